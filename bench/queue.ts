@@ -3,7 +3,7 @@
  *
  *   node scripts/node.mjs bench/queue.ts [--examples 64] [--per-shard 8] [--rounds 3]
  *
- * The same shards are done by one thread without a queue, by two threads, by one worker of a queue, and by two, each a
+ * The same jobs are done by one thread without a queue, by two threads, by one worker of a queue, and by two, each a
  * process of its own; they take turns, and ratios are taken within a round. Two threads say what two processors of this
  * machine can do at best. Needs valkey-server or redis-server.
  */
@@ -19,16 +19,16 @@ import { takeWindows } from '../src/calibration/examples.ts'
 import { loadBrown, splitDocuments } from '../src/data/corpus.ts'
 import { methodHash } from '../src/results/method_hash.ts'
 import { hashFiles } from '../src/results/provenance.ts'
-import { calibrateShards } from '../src/calibration/calibrate_job.ts'
-import { shardThreads } from '../src/evaluation/jobs/threads.ts'
+import { calibrateJobs } from '../src/calibration/calibrate_job.ts'
+import { jobThreads } from '../src/evaluation/jobs/threads.ts'
 import { median, medianRatio, turnOrder } from '../src/results/interleaved_rounds.ts'
 import { ShadowOpt } from '../src/index.ts'
-import { openShardStore } from '../src/jobs/open_store.ts'
+import { openJobStore } from '../src/jobs/open_store.ts'
 import { QueueRunner } from '../src/jobs/queue_runner.ts'
-import type { ShardRunner } from '../src/jobs/runner.ts'
-import type { Shard } from '../src/jobs/shard.ts'
-import { queueName } from '../src/jobs/shard_job.ts'
-import type { ShardStore } from '../src/jobs/shard_store.ts'
+import type { JobRunner } from '../src/jobs/runner.ts'
+import type { Job } from '../src/jobs/job.ts'
+import { queueName } from '../src/jobs/queued_job.ts'
+import type { JobStore } from '../src/jobs/job_store.ts'
 import { threadRunner } from '../src/jobs/thread_runner.ts'
 import { criterionByName } from '../src/criteria/index.ts'
 import { commandArguments, machine, now, runtime, write } from '../src/platform/platform.ts'
@@ -42,12 +42,12 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
   },
 })
-const [examples, perShard, rounds] = [values.examples, values['per-shard'], values.rounds].map(Number)
+const [examples, perJob, rounds] = [values.examples, values['per-shard'], values.rounds].map(Number)
 
 if (whyNoServer !== null) throw new Error(whyNoServer)
 const server = await startServer()
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-bench-queue-'))
-const shardsFolder = join(folder, 'shards')
+const jobsFolder = join(folder, 'jobs')
 const opt = await ShadowOpt.fromPretrained('embedded', { backend: 'wasm' })
 const hash = await hashFiles(opt.files)
 const method = await methodHash()
@@ -64,8 +64,8 @@ const windows = await takeWindows(source, examples)
 const start = { path: opt.files[1], backend: 'wasm', hash, method } as const
 
 let seeds = 0
-/** Shards like those before, with a seed that no result is there for. */
-async function newShards(store: ShardStore, count = examples, each = perShard): Promise<Shard[]> {
+/** Jobs like those before, with a seed that no result is there for. */
+async function newJobs(store: JobStore, count = examples, each = perJob): Promise<Job[]> {
   const { name, formula } = criterionByName('plainact')
   const stored = await storeManifest({
     model: { hash, ...opt.model.shape, width: opt.config.width },
@@ -86,28 +86,28 @@ async function newShards(store: ShardStore, count = examples, each = perShard): 
     first: i * each,
     end: Math.min(count, (i + 1) * each),
   }))
-  return calibrateShards({ stored, windows, mask: null }, ranges, { model: opt.model, hash, method }, store)
+  return calibrateJobs({ stored, windows, mask: null }, ranges, { model: opt.model, hash, method }, store)
 }
 
-async function timeRun(runner: ShardRunner): Promise<number> {
-  const shards = await newShards(runner.store)
+async function timeRun(runner: JobRunner): Promise<number> {
+  const jobs = await newJobs(runner.store)
   const begun = now()
   let done = 0
-  for await (const result of runner.run(shards)) if (result.length > 0) done++
-  if (done !== shards.length) throw new Error(`expected ${shards.length} results, got ${done}`)
+  for await (const result of runner.run(jobs)) if (result.length > 0) done++
+  if (done !== jobs.length) throw new Error(`expected ${jobs.length} results, got ${done}`)
   return (now() - begun) / 1000
 }
 
-/** Something that does shards while it is timed, and nothing otherwise. */
+/** Something that does jobs while it is timed, and nothing otherwise. */
 interface Subject {
   readonly name: string
-  whileUp(time: (runner: ShardRunner) => Promise<number>): Promise<number>
+  whileUp(time: (runner: JobRunner) => Promise<number>): Promise<number>
 }
 
 const inThreads = (count: number): Subject => ({
   name: count === 1 ? 'one thread' : `${count} threads`,
   async whileUp(time) {
-    const runner = threadRunner(shardThreads(start), count)
+    const runner = threadRunner(jobThreads(start), count)
     // Each opens its model before the clock runs.
     await drain(runner, count)
     try {
@@ -121,7 +121,7 @@ const inThreads = (count: number): Subject => ({
 const overQueue = (count: number): Subject => ({
   name: count === 1 ? 'one worker' : `${count} workers`,
   async whileUp(time) {
-    const args = ['src/cli/main.ts', 'worker', '--queue', server.url, '--shards', shardsFolder, '--quiet']
+    const args = ['src/cli/main.ts', 'worker', '--queue', server.url, '--shards', jobsFolder, '--quiet']
     const workers = Array.from({ length: count }, () =>
       spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] }),
     )
@@ -129,7 +129,7 @@ const overQueue = (count: number): Subject => ({
     const runner = new QueueRunner({
       tools: await server.tools(),
       queue: queueName({ model: hash, method: method.all, bits: 'exact' }),
-      store: await openShardStore(shardsFolder),
+      store: await openJobStore(jobsFolder),
     })
     try {
       await drain(runner, count)
@@ -141,9 +141,9 @@ const overQueue = (count: number): Subject => ({
   },
 })
 
-/** Shards of a moment, until every worker has had one. */
-async function drain(runner: ShardRunner, count: number): Promise<void> {
-  for await (const result of runner.run(await newShards(runner.store, 4 * count, 1)))
+/** Jobs of a moment, until every worker has had one. */
+async function drain(runner: JobRunner, count: number): Promise<void> {
+  for await (const result of runner.run(await newJobs(runner.store, 4 * count, 1)))
     if (result.length === 0) throw new Error('expected a result')
 }
 
@@ -161,17 +161,17 @@ for (let round = 0; round < rounds; round++)
 
 const { processor, threads } = machine()
 await write('stdout', `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}\n`)
-await write('stdout', `${examples} examples in shards of ${perShard}, ${rounds} rounds\n\n`)
+await write('stdout', `${examples} examples in jobs of ${perJob}, ${rounds} rounds\n\n`)
 const rows = subjects.map(({ name }, i) => [
   name,
   median(seconds[i]).toFixed(2),
-  ((median(seconds[i]) * perShard) / examples).toFixed(2),
+  ((median(seconds[i]) * perJob) / examples).toFixed(2),
   medianRatio(seconds[0], seconds[i]).toFixed(3),
   medianRatio(seconds[2], seconds[i]).toFixed(3),
 ])
 await write(
   'stdout',
-  formatColumns([['', 's', 's a shard', 'of one thread', 'of one worker'], ...rows], [1, 2, 3, 4]),
+  formatColumns([['', 's', 's a job', 'of one thread', 'of one worker'], ...rows], [1, 2, 3, 4]),
 )
 await opt.dispose()
 await server.stop()

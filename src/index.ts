@@ -1,8 +1,8 @@
 /**
- * shadowllm, the library: load an OPT model, write and score text with most of its heads and neurons skipped.
+ * shadowllm, the library: load an OPT model, generate and score text with most of its heads and neurons skipped.
  *
- * `ShadowOpt` is the way in. The rest is for those who bring their own planner: what it receives, what it answers, and
- * how scores become masks within a budget.
+ * Begin with `ShadowOpt`. The other exports are for your own planners: their input, their output, and the selection of masks
+ * from scores within a budget.
  */
 export { embeddedName } from './io/find_model.ts'
 export { ShadowOpt } from './shadow_opt.ts'
@@ -21,8 +21,7 @@ export {
   type PlannerChoice,
   type PlanOptions,
 } from './planner_options.ts'
-export type { BackendName } from './backends/backend.ts'
-export { backendNames } from './backends/select.ts'
+export { backendNames, type BackendName } from './backends/backend.ts'
 export type { HubOrigin } from './io/hub.ts'
 export type { Tokenizer } from './io/tokenizer.ts'
 export { achievedSparsity, type AchievedSparsity, type Sparsity } from './masks/achieved.ts'

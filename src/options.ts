@@ -1,5 +1,5 @@
 /**
- * What the calls of ShadowOpt take: their options as types, and the kind of each for those who come without types.
+ * The options of the calls of ShadowOpt: their types, and the kind of each option for the check at run time.
  */
 import type { BackendName } from './backends/backend.ts'
 import type { HubOptions } from './io/hub.ts'
@@ -13,60 +13,60 @@ import type { PlannerName } from './predictor/planners.ts'
 import { kinds, type Kind } from './tensor/arguments.ts'
 import type { Ids, IdTable } from './tensor/ndarrays.ts'
 
-/** How far the opening of a model is: of its download, if it comes from the hub, then of its load. */
+/** The progress of opening a model: of its download, if it comes from the hub, then of its load. */
 export interface OpenProgress extends LoadProgress {
   readonly stage: 'download' | 'load'
 }
 
 /** How a model is loaded. */
 export interface OpenOptions extends Pick<HubOptions, 'revision' | 'offline'> {
-  /** What computes; default `wasm`. */
+  /** Default `wasm`. */
   readonly backend?: BackendName
-  /** What weights are stored as; default f32. Others take less memory and time, and round (`shadowllm inspect`). */
+  /** The storage of weights; default f32. Others take less memory and time, and round (`shadowllm inspect`). */
   readonly storage?: Storage
-  /** How many threads may share a call where measured to be faster, or what suits this machine; default 1. Same text. */
+  /** The maximal number of threads, used where measured to be faster; `auto` chooses. Default 1. The text is the same. */
   readonly threads?: number | 'auto'
-  /** Ends the load; what was downloaded stays. */
+  /** Ends the load; downloaded files stay in the cache. */
   readonly signal?: AbortSignal
-  /** Called after each few megabytes at the latest, at least once per tensor. */
+  /** Called after every few megabytes, and at least once per tensor. */
   readonly onProgress?: (progress: OpenProgress) => void
 }
 
-/** What a mask is decided by. */
+/** How a mask is decided. */
 export interface MaskOptions extends PlannerChoice {
-  /** Default `shadow`. The oracle needs the continuation. Or a planner of your own. */
+  /** Default `shadow`. The oracle needs the continuation. A planner object is used as it is. */
   readonly planner?: PlannerName | MaskPlanner
-  /** What follows the prompt: text, tokenised on its own, or ids. Only the oracle looks at it. */
+  /** The text after the prompt, tokenised separately, or its ids. Only the oracle reads it. */
   readonly continuation?: string | Ids
 }
 
-/** How a text is written. */
+/** How a text is generated. */
 export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed'> {
-  /** How many tokens at most; default 64, or fewer where the model's context ends. */
+  /** The maximal number of tokens; default 64, or fewer if the model's context ends before. */
   readonly maxTokens?: number
   /**
-   * What keys and values of the past are stored as; default `int8` where weights are, else `f32`. `int8` takes a quarter
-   * of the memory, and of the time a long text waits for it; its numbers differ a little.
+   * The storage of the KV cache; default `int8` with int8 weights, else `f32`. `int8` takes a quarter of the memory and of
+   * the memory traffic of a long text; its logits differ slightly.
    */
   readonly cache?: CacheStorage
 }
 
 /** One token of a text. */
 export interface GenerateStep {
-  /** The text that is certain with this token: whole characters only, so sometimes none. */
+  /** The characters that this token completes; empty if it completes none. */
   readonly text: string
   readonly token: number
   /** 0 for the first token after the prompt. */
   readonly index: number
 }
 
-/** A batch; rows under the attention mask are one run of ones each. */
+/** A batch. Each row of the attention mask is one run of ones, with zeros for padding. */
 export interface BatchInput {
   readonly input_ids: IdTable
   readonly attention_mask?: IdTable
 }
 
-/** How surprised a model is by a text. */
+/** The perplexity of a model on a text. */
 export interface Perplexity {
   /** exp of the mean negative log-likelihood per token. */
   readonly tokenPerplexity: number
@@ -78,10 +78,10 @@ export interface Perplexity {
   readonly words: number
 }
 
-/** The kind of every option of a call: the compiler sees to it that none is forgotten. */
+/** The kind of every option of a call; a missing one does not type-check. */
 export type Kinds<Options> = Readonly<Record<keyof Options, Kind>>
 
-/** Those of `fromPretrained`. */
+/** The options of `fromPretrained`. */
 export const openKinds: Kinds<OpenOptions> = {
   backend: kinds.text,
   storage: kinds.text,
@@ -103,14 +103,14 @@ const choiceKinds: Kinds<PlannerChoice> = {
   seed: kinds.seed,
 }
 
-/** Those of `mask`. */
+/** The options of `mask`. */
 export const maskKinds: Kinds<MaskOptions> = {
   ...choiceKinds,
   planner: kinds.planner,
   continuation: kinds.ids,
 }
 
-/** Those of `forward`. */
+/** The options of `forward`. */
 export const planKinds: Kinds<PlanOptions> = {
   ...choiceKinds,
   planner: kinds.planner,
@@ -118,7 +118,7 @@ export const planKinds: Kinds<PlanOptions> = {
   signal: kinds.signal,
 }
 
-/** Those of `generate`. */
+/** The options of `generate`. */
 export const generateKinds: Kinds<GenerateOptions> = {
   ...planKinds,
   maxTokens: kinds.number,
@@ -128,5 +128,5 @@ export const generateKinds: Kinds<GenerateOptions> = {
   topP: kinds.number,
 }
 
-/** Those of `perplexity`. */
+/** The options of `perplexity`. */
 export const perplexityKinds: Kinds<{ readonly signal?: AbortSignal }> = { signal: kinds.signal }

@@ -1,8 +1,8 @@
 /**
- * Planners by name for one loaded model: the options that choose one, and the files they decide by.
+ * Planners by name for one loaded model: the options that choose one, and the files they read.
  *
- * Predictors and a calibration are read once and kept; the predictor of the model's own folder is looked for when the
- * shadow planner is first asked for and no other was read.
+ * Predictors and a calibration are read once and kept. The predictor in the model's folder is read when the shadow planner
+ * is first used and no other shadow predictor was loaded.
  */
 import type { Calibration } from './calibration/open.ts'
 import { makeMethod, methodBudget, planMethod, predictorKindOf, type Method } from './results/method.ts'
@@ -19,24 +19,24 @@ import type { Predictor } from './predictor/predictor_file.ts'
 import { checkPredictor } from './predictor/suitable.ts'
 import { MissingError, UsageError } from './tensor/errors.ts'
 
-/** The file of a model's folder that its predictor is looked for in. */
+/** The name of a predictor's file in a model's folder. */
 export const predictorFile = 'predictor.safetensors'
 
-/** A planner that needs no answer, and so can be used while text is written. */
+/** A planner that needs no continuation, so that it can be used while text is generated. */
 export type GenerationPlanner = Exclude<PlannerName, 'oracle'>
 /** All of them. */
 export const generationPlanners: GenerationPlanner[] = plannerNames.filter((name) => name !== 'oracle')
 
-/** How much is skipped, and by whose word. */
+/** How much is skipped, and which scores decide. */
 export interface PlannerChoice {
   /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing. */
   readonly sparsity?: number
-  /** The share of heads, where it is not that of neurons. */
+  /** The share of heads, if it differs from that of neurons. */
   readonly headSparsity?: number
   readonly neuronSparsity?: number
-  /** What units compete with; default `global`. */
+  /** Which units compete: those of the model or those of a layer; default `global`. */
   readonly scope?: Scope
-  /** What static, oracle and prompt planners score by; default `plainact`. */
+  /** The criterion of static, oracle and prompt planners; default `plainact`. */
   readonly criterion?: string
   /** Decide again after every so many tokens. Default: the mask of the prompt stays; `dejavu` decides at every token. */
   readonly every?: number
@@ -46,19 +46,19 @@ export interface PlannerChoice {
   readonly seed?: number
 }
 
-/** What decides which units are computed. */
+/** Which units are computed, and how. */
 export interface PlanOptions extends PlannerChoice {
   /**
-   * Default `dense`. `shadow`, `dejavu-style` and `dejavu` ask a predictor (see `loadPredictor`), `static` a calibration
-   * (see `loadCalibration`). Or a planner of your own, which knows by itself how much it skips.
+   * Default `dense`. `shadow`, `dejavu-style` and `dejavu` need a predictor (see `loadPredictor`), `static` a calibration
+   * (see `loadCalibration`). A planner object decides itself how much it skips.
    */
   readonly planner?: GenerationPlanner | MaskPlanner
-  /** `skip` leaves the work out (default); `simulate` computes it and multiplies by zero. The numbers are the same. */
+  /** `skip` (default) does not compute skipped units; `simulate` computes and multiplies them by zero. Equal bits. */
   readonly mode?: MaskMode
   readonly signal?: AbortSignal
 }
 
-/** The method that options ask for. */
+/** The method of these options. */
 function methodOf(
   planner: PlannerName,
   {
@@ -83,34 +83,34 @@ function methodOf(
   })
 }
 
-/** The budget that options ask for. @throws UsageError SPARSITY, SCOPE */
+/** The budget of these options. @throws UsageError SPARSITY, SCOPE */
 export function budgetOf(options: PlannerChoice): Budget {
   return methodBudget(methodOf('random', options))
 }
 
-/** What the planners of one model decide by. Dispose it. */
+/** The predictors and the calibration of one model. Dispose it. */
 export class PlannerFiles {
   readonly #model: OptModel
   readonly #folder: string
-  /** Those on their way. */
+  /** Files that are being read. */
   readonly #pending = new Set<Promise<unknown>>()
-  /** The one in force of each kind. */
+  /** The current predictor of each kind. */
   readonly #predictors = new Map<Predictor['kind'], Predictor>()
-  /** All that were read: a text may still ask an earlier one. */
+  /** All that were read: a running generation may still use an earlier one. */
   readonly #read: Predictor[] = []
   #own: Promise<void> | null = null
   #calibration: Calibration | null = null
   readonly #means = new Map<string, UnitScores>()
   #disposed = false
 
-  /** @param folder of the model, where its own predictor is looked for */
+  /** @param folder of the model, which may contain a predictor */
   constructor(model: OptModel, folder: string) {
     this.#model = model
     this.#folder = folder
   }
 
   /**
-   * Reads a predictor of any kind; it takes the place of an earlier one of its kind.
+   * Reads a predictor of any kind; it replaces an earlier one of its kind.
    * @throws InputError PREDICTOR_MODEL, and what `openPredictor` throws; UsageError DISPOSED
    */
   loadPredictor(path: string): Promise<void> {
@@ -118,7 +118,7 @@ export class PlannerFiles {
   }
 
   /**
-   * Opens a calibration; it takes the place of an earlier one.
+   * Opens a calibration; it replaces an earlier one.
    * @throws InputError CALIBRATION_MODEL, and what `openCalibration` throws
    */
   loadCalibration(folder: string): Promise<void> {
@@ -127,9 +127,9 @@ export class PlannerFiles {
 
   /**
    * The planner of a name; null is dense.
-   * @param oracleScores what the oracle decides by
+   * @param oracleScores the scores of the oracle
    * @throws UsageError PLANNER for an unknown name, SPARSITY, SCOPE, CRITERION_NAME; MissingError PREDICTOR_MISSING,
-   *   CALIBRATION_MISSING, PLANNER_SOURCE; what the files throw that are read for it
+   *   CALIBRATION_MISSING, PLANNER_SOURCE; and as for every file that is read
    */
   async planner(
     name: PlannerName,
@@ -142,7 +142,7 @@ export class PlannerFiles {
         `planner: expected one of ${generationPlanners.join(', ')}, got ${String(name)}`,
       )
     const method = methodOf(name, options)
-    // A wrong share is told before a file is read.
+    // An invalid sparsity is refused before a file is read.
     methodBudget(method)
     await Promise.all(this.#pending)
     const kind = predictorKindOf(method)

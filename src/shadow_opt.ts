@@ -1,9 +1,9 @@
 /**
- * ShadowOpt: a loaded model with its tokenizer, its backend and, where there is one, its predictor. The library's door.
+ * ShadowOpt: a loaded model with its tokenizer, its backend and its predictor, if it has one. The API of the library.
  *
- * Every argument is checked here and refused by a typed error; inside, values are trusted. Any number of generations
- * may run at once: each has a sequence of its own, and gives the same text as alone. `dispose` ends those that still
- * run: they throw DISPOSED at their next step.
+ * Every argument is checked here, and an invalid one is refused by a typed error; the code below trusts its arguments. Any
+ * number of generations may run at once: each has its own sequence and gives the same text as alone. `dispose` ends
+ * running generations: they throw DISPOSED at their next step.
  */
 import type { Backend } from './backends/backend.ts'
 import { createBackend } from './backends/select.ts'
@@ -25,7 +25,6 @@ import { OptModel } from './engine/opt_model.ts'
 import { makeSampler } from './engine/sampling.ts'
 import type { LoadProgress } from './engine/weight_reader.ts'
 import { folderOf } from './platform/platform.ts'
-import { NOT_SCORED } from './ops/cross_entropy.ts'
 import {
   generateKinds,
   maskKinds,
@@ -42,7 +41,7 @@ import {
 } from './options.ts'
 import { generationPlanners, PlannerFiles, type PlanOptions } from './planner_options.ts'
 import { promptMask } from './predictor/leaky.ts'
-import { scoreText } from './predictor/pass_planners.ts'
+import { scoreContinuation } from './predictor/pass_planners.ts'
 import { checkOptions, describeValue, expectKind, isObject, kinds } from './tensor/arguments.ts'
 import { InputError, UsageError } from './tensor/errors.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from './tensor/ndarrays.ts'
@@ -50,17 +49,17 @@ import { pause } from './platform/pause.ts'
 
 const DEFAULT_TOKENS = 64
 
-/** A model that writes and scores text. Made by `fromPretrained`; give it back with `dispose`. */
+/** A model that generates and scores text. Made by `fromPretrained`; free it with `dispose`. */
 export class ShadowOpt {
-  /** What it was asked for by: a folder's path, a name on the hub, or `embedded`. */
+  /** The path of its folder, its name on the hub, or `embedded`. */
   readonly name: string
-  /** Where on the hub it came from, and its commit; null if it was here. */
+  /** Its repository on the hub and the commit; null for a local model. */
   readonly origin: HubOrigin | null
   /** The files it was read from: config, weights or their index, tokenizer. */
   readonly files: readonly string[]
   readonly config: OptConfig
   readonly model: OptModel
-  /** Null where the model's folder has none: then prompts are ids and steps have no text. */
+  /** Null if the model's folder has none: then prompts are ids, and steps have no text. */
   readonly tokenizer: Tokenizer | null
   readonly #backend: Backend
   readonly #running = new Set<AsyncGenerator<unknown>>()
@@ -80,11 +79,11 @@ export class ShadowOpt {
 
   /**
    * Loads a model in Hugging Face form: config.json, weights as safetensors or .bin, tokenizer files.
-   * @param pathOrName a folder, a name on the Hugging Face hub if no folder is called so, or `embedded` (the default) for
-   *   the model that comes with this package
-   * @throws InputError for every file that is refused, with its reason as code; HubError HUB_* for what cannot be had from
-   *   the hub or its cache; MissingError BACKEND_MISSING, THREADS_MISSING; UsageError MODEL_NAME, BACKEND_NAME, STORAGE, THREADS, HUB_*, and
-   *   OPTIONS, OPTION_NAME, OPTION_TYPE for options that are none; the signal's reason
+   * @param pathOrName a folder, or a name on the Hugging Face hub if no folder has this path, or `embedded` (the default)
+   *   for the model in this package
+   * @throws InputError for an invalid file, with the reason as code; HubError HUB_* for a failed download or a model missing in
+   *   the cache; MissingError BACKEND_MISSING, THREADS_MISSING; UsageError MODEL_NAME, BACKEND_NAME, STORAGE, THREADS, HUB_*, and
+   *   OPTIONS, OPTION_NAME, OPTION_TYPE for invalid options; the signal's reason
    * @example
    * ```ts
    * import { ShadowOpt } from 'shadowllm'
@@ -129,9 +128,9 @@ export class ShadowOpt {
   }
 
   /**
-   * Reads a predictor for the planner of its kind: `shadow`, `dejavu-style` or `dejavu`. It takes the place of an earlier
-   * one. Without this, `shadow` asks `predictor.safetensors` in the model's folder. `shadowllm train` makes such files.
-   * @throws InputError PREDICTOR_MODEL for one made for a model of another shape, and as for every file
+   * Reads a predictor for the planner of its kind: `shadow`, `dejavu-style` or `dejavu`. It replaces an earlier one of its
+   * kind. Without this, `shadow` uses `predictor.safetensors` in the model's folder. `shadowllm train` makes such files.
+   * @throws InputError PREDICTOR_MODEL for a predictor of a model of another shape, and as for every file
    */
   async loadPredictor(path: string): Promise<void> {
     this.#expectLive()
@@ -140,9 +139,9 @@ export class ShadowOpt {
   }
 
   /**
-   * Opens the calibration whose mean scores the `static` planner ranks by, made by `shadowllm calibrate`. It takes the
-   * place of an earlier one.
-   * @throws InputError CALIBRATION_MODEL for one of a model of another shape, and as for every file
+   * Opens a calibration, made by `shadowllm calibrate`, for the `static` planner, which ranks units by its mean scores. It
+   * replaces an earlier one.
+   * @throws InputError CALIBRATION_MODEL for a calibration of a model of another shape, and as for every file
    */
   async loadCalibration(folder: string): Promise<void> {
     this.#expectLive()
@@ -151,7 +150,7 @@ export class ShadowOpt {
   }
 
   /**
-   * The ids of a text; nothing is put before it. Needs no model: it works after `dispose` too.
+   * The ids of a text, without special tokens. It works after `dispose` too.
    * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE; UsageError TEXT
    */
   encode(text: string): number[] {
@@ -164,9 +163,9 @@ export class ShadowOpt {
   }
 
   /**
-   * Writes on from a prompt, token by token. Leave the loop whenever you like.
-   * @param prompt text (a `</s>` is put before it, as in all texts OPT was trained on) or ids, which are taken as they are
-   * @returns (when exhausted) `stop` if the model ended the text, `length` if maxTokens or the context did
+   * Continues a prompt, token by token. Leaving the loop ends the generation.
+   * @param prompt text, before which `</s>` is put as in OPT's training, or ids, which are used unchanged
+   * @returns at the end: `stop` if the model ended the text, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS, SPARSITY,
    *   PLANNER, CACHE, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE; MissingError PREDICTOR_MISSING; the signal's reason
    */
@@ -196,7 +195,7 @@ export class ShadowOpt {
         this.#expectLive()
         if (done) {
           const rest = text?.end() ?? ''
-          // The model ended its text inside a character: its rest comes with the `</s>` that ended it.
+          // The text ended inside a character: its rest comes with the final `</s>`.
           if (rest !== '') yield { text: rest, token: this.config.eosIds[0], index: count }
           return value
         }
@@ -266,8 +265,8 @@ export class ShadowOpt {
   }
 
   /**
-   * The planner that `generate` asks under these options; null is dense. One that ranks units shows what it ranks them by
-   * (`rankingOf`).
+   * The planner that `generate` uses with these options; null is dense. `rankingOf` gives the scores of a planner that ranks
+   * units.
    * @throws UsageError PLANNER, SPARSITY, SCOPE, CRITERION_NAME, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE; MissingError
    *   PREDICTOR_MISSING, CALIBRATION_MISSING
    */
@@ -278,8 +277,8 @@ export class ShadowOpt {
   }
 
   /**
-   * How surprised the dense model is by a text. A text longer than the context is cut into pieces of it, each read on its
-   * own after a `</s>`.
+   * The perplexity of the dense model on a text. A text longer than the context is cut into pieces of that length, each
+   * scored separately after `</s>`.
    * @throws UsageError PROMPT for a text without a token, DISPOSED; InputError TOKENIZER_MISSING; the signal's reason
    */
   async perplexity(text: string, options: { readonly signal?: AbortSignal } = {}): Promise<Perplexity> {
@@ -305,7 +304,7 @@ export class ShadowOpt {
     }
   }
 
-  /** Ends every generation that still runs and frees the model. Safe to call twice. */
+  /** Ends all running generations and frees the model. Safe to call twice. */
   async dispose(): Promise<void> {
     if (this.#disposed) return
     this.#disposed = true
@@ -349,14 +348,17 @@ export class ShadowOpt {
     return this.#planners.planner(planner, options)
   }
 
-  /** The criterion's scores of what follows a prompt. */
+  /** The criterion's scores of the continuation of a prompt. */
   #oracleScores(prompt: Int32Array, { continuation, criterion = 'plainact', seed }: MaskOptions): UnitScores {
     const ids = typeof continuation === 'string' ? this.encode(continuation) : (continuation ?? [])
-    if (ids.length === 0)
-      throw new UsageError('CONTINUATION', 'oracle: expected what follows the prompt, got nothing')
-    const tokens = Int32Array.of(...prompt, ...readIds(ids, 'continuation'))
-    const labels = tokens.slice().fill(NOT_SCORED, 0, prompt.length)
-    return scoreText(this.model, tokens, labels, criterionByName(criterion), seed)
+    if (ids.length === 0) throw new UsageError('CONTINUATION', 'oracle: `continuation` is required')
+    return scoreContinuation(
+      this.model,
+      prompt,
+      readIds(ids, 'continuation'),
+      criterionByName(criterion),
+      seed,
+    )
   }
 
   #scorePiece(ids: Int32Array): number {

@@ -48,14 +48,14 @@ interface Flags {
 }
 
 function readFlags(args: readonly string[]): Flags {
-  const least = { least: 1, most: 1000 }
+  const MAX_COUNT = 1000
   return new Command('bench:peers')
     .description('dense decoding beside onnxruntime-web and onnxruntime-node')
     .addOption(
       new Option('--shape <name>', 'sizes of the model').choices(Object.keys(shapes)).default('opt-125m'),
     )
-    .option('--layers <n>', 'fewer layers than the shape has', wholeFlag('layers', least))
-    .option('--rounds <n>', 'rounds of turns', wholeFlag('rounds', least))
+    .option('--layers <n>', 'fewer layers than the shape has', wholeFlag('layers', 1, MAX_COUNT))
+    .option('--rounds <n>', 'rounds of turns', wholeFlag('rounds', 1, MAX_COUNT))
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',

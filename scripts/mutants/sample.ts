@@ -34,7 +34,6 @@ export const excluded: readonly { readonly path: string; readonly why: string }[
     'src/experiments/report/html.ts',
     'src/experiments/report/html_tables.ts',
     'src/experiments/report/style.ts',
-    'src/web/criterion_words.ts',
   ].map((path) => ({ path, why: 'only makes text for people' })),
 ]
 

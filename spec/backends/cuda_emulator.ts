@@ -6,7 +6,7 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buildEmulator, emulatorPath, type EmulatorBuild } from '../../scripts/cuda/emulator.ts'
-import { CudaBackend, type EmulatedName } from '../../src/backends/cuda/cuda_backend.ts'
+import { CudaBackend, type CudaName } from '../../src/backends/cuda/cuda_backend.ts'
 import { Driver, type CallName } from '../../src/backends/cuda/driver.ts'
 import { openLibrary } from '../../src/platform/platform.ts'
 
@@ -18,12 +18,12 @@ export async function withEmulator(
   build: Omit<EmulatorBuild, 'output'>,
   work: (backend: CudaBackend) => void | Promise<void>,
 ): Promise<void> {
-  const name: EmulatedName = build.part?.set === 'fast' ? 'cuda-fast-emulated' : 'cuda-emulated'
+  const name: CudaName = build.part?.set === 'fast' ? 'cuda-fast-emulated' : 'cuda-emulated'
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-emulator-'))
   try {
     const output = join(folder, 'emulator.so')
     await buildEmulator({ ...build, output })
-    const backend = await CudaBackend.emulatedBy(output, {}, name)
+    const backend = await CudaBackend.on(await Driver.open(output, 'expected an emulator'), name)
     try {
       await work(backend)
     } finally {

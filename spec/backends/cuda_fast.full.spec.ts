@@ -12,8 +12,8 @@ import { fastOps } from '../../src/backends/cuda/fast_launch.ts'
 import type { KernelName } from '../../src/ops/catalog.ts'
 import { overFastBackends } from '../harness/backends.ts'
 import { agreementLaws } from '../../src/verify/ops/agreement.ts'
-import * as attention from '../../src/verify/ops/attention.ts'
-import * as attentionI8 from '../../src/verify/ops/attention_i8.ts'
+import { attentionLaws } from '../../src/verify/ops/attention.ts'
+import { attentionI8Laws } from '../../src/verify/ops/attention_i8.ts'
 import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import * as copyRows from '../../src/verify/ops/copy_rows.ts'
 import * as halfPrecision from '../../src/verify/ops/half_precision.ts'
@@ -22,7 +22,6 @@ import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { stateLaws } from '../harness/state.ts'
 import * as layerNorm from '../../src/verify/ops/layer_norm.ts'
 import * as linear from '../../src/verify/ops/linear.ts'
-import * as linearInputMajor from '../../src/verify/ops/linear_input_major.ts'
 import * as softmax from '../../src/verify/ops/softmax.ts'
 import { tokenOps, tokensApart } from '../../src/verify/ops/tokens.ts'
 import { runSeed } from '../harness/seed.ts'
@@ -38,10 +37,9 @@ const chapters: Readonly<Record<string, Iterable<BackendLaw> | Readonly<Record<s
   tokens: tokenOps().filter(isFast).map(tokensApart),
   'half precision': halfPrecision,
   'int8 products': int8Product,
-  'products of rows': linear,
-  'products of inputs': linearInputMajor,
-  attention,
-  'attention over int8': attentionI8,
+  products: linear,
+  attention: attentionLaws,
+  'attention over int8': attentionI8Laws,
   'layer norm': layerNorm,
   softmax,
   'copied rows': copyRows,

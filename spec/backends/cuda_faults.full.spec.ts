@@ -205,7 +205,7 @@ describe.skipIf(missing !== null)(
       }
 
       const relu = (kernel: number): Task => ({
-        kernel: { row: kernels['relu'], handle: kernel, id: 0 },
+        kernel: { definition: kernels['relu'], handle: kernel, id: 0 },
         launch: { blocks: 1, threads: 32, shared: 0 },
         args: [0, 0, 0],
       })

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 import type { Plant } from '../../scripts/sources.ts'
 import type { Backend } from '../../src/backends/backend.ts'
-import type { EmulatedName } from '../../src/backends/cuda/cuda_backend.ts'
+import type { CudaName } from '../../src/backends/cuda/cuda_backend.ts'
 import type { KernelSet } from '../../src/backends/cuda/fast_launch.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import type { KernelName } from '../../src/ops/catalog.ts'
@@ -55,7 +55,7 @@ const missing = await whyNoEmulator()
 
 /** States that each mutant of a set of kernels is found, and that the laws which find them pass on the backend of the set. */
 export function stateMutants(set: KernelSet, mutants: readonly Mutant[]): void {
-  const whole: EmulatedName = set === 'fast' ? 'cuda-fast-emulated' : 'cuda-emulated'
+  const whole: CudaName = set === 'fast' ? 'cuda-fast-emulated' : 'cuda-emulated'
   const why = missing === null ? '' : `, which is not here: ${missing}`
   describe.skipIf(missing !== null)(`built by g++${why}`, () => {
     test.each(mutants)('$bug: found', async (mutant) => {

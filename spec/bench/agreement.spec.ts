@@ -12,17 +12,17 @@ import {
 import { Roster } from '../../bench/peers/measure.ts'
 import { MissingError, ShadowError } from '../../src/tensor/errors.ts'
 
-const arm = { name: 'peer', tolerance: 0.01 }
+const peer = { name: 'peer', tolerance: 0.01 }
 const f32 = (...values: number[]): Float32Array => Float32Array.from(values)
 
 describe('agreement', () => {
   test('the error is the largest one, as a share of the largest logit', () => {
     expect(relativeError([f32(1, -4), f32(2, 2)], [f32(1, -4), f32(2, 3)])).toBe(0.25)
-    expect(checkAgreement(arm, [f32(100, -400)], [f32(101, -400)])).toBe(0.0025)
+    expect(checkAgreement(peer, [f32(100, -400)], [f32(101, -400)])).toBe(0.0025)
   })
 
   test('a method that computes something else on purpose is not compared, and says so', () => {
-    expect(checkAgreement({ ...arm, tolerance: null }, [f32(1, 2)], [f32(3, 4)])).toBeNull()
+    expect(checkAgreement({ ...peer, tolerance: null }, [f32(1, 2)], [f32(3, 4)])).toBeNull()
   })
 
   test.each([
@@ -34,7 +34,7 @@ describe('agreement', () => {
     ['another vocabulary', [f32(1, 2)], [f32(1, 2, 3)]],
     ['a position missing', [f32(1, 2), f32(1, 2)], [f32(1, 2)]],
   ])('%s is refused', (_, expected, actual) => {
-    expect(() => checkAgreement(arm, expected, actual)).toThrow(
+    expect(() => checkAgreement(peer, expected, actual)).toThrow(
       expect.objectContaining({ code: 'PEER_DISAGREES', exitCode: 1 }),
     )
   })

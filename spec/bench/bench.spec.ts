@@ -12,7 +12,7 @@ import { ReadSpeed } from '../../src/bench/read_speed.ts'
 import type { BenchRow } from '../../src/bench/rows.ts'
 import { loadSubject, randomSubject, type BenchSubject } from '../../src/bench/subject.ts'
 import { parseTest } from '../../src/bench/tests.ts'
-import { randomPlanner, randomScores } from '../../src/predictor/planners.ts'
+import { randomPlanner } from '../../src/predictor/planners.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
 import { selectMask } from '../../src/masks/selection.ts'
@@ -20,6 +20,7 @@ import { makeOptConfig } from '../../src/engine/config.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
+import { randomScores } from '../../src/criteria/random.ts'
 
 const sizes = { layers: 3, width: 16, heads: 4, neurons: 24, vocabulary: 40, positions: 64 }
 const subject = randomSubject('tiny', makeOptConfig(sizes), 0)
@@ -63,7 +64,7 @@ describe('every method', () => {
       const tests = ['pp7', 'tg3', 'tg2@5'].map(parseTest)
       const rows = await run({ backend, planners, sparsities: [0.5, 0.9], tests })
       const each = [['dense', 0], ...[0.5, 0.9].flatMap((s) => planners.map((planner) => [planner, s]))]
-      expect(names(rows)).toEqual(tests.flatMap(({ name }) => each.map((arm) => [name, ...arm])))
+      expect(names(rows)).toEqual(tests.flatMap(({ name }) => each.map((method) => [name, ...method])))
       for (const { planner, sparsity, samples, ways, predictorShare } of rows) {
         const { whole, layers } = skipped[sparsity.requested as 0.5 | 0.9] ?? {
           whole: [0, 0],

@@ -7,7 +7,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { benchMethods } from '../../src/bench/methods.ts'
 import { predictorBytes, randomPredictor } from '../../src/bench/predictors.ts'
 import { RandomSource } from '../../src/bench/random_weights.ts'
-import { idealRatio, tokenReads, type Asked } from '../../src/bench/reads.ts'
+import { tokenReads, type Asked } from '../../src/bench/rows.ts'
 import { benchShapes, checkpointSubject, shapeSubject } from '../../src/bench/subject.ts'
 import { checkFits, parseTest } from '../../src/bench/tests.ts'
 import { architectureByName, architectureOf, optConfigOf } from '../../src/bench/cost/architectures.ts'
@@ -217,24 +217,19 @@ describe('the bytes a token reads', () => {
 
   const isCountedByHand = (reads: typeof tokenReads): void => {
     const mask = halfMask()
-    const dense = reads(model, 'f32', null, never)
-    expect(dense).toEqual({ weights: denseBytes, predictor: 0 })
-    expect(reads(model, 'f32', mask, never)).toEqual({ weights: halfBytes, predictor: 0 })
-    const bytes = 64e6
-    const once = reads(model, 'f32', mask, { bytes, every: 'once', tokens: 128 })
-    const always = reads(model, 'f32', mask, { bytes, every: 1, tokens: 128 })
-    expect([once.predictor, always.predictor]).toEqual([5e5, 64e6])
-    expect(reads(model, 'f32', mask, { bytes, every: 200, tokens: 128 }).predictor).toBe(5e5)
-    expect(idealRatio(dense, once)).toBeCloseTo(denseBytes / (halfBytes + 5e5), 12)
-    expect(idealRatio(dense, always)).toBeCloseTo(denseBytes / (halfBytes + 64e6), 12)
-    expect(reads(model, 'int8', null, never).weights).toBeGreaterThan(denseBytes / 4)
-    expect(reads(model, 'int8', null, never).weights).toBeLessThan(denseBytes / 3.9)
+    expect(reads(model, 'f32', null, never)).toBe(denseBytes)
+    expect(reads(model, 'f32', mask, never)).toBe(halfBytes)
+    const asking = (every: Asked['every']): number =>
+      reads(model, 'f32', mask, { bytes: 64e6, every, tokens: 128 })
+    expect([asking('once'), asking(1), asking(200)]).toEqual([5e5, 64e6, 5e5].map((read) => halfBytes + read))
+    expect(reads(model, 'int8', null, never)).toBeGreaterThan(denseBytes / 4)
+    expect(reads(model, 'int8', null, never)).toBeLessThan(denseBytes / 3.9)
   }
 
   test('equals a count by hand', () => isCountedByHand(tokenReads))
 
   test.each<[string, typeof tokenReads]>([
-    ['forgets the predictor', (...args) => ({ ...tokenReads(...args), predictor: 0 })],
+    ['forgets the predictor', (m, s, mask) => tokenReads(m, s, mask, never)],
     ['asks once for every token', (m, s, mask, asked) => tokenReads(m, s, mask, { ...asked, every: 1 })],
     ['skips nothing', (m, s, _, asked) => tokenReads(m, s, null, asked)],
     ['skips in layer 0 too', (m, s, mask, asked) => tokenReads(m, s, mask && skipFirst(mask), asked)],

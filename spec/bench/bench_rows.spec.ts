@@ -72,10 +72,10 @@ function measured(
 const tg = parseTest('tg8')
 const pp = parseTest('pp16')
 const context = { backend: 'wasm', cache: 'f32' } as const
-/** So that the dense arm reads as fast as memory gives. */
+/** So that the dense method reads as fast as memory gives. */
 const reads = [10, 20, 30].map((rate) => rate * denseBytes)
 
-const arms: readonly Measured[] = [
+const methods: readonly Measured[] = [
   measured(pp, 'dense', [100, 100, 100]),
   measured(pp, 'shadow', [150, 150, 150]),
   measured(tg, 'dense', [10, 20, 30]),
@@ -84,7 +84,7 @@ const arms: readonly Measured[] = [
 ]
 
 describe('rows', () => {
-  const rows = rowsOf(arms, reads, context)
+  const rows = rowsOf(methods, reads, context)
 
   test('have the fields of the interface, and more', () => {
     expect(rows[3]).toEqual({
@@ -148,7 +148,7 @@ describe('rows', () => {
   test('have ratios to dense in the same storage and in the first', () => {
     const fast = { storage: 'int8' as Storage }
     const both = [
-      ...arms.slice(2, 4),
+      ...methods.slice(2, 4),
       measured(tg, 'dense', [40, 80, 120], fast),
       measured(tg, 'shadow', [60, 120, 180], fast),
     ]
@@ -160,7 +160,7 @@ describe('rows', () => {
   test('have ratios to dense with as many threads', () => {
     const more = { threads: 'auto', threadsUsed: 2 } as const
     const both = [
-      ...arms.slice(2, 4),
+      ...methods.slice(2, 4),
       measured(tg, 'dense', [20, 40, 60], more),
       measured(tg, 'shadow', [30, 60, 90], more),
     ]
@@ -187,10 +187,10 @@ describe('rows', () => {
 
 describe('the table', () => {
   test('states common facts once, then figures and summary', () => {
-    expect(formatBench(rowsOf(arms, reads, context), [5e9, 6e9, 7e9])).toBe(
+    expect(formatBench(rowsOf(methods, reads, context), [5e9, 6e9, 7e9])).toBe(
       `tiny (random weights), params 0.0 M, f32, wasm, threads 1, cache f32
 
-test  planner  asked (%)  heads (%)  neurons (%)  weights (%)  d/g/p    t/s     +-  x dense  ideal  of ideal (%)  predictor (%)  packing (%)  of read (%)
+test  planner  asked (%)  heads (%)  neurons (%)  weights (%)  d/g/p    t/s      ±  x dense  ideal  of ideal (%)  predictor (%)  packing (%)  of read (%)
 ----  -------  ---------  ---------  -----------  -----------  -----  -----  -----  -------  -----  ------------  -------------  -----------  -----------
 pp16  dense          0.0        0.0          0.0          0.0  4/0/0  100.0  0.000     1.00      -             -            0.0          0.0            -
 pp16  shadow        50.0       25.0         25.0         25.0  2/1/1  150.0  0.000     1.50      -             -           25.0         12.5            -
@@ -229,7 +229,7 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
     const rows = rowsOf([measured(tg, 'dense', [], { turns: times })], [], context)
     expect(rows[0].deviceMilliseconds).toBe(2)
     const table = formatBench(rows, [], { name: 'a device', graphs: true })
-    expect(table).toMatch(/ t\/s +\+- +device \(ms per token\) +x dense /)
+    expect(table).toMatch(/ t\/s +± +device \(ms per token\) +x dense /)
     expect(table).toMatch(/^tg8 .* 2\.000 +1\.00 /m)
     expect(table).toContain('Device: a device; its own clock, from the first kernel to the last')
     expect(table).toContain('; launches that come again as graphs.\n')

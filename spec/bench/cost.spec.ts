@@ -15,7 +15,7 @@ import {
   countParameters,
   type Architecture,
 } from '../../src/bench/cost/architectures.ts'
-import { measureBandwidth } from '../../src/bench/cost/bandwidth.ts'
+import { measureBandwidth } from '../../src/bench/cost/linear_rate.ts'
 import {
   costExperiment,
   predictorCostExperiment,

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import type { LoadedArm } from '../../bench/peers/measure.ts'
 import { ratiosOf, rowsOf, tablesOf, type Group } from '../../bench/peers/report.ts'
 
-const arm = (name: string, threads: number, error: number | null): LoadedArm => ({
+const loaded = (name: string, threads: number, error: number | null): LoadedArm => ({
   name,
   threads,
   error,
@@ -13,10 +13,10 @@ const arm = (name: string, threads: number, error: number | null): LoadedArm => 
 })
 const rates = (name: string, ...samples: number[]) => ({ name, samples })
 
-/** The machine was slow in the second round: medians of each arm would hide that ours was always twice as fast. */
+/** The machine was slow in the second round: medians of each method would hide that ours was always twice as fast. */
 const group: Group = {
-  ours: [arm('dense', 1, 0), arm('packed', 1, null)],
-  peers: [arm('peer', 2, 1e-6)],
+  ours: [loaded('dense', 1, 0), loaded('packed', 1, null)],
+  peers: [loaded('peer', 2, 1e-6)],
   timed: [
     {
       test: 'pp128',

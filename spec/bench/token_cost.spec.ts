@@ -370,11 +370,11 @@ describe('the rows of the cluster experiment', () => {
     const one = { ...defaultCluster, machines: 1, loading, deathsPerHour: 0 }
     const at = (seconds: number, more: Partial<ClusterOptions>): ClusterOutcome =>
       clusterCost(model, { ...one, ...more }, windowFlops(model, one.tokens) / seconds).outcome
-    // Ten windows of a minute, one a shard, each five hundredths longer or shorter; a thousand seconds of loading before.
+    // Ten windows of a minute, one a job, each five hundredths longer or shorter; a thousand seconds of loading before.
     const { makespan, deaths, done } = at(60, { windows: 10 })
     expect([deaths, done]).toEqual([0, 10])
     expect(Math.abs(makespan - 1000 - 600)).toBeLessThan(30)
-    // Two windows of 25 s are nearest to a minute; a window of two minutes is a shard, and so are fewer windows than a minute's.
+    // Two windows of 25 s are nearest to a minute; a window of two minutes is a job, and so are fewer windows than a minute's.
     expect(at(25, { windows: 7 }).done).toBe(4)
     expect(at(120, { windows: 3 }).done).toBe(3)
     expect(at(1, { windows: 40 }).done).toBe(1)

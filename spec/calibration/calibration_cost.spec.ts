@@ -117,12 +117,15 @@ describe('the cost', () => {
   })
 
   test('in seconds is the median of what was measured, part by part', () => {
-    const times = [1, 5, 2].map((second) => ({
-      plain: second,
-      forward: 2 * second,
-      backward: 3 * second,
-      criteria: new Map([['plainact', second / 2]]),
-    }))
+    const times = [1, 5, 2].map(
+      (second) =>
+        new Map([
+          ['plain', second],
+          ['forward', 2 * second],
+          ['backward', 3 * second],
+          ['plainact', second / 2],
+        ]),
+    )
     const { seconds, measured } = calibrationCost(smallConfig, [4], [criterionByName('plainact')], times)
     expect(measured).toBe(3)
     expect(seconds).toEqual({ plain: 2, forward: 4, backward: 6, criteria: { plainact: 1 }, ratio: 11 / 2 })

@@ -9,21 +9,21 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { calibrateToFolder } from '../../src/calibration/collect.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
-import { shardThreads } from '../../src/evaluation/jobs/threads.ts'
-import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
-import type { ShardModel } from '../../src/jobs/shard_model.ts'
+import { jobThreads } from '../../src/evaluation/jobs/threads.ts'
+import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
+import type { JobModel } from '../../src/jobs/job_model.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
-import type { ShardRunner } from '../../src/jobs/runner.ts'
+import type { JobRunner } from '../../src/jobs/runner.ts'
 import { threadRunner } from '../../src/jobs/thread_runner.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
 import { root, tinyFolder } from '../cli/run_cli.ts'
-import { filesOf, makeWindows, shardsOf, smallOptions } from './small_calibration.ts'
+import { filesOf, makeWindows, jobsOf, smallOptions } from './small_calibration.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-threads-'))
 const path = join(root, tinyFolder)
 let backend: Backend
-let model: ShardModel
+let model: JobModel
 beforeAll(async () => {
   backend = await createBackend('wasm')
   const opened = await OptModel.load(goldenConfig('preln'), goldenSource('preln'), backend)
@@ -37,15 +37,15 @@ afterAll(() => {
 /** Windows of very different lengths, so that threads overtake each other. */
 const windows = makeWindows(20)
 
-const inThreads = (count: number, place = path): ShardRunner => {
+const inThreads = (count: number, place = path): JobRunner => {
   const { hash, method } = model
-  return threadRunner(shardThreads({ path: place, backend: 'wasm', hash, method }), count)
+  return threadRunner(jobThreads({ path: place, backend: 'wasm', hash, method }), count)
 }
 
-async function resultsOf(runner: ShardRunner): Promise<Uint8Array[]> {
+async function resultsOf(runner: JobRunner): Promise<Uint8Array[]> {
   try {
     const results: Uint8Array[] = []
-    for await (const result of runner.run(await shardsOf(model, windows, runner))) results.push(result)
+    for await (const result of runner.run(await jobsOf(model, windows, runner))) results.push(result)
     return results
   } finally {
     await runner.close()
@@ -53,17 +53,17 @@ async function resultsOf(runner: ShardRunner): Promise<Uint8Array[]> {
 }
 
 /** One thread's results, in order. */
-const areThoseOfOne = async (runner: ShardRunner): Promise<void> =>
-  expect(await resultsOf(runner)).toEqual(await resultsOf(inlineRunner(makeDoShard(model))))
+const areThoseOfOne = async (runner: JobRunner): Promise<void> =>
+  expect(await resultsOf(runner)).toEqual(await resultsOf(inlineRunner(makeDoJob(model))))
 
 describe('threads', () => {
   test.each([1, 2, 3])('%i give the results of one, in order', (count) => areThoseOfOne(inThreads(count)))
 
   test('mutants are killed: results in order of arrival, a result of another job', async () => {
     const swapped = inThreads(2)
-    const asTheyCome: ShardRunner = { ...swapped, run: (shards) => swapped.run(shards.toReversed()) }
+    const asTheyCome: JobRunner = { ...swapped, run: (jobs) => swapped.run(jobs.toReversed()) }
     const plain = inThreads(2)
-    const another: ShardRunner = { ...plain, run: (shards) => plain.run(shards.map(() => shards[0])) }
+    const another: JobRunner = { ...plain, run: (jobs) => plain.run(jobs.map(() => jobs[0])) }
     for (const mutant of [asTheyCome, another])
       await expect(areThoseOfOne(mutant)).rejects.toThrow('expected')
   })

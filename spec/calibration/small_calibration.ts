@@ -7,11 +7,11 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { criterionByName } from '../../src/criteria/index.ts'
 import type { CalibrateOptions } from '../../src/calibration/collect.ts'
 import { hashWindows, storeManifest } from '../../src/calibration/manifest.ts'
-import { calibrateShards } from '../../src/calibration/calibrate_job.ts'
-import type { ShardModel } from '../../src/jobs/shard_model.ts'
+import { calibrateJobs } from '../../src/calibration/calibrate_job.ts'
+import type { JobModel } from '../../src/jobs/job_model.ts'
 import type { Window } from '../../src/data/windows.ts'
-import type { ShardRunner } from '../../src/jobs/runner.ts'
-import type { Shard } from '../../src/jobs/shard.ts'
+import type { JobRunner } from '../../src/jobs/runner.ts'
+import type { Job } from '../../src/jobs/job.ts'
 import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
@@ -62,13 +62,13 @@ export function smallOptions(
   }
 }
 
-/** A shard for each of these windows, as a calibration by plainact and by chance has them. */
-export async function shardsOf(
-  shardModel: ShardModel,
+/** A job for each of these windows, as a calibration by plainact and by chance has them. */
+export async function jobsOf(
+  jobModel: JobModel,
   windows: readonly Window[],
-  { store }: Pick<ShardRunner, 'store'>,
-): Promise<Shard[]> {
-  const { model, hash } = shardModel
+  { store }: Pick<JobRunner, 'store'>,
+): Promise<Job[]> {
+  const { model, hash } = jobModel
   const named = ['plainact', 'random'].map(criterionByName).map(({ name, formula }) => ({ name, formula }))
   const stored = await storeManifest({
     model: { hash, ...model.shape, width: model.config.width },
@@ -86,7 +86,7 @@ export async function shardsOf(
     shardExamples: 4,
   })
   const ranges = [...windows.keys()].map((first) => ({ first, end: first + 1 }))
-  return calibrateShards({ stored, windows, mask: null }, ranges, shardModel, store)
+  return calibrateJobs({ stored, windows, mask: null }, ranges, jobModel, store)
 }
 
 /** Every file of a folder, by name. */

@@ -94,7 +94,7 @@ describe('calibrate', () => {
   test('says how much it will write before it begins, and what it cost', async () => {
     const output = join(folder, 'said')
     const stdout = await run(argsTo(output, '--examples', '2'))
-    expect(stdout).toMatch(/^2 examples of page\.txt, \d+ KiB in 1 shard in .*said\n2 computed in /)
+    expect(stdout).toMatch(/^2 examples of page\.txt, \d+ KiB in 1 file in .*said\n2 computed in /)
     for (const part of ['plain', 'forward', 'backward', 'plainact', 'random', 'together'])
       expect(stdout).toMatch(
         new RegExp(`^${part} +\\d+\\.\\d{3} +\\d\\.\\d{3} +\\d+\\.\\d +\\d+\\.\\d{3}$`, 'm'),

@@ -6,8 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { valuesOf } from '../../src/backends/calls.ts'
-import type { Backend, BackendName } from '../../src/backends/backend.ts'
-import { backendNames } from '../../src/backends/select.ts'
+import { backendNames, type Backend, type BackendName } from '../../src/backends/backend.ts'
 import { describeThreads, gainOf, type ThreadCheck } from '../../src/cli/thread_check.ts'
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { makeOptConfig } from '../../src/engine/config.ts'
@@ -127,7 +126,7 @@ describe('inspect', () => {
     expect(int8.storage).toBe('int8')
     expect(int8.kl).toBeLessThan(0.01)
     const { code, stderr } = await runInside(['inspect', 'fixtures/tiny-opt', '--storage', 'int4'])
-    expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected some of f32, bf16')])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected names of f32, bf16')])
   })
 
   test.each([true, false])('counts an own head and no tied one: tied %s', async (tied) => {

@@ -20,7 +20,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
 })
 
-const queue = (): string[] => ['--queue', server?.url ?? '', '--shards', join(folder, 'shards')]
+const queue = (): string[] => ['--queue', server?.url ?? '', '--shards', join(folder, 'jobs')]
 
 /** Runs some work while three workers run, and stops them after it. @returns the result and the outputs of the workers */
 async function besideWorkers<T>(work: () => Promise<T>): Promise<[T, CliResult[]]> {
@@ -32,7 +32,7 @@ async function besideWorkers<T>(work: () => Promise<T>): Promise<[T, CliResult[]
   return [done, await workers]
 }
 
-/** The events of shards that workers print. */
+/** The events of jobs that workers print. */
 function eventsOf(results: readonly CliResult[]): { what: string; kind: string }[] {
   return results.flatMap(({ stdout }) =>
     stdout
@@ -75,7 +75,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer === null ? '' : `: $
       expect(resultOf(queued.stdout)).toBe(resultOf(alone.stdout))
       expect(resultOf(asked.stdout)).toBe(resultOf(askedAlone.stdout))
       expect(filesOf(join(folder, 'queued traces'))).toEqual(filesOf(join(folder, 'traces')))
-      // The workers computed the shards.
+      // The workers computed the jobs.
       const kinds = eventsOf(ended).map(({ what, kind }) => `${what} ${kind}`)
       expect(kinds).toContain('done calibrate')
       expect(kinds).toContain('done score')

@@ -15,7 +15,7 @@ import { UsageError } from '../../src/tensor/errors.ts'
 import { law } from '../harness/seed.ts'
 
 describe('a number', () => {
-  const temperature = numberFlag('temperature', { least: 0, most: 10 })
+  const temperature = numberFlag('temperature', 0, 10)
 
   law('inside its range is read exactly', [fc.double({ min: 0, max: 10, noNaN: true })], (value) => {
     expect(temperature(String(value))).toBe(value)
@@ -33,7 +33,7 @@ describe('a number', () => {
 })
 
 describe('a whole number', () => {
-  const tokens = wholeFlag('max-tokens', { least: 1, most: Infinity })
+  const tokens = wholeFlag('max-tokens', 1)
 
   law('is read exactly', [fc.integer({ min: 1 })], (value) => tokens(String(value)) === value)
 

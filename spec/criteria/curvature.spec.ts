@@ -6,12 +6,11 @@ import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { grasp } from '../../src/criteria/grasp.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
-import { plainact, plainactSigned } from '../../src/criteria/plainact.ts'
+import { maskGradients, plainact, plainactSigned } from '../../src/criteria/plainact.ts'
 import { snip } from '../../src/criteria/snip.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
-import { headMaskGradient, neuronMaskGradient } from '../../src/verify/model/mask_gradients.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -115,11 +114,8 @@ const isTheSizeOfTheSlope = lawForAll(
     await withModel(subject, model, (loaded) => {
       withPass(loaded, textOf(model, new Data(model.seed)), (input) => {
         const scores = subject.score(input)
-        const layers = Array.from({ length: model.layers }, (_, layer) => layer)
-        const sizes = (of: (layer: number) => Float32Array): number[] =>
-          layers.flatMap((layer) => Array.from(of(layer), Math.abs))
-        expect([...scores.heads]).toEqual(sizes((layer) => headMaskGradient(input, layer)))
-        expect([...scores.neurons]).toEqual(sizes((layer) => neuronMaskGradient(input, layer)))
+        const gradient = maskGradients(input)
+        for (const kind of kinds) expect(scores[kind]).toEqual(gradient[kind].map(Math.abs))
       })
     })
   },

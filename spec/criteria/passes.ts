@@ -1,12 +1,53 @@
 /**
  * Passes over small models for laws of criteria: those of src/verify, and what finite differences of second order need.
  */
-import type { UnitMask } from '../../src/masks/mask.ts'
+import { countScored } from '../../src/engine/loss.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
-import { withPass, type Text } from '../../src/verify/criteria/passes.ts'
+import { withPass, type Text } from '../../src/criteria/pass.ts'
+import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import type { Data } from '../../src/testing/seeded_data.ts'
+import type { Kind } from '../../src/verify/criteria/passes.ts'
 import { tensorsOf, type ModelCase } from '../../src/verify/model/cases.ts'
 
+export * from '../../src/criteria/pass.ts'
 export * from '../../src/verify/criteria/passes.ts'
+
+/** One unit of a model. */
+export interface Unit {
+  readonly kind: Kind
+  readonly index: number
+}
+
+/** A mask, by default all ones, moved by `by` along a direction. */
+export function movedMask(
+  direction: Pick<UnitMask, 'shape' | 'heads' | 'neurons'>,
+  by: number,
+  from: UnitMask = denseMask(direction.shape),
+): UnitMask {
+  const move = (kind: Kind): Float32Array => direction[kind].map((value, i) => from[kind][i] + by * value)
+  return makeMask(direction.shape, move('heads'), move('neurons'))
+}
+
+/** A mask that skips about a third of the units. */
+export function someMask(model: OptModel, data: Data): UnitMask {
+  const { shape, heads, neurons } = denseMask(model.shape)
+  const draw = (ones: Float32Array): Float32Array => ones.map(() => (data.integer(0, 2) === 0 ? 0 : 1))
+  return makeMask(shape, draw(heads), draw(neurons))
+}
+
+/** The direction that moves one unit's mask alone. */
+export function alone(model: OptModel, unit: Unit): UnitMask {
+  const { shape, heads, neurons } = denseMask(model.shape)
+  const direction = makeMask(shape, heads.fill(0), neurons.fill(0))
+  direction[unit.kind][unit.index] = 1
+  return direction
+}
+
+/** The loss of a model under a mask, in float64 from its float32 parts. */
+export function lossUnder(model: OptModel, text: Text, mask: UnitMask): number {
+  const nll = withPass(model, text, ({ gradients }) => gradients.nll, { mask })
+  return nll.reduce((total, term) => total + term, 0) / countScored(text.labels)
+}
 
 /** Whether every one of these masks leaves each neuron on the side of ReLU it is on without: no kink lies among them. */
 export function sameSides(model: OptModel, text: Text, masks: readonly UnitMask[]): boolean {

@@ -9,9 +9,9 @@ import {
   cutWindows,
   drawWindows,
   makeWordEncoder,
-  type Encode,
   type Window,
 } from '../../src/data/windows.ts'
+import type { Encode } from '../../src/io/encode_pieces.ts'
 import { openTokenizer } from '../../src/io/tokenizer.ts'
 import { fixtures } from '../golden/golden.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'

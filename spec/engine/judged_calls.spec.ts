@@ -38,7 +38,7 @@ test('a call within its bound passes', async () => {
 })
 
 test('a call past its bound is named, with both numbers and the bound', async () => {
-  await expect(run(1e-3)).rejects.toThrow(/^linear: y\[\d+\]: expected \S+ \+- \S+, got \S+$/)
+  await expect(run(1e-3)).rejects.toThrow(/^linear: y\[\d+\]: expected \S+ ± \S+, got \S+$/)
 })
 
 test('a backend that owes bits is held to bits', async () => {

@@ -18,7 +18,7 @@ stateLaws('sequences', sequenceLaws, overEveryBackend)
 stateLaws('planners', plannerLaws)
 stateLaws('storage', storageLaws)
 // Finite differences run a model many times over.
-const { parameters, masks, ...gradients } = gradientLaws
+const { parameters, ...gradients } = gradientLaws
 stateLaws('gradients', gradients)
-stateLaws('finite differences', { parameters, masks }, overQuickBackends)
+stateLaws('finite differences', { parameters }, overQuickBackends)
 stateLaws('outside', outsideLaws)

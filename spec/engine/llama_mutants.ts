@@ -126,7 +126,7 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
         },
       }
     }),
-    breaks: ['masks'],
+    breaks: ['engineLogits'],
   },
   {
     bug: 'the constant of norms is ten times too large',

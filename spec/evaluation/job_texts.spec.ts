@@ -67,7 +67,7 @@ describe('texts as bytes', () => {
     ['something beside it', [[0, false, [one], 1]]],
   ])('are refused with %s', (_, rows) => {
     const bytes = new TextEncoder().encode(JSON.stringify(rows))
-    expect(() => parseTexts(bytes, smallConfig)).toThrow(/^shard text/)
+    expect(() => parseTexts(bytes, smallConfig)).toThrow(/^job text/)
   })
 })
 
@@ -95,22 +95,40 @@ describe('scores as bytes', () => {
     expect(parseScores(encodeScores(whole), job, 1)).toEqual(whole)
   })
 
-  test.each<[string, unknown]>([
-    ['nothing', null],
-    ['a method too few', whole.slice(1)],
-    ['a method too many', [...whole, whole[1]]],
-    ['a text too few', whole.map((row) => row.slice(1))],
-    ['a window too few', [[scoresOf(text).slice(1), scoresOf(alone)], whole[1]]],
-    ['what is dense alone under another method', [whole[0], whole[0]]],
-    ['no likelihood', with0({ nll: null })],
-    ['another count of tokens', with0({ tokens: 99 })],
-    ['another count of words', with0({ words: 99 })],
-    ['a share above 1', with0({ achieved: { ...sparsity, heads: 1.5, layers: [sparsity] } })],
-    ['a layer too few', with0({ achieved: { ...sparsity, layers: [] } })],
-    ['no layers', with0({ achieved: sparsity })],
-  ])('are refused with %s', (_, table) => {
+  test.each<[string, string, unknown]>([
+    ['nothing', ': expected a list, got null', null],
+    ['a method too few', ' 0.1.0: expected an object, got nothing', whole.slice(1)],
+    ['a method too many', ' 2: expected nothing, got a list', [...whole, whole[1]]],
+    ['a text too few', ' 0.1: expected a list, got nothing', whole.map((row) => row.slice(1))],
+    [
+      'a window too few',
+      ' 0.0.0.tokens: expected 4, got the number 1',
+      [[scoresOf(text).slice(1), scoresOf(alone)], whole[1]],
+    ],
+    [
+      'what is dense alone under another method',
+      ' 1.1.0: expected nothing, got an object',
+      [whole[0], whole[0]],
+    ],
+    ['no likelihood', ' 0.0.0.nll: expected a number, got null', with0({ nll: null })],
+    ['another count of tokens', ' 0.0.0.tokens: expected 4, got the number 99', with0({ tokens: 99 })],
+    ['another count of words', ' 0.0.0.words: expected 0, got the number 99', with0({ words: 99 })],
+    [
+      'a share above 1',
+      ' 0.0.0.achieved.heads: expected a number from 0 to 1, got the number 1.5',
+      with0({ achieved: { ...sparsity, heads: 1.5, layers: [sparsity] } }),
+    ],
+    [
+      'a layer too few',
+      ' 0.0.0.achieved.layers: expected a list of 1, got a list',
+      with0({ achieved: { ...sparsity, layers: [] } }),
+    ],
+    ['no layers', ' 0.0.0.achieved.layers: expected a list, got nothing', with0({ achieved: sparsity })],
+  ])('are refused with %s', (_, words, table) => {
     const bytes = new TextEncoder().encode(JSON.stringify(table))
-    expect(() => parseScores(bytes, job, 1)).toThrow(/^scores: expected those of 2 texts under 2 methods/)
+    expect(() => parseScores(bytes, job, 1)).toThrow(
+      expect.objectContaining({ code: 'SHARD_FORMAT', message: `scores${words}` }),
+    )
   })
 
   test('are refused where JSON has no word for them', () => {

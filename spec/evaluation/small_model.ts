@@ -1,8 +1,14 @@
 /**
  * A small random model for laws of measuring: letters are tokens, and everything fits into a second.
  */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
-import type { Backend } from '../../src/backends/backend.ts'
+import { afterAll, beforeAll, expect } from 'vitest'
+import type { Backend, BackendName } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import type { Document } from '../../src/data/corpus.ts'
 import type { Asked, Request } from '../../src/data/tasks/prompts.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
 import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
@@ -10,6 +16,7 @@ import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { Random } from '../../src/tensor/random.ts'
+import type { NamedModel } from '../../src/results/provenance.ts'
 
 export const smallConfig: OptConfig = makeOptConfig({
   layers: 3,
@@ -20,10 +27,55 @@ export const smallConfig: OptConfig = makeOptConfig({
   positions: 32,
 })
 
-/** The model on a backend; dispose it. */
-export function loadSmallModel(backend: Backend): Promise<OptModel> {
-  const weights = initialWeights(smallConfig, { seed: 3, deviation: 0.3, biasDeviation: 0.1 })
-  return OptModel.load(smallConfig, memorySource(weights), backend)
+/** The model, or another random one, on a backend; dispose it. */
+export function loadSmallModel(backend: Backend, config = smallConfig, seed = 3): Promise<OptModel> {
+  const weights = initialWeights(config, { seed, deviation: 0.3, biasDeviation: 0.1 })
+  return OptModel.load(config, memorySource(weights), backend)
+}
+
+/** A loaded model, as measurements take it. */
+export interface SmallSource extends NamedModel {
+  readonly model: OptModel
+  readonly encode: typeof encodeLetters
+}
+
+/**
+ * Loads the model, or another random one, before the tests of a file, with a file in place of its weights. After them no
+ * buffer may be left.
+ * @returns a folder that is removed after the tests, and what is there once `beforeAll` has run
+ */
+export function useSmallModel(
+  name: BackendName,
+  ...which: [config?: OptConfig, seed?: number]
+): { readonly folder: string; source(): SmallSource } {
+  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-small-'))
+  const modelFile = join(folder, 'model')
+  let model: OptModel
+  beforeAll(async () => {
+    writeFileSync(modelFile, 'weights')
+    model = await loadSmallModel(await createBackend(name), ...which)
+  })
+  afterAll(() => {
+    model.dispose()
+    expect(model.backend.liveBuffers).toBe(0)
+    rmSync(folder, { recursive: true })
+  })
+  const source = (): SmallSource => ({
+    model,
+    modelName: 'small',
+    modelFiles: [modelFile],
+    encode: encodeLetters,
+  })
+  return { folder, source }
+}
+
+/** Documents of forty random words, prose and verse in turn. */
+export function somePages(count: number, letters = 'abcdefgh'): Document[] {
+  return Array.from({ length: count }, (_, i) => {
+    const random = new Random(i)
+    const words = Array.from({ length: 40 }, () => letters.slice(0, 1 + random.below(letters.length)))
+    return { name: `page ${i}`, genre: i % 2 ? 'verse' : 'prose', text: words.join(' ') }
+  })
 }
 
 /** A mask that keeps each unit with a probability of 0.6. */

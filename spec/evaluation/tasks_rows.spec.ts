@@ -2,9 +2,7 @@
  * Each number of a report of tasks is computed again by hand: log-likelihoods token by token, choices, shares and their errors
  * by plain loops.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
-import { createBackend } from '../../src/backends/select.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { compareMethods } from '../../src/results/method.ts'
 import type { TaskRun } from '../../src/evaluation/tasks/asking.ts'
@@ -17,23 +15,18 @@ import { scoreText } from '../../src/predictor/pass_planners.ts'
 import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { likelihoodByHand, mean, near, nearAll } from './by_hand.ts'
-import { loadSmallModel, smallConfig } from './small_model.ts'
+import { smallConfig, useSmallModel } from './small_model.ts'
 
 const seed = 11
 const { layers, heads, neurons } = smallConfig
 
-let backend: Backend
+const small = useSmallModel('wasm')
 let model: OptModel
 let report: TasksReport
 
 beforeAll(async () => {
-  backend = await createBackend('wasm')
-  model = await loadSmallModel(backend)
+  model = small.source().model
   report = await run()
-})
-afterAll(() => {
-  model.dispose()
-  expect(backend.liveBuffers).toBe(0)
 })
 
 /** Questions with answers of three tokens each, so that masks decide which is most likely, and of 9, 2 and 5 bytes. */

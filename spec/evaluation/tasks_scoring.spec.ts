@@ -1,9 +1,7 @@
 /**
  * Choosing answers: by likelihood, under one mask that depends on the context only.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
-import { createBackend } from '../../src/backends/select.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { compareMethods } from '../../src/results/method.ts'
 import { DenseLogits, readLogits } from '../../src/evaluation/score_window.ts'
 import { askContinuations, type ContinuationOptions } from '../../src/data/tasks/continuation.ts'
@@ -19,19 +17,11 @@ import type { OptModel } from '../../src/engine/opt_model.ts'
 import { randomPlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { answerQuestion } from './answer_question.ts'
-import { encodeLetters, loadSmallModel, question, smallConfig } from './small_model.ts'
+import { encodeLetters, question, smallConfig, useSmallModel } from './small_model.ts'
 
-let backend: Backend
+const small = useSmallModel('reference')
 let model: OptModel
-
-beforeAll(async () => {
-  backend = await createBackend('reference')
-  model = await loadSmallModel(backend)
-})
-afterAll(() => {
-  model.dispose()
-  expect(backend.liveBuffers).toBe(0)
-})
+beforeAll(() => void ({ model } = small.source()))
 
 /** Log-likelihood by rows of logits. */
 function likelihood({ tokens, promptLength }: Request): number {

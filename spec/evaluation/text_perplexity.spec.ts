@@ -2,12 +2,7 @@
  * Perplexity of texts: what is printed is what a plain sum gives, every row scores the same tokens, masks see their
  * prompt only, distances to dense are zero for dense.
  */
-import { writeFileSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
-import { createBackend } from '../../src/backends/select.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { randomPredictor } from '../../src/bench/predictors.ts'
 import { compareMethods, type CompareOptions, type Method } from '../../src/results/method.ts'
 import { ratioOf } from '../../src/results/ratio.ts'
@@ -25,24 +20,12 @@ import { denseMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { encodeLetters, loadSmallModel, smallConfig } from './small_model.ts'
+import { encodeLetters, smallConfig, useSmallModel } from './small_model.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-text-'))
-const modelFile = join(folder, 'model')
 const { positions, vocabulary, bosId } = smallConfig
-let backend: Backend
+const small = useSmallModel('reference')
 let model: OptModel
-
-beforeAll(async () => {
-  writeFileSync(modelFile, 'weights')
-  backend = await createBackend('reference')
-  model = await loadSmallModel(backend)
-})
-afterAll(() => {
-  model.dispose()
-  expect(backend.liveBuffers).toBe(0)
-  rmSync(folder, { recursive: true })
-})
+beforeAll(() => void ({ model } = small.source()))
 
 const documents = Array.from({ length: 3 }, (_, i) => {
   const random = new Random(i)
@@ -70,10 +53,7 @@ const measure = (
 ): Promise<TextPerplexityReport> =>
   textPerplexity(
     {
-      model,
-      modelName: 'small',
-      modelFiles: [modelFile],
-      encode: encodeLetters,
+      ...small.source(),
       text,
       methods: methodsOf(),
       prompt: 6,
@@ -241,7 +221,7 @@ describe('rows', () => {
 
   test('name the criterion that a planner learnt or uses', () => {
     const mean = { shape: model.shape, heads: new Float32Array(12), neurons: new Float32Array(72) }
-    const predictor = randomPredictor('shadow', smallConfig, backend, 'f32', 1)
+    const predictor = randomPredictor('shadow', smallConfig, model.backend, 'f32', 1)
     const criteriaOf = (criterion: string): string[] =>
       methodsOf({
         planners: ['static', 'oracle', 'random', 'shadow'],

@@ -2,12 +2,7 @@
  * Each number of a perplexity report is computed again by hand: windows by their offsets in the text, logits token by token,
  * log-probabilities, KL and standard errors by plain loops in float64.
  */
-import { writeFileSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
-import { createBackend } from '../../src/backends/select.ts'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { compareMethods, type CompareOptions } from '../../src/results/method.ts'
 import {
@@ -29,7 +24,7 @@ import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { mean, nearAll, ratioByHand, readByHand } from './by_hand.ts'
-import { encodeLetters } from './small_model.ts'
+import { encodeLetters, useSmallModel } from './small_model.ts'
 
 const positions = 16
 const stride = 10
@@ -38,23 +33,12 @@ const seed = 7
 const config = makeOptConfig({ layers: 3, width: 8, heads: 2, neurons: 10, vocabulary: 40, positions })
 const { bosId } = config
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-rows-'))
-const modelFile = join(folder, 'model')
-let backend: Backend
+const small = useSmallModel('reference', config, 2)
 let model: OptModel
 let report: TextPerplexityReport
-
 beforeAll(async () => {
-  writeFileSync(modelFile, 'weights')
-  backend = await createBackend('reference')
-  const weights = initialWeights(config, { seed: 2, deviation: 0.3, biasDeviation: 0.1 })
-  model = await OptModel.load(config, memorySource(weights), backend)
+  model = small.source().model
   report = await measure()
-})
-afterAll(() => {
-  model.dispose()
-  expect(backend.liveBuffers).toBe(0)
-  rmSync(folder, { recursive: true })
 })
 
 /** Pages of 7, 40 and 20 letters, and of 2, 9 and 5 words. */
@@ -82,10 +66,7 @@ const options: CompareOptions = {
 
 function measure(more: Partial<TextPerplexityOptions> = {}): Promise<TextPerplexityReport> {
   return textPerplexity({
-    model,
-    modelName: 'small',
-    modelFiles: [modelFile],
-    encode: encodeLetters,
+    ...small.source(),
     text,
     methods: compareMethods(model, options),
     prompt,
@@ -321,7 +302,7 @@ describe('the rows of a perplexity report', () => {
     expect(protocol.prompt).toBe(4)
     isByHand({ ...report, rows }, 4)
     const wide = makeOptConfig({ layers: 1, width: 2, heads: 1, neurons: 2, vocabulary: 40, positions: 1000 })
-    const long = await OptModel.load(wide, memorySource(initialWeights(wide, { seed: 0 })), backend)
+    const long = await OptModel.load(wide, memorySource(initialWeights(wide, { seed: 0 })), model.backend)
     const methods = compareMethods(long, { ...options, planners: ['random'] })
     expect(
       (await measure({ model: long, methods, prompt: undefined, stride: undefined })).protocol,

@@ -1,12 +1,7 @@
 /**
  * Experiments: each runs to its end on a small model, says what was measured, and compares like with like.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
-import { createBackend } from '../../src/backends/select.ts'
 import { criteria } from '../../src/criteria/index.ts'
 import { backwardFlops, forwardFlops, lossFlops } from '../../src/calibration/cost.ts'
 import type { ExperimentResult } from '../../src/results/experiment_result.ts'
@@ -14,21 +9,17 @@ import type { ExperimentContext } from '../../src/experiments/experiment.ts'
 import { windowsWithShots } from '../../src/experiments/few_shot.ts'
 import { experimentNames, experiments, runByName } from '../../src/experiments/index.ts'
 import { sparsityCurve } from '../../src/experiments/sparsity_curve.ts'
-import { Measured, measureVariants, sayDifference, type Variant } from '../../src/experiments/variants.ts'
+import { Measured, measureVariants, type Variant } from '../../src/experiments/variants.ts'
+import { sayDifference } from '../../src/results/cells.ts'
 import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import { denseMethod, makeMethod } from '../../src/results/method.ts'
 import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
 import { renderHtml } from '../../src/experiments/report/html.ts'
 import { formatExperiment } from '../../src/results/terminal.ts'
 import { quickSettings, type Settings } from '../../src/evaluation/settings.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
-import { Random } from '../../src/tensor/random.ts'
-import { encodeLetters, loadSmallModel } from '../evaluation/small_model.ts'
+import { somePages, useSmallModel } from '../evaluation/small_model.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-experiments-'))
-const modelFile = join(folder, 'model')
-let backend: Backend
-let model: OptModel
+const small = useSmallModel('wasm')
 let cache: ExperimentCache
 
 const settings: Settings = {
@@ -46,15 +37,8 @@ const settings: Settings = {
 
 const openCache = (more: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
   ExperimentCache.open({
-    model,
-    modelName: 'small',
-    modelFiles: [modelFile],
-    encode: encodeLetters,
-    documents: Array.from({ length: 20 }, (_, i) => {
-      const random = new Random(i)
-      const words = Array.from({ length: 40 }, () => 'abc'.slice(0, 1 + random.below(3)))
-      return { name: `page ${i}`, genre: i % 2 ? 'verse' : 'prose', text: words.join(' ') }
-    }),
+    ...small.source(),
+    documents: somePages(20, 'abc'),
     prompt: settings.prompt,
     continuation: settings.continuation,
     ...more,
@@ -68,18 +52,8 @@ const contextOf = (own = cache, seeds: readonly number[] = [0]): ExperimentConte
   command: 'shadowllm reproduce --experiment it',
 })
 
-beforeAll(async () => {
-  writeFileSync(modelFile, 'weights')
-  backend = await createBackend('wasm')
-  model = await loadSmallModel(backend)
-  cache = await openCache()
-})
-afterAll(async () => {
-  await cache.dispose()
-  model.dispose()
-  expect(backend.liveBuffers).toBe(0)
-  rmSync(folder, { recursive: true })
-})
+beforeAll(async () => void (cache = await openCache()))
+afterAll(() => cache.dispose())
 
 /** What holds of every result: rows fill the columns, points are numbers, nothing is missing that a page shows. */
 function expectWhole(result: ExperimentResult): void {
@@ -250,10 +224,10 @@ describe('variants', () => {
 
   test('are described as different, or as possibly different by chance', () => {
     expect(sayDifference('a', 'b', { nats: -0.05, error: 0.01 })).toBe(
-      'a is 0.050 +- 0.010 nats per token better than b',
+      'a is 0.050 ± 0.010 nats per token better than b',
     )
     expect(sayDifference('a', 'b', { nats: 0.015, error: 0.01 })).toBe(
-      'a is 0.015 +- 0.010 nats per token worse than b, which chance could do',
+      'a is 0.015 ± 0.010 nats per token worse than b, which chance could do',
     )
     expect(sayDifference('a', 'b', { nats: 0.015, error: NaN })).toContain('which chance could do')
   })

@@ -44,7 +44,7 @@ describe('a plot', () => {
     const [shadow] = linePlot().series
     const points = [...shadow.points, { x: 90, y: 90 }]
     expect(describePlot(linePlot({ series: [{ name: 'shadow', points }] }))).toBe(
-      'Lines: perplexity (per token), against units skipped (%). shadow: from 130.0 +- 2.000 at 30 to 90.00 at 90; least 90.00 at 90, most 170.0 +- 2.000 at 70.',
+      'Lines: perplexity (per token), against units skipped (%). shadow: from 130.0 ± 2.000 at 30 to 90.00 at 90; least 90.00 at 90, most 170.0 ± 2.000 at 70.',
     )
   })
 

@@ -2,12 +2,7 @@
  * Rows, plots and comparisons of experiments and of `reproduce`, computed by hand: from windows of known costs and unequal
  * sizes, and from windows of a model that is fed token by token.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
-import { createBackend } from '../../src/backends/select.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { Measured, type Variant } from '../../src/experiments/variants.ts'
 import { denseMethod } from '../../src/results/method.ts'
@@ -15,7 +10,7 @@ import { ExperimentCache } from '../../src/evaluation/cache/experiment_cache.ts'
 import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import { compareScores } from '../../src/evaluation/tally.ts'
 import { reproduce } from '../../src/experiments/reproduce.ts'
-import { reproduceExperiment } from '../../src/experiments/reproduce_experiment.ts'
+import { reproduceExperiment } from '../../src/results/report.ts'
 import { quickSettings } from '../../src/evaluation/settings.ts'
 import type { Window } from '../../src/data/windows.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
@@ -24,7 +19,7 @@ import { scoreText } from '../../src/predictor/pass_planners.ts'
 import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { likelihoodByHand, mean, near, nearAll, ratioByHand } from '../evaluation/by_hand.ts'
-import { encodeLetters, loadSmallModel, smallConfig } from '../evaluation/small_model.ts'
+import { smallConfig, somePages, useSmallModel } from '../evaluation/small_model.ts'
 
 /** A window of a known cost that skipped this share of the heads and twice this share of the neurons. */
 const scored = (nll: number, tokens: number, words: number, share: number): MethodScore => {
@@ -123,26 +118,11 @@ describe('variants of known costs', () => {
 
 // ---- A model -------------------------------------------------------------------------------------------------------------
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-variant-rows-'))
-const modelFile = join(folder, 'model')
-let backend: Backend
+const small = useSmallModel('wasm')
 let model: OptModel
-beforeAll(async () => {
-  writeFileSync(modelFile, 'weights')
-  backend = await createBackend('wasm')
-  model = await loadSmallModel(backend)
-})
-afterAll(() => {
-  model.dispose()
-  expect(backend.liveBuffers).toBe(0)
-  rmSync(folder, { recursive: true })
-})
+beforeAll(() => void ({ model } = small.source()))
 
-const documents = Array.from({ length: 20 }, (_, i) => {
-  const random = new Random(i)
-  const text = Array.from({ length: 40 }, () => 'abcdefgh'.slice(0, 1 + random.below(8))).join(' ')
-  return { name: `page ${i}`, genre: i % 2 ? 'verse' : 'prose', text }
-})
+const documents = somePages(20)
 
 /** Five digits: these costs are sums of float32. */
 const nearly = (value: number): unknown => expect.closeTo(value, 5 - Math.ceil(Math.log10(value)))
@@ -157,7 +137,7 @@ test('a row of reproduce has the costs of its windows, each with a seed of its o
     sparsities: [0.5, 0.8],
     decode: { prompt: 6, tokens: 3, rounds: 1 },
   }
-  const base = { model, modelName: 'small', modelFiles: [modelFile], encode: encodeLetters, documents }
+  const base = { ...small.source(), documents }
   const planners = ['random', 'oracle'] as const
   const report = await reproduce({ ...base, settings, seed, planners, speed: false })
   const cache = await ExperimentCache.open({ ...base, ...sizes })

@@ -7,12 +7,8 @@ import { backward, type Gradients } from '../../src/engine/backward.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
 import { contextWidth } from '../../src/engine/config.ts'
 import type { OptModel } from '../../src/engine/opt_model.ts'
-import { traceForward } from '../../src/engine/trace.ts'
-import {
-  headMaskGradient,
-  neuronMaskGradient,
-  type TracedGradients,
-} from '../../src/verify/model/mask_gradients.ts'
+import { traceForward, type Trace } from '../../src/engine/trace.ts'
+import { maskGradients } from '../../src/criteria/plainact.ts'
 import { overBackends } from '../harness/backends.ts'
 import {
   casesOf,
@@ -31,13 +27,13 @@ function eachSequence(
   model: OptModel,
   rows: Rows,
   parameters: boolean,
-  visit: (gradients: Gradients, index: number, traced: TracedGradients) => void,
+  visit: (gradients: Gradients, index: number, trace: Trace) => void,
 ): void {
   const scored = scoredIn(rows)
   rows.sequences.forEach((sequence, index) => {
     const trace = traceForward(model, sequence.tokens)
     const gradients = backward(model, trace, labelsOf(rows, sequence), { parameters, scored })
-    visit(gradients, index, { trace, gradients })
+    visit(gradients, index, trace)
     gradients.dispose()
     trace.dispose()
   })
@@ -84,18 +80,22 @@ overBackends((backend) => {
 
         test(`${name}: the derivative with respect to each unit's mask`, () =>
           withGolden(variant, backend, (model) => {
-            const { layers, heads, neurons } = model.config
-            const headSums = Array.from({ length: layers }, () => new Float64Array(heads))
-            const neuronSums = Array.from({ length: layers }, () => new Float64Array(neurons))
-            eachSequence(model, rows, false, (_, __, traced) => {
-              headSums.forEach((sum, layer) => addTo(sum, headMaskGradient(traced, layer)))
-              neuronSums.forEach((sum, layer) => addTo(sum, neuronMaskGradient(traced, layer)))
+            const { layers } = model.config
+            const sums = { heads: new Float64Array(), neurons: new Float64Array() }
+            eachSequence(model, rows, false, (gradients, _, trace) => {
+              const found = maskGradients({ model, trace, gradients })
+              for (const kind of ['heads', 'neurons'] as const)
+                sums[kind] = Float64Array.from(found[kind], (value, unit) => value + (sums[kind][unit] ?? 0))
             })
-            for (let layer = 0; layer < layers; layer++) {
-              const of = (kind: string): Float64Array =>
-                layerOf(get(tensors, `crit.plainact_${kind}_signed`).values, layer, layers)
-              expectNearRelative(headSums[layer], of('head'), tolerance.gradient, `heads ${layer}`)
-              expectNearRelative(neuronSums[layer], of('ffn'), tolerance.gradient, `neurons ${layer}`)
+            for (const [kind, golden] of [
+              ['heads', 'head'],
+              ['neurons', 'ffn'],
+            ] as const) {
+              const { values } = get(tensors, `crit.plainact_${golden}_signed`)
+              for (let layer = 0; layer < layers; layer++) {
+                const of = (table: Float64Array): Float64Array => layerOf(table, layer, layers)
+                expectNearRelative(of(sums[kind]), of(values), tolerance.gradient, `${kind} ${layer}`)
+              }
             }
           }))
 

@@ -11,9 +11,10 @@
  * of a worker. After each test it must hold as many buffers as before.
  */
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
-import { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
-import { backendNames, createBackend } from '../../src/backends/select.ts'
+import { backendNames, type Backend } from '../../src/backends/backend.ts'
+import { CudaBackend, type CudaName } from '../../src/backends/cuda/cuda_backend.ts'
+import { Driver } from '../../src/backends/cuda/driver.ts'
+import { createBackend } from '../../src/backends/select.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 import { sectionOf, readEmulated } from './emulated.ts'
@@ -22,13 +23,16 @@ import { isQuick } from './tier.ts'
 /** Another emulator than the one `npm run build:cuda-emulator` makes: the one with the address sanitizer. */
 const emulatorUnderTest = process.env.SHADOWLLM_EMULATOR ?? null
 
+const emulatedBy = async (path: string, name: CudaName): Promise<Backend> =>
+  CudaBackend.on(await Driver.open(path, `backend ${name}: expected an emulator`), name)
+
 const makers: Readonly<Record<string, () => Promise<Backend>>> = {
   ...Object.fromEntries(backendNames.map((name) => [name, () => createBackend(name)])),
   ...(emulatorUnderTest === null
     ? {}
     : {
-        'cuda-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest),
-        'cuda-fast-emulated': () => CudaBackend.emulatedBy(emulatorUnderTest, {}, 'cuda-fast-emulated'),
+        'cuda-emulated': () => emulatedBy(emulatorUnderTest, 'cuda-emulated'),
+        'cuda-fast-emulated': () => emulatedBy(emulatorUnderTest, 'cuda-fast-emulated'),
       }),
   'wasm x2': () => WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true }),
 }

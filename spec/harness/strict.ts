@@ -2,8 +2,7 @@
  * The backends that must give the bits of the reference. Others must keep the bounds of the catalogue, and every law that
  * compares a backend with itself, because their kernels are deterministic.
  */
-import type { BackendName } from '../../src/backends/backend.ts'
-import { backendNames } from '../../src/backends/select.ts'
+import { backendNames, type BackendName } from '../../src/backends/backend.ts'
 import { owesBits } from '../../src/testing/op_agreement.ts'
 
 export { owesBits }

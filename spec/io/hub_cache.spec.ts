@@ -216,7 +216,7 @@ describe('mutants are killed', () => {
       '  await selectFiles(cachedPlace(cache, commit))\n  return {',
       '  return {',
     ],
-    ['a part that is a link', linksThatLeadOutAreRefused, '../platform/growing_file.ts', ' | noLink', ''],
+    ['a part that is a link', linksThatLeadOutAreRefused, '../platform/files.ts', ' | noLink', ''],
     [
       'one partial file for all',
       writersDoNotMeet,

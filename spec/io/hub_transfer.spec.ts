@@ -252,7 +252,7 @@ describe('mutants are killed', () => {
       'content that is trusted by its name',
       damagedPartIsNotBelieved,
       'hub/cache.ts',
-      "(await fileKind(path)) === 'file' && (await sizeOf(path)) === file.size",
+      '(await this.#isFile(path)) && (await sizeOf(path)) === file.size',
       'true',
     ],
     [

@@ -14,7 +14,6 @@ import {
   crc32,
   exists,
   fileKind,
-  isDirectory,
   list,
   machine,
   makeFolder,
@@ -109,7 +108,6 @@ test('files, folders and their absence are told apart', async () => {
   expect(await fileKind(join(folder, 'none'))).toBe('missing')
   expect(await fileKind(join(path, 'below a file'))).toBe('missing')
   expect([await exists(path), await exists(join(folder, 'none'))]).toEqual([true, false])
-  expect([await isDirectory(path), await isDirectory(folder)]).toEqual([false, true])
   expect(await list(folder)).toContain('kind')
 })
 

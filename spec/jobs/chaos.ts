@@ -16,14 +16,14 @@ export class Workers {
   #isOver = false
   #onWork: (child: ChildProcess) => void = () => {}
 
-  /** @param start starts a process that prints something whenever it begins a shard */
+  /** @param start starts a process that prints something whenever it begins a job */
   constructor(count: number, start: () => ChildProcess) {
     this.#start = start
     this.#children = Array.from({ length: count }, () => null)
     for (const place of this.#children.keys()) this.#fill(place)
   }
 
-  /** The next process that begins a shard. */
+  /** The next process that begins a job. */
   working(): Promise<ChildProcess> {
     return new Promise((resolve) => (this.#onWork = resolve))
   }
@@ -56,8 +56,8 @@ const program = fileURLToPath(new URL('./chaos_worker.ts', import.meta.url))
 export interface WorkerPlace {
   readonly url: string
   readonly queue: string
-  readonly shards: string
-  /** Where it writes a line for each shard that it has done. */
+  readonly store: string
+  /** Where it writes a line for each job that it has done. */
   readonly log: string
 }
 
@@ -75,18 +75,18 @@ export interface Mishaps {
   readonly cuts: number
 }
 
-/** The targets of failures, and how long a shard takes, in milliseconds. */
+/** The targets of failures, and how long a job takes, in milliseconds. */
 export interface Scene {
   readonly workers: Workers
   readonly server: TestServer
   readonly proxy: Proxy
-  readonly shardTime: number
+  readonly jobTime: number
 }
 
-/** Causes failures in a random order, each after a worker has begun a shard. @returns how many of each were caused */
+/** Causes failures in a random order, each after a worker has begun a job. @returns how many of each were caused */
 export async function makeMishaps(
   { kills, restarts, cuts }: Mishaps,
-  { workers, server, proxy, shardTime }: Scene,
+  { workers, server, proxy, jobTime }: Scene,
   seed: number,
 ): Promise<Mishaps> {
   const random = new Random(seed)
@@ -100,13 +100,13 @@ export async function makeMishaps(
     new Promise((resolve) => setTimeout(resolve, Math.ceil(most * (0.2 + 0.8 * random.uniform()))))
   for (const place of random.permutation(kinds.length)) {
     const worker = await workers.working()
-    await wait(shardTime)
+    await wait(jobTime)
     const kind = kinds[place]
     if (kind === 'kills') await workers.kill(worker)
     else if (kind === 'restarts') await server.restart()
     else {
       proxy.cut()
-      await wait(6 * shardTime)
+      await wait(6 * jobTime)
       proxy.mend()
     }
     happened[kind]++
@@ -114,7 +114,7 @@ export async function makeMishaps(
   return happened
 }
 
-/** How often each shard was done, by its key. */
+/** How often each job was done, by its key. */
 export function doneBy(log: string): Map<string, number> {
   const counts = new Map<string, number>()
   for (const key of readFileSync(join(log), 'utf8').split('\n'))

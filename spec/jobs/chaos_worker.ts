@@ -1,14 +1,14 @@
 /**
- * A worker for chaos_law.ts: does the shards of test_shards.ts, prints a line when it begins one, and writes the key of each
+ * A worker for chaos_law.ts: does the jobs of test_jobs.ts, prints a line when it begins one, and writes the key of each
  * finished one into a file.
  */
 import { appendFileSync } from 'node:fs'
 import { openQueue, parseQueueUrl, type QueueTools } from '../../src/jobs/connection.ts'
-import { openShardStore } from '../../src/jobs/open_store.ts'
-import { ShardStore } from '../../src/jobs/shard_store.ts'
+import { openJobStore } from '../../src/jobs/open_store.ts'
+import { JobStore } from '../../src/jobs/job_store.ts'
 import { runWorker } from '../../src/jobs/queue_worker.ts'
 import type { WorkerPlace } from './chaos.ts'
-import { testThreads } from './test_shards.ts'
+import { testThreads } from './test_jobs.ts'
 
 const place = JSON.parse(process.argv[2]) as WorkerPlace
 
@@ -23,8 +23,8 @@ async function open(): Promise<QueueTools> {
   }
 }
 
-const { place: files } = await openShardStore(place.shards)
-/** A worker that begins a shard first looks up its result. */
+const { place: files } = await openJobStore(place.store)
+/** A worker that begins a job first looks up its result. */
 const read = (name: string): Promise<Uint8Array | null> => {
   process.stdout.write(`${name}\n`)
   return files.read(name)
@@ -33,7 +33,7 @@ const read = (name: string): Promise<Uint8Array | null> => {
 await runWorker({
   tools: await open(),
   queue: place.queue,
-  store: new ShardStore({ ...files, read }),
+  store: new JobStore({ ...files, read }),
   threads: testThreads,
   concurrency: 1,
   grace: 0,

@@ -2,12 +2,12 @@
  * The law of a runner's results, for one thread and for a queue.
  */
 import { expect } from 'vitest'
-import type { Shard } from '../../src/jobs/shard.ts'
-import { texts } from './test_shards.ts'
+import type { Job } from '../../src/jobs/job.ts'
+import { texts } from './test_jobs.ts'
 
-/** Expects the known results of shards, in the order of the shards. */
+/** Expects the known results of jobs, in the order of the jobs. */
 export const isInOrder = async (
-  run: (shards: readonly Shard[]) => AsyncIterable<Uint8Array>,
-  shards: readonly Shard[],
+  run: (jobs: readonly Job[]) => AsyncIterable<Uint8Array>,
+  jobs: readonly Job[],
   expected: readonly string[],
-): Promise<void> => expect(await texts(run(shards))).toEqual(expected)
+): Promise<void> => expect(await texts(run(jobs))).toEqual(expected)

@@ -1,6 +1,6 @@
 /**
  * The runner over a real server: it gives the results of one thread, in order, with any number of workers and in spite of
- * stopped ones. A shard that fails stops no other, a forged job is refused, and a lost job is put into the queue again.
+ * stopped ones. A job that fails stops no other, a forged job is refused, and a lost job is put into the queue again.
  */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,12 +13,12 @@ import { QueueRunner } from '../../src/jobs/queue_runner.ts'
 import { readQueues, retryFailed, type QueueCounts } from '../../src/jobs/queue_state.ts'
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../src/jobs/queue_worker.ts'
 import { inlineRunner } from './inline_runner.ts'
-import { shardKey, shardText, type Shard } from '../../src/jobs/shard.ts'
-import { jobIdOf } from '../../src/jobs/shard_job.ts'
-import { ShardStore } from '../../src/jobs/shard_store.ts'
+import { jobKey, jobText, type Job } from '../../src/jobs/job.ts'
+import { jobIdOf } from '../../src/jobs/queued_job.ts'
+import { JobStore } from '../../src/jobs/job_store.ts'
 import { isInOrder } from './order.ts'
 import { startServer, whyNoServer, type TestServer } from './server.ts'
-import { doTestShard, echoShards, testThreads, texts } from './test_shards.ts'
+import { doTestJob, echoJobs, testThreads, texts } from './test_jobs.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-queue-laws-'))
 let server: TestServer
@@ -38,11 +38,11 @@ let queues = 0
 interface Place {
   readonly queue: string
   readonly path: string
-  store(): Promise<ShardStore>
+  store(): Promise<JobStore>
 }
 const newPlace = (): Place => {
   const path = join(folder, `store ${queues}`)
-  return { queue: `queue-${queues++}`, path, store: async () => new ShardStore(await folderPlace(path)) }
+  return { queue: `queue-${queues++}`, path, store: async () => new JobStore(await folderPlace(path)) }
 }
 
 const openRunner = async ({ queue, store }: Place, more = {}): Promise<QueueRunner> =>
@@ -65,7 +65,7 @@ async function startWorker({ queue, store }: Place, more = {}): Promise<TestWork
     concurrency: 1,
     grace: 5000,
     idle: null,
-    // No worker dies here, so a slow one keeps its shards.
+    // No worker dies here, so a slow one keeps its jobs.
     lock: 600_000,
     signal: stop.signal,
     onEvent: (event) => events.push(event),
@@ -101,14 +101,14 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     const runner = await openRunner(place)
     const told: number[] = []
     try {
-      const { shards, expected } = await echoShards(runner.store, 40)
-      const onShard = (done: number): void => void told.push(done)
-      await isInOrder((asked) => runner.run(asked, { onShard }), shards, expected)
-      expect(await texts(inlineRunner(doTestShard, await place.store()).run(shards))).toEqual(expected)
+      const { jobs, expected } = await echoJobs(runner.store, 40)
+      const onDone = (done: number): void => void told.push(done)
+      await isInOrder((asked) => runner.run(asked, { onDone }), jobs, expected)
+      expect(await texts(inlineRunner(doTestJob, await place.store()).run(jobs))).toEqual(expected)
     } finally {
       await runner.close()
     }
-    // 40 shards in groups of 16 have three joins. The runner does not wait for the last one.
+    // 40 jobs in groups of 16 have three joins. The runner does not wait for the last one.
     await until(() => doneBy(workers) >= 43)
     const reports = await endWorkers(workers)
     expect(reports.reduce((total, { done }) => total + done, 0)).toBe(43)
@@ -121,16 +121,16 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     const runner = await openRunner(place)
     const workers = [await startWorker(place)]
     try {
-      const { shards, expected } = await echoShards(runner.store, 5)
-      expect(await texts(runner.run(shards))).toEqual(expected)
+      const { jobs, expected } = await echoJobs(runner.store, 5)
+      expect(await texts(runner.run(jobs))).toEqual(expected)
       // A result may be in the store before its worker reports it. The runner does not wait for the join.
       const echoes = (): number => workers[0].events.filter(({ kind }) => kind === 'echo').length
       await until(() => echoes() >= 5)
-      expect(await texts(runner.run(shards))).toEqual(expected)
+      expect(await texts(runner.run(jobs))).toEqual(expected)
       expect(echoes()).toBe(5)
-      const more = await echoShards(runner.store, 6)
-      await runner.store.place.write(await shardKey(shards[2]), Uint8Array.of(1, 2, 3))
-      expect(await texts(runner.run(more.shards))).toEqual(more.expected)
+      const more = await echoJobs(runner.store, 6)
+      await runner.store.place.write(await jobKey(jobs[2]), Uint8Array.of(1, 2, 3))
+      expect(await texts(runner.run(more.jobs))).toEqual(more.expected)
       // The sixth, and the damaged one.
       await until(() => echoes() >= 7)
       expect(workers[0].events.filter(({ kind, what }) => `${kind} ${what}` === 'echo done')).toHaveLength(7)
@@ -144,16 +144,16 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     const place = newPlace()
     const runner = await openRunner(place, { attempts: 2 })
     const workers = [await startWorker(place)]
-    const { shards } = await echoShards(runner.store, 20)
-    const poisoned = shards.map((shard, i): Shard => (i === 3 ? { ...shard, kind: 'poison' } : shard))
+    const { jobs } = await echoJobs(runner.store, 20)
+    const poisoned = jobs.map((job, i): Job => (i === 3 ? { ...job, kind: 'poison' } : job))
     await expect(texts(runner.run(poisoned))).rejects.toMatchObject({
       code: 'SHARDS_FAILED',
       exitCode: 1,
-      message: expect.stringContaining('shard 3 cannot be done') as string,
+      message: expect.stringContaining('job 3 cannot be done') as string,
     })
-    for (const [i, shard] of poisoned.entries())
-      expect(await runner.store.has(await shardKey(shard)), `${i}`).toBe(i !== 3)
-    // The last shard and the failing join may still be active.
+    for (const [i, job] of poisoned.entries())
+      expect(await runner.store.has(await jobKey(job)), `${i}`).toBe(i !== 3)
+    // The last job and the failing join may still be active.
     await until(async () => {
       const { waiting, active } = await countsOf(place)
       return waiting + active === 0
@@ -161,10 +161,10 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     const [state] = (await readQueues(tools)).filter(({ name }) => name === place.queue)
     expect(state).toMatchObject({ workers: 1, counts: { waiting: 0, active: 0 } })
     expect(state.failures).toContainEqual({
-      key: await shardKey(poisoned[3]),
+      key: await jobKey(poisoned[3]),
       kind: 'poison',
       attempts: 2,
-      words: 'shard 3 cannot be done',
+      words: 'job 3 cannot be done',
     })
     // It is tried again by the next run, and when it is told to be.
     const before = workers[0].events.filter(({ what }) => what === 'failed').length
@@ -179,8 +179,8 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     const place = newPlace()
     const runner = await openRunner(place)
     const workers = [await startWorker(place)]
-    const { shards } = await echoShards(runner.store, 3, { marker: join(folder, 'marker') })
-    const once = shards.map((shard): Shard => ({ ...shard, kind: 'once' }))
+    const { jobs } = await echoJobs(runner.store, 3, { marker: join(folder, 'marker') })
+    const once = jobs.map((job): Job => ({ ...job, kind: 'once' }))
     expect(await texts(runner.run(once))).toEqual([0, 1, 2].map((i) => `${i} of the input`))
     expect(workers[0].events.filter(({ what }) => what === 'failed')).toHaveLength(1)
     await runner.close()
@@ -192,8 +192,8 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     const runner = await openRunner(place)
     const first = await startWorker(place, { grace: 100 })
     const gate = join(folder, 'gate')
-    const { shards, expected } = await echoShards(runner.store, 2, { gate })
-    const results = texts(runner.run(shards))
+    const { jobs, expected } = await echoJobs(runner.store, 2, { gate })
+    const results = texts(runner.run(jobs))
     await until(async () => (await countsOf(place)).active === 1)
     first.stop.abort()
     expect(await first.ended).toMatchObject({ done: 0, returned: 1, failed: 0 })
@@ -211,18 +211,18 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     const runner = await openRunner(place)
     const stopped = Promise.withResolvers<void>()
     let questions = 0
-    const store = async (): Promise<ShardStore> => {
+    const store = async (): Promise<JobStore> => {
       const { place: files } = await place.store()
       const read = async (name: string): Promise<Uint8Array | null> => {
         questions++
         await stopped.promise
         return files.read(name)
       }
-      return new ShardStore({ ...files, read })
+      return new JobStore({ ...files, read })
     }
     const first = await startWorker({ ...place, store }, { grace: 0 })
-    const { shards, expected } = await echoShards(runner.store, 1)
-    const results = texts(runner.run(shards))
+    const { jobs, expected } = await echoJobs(runner.store, 1)
+    const results = texts(runner.run(jobs))
     await until(() => questions === 1)
     first.stop.abort()
     // Timers of equal length fire in the order of their start, so that of the grace fires first.
@@ -239,10 +239,10 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
   test('a queue that forgets everything is filled again', async () => {
     const place = newPlace()
     const runner = await openRunner(place)
-    const { shards, expected } = await echoShards(runner.store, 6)
-    const results = texts(runner.run(shards))
+    const { jobs, expected } = await echoJobs(runner.store, 6)
+    const results = texts(runner.run(jobs))
     const redis = tools.connect()
-    const last = `${queuePrefix}:${place.queue}:${jobIdOf(await shardKey(shards[5]))}`
+    const last = `${queuePrefix}:${place.queue}:${jobIdOf(await jobKey(jobs[5]))}`
     await until(async () => (await redis.exists(last)) === 1)
     await redis.flushall()
     redis.disconnect()
@@ -255,9 +255,9 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
   test('an aborted run removes the jobs that no worker has begun', async () => {
     const place = newPlace()
     const runner = await openRunner(place)
-    const { shards } = await echoShards(runner.store, 30)
+    const { jobs } = await echoJobs(runner.store, 30)
     const stop = new AbortController()
-    const results = texts(runner.run(shards, { signal: stop.signal }))
+    const results = texts(runner.run(jobs, { signal: stop.signal }))
     await until(async () => (await countsOf(place)).waiting >= 30)
     stop.abort(new Error('enough'))
     await expect(results).rejects.toThrow('enough')
@@ -277,9 +277,9 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
       }
     }
     const runner = await openRunner(place, { tools: { ...tools, bullmq: { ...tools.bullmq, FlowProducer } } })
-    const { shards } = await echoShards(runner.store, 10)
+    const { jobs } = await echoJobs(runner.store, 10)
     const stop = new AbortController()
-    const results = texts(runner.run(shards, { signal: stop.signal }))
+    const results = texts(runner.run(jobs, { signal: stop.signal }))
     await until(async () => (await countsOf(place)).waiting >= 10)
     stop.abort(new Error('enough'))
     answer.resolve()
@@ -297,10 +297,10 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
       if (looks.held && looks.count++ === 0) await answer.promise
       return files.has(name)
     }
-    const runner = await openRunner({ ...place, store: async () => new ShardStore({ ...files, has }) })
-    const { shards } = await echoShards(runner.store, 10)
+    const runner = await openRunner({ ...place, store: async () => new JobStore({ ...files, has }) })
+    const { jobs } = await echoJobs(runner.store, 10)
     const stop = new AbortController()
-    const results = texts(runner.run(shards, { signal: stop.signal }))
+    const results = texts(runner.run(jobs, { signal: stop.signal }))
     await until(async () => (await countsOf(place)).waiting >= 10)
     looks.held = true
     await until(() => looks.count > 0)
@@ -308,7 +308,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     await expect(results).rejects.toThrow('enough')
     await until(async () => (await countsOf(place)).waiting === 0)
     answer.resolve()
-    // The look-up continues over the other shards.
+    // The look-up continues over the other jobs.
     for (let i = 0; i < 20; i++) expect((await countsOf(place)).waiting).toBe(0)
     await runner.close()
   })
@@ -319,14 +319,14 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     const before = readdirSync(folder)
     const connection = tools.connect()
     const queue = new tools.bullmq.Queue(place.queue, { connection, prefix: queuePrefix })
-    const path: Shard = { kind: 'echo', settings: { value: 1 }, files: { input: '../../../../etc/passwd' } }
+    const path: Job = { kind: 'echo', settings: { value: 1 }, files: { input: '../../../../etc/passwd' } }
     const forged: unknown[] = [
       null,
       {},
       { shard: 7 },
       { shard: '{' },
-      { shard: shardText(path) },
-      { shard: shardText({ kind: 'echo', settings: {}, files: {} }), code: 'process.exit()' },
+      { shard: jobText(path) },
+      { shard: jobText({ kind: 'echo', settings: {}, files: {} }), code: 'process.exit()' },
       { shard: `{"files":{},"kind":"${'a'.repeat(2 ** 19)}","settings":{}}` },
     ]
     for (const [i, data] of forged.entries())
@@ -337,8 +337,8 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer ? `: ${whyNoServer}`
     expect(readdirSync(folder)).toEqual(before)
     // And the worker works.
     const runner = await openRunner(place)
-    const { shards, expected } = await echoShards(runner.store, 2)
-    expect(await texts(runner.run(shards))).toEqual(expected)
+    const { jobs, expected } = await echoJobs(runner.store, 2)
+    expect(await texts(runner.run(jobs))).toEqual(expected)
     await runner.close()
     await queue.close()
     connection.disconnect()

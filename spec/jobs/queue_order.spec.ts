@@ -3,19 +3,17 @@
  */
 import { expect, test } from 'vitest'
 import { inlineRunner } from './inline_runner.ts'
-import type { Shard } from '../../src/jobs/shard.ts'
-import { queueName } from '../../src/jobs/shard_job.ts'
+import type { Job } from '../../src/jobs/job.ts'
+import { queueName } from '../../src/jobs/queued_job.ts'
 import { isInOrder } from './order.ts'
-import { doTestShard, echoShards } from './test_shards.ts'
+import { doTestJob, echoJobs } from './test_jobs.ts'
 
 test('results in another order, or with one left out, are found', async () => {
-  const runner = inlineRunner(doTestShard)
-  const { shards, expected } = await echoShards(runner.store, 5)
-  await isInOrder((asked) => runner.run(asked), shards, expected)
-  for (const change of [(all: readonly Shard[]) => all.toReversed(), (all: readonly Shard[]) => all.slice(1)])
-    await expect(isInOrder((asked) => runner.run(change(asked)), shards, expected)).rejects.toThrow(
-      'expected',
-    )
+  const runner = inlineRunner(doTestJob)
+  const { jobs, expected } = await echoJobs(runner.store, 5)
+  await isInOrder((asked) => runner.run(asked), jobs, expected)
+  for (const change of [(all: readonly Job[]) => all.toReversed(), (all: readonly Job[]) => all.slice(1)])
+    await expect(isInOrder((asked) => runner.run(change(asked)), jobs, expected)).rejects.toThrow('expected')
 })
 
 test('only runs of the same model, method and bits share a queue', () => {

@@ -1,5 +1,5 @@
 /**
- * Runners of one machine give results in the order of the shards, for any number of shards and threads and in any order of
+ * Runners of one machine give results in the order of the jobs, for any number of jobs and threads and in any order of
  * completion. Stand-ins in this process replace threads, so that the seed decides their order;
  * spec/calibration/calibration_threads.full.spec.ts uses real threads.
  */
@@ -7,17 +7,17 @@ import { EventEmitter } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { inlineRunner } from './inline_runner.ts'
-import type { ShardRunner } from '../../src/jobs/runner.ts'
-import type { Shard } from '../../src/jobs/shard.ts'
-import { memoryStore, type ShardStore } from '../../src/jobs/shard_store.ts'
-import type { ThreadSource } from '../../src/jobs/shard_threads.ts'
+import type { JobRunner } from '../../src/jobs/runner.ts'
+import type { Job } from '../../src/jobs/job.ts'
+import { memoryStore, type JobStore } from '../../src/jobs/job_store.ts'
+import type { ThreadSource } from '../../src/jobs/job_threads.ts'
 import { threadRunner } from '../../src/jobs/thread_runner.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { doTestShard, echoShards, texts } from './test_shards.ts'
+import { doTestJob, echoJobs, texts } from './test_jobs.ts'
 
 interface Told {
-  readonly shard?: Shard
+  readonly job?: Job
 }
 
 /** Stand-ins for threads, and counts of their work. */
@@ -33,13 +33,13 @@ class Threads {
     this.#random = new Random(seed)
   }
 
-  /** The duration of a shard, in turns of the event loop. */
+  /** The duration of a job, in turns of the event loop. */
   turns(): number {
     return this.#random.below(6)
   }
 
   begin(thread: StandIn): void {
-    // A thread does one shard at a time.
+    // A thread does one job at a time.
     expect(this.#running.has(thread)).toBe(false)
     this.#running.add(thread)
     this.given++
@@ -55,7 +55,7 @@ class Threads {
   }
 }
 
-/** Answers a shard with its value after some turns. A shard of kind `death` ends the thread, one of kind `poison` fails. */
+/** Answers a job with its value after some turns. A job of kind `death` ends the thread, one of kind `poison` fails. */
 class StandIn extends EventEmitter {
   readonly #threads: Threads
 
@@ -66,10 +66,10 @@ class StandIn extends EventEmitter {
   }
 
   postMessage(message: Told): void {
-    if (message.shard) void this.#perform(message.shard)
+    if (message.job) void this.#perform(message.job)
   }
 
-  async #perform({ kind, settings }: Shard): Promise<void> {
+  async #perform({ kind, settings }: Job): Promise<void> {
     this.#threads.begin(this)
     for (let turn = this.#threads.turns(); turn >= 0; turn--) await new Promise(setImmediate)
     this.#threads.finish(this)
@@ -84,32 +84,32 @@ class StandIn extends EventEmitter {
   }
 }
 
-const shardsOf = (count: number, kind = 'echo'): Shard[] =>
+const jobsOf = (count: number, kind = 'echo'): Job[] =>
   Array.from({ length: count }, (_, value) => ({ kind, settings: { value }, files: {} }))
 
-type Make = (threads: Threads, count: number) => ShardRunner
+type Make = (threads: Threads, count: number) => JobRunner
 const overThreads: Make = (threads, count) => threadRunner(threads.source(), count)
 
-/** Results are in the order of the shards. Each thread runs one shard at a time, and at most four per thread are started ahead. */
+/** Results are in the order of the jobs. Each thread runs one job at a time, and at most four per thread are started ahead. */
 const isInOrder = lawForAll(
   'gives results in the order of the jobs',
   [fc.constantFrom(0, 1, 2, 11, 120), fc.integer({ min: 1, max: 5 }), fc.nat(), fc.boolean()],
-  async (make: Make, shards: number, count: number, seed: number, isSlow: boolean) => {
+  async (make: Make, jobs: number, count: number, seed: number, isSlow: boolean) => {
     const threads = new Threads(seed)
     const runner = make(threads, count)
     const told: number[] = []
     const found: string[] = []
-    const onShard = (done: number, total: number): void => void told.push(done, total)
-    for await (const result of runner.run(shardsOf(shards), { onShard })) {
-      // A slow consumer limits how many shards are started ahead.
+    const onDone = (done: number, total: number): void => void told.push(done, total)
+    for await (const result of runner.run(jobsOf(jobs), { onDone })) {
+      // A slow consumer limits how many jobs are started ahead.
       if (isSlow) for (let turn = 0; turn < 12; turn++) await new Promise(setImmediate)
       expect(threads.given).toBeLessThanOrEqual(found.length + 4 * count)
       found.push(new TextDecoder().decode(result))
     }
     await runner.close()
-    expect(found).toEqual(Array.from({ length: shards }, (_, value) => String(value)))
-    expect(told).toEqual(Array.from({ length: shards }, (_, i) => [i + 1, shards]).flat())
-    expect(threads.most).toBe(Math.min(count, shards))
+    expect(found).toEqual(Array.from({ length: jobs }, (_, value) => String(value)))
+    expect(told).toEqual(Array.from({ length: jobs }, (_, i) => [i + 1, jobs]).flat())
+    expect(threads.most).toBe(Math.min(count, jobs))
     expect([threads.started, threads.ended]).toEqual([threads.most, threads.most])
   },
   { runs: 30 },
@@ -123,14 +123,14 @@ describe('a runner over threads', () => {
       'asks for them in another order',
       (threads, count) => {
         const runner = overThreads(threads, count)
-        return { ...runner, run: (shards, options) => runner.run(shards.toReversed(), options) }
+        return { ...runner, run: (jobs, options) => runner.run(jobs.toReversed(), options) }
       },
     ],
     [
       'sorts them as texts',
       (threads, count) => {
         const runner = overThreads(threads, count)
-        return { ...runner, run: (shards, options) => runner.run(byText(shards), options) }
+        return { ...runner, run: (jobs, options) => runner.run(byText(jobs), options) }
       },
     ],
     ['has one thread more', (threads, count) => overThreads(threads, count + 1)],
@@ -144,29 +144,29 @@ describe('a runner over threads', () => {
   ])('throws the error of a %s, and does other jobs after it', async (kind, words) => {
     const threads = new Threads(1)
     const runner = overThreads(threads, 2)
-    const shards = shardsOf(9).map((shard, i) => (i === 3 ? { ...shard, kind } : shard))
+    const jobs = jobsOf(9).map((job, i) => (i === 3 ? { ...job, kind } : job))
     const found: string[] = []
     const run = async (): Promise<void> => {
-      for await (const result of runner.run(shards)) found.push(new TextDecoder().decode(result))
+      for await (const result of runner.run(jobs)) found.push(new TextDecoder().decode(result))
     }
     await expect(run()).rejects.toThrow(words)
     expect(found).toEqual(['0', '1', '2'])
-    expect(await texts(runner.run(shardsOf(11)))).toEqual(
-      shardsOf(11).map(({ settings }) => String(settings.value)),
+    expect(await texts(runner.run(jobsOf(11)))).toEqual(
+      jobsOf(11).map(({ settings }) => String(settings.value)),
     )
     expect(threads.started).toBe(kind === 'death' ? 3 : 2)
     await runner.close()
-    await expect(runner.run(shardsOf(1)).next()).rejects.toThrow('threads: the pool has been closed')
+    await expect(runner.run(jobsOf(1)).next()).rejects.toThrow('threads: the pool has been closed')
   })
 
   test('ends running jobs when it is closed or aborted', async () => {
     const runner = overThreads(new Threads(2), 1)
-    const first = runner.run(shardsOf(2)).next()
+    const first = runner.run(jobsOf(2)).next()
     await runner.close()
     await expect(first).rejects.toThrow('threads: the pool has been closed')
     const stop = new AbortController()
     const other = overThreads(new Threads(3), 1)
-    const stopped = other.run(shardsOf(3), { signal: stop.signal })
+    const stopped = other.run(jobsOf(3), { signal: stop.signal })
     await stopped.next()
     stop.abort(new Error('enough'))
     await expect(stopped.next()).rejects.toThrow('enough')
@@ -174,26 +174,23 @@ describe('a runner over threads', () => {
   })
 })
 
-const byText = (shards: readonly Shard[]): Shard[] =>
-  shards.toSorted((a, b) => (String(a.settings.value) < String(b.settings.value) ? -1 : 1))
+const byText = (jobs: readonly Job[]): Job[] =>
+  jobs.toSorted((a, b) => (String(a.settings.value) < String(b.settings.value) ? -1 : 1))
 
 describe('a runner in this thread', () => {
-  const hasResults = async (
-    count: number,
-    change = (shards: readonly Shard[]) => [...shards],
-  ): Promise<void> => {
+  const hasResults = async (count: number, change = (jobs: readonly Job[]) => [...jobs]): Promise<void> => {
     const done: number[] = []
     const told: number[] = []
-    const runner = inlineRunner((shard, context) => {
-      done.push(Number(shard.settings.value))
-      return doTestShard(shard, context)
+    const runner = inlineRunner((job, context) => {
+      done.push(Number(job.settings.value))
+      return doTestJob(job, context)
     })
-    const { shards, expected } = await echoShards(runner.store, count)
-    const onShard = (...now: number[]): void => void told.push(...now)
-    expect(await texts(runner.run(change(shards), { onShard }))).toEqual(expected)
+    const { jobs, expected } = await echoJobs(runner.store, count)
+    const onDone = (...now: number[]): void => void told.push(...now)
+    expect(await texts(runner.run(change(jobs), { onDone }))).toEqual(expected)
     expect(told).toEqual(expected.flatMap((_, i) => [i + 1, count]))
     // In the second run all results are in the store.
-    expect(await texts(runner.run(shards))).toEqual(expected)
+    expect(await texts(runner.run(jobs))).toEqual(expected)
     expect(done).toHaveLength(count)
   }
   test.each([0, 1, 11, 120])('gives %i results in order, and does no job twice', (count) => hasResults(count))
@@ -203,16 +200,16 @@ describe('a runner in this thread', () => {
 
   test('computes a damaged stored result again', async () => {
     const files = new Map<string, Uint8Array>()
-    const store: ShardStore = memoryStore()
+    const store: JobStore = memoryStore()
     const { write } = store.place
     Object.assign(store.place, {
       write: (name: string, bytes: Uint8Array) => (files.set(name, bytes), write(name, bytes)),
     })
-    const runner = inlineRunner(doTestShard, store)
-    const { shards, expected } = await echoShards(store, 2)
-    expect(await texts(runner.run(shards))).toEqual(expected)
+    const runner = inlineRunner(doTestJob, store)
+    const { jobs, expected } = await echoJobs(store, 2)
+    expect(await texts(runner.run(jobs))).toEqual(expected)
     const [, name] = [...files.keys()]
     await write(name, (files.get(name) as Uint8Array).slice(0, -1))
-    expect(await texts(runner.run(shards))).toEqual(expected)
+    expect(await texts(runner.run(jobs))).toEqual(expected)
   })
 })

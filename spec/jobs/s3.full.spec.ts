@@ -3,10 +3,10 @@
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { openShardStore } from '../../src/jobs/open_store.ts'
+import { openJobStore } from '../../src/jobs/open_store.ts'
 import { inlineRunner } from './inline_runner.ts'
-import { shardKey } from '../../src/jobs/shard.ts'
-import { doTestShard, echoShards, texts } from './test_shards.ts'
+import { jobKey } from '../../src/jobs/job.ts'
+import { doTestJob, echoJobs, texts } from './test_jobs.ts'
 
 /** How moto is started here, if it is here: by its own name, or by the system's Python. */
 const command = [['moto_server'], ['/usr/bin/python3', '-m', 'moto.server']].find(
@@ -54,7 +54,7 @@ afterAll(async () => {
 
 describe.skipIf(!command)(`a bucket${reason}`, () => {
   test('gives back what was written, and nothing else', async () => {
-    const store = await openShardStore('s3://bucket/some/shards')
+    const store = await openJobStore('s3://bucket/some/shards')
     const [name, other] = ['ab'.repeat(32), 'cd'.repeat(32)]
     expect(await store.has(name)).toBe(false)
     expect(await store.read(name)).toBeNull()
@@ -63,14 +63,14 @@ describe.skipIf(!command)(`a bucket${reason}`, () => {
     expect(await store.read(name)).toEqual(Uint8Array.of(1, 2, 3))
     expect(await store.has(other)).toBe(false)
     // Another prefix is another store.
-    expect(await (await openShardStore('s3://bucket/some')).has(name)).toBe(false)
+    expect(await (await openJobStore('s3://bucket/some')).has(name)).toBe(false)
     await store.place.remove(name)
     expect(await store.read(name)).toBeNull()
     await store.close()
   })
 
   test('keeps the first result, and removes a damaged one', async () => {
-    const store = await openShardStore('s3://bucket/twice')
+    const store = await openJobStore('s3://bucket/twice')
     const name = 'ef'.repeat(32)
     await store.place.write(name, Uint8Array.of(1))
     await store.place.write(name, Uint8Array.of(2))
@@ -82,17 +82,17 @@ describe.skipIf(!command)(`a bucket${reason}`, () => {
   })
 
   test('is a store for jobs like any other', async () => {
-    const runner = inlineRunner(doTestShard, await openShardStore('s3://bucket/run'))
-    const { shards, expected } = await echoShards(runner.store, 5)
-    expect(await texts(runner.run(shards))).toEqual(expected)
-    expect(await runner.store.has(await shardKey(shards[4]))).toBe(true)
+    const runner = inlineRunner(doTestJob, await openJobStore('s3://bucket/run'))
+    const { jobs, expected } = await echoJobs(runner.store, 5)
+    expect(await texts(runner.run(jobs))).toEqual(expected)
+    expect(await runner.store.has(await jobKey(jobs[4]))).toBe(true)
     const refuse = inlineRunner(() => Promise.reject(new Error('asked again')), runner.store)
-    expect(await texts(refuse.run(shards))).toEqual(expected)
+    expect(await texts(refuse.run(jobs))).toEqual(expected)
     await runner.close()
   })
 
   test('that is missing is refused in one line', async () => {
-    await expect(openShardStore('s3://no-such-bucket')).rejects.toMatchObject({
+    await expect(openJobStore('s3://no-such-bucket')).rejects.toMatchObject({
       code: 'SHARD_STORE',
       exitCode: 5,
       message: expect.stringMatching(

@@ -8,8 +8,8 @@ import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const quiet: ClusterSettings = {
   workers: 10,
-  shards: 100,
-  shardSeconds: 60,
+  jobs: 100,
+  jobSeconds: 60,
   spread: 0,
   loadSeconds: 0,
   lockSeconds: 30,
@@ -22,8 +22,8 @@ const quiet: ClusterSettings = {
 
 const anyCluster: fc.Arbitrary<ClusterSettings> = fc.record({
   workers: fc.integer({ min: 1, max: 300 }),
-  shards: fc.integer({ min: 1, max: 2000 }),
-  shardSeconds: fc.double({ min: 1, max: 600, noNaN: true }),
+  jobs: fc.integer({ min: 1, max: 2000 }),
+  jobSeconds: fc.double({ min: 1, max: 600, noNaN: true }),
   spread: fc.double({ min: 0, max: 0.3, noNaN: true }),
   loadSeconds: fc.double({ min: 0, max: 600, noNaN: true }),
   lockSeconds: fc.double({ min: 1, max: 120, noNaN: true }),
@@ -37,14 +37,14 @@ const anyCluster: fc.Arbitrary<ClusterSettings> = fc.record({
 /** `rules` are those of the simulation unless told. */
 const losesNothing = lawForAll('loses nothing', [anyCluster], (rules: ClusterRules | undefined, settings) => {
   const { done, makespan, efficiency } = simulateCluster(settings, rules)
-  expect(done).toBe(settings.shards)
-  // No shard is done before a worker has its model, and no worker does two at once.
+  expect(done).toBe(settings.jobs)
+  // No job is done before a worker has its model, and no worker does two at once.
   expect(makespan).toBeGreaterThanOrEqual(settings.loadSeconds)
   expect(efficiency).toBeLessThanOrEqual(1 + 1e-9)
 })
 
 /** Every machine fails many times in the course of this. */
-const failing: ClusterSettings = { ...quiet, shards: 2000, deathsPerHour: 5, cutsPerHour: 20, spread: 0.2 }
+const failing: ClusterSettings = { ...quiet, jobs: 2000, deathsPerHour: 5, cutsPerHour: 20, spread: 0.2 }
 
 describe('a cluster', () => {
   stateLaw(losesNothing, undefined)
@@ -63,7 +63,7 @@ describe('a cluster', () => {
       deaths: 0,
       efficiency: 1,
     })
-    expect(simulateCluster({ ...quiet, shards: 101, loadSeconds: 7 }).makespan).toBe(667)
+    expect(simulateCluster({ ...quiet, jobs: 101, loadSeconds: 7 }).makespan).toBe(667)
     expect(simulateCluster({ ...quiet, workers: 1000 }).makespan).toBe(60)
   })
 
@@ -78,9 +78,9 @@ describe('a cluster', () => {
   })
 
   test.each([100, 1000, 10_000])('of %i workers ends, equally for equal seeds', (workers) => {
-    const large = { ...failing, workers, shards: 20 * workers, deathsPerHour: 1, cutsPerHour: 1 }
+    const large = { ...failing, workers, jobs: 20 * workers, deathsPerHour: 1, cutsPerHour: 1 }
     const found = simulateCluster(large)
-    expect(found.done).toBe(large.shards)
+    expect(found.done).toBe(large.jobs)
     expect(simulateCluster(large)).toEqual(found)
     expect(simulateCluster({ ...large, seed: 1 }).makespan).not.toBe(found.makespan)
   })

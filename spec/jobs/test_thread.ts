@@ -1,7 +1,7 @@
 /**
- * The thread of test_shards.ts.
+ * The thread of test_jobs.ts.
  */
-import { serveShards } from '../../src/jobs/shard_threads.ts'
-import { doTestShard } from './test_shards.ts'
+import { serveJobs } from '../../src/jobs/job_threads.ts'
+import { doTestJob } from './test_jobs.ts'
 
-serveShards(async () => doTestShard)
+serveJobs(async () => doTestJob)

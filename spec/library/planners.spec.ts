@@ -21,12 +21,7 @@ import {
   type MaskOptions,
 } from '../../src/index.ts'
 import { argmax } from '../../src/engine/sampling.ts'
-import {
-  networkShape,
-  predictorKinds,
-  unitKinds,
-  type UnitKind,
-} from '../../src/predictor/predictor_config.ts'
+import { networkShape, predictorKinds } from '../../src/predictor/predictor_config.ts'
 import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
@@ -36,6 +31,7 @@ import { savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { fixtures } from '../golden/golden.ts'
+import { unitKinds, type UnitKind } from '../../src/masks/mask.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-planners-'))
 const calibration = join(folder, 'calibration')
@@ -150,8 +146,8 @@ describe('once predictors and a calibration are read', () => {
     const continuation = [11, 12, 13]
     const tokens = Int32Array.of(...prompt, ...continuation)
     const labels = tokens.map((id, t) => (t < prompt.length ? -100 : id))
-    const truth = scoreText(opt.model, tokens, labels, plainact)
-    const expected = selectMask(truth, makeBudget(0.5))
+    const oracleScores = scoreText(opt.model, tokens, labels, plainact)
+    const expected = selectMask(oracleScores, makeBudget(0.5))
     expect(await opt.mask(prompt, { planner: 'oracle', continuation })).toEqual(expected)
     const other = await opt.mask(prompt, { planner: 'oracle', continuation: [1, 1, 1] })
     expect(other).not.toEqual(expected)

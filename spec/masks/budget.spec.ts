@@ -1,12 +1,18 @@
 /**
- * Budgets. The laws stand in src/verify/masks/budget_laws.ts; here are the values that are known one by one, and the bugs
+ * Law 4: budgets and the masks selected within them. The laws stand in src/verify/masks/budget_laws.ts; here are the values that are known one by one, and the bugs
  * that the laws must find.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { makeBudget, unitsKept, defaultNeuronFloor, type Budget, type Scope } from '../../src/masks/budget.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
-import { selectLayer, selectMask, type UnitScores } from '../../src/masks/selection.ts'
+import {
+  referenceTopK,
+  selectLayer,
+  selectMask,
+  type TopK,
+  type UnitScores,
+} from '../../src/masks/selection.ts'
 import { budgetLaws, floorsFor, repaired, someFloor } from '../../src/verify/masks/budget_laws.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import {
@@ -185,8 +191,66 @@ describe('budgets', () => {
   })
 })
 
-describe('mutants of budgets', () =>
+const negated: Select = (scores, budget) =>
+  selectMask(
+    { ...scores, heads: scores.heads.map((s) => -s), neurons: scores.neurons.map((s) => -s) },
+    budget,
+  )
+const lastOnes: TopK = (scores, keep) =>
+  referenceTopK(scores.toReversed(), keep)
+    .map((unit) => scores.length - 1 - unit)
+    .toReversed()
+const shifted: Select = (scores, budget) => {
+  const mask = selectMask(scores, budget)
+  const { heads, neurons } = mask.shape
+  const later = (table: Float32Array, units: number): Float32Array =>
+    Float32Array.from([...table.subarray(units), ...table.subarray(0, units)])
+  return makeMask(mask.shape, later(mask.heads, heads), later(mask.neurons, neurons))
+}
+const floored: Select = (scores, budget) => {
+  const { heads, neurons, layers } = scores.shape
+  const exact = (share: number, units: number): number =>
+    1 - Math.floor((1 - share) * (layers - 1) * units) / Math.max(1, (layers - 1) * units)
+  const headSparsity = exact(budget.headSparsity, heads)
+  return selectMask(scores, {
+    ...budget,
+    headSparsity,
+    neuronSparsity: exact(budget.neuronSparsity, neurons),
+  })
+}
+const floorAfterwards: Select = (scores, budget) => {
+  const mask = selectMask(scores, { ...budget, headFloor: 0 })
+  rowsOf(mask.heads, mask.shape.heads).forEach((row) => row.fill(1, 0, budget.headFloor))
+  return mask
+}
+const perParity: Select = (scores, budget) =>
+  unitsKept(scores.neurons.length, budget.neuronSparsity) % 2 === 0
+    ? selectMask(scores, budget)
+    : negated(scores, budget)
+
+describe('mutants of selectMask', () =>
   killMutants(budgetLaws, [
+    ['the lowest stay', negated, 'bestStay'],
+    ['ties go to the higher index', (scores, budget) => selectMask(scores, budget, lastOnes), 'bestStay'],
+    ['the mask is off by one layer', shifted, 'denseLayers'],
+    ['counts are rounded down', floored, 'denseLayers'],
+    [
+      'the first layer is ranked',
+      (scores, budget) => selectMask(scores, { ...budget, policy: 'released' }),
+      'denseLayers',
+    ],
+    [
+      'the global budget is used in each layer',
+      (scores, budget) => selectMask(scores, { ...budget, scope: 'global' }),
+      'bestStay',
+    ],
+    ['the floor keeps the first head instead of the best', floorAfterwards, 'bestStay'],
+    ['the order changes with the budget', perParity, 'floorsNest'],
+    [
+      'a unit is favoured for its place',
+      (scores, budget) => selectMask({ ...scores, neurons: scores.neurons.map((_, n) => -n) }, budget),
+      'bestStay',
+    ],
     [
       'a floor is paid twice',
       handmade((ranked, units, wanted, floor) => repaired(ranked, units, Math.max(0, wanted - floor), floor)),
@@ -200,9 +264,9 @@ describe('mutants of budgets', () =>
     [
       'a layer pays below its own floor',
       handmade((ranked, units, wanted, floor) => repaired(ranked, units, wanted, floor, () => true)),
-      'hybridIsRepaired',
+      'bestStay',
     ],
-    ['hybrid forgets the neurons', withBudget(() => ({ neuronFloor: 0 })), 'hybridIsRepaired'],
+    ['hybrid forgets the neurons', withBudget(() => ({ neuronFloor: 0 })), 'bestStay'],
     [
       'the floor is the share that goes instead of a share that stays',
       withBudget(({ neuronSparsity }, { shape }) => ({

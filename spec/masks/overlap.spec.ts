@@ -11,20 +11,20 @@ const twoSets = fc
   .array(fc.tuple(fc.boolean(), fc.boolean()), { maxLength: 40 })
   .map((units) => [0, 1].map((side) => Float32Array.from(units, (unit) => (unit[side] ? 1 : 0))))
 
-type Compare = (chosen: Float32Array, truth: Float32Array) => Overlap
+type Compare = (chosen: Float32Array, oracle: Float32Array) => Overlap
 
 describe('overlap', () => {
   /** The definition, over sets of indices. */
   const byDefinition = lawForAll(
     'recall, precision and Jaccard are those of the sets',
     [twoSets],
-    (compare: Compare, [chosen, truth]: Float32Array[]): void => {
+    (compare: Compare, [chosen, oracle]: Float32Array[]): void => {
       const setOf = (table: Float32Array): Set<number> =>
         new Set([...table.keys()].filter((unit) => table[unit] === 1))
-      const [made, right] = [setOf(chosen), setOf(truth)]
+      const [made, right] = [setOf(chosen), setOf(oracle)]
       const both = [...made].filter((unit) => right.has(unit)).length
       const share = (whole: number): number => (whole === 0 ? 1 : both / whole)
-      expect(compare(chosen, truth)).toEqual({
+      expect(compare(chosen, oracle)).toEqual({
         recall: share(right.size),
         precision: share(made.size),
         jaccard: share(new Set([...made, ...right]).size),
@@ -40,12 +40,12 @@ describe('overlap', () => {
   })
 
   const mutants: [string, Compare][] = [
-    ['recall and precision change places', (chosen, truth) => setOverlap(truth, chosen)],
+    ['recall and precision change places', (chosen, oracle) => setOverlap(oracle, chosen)],
     [
       'a unit that neither keeps counts as agreement',
-      (chosen, truth) => ({
-        ...setOverlap(chosen, truth),
-        jaccard: chosen.filter((value, unit) => value === truth[unit]).length / Math.max(1, chosen.length),
+      (chosen, oracle) => ({
+        ...setOverlap(chosen, oracle),
+        jaccard: chosen.filter((value, unit) => value === oracle[unit]).length / Math.max(1, chosen.length),
       }),
     ],
   ]
@@ -54,12 +54,12 @@ describe('overlap', () => {
   test('dense layers are excluded', () => {
     const shape = { layers: 2, heads: 2, neurons: 3 }
     const mask = makeMask(shape, Float32Array.of(1, 1, 1, 0), Float32Array.of(1, 1, 1, 1, 1, 0))
-    const truth = makeMask(shape, Float32Array.of(1, 1, 0, 1), Float32Array.of(1, 1, 1, 1, 0, 0))
-    expect(maskOverlap(mask, truth)).toEqual({
+    const oracle = makeMask(shape, Float32Array.of(1, 1, 0, 1), Float32Array.of(1, 1, 1, 1, 0, 0))
+    expect(maskOverlap(mask, oracle)).toEqual({
       heads: { recall: 0, precision: 0, jaccard: 0 },
       neurons: { recall: 1, precision: 0.5, jaccard: 0.5 },
     })
-    expect(maskOverlap(mask, truth, 0).heads).toEqual({ recall: 2 / 3, precision: 2 / 3, jaccard: 0.5 })
-    expect(() => setOverlap(mask.heads, truth.neurons)).toThrow('chosen: expected [6], got 4 numbers')
+    expect(maskOverlap(mask, oracle, 0).heads).toEqual({ recall: 2 / 3, precision: 2 / 3, jaccard: 0.5 })
+    expect(() => setOverlap(mask.heads, oracle.neurons)).toThrow('chosen: expected [6], got 4 numbers')
   })
 })

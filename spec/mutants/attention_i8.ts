@@ -3,8 +3,8 @@
  */
 import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
 import { quantizeRow } from '../../src/tensor/dtypes.ts'
-import * as attentionLaws from '../../src/verify/ops/attention_i8.ts'
-import { brokenRowsShow, quantizesTokens } from '../../src/verify/ops/cache_append_i8.ts'
+import { attentionI8Laws } from '../../src/verify/ops/attention_i8.ts'
+import { cacheLaws } from '../../src/verify/ops/cache_append.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import type { Definition } from '../harness/mutate.ts'
 import { agree, mutant, type Mutant } from './mutant.ts'
@@ -41,7 +41,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'rounds the query to int8',
-    [...agree('attention_i8'), attentionLaws.isNearAttention],
+    [...agree('attention_i8'), attentionI8Laws.isNear],
     (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R) =>
       attention(y, rounded(query, K), k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R),
   ),
@@ -49,7 +49,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'takes the scales of the keys for those of the values',
-    [...agree('attention_i8'), attentionLaws.isNearAttention, attentionLaws.equalScores],
+    [...agree('attention_i8'), attentionI8Laws.isNear, attentionI8Laws.equalScores],
     (attention) => (y, query, k, ks, v, _, heads, groups, scale, T, S, C, H, G, K, R) =>
       attention(y, query, k, ks, v, ks, heads, groups, scale, T, S, C, H, G, K, R),
   ),
@@ -57,28 +57,28 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'sees one token too far',
-    [...agree('attention_i8'), attentionLaws.futureIsUnseen, attentionLaws.isNearAttention],
+    [...agree('attention_i8'), attentionI8Laws.futureIsUnseen, attentionI8Laws.isNear],
     (attention) => attentionSeeing(attention, (position, S) => Math.min(position + 2, S)),
   ),
 
   mutant(
     'attention_i8',
     'adds up one block of values and no other',
-    [attentionLaws.isNearOverBlocks],
+    [attentionI8Laws.isNearOverBlocks],
     (attention) => attentionSeeing(attention, (position) => Math.min(position + 1, VALUE_BLOCK)),
   ),
 
   mutant(
     'attention_i8',
     'does not see its own token',
-    [...agree('attention_i8'), attentionLaws.equalScores, attentionLaws.pastIsSeen],
+    [...agree('attention_i8'), attentionI8Laws.equalScores, attentionI8Laws.pastIsSeen],
     (attention) => attentionSeeing(attention, (position) => Math.max(position, 1)),
   ),
 
   mutant(
     'attention_i8',
     'forgets what is in the cache',
-    [...agree('attention_i8'), attentionLaws.stepIsPass],
+    [...agree('attention_i8'), attentionI8Laws.stepIsPass],
     (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, _, C, H, G, K, R) =>
       attention(y, query, k, ks, v, vs, heads, groups, scale, T, T, C, H, G, K, R),
   ),
@@ -86,7 +86,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'strides over heads by what is in the cache',
-    [...agree('attention_i8'), attentionLaws.capacityIsRoom],
+    [...agree('attention_i8'), attentionI8Laws.capacityIsRoom],
     (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, _, H, G, K, R) =>
       attention(y, query, k, ks, v, vs, heads, groups, scale, T, S, S, H, G, K, R),
   ),
@@ -105,7 +105,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'takes what is not finite for zero',
-    [...agree('attention_i8'), attentionLaws.brokenQueriesShow],
+    [...agree('attention_i8'), attentionI8Laws.brokenQueriesShow],
     (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R) => {
       const finite = query.map((x) => (Number.isFinite(x) ? x : 0))
       attention(y, finite, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R)
@@ -115,7 +115,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'weighs with exponentials that do not sum to 1',
-    [attentionLaws.oneToken, attentionLaws.equalScores],
+    [attentionI8Laws.oneToken, attentionI8Laws.equalScores],
     (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R) => {
       attention(y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R)
       y.set(y.map((value) => value * 1.001))
@@ -125,7 +125,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'cache_append_i8',
     'always writes at the start',
-    [...agree('cache_append_i8'), quantizesTokens],
+    [...agree('cache_append_i8'), cacheLaws.quantizesTokens],
     (append) => (cache, scales, x, heads, _, T, C, H, K, R) =>
       append(cache, scales, x, heads, 0, T, C, H, K, R),
   ),
@@ -133,7 +133,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'cache_append_i8',
     'has one scale for all heads of a token',
-    [...agree('cache_append_i8'), quantizesTokens],
+    [...agree('cache_append_i8'), cacheLaws.quantizesTokens],
     (append) => (cache, scales, x, heads, P, T, C, H, K, R) => {
       append(cache, scales, x, heads, P, T, C, H, K, R)
       for (let h = 1; h < H; h++)
@@ -144,7 +144,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'cache_append_i8',
     'keeps what is not finite as zero',
-    [...agree('cache_append_i8'), brokenRowsShow],
+    [...agree('cache_append_i8'), cacheLaws.brokenRowsShow],
     (append) => (cache, scales, x, heads, P, T, C, H, K, R) => {
       const finite = x.map((value) => (Number.isFinite(value) ? value : 0))
       append(cache, scales, finite, heads, P, T, C, H, K, R)

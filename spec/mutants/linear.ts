@@ -5,8 +5,6 @@ import { kernels } from '../../src/ops/catalog.ts'
 import { dot } from '../../src/ops/float32.ts'
 import * as embeddingLaws from '../../src/verify/ops/embedding.ts'
 import * as linearLaws from '../../src/verify/ops/linear.ts'
-import * as linearBackwardLaws from '../../src/verify/ops/linear_backward.ts'
-import * as inputMajorLaws from '../../src/verify/ops/linear_input_major.ts'
 import * as transposeLaws from '../../src/verify/ops/transpose.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { gradientLaw } from '../../src/verify/ops/gradients.ts'
@@ -20,7 +18,7 @@ export const linearMutants: readonly Mutant[] = [
   mutant(
     'linear',
     'drops the tail',
-    [...agree('linear'), linearLaws.isProduct, inputMajorLaws.identity],
+    [...agree('linear'), linearLaws.isProduct, linearLaws.identity],
     (linear) => (y, x, weight, bias, rows, T, O, I, R) => {
       const short = x.map((value, i) => (i % I < I - (I % 16) ? value : 0))
       linear(y, short, weight, bias, rows, T, O, I, R)
@@ -78,7 +76,7 @@ export const linearMutants: readonly Mutant[] = [
   mutant(
     'linear_input_major',
     'adds in ascending order whatever the list says',
-    [inputMajorLaws.addsInOrder],
+    [linearLaws.addsInOrder],
     (linear_input_major) => (y, x, weight, bias, inputs, T, O, I, R) =>
       linear_input_major(y, x, weight, bias, inputs && inputs.slice(0, R).sort(), T, O, I, R),
   ),
@@ -105,8 +103,8 @@ export const linearMutants: readonly Mutant[] = [
     'reads the matrix one row per output',
     [
       ...agree('linear_input_major'),
-      inputMajorLaws.isProduct,
-      inputMajorLaws.oneStoredTwice,
+      linearLaws.isInputMajorProduct,
+      linearLaws.oneStoredTwice,
       gradientLaw('linear', kernels['linear'].gradients[0]),
     ],
     () => (y, x, weight, bias, inputs, T, O, I, R) => {
@@ -128,7 +126,7 @@ export const linearMutants: readonly Mutant[] = [
     [
       ...agree('linear_backward_weight'),
       tokensApart('linear_backward_weight'),
-      linearBackwardLaws.weightGradientIsProduct,
+      linearLaws.weightGradientIsProduct,
     ],
     (backward) => (weight_grad, y_grad, x, rows, T, O, I, R) => {
       weight_grad.fill(0)
@@ -188,11 +186,7 @@ export const linearMutants: readonly Mutant[] = [
   mutant(
     'linear_backward_bias',
     'overwrites instead of adding',
-    [
-      ...agree('linear_backward_bias'),
-      tokensApart('linear_backward_bias'),
-      linearBackwardLaws.biasGradientIsSum,
-    ],
+    [...agree('linear_backward_bias'), tokensApart('linear_backward_bias'), linearLaws.biasGradientIsSum],
     (backward) => (bias_grad, y_grad, rows, T, O, R) => {
       bias_grad.fill(0)
       backward(bias_grad, y_grad, rows, T, O, R)

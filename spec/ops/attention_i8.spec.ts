@@ -5,10 +5,10 @@
 import { expect, test } from 'vitest'
 import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
 import { kernels } from '../../src/ops/catalog.ts'
-import * as laws from '../../src/verify/ops/attention_i8.ts'
+import { attentionI8Laws } from '../../src/verify/ops/attention_i8.ts'
 import { stateLaws } from '../harness/state.ts'
 
-stateLaws(laws)
+stateLaws(attentionI8Laws)
 
 test('a fast kernel may differ by a rounding for each position, each started block and each sum', () => {
   const { fast } = kernels['attention_i8']

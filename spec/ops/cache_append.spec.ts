@@ -1,7 +1,8 @@
 /**
- * cache_append turns keys and values of tokens into the head-major cache, and touches nothing else in it.
+ * cache_append turns keys and values of tokens into the head-major cache, of float32 or of int8 rows, and touches nothing else
+ * in it.
  */
-import * as laws from '../../src/verify/ops/cache_append.ts'
+import { cacheLaws } from '../../src/verify/ops/cache_append.ts'
 import { stateLaws } from '../harness/state.ts'
 
-stateLaws(laws)
+stateLaws(cacheLaws)

@@ -1,19 +1,19 @@
 /**
- * The flags of the commands that use a queue have a visible effect, and work in shards gives the results of work without a
- * queue. Stand-ins replace the queue: they record their calls and compute shards in this thread.
+ * The flags of the commands that use a queue have a visible effect, and work in jobs gives the results of work without a
+ * queue. Stand-ins replace the queue: they record their calls and compute jobs in this thread.
  */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { ThreadStart } from '../../src/jobs/model_threads.ts'
 import type { QueueAddress } from '../../src/jobs/connection.ts'
 import type { WorkerOptions } from '../../src/jobs/queue_worker.ts'
-import type { ShardRunner } from '../../src/jobs/runner.ts'
-import type { DoShard } from '../../src/jobs/shard.ts'
-import type { ShardStore } from '../../src/jobs/shard_store.ts'
+import type { JobRunner } from '../../src/jobs/runner.ts'
+import type { DoJob } from '../../src/jobs/job.ts'
+import type { JobStore } from '../../src/jobs/job_store.ts'
 import type { ShadowOpt } from '../../src/shadow_opt.ts'
 import { calibrateQueue, evalQueue, queueTables } from './queue_rows.ts'
 import { argumentsOf, stateTables, type CommandTable } from './table.ts'
 
-let work: DoShard | null = null
+let work: DoJob | null = null
 
 /** Stand-ins for the modules that connect to a server. */
 const standIns: Readonly<Record<string, (original: () => Promise<object>) => unknown>> = {
@@ -26,12 +26,12 @@ const standIns: Readonly<Record<string, (original: () => Promise<object>) => unk
   }),
   '../../src/jobs/queue_runner.ts': () => ({
     QueueRunner: class {
-      readonly store: ShardStore
-      readonly examplesPerShard = 2
-      readonly run: ShardRunner['run']
-      constructor({ store }: { readonly store: ShardStore }) {
+      readonly store: JobStore
+      readonly examplesPerJob = 2
+      readonly run: JobRunner['run']
+      constructor({ store }: { readonly store: JobStore }) {
         this.store = store
-        this.run = inlineRunner(work as DoShard, store).run
+        this.run = inlineRunner(work as DoJob, store).run
       }
       workers = async (): Promise<number> => 1
       close = (): Promise<void> => this.store.close()
@@ -61,11 +61,11 @@ const { run, place } = useSurroundings()
 let opt: ShadowOpt
 beforeAll(async () => {
   const { ShadowOpt: Library } = await import('../../src/shadow_opt.ts')
-  const { makeDoShard } = await import('../../src/evaluation/jobs/do_shard.ts')
+  const { makeDoJob } = await import('../../src/evaluation/jobs/do_job.ts')
   const { hashFiles } = await import('../../src/results/provenance.ts')
   const { methodHash } = await import('../../src/results/method_hash.ts')
   opt = await Library.fromPretrained(place('model'))
-  work = makeDoShard({ model: opt.model, hash: await hashFiles(opt.files), method: await methodHash() })
+  work = makeDoJob({ model: opt.model, hash: await hashFiles(opt.files), method: await methodHash() })
 }, 60_000)
 afterAll(async () => {
   await opt.dispose()

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { kernelFile } from '../../src/backends/kernel_files.ts'
-import { backendNames, createBackend } from '../../src/backends/select.ts'
+import { backendNames } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
 import {
   checkHolds,
   makeCertificate,

@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { unitKinds, type PredictorKind } from '../../src/predictor/predictor_config.ts'
+import type { PredictorKind } from '../../src/predictor/predictor_config.ts'
 import { featureMoments, lastTokenContext, meanContext, scaleFeatures } from '../../src/predictor/features.ts'
 import {
   makePredictorConfig,
@@ -13,6 +13,7 @@ import {
 import { makeLabels, targetsOf } from '../../src/predictor/targets.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
+import { unitKinds } from '../../src/masks/mask.ts'
 
 const someTable = fc
   .tuple(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 2, max: 9 }), fc.nat())

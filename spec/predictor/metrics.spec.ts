@@ -77,11 +77,11 @@ describe('a mask', () => {
   law(
     'keeps at most the score of the best mask, which keeps all it can',
     [someScores, someScores, fc.constantFrom(0, 0.2, 0.5, 0.8)],
-    (predicted, truth, sparsity) => {
+    (predicted, oracle, sparsity) => {
       const budget = makeBudget(sparsity, { headFloor: 0 })
-      const best = selectMask(truth, budget).neurons.subarray(6)
+      const best = selectMask(oracle, budget).neurons.subarray(6)
       const chosen = selectMask(predicted, budget).neurons.subarray(6)
-      const score = truth.neurons.subarray(6)
+      const score = oracle.neurons.subarray(6)
       const kept = scoreKept(chosen, best, score)
       expect(kept).toBeGreaterThanOrEqual(0)
       expect(kept).toBeLessThanOrEqual(1)
@@ -135,14 +135,14 @@ describe('a meter', () => {
 
   test('distinguishes layers: a wrong order within layers is found', () => {
     // Layer 2 is above layer 1 in both; within each layer the order is reversed.
-    const truth: UnitScores = {
+    const oracle: UnitScores = {
       shape,
       heads: new Float32Array(6),
       neurons: Float32Array.from({ length: 18 }, (_, unit) => unit),
     }
-    const neurons = truth.neurons.map((_, unit) => 6 * Math.floor(unit / 6) + 5 - (unit % 6))
+    const neurons = oracle.neurons.map((_, unit) => 6 * Math.floor(unit / 6) + 5 - (unit % 6))
     const meter = new QualityMeter([], 1)
-    meter.add({ ...truth, neurons }, truth)
+    meter.add({ ...oracle, neurons }, oracle)
     expect(meter.read().neurons.spearmanWithin).toBeCloseTo(-1, 10)
     expect(meter.read().neurons.spearman).toBeGreaterThan(0.5)
   })

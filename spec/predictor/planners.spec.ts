@@ -22,7 +22,6 @@ import {
   makePlanner,
   plannerNames,
   randomPlanner,
-  randomScores,
   shadowPlanner,
   type PlannerSources,
 } from '../../src/predictor/planners.ts'
@@ -36,6 +35,7 @@ import { Data } from '../harness/data.ts'
 import { firstFailure, killingRuns } from '../harness/seed.ts'
 import { roundedShare } from '../masks/cases.ts'
 import { stateLaws } from '../engine/cases.ts'
+import { randomScores } from '../../src/criteria/random.ts'
 
 const golden = readCase('preln', 'predictor')
 const shape = { layers: 2, heads: 4, neurons: 64 }
@@ -284,7 +284,7 @@ describe('by name', () =>
       return {
         model,
         mean: scores,
-        truth: scores,
+        oracleScores: scores,
         shadow: { predict },
         dejavuStyle: { predict },
         dejavu: { predictLayer },

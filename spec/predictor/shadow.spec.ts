@@ -10,63 +10,55 @@ import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { encodeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { makeBudget, type Scope } from '../../src/masks/budget.ts'
-import { denseMask, makeMask } from '../../src/masks/mask.ts'
+import { denseMask, makeMask, unitKinds } from '../../src/masks/mask.ts'
 import type { PromptView } from '../../src/masks/planner.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../src/masks/selection.ts'
-import {
-  networkShape,
-  shadowDefaults,
-  unitKinds,
-  type ShadowConfig,
-} from '../../src/predictor/predictor_config.ts'
+import { networkShape, shadowDefaults, type ShadowConfig } from '../../src/predictor/predictor_config.ts'
 import { configEntry } from '../../src/predictor/predictor_config_schema.ts'
 import { lastTokenContext, makeTargets, scaleFeatures } from '../../src/predictor/features.ts'
-import { Mlp, mlpParameterLengths, mlpParameterNames, type MlpValues } from '../../src/predictor/mlp.ts'
+import {
+  layerParameterLengths,
+  layerParameterNames,
+  Network,
+  type NetworkValues,
+} from '../../src/predictor/network.ts'
 import {
   oraclePlanner,
   plannerNames,
   randomPlanner,
-  randomScores,
   shadowPlanner,
   staticPlanner,
 } from '../../src/predictor/planners.ts'
-import { openPredictorOf, savePredictor } from '../../src/predictor/predictor_file.ts'
+import { openPredictor, savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { expectNear, get, getFloats, getIds, readCase, tolerance, type Case } from '../golden/golden.ts'
 import { withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
+import { randomScores } from '../../src/criteria/random.ts'
 
 const golden = readCase('preln', 'predictor')
 const shape = { layers: 2, heads: 4, neurons: 64 }
 
-/** One network of the golden file; unlike ours it has outputs for layer 0 as well. */
-function goldenNetwork(backend: Backend, kind: 'head' | 'ffn'): Mlp {
-  const values: MlpValues = {
+/** The outputs of one network of the golden file; unlike ours it has outputs for layer 0 as well. */
+function goldenOutputs(backend: Backend, kind: 'head' | 'ffn', row: Float32Array): Float32Array {
+  const values: NetworkValues = {
     inputWeight: getFloats(golden, `predictor.${kind}.fc1.weight`),
     inputBias: getFloats(golden, `predictor.${kind}.fc1.bias`),
     outputWeight: getFloats(golden, `predictor.${kind}.fc2.weight`),
     outputBias: getFloats(golden, `predictor.${kind}.fc2.bias`),
   }
-  return new Mlp(backend, { inputs: 32, hidden: 20, outputs: values.outputBias.length }, values)
-}
-
-function runOnce(network: Mlp, row: Float32Array): Float32Array {
-  const scope = new BufferScope(network.backend)
-  const pass = network.makePass(scope, 1)
-  network.forward(pass, scope.upload(row, [1, row.length]))
-  const y = network.backend.readF32(pass.y)
+  const scope = new BufferScope(backend)
+  const network = new Network(scope, { inputs: 32, hidden: 20, outputs: values.outputBias.length }, values)
+  const outputs = network.predict(row)
   scope.dispose()
-  return y
+  return outputs
 }
 
 /** The scores a golden context leads to. */
 function goldenScores(backend: Backend): UnitScores {
   const row = scaleFeatures(getFloats(golden, 'first_layer_last_token_context'), 'min_max')
-  const networks = { heads: goldenNetwork(backend, 'head'), neurons: goldenNetwork(backend, 'ffn') }
-  const scores = { shape, heads: runOnce(networks.heads, row), neurons: runOnce(networks.neurons, row) }
-  for (const kind of unitKinds) networks[kind].dispose()
-  return scores
+  return { shape, heads: goldenOutputs(backend, 'head', row), neurons: goldenOutputs(backend, 'ffn', row) }
 }
 
 describe('the released predictor', () =>
@@ -152,12 +144,12 @@ const config: ShadowConfig = {
 
 function makePredictor(backend: Backend, seed = 1): ShadowPredictor {
   const random = new Random(seed)
-  const network = (kind: 'heads' | 'neurons'): MlpValues => {
-    const lengths = mlpParameterLengths(networkShape(config, kind))
+  const network = (kind: 'heads' | 'neurons'): NetworkValues => {
+    const lengths = layerParameterLengths(networkShape(config, kind))
     const table = (length: number): Float32Array => Float32Array.from({ length }, () => random.normal())
     return Object.fromEntries(
-      mlpParameterNames.map((name) => [name, table(lengths[name])]),
-    ) as unknown as MlpValues
+      layerParameterNames.map((name) => [name, table(lengths[name])]),
+    ) as unknown as NetworkValues
   }
   return new ShadowPredictor(backend, config, { heads: network('heads'), neurons: network('neurons') })
 }
@@ -213,7 +205,7 @@ describe('a predictor as a file', async () => {
   test('round-trips with the same configuration and bits', async () => {
     const predictor = makePredictor(backend)
     await savePredictor(path, predictor)
-    const again = await openPredictorOf('shadow', path, backend)
+    const again = (await openPredictor(path, backend)) as ShadowPredictor
     expect(again.config).toEqual(config)
     expect(again.predict(context, 1)).toEqual(predictor.predict(context, 1))
     for (const one of [predictor, again]) one.dispose()
@@ -249,7 +241,7 @@ describe('a predictor as a file', async () => {
     predictor.dispose()
     const metadata = written === undefined ? {} : { [configEntry]: JSON.stringify(written) }
     writeFileSync(path, encodeSafetensors(tensors, metadata as Record<string, string>))
-    await expect(openPredictorOf('shadow', path, backend)).rejects.toThrow(message)
+    await expect(openPredictor(path, backend)).rejects.toThrow(message)
     expect(backend.liveBuffers).toBe(0)
   })
 })

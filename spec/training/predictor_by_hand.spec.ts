@@ -106,7 +106,7 @@ const options = { epochs: 2, batch: 2, rate: 0.05, decay: 0.01, heldOut: 0.3, pa
 
 /** The networks of a predictor, in the order of their training. */
 function networksOf(predictor: Predictor): Network[] {
-  const { heads, neurons } = predictor.kind === 'shadow' ? predictor.networks : predictor.layers.networks
+  const { heads, neurons } = predictor.networks
   return [heads, neurons].flat() as Network[]
 }
 
@@ -139,7 +139,7 @@ async function isTrainedByHand(backend: Backend, { config, examples }: Case): Pr
     expect(heldOut[kind]).toBe(mean)
   }
   const moments = expected.flatMap(({ kind, moments }) => (kind === 'heads' && moments ? [moments] : []))
-  const kept = predictor.kind === 'shadow' ? predictor.moments : predictor.layers.moments
+  const kept = predictor.moments
   if (config.features === 'dataset') expect([kept].flat()).toEqual(moments)
   else expect(kept).toBeNull()
   for (const one of [predictor, ...trainers]) one.dispose()

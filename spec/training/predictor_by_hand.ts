@@ -9,7 +9,6 @@ import type {
   DejavuConfig,
   DejavuStyleConfig,
   PredictorConfig,
-  UnitKind,
 } from '../../src/predictor/predictor_config.ts'
 import type { CalibrationExample } from '../../src/predictor/example.ts'
 import type { FeatureMoments } from '../../src/predictor/features.ts'
@@ -17,6 +16,7 @@ import type { MaskQuality, ScoreQuality } from '../../src/predictor/metrics.ts'
 import type { NetworkShape } from '../../src/predictor/network.ts'
 import type { Loss, TrainingSet } from '../../src/training/network_trainer.ts'
 import { rankCorrelation } from '../predictor/rank_correlation.ts'
+import type { UnitKind } from '../../src/masks/mask.ts'
 
 const { fround } = Math
 
@@ -220,7 +220,7 @@ function chooseByHand(
 /** The quality of scores, by hand: means over examples, each of a pair of predicted and true scores. */
 export function judgeByHand(
   config: PredictorConfig,
-  pairs: readonly (readonly [predicted: UnitScores, truth: UnitScores])[],
+  pairs: readonly (readonly [predicted: UnitScores, oracle: UnitScores])[],
   sparsities: readonly number[],
   scope: Scope,
 ): Record<UnitKind, ScoreQuality> {
@@ -230,18 +230,18 @@ export function judgeByHand(
     const units = config.shape[kind]
     const neuronFloor = scope === 'hybrid' ? Math.min(256, Math.ceil(units / 32)) : 0
     const floor = kind === 'heads' ? 1 : neuronFloor
-    const tables = pairs.map(([predicted, truth]) =>
-      [predicted, truth].map((scores) => scores[kind].slice(denseOf(config) * units)),
+    const tables = pairs.map(([predicted, oracle]) =>
+      [predicted, oracle].map((scores) => scores[kind].slice(denseOf(config) * units)),
     )
     const layers = Array.from({ length: Math.max(0, config.shape.layers - denseOf(config)) }, (_, i) => i)
     const masks = (sparsity: number): MaskQuality[] =>
-      tables.map(([predicted, truth]) => {
-        const [chosen, best] = [predicted, truth].map((scores) =>
+      tables.map(([predicted, oracle]) => {
+        const [chosen, best] = [predicted, oracle].map((scores) =>
           chooseByHand(scores, units, sparsity, scope, floor),
         )
         const both = [...chosen].filter((unit) => best.has(unit)).length
-        const lowest = Math.min(...truth)
-        const worth = (of: Set<number>): number => [...of].reduce((sum, u) => sum + truth[u] - lowest, 0)
+        const lowest = Math.min(...oracle)
+        const worth = (of: Set<number>): number => [...of].reduce((sum, u) => sum + oracle[u] - lowest, 0)
         const share = (part: number, whole: number): number => (whole === 0 ? 1 : part / whole)
         return {
           recall: share(both, best.size),
@@ -257,12 +257,12 @@ export function judgeByHand(
       scoreKept: mean(all.map(({ scoreKept }) => scoreKept)),
     })
     return {
-      spearman: mean(tables.map(([predicted, truth]) => rankCorrelation(predicted, truth))),
+      spearman: mean(tables.map(([predicted, oracle]) => rankCorrelation(predicted, oracle))),
       spearmanWithin: mean(
-        tables.map(([predicted, truth]) =>
+        tables.map(([predicted, oracle]) =>
           mean(
             layers.map((layer) =>
-              rankCorrelation(rowOf(predicted, layer, units), rowOf(truth, layer, units)),
+              rankCorrelation(rowOf(predicted, layer, units), rowOf(oracle, layer, units)),
             ),
           ),
         ),

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import type { Backend, BackendName } from '../../src/backends/backend.ts'
-import { networkForms } from '../../src/predictor/mlp.ts'
+import { networkForms } from '../../src/predictor/network.ts'
 import {
   networkParameterShapes,
   startingNetwork,

@@ -77,7 +77,7 @@ describe('the same seed', () => {
   })
 
   test('draws the same cases here and in verify', async () => {
-    const [one] = lawsAbout('top_k: a larger R') ?? []
+    const [one] = lawsAbout('top_k: exactly') ?? []
     const here = new CaseDigest()
     const watched = { ...one, predicate: (_: Backend, ...args: unknown[]) => here.add(args) }
     await checkOn(watched, reference)
@@ -139,7 +139,6 @@ describe('a planted bug', () => {
       'top_k: every size 0..33 at every offset',
       'top_k: random sizes, lists and data',
       'top_k: exactly the units that fewer than R others beat, in ascending order',
-      'top_k: ties go to the lower index, +0 and -0 tie, NaN is last',
     ])
     expect(await brokenLaws(lateTies, lawsAbout('relu'))).toEqual([])
   })

@@ -7,7 +7,6 @@ import { denseMask } from '../../src/masks/mask.ts'
 import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
 import type { StudyEvent } from '../../src/web/engine/study_types.ts'
 import {
-  budgetUnder,
   decisionOf,
   emptyTrace,
   growTrace,
@@ -96,7 +95,7 @@ const hasWhatWasTold = lawForAll(
       expect(trace.divergence).toBe(last.divergence)
       expect(trace.tokensPerSecond).toEqual(last.tokensPerSecond)
     }
-    const end = { truth: scoresOf(9), tokensPerSecond: { sparse: 3, dense: 4 } }
+    const end = { oracleScores: scoresOf(9), tokensPerSecond: { sparse: 3, dense: 4 } }
     expect(grow(trace, end)).toEqual({ ...trace, ...end })
   },
 )
@@ -140,7 +139,7 @@ describe('a growing trace', () => {
       pieces: [],
       columns: [],
       decisions: [],
-      truth: null,
+      oracleScores: null,
       divergence: null,
       tokensPerSecond: { sparse: null, dense: null },
     })
@@ -177,12 +176,9 @@ describe('values derived from a trace', () => {
     const trace = traceOf([0, 0], 2)
     const masks = new Masks(trace, settings)
     for (const column of [0, 1])
-      expect(masks.ofColumn(trace, column)).toEqual(
-        selectMask(trace.decisions[column], budgetUnder(trace, settings)),
-      )
+      expect(masks.ofColumn(trace, column)).toEqual(selectMask(trace.decisions[column], masks.budget))
     expect(masks.ofColumn(trace, 0)).toBe(masks.ofColumn(trace, 0))
     expect(masks.ofColumn(traceOf([0], 0), 0)).toEqual(denseMask(shape))
-    expect(masks.of(null)).toBeNull()
   })
 
   test('masks depend on a selection and on the number of dense layers', () => {

@@ -47,8 +47,8 @@ function watchInPage(): void {
 
 const watched = (page: Page): Promise<Watch> => page.evaluate<Watch>('watch')
 
-/** Waits until a text is written and its truth is known, or that there is none. */
-async function written(page: Page, last = 'Kept of what the text needed'): Promise<void> {
+/** Waits until a text is written and its oracle scores are known, or that there are none. */
+async function written(page: Page, last = 'Recall against the oracle'): Promise<void> {
   await page.waitForFunction(
     (words) =>
       document.querySelector<HTMLButtonElement>('#save')?.disabled === false &&
@@ -198,7 +198,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
       await eventually(() => page.locator('#inspector h3').innerText()).toMatch(/^Neuron \d+ of layer 1$/)
       expect(await page.locator('#inspector dl').innerText()).toMatch(/Rank\s+[\d,]+ of 7,168/)
       expect(await page.locator('#layer-table tbody tr').count()).toBe(8)
-      expect(await page.locator('#layer-table tbody tr').first().textContent()).toContain('0, runs whole')
+      expect(await page.locator('#layer-table tbody tr').first().textContent()).toContain('0, dense')
     })
   })
 
@@ -215,7 +215,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
       await rewritten(page, () => page.locator('#planner').selectOption('random'))
       expect(await tokensOf(page)).not.toEqual(before.text)
       await page.locator('#trace').setInputFiles(file)
-      await eventually(() => lineOf(page, 'trace-answer')).toBe('48 tokens of embedded, as they were kept.')
+      await eventually(() => lineOf(page, 'trace-answer')).toBe('48 tokens of embedded, as saved.')
       await eventually(() => tokensOf(page)).toEqual(before.text)
       expect({
         distance: await lineOf(page, 'distance'),
@@ -299,7 +299,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
         expect(hub.served).toEqual(['config.json'])
         await page.locator('#storage').selectOption('int8')
         await eventually(() => lineOf(page, 'hub-answer')).toContain('7 MB as int8')
-        await rewritten(page, () => page.locator('#hub-open').click(), 'layer 0 runs whole.')
+        await rewritten(page, () => page.locator('#hub-open').click(), 'layer 0 is dense.')
         await eventually(() => lineOf(page, 'model-line')).toMatch(/^someone\/tiny: 8 layers[^]*int8 weights/)
         expect((await tokensOf(page)).length).toBe(48)
         await page.locator('#hub-id').fill('not a name')

@@ -43,7 +43,7 @@ const rpc = {
       const nothing = { dense: null, divergence: null, kl: null, scores: null, tokensPerSecond }
       yield { kind: 'step', index, token: index, text: `${index}`, ...nothing }
     }
-    return { truth: null, tokensPerSecond: { sparse: 5, dense: null } }
+    return { oracleScores: null, tokensPerSecond: { sparse: 5, dense: null } }
   },
 }
 

@@ -78,9 +78,9 @@ test('the oracle is the one given the dense text', async () => {
   const mask = await opt.mask(prompt, { planner: 'oracle', continuation: ids, ...half })
   const [scores] = steps.flatMap((step) => step.scores ?? [])
   expect(selectMask(scores, budgetOf(half))).toEqual(mask)
-  // What the map is compared with is the truth of the tokens that were taken in.
-  const truth = selectMask(end.truth ?? expect.unreachable(), budgetOf(half))
-  expect(maskOverlap(truth, mask).neurons.jaccard).toBeGreaterThan(0.8)
+  // What the map is compared with is the oracle scores of the generated tokens.
+  const oracle = selectMask(end.oracleScores ?? expect.unreachable(), budgetOf(half))
+  expect(maskOverlap(oracle, mask).neurons.jaccard).toBeGreaterThan(0.8)
 })
 
 test('a planner with a decision at every token gives the text of generate', async () => {
@@ -127,7 +127,7 @@ test('int8 weights generate text, and have no oracle scores', async () => {
   for (;;) {
     const { done, value } = await events.next()
     if (!done) continue
-    expect(value.truth).toBeNull()
+    expect(value.oracleScores).toBeNull()
     break
   }
   await small.dispose()

@@ -4,14 +4,14 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { scopes } from '../../src/masks/budget.ts'
+import { makeBudget, scopes, type Budget } from '../../src/masks/budget.ts'
 import { denseMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../../src/masks/selection.ts'
 import { oraclePlanner } from '../../src/predictor/planners.ts'
 import { binsOf, tallySpan, type Tally } from '../../src/web/trace/bins.ts'
 import { quickTopK } from '../../src/web/trace/quick_top_k.ts'
 import { Switches } from '../../src/web/trace/switches.ts'
-import { budgetUnder, Masks } from '../../src/web/trace/trace.ts'
+import { Masks } from '../../src/web/trace/trace.ts'
 import { placeOf, unitFacts, type Unit, type UnitFacts } from '../../src/web/trace/unit_facts.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 
@@ -94,7 +94,10 @@ const asThePlanner = lawForAll(
   'masks selected from stored scores are those of the planner',
   [scores, denseLayers, selection],
   (select: Select, given: UnitScores, dense: number, chosen: Parameters<Select>[2]): void => {
-    const planner = oraclePlanner(given, budgetUnder({ denseLayers: dense }, chosen))
+    const planner = oraclePlanner(
+      given,
+      makeBudget(chosen.sparsity, { scope: chosen.scope, denseLayers: dense }),
+    )
     const view = { context: new Float32Array(0), tokens: 0, ids: new Int32Array(0) }
     expect(select(given, dense, chosen)).toEqual(planner.afterAttention(view))
   },
@@ -168,20 +171,20 @@ const tallied = [masksOfOneShape, fc.integer({ min: 1, max: 5 })] as const
 const countsUnits = lawForAll(
   'a bin counts its units by which mask keeps them',
   [...tallied],
-  (count: typeof tallySpan, [mask, truth]: [UnitMask, UnitMask | null], bins: number): void => {
+  (count: typeof tallySpan, [mask, oracle]: [UnitMask, UnitMask | null], bins: number): void => {
     for (const kind of ['heads', 'neurons'] as const)
       for (let layer = 0; layer < mask.shape.layers; layer++)
         for (const span of binsOf(mask.shape[kind], bins)) {
           const expected: Record<keyof Tally, number> = { both: 0, extra: 0, missed: 0, neither: 0 }
           for (let index = span.start; index < span.end; index++) {
             const place = placeOf({ kind, layer, index }, mask)
-            const [kept, wanted] = [mask[kind][place] === 1, (truth ?? mask)[kind][place] === 1]
+            const [kept, wanted] = [mask[kind][place] === 1, (oracle ?? mask)[kind][place] === 1]
             if (kept && wanted) expected.both++
             if (kept && !wanted) expected.extra++
             if (!kept && wanted) expected.missed++
             if (!kept && !wanted) expected.neither++
           }
-          expect(count(mask, truth, { kind, layer }, span)).toEqual(expected)
+          expect(count(mask, oracle, { kind, layer }, span)).toEqual(expected)
         }
   },
 )
@@ -190,13 +193,13 @@ stateLaw(countsUnits, tallySpan)
 test.each<[string, typeof tallySpan]>([
   [
     'has the layer off by one',
-    (mask, truth, { kind, layer }, span) =>
-      tallySpan(mask, truth, { kind, layer: Math.max(0, layer - 1) }, span),
+    (mask, oracle, { kind, layer }, span) =>
+      tallySpan(mask, oracle, { kind, layer: Math.max(0, layer - 1) }, span),
   ],
   [
     'exchanges the two',
-    (mask, truth, where, span) => {
-      const { extra, missed, ...rest } = tallySpan(mask, truth, where, span)
+    (mask, oracle, where, span) => {
+      const { extra, missed, ...rest } = tallySpan(mask, oracle, where, span)
       return { ...rest, extra: missed, missed: extra }
     },
   ],
@@ -204,12 +207,7 @@ test.each<[string, typeof tallySpan]>([
 
 // ---- One unit ------------------------------------------------------------------------------------------------------------
 
-type Facts = (
-  unit: Unit,
-  given: UnitScores,
-  mask: UnitMask,
-  budget: ReturnType<typeof budgetUnder>,
-) => UnitFacts
+type Facts = (unit: Unit, given: UnitScores, mask: UnitMask, budget: Budget) => UnitFacts
 
 /** A place's rank: the length of the shortest list of the best that it is on. */
 function rankOf(table: Float32Array, place: number): number {
@@ -230,7 +228,7 @@ const saysTheTruth = lawForAll(
     pick: number,
     isHead: boolean,
   ): void => {
-    const budget = budgetUnder({ denseLayers: dense }, chosen)
+    const budget = makeBudget(chosen.sparsity, { scope: chosen.scope, denseLayers: dense })
     const mask = selectMask(given, budget)
     const kind = isHead ? 'heads' : 'neurons'
     const { layers, [kind]: units } = given.shape
@@ -290,14 +288,14 @@ describe('the units only the oracle keeps', () => {
   law(
     'are its kept units, without units of score 0 in ranked layers',
     [scores, denseLayers, selection],
-    (truth, dense, chosen) => {
+    (oracle, dense, chosen) => {
       const masks = new Masks({ denseLayers: dense }, chosen)
-      const needed = masks.needed({ truth })
+      const needed = masks.needed({ oracleScores: oracle })
       for (const kind of ['heads', 'neurons'] as const) {
-        const first = Math.min(dense, truth.shape.layers) * truth.shape[kind]
-        const kept = masks.of(truth)[kind]
+        const first = Math.min(dense, oracle.shape.layers) * oracle.shape[kind]
+        const kept = masks.of(oracle)[kind]
         expect(needed?.[kind]).toEqual(
-          kept.map((one, place) => (place >= first && truth[kind][place] === 0 ? 0 : one)),
+          kept.map((one, place) => (place >= first && oracle[kind][place] === 0 ? 0 : one)),
         )
       }
     },
@@ -305,7 +303,7 @@ describe('the units only the oracle keeps', () => {
 
   test('are none without oracle scores', () => {
     expect(
-      new Masks({ denseLayers: 1 }, { sparsity: 0.5, scope: 'global' }).needed({ truth: null }),
+      new Masks({ denseLayers: 1 }, { sparsity: 0.5, scope: 'global' }).needed({ oracleScores: null }),
     ).toBeNull()
   })
 })

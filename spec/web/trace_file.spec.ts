@@ -78,7 +78,7 @@ const traces: fc.Arbitrary<Trace> = fc
         exactly,
       ),
       decisions: fc.array(scoresOf(shape), { minLength: many, maxLength: many }),
-      truth: fc.option(scoresOf(shape)),
+      oracleScores: fc.option(scoresOf(shape)),
       divergence: fc.option(fc.nat(columns)),
       tokensPerSecond: fc.record({ sparse: speed, dense: speed }),
     })
@@ -95,7 +95,7 @@ const comesBack = lawForAll(
 stateLaw(comesBack, encodeTrace)
 
 test.each<[string, (trace: Trace) => Trace]>([
-  ['drops the truth', (trace) => ({ ...trace, truth: null })],
+  ['drops the oracle scores', (trace) => ({ ...trace, oracleScores: null })],
   [
     'exchanges the texts',
     (trace) => ({
@@ -146,7 +146,7 @@ async function readOrRefused(read: Read, bytes: Uint8Array): Promise<void> {
     expect(trace.message).toMatch(/^[^\n]*expected [^\n]*$/)
     return
   }
-  const { model, columns, decisions, prompt, pieces, divergence, settings, denseLayers, truth } =
+  const { model, columns, decisions, prompt, pieces, divergence, settings, denseLayers, oracleScores } =
     trace as Trace
   const { layers, heads, neurons } = model.shape
   expect(pieces.length).toBe(prompt.length)
@@ -155,7 +155,7 @@ async function readOrRefused(read: Read, bytes: Uint8Array): Promise<void> {
   expect(denseLayers).toBeLessThanOrEqual(layers)
   expect(settings.sparsity).toBeGreaterThanOrEqual(0)
   expect(settings.sparsity).toBeLessThanOrEqual(1)
-  for (const scores of [...decisions, ...(truth ? [truth] : [])]) {
+  for (const scores of [...decisions, ...(oracleScores ? [oracleScores] : [])]) {
     expect([scores.heads.length, scores.neurons.length]).toEqual([layers * heads, layers * neurons])
     expect([...scores.heads, ...scores.neurons].every(Number.isFinite)).toBe(true)
   }
@@ -194,8 +194,8 @@ test('a reader without checks is found by it', async () => {
 describe('impossible traces are refused by name', () => {
   const trace = fc.sample(
     traces.filter(
-      ({ columns, decisions, prompt, truth }) =>
-        columns.length === 3 && decisions.length === 3 && prompt.length > 0 && truth !== null,
+      ({ columns, decisions, prompt, oracleScores }) =>
+        columns.length === 3 && decisions.length === 3 && prompt.length > 0 && oracleScores !== null,
     ),
     { numRuns: 1, seed: 1 },
   )[0]
@@ -266,7 +266,7 @@ describe('impossible traces are refused by name', () => {
       },
     ],
     ['no tokens', 'TENSOR_MISSING', (_, tensors) => tensors.delete('tokens')],
-    ['half a truth', 'TENSOR_MISSING', (_, tensors) => tensors.delete('truth.neurons')],
+    ['half of the oracle scores', 'TENSOR_MISSING', (_, tensors) => tensors.delete('truth.neurons')],
   ])('%s: %s', async (_, code, change) => {
     await expect(parseTrace(await forged(change))).rejects.toMatchObject({ code, name: 'InputError' })
   })

@@ -1,6 +1,7 @@
 /**
- * The laws in a page of a real browser: every one of them holds there, on the very cases this process tries, whether or not
- * the page is isolated so that its threads may share memory, and under a policy that evaluates no text.
+ * The laws in a page of a real browser: every one of them, those between engine and specification included, holds there on the
+ * cases of this process, whether or not the page is isolated so that its threads may share memory, and under a policy that
+ * evaluates no text.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,6 +12,7 @@ import { build } from 'vite'
 import type { Browser } from 'playwright-core'
 import { diskOnly } from '../../scripts/vite_page.ts'
 import { NO_BACKEND, type LawReport, type VerifyOptions } from '../../src/verify/index.ts'
+import { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import { fewCases, inWords, otherCases, runHere } from '../verify/same_cases.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium } from './chromium.ts'
 import { serveFolder } from './static_server.ts'
@@ -78,6 +80,9 @@ describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
         const run = await runInPage(browser, server.url, fewCases(...backends))
         expect([run.said, run.isolated]).toEqual([[], isolated])
         expect(run.reports.filter(({ passed }) => !passed)).toEqual([])
+        const ofEngine = run.reports.filter(({ chapter }) => chapter === 'specification')
+        const sentences = Object.values(engineLaws).map(({ sentence }) => sentence)
+        expect(ofEngine.map(({ law }) => law)).toEqual(backends.flatMap(() => sentences))
         const here = await (ownRun ??= runHere(fewCases('wasm')))
         for (const name of backends) expect(otherCases(here, onBackend(run.reports, name))).toEqual([])
         process.stdout.write(inWords(`chromium ${browser.version()}`, run.reports))

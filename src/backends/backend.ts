@@ -1,5 +1,5 @@
 /**
- * What every backend is.
+ * The interface of every backend.
  *
  * A backend owns buffers of numbers and runs the ops of the catalogue on them. `ops.<name>` takes the arrays and scalars of
  * the definition in src/ops/<name>.ts, in the same order, with buffers for arrays. Sizes follow from the shapes of the
@@ -7,8 +7,8 @@
  * chooses the kernel. Calls happen in order; only `read`, `readF32` and `readI32` wait. Shapes, kinds of numbers and index
  * ranges are checked before a kernel runs (checked_ops.ts); inside, kernels trust them.
  *
- * What holds buffers is disposed of, if wanted by `using`; the line below gives that to the compilers of those who have
- * asked for less.
+ * Objects that hold buffers are disposed of, also by `using`. The reference below declares that for compilers with an older
+ * `lib`.
  */
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { catalog, KernelName, OpName } from '../ops/catalog.ts'
@@ -18,18 +18,21 @@ import type { Dtype, Numbers } from '../ops/op.ts'
  * The backends a user can name. They give the bits of the reference, but for `wasm-relaxed`, whose multiply-adds
  * may leave their products unrounded, and for `cuda-fast`, which also adds in an order of its own: these owe bounds of the
  * catalogue. `wasm-rust` is the strict kernels from another compiler. `cuda` and `cuda-fast` need an NVIDIA GPU;
- * `cuda-emulated` and `cuda-fast-emulated` run the same kernels on the processor, slowly, where somebody has built the
- * emulator.
+ * `cuda-emulated` and `cuda-fast-emulated` run the same kernels on the processor, slowly, if the emulator has been built.
  */
-export type BackendName =
-  | 'reference'
-  | 'wasm'
-  | 'wasm-relaxed'
-  | 'wasm-rust'
-  | 'cuda'
-  | 'cuda-fast'
-  | 'cuda-emulated'
-  | 'cuda-fast-emulated'
+export const backendNames = [
+  'reference',
+  'wasm',
+  'wasm-relaxed',
+  'wasm-rust',
+  'cuda',
+  'cuda-fast',
+  'cuda-emulated',
+  'cuda-fast-emulated',
+] as const
+
+/** The name of a backend. */
+export type BackendName = (typeof backendNames)[number]
 
 /** More threads than this have nothing to share. */
 export const MAX_THREADS = 32
@@ -39,30 +42,30 @@ export interface BackendOptions {
   /** How many threads may compute, or as many as suit this machine; default 1. */
   readonly threads?: number | 'auto'
   /**
-   * What several threads do together: what was measured to take less time that way, by now and with what else the machine
-   * does (the default), or always all they can.
+   * Which calls threads share: those that were measured to be faster that way, under the current load of the machine (the
+   * default), or all that can be cut.
    */
   readonly sharing?: 'measured' | 'always'
-  /** Whether a device is handed launches that come again and again as graphs; default true. Results are the same. */
+  /** Whether repeated launches are submitted to a device as graphs; default true. Results are the same. */
   readonly graphs?: boolean
 }
 
-/** What is known of threads that compute. */
+/** The threads of a backend, and what was measured of them. */
 export interface ThreadReport {
-  /** How many there are by now, the caller's included. */
+  /** The number of started threads, the caller's included. */
   readonly threads: number
   /** The kinds of calls that were measured. */
   readonly calls: readonly CallReport[]
 }
 
-/** What was found about calls of one kernel and about one size. */
+/** Measurements of calls of one kernel and about one size. */
 export interface CallReport {
   readonly op: KernelName
   /** Multiply-adds of a call, about. */
   readonly work: number
   /** Whether threads share such calls now. */
   readonly shared: boolean
-  /** How many times as fast as on one thread they were when shared; null if that was never tried. */
+  /** Speed of shared calls as a multiple of that on one thread; null if sharing was never tried. */
   readonly gain: number | null
 }
 
@@ -74,7 +77,7 @@ export interface Buffer {
   readonly length: number
 }
 
-/** Numbers of int8, and what those of each row are multiplied by. */
+/** Numbers of int8, and one factor for each row. */
 export interface ScaledBuffer {
   readonly values: Buffer
   readonly scales: Buffer
@@ -92,7 +95,7 @@ export type CallArguments<Args extends readonly unknown[]> = {
       : Args[I]
 }
 
-/** What takes the place of `Numbers` of any kind, of `Stored` ones, and of those of one kind. */
+/** The buffer for an array of any kind, of stored weights, and of one kind. */
 type BufferOf<Array extends Numbers> = Int32Array extends Array
   ? Buffer
   : Int8Array extends Array
@@ -106,7 +109,7 @@ export type Ops = {
     : never
 }
 
-/** What computes: buffers, and every op of the catalogue on them. */
+/** Buffers, and every op of the catalogue on them. */
 export interface Backend {
   readonly name: BackendName
   /** The device it computes on, in words; absent where backends of its kind have none but the processor. */
@@ -118,20 +121,20 @@ export interface Backend {
   readonly threads: ThreadReport
 
   /**
-   * Another backend of this kind with a memory of its own, empty, and as many threads: for models that one memory has no
-   * room for. It lives until it is disposed of by itself.
+   * Another backend of this kind with an empty memory and as many threads, for models that do not fit into one memory. It is
+   * disposed of separately.
    */
   sibling(): Backend
   /**
-   * A new buffer of zeros, or of `anything`, for callers that write a number before it is read: clearing takes as long as
-   * half of a copy.
+   * A new buffer of zeros, or uninitialised (`anything`): the caller must write it first. Clearing takes half as long as a
+   * copy.
    * @throws MissingError BACKEND_MEMORY if there is no room; UsageError SIZE for a dimension that is no whole number from 0
    */
   allocate(dtype: Dtype, shape: readonly number[], contents?: 'zeros' | 'anything'): Buffer
   /**
    * A new buffer holding these numbers. Int32 buffers never change afterwards, except as outputs of an op.
    * @param shape default: one dimension
-   * @param dtype what a Uint16Array holds, bf16 or f16; the other arrays say it themselves
+   * @param dtype bf16 or f16 for a Uint16Array; the type of other arrays is known
    * @throws UsageError BUFFER_KIND if that is missing or not so, SIZE for a shape of another count; MissingError
    *   BACKEND_MEMORY
    */
@@ -146,7 +149,7 @@ export interface Backend {
    * @throws UsageError SIZE if they do not lie inside the buffer
    */
   view(buffer: Buffer, shape: readonly number[], start?: number): Buffer
-  /** A copy of what a buffer holds: bit patterns where that is half precision. */
+  /** A copy of the numbers of a buffer: bit patterns for half precision. */
   read(buffer: Buffer): Numbers
   /** A copy of the numbers of a float32 buffer. */
   readF32(buffer: Buffer): Float32Array
@@ -155,11 +158,11 @@ export interface Backend {
   /** Gives a buffer's memory back; its views must not be used afterwards. @throws UsageError BUFFER_FREED */
   free(buffer: Buffer): void
   /**
-   * Milliseconds that a device computed since the last call of this, by its own clock; from the first call on, which gives
-   * 0. Waits until the device is done. Absent where nothing computes but the processor.
+   * Milliseconds that a device computed since the last call, by its own clock; the first call gives 0. Waits until the device
+   * is done. Absent for backends without a device.
    * @throws MissingError CUDA_CALL
    */
   deviceTime?(): number
-  /** Frees everything. What is asked of the backend afterwards is refused: UsageError BACKEND_DISPOSED. */
+  /** Frees everything. Later calls throw UsageError BACKEND_DISPOSED. */
   dispose(): void
 }

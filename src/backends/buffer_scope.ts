@@ -1,5 +1,5 @@
 /**
- * Buffers that live and die together: what a piece of work allocates is freed in one call, whatever happened between.
+ * Buffers with a common end: all that a computation allocated is freed in one call, also after an error.
  */
 import type { Dtype, Numbers } from '../ops/op.ts'
 import type { Backend, Buffer } from './backend.ts'

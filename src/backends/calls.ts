@@ -1,5 +1,5 @@
 /**
- * How the arguments of an op become those of a kernel, and back.
+ * Converts the arguments of an op into those of a kernel, and back.
  *
  * A caller gives buffers and numbers; a kernel takes the same, the scales of int8 numbers after them, and every size at the
  * end. A size is read off the first array of which it is a dimension:

@@ -1,22 +1,20 @@
 /**
- * What every backend does before its memory is touched: it checks that it is live, that a buffer is its own and not freed,
- * and that kinds and ranges fit; and it counts what is allocated.
+ * The checks of every backend before its memory is accessed: it is not disposed, a buffer is its own and not freed, and kinds
+ * and ranges fit. It also counts allocated buffers.
  *
  * A concrete backend adds memory and kernels: the abstract methods below, which trust their arguments, and the function
  * that gives the kernel of each op.
  */
 import type { KernelName } from '../ops/catalog.ts'
-import type { Dtype, Numbers } from '../ops/op.ts'
+import { arrayTypes, type Dtype, type Numbers } from '../ops/op.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Backend, BackendName, BackendOptions, Buffer, Ops, ThreadReport } from './backend.ts'
 import { makeCheckedOps, type KernelFunction } from './checked_ops.ts'
 import {
   boundsOf,
   checkFreeable,
-  checkKind,
   checkRange,
   checkShape,
-  checkWritable,
   kindOf,
   lengthOf,
   OwnedBuffer,
@@ -108,16 +106,15 @@ export abstract class CheckedBackend<Address> implements Backend {
   }
 
   write(buffer: Buffer, values: Numbers, start = 0): void {
-    const own = this.#own(buffer, 'write')
-    checkWritable('write', own.dtype, values)
+    const own = this.#writable(buffer, 'write')
+    if (!(values instanceof arrayTypes[own.dtype]))
+      throw new UsageError('BUFFER_KIND', `write: expected ${own.dtype}, got another kind of array`)
     checkRange('write', start, values.length, own.length)
     this.copyIn(own, values, start, false)
   }
 
   zero(buffer: Buffer): void {
-    const own = this.#own(buffer, 'zero')
-    checkWritable('zero', own.dtype)
-    this.clear(own, false)
+    this.clear(this.#writable(buffer, 'zero'), false)
   }
 
   view(buffer: Buffer, shape: readonly number[], start = 0): Buffer {
@@ -173,9 +170,17 @@ export abstract class CheckedBackend<Address> implements Backend {
     return ownedBuffer<Address>(this, buffer, name)
   }
 
+  #writable(buffer: Buffer, name: string): OwnedBuffer<Address> {
+    const own = this.#own(buffer, name)
+    if (own.dtype === 'i32')
+      throw new UsageError('BUFFER_KIND', `${name}: expected a buffer that may change, got one of i32`)
+    return own
+  }
+
   #readAs(buffer: Buffer, dtype: Dtype, name: string): Numbers {
     const own = this.#own(buffer, name)
-    checkKind(name, own, dtype)
+    if (own.dtype !== dtype)
+      throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${own.dtype}`)
     return this.copyOut(own)
   }
 

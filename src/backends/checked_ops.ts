@@ -1,13 +1,13 @@
 /**
- * What stands between a caller and a kernel: one check, driven by the catalogue, the same for every backend.
+ * Validated ops: one check between a caller and a kernel, driven by the catalogue, the same for every backend.
  *
  * For each op it makes a function that chooses the kernel by the storage of its arrays, reads the sizes off their shapes
  * (calls.ts), and checks sizes against their ranges, each buffer's owner, kind and shape against the definition, each index
  * list's range, and that no output overlaps another array unless the definition allows it to be the same one. Then it runs
  * the kernel. Nothing is allocated for that.
  *
- * A list's contents are looked at once, when it is uploaded; a call only compares its bounds, so a check costs the same for
- * any number of units. For that to be safe a list is always written whole: an op that makes one takes no view.
+ * The values of a list are read once, when it is uploaded. A call only compares their bounds, so a check costs the same for
+ * any number of units. This is safe because a list is always written whole: an op that makes one takes no view.
  */
 import { opNames, type KernelName, type OpName } from '../ops/catalog.ts'
 import { ANY_SIZE, type ArrayParam, type Dtype, type SizeParam } from '../ops/op.ts'

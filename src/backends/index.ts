@@ -1,7 +1,8 @@
 /**
- * shadowllm/backends: what computes, by name.
+ * shadowllm/backends: backends by name.
  */
-export { backendNames, createBackend } from './select.ts'
+export { backendNames } from './backend.ts'
+export { createBackend } from './select.ts'
 export type {
   Backend,
   BackendName,

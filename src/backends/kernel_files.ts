@@ -1,7 +1,6 @@
 /**
- * Which files a backend's kernels are, so that a certificate can say for which bytes it holds.
- *
- * They are read without starting the backend: whether a certificate is stale is a question that needs no device.
+ * The file of each backend's kernels, whose hash a certificate holds. A certificate is checked without starting the backend,
+ * which may need a device.
  */
 import type { BackendName } from './backend.ts'
 

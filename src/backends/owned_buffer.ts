@@ -1,12 +1,12 @@
 /**
- * A buffer as its backend sees it, and what is checked of one: whose it is, whether it lives, what it holds.
+ * A buffer inside its backend, and the checks of its owner, lifetime, kind and range.
  */
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../ops/op.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Buffer } from './backend.ts'
 
-/** What is known of an int32 buffer's contents. */
+/** The range and order of the values of an int32 buffer. */
 export interface ListBounds {
   /** Smallest value, -100 ("not scored") left out; Infinity for an empty list. */
   least: number
@@ -16,7 +16,7 @@ export interface ListBounds {
   ascending: boolean
 }
 
-/** A buffer as its backend sees it: `Address` is a typed array, a pointer, a device address. */
+/** A buffer inside its backend: `Address` is a typed array, a pointer, a device address. */
 export class OwnedBuffer<Address> implements Buffer {
   readonly owner: object
   readonly dtype: Dtype
@@ -118,7 +118,7 @@ export function checkShape(name: string, shape: readonly number[]): void {
 }
 
 /**
- * What kind of numbers an array holds, of which `named` is what its giver says.
+ * The kind of numbers in an array. @param named the kind that the caller states
  * @throws UsageError BUFFER_KIND if the array cannot hold that, or can hold several kinds and none is named.
  */
 export function kindOf(values: Numbers, named?: Dtype): Dtype {
@@ -126,26 +126,6 @@ export function kindOf(values: Numbers, named?: Dtype): Dtype {
   if (named === undefined && kinds.length === 1) return kinds[0]
   if (named !== undefined && kinds.includes(named)) return named
   throw new UsageError('BUFFER_KIND', `upload: expected ${kinds.join(' or ')}, got ${String(named)}`)
-}
-
-/**
- * Checks that a buffer of `dtype` may be overwritten, with these values if any are given.
- * @throws UsageError BUFFER_KIND
- */
-export function checkWritable(name: string, dtype: Dtype, values?: Numbers): void {
-  if (dtype === 'i32')
-    throw new UsageError('BUFFER_KIND', `${name}: expected a buffer that may change, got one of i32`)
-  if (values && !(values instanceof arrayTypes[dtype]))
-    throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got another kind of array`)
-}
-
-/**
- * Checks that a buffer is of `dtype`.
- * @throws UsageError BUFFER_KIND
- */
-export function checkKind(name: string, buffer: Buffer, dtype: Dtype): void {
-  if (buffer.dtype !== dtype)
-    throw new UsageError('BUFFER_KIND', `${name}: expected ${dtype}, got ${buffer.dtype}`)
 }
 
 /**

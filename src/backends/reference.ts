@@ -9,7 +9,7 @@ import { CheckedBackend, checkOneThread } from './checked_backend.ts'
 import type { KernelFunction } from './checked_ops.ts'
 import type { OwnedBuffer } from './owned_buffer.ts'
 
-/** A byte of numbers that nobody wrote: floats of such are NaN. */
+/** The byte that fills new memory: floats of such bytes are NaN, so that a read before the first write shows. */
 const NOISE = 0xff
 
 /** Runs every op as its TypeScript definition. */
@@ -33,7 +33,6 @@ export class ReferenceBackend extends CheckedBackend<Numbers> {
 
   protected reserve(dtype: Dtype, length: number): Numbers {
     const numbers = new arrayTypes[dtype](length)
-    // What was never written shows.
     new Uint8Array(numbers.buffer).fill(NOISE)
     return numbers
   }

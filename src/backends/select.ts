@@ -1,26 +1,14 @@
 /**
- * Where backends are chosen by name; the only place that knows the concrete ones. One is loaded when it is started.
+ * Starts backends by name; the only file that names the concrete ones. A backend is loaded when it is started.
  */
 import { UsageError } from '../tensor/errors.ts'
-import type { Backend, BackendName, BackendOptions } from './backend.ts'
-
-/** Every backend a user can name. */
-export const backendNames: readonly BackendName[] = [
-  'reference',
-  'wasm',
-  'wasm-relaxed',
-  'wasm-rust',
-  'cuda',
-  'cuda-fast',
-  'cuda-emulated',
-  'cuda-fast-emulated',
-]
+import { backendNames, type Backend, type BackendName, type BackendOptions } from './backend.ts'
 
 /**
  * Starts a backend.
  * @throws UsageError BACKEND_NAME for an unknown name, THREADS for a number of threads that it cannot have; MissingError
  *   BACKEND_MISSING if this runtime cannot run it, THREADS_MISSING if threads cannot share memory here, CUDA_DRIVER or
- *   CUDA_DEVICE if there is nothing that runs CUDA kernels. There is no silent fallback to another one.
+ *   CUDA_DEVICE if CUDA kernels cannot run here. There is no silent fallback to another one.
  */
 export async function createBackend(name: BackendName, options: BackendOptions = {}): Promise<Backend> {
   switch (name) {

@@ -2,23 +2,23 @@
  * A backend whose calls are observed: every op runs as it would, and is then reported as the call of its kernel, with its
  * time. Buffers are those of the backend behind it, so a model that is loaded there can be run here.
  *
- * Observing costs a microsecond or so per call, and a device is waited for after each; it is for finding out where time
- * goes, not for figures.
+ * Observing costs about a microsecond per call, and waits for a device after each call. It shows where time is spent; it is
+ * no benchmark.
  */
 import { now } from '../platform/platform.ts'
 import { opNames, type KernelName, type OpName } from '../ops/catalog.ts'
 import type { Backend, Ops } from './backend.ts'
 import { flatCall, type Argument, type FlatArgument } from './calls.ts'
 
-/** Told of a call when it has ended: its kernel, and what that was given, sizes included. */
+/** Called after each op: its kernel, and the arguments of the kernel, sizes included. */
 export type OnOp = (name: KernelName, args: readonly FlatArgument[], milliseconds: number) => void
 
-/** The backend, observed. It is as alive as the one behind it, and is not disposed of by itself. */
+/** The backend, observed. It shares the lifetime of the one behind it. */
 export function watchBackend(backend: Backend, onOp: OnOp): Backend {
   return wrapOps(backend, (op, run) => (...args) => {
     const start = now()
     run(...args)
-    // A device may have begun nothing yet.
+    // A device computes asynchronously.
     backend.deviceTime?.()
     const milliseconds = now() - start
     const call = flatCall(op, args)

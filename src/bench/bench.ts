@@ -1,6 +1,6 @@
 /**
- * The bench: models in storages, planners at sparsities, tests - all that belong to one model take turns in the same
- * rounds, and so does the yardstick of reading. Whatever ends it, what was measured stays.
+ * The bench: models in storages, planners at sparsities, tests. Everything measured of one model runs in the same
+ * interleaved rounds, the speed of reading memory included. A bench that is stopped keeps what was measured.
  */
 import type { Backend, BackendName } from '../backends/backend.ts'
 import { createBackend } from '../backends/select.ts'
@@ -12,7 +12,7 @@ import type { Storage } from '../engine/matrix.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
-import { kindsNeeded, predictorOf } from '../predictor/suitable.ts'
+import { kindsNeeded, predictorFor } from '../predictor/suitable.ts'
 import { pause } from '../platform/pause.ts'
 import { hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
 import { interleave } from '../results/interleaved_rounds.ts'
@@ -84,13 +84,14 @@ const PROFILE_ROUNDS = 3
 
 /** One run. */
 export class Bench {
+  /** What it is measured on; null where that is the processor, and before anything is loaded. */
+  device: BenchDevice | null = null
+  readonly profiles: MethodProfile[] = []
   readonly #options: BenchOptions
   readonly #onProgress: (progress: BenchProgress) => void
   readonly #signal: AbortSignal | undefined
   readonly #finished: BenchRow[] = []
-  readonly #profiles: MethodProfile[] = []
   readonly #reads: number[] = []
-  #device: BenchDevice | null = null
   /** Of the subject that is being measured. */
   #jobs: Job[] = []
   #readsNow: number[] = []
@@ -107,16 +108,12 @@ export class Bench {
 
   /** What was measured so far. */
   get rows(): BenchRow[] {
-    return [...this.#finished, ...rowsOf(this.#jobs, this.#readsNow, this.#options)]
+    return [...this.#finished, ...this.#rowsNow()]
   }
 
-  /** What it is measured on; null where that is the processor, and before anything is loaded. */
-  get device(): BenchDevice | null {
-    return this.#device
-  }
-
-  get profiles(): readonly MethodProfile[] {
-    return this.#profiles
+  #rowsNow(): BenchRow[] {
+    const measured = this.#jobs.map((job) => job.measured)
+    return rowsOf(measured, this.#readsNow, this.#options)
   }
 
   /** How fast memory was read, in bytes per second, a number per round. */
@@ -136,7 +133,7 @@ export class Bench {
     try {
       for (const subject of subjects) {
         await this.#measure(subject, speed)
-        this.#finished.push(...rowsOf(this.#jobs, this.#readsNow, this.#options))
+        this.#finished.push(...this.#rowsNow())
         this.#reads.push(...this.#readsNow)
         this.#jobs = []
         this.#readsNow = []
@@ -155,7 +152,7 @@ export class Bench {
     const [{ origin }] = subjects
     const names = hashes.map(({ name }) => name).join(', ')
     return makeProvenance({
-      backend: { name: backend, device: this.#device?.name },
+      backend: { name: backend, device: this.device?.name },
       model: modelSource(names, hashes.length === 1 ? only : await hashTexts(hashes), origin),
       data: { name: 'random prompts', hash: await hashTexts([]) },
       seed,
@@ -199,7 +196,7 @@ export class Bench {
     const mask = readMask ? await readMask({ layers, heads, neurons }) : null
     const backend: Backend = await createBackend(name, { threads, graphs })
     held.push(backend)
-    this.#device = backend.device === undefined ? null : { name: backend.device, graphs }
+    this.device = backend.device === undefined ? null : { name: backend.device, graphs }
     const model = await loadSubject(subject, storage, backend, {
       signal: this.#signal,
       onProgress: ({ loadedBytes: done, totalBytes: total }) =>
@@ -212,7 +209,7 @@ export class Bench {
     const methods = benchMethods({ planners, sparsities, hasMask: mask !== null })
     for (const test of tests)
       for (const method of methods) {
-        const predictor = kindsNeeded([method.planner]).map((kind) => predictorOf(kind, predictors))[0]
+        const predictor = predictorFor(method.planner, predictors)
         this.#jobs.push(
           new Job({
             subject,
@@ -227,7 +224,7 @@ export class Bench {
           }),
         )
       }
-    this.#jobs = tests.flatMap((test) => this.#jobs.filter((job) => job.test === test))
+    this.#jobs = tests.flatMap((test) => this.#jobs.filter(({ parts }) => parts.test === test))
   }
 
   /** The predictors that the planners ask: from files beside a checkpoint, else random. */
@@ -270,10 +267,11 @@ export class Bench {
   async #profile(subject: BenchSubject): Promise<void> {
     const { tests, seed } = this.#options
     const test = tests.find(({ kind }) => kind === 'decode') ?? parseTest(USUAL_DECODING)
-    const jobs = this.#jobs.filter((job) => job.test === tests[0])
-    // What they kept open for their turns makes room.
+    const jobs = this.#jobs.filter(({ parts }) => parts.test === tests[0])
+    // Frees what they kept open for their turns.
     for (const job of this.#jobs) job.dispose()
-    for (const [done, { model, storage, threads: threadsAsked, method, makePlan }] of jobs.entries()) {
+    for (const [done, { parts }] of jobs.entries()) {
+      const { model, storage, threads: threadsAsked, method, makePlan } = parts
       this.#onProgress({ stage: `profiling ${subject.shape}`, done, total: jobs.length })
       await pause(this.#signal)
       const prompt = randomIds(test.context, model.config.vocabulary, seed)
@@ -281,7 +279,7 @@ export class Bench {
       const profile = await profileDecode(model, prompt, makePlan, sizes, this.#signal)
       const { planner, sparsity: requested } = method
       const about = { model: subject.model, storage, threadsAsked, planner, requested, test: test.name }
-      this.#profiles.push({ ...about, ...profile })
+      this.profiles.push({ ...about, ...profile })
     }
   }
 }

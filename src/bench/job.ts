@@ -14,75 +14,66 @@ import { USUAL_PROMPT, type BenchTest } from './tests.ts'
 /** How many threads may compute. */
 export type Threads = number | 'auto'
 
-/** What was measured of one row. */
-export interface Measured {
+/** What a job runs. */
+export interface JobParts {
   readonly subject: BenchSubject
   readonly storage: Storage
   /** How many may compute. */
   readonly threads: Threads
-  /** How many there were by the last turn. */
-  readonly threadsUsed: number
   readonly method: BenchName
   readonly test: BenchTest
   /** Bytes of the method's predictor; 0 for none. */
   readonly predictorBytes: number
-  readonly every: Every
-  /** One for each round that was finished. */
-  readonly turns: readonly Turn[]
-}
-
-/** What a job runs. */
-export interface JobParts extends Omit<Measured, 'turns' | 'every' | 'threadsUsed'> {
   readonly model: OptModel
   /** How the model is run by the method, units chosen by what is given here, or as the method does. */
   readonly makePlan: (topK?: TopK) => Plan
   readonly seed: number
 }
 
+/** What was measured of one row. */
+export interface Measured extends Omit<JobParts, 'model' | 'makePlan' | 'seed'> {
+  /** How many threads there were by the last turn. */
+  readonly threadsUsed: number
+  readonly every: Every
+  /** One for each round that was finished. */
+  readonly turns: readonly Turn[]
+}
+
 /** Tokens generated before the clock runs: what compiles kernels while they run has done so then. */
 const WARM_UP = 4
 
 /** A row that has turns. Dispose it before its model. */
-export class Job implements Measured {
-  readonly subject: BenchSubject
-  readonly storage: Storage
-  readonly threads: Threads
-  readonly method: BenchName
-  readonly test: BenchTest
-  readonly predictorBytes: number
-  readonly every: Every
+export class Job {
+  readonly parts: JobParts
   readonly turns: Turn[] = []
-  threadsUsed = 1
-  readonly model: OptModel
-  readonly makePlan: (topK?: TopK) => Plan
   readonly #plan: Plan
   readonly #prompt: Int32Array
+  #threadsUsed = 1
   #kept: Decoding | null = null
 
-  constructor({ subject, storage, threads, method, test, predictorBytes, model, makePlan, seed }: JobParts) {
-    this.subject = subject
-    this.storage = storage
-    this.threads = threads
-    this.method = method
-    this.test = test
-    this.predictorBytes = predictorBytes
-    this.model = model
-    this.makePlan = makePlan
+  constructor(parts: JobParts) {
+    const { test, model, makePlan, seed } = parts
+    this.parts = parts
     this.#plan = makePlan()
-    this.every = this.#plan.planner?.every ?? 'once'
     const length = test.kind === 'prompt' ? test.tokens : test.context
     this.#prompt = randomIds(length, model.config.vocabulary, seed)
   }
 
-  /** For people who wait. */
+  /** What was measured so far. */
+  get measured(): Measured {
+    const every = this.#plan.planner?.every ?? 'once'
+    return { ...this.parts, every, threadsUsed: this.#threadsUsed, turns: this.turns }
+  }
+
+  /** Shown as progress. */
   get name(): string {
-    const { method, storage, test, threads } = this
+    const { method, storage, test, threads } = this.parts
     return `${test.name} ${storage} ${threads === 1 ? '' : `${threads} threads `}${methodName(method)}`
   }
 
   /** Runs what the turns will run, if only a little of it. */
   async warmUp(signal?: AbortSignal): Promise<void> {
-    const { model, test } = this
+    const { model, test } = this.parts
     if (test.kind === 'prompt') promptTurn(model, this.#prompt, this.#plan)
     else {
       const prompt = this.#prompt.subarray(0, USUAL_PROMPT)
@@ -93,7 +84,7 @@ export class Job implements Measured {
   /** One turn. @throws the signal's reason if it is aborted; the turn does not count then */
   async run(signal?: AbortSignal): Promise<void> {
     this.turns.push(await this.#turn(signal))
-    this.threadsUsed = this.model.backend.threads.threads
+    this.#threadsUsed = this.parts.model.backend.threads.threads
   }
 
   dispose(): void {
@@ -102,7 +93,7 @@ export class Job implements Measured {
   }
 
   #turn(signal?: AbortSignal): Turn | Promise<Turn> {
-    const { model, test } = this
+    const { model, test } = this.parts
     if (test.kind === 'prompt') return promptTurn(model, this.#prompt, this.#plan)
     if (!test.keepsPrompt) return decodeTurn(model, this.#prompt, test.tokens, this.#plan, signal)
     this.#kept ??= new Decoding(model, this.#prompt, test.tokens, this.#plan)

@@ -42,7 +42,7 @@ export function methodName({ planner, sparsity }: BenchName): string {
 }
 
 /** What is to be compared. */
-export interface BenchMethodOptions {
+interface BenchMethodOptions {
   readonly planners: readonly BenchPlanner[]
   readonly sparsities: readonly number[]
   /** Whether there is a mask to replay. */
@@ -65,7 +65,7 @@ export interface BenchInputs {
   readonly mode: MaskMode
   readonly cache?: CacheStorage
   readonly seed: number
-  /** Who ranks; default the model's backend. */
+  /** What ranks units; default the model's backend. */
   readonly topK?: TopK
 }
 

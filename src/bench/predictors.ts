@@ -7,26 +7,27 @@
  *   dejavu-style   the same sizes, so that the two per-layer methods differ in when they are asked
  */
 import type { Backend } from '../backends/backend.ts'
-import {
-  networkShape,
-  unitKinds,
-  type PredictorConfig,
-  type PredictorKind,
-  type UnitKind,
-} from '../predictor/predictor_config.ts'
+import { networkShape, type PredictorConfig, type PredictorKind } from '../predictor/predictor_config.ts'
 import { DejavuPredictor } from '../predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
 import { makePredictorConfig, type PredictorChoices } from '../predictor/make_predictor_config.ts'
-import { mlpParameterLengths } from '../predictor/mlp.ts'
-import { networkParameterShapes, type Network, type NetworkValues } from '../predictor/network.ts'
+import {
+  layerParameterLengths,
+  layerParameterNames,
+  networkParameterShapes,
+  type Network,
+  type NetworkValues,
+} from '../predictor/network.ts'
+import { recordOf } from '../tensor/records.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { ShadowPredictor } from '../predictor/shadow.ts'
 import type { OptConfig } from '../engine/config.ts'
 import { storedBytes, type Storage } from '../engine/matrix.ts'
 import { RandomBlock } from './random_weights.ts'
+import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
 /** Hidden units of each kind. */
-export const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> = {
+const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> = {
   shadow: { headHidden: 2048, neuronHidden: 1024, features: 'min_max' },
   'dejavu-style': { headHidden: 512, neuronHidden: 1000, features: 'min_max' },
   dejavu: { headHidden: 512, neuronHidden: 1000, features: 'none' },
@@ -61,13 +62,8 @@ export function randomPredictor(
 }
 
 function randomNetwork(config: PredictorConfig, unit: UnitKind, block: RandomBlock): NetworkValues {
-  const lengths = mlpParameterLengths(networkShape(config, unit))
-  return {
-    inputWeight: block.take(0, lengths.inputWeight),
-    inputBias: block.take(1, lengths.inputBias),
-    outputWeight: block.take(2, lengths.outputWeight),
-    outputBias: block.take(3, lengths.outputBias),
-  }
+  const lengths = layerParameterLengths(networkShape(config, unit))
+  return recordOf(layerParameterNames, (name, i) => block.take(i, lengths[name]))
 }
 
 /**
@@ -75,9 +71,7 @@ function randomNetwork(config: PredictorConfig, unit: UnitKind, block: RandomBlo
  * @param storage what its matrices are stored as; its biases are float32
  */
 export function predictorBytes(predictor: Predictor, storage: Storage): number {
-  const networks: readonly Network[] = unitKinds.flatMap((unit) =>
-    predictor.kind === 'shadow' ? [predictor.networks[unit]] : predictor.layers.networks[unit],
-  )
+  const networks: readonly Network[] = unitKinds.flatMap((unit) => predictor.networks[unit])
   return networks
     .flatMap(({ shape }) => [...networkParameterShapes(shape).values()])
     .reduce((bytes, [rows, columns]) => {

@@ -13,7 +13,7 @@ import { median, interleave } from '../results/interleaved_rounds.ts'
 import { WatchedModel, type OpTime } from './op_times.ts'
 
 /** One line of a profile; all figures are means per token. */
-export interface ProfileLine {
+interface ProfileLine {
   /** Which matrices, or what else takes time. */
   readonly what: string
   /** The op; null where time is not spent in one of the model's. */
@@ -37,7 +37,7 @@ export interface Profile {
 }
 
 /** How much is profiled. */
-export interface ProfileSizes {
+interface ProfileSizes {
   readonly tokens: number
   /** Turns, watched and not. */
   readonly rounds: number
@@ -114,14 +114,10 @@ export function profileOf(
     host: whole - planning - preparing - inOps,
   }
   const lines = [
-    ...times.map(({ what, op, calls, milliseconds, bytes }) => ({ what, op, calls, milliseconds, bytes })),
-    ...Object.entries(others).map(([what, milliseconds]) => ({
-      what,
-      op: null,
-      calls: null,
-      milliseconds,
-      bytes: null,
-    })),
+    ...times,
+    ...Object.entries(others).map(([what, milliseconds]) => {
+      return { what, op: null, calls: null, milliseconds, bytes: null }
+    }),
   ]
   return {
     lines: lines

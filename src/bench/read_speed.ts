@@ -11,7 +11,7 @@ import { now } from '../platform/platform.ts'
 import { median } from '../results/interleaved_rounds.ts'
 
 /** Several times the largest cache. */
-export const READ_BYTES: number = 240 * 2 ** 20
+const READ_BYTES = 240 * 2 ** 20
 
 /** Readings of one turn. */
 const READINGS = 7

@@ -3,19 +3,21 @@
  */
 import type { BackendName } from '../backends/backend.ts'
 import type { Sparsity } from '../masks/achieved.ts'
+import type { UnitMask } from '../masks/mask.ts'
 import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import type { Storage } from '../engine/matrix.ts'
+import type { Every } from '../predictor/planners.ts'
 import type { StrategyCounts } from '../engine/sequence.ts'
 import { achievedBy } from '../evaluation/tally.ts'
-import { countParameters } from './cost/architectures.ts'
+import { countParameters, type Architecture } from './cost/architectures.ts'
+import { weightBytes, weightsRead, type UnitsKept } from './cost/token_cost.ts'
 import { tokensPerSecond } from '../evaluation/decode.ts'
 import { deviation, median, medianRatio } from '../results/interleaved_rounds.ts'
 import type { BenchMethod } from './methods.ts'
 import type { Measured, Threads } from './job.ts'
-import { idealRatio, tokenReads, type TokenReads } from './reads.ts'
 
 /** What rows have in common. */
-export interface RowContext {
+interface RowContext {
   readonly backend: BackendName
   /** Where it was not left to the storage of the weights. */
   readonly cache?: CacheStorage
@@ -84,13 +86,14 @@ function rowOf(
 ): BenchRow {
   const { subject, storage, method, test, turns } = one
   const { mask, ways } = turns[turns.length - 1]
-  const { layers: _, ...achieved } = achievedBy(mask, shapeOf(one), subject.config.width)
+  const { layers, heads, neurons, width } = subject.config
+  const { layers: _, ...achieved } = achievedBy(mask, { layers, heads, neurons }, width)
   const samples = turns.map(tokensPerSecond)
   const dense = denseOf(all, one, one)
   const timesDense = ratioTo(samples, dense)
-  const read = readsOf(one)
-  const ideal = read && dense ? idealRatio(readsOf(dense) as TokenReads, read) : null
-  const bytes = read && read.weights + read.predictor
+  const bytes = bytesPerToken(one)
+  const denseBytes = dense ? bytesPerToken(dense) : null
+  const ideal = bytes === null || denseBytes === null ? null : denseBytes / bytes
   return {
     model: subject.model,
     shape: subject.shape,
@@ -116,15 +119,7 @@ function rowOf(
     packingShare: median(turns.map(({ preparing, milliseconds }) => preparing / milliseconds)),
     deviceMilliseconds: deviceTime(turns),
     bytesPerToken: bytes,
-    bandwidthFraction:
-      bytes === null
-        ? null
-        : finite(
-            medianRatio(
-              samples.map((rate) => rate * bytes),
-              reads,
-            ),
-          ),
+    bandwidthFraction: bytes === null ? null : finite(bytes * medianRatio(samples, reads)),
   }
 }
 
@@ -134,23 +129,49 @@ function deviceTime(turns: Measured['turns']): number | null {
   return known.length === 0 ? null : median(known)
 }
 
-function shapeOf({ subject }: Measured): { layers: number; heads: number; neurons: number } {
-  const { layers, heads, neurons } = subject.config
-  return { layers, heads, neurons }
-}
-
-/** What a token of a row reads; null where a pass over many tokens shares what it reads. */
-function readsOf({
+/** Bytes that a token of a row reads; null where a pass over many tokens shares what it reads. */
+function bytesPerToken({
   subject,
   storage,
   test,
   turns,
   predictorBytes: bytes,
   every,
-}: Measured): TokenReads | null {
+}: Measured): number | null {
   if (test.kind === 'prompt') return null
   const mask = turns.at(-1)?.mask ?? null
   return tokenReads(subject.architecture, storage, mask, { bytes, every, tokens: test.tokens })
+}
+
+/** How often a predictor is asked, and what that reads. */
+export interface Asked {
+  readonly bytes: number
+  readonly every: Every
+  /** Tokens generated under the first answer, where it stays. */
+  readonly tokens: number
+}
+
+/**
+ * Bytes that one token reads, which decide how fast it can come: decoding waits for memory. Counted are the model's weights
+ * that are not skipped, with the first layer and the lm_head whole, and the predictor's, shared by the tokens it is asked
+ * for. The cache of keys and values is left out, and what an engine reads besides.
+ * @param mask null for dense
+ */
+export function tokenReads(
+  model: Architecture,
+  storage: Storage,
+  mask: UnitMask | null,
+  { bytes, every, tokens }: Asked,
+): number {
+  const predictor = bytes / (every === 'once' ? tokens : Math.min(every, tokens))
+  return weightBytes(weightsRead(model, keptBy(model, mask)), storage) + predictor
+}
+
+function keptBy({ layers, heads, neurons }: Architecture, mask: UnitMask | null): UnitsKept {
+  const kept = (table: Float32Array): number => table.reduce((sum, value) => sum + (value === 0 ? 0 : 1), 0)
+  return mask
+    ? { heads: kept(mask.heads), neurons: kept(mask.neurons) }
+    : { heads: layers * heads, neurons: layers * neurons }
 }
 
 /** Dense under the test of one row, in the storage and with the threads of another. */

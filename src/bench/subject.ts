@@ -42,7 +42,7 @@ export interface BenchSubject {
 }
 
 /** How a shape is filled. */
-export interface ShapeOptions {
+interface ShapeOptions {
   readonly seed: number
   /** Only the first so many; default all. */
   readonly layers?: number

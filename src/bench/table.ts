@@ -35,7 +35,7 @@ function figureColumns(first: string | null, hasDevice: boolean): Column[] {
     { key: 'weights', label: 'weights', unit: '%', digits: 1 },
     { key: 'ways', label: 'd/g/p' },
     { key: 'rate', label: 't/s' },
-    { key: 'deviation', label: '+-' },
+    { key: 'deviation', label: '±' },
     ...(hasDevice ? [{ key: 'device', label: 'device', unit: 'ms per token', digits: 3 }] : []),
     { key: 'timesDense', label: 'x dense', digits: 2 },
     ...(first === null ? [] : [{ key: 'timesFirst', label: `x ${first}`, digits: 2 }]),
@@ -76,7 +76,7 @@ export function formatBench(
 
 function describeDevice({ name, graphs }: BenchDevice): string {
   const how = graphs ? 'launches that come again as graphs' : 'every launch by itself'
-  return `Device: ${name}; its own clock, from the first kernel to the last before somebody waits; ${how}.`
+  return `Device: ${name}; its own clock, from the first kernel to the last before a result is waited for; ${how}.`
 }
 
 /** What rows are compared with that differ in storage or threads; null where they do not. */
@@ -151,6 +151,10 @@ function subjectName({
   return [model, storage, ...(threadsAsked === 1 ? [] : [threadWords(threadsAsked)])].join(', ')
 }
 
+function rowName({ planner, sparsity }: BenchRow): string {
+  return methodName({ planner, sparsity: sparsity.requested })
+}
+
 function threadWords(threads: Threads): string {
   return threads === 1 ? '1 thread' : `${threads} threads`
 }
@@ -165,9 +169,7 @@ function againstDejavu(rows: readonly BenchRow[]): string[] {
         .filter((other) => sameBut(other, 'planner') === sameBut(shadow, 'planner'))
         .map((other) => {
           const ratio = medianRatio(shadow.samples, other.samples).toFixed(2)
-          const { test, planner, sparsity } = shadow
-          const name = methodName({ planner, sparsity: sparsity.requested })
-          return `${subjectName(shadow)}, ${test}: ${name} is ${ratio} times as fast as ${other.planner}.`
+          return `${subjectName(shadow)}, ${shadow.test}: ${rowName(shadow)} is ${ratio} times as fast as ${other.planner}.`
         }),
     )
 }
@@ -183,10 +185,8 @@ function acrossContexts(rows: readonly BenchRow[]): string[] {
       .toSorted((a, b) => at(a) - at(b))
     if (short === undefined) return []
     const ratio = medianRatio(short.samples, long.samples).toFixed(2)
-    const { planner, sparsity } = long
-    const name = methodName({ planner, sparsity: sparsity.requested })
     return [
-      `${subjectName(long)}, ${name}: a token at a context of ${at(long)} takes ${ratio} times one at ${at(short)}.`,
+      `${subjectName(long)}, ${rowName(long)}: a token at a context of ${at(long)} takes ${ratio} times one at ${at(short)}.`,
     ]
   })
 }

@@ -1,9 +1,9 @@
 /**
- * Calibration as shards: a range of examples of one calibration. The result is a calibration file of these examples
+ * Calibration as jobs: a range of examples of one calibration. The result is a calibration file of these examples
  * (calibration/calibration_files.ts) with the calibration's identity and a checksum.
  *
  *   settings   first, end      the range of indices in the set
- *              model, ...      the agreement on the model, see shard_model.ts
+ *              model, ...      the agreement on the model, see job_model.ts
  *   files      manifest        the manifest of the calibration
  *              windows         the windows of the range
  *              mask            the mask of the passes, if there is one
@@ -12,8 +12,8 @@ import * as v from 'valibot'
 import { criterionByName } from '../criteria/index.ts'
 import { refusal } from '../io/refusal.ts'
 import { checkSchema, wholeNumber } from '../io/schema.ts'
-import type { Shard, ShardContext } from '../jobs/shard.ts'
-import type { ShardStore } from '../jobs/shard_store.ts'
+import type { Job, JobContext } from '../jobs/job.ts'
+import type { JobStore } from '../jobs/job_store.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { pause } from '../platform/pause.ts'
 import { collectExample, type GroupedExample } from './examples.ts'
@@ -21,41 +21,41 @@ import { parseStored, type StoredManifest } from './manifest.ts'
 import { encodeExamples, type Range } from './calibration_files.ts'
 import type { Window } from '../data/windows.ts'
 import { encodeUnits, encodeWindows, parseUnits, parseWindows } from './job_inputs.ts'
-import { agreementOf, checkAgreed, checkAgreement, type ShardModel } from '../jobs/shard_model.ts'
+import { agreementOf, checkAgreed, checkAgreement, type JobModel } from '../jobs/job_model.ts'
 
 export const calibrateKind = 'calibrate'
 
-/** A calibration to be done by shards. */
-export interface ShardedCalibration {
+/** A calibration to be done by jobs. */
+interface CalibrationData {
   readonly stored: StoredManifest
   readonly windows: readonly Window[]
   readonly mask: UnitMask | null
 }
 
-/** The shards of these ranges. Their files are added to the store. */
-export async function calibrateShards(
-  { stored, windows, mask }: ShardedCalibration,
+/** The jobs of these ranges. Their files are added to the store. */
+export async function calibrateJobs(
+  { stored, windows, mask }: CalibrationData,
   ranges: readonly Range[],
-  model: ShardModel,
-  store: ShardStore,
-): Promise<Shard[]> {
+  model: JobModel,
+  store: JobStore,
+): Promise<Job[]> {
   const manifest = await store.add(new TextEncoder().encode(stored.text))
   const masked = mask && (await store.add(encodeUnits(mask)))
-  const shards: Shard[] = []
+  const jobs: Job[] = []
   for (const { first, end } of ranges) {
     const own = await store.add(encodeWindows(windows.slice(first, end)))
     const files = { manifest, windows: own, ...(masked && { mask: masked }) }
     const settings = { first, end, ...agreementOf(model, 'calibration') }
-    shards.push({ kind: calibrateKind, settings, files })
+    jobs.push({ kind: calibrateKind, settings, files })
   }
-  return shards
+  return jobs
 }
 
-/** The maximal number of examples of a shard. */
+/** The maximal number of examples of a job. */
 const MAX_EXAMPLES = 2 ** 16
-const about = { code: 'SHARD_FORMAT', subject: 'shard' }
+const about = { code: 'SHARD_FORMAT', subject: 'job' }
 
-/** The range of a shard's examples, among `count`. */
+/** The range of a job's examples, among `count`. */
 const rangeSchema = (count: number): v.GenericSchema<unknown, Range> =>
   v.pipe(
     v.object({ first: wholeNumber(0, count), end: wholeNumber(0, count) }),
@@ -66,26 +66,25 @@ const rangeSchema = (count: number): v.GenericSchema<unknown, Range> =>
   )
 
 /**
- * Does such a shard.
+ * Does such a job.
  * @throws InputError SHARD_MODEL for a calibration of another model, SHARD_FORMAT, CALIBRATION_FORMAT and others for
  *   invalid settings or files; the signal's reason
  */
 export async function doCalibrate(
-  { settings, files }: Shard,
-  { read, onProgress, signal }: ShardContext,
-  ours: ShardModel,
+  { settings, files }: Job,
+  { read, onProgress, signal }: JobContext,
+  ours: JobModel,
 ): Promise<Uint8Array> {
   checkAgreement(ours, 'calibration', settings)
   const { model, hash } = ours
-  const stored = await parseStored(await read('manifest'), 'shard manifest')
+  const stored = await parseStored(await read('manifest'), 'job manifest')
   const { manifest } = stored
   const range = checkSchema(rangeSchema(manifest.data.windows), settings, about)
   checkAgreed('model', hash, manifest.model.hash)
   const criteria = manifest.criteria.map(({ name }) => criterionByName(name))
   const windows = parseWindows(await read('windows'))
   const total = range.end - range.first
-  if (windows.length !== total)
-    throw refusal('SHARD_FORMAT', 'shard windows', `${total}`, `${windows.length}`)
+  if (windows.length !== total) throw refusal('SHARD_FORMAT', 'job windows', `${total}`, `${windows.length}`)
   const mask = 'mask' in files ? await parseUnits(await read('mask'), model.shape) : null
   const { seed, keepSequence } = manifest
   const examples: GroupedExample[] = []

@@ -4,4 +4,4 @@
 import { serveModel } from '../jobs/serve_model.ts'
 import { doCalibrate } from './calibrate_job.ts'
 
-serveModel((model) => (shard, context) => doCalibrate(shard, context, model))
+serveModel((model) => (job, context) => doCalibrate(job, context, model))

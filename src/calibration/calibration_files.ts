@@ -16,14 +16,10 @@
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
-import {
-  encodeSafetensors,
-  writeSafetensors,
-  type TensorForm,
-  type TensorsToWrite,
-} from '../io/safetensors_writer.ts'
+import { encodeSafetensors, type TensorForm } from '../io/safetensors_writer.ts'
 import { quote, refusal } from '../io/refusal.ts'
 import { sha256 } from '../platform/platform.ts'
+import { concatenate } from '../tensor/concatenate.ts'
 import { decodeFloats, decodeIntegers } from '../tensor/dtypes.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
 import type { GroupedExample } from './examples.ts'
@@ -58,7 +54,6 @@ export function partRange({ data, shardExamples }: CalibrationManifest, part: nu
 }
 
 type Values = Float32Array | Int32Array
-type Tensors = Map<string, TensorForm & { readonly data: Values }>
 
 /** The dtypes and shapes of the tensors of examples. @param lengths of their prompts */
 export function exampleForms(
@@ -102,34 +97,18 @@ export function calibrationMetadata(identity: string, checksum: string): Record<
   return { format: FORMAT, calibration: identity, checksum }
 }
 
-/** Writes examples atomically. @param examples in order */
-export async function writeExamples(
-  path: string,
-  stored: StoredManifest,
+/** The file of these examples. @param examples in order @param lengths of their prompts */
+export function encodeExamples(
+  { manifest, identity }: StoredManifest,
   examples: readonly GroupedExample[],
   lengths: readonly number[],
-): Promise<void> {
-  await writeTensors(path, exampleTensors(stored, examples, lengths), stored.identity)
-}
-
-/** The same file in memory. */
-export async function encodeExamples(
-  stored: StoredManifest,
-  examples: readonly GroupedExample[],
-  lengths: readonly number[],
-): Promise<Uint8Array> {
-  const tensors = exampleTensors(stored, examples, lengths)
-  return encodeSafetensors(tensors, calibrationMetadata(stored.identity, await checksumOf(tensors)))
-}
-
-function exampleTensors(
-  { manifest }: StoredManifest,
-  examples: readonly GroupedExample[],
-  lengths: readonly number[],
-): Tensors {
+): Promise<Uint8Array<ArrayBuffer>> {
   const values = (name: string): Values => {
     const stack = (part: (example: GroupedExample) => Float32Array | null): Float32Array =>
-      concatenate(examples.map((example) => part(example) ?? new Float32Array()))
+      concatenate(
+        Float32Array,
+        examples.map((example) => part(example) ?? new Float32Array()),
+      )
     const scores = (of: GroupedExample, criterion: string): UnitScores =>
       of.scores.get(criterion) as UnitScores
     const [kind, criterion] = splitOnce(name)
@@ -140,33 +119,28 @@ function exampleTensors(
     if (name === 'loss') return Float32Array.from(examples, ({ loss }) => loss)
     return stack(({ features }) => features[name as keyof typeof features])
   }
-  const tensors: Tensors = new Map()
-  for (const [name, form] of exampleForms(manifest, lengths))
-    tensors.set(name, { ...form, data: values(name) })
-  return tensors
+  return encodeValues(exampleForms(manifest, lengths), values, identity)
 }
 
-/** Writes the scores of a data set atomically. */
-export async function writeDataset(
-  path: string,
+/** The file of the scores of a data set. */
+export function encodeDataset(
   { manifest, identity }: StoredManifest,
   scores: ReadonlyMap<string, UnitScores>,
-): Promise<void> {
-  const tensors: Tensors = new Map()
-  for (const [name, form] of datasetForms(manifest)) {
+): Promise<Uint8Array<ArrayBuffer>> {
+  const values = (name: string): Values => {
     const [kind, criterion] = splitOnce(name)
-    const data = (scores.get(criterion) as UnitScores)[kind as 'heads' | 'neurons']
-    tensors.set(name, { ...form, data })
+    return (scores.get(criterion) as UnitScores)[kind as 'heads' | 'neurons']
   }
-  await writeTensors(path, tensors, identity)
+  return encodeValues(datasetForms(manifest), values, identity)
 }
 
-async function writeTensors(
-  path: string,
-  tensors: Tensors & TensorsToWrite,
+async function encodeValues(
+  forms: ReadonlyMap<string, TensorForm>,
+  valuesOf: (name: string) => Values,
   identity: string,
-): Promise<void> {
-  await writeSafetensors(path, tensors, calibrationMetadata(identity, await checksumOf(tensors)))
+): Promise<Uint8Array<ArrayBuffer>> {
+  const tensors = new Map([...forms].map(([name, form]) => [name, { ...form, data: valuesOf(name) }]))
+  return encodeSafetensors(tensors, calibrationMetadata(identity, await checksumOf(tensors)))
 }
 
 /** One hash for names, types, shapes and values. */
@@ -180,16 +154,6 @@ async function checksumOf(
     lines.push(`${name} ${dtype} [${shape.join(', ')}] ${await sha256(bytes)}`)
   }
   return sha256(new TextEncoder().encode(lines.join('\n')))
-}
-
-function concatenate(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((total, part) => total + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }
 
 /** Splits "heads.plainact" into heads and plainact. */

@@ -17,23 +17,21 @@ import {
   type DatasetScores,
 } from '../criteria/index.ts'
 import { safetensorsSize } from '../io/safetensors_writer.ts'
-import type { ShardRunner } from '../jobs/runner.ts'
+import type { JobRunner } from '../jobs/runner.ts'
 import { threadRunner } from '../jobs/thread_runner.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { OptModel } from '../engine/opt_model.ts'
-import { now } from '../platform/platform.ts'
+import { now, type ThreadCode } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
 import { methodHash, type MethodHash } from '../results/method_hash.ts'
-import { calibrateShards } from './calibrate_job.ts'
-import type { ShardModel } from '../jobs/shard_model.ts'
+import { calibrateJobs } from './calibrate_job.ts'
+import type { JobModel } from '../jobs/job_model.ts'
 import { defaultThreads, type ThreadModel, type ThreadStart } from '../jobs/model_threads.ts'
-import type { ThreadSource } from '../jobs/shard_threads.ts'
 import type { Window } from '../data/windows.ts'
 import { calibrationCost, windowsToMeasure, type CalibrationCost } from './cost.ts'
 import {
   collectExample,
-  newTimes,
   takeWindows,
   type CalibrationSource,
   type CollectTimes,
@@ -45,6 +43,7 @@ import {
   hashWindows,
   storeManifest,
   type CalibrationManifest,
+  type NamedFormula,
   type StoredManifest,
 } from './manifest.ts'
 import {
@@ -80,7 +79,7 @@ export interface CalibrateOptions {
   /** The model for other threads; without it all runs in this thread. Default count: `defaultThreads`. */
   readonly threads?: ThreadModel & { readonly count?: number }
   /** A runner to use instead of threads; the caller closes it. */
-  readonly runner?: ShardRunner | null
+  readonly runner?: JobRunner | null
   /** The hash of the sources that decide the numbers; default: those of this program. */
   readonly method?: MethodHash
   /** Called with the planned output before the first window runs. */
@@ -90,6 +89,7 @@ export interface CalibrateOptions {
 /** The planned output of a calibration. */
 export interface CalibrationPlan {
   readonly manifest: CalibrationManifest
+  /** Files of examples. */
   readonly shards: number
   /** Total size of the files of the finished calibration. */
   readonly bytes: number
@@ -126,13 +126,13 @@ export async function calibrateToFolder(
   signal?: AbortSignal,
 ): Promise<CalibrationReport> {
   const started = now()
-  const job = await prepare(options)
-  const folder = await CalibrationFolder.open(options.folder, job.stored, job.windows)
+  const prepared = await prepare(options)
+  const folder = await CalibrationFolder.open(options.folder, prepared.stored, prepared.windows)
   await folder.scan((done, total) => onProgress({ stage: 'check', done, total }), signal)
-  const plan = planOf(job, folder.kept.size)
+  const plan = planOf(prepared, folder.kept.size)
   await options.onPlan?.(plan)
-  const times = await run(job, folder, onProgress, signal)
-  const { windows, criteria, sets, model } = job
+  const times = await run(prepared, folder, onProgress, signal)
+  const { windows, criteria, sets, model } = prepared
   const lengths = windows.map(({ tokens }) => tokens.length)
   return {
     ...plan,
@@ -145,12 +145,12 @@ export async function calibrateToFolder(
 
 /** Computes the missing examples, in order. @returns the times of the first windows */
 async function run(
-  job: Job,
+  prepared: Prepared,
   folder: CalibrationFolder,
   onProgress: (progress: CalibrateProgress) => void,
   signal?: AbortSignal,
 ): Promise<CollectTimes[]> {
-  const { stored, windows, sets, model } = job
+  const { stored, windows, sets, model } = prepared
   const dataset = new Map<string, DatasetScores>()
   if (!folder.hasDataset)
     for (const set of sets) dataset.set(set.name, set.begin(model.shape, stored.manifest.seed))
@@ -158,7 +158,7 @@ async function run(
   const times: CollectTimes[] = []
   let done = 0
   onProgress({ stage: 'calibrate', done, total: todo.length })
-  for await (const { example, times: own } of produce(job, folder.kept, todo, dataset, signal)) {
+  for await (const { example, times: own } of produce(prepared, folder.kept, todo, dataset, signal)) {
     if (own) times.push(own)
     if (!folder.kept.has(example.index)) await folder.add(example)
     onProgress({ stage: 'calibrate', done: ++done, total: todo.length })
@@ -176,16 +176,21 @@ interface Collected {
 
 /** Examples to run; for criteria of a data set all of them, in order. */
 async function* produce(
-  job: Job,
+  prepared: Prepared,
   kept: ReadonlySet<number>,
   todo: readonly number[],
   dataset: ReadonlyMap<string, DatasetScores>,
   signal?: AbortSignal,
 ): AsyncGenerator<Collected, void, void> {
   const measured = new Set(todo.filter((index) => !kept.has(index)).slice(0, windowsToMeasure))
-  const here = (index: number): Collected =>
-    collectHere(job, index, { dataset, isKept: kept.has(index), isMeasured: measured.has(index) })
-  const runner = dataset.size > 0 ? null : runnerOf(job, todo.length)
+  const { model, windows, criteria, stored, mask } = prepared
+  const { seed, keepSequence } = stored.manifest
+  const here = (index: number): Collected => {
+    const times: CollectTimes | undefined = measured.has(index) ? new Map() : undefined
+    const options = { index, seed, keepSequence, mask, dataset, times }
+    return { example: collectExample(model, windows[index], kept.has(index) ? [] : criteria, options), times }
+  }
+  const runner = dataset.size > 0 ? null : runnerOf(prepared, todo.length)
   if (!runner) {
     for (const index of todo) {
       await pause(signal)
@@ -194,7 +199,7 @@ async function* produce(
     return
   }
   const others = todo.filter((index) => !measured.has(index))
-  const rest = collectElsewhere(job, runner, others, signal)
+  const rest = collectDistributed(prepared, runner, others, signal)
   try {
     // The other threads start while this thread measures the cost.
     const first = rest.next()
@@ -205,73 +210,52 @@ async function* produce(
     }
     for (let next = await first; !next.done; next = await rest.next()) yield { example: next.value }
   } finally {
-    if (runner !== job.runner) await runner.close()
+    if (runner !== prepared.runner) await runner.close()
     await rest.return().catch(() => {})
   }
 }
 
-/** Collects an example in this thread. */
-function collectHere(
-  { model, windows, criteria, stored, mask }: Job,
-  index: number,
-  {
-    dataset,
-    isKept,
-    isMeasured,
-  }: { dataset: ReadonlyMap<string, DatasetScores>; isKept: boolean; isMeasured: boolean },
-): Collected {
-  const { seed, keepSequence } = stored.manifest
-  const times = isMeasured ? newTimes() : undefined
-  const options = { index, seed, keepSequence, mask, dataset, times }
-  return { example: collectExample(model, windows[index], isKept ? [] : criteria, options), times }
-}
-
 /** The runner that collects instead of this thread; null for none. */
-function runnerOf({ runner, threads, model, shardModel }: Job, examples: number): ShardRunner | null {
+function runnerOf({ runner, threads, model, jobModel }: Prepared, examples: number): JobRunner | null {
   if (runner || !threads) return runner
   const { count = defaultThreads(model.config, examples), ...place } = threads
-  const { hash, method } = shardModel
+  const { hash, method } = jobModel
   const useful = Math.min(count, examples)
-  return useful > 1 ? threadRunner(calibrateThreads({ ...place, hash, method }), useful) : null
-}
-
-/** Threads that run calibration jobs with the model of `start`. */
-function calibrateThreads(start: ThreadStart): ThreadSource {
-  return {
-    code: (Worker) => new Worker(new URL('./calibrate_thread.ts', import.meta.url), { type: 'module' }),
-    start,
-  }
+  if (useful <= 1) return null
+  const code: ThreadCode = (Worker) =>
+    new Worker(new URL('./calibrate_thread.ts', import.meta.url), { type: 'module' })
+  return threadRunner({ code, start: { ...place, hash, method } satisfies ThreadStart }, useful)
 }
 
 /**
- * Examples from shards. Their ranges are the same in every run, so that a resumed run requests the same shards, whose
+ * Examples from jobs. Their ranges are the same in every run, so that a resumed run requests the same jobs, whose
  * results may be stored already.
  */
-async function* collectElsewhere(
-  { stored, windows, mask, shardModel }: Job,
-  runner: ShardRunner,
+async function* collectDistributed(
+  { stored, windows, mask, jobModel }: Prepared,
+  runner: JobRunner,
   todo: readonly number[],
   signal?: AbortSignal,
 ): AsyncGenerator<GroupedExample, void, void> {
-  const size = runner.examplesPerShard
+  const size = runner.examplesPerJob
   const asked = new Set(todo)
   const ranges = [...new Set(todo.map((index) => Math.floor(index / size)))].map((place): Range => {
     return { first: place * size, end: Math.min(windows.length, (place + 1) * size) }
   })
   const calibration = { stored, windows, mask }
-  const shards = await calibrateShards(calibration, ranges, shardModel, runner.store)
+  const jobs = await calibrateJobs(calibration, ranges, jobModel, runner.store)
   let next = 0
-  for await (const result of runner.run(shards, { signal }))
+  for await (const result of runner.run(jobs, { signal }))
     for (const example of await parseExamples(result, stored, ranges[next++]))
       if (asked.has(example.index)) yield example
 }
 
 /** A prepared calibration. */
-interface Job {
+interface Prepared {
   readonly model: OptModel
-  readonly shardModel: ShardModel
+  readonly jobModel: JobModel
   readonly threads: CalibrateOptions['threads']
-  readonly runner: ShardRunner | null
+  readonly runner: JobRunner | null
   readonly stored: StoredManifest
   readonly windows: readonly Window[]
   readonly criteria: readonly Criterion[]
@@ -279,15 +263,12 @@ interface Job {
   readonly mask: UnitMask | null
 }
 
-async function prepare(options: CalibrateOptions): Promise<Job> {
+async function prepare(options: CalibrateOptions): Promise<Prepared> {
   const { model, modelHash, source, seed = 0, keepSequence = false, mask = null } = options
   const { criteria, sets } = splitCriteria(options.criteria)
   const windows = await takeWindows(source, options.examples)
   for (const { tokens } of windows) model.checkTokens(tokens, 0)
-  const named = ({ name, formula }: Criterion | DatasetCriterion): { name: string; formula: string } => ({
-    name,
-    formula,
-  })
+  const named = ({ name, formula }: NamedFormula): NamedFormula => ({ name, formula })
   const manifest: CalibrationManifest = {
     model: { hash: modelHash, ...model.shape, width: model.config.width },
     data: {
@@ -307,7 +288,7 @@ async function prepare(options: CalibrateOptions): Promise<Job> {
   const shardExamples = options.shardExamples ?? defaultFileExamples(manifest, longest)
   return {
     model,
-    shardModel: { model, hash: modelHash, method: options.method ?? (await methodHash()) },
+    jobModel: { model, hash: modelHash, method: options.method ?? (await methodHash()) },
     threads: options.threads,
     runner: options.runner ?? null,
     stored: await storeManifest({ ...manifest, shardExamples }),
@@ -333,7 +314,7 @@ function defaultFileExamples(manifest: CalibrationManifest, promptLength: number
 }
 
 /** The exact size of the finished folder, in bytes. */
-function planOf({ stored, windows }: Job, kept: number): CalibrationPlan {
+function planOf({ stored, windows }: Prepared, kept: number): CalibrationPlan {
   const { manifest, text, identity } = stored
   const metadata = calibrationMetadata(identity, '0'.repeat(64))
   let bytes = new TextEncoder().encode(text).length

@@ -6,7 +6,7 @@
  * it. Seconds are measured in the run itself, on its first windows, part by part. The backward pass computes
  * gradients of activations and none of weights, so it has as many matrix products as the forward pass.
  */
-import type { CriterionCost } from '../criteria/index.ts'
+import type { Criterion, CriterionCost } from '../criteria/index.ts'
 import type { OptConfig } from '../engine/config.ts'
 import { kernels, type KernelName } from '../ops/catalog.ts'
 import type { Sizes } from '../ops/op.ts'
@@ -37,12 +37,6 @@ export interface CalibrationCost {
   readonly measured: number
 }
 
-/** The fields of a criterion that decide its cost. */
-export interface Costly {
-  readonly name: string
-  readonly cost: CriterionCost
-}
-
 /** How many windows are measured for a median. */
 export const windowsToMeasure = 8
 
@@ -50,13 +44,15 @@ export const windowsToMeasure = 8
 export function calibrationCost(
   config: OptConfig,
   lengths: readonly number[],
-  criteria: readonly Costly[],
+  criteria: readonly Pick<Criterion, 'name' | 'cost'>[],
   times: readonly CollectTimes[] = [],
 ): CalibrationCost {
   const sum = (cost: (T: number) => number): number => lengths.reduce((total, T) => total + cost(T), 0)
-  const byCriterion = (cost: (criterion: Costly) => number): Record<string, number> =>
+  const byCriterion = (
+    cost: (criterion: Pick<Criterion, 'name' | 'cost'>) => number,
+  ): Record<string, number> =>
     Object.fromEntries(criteria.map((criterion) => [criterion.name, cost(criterion)]))
-  const middle = (part: (of: CollectTimes) => number): number => median(times.map(part))
+  const middle = (part: string): number => median(times.map((of) => of.get(part) ?? 0))
   return {
     windows: lengths.length,
     tokens: sum((T) => T),
@@ -70,10 +66,10 @@ export function calibrationCost(
       times.length === 0
         ? null
         : withRatio({
-            plain: middle((of) => of.plain),
-            forward: middle((of) => of.forward),
-            backward: middle((of) => of.backward),
-            criteria: byCriterion(({ name }) => middle((of) => of.criteria.get(name) ?? 0)),
+            plain: middle('plain'),
+            forward: middle('forward'),
+            backward: middle('backward'),
+            criteria: byCriterion(({ name }) => middle(name)),
           }),
     measured: times.length,
   }

@@ -44,23 +44,14 @@ export interface GroupedExample extends CalibrationExample {
   readonly group: string
 }
 
-/** Times of the parts of one example, in seconds. */
-export interface CollectTimes {
-  /** A forward pass over the same tokens that keeps only the loss. */
-  plain: number
-  forward: number
-  backward: number
-  /** By criterion, criteria of data sets included. */
-  readonly criteria: Map<string, number>
-}
-
-/** Zero times, before an example is collected. */
-export function newTimes(): CollectTimes {
-  return { plain: 0, forward: 0, backward: 0, criteria: new Map() }
-}
+/**
+ * Seconds of the parts of one example: `plain`, a forward pass over the same tokens that keeps only the loss; `forward`;
+ * `backward`; and each criterion by its name, criteria of data sets included.
+ */
+export type CollectTimes = Map<string, number>
 
 /** Options of `collectExample`. */
-export interface CollectOptions {
+interface CollectOptions {
   /** Its index in the set; default 0. */
   readonly index?: number
   /** The seed of the set; the seed of an example depends on this and its index. Default 0. */
@@ -88,52 +79,30 @@ export function collectExample(
   criteria: readonly Criterion[],
   options: CollectOptions = {},
 ): GroupedExample {
-  const {
-    index = 0,
-    seed = 0,
-    keepSequence = false,
-    mask = null,
-    dataset = new Map<string, DatasetScores>(),
-    times,
-  } = options
+  const { index = 0, seed = 0, keepSequence = false, mask = null, dataset = new Map(), times } = options
   const labels = continuationLabels(window)
-  const timed = <T>(work: () => T, note: (times: CollectTimes, seconds: number) => void): T => {
+  const timed = <T>(part: string, work: () => T): T => {
     const start = now()
     const result = work()
-    if (times) note(times, (now() - start) / 1000)
+    times?.set(part, (now() - start) / 1000)
     return result
   }
-  if (times)
-    timed(
-      () => runPlain(model, window.tokens, labels),
-      (to, s) => (to.plain = s),
-    )
-  const trace = timed(
-    () => traceForward(model, window.tokens, { mask }),
-    (to, s) => (to.forward = s),
-  )
+  if (times) timed('plain', () => runPlain(model, window.tokens, labels))
+  const trace = timed('forward', () => traceForward(model, window.tokens, { mask }))
   try {
-    const gradients = timed(
-      () => backward(model, trace, labels),
-      (to, s) => (to.backward = s),
-    )
+    const gradients = timed('backward', () => backward(model, trace, labels))
     try {
       const own = exampleSeed(seed, index)
       const input: CriterionInput = { model, tokens: window.tokens, labels, trace, gradients, seed: own }
       const scores = new Map<string, UnitScores>()
-      for (const criterion of criteria)
+      for (const criterion of criteria) {
+        const { name } = criterion
         scores.set(
-          criterion.name,
-          timed(
-            () => criterion.score(input),
-            (to, s) => to.criteria.set(criterion.name, s),
-          ),
+          name,
+          timed(name, () => criterion.score(input)),
         )
-      for (const [name, set] of dataset)
-        timed(
-          () => set.add(input),
-          (to, s) => to.criteria.set(name, s),
-        )
+      }
+      for (const [name, set] of dataset) timed(name, () => set.add(input))
       const features = promptFeatures(trace, window.promptLength, keepSequence)
       return { index, group: window.genre, features, scores, loss: gradients.loss }
     } finally {

@@ -21,14 +21,14 @@ import type { GroupedExample } from './examples.ts'
 import { checkSame, manifestName, readManifest, type StoredManifest } from './manifest.ts'
 import {
   datasetName,
+  encodeDataset,
+  encodeExamples,
   exampleName,
   readDataset,
   readExamples,
   partCount,
   partName,
   partRange,
-  writeDataset,
-  writeExamples,
   type Range,
 } from './calibration_files.ts'
 
@@ -111,14 +111,14 @@ export class CalibrationFolder {
   async add(example: GroupedExample): Promise<void> {
     const { index } = example
     const lengths = [this.#windows[index].promptLength]
-    await writeExamples(this.#pathOf(exampleName(index)), this.#stored, [example], lengths)
+    await this.#write(exampleName(index), await encodeExamples(this.#stored, [example], lengths))
     this.kept.add(index)
     await this.#seal(Math.floor(index / this.#stored.manifest.shardExamples))
   }
 
   /** Adds the scores of the data set. */
   async addDataset(scores: ReadonlyMap<string, UnitScores>): Promise<void> {
-    await writeDataset(this.#pathOf(datasetName), this.#stored, scores)
+    await this.#write(datasetName, await encodeDataset(this.#stored, scores))
     this.#hasDataset = true
   }
 
@@ -166,7 +166,7 @@ export class CalibrationFolder {
       const examples: GroupedExample[] = []
       for (const index of places)
         examples.push(...(await readExamples(this.#pathOf(exampleName(index)), this.#stored, oneOf(index))))
-      await writeExamples(path, this.#stored, examples, lengths)
+      await this.#write(partName(part), await encodeExamples(this.#stored, examples, lengths))
     } catch (error) {
       // Another process may have merged them first and removed their files.
       if (!(error instanceof InputError) || !(await exists(path))) throw error
@@ -174,6 +174,10 @@ export class CalibrationFolder {
     }
     this.#sealed.add(part)
     for (const index of places) await remove(this.#pathOf(exampleName(index)))
+  }
+
+  #write(name: string, bytes: Uint8Array): Promise<void> {
+    return writeFileAtomic(this.#pathOf(name), bytes)
   }
 
   #pathOf(name: string): string {

@@ -1,5 +1,5 @@
 /**
- * The input files of shards, as bytes: windows, and tables with a number for every unit (masks, mean scores).
+ * The input files of jobs, as bytes: windows, and tables with a number for every unit (masks, mean scores).
  *
  * A file is named by its hash, so its bytes are those that were written. Its content is untrusted all the same: anyone who
  * can write to a store can add a file.
@@ -45,8 +45,8 @@ const windowSchema = v.pipe(
 
 /** Parses windows. @throws InputError SHARD_FORMAT, JSON_* for anything else */
 export function parseWindows(bytes: Uint8Array): Window[] {
-  const json = parseJson(bytes, 'shard windows', { numbers: 'integers' })
-  return checkSchema(v.array(windowSchema), toPlain(json), { code: 'SHARD_FORMAT', subject: 'shard windows' })
+  const json = parseJson(bytes, 'job windows', { numbers: 'integers' })
+  return checkSchema(v.array(windowSchema), toPlain(json), { code: 'SHARD_FORMAT', subject: 'job windows' })
 }
 
 /** A table of all units as bytes. */
@@ -62,12 +62,12 @@ export function encodeUnits({ shape, heads, neurons }: UnitScores): Uint8Array<A
 
 /** Parses a table. @throws InputError SHARD_FORMAT for another shape; SAFETENSORS_* and others for an invalid file */
 export async function parseUnits(bytes: Uint8Array, shape: UnitShape): Promise<UnitScores> {
-  const source = await parseSafetensors(bytes, 'shard units')
+  const source = await parseSafetensors(bytes, 'job units')
   const table = async (name: 'heads' | 'neurons'): Promise<Float32Array> => {
     const expected = `${shape.layers},${shape[name]}`
     const found = source.tensors.get(name)?.shape.join()
     if (found === expected) return source.read(name)
-    throw refusal('SHARD_FORMAT', `shard units ${name}`, `[${expected}]`, found ? quote(found) : 'none')
+    throw refusal('SHARD_FORMAT', `job units ${name}`, `[${expected}]`, found ? quote(found) : 'none')
   }
   return { shape, heads: await table('heads'), neurons: await table('neurons') }
 }

@@ -4,23 +4,17 @@
  * ShadowLLM calibrates on few-shot prompts of its tasks (arXiv 2406.16635). The rows of a task are taken in an order drawn
  * from the seed, alternating between tasks.
  */
+import type { Encode } from '../io/encode_pieces.ts'
 import type { PlacedRow } from '../io/row_file.ts'
 import { Random } from '../tensor/random.ts'
-import type { Document } from '../data/corpus.ts'
+import { inTurn, type Document } from '../data/corpus.ts'
 import { taskWindows } from '../data/tasks/prompts.ts'
 import type { Task } from '../data/tasks/task.ts'
-import {
-  cutWindows,
-  drawWindows,
-  makeWordEncoder,
-  type Encode,
-  type Window,
-  type WindowSizes,
-} from '../data/windows.ts'
+import { cutWindows, drawWindows, makeWordEncoder, type Window, type WindowSizes } from '../data/windows.ts'
 import type { CalibrationSource } from './examples.ts'
 
 /** Options of every source. */
-export interface SourceOptions {
+interface SourceOptions {
   readonly name: string
   readonly encode: Encode
   /** The maximal number of windows. */
@@ -45,7 +39,7 @@ export interface TaskRows {
 }
 
 /** How rows become windows. */
-export interface TaskSourceOptions extends SourceOptions {
+interface TaskSourceOptions extends SourceOptions {
   /** Few-shot examples per row, drawn from the other rows of the task. */
   readonly shots: number
   readonly bosId: number
@@ -65,9 +59,5 @@ export function taskSource(
     const order = Array.from(new Random(seed).permutation(rows.length), (place) => rows[place])
     return taskWindows(task, order, encode, { shots, seed, limit: count, bosId, positions })
   })
-  const longest = lists.reduce((length, list) => Math.max(length, list.length), 0)
-  const inTurn = Array.from({ length: longest }, (_, i) =>
-    lists.flatMap((list) => list.slice(i, i + 1)),
-  ).flat()
-  return { name, windows: inTurn.slice(0, count) }
+  return { name, windows: inTurn(lists).slice(0, count) }
 }

@@ -1,5 +1,5 @@
 /**
- * What a user sees when something goes wrong: one line on stderr, and an exit code that scripts can rely on.
+ * What a user sees of an error: one line on stderr, and an exit code that scripts can rely on.
  *
  *   0  done
  *   1  ran, but a check failed
@@ -17,9 +17,9 @@ import { ShadowError } from '../tensor/errors.ts'
 /** The exit codes that are not an error's own. */
 export const exitCodes = { done: 0, checkFailed: 1, usage: 2, missing: 4, bug: 70, interrupted: 130 } as const
 
-/** How a command ends that did not do what it was asked. */
+/** How a command ends that failed. */
 export interface Failure {
-  /** The one line, without its line break; empty where there is nothing to say (help was shown). */
+  /** The one line, without its line break; empty after help. */
   readonly line: string
   readonly exitCode: number
 }
@@ -42,7 +42,7 @@ export function describeFailure(error: unknown, interrupted: boolean): Failure {
   }
 }
 
-/** Whether an error only says that its work was told to stop. */
+/** Whether an error is the abort of its work. */
 export function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
 }

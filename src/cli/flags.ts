@@ -1,16 +1,15 @@
 /**
  * Flags that several commands share, spelled and described once.
  */
-import { Option } from 'commander'
-import type { BackendName } from '../backends/backend.ts'
-import { backendNames } from '../backends/select.ts'
+import { Option, type Command } from 'commander'
+import { backendNames, type BackendName } from '../backends/backend.ts'
 import { cacheStorages } from '../engine/layer_cache.ts'
 import { storages, type Storage } from '../engine/matrix.ts'
 import { seedFlag, threadsFlag } from './values.ts'
 
-/** What a command that runs a model is given. */
+/** The flags of a command that runs a model. */
 export interface ModelFlags {
-  /** A folder or a name on the hub, or nothing for the embedded model. */
+  /** A folder or a name on the hub; default: the embedded model. */
   readonly model?: string
   readonly revision?: string
   readonly offline?: boolean
@@ -18,59 +17,57 @@ export interface ModelFlags {
   readonly storage?: Storage
   /** Default: one. */
   readonly threads?: number | 'auto'
-  readonly quiet?: boolean
 }
 
-/** Which model. */
-export function modelOption(): Option {
-  return new Option(
-    '-m, --model <name>',
-    'folder of an OPT model in Hugging Face form, else its name on the hub (default: the embedded tiny-opt)',
-  )
-}
+const revision = (): Option =>
+  new Option('--revision <name>', 'of a model on the hub: a branch, a tag or a commit (default: main)')
+const offline = (): Option =>
+  new Option('--offline', 'take a model of the hub from the cache, without network access')
+const json = (): Option => new Option('--json', 'print one JSON object instead of text')
 
-/** Which state of it. */
-export function revisionOption(): Option {
-  return new Option('--revision <name>', 'of a model on the hub: a branch, a tag or a commit (default: main)')
-}
+/** Each flag, or the few that belong together, by the name that commands ask for. */
+const sharedFlags = {
+  /** Which model. */
+  model: () => [
+    new Option(
+      '-m, --model <name>',
+      'folder of an OPT model in Hugging Face form, else its name on the hub (default: the embedded tiny-opt)',
+    ),
+    revision(),
+    offline(),
+  ],
+  /** Where a model comes from, for commands that take its name otherwise. */
+  hub: () => [revision(), offline()],
+  backend: () => [
+    new Option('--backend <name>', 'the backend that computes').choices(backendNames).default('wasm'),
+  ],
+  /** What weights are stored as. */
+  storage: () => [
+    new Option('--storage <name>', 'what weights are stored as').choices(storages).default('f32'),
+  ],
+  /** What the KV cache is stored as. */
+  cache: () => [
+    new Option(
+      '--cache <storage>',
+      'what the KV cache is stored as (default: int8 if weights are, else f32)',
+    ).choices(cacheStorages),
+  ],
+  threads: () => [
+    new Option(
+      '--threads <count>',
+      'threads that may compute, or auto; more than one where measured to be faster (default: 1)',
+    ).argParser(threadsFlag),
+  ],
+  seed: () => [new Option('--seed <number>', 'seed of all random numbers').argParser(seedFlag).default(0)],
+  json: () => [json()],
+  /** Where a report goes. */
+  report: () => [json(), new Option('-o, --output <file>', 'also write the JSON object to a file')],
+  /** program.ts obeys it for every command. */
+  quiet: () => [new Option('-q, --quiet', 'no progress')],
+} satisfies Record<string, () => Option[]>
 
-/** Whether the hub may be asked. */
-export function offlineOption(): Option {
-  return new Option('--offline', 'take a model of the hub from the cache, and ask nobody')
-}
-
-/** What computes. */
-export function backendOption(): Option {
-  return new Option('--backend <name>', 'what computes').choices(backendNames).default('wasm')
-}
-
-/** What weights are stored as. */
-export function storageOption(): Option {
-  return new Option('--storage <name>', 'what weights are stored as').choices(storages).default('f32')
-}
-
-/** How the past is kept. */
-export function cacheOption(): Option {
-  return new Option(
-    '--cache <storage>',
-    'what keys and values of the past are stored as (default: int8 where weights are, else f32)',
-  ).choices(cacheStorages)
-}
-
-/** How many threads compute. */
-export function threadsOption(): Option {
-  return new Option(
-    '--threads <count>',
-    'threads that may compute, or auto; more than one where measured to be faster (default: 1)',
-  ).argParser(threadsFlag)
-}
-
-/** The one seed of a run. */
-export function seedOption(): Option {
-  return new Option('--seed <number>', 'seed of everything random').argParser(seedFlag).default(0)
-}
-
-/** No progress, on a terminal either. */
-export function quietOption(): Option {
-  return new Option('-q, --quiet', 'no progress')
+/** Adds flags to a command, in this order. */
+export function addFlags(command: Command, ...names: (keyof typeof sharedFlags)[]): Command {
+  for (const option of names.flatMap((name) => sharedFlags[name]())) command.addOption(option)
+  return command
 }

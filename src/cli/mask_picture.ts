@@ -4,7 +4,7 @@
  */
 import { achievedSparsity, type Sparsity } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
-import { formatColumns, formatCount } from './words.ts'
+import { formatColumns, formatCount, formatPercent } from './words.ts'
 
 /** Blocks of a row at most. */
 const CELLS = 32
@@ -48,16 +48,11 @@ export function maskRow(mask: UnitMask, kind: 'heads' | 'neurons', layer: number
   return mask[kind].subarray(layer * units, (layer + 1) * units)
 }
 
-/** A share in per cent. */
-export function formatShare(share: number): string {
-  return `${(100 * share).toFixed(1)} %`
-}
-
 /** The table. @param width D, by which weights are counted */
 export function formatMask(mask: UnitMask, width: number): string {
   const achieved = achievedSparsity(mask, width)
   const skipped = ({ heads, neurons, weights }: Sparsity): string[] =>
-    [heads, neurons, weights].map(formatShare)
+    [heads, neurons, weights].map(formatPercent)
   const rows = achieved.layers.map((layer, index) => {
     const heads = maskRow(mask, 'heads', index)
     const neurons = maskRow(mask, 'neurons', index)

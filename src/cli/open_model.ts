@@ -2,7 +2,6 @@
  * Opens the model a command was asked for, with progress and ctrl-C, and sees to its end.
  */
 import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
-import type { OpenProgress } from '../options.ts'
 import { commandArguments } from '../platform/platform.ts'
 import type { NamedModel } from '../results/provenance.ts'
 import { ShadowOpt } from '../shadow_opt.ts'
@@ -16,10 +15,9 @@ import { formatShare } from './words.ts'
  */
 export async function withModel<T>(
   session: Session,
-  { model, revision, offline, backend, storage, threads, quiet }: ModelFlags,
+  { model, revision, offline, backend, storage, threads }: ModelFlags,
   work: (opt: ShadowOpt) => Promise<T>,
 ): Promise<T> {
-  if (quiet) session.quieten()
   const opt = await ShadowOpt.fromPretrained(model ?? embeddedName, {
     backend,
     storage,
@@ -27,7 +25,8 @@ export async function withModel<T>(
     revision,
     offline,
     signal: session.signal,
-    onProgress: (progress) => showOpening(session, progress),
+    onProgress: ({ stage, loadedBytes, totalBytes }) =>
+      showBytes(session, stages[stage], loadedBytes, totalBytes),
   })
   session.progress.clear()
   try {
@@ -55,15 +54,12 @@ export function namedSource(opt: ShadowOpt): NamedSource {
   }
 }
 
-const stages = { download: 'fetching', load: 'loading' } as const
-
-/** Draws how far the opening of a model is, in bytes. */
-function showOpening(
-  session: Session,
-  { stage, loadedBytes: done, totalBytes: total }: Omit<OpenProgress, 'name'>,
-): void {
-  session.progress.update({ stage: stages[stage], done, total, note: formatShare(done, total) })
+/** Draws progress in bytes. */
+export function showBytes(session: Session, stage: string, done: number, total: number): void {
+  session.progress.update({ stage, done, total, note: formatShare(done, total) })
 }
+
+const stages = { download: 'fetching', load: 'loading' } as const
 
 /** The model of a command that does not load it as a whole: its path, once it is here. @throws as `findModel` */
 export async function findWithProgress(
@@ -75,7 +71,7 @@ export async function findWithProgress(
     revision,
     offline,
     signal: session.signal,
-    onProgress: (progress) => showOpening(session, { stage: 'download', ...progress }),
+    onProgress: ({ loadedBytes, totalBytes }) => showBytes(session, stages.download, loadedBytes, totalBytes),
   })
   session.progress.clear()
   return found

@@ -1,5 +1,5 @@
 /**
- * Files a command writes: judged before the work begins, written complete or not at all.
+ * Files a command writes: checked before the work begins, written complete or not at all.
  */
 import {
   absolutePath,

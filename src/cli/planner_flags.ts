@@ -16,9 +16,9 @@ import { plannerNames, type PlannerName } from '../predictor/planners.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
 import type { ShadowOpt } from '../shadow_opt.ts'
-import { MissingError, UsageError } from '../tensor/errors.ts'
-import { seedOption } from './flags.ts'
-import { shareFlag, sparsityFlag, sparsityListFlag, wholeFlag } from './values.ts'
+import { MissingError } from '../tensor/errors.ts'
+import { addFlags } from './flags.ts'
+import { namesFlag, shareFlag, sparsityFlag, sparsityListFlag, wholeFlag } from './values.ts'
 
 /** What decides, whether a command runs one planner or compares several. */
 interface DeciderFlags {
@@ -29,36 +29,52 @@ interface DeciderFlags {
   readonly released?: boolean
 }
 
+/** `--criterion`. */
+export function criterionOption(description: string): Option {
+  const names = criteria.map(({ name }) => name)
+  return new Option('--criterion <name>', description).choices(names).default('plainact')
+}
+
+/** `--scope`. */
+export function scopeOption(): Option {
+  const description =
+    'whether units compete over the whole model or within their layer; hybrid has floors under both kinds'
+  return new Option('--scope <name>', description).choices(scopes).default('global')
+}
+
+/** `--predictor`, which may be given several times. */
+export function predictorOption(): Option {
+  return new Option(
+    '--predictor <file>',
+    'a trained predictor; its kind says which planner it is for, so give one for each planner that needs one',
+  )
+    .argParser((file: string, before: readonly string[]) => [...before, file])
+    .default([], 'none')
+}
+
 /** Flags that say what planners decide by. */
 function deciderOptions(): Option[] {
   return [
-    new Option('--criterion <name>', 'what the oracle, static and prompt planners score by')
-      .choices(criteria.map(({ name }) => name))
-      .default('plainact'),
-    new Option('--scope <name>', 'what units compete with').choices(scopes).default('global'),
-    new Option(
-      '--predictor <file>',
-      'a trained predictor; its kind says whose it is, so give one for each planner that needs one',
-    )
-      .argParser((file: string, before: readonly string[]) => [...before, file])
-      .default([], 'none'),
+    criterionOption('the score that the oracle, static and prompt planners use'),
+    scopeOption(),
+    predictorOption(),
     new Option('--calibration <dir>', 'a calibration, whose mean scores the static planner ranks by'),
     new Option('--released', 'select as the released code does'),
   ]
 }
 
-/** Ask again. */
+/** `--every`. */
 export function everyOption(): Option {
   return new Option(
     '--every <count>',
-    'decide again after so many tokens (default: once; dejavu: every token)',
-  ).argParser(wholeFlag('every', { least: 1, most: Infinity }))
+    'decide again after this many tokens (default: once; dejavu: every token)',
+  ).argParser(wholeFlag('every', 1))
 }
 
-/** How a mask is carried out. */
+/** `--mode`. */
 export function modeOption(): Option {
   const description =
-    'how a mask is carried out: pack what stays, skip the rest in place, simulate by multiplying, or whichever is cheapest'
+    'how a mask is executed: pack the kept units, skip the others in place, simulate by multiplying, or the cheapest of these'
   return new Option('--mode <name>', description).choices(maskModes).default('auto')
 }
 
@@ -75,13 +91,13 @@ export interface PlanFlags extends DeciderFlags {
 
 const meanings: Record<PlannerName, string> = {
   dense: 'everything is computed',
-  static: 'what mattered most in a calibration stays, whatever the prompt: --calibration',
-  random: 'a random choice of heads and neurons is skipped',
-  oracle: 'what matters most to the continuation stays; it has to be known',
+  static: 'keeps the units with the highest mean score of a calibration, whatever the prompt: --calibration',
+  random: 'skips heads and neurons drawn at random',
+  oracle: 'keeps the units that matter most to the continuation, which must be known',
   'prompt-plainact':
-    "what matters most to the prompt's own loss stays: a forward and a backward pass over it",
-  shadow: `what the predictor expects to matter most stays: --predictor, else predictor.safetensors in the
-                   model's folder (the embedded model has one)`,
+    "keeps the units that matter most to the prompt's own loss: a forward and a backward pass over it",
+  shadow: `keeps the units that the predictor expects to matter most: --predictor, else predictor.safetensors in
+                   the model's folder (the embedded model has one)`,
   'dejavu-style': 'the same, predicted layer by layer from a dense pass over the prompt: --predictor',
   dejavu: 'each layer decides from the stream one layer earlier: --predictor',
 }
@@ -99,12 +115,16 @@ export function addPlanFlags(
   usual: PlannerName,
 ): Command {
   command
-    .addOption(new Option('--planner <name>', 'who decides what is skipped').choices(planners).default(usual))
+    .addOption(
+      new Option('--planner <name>', 'which planner decides what is skipped')
+        .choices(planners)
+        .default(usual),
+    )
     .option('--sparsity <share>', 'share of heads and neurons to skip, from 0 to 1', sparsityFlag, 0.5)
-    .option('--head-sparsity <share>', 'of heads, where it is another', shareFlag('head-sparsity'))
-    .option('--neuron-sparsity <share>', 'of neurons, where it is another', shareFlag('neuron-sparsity'))
+    .option('--head-sparsity <share>', 'of heads, if different', shareFlag('head-sparsity'))
+    .option('--neuron-sparsity <share>', 'of neurons, if different', shareFlag('neuron-sparsity'))
   for (const option of deciderOptions()) command.addOption(option)
-  return command.addOption(seedOption())
+  return addFlags(command, 'seed')
 }
 
 /** Reads the files that were named. @throws as `ShadowOpt.loadPredictor` and `loadCalibration` */
@@ -136,9 +156,9 @@ export function addPlannerFlags(command: Command): Command {
     .addOption(
       new Option(
         '--planner <list>',
-        `who decides what is skipped, separated by commas: ${plannerNames.join(', ')}; dense is always measured`,
+        `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')}; dense is always measured`,
       )
-        .argParser(plannerListFlag)
+        .argParser(namesFlag('planner', plannerNames, 'PLANNER'))
         .default([], 'dense'),
     )
     .option('--sparsity <list>', 'shares to skip, separated by commas', sparsityListFlag, [0.5])
@@ -147,18 +167,6 @@ export function addPlannerFlags(command: Command): Command {
     '--leaky',
     'let planners see the whole text, answer included, as the published numbers did',
   )
-}
-
-/** Names of planners, separated by commas, without doubles. */
-export function plannerListFlag(text: string): PlannerName[] {
-  const names = text.split(',').map((item) => item.trim())
-  for (const name of names)
-    if (!plannerNames.includes(name as PlannerName))
-      throw new UsageError(
-        'PLANNER',
-        `--planner: expected names of ${plannerNames.join(', ')}, got ${name || 'nothing'}`,
-      )
-  return [...new Set(names as PlannerName[])]
 }
 
 /** What is to be compared, dense first, and what it decides by. */
@@ -178,9 +186,8 @@ export async function withMethods<T>(
 ): Promise<T> {
   const { planner: planners, sparsity: sparsities, released: paperCompatible, ...choice } = flags
   const { scope, criterion, every, leaky } = choice
-  const predictors: Predictor[] = []
+  const predictors = await openPredictors(folderOf(opt.files[0]), opt.model, flags)
   try {
-    await openPredictors(await predictorPaths(folderOf(opt.files[0]), flags), opt.model, predictors)
     const sources = { mean: await calibratedMean(opt, flags), predictors }
     const options = { planners, sparsities, scope, criterion, every, leaky, paperCompatible, sources }
     return await work({ methods: compareMethods(opt.model, options), sources })
@@ -189,17 +196,34 @@ export async function withMethods<T>(
   }
 }
 
-/** Opens predictors of a model one by one, each added to those that are open. @throws InputError PREDICTOR_MODEL and those of files */
+/** The flags that say which predictors are opened. */
+interface PredictorFlags {
+  readonly planner: readonly string[]
+  readonly predictor: readonly string[]
+}
+
+/**
+ * Opens the predictors of a model.
+ * @param folder of the model
+ * @throws MissingError PREDICTOR_MISSING; InputError PREDICTOR_MODEL and those of files
+ */
 export async function openPredictors(
-  paths: readonly string[],
+  folder: string,
   model: OptModel,
-  opened: Predictor[],
-): Promise<void> {
+  flags: PredictorFlags,
+): Promise<Predictor[]> {
   const { openPredictor } = await import('../predictor/predictor_file.ts')
-  for (const path of paths) {
-    const predictor = await openPredictor(path, model.backend, model.weights.storage)
-    opened.push(predictor)
-    checkPredictor(predictor, model.config, path)
+  const opened: Predictor[] = []
+  try {
+    for (const path of await predictorPaths(folder, flags)) {
+      const predictor = await openPredictor(path, model.backend, model.weights.storage)
+      opened.push(predictor)
+      checkPredictor(predictor, model.config, path)
+    }
+    return opened
+  } catch (error) {
+    for (const predictor of opened) predictor.dispose()
+    throw error
   }
 }
 
@@ -207,10 +231,7 @@ export async function openPredictors(
  * The predictors named, and for the shadow planner the one in the model's folder where none is named.
  * @throws MissingError PREDICTOR_MISSING if the shadow planner has neither
  */
-export async function predictorPaths(
-  folder: string,
-  { planner, predictor }: { readonly planner: readonly string[]; readonly predictor: readonly string[] },
-): Promise<string[]> {
+async function predictorPaths(folder: string, { planner, predictor }: PredictorFlags): Promise<string[]> {
   const own = joinPath(folder, predictorFile)
   // It comes first: one that is named takes its place.
   if (planner.includes('shadow') && (await isThere(own))) return [own, ...predictor]

@@ -22,7 +22,7 @@ const commands: readonly Listed[] = [
   },
   {
     usage: 'calibrate [options]',
-    description: 'keep what prompts show and what their continuations need',
+    description: 'collect the features and the unit scores that predictors learn from',
     load: () => import('./commands/calibrate.ts'),
   },
   {
@@ -32,12 +32,12 @@ const commands: readonly Listed[] = [
   },
   {
     usage: 'generate [options] <prompt>',
-    description: 'write on from a prompt',
+    description: 'generate text from a prompt',
     load: () => import('./commands/generate.ts'),
   },
   {
     usage: 'masks [options] [prompt]',
-    description: 'show what a planner keeps for a prompt, and how far it is what the continuation needs',
+    description: "show the mask that a planner decides for a prompt, and its overlap with the oracle's",
     load: () => import('./commands/masks.ts'),
   },
   {
@@ -47,12 +47,12 @@ const commands: readonly Listed[] = [
   },
   {
     usage: 'eval [options]',
-    description: 'choose among answers: accuracy, dense and with units skipped',
+    description: 'measure accuracy on multiple-choice tasks, dense and with units skipped',
     load: () => import('./commands/eval.ts'),
   },
   {
     usage: 'verify [options]',
-    description: 'try the laws of the specification on the backends of this machine',
+    description: 'test the laws of the specification on the backends of this machine',
     load: () => import('./commands/verify.ts'),
   },
   {
@@ -72,12 +72,12 @@ const commands: readonly Listed[] = [
   },
   {
     usage: 'cost [options]',
-    description: 'count what a token costs on models too large to try, dense and sparse',
+    description: 'count the cost of a token for models too large to run here, dense and sparse',
     load: () => import('./commands/cost.ts'),
   },
   {
     usage: 'bench [options]',
-    description: 'measure speed, dense and sparse, beside what the memory of this machine allows',
+    description: 'measure speed, dense and sparse, and compare it with the memory bandwidth of this machine',
     load: () => import('./commands/bench.ts'),
   },
   {
@@ -87,7 +87,7 @@ const commands: readonly Listed[] = [
   },
   {
     usage: 'worker [options]',
-    description: 'do the work of a queue',
+    description: 'run the jobs of a queue',
     load: () => import('./commands/worker.ts'),
   },
   {
@@ -97,7 +97,7 @@ const commands: readonly Listed[] = [
   },
   {
     usage: 'doctor [options]',
-    description: 'show what this machine offers: runtime, SIMD, threads, backends, memory',
+    description: 'show the runtime, SIMD, threads, backends and memory of this machine',
     load: () => import('./commands/doctor.ts'),
   },
 ]
@@ -145,6 +145,9 @@ export async function makeProgram(
     .configureOutput({ writeOut: print, writeErr: print, outputError: () => {} })
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .addHelpText('after', exitCodesHelp)
+    .hook('preAction', (_, called) => {
+      if (called.opts<{ quiet?: boolean }>().quiet) session.quieten()
+    })
   for (const { usage, description, load } of commands) {
     const [name] = usage.split(' ')
     const command = program.command(isLoaded(name) ? name : usage).description(description)

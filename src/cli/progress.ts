@@ -1,8 +1,7 @@
 /**
- * A progress line on stderr: what is being done, how far it is, how long it will still take.
+ * A progress line on stderr: stage, bar, share, time left, a note.
  *
- * Drawn only where a human watches, at most ten times a second, and wiped before anything else is written. There is
- * none to configure: stage, bar, share, time left, a note.
+ * It is drawn on a terminal only, at most ten times a second, and removed before anything else is written.
  */
 
 /** How far a piece of work is. */
@@ -10,9 +9,9 @@ export interface ProgressUpdate {
   readonly stage: string
   readonly done: number
   readonly total: number
-  /** Where the work itself knows better than stage's pace; of all that is to come. */
+  /** The time left of the whole work, if the work estimates it; default: by the pace of the stage. */
   readonly secondsLeft?: number | null
-  /** What else there is to see, such as a loss. */
+  /** Such as a loss. */
   readonly note?: string
 }
 
@@ -34,7 +33,7 @@ export interface ProgressScreen {
 const redrawAfter = 100 // ms
 const barWidth = 24
 
-/** A progress line, or one that draws nothing where nobody watches. */
+/** A progress line, or one that draws nothing if the screen is no terminal. */
 export function makeProgressLine(screen: ProgressScreen): ProgressLine {
   if (!screen.watched) return { update: () => {}, clear: () => {} }
   let stage = ''

@@ -1,5 +1,5 @@
 /**
- * The flags by which a command hands its work to a queue, or takes work from one.
+ * The flags of commands that put work into a queue or take work from one.
  */
 import { Option } from 'commander'
 import type { BackendName } from '../backends/backend.ts'
@@ -7,9 +7,9 @@ import { methodHash } from '../results/method_hash.ts'
 import { hashFiles } from '../results/provenance.ts'
 import { bitsOf } from '../jobs/model_threads.ts'
 import { openQueue, parseQueueUrl, type QueueAddress } from '../jobs/connection.ts'
-import { openShardStore } from '../jobs/open_store.ts'
+import { openJobStore } from '../jobs/open_store.ts'
 import { QueueRunner } from '../jobs/queue_runner.ts'
-import { queueName } from '../jobs/shard_job.ts'
+import { queueName } from '../jobs/queued_job.ts'
 import type { ShadowOpt } from '../shadow_opt.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ModelFlags } from './flags.ts'
@@ -21,15 +21,23 @@ export interface QueueFlags {
   readonly shards?: string
 }
 
-/** The server. */
+const address = 'a Redis or Valkey server, such as redis://host:6379 (rediss: with TLS)'
+
+/** `--queue` of a command that hands its work over. */
 export function queueOption(): Option {
-  return new Option(
-    '--queue <url>',
-    'let workers do it: a Redis or Valkey server, such as redis://host:6379 (rediss: with TLS)',
-  ).argParser(parseQueueUrl)
+  return new Option('--queue <url>', `distribute the work over the workers of ${address}`).argParser(
+    parseQueueUrl,
+  )
 }
 
-/** The store. */
+/** `--queue` of a command that serves queues. */
+export function serverOption(): Option {
+  return new Option('--queue <url>', `where the queues are: ${address}`)
+    .argParser(parseQueueUrl)
+    .makeOptionMandatory()
+}
+
+/** `--shards`. */
 export function shardsOption(): Option {
   return new Option(
     '--shards <place>',
@@ -42,7 +50,7 @@ export function checkQueueFlags({ queue, shards, threads }: QueueFlags & Pick<Mo
   if ((queue === undefined) !== (shards === undefined))
     throw new UsageError(
       'FLAGS',
-      '--queue and --shards: expected both or none, got one: jobs name files, and those have to be somewhere',
+      '--queue and --shards: expected both or none, got one; a job names files in the store of --shards',
     )
   if (queue && threads !== undefined)
     throw new UsageError(
@@ -61,7 +69,7 @@ export async function queueOf(model: string, backend: BackendName): Promise<stri
 
 /**
  * Works with a runner over the queue that was asked for, or with none; and closes it.
- * @throws as `openQueue`, `openShardStore` and the work
+ * @throws as `openQueue`, `openJobStore` and the work
  */
 export async function withRunner<T>(
   session: Session,
@@ -72,7 +80,7 @@ export async function withRunner<T>(
   if (flags.queue === undefined || flags.shards === undefined) return work(null)
   const queue = await queueOf(await hashFiles(opt.files), opt.model.backend.name)
   const tools = await openQueue(flags.queue)
-  const runner = new QueueRunner({ tools, queue, store: await openShardStore(flags.shards) })
+  const runner = new QueueRunner({ tools, queue, store: await openJobStore(flags.shards) })
   try {
     if ((await runner.workers()) === 0)
       session.progress.update({ stage: 'waiting for workers', done: 0, total: 1 })

@@ -1,5 +1,5 @@
 /**
- * Runs one command line and turns whatever it ends with into an exit code and at most one line.
+ * Runs one command line, whose result or error becomes an exit code and at most one line.
  */
 import { describeFailure } from './failure.ts'
 import { calledCommand, makeProgram } from './program.ts'

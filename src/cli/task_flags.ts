@@ -1,24 +1,39 @@
 /**
- * Flags that say which tasks, and where their rows are.
+ * Flags that say which tasks are asked, and where their rows are.
  */
+import { Option, type Command } from 'commander'
 import { UsageError } from '../tensor/errors.ts'
+import { namesFlag } from './values.ts'
 
-/** A parser of names of tasks, separated by commas, without doubles. */
-export function taskListFlag(names: readonly string[]): (text: string) => string[] {
-  return (text) => {
-    const listed = text.split(',').map((item) => item.trim())
-    for (const name of listed)
-      if (!names.includes(name))
-        throw new UsageError(
-          'TASK_NAME',
-          `--tasks: expected names of ${names.join(', ')}, got ${name || 'nothing'}`,
-        )
-    return [...new Set(listed)]
-  }
+/** The flags. */
+export interface TaskFlags {
+  readonly data?: string
+  readonly rows: ReadonlyMap<string, string>
 }
 
-/** A parser of TASK=FILE, which adds to those before. */
-export function rowsFlag(
+/** Adds the flags. @param description of `--tasks`, which some commands must be given */
+export function addTaskFlags(
+  command: Command,
+  names: readonly string[],
+  description: string,
+  isMandatory = false,
+): Command {
+  return command
+    .addOption(
+      new Option('--tasks <list>', description)
+        .argParser(namesFlag('tasks', names, 'TASK_NAME'))
+        .makeOptionMandatory(isMandatory),
+    )
+    .option('--data <dir>', 'folder with a file of rows for each task')
+    .addOption(
+      new Option('--rows <task=file>', 'the rows of one task; may be given for each')
+        .argParser(rowsFlag(names))
+        .default(new Map(), 'none'),
+    )
+}
+
+/** A parser of TASK=FILE, which adds to the earlier ones. */
+function rowsFlag(
   names: readonly string[],
 ): (text: string, before: ReadonlyMap<string, string>) => Map<string, string> {
   return (text, before) => {

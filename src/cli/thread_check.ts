@@ -1,5 +1,5 @@
 /**
- * Whether threads pay on this machine, now: products by one thread and by as many as `auto` takes, in turns.
+ * Whether threads pay on this machine: products by one thread and by as many as `auto` takes, in interleaved rounds.
  */
 import type { Backend } from '../backends/backend.ts'
 import { createBackend } from '../backends/select.ts'

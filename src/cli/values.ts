@@ -1,88 +1,74 @@
 /**
- * The values of flags, read strictly: digits where a number is due, its range named where it is outside.
+ * The values of flags, read strictly: digits where a number is expected; a value outside a range is refused with the range.
  *
- * Each maker returns a parser for commander. What a parser refuses is a UsageError that names the flag.
+ * Each maker returns a parser for commander. A refusal is a UsageError that names the flag.
  */
 import { MAX_THREADS } from '../backends/backend.ts'
 import { UsageError } from '../tensor/errors.ts'
 
-interface Range {
-  readonly least: number
-  readonly most: number
-}
-
 const number = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i
 
-/** A number from `least` to `most`. */
-export function numberFlag(name: string, { least, most }: Range): (text: string) => number {
-  return (text) => {
-    const value = number.test(text) ? Number(text) : NaN
-    if (value >= least && value <= most) return value
-    throw new UsageError(
-      'VALUE',
-      `--${name}: expected ${describe('a number', { least, most })}, got ${quote(text)}`,
-    )
-  }
-}
+/** Makes the parser of a flag whose values are from `least` to `most`; default: no upper limit. */
+type RangeFlag = (name: string, least: number, most?: number) => (text: string) => number
 
-/** A whole number from `least` to `most`. */
-export function wholeFlag(name: string, { least, most }: Range): (text: string) => number {
-  return (text) => {
-    const value = /^-?\d+$/.test(text) ? Number(text) : NaN
+const rangeFlag =
+  (pattern: RegExp, noun: string): RangeFlag =>
+  (name, least, most = Infinity) =>
+  (text) => {
+    const value = pattern.test(text) ? Number(text) : NaN
     if (value >= least && value <= most) return value
-    throw new UsageError(
-      'VALUE',
-      `--${name}: expected ${describe('a whole number', { least, most })}, got ${quote(text)}`,
-    )
+    const range = most === Infinity ? `, ${least} or more` : ` from ${least} to ${most}`
+    throw new UsageError('VALUE', `--${name}: expected ${noun}${range}, got ${quote(text)}`)
   }
-}
+
+/** A number. */
+export const numberFlag: RangeFlag = rangeFlag(number, 'a number')
+
+/** A whole number. */
+export const wholeFlag: RangeFlag = rangeFlag(/^-?\d+$/, 'a whole number')
 
 /** A share of units. */
 export function shareFlag(name: string): (text: string) => number {
-  return (text) => readShare(text, name)
+  return (text) => {
+    const value = number.test(text) ? Number(text) : NaN
+    if (value >= 0 && value <= 1) return value
+    const hint = value >= 2 && value <= 100 ? ` (${value} % is ${value / 100})` : ''
+    throw new UsageError('SPARSITY', `--${name}: expected a share from 0 to 1, got ${quote(text)}${hint}`)
+  }
 }
 
 /** The share of units to skip. */
 export const sparsityFlag: (text: string) => number = shareFlag('sparsity')
 
-/** Shares separated by commas, without doubles, in ascending order. */
-export function sparsityListFlag(text: string): number[] {
-  return [...new Set(text.split(',').map((item) => readShare(item.trim(), 'sparsity')))].toSorted(
-    (a, b) => a - b,
-  )
+/** Values separated by commas, without duplicates, in the order given. */
+export function listFlag<T>(read: (item: string) => T): (text: string) => T[] {
+  return (text) => [...new Set(text.split(',').map((item) => read(item.trim())))]
 }
 
-/** Names out of a few, separated by commas, without doubles, in the order given. */
+/** Shares separated by commas, without duplicates, in ascending order. */
+export function sparsityListFlag(text: string): number[] {
+  return listFlag(sparsityFlag)(text).toSorted((a, b) => a - b)
+}
+
+/** Known names separated by commas, without duplicates, in the order given. @param code of the refusal */
 export function namesFlag<Name extends string>(
   flag: string,
   known: readonly Name[],
   code: string,
 ): (text: string) => Name[] {
-  return (text) => [
-    ...new Set(
-      text.split(',').map((item) => {
-        const name = item.trim()
-        const found = known.find((one) => one === name)
-        if (found !== undefined) return found
-        throw new UsageError(
-          code,
-          `--${flag}: expected names of ${known.join(', ')}, got ${name === '' ? 'nothing' : name}`,
-        )
-      }),
-    ),
-  ]
+  return listFlag((name) => {
+    const found = known.find((one) => one === name)
+    if (found !== undefined) return found
+    throw new UsageError(code, `--${flag}: expected names of ${known.join(', ')}, got ${quote(name)}`)
+  })
 }
 
 /** A number of threads, or auto. */
 export function threadsFlag(text: string): number | 'auto' {
-  if (text === 'auto') return text
-  const count = /^\d+$/.test(text) ? Number(text) : NaN
-  if (count >= 1 && count <= MAX_THREADS) return count
-  throw new UsageError(
-    'VALUE',
-    `--threads: expected auto or ${describe('a whole number', { least: 1, most: MAX_THREADS })}, got ${quote(text)}`,
-  )
+  return text === 'auto' ? text : threadCount(text)
 }
+
+const threadCount = rangeFlag(/^\d+$/, 'auto or a whole number')('threads', 1, MAX_THREADS)
 
 const byteUnits: ReadonlyMap<string, number> = new Map([
   ['', 1],
@@ -105,26 +91,13 @@ export function bytesFlag(name: string): (text: string) => number {
   }
 }
 
+const MAX_SEED = 2 ** 32 - 1
+
 /** Seeds are 32-bit. */
-export const seedFlag: (text: string) => number = wholeFlag('seed', { least: 0, most: 2 ** 32 - 1 })
+export const seedFlag: (text: string) => number = wholeFlag('seed', 0, MAX_SEED)
 
-/** Seeds separated by commas, without doubles, in the order given. */
-export function seedListFlag(text: string): number[] {
-  const read = wholeFlag('seeds', { least: 0, most: 2 ** 32 - 1 })
-  return [...new Set(text.split(',').map((item) => read(item.trim())))]
-}
-
-function readShare(text: string, name: string): number {
-  const value = number.test(text) ? Number(text) : NaN
-  if (value >= 0 && value <= 1) return value
-  const hint = value >= 2 && value <= 100 ? ` (${value} % is ${value / 100})` : ''
-  throw new UsageError('SPARSITY', `--${name}: expected a share from 0 to 1, got ${quote(text)}${hint}`)
-}
-
-function describe(noun: string, { least, most }: Range): string {
-  if (most === Infinity) return `${noun}, ${least} or more`
-  return `${noun} from ${least} to ${most}`
-}
+/** Seeds separated by commas, without duplicates, in the order given. */
+export const seedListFlag: (text: string) => number[] = listFlag(wholeFlag('seeds', 0, MAX_SEED))
 
 function quote(text: string): string {
   return text === '' ? 'nothing' : text

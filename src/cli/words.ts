@@ -26,6 +26,31 @@ export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',')
 }
 
+/** 0.125 is "12.5 %". */
+export function formatPercent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`
+}
+
+/** The first cells of a row of a table that compares methods: name, sparsity asked for, shares of heads and neurons skipped. */
+export function methodCells({
+  planner,
+  leaky,
+  sparsity,
+  achieved,
+}: {
+  readonly planner: string
+  readonly leaky: boolean
+  readonly sparsity: number
+  readonly achieved: { readonly heads: number; readonly neurons: number }
+}): string[] {
+  return [
+    leaky ? `${planner} (leaky)` : planner,
+    `${Math.round(1000 * sparsity) / 10} %`,
+    formatPercent(achieved.heads),
+    formatPercent(achieved.neurons),
+  ]
+}
+
 /** Rows in aligned columns; those in `right` lean to the right. */
 export function formatColumns(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
   const widths: number[] = []

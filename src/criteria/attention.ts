@@ -3,7 +3,7 @@
  *
  *   head:    mean over queries t >= 1 of the largest weight on a position s >= 1, s <= t
  *   neuron:  sum over tokens t >= 1 of r[t] a[t, j], a after ReLU
- *            r[t] = the share of the next layer's attention, over its heads and queries, that looks at token t
+ *            r[t] = the share of the next layer's attention, over its heads and queries, on token t
  *
  * A head's score is its confidence (Voita et al. 2019, "Analyzing multi-head self-attention"): a confident
  * head attends to one position. There the end-of-sentence symbol is left out, because inactive heads attend to it. In a
@@ -26,7 +26,7 @@ interface LayerAttention {
   readonly received: Float64Array // [T], shares of all attention of the layer
 }
 
-function lookAt(trace: Trace, layer: number): LayerAttention {
+function attentionOf(trace: Trace, layer: number): LayerAttention {
   const { heads: H } = trace.model.config
   const T = trace.length
   const confidence = new Float64Array(H)
@@ -43,7 +43,7 @@ function lookAt(trace: Trace, layer: number): LayerAttention {
 }
 
 /** The weights of the last layer, whose output each token's prediction reads: [T]. */
-function readOnce(T: number): Float64Array {
+function evenReading(T: number): Float64Array {
   return new Float64Array(T).fill(1 / T).fill(0, 0, 1)
 }
 
@@ -56,12 +56,12 @@ export const attention: Criterion = {
   score: ({ model, trace }) => {
     const { shape } = model
     const { layers, neurons } = shape
-    const looks = Array.from({ length: layers }, (_, layer) => lookAt(trace, layer))
+    const attentions = Array.from({ length: layers }, (_, layer) => attentionOf(trace, layer))
     return scoreLayers(
       shape,
-      (layer) => looks[layer].confidence,
+      (layer) => attentions[layer].confidence,
       (layer) => {
-        const reading = layer + 1 < layers ? looks[layer + 1].received : readOnce(trace.length)
+        const reading = layer + 1 < layers ? attentions[layer + 1].received : evenReading(trace.length)
         const activation = trace.fc1Act(layer) // [T, F]
         return sumPerUnit(
           activation.length,

@@ -9,7 +9,7 @@ import type { Trace } from '../engine/trace.ts'
 import { exp } from '../ops/float32.ts'
 
 /** Called with one query's weights over positions 0..t; the array is reused for the next query. */
-export type VisitWeights = (head: number, t: number, weights: Float64Array) => void
+type VisitWeights = (head: number, t: number, weights: Float64Array) => void
 
 /** Visits the attention weights of every query of a layer, head by head. */
 export function eachAttention(trace: Trace, layer: number, visit: VisitWeights): void {
@@ -18,10 +18,10 @@ export function eachAttention(trace: Trace, layer: number, visit: VisitWeights):
   const scale = attentionScale(trace.model.config)
   const queries = trace.query(layer) // [T, H, K]
   const keys = trace.key(layer) // [H, T, K]
-  const room = new Float64Array(T)
+  const buffer = new Float64Array(T)
   for (let h = 0; h < H; h++)
     for (let t = 0; t < T; t++) {
-      const weights = room.subarray(0, t + 1)
+      const weights = buffer.subarray(0, t + 1)
       const query = queries.subarray((t * H + h) * K, (t * H + h + 1) * K)
       for (let s = 0, at = h * T * K; s <= t; s++) {
         let score = 0

@@ -1,38 +1,38 @@
 /**
- * epenas: how unlike each other classes are in how alike the gradients within each are (EPE-NAS, Lopes et al. 2021). Of
- * a data set as a whole.
+ * epenas: how much the correlation of gradients within a class differs between classes (EPE-NAS, Lopes et al. 2021). It
+ * scores a whole data set.
  *
  *   c(w)  = sum over i, j of ln( |C_w[i, j]| + k ) / n_w,  k = 1e-5
  *   score = sum over w, w' of | c(w) - c(w') | / number of classes
  *
  * A token's class w is the token it is to predict, and C_w the matrix of correlations between the rows of the n_w tokens
- * of that class; classes of one token have none and are left out. This is EPE-NAS's form for more than a hundred
- * classes, which a vocabulary always is.
+ * of that class. Classes of one token have no correlations and are left out. This is EPE-NAS's form for more than a
+ * hundred classes, because a vocabulary is larger than that.
  *   head:    a token's row is g[t, h] = dL/da at the position that predicts
  *   neuron:  the gradient of its incoming weights, gz[t, j] x[t]; |C_w| then is that of its inputs, over tokens it fired on
  *
- * The released code of ShadowLLM takes the token the model predicts for the class, needs five tokens of it, adds up
- * without dividing, and scores heads only.
+ * In the released code of ShadowLLM the class is the token that the model predicts, a class needs five tokens, sums are
+ * not divided, and only heads are scored.
  */
 import type { UnitShape } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { log } from '../ops/float32.ts'
 import type { DatasetCriterion } from './criterion.ts'
-import { correlation, standardise, TokenSample, type SampledToken } from './token_sample.ts'
+import { correlation, TokenSample, type SampledToken } from './token_sample.ts'
 import { scoreLayers } from './unit_scores.ts'
 
-/** Tokens kept of a data set. */
+/** The number of sampled tokens of a data set. */
 const CAPACITY = 1024
 const EPSILON = 1e-5
 
-/** ln(|correlation| + k) between the rows of one class, as far as they are there. */
+/** ln(|correlation| + k) between the rows of one class. */
 interface ClassLogs {
-  readonly members: readonly number[] // places in the sample
+  readonly members: readonly number[] // indices in the sample
   readonly logs: Float64Array // [n, n]
 }
 
-/** Places of the tokens of every class, classes and places in the order they came. */
+/** The indices of the tokens of every class, both in order of appearance. */
 function classesOf(tokens: readonly SampledToken[]): number[][] {
   const classes = new Map<number, number[]>()
   tokens.forEach(({ target }, place) => {
@@ -63,7 +63,7 @@ function logsOf(
   })
 }
 
-/** The score over the members of each class that count. */
+/** The score over those members of each class for which `counts` holds. */
 function spread(classes: readonly ClassLogs[], counts: (place: number) => boolean): number {
   const scores: number[] = []
   for (const { members, logs } of classes) {
@@ -79,22 +79,15 @@ function spread(classes: readonly ClassLogs[], counts: (place: number) => boolea
 }
 
 function scoreSample(sample: TokenSample, shape: UnitShape): UnitScores {
-  const { tokens, headSize } = sample
+  const { tokens } = sample
   const classes = classesOf(tokens)
-  const scoreHead = (layer: number, head: number): number => {
-    const rows = tokens.map(({ layers }) =>
-      standardise(layers[layer].heads.subarray(head * headSize, (head + 1) * headSize)),
-    )
-    return spread(logsOf(classes, rows), () => true)
-  }
+  const scoreHead = (layer: number, head: number): number =>
+    spread(logsOf(classes, sample.headRows(layer, head)), () => true)
   return scoreLayers(
     shape,
     (layer) => Float64Array.from({ length: shape.heads }, (_, head) => scoreHead(layer, head)),
     (layer) => {
-      const logs = logsOf(
-        classes,
-        tokens.map(({ layers }) => standardise(layers[layer].input)),
-      )
+      const logs = logsOf(classes, sample.inputRows(layer))
       return Float64Array.from({ length: shape.neurons }, (_, neuron) =>
         spread(logs, (place) => tokens[place].layers[layer].reached[neuron] === 1),
       )
@@ -102,7 +95,7 @@ function scoreSample(sample: TokenSample, shape: UnitShape): UnitScores {
   )
 }
 
-/** Spread of the classes' likeness within. */
+/** The differences between classes of the correlations within them. */
 export const epenas: DatasetCriterion = {
   name: 'epenas',
   formula:

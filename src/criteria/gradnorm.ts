@@ -1,11 +1,11 @@
 /**
- * gradnorm: how large the gradient is that reaches a unit (Abdelfattah et al. 2021, "Zero-cost proxies for lightweight
+ * gradnorm: the norm of the gradient that reaches a unit (Abdelfattah et al. 2021, "Zero-cost proxies for lightweight
  * NAS"; in the form of abdelfattah-lab/shadow_llm, lm_eval/base.py).
  *
  *   head:    sqrt( sum over tokens and channels of g[t, h]² )     g = dL/da, a = softmax(q kᵀ) v before out_proj
  *   neuron:  sqrt( sum over inputs e of dW1[j, e]² )              dW1 = gzᵀ x
  *
- * It does not look at how much of the unit there is to lose: a neuron that is nearly 0 may score high.
+ * It ignores the size of the unit's output: a neuron whose output is nearly 0 may score high.
  */
 import type { Criterion } from './criterion.ts'
 import { normPerUnit, scoreLayers } from './unit_scores.ts'

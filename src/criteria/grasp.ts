@@ -16,30 +16,14 @@
  * A comment in the released code says that its pass is wrong: gradients of three passes accumulate in the buffers it reads,
  * so first-order terms are mixed in.
  */
-import { makeMask, type UnitMask } from '../masks/mask.ts'
+import { makeMask, type UnitKind } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import { backward } from '../engine/backward.ts'
-import { traceForward } from '../engine/trace.ts'
 import type { Criterion, CriterionInput } from './criterion.ts'
+import { withPass } from './pass.ts'
 import { maskGradients } from './plainact.ts'
 
 /** The largest change of a mask. */
 const MAX_MOVE = 2 ** -6
-
-/** dL/dm of every unit under a mask. */
-function gradientsUnder({ model, tokens, labels }: CriterionInput, mask: UnitMask): UnitScores {
-  const trace = traceForward(model, tokens, { mask })
-  try {
-    const gradients = backward(model, trace, labels)
-    try {
-      return maskGradients({ model, trace, gradients })
-    } finally {
-      gradients.dispose()
-    }
-  } finally {
-    trace.dispose()
-  }
-}
 
 /** The Hessian of the loss in the masks, times a direction. @param direction not all zeros */
 function hessianTimes(input: CriterionInput, direction: UnitScores): UnitScores {
@@ -49,18 +33,15 @@ function hessianTimes(input: CriterionInput, direction: UnitScores): UnitScores 
     0,
   )
   const step = MAX_MOVE / largest
-  const moved = (by: number): UnitScores =>
-    gradientsUnder(
-      input,
-      makeMask(
-        shape,
-        direction.heads.map((value) => 1 + by * value),
-        direction.neurons.map((value) => 1 + by * value),
-      ),
-    )
+  const moved = (by: number): UnitScores => {
+    const table = (kind: UnitKind): Float32Array => direction[kind].map((value) => 1 + by * value)
+    return withPass(input.model, input, maskGradients, {
+      mask: makeMask(shape, table('heads'), table('neurons')),
+    })
+  }
   const ahead = moved(step)
   const behind = moved(-step)
-  const slope = (kind: 'heads' | 'neurons'): Float32Array =>
+  const slope = (kind: UnitKind): Float32Array =>
     ahead[kind].map((value, unit) => (value - behind[kind][unit]) / (2 * step))
   return { shape, heads: slope('heads'), neurons: slope('neurons') }
 }

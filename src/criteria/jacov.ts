@@ -1,6 +1,7 @@
 /**
  * jacov: how well a unit distinguishes tokens, measured by the correlation of its gradients at different tokens (Jacobian
- * covariance, Mellor et al. 2021, first version of "Neural Architecture Search without Training"). Of a whole data set.
+ * covariance, Mellor et al. 2021, first version of "Neural Architecture Search without Training"). It scores a whole data
+ * set.
  *
  *   score = - mean over the eigenvalues v of C of ( ln(v + k) + 1 / (v + k) ),  k = 1e-5
  *
@@ -20,7 +21,7 @@ import type { UnitScores } from '../masks/selection.ts'
 import { Random } from '../tensor/random.ts'
 import { cholesky, inverseTrace, logDeterminant } from './cholesky.ts'
 import type { DatasetCriterion } from './criterion.ts'
-import { correlation, standardise, TokenSample } from './token_sample.ts'
+import { correlation, TokenSample } from './token_sample.ts'
 import { scoreLayers } from './unit_scores.ts'
 
 /** The number of sampled tokens of a data set. */
@@ -73,15 +74,13 @@ function scoreSample(sample: TokenSample, shape: UnitShape, seed: number): UnitS
   const random = new Random(seed)
   const N = rowsPerDraw(headSize)
   const scoreHead = (layer: number, head: number): number => {
-    const rows = tokens.map(({ layers }) =>
-      standardise(layers[layer].heads.subarray(head * headSize, (head + 1) * headSize)),
-    )
+    const rows = sample.headRows(layer, head)
     const present = placesOf((place) => rows[place] !== null, rows.length)
     const empty = new Float64Array(0)
     return meanOverDraws(present, (i, j) => correlation(rows[i] ?? empty, rows[j] ?? empty), N, random)
   }
   const scoreNeurons = (layer: number): Float64Array => {
-    const rows = tokens.map(({ layers }) => standardise(layers[layer].input))
+    const rows = sample.inputRows(layer)
     const known = new Float64Array(rows.length ** 2)
     rows.forEach((a, i) =>
       rows.forEach((b, j) => {

@@ -5,9 +5,9 @@
  *   score = ln det( I + K_H )     K_H[s, t] = K - (number of channels whose signs differ between tokens s and t)
  *
  * over the signs of a head's K channels, or of a neuron before ReLU, a sign being "above 0". For one channel with n
- * tokens above and N - n not, K_H is two blocks of ones, so the score is ln(1 + n) + ln(1 + N - n): greatest where half
- * of the tokens fire, least where all or none do. NASWOT compares the examples of a batch over all ReLUs of a network and
- * needs no I; over one unit's few channels K_H is singular, hence the I.
+ * tokens above and N - n not, K_H is two blocks of ones, so the score is ln(1 + n) + ln(1 + N - n). It is
+ * highest if half of the tokens fire, and lowest if all or none do. NASWOT compares the examples of a batch over all ReLUs
+ * of a network and needs no I. Over the few channels of one unit K_H is singular, so I is added.
  *
  * K_H = X Xᵀ with X = [signs, 1 - signs] of N rows and 2K columns, so the determinant is that of I + Xᵀ X, of 2K rows.
  *

@@ -19,17 +19,17 @@ import type { Criterion, CriterionInput } from './criterion.ts'
 import { scoreLayers } from './unit_scores.ts'
 
 /**
- * Adds activation times gradient of each unit over tokens. Without `signed`, the size of each token's term is added.
- * @param scores [U], added to
+ * Activation times gradient of each unit, summed over tokens: [U]. Without `signed`, the size of each token's term is
+ * summed.
  */
-export function addSensitivity(
-  scores: Float32Array,
+export function sensitivity(
   activation: Float32Array, // [T, U, K]
   gradient: Float32Array, // [T, U, K]
   units: number, // U
   size: number, // K: the head size, or 1 for neurons
   signed: boolean,
-): void {
+): Float32Array {
+  const scores = new Float32Array(units)
   for (let start = 0; start < activation.length; start += units * size)
     for (let unit = 0; unit < units; unit++) {
       const at = start + unit * size
@@ -37,6 +37,7 @@ export function addSensitivity(
         size === 1 ? Math.fround(activation[at] * gradient[at]) : dot(activation, at, gradient, at, size)
       scores[unit] += signed ? term : Math.abs(term)
     }
+  return scores
 }
 
 /** The inputs from an example. */
@@ -49,9 +50,7 @@ export function plainactHeads(
   signed: boolean,
 ): Float32Array {
   const { heads, headSize } = model.config
-  const scores = new Float32Array(heads)
-  addSensitivity(scores, trace.headOut(layer), gradients.maskedHeadOut(layer), heads, headSize, signed)
-  return scores
+  return sensitivity(trace.headOut(layer), gradients.maskedHeadOut(layer), heads, headSize, signed)
 }
 
 /** Activation times gradient of the neurons of a layer, summed over tokens: [F]. */
@@ -60,10 +59,7 @@ export function plainactNeurons(
   layer: number,
   signed: boolean,
 ): Float32Array {
-  const { neurons } = model.config
-  const scores = new Float32Array(neurons)
-  addSensitivity(scores, trace.fc1Act(layer), gradients.maskedFc1Act(layer), neurons, 1, signed)
-  return scores
+  return sensitivity(trace.fc1Act(layer), gradients.maskedFc1Act(layer), model.config.neurons, 1, signed)
 }
 
 /** dL/dm of every unit, at the mask of the trace. */

@@ -4,18 +4,22 @@
  * Heads are drawn before neurons, layer by layer. Different seeds give independent scores, so the mean over examples
  * tends to a half everywhere, and a predictor can learn nothing from them.
  */
+import type { UnitShape } from '../masks/mask.ts'
+import type { UnitScores } from '../masks/selection.ts'
 import { Random } from '../tensor/random.ts'
 import type { Criterion } from './criterion.ts'
+
+/** Scores in [0, 1) for every unit. */
+export function randomScores(shape: UnitShape, random: Random): UnitScores {
+  const draw = (units: number): Float32Array =>
+    Float32Array.from({ length: shape.layers * units }, () => random.uniform())
+  return { shape, heads: draw(shape.heads), neurons: draw(shape.neurons) }
+}
 
 /** Random scores. */
 export const random: Criterion = {
   name: 'random',
   formula: 'uniform in [0, 1)',
   cost: { forward: 0, backward: 0 },
-  score: ({ model: { shape }, seed }) => {
-    const stream = new Random(seed)
-    const draw = (units: number): Float32Array =>
-      Float32Array.from({ length: shape.layers * units }, () => stream.uniform())
-    return { shape, heads: draw(shape.heads), neurons: draw(shape.neurons) }
-  },
+  score: ({ model, seed }) => randomScores(model.shape, new Random(seed)),
 }

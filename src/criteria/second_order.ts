@@ -18,6 +18,7 @@
  *
  * The ShadowLLM paper (arXiv 2406.16635) leaves second-order criteria to later work; this definition is ours.
  */
+import { unitKinds } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { backward } from '../engine/backward.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
@@ -63,7 +64,7 @@ export function addCurvature(
   const gradients = backward(model, trace, labels)
   try {
     const slopes = maskGradients({ model, trace, gradients })
-    for (const kind of ['heads', 'neurons'] as const)
+    for (const kind of unitKinds)
       slopes[kind].forEach((slope, unit) => (sums[kind][unit] += half * slope * slope))
   } finally {
     gradients.dispose()

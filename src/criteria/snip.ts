@@ -3,13 +3,13 @@
  *
  *   | dL/dm |  at m = 1,  =  | sum over tokens of <a, dL/da> |
  *
- * SNIP multiplies every weight by a connection c and takes |dL/dc| at c = 1; here what is multiplied is a unit. It is
- * the size of `plainact-signed`, and differs from `plainact`, which takes the size of each token's term: a unit that
- * helps one token as much as it harms another scores 0 here.
+ * SNIP multiplies every weight by a connection c and takes |dL/dc| at c = 1; here c multiplies a unit. It is
+ * the size of `plainact-signed`. It differs from `plainact`, which takes the size of each token's term: here a unit whose
+ * terms of two tokens cancel scores 0.
  *
- * The released code of ShadowLLM hooks something else under this name: for heads, the sizes of the gradient of the
- * attention module's output, that is after out_proj, its columns cut into H groups, which are no heads any more; for
- * neurons, the sizes of the gradient before ReLU. No mask is in either.
+ * The released code of ShadowLLM computes something else under this name. For heads it takes the sizes of the gradient of
+ * the attention module's output, after out_proj, with columns cut into H groups that are not heads. For neurons it takes
+ * the sizes of the gradient before ReLU. Neither contains a mask.
  */
 import type { Criterion } from './criterion.ts'
 import { plainactHeads, plainactNeurons } from './plainact.ts'

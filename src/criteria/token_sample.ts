@@ -8,12 +8,13 @@
  * for all neurons. Every token of the data set is kept with the same probability (reservoir sampling, Vitter 1985), so
  * memory does not grow with the data.
  */
+import { shiftLabels } from '../engine/loss.ts'
 import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { CriterionInput } from './criterion.ts'
 
 /** The data of a sampled token in one layer. */
-export interface TokenGradients {
+interface TokenGradients {
   readonly heads: Float32Array // [D], gradient of the heads' outputs, heads side by side
   readonly input: Float32Array // [D], what fc1 read
   readonly reached: Uint8Array // [F], 1 where the gradient before ReLU is not 0
@@ -51,10 +52,23 @@ export class TokenSample {
     return this.#headSize
   }
 
+  /** The standardised gradients of a head, a row for each token. */
+  headRows(layer: number, head: number): (Float64Array | null)[] {
+    const K = this.#headSize
+    return this.tokens.map(({ layers }) =>
+      standardise(layers[layer].heads.subarray(head * K, (head + 1) * K)),
+    )
+  }
+
+  /** The standardised inputs of fc1, a row for each token. */
+  inputRows(layer: number): (Float64Array | null)[] {
+    return this.tokens.map(({ layers }) => standardise(layers[layer].input))
+  }
+
   /** Adds the tokens of an example whose next token is `eligible`. */
   add(input: CriterionInput, eligible: (target: number) => boolean): void {
     this.#headSize = input.model.config.headSize
-    const targets = targetsOf(input.labels)
+    const targets = shiftLabels(input.labels)
     const chosen = new Map<number, number>() // place -> token
     targets.forEach((target, t) => {
       if (!eligible(target)) return
@@ -69,14 +83,7 @@ export class TokenSample {
   }
 }
 
-/** Of every token, the label of the next; -100 at the end. */
-function targetsOf(labels: Int32Array): Int32Array {
-  const targets = new Int32Array(labels.length).fill(-100)
-  targets.set(labels.subarray(1))
-  return targets
-}
-
-/** Copies what is kept of the tokens in one layer. */
+/** Copies the data of the chosen tokens in one layer. */
 function readLayer(
   { model, trace, gradients }: CriterionInput,
   layer: number,
@@ -95,10 +102,10 @@ function readLayer(
 }
 
 /**
- * A row less its mean and of norm 1, so that inner products are correlations; null where all its numbers are alike and
- * no correlation exists.
+ * A row less its mean and of norm 1, so that inner products are correlations; null for a constant row, which has no
+ * correlations.
  */
-export function standardise(row: Float32Array): Float64Array | null {
+function standardise(row: Float32Array): Float64Array | null {
   let mean = 0
   for (const value of row) mean += value / row.length
   const centred = Float64Array.from(row, (value) => value - mean)

@@ -80,6 +80,12 @@ export function splitDocuments(documents: readonly Document[]): Split {
   return { calibrate, evaluate }
 }
 
+/** The first of each list, then the second of each, and so on. */
+export function inTurn<T>(lists: readonly (readonly T[])[]): T[] {
+  const longest = lists.reduce((length, list) => Math.max(length, list.length), 0)
+  return Array.from({ length: longest }, (_, i) => lists.flatMap((list) => list.slice(i, i + 1))).flat()
+}
+
 /** Tagged text as plain text: words joined by one space, paragraphs by one line break. */
 export function untag(tagged: string): string {
   return tagged

@@ -4,7 +4,7 @@
 import { openFile, readExactly } from '../io/files.ts'
 import { fileNameOf } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
-import { loadBrown, splitDocuments, type Document } from './corpus.ts'
+import { inTurn, loadBrown, splitDocuments, type Document } from './corpus.ts'
 
 /** A page of a text: what is read, and what its perplexity is counted over. */
 export interface Page {
@@ -65,11 +65,7 @@ export async function readDocuments(paths: readonly string[]): Promise<Document[
  */
 export async function brownForEvaluation(): Promise<Document[]> {
   const { evaluate } = splitDocuments(await loadBrown())
-  const genres = [...Map.groupBy(evaluate, ({ genre }) => genre).values()]
-  const longest = Math.max(...genres.map((genre) => genre.length))
-  return Array.from({ length: longest }, (_, turn) =>
-    genres.flatMap((genre) => genre.slice(turn, turn + 1)),
-  ).flat()
+  return inTurn([...Map.groupBy(evaluate, ({ genre }) => genre).values()])
 }
 
 /** Documents as a text: each is a page, and an empty line parts them in the stream. @throws InputError TEXT_EMPTY */

@@ -2,18 +2,16 @@
  * Windows of texts. A window is a prompt to predict a mask from, and the continuation that is scored under it; or a part of
  * a long text that is scored as a whole, with what the window holds before a token as its context.
  *
- * A window to predict from is `</s>`, then whole words of one document: those that fit into the prompt, then those that fit into the
- * rest. Cutting between words makes the count of scored words exact: a window's words are the whitespace-separated
- * words of the text its scored tokens spell, no more and no less. Windows do not overlap; what is left of a document
- * after its last full window is not used.
+ * A window to predict from is `</s>`, then whole words of one document: those that fit into the prompt, then those that fit
+ * into the continuation. Cutting between words makes the count of scored words exact: the words of a window are the
+ * whitespace-separated words of the text that its scored tokens spell. Windows do not overlap; the rest of a document after
+ * its last full window is not used.
  */
+import { makePieceEncoder, type Encode } from '../io/encode_pieces.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Document } from './corpus.ts'
-
-/** Text to token ids, nothing added. */
-export type Encode = (text: string) => ArrayLike<number>
 
 /** A prompt and its continuation. */
 export interface Window {
@@ -41,13 +39,7 @@ export interface WindowSizes {
  * pre-tokeniser cuts before a space or line break that begins a word.
  */
 export function makeWordEncoder(encode: Encode): (text: string) => Int32Array[] {
-  const known = new Map<string, Int32Array>()
-  return (text) =>
-    (text.match(/\s?\S+/g) ?? []).map((word) => {
-      let tokens = known.get(word)
-      if (tokens === undefined) known.set(word, (tokens = Int32Array.from(encode(word))))
-      return tokens
-    })
+  return makePieceEncoder(encode, /\s?\S+/g)
 }
 
 /** Every window of a document, in order. @throws UsageError WINDOW_SIZE if there is no room for prompt or continuation */

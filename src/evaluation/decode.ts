@@ -1,9 +1,10 @@
 /**
- * How fast text comes out, and how fast a prompt goes in: one sequence at a time, units really skipped.
+ * The speed of decoding and of reading a prompt: one sequence at a time, units really skipped.
  *
  * Decoding is greedy, one token at a time. Tokens per second are N generated tokens over the time of their N steps plus
- * whatever the planner and the packing of what it keeps took. The prompt's own pass, which every method pays, is left out.
- * Methods take turns (interleaved_rounds.ts); a method's figure is the median of its turns. Only figures of one run can be compared.
+ * the time of the planner and of packing the units it keeps. The pass over the prompt, which is the same for every method,
+ * is left out. Methods run in interleaved rounds (interleaved_rounds.ts); the figure of a method is the median of its
+ * rounds. Only figures of one run can be compared.
  */
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
@@ -24,10 +25,10 @@ export interface DecodeSizes {
   readonly rounds: number
 }
 
-/** Who decides what is skipped, or what is, how that is carried out, and what the past is stored as. */
+/** The planner or the mask, how a mask is carried out, and the storage of keys and values. */
 export type Plan = Pick<SequenceOptions, 'planner' | 'mask' | 'mode' | 'cache'>
 
-/** What some tokens took, and under which mask. */
+/** The time of some tokens, and their mask. */
 export interface Turn {
   readonly tokens: number
   /** All of it. */
@@ -36,7 +37,7 @@ export interface Turn {
   readonly planning: number
   /** Of that, making masks ready: lists of units, and packing. */
   readonly preparing: number
-  /** What a device computed meanwhile, by its own clock, a planner's prompt left out; null where there is none. */
+  /** The time of the device by its own clock, without a planner's prompt; null without a device. */
   readonly device: number | null
   /** In force at the end; null is dense. */
   readonly mask: UnitMask | null
@@ -48,7 +49,7 @@ export function tokensPerSecond({ tokens, milliseconds }: Turn): number {
   return (1000 * tokens) / milliseconds
 }
 
-/** Milliseconds of steps between two turns of the event loop, which are off the clock. */
+/** Milliseconds of steps between two pauses for the event loop, which are not measured. */
 const STEPS_BETWEEN_PAUSES = 250
 
 /** A sequence whose planner's time is known. */

@@ -15,15 +15,13 @@ import {
   type EvaluatorOptions,
 } from './window_evaluator.ts'
 
-/** What is evaluated, and how. */
+/** How methods are evaluated. */
 export interface EvaluateOptions extends EvaluatorOptions {
-  /** What each method decides by; asked for when its turn comes. */
+  /** The inputs of a method; called when its turn comes. */
   readonly inputsOf: (method: Method) => MethodInputs | Promise<MethodInputs>
-  /** Texts scored, under all methods together. */
+  /** Called with the number of scored texts, under all methods together. */
   readonly onScore?: (done: number, total: number) => void
   readonly signal?: AbortSignal
-  /** Finds the scores of a method where they are kept, or keeps what `score` gives. */
-  readonly keep?: (method: Method, score: () => Promise<MethodScore[][]>) => Promise<MethodScore[][]>
 }
 
 /**
@@ -34,22 +32,17 @@ export async function* evaluate(
   model: OptModel,
   methods: readonly Method[],
   texts: readonly EvaluatedText[],
-  { inputsOf, onScore, signal, keep = (_, score) => score(), ...options }: EvaluateOptions,
+  { inputsOf, onScore, signal, ...options }: EvaluateOptions,
 ): AsyncGenerator<MethodScore[][], void, void> {
   const evaluators = texts.map((text) => new WindowEvaluator(model, text, options))
-  const total = methods.length * texts.length
   for (const [turn, method] of methods.entries()) {
-    const score = async (): Promise<MethodScore[][]> => {
-      const inputs = await inputsOf(method)
-      const scores: MethodScore[][] = []
-      for (const evaluator of evaluators) {
-        await pause(signal)
-        scores.push(evaluator.score(method, inputs))
-        onScore?.(turn * texts.length + scores.length, total)
-      }
-      return scores
+    const inputs = await inputsOf(method)
+    const scores: MethodScore[][] = []
+    for (const evaluator of evaluators) {
+      await pause(signal)
+      scores.push(evaluator.score(method, inputs))
+      onScore?.(turn * texts.length + scores.length, methods.length * texts.length)
     }
-    yield await keep(method, score)
-    onScore?.((turn + 1) * texts.length, total)
+    yield scores
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The one function by which a text is scored, whatever is measured: it feeds a prompt, in which a planner decides a mask,
- * then scores every token after it under that mask.
+ * The one function that scores a text, for every measurement: it feeds a prompt, in which a planner decides a mask, then
+ * scores every token after it under that mask.
  *
  * The tokens are two feeds of one sequence, or three where scoring begins after the prompt. Costs are negative
  * log-likelihoods in nats. Without dense logits they come from the backend's own cross entropy, in float32, and no logits
@@ -16,26 +16,26 @@ import type { Sequence } from '../engine/sequence.ts'
 import { leakyMask } from '../predictor/leaky.ts'
 import type { Window } from '../data/windows.ts'
 
-/** What of a window is needed to score it. */
+/** The part of a window that scoring needs. */
 export interface ScoredText extends Pick<Window, 'tokens' | 'promptLength' | 'words'> {
   /** The first token that is scored; default the first after the prompt. */
   readonly start?: number
 }
 
 /** How a window runs. */
-export interface ScoreOptions {
-  /** Who decides during the prompt; without one nothing is skipped. A leaky one is shown all that is fed. */
+interface ScoreOptions {
+  /** Decides during the prompt; without one nothing is skipped. A leaky one is shown all tokens that are fed. */
   readonly planner?: MaskPlanner | null
   /** A mask known beforehand, in place of a planner. */
   readonly mask?: UnitMask | null
   readonly mode?: MaskMode
-  /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
+  /** The storage of keys and values; default `int8` if weights are int8, else `f32`. */
   readonly cache?: CacheStorage
   /** The dense model's logits of the same tokens, to compare with. */
   readonly dense?: DenseLogits
 }
 
-/** What some tokens cost. */
+/** The cost of some tokens. */
 export interface Cost {
   /** Negative log-likelihood of the scored tokens, in nats. */
   readonly nll: number
@@ -52,10 +52,10 @@ export interface DenseDistance {
   readonly firstDifference: number | null
 }
 
-/** What some tokens cost, beside dense. */
+/** The cost of some tokens, compared with dense. */
 export interface ComparedCost extends Cost, DenseDistance {}
 
-/** What one window costs; compared where dense logits were given. */
+/** The cost of one window; compared with dense if dense logits were given. */
 export interface WindowScore extends Cost, Partial<DenseDistance> {
   readonly words: number
   /** The mask the scored tokens ran under; null is dense. */
@@ -128,7 +128,7 @@ export interface ScoredLogits {
   /** Row i scores token `start + i`: [N, V]. */
   readonly logits: Float32Array
   readonly start: number
-  /** What they were computed under; null is dense. */
+  /** The mask they were computed under; null is dense. */
   readonly mask: UnitMask | null
 }
 
@@ -180,7 +180,7 @@ export class DenseLogits {
       this.#rows.push(sumRow(read.logits, at, vocabulary))
   }
 
-  /** What the dense model makes of the tokens from `start` on. */
+  /** The cost of the tokens from `start` on in the dense model. */
   scoreFrom(start: number): ComparedCost {
     let nll = 0
     for (let t = start; t < this.#tokens.length; t++) {
@@ -191,7 +191,7 @@ export class DenseLogits {
     return { nll, tokens, kl: 0, agreed: tokens, firstDifference: null }
   }
 
-  /** What other logits make of the tokens they are of. */
+  /** The cost of the tokens of other logits, compared with dense. */
   compare({ logits, start }: ScoredLogits): ComparedCost {
     const V = this.#vocabulary
     let nll = 0

@@ -37,16 +37,6 @@ export interface Settings {
   readonly decode: DecodeSizes
 }
 
-const training = {
-  epochs: 40,
-  batch: 32,
-  rate: 1e-3,
-  decay: 0.01,
-  heldOut: 0.1,
-  patience: 8,
-  spread: 'unit',
-} as const
-
 /** Minutes on the embedded model. */
 export const fullSettings: Settings = {
   prompt: 128,
@@ -61,24 +51,27 @@ export const fullSettings: Settings = {
   pooling: 'last',
   headHidden: 64,
   neuronHidden: 32,
-  training,
+  training: {
+    epochs: 40,
+    batch: 32,
+    rate: 1e-3,
+    decay: 0.01,
+    heldOut: 0.1,
+    patience: 8,
+    spread: 'unit',
+  },
   decode: { prompt: 64, tokens: 64, rounds: 5 },
 }
 
 /** Less than a minute on the embedded model. */
 export const quickSettings: Settings = {
+  ...fullSettings,
   prompt: 96,
   continuation: 64,
   pruned: [0.5, 0.8],
   calibration: 40,
   evaluation: 10,
   sparsities: [0.5, 0.8],
-  features: 'standard',
-  targets: 'raw',
-  placement: 0,
-  pooling: 'last',
   headHidden: 32,
-  neuronHidden: 32,
-  training,
   decode: { prompt: 32, tokens: 16, rounds: 3 },
 }

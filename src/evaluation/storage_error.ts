@@ -1,8 +1,8 @@
 /**
- * What storing weights in fewer bits costs: the same texts read by the same model in each storage, beside float32.
+ * The error of storing weights in fewer bits: the same texts in the same model in each storage, compared with float32.
  *
- * Keys and values are float32 in all, so that weights alone differ. One model is in memory at a time. Of the first, the float32 one, the logits are kept; of the others only what each
- * text costs and how far its logits are away.
+ * Keys and values are float32 in all, so that weights alone differ. One model is in memory at a time. The logits of the
+ * first, the float32 one, are kept; of the others only the cost of each text and its distance from these logits.
  */
 import type { OptConfig } from '../engine/config.ts'
 import type { Storage } from '../engine/matrix.ts'
@@ -10,7 +10,7 @@ import type { OptModel } from '../engine/opt_model.ts'
 import type { Document } from '../data/corpus.ts'
 import { DenseLogits, readLogits } from './score_window.ts'
 import { achievedBy, perplexityOf, Tally } from './tally.ts'
-import type { Encode } from '../data/windows.ts'
+import type { Encode } from '../io/encode_pieces.ts'
 
 /** Tokens of a text at most. */
 const TEXT_TOKENS = 128
@@ -37,7 +37,7 @@ export function storageTexts(
 /** How one storage does, over all texts. */
 export interface StorageError {
   readonly storage: Storage
-  /** Bytes of all weights as they are held. */
+  /** Bytes of all weights in memory. */
   readonly bytes: number
   /** Tokens scored: all but the first of each text. */
   readonly tokens: number

@@ -11,12 +11,12 @@ import type { LayerSparsity } from '../results/experiment_result.ts'
 import { ratioOf, type Ratio } from '../results/ratio.ts'
 import type { ComparedCost, Cost } from './score_window.ts'
 
-/** What a mask skips; no mask skips nothing. @param width D */
+/** The shares that a mask skips; no mask skips nothing. @param width D */
 export function achievedBy(mask: UnitMask | null, shape: UnitShape, width: number): AchievedSparsity {
   return achievedSparsity(mask ?? denseMask(shape), width)
 }
 
-/** What was skipped, of the whole model and layer by layer: the mean; there must be at least one. */
+/** The mean of skipped shares, of the whole model and of each layer. There must be at least one. */
 export function meanAchieved(all: readonly AchievedSparsity[]): AchievedSparsity {
   return {
     ...meanOf(all),
@@ -42,18 +42,18 @@ export function natsPerWord(scores: readonly (Cost & { readonly words: number })
   return natsPerToken(scores.map(({ nll, words }) => ({ nll, tokens: words })))
 }
 
-/** What windows skipped, the mean over them; there must be at least one. */
+/** The shares that windows skipped, averaged over them. There must be at least one. */
 export function skippedBy(scores: readonly { readonly achieved: AchievedSparsity }[]): AchievedSparsity {
   return meanAchieved(scores.map(({ achieved }) => achieved))
 }
 
-/** What windows skipped layer by layer, under a name: the mean over them; there must be at least one. */
+/** The shares that windows skipped in each layer, averaged over them, under a name. There must be at least one. */
 export function layersOf(name: string, scores: Parameters<typeof skippedBy>[0]): LayerSparsity {
   const { layers } = skippedBy(scores)
   return { name, heads: layers.map(({ heads }) => heads), neurons: layers.map(({ neurons }) => neurons) }
 }
 
-/** A difference in nats per token, and how far chance moves it. */
+/** A difference in nats per token, and its standard error. */
 export interface Difference {
   readonly nats: number
   /** Standard error over windows; NaN for fewer than two. */
@@ -62,7 +62,7 @@ export interface Difference {
 
 /**
  * How much more `first` costs than `second` per token, both scored on the same windows in the same order. What the
- * windows have in common cancels, so small differences can be told; the error is that of a ratio of sums.
+ * windows have in common cancels, so small differences are visible; the error is that of a ratio of sums.
  */
 export function compareScores(first: readonly Cost[], second: readonly Cost[]): Difference {
   const { value, error } = natsPerToken(
@@ -79,13 +79,13 @@ interface Unit {
   kl: number
 }
 
-/** A perplexity and its standard error; null where one unit tells nothing about chance. */
+/** A perplexity and its standard error, which is null for a single unit. */
 export interface Measured {
   readonly value: number
   readonly error: number | null
 }
 
-/** What one row has scored. */
+/** The sums of one row. */
 export class Tally {
   readonly #units = new Map<number, Unit>()
   readonly #achieved: AchievedSparsity[] = []
@@ -134,7 +134,7 @@ export class Tally {
 
   /**
    * Nats per thing counted.
-   * @param perToken how many of these a unit has per token of it; 1 unless told
+   * @param perToken how many of these a unit has per token of it; default 1
    */
   natsPer(perToken: (unit: number) => number = () => 1): Ratio {
     const units = [...this.#units]

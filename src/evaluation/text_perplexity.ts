@@ -27,10 +27,11 @@ import {
   type Provenance,
 } from '../results/provenance.ts'
 import { DenseLogits, readLogits, type ComparedCost } from './score_window.ts'
-import { achievedBy, perplexityOf, Tally, type Measured } from './tally.ts'
+import { achievedBy, perplexityOf, Tally } from './tally.ts'
 import type { MethodScore } from './window_evaluator.ts'
 import type { PagedText } from '../data/texts.ts'
-import { pageWindows, streamWindows, withPrefix, type Encode, type TextWindow } from '../data/windows.ts'
+import { pageWindows, streamWindows, withPrefix, type TextWindow } from '../data/windows.ts'
+import type { Encode } from '../io/encode_pieces.ts'
 
 export const protocols = ['page', 'stream'] as const
 /** Per word of a page, or per token of the stream. */
@@ -40,7 +41,7 @@ export const prefixes = ['start', 'window', 'none'] as const
 /** Where the stream has a `</s>`: at its start, at that of every window, or nowhere. */
 export type Prefix = (typeof prefixes)[number]
 
-/** What is measured. */
+/** A text, and how it is measured. */
 export interface TextPerplexityOptions extends NamedModel {
   readonly model: OptModel
   /** Text to ids, nothing added. */
@@ -48,7 +49,7 @@ export interface TextPerplexityOptions extends NamedModel {
   readonly text: PagedText
   /** Dense first, a table row each. */
   readonly methods: readonly Method[]
-  /** What they decide by. */
+  /** The inputs of planners. */
   readonly sources?: MethodSources
   /** Default: both. */
   readonly protocols?: readonly Protocol[]
@@ -59,7 +60,10 @@ export interface TextPerplexityOptions extends NamedModel {
   /** How many tokens planners see; default a quarter of the context, at most 128. */
   readonly prompt?: number
   readonly mode?: MaskMode
-  /** What keys and values are stored as in every row; what rows are compared with keeps them as `f32`. Default: `int8` where weights are, else `f32`. */
+  /**
+   * The storage of keys and values in every row; the dense logits that rows are compared with have `f32`. Default: `int8` if
+   * weights are int8, else `f32`.
+   */
   readonly cache?: CacheStorage
   readonly seed?: number
 }
@@ -80,7 +84,7 @@ export interface Perplexities {
 export interface TextPerplexityRow extends MethodRow, Perplexities {
   readonly leaky: boolean
   readonly seed: number
-  /** What was skipped of the whole model and of each layer, the dense ones counted, averaged over windows. */
+  /** The skipped shares of the whole model and of each layer, dense layers included, averaged over windows. */
   readonly achieved: AchievedSparsity
   /** KL(dense over an f32 cache || this) in nats per token; of the stream, or of the pages if they alone were read. */
   readonly klPerToken: number
@@ -92,13 +96,13 @@ export interface TextPerplexityRow extends MethodRow, Perplexities {
 }
 
 /** The dense model on everything, the way others publish it. */
-export interface WholeText extends Perplexities {
+interface WholeText extends Perplexities {
   /** Tokens scored in the stream and in the pages. */
   readonly streamTokens: number
   readonly pageTokens: number
 }
 
-/** What was found, finished or not. */
+/** The results, of a finished run or of a stopped one. */
 export interface TextPerplexityReport {
   readonly rows: readonly TextPerplexityRow[]
   readonly whole: WholeText
@@ -112,7 +116,7 @@ export interface TextPerplexityReport {
     readonly context: number
     readonly stride: number | null
     readonly prefix: Prefix | null
-    /** What keys and values were stored as in the rows. */
+    /** The storage of keys and values in the rows. */
     readonly cache: CacheStorage
     /** Null where nothing was planned, or a planner saw everything. */
     readonly prompt: number | null
@@ -125,8 +129,8 @@ export interface TextPerplexityReport {
   readonly seconds: number
 }
 
-/** How far a run is, in windows read. */
-export type TextProgress = (protocol: Protocol, done: number, total: number) => void
+/** The progress of a run, in windows. */
+type TextProgress = (protocol: Protocol, done: number, total: number) => void
 
 /**
  * Measures.
@@ -138,17 +142,47 @@ export async function textPerplexity(
   onProgress: TextProgress = () => {},
   signal?: AbortSignal,
 ): Promise<TextPerplexityReport> {
-  const run = new Run(options, onProgress, signal)
-  for (const protocol of protocols)
-    if ((options.protocols ?? protocols).includes(protocol)) run.prepare(protocol)
+  const started = now()
+  const settings = withDefaults(options)
+  const parts = protocols
+    .filter((protocol) => (options.protocols ?? protocols).includes(protocol))
+    .map((protocol) => makePart(protocol, settings))
   let complete = false
   try {
-    for (const part of run.parts) await run.read(part)
+    for (const part of parts) await readPart(part, settings, onProgress, signal)
     complete = true
   } catch (error) {
     if (!signal?.aborted || error !== signal.reason) throw error
   }
-  return run.report(complete)
+  const report = await makeReport(parts, settings)
+  return { ...report, complete, seconds: (now() - started) / 1000 }
+}
+
+/** Options with their defaults. */
+interface PerplexitySettings extends TextPerplexityOptions {
+  readonly stride: number
+  readonly prefix: Prefix
+  readonly cache: CacheStorage
+  readonly seed: number
+  /** How many tokens planners see; null where everything is scored. */
+  readonly seen: number | null
+}
+
+/** @throws UsageError PROMPT */
+function withDefaults(options: TextPerplexityOptions): PerplexitySettings {
+  const { model, methods } = options
+  const { positions } = model.config
+  const { prompt = Math.max(1, Math.min(128, positions >> 2)), prefix = 'start', seed = 0 } = options
+  if (!(prompt >= 1 && prompt < positions))
+    throw new UsageError('PROMPT', `prompt: expected 1 to ${positions - 1} tokens, got ${prompt}`)
+  return {
+    ...options,
+    prefix,
+    seed,
+    stride: options.stride ?? positions - (prefix === 'window' ? 1 : 0),
+    cache: options.cache ?? defaultCache(model.weights.storage),
+    seen: methods.length > 1 && !methods.some(({ leaky }) => leaky) ? prompt : null,
+  }
 }
 
 /** The windows of one protocol, and what each row has scored in them. */
@@ -162,91 +196,54 @@ interface Part {
   done: number
 }
 
-class Run {
-  readonly parts: Part[] = []
-  readonly #options: TextPerplexityOptions
-  readonly #tell: TextProgress
-  readonly #signal: AbortSignal | undefined
-  readonly #started = now()
-  readonly #positions: number
-  readonly #stride: number
-  readonly #prefix: Prefix
-  /** Null where everything is scored. */
-  readonly #prompt: number | null
-  readonly #cache: CacheStorage
-
-  constructor(options: TextPerplexityOptions, tell: TextProgress, signal: AbortSignal | undefined) {
-    const { positions } = options.model.config
-    const { methods } = options
-    const { prompt = Math.max(1, Math.min(128, positions >> 2)), stride, prefix = 'start' } = options
-    this.#options = options
-    this.#cache = options.cache ?? defaultCache(options.model.weights.storage)
-    this.#tell = tell
-    this.#signal = signal
-    this.#positions = positions
-    this.#prefix = prefix
-    this.#stride = stride ?? positions - (prefix === 'window' ? 1 : 0)
-    this.#prompt = methods.length > 1 && !methods.some(({ leaky }) => leaky) ? prompt : null
-    if (!(prompt >= 1 && prompt < positions))
-      throw new UsageError('PROMPT', `prompt: expected 1 to ${positions - 1} tokens, got ${prompt}`)
+/** Encodes and cuts. @throws UsageError STRIDE */
+function makePart(protocol: Protocol, settings: PerplexitySettings): Part {
+  const { text, encode, model, methods, stride, prefix } = settings
+  const { positions, bosId } = model.config
+  const ids = (part: string): Int32Array => Int32Array.from(encode(part))
+  const pages = protocol === 'page' ? text.pages.map((page) => ids(page.text)) : []
+  const cutStream = (): TextWindow[] => {
+    const stream = prefix === 'start' ? withPrefix(bosId, ids(text.stream)) : ids(text.stream)
+    return streamWindows(stream, positions, stride, prefix === 'window' ? bosId : null)
   }
-
-  /** Encodes and cuts. @throws UsageError STRIDE */
-  prepare(protocol: Protocol): void {
-    const { text, encode, model, methods } = this.#options
-    const ids = (part: string): Int32Array => Int32Array.from(encode(part))
-    const pages = protocol === 'page' ? text.pages.map((page) => ids(page.text)) : []
-    const windows =
-      protocol === 'page'
-        ? pages.flatMap((page, unit) =>
-            pageWindows(page, this.#positions, model.config.bosId).map((window) => ({ ...window, unit })),
-          )
-        : this.#streamWindows(ids(text.stream)).map((window, unit) => ({ ...window, unit }))
-    this.parts.push({
-      protocol,
-      windows,
-      sizes: pages.map((page) => page.length),
-      rows: methods.map(() => new Tally()),
-      whole: new Tally(),
-      done: 0,
-    })
+  const windows =
+    protocol === 'page'
+      ? pages.flatMap((page, unit) =>
+          pageWindows(page, positions, bosId).map((window) => ({ ...window, unit })),
+        )
+      : cutStream().map((window, unit) => ({ ...window, unit }))
+  return {
+    protocol,
+    windows,
+    sizes: pages.map((page) => page.length),
+    rows: methods.map(() => new Tally()),
+    whole: new Tally(),
+    done: 0,
   }
+}
 
-  #streamWindows(ids: Int32Array): TextWindow[] {
-    const bos = this.#options.model.config.bosId
-    const all = this.#prefix === 'start' ? withPrefix(bos, ids) : ids
-    return streamWindows(all, this.#positions, this.#stride, this.#prefix === 'window' ? bos : null)
-  }
-
-  /** Every row on every window. */
-  async read(part: Part): Promise<void> {
-    const seeds = new Random(this.#options.seed ?? 0)
-    const total = part.windows.length
-    this.#tell(part.protocol, 0, total)
-    for (const window of part.windows) {
-      await this.#readWindow(part, window, seeds.uint32())
-      this.#tell(part.protocol, ++part.done, total)
-    }
-  }
-
-  async #readWindow(
-    part: Part,
-    { tokens, from, unit }: Part['windows'][number],
-    seed: number,
-  ): Promise<void> {
-    const { model, mode, methods, sources = {} } = this.#options
-    const { shape, config } = model
-    const [cache, signal] = [this.#cache, this.#signal]
+/** Scores every row on every window. */
+async function readPart(
+  part: Part,
+  settings: PerplexitySettings,
+  tell: TextProgress,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { model, mode, methods, sources = {}, cache, seen } = settings
+  const { shape, config } = model
+  const options = { inputsOf: inputsFrom(sources), mode, cache, signal }
+  const seeds = new Random(settings.seed)
+  tell(part.protocol, 0, part.windows.length)
+  for (const { tokens, from, unit } of part.windows) {
+    const seed = seeds.uint32()
     await pause(signal)
-    const everything = { tokens, promptLength: from, words: 0 }
-    const read = readLogits(model, everything, { cache: 'f32' })
+    const read = readLogits(model, { tokens, promptLength: from, words: 0 }, { cache: 'f32' })
     const dense = new DenseLogits(read, tokens, config.vocabulary)
-    const prompt = this.#prompt ?? from
+    const prompt = seen ?? from
     const start = Math.max(from, prompt)
     const scores: MethodScore[] = []
     if (start < tokens.length) {
       const window = { tokens, promptLength: Math.min(prompt, start), start, words: 0 }
-      const options = { inputsOf: inputsFrom(sources), mode, cache, signal }
       for await (const [[score]] of evaluate(model, methods, [{ windows: [window], seed, dense }], options))
         scores.push(score)
     }
@@ -254,83 +251,84 @@ class Run {
     part.whole.add(unit, dense.scoreFrom(from), achievedBy(read.mask, shape, config.width))
     // Beside dense logits, each of them is compared.
     scores.forEach((score, i) => part.rows[i].add(unit, score as MethodScore & ComparedCost, score.achieved))
+    tell(part.protocol, ++part.done, part.windows.length)
   }
+}
 
-  async report(complete: boolean): Promise<TextPerplexityReport> {
-    const { model, modelName, modelFiles, modelOrigin, text, methods, seed = 0, argv = [] } = this.#options
-    const part = (protocol: Protocol): Part | undefined => this.parts.find((one) => one.protocol === protocol)
-    const hasStream = part('stream') !== undefined
-    const sum = (kind: 'words' | 'bytes'): number => text.pages.reduce((total, page) => total + page[kind], 0)
-    return {
-      rows: methods.flatMap((method, i) => this.#row(method, i)),
-      whole: {
-        ...this.#numbers(part('page')?.whole, part('stream')?.whole),
-        streamTokens: part('stream')?.whole.tokens ?? 0,
-        pageTokens: part('page')?.whole.tokens ?? 0,
-      },
-      text: { name: text.name, pages: text.pages.length, words: sum('words'), bytes: sum('bytes') },
-      protocol: {
-        context: this.#positions,
-        stride: hasStream ? this.#stride : null,
-        prefix: hasStream ? this.#prefix : null,
-        cache: this.#cache,
-        prompt: this.#prompt,
-        windows: Object.fromEntries(this.parts.map(({ protocol, done }) => [protocol, done])),
-      },
-      provenance: await makeProvenance({
-        backend: model.backend,
-        model: modelSource(modelName, await hashFiles(modelFiles), modelOrigin),
-        data: { name: text.name, hash: await hashTexts(text.pages) },
-        seed,
-        argv,
-      }),
-      complete,
-      seconds: (now() - this.#started) / 1000,
-    }
+async function makeReport(
+  parts: readonly Part[],
+  settings: PerplexitySettings,
+): Promise<Omit<TextPerplexityReport, 'complete' | 'seconds'>> {
+  const { model, modelName, modelFiles, modelOrigin, text, methods, seed, argv = [] } = settings
+  const page = parts.find(({ protocol }) => protocol === 'page')
+  const stream = parts.find(({ protocol }) => protocol === 'stream')
+  const sum = (kind: 'words' | 'bytes'): number => text.pages.reduce((total, one) => total + one[kind], 0)
+  const numbersOf = (tallyOf: (part: Part) => Tally): Perplexities =>
+    perplexities(page && tallyOf(page), stream && tallyOf(stream), page?.sizes ?? [], text)
+  return {
+    rows: methods.flatMap((method, i): TextPerplexityRow[] => {
+      // A row that has scored nothing is left out.
+      const main = parts.map(({ rows }) => rows[i]).findLast(({ tokens }) => tokens > 0)
+      if (!main) return []
+      const { tokenPerplexityError, wordPerplexityError, ...numbers } = numbersOf(({ rows }) => rows[i])
+      return [
+        {
+          ...methodRow(method),
+          leaky: method.leaky ?? false,
+          seed,
+          achieved: main.achieved,
+          ...numbers,
+          tokenPerplexityError,
+          wordPerplexityError,
+          klPerToken: main.kl.value,
+          klPerTokenError: main.kl.error,
+          agreement: main.agreement,
+          firstDifference: main.firstDifference,
+        },
+      ]
+    }),
+    whole: {
+      ...numbersOf(({ whole }) => whole),
+      streamTokens: stream?.whole.tokens ?? 0,
+      pageTokens: page?.whole.tokens ?? 0,
+    },
+    text: { name: text.name, pages: text.pages.length, words: sum('words'), bytes: sum('bytes') },
+    protocol: {
+      context: model.config.positions,
+      stride: stream ? settings.stride : null,
+      prefix: stream ? settings.prefix : null,
+      cache: settings.cache,
+      prompt: settings.seen,
+      windows: Object.fromEntries(parts.map(({ protocol, done }) => [protocol, done])),
+    },
+    provenance: await makeProvenance({
+      backend: model.backend,
+      model: modelSource(modelName, await hashFiles(modelFiles), modelOrigin),
+      data: { name: text.name, hash: await hashTexts(text.pages) },
+      seed,
+      argv,
+    }),
   }
+}
 
-  /** A row, or none if it has scored nothing. */
-  #row(method: Method, i: number): TextPerplexityRow[] {
-    const tallies = this.parts.map(({ rows }) => rows[i]).filter(({ tokens }) => tokens > 0)
-    const main = tallies.at(-1)
-    if (!main) return []
-    const tallyOf = (protocol: Protocol): Tally | undefined =>
-      this.parts.find((part) => part.protocol === protocol)?.rows[i]
-    const page = tallyOf('page')
-    const { tokenPerplexityError, wordPerplexityError, ...numbers } = this.#numbers(page, tallyOf('stream'))
-    return [
-      {
-        ...methodRow(method),
-        leaky: method.leaky ?? false,
-        seed: this.#options.seed ?? 0,
-        achieved: main.achieved,
-        ...numbers,
-        tokenPerplexityError,
-        wordPerplexityError,
-        klPerToken: main.kl.value,
-        klPerTokenError: main.kl.error,
-        agreement: main.agreement,
-        firstDifference: main.firstDifference,
-      },
-    ]
-  }
-
-  #numbers(page: Tally | undefined, stream: Tally | undefined) {
-    const { pages } = this.#options.text
-    const sizes = this.parts.find(({ protocol }) => protocol === 'page')?.sizes ?? []
-    const per = (kind: 'words' | 'bytes') => (unit: number) => pages[unit][kind] / sizes[unit]
-    const hasPages = page !== undefined && page.tokens > 0
-    const nothing = { value: null, error: null }
-    const word: Measured | typeof nothing = hasPages ? perplexityOf(page.natsPer(per('words'))) : nothing
-    const token: Measured | typeof nothing = stream?.tokens ? perplexityOf(stream.natsPer()) : nothing
-    const nats = hasPages ? page.natsPer(per('bytes')).value : null
-    return {
-      tokenPerplexity: token.value,
-      tokenPerplexityError: token.error,
-      wordPerplexity: word.value,
-      wordPerplexityError: word.error,
-      bytePerplexity: nats === null ? null : Math.exp(nats),
-      bitsPerByte: nats === null ? null : nats / Math.LN2,
-    }
+/** Perplexities of what was scored. @param sizes tokens of each page */
+function perplexities(
+  page: Tally | undefined,
+  stream: Tally | undefined,
+  sizes: readonly number[],
+  { pages }: PagedText,
+): Perplexities {
+  const per = (kind: 'words' | 'bytes') => (unit: number) => pages[unit][kind] / sizes[unit]
+  const nothing = { value: null, error: null }
+  const word = page?.tokens ? perplexityOf(page.natsPer(per('words'))) : nothing
+  const token = stream?.tokens ? perplexityOf(stream.natsPer()) : nothing
+  const nats = page?.tokens ? page.natsPer(per('bytes')).value : null
+  return {
+    tokenPerplexity: token.value,
+    tokenPerplexityError: token.error,
+    wordPerplexity: word.value,
+    wordPerplexityError: word.error,
+    bytePerplexity: nats === null ? null : Math.exp(nats),
+    bitsPerByte: nats === null ? null : nats / Math.LN2,
   }
 }

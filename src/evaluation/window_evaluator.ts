@@ -1,7 +1,8 @@
 /**
- * Texts under any method: which mask its planner decides from the prompt, and what the tokens after it cost. What several
- * methods ask of a text (oracle scores, a dense pass) is computed once.
+ * Texts under any method: the mask that its planner decides from the prompt, and the cost of the tokens after it. What several
+ * methods need of a text (oracle scores, a dense pass) is computed once.
  */
+import { ScoreAggregate } from '../calibration/aggregate.ts'
 import { criterionByName } from '../criteria/index.ts'
 import type { AchievedSparsity } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
@@ -29,15 +30,15 @@ import {
 import { achievedBy } from './tally.ts'
 
 /** A prompt and what follows it, to plan for. */
-export type PlannedText = Pick<ScoredText, 'tokens' | 'promptLength'>
+type PlannedText = Pick<ScoredText, 'tokens' | 'promptLength'>
 
-/** A text, and what was found out about it so far. */
+/** A text, and the scores that planners needed of it so far. */
 export class WindowPlanner {
   readonly #model: OptModel
   readonly #text: PlannedText
   readonly #seed: number
   readonly #scores = new Map<string, UnitScores>()
-  readonly #expected = new Map<string, ExpectedScores>()
+  readonly #expected = new Map<string, (samples: number) => UnitScores>()
   #lastHeads: Float32Array | null = null
 
   /** @param seed of random masks, the same for every sparsity, so that those masks are nested; and of criteria that draw */
@@ -48,12 +49,12 @@ export class WindowPlanner {
   }
 
   /**
-   * Who decides for this text; null is dense.
+   * The planner of a method for this text; null is dense.
    * @param fresh whether the planner runs its own passes each time it is asked, as one under the clock must
    */
   plan(method: Method, inputs: MethodInputs, fresh = false): MaskPlanner | null {
     const { planner, every, leaky, paperCompatible } = method
-    // Planners that look at a pass over the prompt, whatever the budget: one pass serves them all.
+    // Planners that read a pass over the prompt, for any budget: they share one pass.
     const shared = !fresh && every === 'once' && !leaky && !paperCompatible
     const scores = shared ? this.#promptScores(method, inputs.predictor) : null
     if (scores)
@@ -68,12 +69,12 @@ export class WindowPlanner {
   #oracleScores({ criterion, samples }: Method): UnitScores {
     if (samples === undefined) return this.#scoresOf(criterion, 'continuation')
     const known =
-      this.#expected.get(criterion) ?? new ExpectedScores(this.#model, this.#text, criterion, this.#seed)
+      this.#expected.get(criterion) ?? expectedScores(this.#model, this.#text, criterion, this.#seed)
     this.#expected.set(criterion, known)
-    return known.mean(samples)
+    return known(samples)
   }
 
-  /** What a planner would find in a pass over the prompt; null for one that makes none. */
+  /** The scores that a planner gets from a pass over the prompt; null for one that makes none. */
   #promptScores({ planner, criterion }: Method, predictor: Predictor | undefined): UnitScores | null {
     const { tokens, promptLength } = this.#text
     // The planner itself refuses a prompt of one token.
@@ -115,58 +116,54 @@ function continuationOf({ tokens, promptLength }: PlannedText, positions: number
 }
 
 /**
- * The scores a prompt leads one to expect: the mean over continuations that the model itself writes after it, each drawn
- * token by token from the model's own distribution. Samples are drawn as they are asked for; more begin with those of fewer.
+ * The expected scores of a prompt: the mean over continuations that the model itself writes after it, each drawn token by
+ * token from the model's own distribution. Samples are drawn when they are asked for; more begin with those of fewer.
  *
- * Were the model the source of the text, this would be the best any predictor could say of a continuation it has not
- * seen. It costs far too much to plan with (a text and a backward pass for each sample); it says how much there is to
- * predict.
+ * If the model were the source of the text, no predictor could say more about a continuation it has not seen. Planning by
+ * it costs too much in practice (a text and a backward pass for each sample); it shows how much there is to predict.
+ * @param text whose prompt is continued, by as many tokens as its own continuation has
+ * @returns the mean of the first samples, as many as asked for, at least one
  */
-export class ExpectedScores {
-  readonly #model: OptModel
-  readonly #text: PlannedText
-  readonly #criterion: string
-  readonly #seeds: Random
-  readonly #samples: UnitScores[] = []
-
-  /** @param text whose prompt is gone on from, for as many tokens as its continuation has */
-  constructor(model: OptModel, text: PlannedText, criterion: string, seed: number) {
-    this.#model = model
-    this.#text = text
-    this.#criterion = criterion
-    this.#seeds = new Random(seed)
-  }
-
-  /** The mean of the first `count` samples; at least one. */
-  mean(count: number): UnitScores {
-    while (this.#samples.length < count) this.#samples.push(this.#draw())
-    const { shape } = this.#samples[0]
-    const mean = (kind: 'heads' | 'neurons'): Float32Array => {
-      const sums = new Float64Array(this.#samples[0][kind].length)
-      for (const scores of this.#samples.slice(0, count))
-        for (let unit = 0; unit < sums.length; unit++) sums[unit] += scores[kind][unit]
-      return Float32Array.from(sums, (sum) => sum / count)
+export function expectedScores(
+  model: OptModel,
+  text: PlannedText,
+  criterion: string,
+  seed: number,
+): (samples: number) => UnitScores {
+  const seeds = new Random(seed)
+  const drawn: UnitScores[] = []
+  return (samples) => {
+    while (drawn.length < samples) {
+      const [read, labels] = continuationOf(
+        continuePrompt(model, text, seeds.uint32()),
+        model.config.positions,
+      )
+      drawn.push(scoreText(model, read, labels, criterionByName(criterion)))
     }
-    return { shape, heads: mean('heads'), neurons: mean('neurons') }
+    const sum = new ScoreAggregate()
+    for (const scores of drawn.slice(0, samples)) sum.add(scores)
+    return sum.finish()
   }
+}
 
-  #draw(): UnitScores {
-    const { promptLength } = this.#text
-    const tokens = this.#text.tokens.slice()
-    const sampler = makeSampler({ temperature: 1, seed: this.#seeds.uint32() })
-    const sequence = this.#model.begin({ capacity: tokens.length })
-    try {
-      let logits = sequence.feed(tokens.slice(0, promptLength), 'last')
-      for (let t = promptLength; ; t++) {
-        tokens[t] = sampler(logits)
-        if (t === tokens.length - 1) break
-        logits = sequence.feed(tokens.slice(t, t + 1), 'last')
-      }
-    } finally {
-      sequence.dispose()
+/** The prompt of a text with a continuation of the same length that the model draws. */
+function continuePrompt(
+  model: OptModel,
+  { tokens: given, promptLength }: PlannedText,
+  seed: number,
+): PlannedText {
+  const tokens = given.slice()
+  const sampler = makeSampler({ temperature: 1, seed })
+  const sequence = model.begin({ capacity: tokens.length })
+  try {
+    let logits = sequence.feed(tokens.slice(0, promptLength), 'last')
+    for (let t = promptLength; ; t++) {
+      tokens[t] = sampler(logits)
+      if (t === tokens.length - 1) return { tokens, promptLength }
+      logits = sequence.feed(tokens.slice(t, t + 1), 'last')
     }
-    const [read, labels] = continuationOf({ tokens, promptLength }, this.#model.config.positions)
-    return scoreText(this.#model, read, labels, criterionByName(this.#criterion))
+  } finally {
+    sequence.dispose()
   }
 }
 
@@ -185,7 +182,7 @@ export interface EvaluatedText {
   readonly dense?: DenseLogits
 }
 
-/** What one window costs under one method; compared where the text has dense logits. */
+/** The cost of one window under one method; compared if the text has dense logits. */
 export interface MethodScore extends Cost, Partial<DenseDistance> {
   readonly words: number
   /** Shares skipped, of the whole model and layer by layer. */
@@ -219,7 +216,7 @@ export class WindowEvaluator {
     this.options = options
   }
 
-  /** What each window costs under a method. */
+  /** The cost of each window under a method. */
   score(method: Method, inputs: MethodInputs): MethodScore[] {
     const { shape, config } = this.model
     const { known, dense } = this.text
@@ -242,7 +239,7 @@ export class WindowEvaluator {
   }
 }
 
-/** Who decides for a window; null is dense. */
+/** The planner of a window; null is dense. */
 export type PlanText = (window: ScoredText) => MaskPlanner | null
 
 /**
@@ -271,9 +268,9 @@ export function scoreTogether(
 }
 
 /** A planner that is asked for the first sequence and repeats itself for others, which must begin with the same prompt. */
-export function decideOnce(planner: MaskPlanner): MaskPlanner {
+function decideOnce(planner: MaskPlanner): MaskPlanner {
   const { afterAttention, every } = planner
-  // One that goes on deciding has seen more than the prompt by then.
+  // A planner that decides repeatedly has seen more than the prompt by then.
   if (!afterAttention || every !== undefined) return planner
   let mask: UnitMask | null = null
   return { ...planner, afterAttention: (view) => (mask ??= afterAttention.call(planner, view)) }

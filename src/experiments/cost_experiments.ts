@@ -3,7 +3,7 @@
  * really skipped. Clocks are read in the run itself and never kept.
  */
 import { criteria } from '../criteria/index.ts'
-import { collectExample, newTimes } from '../calibration/examples.ts'
+import { collectExample, type CollectTimes } from '../calibration/examples.ts'
 import { calibrationCost } from '../calibration/cost.ts'
 import { publishedLatency } from '../bench/cost/published.ts'
 import type { Row } from '../results/experiment_result.ts'
@@ -11,7 +11,7 @@ import { denseMethod } from '../results/method.ts'
 import { measureSpeeds } from '../evaluation/cache/measure.ts'
 import type { Experiment, Finding } from './experiment.ts'
 import { plannerVariants } from './sparsity_curve.ts'
-import { percent } from './variants.ts'
+import { percent } from '../results/cells.ts'
 
 /** What scoring costs, criterion by criterion. */
 export const calibrationOverhead: Experiment = {
@@ -20,11 +20,11 @@ export const calibrationOverhead: Experiment = {
   asks: 'How much dearer is a criterion than a plain forward pass over the same text? (The paper leaves the computational overhead of plainact open.)',
   async run({ cache, settings, seeds }): Promise<Finding> {
     const windows = cache.windows('calibrate', Math.min(12, settings.calibration), seeds[0])
-    const times = []
+    const times: CollectTimes[] = []
     for (const [index, window] of windows.entries()) {
       cache.tell('calibrate', index, windows.length)
       await cache.pause()
-      const time = newTimes()
+      const time: CollectTimes = new Map()
       collectExample(cache.model, window, criteria, { index, times: time })
       times.push(time)
     }
@@ -85,10 +85,11 @@ export const latency: Experiment = {
   async run(context): Promise<Finding> {
     const { cache, settings, seeds } = context
     const { decode, evaluation } = settings
+    const shares = [0.5, 0.8, 0.9]
     const variants = plannerVariants(context, ['shadow', 'dejavu', 'static'])
     const rated = [
       { label: 'dense', sparsity: 0, method: denseMethod },
-      ...[0.5, 0.8, 0.9].flatMap((sparsity) =>
+      ...shares.flatMap((sparsity) =>
         variants.map(({ label, method }) => ({ label, sparsity, method: method(sparsity) })),
       ),
     ]
@@ -100,9 +101,9 @@ export const latency: Experiment = {
       speed: speeds[i],
       ratio: speeds[i] / speeds[0],
     }))
-    const speedOf = (label: string, share: number): number =>
-      Number(rows.find(({ planner, sparsity }) => planner === label && sparsity === 100 * share)?.speed)
-    const dejavu = 'DejaVu (l2norm)'
+    /** Times the dense speed. */
+    const ratioOf = (label: string, share: number): number =>
+      speeds[rated.findIndex((one) => one.label === label && one.sparsity === share)] / speeds[0]
     return {
       columns: [
         { key: 'planner', label: 'planner' },
@@ -119,17 +120,14 @@ export const latency: Experiment = {
           y: { label: 'decode speed (dense = 1)' },
           series: variants.map(({ label }) => ({
             name: label,
-            points: [0.5, 0.8, 0.9].map((share) => ({
-              x: percent(share),
-              y: speedOf(label, share) / speeds[0],
-            })),
+            points: shares.map((share) => ({ x: percent(share), y: ratioOf(label, share) })),
           })),
         },
       ],
       paper: publishedLatency,
-      findings: [0.5, 0.8, 0.9].map(
+      findings: shares.map(
         (share) =>
-          `At ${percent(share)}: ShadowLLM decodes at ${(speedOf('ShadowLLM', share) / speeds[0]).toFixed(2)} times the dense speed and ${(speedOf('ShadowLLM', share) / speedOf(dejavu, share)).toFixed(2)} times that of DejaVu, which predicts for every layer and token; static pruning, which predicts nothing, at ${(speedOf('static', share) / speeds[0]).toFixed(2)}.`,
+          `At ${percent(share)}: ShadowLLM decodes at ${ratioOf('ShadowLLM', share).toFixed(2)} times the dense speed and ${(ratioOf('ShadowLLM', share) / ratioOf('DejaVu (l2norm)', share)).toFixed(2)} times that of DejaVu, which predicts for every layer and token; static pruning, which predicts nothing, at ${ratioOf('static', share).toFixed(2)}.`,
       ),
     }
   },

@@ -4,17 +4,11 @@
  * Criteria on one calibration set share its forward and backward passes; those of a whole data set have no predictor.
  */
 import { criteria, datasetCriteria } from '../criteria/index.ts'
+import type { ExampleSettings } from '../results/method.ts'
 import type { Experiment, ExperimentContext } from './experiment.ts'
 import { publishedCriteria } from './published.ts'
-import {
-  comparisonExperiment,
-  percent,
-  sayDifference,
-  variant,
-  type Comparison,
-  type Measured,
-  type Variant,
-} from './variants.ts'
+import { percent, sayDifference } from '../results/cells.ts'
+import { comparisonExperiment, variant, type Comparison, type Measured, type Variant } from './variants.ts'
 
 /** At what sparsities criteria are compared. */
 const shares = [0.3, 0.5, 0.7]
@@ -23,12 +17,16 @@ const shares = [0.3, 0.5, 0.7]
 function sharedBy(
   { settings }: ExperimentContext,
   names: readonly string[],
-): Pick<Comparison, 'shares' | 'windows' | 'examples' | 'criteria'> & Required<Pick<Comparison, 'examples'>> {
+): { examples: ExampleSettings; shared: Pick<Comparison, 'shares' | 'windows' | 'examples' | 'criteria'> } {
+  const examples = { count: Math.min(128, settings.calibration), shots: null }
   return {
-    shares,
-    windows: Math.min(32, settings.evaluation),
-    examples: { count: Math.min(128, settings.calibration), shots: null },
-    criteria: names.filter((name) => criteria.some((criterion) => criterion.name === name)),
+    examples,
+    shared: {
+      shares,
+      windows: Math.min(32, settings.evaluation),
+      examples: [examples],
+      criteria: names.filter((name) => criteria.some((criterion) => criterion.name === name)),
+    },
   }
 }
 
@@ -48,8 +46,7 @@ export const criteriaStatic: Experiment = comparisonExperiment(
   },
   (context) => {
     const names = [...criteria, ...datasetCriteria].map(({ name }) => name)
-    const shared = sharedBy(context, names)
-    const { examples } = shared
+    const { examples, shared } = sharedBy(context, names)
     return {
       ...shared,
       variants: names.map((criterion) =>
@@ -71,12 +68,11 @@ export const criteriaPredicted: Experiment = comparisonExperiment(
   },
   (context) => {
     const names = ['plainact', 'plainact-weight', 'fisher', 'gradnorm', 'snip', 'l2norm']
-    const shared = sharedBy(context, names)
-    const { examples } = shared
+    const { examples, shared } = sharedBy(context, names)
     const sayGain = (measured: Measured, name: string): string => {
       const words = shares.map((share) => {
         const { nats, error } = measured.difference(`${name}, predicted`, `${name}, static`, share)
-        return `${percent(share)} ${nats.toFixed(3)} +- ${error.toFixed(3)}`
+        return `${percent(share)} ${nats.toFixed(3)} ± ${error.toFixed(3)}`
       })
       return `${name}: predicted minus static, nats per token: ${words.join(', ')}.`
     }
@@ -96,8 +92,7 @@ export const criteriaPredicted: Experiment = comparisonExperiment(
 /** A criterion against plainact, as static scores, predicted, and known. */
 function againstPlainact(name: string, criterion: string, title: string, asks: string): Experiment {
   return comparisonExperiment({ name, title, asks }, (context) => {
-    const shared = sharedBy(context, ['plainact', criterion])
-    const { examples } = shared
+    const { examples, shared } = sharedBy(context, ['plainact', criterion])
     const pairs = ['oracle', 'predicted', 'static'].map(
       (form) => [`${criterion}, ${form}`, `plainact, ${form}`] as const,
     )

@@ -16,9 +16,9 @@ const shots = [0, 1, 2]
 
 /** Windows small enough that two more fit before each. */
 function smallWindows(positions: number): { prompt: number; continuation: number } {
-  const room = Math.floor(Math.min(256, positions) / (shots.length + 0.2))
-  const continuation = Math.floor(room * 0.4)
-  return { prompt: room - continuation, continuation }
+  const length = Math.floor(Math.min(256, positions) / (shots.length + 0.2))
+  const continuation = Math.floor(length * 0.4)
+  return { prompt: length - continuation, continuation }
 }
 
 /** Windows behind `count` others of their genre, which were drawn after them. */
@@ -61,20 +61,17 @@ export const fewShot: Experiment = {
       ...smallWindows(context.cache.model.config.positions),
       shotWindows: windowsWithShots,
     })
-    const criteria = ['plainact', 'fisher']
     const most = shots[shots.length - 1]
     const pairs = ['static', 'fisher, static', 'ShadowLLM'].map(
       (form) => [`${form}, ${most} shots`, `${form}, 0 shots`] as const,
     )
     try {
-      for (const seed of context.seeds)
-        for (const count of shots) await cache.examples(examplesOf(count), seed, criteria)
       return await compareVariants(
         { ...context, cache },
         {
           shares,
-          examples: examplesOf(most),
-          criteria,
+          examples: shots.map(examplesOf),
+          criteria: ['plainact', 'fisher'],
           variants: shots.flatMap((count) => {
             const examples = examplesOf(count)
             return [

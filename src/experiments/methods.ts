@@ -2,10 +2,11 @@
  * The methods of the main comparison: every planner at every sparsity, each with what it learns from.
  *
  * ShadowLLM, static pruning, the oracle and prompt-plainact share one criterion. Its scores are of the dense model, as in
- * the paper, but for ShadowLLM's: those are measured under static masks (`plainact@0.7`), because what a unit is worth
- * changes once others are gone; static pruning by such scores is beside it, to tell that gain from the predictor's. The two DejaVu baselines have their
- * own, by default the norm of activations (`l2norm`), as in the paper; the DejaVu-style one learns scores scaled within
- * each layer from inputs scaled to [0, 1], as its authors built it.
+ * the paper, except ShadowLLM's: those are measured under static masks (`plainact@0.7`), because the score of a unit
+ * changes once others are skipped. Static pruning by the same scores is compared too, to tell that gain from the
+ * predictor's. The two DejaVu baselines have their own criterion, by default the norm of activations (`l2norm`), as in
+ * the paper. The DejaVu-style one learns scores scaled within each layer from inputs scaled to [0, 1], as its authors
+ * built it.
  */
 import type { Scope } from '../masks/budget.ts'
 import { plannerNames, type PlannerName } from '../predictor/planners.ts'
@@ -30,7 +31,7 @@ export const sparsePlanners: readonly PlannerName[] = [
 ] satisfies Exclude<PlannerName, 'dense'>[]
 
 /** What the methods have in common. */
-export interface ComparisonOptions {
+interface ComparisonOptions {
   readonly planners?: readonly PlannerName[]
   readonly criterion: string
   readonly baselineCriterion: string
@@ -88,19 +89,8 @@ export function comparisonMethod(
 
 /** ShadowLLM's predictor as the settings have it. */
 export function shadowSettings(settings: Settings): PredictorSettings {
-  const { headHidden, neuronHidden, features, targets, training } = settings
-  const { placement, pooling } = settings
-  return {
-    headHidden,
-    neuronHidden,
-    features,
-    targets,
-    placement,
-    pooling,
-    loss: 'mse',
-    top: [],
-    training,
-  }
+  const { headHidden, neuronHidden, features, targets, placement, pooling, training } = settings
+  return { headHidden, neuronHidden, features, targets, placement, pooling, training, loss: 'mse', top: [] }
 }
 
 /** The per-layer baseline of the released code. */
@@ -115,6 +105,6 @@ export function dejavuStyleSettings(settings: Settings): PredictorSettings {
 }
 
 /** DejaVu's predictors: labels are the best half of a layer's units. */
-export function dejavuSettings(settings: Settings): PredictorSettings {
+function dejavuSettings(settings: Settings): PredictorSettings {
   return { ...dejavuStyleSettings(settings), features: 'standard', loss: 'bce', top: [0.5] }
 }

@@ -5,7 +5,8 @@
 import type { Scope } from '../masks/budget.ts'
 import type { Experiment } from './experiment.ts'
 import { publishedScope, publishedTwoByTwo } from './published.ts'
-import { comparisonExperiment, percent, variant, type Measured } from './variants.ts'
+import { percent } from '../results/cells.ts'
+import { comparisonExperiment, variant, type Measured } from './variants.ts'
 
 const shares = [0.5, 0.7, 0.8]
 

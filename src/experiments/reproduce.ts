@@ -15,7 +15,6 @@ import { criterionByName } from '../criteria/index.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import { now } from '../platform/platform.ts'
-import type { UnitKind } from '../predictor/predictor_config.ts'
 import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -36,9 +35,11 @@ import {
   perplexityOf,
   skippedBy,
 } from '../evaluation/tally.ts'
+import { percent } from '../results/cells.ts'
 import type { Comparison, ReproduceReport, ReproduceRow } from '../results/report.ts'
 import { fullSettings, quickSettings, type Settings } from '../evaluation/settings.ts'
 import { WorkMeter } from './remaining_time.ts'
+import type { UnitKind } from '../masks/mask.ts'
 
 /** What a run is of; all but the model and the way to its text has a default. */
 export interface ReproduceOptions extends Omit<
@@ -65,8 +66,7 @@ export interface ReproduceOptions extends Omit<
   readonly onPredictor?: (predictor: ShadowPredictor) => void | Promise<void>
 }
 
-export const reproduceStages = ['prepare', 'calibrate', 'train', 'evaluate', 'decode'] as const
-export type ReproduceStage = (typeof reproduceStages)[number]
+type ReproduceStage = 'prepare' | CacheStage
 
 /** How far a run is. */
 export interface ReproduceProgress {
@@ -80,7 +80,7 @@ export interface ReproduceProgress {
 /**
  * Runs the experiment.
  * @param signal stops it; what was finished is reported
- * @throws UsageError SETTINGS for sizes the model has no room for, WINDOWS for text too short, CRITERION_NAME,
+ * @throws UsageError SETTINGS for windows longer than the positions of the model, WINDOWS for text too short, CRITERION_NAME,
  *   SPARSITY; MissingError CORPUS_MISSING
  */
 export async function reproduce(
@@ -88,160 +88,134 @@ export async function reproduce(
   onProgress: (progress: ReproduceProgress) => void = () => {},
   signal?: AbortSignal,
 ): Promise<ReproduceReport> {
-  const run = new Run(options, onProgress, signal)
+  const started = now()
+  const { model, criterion = 'plainact', baselineCriterion = 'l2norm', scope = 'global', seed = 0 } = options
+  const settings: Settings = { ...(options.quick ? quickSettings : fullSettings), ...options.settings }
+  const { prompt, continuation, calibration, evaluation, decode } = settings
+  for (const name of [criterion, baselineCriterion]) criterionByName(name)
+  const methods = comparisonMethods(settings, {
+    planners: options.planners,
+    criterion,
+    baselineCriterion,
+    scope,
+  })
+  const { positions } = model.config
+  const needed = decode.prompt + decode.tokens
+  if (needed > positions)
+    throw new UsageError('SETTINGS', `decode: expected at most ${positions} tokens, got ${needed}`)
+  const progress = new Progress(model, settings, methods, onProgress)
+  progress.tell('prepare', 0, 1)
+  const cache = await ExperimentCache.open({
+    ...options,
+    prompt,
+    continuation,
+    signal,
+    onProgress: (part) => progress.onCache(part),
+  })
+  let predictorLoss: Record<UnitKind, number> | null = null
+  let measured: readonly MeasuredMethod[] = []
+  let speeds: readonly number[] = []
+  let complete = false
   try {
-    await run.prepare()
-    await run.learn()
-    await run.evaluate()
-    if (options.speed !== false) await run.decode()
-    run.complete = true
-    return await run.report()
+    // Prepare: text to windows.
+    await cache.pause()
+    cache.windows('evaluate', evaluation, seed)
+    await cache.pause()
+    cache.windows('calibrate', calibration, seed)
+    progress.tell('prepare', 1, 1)
+
+    // 1. calibrate, 2. train: examples and predictors, if a planner needs them.
+    const learners = methods.filter(learns)
+    const examples = learners[0]?.examples
+    if (examples) {
+      const criteria = [...new Set(learners.map((method) => method.criterion))]
+      const { count, shots } = examples
+      progress.calibrated = (await cache.examples({ count, shots }, seed, criteria)).length
+      const predictors = distinctPredictors(learners)
+      for (const [i, method] of predictors.entries()) {
+        progress.startTraining(i, predictors.length)
+        const { predictor, heldOut } = await cache.predictor(method, seed)
+        if (predictor.kind !== 'shadow' || predictorLoss) continue
+        predictorLoss = { ...heldOut }
+        await options.onPredictor?.(predictor)
+      }
+      progress.tell('train', 1, 1)
+    }
+
+    // 3. evaluate: every method on every window; a window counts when all have scored it.
+    progress.stage = 'evaluate'
+    await measureMethods(cache, methods, evaluation, seed, (found) => void (measured = found))
+
+    // 4. decode: the speed of every method, on the prompt of the first window.
+    progress.stage = 'decode'
+    if (options.speed !== false) speeds = await measureSpeeds(cache, methods, decode, evaluation, seed)
+    complete = true
   } catch (error) {
     if (!signal?.aborted || error !== signal.reason) throw error
-    return await run.report()
   } finally {
-    await run.dispose()
+    await cache.dispose()
+  }
+  const scored = measured.filter(({ scores }) => scores.length > 0)
+  return {
+    rows: scored.map((found, i) => reproduceRow(found, seed, speeds[i] ?? null)),
+    provenance: await cache.provenance(seed),
+    complete,
+    calibrationWindows: progress.calibrated,
+    evaluationWindows: scored[0]?.scores.length ?? 0,
+    predictorLoss,
+    shadowAgainstStatic: compareWithStatic(scored),
+    layers: scored.map(({ method: { planner, sparsity }, scores }) =>
+      layersOf(`${planner} ${percent(sparsity)}`, scores),
+    ),
+    seconds: (now() - started) / 1000,
   }
 }
 
-/** One run and what it has so far. */
-class Run {
-  complete = false
-  readonly #options: ReproduceOptions
-  readonly #settings: Settings
-  readonly #seed: number
-  readonly #methods: readonly Method[]
-  readonly #signal: AbortSignal | undefined
-  readonly #tell: (stage: ReproduceStage, done: number, total: number) => void
-  readonly #started = now()
-  #cache: ExperimentCache | null = null
-  #stage: CacheStage = 'calibrate'
-  #calibrated = 0
-  /** Calibrations done: the dense one, and one for each sparsity that ShadowLLM's targets are measured at. */
-  #round = 0
+/** How far a run is, from what its cache tells. */
+class Progress {
+  stage: CacheStage = 'calibrate'
+  /** Windows that were calibrated on. */
+  calibrated = 0
+  /** Calibrations: the dense one, and one for each sparsity that ShadowLLM's targets are measured at. */
   readonly #rounds: number
+  #round = 0
   /** Which predictor is being trained, of how many. */
   #trained: [number, number] = [0, 1]
-  #measured: readonly MeasuredMethod[] = []
-  #speeds: readonly number[] = []
-  #predictorLoss: Record<UnitKind, number> | null = null
+  readonly tell: (stage: ReproduceStage, done: number, total: number) => void
 
   constructor(
-    options: ReproduceOptions,
+    model: OptModel,
+    settings: Settings,
+    methods: readonly Method[],
     onProgress: (progress: ReproduceProgress) => void,
-    signal: AbortSignal | undefined,
   ) {
-    const { criterion = 'plainact', baselineCriterion = 'l2norm', scope = 'global', planners } = options
-    this.#options = options
-    this.#settings = { ...(options.quick ? quickSettings : fullSettings), ...options.settings }
-    this.#seed = options.seed ?? 0
-    for (const name of [criterion, baselineCriterion]) criterionByName(name)
-    this.#methods = comparisonMethods(this.#settings, { planners, criterion, baselineCriterion, scope })
-    this.#rounds = new Set(this.#methods.map(({ examples }) => examples?.pruned)).size
-    this.#signal = signal
-    checkSettings(this.#settings, options.model.config.positions)
-    const meter = new WorkMeter(expectedWork(options.model, this.#settings, this.#methods))
-    this.#tell = (stage, done, total) => {
+    this.#rounds = calibrationsOf(methods)
+    const meter = new WorkMeter(expectedWork(model, settings, methods))
+    this.tell = (stage, done, total) =>
       onProgress({ stage, done, total, secondsLeft: meter.update(stage, total > 0 ? done / total : 1) })
-    }
   }
 
-  /** Text to windows. */
-  async prepare(): Promise<void> {
-    this.#tell('prepare', 0, 1)
-    const { prompt, continuation, calibration, evaluation } = this.#settings
-    const cache = await ExperimentCache.open({
-      ...this.#options,
-      prompt,
-      continuation,
-      signal: this.#signal,
-      onProgress: (progress) => this.#onCache(progress),
-    })
-    this.#cache = cache
-    await cache.pause()
-    cache.windows('evaluate', evaluation, this.#seed)
-    await cache.pause()
-    cache.windows('calibrate', calibration, this.#seed)
-    this.#tell('prepare', 1, 1)
+  startTraining(index: number, count: number): void {
+    this.stage = 'train'
+    this.#trained = [index, count]
   }
 
-  /** Examples, static scores and predictors; nothing that no planner needs. */
-  async learn(): Promise<void> {
-    const cache = this.#needCache()
-    const learners = this.#methods.filter(learns)
-    const criteria = [...new Set(learners.map(({ criterion }) => criterion))]
-    if (!learners[0]?.examples) return
-    const { count, shots } = learners[0].examples
-    this.#calibrated = (await cache.examples({ count, shots }, this.#seed, criteria)).length
-    this.#stage = 'train'
-    const predictors = distinctPredictors(learners)
-    for (const [i, method] of predictors.entries()) {
-      this.#trained = [i, predictors.length]
-      const { predictor, heldOut } = await cache.predictor(method, this.#seed)
-      if (predictor.kind !== 'shadow' || this.#predictorLoss) continue
-      this.#predictorLoss = { ...heldOut }
-      await this.#options.onPredictor?.(predictor)
-    }
-    this.#tell('train', 1, 1)
-  }
-
-  /** Every method on every window; a window counts when all have scored it. */
-  async evaluate(): Promise<void> {
-    this.#stage = 'evaluate'
-    await measureMethods(
-      this.#needCache(),
-      this.#methods,
-      this.#settings.evaluation,
-      this.#seed,
-      (measured) => {
-        this.#measured = measured
-      },
-    )
-  }
-
-  /** The speed of every method, on the prompt of the first window. */
-  async decode(): Promise<void> {
-    this.#stage = 'decode'
-    const { decode, evaluation } = this.#settings
-    this.#speeds = await measureSpeeds(this.#needCache(), this.#methods, decode, evaluation, this.#seed)
-  }
-
-  async dispose(): Promise<void> {
-    await this.#cache?.dispose()
-  }
-
-  async report(): Promise<ReproduceReport> {
-    const scored = this.#measured.filter(({ scores }) => scores.length > 0)
-    return {
-      rows: scored.map((measured, i) => reproduceRow(measured, this.#seed, this.#speeds[i] ?? null)),
-      provenance: await this.#needCache().provenance(this.#seed),
-      complete: this.complete,
-      calibrationWindows: this.#calibrated,
-      evaluationWindows: scored[0]?.scores.length ?? 0,
-      predictorLoss: this.#predictorLoss,
-      shadowAgainstStatic: compareWithStatic(scored),
-      layers: scored.map(({ method: { planner, sparsity }, scores }) =>
-        layersOf(`${planner} ${Math.round(1000 * sparsity) / 10} %`, scores),
-      ),
-      seconds: (now() - this.#started) / 1000,
-    }
-  }
-
-  #onCache({ stage, done, total }: CacheProgress): void {
+  /** Takes note of how far a part is; parts that another stage makes on its way are not told. */
+  onCache({ stage, done, total }: CacheProgress): void {
     if (stage === 'calibrate') {
-      if (this.#stage === 'calibrate') this.#calibrated = done
-      this.#tell('calibrate', this.#round * total + done, Math.max(this.#round + 1, this.#rounds) * total)
+      if (this.stage === 'calibrate') this.calibrated = done
+      this.tell('calibrate', this.#round * total + done, Math.max(this.#round + 1, this.#rounds) * total)
       if (done === total) this.#round++
     } else if (stage === 'train') {
-      const [trained, predictors] = this.#trained
-      this.#tell('train', trained * total + done, predictors * total)
-    } else if (stage === this.#stage) this.#tell(stage, done, total)
+      const [index, count] = this.#trained
+      this.tell('train', index * total + done, count * total)
+    } else if (stage === this.stage) this.tell(stage, done, total)
   }
+}
 
-  #needCache(): ExperimentCache {
-    if (this.#cache) return this.#cache
-    throw new TypeError('cache: expected an open one')
-  }
+/** How often examples are scored: in the dense model, and under each static mask. */
+function calibrationsOf(methods: readonly Method[]): number {
+  return new Set(methods.map(({ examples }) => examples?.pruned)).size
 }
 
 /** The table row of a method. @param speed decoded tokens per second; null where it was not measured */
@@ -278,15 +252,6 @@ function compareWithStatic(measured: readonly MeasuredMethod[]): Comparison[] {
   })
 }
 
-function checkSettings({ prompt, continuation, decode }: Settings, positions: number): void {
-  for (const [name, needed] of [
-    ['window', prompt + continuation],
-    ['decode', decode.prompt + decode.tokens],
-  ] as const)
-    if (needed > positions)
-      throw new UsageError('SETTINGS', `${name}: expected at most ${positions} tokens, got ${needed}`)
-}
-
 /** What each stage costs, in forward passes of one token. */
 function expectedWork(
   model: OptModel,
@@ -309,7 +274,7 @@ function expectedWork(
   )
   return {
     prepare: 40 * window,
-    calibrate: 3 * window * calibration * new Set(methods.map(({ examples }) => examples?.pruned)).size,
+    calibrate: 3 * window * calibration * calibrationsOf(methods),
     train: (3 * training.epochs * calibration * trained * kinds) / parameters,
     evaluate: (scored + 6 * window) * evaluation,
     decode: methods.length * decode.rounds * (decode.prompt + 4 * decode.tokens),

@@ -6,6 +6,7 @@
  * variants are compared window by window, so what windows have in common cancels. Seeds draw windows from the same
  * documents, so windows of different seeds may overlap and errors are a little too small.
  */
+import { percent, sayDifference } from '../results/cells.ts'
 import type { Column, LayerSparsity, PaperFigures, Plot, Row } from '../results/experiment_result.ts'
 import { measureMethods } from '../evaluation/cache/measure.ts'
 import {
@@ -151,7 +152,7 @@ export class Measured {
 const keyOf = (label: string, sparsity: number): string => `${label} ${sparsity}`
 
 /** The columns of `Measured.rows`. */
-export const variantColumns: readonly Column[] = [
+const variantColumns: readonly Column[] = [
   { key: 'variant', label: 'variant' },
   { key: 'sparsity', label: 'asked', unit: '%', digits: 0 },
   { key: 'heads', label: 'heads skipped', unit: '%', digits: 1 },
@@ -194,19 +195,6 @@ export async function measureVariants(
   return new Measured(variants, sparsities, scores)
 }
 
-/** A share as people say it. */
-export function percent(share: number): string {
-  return `${Math.round(1000 * share) / 10} %`
-}
-
-/** "0.031 +- 0.006 nats better than static", or that it cannot be told. */
-export function sayDifference(first: string, second: string, { nats, error }: Difference): string {
-  const size = `${Math.abs(nats).toFixed(3)} +- ${Number.isFinite(error) ? error.toFixed(3) : '?'} nats per token`
-  const told = Math.abs(nats) >= 2 * error
-  const way = nats <= 0 ? 'better' : 'worse'
-  return `${first} is ${size} ${way} than ${second}${told ? '' : ', which chance could do'}`
-}
-
 /** What a comparison of variants is. */
 export interface Comparison {
   /** The sparsities they are compared at. */
@@ -216,8 +204,8 @@ export interface Comparison {
   readonly variants: readonly Variant[]
   /** Criteria that their examples are scored by, so that these share passes; default those of the main comparison. */
   readonly criteria?: readonly string[]
-  /** Which examples; default as many as the settings have. */
-  readonly examples?: ExampleSettings
+  /** Which examples, scored one after the other; default as many as the settings have. */
+  readonly examples?: readonly ExampleSettings[]
   /** The title of perplexity over sparsity, or another figure. */
   readonly plot: string | ((measured: Measured) => Plot)
   readonly paper?: PaperFigures | null
@@ -237,8 +225,12 @@ export async function compareVariants(
   { shares, windows, variants, plot, paper = null, say, sayFirst, judged = shares, ...more }: Comparison,
 ): Promise<Finding> {
   const { cache, seeds, settings } = context
-  const { examples = { count: settings.calibration, shots: null }, criteria = mainCriteria, layersAt } = more
-  for (const seed of seeds) await cache.examples(examples, seed, criteria)
+  const {
+    examples = [{ count: settings.calibration, shots: null }],
+    criteria = mainCriteria,
+    layersAt,
+  } = more
+  for (const seed of seeds) for (const each of examples) await cache.examples(each, seed, criteria)
   const measured = await measureVariants(context, variants, shares, windows)
   return {
     columns: variantColumns,

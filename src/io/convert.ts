@@ -34,7 +34,7 @@ const companions = [
 ]
 
 /** Options of a conversion. */
-export interface ConvertOptions {
+interface ConvertOptions {
   /** The maximal size of a file in bytes, unless one tensor is larger; several files have an index. */
   readonly shardSize?: number
   /** Whether to replace existing files. */

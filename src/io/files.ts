@@ -78,6 +78,18 @@ export async function readExactly(
   })
 }
 
+/** `readExactly`, and `checkUnchanged` after it. @throws InputError as both */
+export async function readUnchanged(
+  file: RangedFile,
+  offset: number,
+  length: number,
+  name: string,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = await readExactly(file, offset, length, name)
+  await checkUnchanged(file, name)
+  return bytes
+}
+
 /**
  * Exactly `length` bytes from `offset`, in parts; the last part only if the file did not change meanwhile. A part is valid until
  * the next one is requested: there are two buffers, and one is filled while the other is used.

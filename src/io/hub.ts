@@ -12,7 +12,7 @@
 import { readWhole } from './files.ts'
 import { downloadBlob } from './hub/download.ts'
 import { ModelCache, type RemoteFile } from './hub/cache.ts'
-import { listFiles, resolveCommit } from './hub/listing.ts'
+import { lookUpRevision } from './hub/listing.ts'
 import { checkModelId, checkRevision, DEFAULT_REVISION } from './hub/names.ts'
 import { HubClient } from './hub/requests.ts'
 import { selectFiles, type FilePlace, type Selection } from './hub/selection.ts'
@@ -51,7 +51,7 @@ export interface HubOptions {
 }
 
 /** A cached model. */
-export interface HubModel {
+interface HubModel {
   /** The folder of its files. */
   readonly folder: string
   readonly origin: HubOrigin
@@ -113,17 +113,26 @@ async function download(
   options: HubOptions,
 ): Promise<string> {
   const { signal } = options
-  const commit = await resolveCommit(client, id, revision, signal)
-  const files = await listFiles(client, id, commit, signal)
+  const { commit, files } = await lookUpRevision(client, id, revision, signal)
   await cache.prepare(commit)
-  const tally = new Tally(options.onProgress)
+  /** The received bytes of each file to download. */
+  const received = new Map<RemoteFile, number>()
+  const report = (file: RemoteFile, done: number): void => {
+    received.set(file, done)
+    let [loadedBytes, totalBytes] = [0, 0]
+    for (const [{ size }, bytes] of received) {
+      loadedBytes += bytes
+      totalBytes += size
+    }
+    options.onProgress?.({ loadedBytes, totalBytes, name: file.name })
+  }
   const fetchFile = async (file: RemoteFile): Promise<void> => {
     signal?.throwIfAborted()
     if (await cache.hasExactly(commit, file)) return
     if (!(await cache.hasBlob(file))) {
-      const address = client.address(...id.split('/'), 'resolve', commit, ...file.name.split('/'))
+      const address = client.fileAddress(id, commit, file.name)
       const subject = `${id} ${file.name}`
-      const onBytes = (done: number): void => tally.update(file, done)
+      const onBytes = (done: number): void => report(file, done)
       await downloadBlob({ client, cache, address, file, subject, signal, onBytes })
     }
     await cache.link(commit, file)
@@ -138,7 +147,8 @@ async function download(
   })
   if (selection.missing !== null) throw incomplete(`${id} at ${revision}`, selection)
   const needed = selection.names.map(known)
-  for (const file of needed) if (!(await cache.hasExactly(commit, file))) tally.expect(file)
+  for (const file of needed)
+    if (!received.has(file) && !(await cache.hasExactly(commit, file))) received.set(file, 0)
   for (const file of needed) await fetchFile(file)
   await cache.writeReference(revision, commit)
   return commit
@@ -148,29 +158,4 @@ function incomplete(subject: string, { missing, names }: Selection): Error {
   if (missing === 'config.json') return refusal('MODEL_CONFIG', subject, 'config.json in it', 'no such file')
   if (missing === 'weights') return refusal('MODEL_WEIGHTS', subject, 'safetensors or .bin weights', 'none')
   return refusal('SHARD_MISSING', subject, `file ${names.at(-1)} next to its index`, 'no such file')
-}
-
-/** The total size of files, in bytes. */
-class Tally {
-  readonly #report: HubOptions['onProgress']
-  readonly #done = new Map<RemoteFile, number>()
-
-  constructor(report: HubOptions['onProgress']) {
-    this.#report = report
-  }
-
-  expect(file: RemoteFile): void {
-    if (!this.#done.has(file)) this.#done.set(file, 0)
-  }
-
-  update(file: RemoteFile, done: number): void {
-    this.#done.set(file, done)
-    let loadedBytes = 0
-    let totalBytes = 0
-    for (const [{ size }, bytes] of this.#done) {
-      loadedBytes += bytes
-      totalBytes += size
-    }
-    this.#report?.({ loadedBytes, totalBytes, name: file.name })
-  }
 }

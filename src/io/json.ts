@@ -12,7 +12,7 @@ export type JsonValue = null | boolean | number | string | JsonValue[] | JsonMap
 export type JsonMap = Map<string, JsonValue>
 
 /** Options of the reader. */
-export interface JsonOptions {
+interface JsonOptions {
   /** The maximal nesting of objects and arrays; default 64. */
   maxDepth?: number
   /** integers: only digits, up to 2^53 - 1 (sizes and offsets). any: every finite JSON number. */
@@ -24,7 +24,7 @@ export interface JsonOptions {
 }
 
 /** The remaining number of objects and arrays: each takes a hundred times the memory of its two characters. */
-export interface JsonBudget {
+interface JsonBudget {
   readonly max: number
   left: number
 }
@@ -50,10 +50,19 @@ export function decodeText(bytes: Uint8Array, name: string, byteOffset = 0): str
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
     throw refusal('JSON_BOM', name, 'text without a byte order mark', 'a byte order mark', { byteOffset })
   }
+  const text = decodeUtf8(bytes)
+  if (text !== null) return text
+  throw refusal('JSON_ENCODING', name, 'UTF-8 text', 'other bytes', { byteOffset })
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** The text of UTF-8 bytes, a byte order mark included; null for other bytes. */
+export function decodeUtf8(bytes: Uint8Array): string | null {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw refusal('JSON_ENCODING', name, 'UTF-8 text', 'other bytes', { byteOffset, cause })
+    return utf8.decode(bytes)
+  } catch {
+    return null
   }
 }
 

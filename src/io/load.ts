@@ -25,7 +25,7 @@ export interface ModelFolder {
 }
 
 /** The paths of its files. */
-export interface ModelFiles {
+interface ModelFiles {
   readonly config: string
   /** The weight file, or the index of several. */
   readonly weights: string

@@ -6,7 +6,6 @@ import { parquetMetadataAsync, parquetReadObjects, type AsyncBuffer, type Compre
 import { compressors } from 'hyparquet-compressors'
 import { ignoreStrayRejections, listenAsThread } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
-import { bytesAsFile } from './files.ts'
 import type { JsonMap, JsonValue } from './json.ts'
 import type { ParquetAnswer, ParquetQuestion } from './parquet_decoder.ts'
 import { checkPages } from './parquet_pages.ts'
@@ -18,18 +17,16 @@ const UNPACKED_LIMIT = 512_000_000
 const ROW_LIMIT = 1_000_000
 
 async function decode(bytes: Uint8Array, name: string): Promise<JsonMap[]> {
-  const file = bytesAsFile(bytes)
   const source: AsyncBuffer = {
-    byteLength: file.size,
-    slice: async (start, end = file.size) =>
-      (await file.read(start, Math.max(0, end - start))).buffer as ArrayBuffer,
+    byteLength: bytes.length,
+    slice: async (start, end) => bytes.slice(start, end).buffer,
   }
   try {
     const metadata = await parquetMetadataAsync(source)
     const count = Number(metadata.num_rows)
     if (!(count >= 0 && count <= ROW_LIMIT))
       throw refusal('PARQUET', name, `at most ${ROW_LIMIT} rows`, `${count}`)
-    await checkPages(file, metadata, name)
+    checkPages(bytes, metadata, name)
     const objects = await parquetReadObjects({ file: source, metadata, compressors: limited(name) })
     if (objects.length !== count) throw refusal('PARQUET', name, `${count} rows`, `${objects.length}`)
     return objects.map((object, i) => jsonOf(object, `${name} row ${i + 1}`) as JsonMap)

@@ -5,7 +5,7 @@
  * may claim two billion values. Counts outside compressed data are checked before (parquet_pages.ts); for the others the thread
  * is ended at its limit. One thread serves all files, one by one, and does not keep the process alive.
  */
-import { startThread, type Thread, type ThreadCode, type ThreadEvents } from '../platform/platform.ts'
+import { startThread, type Thread, type ThreadCode } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { JsonMap } from './json.ts'
 import { refusal } from './refusal.ts'
@@ -28,7 +28,8 @@ const decoder: ThreadCode = (Worker) =>
   new Worker(new URL('./parquet.ts', import.meta.url), { type: 'module' })
 
 let thread: Thread | null = null
-let events: ThreadEvents | null = null
+/** Ends the wait for the current file; null without an answer. */
+let settle: (answer: ParquetAnswer | null) => void = () => {}
 let last: Promise<unknown> = Promise.resolve()
 
 /**
@@ -44,40 +45,32 @@ export function decodeParquet(bytes: Uint8Array, name: string): Promise<JsonMap[
 async function ask(question: ParquetQuestion): Promise<JsonMap[]> {
   const { bytes, name } = question
   let watch: ReturnType<typeof setTimeout> | undefined
-  try {
-    const answer = await new Promise<ParquetAnswer | null>((resolve) => {
-      const end = (): void => resolve(null)
-      // The timer also keeps the process alive until there is a response.
-      watch = setTimeout(end, MILLISECONDS + (MILLISECONDS_PER_MEGABYTE * bytes.length) / 1e6)
-      events = { onMessage: (message) => resolve(message as ParquetAnswer), onError: end, onEnd: end }
-      thread ??= start()
-      thread.send(question)
-    })
-    if (answer !== null && 'rows' in answer) return answer.rows
-    if (answer !== null) throw new InputError('PARQUET', answer.message)
+  const answer = await new Promise<ParquetAnswer | null>((resolve) => {
+    settle = resolve
+    // The timer also keeps the process alive until there is a response.
+    watch = setTimeout(settle, MILLISECONDS + (MILLISECONDS_PER_MEGABYTE * bytes.length) / 1e6, null)
+    thread ??= start()
+    thread.send(question)
+  }).finally(() => clearTimeout(watch))
+  if (answer === null) {
     await thread?.end()
     thread = null
-    throw refusal(
-      'PARQUET',
-      name,
-      'a parquet file that decodes in bounded time and memory',
-      'a file that does not',
-    )
-  } finally {
-    clearTimeout(watch)
-    events = null
+    const expected = 'a parquet file that decodes in bounded time and memory'
+    throw refusal('PARQUET', name, expected, 'a file that does not')
   }
+  if ('message' in answer) throw new InputError('PARQUET', answer.message)
+  return answer.rows
 }
 
 function start(): Thread {
   const started = startThread(
     decoder,
     {
-      onMessage: (message) => events?.onMessage(message),
-      onError: (error) => events?.onError(error),
+      onMessage: (message) => settle(message as ParquetAnswer),
+      onError: () => settle(null),
       onEnd() {
         if (thread === started) thread = null
-        events?.onEnd?.()
+        settle(null)
       },
     },
     MEGABYTES,

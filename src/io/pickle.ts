@@ -5,17 +5,61 @@
  * protocol 2 that describe data, and the names in `pickle_values.ts`; everything else is an error that names it. Each opcode
  * creates at most one value, so time and memory are linear in the bytes. Nothing traverses the result, which may be cyclic.
  */
-import { FRAME, INST, MEMOIZE, OP, opcodeName, SHORT_BINUNICODE, STACK_GLOBAL } from './pickle_opcodes.ts'
+import { decodeUtf8 } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { InputError } from '../tensor/errors.ts'
 import { callFunction, describePickle, isKind, makeStorage, resolveName } from './pickle_values.ts'
 import type { PickleStorage, PickleValue, Refuse } from './pickle_values.ts'
 
+/** The supported opcodes: those that torch.save writes in protocol 2. */
+const OP = {
+  MARK: 0x28,
+  EMPTY_TUPLE: 0x29,
+  STOP: 0x2e,
+  BINFLOAT: 0x47,
+  BININT: 0x4a,
+  BININT1: 0x4b,
+  BININT2: 0x4d,
+  NONE: 0x4e,
+  BINPERSID: 0x51,
+  REDUCE: 0x52,
+  BINUNICODE: 0x58,
+  EMPTY_LIST: 0x5d,
+  APPEND: 0x61,
+  BUILD: 0x62,
+  GLOBAL: 0x63,
+  APPENDS: 0x65,
+  BINGET: 0x68,
+  LONG_BINGET: 0x6a,
+  BINPUT: 0x71,
+  LONG_BINPUT: 0x72,
+  SETITEM: 0x73,
+  TUPLE: 0x74,
+  SETITEMS: 0x75,
+  EMPTY_DICT: 0x7d,
+  PROTO: 0x80,
+  TUPLE1: 0x85,
+  TUPLE2: 0x86,
+  TUPLE3: 0x87,
+  NEWTRUE: 0x88,
+  NEWFALSE: 0x89,
+  LONG1: 0x8a,
+} as const
+
+/** Opcodes that import a name, other than GLOBAL. */
+const INST = 0x69
+const STACK_GLOBAL = 0x93
+
+/** Opcodes of newer protocols around such a name. */
+const SHORT_BINUNICODE = 0x8c
+const MEMOIZE = 0x94
+const FRAME = 0x95
+
 /** The maximal size of a pickle; that of a model with 10,000 tensors is a hundredth of it. */
 export const PICKLE_LIMIT = 64_000_000
 
 /** Makes the storage that a persistent id names. */
-export type StorageMaker = (id: PickleValue, refuse: Refuse) => PickleStorage
+type StorageMaker = (id: PickleValue, refuse: Refuse) => PickleStorage
 
 /**
  * The value of a pickle.
@@ -158,14 +202,6 @@ class Machine {
         return this.recall(this.bytes[this.take(1)])
       case OP.LONG_BINGET:
         return this.recall(this.readUint32())
-      default:
-        return this.build(code)
-    }
-  }
-
-  /** Opcodes that build a value from others. */
-  private build(code: number): void {
-    switch (code) {
       case OP.EMPTY_TUPLE:
         return this.push({ kind: 'tuple', items: [] })
       case OP.TUPLE1:
@@ -187,11 +223,11 @@ class Machine {
       case OP.SETITEMS:
         return this.setItems(this.popToMark())
       case OP.GLOBAL:
-        return this.push(this.readGlobal())
+        return this.push(this.resolve(this.readImport()))
       case OP.BINPERSID:
         return this.push(this.makeStorage(this.pop(), this.refuse))
       case OP.REDUCE:
-        return this.call(...(this.popMany(2) as [PickleValue, PickleValue]))
+        return this.call()
       case OP.BUILD:
         return this.setState(this.pop())
       default:
@@ -217,13 +253,9 @@ class Machine {
 
   private readText(length: number): string {
     const at = this.take(length)
-    try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
-        this.bytes.subarray(at, at + length),
-      )
-    } catch {
-      throw this.refuse('PICKLE_TEXT', 'UTF-8 text', 'other bytes')
-    }
+    const text = decodeUtf8(this.bytes.subarray(at, at + length))
+    if (text === null) throw this.refuse('PICKLE_TEXT', 'UTF-8 text', 'other bytes')
+    return text
   }
 
   /** A signed little-endian integer of up to eight bytes. */
@@ -249,8 +281,8 @@ class Machine {
     return line
   }
 
-  private readGlobal(): PickleValue {
-    return this.resolve(`${this.readLine()}.${this.readLine()}`)
+  private readImport(): string {
+    return `${this.readLine()}.${this.readLine()}`
   }
 
   private resolve(name: string): PickleValue {
@@ -306,7 +338,8 @@ class Machine {
     for (const value of values) list.items.push(value)
   }
 
-  private call(callee: PickleValue, argument: PickleValue): void {
+  private call(): void {
+    const [callee, argument] = this.popMany(2)
     this.push(callFunction(callee, argument, this.refuse))
   }
 
@@ -342,9 +375,9 @@ class Machine {
   }
 
   private refuseOpcode(code: number): InputError {
-    if (code === INST) throw this.refuseGlobal(`${this.readLine()}.${this.readLine()}`)
+    if (code === INST) throw this.refuseGlobal(this.readImport())
     if (code === STACK_GLOBAL) throw this.refuseGlobal(this.nameOnStack())
-    return this.refuse('PICKLE_OPCODE', 'an opcode that torch.save writes', opcodeName(code))
+    return this.refuse('PICKLE_OPCODE', 'an opcode that torch.save writes', `0x${code.toString(16)}`)
   }
 
   /** The name that STACK_GLOBAL would import: module and name are the two texts on the stack. */

@@ -13,7 +13,7 @@ import { MAX_DIMENSIONS } from './tensor_name.ts'
 export type PickleValue = null | boolean | number | string | PickleNode
 
 /** A composite value. */
-export type PickleNode =
+type PickleNode =
   | { readonly kind: 'float'; readonly value: number }
   | { readonly kind: 'tuple'; readonly items: readonly PickleValue[] }
   | { readonly kind: 'list'; readonly items: PickleValue[] }
@@ -35,7 +35,7 @@ export interface PickleStorage {
 }
 
 /** Part of a storage, in elements; only in the format before torch 1.6. */
-export interface StorageView {
+interface StorageView {
   readonly key: string
   readonly offset: number
   readonly length: number
@@ -50,14 +50,13 @@ export interface PickleTensor {
   readonly strides: readonly number[]
 }
 
-type PickleFunction =
-  'collections.OrderedDict' | 'torch._utils._rebuild_tensor_v2' | 'torch._utils._rebuild_parameter'
-
-const functions: ReadonlySet<string> = new Set<PickleFunction>([
+const functions = [
   'collections.OrderedDict',
   'torch._utils._rebuild_tensor_v2',
   'torch._utils._rebuild_parameter',
-])
+] as const
+
+type PickleFunction = (typeof functions)[number]
 
 const storageTypes: ReadonlyMap<string, SourceDtype> = new Map([
   ['torch.DoubleStorage', 'F64'],
@@ -96,7 +95,8 @@ export function isKind<Kind extends PickleNode['kind']>(
 
 /** The value of a name; null if the name is unknown. */
 export function resolveName(name: string): PickleValue | null {
-  if (functions.has(name)) return { kind: 'function', name: name as PickleFunction }
+  const known = functions.find((one) => one === name)
+  if (known !== undefined) return { kind: 'function', name: known }
   const dtype = storageTypes.get(name)
   return dtype === undefined ? null : { kind: 'storage type', name, dtype }
 }

@@ -2,6 +2,7 @@
  * Errors of the form "subject: expected X, got Y", in one line.
  */
 import { HubError, InputError, type ErrorDetails } from '../tensor/errors.ts'
+import { quote } from '../tensor/quote.ts'
 
 export { quote } from '../tensor/quote.ts'
 
@@ -14,6 +15,17 @@ export function refusal(
   details?: ErrorDetails,
 ): InputError {
   return new InputError(code, line(subject, expected, got), details)
+}
+
+/** The InputError of one tensor of a file. */
+export function refuseTensor(
+  code: string,
+  file: string,
+  tensor: string,
+  expected: string,
+  got: string,
+): InputError {
+  return refusal(code, `${file} tensor ${quote(tensor)}`, expected, got, { tensor })
 }
 
 /** A HubError of this form. */

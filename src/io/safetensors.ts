@@ -9,27 +9,21 @@
  *
  * It accepts white space before the "{" of the header, as the reference implementation does, and unaligned values.
  */
-import { checkFloat, decodeFloats, elementSize, isSourceDtype } from '../tensor/dtypes.ts'
+import { elementSize, isSourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'
-import {
-  checkRows,
-  rowsInParts,
-  rowsOf,
-  type RawTensorSource,
-  type StoredRows,
-  type TensorInfo,
-} from '../tensor/tensor_source.ts'
+import { storedSource, type StoredTensor } from '../tensor/stored_source.ts'
+import { rowsOf, type RawTensorSource, type TensorInfo } from '../tensor/tensor_source.ts'
 import {
   bytesAsFile,
-  checkUnchanged,
   openWith,
   readExactly,
   readParts,
+  readUnchanged,
   TEXT_LIMIT,
   type RangedFile,
 } from './files.ts'
-import { describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
-import { quote, refusal } from './refusal.ts'
+import { describeJson, parseJson, type JsonValue } from './json.ts'
+import { quote, refusal, refuseTensor } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
 export { readIntegers, type RawTensorSource, type TensorInfo } from '../tensor/tensor_source.ts'
@@ -48,11 +42,6 @@ interface Entry {
   readonly info: TensorInfo
   readonly begin: number
   readonly end: number
-}
-
-interface Header {
-  readonly metadata: ReadonlyMap<string, string>
-  readonly entries: ReadonlyMap<string, Entry>
 }
 
 /** The header's length comes first, as eight bytes. */
@@ -81,9 +70,19 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors'): Promi
 export async function readSafetensors(file: RangedFile, name: string): Promise<RawTensorSource> {
   const headerLength = await readHeaderLength(file, name)
   const dataStart = LENGTH_BYTES + headerLength
-  const text = await readExactly(file, LENGTH_BYTES, headerLength, name)
-  await checkUnchanged(file, name)
-  return new SafetensorsSource(file, name, dataStart, parseHeader(text, file.size - dataStart, name))
+  const text = await readUnchanged(file, LENGTH_BYTES, headerLength, name)
+  const { metadata, entries } = parseHeader(text, file.size - dataStart, name)
+  const stored = new Map<string, StoredTensor>()
+  for (const { info, begin } of entries) {
+    const start = dataStart + begin
+    const rowLength = rowsOf(info.shape).columns * elementSize(info.dtype)
+    stored.set(info.name, {
+      info,
+      rows: (first, count) => readUnchanged(file, start + first * rowLength, count * rowLength, name),
+      parts: (length) => readParts(file, start, info.byteLength, length, name),
+    })
+  }
+  return storedSource(name, stored, metadata, () => file.close())
 }
 
 async function readHeaderLength(file: RangedFile, name: string): Promise<number> {
@@ -103,17 +102,21 @@ async function readHeaderLength(file: RangedFile, name: string): Promise<number>
   return Number(length)
 }
 
-function parseHeader(text: Uint8Array, dataLength: number, name: string): Header {
+function parseHeader(
+  text: Uint8Array,
+  dataLength: number,
+  name: string,
+): { metadata: Map<string, string>; entries: Entry[] } {
   const options = { maxDepth: HEADER_DEPTH, numbers: 'integers', byteOffset: LENGTH_BYTES } as const
   const json = parseJson(text, `${name} header`, options)
   if (!(json instanceof Map)) {
     throw refusal('SAFETENSORS_HEADER', `${name} header`, 'an object', describeJson(json), { byteOffset: 8 })
   }
-  const entries = new Map<string, Entry>()
+  const entries: Entry[] = []
   for (const [tensor, description] of json) {
-    if (tensor !== '__metadata__') entries.set(tensor, readEntry(tensor, description, name))
+    if (tensor !== '__metadata__') entries.push(readEntry(tensor, description, name))
   }
-  checkSpans([...entries.values()], dataLength, name)
+  checkSpans(entries, dataLength, name)
   return { metadata: readMetadata(json.get('__metadata__'), name), entries }
 }
 
@@ -131,141 +134,55 @@ function readMetadata(json: JsonValue | undefined, name: string): Map<string, st
   return metadata
 }
 
-/** The error of one tensor of a file. */
-function refuseTensor(code: string, file: string, tensor: string, expected: string, got: string): InputError {
-  return refusal(code, `${file} tensor ${quote(tensor)}`, expected, got, { tensor })
-}
-
 const FIELDS = ['dtype', 'shape', 'data_offsets']
 
 function readEntry(tensor: string, description: JsonValue, file: string): Entry {
-  checkTensorName(tensor, file)
-  if (!(description instanceof Map)) {
-    throw refuseTensor('SAFETENSORS_HEADER', file, tensor, 'an object', describeJson(description))
+  const refuse = (code: string, expected: string, got: string): InputError =>
+    refuseTensor(code, file, tensor, expected, got)
+  /** The JSON reader accepts only exact integers. */
+  const integersOf = (list: JsonValue | undefined, field: string): number[] => {
+    if (Array.isArray(list) && list.every((item): item is number => typeof item === 'number')) return list
+    const wrong = Array.isArray(list) ? list.find((item) => typeof item !== 'number') : list
+    throw refuse('SAFETENSORS_HEADER', `a list of integers as ${field}`, describeJson(wrong))
   }
+  checkTensorName(tensor, file)
+  if (!(description instanceof Map))
+    throw refuse('SAFETENSORS_HEADER', 'an object', describeJson(description))
   if (description.size !== FIELDS.length || !FIELDS.every((field) => description.has(field))) {
     const got = [...description.keys()].slice(0, 5).map(quote).join(', ')
-    throw refuseTensor('SAFETENSORS_HEADER', file, tensor, 'dtype, shape and data_offsets', got || 'nothing')
+    throw refuse('SAFETENSORS_HEADER', 'dtype, shape and data_offsets', got || 'nothing')
   }
   const dtype = description.get('dtype')
-  if (!isSourceDtype(dtype)) {
-    throw refuseTensor('SAFETENSORS_DTYPE', file, tensor, 'an element type', describeJson(dtype))
-  }
-  const shape = integersOf(description, 'shape', file, tensor)
-  const [begin, end, ...more] = integersOf(description, 'data_offsets', file, tensor)
+  if (!isSourceDtype(dtype)) throw refuse('SAFETENSORS_DTYPE', 'an element type', describeJson(dtype))
+  const shape = integersOf(description.get('shape'), 'shape')
+  const [begin, end, ...more] = integersOf(description.get('data_offsets'), 'data_offsets')
   if (end === undefined || more.length > 0 || begin > end) {
     const got = `[${[begin, end, ...more].slice(0, 5).join(', ')}]`
-    throw refuseTensor('SAFETENSORS_OFFSETS', file, tensor, '[begin, end]', got)
+    throw refuse('SAFETENSORS_OFFSETS', '[begin, end]', got)
   }
   const byteLength = byteLengthOf(dtype, shape, () => `${file} tensor ${quote(tensor)}`)
   if (end - begin !== byteLength) {
     const expected = `${byteLength} bytes for ${dtype} [${shape.join(', ')}]`
-    throw refuseTensor('SAFETENSORS_SPAN', file, tensor, expected, `${end - begin}`)
+    throw refuse('SAFETENSORS_SPAN', expected, `${end - begin}`)
   }
   return { info: { name: tensor, dtype, shape, byteLength }, begin, end }
 }
 
-/** A list of integers; the JSON reader accepts only exact integers. */
-function integersOf(description: JsonMap, field: string, file: string, tensor: string): number[] {
-  const list = description.get(field)
-  if (Array.isArray(list) && list.every((item): item is number => typeof item === 'number')) return list
-  const wrong = Array.isArray(list) ? list.find((item) => typeof item !== 'number') : list
-  throw refuseTensor(
-    'SAFETENSORS_HEADER',
-    file,
-    tensor,
-    `a list of integers as ${field}`,
-    describeJson(wrong),
-  )
-}
-
 /** Every byte of the data belongs to exactly one tensor. */
-function checkSpans(entries: Entry[], dataLength: number, file: string): void {
+function checkSpans(entries: readonly Entry[], dataLength: number, file: string): void {
   let covered = 0
   for (const { info, begin, end } of entries.toSorted((a, b) => a.begin - b.begin || a.end - b.end)) {
+    const refuse = (code: string, expected: string, got: string): InputError =>
+      refuseTensor(code, file, info.name, expected, got)
     if (begin !== covered) {
       const code = begin < covered ? 'SAFETENSORS_OVERLAP' : 'SAFETENSORS_HOLE'
-      throw refuseTensor(
-        code,
-        file,
-        info.name,
-        `a begin at ${covered}, the end of the previous tensor`,
-        `${begin}`,
-      )
+      throw refuse(code, `a begin at ${covered}, the end of the previous tensor`, `${begin}`)
     }
-    if (end > dataLength) {
-      throw refuseTensor(
-        'SAFETENSORS_TRUNCATED',
-        file,
-        info.name,
-        `an end by ${dataLength}`,
-        `${end}: the file is cut`,
-      )
-    }
+    if (end > dataLength)
+      throw refuse('SAFETENSORS_TRUNCATED', `an end by ${dataLength}`, `${end}: the file is cut`)
     covered = end
   }
   if (covered < dataLength) {
     throw refusal('SAFETENSORS_TRAILING', file, `${covered} bytes of tensors`, `${dataLength - covered} more`)
-  }
-}
-
-class SafetensorsSource implements RawTensorSource {
-  readonly tensors: ReadonlyMap<string, TensorInfo>
-  readonly metadata: ReadonlyMap<string, string>
-  private readonly file: RangedFile
-  private readonly name: string
-  private readonly dataStart: number
-  private readonly entries: ReadonlyMap<string, Entry>
-
-  constructor(file: RangedFile, name: string, dataStart: number, header: Header) {
-    this.file = file
-    this.name = name
-    this.dataStart = dataStart
-    this.entries = header.entries
-    this.metadata = header.metadata
-    this.tensors = new Map([...header.entries].map(([tensor, entry]) => [tensor, entry.info]))
-  }
-
-  async read(name: string): Promise<Float32Array> {
-    const { info } = this.find(name)
-    checkFloat(info.dtype, name) // before it is read
-    return decodeFloats(info.dtype, await this.readRaw(name), name)
-  }
-
-  async readRows(name: string, first: number, count: number): Promise<Float32Array> {
-    const { begin, info } = this.find(name)
-    checkFloat(info.dtype, name)
-    checkRows(info, first, count)
-    const rowLength = rowsOf(info.shape).columns * elementSize(info.dtype)
-    return decodeFloats(info.dtype, await this.readBytes(begin + first * rowLength, count * rowLength), name)
-  }
-
-  async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    const { begin, info } = this.find(name)
-    return this.readBytes(begin, info.byteLength)
-  }
-
-  async *stream(name: string, partLength: number): AsyncGenerator<StoredRows> {
-    const { begin, info } = this.find(name)
-    yield* rowsInParts(info, partLength, (length) =>
-      readParts(this.file, this.dataStart + begin, info.byteLength, length, this.name),
-    )
-  }
-
-  close(): Promise<void> {
-    return this.file.close()
-  }
-
-  /** Part of the data, in bytes from its start. */
-  private async readBytes(begin: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = await readExactly(this.file, this.dataStart + begin, length, this.name)
-    await checkUnchanged(this.file, this.name)
-    return bytes
-  }
-
-  private find(name: string): Entry {
-    const entry = this.entries.get(name)
-    if (entry !== undefined) return entry
-    throw refusal('TENSOR_MISSING', this.name, `tensor ${quote(name)}`, 'no such tensor', { tensor: name })
   }
 }

@@ -3,6 +3,7 @@
  * tensor is aligned, and the header is padded with spaces to a multiple of eight.
  */
 import { writeFileAtomic } from '../platform/platform.ts'
+import { concatenate } from '../tensor/concatenate.ts'
 import { elementSize, narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
 import type { SourceDtype } from '../tensor/tensor_source.ts'
 import { quote, refusal } from './refusal.ts'
@@ -44,8 +45,7 @@ export async function writeSafetensors(
   tensors: TensorsToWrite,
   metadata: Metadata = {},
 ): Promise<void> {
-  const plan = planFile(tensors, metadata)
-  await writeFileAtomic(path, plan.parts())
+  await writeFileAtomic(path, storedParts(planFile(tensors, metadata)))
 }
 
 /**
@@ -60,8 +60,7 @@ export async function streamSafetensors(
   stream: (name: string) => AsyncIterable<Uint8Array>,
   metadata: Metadata = {},
 ): Promise<number> {
-  const ordered = inFileOrder(tensors)
-  const { header, dataLength } = planHeader(ordered, metadata)
+  const { ordered, header, byteLength } = planFile(tensors, metadata)
   await writeFileAtomic(
     path,
     (async function* () {
@@ -78,19 +77,12 @@ export async function streamSafetensors(
       }
     })(),
   )
-  return header.length + dataLength
+  return byteLength
 }
 
 /** The same file in memory. @throws InputError as `writeSafetensors`. */
 export function encodeSafetensors(tensors: TensorsToWrite, metadata: Metadata = {}): Uint8Array<ArrayBuffer> {
-  const plan = planFile(tensors, metadata)
-  const bytes = new Uint8Array(plan.byteLength)
-  let offset = 0
-  for (const part of plan.parts()) {
-    bytes.set(part, offset)
-    offset += part.length
-  }
-  return bytes
+  return concatenate<Uint8Array<ArrayBuffer>>(Uint8Array, [...storedParts(planFile(tensors, metadata))])
 }
 
 /**
@@ -98,38 +90,23 @@ export function encodeSafetensors(tensors: TensorsToWrite, metadata: Metadata = 
  * @throws InputError TENSOR_NAME, TENSOR_SHAPE
  */
 export function safetensorsSize(tensors: ReadonlyMap<string, TensorForm>, metadata: Metadata = {}): number {
-  const { header, dataLength } = planHeader(inFileOrder(tensors), metadata)
-  return header.length + dataLength
+  return planFile(tensors, metadata).byteLength
 }
 
-interface Plan {
-  byteLength: number
-  parts(): Iterable<Uint8Array>
+/** A file of tensors in their order, and its header. */
+interface Plan<Tensor> {
+  readonly ordered: readonly [string, Tensor][]
+  readonly header: Uint8Array
+  readonly byteLength: number
 }
 
-function planFile(tensors: TensorsToWrite, metadata: Metadata): Plan {
-  const ordered = inFileOrder(tensors)
-  const { header, dataLength } = planHeader(ordered, metadata)
-  for (const [name, tensor] of ordered) checkTensor(name, tensor)
-  return {
-    byteLength: header.length + dataLength,
-    *parts() {
-      yield header
-      for (const [, tensor] of ordered) yield storedBytes(tensor)
-    },
-  }
-}
-
-function inFileOrder<T extends TensorForm>(tensors: ReadonlyMap<string, T>): [string, T][] {
-  return [...tensors].toSorted(
+function planFile<Tensor extends TensorForm>(
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Metadata,
+): Plan<Tensor> {
+  const ordered = [...tensors].toSorted(
     ([nameA, a], [nameB, b]) => elementSize(b.dtype) - elementSize(a.dtype) || (nameA < nameB ? -1 : 1),
   )
-}
-
-function planHeader(
-  ordered: readonly [string, TensorForm][],
-  metadata: Metadata,
-): { header: Uint8Array; dataLength: number } {
   const fields: string[] = []
   // Keys are joined as text: an object would lose "__proto__" and reorder numeric keys.
   const about = Object.entries(metadata).map(
@@ -147,7 +124,16 @@ function planHeader(
   const header = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20)
   new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true)
   header.set(text, 8)
-  return { header, dataLength: end }
+  return { ordered, header, byteLength: header.length + end }
+}
+
+/** The header and the values; every tensor is checked before. */
+function storedParts({ ordered, header }: Plan<TensorToWrite>): Iterable<Uint8Array> {
+  for (const [name, tensor] of ordered) checkTensor(name, tensor)
+  return (function* () {
+    yield header
+    for (const [, tensor] of ordered) yield storedBytes(tensor)
+  })()
 }
 
 function checkName(name: string): void {

@@ -72,6 +72,7 @@ const typeWords: Readonly<Record<string, string>> = {
   string: 'text',
   boolean: 'true or false',
   number: 'a number',
+  never: 'nothing',
 }
 
 /** What a schema without a message expects: `("a" | "b")` becomes `a or b`. */

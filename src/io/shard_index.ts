@@ -4,7 +4,7 @@
  * Invariants, checked on opening: every file of the index exists and has the format of the index, contains exactly the tensors
  * that the index assigns to it, and no tensor is in two files. File names are checked by `safePath`.
  */
-import type { RawTensorSource, StoredRows, TensorInfo } from '../tensor/tensor_source.ts'
+import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
 import { fileNameOf, folderOf } from '../platform/platform.ts'
 import { isThere, readWhole } from './files.ts'
 import { describeJson, parseJson, type JsonMap } from './json.ts'
@@ -15,7 +15,7 @@ import { checkTensorName } from './tensor_name.ts'
 const MAX_PARTS = 10_000
 
 /** The content of an index. */
-export interface ShardIndex {
+interface ShardIndex {
   /** The file of each tensor, in the order of the index. */
   readonly files: ReadonlyMap<string, string>
   /** Every file once, in the order of its first tensor. */
@@ -33,9 +33,6 @@ export function encodeShardIndex(files: ReadonlyMap<string, string>, totalBytes:
     .map(([tensor, file]) => `    ${JSON.stringify(tensor)}: ${JSON.stringify(file)}`)
   return `{\n  "metadata": {\n    "total_size": ${totalBytes}\n  },\n  "weight_map": {\n${lines.join(',\n')}\n  }\n}\n`
 }
-
-/** Opens one file of a checkpoint. */
-export type ShardOpener = (path: string) => Promise<RawTensorSource>
 
 /**
  * Reads an index.
@@ -65,15 +62,13 @@ function readWeightMap(weightMap: JsonMap, name: string, ending: string): Map<st
   for (const [tensor, file] of weightMap) {
     checkTensorName(tensor, name)
     if (typeof file !== 'string') {
-      throw refusal('SHARD_INDEX', `${name} ${quote(tensor)}`, 'the name of a file', describeJson(file), {
-        tensor,
-      })
+      const subject = `${name} ${quote(tensor)}`
+      throw refusal('SHARD_INDEX', subject, 'the name of a file', describeJson(file), { tensor })
     }
     if (!judged.has(file)) {
       safePath(file, name)
-      if (!file.endsWith(ending)) {
+      if (!file.endsWith(ending))
         throw refusal('SHARD_FORMAT', name, `files that end with ${ending}`, quote(file), { tensor })
-      }
       judged.add(file)
     }
     files.set(tensor, file)
@@ -89,7 +84,7 @@ function readWeightMap(weightMap: JsonMap, name: string, ending: string): Map<st
 export async function openShards(
   indexPath: string,
   ending: string,
-  open: ShardOpener,
+  open: (path: string) => Promise<RawTensorSource>,
 ): Promise<RawTensorSource> {
   const name = fileNameOf(indexPath)
   const index = parseShardIndex(await readWhole(indexPath), name, ending)
@@ -107,72 +102,40 @@ export async function openShards(
     for (const source of opened.values()) await source.close()
     throw error
   }
-  return new ShardedSource(index, opened)
+  return joined(index, opened)
 }
 
 function checkAgreement(index: ShardIndex, opened: ReadonlyMap<string, RawTensorSource>, name: string): void {
-  for (const [file, source] of opened) {
+  for (const [file, source] of opened)
     for (const tensor of source.tensors.keys()) {
       const home = index.files.get(tensor)
       if (home === undefined) {
-        throw refusal('SHARD_UNLISTED', `${name} and ${file}`, `${quote(tensor)} in the index`, 'nothing', {
-          tensor,
-        })
+        const expected = `${quote(tensor)} in the index`
+        throw refusal('SHARD_UNLISTED', `${name} and ${file}`, expected, 'nothing', { tensor })
       }
       if (home !== file) {
-        throw refusal('SHARD_DUPLICATE', name, `${quote(tensor)} in ${home}`, `a second one in ${file}`, {
-          tensor,
-        })
+        const got = `a second one in ${file}`
+        throw refusal('SHARD_DUPLICATE', name, `${quote(tensor)} in ${home}`, got, { tensor })
       }
     }
-  }
-  for (const [tensor, file] of index.files) {
-    if (!opened.get(file)?.tensors.has(tensor)) {
+  for (const [tensor, file] of index.files)
+    if (!opened.get(file)?.tensors.has(tensor))
       throw refusal('SHARD_LACKS', name, `${quote(tensor)} in ${file}`, 'no such tensor', { tensor })
-    }
-  }
 }
 
-class ShardedSource implements RawTensorSource {
-  readonly tensors: ReadonlyMap<string, TensorInfo>
-  readonly metadata: ReadonlyMap<string, string>
-  private readonly homes = new Map<string, RawTensorSource>()
-  private readonly opened: readonly RawTensorSource[]
-
-  constructor(index: ShardIndex, opened: ReadonlyMap<string, RawTensorSource>) {
-    const tensors = new Map<string, TensorInfo>()
-    for (const [tensor, file] of index.files) {
-      const source = opened.get(file) as RawTensorSource
-      this.homes.set(tensor, source)
-      tensors.set(tensor, source.tensors.get(tensor) as TensorInfo)
-    }
-    this.tensors = tensors
-    this.opened = [...opened.values()]
-    this.metadata = this.opened[0].metadata
-  }
-
-  async read(name: string): Promise<Float32Array> {
-    return this.home(name).read(name)
-  }
-
-  async readRows(name: string, first: number, count: number): Promise<Float32Array> {
-    return this.home(name).readRows(name, first, count)
-  }
-
-  async readRaw(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.home(name).readRaw(name)
-  }
-
-  stream(name: string, partLength: number): AsyncIterable<StoredRows> {
-    return this.home(name).stream(name, partLength)
-  }
-
-  async close(): Promise<void> {
-    for (const source of this.opened) await source.close()
-  }
-
-  /** A shard for unknown names, which throws the error. */
-  private home(name: string): RawTensorSource {
-    return this.homes.get(name) ?? this.opened[0]
+/** The files as one source. An unknown name goes to the first of them, which throws the error. */
+function joined({ files }: ShardIndex, opened: ReadonlyMap<string, RawTensorSource>): RawTensorSource {
+  const sources = [...opened.values()]
+  const sourceOf = (name: string): RawTensorSource => opened.get(files.get(name) ?? '') ?? sources[0]
+  return {
+    tensors: new Map([...files.keys()].map((name) => [name, sourceOf(name).tensors.get(name) as TensorInfo])),
+    metadata: sources[0].metadata,
+    read: async (name) => sourceOf(name).read(name),
+    readRows: async (name, first, count) => sourceOf(name).readRows(name, first, count),
+    readRaw: async (name) => sourceOf(name).readRaw(name),
+    stream: (name, partLength) => sourceOf(name).stream(name, partLength),
+    async close() {
+      for (const source of sources) await source.close()
+    },
   }
 }

@@ -2,11 +2,10 @@
  * Atomic output of several files: they are written into a temporary folder, then moved.
  */
 import {
+  abandonedOf,
   fileKind,
-  fileNameOf,
   folderOf,
   joinPath,
-  listAbandoned,
   makeFolder,
   remove,
   rename,
@@ -58,7 +57,7 @@ export async function whileStaged<T extends { readonly files: readonly WrittenFi
   stale: readonly string[],
   write: (staged: string) => Promise<T>,
 ): Promise<T> {
-  await removeAbandonedOf(path)
+  for (const abandoned of await abandonedOf(path)) await remove(abandoned)
   const staged = temporaryName(path)
   try {
     await makeFolder(staged)
@@ -76,11 +75,4 @@ export async function whileStaged<T extends { readonly files: readonly WrittenFi
   } finally {
     await remove(staged)
   }
-}
-
-/** Temporary folders of killed processes for the same output. */
-async function removeAbandonedOf(path: string): Promise<void> {
-  const place = folderOf(path)
-  for (const name of await listAbandoned(place))
-    if (name.startsWith(`${fileNameOf(path)}.`)) await remove(joinPath(place, name))
 }

@@ -60,7 +60,50 @@ export interface Tokenizer {
 
 /** A tokenizer from a checked vocabulary. */
 export function createTokenizer(vocabulary: Vocabulary): Tokenizer {
-  return new OptTokenizer(vocabulary)
+  const encoder = new TextEncoder()
+  const library = new Library(describe(vocabulary), { clean_up_tokenization_spaces: false })
+  const bytes: Uint8Array[] = [] // by id; holes where an id has no token
+  const specialIds = new Set<number>()
+  for (const [token, id] of vocabulary.ids) {
+    const isSpecial = vocabulary.special.has(token)
+    bytes[id] = (isSpecial ? null : bytesOfToken(token)) ?? encoder.encode(token)
+    if (isSpecial) specialIds.add(id)
+  }
+  const [beginning, padding, end, unknown] = specialTokens.map((token) => vocabulary.ids.get(token) as number)
+
+  const knownId = (id: number): number => {
+    if (!Number.isInteger(id) || id < 0) throw refusal('TOKEN_ID', 'token', 'an integer from 0 on', `${id}`)
+    return bytes[id] === undefined ? unknown : id
+  }
+
+  const stream = ({ skipSpecial = false }: DecodeOptions = {}): TextStream => {
+    const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+    return {
+      push: (id) => {
+        const known = knownId(id)
+        return skipSpecial && specialIds.has(known) ? '' : decoder.decode(bytes[known], { stream: true })
+      },
+      end: () => decoder.decode(),
+    }
+  }
+
+  return {
+    vocabularySize: bytes.length,
+    special: { beginning, padding, end, unknown },
+    encode(text, { prefix = true } = {}) {
+      if (!text.isWellFormed()) {
+        const at = text.search(/\p{Surrogate}/u)
+        throw refusal('TEXT_SURROGATE', 'text', 'well-formed Unicode', `half a surrogate pair at ${at}`)
+      }
+      const { ids } = library.encode(text, { add_special_tokens: false })
+      return prefix ? [end, ...ids] : ids
+    },
+    decode(ids, options) {
+      const pieces = stream(options)
+      return Array.from(ids, pieces.push).join('') + pieces.end()
+    },
+    stream,
+  }
 }
 
 /** The files of a tokenizer, by priority. */
@@ -88,64 +131,6 @@ export async function openTokenizer(folder: string): Promise<Tokenizer | null> {
     )
   }
   return null
-}
-
-class OptTokenizer implements Tokenizer {
-  readonly vocabularySize: number
-  readonly special: Tokenizer['special']
-  private readonly library: Library
-  private readonly bytes: Uint8Array[] = [] // by id; holes where an id has no token
-  private readonly specialIds = new Set<number>()
-
-  constructor(vocabulary: Vocabulary) {
-    const encoder = new TextEncoder()
-    for (const [token, id] of vocabulary.ids) {
-      const special = vocabulary.special.has(token)
-      this.bytes[id] = (special ? null : bytesOfToken(token)) ?? encoder.encode(token)
-      if (special) this.specialIds.add(id)
-    }
-    this.vocabularySize = this.bytes.length
-    const [beginning, padding, end, unknown] = specialTokens.map(
-      (token) => vocabulary.ids.get(token) as number,
-    )
-    this.special = { beginning, padding, end, unknown }
-    this.library = new Library(describe(vocabulary), { clean_up_tokenization_spaces: false })
-  }
-
-  encode(text: string, { prefix = true }: EncodeOptions = {}): number[] {
-    if (!text.isWellFormed()) {
-      const at = text.search(/\p{Surrogate}/u)
-      throw refusal('TEXT_SURROGATE', 'text', 'well-formed Unicode', `half a surrogate pair at ${at}`)
-    }
-    const { ids } = this.library.encode(text, { add_special_tokens: false })
-    if (prefix) ids.unshift(this.special.end)
-    return ids
-  }
-
-  decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
-    const stream = this.stream(options)
-    const pieces: string[] = []
-    for (const id of ids) pieces.push(stream.push(id))
-    pieces.push(stream.end())
-    return pieces.join('')
-  }
-
-  stream({ skipSpecial = false }: DecodeOptions = {}): TextStream {
-    const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-    return {
-      push: (id) => {
-        const known = this.knownId(id)
-        if (skipSpecial && this.specialIds.has(known)) return ''
-        return decoder.decode(this.bytes[known], { stream: true })
-      },
-      end: () => decoder.decode(),
-    }
-  }
-
-  private knownId(id: number): number {
-    if (!Number.isInteger(id) || id < 0) throw refusal('TOKEN_ID', 'token', 'an integer from 0 on', `${id}`)
-    return this.bytes[id] === undefined ? this.special.unknown : id
-  }
 }
 
 /**

@@ -14,19 +14,12 @@
  */
 import { elementSize } from '../tensor/dtypes.ts'
 import { InputError } from '../tensor/errors.ts'
-import { checkUnchanged, readExactly, readParts, type RangedFile } from './files.ts'
+import type { StoredTensor } from '../tensor/stored_source.ts'
+import { checkUnchanged, readExactly, readParts, readUnchanged, type RangedFile } from './files.ts'
 import { PICKLE_LIMIT, unpickleAt } from './pickle.ts'
 import { describePickle, isKind, isStorageKey, makeLegacyStorage, type PickleValue } from './pickle_values.ts'
-import { quote, refusal } from './refusal.ts'
-import {
-  judgeViews,
-  refuseTensor,
-  storagesOf,
-  tensorsOf,
-  type StorageBytes,
-  type TensorView,
-  type UsedStorage,
-} from './torch_views.ts'
+import { quote, refusal, refuseTensor } from './refusal.ts'
+import { judgeViews, storagesOf, tensorsOf, type StorageBytes, type UsedStorage } from './torch_views.ts'
 
 /** The first pickle, byte for byte. */
 const START = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e]
@@ -48,58 +41,49 @@ export function startsLegacy(start: Uint8Array): boolean {
  * The tensors of a file for which `startsLegacy` holds; only its description is read.
  * @throws InputError TORCH_*, TENSOR_*, PICKLE_*, FILE_*
  */
-export async function readTorchLegacy(file: RangedFile, name: string): Promise<Map<string, TensorView>> {
-  const pickles = new Pickles(file, name)
+export async function readTorchLegacy(file: RangedFile, name: string): Promise<Map<string, StoredTensor>> {
+  const pickles = pickleReader(file, name)
   checkVersion(await pickles.next(), name)
   checkMachine(await pickles.next(), name)
   const tensors = tensorsOf(await pickles.next(), name)
   const storages = storagesOf(tensors, name)
   const keys = readKeys(await pickles.next(), storages, name)
-  const located = await locateStorages(file, name, pickles.end, keys)
+  const located = await locateStorages(file, name, pickles.end(), keys)
   await checkUnchanged(file, name)
   return judgeViews(tensors, located, name)
 }
 
-/** Consecutive pickles, after the first one. */
-class Pickles {
-  /** The end of the last one. */
-  end = START.length
-  readonly #file: RangedFile
-  readonly #name: string
-  #window: Uint8Array = new Uint8Array(0)
-
-  constructor(file: RangedFile, name: string) {
-    this.#file = file
-    this.#name = name
+/** Reads consecutive pickles, after the first one. `end` is the end of the last one. */
+function pickleReader(
+  file: RangedFile,
+  name: string,
+): { readonly end: () => number; readonly next: () => Promise<PickleValue> } {
+  let end = START.length
+  let window = new Uint8Array(0)
+  const extend = async (length: number): Promise<void> => {
+    window = await readExactly(file, 0, Math.min(length, PICKLE_LIMIT, file.size), name)
   }
+  /** Whether a pickle may be truncated only by the end of the window. */
+  const isCut = ({ code }: InputError): boolean =>
+    (code === 'PICKLE_TRUNCATED' || code === 'PICKLE_TEXT') && window.length < file.size
 
   /** @throws InputError PICKLE_*; TORCH_LIMIT if all together are too long */
-  async next(): Promise<PickleValue> {
-    if (this.#window.length === 0) await this.#look(FIRST_WINDOW)
+  const next = async (): Promise<PickleValue> => {
+    if (window.length === 0) await extend(FIRST_WINDOW)
     for (;;) {
       try {
-        const { value, end } = unpickleAt(this.#window, this.#name, this.end, makeLegacyStorage)
-        this.end = end
-        return value
+        const pickle = unpickleAt(window, name, end, makeLegacyStorage)
+        end = pickle.end
+        return pickle.value
       } catch (error) {
-        if (!(error instanceof InputError) || !this.#mayGoOn(error)) throw error
-        if (this.#window.length === PICKLE_LIMIT)
-          throw refusal('TORCH_LIMIT', this.#name, `pickles of at most ${PICKLE_LIMIT} bytes`, 'more')
-        await this.#look(2 * this.#window.length)
+        if (!(error instanceof InputError) || !isCut(error)) throw error
+        if (window.length === PICKLE_LIMIT)
+          throw refusal('TORCH_LIMIT', name, `pickles of at most ${PICKLE_LIMIT} bytes`, 'more')
+        await extend(2 * window.length)
       }
     }
   }
-
-  /** Whether a pickle may be truncated only by the end of the bytes that were read. */
-  #mayGoOn({ code }: InputError): boolean {
-    const isCut = code === 'PICKLE_TRUNCATED' || code === 'PICKLE_TEXT'
-    return isCut && this.#window.length < this.#file.size
-  }
-
-  async #look(length: number): Promise<void> {
-    const size = Math.min(length, PICKLE_LIMIT, this.#file.size)
-    this.#window = await readExactly(this.#file, 0, size, this.#name)
-  }
+  return { end: () => end, next }
 }
 
 function checkVersion(value: PickleValue, name: string): void {
@@ -163,37 +147,18 @@ async function locateStorages(
       const expected = `${length} elements in storage ${key}`
       throw refuseTensor('TORCH_STORAGE_SIZE', name, tensor, expected, `a count of ${count}`)
     }
-    located.set(key, new PlainBytes(file, name, at + COUNT_BYTES, size))
-    at += COUNT_BYTES + size
+    const begin = at + COUNT_BYTES
+    located.set(key, {
+      size,
+      read: (offset, byteLength) => readUnchanged(file, begin + offset, byteLength, name),
+      stream: (offset, byteLength, partLength) =>
+        readParts(file, begin + offset, byteLength, partLength, name),
+    })
+    at = begin + size
   }
   if (at === file.size) return located
   const got = `${file.size - at} bytes more`
   throw refusal('TORCH_LEGACY_TRAILING', name, 'the end of the file after the last storage', got, {
     byteOffset: at,
   })
-}
-
-/** Part of a file without a checksum. */
-class PlainBytes implements StorageBytes {
-  readonly size: number
-  readonly #file: RangedFile
-  readonly #name: string
-  readonly #start: number
-
-  constructor(file: RangedFile, name: string, start: number, size: number) {
-    this.size = size
-    this.#file = file
-    this.#name = name
-    this.#start = start
-  }
-
-  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-    const bytes = await readExactly(this.#file, this.#start + offset, length, this.#name)
-    await checkUnchanged(this.#file, this.#name)
-    return bytes
-  }
-
-  stream(offset: number, length: number, partLength: number): AsyncIterable<Uint8Array> {
-    return readParts(this.#file, this.#start + offset, length, partLength, this.#name)
-  }
 }

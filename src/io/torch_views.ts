@@ -7,9 +7,10 @@
  */
 import { elementSize, type SourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'
-import type { TensorInfo } from '../tensor/tensor_source.ts'
+import type { StoredTensor } from '../tensor/stored_source.ts'
+import { rowsOf, type TensorInfo } from '../tensor/tensor_source.ts'
 import { describePickle, isKind, type PickleTensor, type PickleValue } from './pickle_values.ts'
-import { quote, refusal } from './refusal.ts'
+import { quote, refusal, refuseTensor } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
 /** All tensors of a file together may be this many times its storages: tied weights are counted once per name. */
@@ -32,15 +33,6 @@ export interface UsedStorage {
   readonly length: number
   /** The name of its first tensor. */
   readonly tensor: string
-}
-
-/** A tensor and the positions of its elements. */
-export interface TensorView {
-  readonly info: TensorInfo
-  readonly bytes: StorageBytes
-  /** Elements from the start of the storage to the first one of the tensor. */
-  readonly offset: number
-  readonly strides: readonly number[]
 }
 
 /**
@@ -90,17 +82,6 @@ export function storagesOf(
   return storages
 }
 
-/** The error of one tensor of a file. */
-export function refuseTensor(
-  code: string,
-  name: string,
-  tensor: string,
-  expected: string,
-  got: string,
-): InputError {
-  return refusal(code, `${name} tensor ${quote(tensor)}`, expected, got, { tensor })
-}
-
 /**
  * Checks tensors against their storages, and their total size.
  * @param located the bytes of every storage of `storagesOf`, of the length said
@@ -110,8 +91,8 @@ export function judgeViews(
   tensors: ReadonlyMap<string, PickleTensor>,
   located: ReadonlyMap<string, StorageBytes>,
   name: string,
-): Map<string, TensorView> {
-  const views = new Map<string, TensorView>()
+): Map<string, StoredTensor> {
+  const views = new Map<string, StoredTensor>()
   const firsts = new Map<string, string>()
   let asked = 0
   for (const [tensor, value] of tensors) {
@@ -123,7 +104,7 @@ export function judgeViews(
     const sameAs = firsts.get(place)
     if (sameAs === undefined) firsts.set(place, tensor)
     const info = { name: tensor, dtype, shape, byteLength, ...(sameAs === undefined ? {} : { sameAs }) }
-    views.set(tensor, { info, bytes: located.get(key) as StorageBytes, offset, strides })
+    views.set(tensor, viewOf(info, located.get(key) as StorageBytes, offset, strides))
   }
   const stored = [...located.values()].reduce((sum, { size }) => sum + size, 0)
   if (asked > MAX_SHARING * stored) {
@@ -166,45 +147,39 @@ function extentOf(shape: readonly number[], strides: readonly number[]): number 
 
 // ---- Reading one ----------------------------------------------------------------------------------------------
 
-/** The elements of rows `first` to `first + count` of a view; a scalar is one row. */
-export async function readRowsOfView(
-  view: TensorView,
-  first: number,
-  count: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const [, ...shape] = view.info.shape
-  const [stride = 0, ...strides] = view.strides
-  return readElements(view, view.offset + first * stride, [count, ...shape], [stride, ...strides])
-}
-
-/** All elements of a view, row-major. */
-export function readView(view: TensorView): Promise<Uint8Array<ArrayBuffer>> {
-  return readElements(view, view.offset, view.info.shape, view.strides)
-}
-
-async function readElements(
-  { info, bytes }: TensorView,
-  offset: number,
-  shape: readonly number[],
-  strides: readonly number[],
-): Promise<Uint8Array<ArrayBuffer>> {
-  const size = elementSize(info.dtype)
-  const stored = await bytes.read(offset * size, extentOf(shape, strides) * size)
-  return isRowMajor(shape, strides) ? stored : gather(stored, shape, strides, size)
-}
-
 /**
- * All elements of a view in parts. A view with gaps or another order is read in one piece, because each row could span nearly all
- * of its storage.
+ * A tensor as a view of a storage.
+ * @param offset elements from the start of the storage to the first one of the tensor
  */
-export async function* streamView(view: TensorView, partLength: number): AsyncGenerator<Uint8Array> {
-  const { info, bytes, offset, strides } = view
-  if (isRowMajor(info.shape, strides)) {
-    yield* bytes.stream(offset * elementSize(info.dtype), info.byteLength, partLength)
-    return
+function viewOf(
+  info: TensorInfo,
+  storage: StorageBytes,
+  offset: number,
+  strides: readonly number[],
+): StoredTensor {
+  const size = elementSize(info.dtype)
+  const [, ...rowShape] = info.shape
+  // A scalar is one row.
+  const [stride = 0, ...rowStrides] = strides
+  const steps = [stride, ...rowStrides]
+  const rows: StoredTensor['rows'] = async (first, count) => {
+    const shape = [count, ...rowShape]
+    const bytes = await storage.read((offset + first * stride) * size, extentOf(shape, steps) * size)
+    return isRowMajor(shape, steps) ? bytes : gather(bytes, shape, steps, size)
   }
-  const all = await readView(view)
-  for (let done = 0; done < all.length; done += partLength) yield all.subarray(done, done + partLength)
+  return {
+    info,
+    rows,
+    async *parts(length) {
+      if (isRowMajor(info.shape, strides)) {
+        yield* storage.stream(offset * size, info.byteLength, length)
+        return
+      }
+      // In one piece, because each row could span nearly all of the storage.
+      const all = await rows(0, rowsOf(info.shape).rows)
+      for (let done = 0; done < all.length; done += length) yield all.subarray(done, done + length)
+    },
+  }
 }
 
 /** Whether elements are in row-major order without gaps; the stride of a dimension of 1 is ignored. */

@@ -2,25 +2,18 @@
  * Torch checkpoints since torch 1.6: a zip archive with a pickle that describes tensors and one entry per storage.
  */
 import { elementSize } from '../tensor/dtypes.ts'
+import type { StoredTensor } from '../tensor/stored_source.ts'
 import type { RangedFile } from './files.ts'
 import { PICKLE_LIMIT, unpickle } from './pickle.ts'
-import { quote, refusal } from './refusal.ts'
-import {
-  judgeViews,
-  refuseTensor,
-  storagesOf,
-  tensorsOf,
-  type StorageBytes,
-  type TensorView,
-  type UsedStorage,
-} from './torch_views.ts'
+import { quote, refusal, refuseTensor } from './refusal.ts'
+import { judgeViews, storagesOf, tensorsOf, type StorageBytes, type UsedStorage } from './torch_views.ts'
 import { openZip, type ZipArchive, type ZipEntry } from './zip.ts'
 
 /**
  * The tensors of an archive; only its description is read.
  * @throws InputError TORCH_*, TENSOR_*, PICKLE_*, ZIP_*, FILE_*
  */
-export async function readTorchZip(file: RangedFile, name: string): Promise<Map<string, TensorView>> {
+export async function readTorchZip(file: RangedFile, name: string): Promise<Map<string, StoredTensor>> {
   const archive = await openZip(file, name)
   const root = findRoot(archive, name)
   const pickle = archive.entries.get(`${root}data.pkl`) as ZipEntry

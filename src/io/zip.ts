@@ -33,6 +33,8 @@ export interface ZipArchive {
 }
 
 const LOCAL_LENGTH = 30
+/** The size of a read for the checksum. */
+const PART_LENGTH = 2 ** 22
 
 /** An entry and the position of its bytes. */
 interface Place extends ZipRecord {
@@ -48,7 +50,59 @@ export async function openZip(file: RangedFile, name: string): Promise<ZipArchiv
   const records = await directory.readDirectory(file, name, end)
   const places = await checkLayout(file, name, records, end.offset)
   await checkUnchanged(file, name)
-  return new StoredArchive(file, name, places)
+  return storedArchive(file, name, places)
+}
+
+function storedArchive(file: RangedFile, name: string, places: ReadonlyMap<string, Place>): ZipArchive {
+  const checked = new Set<string>()
+  const placeOf = (entry: ZipEntry): Place => places.get(entry.name) as Place
+
+  /** @throws InputError ZIP_CRC unless this is the checksum of all of the entry. */
+  const judge = (entry: ZipEntry, actual: number): void => {
+    const { crc } = placeOf(entry)
+    if (actual !== crc) {
+      const hex = (value: number): string => value.toString(16).padStart(8, '0')
+      throw refusal('ZIP_CRC', `${name} entry ${quote(entry.name)}`, `checksum ${hex(crc)}`, hex(actual))
+    }
+    checked.add(entry.name)
+  }
+
+  /** Checks the checksum of an entry, unless it was checked before. */
+  const check = async (entry: ZipEntry): Promise<void> => {
+    if (checked.has(entry.name)) return
+    let crc = 0
+    for await (const part of readParts(file, placeOf(entry).dataOffset, entry.size, PART_LENGTH, name))
+      crc = crc32(part, crc)
+    judge(entry, crc)
+  }
+
+  return {
+    entries: new Map([...places.values()].map(({ entry }) => [entry.name, entry])),
+    async read(entry, offset = 0, length = entry.size - offset) {
+      const bytes = await readExactly(file, placeOf(entry).dataOffset + offset, length, name)
+      if (length === entry.size && !checked.has(entry.name)) judge(entry, crc32(bytes))
+      else await check(entry)
+      await checkUnchanged(file, name)
+      return bytes
+    },
+    async *stream(entry, offset, length, partLength) {
+      const inPassing = length === entry.size && length > 0 && !checked.has(entry.name)
+      if (!inPassing) await check(entry)
+      let [crc, done] = [0, 0]
+      for await (const part of readParts(
+        file,
+        placeOf(entry).dataOffset + offset,
+        length,
+        partLength,
+        name,
+      )) {
+        if (inPassing) crc = crc32(part, crc)
+        done += part.length
+        if (inPassing && done === length) judge(entry, crc)
+        yield part
+      }
+    },
+  }
 }
 
 /**
@@ -68,102 +122,65 @@ async function checkLayout(
   const places = new Map<string, Place>()
   for (const [i, record] of ordered.entries()) {
     const next = ordered[i + 1]?.headerOffset ?? directoryOffset
-    places.set(record.entry.name, await new EntryCheck(file, name, record, next).run())
+    places.set(record.entry.name, await checkEntry(file, name, record, next))
   }
   return new Map([...records.keys()].map((key) => [key, places.get(key) as Place]))
 }
 
-/** Checks one entry, from its header to the next entry or the directory. */
-class EntryCheck {
-  private readonly file: RangedFile
-  private readonly name: string
-  private readonly record: ZipRecord
-  private readonly next: number
-
-  constructor(file: RangedFile, name: string, record: ZipRecord, next: number) {
-    this.file = file
-    this.name = name
-    this.record = record
-    this.next = next
+/** Checks one entry, from its header to `next`, where the next entry or the directory begins. */
+async function checkEntry(file: RangedFile, name: string, record: ZipRecord, next: number): Promise<Place> {
+  const { entry, flags, headerOffset } = record
+  const refuse = (code: string, expected: string, got: string, byteOffset = headerOffset): InputError =>
+    refusal(code, `${name} entry ${quote(entry.name)}`, expected, got, { byteOffset })
+  const overlap = (): InputError =>
+    refuse('ZIP_OVERLAP', `an end at ${next} or before`, 'an overlap with the next entry')
+  const check = (agrees: boolean, what: string): void => {
+    if (!agrees) throw refuse('ZIP_MISMATCH', `the ${what} of the directory`, `another ${what}`)
   }
-
-  async run(): Promise<Place> {
-    const { entry, flags, headerOffset } = this.record
-    const nameLength = new TextEncoder().encode(entry.name).length
-    if (headerOffset + LOCAL_LENGTH + nameLength > this.next) throw this.overlap()
-    const header = await directory.viewFile(this.file, headerOffset, LOCAL_LENGTH + nameLength, this.name)
-    if (header.getUint32(0, true) !== 0x04034b50) throw this.mismatch('mark')
-    if (header.getUint16(6, true) !== flags) throw this.mismatch('flags')
-    if (header.getUint16(8, true) !== 0) throw this.mismatch('method')
-    if (header.getUint16(26, true) !== nameLength) throw this.mismatch('name')
-    if (directory.readName(header, LOCAL_LENGTH, nameLength, flags, this.name) !== entry.name)
-      throw this.mismatch('name')
-    const extraLength = header.getUint16(28, true)
-    const dataOffset = headerOffset + LOCAL_LENGTH + nameLength + extraLength
-    const after = this.next - dataOffset - entry.size
-    if (after < 0) throw this.overlap()
-    const extra = await directory.viewFile(this.file, dataOffset - extraLength, extraLength, this.name)
-    if (!this.headerSizesAgree(header, extra)) throw this.mismatch('checksum and sizes')
-    await this.checkAfter(after)
-    return { ...this.record, dataOffset }
+  const nameLength = new TextEncoder().encode(entry.name).length
+  if (headerOffset + LOCAL_LENGTH + nameLength > next) throw overlap()
+  const header = await directory.viewFile(file, headerOffset, LOCAL_LENGTH + nameLength, name)
+  check(header.getUint32(0, true) === 0x04034b50, 'mark')
+  check(header.getUint16(6, true) === flags, 'flags')
+  check(header.getUint16(8, true) === 0, 'method')
+  check(header.getUint16(26, true) === nameLength, 'name')
+  check(directory.readName(header, LOCAL_LENGTH, nameLength, flags, name) === entry.name, 'name')
+  const extraLength = header.getUint16(28, true)
+  const dataOffset = headerOffset + LOCAL_LENGTH + nameLength + extraLength
+  const after = next - dataOffset - entry.size
+  if (after < 0) throw overlap()
+  const extra = await directory.viewFile(file, dataOffset - extraLength, extraLength, name)
+  check(headerSizesAgree(header, extra, record, name), 'checksum and sizes')
+  // The data is followed by the descriptor, if there is one, and then by the next entry.
+  const isDescribed = (flags & directory.DESCRIPTOR_FLAG) !== 0
+  if (isDescribed ? ![12, 16, 20, 24].includes(after) : after !== 0) {
+    const got = `${after} bytes after ${quote(entry.name)}`
+    throw refuse('ZIP_GAP', 'the next entry at once', got, next - after)
   }
-
-  /** The sizes in the header equal those of the directory; with a data descriptor they may be 0. */
-  private headerSizesAgree(header: DataView, extra: DataView): boolean {
-    const { entry, flags, crc } = this.record
-    const mayBeZero = (flags & directory.DESCRIPTOR_FLAG) !== 0
-    const agrees = (value: number, expected: number): boolean =>
-      value === expected || (mayBeZero && value === 0)
-    const sizes = [header.getUint32(18, true), header.getUint32(22, true)]
-    if (!agrees(header.getUint32(14, true), crc)) return false
-    const wide = directory.readExtra64(extra, 0, extra.byteLength, this.name)
-    if (!sizes.includes(0xffffffff)) return sizes.every((size) => agrees(size, entry.size))
-    if (wide === null || wide.byteLength < 16 || sizes[0] !== sizes[1]) return false
-    return [0, 8].every((at) => directory.readSize64(wide, at, this.name) === entry.size)
-  }
-
-  /** The data is followed by the descriptor, if there is one, and then by the next entry. */
-  private async checkAfter(length: number): Promise<void> {
-    const described = (this.record.flags & directory.DESCRIPTOR_FLAG) !== 0
-    if (described ? ![12, 16, 20, 24].includes(length) : length !== 0) {
-      const { name } = this.record.entry
-      const byteOffset = this.next - length
-      throw refusal(
-        'ZIP_GAP',
-        this.subject(),
-        'the next entry at once',
-        `${length} bytes after ${quote(name)}`,
-        { byteOffset },
-      )
-    }
-    if (!described) return
-    const descriptor = await directory.viewFile(this.file, this.next - length, length, this.name)
-    if (!descriptorAgrees(descriptor, this.record)) throw this.mismatch('checksum and sizes')
-  }
-
-  private subject(): string {
-    return `${this.name} entry ${quote(this.record.entry.name)}`
-  }
-
-  private overlap(): InputError {
-    const byteOffset = this.record.headerOffset
-    return refusal(
-      'ZIP_OVERLAP',
-      this.subject(),
-      `an end at ${this.next} or before`,
-      'an overlap with the next entry',
-      {
-        byteOffset,
-      },
+  if (isDescribed)
+    check(
+      descriptorAgrees(await directory.viewFile(file, next - after, after, name), record),
+      'checksum and sizes',
     )
-  }
+  return { ...record, dataOffset }
+}
 
-  private mismatch(what: string): InputError {
-    const byteOffset = this.record.headerOffset
-    return refusal('ZIP_MISMATCH', this.subject(), `the ${what} of the directory`, `another ${what}`, {
-      byteOffset,
-    })
-  }
+/** Whether the sizes in the header equal those of the directory; with a data descriptor they may be 0. */
+function headerSizesAgree(
+  header: DataView,
+  extra: DataView,
+  { entry, flags, crc }: ZipRecord,
+  name: string,
+): boolean {
+  const mayBeZero = (flags & directory.DESCRIPTOR_FLAG) !== 0
+  const agrees = (value: number, expected: number): boolean =>
+    value === expected || (mayBeZero && value === 0)
+  const sizes = [header.getUint32(18, true), header.getUint32(22, true)]
+  if (!agrees(header.getUint32(14, true), crc)) return false
+  const wide = directory.readExtra64(extra, 0, extra.byteLength, name)
+  if (!sizes.includes(0xffffffff)) return sizes.every((size) => agrees(size, entry.size))
+  if (wide === null || wide.byteLength < 16 || sizes[0] !== sizes[1]) return false
+  return [0, 8].every((at) => directory.readSize64(wide, at, name) === entry.size)
 }
 
 /** A descriptor is [signature] checksum, packed size, size, with sizes of 4 or 8 bytes. */
@@ -177,71 +194,4 @@ function descriptorAgrees(record: DataView, { entry, crc }: ZipRecord): boolean 
   return (
     record.getUint32(at, true) === crc && size(0) === BigInt(entry.size) && size(1) === BigInt(entry.size)
   )
-}
-
-/** The size of a read for the checksum. */
-const PART_LENGTH = 2 ** 22
-
-class StoredArchive implements ZipArchive {
-  readonly entries: ReadonlyMap<string, ZipEntry>
-  private readonly file: RangedFile
-  private readonly name: string
-  private readonly places: ReadonlyMap<string, Place>
-  private readonly checked = new Set<string>()
-
-  constructor(file: RangedFile, name: string, places: ReadonlyMap<string, Place>) {
-    this.file = file
-    this.name = name
-    this.places = places
-    this.entries = new Map([...places.values()].map(({ entry }) => [entry.name, entry]))
-  }
-
-  async read({ name, size }: ZipEntry, offset = 0, length = size - offset): Promise<Uint8Array<ArrayBuffer>> {
-    const { dataOffset } = this.places.get(name) as Place
-    const bytes = await readExactly(this.file, dataOffset + offset, length, this.name)
-    if (length === size && !this.checked.has(name)) this.judge(name, crc32(bytes))
-    else await this.check(name, size)
-    await checkUnchanged(this.file, this.name)
-    return bytes
-  }
-
-  async *stream(
-    { name, size }: ZipEntry,
-    offset: number,
-    length: number,
-    partLength: number,
-  ): AsyncGenerator<Uint8Array> {
-    const inPassing = length === size && size > 0 && !this.checked.has(name)
-    if (!inPassing) await this.check(name, size)
-    let [crc, done] = [0, 0]
-    for await (const part of this.parts(name, offset, length, partLength)) {
-      if (inPassing) crc = crc32(part, crc)
-      done += part.length
-      if (inPassing && done === size) this.judge(name, crc)
-      yield part
-    }
-  }
-
-  /** Checks the checksum of an entry, unless it was checked before. */
-  private async check(name: string, size: number): Promise<void> {
-    if (this.checked.has(name)) return
-    let crc = 0
-    for await (const part of this.parts(name, 0, size, PART_LENGTH)) crc = crc32(part, crc)
-    this.judge(name, crc)
-  }
-
-  private parts(name: string, offset: number, length: number, partLength: number): AsyncIterable<Uint8Array> {
-    const { dataOffset } = this.places.get(name) as Place
-    return readParts(this.file, dataOffset + offset, length, partLength, this.name)
-  }
-
-  /** @throws InputError ZIP_CRC unless this is the checksum of all of the entry. */
-  private judge(name: string, actual: number): void {
-    const { crc } = this.places.get(name) as Place
-    if (actual !== crc) {
-      const hex = (value: number): string => value.toString(16).padStart(8, '0')
-      throw refusal('ZIP_CRC', `${this.name} entry ${quote(name)}`, `checksum ${hex(crc)}`, hex(actual))
-    }
-    this.checked.add(name)
-  }
 }

@@ -5,6 +5,7 @@
  */
 import type { InputError } from '../tensor/errors.ts'
 import { readExactly, type RangedFile } from './files.ts'
+import { decodeUtf8 } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { safePath } from './safe_path.ts'
 
@@ -24,7 +25,7 @@ export interface ZipRecord {
 }
 
 /** The position of the directory, and its number of entries. */
-export interface ZipDirectory {
+interface ZipDirectory {
   readonly offset: number
   readonly size: number
   readonly count: number
@@ -82,16 +83,12 @@ export function readSize64(record: DataView, at: number, name: string): number {
  */
 export async function readEnd(file: RangedFile, name: string): Promise<ZipDirectory> {
   const endOffset = file.size - END_LENGTH
+  const refuse = (code: string, expected: string, got: string): InputError =>
+    refuseZip(code, name, expected, got, endOffset)
   const end = await viewFile(file, endOffset, END_LENGTH, name)
   const commentLength = end.getUint16(20, true)
   if (end.getUint32(0, true) !== 0x06054b50 || commentLength !== 0) {
-    throw refuseZip(
-      'ZIP_END',
-      name,
-      'an end record without a comment as the last 22 bytes',
-      'other bytes',
-      endOffset,
-    )
+    throw refuse('ZIP_END', 'an end record without a comment as the last 22 bytes', 'other bytes')
   }
   const here = end.getUint16(8, true)
   const short = {
@@ -100,7 +97,7 @@ export async function readEnd(file: RangedFile, name: string): Promise<ZipDirect
     offset: end.getUint32(16, true),
   }
   if (end.getUint32(4, true) !== 0 || here !== short.count) {
-    throw refuseZip('ZIP_DISKS', name, 'an archive of one part', 'one of several', endOffset)
+    throw refuse('ZIP_DISKS', 'an archive of one part', 'one of several')
   }
   const long = await readEnd64(file, name, endOffset)
   const directory = long ?? short
@@ -112,15 +109,15 @@ export async function readEnd(file: RangedFile, name: string): Promise<ZipDirect
     !agrees(short.size, directory.size, 0xffffffff) ||
     !agrees(short.offset, directory.offset, 0xffffffff)
   ) {
-    throw refuseZip('ZIP_ZIP64', name, 'two end records that agree', 'two that differ', endOffset)
+    throw refuse('ZIP_ZIP64', 'two end records that agree', 'two that differ')
   }
   const directoryEnd = long === null ? endOffset : endOffset - LOCATOR_LENGTH - END64_LENGTH
   if (directory.offset + directory.size !== directoryEnd) {
     const got = `${directory.offset} + ${directory.size}`
-    throw refuseZip('ZIP_DIRECTORY', name, `a directory that ends at ${directoryEnd}`, got, endOffset)
+    throw refuse('ZIP_DIRECTORY', `a directory that ends at ${directoryEnd}`, got)
   }
   if (directory.count > MAX_ENTRIES || directory.size > MAX_DIRECTORY_BYTES) {
-    throw refuseZip('ZIP_LIMIT', name, `at most ${MAX_ENTRIES} entries`, `${directory.count}`, endOffset)
+    throw refuse('ZIP_LIMIT', `at most ${MAX_ENTRIES} entries`, `${directory.count}`)
   }
   return directory
 }
@@ -161,39 +158,20 @@ export async function readDirectory(
   const record = await viewFile(file, directory.offset, directory.size, name)
   const places = new Map<string, ZipRecord>()
   let at = 0
+  const refuse = (code: string, expected: string, got: string): InputError =>
+    refuseZip(code, name, expected, got, directory.offset + at)
   for (let i = 0; i < directory.count; i++) {
     const lengths = at + CENTRAL_LENGTH <= record.byteLength ? centralLengths(record, at) : null
-    if (lengths === null || at + lengths.total > record.byteLength) {
-      throw refuseZip(
-        'ZIP_DIRECTORY',
-        name,
-        `${directory.count} entries`,
-        `${i} and a part`,
-        directory.offset + at,
-      )
-    }
+    if (lengths === null || at + lengths.total > record.byteLength)
+      throw refuse('ZIP_DIRECTORY', `${directory.count} entries`, `${i} and a part`)
     const place = readCentral(record, at, lengths, name, directory.offset + at)
-    if (places.has(place.entry.name)) {
-      throw refuseZip(
-        'ZIP_DUPLICATE',
-        name,
-        `entry ${quote(place.entry.name)} once`,
-        'it twice',
-        directory.offset + at,
-      )
-    }
+    if (places.has(place.entry.name))
+      throw refuse('ZIP_DUPLICATE', `entry ${quote(place.entry.name)} once`, 'it twice')
     places.set(place.entry.name, place)
     at += lengths.total
   }
-  if (at !== record.byteLength) {
-    throw refuseZip(
-      'ZIP_DIRECTORY',
-      name,
-      `${at} bytes of directory`,
-      `${record.byteLength}`,
-      directory.offset,
-    )
-  }
+  if (at !== record.byteLength)
+    throw refuse('ZIP_DIRECTORY', `${at} bytes of directory`, `${record.byteLength}`)
   return places
 }
 
@@ -219,56 +197,33 @@ function readCentral(
   byteOffset: number,
 ): ZipRecord {
   const flags = record.getUint16(at + 8, true)
+  const method = record.getUint16(at + 10, true)
   const entryName = readName(record, at + CENTRAL_LENGTH, lengths.name, flags, name)
   const subject = `${name} entry ${quote(entryName)}`
-  checkMethod(flags, record.getUint16(at + 10, true), subject, byteOffset)
-  if (lengths.total !== CENTRAL_LENGTH + lengths.name + lengths.extra) {
-    throw refusal('ZIP_DIRECTORY', subject, 'no comment', 'a comment', { byteOffset })
-  }
-  const wide = readWide(record, at, lengths, subject)
-  if (wide.packed !== wide.size) {
-    throw refusal(
-      'ZIP_MISMATCH',
-      subject,
-      'equal sizes of a stored entry',
-      `${wide.packed} and ${wide.size}`,
-      { byteOffset },
-    )
-  }
-  if (record.getUint16(at + 34, true) !== 0)
-    throw refusal('ZIP_DISKS', subject, 'an archive of one part', 'several')
-  const entry = { name: entryName, size: wide.size }
-  return { entry, flags, crc: record.getUint32(at + 16, true), headerOffset: wide.offset }
+  const refuse = (code: string, expected: string, got: string): InputError =>
+    refusal(code, subject, expected, got, { byteOffset })
+  if ((flags & 0x2041) !== 0) throw refuse('ZIP_ENCRYPTED', 'no encryption', 'an encrypted entry')
+  if ((flags & ~(DESCRIPTOR_FLAG | UTF8_FLAG)) !== 0)
+    throw refuse('ZIP_FLAGS', 'no flags but UTF-8 and data descriptor', `0x${flags.toString(16)}`)
+  if (method !== 0) throw refuse('ZIP_COMPRESSED', 'an entry stored as it is', `compression method ${method}`)
+  if (lengths.total !== CENTRAL_LENGTH + lengths.name + lengths.extra)
+    throw refuse('ZIP_DIRECTORY', 'no comment', 'a comment')
+  const { packed, size, offset } = readWide(record, at, lengths, subject)
+  if (packed !== size) throw refuse('ZIP_MISMATCH', 'equal sizes of a stored entry', `${packed} and ${size}`)
+  if (record.getUint16(at + 34, true) !== 0) throw refuse('ZIP_DISKS', 'an archive of one part', 'several')
+  const entry = { name: entryName, size }
+  return { entry, flags, crc: record.getUint32(at + 16, true), headerOffset: offset }
 }
 
 /** The name of an entry. @throws InputError ZIP_NAME, PATH_UNSAFE. */
 export function readName(record: DataView, at: number, length: number, flags: number, file: string): string {
   const bytes = new Uint8Array(record.buffer, record.byteOffset + at, length)
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch (cause) {
-    throw refusal('ZIP_NAME', file, 'names of entries in UTF-8', 'other bytes', { cause })
-  }
+  const text = decodeUtf8(bytes)
+  if (text === null) throw refusal('ZIP_NAME', file, 'names of entries in UTF-8', 'other bytes')
   if ((flags & UTF8_FLAG) === 0 && /\P{ASCII}/u.test(text)) {
     throw refusal('ZIP_NAME', file, 'names in ASCII, or the flag that says UTF-8', quote(text))
   }
   return safePath(text, file)
-}
-
-function checkMethod(flags: number, method: number, subject: string, byteOffset: number): void {
-  if ((flags & 0x2041) !== 0)
-    throw refusal('ZIP_ENCRYPTED', subject, 'no encryption', 'an encrypted entry', { byteOffset })
-  if ((flags & ~(DESCRIPTOR_FLAG | UTF8_FLAG)) !== 0) {
-    throw refusal('ZIP_FLAGS', subject, 'no flags but UTF-8 and data descriptor', `0x${flags.toString(16)}`, {
-      byteOffset,
-    })
-  }
-  if (method !== 0) {
-    throw refusal('ZIP_COMPRESSED', subject, 'an entry stored as it is', `compression method ${method}`, {
-      byteOffset,
-    })
-  }
 }
 
 /** Sizes and offset of a directory record: 32 bits each, or 64 bits in the extra field if they do not fit. */

@@ -9,7 +9,7 @@ import type * as BullMQ from 'bullmq'
 import type { Redis } from 'ioredis'
 import { environment } from '../platform/platform.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
-import { ShardError } from './shard_error.ts'
+import { JobError } from './job_error.ts'
 
 /** The prefix of all our keys on a server. */
 export const queuePrefix = 'shadowllm'
@@ -63,7 +63,7 @@ const firstAnswer = 5000
 
 /**
  * Loads the packages of a queue and checks that the server responds.
- * @throws MissingError QUEUE_PACKAGE (exit code 4) if the packages are not installed; ShardError QUEUE_CONNECTION (exit
+ * @throws MissingError QUEUE_PACKAGE (exit code 4) if the packages are not installed; JobError QUEUE_CONNECTION (exit
  *   code 5) if no server responds or it refuses us
  */
 export async function openQueue(address: QueueAddress): Promise<QueueTools> {
@@ -119,7 +119,7 @@ async function expectAnswer(redis: Redis, { host, port, tls }: QueueAddress): Pr
     const cause = reason ?? (error as Error)
     const address = `redis${tls ? 's' : ''}://${host}:${port}`
     const got = (cause as NodeJS.ErrnoException).code ?? cause.message
-    throw new ShardError(
+    throw new JobError(
       'QUEUE_CONNECTION',
       `${address}: expected a Redis or Valkey server that accepts the connection, got ${got}`,
       { cause },

@@ -1,5 +1,5 @@
 /**
- * A folder that stores the files of shards; all machines must see it, for example through a network file system.
+ * A folder that stores the files of jobs; all machines must see it, for example through a network file system.
  *
  *   <first two digits>/<64 digits>      a file; written under a temporary name, forced to the disk, renamed
  *
@@ -17,17 +17,17 @@ import {
   remove,
   writeFileAtomic,
 } from '../platform/platform.ts'
-import { ShardError } from './shard_error.ts'
-import type { ShardPlace } from './shard_store.ts'
+import { JobError } from './job_error.ts'
+import type { StorePlace } from './job_store.ts'
 
 /** No write takes longer than this, in milliseconds. */
 const abandonedAfter = 24 * 3600 * 1000
 
 /**
  * Opens a folder, creates it if it is missing, and removes temporary files that are a day old.
- * @throws ShardError SHARD_STORE (exit code 5) if the system refuses, as for all functions of the place
+ * @throws JobError SHARD_STORE (exit code 5) if the system refuses, as for all functions of the place
  */
-export async function folderPlace(folder: string): Promise<ShardPlace> {
+export async function folderPlace(folder: string): Promise<StorePlace> {
   const root = absolutePath(folder)
   const pathOf = (name: string): string => joinPath(root, name.slice(0, 2), name)
   await inFolder(root, async () => {
@@ -73,7 +73,7 @@ async function inFolder<T>(root: string, action: () => Promise<T>): Promise<T> {
   } catch (cause) {
     const { code, syscall } = cause as NodeJS.ErrnoException
     if (syscall === undefined) throw cause
-    throw new ShardError('SHARD_STORE', `${root}: expected a folder to read and write, got ${code}`, {
+    throw new JobError('SHARD_STORE', `${root}: expected a folder to read and write, got ${code}`, {
       cause,
     })
   }

@@ -24,7 +24,7 @@ export function bitsOf(backend: BackendName): string {
 
 /** The start message of a thread. */
 export interface ThreadStart extends ThreadModel {
-  /** The hashes that shards require, see `ShardModel`. */
+  /** The hashes that jobs require, see `JobModel`. */
   readonly hash: string
   readonly method: MethodHash
 }

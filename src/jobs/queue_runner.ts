@@ -1,45 +1,43 @@
 /**
- * The runner over a queue: shards become jobs, workers anywhere do them, and their results are read from the store.
+ * The runner over a queue: workers anywhere do the jobs, and their results are read from the store.
  *
  * Only the store counts. The queue distributes work, and may lose or repeat it: a restarted server may have lost its last
- * second, and a worker may die after it has written a result. So a shard is done when its result is in the store. A shard
- * that is neither in the store nor in the queue is queued again. A shard that is done twice has one result, because the
- * name of a result is the hash of the shard.
+ * second, and a worker may die after it has written a result. So a job is done when its result is in the store. A job
+ * that is neither in the store nor in the queue is queued again. A job that is done twice has one result, because the
+ * name of a result is the hash of the job.
  *
- * Shards are queued in groups. Each group has a parent job in BullMQ that joins its results into one file, so that one
+ * Jobs are queued in groups. Each group has a parent job in BullMQ that joins its results into one file, so that one
  * file is fetched instead of many. If that job fails or is lost, the results are fetched one by one.
  */
-import type { FlowProducer, Job, Queue, QueueEvents } from 'bullmq'
+import type { FlowProducer, Job as QueuedJob, Queue, QueueEvents } from 'bullmq'
 import { queuePrefix, type QueueTools } from './connection.ts'
-import { orAborted, type RunOptions, type ShardRunner } from './runner.ts'
-import { shardKey, type Shard } from './shard.ts'
-import { ShardsFailed } from './shard_error.ts'
-import { jobData, jobIdOf, jobOptions, joinShard, splitJoined, type JobData } from './shard_job.ts'
-import type { ShardStore } from './shard_store.ts'
+import { orAborted, type RunOptions, type JobRunner } from './runner.ts'
+import { jobKey, type Job } from './job.ts'
+import { JobsFailed } from './job_error.ts'
+import { jobData, jobIdOf, jobOptions, joinJob, splitJoined, type JobData } from './queued_job.ts'
+import type { JobStore } from './job_store.ts'
 import type { Redis } from 'ioredis'
 
 /** Options of a runner over a queue. */
-export interface QueueRunnerOptions {
+interface QueueRunnerOptions {
   readonly tools: QueueTools
   readonly queue: string
-  readonly store: ShardStore
-  /** Examples in a shard. Default: 8. */
-  readonly examplesPerShard?: number
-  /** Attempts per shard. Default: 3. */
+  readonly store: JobStore
+  /** Attempts per job. Default: 3. */
   readonly attempts?: number
   /** Milliseconds between two checks of the store when the queue sends no event. Default: 1000. */
   readonly every?: number
 }
 
-/** Shards that one job joins. */
+/** Jobs that one job joins. */
 const groupSize = 16
 /** Groups that are queued ahead of the one whose results are awaited. */
 const groupsAhead = 64
 
 /** See the head of this file. */
-export class QueueRunner implements ShardRunner {
-  readonly store: ShardStore
-  readonly examplesPerShard: number
+export class QueueRunner implements JobRunner {
+  readonly store: JobStore
+  readonly examplesPerJob = 8
   readonly #options: QueueRunnerOptions
   readonly #attempts: number
   readonly #connection: Redis
@@ -53,7 +51,6 @@ export class QueueRunner implements ShardRunner {
     this.#options = options
     this.#attempts = options.attempts ?? 3
     this.store = options.store
-    this.examplesPerShard = options.examplesPerShard ?? 8
     const { bullmq } = options.tools
     this.#connection = options.tools.connect()
     const base = { connection: this.#connection, prefix: queuePrefix }
@@ -74,16 +71,16 @@ export class QueueRunner implements ShardRunner {
   }
 
   async *run(
-    shards: readonly Shard[],
-    { signal, onShard }: RunOptions = {},
+    jobs: readonly Job[],
+    { signal, onDone }: RunOptions = {},
   ): AsyncGenerator<Uint8Array, void, void> {
-    const groups = await makeGroups(shards)
+    const groups = await makeGroups(jobs)
     const done = new Set<string>()
     const keyOf = new Map(groups.flatMap(({ keys }) => keys.map((key) => [jobIdOf(key), key])))
     const note = (keys: Iterable<string>): void => {
       const before = done.size
       for (const key of keys) done.add(key)
-      if (done.size > before) onShard?.(done.size, shards.length)
+      if (done.size > before) onDone?.(done.size, jobs.length)
     }
     const onJob = (jobId: string, isDone: boolean): void => {
       const key = keyOf.get(jobId)
@@ -108,9 +105,9 @@ export class QueueRunner implements ShardRunner {
       }
     } finally {
       this.#listeners.delete(onJob)
-      if (done.size < shards.length) await this.#takeBack(groups.slice(0, asked), done, asking)
+      if (done.size < jobs.length) await this.#takeBack(groups.slice(0, asked), done, asking)
     }
-    if (failures.size > 0) throw new ShardsFailed(failures, shards.length)
+    if (failures.size > 0) throw new JobsFailed(failures, jobs.length)
   }
 
   async close(): Promise<void> {
@@ -120,14 +117,14 @@ export class QueueRunner implements ShardRunner {
     await this.store.close()
   }
 
-  /** Queues the shards of a group that have no result yet. Shards that failed in an earlier run are tried again. */
-  async #ask({ shards, keys, join, joinKey }: Group): Promise<void> {
+  /** Queues the jobs of a group that have no result yet. Jobs that failed in an earlier run are tried again. */
+  async #ask({ jobs, keys, join, joinKey }: Group): Promise<void> {
     const open: number[] = []
     for (const [i, key] of keys.entries()) if (!(await this.store.has(key))) open.push(i)
     if (open.length === 0) return
     for (const key of [...open.map((i) => keys[i]), joinKey]) {
-      const job = await this.#jobOf(key)
-      if (job && (await job.isFailed())) await job.remove()
+      const queued = await this.#jobOf(key)
+      if (queued && (await queued.isFailed())) await queued.remove()
     }
     const { queue: queueName } = this.#options
     const attempts = this.#attempts
@@ -138,18 +135,18 @@ export class QueueRunner implements ShardRunner {
       data: jobData(join),
       opts: jobOptions(joinKey, attempts),
       children: open.map((i) => ({
-        name: shards[i].kind,
+        name: jobs[i].kind,
         queueName,
         prefix: queuePrefix,
-        data: jobData(shards[i]),
-        // A shard that failed on its last attempt fails the join; the others are still done.
+        data: jobData(jobs[i]),
+        // A job that failed on its last attempt fails the join; the others are still done.
         opts: { ...jobOptions(keys[i], attempts), failParentOnFailure: true },
       })),
     })
   }
 
   /**
-   * The results of a group, as soon as each shard is done or has failed. Failed shards have no result and are added to
+   * The results of a group, as soon as each job is done or has failed. Failed jobs have no result and are added to
    * `failures`.
    * @param isWanted false once the results are no longer wanted
    */
@@ -171,14 +168,14 @@ export class QueueRunner implements ShardRunner {
 
   /** The results one by one; null while a result may still come. */
   async #singleResults(
-    { shards, keys }: Group,
+    { jobs, keys }: Group,
     failures: Map<string, string>,
     isWanted: () => boolean,
   ): Promise<Uint8Array[] | null> {
     let isWhole = true
     for (const [i, key] of keys.entries()) {
       if (failures.has(key) || (await this.store.has(key))) continue
-      const failed = await this.#failureOf(shards[i], key, isWanted)
+      const failed = await this.#failureOf(jobs[i], key, isWanted)
       if (failed === null) isWhole = false
       else failures.set(key, failed)
     }
@@ -194,19 +191,19 @@ export class QueueRunner implements ShardRunner {
     return results
   }
 
-  /** Why a shard without a result has failed; null if it has not. A shard that the queue has lost is queued again. */
-  async #failureOf(shard: Shard, key: string, isWanted: () => boolean): Promise<string | null> {
-    const job = await this.#jobOf(key)
-    if (job && (await job.isFailed())) return job.failedReason || 'no reason given'
-    const isComing = job && !(await job.isCompleted())
+  /** Why a job without a result has failed; null if it has not. A job that the queue has lost is queued again. */
+  async #failureOf(job: Job, key: string, isWanted: () => boolean): Promise<string | null> {
+    const queued = await this.#jobOf(key)
+    if (queued && (await queued.isFailed())) return queued.failedReason || 'no reason given'
+    const isComing = queued && !(await queued.isCompleted())
     if (isComing || (await this.store.has(key))) return null
-    if (job) await job.remove().catch(() => {})
+    if (queued) await queued.remove().catch(() => {})
     // After an abort the missing jobs are those that were removed from the queue.
-    if (isWanted()) await this.#queue.add(shard.kind, jobData(shard), jobOptions(key, this.#attempts))
+    if (isWanted()) await this.#queue.add(job.kind, jobData(job), jobOptions(key, this.#attempts))
     return null
   }
 
-  async #jobOf(key: string): Promise<Job<JobData> | null> {
+  async #jobOf(key: string): Promise<QueuedJob<JobData> | null> {
     return (await this.#queue.getJob(jobIdOf(key))) ?? null
   }
 
@@ -237,9 +234,9 @@ export class QueueRunner implements ShardRunner {
       for (const { keys, joinKey } of groups)
         for (const key of [joinKey, ...keys]) {
           if (done.has(key)) continue
-          const job = await this.#jobOf(key)
+          const queued = await this.#jobOf(key)
           // An active job is locked.
-          if (job && !(await job.isFailed())) await job.remove().catch(() => {})
+          if (queued && !(await queued.isFailed())) await queued.remove().catch(() => {})
         }
     }
     let timer: ReturnType<typeof setTimeout> | undefined
@@ -254,19 +251,19 @@ export class QueueRunner implements ShardRunner {
 }
 
 interface Group {
-  readonly shards: readonly Shard[]
+  readonly jobs: readonly Job[]
   readonly keys: readonly string[]
-  readonly join: Shard
+  readonly join: Job
   readonly joinKey: string
 }
 
-async function makeGroups(shards: readonly Shard[]): Promise<Group[]> {
+async function makeGroups(jobs: readonly Job[]): Promise<Group[]> {
   const groups: Group[] = []
-  for (let start = 0; start < shards.length; start += groupSize) {
-    const members = shards.slice(start, start + groupSize)
-    const keys = await Promise.all(members.map(shardKey))
-    const join = joinShard(keys)
-    groups.push({ shards: members, keys, join, joinKey: await shardKey(join) })
+  for (let start = 0; start < jobs.length; start += groupSize) {
+    const members = jobs.slice(start, start + groupSize)
+    const keys = await Promise.all(members.map(jobKey))
+    const join = joinJob(keys)
+    groups.push({ jobs: members, keys, join, joinKey: await jobKey(join) })
   }
   return groups
 }

@@ -14,7 +14,7 @@ export interface QueueCounts {
 }
 
 /** A job that failed on its last attempt. */
-export interface FailedShard {
+interface FailedJob {
   readonly key: string
   readonly kind: string
   readonly attempts: number
@@ -32,7 +32,7 @@ export interface QueueState {
   /** Estimated seconds until all jobs are done; null without a rate. */
   readonly secondsLeft: number | null
   /** The most recent failures. */
-  readonly failures: readonly FailedShard[]
+  readonly failures: readonly FailedJob[]
 }
 
 /** The window of the rate, in minutes. */
@@ -131,7 +131,7 @@ export function secondsLeft(
   return perMinute === null || perMinute === 0 ? null : (60 * left) / perMinute
 }
 
-async function readFailures(queue: Queue): Promise<FailedShard[]> {
+async function readFailures(queue: Queue): Promise<FailedJob[]> {
   const failed = await queue.getFailed(0, MAX_FAILURES - 1)
   return failed.map(({ id, name, attemptsMade, failedReason }) => ({
     key: (id ?? '').replace(/^shard-/, ''),

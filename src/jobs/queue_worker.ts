@@ -1,39 +1,39 @@
 /**
- * A worker: takes shards from a queue and does them until it is stopped.
+ * A worker: takes jobs from a queue and does them until it is stopped.
  *
- * Shards run in threads, so that the main thread can renew their locks however long they take. If a worker dies, its locks
- * expire and its shards go to other workers. On a stop the worker finishes its active shards; those that need more than
- * the grace period return to the queue. A shard that fails is retried later by any worker. After the last attempt it stays
- * in the failed set with its error, and other shards continue.
+ * Jobs run in threads, so that the main thread can renew their locks however long they take. If a worker dies, its locks
+ * expire and its jobs go to other workers. On a stop the worker finishes its active jobs; those that need more than
+ * the grace period return to the queue. A job that fails is retried later by any worker. After the last attempt it stays
+ * in the failed set with its error, and other jobs continue.
  */
-import type { Job, Worker } from 'bullmq'
+import type { Job as QueuedJob, Worker } from 'bullmq'
 import { now } from '../platform/platform.ts'
 import { queuePrefix, type QueueTools } from './connection.ts'
 import { contextOf } from './runner.ts'
-import type { Shard } from './shard.ts'
-import { doJoin, isHopeless, joinKind, shardOfJob, type JobData } from './shard_job.ts'
-import type { ShardStore } from './shard_store.ts'
-import { ShardThreads, type ThreadSource } from './shard_threads.ts'
+import type { Job } from './job.ts'
+import { doJoin, isHopeless, joinKind, parseQueuedJob, type JobData } from './queued_job.ts'
+import type { JobStore } from './job_store.ts'
+import { JobThreads, type ThreadSource } from './job_threads.ts'
 
 /** Options of a worker. */
 export interface WorkerOptions {
   readonly tools: QueueTools
   readonly queue: string
-  readonly store: ShardStore
+  readonly store: JobStore
   readonly threads: ThreadSource
-  /** How many shards run at once. */
+  /** How many jobs run at once. */
   readonly concurrency: number
-  /** The grace period, in milliseconds: how long active shards may run once `signal` is aborted. */
+  /** The grace period, in milliseconds: how long active jobs may run once `signal` is aborted. */
   readonly grace: number
   /** Milliseconds without work after which the worker stops; null for never. */
   readonly idle: number | null
-  /** Milliseconds after which the lock of a shard expires if it is not renewed. Default: 30,000. */
+  /** Milliseconds after which the lock of a job expires if it is not renewed. Default: 30,000. */
   readonly lock?: number
   readonly signal: AbortSignal
   readonly onEvent?: (event: WorkerEvent) => void
 }
 
-/** An event of a shard. */
+/** An event of a job. */
 export interface WorkerEvent {
   readonly what: 'done' | 'found' | 'failed' | 'returned'
   readonly kind: string
@@ -46,24 +46,24 @@ export interface WorkerEvent {
 /** The counts of a finished worker. */
 export interface WorkerReport {
   readonly done: number
-  /** Shards whose result was in the store already. */
+  /** Jobs whose result was in the store already. */
   readonly found: number
   readonly failed: number
   readonly returned: number
 }
 
-/** After so many dead workers a shard is considered the cause and fails. */
+/** After so many dead workers a job is considered the cause and fails. */
 const MAX_DEATHS = 25
 
-/** Runs until the signal, or until the worker was idle for long enough. @throws ShardError if the store fails */
+/** Runs until the signal, or until the worker was idle for long enough. @throws JobError if the store fails */
 export async function runWorker(options: WorkerOptions): Promise<WorkerReport> {
   const { tools, queue, concurrency, signal, lock = 30_000 } = options
-  const threads = new ShardThreads(options.threads, concurrency, options.store)
+  const threads = new JobThreads(options.threads, concurrency, options.store)
   const connection = tools.connect()
   const taken = new Taken(options, threads)
   const worker: Worker<JobData> = new tools.bullmq.Worker<JobData>(
     queue,
-    (job, token) => taken.process(job, token ?? ''),
+    (queued, token) => taken.process(queued, token ?? ''),
     {
       connection,
       prefix: queuePrefix,
@@ -102,17 +102,17 @@ function aborted(signal: AbortSignal): Promise<void> {
 /** Thrown inside a job to return it to the queue. */
 class GivenBack extends Error {}
 
-/** The shards a worker has taken, and their state. */
+/** The jobs a worker has taken, and their state. */
 class Taken {
   readonly report = { done: 0, found: 0, failed: 0, returned: 0 }
   readonly #options: WorkerOptions
-  readonly #threads: ShardThreads
+  readonly #threads: JobThreads
   readonly #givers = new Set<() => void>()
   #isGivingBack = false
   #lastAt = now()
   #wake: ReturnType<typeof setInterval> | undefined
 
-  constructor(options: WorkerOptions, threads: ShardThreads) {
+  constructor(options: WorkerOptions, threads: JobThreads) {
     this.#options = options
     this.#threads = threads
   }
@@ -131,7 +131,7 @@ class Taken {
     })
   }
 
-  /** Returns unfinished shards to the queue, and every shard that would start from now on. */
+  /** Returns unfinished jobs to the queue, and every job that would start from now on. */
   giveBack(): void {
     this.#isGivingBack = true
     for (const give of this.#givers) give()
@@ -141,7 +141,7 @@ class Taken {
     clearInterval(this.#wake)
   }
 
-  async process(job: Job<JobData>, token: string): Promise<void> {
+  async process(queued: QueuedJob<JobData>, token: string): Promise<void> {
     const started = now()
     const tell = (what: WorkerEvent['what'], kind: string, key: string, words?: string): void => {
       this.#lastAt = now()
@@ -151,13 +151,13 @@ class Taken {
     let kind = 'unknown'
     let key = ''
     try {
-      const found = await shardOfJob(job.id, job.data)
-      kind = found.shard.kind
+      const found = await parseQueuedJob(queued.id, queued.data)
+      kind = found.job.kind
       key = found.key
-      tell(await this.#work(found.shard, key, job), kind, key)
+      tell(await this.#work(found.job, key, queued), kind, key)
     } catch (error) {
       if (error instanceof GivenBack) {
-        await job.moveToWait(token)
+        await queued.moveToWait(token)
         tell('returned', kind, key)
         throw new this.#options.tools.bullmq.WaitingError()
       }
@@ -168,16 +168,16 @@ class Taken {
     }
   }
 
-  async #work(shard: Shard, key: string, job: Job<JobData>): Promise<'done' | 'found'> {
+  async #work(job: Job, key: string, queued: QueuedJob<JobData>): Promise<'done' | 'found'> {
     const { store } = this.#options
     if ((await store.readOrRemove(key)) !== null) return 'found'
-    const isJoin = shard.kind === joinKind
-    const result = isJoin ? await doJoin(shard, contextOf(shard, store)) : await this.#inThread(shard, job)
+    const isJoin = job.kind === joinKind
+    const result = isJoin ? await doJoin(job, contextOf(job, store)) : await this.#inThread(job, queued)
     await store.write(key, result)
     return 'done'
   }
 
-  async #inThread(shard: Shard, job: Job<JobData>): Promise<Uint8Array> {
+  async #inThread(job: Job, queued: QueuedJob<JobData>): Promise<Uint8Array> {
     // The grace period may have ended during the look-up in the store.
     if (this.#isGivingBack) throw new GivenBack()
     let give = (): void => {}
@@ -186,12 +186,12 @@ class Taken {
     const onProgress = (progress: object): void => {
       if (now() - toldAt < 1000) return
       toldAt = now()
-      // An error of a listener must not fail the shard.
-      job.updateProgress(progress).catch(() => {})
+      // An error of a listener must not fail the job.
+      queued.updateProgress(progress).catch(() => {})
     }
     this.#givers.add(give)
     try {
-      return await Promise.race([this.#threads.do(shard, onProgress), givenBack])
+      return await Promise.race([this.#threads.do(job, onProgress), givenBack])
     } finally {
       this.#givers.delete(give)
     }

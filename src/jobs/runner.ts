@@ -1,45 +1,45 @@
 /**
- * Runners: they do shards in threads of this process, or through a queue on workers anywhere. A runner returns the results
- * in the order of the shards, so that what is computed from them cannot depend on the number of workers or their speed.
+ * Runners: they do jobs in threads of this process, or through a queue on workers anywhere. A runner returns the results
+ * in the order of the jobs, so that what is computed from them cannot depend on the number of workers or their speed.
  */
 import { refusal } from '../io/refusal.ts'
-import type { Shard, ShardContext } from './shard.ts'
-import type { ShardStore } from './shard_store.ts'
+import type { Job, JobContext } from './job.ts'
+import type { JobStore } from './job_store.ts'
 
 /** Options of a run. */
 export interface RunOptions {
   readonly signal?: AbortSignal
-  /** Called with the number of done shards; they finish in any order. */
-  readonly onShard?: (done: number, total: number) => void
+  /** Called with the number of done jobs; they finish in any order. */
+  readonly onDone?: (done: number, total: number) => void
 }
 
 /** See the head of this file. */
-export interface ShardRunner {
-  /** Holds the files of shards and their results. */
-  readonly store: ShardStore
-  /** The recommended number of examples per shard: few if the overhead of a shard is small. */
-  readonly examplesPerShard: number
+export interface JobRunner {
+  /** Holds the files of jobs and their results. */
+  readonly store: JobStore
+  /** The recommended number of examples per job: few if the overhead of a job is small. */
+  readonly examplesPerJob: number
   /**
-   * The results of shards, in their order. Leaving the loop cancels the rest.
-   * @throws ShardsFailed after all other shards are done; ShardError if the queue or the store is lost; the signal's reason
+   * The results of jobs, in their order. Leaving the loop cancels the rest.
+   * @throws JobsFailed after all other jobs are done; JobError if the queue or the store is lost; the signal's reason
    */
-  run(shards: readonly Shard[], options?: RunOptions): AsyncGenerator<Uint8Array, void, void>
+  run(jobs: readonly Job[], options?: RunOptions): AsyncGenerator<Uint8Array, void, void>
   /** Ends threads and connections. The results that are in the store stay. */
   close(): Promise<void>
 }
 
-/** The context of a shard: reads its files from a store. */
+/** The context of a job: reads its files from a store. */
 export function contextOf(
-  { files }: Shard,
-  store: Pick<ShardStore, 'read'>,
-  rest: Omit<ShardContext, 'read'> = {},
-): ShardContext {
+  { files }: Job,
+  store: Pick<JobStore, 'read'>,
+  rest: Omit<JobContext, 'read'> = {},
+): JobContext {
   return {
     ...rest,
     async read(name) {
       const found = Object.hasOwn(files, name) ? await store.read(files[name]) : null
       if (found) return found
-      throw refusal('SHARD_FILE', `shard file ${name}`, 'a file in the store', 'none')
+      throw refusal('SHARD_FILE', `job file ${name}`, 'a file in the store', 'none')
     },
   }
 }

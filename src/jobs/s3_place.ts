@@ -1,5 +1,5 @@
 /**
- * A bucket that stores the files of shards: Amazon S3 or a compatible service, through the optional package
+ * A bucket that stores the files of jobs: Amazon S3 or a compatible service, through the optional package
  * `@aws-sdk/client-s3`.
  *
  * An object is put on the condition that none exists, so that two workers do not overwrite each other's result. A service
@@ -9,11 +9,11 @@
 import type * as S3 from '@aws-sdk/client-s3'
 import { environment } from '../platform/platform.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
-import { ShardError } from './shard_error.ts'
-import type { ShardPlace } from './shard_store.ts'
+import { JobError } from './job_error.ts'
+import type { StorePlace } from './job_store.ts'
 
 /** A place in S3. */
-export interface S3Address {
+interface S3Address {
   readonly bucket: string
   /** The prefix of names, with a slash at its end; may be empty. */
   readonly prefix: string
@@ -36,10 +36,10 @@ const isThere = new Set(['PreconditionFailed', 'ConditionalRequestConflict'])
 
 /**
  * Opens a bucket.
- * @throws MissingError SHARD_PACKAGE (exit code 4); ShardError SHARD_STORE (exit code 5) if the bucket cannot be reached,
+ * @throws MissingError SHARD_PACKAGE (exit code 4); JobError SHARD_STORE (exit code 5) if the bucket cannot be reached,
  *   as do all of the place's functions
  */
-export async function s3Place({ bucket, prefix }: S3Address): Promise<ShardPlace> {
+export async function s3Place({ bucket, prefix }: S3Address): Promise<StorePlace> {
   const sdk = await loadSdk()
   const client: S3.S3Client = new sdk.S3Client({
     region: environment('AWS_REGION') ?? 'us-east-1',
@@ -53,7 +53,7 @@ export async function s3Place({ bucket, prefix }: S3Address): Promise<ShardPlace
       return await action()
     } catch (cause) {
       const { name: code, message } = cause as Error
-      throw new ShardError('SHARD_STORE', `${name}: expected a bucket to use, got ${code}: ${message}`, {
+      throw new JobError('SHARD_STORE', `${name}: expected a bucket to use, got ${code}: ${message}`, {
         cause,
       })
     }

@@ -1,22 +1,19 @@
 /**
  * The runner of one machine: threads of this process, no server, and a store in memory.
  */
-import { orAborted, type RunOptions, type ShardRunner } from './runner.ts'
-import type { Shard } from './shard.ts'
-import { memoryStore, type ShardStore } from './shard_store.ts'
-import { ShardThreads, type ThreadSource } from './shard_threads.ts'
+import { orAborted, type RunOptions, type JobRunner } from './runner.ts'
+import type { Job } from './job.ts'
+import { memoryStore } from './job_store.ts'
+import { JobThreads, type ThreadSource } from './job_threads.ts'
 
-/** A runner with this number of threads. They start with the first shard. */
-export function threadRunner(
-  source: ThreadSource,
-  count: number,
-  store: ShardStore = memoryStore(),
-): ShardRunner {
-  const threads = new ShardThreads(source, count, store)
+/** A runner with this number of threads. They start with the first job. */
+export function threadRunner(source: ThreadSource, count: number): JobRunner {
+  const store = memoryStore()
+  const threads = new JobThreads(source, count, store)
   return {
     store,
-    examplesPerShard: 1,
-    run: (shards, options) => inOrder(threads, shards, options),
+    examplesPerJob: 1,
+    run: (jobs, options) => inOrder(threads, jobs, options),
     async close() {
       await threads.close()
       await store.close()
@@ -25,27 +22,27 @@ export function threadRunner(
 }
 
 async function* inOrder(
-  threads: ShardThreads,
-  shards: readonly Shard[],
-  { signal, onShard }: RunOptions = {},
+  threads: JobThreads,
+  jobs: readonly Job[],
+  { signal, onDone }: RunOptions = {},
 ): AsyncGenerator<Uint8Array, void, void> {
   const running: Promise<Uint8Array>[] = []
   let done = 0
-  // Each thread has one shard queued while another runs; the number of results that wait to be taken is bounded.
+  // Each thread has one job queued while another runs; the number of results that wait to be taken is bounded.
   const fill = (taken: number): void => {
-    while (running.length < Math.min(shards.length, taken + 4 * threads.count)) {
-      const result = threads.do(shards[running.length])
+    while (running.length < Math.min(jobs.length, taken + 4 * threads.count)) {
+      const result = threads.do(jobs[running.length])
       result.then(
-        () => onShard?.(++done, shards.length),
+        () => onDone?.(++done, jobs.length),
         () => {},
       )
       running.push(result)
     }
   }
-  for (let i = 0; i < shards.length; i++) {
+  for (let i = 0; i < jobs.length; i++) {
     fill(i)
     yield await orAborted(running[i], signal)
-    // Shards that were started are abandoned.
+    // Jobs that were started are abandoned.
     running[i] = Promise.resolve(new Uint8Array())
   }
 }

@@ -31,20 +31,17 @@ export function achievedSparsity(mask: UnitMask, width: number): AchievedSparsit
   if (!Number.isInteger(width) || width < 1)
     throw new UsageError('WIDTH', `width: expected a whole number from 1, got ${describeValue(width)}`)
   const { layers, heads, neurons } = mask.shape
-  const perLayer: Sparsity[] = []
-  for (let layer = 0; layer < layers; layer++) {
-    const headShare = zeroShare(mask.heads, layer * heads, heads)
-    const neuronShare = zeroShare(mask.neurons, layer * neurons, neurons)
-    perLayer.push({
-      heads: headShare,
-      neurons: neuronShare,
-      weights: weightShare(headShare, neuronShare, neurons, width),
-    })
+  /** Of `count` layers from `first`. */
+  const sparsityOf = (first: number, count: number): Sparsity => {
+    const headShare = zeroShare(mask.heads, first * heads, count * heads)
+    const neuronShare = zeroShare(mask.neurons, first * neurons, count * neurons)
+    const weights = weightShare(headShare, neuronShare, neurons, width)
+    return { heads: headShare, neurons: neuronShare, weights }
   }
-  const headShare = zeroShare(mask.heads, 0, layers * heads)
-  const neuronShare = zeroShare(mask.neurons, 0, layers * neurons)
-  const weights = weightShare(headShare, neuronShare, neurons, width)
-  return { heads: headShare, neurons: neuronShare, weights, layers: perLayer }
+  return {
+    ...sparsityOf(0, layers),
+    layers: Array.from({ length: layers }, (_, layer) => sparsityOf(layer, 1)),
+  }
 }
 
 /** A unit is skipped when its mask is 0. */

@@ -7,6 +7,10 @@
 import { describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 
+/** The two kinds of unit. */
+export const unitKinds = ['heads', 'neurons'] as const
+export type UnitKind = (typeof unitKinds)[number]
+
 /** How many units a model has: L layers of H heads and F neurons. */
 export interface UnitShape {
   readonly layers: number // L

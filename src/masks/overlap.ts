@@ -2,7 +2,7 @@
  * The overlap of two masks: recall, precision and Jaccard index.
  *
  * Dense layers are left out, because nothing is selected there. The precision of an empty selection and the recall of an
- * empty truth are 1.
+ * empty oracle mask are 1.
  */
 import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -10,7 +10,7 @@ import { checkTable, expectMask, type UnitMask } from './mask.ts'
 
 /** The comparison of two sets of units; each share in [0, 1]. */
 export interface Overlap {
-  /** |both| / |truth| */
+  /** |both| / |oracle| */
   readonly recall: number
   /** |both| / |chosen| */
   readonly precision: number
@@ -22,16 +22,16 @@ export interface Overlap {
  * Compares two sets given as tables of the same units; a unit is in the set unless its number is 0.
  * @throws UsageError MASK_SHAPE if the tables differ in length
  */
-export function setOverlap(chosen: Float32Array, truth: Float32Array): Overlap {
-  checkTable(truth, 'truth', 1, truth?.length)
-  checkTable(chosen, 'chosen', 1, truth.length)
+export function setOverlap(chosen: Float32Array, oracle: Float32Array): Overlap {
+  checkTable(oracle, 'oracle', 1, oracle?.length)
+  checkTable(chosen, 'chosen', 1, oracle.length)
   let both = 0
   let right = 0
   let made = 0
-  for (let unit = 0; unit < truth.length; unit++) {
-    if (truth[unit] !== 0) right++
+  for (let unit = 0; unit < oracle.length; unit++) {
+    if (oracle[unit] !== 0) right++
     if (chosen[unit] !== 0) made++
-    if (truth[unit] !== 0 && chosen[unit] !== 0) both++
+    if (oracle[unit] !== 0 && chosen[unit] !== 0) both++
   }
   const share = (whole: number): number => (whole === 0 ? 1 : both / whole)
   return { recall: share(right), precision: share(made), jaccard: share(right + made - both) }
@@ -44,26 +44,26 @@ export function setOverlap(chosen: Float32Array, truth: Float32Array): Overlap {
  */
 export function maskOverlap(
   mask: UnitMask,
-  truth: UnitMask,
+  oracle: UnitMask,
   denseLayers = 1,
 ): { readonly heads: Overlap; readonly neurons: Overlap } {
   expectMask(mask)
-  expectMask(truth)
+  expectMask(oracle)
   if (!Number.isInteger(denseLayers) || denseLayers < 0)
     throw new UsageError(
       'DENSE_LAYERS',
       `dense layers: expected a whole number of layers, got ${describeValue(denseLayers)}`,
     )
   for (const size of ['layers', 'heads', 'neurons'] as const)
-    if (mask.shape[size] !== truth.shape[size])
+    if (mask.shape[size] !== oracle.shape[size])
       throw new UsageError(
         'MASK_SHAPE',
-        `mask: expected ${truth.shape[size]} ${size}, got ${mask.shape[size]}`,
+        `mask: expected ${oracle.shape[size]} ${size}, got ${mask.shape[size]}`,
       )
   const from = (table: Float32Array, units: number): Float32Array => table.subarray(denseLayers * units)
   const { heads, neurons } = mask.shape
   return {
-    heads: setOverlap(from(mask.heads, heads), from(truth.heads, truth.shape.heads)),
-    neurons: setOverlap(from(mask.neurons, neurons), from(truth.neurons, truth.shape.neurons)),
+    heads: setOverlap(from(mask.heads, heads), from(oracle.heads, oracle.shape.heads)),
+    neurons: setOverlap(from(mask.neurons, neurons), from(oracle.neurons, oracle.shape.neurons)),
   }
 }

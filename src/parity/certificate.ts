@@ -5,9 +5,8 @@
  * stale: it says nothing of what computes now.
  */
 import * as v from 'valibot'
-import type { Backend, BackendName } from '../backends/backend.ts'
+import { backendNames, type Backend, type BackendName } from '../backends/backend.ts'
 import { kernelFile } from '../backends/kernel_files.ts'
-import { backendNames } from '../backends/select.ts'
 import { readWhole } from '../io/files.ts'
 import { parseJson, toPlain } from '../io/json.ts'
 import { checkSchema, sha256Text } from '../io/schema.ts'
@@ -34,7 +33,7 @@ export interface Certificate {
 }
 
 /** What a run knows that a certificate is made of. */
-export interface CertifiedRun {
+interface CertifiedRun {
   readonly backend: Pick<Backend, 'name' | 'device'>
   readonly source: ModelSource
   readonly seed: number
@@ -78,34 +77,34 @@ async function hashesOf(backend: BackendName): Promise<Hashes> {
   return { definitions, kernels: file === null ? definitions : await sha256File(pathOfUrl(file)) }
 }
 
-/** What is read of a certificate. */
-export interface CertificateSummary extends Hashes {
-  readonly backend: BackendName
-  readonly version: string
-  readonly date: string
-  /** Null where backends of this kind have none but the processor. */
-  readonly device: string | null
-  readonly passed: boolean
-  /** How many ops it is of. */
-  readonly ops: number
-  readonly hasModel: boolean
-}
-
 /** What is read of a certificate; more may stand in it. */
-const schema = v.object({
-  format: v.literal(format),
-  provenance: v.object({
-    backend: v.picklist(backendNames),
-    version: v.string(),
-    date: v.string(),
-    device: v.nullish(v.string(), null),
-    data: v.object({ hash: sha256Text }),
+const schema = v.pipe(
+  v.object({
+    format: v.literal(format),
+    provenance: v.object({
+      backend: v.picklist(backendNames),
+      version: v.string(),
+      date: v.string(),
+      device: v.nullish(v.string(), null),
+      data: v.object({ hash: sha256Text }),
+    }),
+    kernels: sha256Text,
+    passed: v.boolean(),
+    ops: v.array(v.unknown()),
+    model: v.nullish(v.looseObject({}), null),
   }),
-  kernels: sha256Text,
-  passed: v.boolean(),
-  ops: v.array(v.unknown()),
-  model: v.nullish(v.looseObject({}), null),
-})
+  v.transform(({ provenance: { data, ...provenance }, kernels, passed, ops, model }) => ({
+    ...provenance,
+    definitions: data.hash,
+    kernels,
+    passed,
+    ops: ops.length,
+    hasModel: model !== null,
+  })),
+)
+
+/** What is read of a certificate: of which backend, device (null for the processor), hashes and how many ops it is. */
+export type CertificateSummary = v.InferOutput<typeof schema>
 
 /**
  * Reads a certificate.
@@ -113,19 +112,7 @@ const schema = v.object({
  */
 export async function readCertificate(path: string): Promise<CertificateSummary> {
   const json = toPlain(parseJson(await readWhole(path), path))
-  const found = checkSchema(schema, json, { code: 'CERTIFICATE', subject: path })
-  const { backend, version, date, device, data } = found.provenance
-  return {
-    backend,
-    version,
-    date,
-    device,
-    definitions: data.hash,
-    kernels: found.kernels,
-    passed: found.passed,
-    ops: found.ops.length,
-    hasModel: found.model !== null,
-  }
+  return checkSchema(schema, json, { code: 'CERTIFICATE', subject: path })
 }
 
 /**

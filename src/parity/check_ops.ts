@@ -44,7 +44,7 @@ export interface OpsReport {
 }
 
 /** How folders are compared, and what watches it. */
-export interface CheckOpsOptions {
+interface CheckOpsOptions {
   readonly owed: Owed
   readonly signal?: AbortSignal
   /** Called before each op and at the end. */

@@ -13,7 +13,6 @@
  *
  * Values at padding are 0. Tensors are float32, ids int64.
  */
-import type { CriterionInput } from '../criteria/criterion.ts'
 import type { TensorsToWrite, TensorToWrite } from '../io/safetensors_writer.ts'
 import { makeMask, type UnitMask } from '../masks/mask.ts'
 import { backward } from '../engine/backward.ts'
@@ -46,44 +45,82 @@ export async function exportParity(
 ): Promise<TensorsToWrite> {
   const { B, T } = cases
   const sequences = unpad(cases.inputIds, cases.attentionMask, B, T)
-  const tensors = new Tensors(model, sequences, T)
-  tensors.addInputs(cases)
   const labels = labelsOf(sequences, cases)
   const scored = labels ? labels.reduce((total, row) => total + countScored(row), 0) : 0
+  const rows: Rows = new Map()
+  const scores = scored > 0 ? new BatchScores(model) : null
+  let loss = 0
   for (const [index, { tokens }] of sequences.entries()) {
     options.onProgress?.(index, B)
     await pause(options.signal)
-    addSequence(tensors, model, tokens, labels && scored > 0 ? labels[index] : null, scored)
+    const trace = traceForward(model, tokens)
+    try {
+      addTrace(rows, model, trace)
+      if (labels && scores) loss += addGradients(rows, scores, model, trace, labels[index], scored)
+    } finally {
+      trace.dispose()
+    }
   }
+  const tensors = new Map(inputTensors(cases))
   const mask = maskOf(model, cases)
   if (mask) {
     await pause(options.signal)
-    tensors.addMasked(cases, mask, labels, scored)
+    const logits = maskedLogits(model, cases, mask)
+    tensors.set('masked.logits', floats([B, T, model.config.vocabulary], logits))
+    if (labels && scored > 0)
+      tensors.set(
+        'masked.loss',
+        floats([1], Float32Array.of(maskedLoss(model, logits, sequences, labels, scored, T))),
+      )
   }
   options.onProgress?.(B, B)
-  return tensors.finish()
+  if (scores) tensors.set('loss', floats([1], Float32Array.of(loss)))
+  for (const [name, parts] of rows) tensors.set(name, padded(name, parts, sequences, T))
+  for (const [name, { shape, data }] of scores?.finish(B * T) ?? []) tensors.set(name, floats(shape, data))
+  return tensors
 }
 
-/** Both passes of one sequence. */
-function addSequence(
-  tensors: Tensors,
+/** What sequences have by tensor name, not yet padded: sequence by sequence, and within one layer by layer, [T, width]. */
+type Rows = Map<string, Float32Array[]>
+
+function addRows(rows: Rows, name: string, values: Float32Array): void {
+  const known = rows.get(name)
+  if (known) known.push(values)
+  else rows.set(name, [values])
+}
+
+/** Adds what one sequence's forward pass computed. */
+function addTrace(rows: Rows, model: OptModel, trace: Trace): void {
+  const { layers } = model.config
+  const logits = trace.logits()
+  addRows(rows, 'logits', logits)
+  addRows(rows, 'nll', negativeLogLikelihood(model.backend, logits, trace.tokens))
+  for (let index = 0; index <= layers; index++) addRows(rows, `hidden.${index}`, trace.hidden(index))
+  for (let layer = 0; layer < layers; layer++) {
+    addRows(rows, 'head_out', trace.headOut(layer))
+    addRows(rows, 'fc1_act', trace.fc1Act(layer))
+  }
+}
+
+/** Adds what one sequence's backward pass computed, and gives its share of the batch's loss; gradients are shares too. */
+function addGradients(
+  rows: Rows,
+  scores: BatchScores,
   model: OptModel,
-  tokens: Int32Array,
-  labels: Int32Array | null,
+  trace: Trace,
+  labels: Int32Array,
   scored: number,
-): void {
-  const trace = traceForward(model, tokens)
+): number {
+  const gradients = backward(model, trace, labels, { scored })
   try {
-    tensors.addTrace(trace)
-    if (!labels) return
-    const gradients = backward(model, trace, labels, { scored })
-    try {
-      tensors.addGradients({ model, tokens, labels, trace, gradients, seed: 0 })
-    } finally {
-      gradients.dispose()
+    for (let layer = 0; layer < model.config.layers; layer++) {
+      addRows(rows, 'head_out_grad', gradients.headOut(layer))
+      addRows(rows, 'fc1_act_grad', gradients.fc1Act(layer))
     }
+    scores.add({ model, tokens: trace.tokens, labels, trace, gradients, seed: 0 })
+    return gradients.loss
   } finally {
-    trace.dispose()
+    gradients.dispose()
   }
 }
 
@@ -110,118 +147,68 @@ function maskOf(model: OptModel, { headMask, ffnMask }: ParityCases): UnitMask |
   return makeMask(model.shape, read('head_mask', headMask, heads), read('ffn_mask', ffnMask, neurons))
 }
 
-/** The tensors of a file in the making, sequence by sequence. */
-class Tensors {
-  readonly #model: OptModel
-  readonly #sequences: readonly Unpadded[]
-  readonly #T: number
-  readonly #tensors = new Map<string, TensorToWrite>()
-  /** Rows of each sequence, not yet padded: name -> [per sequence, per layer]. */
-  readonly #rows = new Map<string, Float32Array[]>()
-  #scores: BatchScores | null = null
-  #loss: number | null = null
-
-  constructor(model: OptModel, sequences: readonly Unpadded[], T: number) {
-    this.#model = model
-    this.#sequences = sequences
-    this.#T = T
-  }
-
-  addInputs({ B, T, inputIds, attentionMask, labels, headMask, ffnMask }: ParityCases): void {
-    const ids = { input_ids: inputIds, attention_mask: attentionMask, labels }
-    for (const [name, data] of Object.entries(ids))
-      if (data) this.#tensors.set(name, { dtype: 'I64', shape: [B, T], data })
-    for (const [name, mask] of Object.entries({ head_mask: headMask, ffn_mask: ffnMask }))
-      if (mask) this.#addFloats(name, mask.shape, Float32Array.from(mask.values))
-  }
-
-  /** Adds what one sequence's forward pass computed. */
-  addTrace(trace: Trace): void {
-    const { layers } = this.#model.config
-    const logits = trace.logits()
-    this.#addRows('logits', logits)
-    this.#addRows('nll', negativeLogLikelihood(this.#model.backend, logits, trace.tokens))
-    for (let index = 0; index <= layers; index++) this.#addRows(`hidden.${index}`, trace.hidden(index))
-    for (let layer = 0; layer < layers; layer++) {
-      this.#addRows('head_out', trace.headOut(layer))
-      this.#addRows('fc1_act', trace.fc1Act(layer))
-    }
-  }
-
-  /** Adds what one sequence's backward pass computed; losses and gradients of the sequences are shares of the batch's. */
-  addGradients(input: CriterionInput): void {
-    const { gradients } = input
-    this.#loss = (this.#loss ?? 0) + gradients.loss
-    for (let layer = 0; layer < this.#model.config.layers; layer++) {
-      this.#addRows('head_out_grad', gradients.headOut(layer))
-      this.#addRows('fc1_act_grad', gradients.fc1Act(layer))
-    }
-    this.#scores ??= new BatchScores(this.#model)
-    this.#scores.add(input)
-  }
-
-  /** Adds the pass under the cases' mask. Only a mask that is not of zeros and ones has to be simulated. */
-  addMasked(cases: ParityCases, mask: UnitMask, labels: readonly Int32Array[] | null, scored: number): void {
-    const { B, T, inputIds, attentionMask } = cases
-    const { backend, config } = this.#model
-    const binary = [mask.heads, mask.neurons].every((table) =>
-      table.every((value) => value === 0 || value === 1),
-    )
-    const mode = binary ? 'skip' : 'simulate'
-    const V = config.vocabulary
-    const logits = forwardBatch(this.#model, inputIds, attentionMask, B, T, { masks: mask, mode })
-    this.#addFloats('masked.logits', [B, T, V], logits)
-    if (!labels || scored === 0) return
-    const nll = this.#sequences.map(({ row, start, tokens }, index) => {
-      const own = logits.slice((row * T + start) * V, (row * T + start + tokens.length) * V)
-      return negativeLogLikelihood(backend, own, labels[index])
-    })
-    this.#addFloats(
-      'masked.loss',
-      [1],
-      Float32Array.of(meanLoss(Float32Array.from(nll.flatMap((row) => [...row])), scored)),
-    )
-  }
-
-  /** Everything added, padded. */
-  finish(): TensorsToWrite {
-    if (this.#loss !== null) this.#addFloats('loss', [1], Float32Array.of(this.#loss))
-    for (const [name, rows] of this.#rows) this.#addPadded(name, rows)
-    const scores = this.#scores?.finish(this.#sequences.length * this.#T) ?? []
-    for (const [name, { shape, data }] of scores) this.#addFloats(name, shape, data)
-    return this.#tensors
-  }
-
-  #addPadded(name: string, rows: readonly Float32Array[]): void {
-    const B = this.#sequences.length
-    const T = this.#T
-    const perSequence = rows.length / B // L, or 1
-    const width = rows[0].length / this.#sequences[0].tokens.length
-    const layers = Array.from({ length: perSequence }, (_, layer) =>
-      repad(
-        this.#sequences,
-        this.#sequences.map((_, index) => rows[index * perSequence + layer]),
-        T,
-        width,
-      ),
-    )
-    const data = new Float32Array(perSequence * B * T * width)
-    layers.forEach((values, layer) => data.set(values, layer * B * T * width))
-    const shape = name === 'nll' ? [B, T] : isPerLayer(name) ? [perSequence, B, T, width] : [B, T, width]
-    this.#addFloats(name, shape, data)
-  }
-
-  #addRows(name: string, values: Float32Array): void {
-    const rows = this.#rows.get(name)
-    if (rows) rows.push(values)
-    else this.#rows.set(name, [values])
-  }
-
-  #addFloats(name: string, shape: readonly number[], data: Float32Array): void {
-    this.#tensors.set(name, { dtype: 'F32', shape, data })
-  }
+function inputTensors({ B, T, ...cases }: ParityCases): [name: string, TensorToWrite][] {
+  const { inputIds, attentionMask, labels, headMask, ffnMask } = cases
+  return [
+    ...Object.entries({ input_ids: inputIds, attention_mask: attentionMask, labels }).flatMap(
+      ([name, data]): [string, TensorToWrite][] =>
+        data ? [[name, { dtype: 'I64', shape: [B, T], data }]] : [],
+    ),
+    ...Object.entries({ head_mask: headMask, ffn_mask: ffnMask }).flatMap(
+      ([name, mask]): [string, TensorToWrite][] =>
+        mask ? [[name, floats(mask.shape, Float32Array.from(mask.values))]] : [],
+    ),
+  ]
 }
 
-function isPerLayer(name: string): boolean {
-  return /^(head_out|fc1_act)(_grad)?$/.test(name)
+function floats(shape: readonly number[], data: Float32Array): TensorToWrite {
+  return { dtype: 'F32', shape, data }
+}
+
+/** [B, T, V] under a mask. Only a mask that is not of zeros and ones has to be simulated. */
+function maskedLogits(
+  model: OptModel,
+  { B, T, inputIds, attentionMask }: ParityCases,
+  mask: UnitMask,
+): Float32Array {
+  const isBinary = [mask.heads, mask.neurons].every((table) =>
+    table.every((value) => value === 0 || value === 1),
+  )
+  const mode = isBinary ? 'skip' : 'simulate'
+  return forwardBatch(model, inputIds, attentionMask, B, T, { masks: mask, mode })
+}
+
+/** @param logits [B, T, V] */
+function maskedLoss(
+  { backend, config: { vocabulary: V } }: OptModel,
+  logits: Float32Array,
+  sequences: readonly Unpadded[],
+  labels: readonly Int32Array[],
+  scored: number,
+  T: number,
+): number {
+  const nll = sequences.flatMap(({ row, start, tokens }, index) => {
+    const own = logits.slice((row * T + start) * V, (row * T + start + tokens.length) * V)
+    return [...negativeLogLikelihood(backend, own, labels[index])]
+  })
+  return meanLoss(Float32Array.from(nll), scored)
+}
+
+/** The rows of one name, padded. */
+function padded(
+  name: string,
+  rows: readonly Float32Array[],
+  sequences: readonly Unpadded[],
+  T: number,
+): TensorToWrite {
+  const B = sequences.length
+  const perSequence = rows.length / B // L, or 1
+  const width = rows[0].length / sequences[0].tokens.length
+  const data = new Float32Array(perSequence * B * T * width)
+  for (let layer = 0; layer < perSequence; layer++) {
+    const own = sequences.map((_, index) => rows[index * perSequence + layer])
+    data.set(repad(sequences, own, T, width), layer * B * T * width)
+  }
+  const isPerLayer = /^(head_out|fc1_act)(_grad)?$/.test(name)
+  return floats(name === 'nll' ? [B, T] : [...(isPerLayer ? [perSequence] : []), B, T, width], data)
 }

@@ -13,7 +13,7 @@
  *   criteria     1e-4 of the tensor's largest value crit.<name>_head, crit.<name>_ffn
  *   activations  1e-4 of the tensor's largest value hidden.<l>, head_out, fc1_act, and anything else
  *
- * Rows that belong to padding are defined by nobody, so they are left out; `rows` says which axes of a tensor they are.
+ * Rows that belong to padding are undefined, so they are left out; `rows` says which axes of a tensor they are.
  */
 
 /** What an error is measured against. */

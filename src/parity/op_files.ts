@@ -31,7 +31,7 @@ export const storedAs: Readonly<Record<Dtype, SourceDtype>> = {
 }
 
 /** A file in the making. */
-export interface OpFileContent {
+interface OpFileContent {
   readonly tensors: TensorsToWrite
   readonly metadata: Metadata
 }
@@ -87,8 +87,7 @@ export interface StoredCase {
 }
 
 /** A file of cases. Close it. */
-export interface StoredCases {
-  readonly op: KernelName
+interface StoredCases {
   readonly count: number
   /** @throws InputError PARITY_OP_FILE for a case that is not one of this op, TENSOR_MISSING */
   read(index: number): Promise<StoredCase>
@@ -115,7 +114,6 @@ export async function openOpFile(path: string, op: KernelName): Promise<StoredCa
     if (count === null || count < 1 || count > MAX_CASES)
       throw refuse(path, `1 to ${MAX_CASES} cases`, quote(said('cases')))
     return {
-      op,
       count,
       read: (index) => readCase(path, source, kernels[op], index),
       close: () => source.close(),

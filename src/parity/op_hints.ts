@@ -1,6 +1,6 @@
 /**
- * What a wrong answer of an op usually means, said only where it is so: a guess at the bug is put into the definition, and
- * is told if that gives the wrong numbers of every failing case that was looked at and can tell.
+ * What a wrong answer of an op usually means. A guess at the bug is put into the definition, and reported only if that
+ * gives the wrong numbers of every failing case that was tried and can tell.
  *
  * Guesses are made from the kernel's parameters alone: an optional array that was left out, a list that was shifted by one,
  * ignored or sorted, another value of a scalar, an accumulator that was overwritten, a matrix or a result stored the other
@@ -24,7 +24,7 @@ export interface AnsweredCase extends StoredCase {
 interface Guess {
   /** Reads on after "as if". */
   readonly words: string
-  /** Null where the bug could not show, so that the case speaks against it; `unknown` where nobody can say what it gives. */
+  /** Null where the bug could not show, so that the case speaks against it; `unknown` where what it gives is undefined. */
   readonly predict: (one: StoredCase) => Readonly<Record<string, Numbers>> | null | 'unknown'
 }
 

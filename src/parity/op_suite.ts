@@ -73,7 +73,7 @@ export interface OpCall {
   readonly variant: Variant
 }
 
-/** The calls of the sizes of OPT-125m, for who fills them with numbers of its own. */
+/** The calls of the sizes of OPT-125m, without numbers. */
 export function defaultCallsOf(op: KernelName): OpCall[] {
   const row = kernels[op]
   const first = smallPlans(row).length

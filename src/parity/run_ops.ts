@@ -38,7 +38,7 @@ export interface OpOutcome {
 }
 
 /** Which ops on which cases, and what watches them. */
-export interface RunOpsOptions extends SuiteOptions {
+interface RunOpsOptions extends SuiteOptions {
   readonly ops: readonly KernelName[]
   readonly signal?: AbortSignal
   /** Called before each op and at the end. */

@@ -7,7 +7,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { builtin, hostProcess } from './builtin.ts'
 import { mountedFile, mountedKind, mountedNames, type FileKind, type Location } from './mounts.ts'
 import { folderOf } from './paths.ts'
-import { temporaryName } from './storage.ts'
+import { replaceFile } from './storage.ts'
 
 export type { FileKind, Location } from './mounts.ts'
 
@@ -25,8 +25,8 @@ export interface RangedFile {
   close(): Promise<void>
 }
 
-/** The maximal size of one read; the limit of Node is just under 2 GiB. */
-const READ_AT_ONCE = 2 ** 30
+/** The maximal size of one read or write; the limit of Node is just under 2 GiB. */
+const MAX_TRANSFER = 2 ** 30
 
 /** Reads a whole file. In a browser it is in a mounted folder, or a URL that is fetched. */
 export async function readFile(location: Location): Promise<Uint8Array<ArrayBuffer>> {
@@ -53,13 +53,7 @@ export async function openRange(location: Location): Promise<RangedFile> {
       size: atOpening.size,
       async read(offset, length, into = new Uint8Array(length)) {
         const bytes = into.length === length ? into : into.subarray(0, length)
-        let done = 0
-        while (done < length) {
-          const part = Math.min(READ_AT_ONCE, length - done)
-          const { bytesRead } = await handle.read(bytes, done, part, offset + done)
-          if (bytesRead === 0) break
-          done += bytesRead
-        }
+        const done = await readAll(handle, bytes, offset)
         return done === length ? bytes : bytes.slice(0, done)
       },
       async changed() {
@@ -72,6 +66,18 @@ export async function openRange(location: Location): Promise<RangedFile> {
     await handle.close()
     throw error
   }
+}
+
+/** Reads until the bytes are full, or the file ends; returns how many were read. */
+async function readAll(handle: FileHandle, bytes: Uint8Array, offset: number): Promise<number> {
+  let done = 0
+  while (done < bytes.length) {
+    const part = Math.min(MAX_TRANSFER, bytes.length - done)
+    const { bytesRead } = await handle.read(bytes, done, part, offset + done)
+    if (bytesRead === 0) break
+    done += bytesRead
+  }
+  return done
 }
 
 /** A file of a page does not change: if the file on disk did, reading fails. */
@@ -120,11 +126,6 @@ export async function exists(location: Location): Promise<boolean> {
   return (await fileKind(location)) !== 'missing'
 }
 
-/** Whether a path is a folder. */
-export async function isDirectory(location: Location): Promise<boolean> {
-  return (await fileKind(location)) === 'directory'
-}
-
 /** The names in a folder, sorted. */
 export async function list(location: Location): Promise<string[]> {
   const mounted = mountedNames(location)
@@ -145,21 +146,19 @@ export async function writeFileAtomic(
   path: string,
   content: string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  const { open, rename, rm } = builtin('node:fs').promises
-  const temporary = temporaryName(path)
-  const handle = await open(temporary, 'wx')
-  try {
+  await replaceFile(path, async (temporary) => {
+    const handle = await builtin('node:fs').promises.open(temporary, 'wx')
     try {
-      for await (const part of parts(content)) await writeAll(handle, part)
+      let written = 0
+      for await (const part of parts(content)) {
+        await writeAll(handle, part, written)
+        written += part.length
+      }
       await handle.sync()
     } finally {
       await handle.close()
     }
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
+  })
   await syncFolder(folderOf(path))
 }
 
@@ -175,10 +174,51 @@ function parts(
   return content instanceof Uint8Array ? [content] : content
 }
 
-async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+async function writeAll(handle: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await handle.write(bytes, done, Math.min(READ_AT_ONCE, bytes.length - done))
+    const part = Math.min(MAX_TRANSFER, bytes.length - done)
+    const { bytesWritten } = await handle.write(bytes, done, part, offset + done)
     done += bytesWritten
+  }
+}
+
+/** A file that is written in pieces, as for a resumable download. */
+export interface GrowingFile {
+  /** Its size in bytes when it was opened. */
+  readonly size: number
+  /** Up to `length` bytes from `offset`; fewer only at the end of the file. */
+  read(offset: number, length: number): Promise<Uint8Array>
+  /** Writes bytes at an offset. */
+  write(offset: number, bytes: Uint8Array): Promise<void>
+  /** Truncates the file to this many bytes. */
+  cut(length: number): Promise<void>
+  /** Flushes the file to disk. */
+  sync(): Promise<void>
+  close(): Promise<void>
+}
+
+/** Opens a file for writing, keeps its content, and creates it if it is missing. A link is refused. Close it. */
+export async function openGrowing(path: string): Promise<GrowingFile> {
+  const { open, constants } = builtin('node:fs').promises
+  // Windows has no such flag, and creating links there needs a privilege.
+  const noLink = (constants as Partial<typeof constants>).O_NOFOLLOW ?? 0
+  const handle = await open(path, constants.O_RDWR | constants.O_CREAT | noLink)
+  try {
+    const { size } = await handle.stat()
+    return {
+      size,
+      async read(offset, length) {
+        const bytes = new Uint8Array(length)
+        return bytes.subarray(0, await readAll(handle, bytes, offset))
+      },
+      write: (offset, bytes) => writeAll(handle, bytes, offset),
+      cut: (length) => handle.truncate(length),
+      sync: () => handle.sync(),
+      close: () => handle.close(),
+    }
+  } catch (error) {
+    await handle.close()
+    throw error
   }
 }
 

@@ -11,12 +11,12 @@ import { PlatformError } from './platform_error.ts'
 export type ForeignType = 'i32' | 'u32' | 'u64' | 'memory'
 
 /** The functions of a library by name, with their parameter types. */
-export type ForeignTable = Readonly<Record<string, readonly ForeignType[]>>
+type ForeignTable = Readonly<Record<string, readonly ForeignType[]>>
 
 type ForeignArgument<Type> = Type extends 'memory' ? ArrayBufferView : number
 
 /** An argument. */
-export type ForeignArguments<Types extends readonly ForeignType[]> = {
+type ForeignArguments<Types extends readonly ForeignType[]> = {
   -readonly [I in keyof Types]: ForeignArgument<Types[I]>
 }
 

@@ -2,7 +2,7 @@
  * Links to files, or copies if the system does not support links.
  */
 import { builtin } from './builtin.ts'
-import { temporaryName } from './storage.ts'
+import { replaceFile } from './storage.ts'
 
 /** Error codes of systems without symbolic links, or that do not let this user create one. */
 const noLinks = new Set(['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL'])
@@ -11,21 +11,16 @@ const noLinks = new Set(['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', '
  * Links to a file under a second name, and replaces what had that name: a relative symbolic link, or a copy.
  */
 export async function linkOrCopy(target: string, path: string): Promise<void> {
-  const { copyFile, rename, rm, symlink } = builtin('node:fs').promises
+  const { copyFile, symlink } = builtin('node:fs').promises
   const { dirname, relative } = builtin('node:path')
-  const temporary = temporaryName(path)
-  try {
+  await replaceFile(path, async (temporary) => {
     try {
       await symlink(relative(dirname(path), target), temporary)
     } catch (error) {
       if (!noLinks.has((error as NodeJS.ErrnoException).code ?? '')) throw error
       await copyFile(target, temporary)
     }
-    await rename(temporary, path)
-  } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
-  }
+  })
 }
 
 /** The path with all links resolved; null if it does not exist. */

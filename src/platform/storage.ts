@@ -17,8 +17,31 @@ export function temporaryName(path: string): string {
   return `${path}.${hostProcess?.pid ?? 0}-${token}-${names++}.tmp`
 }
 
+/**
+ * Makes a file under a temporary name, then renames it. On failure the old file stays and the temporary one is removed.
+ */
+export async function replaceFile(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = temporaryName(path)
+  try {
+    await make(temporary)
+    await rename(temporary, path)
+  } catch (error) {
+    await remove(temporary).catch(() => {}) // the first failure counts
+    throw error
+  }
+}
+
+/** The temporary files of a path whose processes have ended, sorted. */
+export async function abandonedOf(path: string): Promise<string[]> {
+  const { basename, dirname, join } = builtin('node:path')
+  const names = await listAbandoned(dirname(path))
+  return names
+    .filter((name) => name.startsWith(`${basename(path)}.`))
+    .map((name) => join(dirname(path), name))
+}
+
 /** The temporary names in a folder whose processes have ended, sorted. */
-export async function listAbandoned(folder: string): Promise<string[]> {
+async function listAbandoned(folder: string): Promise<string[]> {
   const names = (await builtin('node:fs').promises.readdir(folder)).sort()
   return names.filter((name) => {
     const owner = ending.exec(name)

@@ -23,7 +23,7 @@ export interface ThreadEvents {
 }
 
 /** The worker constructor of the runtime. */
-export type ThreadStarter<Started> = new (module: URL, options: { type: 'module' }) => Started
+type ThreadStarter<Started> = new (module: URL, options: { type: 'module' }) => Started
 
 /**
  * The code of a thread, in exactly this form:

@@ -10,9 +10,9 @@
  * because the network that follows begins with one. Forward and backward consist of catalogue ops.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
-import { BufferScope } from '../backends/buffer_scope.ts'
+import type { BufferScope } from '../backends/buffer_scope.ts'
 import type { Random } from '../tensor/random.ts'
-import { checkLength, uniformValues } from './mlp.ts'
+import { recordOf } from '../tensor/records.ts'
 
 /** The names of the parameters. */
 export const poolParameterNames = [
@@ -27,16 +27,15 @@ export type PoolParameterName = (typeof poolParameterNames)[number]
 /** The values of a pool, on the host: weights [D, D], a row per output, and biases [D]. */
 export type PoolValues = Readonly<Record<PoolParameterName, Float32Array>>
 
+/** Numbers uniform in ±1/sqrt(inputs), the initial values of PyTorch's Linear. */
+export function uniformValues(length: number, inputs: number, random: Random): Float32Array {
+  const bound = 1 / Math.sqrt(inputs)
+  return Float32Array.from({ length }, () => (2 * random.uniform() - 1) * bound)
+}
+
 /** The shape of each parameter. */
 export function poolParameterShapes(width: number): Record<PoolParameterName, readonly number[]> {
-  const [weight, bias] = [[width, width], [width]]
-  return {
-    queryWeight: weight,
-    queryBias: bias,
-    keyWeight: weight,
-    valueWeight: weight,
-    valueBias: bias,
-  }
+  return recordOf(poolParameterNames, (name) => (name.endsWith('Weight') ? [width, width] : [width]))
 }
 
 /**
@@ -55,87 +54,41 @@ export function startingPool(width: number, random: Random): PoolValues {
   }
 }
 
-/** The buffers of a pass over T tokens. */
-export interface PoolPass {
-  readonly query: Buffer // [T, D]
-  readonly key: Buffer // [T, D]
-  readonly value: Buffer // [T, D]
-  readonly scores: Buffer // [T, T]
-  readonly weights: Buffer // [T, T]
-  readonly meanWeights: Buffer // [1, T]
-}
+const passNames = ['query', 'key', 'value', 'scores', 'weights', 'meanWeights'] as const
+type PassName = (typeof passNames)[number]
 
-/** The buffers of the backward pass. */
-export interface PoolGradients {
-  readonly query: Buffer // [T, D]
-  readonly key: Buffer // [T, D]
-  readonly value: Buffer // [T, D]
-  readonly weights: Buffer // [T, T]
-  readonly meanWeights: Buffer // [1, T]
-}
+/** The buffers of a pass over T tokens, or the gradients with respect to them. */
+export type PoolPass = Readonly<Record<PassName, Buffer>>
 
-/** A pool inside a backend. Dispose it. */
+/** A pool inside a backend. Its buffers live as long as the scope it is made in. */
 export class AttentionPool {
   readonly width: number // D
   readonly backend: Backend
-  readonly parameters: Readonly<Record<PoolParameterName, Buffer>>
-  readonly #scope: BufferScope
+  readonly #parameters: Readonly<Record<PoolParameterName, Buffer>>
   /** 1 / sqrt(D), by which queries are scaled. */
   readonly #scale: Buffer // [1]
 
-  /** @throws UsageError MLP_SHAPE if a parameter does not have the length its shape says */
-  constructor(backend: Backend, width: number, values: PoolValues) {
-    const shapes = poolParameterShapes(width)
-    for (const name of poolParameterNames)
-      checkLength(
-        name,
-        values[name],
-        shapes[name].reduce((product, size) => product * size, 1),
-      )
+  /** @param parameters contain those of the pool */
+  constructor(scope: BufferScope, width: number, parameters: ReadonlyMap<string, Buffer>) {
     this.width = width
-    this.backend = backend
-    const scope = new BufferScope(backend)
-    this.#scope = scope
+    this.backend = scope.backend
+    this.#parameters = recordOf(poolParameterNames, (name) => parameters.get(name) as Buffer)
     this.#scale = scope.upload(Float32Array.of(1 / Math.sqrt(width)))
-    this.parameters = mapPool((name) => scope.upload(values[name], shapes[name]))
   }
 
-  /** The current parameters. */
-  read(): PoolValues {
-    return mapPool((name) => this.backend.readF32(this.parameters[name]))
-  }
-
-  /** Buffers for a pass over T tokens, alive as long as `scope`. */
+  /** Buffers for a pass over T tokens, or for its backward pass, alive as long as `scope`. */
   makePass(scope: BufferScope, T: number): PoolPass {
     const shapes = this.#shapes(T)
-    const make = (name: keyof PoolPass): Buffer => scope.allocate('f32', shapes[name])
-    return {
-      query: make('query'),
-      key: make('key'),
-      value: make('value'),
-      scores: make('scores'),
-      weights: make('weights'),
-      meanWeights: make('meanWeights'),
-    }
+    return recordOf(passNames, (name) => scope.allocate('f32', shapes[name]))
   }
 
-  /** The buffers of a backward pass over T tokens. */
-  makeGradients(scope: BufferScope, T: number): PoolGradients {
-    const { scores: _, ...gradients } = this.makePass(scope, T)
-    return gradients
-  }
-
-  /** A pass over T tokens, or a backward one, in the buffers of a longer one. */
-  passIn<Pass extends PoolGradients>(pass: Pass, T: number): Pass {
+  /** A pass over T tokens, in the buffers of a longer one. */
+  passIn(pass: PoolPass, T: number): PoolPass {
     const shapes = this.#shapes(T)
-    const view = ([name, buffer]: [string, Buffer]): [string, Buffer] => [
-      name,
-      this.backend.view(buffer, shapes[name as keyof PoolPass]),
-    ]
-    return Object.fromEntries(Object.entries(pass).map(view)) as unknown as Pass
+    return recordOf(passNames, (name) => this.backend.view(pass[name], shapes[name]))
   }
 
-  #shapes(T: number): Record<keyof PoolPass, readonly number[]> {
+  #shapes(T: number): Record<PassName, readonly number[]> {
     const D = this.width
     return {
       query: [T, D],
@@ -149,7 +102,7 @@ export class AttentionPool {
 
   /** Pools x: [T, D], into y: [1, D]. `share` holds T times 1 / T: [1, T]. */
   forward(pass: PoolPass, y: Buffer, x: Buffer, share: Buffer): void {
-    const { queryWeight, queryBias, keyWeight, valueWeight, valueBias } = this.parameters
+    const { queryWeight, queryBias, keyWeight, valueWeight, valueBias } = this.#parameters
     const { ops } = this.backend
     ops.linear(pass.query, x, queryWeight, queryBias, null)
     ops.mask_units(pass.query, pass.query, this.#scale)
@@ -165,7 +118,7 @@ export class AttentionPool {
   backward(
     grads: Readonly<Record<PoolParameterName, Buffer>>,
     pass: PoolPass,
-    inner: PoolGradients,
+    inner: PoolPass,
     yGrad: Buffer,
     x: Buffer,
     share: Buffer,
@@ -178,10 +131,10 @@ export class AttentionPool {
     ops.linear(inner.meanWeights, yGrad, pass.value, null, null)
     // m = the mean of w's rows; w = softmax(scores)
     ops.linear_backward_weight(inner.weights, share, inner.meanWeights, null)
-    ops.softmax_backward(pass.scores, inner.weights, pass.weights)
+    ops.softmax_backward(inner.scores, inner.weights, pass.weights)
     // scores = (scale q) kᵀ; pass.query holds the scaled queries
-    ops.linear_backward_weight(inner.key, pass.scores, pass.query, null)
-    ops.linear_input_major(inner.query, pass.scores, pass.key, null, null)
+    ops.linear_backward_weight(inner.key, inner.scores, pass.query, null)
+    ops.linear_input_major(inner.query, inner.scores, pass.key, null, null)
     ops.mask_units(inner.query, inner.query, this.#scale)
     const weights = [
       [grads.queryWeight, inner.query],
@@ -192,16 +145,4 @@ export class AttentionPool {
     ops.linear_backward_bias(grads.queryBias, inner.query, null)
     ops.linear_backward_bias(grads.valueBias, inner.value, null)
   }
-
-  dispose(): void {
-    this.#scope.dispose()
-  }
-}
-
-/** A value for each parameter. */
-function mapPool<Value>(make: (name: PoolParameterName) => Value): Record<PoolParameterName, Value> {
-  return Object.fromEntries(poolParameterNames.map((name) => [name, make(name)])) as Record<
-    PoolParameterName,
-    Value
-  >
 }

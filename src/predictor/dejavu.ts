@@ -9,25 +9,14 @@
  * One difference: the released code marks a neuron where its activation is positive. Here a criterion
  * marks heads and neurons, so that the methods differ in one respect only.
  */
-import type { Backend } from '../backends/backend.ts'
-import type { Storage } from '../engine/matrix.ts'
+import type { LayerScores, UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { DejavuConfig } from './predictor_config.ts'
-import { LayerNetworks, type LayerValues } from './layer_networks.ts'
+import { LayerNetworks } from './layer_networks.ts'
 
 /** Trained predictors of every layer inside a backend. Dispose it. */
-export class DejavuPredictor {
+export class DejavuPredictor extends LayerNetworks<DejavuConfig> {
   readonly kind = 'dejavu'
-  readonly config: DejavuConfig
-  readonly backend: Backend
-  readonly layers: LayerNetworks
-
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
-  constructor(backend: Backend, config: DejavuConfig, values: LayerValues, storage: Storage = 'f32') {
-    this.config = config
-    this.backend = backend
-    this.layers = new LayerNetworks(backend, config, values, storage)
-  }
 
   /**
    * The log odds of each unit of a layer to be among the best: [H] and [F]. Probabilities would rank the units equally,
@@ -36,20 +25,24 @@ export class DejavuPredictor {
    * @param stream the residual stream of one token as it enters layer `layer - 1`: [D]
    * @throws UsageError FEATURE_SHAPE, LAYER
    */
-  predictLayer(layer: number, stream: Float32Array): { heads: Float32Array; neurons: Float32Array } {
+  predictLayer(layer: number, stream: Float32Array): LayerScores {
     const { shape, width, features } = this.config
     if (!Number.isInteger(layer) || layer < 1 || layer >= shape.layers)
       throw new UsageError('LAYER', `layer: expected one from 1 to ${shape.layers - 1}, got ${layer}`)
     if (stream.length !== width)
       throw new UsageError('FEATURE_SHAPE', `stream: expected [${width}], got ${stream.length} numbers`)
-    return this.layers.run(layer, stream, features)
+    return this.run(layer, stream, features)
   }
 
-  dispose(): void {
-    this.layers.dispose()
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose()
+  /**
+   * The log odds of every unit; row 0 is zeros.
+   * @param stream the residual stream of one token as it enters each layer: [L, D]
+   * @throws UsageError FEATURE_SHAPE
+   */
+  predict(stream: Float32Array): UnitScores {
+    const { width } = this.config
+    return this.collect((layer) =>
+      this.predictLayer(layer, stream.subarray((layer - 1) * width, layer * width)),
+    )
   }
 }

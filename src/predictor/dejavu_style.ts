@@ -8,30 +8,16 @@
  * The paper's code omits that scaling when it selects over the whole model, so the networks get inputs of another range.
  * `as-shipped` does the same, for the published numbers; `fixed` scales as in training.
  */
-import type { Backend } from '../backends/backend.ts'
-import type { Storage } from '../engine/matrix.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { DejavuStyleConfig } from './predictor_config.ts'
-import { scoresFromOutputs } from './features.ts'
-import { LayerNetworks, type LayerValues } from './layer_networks.ts'
+import { LayerNetworks } from './layer_networks.ts'
 
-const inputScalings = ['fixed', 'as-shipped'] as const
-export type InputScaling = (typeof inputScalings)[number]
+export type InputScaling = 'fixed' | 'as-shipped'
 
 /** A trained per-layer baseline inside a backend. Dispose it. */
-export class DejavuStylePredictor {
+export class DejavuStylePredictor extends LayerNetworks<DejavuStyleConfig> {
   readonly kind = 'dejavu-style'
-  readonly config: DejavuStyleConfig
-  readonly backend: Backend
-  readonly layers: LayerNetworks
-
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
-  constructor(backend: Backend, config: DejavuStyleConfig, values: LayerValues, storage: Storage = 'f32') {
-    this.config = config
-    this.backend = backend
-    this.layers = new LayerNetworks(backend, config, values, storage)
-  }
 
   /**
    * Predicted scores of every unit; row 0 is zeros.
@@ -46,22 +32,8 @@ export class DejavuStylePredictor {
         `last: expected [${shape.layers}, ${width}], got ${last.length} numbers`,
       )
     const scaling = inputScaling === 'fixed' ? features : 'none'
-    const heads = new Float32Array((shape.layers - 1) * shape.heads)
-    const neurons = new Float32Array((shape.layers - 1) * shape.neurons)
-    for (let layer = 1; layer < shape.layers; layer++) {
-      const row = last.subarray(layer * width, (layer + 1) * width)
-      const scores = this.layers.run(layer, row, scaling)
-      heads.set(scores.heads, (layer - 1) * shape.heads)
-      neurons.set(scores.neurons, (layer - 1) * shape.neurons)
-    }
-    return scoresFromOutputs(shape, heads, neurons)
-  }
-
-  dispose(): void {
-    this.layers.dispose()
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose()
+    return this.collect((layer) =>
+      this.run(layer, last.subarray(layer * width, (layer + 1) * width), scaling),
+    )
   }
 }

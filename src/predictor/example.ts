@@ -1,11 +1,11 @@
 /**
- * What calibration gives and training takes: an example is what a prompt shows of itself in a dense pass, and what a
- * criterion says its continuation needs (arXiv 2406.16635). Features never see the continuation.
+ * Calibration examples, from which predictors are trained: the features of a prompt in a dense pass, and the scores of its
+ * continuation (arXiv 2406.16635). Features do not depend on the continuation.
  */
 import type { UnitScores } from '../masks/selection.ts'
 
 /**
- * What a dense pass over a prompt shows. The output of a layer's heads is softmax(q kᵀ) v of every head, concatenated,
+ * The features of a prompt in a dense pass. The output of a layer's heads is softmax(q kᵀ) v of every head, concatenated,
  * before out_proj.
  */
 export interface PromptFeatures {
@@ -15,13 +15,13 @@ export interface PromptFeatures {
   readonly mean: Float32Array
   /** The residual stream entering each layer at the last prompt token: [L, D]. */
   readonly stream: Float32Array
-  /** The heads' outputs of layer 0 at every prompt token: [T, D]; null where they were not kept. */
+  /** The heads' outputs of layer 0 at every prompt token: [T, D]; null if they were not stored. */
   readonly sequence: Float32Array | null
 }
 
 /** One window of the calibration set. */
 export interface CalibrationExample {
-  /** Its place in the set. */
+  /** Its index in the set. */
   readonly index: number
   readonly features: PromptFeatures
   /** Scores of every unit, by criterion. */

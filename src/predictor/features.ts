@@ -90,8 +90,11 @@ function scaleByMoments(rows: Float32Array, moments: FeatureMoments | null, D: n
   return rows.map((value, n) => (spread[n % D] > 0 ? fround(fround(value - mean[n % D]) / spread[n % D]) : 0))
 }
 
-/** Mean and standard deviation of each of `width` features over all rows, in float64. @param tables [T, D] each */
-export function featureMoments(tables: readonly Float32Array[], width: number): FeatureMoments {
+/** Mean and standard deviation of each of `width` columns over all rows: [D] each. @param tables [T, D] each */
+export function columnMoments(
+  tables: readonly Float32Array[],
+  width: number,
+): { mean: Float64Array; deviation: Float64Array } {
   const mean = new Float64Array(width)
   const square = new Float64Array(width)
   const rows = tables.reduce((total, table) => total + table.length / width, 0)
@@ -99,10 +102,13 @@ export function featureMoments(tables: readonly Float32Array[], width: number): 
     for (let n = 0; n < table.length; n++) mean[n % width] += table[n] / Math.max(1, rows)
   for (const table of tables)
     for (let n = 0; n < table.length; n++) square[n % width] += (table[n] - mean[n % width]) ** 2
-  return {
-    mean: Float32Array.from(mean),
-    spread: Float32Array.from(square, (total) => Math.sqrt(total / Math.max(1, rows))),
-  }
+  return { mean, deviation: square.map((total) => Math.sqrt(total / Math.max(1, rows))) }
+}
+
+/** The moments of a training set, as they are stored. @param tables [T, D] each */
+export function featureMoments(tables: readonly Float32Array[], width: number): FeatureMoments {
+  const { mean, deviation } = columnMoments(tables, width)
+  return { mean: Float32Array.from(mean), spread: Float32Array.from(deviation) }
 }
 
 /** The targets of one kind of unit: [(L - dense) U]. @param scores [L, U] @param dense the number of dense layers */
@@ -143,7 +149,7 @@ export function scoresFromOutputs(
   shape: UnitShape,
   heads: Float32Array,
   neurons: Float32Array,
-  dense = 1,
+  dense: number,
 ): UnitScores {
   const table = (outputs: Float32Array, units: number): Float32Array => {
     const scores = new Float32Array(shape.layers * units)

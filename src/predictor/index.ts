@@ -7,8 +7,8 @@ export {
   type LossName,
   type PredictorConfig,
   type PredictorKind,
-  type UnitKind,
 } from './predictor_config.ts'
+export type { UnitKind } from '../masks/mask.ts'
 export { DejavuPredictor } from './dejavu.ts'
 export { dejavuPlanner } from './dejavu_planner.ts'
 export { DejavuStylePredictor } from './dejavu_style.ts'

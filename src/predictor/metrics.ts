@@ -16,7 +16,8 @@
 import type { Budget } from '../masks/budget.ts'
 import { setOverlap, type Overlap } from '../masks/overlap.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
-import { unitKinds, type UnitKind } from './predictor_config.ts'
+import { recordOf } from '../tensor/records.ts'
+import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
 /** The quality of a mask at one budget. */
 export interface MaskQuality extends Overlap {
@@ -62,11 +63,11 @@ export function averageRanks(values: Float32Array): Float64Array {
  * The oracle score of the chosen units, as a share of that of the best units; 1 if that is 0.
  * @param chosen @param best masks over the same units
  */
-export function scoreKept(chosen: Float32Array, best: Float32Array, truth: Float32Array): number {
-  const lowest = truth.reduce((low, score) => Math.min(low, score), Infinity)
+export function scoreKept(chosen: Float32Array, best: Float32Array, oracleScores: Float32Array): number {
+  const lowest = oracleScores.reduce((low, score) => Math.min(low, score), Infinity)
   let kept = 0
   let most = 0
-  truth.forEach((score, unit) => {
+  oracleScores.forEach((score, unit) => {
     if (chosen[unit] !== 0) kept += score - lowest
     if (best[unit] !== 0) most += score - lowest
   })
@@ -77,8 +78,10 @@ export function scoreKept(chosen: Float32Array, best: Float32Array, truth: Float
 interface Sums {
   spearman: number
   spearmanWithin: number
-  readonly at: MaskQuality[]
+  readonly at: readonly Record<keyof MaskQuality, number>[]
 }
+
+const qualityNames = ['recall', 'precision', 'jaccard', 'scoreKept'] as const
 
 /** Accumulates the quality of predictions, example by example. */
 export class QualityMeter {
@@ -93,26 +96,25 @@ export class QualityMeter {
     this.#budgets = budgets.map((budget) => ({ ...budget, denseLayers: dense }))
     this.#dense = dense
     this.#topK = topK
-    const zero = (): MaskQuality => ({ recall: 0, precision: 0, jaccard: 0, scoreKept: 0 })
     const sums = (): Sums => ({
       spearman: 0,
       spearmanWithin: 0,
-      at: budgets.map(zero),
+      at: budgets.map(() => recordOf(qualityNames, () => 0)),
     })
     this.#sums = { heads: sums(), neurons: sums() }
   }
 
-  add(predicted: UnitScores, truth: UnitScores): void {
+  add(predicted: UnitScores, oracleScores: UnitScores): void {
     this.#examples++
-    const { shape } = truth
+    const { shape } = oracleScores
     const masks = this.#budgets.map((budget) => [
       selectMask(predicted, budget, this.#topK),
-      selectMask(truth, budget, this.#topK),
+      selectMask(oracleScores, budget, this.#topK),
     ])
     for (const kind of unitKinds) {
       const units = shape[kind]
       const from = (table: Float32Array): Float32Array => table.subarray(this.#dense * units)
-      const [found, right] = [from(predicted[kind]), from(truth[kind])]
+      const [found, right] = [from(predicted[kind]), from(oracleScores[kind])]
       const sum = this.#sums[kind]
       sum.spearman += spearman(found, right)
       const layers = shape.layers - this.#dense
@@ -122,7 +124,7 @@ export class QualityMeter {
       masks.forEach(([mask, best], i) => {
         const [chosen, wanted] = [from(mask[kind]), from(best[kind])]
         const one = { ...setOverlap(chosen, wanted), scoreKept: scoreKept(chosen, wanted, right) }
-        sum.at[i] = addQualities(sum.at[i], one)
+        for (const name of qualityNames) sum.at[i][name] += one[name]
       })
     }
   }
@@ -133,22 +135,8 @@ export class QualityMeter {
     const mean = (sum: Sums): ScoreQuality => ({
       spearman: sum.spearman * share,
       spearmanWithin: sum.spearmanWithin * share,
-      at: sum.at.map(({ recall, precision, jaccard, scoreKept }) => ({
-        recall: recall * share,
-        precision: precision * share,
-        jaccard: jaccard * share,
-        scoreKept: scoreKept * share,
-      })),
+      at: sum.at.map((total) => recordOf(qualityNames, (name) => total[name] * share)),
     })
     return { heads: mean(this.#sums.heads), neurons: mean(this.#sums.neurons) }
-  }
-}
-
-function addQualities(a: MaskQuality, b: MaskQuality): MaskQuality {
-  return {
-    recall: a.recall + b.recall,
-    precision: a.precision + b.precision,
-    jaccard: a.jaccard + b.jaccard,
-    scoreKept: a.scoreKept + b.scoreKept,
   }
 }

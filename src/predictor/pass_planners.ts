@@ -7,13 +7,14 @@
  * scores and cannot save work on the prompt. The buffers of these passes are freed before the mask is returned.
  */
 import type { Criterion } from '../criteria/criterion.ts'
+import { withPass } from '../criteria/pass.ts'
 import { plainact } from '../criteria/plainact.ts'
 import type { Budget } from '../masks/budget.ts'
 import type { PromptView } from '../masks/planner.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
-import { backward } from '../engine/backward.ts'
 import type { OptModel } from '../engine/opt_model.ts'
 import { traceForward, type Trace } from '../engine/trace.ts'
+import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { InputScaling } from './dejavu_style.ts'
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
@@ -30,17 +31,19 @@ export function scoreText(
   criterion: Criterion = plainact,
   seed = 0,
 ): UnitScores {
-  const trace = traceForward(model, tokens)
-  try {
-    const gradients = backward(model, trace, labels)
-    try {
-      return criterion.score({ model, tokens, labels, trace, gradients, seed })
-    } finally {
-      gradients.dispose()
-    }
-  } finally {
-    trace.dispose()
-  }
+  return withPass(model, { tokens, labels }, criterion.score, { seed })
+}
+
+/** A criterion's scores of the tokens that follow a prompt, dense. @throws UsageError as `scoreText` */
+export function scoreContinuation(
+  model: OptModel,
+  prompt: Int32Array,
+  continuation: ArrayLike<number>,
+  criterion: Criterion,
+  seed?: number,
+): UnitScores {
+  const tokens = Int32Array.of(...prompt, ...Array.from(continuation))
+  return scoreText(model, tokens, tokens.slice().fill(NOT_SCORED, 0, prompt.length), criterion, seed)
 }
 
 /** Options of a prompt planner. */

@@ -4,7 +4,7 @@
  *   dense            no scores: everything is computed
  *   static           the mean scores of the calibration set, the same for every sequence
  *   random           seeded noise, new for every sequence
- *   oracle           the true scores of the window, which needs its answer: the upper bound of every predictor
+ *   oracle           the criterion's scores of the window, which needs its answer: the upper bound of every predictor
  *   prompt-plainact  the scores of the prompt's own loss: one forward and one backward pass over it, no predictor
  *   shadow           scores predicted from the head outputs of the prompt in one early layer (arXiv 2406.16635)
  *   dejavu-style     the baseline of its authors: scores of each layer predicted from the outputs of its own heads, which
@@ -14,6 +14,7 @@
  * Planners that run an additional pass are in `pass_planners.ts`, dejavu in `dejavu_planner.ts`.
  */
 import type { Criterion } from '../criteria/criterion.ts'
+import { randomScores } from '../criteria/random.ts'
 import { checkBudget, makeBudget, type Budget } from '../masks/budget.ts'
 import { checkUnitShape, type UnitShape } from '../masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../masks/planner.ts'
@@ -42,7 +43,7 @@ export type PlannerName = (typeof plannerNames)[number]
 /** When a planner decides: `once`, in the prompt, or again after every so many tokens. */
 export type Every = 'once' | number
 
-/** When a planner decides unless told otherwise: DejaVu's at every token, the others once. */
+/** When a planner decides by default: DejaVu's at every token, the others once. */
 export function defaultEvery(planner: PlannerName): Every {
   return planner === 'dejavu' ? 1 : 'once'
 }
@@ -66,7 +67,7 @@ export interface PlannerSources {
   readonly dejavuStyle?: HeadOutputsPredictor
   readonly dejavu?: LayerPredictor
   /** oracle: the scores of the window. */
-  readonly truth?: UnitScores
+  readonly oracleScores?: UnitScores
   /** random, and criteria that draw: default 0. */
   readonly seed?: number
   /** prompt-plainact: another criterion than plainact. */
@@ -118,7 +119,7 @@ function plannerOf(
     case 'random':
       return randomPlanner(model.shape, budget, seed, topK)
     case 'oracle':
-      return oraclePlanner(need(sources.truth, 'the true scores of the text'), budget, topK)
+      return oraclePlanner(need(sources.oracleScores, 'the oracle scores of the text'), budget, topK)
     case 'prompt-plainact':
       return promptPlanner(model, budget, { criterion, seed, topK })
     case 'shadow':
@@ -167,17 +168,7 @@ export function randomPlanner(
   )
 }
 
-/** Scores in [0, 1), drawn head by head, then neuron by neuron. */
-export function randomScores(shape: UnitShape, random: Random): UnitScores {
-  const draw = (length: number): Float32Array => Float32Array.from({ length }, () => random.uniform())
-  return {
-    shape,
-    heads: draw(shape.layers * shape.heads),
-    neurons: draw(shape.layers * shape.neurons),
-  }
-}
-
-/** A mask from the true scores of the sequence; a planner for one sequence. */
+/** A mask from the oracle scores of the sequence; a planner for one sequence. */
 export function oraclePlanner(
   scores: UnitScores,
   budget: Budget,

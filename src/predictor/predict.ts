@@ -4,9 +4,7 @@
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ShadowConfig } from './predictor_config.ts'
-import type { DejavuPredictor } from './dejavu.ts'
 import type { PromptFeatures } from './example.ts'
-import { scoresFromOutputs } from './features.ts'
 import type { Predictor } from './predictor_file.ts'
 
 /**
@@ -35,20 +33,5 @@ export function predictScores(predictor: Predictor, features: PromptFeatures): U
     // The mean is stored as one row, whose mean is the row.
     return predictor.predict(input, input.length / predictor.config.width)
   }
-  if (predictor.kind === 'dejavu-style') return predictor.predict(features.last)
-  return predictAllLayers(predictor, features.stream)
-}
-
-/** Every layer's prediction, each from the stream that enters the layer before it. @param stream [L, D] */
-function predictAllLayers(predictor: DejavuPredictor, stream: Float32Array): UnitScores {
-  const { shape, width } = predictor.config
-  const heads = new Float32Array((shape.layers - 1) * shape.heads)
-  const neurons = new Float32Array((shape.layers - 1) * shape.neurons)
-  for (let layer = 1; layer < shape.layers; layer++) {
-    const row = stream.subarray((layer - 1) * width, layer * width)
-    const scores = predictor.predictLayer(layer, row)
-    heads.set(scores.heads, (layer - 1) * shape.heads)
-    neurons.set(scores.neurons, (layer - 1) * shape.neurons)
-  }
-  return scoresFromOutputs(shape, heads, neurons)
+  return predictor.predict(predictor.kind === 'dejavu' ? features.stream : features.last)
 }

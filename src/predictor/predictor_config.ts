@@ -6,7 +6,7 @@
  *                  the authors of ShadowLLM
  *   dejavu         two low-rank networks for every layer, which read the stream one layer earlier (arXiv 2310.17157)
  */
-import type { UnitShape } from '../masks/mask.ts'
+import type { UnitKind, UnitShape } from '../masks/mask.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from './features.ts'
 import type { NetworkShape } from './network.ts'
 
@@ -16,10 +16,6 @@ export type PredictorKind = (typeof predictorKinds)[number]
 /** mse: squared error of scores. bce: cross-entropy of labels (whether a unit is among the best). */
 export const losses = ['mse', 'bce'] as const
 export type LossName = (typeof losses)[number]
-
-/** The two kinds of unit; each has its own networks. */
-export const unitKinds = ['heads', 'neurons'] as const
-export type UnitKind = (typeof unitKinds)[number]
 
 /** The fields of all configs. */
 export interface PredictorConfigBase {

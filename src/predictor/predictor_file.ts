@@ -11,20 +11,28 @@
  */
 import type { Backend } from '../backends/backend.ts'
 import type { Storage } from '../engine/matrix.ts'
+import { readFinite } from '../io/read_finite.ts'
 import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
-import { InputError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
-import { networkShape, unitKinds, type PredictorConfig, type UnitKind } from './predictor_config.ts'
+import { networkShape, type PredictorConfig } from './predictor_config.ts'
 import { configEntry, readPredictorConfig } from './predictor_config_schema.ts'
 import { DejavuPredictor } from './dejavu.ts'
 import { DejavuStylePredictor } from './dejavu_style.ts'
 import type { FeatureMoments } from './features.ts'
 import type { LayerValues } from './layer_networks.ts'
-import { networkParameterShapes, type Network, type NetworkShape, type NetworkValues } from './network.ts'
+import {
+  networkParameterShapes,
+  noBiases,
+  type Network,
+  type NetworkParameterName,
+  type NetworkShape,
+  type NetworkValues,
+} from './network.ts'
 import { ShadowPredictor } from './shadow.ts'
+import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
-/** A predictor of any kind; `kind` tells which. */
+/** A predictor of any kind. */
 export type Predictor = ShadowPredictor | DejavuStylePredictor | DejavuPredictor
 
 /** Writes a predictor atomically. @throws the system's error if the file cannot be written */
@@ -50,7 +58,7 @@ export function predictorTensors(predictor: Predictor): Map<string, TensorToWrit
     if (predictor.moments) addMoments(tensors, [width], [predictor.moments])
     return tensors
   }
-  const { networks, moments } = predictor.layers
+  const { networks, moments } = predictor
   for (const kind of unitKinds)
     networks[kind].forEach((network, i) => addNetwork(tensors, `${kind}.${i + 1}`, network))
   if (moments) addMoments(tensors, [moments.length, width], moments)
@@ -93,24 +101,6 @@ async function predictorOf(source: RawTensorSource, backend: Backend, storage: S
   }
 }
 
-/**
- * Reads a predictor of one kind.
- * @throws InputError PREDICTOR_KIND for a file of another kind, and what `openPredictor` throws
- */
-export async function openPredictorOf<Kind extends Predictor['kind']>(
-  kind: Kind,
-  path: string,
-  backend: Backend,
-): Promise<Extract<Predictor, { kind: Kind }>> {
-  const predictor = await openPredictor(path, backend)
-  if (predictor.kind === kind) return predictor as Extract<Predictor, { kind: Kind }>
-  predictor.dispose()
-  throw new InputError(
-    'PREDICTOR_KIND',
-    `${path}: expected a predictor of the kind ${kind}, got ${predictor.kind}`,
-  )
-}
-
 function addNetwork(tensors: Map<string, TensorToWrite>, prefix: string, network: Network): void {
   const values = network.read()
   for (const [name, shape] of networkParameterShapes(network.shape))
@@ -146,17 +136,16 @@ async function readNetwork(
   prefix: string,
   shape: NetworkShape,
 ): Promise<NetworkValues> {
-  const none = new Float32Array(0)
-  let values: NetworkValues = { inputWeight: none, inputBias: none, outputWeight: none, outputBias: none }
+  const values: Partial<Record<NetworkParameterName, Float32Array>> = { ...noBiases }
   for (const [name, expected] of networkParameterShapes(shape))
-    values = { ...values, [name]: await readTensor(source, `${prefix}.${name}`, expected) }
-  return values
+    values[name] = await readWeights(source, `${prefix}.${name}`, expected)
+  return values as NetworkValues
 }
 
 /** Moments of one or of several rows of features. @param shape [D] or [count, D] */
 async function readMoments(source: TensorSource, shape: readonly number[]): Promise<FeatureMoments[]> {
-  const mean = await readTensor(source, 'features.mean', shape)
-  const spread = await readTensor(source, 'features.spread', shape)
+  const mean = await readWeights(source, 'features.mean', shape)
+  const spread = await readWeights(source, 'features.spread', shape)
   const width = shape[shape.length - 1]
   return Array.from({ length: mean.length / width }, (_, i) => ({
     mean: mean.slice(i * width, (i + 1) * width),
@@ -164,24 +153,6 @@ async function readMoments(source: TensorSource, shape: readonly number[]): Prom
   }))
 }
 
-async function readTensor(
-  source: TensorSource,
-  name: string,
-  shape: readonly number[],
-): Promise<Float32Array> {
-  const info = source.tensors.get(name)
-  const expected = shape.join(', ')
-  if (!info)
-    throw new InputError('TENSOR_MISSING', `${name}: expected [${expected}], got no such tensor`, {
-      tensor: name,
-    })
-  if (info.shape.join(', ') !== expected)
-    throw new InputError('TENSOR_SHAPE', `${name}: expected [${expected}], got [${info.shape.join(', ')}]`, {
-      tensor: name,
-    })
-  const values = await source.read(name)
-  if (values.every(Number.isFinite)) return values
-  throw new InputError('WEIGHT_NOT_FINITE', `${name}: expected finite numbers, got NaN or an infinity`, {
-    tensor: name,
-  })
+function readWeights(source: TensorSource, name: string, shape: readonly number[]): Promise<Float32Array> {
+  return readFinite(source, name, shape, 'WEIGHT_NOT_FINITE')
 }

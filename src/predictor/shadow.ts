@@ -7,10 +7,12 @@
  * `predictor_file.ts`.
  */
 import type { Backend } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { denseLayers, networkShape, unitKinds, type ShadowConfig, type UnitKind } from './predictor_config.ts'
+import { recordOf } from '../tensor/records.ts'
+import { denseLayers, networkShape, type ShadowConfig } from './predictor_config.ts'
 import {
   lastTokenContext,
   meanContext,
@@ -19,6 +21,7 @@ import {
   type FeatureMoments,
 } from './features.ts'
 import { Network, type NetworkValues } from './network.ts'
+import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
 /** The numbers of a predictor. */
 export interface ShadowValues extends Readonly<Record<UnitKind, NetworkValues>> {
@@ -33,20 +36,22 @@ export class ShadowPredictor {
   readonly backend: Backend
   readonly moments: FeatureMoments | null
   readonly networks: Readonly<Record<UnitKind, Network>>
+  readonly #scope: BufferScope
 
   /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
   constructor(backend: Backend, config: ShadowConfig, values: ShadowValues, storage: Storage = 'f32') {
     this.config = config
     this.backend = backend
     this.moments = values.moments ?? null
-    const make = (kind: UnitKind): Network =>
-      new Network(backend, networkShape(config, kind), values[kind], storage)
-    const heads = make('heads')
+    this.#scope = new BufferScope(backend)
     try {
       scaleFeatures(new Float32Array(config.width), config.features, this.moments)
-      this.networks = { heads, neurons: make('neurons') }
+      this.networks = recordOf(
+        unitKinds,
+        (kind) => new Network(this.#scope, networkShape(config, kind), values[kind], storage),
+      )
     } catch (error) {
-      heads.dispose()
+      this.dispose()
       throw error
     }
   }
@@ -68,21 +73,20 @@ export class ShadowPredictor {
     const input =
       pooling === 'attention'
         ? scaleFeatures(context, features, this.moments, tokens)
-        : scaleFeatures(poolRows(context, tokens, pooling), features, this.moments)
+        : scaleFeatures(
+            (pooling === 'last' ? lastTokenContext : meanContext)(context, tokens),
+            features,
+            this.moments,
+          )
     const outputs = (kind: UnitKind): Float32Array => this.networks[kind].predict(input)
     return scoresFromOutputs(shape, outputs('heads'), outputs('neurons'), denseLayers(this.config))
   }
 
   dispose(): void {
-    for (const kind of unitKinds) this.networks[kind].dispose()
+    this.#scope.dispose()
   }
 
   [Symbol.dispose](): void {
     this.dispose()
   }
-}
-
-/** One row [D] of a prompt's [T, D]. */
-function poolRows(context: Float32Array, tokens: number, pooling: 'last' | 'mean'): Float32Array {
-  return pooling === 'last' ? lastTokenContext(context, tokens) : meanContext(context, tokens)
 }

@@ -11,12 +11,9 @@ export function kindsNeeded(planners: readonly string[]): PredictorKind[] {
   return predictorKinds.filter((kind) => planners.includes(kind))
 }
 
-/** The last predictor of a kind. */
-export function predictorOf<Kind extends PredictorKind>(
-  kind: Kind,
-  predictors: readonly Predictor[],
-): Extract<Predictor, { kind: Kind }> | undefined {
-  return predictors.findLast((one): one is Extract<Predictor, { kind: Kind }> => one.kind === kind)
+/** The last predictor of the kind that a planner needs; undefined if there is none, or it needs none. */
+export function predictorFor(planner: string, predictors: readonly Predictor[]): Predictor | undefined {
+  return predictors.findLast(({ kind }) => kind === planner)
 }
 
 /** Refuses a predictor of a model of another shape. @param path its name in errors @throws InputError PREDICTOR_MODEL */

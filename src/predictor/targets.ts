@@ -4,8 +4,9 @@
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { top_k } from '../ops/top_k.ts'
-import { denseLayers, type PredictorConfig, type UnitKind } from './predictor_config.ts'
+import { denseLayers, type PredictorConfig } from './predictor_config.ts'
 import { makeTargets, type TargetScaling } from './features.ts'
+import type { UnitKind } from '../masks/mask.ts'
 
 /** The targets of one kind of unit for one example, all layers that are not dense: [(L - dense) U]. */
 export function targetsOf(config: PredictorConfig, scores: UnitScores, kind: UnitKind): Float32Array {

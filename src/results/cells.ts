@@ -18,6 +18,25 @@ export function cell(row: Row, column: Column): string {
   return typeof value === 'string' ? value.replace(/\s+/g, ' ') : figure(value, column.digits)
 }
 
+/** A share as people say it. */
+export function percent(share: number): string {
+  return `${Math.round(1000 * share) / 10} %`
+}
+
+/**
+ * "a is 0.031 ± 0.006 nats per token better than b", or that chance could do as much: within two standard errors.
+ * @param nats by which the first costs more than the second @param error one standard error; NaN if it is not known
+ */
+export function sayDifference(
+  first: string,
+  second: string,
+  { nats, error }: { readonly nats: number; readonly error: number },
+): string {
+  const size = `${Math.abs(nats).toFixed(3)} ± ${Number.isFinite(error) ? error.toFixed(3) : '?'} nats per token`
+  const isTold = Math.abs(nats) >= 2 * error
+  return `${first} is ${size} ${nats <= 0 ? 'better' : 'worse'} than ${second}${isTold ? '' : ', which chance could do'}`
+}
+
 /** Whether a column holds numbers, which lean to the right, or nothing at all. */
 export function isNumeric(column: Column, rows: readonly Row[]): boolean {
   return rows.every((row) => typeof row[column.key] !== 'string')

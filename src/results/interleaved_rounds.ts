@@ -1,11 +1,11 @@
 /**
- * Measuring by turns: things that are to be compared take turns, so that whatever else the machine does hits all of
- * them, and ratios are taken within a round. Figures of two runs cannot be compared; ratios can.
+ * Interleaved rounds: methods that are compared run in turns, so that whatever else the machine does affects all of them,
+ * and ratios are taken within a round. Figures of two runs cannot be compared; ratios can.
  */
 
 /**
- * Who has a turn when, in one round of `count`. Another one begins each round, and the direction changes: what one leaves
- * behind (caches, a memory bus that was just busy) falls on all of them.
+ * The order of the turns in one round of `count`. Each round begins with another one, and the direction alternates, so
+ * that what a turn leaves behind (caches, a memory bus that was just busy) affects all of them.
  */
 export function turnOrder(round: number, count: number): number[] {
   return Array.from({ length: count }, (_, turn) => (round + (round % 2 === 0 ? turn : count - turn)) % count)
@@ -13,7 +13,7 @@ export function turnOrder(round: number, count: number): number[] {
 
 /**
  * Runs every turn in every round, in that order.
- * @param run one turn of whoever has it
+ * @param run one turn, and how many were before it
  * @throws what `run` throws
  */
 export async function interleave(
@@ -34,7 +34,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
-/** The standard deviation that a sample tells of what it is drawn from. NaN for fewer than two values. */
+/** The sample standard deviation. NaN for fewer than two values. */
 export function deviation(values: readonly number[]): number {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0)

@@ -19,7 +19,7 @@ import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/featur
 import { defaultEvery, makePlanner, type Every, type PlannerName } from '../predictor/planners.ts'
 import { denseLayers, type LossName, type PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
-import { kindsNeeded, predictorOf } from '../predictor/suitable.ts'
+import { kindsNeeded, predictorFor } from '../predictor/suitable.ts'
 import type { TrainingOptions } from '../training/predictor_training.ts'
 
 // ---- What a method is ------------------------------------------------------------------------------------------------
@@ -96,22 +96,14 @@ export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial
 /** The method that skips nothing. */
 export const denseMethod: Method = makeMethod({ planner: 'dense', sparsity: 0 })
 
-/** The planners that learn from examples, and what kind of predictor they ask. */
-const learners = {
-  static: null,
-  shadow: 'shadow',
-  'dejavu-style': 'dejavu-style',
-  dejavu: 'dejavu',
-} as const satisfies Partial<Record<PlannerName, PredictorKind | null>>
-
 /** The kind of predictor a method asks, or null. */
 export function predictorKindOf({ planner }: Method): PredictorKind | null {
-  return planner in learners ? learners[planner as keyof typeof learners] : null
+  return kindsNeeded([planner])[0] ?? null
 }
 
 /** Whether a method learns from examples. */
-export function learns({ planner }: Method): boolean {
-  return planner in learners
+export function learns(method: Method): boolean {
+  return method.planner === 'static' || predictorKindOf(method) !== null
 }
 
 /** What a table row says of a method. */
@@ -160,19 +152,19 @@ export interface MethodSources {
 
 /** Of these sources, what a method decides by. */
 export function inputsFrom({ mean, predictors = [] }: MethodSources): (method: Method) => MethodInputs {
-  return ({ planner }) => {
-    const [kind] = kindsNeeded([planner])
-    return { mean: planner === 'static' ? mean : undefined, predictor: kind && predictorOf(kind, predictors) }
-  }
+  return ({ planner }) => ({
+    mean: planner === 'static' ? mean : undefined,
+    predictor: predictorFor(planner, predictors),
+  })
 }
 
 /** What is particular to one text. */
-export interface PlanContext {
+interface PlanContext {
   /** random, and criteria that draw: default 0. */
   readonly seed?: number
   /** oracle: the scores of this text. */
   readonly oracleScores?: UnitScores
-  /** Who ranks; default the model's backend. */
+  /** What ranks units; default the model's backend. */
   readonly topK?: TopK
 }
 
@@ -203,7 +195,7 @@ export function planMethod(
     shadow: predictor?.kind === 'shadow' ? predictor : undefined,
     dejavuStyle: predictor?.kind === 'dejavu-style' ? predictor : undefined,
     dejavu: predictor?.kind === 'dejavu' ? predictor : undefined,
-    truth: oracleScores,
+    oracleScores,
     criterion: planner === 'prompt-plainact' ? criterionByName(criterion) : undefined,
   }
   return makePlanner(planner, sources, methodBudget(method, inputs), { every, leaky, released })

@@ -15,7 +15,8 @@ const calibrationPlaces = [
   'engine',
   'criteria',
   'calibration',
-  'jobs/shard_model.ts',
+  'io/encode_pieces.ts',
+  'jobs/job_model.ts',
   'data/corpus.ts',
   'data/windows.ts',
 ]

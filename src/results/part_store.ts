@@ -11,7 +11,9 @@
  *   <hash>.files.json           the same for files: names and checksums of what is in the folder it names
  *   <hash>/                     a place for what vouches for itself, such as a calibration
  */
+import * as v from 'valibot'
 import { canonicalJson } from '../io/canonical_json.ts'
+import { sha256Text } from '../io/schema.ts'
 import {
   cacheFolder,
   fileKind,
@@ -38,16 +40,14 @@ export function partKey(description: PartDescription): Promise<string> {
   return hashText(canonicalJson(description))
 }
 
-/** Where parts are kept unless told: `shadowllm/parts` in the user's cache folder. */
-function defaultPartFolder(): string {
-  return joinPath(cacheFolder(), 'shadowllm', 'parts')
-}
-
 /**
  * Opens a store, and makes its folder where there is none.
+ * @param folder default: `shadowllm/parts` in the user's cache folder
  * @throws ShadowError CACHE (exit code 5) if the folder cannot be made or read
  */
-export async function openPartStore(folder: string = defaultPartFolder()): Promise<PartStore> {
+export async function openPartStore(
+  folder: string = joinPath(cacheFolder(), 'shadowllm', 'parts'),
+): Promise<PartStore> {
   await asCache(folder, async () => {
     await makeFolder(folder)
     await removeAbandoned(folder)
@@ -127,21 +127,21 @@ export class PartStore {
   }
 }
 
-/** What an entry for files says. */
-interface FileTable {
-  readonly folder: string
-  /** SHA-256 by name. */
-  readonly files: Readonly<Record<string, string>>
-}
+/** What an entry for files says: a folder, and the SHA-256 of each file in it by name. */
+const fileTable = v.object({
+  folder: v.pipe(v.string(), v.regex(/^[0-9a-f.]+$/)),
+  files: v.record(
+    v.custom<string>((name) => typeof name === 'string' && name.isWellFormed()),
+    sha256Text,
+  ),
+})
+
+type FileTable = v.InferOutput<typeof fileTable>
 
 /** A table as an entry has it, if it names a folder of this part's: no other is looked at, or removed. */
 function tableOf(value: unknown, key: string): FileTable | null {
-  const { folder, files } = (value ?? {}) as Partial<Record<keyof FileTable, unknown>>
-  const named = typeof folder === 'string' && folder.startsWith(`${key}.`) && /^[0-9a-f.]+$/.test(folder)
-  const hashed =
-    typeof files === 'object' &&
-    Object.entries(files ?? {}).every(([name, hash]) => name.isWellFormed() && /^[0-9a-f]{64}$/.test(hash))
-  return named && hashed && files !== null ? { folder, files: files as FileTable['files'] } : null
+  const { success, output } = v.safeParse(fileTable, value)
+  return success && output.folder.startsWith(`${key}.`) ? output : null
 }
 
 interface Entry {

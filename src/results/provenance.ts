@@ -56,7 +56,7 @@ export function modelSource(name: string, hash: string, origin: HubOrigin | null
 }
 
 /** What only the run itself knows. */
-export interface ProvenanceInputs {
+interface ProvenanceInputs {
   readonly backend: Pick<Backend, 'name' | 'device'>
   readonly model: ModelSource
   readonly data: Source

@@ -1,12 +1,15 @@
 /**
- * What a run of `reproduce` found: rows for machines, a table and plain sentences for people.
+ * What a run of `reproduce` found: rows for machines, a table and plain sentences for people, and the experiment that the
+ * HTML report shows.
  */
 import type { Sparsity } from '../masks/achieved.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { PlannerName } from '../predictor/planners.ts'
-import type { UnitKind } from '../predictor/predictor_config.ts'
-import type { LayerSparsity } from './experiment_result.ts'
+import type { UnitKind } from '../masks/mask.ts'
+import { figure, percent, sayDifference } from './cells.ts'
+import type { Column, ExperimentResult, LayerSparsity, Plot, Row } from './experiment_result.ts'
 import type { Provenance } from './provenance.ts'
+import { formatTable } from './terminal.ts'
 
 /** One method. */
 export interface ReproduceRow {
@@ -52,27 +55,20 @@ export interface ReproduceReport {
   readonly seconds: number
 }
 
-/** Whether perplexities are ordered as a working method orders them. */
-export interface Verdict {
-  readonly sparsity: number
-  readonly oracle: number
-  readonly shadow: number
-  readonly random: number
-  readonly holds: boolean
-}
-
 function find(report: ReproduceReport, planner: PlannerName, sparsity: number): number | null {
   const row = report.rows.find((one) => one.planner === planner && one.sparsity === sparsity)
   return row?.tokenPerplexity ?? null
 }
 
-/** Whether oracle <= shadow <= random holds in token perplexity; null if one of them was not measured there. */
-export function judge(report: ReproduceReport, sparsity = 0.5): Verdict | null {
-  const oracle = find(report, 'oracle', sparsity)
-  const shadow = find(report, 'shadow', sparsity)
-  const random = find(report, 'random', sparsity)
+/** Whether oracle ≤ shadow ≤ random holds at half of the units, as it does of a working method; null if one is missing. */
+function describeOrder(report: ReproduceReport): string | null {
+  const [oracle, shadow, random] = (['oracle', 'shadow', 'random'] as const).map((one) =>
+    find(report, one, 0.5),
+  )
   if (oracle === null || shadow === null || random === null) return null
-  return { sparsity, oracle, shadow, random, holds: oracle <= shadow && shadow <= random }
+  const order = `oracle ${figure(oracle)} ≤ shadow ${figure(shadow)} ≤ random ${figure(random)}`
+  const holds = oracle <= shadow && shadow <= random
+  return `At 50 %: ${order} ${holds ? 'holds' : 'DOES NOT HOLD'} (perplexity per token).`
 }
 
 /** The share of the perplexity between static pruning and the oracle that the predictor takes away; null if unknown. */
@@ -84,65 +80,46 @@ export function gapClosed(report: ReproduceReport, sparsity: number): number | n
   return (fixed - shadow) / (fixed - oracle)
 }
 
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
-
-/** Four significant digits, never an exponent. */
-function perplexity(value: number): string {
-  if (!Number.isFinite(value)) return String(value)
-  return value >= 1000 ? value.toFixed(0) : value.toPrecision(4)
-}
-
-const HEADINGS = [
-  'planner',
-  'criterion',
-  'asked',
-  'heads',
-  'neurons',
-  'weights',
-  'ppl/token',
-  'ppl/word',
-  'tokens/s',
-  'speed',
+/** The columns of a report; rows of one sparsity make a group. */
+const reportColumns: readonly Column[] = [
+  { key: 'sparsity', label: 'asked', unit: '%', digits: 1 },
+  { key: 'planner', label: 'planner' },
+  { key: 'criterion', label: 'criterion' },
+  { key: 'heads', label: 'heads', unit: '%', digits: 1 },
+  { key: 'neurons', label: 'neurons', unit: '%', digits: 1 },
+  { key: 'weights', label: 'weights', unit: '%', digits: 1 },
+  { key: 'token', label: 'ppl/token' },
+  { key: 'word', label: 'ppl/word' },
+  { key: 'speed', label: 'tokens/s', digits: 0 },
+  { key: 'ratio', label: 'x dense', digits: 2 },
 ]
 
+/** Its rows under these columns. */
+function reportRows({ rows }: ReproduceReport): Row[] {
+  const dense = rows.find(({ planner }) => planner === 'dense')?.decodeTokensPerSecond ?? null
+  return rows.map(({ planner, criterion, achieved, sparsity, decodeTokensPerSecond: speed, ...row }) => ({
+    planner,
+    criterion,
+    sparsity: 100 * sparsity,
+    heads: 100 * achieved.heads,
+    neurons: 100 * achieved.neurons,
+    weights: 100 * achieved.weights,
+    token: row.tokenPerplexity,
+    word: row.wordPerplexity,
+    speed,
+    ratio: speed === null || dense === null ? null : speed / dense,
+  }))
+}
+
 /** The table of a report and what it says, in lines of plain text. */
-export function formatTable(report: ReproduceReport): string {
-  const dense = report.rows.find((row) => row.planner === 'dense')?.decodeTokensPerSecond ?? null
-  const cells = report.rows.map((row) => {
-    const speed = row.decodeTokensPerSecond
-    return [
-      row.planner,
-      row.criterion,
-      `${Math.round(1000 * row.sparsity) / 10} %`,
-      percent(row.achieved.heads),
-      percent(row.achieved.neurons),
-      percent(row.achieved.weights),
-      perplexity(row.tokenPerplexity),
-      perplexity(row.wordPerplexity),
-      speed === null ? '-' : speed.toFixed(0),
-      speed === null || dense === null ? '-' : `${(speed / dense).toFixed(2)}x`,
-    ]
-  })
-  const widths = HEADINGS.map((heading, i) => Math.max(heading.length, ...cells.map((row) => row[i].length)))
-  const line = (row: readonly string[]): string =>
-    row.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ')
-  const lines = [line(HEADINGS), widths.map((width) => '-'.repeat(width)).join('  ')]
-  report.rows.forEach((row, i) => {
-    if (i > 0 && row.sparsity !== report.rows[i - 1].sparsity) lines.push('')
-    lines.push(line(cells[i]))
-  })
-  return [...lines, '', ...describe(report)].join('\n')
+export function formatReport(report: ReproduceReport): string {
+  return [formatTable(reportColumns, reportRows(report)), '', ...describeReport(report)].join('\n')
 }
 
 /** The findings of a report, a sentence each. */
-export function describe(report: ReproduceReport): string[] {
-  const sentences: string[] = []
-  const verdict = judge(report)
-  if (verdict) {
-    const { oracle, shadow, random, holds } = verdict
-    const order = `oracle ${perplexity(oracle)} <= shadow ${perplexity(shadow)} <= random ${perplexity(random)}`
-    sentences.push(`At 50 %: ${order} ${holds ? 'holds' : 'DOES NOT HOLD'} (perplexity per token).`)
-  }
+export function describeReport(report: ReproduceReport): string[] {
+  const order = describeOrder(report)
+  const sentences = order === null ? [] : [order]
   for (const comparison of report.shadowAgainstStatic) sentences.push(describeComparison(report, comparison))
   if (report.predictorLoss) {
     const { heads, neurons } = report.predictorLoss
@@ -160,15 +137,67 @@ export function describe(report: ReproduceReport): string[] {
   return sentences
 }
 
-/** A difference within two standard errors is called what it is: none that can be told. */
 function describeComparison(report: ReproduceReport, comparison: Comparison): string {
   const { sparsity, nats, error, sameScores = false } = comparison
   const other = sameScores ? 'static pruning by the scores it learnt' : 'static'
-  const size = `${Math.abs(nats).toFixed(3)}${error === null ? '' : ` +- ${error.toFixed(3)}`} nats per token`
-  const found = `At ${percent(sparsity)} the predictor is ${size} ${nats <= 0 ? 'better' : 'WORSE'} than ${other}`
-  if (error === null || Math.abs(nats) < 2 * error)
-    return `${found}: no difference that can be told from chance.`
-  const closed = sameScores ? null : gapClosed(report, sparsity)
-  if (closed === null || closed < 0) return `${found}.`
-  return `${found}: it closes ${Math.round(100 * closed)} % of the gap to the oracle in perplexity.`
+  const found = sayDifference('the predictor', other, { nats, error: error ?? NaN })
+  const isTold = error !== null && Math.abs(nats) >= 2 * error
+  const closed = sameScores || !isTold ? null : gapClosed(report, sparsity)
+  const gap =
+    closed === null || closed < 0
+      ? ''
+      : `: it closes ${Math.round(100 * closed)} % of the gap to the oracle in perplexity`
+  return `At ${percent(sparsity)} ${found}${gap}.`
+}
+
+/** A run in the form all experiments have. @param command what makes it again */
+export function reproduceExperiment(report: ReproduceReport, command: string): ExperimentResult {
+  const { rows, provenance, layers, complete, seconds } = report
+  return {
+    name: 'reproduce',
+    title: 'ShadowLLM beside its baselines',
+    asks: 'What does skipping units cost in perplexity, and what does it gain in speed, when the prompt alone decides which?',
+    command,
+    columns: reportColumns,
+    rows: reportRows(report),
+    plots: plotsOf(rows),
+    paper: null,
+    findings: describeReport(report),
+    layers: layers.filter(({ name }) => !name.startsWith('dense')),
+    provenance,
+    complete,
+    seconds,
+  }
+}
+
+function plotsOf(rows: readonly ReproduceRow[]): Plot[] {
+  const dense = rows.find(({ planner }) => planner === 'dense')?.decodeTokensPerSecond ?? null
+  const planners = [...new Set(rows.map(({ planner }) => planner))].filter((planner) => planner !== 'dense')
+  const lines = (value: (row: ReproduceRow) => number | null): Plot['series'] =>
+    planners.map((planner) => ({
+      name: planner,
+      points: rows.flatMap((row) => {
+        const y = row.planner === planner ? value(row) : null
+        return y === null ? [] : [{ x: 100 * row.sparsity, y }]
+      }),
+    }))
+  const perplexity: Plot = {
+    title: 'Perplexity of continuations under masks decided by the prompt',
+    kind: 'line',
+    x: { label: 'sparsity of the ranked units (%)' },
+    y: { label: 'perplexity per token', scale: 'log' },
+    series: lines((row) => row.tokenPerplexity),
+  }
+  const measured = dense !== null && rows.some(({ planner }) => planner !== 'dense')
+  if (!measured) return [perplexity]
+  const speed: Plot = {
+    title: 'Decode speed, units really skipped, the planner included',
+    kind: 'line',
+    x: { label: 'sparsity of the ranked units (%)' },
+    y: { label: 'decode speed (dense = 1)' },
+    series: lines(({ decodeTokensPerSecond }) =>
+      decodeTokensPerSecond === null ? null : decodeTokensPerSecond / dense,
+    ),
+  }
+  return [perplexity, speed]
 }

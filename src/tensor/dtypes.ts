@@ -11,31 +11,31 @@ import { shownName } from './quote.ts'
 if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1)
   throw new MissingError('BIG_ENDIAN_HOST', 'host: expected little-endian, got big-endian')
 
+/** Bytes of one element, by element type. */
+const bytesPerElement = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+} as const
+
 /** Element types of checkpoints; weights have one of the first four. */
-export type SourceDtype = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL'
+export type SourceDtype = keyof typeof bytesPerElement
 
-/** Bytes of one element. A map, because the names come from files. */
-const bytesPerElement: ReadonlyMap<string, number> = new Map<SourceDtype, number>([
-  ['F64', 8],
-  ['F32', 4],
-  ['F16', 2],
-  ['BF16', 2],
-  ['I64', 8],
-  ['I32', 4],
-  ['I16', 2],
-  ['I8', 1],
-  ['U8', 1],
-  ['BOOL', 1],
-])
-
-/** Whether a name is that of an element type. */
+/** Whether a name is that of an element type. The names of files are untrusted. */
 export function isSourceDtype(name: unknown): name is SourceDtype {
-  return typeof name === 'string' && bytesPerElement.has(name)
+  return typeof name === 'string' && Object.hasOwn(bytesPerElement, name)
 }
 
 /** Bytes of one element of a known type. */
 export function elementSize(dtype: SourceDtype): number {
-  return bytesPerElement.get(dtype) as number
+  return bytesPerElement[dtype]
 }
 
 // ---- One number -----------------------------------------------------------------------------------------------
@@ -183,20 +183,20 @@ export function checkFloat(dtype: SourceDtype, tensor: string): void {
 
 /**
  * Stored floats as float32; F64 is rounded. The result may share memory with `bytes`. Half precision is written to the start of
- * `room` if that is given and long enough.
+ * `into` if that is given and long enough.
  * @throws InputError DTYPE if the type is not a float.
  */
 export function decodeFloats(
   dtype: SourceDtype,
   bytes: Uint8Array,
   tensor: string,
-  room?: Float32Array,
+  into?: Float32Array,
 ): Float32Array {
   const size = elementSize(dtype)
   const { buffer, byteOffset, byteLength } = aligned(bytes, size)
   const count = byteLength / size
   checkFloat(dtype, tensor)
-  const out = room && room.length >= count ? room.subarray(0, count) : undefined
+  const out = into && into.length >= count ? into.subarray(0, count) : undefined
   if (dtype === 'F16') return widenF16(new Uint16Array(buffer, byteOffset, count), out)
   if (dtype === 'BF16') return widenBf16(new Uint16Array(buffer, byteOffset, count), out)
   if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer, byteOffset, count))
@@ -208,23 +208,17 @@ export function decodeFloats(
  * @throws InputError DTYPE if the type is not an integer, VALUE_RANGE if a value does not fit.
  */
 export function decodeIntegers(dtype: SourceDtype, bytes: Uint8Array, tensor: string): Int32Array {
+  const refuse = (code: string, place: string, expected: string, got: unknown): InputError =>
+    new InputError(code, `${shownName(tensor)}${place}: expected ${expected}, got ${got}`, { tensor })
   const size = elementSize(dtype)
   const { buffer, byteOffset, byteLength } = aligned(bytes, size)
   const count = byteLength / size
   switch (dtype) {
-    case 'I64': {
-      const wide = new BigInt64Array(buffer, byteOffset, count)
-      return Int32Array.from(wide, (value, i) => {
+    case 'I64':
+      return Int32Array.from(new BigInt64Array(buffer, byteOffset, count), (value, i) => {
         if (BigInt.asIntN(32, value) === value) return Number(value)
-        throw new InputError(
-          'VALUE_RANGE',
-          `${shownName(tensor)}[${i}]: expected a 32-bit integer, got ${value}`,
-          {
-            tensor,
-          },
-        )
+        throw refuse('VALUE_RANGE', `[${i}]`, 'a 32-bit integer', value)
       })
-    }
     case 'I32':
       return new Int32Array(buffer, byteOffset, count)
     case 'I16':
@@ -236,14 +230,10 @@ export function decodeIntegers(dtype: SourceDtype, bytes: Uint8Array, tensor: st
     case 'BOOL':
       return Int32Array.from(bytes, (value, i) => {
         if (value <= 1) return value
-        throw new InputError('VALUE_RANGE', `${shownName(tensor)}[${i}]: expected 0 or 1, got ${value}`, {
-          tensor,
-        })
+        throw refuse('VALUE_RANGE', `[${i}]`, '0 or 1', value)
       })
     default:
-      throw new InputError('DTYPE', `${shownName(tensor)}: expected an integer type, got ${dtype}`, {
-        tensor,
-      })
+      throw refuse('DTYPE', '', 'an integer type', dtype)
   }
 }
 

@@ -1,7 +1,8 @@
 /**
  * The interface by which tensors are read by name, independent of the file format.
  *
- * The engine uses this interface and knows no file format; io implements it for safetensors and torch checkpoints. Values arrive as float32: F16 and BF16 widen exactly.
+ * The engine depends on this interface and on no file format; io implements it for safetensors and torch checkpoints. Values
+ * are read as float32: F16 and BF16 widen exactly.
  */
 import { decodeIntegers, elementSize, type SourceDtype } from './dtypes.ts'
 import { UsageError } from './errors.ts'
@@ -63,17 +64,11 @@ export interface RawTensorSource extends TensorSource {
   readRaw(name: string): Promise<Uint8Array<ArrayBuffer>>
 }
 
-/** A tensor as a table: [rows, columns]. */
-export interface RowTable {
-  readonly rows: number
-  readonly columns: number
-}
-
 /**
  * A tensor as the table [shape[0], product of the others]. A tensor of one dimension has rows of one number; a scalar is one
  * such row.
  */
-export function rowsOf(shape: readonly number[]): RowTable {
+export function rowsOf(shape: readonly number[]): { rows: number; columns: number } {
   const [rows = 1, ...rest] = shape
   return { rows, columns: rest.reduce((product, size) => product * size, 1) }
 }

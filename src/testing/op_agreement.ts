@@ -34,7 +34,7 @@ export function owedBy({ name }: { readonly name: BackendName }): Owed {
   return bounded[name] ?? 'row'
 }
 
-/** The bound of an op for who owes this; null if its bits must be equal, or what is owed is another thing. */
+/** The bound of an op under what is owed; null if its bits must be equal, or what is owed is another thing. */
 export function boundOf(name: KernelName, owed: Owed): Relaxed<readonly never[]> | null {
   return owed === 'relaxed' || owed === 'fast' ? kernels[name][owed] : null
 }

@@ -20,7 +20,9 @@ import type { OptConfig } from '../engine/config.ts'
 import { parameterShapes } from '../engine/names.ts'
 import { appendFile, joinPath, sha256, writeFileAtomic } from '../platform/platform.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
+import { concatenate } from '../tensor/concatenate.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
+import { recordOf } from '../tensor/records.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
 import type { HeldOutReport, StepReport } from './pretrain.ts'
 import { settingNames, type PretrainSettings } from './pretrain_settings.ts'
@@ -40,14 +42,7 @@ export interface RunIdentity {
 
 /** SHA-256 of windows: of their tokens as int32, one after the other. */
 export function hashWindows(windows: readonly Int32Array[]): Promise<string> {
-  const length = windows.reduce((sum, window) => sum + window.length, 0)
-  const all = new Int32Array(length)
-  let at = 0
-  for (const window of windows) {
-    all.set(window, at)
-    at += window.length
-  }
-  return sha256(new Uint8Array(all.buffer))
+  return sha256(new Uint8Array(concatenate(Int32Array, windows).buffer))
 }
 
 /** Whether a folder holds a run. */
@@ -81,7 +76,7 @@ function floats(tensors: readonly (readonly [string, HostTensor])[]): Map<string
 }
 
 /** A saved state. Its tensors are read after the identity is checked. */
-export interface Checkpoint {
+interface Checkpoint {
   /** The settings of its run. */
   readonly settings: PretrainSettings
   /**
@@ -147,12 +142,7 @@ const aboutSchema = v.object({
   config: v.string(),
   data: v.string(),
 })
-const settingsSchema = v.object(
-  Object.fromEntries(settingNames.map((name) => [name, v.number()])) as Record<
-    keyof PretrainSettings,
-    v.NumberSchema<undefined>
-  >,
-)
+const settingsSchema = v.object(recordOf(settingNames, () => v.number()))
 
 interface About extends Omit<v.InferOutput<typeof aboutSchema>, 'settings'> {
   readonly settings: PretrainSettings

@@ -10,7 +10,7 @@
  */
 import { makeBudget, type Scope } from '../masks/budget.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
-import { denseLayers, unitKinds, type PredictorConfig, type UnitKind } from '../predictor/predictor_config.ts'
+import { denseLayers, type PredictorConfig } from '../predictor/predictor_config.ts'
 import type { CalibrationExample } from '../predictor/example.ts'
 import { scoresFromOutputs } from '../predictor/features.ts'
 import { QualityMeter, type ScoreQuality } from '../predictor/metrics.ts'
@@ -18,6 +18,7 @@ import { predictScores } from '../predictor/predict.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { targetsOf } from '../predictor/targets.ts'
 import { scoresOf } from './train_predictor.ts'
+import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
 /** The predictions that are evaluated. */
 export const contestants = ['predictor', 'mean-target', 'mean-score'] as const

@@ -8,15 +8,17 @@
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import { firstRows } from '../backends/rows.ts'
-import type { AttentionPool, PoolGradients, PoolPass } from '../predictor/attention_pool.ts'
-import type { MlpPass } from '../predictor/mlp.ts'
+import type { AttentionPool, PoolPass } from '../predictor/attention_pool.ts'
 import {
   evenShares,
   Network,
+  noBiases,
   type NetworkParameterName,
+  type NetworkPass,
   type NetworkShape,
   type NetworkValues,
 } from '../predictor/network.ts'
+import { recordOf } from '../tensor/records.ts'
 import { AdamW } from './adamw.ts'
 
 /** A loss. */
@@ -33,7 +35,7 @@ interface Pooling {
   readonly x: Buffer // [T, I]
   readonly share: Buffer // [1, T]
   readonly pass: PoolPass
-  readonly inner: PoolGradients
+  readonly inner: PoolPass
   readonly rowGrad: Buffer // [B, I]
 }
 
@@ -47,7 +49,7 @@ export class NetworkTrainer {
   readonly #grads: Readonly<Record<NetworkParameterName, Buffer>>
   readonly #x: Buffer // [B, I]
   readonly #target: Buffer // [B, O]
-  readonly #pass: MlpPass
+  readonly #pass: NetworkPass
   readonly #yGrad: Buffer // [B, O]
   readonly #hiddenGrad: Buffer // [B, R]
   readonly #result: Buffer // [1]
@@ -65,20 +67,16 @@ export class NetworkTrainer {
     longest = 0,
   ) {
     const scope = new BufferScope(backend)
-    this.network = new Network(backend, shape, values)
-    const { parameters, mlp } = this.network
+    this.network = new Network(scope, shape, values)
+    const { parameters } = this.network
     this.#loss = loss
     this.#optimiser = new AdamW(backend, [...parameters.values()], { decay })
-    const names = [...parameters.keys()]
-    this.#grads = Object.fromEntries(names.map((name, i) => [name, this.#optimiser.grads[i]])) as Record<
-      NetworkParameterName,
-      Buffer
-    >
+    this.#grads = recordOf([...parameters.keys()], (_, i) => this.#optimiser.grads[i])
     this.#scope = scope
     this.#batch = batch
     this.#x = scope.allocate('f32', [batch, shape.inputs])
     this.#target = scope.allocate('f32', [batch, shape.outputs])
-    this.#pass = mlp.makePass(scope, batch)
+    this.#pass = this.network.makePass(scope, batch)
     this.#yGrad = scope.allocate('f32', [batch, shape.outputs])
     this.#hiddenGrad = scope.allocate('f32', [batch, shape.hidden])
     this.#result = scope.allocate('f32', [1])
@@ -95,17 +93,17 @@ export class NetworkTrainer {
 
   /** Adds the gradients of the mean loss of the chosen examples; returns that loss. `readGradients` reads them. */
   gradients(set: TrainingSet, chosen: Int32Array): number {
-    const { mlp, pool } = this.network
-    const { ops } = mlp.backend
+    const { backend, pool } = this.network
+    const { ops } = backend
     const loss = this.#forward(set, chosen)
-    const rows = (buffer: Buffer): Buffer => firstRows(mlp.backend, buffer, chosen.length)
+    const rows = (buffer: Buffer): Buffer => firstRows(backend, buffer, chosen.length)
     const [yGrad, y, target] = [rows(this.#yGrad), rows(this.#pass.y), rows(this.#target)]
     // A model of one layer has no unit to predict, so there is no gradient.
     if (y.length === 0) return loss
     if (this.#loss.name === 'mse') ops.mse_backward(yGrad, this.#one, y, target)
     else ops.bce_backward(yGrad, this.#one, y, target, this.#loss.negativeWeight)
     const rowGrad = this.#pooling && rows(this.#pooling.rowGrad)
-    mlp.backward(this.#grads, this.#pass, this.#hiddenGrad, yGrad, rows(this.#x), rowGrad)
+    this.network.backward(this.#grads, this.#pass, this.#hiddenGrad, yGrad, rows(this.#x), rowGrad)
     if (pool) chosen.forEach((place, row) => this.#poolBackward(set.rows[place], row))
     return loss
   }
@@ -113,10 +111,8 @@ export class NetworkTrainer {
   /** The gradients since the last step. */
   readGradients(): NetworkValues {
     const { backend } = this.network
-    const none = new Float32Array(0)
-    const values: Partial<Record<NetworkParameterName, Float32Array>> = { inputBias: none, outputBias: none }
-    for (const name of this.network.parameters.keys()) values[name] = backend.readF32(this.#grads[name])
-    return values as NetworkValues
+    const names = [...this.network.parameters.keys()]
+    return { ...noBiases, ...recordOf(names, (name) => backend.readF32(this.#grads[name])) }
   }
 
   /** The mean loss of any number of examples; 0 for none. */
@@ -131,18 +127,17 @@ export class NetworkTrainer {
 
   dispose(): void {
     this.#optimiser.dispose()
-    this.network.dispose()
     this.#scope.dispose()
   }
 
   #forward(set: TrainingSet, chosen: Int32Array): number {
-    const { mlp, pool, backend, shape } = this.network
+    const { pool, backend, shape } = this.network
     chosen.forEach((place, row) => {
       if (pool) this.#poolForward(set.rows[place], row)
       else backend.write(this.#x, set.rows[place], row * shape.inputs)
       backend.write(this.#target, set.targets[place], row * shape.outputs)
     })
-    const y = mlp.forward(this.#pass, firstRows(backend, this.#x, chosen.length))
+    const y = this.network.forward(this.#pass, firstRows(backend, this.#x, chosen.length))
     if (y.length === 0) return 0
     const target = firstRows(backend, this.#target, chosen.length)
     if (this.#loss.name === 'mse') backend.ops.mse(this.#result, y, target)
@@ -158,7 +153,7 @@ export class NetworkTrainer {
         x: scope.allocate('f32', [longest, shape.inputs]),
         share: scope.allocate('f32', [1, longest]),
         pass: pool.makePass(scope, longest),
-        inner: pool.makeGradients(scope, longest),
+        inner: pool.makePass(scope, longest),
         rowGrad: scope.allocate('f32', [this.#batch, shape.inputs]),
       }
     )

@@ -6,6 +6,7 @@
  */
 import type { Backend } from '../backends/backend.ts'
 import { log } from '../ops/float32.ts'
+import { columnMoments } from '../predictor/features.ts'
 import { startingNetwork, type NetworkShape, type NetworkValues } from '../predictor/network.ts'
 import { Random } from '../tensor/random.ts'
 import { NetworkTrainer, type Loss, type TrainingSet } from './network_trainer.ts'
@@ -113,9 +114,14 @@ function startOf(
   loss: Loss,
   kind: 'all' | 'unit',
 ): { start: Float32Array; spread: Float64Array | null } {
-  const { mean, deviations } = momentsOf(rows, chosen, length)
+  const moments = columnMoments(
+    Array.from(chosen, (place) => rows[place]),
+    length,
+  )
+  const mean = Float32Array.from(moments.mean)
   if (loss.name === 'mse') {
-    const spread = kind === 'unit' ? deviations : deviations.fill(rootMeanSquare(deviations))
+    const { deviation } = moments
+    const spread = kind === 'unit' ? deviation : deviation.fill(rootMeanSquare(deviation))
     // A constant target is not scaled.
     for (let i = 0; i < length; i++) if (spread[i] === 0) spread[i] = 1
     return { start: mean.map((value, i) => value / spread[i]), spread }
@@ -130,22 +136,6 @@ function startOf(
     return log(Math.fround(p / (1 - p)))
   })
   return { start, spread: null }
-}
-
-/** The mean of the chosen rows, and the standard deviation of each column. */
-function momentsOf(
-  rows: readonly Float32Array[],
-  chosen: Int32Array,
-  length: number,
-): { mean: Float32Array; deviations: Float64Array } {
-  const mean = new Float64Array(length)
-  const squares = new Float64Array(length)
-  for (const place of chosen) for (let i = 0; i < length; i++) mean[i] += rows[place][i] / chosen.length
-  for (const place of chosen) for (let i = 0; i < length; i++) squares[i] += (rows[place][i] - mean[i]) ** 2
-  return {
-    mean: Float32Array.from(mean),
-    deviations: squares.map((total) => Math.sqrt(total / Math.max(1, chosen.length))),
-  }
 }
 
 function rootMeanSquare(values: Float64Array): number {

@@ -6,11 +6,10 @@
  * and the rest of the stream is not used. Each epoch visits all windows in its own random order. The windows of a step follow
  * from its number, so a resumed run sees the same windows as an uninterrupted one.
  */
+import { makePieceEncoder, type Encode } from '../io/encode_pieces.ts'
+import { concatenate } from '../tensor/concatenate.ts'
 import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
-
-/** Encodes text without special tokens. */
-export type Encode = (text: string) => ArrayLike<number>
 
 /**
  * An encoder of long texts that encodes each word once. A piece is a word with the white space before it: GPT-2's
@@ -18,32 +17,17 @@ export type Encode = (text: string) => ArrayLike<number>
  * text's.
  */
 export function makeTextEncoder(encode: Encode): (text: string) => Int32Array {
-  const known = new Map<string, Int32Array>()
-  return (text) => {
-    const pieces = text.match(/\s*\S+|\s+$/g) ?? []
-    const parts = pieces.map((piece) => {
-      let tokens = known.get(piece)
-      if (tokens === undefined) known.set(piece, (tokens = Int32Array.from(encode(piece))))
-      return tokens
-    })
-    return concatenate(parts)
-  }
+  const encodePieces = makePieceEncoder(encode, /\s*\S+|\s+$/g)
+  return (text) => concatenate(Int32Array, encodePieces(text))
 }
 
 /** The tokens of documents, joined by `separator`. */
 export function joinDocuments(documents: readonly Int32Array[], separator: number): Int32Array {
   const between = Int32Array.of(separator)
-  return concatenate(documents.flatMap((tokens, i) => (i === 0 ? [tokens] : [between, tokens])))
-}
-
-function concatenate(parts: readonly Int32Array[]): Int32Array {
-  const whole = new Int32Array(parts.reduce((length, part) => length + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
+  return concatenate(
+    Int32Array,
+    documents.flatMap((tokens, i) => (i === 0 ? [tokens] : [between, tokens])),
+  )
 }
 
 /**

@@ -6,12 +6,11 @@
  * matrices, including both embedding tables, not to biases and layer norms.
  */
 import type { Buffer } from '../backends/backend.ts'
-import { backward } from '../engine/backward.ts'
+import { withPass } from '../criteria/pass.ts'
 import { readParameters, writeParameter } from '../engine/weight_layout.ts'
 import { countScored, negativeLogLikelihood } from '../engine/loss.ts'
 import { parameterShapes } from '../engine/names.ts'
 import type { OptModel } from '../engine/opt_model.ts'
-import { traceForward } from '../engine/trace.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import { AdamW } from './adamw.ts'
 import { clipGradients } from './clipping.ts'
@@ -57,10 +56,11 @@ export class LanguageTrainer {
    */
   async accumulate(windows: readonly Int32Array[], signal?: AbortSignal): Promise<number> {
     const scored = windows.reduce((sum, tokens) => sum + countScored(tokens), 0)
+    const options = { parameters: this.#gradients, scored }
     let loss = 0
     try {
       for (const tokens of windows) {
-        loss += this.#addShare(tokens, scored)
+        loss += withPass(this.model, { tokens, labels: tokens }, ({ gradients }) => gradients.loss, options)
         await pause(signal)
       }
     } catch (error) {
@@ -135,17 +135,5 @@ export class LanguageTrainer {
   /** Frees gradients and moments; the model stays. */
   dispose(): void {
     this.#optimiser.dispose()
-  }
-
-  /** Adds the gradient of one window; returns its loss. */
-  #addShare(tokens: Int32Array, scored: number): number {
-    const trace = traceForward(this.model, tokens)
-    try {
-      const gradients = backward(this.model, trace, tokens, { parameters: this.#gradients, scored })
-      gradients.dispose()
-      return gradients.loss
-    } finally {
-      trace.dispose()
-    }
   }
 }

@@ -13,12 +13,10 @@ import type { Backend } from '../backends/backend.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import {
   networkShape,
-  unitKinds,
   type DejavuConfig,
   type DejavuStyleConfig,
   type PredictorConfig,
   type ShadowConfig,
-  type UnitKind,
 } from '../predictor/predictor_config.ts'
 import { DejavuPredictor } from '../predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
@@ -42,6 +40,7 @@ import {
   type TrainedNetwork,
   type TrainingOptions,
 } from './predictor_training.ts'
+import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
 /** The progress of a training, after each epoch of each network. */
 export interface TrainingProgress extends EpochReport {

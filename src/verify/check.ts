@@ -1,13 +1,13 @@
 /**
  * Tries a law: on its examples, then on cases drawn from a seed. A case that breaks it is shrunk, unless `shrinks` is false.
  *
- * The test runner, the command line and a page all come through here, so that one seed means the same cases to each of
- * them. Which cases are drawn depends on the arbitraries, the seed and nothing else.
+ * The test runner, the command line and a page all use it, so that one seed draws the same cases in each. The drawn cases
+ * depend on the arbitraries and the seed only.
  */
 import fc from 'fast-check'
 import type { Verdict } from './law.ts'
 
-/** What is tried. */
+/** A law's parts and how it is tried. */
 export interface Trial {
   readonly arbitraries: readonly fc.Arbitrary<unknown>[]
   readonly predicate: (...args: unknown[]) => Verdict | Promise<Verdict>
@@ -16,15 +16,15 @@ export interface Trial {
   /** How many cases, examples included. */
   readonly runs: number
   readonly examples?: readonly (readonly unknown[])[]
-  /** Told of each case before it is tried, until one breaks the law: those that shrinking makes are not told of. */
+  /** Called with each case before it is tried, until one breaks the law; not with those that shrinking makes. */
   readonly onCase?: (args: readonly unknown[]) => void
-  /** Waited for before every case. `false` ends the trial there. */
+  /** Awaited before every case. `false` ends the trial there. */
   readonly goOn?: () => boolean | Promise<boolean>
   /** Whether the case that breaks the law is shrunk; default: true. */
   readonly shrinks?: boolean
 }
 
-/** What came of it. */
+/** The result of a trial. */
 export interface Outcome {
   /** Whether the trial was ended before all cases were tried, and none had broken the law. */
   readonly interrupted: boolean
@@ -38,7 +38,7 @@ export interface Outcome {
 export interface Failure {
   /** The smallest case found that breaks it, or the first without shrinking; null if the law has no arguments. */
   readonly counterexample: readonly unknown[] | null
-  /** fast-check's way to that case from the seed; null if the law has no arguments. */
+  /** fast-check's path to that case from the seed; null if the law has no arguments. */
   readonly path: string | null
   /** What the predicate threw; an error that says so if it returned false. */
   readonly error: unknown
@@ -46,7 +46,7 @@ export interface Failure {
   readonly report: string
 }
 
-/** Tries a law. Nothing is thrown for one that is broken. */
+/** Tries a law. A broken law is a failure in the outcome and no error. */
 export async function tryCases(trial: Trial): Promise<Outcome> {
   return trial.arbitraries.length === 0 ? tryOnce(trial) : tryDrawn(trial)
 }
@@ -70,7 +70,7 @@ async function tryDrawn(trial: Trial): Promise<Outcome> {
     if ((await goOn?.()) === false) throw new fc.PreconditionFailure(true)
     if (!isBroken) onCase?.(args)
     try {
-      // Only `false` is a no: an assertion library may return anything from a check that passed.
+      // Only `false` breaks the law: an assertion library may return anything from a check that passed.
       if ((await predicate(...args)) !== false) return true
     } catch (error) {
       isBroken ||= !fc.PreconditionFailure.isFailure(error)

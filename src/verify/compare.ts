@@ -1,6 +1,6 @@
 /**
- * How numbers are compared, and what is said when they differ. Cheaper than an assertion per number, so that a law can
- * afford to look at all of them.
+ * Comparison of numbers, with the message for those that differ. It is cheaper than an assertion for each number, so that a
+ * law can compare all of them.
  */
 
 function fail(what: string, i: number, expected: string, actual: number): never {
@@ -41,7 +41,7 @@ export function near(
   sameLength(what, actual, expected)
   for (let i = 0; i < expected.length; i++) {
     const most = typeof error === 'number' ? error : error[i]
-    if (!(Math.abs(actual[i] - expected[i]) <= most)) fail(what, i, `${expected[i]} +- ${most}`, actual[i])
+    if (!(Math.abs(actual[i] - expected[i]) <= most)) fail(what, i, `${expected[i]} ± ${most}`, actual[i])
   }
 }
 

@@ -1,8 +1,8 @@
 /**
- * One number for the cases a law was tried on, so that two runs anywhere can see at a glance whether they tried the same.
+ * One number for the cases that a law was tried on, by which two runs can be compared.
  *
- * It is the CRC-32 of the arguments as values.ts writes them, case after case: a checksum against differences, not
- * against somebody who wants two lists of cases to have the same one.
+ * It is the CRC-32 of the arguments as values.ts writes them, case after case. It finds differences; it does not resist
+ * forgery.
  */
 import { crc32 } from '../platform/platform.ts'
 import { encode } from './values.ts'

@@ -29,14 +29,8 @@ export function softmax64(x: ArrayLike<number>): number[] {
   return Array.from(x, (value) => Math.exp(value - total))
 }
 
-/** Of one row. */
-export interface Moments64 {
-  readonly mean: number
-  readonly variance: number
-}
-
-/** Mean and variance (over N, not N - 1). */
-export function moments64(x: ArrayLike<number>): Moments64 {
+/** Mean and variance (over N, not N - 1) of a row. */
+export function moments64(x: ArrayLike<number>): { mean: number; variance: number } {
   const values = Array.from(x)
   const mean = values.reduce((total, value) => total + value, 0) / values.length
   return { mean, variance: values.reduce((total, value) => total + (value - mean) ** 2, 0) / values.length }

@@ -1,39 +1,39 @@
 /**
- * What a law is: data. A sentence, what its arguments are drawn from, and a predicate that a subject keeps or breaks.
+ * A law is data: a sentence, arbitraries of its arguments, and a predicate that a subject keeps or breaks.
  *
- * The subject is whatever is judged: a backend, a way to load models, a way to select masks. Nothing here runs a law or
- * knows where it is run; check.ts does, in the test runner, on the command line and in a page alike. A predicate says no
- * by throwing, or by returning false. All chance in it comes from its arguments, so that equal arguments are equal cases.
+ * A subject is what is judged: a backend, a way to load models, a way to select masks. check.ts runs laws, in the test runner,
+ * on the command line and in a page. A predicate fails by throwing or by returning false. All that is random in it comes from
+ * its arguments, so that equal arguments are equal cases.
  */
 import type fc from 'fast-check'
 
-/** What a law's arguments are drawn from, one arbitrary per argument. */
+/** The arbitraries of a law, one for each argument. */
 export type Arbitraries<Args extends unknown[]> = { [Index in keyof Args]: fc.Arbitrary<Args[Index]> }
 
-/** `false`, or an error thrown, is a no. */
+/** `false` or a thrown error: the law is broken. */
 export type Verdict = boolean | void
 
-/** A law of subjects of some kind. What it draws is its own affair. */
+/** A law of one kind of subject. */
 export interface Law<Subject> {
   /** What holds, in words: the name of the law. */
   readonly sentence: string
-  /** None if nothing is drawn: then the law is tried once. */
+  /** Empty if nothing is drawn; the law is then tried once. */
   readonly arbitraries: readonly fc.Arbitrary<unknown>[]
   readonly predicate: (subject: Subject, ...args: unknown[]) => Verdict | Promise<Verdict>
-  /** How many cases are tried, unless told. */
+  /** The default number of cases. */
   readonly runs: number
-  /** Cases that are tried before those drawn. */
+  /** Cases that are tried before the drawn ones. */
   readonly examples: readonly (readonly unknown[])[]
 }
 
 /** How a law is tried. */
 export interface Trying<Args extends unknown[]> {
-  /** Cases, unless 100 are right. */
+  /** Cases; default: 100. */
   readonly runs?: number
   readonly examples?: readonly Args[]
 }
 
-/** Cases a law tries unless it says another number. */
+/** Cases of a law that states no number. */
 export const CASES_PER_LAW = 100
 
 /** A law for all arguments drawn from the arbitraries. */
@@ -43,9 +43,14 @@ export function lawForAll<Subject, Args extends [unknown, ...unknown[]]>(
   predicate: (subject: Subject, ...args: Args) => Verdict | Promise<Verdict>,
   { runs = CASES_PER_LAW, examples = [] }: Trying<Args> = {},
 ): Law<Subject> {
-  // Its own arbitraries make its arguments: outside, their types need not be known.
+  // Only the arbitraries of a law make its arguments, so the type of a law leaves them out.
   return { sentence, arbitraries, predicate: predicate as Law<Subject>['predicate'], runs, examples }
 }
+
+/** `lawForAll` for one kind of subject. */
+export type LawForAll<Subject> = <Args extends [unknown, ...unknown[]]>(
+  ...of: Parameters<typeof lawForAll<Subject, Args>>
+) => Law<Subject>
 
 /** A law without arguments. */
 export function lawAlways<Subject>(
@@ -55,7 +60,7 @@ export function lawAlways<Subject>(
   return { sentence, arbitraries: [], predicate: (subject) => check(subject), runs: 1, examples: [] }
 }
 
-/** The same law of subjects that each hold one of the other kind. */
+/** A law of the inner subjects, as a law of outer subjects. */
 export function lawOf<Outer, Inner>(law: Law<Inner>, innerOf: (outer: Outer) => Inner): Law<Outer> {
   return { ...law, predicate: (outer, ...args) => law.predicate(innerOf(outer), ...args) }
 }

@@ -9,8 +9,7 @@ import { OptModel } from '../engine/opt_model.ts'
 import { plainactLaws } from './criteria/plainact_laws.ts'
 import { lawOf, type Law } from './law.ts'
 import { budgetLaws } from './masks/budget_laws.ts'
-import { choosesAsDefined, selectionLaws, selectOn } from './masks/selection_laws.ts'
-import type { MaskLaw } from './masks/cases.ts'
+import { selectOn, type MaskLaw } from './masks/cases.ts'
 import type { ModelLaw } from './model/cases.ts'
 import { gradientLaws } from './model/gradient_laws.ts'
 import { engineLaws } from './model/engine_laws.ts'
@@ -26,7 +25,7 @@ import { pageLaws, sharedLaws } from './ops/index.ts'
 export interface SuiteLaw extends Law<Backend> {
   /** The section. Reports and `--json` call it so. */
   readonly chapter: string
-  /** Whether the law depends on the runtime only, not on a backend: it is tried once. */
+  /** Whether the law depends on the runtime and on no backend; it is then tried once. */
   readonly ofRuntime: boolean
 }
 
@@ -51,14 +50,14 @@ function ofTokenizers(laws: Readonly<Record<string, TokenizerLaw>>): Law<Backend
 
 const sections: Readonly<Record<string, readonly Law<Backend>[]>> = {
   operations: [...sharedLaws, ...pageLaws],
-  selection: [...ofSelection(selectionLaws), ...ofSelection(budgetLaws), choosesAsDefined],
+  selection: ofSelection(budgetLaws),
   masks: ofModels(maskLaws),
   sequences: ofModels(sequenceLaws),
   planners: ofModels(plannerLaws),
   specification: ofModels(engineLaws),
   storage: ofModels(storageLaws),
   gradients: ofModels(gradientLaws),
-  criteria: plainactLaws.map(({ law, criterion }) =>
+  criteria: Object.values(plainactLaws).map(({ law, criterion }) =>
     lawOf(law, (backend) => ({ backend, load: OptModel.load, score: criterion.score })),
   ),
   tokenizer: ofTokenizers(tokenizerLaws),

@@ -1,8 +1,8 @@
 /**
  * Runs the suite on backends, one report per law and backend, on any runtime.
  *
- * Between cases other events get their turn, so a page stays alive and a signal is heard; a law that draws nothing is one
- * piece and is not interrupted. A law also fails that leaves a buffer behind on its backend.
+ * Between cases other events run, so that a page responds and a signal arrives; a law without arguments is not interrupted.
+ * A law that leaves a buffer behind on its backend fails.
  */
 import type { Backend, BackendName } from '../backends/backend.ts'
 import { createBackend } from '../backends/select.ts'
@@ -32,7 +32,7 @@ export interface VerifyOptions extends TryOptions {
   readonly backends: readonly string[]
 }
 
-/** What came of one law on one backend. Plain data, fit for a message to another thread. */
+/** The result of one law on one backend, as plain data that another thread can receive. */
 export interface LawReport {
   readonly law: string
   readonly chapter: string
@@ -43,7 +43,7 @@ export interface LawReport {
   readonly passed: boolean
   /** The smallest arguments found that break the law, as JSON (values.ts). */
   readonly counterexample?: string
-  /** fast-check's way from the seed to the counterexample. */
+  /** fast-check's path from the seed to the counterexample. */
   readonly path?: string
   /** What is wrong with them, in one line. */
   readonly error?: string
@@ -52,15 +52,15 @@ export interface LawReport {
   readonly milliseconds: number
 }
 
-/** Other events get a turn after this many milliseconds. */
-const BREATH = 30
+/** Other events run after this many milliseconds. */
+const PAUSE_AFTER = 30
 
-/** What stands for a backend in the report of a law that looks at none. */
+/** The name of the backend in the report of a law of the runtime. */
 export const NO_BACKEND = 'none'
 
 /**
  * Runs the laws on each backend in turn; those that are about the runtime, once. Backends are started before the first law
- * is tried, and ended after the last.
+ * is tried, and disposed after the last.
  * @throws UsageError SEED, RUNS; BACKEND_NAME or no name at all; MissingError for a backend that is not here
  */
 export async function* verify({
@@ -78,7 +78,7 @@ export async function* verify({
 }
 
 /**
- * Runs the laws on backends that are there already, and are not disposed of.
+ * Runs the laws on started backends, which are not disposed.
  * @throws UsageError SEED, RUNS; BACKEND_NAME for no backend at all
  */
 export async function* verifyBackends(
@@ -94,7 +94,7 @@ export async function* verifyBackends(
   }
 }
 
-/** Which law is tried on what, in order: as many reports there will be. */
+/** The laws with the backend each is tried on, in order: one report for each. */
 export function tryingsOf(
   laws: readonly SuiteLaw[],
   backends: readonly Backend[],
@@ -104,7 +104,7 @@ export function tryingsOf(
   )
 }
 
-/** Tries one law; null if the signal ended it. */
+/** Tries one law; null if the signal stopped it. */
 async function tryLaw(law: SuiteLaw, backend: Backend, options: TryOptions): Promise<LawReport | null> {
   const { seed, runs = 1, signal } = options
   const digest = new CaseDigest()
@@ -117,7 +117,7 @@ async function tryLaw(law: SuiteLaw, backend: Backend, options: TryOptions): Pro
     runs: Math.max(1, Math.round(law.runs * runs)),
     examples: law.examples,
     onCase: (args) => digest.add(args),
-    goOn: breathe(signal),
+    goOn: pausing(signal),
   })
   if (outcome.interrupted) return null
   return {
@@ -148,11 +148,11 @@ function describeFailure({ counterexample, path, error, report }: Failure): Omit
   }
 }
 
-/** Says before every case whether to go on, and now and then lets other events happen first. */
-function breathe(signal: AbortSignal | undefined): () => Promise<boolean> {
+/** Asked before every case whether to continue; lets other events run from time to time. */
+function pausing(signal: AbortSignal | undefined): () => Promise<boolean> {
   let last = now()
   return async () => {
-    if (now() - last > BREATH) {
+    if (now() - last > PAUSE_AFTER) {
       await pause()
       last = now()
     }

@@ -2,11 +2,12 @@
  * The application: the page shows a function of one trace, a selection and the chosen cell. Each event changes one of these
  * and renders the page again, at most once per frame.
  */
-import { criterionOf } from './criterion_words.ts'
+import type { UnitMask } from '../masks/mask.ts'
+import type { StudyPlanner } from './engine/study_types.ts'
 import { lineOf, type Session } from './session.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
-import { byId, perFrame } from './view/dom.ts'
+import { byId, perFrame, type Choice } from './view/dom.ts'
 import { Inspector, type InspectorState } from './view/inspector.ts'
 import { LayersView } from './view/layers_view.ts'
 import { showLegend, showOverview } from './view/overview.ts'
@@ -15,7 +16,7 @@ import { Timeline } from './view/timeline.ts'
 import { NextTokens } from './next_tokens.ts'
 import { Switches } from './trace/switches.ts'
 import { decisionOf, Masks, type Trace } from './trace/trace.ts'
-import { unitFacts, type Unit } from './trace/unit_facts.ts'
+import { placeOf, unitFacts, type Unit } from './trace/unit_facts.ts'
 
 /** The neuron that represents a bin. */
 const WHOLE = 'all'
@@ -101,7 +102,7 @@ export class App {
     this.#refresh()
   }
 
-  /** Shows an error in one line; null clears it. */
+  /** Shows an error in one line; an empty line clears it. */
   tell(line: string): void {
     byId('problem').textContent = line
   }
@@ -150,12 +151,12 @@ export class App {
     this.#texts.show(trace, this.#column)
     this.#timeline.show({ trace, masks, column: this.#column, cell: this.#cell })
     if (!trace || !masks || trace.columns.length === 0) {
-      this.#layers.show({ trace: null, masks: null, mask: null, cell: null }, '')
+      this.#layers.show(null, '')
       return this.#inspector.show(null)
     }
     const decided = masks.ofColumn(trace, this.#column)
     const mask = this.#switches.apply(decided)
-    const inspected = this.#inspect(trace, masks)
+    const inspected = this.#inspect(trace, masks, decided, mask)
     this.#layers.show({ trace, masks, mask, cell: this.#cell }, inspected?.title ?? '')
     if (inspected)
       this.#next.ask(
@@ -177,21 +178,27 @@ export class App {
     return Array.from({ length: span.end - span.start }, (_, i) => unit(span.start + i))
   }
 
-  #inspect(trace: Trace, masks: Masks): Omit<InspectorState, 'next'> | null {
+  /** @param decided the mask of the column @param switched the same with switches */
+  #inspect(
+    trace: Trace,
+    masks: Masks,
+    decided: UnitMask,
+    switched: UnitMask,
+  ): Omit<InspectorState, 'next'> | null {
     const cell = this.#cell
     if (!cell || cell.layer >= trace.model.shape.layers) return null
     const scores = decisionOf(trace, this.#column)
-    const mask = masks.ofColumn(trace, this.#column)
-    const truthMask = masks.needed(trace)
+    const oracleMask = masks.needed(trace)
     const factsOf = (unit: Unit) =>
-      scores ? unitFacts(unit, scores, mask, masks.budget) : { kept: true, ranked: null }
+      scores ? unitFacts(unit, scores, decided, masks.budget) : { kept: true, ranked: null }
     const units = this.#units
     // The best unit represents its bin.
     const unit = units.toSorted((a, b) => (factsOf(a).ranked?.rank ?? 0) - (factsOf(b).ranked?.rank ?? 0))[0]
     const facts = factsOf(unit)
-    const truth = trace.truth && truthMask ? unitFacts(unit, trace.truth, truthMask, masks.budget) : null
+    const oracle =
+      trace.oracleScores && oracleMask ? unitFacts(unit, trace.oracleScores, oracleMask, masks.budget) : null
     const isSwitched = units.some((one) => this.#switches.get(one) !== null)
-    const isOn = this.#isOn(units)
+    const isOn = isAnyOn(units, switched)
     return {
       title: titleOf(unit, units.length),
       planner: trace.settings.planner,
@@ -199,7 +206,7 @@ export class App {
       choices: cell.kind === 'heads' ? [] : this.#choices(cell, factsOf),
       choice: this.#choice,
       facts,
-      truth,
+      oracle,
       isOn,
       isSwitched,
       switches: this.#switches.size,
@@ -207,7 +214,7 @@ export class App {
     }
   }
 
-  #choices(cell: Cell, factsOf: (unit: Unit) => { kept: boolean }): (readonly [string, string])[] {
+  #choices(cell: Cell, factsOf: (unit: Unit) => { kept: boolean }): Choice[] {
     const { start, end } = cell.span
     const neurons = Array.from({ length: end - start }, (_, i) => start + i)
     const kept = neurons.filter((index) => factsOf({ ...cell, index }).kept).length
@@ -220,24 +227,19 @@ export class App {
     ]
   }
 
-  /** Whether any of some units is computed now. */
-  #isOn(units: readonly Unit[]): boolean {
-    if (!this.#trace || !this.#masks) return false
-    const mask = this.#switches.apply(this.#masks.ofColumn(this.#trace, this.#column))
-    return units.some(({ kind, layer, index }) => mask[kind][layer * mask.shape[kind] + index] !== 0)
-  }
-
   #toggle(): void {
-    const units = this.#units
-    if (!this.#trace || !this.#masks || units.length === 0) return
+    if (!this.#trace || !this.#masks) return
     const decided = this.#masks.ofColumn(this.#trace, this.#column)
-    const on = !this.#isOn(units)
-    for (const unit of units) {
-      const was = decided[unit.kind][unit.layer * decided.shape[unit.kind] + unit.index] !== 0
-      this.#switches.set(unit, on === was ? null : on)
-    }
+    const units = this.#units
+    const on = !isAnyOn(units, this.#switches.apply(decided))
+    for (const unit of units) this.#switches.set(unit, on === isAnyOn([unit], decided) ? null : on)
     this.#refresh()
   }
+}
+
+/** Whether any of some units is computed under a mask. */
+function isAnyOn(units: readonly Unit[], mask: UnitMask): boolean {
+  return units.some((unit) => mask[unit.kind][placeOf(unit, mask)] !== 0)
 }
 
 function titleOf({ kind, layer, index }: Unit, count: number): string {
@@ -245,4 +247,18 @@ function titleOf({ kind, layer, index }: Unit, count: number): string {
   return count > 1
     ? `Neuron ${index} of layer ${layer}, the best of its bin`
     : `Neuron ${index} of layer ${layer}`
+}
+
+/** The criterion behind the scores of a trace, in words. */
+function criterionOf({ settings, ranks }: Trace): string {
+  const { planner, criterion } = settings
+  const words: Readonly<Record<StudyPlanner, string>> = {
+    shadow: `${ranks ?? 'scores'}, predicted`,
+    'prompt-plainact': `${criterion} of the prompt`,
+    oracle: `${criterion} of the text`,
+    random: 'random numbers',
+    static: 'mean over a calibration',
+    dense: 'none',
+  }
+  return words[planner]
 }

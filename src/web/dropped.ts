@@ -3,9 +3,9 @@
  */
 
 /** The maximal depth of nested folders. */
-const DEEPEST = 4
+const MAX_DEPTH = 4
 /** The maximal number of files. */
-const MOST = 2000
+const MAX_FILES = 2000
 
 /** The dropped files by name. Must be called while the event is handled. */
 export async function droppedFiles(transfer: DataTransfer): Promise<Map<string, File>> {
@@ -32,7 +32,7 @@ export function chosenFiles(list: Iterable<File>): Map<string, File> {
     file.webkitRelativePath.split('/').slice(1).join('/') || file.name,
     file,
   ])
-  return new Map(named.slice(0, MOST))
+  return new Map(named.slice(0, MAX_FILES))
 }
 
 async function collect(
@@ -41,13 +41,13 @@ async function collect(
   files: Map<string, File>,
   depth: number,
 ): Promise<void> {
-  if (files.size >= MOST) return
+  if (files.size >= MAX_FILES) return
   if (entry.isFile) {
     const file = await new Promise<File>((resolve, reject) =>
       (entry as FileSystemFileEntry).file(resolve, reject),
     )
     files.set(folder + entry.name, file)
-  } else if (depth < DEEPEST)
+  } else if (depth < MAX_DEPTH)
     for (const inner of await entriesOf(entry as FileSystemDirectoryEntry))
       await collect(inner, `${folder}${entry.name}/`, files, depth + 1)
 }
@@ -60,7 +60,7 @@ async function entriesOf(folder: FileSystemDirectoryEntry): Promise<FileSystemEn
     const part = await new Promise<FileSystemEntry[]>((resolve, reject) =>
       reader.readEntries(resolve, reject),
     )
-    if (part.length === 0 || all.length >= MOST) return all
+    if (part.length === 0 || all.length >= MAX_FILES) return all
     all.push(...part)
   }
 }

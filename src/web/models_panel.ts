@@ -16,15 +16,13 @@ import { byId, fillSelect } from './view/dom.ts'
 /** The maximal size of a trace file. */
 const MAX_TRACE_BYTES = 2 ** 29
 
+type Open = (source: ModelSource, name: string) => Promise<void>
+
 /** Wires the panel, and opens the embedded model. */
 export function startPanel(session: Session, app: App): void {
   const storage = byId<HTMLSelectElement>('storage')
-  fillSelect(
-    storage,
-    storages.map((name) => [name, name]),
-  )
-  const open = (source: ModelSource, name: string): Promise<void> =>
-    openModel(session, app, source, name, storage.value as Storage)
+  fillSelect(storage, storages)
+  const open: Open = (source, name) => openModel(session, app, source, name, storage.value as Storage)
 
   byId('embedded').addEventListener('click', () => void open('embedded', 'embedded'))
   const folder = byId<HTMLInputElement>('folder')
@@ -74,31 +72,22 @@ function modelLine({ opt }: Session): string {
   const { name, config, storage } = opt.info
   const { layers, heads, neurons, width } = config
   const shape = `${layers} layers of ${heads} heads and ${neurons.toLocaleString('en')} neurons, width ${width}`
-  return `${name === 'embedded' ? 'The embedded model, tiny-opt' : name}: ${shape}; ${storage} weights, WebAssembly on ${isIsolated() ? 'as many threads as pay' : 'one thread'}`
+  return `${name === 'embedded' ? 'The embedded model, tiny-opt' : name}: ${shape}; ${storage} weights, WebAssembly on ${isIsolated() ? 'several threads' : 'one thread'}`
 }
 
 const threadsLine = isIsolated()
-  ? 'The server isolates this page (COOP, COEP), so large calls may be shared among threads, where that is measured to pay.'
-  : 'The server does not isolate this page (COOP, COEP), so it computes on one thread; all else is the same.'
+  ? 'The server isolates this page (COOP, COEP), so calls run on several threads where that is measured to be faster.'
+  : 'The server does not isolate this page (COOP, COEP), so it computes on one thread. The results are the same.'
 
 /** A trace, or the files of a model. */
-async function take(
-  files: ReadonlyMap<string, File>,
-  name: string,
-  open: (source: ModelSource, name: string) => Promise<void>,
-  app: App,
-): Promise<void> {
+async function take(files: ReadonlyMap<string, File>, name: string, open: Open, app: App): Promise<void> {
   const [only] = files.values()
   if (files.size === 1 && only.name.endsWith('.trace.safetensors')) return openTrace(only, app)
   if (files.size > 0) await open(files, name)
 }
 
 /** Shows the size of a model of the hub before it can be downloaded. */
-function wireHub(
-  session: Session,
-  storage: HTMLSelectElement,
-  open: (source: ModelSource, name: string) => Promise<void>,
-): void {
+function wireHub(session: Session, storage: HTMLSelectElement, open: Open): void {
   const answer = byId('hub-answer')
   const button = byId<HTMLButtonElement>('hub-open')
   let found: HubModelInfo | null = null
@@ -130,11 +119,11 @@ function wireHub(
 }
 
 /** The memory that a browser gives a page, approximately. */
-const ROOM = 4 * 2 ** 30
+const MAX_MEMORY = 4 * 2 ** 30
 
 function hubWords({ origin, bytes, parameters, memory }: HubModelInfo, storage: Storage): string {
   const millions = (count: number): string => Math.round(count / 1e6).toLocaleString('en')
-  const warning = memory[storage] + bytes > ROOM ? ' That may be more than a browser gives a page.' : ''
+  const warning = memory[storage] + bytes > MAX_MEMORY ? ' That may be more than a browser gives a page.' : ''
   return (
     `${origin.repository} at ${origin.commit.slice(0, 8)}: ${millions(parameters)} million parameters. ` +
     `To download: ${millions(bytes)} MB. In memory: ${millions(memory[storage])} MB as ${storage}, ` +
@@ -185,7 +174,7 @@ async function openTrace(file: File, app: App): Promise<void> {
     const trace = await parseTrace(new Uint8Array(await file.arrayBuffer()), file.name)
     app.open(trace)
     app.tell('')
-    answer.textContent = `${trace.columns.length} tokens of ${trace.model.name}, as they were kept.`
+    answer.textContent = `${trace.columns.length} tokens of ${trace.model.name}, as saved.`
   } catch (error) {
     answer.textContent = lineOf(error)
   }

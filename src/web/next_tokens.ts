@@ -1,13 +1,13 @@
 /**
- * Requests the next-token distribution of a column, with and without switches, and keeps the last answer until there is a new
- * one. There is one request at a time, and none while a text is generated.
+ * Requests the next-token distribution of a column, with and without switches, and keeps the last answer until the next one.
+ * There is one request at a time, and none while a text is generated.
  */
-import type { UnitMask } from '../masks/mask.ts'
+import { unitKinds, type UnitMask } from '../masks/mask.ts'
 import type { NextToken } from './engine/model_info.ts'
 import type { Session } from './session.ts'
 import type { Trace } from './trace/trace.ts'
 
-interface Question {
+interface NextRequest {
   readonly trace: Trace
   readonly column: number
   readonly mask: UnitMask
@@ -20,9 +20,9 @@ export class NextTokens {
   readonly #session: Session
   readonly #onAnswer: () => void
   #answer: readonly NextToken[] | null = null
-  #asked: Question | null = null
-  #isAsking = false
-  #wanted: Question | null = null
+  #answered: NextRequest | null = null
+  #isBusy = false
+  #requested: NextRequest | null = null
 
   constructor(session: Session, onAnswer: () => void) {
     this.#session = session
@@ -37,42 +37,41 @@ export class NextTokens {
   /** Requests, unless the request is unchanged. @param trace null if its model is not open */
   ask(trace: Trace | null, column: number, mask: UnitMask, switched: UnitMask | null): void {
     if (!trace || !this.#session.opt) {
-      this.#answer = this.#asked = this.#wanted = null
+      this.#answer = this.#answered = this.#requested = null
       return
     }
     this.#answer ??= []
-    this.#wanted = { trace, column, mask, switched }
+    this.#requested = { trace, column, mask, switched }
     void this.#work()
   }
 
   async #work(): Promise<void> {
-    if (this.#isAsking) return
-    this.#isAsking = true
+    if (this.#isBusy) return
+    this.#isBusy = true
     try {
-      while (this.#wanted && !this.#session.isWriting && !same(this.#wanted, this.#asked)) {
-        const question = (this.#asked = this.#wanted)
-        const { trace, column, mask, switched } = question
+      while (this.#requested && !this.#session.isWriting && !same(this.#requested, this.#answered)) {
+        const { trace, column, mask, switched } = (this.#answered = this.#requested)
         const written = trace.columns.slice(0, column).map(({ token }) => token)
         const ids = Int32Array.of(...trace.prompt, ...written)
         const answer = await this.#session.opt?.next(ids, switched ? [mask, switched] : [mask])
-        if (answer && this.#wanted) this.#answer = answer
+        if (answer && this.#requested) this.#answer = answer
         this.#onAnswer()
       }
     } catch {
       // The model was closed meanwhile; the closing code reports it.
       this.#answer = []
     } finally {
-      this.#isAsking = false
+      this.#isBusy = false
     }
   }
 }
 
-function same(a: Question, b: Question | null): boolean {
+function same(a: NextRequest, b: NextRequest | null): boolean {
   if (!b || a.trace.prompt !== b.trace.prompt || a.column !== b.column) return false
-  if (a.mask !== b.mask || (a.switched === null) !== (b.switched === null)) return false
-  return a.switched === null || b.switched === null || sameTables(a.switched, b.switched)
+  return a.mask === b.mask && sameTables(a.switched, b.switched)
 }
 
-function sameTables(a: UnitMask, b: UnitMask): boolean {
-  return (['heads', 'neurons'] as const).every((kind) => a[kind].every((value, i) => value === b[kind][i]))
+function sameTables(a: UnitMask | null, b: UnitMask | null): boolean {
+  if (!a || !b) return a === b
+  return unitKinds.every((kind) => a[kind].every((value, i) => value === b[kind][i]))
 }

@@ -4,18 +4,12 @@
 import type { LawReport } from '../verify/index.ts'
 import { startEngine } from './engine/start_engine.ts'
 import { lineOf } from './session.ts'
-import { byId, fillSelect, make } from './view/dom.ts'
+import { byId, fillSelect, make, type Choice } from './view/dom.ts'
 
-const cases: readonly (readonly [value: string, label: string])[] = [
+const cases: readonly Choice[] = [
   ['0.1', 'a tenth'],
   ['1', 'as many as in the tests'],
   ['10', 'ten times as many'],
-]
-
-const backends: readonly (readonly [value: string, label: string])[] = [
-  ['wasm', 'wasm'],
-  ['wasm-relaxed', 'wasm-relaxed'],
-  ['reference', 'reference'],
 ]
 
 /** Wires the panel; it draws a new seed for each visit. */
@@ -24,7 +18,7 @@ export function startVerifyPanel(): void {
   const stop = byId<HTMLButtonElement>('verify-stop')
   seed.value = String(crypto.getRandomValues(new Int32Array(1))[0] & 0x7fffffff)
   fillSelect(byId('cases'), cases)
-  fillSelect(byId('backend'), backends)
+  fillSelect(byId('backend'), ['wasm', 'wasm-relaxed', 'reference'])
   let running: AbortController | null = null
   stop.addEventListener('click', () => running?.abort())
   byId('verify').addEventListener('submit', (event) => {
@@ -46,26 +40,26 @@ async function run(seed: string, signal: AbortSignal): Promise<void> {
   byId('verify-table').replaceChildren(make('table', {}, make('thead', {}, make('tr', {}, ...heading)), body))
   const engine = startEngine()
   const reports: LawReport[] = []
-  const told = (end: string): void => {
+  const report = (end: string): void => {
     const broken = reports.filter(({ passed }) => !passed).length
     const held = reports.length - broken
     answer.textContent = `Seed ${seed}: ${held} laws hold, ${broken} broken. ${end}`
   }
-  told('Running …')
+  report('Running …')
   try {
     const options = {
       backends: [byId<HTMLSelectElement>('backend').value],
       seed: seed.trim() === '' ? NaN : Number(seed),
       runs: Number(byId<HTMLSelectElement>('cases').value),
     }
-    for await (const report of engine.rpc.iterate('verify', [options], { signal })) {
-      reports.push(report as LawReport)
-      body.append(row(report as LawReport))
-      told('Running …')
+    for await (const lawReport of engine.rpc.iterate('verify', [options], { signal })) {
+      reports.push(lawReport as LawReport)
+      body.append(row(lawReport as LawReport))
+      report('Running …')
     }
-    told('That is all of them.')
+    report('Done.')
   } catch (error) {
-    if (signal.aborted) told('Stopped.')
+    if (signal.aborted) report('Stopped.')
     else answer.textContent = lineOf(error)
   } finally {
     await engine.end()

@@ -1,11 +1,11 @@
 /**
  * The CUDA backends: every op as a kernel of cuda/. `cuda` runs those that are equal to the reference bit for bit, on an
  * NVIDIA GPU; `cuda-fast` those that trade bits for speed within the bounds of the catalogue, where there is one. The
- * emulated ones run the very same sources on the processor, thread by thread, to be judged where there is no GPU.
+ * emulated ones run the same sources on the processor, thread by thread, so that they are tested where there is no GPU.
  *
- * A buffer is an address of device memory. Calls are queued in order (stream.ts), and reading waits for them; so a kernel
- * that fails is heard of at a later call. From then on every call is refused with the same words: what buffers hold is not
- * known any more.
+ * A buffer is an address of device memory. Calls are queued in order (stream.ts), and reading waits for them; so the failure
+ * of a kernel is reported by a later call. From then on every call throws the same error, because the content of buffers
+ * is unknown.
  */
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import { pathOfUrl, runtime } from '../../platform/platform.ts'
@@ -29,9 +29,6 @@ const kinds = {
 
 /** The names of the backends of this file. */
 export type CudaName = keyof typeof kinds
-
-/** The names of the emulated ones. */
-export type EmulatedName = Extract<CudaName, `${string}emulated`>
 
 /** Where `npm run build:cuda-emulator` puts its library. */
 const emulatorUrl: URL = new URL('../../../cuda/build/libcuda_emulated.so', import.meta.url)
@@ -60,15 +57,6 @@ export class CudaBackend extends CheckedBackend<number> {
   static async create(name: CudaName, options: BackendOptions = {}): Promise<CudaBackend> {
     checkOneThread(name, options)
     return CudaBackend.on(await openDriver(name), name, options)
-  }
-
-  /** The emulator in another library than the one `create` finds. @throws MissingError as `create` does */
-  static async emulatedBy(
-    path: string,
-    options: DeviceOptions = {},
-    name: EmulatedName = 'cuda-emulated',
-  ): Promise<CudaBackend> {
-    return CudaBackend.on(await Driver.open(path, `backend ${name}: expected an emulator`), name, options)
   }
 
   /** On the first device of a driver. @throws MissingError as `create` does */
@@ -140,7 +128,7 @@ export class CudaBackend extends CheckedBackend<number> {
   protected shutDown(buffers: readonly OwnedBuffer<number>[]): void {
     try {
       this.#stream.giveBack(...buffers.map(memoryOf))
-      // What was launched may still use them. After a failure nobody can wait: the error that counts was thrown.
+      // Launches may still use the buffers. After a failure waiting fails too, and the first error was thrown.
       if (!this.#device.driver.hasFailed) this.#stream.wait()
     } finally {
       this.#device.release()

@@ -15,7 +15,7 @@ import { Stream } from './stream.ts'
 /** The committed module: PTX, which the driver compiles for the device it finds. */
 const moduleUrl = new URL('kernels.ptx', import.meta.url)
 
-/** CUfunction_attribute: how much shared memory a launch may ask for; 48 KiB unless more is wanted. */
+/** CUfunction_attribute: how much shared memory a launch may have; the default is 48 KiB. */
 export const DYNAMIC_SHARED_BYTES = 8
 /** CUdevice_attribute: the compute capability, before and after its point. */
 export const CAPABILITY_MAJOR = 75
@@ -23,7 +23,7 @@ export const CAPABILITY_MINOR = 76
 /** What the module is compiled for, at least. */
 const OLDEST_CAPABILITY = 8
 
-/** What a device is asked to do otherwise than it would. */
+/** Options of a device. */
 export interface DeviceOptions {
   /** Whether launches go as graphs where they can; default true. Results are the same. */
   readonly graphs?: boolean
@@ -85,20 +85,20 @@ export class Device {
 
   /** The kernel of an op in a set, as a function of device addresses and numbers. */
   kernelOf(name: KernelName, set: KernelSet): KernelFunction<number> {
-    const row = kernels[name]
+    const definition = kernels[name]
     const { symbol, launch } = kernelIn(set, name)
-    const at = new Map(row.params.map((param, i) => [param.name, i]))
+    const at = new Map(definition.params.map((param, i) => [param.name, i]))
     let kernel: LoadedKernel | null = null
     return (...args) => {
       const size = (letter: string): number => args[at.get(letter) as number] as number
       const how = launch(size)
       if (how.blocks === 0) return
-      kernel ??= { row, handle: this.#functionOf(symbol), id: this.#kernels++ }
+      kernel ??= { definition, handle: this.#functionOf(symbol), id: this.#kernels++ }
       this.stream.launch({ kernel, launch: how, args })
     }
   }
 
-  /** A kernel of the module, which may ask for as much shared memory as any of them does. */
+  /** A kernel of the module. It may have as much shared memory as the kernel that needs most. */
   #functionOf(name: string): number {
     const found = this.driver.create(
       'cuModuleGetFunction',

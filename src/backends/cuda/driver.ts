@@ -81,7 +81,7 @@ export const NO_DEVICE = 100
 /** A driver that is loaded. */
 export class Driver {
   readonly #library: ForeignLibrary<typeof calls>
-  /** What the first call that failed said. Nobody knows what was computed then, so nothing is from there on. */
+  /** The error of the first call that failed. What was computed then is unknown, so all later calls throw it. */
   #failure: MissingError | null = null
 
   private constructor(library: ForeignLibrary<typeof calls>) {
@@ -108,7 +108,7 @@ export class Driver {
     return this.#failure !== null
   }
 
-  /** Memory that stays where it is, for what calls are told by its address. */
+  /** Memory with a fixed address, for calls that take one. */
   reserve(bytes: number): SteadyMemory {
     return this.#library.reserve(bytes)
   }

@@ -27,18 +27,18 @@ export type Footprint = readonly Range[]
 
 const plans = new Map<Kernel, readonly ArrayPlan[]>()
 
-function planOf(row: Kernel): readonly ArrayPlan[] {
-  let plan = plans.get(row)
+function planOf(kernel: Kernel): readonly ArrayPlan[] {
+  let plan = plans.get(kernel)
   if (plan === undefined) {
-    const placeOf = (letter: string): number => row.params.findIndex(({ name }) => name === letter)
-    plan = row.params.flatMap((param, at) => {
+    const placeOf = (letter: string): number => kernel.params.findIndex(({ name }) => name === letter)
+    plan = kernel.params.flatMap((param, at) => {
       if (param.kind !== 'array') return []
       const shapeAt = param.shape.filter((letter) => letter !== '1').map(placeOf)
       return [
         { at, isWritten: param.role !== 'in', bytes: arrayTypes[param.dtype].BYTES_PER_ELEMENT, shapeAt },
       ]
     })
-    plans.set(row, plan)
+    plans.set(kernel, plan)
   }
   return plan
 }
@@ -46,7 +46,7 @@ function planOf(row: Kernel): readonly ArrayPlan[] {
 /** What a launch touches. */
 export function footprintOf({ kernel, args }: Pick<Task, 'kernel' | 'args'>): Footprint {
   const ranges: Range[] = []
-  for (const { at, isWritten, bytes, shapeAt } of planOf(kernel.row)) {
+  for (const { at, isWritten, bytes, shapeAt } of planOf(kernel.definition)) {
     const start = args[at]
     if (start === null) continue
     let length = bytes
@@ -57,7 +57,7 @@ export function footprintOf({ kernel, args }: Pick<Task, 'kernel' | 'args'>): Fo
 }
 
 /** Whether two launches touch the same, one of them to write it. */
-export function mustKeepOrder(a: Footprint, b: Footprint): boolean {
+function mustKeepOrder(a: Footprint, b: Footprint): boolean {
   for (const one of a)
     for (const other of b)
       if ((one.isWritten || other.isWritten) && one.start < other.end && other.start < one.end) return true

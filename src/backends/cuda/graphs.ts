@@ -1,8 +1,8 @@
 /**
  * CUDA graphs: launches that come again and again, as every token of a text brings them, handed to the device at once.
  *
- * Some launches in a row are known by the kernels they run. When the same ones come a second time they are made a graph, a
- * node for each, each after those whose numbers it needs (footprint.ts); from then on only the nodes are changed whose
+ * A sequence of launches is identified by its kernels. When it comes a second time it is made a graph, a node for each
+ * launch, each after those whose numbers it needs (footprint.ts); from then on only the nodes are changed whose
  * arguments or grids have changed, and one call starts all of them. Launches in another order, or such that must wait for
  * one another in another way, are no match: they go one by one, as if there were no graphs. Results cannot tell.
  */
@@ -14,7 +14,7 @@ import type { LaunchMemory, Task } from './launch_memory.ts'
 export const MAX_NODES = 64
 /** Fewer are not worth one. */
 export const FEWEST_NODES = 4
-/** Rows of kernels that are remembered, with a graph or seen once; then the one is forgotten that was not used longest. */
+/** Sequences that are remembered, with a graph or seen once; the least recently used one is forgotten. */
 export const MAX_KNOWN = 64
 
 /** What a device has done by graphs. */

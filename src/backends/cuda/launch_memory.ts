@@ -11,14 +11,14 @@ import type { Launch } from './launch.ts'
 
 /** A kernel that was loaded. */
 export interface LoadedKernel {
-  readonly row: Kernel
+  readonly definition: Kernel
   /** CUfunction. */
   readonly handle: number
   /** Another number for each kernel of a device, from 0 on. */
   readonly id: number
 }
 
-/** A launch that was asked for. */
+/** A requested launch. */
 export interface Task {
   readonly kernel: LoadedKernel
   readonly launch: Launch
@@ -70,7 +70,7 @@ export class LaunchMemory {
 
   /** Writes the arguments. @returns the address of the list of their addresses */
   placeArguments({ kernel, args }: Task): number {
-    kernel.row.params.forEach(({ kind }, i) => {
+    kernel.definition.params.forEach(({ kind }, i) => {
       const value = args[i] ?? 0
       if (kind === 'array') this.#setAddress(SLOT * i, value)
       else if (kind === 'scalar') this.#view.setFloat32(SLOT * i, value, true)

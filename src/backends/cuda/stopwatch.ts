@@ -1,6 +1,6 @@
 /**
  * How long a device computes, by its own clock: an event before the first launch after an idle moment, one after the last
- * before somebody waits, and the time between the two. Between launches it may stand idle; that is in it.
+ * before the host waits, and the time between the two, which includes pauses between launches.
  */
 import type { Driver } from './driver.ts'
 

@@ -1,7 +1,7 @@
 /**
- * The one stream of a device: everything it is asked for happens in order on it, and nobody but `read` waits.
+ * The one stream of a device: all work happens on it in order, and only `read` waits.
  *
- * Launches are held back until as many have come as one graph has, or somebody needs what they compute: then they go all
+ * Launches are held back until as many have come as one graph has, or their results are needed: then they are submitted
  * together (graphs.ts). What is written to memory that they use comes after them; memory that is given back is so once the
  * device is idle, for work may still use it.
  */
@@ -35,7 +35,7 @@ export class Stream {
   readonly #stopwatch: Stopwatch
   /** Launches that were held back. */
   #held: Task[] = []
-  /** Whether the device was given work that nobody waited for. */
+  /** Whether the device has work that has not been waited for. */
   #isBusy = false
   #left: DeviceMemory[] = []
   #leftBytes = 0
@@ -68,7 +68,7 @@ export class Stream {
 
   /**
    * Copies numbers to the device. They are the caller's again at once.
-   * @param isNew whether nothing that was launched knows this memory
+   * @param isNew whether no launch uses this memory
    * @throws MissingError CUDA_CALL
    */
   copyIn(address: number, values: Numbers, isNew: boolean): void {
@@ -145,7 +145,7 @@ export class Stream {
     return this.#stopwatch.lap()
   }
 
-  /** Gives everything back, as far as the driver still does that. What nobody waited for may never be done. */
+  /** Gives everything back, as far as the driver still does that. Work that has not been waited for may never be done. */
   destroy(): void {
     this.#held = []
     this.#driver.tryCall('cuStreamSynchronize', this.#handle)

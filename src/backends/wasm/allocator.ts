@@ -55,7 +55,8 @@ export class Allocator {
     const size = this.#live.get(start)
     if (size === undefined) throw new RangeError(`address: expected a live piece, got ${start}`)
     this.#live.delete(start)
-    const at = this.#placeOf(start)
+    const found = this.#free.findIndex((piece) => piece.start > start)
+    const at = found < 0 ? this.#free.length : found
     const before = this.#free[at - 1]
     const after = this.#free[at]
     const joinsBefore = before !== undefined && before.start + before.size === start
@@ -92,18 +93,6 @@ export class Allocator {
     if (joins) this.#free.pop()
     this.#end = start + size
     return start
-  }
-
-  /** Where in the free list a piece that starts here belongs. */
-  #placeOf(start: number): number {
-    let low = 0
-    let high = this.#free.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (this.#free[middle].start < start) low = middle + 1
-      else high = middle
-    }
-    return low
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * What computes behind the wasm backend: a memory, and the kernels that work in it.
+ * The engine of the wasm backends: a memory, and the kernels over it.
  */
 import { MissingError } from '../../tensor/errors.ts'
 import type { ThreadReport } from '../backend.ts'
@@ -10,7 +10,7 @@ import { instantiate } from './instance.ts'
 export const PAGE = 65536
 /** What 32-bit addresses reach: 4 GiB. */
 export const MAX_PAGES = 65536
-/** What the scratch of a thread needs, and a little more. */
+/** Room for the scratch of a thread. */
 const FIRST_PAGES = 64
 
 /** A memory and every op of the catalogue as a function of addresses in it. */
@@ -18,12 +18,12 @@ export interface Engine {
   readonly memory: WebAssembly.Memory
   /** By the names of the catalogue. */
   readonly kernels: Readonly<Record<string, KernelFunction<number>>>
-  /** The first byte that buffers may have; what is below is scratch. */
+  /** The first byte of buffers; the bytes below are scratch. */
   readonly heapBase: number
   readonly threads: ThreadReport
-  /** Resolves when all its threads are there, or will not come. It computes before that. */
+  /** Resolves when all its threads have started, or failed to start. It computes before that. */
   readonly ready: Promise<void>
-  /** Ends what it started. */
+  /** Ends its threads. */
   end(): void
 }
 

@@ -11,7 +11,7 @@ export interface Instance {
   readonly scratchSize: number
 }
 
-/** Where linkers look for the address of an object that is not the module's own, which they take for a variable. */
+/** The import module of addresses that a linker declares as mutable globals. */
 const ADDRESSES = 'GOT.mem'
 
 /** An instance over `memory` whose scratch begins at byte `scratchStart`. */
@@ -20,9 +20,9 @@ export function instantiate(
   memory: WebAssembly.Memory,
   scratchStart: number,
 ): Instance {
-  const imports = room<Record<string, WebAssembly.ImportValue>>()
+  const imports = emptyRecord<Record<string, WebAssembly.ImportValue>>()
   for (const wanted of WebAssembly.Module.imports(module))
-    (imports[wanted.module] ??= room())[wanted.name] = fill(wanted, memory, scratchStart)
+    (imports[wanted.module] ??= emptyRecord())[wanted.name] = fill(wanted, memory, scratchStart)
   const { exports } = new WebAssembly.Instance(module, imports)
   const { scratch_size: scratchSize, ...kernels } = exports
   return {
@@ -31,12 +31,12 @@ export function instantiate(
   }
 }
 
-/** Things by name, where every name is free: `__proto__` is one like any other. */
-function room<Thing>(): Record<string, Thing> {
+/** A record without a prototype, in which `__proto__` is a name like any other. */
+function emptyRecord<Thing>(): Record<string, Thing> {
   return Object.create(null) as Record<string, Thing>
 }
 
-/** Whatever a compiler calls what it wants, there is only one memory to give, and one number, in the form it is wanted in. */
+/** The value of an import, whatever its name: the memory, or the start of the scratch in the form that the module declares. */
 function fill(
   { kind, module }: WebAssembly.ModuleImportDescriptor,
   memory: WebAssembly.Memory,
@@ -44,11 +44,9 @@ function fill(
 ): WebAssembly.ImportValue {
   if (kind === 'memory') return memory
   if (kind === 'function') return () => scratchStart
-  return module === ADDRESSES ? variable(scratchStart) : scratchStart
-}
-
-function variable(value: number): WebAssembly.Global {
-  return new WebAssembly.Global({ value: 'i32', mutable: true }, value)
+  return module === ADDRESSES
+    ? new WebAssembly.Global({ value: 'i32', mutable: true }, scratchStart)
+    : scratchStart
 }
 
 /** A number as a module exports it: a constant in AssemblyScript, what a function gives in Rust. */

@@ -3,8 +3,8 @@
  *
  * A call is cut along one of its dimensions: the rows, columns or heads it gives out. A part computes units from..to of
  * it by the kernel `<op>_part`, which takes the arguments of the op and then `from` and `to` (assembly/index.ts). Parts
- * write apart from each other and keep the order of every addition, so that whoever computes them, in whatever order,
- * the bits are those of the whole call.
+ * write to separate places and keep the order of every addition, so the bits are those of the whole call, on any
+ * thread and in any order.
  */
 import { kernels, type KernelName } from '../../ops/catalog.ts'
 import type { Kernel } from '../../ops/op.ts'
@@ -13,8 +13,8 @@ import type { KernelArgument } from '../checked_ops.ts'
 /** The arguments of a call, as kernels take them. */
 export type Call = readonly KernelArgument<number>[]
 
-/** What is said of a kernel: dimensions by the names of its parameters, a letter or an optional list of chosen units. */
-interface Row {
+/** How a kernel is cut: dimensions by the names of its parameters, a letter or an optional list of chosen units. */
+interface Cut {
   /** What the parts are cut of. */
   readonly along: string
   /** The other dimensions of the work; with `along` their product is the number of multiply-adds, or near it. */
@@ -26,17 +26,17 @@ interface Row {
 }
 
 /** A matrix stored a row per output: parts of its rows. */
-const byRows: Row = { along: 'rows', times: ['T', 'I'], grain: 16, least: [16, 16] }
+const byRows: Cut = { along: 'rows', times: ['T', 'I'], grain: 16, least: [16, 16] }
 /**
  * A matrix stored a row per input: parts of its columns. Each reads a piece of every row, and the shorter the pieces, the
  * more of what the processor reads ahead belongs to another part (bench/README.md).
  */
-const byColumns: Row = { along: 'O', times: ['T', 'inputs'], grain: 16, least: [1024, 384] }
+const byColumns: Cut = { along: 'O', times: ['T', 'inputs'], grain: 16, least: [1024, 384] }
 /** Heads, which have keys and values of their own. */
-const byHeads: Row = { along: 'heads', times: ['T', 'S', 'K'], grain: 1, least: [1, 1] }
+const byHeads: Cut = { along: 'heads', times: ['T', 'S', 'K'], grain: 1, least: [1, 1] }
 
 /** All ops that are not named here are computed whole. */
-const rows: Partial<Record<KernelName, Row>> = {
+const cuts: Partial<Record<KernelName, Cut>> = {
   linear: byRows,
   linear_bf16: byRows,
   linear_f16: byRows,
@@ -65,20 +65,20 @@ export class Split {
   /** The export that computes a part. */
   readonly kernel: string
   readonly grain: number
-  readonly #least: Row['least']
+  readonly #least: Cut['least']
   readonly #tokens: number
   readonly #units: Dimension
   /** All dimensions of the work. */
   readonly #factors: readonly Dimension[]
 
-  constructor(name: KernelName, { along, times, grain, least }: Row) {
-    const row = kernels[name]
+  constructor(name: KernelName, { along, times, grain, least }: Cut) {
+    const kernel = kernels[name]
     this.kernel = `${name}_part`
     this.grain = grain
     this.#least = least
-    this.#tokens = placeOf(row, 'T')
-    this.#units = dimensionOf(row, along)
-    this.#factors = [this.#units, ...times.map((one) => dimensionOf(row, one))]
+    this.#tokens = placeOf(kernel, 'T')
+    this.#units = dimensionOf(kernel, along)
+    this.#factors = [this.#units, ...times.map((one) => dimensionOf(kernel, one))]
   }
 
   /** How many units there are to be cut. */
@@ -120,22 +120,22 @@ function sizeOf({ letter, list, count }: Dimension, call: Call): number {
   return call[list === null || call[list] === null ? letter : count] as number
 }
 
-function dimensionOf(row: Kernel, name: string): Dimension {
-  const at = placeOf(row, name)
-  const param = row.params[at]
+function dimensionOf(kernel: Kernel, name: string): Dimension {
+  const at = placeOf(kernel, name)
+  const param = kernel.params[at]
   if (param.kind !== 'array') return { letter: at, list: null, count: at }
-  return { letter: placeOf(row, param.below as string), list: at, count: placeOf(row, param.shape[0]) }
+  return { letter: placeOf(kernel, param.below as string), list: at, count: placeOf(kernel, param.shape[0]) }
 }
 
-function placeOf(row: Kernel, name: string): number {
-  return row.params.findIndex((param) => param.name === name)
+function placeOf({ params }: Kernel, name: string): number {
+  return params.findIndex((param) => param.name === name)
 }
 
 /** The ops that can be shared. */
-export const splitOps: readonly KernelName[] = Object.keys(rows) as KernelName[]
+export const splitOps: readonly KernelName[] = Object.keys(cuts) as KernelName[]
 
 const splits = new Map(
-  (Object.entries(rows) as [KernelName, Row][]).map(([name, row]) => [name, new Split(name, row)]),
+  (Object.entries(cuts) as [KernelName, Cut][]).map(([name, cut]) => [name, new Split(name, cut)]),
 )
 
 /** How calls of an op are cut; null for one that is computed whole. */

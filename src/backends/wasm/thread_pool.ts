@@ -1,9 +1,9 @@
 /**
- * Threads that help the one that calls: it opens a job, computes parts of it as the others do, and returns when all of
- * them are finished.
+ * Helper threads of the calling thread: it opens a job, computes parts of it as the helpers do, and returns when all parts
+ * are finished.
  *
- * The calling thread never sleeps, since a page may not; it waits only for parts that others have begun. Until the others
- * have started, and after one of them has failed, there are none, and the caller computes alone.
+ * The calling thread never sleeps, because a page may not; it waits only for parts that helpers have begun. Until the helpers
+ * have started, and after one of them has failed, the caller computes alone.
  */
 import { now, relax, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
@@ -20,7 +20,7 @@ const LOOKS = 1000
 const helper: ThreadCode = (Worker) =>
   new Worker(new URL('./thread_worker.ts', import.meta.url), { type: 'module' })
 
-/** What the helpers are told. */
+/** What the helpers have in common. */
 export interface PoolSetup extends Omit<ThreadSetup, 'queue' | 'scratchStart'> {
   /** Where each of them has its scratch. */
   readonly scratchStarts: readonly number[]

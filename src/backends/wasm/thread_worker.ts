@@ -1,17 +1,17 @@
 /**
- * The thread that helps: an instance of the kernels over the memory it was given, and the parts it finds on the queue.
+ * A helper thread: an instance of the kernels over the shared memory, which computes parts from the queue.
  */
 import { listenAsThread, now, relax } from '../../platform/platform.ts'
 import { instantiate } from './instance.ts'
 import { WorkQueue, runPart } from './work_queue.ts'
 
-/** What such a thread is told, once. */
+/** The one message to such a thread. */
 export interface ThreadSetup {
   readonly module: WebAssembly.Module
   readonly memory: WebAssembly.Memory
   readonly scratchStart: number
   readonly queue: SharedArrayBuffer
-  /** The kernels that jobs name by number. */
+  /** The kernels, by the number that a job has. */
   readonly kernels: readonly string[]
 }
 

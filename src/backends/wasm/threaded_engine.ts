@@ -1,6 +1,6 @@
 /**
- * The kernels on several threads over one shared memory: large calls are cut into parts that all threads take from, where
- * that was found to pay, with the bits of one thread. Small calls, and ops that cannot be cut, stay with the caller.
+ * The kernels on several threads over one shared memory. A large call is cut into parts for all threads if that was measured
+ * to be faster; its bits are those of one thread. The caller computes small calls, and ops that cannot be cut, alone.
  */
 import { canShareMemory, machine, now } from '../../platform/platform.ts'
 import type { KernelName } from '../../ops/catalog.ts'
@@ -15,21 +15,21 @@ import { ThreadPool } from './thread_pool.ts'
 
 /** How kernels are shared. */
 export interface Sharing {
-  /** The caller's, and those of helpers: at least 2. */
+  /** The number of threads, the caller's included: at least 2. */
   readonly threads: number
   readonly sharing: 'measured' | 'always'
-  /** Whether calls are cut that are too small for it to pay, so that laws can use small ones; default: no. */
+  /** Whether to cut also calls that are too small to gain, so that laws can use small ones; default: no. */
   readonly cutsSmall?: boolean
 }
 
-/** Parts of a call, so that a thread that comes late or leaves early is made up for by the others. */
+/** Parts of a call: several per thread, so that the others take over from a thread that is not scheduled. */
 const PARTS_PER_THREAD = 4
 
-/** Threads that `auto` takes at most: decoding waits for memory, which more do not read faster. */
+/** The largest number of threads for `auto`: decoding is limited by memory bandwidth, which more threads do not raise. */
 const MAX_AUTOMATIC = 4
 
 /**
- * How many threads are meant.
+ * The number of threads that an option stands for.
  * @throws UsageError THREADS for no such number; MissingError THREADS_MISSING if there cannot be several here
  */
 export function countThreads(threads: number | 'auto'): number {
@@ -48,7 +48,7 @@ export function countThreads(threads: number | 'auto'): number {
 }
 
 /**
- * Starts helpers over a memory of theirs and the caller's. Until they are there the caller computes alone.
+ * Starts helpers over a memory that they share with the caller. Until they have started the caller computes alone.
  * @param module kernels that import a shared memory (shared_import.ts)
  * @throws MissingError BACKEND_MEMORY if there is no room
  */
@@ -56,20 +56,15 @@ export function startThreaded(module: WebAssembly.Module, sharing: Sharing): Eng
   const { threads } = sharing
   const memory = makeMemory(threads)
   const { kernels, scratchSize } = instantiate(module, memory, 0)
-  const names = Object.keys(kernels)
   const scratchStarts = Array.from({ length: threads - 1 }, (_, i) => (i + 1) * scratchSize)
-  const pool = new ThreadPool({ module, memory, scratchStarts, kernels: names })
-  const shared = splitOps.map((op) => {
-    const split = splitOf(op) as Split
-    const part = { kernel: kernels[split.kernel], number: names.indexOf(split.kernel) }
-    return new SharedKernel(op, split, kernels[op], part, pool, sharing)
-  })
+  const pool = new ThreadPool({ module, memory, scratchStarts, kernels: Object.keys(kernels) })
+  const shared = splitOps.map((op) => shareKernel(op, kernels, pool, sharing))
   return {
     memory,
     kernels: { ...kernels, ...Object.fromEntries(shared.map((one) => [one.op, one.run])) },
     heapBase: threads * scratchSize,
     get threads(): ThreadReport {
-      return { threads: 1 + pool.helpers, calls: shared.flatMap((one) => one.report) }
+      return { threads: 1 + pool.helpers, calls: shared.flatMap((one) => one.report()) }
     },
     ready: pool.ready,
     end: () => pool.end(),
@@ -88,78 +83,61 @@ export async function allStarted(engine: Engine, threads: number): Promise<void>
   )
 }
 
-/** What is known of calls of one kind. */
+/** Calls of one kernel and about one size. */
 interface Kind {
   readonly work: number
   readonly tuner: ParallelTuner
 }
 
 /** One op whose calls may be shared. */
-class SharedKernel {
+interface SharedKernel {
   readonly op: KernelName
-  readonly #split: Split
-  readonly #whole: KernelFunction<number>
-  readonly #part: { readonly kernel: KernelFunction<number>; readonly number: number }
-  readonly #pool: ThreadPool
-  readonly #sharing: Sharing
-  /** By size class. */
-  readonly #kinds = new Map<number, Kind>()
-
-  constructor(
-    op: KernelName,
-    split: Split,
-    whole: KernelFunction<number>,
-    part: { readonly kernel: KernelFunction<number>; readonly number: number },
-    pool: ThreadPool,
-    sharing: Sharing,
-  ) {
-    this.op = op
-    this.#split = split
-    this.#whole = whole
-    this.#part = part
-    this.#pool = pool
-    this.#sharing = sharing
-  }
-
   /** The op as a kernel. */
-  readonly run = (...call: Call): void => {
-    const { threads, sharing, cutsSmall } = this.#sharing
-    const most = cutsSmall ? this.#split.allParts(call) : this.#split.worthwhileParts(call)
-    if (most < 2) return this.#whole(...call)
-    // As many for each thread, if none of them is held up.
-    const parts = Math.min(most < threads ? most : most - (most % threads), PARTS_PER_THREAD * threads)
-    if (this.#pool.helpers === 0) this.#whole(...call)
-    else if (sharing === 'always') this.#share(call, parts)
-    else this.#measure(call, parts)
-  }
-
+  readonly run: KernelFunction<number>
   /** What was found so far. */
-  get report(): CallReport[] {
-    return [...this.#kinds.values()].map(({ work, tuner }) => ({ op: this.op, work, ...tuner.finding }))
-  }
+  readonly report: () => CallReport[]
+}
 
-  #measure(call: Call, parts: number): void {
-    const work = this.#split.work(call)
-    const { tuner } = this.#kindOf(this.#split.sizeClass(call), work)
+function shareKernel(
+  op: KernelName,
+  kernels: Readonly<Record<string, KernelFunction<number>>>,
+  pool: ThreadPool,
+  { threads, sharing, cutsSmall }: Sharing,
+): SharedKernel {
+  const split = splitOf(op) as Split
+  const whole = kernels[op]
+  const part = kernels[split.kernel]
+  const number = Object.keys(kernels).indexOf(split.kernel)
+  /** By size class. */
+  const kinds = new Map<number, Kind>()
+
+  const share = (call: Call, parts: number): void =>
+    pool.run({ kernel: number, parts, units: split.units(call), grain: split.grain, call }, part)
+
+  const measure = (call: Call, parts: number): void => {
+    const work = split.work(call)
+    const sizeClass = split.sizeClass(call)
+    let kind = kinds.get(sizeClass)
+    if (kind === undefined) kinds.set(sizeClass, (kind = { work, tuner: new ParallelTuner() }))
+    const { tuner } = kind
     const isShared = tuner.choose()
     const start = now()
-    if (isShared) this.#share(call, parts)
-    else this.#whole(...call)
+    if (isShared) share(call, parts)
+    else whole(...call)
     tuner.record(isShared, now() - start, work)
   }
 
-  #share(call: Call, parts: number): void {
-    const { kernel, number } = this.#part
-    const { grain } = this.#split
-    this.#pool.run({ kernel: number, parts, units: this.#split.units(call), grain, call }, kernel)
+  const run: KernelFunction<number> = (...call) => {
+    const most = cutsSmall ? split.allParts(call) : split.worthwhileParts(call)
+    if (most < 2) return whole(...call)
+    // A multiple of the threads, so that each computes as many if all are scheduled.
+    const parts = Math.min(most < threads ? most : most - (most % threads), PARTS_PER_THREAD * threads)
+    if (pool.helpers === 0) whole(...call)
+    else if (sharing === 'always') share(call, parts)
+    else measure(call, parts)
   }
 
-  #kindOf(sizeClass: number, work: number): Kind {
-    let kind = this.#kinds.get(sizeClass)
-    if (kind === undefined) {
-      kind = { work, tuner: new ParallelTuner() }
-      this.#kinds.set(sizeClass, kind)
-    }
-    return kind
-  }
+  const report = (): CallReport[] =>
+    [...kinds.values()].map(({ work, tuner }) => ({ op, work, ...tuner.finding }))
+  return { op, run, report }
 }

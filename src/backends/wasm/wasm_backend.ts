@@ -3,7 +3,7 @@
  * for bit; `wasm-relaxed` is the same kernels with multiply-adds that hardware may fuse, which is faster where it does;
  * `wasm-rust` is rust/, with the bits of `wasm` from another compiler.
  *
- * One memory holds all buffers, and a buffer is an address in it; nobody else sees it but threads of the backend's own.
+ * One memory holds all buffers, and a buffer is an address in it. Only the backend and its own threads have access to it.
  * The memory grows on demand up to the 4 GiB that 32-bit addresses reach; growing detaches every view, so views are made
  * when needed and never kept.
  */
@@ -19,7 +19,7 @@ import { MAX_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
 
-/** A memory grows by 64 MiB at least: each time costs the collection of garbage, and pages nobody writes to cost nothing. */
+/** A memory grows by at least 64 MiB: each growth causes a garbage collection, and pages that are never written cost nothing. */
 const STEP = 1024 // pages
 
 /** What a runtime must have for each of the committed modules. */
@@ -44,7 +44,7 @@ function loadModule(name: WasmName, isShared: boolean): Promise<WebAssembly.Modu
 }
 
 /** Which build, and what laws may set besides. */
-export interface WasmOptions extends BackendOptions, Pick<Sharing, 'cutsSmall'> {
+interface WasmOptions extends BackendOptions, Pick<Sharing, 'cutsSmall'> {
   /** Which of the committed modules; default `wasm`. */
   readonly build?: WasmName
 }
@@ -60,9 +60,9 @@ export class WasmBackend extends CheckedBackend<number> {
 
   /**
    * Starts a backend with a memory of its own.
-   * @throws MissingError BACKEND_MISSING if this runtime has no WebAssembly SIMD or not the relaxed one, THREADS_MISSING if threads cannot share
-   *   memory here, BACKEND_MEMORY if there is no room, BACKEND_THREAD if threads that are always to share do not start;
-   *   UsageError THREADS
+   * @throws MissingError BACKEND_MISSING if this runtime has no WebAssembly SIMD or not the relaxed one, THREADS_MISSING if
+   *   threads cannot share memory here, BACKEND_MEMORY if there is no room, BACKEND_THREAD if threads that always share do not
+   *   start; UsageError THREADS
    */
   static async create({
     threads = 1,
@@ -86,7 +86,7 @@ export class WasmBackend extends CheckedBackend<number> {
     return backend
   }
 
-  /** From a module of these kernels, which `create` knows where to find, and what makes an engine of it. */
+  /** @param start makes an engine of the module */
   constructor(
     module: WebAssembly.Module,
     start: (module: WebAssembly.Module) => Engine = startAlone,

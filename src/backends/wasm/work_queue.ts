@@ -2,7 +2,7 @@
  * The work queue of the threads of a backend: one job at a time, and which of its parts are left, in shared memory.
  *
  * One thread, the owner, opens a job and takes parts of it like every other thread, until none is left. It then waits for
- * the parts that others took. A thread that is not scheduled takes no part, so the owner never waits for it.
+ * the parts that others took. A thread that is not scheduled takes no part, so the owner does not wait for it.
  *
  * The word by which parts are taken also holds the number of the job. A thread that slept through a job holds an old word,
  * so it can take no part with it. A thread reads the job after it took a part of it, when the owner can no longer replace

@@ -5,13 +5,12 @@
  * A window is one forward and one backward pass; the way back goes through activations only, so both have the same matrix
  * products. Norms, softmax and the criteria's own sums are left out: less than a hundredth at these sizes.
  */
-import { createBackend } from '../../backends/select.ts'
 import { simulateCluster, type ClusterOutcome } from '../../jobs/simulate.ts'
 import { now } from '../../platform/platform.ts'
 import type { ExperimentResult, Row } from '../../results/experiment_result.ts'
-import { median } from '../../results/interleaved_rounds.ts'
 import { architectureByName, countParameters, type Architecture } from './architectures.ts'
 import { countedProvenance, type CostCommand } from './experiments.ts'
+import { measureFlops } from './linear_rate.ts'
 import { keptUnits, weightsRead } from './token_cost.ts'
 
 /** A cluster that calibrates. */
@@ -45,11 +44,11 @@ export const defaultCluster: Omit<ClusterOptions, 'flops' | 'models'> = {
 
 /** Models whose traces are worth a cluster. */
 const defaultModels = ['opt-30b', 'opt-66b', 'opt-175b', '70b-like'] as const
-/** Shards this long cost the queue little, and lose little with a machine. */
-const shardSeconds = 60
+/** Jobs this long cost the queue little, and lose little with a machine. */
+const jobSeconds = 60
 
 /** What calibrating one model costs. */
-export interface ClusterCost {
+interface ClusterCost {
   /** Floating-point operations of one window. */
   readonly flops: number
   /** Bytes of weights that each machine holds, in float32. */
@@ -81,11 +80,11 @@ export function clusterCost(model: Architecture, options: ClusterOptions, flops:
   const work = windowFlops(model, tokens)
   const seconds = work / flops
   const weights = 4 * countParameters(model)
-  const perShard = Math.max(1, Math.min(windows, Math.round(shardSeconds / seconds)))
+  const perJob = Math.max(1, Math.min(windows, Math.round(jobSeconds / seconds)))
   const outcome = simulateCluster({
     workers: machines,
-    shards: Math.ceil(windows / perShard),
-    shardSeconds: perShard * seconds,
+    jobs: Math.ceil(windows / perJob),
+    jobSeconds: perJob * seconds,
     spread: 0.05,
     loadSeconds: weights / loading,
     lockSeconds: 30,
@@ -139,7 +138,7 @@ export async function clusterExperiment(options: ClusterOptions): Promise<Experi
     plots: [makespans(costs[0].model, options, flops)],
     paper: null,
     findings: [
-      'Time is simulated, with one seed: machines load the model, take shards of about a minute, die, are cut off, and come back. Useful is the work of all shards over what the machines could have done meanwhile.',
+      'Time is simulated, with one seed: machines load the model, take jobs of about a minute, die, are cut off, and come back. Useful is the work of all jobs over what the machines could have done meanwhile.',
       'Each machine must hold the whole model: a model in parts over several machines is not what this program does.',
     ],
     provenance: { ...(await countedProvenance(options, models)), seed: options.seed },
@@ -179,27 +178,4 @@ function makespans(
 function commandOf({ machines, windows, deathsPerHour, seed }: ClusterOptions, flops: number): string {
   const rest = `--windows ${windows} --deaths ${deathsPerHour} --seed ${seed}`
   return `shadowllm cost --cluster --machines ${machines} --gflops ${(flops / 1e9).toFixed(1)} ${rest}`
-}
-
-const SIZE = 1024
-const TOKENS = 128
-
-/** Floating-point operations per second of a large matrix product here, on one thread: what calibration is made of. */
-async function measureFlops(): Promise<number> {
-  const backend = await createBackend('wasm')
-  try {
-    const output = backend.allocate('f32', [TOKENS, SIZE])
-    const input = backend.allocate('f32', [TOKENS, SIZE])
-    const weight = backend.allocate('f32', [SIZE, SIZE])
-    const run = (): number => {
-      const start = now()
-      backend.ops.linear(output, input, weight, null, null)
-      backend.readF32(output)
-      return (2000 * TOKENS * SIZE * SIZE) / (now() - start)
-    }
-    run()
-    return median(Array.from({ length: 9 }, run))
-  } finally {
-    backend.dispose()
-  }
 }

@@ -4,10 +4,11 @@
  * Both are arithmetic on sizes; only the bandwidth, where it is not given, is measured.
  */
 import { now } from '../../platform/platform.ts'
+import { percent } from '../../results/cells.ts'
 import type { ExperimentResult, Plot, Row } from '../../results/experiment_result.ts'
 import { hashTexts, makeProvenance, type Provenance } from '../../results/provenance.ts'
 import { architectures, countParameters, type Architecture } from './architectures.ts'
-import { measureBandwidth } from './bandwidth.ts'
+import { measureBandwidth } from './linear_rate.ts'
 import { PUBLISHED_HIDDEN, predictorCost } from './predictor_cost.ts'
 import { publishedLatency, publishedPredictorCost } from './published.ts'
 import { costMethods, tokenCost, type CostMethod, type CostSettings, type TokenCost } from './token_cost.ts'
@@ -21,7 +22,7 @@ export interface CostCommand {
 }
 
 /** What `costExperiment` counts; everything has a default. */
-export interface CostOptions extends CostCommand, Partial<CostSettings> {
+interface CostOptions extends CostCommand, Partial<CostSettings> {
   /** Default: all. */
   readonly models?: readonly Architecture[]
   /** Bytes per second; measured where it is not given. */
@@ -112,7 +113,7 @@ function range(values: readonly number[]): string {
 export async function costExperiment(options: CostOptions = {}): Promise<ExperimentResult> {
   const started = now()
   const models = options.models ?? architectures
-  const settings = settingsOf(options)
+  const settings: CostSettings = { ...defaultCostSettings, ...options }
   const bandwidth = options.bandwidth ?? (await measureBandwidth())
   const counted = models.map((model) => ({
     model,
@@ -148,17 +149,6 @@ export async function costExperiment(options: CostOptions = {}): Promise<Experim
     provenance: await countedProvenance(options, models),
     complete: true,
     seconds: (now() - started) / 1000,
-  }
-}
-
-function settingsOf(options: CostOptions): CostSettings {
-  const usual = defaultCostSettings
-  return {
-    sparsity: options.sparsity ?? usual.sparsity,
-    storage: options.storage ?? usual.storage,
-    prompt: options.prompt ?? usual.prompt,
-    tokens: options.tokens ?? usual.tokens,
-    hidden: options.hidden ?? usual.hidden,
   }
 }
 
@@ -266,10 +256,6 @@ function describeModel(model: Architecture, [dense, dejavu, , shadow]: readonly 
   return `${model.name} has ${parameters}; ${reads}, and decoding is ${speeds}.`
 }
 
-function percent(share: number): string {
-  return `${Math.round(1000 * share) / 10} %`
-}
-
 /** The command that counts the same again; a measured bandwidth is given to it as it was. */
 function costCommand(
   models: readonly Architecture[] | undefined,
@@ -288,8 +274,7 @@ function costCommand(
   return `shadowllm cost ${flags.join(' ')}`
 }
 
-/** Nothing is loaded: the sizes are the model, and there is no data. */
-/** Where numbers come from that are counted from sizes. */
+/** Where numbers come from that are counted from sizes: these are the model, and there is no data. */
 export async function countedProvenance(
   { argv = [] }: CostCommand,
   models: readonly Architecture[],

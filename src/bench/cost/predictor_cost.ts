@@ -15,7 +15,7 @@ import type { Architecture } from './architectures.ts'
 export const PUBLISHED_HIDDEN = 1024
 
 /** MACs per token. */
-export interface PredictorCost {
+interface PredictorCost {
   readonly dejavu: number
   readonly shadow: number
   /** The share of DejaVu's that ShadowLLM does without. */

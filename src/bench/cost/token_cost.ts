@@ -26,7 +26,7 @@ const bytesOf: Readonly<Record<Storage, { matrix: number; vector: number; cache:
   int8: { matrix: 1, vector: 4, cache: 4 },
 }
 
-/** Who decides what is skipped, and how often. */
+/** What decides which units are skipped, and how often. */
 export const costMethods = ['dense', 'dejavu', 'shadow-token', 'shadow'] as const
 export type CostMethod = (typeof costMethods)[number]
 
@@ -58,7 +58,7 @@ export function keptUnits({ layers, heads, neurons }: Architecture, sparsity: nu
 }
 
 /** Numbers of weight matrices that one token reads, and of biases, norms and rows of tables. */
-export interface NumbersRead {
+interface NumbersRead {
   readonly matrix: number
   readonly vector: number
 }
@@ -107,7 +107,7 @@ export interface TokenCost {
   readonly bytes: number
   /** Multiplications and additions. */
   readonly flops: number
-  /** Bytes that must be held: all weights, whoever is skipped, the full cache and the predictors. */
+  /** Bytes that must be held: all weights, skipped or not, the full cache and the predictors. */
   readonly memory: number
 }
 

@@ -1,6 +1,6 @@
 /**
- * `shadowllm bench`: how fast prompts are read and text comes out, dense and with units skipped, beside what the memory
- * of this machine allows.
+ * `shadowllm bench`: the speed of prompts and of generation, dense and with units skipped, beside the memory bandwidth of this
+ * machine.
  */
 import { Option, type Command } from 'commander'
 import { benchPlanners, type BenchPlanner } from '../../bench/methods.ts'
@@ -16,42 +16,36 @@ import type { CacheStorage } from '../../engine/layer_cache.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { commandArguments, folderOf } from '../../platform/platform.ts'
-import type { Predictor } from '../../predictor/predictor_file.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import {
-  backendOption,
-  cacheOption,
-  offlineOption,
-  quietOption,
-  revisionOption,
-  seedOption,
-  type ModelFlags,
-} from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { modeOption, openPredictors, predictorPaths } from '../planner_flags.ts'
+import { modeOption, openPredictors, predictorOption } from '../planner_flags.ts'
+import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
-import { namesFlag, sparsityListFlag, threadsFlag, wholeFlag } from '../values.ts'
+import { listFlag, namesFlag, sparsityListFlag, threadsFlag, wholeFlag } from '../values.ts'
 
 const help = `
 Tests, as llama-bench names them:
   pp128      a prompt of 128 tokens is read
-  tg128      128 tokens are generated one by one after a prompt of 32; planning and packing are on the clock
+  tg128      128 tokens are generated one by one after a prompt of 32; the time includes planning and packing
   tg32@2000  32 tokens are generated at a context of 2000
 
-Shapes have the sizes of the OPT models and random weights; so have the predictors then: ShadowLLM's asked once for each
-prompt, DejaVu's (rank 1000 for neurons, 512 for heads) in every layer for every token, DejaVu-style's once for each prompt
-after a dense pass over it. --layers measures the first layers of a large shape in little time and memory.
+Shapes have the sizes of the OPT models and random weights. Their predictors have random weights too: ShadowLLM's runs
+once for each prompt, DejaVu's (rank 1000 for neurons, 512 for heads) in every layer for every token, DejaVu-style's once
+for each prompt after a dense pass over it. --layers measures the first layers of a large shape in little time and memory.
 
-All that belongs to one model takes turns, in changing order; figures are medians over rounds, ratios are taken inside
-rounds. Columns:
-  asked, heads, neurons, weights   share to be skipped of what is ranked, and skipped of the whole model
-  d/g/p      halves of blocks that carry out the mask dense, by gathering rows, packed
-  x dense    times the dense arm of the same storage and threads; x f32 and the like: of the first ones asked for
-  ideal      what that would be if only reading weights took time: lm_head and layer 0 whole, the predictor's weights
-             shared by the tokens it is asked for
+All rows of one model are measured in interleaved rounds, in changing order; figures are medians over rounds, ratios are
+taken inside rounds. Columns:
+  asked      sparsity of the ranked units
+  heads, neurons, weights          share of the whole model that is skipped
+  d/g/p      halves of layers that execute the mask dense, by gathering rows, packed
+  x dense    speed over that of the dense method of the same storage and threads; x f32 and the like: over that of the
+             first storage in the list
+  ideal      the same ratio if only reading weights took time: lm_head and layer 0 whole, the predictor's weights
+             divided among the tokens it is run for
   predictor, packing               shares of the time
-  device     milliseconds of a token by the clock of the GPU, or of what emulates one
-  of read    bytes of weights per second over the speed at which one thread reads memory forward; can pass 100 %
+  device     milliseconds of a token by the clock of the GPU or of its emulator
+  of read    bytes of weights per second over the speed at which one thread reads memory forward; can exceed 100 %
 
 Examples:
   $ shadowllm bench --quick
@@ -60,7 +54,7 @@ Examples:
   $ shadowllm bench --quick --profile
   $ shadowllm bench -m DIR --mask mask.safetensors --test tg64 --json > bench.json`
 
-interface BenchFlags extends Pick<ModelFlags, 'backend' | 'quiet' | 'revision' | 'offline'> {
+interface BenchFlags extends Pick<ModelFlags, 'backend' | 'revision' | 'offline'> {
   readonly model?: string
   readonly shape?: readonly string[]
   readonly layers?: number
@@ -81,7 +75,7 @@ interface BenchFlags extends Pick<ModelFlags, 'backend' | 'quiet' | 'revision' |
   readonly json?: boolean
 }
 
-/** What is measured where nothing is said. */
+/** The defaults. */
 const usual = {
   shapes: ['opt-125m'],
   planners: ['shadow', 'dejavu'],
@@ -90,32 +84,34 @@ const usual = {
   rounds: 5,
 } as const
 
-/** And in less than a minute. */
+/** The defaults of `--quick`: less than a minute. */
 const quick = { ...usual, sparsities: [0.5, 0.9], tests: ['pp64', 'tg32'], rounds: 3 } as const
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .option(
-      '-m, --model <name>',
-      'folder of an OPT model in Hugging Face form, else its name on the hub, or embedded',
-    )
-    .addOption(revisionOption())
-    .addOption(offlineOption())
+  const sizes = 2 ** 20
+  command.option(
+    '-m, --model <name>',
+    'folder of an OPT model in Hugging Face form, else its name on the hub, or embedded',
+  )
+  addFlags(command, 'hub')
     .option(
       '--shape <names>',
       `sizes with random weights instead, separated by commas: ${benchShapes.join(', ')} (default: opt-125m)`,
       namesFlag('shape', benchShapes, 'SHAPE'),
     )
-    .option('--layers <count>', 'only the first so many layers of a shape', countFlag('layers'))
+    .option('--layers <count>', 'only the first layers of a shape', wholeFlag('layers', 1, sizes))
     .addOption(
-      new Option('--storage <list>', `how weights are held, separated by commas: ${storages.join(', ')}`)
+      new Option(
+        '--storage <list>',
+        `what weights are stored as, separated by commas: ${storages.join(', ')}`,
+      )
         .argParser(namesFlag('storage', storages, 'STORAGE'))
         .default(['f32'], 'f32'),
     )
     .option(
       '--planner <list>',
-      `who decides what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')}, and with --model random)`,
+      `planners that decide what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')}, and with --model random)`,
       namesFlag('planner', benchPlanners, 'PLANNER'),
     )
     .option(
@@ -124,52 +120,37 @@ export function define(command: Command, session: Session): void {
       sparsityListFlag,
     )
     .option('--mask <file>', 'also measure under this mask, as "shadowllm masks --output" writes it')
-    .addOption(
-      new Option('--predictor <file>', 'a predictor trained for the model of --model; one for each planner')
-        .argParser((file: string, before: readonly string[]) => [...before, file])
-        .default([], 'none'),
-    )
+    .addOption(predictorOption())
     .option(
       '--test <list>',
       `what is timed, separated by commas (default: ${usual.tests.join(',')})`,
-      testsFlag,
+      // Duplicates are found by name: each parsed test is an object of its own.
+      (text: string) => listFlag(String)(text).map(parseTest),
     )
-    .option('--rounds <count>', `turns of each row (default: ${usual.rounds})`, countFlag('rounds'))
+    .option(
+      '--rounds <count>',
+      `rounds of each row (default: ${usual.rounds})`,
+      wholeFlag('rounds', 1, sizes),
+    )
     .addOption(
       new Option(
         '--threads <list>',
         'threads that may compute, or auto, separated by commas; more than one where measured to be faster',
       )
-        .argParser((text: string) => [...new Set(text.split(',').map((item) => threadsFlag(item.trim())))])
+        .argParser(listFlag(threadsFlag))
         .default([1], '1'),
     )
-    .addOption(backendOption())
-    .addOption(modeOption())
-    .addOption(cacheOption())
-    .addOption(seedOption())
-    .option(
-      '--no-graphs',
-      'launch every kernel by itself, where a CUDA device would be handed them as graphs',
-    )
+  addFlags(command, 'backend').addOption(modeOption())
+  addFlags(command, 'cache', 'seed')
+    .option('--no-graphs', 'launch every CUDA kernel by itself instead of as part of a graph')
     .option('--quick', 'fewer rounds of shorter tests: less than a minute')
-    .option('--profile', 'then find out where the time of a token goes')
-    .option('--json', 'print one JSON object instead of the table')
-    .addOption(quietOption())
+    .option('--profile', 'also measure the time of each part of a token')
+  addFlags(command, 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: BenchFlags) => runBench(session, flags))
 }
 
-function countFlag(name: string): (text: string) => number {
-  return wholeFlag(name, { least: 1, most: 2 ** 20 })
-}
-
-/** Tests separated by commas, without doubles, in the order given. */
-function testsFlag(text: string): BenchTest[] {
-  return [...new Set(text.split(',').map((item) => item.trim()))].map(parseTest)
-}
-
 async function runBench(session: Session, flags: BenchFlags): Promise<void> {
-  if (flags.quiet) session.quieten()
   const bench = new Bench(
     await optionsOf(session, flags),
     (progress) => session.progress.update(progress),
@@ -178,7 +159,7 @@ async function runBench(session: Session, flags: BenchFlags): Promise<void> {
   try {
     await bench.run()
   } finally {
-    // Whatever ended it: what was measured is shown.
+    // What was measured is shown, whatever ended the run.
     if (bench.rows.length > 0) await show(session, bench, flags)
   }
 }
@@ -188,7 +169,7 @@ async function show(session: Session, bench: Bench, { json, profile }: BenchFlag
   if (json) {
     const provenance = await bench.provenance(commandArguments())
     const all = { rows, ...(profile && { profiles }), readBytesPerSecond: reads, provenance }
-    await session.print(`${JSON.stringify(all, null, 2)}\n`)
+    await session.print(jsonText(all))
   } else await session.print([formatBench(rows, reads, device), ...profiles.map(formatProfile)].join('\n'))
 }
 
@@ -222,10 +203,11 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     if (flags[name] !== undefined)
       throw new UsageError('FLAGS', `--${name}: expected no --model beside it, got one`)
   const { path, origin } = await findWithProgress(session, model, flags)
+  const folder = (await kindOf(path)) === 'file' ? folderOf(path) : path
   return {
     ...options,
     subjects: [await checkpointSubject(model, path, origin)],
-    readPredictors: (loaded) => readPredictors(loaded, path, { ...flags, planner: options.planners }),
+    readPredictors: (loaded) => openPredictors(folder, loaded, { ...flags, planner: options.planners }),
   }
 }
 
@@ -239,21 +221,4 @@ function shapesOf(
       '--predictor: expected --model beside it, got none; random weights have none',
     )
   return (shape ?? otherwise).map((name) => shapeSubject(name, { seed, layers }))
-}
-
-/** Reads what the planners of a checkpoint decide by. */
-async function readPredictors(
-  model: OptModel,
-  path: string,
-  flags: Pick<BenchFlags, 'predictor'> & { readonly planner: readonly BenchPlanner[] },
-): Promise<Predictor[]> {
-  const folder = (await kindOf(path)) === 'file' ? folderOf(path) : path
-  const predictors: Predictor[] = []
-  try {
-    await openPredictors(await predictorPaths(folder, flags), model, predictors)
-    return predictors
-  } catch (error) {
-    for (const predictor of predictors) predictor.dispose()
-    throw error
-  }
 }

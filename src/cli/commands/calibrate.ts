@@ -1,6 +1,6 @@
 /**
  * `shadowllm calibrate`: runs a model over text or tasks and keeps what predictors learn from and static pruning ranks
- * by. It can be stopped at any moment and goes on where it was.
+ * by. It can be stopped at any moment; the same command continues it.
  */
 import { Option, type Command } from 'commander'
 import { criteria, datasetCriteria } from '../../criteria/index.ts'
@@ -14,56 +14,47 @@ import { hashFiles } from '../../results/provenance.ts'
 import { findRows, findTrainRows, readRows } from '../../data/tasks/find_rows.ts'
 import { taskByName, tasks } from '../../data/tasks/index.ts'
 import { readDocuments } from '../../data/texts.ts'
-import type { ShardRunner } from '../../jobs/runner.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import { fileNameOf, systemRefusal } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { ShadowError, UsageError } from '../../tensor/errors.ts'
 import { isAbort } from '../failure.ts'
-import {
-  backendOption,
-  modelOption,
-  offlineOption,
-  quietOption,
-  revisionOption,
-  seedOption,
-  type ModelFlags,
-} from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutputFolder } from '../output.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
-import { rowsFlag, taskListFlag } from '../task_flags.ts'
-import { wholeFlag } from '../values.ts'
+import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
+import { namesFlag, wholeFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
 
 const criterionNames = [...criteria, ...datasetCriteria].map(({ name }) => name)
 const taskNames = tasks.map(({ name }) => name)
 
 const help = `
-Each window is a prompt and its continuation. Kept are what every layer shows at the end of the prompt, and how much
-the loss of the continuation minds each head and neuron, by every criterion asked for; they share one forward and one
-backward pass. ${datasetCriteria.map(({ name }) => name).join(' and ')} score the data set as a whole.
+Each window is a prompt and its continuation. A calibration holds the features of every layer at the end of the prompt,
+and a score of each head and neuron for the loss of the continuation, by every criterion in --criteria; the criteria
+share one forward and one backward pass. ${datasetCriteria.map(({ name }) => name).join(' and ')} score the data set as a whole.
 
-The text is --text, or the documents of the Brown corpus that nothing is evaluated on; or --tasks, each question with
-its right answer: rows are TASK.train.jsonl or .parquet in --data DIR, else TASK.jsonl and the like, or --rows.
+The text is --text, or the documents of the Brown corpus that are not used for evaluation; or --tasks, each question
+with its right answer: rows are TASK.train.jsonl or .parquet in --data DIR, else TASK.jsonl and the like, or --rows.
 
-Ctrl-C, a crash or a power cut loses nothing that was finished: the same command goes on where it stopped, and the
-files end the same. A folder with another calibration is refused.
+After Ctrl-C, a crash or a power cut the same command continues with what is missing; the files have the same bytes as
+those of one run. A folder with another calibration is refused.
 
 Examples:
   $ shadowllm calibrate --output traces --examples 240
   $ shadowllm calibrate -m DIR --output traces --criteria plainact,l2norm,fisher --text book.txt
   $ shadowllm calibrate -m DIR --output traces --tasks piqa,copa,rte --data DIR --shots 5 --json`
 
-interface CalibrateFlags extends ModelFlags, QueueFlags {
+interface CalibrateFlags extends ModelFlags, QueueFlags, TaskFlags {
   readonly output: string
   readonly examples: number
   readonly criteria: readonly string[]
   readonly text?: readonly string[]
   readonly tasks?: readonly string[]
-  readonly data?: string
-  readonly rows: ReadonlyMap<string, string>
   readonly shots?: number
   readonly prompt?: number
   readonly continuation?: number
@@ -74,76 +65,43 @@ interface CalibrateFlags extends ModelFlags, QueueFlags {
   readonly json?: boolean
 }
 
-const count = { least: 1, most: Infinity }
 const defaultLength = 128
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .addOption(modelOption())
-    .addOption(revisionOption())
-    .addOption(offlineOption())
+  addFlags(command, 'model')
     .requiredOption('-o, --output <dir>', 'folder to write, or to complete')
-    .option('--examples <count>', 'how many windows', wholeFlag('examples', count), 480)
+    .option('--examples <count>', 'how many windows', wholeFlag('examples', 1), 480)
     .addOption(
       new Option('--criteria <list>', 'what units are scored by, separated by commas')
-        .argParser(criterionListFlag)
+        .argParser(namesFlag('criteria', criterionNames, 'CRITERION_NAME'))
         .default(['plainact'], 'plainact'),
     )
     .option('--text <file...>', 'texts to cut windows from (default: the Brown corpus)')
-    .addOption(
-      new Option('--tasks <list>', `questions in place of text: ${taskNames.join(', ')}`).argParser(
-        taskListFlag(taskNames),
-      ),
-    )
-    .option('--data <dir>', 'folder with a file of rows for each task')
-    .option(
-      '--rows <task=file>',
-      'the rows of one task; may be given for each',
-      rowsFlag(taskNames),
-      new Map(),
-    )
-    .option(
-      '--shots <count>',
-      'solved questions in front of each (default: 0)',
-      wholeFlag('shots', { least: 0, most: Infinity }),
-    )
+  addTaskFlags(command, taskNames, `questions in place of text: ${taskNames.join(', ')}`)
+    .option('--shots <count>', 'solved questions before each (default: 0)', wholeFlag('shots', 0))
     .option(
       '--prompt <count>',
       `most tokens of a prompt of text (default: ${defaultLength})`,
-      wholeFlag('prompt', { least: 2, most: Infinity }),
+      wholeFlag('prompt', 2),
     )
     .option(
       '--continuation <count>',
       `most tokens of its continuation (default: ${defaultLength})`,
-      wholeFlag('continuation', count),
+      wholeFlag('continuation', 1),
     )
     .option('--mask <file>', 'score in a pruned model: a mask that "shadowllm masks --output" wrote')
-    .option('--keep-sequence', 'also keep what layer 0 shows of every prompt token')
+    .option('--keep-sequence', 'also keep the features of every prompt token after layer 0')
     .option(
       '--threads <count>',
-      'threads, each with a model of its own (default: as many as there is room for)',
-      wholeFlag('threads', { least: 1, most: 64 }),
+      'threads, each with a model of its own (default: as many as fit)',
+      wholeFlag('threads', 1, 64),
     )
     .addOption(queueOption())
     .addOption(shardsOption())
-    .addOption(seedOption())
-    .addOption(backendOption())
-    .option('--json', 'print one JSON object')
-    .addOption(quietOption())
+  addFlags(command, 'seed', 'backend', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: CalibrateFlags) => runCalibrate(session, flags))
-}
-
-function criterionListFlag(text: string): string[] {
-  const names = text.split(',').map((item) => item.trim())
-  for (const name of names)
-    if (!criterionNames.includes(name))
-      throw new UsageError(
-        'CRITERION_NAME',
-        `--criteria: expected names of ${criterionNames.join(', ')}, got ${name || 'nothing'}`,
-      )
-  return [...new Set(names)]
 }
 
 async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<void> {
@@ -158,10 +116,7 @@ async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<vo
         calibrate(session, opt, { ...flags, runner }, (done) => (kept = done)),
       ),
     )
-    const { output: path } = flags
-    await session.print(
-      flags.json ? `${JSON.stringify({ path, ...report }, null, 2)}\n` : formatReport(path, report),
-    )
+    await printResult(session, flags, { path: flags.output, ...report }, formatReport)
   } catch (error) {
     if (isAbort(error) && kept > 0 && !flags.json)
       await session.print(`${kept} examples are kept; the same command goes on from there\n`)
@@ -169,7 +124,7 @@ async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<vo
   }
 }
 
-/** @throws UsageError FLAGS for flags that say nothing together */
+/** @throws UsageError FLAGS for flags that exclude each other */
 function checkFlags(flags: CalibrateFlags): void {
   const { tasks, text, data, rows, shots, prompt, continuation, queue } = flags
   const refuse = (subject: string, expected: string): never => {
@@ -189,7 +144,7 @@ function checkFlags(flags: CalibrateFlags): void {
 async function calibrate(
   session: Session,
   opt: ShadowOpt,
-  flags: CalibrateFlags & { readonly runner: ShardRunner | null },
+  flags: CalibrateFlags & { readonly runner: JobRunner | null },
   onKept: (kept: number) => void,
 ): Promise<CalibrationReport> {
   const {
@@ -273,11 +228,17 @@ function putIntoWords(error: unknown, path: string): unknown {
 function formatPlan(path: string, { manifest, shards, bytes, kept }: CalibrationPlan): string {
   const { windows, name } = manifest.data
   const there = kept > 0 ? `; ${kept} of them are there` : ''
-  const files = shards === 1 ? '1 shard' : `${shards} shards`
+  const files = shards === 1 ? '1 file' : `${shards} files`
   return `${windows} examples of ${name}, ${formatBytes(bytes)} in ${files} in ${path}${there}\n`
 }
 
-function formatReport(path: string, { computed, damaged, cost, seconds }: CalibrationReport): string {
+function formatReport({
+  path,
+  computed,
+  damaged,
+  cost,
+  seconds,
+}: CalibrationReport & { readonly path: string }): string {
   const lines = damaged.map((name) => `${path}: ${name} was damaged and was made again\n`)
   const about =
     computed === 0 ? 'nothing was left to compute' : `${computed} computed in ${seconds.toFixed(1)} s`

@@ -3,20 +3,21 @@
  */
 import type { Command } from 'commander'
 import { convertCheckpoint, type Conversion } from '../../io/convert.ts'
-import { offlineOption, quietOption, revisionOption, type ModelFlags } from '../flags.ts'
-import { findWithProgress } from '../open_model.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
+import { findWithProgress, showBytes } from '../open_model.ts'
 import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { bytesFlag } from '../values.ts'
-import { formatBytes, formatColumns, formatCount, formatShare } from '../words.ts'
+import { formatBytes, formatColumns, formatCount } from '../words.ts'
 
 const help = `
-SOURCE is a model's folder, one weights file (.safetensors, .bin or an .index.json), or a name on
-the hub. OUTPUT is a folder, which gets the configuration and the tokenizer too, or a file that ends with .safetensors.
+SOURCE is a model's folder, one weights file (.safetensors, .bin or an .index.json), or a name on the hub. OUTPUT is a
+folder, which gets the configuration and the tokenizer too, or a file that ends with .safetensors.
 
 Names, types, shapes and bytes stay as they are; nothing is rounded. Safetensors cannot share values: tensors that share
-them in a .bin are each written. Only a head that config.json ties to the token table is left out, as by Hugging Face:
-whoever reads a tied model takes the table.
+them in a .bin are each written. Only a head that config.json ties to the token table is left out, as Hugging Face does:
+a reader of a tied model takes the table.
 
 Examples:
   $ shadowllm convert facebook/opt-1.3b opt-1.3b
@@ -33,43 +34,32 @@ export function define(command: Command, session: Session): void {
       'split into files of at most so many bytes of tensors',
       bytesFlag('shard-size'),
     )
-    .option('--force', 'replace what is there')
-    .addOption(revisionOption())
-    .addOption(offlineOption())
-    .option('--json', 'print one JSON object')
-    .addOption(quietOption())
+    .option('--force', 'replace existing files')
+  addFlags(command, 'hub', 'json', 'quiet')
     .addHelpText('after', help)
     .action((source: string, output: string, flags: ConvertFlags) => run(session, source, output, flags))
 }
 
-interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline' | 'quiet'> {
+interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
   readonly shardSize?: number
   readonly force?: boolean
   readonly json?: boolean
 }
 
 async function run(session: Session, source: string, output: string, flags: ConvertFlags): Promise<void> {
-  if (flags.quiet) session.quieten()
   await (output.endsWith('.safetensors') ? checkOutput(output) : checkOutputFolder(output))
   const { path, origin } = await findWithProgress(session, source, flags)
-  const { signal, progress } = session
   const conversion = await whileWriting(output, () =>
     convertCheckpoint(path, output, {
       shardSize: flags.shardSize,
       force: flags.force,
-      signal,
-      onProgress: ({ doneBytes, totalBytes }) =>
-        progress.update({
-          stage: 'convert',
-          done: doneBytes,
-          total: totalBytes,
-          note: formatShare(doneBytes, totalBytes),
-        }),
+      signal: session.signal,
+      onProgress: ({ doneBytes, totalBytes }) => showBytes(session, 'convert', doneBytes, totalBytes),
     }),
   )
-  progress.clear()
+  session.progress.clear()
   const all = { source, output, ...conversion, ...(origin && { hub: origin }) }
-  await session.print(flags.json ? `${JSON.stringify(all, null, 2)}\n` : describe(output, conversion))
+  await printResult(session, flags, all, () => describe(output, conversion))
 }
 
 function describe(output: string, { files, tensors, bytes, repeated, leftOut }: Conversion): string {

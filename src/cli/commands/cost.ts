@@ -1,5 +1,5 @@
 /**
- * `shadowllm cost`: what models cost that are too large to try, counted from their sizes.
+ * `shadowllm cost`: the cost of models that are too large to run here, counted from their sizes.
  */
 import { Option, type Command } from 'commander'
 import { architectureByName, architectures, type Architecture } from '../../bench/cost/architectures.ts'
@@ -11,13 +11,14 @@ import { formatExperiment } from '../../results/terminal.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { seedOption } from '../flags.ts'
+import { addFlags } from '../flags.ts'
 import { checkOutput, writeOutput } from '../output.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
-import { numberFlag, sparsityFlag, wholeFlag } from '../values.ts'
+import { listFlag, numberFlag, sparsityFlag, wholeFlag } from '../values.ts'
 
 const help = `
-Decoding waits for memory: tokens per second are the bandwidth divided by the bytes of a token. Without --bandwidth it
+Decoding is bound by memory: tokens per second are the bandwidth divided by the bytes of a token. Without --bandwidth it
 is measured here, with one token through a large matrix on one thread.
 
 Models: ${architectures.map(({ name }) => name).join(' ')}
@@ -52,6 +53,8 @@ interface CostFlags {
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   const usual = defaultCostSettings
+  const countFlag = (name: string): ((text: string) => number) => wholeFlag(name, 1, 2 ** 20)
+  const modelsFlag = listFlag((name) => architectureByName(name.toLowerCase()))
   command
     .option('-m, --model <names>', 'one or several, separated by commas (default: all)', modelsFlag)
     .option('--sparsity <share>', 'share of heads and neurons to skip', sparsityFlag, usual.sparsity)
@@ -64,10 +67,10 @@ export function define(command: Command, session: Session): void {
     .option(
       '--bandwidth <GB/s>',
       'how fast weights are read (default: measured here)',
-      numberFlag('bandwidth', { least: 1e-3, most: 1e6 }),
+      numberFlag('bandwidth', 1e-3, 1e6),
     )
-    .option('--predictors', "the paper's count of the predictors' own work instead")
-    .option('--cluster', 'what calibrating takes on many machines instead')
+    .option('--predictors', "count the predictors' own work by the paper's formula, in place of a token")
+    .option('--cluster', 'count what calibrating takes on many machines, in place of a token')
     .option('--machines <count>', `of a cluster (default: ${defaultCluster.machines})`, countFlag('machines'))
     .option(
       '--windows <count>',
@@ -77,21 +80,20 @@ export function define(command: Command, session: Session): void {
     .option(
       '--gflops <rate>',
       'GFLOP/s of one machine of a cluster (default: measured here on one thread)',
-      numberFlag('gflops', { least: 1e-3, most: 1e9 }),
+      numberFlag('gflops', 1e-3, 1e9),
     )
     .option(
       '--deaths <rate>',
       `how often in an hour a machine of a cluster dies (default: ${defaultCluster.deathsPerHour})`,
-      numberFlag('deaths', { least: 0, most: 60 }),
+      numberFlag('deaths', 0, 60),
     )
-    .addOption(seedOption())
-    .option('--json', 'print one JSON object')
-    .option('--html <file>', 'write a page with figures too')
+  addFlags(command, 'seed', 'json')
+    .option('--html <file>', 'also write a page with figures')
     .addHelpText('after', help)
     .action(async (flags: CostFlags) => {
       if (flags.html !== undefined) await checkOutput(flags.html)
       const result = await count(flags)
-      await session.print(flags.json ? `${JSON.stringify(result, null, 2)}\n` : formatExperiment(result))
+      await printResult(session, flags, result, formatExperiment)
       if (flags.html !== undefined)
         await writeOutput(flags.html, await renderHtml([result], result.provenance))
     })
@@ -128,13 +130,4 @@ function clusterOf({ model, machines, windows, gflops, deaths, seed }: CostFlags
     seed,
     argv: commandArguments(),
   }
-}
-
-/** Names separated by commas, in the order given, without doubles. @throws UsageError COST_MODEL */
-function modelsFlag(text: string): Architecture[] {
-  return [...new Set(text.split(',').map((name) => name.trim().toLowerCase()))].map(architectureByName)
-}
-
-function countFlag(name: string): (text: string) => number {
-  return wholeFlag(name, { least: 1, most: 2 ** 20 })
 }

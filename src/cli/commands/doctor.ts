@@ -2,16 +2,26 @@
  * `shadowllm doctor`: what this machine and runtime offer, and whether each backend really computes here.
  */
 import type { Command } from 'commander'
-import type { BackendName } from '../../backends/backend.ts'
-import { backendNames, createBackend } from '../../backends/select.ts'
+import { backendNames, type BackendName } from '../../backends/backend.ts'
+import { createBackend } from '../../backends/select.ts'
 import { machine, residentMemory, runtime } from '../../platform/platform.ts'
 import { probeWasm, type WasmFeatures } from '../../platform/wasm_features.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import { exitCodes } from '../failure.ts'
+import { addFlags } from '../flags.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { dependencies, version } from '../version.ts'
 import { checkThreads, describeThreads } from '../thread_check.ts'
 import { formatBytes } from '../words.ts'
+
+const help = `
+Ends with exit code 1 if a backend does not work. Not counted: wasm-relaxed without relaxed SIMD, cuda and cuda-fast
+without a GPU, and the emulated ones without their emulator.
+
+Examples:
+  $ shadowllm doctor
+  $ shadowllm doctor --json`
 
 interface BackendState {
   readonly name: BackendName
@@ -29,15 +39,11 @@ const absences = ['CUDA_DRIVER', 'CUDA_DEVICE']
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .option('--json', 'print one JSON object')
-    .addHelpText(
-      'after',
-      '\nEnds with exit code 1 if a backend does not work, but for wasm-relaxed where there is no relaxed SIMD, cuda and\ncuda-fast where there is no GPU, and the emulated ones where nobody built the emulator.\n\nExamples:\n  $ shadowllm doctor\n  $ shadowllm doctor --json',
-    )
+  addFlags(command, 'json')
+    .addHelpText('after', help)
     .action(async (flags: { json?: boolean }) => {
       const report = await examine()
-      await session.print(flags.json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report))
+      await printResult(session, flags, report, formatReport)
       if (report.backends.some((state) => isBroken(state, report.wasm)))
         session.exitCode = exitCodes.checkFailed
     })

@@ -1,7 +1,7 @@
 /**
  * `shadowllm eval`: choice tasks, asked as lm-evaluation-harness asks them, dense and with units skipped.
  */
-import { Option, type Command } from 'commander'
+import type { Command } from 'commander'
 import { hashFiles, hashTexts, makeProvenance, modelSource, type Source } from '../../results/provenance.ts'
 import { continuationName } from '../../data/tasks/continuation.ts'
 import { tasks } from '../../data/tasks/index.ts'
@@ -11,32 +11,23 @@ import { brownForEvaluation, readDocuments } from '../../data/texts.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
-import {
-  backendOption,
-  modelOption,
-  offlineOption,
-  quietOption,
-  revisionOption,
-  seedOption,
-  storageOption,
-  threadsOption,
-  type ModelFlags,
-} from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
-import { checkOutput, writeOutput } from '../output.ts'
+import { checkOutput } from '../output.ts'
 import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
+import { showReport, type ReportFlags } from '../report.ts'
 import type { Session } from '../session.ts'
-import { rowsFlag, taskListFlag } from '../task_flags.ts'
+import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
 import { wholeFlag } from '../values.ts'
-import { formatColumns } from '../words.ts'
+import { formatColumns, formatPercent, methodCells } from '../words.ts'
 
 const taskNames: readonly string[] = [...tasks.map(({ name }) => name), continuationName]
 
 const help = `
 Tasks and the fields of their rows, as on the Hugging Face hub:
 ${tasks.map(({ name, fields }) => `  ${name.padEnd(13)}${fields}`).join('\n')}
-  ${continuationName.padEnd(13)}no rows: how a text goes on, among three other continuations; --text or the Brown corpus
+  ${continuationName.padEnd(13)}no rows: the true continuation of a text, among three others; --text or the Brown corpus
 
 Rows are JSON lines or parquet: --rows TASK=FILE, or --data DIR with TASK.jsonl, TASK.parquet, or the same with
 .validation, .test or .dev before the ending. Examples (--shots) are drawn from TASK.train.* there, else from the other
@@ -49,10 +40,8 @@ Examples:
   $ shadowllm eval -m DIR --tasks hellaswag --rows hellaswag=validation.parquet --limit 200
   $ shadowllm eval -m DIR --tasks piqa --data DIR --queue redis://127.0.0.1 --shards /mnt/shards`
 
-interface EvalFlags extends ModelFlags, PlannerFlags, QueueFlags {
+interface EvalFlags extends ModelFlags, PlannerFlags, QueueFlags, TaskFlags, ReportFlags {
   readonly tasks: readonly string[]
-  readonly data?: string
-  readonly rows: ReadonlyMap<string, string>
   readonly text?: readonly string[]
   readonly shots: number
   readonly limit?: number
@@ -60,60 +49,28 @@ interface EvalFlags extends ModelFlags, PlannerFlags, QueueFlags {
   readonly prompt: number
   readonly continuation: number
   readonly seed: number
-  readonly json?: boolean
-  readonly output?: string
 }
-
-const count = { least: 1, most: Infinity }
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .addOption(modelOption())
-    .addOption(revisionOption())
-    .addOption(offlineOption())
-    .addOption(
-      new Option('--tasks <list>', 'what to ask, separated by commas')
-        .argParser(taskListFlag(taskNames))
-        .makeOptionMandatory(),
-    )
-    .option('--data <dir>', 'folder with a file of rows for each task')
-    .addOption(
-      new Option('--rows <task=file>', 'the rows of one task; may be given for each')
-        .argParser(rowsFlag(taskNames))
-        .default(new Map(), 'none'),
-    )
+  addFlags(command, 'model')
+  addTaskFlags(command, taskNames, 'tasks to ask, separated by commas', true)
     .option('--text <file...>', 'texts of the continuation task (default: the Brown corpus)')
-    .option(
-      '--shots <count>',
-      'examples in front of each question',
-      wholeFlag('shots', { least: 0, most: Infinity }),
-      0,
-    )
-    .option('--limit <count>', 'questions of each task at most, the first ones', wholeFlag('limit', count))
+    .option('--shots <count>', 'examples before each question', wholeFlag('shots', 0), 0)
+    .option('--limit <count>', 'questions of each task at most, the first ones', wholeFlag('limit', 1))
     .option('--bos', 'put </s> before each context (the harness does not unless add_bos_token is set)')
-    .option(
-      '--prompt <count>',
-      'most tokens of a context of continuation',
-      wholeFlag('prompt', { least: 2, most: Infinity }),
-      64,
-    )
+    .option('--prompt <count>', 'most tokens of a context of continuation', wholeFlag('prompt', 2), 64)
     .option(
       '--continuation <count>',
       'most tokens of an answer of continuation',
-      wholeFlag('continuation', count),
+      wholeFlag('continuation', 1),
       32,
     )
   addPlannerFlags(command)
-    .addOption(seedOption())
-    .addOption(backendOption())
-    .addOption(storageOption())
-    .addOption(threadsOption())
+  addFlags(command, 'seed', 'backend', 'storage', 'threads')
     .addOption(queueOption())
     .addOption(shardsOption())
-    .option('--json', 'print one JSON object instead of the table')
-    .option('-o, --output <file>', 'also write the JSON object to a file')
-    .addOption(quietOption())
+  addFlags(command, 'report', 'quiet')
     .addHelpText('after', help)
     .action((flags: EvalFlags) => runEval(session, flags))
 }
@@ -122,13 +79,11 @@ async function runEval(session: Session, flags: EvalFlags): Promise<void> {
   checkFlags(flags)
   if (flags.output !== undefined) await checkOutput(flags.output)
   const report = await withModel(session, flags, (opt) => measure(session, opt, flags))
-  const json = `${JSON.stringify(report, null, 2)}\n`
-  await session.print(flags.json ? json : formatReport(report))
-  if (flags.output !== undefined) await writeOutput(flags.output, json)
+  await showReport(session, flags, report, formatReport)
   if (!report.complete) session.signal.throwIfAborted()
 }
 
-/** @throws UsageError FLAGS for flags that say nothing together */
+/** @throws UsageError FLAGS for flags that exclude each other */
 function checkFlags(flags: EvalFlags): void {
   checkQueueFlags(flags)
   if (flags.queue && flags.storage !== 'f32')
@@ -206,13 +161,11 @@ async function sourceOf(sources: readonly Source[]): Promise<Source> {
   return { name: sources.map(({ name }) => name).join(', '), hash: await hashTexts(texts) }
 }
 
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
-
 function score({ scores }: TaskRow, metric: string): string {
   const value = scores[`${metric},none`]
   const error = scores[`${metric}_stderr,none`]
   if (typeof value !== 'number') return '-'
-  return (100 * value).toFixed(1) + (typeof error === 'number' ? ` +- ${(100 * error).toFixed(1)}` : '')
+  return (100 * value).toFixed(1) + (typeof error === 'number' ? ` ± ${(100 * error).toFixed(1)}` : '')
 }
 
 const headings = [
@@ -233,14 +186,11 @@ export function formatReport(report: TasksReport): string {
   const { rows, means, complete } = report
   const cells = rows.map((row) => [
     row.task,
-    row.leaky ? `${row.planner} (leaky)` : row.planner,
-    `${Math.round(1000 * row.sparsity) / 10} %`,
-    percent(row.achieved.heads),
-    percent(row.achieved.neurons),
+    ...methodCells(row),
     score(row, 'acc'),
     score(row, 'acc_norm'),
     score(row, 'acc_mutual_info'),
-    row.planner === 'dense' ? '-' : percent(row.agreement),
+    row.planner === 'dense' ? '-' : formatPercent(row.agreement),
     `${row.questions}`,
   ])
   const lines = [formatColumns([headings, ...cells], [2, 3, 4, 5, 6, 7, 8, 9]).trimEnd(), '']
@@ -249,7 +199,7 @@ export function formatReport(report: TasksReport): string {
       lines.push(
         `Mean acc of all tasks, ${planner} at ${Math.round(1000 * sparsity) / 10} %: ${(100 * acc).toFixed(1)} %`,
       )
-  lines.push('+- is one standard error. Same choice: how often acc chooses what dense chooses.')
+  lines.push('± is one standard error. Same choice: how often acc chooses the answer that dense chooses.')
   for (const [task, { left_out: count }] of Object.entries(report['n-samples']))
     if (count > 0)
       lines.push(`${task}: ${count} questions were left out, their answers do not fit the model's context.`)

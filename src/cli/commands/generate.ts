@@ -9,17 +9,7 @@ import type { GenerateStep } from '../../options.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import {
-  backendOption,
-  cacheOption,
-  modelOption,
-  offlineOption,
-  quietOption,
-  revisionOption,
-  storageOption,
-  threadsOption,
-  type ModelFlags,
-} from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import {
   addPlanFlags,
@@ -30,13 +20,14 @@ import {
   plannersHelp,
   type PlanFlags,
 } from '../planner_flags.ts'
+import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, wholeFlag } from '../values.ts'
 
 const help = `${plannersHelp(generationPlanners)}
 
-The mask of the prompt stays for the whole text, unless --every asks for another one now and then.
-Ctrl-C keeps what was written and ends with exit code 130.
+The mask that the prompt decides holds for the whole text, unless --every decides again.
+Ctrl-C keeps the text so far and ends with exit code 130.
 
 Examples:
   $ shadowllm generate "Once upon a time"
@@ -61,28 +52,18 @@ interface GenerateFlags extends ModelFlags, PlanFlags {
   readonly json?: boolean
 }
 
-const count = { least: 1, most: Infinity }
-
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .argument('<prompt>', 'text to begin with')
-    .addOption(modelOption())
-    .addOption(revisionOption())
-    .addOption(offlineOption())
+  command.argument('<prompt>', 'text to begin with')
+  addFlags(command, 'model')
   addPlanFlags(command, generationPlanners, 'dense')
     .addOption(everyOption())
-    .option('--max-tokens <count>', 'how many tokens at most (default: 64)', wholeFlag('max-tokens', count))
-    .option('--temperature <number>', '0 is greedy', numberFlag('temperature', { least: 0, most: 100 }), 0)
-    .option('--top-k <count>', 'draw among this many tokens only (default: all)', wholeFlag('top-k', count))
+    .option('--max-tokens <count>', 'how many tokens at most (default: 64)', wholeFlag('max-tokens', 1))
+    .option('--temperature <number>', '0 is greedy', numberFlag('temperature', 0, 100), 0)
+    .option('--top-k <count>', 'draw among this many tokens only (default: all)', wholeFlag('top-k', 1))
     .option('--top-p <share>', 'draw among the likeliest tokens that hold this share together', topPFlag, 1)
-    .addOption(backendOption())
-    .addOption(storageOption())
-    .addOption(threadsOption())
-    .addOption(modeOption())
-    .addOption(cacheOption())
-    .option('--json', 'print one JSON object at the end instead of text')
-    .addOption(quietOption())
+  addFlags(command, 'backend', 'storage', 'threads').addOption(modeOption())
+  addFlags(command, 'cache', 'json', 'quiet')
     .addHelpText('after', help)
     .action((prompt: string, flags: GenerateFlags) =>
       withModel(session, flags, (opt) => runGenerate(session, opt, prompt, flags)),
@@ -90,7 +71,7 @@ export function define(command: Command, session: Session): void {
 }
 
 function topPFlag(text: string): number {
-  const share = numberFlag('top-p', { least: 0, most: 1 })(text)
+  const share = numberFlag('top-p', 0, 1)(text)
   if (share > 0) return share
   throw new UsageError('VALUE', '--top-p: expected a share above 0, got 0')
 }
@@ -108,10 +89,10 @@ async function runGenerate(
   try {
     end = await write(session, opt, prompt, flags, steps)
   } finally {
-    // Ctrl-C ends the writing with an error; what there is by then is kept all the same.
+    // Ctrl-C ends the writing with an error; the text so far is kept.
     if (flags.json && (end !== 'interrupted' || session.signal.aborted)) {
       const seconds = (now() - start) / 1000
-      await session.print(`${JSON.stringify(summary(opt, prompt, flags, steps, end, seconds), null, 2)}\n`)
+      await session.print(jsonText(summary(opt, prompt, flags, steps, end, seconds)))
     } else if (steps.length > 0) await session.print('\n')
   }
 }

@@ -13,12 +13,13 @@ import { parseOptConfig, remoteCodeFields, type OptConfig } from '../../engine/c
 import { storages, type Storage } from '../../engine/matrix.ts'
 import { OptModel } from '../../engine/opt_model.ts'
 import { folderOf, joinPath } from '../../platform/platform.ts'
-import { InputError, UsageError } from '../../tensor/errors.ts'
+import { InputError } from '../../tensor/errors.ts'
 import type { TensorInfo } from '../../tensor/tensor_source.ts'
-import { offlineOption, revisionOption, type ModelFlags } from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
-import { wholeFlag } from '../values.ts'
+import { namesFlag, wholeFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
 
 const help = `
@@ -35,21 +36,27 @@ Examples:
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .argument('<path>', 'folder, weights file or name on the hub')
-    .addOption(revisionOption())
-    .addOption(offlineOption())
-    .option('--storage <names>', 'measure what these storages cost, separated by commas', storagesFlag)
-    .option('--texts <count>', 'texts to read for that', wholeFlag('texts', { least: 1, most: 500 }), 16)
-    .option('--json', 'print one JSON object')
+  command.argument('<path>', 'folder, weights file or name on the hub')
+  addFlags(command, 'hub')
+    .option(
+      '--storage <names>',
+      'measure the error of these storages, separated by commas',
+      namesFlag('storage', storages, 'VALUE'),
+    )
+    .option('--texts <count>', 'texts to read for that', wholeFlag('texts', 1, 500), 16)
+  addFlags(command, 'json')
     .addHelpText('after', help)
     .action(async (path: string, flags: InspectFlags) => {
       const { path: place, origin } = await findWithProgress(session, path, flags)
       const contents = await inspect(path, place)
       const errors = flags.storage && (await measure(session, place, flags.storage, flags.texts))
       const all = { ...contents, ...(origin && { hub: origin }), ...(errors && { storages: errors }) }
-      const words = `${formatContents(contents)}${errors ? `\n${formatErrors(errors)}` : ''}`
-      await session.print(flags.json ? `${JSON.stringify(all, null, 2)}\n` : words)
+      await printResult(
+        session,
+        flags,
+        all,
+        () => `${formatContents(contents)}${errors ? `\n${formatErrors(errors)}` : ''}`,
+      )
     })
 }
 
@@ -57,14 +64,6 @@ interface InspectFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
   readonly storage?: readonly Storage[]
   readonly texts: number
   readonly json?: boolean
-}
-
-function storagesFlag(text: string): Storage[] {
-  return text.split(',').map((name) => {
-    const storage = storages.find((one) => one === name.trim())
-    if (storage) return storage
-    throw new UsageError('VALUE', `--storage: expected some of ${storages.join(', ')}, got ${name}`)
-  })
 }
 
 /** Loads the model in every storage, one after the other. */

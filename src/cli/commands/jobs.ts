@@ -1,16 +1,18 @@
 /**
- * `shadowllm jobs`: what stands in the queues of a server.
+ * `shadowllm jobs`: the queues of a server.
  */
 import type { Command } from 'commander'
 import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
 import { readQueues, retryFailed, type QueueState } from '../../jobs/queue_state.ts'
-import { queueOption } from '../queue_flags.ts'
+import { addFlags } from '../flags.ts'
+import { serverOption } from '../queue_flags.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount } from '../words.ts'
 
 const help = `
 A queue is named by the first digits of the model's hash and of the method's, and by the kind of bits its workers give.
-Rates are means of the last ten minutes. --retry lets what failed be tried again.
+Rates are means of the last ten minutes. --retry puts failed jobs back into the queue.
 
 Examples:
   $ shadowllm jobs --queue redis://127.0.0.1
@@ -25,10 +27,8 @@ interface JobsFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .addOption(queueOption().makeOptionMandatory())
-    .option('--retry', 'let what failed be tried again')
-    .option('--json', 'print one JSON object')
+  command.addOption(serverOption()).option('--retry', 'try failed jobs again')
+  addFlags(command, 'json')
     .addHelpText('after', help)
     .action((flags: JobsFlags) => show(session, flags))
 }
@@ -37,10 +37,11 @@ async function show(session: Session, { queue, retry, json }: JobsFlags): Promis
   const tools = await openQueue(queue)
   let retried = 0
   if (retry) for (const { name } of await readQueues(tools)) retried += await retryFailed(tools, name)
-  const queues = await readQueues(tools)
-  if (json) return session.print(`${JSON.stringify({ queues, retried }, null, 2)}\n`)
-  const again = retry ? `${formatCount(retried)} are tried again\n` : ''
-  await session.print(`${again}${queues.length === 0 ? 'no queue\n' : formatQueues(queues)}`)
+  const found = { queues: await readQueues(tools), retried }
+  await printResult(session, { json }, found, ({ queues }) => {
+    const again = retry ? `${formatCount(retried)} are tried again\n` : ''
+    return `${again}${queues.length === 0 ? 'no queue\n' : formatQueues(queues)}`
+  })
 }
 
 /** Queues as a table, and what failed in them. */

@@ -12,31 +12,25 @@ import { plannerNames } from '../../predictor/planners.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import {
-  backendOption,
-  modelOption,
-  offlineOption,
-  quietOption,
-  revisionOption,
-  storageOption,
-  type ModelFlags,
-} from '../flags.ts'
-import { formatMask, formatShare, keptUnits, maskRow } from '../mask_picture.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
+import { formatMask, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
 import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { wholeFlag } from '../values.ts'
-import { formatColumns, formatCount } from '../words.ts'
+import { formatColumns, formatCount, formatPercent } from '../words.ts'
 
 const help = `${plannersHelp(plannerNames)}
 
-In the picture a block is a head, or a few neurons in their order: the darker, the more of them stay. "-" columns are
-shares that are skipped; weights counts the numbers of the blocks' matrices that are not read.
+In the picture a block is a head, or a few neurons in their order: the darker, the more of them are kept. "-" columns
+are shares that are skipped; weights counts the numbers of the layers' matrices that are not read.
 
-With a continuation its own scores tell which units it needs (the oracle's mask at the same budget). recall: how much of
-that is kept; precision: how much of what is kept is of it; Jaccard: what both keep of what either keeps; chance: the
-recall that as many units chosen blindly would have. Layer 0 is dense in both and left out.
+With a continuation the mask is compared with the oracle's mask at the same budget, which is made from the scores of the
+continuation. recall: share of the oracle's units that are kept; precision: share of the kept units that are the
+oracle's; Jaccard: units of both over units of either; chance: the expected recall of as many units drawn at random.
+Layer 0 is dense in both and left out.
 
 --output holds head_mask [L, H] and ffn_mask [L, F], ones and zeros.
 
@@ -56,24 +50,21 @@ interface MasksFlags extends ModelFlags, PlanFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .argument('[prompt]', 'text to decide by')
-    .addOption(modelOption())
-    .addOption(revisionOption())
-    .addOption(offlineOption())
+  command.argument('[prompt]', 'text to decide by')
+  addFlags(command, 'model')
     .option('--text <file>', 'a file with the prompt instead')
     .option(
       '--tokens <count>',
       "tokens of the prompt that count, from its beginning (default: all that fit the model's context)",
-      wholeFlag('tokens', { least: 1, most: Infinity }),
+      wholeFlag('tokens', 1),
     )
     .option('--continuation <text>', 'what follows the prompt, for the oracle and for recall')
   addPlanFlags(command, plannerNames, 'shadow')
-    .addOption(backendOption())
-    .addOption(storageOption())
-    .option('--json', 'print one JSON object instead of the picture')
-    .option('-o, --output <file>', 'also write the mask, as safetensors')
-    .addOption(quietOption())
+  addFlags(command, 'backend', 'storage', 'json').option(
+    '-o, --output <file>',
+    'also write the mask, as safetensors',
+  )
+  addFlags(command, 'quiet')
     .addHelpText('after', help)
     .action((prompt: string | undefined, flags: MasksFlags) => runMasks(session, prompt, flags))
 }
@@ -89,9 +80,7 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
   const text = prompt ?? (await readText(flags.text as string))
   if (text === '') throw new UsageError('PROMPT', 'prompt: expected some text, got none')
   const decided = await withModel(session, flags, (opt) => decide(opt, text, flags))
-  await session.print(
-    flags.json ? `${JSON.stringify(summary(decided, flags), null, 2)}\n` : picture(decided, flags),
-  )
+  await printResult(session, flags, summary(decided, flags), () => picture(decided, flags))
   if (output !== undefined) await whileWriting(output, () => writeMask(output, decided, flags))
 }
 
@@ -142,7 +131,7 @@ function picture({ model, width, prompt, mask, oracleMask }: Decided, flags: Mas
     const overlap = overlapOf(mask, oracleMask)
     const rows = Object.entries(overlap).map(([kind, { recall, precision, jaccard, chance }]) => [
       kind,
-      ...[recall, precision, jaccard, chance].map(formatShare),
+      ...[recall, precision, jaccard, chance].map(formatPercent),
     ])
     const headings = ['of the oracle', 'recall', 'precision', 'Jaccard', 'chance']
     lines.push(formatColumns([headings, ...rows], [1, 2, 3, 4]))

@@ -10,16 +10,10 @@ import { readParityCases, readParityFile } from '../../parity/files.ts'
 import { describeBound } from '../../parity/kinds.ts'
 import { encodeSafetensors } from '../../io/safetensors_writer.ts'
 import { exitCodes } from '../failure.ts'
-import {
-  backendOption,
-  modelOption,
-  offlineOption,
-  quietOption,
-  revisionOption,
-  type ModelFlags,
-} from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { numberFlag } from '../values.ts'
 import { formatBytes, formatColumns } from '../words.ts'
@@ -51,29 +45,26 @@ Examples:
 export function define(parity: Command, session: Session): void {
   addParityRun(parity, session)
   addParityOps(parity, session)
-  parity
+  const exporting = parity
     .command('export')
     .description('run a model on cases and write every intermediate result')
-    .addOption(modelOption())
-    .addOption(revisionOption())
-    .addOption(offlineOption())
+  addFlags(exporting, 'model')
     .requiredOption('--cases <file>', 'safetensors with the cases')
     .requiredOption('-o, --output <file>', 'safetensors to write')
-    .addOption(backendOption())
-    .addOption(quietOption())
+  addFlags(exporting, 'backend', 'quiet')
     .addHelpText('after', exportHelp)
     .action((flags: ExportFlags) => runExport(session, flags))
-  parity
+  const checking = parity
     .command('check')
     .description('compare two parity files, tensor by tensor')
     .argument('<a>', 'safetensors, such as a golden file')
-    .argument('<b>', 'safetensors to hold against it')
+    .argument('<b>', 'safetensors to compare with it')
     .option(
       '--tolerance <share>',
       'one bound for every tensor, relative to its largest value; 0 asks for equality',
-      numberFlag('tolerance', { least: 0, most: Infinity }),
+      numberFlag('tolerance', 0),
     )
-    .option('--json', 'print one JSON object')
+  addFlags(checking, 'json')
     .addHelpText('after', checkHelp)
     .action((a: string, b: string, flags: { tolerance?: number; json?: boolean }) =>
       runCheck(session, a, b, flags),
@@ -105,7 +96,7 @@ async function runCheck(
   { tolerance, json }: { tolerance?: number; json?: boolean },
 ): Promise<void> {
   const report = checkParity(await readParityFile(a), await readParityFile(b), tolerance ?? null)
-  await session.print(json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report))
+  await printResult(session, { json }, report, formatReport)
   if (!report.passed) session.exitCode = exitCodes.checkFailed
 }
 

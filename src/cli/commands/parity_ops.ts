@@ -15,8 +15,9 @@ import { joinPath, makeFolder } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
 import { exitCodes } from '../failure.ts'
-import { quietOption, seedOption } from '../flags.ts'
+import { addFlags } from '../flags.ts'
 import { checkOutputFolder, whileWriting, writeOutput } from '../output.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { numberFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
@@ -33,8 +34,8 @@ Examples:
 
 const checkHelp = `
 Numbers must have the bits of the definition. --relaxed allows products of multiply-adds to stay unrounded, within the
-bound of each row; --tolerance allows a share of an output's largest number. Where a failure is what a usual mistake
-gives, that is said. Ends with exit code 1 if an op fails.
+bound of each row; --tolerance allows a share of an output's largest number. If a failure has the numbers of a common
+mistake, the mistake is named. Ends with exit code 1 if an op fails.
 
 Examples:
   $ shadowllm parity check-ops expected actual
@@ -45,41 +46,37 @@ interface ExportFlags {
   readonly ops?: readonly KernelName[]
   readonly small?: boolean
   readonly seed: number
-  readonly quiet?: boolean
 }
 
 interface CheckFlags {
   readonly relaxed?: boolean
   readonly tolerance?: number
   readonly json?: boolean
-  readonly quiet?: boolean
 }
 
 /** Adds both commands. */
 export function addParityOps(parity: Command, session: Session): void {
-  parity
+  const exporting = parity
     .command('export-ops')
     .description('write calls of ops and their results, for a backend in any language')
-    .requiredOption('-o, --output <dir>', 'folder for the files; made if it is not there')
+    .requiredOption('-o, --output <dir>', 'folder for the files; made if it does not exist')
     .option('--ops <list>', 'only these ops, separated by commas', opsFlag)
     .option('--small', 'leave out the sizes of OPT-125m')
-    .addOption(seedOption())
-    .addOption(quietOption())
+  addFlags(exporting, 'seed', 'quiet')
     .addHelpText('after', exportHelp)
     .action((flags: ExportFlags) => runExportOps(session, flags))
-  parity
+  const checking = parity
     .command('check-ops')
     .description("compare a backend's results with those, op by op")
     .argument('<expected>', 'folder that "parity export-ops" wrote')
     .argument('<actual>', 'folder of files of the same names with the outputs')
-    .option('--relaxed', 'allow what unrounded products of multiply-adds may differ by')
+    .option('--relaxed', 'allow the error of unrounded products of multiply-adds')
     .option(
       '--tolerance <share>',
       "one bound for every op, relative to an output's largest number; 0 asks for equal bits",
-      numberFlag('tolerance', { least: 0, most: Infinity }),
+      numberFlag('tolerance', 0),
     )
-    .option('--json', 'print one JSON object')
-    .addOption(quietOption())
+  addFlags(checking, 'json', 'quiet')
     .addHelpText('after', checkHelp)
     .action((expected: string, actual: string, flags: CheckFlags) =>
       runCheckOps(session, expected, actual, flags),
@@ -88,7 +85,6 @@ export function addParityOps(parity: Command, session: Session): void {
 
 async function runExportOps(session: Session, flags: ExportFlags): Promise<void> {
   const { output, ops = kernelNames, small, seed } = flags
-  if (flags.quiet) session.quieten()
   await checkOutputFolder(output)
   await whileWriting(output, () => makeFolder(output))
   let total = 0
@@ -109,14 +105,13 @@ async function runCheckOps(
   actual: string,
   flags: CheckFlags,
 ): Promise<void> {
-  if (flags.quiet) session.quieten()
   const report = await checkOps(expected, actual, {
     owed: owedBy(flags),
     signal: session.signal,
     onProgress: (done, total, op) =>
       session.progress.update({ stage: 'checking', done, total, ...(op && { note: op }) }),
   })
-  await session.print(flags.json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report))
+  await printResult(session, flags, report, formatReport)
   if (!report.passed) session.exitCode = exitCodes.checkFailed
 }
 

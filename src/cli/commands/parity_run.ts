@@ -23,28 +23,21 @@ import type { Sizes } from '../../ops/op.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import {
-  backendOption,
-  modelOption,
-  offlineOption,
-  quietOption,
-  revisionOption,
-  seedOption,
-  type ModelFlags,
-} from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { exitCodes } from '../failure.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { namesFlag } from '../values.ts'
 import { formatColumns, formatCount } from '../words.ts'
 
 const runHelp = `
 Every op of the catalogue is called on seeded cases: each size 0, 1 and odd, then the sizes of OPT-125m, whose time is
-shown; numbers must be those of its definition, bit for bit, or within the bound of its row where the backend may leave
-products unrounded (wasm-relaxed) or add in another order too (cuda-fast). Then the model: logits, activations, gradients,
-criteria, masks, logits under a mask and greedy tokens, against the reference. Ends with exit code 1 if anything disagrees,
-and names it.
+shown. Numbers must be those of its definition, bit for bit, or within the bound of its row if the backend may leave
+products unrounded (wasm-relaxed) or also add in another order (cuda-fast). Then the model is compared with the reference:
+logits, activations, gradients, criteria, masks, logits under a mask and greedy tokens. A difference is named, and the
+command ends with exit code 1.
 
 Examples:
   $ shadowllm parity run
@@ -65,35 +58,28 @@ interface RunFlags extends ModelFlags {
   readonly json?: boolean
 }
 
-/** Which ops: names of the catalogue. */
-export function opsFlag(text: string): KernelName[] {
-  return namesFlag('ops', kernelNames, 'OPS')(text)
-}
+/** Names of ops of the catalogue. */
+export const opsFlag: (text: string) => KernelName[] = namesFlag('ops', kernelNames, 'OPS')
 
 /** Adds both commands. */
 export function addParityRun(parity: Command, session: Session): void {
-  parity
+  const running = parity
     .command('run')
     .description('compare a backend with the reference: every op, then a whole model')
-    .addOption(backendOption())
-    .addOption(modelOption())
-    .addOption(revisionOption())
-    .addOption(offlineOption())
-    .addOption(seedOption())
+  addFlags(running, 'backend', 'model', 'seed')
     .option('--ops <list>', 'only these ops, separated by commas, and no model', opsFlag)
     .option('--small', 'leave out the sizes of OPT-125m')
-    .option('--certificate <file>', 'write what was found as JSON, with the hash of the kernels it holds for')
-    .option('--json', 'print one JSON object')
-    .addOption(quietOption())
+    .option('--certificate <file>', 'write the findings as JSON, with the hash of the kernels they hold for')
+  addFlags(running, 'json', 'quiet')
     .addHelpText('after', runHelp)
     .action((flags: RunFlags) => runParity(session, flags))
-  parity
+  const verifying = parity
     .command('verify-certificate')
-    .description('say whether a certificate still holds for what is here')
+    .description('check that a certificate still holds for the kernels and definitions of this version')
     .argument('<file>', 'as "parity run --certificate" writes it')
-    .option('--json', 'print one JSON object')
+  addFlags(verifying, 'json')
     .addHelpText('after', verifyHelp)
-    .action((file: string, flags: { json?: boolean }) => runVerify(session, file, flags.json ?? false))
+    .action((file: string, flags: { json?: boolean }) => runVerify(session, file, flags))
 }
 
 /** What was found so far. */
@@ -108,7 +94,6 @@ async function runParity(session: Session, flags: RunFlags): Promise<void> {
   for (const name of ['model', 'revision'] as const)
     if (flags.ops !== undefined && flags[name] !== undefined)
       throw new UsageError('FLAGS', `--${name}: expected no --ops beside it, got some`)
-  if (flags.quiet) session.quieten()
   if (flags.certificate !== undefined) await checkOutput(flags.certificate)
   if (flags.ops !== undefined) return runAll(session, flags, null)
   await withModel(session, { ...flags, backend: 'reference' }, (reference) =>
@@ -137,7 +122,7 @@ async function runAll(session: Session, flags: RunFlags, models: Models | null):
     }
   } finally {
     backend.dispose()
-    // Whatever ended it: what was found is shown.
+    // What was found is shown, whatever ended the run.
     if (found.ops.length > 0) await showFindings(session, flags, found)
   }
 }
@@ -170,10 +155,8 @@ export async function showFindings(
   found: Findings,
 ): Promise<void> {
   const passed = hasPassed(found)
-  if (flags.json) {
-    const all = { backend: flags.backend, seed: flags.seed, passed, ...found }
-    await session.print(`${JSON.stringify(all, null, 2)}\n`)
-  } else await session.print(formatFindings(flags.backend, found))
+  const all = { backend: flags.backend, seed: flags.seed, passed, ...found }
+  await printResult(session, flags, all, () => formatFindings(flags.backend, found))
   if (!passed) session.exitCode = exitCodes.checkFailed
 }
 
@@ -250,17 +233,18 @@ function describeFailed({ op, worst, fault }: OpOutcome): string {
   return `${op}: ${placeOf(op, worst)} is ${worst.actual}, expected ${worst.expected}, at ${formatSizes(worst.sizes)}`
 }
 
-async function runVerify(session: Session, file: string, json: boolean): Promise<void> {
+async function runVerify(session: Session, file: string, flags: { json?: boolean }): Promise<void> {
   const certificate = await readCertificate(file)
   await checkHolds(file, certificate)
-  const { backend, version, date, device, ops, hasModel } = certificate
-  if (json) return session.print(`${JSON.stringify({ holds: true, ...certificate }, null, 2)}\n`)
-  const rows = [
-    ['backend', device === null ? backend : `${backend} on ${device}`],
-    ['made', `${date}, version ${version}`],
-    ['covers', `${ops} of ${kernelNames.length} ops${hasModel ? ' and a model' : ''}`],
-    ['kernels', 'unchanged'],
-    ['definitions', 'unchanged'],
-  ]
-  await session.print(`${formatColumns(rows)}holds: ${file}\n`)
+  await printResult(session, flags, { holds: true, ...certificate }, (found) => {
+    const { backend, version, date, device, ops, hasModel } = found
+    const rows = [
+      ['backend', device === null ? backend : `${backend} on ${device}`],
+      ['made', `${date}, version ${version}`],
+      ['covers', `${ops} of ${kernelNames.length} ops${hasModel ? ' and a model' : ''}`],
+      ['kernels', 'unchanged'],
+      ['definitions', 'unchanged'],
+    ]
+    return `${formatColumns(rows)}holds: ${file}\n`
+  })
 }

@@ -1,6 +1,6 @@
 /**
- * `shadowllm perplexity`: how surprised a model is by a text, per word of its pages and per token of its stream, dense
- * and with units skipped.
+ * `shadowllm perplexity`: the perplexity of a model on a text, per word of its pages and per token of its stream, dense and
+ * with units skipped.
  */
 import { Option, type Command } from 'commander'
 import {
@@ -22,33 +22,23 @@ import { readWikitext } from '../../data/wikitext.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import {
-  backendOption,
-  cacheOption,
-  modelOption,
-  offlineOption,
-  quietOption,
-  revisionOption,
-  seedOption,
-  storageOption,
-  threadsOption,
-  type ModelFlags,
-} from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { namedSource, withModel } from '../open_model.ts'
-import { checkOutput, writeOutput } from '../output.ts'
+import { checkOutput } from '../output.ts'
 import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
+import { showReport, type ReportFlags } from '../report.ts'
 import type { Session } from '../session.ts'
 import { wholeFlag } from '../values.ts'
-import { formatColumns, formatCount } from '../words.ts'
+import { formatColumns, formatCount, formatPercent, methodCells } from '../words.ts'
 
 const help = `
 Two numbers that cannot be compared with each other:
   ppl/word   pages, each after a </s>, in windows that do not overlap; the sum over words as published. This is
              lm-evaluation-harness's word_perplexity of WikiText.
   ppl/token  the text in one stream, a window every --stride tokens, as in Hugging Face's guide to perplexity.
-Under a planner the first --prompt tokens of each window are what it sees, and are scored in no row.
-With --cache int8, or int8 weights, all rows keep keys and values as int8, and are compared with the dense model
-that does not.
+A planner sees the first --prompt tokens of each window; these are scored in no row.
+With --cache int8 or int8 weights all rows have a KV cache of int8, and are compared with the dense model whose cache
+is f32.
 
 The text is --wikitext, or --text, or else documents of the Brown corpus that predictors are not trained on.
 Ctrl-C reports what is finished.
@@ -63,7 +53,7 @@ Examples:
 /** Documents of the Brown corpus that are read unless told. */
 const defaultDocuments = 4
 
-interface PerplexityFlags extends ModelFlags, PlannerFlags {
+interface PerplexityFlags extends ModelFlags, PlannerFlags, ReportFlags {
   readonly text?: readonly string[]
   readonly wikitext?: string
   readonly by: 'page' | 'stream' | 'both'
@@ -73,18 +63,11 @@ interface PerplexityFlags extends ModelFlags, PlannerFlags {
   readonly limit?: number
   readonly cache?: CacheStorage
   readonly seed: number
-  readonly json?: boolean
-  readonly output?: string
 }
-
-const count = { least: 1, most: Infinity }
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .addOption(modelOption())
-    .addOption(revisionOption())
-    .addOption(offlineOption())
+  addFlags(command, 'model')
     .option('--text <file...>', 'texts to read, each a page')
     .option('--wikitext <file>', 'WikiText to read, raw or parquet')
     .addOption(
@@ -92,29 +75,22 @@ export function define(command: Command, session: Session): void {
         .choices(['both', ...protocols])
         .default('both'),
     )
-    .option('--stride <count>', "of the stream's windows (default: the context)", wholeFlag('stride', count))
+    .option('--stride <count>', "of the stream's windows (default: the context)", wholeFlag('stride', 1))
     .addOption(
       new Option('--prefix <where>', 'where the stream has a </s>').choices(prefixes).default('start'),
     )
     .option(
       '--prompt <count>',
       'tokens of each window that planners see (default: a quarter of the context, at most 128)',
-      wholeFlag('prompt', count),
+      wholeFlag('prompt', 1),
     )
     .option(
       '--limit <count>',
       `how many pages to read (default: all; ${defaultDocuments} of the Brown corpus)`,
-      wholeFlag('limit', count),
+      wholeFlag('limit', 1),
     )
   addPlannerFlags(command)
-    .addOption(cacheOption())
-    .addOption(seedOption())
-    .addOption(backendOption())
-    .addOption(storageOption())
-    .addOption(threadsOption())
-    .option('--json', 'print one JSON object instead of the table')
-    .option('-o, --output <file>', 'also write the JSON object to a file')
-    .addOption(quietOption())
+  addFlags(command, 'cache', 'seed', 'backend', 'storage', 'threads', 'report', 'quiet')
     .addHelpText('after', help)
     .action((flags: PerplexityFlags) => runPerplexity(session, flags))
 }
@@ -123,9 +99,7 @@ async function runPerplexity(session: Session, flags: PerplexityFlags): Promise<
   if (flags.output !== undefined) await checkOutput(flags.output)
   const text = await readText(flags)
   const report = await withModel(session, flags, (opt) => measure(session, opt, text, flags))
-  const json = `${JSON.stringify(report, null, 2)}\n`
-  await session.print(flags.json ? json : formatReport(report))
-  if (flags.output !== undefined) await writeOutput(flags.output, json)
+  await showReport(session, flags, report, formatReport)
   if (!report.complete) session.signal.throwIfAborted()
 }
 
@@ -169,24 +143,19 @@ function measure(
 function measured(value: number | null, error: number | null = null): string {
   if (value === null) return '-'
   const digits = value >= 1000 ? 0 : Math.max(0, 3 - Math.floor(Math.log10(value)))
-  return value.toFixed(digits) + (error === null ? '' : ` +- ${error.toFixed(digits)}`)
+  return value.toFixed(digits) + (error === null ? '' : ` ± ${error.toFixed(digits)}`)
 }
 
 /** Four decimals, or two digits of less. */
 const klOf = (nats: number): string => (nats < 0.001 ? nats.toExponential(1) : nats.toFixed(4))
 
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
-
 function rowCells(row: TextPerplexityRow, isCompared: boolean): string[] {
   return [
-    row.leaky ? `${row.planner} (leaky)` : row.planner,
-    `${Math.round(1000 * row.sparsity) / 10} %`,
-    percent(row.achieved.heads),
-    percent(row.achieved.neurons),
+    ...methodCells(row),
     measured(row.tokenPerplexity, row.tokenPerplexityError),
     measured(row.wordPerplexity, row.wordPerplexityError),
     isCompared ? klOf(row.klPerToken) : '-',
-    isCompared ? percent(row.agreement) : '-',
+    isCompared ? formatPercent(row.agreement) : '-',
     row.firstDifference === null ? '-' : formatCount(row.firstDifference),
   ]
 }
@@ -227,11 +196,11 @@ export function formatReport(report: TextPerplexityReport): string {
     lines.push('', formatColumns([headings, ...cells], numeric).trimEnd(), '')
     if (prompt !== null)
       lines.push(`Masks from the first ${prompt} tokens of each window; all rows score what follows.`)
-    else if (rows.length > 1) lines.push('Leaky: masks saw all they were scored on.')
+    else if (rows.length > 1) lines.push('Leaky: planners saw the whole text that is scored.')
     if (cache !== 'f32')
       lines.push(`Keys and values as ${cache} in every row; dense is the model that keeps them as f32.`)
     lines.push(
-      '+- is one standard error. KL(dense || row) in nats per token; same best: the likeliest token is the dense one.',
+      '± is one standard error. KL(dense || row) in nats per token; same best: the likeliest token is the dense one.',
     )
   }
   if (!report.complete) lines.push('The run was stopped: the numbers cover what was finished.')

@@ -27,19 +27,20 @@ import {
   type PretrainSettings,
 } from '../../training/pretrain_settings.ts'
 import type { TrainerState } from '../../training/pretrain_trainer.ts'
-import { backendOption, quietOption } from '../flags.ts'
+import { addFlags } from '../flags.ts'
 import { outputKind, whileWriting } from '../output.ts'
 import { readPlan, readWindows, writePlan, type ModelPlan } from '../pretrain_inputs.ts'
+import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, seedFlag, wholeFlag } from '../values.ts'
 import { formatBytes, formatCount } from '../words.ts'
 
 const help = `
-Without flags of its own it is the recipe of the embedded model, on the Brown corpus: AdamW (betas 0.9 and 0.95, weight
-decay on matrices only), a linear rise of the rate, then a cosine down to a floor, gradients clipped by their common
-norm, windows that begin with </s> in a seeded random order. The folder it writes is a model's folder, with the loss
-curve in loss.jsonl and the state to go on from in training.safetensors. Ctrl-C keeps both; --resume goes on, and the
-weights are those of a run that was never stopped, bit for bit.
+The default is the recipe of the embedded model, on the Brown corpus: AdamW (betas 0.9 and 0.95, weight decay on matrices
+only), a linear rise of the rate, then a cosine down to a floor, gradients clipped by their common norm, windows that
+begin with </s> in a seeded random order. The output is a model's folder, with the loss curve in loss.jsonl and the state
+to continue from in training.safetensors. Ctrl-C keeps both; --resume continues, and the weights are those of a run that
+was never stopped, bit for bit.
 
 Examples:
   $ shadowllm pretrain -o tiny --steps 40 --batch 4 --length 128 --warmup 10    (minutes; the loss falls)
@@ -59,16 +60,15 @@ interface PretrainFlags extends Partial<PretrainSettings> {
   readonly resume?: boolean
   readonly backend: BackendName
   readonly json?: boolean
-  readonly quiet?: boolean
 }
-
-const positive = { least: 1, most: Infinity }
-const share = { least: 0, most: 1 }
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   command
-    .requiredOption('-o, --output <dir>', 'folder for the model, the loss curve and the state to go on from')
+    .requiredOption(
+      '-o, --output <dir>',
+      'folder for the model, the loss curve and the state to continue from',
+    )
     .option('--config <path>', "config.json or its folder: the model's sizes (default: those of tiny-opt)")
     .option('--tokenizer <dir>', 'folder of vocab.json and merges.txt (default: that of the config)')
     .option('--text <file...>', 'text to learn from (default: the Brown corpus but for every fifth document)')
@@ -78,17 +78,10 @@ export function define(command: Command, session: Session): void {
     )
   for (const option of settingOptions()) command.addOption(option)
   command
-    .option(
-      '--evaluate-every <steps>',
-      'measure the held-out loss',
-      wholeFlag('evaluate-every', positive),
-      100,
-    )
-    .option('--save-every <steps>', 'keep the state', wholeFlag('save-every', positive), 100)
-    .option('--resume', 'go on with the run in the folder; its settings hold')
-    .addOption(backendOption())
-    .option('--json', 'print one JSON object at the end instead of lines')
-    .addOption(quietOption())
+    .option('--evaluate-every <steps>', 'measure the held-out loss', wholeFlag('evaluate-every', 1), 100)
+    .option('--save-every <steps>', 'save the state', wholeFlag('save-every', 1), 100)
+    .option('--resume', 'continue the run in the folder; its settings hold')
+  addFlags(command, 'backend', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: PretrainFlags) => runPretrain(session, flags))
 }
@@ -102,16 +95,16 @@ function settingOptions(): Option[] {
     parse: (text: string) => number,
   ) => new Option(`--${name} <${value}>`, `${what} (default: ${embeddedRecipe[name]})`).argParser(parse)
   const whole = (name: keyof PretrainSettings, least: number, what: string): Option =>
-    option(name, 'count', what, wholeFlag(name, { least, most: Infinity }))
+    option(name, 'count', what, wholeFlag(name, least))
   const number = (name: keyof PretrainSettings, least: number, most: number, what: string): Option =>
-    option(name, 'number', what, numberFlag(name, { least, most }))
+    option(name, 'number', what, numberFlag(name, least, most))
   return [
     whole('steps', 1, 'steps of the whole run'),
     whole('batch', 1, 'windows a step learns from'),
     whole('length', 2, 'tokens of a window'),
     number('rate', 0, 1, 'highest learning rate'),
     whole('warmup', 0, 'steps over which the rate rises'),
-    option('floor', 'share', 'share of the highest rate the cosine ends at', numberFlag('floor', share)),
+    option('floor', 'share', 'share of the highest rate the cosine ends at', numberFlag('floor', 0, 1)),
     number('decay', 0, 1, 'weight decay of matrices'),
     number('clip', 1e-6, Infinity, 'norm that gradients are clipped to'),
     option('seed', 'number', 'seed of the first weights and of the order', seedFlag),
@@ -119,7 +112,6 @@ function settingOptions(): Option[] {
 }
 
 async function runPretrain(session: Session, flags: PretrainFlags): Promise<void> {
-  if (flags.quiet) session.quieten()
   const { output, resume = false } = flags
   await checkFolder(output, resume)
   const checkpoint = resume ? await openCheckpoint(output) : null
@@ -212,9 +204,9 @@ async function train(session: Session, flags: PretrainFlags, run: Run): Promise<
   } finally {
     backend.dispose()
     session.progress.clear()
-    // Ctrl-C ends the run with an error; what there is by then is kept all the same.
+    // Ctrl-C ends the run with an error; the summary covers the steps so far.
     if (json && (finished || session.signal.aborted))
-      await session.print(`${JSON.stringify(await summary(output, run, taken), null, 2)}\n`)
+      await session.print(jsonText(await summary(output, run, taken)))
   }
   await show(`written to ${output}`)
 }

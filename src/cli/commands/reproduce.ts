@@ -3,20 +3,18 @@
  * name, every experiment of the paper.
  */
 import { Option, type Command } from 'commander'
-import { criteria } from '../../criteria/index.ts'
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import type { ExperimentContext } from '../../experiments/experiment.ts'
 import { experimentNames, runByName } from '../../experiments/index.ts'
 import { ExperimentCache, type CacheOptions } from '../../evaluation/cache/experiment_cache.ts'
-import { openPartStore, type PartStore } from '../../results/part_store.ts'
-import { formatTable, type ReproduceReport } from '../../results/report.ts'
+import { openPartStore } from '../../results/part_store.ts'
+import { formatReport, reproduceExperiment, type ReproduceReport } from '../../results/report.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { renderJson } from '../../experiments/report/json.ts'
 import { formatExperiment } from '../../results/terminal.ts'
 import { reproduce, type ReproduceOptions } from '../../experiments/reproduce.ts'
-import { reproduceExperiment } from '../../experiments/reproduce_experiment.ts'
 import { fullSettings, quickSettings, type Settings } from '../../evaluation/settings.ts'
-import { scopes, type Scope } from '../../masks/budget.ts'
+import type { Scope } from '../../masks/budget.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import {
   featureScalings,
@@ -27,26 +25,20 @@ import {
 import { savePredictor as writePredictor } from '../../predictor/predictor_file.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import {
-  backendOption,
-  modelOption,
-  offlineOption,
-  quietOption,
-  revisionOption,
-  seedOption,
-  type ModelFlags,
-} from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { namedSource, withModel, type NamedSource } from '../open_model.ts'
 import { checkOutput, whileWriting, writeOutput } from '../output.ts'
+import { criterionOption, scopeOption } from '../planner_flags.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
+import { showReport, type ReportFlags } from '../report.ts'
 import type { Session } from '../session.ts'
-import { seedListFlag, sparsityListFlag, wholeFlag } from '../values.ts'
+import { namesFlag, seedListFlag, sparsityListFlag, wholeFlag } from '../values.ts'
 
 const help = `
-It scores every head and neuron by real backward passes over documents of the Brown corpus, trains the predictors on
-those scores, and measures on other documents: perplexity under masks that the prompt decides, for every planner, and
-decode speed with the units really skipped. Ctrl-C reports what is finished; the same command goes on from there,
-because parts are kept in a cache by what they are made from.
+It scores every head and neuron by backward passes over documents of the Brown corpus, trains the predictors on those
+scores, and measures on other documents: perplexity under masks that the prompt decides, for every planner, and decode
+speed with the units skipped. Ctrl-C reports what is finished; the same command continues from there, because parts are
+kept in a cache by the hash of their inputs.
 
 Experiments: ${experimentNames.join(', ')}.
 
@@ -59,7 +51,7 @@ Examples:
   $ shadowllm reproduce --features min_max --targets per_layer    (the scalings of the released code)
   $ shadowllm reproduce -m DIR --output report.json --save-predictor predictor.safetensors`
 
-interface ReproduceFlags extends ModelFlags, QueueFlags {
+interface ReproduceFlags extends ModelFlags, QueueFlags, ReportFlags {
   readonly quick?: boolean
   readonly experiment?: readonly string[]
   readonly sparsity?: readonly number[]
@@ -74,8 +66,6 @@ interface ReproduceFlags extends ModelFlags, QueueFlags {
   /** False by `--no-cache`, a folder by `--cache`. */
   readonly cache: boolean | string
   readonly speed: boolean
-  readonly json?: boolean
-  readonly output?: string
   readonly html?: string
   readonly savePredictor?: string
 }
@@ -89,18 +79,12 @@ export function define(command: Command, session: Session): void {
       'experiments of the paper in place of the comparison, separated by commas, or all',
       experimentsFlag,
     )
-    .addOption(modelOption())
-    .addOption(revisionOption())
-    .addOption(offlineOption())
+  addFlags(command, 'model')
     .option('--sparsity <list>', 'shares to skip, separated by commas, such as 0.5,0.8', sparsityListFlag)
-    .addOption(criterion())
-    .addOption(scope())
-    .option('--limit <count>', 'how many windows to score', wholeFlag('limit', { least: 1, most: Infinity }))
-    .option(
-      '--examples <count>',
-      'how many windows to calibrate on',
-      wholeFlag('examples', { least: 2, most: Infinity }),
-    )
+    .addOption(criterionOption('what units are scored by'))
+    .addOption(scopeOption())
+    .option('--limit <count>', 'how many windows to score', wholeFlag('limit', 1))
+    .option('--examples <count>', 'how many windows to calibrate on', wholeFlag('examples', 2))
     .addOption(
       new Option('--features <scaling>', 'how the predictor input is scaled (default: standard)').choices(
         featureScalings,
@@ -111,43 +95,29 @@ export function define(command: Command, session: Session): void {
         targetScalings,
       ),
     )
-    .addOption(seedOption())
-    .option('--seeds <list>', 'several seeds for experiments, such as 0,1,2', seedListFlag)
-    .addOption(backendOption())
+  addFlags(command, 'seed').option(
+    '--seeds <list>',
+    'several seeds for --experiment in place of the one of --seed, such as 0,1,2',
+    seedListFlag,
+  )
+  addFlags(command, 'backend')
     .option('--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)")
-    .option('--no-cache', 'keep nothing and use nothing kept')
-    .option('--no-speed', 'do not measure decode speed: all that is left is the same wherever it runs')
+    .option('--no-cache', 'keep no parts and use none')
+    .option('--no-speed', 'do not measure decode speed; the rest of the report is the same on every machine')
     .addOption(queueOption())
     .addOption(shardsOption())
-    .option('--json', 'print one JSON object instead of the table')
-    .option('-o, --output <file>', 'also write the JSON object to a file')
-    .option('--html <file>', 'also write a report with figures, one file that needs nothing else')
+  addFlags(command, 'report')
+    .option('--html <file>', 'also write a report with figures, as one self-contained file')
     .option('--save-predictor <file>', 'write the trained predictor to a file')
-    .addOption(quietOption())
+  addFlags(command, 'quiet')
     .addHelpText('after', help)
     .action((flags: ReproduceFlags) => runReproduce(session, flags))
 }
 
-function criterion(): Option {
-  const names = criteria.map(({ name }) => name)
-  return new Option('--criterion <name>', 'what units are scored by').choices(names).default('plainact')
-}
-
-function scope(): Option {
-  const description = 'whether units compete over the model or within their layer'
-  return new Option('--scope <name>', description).choices(scopes).default('global')
-}
-
 /** Names of experiments, or `all`. */
 function experimentsFlag(text: string): readonly string[] {
-  const names = text.split(',').map((name) => name.trim())
-  if (names.includes('all')) return experimentNames
-  const unknown = names.find((name) => !experimentNames.includes(name))
-  if (unknown === undefined) return [...new Set(names)]
-  throw new UsageError(
-    'EXPERIMENT',
-    `--experiment: expected all or some of ${experimentNames.join(', ')}, got ${unknown === '' ? 'nothing' : unknown}`,
-  )
+  const names = namesFlag('experiment', ['all', ...experimentNames], 'EXPERIMENT')(text)
+  return names.includes('all') ? experimentNames : names
 }
 
 async function runReproduce(session: Session, flags: ReproduceFlags): Promise<void> {
@@ -159,8 +129,9 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
     throw new UsageError('FLAGS', '--seeds: expected --experiment, got none; --seed is for the comparison')
   checkQueueFlags(flags)
   if (flags.queue && flags.cache === false)
-    throw new UsageError('FLAGS', '--queue: expected a cache for what comes of the shards, got --no-cache')
-  const store = flags.cache === false ? null : await openStore(flags.cache)
+    throw new UsageError('FLAGS', '--queue: expected a cache for the results of the jobs, got --no-cache')
+  const { cache } = flags
+  const store = cache === false ? null : await openPartStore(cache === true ? undefined : cache)
   const complete = await withModel(session, flags, (opt) =>
     withRunner(session, opt, flags, async (runner) => {
       const parts = { store, runner }
@@ -170,12 +141,8 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
       return report.complete
     }),
   )
-  // What was finished has been shown; how it ended is for the exit code.
+  // The finished part has been shown; the exit code says that the run was stopped.
   if (!complete) session.signal.throwIfAborted()
-}
-
-function openStore(cache: true | string): Promise<PartStore> {
-  return cache === true ? openPartStore() : openPartStore(cache)
 }
 
 /** Where parts are kept, and who makes them in place of this process. */
@@ -223,10 +190,7 @@ function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceF
 }
 
 async function show(session: Session, report: ReproduceReport, flags: ReproduceFlags): Promise<void> {
-  const json = `${JSON.stringify(report, null, 2)}\n`
-  // First what cannot be refused: minutes of work must not be lost to a full disk.
-  await session.print(flags.json ? json : `${formatTable(report)}\n`)
-  if (flags.output !== undefined) await writeOutput(flags.output, json)
+  await showReport(session, flags, report, () => `${formatReport(report)}\n`)
   if (flags.html === undefined) return
   const experiment = reproduceExperiment(report, `shadowllm ${commandArguments().join(' ')}`)
   await writeOutput(flags.html, await renderHtml([experiment], report.provenance))

@@ -3,7 +3,7 @@
  */
 import { Option, type Command } from 'commander'
 import type { Backend, BackendName } from '../../backends/backend.ts'
-import { backendNames, createBackend } from '../../backends/select.ts'
+import { createBackend } from '../../backends/select.ts'
 import type { Calibration } from '../../calibration/open.ts'
 import { openCalibration } from '../../calibration/open.ts'
 import { scopes, type Scope } from '../../masks/budget.ts'
@@ -12,7 +12,6 @@ import { now } from '../../platform/platform.ts'
 import {
   losses,
   predictorKinds,
-  unitKinds,
   type PredictorConfig,
   type PredictorKind,
 } from '../../predictor/predictor_config.ts'
@@ -29,11 +28,13 @@ import {
   type TrainedPredictor,
   type TrainingProgress,
 } from '../../training/train_predictor.ts'
-import { quietOption, seedOption } from '../flags.ts'
+import { addFlags } from '../flags.ts'
 import { checkOutput, whileWriting } from '../output.ts'
+import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, sparsityListFlag, wholeFlag } from '../values.ts'
 import { formatColumns, formatCount } from '../words.ts'
+import { unitKinds } from '../../masks/mask.ts'
 
 const help = `
 Kinds:
@@ -77,7 +78,6 @@ interface TrainFlags {
   readonly seed: number
   readonly backend: BackendName
   readonly json?: boolean
-  readonly quiet?: boolean
 }
 
 /** What a run of the command found. */
@@ -94,9 +94,7 @@ interface TrainReport {
   readonly seconds: number
 }
 
-const size = { least: 1, most: 2 ** 24 }
-const count = { least: 1, most: Infinity }
-const positive = { least: 0, most: Infinity }
+const MAX_SIZE = 2 ** 24
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
@@ -108,58 +106,49 @@ export function define(command: Command, session: Session): void {
     .requiredOption('-o, --output <file>', 'file for the predictor')
     .addOption(choice('--kind <name>', 'which predictor', predictorKinds).default('shadow'))
     .option('--criterion <name>', 'whose scores are learnt; the calibration must have them', 'plainact')
-    .option('--width <units>', 'hidden units of networks for neurons (default: 32)', wholeFlag('width', size))
-    .option('--head-width <units>', 'of those for heads (default: 64)', wholeFlag('head-width', size))
+    .option(
+      '--width <units>',
+      'hidden units of networks for neurons (default: 32)',
+      wholeFlag('width', 1, MAX_SIZE),
+    )
+    .option('--head-width <units>', 'of those for heads (default: 64)', wholeFlag('head-width', 1, MAX_SIZE))
     .option(
       '--placement <layer>',
-      'shadow: the layer it sees; layers up to it run whole (default: 0)',
-      wholeFlag('placement', { least: 0, most: size.most }),
+      'shadow: the layer it sees; layers up to it are dense (default: 0)',
+      wholeFlag('placement', 0, MAX_SIZE),
     )
     .addOption(choice('--pooling <name>', 'shadow: how tokens become one row (default: last)', poolings))
     .addOption(choice('--features <name>', `how that is scaled (${usual})`, featureScalings))
     .addOption(choice('--targets <name>', `how scores are scaled (${usual})`, targetScalings))
     .addOption(choice('--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', losses))
     .option('--top <list>', 'labels: shares of units that are best, such as 0.5,0.3', sharesFlag)
-    .option('--epochs <count>', 'times through the examples, at most', wholeFlag('epochs', count), 40)
-    .option('--rate <number>', 'highest learning rate of AdamW', numberFlag('rate', positive), 1e-3)
-    .option('--batch <count>', 'examples per step', wholeFlag('batch', count), 32)
-    .option('--decay <number>', 'weight decay', numberFlag('decay', positive), 0.01)
+    .option('--epochs <count>', 'times through the examples, at most', wholeFlag('epochs', 1), 40)
+    .option('--rate <number>', 'highest learning rate of AdamW', numberFlag('rate', 0), 1e-3)
+    .option('--batch <count>', 'examples per step', wholeFlag('batch', 1), 32)
+    .option('--decay <number>', 'weight decay', numberFlag('decay', 0), 0.01)
     .addOption(
-      choice('--spread <name>', 'squared errors in one measure, or in that of each unit', [
+      choice('--spread <name>', 'scale squared errors by one spread, or by that of each unit', [
         'all',
         'unit',
       ]).default('all'),
     )
-    .option('--patience <epochs>', 'stop after so many without improvement', wholeFlag('patience', count), 8)
-    .option(
-      '--held-out <share>',
-      'share to be judged on',
-      numberFlag('held-out', { least: 0, most: 0.9 }),
-      0.2,
-    )
-    .option('--sparsity <list>', 'shares skipped where masks are compared', sparsityListFlag, [0.5, 0.7, 0.8])
+    .option('--patience <epochs>', 'stop after this many without improvement', wholeFlag('patience', 1), 8)
+    .option('--held-out <share>', 'share of examples to judge on', numberFlag('held-out', 0, 0.9), 0.2)
+    .option('--sparsity <list>', 'sparsities at which masks are compared', sparsityListFlag, [0.5, 0.7, 0.8])
     .addOption(
-      choice(
-        '--scope <name>',
-        'what units compete with there (default: global for shadow, else per-layer)',
-        scopes,
-      ),
+      choice('--scope <name>', 'scope of these masks (default: global for shadow, else per-layer)', scopes),
     )
-    .addOption(seedOption())
-    .addOption(choice('--backend <name>', 'what computes', backendNames).default('wasm'))
-    .option('--json', 'print one JSON object')
-    .addOption(quietOption())
+  addFlags(command, 'seed', 'backend', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: TrainFlags) => runTrain(session, flags))
 }
 
 function sharesFlag(text: string): number[] {
-  const share = numberFlag('top', { least: 0, most: 1 })
+  const share = numberFlag('top', 0, 1)
   return text.split(',').map((item) => share(item.trim()))
 }
 
 async function runTrain(session: Session, flags: TrainFlags): Promise<void> {
-  if (flags.quiet) session.quieten()
   await checkOutput(flags.output)
   const started = now()
   const calibration = await openCalibration(flags.calibration)
@@ -194,7 +183,7 @@ async function runTrain(session: Session, flags: TrainFlags): Promise<void> {
       verdict,
       seconds: (now() - started) / 1000,
     }
-    await session.print(flags.json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report))
+    await printResult(session, flags, report, formatReport)
   } finally {
     backend.dispose()
   }

@@ -2,8 +2,8 @@
  * `shadowllm verify`: the laws of the suite on the backends of this machine, a line each.
  */
 import type { Command } from 'commander'
-import type { Backend, BackendName } from '../../backends/backend.ts'
-import { backendNames, createBackend } from '../../backends/select.ts'
+import { backendNames, type Backend, type BackendName } from '../../backends/backend.ts'
+import { createBackend } from '../../backends/select.ts'
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import {
   suite,
@@ -15,15 +15,16 @@ import {
   type LawReport,
 } from '../../verify/index.ts'
 import { exitCodes } from '../failure.ts'
-import { quietOption } from '../flags.ts'
+import { addFlags } from '../flags.ts'
+import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { namesFlag, numberFlag, wholeFlag } from '../values.ts'
 import { formatCount } from '../words.ts'
 
 const help = `
-Every law is tried on cases drawn from the seed: the same ones wherever it runs, which the checksum beside it shows. A law
-that is broken is shown with the smallest case found that breaks it. Ends with exit code 1 if any is. The seed is that of
-"npm test" too (SHADOWLLM_SEED).
+Every law is tried on cases drawn from the seed. The cases are the same on every runtime; the checksum beside a law
+proves it. A broken law is shown with the smallest case found that breaks it, and the command ends with exit code 1.
+"npm test" draws the same cases from the same seed (SHADOWLLM_SEED).
 
 Examples:
   $ shadowllm verify --runs 0.1
@@ -39,20 +40,19 @@ interface VerifyFlags {
   readonly runs: number
   readonly law?: string
   readonly json?: boolean
-  readonly quiet?: boolean
 }
 
-/** A backend that all laws would be tried on, if it were here. */
+/** A backend that this machine does not have. */
 interface Absent {
   readonly backend: BackendName
   readonly reason: string
 }
 
-/** What a run is about, and what was found so far. */
+/** A run and its reports so far. */
 export interface Verification {
   readonly seed: number
   readonly runs: number
-  /** Names of the backends that are here. */
+  /** Names of the backends of this machine. */
   readonly backends: readonly string[]
   readonly absent: readonly Absent[]
   /** How many reports there will be. */
@@ -65,29 +65,27 @@ export function define(command: Command, session: Session): void {
   command
     .option(
       '--backend <list>',
-      'backends, separated by commas (default: all that are here)',
+      'backends, separated by commas (default: all of this machine)',
       namesFlag('backend', ['all', ...backendNames], 'BACKEND_NAME'),
     )
     .option(
       '--seed <number>',
       'seed of all cases (default: a new one, which is printed)',
-      wholeFlag('seed', { least: 0, most: MAX_SEED }),
+      wholeFlag('seed', 0, MAX_SEED),
     )
     .option(
       '--runs <factor>',
       'how many times as many cases as each law says',
-      numberFlag('runs', { least: 0.001, most: 10_000 }),
+      numberFlag('runs', 0.001, 10_000),
       1,
     )
-    .option('--law <words>', 'only laws that say this')
-    .option('--json', 'print one JSON object')
-    .addOption(quietOption())
+    .option('--law <words>', 'only laws whose section or sentence contains these words')
+  addFlags(command, 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: VerifyFlags) => runVerify(session, flags))
 }
 
 async function runVerify(session: Session, flags: VerifyFlags): Promise<void> {
-  if (flags.quiet) session.quieten()
   const laws = lawsThatSay(flags.law)
   const { started, absent } = await startBackends(flags.backend)
   const seed = flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] >>> 1
@@ -105,7 +103,7 @@ async function runVerify(session: Session, flags: VerifyFlags): Promise<void> {
     session.signal.throwIfAborted()
   } finally {
     for (const backend of started) backend.dispose()
-    // Whatever ended it: what was found is shown.
+    // What was found is shown, whatever ended the run.
     await showVerdict(session, found, flags.json ?? false)
   }
 }
@@ -149,7 +147,7 @@ async function startBackends(
   return { started, absent }
 }
 
-/** Prints what came of it all; the session ends with exit code 1 if a law is broken. */
+/** Prints the verdict; the session ends with exit code 1 if a law is broken. */
 export async function showVerdict(session: Session, found: Verification, json: boolean): Promise<void> {
   const passed = found.reports.every((report) => report.passed)
   if (!passed) session.exitCode = exitCodes.checkFailed
@@ -157,10 +155,10 @@ export async function showVerdict(session: Session, found: Verification, json: b
   const { seed, runs, absent, expected, reports } = found
   const digests = Object.fromEntries(namesIn(found).map((name) => [name, digestOn(name, found)]))
   const all = { seed, runs, passed, complete: reports.length === expected, digests, absent, laws: reports }
-  await session.print(`${JSON.stringify(all, null, 2)}\n`)
+  await session.print(jsonText(all))
 }
 
-/** The backends, and what stands for none where a law looked at none. */
+/** The backends, and `none` if a law is of the runtime. */
 function namesIn({ backends, reports }: Verification): string[] {
   const isBare = reports.some(({ backend }) => backend === NO_BACKEND)
   return isBare ? [...backends, NO_BACKEND] : [...backends]
@@ -172,7 +170,9 @@ function digestOn(name: string, { reports }: Verification): string {
 
 function formatHeading({ seed, runs, absent }: Verification): string {
   const cases = runs === 1 ? '' : `, cases x ${runs}`
-  const missing = absent.map(({ backend, reason }) => `${backend} is not here: ${reason}\n`).join('')
+  const missing = absent
+    .map(({ backend, reason }) => `${backend} is not on this machine: ${reason}\n`)
+    .join('')
   return `seed ${seed}${cases} (--seed ${seed} draws the same cases)\n${missing}`
 }
 

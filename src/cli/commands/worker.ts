@@ -1,33 +1,26 @@
 /**
- * `shadowllm worker`: takes shards from a queue and does them with one model, until it is told to stop.
+ * `shadowllm worker`: takes jobs from a queue and does them with one model, until it is told to stop.
  */
 import type { Command } from 'commander'
 import { methodHash } from '../../results/method_hash.ts'
 import { hashFiles } from '../../results/provenance.ts'
-import { shardThreads } from '../../evaluation/jobs/threads.ts'
+import { jobThreads } from '../../evaluation/jobs/threads.ts'
 import { embeddedName } from '../../io/find_model.ts'
 import { findModelFiles } from '../../io/load.ts'
 import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
-import { openShardStore } from '../../jobs/open_store.ts'
+import { openJobStore } from '../../jobs/open_store.ts'
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../jobs/queue_worker.ts'
-import {
-  backendOption,
-  modelOption,
-  offlineOption,
-  quietOption,
-  revisionOption,
-  type ModelFlags,
-} from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { queueOf, queueOption, shardsOption } from '../queue_flags.ts'
+import { queueOf, serverOption, shardsOption } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, wholeFlag } from '../values.ts'
 
 const help = `
-It takes shards of calibrate, eval and reproduce --queue that are of its own model, of its own version of this program,
-and of the bits of its backend; others it never sees. A shard that fails is tried again by whoever is free, and after
-the third time stays where "shadowllm jobs" shows it. Ctrl-C or SIGTERM: what is begun is finished, but what takes
-longer than --grace goes back to the queue.
+A worker takes jobs of calibrate, eval and reproduce --queue for its own model, its own version of this program and
+the bits of its backend. A job that fails is tried again by any free worker; after the third failure it stays where
+"shadowllm jobs" shows it. On Ctrl-C or SIGTERM the worker finishes the jobs it has begun; a job that takes longer
+than --grace goes back to the queue.
 
 A user's name and a password for the server are taken from SHADOWLLM_QUEUE_USER and SHADOWLLM_QUEUE_PASSWORD.
 
@@ -47,47 +40,37 @@ interface WorkerFlags extends ModelFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .addOption(queueOption().makeOptionMandatory())
-    .addOption(shardsOption().makeOptionMandatory())
-    .addOption(modelOption())
-    .addOption(revisionOption())
-    .addOption(offlineOption())
-    .addOption(backendOption())
+  command.addOption(serverOption()).addOption(shardsOption().makeOptionMandatory())
+  addFlags(command, 'model', 'backend')
     .option(
       '--concurrency <count>',
-      'shards at once, each in a thread with a model of its own',
-      wholeFlag('concurrency', { least: 1, most: 64 }),
+      'jobs at once, each in a thread with a model of its own',
+      wholeFlag('concurrency', 1, 64),
       1,
     )
     .option(
       '--grace <seconds>',
-      'how long shards may take to finish once it is told to stop',
-      numberFlag('grace', { least: 0, most: 86400 }),
+      'how long jobs may take to finish after the worker is told to stop',
+      numberFlag('grace', 0, 86400),
       30,
     )
-    .option(
-      '--idle <seconds>',
-      'stop by itself after so long without work',
-      numberFlag('idle', { least: 0.1, most: 86400 }),
-    )
+    .option('--idle <seconds>', 'stop after this long without work', numberFlag('idle', 0.1, 86400))
     .option(
       '--lock <seconds>',
-      'give up a worker, and its shards to others, that was not heard of for so long',
-      numberFlag('lock', { least: 1, most: 3600 }),
+      'return the jobs of a worker that has been silent for this long to the queue',
+      numberFlag('lock', 1, 3600),
       30,
     )
-    .option('--json', 'print each shard and the end as JSON, one object in a line')
-    .addOption(quietOption())
+    .option('--json', 'print each job and the end as JSON, one object in a line')
+  addFlags(command, 'quiet')
     .addHelpText('after', help)
     .action((flags: WorkerFlags) => work(session, flags))
 }
 
 async function work(session: Session, flags: WorkerFlags): Promise<void> {
-  const { model = embeddedName, backend, concurrency, grace, idle, lock, json, quiet } = flags
-  if (quiet) session.quieten()
-  const store = await openShardStore(flags.shards)
-  // Its threads open the model; here it is only asked which it is.
+  const { model = embeddedName, backend, concurrency, grace, idle, lock, json } = flags
+  const store = await openJobStore(flags.shards)
+  // The threads load the model; here only its files are found.
   const { path } = await findWithProgress(session, model, flags)
   const { config, weights, tokenizer } = await findModelFiles(path)
   const hash = await hashFiles([config, weights, ...tokenizer])
@@ -102,7 +85,7 @@ async function work(session: Session, flags: WorkerFlags): Promise<void> {
     tools,
     queue,
     store,
-    threads: shardThreads(start),
+    threads: jobThreads(start),
     concurrency,
     grace: 1000 * grace,
     idle: idle === undefined ? null : 1000 * idle,

@@ -3,8 +3,8 @@
  * the others.
  *
  * A window's prompt is the context; the answers are its own continuation and those of three windows of the same genre,
- * from other documents and of as many tokens where there are enough. All are whole words, so a model that takes no notice
- * of the context is right once in four. `acc_mutual_info` is the metric to look at: some answers are likelier than others
+ * from other documents and of as many tokens where there are enough. All are whole words, so a model that ignores the
+ * context is right once in four. `acc_mutual_info` is the metric to look at: some answers are likelier than others
  * whatever comes before them.
  */
 import { UsageError } from '../../tensor/errors.ts'

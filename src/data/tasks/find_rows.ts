@@ -6,12 +6,12 @@ import { readRowFile, type PlacedRow } from '../../io/row_file.ts'
 import { joinPath } from '../../platform/platform.ts'
 import { InputError, MissingError } from '../../tensor/errors.ts'
 
-/** What may stand between a task's name and the ending of its file, in the order they are looked for. */
+/** The parts between a task's name and the ending of its file, in the order of the search. */
 const parts = ['', '.validation', '.test', '.dev'] as const
 const endings = ['.jsonl', '.parquet'] as const
 
 /** Rows and the file they came from. */
-export interface FoundRows {
+interface FoundRows {
   readonly path: string
   readonly rows: readonly PlacedRow[]
 }

@@ -9,7 +9,8 @@ import { UsageError } from '../../tensor/errors.ts'
 import { Random } from '../../tensor/random.ts'
 import type { PlacedRow } from '../../io/row_file.ts'
 import { stripEnd } from '../python_text.ts'
-import type { Encode, Window } from '../windows.ts'
+import type { Encode } from '../../io/encode_pieces.ts'
+import type { Window } from '../windows.ts'
 import { RowReader } from './row.ts'
 import { shotText, targetDelimiter, type Question, type Task } from './task.ts'
 
@@ -33,14 +34,14 @@ export interface AskedTokens {
 
 /** A question in tokens. */
 export interface Asked extends AskedTokens {
-  /** Where it is from, as errors name it. */
+  /** The place of its row or text, as errors name it. */
   readonly place: string
-  /** What it is like; questions of a kind are compared with each other. */
+  /** Its genre or task; questions of one genre are compared with each other. */
   readonly genre: string
 }
 
 /** Questions in tokens, and where those are from that were left out because an answer is too long for the model. */
-export interface AskedRows {
+interface AskedRows {
   readonly asked: readonly Asked[]
   readonly leftOut: readonly string[]
 }
@@ -58,7 +59,7 @@ export interface PromptOptions {
   readonly limit?: number | null
   /** Put before every context; default: nothing is. */
   readonly bosId?: number | null
-  /** What an empty context is. */
+  /** The token of an empty context. */
   readonly emptyId: number
   /** Most tokens a model takes. */
   readonly positions: number
@@ -70,30 +71,44 @@ export interface PromptOptions {
  * @throws InputError TASK_ROW for a row that cannot be asked; UsageError SHOTS if there are too few rows to draw from
  */
 export function askRows(task: Task, rows: readonly PlacedRow[], options: PromptOptions): AskedRows {
+  const asked: Asked[] = []
+  const leftOut: string[] = []
+  for (const { place, question, requests } of encodeRows(task, rows, options)) {
+    const { lengths, gold } = question
+    if (requests) asked.push({ place, genre: task.name, requests, lengths, gold })
+    else leftOut.push(place)
+  }
+  return { asked, leftOut }
+}
+
+/** A row, its question, and its answers in tokens; null if one of them is too long. */
+interface EncodedRow {
+  readonly place: string
+  readonly question: Question
+  readonly requests: readonly Request[] | null
+}
+
+/** @throws as `askRows` */
+function encodeRows(task: Task, rows: readonly PlacedRow[], options: PromptOptions): EncodedRow[] {
   const { shots = 0, shotRows, seed = 0, limit } = options
   const random = new Random(seed)
   const questions = rows.map((row) => task.read(new RowReader(row)))
   const pool = shotRows?.map((row) => task.read(new RowReader(row))) ?? questions
   if (shots > pool.length - (shotRows ? 0 : 1))
     throw new UsageError('SHOTS', `shots: expected fewer than there are rows of ${task.name}, got ${shots}`)
-  const asked: Asked[] = []
-  const leftOut: string[] = []
-  questions.slice(0, limit ?? undefined).forEach((question, i) => {
+  return questions.slice(0, limit ?? undefined).map((question, i) => {
     const drawn = new Set<Question>()
     while (drawn.size < shots) {
       const candidate = pool[random.below(pool.length)]
       if (candidate !== question) drawn.add(candidate)
     }
     const before = [...drawn].map(shotText).join('')
-    const { place } = rows[i]
     const requests = question.contexts.map((context, answer) =>
       makeRequest(before + context, targetDelimiter + question.continuations[answer], options),
     )
-    const { lengths, gold } = question
-    if (requests.includes(null)) leftOut.push(place)
-    else asked.push({ place, genre: task.name, requests: requests as Request[], lengths, gold })
+    const areWhole = requests.every((request) => request !== null)
+    return { place: rows[i].place, question, requests: areWhole ? requests : null }
   })
-  return { asked, leftOut }
 }
 
 /** Null for an answer that fits no context. */
@@ -124,7 +139,7 @@ function encodePair(
 }
 
 /** How `taskWindows` makes its windows; a model's own limit is optional there. */
-export interface TaskWindowOptions extends Omit<PromptOptions, 'encode' | 'emptyId' | 'positions' | 'bosId'> {
+interface TaskWindowOptions extends Omit<PromptOptions, 'encode' | 'emptyId' | 'positions' | 'bosId'> {
   readonly bosId: number
   readonly positions?: number
 }
@@ -141,11 +156,11 @@ export function taskWindows(
   options: TaskWindowOptions,
 ): Window[] {
   const { positions = 2 ** 24, bosId } = options
-  const { asked } = askRows(task, rows, { ...options, encode, emptyId: bosId, positions: positions - 1 })
-  const byPlace = new Map(rows.map((row) => [row.place, row]))
-  return asked.map(({ place, requests, gold }) => {
-    const { continuations } = task.read(new RowReader(byPlace.get(place) as PlacedRow))
+  const limits = { ...options, encode, emptyId: bosId, positions: positions - 1 }
+  return encodeRows(task, rows, limits).flatMap(({ place, question, requests }): Window[] => {
+    if (!requests) return []
+    const { continuations, gold } = question
     const words = continuations[gold].split(/\s+/).filter(Boolean).length
-    return { document: place, genre: task.name, ...requests[gold], words }
+    return [{ document: place, genre: task.name, ...requests[gold], words }]
   })
 }

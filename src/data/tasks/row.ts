@@ -1,5 +1,6 @@
 /**
- * Fields of a row nobody vouches for: each is what the task needs, or an error that names file, line and field.
+ * The fields of a row, which is untrusted input: a field that the task cannot use is an error that names file, line and
+ * field.
  */
 import { describeJson, type JsonMap, type JsonValue } from '../../io/json.ts'
 import type { PlacedRow } from '../../io/row_file.ts'

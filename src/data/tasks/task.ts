@@ -16,7 +16,7 @@ export type Metric = 'acc' | 'acc_norm' | 'acc_mutual_info'
 
 /** A question in text. */
 export interface Question {
-  /** One for each answer; all the same unless the answer stands inside of it. */
+  /** One for each answer; all are equal unless the answer is part of the context. */
   readonly contexts: readonly string[]
   /** What is scored after the context, the space before it left out. */
   readonly continuations: readonly string[]
@@ -26,7 +26,7 @@ export interface Question {
   readonly gold: number
 }
 
-/** What turns a row into a question. */
+/** A task: it turns a row into a question. */
 export interface Task {
   /** As lm-evaluation-harness calls it. */
   readonly name: string
@@ -54,10 +54,10 @@ export function choose(context: string, answers: readonly string[], gold: number
   }
 }
 
-/** What stands between a context and its answer. */
+/** The text between a context and its answer. */
 export const targetDelimiter = ' '
 
-/** What stands after each example of a prompt. */
+/** The text after each example of a prompt. */
 const shotDelimiter = '\n\n'
 
 /** A question together with its right answer, as an example in front of another question. */

@@ -1,25 +1,34 @@
 /**
- * Where experiments are run: a model, a text, and everything made from them on the way, each part once.
+ * The cache of experiments: a model, a text, and everything that is computed from them, each part once.
  *
  * Windows, calibrations and predictors are made when they are first asked for and remembered. With a part store, what
  * costs minutes (traces, predictors, scored windows) is kept under a hash of all it depends on, the sources of the
- * method included; another run reuses it, and a run that was stopped goes on.
+ * method included; another run reuses it, and a stopped run continues.
  *
  * Every genre of the text is split into documents to calibrate on and others to evaluate on. A seed decides which
  * windows are drawn from each part, where training starts and what is random; the split itself is always the same.
  */
-import { datasetCriteria } from '../../criteria/index.ts'
+import {
+  criterionByName,
+  datasetCriteria,
+  type Criterion,
+  type DatasetCriterion,
+  type DatasetScores,
+} from '../../criteria/index.ts'
 import { makeBudget } from '../../masks/budget.ts'
+import type { UnitMask } from '../../masks/mask.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
 import type { TrainedPredictor } from '../../training/train_predictor.ts'
 import { ScoreAggregate } from '../../calibration/aggregate.ts'
-import type { GroupedExample } from '../../calibration/examples.ts'
-import { hashWindows } from '../../calibration/manifest.ts'
+import { calibrateToFolder, type CalibrateProgress } from '../../calibration/collect.ts'
+import { collectExample, type GroupedExample } from '../../calibration/examples.ts'
+import { hashMask, hashWindows } from '../../calibration/manifest.ts'
+import { openCalibration, type Calibration } from '../../calibration/open.ts'
 import { loadBrown, splitDocuments, type Document, type Split } from '../../data/corpus.ts'
-import type { PartStore } from '../../results/part_store.ts'
+import { asCache, type PartStore } from '../../results/part_store.ts'
 import {
   hashFiles,
   hashTexts,
@@ -28,7 +37,8 @@ import {
   type NamedModel,
   type Provenance,
 } from '../../results/provenance.ts'
-import { cutWindows, drawWindows, makeWordEncoder, type Encode, type Window } from '../../data/windows.ts'
+import { cutWindows, drawWindows, makeWordEncoder, type Window } from '../../data/windows.ts'
+import type { Encode } from '../../io/encode_pieces.ts'
 import {
   predictorKindOf,
   type Aggregation,
@@ -36,14 +46,13 @@ import {
   type Method,
   type MethodInputs,
 } from '../../results/method.ts'
-import type { ShardRunner } from '../../jobs/runner.ts'
-import type { ShardModel } from '../../jobs/shard_model.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
+import type { JobModel } from '../../jobs/job_model.ts'
 import { bitsOf, type ThreadModel } from '../../jobs/model_threads.ts'
-import { collectDataset, collectWindows, type CollectContext } from './collect_windows.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
 import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
-/** What experiments work on. */
+/** The inputs of experiments. */
 export interface CacheOptions extends NamedModel {
   readonly model: OptModel
   /** Text to ids, nothing added. */
@@ -54,22 +63,22 @@ export interface CacheOptions extends NamedModel {
   /** Most tokens of a window's prompt and of its continuation. */
   readonly prompt: number
   readonly continuation: number
-  /** What examples with shots are made of; without it there are none. */
+  /** Makes the windows of examples with shots; required for these. */
   readonly shotWindows?: ShotWindows
-  /** Where parts are kept; without one, in memory only. */
+  /** Keeps parts between runs; without one they are in memory only. */
   readonly store?: PartStore | null
-  /** Where other threads find the same model, to calibrate with; without it, one thread does all. */
+  /** The same model for other threads, which calibrate; without it one thread does everything. */
   readonly threads?: ThreadModel | null
-  /** Who calibrates and evaluates in place of this process, and is closed by whoever made it. */
-  readonly runner?: ShardRunner | null
+  /** Calibrates and evaluates in place of this process; the caller closes it. */
+  readonly runner?: JobRunner | null
   readonly signal?: AbortSignal
-  /** How far the part is that is being made. */
+  /** Called with the progress of the part that is computed. */
   readonly onProgress?: (progress: CacheProgress) => void
 }
 
 export type CacheStage = 'calibrate' | 'train' | 'evaluate' | 'decode'
 
-/** How far one part is. */
+/** The progress of one part. */
 export interface CacheProgress {
   readonly stage: CacheStage
   readonly done: number
@@ -77,7 +86,7 @@ export interface CacheProgress {
 }
 
 /** Windows of a document's text, or rows of a task, for one number of shots. */
-export type ShotWindows = (cache: ExperimentCache, count: number, seed: number, shots: number) => Window[]
+type ShotWindows = (cache: ExperimentCache, count: number, seed: number, shots: number) => Window[]
 
 /** Examples, what was asked for, and the criteria that they have scores of. */
 interface ExampleSet {
@@ -86,6 +95,15 @@ interface ExampleSet {
   readonly keepSequence: boolean
   readonly criteria: Set<string>
   examples: readonly GroupedExample[]
+}
+
+/** What to collect from windows. */
+interface CollectRequest {
+  readonly windows: Window[]
+  readonly seed: number
+  readonly criteria: readonly string[]
+  readonly keepSequence?: boolean
+  readonly mask?: UnitMask | null
 }
 
 type CacheHashes = { readonly model: string; readonly data: string; readonly method: MethodHash }
@@ -133,12 +151,12 @@ export class ExperimentCache {
     return new ExperimentCache(options, splitDocuments(documents), hashes)
   }
 
-  /** Lets ctrl-C be heard. @throws the signal's reason */
+  /** Yields to the event loop, so that ctrl-C is handled. @throws the signal's reason */
   pause(): Promise<void> {
     return pause(this.options.signal)
   }
 
-  /** Says how far a part is. */
+  /** Reports the progress of a part. */
   tell(stage: CacheStage, done: number, total: number): void {
     this.options.onProgress?.({ stage, done, total })
   }
@@ -162,8 +180,8 @@ export class ExperimentCache {
     })
   }
 
-  /** What shards of these experiments are done with. */
-  get shardModel(): ShardModel {
+  /** The model that jobs of these experiments name. */
+  get jobModel(): JobModel {
     return { model: this.model, hash: this.modelHash, method: this.#method }
   }
 
@@ -199,12 +217,7 @@ export class ExperimentCache {
     const missing = criteria.filter((name) => !known?.criteria.has(name))
     if (known && missing.length === 0) return known.examples
     const windows = this.#calibrationWindows(settings, seed)
-    const found = await collectWindows(this.#collectContext(), {
-      windows,
-      seed,
-      criteria: missing,
-      keepSequence,
-    })
+    const found = await this.#collect({ windows, seed, criteria: missing, keepSequence })
     if (!known) {
       this.#examples.set(key, { settings, seed, keepSequence, criteria: new Set(criteria), examples: found })
       return found
@@ -271,7 +284,7 @@ export class ExperimentCache {
     const mean = await this.#aggregate(criterion, 'mean', settings, seed)
     const mask = selectMask(mean, makeBudget(pruned), backendTopK(this.model.backend))
     const windows = this.#calibrationWindows(settings, seed)
-    const found = await collectWindows(this.#collectContext(), { windows, seed, criteria: [criterion], mask })
+    const found = await this.#collect({ windows, seed, criteria: [criterion], mask })
     return found.map(({ scores }) => scores.get(criterion) as UnitScores)
   }
 
@@ -279,10 +292,10 @@ export class ExperimentCache {
   mean(method: Method, seed: number): Promise<UnitScores> {
     const { criterion, aggregation = 'mean' } = method
     const settings = needExamples(method)
-    const isDataset = datasetCriteria.some(({ name }) => name === criterion)
+    const dataset = datasetCriteria.find(({ name }) => name === criterion)
     return remember(this.#means, JSON.stringify([criterion, aggregation, settings, seed]), () =>
-      isDataset
-        ? collectDataset(this.#collectContext(), this.#calibrationWindows(settings, seed), seed, criterion)
+      dataset
+        ? this.#collectDataset(this.#calibrationWindows(settings, seed), seed, dataset)
         : this.#aggregate(criterion, aggregation, settings, seed),
     )
   }
@@ -308,7 +321,7 @@ export class ExperimentCache {
     )
   }
 
-  /** What a method decides by: its mean scores, or its predictor. It lives as long as the cache. */
+  /** The inputs of a method: its mean scores, or its predictor. They live as long as the cache. */
   async inputs(method: Method, seed: number): Promise<MethodInputs> {
     if (predictorKindOf(method)) return { predictor: (await this.predictor(method, seed)).predictor }
     return method.planner === 'static' ? { mean: await this.mean(method, seed) } : {}
@@ -348,20 +361,71 @@ export class ExperimentCache {
     throw new UsageError('SETTINGS', 'examples: expected a task to take shots of, got none')
   }
 
-  #collectContext(): CollectContext {
-    const { model, store = null, threads, runner, signal } = this.options
-    return {
-      model,
-      modelHash: this.modelHash,
-      dataName: this.#dataName,
-      store,
-      threads: threads ?? undefined,
-      runner: runner ?? undefined,
-      method: this.#method,
-      signal,
-      identity: this.identity('calibration'),
-      onWindow: (done, total) => this.tell('calibrate', done, total),
+  /** An example of each window. With a store, what was finished is kept. @throws the signal's reason */
+  async #collect(request: CollectRequest): Promise<GroupedExample[]> {
+    return this.options.store
+      ? (await this.#calibrate(this.options.store, request)).readAll()
+      : this.#collectInMemory(request, request.criteria.map(criterionByName))
+  }
+
+  /** The scores of a criterion that only a whole data set has. @throws as `#collect` */
+  async #collectDataset(windows: Window[], seed: number, criterion: DatasetCriterion): Promise<UnitScores> {
+    const { name } = criterion
+    const request = { windows, seed, criteria: [name] }
+    const { store } = this.options
+    if (store) return (await this.#calibrate(store, request)).aggregate(name)
+    const scores = criterion.begin(this.model.shape, seed)
+    await this.#collectInMemory(request, [], new Map([[name, scores]]))
+    return scores.finish()
+  }
+
+  async #collectInMemory(
+    { windows, seed, keepSequence, mask }: CollectRequest,
+    criteria: readonly Criterion[],
+    dataset?: ReadonlyMap<string, DatasetScores>,
+  ): Promise<GroupedExample[]> {
+    const examples: GroupedExample[] = []
+    for (const [index, window] of windows.entries()) {
+      this.tell('calibrate', index, windows.length)
+      await this.pause()
+      const options = { index, seed, keepSequence, mask, dataset }
+      examples.push(collectExample(this.model, window, criteria, options))
     }
+    this.tell('calibrate', windows.length, windows.length)
+    return examples
+  }
+
+  /** A calibration in the store, which may be there already, finished or not. */
+  async #calibrate(
+    store: PartStore,
+    { windows, seed, criteria, keepSequence = false, mask = null }: CollectRequest,
+  ): Promise<Calibration> {
+    const { model, modelHash } = this
+    const { threads, runner, signal } = this.options
+    const request = { criteria: criteria.toSorted(), seed, keepSequence }
+    const folder = await store.folder({
+      ...this.identity('calibration'),
+      ...request,
+      windows: await hashWindows(windows),
+      mask: mask && (await hashMask(mask)),
+    })
+    const options = {
+      ...request,
+      model,
+      modelHash,
+      method: this.#method,
+      source: { name: this.#dataName, windows },
+      examples: windows.length,
+      folder,
+      mask,
+      threads: threads ?? undefined,
+      runner,
+    }
+    const onProgress = ({ stage, done, total }: CalibrateProgress): void => {
+      if (stage === 'calibrate') this.tell('calibrate', done, total)
+    }
+    await asCache(folder, () => calibrateToFolder(options, onProgress, signal))
+    return openCalibration(folder)
   }
 
   get #dataName(): string {
@@ -399,7 +463,7 @@ export class ExperimentCache {
   }
 }
 
-/** What a map has under a key; made where it has nothing. */
+/** The value of a map under a key; made if there is none. */
 function remember<T>(known: Map<string, T>, key: string, make: () => T): T {
   let value = known.get(key)
   if (value === undefined) known.set(key, (value = make()))

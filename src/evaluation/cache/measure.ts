@@ -1,20 +1,18 @@
 /**
  * Methods on the windows of an experiment: what each continuation costs under the mask each method decides from the prompt.
  *
- * Windows are scored in batches, and a batch counts once every method has scored it; so whatever is reported compares
- * methods on the same windows, a stopped run included. A batch under a method is one part of the store. Where there is a
- * runner of shards, those bring what is not in the store yet, a few windows under all methods that lack them in each, so
- * that what methods have in common is computed once there too; the numbers are the same.
+ * Windows are scored in batches, and a batch counts once every method has scored it; so every report compares
+ * methods on the same windows, also that of a stopped run. A batch under a method is one part of the store. Jobs compute what
+ * is not in the store yet: each scores windows under all methods that lack them, so that what methods have in common is
+ * computed once. Where there is a runner, a job has a few windows of a batch; the numbers are the same.
  */
 import { Random } from '../../tensor/random.ts'
 import { hashWindows } from '../../calibration/manifest.ts'
-import type { ShardRunner } from '../../jobs/runner.ts'
 import type { PartDescription } from '../../results/part_store.ts'
 import type { Window } from '../../data/windows.ts'
 import { measureDecode, type DecodeSizes } from '../decode.ts'
-import { evaluate } from '../evaluate.ts'
-import { evaluateDistributed, type EvaluateJob } from '../jobs/evaluate_job.ts'
-import type { Method, MethodInputs } from '../../results/method.ts'
+import { evaluateJobs, type EvaluateJob } from '../jobs/evaluate_job.ts'
+import type { Method } from '../../results/method.ts'
 import { WindowPlanner, type EvaluatedText, type MethodScore } from '../window_evaluator.ts'
 import type { ExperimentCache } from './experiment_cache.ts'
 
@@ -27,11 +25,11 @@ export interface MeasuredMethod {
 /** Windows of one part of the store. Without a store nothing is kept, and every window is a batch. */
 const STORED_WINDOWS = 8
 
-/** Windows in a shard. */
-const SHARD_WINDOWS = 2
+/** Windows in a job. */
+const JOB_WINDOWS = 2
 
 /** Windows, and the seed of each one's random mask. */
-export interface SeededWindows {
+interface SeededWindows {
   readonly windows: readonly Window[]
   readonly seeds: readonly number[]
 }
@@ -54,7 +52,7 @@ function textsOf({ windows, seeds }: SeededWindows): EvaluatedText[] {
   return windows.map((window, i) => ({ windows: [window], seed: seeds[i] }))
 }
 
-/** What a batch's scores under a method are kept by. */
+/** The description under which the store keeps a batch's scores under a method. */
 export async function describeBatch(
   cache: ExperimentCache,
   { windows, seeds }: SeededWindows,
@@ -72,18 +70,20 @@ export async function describeBatch(
   }
 }
 
-/** What is measured. */
-interface Measuring {
-  readonly methods: readonly Method[]
-  readonly batches: readonly SeededWindows[]
-  readonly seed: number
-  /** Windows scored so far, under all methods together. */
-  readonly onScore: (done: number) => void
+/** A batch, and the jobs that compute what the store lacks. */
+interface OpenBatch {
+  /** Of each method's scores in the store; none without a store. */
+  readonly descriptions: readonly PartDescription[]
+  /** What is known under each method; empty for methods that the jobs score. */
+  readonly scores: MethodScore[][][]
+  /** The indices of those methods. */
+  readonly lacking: readonly number[]
+  readonly jobs: readonly EvaluateJob[]
 }
 
 /**
  * Scores every method on the first `count` evaluation windows of a seed.
- * @throws the signal's reason; what was finished is kept in `onBatch` and in the store
+ * @throws the signal's reason, or as the runner; what was finished is kept in `onBatch` and in the store
  */
 export async function measureMethods(
   cache: ExperimentCache,
@@ -92,22 +92,60 @@ export async function measureMethods(
   seed: number,
   onBatch: (measured: readonly MeasuredMethod[]) => void = () => {},
 ): Promise<MeasuredMethod[]> {
+  const { store, runner, signal } = cache.options
   const windows = cache.windows('evaluate', count, seed)
-  const { store, runner } = cache.options
-  const batches = batchWindows(windows, store || runner ? STORED_WINDOWS : 1, seed)
+  const open: OpenBatch[] = []
+  for (const batch of batchWindows(windows, store || runner ? STORED_WINDOWS : 1, seed))
+    open.push(await openBatch(cache, batch, methods, seed))
+  const jobs = open.flatMap((batch) => batch.jobs)
   const total = methods.length * windows.length
-  const onScore = (done: number): void => cache.tell('evaluate', done, total)
-  const measuring = { methods, batches, seed, onScore }
+  const known = total - jobs.reduce((sum, job) => sum + job.methods.length * job.texts.length, 0)
+  const onScore = (done: number): void => cache.tell('evaluate', known + done, total)
+  const options = { inputsOf: (method: Method) => cache.inputs(method, seed), signal, onScore }
+  const rows = evaluateJobs(cache.model, jobs, options, runner ? { runner, model: cache.jobModel } : null)
   const found: MethodScore[][] = methods.map(() => [])
   const measured = (): MeasuredMethod[] => methods.map((method, i) => ({ method, scores: found[i] }))
-  for await (const batch of runner
-    ? measureDistributed(cache, runner, measuring)
-    : measureHere(cache, measuring)) {
-    batch.forEach((scores, i) => found[i].push(...scores))
-    onBatch(measured())
+  try {
+    for (const { descriptions, scores, lacking, jobs: own } of open) {
+      for (const job of own)
+        for (const i of lacking) {
+          const { value } = await rows.next()
+          scores[i].push(...(value as MethodScore[][]))
+          if (store && job === own.at(-1)) await store.json(descriptions[i], () => scores[i])
+        }
+      scores.forEach((all, i) => found[i].push(...all.flat()))
+      onBatch(measured())
+    }
+    // The runner says at its end what failed.
+    await rows.next()
+  } finally {
+    await rows.return()
   }
-  onScore(total)
+  cache.tell('evaluate', total, total)
   return measured()
+}
+
+async function openBatch(
+  cache: ExperimentCache,
+  batch: SeededWindows,
+  methods: readonly Method[],
+  seed: number,
+): Promise<OpenBatch> {
+  const { store, runner } = cache.options
+  await cache.pause()
+  const descriptions: PartDescription[] = []
+  const scores: MethodScore[][][] = []
+  const lacking: number[] = []
+  for (const [i, method] of methods.entries()) {
+    if (store) descriptions.push(await describeBatch(cache, batch, method, seed))
+    const stored = await store?.stored<MethodScore[][]>(descriptions[i])
+    scores.push(stored ?? [])
+    if (!stored) lacking.push(i)
+  }
+  const own = lacking.map((i) => methods[i])
+  const parts = runner ? cut(batch, JOB_WINDOWS) : [batch]
+  const jobs = own.length > 0 ? parts.map((part) => ({ methods: own, texts: textsOf(part) })) : []
+  return { descriptions, scores, lacking, jobs }
 }
 
 /**
@@ -129,99 +167,4 @@ export async function measureSpeeds(
   const prompt = window.tokens.slice(0, sizes.prompt)
   const onTurn = (done: number, total: number): void => cache.tell('decode', done, total)
   return measureDecode(cache.model, prompt, planners, sizes, onTurn, cache.options.signal)
-}
-
-/** Each batch's scores under every method, in order. @throws the signal's reason */
-async function* measureHere(
-  cache: ExperimentCache,
-  { methods, batches, seed, onScore }: Measuring,
-): AsyncGenerator<MethodScore[][], void, void> {
-  const { store, signal } = cache.options
-  let before = 0
-  for (const batch of batches) {
-    const texts = textsOf(batch)
-    const rows: MethodScore[][] = []
-    for await (const scores of evaluate(cache.model, methods, texts, {
-      inputsOf: (method) => cache.inputs(method, seed),
-      onScore: (done) => onScore(before + done),
-      signal,
-      keep: async (method, score) =>
-        store ? store.json(await describeBatch(cache, batch, method, seed), score) : score(),
-    }))
-      rows.push(scores.flat())
-    before += methods.length * texts.length
-    yield rows
-  }
-}
-
-/** A batch, the methods that lack it, and the jobs that bring them. */
-interface OpenBatch {
-  readonly batch: SeededWindows
-  readonly descriptions: readonly PartDescription[]
-  /** What is known under each method; null for those that jobs bring. */
-  readonly known: readonly (MethodScore[][] | null)[]
-  readonly lacking: readonly number[]
-  readonly jobs: readonly EvaluateJob[]
-}
-
-/** Each batch's scores under every method, in order. @throws as the runner */
-async function* measureDistributed(
-  cache: ExperimentCache,
-  runner: ShardRunner,
-  { methods, batches, seed, onScore }: Measuring,
-): AsyncGenerator<MethodScore[][], void, void> {
-  const { store, signal } = cache.options
-  const inputs = new Map<Method, MethodInputs>()
-  const open: OpenBatch[] = []
-  for (const batch of batches) {
-    const one = await openBatch(cache, batch, methods, seed)
-    for (const i of one.lacking)
-      if (!inputs.has(methods[i])) inputs.set(methods[i], await cache.inputs(methods[i], seed))
-    open.push(one)
-  }
-  const total = methods.length * batches.reduce((sum, { windows }) => sum + windows.length, 0)
-  const asked = open.reduce((sum, { batch, lacking }) => sum + batch.windows.length * lacking.length, 0)
-  const onShard = (done: number, all: number): void =>
-    onScore(total - asked + Math.round((asked * done) / all))
-  const results = evaluateDistributed(
-    open.flatMap(({ jobs }) => jobs),
-    { model: cache.shardModel, inputsOf: (method) => inputs.get(method) ?? {} },
-    runner,
-    { signal, onShard },
-  )
-  try {
-    for (const { descriptions, known, lacking, jobs } of open) {
-      const scores = known.map((one) => one ?? [])
-      for (const _ of jobs) {
-        const { value } = await results.next()
-        lacking.forEach((i, row) => scores[i].push(...(value as MethodScore[][][])[row]))
-      }
-      for (const i of lacking) await store?.json(descriptions[i], () => scores[i])
-      yield scores.map((one) => one.flat())
-    }
-    // The runner has its own end: there it says what failed.
-    await results.next()
-  } finally {
-    await results.return()
-  }
-}
-
-async function openBatch(
-  cache: ExperimentCache,
-  batch: SeededWindows,
-  methods: readonly Method[],
-  seed: number,
-): Promise<OpenBatch> {
-  await cache.pause()
-  const descriptions: PartDescription[] = []
-  const known: (MethodScore[][] | null)[] = []
-  for (const [i, method] of methods.entries()) {
-    descriptions.push(await describeBatch(cache, batch, method, seed))
-    known.push((await cache.options.store?.stored<MethodScore[][]>(descriptions[i])) ?? null)
-  }
-  const lacking = [...methods.keys()].filter((i) => known[i] === null)
-  const own = lacking.map((i) => methods[i])
-  const parts = own.length > 0 ? cut(batch, SHARD_WINDOWS) : []
-  const jobs = parts.map((part) => ({ methods: own, texts: textsOf(part) }))
-  return { batch, descriptions, known, lacking, jobs }
 }

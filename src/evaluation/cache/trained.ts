@@ -1,17 +1,11 @@
 /**
- * The predictor of a method: trained from examples, or read back from where an earlier run left it, together with how
- * well it did on the examples that training held out.
+ * The predictor of a method: trained from examples, or read from the folder of an earlier run, with its losses on the
+ * examples that training held out.
  */
 import type { Backend } from '../../backends/backend.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import { joinPath, readFile, writeFileAtomic } from '../../platform/platform.ts'
-import {
-  unitKinds,
-  type PredictorConfigBase,
-  type PredictorConfig,
-  type PredictorKind,
-  type UnitKind,
-} from '../../predictor/predictor_config.ts'
+import type { PredictorConfigBase, PredictorConfig, PredictorKind } from '../../predictor/predictor_config.ts'
 import type { CalibrationExample } from '../../predictor/example.ts'
 import { openPredictor, savePredictor } from '../../predictor/predictor_file.ts'
 import {
@@ -20,18 +14,19 @@ import {
   type TrainedPredictor,
 } from '../../training/train_predictor.ts'
 import { predictorKindOf, type Method } from '../../results/method.ts'
+import { unitKinds, type UnitKind } from '../../masks/mask.ts'
 
 const predictorName = 'predictor.safetensors'
 const reportName = 'held_out.json'
 
-/** What a training listens to and tells. */
-export interface TrainMethodOptions {
+/** The signal and the listener of a training. */
+interface TrainMethodOptions {
   readonly signal?: AbortSignal
   /** Epochs done, of all networks. */
   readonly onEpoch?: (done: number, total: number) => void
 }
 
-/** Trains the predictor a method asks for. @throws UsageError EXAMPLES; the signal's reason */
+/** Trains the predictor of a method. @throws UsageError EXAMPLES; the signal's reason */
 export function trainMethod(
   model: OptModel,
   method: Method,
@@ -76,7 +71,7 @@ export async function saveTrained(folder: string, { predictor, heldOut }: Traine
   await writeFileAtomic(joinPath(folder, reportName), JSON.stringify(heldOut))
 }
 
-/** Reads what `saveTrained` wrote; whoever calls vouches for the folder. */
+/** Reads what `saveTrained` wrote. The folder must be trusted: its content is not checked. */
 export async function openTrained(folder: string, backend: Backend): Promise<TrainedPredictor> {
   const text = new TextDecoder().decode(await readFile(joinPath(folder, reportName)))
   const stored = JSON.parse(text) as Record<UnitKind, number | null>

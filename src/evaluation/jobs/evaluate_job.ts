@@ -2,148 +2,173 @@
  * Evaluation as jobs: some texts under some methods. The result is JSON: for each method, for each text, what each of its
  * windows costs.
  *
- *   settings   model, ...   what both sides agree on, see shard_model.ts
+ *   settings   model, ...   what both sides agree on, see job_model.ts
  *              methods      each with the name of the file that it decides by, or null
  *              mode         how a mask is carried out
  *              seeds        of each text's random masks
  *   files      texts        windows, and which of them an oracle may look at
  *              by-0, ...    a predictor, or a static method's mean scores
  *
- * Settings, files and results are untrusted: anybody may have written them. A window is scored from the end of its prompt,
- * and compared with no dense logits. Where a text is from, and what it is like, is left out: equal texts have equal bytes,
- * and a score depends on nothing else.
+ * Settings, files and results are untrusted input. A window is scored from the end of its prompt, and compared with no dense
+ * logits. The name of a text and its genre are left out: equal texts have equal bytes, and a score depends on nothing else.
  */
+import * as v from 'valibot'
 import { criteria } from '../../criteria/index.ts'
 import { canonicalJson, type PlainJson } from '../../io/canonical_json.ts'
-import { describeJson, parseJson, toPlain, type JsonValue } from '../../io/json.ts'
+import { parseJson, toPlain } from '../../io/json.ts'
 import { refusal } from '../../io/refusal.ts'
-import type { ShardRunner } from '../../jobs/runner.ts'
-import type { Shard, ShardContext } from '../../jobs/shard.ts'
-import { agreementOf, checkAgreement, type ShardModel } from '../../jobs/shard_model.ts'
-import type { ShardStore } from '../../jobs/shard_store.ts'
-import type { Sparsity } from '../../masks/achieved.ts'
+import {
+  checkSchema,
+  numberBetween,
+  seedNumber,
+  valueThat,
+  wholeNumber,
+  type SchemaSubject,
+} from '../../io/schema.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
+import type { Job, JobContext } from '../../jobs/job.ts'
+import { agreementOf, checkAgreement, type JobModel } from '../../jobs/job_model.ts'
+import type { JobStore } from '../../jobs/job_store.ts'
 import { scopes } from '../../masks/budget.ts'
-import { maskModes, type MaskMode } from '../../engine/active_block.ts'
+import { maskModes } from '../../engine/active_block.ts'
 import type { OptConfig } from '../../engine/config.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
-import { plannerNames } from '../../predictor/planners.ts'
+import { plannerNames, type Every } from '../../predictor/planners.ts'
 import { encodePredictor, parsePredictor, type Predictor } from '../../predictor/predictor_file.ts'
 import { checkPredictor } from '../../predictor/suitable.ts'
-import { isObject } from '../../tensor/arguments.ts'
 import { encodeUnits, parseUnits } from '../../calibration/job_inputs.ts'
-import { evaluate } from '../evaluate.ts'
+import { evaluate, type EvaluateOptions } from '../evaluate.ts'
 import { predictorKindOf, type Method, type MethodInputs } from '../../results/method.ts'
 import type { ScoredText } from '../score_window.ts'
 import { windowsUnder, type EvaluatedText, type MethodScore } from '../window_evaluator.ts'
 
-/** What such a job is called where jobs are listed: windows are scored, questions are asked. */
+/** The kinds of such jobs, as lists of jobs show them: windows that are scored, questions that are asked. */
 export const evaluateKinds = ['score', 'ask'] as const
 
-/** What one job is: some texts under some methods. */
+/** What one job evaluates: some texts under some methods. */
 export interface EvaluateJob {
   readonly methods: readonly Method[]
   readonly texts: readonly EvaluatedText[]
 }
 
-/** What all jobs of a run have in common. */
-export interface JobOptions {
-  readonly model: ShardModel
-  readonly inputsOf: (method: Method) => MethodInputs
-  readonly mode?: MaskMode
+/** Options that all jobs of a run have in common, and their listeners. */
+interface EvaluateJobOptions extends Pick<EvaluateOptions, 'inputsOf' | 'mode' | 'signal'> {
   /** Default: score. */
   readonly kind?: (typeof evaluateKinds)[number]
+  /** Called with the number of jobs that are done; a runner finishes them in any order. */
+  readonly onJob?: (done: number) => void
+  /** Called with the number of texts that are scored, under all methods together. */
+  readonly onScore?: (done: number) => void
 }
 
-/** The shards of these jobs; their files are put into the store. */
-export async function evaluateShards(
+/** A runner that does jobs in place of this thread, and the model that they name. */
+interface Distributed {
+  readonly runner: JobRunner
+  readonly model: JobModel
+}
+
+/**
+ * The scores of each job under each of its methods, in the order of jobs and methods: computed in this thread, or by a
+ * runner, which changes no number.
+ * @throws the signal's reason; as `evaluate`, or as the runner; InputError SHARD_FORMAT for a result of a runner that is not
+ *   the scores of its job
+ */
+export async function* evaluateJobs(
+  model: OptModel,
   jobs: readonly EvaluateJob[],
-  { model, inputsOf, mode = 'auto', kind = 'score' }: JobOptions,
-  store: ShardStore,
-): Promise<Shard[]> {
-  const shards: Shard[] = []
+  options: EvaluateJobOptions,
+  distributed: Distributed | null = null,
+): AsyncGenerator<MethodScore[][], void, void> {
+  const { inputsOf, mode = 'auto', signal, onJob, onScore } = options
+  let next = 0
+  if (distributed) {
+    const { runner, model: named } = distributed
+    const total = jobs.reduce((sum, { methods, texts }) => sum + methods.length * texts.length, 0)
+    const onDone = (done: number): void => {
+      onJob?.(done)
+      onScore?.(Math.round((total * done) / jobs.length))
+    }
+    const encodedJobs = await encodeJobs(jobs, named, options, runner.store)
+    for await (const result of runner.run(encodedJobs, { signal, onDone }))
+      yield* parseScores(result, jobs[next++], model.shape.layers)
+    return
+  }
+  let before = 0
   for (const { methods, texts } of jobs) {
+    const onText = (done: number): void => onScore?.(before + done)
+    yield* evaluate(model, methods, texts, { inputsOf, mode, signal, onScore: onText })
+    before += methods.length * texts.length
+    onJob?.(++next)
+  }
+}
+
+/** Evaluations as jobs of a model. Their files are added to the store. */
+export async function encodeJobs(
+  evaluations: readonly EvaluateJob[],
+  model: JobModel,
+  { inputsOf, mode = 'auto', kind = 'score' }: EvaluateJobOptions,
+  store: JobStore,
+): Promise<Job[]> {
+  const jobs: Job[] = []
+  for (const { methods, texts } of evaluations) {
     const packed = await packMethods(methods, inputsOf, store)
     const seeds = texts.map(({ seed }) => seed)
-    shards.push({
+    jobs.push({
       kind,
       settings: { ...agreementOf(model, 'all'), methods: packed.methods, mode, seeds },
       files: { ...packed.files, texts: await store.add(encodeTexts(texts)) },
     })
   }
-  return shards
-}
-
-/**
- * The scores of each job in their order, by whomever the runner has do them.
- * @throws as the runner; InputError SHARD_FORMAT for results that are none
- */
-export async function* evaluateDistributed(
-  jobs: readonly EvaluateJob[],
-  options: JobOptions,
-  runner: ShardRunner,
-  listener: Parameters<ShardRunner['run']>[1],
-): AsyncGenerator<MethodScore[][][], void, void> {
-  const { layers } = options.model.model.shape
-  const shards = await evaluateShards(jobs, options, runner.store)
-  let next = 0
-  for await (const result of runner.run(shards, listener)) yield parseScores(result, jobs[next++], layers)
+  return jobs
 }
 
 /**
  * Does such a job.
- * @throws InputError SHARD_MODEL for one of another model, method, bits or storage; SHARD_FORMAT, PREDICTOR_MODEL and the
- *   like for settings or files that are not what they should be; LIKELIHOOD as `encodeScores`; the signal's reason
+ * @throws InputError SHARD_MODEL for another model, method, bits or storage; SHARD_FORMAT, PREDICTOR_MODEL and others for
+ *   invalid settings or files; LIKELIHOOD as `encodeScores`; the signal's reason
  */
 export async function doEvaluate(
-  shard: Shard,
-  context: ShardContext,
-  ours: ShardModel,
+  { settings }: Job,
+  { read, signal, onProgress }: JobContext,
+  ours: JobModel,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  checkAgreement(ours, 'all', shard.settings)
+  checkAgreement(ours, 'all', settings)
   const { model } = ours
-  const { signal, onProgress } = context
-  const mode = maskModes.find((name) => name === shard.settings.mode)
-  if (mode === undefined)
-    throw refusal('SHARD_FORMAT', 'shard mode', `one of ${maskModes.join(', ')}`, 'something else')
-  const unseeded = parseTexts(await context.read('texts'), model.config)
-  const seeds = seedsOf(shard, unseeded.length)
+  const { methods: entries, mode, seeds } = checkSchema(settingsSchema, settings, about('job'))
+  const unseeded = parseTexts(await read('texts'), model.config)
+  if (seeds.length !== unseeded.length)
+    throw refusal('SHARD_FORMAT', 'job seeds', `one for each of ${unseeded.length} texts`, `${seeds.length}`)
   const texts = unseeded.map((text, i) => ({ ...text, seed: seeds[i] }))
-  return withMethods(shard, context, model, async ({ methods, inputsOf }) => {
+  const files = openMethodFiles(entries, read, model)
+  const scores: MethodScore[][][] = []
+  try {
+    const { inputsOf } = files
     const onScore = (done: number, total: number): void => onProgress?.({ done, total })
-    const scores: MethodScore[][][] = []
+    const methods = entries.map(({ method }) => method)
     for await (const row of evaluate(model, methods, texts, { inputsOf, mode, onScore, signal }))
       scores.push(row)
-    return encodeScores(scores)
-  })
+  } finally {
+    await files.dispose()
+  }
+  return encodeScores(scores)
 }
 
-/** Seeds of texts. @throws InputError SHARD_FORMAT unless there is one for each */
-function seedsOf({ settings: { seeds } }: Shard, count: number): number[] {
-  const isSeed = (seed: PlainJson): seed is number =>
-    typeof seed === 'number' && Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32
-  if (Array.isArray(seeds) && seeds.length === count && seeds.every(isSeed)) return seeds
-  throw refusal('SHARD_FORMAT', 'shard seeds', `${count} whole numbers below 2^32`, 'something else')
+function about(subject: string): SchemaSubject {
+  return { code: 'SHARD_FORMAT', subject }
 }
 
 // ---- Methods --------------------------------------------------------------------------------------------------------
 
-/** What a shard says of its methods. */
-export interface PackedMethods {
-  readonly methods: PlainJson
-  /** Their files in the store. */
-  readonly files: Readonly<Record<string, string>>
-}
-
 /** Puts what methods decide by into a store, each file once. */
-export async function packMethods(
+async function packMethods(
   methods: readonly Method[],
-  inputsOf: (method: Method) => MethodInputs,
-  store: ShardStore,
-): Promise<PackedMethods> {
+  inputsOf: EvaluateOptions['inputsOf'],
+  store: JobStore,
+): Promise<{ methods: PlainJson; files: Record<string, string> }> {
   const names = new Map<string, string>()
   const entries: PlainJson[] = []
   for (const method of methods) {
-    const bytes = bytesOf(inputsOf(method))
+    const bytes = bytesOf(await inputsOf(method))
     const file = bytes && (await store.add(bytes))
     if (file && !names.has(file)) names.set(file, `by-${names.size}`)
     entries.push({
@@ -154,7 +179,7 @@ export async function packMethods(
   return { methods: entries, files: Object.fromEntries([...names].map(([file, name]) => [name, file])) }
 }
 
-/** Encoded once: many shards are done with the same. */
+/** Encoded once: many jobs are done with the same. */
 const encoded = new WeakMap<object, Uint8Array>()
 
 function bytesOf({ mean, predictor }: MethodInputs): Uint8Array | null {
@@ -168,92 +193,89 @@ function bytesOf({ mean, predictor }: MethodInputs): Uint8Array | null {
   return bytes
 }
 
-/** The methods of a shard, and what each decides by, which is read when it is asked for. */
-export interface UnpackedMethods {
-  readonly methods: readonly Method[]
-  readonly inputsOf: (method: Method) => Promise<MethodInputs>
+const count = (least: number): v.GenericSchema<number> => wholeNumber(least, Number.MAX_SAFE_INTEGER)
+const share = numberBetween(0, 1)
+
+/** The examples and the predictor settings of a method are not read: its file holds what it learnt. */
+const methodSchema: v.GenericSchema<unknown, Method> = v.object({
+  planner: v.picklist(plannerNames),
+  criterion: v.string(),
+  sparsity: share,
+  headSparsity: v.optional(share),
+  neuronSparsity: v.optional(share),
+  scope: v.picklist(scopes),
+  every: valueThat<Every>(
+    (value) => value === 'once' || (Number.isInteger(value) && Number(value) >= 1),
+    'once or a whole number from 1',
+  ),
+  samples: v.optional(count(1)),
+  leaky: v.optional(v.boolean()),
+  paperCompatible: v.optional(v.boolean()),
+  denseLayers: v.optional(count(0)),
+})
+
+/** A method and the name of the file that it decides by, or null. */
+interface MethodEntry {
+  readonly method: Method
+  readonly by: string | null
 }
 
-/**
- * Works with the methods of a shard, and gives back what was read for them.
- * @throws InputError SHARD_FORMAT, PREDICTOR_MODEL and the like for settings or files that are not what they should be
- */
-export async function withMethods<T>(
-  { settings }: Shard,
-  { read }: ShardContext,
+const settingsSchema = v.object({
+  methods: v.pipe(
+    v.array(
+      v.pipe(
+        v.object({ method: methodSchema, by: v.nullable(v.string()) }),
+        v.check(({ method: { planner, criterion } }) => {
+          const isScored = planner === 'oracle' || planner === 'prompt-plainact'
+          return !isScored || criteria.some(({ name }) => name === criterion)
+        }, 'a criterion that there is'),
+        v.check(
+          ({ method, by }) =>
+            (by !== null) === (method.planner === 'static' || predictorKindOf(method) !== null),
+          'a file for a method that decides by one, and none for another',
+        ),
+      ),
+    ),
+    v.minLength(1, 'one method or more'),
+  ),
+  mode: v.picklist(maskModes),
+  seeds: v.array(seedNumber),
+})
+
+/** The files that methods decide by, each read when it is first asked for; `dispose` frees what was read. */
+function openMethodFiles(
+  entries: readonly MethodEntry[],
+  read: JobContext['read'],
   model: OptModel,
-  work: (unpacked: UnpackedMethods) => Promise<T>,
-): Promise<T> {
-  const entries = Array.isArray(settings.methods) ? settings.methods : []
-  if (entries.length === 0 || !entries.every(isEntry))
-    throw refusal('SHARD_FORMAT', 'shard methods', 'methods and what they decide by', 'something else')
-  const places = new Map(entries.map(({ method, by }) => [method, by]))
+): { inputsOf: (method: Method) => Promise<MethodInputs>; dispose: () => Promise<void> } {
+  const fileOf = new Map(entries.map(({ method, by }) => [method, by]))
   const predictors = new Map<string, Promise<Predictor>>()
   const openPredictor = async (by: string, method: Method): Promise<Predictor> => {
     const predictor = await parsePredictor(await read(by), model.backend)
     try {
       const kind = predictorKindOf(method)
       if (predictor.kind !== kind)
-        throw refusal('SHARD_FORMAT', 'shard predictor', `one of the kind ${kind}`, predictor.kind)
-      checkPredictor(predictor, model.config, `shard predictor ${kind}`)
+        throw refusal('SHARD_FORMAT', 'job predictor', `one of the kind ${kind}`, predictor.kind)
+      checkPredictor(predictor, model.config, `job predictor ${kind}`)
       return predictor
     } catch (error) {
       predictor.dispose()
       throw error
     }
   }
-  const inputsOf = async (method: Method): Promise<MethodInputs> => {
-    const by = places.get(method) ?? null
-    if (by === null) return {}
-    if (method.planner === 'static') return { mean: await parseUnits(await read(by), model.shape) }
-    const known = predictors.get(by) ?? openPredictor(by, method)
-    predictors.set(by, known)
-    return { predictor: await known }
+  return {
+    async inputsOf(method) {
+      const by = fileOf.get(method) ?? null
+      if (by === null) return {}
+      if (method.planner === 'static') return { mean: await parseUnits(await read(by), model.shape) }
+      const known = predictors.get(by) ?? openPredictor(by, method)
+      predictors.set(by, known)
+      return { predictor: await known }
+    },
+    async dispose() {
+      for (const opening of predictors.values()) (await opening.catch(() => null))?.dispose()
+    },
   }
-  try {
-    return await work({ methods: [...places.keys()], inputsOf })
-  } finally {
-    for (const opening of predictors.values()) (await opening.catch(() => null))?.dispose()
-  }
-}
-
-interface Entry {
-  readonly method: Method
-  readonly by: string | null
-}
-
-/** Whether each field of a method is what it must be. What it learnt from is in its file, and not looked at. */
-function isEntry(value: unknown): value is Entry {
-  const { method, by = null } = isObject(value) ? (value as Partial<Entry>) : {}
-  if (!isObject(method)) return false
-  const found: Partial<Method> = method
-  const isCount = (count: unknown, least: number): boolean =>
-    Number.isInteger(count) && Number(count) >= least
-  const isShare = (share: unknown): boolean => typeof share === 'number' && share >= 0 && share <= 1
-  const isMissingOr = (field: unknown, holds: (field: unknown) => boolean): boolean =>
-    field === undefined || holds(field)
-  const isFlag = (flag: unknown): boolean => typeof flag === 'boolean'
-  const { planner, criterion, sparsity, headSparsity, neuronSparsity, scope, every, samples } = found
-  const { leaky, paperCompatible, denseLayers } = found
-  const scores = planner === 'oracle' || planner === 'prompt-plainact'
-  return (
-    plannerNames.some((name) => name === planner) &&
-    (scores ? criteria.some(({ name }) => name === criterion) : typeof criterion === 'string') &&
-    isShare(sparsity) &&
-    isMissingOr(headSparsity, isShare) &&
-    isMissingOr(neuronSparsity, isShare) &&
-    scopes.some((name) => name === scope) &&
-    (every === 'once' || isCount(every, 1)) &&
-    isMissingOr(samples, (count) => isCount(count, 1)) &&
-    isMissingOr(denseLayers, (count) => isCount(count, 0)) &&
-    isMissingOr(leaky, isFlag) &&
-    isMissingOr(paperCompatible, isFlag) &&
-    (by === null ? !asksFile(found as Method) : typeof by === 'string' && asksFile(found as Method))
-  )
-}
-
-function asksFile(method: Method): boolean {
-  return method.planner === 'static' || predictorKindOf(method) !== null
 }
 
 // ---- Texts and scores -----------------------------------------------------------------------------------------------
@@ -268,55 +290,46 @@ export function encodeTexts(texts: readonly EvaluatedText[]): Uint8Array<ArrayBu
   return new TextEncoder().encode(canonicalJson(rows))
 }
 
-/** What a model takes. */
+/** The limits of a model on windows. */
 type Limits = Pick<OptConfig, 'vocabulary' | 'positions'>
+type UnseededText = Omit<EvaluatedText, 'seed'>
 
-/** A text without its seed. */
-export type UnseededText = Omit<EvaluatedText, 'seed'>
-
-/** The texts of such bytes. @throws InputError SHARD_FORMAT, JSON_* for anything that a model of these limits cannot score */
-export function parseTexts(bytes: Uint8Array, limits: Limits): UnseededText[] {
-  const json = parseJson(bytes, 'shard texts', { numbers: 'integers' })
-  if (!Array.isArray(json)) throw refusal('SHARD_FORMAT', 'shard texts', 'a list', describeJson(json))
-  return json.map((row, i) => parseText(row, limits, `shard text ${i}`))
+/** Parses texts. @throws InputError SHARD_FORMAT, JSON_* for anything that a model of these limits cannot score */
+export function parseTexts(bytes: Uint8Array, { vocabulary, positions }: Limits): UnseededText[] {
+  const windowSchema = v.pipe(
+    v.strictTuple([
+      count(1),
+      count(0),
+      v.pipe(
+        v.array(wholeNumber(0, vocabulary - 1)),
+        // The last token is scored and never fed.
+        v.maxLength(positions + 1, `at most ${positions + 1} tokens`),
+      ),
+    ]),
+    v.check(([promptLength, , tokens]) => promptLength < tokens.length, 'more tokens than the prompt has'),
+    v.transform(([promptLength, words, tokens]): ScoredText => {
+      return { tokens: Int32Array.from(tokens), promptLength, words }
+    }),
+  )
+  const textSchema = v.pipe(
+    v.strictTuple([count(0), v.boolean(), v.array(windowSchema)]),
+    v.check(([known, , windows]) => known < windows.length, 'the number of a window, and windows'),
+    v.transform(([known, denseOnly, windows]): UnseededText => {
+      return { windows, known, ...(denseOnly && { denseOnly }) }
+    }),
+  )
+  const json = toPlain(parseJson(bytes, 'job texts', { numbers: 'integers' }))
+  return checkSchema(v.array(textSchema), json, about('job texts'))
 }
-
-function parseText(row: JsonValue, limits: Limits, subject: string): UnseededText {
-  const [known, denseOnly, list] = Array.isArray(row) && row.length === 3 ? row : []
-  const windows = Array.isArray(list) ? list.map((window) => parseWindow(window, limits)) : []
-  const isText =
-    typeof known === 'number' &&
-    typeof denseOnly === 'boolean' &&
-    known < windows.length &&
-    windows.every((window) => window !== null)
-  if (isText) return { windows, known, ...(denseOnly && { denseOnly }) }
-  const expected = `windows of at most ${limits.positions + 1} of ${limits.vocabulary} tokens, and which is known`
-  throw refusal('SHARD_FORMAT', subject, expected, 'something else')
-}
-
-/** Null for what is no window. */
-function parseWindow(json: JsonValue, { vocabulary, positions }: Limits): ScoredText | null {
-  const [promptLength, words, list] = Array.isArray(json) && json.length === 3 ? json : []
-  const tokens = Array.isArray(list) ? list : []
-  const isWindow =
-    typeof promptLength === 'number' &&
-    typeof words === 'number' &&
-    promptLength >= 1 &&
-    promptLength < tokens.length &&
-    // The last token is scored and never fed.
-    tokens.length <= positions + 1 &&
-    tokens.every((id) => typeof id === 'number' && id < vocabulary)
-  return isWindow ? { tokens: Int32Array.from(tokens as number[]), promptLength, words } : null
-}
-
-/** Scores by method, text and window. */
-export type ScoreTable = readonly (readonly (readonly MethodScore[])[])[]
 
 /**
  * Scores as bytes.
+ * @param scores by method, text and window
  * @throws InputError LIKELIHOOD for one that is not finite, which JSON has no word for
  */
-export function encodeScores(scores: ScoreTable): Uint8Array<ArrayBuffer> {
+export function encodeScores(
+  scores: readonly (readonly (readonly MethodScore[])[])[],
+): Uint8Array<ArrayBuffer> {
   const wrong = scores.flat(2).find(({ nll }) => !Number.isFinite(nll))
   if (wrong !== undefined)
     throw refusal('LIKELIHOOD', 'scores', 'finite log-likelihoods of the model', String(wrong.nll))
@@ -324,7 +337,7 @@ export function encodeScores(scores: ScoreTable): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * The scores of such bytes.
+ * Parses scores.
  * @param layers L of the model
  * @throws InputError SHARD_FORMAT, JSON_* for anything but scores of these texts under these methods
  */
@@ -333,37 +346,22 @@ export function parseScores(
   { methods, texts }: EvaluateJob,
   layers: number,
 ): MethodScore[][][] {
-  const scores = toPlain(parseJson(bytes, 'scores'))
-  const isList = <T>(list: unknown, of: readonly T[], holds: (value: unknown, one: T) => boolean): boolean =>
-    Array.isArray(list) && list.length === of.length && of.every((one, i) => holds(list[i], one))
-  const isTable = isList(scores, methods, (row, method) =>
-    isList(row, texts, (list, text) =>
-      isList(list, windowsUnder(text, method), (score, window) => isScore(score, window, layers)),
+  const shares = { heads: share, neurons: share, weights: share }
+  const achieved = v.object({
+    ...shares,
+    layers: v.pipe(v.array(v.object(shares)), v.length(layers, `a list of ${layers}`)),
+  })
+  const score = ({ tokens, promptLength, words }: ScoredText): v.GenericSchema<unknown, MethodScore> =>
+    v.object({
+      nll: v.number(),
+      tokens: v.literal(tokens.length - promptLength),
+      words: v.literal(words),
+      achieved,
+    })
+  const table = v.strictTuple(
+    methods.map((method) =>
+      v.strictTuple(texts.map((text) => v.strictTuple(windowsUnder(text, method).map(score)))),
     ),
   )
-  if (isTable) return scores as MethodScore[][][]
-  const expected = `those of ${texts.length} texts under ${methods.length} methods`
-  throw refusal('SHARD_FORMAT', 'scores', expected, 'others')
-}
-
-function isScore(value: unknown, window: ScoredText, layers: number): boolean {
-  if (!isObject(value)) return false
-  const { nll, tokens, words, achieved } = value as Partial<MethodScore>
-  return (
-    typeof nll === 'number' &&
-    tokens === window.tokens.length - window.promptLength &&
-    words === window.words &&
-    isSparsity(achieved) &&
-    Array.isArray(achieved?.layers) &&
-    achieved.layers.length === layers &&
-    achieved.layers.every(isSparsity)
-  )
-}
-
-function isSparsity(value: unknown): boolean {
-  const isShare = (share: unknown): boolean => typeof share === 'number' && share >= 0 && share <= 1
-  return (
-    isObject(value) &&
-    (['heads', 'neurons', 'weights'] as const).every((key) => isShare((value as Sparsity)[key]))
-  )
+  return checkSchema(table, toPlain(parseJson(bytes, 'scores')), about('scores'))
 }

@@ -2,12 +2,12 @@
  * Threads that run jobs of every kind.
  */
 import type { ThreadStart } from '../../jobs/model_threads.ts'
-import type { ThreadSource } from '../../jobs/shard_threads.ts'
+import type { ThreadSource } from '../../jobs/job_threads.ts'
 
 /** Threads that run calibration and evaluation jobs with the model of `start`. */
-export function shardThreads(start: ThreadStart): ThreadSource {
+export function jobThreads(start: ThreadStart): ThreadSource {
   return {
-    code: (Worker) => new Worker(new URL('./shard_thread.ts', import.meta.url), { type: 'module' }),
+    code: (Worker) => new Worker(new URL('./job_thread.ts', import.meta.url), { type: 'module' }),
     start,
   }
 }

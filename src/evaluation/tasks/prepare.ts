@@ -1,12 +1,13 @@
 /**
- * Tasks made ready to run: rows found, questions asked, limits kept, sources noted.
+ * Prepares tasks: finds their rows, encodes their questions within the limits, and notes their sources.
  */
 import type { OptConfig } from '../../engine/config.ts'
 import { fileNameOf } from '../../platform/platform.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { Document } from '../../data/corpus.ts'
 import { hashFiles, hashTexts, type Source } from '../../results/provenance.ts'
-import { makeWordEncoder, type Encode } from '../../data/windows.ts'
+import { makeWordEncoder } from '../../data/windows.ts'
+import type { Encode } from '../../io/encode_pieces.ts'
 import {
   askContinuations,
   continuationMetrics,
@@ -18,7 +19,7 @@ import { taskByName } from '../../data/tasks/index.ts'
 import { askRows } from '../../data/tasks/prompts.ts'
 import type { TaskRun } from './asking.ts'
 
-/** What tasks are made from. */
+/** The inputs of tasks. */
 export interface PrepareOptions {
   readonly config: OptConfig
   readonly encode: Encode
@@ -40,7 +41,7 @@ export interface PrepareOptions {
   readonly continuation: number
 }
 
-/** Questions of the continuation task unless told. */
+/** Questions of the continuation task by default. */
 const defaultContinuations = 200
 
 /**

@@ -5,7 +5,7 @@
  * the same numbers for every method, dense included, with what each really skipped and how often its choice is
  * the dense one's. A question counts when every row has answered it.
  */
-import type { ShardRunner } from '../../jobs/runner.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
 import type { AchievedSparsity } from '../../masks/achieved.ts'
 import { now } from '../../platform/platform.ts'
 import { methodRow, type MethodRow } from '../../results/method.ts'
@@ -15,7 +15,7 @@ import { askTasks, type AskedTasks, type TaskProgress, type TaskRun } from './as
 import { accuracyOf, type Answer } from './score.ts'
 
 /** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
-export type TaskScores = Readonly<Record<string, number | string>>
+type TaskScores = Readonly<Record<string, number | string>>
 
 /** One task under one method. */
 export interface TaskRow extends MethodRow {
@@ -30,7 +30,7 @@ export interface TaskRow extends MethodRow {
   readonly questions: number
 }
 
-/** What was found, finished or not. */
+/** The results, of a finished run or of a stopped one. */
 export interface TasksReport {
   readonly results: Readonly<Record<string, TaskScores>>
   readonly rows: readonly TaskRow[]
@@ -53,10 +53,10 @@ export interface TasksReport {
 export interface RunOptions extends AskedTasks {
   /** Of the whole run, for the report. */
   readonly config: TasksReport['config']
-  /** Its model's hash is what shards ask for. */
+  /** Jobs name the model by its hash. */
   readonly provenance: Provenance
-  /** Asks in place of this thread, and changes no number. */
-  readonly runner?: ShardRunner | null
+  /** Asks in place of this thread, with the same numbers. */
+  readonly runner?: JobRunner | null
 }
 
 /**

@@ -1,8 +1,8 @@
 /**
  * Which answer a model chooses, dense or under masks that the context decides.
  *
- * A mask is decided from the context alone, once, and every answer to that context is scored under it: a mask that
- * looked at the answer would know what it is to be asked. Answers inside of the context (WinoGrande) make contexts of
+ * A mask is decided from the context alone, once, and every answer to that context is scored under it: a mask must not
+ * depend on the answer. Answers inside of the context (WinoGrande) make contexts of
  * their own, each with its mask.
  */
 import type { AchievedSparsity } from '../../masks/achieved.ts'
@@ -19,11 +19,11 @@ export interface Answer {
   /** Which one each metric takes; the first of equals. */
   readonly chosen: Readonly<Partial<Record<Metric, number>>>
   readonly gold: number
-  /** What was skipped, averaged over answers. */
+  /** The skipped shares, averaged over answers. */
   readonly achieved: AchievedSparsity
 }
 
-/** What is scored of a question: its answers, and dense, where it asks for them, its answers after nothing. */
+/** The texts of a question: its answers; and, for `acc_mutual_info`, its answers after nothing, which dense alone scores. */
 export function textsOf({ requests, alone, gold }: AskedTokens, seed: number): EvaluatedText[] {
   // Nothing counts words.
   const windowsOf = (all: readonly Request[]): ScoredText[] => all.map((one) => ({ ...one, words: 0 }))
@@ -34,7 +34,7 @@ export function textsOf({ requests, alone, gold }: AskedTokens, seed: number): E
 }
 
 /**
- * What the scores of its answers make of a question.
+ * The answer to a question by the scores of its answers.
  * @param alone the dense scores of the answers after nothing, for `acc_mutual_info`
  */
 export function answerOf(
@@ -60,7 +60,7 @@ function highest(values: readonly number[]): number {
   return values.indexOf(Math.max(...values))
 }
 
-/** A share of questions, and how far chance moves it. */
+/** A share of questions, and its standard error. */
 export interface Accuracy {
   readonly value: number
   /** Sample standard deviation over the square root of the count, as lm-evaluation-harness has it; null below two. */

@@ -4,8 +4,6 @@
  * The same plot gives the same bytes everywhere: text is measured by Vega's estimate, never by a canvas that happens to
  * be installed, and coordinates are rounded to hundredths of a pixel.
  */
-import type * as Vega from 'vega'
-import type * as VegaLite from 'vega-lite'
 import type { Plot } from '../../results/experiment_result.ts'
 import { GUARD, plotSpec, type FigureSize } from './plot_spec.ts'
 
@@ -17,15 +15,10 @@ export interface Drawing {
   readonly content: string
 }
 
-// Vega takes a third of a second to load: who draws nothing does not wait for it.
-async function loadVega(): Promise<{ vega: typeof Vega; lite: typeof VegaLite }> {
-  const [vega, lite] = await Promise.all([import('vega'), import('vega-lite')])
-  return { vega, lite }
-}
-
-/** Draws a plot in a given room. */
+/** Draws a plot in a given size. */
 export async function drawPlot(plot: Plot, size: FigureSize): Promise<Drawing> {
-  const { vega, lite } = await loadVega()
+  // Vega takes a third of a second to load, so only a run that draws waits for it.
+  const [vega, lite] = await Promise.all([import('vega'), import('vega-lite')])
   ;(vega as unknown as { textMetrics: { canvas(use: boolean): void } }).textMetrics.canvas(false)
   const { spec } = lite.compile(plotSpec(plot, size), { logger: vega.logger(vega.Error) as never })
   const view = new vega.View(vega.parse(spec), { renderer: 'none', logLevel: vega.Error })

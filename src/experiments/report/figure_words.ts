@@ -1,5 +1,5 @@
 /**
- * A figure in words, for those who hear it and for those who check it: what is drawn, and what could not be.
+ * A figure in words, for screen readers and for checks: what is drawn, and what could not be.
  */
 import type { Plot, PlotPoint, PlotSeries } from '../../results/experiment_result.ts'
 import { figure } from '../../results/cells.ts'
@@ -50,5 +50,5 @@ export function place({ x }: PlotPoint): string {
 }
 
 function amount({ y, error }: PlotPoint): string {
-  return error === undefined ? figure(y) : `${figure(y)} +- ${figure(error)}`
+  return error === undefined ? figure(y) : `${figure(y)} ± ${figure(error)}`
 }

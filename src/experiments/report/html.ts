@@ -5,8 +5,7 @@
  * The same results give the same bytes. Text from outside (names of models, files, commands) is escaped by `markup`.
  */
 import { sha256 } from '../../platform/platform.ts'
-import type { ExperimentResult, LayerSparsity, Plot } from '../../results/experiment_result.ts'
-import type { HubOrigin } from '../../io/hub.ts'
+import type { ExperimentResult, Plot } from '../../results/experiment_result.ts'
 import type { Provenance } from '../../results/provenance.ts'
 import { figure } from '../../results/cells.ts'
 import { drawPlot } from './draw.ts'
@@ -84,7 +83,7 @@ ${items}</ol></nav>`
 
 /** One experiment; alone on the page, its heading is that of the page. */
 async function section(result: ExperimentResult, id: string, head: Markup | null): Promise<Markup> {
-  const { asks, columns, rows, paper, findings, plots, layers, command, complete } = result
+  const { asks, columns, rows, paper, findings, plots, layers = [], command, complete } = result
   const figures: Markup[] = []
   for (const [i, plot] of plots.entries())
     figures.push(await plotFigure(plot, `${id}-figure-${i + 1}`, command))
@@ -97,7 +96,7 @@ ${figures}
 <div class="tables">
 ${rows.length > 0 ? htmlTable(columns, rows, 'This run', null) : markup`<p>Nothing was measured.</p>`}
 ${paper === null ? null : htmlTable(paper.columns, paper.rows, 'Published', paper.source)}</div>
-${(layers ?? []).length > 0 ? layerDetails(layers ?? []) : null}
+${layers.length > 0 ? markup`<details><summary>Units skipped, layer by layer</summary>${layers.map(layerTable)}</details>` : null}
 <code class="command">${command}</code>
 ${origin(result)}
 </section>
@@ -149,10 +148,6 @@ ${items}</ul>
 `
 }
 
-function layerDetails(layers: readonly LayerSparsity[]): Markup {
-  return markup`<details><summary>Units skipped, layer by layer</summary>${layers.map(layerTable)}</details>`
-}
-
 /** Whose numbers a section holds, in one line. */
 function origin({ provenance, seconds }: ExperimentResult): Markup {
   const { model, data, seed, backend } = provenance
@@ -160,40 +155,29 @@ function origin({ provenance, seconds }: ExperimentResult): Markup {
 }
 
 function provenanceList(provenance: Provenance): Markup {
-  const {
-    version,
-    commit,
-    runtime,
-    system,
-    processor,
-    threads,
-    backend,
-    device,
-    model,
-    data,
-    seed,
-    argv,
-    date,
-  } = provenance
+  const { version, commit, processor, threads, backend, device, model, data } = provenance
   const rows: readonly (readonly [string, Content])[] = [
     ['shadowllm', commit === null ? version : markup`${version}, commit <code>${commit}</code>`],
-    ['runs on', `${runtime}, ${system}`],
+    ['runs on', `${provenance.runtime}, ${provenance.system}`],
     ['processor', `${processor}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`],
     ['backend', device === null ? backend : `${backend} on ${device}`],
     ['model', markup`${model.name}, SHA-256 <code>${model.hash}</code>`],
-    ...(model.hub ? [revisionRow(model.hub)] : []),
+    ...(model.hub
+      ? [
+          [
+            'revision',
+            markup`${model.hub.revision} of ${model.hub.repository}, commit <code>${model.hub.commit}</code>`,
+          ] as const,
+        ]
+      : []),
     ['data', markup`${data.name}, SHA-256 <code>${data.hash}</code>`],
-    ['seed', seed],
-    ['command', markup`<code>shadowllm ${argv.join(' ')}</code>`],
-    ['begun', date],
+    ['seed', provenance.seed],
+    ['command', markup`<code>shadowllm ${provenance.argv.join(' ')}</code>`],
+    ['begun', provenance.date],
   ]
   return markup`<dl>
 ${rows.map(
   ([name, value]) => markup`<dt>${name}</dt><dd>${value}</dd>
 `,
 )}</dl>`
-}
-
-function revisionRow({ repository, revision, commit }: HubOrigin): readonly [string, Content] {
-  return ['revision', markup`${revision} of ${repository}, commit <code>${commit}</code>`]
 }

@@ -62,7 +62,7 @@ export function pointsTable(plot: Plot): Markup {
       const point = points.find((one) => place(one) === x)
       if (point === undefined) return [`series ${i}`, null]
       const { y, error } = point
-      return [`series ${i}`, error === undefined ? y : `${figure(y)} \u00b1 ${figure(error)}`]
+      return [`series ${i}`, error === undefined ? y : `${figure(y)} ± ${figure(error)}`]
     })
     return Object.fromEntries([['x', x], ...values])
   })

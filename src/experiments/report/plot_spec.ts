@@ -10,7 +10,7 @@ import { figure } from '../../results/cells.ts'
 import { hasError, isDrawable } from './figure_words.ts'
 import { seriesStyles } from './series.ts'
 
-/** How much room a figure has. */
+/** The size of a figure, in pixels. */
 export interface FigureSize {
   readonly name: 'wide' | 'narrow'
   readonly width: number
@@ -87,42 +87,30 @@ export function plotSpec(plot: Plot, size: FigureSize): TopLevelSpec {
     background: null,
     config: config(),
   }
-  const look = {
-    color: {
-      field: 'series',
-      type: 'nominal',
-      legend: null,
-      scale: { domain: names, range: styles.map(({ colour }) => colour) },
-    },
-    shape: {
-      field: 'series',
-      type: 'nominal',
-      legend: null,
-      scale: { domain: names, range: styles.map(({ mark }) => mark) },
-    },
+  const bySeries = (range: readonly unknown[]): Part => ({
+    field: 'series',
+    type: 'nominal',
+    legend: null,
+    scale: { domain: names, range },
+  })
+  const look: Look = {
+    color: bySeries(styles.map(({ colour }) => colour)),
+    shape: bySeries(styles.map(({ mark }) => mark)),
+    strokeDash: bySeries(styles.map(({ dash }) => dash)),
   }
-  const dash = {
-    strokeDash: {
-      field: 'series',
-      type: 'nominal',
-      legend: null,
-      scale: { domain: names, range: styles.map((style) => style.dash) },
-    },
-  }
-  const parts = plot.kind === 'line' ? lines(plot, data, size, look, dash) : bars(plot, data, size, look)
+  const parts = plot.kind === 'line' ? lines(plot, data, size, look) : bars(plot, data, size, look)
   // Vega-Lite's type of a specification is a union of all of them, which tells nothing about this one.
   return { ...common, ...parts } as unknown as TopLevelSpec
 }
 
 type Part = Readonly<Record<string, unknown>>
 
-function lines(
-  plot: Plot,
-  data: readonly Datum[],
-  size: FigureSize,
-  look: { color: Part; shape: Part },
-  dash: Part,
-): Part {
+/** How series are told apart. */
+type Look = Readonly<Record<'color' | 'shape' | 'strokeDash', Part>>
+
+const pointMark = { type: 'point', filled: true, size: 34, opacity: 1 }
+
+function lines(plot: Plot, data: readonly Datum[], size: FigureSize, look: Look): Part {
   const places = [...new Set(data.map(({ x }) => x))]
   const named = places.some((x) => typeof x === 'string')
   const x = {
@@ -151,23 +139,15 @@ function lines(
       errorRule({ y: { ...y, field: 'low' }, y2: { field: 'high' } }),
       {
         mark: { type: 'line', strokeWidth: 2, strokeJoin: 'round' },
-        encoding: { y: { ...y, field: 'y' }, ...dash },
+        encoding: { y: { ...y, field: 'y' }, strokeDash: look.strokeDash },
       },
-      {
-        mark: { type: 'point', filled: true, size: 34, opacity: 1 },
-        encoding: { y: { ...y, field: 'y' }, shape: look.shape },
-      },
+      { mark: pointMark, encoding: { y: { ...y, field: 'y' }, shape: look.shape } },
     ],
   }
 }
 
 /** Lying bars, so that names can be read; on a logarithmic axis, which has no zero to stand on, marks alone. */
-function bars(
-  plot: Plot,
-  data: readonly Datum[],
-  size: FigureSize,
-  look: { color: Part; shape: Part },
-): Part {
+function bars(plot: Plot, data: readonly Datum[], size: FigureSize, look: Look): Part {
   const log = plot.y.scale === 'log' ? logarithmic(data, 3) : null
   const most = Math.max(...data.map(({ end }) => end))
   const least = Math.min(...data.map(({ y, low }) => low ?? y))
@@ -214,21 +194,16 @@ function bars(
         }
       : {}),
   }
-  const bar = {
-    mark: { type: 'bar', opacity: 0.4 },
-    encoding: { x: { ...length, field: 'y' } },
-  }
   return {
     height: { step: grouped ? 15 : 24, ...(grouped ? { for: 'offset' } : {}) },
     autosize: { type: 'fit-x', contains: 'padding' },
     encoding: { ...across, color: look.color },
     layer: [
-      ...(log === null ? [bar] : []),
+      ...(log === null
+        ? [{ mark: { type: 'bar', opacity: 0.4 }, encoding: { x: { ...length, field: 'y' } } }]
+        : []),
       errorRule({ x: { ...length, field: 'low' }, x2: { field: 'high' } }),
-      {
-        mark: { type: 'point', filled: true, size: 34, opacity: 1 },
-        encoding: { x: { ...length, field: 'y' }, shape: look.shape },
-      },
+      { mark: pointMark, encoding: { x: { ...length, field: 'y' }, shape: look.shape } },
       {
         mark: { type: 'text', align: 'left', dx: 7, fontSize: 10.5, color: paperColours.ink[0] },
         encoding: {
@@ -280,13 +255,16 @@ function labels(values: readonly number[]): Part {
   return { labelExpr: `format(datum.value, '${form}')` }
 }
 
-/** A logarithmic axis that ends where the data ends, not at the next power of ten, with round numbers on it. */
-function logarithmic(data: readonly Datum[], room: number): { scale: Part; axis: Part } {
+/**
+ * A logarithmic axis that ends where the data ends, not at the next power of ten, with round numbers on it.
+ * @param margins how many margins are left after the largest number
+ */
+function logarithmic(data: readonly Datum[], margins: number): { scale: Part; axis: Part } {
   const least = Math.min(...data.map(({ y, low }) => low ?? y))
   const most = Math.max(...data.map(({ end }) => end))
   if (!(least > 0 && most < Infinity)) return { scale: { type: 'log' }, axis: {} }
   const margin = Math.max(1.05, (most / least) ** 0.06)
-  const domain = [least / margin, most * margin ** room]
+  const domain = [least / margin, most * margin ** margins]
   const rows = [
     [1],
     [1, 3],

@@ -6,7 +6,7 @@
  */
 
 /** The looks of one series. */
-export interface SeriesStyle {
+interface SeriesStyle {
   /** On light paper; this is what figures are drawn with. */
   readonly colour: string
   /** On dark paper; the page's style puts it in the place of `colour`. */
@@ -17,7 +17,8 @@ export interface SeriesStyle {
   readonly dash: readonly number[]
 }
 
-const colours = [
+/** Every colour that series have, on light paper and on dark. */
+export const seriesColours = [
   ['#0072b2', '#4aa8e8'], // blue
   ['#d55e00', '#f58a3c'], // vermilion
   ['#009e73', '#35c79b'], // bluish green
@@ -26,7 +27,7 @@ const colours = [
   ['#56b4e9', '#9ad4fb'], // sky blue
   ['#7d8790', '#98a3ad'], // grey
   ['#1d2329', '#eceff1'], // black
-] as const
+] as const satisfies (readonly [light: string, dark: string])[]
 
 const marks = [
   'M0,-1A1,1,0,1,1,0,1A1,1,0,1,1,0,-1Z', // circle
@@ -63,8 +64,8 @@ const places: Readonly<Record<string, number>> = {
 }
 
 function styleAt(place: number): SeriesStyle {
-  const round = Math.floor(place / colours.length)
-  const [colour, darkColour] = colours[place % colours.length]
+  const round = Math.floor(place / seriesColours.length)
+  const [colour, darkColour] = seriesColours[place % seriesColours.length]
   const other = (place + round) % marks.length
   return { colour, darkColour, mark: marks[other], dash: dashes[other] }
 }
@@ -82,6 +83,3 @@ export function seriesStyles(names: readonly string[]): SeriesStyle[] {
     return styleAt(next++)
   })
 }
-
-/** Every colour that figures use, light and dark. */
-export const seriesColours: readonly (readonly [light: string, dark: string])[] = colours

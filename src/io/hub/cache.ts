@@ -101,11 +101,7 @@ export class ModelCache {
   /** Whether a commit has a file of this name, with any content. @throws HubError HUB_CACHE for one outside the cache */
   async has(commit: string, name: string): Promise<boolean> {
     const path = this.place(commit, name)
-    return this.guard(path, async () => {
-      if ((await realPath(path)) === null) return false
-      await this.#checkInside(path)
-      return (await fileKind(path)) === 'file'
-    })
+    return this.guard(path, () => this.#isFile(path))
   }
 
   /** Whether a commit has this file, by name and size. @throws HubError HUB_CACHE */
@@ -123,11 +119,7 @@ export class ModelCache {
   /** Whether the content of a file is there, by its size. @throws HubError HUB_CACHE */
   async hasBlob(file: RemoteFile): Promise<boolean> {
     const path = this.blob(file)
-    return this.guard(path, async () => {
-      if ((await realPath(path)) === null) return false
-      await this.#checkInside(path)
-      return (await fileKind(path)) === 'file' && (await sizeOf(path)) === file.size
-    })
+    return this.guard(path, async () => (await this.#isFile(path)) && (await sizeOf(path)) === file.size)
   }
 
   /** Links content into a commit. @throws HubError HUB_CACHE */
@@ -148,6 +140,12 @@ export class ModelCache {
       if (error instanceof ShadowError || refused === null) throw error
       throw hubRefusal('HUB_CACHE', path, 'a cache that can be read and written', refused, { cause: error })
     }
+  }
+
+  async #isFile(path: string): Promise<boolean> {
+    if ((await realPath(path)) === null) return false
+    await this.#checkInside(path)
+    return (await fileKind(path)) === 'file'
   }
 
   async #makeFolderInside(folder: string): Promise<void> {

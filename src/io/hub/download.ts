@@ -9,11 +9,8 @@
  * store to which the hub redirects has its own etags.
  */
 import {
+  abandonedOf,
   fileKind,
-  fileNameOf,
-  folderOf,
-  joinPath,
-  listAbandoned,
   openGrowing,
   remove,
   rename,
@@ -74,9 +71,7 @@ const partialOf = (place: string): string => `${place}.partial`
 
 /** The partial files that belong to no running process. */
 async function freePartials(place: string): Promise<string[]> {
-  const own = `${fileNameOf(partialOf(place))}.`
-  const abandoned = (await listAbandoned(folderOf(place))).filter((name) => name.startsWith(own))
-  return [partialOf(place), ...abandoned.map((name) => joinPath(folderOf(place), name))]
+  return [partialOf(place), ...(await abandonedOf(partialOf(place)))]
 }
 
 /** Claims the partial file of an earlier attempt, or names a new file. */

@@ -8,7 +8,7 @@ import { hexDigest } from '../../platform/platform.ts'
 import { hubRefusal, refusal } from '../refusal.ts'
 import type { HubOptions, HubOrigin } from '../hub.ts'
 import type { RemoteFile } from './cache.ts'
-import { listFiles, resolveCommit } from './listing.ts'
+import { lookUpRevision } from './listing.ts'
 import { checkModelId, checkRevision, DEFAULT_REVISION } from './names.ts'
 import { HubClient } from './requests.ts'
 import { selectFiles } from './selection.ts'
@@ -18,7 +18,7 @@ import type { HubSettings } from './settings.ts'
 const MAX_BYTES = 2 ** 31 - 2 ** 16
 
 /** A model on the hub. */
-export interface HubListing {
+interface HubListing {
   readonly origin: HubOrigin
   /** The required files: configuration, tokenizer, weights. */
   readonly files: readonly RemoteFile[]
@@ -40,13 +40,10 @@ export async function lookUpModel(
   const repository = checkModelId(id)
   const revision = checkRevision(asked ?? DEFAULT_REVISION)
   const client = new HubClient(settings)
-  const commit = await resolveCommit(client, repository, revision, signal)
-  const all = await listFiles(client, repository, commit, signal)
+  const { commit, files: all } = await lookUpRevision(client, repository, revision, signal)
   const origin = { repository, revision, commit }
   const fetched = async (name: string): Promise<Uint8Array> =>
-    new Uint8Array(
-      await (await fetchFile(client, origin, all.get(name) as RemoteFile, { signal })).arrayBuffer(),
-    )
+    new Uint8Array(await (await fetchFile(client, origin, all.get(name) as RemoteFile, signal)).arrayBuffer())
   const { names, missing } = await selectFiles({ has: (name) => all.has(name), read: fetched })
   const subject = `${repository} at ${revision}`
   if (missing === 'config.json') throw refusal('MODEL_CONFIG', subject, 'config.json in it', 'no such file')
@@ -81,15 +78,10 @@ export async function downloadModel(
   for (const file of files) {
     const { name, size } = file
     const onBytes = (done: number): void => onProgress?.({ loadedBytes: before + done, totalBytes, name })
-    blobs.set(name, await fetchFile(client, origin, file, { signal, onBytes }))
+    blobs.set(name, await fetchFile(client, origin, file, signal, onBytes))
     before += size
   }
   return blobs
-}
-
-interface FetchOptions {
-  readonly signal?: AbortSignal
-  readonly onBytes?: (done: number) => void
 }
 
 /** Downloads one file, with retries, and checks its size and hash. */
@@ -97,45 +89,30 @@ async function fetchFile(
   client: HubClient,
   { repository, commit }: HubOrigin,
   file: RemoteFile,
-  options: FetchOptions,
+  signal: AbortSignal | undefined,
+  onBytes?: (done: number) => void,
 ): Promise<Blob> {
-  const { signal } = options
-  const subject = `${repository} ${file.name}`
-  const address = client.address(...repository.split('/'), 'resolve', commit, ...file.name.split('/'))
-  const patience = client.patience(signal)
-  for (;;) {
-    try {
-      const blob = new Blob((await fetchParts(client, address, subject, file, options)) as BlobPart[])
-      await checkHash(blob, file, subject)
-      return blob
-    } catch (failure) {
-      await patience.after(failure)
-    }
-  }
-}
-
-async function fetchParts(
-  client: HubClient,
-  address: URL,
-  subject: string,
-  { size }: RemoteFile,
-  { signal, onBytes }: FetchOptions,
-): Promise<Uint8Array[]> {
-  const reply = await client.open(address, { subject, signal })
-  try {
+  const { name, size } = file
+  const subject = `${repository} ${name}`
+  return client.retry(signal, async () => {
+    const reply = await client.open(client.fileAddress(repository, commit, name), { subject, signal })
     const parts: Uint8Array[] = []
     let done = 0
-    for await (const piece of reply.pieces()) {
-      done += piece.length
-      if (done > size) throw hubRefusal('HUB_SIZE', subject, `${size} bytes`, 'more')
-      parts.push(piece)
-      onBytes?.(done)
+    try {
+      for await (const piece of reply.pieces()) {
+        done += piece.length
+        if (done > size) throw hubRefusal('HUB_SIZE', subject, `${size} bytes`, 'more')
+        parts.push(piece)
+        onBytes?.(done)
+      }
+    } finally {
+      reply.close()
     }
     if (done < size) throw hubRefusal('HUB_SIZE', subject, `${size} bytes`, `${done}`)
-    return parts
-  } finally {
-    reply.close()
-  }
+    const blob = new Blob(parts as BlobPart[])
+    await checkHash(blob, file, subject)
+    return blob
+  })
 }
 
 async function checkHash(blob: Blob, { hash, hashKind, size }: RemoteFile, subject: string): Promise<void> {

@@ -13,58 +13,50 @@ import type { HubClient } from './requests.ts'
 /** The maximal number of files. */
 const MAX_FILES = 100_000
 
+/** A revision of a model. */
+interface Revision {
+  readonly commit: string
+  /** The files of the commit by name. Names are unchecked; `ModelCache.place` checks those that are used. */
+  readonly files: ReadonlyMap<string, RemoteFile>
+}
+
 /**
- * The commit that a revision is at.
- * @throws HubError HUB_ANSWER for an invalid commit, and as `HubClient.open`
+ * The commit that a revision is at, and its files.
+ * @throws HubError HUB_ANSWER for an invalid commit or list, and as `HubClient.open`; the signal's reason
  */
-export async function resolveCommit(
+export async function lookUpRevision(
   client: HubClient,
   id: string,
   revision: string,
   signal: AbortSignal | undefined,
-): Promise<string> {
+): Promise<Revision> {
   const subject = `${id} at ${revision}`
-  const { modelInfo } = await import('@huggingface/hub')
-  const info = await judged(subject, signal, () =>
-    modelInfo({ name: id, revision, additionalFields: ['sha'], ...access(client, subject, signal) }),
-  )
-  const { sha } = info as { sha: unknown }
-  if (typeof sha !== 'string' || !isCommit(sha))
-    throw hubRefusal('HUB_ANSWER', subject, 'a commit', typeof sha === 'string' ? quote(sha) : typeof sha)
-  if (isCommit(revision) && sha !== revision) throw hubRefusal('HUB_ANSWER', subject, 'that commit', sha)
-  return sha
-}
-
-/**
- * The files of a commit by name. Names are unchecked; `ModelCache.place` checks those that are used.
- * @throws HubError HUB_ANSWER for an invalid list, and as `HubClient.open`
- */
-export async function listFiles(
-  client: HubClient,
-  id: string,
-  commit: string,
-  signal: AbortSignal | undefined,
-): Promise<Map<string, RemoteFile>> {
-  const subject = `${id} at ${commit}`
-  const { listFiles: list } = await import('@huggingface/hub')
-  return judged(subject, signal, async () => {
+  const { listFiles, modelInfo } = await import('@huggingface/hub')
+  const access = { hubUrl: client.base, fetch: client.factFetch(subject, signal) }
+  try {
+    const info = await modelInfo({ name: id, revision, additionalFields: ['sha'], ...access })
+    const commit = checkCommit(info.sha, revision, subject)
     const files = new Map<string, RemoteFile>()
-    const entries = list({ repo: id, revision: commit, recursive: true, ...access(client, subject, signal) })
-    for await (const entry of entries) {
+    for await (const entry of listFiles({ repo: id, revision: commit, recursive: true, ...access })) {
       if (entry.type === 'file') files.set(entry.path, readEntry(entry, subject))
       if (files.size > MAX_FILES)
         throw hubRefusal('HUB_ANSWER', subject, `at most ${MAX_FILES} files`, 'more')
     }
-    return files
-  })
+    return { commit, files }
+  } catch (error) {
+    signal?.throwIfAborted()
+    if (error instanceof ShadowError) throw error
+    // The library does not expect this response.
+    const got = quote((error as Error).message)
+    throw hubRefusal('HUB_ANSWER', subject, 'a response of the hub API', got, { cause: error })
+  }
 }
 
-function access(
-  client: HubClient,
-  subject: string,
-  signal: AbortSignal | undefined,
-): { hubUrl: string; fetch: typeof fetch } {
-  return { hubUrl: client.base, fetch: client.factFetch(subject, signal) }
+function checkCommit(sha: unknown, revision: string, subject: string): string {
+  if (typeof sha !== 'string' || !isCommit(sha))
+    throw hubRefusal('HUB_ANSWER', subject, 'a commit', typeof sha === 'string' ? quote(sha) : typeof sha)
+  if (isCommit(revision) && sha !== revision) throw hubRefusal('HUB_ANSWER', subject, 'that commit', sha)
+  return sha
 }
 
 /** An unchecked entry of the list. */
@@ -89,21 +81,4 @@ function readEntry({ path, size, oid, lfs }: Entry, subject: string): RemoteFile
   if (right) return { name: path, hash, hashKind, size: length as number }
   const got = quote(JSON.stringify({ path, size: length, oid: hash }) ?? 'nothing')
   throw hubRefusal('HUB_ANSWER', subject, 'files with sizes and hashes', got)
-}
-
-/** Errors of the library for an unexpected response become errors of the response. */
-async function judged<T>(
-  subject: string,
-  signal: AbortSignal | undefined,
-  action: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await action()
-  } catch (error) {
-    signal?.throwIfAborted()
-    if (error instanceof ShadowError) throw error
-    throw hubRefusal('HUB_ANSWER', subject, 'a response of the hub API', quote((error as Error).message), {
-      cause: error,
-    })
-  }
 }

@@ -24,16 +24,11 @@ export class PassingFailure extends Error {
 const MAX_FAILURES = 5
 const FIRST_WAIT = 500 // ms; doubled each time
 /** The total wait that servers may ask for per model, in milliseconds. */
-const MAX_RETRY_AFTER = 120_000
+export const MAX_RETRY_AFTER = 120_000
 
 /** The remaining wait of one model, shared by all its requests. */
 export interface WaitBudget {
   left: number
-}
-
-/** A new budget. */
-export function waitBudget(): WaitBudget {
-  return { left: MAX_RETRY_AFTER }
 }
 
 /** The retry state of one request. */

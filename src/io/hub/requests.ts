@@ -9,11 +9,11 @@ import { runtime } from '../../platform/platform.ts'
 import type { HubError } from '../../tensor/errors.ts'
 import { TEXT_LIMIT } from '../files.ts'
 import { hubRefusal, quote } from '../refusal.ts'
-import { Patience, PassingFailure, waitBudget } from './patience.ts'
+import { MAX_RETRY_AFTER, Patience, PassingFailure, type WaitBudget } from './patience.ts'
 import type { HubSettings } from './settings.ts'
 
 /** A request. */
-export interface HubRequest {
+interface HubRequest {
   /** Its name in errors. */
   readonly subject: string
   readonly headers?: Readonly<Record<string, string>>
@@ -47,7 +47,7 @@ export class HubClient {
   readonly settings: HubSettings
   /** The address of the hub without a slash at its end. */
   readonly base: string
-  readonly #budget = waitBudget()
+  readonly #budget: WaitBudget = { left: MAX_RETRY_AFTER }
 
   constructor(settings: HubSettings) {
     this.settings = settings
@@ -59,9 +59,22 @@ export class HubClient {
     return new Patience(this.settings.wait, this.#budget, signal)
   }
 
-  /** A URL of the hub; each segment is encoded. */
-  address(...parts: readonly string[]): URL {
-    return new URL(`${this.base}/${parts.map(encodeURIComponent).join('/')}`)
+  /** The result of an action, which is repeated after a transient failure. @throws as `Patience.after` */
+  async retry<T>(signal: AbortSignal | undefined, action: () => Promise<T>): Promise<T> {
+    const patience = this.patience(signal)
+    for (;;) {
+      try {
+        return await action()
+      } catch (failure) {
+        await patience.after(failure)
+      }
+    }
+  }
+
+  /** The URL of a file of a commit; each segment is encoded. */
+  fileAddress(id: string, commit: string, name: string): URL {
+    const segments = `${id}/resolve/${commit}/${name}`.split('/')
+    return new URL(`${this.base}/${segments.map(encodeURIComponent).join('/')}`)
   }
 
   /**
@@ -95,15 +108,8 @@ export class HubClient {
    */
   factFetch(subject: string, signal: AbortSignal | undefined): typeof fetch {
     return async (input) => {
-      const patience = this.patience(signal)
       const address = new URL(input instanceof Request ? input.url : input)
-      for (;;) {
-        try {
-          return await this.#fact(address, { subject, signal, hubOnly: true })
-        } catch (failure) {
-          await patience.after(failure)
-        }
-      }
+      return this.retry(signal, () => this.#fact(address, { subject, signal, hubOnly: true }))
     }
   }
 

@@ -2,8 +2,7 @@
  * The settings of the hub, from the environment variables of Python's huggingface_hub: address, cache folder, token and offline
  * mode.
  */
-import { cacheFolder, environment, homeFolder, joinPath, runtime } from '../../platform/platform.ts'
-import { fileKind } from '../../platform/platform.ts'
+import { cacheFolder, environment, fileKind, homeFolder, joinPath, runtime } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { readWhole } from '../files.ts'
 import { quote } from '../refusal.ts'
@@ -36,7 +35,10 @@ const MAX_TOKEN_LENGTH = 4096
  * @throws UsageError HUB_ENDPOINT, HUB_TOKEN; InputError FILE_* for a token file that cannot be read
  */
 export async function readHubSettings(): Promise<HubSettings> {
-  if (runtime.name === 'browser') return pageSettings
+  const common = { wait, now: Date.now, stallAfter: 60_000 }
+  // A page has neither an environment nor a disk.
+  if (runtime.name === 'browser')
+    return { endpoint: new URL(DEFAULT_ENDPOINT), cache: '', token: null, offline: false, ...common }
   const home = folderFrom('HF_HOME') ?? joinPath(cacheFolder(), 'huggingface')
   const offline = isTrue('HF_HUB_OFFLINE')
   return {
@@ -44,21 +46,8 @@ export async function readHubSettings(): Promise<HubSettings> {
     cache: folderFrom('HF_HUB_CACHE') ?? joinPath(home, 'hub'),
     token: offline ? null : await readToken(folderFrom('HF_TOKEN_PATH') ?? joinPath(home, 'token')),
     offline,
-    wait,
-    now: Date.now,
-    stallAfter: 60_000,
+    ...common,
   }
-}
-
-/** The settings of a page: the default hub, no token and no cache. */
-const pageSettings: HubSettings = {
-  endpoint: new URL(DEFAULT_ENDPOINT),
-  cache: '',
-  token: null,
-  offline: false,
-  wait,
-  now: Date.now,
-  stallAfter: 60_000,
 }
 
 /** An empty variable counts as unset. */

@@ -1,12 +1,7 @@
 /**
- * What the laws of criteria share: a small model's passes over some text, and scores found by finite differences.
+ * What the laws of criteria share: texts and masks, drawn.
  */
-import type { CriterionInput } from '../../criteria/index.ts'
-import { denseMask, makeMask, type UnitMask } from '../../masks/mask.ts'
-import { backward } from '../../engine/backward.ts'
-import { countScored } from '../../engine/loss.ts'
-import type { OptModel } from '../../engine/opt_model.ts'
-import { traceForward } from '../../engine/trace.ts'
+import type { Text } from '../../criteria/pass.ts'
 import type { Data } from '../../testing/seeded_data.ts'
 import type { ModelCase } from '../model/cases.ts'
 
@@ -14,83 +9,10 @@ import type { ModelCase } from '../model/cases.ts'
 export const kinds = ['heads', 'neurons'] as const
 export type Kind = (typeof kinds)[number]
 
-/** One unit of a model. */
-export interface Unit {
-  readonly kind: Kind
-  readonly index: number
-}
-
-/** Tokens and what of them is scored. */
-export interface Text {
-  readonly tokens: Int32Array
-  readonly labels: Int32Array
-}
-
-/** How a pass is run. */
-export interface PassOptions {
-  readonly mask?: UnitMask
-  /** Positions the mean of the loss is over. */
-  readonly scored?: number
-  readonly seed?: number
-  /** Also take gradients of every parameter. */
-  readonly parameters?: boolean
-}
-
-/** Runs a pass and its backward pass, and frees both. */
-export function withPass<Result>(
-  model: OptModel,
-  { tokens, labels }: Text,
-  work: (input: CriterionInput) => Result,
-  { mask, scored, parameters, seed = 0 }: PassOptions = {},
-): Result {
-  const trace = traceForward(model, tokens, { mask })
-  try {
-    const gradients = backward(model, trace, labels, { scored, parameters })
-    try {
-      return work({ model, tokens, labels, trace, gradients, seed })
-    } finally {
-      gradients.dispose()
-    }
-  } finally {
-    trace.dispose()
-  }
-}
-
 /** Two tokens or more, the last half of which is scored. */
 export function textOf(model: ModelCase, data: Data): Text {
   const tokens = data.ids(data.integer(2, model.positions), model.vocabulary)
   const labels = tokens.slice()
   labels.fill(-100, 0, Math.max(1, labels.length >> 1))
   return { tokens, labels }
-}
-
-/** A mask, by default all ones, moved by `by` along a direction. */
-export function movedMask(
-  direction: Pick<UnitMask, 'shape' | 'heads' | 'neurons'>,
-  by: number,
-  from: UnitMask = denseMask(direction.shape),
-): UnitMask {
-  const move = (kind: Kind): Float32Array => direction[kind].map((value, i) => from[kind][i] + by * value)
-  return makeMask(direction.shape, move('heads'), move('neurons'))
-}
-
-/** A mask that skips about a third of the units. */
-export function someMask(model: OptModel, data: Data): UnitMask {
-  const { shape, heads, neurons } = denseMask(model.shape)
-  const draw = (ones: Float32Array): Float32Array => ones.map(() => (data.integer(0, 2) === 0 ? 0 : 1))
-  return makeMask(shape, draw(heads), draw(neurons))
-}
-
-/** The direction that moves one unit's mask alone. */
-export function alone(model: OptModel, unit: Unit): UnitMask {
-  const { shape, heads, neurons } = denseMask(model.shape)
-  const direction = makeMask(shape, heads.fill(0), neurons.fill(0))
-  direction[unit.kind][unit.index] = 1
-  return direction
-}
-
-/** The loss of a model under a mask, in float64 from its float32 parts. */
-export function lossUnder(model: OptModel, text: Text, mask: UnitMask): number {
-  const nll = withPass(model, text, ({ gradients }) => gradients.nll, { mask })
-  return nll.reduce((total, term) => total + term, 0) / countScored(text.labels)
 }

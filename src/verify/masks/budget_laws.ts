@@ -1,11 +1,12 @@
 /**
- * Laws of budgets: floors, hybrid scope, dense layers, and shares of their own for heads and neurons.
+ * Laws of selection (design law 4). `bestStay` says of every scope, sparsity and floor which units stay; the others are of
+ * dense layers, of separate budgets, and of what budgets have in common.
  *
  * Of two budgets that differ in sparsity only, the bigger keeps a superset, whatever the floors. That does not extend to
  * budgets with other floors, another scope or other dense layers.
  */
 import fc from 'fast-check'
-import { makeBudget, type Budget, type Scope } from '../../masks/budget.ts'
+import { makeBudget, scopes, type Budget, type Scope } from '../../masks/budget.ts'
 import type { UnitScores } from '../../masks/selection.ts'
 import { atLeast, same, sameBits } from '../compare.ts'
 import {
@@ -42,9 +43,9 @@ function ranking(scores: Float32Array): number[] {
 }
 
 /**
- * Hybrid selection of one kind of unit as the released code means it: the best of all; then every layer below its floor
- * gets its best others back, and each is paid for by the lowest unit of a layer that can spare one.
- * @param ranked scores of the ranked layers [L', U]
+ * Selection of one kind of unit as the released code means it: the best of all; then every layer below its floor gets its
+ * best others back, and each is paid for by the lowest unit of a layer that can spare one.
+ * @param ranked scores of the layers that compete [L', U]
  * @param spares whether a layer of which `kept` units stay can give one away
  * @returns zeros and ones [L', U]
  */
@@ -80,16 +81,22 @@ function floorOf(kind: 'heads' | 'neurons', floors: ReturnType<typeof floorsFor>
 }
 
 export const budgetLaws = {
-  hybridIsRepaired: forAll(
-    'hybrid = the global choice, with layers below their floor raised to it in exchange for the lowest other units',
+  bestStay: forAll(
+    'in every scope the best units stay, and layers below their floor are raised to it in exchange for the lowest others',
     [someScores, someSparsity, someFloor, someFloor],
     (select, scores, sparsity, heads, neurons) => {
       const floors = floorsFor(scores, heads, neurons)
-      const mask = select(scores, makeBudget(sparsity, { scope: 'hybrid', ...floors }))
-      for (const { kind, values, scores: all, units } of bothKinds(mask, scores)) {
-        const ranked = all.subarray(units)
-        const wanted = roundedShare(ranked.length, sparsity)
-        sameBits(kind, values.subarray(units), repaired(ranked, units, wanted, floorOf(kind, floors)))
+      for (const scope of scopes) {
+        const mask = select(scores, makeBudget(sparsity, { scope, ...floors }))
+        for (const { kind, values, scores: all, units } of bothKinds(mask, scores)) {
+          const competing = scope === 'per-layer' ? units : all.length - units
+          for (let start = units; start < all.length; start += competing) {
+            const ranked = all.subarray(start, start + competing)
+            const wanted = roundedShare(competing, sparsity)
+            const kept = values.subarray(start, start + competing)
+            sameBits(`${kind}, ${scope}`, kept, repaired(ranked, units, wanted, floorOf(kind, floors)))
+          }
+        }
       }
     },
   ),

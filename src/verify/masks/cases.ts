@@ -2,11 +2,12 @@
  * Scores and budgets to draw from, and what the laws of masks judge: an implementation of `selectMask`.
  */
 import fc from 'fast-check'
+import type { Backend } from '../../backends/backend.ts'
 import { scopes, type Budget, type Scope } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
-import type { UnitScores } from '../../masks/selection.ts'
+import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import { sameBits } from '../compare.ts'
-import { lawForAll, type Arbitraries, type Law } from '../law.ts'
+import { lawForAll, type Law, type LawForAll } from '../law.ts'
 
 /** Makes a mask of scores within a budget. */
 export type Select = (scores: UnitScores, budget: Budget) => UnitMask
@@ -14,13 +15,12 @@ export type Select = (scores: UnitScores, budget: Budget) => UnitMask
 /** A law of every implementation of `selectMask`. */
 export type MaskLaw = Law<Select>
 
-/** A law for all arguments drawn from the arbitraries. */
-export function forAll<Args extends [unknown, ...unknown[]]>(
-  sentence: string,
-  arbitraries: Arbitraries<Args>,
-  predicate: (select: Select, ...args: Args) => void,
-): MaskLaw {
-  return lawForAll(sentence, arbitraries, predicate)
+/** A law of implementations of `selectMask`. */
+export const forAll: LawForAll<Select> = lawForAll
+
+/** Selection with the ranking of a backend. */
+export function selectOn(backend: Backend): Select {
+  return (scores, budget) => selectMask(scores, budget, backendTopK(backend))
 }
 
 /** Scores of a few layers; a small range of whole numbers makes ties frequent. */

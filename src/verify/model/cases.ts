@@ -12,13 +12,12 @@ import type { Data } from '../../testing/seeded_data.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { makeOptConfig, type OptConfig } from '../../engine/config.ts'
 import { initialWeights } from '../../engine/initial_weights.ts'
-import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { Rotary, RotaryScaling } from '../../ops/rotary_table.ts'
 import type { OptModel } from '../../engine/opt_model.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
-import { lawForAll, type Arbitraries, type Law, type Trying, type Verdict } from '../law.ts'
+import { lawForAll, type Law, type LawForAll } from '../law.ts'
 
 /** Loads a model on a backend. */
 export type Load = (
@@ -52,8 +51,6 @@ export interface ModelCase {
   readonly tied: boolean
   /** What a model of the Llama family has besides; null or nothing for one of OPT. */
   readonly llama?: LlamaCase | null
-  /** What its sequences keep their past as; float32 unless told. */
-  readonly cache?: CacheStorage
   /** Of weights, tokens and masks. */
   readonly seed: number
 }
@@ -117,7 +114,7 @@ export const roomyModel: fc.Arbitrary<ModelCase> = fc.record({
 })
 
 /** The configuration of a case. */
-export function configOf(model: Omit<ModelCase, 'cache' | 'seed'>): OptConfig {
+export function configOf(model: Omit<ModelCase, 'seed'>): OptConfig {
   const { layers, heads, neurons, vocabulary, positions, tied, llama } = model
   const width = heads * model.headSize
   const shared = { layers, width, heads, neurons, vocabulary, positions, tied }
@@ -142,28 +139,31 @@ export function tensorsOf(model: ModelCase): Map<string, HostTensor> {
   return initialWeights(configOf(model), { seed: model.seed, deviation: 0.4, biasDeviation: 0.3 })
 }
 
-/** What a case is loaded from, and how it is held. */
-interface Held extends Pick<LoadOptions, 'storage' | 'bytesPerBackend'> {
-  readonly tensors?: ReadonlyMap<string, HostTensor>
+/** Loads a model, gives it to `work`, and frees it. */
+export async function withLoaded(
+  { load, backend }: Subject,
+  config: OptConfig,
+  tensors: ReadonlyMap<string, HostTensor>,
+  options: LoadOptions,
+  work: (model: OptModel) => void | Promise<void>,
+): Promise<void> {
+  const model = await load(config, memorySource(tensors), backend, options)
+  try {
+    await work(model)
+  } finally {
+    model.dispose()
+  }
 }
 
-/** Loads a case, gives it to `work`, and frees it. Its sequences keep their past as the case says. */
-export async function withModel(
-  { load, backend }: Subject,
+/** The same with the model of a case. @param tensors its weights, if they are others */
+export function withModel(
+  subject: Subject,
   model: ModelCase,
   work: (model: OptModel) => void | Promise<void>,
-  held: Map<string, HostTensor> | Held = {},
+  tensors: ReadonlyMap<string, HostTensor> = tensorsOf(model),
+  options: LoadOptions = {},
 ): Promise<void> {
-  const { tensors = tensorsOf(model), ...options }: Held = held instanceof Map ? { tensors: held } : held
-  const allowNonFinite = (options.storage ?? 'f32') === 'f32'
-  const loaded = await load(configOf(model), memorySource(tensors), backend, { allowNonFinite, ...options })
-  const begin = loaded.begin.bind(loaded)
-  loaded.begin = (options) => begin({ ...options, cache: options?.cache ?? model.cache })
-  try {
-    await work(loaded)
-  } finally {
-    loaded.dispose()
-  }
+  return withLoaded(subject, configOf(model), tensors, options, work)
 }
 
 /** From one token to as many as there are positions. */
@@ -200,11 +200,4 @@ export function feedOnce(
 }
 
 /** A law for all arguments drawn from the arbitraries. */
-export function forAll<Args extends [unknown, ...unknown[]]>(
-  sentence: string,
-  arbitraries: Arbitraries<Args>,
-  predicate: (subject: Subject, ...args: Args) => Verdict | Promise<Verdict>,
-  trying: Trying<Args> = {},
-): ModelLaw {
-  return lawForAll(sentence, arbitraries, predicate, trying)
-}
+export const forAll: LawForAll<Subject> = lawForAll

@@ -19,22 +19,23 @@ import type { LogitsWanted, Sequence, SequenceOptions } from '../../engine/seque
 import { layerMask } from '../../engine/unit_lists.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
 import {
-  mlpParameterLengths,
-  mlpParameterNames,
-  mlpParameterShapes,
-  type MlpShape,
-  type MlpValues,
-} from '../../predictor/mlp.ts'
+  layerParameterLengths,
+  layerParameterNames,
+  networkParameterShapes,
+  type NetworkShape,
+  type NetworkValues,
+} from '../../predictor/network.ts'
 import { tensor, type Tensor } from '../../spec/arrays.ts'
 import type { Units } from '../../spec/model.ts'
 import type { Network } from '../../spec/predictor.ts'
-import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
+import type { HostTensor } from '../../tensor/memory_source.ts'
+import { recordOf } from '../../tensor/records.ts'
 import { sameBits } from '../compare.ts'
-import { configOf, sizes, type ModelCase, type Subject } from './cases.ts'
+import { configOf, sizes, withLoaded, type ModelCase, type Subject } from './cases.ts'
 import { judgeCalls } from './judged_calls.ts'
 
 /** A model and a text, drawn. */
-export interface EngineCase extends Omit<ModelCase, 'positions' | 'cache' | 'seed'> {
+export interface EngineCase extends Omit<ModelCase, 'positions' | 'seed'> {
   /** Fill the weights, over and over. */
   readonly numbers: readonly number[]
   readonly tokens: readonly number[]
@@ -93,10 +94,19 @@ function tensorsOf(config: OptConfig, numbers: readonly number[]): Map<string, H
   return tensors
 }
 
-/** The mask that skips these units. @param dense layers, from the first, in which nothing is skipped */
-export function maskOf({ layers, heads, neurons }: EngineCase, skip: SkippedUnits, dense = 0): UnitMask {
+/**
+ * The mask that skips these units.
+ * @param dense layers, from the first, in which nothing is skipped
+ * @param factor of the units that are not skipped
+ */
+export function maskOf(
+  { layers, heads, neurons }: EngineCase,
+  skip: SkippedUnits,
+  dense = 0,
+  factor = 1,
+): UnitMask {
   const table = (kind: keyof Units, units: number): Float32Array => {
-    const mask = new Float32Array(layers * units).fill(1)
+    const mask = new Float32Array(layers * units).fill(factor)
     for (const place of skip[kind]) mask[Math.floor((place / 1000) * mask.length)] = 0
     return mask.fill(1, 0, dense * units)
   }
@@ -247,23 +257,7 @@ export function heldTo(backend: Backend): { readonly backend: Backend; readonly 
   return { backend: judgeCalls(backend), compare: () => {} }
 }
 
-/** Loads the model of a case, gives it to `work`, and frees it. */
-export async function withLoaded(
-  { load, backend }: Subject,
-  config: OptConfig,
-  tensors: Map<string, HostTensor>,
-  options: LoadOptions,
-  work: (model: OptModel) => void | Promise<void>,
-): Promise<void> {
-  const model = await load(config, memorySource(tensors), backend, options)
-  try {
-    await work(model)
-  } finally {
-    model.dispose()
-  }
-}
-
-/** The same, and `work` compares with the specification as the backend owes. */
+/** Loads the model of a case for `work`, which compares it with the specification as the backend owes. */
 export async function withEngine(
   { load, backend }: Subject,
   config: OptConfig,
@@ -283,19 +277,17 @@ export const networkCase = fc.record({
 })
 
 /** The parameters of a network for the engine. */
-export function networkValues(shape: MlpShape, numbers: readonly number[]): MlpValues {
-  const lengths = mlpParameterLengths(shape)
-  const values = mlpParameterNames.map((name, p) => [
-    name,
+export function networkValues(shape: NetworkShape, numbers: readonly number[]): NetworkValues {
+  const lengths = layerParameterLengths(shape)
+  return recordOf(layerParameterNames, (name, p) =>
     Float32Array.from({ length: lengths[name] }, (_, i) => numbers[(i + 31 * p) % numbers.length]),
-  ])
-  return Object.fromEntries(values) as MlpValues
+  )
 }
 
 /** The same for the specification. */
-export function plainNetwork(shape: MlpShape, values: MlpValues): Network {
-  const shapes = mlpParameterShapes(shape)
-  return mlpParameterNames.map((name) => tensor(values[name], ...shapes[name]))
+export function plainNetwork(shape: NetworkShape, values: NetworkValues): Network {
+  const shapes = networkParameterShapes(shape)
+  return layerParameterNames.map((name) => tensor(values[name], ...(shapes.get(name) ?? [0])))
 }
 
 /** Rows of equal length as a tensor. */

@@ -6,15 +6,15 @@ import fc from 'fast-check'
 import { collectExample } from '../../calibration/examples.ts'
 import { plainact as plainactCriterion } from '../../criteria/plainact.ts'
 import { makeBudget } from '../../masks/budget.ts'
-import type { UnitMask } from '../../masks/mask.ts'
-import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
+import { unitKinds, type UnitMask } from '../../masks/mask.ts'
+import type { UnitScores } from '../../masks/selection.ts'
 import { backward } from '../../engine/backward.ts'
 import { contextWidth } from '../../engine/config.ts'
 import { generateTokens } from '../../engine/generate.ts'
 import { traceForward } from '../../engine/trace.ts'
-import { unitKinds, type ShadowConfig } from '../../predictor/predictor_config.ts'
+import type { ShadowConfig } from '../../predictor/predictor_config.ts'
 import { makePredictorConfig } from '../../predictor/make_predictor_config.ts'
-import { mlpParameterNames, type MlpShape } from '../../predictor/mlp.ts'
+import { layerParameterNames, type NetworkShape } from '../../predictor/network.ts'
 import { shadowPlanner } from '../../predictor/planners.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
 import type { Mask, Units } from '../../spec/model.ts'
@@ -25,6 +25,7 @@ import { trainNetwork as plainTrainNetwork } from '../../spec/training.ts'
 import { trainNetwork } from '../../training/predictor_training.ts'
 import { trainShadow } from '../../training/train_predictor.ts'
 import { same, sameBits } from '../compare.ts'
+import { selectOn } from '../masks/cases.ts'
 import { forAll } from './cases.ts'
 import {
   aboutNothing,
@@ -78,10 +79,12 @@ export const engineLaws = {
       // Room for the text at once or not, and tokens expected.
       fc.record({ capacity: fc.integer({ min: 1, max: 12 }), expectedTokens: fc.nat({ max: 500 }) }),
       anyMemory,
+      // What kept units are multiplied by, where a mask is simulated.
+      fc.constantFrom(1, 0.5, -2),
     ],
-    async (subject, drawn, skip, storage, cache, mode, parts, wanted, room, bytesPerBackend) => {
+    async (subject, drawn, skip, storage, cache, mode, parts, wanted, room, bytesPerBackend, factor) => {
       const { config, tensors, tokens } = made(drawn)
-      const mask = skip && maskOf(drawn, skip)
+      const mask = skip && maskOf(drawn, skip, 0, mode === 'simulate' ? factor : 1)
       const plain = plainModel(config, tensors, storage, cache)
       const { logits } = plain.forward(tokens, mask && unitsOf(mask))
       const V = config.vocabulary
@@ -149,7 +152,7 @@ export const engineLaws = {
     async (subject, drawn, networks, budget, storage, cache, mode, count) => {
       const { config, tensors, tokens: prompt } = made(drawn, count)
       const plain = plainModel(config, tensors, storage, cache)
-      const shapeOf = (kind: keyof Units): MlpShape => ({
+      const shapeOf = (kind: keyof Units): NetworkShape => ({
         inputs: contextWidth(config),
         hidden: networks[kind].hidden,
         outputs: (drawn.layers - 1) * drawn[kind],
@@ -207,7 +210,7 @@ export const engineLaws = {
       const flat = (rows: readonly (readonly number[])[]): Float32Array => Float32Array.from(rows.flat())
       const scores = { shape: { layers, heads: H, neurons: F }, heads: flat(heads), neurons: flat(neurons) }
       const { sparsity, ...rest } = budget
-      const mask = unitsOf(selectMask(scores, makeBudget(sparsity, rest), backendTopK(backend)))
+      const mask = unitsOf(selectOn(backend)(scores, makeBudget(sparsity, rest)))
       const expected = plainSelectMask(
         {
           heads: heads.map((row) => Float32Array.from(row)),
@@ -231,7 +234,7 @@ export const engineLaws = {
       const shape = { inputs: rows[0].length, hidden: options.hidden, outputs: targets[0].length }
       const { values } = await trainNetwork(backend, shape, set, options.seed, options)
       const expected = plainTrainNetwork(tensorOf(rows), tensorOf(targets.slice(0, rows.length)), options)
-      mlpParameterNames.forEach((name, p) => compare(name, values[name], expected[p].data))
+      layerParameterNames.forEach((name, p) => compare(name, values[name], expected[p].data))
     },
     { runs: 40 },
   ),
@@ -276,7 +279,7 @@ export const engineLaws = {
         const { predictor } = await trainShadow(model.backend, predictorConfig, examples, options)
         for (const kind of unitKinds) {
           const values = predictor.networks[kind].read()
-          mlpParameterNames.forEach((name, p) => compare(name, values[name], expected[kind][p].data))
+          layerParameterNames.forEach((name, p) => compare(name, values[name], expected[kind][p].data))
         }
         predictor.dispose()
       })

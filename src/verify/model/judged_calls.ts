@@ -52,6 +52,6 @@ function judge(
   const { passed, worst } = compareOutputs(name, given, evaluate(name, given), actual, owedBy(backend))
   if (passed || worst === null) return
   const { output, index, expected, actual: found, tolerance } = worst
-  const allowed = tolerance === null ? '' : ` +- ${tolerance}`
+  const allowed = tolerance === null ? '' : ` ± ${tolerance}`
   throw new Error(`${name}: ${output}[${index}]: expected ${expected}${allowed}, got ${found}`)
 }

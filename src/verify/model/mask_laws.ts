@@ -8,10 +8,12 @@ import { moduleName } from '../../engine/names.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
 import { keyHeadOf } from '../../ops/key_heads.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
+import type { SequenceOptions } from '../../engine/sequence.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { near, sameBits, sameNumbers } from '../compare.ts'
 import {
+  withLoaded,
   configOf,
   feedOnce,
   forAll,
@@ -21,6 +23,7 @@ import {
   tokensOf,
   withModel,
   type ModelCase,
+  type Subject,
 } from './cases.ts'
 import {
   anyCache,
@@ -31,7 +34,7 @@ import {
   feedInParts,
   made,
   maskOf,
-  withLoaded,
+  type EngineCase,
 } from './engine_cases.ts'
 
 type Tensors = ReadonlyMap<string, HostTensor>
@@ -41,29 +44,22 @@ function copyOf(tensors: Tensors): Map<string, HostTensor> {
   return new Map([...tensors].map(([name, { shape, values }]) => [name, { shape, values: values.slice() }]))
 }
 
-/** Overwrites columns of a weight [O, I], as Hugging Face stores it. */
-function fillColumns(
+/** Overwrites columns, or rows and their biases, of a weight [O, I], as Hugging Face stores it. */
+function fill(
   tensors: Map<string, HostTensor>,
   name: string,
+  axis: 'rows' | 'columns',
   from: number,
   to: number,
   value: number,
 ): void {
   const { shape, values } = tensors.get(`${name}.weight`) as HostTensor
-  for (let row = 0; row < shape[0]; row++) values.fill(value, row * shape[1] + from, row * shape[1] + to)
-}
-
-/** Overwrites rows of a weight [O, I] and their biases. */
-function fillRows(
-  tensors: Map<string, HostTensor>,
-  name: string,
-  from: number,
-  to: number,
-  value: number,
-): void {
-  const { shape, values } = tensors.get(`${name}.weight`) as HostTensor
-  values.fill(value, from * shape[1], to * shape[1])
-  tensors.get(`${name}.bias`)?.values.fill(value, from, to)
+  const [O, I] = shape
+  if (axis === 'columns') for (let row = 0; row < O; row++) values.fill(value, row * I + from, row * I + to)
+  else {
+    values.fill(value, from * I, to * I)
+    tensors.get(`${name}.bias`)?.values.fill(value, from, to)
+  }
 }
 
 /** Calls back for every unit that a mask skips. */
@@ -85,35 +81,56 @@ function zeroed(tensors: Tensors, config: OptConfig, mask: UnitMask): Map<string
   const changed = copyOf(tensors)
   eachSkipped(
     mask,
-    (layer, head) => fillColumns(changed, moduleName(config, layer, 'out'), head * K, (head + 1) * K, 0),
-    (layer, neuron) => fillColumns(changed, moduleName(config, layer, 'fc2'), neuron, neuron + 1, 0),
+    (layer, head) => fill(changed, moduleName(config, layer, 'out'), 'columns', head * K, (head + 1) * K, 0),
+    (layer, neuron) => fill(changed, moduleName(config, layer, 'fc2'), 'columns', neuron, neuron + 1, 0),
   )
   return changed
 }
 
 /** The same weights with NaN in all that belong to a skipped unit. */
-export function poisoned(tensors: Tensors, config: OptConfig, mask: UnitMask): Map<string, HostTensor> {
+function poisoned(tensors: Tensors, config: OptConfig, mask: UnitMask): Map<string, HostTensor> {
   const { headSize: K, heads: H, keyHeads: G } = config
   const changed = copyOf(tensors)
   eachSkipped(
     mask,
     (layer, head) => {
-      fillRows(changed, moduleName(config, layer, 'query'), head * K, (head + 1) * K, NaN)
+      fill(changed, moduleName(config, layer, 'query'), 'rows', head * K, (head + 1) * K, NaN)
       const g = keyHeadOf(null, head, G, H)
       const { heads } = layerMask(mask, layer)
       // A key head is needed while any head of its group is.
       if (heads.every((kept, h) => kept === 0 || keyHeadOf(null, h, G, H) !== g))
         for (const module of ['key', 'value'] as const)
-          fillRows(changed, moduleName(config, layer, module), g * K, (g + 1) * K, NaN)
-      fillColumns(changed, moduleName(config, layer, 'out'), head * K, (head + 1) * K, NaN)
+          fill(changed, moduleName(config, layer, module), 'rows', g * K, (g + 1) * K, NaN)
+      fill(changed, moduleName(config, layer, 'out'), 'columns', head * K, (head + 1) * K, NaN)
     },
     (layer, neuron) => {
-      fillRows(changed, moduleName(config, layer, 'fc1'), neuron, neuron + 1, NaN)
-      if (config.gated) fillRows(changed, moduleName(config, layer, 'up'), neuron, neuron + 1, NaN)
-      fillColumns(changed, moduleName(config, layer, 'fc2'), neuron, neuron + 1, NaN)
+      fill(changed, moduleName(config, layer, 'fc1'), 'rows', neuron, neuron + 1, NaN)
+      if (config.gated) fill(changed, moduleName(config, layer, 'up'), 'rows', neuron, neuron + 1, NaN)
+      fill(changed, moduleName(config, layer, 'fc2'), 'columns', neuron, neuron + 1, NaN)
     },
   )
   return changed
+}
+
+/** NaN in the weights of the units that a mask skips changes no bit of a text. @throws Error if it does */
+export async function poisonIsUnseen(
+  subject: Subject,
+  drawn: EngineCase,
+  mask: UnitMask,
+  parts: readonly number[],
+  options: SequenceOptions,
+): Promise<void> {
+  const { config, tensors, tokens } = made(drawn)
+  const run = async (weights: Tensors): Promise<Float32Array> => {
+    let logits = new Float32Array(0)
+    await withLoaded(subject, config, weights, { allowNonFinite: true }, (model) => {
+      logits = feedInParts(model, tokens, parts, options).slice()
+    })
+    return logits
+  }
+  const clean = await run(tensors)
+  if (clean.some((value) => !Number.isFinite(value))) throw new Error('a finite model gave NaN')
+  sameBits('poisoned', await run(poisoned(tensors, config, mask)), clean)
 }
 
 export const maskLaws = {
@@ -138,18 +155,8 @@ export const maskLaws = {
     'NaN in the weights of skipped units, and so in their keys and values, changes no bit',
     [engineCase, anyMask, anyCache, fc.constantFrom('skip', 'pack'), cuts],
     async (subject, drawn, skip, cache, mode, parts) => {
-      const { config, tensors, tokens } = made(drawn)
       const mask = maskOf(drawn, skip)
-      const run = async (weights: Map<string, HostTensor>): Promise<Float32Array> => {
-        let logits = new Float32Array(0)
-        await withLoaded(subject, config, weights, { allowNonFinite: true }, (model) => {
-          logits = feedInParts(model, tokens, parts, { mask, mode, cache }).slice()
-        })
-        return logits
-      }
-      const clean = await run(tensors)
-      if (clean.some((value) => !Number.isFinite(value))) throw new Error('a finite model gave NaN')
-      sameBits('poisoned', await run(poisoned(tensors, config, mask)), clean)
+      await poisonIsUnseen(subject, drawn, mask, parts, { mask, mode, cache })
     },
   ),
 

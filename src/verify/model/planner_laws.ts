@@ -5,10 +5,9 @@ import fc from 'fast-check'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { SequenceOptions } from '../../engine/sequence.ts'
-import type { HostTensor } from '../../tensor/memory_source.ts'
 import { same, sameBits } from '../compare.ts'
-import { forAll } from './cases.ts'
-import { poisoned } from './mask_laws.ts'
+import { withLoaded, forAll } from './cases.ts'
+import { poisonIsUnseen } from './mask_laws.ts'
 import {
   anyCache,
   anyMask,
@@ -16,13 +15,11 @@ import {
   cuts,
   denseLayers,
   engineCase,
-  feedInParts,
   made,
   maskOf,
   maskSchedule,
   masksOf,
   plannerOf,
-  withLoaded,
   type Asked,
   type EngineCase,
 } from './engine_cases.ts'
@@ -43,19 +40,10 @@ export const plannerLaws = {
     'a mask that stays after the prompt leaves nothing to be found later: NaN in the weights of its skipped units changes no bit',
     [engineCase, anyMask, fc.nat({ max: 2 }), anyCache, fc.constantFrom('skip', 'pack'), cuts],
     async (subject, drawn, skip, placement, cache, mode, parts) => {
-      const { config, tensors, tokens } = made(drawn)
       const how = { byLayer: false, placement }
       const mask = maskOf(drawn, skip, denseLayers(drawn, how))
       const planner = plannerOf(drawn, how, () => mask)
-      const run = async (weights: Map<string, HostTensor>): Promise<Float32Array> => {
-        let logits = new Float32Array(0)
-        await withLoaded(subject, config, weights, { allowNonFinite: true }, (model) => {
-          logits = feedInParts(model, tokens, parts, { planner, mode, cache }).slice()
-        })
-        return logits
-      }
-      const clean = await run(tensors)
-      sameBits('poisoned', await run(poisoned(tensors, config, mask)), clean)
+      await poisonIsUnseen(subject, drawn, mask, parts, { planner, mode, cache })
     },
   ),
 

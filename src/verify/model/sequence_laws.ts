@@ -8,7 +8,7 @@ import { forwardBatch } from '../../engine/batch.ts'
 import { negativeLogLikelihood, shiftLabels, unshiftScores } from '../../engine/loss.ts'
 import type { SequenceOptions } from '../../engine/sequence.ts'
 import { sameBits, sameNumbers } from '../compare.ts'
-import { feedOnce, forAll } from './cases.ts'
+import { withLoaded, feedOnce, forAll } from './cases.ts'
 import {
   anyCache,
   anyMask,
@@ -27,7 +27,6 @@ import {
   masksOf,
   modes,
   plannerOf,
-  withLoaded,
   type Asked,
   type EngineCase,
   type Schedule,

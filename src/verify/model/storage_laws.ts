@@ -5,6 +5,7 @@
  * model of the rounded weights is a law.
  */
 import { parameterShapes, readsUnits } from '../../engine/names.ts'
+import type { OptModel } from '../../engine/opt_model.ts'
 import { storageOf } from '../../engine/weight_layout.ts'
 import { transpose } from '../../ops/transpose.ts'
 import { dequantizeRows, quantizeRows } from '../../tensor/dtypes.ts'
@@ -12,6 +13,7 @@ import type { HostTensor } from '../../tensor/memory_source.ts'
 import { near, sameBits } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import {
+  withLoaded,
   configOf,
   feedOnce,
   forAll,
@@ -21,7 +23,7 @@ import {
   withModel,
   type ModelCase,
 } from './cases.ts'
-import { anyStorage, cuts, engineCase, feedInParts, made, modes, withLoaded } from './engine_cases.ts'
+import { anyStorage, cuts, engineCase, feedInParts, made, modes } from './engine_cases.ts'
 
 /** Weights rounded to int8, as float32. There is a scale for each row as it is held. */
 function roundedTensors(model: ModelCase): Map<string, HostTensor> {
@@ -48,21 +50,23 @@ export const storageLaws = {
   int8IsNearRounded: forAll(
     'int8 is near float32 with the weights rounded to it: activations keep at least twelve bits',
     [roomyModel],
-    async (subject, sizes) => {
-      const model = { ...sizes, cache: 'f32' } as const
+    async (subject, model) => {
       const tokens = tokensOf(model, new Data(model.seed))
+      const logitsOf = (loaded: OptModel): Float32Array => feedOnce(loaded, tokens, { cache: 'f32' })
       let expected = new Float32Array(0)
       await withModel(
         subject,
         model,
-        (rounded) => void (expected = feedOnce(rounded, tokens).slice()),
+        (rounded) => void (expected = logitsOf(rounded).slice()),
         roundedTensors(model),
       )
       const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+      const tensors = tensorsOf(model)
       await withModel(
         subject,
         model,
-        (held) => near('int8', feedOnce(held, tokens), expected, 5e-3 * largest),
+        (held) => near('int8', logitsOf(held), expected, 5e-3 * largest),
+        tensors,
         { storage: 'int8' },
       )
     },

@@ -2,67 +2,25 @@
  * attention_i8: attention over what its cache stands for, as near as int16 queries and weights come; what a token sees; the cache.
  */
 import fc from 'fast-check'
-import type { Backend } from '../../backends/backend.ts'
 import { VALUE_BLOCK } from '../../ops/attention_i8.ts'
 import { dequantizeRows } from '../../tensor/dtypes.ts'
-import { call, type Values } from '../../testing/op_call.ts'
+import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
-import { attention64, dot64, dotSize64, softmax64 } from '../float64.ts'
-import { append, type ByteCache } from './cache_append_i8.ts'
+import { dot64, dotSize64, softmax64 } from '../float64.ts'
+import { append, type ByteCache } from './cache_append.ts'
+import {
+  cacheLaws,
+  H,
+  K,
+  nearAttention,
+  seed,
+  sequence,
+  T,
+  type CachedAttention,
+  type CacheLaw,
+} from './cached_attention.ts'
 import { forAll, type BackendLaw } from './law.ts'
-
-const seed = fc.nat()
-const T = fc.integer({ min: 1, max: 19 })
-const H = fc.integer({ min: 1, max: 3 })
-const K = fc.integer({ min: 1, max: 36 })
-
-/** Keys or values of a sequence in a cache whose other places have the scale NaN. */
-function cached(backend: Backend, x: Float32Array, C: number, H: number, K: number): ByteCache {
-  const empty = { cache: new Int8Array(H * C * K).fill(-128), scales: new Float32Array(H * C).fill(NaN) }
-  return append(backend, empty, x, 0, H, K)
-}
-
-/** The arguments of both caches. */
-function cachesOf(key: ByteCache, value: ByteCache): Record<string, Float32Array | Int8Array> {
-  return { key: key.cache, key_scales: key.scales, value: value.cache, value_scales: value.scales }
-}
-
-interface Sequence {
-  readonly values: Values & { query: Float32Array }
-  readonly key: ByteCache
-  readonly value: ByteCache
-  readonly C: number
-}
-
-/** A whole sequence: queries [T, H, K], and caches with a few places to spare. */
-function sequence(backend: Backend, T: number, H: number, K: number, data: Data): Sequence {
-  const C = T + data.below(4)
-  const [query, keys, values] = [0, 1, 2].map(() => data.floats(T * H * K))
-  const key = cached(backend, keys, C, H, K)
-  const value = cached(backend, values, C, H, K)
-  return { values: { query, ...cachesOf(key, value), scale: K ** -0.5, T, S: T, C, H, K }, key, value, C }
-}
-
-const attend = (backend: Backend, values: Values): Float32Array => call(backend, 'attention_i8', values).y
-
-/** The scales of positions `from` and later replaced. */
-function replaceScales({ cache, scales }: ByteCache, C: number, from: number, by: number): ByteCache {
-  return { cache, scales: scales.map((scale, place) => (place % C >= from ? by : scale)) }
-}
-
-/** What the rows of positions 0..count-1 of a head stand for. */
-function rowsOf(
-  { cache, scales }: ByteCache,
-  h: number,
-  C: number,
-  K: number,
-  count: number,
-): Float32Array[] {
-  const part = { rows: count, columns: K, values: cache.slice(h * C * K), scales: scales.slice(h * C) }
-  const rows = dequantizeRows(part)
-  return Array.from({ length: count }, (_, s) => rows.slice(s * K, (s + 1) * K))
-}
 
 /**
  * How far rounding takes a head's output from float64. The query is off by half a step in each channel, which moves a
@@ -103,138 +61,71 @@ function factorsBound(weights: readonly number[], values: readonly Float32Array[
   return total
 }
 
-/** Every row of attention over a sequence, from token `from` on, is near attention in float64. */
-function nearAttention(
-  backend: Backend,
-  { values, key, value, C }: Sequence,
-  from: number,
-  T: number,
-  H: number,
-  K: number,
-): void {
-  const query = values.query.slice(from * H * K)
-  const y = attend(backend, { ...values, query, T: T - from })
-  for (let t = from; t < T; t++)
-    for (let h = 0; h < H; h++) {
-      const start = ((t - from) * H + h) * K
-      const row = query.subarray(start, start + K)
-      const [keys, seen] = [rowsOf(key, h, C, K, t + 1), rowsOf(value, h, C, K, t + 1)]
-      const expected = attention64(row, keys, seen, K ** -0.5)
-      near(`y[${t}, ${h}]`, y.subarray(start, start + K), expected, bound(row, keys, seen, K ** -0.5))
-    }
+/** Over a cache of int8 with a scale for each row. NaN is put into scales. */
+const attention: CachedAttention<ByteCache> = {
+  op: 'attention_i8',
+  formula: 'attention in float64 over the dequantized cache, within the rounding of query and factors',
+  append: (backend, x, { C, H, K }) => {
+    const empty = { cache: new Int8Array(H * C * K).fill(-128), scales: new Float32Array(H * C).fill(NaN) }
+    return append(backend, empty, x, 0, H, K)
+  },
+  argumentsOf: (key, value) => ({
+    key: key.cache,
+    key_scales: key.scales,
+    value: value.cache,
+    value_scales: value.scales,
+  }),
+  rowOf: ({ cache, scales }, h, s, { C, K }) => {
+    const place = h * C + s
+    const values = cache.slice(place * K, (place + 1) * K)
+    return dequantizeRows({ rows: 1, columns: K, values, scales: scales.slice(place, place + 1) })
+  },
+  poison: ({ cache, scales }, isPoisoned, { C }) => ({
+    cache,
+    scales: scales.map((scale, place) => (isPoisoned(place % C) ? NaN : scale)),
+  }),
+  bound,
+  meanError: (values) => Math.max(...values.map(largestOf)) / 65_534,
 }
 
-export const isNearAttention: BackendLaw = forAll(
-  'attention_i8: attention in float64 over the dequantized cache, within the rounding of query and factors',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => nearAttention(backend, sequence(backend, T, H, K, new Data(seed)), 0, T, H, K),
-)
+/** The laws. */
+export const attentionI8Laws: Record<
+  CacheLaw | 'isNearOverBlocks' | 'brokenQueriesShow' | 'oneToken',
+  BackendLaw
+> = {
+  ...cacheLaws(attention),
 
-export const isNearOverBlocks: BackendLaw = forAll(
-  'attention_i8: the same over a past of several blocks',
-  [fc.integer({ min: VALUE_BLOCK, max: 4 * VALUE_BLOCK }), K, seed],
-  (backend, T, K, seed) => nearAttention(backend, sequence(backend, T, 1, K, new Data(seed)), T - 2, T, 1, K),
-)
+  isNearOverBlocks: forAll(
+    'attention_i8: the same over a past of several blocks',
+    [fc.integer({ min: VALUE_BLOCK, max: 4 * VALUE_BLOCK }), K, seed],
+    (backend, T, K, seed) => {
+      const drawn = sequence(attention, backend, [T, 1, K], new Data(seed))
+      nearAttention(attention, backend, drawn, T - 2)
+    },
+  ),
 
-export const futureIsUnseen: BackendLaw = forAll(
-  'attention_i8: keys, values and scales after a position cannot change it, bit for bit, NaN included',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
-    const data = new Data(seed)
-    const { values, key, value, C } = sequence(backend, T, H, K, data)
-    const cut = data.integer(1, T)
-    const poisoned = cachesOf(replaceScales(key, C, cut, NaN), replaceScales(value, C, cut, NaN))
-    const past = cut * H * K
-    const y = attend(backend, values)
-    sameBits('y', attend(backend, { ...values, ...poisoned }).subarray(0, past), y.subarray(0, past))
-  },
-)
+  brokenQueriesShow: forAll(
+    'attention_i8: NaN or an infinity in a query makes its head NaN, and nothing else',
+    [T, H, K, fc.constantFrom(NaN, Infinity, -Infinity), seed],
+    (backend, T, H, K, broken, seed) => {
+      const data = new Data(seed)
+      const { values } = sequence(attention, backend, [T, H, K], data)
+      const row = data.below(T * H)
+      const query = values.query.slice()
+      query[row * K + data.below(K)] = broken
+      const expected = call(backend, 'attention_i8', values).y.fill(NaN, row * K, (row + 1) * K)
+      sameBits('y', call(backend, 'attention_i8', { ...values, query }).y, expected)
+    },
+  ),
 
-export const pastIsSeen: BackendLaw = forAll(
-  'attention_i8: a token attends to every position up to its own: a scale of NaN appears in each later token',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
-    const data = new Data(seed)
-    const { values, key, value, C } = sequence(backend, T, H, K, data)
-    const cut = data.below(T)
-    for (const [name, { scales }] of Object.entries({ key_scales: key, value_scales: value })) {
-      const broken = scales.map((scale, place) => (place % C === cut ? NaN : scale))
-      attend(backend, { ...values, [name]: broken }).forEach((found, i) => {
-        const sees = Math.floor(i / (H * K)) >= cut
-        if (sees !== Number.isNaN(found))
-          throw new Error(`${name}, y[${i}]: expected ${sees ? '' : 'not '}to see ${cut}`)
-      })
-    }
-  },
-)
-
-export const brokenQueriesShow: BackendLaw = forAll(
-  'attention_i8: NaN or an infinity in a query makes its head NaN, and nothing else',
-  [T, H, K, fc.constantFrom(NaN, Infinity, -Infinity), seed],
-  (backend, T, H, K, broken, seed) => {
-    const data = new Data(seed)
-    const { values } = sequence(backend, T, H, K, data)
-    const row = data.below(T * H)
-    const query = values.query.slice()
-    query[row * K + data.below(K)] = broken
-    const expected = attend(backend, values).fill(NaN, row * K, (row + 1) * K)
-    sameBits('y', attend(backend, { ...values, query }), expected)
-  },
-)
-
-export const stepIsPass: BackendLaw = forAll(
-  'attention_i8: tokens over a cache = the last tokens of a whole pass, bit for bit',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
-    const data = new Data(seed)
-    const { values } = sequence(backend, T, H, K, data)
-    const fresh = data.integer(1, T)
-    const start = (T - fresh) * H * K
-    const step = attend(backend, { ...values, query: values.query.slice(start), T: fresh, S: T })
-    sameBits('y', step, attend(backend, values).subarray(start))
-  },
-)
-
-export const capacityIsRoom: BackendLaw = forAll(
-  'attention_i8: the capacity of the cache changes no bit',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
-    const data = new Data(seed)
-    const [query, key, value] = [0, 1, 2].map(() => data.floats(T * H * K))
-    const at = (C: number): Float32Array => {
-      const caches = cachesOf(cached(backend, key, C, H, K), cached(backend, value, C, H, K))
-      return attend(backend, { query, ...caches, scale: 0.5, T, S: T, C, H, K })
-    }
-    sameBits('y', at(T + 7), at(T))
-  },
-)
-
-export const oneToken: BackendLaw = forAll(
-  'attention_i8: a single token attends to itself: the output is its dequantized value, rounded twice',
-  [H, K, seed],
-  (backend, H, K, seed) => {
-    const { values, value, C } = sequence(backend, 1, H, K, new Data(seed))
-    const expected = Array.from({ length: H }, (_, h) => [...rowsOf(value, h, C, K, 1)[0]]).flat()
-    near(
-      'y',
-      attend(backend, values),
-      expected,
-      Array.from(expected, (x) => 2 * epsilon32 * Math.abs(x)),
-    )
-  },
-)
-
-export const equalScores: BackendLaw = forAll(
-  'attention_i8: a zero query gives the mean of the dequantized values',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
-    const { values, value, C } = sequence(backend, T, H, K, new Data(seed))
-    const y = attend(backend, { ...values, query: new Float32Array(T * H * K) })
-    const rows = Array.from({ length: H }, (_, h) => rowsOf(value, h, C, K, T))
-    const expected = y.map((_, i) => {
-      const [t, h, k] = [Math.floor(i / (H * K)), Math.floor(i / K) % H, i % K]
-      return rows[h].slice(0, t + 1).reduce((total, row) => total + row[k], 0) / (t + 1)
-    })
-    near('y', y, expected, 1e-5 + Math.max(...rows.flat().map(largestOf)) / 65_534)
-  },
-)
+  oneToken: forAll(
+    'attention_i8: a single token attends to itself: the output is its dequantized value, rounded twice',
+    [H, K, seed],
+    (backend, H, K, seed) => {
+      const { values, value, ...sizes } = sequence(attention, backend, [1, H, K], new Data(seed))
+      const own = Array.from({ length: H }, (_, h) => [...attention.rowOf(value, h, 0, sizes)]).flat()
+      const error = own.map((x) => 2 * epsilon32 * Math.abs(x))
+      near('y', call(backend, 'attention_i8', values).y, own, error)
+    },
+  ),
+}

@@ -26,16 +26,6 @@ export const isClosedForm: BackendLaw = forAll(
   },
 )
 
-export const uniform: BackendLaw = forAll(
-  'cross_entropy: equal logits cost log V',
-  [V, fc.integer({ min: -1000, max: 1000 })],
-  (backend, V, level) => {
-    const logits = new Float32Array(V).fill(level)
-    const { nll } = call(backend, 'cross_entropy', { logits, labels: Int32Array.of(V - 1), T: 1, V })
-    near('nll', nll, [Math.log(V)], accuracy * (1 + Math.log(V)))
-  },
-)
-
 export const shifts: BackendLaw = forAll(
   'cross_entropy: a number added to all logits changes nothing, bit for bit, where adding it is exact',
   [V, seed, fc.integer({ min: -4000, max: 4000 })],

@@ -22,43 +22,6 @@ const tolerance = 5e-4
 /** How many elements of each input are moved. */
 const probes = 12
 
-/** Ops whose gradient has no rule, each with the reason. */
-export const exempt: Readonly<Partial<Record<KernelName, string>>> = {
-  add: 'its gradient is the identity for both terms',
-  cache_append: 'a copy; attention_backward goes straight to the keys and values',
-  cache_append_i8: 'rounds to integers, for sequences that only read; learning runs over float32 caches',
-  attention: 'its gradient holds for a whole sequence only: attentionGradient below',
-  attention_i8: 'reads a rounded cache, for sequences that only read; learning runs over float32 caches',
-  exp: 'only inside other ops on the way to a loss',
-  log: 'only inside other ops on the way to a loss',
-  min_max: 'scales the input of the predictor, before anything that learns',
-  sum: 'measures how fast memory is read; nothing learns through it',
-  sum_squares: 'measures gradients, has none',
-  adamw_step: 'learns from gradients, has none',
-  top_k: 'a choice, not a smooth function',
-  transpose: 'runs while a model is loaded, before anything that learns',
-  transpose_bf16: 'runs while a model is loaded, before anything that learns',
-  transpose_f16: 'runs while a model is loaded, before anything that learns',
-  copy_rows: 'packs the weights of a sequence that only reads them',
-  narrow_bf16: 'runs while a model is loaded, before anything that learns',
-  narrow_f16: 'runs while a model is loaded, before anything that learns',
-  quantize_rows: 'runs while a model is loaded, before anything that learns',
-  copy_rows_bf16: 'packs weights, which learn as float32 only',
-  copy_rows_f16: 'packs weights, which learn as float32 only',
-  copy_rows_i8: 'packs weights, which learn as float32 only',
-  embedding_bf16: 'its table is half precision, which does not learn',
-  embedding_f16: 'its table is half precision, which does not learn',
-  embedding_i8: 'its table is int8, which does not learn',
-  linear_i8: 'rounds its input to steps: flat almost everywhere, and its weights do not learn',
-  linear_input_major_i8: 'rounds its input to steps: flat almost everywhere, and its weights do not learn',
-}
-
-/** Ops that are the gradient of another, as the catalogue's rules and attentionGradient use them. */
-export function gradientOps(): Set<string> {
-  const rules = kernelNames.flatMap((name) => kernels[name].gradients.map(({ op }) => op))
-  return new Set([...rules, 'attention_backward'])
-}
-
 /** One law per rule of the catalogue. */
 export function gradientLaws(): BackendLaw[] {
   return kernelNames.flatMap((name) => kernels[name].gradients.map((rule) => gradientLaw(name, rule)))

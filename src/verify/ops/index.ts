@@ -4,11 +4,10 @@
 import { kernelNames } from '../../ops/catalog.ts'
 import * as adamwStep from './adamw_step.ts'
 import * as add from './add.ts'
-import * as attention from './attention.ts'
-import * as attentionI8 from './attention_i8.ts'
+import { attentionLaws } from './attention.ts'
+import { attentionI8Laws } from './attention_i8.ts'
 import * as bce from './bce.ts'
-import * as cacheAppend from './cache_append.ts'
-import { brokenRowsShow, quantizesTokens } from './cache_append_i8.ts'
+import { cacheLaws } from './cache_append.ts'
 import * as copyRows from './copy_rows.ts'
 import * as crossEntropy from './cross_entropy.ts'
 import * as embedding from './embedding.ts'
@@ -17,17 +16,13 @@ import * as halfPrecision from './half_precision.ts'
 import * as int8Product from './int8_product.ts'
 import * as layerNorm from './layer_norm.ts'
 import * as linear from './linear.ts'
-import * as linearBackward from './linear_backward.ts'
-import * as linearInputMajor from './linear_input_major.ts'
-import * as logSumExp from './log_sum_exp.ts'
 import * as maskUnits from './mask_units.ts'
 import * as minMax from './min_max.ts'
 import * as mse from './mse.ts'
 import * as relu from './relu.ts'
 import * as softmax from './softmax.ts'
 import * as storedWeights from './stored_weights.ts'
-import * as sum from './sum.ts'
-import * as sumSquares from './sum_squares.ts'
+import * as sums from './sums.ts'
 import * as topK from './top_k.ts'
 import * as transpose from './transpose.ts'
 import { agreementLaws } from './agreement.ts'
@@ -40,11 +35,10 @@ import { tokenOps, tokensApart } from './tokens.ts'
 const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
   adamwStep,
   add,
-  attention,
-  attentionI8,
+  attentionLaws,
+  attentionI8Laws,
   bce,
-  cacheAppend,
-  { quantizesTokens, brokenRowsShow },
+  cacheLaws,
   copyRows,
   crossEntropy,
   embedding,
@@ -53,17 +47,13 @@ const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
   int8Product,
   layerNorm,
   linear,
-  linearBackward,
-  linearInputMajor,
-  logSumExp,
   maskUnits,
   minMax,
   mse,
   relu,
   softmax,
   storedWeights,
-  sum,
-  sumSquares,
+  sums,
   topK,
   transpose,
 ]

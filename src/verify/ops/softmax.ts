@@ -1,12 +1,12 @@
 /**
- * softmax against float64, and the symmetries that hold exactly.
+ * softmax and log_sum_exp against float64, and the symmetries that hold exactly.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { call } from '../../testing/op_call.ts'
-import { epsilon32, near, sameBits } from '../compare.ts'
+import { epsilon32, near, same, sameBits } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
-import { softmax64 } from '../float64.ts'
+import { logSumExp64, softmax64 } from '../float64.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 /** Few enough terms that 40 epsilon covers what their striped sum rounds (32 additions at most). */
@@ -16,6 +16,10 @@ const accuracy = 40 * epsilon32
 
 function softmax(backend: Backend, x: Float32Array): Float32Array {
   return call(backend, 'softmax', { x, T: 1, V: x.length }).y
+}
+
+function logSumExp(backend: Backend, x: Float32Array): number {
+  return call(backend, 'log_sum_exp', { x, T: 1, V: x.length }).y[0]
 }
 
 /** Logits that differ by up to 80. */
@@ -68,5 +72,15 @@ export const gradientSumsToZero: BackendLaw = forAll(
     const y = softmax(backend, data.floats(V))
     const grad = call(backend, 'softmax_backward', { y, y_grad: data.floats(V), T: 1, V }).x_grad
     near('sum', [grad.reduce((total, g) => total + g, 0)], [0], 4 * accuracy)
+  },
+)
+
+export const sumIsExact: BackendLaw = forAll(
+  'log_sum_exp: each number is that of float64; of one number it is that number, bit for bit',
+  [V, seed],
+  (backend, V, seed) => {
+    const x = logits(seed, V)
+    near('y', [logSumExp(backend, x)], [logSumExp64(x)], accuracy * 5)
+    same('one', logSumExp(backend, x.subarray(0, 1)), x[0])
   },
 )

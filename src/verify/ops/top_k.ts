@@ -1,12 +1,12 @@
 /**
- * top_k against a count: a unit is among the R best if fewer than R units are better.
+ * top_k against a count: a unit is among the R best if fewer than R units are better. So a larger R keeps a superset.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { callRaw } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
 import { Data, type DataKind } from '../../testing/seeded_data.ts'
-import { always, forAll, type BackendLaw } from './law.ts'
+import { forAll, type BackendLaw } from './law.ts'
 
 const N = fc.nat({ max: 70 })
 const seed = fc.nat()
@@ -33,29 +33,5 @@ export const isCounted: BackendLaw = forAll(
     const units = Array.from({ length: N }, (_, n) => n)
     const expected = units.filter((n) => units.filter((m) => m !== n && isBetter(scores, m, n)).length < R)
     sameBits('indices', topK(backend, scores, R), expected)
-  },
-)
-
-export const growsBySupersets: BackendLaw = forAll(
-  'top_k: a larger R keeps a superset',
-  [N, seed, kind],
-  (backend, N, seed, kind) => {
-    const scores = new Data(seed).floats(N, kind)
-    for (let R = 0; R < N; R++) {
-      const more = new Set(topK(backend, scores, R + 1))
-      const less = topK(backend, scores, R)
-      if (more.size !== R + 1 || !less.every((n) => more.has(n)))
-        throw new Error(`R = ${R}: expected ${less} among ${[...more]}`)
-    }
-  },
-  { runs: 20 },
-)
-
-export const tiesGoLow: BackendLaw = always(
-  'top_k: ties go to the lower index, +0 and -0 tie, NaN is last',
-  (backend) => {
-    sameBits('equal', topK(backend, new Float32Array(40).fill(3), 5), [0, 1, 2, 3, 4])
-    sameBits('zeros', topK(backend, Float32Array.of(-0, 0, -0, 0), 2), [0, 1])
-    sameBits('NaN', topK(backend, Float32Array.of(NaN, -Infinity, NaN, -1e30), 3), [0, 1, 3])
   },
 )

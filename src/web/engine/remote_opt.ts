@@ -37,8 +37,8 @@ export class RemoteOpt {
     source: ModelSource,
     { signal, onProgress, ...options }: OpenOptions = {},
   ): Promise<RemoteOpt> {
-    const told = (value: unknown): void => onProgress?.(value as OpenProgress)
-    const info = await rpc.call('open', [source, options], { signal, onProgress: told })
+    const report = (value: unknown): void => onProgress?.(value as OpenProgress)
+    const info = await rpc.call('open', [source, options], { signal, onProgress: report })
     return new RemoteOpt(rpc, info as ModelInfo)
   }
 

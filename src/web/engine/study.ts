@@ -5,10 +5,9 @@
 import { criterionByName } from '../../criteria/index.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
-import { NOT_SCORED } from '../../ops/cross_entropy.ts'
 import { now } from '../../platform/platform.ts'
 import { budgetOf } from '../../planner_options.ts'
-import { scoreText } from '../../predictor/pass_planners.ts'
+import { scoreContinuation } from '../../predictor/pass_planners.ts'
 import { oraclePlanner } from '../../predictor/planners.ts'
 import { rankingOf } from '../../predictor/ranking.ts'
 import type { ShadowOpt } from '../../shadow_opt.ts'
@@ -17,8 +16,8 @@ import { pause } from '../../platform/pause.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 import { Writers } from './writers.ts'
 
-/** Milliseconds of work between two turns of the event loop, in which a cancellation is received. */
-const TURN = 25
+/** Milliseconds of work after which the event loop runs, so that a cancellation is received. */
+const MAX_BLOCKING = 25
 
 /** The default number of tokens. */
 const DEFAULT_TOKENS = 48
@@ -36,7 +35,7 @@ export async function* study(
   const { signal, compares = true } = options
   const { model, tokenizer } = opt
   const ids = Int32Array.of(model.config.bosId, ...opt.encode(prompt))
-  const maxTokens = roomFor(opt, ids, options.maxTokens ?? DEFAULT_TOKENS)
+  const maxTokens = tokenLimit(opt, ids, options.maxTokens ?? DEFAULT_TOKENS)
   const decided: UnitScores[] = []
   const asked = await plannerOf(opt, ids, maxTokens, options)
   const planner = asked && recording(opt, asked, options, (scores) => decided.push(scores))
@@ -54,11 +53,11 @@ export async function* study(
   try {
     const text = tokenizer?.stream({ skipSpecial: true })
     const denseText = tokenizer?.stream({ skipSpecial: true })
-    let turn = now()
+    let resumed = now()
     for (let index = 0; index < maxTokens; index++) {
-      if (now() - turn > TURN) {
+      if (now() - resumed > MAX_BLOCKING) {
         await pause(signal)
-        turn = now()
+        resumed = now()
       }
       const next = writers.next()
       if (model.config.eosIds.includes(next.token)) break
@@ -83,7 +82,8 @@ export async function* study(
     await pause(signal)
     return {
       // int8 weights have no gradients.
-      truth: model.weights.storage === 'int8' ? null : truthOf(opt, ids, writers.written, options),
+      oracleScores:
+        model.weights.storage === 'int8' ? null : oracleScoresOf(opt, ids, writers.written, options),
       tokensPerSecond: writers.tokensPerSecond,
     }
   } finally {
@@ -91,8 +91,8 @@ export async function* study(
   }
 }
 
-/** How many tokens can be generated: each is fed and needs a position. */
-function roomFor({ config }: ShadowOpt, ids: Int32Array, wanted: number): number {
+/** How many tokens can be generated: each needs a position. */
+function tokenLimit({ config }: ShadowOpt, ids: Int32Array, wanted: number): number {
   if (!Number.isInteger(wanted) || wanted < 1)
     throw new UsageError('MAX_TOKENS', `maxTokens: expected a whole number from 1, got ${wanted}`)
   if (ids.length >= config.positions)
@@ -104,16 +104,14 @@ function roomFor({ config }: ShadowOpt, ids: Int32Array, wanted: number): number
 }
 
 /** The criterion's scores of the continuation of a prompt; null if it is empty. */
-function truthOf(
+function oracleScoresOf(
   { model }: ShadowOpt,
   prompt: Int32Array,
   continuation: readonly number[],
-  { criterion = 'plainact', seed = 0 }: StudyOptions,
+  { criterion = 'plainact', seed }: StudyOptions,
 ): UnitScores | null {
   if (continuation.length === 0) return null
-  const tokens = Int32Array.of(...prompt, ...continuation)
-  const labels = tokens.slice().fill(NOT_SCORED, 0, prompt.length)
-  return scoreText(model, tokens, labels, criterionByName(criterion), seed)
+  return scoreContinuation(model, prompt, continuation, criterionByName(criterion), seed)
 }
 
 /** The requested planner; null for dense. The oracle gets the text of the dense model. */
@@ -128,8 +126,8 @@ async function plannerOf(
   if (planner !== 'oracle') return opt.planner({ planner, ...choice })
   const dense: number[] = []
   for await (const { token } of opt.generate(ids, { maxTokens, signal })) dense.push(token)
-  const truth = truthOf(opt, ids, dense, options)
-  return truth && oraclePlanner(truth, budgetOf(choice), backendTopK(opt.model.backend))
+  const oracleScores = oracleScoresOf(opt, ids, dense, options)
+  return oracleScores && oraclePlanner(oracleScores, budgetOf(choice), backendTopK(opt.model.backend))
 }
 
 /** The same planner, with a callback for the scores of each decision. */

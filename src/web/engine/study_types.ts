@@ -70,6 +70,6 @@ export type StudyEvent = StudyStart | StudyStep
 /** After the last token. */
 export interface StudyEnd {
   /** The criterion's scores of the dense text, or of the sparse one if there is no dense one. Null for an empty text or int8 weights. */
-  readonly truth: UnitScores | null
+  readonly oracleScores: UnitScores | null
   readonly tokensPerSecond: Speeds
 }

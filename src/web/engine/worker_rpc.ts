@@ -10,11 +10,11 @@
  * Messages are untrusted. A message of another form is dropped, and so is one that names no call, belongs to a call that
  * is over or cancelled, or repeats the id of a running call. A call checks its own arguments.
  */
-import { HubError, InputError, MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
+import { packError, unpackError } from '../../tensor/packed_error.ts'
 import { isObject } from '../../tensor/arguments.ts'
 
 /** What a call gets besides its arguments. */
-export interface CallContext {
+interface CallContext {
   /** Aborted when the caller cancels. */
   readonly signal: AbortSignal
   progress(value: unknown): void
@@ -93,47 +93,9 @@ function isGenerator(value: object): value is AsyncGenerator<unknown, unknown, v
   return Symbol.asyncIterator in value
 }
 
-/** An error as data. The exit code tells its class: minified code does not keep the names of classes. */
-interface PackedError {
-  readonly message: string
-  readonly name?: string
-  readonly code?: string
-  readonly exitCode?: number
-}
-
-function packError(error: unknown): PackedError {
-  if (error instanceof ShadowError) {
-    const { message, code, exitCode } = error
-    return { message, code, exitCode }
-  }
-  return error instanceof Error
-    ? { name: error.name, message: error.message }
-    : { name: 'Error', message: String(error) }
-}
-
-/** By exit code, as in tensor/errors.ts. */
-const families = new Map([
-  [2, UsageError],
-  [3, InputError],
-  [4, MissingError],
-  [5, HubError],
-])
-
-/** The error, of its class. Data that is no error becomes an error that says so. */
-function unpackError(data: unknown): Error {
-  const packed = (isObject(data) ? data : {}) as Partial<Record<keyof PackedError, unknown>>
-  const { name, message, code, exitCode } = packed
-  if (typeof message !== 'string') return new Error('the engine failed without a message')
-  const Family = families.get(exitCode as number)
-  if (Family && typeof code === 'string') return new Family(code, message)
-  const error = new Error(message)
-  if (typeof name === 'string') error.name = name
-  return error
-}
-
 /** How a call is made. */
 export interface CallOptions {
-  /** Cancels: the promise rejects with its reason at once, and the other side is told. */
+  /** Cancels: the promise rejects with its reason at once, and the other side is notified. */
   readonly signal?: AbortSignal
   readonly onProgress?: (value: unknown) => void
 }

@@ -56,7 +56,6 @@ export class Writers {
   readonly #open: Sequence[] = []
   #judge: Writer | null
   #divergence: number | null = null
-  #denseEnded = false
 
   /** @param planner null is dense @param compares whether a dense text is generated too */
   constructor(
@@ -96,14 +95,15 @@ export class Writers {
   /** The next tokens. This does not append them, but records the first difference. */
   next(): NextTokens {
     const token = argmax(this.#sparse.logits)
-    const denseToken = this.#dense && !this.#denseEnded ? argmax(this.#dense.logits) : null
+    // After `</s>` the dense text is not extended, so its next token stays `</s>`.
+    const denseToken = this.#dense && argmax(this.#dense.logits)
     const kl = this.#judge && logitsDivergence(this.#judge.logits, this.#sparse.logits)
     if (this.#dense && this.#divergence === null && denseToken !== token) {
       this.#divergence = this.#sparse.ids.length
       this.#judge = this.#begin(Int32Array.of(...this.#prompt, ...this.#sparse.ids), null)
     }
-    if (denseToken !== null && this.#model.config.eosIds.includes(denseToken)) this.#denseEnded = true
-    return { token, denseToken: this.#denseEnded ? null : denseToken, kl }
+    const ended = denseToken !== null && this.#model.config.eosIds.includes(denseToken)
+    return { token, denseToken: ended ? null : denseToken, kl }
   }
 
   /** Appends them. */

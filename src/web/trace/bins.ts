@@ -32,11 +32,11 @@ export interface Tally {
 
 /**
  * Counts a span.
- * @param truth the mask of the oracle; without it every kept unit counts as kept by both, and the others as kept by neither
+ * @param oracle the mask of the oracle; without it every kept unit counts as kept by both, and the others as kept by neither
  */
 export function tallySpan(
   mask: UnitMask,
-  truth: UnitMask | null,
+  oracle: UnitMask | null,
   { kind, layer }: Pick<Unit, 'kind' | 'layer'>,
   { start, end }: Span,
 ): Tally {
@@ -44,7 +44,7 @@ export function tallySpan(
   const tally = { both: 0, extra: 0, missed: 0, neither: 0 }
   for (let place = first + start; place < first + end; place++) {
     const kept = mask[kind][place] !== 0
-    const wanted = truth ? truth[kind][place] !== 0 : kept
+    const wanted = oracle ? oracle[kind][place] !== 0 : kept
     tally[kept ? (wanted ? 'both' : 'extra') : wanted ? 'missed' : 'neither']++
   }
   return tally

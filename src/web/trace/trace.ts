@@ -5,7 +5,7 @@
  * A trace contains scores, not masks: for any budget the mask is `selectMask` of the scores, as in the planner.
  */
 import { makeBudget, type Budget, type Scope } from '../../masks/budget.ts'
-import { denseMask, makeMask, type UnitMask, type UnitShape } from '../../masks/mask.ts'
+import { denseMask, makeMask, unitKinds, type UnitMask, type UnitShape } from '../../masks/mask.ts'
 import { selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { Decision, Speeds, StudyEnd, StudyEvent, StudyPlanner } from '../engine/study_types.ts'
 import { quickTopK } from './quick_top_k.ts'
@@ -33,7 +33,7 @@ export interface TraceModel {
 }
 
 /** A generated token. */
-export interface TraceToken {
+interface TraceToken {
   readonly token: number
   readonly text: string
 }
@@ -60,7 +60,7 @@ export interface Trace {
   /** One for all columns, one for each column, or none for dense. */
   readonly decisions: readonly UnitScores[]
   /** The oracle scores of the text; null while they are unknown. */
-  readonly truth: UnitScores | null
+  readonly oracleScores: UnitScores | null
   /** The first index where the texts differ. */
   readonly divergence: number | null
   readonly tokensPerSecond: Speeds
@@ -71,14 +71,6 @@ export function decisionOf(trace: Trace, column: number): UnitScores | null {
   return trace.decisions[Math.min(column, trace.decisions.length - 1)] ?? null
 }
 
-/** The budget of the planner of this trace under a selection. */
-export function budgetUnder(
-  { denseLayers }: Pick<Trace, 'denseLayers'>,
-  { sparsity, scope }: Selection,
-): Budget {
-  return makeBudget(sparsity, { scope, denseLayers })
-}
-
 /** Masks under one budget, each selected on first use. */
 export class Masks {
   readonly budget: Budget
@@ -86,9 +78,10 @@ export class Masks {
   readonly #known = new WeakMap<UnitScores, UnitMask>()
   readonly #needed = new WeakMap<UnitScores, UnitMask>()
 
-  constructor(trace: Pick<Trace, 'denseLayers'>, selection: Selection) {
+  constructor({ denseLayers }: Pick<Trace, 'denseLayers'>, selection: Selection) {
+    const { sparsity, scope } = selection
     this.selection = selection
-    this.budget = budgetUnder(trace, selection)
+    this.budget = makeBudget(sparsity, { scope, denseLayers })
   }
 
   /** Whether these are the masks of this trace under this selection. */
@@ -99,11 +92,8 @@ export class Masks {
     )
   }
 
-  /** The mask of scores; null for null. */
-  of(scores: UnitScores): UnitMask
-  of(scores: UnitScores | null): UnitMask | null
-  of(scores: UnitScores | null): UnitMask | null {
-    if (!scores) return null
+  /** The mask of scores. */
+  of(scores: UnitScores): UnitMask {
     let mask = this.#known.get(scores)
     if (!mask) this.#known.set(scores, (mask = selectMask(scores, this.budget, quickTopK)))
     return mask
@@ -113,25 +103,26 @@ export class Masks {
    * The units that the oracle selects, without units of score 0, which it keeps only to fill the budget. Null if the oracle
    * scores are unknown.
    */
-  needed({ truth }: Pick<Trace, 'truth'>): UnitMask | null {
-    if (!truth) return null
-    const known = this.#needed.get(truth)
+  needed({ oracleScores }: Pick<Trace, 'oracleScores'>): UnitMask | null {
+    if (!oracleScores) return null
+    const known = this.#needed.get(oracleScores)
     if (known) return known
-    const { shape, heads, neurons } = this.of(truth)
-    const both = { heads, neurons }
-    const [neededHeads, neededNeurons] = (['heads', 'neurons'] as const).map((kind) =>
-      both[kind].map((kept, place) =>
-        place < this.budget.denseLayers * shape[kind] || truth[kind][place] !== 0 ? kept : 0,
+    const mask = this.of(oracleScores)
+    const { shape } = mask
+    const [heads, neurons] = unitKinds.map((kind) =>
+      mask[kind].map((kept, place) =>
+        place < this.budget.denseLayers * shape[kind] || oracleScores[kind][place] !== 0 ? kept : 0,
       ),
     )
-    const needed = makeMask(shape, neededHeads, neededNeurons)
-    this.#needed.set(truth, needed)
+    const needed = makeMask(shape, heads, neurons)
+    this.#needed.set(oracleScores, needed)
     return needed
   }
 
   /** The mask of a column of a trace under a selection. */
   ofColumn(trace: Trace, column: number): UnitMask {
-    return this.of(decisionOf(trace, column)) ?? denseMask(trace.model.shape)
+    const scores = decisionOf(trace, column)
+    return scores ? this.of(scores) : denseMask(trace.model.shape)
   }
 }
 
@@ -152,7 +143,7 @@ export function emptyTrace(model: TraceModel, settings: TraceSettings): Trace {
     pieces: [],
     columns: [],
     decisions: [],
-    truth: null,
+    oracleScores: null,
     divergence: null,
     tokensPerSecond: { sparse: null, dense: null },
   }
@@ -160,7 +151,8 @@ export function emptyTrace(model: TraceModel, settings: TraceSettings): Trace {
 
 /** A trace after the next event of a study. */
 export function growTrace(trace: Trace, event: StudyEvent | StudyEnd): Trace {
-  if (!('kind' in event)) return { ...trace, truth: event.truth, tokensPerSecond: event.tokensPerSecond }
+  if (!('kind' in event))
+    return { ...trace, oracleScores: event.oracleScores, tokensPerSecond: event.tokensPerSecond }
   if (event.kind === 'start') {
     const { prompt, pieces, ranks, denseLayers } = event
     return { ...trace, prompt, pieces, ranks, denseLayers }

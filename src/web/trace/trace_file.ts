@@ -4,18 +4,19 @@
  *
  *   prompt [P] I32   tokens [N] I32   dense [N] I32, -1 for none   kl [N] F32, -1 for none
  *   heads [S, L, H] F32   neurons [S, L, F] F32    S decisions: 1, N or 0
- *   truth.heads [L, H] F32   truth.neurons [L, F] F32    or neither
+ *   truth.heads [L, H] F32   truth.neurons [L, F] F32    the oracle scores, or neither
  */
 import * as v from 'valibot'
+import { readFinite } from '../../io/read_finite.ts'
 import { parseSafetensors } from '../../io/safetensors.ts'
 import { encodeSafetensors, type TensorToWrite } from '../../io/safetensors_writer.ts'
 import { checkSchema, numberBetween, parseBySchema, seedNumber, wholeNumber } from '../../io/schema.ts'
 import { scopes } from '../../masks/budget.ts'
 import type { UnitScores } from '../../masks/selection.ts'
-import type { UnitShape } from '../../masks/mask.ts'
+import type { UnitKind, UnitShape } from '../../masks/mask.ts'
 import { criteria } from '../../criteria/index.ts'
 import { InputError } from '../../tensor/errors.ts'
-import type { RawTensorSource } from '../../tensor/tensor_source.ts'
+import { readIntegers, type RawTensorSource } from '../../tensor/tensor_source.ts'
 import { decisions, studyPlanners } from '../engine/study_types.ts'
 import type { Trace, TraceColumn } from './trace.ts'
 
@@ -70,7 +71,7 @@ const fits = (P: number, N: number): v.GenericSchema<unknown, unknown> => {
 
 /** The bytes of a trace's file. */
 export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
-  const { model, settings, ranks, denseLayers, prompt, pieces, columns, truth, divergence } = trace
+  const { model, settings, ranks, denseLayers, prompt, pieces, columns, oracleScores, divergence } = trace
   const { layers: L, heads: H, neurons: F } = model.shape
   const entry = {
     version,
@@ -86,7 +87,7 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
     denseTexts: columns.map(({ dense }) => dense?.text ?? ''),
     speeds: trace.tokensPerSecond,
   }
-  const table = (kind: 'heads' | 'neurons'): Float32Array => {
+  const table = (kind: UnitKind): Float32Array => {
     const units = L * model.shape[kind]
     const values = new Float32Array(trace.decisions.length * units)
     trace.decisions.forEach((scores, s) => values.set(scores[kind], s * units))
@@ -109,9 +110,9 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
     ['heads', f32([trace.decisions.length, L, H], table('heads'))],
     ['neurons', f32([trace.decisions.length, L, F], table('neurons'))],
   ])
-  if (truth) {
-    tensors.set('truth.heads', f32([L, H], truth.heads))
-    tensors.set('truth.neurons', f32([L, F], truth.neurons))
+  if (oracleScores) {
+    tensors.set('truth.heads', f32([L, H], oracleScores.heads))
+    tensors.set('truth.neurons', f32([L, F], oracleScores.neurons))
   }
   return encodeSafetensors(tensors, { [traceEntry]: JSON.stringify(entry) })
 }
@@ -125,8 +126,8 @@ export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Tra
   const entry = parseBySchema(entrySchema, source.metadata.get(traceEntry), about)
   const { shape, width, planner, criterion, decides, sparsity, scope, seed } = entry
   const file = new TraceTensors(source, name)
-  const prompt = await file.ids('prompt', max.tokens, 0)
-  const tokens = await file.ids('tokens', max.tokens, 0)
+  const prompt = await file.ids('prompt', 0)
+  const tokens = await file.ids('tokens', 0)
   checkSchema(fits(prompt.length, tokens.length), entry, about)
   return {
     model: { name: entry.name, shape, width },
@@ -137,7 +138,7 @@ export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Tra
     pieces: entry.pieces,
     columns: await readColumns(file, tokens, entry),
     decisions: await readDecisions(file, shape, tokens.length),
-    truth: source.tensors.has('truth.heads') ? (await file.scores('truth.', null, shape))[0] : null,
+    oracleScores: source.tensors.has('truth.heads') ? (await file.scores('truth.', null, shape))[0] : null,
     divergence: entry.divergence,
     tokensPerSecond: entry.speeds,
   }
@@ -148,7 +149,7 @@ async function readColumns(
   tokens: Int32Array,
   { texts, denseTexts }: v.InferOutput<typeof entrySchema>,
 ): Promise<TraceColumn[]> {
-  const dense = await file.ids('dense', tokens.length, -1, tokens.length)
+  const dense = await file.ids('dense', -1, tokens.length)
   const kl = await file.floats('kl', [tokens.length])
   return Array.from(tokens, (token, i) => ({
     token,
@@ -182,35 +183,25 @@ class TraceTensors {
     return this.#shapeOf(tensor)[0] ?? 0
   }
 
-  /** Token ids [N], at most `longest` of them, or exactly `length`. */
-  async ids(tensor: string, longest: number, min: number, length?: number): Promise<Int32Array> {
+  /** Token ids [N] from `min`: `length` of them, or at most as many as the limit. */
+  async ids(tensor: string, min: number, length?: number): Promise<Int32Array> {
     const shape = this.#shapeOf(tensor)
-    const [N = -1] = shape
-    if (shape.length !== 1 || N > longest || (length !== undefined && N !== length))
-      throw this.refuse(
-        tensor,
-        length === undefined ? `at most ${longest} ids` : `${length} ids`,
-        `[${shape.join(', ')}]`,
-        'TENSOR_SHAPE',
-      )
+    const [N] = shape
+    if (shape.length !== 1 || N > (length ?? max.tokens) || N < (length ?? 0)) {
+      const expected = length === undefined ? `at most ${max.tokens} ids` : `${length} ids`
+      throw this.refuse(tensor, expected, `[${shape.join(', ')}]`, 'TENSOR_SHAPE')
+    }
     if (this.#source.tensors.get(tensor)?.dtype !== 'I32')
       throw this.refuse(tensor, 'I32', 'another element type', 'TENSOR_SHAPE')
-    const bytes = await this.#source.readRaw(tensor)
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    const ids = Int32Array.from({ length: N }, (_, i) => view.getInt32(4 * i, true))
+    const ids = await readIntegers(this.#source, tensor)
     const wrong = ids.find((id) => id < min)
     if (wrong !== undefined) throw this.refuse(tensor, `ids from ${min}`, `${wrong}`)
     return ids
   }
 
   /** Finite numbers of a shape. */
-  async floats(tensor: string, shape: readonly number[]): Promise<Float32Array> {
-    const found = this.#shapeOf(tensor)
-    if (found.join() !== shape.join())
-      throw this.refuse(tensor, `[${shape.join(', ')}]`, `[${found.join(', ')}]`, 'TENSOR_SHAPE')
-    const values = await this.#source.read(tensor)
-    if (values.every(Number.isFinite)) return values
-    throw this.refuse(tensor, 'finite numbers', 'NaN or an infinity')
+  floats(tensor: string, shape: readonly number[]): Promise<Float32Array> {
+    return readFinite(this.#source, tensor, shape, 'TRACE_VALUE', this.#name)
   }
 
   /** Scores [L, H] and [L, F], `count` of each, or one if the tensors have no leading dimension. */

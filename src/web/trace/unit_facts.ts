@@ -2,12 +2,12 @@
  * The facts of one unit under a budget: its score, its rank among competing units, and the cut-off score.
  */
 import type { Budget } from '../../masks/budget.ts'
-import type { UnitMask } from '../../masks/mask.ts'
+import type { UnitKind, UnitMask } from '../../masks/mask.ts'
 import type { UnitScores } from '../../masks/selection.ts'
 
 /** One head, or one neuron, of one layer. */
 export interface Unit {
-  readonly kind: 'heads' | 'neurons'
+  readonly kind: UnitKind
   readonly layer: number
   readonly index: number
 }

@@ -2,7 +2,7 @@
  * The most likely next tokens as bars, without and with switched units.
  */
 import type { NextToken } from '../engine/model_info.ts'
-import { make, percent } from './dom.ts'
+import { make, percent, visible } from './dom.ts'
 
 /** The bars of some tokens; the second share of each is that with switches, if there are any. */
 export function nextBars(tokens: readonly NextToken[]): HTMLTableElement {
@@ -18,19 +18,14 @@ export function nextBars(tokens: readonly NextToken[]): HTMLTableElement {
     return make(
       'tr',
       {},
-      make('th', { scope: 'row', text: shown(text) }),
+      make('th', { scope: 'row', text: visible(text).replace(/^ /, '·') }),
       make('td', {}, ...bars),
       make('td', { text: percent(after, 1) }),
     )
   })
   const caption =
     tokens[0].shares.length > 1
-      ? 'Next: grey as it was, blue as switched'
-      : 'What comes next, by how likely it is'
+      ? 'Next tokens: grey before switching, blue after'
+      : 'Next tokens, by probability'
   return make('table', { class: 'bars' }, make('caption', { text: caption }), make('tbody', {}, ...rows))
-}
-
-/** A token with visible white space. */
-export function shown(text: string): string {
-  return text.replace(/^ /, '·').replaceAll('\n', '↵') || '∅'
 }

@@ -23,6 +23,12 @@ export function sameCell(a: Cell | null, b: Cell | null): boolean {
   )
 }
 
+/** Whether a cell contains the first unit of another. */
+export function contains(cell: Cell, other: Cell | null): boolean {
+  if (!other || cell.kind !== other.kind || cell.layer !== other.layer) return false
+  return other.span.start >= cell.span.start && other.span.start < cell.span.end
+}
+
 /** A rectangle in pixels. */
 export interface Box {
   readonly x: number
@@ -34,7 +40,7 @@ export interface Box {
 /** The masks of a column. */
 export interface CellMasks {
   readonly mask: UnitMask
-  readonly truth: UnitMask | null
+  readonly oracle: UnitMask | null
   /** The number of dense layers. */
   readonly denseLayers: number
 }
@@ -50,7 +56,7 @@ export function drawCell(
   colours: Palette,
 ): void {
   if (drawGround(context, given, cell, box, colours)) return
-  const tally = tallySpan(given.mask, given.truth, cell, cell.span)
+  const tally = tallySpan(given.mask, given.oracle, cell, cell.span)
   const { x, y, width, height } = box
   let done = 0
   for (const part of parts) {
@@ -70,7 +76,7 @@ export function drawDot(
   colours: Palette,
 ): void {
   if (drawGround(context, given, cell, box, colours)) return
-  const tally = tallySpan(given.mask, given.truth, cell, cell.span)
+  const tally = tallySpan(given.mask, given.oracle, cell, cell.span)
   const part = parts.reduce((most, one) => (tally[one] > tally[most] ? one : most))
   if (tally[part] === 0) return
   const share = tally[part] / (cell.span.end - cell.span.start)

@@ -2,32 +2,32 @@
  * The form: prompt, model settings and sparsity.
  */
 import { criteria } from '../../criteria/index.ts'
-import { scopes, type Scope } from '../../masks/budget.ts'
+import type { Scope } from '../../masks/budget.ts'
 import type { Decision, StudyPlanner } from '../engine/study_types.ts'
 import type { TraceSettings } from '../trace/trace.ts'
 import { byId, fillSelect } from './dom.ts'
 
-const plannerLabels: readonly (readonly [StudyPlanner, string])[] = [
+const planners: readonly (readonly [StudyPlanner, string])[] = [
   ['shadow', 'ShadowLLM’s predictor'],
-  ['prompt-plainact', 'the prompt’s own loss'],
-  ['oracle', 'oracle: knows the text'],
+  ['prompt-plainact', 'prompt: its own loss'],
+  ['oracle', 'oracle: reads the text'],
   ['random', 'random'],
   ['dense', 'dense: skips nothing'],
 ]
 
-const decisionLabels: readonly (readonly [Decision, string])[] = [
+const decisions: readonly (readonly [Decision, string])[] = [
   ['once', 'once, from the prompt'],
   ['always', 'again at every token'],
 ]
 
-const scopeLabels: Readonly<Record<Scope, string>> = {
-  global: 'the whole model',
-  'per-layer': 'each layer alone',
-  hybrid: 'the whole, with floors',
-}
+const scopes: readonly (readonly [Scope, string])[] = [
+  ['global', 'the whole model'],
+  ['per-layer', 'within each layer'],
+  ['hybrid', 'the whole model, with floors'],
+]
 
 /** The events of the form. */
-export interface ControlEvents {
+interface ControlEvents {
   /** A change that needs a new text. */
   write(): void
   /** A change that needs only new masks; `isFinal` when a slider is released. */
@@ -48,16 +48,13 @@ export class Controls {
   readonly #stop = byId<HTMLButtonElement>('stop')
 
   constructor(events: ControlEvents) {
-    fillSelect(this.#planner, plannerLabels)
+    fillSelect(this.#planner, planners)
     fillSelect(
       this.#criterion,
-      criteria.map(({ name }) => [name, name]),
+      criteria.map(({ name }) => name),
     )
-    fillSelect(
-      this.#scope,
-      scopes.map((scope) => [scope, scopeLabels[scope]]),
-    )
-    fillSelect(this.#decides, decisionLabels)
+    fillSelect(this.#scope, scopes)
+    fillSelect(this.#decides, decisions)
     byId('settings').addEventListener('submit', (event) => {
       event.preventDefault()
       events.write()

@@ -23,17 +23,23 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
   return element
 }
 
+/** An option of a select element: its value and its label, or one text that is both. */
+export type Choice = string | readonly [value: string, label: string]
+
 /** Fills a select element; the first option is selected. */
-export function fillSelect(
-  select: HTMLSelectElement,
-  options: readonly (readonly [value: string, label: string])[],
-): void {
-  select.replaceChildren(...options.map(([value, text]) => make('option', { value, text })))
+export function fillSelect(select: HTMLSelectElement, choices: readonly Choice[]): void {
+  const pairs = choices.map((choice) => (typeof choice === 'string' ? [choice, choice] : choice))
+  select.replaceChildren(...pairs.map(([value, text]) => make('option', { value, text })))
 }
 
 /** A share as a percentage. */
 export function percent(share: number, digits = 0): string {
   return `${(100 * share).toFixed(digits)} %`
+}
+
+/** The text of a token, never empty; line breaks are visible. */
+export function visible(text: string): string {
+  return text.replaceAll('\n', '↵') || '∅'
 }
 
 /** A number with its significant digits. */

@@ -4,7 +4,7 @@
 import type { NextToken } from '../engine/model_info.ts'
 import type { UnitFacts } from '../trace/unit_facts.ts'
 import { nextBars } from './bars.ts'
-import { brief, make } from './dom.ts'
+import { brief, fillSelect, make, type Choice } from './dom.ts'
 
 /** The content of the inspector. */
 export interface InspectorState {
@@ -14,10 +14,10 @@ export interface InspectorState {
   readonly planner: string
   readonly criterion: string
   /** The neurons of a bin, by name; empty for a head. */
-  readonly choices: readonly (readonly [value: string, label: string])[]
+  readonly choices: readonly Choice[]
   readonly choice: string
   readonly facts: UnitFacts
-  readonly truth: UnitFacts | null
+  readonly oracle: UnitFacts | null
   /** Whether it is computed, and whether it is switched by hand. */
   readonly isOn: boolean
   readonly isSwitched: boolean
@@ -30,7 +30,7 @@ export interface InspectorState {
 }
 
 /** The actions. */
-export interface InspectorActions {
+interface InspectorActions {
   toggle(): void
   clear(): void
   choose(value: string): void
@@ -58,7 +58,7 @@ export class Inspector {
   show(state: InspectorState | null): void {
     if (!state) {
       this.#root.replaceChildren(
-        make('p', { class: 'soft', text: 'Choose a cell of the map to see why it was kept or skipped.' }),
+        make('p', { class: 'soft', text: 'Choose a cell of the map to see its score and rank.' }),
       )
       return
     }
@@ -76,7 +76,7 @@ export class Inspector {
     this.#clear.textContent = state.switches > 1 ? `Undo all ${state.switches}` : 'Undo'
     if (state.next === null)
       this.#next.replaceChildren(
-        make('p', { class: 'soft', text: 'Open the model of this trace to see what comes next.' }),
+        make('p', { class: 'soft', text: 'Open the model of this trace to see its next tokens.' }),
       )
     else if (state.next.length > 0) this.#next.replaceChildren(nextBars(state.next))
     if (this.#title.parentElement) return
@@ -87,21 +87,21 @@ export class Inspector {
   #fillPick({ choices, choice }: InspectorState): void {
     // Its space stays reserved, so that nothing moves.
     this.#pick.classList.toggle('idle', choices.length === 0)
-    this.#pick.replaceChildren(...choices.map(([value, text]) => make('option', { value, text })))
+    fillSelect(this.#pick, choices)
     this.#pick.value = choice
   }
 }
 
-function verdict({ facts, truth, isOn, isSwitched }: InspectorState): string {
+function verdict({ facts, oracle, isOn, isSwitched }: InspectorState): string {
   if (isSwitched) return isOn ? 'Switched on by hand.' : 'Switched off by hand.'
-  if (!facts.ranked) return 'Its layer runs whole: nothing is decided here.'
-  if (!truth) return facts.kept ? 'Kept.' : 'Skipped.'
-  if (truth.ranked?.score === 0) return `${facts.kept ? 'Kept' : 'Skipped'}; the text made no use of it.`
-  if (facts.kept) return truth.kept ? 'Kept, as by the oracle.' : 'Kept, though not by the oracle.'
-  return truth.kept ? 'Skipped, though the oracle keeps it.' : 'Skipped, as by the oracle.'
+  if (!facts.ranked) return 'Its layer is dense.'
+  if (!oracle) return facts.kept ? 'Kept.' : 'Skipped.'
+  if (oracle.ranked?.score === 0) return `${facts.kept ? 'Kept' : 'Skipped'}; its oracle score is 0.`
+  if (facts.kept) return oracle.kept ? 'Kept, as by the oracle.' : 'Kept, but not by the oracle.'
+  return oracle.kept ? 'Skipped, but kept by the oracle.' : 'Skipped, as by the oracle.'
 }
 
-function factRows({ planner, criterion, facts, truth }: InspectorState): [string, string][] {
+function factRows({ planner, criterion, facts, oracle }: InspectorState): [string, string][] {
   const rows: [string, string][] = [['Planner', planner]]
   if (!facts.ranked) return rows
   const { score, rank, of, cutOff, byFloor } = facts.ranked
@@ -114,10 +114,10 @@ function factRows({ planner, criterion, facts, truth }: InspectorState): [string
     'Cut-off',
     byFloor ? `${brief(cutOff ?? 0)}, by its layer's floor` : cutOff === null ? 'none kept' : brief(cutOff),
   ])
-  if (truth?.ranked)
+  if (oracle?.ranked)
     rows.push(
-      ['Score in the text', brief(truth.ranked.score)],
-      ['Rank in the text', truth.ranked.rank.toLocaleString('en')],
+      ['Oracle score', brief(oracle.ranked.score)],
+      ['Oracle rank', oracle.ranked.rank.toLocaleString('en')],
     )
   return rows
 }

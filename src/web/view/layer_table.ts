@@ -1,22 +1,22 @@
 /**
  * One token as a table, for screen readers and for exact numbers.
  */
-import type { Tally } from '../trace/bins.ts'
-import { tallySpan } from '../trace/bins.ts'
+import { unitKinds } from '../../masks/mask.ts'
+import { tallySpan, type Tally } from '../trace/bins.ts'
 import type { CellMasks } from './cells.ts'
 import { make } from './dom.ts'
 
 const heading = ['Layer', 'heads kept', 'as the oracle', 'neurons kept', 'as the oracle']
 
 /** The table of a column. */
-export function layerTable({ mask, truth, denseLayers }: CellMasks): HTMLTableElement {
-  const { layers, heads, neurons } = mask.shape
+export function layerTable({ mask, oracle, denseLayers }: CellMasks): HTMLTableElement {
+  const { shape } = mask
   const row = (layer: number): HTMLElement => {
-    const cells = (['heads', 'neurons'] as const).flatMap((kind) => {
-      const units = kind === 'heads' ? heads : neurons
-      return words(tallySpan(mask, truth, { kind, layer }, { start: 0, end: units }), units, truth !== null)
+    const cells = unitKinds.flatMap((kind) => {
+      const units = shape[kind]
+      return words(tallySpan(mask, oracle, { kind, layer }, { start: 0, end: units }), units, oracle !== null)
     })
-    const name = layer < denseLayers ? `${layer}, runs whole` : String(layer)
+    const name = layer < denseLayers ? `${layer}, dense` : String(layer)
     return make(
       'tr',
       {},
@@ -28,7 +28,7 @@ export function layerTable({ mask, truth, denseLayers }: CellMasks): HTMLTableEl
     'table',
     {},
     make('thead', {}, make('tr', {}, ...heading.map((text) => make('th', { scope: 'col', text })))),
-    make('tbody', {}, ...Array.from({ length: layers }, (_, layer) => row(layer))),
+    make('tbody', {}, ...Array.from({ length: shape.layers }, (_, layer) => row(layer))),
   )
 }
 

@@ -5,15 +5,15 @@
 import { binsOf } from '../trace/bins.ts'
 import type { Masks, Trace } from '../trace/trace.ts'
 import type { UnitMask } from '../../masks/mask.ts'
-import { drawCell, outline, sameCell, type Box, type Cell } from './cells.ts'
+import { contains, drawCell, outline, type Box, type Cell } from './cells.ts'
 import { Stage, type Drawing } from './stage.ts'
 
 /** The state that is shown. */
-export interface LayersState {
-  readonly trace: Trace | null
-  readonly masks: Masks | null
+interface LayersState {
+  readonly trace: Trace
+  readonly masks: Masks
   /** The mask of the token, with switches. */
-  readonly mask: UnitMask | null
+  readonly mask: UnitMask
   readonly cell: Cell | null
 }
 
@@ -25,13 +25,13 @@ export class LayersView {
   readonly #stage: Stage
   readonly #choose: (cell: Cell) => void
   readonly #toggle: () => void
-  #state: LayersState = { trace: null, masks: null, mask: null, cell: null }
+  #state: LayersState | null = null
 
   /** @param toggle called for the chosen cell on Enter */
   constructor(canvas: HTMLCanvasElement, choose: (cell: Cell) => void, toggle: () => void) {
     this.#choose = (cell) => {
       // Key events may be faster than frames.
-      this.#state = { ...this.#state, cell }
+      if (this.#state) this.#state = { ...this.#state, cell }
       choose(cell)
     }
     this.#toggle = toggle
@@ -40,8 +40,8 @@ export class LayersView {
     canvas.addEventListener('keydown', (event) => this.#key(event))
   }
 
-  /** Shows a state. @param words the description of the chosen cell for screen readers */
-  show(state: LayersState, words: string): void {
+  /** Shows a state; null is empty. @param words the description of the chosen cell for screen readers */
+  show(state: LayersState | null, words: string): void {
     this.#state = state
     this.#stage.canvas.setAttribute('aria-label', `Units of this token. ${words}`)
     this.#stage.refresh()
@@ -50,9 +50,9 @@ export class LayersView {
   /** Rows of cells with their boxes. */
   #rows({ model }: Trace, width: number, height: number): { cell: Cell; box: Box }[][] {
     const { layers, heads, neurons } = model.shape
-    const room = width - GUTTER
+    const rest = width - GUTTER
     const row = (height - (layers - 1) * GAP) / layers
-    const headWidth = Math.min(row + 2, (0.4 * room) / heads)
+    const headWidth = Math.min(row + 2, (0.4 * rest) / heads)
     const headsEnd = GUTTER + heads * headWidth + 8
     const bins = binsOf(neurons, Math.max(8, Math.min(64, Math.floor((width - headsEnd) / 7))))
     const binWidth = (width - headsEnd - 2) / bins.length
@@ -78,10 +78,10 @@ export class LayersView {
   }
 
   #draw({ context, width, height, colours }: Drawing): void {
-    const { trace, masks, mask, cell: chosen } = this.#state
     context.clearRect(0, 0, width, height)
-    if (!trace || !masks || !mask) return
-    const given = { mask, truth: masks.needed(trace), denseLayers: trace.denseLayers }
+    if (!this.#state) return
+    const { trace, masks, mask, cell: chosen } = this.#state
+    const given = { mask, oracle: masks.needed(trace), denseLayers: trace.denseLayers }
     context.font = '11px system-ui, sans-serif'
     context.textBaseline = 'middle'
     const rows = this.#rows(trace, width, height)
@@ -95,8 +95,8 @@ export class LayersView {
   }
 
   #point(event: PointerEvent): void {
+    if (!this.#state) return
     const { trace } = this.#state
-    if (!trace) return
     const { width, height } = this.#stage.size
     const { x, y } = this.#stage.pointOf(event)
     const row = this.#rows(trace, width, height).findLast(([{ box }]) => y >= box.y)
@@ -105,8 +105,8 @@ export class LayersView {
   }
 
   #key(event: KeyboardEvent): void {
+    if (!this.#state) return
     const { trace, cell } = this.#state
-    if (!trace) return
     const { width, height } = this.#stage.size
     const rows = this.#rows(trace, width, height)
     const { row, column } = (cell && find(rows, cell)) ?? { row: 0, column: 0 }
@@ -129,11 +129,6 @@ export class LayersView {
 /** The position of a cell, or of the cell with its first unit. */
 function find(rows: { cell: Cell }[][], wanted: Cell): { row: number; column: number } | null {
   const row = rows[wanted.layer] ?? []
-  const { start } = wanted.span
-  const column = row.findIndex(
-    ({ cell }) =>
-      sameCell(cell, wanted) ||
-      (cell.kind === wanted.kind && start >= cell.span.start && start < cell.span.end),
-  )
+  const column = row.findIndex(({ cell }) => contains(cell, wanted))
   return column < 0 ? null : { row: wanted.layer, column }
 }

@@ -3,17 +3,16 @@
  */
 import { achievedSparsity } from '../../masks/achieved.ts'
 import { maskOverlap } from '../../masks/overlap.ts'
-import type { Masks, Trace } from '../trace/trace.ts'
-import { meanDivergence } from '../trace/trace.ts'
-import { byId, make, percent } from './dom.ts'
+import { meanDivergence, type Masks, type Trace } from '../trace/trace.ts'
+import { byId, make, percent, visible } from './dom.ts'
 import { layerTable } from './layer_table.ts'
 
 const legend: readonly (readonly [name: string, words: string])[] = [
   ['both', 'kept'],
-  ['extra', 'kept, not by the oracle'],
-  ['missed', 'skipped, kept by the oracle'],
+  ['extra', 'kept but not by the oracle'],
+  ['missed', 'skipped but kept by the oracle'],
   ['neither', 'skipped'],
-  ['dense', 'runs whole'],
+  ['dense', 'dense layer'],
 ]
 
 /** Shows the legend. */
@@ -30,20 +29,20 @@ export function showOverview(trace: Trace | null, masks: Masks | null, column: n
   showColumn(trace, column)
   if (trace.columns.length === 0) return
   const mask = masks.ofColumn(trace, column)
-  const truth = masks.needed(trace)
-  byId('layer-table').replaceChildren(layerTable({ mask, truth, denseLayers: trace.denseLayers }))
+  const oracle = masks.needed(trace)
+  byId('layer-table').replaceChildren(layerTable({ mask, oracle, denseLayers: trace.denseLayers }))
 }
 
 function skippedWords(trace: Trace, masks: Masks, column: number): string {
   const mask = masks.ofColumn(trace, column)
   const { heads, neurons, weights } = achievedSparsity(mask, trace.model.width)
   const first =
-    trace.denseLayers === 1 ? 'layer 0 runs whole' : `layers 0 to ${trace.denseLayers - 1} run whole`
-  const skipped = `Skipped: ${percent(heads)} of heads, ${percent(neurons)} of neurons, ${percent(weights)} of the blocks’ weights; ${first}.`
-  const truth = masks.needed(trace)
-  if (!truth || trace.denseLayers >= trace.model.shape.layers) return skipped
-  const overlap = maskOverlap(mask, truth, trace.denseLayers)
-  return `${skipped}\nKept of what the text needed: ${percent(overlap.heads.recall)} of heads, ${percent(overlap.neurons.recall)} of neurons.`
+    trace.denseLayers === 1 ? 'layer 0 is dense' : `layers 0 to ${trace.denseLayers - 1} are dense`
+  const skipped = `Skipped: ${percent(heads)} of heads, ${percent(neurons)} of neurons, ${percent(weights)} of the layers’ weights; ${first}.`
+  const oracle = masks.needed(trace)
+  if (!oracle || trace.denseLayers >= trace.model.shape.layers) return skipped
+  const overlap = maskOverlap(mask, oracle, trace.denseLayers)
+  return `${skipped}\nRecall against the oracle: ${percent(overlap.heads.recall)} of heads, ${percent(overlap.neurons.recall)} of neurons.`
 }
 
 function speedWords(speed: number | null): string {
@@ -72,10 +71,5 @@ function showColumn({ columns }: Trace, column: number): void {
   const line = byId('column-line')
   line.replaceChildren(`Token ${column + 1} of ${columns.length}: `, make('q', { text: visible(text) }))
   if (dense && dense.text !== text) line.append(', dense ', make('q', { text: visible(dense.text) }))
-  if (kl !== null) line.append(`, KL ${kl.toFixed(3)}`)
-}
-
-/** A token with visible white space. */
-export function visible(text: string): string {
-  return text.replaceAll('\n', '↵') || '∅'
+  if (kl !== null) line.append(`, KL ${kl.toFixed(3)} nats`)
 }

@@ -2,20 +2,10 @@
  * A canvas at the resolution of the screen, in the colours of the page; it is redrawn when its size or the colours change.
  */
 import { onSchemeChange } from '../../platform/platform.ts'
+import { recordOf } from '../../tensor/records.ts'
 import { perFrame } from './dom.ts'
 
-const colourNames = [
-  'paper',
-  'ink',
-  'soft',
-  'rule',
-  'accent',
-  'both',
-  'extra',
-  'missed',
-  'neither',
-  'dense',
-] as const
+const colourNames = ['ink', 'soft', 'both', 'extra', 'missed', 'neither', 'dense'] as const
 /** The colours of the page by name. */
 export type Palette = Readonly<Record<(typeof colourNames)[number], string>>
 
@@ -71,7 +61,5 @@ export class Stage {
 
 function readColours(canvas: HTMLCanvasElement): Palette {
   const style = getComputedStyle(canvas)
-  return Object.fromEntries(
-    colourNames.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]),
-  ) as Record<keyof Palette, string>
+  return recordOf(colourNames, (name) => style.getPropertyValue(`--${name}`).trim())
 }

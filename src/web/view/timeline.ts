@@ -4,11 +4,11 @@
  */
 import { binsOf } from '../trace/bins.ts'
 import type { Masks, Trace } from '../trace/trace.ts'
-import { drawDot, outline, sameCell, type Box, type Cell } from './cells.ts'
+import { contains, drawDot, outline, type Box, type Cell } from './cells.ts'
 import { Stage, type Drawing } from './stage.ts'
 
 /** The state that is shown. */
-export interface TimelineState {
+interface TimelineState {
   readonly trace: Trace | null
   readonly masks: Masks | null
   readonly column: number
@@ -24,7 +24,7 @@ const GAP = 6
 /** Rows of bins in a band. */
 const BINS = 12
 /** Columns with reserved space, so that they do not move while a text is generated. */
-const ROOM = 48
+const RESERVED_COLUMNS = 48
 
 /** The view. */
 export class Timeline {
@@ -68,7 +68,7 @@ export class Timeline {
 
   #columnWidth(width: number): number {
     const { trace } = this.#state
-    return (width - GUTTER) / Math.max(ROOM, trace?.columns.length ?? 0)
+    return (width - GUTTER) / Math.max(RESERVED_COLUMNS, trace?.columns.length ?? 0)
   }
 
   /** The cells of one column, each with its box. */
@@ -102,10 +102,10 @@ export class Timeline {
     if (!trace || !masks) return
     const step = this.#columnWidth(width)
     const cellWidth = Math.max(1, step - Math.min(2, step / 5))
-    const truth = masks.needed(trace)
+    const oracle = masks.needed(trace)
     this.#drawLabels({ context, width, height, colours }, trace)
     for (let c = 0; c < trace.columns.length; c++) {
-      const given = { mask: masks.ofColumn(trace, c), truth, denseLayers: trace.denseLayers }
+      const given = { mask: masks.ofColumn(trace, c), oracle, denseLayers: trace.denseLayers }
       for (const { cell, box } of this.#cells(trace, GUTTER + c * step, cellWidth, height))
         drawDot(context, given, cell, box, colours)
     }
@@ -119,7 +119,7 @@ export class Timeline {
     const x = GUTTER + column * step
     outline(context, { x, y: 2, width: cellWidth, height: height - 4 }, colours.ink)
     for (const { cell, box } of this.#cells(trace, x, cellWidth, height))
-      if (overlaps(cell, chosen)) outline(context, box, colours.ink)
+      if (contains(cell, chosen)) outline(context, box, colours.ink)
   }
 
   #drawLabels({ context, width, height, colours }: Drawing, trace: Trace): void {
@@ -167,7 +167,7 @@ export class Timeline {
     if (!trace || trace.columns.length === 0) return
     const last = trace.columns.length - 1
     const cells = [...this.#cells(trace, 0, 1, this.#stage.size.height)].map(({ cell }) => cell)
-    const at = cells.findIndex((one) => sameCell(one, cell) || overlaps(one, cell))
+    const at = cells.findIndex((one) => contains(one, cell))
     const moves: Readonly<Record<string, readonly [number, Cell | null]>> = {
       ArrowLeft: [Math.max(0, column - 1), cell],
       ArrowRight: [Math.min(last, column + 1), cell],
@@ -183,10 +183,4 @@ export class Timeline {
     event.preventDefault()
     this.#choose(...move)
   }
-}
-
-/** Whether a cell contains the first unit of another. */
-function overlaps(cell: Cell, other: Cell | null): boolean {
-  if (!other || cell.kind !== other.kind || cell.layer !== other.layer) return false
-  return other.span.start >= cell.span.start && other.span.start < cell.span.end
 }

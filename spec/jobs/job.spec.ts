@@ -1,5 +1,5 @@
 /**
- * Shards, their store, and what joins their results: equal shards have equal keys, nothing that was damaged or forged is
+ * Jobs, their store, and what joins their results: equal jobs have equal keys, nothing that was damaged or forged is
  * believed, and no name leads out of the store.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
@@ -10,9 +10,9 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { canonicalJson } from '../../src/io/canonical_json.ts'
 import { folderPlace } from '../../src/jobs/folder_place.ts'
 import { parseS3Url } from '../../src/jobs/s3_place.ts'
-import { checkHash, parseShard, shardKey, shardText, type Shard } from '../../src/jobs/shard.ts'
-import { doJoin, jobIdOf, joinShard, shardOfJob, splitJoined } from '../../src/jobs/shard_job.ts'
-import { memoryStore, ShardStore } from '../../src/jobs/shard_store.ts'
+import { checkHash, parseJob, jobKey, jobText, type Job } from '../../src/jobs/job.ts'
+import { doJoin, jobIdOf, joinJob, parseQueuedJob, splitJoined } from '../../src/jobs/queued_job.ts'
+import { memoryStore, JobStore } from '../../src/jobs/job_store.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
@@ -29,41 +29,38 @@ const number = fc.oneof(
 )
 const leaf = fc.oneof(number, fc.string(), fc.boolean(), fc.constant(null))
 const value = fc.oneof(leaf, fc.array(leaf), fc.dictionary(fc.string(), leaf)) as fc.Arbitrary<never>
-const shard: fc.Arbitrary<Shard> = fc.record({
+const job: fc.Arbitrary<Job> = fc.record({
   kind: fc.constantFrom('calibrate', 'score', 'join'),
   settings: fc.dictionary(fc.string({ unit: 'grapheme' }), value),
   files: fc.dictionary(fc.stringMatching(/^[a-z0-9-]{1,9}$/), hash),
-}) as fc.Arbitrary<Shard>
-const isWhole = (value: Shard): boolean => {
+}) as fc.Arbitrary<Job>
+const isWhole = (value: Job): boolean => {
   try {
-    return shardText(value).length > 0
+    return jobText(value).length > 0
   } catch {
     return false
   }
 }
-const wholeShard = shard.filter(isWhole)
+const wholeJob = job.filter(isWhole)
 
 describe('a job', () => {
-  type Parse = typeof parseShard
+  type Parse = typeof parseJob
 
-  const isItsText = lawForAll(
-    'round-trips through its text',
-    [wholeShard],
-    (parse: Parse, one: Shard): void =>
-      expect(shardText(parse(shardText(one), 'shard'))).toBe(shardText(one)),
+  const isItsText = lawForAll('round-trips through its text', [wholeJob], (parse: Parse, one: Job): void =>
+    expect(jobText(parse(jobText(one), 'job'))).toBe(jobText(one)),
   )
-  stateLaw(isItsText, parseShard)
+  stateLaw(isItsText, parseJob)
 
   test('a mutant that loses the settings is killed', async () => {
-    const mutant: Parse = (text, subject) => ({ ...parseShard(text, subject), settings: {} })
+    const mutant: Parse = (text, subject) => ({ ...parseJob(text, subject), settings: {} })
     await kills(isItsText, mutant)
   })
 
   const isOfEquals = lawForAll(
     'has the key of equal jobs and of no other',
-    [wholeShard, wholeShard],
-    async (key: typeof shardKey, one: Shard, other: Shard) => {
-      const same = shardText(one) === shardText(other)
+    [wholeJob, wholeJob],
+    async (key: typeof jobKey, one: Job, other: Job) => {
+      const same = jobText(one) === jobText(other)
       expect((await key(one)) === (await key(other))).toBe(same)
       const turned = {
         files: one.files,
@@ -73,18 +70,17 @@ describe('a job', () => {
       expect(await key(turned)).toBe(await key(one))
     },
   )
-  stateLaw(isOfEquals, shardKey)
+  stateLaw(isOfEquals, jobKey)
 
   test('a mutant that depends on the order of settings is killed', async () => {
-    const mutant: typeof shardKey = async (one) =>
-      JSON.stringify(Object.entries(one.settings)) + shardText(one)
+    const mutant: typeof jobKey = async (one) => JSON.stringify(Object.entries(one.settings)) + jobText(one)
     await kills(isOfEquals, mutant)
   })
 
   const keepsFiles = lawForAll(
     'has another key with another file',
-    [wholeShard, hash],
-    async (key: (one: Shard) => Promise<string>, one: Shard, name: string): Promise<void> => {
+    [wholeJob, hash],
+    async (key: (one: Job) => Promise<string>, one: Job, name: string): Promise<void> => {
       const more = { ...one, files: { ...one.files, input: name } }
       const others = {
         ...one,
@@ -93,10 +89,10 @@ describe('a job', () => {
       expect(await key(more)).not.toBe(await key(others))
     },
   )
-  stateLaw(keepsFiles, shardKey)
+  stateLaw(keepsFiles, jobKey)
 
   test('a mutant whose key omits the files is killed', async () => {
-    const mutant = (one: Shard): Promise<string> => shardKey({ ...one, files: {} })
+    const mutant = (one: Job): Promise<string> => jobKey({ ...one, files: {} })
     await kills(keepsFiles, mutant)
   })
 
@@ -114,14 +110,14 @@ describe('a job', () => {
     ['a key twice', '{"files":{},"kind":"join","kind":"join","settings":{}}'],
     ['too much', `{"files":{},"kind":"join","settings":{"a":"${'a'.repeat(2 ** 18)}"}}`],
   ])('is refused with %s', (_, text) => {
-    expect(() => parseShard(text, 'job')).toThrow(InputError)
+    expect(() => parseJob(text, 'job')).toThrow(InputError)
   })
 
   const isRefusedOrItself = lawForAll(
     'from any text is refused in one line, or is the job of that text',
     [fc.string()],
     (parse: Parse, text: string): void => {
-      let found: Shard
+      let found: Job
       try {
         found = parse(text, 'job')
       } catch (error) {
@@ -129,29 +125,29 @@ describe('a job', () => {
         expect((error as Error).message).not.toContain('\n')
         return
       }
-      expect(shardText(found)).toBe(text)
+      expect(jobText(found)).toBe(text)
     },
   )
-  stateLaw(isRefusedOrItself, parseShard)
+  stateLaw(isRefusedOrItself, parseJob)
 
   test.each<[string, Parse]>([
     ['takes anything', () => ({ kind: 'join', settings: {}, files: {} })],
-    ['lets the engine parse', (text) => JSON.parse(String(text)) as Shard],
+    ['lets the engine parse', (text) => JSON.parse(String(text)) as Job],
   ])('a mutant that %s is killed', (_, mutant) => kills(isRefusedOrItself, mutant))
 
   test('of the queue must match its id', async () => {
-    const one: Shard = { kind: 'join', settings: {}, files: {} }
-    const id = jobIdOf(await shardKey(one))
-    expect(await shardOfJob(id, { shard: shardText(one) })).toMatchObject({ shard: one })
-    const other = { shard: shardText({ ...one, settings: { a: 1 } }) }
+    const one: Job = { kind: 'join', settings: {}, files: {} }
+    const id = jobIdOf(await jobKey(one))
+    expect(await parseQueuedJob(id, { shard: jobText(one) })).toMatchObject({ job: one })
+    const other = { shard: jobText({ ...one, settings: { a: 1 } }) }
     for (const [badId, data] of [
       [id, other],
-      [undefined, { shard: shardText(one) }],
+      [undefined, { shard: jobText(one) }],
       [id, null],
       [id, { shard: null }],
       [id, 'text'],
     ] as const)
-      await expect(shardOfJob(badId, data)).rejects.toThrow(InputError)
+      await expect(parseQueuedJob(badId, data)).rejects.toThrow(InputError)
   })
 
   test('has a hash as its only name', () => {
@@ -171,7 +167,7 @@ describe('a job', () => {
 
 const stores = {
   memory: async () => memoryStore(),
-  folder: async () => new ShardStore(await folderPlace(mkdtempSync(join(folder, 'store-')))),
+  folder: async () => new JobStore(await folderPlace(mkdtempSync(join(folder, 'store-')))),
 }
 
 describe.each(Object.entries(stores))('a store in %s', (_, open) => {
@@ -179,7 +175,7 @@ describe.each(Object.entries(stores))('a store in %s', (_, open) => {
     'returns what was written, and nothing under other names',
     [fc.uint8Array(), hash, hash],
     async (
-      change: (store: ShardStore) => ShardStore,
+      change: (store: JobStore) => JobStore,
       bytes: Uint8Array,
       name: string,
       other: string,
@@ -201,8 +197,8 @@ describe.each(Object.entries(stores))('a store in %s', (_, open) => {
 
   test('a mutant with one name for all results is killed', async () => {
     const one = '0'.repeat(64)
-    const nameless = ({ place }: ShardStore): ShardStore =>
-      new ShardStore({
+    const nameless = ({ place }: JobStore): JobStore =>
+      new JobStore({
         ...place,
         has: () => place.has(one),
         read: () => place.read(one),
@@ -251,7 +247,7 @@ async function fileOf(bytes: Uint8Array): Promise<Uint8Array> {
     remove: async () => {},
     close: async () => {},
   }
-  await new ShardStore(place).write('0'.repeat(64), bytes)
+  await new JobStore(place).write('0'.repeat(64), bytes)
   return files[0]
 }
 
@@ -302,7 +298,7 @@ describe('joined results', () => {
     async (joiner: typeof doJoin, list: Uint8Array[]): Promise<void> => {
       const keys = list.map((_, i) => String(i).padStart(64, '0'))
       const read = async (name: string): Promise<Uint8Array> => list[Number(name)]
-      const joined = await joiner(joinShard(keys), { read })
+      const joined = await joiner(joinJob(keys), { read })
       expect(splitJoined(joined, list.length)).toEqual(list)
       for (let length = 0; length < Math.min(50, joined.length); length++)
         expect(() => splitJoined(joined.slice(0, length), list.length)).toThrow(InputError)

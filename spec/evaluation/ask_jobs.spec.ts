@@ -1,6 +1,6 @@
 /**
- * Choice tasks asked by shards: the report of one thread, whatever is compared and however the questions are cut; and
- * shards that nobody vouches for.
+ * Choice tasks asked by jobs: the report of one thread, whatever is compared and however the questions are cut; and
+ * jobs that nobody vouches for.
  */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -9,9 +9,9 @@ import { createBackend } from '../../src/backends/select.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
 import { compareMethods, inputsFrom, type Method, type MethodSources } from '../../src/results/method.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
-import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
-import { encodeScores, evaluateShards } from '../../src/evaluation/jobs/evaluate_job.ts'
-import { agreementOf, type ShardModel } from '../../src/jobs/shard_model.ts'
+import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
+import { encodeScores, encodeJobs } from '../../src/evaluation/jobs/evaluate_job.ts'
+import { agreementOf, type JobModel } from '../../src/jobs/job_model.ts'
 import {
   askTasks,
   type AskedTasks,
@@ -22,22 +22,23 @@ import type { Asked } from '../../src/data/tasks/prompts.ts'
 import { runTasks, type RunOptions, type TasksReport } from '../../src/evaluation/tasks/run.ts'
 import { textsOf } from '../../src/evaluation/tasks/score.ts'
 import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
-import { contextOf, type ShardRunner } from '../../src/jobs/runner.ts'
+import { contextOf, type JobRunner } from '../../src/jobs/runner.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
-import type { DoShard, Shard } from '../../src/jobs/shard.ts'
-import { memoryStore } from '../../src/jobs/shard_store.ts'
+import type { DoJob, Job } from '../../src/jobs/job.ts'
+import { memoryStore } from '../../src/jobs/job_store.ts'
 import { scopes, type Scope } from '../../src/masks/budget.ts'
 import { maskModes, type MaskMode } from '../../src/engine/active_block.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
-import { plannerNames, randomScores, type Every, type PlannerName } from '../../src/predictor/planners.ts'
+import { plannerNames, type Every, type PlannerName } from '../../src/predictor/planners.ts'
 import { encodePredictor, type Predictor } from '../../src/predictor/predictor_file.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { law } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 import { loadSmallModel, question, smallConfig, someAsked } from './small_model.ts'
+import { randomScores } from '../../src/criteria/random.ts'
 
 let backend: Backend
-let model: ShardModel
+let model: JobModel
 let predictors: Predictor[]
 let sources: MethodSources
 
@@ -65,7 +66,7 @@ interface Case {
   readonly paperCompatible?: boolean
   readonly mode: MaskMode
   readonly seed: number
-  /** Questions in a shard. */
+  /** Questions in a job. */
   readonly size: number
   /** A list of questions for each task. */
   readonly tasks: readonly (readonly Asked[])[]
@@ -85,7 +86,7 @@ const someCase: fc.Arbitrary<Case> = fc.record({
   tasks: fc.array(fc.array(someAsked, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 2 }),
 })
 
-/** One in which everything that a shard says matters. */
+/** One in which everything that a job says matters. */
 const wholeCase: Case = {
   planners: ['static', 'random', 'oracle', 'shadow', 'dejavu'],
   sparsities: [0.5, 0.8],
@@ -111,14 +112,14 @@ function askedTasks(one: Case): AskedTasks {
   return { model: model.model, tasks, methods: methodsOf(one), sources, mode, seed }
 }
 
-function run(one: Case, runner: ShardRunner | null, signal?: AbortSignal): Promise<TasksReport> {
+function run(one: Case, runner: JobRunner | null, signal?: AbortSignal): Promise<TasksReport> {
   const provenance = { model: { hash: model.hash } } as RunOptions['provenance']
   return runTasks({ ...askedTasks(one), config: {}, provenance, runner }, undefined, signal)
 }
 
-const inShards = (one: Case, work: DoShard = makeDoShard(model)): ShardRunner => ({
+const inJobs = (one: Case, work: DoJob = makeDoJob(model)): JobRunner => ({
   ...inlineRunner(work),
-  examplesPerShard: one.size,
+  examplesPerJob: one.size,
 })
 
 const resultOf = (report: TasksReport): string => JSON.stringify({ ...report, seconds: 0 })
@@ -131,7 +132,7 @@ async function allOf<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 /** Every answer, likelihoods and all: a report has only means of them. @param runnerOf may be a mutant's */
 const givesTheAnswersOfNone =
-  (runnerOf: (one: Case) => ShardRunner) =>
+  (runnerOf: (one: Case) => JobRunner) =>
   async (one: Case): Promise<void> => {
     const listener = { tell: () => {} }
     const place = { runner: runnerOf(one), hash: model.hash }
@@ -142,25 +143,22 @@ const givesTheAnswersOfNone =
 
 const decode = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes))
 
-/** A runner whose results, or whose shards, are changed. */
+/** A runner whose results, or whose jobs, are changed. */
 const changed =
-  (
-    change: (scores: MethodScore[][][]) => MethodScore[][][],
-    shardOf: (shard: Shard) => Shard = (shard) => shard,
-  ) =>
-  (one: Case): ShardRunner =>
-    inShards(one, async (shard, context) => {
-      const result = await makeDoShard(model)(shardOf(shard), context)
+  (change: (scores: MethodScore[][][]) => MethodScore[][][], jobOf: (job: Job) => Job = (job) => job) =>
+  (one: Case): JobRunner =>
+    inJobs(one, async (job, context) => {
+      const result = await makeDoJob(model)(jobOf(job), context)
       return encodeScores(change(decode(result) as MethodScore[][][]))
     })
 
-const withSettings = (more: (settings: Shard['settings']) => Shard['settings']) =>
+const withSettings = (more: (settings: Job['settings']) => Job['settings']) =>
   changed(
     (scores) => scores,
-    (shard) => ({ ...shard, settings: { ...shard.settings, ...more(shard.settings) } }),
+    (job) => ({ ...job, settings: { ...job.settings, ...more(job.settings) } }),
   )
 
-/** A method as a shard's settings have it, and the name of its file. */
+/** A method as a job's settings have it, and the name of its file. */
 interface Entry {
   readonly method: Method
   readonly by: string | null
@@ -178,17 +176,17 @@ describe('tasks asked by jobs', () => {
   law(
     'have the answers of tasks asked in this process, for any methods and any cut of the questions',
     [someCase],
-    givesTheAnswersOfNone((one) => inShards(one)),
+    givesTheAnswersOfNone((one) => inJobs(one)),
     { runs: casesAtTier(3, 12), examples: [[wholeCase]], timeout: 120_000 },
   )
 
   test('give the report of tasks asked here', async () => {
-    expect(resultOf(await run(wholeCase, inShards(wholeCase)))).toBe(resultOf(await run(wholeCase, null)))
+    expect(resultOf(await run(wholeCase, inJobs(wholeCase)))).toBe(resultOf(await run(wholeCase, null)))
   })
 
   const others = /^expected .* to be/
-  const refused = /^scores: expected those of/
-  test.each<[string, RegExp, (one: Case) => ShardRunner]>([
+  const refused = /^scores [\d.]+\w*: expected .*, got/
+  test.each<[string, RegExp, (one: Case) => JobRunner]>([
     ['texts in another order', refused, changed((scores) => scores.map((row) => row.toReversed()))],
     [
       'questions swapped',
@@ -206,11 +204,11 @@ describe('tasks asked by jobs', () => {
     ['an answer left out', refused, changed((scores) => scores.map((row) => row.map((one) => one.slice(1))))],
     ['methods in another order', /expected/, changed((scores) => scores.toReversed())],
     [
-      'another order of shards',
+      'another order of jobs',
       refused,
       (one) => {
-        const runner = inShards(one)
-        return { ...runner, run: (shards, options) => runner.run(shards.toReversed(), options) }
+        const runner = inJobs(one)
+        return { ...runner, run: (jobs, options) => runner.run(jobs.toReversed(), options) }
       },
     ],
     [
@@ -232,10 +230,10 @@ describe('tasks asked by jobs', () => {
   test('an interrupted run reports finished questions, in order', async () => {
     const stop = new AbortController()
     let done = 0
-    const work = makeDoShard(model)
-    const runner = inShards(wholeCase, (shard, context) => {
+    const work = makeDoJob(model)
+    const runner = inJobs(wholeCase, (job, context) => {
       if (++done === 3) stop.abort()
-      return work(shard, context)
+      return work(job, context)
     })
     const report = await run(wholeCase, runner, stop.signal)
     const [first] = wholeCase.tasks
@@ -247,24 +245,24 @@ describe('tasks asked by jobs', () => {
   test('report progress to the end of each task', async () => {
     const told: string[] = []
     const tell: TaskProgress = (...progress) => void told.push(progress.join(' '))
-    const place = { runner: inShards(wholeCase), hash: model.hash }
+    const place = { runner: inJobs(wholeCase), hash: model.hash }
     await allOf(askTasks(askedTasks(wholeCase), { tell }, place))
-    expect(told).toEqual(['0 2 5', '0 4 5', '0 5 5', '1 2 2'])
+    expect(told).toEqual(['0 0 5', '0 2 5', '0 4 5', '0 5 5', '1 2 2'])
   })
 })
 
-/** A shard of two questions, and the store it reads from. */
-async function oneShard(more: Partial<Case> = {}): Promise<{ shard: Shard; store: ShardRunner['store'] }> {
+/** A job of two questions, and the store it reads from. */
+async function oneJob(more: Partial<Case> = {}): Promise<{ job: Job; store: JobRunner['store'] }> {
   const store = memoryStore()
   const one = { ...wholeCase, ...more }
   const texts = [5, 6].flatMap((own, i) => textsOf(one.tasks[0][i], own))
-  const options = { model, inputsOf: inputsFrom(sources) }
-  const [shard] = await evaluateShards([{ methods: methodsOf(one), texts }], options, store)
-  return { shard, store }
+  const options = { inputsOf: inputsFrom(sources) }
+  const [job] = await encodeJobs([{ methods: methodsOf(one), texts }], model, options, store)
+  return { job, store }
 }
 
-const doOne = (shard: Shard, store: ShardRunner['store'], ours = model): Promise<Uint8Array> =>
-  makeDoShard(ours)(shard, contextOf(shard, store))
+const doOne = (job: Job, store: JobRunner['store'], ours = model): Promise<Uint8Array> =>
+  makeDoJob(ours)(job, contextOf(job, store))
 
 describe('a job of questions', () => {
   test('states its bits and storage, so that stores may be shared', () => {
@@ -279,8 +277,8 @@ describe('a job of questions', () => {
   })
 
   test('of another model, method, storage or bits is refused', async () => {
-    const { shard, store } = await oneShard()
-    const { settings } = shard
+    const { job, store } = await oneJob()
+    const { settings } = job
     expect(settings).toMatchObject({ ...agreementOf(model, 'all') })
     for (const [name, other] of [
       ['model', 'b'.repeat(64)],
@@ -289,14 +287,14 @@ describe('a job of questions', () => {
       ['storage', 'int8'],
       ['storage', { toString: 1 }],
     ] as const) {
-      const changedShard = { ...shard, settings: { ...settings, [name]: other as string } }
-      await expect(doOne(changedShard, store)).rejects.toMatchObject({ code: 'SHARD_MODEL' })
+      const changedJob = { ...job, settings: { ...settings, [name]: other as string } }
+      await expect(doOne(changedJob, store)).rejects.toMatchObject({ code: 'SHARD_MODEL' })
     }
   })
 
   test('contains only the inputs of its planners', async () => {
     const filesOf = async (planners: PlannerName[]): Promise<string[]> =>
-      Object.keys((await oneShard({ planners })).shard.files).toSorted()
+      Object.keys((await oneJob({ planners })).job.files).toSorted()
     expect(await filesOf(['random', 'dense', 'oracle'])).toEqual(['texts'])
     expect(await filesOf(['static', 'dejavu'])).toEqual(['by-0', 'by-1', 'texts'])
   })
@@ -311,9 +309,9 @@ describe('a job of questions', () => {
     ['half a seed', { seeds: [1, 1, 1, 0.5] }],
     ['a seed too large', { seeds: [1, 1, 1, 2 ** 32] }],
   ])('is refused with %s', async (_, more) => {
-    const { shard, store } = await oneShard()
-    const settings = { ...shard.settings, ...more } as Shard['settings']
-    await expect(doOne({ ...shard, settings }, store)).rejects.toMatchObject({ code: 'SHARD_FORMAT' })
+    const { job, store } = await oneJob()
+    const settings = { ...job.settings, ...more } as Job['settings']
+    await expect(doOne({ ...job, settings }, store)).rejects.toMatchObject({ code: 'SHARD_FORMAT' })
   })
 
   test.each<[string, PlannerName, Record<string, unknown>]>([
@@ -332,19 +330,19 @@ describe('a job of questions', () => {
     ['a file where none is asked', 'shadow', { planner: 'random' }],
     ['no file where one is asked', 'random', { planner: 'static' }],
   ])('is refused with a method with %s', async (_, planner, more) => {
-    const { shard, store } = await oneShard()
-    const methods = (shard.settings.methods as unknown as Entry[]).map(({ method, by }) => ({
+    const { job, store } = await oneJob()
+    const methods = (job.settings.methods as unknown as Entry[]).map(({ method, by }) => ({
       method: method.planner === planner ? { ...method, ...more } : method,
       by,
     }))
-    const settings = { ...shard.settings, methods: methods as never }
-    await expect(doOne({ ...shard, settings }, store)).rejects.toMatchObject({ code: 'SHARD_FORMAT' })
+    const settings = { ...job.settings, methods: methods as never }
+    await expect(doOne({ ...job, settings }, store)).rejects.toMatchObject({ code: 'SHARD_FORMAT' })
   })
 
   test('is refused with a predictor of another kind, or of another model', async () => {
-    const { shard, store } = await oneShard({ planners: ['shadow'] })
-    const withPredictor = async (predictor: Predictor): Promise<Shard> => {
-      return { ...shard, files: { ...shard.files, 'by-0': await store.add(encodePredictor(predictor)) } }
+    const { job, store } = await oneJob({ planners: ['shadow'] })
+    const withPredictor = async (predictor: Predictor): Promise<Job> => {
+      return { ...job, files: { ...job.files, 'by-0': await store.add(encodePredictor(predictor)) } }
     }
     const dejavu = await withPredictor(predictors.find(({ kind }) => kind === 'dejavu') as Predictor)
     await expect(doOne(dejavu, store)).rejects.toMatchObject({ code: 'SHARD_FORMAT' })

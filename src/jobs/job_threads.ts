@@ -1,45 +1,37 @@
 /**
- * Threads that do shards. Each opens its model once, at its start.
+ * Threads that do jobs. Each opens its model once, at its start.
  *
- * A thread requests the files it needs and caches the most recent ones. It does one shard at a time. If a thread fails, its
- * shard fails too, and a new thread replaces it.
+ * A thread requests the files it needs and caches the most recent ones. It does one job at a time. If a thread fails, its
+ * job fails too, and a new thread replaces it.
  */
 import { listenAsThread, startThread, type Thread, type ThreadCode } from '../platform/platform.ts'
-import { InputError, ShadowError } from '../tensor/errors.ts'
+import { packError, unpackError, type PackedError } from '../tensor/packed_error.ts'
 import { contextOf } from './runner.ts'
-import type { DoShard, Shard, ShardProgress } from './shard.ts'
-import type { ShardStore } from './shard_store.ts'
+import type { DoJob, Job, JobProgress } from './job.ts'
+import type { JobStore } from './job_store.ts'
 
 /** A message to a thread. */
 type ToThread =
   | { readonly start: unknown }
-  | { readonly shard: Shard }
-  | { readonly file: string; readonly bytes: Uint8Array | null; readonly damaged: Failure | null }
+  | { readonly job: Job }
+  | { readonly file: string; readonly bytes: Uint8Array | null; readonly damaged: PackedError | null }
 
 /** A message of a thread. */
 type FromThread =
   | { readonly need: string }
-  | { readonly progress: ShardProgress }
+  | { readonly progress: JobProgress }
   | { readonly result: Uint8Array }
-  | { readonly failure: Failure }
+  | { readonly failure: PackedError }
 
-/** An error as a message. */
-interface Failure {
-  readonly message: string
-  /** Of a ShadowError: its code and exit code. */
-  readonly code?: string
-  readonly exitCode?: number
-}
-
-/** The code of a thread, which calls `serveShards`, and its first message. */
+/** The code of a thread, which calls `serveJobs`, and its first message. */
 export interface ThreadSource {
   readonly code: ThreadCode
   readonly start: unknown
 }
 
 interface Waiting {
-  readonly shard: Shard
-  readonly onProgress: ((progress: ShardProgress) => void) | undefined
+  readonly job: Job
+  readonly onProgress: ((progress: JobProgress) => void) | undefined
   readonly resolve: (result: Uint8Array) => void
   readonly reject: (error: Error) => void
 }
@@ -49,32 +41,32 @@ interface Worker {
   doing: Waiting | null
 }
 
-/** See the head of this file. Threads start with the first shard. */
-export class ShardThreads {
+/** See the head of this file. Threads start with the first job. */
+export class JobThreads {
   readonly count: number
   readonly #source: ThreadSource
-  readonly #store: ShardStore
+  readonly #store: JobStore
   readonly #workers = new Set<Worker>()
   readonly #waiting: Waiting[] = []
   #closed = false
 
   /** @param count the maximal number of threads */
-  constructor(source: ThreadSource, count: number, store: ShardStore) {
+  constructor(source: ThreadSource, count: number, store: JobStore) {
     this.#source = source
     this.count = count
     this.#store = store
   }
 
-  /** Does a shard as soon as a thread is free. @throws what the work throws; Error if its thread ends */
-  do(shard: Shard, onProgress?: (progress: ShardProgress) => void): Promise<Uint8Array> {
+  /** Does a job as soon as a thread is free. @throws what the work throws; Error if its thread ends */
+  do(job: Job, onProgress?: (progress: JobProgress) => void): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(new Error('threads: the pool has been closed'))
-      this.#waiting.push({ shard, onProgress, resolve, reject })
+      this.#waiting.push({ job, onProgress, resolve, reject })
       this.#give()
     })
   }
 
-  /** Ends every thread at once; active shards fail. */
+  /** Ends every thread at once; active jobs fail. */
   async close(): Promise<void> {
     this.#closed = true
     const workers = [...this.#workers]
@@ -91,7 +83,7 @@ export class ShardThreads {
       if (!free) return
       const next = this.#waiting.shift() as Waiting
       free.doing = next
-      free.thread.send({ shard: next.shard } satisfies ToThread)
+      free.thread.send({ job: next.job } satisfies ToThread)
     }
   }
 
@@ -121,7 +113,7 @@ export class ShardThreads {
     else {
       worker.doing = null
       if ('result' in message) doing?.resolve(message.result)
-      else doing?.reject(revive(message.failure))
+      else doing?.reject(unpackError(message.failure))
       this.#give()
     }
   }
@@ -131,21 +123,21 @@ export class ShardThreads {
     try {
       answer = { file, bytes: await this.#store.read(file), damaged: null }
     } catch (error) {
-      answer = { file, bytes: null, damaged: describe(error) }
+      answer = { file, bytes: null, damaged: packError(error) }
     }
     thread.send(answer)
   }
 }
 
-/** Files that a thread caches: the inputs of its last shards. */
+/** Files that a thread caches: the inputs of its last jobs. */
 const keptFiles = 16
 
 /**
- * Inside a thread: does the shards it is given.
+ * Inside a thread: does the jobs it is given.
  * @param open makes the function that does them, from `ThreadSource.start`
  */
-export function serveShards(open: (start: unknown) => Promise<DoShard>): void {
-  let work: Promise<DoShard> | null = null
+export function serveJobs(open: (start: unknown) => Promise<DoJob>): void {
+  let work: Promise<DoJob> | null = null
   const kept = new Map<string, Uint8Array>()
   const asked = new Map<string, (answer: Extract<ToThread, { file: string }>) => void>()
   const say = (message: FromThread): void => send?.(message)
@@ -156,7 +148,7 @@ export function serveShards(open: (start: unknown) => Promise<DoShard>): void {
       return new Promise((resolve, reject) => {
         asked.set(name, ({ bytes, damaged }) => {
           asked.delete(name)
-          if (damaged) return reject(revive(damaged))
+          if (damaged) return reject(unpackError(damaged))
           if (bytes) kept.set(name, bytes)
           for (const oldest of kept.keys()) if (kept.size > keptFiles) kept.delete(oldest)
           resolve(bytes)
@@ -165,32 +157,22 @@ export function serveShards(open: (start: unknown) => Promise<DoShard>): void {
       })
     },
   }
-  const perform = async (shard: Shard): Promise<void> => {
+  const perform = async (job: Job): Promise<void> => {
     try {
-      const doShard = await (work as Promise<DoShard>)
-      const context = contextOf(shard, files, { onProgress: (progress) => say({ progress }) })
-      say({ result: await doShard(shard, context) })
+      const doJob = await (work as Promise<DoJob>)
+      const context = contextOf(job, files, { onProgress: (progress) => say({ progress }) })
+      say({ result: await doJob(job, context) })
     } catch (error) {
-      say({ failure: describe(error) })
+      say({ failure: packError(error) })
     }
   }
   const send = listenAsThread((message) => {
     const told = message as ToThread
     if ('start' in told) {
       work = open(told.start)
-      // The caller of the shard gets the error.
+      // The caller of the job gets the error.
       work.catch(() => {})
-    } else if ('shard' in told) void perform(told.shard)
+    } else if ('job' in told) void perform(told.job)
     else asked.get(told.file)?.(told)
   })
-}
-
-function describe(error: unknown): Failure {
-  const message = error instanceof Error ? error.message : String(error)
-  return error instanceof ShadowError ? { message, code: error.code, exitCode: error.exitCode } : { message }
-}
-
-function revive({ message, code, exitCode = 3 }: Failure): Error {
-  if (code === undefined) return new Error(message)
-  return exitCode === 3 ? new InputError(code, message) : new ShadowError(code, message, exitCode)
 }

@@ -1,36 +1,38 @@
 /**
- * A shard as a job of a BullMQ queue, and a parent job that joins the results of several shards.
+ * A job in a BullMQ queue, and a parent job that joins the results of several.
  *
- * The data of a job is the text of the shard; its id is the shard's key. So a job cannot be in a queue twice, and the id can
- * be checked against the data.
+ * The data in the queue is the text of the job, the id there is the job's key. So a job cannot be in a queue twice, and the
+ * id can be checked against the data.
  */
 import type { JobsOptions } from 'bullmq'
+import { concatenate } from '../tensor/concatenate.ts'
 import { InputError } from '../tensor/errors.ts'
 import { refusal } from '../io/refusal.ts'
-import { parseShard, shardKey, shardText, type Shard, type ShardContext } from './shard.ts'
+import { parseJob, jobKey, jobText, type Job, type JobContext } from './job.ts'
 
-/** The data of a job. */
+/** The data of a job in a queue. */
 export interface JobData {
+  /** The text of the job. Workers of every version read it under this name. */
   readonly shard: string
 }
 
-/** The kind of a shard that joins the results of others. */
+/** The kind of a job that joins the results of others. */
 export const joinKind = 'join'
 
 /** What machines that share work must agree on: the model, the method, and the bits of results. */
-export interface QueueIdentity {
+interface QueueIdentity {
   /** SHA-256 of the model's files and of the sources that decide the numbers, and the kind of backend. */
   readonly model: string
   readonly method: string
   readonly bits: string
 }
 
-/** The name of the queue of machines that agree, so that no worker gets a shard of another model or method. */
+/** The name of the queue of machines that agree, so that no worker gets a job of another model or method. */
 export function queueName({ model, method, bits }: QueueIdentity): string {
   return `${model.slice(0, 16)}-${method.slice(0, 16)}-${bits}`
 }
 
-/** The id of a shard's job. BullMQ does not accept a number. */
+/** The id of a job in a queue. BullMQ does not accept a number. */
 export function jobIdOf(key: string): string {
   return `shard-${key}`
 }
@@ -46,53 +48,46 @@ export function jobOptions(key: string, attempts: number): JobsOptions {
   }
 }
 
-/** The data of a shard's job. */
-export function jobData(shard: Shard): JobData {
-  return { shard: shardText(shard) }
+/** The data of a job in a queue. */
+export function jobData(job: Job): JobData {
+  return { shard: jobText(job) }
 }
 
 /**
- * Parses the shard of a job, which is untrusted input.
- * @throws InputError SHARD_FORMAT, JSON_* for data that is no shard, or whose key differs from the id
+ * Parses a job from a queue, which is untrusted input.
+ * @throws InputError SHARD_FORMAT, JSON_* for data that is no job, or whose key differs from the id
  */
-export async function shardOfJob(
+export async function parseQueuedJob(
   id: string | undefined,
   data: unknown,
-): Promise<{ shard: Shard; key: string }> {
+): Promise<{ job: Job; key: string }> {
   const subject = 'job'
   const text = typeof data === 'object' && data !== null ? (data as Partial<JobData>).shard : undefined
-  const shard = parseShard(text, subject)
-  const key = await shardKey(shard)
-  if (id === jobIdOf(key)) return { shard, key }
+  const job = parseJob(text, subject)
+  const key = await jobKey(job)
+  if (id === jobIdOf(key)) return { job, key }
   throw refusal('SHARD_FORMAT', `${subject} id`, jobIdOf(key), 'another id')
 }
 
-/** Whether a retry is useless: the shard is invalid or does not fit this worker. */
+/** Whether a retry is useless: the job is invalid or does not fit this worker. */
 export function isHopeless(error: unknown): boolean {
   return error instanceof InputError && !['SHARD_FILE', 'SHARD_DAMAGED'].includes(error.code)
 }
 
-/** A shard that joins the results of these keys, in this order. */
-export function joinShard(keys: readonly string[]): Shard {
+/** A job that joins the results of these keys, in this order. */
+export function joinJob(keys: readonly string[]): Job {
   return { kind: joinKind, settings: {}, files: Object.fromEntries(keys.map((key, i) => [String(i), key])) }
 }
 
-/** Does such a shard: the number of results and their lengths (u32, little-endian), then the results. */
-export async function doJoin({ files }: Shard, { read }: ShardContext): Promise<Uint8Array> {
+/** Does such a job: the number of results and their lengths (u32, little-endian), then the results. */
+export async function doJoin({ files }: Job, { read }: JobContext): Promise<Uint8Array> {
   const names = Object.keys(files).toSorted((a, b) => Number(a) - Number(b))
   const parts: Uint8Array[] = []
   for (const name of names) parts.push(await read(name))
-  const head = 4 * (parts.length + 1)
-  const joined = new Uint8Array(parts.reduce((total, { length }) => total + length, head))
-  const view = new DataView(joined.buffer)
-  view.setUint32(0, parts.length, true)
-  let at = head
-  for (const [i, part] of parts.entries()) {
-    view.setUint32(4 * (i + 1), part.length, true)
-    joined.set(part, at)
-    at += part.length
-  }
-  return joined
+  const head = new DataView(new ArrayBuffer(4 * (parts.length + 1)))
+  for (const [i, number] of [parts.length, ...parts.map(({ length }) => length)].entries())
+    head.setUint32(4 * i, number, true)
+  return concatenate(Uint8Array, [new Uint8Array(head.buffer), ...parts])
 }
 
 /** Splits joined results. @throws InputError SHARD_FORMAT for bytes of another form */

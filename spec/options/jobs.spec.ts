@@ -1,6 +1,6 @@
 /**
- * Every option of the work that shards do (calibration, questions, windows) has an effect, and the same one in this thread
- * and in shards. The types require a row for every option.
+ * Every option of the work that jobs do (calibration, questions, windows) has an effect, and the same one in this thread
+ * and in jobs. The types require a row for every option.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -19,28 +19,28 @@ import {
   type MethodSources,
 } from '../../src/results/method.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
-import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
-import { evaluateDistributed } from '../../src/evaluation/jobs/evaluate_job.ts'
-import type { ShardModel } from '../../src/jobs/shard_model.ts'
+import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
+import { evaluateJobs } from '../../src/evaluation/jobs/evaluate_job.ts'
+import type { JobModel } from '../../src/jobs/job_model.ts'
 import { askTasks, type AskedTasks, type TaskRun } from '../../src/evaluation/tasks/asking.ts'
-import type { ShardRunner } from '../../src/jobs/runner.ts'
+import type { JobRunner } from '../../src/jobs/runner.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
 import { makeMask } from '../../src/masks/mask.ts'
 import { OptModel } from '../../src/engine/opt_model.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
-import { randomScores } from '../../src/predictor/planners.ts'
 import type { Predictor } from '../../src/predictor/predictor_file.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { root, tinyFolder } from '../cli/run_cli.ts'
 import { filesOf, makeWindows, smallOptions } from '../calibration/small_calibration.ts'
 import { loadSmallModel, question, smallConfig, someMask } from '../evaluation/small_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
+import { randomScores } from '../../src/criteria/random.ts'
 
 /** Changes of options, each with another result; or why an option changes no result. */
 type Rows<Options> = Readonly<Record<keyof Required<Options>, readonly Partial<Options>[] | string>>
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-option-shards-'))
-let model: ShardModel
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-option-jobs-'))
+let model: JobModel
 let predictors: Predictor[]
 let others: Predictor[]
 beforeAll(async () => {
@@ -58,18 +58,18 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
-/** Expects each change to give another result, and the same one here and in shards. */
+/** Expects each change to give another result, and the same one here and in jobs. */
 async function holdsInBoth<Options>(
   rows: readonly Partial<Options>[],
   here: (options: Partial<Options>) => Promise<string>,
-  inShards: (options: Partial<Options>) => Promise<string>,
+  inJobs: (options: Partial<Options>) => Promise<string>,
 ): Promise<void> {
   const found = new Set<string>()
   for (const row of rows) {
     const result = await here(row)
     expect(found.has(result), 'the result of an earlier row').toBe(false)
     found.add(result)
-    expect((await inShards(row)) === result, 'shards give the same result').toBe(true)
+    expect((await inJobs(row)) === result, 'jobs give the same result').toBe(true)
   }
 }
 
@@ -78,22 +78,22 @@ function stateRows<Options>(
   rows: () => Rows<Options>,
   names: readonly (keyof Rows<Options> & string)[],
   here: (options: Partial<Options>) => Promise<string>,
-  inShards: (options: Partial<Options>) => Promise<string>,
+  inJobs: (options: Partial<Options>) => Promise<string>,
 ): void {
-  test.each(names)(`${about}: %s has an effect, the same here and in shards`, async (name) => {
+  test.each(names)(`${about}: %s has an effect, the same here and in jobs`, async (name) => {
     const own = rows()[name]
-    if (typeof own !== 'string') await holdsInBoth(own, here, inShards)
+    if (typeof own !== 'string') await holdsInBoth(own, here, inJobs)
   })
 }
 
-/** A runner in this thread with two examples in each shard, so that a shard has more than one. */
-const fewRunner = (): ShardRunner => ({ ...inlineRunner(makeDoShard(model)), examplesPerShard: 2 })
+/** A runner in this thread with two examples in each job, so that a job has more than one. */
+const fewRunner = (): JobRunner => ({ ...inlineRunner(makeDoJob(model)), examplesPerJob: 2 })
 
 const apart = 'decides where the work is done or what is reported, and changes no byte'
 
 const calibrateRows = (): Rows<CalibrateOptions> => ({
-  model: 'what is calibrated; shards refuse another',
-  modelHash: 'shards refuse another',
+  model: 'what is calibrated; jobs refuse another',
+  modelHash: 'jobs refuse another',
   folder: apart,
   threads: apart,
   runner: apart,
@@ -195,7 +195,7 @@ async function answersOf(answers: AsyncIterable<unknown>): Promise<string> {
 const listener = { tell: () => {} }
 const askInThis = (options: Partial<Asking>): Promise<string> =>
   answersOf(askTasks(askedOf(options), listener))
-const askInShards = (options: Partial<Asking>): Promise<string> =>
+const askInJobs = (options: Partial<Asking>): Promise<string> =>
   answersOf(askTasks(askedOf(options), listener, { runner: fewRunner(), hash: model.hash }))
 
 const askRows = (): Rows<Asking> => ({
@@ -244,7 +244,7 @@ describe('questions', () => {
     'seed',
     'tasks',
   ] as (keyof Asking)[]
-  stateRows('questions', askRows, names, askInThis, askInShards)
+  stateRows('questions', askRows, names, askInThis, askInJobs)
 
   test('no option is left out', () => {
     const stated = Object.entries(askRows()).filter(([, rows]) => typeof rows !== 'string')
@@ -252,11 +252,11 @@ describe('questions', () => {
   })
 
   test.each(['auto', 'skip', 'pack', 'simulate'] as const)(
-    'mode %s reaches the sequences, here and in shards',
+    'mode %s reaches the sequences, here and in jobs',
     async (mode) => {
       const spy = vi.spyOn(OptModel.prototype, 'begin')
       try {
-        for (const ask of [askInThis, askInShards]) {
+        for (const ask of [askInThis, askInJobs]) {
           spy.mockClear()
           await ask({ mode, tasks: [{ ...tasks[0], asked: [{ ...question(1), alone: undefined }] }] })
           expect(new Set(spy.mock.calls.map(([options]) => options?.mode))).toEqual(new Set([mode]))
@@ -282,12 +282,12 @@ async function scoreHere(options: Partial<Method>): Promise<string> {
   return answersOf(evaluate(model.model, [methodOf(options)], texts, { inputsOf }))
 }
 
-async function scoreInShards(options: Partial<Method>): Promise<string> {
+async function scoreInJobs(options: Partial<Method>): Promise<string> {
   const inputsOf = inputsFrom(sourcesOf(predictors, 8))
   const jobs = [{ methods: [methodOf(options)], texts }]
   const rows: unknown[] = []
-  for await (const scores of evaluateDistributed(jobs, { model, inputsOf }, fewRunner(), {}))
-    rows.push(...scores)
+  const place = { runner: fewRunner(), model }
+  for await (const row of evaluateJobs(model.model, jobs, { inputsOf }, place)) rows.push(row)
   return JSON.stringify(rows)
 }
 
@@ -326,7 +326,7 @@ describe('windows', () => {
     'paperCompatible',
     'denseLayers',
   ] as const
-  stateRows('windows', methodRows, names, scoreHere, scoreInShards)
+  stateRows('windows', methodRows, names, scoreHere, scoreInJobs)
 
   test('no option is left out', () => {
     const stated = Object.entries(methodRows()).filter(([, rows]) => typeof rows !== 'string')

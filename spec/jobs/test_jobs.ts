@@ -1,5 +1,5 @@
 /**
- * Shards for laws about queues, whose results are known beforehand.
+ * Jobs for laws about queues, whose results are known beforehand.
  *
  *   echo     waits `milliseconds` or until there is a file `gate`, then gives its `value` and the text of its input
  *   poison   fails each time
@@ -7,20 +7,20 @@
  */
 import { existsSync, writeFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { DoShard, Shard } from '../../src/jobs/shard.ts'
-import type { ShardStore } from '../../src/jobs/shard_store.ts'
-import type { ThreadSource } from '../../src/jobs/shard_threads.ts'
+import type { DoJob, Job } from '../../src/jobs/job.ts'
+import type { JobStore } from '../../src/jobs/job_store.ts'
+import type { ThreadSource } from '../../src/jobs/job_threads.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 
 const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 
-/** Does the shards of this file. */
-export const doTestShard: DoShard = async ({ kind, settings }, { read, onProgress }) => {
+/** Does the jobs of this file. */
+export const doTestJob: DoJob = async ({ kind, settings }, { read, onProgress }) => {
   const { value, milliseconds, gate, marker } = settings
   if (typeof milliseconds === 'number') await wait(milliseconds)
   if (typeof gate === 'string') while (!existsSync(gate)) await wait(10)
-  if (kind === 'poison') throw new Error(`shard ${String(value)} cannot be done`)
+  if (kind === 'poison') throw new Error(`job ${String(value)} cannot be done`)
   if (kind === 'once' && !existsSync(String(marker))) {
     writeFileSync(String(marker), '')
     throw new Error('not the first time')
@@ -36,19 +36,19 @@ export const testThreads: ThreadSource = {
   start: null,
 }
 
-/** Shards of these values, and what comes of them. */
-export async function echoShards(
-  store: ShardStore,
+/** Jobs of these values, and what comes of them. */
+export async function echoJobs(
+  store: JobStore,
   count: number,
-  more: Partial<Shard['settings']> = {},
+  more: Partial<Job['settings']> = {},
   first = 0,
-): Promise<{ shards: Shard[]; expected: string[] }> {
+): Promise<{ jobs: Job[]; expected: string[] }> {
   const input = await store.add(encode('of the input'))
   const values = Array.from({ length: count }, (_, i) => first + i)
   return {
-    shards: values.map((value) => ({
+    jobs: values.map((value) => ({
       kind: 'echo',
-      settings: { value, ...more } as Shard['settings'],
+      settings: { value, ...more } as Job['settings'],
       files: { input },
     })),
     expected: values.map((value) => `${value} of the input`),

@@ -1,17 +1,17 @@
 /**
- * Errors between machines: an unreachable queue or store, and shards that failed.
+ * Errors between machines: an unreachable queue or store, and jobs that failed.
  */
 import { ShadowError, type ErrorDetails } from '../tensor/errors.ts'
 
 /** A queue or a store that cannot be reached: exit code 5. */
-export class ShardError extends ShadowError {
+export class JobError extends ShadowError {
   constructor(code: string, message: string, details?: ErrorDetails) {
     super(code, message, 5, details)
   }
 }
 
-/** Shards that failed on every attempt, after all others were done: exit code 1. */
-export class ShardsFailed extends ShadowError {
+/** Jobs that failed on every attempt, after all others were done: exit code 1. */
+export class JobsFailed extends ShadowError {
   /** The message of each failure, by key. */
   readonly failures: ReadonlyMap<string, string>
 
@@ -20,7 +20,7 @@ export class ShardsFailed extends ShadowError {
     const others = failures.size > 1 ? ` and ${failures.size - 1} more` : ''
     super(
       'SHARDS_FAILED',
-      `expected ${total} shards, ${failures.size} failed: ${key.slice(0, 12)} (${words})${others}; "shadowllm jobs" lists them`,
+      `expected ${total} jobs, ${failures.size} failed: ${key.slice(0, 12)} (${words})${others}; "shadowllm jobs" lists them`,
       1,
     )
     this.failures = failures

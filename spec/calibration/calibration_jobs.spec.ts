@@ -1,17 +1,17 @@
 /**
- * Shards of a calibration: shards of another model are refused, and the number of threads follows the work.
+ * Jobs of a calibration: jobs of another model are refused, and the number of threads follows the work.
  * calibration_threads.full.spec.ts uses real threads.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
-import { makeDoShard } from '../../src/evaluation/jobs/do_shard.ts'
-import type { ShardModel } from '../../src/jobs/shard_model.ts'
+import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
+import type { JobModel } from '../../src/jobs/job_model.ts'
 import { defaultThreads } from '../../src/jobs/model_threads.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
-import { makeSmallModel, makeWindows, shardsOf, smallConfig } from './small_calibration.ts'
+import { makeSmallModel, makeWindows, jobsOf, smallConfig } from './small_calibration.ts'
 
-let model: ShardModel
+let model: JobModel
 beforeAll(async () => {
   const opened = await makeSmallModel(await createBackend('wasm'))
   model = { model: opened, hash: 'a'.repeat(64), method: await methodHash() }
@@ -22,12 +22,12 @@ const windows = makeWindows(3)
 
 describe('threads', () => {
   test('refuse jobs of another model and of another method', async () => {
-    const runner = inlineRunner(makeDoShard({ ...model, hash: 'b'.repeat(64) }))
-    const others = await shardsOf(model, windows, runner)
+    const runner = inlineRunner(makeDoJob({ ...model, hash: 'b'.repeat(64) }))
+    const others = await jobsOf(model, windows, runner)
     await expect(runner.run(others).next()).rejects.toMatchObject({ code: 'SHARD_MODEL' })
     const method = { calibration: 'c'.repeat(64), all: 'c'.repeat(64) }
-    const older = await shardsOf({ ...model, method }, windows, runner)
-    await expect(inlineRunner(makeDoShard(model), runner.store).run(older).next()).rejects.toMatchObject({
+    const older = await jobsOf({ ...model, method }, windows, runner)
+    await expect(inlineRunner(makeDoJob(model), runner.store).run(older).next()).rejects.toMatchObject({
       code: 'SHARD_MODEL',
     })
   })

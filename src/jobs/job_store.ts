@@ -1,16 +1,16 @@
 /**
- * The store of the files and results of shards: bytes by name, where a name is a SHA-256 in hexadecimal.
+ * The store of the files and results of jobs: bytes by name, where a name is a SHA-256 in hexadecimal.
  *
- * An input is named by its own hash, a result by the key of its shard. A file begins with the line `shadowllm-shard 1` and
+ * An input is named by its own hash, a result by the key of its job. A file begins with the line `shadowllm-shard 1` and
  * the SHA-256 of what follows, which is checked on every read. A writer never changes an existing file: a second writer has
- * the same bytes. A `ShardPlace` holds the files: a folder that machines share, or a bucket.
+ * the same bytes. A `StorePlace` holds the files: a folder that machines share, or a bucket.
  */
 import { refusal } from '../io/refusal.ts'
 import { sha256 } from '../platform/platform.ts'
-import { checkHash } from './shard.ts'
+import { checkHash } from './job.ts'
 
 /** Files by name, in a folder or a bucket. The store checks names before it passes them on. */
-export interface ShardPlace {
+export interface StorePlace {
   /** Its name for people. */
   readonly name: string
   /** Whether there is a file; it may be damaged. */
@@ -25,10 +25,10 @@ export interface ShardPlace {
 }
 
 /** See the head of this file. */
-export class ShardStore {
-  readonly place: ShardPlace
+export class JobStore {
+  readonly place: StorePlace
 
-  constructor(place: ShardPlace) {
+  constructor(place: StorePlace) {
     this.place = place
   }
 
@@ -57,7 +57,7 @@ export class ShardStore {
     }
   }
 
-  /** Stores the result of a shard under its key. @throws InputError SHARD_FORMAT for an invalid name */
+  /** Stores the result of a job under its key. @throws InputError SHARD_FORMAT for an invalid name */
   async write(name: string, bytes: Uint8Array): Promise<void> {
     await this.place.write(checkHash(name, 'name'), await wrap(bytes))
   }
@@ -76,9 +76,9 @@ export class ShardStore {
 }
 
 /** A store in memory. */
-export function memoryStore(): ShardStore {
+export function memoryStore(): JobStore {
   const files = new Map<string, Uint8Array>()
-  return new ShardStore({
+  return new JobStore({
     name: 'memory',
     has: async (name) => files.has(name),
     read: async (name) => files.get(name) ?? null,

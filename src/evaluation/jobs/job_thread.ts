@@ -2,6 +2,6 @@
  * The thread of a worker (threads.ts): it runs jobs of every kind.
  */
 import { serveModel } from '../../jobs/serve_model.ts'
-import { makeDoShard } from './do_shard.ts'
+import { makeDoJob } from './do_job.ts'
 
-serveModel(makeDoShard)
+serveModel(makeDoJob)

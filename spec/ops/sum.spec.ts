@@ -1,7 +1,0 @@
-/**
- * sum adds up numbers.
- */
-import * as laws from '../../src/verify/ops/sum.ts'
-import { stateLaws } from '../harness/state.ts'
-
-stateLaws(laws)

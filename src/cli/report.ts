@@ -1,0 +1,38 @@
+/**
+ * How commands report: in words, as JSON, and to a file.
+ */
+import { writeOutput } from './output.ts'
+import type { Session } from './session.ts'
+
+/** A result as the text of a JSON file. */
+export function jsonText(result: object): string {
+  return `${JSON.stringify(result, null, 2)}\n`
+}
+
+/** Prints a result: as JSON or in words. @throws UsageError OUTPUT */
+export function printResult<Result extends object>(
+  session: Session,
+  { json }: { readonly json?: boolean },
+  result: Result,
+  words: (result: Result) => string,
+): Promise<void> {
+  return session.print(json ? jsonText(result) : words(result))
+}
+
+/** The flags of a command that reports on its work. */
+export interface ReportFlags {
+  readonly json?: boolean
+  readonly output?: string
+}
+
+/** Prints a report, then writes it to a file if one was asked for. @throws UsageError OUTPUT */
+export async function showReport<Report extends object>(
+  session: Session,
+  flags: ReportFlags,
+  report: Report,
+  words: (report: Report) => string,
+): Promise<void> {
+  // Printed first: the refusal of the file must not lose the report.
+  await printResult(session, flags, report, words)
+  if (flags.output !== undefined) await writeOutput(flags.output, jsonText(report))
+}

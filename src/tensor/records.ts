@@ -1,0 +1,11 @@
+/**
+ * Objects made from lists of names.
+ */
+
+/** An object with a value for each of the names. */
+export function recordOf<Name extends string, Value>(
+  names: readonly Name[],
+  valueOf: (name: Name, index: number) => Value,
+): Record<Name, Value> {
+  return Object.fromEntries(names.map((name, i) => [name, valueOf(name, i)])) as Record<Name, Value>
+}

@@ -1,0 +1,59 @@
+/**
+ * A TensorSource over stored bytes: the checks and conversions that every file format shares.
+ */
+import { checkFloat, decodeFloats } from './dtypes.ts'
+import { InputError } from './errors.ts'
+import { quote } from './quote.ts'
+import { checkRows, rowsInParts, rowsOf, type RawTensorSource, type TensorInfo } from './tensor_source.ts'
+
+/** A tensor as its file stores it: row-major, little-endian. */
+export interface StoredTensor {
+  readonly info: TensorInfo
+  /** The bytes of rows `first` to `first + count`, which the tensor has, in a separate buffer. */
+  readonly rows: (first: number, count: number) => Promise<Uint8Array<ArrayBuffer>>
+  /** All bytes in parts of `length`, which is a multiple of a row. They are checked as `TensorSource.stream` says. */
+  readonly parts: (length: number) => AsyncIterable<Uint8Array>
+}
+
+/**
+ * The source of these tensors.
+ * @param name the name of the file in errors
+ */
+export function storedSource(
+  name: string,
+  stored: ReadonlyMap<string, StoredTensor>,
+  metadata: ReadonlyMap<string, string>,
+  close: () => Promise<void>,
+): RawTensorSource {
+  const find = (tensor: string): StoredTensor => {
+    const found = stored.get(tensor)
+    if (found !== undefined) return found
+    const message = `${name}: expected tensor ${quote(tensor)}, got no such tensor`
+    throw new InputError('TENSOR_MISSING', message, { tensor })
+  }
+  const all = ({ info, rows }: StoredTensor): Promise<Uint8Array<ArrayBuffer>> =>
+    rows(0, rowsOf(info.shape).rows)
+  return {
+    tensors: new Map([...stored].map(([tensor, { info }]) => [tensor, info])),
+    metadata,
+    async read(tensor) {
+      const found = find(tensor)
+      checkFloat(found.info.dtype, tensor) // before it is read
+      return decodeFloats(found.info.dtype, await all(found), tensor)
+    },
+    async readRows(tensor, first, count) {
+      const { info, rows } = find(tensor)
+      checkFloat(info.dtype, tensor)
+      checkRows(info, first, count)
+      return decodeFloats(info.dtype, await rows(first, count), tensor)
+    },
+    async readRaw(tensor) {
+      return all(find(tensor))
+    },
+    async *stream(tensor, partLength) {
+      const { info, parts } = find(tensor)
+      yield* rowsInParts(info, partLength, parts)
+    },
+    close,
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * Laws of attention over a cache, whatever the cache stores: attention of float64 over what its rows stand for, what a token
+ * sees, and that neither capacity nor the cut between prompt and step changes a bit.
+ */
+import fc from 'fast-check'
+import type { Backend } from '../../backends/backend.ts'
+import { call, type Values } from '../../testing/op_call.ts'
+import { near, sameBits } from '../compare.ts'
+import { Data } from '../../testing/seeded_data.ts'
+import { attention64 } from '../float64.ts'
+import { forAll, type BackendLaw } from './law.ts'
+
+export const seed: fc.Arbitrary<number> = fc.nat()
+export const T: fc.Arbitrary<number> = fc.integer({ min: 1, max: 19 })
+export const H: fc.Arbitrary<number> = fc.integer({ min: 1, max: 3 })
+export const K: fc.Arbitrary<number> = fc.integer({ min: 1, max: 36 })
+
+/** Sizes of a sequence and of its cache. */
+export interface Sizes {
+  readonly T: number
+  readonly C: number
+  readonly H: number
+  readonly K: number
+}
+
+/** An op of attention, and the cache it reads. */
+export interface CachedAttention<Cache> {
+  readonly op: 'attention' | 'attention_i8'
+  /** What the op computes, in words. */
+  readonly formula: string
+  /** Keys or values of a sequence, x [T, H, K], in a cache whose other places hold NaN. */
+  append(backend: Backend, x: Float32Array, sizes: Sizes): Cache
+  /** The arguments of the op that are caches. */
+  argumentsOf(key: Cache, value: Cache): Values
+  /** What the row of position s of head h stands for: [K]. */
+  rowOf(cache: Cache, h: number, s: number, sizes: Sizes): Float32Array
+  /** NaN in the rows of some positions. */
+  poison(cache: Cache, isPoisoned: (position: number) => boolean, sizes: Sizes): Cache
+  /** How far a head's output may be from float64, per channel: [K]. */
+  bound(
+    query: Float32Array,
+    keys: readonly Float32Array[],
+    values: readonly Float32Array[],
+    scale: number,
+  ): number | ArrayLike<number>
+  /** What a mean of values may be off by, beside the rounding of float32. */
+  meanError(values: readonly Float32Array[]): number
+}
+
+/** A whole sequence: queries [T, H, K], and caches with a few places to spare. */
+export interface Sequence<Cache> extends Sizes {
+  readonly values: Values & { query: Float32Array }
+  readonly key: Cache
+  readonly value: Cache
+}
+
+/** Draws a sequence. @param spare places of the cache beyond it; default: up to three */
+export function sequence<Cache>(
+  { append, argumentsOf }: CachedAttention<Cache>,
+  backend: Backend,
+  [T, H, K]: readonly [number, number, number],
+  data: Data,
+  spare: number = data.below(4),
+): Sequence<Cache> {
+  const sizes = { T, C: T + spare, H, K }
+  const [query, keys, values] = [0, 1, 2].map(() => data.floats(T * H * K))
+  const [key, value] = [keys, values].map((x) => append(backend, x, sizes))
+  const given = { query, ...argumentsOf(key, value), scale: K ** -0.5, S: T, ...sizes }
+  return { values: given, key, value, ...sizes }
+}
+
+/** Every row of attention over a sequence, from token `from` on, is near attention in float64. */
+export function nearAttention<Cache>(
+  attention: CachedAttention<Cache>,
+  backend: Backend,
+  { values, key, value, ...sizes }: Sequence<Cache>,
+  from = 0,
+): void {
+  const { T, H, K } = sizes
+  const query = values.query.slice(from * H * K)
+  const { y } = call(backend, attention.op, { ...values, query, T: T - from })
+  for (let t = from; t < T; t++)
+    for (let h = 0; h < H; h++) {
+      const start = ((t - from) * H + h) * K
+      const own = query.subarray(start, start + K)
+      const [keys, seen] = [key, value].map((cache) =>
+        Array.from({ length: t + 1 }, (_, s) => attention.rowOf(cache, h, s, sizes)),
+      )
+      const expected = attention64(own, keys, seen, K ** -0.5)
+      const error = attention.bound(own, keys, seen, K ** -0.5)
+      near(`y[${t}, ${h}]`, y.subarray(start, start + K), expected, error)
+    }
+}
+
+/** The names of the laws. */
+export type CacheLaw =
+  'isNear' | 'futureIsUnseen' | 'pastIsSeen' | 'stepIsPass' | 'capacityIsRoom' | 'equalScores'
+
+/** The laws of one op. */
+export function cacheLaws<Cache>(attention: CachedAttention<Cache>): Record<CacheLaw, BackendLaw> {
+  const { op, argumentsOf, poison } = attention
+  const law = (
+    words: string,
+    check: (backend: Backend, sizes: readonly [T: number, H: number, K: number], data: Data) => void,
+  ): BackendLaw =>
+    forAll(`${op}: ${words}`, [T, H, K, seed], (backend, T, H, K, seed) =>
+      check(backend, [T, H, K], new Data(seed)),
+    )
+  return {
+    isNear: law(attention.formula, (backend, sizes, data) =>
+      nearAttention(attention, backend, sequence(attention, backend, sizes, data)),
+    ),
+
+    futureIsUnseen: law(
+      'keys and values after a position cannot change it, bit for bit, NaN included',
+      (backend, sizes, data) => {
+        const { values, key, value, ...all } = sequence(attention, backend, sizes, data)
+        const cut = data.integer(1, all.T)
+        const isFuture = (position: number): boolean => position >= cut
+        const poisoned = argumentsOf(poison(key, isFuture, all), poison(value, isFuture, all))
+        const past = cut * all.H * all.K
+        const { y } = call(backend, op, values)
+        sameBits('y', call(backend, op, { ...values, ...poisoned }).y.subarray(0, past), y.subarray(0, past))
+      },
+    ),
+
+    pastIsSeen: law(
+      'a token attends to every position up to its own: NaN in a key or a value appears in it and in each later token',
+      (backend, sizes, data) => {
+        const { values, key, value, ...all } = sequence(attention, backend, sizes, data)
+        const cut = data.below(all.T)
+        const broken = (cache: Cache): Cache => poison(cache, (position) => position === cut, all)
+        for (const caches of [argumentsOf(broken(key), value), argumentsOf(key, broken(value))])
+          call(backend, op, { ...values, ...caches }).y.forEach((found, i) => {
+            const sees = Math.floor(i / (all.H * all.K)) >= cut
+            if (sees !== Number.isNaN(found))
+              throw new Error(`y[${i}]: expected ${sees ? '' : 'not '}to see ${cut}`)
+          })
+      },
+    ),
+
+    stepIsPass: law(
+      'tokens over a cache = the last tokens of a whole pass, bit for bit',
+      (backend, sizes, data) => {
+        const { values, T, H, K } = sequence(attention, backend, sizes, data)
+        const fresh = data.integer(1, T)
+        const start = (T - fresh) * H * K
+        const step = call(backend, op, { ...values, query: values.query.slice(start), T: fresh })
+        sameBits('y', step.y, call(backend, op, values).y.subarray(start))
+      },
+    ),
+
+    capacityIsRoom: law('the capacity of the cache changes no bit', (backend, sizes, data) => {
+      const drawn = data.below(2 ** 30)
+      const [roomy, full] = [7, 0].map((spare) => {
+        const { values } = sequence(attention, backend, sizes, new Data(drawn), spare)
+        return call(backend, op, values).y
+      })
+      sameBits('y', roomy, full)
+    }),
+
+    equalScores: law('a zero query gives the mean of the values', (backend, sizes, data) => {
+      const { values, value, ...all } = sequence(attention, backend, sizes, data)
+      const { T, H, K } = all
+      const { y } = call(backend, op, { ...values, query: new Float32Array(T * H * K) })
+      const rows = Array.from({ length: H }, (_, h) =>
+        Array.from({ length: T }, (_, s) => attention.rowOf(value, h, s, all)),
+      )
+      const expected = y.map((_, i) => {
+        const [t, h, k] = [Math.floor(i / (H * K)), Math.floor(i / K) % H, i % K]
+        return rows[h].slice(0, t + 1).reduce((total, row) => total + row[k], 0) / (t + 1)
+      })
+      near('y', y, expected, 1e-5 + attention.meanError(rows.flat()))
+    }),
+  }
+}
