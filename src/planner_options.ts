@@ -18,6 +18,7 @@ import type { PredictorKind } from './predictor/predictor_config.ts'
 import type { Predictor } from './predictor/predictor_file.ts'
 import { checkPredictor } from './predictor/suitable.ts'
 import { MissingError, UsageError } from './tensor/errors.ts'
+import { featureWidths } from './engine/config.ts'
 
 /** The name of a predictor's file in a model's folder. */
 export const predictorFile = 'predictor.safetensors'
@@ -198,7 +199,7 @@ export class PlannerFiles {
   async #readCalibration(folder: string): Promise<void> {
     const { openCalibration } = await import('./calibration/open.ts')
     const calibration = await openCalibration(folder)
-    calibration.checkModel({ ...this.#model.shape, width: this.#model.config.width })
+    calibration.checkModel({ ...this.#model.shape, ...featureWidths(this.#model.config) })
     this.#calibration = calibration
     this.#means.clear()
   }

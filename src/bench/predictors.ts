@@ -21,7 +21,7 @@ import {
 import { recordOf } from '../tensor/records.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { ShadowPredictor } from '../predictor/shadow.ts'
-import type { OptConfig } from '../engine/config.ts'
+import { type OptConfig, featureWidths } from '../engine/config.ts'
 import { storedBytes, type Storage } from '../engine/matrix.ts'
 import { RandomBlock } from './random_weights.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
@@ -39,13 +39,14 @@ const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> = {
  */
 export function randomPredictor(
   kind: PredictorKind,
-  { layers, heads, neurons, width }: OptConfig,
+  model: OptConfig,
   backend: Backend,
   storage: Storage,
   seed: number,
 ): Predictor {
+  const { layers, heads, neurons } = model
   const shape = { layers, heads, neurons }
-  const about = { shape, width, criterion: 'none', seed, examples: 0, dataHash: null }
+  const about = { shape, ...featureWidths(model), criterion: 'none', seed, examples: 0, dataHash: null }
   const config = makePredictorConfig(kind, about, publishedSizes[kind])
   const block = new RandomBlock(seed)
   const [ofHeads, ofNeurons] = unitKinds.map((unit) => randomNetwork(config, unit, block))

@@ -60,13 +60,14 @@ export function exampleForms(
   manifest: CalibrationManifest,
   lengths: readonly number[],
 ): Map<string, TensorForm> {
-  const { layers: L, heads: H, neurons: F, width: D } = manifest.model
+  const { layers: L, heads: H, neurons: F, width: D, contextWidth: C = D } = manifest.model
   const N = lengths.length
   const forms = new Map<string, TensorForm>()
   for (const name of ['index', 'group', 'lengths']) forms.set(name, { dtype: 'I32', shape: [N] })
   const floats = (name: string, ...shape: number[]): unknown => forms.set(name, { dtype: 'F32', shape })
   floats('loss', N)
-  for (const name of ['last', 'mean', 'stream']) floats(name, N, L, D)
+  for (const name of ['last', 'mean']) floats(name, N, L, C)
+  floats('stream', N, L, D)
   for (const { name } of manifest.criteria) {
     floats(`heads.${name}`, N, L, H)
     floats(`neurons.${name}`, N, L, F)
@@ -75,7 +76,7 @@ export function exampleForms(
     floats(
       'sequence',
       lengths.reduce((total, length) => total + length, 0),
-      D,
+      C,
     )
   return forms
 }
@@ -198,7 +199,7 @@ async function examplesOf(
   const ids = (name: string): Int32Array => tensors.get(name) as Int32Array
   if (ids('index').some((index, i) => index !== first + i))
     throw refusal('CALIBRATION_SHARD', path, `examples ${first} to ${end - 1}`, 'other examples')
-  const { layers: L, width: D, heads: H, neurons: F } = manifest.model
+  const { layers: L, width: D, contextWidth: C = D, heads: H, neurons: F } = manifest.model
   const shape = { layers: L, heads: H, neurons: F }
   const row = (name: string, i: number, width: number): Float32Array =>
     (tensors.get(name) as Float32Array).slice(i * width, (i + 1) * width)
@@ -208,7 +209,7 @@ async function examplesOf(
     if (group === undefined)
       throw refusal('CALIBRATION_SHARD', path, 'groups of the manifest', 'another group')
     const from = start
-    start += ids('lengths')[i] * D
+    start += ids('lengths')[i] * C
     const scores = manifest.criteria.map(({ name }): [string, UnitScores] => [
       name,
       { shape, heads: row(`heads.${name}`, i, L * H), neurons: row(`neurons.${name}`, i, L * F) },

@@ -55,6 +55,7 @@ import {
   partRange,
   type Range,
 } from './calibration_files.ts'
+import { featureWidths } from '../engine/config.ts'
 
 /** Options of a calibration. */
 export interface CalibrateOptions {
@@ -270,7 +271,7 @@ async function prepare(options: CalibrateOptions): Promise<Prepared> {
   for (const { tokens } of windows) model.checkTokens(tokens, 0)
   const named = ({ name, formula }: NamedFormula): NamedFormula => ({ name, formula })
   const manifest: CalibrationManifest = {
-    model: { hash: modelHash, ...model.shape, width: model.config.width },
+    model: { hash: modelHash, ...model.shape, ...featureWidths(model.config) },
     data: {
       name: source.name,
       hash: await hashWindows(windows),

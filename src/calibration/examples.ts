@@ -18,6 +18,7 @@ import { lastTokenContext, meanContext } from '../predictor/features.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import { continuationLabels, type Window } from '../data/windows.ts'
+import { contextWidth } from '../engine/config.ts'
 
 /** A source of windows. */
 export interface CalibrationSource {
@@ -132,15 +133,17 @@ function runPlain(model: OptModel, tokens: Int32Array, labels: Int32Array): void
  * @param keepSequence whether to keep the row of every token in layer 0
  */
 function promptFeatures(trace: Trace, length: number, keepSequence = false): PromptFeatures {
-  const { layers, width: D } = trace.model.config
-  const last = new Float32Array(layers * D) // [L, D]
-  const mean = new Float32Array(layers * D) // [L, D]
+  const { config } = trace.model
+  const { layers, width: D } = config
+  const C = contextWidth(config)
+  const last = new Float32Array(layers * C) // [L, C]
+  const mean = new Float32Array(layers * C) // [L, C]
   const stream = new Float32Array(layers * D) // [L, D]
-  let sequence: Float32Array | null = null // [T, D]
+  let sequence: Float32Array | null = null // [T, C]
   for (let layer = 0; layer < layers; layer++) {
-    const heads = trace.headOut(layer).subarray(0, length * D)
-    last.set(lastTokenContext(heads, length), layer * D)
-    mean.set(meanContext(heads, length), layer * D)
+    const heads = trace.headOut(layer).subarray(0, length * C)
+    last.set(lastTokenContext(heads, length), layer * C)
+    mean.set(meanContext(heads, length), layer * C)
     stream.set(trace.hidden(layer).subarray((length - 1) * D, length * D), layer * D)
     if (layer === 0 && keepSequence) sequence = heads.slice()
   }

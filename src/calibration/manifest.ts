@@ -12,9 +12,10 @@ import { readWhole } from '../io/files.ts'
 import { parseJson, toPlain } from '../io/json.ts'
 import { quote, refusal } from '../io/refusal.ts'
 import { checkSchema, seedNumber, sha256Text, wholeNumber } from '../io/schema.ts'
-import type { UnitMask } from '../masks/mask.ts'
+import type { UnitMask, UnitShape } from '../masks/mask.ts'
 import { joinPath, sha256 } from '../platform/platform.ts'
 import type { Window } from '../data/windows.ts'
+import type { FeatureWidths } from '../engine/config.ts'
 
 export const manifestName = 'calibration.json'
 const format = 'shadowllm-calibration'
@@ -28,14 +29,11 @@ export interface NamedFormula {
 
 /** The content of a manifest. */
 export interface CalibrationManifest {
-  readonly model: {
-    /** SHA-256 of its files. */
-    readonly hash: string
-    readonly layers: number
-    readonly heads: number
-    readonly neurons: number
-    readonly width: number
-  }
+  readonly model: UnitShape &
+    FeatureWidths & {
+      /** SHA-256 of its files. */
+      readonly hash: string
+    }
   readonly data: {
     readonly name: string
     /** SHA-256 of the windows, see `hashWindows`. */
@@ -166,7 +164,14 @@ const formulas = v.pipe(
 const manifestSchema = v.object({
   format: v.literal(format),
   version: v.literal(version),
-  model: v.object({ hash: sha256Text, layers: size, heads: size, neurons: size, width: size }),
+  model: v.object({
+    hash: sha256Text,
+    layers: size,
+    heads: size,
+    neurons: size,
+    width: size,
+    contextWidth: v.exactOptional(size),
+  }),
   data: v.object({
     name: v.pipe(v.string(), v.minLength(1, 'a name'), v.maxLength(1000, 'at most 1000 characters')),
     hash: sha256Text,

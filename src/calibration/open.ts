@@ -20,6 +20,7 @@ import {
   partName,
   partRange,
 } from './calibration_files.ts'
+import { describeWidths } from '../engine/config.ts'
 
 /**
  * Opens the folder of a finished calibration. No file stays open.
@@ -67,8 +68,8 @@ export class Calibration {
    * @throws InputError CALIBRATION_MODEL
    */
   checkModel(model: Omit<CalibrationManifest['model'], 'hash'>): void {
-    const words = ({ layers, heads, neurons, width }: typeof model): string =>
-      `${layers} layers of ${heads} heads and ${neurons} neurons, width ${width}`
+    const words = ({ layers, heads, neurons, ...widths }: typeof model): string =>
+      `${layers} layers of ${heads} heads and ${neurons} neurons, ${describeWidths(widths)}`
     const [expected, got] = [words(model), words(this.manifest.model)]
     if (expected === got) return
     throw new InputError(

@@ -19,6 +19,7 @@ import type { ShadowOpt } from '../shadow_opt.ts'
 import { MissingError } from '../tensor/errors.ts'
 import { addFlags } from './flags.ts'
 import { namesFlag, shareFlag, sparsityFlag, sparsityListFlag, wholeFlag } from './values.ts'
+import { featureWidths } from '../engine/config.ts'
 
 /** What decides, whether a command runs one planner or compares several. */
 interface DeciderFlags {
@@ -256,6 +257,6 @@ async function calibratedMean(
     )
   const { openCalibration } = await import('../calibration/open.ts')
   const opened = await openCalibration(calibration)
-  opened.checkModel({ ...opt.model.shape, width: opt.config.width })
+  opened.checkModel({ ...opt.model.shape, ...featureWidths(opt.config) })
   return opened.aggregate(criterion)
 }

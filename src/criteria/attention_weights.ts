@@ -7,23 +7,24 @@
 import { attentionScale } from '../engine/forward.ts'
 import type { Trace } from '../engine/trace.ts'
 import { exp } from '../ops/float32.ts'
+import { keyHeadOf } from '../ops/key_heads.ts'
 
 /** Called with one query's weights over positions 0..t; the array is reused for the next query. */
 type VisitWeights = (head: number, t: number, weights: Float64Array) => void
 
 /** Visits the attention weights of every query of a layer, head by head. */
 export function eachAttention(trace: Trace, layer: number, visit: VisitWeights): void {
-  const { heads: H, headSize: K } = trace.model.config
+  const { heads: H, keyHeads: G, headSize: K } = trace.model.config
   const T = trace.length
   const scale = attentionScale(trace.model.config)
   const queries = trace.query(layer) // [T, H, K]
-  const keys = trace.key(layer) // [H, T, K]
+  const keys = trace.key(layer) // [G, T, K]
   const buffer = new Float64Array(T)
   for (let h = 0; h < H; h++)
     for (let t = 0; t < T; t++) {
       const weights = buffer.subarray(0, t + 1)
       const query = queries.subarray((t * H + h) * K, (t * H + h + 1) * K)
-      for (let s = 0, at = h * T * K; s <= t; s++) {
+      for (let s = 0, at = keyHeadOf(null, h, G, H) * T * K; s <= t; s++) {
         let score = 0
         for (let k = 0; k < K; k++) score += query[k] * keys[at++]
         weights[s] = score * scale

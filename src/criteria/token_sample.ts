@@ -12,10 +12,11 @@ import { shiftLabels } from '../engine/loss.ts'
 import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { CriterionInput } from './criterion.ts'
+import { contextWidth } from '../engine/config.ts'
 
 /** The data of a sampled token in one layer. */
 interface TokenGradients {
-  readonly heads: Float32Array // [D], gradient of the heads' outputs, heads side by side
+  readonly heads: Float32Array // [H K], gradient of the heads' outputs, heads side by side
   readonly input: Float32Array // [D], what fc1 read
   readonly reached: Uint8Array // [F], 1 where the gradient before ReLU is not 0
 }
@@ -89,13 +90,15 @@ function readLayer(
   layer: number,
   tokens: ReadonlyMap<number, TokenGradients[]>,
 ): void {
-  const { width: D, neurons: F } = model.config
-  const heads = gradients.headOut(layer) // [T, D]
+  const { config } = model
+  const { width: D, neurons: F } = config
+  const C = contextWidth(config)
+  const heads = gradients.headOut(layer) // [T, C]
   const inputs = trace.fc1Input(layer) // [T, D]
   const pre = gradients.fc1Pre(layer) // [T, F]
   for (const [t, layers] of tokens)
     layers.push({
-      heads: heads.slice(t * D, (t + 1) * D),
+      heads: heads.slice(t * C, (t + 1) * C),
       input: inputs.slice(t * D, (t + 1) * D),
       reached: Uint8Array.from(pre.subarray(t * F, (t + 1) * F), (value) => (value === 0 ? 0 : 1)),
     })

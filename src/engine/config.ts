@@ -120,8 +120,27 @@ export function makeOptConfig(sizes: OptSizes): OptConfig {
 }
 
 /** The width of the heads' outputs, side by side: H K. */
-export function contextWidth({ heads, headSize }: OptConfig): number {
+export function contextWidth({ heads, headSize }: Pick<OptConfig, 'heads' | 'headSize'>): number {
   return heads * headSize
+}
+
+/** The widths of what predictors read, as their files have them. */
+export interface FeatureWidths {
+  /** D, of the stream. */
+  readonly width: number
+  /** H K, of the heads' outputs; absent where that is D. */
+  readonly contextWidth?: number
+}
+
+/** The widths of what a model shows predictors. */
+export function featureWidths(config: OptConfig): FeatureWidths {
+  const { width } = config
+  return contextWidth(config) === width ? { width } : { width, contextWidth: contextWidth(config) }
+}
+
+/** "width 576", and the width of the heads' outputs where that is another. */
+export function describeWidths({ width, contextWidth }: FeatureWidths): string {
+  return `width ${width}${contextWidth === undefined ? '' : `, heads together ${contextWidth}`}`
 }
 
 const MAX_LAYERS = 1024

@@ -10,7 +10,7 @@
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { DejavuStyleConfig } from './predictor_config.ts'
+import { type DejavuStyleConfig, featureWidth } from './predictor_config.ts'
 import { LayerNetworks } from './layer_networks.ts'
 
 export type InputScaling = 'fixed' | 'as-shipped'
@@ -21,11 +21,12 @@ export class DejavuStylePredictor extends LayerNetworks<DejavuStyleConfig> {
 
   /**
    * Predicted scores of every unit; row 0 is zeros.
-   * @param last the heads' outputs of every layer at the last prompt token, in a dense pass: [L, D]
+   * @param last the heads' outputs of every layer at the last prompt token, in a dense pass: [L, H K]
    * @throws UsageError FEATURE_SHAPE
    */
   predict(last: Float32Array, inputScaling: InputScaling = 'fixed'): UnitScores {
-    const { shape, width, features } = this.config
+    const { shape, features } = this.config
+    const width = featureWidth(this.config)
     if (last.length !== shape.layers * width)
       throw new UsageError(
         'FEATURE_SHAPE',

@@ -5,7 +5,7 @@ import type { Backend } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { LayerScores, UnitScores } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
-import { networkShape, type DejavuConfig, type DejavuStyleConfig } from './predictor_config.ts'
+import { featureWidth, networkShape, type DejavuConfig, type DejavuStyleConfig } from './predictor_config.ts'
 import { scaleFeatures, type FeatureMoments, type FeatureScaling } from './features.ts'
 import { Network, type NetworkValues } from './network.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
@@ -35,7 +35,7 @@ export abstract class LayerNetworks<Config extends DejavuStyleConfig | DejavuCon
     this.#scope = new BufferScope(backend)
     try {
       for (let layer = 1; layer < config.shape.layers; layer++) {
-        this.#scale(layer, new Float32Array(config.width), config.features)
+        this.#scale(layer, new Float32Array(featureWidth(config)), config.features)
         for (const kind of unitKinds)
           networks[kind].push(
             new Network(this.#scope, networkShape(config, kind), values[kind][layer - 1], storage),

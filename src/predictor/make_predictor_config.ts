@@ -33,7 +33,7 @@ export interface PredictorChoices {
 /** The part of a config that is given by the model and the data. */
 export type PredictorOrigin = Pick<
   PredictorConfigBase,
-  'shape' | 'width' | 'criterion' | 'seed' | 'examples' | 'dataHash'
+  'shape' | 'width' | 'contextWidth' | 'criterion' | 'seed' | 'examples' | 'dataHash'
 >
 
 /** The choices of each kind, with their defaults. */

@@ -3,18 +3,17 @@
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { ShadowConfig } from './predictor_config.ts'
+import { featureWidth, type ShadowConfig } from './predictor_config.ts'
 import type { PromptFeatures } from './example.ts'
 import type { Predictor } from './predictor_file.ts'
 
 /**
- * The input of ShadowLLM's predictor: the pooled row of the prompt, [D], or the whole prompt, [T, D].
+ * The input of ShadowLLM's predictor: the pooled row of the prompt, [H K], or the whole prompt, [T, H K].
  * @throws UsageError EXAMPLES if the example lacks it
  */
-export function promptInput(
-  { placement, pooling, width }: ShadowConfig,
-  features: PromptFeatures,
-): Float32Array {
+export function promptInput(config: ShadowConfig, features: PromptFeatures): Float32Array {
+  const { placement, pooling } = config
+  const width = featureWidth(config)
   if (pooling !== 'attention') return features[pooling].slice(placement * width, (placement + 1) * width)
   if (placement > 0 || features.sequence === null)
     throw new UsageError(
@@ -31,7 +30,7 @@ export function predictScores(predictor: Predictor, features: PromptFeatures): U
   if (predictor.kind === 'shadow') {
     const input = promptInput(predictor.config, features)
     // The mean is stored as one row, whose mean is the row.
-    return predictor.predict(input, input.length / predictor.config.width)
+    return predictor.predict(input, input.length / featureWidth(predictor.config))
   }
   return predictor.predict(predictor.kind === 'dejavu' ? features.stream : features.last)
 }

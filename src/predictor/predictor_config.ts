@@ -6,6 +6,7 @@
  *                  the authors of ShadowLLM
  *   dejavu         two low-rank networks for every layer, which read the stream one layer earlier (arXiv 2310.17157)
  */
+import type { FeatureWidths } from '../engine/config.ts'
 import type { UnitKind, UnitShape } from '../masks/mask.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from './features.ts'
 import type { NetworkShape } from './network.ts'
@@ -18,10 +19,8 @@ export const losses = ['mse', 'bce'] as const
 export type LossName = (typeof losses)[number]
 
 /** The fields of all configs. */
-export interface PredictorConfigBase {
+export interface PredictorConfigBase extends FeatureWidths {
   readonly shape: UnitShape
-  /** D, the width of its model. */
-  readonly width: number
   /** Hidden units of a network for heads, and of one for neurons. */
   readonly headHidden: number
   readonly neuronHidden: number
@@ -77,9 +76,14 @@ export function denseLayers(config: PredictorConfig): number {
   return config.kind === 'shadow' ? config.placement + 1 : 1
 }
 
+/** The numbers in a row that a predictor reads: those of the stream for DejaVu, of the heads' outputs for the others. */
+export function featureWidth({ kind, width, contextWidth = width }: PredictorConfig): number {
+  return kind === 'dejavu' ? width : contextWidth
+}
+
 /** The shape of a network for one kind of unit: of the whole model for ShadowLLM, of one layer for the others. */
 export function networkShape(config: PredictorConfig, kind: UnitKind): NetworkShape {
-  const inputs = config.width
+  const inputs = featureWidth(config)
   const hidden = kind === 'heads' ? config.headHidden : config.neuronHidden
   const units = config.shape[kind]
   if (config.kind === 'dejavu') return { inputs, hidden, outputs: units, form: 'low-rank' }

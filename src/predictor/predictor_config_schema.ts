@@ -21,6 +21,7 @@ const shares = v.array(
 const base = {
   shape: v.object({ layers: size, heads: size, neurons: size }),
   width: size,
+  contextWidth: v.exactOptional(size),
   headHidden: size,
   neuronHidden: size,
   features: v.picklist(featureScalings),

@@ -15,7 +15,7 @@ import { readFinite } from '../io/read_finite.ts'
 import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
-import { networkShape, type PredictorConfig } from './predictor_config.ts'
+import { networkShape, type PredictorConfig, featureWidth } from './predictor_config.ts'
 import { configEntry, readPredictorConfig } from './predictor_config_schema.ts'
 import { DejavuPredictor } from './dejavu.ts'
 import { DejavuStylePredictor } from './dejavu_style.ts'
@@ -90,7 +90,7 @@ async function predictorOf(source: RawTensorSource, backend: Backend, storage: S
     if (config.kind === 'shadow') {
       const heads = await readNetwork(source, 'heads', networkShape(config, 'heads'))
       const neurons = await readNetwork(source, 'neurons', networkShape(config, 'neurons'))
-      const moments = config.features === 'dataset' ? await readMoments(source, [config.width]) : []
+      const moments = config.features === 'dataset' ? await readMoments(source, [featureWidth(config)]) : []
       return new ShadowPredictor(backend, config, { heads, neurons, moments: moments[0] }, storage)
     }
     const values = await readLayers(source, config)
@@ -127,7 +127,7 @@ async function readLayers(source: TensorSource, config: PredictorConfig): Promis
   const count = config.shape.layers - 1
   return {
     ...values,
-    moments: config.features === 'dataset' ? await readMoments(source, [count, config.width]) : null,
+    moments: config.features === 'dataset' ? await readMoments(source, [count, featureWidth(config)]) : null,
   }
 }
 

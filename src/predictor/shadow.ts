@@ -12,7 +12,7 @@ import type { UnitScores } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { recordOf } from '../tensor/records.ts'
-import { denseLayers, networkShape, type ShadowConfig } from './predictor_config.ts'
+import { denseLayers, networkShape, type ShadowConfig, featureWidth } from './predictor_config.ts'
 import {
   lastTokenContext,
   meanContext,
@@ -45,7 +45,7 @@ export class ShadowPredictor {
     this.moments = values.moments ?? null
     this.#scope = new BufferScope(backend)
     try {
-      scaleFeatures(new Float32Array(config.width), config.features, this.moments)
+      scaleFeatures(new Float32Array(featureWidth(config)), config.features, this.moments)
       this.networks = recordOf(
         unitKinds,
         (kind) => new Network(this.#scope, networkShape(config, kind), values[kind], storage),
@@ -59,12 +59,13 @@ export class ShadowPredictor {
   /**
    * Predicted scores of every unit; the rows of dense layers are zeros. For `bce` a score is the log odds that the unit
    * is kept.
-   * @param context the context of the prompt in layer `placement`, before out_proj: [T, D]
+   * @param context the context of the prompt in layer `placement`, before the output matrix: [T, H K]
    * @param tokens T, at least 1
    * @throws UsageError FEATURE_SHAPE
    */
   predict(context: Float32Array, tokens: number): UnitScores {
-    const { width, shape, features, pooling } = this.config
+    const { shape, features, pooling } = this.config
+    const width = featureWidth(this.config)
     if (tokens < 1 || context.length !== tokens * width)
       throw new UsageError(
         'FEATURE_SHAPE',

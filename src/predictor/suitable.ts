@@ -1,7 +1,8 @@
 /**
  * Chooses predictors: the kinds that planners need, the predictor of a kind, and whether it fits the model.
  */
-import type { OptConfig } from '../engine/config.ts'
+import { describeWidths, featureWidths, type FeatureWidths, type OptConfig } from '../engine/config.ts'
+import type { UnitShape } from '../masks/mask.ts'
 import { InputError } from '../tensor/errors.ts'
 import { predictorKinds, type PredictorConfigBase, type PredictorKind } from './predictor_config.ts'
 import type { Predictor } from './predictor_file.ts'
@@ -18,14 +19,14 @@ export function predictorFor(planner: string, predictors: readonly Predictor[]):
 
 /** Refuses a predictor of a model of another shape. @param path its name in errors @throws InputError PREDICTOR_MODEL */
 export function checkPredictor(
-  { config: made }: { readonly config: Pick<PredictorConfigBase, 'shape' | 'width'> },
+  { config: made }: { readonly config: Pick<PredictorConfigBase, 'shape' | keyof FeatureWidths> },
   model: OptConfig,
   path: string,
 ): void {
-  const words = (layers: number, heads: number, neurons: number, width: number): string =>
-    `${layers} layers of ${heads} heads and ${neurons} neurons, width ${width}`
-  const expected = words(model.layers, model.heads, model.neurons, model.width)
-  const got = words(made.shape.layers, made.shape.heads, made.shape.neurons, made.width)
+  const words = ({ layers, heads, neurons }: UnitShape, widths: FeatureWidths): string =>
+    `${layers} layers of ${heads} heads and ${neurons} neurons, ${describeWidths(widths)}`
+  const expected = words(model, featureWidths(model))
+  const got = words(made.shape, made)
   if (got !== expected)
     throw new InputError(
       'PREDICTOR_MODEL',

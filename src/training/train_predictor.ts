@@ -17,6 +17,7 @@ import {
   type DejavuStyleConfig,
   type PredictorConfig,
   type ShadowConfig,
+  featureWidth,
 } from '../predictor/predictor_config.ts'
 import { DejavuPredictor } from '../predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
@@ -79,7 +80,7 @@ export async function trainShadow(
 ): Promise<TrainedPredictor<ShadowPredictor>> {
   checkExamples(config, examples)
   const inputs = examples.map(({ features }) => promptInput(config, features))
-  const { rows, moments } = scaleRows(inputs, config.width, config.features)
+  const { rows, moments } = scaleRows(inputs, featureWidth(config), config.features)
   const networks = unitKinds.map((kind) => ({
     kind,
     layer: null,
@@ -109,7 +110,7 @@ export async function trainDejavuStyle(
   options: PredictorTraining,
 ): Promise<TrainedPredictor<DejavuStylePredictor>> {
   const seen = (example: CalibrationExample, layer: number): Float32Array =>
-    rowOf(example.features.last, layer, config.width)
+    rowOf(example.features.last, layer, featureWidth(config))
   const { values, heldOut } = await trainLayers(backend, config, examples, seen, () => mse, options)
   return { predictor: new DejavuStylePredictor(backend, config, values), heldOut }
 }
@@ -125,7 +126,7 @@ export async function trainDejavu(
   options: PredictorTraining,
 ): Promise<TrainedPredictor<DejavuPredictor>> {
   const seen = (example: CalibrationExample, layer: number): Float32Array =>
-    rowOf(example.features.stream, layer - 1, config.width)
+    rowOf(example.features.stream, layer - 1, featureWidth(config))
   const { values, heldOut } = await trainLayers(backend, config, examples, seen, dejavuLoss, options)
   return { predictor: new DejavuPredictor(backend, config, values), heldOut }
 }
@@ -194,7 +195,7 @@ async function trainLayers(
   const inputs = layers.map((layer) =>
     scaleRows(
       examples.map((example) => seen(example, layer)),
-      config.width,
+      featureWidth(config),
       config.features,
     ),
   )

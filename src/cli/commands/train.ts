@@ -197,10 +197,10 @@ function configOf({ manifest, identity, path }: Calibration, flags: TrainFlags):
       'CRITERION_NAME',
       `--criterion: expected one that ${path} has for each example (${names.join(', ')}), got ${flags.criterion}`,
     )
-  const { layers, heads, neurons, width } = manifest.model
+  const { layers, heads, neurons, hash: _hash, ...widths } = manifest.model
   const subject = {
     shape: { layers, heads, neurons },
-    width,
+    ...widths,
     criterion: flags.criterion,
     seed: flags.seed,
     examples: 0,

@@ -15,6 +15,7 @@ import {
 } from '../../training/train_predictor.ts'
 import { predictorKindOf, type Method } from '../../results/method.ts'
 import { unitKinds, type UnitKind } from '../../masks/mask.ts'
+import { featureWidths } from '../../engine/config.ts'
 
 const predictorName = 'predictor.safetensors'
 const reportName = 'held_out.json'
@@ -41,7 +42,7 @@ export function trainMethod(
   const { training, headHidden, neuronHidden, features, targets, placement, pooling, loss, top } = settings
   const base: PredictorConfigBase = {
     shape: model.shape,
-    width: model.config.width,
+    ...featureWidths(model.config),
     headHidden,
     neuronHidden,
     features,
