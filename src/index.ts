@@ -24,7 +24,7 @@ export {
 export { backendNames, type BackendName } from './backends/backend.ts'
 export type { HubOrigin } from './io/hub.ts'
 export type { Tokenizer } from './io/tokenizer.ts'
-export { achievedSparsity, type AchievedSparsity, type Sparsity } from './masks/achieved.ts'
+export { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from './masks/achieved.ts'
 export { makeBudget, type Budget, type Scope } from './masks/budget.ts'
 export { denseMask, makeMask, type UnitMask, type UnitShape } from './masks/mask.ts'
 export { maskOverlap, setOverlap, type Overlap } from './masks/overlap.ts'

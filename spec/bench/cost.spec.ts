@@ -137,7 +137,7 @@ describe('the bytes a token reads', () => {
     const dense = weightsRead(architecture, { heads: layers * heads, neurons: layers * neurons }).matrix
     const nothing = weightsRead(architecture, { heads: 0, neurons: 0 }).matrix
     const kept = weightsRead(architecture, keptBy(mask)).matrix
-    const { weights } = achievedSparsity(mask, architecture.width)
+    const { weights } = achievedSparsity(mask, architecture)
     expect((dense - kept) / (dense - nothing)).toBeCloseTo(weights, 10)
   })
 })

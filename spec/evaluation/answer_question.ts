@@ -18,7 +18,7 @@ export function answerQuestion(
   const [texts, alone] = textsOf(asked, 0).map((text, i) =>
     scoreTogether(asking, text, i === 0 ? plan : () => null, { mode }).map(({ mask, ...score }) => ({
       ...score,
-      achieved: achievedBy(mask, asking.shape, asking.config.width),
+      achieved: achievedBy(mask, asking.config),
     })),
   )
   return answerOf(asked, texts, alone ?? null)

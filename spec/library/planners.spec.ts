@@ -123,7 +123,7 @@ describe('once predictors and a calibration are read', () => {
     for (const planner of plannerNames) {
       const options = { planner, continuation: [3, 4], sparsity: 0.5 }
       const mask = await opt.mask(prompt, options)
-      const { heads, neurons } = achievedSparsity(mask, opt.config.width)
+      const { heads, neurons } = achievedSparsity(mask, opt.config)
       const expected = planner === 'dense' ? 0 : 0.5 / opt.model.shape.layers
       expect([heads, neurons], planner).toEqual([expected, expected])
     }
@@ -157,10 +157,10 @@ describe('once predictors and a calibration are read', () => {
     const mask = (options: MaskOptions): ReturnType<typeof opt.mask> =>
       opt.mask(prompt, { planner: 'random', sparsity: 0.5, ...options })
     const own = await mask({ headSparsity: 0, neuronSparsity: 0.25 })
-    expect(achievedSparsity(own, opt.config.width)).toMatchObject({ heads: 0, neurons: 0.125 })
+    expect(achievedSparsity(own, opt.config)).toMatchObject({ heads: 0, neurons: 0.125 })
     expect(await mask({ seed: 1 })).not.toEqual(await mask({ seed: 2 }))
     expect(await mask({ scope: 'per-layer' })).toEqual(await mask({ scope: 'global' })) // one ranked layer
-    const released = achievedSparsity(await mask({ released: true, seed: 5 }), opt.config.width)
+    const released = achievedSparsity(await mask({ released: true, seed: 5 }), opt.config)
     expect(released.neurons).toBeLessThan(0.5)
     expect(released.neurons).not.toBe(0.25)
     expect(await codeOf(mask({ scope: 'local' as 'global' }))).toBe('SCOPE')

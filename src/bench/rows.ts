@@ -86,8 +86,7 @@ function rowOf(
 ): BenchRow {
   const { subject, storage, method, test, turns } = one
   const { mask, ways } = turns[turns.length - 1]
-  const { layers, heads, neurons, width } = subject.config
-  const { layers: _, ...achieved } = achievedBy(mask, { layers, heads, neurons }, width)
+  const { layers: _, ...achieved } = achievedBy(mask, subject.config)
   const samples = turns.map(tokensPerSecond)
   const dense = denseOf(all, one, one)
   const timesDense = ratioTo(samples, dense)

@@ -2,7 +2,7 @@
  * A mask as a table for the terminal: per layer the heads that stay, one block each, and the neurons, a row of blocks
  * that are the darker the more of their share stays.
  */
-import { achievedSparsity, type Sparsity } from '../masks/achieved.ts'
+import { achievedSparsity, type LayerSizes, type Sparsity } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { formatColumns, formatCount, formatPercent } from './words.ts'
 
@@ -48,9 +48,9 @@ export function maskRow(mask: UnitMask, kind: 'heads' | 'neurons', layer: number
   return mask[kind].subarray(layer * units, (layer + 1) * units)
 }
 
-/** The table. @param width D, by which weights are counted */
-export function formatMask(mask: UnitMask, width: number): string {
-  const achieved = achievedSparsity(mask, width)
+/** The table. @param sizes of a layer, by which weights are counted */
+export function formatMask(mask: UnitMask, sizes: LayerSizes): string {
+  const achieved = achievedSparsity(mask, sizes)
   const skipped = ({ heads, neurons, weights }: Sparsity): string[] =>
     [heads, neurons, weights].map(formatPercent)
   const rows = achieved.layers.map((layer, index) => {

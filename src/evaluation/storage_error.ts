@@ -84,7 +84,7 @@ function errorOf(
   for (const [i, tokens] of texts.entries()) {
     const read = readLogits(model, { tokens, promptLength: 1, words: 0 }, { cache: 'f32' })
     exact[i] ??= new DenseLogits(read, tokens, model.config.vocabulary)
-    tally.add(i, exact[i].compare(read), achievedBy(null, model.shape, model.config.width))
+    tally.add(i, exact[i].compare(read), achievedBy(null, model.config))
   }
   return {
     storage,

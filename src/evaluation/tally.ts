@@ -5,15 +5,16 @@
  * both ways: per token, exp(nll / tokens), which depends on the tokeniser; and per word, exp(nll / words), over the
  * whitespace-separated words that the scored tokens spell, which does not.
  */
-import { achievedSparsity, type AchievedSparsity, type Sparsity } from '../masks/achieved.ts'
+import { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from '../masks/achieved.ts'
 import { denseMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
 import type { LayerSparsity } from '../results/experiment_result.ts'
 import { ratioOf, type Ratio } from '../results/ratio.ts'
 import type { ComparedCost, Cost } from './score_window.ts'
 
-/** The shares that a mask skips; no mask skips nothing. @param width D */
-export function achievedBy(mask: UnitMask | null, shape: UnitShape, width: number): AchievedSparsity {
-  return achievedSparsity(mask ?? denseMask(shape), width)
+/** The shares that a mask skips of a model of these sizes; no mask skips nothing. */
+export function achievedBy(mask: UnitMask | null, sizes: UnitShape & LayerSizes): AchievedSparsity {
+  const { layers, heads, neurons } = sizes
+  return achievedSparsity(mask ?? denseMask({ layers, heads, neurons }), sizes)
 }
 
 /** The mean of skipped shares, of the whole model and of each layer. There must be at least one. */

@@ -248,7 +248,7 @@ async function readPart(
         scores.push(score)
     }
     // Counted only now, when every row has its score.
-    part.whole.add(unit, dense.scoreFrom(from), achievedBy(read.mask, shape, config.width))
+    part.whole.add(unit, dense.scoreFrom(from), achievedBy(read.mask, config))
     // Beside dense logits, each of them is compared.
     scores.forEach((score, i) => part.rows[i].add(unit, score as MethodScore & ComparedCost, score.achieved))
     tell(part.protocol, ++part.done, part.windows.length)

@@ -224,11 +224,11 @@ export class WindowEvaluator {
     // The dense logits are those of a cache of f32.
     if (dense && method.planner === 'dense' && this.options.cache === 'f32') {
       const [{ promptLength, start = promptLength, words }] = windows
-      return [{ ...dense.scoreFrom(start), words, achieved: achievedBy(null, shape, config.width) }]
+      return [{ ...dense.scoreFrom(start), words, achieved: achievedBy(null, config) }]
     }
     const plan: PlanText = (window) => this.#plannerOf(window).plan(method, inputs)
     return scoreTogether(this.model, { windows, known }, plan, { ...this.options, dense }).map(
-      ({ mask, ...score }) => ({ ...score, achieved: achievedBy(mask, shape, config.width) }),
+      ({ mask, ...score }) => ({ ...score, achieved: achievedBy(mask, config) }),
     )
   }
 

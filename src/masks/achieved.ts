@@ -1,10 +1,13 @@
 /**
  * The sparsity that a mask achieves, which may differ from the requested one.
  *
- * `weights` counts the numbers of the six matrices of the layers that a skipped unit leaves unread: 4 K D for a head
- * (its rows of q, k, v and its channels of out_proj), 2 D for a neuron (its row of fc1, its channel of fc2).
- * Embeddings, the lm_head, layer norms and biases belong to no unit and are not counted. Layer 0 counts like any other layer.
+ * `weights` counts the numbers of the matrices of the layers that a mask leaves unread: 2 K D for a head (its rows of query,
+ * its channels of the output matrix), 2 K D for a key head (its rows of key and value), which is left unread with the last
+ * head of its group, and 2 D for a neuron (its row of fc1, its channel of fc2), or 3 D in a gated block. Without groups a
+ * head has a key head of its own. Embeddings, the lm_head, norms and biases belong to no unit and are not counted. Layer 0
+ * counts like any other layer.
  */
+import { keyHeadOf } from '../ops/key_heads.ts'
 import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { expectMask, type UnitMask } from './mask.ts'
@@ -21,22 +24,39 @@ export interface AchievedSparsity extends Sparsity {
   readonly layers: readonly Sparsity[] // [L]
 }
 
+/** The sizes of a layer that weights are counted by. The configuration of a model has them. */
+export interface LayerSizes {
+  readonly width: number // D
+  /** K; default D / H. */
+  readonly headSize?: number
+  /** G; default H. */
+  readonly keyHeads?: number
+  /** Whether a neuron has rows in three matrices; default false: in two. */
+  readonly gated?: boolean
+}
+
 /**
  * The sparsity of each layer and of the whole model.
- * @param width D, the model's width; the head size is D / H
  * @throws UsageError MASK_SHAPE, WIDTH
  */
-export function achievedSparsity(mask: UnitMask, width: number): AchievedSparsity {
+export function achievedSparsity(mask: UnitMask, sizes: LayerSizes): AchievedSparsity {
   expectMask(mask)
+  const width = sizes?.width
   if (!Number.isInteger(width) || width < 1)
     throw new UsageError('WIDTH', `width: expected a whole number from 1, got ${describeValue(width)}`)
-  const { layers, heads, neurons } = mask.shape
+  const { layers, heads: H, neurons: F } = mask.shape
+  const { headSize: K = width / H, keyHeads: G = H, gated = false } = sizes
+  const keys = G === H ? mask.heads : keyHeadMask(mask, G)
+  // Weights of a layer over D.
+  const weights = { heads: 2 * H * K, keys: 2 * G * K, neurons: (gated ? 3 : 2) * F }
+  const total = weights.heads + weights.keys + weights.neurons
   /** Of `count` layers from `first`. */
   const sparsityOf = (first: number, count: number): Sparsity => {
-    const headShare = zeroShare(mask.heads, first * heads, count * heads)
-    const neuronShare = zeroShare(mask.neurons, first * neurons, count * neurons)
-    const weights = weightShare(headShare, neuronShare, neurons, width)
-    return { heads: headShare, neurons: neuronShare, weights }
+    const heads = zeroShare(mask.heads, first * H, count * H)
+    const neurons = zeroShare(mask.neurons, first * F, count * F)
+    const unread =
+      heads * weights.heads + zeroShare(keys, first * G, count * G) * weights.keys + neurons * weights.neurons
+    return { heads, neurons, weights: unread / total }
   }
   return {
     ...sparsityOf(0, layers),
@@ -44,16 +64,19 @@ export function achievedSparsity(mask: UnitMask, width: number): AchievedSparsit
   }
 }
 
+/** The mask of G key heads a layer: 0 for one that no kept head reads. */
+export function keyHeadMask({ shape, heads }: UnitMask, G: number): Float32Array {
+  const { layers, heads: H } = shape
+  const mask = new Float32Array(layers * G)
+  heads.forEach((kept, i) => {
+    if (kept !== 0) mask[Math.floor(i / H) * G + keyHeadOf(null, i % H, G, H)] = 1
+  })
+  return mask
+}
+
 /** A unit is skipped when its mask is 0. */
 function zeroShare(mask: Float32Array, start: number, length: number): number {
   let zeros = 0
   for (let i = start; i < start + length; i++) if (mask[i] === 0) zeros++
   return length === 0 ? 0 : zeros / length
-}
-
-/** All heads of a layer have 4 D D weights, all neurons 2 F D. */
-function weightShare(headShare: number, neuronShare: number, neurons: number, width: number): number {
-  const headWeights = 4 * width
-  const neuronWeights = 2 * neurons
-  return (headShare * headWeights + neuronShare * neuronWeights) / (headWeights + neuronWeights)
 }

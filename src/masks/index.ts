@@ -1,7 +1,7 @@
 /**
  * shadowllm/masks: masks, budgets, selection and planners.
  */
-export { achievedSparsity, type AchievedSparsity, type Sparsity } from './achieved.ts'
+export { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from './achieved.ts'
 export { makeBudget, scopes, unitsKept, type Budget, type Scope } from './budget.ts'
 export { denseMask, makeMask, type UnitMask, type UnitShape } from './mask.ts'
 export { readMask } from './mask_file.ts'

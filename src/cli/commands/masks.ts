@@ -5,7 +5,7 @@
 import type { Command } from 'commander'
 import { readText } from '../../data/texts.ts'
 import { writeSafetensors } from '../../io/safetensors_writer.ts'
-import { achievedSparsity } from '../../masks/achieved.ts'
+import { achievedSparsity, type LayerSizes } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
 import { plannerNames } from '../../predictor/planners.ts'
@@ -89,7 +89,7 @@ interface Decided {
   readonly model: string
   readonly origin: HubOrigin | null
   /** D */
-  readonly width: number
+  readonly sizes: LayerSizes
   readonly prompt: { readonly text: string; readonly ids: readonly number[]; readonly left: number }
   readonly mask: UnitMask
   /** What the continuation needs; null where it is not known. */
@@ -109,14 +109,14 @@ async function decide(opt: ShadowOpt, text: string, flags: MasksFlags): Promise<
   return {
     model: opt.name,
     origin: opt.origin,
-    width: opt.config.width,
+    sizes: opt.config,
     prompt: { text, ids, left: all.length - ids.length },
     mask,
     oracleMask,
   }
 }
 
-function picture({ model, width, prompt, mask, oracleMask }: Decided, flags: MasksFlags): string {
+function picture({ model, sizes, prompt, mask, oracleMask }: Decided, flags: MasksFlags): string {
   const { layers, heads, neurons } = mask.shape
   const { planner, scope, criterion } = flags
   const { ids, left } = prompt
@@ -125,7 +125,7 @@ function picture({ model, width, prompt, mask, oracleMask }: Decided, flags: Mas
     `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons`,
     `${planner}${by}, ${scope}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`,
     '',
-    formatMask(mask, width),
+    formatMask(mask, sizes),
   ]
   if (oracleMask) {
     const overlap = overlapOf(mask, oracleMask)
@@ -155,10 +155,10 @@ function overlapOf(
   }
 }
 
-function summary({ model, origin, width, prompt, mask, oracleMask }: Decided, flags: MasksFlags): object {
+function summary({ model, origin, sizes, prompt, mask, oracleMask }: Decided, flags: MasksFlags): object {
   const { planner, criterion, scope, sparsity, headSparsity, neuronSparsity, seed, released, continuation } =
     flags
-  const { layers: achievedLayers, ...achieved } = achievedSparsity(mask, width)
+  const { layers: achievedLayers, ...achieved } = achievedSparsity(mask, sizes)
   return {
     model,
     ...(origin && { hub: origin }),

@@ -35,7 +35,7 @@ export function showOverview(trace: Trace | null, masks: Masks | null, column: n
 
 function skippedWords(trace: Trace, masks: Masks, column: number): string {
   const mask = masks.ofColumn(trace, column)
-  const { heads, neurons, weights } = achievedSparsity(mask, trace.model.width)
+  const { heads, neurons, weights } = achievedSparsity(mask, trace.model)
   const first =
     trace.denseLayers === 1 ? 'layer 0 is dense' : `layers 0 to ${trace.denseLayers - 1} are dense`
   const skipped = `Skipped: ${percent(heads)} of heads, ${percent(neurons)} of neurons, ${percent(weights)} of the layers’ weights; ${first}.`
