@@ -248,7 +248,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--tokens <count>': whole(1),
     '--continuation <text>': {
       beside: ['--planner', 'oracle'],
-      wrong: usage('CONTINUATION', 'got nothing', ''),
+      wrong: usage('CONTINUATION', 'is required', ''),
     },
     // perplexity and eval
     '--wikitext <file>': { wrong: read() },
