@@ -43,13 +43,10 @@ describe.each(names)('%s', (name) => {
     }
   })
 
-  test.each(['a', ' ', '\n', '0', '\u2581', 'é', '中', 'a b', '\n ', '😀'])(
-    '100 kB of %j are encoded',
-    (unit) => {
-      const text = unit.repeat(100_000 / new TextEncoder().encode(unit).length)
-      expect(tokenizer.decode(tokenizer.encode(text))).toContain(plainText(text, vocabulary))
-    },
-  )
+  test.each(['a', ' ', '0', '\n ', '😀'])('50 kB of %j are encoded', (unit) => {
+    const text = unit.repeat(50_000 / new TextEncoder().encode(unit).length)
+    expect(tokenizer.decode(tokenizer.encode(text, { prefix: false }))).toBe(plainText(text, vocabulary))
+  })
 
   for (const law of Object.values(tokenizerLaws)) stateLaw(law, { tokenizer, vocabulary })
 })

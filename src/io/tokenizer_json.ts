@@ -189,14 +189,8 @@ function readByteFallback(json: JsonMap): Spelling {
       'Metaspace, or a normalizer that replaces spaces',
       marked ? 'both' : 'neither',
     )
-  const space =
-    splitter === null
-      ? marked?.type === 'Sequence'
-        ? 'always'
-        : 'never'
-      : splitter.prepend_scheme === 'never'
-        ? 'never'
-        : 'unlessThere'
+  const puts = splitter === null ? marked?.type === 'Sequence' : splitter.prepend_scheme !== 'never'
+  const space = !puts ? 'never' : splitter === null ? 'always' : 'unlessThere'
   // What is put before a text is taken away again.
   const decoders = v.strictTuple(space === 'never' ? decode : [...decode, strip])
   readPart(json, 'decoder', v.object({ type: type('Sequence'), decoders }))
