@@ -2,7 +2,7 @@
  * The tokenizers of the Llama family from their `tokenizer.json`: known ids of known texts, the laws of every tokenizer, and
  * refusals that name what is not supported.
  *
- * fixtures/tokenizers holds five small ones and 275 texts. Where SmolLM2 is at hand, its own is judged too.
+ * fixtures/tokenizers holds five small ones and 275 texts, and other forms of them. Where SmolLM2 is at hand, its own is judged too.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -49,6 +49,33 @@ describe.each(names)('%s', (name) => {
   })
 
   for (const law of Object.values(tokenizerLaws)) stateLaw(law, { tokenizer, vocabulary })
+})
+
+interface Form {
+  readonly name: string
+  readonly base: Name
+  readonly changes: object
+  readonly model?: object
+  readonly merges?: number
+  readonly ids: number[][]
+  readonly decoded: string[]
+}
+
+const { texts, forms } = JSON.parse(readFileSync(join(folder, 'forms.json'), 'utf8')) as {
+  texts: string[]
+  forms: Form[]
+}
+
+test.each(forms)('as Hugging Face reads it: $name', ({ base, changes, model, merges, ids, decoded }) => {
+  const json = JSON.parse(readFileSync(join(folder, `${base}.tokenizer.json`), 'utf8')) as {
+    model: { merges: unknown[] }
+  }
+  const changed = { ...json.model, ...model, merges: json.model.merges.slice(0, merges) }
+  const made = make({ ...json, ...changes, model: changed })
+  texts.forEach((text, i) => {
+    expect(made.encode(text, { prefix: false }), JSON.stringify(text)).toEqual(ids[i])
+    expect(made.decode(ids[i])).toBe(decoded[i])
+  })
 })
 
 describe('special tokens', () => {
