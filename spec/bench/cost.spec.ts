@@ -123,7 +123,7 @@ describe('the bytes a token reads', () => {
 
   test('a count that leaves keys and values of skipped heads in is caught', async () => {
     const mutant: typeof weightsRead = (model, kept) => {
-      const all = weightsRead({ ...model, keyValueHeads: model.heads }, kept)
+      const all = weightsRead({ ...model, keyHeads: model.heads }, kept)
       const more = 2 * (model.layers * model.heads - kept.heads) * model.headSize * model.width
       return { ...all, matrix: all.matrix + more }
     }

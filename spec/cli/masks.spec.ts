@@ -144,7 +144,7 @@ describe('the picture', () => {
 
   test('a layer without heads says so', () => {
     const mask = makeMask({ layers: 1, heads: 2, neurons: 2 }, Float32Array.of(0, 0), Float32Array.of(0, 1))
-    expect(formatMask(mask, 4).split('\n')[1]).toBe(
+    expect(formatMask(mask, { width: 4 }).split('\n')[1]).toBe(
       '    0  ··     none  ·█          1  100.0 %     50.0 %     90.0 %',
     )
   })

@@ -51,11 +51,6 @@ const models = Object.fromEntries(llamaVariants.map((variant) => [variant, golde
   LlamaModel
 >
 
-const kinds = [
-  ['heads', 'head'],
-  ['neurons', 'ffn'],
-] as const
-
 /** Layer l of the tensor of this name [L, B, T, width], cut to a row of a case. */
 function layerIn(tensors: Case, name: string, l: number, sequence: Unpadded): Float64Array {
   const { shape, values } = get(tensors, name)
@@ -225,7 +220,7 @@ function judgeSlopes(spec: Specification): void {
       spec.backward(model, pass, Int32Array.of(...tokens.slice(1), -100)),
       model.heads,
     )
-    for (const [kind] of kinds)
+    for (const kind of ['heads', 'neurons'] as const)
       mask[kind].forEach((row, l) => {
         const steps = Float64Array.from(row, (_, u) => {
           const lossAt = (step: number): number => {

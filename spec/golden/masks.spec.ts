@@ -90,7 +90,7 @@ overBackends((backend) => {
           expectNear(logits, expected, near, `logits of step ${index}`)
         }
         // Some files begin with the prompt.
-        expect(text).toEqual([...tokens.slice(-16)])
+        expect(text).toEqual(Array.from(tokens.slice(-16)))
       }))
 
   test("a planner sees layer 0's heads and its mask gives the released logits", () =>

@@ -18,7 +18,13 @@ import {
 import { concat } from '../../fixtures/hostile/bytes.ts'
 import type { HostileInput } from '../../fixtures/hostile/input.ts'
 import { shardsBeside } from '../../fixtures/hostile/shards.ts'
-import { smallMerges, smallTokenizer, unitsOf, vocabText } from '../../fixtures/hostile/tokenizer.ts'
+import {
+  smallMerges,
+  smallPieces,
+  smallTokenizer,
+  unitsOf,
+  vocabText,
+} from '../../fixtures/hostile/tokenizer.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { bytesAsFile } from '../../src/io/files.ts'
 import { parseJson, toPlain } from '../../src/io/json.ts'
@@ -28,7 +34,8 @@ import { createTokenizer } from '../../src/io/tokenizer.ts'
 import { parseTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
 import { isKind } from '../../src/io/pickle_values.ts'
 import { unpickle } from '../../src/io/pickle.ts'
-import { parseTokenizerJson, parseVocabularyFiles, type Vocabulary } from '../../src/io/vocabulary.ts'
+import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
+import { parseVocabularyFiles, type Vocabulary } from '../../src/io/vocabulary.ts'
 import { openZip } from '../../src/io/zip.ts'
 import { encodeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { parseOptConfig, remoteCodeFields } from '../../src/engine/config.ts'
@@ -233,7 +240,7 @@ export const readers: readonly Reader[] = [
   {
     name: 'tokenizer-json',
     read: async (bytes) => tokenized(parseTokenizerJson(bytes)),
-    valid: async () => [concat(JSON.stringify(smallTokenizer))],
+    valid: async () => [smallTokenizer, smallPieces].map((json) => concat(JSON.stringify(json))),
     words: [...jsonWords, '"added_tokens":[{"id":2,"content":"</s>"}]', '"byte_fallback":true', '["a","b"]'],
   },
   {

@@ -2,7 +2,7 @@
  * The figures of a bench, a row for each method of each model under each test: medians over rounds, ratios inside rounds.
  */
 import type { BackendName } from '../backends/backend.ts'
-import type { Sparsity } from '../masks/achieved.ts'
+import { type Sparsity, keyHeadMask } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import type { Storage } from '../engine/matrix.ts'
@@ -166,10 +166,10 @@ export function tokenReads(
   return weightBytes(weightsRead(model, keptBy(model, mask)), storage) + predictor
 }
 
-function keptBy({ layers, heads, neurons }: Architecture, mask: UnitMask | null): UnitsKept {
+function keptBy({ layers, heads, keyHeads, neurons }: Architecture, mask: UnitMask | null): UnitsKept {
   const kept = (table: Float32Array): number => table.reduce((sum, value) => sum + (value === 0 ? 0 : 1), 0)
   return mask
-    ? { heads: kept(mask.heads), neurons: kept(mask.neurons) }
+    ? { heads: kept(mask.heads), neurons: kept(mask.neurons), keyHeads: kept(keyHeadMask(mask, keyHeads)) }
     : { heads: layers * heads, neurons: layers * neurons }
 }
 

@@ -15,14 +15,22 @@ import {
   architectureByName,
   architectureOf,
   architectures,
-  optConfigOf,
+  configOf,
   type Architecture,
 } from './cost/architectures.ts'
 import { hashFiles, hashTexts } from '../results/provenance.ts'
 import { RandomSource } from './random_weights.ts'
 
 /** The shapes that can be asked for by name, the smallest first. */
-export const benchShapes = ['opt-125m', 'opt-350m', 'opt-1.3b', 'opt-2.7b', 'opt-6.7b'] as const
+export const benchShapes = [
+  'opt-125m',
+  'smollm2-135m',
+  'opt-350m',
+  'tinyllama-1.1b',
+  'opt-1.3b',
+  'opt-2.7b',
+  'opt-6.7b',
+] as const
 
 /** A model to be measured, in any storage. */
 export interface BenchSubject {
@@ -58,7 +66,7 @@ export function shapeSubject(shape: string, { seed, layers }: ShapeOptions): Ben
       'SHAPE',
       `shape: expected one of ${benchShapes.join(', ')}, got ${shape || 'nothing'}`,
     )
-  const whole = optConfigOf(architectureByName(shape))
+  const whole = configOf(architectureByName(shape))
   if (layers !== undefined && layers > whole.layers)
     throw new UsageError('LAYERS', `layers: expected 1 to ${whole.layers} of ${shape}, got ${layers}`)
   const config = { ...whole, layers: layers ?? whole.layers }

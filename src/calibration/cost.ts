@@ -7,7 +7,7 @@
  * gradients of activations and none of weights, so it has as many matrix products as the forward pass.
  */
 import type { Criterion, CriterionCost } from '../criteria/index.ts'
-import type { OptConfig } from '../engine/config.ts'
+import { type OptConfig, contextWidth } from '../engine/config.ts'
 import { kernels, type KernelName } from '../ops/catalog.ts'
 import type { Sizes } from '../ops/op.ts'
 import { median } from '../results/interleaved_rounds.ts'
@@ -83,19 +83,22 @@ function withRatio(parts: Omit<CostParts, 'ratio'>): CostParts {
 
 /** Floating-point operations of a forward pass over T tokens, the logits of every position included. */
 export function forwardFlops(config: OptConfig, T: number): number {
-  const { layers, width: D, neurons: F, heads: H, headSize: K, embeddingWidth: E, vocabulary: V } = config
+  const { layers, width: D, neurons: F, heads: H, keyHeads: G, headSize: K, gated, rotary } = config
+  const { embeddingWidth: E, vocabulary: V } = config
+  const norm = flops(config.norm === 'rms' ? 'rms_norm' : 'layer_norm', { T, D })
   const block =
-    3 * linear(T, D, D) + // query, key, value
+    linear(T, (H + 2 * G) * K, D) + // query, key, value
+    (rotary ? flops('rotary', { T, H: H + G, K }) : 0) +
     flops('attention', { T, S: T, R: H, K }) +
-    linear(T, D, D) + // out_proj
-    linear(T, F, D) + // fc1
-    flops('relu', { N: T * F }) +
+    linear(T, D, H * K) + // out
+    (gated ? 2 : 1) * linear(T, F, D) + // fc1, up
+    flops(gated ? 'silu_gate' : 'relu', { N: T * F }) +
     linear(T, D, F) + // fc2
     2 * flops('add', { N: T * D }) +
-    2 * flops('layer_norm', { T, D })
-  const ends = flops('add', { N: T * D }) + linear(T, V, E)
+    2 * norm
+  const ends = (rotary ? 0 : flops('add', { N: T * D })) + linear(T, V, E)
   const projections = E === D ? 0 : linear(T, D, E) + linear(T, E, D)
-  const finalNorm = config.finalNorm ? flops('layer_norm', { T, D }) : 0
+  const finalNorm = config.finalNorm ? norm : 0
   return layers * block + ends + projections + finalNorm
 }
 
@@ -106,19 +109,22 @@ export function lossFlops({ vocabulary: V }: OptConfig, T: number): number {
 
 /** Floating-point operations of the loss and of the backward pass to every activation, without gradients of parameters. */
 export function backwardFlops(config: OptConfig, T: number): number {
-  const { layers, width: D, neurons: F, heads: H, headSize: K, embeddingWidth: E, vocabulary: V } = config
+  const { layers, width: D, neurons: F, heads: H, keyHeads: G, headSize: K, gated, rotary } = config
+  const { embeddingWidth: E, vocabulary: V } = config
+  const norm = flops(config.norm === 'rms' ? 'rms_norm_backward' : 'layer_norm_backward', { T, D })
   const block =
     linear(T, F, D) + // fc2
-    flops('relu_backward', { N: T * F }) +
-    linear(T, D, F) + // fc1
-    linear(T, D, D) + // out_proj
+    flops(gated ? 'silu_gate_backward' : 'relu_backward', { N: T * F }) +
+    (gated ? 2 : 1) * linear(T, D, F) + // fc1, up
+    linear(T, H * K, D) + // out
     flops('attention_backward', { T, H, K }) +
-    3 * linear(T, D, D) + // query, key, value
-    4 * flops('add', { N: T * D }) +
-    2 * flops('layer_norm_backward', { T, D })
+    (rotary ? flops('rotary_backward', { T, H: H + G, K }) : 0) +
+    linear(T, D, (H + 2 * G) * K) + // query, key, value
+    (gated ? 5 : 4) * flops('add', { N: T * D }) +
+    2 * norm
   const start = lossFlops(config, T) + flops('cross_entropy_backward', { T, V }) + linear(T, E, V)
   const projection = E === D ? 0 : linear(T, D, E)
-  const finalNorm = config.finalNorm ? flops('layer_norm_backward', { T, D }) : 0
+  const finalNorm = config.finalNorm ? norm : 0
   return layers * block + start + projection + finalNorm
 }
 
@@ -127,7 +133,8 @@ export function backwardFlops(config: OptConfig, T: number): number {
  * for each activation of heads and neurons that it reads.
  */
 export function criterionFlops(cost: CriterionCost, config: OptConfig, T: number): number {
-  const { layers, width: D, neurons: F } = config
+  const { layers, neurons: F } = config
+  const D = contextWidth(config)
   const passes = cost.forward * forwardFlops(config, T) + cost.backward * backwardFlops(config, T)
   return passes + 2 * T * layers * (D + F)
 }

@@ -91,6 +91,12 @@ export async function readWindows(
   const measured = heldOut ? await readDocuments(heldOut) : (brown?.evaluate ?? [])
   const total = training.length + measured.length
   const encode = makeTextEncoder((piece) => tokenizer.encode(piece, { prefix: false }))
+  const { end } = tokenizer.special
+  if (end === null)
+    throw new InputError(
+      'TOKENIZER_VOCAB',
+      'tokenizer: expected </s>, which ends a document, got no such token',
+    )
   let done = 0
   const cut = async (documents: readonly Document[]): Promise<Int32Array[]> => {
     const encoded: Int32Array[] = []
@@ -99,7 +105,7 @@ export async function readWindows(
       onProgress(++done, total)
       await pause(signal)
     }
-    return cutStream(joinDocuments(encoded, tokenizer.special.end), length, tokenizer.special.end)
+    return cutStream(joinDocuments(encoded, end), length, end)
   }
   const windows = await cut(training)
   checkWindows(windows.length)

@@ -230,7 +230,7 @@ async function readPart(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const { model, mode, methods, sources = {}, cache, seen } = settings
-  const { shape, config } = model
+  const { config } = model
   const options = { inputsOf: inputsFrom(sources), mode, cache, signal }
   const seeds = new Random(settings.seed)
   tell(part.protocol, 0, part.windows.length)

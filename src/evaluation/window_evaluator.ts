@@ -218,7 +218,7 @@ export class WindowEvaluator {
 
   /** The cost of each window under a method. */
   score(method: Method, inputs: MethodInputs): MethodScore[] {
-    const { shape, config } = this.model
+    const { config } = this.model
     const { known, dense } = this.text
     const windows = windowsUnder(this.text, method)
     // The dense logits are those of a cache of f32.

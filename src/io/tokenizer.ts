@@ -1,27 +1,34 @@
 /**
- * The tokenizer of OPT: byte-level BPE with GPT-2's pre-tokenisation, and one `</s>` in front.
+ * BPE tokenizers, byte-level and with byte fallback (`vocabulary.ts`).
  *
- * `@huggingface/tokenizers` splits and merges, with a description that is built here from the vocabulary files. Decoding is our
- * own, because streamed text must never contain half a character.
+ * `@huggingface/tokenizers` cuts text by patterns and merges pairs. What leads there and back is our own: the library would
+ * find special tokens in a text, and streamed text must never contain half a character.
  *
- * Invariants: decode(encode(text)) = text for every well-formed text; text that spells a special token is never encoded as that
+ * Invariants: decode(encode(text)) = text for every well-formed text, except that a byte-fallback vocabulary cannot tell the
+ * mark for the space from a space, and that a normal form is kept; a text that cannot be spelled is refused; text that spells a special token is never encoded as that
  * token; time is O(n log n), also for one repeated character.
  */
 import { Tokenizer as Library } from '@huggingface/tokenizers'
 import { joinPath } from '../platform/platform.ts'
 import { isThere, readWhole } from './files.ts'
 import { refusal } from './refusal.ts'
+import { parseTokenizerJson } from './tokenizer_json.ts'
 import {
+  byteCharacters,
   bytesOfToken,
-  parseTokenizerJson,
+  byteTokens,
   parseVocabularyFiles,
+  SPACE_MARK,
   specialTokens,
+  splitPatterns,
+  type PatternName,
+  type Spelling,
   type Vocabulary,
 } from './vocabulary.ts'
 
 /** Options of encoding. */
 export interface EncodeOptions {
-  /** Whether `</s>` comes first, as in all texts OPT was trained on; default true. */
+  /** Whether the tokens that a model expects around a text are added, for OPT `</s>` before it; default true. */
   readonly prefix?: boolean
 }
 
@@ -29,6 +36,8 @@ export interface EncodeOptions {
 export interface DecodeOptions {
   /** Whether special tokens are omitted; default false. */
   readonly skipSpecial?: boolean
+  /** Whether the ids go on from others, so that a space which begins them is part of the text; default false. */
+  readonly continues?: boolean
 }
 
 /** Decodes a stream of tokens. */
@@ -43,16 +52,11 @@ export interface TextStream {
 export interface Tokenizer {
   /** The largest id plus one. A model may have more rows. */
   readonly vocabularySize: number
-  /** The ids of `<s>`, `<pad>`, `</s>` and `<unk>`. */
-  readonly special: {
-    readonly beginning: number
-    readonly padding: number
-    readonly end: number
-    readonly unknown: number
-  }
-  /** @throws InputError TEXT_SURROGATE for a text with half a surrogate pair. */
+  /** The ids of `<s>`, `<pad>`, `</s>` and `<unk>`; null for those that the vocabulary lacks. */
+  readonly special: Readonly<Record<'beginning' | 'padding' | 'end' | 'unknown', number | null>>
+  /** @throws InputError TEXT_SURROGATE for half a surrogate pair, TEXT_BYTE for a byte that the vocabulary lacks. */
   encode(text: string, options?: EncodeOptions): number[]
-  /** Ids without a token count as `<unk>`. @throws InputError TOKEN_ID for anything but an integer from 0 on. */
+  /** Ids without a token count as `<unk>`, or as U+FFFD if there is none. @throws InputError TOKEN_ID for anything but an integer from 0 on. */
   decode(ids: Iterable<number>, options?: DecodeOptions): string
   /** A decoder of a stream: its pieces joined equal `decode` of all tokens. */
   stream(options?: DecodeOptions): TextStream
@@ -60,68 +64,25 @@ export interface Tokenizer {
 
 /** A tokenizer from a checked vocabulary. */
 export function createTokenizer(vocabulary: Vocabulary): Tokenizer {
-  const encoder = new TextEncoder()
-  const library = new Library(describe(vocabulary), { clean_up_tokenization_spaces: false })
-  const bytes: Uint8Array[] = [] // by id; holes where an id has no token
-  const specialIds = new Set<number>()
-  for (const [token, id] of vocabulary.ids) {
-    const isSpecial = vocabulary.special.has(token)
-    bytes[id] = (isSpecial ? null : bytesOfToken(token)) ?? encoder.encode(token)
-    if (isSpecial) specialIds.add(id)
-  }
-  const [beginning, padding, end, unknown] = specialTokens.map((token) => vocabulary.ids.get(token) as number)
-
-  const knownId = (id: number): number => {
-    if (!Number.isInteger(id) || id < 0) throw refusal('TOKEN_ID', 'token', 'an integer from 0 on', `${id}`)
-    return bytes[id] === undefined ? unknown : id
-  }
-
-  const stream = ({ skipSpecial = false }: DecodeOptions = {}): TextStream => {
-    const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-    return {
-      push: (id) => {
-        const known = knownId(id)
-        return skipSpecial && specialIds.has(known) ? '' : decoder.decode(bytes[known], { stream: true })
-      },
-      end: () => decoder.decode(),
-    }
-  }
-
-  return {
-    vocabularySize: bytes.length,
-    special: { beginning, padding, end, unknown },
-    encode(text, { prefix = true } = {}) {
-      if (!text.isWellFormed()) {
-        const at = text.search(/\p{Surrogate}/u)
-        throw refusal('TEXT_SURROGATE', 'text', 'well-formed Unicode', `half a surrogate pair at ${at}`)
-      }
-      const { ids } = library.encode(text, { add_special_tokens: false })
-      return prefix ? [end, ...ids] : ids
-    },
-    decode(ids, options) {
-      const pieces = stream(options)
-      return Array.from(ids, pieces.push).join('') + pieces.end()
-    },
-    stream,
-  }
+  return new BpeTokenizer(vocabulary)
 }
 
-/** The files of a tokenizer, by priority. */
+/** The files of a tokenizer. */
 export const tokenizerFiles: readonly string[] = ['vocab.json', 'merges.txt', 'tokenizer.json']
 
 /**
- * The tokenizer of a model's folder: `vocab.json` with `merges.txt`, else `tokenizer.json`, else null.
- * @throws InputError TOKENIZER_FILES if only one of the pair is there, and as `vocabulary.ts` says.
+ * The tokenizer of a model's folder: `tokenizer.json`, else `vocab.json` with `merges.txt`, which are read as OPT's, else null.
+ * @throws InputError TOKENIZER_FILES if only one of the pair is there, and as `vocabulary.ts` and `tokenizer_json.ts` say.
  */
 export async function openTokenizer(folder: string): Promise<Tokenizer | null> {
   const [vocab, merges, whole] = tokenizerFiles.map((name) => joinPath(folder, name))
   const [hasVocab, hasMerges, hasWhole] = await Promise.all(
     [vocab, merges, whole].map((path) => isThere(path)),
   )
+  if (hasWhole) return createTokenizer(parseTokenizerJson(await readWhole(whole)))
   if (hasVocab && hasMerges) {
     return createTokenizer(parseVocabularyFiles(await readWhole(vocab), await readWhole(merges)))
   }
-  if (hasWhole) return createTokenizer(parseTokenizerJson(await readWhole(whole)))
   if (hasVocab || hasMerges) {
     throw refusal(
       'TOKENIZER_FILES',
@@ -133,20 +94,174 @@ export async function openTokenizer(folder: string): Promise<Tokenizer | null> {
   return null
 }
 
+/** How many words are remembered with their ids, and of what length. */
+const [MAX_WORDS, MAX_WORD_LENGTH] = [20_000, 64]
+
+class BpeTokenizer implements Tokenizer {
+  readonly vocabularySize: number
+  readonly special: Tokenizer['special']
+  private readonly vocabulary: Vocabulary
+  private readonly wordsOf: Words
+  private readonly merge: (word: string) => readonly string[]
+  private readonly known = new Map<string, readonly number[]>() // ids of words
+  private readonly bytes: Uint8Array[] = [] // by id; holes where an id has no token
+  private readonly specialIds = new Set<number>()
+  private readonly missing: readonly string[] // characters of bytes without a token
+
+  constructor(vocabulary: Vocabulary) {
+    const { ids, special, spelling } = vocabulary
+    const spell = spelling.kind === 'byte_level' ? bytesOfToken : bytesOfPiece
+    for (const [token, id] of ids) {
+      const isSpecial = special.has(token)
+      this.bytes[id] = (isSpecial ? null : spell(token)) ?? utf8(token)
+      if (isSpecial) this.specialIds.add(id)
+    }
+    this.vocabularySize = this.bytes.length
+    const [beginning, padding, end, unknown] = specialTokens.map((token) => ids.get(token) ?? null)
+    this.special = { beginning, padding, end, unknown }
+    this.vocabulary = vocabulary
+    this.missing =
+      spelling.kind === 'byte_level' ? byteCharacters.filter((character) => !ids.has(character)) : []
+    const { model, pre_tokenizer: splitter } = makeLibrary(vocabulary)
+    // Its memory of words makes a frequent word slower with each use.
+    model.max_length_to_cache = 0
+    this.merge = (word) => model.encode([word])
+    this.wordsOf =
+      spelling.kind === 'byte_level' ? byteLevelWords(spelling, splitter) : pieceWords(vocabulary, spelling)
+  }
+
+  encode(text: string, { prefix = true }: EncodeOptions = {}): number[] {
+    if (!text.isWellFormed()) {
+      const at = text.search(/\p{Surrogate}/u)
+      throw refusal('TEXT_SURROGATE', 'text', 'well-formed Unicode', `half a surrogate pair at ${at}`)
+    }
+    const ids = prefix ? [...this.vocabulary.prefix] : []
+    for (const word of text === '' ? [] : this.wordsOf(text)) for (const id of this.idsOf(word)) ids.push(id)
+    if (prefix) ids.push(...this.vocabulary.suffix)
+    return ids
+  }
+
+  private idsOf(word: string): readonly number[] {
+    const known = this.known.get(word)
+    if (known) return known
+    const missing = this.missing.find((character) => word.includes(character))
+    if (missing !== undefined) {
+      const byte = byteCharacters.indexOf(missing)
+      throw refusal('TEXT_BYTE', 'text', 'bytes that have a token in the vocabulary', byteTokens[byte])
+    }
+    const ids = this.merge(word).map((token) => this.vocabulary.ids.get(token) as number)
+    if (this.known.size === MAX_WORDS) this.known.clear()
+    if (word.length <= MAX_WORD_LENGTH) this.known.set(word, ids)
+    return ids
+  }
+
+  decode(ids: Iterable<number>, options: DecodeOptions = {}): string {
+    const stream = this.stream(options)
+    const pieces: string[] = []
+    for (const id of ids) pieces.push(stream.push(id))
+    pieces.push(stream.end())
+    return pieces.join('')
+  }
+
+  stream({ skipSpecial = false, continues = false }: DecodeOptions = {}): TextStream {
+    const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+    const { spelling } = this.vocabulary
+    const putsSpace = spelling.kind === 'byte_fallback' && spelling.space !== 'never'
+    let isFirst = true
+    return {
+      push: (id) => {
+        const known = this.knownId(id)
+        if (known !== null && skipSpecial && this.specialIds.has(known)) return ''
+        const bytes = known === null ? utf8('\ufffd') : this.bytes[known]
+        const hasOwnSpace = !isFirst || continues || !putsSpace || bytes[0] !== 0x20
+        if (bytes.length > 0) isFirst = false
+        return decoder.decode(hasOwnSpace ? bytes : bytes.subarray(1), { stream: true })
+      },
+      end: () => {
+        isFirst = true
+        return decoder.decode()
+      },
+    }
+  }
+
+  private knownId(id: number): number | null {
+    if (!Number.isInteger(id) || id < 0) throw refusal('TOKEN_ID', 'token', 'an integer from 0 on', `${id}`)
+    return this.bytes[id] === undefined ? this.special.unknown : id
+  }
+}
+
+function utf8(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}
+
+const byteOfToken: ReadonlyMap<string, number> = new Map(byteTokens.map((token, byte) => [token, byte]))
+
+/** The bytes of a token of a byte-fallback vocabulary. */
+function bytesOfPiece(token: string): Uint8Array {
+  const byte = byteOfToken.get(token)
+  return byte === undefined ? utf8(token.replaceAll(SPACE_MARK, ' ')) : Uint8Array.of(byte)
+}
+
+type Words = (text: string) => readonly string[]
+
+/** Cuts text by patterns and spells each word by byte characters. */
+function byteLevelWords({ composed }: Spelling & { kind: 'byte_level' }, splitter: Words): Words {
+  return (text) => splitter(composed ? text.normalize('NFC') : text)
+}
+
 /**
- * The description for the library. It has no added tokens, because the library would find them in the text: "</s>" in a user's
- * text would become the end token.
+ * Marks the spaces of a text and cuts it before each run of marks, if no merge crosses such a place: then the ids are those of
+ * the text as one word.
  */
-function describe({ ids, merges }: Vocabulary): object {
+function pieceWords({ merges }: Vocabulary, { space }: Spelling & { kind: 'byte_fallback' }): Words {
+  const cut = /(?<=[^\u2581])(?=\u2581)/u
+  const crosses = merges.some(([left, right]) => cut.test(left + right))
+  return (text) => {
+    const marked = text.replaceAll(' ', SPACE_MARK)
+    const isPut = space === 'always' || (space === 'unlessThere' && !marked.startsWith(SPACE_MARK))
+    const whole = isPut ? SPACE_MARK + marked : marked
+    return crosses ? [whole] : whole.split(cut)
+  }
+}
+
+/** The parts of the library that are used here. */
+interface LibraryParts {
+  readonly pre_tokenizer: Words
+  readonly model: { max_length_to_cache: number; encode(words: readonly string[]): string[] }
+}
+
+/** The patterns and merges in the library. Special tokens are left out, so that no word is one. */
+function makeLibrary({ ids, merges, special, spelling }: Vocabulary): LibraryParts {
   const vocab: Record<string, number> = Object.create(null)
-  for (const [token, id] of ids) vocab[token] = id
-  return {
+  for (const [token, id] of ids) if (!special.has(token)) vocab[token] = id
+  const isByteLevel = spelling.kind === 'byte_level'
+  const split = (name: PatternName): object => ({
+    type: 'Split',
+    pattern: { Regex: splitPatterns[name] },
+    behavior: 'Isolated',
+    invert: false,
+  })
+  const description = {
     version: '1.0',
     added_tokens: [],
     normalizer: null,
-    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+    pre_tokenizer: {
+      type: 'Sequence',
+      pretokenizers: [
+        ...(isByteLevel ? spelling.patterns.map(split) : []),
+        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
+      ],
+    },
     post_processor: null,
     decoder: null,
-    model: { type: 'BPE', unk_token: '<unk>', vocab, merges },
+    model: {
+      type: 'BPE',
+      unk_token: null,
+      vocab,
+      merges,
+      byte_fallback: !isByteLevel,
+      ignore_merges: isByteLevel && spelling.ignoreMerges,
+    },
   }
+  return new Library(description, {}) as unknown as LibraryParts
 }

@@ -1,26 +1,79 @@
 /**
- * The vocabulary of a byte-level BPE tokenizer in the GPT-2/OPT format: `vocab.json` and `merges.txt`, or
- * `tokenizer.json`, which contains both.
+ * The vocabulary of a BPE tokenizer, and the files `vocab.json` and `merges.txt` of OPT. `tokenizer_json.ts` reads the other form.
  *
- * A byte-level vocabulary represents every byte by one visible character. These 256 characters are tokens, so every text can be
- * encoded. Invariants, checked here: ids are unique; all bytes and the four special tokens of OPT exist; each merge joins two tokens
- * into a third one; no merge is repeated. The only pre-tokenisation is GPT-2's; a `tokenizer.json` with another one is refused.
+ * Tokens spell text in one of two ways. A byte-level vocabulary (GPT-2, OPT, Llama 3, Qwen2, SmolLM2) represents every byte by
+ * one visible character. A byte-fallback vocabulary (Llama 2, Mistral; made by SentencePiece) consists of characters, with a
+ * mark for the space; a character without a token becomes the tokens of its bytes, which must all be there. Some byte-level
+ * vocabularies lack bytes that their training data lacked, as SmolLM2's does; a text that has one is refused.
+ *
+ * Invariants, checked here: ids are unique; the token of a byte is no special token; each merge joins two tokens into a third
+ * one, none of which is special; no merge is repeated. So text never becomes a special token.
  */
-import { decodeText, describeJson, parseJson, type JsonMap, type JsonValue } from './json.ts'
+import { decodeText, describeJson, parseJson, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 
 /** A vocabulary. */
 export interface Vocabulary {
-  /** The id of every token, in byte-level spelling. */
+  /** The id of every token, as it is spelled. */
   readonly ids: ReadonlyMap<string, number>
   /** The merges, by priority. */
   readonly merges: readonly (readonly [string, string])[]
-  /** Tokens that do not stand for text: at least `specialTokens`. */
+  /** Tokens that do not stand for text. */
   readonly special: ReadonlySet<string>
+  readonly spelling: Spelling
+  /** The special ids that a model expects before a text. */
+  readonly prefix: readonly number[]
+  /** Those after it. */
+  readonly suffix: readonly number[]
+}
+
+/** How tokens spell text, and how text is cut into words. Pairs are merged inside a word. */
+export type Spelling =
+  | {
+      readonly kind: 'byte_level'
+      /** Whether text is brought to Unicode's normal form C first. */
+      readonly composed: boolean
+      /** Each pattern cuts what the one before it left. */
+      readonly patterns: readonly PatternName[]
+      /** Whether a word that is a token becomes that token, whatever the merges make of it. */
+      readonly ignoreMerges: boolean
+    }
+  | {
+      readonly kind: 'byte_fallback'
+      /** When a space is put before a text: `unlessThere` for a text that does not begin with one. */
+      readonly space: 'always' | 'unlessThere' | 'never'
+    }
+
+/** The patterns that cut text into words, in the syntax of `tokenizer.json`. Each takes linear time and covers every text. */
+export const splitPatterns = {
+  digit: '\\p{N}',
+  digits: '\\p{N}+',
+  'gpt-2': "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+  'llama-bpe':
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+  qwen2:
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+} as const
+export type PatternName = keyof typeof splitPatterns
+
+/** The spelling of GPT-2 and OPT. */
+export const GPT2_SPELLING: Spelling = {
+  kind: 'byte_level',
+  composed: false,
+  patterns: ['gpt-2'],
+  ignoreMerges: false,
 }
 
 /** The special tokens of OPT: beginning (unused by OPT), padding, end of text, unknown. */
 export const specialTokens: readonly string[] = ['<s>', '<pad>', '</s>', '<unk>']
+
+/** What OPT expects before a text: its end token. Empty if a special token of OPT is missing. */
+export function optPrefix(ids: ReadonlyMap<string, number>): number[] {
+  return specialTokens.every((token) => ids.has(token)) ? [ids.get('</s>') as number] : []
+}
+
+/** The mark for a space in a byte-fallback vocabulary. */
+export const SPACE_MARK = '\u2581'
 
 /** The limit of ids; the largest vocabularies in use have a quarter of it. */
 const MAX_TOKENS = 1_000_000
@@ -49,22 +102,35 @@ export function bytesOfToken(token: string): Uint8Array | null {
   return bytes
 }
 
+/** The token of each byte in a byte-fallback vocabulary, `<0x00>` to `<0xFF>`. */
+export const byteTokens: readonly string[] = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+)
+
 /**
- * Reads `vocab.json` and `merges.txt`.
+ * Reads `vocab.json` and `merges.txt` of OPT.
  * @throws InputError JSON_*, TOKENIZER_VOCAB, TOKENIZER_MERGES, TOKENIZER_LIMIT.
  */
 export function parseVocabularyFiles(vocab: Uint8Array, merges: Uint8Array): Vocabulary {
   const json = parseJson(vocab, 'vocab.json', { maxDepth: 2, numbers: 'integers' })
   const ids = readIds(json, 'vocab.json')
+  requireTokens(ids, [...specialTokens, ...byteCharacters])
   return checkVocabulary(
-    ids,
-    readMergeLines(decodeText(merges, 'merges.txt')),
-    new Set(specialTokens),
+    {
+      ids,
+      merges: readMergeLines(decodeText(merges, 'merges.txt')),
+      special: new Set(specialTokens),
+      spelling: GPT2_SPELLING,
+      prefix: optPrefix(ids),
+      suffix: [],
+    },
     'merges.txt',
   )
 }
 
-function readIds(json: JsonValue | undefined, name: string): Map<string, number> {
+/** The ids of an object of tokens. @param name of the object, for errors @throws InputError TOKENIZER_VOCAB */
+export function readIds(json: JsonValue | undefined, name: string): Map<string, number> {
   if (!(json instanceof Map)) throw refusal('TOKENIZER_VOCAB', name, 'an object', describeJson(json))
   const ids = new Map<string, number>()
   for (const [token, id] of json)
@@ -75,8 +141,12 @@ function readIds(json: JsonValue | undefined, name: string): Map<string, number>
   return ids
 }
 
-/** @param subject names the token in an error; a function, so that valid ids build no text */
-function checkId(id: JsonValue | undefined, subject: () => string): number {
+/**
+ * An id.
+ * @param subject names the token in an error; a function, so that valid ids build no text
+ * @throws InputError TOKENIZER_VOCAB
+ */
+export function checkId(id: JsonValue | undefined, subject: () => string): number {
   if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MAX_TOKENS) return id
   throw refusal('TOKENIZER_VOCAB', subject(), `an id from 0 to ${MAX_TOKENS - 1}`, describeJson(id))
 }
@@ -94,7 +164,8 @@ function readMergeLines(text: string): (readonly [string, string])[] {
   return merges
 }
 
-function readPair(parts: readonly JsonValue[], subject: string): readonly [string, string] {
+/** The two tokens of a merge. @throws InputError TOKENIZER_MERGES */
+export function readPair(parts: readonly JsonValue[], subject: string): readonly [string, string] {
   const [left, right] = parts
   if (
     parts.length === 2 &&
@@ -109,15 +180,17 @@ function readPair(parts: readonly JsonValue[], subject: string): readonly [strin
   throw refusal('TOKENIZER_MERGES', subject, 'two tokens', got.join(' ') || 'nothing')
 }
 
-function checkVocabulary(
-  ids: Map<string, number>,
-  merges: (readonly [string, string])[],
-  special: ReadonlySet<string>,
-  name: string,
-): Vocabulary {
+/**
+ * Checks the invariants of a vocabulary.
+ * @param name of the list of merges, for errors
+ * @throws InputError TOKENIZER_VOCAB, TOKENIZER_MERGES, TOKENIZER_LIMIT
+ */
+export function checkVocabulary(vocabulary: Vocabulary, name: string): Vocabulary {
+  const { ids, merges, special, spelling } = vocabulary
   if (merges.length > MAX_TOKENS) {
     throw refusal('TOKENIZER_LIMIT', name, `at most ${MAX_TOKENS} merges`, `${merges.length}`)
   }
+  const isByteLevel = spelling.kind === 'byte_level'
   const tokens = new Map<number, string>()
   for (const [token, id] of ids) {
     const other = tokens.get(id)
@@ -130,24 +203,26 @@ function checkVocabulary(
       )
     }
     tokens.set(id, token)
-    if (!special.has(token) && bytesOfToken(token) === null) {
+    if (isByteLevel && !special.has(token) && bytesOfToken(token) === null) {
       throw refusal('TOKENIZER_VOCAB', `token ${quote(token)}`, 'characters of a byte-level vocabulary')
     }
   }
-  for (const needed of [...specialTokens, ...byteCharacters]) {
-    if (!ids.has(needed))
-      throw refusal('TOKENIZER_VOCAB', 'vocabulary', `token ${quote(needed)}`, 'no such token')
-  }
-  checkMerges(ids, merges, special, name)
-  return { ids, merges, special }
+  const plain = isByteLevel ? byteCharacters : [SPACE_MARK, ...byteTokens]
+  if (!isByteLevel) requireTokens(ids, plain)
+  for (const token of plain)
+    if (special.has(token)) throw refusal('TOKENIZER_VOCAB', `token ${quote(token)}`, 'no special token')
+  // A merge into the token of a byte would read "<0x41>" in a text as "A".
+  checkMerges(vocabulary, isByteLevel ? special : new Set([...special, ...byteTokens]), name)
+  return vocabulary
 }
 
-function checkMerges(
-  ids: ReadonlyMap<string, number>,
-  merges: (readonly [string, string])[],
-  special: ReadonlySet<string>,
-  name: string,
-): void {
+function requireTokens(ids: ReadonlyMap<string, number>, tokens: readonly string[]): void {
+  for (const token of tokens)
+    if (!ids.has(token))
+      throw refusal('TOKENIZER_VOCAB', 'vocabulary', `token ${quote(token)}`, 'no such token')
+}
+
+function checkMerges({ ids, merges }: Vocabulary, special: ReadonlySet<string>, name: string): void {
   const seen = new Set<string>()
   for (const [i, [left, right]] of merges.entries()) {
     const subject = (): string => `${name} merge ${i + 1}`
@@ -161,88 +236,4 @@ function checkMerges(
     if (seen.has(pair)) throw refusal('TOKENIZER_MERGES', subject(), 'a pair once', `${quote(pair)} twice`)
     seen.add(pair)
   }
-}
-
-// ---- tokenizer.json -------------------------------------------------------------------------------------------
-
-/**
- * Reads the `tokenizer.json` of a tokenizer like OPT's.
- * @throws InputError JSON_*, TOKENIZER_*; TOKENIZER_UNSUPPORTED names the unsupported feature.
- */
-export function parseTokenizerJson(bytes: Uint8Array): Vocabulary {
-  const name = 'tokenizer.json'
-  const json = parseJson(bytes, name)
-  if (!(json instanceof Map)) throw refusal('TOKENIZER_VOCAB', name, 'an object', describeJson(json))
-  const model = json.get('model')
-  if (!(model instanceof Map))
-    throw refusal('TOKENIZER_VOCAB', `${name} model`, 'an object', describeJson(model))
-  checkSupported(json, model)
-  const ids = readIds(model.get('vocab'), `${name} vocab`)
-  const special = addTokens(ids, json.get('added_tokens'))
-  const list = model.get('merges')
-  if (!Array.isArray(list)) throw refusal('TOKENIZER_MERGES', `${name} merges`, 'a list', describeJson(list))
-  const merges = list.map((merge, i) => {
-    const parts = typeof merge === 'string' ? merge.split(' ') : merge
-    return readPair(Array.isArray(parts) ? parts : [parts], `${name} merge ${i + 1}`)
-  })
-  return checkVocabulary(ids, merges, special, name)
-}
-
-/** Adds the added tokens; those of the vocabulary must have the same ids. */
-function addTokens(ids: Map<string, number>, list: JsonValue | undefined): Set<string> {
-  const special = new Set(specialTokens)
-  if (list === undefined || list === null) return special
-  const name = 'tokenizer.json added_tokens'
-  if (!Array.isArray(list)) throw refusal('TOKENIZER_VOCAB', name, 'a list', describeJson(list))
-  for (const item of list) {
-    const content = item instanceof Map ? item.get('content') : undefined
-    if (!(item instanceof Map) || typeof content !== 'string' || content === '') {
-      throw refusal('TOKENIZER_VOCAB', name, 'objects with content and id', describeJson(item))
-    }
-    const id = checkId(item.get('id'), () => `${name} ${quote(content)}`)
-    const known = ids.get(content)
-    if (known !== undefined && known !== id) {
-      throw refusal(
-        'TOKENIZER_VOCAB',
-        `${name} ${quote(content)}`,
-        `id ${known} as in the vocabulary`,
-        `${id}`,
-      )
-    }
-    ids.set(content, id)
-    special.add(content)
-  }
-  return special
-}
-
-function checkSupported(json: JsonMap, model: JsonMap): void {
-  const check = (what: string, expected: string, fits: boolean, value: JsonValue | undefined): void => {
-    if (fits) return
-    throw refusal('TOKENIZER_UNSUPPORTED', `tokenizer.json ${what}`, expected, describeJson(value))
-  }
-  const type = model.get('type')
-  check('model.type', '"BPE"', type === 'BPE', type)
-  for (const option of [
-    'dropout',
-    'continuing_subword_prefix',
-    'end_of_word_suffix',
-    'byte_fallback',
-    'ignore_merges',
-  ]) {
-    const value = model.get(option)
-    check(`model.${option}`, 'none', !value, value)
-  }
-  const normalizer = json.get('normalizer')
-  check('normalizer', 'none', !normalizer, normalizer)
-  const splitter = json.get('pre_tokenizer')
-  const field = (key: string): JsonValue | undefined =>
-    splitter instanceof Map ? splitter.get(key) : splitter
-  check('pre_tokenizer.type', '"ByteLevel"', field('type') === 'ByteLevel', field('type'))
-  check(
-    'pre_tokenizer.add_prefix_space',
-    'false',
-    field('add_prefix_space') === false,
-    field('add_prefix_space'),
-  )
-  check('pre_tokenizer.use_regex', 'true', field('use_regex') !== false, field('use_regex'))
 }

@@ -5,9 +5,9 @@
  *   logits [B, T, V]   nll [B, T]               of every token after the first, whatever the labels; 0 at a first token
  *   loss [1]                                    mean over the scored labels of the whole batch
  *   hidden.0..L [B, T, D]                       0 the embeddings, l after block l, L after the final norm [and project_out]
- *   head_out [L, B, T, D]                       softmax(QK)V before out_proj, head h in columns hK..(h+1)K
- *   fc1_act [L, B, T, F]                        after ReLU
- *   head_out_grad, fc1_act_grad                 d loss / d those
+ *   head_out [L, B, T, H K]                     softmax(QK)V before the output matrix, head h in columns hK..(h+1)K
+ *   fc1_act [L, B, T, F]                        after ReLU; of a gated block ffn_act, silu(gate) times up
+ *   head_out_grad, fc1_act_grad, ffn_act_grad   d loss / d those
  *   crit.<name>_head [L, H], _ffn [L, F]        criteria over the whole batch, see scores.ts
  *   masked.logits, masked.loss                  with head_mask [L, H] and ffn_mask [L, F], units really skipped
  *
@@ -89,6 +89,11 @@ function addRows(rows: Rows, name: string, values: Float32Array): void {
   else rows.set(name, [values])
 }
 
+/** What activations are called: by the matrix before them, or by their block where that is gated. */
+function activationName({ config }: OptModel): string {
+  return config.gated ? 'ffn_act' : 'fc1_act'
+}
+
 /** Adds what one sequence's forward pass computed. */
 function addTrace(rows: Rows, model: OptModel, trace: Trace): void {
   const { layers } = model.config
@@ -98,7 +103,7 @@ function addTrace(rows: Rows, model: OptModel, trace: Trace): void {
   for (let index = 0; index <= layers; index++) addRows(rows, `hidden.${index}`, trace.hidden(index))
   for (let layer = 0; layer < layers; layer++) {
     addRows(rows, 'head_out', trace.headOut(layer))
-    addRows(rows, 'fc1_act', trace.fc1Act(layer))
+    addRows(rows, activationName(model), trace.fc1Act(layer))
   }
 }
 
@@ -115,7 +120,7 @@ function addGradients(
   try {
     for (let layer = 0; layer < model.config.layers; layer++) {
       addRows(rows, 'head_out_grad', gradients.headOut(layer))
-      addRows(rows, 'fc1_act_grad', gradients.fc1Act(layer))
+      addRows(rows, `${activationName(model)}_grad`, gradients.fc1Act(layer))
     }
     scores.add({ model, tokens: trace.tokens, labels, trace, gradients, seed: 0 })
     return gradients.loss
@@ -209,6 +214,6 @@ function padded(
     const own = sequences.map((_, index) => rows[index * perSequence + layer])
     data.set(repad(sequences, own, T, width), layer * B * T * width)
   }
-  const isPerLayer = /^(head_out|fc1_act)(_grad)?$/.test(name)
+  const isPerLayer = /^(head_out|fc1_act|ffn_act)(_grad)?$/.test(name)
   return floats(name === 'nll' ? [B, T] : [...(isPerLayer ? [perSequence] : []), B, T, width], data)
 }

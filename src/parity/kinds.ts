@@ -9,9 +9,9 @@
  *   logits       2e-4, absolute                     logits, masked.logits
  *   nll          2e-4, absolute                     nll
  *   loss         1e-5, relative                     loss, masked.loss
- *   gradients    1e-4 of the tensor's largest value head_out_grad, fc1_act_grad, grad.<parameter>
+ *   gradients    1e-4 of the tensor's largest value head_out_grad, fc1_act_grad, ffn_act_grad, grad.<parameter>
  *   criteria     1e-4 of the tensor's largest value crit.<name>_head, crit.<name>_ffn
- *   activations  1e-4 of the tensor's largest value hidden.<l>, head_out, fc1_act, and anything else
+ *   activations  1e-4 of the tensor's largest value hidden.<l>, head_out, fc1_act, ffn_act, and anything else
  *
  * Rows that belong to padding are undefined, so they are left out; `rows` says which axes of a tensor they are.
  */
@@ -33,7 +33,7 @@ const layerFirst = { batch: 1, token: 2 } // [L, B, T, ...]
 const attentionRows = { batch: 0, token: 2 } // [B, H, T, T]
 
 const inputNames = /^(input_ids|attention_mask|labels|prompt|(head|ffn)_mask(_per_sample)?|.*\.tokens)$/
-const layerNames = /^(head_out|fc1_pre|fc1_act)(_grad)?$/
+const layerNames = /^(head_out|fc1_pre|fc1_act|ffn_act)(_grad)?$/
 
 /** The bounds a tensor of a parity file is held to, by its name. */
 export function kindOf(name: string): TensorKind {

@@ -41,8 +41,11 @@ export class Session {
   get model(): TraceModel | null {
     if (!this.#opt) return null
     const { name, config } = this.#opt.info
-    const { layers, heads, neurons, width } = config
-    return { name, shape: { layers, heads, neurons }, width }
+    const { layers, heads, neurons, width, headSize, keyHeads, gated } = config
+    const shape = { layers, heads, neurons }
+    // Without these fields a model is one of OPT.
+    const isOpt = headSize * heads === width && keyHeads === heads && !gated
+    return { name, shape, width, ...(isOpt ? {} : { headSize, keyHeads, gated }) }
   }
 
   /**

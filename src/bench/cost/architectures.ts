@@ -3,7 +3,7 @@
  *
  * `70b-like` has the sizes of Llama-2-70B. The paper gives results for Llama-2 without saying what its units are; here
  * neuron j is row j of the gate and up projections and column j of the down projection, and a head is a query head with
- * its channels of the output projection. Keys and values belong to groups of heads and stay whole.
+ * its channels of the output projection. Keys and values belong to groups of heads.
  */
 import { makeOptConfig, type OptConfig } from '../../engine/config.ts'
 import { POSITION_OFFSET } from '../../engine/names.ts'
@@ -16,7 +16,7 @@ export interface Architecture {
   readonly width: number // D
   readonly heads: number // H
   /** Fewer than `heads` where several heads share keys and values. */
-  readonly keyValueHeads: number
+  readonly keyHeads: number
   readonly headSize: number // K
   readonly neurons: number // F
   readonly vocabulary: number // V
@@ -33,32 +33,32 @@ export interface Architecture {
   readonly tied: boolean
 }
 
-/** An OPT model by its configuration. */
+/** A model by its configuration. The biases of Qwen2 are left out. */
 export function architectureOf(name: string, config: OptConfig): Architecture {
-  const { layers, width, heads, headSize, neurons, vocabulary, embeddingWidth, finalNorm, tied } = config
-  const sizes = { layers, width, heads, headSize, neurons, vocabulary, embeddingWidth, finalNorm, tied }
+  const { layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth } = config
+  const { finalNorm, tied, gated } = config
   return {
     name,
-    ...sizes,
-    keyValueHeads: heads,
-    positionRows: config.positions + POSITION_OFFSET,
-    gated: false,
-    biased: true,
+    ...{ layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth, finalNorm, tied, gated },
+    positionRows: config.rotary ? 0 : config.positions + POSITION_OFFSET,
+    biased: config.biases === 'all',
   }
 }
 
+/** The context of a model of the Llama family whose weights are random. */
+const LLAMA_POSITIONS = 2048
+
 /**
- * The configuration of an OPT model by its sizes. Of the OPT models all but opt-350m have a norm after the last block, and
- * those are the ones with a norm before each branch.
- * @throws UsageError COST_MODEL for a decoder that is no OPT
+ * The configuration of a model by its sizes: one with rotary positions is of the Llama family, the others are OPT's. Of the
+ * OPT models all but opt-350m have a norm after the last block, and those are the ones with a norm before each branch.
  */
-export function optConfigOf(model: Architecture): OptConfig {
-  const { name, layers, width, heads, neurons, vocabulary, embeddingWidth, positionRows, tied } = model
-  if (model.gated || !model.biased || model.keyValueHeads !== heads || positionRows === 0)
-    throw new UsageError('COST_MODEL', `model: expected an OPT, got ${name}`)
-  const positions = positionRows - POSITION_OFFSET
-  const sizes = { layers, width, heads, neurons, vocabulary, embeddingWidth, positions, tied }
-  return makeOptConfig({ ...sizes, preNorm: model.finalNorm })
+export function configOf(model: Architecture): OptConfig {
+  const { layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth, tied } = model
+  const sizes = { layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth, tied }
+  if (model.positionRows === 0)
+    return makeOptConfig({ ...sizes, family: 'llama', positions: LLAMA_POSITIONS })
+  const positions = model.positionRows - POSITION_OFFSET
+  return makeOptConfig({ ...sizes, positions, preNorm: model.finalNorm })
 }
 
 function opt(
@@ -73,7 +73,7 @@ function opt(
     layers,
     width,
     heads,
-    keyValueHeads: heads,
+    keyHeads: heads,
     headSize: width / heads,
     neurons: 4 * width,
     vocabulary: 50272,
@@ -87,25 +87,31 @@ function opt(
   }
 }
 
-/** Every model that can be asked for, the smallest first. */
+/** A model of the Llama family: rotary positions, gated blocks, no biases. */
+function llama(
+  name: string,
+  layers: number,
+  width: number,
+  heads: number,
+  more: Partial<Architecture>,
+): Architecture {
+  const usual = { vocabulary: 32000, positionRows: 0, gated: true, biased: false, tied: false }
+  return opt(name, layers, width, heads, { ...usual, ...more })
+}
+
+/** Every model that can be asked for. */
 export const architectures: readonly Architecture[] = [
   opt('opt-125m', 12, 768, 12),
   opt('opt-350m', 24, 1024, 16, { embeddingWidth: 512, finalNorm: false }),
+  llama('smollm2-135m', 30, 576, 9, { keyHeads: 3, neurons: 1536, vocabulary: 49152, tied: true }),
+  llama('tinyllama-1.1b', 22, 2048, 32, { keyHeads: 4, neurons: 5632 }),
   opt('opt-1.3b', 24, 2048, 32),
   opt('opt-2.7b', 32, 2560, 32),
   opt('opt-6.7b', 32, 4096, 32),
   opt('opt-13b', 40, 5120, 40),
   opt('opt-30b', 48, 7168, 56),
   opt('opt-66b', 64, 9216, 72),
-  opt('70b-like', 80, 8192, 64, {
-    keyValueHeads: 8,
-    neurons: 28672,
-    vocabulary: 32000,
-    positionRows: 0,
-    gated: true,
-    biased: false,
-    tied: false,
-  }),
+  llama('70b-like', 80, 8192, 64, { keyHeads: 8, neurons: 28672 }),
   opt('opt-175b', 96, 12288, 96),
 ]
 
@@ -123,7 +129,7 @@ export function countParameters(model: Architecture): number {
   const linear = (inputs: number, outputs: number): number => inputs * outputs + (biased ? outputs : 0)
   const norm = biased ? 2 * D : D
   const channels = model.heads * K
-  const attention = linear(D, channels) + 2 * linear(D, model.keyValueHeads * K) + linear(channels, D)
+  const attention = linear(D, channels) + 2 * linear(D, model.keyHeads * K) + linear(channels, D)
   const ffn = (gated ? 2 : 1) * linear(D, model.neurons) + linear(model.neurons, D)
   const tables = (tied ? 1 : 2) * V * E + model.positionRows * D + (E === D ? 0 : 2 * D * E)
   return tables + L * (attention + ffn + 2 * norm) + (model.finalNorm ? norm : 0)

@@ -46,6 +46,8 @@ export interface CostSettings {
 export interface UnitsKept {
   readonly heads: number
   readonly neurons: number
+  /** Key heads, where it is known which heads are kept. */
+  readonly keyHeads?: number
 }
 
 /** The units a global budget of this sparsity keeps, the first layer whole. */
@@ -66,21 +68,24 @@ interface NumbersRead {
 /** What a token reads of the model when these units are kept. */
 export function weightsRead(model: Architecture, kept: UnitsKept): NumbersRead {
   const { layers: L, width: D, headSize: K, vocabulary: V, embeddingWidth: E, gated, biased } = model
-  const keyValueHeads = keptKeyValueHeads(model, kept)
-  const attention = 2 * kept.heads * K * D + 2 * keyValueHeads * K * D
+  const keyHeads = keptKeyHeads(model, kept)
+  const attention = 2 * kept.heads * K * D + 2 * keyHeads * K * D
   const ffn = (gated ? 3 : 2) * kept.neurons * D
   const ends = V * E + (E === D ? 0 : 2 * D * E)
   const biases = biased
-    ? (kept.heads + 2 * keyValueHeads) * K + L * D + (gated ? 2 : 1) * kept.neurons + L * D
+    ? (kept.heads + 2 * keyHeads) * K + L * D + (gated ? 2 : 1) * kept.neurons + L * D
     : 0
   const norms = (2 * L + (model.finalNorm ? 1 : 0)) * D * (biased ? 2 : 1)
   const rows = E + (model.positionRows > 0 ? D : 0)
   return { matrix: attention + ffn + ends, vector: biases + norms + rows }
 }
 
-/** Heads whose K and V are computed and read: with their own head, or all of them where heads share them. */
-function keptKeyValueHeads({ layers, heads, keyValueHeads }: Architecture, kept: UnitsKept): number {
-  return keyValueHeads === heads ? kept.heads : layers * keyValueHeads
+/**
+ * Key heads that are computed and read. Without a mask that says which heads are kept, those of groups count as all of them:
+ * a group is skipped with the last of its heads.
+ */
+function keptKeyHeads({ layers, heads, keyHeads }: Architecture, kept: UnitsKept): number {
+  return kept.keyHeads ?? (keyHeads === heads ? kept.heads : layers * keyHeads)
 }
 
 /** Bytes of these numbers as they are stored. */
@@ -122,7 +127,7 @@ export function tokenCost(model: Architecture, method: CostMethod, settings: Cos
   const asked = method === 'shadow' ? 1 / tokens : 1
   const predicted = predictorWeights(model, method, hidden)
   const weights = weightBytes(read, storage)
-  const cache = 2 * keptKeyValueHeads(model, kept) * model.headSize * context * width.cache
+  const cache = 2 * keptKeyHeads(model, kept) * model.headSize * context * width.cache
   const predictor = asked * predicted * width.matrix
   return {
     method,
@@ -144,6 +149,6 @@ function modelBytes(model: Architecture, storage: Storage): number {
 }
 
 function cacheBytes(model: Architecture, { storage, prompt, tokens }: CostSettings): number {
-  const numbers = 2 * model.layers * model.keyValueHeads * model.headSize * (prompt + tokens)
+  const numbers = 2 * model.layers * model.keyHeads * model.headSize * (prompt + tokens)
   return numbers * bytesOf[storage].cache
 }

@@ -172,8 +172,10 @@ function formatContents({ path, config, remoteCode, parameters, bytes, tensors }
 }
 
 function describeConfig(config: OptConfig): string[] {
-  const { layers, width, heads, headSize, neurons, vocabulary, positions, embeddingWidth } = config
-  const blocks = `OPT: ${layers} layers of width ${width}, ${heads} heads of ${headSize}, ${neurons} neurons`
+  const { layers, width, heads, keyHeads, headSize, neurons, vocabulary, positions, embeddingWidth } = config
+  const family = { opt: 'OPT', llama: 'Llama family' }[config.family]
+  const groups = keyHeads === heads ? '' : ` in ${keyHeads} groups`
+  const blocks = `${family}: ${layers} layers of width ${width}, ${heads} heads of ${headSize}${groups}, ${neurons} ${config.gated ? 'gated ' : ''}neurons`
   const ends = `vocabulary ${vocabulary}${embeddingWidth === width ? '' : `, embedded in ${embeddingWidth}`}`
   const norm = config.preNorm ? 'norm before each branch' : 'norm after each sum'
   const head = config.tied ? 'tied head' : 'head of its own'

@@ -42,11 +42,10 @@ export async function selectFiles(place: FilePlace): Promise<Selection> {
   return { names, missing: 'weights' }
 }
 
-/** The vocabulary and merges of OPT, or tokenizer.json, or nothing: a model without a tokenizer works on ids. */
+/** tokenizer.json, or the vocabulary and merges of OPT, or nothing: a model without a tokenizer works on ids. */
 async function tokenizerOf(place: FilePlace): Promise<string[]> {
-  const pair = ['vocab.json', 'merges.txt']
+  if (await place.has('tokenizer.json')) return ['tokenizer.json']
   const there: string[] = []
-  for (const name of pair) if (await place.has(name)) there.push(name)
-  if (there.length === pair.length) return pair
-  return (await place.has('tokenizer.json')) ? ['tokenizer.json'] : there
+  for (const name of ['vocab.json', 'merges.txt']) if (await place.has(name)) there.push(name)
+  return there
 }

@@ -9,6 +9,7 @@ import { denseMask, makeMask, unitKinds, type UnitMask, type UnitShape } from '.
 import { selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { Decision, Speeds, StudyEnd, StudyEvent, StudyPlanner } from '../engine/study_types.ts'
 import { quickTopK } from './quick_top_k.ts'
+import type { LayerSizes } from '../../masks/achieved.ts'
 
 /** The sparsity and the scope: they can be changed without the model. */
 export interface Selection {
@@ -26,10 +27,9 @@ export interface TraceSettings extends Selection {
 }
 
 /** The description of the model. */
-export interface TraceModel {
+export interface TraceModel extends LayerSizes {
   readonly name: string
   readonly shape: UnitShape
-  readonly width: number // D
 }
 
 /** A generated token. */

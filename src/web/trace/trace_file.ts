@@ -37,6 +37,9 @@ const entrySchema = v.pipe(
     name: v.string(),
     shape: v.object({ layers: wholeNumber(1, max.layers), heads: units, neurons: units }),
     width: wholeNumber(1, max.width),
+    headSize: v.exactOptional(wholeNumber(1, max.width)),
+    keyHeads: v.exactOptional(units),
+    gated: v.exactOptional(v.boolean()),
     planner: v.picklist(studyPlanners),
     criterion: v.picklist(criteria.map(({ name }) => name)),
     decides: v.picklist(decisions),
@@ -75,9 +78,7 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
   const { layers: L, heads: H, neurons: F } = model.shape
   const entry = {
     version,
-    name: model.name,
-    shape: model.shape,
-    width: model.width,
+    ...model,
     ...settings,
     ranks,
     denseLayers,
@@ -124,13 +125,14 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
 export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Trace> {
   const source = await parseSafetensors(bytes, name)
   const entry = parseBySchema(entrySchema, source.metadata.get(traceEntry), about)
-  const { shape, width, planner, criterion, decides, sparsity, scope, seed } = entry
+  const { shape, width, headSize, keyHeads, gated, planner, criterion, decides, sparsity, scope, seed } = entry
   const file = new TraceTensors(source, name)
   const prompt = await file.ids('prompt', 0)
   const tokens = await file.ids('tokens', 0)
   checkSchema(fits(prompt.length, tokens.length), entry, about)
   return {
-    model: { name: entry.name, shape, width },
+    // A field that is absent stays absent.
+    model: { name: entry.name, shape, width, ...present({ headSize, keyHeads, gated }) },
     settings: { planner, criterion, decides, sparsity, scope, seed },
     ranks: entry.ranks,
     denseLayers: entry.denseLayers,
@@ -222,4 +224,9 @@ class TraceTensors {
     if (info) return info.shape
     throw this.refuse(tensor, 'a tensor of this name', 'none', 'TENSOR_MISSING')
   }
+}
+
+/** The fields that are there. */
+function present<Fields extends object>(fields: Fields): Partial<Fields> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<Fields>
 }
