@@ -168,7 +168,8 @@ export const attentionOp: Op<
     size('C', 'S'),
     size('H'),
     size('G', 1),
-    size('K'),
+    // H is a dimension of nothing but H*K and an optional list, so K is needed to know it.
+    size('K', 1),
     size('R'),
   ],
   {
