@@ -32,7 +32,8 @@ function unreadWeights(mask: UnitMask, { width, headSize, keyHeads, gated }: Req
   let unread = 0
   for (const value of mask.heads) if (value === 0) unread += 2 * headSize * width
   for (let first = 0; first < mask.heads.length; first += group)
-    if (mask.heads.subarray(first, first + group).every((value) => value === 0)) unread += 2 * headSize * width
+    if (mask.heads.subarray(first, first + group).every((value) => value === 0))
+      unread += 2 * headSize * width
   for (const value of mask.neurons) if (value === 0) unread += ofNeuron
   return unread / (layers * (2 * (heads + keyHeads) * headSize * width + neurons * ofNeuron))
 }
@@ -63,7 +64,11 @@ describe('achieved sparsity', () => {
 
   test('is 0 for the dense mask, and the known share for a known mask, layer by layer', () => {
     const shape = { layers: 2, heads: 2, neurons: 4 }
-    expect(achievedSparsity(denseMask(shape), { width: 8 })).toMatchObject({ heads: 0, neurons: 0, weights: 0 })
+    expect(achievedSparsity(denseMask(shape), { width: 8 })).toMatchObject({
+      heads: 0,
+      neurons: 0,
+      weights: 0,
+    })
     const mask = makeMask(shape, Float32Array.of(1, 1, 0, 1), Float32Array.of(1, 1, 1, 1, 0, 0, 0, 1))
     const layer = { heads: 0.5, neurons: 0.75, weights: (0.5 * 4 * 64 + 0.75 * 64) / (4 * 64 + 64) }
     expect(achievedSparsity(mask, { width: 8 })).toEqual({

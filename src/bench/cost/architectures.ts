@@ -39,7 +39,19 @@ export function architectureOf(name: string, config: OptConfig): Architecture {
   const { finalNorm, tied, gated } = config
   return {
     name,
-    ...{ layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth, finalNorm, tied, gated },
+    ...{
+      layers,
+      width,
+      heads,
+      keyHeads,
+      headSize,
+      neurons,
+      vocabulary,
+      embeddingWidth,
+      finalNorm,
+      tied,
+      gated,
+    },
     positionRows: config.rotary ? 0 : config.positions + POSITION_OFFSET,
     biased: config.biases === 'all',
   }

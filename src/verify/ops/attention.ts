@@ -2,21 +2,25 @@
  * attention over a cache of float32: the formula in float64, what a token sees, and the cache.
  */
 import { call } from '../../testing/op_call.ts'
-import { sameNumbers } from '../compare.ts'
+import { allowancesOf } from '../../testing/op_agreement.ts'
+import { near, sameBits, sameNumbers } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
-import { cacheLaws, H, K, seed, sequence, type CachedAttention, type CacheLaw } from './cached_attention.ts'
+import { cacheLaws, G, H, K, seed, sequence, shared, T } from './cached_attention.ts'
+import type { CachedAttention, CacheLaw } from './cached_attention.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
-/** Over a cache [H, C, K]. */
+/** Over a cache [G, C, K]. */
 const attention: CachedAttention<Float32Array> = {
   op: 'attention',
   formula: 'softmax of scaled inner products over positions 0..p, as in float64',
-  append: (backend, x, { T, C, H, K }) => {
-    const cache = new Float32Array(H * C * K).fill(NaN)
-    return call(backend, 'cache_append', { cache, x, P: 0, T, C, H, K }).cache
+  append: (backend, x, { T, C, G, K }) => {
+    const cache = new Float32Array(G * C * K).fill(NaN)
+    return call(backend, 'cache_append', { cache, x, P: 0, T, C, H: G, K }).cache
   },
   argumentsOf: (key, value) => ({ key, value }),
-  rowOf: (cache, h, s, { C, K }) => cache.subarray((h * C + s) * K, (h * C + s + 1) * K),
+  rowOf: (cache, g, s, { C, K }) => cache.subarray((g * C + s) * K, (g * C + s + 1) * K),
+  repeat: (cache, keyHeads, { C, K }) =>
+    Float32Array.from([...keyHeads].flatMap((g) => [...cache.subarray(g * C * K, (g + 1) * C * K)])),
   poison: (cache, isPoisoned, { C, K }) => cache.map((x, i) => (isPoisoned(Math.floor(i / K) % C) ? NaN : x)),
   // Scores reach 4 sqrt(K) = 24; their rounding, and that of the sums over at most 19 places of size 2.
   bound: () => 1e-4,
@@ -24,22 +28,50 @@ const attention: CachedAttention<Float32Array> = {
 }
 
 /** The laws. */
-export const attentionLaws: Record<CacheLaw | 'oneToken', BackendLaw> = {
+export const attentionLaws: Record<CacheLaw | 'oneToken' | 'groupsAddGradients', BackendLaw> = {
   ...cacheLaws(attention),
 
   oneToken: forAll(
     'attention: a single token attends to itself: the output is its value, and only the value gets a gradient',
-    [H, K, seed],
-    (backend, H, K, seed) => {
+    [H, G, K, seed],
+    (backend, H, G, K, seed) => {
       const data = new Data(seed)
-      const { values, value, ...sizes } = sequence(attention, backend, [1, H, K], data)
-      const own = Array.from({ length: H }, (_, h) => [...attention.rowOf(value, h, 0, sizes)]).flat()
+      const { values, value, ...sizes } = sequence(attention, backend, [1, H, G, K], data)
+      const keyHeads = shared(H, G)
+      const own = [...keyHeads].flatMap((g) => [...attention.rowOf(value, g, 0, sizes)])
       sameNumbers('y', call(backend, 'attention', values).y, own)
       const y_grad = data.floats(H * K)
+      const value_grad = new Float32Array(G * K)
+      y_grad.forEach((grad, i) => (value_grad[keyHeads[Math.floor(i / K)] * K + (i % K)] += grad))
       const found = call(backend, 'attention_backward', { ...values, y_grad })
-      sameNumbers('value_grad', found.value_grad, y_grad)
+      sameNumbers('value_grad', found.value_grad, value_grad)
       sameNumbers('query_grad', found.query_grad, new Float32Array(H * K))
-      sameNumbers('key_grad', found.key_grad, new Float32Array(H * K))
+      sameNumbers('key_grad', found.key_grad, new Float32Array(G * K))
+    },
+  ),
+
+  groupsAddGradients: forAll(
+    'attention_backward: the gradient of a key head is the sum over its heads, that of a query has the bits of a head alone',
+    [T, H, G, K, seed],
+    (backend, T, H, G, K, seed) => {
+      const data = new Data(seed)
+      const { values, key, value, ...sizes } = sequence(attention, backend, [T, H, G, K], data)
+      const given = { ...values, y_grad: data.floats(T * H * K) }
+      const keyHeads = shared(H, G)
+      const [keys, seen] = [key, value].map((cache) => attention.repeat(cache, keyHeads, sizes))
+      const found = call(backend, 'attention_backward', given)
+      const apart = call(backend, 'attention_backward', { ...given, key: keys, value: seen, G: H })
+      sameBits('query_grad', found.query_grad, apart.query_grad)
+      // Both are sums of the same terms, which are rounded as the order of their additions says.
+      const allowed = allowancesOf('attention_backward', given, found, 'relaxed')
+      for (const name of ['key_grad', 'value_grad'] as const) {
+        const expected = new Float64Array(T * G * K)
+        apart[name].forEach((grad, i) => {
+          const [t, h, k] = [Math.floor(i / (H * K)), Math.floor(i / K) % H, i % K]
+          expected[(t * G + keyHeads[h]) * K + k] += grad
+        })
+        near(name, found[name], expected, allowed[name])
+      }
     },
   ),
 }

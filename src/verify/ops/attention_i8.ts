@@ -1,5 +1,6 @@
 /**
- * attention_i8: attention over what its cache stands for, as near as int16 queries and weights come; what a token sees; the cache.
+ * attention_i8: attention over what its cache stands for, as near as int16 queries and weights come; what a token sees; the
+ * cache; and groups of heads that share a key head.
  */
 import fc from 'fast-check'
 import { VALUE_BLOCK } from '../../ops/attention_i8.ts'
@@ -11,11 +12,13 @@ import { dot64, dotSize64, softmax64 } from '../float64.ts'
 import { append, type ByteCache } from './cache_append.ts'
 import {
   cacheLaws,
+  G,
   H,
   K,
   nearAttention,
   seed,
   sequence,
+  shared,
   T,
   type CachedAttention,
   type CacheLaw,
@@ -65,9 +68,9 @@ function factorsBound(weights: readonly number[], values: readonly Float32Array[
 const attention: CachedAttention<ByteCache> = {
   op: 'attention_i8',
   formula: 'attention in float64 over the dequantized cache, within the rounding of query and factors',
-  append: (backend, x, { C, H, K }) => {
-    const empty = { cache: new Int8Array(H * C * K).fill(-128), scales: new Float32Array(H * C).fill(NaN) }
-    return append(backend, empty, x, 0, H, K)
+  append: (backend, x, { C, G, K }) => {
+    const empty = { cache: new Int8Array(G * C * K).fill(-128), scales: new Float32Array(G * C).fill(NaN) }
+    return append(backend, empty, x, 0, G, K)
   },
   argumentsOf: (key, value) => ({
     key: key.cache,
@@ -75,11 +78,15 @@ const attention: CachedAttention<ByteCache> = {
     value: value.cache,
     value_scales: value.scales,
   }),
-  rowOf: ({ cache, scales }, h, s, { C, K }) => {
-    const place = h * C + s
+  rowOf: ({ cache, scales }, g, s, { C, K }) => {
+    const place = g * C + s
     const values = cache.slice(place * K, (place + 1) * K)
     return dequantizeRows({ rows: 1, columns: K, values, scales: scales.slice(place, place + 1) })
   },
+  repeat: ({ cache, scales }, keyHeads, { C, K }) => ({
+    cache: Int8Array.from([...keyHeads].flatMap((g) => [...cache.subarray(g * C * K, (g + 1) * C * K)])),
+    scales: Float32Array.from([...keyHeads].flatMap((g) => [...scales.subarray(g * C, (g + 1) * C)])),
+  }),
   poison: ({ cache, scales }, isPoisoned, { C }) => ({
     cache,
     scales: scales.map((scale, place) => (isPoisoned(place % C) ? NaN : scale)),
@@ -99,17 +106,17 @@ export const attentionI8Laws: Record<
     'attention_i8: the same over a past of several blocks',
     [fc.integer({ min: VALUE_BLOCK, max: 4 * VALUE_BLOCK }), K, seed],
     (backend, T, K, seed) => {
-      const drawn = sequence(attention, backend, [T, 1, K], new Data(seed))
+      const drawn = sequence(attention, backend, [T, 1, 1, K], new Data(seed))
       nearAttention(attention, backend, drawn, T - 2)
     },
   ),
 
   brokenQueriesShow: forAll(
     'attention_i8: NaN or an infinity in a query makes its head NaN, and nothing else',
-    [T, H, K, fc.constantFrom(NaN, Infinity, -Infinity), seed],
-    (backend, T, H, K, broken, seed) => {
+    [T, H, G, K, fc.constantFrom(NaN, Infinity, -Infinity), seed],
+    (backend, T, H, G, K, broken, seed) => {
       const data = new Data(seed)
-      const { values } = sequence(attention, backend, [T, H, K], data)
+      const { values } = sequence(attention, backend, [T, H, G, K], data)
       const row = data.below(T * H)
       const query = values.query.slice()
       query[row * K + data.below(K)] = broken
@@ -120,10 +127,10 @@ export const attentionI8Laws: Record<
 
   oneToken: forAll(
     'attention_i8: a single token attends to itself: the output is its dequantized value, rounded twice',
-    [H, K, seed],
-    (backend, H, K, seed) => {
-      const { values, value, ...sizes } = sequence(attention, backend, [1, H, K], new Data(seed))
-      const own = Array.from({ length: H }, (_, h) => [...attention.rowOf(value, h, 0, sizes)]).flat()
+    [H, G, K, seed],
+    (backend, H, G, K, seed) => {
+      const { values, value, ...sizes } = sequence(attention, backend, [1, H, G, K], new Data(seed))
+      const own = [...shared(H, G)].flatMap((g) => [...attention.rowOf(value, g, 0, sizes)])
       const error = own.map((x) => 2 * epsilon32 * Math.abs(x))
       near('y', call(backend, 'attention_i8', values).y, own, error)
     },

@@ -1,6 +1,6 @@
 /**
  * Laws of attention over a cache, whatever the cache stores: attention of float64 over what its rows stand for, what a token
- * sees, and that neither capacity nor the cut between prompt and step changes a bit.
+ * sees, that neither capacity nor the cut between prompt and step changes a bit, and groups of heads that share a key head.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
@@ -12,7 +12,8 @@ import { forAll, type BackendLaw } from './law.ts'
 
 export const seed: fc.Arbitrary<number> = fc.nat()
 export const T: fc.Arbitrary<number> = fc.integer({ min: 1, max: 19 })
-export const H: fc.Arbitrary<number> = fc.integer({ min: 1, max: 3 })
+export const H: fc.Arbitrary<number> = fc.integer({ min: 1, max: 4 })
+export const G: fc.Arbitrary<number> = fc.integer({ min: 1, max: 3 })
 export const K: fc.Arbitrary<number> = fc.integer({ min: 1, max: 36 })
 
 /** Sizes of a sequence and of its cache. */
@@ -20,7 +21,13 @@ export interface Sizes {
   readonly T: number
   readonly C: number
   readonly H: number
+  readonly G: number
   readonly K: number
+}
+
+/** The key head of each head, where neighbours share one. */
+export function shared(H: number, G: number): Int32Array {
+  return Int32Array.from({ length: H }, (_, h) => Math.floor((h * G) / H))
 }
 
 /** An op of attention, and the cache it reads. */
@@ -28,12 +35,14 @@ export interface CachedAttention<Cache> {
   readonly op: 'attention' | 'attention_i8'
   /** What the op computes, in words. */
   readonly formula: string
-  /** Keys or values of a sequence, x [T, H, K], in a cache whose other places hold NaN. */
+  /** Keys or values of a sequence, x [T, G, K], in a cache whose other places hold NaN. */
   append(backend: Backend, x: Float32Array, sizes: Sizes): Cache
   /** The arguments of the op that are caches. */
   argumentsOf(key: Cache, value: Cache): Values
-  /** What the row of position s of head h stands for: [K]. */
-  rowOf(cache: Cache, h: number, s: number, sizes: Sizes): Float32Array
+  /** What the row of position s of key head g stands for: [K]. */
+  rowOf(cache: Cache, g: number, s: number, sizes: Sizes): Float32Array
+  /** A cache with a copy of its key head for each head. */
+  repeat(cache: Cache, keyHeads: Int32Array, sizes: Sizes): Cache
   /** NaN in the rows of some positions. */
   poison(cache: Cache, isPoisoned: (position: number) => boolean, sizes: Sizes): Cache
   /** How far a head's output may be from float64, per channel: [K]. */
@@ -58,12 +67,13 @@ export interface Sequence<Cache> extends Sizes {
 export function sequence<Cache>(
   { append, argumentsOf }: CachedAttention<Cache>,
   backend: Backend,
-  [T, H, K]: readonly [number, number, number],
+  [T, H, G, K]: readonly [number, number, number, number],
   data: Data,
   spare: number = data.below(4),
 ): Sequence<Cache> {
-  const sizes = { T, C: T + spare, H, K }
-  const [query, keys, values] = [0, 1, 2].map(() => data.floats(T * H * K))
+  const sizes = { T, C: T + spare, H, G, K }
+  const query = data.floats(T * H * K)
+  const [keys, values] = [0, 1].map(() => data.floats(T * G * K))
   const [key, value] = [keys, values].map((x) => append(backend, x, sizes))
   const given = { query, ...argumentsOf(key, value), scale: K ** -0.5, S: T, ...sizes }
   return { values: given, key, value, ...sizes }
@@ -76,7 +86,8 @@ export function nearAttention<Cache>(
   { values, key, value, ...sizes }: Sequence<Cache>,
   from = 0,
 ): void {
-  const { T, H, K } = sizes
+  const { T, H, G, K } = sizes
+  const keyHeads = shared(H, G)
   const query = values.query.slice(from * H * K)
   const { y } = call(backend, attention.op, { ...values, query, T: T - from })
   for (let t = from; t < T; t++)
@@ -84,7 +95,7 @@ export function nearAttention<Cache>(
       const start = ((t - from) * H + h) * K
       const own = query.subarray(start, start + K)
       const [keys, seen] = [key, value].map((cache) =>
-        Array.from({ length: t + 1 }, (_, s) => attention.rowOf(cache, h, s, sizes)),
+        Array.from({ length: t + 1 }, (_, s) => attention.rowOf(cache, keyHeads[h], s, sizes)),
       )
       const expected = attention64(own, keys, seen, K ** -0.5)
       const error = attention.bound(own, keys, seen, K ** -0.5)
@@ -94,17 +105,28 @@ export function nearAttention<Cache>(
 
 /** The names of the laws. */
 export type CacheLaw =
-  'isNear' | 'futureIsUnseen' | 'pastIsSeen' | 'stepIsPass' | 'capacityIsRoom' | 'equalScores'
+  | 'isNear'
+  | 'futureIsUnseen'
+  | 'pastIsSeen'
+  | 'stepIsPass'
+  | 'capacityIsRoom'
+  | 'equalScores'
+  | 'groupsShareKeys'
+  | 'neighboursShare'
 
 /** The laws of one op. */
 export function cacheLaws<Cache>(attention: CachedAttention<Cache>): Record<CacheLaw, BackendLaw> {
   const { op, argumentsOf, poison } = attention
   const law = (
     words: string,
-    check: (backend: Backend, sizes: readonly [T: number, H: number, K: number], data: Data) => void,
+    check: (
+      backend: Backend,
+      sizes: readonly [T: number, H: number, G: number, K: number],
+      data: Data,
+    ) => void,
   ): BackendLaw =>
-    forAll(`${op}: ${words}`, [T, H, K, seed], (backend, T, H, K, seed) =>
-      check(backend, [T, H, K], new Data(seed)),
+    forAll(`${op}: ${words}`, [T, H, G, K, seed], (backend, T, H, G, K, seed) =>
+      check(backend, [T, H, G, K], new Data(seed)),
     )
   return {
     isNear: law(attention.formula, (backend, sizes, data) =>
@@ -161,10 +183,10 @@ export function cacheLaws<Cache>(attention: CachedAttention<Cache>): Record<Cach
 
     equalScores: law('a zero query gives the mean of the values', (backend, sizes, data) => {
       const { values, value, ...all } = sequence(attention, backend, sizes, data)
-      const { T, H, K } = all
+      const { T, H, G, K } = all
       const { y } = call(backend, op, { ...values, query: new Float32Array(T * H * K) })
-      const rows = Array.from({ length: H }, (_, h) =>
-        Array.from({ length: T }, (_, s) => attention.rowOf(value, h, s, all)),
+      const rows = Array.from(shared(H, G), (g) =>
+        Array.from({ length: T }, (_, s) => attention.rowOf(value, g, s, all)),
       )
       const expected = y.map((_, i) => {
         const [t, h, k] = [Math.floor(i / (H * K)), Math.floor(i / K) % H, i % K]
@@ -172,5 +194,27 @@ export function cacheLaws<Cache>(attention: CachedAttention<Cache>): Record<Cach
       })
       near('y', y, expected, 1e-5 + attention.meanError(rows.flat()))
     }),
+
+    groupsShareKeys: law(
+      'heads that share a key head = heads that have a copy of it each, bit for bit',
+      (backend, sizes, data) => {
+        const { values, key, value, ...all } = sequence(attention, backend, sizes, data)
+        const key_heads = data.ids(all.H, all.G)
+        const heads = data.someOf(all.H)
+        const choosing = { ...values, heads, R: heads.length }
+        const [keys, seen] = [key, value].map((cache) => attention.repeat(cache, key_heads, all))
+        const { y } = call(backend, op, { ...choosing, key_heads })
+        sameBits('y', y, call(backend, op, { ...choosing, ...argumentsOf(keys, seen), G: all.H }).y)
+      },
+    ),
+
+    neighboursShare: law(
+      'without a list of key heads, head h of H reads key head floor(h G / H), bit for bit',
+      (backend, sizes, data) => {
+        const { values, H, G } = sequence(attention, backend, sizes, data)
+        const { y } = call(backend, op, values)
+        sameBits('y', y, call(backend, op, { ...values, key_heads: shared(H, G) }).y)
+      },
+    ),
   }
 }

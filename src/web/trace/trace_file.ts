@@ -125,7 +125,8 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
 export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Trace> {
   const source = await parseSafetensors(bytes, name)
   const entry = parseBySchema(entrySchema, source.metadata.get(traceEntry), about)
-  const { shape, width, headSize, keyHeads, gated, planner, criterion, decides, sparsity, scope, seed } = entry
+  const { shape, width, headSize, keyHeads, gated, planner, criterion, decides, sparsity, scope, seed } =
+    entry
   const file = new TraceTensors(source, name)
   const prompt = await file.ids('prompt', 0)
   const tokens = await file.ids('tokens', 0)
@@ -228,5 +229,7 @@ class TraceTensors {
 
 /** The fields that are there. */
 function present<Fields extends object>(fields: Fields): Partial<Fields> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<Fields>
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  ) as Partial<Fields>
 }
