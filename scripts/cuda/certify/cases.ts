@@ -24,7 +24,7 @@ import type { Argument, Fill, ProgramWriter } from './program.ts'
 import type { KernelSet } from './sets.ts'
 
 /** Bytes that the small cases of an op may take of a bundle. */
-const MOST_BYTES = 5000
+const MOST_BYTES = 7000
 /** A step through the small cases that meets every size and letter early. */
 const STRIDE = 7
 
