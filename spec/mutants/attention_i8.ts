@@ -118,7 +118,7 @@ export const attentionI8Mutants: readonly Mutant[] = [
   mutant(
     'attention_i8',
     'has heads share a key head with those a group apart, not with neighbours',
-    [...agree('attention_i8'), attentionI8Laws.isNear, attentionLaws.neighboursShare],
+    [...agree('attention_i8'), attentionI8Laws.isNear, attentionI8Laws.neighboursShare],
     (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R) => {
       const shared = groups ?? groupsApart(H, G)
       attention(y, query, k, ks, v, vs, heads, shared, scale, T, S, C, H, G, K, R)
