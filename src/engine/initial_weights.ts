@@ -31,7 +31,7 @@ export function initialWeights(
   const tensors = new Map<string, HostTensor>()
   for (const [name, shape] of parameterShapes(config)) {
     const spread = shape.length === 1 ? biasDeviation : deviation * (readsUnits(name) ? residual : 1)
-    const centre = /norm\.weight$/.test(name) ? 1 : 0
+    const centre = name.endsWith('norm.weight') ? 1 : 0
     const length = shape.reduce((product, size) => product * size, 1)
     const draw = spread === 0 ? () => centre : () => centre + spread * random.normal()
     tensors.set(name, { shape, values: Float32Array.from({ length }, draw) })

@@ -37,23 +37,15 @@ export interface Architecture {
 export function architectureOf(name: string, config: OptConfig): Architecture {
   const { layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth } = config
   const { finalNorm, tied, gated } = config
+  const sizes = { layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth }
   return {
     name,
-    ...{
-      layers,
-      width,
-      heads,
-      keyHeads,
-      headSize,
-      neurons,
-      vocabulary,
-      embeddingWidth,
-      finalNorm,
-      tied,
-      gated,
-    },
+    ...sizes,
     positionRows: config.rotary ? 0 : config.positions + POSITION_OFFSET,
+    gated,
     biased: config.biases === 'all',
+    finalNorm,
+    tied,
   }
 }
 
