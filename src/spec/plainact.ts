@@ -3,10 +3,11 @@
  * multiplied by zero. With g the derivative of the loss in the same place:
  *
  *   head h:    score = Σ_t | Σ_i a[t, h, i] g[t, h, i] |     a = softmax(q kᵀ) v, before out
- *   neuron j:  score = Σ_t | a[t, j] g[t, j] |               a = relu(fc1(n))
+ *   neuron j:  score = Σ_t | a[t, j] g[t, j] |               a = relu(fc1(n)), or silu(gate(n)) ⊙ up(n) in Llama
  *
- * The paper's figures name both by (A, dL/dA). Nothing is divided by the length of the text. The score of a neuron is also
- * Σ_t | z g_z |, with z = fc1(n) and g_z the derivative in z: where relu gives zero, g_z is zero, and elsewhere a = z, g = g_z.
+ * The paper's figures name both by (A, dL/dA). Nothing is divided by the length of the text. In OPT the score of a neuron is
+ * also Σ_t | z g_z |, with z = fc1(n) and g_z the derivative in z: where relu gives zero, g_z is zero, and elsewhere a = z,
+ * g = g_z.
  *
  * The released code (abdelfattah-lab/shadow_llm at bdc5ad5, lm_eval/base.py:690) does the same for heads. It scores neurons
  * by their weights instead, which is the saliency of SNIP (Lee et al. 2019):
