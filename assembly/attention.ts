@@ -7,38 +7,42 @@ import { attendTiled, isAttentionTiled, queriesPerBlock } from './attention_tile
 import { addScaled, scaleArray } from './elementwise'
 import { bytes, dot } from './float32'
 import { attentionWeights, scoreGradients } from './scratch'
-import { clearOwned, rowAt, unitAt } from './units'
+import { clearOwned, keyHeadOf, rowAt, unitAt } from './units'
 import { addRows } from './weighted_rows'
 
 export function attention(
   y: usize, // [T, H, K]
   query: usize, // [T, H, K]
-  key: usize, // [H, C, K]
-  value: usize, // [H, C, K]
+  key: usize, // [G, C, K]
+  value: usize, // [G, C, K]
   heads: usize, // [R] or null
+  key_heads: usize, // [H] or null
   scale: f32,
   T: i32,
   S: i32,
   C: i32,
   H: i32,
+  G: i32,
   K: i32,
   R: i32,
 ): void {
-  attention_part(y, query, key, value, heads, scale, T, S, C, H, K, R, 0, heads ? R : H)
+  attention_part(y, query, key, value, heads, key_heads, scale, T, S, C, H, G, K, R, 0, heads ? R : H)
 }
 
 /** Heads from..to, or those of entries from..to of the list. */
 export function attention_part(
   y: usize, // [T, H, K]
   query: usize, // [T, H, K]
-  key: usize, // [H, C, K]
-  value: usize, // [H, C, K]
+  key: usize, // [G, C, K]
+  value: usize, // [G, C, K]
   heads: usize, // [R] or null
+  key_heads: usize, // [H] or null
   scale: f32,
   T: i32,
   S: i32,
   C: i32,
   H: i32,
+  G: i32,
   K: i32,
   R: i32,
   from: i32,
@@ -50,37 +54,39 @@ export function attention_part(
     for (let r = from; r < to; r++) {
       const h = unitAt(heads, r)
       const at = rowAt(0, h, K)
-      const past = rowAt(0, h * C, K)
+      const past = rowAt(0, keyHeadOf(key_heads, h, G, H) * C, K)
       attendTiled(y + at, query + at, key + past, value + past, scale, T, S, H, K, block)
     }
     return
   }
   for (let r = from; r < to; r += GROUP)
-    attendHeads(y, query, key, value, heads, scale, T, S, C, H, K, r, min<i32>(GROUP, to - r))
+    attendHeads(y, query, key, value, heads, key_heads, scale, T, S, C, H, G, K, r, min<i32>(GROUP, to - r))
 }
 
 export function attention_backward(
   query_grad: usize, // [T, H, K]
-  key_grad: usize, // [T, H, K]
-  value_grad: usize, // [T, H, K]
+  key_grad: usize, // [T, G, K]
+  value_grad: usize, // [T, G, K]
   y_grad: usize, // [T, H, K]
   query: usize, // [T, H, K]
-  key: usize, // [H, C, K]
-  value: usize, // [H, C, K]
+  key: usize, // [G, C, K]
+  value: usize, // [G, C, K]
   scale: f32,
   T: i32,
   C: i32,
   H: i32,
+  G: i32,
   K: i32,
 ): void {
-  const size = <usize>T * <usize>H * bytes(K)
+  const size = <usize>T * <usize>G * bytes(K)
   const weights = attentionWeights()
   const gradients = scoreGradients()
   memory.fill(key_grad, 0, size)
   memory.fill(value_grad, 0, size)
   for (let h = 0; h < H; h++) {
-    const headKey = rowAt(key, h * C, K)
-    const headValue = rowAt(value, h * C, K)
+    const g = keyHeadOf(0, h, G, H)
+    const headKey = rowAt(key, g * C, K)
+    const headValue = rowAt(value, g * C, K)
     for (let t = 0; t < T; t++) {
       const visible = t + 1
       const here = rowAt(0, t * H + h, K)
@@ -90,7 +96,7 @@ export function attention_backward(
       weigh(weights, row, headKey, visible, K)
       gradeScores(y_grad + here, headValue, visible, K)
       for (let s = 0; s < visible; s++) {
-        const past = rowAt(0, s * H + h, K)
+        const past = rowAt(0, s * G + g, K)
         addScaled<f32>(value_grad + past, y_grad + here, load<f32>(weights + bytes(s)), K)
         addScaled<f32>(key_grad + past, row, load<f32>(gradients + bytes(s)), K)
       }

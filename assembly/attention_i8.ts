@@ -10,21 +10,23 @@ import { bytes, largest, sum } from './float32'
 import { quantizeSteps } from './quantized_steps'
 import { attentionWeights } from './scratch'
 import { exponentials } from './softmax_row'
-import { clearOwned, rowAt, unitAt } from './units'
+import { clearOwned, keyHeadOf, rowAt, unitAt } from './units'
 
 export function attention_i8(
   y: usize, // [T, H, K]
   query: usize, // [T, H, K]
-  key: usize, // [H, C, K] i8
-  key_scales: usize, // [H, C]
-  value: usize, // [H, C, K] i8
-  value_scales: usize, // [H, C]
+  key: usize, // [G, C, K] i8
+  key_scales: usize, // [G, C]
+  value: usize, // [G, C, K] i8
+  value_scales: usize, // [G, C]
   heads: usize, // [R] or null
+  key_heads: usize, // [H] or null
   scale: f32,
   T: i32,
   S: i32,
   C: i32,
   H: i32,
+  G: i32,
   K: i32,
   R: i32,
 ): void {
@@ -36,11 +38,13 @@ export function attention_i8(
     value,
     value_scales,
     heads,
+    key_heads,
     scale,
     T,
     S,
     C,
     H,
+    G,
     K,
     R,
     0,
@@ -52,16 +56,18 @@ export function attention_i8(
 export function attention_i8_part(
   y: usize, // [T, H, K]
   query: usize, // [T, H, K]
-  key: usize, // [H, C, K] i8
-  key_scales: usize, // [H, C]
-  value: usize, // [H, C, K] i8
-  value_scales: usize, // [H, C]
+  key: usize, // [G, C, K] i8
+  key_scales: usize, // [G, C]
+  value: usize, // [G, C, K] i8
+  value_scales: usize, // [G, C]
   heads: usize, // [R] or null
+  key_heads: usize, // [H] or null
   scale: f32,
   T: i32,
   S: i32,
   C: i32,
   H: i32,
+  G: i32,
   K: i32,
   R: i32,
   from: i32,
@@ -71,7 +77,7 @@ export function attention_i8_part(
   const block = byteQueriesPerBlock(T, S, K)
   for (let r = from; r < to; r++) {
     const h = unitAt(heads, r)
-    const past = h * C
+    const past = keyHeadOf(key_heads, h, G, H) * C
     const at = rowAt(0, h, K)
     const first = <usize>past * <usize>K
     const scales = bytes(past)

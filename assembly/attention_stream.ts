@@ -9,7 +9,7 @@ import { addScaled, scaleArray } from './elementwise'
 import { bytes, combineFour, dot, madd, madd1, STRIPE, wholeStripes } from './float32'
 import { attentionWeights, headAddresses, LONGEST_CONTEXT } from './scratch'
 import { softmaxRow } from './softmax_row'
-import { rowAt, unitAt } from './units'
+import { keyHeadOf, rowAt, unitAt } from './units'
 
 /** Heads side by side. */
 export const GROUP: i32 = 4
@@ -23,14 +23,16 @@ export function weightsOf(g: i32): usize {
 export function attendHeads(
   y: usize, // [T, H, K]
   query: usize, // [T, H, K]
-  key: usize, // [H, C, K]
-  value: usize, // [H, C, K]
+  key: usize, // [G, C, K]
+  value: usize, // [G, C, K]
   heads: usize, // list or null
+  key_heads: usize, // [H] or null
   scale: f32,
   T: i32,
   S: i32,
   C: i32,
   H: i32,
+  G: i32,
   K: i32,
   first: i32,
   size: i32,
@@ -44,9 +46,10 @@ export function attendHeads(
       const row = rowAt(y, t * H + h, K)
       // The scaled query stands in the output row until the weights are known.
       scaleArray(row, rowAt(query, t * H + h, K), scale, K)
-      weigh(weightsOf(g), row, rowAt(key, h * C, K), visible, K)
+      const past = keyHeadOf(key_heads, h, G, H) * C
+      weigh(weightsOf(g), row, rowAt(key, past, K), visible, K)
       memory.fill(row, 0, bytes(K))
-      store<usize>(values + bytes(g), rowAt(value, h * C, K))
+      store<usize>(values + bytes(g), rowAt(value, past, K))
       store<usize>(sums + bytes(g), row)
     }
     addValues(size, visible, K)

@@ -1,11 +1,17 @@
 /**
- * Lists of chosen units for every op that skips work: a pointer to ascending i32 indices, or null for all.
+ * Lists of chosen units for every op that skips work: a pointer to ascending i32 indices, or null for all. And the list
+ * that says which key head each head reads.
  */
 import { bytes } from './float32'
 
 /** The unit at place `r` of a list; `r` itself where all units are chosen. */
 export function unitAt(list: usize, r: i32): i32 {
   return list ? load<i32>(list + ((<usize>r) << 2)) : r
+}
+
+/** The key head, below G, of head h of H, as in src/ops/key_heads.ts. @param key_heads [H] or null */
+export function keyHeadOf(key_heads: usize, h: i32, G: i32, H: i32): i32 {
+  return key_heads ? load<i32>(key_heads + ((<usize>h) << 2)) : <i32>((<i64>h * <i64>G) / <i64>H)
 }
 
 /** The address of row `row` of a matrix whose rows hold `width` numbers. */

@@ -8,7 +8,7 @@ use crate::float32::{largest, sum};
 use crate::quantized_steps::quantize_steps;
 use crate::scratch::attention_weights;
 use crate::softmax_row::exponentials;
-use crate::units::{chosen, clear, clear_owned, unit_at, List};
+use crate::units::{chosen, clear, clear_owned, key_head_of, unit_at, List};
 
 /// Keys and values of one head, int8 rows with a scale each.
 #[derive(Clone, Copy)]
@@ -23,21 +23,42 @@ pub struct Past {
 pub unsafe extern "C" fn attention_i8(
     y: *mut f32,              // [T, H, K]
     query: *const f32,        // [T, H, K]
-    key: *const i8,           // [H, C, K]
-    key_scales: *const f32,   // [H, C]
-    value: *const i8,         // [H, C, K]
-    value_scales: *const f32, // [H, C]
+    key: *const i8,           // [G, C, K]
+    key_scales: *const f32,   // [G, C]
+    value: *const i8,         // [G, C, K]
+    value_scales: *const f32, // [G, C]
     heads: List,              // [R] or null
+    key_heads: List,          // [H] or null
     scale: f32,
     T: usize,
     S: usize,
     C: usize,
     H: usize,
+    G: usize,
     K: usize,
     R: usize,
 ) {
     let to = chosen(heads, R, H);
-    attention_i8_part(y, query, key, key_scales, value, value_scales, heads, scale, T, S, C, H, K, R, 0, to);
+    attention_i8_part(
+        y,
+        query,
+        key,
+        key_scales,
+        value,
+        value_scales,
+        heads,
+        key_heads,
+        scale,
+        T,
+        S,
+        C,
+        H,
+        G,
+        K,
+        R,
+        0,
+        to,
+    );
 }
 
 /// Heads from..to, or those of entries from..to of the list.
@@ -45,16 +66,18 @@ pub unsafe extern "C" fn attention_i8(
 pub unsafe extern "C" fn attention_i8_part(
     y: *mut f32,              // [T, H, K]
     query: *const f32,        // [T, H, K]
-    key: *const i8,           // [H, C, K]
-    key_scales: *const f32,   // [H, C]
-    value: *const i8,         // [H, C, K]
-    value_scales: *const f32, // [H, C]
+    key: *const i8,           // [G, C, K]
+    key_scales: *const f32,   // [G, C]
+    value: *const i8,         // [G, C, K]
+    value_scales: *const f32, // [G, C]
     heads: List,              // [R] or null
+    key_heads: List,          // [H] or null
     scale: f32,
     T: usize,
     S: usize,
     C: usize,
     H: usize,
+    G: usize,
     K: usize,
     R: usize,
     from: usize,
@@ -66,11 +89,12 @@ pub unsafe extern "C" fn attention_i8_part(
     let block = byte_queries_per_block(T, S, K);
     for r in from..to {
         let h = unit_at(heads, r);
+        let first = key_head_of(key_heads, h, G, H) * C;
         let past = Past {
-            key: key.wrapping_add(h * C * K),
-            key_scales: key_scales.wrapping_add(h * C),
-            value: value.wrapping_add(h * C * K),
-            value_scales: value_scales.wrapping_add(h * C),
+            key: key.wrapping_add(first * K),
+            key_scales: key_scales.wrapping_add(first),
+            value: value.wrapping_add(first * K),
+            value_scales: value_scales.wrapping_add(first),
         };
         if block > 0 {
             let (y, query) = (y.wrapping_add(h * K), query.wrapping_add(h * K));

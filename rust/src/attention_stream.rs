@@ -7,7 +7,7 @@ use crate::elementwise::{add_scaled, scale_array};
 use crate::float32::{add_pairwise, combine_four, dot, load, madd, madd1, splat_at, store, zeros, STRIPE};
 use crate::scratch::{attention_weights, head_sums, head_values, LONGEST_CONTEXT};
 use crate::softmax_row::softmax_row;
-use crate::units::{clear, unit_at, List};
+use crate::units::{clear, key_head_of, unit_at, List};
 use core::arch::wasm32::*;
 
 /// Heads side by side.
@@ -23,14 +23,16 @@ fn weights_of(g: usize) -> *mut f32 {
 pub unsafe fn attend_heads(
     y: *mut f32,       // [T, H, K]
     query: *const f32, // [T, H, K]
-    key: *const f32,   // [H, C, K]
-    value: *const f32, // [H, C, K]
+    key: *const f32,   // [G, C, K]
+    value: *const f32, // [G, C, K]
     heads: List,       // list or null
+    key_heads: List,   // [H] or null
     scale: f32,
     T: usize,
     S: usize,
     C: usize,
     H: usize,
+    G: usize,
     K: usize,
     first: usize,
     size: usize,
@@ -43,9 +45,10 @@ pub unsafe fn attend_heads(
             let row = y.wrapping_add(here);
             // The scaled query stands in the output row until the weights are known.
             scale_array(row, query.wrapping_add(here), scale, K);
-            weigh(weights_of(g), row, key.wrapping_add(h * C * K), visible, K);
+            let past = key_head_of(key_heads, h, G, H) * C * K;
+            weigh(weights_of(g), row, key.wrapping_add(past), visible, K);
             clear(row, K);
-            *head_values().wrapping_add(g) = value.wrapping_add(h * C * K);
+            *head_values().wrapping_add(g) = value.wrapping_add(past);
             *head_sums().wrapping_add(g) = row;
         }
         add_values(size, visible, K);

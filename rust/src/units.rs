@@ -13,6 +13,16 @@ pub unsafe fn unit_at(list: List, r: usize) -> usize {
     }
 }
 
+/// The key head, below G, of head h of H, as in src/ops/key_heads.ts. `key_heads` is [H] or null.
+#[inline(always)]
+pub unsafe fn key_head_of(key_heads: List, h: usize, G: usize, H: usize) -> usize {
+    if key_heads.is_null() {
+        (h as u64 * G as u64 / H as u64) as usize
+    } else {
+        *key_heads.wrapping_add(h)
+    }
+}
+
 /// How many units are chosen of `all`, where a list would have `listed`.
 pub fn chosen(list: List, listed: usize, all: usize) -> usize {
     if list.is_null() {

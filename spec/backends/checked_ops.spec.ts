@@ -284,6 +284,17 @@ overBackends((backend) => {
     })
   })
 
+  test('heads need a key head, and no heads need none', () => {
+    inScope((scope) => {
+      const attend = (heads: number, keyHeads: number): string | null => {
+        const [y, query] = [0, 1].map(() => scope.allocate('f32', [2, heads * 4]))
+        const [key, value] = [0, 1].map(() => scope.allocate('f32', [keyHeads, 3, 4]))
+        return codeOf(() => backend.ops.attention(y, query, key, value, null, null, 1, 2))
+      }
+      expect([attend(3, 1), attend(0, 0), attend(0, 1), attend(3, 0)]).toEqual([null, null, null, 'SIZE'])
+    })
+  })
+
   describe('a list made by an op', () => {
     const topK: Ops['top_k'] = (indices, scores) => backend.ops.top_k(indices, scores)
 

@@ -73,6 +73,20 @@ const mutants: readonly Mutant[] = [
     },
   },
   {
+    bug: 'numbers of rotary past the last four turned the other way',
+    file: 'src/rotary.rs',
+    from: 'second * cos + first * sin;',
+    to: 'second * cos - first * sin;',
+    law: smallSizes('rotary'),
+  },
+  {
+    bug: 'key heads that are those of the places of chosen heads',
+    file: 'src/attention_stream.rs',
+    from: 'key_head_of(key_heads, h, G, H)',
+    to: 'key_head_of(key_heads, first + g, G, H)',
+    law: smallSizes('attention'),
+  },
+  {
     bug: 'a dot of int8 rows without its tail',
     file: 'src/linear_i8.rs',
     from: 'for i in 0..I % 16 {',

@@ -98,6 +98,27 @@ const mutants: Mutant[] = [
     law: edgesOf('attention'),
   },
   {
+    bug: 'every head without a list with the key head of its own number',
+    file: 'units.ts',
+    from: '<i32>((<i64>h * <i64>G) / <i64>H)',
+    to: 'min<i32>(h, G - 1)',
+    law: edgesOf('attention'),
+  },
+  {
+    bug: 'gradients of keys with as many rows as there are heads',
+    file: 'attention.ts',
+    from: 's * G + g, K',
+    to: 's * H + g, K',
+    law: smallSizes('attention_backward'),
+  },
+  {
+    bug: 'the tail of a pair of halves turned the other way',
+    file: 'rotary.ts',
+    from: 'second * cos + first * sin',
+    to: 'second * cos - first * sin',
+    law: smallSizes('rotary'),
+  },
+  {
     bug: 'bytes after the last stream of four scaled like those of the third',
     file: 'byte_rows.ts',
     from: 'scales += apart * 3',
@@ -228,6 +249,13 @@ const relaxedMutants: Mutant[] = [
     from: 'const mean = dot<f32>(grad, output, V)',
     to: 'const mean = dot<f32>(grad, output, V) * 1.000244140625',
     law: smallSizes('softmax_backward'),
+  },
+  {
+    bug: 'squares of rms_norm, of which bits are owed, added unrounded',
+    file: 'float32.ts',
+    from: 'total += deviation * deviation',
+    to: 'total = madd1(total, deviation, deviation)',
+    law: smallSizes('rms_norm'),
   },
   {
     bug: 'exponentials, of which bits are owed, with a coefficient that is off by one unit',

@@ -5,6 +5,7 @@ import { attentionMutants } from './attention.ts'
 import { attentionI8Mutants } from './attention_i8.ts'
 import { familyMutants } from './families.ts'
 import { linearMutants } from './linear.ts'
+import { llamaMutants } from './llama.ts'
 import { lossMutants } from './losses.ts'
 import type { Mutant } from './mutant.ts'
 import { otherMutants } from './others.ts'
@@ -16,6 +17,7 @@ export const mutants: readonly Mutant[] = [
   ...storedMutants,
   ...attentionMutants,
   ...attentionI8Mutants,
+  ...llamaMutants,
   ...lossMutants,
   ...otherMutants,
   ...familyMutants,

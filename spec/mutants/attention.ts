@@ -1,6 +1,7 @@
 /**
- * Bugs planted in attention and its cache.
+ * Bugs planted in attention, in its groups of heads, and in its cache.
  */
+import { keyHeadOf } from '../../src/ops/key_heads.ts'
 import * as attentionLaws from '../../src/verify/ops/attention.ts'
 import * as cacheLaws from '../../src/verify/ops/cache_append.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
@@ -19,6 +20,11 @@ function attentionSeeing(
       attention(part(y), part(query), key, value, heads, groups, scale, 1, seen(S - T + t, S), C, H, G, K, R)
     }
   }
+}
+
+/** A list of key heads by which head h shares its own with h + G. */
+export function groupsApart(H: number, G: number): Int32Array {
+  return Int32Array.from({ length: H }, (_, h) => h % G)
 }
 
 /** The mutants of this page. */
@@ -67,7 +73,10 @@ export const attentionMutants: readonly Mutant[] = [
     [...agree('attention'), chosenIsZeroed('attention'), othersAreUnseen('attention')],
     (attention) => (y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R) => {
       const keys = k.slice()
-      heads?.forEach((h, r) => keys.set(k.subarray(r * C * K, (r + 1) * C * K), h * C * K))
+      heads?.forEach((h, r) => {
+        const from = keyHeadOf(groups, r, G, H) * C * K
+        keys.set(k.subarray(from, from + C * K), keyHeadOf(groups, h, G, H) * C * K)
+      })
       attention(y, q, keys, v, heads, groups, scale, T, S, C, H, G, K, R)
     },
   ),
@@ -79,6 +88,71 @@ export const attentionMutants: readonly Mutant[] = [
     (attention) => (y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R) => {
       attention(y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R)
       y.set(y.map((value) => value * 1.001))
+    },
+  ),
+
+  mutant(
+    'attention',
+    'ignores the list of key heads',
+    [...agree('attention'), attentionLaws.groupsShareKeys],
+    (attention) => (y, q, k, v, heads, _, scale, T, S, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, null, scale, T, S, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'takes the key heads of the first places for those of the chosen heads',
+    [...agree('attention'), attentionLaws.groupsShareKeys, chosenIsZeroed('attention')],
+    (attention) => (y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R) => {
+      const wrong = groups?.slice() ?? null
+      heads?.forEach((h, r) => wrong && groups && (wrong[h] = groups[r]))
+      attention(y, q, k, v, heads, wrong, scale, T, S, C, H, G, K, R)
+    },
+  ),
+
+  mutant(
+    'attention',
+    'has heads share a key head with those a group apart, not with neighbours',
+    [
+      ...agree('attention'),
+      attentionLaws.isClosedForm,
+      attentionLaws.neighboursShare,
+      attentionLaws.oneToken,
+      attentionGradient,
+    ],
+    (attention) => (y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups ?? groupsApart(H, G), scale, T, S, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention_backward',
+    'gives a key head the gradient of its last head alone',
+    [...agree('attention_backward'), attentionLaws.groupsAddGradients, attentionGradient],
+    (backward) => (dq, dk, dv, dy, q, k, v, scale, T, C, H, G, K) => {
+      const isLast = (h: number): boolean =>
+        h === H - 1 || keyHeadOf(null, h, G, H) !== keyHeadOf(null, h + 1, G, H)
+      const ofLast = dy.map((g, i) => (isLast(Math.floor(i / K) % H) ? g : 0))
+      backward(dq, dk, dv, ofLast, q, k, v, scale, T, C, H, G, K)
+      backward(dq, dk.slice(), dv.slice(), dy, q, k, v, scale, T, C, H, G, K)
+    },
+  ),
+
+  mutant(
+    'attention_backward',
+    'adds up the heads of a group from the last on',
+    agree('attention_backward'),
+    (backward) => (dq, dk, dv, dy, q, k, v, scale, T, C, H, G, K) => {
+      // Where a group is not mirrored onto a whole one its order stays.
+      if (H % G !== 0) return backward(dq, dk, dv, dy, q, k, v, scale, T, C, H, G, K)
+      const size = H / G
+      const mirror = (x: Float32Array): Float32Array =>
+        x.map((_, i) => {
+          const [row, k] = [Math.floor(i / K), i % K]
+          const h = row % H
+          return x[(row - h + Math.floor(h / size) * size + (size - 1 - (h % size))) * K + k]
+        })
+      backward(dq, dk, dv, mirror(dy), mirror(q), k, v, scale, T, C, H, G, K)
+      dq.set(mirror(dq))
     },
   ),
 

@@ -2,11 +2,13 @@
  * Bugs planted in attention over int8 and its cache.
  */
 import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
+import { keyHeadOf } from '../../src/ops/key_heads.ts'
 import { quantizeRow } from '../../src/tensor/dtypes.ts'
 import * as attentionLaws from '../../src/verify/ops/attention_i8.ts'
 import { brokenRowsShow, quantizesTokens } from '../../src/verify/ops/cache_append_i8.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import type { Definition } from '../harness/mutate.ts'
+import { groupsApart } from './attention.ts'
 import { agree, mutant, type Mutant } from './mutant.ts'
 
 const { fround } = Math
@@ -97,8 +99,29 @@ export const attentionI8Mutants: readonly Mutant[] = [
     [...agree('attention_i8'), chosenIsZeroed('attention_i8'), othersAreUnseen('attention_i8')],
     (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R) => {
       const scales = ks.slice()
-      heads?.forEach((h, r) => scales.set(ks.subarray(r * C, (r + 1) * C), h * C))
+      heads?.forEach((h, r) => {
+        const from = keyHeadOf(groups, r, G, H) * C
+        scales.set(ks.subarray(from, from + C), keyHeadOf(groups, h, G, H) * C)
+      })
       attention(y, query, k, scales, v, vs, heads, groups, scale, T, S, C, H, G, K, R)
+    },
+  ),
+
+  mutant(
+    'attention_i8',
+    'ignores the list of key heads',
+    [...agree('attention_i8'), attentionLaws.groupsShareKeys],
+    (attention) => (y, query, k, ks, v, vs, heads, _, scale, T, S, C, H, G, K, R) =>
+      attention(y, query, k, ks, v, vs, heads, null, scale, T, S, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention_i8',
+    'has heads share a key head with those a group apart, not with neighbours',
+    [...agree('attention_i8'), attentionLaws.isNearAttention, attentionLaws.neighboursShare],
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, T, S, C, H, G, K, R) => {
+      const shared = groups ?? groupsApart(H, G)
+      attention(y, query, k, ks, v, vs, heads, shared, scale, T, S, C, H, G, K, R)
     },
   ),
 

@@ -86,6 +86,8 @@ interface RangeCheck {
   readonly least: number
   readonly leastAt: readonly number[]
   readonly most: number
+  /** The place of a size without which this one may be 0; -1 if there is none. */
+  readonly neededBy: number
 }
 
 /** An array as it is looked up among the arguments. */
@@ -230,9 +232,10 @@ class CheckedKernel<Address> {
     )
   }
 
-  #checkRange({ at, least, leastAt, most }: RangeCheck): void {
+  #checkRange({ at, least, leastAt, most, neededBy }: RangeCheck): void {
     const value = this.#flat[at] as number
     for (const place of leastAt) least += this.#flat[place] as number
+    if (value === 0 && neededBy >= 0 && this.#flat[neededBy] === 0) return
     if (!Number.isInteger(value) || value < least || value > most) this.#refuseSize(at, value, least, most)
   }
 
@@ -301,10 +304,12 @@ function rangeChecks({ kernel, numbers, sizes }: CallForm, param: SizeParam, at:
   const isPassed = numbers.some(({ to }) => to === at)
   const isQuotient = sizes.some(({ to, divisors }) => to === at && divisors.length > 0)
   const { least, most } = param
+  const placeOf = (letter: string | null): number => kernel.params.findIndex(({ name }) => name === letter)
+  const neededBy = placeOf(param.neededBy)
+  if (neededBy >= 0) return [{ at, least: 1, leastAt: [], most, neededBy }]
   if (!isPassed && !isQuotient && least === 0 && most === ANY_SIZE) return []
-  if (typeof least === 'number') return [{ at, least, leastAt: [], most }]
-  const leastAt = least.split(' + ').map((letter) => kernel.params.findIndex(({ name }) => name === letter))
-  return [{ at, least: 0, leastAt, most }]
+  if (typeof least === 'number') return [{ at, least, leastAt: [], most, neededBy }]
+  return [{ at, least: 0, leastAt: least.split(' + ').map(placeOf), most, neededBy }]
 }
 
 /** Every dimension but those that a size was read off. */

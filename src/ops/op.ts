@@ -80,6 +80,8 @@ export interface SizeParam {
   /** The least value: a number, another letter, or a sum of letters. */
   readonly least: number | string
   readonly most: number
+  /** Another letter: where that is not 0, this is not 0 either. */
+  readonly neededBy: string | null
 }
 
 /** A number passed by value, as f32. */
@@ -256,7 +258,11 @@ export const size = (name: string, least: number | string = 0, most = ANY_SIZE):
   name,
   least,
   most,
+  neededBy: null,
 })
+
+/** A size letter that is 0 only where another is. */
+export const sizeNeededBy = (name: string, user: string): SizeParam => ({ ...size(name), neededBy: user })
 
 /** A number passed by value as f32; laws try it between `from` and `to`. */
 export const scalar = (name: string, from: number, to: number): ScalarParam => ({

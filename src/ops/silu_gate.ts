@@ -6,7 +6,8 @@
  * Backward, with s = 1 / (1 + e^-gate):
  *   gate_grad = (y_grad * up) * (s * (1 + gate * (1 - s)));   up_grad = y_grad * silu(gate)
  *
- * A skipped neuron has gate = up = +0, so that its activation is +0 too.
+ * A skipped neuron has gate = up = +0, so that its activation is +0 too. Where e^-z is past float32, below a z of about
+ * -88.7, silu is -0; silu of -Infinity is NaN, as are both gradients.
  */
 import { defineOp, input, output, size, type PlainOp } from './op.ts'
 import { exp } from './float32.ts'

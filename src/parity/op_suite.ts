@@ -46,11 +46,11 @@ const kinds: readonly DataKind[] = ['plain', 'wild', 'ties', 'steep', 'broken']
 /** How often each size has its turn, with other neighbours, data and optional arrays. */
 const ROUNDS = 3
 
-/** OPT-125m's sizes by letter, but that three heads share a key head. R is half of what it chooses from. */
-const usual: Sizes = { H: 12, G: 4, K: 64, D: 768, I: 768, V: 2048, U: 12, N: 3072 }
+/** OPT-125m's sizes by letter, and groups of three of its heads. R is half of what it chooses from. */
+const usual: Sizes = { H: 12, K: 64, D: 768, I: 768, V: 2048, U: 12, N: 3072 }
 const DEFAULT_SIZES: readonly Sizes[] = [
-  { ...usual, T: 1, P: 299, S: 300, C: 320, O: 3072 },
-  { ...usual, T: 9, P: 0, S: 9, C: 16, O: 768 },
+  { ...usual, T: 1, P: 299, S: 300, C: 320, G: 12, O: 3072 },
+  { ...usual, T: 9, P: 0, S: 9, C: 16, G: 4, O: 768 },
 ]
 
 /** The cases of an op, one after the other; a large one is made when it is asked for. */

@@ -5,7 +5,7 @@
  * and what each array holds; nothing here knows an op by name.
  */
 import { kernels, type KernelName } from '../ops/catalog.ts'
-import { elementCount, type ArrayParam, type Kernel, type Sizes } from '../ops/op.ts'
+import { ANY_SIZE, elementCount, type ArrayParam, type Kernel, type Sizes } from '../ops/op.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import type { Data, DataKind } from './seeded_data.ts'
 import type { Value, Values } from './op_call.ts'
@@ -25,19 +25,22 @@ export function shapeOf(param: ArrayParam, sizes: Sizes): number[] {
   return param.shape.map((letter) => (letter === '1' ? 1 : sizes[letter]))
 }
 
-/** `larger` is at least the sum of `smaller`. */
+/** `larger` is at least the sum of `smaller`, or `most` where the sum is above that. */
 interface Constraint {
   readonly larger: string
   readonly smaller: readonly string[]
+  readonly most: number
 }
 
 function constraintsOf(row: Kernel): Constraint[] {
   const constraints: Constraint[] = []
   for (const param of row.params)
     if (param.kind === 'size' && typeof param.least === 'string')
-      constraints.push({ larger: param.name, smaller: param.least.split(' + ') })
+      constraints.push({ larger: param.name, smaller: param.least.split(' + '), most: ANY_SIZE })
+    else if (param.kind === 'size' && param.neededBy !== null)
+      constraints.push({ larger: param.name, smaller: [param.neededBy], most: 1 })
     else if (param.kind === 'array' && param.holds === 'ascending')
-      constraints.push({ larger: param.below as string, smaller: param.shape })
+      constraints.push({ larger: param.below as string, smaller: param.shape, most: ANY_SIZE })
   return constraints
 }
 
@@ -57,8 +60,11 @@ export function fitSizes(row: Kernel, wanted: Sizes, pinned: string | null = nul
   const constraints = constraintsOf(row)
   for (let settled = false; !settled;) {
     settled = true
-    for (const { larger, smaller } of constraints) {
-      const needed = smaller.reduce((total, letter) => total + sizes[letter], 0)
+    for (const { larger, smaller, most } of constraints) {
+      const needed = Math.min(
+        most,
+        smaller.reduce((total, letter) => total + sizes[letter], 0),
+      )
       if (sizes[larger] >= needed) continue
       settled = false
       if (frozen.has(larger)) lower(sizes, smaller, needed - sizes[larger], frozen)

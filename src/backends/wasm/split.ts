@@ -32,7 +32,7 @@ const byRows: Row = { along: 'rows', times: ['T', 'I'], grain: 16, least: [16, 1
  * more of what the processor reads ahead belongs to another part (bench/README.md).
  */
 const byColumns: Row = { along: 'O', times: ['T', 'inputs'], grain: 16, least: [1024, 384] }
-/** Heads, which have keys and values of their own. */
+/** Heads. */
 const byHeads: Row = { along: 'heads', times: ['T', 'S', 'K'], grain: 1, least: [1, 1] }
 
 /** All ops that are not named here are computed whole. */

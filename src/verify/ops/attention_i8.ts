@@ -1,5 +1,6 @@
 /**
- * attention_i8: attention over what its cache stands for, as near as int16 queries and weights come; what a token sees; the cache.
+ * attention_i8: attention over what its cache stands for, as near as int16 queries and weights come; what a token sees; the
+ * cache; and groups of heads that share a key head.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
@@ -14,13 +15,14 @@ import { forAll, type BackendLaw } from './law.ts'
 
 const seed = fc.nat()
 const T = fc.integer({ min: 1, max: 19 })
-const H = fc.integer({ min: 1, max: 3 })
+const H = fc.integer({ min: 1, max: 4 })
+const G = fc.integer({ min: 1, max: 3 })
 const K = fc.integer({ min: 1, max: 36 })
 
 /** Keys or values of a sequence in a cache whose other places have the scale NaN. */
-function cached(backend: Backend, x: Float32Array, C: number, H: number, K: number): ByteCache {
-  const empty = { cache: new Int8Array(H * C * K).fill(-128), scales: new Float32Array(H * C).fill(NaN) }
-  return append(backend, empty, x, 0, H, K)
+function cached(backend: Backend, x: Float32Array, C: number, G: number, K: number): ByteCache {
+  const empty = { cache: new Int8Array(G * C * K).fill(-128), scales: new Float32Array(G * C).fill(NaN) }
+  return append(backend, empty, x, 0, G, K)
 }
 
 /** The arguments of both caches. */
@@ -35,14 +37,17 @@ interface Sequence {
   readonly C: number
 }
 
-/** A whole sequence: queries [T, H, K], and caches with a few places to spare. */
-function sequence(backend: Backend, T: number, H: number, K: number, data: Data): Sequence {
+/** A whole sequence: queries [T, H, K], and caches of G key heads with a few places to spare. */
+function sequence(backend: Backend, T: number, H: number, G: number, K: number, data: Data): Sequence {
   const C = T + data.below(4)
-  const [query, keys, values] = [0, 1, 2].map(() => data.floats(T * H * K))
-  const key = cached(backend, keys, C, H, K)
-  const value = cached(backend, values, C, H, K)
-  return { values: { query, ...cachesOf(key, value), scale: K ** -0.5, T, S: T, C, H, K }, key, value, C }
+  const query = data.floats(T * H * K)
+  const [key, value] = [0, 1].map(() => cached(backend, data.floats(T * G * K), C, G, K))
+  return { values: { query, ...cachesOf(key, value), scale: K ** -0.5, T, S: T, C, H, G, K }, key, value, C }
 }
+
+/** The key head of each head, where neighbours share one. */
+const shared = (H: number, G: number): Int32Array =>
+  Int32Array.from({ length: H }, (_, h) => Math.floor((h * G) / H))
 
 const attend = (backend: Backend, values: Values): Float32Array => call(backend, 'attention_i8', values).y
 
@@ -51,15 +56,15 @@ function replaceScales({ cache, scales }: ByteCache, C: number, from: number, by
   return { cache, scales: scales.map((scale, place) => (place % C >= from ? by : scale)) }
 }
 
-/** What the rows of positions 0..count-1 of a head stand for. */
+/** What the rows of positions 0..count-1 of a key head stand for. */
 function rowsOf(
   { cache, scales }: ByteCache,
-  h: number,
+  g: number,
   C: number,
   K: number,
   count: number,
 ): Float32Array[] {
-  const part = { rows: count, columns: K, values: cache.slice(h * C * K), scales: scales.slice(h * C) }
+  const part = { rows: count, columns: K, values: cache.slice(g * C * K), scales: scales.slice(g * C) }
   const rows = dequantizeRows(part)
   return Array.from({ length: count }, (_, s) => rows.slice(s * K, (s + 1) * K))
 }
@@ -110,15 +115,18 @@ function nearAttention(
   from: number,
   T: number,
   H: number,
+  G: number,
   K: number,
 ): void {
   const query = values.query.slice(from * H * K)
   const y = attend(backend, { ...values, query, T: T - from })
+  const keyHeads = shared(H, G)
   for (let t = from; t < T; t++)
     for (let h = 0; h < H; h++) {
       const start = ((t - from) * H + h) * K
       const row = query.subarray(start, start + K)
-      const [keys, seen] = [rowsOf(key, h, C, K, t + 1), rowsOf(value, h, C, K, t + 1)]
+      const g = keyHeads[h]
+      const [keys, seen] = [rowsOf(key, g, C, K, t + 1), rowsOf(value, g, C, K, t + 1)]
       const expected = attention64(row, keys, seen, K ** -0.5)
       near(`y[${t}, ${h}]`, y.subarray(start, start + K), expected, bound(row, keys, seen, K ** -0.5))
     }
@@ -126,22 +134,24 @@ function nearAttention(
 
 export const isNearAttention: BackendLaw = forAll(
   'attention_i8: attention in float64 over the dequantized cache, within the rounding of query and factors',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => nearAttention(backend, sequence(backend, T, H, K, new Data(seed)), 0, T, H, K),
+  [T, H, G, K, seed],
+  (backend, T, H, G, K, seed) =>
+    nearAttention(backend, sequence(backend, T, H, G, K, new Data(seed)), 0, T, H, G, K),
 )
 
 export const isNearOverBlocks: BackendLaw = forAll(
   'attention_i8: the same over a past of several blocks',
   [fc.integer({ min: VALUE_BLOCK, max: 4 * VALUE_BLOCK }), K, seed],
-  (backend, T, K, seed) => nearAttention(backend, sequence(backend, T, 1, K, new Data(seed)), T - 2, T, 1, K),
+  (backend, T, K, seed) =>
+    nearAttention(backend, sequence(backend, T, 1, 1, K, new Data(seed)), T - 2, T, 1, 1, K),
 )
 
 export const futureIsUnseen: BackendLaw = forAll(
   'attention_i8: keys, values and scales after a position cannot change it, bit for bit, NaN included',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
+  [T, H, G, K, seed],
+  (backend, T, H, G, K, seed) => {
     const data = new Data(seed)
-    const { values, key, value, C } = sequence(backend, T, H, K, data)
+    const { values, key, value, C } = sequence(backend, T, H, G, K, data)
     const cut = data.integer(1, T)
     const poisoned = cachesOf(replaceScales(key, C, cut, NaN), replaceScales(value, C, cut, NaN))
     const past = cut * H * K
@@ -152,10 +162,10 @@ export const futureIsUnseen: BackendLaw = forAll(
 
 export const pastIsSeen: BackendLaw = forAll(
   'attention_i8: a token attends to every position up to its own: a scale of NaN appears in each later token',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
+  [T, H, G, K, seed],
+  (backend, T, H, G, K, seed) => {
     const data = new Data(seed)
-    const { values, key, value, C } = sequence(backend, T, H, K, data)
+    const { values, key, value, C } = sequence(backend, T, H, G, K, data)
     const cut = data.below(T)
     for (const [name, { scales }] of Object.entries({ key_scales: key, value_scales: value })) {
       const broken = scales.map((scale, place) => (place % C === cut ? NaN : scale))
@@ -170,10 +180,10 @@ export const pastIsSeen: BackendLaw = forAll(
 
 export const brokenQueriesShow: BackendLaw = forAll(
   'attention_i8: NaN or an infinity in a query makes its head NaN, and nothing else',
-  [T, H, K, fc.constantFrom(NaN, Infinity, -Infinity), seed],
-  (backend, T, H, K, broken, seed) => {
+  [T, H, G, K, fc.constantFrom(NaN, Infinity, -Infinity), seed],
+  (backend, T, H, G, K, broken, seed) => {
     const data = new Data(seed)
-    const { values } = sequence(backend, T, H, K, data)
+    const { values } = sequence(backend, T, H, G, K, data)
     const row = data.below(T * H)
     const query = values.query.slice()
     query[row * K + data.below(K)] = broken
@@ -184,10 +194,10 @@ export const brokenQueriesShow: BackendLaw = forAll(
 
 export const stepIsPass: BackendLaw = forAll(
   'attention_i8: tokens over a cache = the last tokens of a whole pass, bit for bit',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
+  [T, H, G, K, seed],
+  (backend, T, H, G, K, seed) => {
     const data = new Data(seed)
-    const { values } = sequence(backend, T, H, K, data)
+    const { values } = sequence(backend, T, H, G, K, data)
     const fresh = data.integer(1, T)
     const start = (T - fresh) * H * K
     const step = attend(backend, { ...values, query: values.query.slice(start), T: fresh, S: T })
@@ -197,13 +207,14 @@ export const stepIsPass: BackendLaw = forAll(
 
 export const capacityIsRoom: BackendLaw = forAll(
   'attention_i8: the capacity of the cache changes no bit',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
+  [T, H, G, K, seed],
+  (backend, T, H, G, K, seed) => {
     const data = new Data(seed)
-    const [query, key, value] = [0, 1, 2].map(() => data.floats(T * H * K))
+    const query = data.floats(T * H * K)
+    const [key, value] = [0, 1].map(() => data.floats(T * G * K))
     const at = (C: number): Float32Array => {
-      const caches = cachesOf(cached(backend, key, C, H, K), cached(backend, value, C, H, K))
-      return attend(backend, { query, ...caches, scale: 0.5, T, S: T, C, H, K })
+      const caches = cachesOf(cached(backend, key, C, G, K), cached(backend, value, C, G, K))
+      return attend(backend, { query, ...caches, scale: 0.5, T, S: T, C, H, G, K })
     }
     sameBits('y', at(T + 7), at(T))
   },
@@ -211,10 +222,10 @@ export const capacityIsRoom: BackendLaw = forAll(
 
 export const oneToken: BackendLaw = forAll(
   'attention_i8: a single token attends to itself: the output is its dequantized value, rounded twice',
-  [H, K, seed],
-  (backend, H, K, seed) => {
-    const { values, value, C } = sequence(backend, 1, H, K, new Data(seed))
-    const expected = Array.from({ length: H }, (_, h) => [...rowsOf(value, h, C, K, 1)[0]]).flat()
+  [H, G, K, seed],
+  (backend, H, G, K, seed) => {
+    const { values, value, C } = sequence(backend, 1, H, G, K, new Data(seed))
+    const expected = [...shared(H, G)].flatMap((g) => [...rowsOf(value, g, C, K, 1)[0]])
     near(
       'y',
       attend(backend, values),
@@ -226,15 +237,42 @@ export const oneToken: BackendLaw = forAll(
 
 export const equalScores: BackendLaw = forAll(
   'attention_i8: a zero query gives the mean of the dequantized values',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
-    const { values, value, C } = sequence(backend, T, H, K, new Data(seed))
+  [T, H, G, K, seed],
+  (backend, T, H, G, K, seed) => {
+    const { values, value, C } = sequence(backend, T, H, G, K, new Data(seed))
     const y = attend(backend, { ...values, query: new Float32Array(T * H * K) })
-    const rows = Array.from({ length: H }, (_, h) => rowsOf(value, h, C, K, T))
+    const rows = Array.from(shared(H, G), (g) => rowsOf(value, g, C, K, T))
     const expected = y.map((_, i) => {
       const [t, h, k] = [Math.floor(i / (H * K)), Math.floor(i / K) % H, i % K]
       return rows[h].slice(0, t + 1).reduce((total, row) => total + row[k], 0) / (t + 1)
     })
     near('y', y, expected, 1e-5 + Math.max(...rows.flat().map(largestOf)) / 65_534)
+  },
+)
+
+export const groupsShareKeys: BackendLaw = forAll(
+  'attention_i8: heads that share a key head = heads that have a copy of it each, bit for bit',
+  [T, H, G, K, seed],
+  (backend, T, H, G, K, seed) => {
+    const data = new Data(seed)
+    const { values, key, value, C } = sequence(backend, T, H, G, K, data)
+    const key_heads = data.ids(H, G)
+    const heads = data.someOf(H)
+    const choosing = { ...values, heads, R: heads.length }
+    const repeat = ({ cache, scales }: ByteCache): ByteCache => ({
+      cache: Int8Array.from([...key_heads].flatMap((g) => [...cache.subarray(g * C * K, (g + 1) * C * K)])),
+      scales: Float32Array.from([...key_heads].flatMap((g) => [...scales.subarray(g * C, (g + 1) * C)])),
+    })
+    const own = { ...choosing, ...cachesOf(repeat(key), repeat(value)), G: H }
+    sameBits('y', attend(backend, { ...choosing, key_heads }), attend(backend, own))
+  },
+)
+
+export const neighboursShare: BackendLaw = forAll(
+  'attention_i8: without a list of key heads, head h of H reads key head floor(h G / H), bit for bit',
+  [T, H, G, K, seed],
+  (backend, T, H, G, K, seed) => {
+    const { values } = sequence(backend, T, H, G, K, new Data(seed))
+    sameBits('y', attend(backend, values), attend(backend, { ...values, key_heads: shared(H, G) }))
   },
 )

@@ -7,11 +7,13 @@
  * - choosing some is passing no list with the others zeroed, as numbers: their inputs, where a sum runs over the units,
  *   or their outputs, where each unit has its own; an accumulator keeps what the others had;
  * - nothing of the others is looked at: with NaN in all of their inputs (or what comes nearest to it) the result is
- *   the same, bit for bit.
+ *   the same, bit for bit. Where chosen units read units of another letter by a list of ids, as heads read key heads,
+ *   this is also true of those that none of them reads.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
+import { keyHeadOf } from '../../ops/key_heads.ts'
 import type { ArrayParam, Numbers, Kernel, Sizes } from '../../ops/op.ts'
 import { call, poison, type Value, type Values } from '../../testing/op_call.ts'
 import { sameBits, sameNumbers } from '../compare.ts'
@@ -99,6 +101,20 @@ function sameResults(
   for (const output of Object.keys(expected)) same(`${name}.${output}`, actual[output], expected[output])
 }
 
+/** The chosen units, and those of another letter that they read by a list of ids; by letter. */
+function readUnits({ row, letter, sizes, list, values }: Choice): Map<string, Int32Array> {
+  const units = new Map([[letter, list]])
+  for (const { name, holds, shape, below } of arraysOf(row))
+    if (holds === 'ids' && shape[0] === letter && below !== null) {
+      const ids = values[name] as Int32Array | null
+      units.set(
+        below,
+        list.map((unit) => keyHeadOf(ids, unit, sizes[below], sizes[letter])),
+      )
+    }
+  return units
+}
+
 /** Choosing all = no list. */
 export function allIsDense(name: KernelName): BackendLaw {
   return choiceLaw(name, 'choosing all = dense, bit for bit', (backend, { letter, sizes, choosing }) => {
@@ -140,13 +156,15 @@ export function chosenIsZeroed(name: KernelName): BackendLaw {
 /** Nothing of the others is looked at. */
 export function othersAreUnseen(name: KernelName): BackendLaw {
   return choiceLaw(name, 'what is not chosen cannot influence anything, NaN included', (backend, choice) => {
-    const { row, letter, sizes, list, choosing } = choice
+    const { row, sizes, list, choosing } = choice
     const poisoned: Record<string, Value> = { ...choosing(list) }
     for (const param of arraysOf(row))
       if (param.role === 'in' && param.dtype !== 'i32' && poisoned[param.name] !== null) {
-        const values = poisoned[param.name] as Numbers
         const nothing = poison[param.dtype]
-        poisoned[param.name] = replaceOthers(param, letter, sizes, list, values, () => nothing)
+        for (const [letter, kept] of readUnits(choice)) {
+          const values = poisoned[param.name] as Numbers
+          poisoned[param.name] = replaceOthers(param, letter, sizes, kept, values, () => nothing)
+        }
       }
     sameResults(name, sameBits, call(backend, name, poisoned), call(backend, name, choosing(list)))
   })

@@ -10,7 +10,7 @@
  */
 import type { Backend } from '../../backends/backend.ts'
 import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
-import { elementCount, type GradientRule, type Sizes } from '../../ops/op.ts'
+import type { GradientRule, Sizes } from '../../ops/op.ts'
 import { call, type Value, type Values } from '../../testing/op_call.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../testing/op_case.ts'
@@ -151,9 +151,9 @@ export function inner(a: Float32Array, b: Float32Array): number {
   return total
 }
 
-/** Head-major caches [H, C, K] of a whole sequence [T, H, K], by cache_append. */
-function cacheOf(backend: Backend, x: Value, { T, C, H, K }: Sizes): Float32Array {
-  return call(backend, 'cache_append', { x, P: 0, T, C, H, K }).cache
+/** Head-major caches [G, C, K] of a whole sequence [T, G, K], by cache_append. */
+function cacheOf(backend: Backend, x: Value, { T, C, G, K }: Sizes): Float32Array {
+  return call(backend, 'cache_append', { x, P: 0, T, C, H: G, K }).cache
 }
 
 /** attention_backward over a whole sequence; the forward pass fills the cache with cache_append. */
@@ -161,17 +161,19 @@ export const attentionGradient: BackendLaw = always(
   'attention: attention_backward is the derivative by query, key, value over a whole sequence',
   (backend) => {
     const data = new Data(11)
-    for (const [T, C, H, K] of [
-      [1, 1, 1, 1],
-      [2, 3, 1, 4],
-      [5, 5, 3, 17],
-      [19, 24, 2, 8],
+    for (const [T, C, H, G, K] of [
+      [1, 1, 1, 1, 1],
+      [2, 3, 1, 1, 4],
+      [5, 5, 3, 3, 17],
+      [19, 24, 2, 2, 8],
+      [7, 9, 4, 2, 6],
+      [5, 5, 3, 1, 17],
+      [6, 6, 5, 3, 4],
     ]) {
-      const sizes = { T, S: T, C, H, K }
-      const tensor = (): Float32Array =>
-        data.floats(elementCount(arraysOf(kernels['attention'])[0], sizes), 'smooth')
-      const values = { query: tensor(), key: tensor(), value: tensor(), scale: 0.5 ** 2, ...sizes }
-      const yGrad = tensor()
+      const sizes = { T, S: T, C, H, G, K }
+      const tensor = (heads: number): Float32Array => data.floats(T * heads * K, 'smooth')
+      const values = { query: tensor(H), key: tensor(G), value: tensor(G), scale: 0.5 ** 2, ...sizes }
+      const yGrad = tensor(H)
       const cached = (inputs: Values): Values => ({
         ...inputs,
         key: cacheOf(backend, inputs.key, sizes),

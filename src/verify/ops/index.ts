@@ -24,6 +24,9 @@ import * as maskUnits from './mask_units.ts'
 import * as minMax from './min_max.ts'
 import * as mse from './mse.ts'
 import * as relu from './relu.ts'
+import * as rmsNorm from './rms_norm.ts'
+import * as rotary from './rotary.ts'
+import * as siluGate from './silu_gate.ts'
 import * as softmax from './softmax.ts'
 import * as storedWeights from './stored_weights.ts'
 import * as sum from './sum.ts'
@@ -60,6 +63,9 @@ const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
   minMax,
   mse,
   relu,
+  rmsNorm,
+  rotary,
+  siluGate,
   softmax,
   storedWeights,
   sum,
