@@ -23,6 +23,7 @@ import { stateLaws } from '../harness/state.ts'
 import * as layerNorm from '../../src/verify/ops/layer_norm.ts'
 import * as linear from '../../src/verify/ops/linear.ts'
 import * as linearInputMajor from '../../src/verify/ops/linear_input_major.ts'
+import * as rmsNorm from '../../src/verify/ops/rms_norm.ts'
 import * as softmax from '../../src/verify/ops/softmax.ts'
 import { tokenOps, tokensApart } from '../../src/verify/ops/tokens.ts'
 import { runSeed } from '../harness/seed.ts'
@@ -43,6 +44,7 @@ const chapters: Readonly<Record<string, Iterable<BackendLaw> | Readonly<Record<s
   attention,
   'attention over int8': attentionI8,
   'layer norm': layerNorm,
+  'root mean square norm': rmsNorm,
   softmax,
   'copied rows': copyRows,
 }
