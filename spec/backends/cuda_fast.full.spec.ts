@@ -22,6 +22,7 @@ import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { stateLaws } from '../harness/state.ts'
 import * as layerNorm from '../../src/verify/ops/layer_norm.ts'
 import * as linear from '../../src/verify/ops/linear.ts'
+import * as rmsNorm from '../../src/verify/ops/rms_norm.ts'
 import * as softmax from '../../src/verify/ops/softmax.ts'
 import { tokenOps, tokensApart } from '../../src/verify/ops/tokens.ts'
 import { runSeed } from '../harness/seed.ts'
@@ -41,6 +42,7 @@ const chapters: Readonly<Record<string, Iterable<BackendLaw> | Readonly<Record<s
   attention: attentionLaws,
   'attention over int8': attentionI8Laws,
   'layer norm': layerNorm,
+  'root mean square norm': rmsNorm,
   softmax,
   'copied rows': copyRows,
 }

@@ -24,9 +24,9 @@ import type { Argument, Fill, ProgramWriter } from './program.ts'
 import type { KernelSet } from './sets.ts'
 
 /** Bytes that the small cases of an op may take of a bundle. */
-const MOST_BYTES = 7000
-/** A step through the small cases that meets every size and letter early. */
-const STRIDE = 7
+const MOST_BYTES = 5000
+/** A step through the small cases that meets every size and letter early, and all cases: their count is no multiple of it. */
+const STRIDE = 11
 
 /** The cases of an op by one set of kernels. The last, the largest, is the one whose time is taken. */
 export function addCases(program: ProgramWriter, set: KernelSet, op: KernelName): void {
