@@ -5,15 +5,15 @@
 import { write } from '../src/platform/platform.ts'
 import type { Backend } from '../src/backends/backend.ts'
 import { createBackend } from '../src/backends/select.ts'
-import { makeOptConfig, type OptConfig } from '../src/engine/config.ts'
+import { makeConfig, type ModelConfig } from '../src/engine/config.ts'
 import { initialWeights } from '../src/engine/initial_weights.ts'
-import { OptModel } from '../src/engine/opt_model.ts'
+import { LanguageModel } from '../src/engine/language_model.ts'
 import type { Sequence } from '../src/engine/sequence.ts'
 import { memorySource } from '../src/tensor/memory_source.ts'
 import { figure, ratio, table, interleave, type Job } from './timing.ts'
 
 /** The shape of OPT-125m. */
-export const config: OptConfig = makeOptConfig({
+export const config: ModelConfig = makeConfig({
   layers: 12,
   width: 768,
   heads: 12,
@@ -48,7 +48,7 @@ export async function run(): Promise<void> {
   const backends: Backend[] = [await createBackend('reference'), await createBackend('wasm')]
   const sequences: Sequence[] = []
   for (const backend of backends)
-    sequences.push((await OptModel.load(config, source, backend)).begin({ capacity: 1024 }))
+    sequences.push((await LanguageModel.load(config, source, backend)).begin({ capacity: 1024 }))
   const [expected, actual] = sequences.map((sequence) => sequence.feed(PROMPT, 'last'))
   if (firstDifference(expected, actual) !== -1) throw new Error('decode: the backends disagree')
 

@@ -22,7 +22,7 @@ import { hashFiles } from '../src/results/provenance.ts'
 import { calibrateJobs } from '../src/calibration/calibrate_job.ts'
 import { jobThreads } from '../src/evaluation/jobs/threads.ts'
 import { median, medianRatio, turnOrder } from '../src/results/interleaved_rounds.ts'
-import { ShadowOpt } from '../src/index.ts'
+import { ShadowModel } from '../src/index.ts'
 import { openJobStore } from '../src/jobs/open_store.ts'
 import { QueueRunner } from '../src/jobs/queue_runner.ts'
 import type { JobRunner } from '../src/jobs/runner.ts'
@@ -48,7 +48,7 @@ if (whyNoServer !== null) throw new Error(whyNoServer)
 const server = await startServer()
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-bench-queue-'))
 const jobsFolder = join(folder, 'jobs')
-const opt = await ShadowOpt.fromPretrained('embedded', { backend: 'wasm' })
+const opt = await ShadowModel.fromPretrained('embedded', { backend: 'wasm' })
 const hash = await hashFiles(opt.files)
 const method = await methodHash()
 const encode = (text: string): number[] => opt.encode(text)

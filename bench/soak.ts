@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { BackendName } from '../src/backends/backend.ts'
 import { formatColumns } from '../src/cli/words.ts'
-import { ShadowOpt, type GenerateOptions } from '../src/index.ts'
+import { ShadowModel, type GenerateOptions } from '../src/index.ts'
 import {
   commandArguments,
   machine,
@@ -77,7 +77,7 @@ async function collect(): Promise<void> {
   }
 }
 
-function sampleOf(opt: ShadowOpt, cycle: number): Sample {
+function sampleOf(opt: ShadowModel, cycle: number): Sample {
   return {
     cycle,
     resident: residentMemory() as number,
@@ -96,14 +96,14 @@ const planners: readonly GenerateOptions[] = [
   { planner: 'random', sparsity: 0.8, every: 1, temperature: 1 },
 ]
 
-async function writeText(opt: ShadowOpt, cycle: number): Promise<void> {
+async function writeText(opt: ShadowModel, cycle: number): Promise<void> {
   const options = { ...planners[cycle % planners.length], seed: cycle, maxTokens: 2 }
   for await (const { index } of opt.generate([2, 601, 3455, 12], options))
     if (cycle % 3 === 0 && index === 0) break
 }
 
 /** A model that is loaded for a moment. @param ends whether its text is left before it is disposed of */
-async function loadAndDispose(opt: ShadowOpt, ends: boolean): Promise<void> {
+async function loadAndDispose(opt: ShadowModel, ends: boolean): Promise<void> {
   const text = opt.generate([2, 601], { maxTokens: 2 })
   await text.next()
   if (ends) await text.return('length')
@@ -113,7 +113,7 @@ async function loadAndDispose(opt: ShadowOpt, ends: boolean): Promise<void> {
 /** One subject, in this process. */
 async function soak(backend: BackendName, threads: number, cycles: number): Promise<Soak> {
   watchMemories()
-  const open = (): Promise<ShadowOpt> => ShadowOpt.fromPretrained('embedded', { backend, threads })
+  const open = (): Promise<ShadowModel> => ShadowModel.fromPretrained('embedded', { backend, threads })
   const opt = await open()
   const start = performance.now()
   const samples: Sample[] = []

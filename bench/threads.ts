@@ -10,7 +10,7 @@ import { write } from '../src/platform/platform.ts'
 import type { Backend } from '../src/backends/backend.ts'
 import { BufferScope } from '../src/backends/buffer_scope.ts'
 import { createBackend } from '../src/backends/select.ts'
-import { OptModel } from '../src/engine/opt_model.ts'
+import { LanguageModel } from '../src/engine/language_model.ts'
 import { initialWeights } from '../src/engine/initial_weights.ts'
 import { memorySource } from '../src/tensor/memory_source.ts'
 import { config, decodeJob, PROMPT } from './decode.ts'
@@ -76,8 +76,8 @@ function productBench(backends: Backends, [op, T, O, I]: (typeof PRODUCTS)[numbe
 
 async function decodeBench(backends: Backends): Promise<Bench> {
   const source = memorySource(initialWeights(config, { seed: 1 }))
-  const models: OptModel[] = []
-  for (const kind of kinds) models.push(await OptModel.load(config, source, backends[kind]))
+  const models: LanguageModel[] = []
+  for (const kind of kinds) models.push(await LanguageModel.load(config, source, backends[kind]))
   const sequences = models.map((model) => model.begin({ capacity: 2048 }))
   for (const sequence of sequences) sequence.feed(PROMPT, 'last')
   const jobs = kinds.map((kind, i) => decodeJob(kind, sequences[i], TOKENS))

@@ -6,11 +6,11 @@
  *
  *   node scripts/node.mjs examples/own_criterion.ts
  */
-import { makeBudget, ShadowOpt, staticPlanner, type UnitScores } from 'shadowllm'
+import { makeBudget, ShadowModel, staticPlanner, type UnitScores } from 'shadowllm'
 import { criterionByName, type Criterion } from 'shadowllm/criteria'
 import { scoreText } from 'shadowllm/predictor'
 
-const opt = await ShadowOpt.fromPretrained('embedded')
+const opt = await ShadowModel.fromPretrained('embedded')
 const { headSize } = opt.config
 const { shape } = opt.model
 

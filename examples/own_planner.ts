@@ -7,9 +7,9 @@
  *
  *   node scripts/node.mjs examples/own_planner.ts
  */
-import { makeBudget, maskOverlap, selectMask, ShadowOpt, type MaskPlanner } from 'shadowllm'
+import { makeBudget, maskOverlap, selectMask, ShadowModel, type MaskPlanner } from 'shadowllm'
 
-const opt = await ShadowOpt.fromPretrained('embedded')
+const opt = await ShadowModel.fromPretrained('embedded')
 const { headSize } = opt.config
 const { shape } = opt.model
 

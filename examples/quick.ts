@@ -3,9 +3,9 @@
  *
  *   node scripts/node.mjs examples/quick.ts
  */
-import { ShadowOpt } from 'shadowllm'
+import { ShadowModel } from 'shadowllm'
 
-const opt = await ShadowOpt.fromPretrained('embedded', { backend: 'wasm' })
+const opt = await ShadowModel.fromPretrained('embedded', { backend: 'wasm' })
 for (const planner of ['dense', 'shadow'] as const) {
   let text = ''
   for await (const step of opt.generate('Once upon a time', { planner, sparsity: 0.5, maxTokens: 12 }))

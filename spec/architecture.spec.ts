@@ -83,7 +83,7 @@ describe('a module imports only modules before it', () => {
   test('downward imports pass, as do those of the library, cli and web', () => {
     const files = {
       'src/masks/mask.ts': "import '../tensor/errors.ts'; import './budget.ts'",
-      'src/index.ts': "export * from './shadow_opt.ts'; export * from './ops/add.ts'",
+      'src/index.ts': "export * from './shadow_model.ts'; export * from './ops/add.ts'",
       'src/cli/main.ts': "import '../index.ts'; import '../evaluation/perplexity.ts'",
       'src/engine/forward.ts': "import '../backends/backend.ts'",
       'src/cli/version.ts': "import about from '../../package.json' with { type: 'json' }",
@@ -115,12 +115,12 @@ describe('the library knows no evaluation', () => {
 
   test('broken by an import of what measures, kept by calibrations, results and the entry to measuring', () => {
     const files = {
-      'src/shadow_opt.ts':
+      'src/shadow_model.ts':
         "import type { Tally } from './evaluation/tally.ts'; import './calibration/open.ts'; import './results/method.ts'",
       'src/eval.ts': "export * from './bench/bench.ts'",
     }
     expect(rules.libraryKnowsNoEvaluation(planted(files))).toEqual([
-      'src/shadow_opt.ts:1: the library imports src/evaluation/tally.ts',
+      'src/shadow_model.ts:1: the library imports src/evaluation/tally.ts',
     ])
   })
 })

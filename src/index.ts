@@ -1,11 +1,11 @@
 /**
- * shadowllm, the library: load an OPT model, generate and score text with most of its heads and neurons skipped.
+ * shadowllm, the library: load a model of OPT or the Llama family, generate and score text with most of its heads and neurons skipped.
  *
- * Begin with `ShadowOpt`. The other exports are for your own planners: their input, their output, and the selection of masks
+ * Begin with `ShadowModel`. The other exports are for your own planners: their input, their output, and the selection of masks
  * from scores within a budget.
  */
 export { embeddedName } from './io/find_model.ts'
-export { ShadowOpt } from './shadow_opt.ts'
+export { ShadowModel } from './shadow_model.ts'
 export type {
   BatchInput,
   GenerateOptions,
@@ -30,7 +30,7 @@ export { denseMask, makeMask, type UnitMask, type UnitShape } from './masks/mask
 export { maskOverlap, setOverlap, type Overlap } from './masks/overlap.ts'
 export type { LayerMask, MaskPlanner, PromptView } from './masks/planner.ts'
 export { selectMask, type UnitScores } from './masks/selection.ts'
-export type { OptConfig } from './engine/config.ts'
+export type { ModelConfig } from './engine/config.ts'
 export type { GenerateEnd } from './engine/generate.ts'
 export type { CacheStorage } from './engine/layer_cache.ts'
 export type { MaskMode } from './engine/active_block.ts'

@@ -1,5 +1,5 @@
 /**
- * The options of the calls of ShadowOpt: their types, and the kind of each option for the check at run time.
+ * The options of the calls of ShadowModel: their types, and the kind of each option for the check at run time.
  */
 import type { BackendName } from './backends/backend.ts'
 import type { HubOptions } from './io/hub.ts'

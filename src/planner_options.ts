@@ -10,7 +10,7 @@ import { isThere } from './io/files.ts'
 import type { Budget, Scope } from './masks/budget.ts'
 import type { MaskPlanner } from './masks/planner.ts'
 import type { UnitScores } from './masks/selection.ts'
-import type { OptModel } from './engine/opt_model.ts'
+import type { LanguageModel } from './engine/language_model.ts'
 import type { MaskMode } from './engine/active_block.ts'
 import { joinPath } from './platform/platform.ts'
 import { plannerNames, type PlannerName } from './predictor/planners.ts'
@@ -91,7 +91,7 @@ export function budgetOf(options: PlannerChoice): Budget {
 
 /** The predictors and the calibration of one model. Dispose it. */
 export class PlannerFiles {
-  readonly #model: OptModel
+  readonly #model: LanguageModel
   readonly #folder: string
   /** Files that are being read. */
   readonly #pending = new Set<Promise<unknown>>()
@@ -105,7 +105,7 @@ export class PlannerFiles {
   #disposed = false
 
   /** @param folder of the model, which may contain a predictor */
-  constructor(model: OptModel, folder: string) {
+  constructor(model: LanguageModel, folder: string) {
     this.#model = model
     this.#folder = folder
   }

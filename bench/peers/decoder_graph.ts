@@ -7,7 +7,7 @@
  * after it, are the fused operators of its CPU kernels (com.microsoft); only the last position meets the lm_head.
  * bench/README.md says what else was tried.
  */
-import type { OptConfig } from '../../src/engine/config.ts'
+import type { ModelConfig } from '../../src/engine/config.ts'
 import { moduleName, namesOf, parameterShapes, type Module } from '../../src/engine/names.ts'
 import type {
   Attribute,
@@ -51,14 +51,14 @@ export function cacheNames(layer: number): readonly (readonly [past: string, pre
 
 /** Nodes and parameters, added in the order of the pass. */
 class GraphBuilder {
-  readonly config: OptConfig
+  readonly config: ModelConfig
   readonly nodes: OnnxNode[] = []
   readonly constants: InlineTensor[] = []
   readonly stored = new Map<string, StoredParameter>()
   bytes = 0
   readonly #shapes: ReadonlyMap<string, readonly number[]>
 
-  constructor(config: OptConfig) {
+  constructor(config: ModelConfig) {
     this.config = config
     this.#shapes = parameterShapes(config)
   }
@@ -207,7 +207,7 @@ function signature({
   heads: H,
   headSize: K,
   vocabulary: V,
-}: OptConfig): Pick<OnnxModel, 'inputs' | 'outputs'> {
+}: ModelConfig): Pick<OnnxModel, 'inputs' | 'outputs'> {
   const inputs: OnnxValue[] = [
     { name: 'tokens', type: 'int64', shape: [1, 'T'] },
     { name: 'positions', type: 'int64', shape: [1, 'T'] }, // rows of the position table
@@ -222,7 +222,7 @@ function signature({
 }
 
 /** The decoder of a model of OPT with these sizes. @throws TypeError for another family */
-export function decoderGraph(config: OptConfig): DecoderGraph {
+export function decoderGraph(config: ModelConfig): DecoderGraph {
   if (config.family !== 'opt')
     throw new TypeError(`decoder graph: expected a model of OPT, got ${config.family}`)
   const graph = new GraphBuilder(config)

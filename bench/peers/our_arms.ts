@@ -8,9 +8,9 @@ import { planOf } from '../../src/bench/methods.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
 import type { Plan } from '../../src/evaluation/decode.ts'
 import { makeMethod } from '../../src/results/method.ts'
-import type { OptConfig } from '../../src/engine/config.ts'
+import type { ModelConfig } from '../../src/engine/config.ts'
 import type { Storage } from '../../src/engine/matrix.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { F32_TOLERANCE, INT8_TOLERANCE, type Arm, type Decoder } from './decoder.ts'
@@ -19,7 +19,7 @@ const SEED = 1
 
 /** What an arm of ours is made of. */
 export interface OurModel {
-  readonly config: OptConfig
+  readonly config: ModelConfig
   readonly source: TensorSource
   /** Positions a sequence makes room for when it begins. */
   readonly capacity: number
@@ -27,12 +27,12 @@ export interface OurModel {
 
 class OurDecoder implements Decoder {
   readonly #backend: Backend
-  readonly #model: OptModel
+  readonly #model: LanguageModel
   readonly #plan: Plan
   readonly #capacity: number
   #sequence: Sequence | null = null
 
-  constructor(backend: Backend, model: OptModel, plan: Plan, capacity: number) {
+  constructor(backend: Backend, model: LanguageModel, plan: Plan, capacity: number) {
     this.#backend = backend
     this.#model = model
     this.#plan = plan
@@ -63,7 +63,7 @@ async function makeOurs(
   sparsity: number,
 ): Promise<OurDecoder> {
   const backend = await createBackend('wasm')
-  const model = await OptModel.load(config, source, backend, { storage })
+  const model = await LanguageModel.load(config, source, backend, { storage })
   if (sparsity === 0) return new OurDecoder(backend, model, {}, capacity)
   const predictors = [randomPredictor('shadow', config, backend, storage, SEED)]
   const cache = storage === 'int8' ? 'int8' : 'f32'

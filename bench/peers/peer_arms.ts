@@ -4,7 +4,7 @@
  * Each step hands in the keys and values of the past and takes them back with the new ones behind, as decoding through
  * the public interface does; the copies are part of what is timed.
  */
-import type { OptConfig } from '../../src/engine/config.ts'
+import type { ModelConfig } from '../../src/engine/config.ts'
 import { POSITION_OFFSET } from '../../src/engine/names.ts'
 import { F32_TOLERANCE, type Arm, type Decoder } from './decoder.ts'
 import { cacheNames } from './decoder_graph.ts'
@@ -20,18 +20,18 @@ import {
 
 /** What a peer is made of: sizes, and the folder the decoder was written to. */
 export interface PeerModel {
-  readonly config: OptConfig
+  readonly config: ModelConfig
   readonly folder: string
 }
 
 class PeerDecoder implements Decoder {
   readonly #runtime: Onnxruntime
   readonly #session: Session
-  readonly #config: OptConfig
+  readonly #config: ModelConfig
   #past: Record<string, Tensor> = {}
   #length = 0
 
-  constructor(runtime: Onnxruntime, session: Session, config: OptConfig) {
+  constructor(runtime: Onnxruntime, session: Session, config: ModelConfig) {
     this.#runtime = runtime
     this.#session = session
     this.#config = config

@@ -9,7 +9,7 @@
 import { Command, Option } from 'commander'
 import { describeFailure } from '../../src/cli/failure.ts'
 import { wholeFlag } from '../../src/cli/values.ts'
-import type { OptConfig } from '../../src/engine/config.ts'
+import type { ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import {
   commandArguments,
@@ -84,7 +84,7 @@ async function versionsOf(packages: readonly Package[]): Promise<Record<string, 
 /** What is compared, and in what. */
 interface Setting {
   readonly shape: string
-  readonly config: OptConfig
+  readonly config: ModelConfig
   readonly graph: DecoderGraph
   readonly rounds: number
   /** Where the decoder is written for the peers. */

@@ -2,7 +2,7 @@
  * The models that are compared: OPT's sizes, random weights.
  */
 import { architectureByName } from '../../src/bench/cost/architectures.ts'
-import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
+import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { POSITION_OFFSET } from '../../src/engine/names.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
 
@@ -17,11 +17,11 @@ export const shapes: Readonly<Record<string, { readonly rounds: number }>> = {
  * A model of `shapes`; with fewer layers if asked, for memories that cannot hold all of them.
  * @throws UsageError LAYERS if the shape has not as many
  */
-export function shapeByName(name: string, layers?: number): OptConfig {
+export function shapeByName(name: string, layers?: number): ModelConfig {
   const sizes = architectureByName(name)
   if (layers !== undefined && layers > sizes.layers)
     throw new UsageError('LAYERS', `--layers: expected at most ${sizes.layers} of ${name}, got ${layers}`)
-  return makeOptConfig({
+  return makeConfig({
     layers: layers ?? sizes.layers,
     width: sizes.width,
     heads: sizes.heads,

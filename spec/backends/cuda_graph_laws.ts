@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import type { CudaBackend } from '../../src/backends/cuda/cuda_backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { argmax } from '../../src/engine/sampling.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
@@ -186,7 +186,7 @@ const smallModel: ModelCase = {
 const STEPS = 5
 
 /** How one of several texts is begun: some under a mask, some with an int8 cache. */
-function beginning(which: number): { prompt: Int32Array; options: Parameters<OptModel['begin']>[0] } {
+function beginning(which: number): { prompt: Int32Array; options: Parameters<LanguageModel['begin']>[0] } {
   const data = new Data(which)
   return {
     prompt: data.ids(1 + (which % 4), smallModel.vocabulary),
@@ -213,7 +213,10 @@ export async function inTurnIsAlone(
   alone: Backend = new ReferenceBackend(),
 ): Promise<void> {
   const expected: Float32Array[][] = []
-  const subject = (on: Backend): Parameters<typeof withModel>[0] => ({ backend: on, load: OptModel.load })
+  const subject = (on: Backend): Parameters<typeof withModel>[0] => ({
+    backend: on,
+    load: LanguageModel.load,
+  })
   await withModel(subject(alone), smallModel, (model) => {
     for (let which = 0; which < texts; which++) {
       const { prompt, options } = beginning(which)

@@ -3,7 +3,7 @@
  * The full tier states all laws over each of them.
  */
 import { test } from 'vitest'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { kernelNames } from '../../src/ops/catalog.ts'
 import { maskLaws } from '../../src/verify/model/mask_laws.ts'
 import { randomSizes } from '../../src/verify/ops/agreement.ts'
@@ -17,5 +17,5 @@ await overOtherBackends((backend) => {
     test(law.sentence, () => checkOn(law, backend))
   }
   const law = { ...maskLaws.maskedIsZeroed, runs: 10 }
-  test(law.sentence, () => checkModel(law, { backend, load: OptModel.load }))
+  test(law.sentence, () => checkModel(law, { backend, load: LanguageModel.load }))
 })

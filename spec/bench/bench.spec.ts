@@ -16,14 +16,14 @@ import { randomPlanner } from '../../src/predictor/planners.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
 import { selectMask } from '../../src/masks/selection.ts'
-import { makeOptConfig } from '../../src/engine/config.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import { makeConfig } from '../../src/engine/config.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { randomScores } from '../../src/criteria/random.ts'
 
 const sizes = { layers: 3, width: 16, heads: 4, neurons: 24, vocabulary: 40, positions: 64 }
-const subject = randomSubject('tiny', makeOptConfig(sizes), 0)
+const subject = randomSubject('tiny', makeConfig(sizes), 0)
 
 const usual: BenchOptions = {
   subjects: [subject],
@@ -202,7 +202,7 @@ describe('an impossible bench is refused before anything is measured', () => {
 })
 
 test('the provenance names what was measured', async () => {
-  const other = randomSubject('other', makeOptConfig({ ...sizes, layers: 1 }), 0)
+  const other = randomSubject('other', makeConfig({ ...sizes, layers: 1 }), 0)
   const bench = new Bench({ ...usual, subjects: [subject, other] })
   expect(await bench.provenance(['bench'])).toMatchObject({
     model: { name: 'tiny (random weights), other (random weights)', hash: expect.stringMatching(/^\w{64}$/) },
@@ -219,7 +219,7 @@ test('the read speed is measured in every round', async () => {
 })
 
 /** A job of a test, under random masks. */
-function jobOf(model: OptModel, name: string): Job {
+function jobOf(model: LanguageModel, name: string): Job {
   return new Job({
     subject,
     storage: 'f32',

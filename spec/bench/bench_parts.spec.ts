@@ -12,7 +12,7 @@ import { benchShapes, checkpointSubject, shapeSubject } from '../../src/bench/su
 import { checkFits, parseTest } from '../../src/bench/tests.ts'
 import { architectureByName, architectureOf } from '../../src/bench/cost/architectures.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
-import { makeOptConfig } from '../../src/engine/config.ts'
+import { makeConfig } from '../../src/engine/config.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
@@ -176,7 +176,7 @@ test.each([
 ] as const)(
   'random predictors in %s have the sizes they are published with',
   async (storage, size, scale) => {
-    const config = makeOptConfig({ layers: 3, width: 8, heads: 2, neurons: 5, vocabulary: 9, positions: 8 })
+    const config = makeConfig({ layers: 3, width: 8, heads: 2, neurons: 5, vocabulary: 9, positions: 8 })
     const backend = await createBackend('reference')
     const bytes = predictorKinds.map((kind) => {
       const predictor = randomPredictor(kind, config, backend, storage, 0)

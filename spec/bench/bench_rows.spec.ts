@@ -11,11 +11,11 @@ import { findingsOf, formatBench, formatProfile } from '../../src/bench/table.ts
 import { parseTest, type BenchTest } from '../../src/bench/tests.ts'
 import type { Turn } from '../../src/evaluation/decode.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
-import { makeOptConfig } from '../../src/engine/config.ts'
+import { makeConfig } from '../../src/engine/config.ts'
 import type { Storage } from '../../src/engine/matrix.ts'
 
 const sizes = { layers: 2, width: 4, heads: 2, neurons: 6, vocabulary: 10, positions: 64 }
-const subject = randomSubject('tiny', makeOptConfig(sizes), 0)
+const subject = randomSubject('tiny', makeConfig(sizes), 0)
 
 /** Layer 0 whole; of layer 1 one head of two and three neurons of six. */
 const mask: UnitMask = makeMask(

@@ -36,7 +36,7 @@ import { achievedSparsity } from '../../src/masks/achieved.ts'
 import type { UnitMask } from '../../src/masks/mask.ts'
 import { storages } from '../../src/engine/matrix.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { anyModel, configOf, maskOf, withModel, type ModelCase } from '../engine/cases.ts'
 import { Data } from '../harness/data.ts'
 import { kills, law, lawForAll, stateLaw, type Law } from '../harness/seed.ts'
@@ -109,7 +109,7 @@ describe('the bytes a token reads', () => {
     async (count: typeof weightsRead, model: ModelCase): Promise<boolean> => {
       const mask = maskOf(model, new Data(model.seed))
       const read = await countReads((backend, reset) =>
-        withModel({ backend, load: OptModel.load }, model, (loaded) => {
+        withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
           const sequence = loaded.begin({ mask, mode: 'skip' })
           reset()
           sequence.feed(Int32Array.of(1), 'last')

@@ -8,13 +8,13 @@ import { expect, test } from 'vitest'
 import { decoderGraph, type DecoderGraph } from '../../bench/peers/decoder_graph.ts'
 import { shapeByName, shapes } from '../../bench/peers/shapes.ts'
 import { weightsFile } from '../../bench/peers/weights_file.ts'
-import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
+import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
-const config: fc.Arbitrary<OptConfig> = fc
+const config: fc.Arbitrary<ModelConfig> = fc
   .record({
     layers: fc.integer({ min: 1, max: 3 }),
     width: fc.constantFrom(4, 6),
@@ -27,9 +27,9 @@ const config: fc.Arbitrary<OptConfig> = fc
     finalNorm: fc.boolean(),
     tied: fc.boolean(),
   })
-  .map(makeOptConfig)
+  .map(makeConfig)
 
-type Build = (config: OptConfig) => DecoderGraph
+type Build = (config: ModelConfig) => DecoderGraph
 
 /** Values are made once and before they are used, all that is given is used, and what is asked for is made. */
 const isAGraph = lawForAll(

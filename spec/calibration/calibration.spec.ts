@@ -22,7 +22,7 @@ import { calibrateToFolder, type CalibrateOptions } from '../../src/calibration/
 import { collectExample, type GroupedExample } from '../../src/calibration/examples.ts'
 import { manifestName } from '../../src/calibration/manifest.ts'
 import { openCalibration } from '../../src/calibration/open.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
@@ -31,7 +31,7 @@ import { filesOf, makeSmallModel, makeWindows, smallConfig, smallOptions } from 
 
 const top = mkdtempSync(join(tmpdir(), 'shadowllm-calibration-'))
 let backend: Backend
-let model: OptModel
+let model: LanguageModel
 let count = 0
 const newFolder = (): string => join(top, `${count++}`)
 

@@ -13,14 +13,14 @@ import {
   lossFlops,
 } from '../../src/calibration/cost.ts'
 import { backward } from '../../src/engine/backward.ts'
-import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
+import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { watchBackend } from '../../src/backends/watched.ts'
 import { kernels } from '../../src/ops/catalog.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { makeSmallModel, smallConfig } from './small_calibration.ts'
 
-const someConfig: fc.Arbitrary<OptConfig> = fc
+const someConfig: fc.Arbitrary<ModelConfig> = fc
   .record({
     layers: fc.integer({ min: 1, max: 3 }),
     heads: fc.integer({ min: 1, max: 3 }),
@@ -32,7 +32,7 @@ const someConfig: fc.Arbitrary<OptConfig> = fc
   })
   .map(({ headSize, narrow, preNorm, ...sizes }) => {
     const width = sizes.heads * headSize
-    return makeOptConfig({
+    return makeConfig({
       ...sizes,
       width,
       positions: 16,
@@ -43,7 +43,7 @@ const someConfig: fc.Arbitrary<OptConfig> = fc
   })
 
 /** Runs work on a backend whose calls are counted by the catalogue. */
-async function countFlops(config: OptConfig, T: number): Promise<{ forward: number; backward: number }> {
+async function countFlops(config: ModelConfig, T: number): Promise<{ forward: number; backward: number }> {
   const plain = await createBackend('reference')
   let total = 0
   const counting = watchBackend(plain, (name, args) => {
@@ -68,7 +68,7 @@ async function countFlops(config: OptConfig, T: number): Promise<{ forward: numb
 }
 
 describe('the cost', () => {
-  type Flops = (config: OptConfig, T: number) => number
+  type Flops = (config: ModelConfig, T: number) => number
   const someLength = fc.integer({ min: 2, max: 9 })
   interface Counts {
     readonly forward: Flops

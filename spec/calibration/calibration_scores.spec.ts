@@ -12,13 +12,13 @@ import { collectExample, exampleSeed, takeWindows } from '../../src/calibration/
 import { continuationLabels, type Window } from '../../src/data/windows.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/engine/backward.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { makeSmallModel, makeWindows, smallConfig } from './small_calibration.ts'
 
 let backend: Backend
-let model: OptModel
+let model: LanguageModel
 beforeAll(async () => {
   backend = await createBackend('reference')
   model = await makeSmallModel(backend)

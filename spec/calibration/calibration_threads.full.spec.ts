@@ -15,7 +15,7 @@ import type { JobModel } from '../../src/jobs/job_model.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
 import type { JobRunner } from '../../src/jobs/runner.ts'
 import { threadRunner } from '../../src/jobs/thread_runner.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
 import { root, tinyFolder } from '../cli/run_cli.ts'
 import { filesOf, makeWindows, jobsOf, smallOptions } from './small_calibration.ts'
@@ -26,7 +26,7 @@ let backend: Backend
 let model: JobModel
 beforeAll(async () => {
   backend = await createBackend('wasm')
-  const opened = await OptModel.load(goldenConfig('preln'), goldenSource('preln'), backend)
+  const opened = await LanguageModel.load(goldenConfig('preln'), goldenSource('preln'), backend)
   model = { model: opened, hash: 'a'.repeat(64), method: await methodHash() }
 })
 afterAll(() => {

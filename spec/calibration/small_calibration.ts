@@ -12,13 +12,13 @@ import type { JobModel } from '../../src/jobs/job_model.ts'
 import type { Window } from '../../src/data/windows.ts'
 import type { JobRunner } from '../../src/jobs/runner.ts'
 import type { Job } from '../../src/jobs/job.ts'
-import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
+import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { Random } from '../../src/tensor/random.ts'
 
-export const smallConfig: OptConfig = makeOptConfig({
+export const smallConfig: ModelConfig = makeConfig({
   layers: 2,
   width: 8,
   heads: 2,
@@ -28,9 +28,9 @@ export const smallConfig: OptConfig = makeOptConfig({
 })
 
 /** The model on a backend. */
-export function makeSmallModel(backend: Backend, config: OptConfig = smallConfig): Promise<OptModel> {
+export function makeSmallModel(backend: Backend, config: ModelConfig = smallConfig): Promise<LanguageModel> {
   const weights = initialWeights(config, { seed: 3, deviation: 0.4, biasDeviation: 0.2 })
-  return OptModel.load(config, memorySource(weights), backend)
+  return LanguageModel.load(config, memorySource(weights), backend)
 }
 
 /** Windows of random tokens and lengths, of two groups. */
@@ -46,7 +46,7 @@ export function makeWindows(count: number, seed = 1): Window[] {
 
 /** Options of a calibration of so many windows. */
 export function smallOptions(
-  model: OptModel,
+  model: LanguageModel,
   folder: string,
   windows: readonly Window[],
   more: Partial<CalibrateOptions> = {},

@@ -9,7 +9,7 @@ import { valuesOf } from '../../src/backends/calls.ts'
 import { backendNames, type Backend, type BackendName } from '../../src/backends/backend.ts'
 import { describeThreads, gainOf, type ThreadCheck } from '../../src/cli/thread_check.ts'
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
-import { makeOptConfig } from '../../src/engine/config.ts'
+import { makeConfig } from '../../src/engine/config.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
 import { casesOf, fixtures, variants } from '../golden/golden.ts'
 import { portableNames } from '../harness/strict.ts'
@@ -131,7 +131,7 @@ describe('inspect', () => {
 
   test.each([true, false])('counts an own head and no tied one: tied %s', async (tied) => {
     const sizes = { layers: 1, width: 4, heads: 1, neurons: 8, vocabulary: 16, positions: 8 }
-    const config = { ...makeOptConfig(sizes), tied }
+    const config = { ...makeConfig(sizes), tied }
     const path = join(folder, `tied ${tied}`)
     mkdirSync(path)
     const fields = { hidden_size: 4, num_hidden_layers: 1, num_attention_heads: 1, ffn_dim: 8 }

@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { ShadowOpt, type OpenProgress } from '../../src/index.ts'
+import { ShadowModel, type OpenProgress } from '../../src/index.ts'
 import { byteCharacters, specialTokens } from '../../src/io/vocabulary.ts'
 import type { MockHub } from '../io/mock_hub.ts'
 import { commit, golden, startHub, surroundings, vocabulary } from './hub_model.ts'
@@ -26,7 +26,7 @@ test('generate -m downloads, caches, loads and runs; --offline does it again wit
   const online = await generate([], env)
   expect(online).toMatchObject({ code: 0, stderr: '' })
 
-  const opt = await ShadowOpt.fromPretrained(golden, { backend: 'reference' })
+  const opt = await ShadowModel.fromPretrained(golden, { backend: 'reference' })
   const ids = ['</s>', ...'Once upon'.replace(' ', byteCharacters[0x20])].map((token) =>
     vocabulary.indexOf(token),
   )
@@ -96,7 +96,7 @@ test('the library downloads, reports progress and names the origin of the model'
     }
   })
   const seen: OpenProgress[] = []
-  const opt = await ShadowOpt.fromPretrained(hub.id, {
+  const opt = await ShadowModel.fromPretrained(hub.id, {
     revision: commit,
     onProgress: (one) => seen.push(one),
   })

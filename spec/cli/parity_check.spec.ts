@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { checkParity, type ParityTensor } from '../../src/parity/check.ts'
 import { exportParity } from '../../src/parity/export.ts'
 import { readParityCases, readParityFile } from '../../src/parity/files.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { openSafetensors } from '../../src/io/safetensors.ts'
 import type { TensorsToWrite } from '../../src/io/safetensors_writer.ts'
 import { InputError } from '../../src/tensor/errors.ts'
@@ -31,7 +31,7 @@ describe('our export passes against the golden files', () => {
       test(`${variant}: every case`, async () => {
         const source = await openSafetensors(pathOf(variant, 'model.safetensors'))
         const config = goldenConfig(variant)
-        const model = await OptModel.load(config, source, backend)
+        const model = await LanguageModel.load(config, source, backend)
         await source.close()
         for (const name of casesOf[variant]) {
           const file = pathOf(variant, `cases/${name}.safetensors`)

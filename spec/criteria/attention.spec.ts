@@ -9,7 +9,7 @@ import { attention } from '../../src/criteria/attention.ts'
 import { eachAttention } from '../../src/criteria/attention_weights.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
 import { scoreLayers, sumPerUnit } from '../../src/criteria/unit_scores.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import {
   expectNear,
   expectNearRelative,
@@ -91,7 +91,7 @@ async function isTheDefinition(backend: Backend, score: Score): Promise<void> {
 }
 
 overQuickBackends((backend) => {
-  stateLaw(givesTheContext, { backend, load: OptModel.load, each: eachAttention })
+  stateLaw(givesTheContext, { backend, load: LanguageModel.load, each: eachAttention })
 
   test('attention = its definition over the golden attention maps', () =>
     isTheDefinition(backend, attention.score))
@@ -167,6 +167,6 @@ describe('mutants of attention', () => {
           weights.map((weight) => (weight * weight) / total),
         )
       })
-    await kills(givesTheContext, { backend, load: OptModel.load, each: steep })
+    await kills(givesTheContext, { backend, load: LanguageModel.load, each: steep })
   })
 })

@@ -13,7 +13,7 @@ import {
   type Criterion,
 } from '../../src/criteria/index.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -29,7 +29,7 @@ async function scoresOn(
   seed = 7,
 ): Promise<UnitScores> {
   let scores: UnitScores | undefined
-  await withModel({ backend, load: OptModel.load }, model, (loaded) => {
+  await withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
     scores = withPass(loaded, textOf(model, new Data(model.seed)), criterion.score, { seed })
   })
   if (!scores) throw new Error('scores: expected some, got none')
@@ -84,7 +84,7 @@ const costsWhatItSays = lawForAll(
   [roomyModel],
   async ({ backend, criterion }: { backend: Backend; criterion: Criterion }, model) => {
     const counted = counting(backend)
-    await withModel({ backend: counted.backend, load: OptModel.load }, model, (loaded) => {
+    await withModel({ backend: counted.backend, load: LanguageModel.load }, model, (loaded) => {
       const text = textOf(model, new Data(model.seed))
       withPass(loaded, text, (input) => {
         const passes = (): number[] => [

@@ -10,7 +10,7 @@ import { maskGradients, plainact, plainactSigned } from '../../src/criteria/plai
 import { snip } from '../../src/criteria/snip.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -44,7 +44,7 @@ function combine(a: UnitMask, byA: number, b: UnitMask, byB: number): UnitMask {
  * The mixed second derivative of the loss along a direction and one unit's mask; null where a kink of ReLU is near or the
  * loss bends too much to tell.
  */
-function mixedSlope(model: OptModel, text: Text, direction: UnitMask, unit: Unit): number | null {
+function mixedSlope(model: LanguageModel, text: Text, direction: UnitMask, unit: Unit): number | null {
   const other = alone(model, unit)
   const mask = (a: number, b: number): UnitMask => movedMask(combine(direction, a, other, b), 1)
   const at = (a: number, b: number): number => lossUnder(model, text, mask(a, b))
@@ -123,7 +123,7 @@ const isTheSizeOfTheSlope = lawForAll(
 )
 
 overQuickBackends((backend) => {
-  const subject: Subject = { backend, load: OptModel.load }
+  const subject: Subject = { backend, load: LanguageModel.load }
   stateLaw(isTheSizeOfTheSlope, { ...subject, score: snip.score })
   stateLaw(isMinusHessianTimesGradient, { ...subject, score: grasp.score })
 })
@@ -151,6 +151,6 @@ describe('mutants of snip and grasp', () => {
     ['grasp of half the step', isMinusHessianTimesGradient, changed((score) => score / 2)],
   ] as const)('%s: killed', async (_, law, score) => {
     const backend = await createBackend('reference')
-    await kills(law, { backend, load: OptModel.load, score })
+    await kills(law, { backend, load: LanguageModel.load, score })
   })
 })

@@ -10,7 +10,7 @@ import type { CriterionInput, DatasetCriterion } from '../../src/criteria/index.
 import { jacov, rowsPerDraw, spectralScore } from '../../src/criteria/jacov.ts'
 import { TokenSample } from '../../src/criteria/token_sample.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
@@ -188,7 +188,7 @@ const epenasIsItsDefinition = lawForAll(
 )
 
 overQuickBackends((backend) => {
-  const subject: Subject = { backend, load: OptModel.load }
+  const subject: Subject = { backend, load: LanguageModel.load }
   stateLaw(jacovIsItsDefinition, { ...subject, criterion: jacov })
   stateLaw(epenasIsItsDefinition, { ...subject, criterion: epenas })
 })
@@ -336,6 +336,6 @@ describe('mutants of data-set criteria', () => {
     ['epenas with a class of what is not scored', epenasIsItsDefinition, misread(epenas, oneMoreClass)],
   ] as const)('%s: killed', async (_, law, criterion) => {
     const backend = await createBackend('reference')
-    await kills(law, { backend, load: OptModel.load, criterion })
+    await kills(law, { backend, load: LanguageModel.load, criterion })
   })
 })

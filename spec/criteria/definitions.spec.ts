@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { criteria, criterionByName, type Criterion, type CriterionInput } from '../../src/criteria/index.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { HostTensor } from '../../src/tensor/memory_source.ts'
 import { near } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
@@ -230,7 +230,7 @@ const isDefined = (
   isPruned: boolean,
 ): Promise<void> => {
   const tensors = model.seed % 3 === 0 ? withStillUnits(model) : tensorsOf(model)
-  const work = (loaded: OptModel): void => {
+  const work = (loaded: LanguageModel): void => {
     const data = new Data(model.seed)
     const mask = isPruned ? someMask(loaded, data) : undefined
     withPass(
@@ -249,7 +249,7 @@ const isDefined = (
       { mask },
     )
   }
-  return withModel({ backend, load: OptModel.load }, model, work, tensors)
+  return withModel({ backend, load: LanguageModel.load }, model, work, tensors)
 }
 
 /** The law of each criterion, of a function that computes scores. */

@@ -13,7 +13,7 @@ import { normPerUnit, scoreLayers, sumPerUnit } from '../../src/criteria/unit_sc
 import { fc1WeightGradient } from '../../src/criteria/weight_gradient.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { expectNearRelative, get, readCase, tolerance, optVariants } from '../golden/golden.ts'
 import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
@@ -78,7 +78,7 @@ const isTheParameterGradient = lawForAll(
 overQuickBackends((backend) => {
   for (const [criterion, names] of expected)
     test(`${criterion.name}: the golden scores`, () => isGolden(backend, criterion.score, names))
-  stateLaw(isTheParameterGradient, { backend, load: OptModel.load, weightGradient: fc1WeightGradient })
+  stateLaw(isTheParameterGradient, { backend, load: LanguageModel.load, weightGradient: fc1WeightGradient })
 })
 
 test('every golden score belongs to a criterion', () => {
@@ -203,6 +203,6 @@ describe('mutants of the released criteria', () => {
         },
         layer,
       )
-    await kills(isTheParameterGradient, { backend, load: OptModel.load, weightGradient: open })
+    await kills(isTheParameterGradient, { backend, load: LanguageModel.load, weightGradient: open })
   })
 })

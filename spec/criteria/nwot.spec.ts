@@ -7,7 +7,7 @@ import { nwot } from '../../src/criteria/nwot.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
 import { sumPerUnit, scoreLayers } from '../../src/criteria/unit_scores.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -59,7 +59,7 @@ const isTheKernelsDeterminant = lawForAll(
 )
 
 overQuickBackends((backend) => {
-  stateLaw(isTheKernelsDeterminant, { backend, load: OptModel.load, score: nwot.score })
+  stateLaw(isTheKernelsDeterminant, { backend, load: LanguageModel.load, score: nwot.score })
 })
 
 const mutants: [string, Score][] = [
@@ -105,6 +105,6 @@ describe('mutants of nwot', () => {
   for (const [name, score] of mutants)
     test(`${name}: killed`, async () => {
       const backend = await createBackend('reference')
-      await kills(isTheKernelsDeterminant, { backend, load: OptModel.load, score })
+      await kills(isTheKernelsDeterminant, { backend, load: LanguageModel.load, score })
     })
 })

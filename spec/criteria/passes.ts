@@ -2,7 +2,7 @@
  * Passes over small models for laws of criteria: those of src/verify, and what finite differences of second order need.
  */
 import { countScored } from '../../src/engine/loss.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { withPass, type Text } from '../../src/criteria/pass.ts'
 import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { Data } from '../../src/testing/seeded_data.ts'
@@ -29,14 +29,14 @@ export function movedMask(
 }
 
 /** A mask that skips about a third of the units. */
-export function someMask(model: OptModel, data: Data): UnitMask {
+export function someMask(model: LanguageModel, data: Data): UnitMask {
   const { shape, heads, neurons } = denseMask(model.shape)
   const draw = (ones: Float32Array): Float32Array => ones.map(() => (data.integer(0, 2) === 0 ? 0 : 1))
   return makeMask(shape, draw(heads), draw(neurons))
 }
 
 /** The direction that moves one unit's mask alone. */
-export function alone(model: OptModel, unit: Unit): UnitMask {
+export function alone(model: LanguageModel, unit: Unit): UnitMask {
   const { shape, heads, neurons } = denseMask(model.shape)
   const direction = makeMask(shape, heads.fill(0), neurons.fill(0))
   direction[unit.kind][unit.index] = 1
@@ -44,13 +44,13 @@ export function alone(model: OptModel, unit: Unit): UnitMask {
 }
 
 /** The loss of a model under a mask, in float64 from its float32 parts. */
-export function lossUnder(model: OptModel, text: Text, mask: UnitMask): number {
+export function lossUnder(model: LanguageModel, text: Text, mask: UnitMask): number {
   const nll = withPass(model, text, ({ gradients }) => gradients.nll, { mask })
   return nll.reduce((total, term) => total + term, 0) / countScored(text.labels)
 }
 
 /** Whether every one of these masks leaves each neuron on the side of ReLU it is on without: no kink lies among them. */
-export function sameSides(model: OptModel, text: Text, masks: readonly UnitMask[]): boolean {
+export function sameSides(model: LanguageModel, text: Text, masks: readonly UnitMask[]): boolean {
   const sides = (mask?: UnitMask): string =>
     withPass(
       model,

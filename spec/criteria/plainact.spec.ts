@@ -8,7 +8,7 @@ import type { Criterion } from '../../src/criteria/index.ts'
 import { plainact, plainactSigned, sensitivity } from '../../src/criteria/plainact.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import type { Gradients } from '../../src/engine/backward.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Trace } from '../../src/engine/trace.ts'
 import { plainactLaws } from '../../src/verify/criteria/plainact_laws.ts'
 import { casesOf, expectNearRelative, get, readCase, tolerance, optVariants } from '../golden/golden.ts'
@@ -21,7 +21,7 @@ type Score = Criterion['score']
 
 overQuickBackends((backend) => {
   for (const { law, criterion } of Object.values(plainactLaws))
-    stateLaw(law, { backend, load: OptModel.load, score: criterion.score })
+    stateLaw(law, { backend, load: LanguageModel.load, score: criterion.score })
 
   for (const variant of optVariants)
     for (const name of casesOf[variant])
@@ -126,7 +126,7 @@ const mutants: [string, keyof typeof plainactLaws, Score][] = [
 describe('mutants of plainact', () => {
   for (const [bug, name, score] of mutants)
     test(`${bug}: killed`, async () => {
-      const subject = { backend: await createBackend('reference'), load: OptModel.load, score }
+      const subject = { backend: await createBackend('reference'), load: LanguageModel.load, score }
       await kills(plainactLaws[name].law, subject)
     })
 

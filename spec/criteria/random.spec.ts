@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { random } from '../../src/criteria/random.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { Data } from '../harness/data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type ModelCase } from '../engine/cases.ts'
@@ -18,7 +18,7 @@ const knowsItsSeedOnly = lawForAll(
   [anyModel],
   async (score: Score, model) => {
     const backend = await createBackend('reference')
-    await withModel({ backend, load: OptModel.load }, { ...model, neurons: 37 }, (loaded) => {
+    await withModel({ backend, load: LanguageModel.load }, { ...model, neurons: 37 }, (loaded) => {
       const data = new Data(model.seed)
       const draw = (seed: number): ReturnType<Score> => withPass(loaded, textOf(model, data), score, { seed })
       const [first, again, other] = [draw(1), draw(1), draw(2)]
@@ -49,7 +49,7 @@ async function isUniform(score: Score): Promise<void> {
     tied: true,
     seed: 3,
   }
-  await withModel({ backend, load: OptModel.load }, model, (loaded) => {
+  await withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
     const text = textOf(model, new Data(1))
     const draws = Array.from({ length: 2000 }, (_, seed) => withPass(loaded, text, score, { seed }))
     const mean = (value: (draw: ReturnType<Score>) => number): number =>

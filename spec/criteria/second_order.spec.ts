@@ -9,7 +9,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import type { Criterion, CriterionInput } from '../../src/criteria/index.ts'
 import { addCurvature, drawLabels, secondOrder } from '../../src/criteria/second_order.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
@@ -50,7 +50,7 @@ const tiny = (model: ModelCase): ModelCase => ({
   positions: Math.max(4, model.positions),
 })
 
-const noScores = ({ shape }: OptModel): UnitScores => ({
+const noScores = ({ shape }: LanguageModel): UnitScores => ({
   shape,
   heads: new Float32Array(shape.layers * shape.heads),
   neurons: new Float32Array(shape.layers * shape.neurons),
@@ -71,7 +71,7 @@ function meanOverLabels(input: CriterionInput, estimate: typeof addCurvature): U
 }
 
 /** The mean KL divergence of the scored positions from the dense model to one with a mask moved. */
-function divergence(model: OptModel, text: Text, unit: Unit, by: number): number {
+function divergence(model: LanguageModel, text: Text, unit: Unit, by: number): number {
   const V = model.config.vocabulary
   const logits = (mask?: ReturnType<typeof movedMask>): number[][] =>
     withPass(model, text, ({ trace }) => probabilities(trace.logits(), V), { mask })
@@ -83,7 +83,7 @@ function divergence(model: OptModel, text: Text, unit: Unit, by: number): number
 }
 
 /** KL / d², which tends to half its second derivative; null where a kink of ReLU is near. */
-function halfCurvature(model: OptModel, text: Text, unit: Unit): number | null {
+function halfCurvature(model: LanguageModel, text: Text, unit: Unit): number | null {
   const direction = alone(model, unit)
   if (!sameSides(model, text, [movedMask(direction, 2 ** -5), movedMask(direction, -(2 ** -5))])) return null
   const at = (step: number): number =>
@@ -137,7 +137,7 @@ const fixed: ModelCase = {
 /** The mean of a thousand estimates is the mean over all labels, within five deviations of it. */
 async function tendsToTheMean(backend: Backend, score: Criterion['score']): Promise<void> {
   const runs = 1000
-  await withModel({ backend, load: OptModel.load }, fixed, (loaded) =>
+  await withModel({ backend, load: LanguageModel.load }, fixed, (loaded) =>
     withPass(loaded, tinyText(fixed), (input) => {
       const exact = meanOverLabels(input, addCurvature)
       const draws = Array.from({ length: runs }, (_, seed) => score({ ...input, seed }))
@@ -174,7 +174,7 @@ function drawsFromTheModel(draw: typeof drawLabels): void {
 }
 
 overQuickBackends((backend) => {
-  stateLaw(isTheCurvature, { backend, load: OptModel.load, estimate: addCurvature })
+  stateLaw(isTheCurvature, { backend, load: LanguageModel.load, estimate: addCurvature })
 
   test('estimates tend to the mean over all labels', () => tendsToTheMean(backend, secondOrder.score))
 })
@@ -216,7 +216,7 @@ describe('mutants of second-order', () => {
     ],
   ])('%s: killed', async (_, estimate) => {
     const backend = await createBackend('reference')
-    await kills(isTheCurvature, { backend, load: OptModel.load, estimate })
+    await kills(isTheCurvature, { backend, load: LanguageModel.load, estimate })
   })
 
   test.each<[string, typeof drawLabels]>([

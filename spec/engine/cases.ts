@@ -2,7 +2,7 @@
  * How the laws of the model, which stand in src/verify/model, are stated here as tests.
  */
 import { describe, test } from 'vitest'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { ModelCase, ModelLaw, Subject } from '../../src/verify/model/cases.ts'
 import { overBackends } from '../harness/backends.ts'
 import { checkOn } from '../harness/seed.ts'
@@ -38,7 +38,7 @@ export function stateLaws(
   describe(chapter, () =>
     over((backend) => {
       for (const law of Object.values(laws))
-        test(law.sentence, () => checkModel(law, { backend, load: OptModel.load }))
+        test(law.sentence, () => checkModel(law, { backend, load: LanguageModel.load }))
     }),
   )
 }

@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { makeOptConfig, parseOptConfig, remoteCodeFields } from '../../src/engine/config.ts'
+import { makeConfig, parseConfig, remoteCodeFields } from '../../src/engine/config.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { opt125m } from '../../fixtures/hostile/config.ts'
 import { law } from '../harness/seed.ts'
@@ -41,7 +41,7 @@ const llama3 = {
 /** The code a config is refused with. */
 function codeOf(json: unknown): string {
   try {
-    parseOptConfig(json)
+    parseConfig(json)
   } catch (error) {
     if (error instanceof InputError) return error.code
     throw error
@@ -51,7 +51,7 @@ function codeOf(json: unknown): string {
 
 describe('the published models', () => {
   test('OPT-125M', () => {
-    expect(parseOptConfig(opt125m)).toEqual({
+    expect(parseConfig(opt125m)).toEqual({
       family: 'opt',
       layers: 12,
       width: 768,
@@ -77,7 +77,7 @@ describe('the published models', () => {
   })
 
   test('OPT-350M: post-norm has no final norm, its embedding a width of its own', () => {
-    const config = parseOptConfig({
+    const config = parseConfig({
       ...opt125m,
       do_layer_norm_before: false,
       word_embed_proj_dim: 512,
@@ -88,13 +88,13 @@ describe('the published models', () => {
   })
 
   test('old fine-tunes without a final norm, and heads of their own', () => {
-    const config = parseOptConfig({ ...opt125m, _remove_final_layer_norm: true, tie_word_embeddings: false })
+    const config = parseConfig({ ...opt125m, _remove_final_layer_norm: true, tie_word_embeddings: false })
     expect(config).toMatchObject({ preNorm: true, finalNorm: false, tied: false })
   })
 
   test('what may be left out has the defaults of Hugging Face', () => {
     const { word_embed_proj_dim, pad_token_id, do_layer_norm_before, activation_function, ...short } = opt125m
-    expect(parseOptConfig(short)).toEqual(parseOptConfig(opt125m))
+    expect(parseConfig(short)).toEqual(parseConfig(opt125m))
     expect([word_embed_proj_dim, pad_token_id, do_layer_norm_before, activation_function]).toEqual([
       768,
       1,
@@ -106,7 +106,7 @@ describe('the published models', () => {
 
 describe('the Llama family', () => {
   test('SmolLM2-135M: groups of three heads, a tied head, the context it was trained for', () => {
-    expect(parseOptConfig(smolLm2)).toEqual({
+    expect(parseConfig(smolLm2)).toEqual({
       family: 'llama',
       layers: 30,
       width: 576,
@@ -135,9 +135,9 @@ describe('the Llama family', () => {
     const { rope_theta, rope_scaling, ...rest } = smolLm2
     const old = { ...rest, rope_theta, rope_scaling: llama3 }
     const rope_parameters = { ...llama3, rope_theta }
-    expect(parseOptConfig({ ...rest, rope_parameters })).toEqual(parseOptConfig(old))
+    expect(parseConfig({ ...rest, rope_parameters })).toEqual(parseConfig(old))
     expect(rope_scaling).toBeNull()
-    expect(parseOptConfig(old).rotary).toEqual({
+    expect(parseConfig(old).rotary).toEqual({
       base: 100_000,
       scaling: {
         kind: 'llama3',
@@ -151,34 +151,34 @@ describe('the Llama family', () => {
 
   test('linear scaling, under its old name and its new one', () => {
     for (const name of ['type', 'rope_type'])
-      expect(parseOptConfig({ ...smolLm2, rope_scaling: { [name]: 'linear', factor: 4 } }).rotary).toEqual({
+      expect(parseConfig({ ...smolLm2, rope_scaling: { [name]: 'linear', factor: 4 } }).rotary).toEqual({
         base: 100_000,
         scaling: { kind: 'linear', factor: 4 },
       })
   })
 
   test('several tokens may end a text, and no token pads', () => {
-    const config = parseOptConfig({ ...smolLm2, eos_token_id: [7, 9], pad_token_id: null })
+    const config = parseConfig({ ...smolLm2, eos_token_id: [7, 9], pad_token_id: null })
     expect(config).toMatchObject({ eosIds: [7, 9], padId: null })
-    expect(parseOptConfig({ ...smolLm2, pad_token_id: -1 }).padId).toBeNull()
+    expect(parseConfig({ ...smolLm2, pad_token_id: -1 }).padId).toBeNull()
   })
 
   test('a context longer than the kernels take ends there', () => {
-    expect(parseOptConfig({ ...smolLm2, max_position_embeddings: 131_072 }).positions).toBe(8192)
+    expect(parseConfig({ ...smolLm2, max_position_embeddings: 131_072 }).positions).toBe(8192)
   })
 
   test('Mistral and Qwen2 end where their window would begin to slide', () => {
     const mistral = { ...smolLm2, model_type: 'mistral', sliding_window: 4096 }
-    expect(parseOptConfig(mistral).positions).toBe(4096)
-    expect(parseOptConfig({ ...mistral, sliding_window: null }).positions).toBe(8192)
+    expect(parseConfig(mistral).positions).toBe(4096)
+    expect(parseConfig({ ...mistral, sliding_window: null }).positions).toBe(8192)
     const qwen = { ...smolLm2, model_type: 'qwen2', sliding_window: 4096 }
-    expect(parseOptConfig(qwen)).toMatchObject({ positions: 8192, biases: 'query-key-value' })
-    expect(parseOptConfig({ ...qwen, use_sliding_window: true }).positions).toBe(4096)
+    expect(parseConfig(qwen)).toMatchObject({ positions: 8192, biases: 'query-key-value' })
+    expect(parseConfig({ ...qwen, use_sliding_window: true }).positions).toBe(4096)
   })
 
   test('heads may have a size of their own', () => {
-    expect(parseOptConfig({ ...smolLm2, head_dim: 80 })).toMatchObject({ width: 576, heads: 9, headSize: 80 })
-    expect(parseOptConfig({ ...smolLm2, head_dim: null }).headSize).toBe(64)
+    expect(parseConfig({ ...smolLm2, head_dim: 80 })).toMatchObject({ width: 576, heads: 9, headSize: 80 })
+    expect(parseConfig({ ...smolLm2, head_dim: null }).headSize).toBe(64)
   })
 
   test.each([
@@ -196,7 +196,7 @@ describe('the Llama family', () => {
     ['eos_token_id', [7, 1e9], 'eos_token_id[1]: expected 0 to 49151, got 1000000000'],
     ['model_type', 'gemma', 'model_type: expected opt or llama or mistral or qwen2, got "gemma"'],
   ])('%s = %j is refused by name', (name, value, message) => {
-    expect(() => parseOptConfig({ ...smolLm2, [name]: value })).toThrow(message)
+    expect(() => parseConfig({ ...smolLm2, [name]: value })).toThrow(message)
   })
 
   law(
@@ -213,10 +213,10 @@ describe('the Llama family', () => {
 
 describe('is refused by name', () => {
   test('with the field, what was expected and what was there', () => {
-    expect(() => parseOptConfig({ ...opt125m, num_hidden_layers: 1e9 })).toThrow(
+    expect(() => parseConfig({ ...opt125m, num_hidden_layers: 1e9 })).toThrow(
       'num_hidden_layers: expected 1 to 1024, got 1000000000',
     )
-    expect(() => parseOptConfig({ ...opt125m, activation_function: 'x'.repeat(1000) })).toThrow(
+    expect(() => parseConfig({ ...opt125m, activation_function: 'x'.repeat(1000) })).toThrow(
       /^activation_function: expected relu, got "x{80}…"$/,
     )
   })
@@ -246,7 +246,7 @@ test('fields are the file’s own: nothing is inherited', () => {
 
 test('fields that name code are reported and not followed', () => {
   const json = { ...opt125m, auto_map: { AutoModel: 'evil.py' }, custom_pipelines: {} }
-  expect(parseOptConfig(json)).toEqual(parseOptConfig(opt125m))
+  expect(parseConfig(json)).toEqual(parseConfig(opt125m))
   expect(remoteCodeFields(json)).toEqual(['auto_map', 'custom_pipelines'])
   expect(remoteCodeFields(opt125m)).toEqual([])
   expect(remoteCodeFields(null)).toEqual([])
@@ -254,7 +254,7 @@ test('fields that name code are reported and not followed', () => {
 
 test('a configuration from sizes: post-norm never has a final norm', () => {
   const sizes = { layers: 1, width: 6, heads: 3, neurons: 5, vocabulary: 7, positions: 4 }
-  expect(makeOptConfig(sizes)).toMatchObject({ headSize: 2, embeddingWidth: 6, finalNorm: true, tied: true })
-  expect(makeOptConfig({ ...sizes, preNorm: false, finalNorm: true }).finalNorm).toBe(false)
-  expect(() => makeOptConfig({ ...sizes, heads: 4 })).toThrow('expected a divisor of hidden_size 6, got 4')
+  expect(makeConfig(sizes)).toMatchObject({ headSize: 2, embeddingWidth: 6, finalNorm: true, tied: true })
+  expect(makeConfig({ ...sizes, preNorm: false, finalNorm: true }).finalNorm).toBe(false)
+  expect(() => makeConfig({ ...sizes, heads: 4 })).toThrow('expected a divisor of hidden_size 6, got 4')
 })

@@ -8,11 +8,11 @@ import { denseMask, makeMask } from '../../src/masks/mask.ts'
 import { unpad } from '../../src/engine/batch.ts'
 import { generateTokens, type GenerateOptions } from '../../src/engine/generate.ts'
 import { cacheStorages } from '../../src/engine/layer_cache.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { argmax, makeSampler } from '../../src/engine/sampling.ts'
 import { backward } from '../../src/engine/backward.ts'
 import { traceForward } from '../../src/engine/trace.ts'
-import { OptModel as Model } from '../../src/engine/opt_model.ts'
+import { LanguageModel as Model } from '../../src/engine/language_model.ts'
 import { overBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { feedOnce, withModel, type ModelCase } from './cases.ts'
@@ -32,12 +32,12 @@ const model: ModelCase = {
 }
 const prompt = Int32Array.of(2, 7, 11)
 
-const withLoaded = (backend: Backend, work: (loaded: OptModel) => void | Promise<void>): Promise<void> =>
+const withLoaded = (backend: Backend, work: (loaded: LanguageModel) => void | Promise<void>): Promise<void> =>
   withModel({ backend, load: Model.load }, model, work)
 
 /** Runs a generation to its end. */
 async function collect(
-  loaded: OptModel,
+  loaded: LanguageModel,
   options: GenerateOptions,
 ): Promise<{ tokens: number[]; end: string }> {
   const steps = generateTokens(loaded, prompt, options)

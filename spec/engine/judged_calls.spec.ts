@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { judgeCalls } from '../../src/verify/model/judged_calls.ts'
 import { feedOnce, smallCase, withModel } from './cases.ts'
 import { wrongBackend } from './plant.ts'
@@ -28,7 +28,7 @@ function offBy(share: number): Backend {
 }
 
 async function run(share: number): Promise<void> {
-  const subject = { backend: judgeCalls(offBy(share)), load: OptModel.load.bind(OptModel) }
+  const subject = { backend: judgeCalls(offBy(share)), load: LanguageModel.load.bind(LanguageModel) }
   await withModel(subject, smallCase, (loaded) => void feedOnce(loaded, Int32Array.of(1, 2, 3)))
 }
 
@@ -43,6 +43,6 @@ test('a call past its bound is named, with both numbers and the bound', async ()
 
 test('a backend that owes bits is held to bits', async () => {
   const backend = judgeCalls(new ReferenceBackend())
-  const subject = { backend, load: OptModel.load.bind(OptModel) }
+  const subject = { backend, load: LanguageModel.load.bind(LanguageModel) }
   await withModel(subject, smallCase, (loaded) => void feedOnce(loaded, Int32Array.of(1, 2, 3)))
 })

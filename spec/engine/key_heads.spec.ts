@@ -6,8 +6,8 @@ import { expect, test } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { activateBlock } from '../../src/engine/active_block.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
-import { makeOptConfig } from '../../src/engine/config.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { makeConfig } from '../../src/engine/config.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { keyHeadsOf } from '../../src/engine/unit_lists.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -56,7 +56,7 @@ test('a mutant that keeps the key head of an empty group, and one that drops a n
 
 test('a packed layer holds the key heads of its groups alone, and its cache as many', async () => {
   const backend = new ReferenceBackend()
-  const config = makeOptConfig({
+  const config = makeConfig({
     family: 'llama',
     layers: 1,
     width: 12,
@@ -66,7 +66,7 @@ test('a packed layer holds the key heads of its groups alone, and its cache as m
     vocabulary: 7,
     positions: 8,
   })
-  const model = await OptModel.load(config, memorySource(initialWeights(config)), backend)
+  const model = await LanguageModel.load(config, memorySource(initialWeights(config)), backend)
   const hints = { mode: 'pack', T: 1, steps: 100, changes: false, packsHeads: true } as const
   const mask = { heads: Float32Array.of(0, 0, 0, 1, 1, 1), neurons: new Float32Array(5).fill(1) }
   const block = activateBlock(model.weights.blocks[0], config, mask, hints)

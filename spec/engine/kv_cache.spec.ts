@@ -4,13 +4,13 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
-import { makeOptConfig } from '../../src/engine/config.ts'
+import { makeConfig } from '../../src/engine/config.ts'
 import { KeyValueCache } from '../../src/engine/kv_cache.ts'
 import { law } from '../harness/seed.ts'
 
 const backend = await createBackend('reference')
 const positions = 100
-const config = makeOptConfig({ layers: 2, width: 4, heads: 2, neurons: 4, vocabulary: 8, positions })
+const config = makeConfig({ layers: 2, width: 4, heads: 2, neurons: 4, vocabulary: 8, positions })
 const makeCache = (): KeyValueCache => new KeyValueCache(config, 'f32')
 
 test.each([

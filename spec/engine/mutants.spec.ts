@@ -10,7 +10,7 @@ import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { makeMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
 import { type Load, type ModelLaw, type Subject } from './cases.ts'
 import { engineLaws } from '../../src/verify/model/engine_laws.ts'
@@ -162,7 +162,7 @@ const mutants: readonly Mutant<LawName>[] = [
         },
       }))()
       const load: Load = async (...args) => {
-        const model = await OptModel.load(...args)
+        const model = await LanguageModel.load(...args)
         for (const { query, key, value } of model.weights.blocks) {
           queries.add(query.weight)
           keysAndValues.add(key.weight).add(value.weight)
@@ -322,7 +322,7 @@ const mutants: readonly Mutant<LawName>[] = [
   {
     bug: 'of equal scores the last are kept, however near the others are',
     plant: () => ({
-      load: OptModel.load,
+      load: LanguageModel.load,
       backend: mutateKernel(new ReferenceBackend(), 'top_k', (top_k) => (indices, scores, N, R) => {
         top_k(indices, scores.toReversed(), N, R)
         indices.set(indices.map((unit) => N - 1 - unit).toReversed())

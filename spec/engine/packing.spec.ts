@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { watchBackend } from '../../src/backends/watched.ts'
 import { makeMask } from '../../src/masks/mask.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { smallCase, withModel } from './cases.ts'
 
 const model = { ...smallCase, neurons: 20 }
@@ -23,7 +23,7 @@ async function rowsCopied(before: number, after: number): Promise<number> {
   const backend = watchBackend(new ReferenceBackend(), (name, args) => {
     if (name === 'copy_rows') copied.push(args.at(-1) as number)
   })
-  await withModel({ backend, load: OptModel.load.bind(OptModel) }, model, (loaded) => {
+  await withModel({ backend, load: LanguageModel.load.bind(LanguageModel) }, model, (loaded) => {
     const sequence = loaded.begin({ planner, mode: 'pack' })
     sequence.feed(Int32Array.of(1, 2))
     copied.length = 0

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { denseMask, makeMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { shiftLabels } from '../../src/engine/loss.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overBackends, overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { withModel, type ModelCase } from './cases.ts'
@@ -28,7 +28,7 @@ const model: ModelCase = {
 
 describe('refused by name', () =>
   overBackends((backend) => {
-    const subject = { backend, load: OptModel.load }
+    const subject = { backend, load: LanguageModel.load }
     const shape = { layers: 3, heads: 2, neurons: 5 }
     const dense = denseMask(shape)
     const whole = (more: Partial<MaskPlanner>): MaskPlanner => ({
@@ -96,7 +96,7 @@ describe('refused by name', () =>
 describe('rewinding', () =>
   overBackends((backend) => {
     test('is refused into the prompt, past the end and under a planner asked now and then', () =>
-      withModel({ backend, load: OptModel.load }, model, (loaded) => {
+      withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
         const planner = (every?: number): MaskPlanner => ({
           name: 'dense',
           every,
@@ -125,7 +125,7 @@ describe('a vocabulary so wide that logits come a few rows at a time', () =>
     const wide: ModelCase = { ...model, layers: 1, headSize: 1, vocabulary: 400_000, positions: 8 }
 
     test('gives the logits and scores of single tokens', () =>
-      withModel({ backend, load: OptModel.load }, wide, (loaded) => {
+      withModel({ backend, load: LanguageModel.load }, wide, (loaded) => {
         const tokens = Int32Array.of(399_999, 1, 200_000, 7, 3, 60_000)
         const targets = shiftLabels(tokens)
         const planner: MaskPlanner = {

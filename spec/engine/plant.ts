@@ -6,7 +6,7 @@ import type { Backend, Ops } from '../../src/backends/backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Load, Subject } from './cases.ts'
 
 /** A bug, a way to plant it, and the laws it must break. */
@@ -27,7 +27,7 @@ export function wrongBackend(wrong: (right: Backend) => Partial<Backend> & { ops
       return typeof member === 'function' ? member.bind(right) : member
     },
   })
-  return { backend, load: OptModel.load }
+  return { backend, load: LanguageModel.load }
 }
 
 /** A backend some of whose ops are wrong. */
@@ -37,13 +37,13 @@ export function wrongOps(wrong: (right: Ops, backend: Backend) => Partial<Ops>):
 
 /** A loader whose models are wrong. */
 export function wrongLoad(wrong: (load: Load) => Load): () => Subject {
-  return () => ({ backend: new ReferenceBackend(), load: wrong(OptModel.load) })
+  return () => ({ backend: new ReferenceBackend(), load: wrong(LanguageModel.load) })
 }
 
-type Begin = OptModel['begin']
+type Begin = LanguageModel['begin']
 
 /** A loader whose models begin sequences wrongly. */
-export function wrongBegin(wrong: (right: Begin, model: OptModel) => Begin): () => Subject {
+export function wrongBegin(wrong: (right: Begin, model: LanguageModel) => Begin): () => Subject {
   return wrongLoad((load) => async (...args) => {
     const model = await load(...args)
     model.begin = wrong(model.begin.bind(model), model)
@@ -84,7 +84,9 @@ export function firstHeard(planner: MaskPlanner, epoch: () => number): MaskPlann
 }
 
 /** A loader whose models look up positions wrongly. */
-export function wrongPositions(wrong: (model: OptModel, past: number, T: number) => number): () => Subject {
+export function wrongPositions(
+  wrong: (model: LanguageModel, past: number, T: number) => number,
+): () => Subject {
   return wrongLoad((load) => async (config, source, backend, options) => {
     const model = await load(config, source, backend, options)
     const rows = backend.upload(Int32Array.from({ length: config.positions + 2 }, (_, row) => row))

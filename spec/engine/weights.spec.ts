@@ -4,10 +4,10 @@
  */
 import { describe, expect, test } from 'vitest'
 import { denseMask } from '../../src/masks/mask.ts'
-import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
+import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { canonicalName, matchTensors, namesOf, parameterShapes } from '../../src/engine/names.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
@@ -16,13 +16,13 @@ import { sameBits } from '../harness/compare.ts'
 import { feedOnce } from './cases.ts'
 
 const sizes = { layers: 2, width: 6, heads: 3, neurons: 5, vocabulary: 7, positions: 4 }
-const plain = makeOptConfig(sizes)
-const projected = makeOptConfig({ ...sizes, embeddingWidth: 4, tied: false })
+const plain = makeConfig(sizes)
+const projected = makeConfig({ ...sizes, embeddingWidth: 4, tied: false })
 const tokens = Int32Array.of(2, 5, 1)
 
 type Tensors = Map<string, HostTensor>
 
-function weightsOf(config: OptConfig): Tensors {
+function weightsOf(config: ModelConfig): Tensors {
   return initialWeights(config, { seed: 7, deviation: 0.4, biasDeviation: 0.3 })
 }
 
@@ -75,19 +75,19 @@ describe('names', () => {
 })
 
 overBackends((backend) => {
-  const logitsOf = async (config: OptConfig, tensors: Tensors): Promise<Float32Array> => {
-    const model = await OptModel.load(config, memorySource(tensors), backend)
+  const logitsOf = async (config: ModelConfig, tensors: Tensors): Promise<Float32Array> => {
+    const model = await LanguageModel.load(config, memorySource(tensors), backend)
     const logits = feedOnce(model, tokens)
     model.dispose()
     return logits
   }
 
   const refusal = async (
-    config: OptConfig,
+    config: ModelConfig,
     source: TensorSource,
     options: { signal?: AbortSignal } = {},
   ): Promise<InputError> => {
-    const error: unknown = await OptModel.load(config, source, backend, options).catch(
+    const error: unknown = await LanguageModel.load(config, source, backend, options).catch(
       (reason: unknown) => reason,
     )
     expect(error).toBeInstanceOf(InputError)
@@ -156,7 +156,7 @@ overBackends((backend) => {
       const { code, message } = await refusal(plain, memorySource(tensors))
       expect(code).toBe('WEIGHT_NOT_FINITE')
       expect(message).toBe(`${name}[3]: expected a finite number, got ${value}`)
-      const model = await OptModel.load(plain, memorySource(tensors), backend, { allowNonFinite: true })
+      const model = await LanguageModel.load(plain, memorySource(tensors), backend, { allowNonFinite: true })
       model.dispose()
     }
   })
@@ -174,7 +174,7 @@ overBackends((backend) => {
     expect((await refusal(plain, failing)).code).toBe('FILE_CHANGED')
     const abort = new AbortController()
     let calls = 0
-    const loading = OptModel.load(plain, source, backend, {
+    const loading = LanguageModel.load(plain, source, backend, {
       signal: abort.signal,
       onProgress: () => ++calls === 3 && abort.abort(),
     })
@@ -190,7 +190,9 @@ overBackends((backend) => {
   ] as const)(
     'weights stored as %s take %i bytes a number in matrices, four in vectors and positions',
     async (storage, bytesPerNumber) => {
-      const model = await OptModel.load(projected, memorySource(weightsOf(projected)), backend, { storage })
+      const model = await LanguageModel.load(projected, memorySource(weightsOf(projected)), backend, {
+        storage,
+      })
       const expected = [...weightsOf(projected)].map(([name, { shape, values }]) => {
         const isVector = shape.length === 1 || name === names.positionTable
         return values.length * (isVector ? 4 : bytesPerNumber)
@@ -207,7 +209,7 @@ overBackends((backend) => {
     tensors.set('decoder.version', { shape: [1], values: new Float32Array(1) })
     const seen: { name: string; bytes: number }[] = []
     let before = 0
-    const model = await OptModel.load(plain, memorySource(tensors), backend, {
+    const model = await LanguageModel.load(plain, memorySource(tensors), backend, {
       onProgress: (progress) => {
         expect(progress.totalBytes).toBe(totalBytes)
         seen.push({ name: progress.name, bytes: progress.loadedBytes - before })

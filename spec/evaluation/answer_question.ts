@@ -3,14 +3,14 @@
  */
 import type { AskedTokens } from '../../src/data/tasks/prompts.ts'
 import type { MaskMode } from '../../src/engine/active_block.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { achievedBy } from '../../src/evaluation/tally.ts'
 import { answerOf, textsOf, type Answer } from '../../src/evaluation/tasks/score.ts'
 import { scoreTogether, type PlanText } from '../../src/evaluation/window_evaluator.ts'
 
 /** The answer to a question. @param plan who decides for a context */
 export function answerQuestion(
-  asking: OptModel,
+  asking: LanguageModel,
   asked: AskedTokens,
   plan: PlanText = () => null,
   mode: MaskMode = 'auto',

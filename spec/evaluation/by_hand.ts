@@ -5,7 +5,7 @@
 import { expect } from 'vitest'
 import type { UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 
 /** Log-probabilities of all tokens, from logits. */
 function logProbabilities(logits: ArrayLike<number>): number[] {
@@ -19,7 +19,7 @@ function logProbabilities(logits: ArrayLike<number>): number[] {
  * @returns by position from the end of the prompt on, the log-probabilities there; and the mask they were computed under
  */
 export function readByHand(
-  model: OptModel,
+  model: LanguageModel,
   { tokens, promptLength }: { readonly tokens: Int32Array; readonly promptLength: number },
   planner: MaskPlanner | null,
 ): { rows: Map<number, number[]>; mask: UnitMask | null } {
@@ -37,7 +37,7 @@ export function readByHand(
 
 /** The log-likelihood of what follows the prompt, and the mask it was computed under. */
 export function likelihoodByHand(
-  model: OptModel,
+  model: LanguageModel,
   text: { readonly tokens: Int32Array; readonly promptLength: number },
   planner: MaskPlanner | null,
 ): { nats: number; mask: UnitMask | null } {

@@ -11,8 +11,8 @@ import { pageWindows } from '../../src/data/windows.ts'
 import { brownForEvaluation } from '../../src/data/texts.ts'
 import { findModel } from '../../src/io/find_model.ts'
 import { openModelFolder } from '../../src/io/load.ts'
-import { parseOptConfig } from '../../src/engine/config.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { parseConfig } from '../../src/engine/config.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { mutateKernel } from '../harness/mutate.ts'
 
 /** The most a token may cost, in nats, as KL(f32 || int8); and the most its likelihood may change on average. */
@@ -21,8 +21,8 @@ const BOUND = 1e-3
 /** Two windows of text are read over both caches. */
 async function isWithinBound(backend: Backend): Promise<void> {
   const folder = await openModelFolder((await findModel('embedded')).path)
-  const config = parseOptConfig(folder.configJson)
-  const model = await OptModel.load(config, folder.source, backend)
+  const config = parseConfig(folder.configJson)
+  const model = await LanguageModel.load(config, folder.source, backend)
   await folder.source.close()
   const [{ text }] = await brownForEvaluation()
   const ids = Int32Array.from(folder.tokenizer?.encode(text.slice(0, 2500), { prefix: false }) ?? [])

@@ -20,12 +20,12 @@ import { inlineRunner } from '../jobs/inline_runner.ts'
 import type { Job } from '../../src/jobs/job.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { selectMask } from '../../src/masks/selection.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { promptPlanner } from '../../src/predictor/pass_planners.ts'
 import { somePages, useSmallModel } from './small_model.ts'
 
 const small = useSmallModel('wasm')
-let model: OptModel
+let model: LanguageModel
 beforeAll(() => void ({ model } = small.source()))
 
 const documents = somePages(20)

@@ -13,12 +13,12 @@ import { batchWindows, describeBatch } from '../../src/evaluation/cache/measure.
 import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
 import { partKey, type PartDescription, type PartStore } from '../../src/results/part_store.ts'
 import { quickSettings } from '../../src/evaluation/settings.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { encodeLetters, loadSmallModel } from './small_model.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-part-keys-'))
 const file = (name: string): string => join(folder, name)
-let model: OptModel
+let model: LanguageModel
 /** Another seed than 1 that draws the same windows to calibrate on: what else it decides must be in the names. */
 let twin = 1
 beforeAll(async () => {
@@ -113,7 +113,7 @@ const trainedWith = (change: Partial<PredictorSettings['training']>): Inputs =>
 const cacheWith = (options: () => Partial<CacheOptions>) => (): Inputs => ({ ...base, options: options() })
 /** The model, with another property. */
 const modelWith = (name: 'backend' | 'config', change: object): Partial<CacheOptions> => ({
-  model: Object.create(model, { [name]: { value: { ...model[name], ...change } } }) as OptModel,
+  model: Object.create(model, { [name]: { value: { ...model[name], ...change } } }) as LanguageModel,
 })
 
 /** One change each, and the parts that have other numbers by it. */

@@ -11,14 +11,14 @@ import { createBackend } from '../../src/backends/select.ts'
 import type { Document } from '../../src/data/corpus.ts'
 import type { Asked, Request } from '../../src/data/tasks/prompts.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
-import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
+import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { Random } from '../../src/tensor/random.ts'
 import type { NamedModel } from '../../src/results/provenance.ts'
 
-export const smallConfig: OptConfig = makeOptConfig({
+export const smallConfig: ModelConfig = makeConfig({
   layers: 3,
   width: 16,
   heads: 4,
@@ -28,14 +28,14 @@ export const smallConfig: OptConfig = makeOptConfig({
 })
 
 /** The model, or another random one, on a backend; dispose it. */
-export function loadSmallModel(backend: Backend, config = smallConfig, seed = 3): Promise<OptModel> {
+export function loadSmallModel(backend: Backend, config = smallConfig, seed = 3): Promise<LanguageModel> {
   const weights = initialWeights(config, { seed, deviation: 0.3, biasDeviation: 0.1 })
-  return OptModel.load(config, memorySource(weights), backend)
+  return LanguageModel.load(config, memorySource(weights), backend)
 }
 
 /** A loaded model, as measurements take it. */
 export interface SmallSource extends NamedModel {
-  readonly model: OptModel
+  readonly model: LanguageModel
   readonly encode: typeof encodeLetters
 }
 
@@ -46,11 +46,11 @@ export interface SmallSource extends NamedModel {
  */
 export function useSmallModel(
   name: BackendName,
-  ...which: [config?: OptConfig, seed?: number]
+  ...which: [config?: ModelConfig, seed?: number]
 ): { readonly folder: string; source(): SmallSource } {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-small-'))
   const modelFile = join(folder, 'model')
-  let model: OptModel
+  let model: LanguageModel
   beforeAll(async () => {
     writeFileSync(modelFile, 'weights')
     model = await loadSmallModel(await createBackend(name), ...which)

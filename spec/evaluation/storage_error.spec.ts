@@ -6,7 +6,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { measureStorages, storageTexts, type StorageError } from '../../src/evaluation/storage_error.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import type { Storage } from '../../src/engine/matrix.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { feedOnce } from '../engine/cases.ts'
 import { encodeLetters, smallConfig } from './small_model.ts'
@@ -14,8 +14,8 @@ import { encodeLetters, smallConfig } from './small_model.ts'
 const texts = [Int32Array.of(2, 5, 9, 30, 7, 7, 12), Int32Array.of(2, 20, 21, 22)]
 const weights = initialWeights(smallConfig, { seed: 3, deviation: 0.3, biasDeviation: 0.1 })
 
-async function open(storage: Storage): Promise<OptModel> {
-  return OptModel.load(smallConfig, memorySource(weights), await createBackend('wasm'), { storage })
+async function open(storage: Storage): Promise<LanguageModel> {
+  return LanguageModel.load(smallConfig, memorySource(weights), await createBackend('wasm'), { storage })
 }
 
 /** Natural logarithms of probabilities, a row for each position: float64. */

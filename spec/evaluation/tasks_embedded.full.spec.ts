@@ -6,11 +6,11 @@ import { askContinuations } from '../../src/data/tasks/continuation.ts'
 import { accuracyOf } from '../../src/evaluation/tasks/score.ts'
 import { brownForEvaluation } from '../../src/data/texts.ts'
 import { makeWordEncoder } from '../../src/data/windows.ts'
-import { ShadowOpt } from '../../src/shadow_opt.ts'
+import { ShadowModel } from '../../src/shadow_model.ts'
 import { answerQuestion } from './answer_question.ts'
 
 test('the embedded model chooses the continuation of a text better than chance', async () => {
-  const opt = await ShadowOpt.fromPretrained('embedded')
+  const opt = await ShadowModel.fromPretrained('embedded')
   const asked = askContinuations({
     documents: (await brownForEvaluation()).slice(0, 45),
     count: 24,

@@ -10,7 +10,7 @@ import type { Asked, Request } from '../../src/data/tasks/prompts.ts'
 import { runTasks, type RunOptions, type TasksReport } from '../../src/evaluation/tasks/run.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { scoreText } from '../../src/predictor/pass_planners.ts'
 import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -21,7 +21,7 @@ const seed = 11
 const { layers, heads, neurons } = smallConfig
 
 const small = useSmallModel('wasm')
-let model: OptModel
+let model: LanguageModel
 let report: TasksReport
 
 beforeAll(async () => {

@@ -13,14 +13,14 @@ import { makeWordEncoder } from '../../src/data/windows.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { denseMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { randomPlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { answerQuestion } from './answer_question.ts'
 import { encodeLetters, question, smallConfig, useSmallModel } from './small_model.ts'
 
 const small = useSmallModel('reference')
-let model: OptModel
+let model: LanguageModel
 beforeAll(() => void ({ model } = small.source()))
 
 /** Log-likelihood by rows of logits. */

@@ -18,13 +18,13 @@ import { pageWindows, streamWindows } from '../../src/data/windows.ts'
 import { textOfDocuments } from '../../src/data/texts.ts'
 import { denseMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { encodeLetters, smallConfig, useSmallModel } from './small_model.ts'
 
 const { positions, vocabulary, bosId } = smallConfig
 const small = useSmallModel('reference')
-let model: OptModel
+let model: LanguageModel
 beforeAll(() => void ({ model } = small.source()))
 
 const documents = Array.from({ length: 3 }, (_, i) => {

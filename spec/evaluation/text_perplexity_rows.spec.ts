@@ -16,9 +16,9 @@ import { textOfDocuments } from '../../src/data/texts.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import type { UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
-import { makeOptConfig } from '../../src/engine/config.ts'
+import { makeConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { scoreText } from '../../src/predictor/pass_planners.ts'
 import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
@@ -30,11 +30,11 @@ const positions = 16
 const stride = 10
 const prompt = 5
 const seed = 7
-const config = makeOptConfig({ layers: 3, width: 8, heads: 2, neurons: 10, vocabulary: 40, positions })
+const config = makeConfig({ layers: 3, width: 8, heads: 2, neurons: 10, vocabulary: 40, positions })
 const { bosId } = config
 
 const small = useSmallModel('reference', config, 2)
-let model: OptModel
+let model: LanguageModel
 let report: TextPerplexityReport
 beforeAll(async () => {
   model = small.source().model
@@ -301,8 +301,12 @@ describe('the rows of a perplexity report', () => {
     const { protocol, rows } = await measure({ prompt: undefined })
     expect(protocol.prompt).toBe(4)
     isByHand({ ...report, rows }, 4)
-    const wide = makeOptConfig({ layers: 1, width: 2, heads: 1, neurons: 2, vocabulary: 40, positions: 1000 })
-    const long = await OptModel.load(wide, memorySource(initialWeights(wide, { seed: 0 })), model.backend)
+    const wide = makeConfig({ layers: 1, width: 2, heads: 1, neurons: 2, vocabulary: 40, positions: 1000 })
+    const long = await LanguageModel.load(
+      wide,
+      memorySource(initialWeights(wide, { seed: 0 })),
+      model.backend,
+    )
     const methods = compareMethods(long, { ...options, planners: ['random'] })
     expect(
       (await measure({ model: long, methods, prompt: undefined, stride: undefined })).protocol,

@@ -17,7 +17,7 @@ import { makeBudget } from '../../src/masks/budget.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/engine/backward.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { oraclePlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -26,7 +26,7 @@ import { expectNear } from '../golden/golden.ts'
 
 const small = useSmallModel('reference')
 let backend: Backend
-let model: OptModel
+let model: LanguageModel
 beforeAll(() => {
   model = small.source().model
   backend = model.backend

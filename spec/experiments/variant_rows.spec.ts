@@ -14,7 +14,7 @@ import { reproduceExperiment } from '../../src/results/report.ts'
 import { quickSettings } from '../../src/evaluation/settings.ts'
 import type { Window } from '../../src/data/windows.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { scoreText } from '../../src/predictor/pass_planners.ts'
 import { oraclePlanner, randomPlanner } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -119,7 +119,7 @@ describe('variants of known costs', () => {
 // ---- A model -------------------------------------------------------------------------------------------------------------
 
 const small = useSmallModel('wasm')
-let model: OptModel
+let model: LanguageModel
 beforeAll(() => void ({ model } = small.source()))
 
 const documents = somePages(20)

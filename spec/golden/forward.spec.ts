@@ -9,7 +9,7 @@ import { describe, test } from 'vitest'
 import { forwardBatch } from '../../src/engine/batch.ts'
 import { negativeLogLikelihood } from '../../src/engine/loss.ts'
 import { contextWidth } from '../../src/engine/config.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward, type Trace } from '../../src/engine/trace.ts'
 import { softmax } from '../../src/ops/softmax.ts'
 import { overEveryBackend } from '../harness/backends.ts'
@@ -59,7 +59,7 @@ overEveryBackend((backend) => {
 
 type At = (expected: Float64Array, width: number) => Float64Array
 
-function compareStreams(model: OptModel, trace: Trace, tensors: Case, at: At): void {
+function compareStreams(model: LanguageModel, trace: Trace, tensors: Case, at: At): void {
   const { layers, width, vocabulary } = model.config
   const embeddings = tensors.get('embeddings')
   if (embeddings) expectNear(trace.hidden(0), at(embeddings.values, width), near, 'embeddings')
@@ -71,7 +71,7 @@ function compareStreams(model: OptModel, trace: Trace, tensors: Case, at: At): v
   expectNear(trace.logits(), at(get(tensors, 'logits').values, vocabulary), near, 'logits')
 }
 
-function compareUnits(model: OptModel, trace: Trace, tensors: Case, at: At): void {
+function compareUnits(model: LanguageModel, trace: Trace, tensors: Case, at: At): void {
   const { config } = model
   const { layers, neurons } = config
   const isGated = config.gated
@@ -87,7 +87,7 @@ function compareUnits(model: OptModel, trace: Trace, tensors: Case, at: At): voi
 
 /** Attention weights are never stored; here they are formed from the queries and keys, as the definition says. */
 function compareAttention(
-  model: OptModel,
+  model: LanguageModel,
   trace: Trace,
   tensors: Case,
   { T }: Rows,

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { backward, type Gradients } from '../../src/engine/backward.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
 import { contextWidth } from '../../src/engine/config.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward, type Trace } from '../../src/engine/trace.ts'
 import { maskGradients } from '../../src/criteria/plainact.ts'
 import { overBackends } from '../harness/backends.ts'
@@ -24,7 +24,7 @@ import { labelsOf, layerOf, rowsOf, scoredIn, withGolden, type Rows } from './mo
 
 /** Gradients of a whole case: its sequences add up, activations stay per sequence. */
 function eachSequence(
-  model: OptModel,
+  model: LanguageModel,
   rows: Rows,
   parameters: boolean,
   visit: (gradients: Gradients, index: number, trace: Trace) => void,

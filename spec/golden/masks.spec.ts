@@ -7,7 +7,7 @@ import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { forwardBatch } from '../../src/engine/batch.ts'
 import { generateTokens } from '../../src/engine/generate.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { overBackends } from '../harness/backends.ts'
 import {
   casesOf,
@@ -25,7 +25,7 @@ import { expectLogits, expectLoss, maskedKinds, maskOf, rowsOf, withGolden, type
 
 const { logits: near } = tolerance
 function runBatch(
-  model: OptModel,
+  model: LanguageModel,
   tensors: Case,
   masks: UnitMask | UnitMask[],
   mode: 'skip' | 'simulate',

@@ -6,9 +6,9 @@ import { expect } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { unpad, type Unpadded } from '../../src/engine/batch.ts'
-import { parseOptConfig, type OptConfig } from '../../src/engine/config.ts'
+import { parseConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { countScored, meanLoss, negativeLogLikelihood } from '../../src/engine/loss.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import {
@@ -24,8 +24,8 @@ import {
 } from './golden.ts'
 
 /** The configuration of a variant. */
-export function goldenConfig(variant: Variant, file = 'config.json'): OptConfig {
-  return parseOptConfig(JSON.parse(readFileSync(pathOf(variant, file), 'utf8')))
+export function goldenConfig(variant: Variant, file = 'config.json'): ModelConfig {
+  return parseConfig(JSON.parse(readFileSync(pathOf(variant, file), 'utf8')))
 }
 
 /** The float32 weights of a variant, by name. */
@@ -45,10 +45,10 @@ export function goldenSource(variant: Variant): TensorSource {
 export async function withGolden(
   variant: Variant,
   backend: Backend,
-  work: (model: OptModel) => void | Promise<void>,
+  work: (model: LanguageModel) => void | Promise<void>,
   source: TensorSource = goldenSource(variant),
 ): Promise<void> {
-  const model = await OptModel.load(goldenConfig(variant), source, backend)
+  const model = await LanguageModel.load(goldenConfig(variant), source, backend)
   try {
     await work(model)
   } finally {
@@ -127,7 +127,7 @@ export function maskedKinds(tensors: Case) {
 
 /** The mask of a case; one kind may be left dense. */
 export function maskOf(
-  { shape }: Pick<OptModel, 'shape'>,
+  { shape }: Pick<LanguageModel, 'shape'>,
   tensors: Case,
   kinds: 'both' | 'heads' | 'neurons',
 ): UnitMask {

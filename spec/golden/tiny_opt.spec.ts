@@ -6,10 +6,10 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { openSafetensors } from '../../src/io/safetensors.ts'
-import { parseOptConfig } from '../../src/engine/config.ts'
+import { parseConfig } from '../../src/engine/config.ts'
 import { generateTokens } from '../../src/engine/generate.ts'
 import { meanLoss, shiftLabels } from '../../src/engine/loss.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { isQuick } from '../harness/tier.ts'
 import { expectNear, fixtures, tolerance } from './golden.ts'
@@ -29,10 +29,10 @@ const expected = JSON.parse(readFileSync(`${folder}expected.json`, 'utf8')) as E
 /** Half of the last printed digit of the expected logits. */
 const PRINTED = 0.5e-4
 
-async function load(backend: Backend): Promise<OptModel> {
-  const config = parseOptConfig(JSON.parse(readFileSync(`${folder}config.json`, 'utf8')))
+async function load(backend: Backend): Promise<LanguageModel> {
+  const config = parseConfig(JSON.parse(readFileSync(`${folder}config.json`, 'utf8')))
   const source = await openSafetensors(`${folder}model.safetensors`)
-  const model = await OptModel.load(config, source, backend)
+  const model = await LanguageModel.load(config, source, backend)
   await source.close()
   return model
 }

@@ -39,7 +39,7 @@ export const moduleNames = [
 const libraryFiles = [
   'src/index.ts',
   'src/eval.ts',
-  'src/shadow_opt.ts',
+  'src/shadow_model.ts',
   'src/options.ts',
   'src/planner_options.ts',
 ]

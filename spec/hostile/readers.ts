@@ -38,8 +38,8 @@ import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
 import { parseVocabularyFiles, type Vocabulary } from '../../src/io/vocabulary.ts'
 import { openZip } from '../../src/io/zip.ts'
 import { encodeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
-import { parseOptConfig, remoteCodeFields } from '../../src/engine/config.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { parseConfig, remoteCodeFields } from '../../src/engine/config.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { RawTensorSource } from '../../src/tensor/tensor_source.ts'
 import { ownReaders } from './own_readers.ts'
 import { repairSafetensors, repairZip } from './repair.ts'
@@ -74,9 +74,9 @@ function tokenized(vocabulary: Vocabulary): unknown {
 
 const backend = createBackend('reference')
 
-async function withModel<T>(config: unknown, use: (model: OptModel) => T): Promise<T> {
+async function withModel<T>(config: unknown, use: (model: LanguageModel) => T): Promise<T> {
   const source = await parseSafetensors(new Uint8Array(readFileSync(new URL('model.safetensors', golden))))
-  const model = await OptModel.load(parseOptConfig(config), source, await backend)
+  const model = await LanguageModel.load(parseConfig(config), source, await backend)
   try {
     return use(model)
   } finally {
@@ -213,7 +213,7 @@ export const readers: readonly Reader[] = [
     name: 'config',
     async read(bytes) {
       const json = toPlain(parseJson(bytes, 'config.json'))
-      return [parseOptConfig(json), remoteCodeFields(json)]
+      return [parseConfig(json), remoteCodeFields(json)]
     },
     valid: async () => [concat(JSON.stringify(opt125m))],
     words: jsonWords,

@@ -12,7 +12,7 @@ import { convertCheckpoint, splitTensors, type Conversion } from '../../src/io/c
 import { openModelFolder, openWeights } from '../../src/io/load.ts'
 import { encodeSafetensors, streamSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { matchTensors } from '../../src/engine/names.ts'
-import { parseOptConfig } from '../../src/engine/config.ts'
+import { parseConfig } from '../../src/engine/config.ts'
 import { elementSize } from '../../src/tensor/dtypes.ts'
 import type { TensorInfo } from '../../src/tensor/tensor_source.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -326,7 +326,7 @@ describe('golden models', () => {
       list.toSorted((a, b) => (a.name < b.name ? -1 : 1))
     expect(byName(tensors)).toEqual(byName(expected))
     // Nothing that the model needs is missing.
-    matchTensors(parseOptConfig(after.configJson), after.source.tensors)
+    matchTensors(parseConfig(after.configJson), after.source.tensors)
   })
 
   test('a tied head that shares its values is left out, unless the model needs it', async () => {

@@ -9,7 +9,7 @@ import { expect, test } from 'vitest'
 import { embeddedFolder } from '../../src/io/embedded.ts'
 import * as platform from '../../src/platform/platform.ts'
 import { portablePaths, type PathRules } from '../../src/platform/platform.ts'
-import { ShadowOpt } from '../../src/shadow_opt.ts'
+import { ShadowModel } from '../../src/shadow_model.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const segment = fc.constantFrom('a', 'b.c', '..', '.', '', 'weights', '...')
@@ -118,7 +118,7 @@ test('a model from files in memory generates the text of the model on a disk', a
   const blobs = names.map((name): [string, Blob] => [name, new Blob([readFileSync(join(folder, name))])])
   const mounted = platform.mountFolder('model', new Map(blobs))
   const write = async (source: string): Promise<string> => {
-    const opt = await ShadowOpt.fromPretrained(source)
+    const opt = await ShadowModel.fromPretrained(source)
     let text = ''
     for await (const step of opt.generate('The captain', { planner: 'shadow', maxTokens: 8 }))
       text += step.text

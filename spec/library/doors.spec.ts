@@ -4,15 +4,15 @@
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { denseMask, ShadowOpt, type UnitMask } from '../../src/index.ts'
+import { denseMask, ShadowModel, type UnitMask } from '../../src/index.ts'
 import { generateKinds, maskKinds, openKinds, perplexityKinds, planKinds } from '../../src/options.ts'
 import type { Kind } from '../../src/tensor/arguments.ts'
 import { fixtures } from '../golden/golden.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { leavesNothing, outcome, write } from './held.ts'
 
-const tiny = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
-const opt = await ShadowOpt.fromPretrained()
+const tiny = await ShadowModel.fromPretrained(`${fixtures}golden/preln`)
+const opt = await ShadowModel.fromPretrained()
 afterAll(async () => {
   for (const one of [tiny, opt]) {
     await one.dispose()
@@ -26,7 +26,7 @@ type Call = (options: unknown) => Promise<unknown>
 const calls: Record<string, { call: Call; known: Readonly<Record<string, Kind>> }> = {
   fromPretrained: {
     // Options are looked at before the folder, which is none.
-    call: (options) => ShadowOpt.fromPretrained(`${fixtures}none`, options as object),
+    call: (options) => ShadowModel.fromPretrained(`${fixtures}none`, options as object),
     known: openKinds,
   },
   generate: { call: (options) => write(tiny, [5], options as object), known: generateKinds },
@@ -230,9 +230,9 @@ describe('an invalid prompt', () => {
     ['TEXT', () => opt.perplexity(5 as never)],
     ['TEXT', () => opt.encode(null as never)],
     ['TOKENS', () => tiny.mask([5], { planner: 'oracle', continuation: [0.5] })],
-    ['MODEL_NAME', () => ShadowOpt.fromPretrained(null as never)],
-    ['MODEL_MISSING', () => ShadowOpt.fromPretrained('')],
-    ['FILE_READ', () => ShadowOpt.fromPretrained('a\0b')],
+    ['MODEL_NAME', () => ShadowModel.fromPretrained(null as never)],
+    ['MODEL_MISSING', () => ShadowModel.fromPretrained('')],
+    ['FILE_READ', () => ShadowModel.fromPretrained('a\0b')],
     ['PATH', () => tiny.loadPredictor(5 as never)],
     ['PATH', () => tiny.loadCalibration(undefined as never)],
     ['FILE_MISSING', () => tiny.loadCalibration('')],

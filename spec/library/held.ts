@@ -2,11 +2,11 @@
  * What laws of the library's door ask of a model they are given: how a call ends, and what it leaves behind.
  */
 import { expect } from 'vitest'
-import { ShadowError, type GenerateOptions, type Ids, type ShadowOpt } from '../../src/index.ts'
+import { ShadowError, type GenerateOptions, type Ids, type ShadowModel } from '../../src/index.ts'
 
 /** The ids of a text that is written to its end. */
 export async function write(
-  opt: ShadowOpt,
+  opt: ShadowModel,
   prompt: string | Ids,
   options?: GenerateOptions,
 ): Promise<number[]> {
@@ -32,7 +32,7 @@ export async function outcome(work: () => unknown): Promise<string> {
 }
 
 /** Does some work, and sees that it leaves nothing behind and the model as usable as it was. */
-export async function leavesNothing<T>(opt: ShadowOpt, work: () => Promise<T>): Promise<T> {
+export async function leavesNothing<T>(opt: ShadowModel, work: () => Promise<T>): Promise<T> {
   const { backend } = opt.model
   const before = backend.liveBuffers
   const known = await write(opt, [5, 6], { maxTokens: 2 })

@@ -6,17 +6,17 @@ import { existsSync, readdirSync, readlinkSync } from 'node:fs'
 import fc from 'fast-check'
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
-import { denseMask, ShadowOpt, type GenerateOptions } from '../../src/index.ts'
+import { denseMask, ShadowModel, type GenerateOptions } from '../../src/index.ts'
 import { fixtures } from '../golden/golden.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { leavesNothing, outcome, write } from './held.ts'
 
 const folder = `${fixtures}golden/preln`
-const tiny = await ShadowOpt.fromPretrained(folder)
+const tiny = await ShadowModel.fromPretrained(folder)
 afterAll(() => tiny.dispose())
 afterEach(() => void vi.restoreAllMocks())
 
-type Write = ShadowOpt['generate']
+type Write = ShadowModel['generate']
 const generate: Write = (prompt, options) => tiny.generate(prompt, options)
 
 // ---- At once -------------------------------------------------------------------------------------------------------
@@ -124,8 +124,8 @@ function openFiles(): string[] {
   return paths.filter((path) => path.includes('golden/preln'))
 }
 
-type Load = typeof ShadowOpt.fromPretrained
-const load: Load = (name, options) => ShadowOpt.fromPretrained(name, options)
+type Load = typeof ShadowModel.fromPretrained
+const load: Load = (name, options) => ShadowModel.fromPretrained(name, options)
 
 /** Aborts a load at its n-th word of progress, for every n: it ends with the reason, and holds nothing. */
 async function loadIsStoppedAnywhere(of: Load): Promise<void> {
@@ -206,7 +206,7 @@ describe('aborting a text', () => {
 
   test('works for calls that read one', () =>
     leavesNothing(tiny, async () => {
-      const opt = await ShadowOpt.fromPretrained()
+      const opt = await ShadowModel.fromPretrained()
       const stop = new AbortController()
       const long = 'The captain looked at the sea. '.repeat(60)
       const reading = opt.perplexity(long, { signal: stop.signal })
@@ -240,7 +240,7 @@ describe('aborting a text', () => {
 
 describe('after dispose', () => {
   /** Every method, as it is called then, and what it ends with. */
-  const calls: Readonly<Record<string, readonly [expected: string, call: (opt: ShadowOpt) => unknown]>> = {
+  const calls: Readonly<Record<string, readonly [expected: string, call: (opt: ShadowModel) => unknown]>> = {
     loadPredictor: ['DISPOSED', (opt) => opt.loadPredictor('none')],
     loadCalibration: ['DISPOSED', (opt) => opt.loadCalibration('none')],
     // Text into ids needs no model.
@@ -254,9 +254,9 @@ describe('after dispose', () => {
   }
 
   test('every method throws DISPOSED, however it is called', async () => {
-    const methods = Object.getOwnPropertyNames(ShadowOpt.prototype).filter((name) => name !== 'constructor')
+    const methods = Object.getOwnPropertyNames(ShadowModel.prototype).filter((name) => name !== 'constructor')
     expect(Object.keys(calls).toSorted()).toEqual(methods.toSorted())
-    const opt = await ShadowOpt.fromPretrained()
+    const opt = await ShadowModel.fromPretrained()
     await opt.dispose()
     for (const [name, [expected, call]] of Object.entries(calls))
       expect(await outcome(() => call(opt)), name).toBe(expected)
@@ -265,7 +265,7 @@ describe('after dispose', () => {
 
   test('running calls end with DISPOSED at any step, and free all memory', async () => {
     for (const name of ['generate', 'forward', 'mask', 'perplexity', 'loadPredictor', 'loadCalibration']) {
-      const opt = await ShadowOpt.fromPretrained()
+      const opt = await ShadowModel.fromPretrained()
       const predictor = `${fixtures}tiny-opt/predictor.safetensors`
       const work = name === 'loadPredictor' ? opt.loadPredictor(predictor) : calls[name][1](opt)
       const found = outcome(() => work)
@@ -276,7 +276,7 @@ describe('after dispose', () => {
   })
 
   test('a second disposal in parallel has no effect', async () => {
-    const opt = await ShadowOpt.fromPretrained(folder)
+    const opt = await ShadowModel.fromPretrained(folder)
     const text = opt.generate([5], { maxTokens: 3 })
     await text.next()
     await Promise.all([opt.dispose(), opt.dispose()])

@@ -17,7 +17,7 @@ import {
   plannerNames,
   selectMask,
   ShadowError,
-  ShadowOpt,
+  ShadowModel,
   type MaskOptions,
 } from '../../src/index.ts'
 import { argmax } from '../../src/engine/sampling.ts'
@@ -36,7 +36,7 @@ import { unitKinds, type UnitKind } from '../../src/masks/mask.ts'
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-planners-'))
 const calibration = join(folder, 'calibration')
 const prompt = Int32Array.of(2, 5, 6, 7, 9)
-let opt: ShadowOpt
+let opt: ShadowModel
 
 /** A predictor nobody trained, in a file. */
 async function writePredictor(kind: (typeof predictorKinds)[number]): Promise<void> {
@@ -64,7 +64,7 @@ async function writePredictor(kind: (typeof predictorKinds)[number]): Promise<vo
 }
 
 beforeAll(async () => {
-  opt = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
+  opt = await ShadowModel.fromPretrained(`${fixtures}golden/preln`)
   for (const kind of predictorKinds) await writePredictor(kind)
   const random = new Random(2)
   const windows = Array.from({ length: 3 }, (_, i) => {
@@ -88,7 +88,7 @@ afterAll(async () => {
 })
 
 /** Ids of a text. */
-async function write(options: Parameters<ShadowOpt['generate']>[1]): Promise<number[]> {
+async function write(options: Parameters<ShadowModel['generate']>[1]): Promise<number[]> {
   const tokens: number[] = []
   for await (const { token } of opt.generate(prompt, { maxTokens: 8, ...options })) tokens.push(token)
   return tokens
@@ -185,7 +185,7 @@ describe('once predictors and a calibration are read', () => {
   })
 
   test('a predictor or calibration for another model is refused', async () => {
-    const other = await ShadowOpt.fromPretrained()
+    const other = await ShadowModel.fromPretrained()
     const before = other.model.backend.liveBuffers
     expect(await codeOf(other.loadCalibration(calibration))).toBe('CALIBRATION_MODEL')
     for (const kind of predictorKinds)

@@ -15,12 +15,12 @@ import { makeBudget } from '../../src/masks/budget.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { forwardBatch, type BatchOptions } from '../../src/engine/batch.ts'
 import { generateTokens, type GenerateOptions } from '../../src/engine/generate.ts'
-import type { OptModel } from '../../src/engine/opt_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { randomPlanner } from '../../src/predictor/planners.ts'
 import { encodeLetters, loadSmallModel, someMask } from '../evaluation/small_model.ts'
 
 let backend: Backend
-let model: OptModel
+let model: LanguageModel
 beforeAll(async () => {
   backend = await createBackend('wasm')
   model = await loadSmallModel(backend)
@@ -57,7 +57,7 @@ describe('a batch', () => {
     return [logits.slice(0, 5 * V), logits.slice(7 * V)]
   }
   /** The logits of each in a sequence of its own. @param of the options of a row */
-  const alone = (of: (row: number) => Parameters<OptModel['begin']>[0]): Float32Array[] =>
+  const alone = (of: (row: number) => Parameters<LanguageModel['begin']>[0]): Float32Array[] =>
     sequences.map((tokens, row) => {
       const sequence = model.begin(of(row))
       try {
@@ -70,7 +70,7 @@ describe('a batch', () => {
   /** Values of each option of a batch, and the options of a single sequence that mean the same. */
   const rows = (): Record<
     keyof BatchOptions,
-    [BatchOptions, (row: number) => Parameters<OptModel['begin']>[0]][]
+    [BatchOptions, (row: number) => Parameters<LanguageModel['begin']>[0]][]
   > => {
     const [first, second] = [1, 2].map((seed) => someMask(model.shape, seed))
     return {

@@ -26,7 +26,7 @@ import { askTasks, type AskedTasks, type TaskRun } from '../../src/evaluation/ta
 import type { JobRunner } from '../../src/jobs/runner.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
 import { makeMask } from '../../src/masks/mask.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
 import type { Predictor } from '../../src/predictor/predictor_file.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -129,7 +129,7 @@ describe('a calibration', () => {
   })
 
   test('in threads has the bytes of one in this thread, with every option at once', async () => {
-    const golden = await OptModel.load(
+    const golden = await LanguageModel.load(
       goldenConfig('preln'),
       goldenSource('preln'),
       await createBackend('wasm'),
@@ -254,7 +254,7 @@ describe('questions', () => {
   test.each(['auto', 'skip', 'pack', 'simulate'] as const)(
     'mode %s reaches the sequences, here and in jobs',
     async (mode) => {
-      const spy = vi.spyOn(OptModel.prototype, 'begin')
+      const spy = vi.spyOn(LanguageModel.prototype, 'begin')
       try {
         for (const ask of [askInThis, askInJobs]) {
           spy.mockClear()

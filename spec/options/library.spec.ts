@@ -6,15 +6,15 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
-  ShadowOpt,
+  ShadowModel,
   type GenerateOptions,
   type MaskOptions,
   type PlanOptions,
   type UnitMask,
 } from '../../src/index.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { createEngine } from '../../src/web/engine/engine.ts'
-import { RemoteOpt } from '../../src/web/engine/remote_opt.ts'
+import { RemoteModel } from '../../src/web/engine/remote_model.ts'
 import { study } from '../../src/web/engine/study.ts'
 import type { StudyOptions } from '../../src/web/engine/study_types.ts'
 import { RpcClient, serveCalls } from '../../src/web/engine/worker_rpc.ts'
@@ -36,16 +36,16 @@ const maxTokens = 12
 /** One test runs hundreds of commands; a test that takes this long hangs. */
 const hang = 600_000
 let folder = ''
-let opt: ShadowOpt
-let remote: RemoteOpt
+let opt: ShadowModel
+let remote: RemoteModel
 beforeAll(async () => {
   folder = await writeSmallFiles()
   await makeFiles(folder)
-  opt = await ShadowOpt.fromPretrained(join(folder, 'model'))
+  opt = await ShadowModel.fromPretrained(join(folder, 'model'))
   await opt.loadCalibration(join(folder, 'traces'))
   for (const kind of ['dejavu', 'dejavu-style'])
     await opt.loadPredictor(join(folder, `predictors/${kind}.safetensors`))
-  remote = await RemoteOpt.fromPretrained(joinedLine(), join(folder, 'model'))
+  remote = await RemoteModel.fromPretrained(joinedLine(), join(folder, 'model'))
 }, hang)
 afterAll(async () => {
   await remote.dispose()
@@ -61,7 +61,7 @@ function joinedLine(): RpcClient {
 }
 
 /** The calls of a model, local or remote. */
-type Calls = Pick<ShadowOpt, 'generate' | 'forward' | 'mask'> | RemoteOpt
+type Calls = Pick<ShadowModel, 'generate' | 'forward' | 'mask'> | RemoteModel
 
 async function tokensOf(from: Calls, options: GenerateOptions): Promise<number[]> {
   const tokens: number[] = []
@@ -142,7 +142,7 @@ stateEffects<PlanOptions>('planner', plannerTable, async (_, options) => {
 /** All events of a study, without speeds. */
 const studyOf: Look<StudyOptions> = async (from, options) => {
   const events =
-    from instanceof RemoteOpt
+    from instanceof RemoteModel
       ? from.study(prompt, { maxTokens: 5, ...options })
       : study(opt, prompt, { maxTokens: 5, ...options })
   const told: unknown[] = []
@@ -256,7 +256,7 @@ describe('along two paths', () => {
 describe('an option that changes few numbers or none reaches the sequences', () => {
   /** The mode and cache of each sequence that some work begins. */
   async function begun(work: () => Promise<unknown>): Promise<(string | undefined)[][]> {
-    const spy = vi.spyOn(OptModel.prototype, 'begin')
+    const spy = vi.spyOn(LanguageModel.prototype, 'begin')
     try {
       await work()
       return spy.mock.calls.map(([options]) => [options?.mode, options?.cache])
@@ -282,7 +282,7 @@ describe('an option that changes few numbers or none reaches the sequences', () 
 
 describe('fromPretrained', () => {
   const model = (): string => join(folder, 'model')
-  const using = async <T>(opening: Promise<ShadowOpt>, look: (opened: ShadowOpt) => T): Promise<T> => {
+  const using = async <T>(opening: Promise<ShadowModel>, look: (opened: ShadowModel) => T): Promise<T> => {
     const opened = await opening
     try {
       return look(opened)
@@ -293,7 +293,7 @@ describe('fromPretrained', () => {
 
   test.each(['wasm', 'reference', 'wasm-rust'] as const)('computes with the backend %s', async (backend) => {
     const name = await using(
-      ShadowOpt.fromPretrained(model(), { backend }),
+      ShadowModel.fromPretrained(model(), { backend }),
       (opened) => opened.model.backend.name,
     )
     expect(name).toBe(backend)
@@ -303,11 +303,11 @@ describe('fromPretrained', () => {
     'stores weights as %s, local and remote',
     async (storage) => {
       const found = await using(
-        ShadowOpt.fromPretrained(model(), { storage }),
+        ShadowModel.fromPretrained(model(), { storage }),
         (opened) => opened.model.weights.storage,
       )
       expect(found).toBe(storage)
-      const far = await RemoteOpt.fromPretrained(joinedLine(), model(), { storage })
+      const far = await RemoteModel.fromPretrained(joinedLine(), model(), { storage })
       expect(far.info.storage).toBe(storage)
       await far.dispose()
     },
@@ -316,12 +316,12 @@ describe('fromPretrained', () => {
   test('passes the number of threads on, local and remote: the reference refuses two', async () => {
     const two = { backend: 'reference', threads: 2 } as const
     const one = { ...two, threads: 1 } as const
-    await expect(ShadowOpt.fromPretrained(model(), two)).rejects.toMatchObject({ code: 'THREADS' })
-    await expect(RemoteOpt.fromPretrained(joinedLine(), model(), two)).rejects.toMatchObject({
+    await expect(ShadowModel.fromPretrained(model(), two)).rejects.toMatchObject({ code: 'THREADS' })
+    await expect(RemoteModel.fromPretrained(joinedLine(), model(), two)).rejects.toMatchObject({
       code: 'THREADS',
     })
     expect(
-      await using(ShadowOpt.fromPretrained(model(), one), ({ model: { backend } }) => backend.name),
+      await using(ShadowModel.fromPretrained(model(), one), ({ model: { backend } }) => backend.name),
     ).toBe('reference')
   })
 
@@ -332,19 +332,19 @@ describe('fromPretrained', () => {
     try {
       const commitOf = (revision?: string): Promise<string | undefined> =>
         using(
-          ShadowOpt.fromPretrained('tiny/model', { revision, offline: true }),
+          ShadowModel.fromPretrained('tiny/model', { revision, offline: true }),
           ({ origin }) => origin?.commit,
         )
       expect([await commitOf(), await commitOf('other')]).toEqual([commits.main, commits.other])
-      await expect(ShadowOpt.fromPretrained('tiny/model')).rejects.toMatchObject({ exitCode: 5 })
+      await expect(ShadowModel.fromPretrained('tiny/model')).rejects.toMatchObject({ exitCode: 5 })
     } finally {
       vi.unstubAllEnvs()
       vi.unstubAllGlobals()
     }
     const here = vi.fn()
     const far = vi.fn()
-    await using(ShadowOpt.fromPretrained(model(), { onProgress: here }), () => null)
-    await (await RemoteOpt.fromPretrained(joinedLine(), model(), { onProgress: far })).dispose()
+    await using(ShadowModel.fromPretrained(model(), { onProgress: here }), () => null)
+    await (await RemoteModel.fromPretrained(joinedLine(), model(), { onProgress: far })).dispose()
     expect(here).toHaveBeenCalledWith(expect.objectContaining({ stage: 'load' }))
     expect(far.mock.calls).toEqual(here.mock.calls)
   })
@@ -357,7 +357,7 @@ describe('a signal that is aborted', () => {
     ['forward', () => logitsOf(opt, { signal })],
     ['forward of a batch', () => batchLogitsOf(opt, { signal })],
     ['perplexity', () => opt.perplexity(prompt, { signal })],
-    ['fromPretrained', () => ShadowOpt.fromPretrained(join(folder, 'model'), { signal })],
+    ['fromPretrained', () => ShadowModel.fromPretrained(join(folder, 'model'), { signal })],
     ['generate of the page', () => tokensOf(remote, { signal })],
     ['forward of the page', () => logitsOf(remote, { signal })],
     ['study', async () => studyOf(opt, { signal })],

@@ -9,7 +9,7 @@ import { vi } from 'vitest'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
 import { runCommandLine } from '../../src/cli/run.ts'
 import type { Session } from '../../src/cli/session.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
 import { LanguageTrainer } from '../../src/training/pretrain_trainer.ts'
 import { quietSession } from '../cli/run_inside.ts'
@@ -84,24 +84,24 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
   const models: SeenModel[] = []
   const begun: { sequence: Sequence; cache: string }[] = []
   const fed: string[] = []
-  const { load } = OptModel
-  const { begin, checkTokens } = OptModel.prototype
-  const loading = vi.spyOn(OptModel, 'load').mockImplementation(async (...given) => {
-    const model = await load.apply(OptModel, given)
+  const { load } = LanguageModel
+  const { begin, checkTokens } = LanguageModel.prototype
+  const loading = vi.spyOn(LanguageModel, 'load').mockImplementation(async (...given) => {
+    const model = await load.apply(LanguageModel, given)
     const { backend, weights } = model
     models.push({ backend: backend.name, storage: weights.storage })
     return model
   })
-  const beginning = vi.spyOn(OptModel.prototype, 'begin').mockImplementation(function (
-    this: OptModel,
+  const beginning = vi.spyOn(LanguageModel.prototype, 'begin').mockImplementation(function (
+    this: LanguageModel,
     options = {},
   ) {
     const sequence = begin.call(this, options)
     begun.push({ sequence, cache: options.cache ?? 'none' })
     return sequence
   })
-  const feeding = vi.spyOn(OptModel.prototype, 'checkTokens').mockImplementation(function (
-    this: OptModel,
+  const feeding = vi.spyOn(LanguageModel.prototype, 'checkTokens').mockImplementation(function (
+    this: LanguageModel,
     tokens,
     past,
   ) {

@@ -9,7 +9,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
 import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { byteCharacters, specialTokens } from '../../src/io/vocabulary.ts'
-import { makeOptConfig, type OptConfig } from '../../src/engine/config.ts'
+import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
 import { savePredictor } from '../../src/predictor/predictor_file.ts'
@@ -18,7 +18,7 @@ import { Random } from '../../src/tensor/random.ts'
 const tokens = [...specialTokens, ...byteCharacters]
 
 /** Sizes of the models. */
-export const smallConfig: OptConfig = makeOptConfig({
+export const smallConfig: ModelConfig = makeConfig({
   layers: 4,
   width: 16,
   heads: 4,

@@ -13,7 +13,7 @@ import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { kernels } from '../../src/ops/catalog.ts'
 import { runtime } from '../../src/platform/platform.ts'
-import { ShadowOpt } from '../../src/shadow_opt.ts'
+import { ShadowModel } from '../../src/shadow_model.ts'
 import { root } from '../harness/syntax.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium, type PageSaid } from '../web/chromium.ts'
 import { serveFolder } from '../web/static_server.ts'
@@ -49,7 +49,7 @@ function packedText(path: string): Promise<string> {
 }
 
 async function saidBySources(): Promise<Said> {
-  const opt = await ShadowOpt.fromPretrained('embedded', { backend: 'reference' })
+  const opt = await ShadowModel.fromPretrained('embedded', { backend: 'reference' })
   let text = ''
   for await (const step of opt.generate(asked.prompt, asked.options)) text += step.text
   await opt.dispose()

@@ -22,12 +22,12 @@ export const asked = {
 /** The program, with this many threads: an expression. That there are several, if so, is part of what it tries. */
 function programWith(threads: string): string {
   return `
-import { ShadowOpt } from 'shadowllm'
+import { ShadowModel } from 'shadowllm'
 import { createBackend } from 'shadowllm/backends'
 import { kernels } from 'shadowllm/ops'
 
 const threads = ${threads}
-const opt = await ShadowOpt.fromPretrained('embedded', { backend: 'wasm', threads })
+const opt = await ShadowModel.fromPretrained('embedded', { backend: 'wasm', threads })
 let text = ''
 for await (const step of opt.generate(${JSON.stringify(asked.prompt)}, ${JSON.stringify(asked.options)}))
   text += step.text
@@ -55,21 +55,21 @@ export const pageProgram: string = programWith('globalThis.crossOriginIsolated ?
 
 /** A program that is only compiled: a name of each subpath, with a type of its own. */
 export const typedProgram = `
-import { ShadowOpt, type MaskPlanner, type OpenOptions } from 'shadowllm'
+import { ShadowModel, type MaskPlanner, type OpenOptions } from 'shadowllm'
 import { createBackend, type Backend } from 'shadowllm/backends'
 import { criteria, type Criterion } from 'shadowllm/criteria'
 import { reproduce, type ReproduceOptions } from 'shadowllm/eval'
 import { parseSafetensors, type RawTensorSource } from 'shadowllm/io/safetensors'
 import { makeBudget, selectMask, type UnitMask, type UnitScores } from 'shadowllm/masks'
-import { OptModel, type OptConfig } from 'shadowllm/model'
+import { LanguageModel, type ModelConfig } from 'shadowllm/model'
 import { kernels, type KernelName } from 'shadowllm/ops'
 import { openPredictor, type Predictor } from 'shadowllm/predictor'
 import { trainShadow, type TrainingOptions } from 'shadowllm/train'
 import { verify, type LawReport } from 'shadowllm/verify'
-import { RemoteOpt, startEngine, type Engine } from 'shadowllm/worker'
+import { RemoteModel, startEngine, type Engine } from 'shadowllm/worker'
 
 const options: OpenOptions = { backend: 'wasm', storage: 'int8' }
-const opening: Promise<ShadowOpt> = ShadowOpt.fromPretrained('embedded', options)
+const opening: Promise<ShadowModel> = ShadowModel.fromPretrained('embedded', options)
 const backend: Promise<Backend> = createBackend('wasm')
 const names: KernelName[] = Object.keys(kernels) as KernelName[]
 const mask = (scores: UnitScores): UnitMask => selectMask(scores, makeBudget(0.5))
@@ -77,10 +77,10 @@ const planner: MaskPlanner = { name: 'mine', afterAttention: () => mask({ layers
 const first: Criterion = criteria[0]
 const source: Promise<RawTensorSource> = parseSafetensors(new Uint8Array())
 const reports: AsyncIterable<LawReport> = verify({ backends: ['wasm'], seed: 1 })
-const far = ({ rpc }: Engine): Promise<RemoteOpt> => RemoteOpt.fromPretrained(rpc, 'embedded')
+const far = ({ rpc }: Engine): Promise<RemoteModel> => RemoteModel.fromPretrained(rpc, 'embedded')
 const predictor: (...args: Parameters<typeof openPredictor>) => Promise<Predictor> = openPredictor
-export { backend, far, first, mask, names, OptModel, opening, planner, predictor, reports, reproduce, source, startEngine, trainShadow }
-export type { OptConfig, ReproduceOptions, TrainingOptions }
+export { backend, far, first, mask, names, LanguageModel, opening, planner, predictor, reports, reproduce, source, startEngine, trainShadow }
+export type { ModelConfig, ReproduceOptions, TrainingOptions }
 // @ts-expect-error: a type that is not there, or is any, would let this pass
 const wrong: number = first
 export { wrong }

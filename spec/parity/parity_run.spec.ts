@@ -10,9 +10,9 @@ import type { ParityCases } from '../../src/parity/files.ts'
 import { compareTexts, runModel, type ModelOutcome } from '../../src/parity/run_model.ts'
 import { runOp, runOps } from '../../src/parity/run_ops.ts'
 import { casesOf, type OpCase } from '../../src/parity/op_suite.ts'
-import { makeOptConfig } from '../../src/engine/config.ts'
+import { makeConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { overBackends } from '../harness/backends.ts'
@@ -112,9 +112,9 @@ test.each([
 ])(
   'a model of %d positions is run on two sequences of %d tokens, whose continuations fit',
   async (positions, T) => {
-    const config = makeOptConfig({ layers: 1, width: 4, heads: 1, neurons: 4, vocabulary: 8, positions })
+    const config = makeConfig({ layers: 1, width: 4, heads: 1, neurons: 4, vocabulary: 8, positions })
     const weights = memorySource(initialWeights(config, { seed: 3 }))
-    const model = await OptModel.load(config, weights, reference)
+    const model = await LanguageModel.load(config, weights, reference)
     const { report } = await runModel(model, model, { seed, strict: true })
     model.dispose()
     const shapes = new Map(report.tensors.map(({ name, shape }) => [name, shape]))

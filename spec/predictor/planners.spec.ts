@@ -13,7 +13,7 @@ import { denseMask, makeMask, type UnitShape } from '../../src/masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
 import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/engine/backward.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { dejavuPlanner } from '../../src/predictor/dejavu_planner.ts'
 import { leakyMask } from '../../src/predictor/leaky.ts'
@@ -44,7 +44,11 @@ const shape = { layers: 2, heads: 4, neurons: 64 }
 const scoresOf = (units: UnitShape, seed: number): UnitScores => randomScores(units, new Random(seed))
 
 /** The mask of a sequence after its prompt. */
-function plannedIn(model: OptModel, planner: MaskPlanner, prompt: Int32Array): ReturnType<typeof denseMask> {
+function plannedIn(
+  model: LanguageModel,
+  planner: MaskPlanner,
+  prompt: Int32Array,
+): ReturnType<typeof denseMask> {
   const sequence = model.begin({ planner })
   try {
     sequence.feed(prompt, 'none')
@@ -267,14 +271,16 @@ describe('mutants of planners', () => {
   ]
   for (const [name, mutant] of mutants)
     test(`${name}: killed`, async () => {
-      const subject = { backend: new ReferenceBackend(), load: OptModel.load }
+      const subject = { backend: new ReferenceBackend(), load: LanguageModel.load }
       expect(await firstFailure(mutant, subject, killingRuns(mutant))).not.toBeNull()
     })
 })
 
 describe('by name', () =>
   overQuickBackends((backend) => {
-    const sourcesOf = (model: OptModel): Required<Omit<PlannerSources, 'topK' | 'seed' | 'criterion'>> => {
+    const sourcesOf = (
+      model: LanguageModel,
+    ): Required<Omit<PlannerSources, 'topK' | 'seed' | 'criterion'>> => {
       const scores = scoresOf(model.shape, 1)
       const predict = (): UnitScores => scores
       const predictLayer = (layer: number): { heads: Float32Array; neurons: Float32Array } => ({
@@ -290,7 +296,7 @@ describe('by name', () =>
         dejavu: { predictLayer },
       }
     }
-    const withModelOf = (work: (model: OptModel) => void, on: Backend = backend): Promise<void> =>
+    const withModelOf = (work: (model: LanguageModel) => void, on: Backend = backend): Promise<void> =>
       withGolden('preln', on, work)
 
     test('every planner can be created, has its name and decides; dense needs no input', () =>

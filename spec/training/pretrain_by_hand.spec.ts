@@ -9,10 +9,10 @@ import type { Buffer } from '../../src/backends/backend.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { backward } from '../../src/engine/backward.ts'
-import { makeOptConfig } from '../../src/engine/config.ts'
+import { makeConfig } from '../../src/engine/config.ts'
 import { readParameters } from '../../src/engine/weight_layout.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { dot } from '../../src/ops/float32.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
@@ -27,7 +27,7 @@ import { adamw } from './training_by_hand.ts'
 const backend = await createBackend('wasm')
 afterAll(() => backend.dispose())
 
-const config = makeOptConfig({ layers: 1, width: 8, heads: 2, neurons: 5, vocabulary: 11, positions: 6 })
+const config = makeConfig({ layers: 1, width: 8, heads: 2, neurons: 5, vocabulary: 11, positions: 6 })
 
 interface Run {
   readonly settings: PretrainSettings
@@ -106,7 +106,7 @@ function rateAt(step: number, { rate, warmup, steps, floor }: PretrainSettings):
 }
 
 /** The mean negative log-likelihood of the windows' tokens but the first of each, in float64. */
-function lossOf(model: OptModel, windows: readonly Int32Array[]): number {
+function lossOf(model: LanguageModel, windows: readonly Int32Array[]): number {
   const V = config.vocabulary
   const costs = windows.flatMap((tokens) => {
     const sequence = model.begin()
@@ -125,7 +125,7 @@ async function byHand(run: Run): Promise<Outcome> {
   const { training, heldOut } = windowsOf(run)
   const residual = 1 / Math.sqrt(2 * config.layers)
   const weights = initialWeights(config, { seed: settings.seed, residual })
-  const model = await OptModel.load(config, memorySource(weights), backend)
+  const model = await LanguageModel.load(config, memorySource(weights), backend)
   const scope = new BufferScope(backend)
   const held = [...model.weights.parameters].map(([name, buffer]) => {
     const zeros = (): Float32Array => new Float32Array(buffer.length)

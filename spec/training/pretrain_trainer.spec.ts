@@ -7,11 +7,11 @@ import { describe, expect, test } from 'vitest'
 import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { backward } from '../../src/engine/backward.ts'
-import { makeOptConfig } from '../../src/engine/config.ts'
+import { makeConfig } from '../../src/engine/config.ts'
 import { initialWeights, residualScale } from '../../src/engine/initial_weights.ts'
 import { countScored } from '../../src/engine/loss.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
-import { OptModel } from '../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import type { HostTensor } from '../../src/tensor/memory_source.ts'
 import { AdamW } from '../../src/training/adamw.ts'
@@ -26,7 +26,7 @@ import { someModel, turned } from './pretrain_cases.ts'
 
 const { fround } = Math
 
-const subject = (backend: Backend) => ({ backend, load: OptModel.load })
+const subject = (backend: Backend) => ({ backend, load: LanguageModel.load })
 
 /** Windows of different lengths. */
 function windowsOf(model: ModelCase, count: number): Int32Array[] {
@@ -34,7 +34,7 @@ function windowsOf(model: ModelCase, count: number): Int32Array[] {
   return Array.from({ length: count }, () => data.ids(data.integer(2, model.positions), model.vocabulary))
 }
 
-function zerosFor(model: OptModel): Map<string, Float64Array> {
+function zerosFor(model: LanguageModel): Map<string, Float64Array> {
   return new Map(
     [...parameterShapes(model.config)].map(([name, shape]) => [
       name,
@@ -234,7 +234,7 @@ overQuickBackends((backend) => {
   })
 
   describe('weight decay', () => {
-    type Step = (model: OptModel, rate: number, decay: number) => void
+    type Step = (model: LanguageModel, rate: number, decay: number) => void
 
     /** Without a gradient a matrix is multiplied by 1 - rate decay, and nothing else changes a bit. */
     const isForMatrices = lawForAll(
@@ -283,7 +283,7 @@ overQuickBackends((backend) => {
   describe('one repeated sequence', () => {
     /** The loss before and after. */
     async function learn(learnFrom: LanguageTrainer['accumulate'] | null): Promise<[number, number]> {
-      const config = makeOptConfig({
+      const config = makeConfig({
         layers: 2,
         width: 16,
         heads: 2,

@@ -6,15 +6,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { maskOverlap } from '../../src/masks/overlap.ts'
 import { selectMask } from '../../src/masks/selection.ts'
 import { budgetOf } from '../../src/planner_options.ts'
-import { ShadowOpt } from '../../src/shadow_opt.ts'
+import { ShadowModel } from '../../src/shadow_model.ts'
 import { study } from '../../src/web/engine/study.ts'
 import type { StudyEnd, StudyOptions, StudyStart, StudyStep } from '../../src/web/engine/study_types.ts'
 
 const prompt = 'The captain looked at the sea and'
 const maxTokens = 12
-let opt: ShadowOpt
+let opt: ShadowModel
 beforeAll(async () => {
-  opt = await ShadowOpt.fromPretrained()
+  opt = await ShadowModel.fromPretrained()
 })
 afterAll(() => opt.dispose())
 
@@ -36,7 +36,7 @@ async function tell(options: StudyOptions, text = prompt): Promise<Told> {
 }
 
 async function writes(
-  options: Parameters<ShadowOpt['generate']>[1],
+  options: Parameters<ShadowModel['generate']>[1],
 ): Promise<{ text: string; ids: number[] }> {
   const ids: number[] = []
   let text = ''
@@ -122,7 +122,7 @@ test('KL is that of the distributions after the sparse text, and 0 if nothing is
 })
 
 test('int8 weights generate text, and have no oracle scores', async () => {
-  const small = await ShadowOpt.fromPretrained('embedded', { storage: 'int8' })
+  const small = await ShadowModel.fromPretrained('embedded', { storage: 'int8' })
   const events = study(small, prompt, { maxTokens: 3 })
   for (;;) {
     const { done, value } = await events.next()

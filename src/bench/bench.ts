@@ -9,7 +9,7 @@ import type { TopK } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_block.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { Storage } from '../engine/matrix.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { kindsNeeded, predictorFor } from '../predictor/suitable.ts'
@@ -47,7 +47,7 @@ export interface BenchOptions {
   /** A mask to replay, where there is one. */
   readonly readMask?: (shape: UnitShape) => Promise<UnitMask>
   /** The predictors that were made for a checkpoint, of all these kinds. */
-  readonly readPredictors?: (model: OptModel, kinds: readonly PredictorKind[]) => Promise<Predictor[]>
+  readonly readPredictors?: (model: LanguageModel, kinds: readonly PredictorKind[]) => Promise<Predictor[]>
   /** Bytes that are read to measure the speed of reading. */
   readonly readBytes?: number
 }
@@ -228,7 +228,7 @@ export class Bench {
   }
 
   /** The predictors that the planners ask: from files beside a checkpoint, else random. */
-  #predictors(subject: BenchSubject, model: OptModel): Promise<Predictor[]> | Predictor[] {
+  #predictors(subject: BenchSubject, model: LanguageModel): Promise<Predictor[]> | Predictor[] {
     const { planners, readPredictors, seed } = this.#options
     const kinds = kindsNeeded(planners)
     if (subject.weights === 'checkpoint') return readPredictors?.(model, kinds) ?? []

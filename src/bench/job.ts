@@ -3,7 +3,7 @@
  */
 import type { TopK } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import type { Every } from '../predictor/planners.ts'
 import { Random } from '../tensor/random.ts'
 import { Decoding, decodeTurn, promptTurn, type Plan, type Turn } from '../evaluation/decode.ts'
@@ -24,7 +24,7 @@ export interface JobParts {
   readonly test: BenchTest
   /** Bytes of the method's predictor; 0 for none. */
   readonly predictorBytes: number
-  readonly model: OptModel
+  readonly model: LanguageModel
   /** How the model is run by the method, units chosen by what is given here, or as the method does. */
   readonly makePlan: (topK?: TopK) => Plan
   readonly seed: number

@@ -6,7 +6,7 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { TopK } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_block.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { MissingError } from '../tensor/errors.ts'
 import type { Plan } from '../evaluation/decode.ts'
@@ -73,7 +73,7 @@ export interface BenchInputs {
  * How a model is run by a method.
  * @throws MissingError PREDICTOR_MISSING where there is none of its kind
  */
-export function planOf(method: BenchMethod, model: OptModel, inputs: BenchInputs): Plan {
+export function planOf(method: BenchMethod, model: LanguageModel, inputs: BenchInputs): Plan {
   const { predictors, mask, mode, cache, seed, topK } = inputs
   if (method.planner === 'mask') return { mask, mode, cache }
   const kind = predictorKindOf(method)

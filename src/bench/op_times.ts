@@ -5,8 +5,8 @@
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { valuesOf, type FlatArgument } from '../backends/calls.ts'
 import { watchBackend } from '../backends/watched.ts'
-import { OptModel } from '../engine/opt_model.ts'
-import type { OptWeights } from '../engine/weights.ts'
+import { LanguageModel } from '../engine/language_model.ts'
+import type { ModelWeights } from '../engine/weights.ts'
 import { kernels, type KernelName } from '../ops/catalog.ts'
 import type { Kernel } from '../ops/op.ts'
 
@@ -23,12 +23,12 @@ export interface OpTime {
 
 /** A model whose ops are timed while `recording`. Dispose it; the weights are those of the model it was made from. */
 export class WatchedModel {
-  readonly model: OptModel
+  readonly model: LanguageModel
   recording = false
   readonly #times = new Map<string, OpTime>()
   readonly #matrices = new WeakMap<Buffer, string>()
 
-  constructor(model: OptModel) {
+  constructor(model: LanguageModel) {
     const { weights } = model
     this.#name(weights)
     const watched = new Map<Backend, Backend>()
@@ -37,7 +37,7 @@ export class WatchedModel {
       watched.set(backend, known)
       return known
     }
-    this.model = new OptModel(model.config, watch(model.backend), {
+    this.model = new LanguageModel(model.config, watch(model.backend), {
       ...weights,
       blocks: weights.blocks.map((block) => ({ ...block, backend: watch(block.backend) })),
       dispose: () => {},
@@ -53,7 +53,7 @@ export class WatchedModel {
     this.model.dispose()
   }
 
-  #name({ blocks, head, projectIn, projectOut }: OptWeights): void {
+  #name({ blocks, head, projectIn, projectOut }: ModelWeights): void {
     for (const { query, key, value, out, fc1, fc2 } of blocks) {
       for (const { weight } of [query, key, value]) this.#matrices.set(valuesOf(weight), 'q/k/v')
       this.#matrices.set(valuesOf(out.weight), 'out_proj')

@@ -21,7 +21,7 @@ import {
 import { recordOf } from '../tensor/records.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { ShadowPredictor } from '../predictor/shadow.ts'
-import { type OptConfig, featureWidths } from '../engine/config.ts'
+import { type ModelConfig, featureWidths } from '../engine/config.ts'
 import { storedBytes, type Storage } from '../engine/matrix.ts'
 import { RandomBlock } from './random_weights.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
@@ -39,7 +39,7 @@ const publishedSizes: Readonly<Record<PredictorKind, PredictorChoices>> = {
  */
 export function randomPredictor(
   kind: PredictorKind,
-  model: OptConfig,
+  model: ModelConfig,
   backend: Backend,
   storage: Storage,
   seed: number,

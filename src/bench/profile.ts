@@ -5,7 +5,7 @@
  * planning and packing took in the prompt is shared by the tokens, as in every figure.
  */
 import { backendTopK, type TopK } from '../masks/selection.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { now } from '../platform/platform.ts'
 import type { KernelName } from '../ops/catalog.ts'
 import { Decoding, type Plan, type Turn } from '../evaluation/decode.ts'
@@ -49,7 +49,7 @@ interface ProfileSizes {
  * @throws the signal's reason if it is aborted, and what decoding throws
  */
 export async function profileDecode(
-  model: OptModel,
+  model: LanguageModel,
   prompt: Int32Array,
   makePlan: (topK: TopK) => Plan,
   { tokens, rounds }: ProfileSizes,

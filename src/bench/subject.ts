@@ -4,10 +4,10 @@
 import type { Backend } from '../backends/backend.ts'
 import type { HubOrigin } from '../io/hub.ts'
 import { openModelFolder } from '../io/load.ts'
-import { parseOptConfig, type OptConfig } from '../engine/config.ts'
+import { parseConfig, type ModelConfig } from '../engine/config.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { parameterShapes } from '../engine/names.ts'
-import { OptModel } from '../engine/opt_model.ts'
+import { LanguageModel } from '../engine/language_model.ts'
 import type { LoadOptions } from '../engine/weight_reader.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
@@ -39,7 +39,7 @@ export interface BenchSubject {
   /** The model whose sizes it has; layers by width where it is none that is known. */
   readonly shape: string
   readonly weights: 'random' | 'checkpoint'
-  readonly config: OptConfig
+  readonly config: ModelConfig
   readonly architecture: Architecture
   /** SHA-256 of what it is made from. */
   hash(): Promise<string>
@@ -75,7 +75,7 @@ export function shapeSubject(shape: string, { seed, layers }: ShapeOptions): Ben
 }
 
 /** Random weights in any sizes. */
-export function randomSubject(name: string, config: OptConfig, seed: number): BenchSubject {
+export function randomSubject(name: string, config: ModelConfig, seed: number): BenchSubject {
   const model = `${name} (random weights)`
   return {
     model,
@@ -91,7 +91,7 @@ export function randomSubject(name: string, config: OptConfig, seed: number): Be
  * A checkpoint.
  * @param folder of a model in Hugging Face form
  * @param origin where on the hub it came from, if it did
- * @throws what `openModelFolder` and `parseOptConfig` throw
+ * @throws what `openModelFolder` and `parseConfig` throw
  */
 export async function checkpointSubject(
   model: string,
@@ -102,7 +102,7 @@ export async function checkpointSubject(
   await source.close()
   return {
     model,
-    ...sizesOf(model, parseOptConfig(configJson)),
+    ...sizesOf(model, parseConfig(configJson)),
     weights: 'checkpoint',
     origin,
     hash: () => hashFiles([files.config, files.weights]),
@@ -110,7 +110,10 @@ export async function checkpointSubject(
   }
 }
 
-function sizesOf(model: string, config: OptConfig): Pick<BenchSubject, 'config' | 'architecture' | 'shape'> {
+function sizesOf(
+  model: string,
+  config: ModelConfig,
+): Pick<BenchSubject, 'config' | 'architecture' | 'shape'> {
   const architecture = architectureOf(model, config)
   const { layers, width, heads, neurons } = config
   const known = architectures.find(
@@ -119,16 +122,16 @@ function sizesOf(model: string, config: OptConfig): Pick<BenchSubject, 'config' 
   return { config, architecture, shape: known?.name ?? `${layers}x${width}` }
 }
 
-/** Loads a subject into a backend. @throws what `OptModel.load` and opening the weights throw */
+/** Loads a subject into a backend. @throws what `LanguageModel.load` and opening the weights throw */
 export async function loadSubject(
   subject: BenchSubject,
   storage: Storage,
   backend: Backend,
   options: Pick<LoadOptions, 'signal' | 'onProgress'> = {},
-): Promise<OptModel> {
+): Promise<LanguageModel> {
   const source = await subject.open()
   try {
-    return await OptModel.load(subject.config, source, backend, { ...options, storage })
+    return await LanguageModel.load(subject.config, source, backend, { ...options, storage })
   } finally {
     await source.close()
   }

@@ -20,7 +20,7 @@ import { safetensorsSize } from '../io/safetensors_writer.ts'
 import type { JobRunner } from '../jobs/runner.ts'
 import { threadRunner } from '../jobs/thread_runner.ts'
 import type { UnitMask } from '../masks/mask.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { now, type ThreadCode } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
@@ -59,7 +59,7 @@ import { featureWidths } from '../engine/config.ts'
 
 /** Options of a calibration. */
 export interface CalibrateOptions {
-  readonly model: OptModel
+  readonly model: LanguageModel
   /** SHA-256 of the model's files. */
   readonly modelHash: string
   readonly source: CalibrationSource
@@ -253,7 +253,7 @@ async function* collectDistributed(
 
 /** A prepared calibration. */
 interface Prepared {
-  readonly model: OptModel
+  readonly model: LanguageModel
   readonly jobModel: JobModel
   readonly threads: CalibrateOptions['threads']
   readonly runner: JobRunner | null

@@ -7,7 +7,7 @@
  * gradients of activations and none of weights, so it has as many matrix products as the forward pass.
  */
 import type { Criterion, CriterionCost } from '../criteria/index.ts'
-import { type OptConfig, contextWidth } from '../engine/config.ts'
+import { type ModelConfig, contextWidth } from '../engine/config.ts'
 import { kernels, type KernelName } from '../ops/catalog.ts'
 import type { Sizes } from '../ops/op.ts'
 import { median } from '../results/interleaved_rounds.ts'
@@ -42,7 +42,7 @@ export const windowsToMeasure = 8
 
 /** The cost of a calibration over windows of these lengths. */
 export function calibrationCost(
-  config: OptConfig,
+  config: ModelConfig,
   lengths: readonly number[],
   criteria: readonly Pick<Criterion, 'name' | 'cost'>[],
   times: readonly CollectTimes[] = [],
@@ -82,7 +82,7 @@ function withRatio(parts: Omit<CostParts, 'ratio'>): CostParts {
 }
 
 /** Floating-point operations of a forward pass over T tokens, the logits of every position included. */
-export function forwardFlops(config: OptConfig, T: number): number {
+export function forwardFlops(config: ModelConfig, T: number): number {
   const { layers, width: D, neurons: F, heads: H, keyHeads: G, headSize: K, gated, rotary } = config
   const { embeddingWidth: E, vocabulary: V } = config
   const norm = flops(config.norm === 'rms' ? 'rms_norm' : 'layer_norm', { T, D })
@@ -103,12 +103,12 @@ export function forwardFlops(config: OptConfig, T: number): number {
 }
 
 /** Floating-point operations of the loss of every position. */
-export function lossFlops({ vocabulary: V }: OptConfig, T: number): number {
+export function lossFlops({ vocabulary: V }: ModelConfig, T: number): number {
   return flops('cross_entropy', { T, V })
 }
 
 /** Floating-point operations of the loss and of the backward pass to every activation, without gradients of parameters. */
-export function backwardFlops(config: OptConfig, T: number): number {
+export function backwardFlops(config: ModelConfig, T: number): number {
   const { layers, width: D, neurons: F, heads: H, keyHeads: G, headSize: K, gated, rotary } = config
   const { embeddingWidth: E, vocabulary: V } = config
   const norm = flops(config.norm === 'rms' ? 'rms_norm_backward' : 'layer_norm_backward', { T, D })
@@ -132,7 +132,7 @@ export function backwardFlops(config: OptConfig, T: number): number {
  * Floating-point operations of a criterion without the shared passes: its additional passes, and one product and one sum
  * for each activation of heads and neurons that it reads.
  */
-export function criterionFlops(cost: CriterionCost, config: OptConfig, T: number): number {
+export function criterionFlops(cost: CriterionCost, config: ModelConfig, T: number): number {
   const { layers, neurons: F } = config
   const D = contextWidth(config)
   const passes = cost.forward * forwardFlops(config, T) + cost.backward * backwardFlops(config, T)

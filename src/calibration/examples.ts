@@ -10,7 +10,7 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { backward } from '../engine/backward.ts'
 import { shiftLabels } from '../engine/loss.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { traceForward, type Trace } from '../engine/trace.ts'
 import { now } from '../platform/platform.ts'
 import type { CalibrationExample, PromptFeatures } from '../predictor/example.ts'
@@ -75,7 +75,7 @@ interface CollectOptions {
  * @throws UsageError TOKENS, CONTEXT_LENGTH as `traceForward`, LABELS for a window without a continuation
  */
 export function collectExample(
-  model: OptModel,
+  model: LanguageModel,
   window: Window,
   criteria: readonly Criterion[],
   options: CollectOptions = {},
@@ -119,7 +119,7 @@ export function exampleSeed(seed: number, index: number): number {
   return new Random((seed + Math.imul(index, 0x9e3779b1)) >>> 0).uint32()
 }
 
-function runPlain(model: OptModel, tokens: Int32Array, labels: Int32Array): void {
+function runPlain(model: LanguageModel, tokens: Int32Array, labels: Int32Array): void {
   const sequence = model.begin({ capacity: tokens.length })
   try {
     sequence.score(tokens, shiftLabels(labels))

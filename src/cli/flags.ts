@@ -31,7 +31,7 @@ const sharedFlags = {
   model: () => [
     new Option(
       '-m, --model <name>',
-      'folder of an OPT model in Hugging Face form, else its name on the hub (default: the embedded tiny-opt)',
+      'folder of a model in Hugging Face form, else its name on the hub (default: the embedded tiny-opt)',
     ),
     revision(),
     offline(),

@@ -4,21 +4,21 @@
 import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
 import { commandArguments } from '../platform/platform.ts'
 import type { NamedModel } from '../results/provenance.ts'
-import { ShadowOpt } from '../shadow_opt.ts'
+import { ShadowModel } from '../shadow_model.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
 import { formatShare } from './words.ts'
 
 /**
  * Loads a model, works with it, and gives it back whatever becomes of the work.
- * @throws what `ShadowOpt.fromPretrained` and the work throw
+ * @throws what `ShadowModel.fromPretrained` and the work throw
  */
 export async function withModel<T>(
   session: Session,
   { model, revision, offline, backend, storage, threads }: ModelFlags,
-  work: (opt: ShadowOpt) => Promise<T>,
+  work: (opt: ShadowModel) => Promise<T>,
 ): Promise<T> {
-  const opt = await ShadowOpt.fromPretrained(model ?? embeddedName, {
+  const opt = await ShadowModel.fromPretrained(model ?? embeddedName, {
     backend,
     storage,
     threads,
@@ -38,12 +38,12 @@ export async function withModel<T>(
 
 /** A model, as reports name it, and the way to its text. */
 export interface NamedSource extends NamedModel {
-  readonly model: ShadowOpt['model']
+  readonly model: ShadowModel['model']
   readonly encode: (text: string) => ArrayLike<number>
 }
 
 /** What is measured of a model that was opened. */
-export function namedSource(opt: ShadowOpt): NamedSource {
+export function namedSource(opt: ShadowModel): NamedSource {
   return {
     model: opt.model,
     modelName: opt.name,

@@ -9,13 +9,13 @@ import { isThere } from '../io/files.ts'
 import { scopes, type Scope } from '../masks/budget.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { maskModes, type MaskMode } from '../engine/active_block.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { predictorFile, type PlannerChoice } from '../planner_options.ts'
 import { folderOf, joinPath } from '../platform/platform.ts'
 import { plannerNames, type PlannerName } from '../predictor/planners.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
-import type { ShadowOpt } from '../shadow_opt.ts'
+import type { ShadowModel } from '../shadow_model.ts'
 import { MissingError } from '../tensor/errors.ts'
 import { addFlags } from './flags.ts'
 import { namesFlag, shareFlag, sparsityFlag, sparsityListFlag, wholeFlag } from './values.ts'
@@ -128,8 +128,8 @@ export function addPlanFlags(
   return addFlags(command, 'seed')
 }
 
-/** Reads the files that were named. @throws as `ShadowOpt.loadPredictor` and `loadCalibration` */
-export async function loadPlanFiles(opt: ShadowOpt, { predictor, calibration }: PlanFlags): Promise<void> {
+/** Reads the files that were named. @throws as `ShadowModel.loadPredictor` and `loadCalibration` */
+export async function loadPlanFiles(opt: ShadowModel, { predictor, calibration }: PlanFlags): Promise<void> {
   for (const path of predictor) await opt.loadPredictor(path)
   if (calibration !== undefined) await opt.loadCalibration(calibration)
 }
@@ -181,7 +181,7 @@ export interface ComparedMethods {
  * @throws MissingError PLANNER_SOURCE, PREDICTOR_MISSING; InputError PREDICTOR_MODEL, CALIBRATION_MODEL and those of files
  */
 export async function withMethods<T>(
-  opt: ShadowOpt,
+  opt: ShadowModel,
   flags: PlannerFlags,
   work: (compared: ComparedMethods) => Promise<T>,
 ): Promise<T> {
@@ -210,7 +210,7 @@ interface PredictorFlags {
  */
 export async function openPredictors(
   folder: string,
-  model: OptModel,
+  model: LanguageModel,
   flags: PredictorFlags,
 ): Promise<Predictor[]> {
   const { openPredictor } = await import('../predictor/predictor_file.ts')
@@ -246,7 +246,7 @@ async function predictorPaths(folder: string, { planner, predictor }: PredictorF
 
 /** The mean scores of the calibration, where static pruning asks for them. */
 async function calibratedMean(
-  opt: ShadowOpt,
+  opt: ShadowModel,
   { planner, calibration, criterion }: PlannerFlags,
 ): Promise<UnitScores | undefined> {
   if (!planner.includes('static')) return undefined

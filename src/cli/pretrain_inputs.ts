@@ -6,7 +6,7 @@ import { readDocuments } from '../data/texts.ts'
 import { isThere, kindOf, readWhole } from '../io/files.ts'
 import { parseJson, toPlain } from '../io/json.ts'
 import { openTokenizer, tokenizerFiles, type Tokenizer } from '../io/tokenizer.ts'
-import { parseOptConfig, type OptConfig } from '../engine/config.ts'
+import { parseConfig, type ModelConfig } from '../engine/config.ts'
 import { folderOf, joinPath, writeFileAtomic } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
@@ -24,7 +24,7 @@ const HOLD_OUT_EVERY = 20
 
 /** A model that has no weights yet. */
 export interface ModelPlan {
-  readonly config: OptConfig
+  readonly config: ModelConfig
   readonly tokenizer: Tokenizer
   /** The files that say so, by the name they have in a model's folder. */
   readonly files: ReadonlyMap<string, Uint8Array>
@@ -41,7 +41,7 @@ export async function readPlan(configPath: string, tokenizerFolder?: string): Pr
   const isFolder = (await kindOf(configPath)) === 'directory'
   const configFile = isFolder ? joinPath(configPath, 'config.json') : configPath
   const text = await readWhole(configFile)
-  const config = parseOptConfig(toPlain(parseJson(text, configFile)))
+  const config = parseConfig(toPlain(parseJson(text, configFile)))
   const folder = tokenizerFolder ?? folderOf(configFile)
   const tokenizer = await openTokenizer(folder)
   if (tokenizer === null)

@@ -134,7 +134,7 @@ export async function makeProgram(
 ): Promise<Command> {
   const program = new Command('shadowllm')
     .description(
-      'ShadowLLM: predictor-based contextual sparsity for OPT models, as an executable specification.',
+      'ShadowLLM: predictor-based contextual sparsity for language models, as an executable specification.',
     )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')

@@ -8,12 +8,12 @@
 import type { UnitShape } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { Gradients } from '../engine/backward.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import type { Trace } from '../engine/trace.ts'
 
 /** One example, dense: its tokens, the forward pass over them, and the backward pass from the loss of its labels. */
 export interface CriterionInput {
-  readonly model: OptModel
+  readonly model: LanguageModel
   readonly tokens: Int32Array // [T]
   /** The tokens, or -100 where a position is not scored. */
   readonly labels: Int32Array // [T]

@@ -3,7 +3,7 @@
  */
 import type { UnitMask } from '../masks/mask.ts'
 import { backward, type BackwardOptions } from '../engine/backward.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { traceForward } from '../engine/trace.ts'
 import type { CriterionInput } from './criterion.ts'
 
@@ -26,7 +26,7 @@ export interface PassOptions extends BackwardOptions {
  * @throws as `traceForward` and `backward`
  */
 export function withPass<Result>(
-  model: OptModel,
+  model: LanguageModel,
   { tokens, labels }: Text,
   work: (input: CriterionInput) => Result,
   { mask, seed = 0, ...options }: PassOptions = {},

@@ -14,7 +14,7 @@ import { BufferScope } from '../backends/buffer_scope.ts'
 import type { LayerMask } from '../masks/planner.ts'
 import { keyHeadOf } from '../ops/key_heads.ts'
 import { MissingError } from '../tensor/errors.ts'
-import type { OptConfig } from './config.ts'
+import type { ModelConfig } from './config.ts'
 import { cheapestStrategy, countRuns, type ExecutionStrategy } from './mask_cost.ts'
 import { rowBytes } from './matrix.ts'
 import { PackedUnits, type UnitMatrices } from './packing.ts'
@@ -63,7 +63,7 @@ export interface CostHints {
 }
 
 /** The whole block. */
-export function denseBlock(weights: BlockWeights, { heads, keyHeads, neurons }: OptConfig): ActiveBlock {
+export function denseBlock(weights: BlockWeights, { heads, keyHeads, neurons }: ModelConfig): ActiveBlock {
   return {
     weights,
     heads,
@@ -85,7 +85,7 @@ export function denseBlock(weights: BlockWeights, { heads, keyHeads, neurons }: 
  */
 export function activateBlock(
   weights: BlockWeights,
-  config: OptConfig,
+  config: ModelConfig,
   mask: LayerMask,
   hints: CostHints,
   last: ActiveBlock | null = null,
@@ -227,7 +227,7 @@ interface ActiveKeys {
 function activateKeys(
   scope: BufferScope,
   weights: BlockWeights,
-  { heads: H, keyHeads: G, headSize: K }: OptConfig,
+  { heads: H, keyHeads: G, headSize: K }: ModelConfig,
   { strategy, chosen, units, rows }: ActiveHalf,
   hints: CostHints,
 ): ActiveKeys {

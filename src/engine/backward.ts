@@ -16,7 +16,7 @@ import type { HostTensor } from '../tensor/memory_source.ts'
 import { BackwardRun, type BlockGradients } from './backward_run.ts'
 import { checkParameters, readParameters, zeroParameters } from './weight_layout.ts'
 import { countScored, meanLoss } from './loss.ts'
-import type { OptModel } from './opt_model.ts'
+import type { LanguageModel } from './language_model.ts'
 import type { Trace } from './trace.ts'
 
 /** What to take gradients of, and of what mean. */
@@ -40,7 +40,7 @@ export interface BackwardOptions {
  *   label outside the vocabulary, PARAMETERS for accumulators that are not there or not of their parameter's shape
  */
 export function backward(
-  model: OptModel,
+  model: LanguageModel,
   trace: Trace,
   labels: Int32Array,
   options: BackwardOptions = {},

@@ -7,7 +7,7 @@
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
-import type { OptModel } from './opt_model.ts'
+import type { LanguageModel } from './language_model.ts'
 import type { MaskMode } from './active_block.ts'
 import type { CacheStorage } from './layer_cache.ts'
 
@@ -91,10 +91,10 @@ export interface BatchOptions {
  * The logits of a batch: [B, T, V], 0 at padding.
  * @param inputIds [B, T]
  * @param attentionMask [B, T] of 0 and 1, or null for no padding
- * @throws what `unpad`, `OptModel.begin` and `Sequence.feed` throw
+ * @throws what `unpad`, `LanguageModel.begin` and `Sequence.feed` throw
  */
 export function forwardBatch(
-  model: OptModel,
+  model: LanguageModel,
   inputIds: Int32Array,
   attentionMask: ArrayLike<number> | null,
   B: number,

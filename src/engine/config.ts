@@ -17,7 +17,7 @@ export const families = ['opt', 'llama'] as const
 export type Family = (typeof families)[number]
 
 /** The sizes and switches of a model. */
-export interface OptConfig {
+export interface ModelConfig {
   readonly family: Family
   readonly layers: number // L
   readonly width: number // D
@@ -54,11 +54,11 @@ export interface OptConfig {
 }
 
 /** What a configuration made by hand must say; the rest follows or has the usual value of its family. */
-export type OptSizes = Pick<
-  OptConfig,
+export type ModelSizes = Pick<
+  ModelConfig,
   'layers' | 'width' | 'heads' | 'neurons' | 'vocabulary' | 'positions'
 > &
-  Partial<OptConfig>
+  Partial<ModelConfig>
 
 /** What a family has unless one says otherwise. */
 const usual = {
@@ -86,13 +86,13 @@ const usual = {
     eosIds: [2],
     padId: null,
   },
-} as const satisfies Record<Family, Partial<OptConfig>>
+} as const satisfies Record<Family, Partial<ModelConfig>>
 
 /**
  * A configuration from sizes, for models that are made rather than read.
  * @throws InputError CONFIG_HEADS if heads do not divide the width, or groups the heads, or a head has no pairs to rotate
  */
-export function makeOptConfig(sizes: OptSizes): OptConfig {
+export function makeConfig(sizes: ModelSizes): ModelConfig {
   const { width, heads, family = 'opt', keyHeads = heads } = sizes
   if (sizes.headSize === undefined && width % heads !== 0)
     throw new InputError(
@@ -120,7 +120,7 @@ export function makeOptConfig(sizes: OptSizes): OptConfig {
 }
 
 /** The width of the heads' outputs, side by side: H K. */
-export function contextWidth({ heads, headSize }: Pick<OptConfig, 'heads' | 'headSize'>): number {
+export function contextWidth({ heads, headSize }: Pick<ModelConfig, 'heads' | 'headSize'>): number {
   return heads * headSize
 }
 
@@ -133,7 +133,7 @@ export interface FeatureWidths {
 }
 
 /** The widths of what a model shows predictors. */
-export function featureWidths(config: OptConfig): FeatureWidths {
+export function featureWidths(config: ModelConfig): FeatureWidths {
   const { width } = config
   return contextWidth(config) === width ? { width } : { width, contextWidth: contextWidth(config) }
 }
@@ -154,7 +154,7 @@ const MAX_VOCABULARY = 2 ** 24
  * @throws InputError CONFIG_NOT_OBJECT, CONFIG_MODEL_TYPE, CONFIG_MISSING, CONFIG_TYPE, CONFIG_RANGE, CONFIG_HEADS,
  *   CONFIG_ACTIVATION, CONFIG_UNSUPPORTED
  */
-export function parseOptConfig(json: unknown): OptConfig {
+export function parseConfig(json: unknown): ModelConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new InputError('CONFIG_NOT_OBJECT', `config: expected an object, got ${describe(json)}`)
   const fields = json as Fields
@@ -163,13 +163,13 @@ export function parseOptConfig(json: unknown): OptConfig {
   return field(fields, 'model_type') === 'opt' ? readOpt(fields) : readLlama(fields)
 }
 
-function readOpt(fields: Fields): OptConfig {
+function readOpt(fields: Fields): ModelConfig {
   expectValue(fields, 'activation_function', ['relu'], 'relu', 'CONFIG_ACTIVATION')
   expectValue(fields, 'enable_bias', [true], true, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'layer_norm_elementwise_affine', [true], true, 'CONFIG_UNSUPPORTED')
   const sizes = readSizes(fields)
   const { width, vocabulary } = sizes
-  return makeOptConfig({
+  return makeConfig({
     ...sizes,
     neurons: readWhole(fields, 'ffn_dim', 1, MAX_WIDTH),
     embeddingWidth: readWhole(fields, 'word_embed_proj_dim', 1, MAX_WIDTH, width),
@@ -184,7 +184,7 @@ function readOpt(fields: Fields): OptConfig {
 }
 
 /** Llama, Mistral and Qwen2. Of Mistral and Qwen2 the context ends where a window would begin to slide. */
-function readLlama(fields: Fields): OptConfig {
+function readLlama(fields: Fields): ModelConfig {
   const isQwen = field(fields, 'model_type') === 'qwen2'
   expectValue(fields, 'hidden_act', ['silu'], 'silu', 'CONFIG_ACTIVATION')
   expectValue(fields, 'attention_bias', [false], false, 'CONFIG_UNSUPPORTED')
@@ -193,7 +193,7 @@ function readLlama(fields: Fields): OptConfig {
   const { heads, vocabulary } = sizes
   const trained = readWhole(fields, 'max_position_embeddings', 1, MAX_TRAINED_CONTEXT)
   const padId = isNothing(fields, 'pad_token_id') ? -1 : readWhole(fields, 'pad_token_id', -1, vocabulary - 1)
-  return makeOptConfig({
+  return makeConfig({
     ...sizes,
     family: 'llama',
     keyHeads: readWhole(fields, 'num_key_value_heads', 1, heads, heads),
@@ -211,7 +211,7 @@ function readLlama(fields: Fields): OptConfig {
 }
 
 /** What all families call alike. */
-function readSizes(fields: Fields): Pick<OptConfig, 'layers' | 'width' | 'heads' | 'vocabulary'> {
+function readSizes(fields: Fields): Pick<ModelConfig, 'layers' | 'width' | 'heads' | 'vocabulary'> {
   const width = readWhole(fields, 'hidden_size', 1, MAX_WIDTH)
   return {
     layers: readWhole(fields, 'num_hidden_layers', 1, MAX_LAYERS),

@@ -15,14 +15,14 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import type { ActiveBlock } from './active_block.ts'
-import type { OptConfig } from './config.ts'
+import type { ModelConfig } from './config.ts'
 import type { LayerCache } from './layer_cache.ts'
-import type { Affine, OptWeights } from './weights.ts'
+import type { Affine, ModelWeights } from './weights.ts'
 
 /** What every step of one pass shares. */
 export interface Pass {
   readonly backend: Backend
-  readonly config: OptConfig
+  readonly config: ModelConfig
   /** New tokens. */
   readonly T: number
   /** Tokens already in the cache. */
@@ -56,7 +56,7 @@ export interface BlockBuffers {
 }
 
 /** What attention scores are scaled by. */
-export function attentionScale(config: OptConfig): number {
+export function attentionScale(config: ModelConfig): number {
   return config.headSize ** -0.5
 }
 
@@ -75,7 +75,7 @@ export interface EmbeddingBuffers {
 /** Tokens, and their positions where these have a table, become the stream. */
 export function embed(
   pass: Pass,
-  weights: OptWeights,
+  weights: ModelWeights,
   tokens: Buffer, // [T] i32
   positions: Buffer | null, // [T] i32, rows of the position table
   buffers: EmbeddingBuffers,
@@ -168,7 +168,7 @@ export interface EndBuffers {
 }
 
 /** From the last block's stream to what the head reads: returns that buffer, [T, E]. */
-export function finish(pass: Pass, weights: OptWeights, stream: Buffer, buffers: EndBuffers): Buffer {
+export function finish(pass: Pass, weights: ModelWeights, stream: Buffer, buffers: EndBuffers): Buffer {
   let last = stream
   if (weights.finalNorm && buffers.normed) {
     norm(pass, buffers.normed, last, weights.finalNorm)
@@ -182,6 +182,6 @@ export function finish(pass: Pass, weights: OptWeights, stream: Buffer, buffers:
 }
 
 /** The lm_head: no bias, one row per entry of the vocabulary. */
-export function logitsOf({ backend }: Pass, weights: OptWeights, logits: Buffer, last: Buffer): void {
+export function logitsOf({ backend }: Pass, weights: ModelWeights, logits: Buffer, last: Buffer): void {
   backend.ops.linear(logits, last, weights.head, null, null)
 }

@@ -9,7 +9,7 @@ import type { MaskPlanner } from '../masks/planner.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { CacheStorage } from './layer_cache.ts'
-import type { OptModel } from './opt_model.ts'
+import type { LanguageModel } from './language_model.ts'
 import { argmax, type Sampler } from './sampling.ts'
 import type { MaskMode } from './active_block.ts'
 
@@ -50,10 +50,10 @@ const TURN = 25
  * @param prompt [T], at least one token
  * @returns (when exhausted) whether a stop id or the length ended the text
  * @throws UsageError CONTEXT_LENGTH if prompt and maxTokens together exceed the model's positions, MAX_TOKENS, TOKENS,
- *   and what `OptModel.begin` throws; the signal's reason if it is aborted
+ *   and what `LanguageModel.begin` throws; the signal's reason if it is aborted
  */
 export async function* generateTokens(
-  model: OptModel,
+  model: LanguageModel,
   prompt: Int32Array,
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedToken, GenerateEnd, void> {
@@ -83,7 +83,7 @@ export async function* generateTokens(
   }
 }
 
-function checkLength(model: OptModel, promptLength: number, maxTokens: number): void {
+function checkLength(model: LanguageModel, promptLength: number, maxTokens: number): void {
   const { positions } = model.config
   if (!Number.isInteger(maxTokens) || maxTokens < 0)
     throw new UsageError('MAX_TOKENS', `maxTokens: expected a whole number from 0, got ${maxTokens}`)

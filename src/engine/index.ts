@@ -1,16 +1,16 @@
 /**
- * shadowllm/model: OPT inside a backend: weights, forward and backward passes, sequences, sampling.
+ * shadowllm/model: OPT and the Llama family inside a backend: weights, forward and backward passes, sequences, sampling.
  */
 export type { MaskMode } from './active_block.ts'
 export { backward, type BackwardOptions, type Gradients } from './backward.ts'
 export { forwardBatch, type BatchOptions } from './batch.ts'
-export { makeOptConfig, parseOptConfig, type OptConfig, type OptSizes } from './config.ts'
+export { makeConfig, parseConfig, type ModelConfig, type ModelSizes } from './config.ts'
 export { generateTokens, type GeneratedToken, type GenerateEnd, type GenerateOptions } from './generate.ts'
 export { initialWeights, type InitialWeightsOptions } from './initial_weights.ts'
 export type { CacheStorage } from './layer_cache.ts'
 export { meanLoss, negativeLogLikelihood, shiftLabels } from './loss.ts'
 export { storages, type Storage } from './matrix.ts'
-export { OptModel } from './opt_model.ts'
+export { LanguageModel } from './language_model.ts'
 export { argmax, makeSampler, type Sampler, type SamplerOptions } from './sampling.ts'
 export type { Sequence, SequenceOptions } from './sequence.ts'
 export { traceForward, type Trace, type TraceOptions } from './trace.ts'

@@ -7,7 +7,7 @@
  */
 import type { HostTensor } from '../tensor/memory_source.ts'
 import { Random } from '../tensor/random.ts'
-import type { OptConfig } from './config.ts'
+import type { ModelConfig } from './config.ts'
 import { parameterShapes, readsUnits } from './names.ts'
 
 /** How weights are drawn. */
@@ -23,7 +23,7 @@ export interface InitialWeightsOptions {
 
 /** Every parameter by its Hugging Face name. The same seed gives the same numbers on every engine. */
 export function initialWeights(
-  config: OptConfig,
+  config: ModelConfig,
   options: InitialWeightsOptions = {},
 ): Map<string, HostTensor> {
   const { seed = 0, deviation = 0.02, residual = 1, biasDeviation = 0 } = options
@@ -40,6 +40,6 @@ export function initialWeights(
 }
 
 /** By how much smaller the matrices are drawn that add to the stream: 1/sqrt(2 L). */
-export function residualScale(config: OptConfig): number {
+export function residualScale(config: ModelConfig): number {
   return 1 / Math.sqrt(2 * config.layers)
 }

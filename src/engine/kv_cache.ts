@@ -7,7 +7,7 @@
  * a sequence at most.
  */
 import type { Backend, StoredBuffer } from '../backends/backend.ts'
-import type { OptConfig } from './config.ts'
+import type { ModelConfig } from './config.ts'
 import { allocateRows, freeRows, moveRows, type CacheStorage, type LayerCache } from './layer_cache.ts'
 
 /** A layer's part, and whose it is. */
@@ -18,12 +18,12 @@ interface HeldCache extends LayerCache {
 
 /** The cache of all layers. */
 export class KeyValueCache {
-  readonly #config: OptConfig
+  readonly #config: ModelConfig
   readonly #storage: CacheStorage
   readonly #layers: (HeldCache | null)[]
   #capacity = 0
 
-  constructor(config: OptConfig, storage: CacheStorage) {
+  constructor(config: ModelConfig, storage: CacheStorage) {
     this.#config = config
     this.#storage = storage
     this.#layers = new Array<HeldCache | null>(config.layers).fill(null)

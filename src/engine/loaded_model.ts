@@ -1,16 +1,16 @@
 /**
- * What a sequence needs of the model it runs: its weights and what all its sequences share. `OptModel` is it.
+ * What a sequence needs of the model it runs: its weights and what all its sequences share. `LanguageModel` is it.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import type { UnitShape } from '../masks/mask.ts'
-import type { OptConfig } from './config.ts'
-import type { OptWeights } from './weights.ts'
+import type { ModelConfig } from './config.ts'
+import type { ModelWeights } from './weights.ts'
 
 /** A model whose weights are in a backend. */
 export interface LoadedModel {
-  readonly config: OptConfig
+  readonly config: ModelConfig
   readonly backend: Backend
-  readonly weights: OptWeights
+  readonly weights: ModelWeights
   /** How many heads and neurons can be masked. */
   readonly shape: UnitShape
 

@@ -9,7 +9,7 @@
 import { InputError } from '../tensor/errors.ts'
 import { shownName } from '../tensor/quote.ts'
 import type { TensorInfo } from '../tensor/tensor_source.ts'
-import type { Family, OptConfig } from './config.ts'
+import type { Family, ModelConfig } from './config.ts'
 
 /** Rows of the position table before position 0: an inheritance of fairseq's padding index. */
 export const POSITION_OFFSET = 2
@@ -80,7 +80,7 @@ const PROJECT_IN = 'model.decoder.project_in.weight' // [D, E]
 const PROJECT_OUT = 'model.decoder.project_out.weight' // [E, D]
 
 /** Names of the parameters outside the layers. */
-export function namesOf({ family }: Pick<OptConfig, 'family'>) {
+export function namesOf({ family }: Pick<ModelConfig, 'family'>) {
   const { tokenTable, finalNorm, head } = namesOfFamily[family]
   return {
     tokenTable,
@@ -93,7 +93,7 @@ export function namesOf({ family }: Pick<OptConfig, 'family'>) {
 }
 
 /** The full name of a layer's module: `model.decoder.layers.3.fc1`. It has a `.weight`, and a `.bias` in some models. */
-export function moduleName({ family }: Pick<OptConfig, 'family'>, layer: number, module: Module): string {
+export function moduleName({ family }: Pick<ModelConfig, 'family'>, layer: number, module: Module): string {
   const names = namesOfFamily[family]
   return `${names.layers}.${layer}.${names.modules[module]}`
 }
@@ -117,7 +117,7 @@ export function layerOf(name: string): number | null {
 }
 
 /** Every parameter of a model with its shape as Hugging Face stores it, in the order of the forward pass. */
-export function parameterShapes(config: OptConfig): Map<string, readonly number[]> {
+export function parameterShapes(config: ModelConfig): Map<string, readonly number[]> {
   const { width: D, neurons: F, vocabulary: V, embeddingWidth: E, headSize: K } = config
   const [context, keys] = [config.heads * K, config.keyHeads * K]
   const names = namesOf(config)
@@ -160,7 +160,7 @@ const METASEQ: ReadonlyMap<string, string> = new Map([
 ])
 
 /** The Hugging Face name of a tensor, whichever of the accepted names it has; unknown names get one too. */
-export function canonicalName({ family }: Pick<OptConfig, 'family'>, name: string): string {
+export function canonicalName({ family }: Pick<ModelConfig, 'family'>, name: string): string {
   const inside = name.replace(/^(model\.)?(decoder\.)?/, '')
   if (inside === 'lm_head.weight' || inside === 'output_projection.weight') return namesOfFamily[family].head
   return family === 'opt' ? `model.decoder.${METASEQ.get(inside) ?? inside}` : `model.${inside}`
@@ -179,7 +179,7 @@ export interface CheckpointNames {
  * @throws InputError TENSOR_MISSING, TENSOR_SHAPE, TENSOR_DUPLICATE (two names for one parameter), TENSOR_EXTRA (a
  *   block beyond the last: the config belongs to a smaller model)
  */
-export function matchTensors(config: OptConfig, tensors: ReadonlyMap<string, TensorInfo>): CheckpointNames {
+export function matchTensors(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>): CheckpointNames {
   const byCanonicalName = new Map<string, string>()
   const shapes = parameterShapes(config)
   const unused: string[] = []
@@ -218,7 +218,7 @@ export function matchTensors(config: OptConfig, tensors: ReadonlyMap<string, Ten
   return { stored, unused }
 }
 
-function refuseExtraBlock(config: OptConfig, name: string, canonical: string): void {
+function refuseExtraBlock(config: ModelConfig, name: string, canonical: string): void {
   const layer = layerOf(canonical)
   if (layer !== null && layer >= config.layers)
     throw new InputError(

@@ -7,7 +7,7 @@
 import { expectMask, type UnitMask } from '../masks/mask.ts'
 import type { LayerMask, MaskPlanner } from '../masks/planner.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { contextWidth, type OptConfig } from './config.ts'
+import { contextWidth, type ModelConfig } from './config.ts'
 
 /** A run of tokens under one mask. */
 export interface Segment {
@@ -32,7 +32,7 @@ export class PlannerSchedule {
   #prompt = 0
 
   /** @throws UsageError PLANNER for one that decides both ways or neither, or is to be shown the answer; PLACEMENT, EVERY */
-  constructor(planner: MaskPlanner, config: OptConfig) {
+  constructor(planner: MaskPlanner, config: ModelConfig) {
     const { name, placement = 0, every, afterAttention, beforeLayer } = planner
     const { layers } = config
     if (afterAttention && beforeLayer)

@@ -5,7 +5,7 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { contextWidth, type OptConfig } from './config.ts'
+import { contextWidth, type ModelConfig } from './config.ts'
 import type { BlockBuffers, EmbeddingBuffers, EndBuffers } from './forward.ts'
 
 /** Logits computed at a time, in numbers: bounds the buffer when every position of a long prompt is wanted. */
@@ -46,7 +46,7 @@ interface Block extends Held {
 export class RunState {
   readonly #backend: Backend
   readonly #scope: BufferScope
-  readonly #config: OptConfig
+  readonly #config: ModelConfig
   #rows = 0
   #room: Room | null = null
   #ends: Ends | null = null
@@ -54,7 +54,7 @@ export class RunState {
   #blocks: Block[] = []
   #logits: Buffer | null = null
 
-  constructor(backend: Backend, config: OptConfig) {
+  constructor(backend: Backend, config: ModelConfig) {
     this.#backend = backend
     this.#scope = new BufferScope(backend)
     this.#config = config

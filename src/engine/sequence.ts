@@ -57,7 +57,7 @@ export type StrategyCounts = Readonly<Record<ExecutionStrategy, number>>
 /** Which positions' logits a feed hands back. */
 export type LogitsWanted = 'all' | 'last' | 'none'
 
-/** A sequence in the making. Made by `OptModel.begin`; give it back with `dispose`. */
+/** A sequence in the making. Made by `LanguageModel.begin`; give it back with `dispose`. */
 export class Sequence {
   readonly model: LoadedModel
   readonly mode: MaskMode

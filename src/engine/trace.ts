@@ -21,7 +21,7 @@ import {
 } from './forward.ts'
 import { activateBlock, denseBlock, type ActiveBlock } from './active_block.ts'
 import { contextWidth } from './config.ts'
-import type { OptModel } from './opt_model.ts'
+import type { LanguageModel } from './language_model.ts'
 import { checkMask, layerMask, type LayerUnits } from './unit_lists.ts'
 
 /** One layer of a trace. */
@@ -53,13 +53,13 @@ export interface TracedEnds {
  * @param tokens [T], at least one
  * @throws UsageError TOKENS, CONTEXT_LENGTH, MASK_SHAPE, TRACE_SPLIT for a model that is held in several backends
  */
-export function traceForward(model: OptModel, tokens: Int32Array, options: TraceOptions = {}): Trace {
+export function traceForward(model: LanguageModel, tokens: Int32Array, options: TraceOptions = {}): Trace {
   return new Trace(model, tokens, options.mask ?? null)
 }
 
 /** The activations of one pass. Every reader returns a host copy. */
 export class Trace {
-  readonly model: OptModel
+  readonly model: LanguageModel
   readonly tokens: Int32Array // [T]
   readonly pass: Pass
   readonly blocks: readonly TracedBlock[] // [L]
@@ -68,7 +68,7 @@ export class Trace {
   readonly #active: ActiveBlock[] = []
 
   /** See `traceForward`. */
-  constructor(model: OptModel, tokens: Int32Array, mask: UnitMask | null) {
+  constructor(model: LanguageModel, tokens: Int32Array, mask: UnitMask | null) {
     model.checkTokens(tokens, 0)
     if (model.weights.blocks.some(({ backend }) => backend !== model.backend))
       throw new UsageError(

@@ -11,7 +11,7 @@ import { BufferScope } from '../backends/buffer_scope.ts'
 import { valuesOf } from '../backends/calls.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
-import type { OptConfig } from './config.ts'
+import type { ModelConfig } from './config.ts'
 import { makeMatrix, storedBytes, storeRows, type Matrix, type Storage } from './matrix.ts'
 import { isPositionTable, parameterShapes, readsUnits } from './names.ts'
 import type { RowChunk } from './weight_reader.ts'
@@ -110,7 +110,7 @@ export function writeParameter(
 }
 
 /** A buffer of zeros for every parameter, in the shape it is held in, by Hugging Face name. */
-export function zeroParameters(config: OptConfig, scope: BufferScope): Map<string, Buffer> {
+export function zeroParameters(config: ModelConfig, scope: BufferScope): Map<string, Buffer> {
   const zeros = new Map<string, Buffer>()
   for (const [name, shape] of parameterShapes(config))
     zeros.set(name, scope.allocate('f32', heldShape(name, shape)))
@@ -119,7 +119,7 @@ export function zeroParameters(config: OptConfig, scope: BufferScope): Map<strin
 
 /** Reads what is held for every parameter into Hugging Face's layout. The buffers stay as they are. */
 export function readParameters(
-  config: OptConfig,
+  config: ModelConfig,
   backend: Backend,
   held: ReadonlyMap<string, Buffer>,
 ): Map<string, HostTensor> {
@@ -148,7 +148,7 @@ function readTurned(backend: Backend, buffer: Buffer, shape: readonly number[]):
  * Checks that there is a buffer of the right shape for every parameter.
  * @throws UsageError PARAMETERS naming the first there is none for
  */
-export function checkParameters(config: OptConfig, held: ReadonlyMap<string, Buffer>): void {
+export function checkParameters(config: ModelConfig, held: ReadonlyMap<string, Buffer>): void {
   for (const [name, shape] of parameterShapes(config)) {
     const expected = heldShape(name, shape).join(', ')
     const got = held.get(name)?.shape.join(', ')

@@ -10,7 +10,7 @@ import { BufferScope } from '../backends/buffer_scope.ts'
 import { valuesOf } from '../backends/calls.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
-import type { OptConfig } from './config.ts'
+import type { ModelConfig } from './config.ts'
 import { loadParameter, parameterBytes, storageOf } from './weight_layout.ts'
 import { matrixBytes, storageIn, storages, type Linear, type Matrix, type Storage } from './matrix.ts'
 import { layerOf, matchTensors, moduleName, namesOf, parameterShapes, type Module } from './names.ts'
@@ -37,7 +37,7 @@ export interface BlockWeights {
 }
 
 /** Every parameter of a model. */
-export interface OptWeights {
+export interface ModelWeights {
   /** What its matrices are stored as. */
   readonly storage: Storage
   readonly tokenTable: Matrix // [V, E]
@@ -67,11 +67,11 @@ const BYTES_PER_BACKEND = 1.75 * 2 ** 30
  *   WEIGHT_NOT_FINITE while reading; UsageError STORAGE; what the source throws; the signal's reason
  */
 export async function loadWeights(
-  config: OptConfig,
+  config: ModelConfig,
   source: TensorSource,
   backend: Backend,
   options: LoadOptions = {},
-): Promise<OptWeights> {
+): Promise<ModelWeights> {
   const { storage = 'f32', bytesPerBackend = BYTES_PER_BACKEND } = options
   checkStorage(storage, options.allowNonFinite ?? false)
   const { stored, unused } = matchTensors(config, source.tensors)
@@ -109,7 +109,7 @@ class Places {
   /** Of each layer: an index into the scopes. */
   readonly #layers: number[] = []
 
-  constructor(config: OptConfig, home: Backend, storage: Storage, most: number) {
+  constructor(config: ModelConfig, home: Backend, storage: Storage, most: number) {
     this.#scopes = [new BufferScope(home)]
     const bytes = new Array<number>(config.layers).fill(0)
     let held = 0
@@ -142,11 +142,11 @@ class Places {
 }
 
 function arrange(
-  config: OptConfig,
+  config: ModelConfig,
   places: Places,
   parameters: ReadonlyMap<string, Matrix>,
   unused: readonly string[],
-): OptWeights {
+): ModelWeights {
   const matrix = (name: string): Matrix => parameters.get(name) as Matrix
   const vector = (name: string): Buffer => valuesOf(matrix(name))
   const optional = (name: string): Matrix | null => parameters.get(name) ?? null

@@ -8,7 +8,7 @@
  */
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { argmax } from '../engine/sampling.ts'
 import type { Sequence, SequenceOptions, StrategyCounts } from '../engine/sequence.ts'
 import { now } from '../platform/platform.ts'
@@ -58,7 +58,7 @@ class TimedSequence {
   /** Milliseconds so far. */
   planning = 0
 
-  constructor(model: OptModel, { planner, ...plan }: Plan, capacity: number, expectedTokens: number) {
+  constructor(model: LanguageModel, { planner, ...plan }: Plan, capacity: number, expectedTokens: number) {
     const timedPlanner = planner && timed(planner, (milliseconds) => (this.planning += milliseconds))
     this.sequence = model.begin({ ...plan, planner: timedPlanner, capacity, expectedTokens })
   }
@@ -83,8 +83,8 @@ export class Decoding {
   readonly #planning: number
   readonly #preparing: number
 
-  /** Reads the prompt. @param prompt at least one token @throws what `OptModel.begin` and `Sequence.feed` throw */
-  constructor(model: OptModel, prompt: Int32Array, tokens: number, plan: Plan) {
+  /** Reads the prompt. @param prompt at least one token @throws what `LanguageModel.begin` and `Sequence.feed` throw */
+  constructor(model: LanguageModel, prompt: Int32Array, tokens: number, plan: Plan) {
     this.#timed = new TimedSequence(model, plan, prompt.length + tokens, tokens)
     this.#prompt = prompt.length
     this.#tokens = tokens
@@ -137,7 +137,7 @@ export class Decoding {
 
 /** One turn of decoding. @param prompt at least one token @throws the signal's reason if it is aborted */
 export async function decodeTurn(
-  model: OptModel,
+  model: LanguageModel,
   prompt: Int32Array,
   tokens: number,
   plan: Plan,
@@ -152,7 +152,7 @@ export async function decodeTurn(
 }
 
 /** One turn of reading a prompt, up to the logits of what follows it. @param prompt at least one token */
-export function promptTurn(model: OptModel, prompt: Int32Array, plan: Plan): Turn {
+export function promptTurn(model: LanguageModel, prompt: Int32Array, plan: Plan): Turn {
   model.backend.deviceTime?.()
   const start = now()
   const timedSequence = new TimedSequence(model, plan, prompt.length, 0)
@@ -197,7 +197,7 @@ function timed(planner: MaskPlanner, report: (milliseconds: number) => void): Ma
  * @throws the signal's reason if it is aborted
  */
 export async function measureDecode(
-  model: OptModel,
+  model: LanguageModel,
   prompt: Int32Array,
   planners: readonly (MaskPlanner | null)[],
   sizes: DecodeSizes,

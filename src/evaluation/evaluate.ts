@@ -5,7 +5,7 @@
  *   tasks        texts are questions: answers behind one context, or several
  *   experiments  texts are windows in batches, whose scores are kept by method
  */
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { pause } from '../platform/pause.ts'
 import type { Method, MethodInputs } from '../results/method.ts'
 import {
@@ -29,7 +29,7 @@ export interface EvaluateOptions extends EvaluatorOptions {
  * @throws the signal's reason; what planners throw
  */
 export async function* evaluate(
-  model: OptModel,
+  model: LanguageModel,
   methods: readonly Method[],
   texts: readonly EvaluatedText[],
   { inputsOf, onScore, signal, ...options }: EvaluateOptions,

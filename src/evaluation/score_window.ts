@@ -11,7 +11,7 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { MaskMode } from '../engine/active_block.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import type { Sequence } from '../engine/sequence.ts'
 import { leakyMask } from '../predictor/leaky.ts'
 import type { Window } from '../data/windows.ts'
@@ -64,7 +64,7 @@ export interface WindowScore extends Cost, Partial<DenseDistance> {
 
 /** Scores one window. Its last token is scored and never fed: there may be one more than positions. */
 export function scoreWindow(
-  model: OptModel,
+  model: LanguageModel,
   window: ScoredText,
   { dense, ...options }: ScoreOptions = {},
 ): WindowScore {
@@ -87,7 +87,7 @@ export function scoreWindow(
  * @param work is given the logits [V] of that token, and the tokens that are still to be fed
  */
 function withPrompt<T>(
-  model: OptModel,
+  model: LanguageModel,
   { tokens, promptLength, start = promptLength }: ScoredText,
   { planner = null, ...options }: Omit<ScoreOptions, 'dense'>,
   work: (sequence: Sequence, first: Float32Array, rest: Int32Array, start: number) => T,
@@ -105,7 +105,7 @@ function withPrompt<T>(
 }
 
 /** Negative log-likelihood of one token under logits [V]. */
-function scoreLogits(model: OptModel, logits: Float32Array, token: number): number {
+function scoreLogits(model: LanguageModel, logits: Float32Array, token: number): number {
   const { backend } = model
   const buffers = [
     backend.allocate('f32', [1]),
@@ -134,7 +134,7 @@ export interface ScoredLogits {
 
 /** Reads the logits of a window's scored tokens. */
 export function readLogits(
-  model: OptModel,
+  model: LanguageModel,
   window: ScoredText,
   options: Omit<ScoreOptions, 'dense'> = {},
 ): ScoredLogits {

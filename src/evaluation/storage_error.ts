@@ -4,9 +4,9 @@
  * Keys and values are float32 in all, so that weights alone differ. One model is in memory at a time. The logits of the
  * first, the float32 one, are kept; of the others only the cost of each text and its distance from these logits.
  */
-import type { OptConfig } from '../engine/config.ts'
+import type { ModelConfig } from '../engine/config.ts'
 import type { Storage } from '../engine/matrix.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import type { Document } from '../data/corpus.ts'
 import { DenseLogits, readLogits } from './score_window.ts'
 import { achievedBy, perplexityOf, Tally } from './tally.ts'
@@ -19,7 +19,7 @@ const TEXT_TOKENS = 128
 export function storageTexts(
   documents: readonly Document[],
   encode: Encode,
-  { bosId, positions }: OptConfig,
+  { bosId, positions }: ModelConfig,
   count: number,
 ): Int32Array[] {
   const length = Math.min(TEXT_TOKENS, positions)
@@ -58,7 +58,7 @@ export interface StorageError {
 export async function measureStorages(
   texts: readonly Int32Array[],
   storages: readonly Storage[],
-  open: (storage: Storage) => Promise<OptModel>,
+  open: (storage: Storage) => Promise<LanguageModel>,
 ): Promise<StorageError[]> {
   const exact: DenseLogits[] = []
   const errors: StorageError[] = []
@@ -76,7 +76,7 @@ export async function measureStorages(
 
 function errorOf(
   storage: Storage,
-  model: OptModel,
+  model: LanguageModel,
   texts: readonly Int32Array[],
   exact: DenseLogits[],
 ): StorageError {

@@ -9,7 +9,7 @@
  * A leaky planner sees all that is fed; then everything is scored.
  */
 import type { AchievedSparsity } from '../masks/achieved.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import type { MaskMode } from '../engine/active_block.ts'
 import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import { now } from '../platform/platform.ts'
@@ -43,7 +43,7 @@ export type Prefix = (typeof prefixes)[number]
 
 /** A text, and how it is measured. */
 export interface TextPerplexityOptions extends NamedModel {
-  readonly model: OptModel
+  readonly model: LanguageModel
   /** Text to ids, nothing added. */
   readonly encode: Encode
   readonly text: PagedText

@@ -10,7 +10,7 @@ import type { MaskPlanner } from '../masks/planner.ts'
 import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_block.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { makeSampler } from '../engine/sampling.ts'
 import { traceForward } from '../engine/trace.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
@@ -34,7 +34,7 @@ type PlannedText = Pick<ScoredText, 'tokens' | 'promptLength'>
 
 /** A text, and the scores that planners needed of it so far. */
 export class WindowPlanner {
-  readonly #model: OptModel
+  readonly #model: LanguageModel
   readonly #text: PlannedText
   readonly #seed: number
   readonly #scores = new Map<string, UnitScores>()
@@ -42,7 +42,7 @@ export class WindowPlanner {
   #lastHeads: Float32Array | null = null
 
   /** @param seed of random masks, the same for every sparsity, so that those masks are nested; and of criteria that draw */
-  constructor(model: OptModel, text: PlannedText, seed: number) {
+  constructor(model: LanguageModel, text: PlannedText, seed: number) {
     this.#model = model
     this.#text = text
     this.#seed = seed
@@ -125,7 +125,7 @@ function continuationOf({ tokens, promptLength }: PlannedText, positions: number
  * @returns the mean of the first samples, as many as asked for, at least one
  */
 export function expectedScores(
-  model: OptModel,
+  model: LanguageModel,
   text: PlannedText,
   criterion: string,
   seed: number,
@@ -148,7 +148,7 @@ export function expectedScores(
 
 /** The prompt of a text with a continuation of the same length that the model draws. */
 function continuePrompt(
-  model: OptModel,
+  model: LanguageModel,
   { tokens: given, promptLength }: PlannedText,
   seed: number,
 ): PlannedText {
@@ -205,12 +205,12 @@ export interface EvaluatorOptions {
 
 /** The windows of a text, under any method. */
 export class WindowEvaluator {
-  readonly model: OptModel
+  readonly model: LanguageModel
   readonly text: EvaluatedText
   readonly options: EvaluatorOptions
   readonly #planners = new Map<ScoredText, WindowPlanner>()
 
-  constructor(model: OptModel, text: EvaluatedText, options: EvaluatorOptions = {}) {
+  constructor(model: LanguageModel, text: EvaluatedText, options: EvaluatorOptions = {}) {
     this.model = model
     this.text = text
     this.options = options
@@ -248,7 +248,7 @@ export type PlanText = (window: ScoredText) => MaskPlanner | null
  * made for each window.
  */
 export function scoreTogether(
-  model: OptModel,
+  model: LanguageModel,
   { windows, known = 0 }: Pick<EvaluatedText, 'windows' | 'known'>,
   plan: PlanText,
   options: EvaluatorOptions & { readonly dense?: DenseLogits },

@@ -13,7 +13,7 @@
  */
 import { criterionByName } from '../criteria/index.ts'
 import type { Scope } from '../masks/budget.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { now } from '../platform/platform.ts'
 import type { PlannerName } from '../predictor/planners.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
@@ -184,7 +184,7 @@ class Progress {
   readonly tell: (stage: ReproduceStage, done: number, total: number) => void
 
   constructor(
-    model: OptModel,
+    model: LanguageModel,
     settings: Settings,
     methods: readonly Method[],
     onProgress: (progress: ReproduceProgress) => void,
@@ -254,7 +254,7 @@ function compareWithStatic(measured: readonly MeasuredMethod[]): Comparison[] {
 
 /** What each stage costs, in forward passes of one token. */
 function expectedWork(
-  model: OptModel,
+  model: LanguageModel,
   settings: Settings,
   methods: readonly Method[],
 ): Record<ReproduceStage, number> {

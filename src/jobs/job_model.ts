@@ -4,14 +4,14 @@
 import { refusal } from '../io/refusal.ts'
 import type { Job } from './job.ts'
 import type { Storage } from '../engine/matrix.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { describeValue } from '../tensor/arguments.ts'
 import type { MethodHash } from '../results/method_hash.ts'
 import { bitsOf } from './model_threads.ts'
 
 /** A model, and the hashes by which jobs refer to it. */
 export interface JobModel {
-  readonly model: OptModel
+  readonly model: LanguageModel
   /** SHA-256 of the model's files. */
   readonly hash: string
   /** The hash of the sources that decide the numbers: results of other versions are not mixed. */

@@ -2,7 +2,7 @@
  * Threads of this machine that run jobs, each with its own copy of a model: where the model is, and how many threads to use.
  */
 import type { BackendName } from '../backends/backend.ts'
-import type { OptConfig } from '../engine/config.ts'
+import type { ModelConfig } from '../engine/config.ts'
 import { parameterShapes } from '../engine/names.ts'
 import { machine } from '../platform/platform.ts'
 import type { MethodHash } from '../results/method_hash.ts'
@@ -36,7 +36,7 @@ const MIN_EXAMPLES = 16
  * The number of threads for a calibration: as many as run at once, at most eight, such that their models fit into half of
  * the free memory and each has enough examples.
  */
-export function defaultThreads(config: OptConfig, examples: number): number {
+export function defaultThreads(config: ModelConfig, examples: number): number {
   let weights = 0
   for (const shape of parameterShapes(config).values())
     weights += 4 * shape.reduce((product, size) => product * size, 1)

@@ -2,8 +2,8 @@
  * The body of a thread that runs jobs: it opens a model, then runs the jobs it is given.
  */
 import { createBackend } from '../backends/select.ts'
-import { parseOptConfig } from '../engine/config.ts'
-import { OptModel } from '../engine/opt_model.ts'
+import { parseConfig } from '../engine/config.ts'
+import { LanguageModel } from '../engine/language_model.ts'
 import { openModelFolder } from '../io/load.ts'
 import type { ThreadStart } from './model_threads.ts'
 import type { DoJob } from './job.ts'
@@ -16,8 +16,8 @@ export function serveModel(makeDoJob: (model: JobModel) => DoJob): void {
     const { path, backend, hash, method } = start as ThreadStart
     const folder = await openModelFolder(path)
     try {
-      const config = parseOptConfig(folder.configJson)
-      const model = await OptModel.load(config, folder.source, await createBackend(backend))
+      const config = parseConfig(folder.configJson)
+      const model = await LanguageModel.load(config, folder.source, await createBackend(backend))
       return makeDoJob({ model, hash, method })
     } finally {
       await folder.source.close()

@@ -18,7 +18,7 @@ import { makeMask, type UnitMask } from '../masks/mask.ts'
 import { backward } from '../engine/backward.ts'
 import { forwardBatch, repad, unpad, type Unpadded } from '../engine/batch.ts'
 import { countScored, meanLoss, negativeLogLikelihood } from '../engine/loss.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { traceForward, type Trace } from '../engine/trace.ts'
 import { InputError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
@@ -39,7 +39,7 @@ export interface ExportOptions {
  *   INDEX_RANGE for ids outside the vocabulary, CONTEXT_LENGTH; the signal's reason
  */
 export async function exportParity(
-  model: OptModel,
+  model: LanguageModel,
   cases: ParityCases,
   options: ExportOptions = {},
 ): Promise<TensorsToWrite> {
@@ -90,12 +90,12 @@ function addRows(rows: Rows, name: string, values: Float32Array): void {
 }
 
 /** What activations are called: by the matrix before them, or by their block where that is gated. */
-function activationName({ config }: OptModel): string {
+function activationName({ config }: LanguageModel): string {
   return config.gated ? 'ffn_act' : 'fc1_act'
 }
 
 /** Adds what one sequence's forward pass computed. */
-function addTrace(rows: Rows, model: OptModel, trace: Trace): void {
+function addTrace(rows: Rows, model: LanguageModel, trace: Trace): void {
   const { layers } = model.config
   const logits = trace.logits()
   addRows(rows, 'logits', logits)
@@ -111,7 +111,7 @@ function addTrace(rows: Rows, model: OptModel, trace: Trace): void {
 function addGradients(
   rows: Rows,
   scores: BatchScores,
-  model: OptModel,
+  model: LanguageModel,
   trace: Trace,
   labels: Int32Array,
   scored: number,
@@ -138,7 +138,7 @@ function labelsOf(sequences: readonly Unpadded[], { labels, T }: ParityCases): I
 }
 
 /** The mask of the cases; a kind of unit without one is kept whole. */
-function maskOf(model: OptModel, { headMask, ffnMask }: ParityCases): UnitMask | null {
+function maskOf(model: LanguageModel, { headMask, ffnMask }: ParityCases): UnitMask | null {
   if (!headMask && !ffnMask) return null
   const { layers, heads, neurons } = model.shape
   const read = (name: string, mask: ParityTensor | null, units: number): Float32Array => {
@@ -172,7 +172,7 @@ function floats(shape: readonly number[], data: Float32Array): TensorToWrite {
 
 /** [B, T, V] under a mask. Only a mask that is not of zeros and ones has to be simulated. */
 function maskedLogits(
-  model: OptModel,
+  model: LanguageModel,
   { B, T, inputIds, attentionMask }: ParityCases,
   mask: UnitMask,
 ): Float32Array {
@@ -185,7 +185,7 @@ function maskedLogits(
 
 /** @param logits [B, T, V] */
 function maskedLoss(
-  { backend, config: { vocabulary: V } }: OptModel,
+  { backend, config: { vocabulary: V } }: LanguageModel,
   logits: Float32Array,
   sequences: readonly Unpadded[],
   labels: readonly Int32Array[],

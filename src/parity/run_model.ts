@@ -13,7 +13,7 @@ import { makeBudget } from '../masks/budget.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { backendTopK, referenceTopK, selectMask, type UnitScores } from '../masks/selection.ts'
 import { generateTokens } from '../engine/generate.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { now } from '../platform/platform.ts'
 import { Random } from '../tensor/random.ts'
@@ -60,8 +60,8 @@ const WRITTEN = 16
  * @throws the signal's reason
  */
 export async function runModel(
-  model: OptModel,
-  reference: OptModel,
+  model: LanguageModel,
+  reference: LanguageModel,
   options: RunModelOptions,
 ): Promise<ModelOutcome> {
   const tell = (done: number, what: string): void => options.onProgress?.(done, 3, what)
@@ -88,7 +88,7 @@ export async function runModel(
 }
 
 /** Two sequences of random ids, the second padded on the left; every token but the first of each is scored. */
-function drawCases(model: OptModel, seed: number): ParityCases {
+function drawCases(model: LanguageModel, seed: number): ParityCases {
   const { vocabulary, positions } = model.config
   const random = new Random(seed)
   const T = Math.max(2, Math.min(LENGTH, positions - WRITTEN))
@@ -118,7 +118,7 @@ interface Text {
 
 /** @param given a run whose scores are ranked and whose mask is used instead of this one's own */
 async function runOne(
-  model: OptModel,
+  model: LanguageModel,
   cases: ParityCases,
   given: ModelRun | null,
   { signal }: RunModelOptions,
@@ -155,13 +155,13 @@ function asRead(written: Awaited<ReturnType<typeof exportParity>>): Map<string, 
   )
 }
 
-function scoresOf(model: OptModel, tensors: ReadonlyMap<string, ParityTensor>): UnitScores {
+function scoresOf(model: LanguageModel, tensors: ReadonlyMap<string, ParityTensor>): UnitScores {
   const table = (name: string): Float32Array => tensors.get(name)?.values as Float32Array
   return { shape: model.shape, heads: table('crit.plainact_head'), neurons: table('crit.plainact_ffn') }
 }
 
 async function write(
-  model: OptModel,
+  model: LanguageModel,
   prompt: Int32Array,
   mask: UnitMask | null,
   signal: AbortSignal | undefined,

@@ -23,7 +23,7 @@ import { plainactWeight, weightSensitivity } from '../criteria/plainact_weight.t
 import { normPerUnit, scoreLayers } from '../criteria/unit_scores.ts'
 import { fc1WeightGradient } from '../criteria/weight_gradient.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 
 type Kind = 'heads' | 'neurons'
 const kinds = ['heads', 'neurons'] as const
@@ -66,12 +66,12 @@ const parityCriteria: readonly ParityCriterion[] = [
 
 /** Every criterion's scores of a batch, sequence by sequence. */
 export class BatchScores {
-  readonly #model: OptModel
+  readonly #model: LanguageModel
   readonly #sums: readonly Record<Kind, Float64Array>[]
   readonly #weightGrads: readonly Float64Array[] // [L] of [F, D]
   #positions = 0
 
-  constructor(model: OptModel) {
+  constructor(model: LanguageModel) {
     const { shape, config } = model
     const zeros = (units: number): Float64Array => new Float64Array(shape.layers * units)
     this.#model = model

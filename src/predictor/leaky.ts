@@ -6,14 +6,14 @@
  */
 import { denseMask, type UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 
 /**
  * The mask a planner decides for a prompt.
  * @param prompt [T]
- * @throws what `OptModel.begin` and `Sequence.feed` throw
+ * @throws what `LanguageModel.begin` and `Sequence.feed` throw
  */
-export function promptMask(model: OptModel, planner: MaskPlanner, prompt: Int32Array): UnitMask {
+export function promptMask(model: LanguageModel, planner: MaskPlanner, prompt: Int32Array): UnitMask {
   const sequence = model.begin({ planner, capacity: prompt.length })
   try {
     sequence.feed(prompt, 'none')
@@ -28,6 +28,6 @@ export function promptMask(model: OptModel, planner: MaskPlanner, prompt: Int32A
  * @param tokens [T], prompt and answer
  * @throws as `promptMask`
  */
-export function leakyMask(model: OptModel, planner: MaskPlanner, tokens: Int32Array): UnitMask {
+export function leakyMask(model: LanguageModel, planner: MaskPlanner, tokens: Int32Array): UnitMask {
   return promptMask(model, { ...planner, leaky: undefined }, tokens)
 }

@@ -12,7 +12,7 @@ import { plainact } from '../criteria/plainact.ts'
 import type { Budget } from '../masks/budget.ts'
 import type { PromptView } from '../masks/planner.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { traceForward, type Trace } from '../engine/trace.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -25,7 +25,7 @@ import { rankingPlanner, type RankingPlanner } from './ranking.ts'
  * @throws UsageError LABELS if nothing is scored, TOKENS, CONTEXT_LENGTH
  */
 export function scoreText(
-  model: OptModel,
+  model: LanguageModel,
   tokens: Int32Array,
   labels: Int32Array,
   criterion: Criterion = plainact,
@@ -36,7 +36,7 @@ export function scoreText(
 
 /** A criterion's scores of the tokens that follow a prompt, dense. @throws UsageError as `scoreText` */
 export function scoreContinuation(
-  model: OptModel,
+  model: LanguageModel,
   prompt: Int32Array,
   continuation: ArrayLike<number>,
   criterion: Criterion,
@@ -56,7 +56,7 @@ export interface PromptPlannerOptions {
 
 /** Keeps the units with the highest scores for the loss of the prompt, which must have at least two tokens. */
 export function promptPlanner(
-  model: OptModel,
+  model: LanguageModel,
   budget: Budget,
   { criterion = plainact, seed = 0, topK = referenceTopK }: PromptPlannerOptions = {},
 ): RankingPlanner {
@@ -88,7 +88,7 @@ export interface HeadOutputsPredictor {
  * pass. The paper's code does not scale them unless units compete within their layer; nor does the paper-compatible policy.
  */
 export function dejavuStylePlanner(
-  model: OptModel,
+  model: LanguageModel,
   predictor: HeadOutputsPredictor,
   budget: Budget,
   topK: TopK = referenceTopK,

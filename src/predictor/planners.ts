@@ -19,7 +19,7 @@ import { checkBudget, makeBudget, type Budget } from '../masks/budget.ts'
 import { checkUnitShape, type UnitShape } from '../masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../masks/planner.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { expectKind, kinds } from '../tensor/arguments.ts'
 import { MissingError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
@@ -58,7 +58,7 @@ export interface PromptPredictor {
 
 /** The inputs of planners; each needs only its own. */
 export interface PlannerSources {
-  readonly model: OptModel
+  readonly model: LanguageModel
   /** The ranking; default: the reference. */
   readonly topK?: TopK
   /** static: scores of a calibration set. */

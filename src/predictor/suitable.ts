@@ -1,7 +1,7 @@
 /**
  * Chooses predictors: the kinds that planners need, the predictor of a kind, and whether it fits the model.
  */
-import { describeWidths, featureWidths, type FeatureWidths, type OptConfig } from '../engine/config.ts'
+import { describeWidths, featureWidths, type FeatureWidths, type ModelConfig } from '../engine/config.ts'
 import type { UnitShape } from '../masks/mask.ts'
 import { InputError } from '../tensor/errors.ts'
 import { predictorKinds, type PredictorConfigBase, type PredictorKind } from './predictor_config.ts'
@@ -20,7 +20,7 @@ export function predictorFor(planner: string, predictors: readonly Predictor[]):
 /** Refuses a predictor of a model of another shape. @param path its name in errors @throws InputError PREDICTOR_MODEL */
 export function checkPredictor(
   { config: made }: { readonly config: Pick<PredictorConfigBase, 'shape' | keyof FeatureWidths> },
-  model: OptConfig,
+  model: ModelConfig,
   path: string,
 ): void {
   const words = ({ layers, heads, neurons }: UnitShape, widths: FeatureWidths): string =>

@@ -14,7 +14,7 @@ import { criterionByName } from '../criteria/index.ts'
 import { makeBudget, type Budget, type Scope } from '../masks/budget.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import { backendTopK, type TopK, type UnitScores } from '../masks/selection.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
 import { defaultEvery, makePlanner, type Every, type PlannerName } from '../predictor/planners.ts'
 import { denseLayers, type LossName, type PredictorKind } from '../predictor/predictor_config.ts'
@@ -180,7 +180,7 @@ export function methodBudget(method: Method, { predictor }: MethodInputs = {}): 
  * @throws MissingError PLANNER_SOURCE if what it decides by is missing; UsageError SPARSITY, SCOPE, CRITERION_NAME
  */
 export function planMethod(
-  model: OptModel,
+  model: LanguageModel,
   method: Method,
   inputs: MethodInputs,
   { seed, oracleScores, topK = backendTopK(model.backend) }: PlanContext = {},
@@ -218,7 +218,7 @@ export interface CompareOptions extends Partial<Pick<Method, 'every' | 'leaky' |
  * @throws MissingError PLANNER_SOURCE if a planner has nothing to decide by; UsageError SPARSITY, SCOPE, CRITERION_NAME
  */
 export function compareMethods(
-  model: OptModel,
+  model: LanguageModel,
   { planners, sparsities, criterion, sources = {}, ...options }: CompareOptions,
 ): Method[] {
   const inputsOf = inputsFrom(sources)

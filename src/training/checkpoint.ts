@@ -16,7 +16,7 @@ import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.t
 import { isThere, readWhole } from '../io/files.ts'
 import { parseJson, toPlain } from '../io/json.ts'
 import { checkSchema, parseBySchema } from '../io/schema.ts'
-import type { OptConfig } from '../engine/config.ts'
+import type { ModelConfig } from '../engine/config.ts'
 import { parameterShapes } from '../engine/names.ts'
 import { appendFile, joinPath, sha256, writeFileAtomic } from '../platform/platform.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
@@ -35,7 +35,7 @@ const curveFile = 'loss.jsonl'
 /** What a run and the state it resumes from must have in common. */
 export interface RunIdentity {
   readonly settings: PretrainSettings
-  readonly config: OptConfig
+  readonly config: ModelConfig
   /** SHA-256 of the training windows. */
   readonly data: string
 }
@@ -119,7 +119,7 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
 async function readKind(
   source: TensorSource,
   kind: (typeof kinds)[number],
-  config: OptConfig,
+  config: ModelConfig,
 ): Promise<Map<string, HostTensor>> {
   const tensors = new Map<string, HostTensor>()
   for (const [name, shape] of parameterShapes(config)) {

@@ -5,9 +5,9 @@
  * same weights, bit for bit, as an uninterrupted run. Measurements and checkpoints do not change the weights.
  */
 import type { Backend } from '../backends/backend.ts'
-import type { OptConfig } from '../engine/config.ts'
+import type { ModelConfig } from '../engine/config.ts'
 import { initialWeights, residualScale } from '../engine/initial_weights.ts'
-import { OptModel } from '../engine/opt_model.ts'
+import { LanguageModel } from '../engine/language_model.ts'
 import { now } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import { memorySource } from '../tensor/memory_source.ts'
@@ -43,7 +43,7 @@ export interface HeldOutReport {
 
 /** Options of a run. */
 export interface PretrainOptions {
-  readonly config: OptConfig
+  readonly config: ModelConfig
   readonly backend: Backend
   readonly windows: PretrainWindows
   readonly settings: PretrainSettings
@@ -72,7 +72,7 @@ export async function pretrain(options: PretrainOptions): Promise<TrainerState> 
   checkSettings(settings, config.positions)
   const weights =
     from?.weights ?? initialWeights(config, { seed: settings.seed, residual: residualScale(config) })
-  const model = await OptModel.load(config, memorySource(weights), backend)
+  const model = await LanguageModel.load(config, memorySource(weights), backend)
   const trainer = new LanguageTrainer(model, settings.decay)
   try {
     if (from) trainer.writeState(from)

@@ -10,7 +10,7 @@ import { withPass } from '../criteria/pass.ts'
 import { readParameters, writeParameter } from '../engine/weight_layout.ts'
 import { countScored, negativeLogLikelihood } from '../engine/loss.ts'
 import { parameterShapes } from '../engine/names.ts'
-import type { OptModel } from '../engine/opt_model.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import { AdamW } from './adamw.ts'
 import { clipGradients } from './clipping.ts'
@@ -31,12 +31,12 @@ const betas = { beta1: 0.9, beta2: 0.95 }
 
 /** Trains a model, which belongs to the caller. */
 export class LanguageTrainer {
-  readonly model: OptModel
+  readonly model: LanguageModel
   readonly #optimiser: AdamW
   /** The accumulated gradients, by Hugging Face name, in the layout of the weights. */
   readonly #gradients: ReadonlyMap<string, Buffer>
 
-  constructor(model: OptModel, decay: number) {
+  constructor(model: LanguageModel, decay: number) {
     this.model = model
     const { parameters } = model.weights
     const shapes = parameterShapes(model.config)

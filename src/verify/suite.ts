@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check'
 import type { Backend } from '../backends/backend.ts'
-import { OptModel } from '../engine/opt_model.ts'
+import { LanguageModel } from '../engine/language_model.ts'
 import { plainactLaws } from './criteria/plainact_laws.ts'
 import { lawOf, type Law } from './law.ts'
 import { budgetLaws } from './masks/budget_laws.ts'
@@ -31,7 +31,7 @@ export interface SuiteLaw extends Law<Backend> {
 
 /** Laws of the model as laws of the backend that holds it. */
 function ofModels(laws: Readonly<Record<string, ModelLaw>>): Law<Backend>[] {
-  return Object.values(laws).map((law) => lawOf(law, (backend) => ({ backend, load: OptModel.load })))
+  return Object.values(laws).map((law) => lawOf(law, (backend) => ({ backend, load: LanguageModel.load })))
 }
 
 /** Laws of selection as laws of the backend that ranks. */
@@ -58,7 +58,7 @@ const sections: Readonly<Record<string, readonly Law<Backend>[]>> = {
   storage: ofModels(storageLaws),
   gradients: ofModels(gradientLaws),
   criteria: Object.values(plainactLaws).map(({ law, criterion }) =>
-    lawOf(law, (backend) => ({ backend, load: OptModel.load, score: criterion.score })),
+    lawOf(law, (backend) => ({ backend, load: LanguageModel.load, score: criterion.score })),
   ),
   tokenizer: ofTokenizers(tokenizerLaws),
 }

@@ -6,7 +6,7 @@ import type { OpenProgress } from '../options.ts'
 import { isIsolated } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import type { HubModelInfo } from './engine/model_info.ts'
-import { RemoteOpt, type ModelSource } from './engine/remote_opt.ts'
+import { RemoteModel, type ModelSource } from './engine/remote_model.ts'
 import { startEngine } from './engine/start_engine.ts'
 import type { RpcClient } from './engine/worker_rpc.ts'
 import { emptyTrace, growTrace, type Trace, type TraceModel, type TraceSettings } from './trace/trace.ts'
@@ -25,11 +25,11 @@ export function lineOf(error: unknown): string {
 /** An engine and a model. */
 export class Session {
   readonly rpc: RpcClient = startEngine().rpc
-  #opt: RemoteOpt | null = null
+  #opt: RemoteModel | null = null
   #writing: AbortController | null = null
   #opening: AbortController | null = null
 
-  get opt(): RemoteOpt | null {
+  get opt(): RemoteModel | null {
     return this.#opt
   }
 
@@ -50,7 +50,7 @@ export class Session {
 
   /**
    * Opens a model and closes the previous one, which stays open if this fails.
-   * @throws as `ShadowOpt.fromPretrained`; AbortError if another model was opened meanwhile
+   * @throws as `ShadowModel.fromPretrained`; AbortError if another model was opened meanwhile
    */
   async open(
     source: ModelSource,
@@ -62,7 +62,7 @@ export class Session {
     const opening = (this.#opening = new AbortController())
     const { signal } = opening
     const threads = isIsolated() ? ('auto' as const) : 1
-    const opt = await RemoteOpt.fromPretrained(this.rpc, source, { storage, threads, signal, onProgress })
+    const opt = await RemoteModel.fromPretrained(this.rpc, source, { storage, threads, signal, onProgress })
     this.stop()
     const last = this.#opt
     this.#opt = typeof source === 'string' ? opt : opt.called(name)

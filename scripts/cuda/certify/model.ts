@@ -8,10 +8,10 @@ import type { ParityCases } from '../../../src/parity/files.ts'
 import { makeBudget } from '../../../src/masks/budget.ts'
 import type { UnitMask } from '../../../src/masks/mask.ts'
 import { backendTopK, selectMask } from '../../../src/masks/selection.ts'
-import { makeOptConfig } from '../../../src/engine/config.ts'
+import { makeConfig } from '../../../src/engine/config.ts'
 import { generateTokens } from '../../../src/engine/generate.ts'
 import { parameterShapes } from '../../../src/engine/names.ts'
-import { OptModel } from '../../../src/engine/opt_model.ts'
+import { LanguageModel } from '../../../src/engine/language_model.ts'
 import { NOT_SCORED } from '../../../src/ops/cross_entropy.ts'
 import { memorySource, type HostTensor } from '../../../src/tensor/memory_source.ts'
 import { Random } from '../../../src/tensor/random.ts'
@@ -20,7 +20,7 @@ import type { ProgramWriter } from './program.ts'
 import { RecordingBackend } from './recorder.ts'
 import type { KernelSet } from './sets.ts'
 
-const config = makeOptConfig({
+const config = makeConfig({
   layers: 2,
   width: 16,
   heads: 4,
@@ -53,7 +53,7 @@ export async function addModel(program: ProgramWriter, set: KernelSet): Promise<
   const backend = new RecordingBackend(program, set)
   program.line('model', 'opt-seeded-2x16')
   program.line('part', 'weights')
-  const model = await OptModel.load(config, weights(random), backend)
+  const model = await LanguageModel.load(config, weights(random), backend)
   const inputIds = Int32Array.from({ length: LENGTH }, () => random.below(config.vocabulary)) // [1, T]
   const cases: ParityCases = {
     B: 1,
@@ -91,7 +91,7 @@ export async function addModel(program: ProgramWriter, set: KernelSet): Promise<
   program.line('end')
 }
 
-async function write(model: OptModel, prompt: Int32Array, mask: UnitMask | null): Promise<void> {
+async function write(model: LanguageModel, prompt: Int32Array, mask: UnitMask | null): Promise<void> {
   const steps = generateTokens(model, prompt, { maxTokens: WRITTEN, mask, stopIds: [] })
   let written = 0
   for await (const { token } of steps) written += Number(token >= 0)

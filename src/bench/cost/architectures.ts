@@ -5,7 +5,7 @@
  * neuron j is row j of the gate and up projections and column j of the down projection, and a head is a query head with
  * its channels of the output projection. Keys and values belong to groups of heads.
  */
-import { makeOptConfig, type OptConfig } from '../../engine/config.ts'
+import { makeConfig, type ModelConfig } from '../../engine/config.ts'
 import { POSITION_OFFSET } from '../../engine/names.ts'
 import { UsageError } from '../../tensor/errors.ts'
 
@@ -34,7 +34,7 @@ export interface Architecture {
 }
 
 /** A model by its configuration. The biases of Qwen2 are left out. */
-export function architectureOf(name: string, config: OptConfig): Architecture {
+export function architectureOf(name: string, config: ModelConfig): Architecture {
   const { layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth } = config
   const { finalNorm, tied, gated } = config
   const sizes = { layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth }
@@ -56,13 +56,12 @@ const LLAMA_POSITIONS = 2048
  * The configuration of a model by its sizes: one with rotary positions is of the Llama family, the others are OPT's. Of the
  * OPT models all but opt-350m have a norm after the last block, and those are the ones with a norm before each branch.
  */
-export function configOf(model: Architecture): OptConfig {
+export function configOf(model: Architecture): ModelConfig {
   const { layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth, tied } = model
   const sizes = { layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth, tied }
-  if (model.positionRows === 0)
-    return makeOptConfig({ ...sizes, family: 'llama', positions: LLAMA_POSITIONS })
+  if (model.positionRows === 0) return makeConfig({ ...sizes, family: 'llama', positions: LLAMA_POSITIONS })
   const positions = model.positionRows - POSITION_OFFSET
-  return makeOptConfig({ ...sizes, positions, preNorm: model.finalNorm })
+  return makeConfig({ ...sizes, positions, preNorm: model.finalNorm })
 }
 
 function opt(

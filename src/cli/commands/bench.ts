@@ -14,7 +14,7 @@ import { readMask } from '../../masks/mask_file.ts'
 import type { MaskMode } from '../../engine/active_block.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
-import type { OptModel } from '../../engine/opt_model.ts'
+import type { LanguageModel } from '../../engine/language_model.ts'
 import { commandArguments, folderOf } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
@@ -30,7 +30,7 @@ Tests, as llama-bench names them:
   tg128      128 tokens are generated one by one after a prompt of 32; the time includes planning and packing
   tg32@2000  32 tokens are generated at a context of 2000
 
-Shapes have the sizes of the OPT models and random weights. Their predictors have random weights too: ShadowLLM's runs
+Shapes have the sizes of known models and random weights. Their predictors have random weights too: ShadowLLM's runs
 once for each prompt, DejaVu's (rank 1000 for neurons, 512 for heads) in every layer for every token, DejaVu-style's once
 for each prompt after a dense pass over it. --layers measures the first layers of a large shape in little time and memory.
 
@@ -92,7 +92,7 @@ export function define(command: Command, session: Session): void {
   const sizes = 2 ** 20
   command.option(
     '-m, --model <name>',
-    'folder of an OPT model in Hugging Face form, else its name on the hub, or embedded',
+    'folder of a model in Hugging Face form, else its name on the hub, or embedded',
   )
   addFlags(command, 'hub')
     .option(
@@ -192,7 +192,7 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     seed,
     graphs,
     profile: flags.profile ?? false,
-    ...(mask !== undefined && { readMask: (shape: OptModel['shape']) => readMask(mask, shape) }),
+    ...(mask !== undefined && { readMask: (shape: LanguageModel['shape']) => readMask(mask, shape) }),
   }
   if (model === undefined) {
     if (flags.revision !== undefined)

@@ -17,7 +17,7 @@ import { readDocuments } from '../../data/texts.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import { fileNameOf, systemRefusal } from '../../platform/platform.ts'
-import type { ShadowOpt } from '../../shadow_opt.ts'
+import type { ShadowModel } from '../../shadow_model.ts'
 import { ShadowError, UsageError } from '../../tensor/errors.ts'
 import { isAbort } from '../failure.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
@@ -143,7 +143,7 @@ function checkFlags(flags: CalibrateFlags): void {
 
 async function calibrate(
   session: Session,
-  opt: ShadowOpt,
+  opt: ShadowModel,
   flags: CalibrateFlags & { readonly runner: JobRunner | null },
   onKept: (kept: number) => void,
 ): Promise<CalibrationReport> {
@@ -189,7 +189,7 @@ async function calibrate(
   )
 }
 
-async function sourceOf(opt: ShadowOpt, flags: CalibrateFlags): Promise<CalibrationSource> {
+async function sourceOf(opt: ShadowModel, flags: CalibrateFlags): Promise<CalibrationSource> {
   const { text, tasks: names, examples, seed, shots = 0 } = flags
   const { bosId, positions } = opt.config
   const encode = (part: string): number[] => opt.encode(part)

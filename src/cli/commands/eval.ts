@@ -9,7 +9,7 @@ import { prepareTask, type PrepareOptions } from '../../evaluation/tasks/prepare
 import { runTasks, type RunOptions, type TaskRow, type TasksReport } from '../../evaluation/tasks/run.ts'
 import { brownForEvaluation, readDocuments } from '../../data/texts.ts'
 import { commandArguments } from '../../platform/platform.ts'
-import type { ShadowOpt } from '../../shadow_opt.ts'
+import type { ShadowModel } from '../../shadow_model.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
@@ -90,7 +90,7 @@ function checkFlags(flags: EvalFlags): void {
     throw new UsageError('FLAGS', `--queue: expected --storage f32, as workers have it, got ${flags.storage}`)
 }
 
-function measure(session: Session, opt: ShadowOpt, flags: EvalFlags): Promise<TasksReport> {
+function measure(session: Session, opt: ShadowModel, flags: EvalFlags): Promise<TasksReport> {
   return withMethods(opt, flags, async (compared) => {
     const prepared: Awaited<ReturnType<typeof prepareTask>>[] = []
     const options = prepareOptions(opt, flags)
@@ -127,7 +127,7 @@ function measure(session: Session, opt: ShadowOpt, flags: EvalFlags): Promise<Ta
   })
 }
 
-function prepareOptions(opt: ShadowOpt, flags: EvalFlags): PrepareOptions {
+function prepareOptions(opt: ShadowModel, flags: EvalFlags): PrepareOptions {
   const { tokenizer } = opt
   if (!tokenizer)
     throw new InputError(

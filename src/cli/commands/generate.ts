@@ -7,7 +7,7 @@ import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
 import { now } from '../../platform/platform.ts'
 import type { GenerateStep } from '../../options.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
-import type { ShadowOpt } from '../../shadow_opt.ts'
+import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
@@ -78,7 +78,7 @@ function topPFlag(text: string): number {
 
 async function runGenerate(
   session: Session,
-  opt: ShadowOpt,
+  opt: ShadowModel,
   prompt: string,
   flags: GenerateFlags,
 ): Promise<void> {
@@ -100,7 +100,7 @@ async function runGenerate(
 /** Writes the text and collects its steps; returns why it ended. */
 async function write(
   session: Session,
-  opt: ShadowOpt,
+  opt: ShadowModel,
   prompt: string,
   flags: GenerateFlags,
   steps: GenerateStep[],
@@ -118,7 +118,7 @@ async function write(
 }
 
 function summary(
-  { name, origin }: ShadowOpt,
+  { name, origin }: ShadowModel,
   prompt: string,
   { planner, sparsity, headSparsity, neuronSparsity, scope, every, cache, storage, seed }: GenerateFlags,
   steps: readonly GenerateStep[],

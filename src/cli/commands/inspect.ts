@@ -9,9 +9,9 @@ import { createBackend } from '../../backends/select.ts'
 import { loadBrown } from '../../data/corpus.ts'
 import { measureStorages, storageTexts, type StorageError } from '../../evaluation/storage_error.ts'
 import { openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts'
-import { parseOptConfig, remoteCodeFields, type OptConfig } from '../../engine/config.ts'
+import { parseConfig, remoteCodeFields, type ModelConfig } from '../../engine/config.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
-import { OptModel } from '../../engine/opt_model.ts'
+import { LanguageModel } from '../../engine/language_model.ts'
 import { folderOf, joinPath } from '../../platform/platform.ts'
 import { InputError } from '../../tensor/errors.ts'
 import type { TensorInfo } from '../../tensor/tensor_source.ts'
@@ -75,7 +75,7 @@ async function measure(
 ): Promise<StorageError[]> {
   const { configJson, source, tokenizer } = await openModelFolder(path)
   try {
-    const config = parseOptConfig(configJson)
+    const config = parseConfig(configJson)
     if (!tokenizer)
       throw new InputError('TOKENIZER_MISSING', `${path}: expected a tokenizer to read texts with, got none`)
     const encode = (text: string): number[] => tokenizer.encode(text, { prefix: false })
@@ -83,7 +83,10 @@ async function measure(
     return await measureStorages(tokens, names, async (storage) => {
       session.signal.throwIfAborted()
       session.progress.update({ stage: storage, done: 0, total: 1 })
-      return OptModel.load(config, source, await createBackend('wasm'), { storage, signal: session.signal })
+      return LanguageModel.load(config, source, await createBackend('wasm'), {
+        storage,
+        signal: session.signal,
+      })
     })
   } finally {
     session.progress.clear()
@@ -107,7 +110,7 @@ function formatErrors(errors: readonly StorageError[]): string {
 interface Contents {
   readonly path: string
   /** Null where a weights file has no config.json beside it. */
-  readonly config: OptConfig | null
+  readonly config: ModelConfig | null
   /** Fields of config.json that would have others run code of the repository; nothing here follows them. */
   readonly remoteCode: readonly string[]
   /** Numbers stored, tied weights counted once. */
@@ -119,7 +122,7 @@ interface Contents {
 async function inspect(path: string, place: string): Promise<Contents> {
   const { configJson, source } = await open(place)
   try {
-    const config = configJson === null ? null : parseOptConfig(configJson)
+    const config = configJson === null ? null : parseConfig(configJson)
     const tensors = [...source.tensors.values()]
     const counted = tensors.filter((tensor) => !isTied(tensor, config))
     return {
@@ -150,7 +153,7 @@ async function open(path: string): Promise<Pick<ModelFolder, 'configJson' | 'sou
 }
 
 /** A second name of the same numbers: by storage where the file shares it, by name where the config ties the head. */
-function isTied({ name, sameAs }: TensorInfo, config: OptConfig | null): boolean {
+function isTied({ name, sameAs }: TensorInfo, config: ModelConfig | null): boolean {
   return sameAs !== undefined || (name === 'lm_head.weight' && config?.tied === true)
 }
 
@@ -171,7 +174,7 @@ function formatContents({ path, config, remoteCode, parameters, bytes, tensors }
   return `${table}\n${summary.join('\n')}\n`
 }
 
-function describeConfig(config: OptConfig): string[] {
+function describeConfig(config: ModelConfig): string[] {
   const { layers, width, heads, keyHeads, headSize, neurons, vocabulary, positions, embeddingWidth } = config
   const family = { opt: 'OPT', llama: 'Llama family' }[config.family]
   const groups = keyHeads === heads ? '' : ` in ${keyHeads} groups`

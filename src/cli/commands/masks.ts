@@ -9,7 +9,7 @@ import { achievedSparsity, type LayerSizes } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
 import { plannerNames } from '../../predictor/planners.ts'
-import type { ShadowOpt } from '../../shadow_opt.ts'
+import type { ShadowModel } from '../../shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
@@ -96,7 +96,7 @@ interface Decided {
   readonly oracleMask: UnitMask | null
 }
 
-async function decide(opt: ShadowOpt, text: string, flags: MasksFlags): Promise<Decided> {
+async function decide(opt: ShadowModel, text: string, flags: MasksFlags): Promise<Decided> {
   await loadPlanFiles(opt, flags)
   const { continuation, planner, tokens = Infinity } = flags
   const all = [opt.config.bosId, ...opt.encode(text)]

@@ -21,7 +21,7 @@ import { hashFiles, modelSource, type ModelSource } from '../../results/provenan
 import { kernelNames, type KernelName } from '../../ops/catalog.ts'
 import type { Sizes } from '../../ops/op.ts'
 import { commandArguments } from '../../platform/platform.ts'
-import type { ShadowOpt } from '../../shadow_opt.ts'
+import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { exitCodes } from '../failure.ts'
@@ -103,8 +103,8 @@ async function runParity(session: Session, flags: RunFlags): Promise<void> {
 
 /** The same model in the backend and in the reference. */
 interface Models {
-  readonly opt: ShadowOpt
-  readonly reference: ShadowOpt
+  readonly opt: ShadowModel
+  readonly reference: ShadowModel
 }
 
 async function runAll(session: Session, flags: RunFlags, models: Models | null): Promise<void> {
@@ -144,7 +144,7 @@ function runModelsOn(session: Session, flags: RunFlags, { opt, reference }: Mode
   })
 }
 
-async function sourceOf({ name, files, origin }: ShadowOpt): Promise<ModelSource> {
+async function sourceOf({ name, files, origin }: ShadowModel): Promise<ModelSource> {
   return modelSource(name, await hashFiles(files), origin)
 }
 

@@ -20,7 +20,7 @@ import {
 } from '../../data/texts.ts'
 import { readWikitext } from '../../data/wikitext.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
-import type { ShadowOpt } from '../../shadow_opt.ts'
+import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { namedSource, withModel } from '../open_model.ts'
@@ -114,7 +114,7 @@ async function readText({ text, wikitext, limit }: PerplexityFlags): Promise<Pag
 
 function measure(
   session: Session,
-  opt: ShadowOpt,
+  opt: ShadowModel,
   text: PagedText,
   flags: PerplexityFlags,
 ): Promise<TextPerplexityReport> {

@@ -23,7 +23,7 @@ import {
   type TargetScaling,
 } from '../../predictor/features.ts'
 import { savePredictor as writePredictor } from '../../predictor/predictor_file.ts'
-import type { ShadowOpt } from '../../shadow_opt.ts'
+import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { namedSource, withModel, type NamedSource } from '../open_model.ts'
@@ -150,7 +150,7 @@ type Parts = Pick<CacheOptions, 'store' | 'runner'>
 
 function run(
   session: Session,
-  opt: ShadowOpt,
+  opt: ShadowModel,
   flags: ReproduceFlags,
   parts: Parts,
 ): Promise<ReproduceReport> {
@@ -173,7 +173,7 @@ function run(
 }
 
 /** The model and the way to its text. */
-function sourceOf(opt: ShadowOpt): NamedSource & Pick<CacheOptions, 'threads'> {
+function sourceOf(opt: ShadowModel): NamedSource & Pick<CacheOptions, 'threads'> {
   const [, weights] = opt.files
   // Threads read the model again, from its weights and the configuration beside them.
   return { ...namedSource(opt), threads: { path: weights, backend: opt.model.backend.name } }
@@ -202,7 +202,7 @@ async function show(session: Session, report: ReproduceReport, flags: ReproduceF
  */
 async function runExperiments(
   session: Session,
-  opt: ShadowOpt,
+  opt: ShadowModel,
   flags: ReproduceFlags,
   parts: Parts,
 ): Promise<boolean> {

@@ -18,7 +18,7 @@ import {
 import { makeBudget } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
-import type { OptModel } from '../../engine/opt_model.ts'
+import type { LanguageModel } from '../../engine/language_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
 import type { TrainedPredictor } from '../../training/train_predictor.ts'
@@ -54,7 +54,7 @@ import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
 /** The inputs of experiments. */
 export interface CacheOptions extends NamedModel {
-  readonly model: OptModel
+  readonly model: LanguageModel
   /** Text to ids, nothing added. */
   readonly encode: Encode
   /** Default: the Brown corpus. */
@@ -110,7 +110,7 @@ type CacheHashes = { readonly model: string; readonly data: string; readonly met
 
 /** See the head of this file; `ExperimentCache.open` makes one. */
 export class ExperimentCache {
-  readonly model: OptModel
+  readonly model: LanguageModel
   readonly options: CacheOptions
   readonly split: Split
   readonly modelHash: string

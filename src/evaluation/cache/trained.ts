@@ -3,7 +3,7 @@
  * examples that training held out.
  */
 import type { Backend } from '../../backends/backend.ts'
-import type { OptModel } from '../../engine/opt_model.ts'
+import type { LanguageModel } from '../../engine/language_model.ts'
 import { joinPath, readFile, writeFileAtomic } from '../../platform/platform.ts'
 import type { PredictorConfigBase, PredictorConfig, PredictorKind } from '../../predictor/predictor_config.ts'
 import type { CalibrationExample } from '../../predictor/example.ts'
@@ -29,7 +29,7 @@ interface TrainMethodOptions {
 
 /** Trains the predictor of a method. @throws UsageError EXAMPLES; the signal's reason */
 export function trainMethod(
-  model: OptModel,
+  model: LanguageModel,
   method: Method,
   examples: readonly CalibrationExample[],
   seed: number,

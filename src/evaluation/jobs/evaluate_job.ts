@@ -31,8 +31,8 @@ import { agreementOf, checkAgreement, type JobModel } from '../../jobs/job_model
 import type { JobStore } from '../../jobs/job_store.ts'
 import { scopes } from '../../masks/budget.ts'
 import { maskModes } from '../../engine/active_block.ts'
-import type { OptConfig } from '../../engine/config.ts'
-import type { OptModel } from '../../engine/opt_model.ts'
+import type { ModelConfig } from '../../engine/config.ts'
+import type { LanguageModel } from '../../engine/language_model.ts'
 import { plannerNames, type Every } from '../../predictor/planners.ts'
 import { encodePredictor, parsePredictor, type Predictor } from '../../predictor/predictor_file.ts'
 import { checkPredictor } from '../../predictor/suitable.ts'
@@ -74,7 +74,7 @@ interface Distributed {
  *   the scores of its job
  */
 export async function* evaluateJobs(
-  model: OptModel,
+  model: LanguageModel,
   jobs: readonly EvaluateJob[],
   options: EvaluateJobOptions,
   distributed: Distributed | null = null,
@@ -246,7 +246,7 @@ const settingsSchema = v.object({
 function openMethodFiles(
   entries: readonly MethodEntry[],
   read: JobContext['read'],
-  model: OptModel,
+  model: LanguageModel,
 ): { inputsOf: (method: Method) => Promise<MethodInputs>; dispose: () => Promise<void> } {
   const fileOf = new Map(entries.map(({ method, by }) => [method, by]))
   const predictors = new Map<string, Promise<Predictor>>()
@@ -291,7 +291,7 @@ export function encodeTexts(texts: readonly EvaluatedText[]): Uint8Array<ArrayBu
 }
 
 /** The limits of a model on windows. */
-type Limits = Pick<OptConfig, 'vocabulary' | 'positions'>
+type Limits = Pick<ModelConfig, 'vocabulary' | 'positions'>
 type UnseededText = Omit<EvaluatedText, 'seed'>
 
 /** Parses texts. @throws InputError SHARD_FORMAT, JSON_* for anything that a model of these limits cannot score */

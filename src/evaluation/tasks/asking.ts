@@ -4,7 +4,7 @@
  * questions.
  */
 import type { MaskMode } from '../../engine/active_block.ts'
-import type { OptModel } from '../../engine/opt_model.ts'
+import type { LanguageModel } from '../../engine/language_model.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import { methodHash } from '../../results/method_hash.ts'
 import { Random } from '../../tensor/random.ts'
@@ -32,7 +32,7 @@ export interface TaskRun {
 
 /** Tasks, and how they are asked. */
 export interface AskedTasks {
-  readonly model: OptModel
+  readonly model: LanguageModel
   readonly tasks: readonly TaskRun[]
   /** Dense first. */
   readonly methods: readonly Method[]

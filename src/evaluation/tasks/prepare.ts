@@ -1,7 +1,7 @@
 /**
  * Prepares tasks: finds their rows, encodes their questions within the limits, and notes their sources.
  */
-import type { OptConfig } from '../../engine/config.ts'
+import type { ModelConfig } from '../../engine/config.ts'
 import { fileNameOf } from '../../platform/platform.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { Document } from '../../data/corpus.ts'
@@ -21,7 +21,7 @@ import type { TaskRun } from './asking.ts'
 
 /** The inputs of tasks. */
 export interface PrepareOptions {
-  readonly config: OptConfig
+  readonly config: ModelConfig
   readonly encode: Encode
   readonly decode: (tokens: Int32Array) => string
   /** Folder of row files. */

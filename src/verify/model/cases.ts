@@ -1,7 +1,7 @@
 /**
  * Small random models of odd sizes, and what the laws of the model judge.
  *
- * A law judges a subject: a backend and a way to load a model on it. The real one is `OptModel.load`; a mutant plants a
+ * A law judges a subject: a backend and a way to load a model on it. The real one is `LanguageModel.load`; a mutant plants a
  * bug in either. Models are lively (weights far larger than OPT's) so that a bug anywhere moves the logits, and come in
  * every architecture: OPT pre- and post-norm, with and without a final norm, tied or not, with an embedding of its own
  * width; the Llama family with groups of heads or not, with a head size of its own, with and without biases. Sizes lie on both sides of the sixteen lanes.
@@ -10,10 +10,10 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import type { Data } from '../../testing/seeded_data.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
-import { makeOptConfig, type OptConfig } from '../../engine/config.ts'
+import { makeConfig, type ModelConfig } from '../../engine/config.ts'
 import { initialWeights } from '../../engine/initial_weights.ts'
 import type { Rotary, RotaryScaling } from '../../ops/rotary_table.ts'
-import type { OptModel } from '../../engine/opt_model.ts'
+import type { LanguageModel } from '../../engine/language_model.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
@@ -21,11 +21,11 @@ import { lawForAll, type Law, type LawForAll } from '../law.ts'
 
 /** Loads a model on a backend. */
 export type Load = (
-  config: OptConfig,
+  config: ModelConfig,
   source: TensorSource,
   backend: Backend,
   options?: LoadOptions,
-) => Promise<OptModel>
+) => Promise<LanguageModel>
 
 /** What a law judges. */
 export interface Subject {
@@ -114,16 +114,16 @@ export const roomyModel: fc.Arbitrary<ModelCase> = fc.record({
 })
 
 /** The configuration of a case. */
-export function configOf(model: Omit<ModelCase, 'seed'>): OptConfig {
+export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
   const { layers, heads, neurons, vocabulary, positions, tied, llama } = model
   const width = heads * model.headSize
   const shared = { layers, width, heads, neurons, vocabulary, positions, tied }
   if (!llama) {
     const { preNorm, finalNorm } = model
-    return makeOptConfig({ ...shared, preNorm, finalNorm, embeddingWidth: model.embeddingWidth || width })
+    return makeConfig({ ...shared, preNorm, finalNorm, embeddingWidth: model.embeddingWidth || width })
   }
   const divisors = Array.from({ length: heads }, (_, i) => i + 1).filter((G) => heads % G === 0)
-  return makeOptConfig({
+  return makeConfig({
     ...shared,
     family: 'llama',
     keyHeads: divisors[llama.groups % divisors.length],
@@ -142,10 +142,10 @@ export function tensorsOf(model: ModelCase): Map<string, HostTensor> {
 /** Loads a model, gives it to `work`, and frees it. */
 export async function withLoaded(
   { load, backend }: Subject,
-  config: OptConfig,
+  config: ModelConfig,
   tensors: ReadonlyMap<string, HostTensor>,
   options: LoadOptions,
-  work: (model: OptModel) => void | Promise<void>,
+  work: (model: LanguageModel) => void | Promise<void>,
 ): Promise<void> {
   const model = await load(config, memorySource(tensors), backend, options)
   try {
@@ -159,7 +159,7 @@ export async function withLoaded(
 export function withModel(
   subject: Subject,
   model: ModelCase,
-  work: (model: OptModel) => void | Promise<void>,
+  work: (model: LanguageModel) => void | Promise<void>,
   tensors: ReadonlyMap<string, HostTensor> = tensorsOf(model),
   options: LoadOptions = {},
 ): Promise<void> {
@@ -187,9 +187,9 @@ export function maskOf(model: ModelCase, data: Data): UnitMask {
 
 /** Runs one sequence and frees it. */
 export function feedOnce(
-  model: OptModel,
+  model: LanguageModel,
   tokens: Int32Array,
-  options: Parameters<OptModel['begin']>[0] = {},
+  options: Parameters<LanguageModel['begin']>[0] = {},
 ): Float32Array {
   const sequence = model.begin(options)
   try {

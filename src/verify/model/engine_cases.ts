@@ -10,11 +10,11 @@ import { owesBits } from '../../testing/op_agreement.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import { maskModes } from '../../engine/active_block.ts'
-import type { OptConfig } from '../../engine/config.ts'
+import type { ModelConfig } from '../../engine/config.ts'
 import { cacheStorages } from '../../engine/layer_cache.ts'
 import { storages } from '../../engine/matrix.ts'
 import { parameterShapes } from '../../engine/names.ts'
-import type { OptModel } from '../../engine/opt_model.ts'
+import type { LanguageModel } from '../../engine/language_model.ts'
 import type { LogitsWanted, Sequence, SequenceOptions } from '../../engine/sequence.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
@@ -73,7 +73,7 @@ export function made(
   drawn: EngineCase,
   more = 0,
 ): {
-  readonly config: OptConfig
+  readonly config: ModelConfig
   readonly tensors: Map<string, HostTensor>
   readonly tokens: Int32Array
 } {
@@ -83,7 +83,7 @@ export function made(
 }
 
 /** The weights of a case by Hugging Face name: its numbers, over and over. */
-function tensorsOf(config: OptConfig, numbers: readonly number[]): Map<string, HostTensor> {
+function tensorsOf(config: ModelConfig, numbers: readonly number[]): Map<string, HostTensor> {
   const tensors = new Map<string, HostTensor>()
   let used = 0
   for (const [name, shape] of parameterShapes(config)) {
@@ -210,7 +210,7 @@ export function endsOf(tokens: Int32Array, cuts: readonly number[]): number[] {
 
 /** Begins a sequence and gives it to `feed` once for each part of a text, tokens `start` to `end`. */
 export function eachPart(
-  model: OptModel,
+  model: LanguageModel,
   tokens: Int32Array,
   cuts: readonly number[],
   options: SequenceOptions,
@@ -226,7 +226,7 @@ export function eachPart(
 
 /** The logits [T, V] of a text that is fed in parts. */
 export function feedInParts(
-  model: OptModel,
+  model: LanguageModel,
   tokens: Int32Array,
   cuts: readonly number[],
   options: SequenceOptions = {},
@@ -260,10 +260,10 @@ export function heldTo(backend: Backend): { readonly backend: Backend; readonly 
 /** Loads the model of a case for `work`, which compares it with the specification as the backend owes. */
 export async function withEngine(
   { load, backend }: Subject,
-  config: OptConfig,
+  config: ModelConfig,
   tensors: Map<string, HostTensor>,
   options: LoadOptions,
-  work: (model: OptModel, compare: Compare) => void | Promise<void>,
+  work: (model: LanguageModel, compare: Compare) => void | Promise<void>,
 ): Promise<void> {
   const held = heldTo(backend)
   const subject = { load, backend: held.backend }

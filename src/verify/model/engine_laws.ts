@@ -1,5 +1,5 @@
 /**
- * The engine equals the specification: the laws between `OptModel` and `src/spec`, bit for bit. A backend that owes bounds is
+ * The engine equals the specification: the laws between `LanguageModel` and `src/spec`, bit for bit. A backend that owes bounds is
  * held to them call by call.
  */
 import fc from 'fast-check'

@@ -4,7 +4,7 @@
  */
 import { createBackend } from '../../backends/select.ts'
 import { namesOf } from '../../engine/names.ts'
-import { OptModel } from '../../engine/opt_model.ts'
+import { LanguageModel } from '../../engine/language_model.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { sameBits } from '../compare.ts'
 import { withPass } from '../../criteria/pass.ts'
@@ -131,7 +131,10 @@ export const gradientLaws = {
         return results
       }
       const held = heldTo(backend)
-      const expected = await resultsOf({ backend: await createBackend('reference'), load: OptModel.load })
+      const expected = await resultsOf({
+        backend: await createBackend('reference'),
+        load: LanguageModel.load,
+      })
       const found = await resultsOf({ load, backend: held.backend })
       for (const [name, values] of expected) held.compare(name, found.get(name) as Float32Array, values)
     },

@@ -3,7 +3,7 @@
  * gives the bits of the specification is a law of engine_laws.ts.
  */
 import fc from 'fast-check'
-import type { OptConfig } from '../../engine/config.ts'
+import type { ModelConfig } from '../../engine/config.ts'
 import { moduleName } from '../../engine/names.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
 import { keyHeadOf } from '../../ops/key_heads.ts'
@@ -76,7 +76,7 @@ function eachSkipped(
 }
 
 /** The same weights with what skipped units hand on set to zero: columns of out_proj and fc2. */
-function zeroed(tensors: Tensors, config: OptConfig, mask: UnitMask): Map<string, HostTensor> {
+function zeroed(tensors: Tensors, config: ModelConfig, mask: UnitMask): Map<string, HostTensor> {
   const { headSize: K } = config
   const changed = copyOf(tensors)
   eachSkipped(
@@ -88,7 +88,7 @@ function zeroed(tensors: Tensors, config: OptConfig, mask: UnitMask): Map<string
 }
 
 /** The same weights with NaN in all that belong to a skipped unit. */
-function poisoned(tensors: Tensors, config: OptConfig, mask: UnitMask): Map<string, HostTensor> {
+function poisoned(tensors: Tensors, config: ModelConfig, mask: UnitMask): Map<string, HostTensor> {
   const { headSize: K, heads: H, keyHeads: G } = config
   const changed = copyOf(tensors)
   eachSkipped(

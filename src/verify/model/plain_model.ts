@@ -1,7 +1,7 @@
 /**
  * A model of `src/spec` from the tensors of a checkpoint.
  */
-import type { OptConfig } from '../../engine/config.ts'
+import type { ModelConfig } from '../../engine/config.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { Storage } from '../../engine/matrix.ts'
 import { moduleName, namesOf, readsUnits, type Module } from '../../engine/names.ts'
@@ -18,7 +18,7 @@ type Tensors = ReadonlyMap<string, HostTensor>
 
 /** The model of either family. */
 export function plainModel(
-  config: OptConfig,
+  config: ModelConfig,
   tensors: Tensors,
   storage: Storage,
   cache: CacheStorage,
@@ -30,7 +30,7 @@ export function plainModel(
 
 /** A model of OPT. */
 export function plainOpt(
-  config: OptConfig,
+  config: ModelConfig,
   tensors: Tensors,
   storage: Storage,
   cache: CacheStorage,
@@ -65,7 +65,7 @@ export function plainOpt(
 
 /** A model of the Llama family. */
 export function plainLlama(
-  config: OptConfig,
+  config: ModelConfig,
   tensors: Tensors,
   storage: Storage,
   cache: CacheStorage,
@@ -98,7 +98,7 @@ export function plainLlama(
 }
 
 /** Ways to find the parts of a model. */
-function partsOf(config: OptConfig, tensors: Tensors, storage: Storage) {
+function partsOf(config: ModelConfig, tensors: Tensors, storage: Storage) {
   const find = (name: string): Tensor => {
     const { shape, values } = tensors.get(name) as HostTensor
     return tensor(values, ...shape)

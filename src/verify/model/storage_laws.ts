@@ -5,7 +5,7 @@
  * model of the rounded weights is a law.
  */
 import { parameterShapes, readsUnits } from '../../engine/names.ts'
-import type { OptModel } from '../../engine/opt_model.ts'
+import type { LanguageModel } from '../../engine/language_model.ts'
 import { storageOf } from '../../engine/weight_layout.ts'
 import { transpose } from '../../ops/transpose.ts'
 import { dequantizeRows, quantizeRows } from '../../tensor/dtypes.ts'
@@ -52,7 +52,7 @@ export const storageLaws = {
     [roomyModel],
     async (subject, model) => {
       const tokens = tokensOf(model, new Data(model.seed))
-      const logitsOf = (loaded: OptModel): Float32Array => feedOnce(loaded, tokens, { cache: 'f32' })
+      const logitsOf = (loaded: LanguageModel): Float32Array => feedOnce(loaded, tokens, { cache: 'f32' })
       let expected = new Float32Array(0)
       await withModel(
         subject,

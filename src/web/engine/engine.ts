@@ -9,12 +9,12 @@ import { lookUpModel } from '../../io/hub/in_memory.ts'
 import { readHubSettings } from '../../io/hub/settings.ts'
 import { parseJson, toPlain } from '../../io/json.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
-import { parseOptConfig } from '../../engine/config.ts'
+import { parseConfig } from '../../engine/config.ts'
 import type { BatchInput, GenerateOptions, MaskOptions, OpenOptions } from '../../options.ts'
 import type { PlanOptions } from '../../planner_options.ts'
 import { argmax } from '../../engine/sampling.ts'
 import { mountFolder, unmountFolder } from '../../platform/platform.ts'
-import { ShadowOpt } from '../../shadow_opt.ts'
+import { ShadowModel } from '../../shadow_model.ts'
 import { describeValue, expectKind, isObject, kinds } from '../../tensor/arguments.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
@@ -26,10 +26,10 @@ import type { CallTable } from './worker_rpc.ts'
 
 /** A new engine without models. */
 export function createEngine(): CallTable {
-  const models = new Map<number, { readonly opt: ShadowOpt; readonly folder: string | null }>()
+  const models = new Map<number, { readonly opt: ShadowModel; readonly folder: string | null }>()
   let handles = 0
   let folders = 0
-  const modelOf = (handle: unknown): ShadowOpt => {
+  const modelOf = (handle: unknown): ShadowModel => {
     const held = models.get(handle as number)
     if (held) return held.opt
     throw new UsageError(
@@ -37,7 +37,7 @@ export function createEngine(): CallTable {
       `model: expected the handle of an open model, got ${describeValue(handle)}`,
     )
   }
-  const keep = (opt: ShadowOpt, folder: string | null): ModelInfo => {
+  const keep = (opt: ShadowModel, folder: string | null): ModelInfo => {
     models.set(++handles, { opt, folder })
     const { name, origin, files, config, model, tokenizer } = opt
     const { threads } = model.backend
@@ -56,10 +56,10 @@ export function createEngine(): CallTable {
   return {
     async open({ signal, progress }, source, options) {
       const given = { ...readOptions<OpenOptions>(options), signal, onProgress: progress }
-      if (typeof source === 'string') return keep(await ShadowOpt.fromPretrained(source, given), null)
+      if (typeof source === 'string') return keep(await ShadowModel.fromPretrained(source, given), null)
       const folder = mountFolder(`folder-${++folders}`, readFiles(source))
       try {
-        return keep(await ShadowOpt.fromPretrained(folder, given), folder)
+        return keep(await ShadowModel.fromPretrained(folder, given), folder)
       } catch (error) {
         unmountFolder(folder)
         throw error
@@ -94,11 +94,11 @@ export function createEngine(): CallTable {
   }
 }
 
-/** The size of a model of the hub. @throws as `lookUpModel` and `parseOptConfig` */
+/** The size of a model of the hub. @throws as `lookUpModel` and `parseConfig` */
 async function lookUp(id: unknown, signal: AbortSignal): Promise<HubModelInfo> {
   expectKind(id, kinds.text, 'model', 'HUB_ID')
   const { origin, bytes, config } = await lookUpModel(id as string, await readHubSettings(), { signal })
-  const parsed = parseOptConfig(toPlain(parseJson(config, 'config.json')))
+  const parsed = parseConfig(toPlain(parseJson(config, 'config.json')))
   const parameters = countParameters(architectureOf(origin.repository, parsed))
   const memory = { f32: 4 * parameters, bf16: 2 * parameters, f16: 2 * parameters, int8: parameters }
   return { origin, bytes, parameters, memory }
@@ -125,7 +125,7 @@ const isBlob = (value: unknown): boolean => value instanceof Blob
  * @param ids [T] @param masks null is dense
  * @throws UsageError TOKENS, MASK_SHAPE, MASK_VALUE, CONTEXT_LENGTH
  */
-function nextTokens(opt: ShadowOpt, ids: unknown, masks: unknown): NextToken[] {
+function nextTokens(opt: ShadowModel, ids: unknown, masks: unknown): NextToken[] {
   if (!(ids instanceof Int32Array))
     throw new UsageError('TOKENS', `tokens: expected ids in an Int32Array, got ${describeValue(ids)}`)
   const tables = (Array.isArray(masks) ? masks : []).map((mask) => likelihoods(opt, ids, readMask(mask)))
@@ -144,7 +144,7 @@ function nextTokens(opt: ShadowOpt, ids: unknown, masks: unknown): NextToken[] {
 const SHOWN = 8
 
 /** The distribution of the next token: [V]. */
-function likelihoods(opt: ShadowOpt, ids: Int32Array, mask: UnitMask | null): Float64Array {
+function likelihoods(opt: ShadowModel, ids: Int32Array, mask: UnitMask | null): Float64Array {
   const sequence = opt.model.begin({ mask, capacity: ids.length })
   try {
     const logits = sequence.feed(ids, 'last')

@@ -3,7 +3,7 @@
  */
 import type { ThreadReport } from '../../backends/backend.ts'
 import type { HubOrigin } from '../../io/hub.ts'
-import type { OptConfig } from '../../engine/config.ts'
+import type { ModelConfig } from '../../engine/config.ts'
 import type { Storage } from '../../engine/matrix.ts'
 
 /** An open model and its handle. */
@@ -12,7 +12,7 @@ export interface ModelInfo {
   readonly name: string
   readonly origin: HubOrigin | null
   readonly files: readonly string[]
-  readonly config: OptConfig
+  readonly config: ModelConfig
   readonly storage: Storage
   readonly threads: ThreadReport
   readonly hasTokenizer: boolean

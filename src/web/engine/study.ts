@@ -10,7 +10,7 @@ import { budgetOf } from '../../planner_options.ts'
 import { scoreContinuation } from '../../predictor/pass_planners.ts'
 import { oraclePlanner } from '../../predictor/planners.ts'
 import { rankingOf } from '../../predictor/ranking.ts'
-import type { ShadowOpt } from '../../shadow_opt.ts'
+import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
@@ -24,11 +24,11 @@ const DEFAULT_TOKENS = 48
 
 /**
  * Continues a prompt.
- * @throws UsageError CONTEXT_LENGTH, PLANNER for a planner that does not rank, and what `ShadowOpt.planner` and `encode` throw;
+ * @throws UsageError CONTEXT_LENGTH, PLANNER for a planner that does not rank, and what `ShadowModel.planner` and `encode` throw;
  *   the signal's reason
  */
 export async function* study(
-  opt: ShadowOpt,
+  opt: ShadowModel,
   prompt: string,
   options: StudyOptions = {},
 ): AsyncGenerator<StudyEvent, StudyEnd, void> {
@@ -92,7 +92,7 @@ export async function* study(
 }
 
 /** How many tokens can be generated: each needs a position. */
-function tokenLimit({ config }: ShadowOpt, ids: Int32Array, wanted: number): number {
+function tokenLimit({ config }: ShadowModel, ids: Int32Array, wanted: number): number {
   if (!Number.isInteger(wanted) || wanted < 1)
     throw new UsageError('MAX_TOKENS', `maxTokens: expected a whole number from 1, got ${wanted}`)
   if (ids.length >= config.positions)
@@ -105,7 +105,7 @@ function tokenLimit({ config }: ShadowOpt, ids: Int32Array, wanted: number): num
 
 /** The criterion's scores of the continuation of a prompt; null if it is empty. */
 function oracleScoresOf(
-  { model }: ShadowOpt,
+  { model }: ShadowModel,
   prompt: Int32Array,
   continuation: readonly number[],
   { criterion = 'plainact', seed }: StudyOptions,
@@ -116,7 +116,7 @@ function oracleScoresOf(
 
 /** The requested planner; null for dense. The oracle gets the text of the dense model. */
 async function plannerOf(
-  opt: ShadowOpt,
+  opt: ShadowModel,
   ids: Int32Array,
   maxTokens: number,
   options: StudyOptions,
@@ -132,7 +132,7 @@ async function plannerOf(
 
 /** The same planner, with a callback for the scores of each decision. */
 function recording(
-  { model }: ShadowOpt,
+  { model }: ShadowModel,
   planner: MaskPlanner,
   { decides = 'once' }: StudyOptions,
   onScores: (scores: UnitScores) => void,
@@ -156,7 +156,7 @@ function recording(
 }
 
 /** The text of each token of a prompt; that of `</s>` is empty. */
-function piecesOf({ tokenizer }: ShadowOpt, ids: Int32Array): string[] {
+function piecesOf({ tokenizer }: ShadowModel, ids: Int32Array): string[] {
   const stream = tokenizer?.stream({ skipSpecial: true })
   return Array.from(ids, (id) => stream?.push(id) ?? `${id} `)
 }

@@ -6,7 +6,7 @@
  */
 import { logitsDivergence } from '../../evaluation/score_window.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
-import type { OptModel } from '../../engine/opt_model.ts'
+import type { LanguageModel } from '../../engine/language_model.ts'
 import { argmax } from '../../engine/sampling.ts'
 import type { Sequence } from '../../engine/sequence.ts'
 import { now } from '../../platform/platform.ts'
@@ -48,7 +48,7 @@ export interface NextTokens {
 
 /** The two generations of one prompt. Dispose them. */
 export class Writers {
-  readonly #model: OptModel
+  readonly #model: LanguageModel
   readonly #prompt: Int32Array // [P]
   readonly #maxTokens: number
   readonly #sparse: Writer
@@ -59,7 +59,7 @@ export class Writers {
 
   /** @param planner null is dense @param compares whether a dense text is generated too */
   constructor(
-    model: OptModel,
+    model: LanguageModel,
     prompt: Int32Array,
     maxTokens: number,
     planner: MaskPlanner | null,

@@ -10,7 +10,7 @@ import {
   InputError,
   HubError,
   MissingError,
-  ShadowOpt,
+  ShadowModel,
   UsageError,
   type GenerateOptions,
   type GenerateStep,
@@ -31,15 +31,15 @@ interface KnownText {
 }
 
 const known = JSON.parse(readFileSync(`${fixtures}tiny-opt/expected.json`, 'utf8')) as KnownText[]
-const opt = await ShadowOpt.fromPretrained()
-const tiny = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
+const opt = await ShadowModel.fromPretrained()
+const tiny = await ShadowModel.fromPretrained(`${fixtures}golden/preln`)
 afterAll(async () => {
   await opt.dispose()
   await tiny.dispose()
 })
 
 async function collect(
-  from: ShadowOpt,
+  from: ShadowModel,
   prompt: string | Ids,
   options?: GenerateOptions,
 ): Promise<{ text: string; tokens: number[]; steps: GenerateStep[] }> {
@@ -88,7 +88,7 @@ describe('the embedded model', () => {
   test('gives the same bits on every strict backend', async () => {
     const shapes = await Promise.all(
       strictNames.map(async (backend) => {
-        const one = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`, { backend })
+        const one = await ShadowModel.fromPretrained(`${fixtures}golden/preln`, { backend })
         const { logits } = await one.forward([5, 6, 7, 8])
         await one.dispose()
         expect(logits.shape).toEqual([4, 99])
@@ -265,18 +265,22 @@ describe('every argument is checked', () => {
       'PREDICTOR_MODEL',
       () => tiny.loadPredictor(`${fixtures}tiny-opt/predictor.safetensors`),
     ],
-    ['no such folder', 'MODEL_MISSING', () => ShadowOpt.fromPretrained(`${fixtures}none`)],
-    ['a folder that is no model', 'MODEL_CONFIG', () => ShadowOpt.fromPretrained(fixtures)],
-    ['a name on the hub', 'HUB_OFFLINE', () => ShadowOpt.fromPretrained('nobody/nothing', { offline: true })],
+    ['no such folder', 'MODEL_MISSING', () => ShadowModel.fromPretrained(`${fixtures}none`)],
+    ['a folder that is no model', 'MODEL_CONFIG', () => ShadowModel.fromPretrained(fixtures)],
+    [
+      'a name on the hub',
+      'HUB_OFFLINE',
+      () => ShadowModel.fromPretrained('nobody/nothing', { offline: true }),
+    ],
     [
       'a revision of a folder',
       'HUB_REVISION',
-      () => ShadowOpt.fromPretrained('embedded', { revision: 'main' }),
+      () => ShadowModel.fromPretrained('embedded', { revision: 'main' }),
     ],
     [
       'an unknown backend',
       'BACKEND_NAME',
-      () => ShadowOpt.fromPretrained('embedded', { backend: 'cpu' as 'wasm' }),
+      () => ShadowModel.fromPretrained('embedded', { backend: 'cpu' as 'wasm' }),
     ],
   ])('%s is %s', async (_, code, work) => {
     const before = opt.model.backend.liveBuffers
@@ -286,21 +290,21 @@ describe('every argument is checked', () => {
 
   test('refusals have the error class of their exit code', async () => {
     await expect(collect(opt, '')).rejects.toThrow(UsageError)
-    await expect(ShadowOpt.fromPretrained(fixtures)).rejects.toThrow(InputError)
+    await expect(ShadowModel.fromPretrained(fixtures)).rejects.toThrow(InputError)
     await expect(collect(tiny, [5], { planner: 'shadow' })).rejects.toThrow(MissingError)
-    const absent = ShadowOpt.fromPretrained('nobody/nothing', { offline: true })
+    const absent = ShadowModel.fromPretrained('nobody/nothing', { offline: true })
     await expect(absent).rejects.toThrow(HubError)
   })
 })
 
 describe('an abort signal is obeyed', () => {
   test('before and while loading', async () => {
-    await expect(ShadowOpt.fromPretrained('embedded', { signal: AbortSignal.abort() })).rejects.toMatchObject(
-      { name: 'AbortError' },
-    )
+    await expect(
+      ShadowModel.fromPretrained('embedded', { signal: AbortSignal.abort() }),
+    ).rejects.toMatchObject({ name: 'AbortError' })
     const stop = new AbortController()
     const loaded: string[] = []
-    const load = ShadowOpt.fromPretrained('embedded', {
+    const load = ShadowModel.fromPretrained('embedded', {
       signal: stop.signal,
       onProgress: (progress) => {
         loaded.push(progress.name)
@@ -340,7 +344,7 @@ describe('an abort signal is obeyed', () => {
 
 describe('after dispose', () => {
   test('every call throws DISPOSED, and a second disposal has no effect', async () => {
-    const one = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
+    const one = await ShadowModel.fromPretrained(`${fixtures}golden/preln`)
     await one.dispose()
     await one.dispose()
     for (const work of [
@@ -353,7 +357,7 @@ describe('after dispose', () => {
   })
 
   test('a running generation ends with DISPOSED, and all memory is freed', async () => {
-    const one = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
+    const one = await ShadowModel.fromPretrained(`${fixtures}golden/preln`)
     const { backend } = one.model
     const running = one.generate([5, 6], { maxTokens: 10 })
     await running.next()
@@ -365,7 +369,7 @@ describe('after dispose', () => {
   })
 
   test('`await using` disposes', async () => {
-    const one = await ShadowOpt.fromPretrained(`${fixtures}golden/preln`)
+    const one = await ShadowModel.fromPretrained(`${fixtures}golden/preln`)
     await one[Symbol.asyncDispose]()
     expect(await codeOf(one.forward([5]))).toBe('DISPOSED')
   })

@@ -1,7 +1,7 @@
 /**
- * The interface of `ShadowOpt` on a model in a worker, so that a page stays responsive.
+ * The interface of `ShadowModel` on a model in a worker, so that a page stays responsive.
  *
- * Differences from `ShadowOpt`: a model is opened by name or from files, custom planners are not supported, and every call
+ * Differences from `ShadowModel`: a model is opened by name or from files, custom planners are not supported, and every call
  * returns a promise.
  */
 import type { UnitMask } from '../../masks/mask.ts'
@@ -22,7 +22,7 @@ interface Signalled {
 }
 
 /** A model in a worker. Dispose it. */
-export class RemoteOpt {
+export class RemoteModel {
   readonly info: ModelInfo
   readonly #rpc: RpcClient
 
@@ -31,23 +31,23 @@ export class RemoteOpt {
     this.info = info
   }
 
-  /** As `ShadowOpt.fromPretrained`, in the engine of a client. @throws as it does */
+  /** As `ShadowModel.fromPretrained`, in the engine of a client. @throws as it does */
   static async fromPretrained(
     rpc: RpcClient,
     source: ModelSource,
     { signal, onProgress, ...options }: OpenOptions = {},
-  ): Promise<RemoteOpt> {
+  ): Promise<RemoteModel> {
     const report = (value: unknown): void => onProgress?.(value as OpenProgress)
     const info = await rpc.call('open', [source, options], { signal, onProgress: report })
-    return new RemoteOpt(rpc, info as ModelInfo)
+    return new RemoteModel(rpc, info as ModelInfo)
   }
 
   /** The same model under another name, for models from files. */
-  called(name: string): RemoteOpt {
-    return new RemoteOpt(this.#rpc, { ...this.info, name })
+  called(name: string): RemoteModel {
+    return new RemoteModel(this.#rpc, { ...this.info, name })
   }
 
-  /** As `ShadowOpt.generate`. */
+  /** As `ShadowModel.generate`. */
   generate(
     prompt: string | Ids,
     { signal, ...options }: GenerateOptions = {},
@@ -56,7 +56,7 @@ export class RemoteOpt {
     return steps as AsyncGenerator<GenerateStep, GenerateEnd, void>
   }
 
-  /** As `ShadowOpt.forward`. */
+  /** As `ShadowModel.forward`. */
   async forward(
     input: Ids | BatchInput,
     { signal, ...options }: PlanOptions = {},
@@ -66,17 +66,17 @@ export class RemoteOpt {
     return { logits: asNdarray(values, shape) }
   }
 
-  /** As `ShadowOpt.mask`. */
+  /** As `ShadowModel.mask`. */
   async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
     return (await this.#rpc.call('mask', [this.info.handle, prompt, options])) as UnitMask
   }
 
-  /** As `ShadowOpt.perplexity`. */
+  /** As `ShadowModel.perplexity`. */
   async perplexity(text: string, { signal }: Signalled = {}): Promise<Perplexity> {
     return (await this.#rpc.call('perplexity', [this.info.handle, text], { signal })) as Perplexity
   }
 
-  /** As `ShadowOpt.encode`. */
+  /** As `ShadowModel.encode`. */
   async encode(text: string): Promise<number[]> {
     return (await this.#rpc.call('encode', [this.info.handle, text])) as number[]
   }

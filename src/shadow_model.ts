@@ -1,5 +1,5 @@
 /**
- * ShadowOpt: a loaded model with its tokenizer, its backend and its predictor, if it has one. The API of the library.
+ * ShadowModel: a loaded model with its tokenizer, its backend and its predictor, if it has one. The API of the library.
  *
  * Every argument is checked here, and an invalid one is refused by a typed error; the code below trusts its arguments. Any
  * number of generations may run at once: each has its own sequence and gives the same text as alone. `dispose` ends
@@ -17,11 +17,11 @@ import type { MaskPlanner } from './masks/planner.ts'
 import type { UnitScores } from './masks/selection.ts'
 import { maskModes } from './engine/active_block.ts'
 import { forwardBatch } from './engine/batch.ts'
-import { parseOptConfig, type OptConfig } from './engine/config.ts'
+import { parseConfig, type ModelConfig } from './engine/config.ts'
 import { generateTokens, type GenerateEnd } from './engine/generate.ts'
 import { cacheStorages } from './engine/layer_cache.ts'
 import { shiftLabels } from './engine/loss.ts'
-import { OptModel } from './engine/opt_model.ts'
+import { LanguageModel } from './engine/language_model.ts'
 import { makeSampler } from './engine/sampling.ts'
 import type { LoadProgress } from './engine/weight_reader.ts'
 import { folderOf } from './platform/platform.ts'
@@ -50,15 +50,15 @@ import { pause } from './platform/pause.ts'
 const DEFAULT_TOKENS = 64
 
 /** A model that generates and scores text. Made by `fromPretrained`; free it with `dispose`. */
-export class ShadowOpt {
+export class ShadowModel {
   /** The path of its folder, its name on the hub, or `embedded`. */
   readonly name: string
   /** Its repository on the hub and the commit; null for a local model. */
   readonly origin: HubOrigin | null
   /** The files it was read from: config, weights or their index, tokenizer. */
   readonly files: readonly string[]
-  readonly config: OptConfig
-  readonly model: OptModel
+  readonly config: ModelConfig
+  readonly model: LanguageModel
   /** Null if the model's folder has none: then prompts are ids, and steps have no text. */
   readonly tokenizer: Tokenizer | null
   readonly #backend: Backend
@@ -66,7 +66,11 @@ export class ShadowOpt {
   readonly #planners: PlannerFiles
   #disposed = false
 
-  private constructor(name: string, { origin, files, tokenizer }: FoundModel & ModelFolder, model: OptModel) {
+  private constructor(
+    name: string,
+    { origin, files, tokenizer }: FoundModel & ModelFolder,
+    model: LanguageModel,
+  ) {
     this.name = name
     this.origin = origin
     this.files = [files.config, files.weights, ...files.tokenizer]
@@ -86,9 +90,9 @@ export class ShadowOpt {
    *   OPTIONS, OPTION_NAME, OPTION_TYPE for invalid options; the signal's reason
    * @example
    * ```ts
-   * import { ShadowOpt } from 'shadowllm'
+   * import { ShadowModel } from 'shadowllm'
    *
-   * const opt = await ShadowOpt.fromPretrained()
+   * const opt = await ShadowModel.fromPretrained()
    * let text = ''
    * for await (const step of opt.generate('The captain looked at', { maxTokens: 12 })) text += step.text
    * console.log(text)
@@ -98,7 +102,7 @@ export class ShadowOpt {
   static async fromPretrained(
     pathOrName: string = embeddedName,
     options: OpenOptions = {},
-  ): Promise<ShadowOpt> {
+  ): Promise<ShadowModel> {
     expectKind(pathOrName, kinds.text, 'model', 'MODEL_NAME')
     checkOptions(options, openKinds)
     const { signal, revision, offline, storage } = options
@@ -108,16 +112,20 @@ export class ShadowOpt {
     const found = await findModel(pathOrName, { revision, offline, signal, onProgress: tell('download') })
     const folder = await openModelFolder(found.path)
     try {
-      const config = parseOptConfig(folder.configJson)
+      const config = parseConfig(folder.configJson)
       const backend = await createBackend(options.backend ?? 'wasm', { threads: options.threads })
       try {
         const onProgress = tell('load')
-        const model = await OptModel.load(config, folder.source, backend, { signal, onProgress, storage })
+        const model = await LanguageModel.load(config, folder.source, backend, {
+          signal,
+          onProgress,
+          storage,
+        })
         if (signal?.aborted) {
           model.dispose()
           throw signal.reason
         }
-        return new ShadowOpt(pathOrName, { ...found, ...folder }, model)
+        return new ShadowModel(pathOrName, { ...found, ...folder }, model)
       } catch (error) {
         backend.dispose()
         throw error
@@ -217,9 +225,9 @@ export class ShadowOpt {
    *   OPTION_TYPE; InputError MASK_NOT_CONTIGUOUS
    * @example
    * ```ts
-   * import { ShadowOpt } from 'shadowllm'
+   * import { ShadowModel } from 'shadowllm'
    *
-   * const opt = await ShadowOpt.fromPretrained('embedded', { backend: 'reference' })
+   * const opt = await ShadowModel.fromPretrained('embedded', { backend: 'reference' })
    * const { logits } = await opt.forward([2, 601, 3455])
    * console.log(logits.shape)
    * await opt.dispose()

@@ -9,18 +9,18 @@ import type { UnitShape } from '../masks/mask.ts'
 import { rotaryTable } from '../ops/rotary_table.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
-import type { OptConfig } from './config.ts'
+import type { ModelConfig } from './config.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { POSITION_OFFSET } from './names.ts'
 import { Sequence, type SequenceOptions } from './sequence.ts'
 import type { LoadOptions } from './weight_reader.ts'
-import { loadWeights, type OptWeights } from './weights.ts'
+import { loadWeights, type ModelWeights } from './weights.ts'
 
 /** A loaded model. */
-export class OptModel implements LoadedModel {
-  readonly config: OptConfig
+export class LanguageModel implements LoadedModel {
+  readonly config: ModelConfig
   readonly backend: Backend
-  readonly weights: OptWeights
+  readonly weights: ModelWeights
   readonly shape: UnitShape
   /** Rows of the position table in order, so that a pass takes a slice instead of uploading a list. */
   readonly #positions: Buffer | null // [positions] i32
@@ -29,7 +29,7 @@ export class OptModel implements LoadedModel {
   #disposed = false
 
   /** Takes over the weights; `load` is the usual way here. */
-  constructor(config: OptConfig, backend: Backend, weights: OptWeights) {
+  constructor(config: ModelConfig, backend: Backend, weights: ModelWeights) {
     this.config = config
     this.backend = backend
     this.weights = weights
@@ -50,12 +50,12 @@ export class OptModel implements LoadedModel {
    *   source throws; the signal's reason if it is aborted. Nothing stays allocated then.
    */
   static async load(
-    config: OptConfig,
+    config: ModelConfig,
     source: TensorSource,
     backend: Backend,
     options: LoadOptions = {},
-  ): Promise<OptModel> {
-    return new OptModel(config, backend, await loadWeights(config, source, backend, options))
+  ): Promise<LanguageModel> {
+    return new LanguageModel(config, backend, await loadWeights(config, source, backend, options))
   }
 
   /**
