@@ -77,8 +77,19 @@ async function hashesOf(backend: BackendName): Promise<Hashes> {
   return { definitions, kernels: file === null ? definitions : await sha256File(pathOfUrl(file)) }
 }
 
-/** What is read of a certificate; more may stand in it. */
-const schema = v.pipe(
+/** What is read of a certificate: of which backend, device (null for the processor), hashes and how many ops it is. */
+export interface CertificateSummary extends Hashes {
+  readonly backend: BackendName
+  readonly version: string
+  readonly date: string
+  readonly device: string | null
+  readonly passed: boolean
+  readonly ops: number
+  readonly hasModel: boolean
+}
+
+/** More may stand in a certificate. */
+const schema: v.GenericSchema<unknown, CertificateSummary> = v.pipe(
   v.object({
     format: v.literal(format),
     provenance: v.object({
@@ -102,9 +113,6 @@ const schema = v.pipe(
     hasModel: model !== null,
   })),
 )
-
-/** What is read of a certificate: of which backend, device (null for the processor), hashes and how many ops it is. */
-export type CertificateSummary = v.InferOutput<typeof schema>
 
 /**
  * Reads a certificate.
