@@ -32,7 +32,7 @@ import {
   type CostSettings,
   type UnitsKept,
 } from '../../src/bench/cost/token_cost.ts'
-import { achievedSparsity } from '../../src/masks/achieved.ts'
+import { achievedSparsity, keyHeadMask } from '../../src/masks/achieved.ts'
 import type { UnitMask } from '../../src/masks/mask.ts'
 import { storages } from '../../src/engine/matrix.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
@@ -41,10 +41,10 @@ import { anyModel, configOf, maskOf, withModel, type ModelCase } from '../engine
 import { Data } from '../harness/data.ts'
 import { kills, law, lawForAll, stateLaw, type Law } from '../harness/seed.ts'
 
-/** What a mask keeps. */
-function keptBy({ heads, neurons }: UnitMask): UnitsKept {
-  const ones = (mask: Float32Array): number => mask.reduce((sum, one) => sum + one, 0)
-  return { heads: ones(heads), neurons: ones(neurons) }
+/** What a mask keeps of a model with so many key heads in a layer. */
+function keptBy(mask: UnitMask, keyHeads: number): UnitsKept {
+  const ones = (table: Float32Array): number => table.reduce((sum, one) => sum + one, 0)
+  return { heads: ones(mask.heads), neurons: ones(mask.neurons), keyHeads: ones(keyHeadMask(mask, keyHeads)) }
 }
 
 describe('parameters', () => {
@@ -62,7 +62,7 @@ describe('parameters', () => {
 
   test.each<[string, (model: Architecture) => Partial<Architecture>]>([
     ['counts a tied head twice', ({ tied }) => ({ tied: tied && false })],
-    ['has no biases', () => ({ biased: false })],
+    ['has no biases', () => ({ biases: 'none' })],
     ['forgets the two rows before position 0', ({ positionRows }) => ({ positionRows: positionRows - 2 })],
   ])('a count that %s is caught', async (_, change) => {
     const mutant = (model: Architecture): number => countParameters({ ...model, ...change(model) })
@@ -116,16 +116,15 @@ describe('the bytes a token reads', () => {
           sequence.dispose()
         }),
       )
-      return read === count(architectureOf('any', configOf(model)), keptBy(mask)).matrix
+      const architecture = architectureOf('any', configOf(model))
+      return read === count(architecture, keptBy(mask, architecture.keyHeads)).matrix
     },
   )
   stateLaw(sameAsTheEngine, weightsRead)
 
   test('a count that leaves keys and values of skipped heads in is caught', async () => {
     const mutant: typeof weightsRead = (model, kept) => {
-      const all = weightsRead({ ...model, keyHeads: model.heads }, kept)
-      const more = 2 * (model.layers * model.heads - kept.heads) * model.headSize * model.width
-      return { ...all, matrix: all.matrix + more }
+      return weightsRead(model, { ...kept, keyHeads: model.layers * model.keyHeads })
     }
     await kills(sameAsTheEngine, mutant)
   })
@@ -135,8 +134,8 @@ describe('the bytes a token reads', () => {
     const architecture = architectureOf('any', configOf(model))
     const { layers, heads, neurons } = model
     const dense = weightsRead(architecture, { heads: layers * heads, neurons: layers * neurons }).matrix
-    const nothing = weightsRead(architecture, { heads: 0, neurons: 0 }).matrix
-    const kept = weightsRead(architecture, keptBy(mask)).matrix
+    const nothing = weightsRead(architecture, { heads: 0, neurons: 0, keyHeads: 0 }).matrix
+    const kept = weightsRead(architecture, keptBy(mask, architecture.keyHeads)).matrix
     const { weights } = achievedSparsity(mask, architecture)
     expect((dense - kept) / (dense - nothing)).toBeCloseTo(weights, 10)
   })

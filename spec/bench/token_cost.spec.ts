@@ -45,7 +45,7 @@ const gated: Architecture = {
   embeddingWidth: 8,
   positionRows: 0,
   gated: true,
-  biased: false,
+  biases: 'none',
   finalNorm: true,
   tied: false,
 }
@@ -63,7 +63,7 @@ const narrow: Architecture = {
   embeddingWidth: 4,
   positionRows: 12,
   gated: false,
-  biased: true,
+  biases: 'all',
   finalNorm: false,
   tied: true,
 }
@@ -191,7 +191,7 @@ const anyArchitecture = fc
     narrow: fc.boolean(),
     positionRows: fc.nat(9),
     gated: fc.boolean(),
-    biased: fc.boolean(),
+    biases: fc.constantFrom('all', 'query-key-value', 'none'),
     finalNorm: fc.boolean(),
     tied: fc.boolean(),
   })
@@ -225,7 +225,7 @@ describe('the cost of tokens', () => {
   test('mutant: a count that leaves gates out: killed', async () => {
     const mutant: typeof weightsRead = (model, kept) => {
       const read = weightsRead(model, kept)
-      return model.gated && model.biased ? { ...read, vector: read.vector - kept.neurons } : read
+      return model.gated && model.biases === 'all' ? { ...read, vector: read.vector - kept.neurons } : read
     }
     await kills(readsAll, mutant)
   })

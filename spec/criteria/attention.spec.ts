@@ -35,14 +35,14 @@ const givesTheContext = lawForAll(
   (subject: Subject & { each: typeof eachAttention }, model) =>
     withModel(subject, model, (loaded) => {
       withPass(loaded, textOf(model, new Data(model.seed)), ({ trace }) => {
-        const { heads: H, headSize: K } = model
+        const { heads: H, keyHeads: G, headSize: K } = loaded.config
         for (let layer = 0; layer < model.layers; layer++) {
-          const values = loaded.backend.readF32(trace.blocks[layer].cache.value) // [H, T, K]
+          const values = loaded.backend.readF32(trace.blocks[layer].cache.value) // [G, T, K]
           const context = new Float64Array(trace.length * H * K)
           subject.each(trace, layer, (h, t, weights) => {
             const row = (t * H + h) * K
             weights.forEach((weight, s) => {
-              const value = (h * trace.length + s) * K
+              const value = (Math.floor((h * G) / H) * trace.length + s) * K
               for (let k = 0; k < K; k++) context[row + k] += weight * values[value + k]
             })
           })

@@ -42,7 +42,7 @@ function correlate(a: readonly number[], b: readonly number[]): number {
 
 /** Every unit's rows over an example: g of a head, gz x of a neuron. */
 function rowsOf(input: CriterionInput, kind: 'heads' | 'neurons', layer: number, unit: number): Row[] {
-  const { width: D, neurons: F, headSize: K } = input.model.config
+  const { width: D, neurons: F, heads: H, headSize: K } = input.model.config
   const [g, gz, x] = [
     input.gradients.headOut(layer),
     input.gradients.fc1Pre(layer),
@@ -52,7 +52,7 @@ function rowsOf(input: CriterionInput, kind: 'heads' | 'neurons', layer: number,
     target: t + 1 < input.labels.length ? input.labels[t + 1] : -100,
     row:
       kind === 'heads'
-        ? Array.from(g.subarray(t * D + unit * K, t * D + (unit + 1) * K))
+        ? Array.from(g.subarray((t * H + unit) * K, (t * H + unit + 1) * K))
         : Array.from(x.subarray(t * D, (t + 1) * D), (value) => value * gz[t * F + unit]),
   })).filter(({ row }) => varies(row))
 }
@@ -155,8 +155,13 @@ const jacovIsItsDefinition = lawForAll(
   'jacov = its definition by eigenvalues, heads and neurons',
   [roomyModel],
   async (subject: Judged, model) => {
-    const sized = { ...model, headSize: [1, 2, 8, 8][Math.abs(model.seed % 4)] }
-    const N = sized.headSize === 8 ? 4 : 2
+    const headSize = [1, 2, 8, 8][Math.abs(model.seed % 4)]
+    const sized = {
+      ...model,
+      headSize,
+      llama: model.llama && { ...model.llama, pairs: Math.ceil(headSize / 2) },
+    }
+    const N = headSize === 8 ? 4 : 2
     const random = new Random(5)
     await over(subject, sized, textsOf(sized, 2, model.positions), subject.criterion, (scores, rows) => {
       for (let layer = 0; layer < model.layers; layer++)

@@ -143,14 +143,13 @@ const nwot: Definition = (input, place) => {
 
 /** Attention weights of a head: [T][T], zeros for later tokens. */
 function attentionOf({ model, trace, tokens }: CriterionInput, layer: number, head: number): number[][] {
-  const { heads: H, headSize: K } = model.config
+  const { heads: H, keyHeads: G, headSize: K } = model.config
   const T = tokens.length
-  const [queries, keys] = [trace.query(layer), trace.key(layer)] // [T, H, K] and [H, T, K]
+  const [queries, keys] = [trace.query(layer), trace.key(layer)] // [T, H, K] and [G, T, K]
+  const g = Math.floor((head * G) / H)
   return Array.from({ length: T }, (_, t) => {
     const scores = Array.from({ length: t + 1 }, (_, s) =>
-      add(
-        Array.from({ length: K }, (_, k) => queries[(t * H + head) * K + k] * keys[(head * T + s) * K + k]),
-      ),
+      add(Array.from({ length: K }, (_, k) => queries[(t * H + head) * K + k] * keys[(g * T + s) * K + k])),
     )
     const most = Math.max(...scores)
     const weights = scores.map((score) => Math.exp((score - most) / Math.sqrt(K)))
@@ -173,7 +172,7 @@ const attention: Definition = (input, place) => {
     next < layers ? add(maps.flatMap((map) => map.map((row) => row[s]))) / (heads * T) : 1 / T
   const activation = perToken(input.trace.fc1Act(place.layer), input, place).flat()
   const score = add(activation.map((a, s) => (s === 0 ? 0 : a * received(s))))
-  return { score, size: 10 * add(activation) }
+  return { score, size: 10 * sizesOf(activation) }
 }
 
 const definitions: Readonly<Record<string, Definition>> = {

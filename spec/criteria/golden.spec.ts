@@ -21,6 +21,7 @@ import { Data } from '../harness/data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type Subject } from '../engine/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
+import { moduleName } from '../../src/engine/names.ts'
 
 type Score = Criterion['score']
 
@@ -65,7 +66,7 @@ const isTheParameterGradient = lawForAll(
         text,
         (input) => {
           for (let layer = 0; layer < model.layers; layer++) {
-            const whole = input.gradients.parameters.get(`model.decoder.layers.${layer}.fc1.weight`)
+            const whole = input.gradients.parameters.get(`${moduleName(loaded.config, layer, 'fc1')}.weight`)
             expect(subject.weightGradient(input, layer)).toEqual(whole)
           }
         },

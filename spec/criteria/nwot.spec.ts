@@ -44,7 +44,7 @@ const isTheKernelsDeterminant = lawForAll(
           const pre = input.trace.fc1Pre(layer)
           for (let head = 0; head < model.heads; head++)
             expect(scores.heads[layer * model.heads + head]).toBeCloseTo(
-              fromKernel(context, head, model.heads, model.headSize),
+              fromKernel(context, head, model.heads, loaded.config.headSize),
               3,
             )
           const neuron = data.integer(0, model.neurons - 1)

@@ -191,7 +191,7 @@ describe('the Llama family', () => {
     ['rope_scaling', { type: 'linear' }, 'factor: expected a number, got nothing'],
     ['rope_scaling', 'linear', 'rope_scaling: expected an object, got "linear"'],
     ['rope_parameters', { partial_rotary_factor: 0.5 }, 'partial_rotary_factor: expected 1, got 0.5'],
-    ['quantization_config', { bits: 4 }, 'quantization_config: expected null, got an object'],
+    ['quantization_config', { bits: 4 }, 'quantization_config: expected nothing, got an object'],
     ['eos_token_id', [], 'eos_token_id: expected at least one id, got none'],
     ['eos_token_id', [7, 1e9], 'eos_token_id[1]: expected 0 to 49151, got 1000000000'],
     ['model_type', 'gemma', 'model_type: expected opt or llama or mistral or qwen2, got "gemma"'],

@@ -36,6 +36,7 @@ import { firstFailure, killingRuns } from '../harness/seed.ts'
 import { roundedShare } from '../masks/cases.ts'
 import { stateLaws } from '../engine/cases.ts'
 import { randomScores } from '../../src/criteria/random.ts'
+import { contextWidth } from '../../src/engine/config.ts'
 
 const golden = readCase('preln', 'predictor')
 const shape = { layers: 2, heads: 4, neurons: 64 }
@@ -90,7 +91,8 @@ const styleLaw = (
         const data = new Data(model.seed)
         const prompt = tokensOf(model, data)
         const budget = makeBudget(data.uniform())
-        const { width: D, layers } = loaded.config
+        const { layers } = loaded.config
+        const D = contextWidth(loaded.config)
         const scores = scoresOf(loaded.shape, model.seed)
         const shown: Float32Array[] = []
         const predict = (last: Float32Array): UnitScores => {
@@ -177,7 +179,7 @@ const leakyLaw = (ask = leakyMask): ModelLaw =>
           afterAttention({ context, tokens, ids }) {
             asked++
             expect(ids).toEqual(text)
-            expect(context.length).toBe(tokens * loaded.config.width)
+            expect(context.length).toBe(tokens * contextWidth(loaded.config))
             return selectMask(scoresOf(loaded.shape, ids.length), makeBudget(0.5))
           },
         }

@@ -159,8 +159,7 @@ export function parseConfig(json: unknown): ModelConfig {
     throw new InputError('CONFIG_NOT_OBJECT', `config: expected an object, got ${describe(json)}`)
   const fields = json as Fields
   expectValue(fields, 'model_type', ['opt', 'llama', 'mistral', 'qwen2'], undefined, 'CONFIG_MODEL_TYPE')
-  expectValue(fields, 'quantization_config', [null], null, 'CONFIG_UNSUPPORTED')
-  return field(fields, 'model_type') === 'opt' ? readOpt(fields) : readLlama(fields)
+  return field(fields, 'model_type') === 'opt' ? readOpt(fields) : readLlama(withoutNulls(fields))
 }
 
 function readOpt(fields: Fields): ModelConfig {
@@ -189,6 +188,7 @@ function readLlama(fields: Fields): ModelConfig {
   expectValue(fields, 'hidden_act', ['silu'], 'silu', 'CONFIG_ACTIVATION')
   expectValue(fields, 'attention_bias', [false], false, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'mlp_bias', [false], false, 'CONFIG_UNSUPPORTED')
+  expectValue(fields, 'quantization_config', [undefined], undefined, 'CONFIG_UNSUPPORTED')
   const sizes = readSizes(fields)
   const { heads, vocabulary } = sizes
   const trained = readWhole(fields, 'max_position_embeddings', 1, MAX_TRAINED_CONTEXT)
@@ -266,9 +266,7 @@ function field(fields: Fields, name: string): unknown {
 }
 
 function readWhole(fields: Fields, name: string, least: number, most: number, otherwise?: number): number {
-  let value = field(fields, name)
-  // Hugging Face writes null for what has its default.
-  if (value === null && otherwise !== undefined) value = undefined
+  const value = field(fields, name)
   if (value === undefined) {
     if (otherwise === undefined)
       throw new InputError('CONFIG_MISSING', `${name}: expected a whole number, got nothing`)
@@ -308,9 +306,13 @@ function readObject(fields: Fields, name: string): Fields | null {
   return value as Fields | null
 }
 
-/** Whether a field is absent or null. */
+/** Hugging Face writes null for what has its default. */
+function withoutNulls(fields: Fields): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null))
+}
+
 function isNothing(fields: Fields, name: string): boolean {
-  return (field(fields, name) ?? null) === null
+  return field(fields, name) === undefined
 }
 
 function outOfRange(name: string, least: number, most: number, got: string): InputError {
@@ -327,15 +329,15 @@ function readFlag(fields: Fields, name: string, otherwise: boolean): boolean {
 function expectValue(
   fields: Fields,
   name: string,
-  allowed: readonly (string | boolean | number | null)[],
-  otherwise: string | boolean | number | null | undefined,
+  allowed: readonly (string | boolean | number | undefined)[],
+  otherwise: string | boolean | number | undefined,
   code: string,
 ): void {
   const value = field(fields, name) ?? otherwise
   if (!allowed.some((one) => one === value))
     throw new InputError(
       code,
-      `${name}: expected ${allowed.map(String).join(' or ')}, got ${describe(value)}`,
+      `${name}: expected ${allowed.map((one) => one ?? 'nothing').join(' or ')}, got ${describe(value)}`,
     )
 }
 

@@ -12,7 +12,6 @@ import { Tokenizer as Library } from '@huggingface/tokenizers'
 import { joinPath } from '../platform/platform.ts'
 import { isThere, readWhole } from './files.ts'
 import { refusal } from './refusal.ts'
-import { parseTokenizerJson } from './tokenizer_json.ts'
 import {
   byteCharacters,
   bytesOfToken,
@@ -79,7 +78,11 @@ export async function openTokenizer(folder: string): Promise<Tokenizer | null> {
   const [hasVocab, hasMerges, hasWhole] = await Promise.all(
     [vocab, merges, whole].map((path) => isThere(path)),
   )
-  if (hasWhole) return createTokenizer(parseTokenizerJson(await readWhole(whole)))
+  if (hasWhole) {
+    // Its schemas are loaded where they are needed.
+    const { parseTokenizerJson } = await import('./tokenizer_json.ts')
+    return createTokenizer(parseTokenizerJson(await readWhole(whole)))
+  }
   if (hasVocab && hasMerges) {
     return createTokenizer(parseVocabularyFiles(await readWhole(vocab), await readWhole(merges)))
   }

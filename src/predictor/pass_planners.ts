@@ -18,6 +18,7 @@ import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { InputScaling } from './dejavu_style.ts'
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
+import { contextWidth } from '../engine/config.ts'
 
 /**
  * A criterion's scores of one text, dense.
@@ -110,9 +111,11 @@ export function dejavuStylePlanner(
   )
 }
 
-/** The heads' outputs of every layer at the last token: [L, D]. */
+/** The heads' outputs of every layer at the last token: [L, H K]. */
 export function lastHeadOutputs(trace: Trace): Float32Array {
-  const { layers, width } = trace.model.config
+  const { config } = trace.model
+  const { layers } = config
+  const width = contextWidth(config)
   const outputs = new Float32Array(layers * width)
   for (let layer = 0; layer < layers; layer++)
     outputs.set(trace.headOut(layer).subarray((trace.length - 1) * width), layer * width)

@@ -26,14 +26,14 @@ export interface Architecture {
   readonly positionRows: number
   /** Three matrices per neuron (gate, up, down) in the place of two. */
   readonly gated: boolean
-  /** Biases in every linear layer and in the norms. */
-  readonly biased: boolean
+  /** Which linear layers have biases; norms have them where all do. */
+  readonly biases: ModelConfig['biases']
   readonly finalNorm: boolean
   /** The lm_head is the token table. */
   readonly tied: boolean
 }
 
-/** A model by its configuration. The biases of Qwen2 are left out. */
+/** A model by its configuration. */
 export function architectureOf(name: string, config: ModelConfig): Architecture {
   const { layers, width, heads, keyHeads, headSize, neurons, vocabulary, embeddingWidth } = config
   const { finalNorm, tied, gated } = config
@@ -43,7 +43,7 @@ export function architectureOf(name: string, config: ModelConfig): Architecture 
     ...sizes,
     positionRows: config.rotary ? 0 : config.positions + POSITION_OFFSET,
     gated,
-    biased: config.biases === 'all',
+    biases: config.biases,
     finalNorm,
     tied,
   }
@@ -83,7 +83,7 @@ function opt(
     embeddingWidth: width,
     positionRows: 2048 + POSITION_OFFSET,
     gated: false,
-    biased: true,
+    biases: 'all',
     finalNorm: true,
     tied: true,
     ...more,
@@ -98,7 +98,7 @@ function llama(
   heads: number,
   more: Partial<Architecture>,
 ): Architecture {
-  const usual = { vocabulary: 32000, positionRows: 0, gated: true, biased: false, tied: false }
+  const usual = { vocabulary: 32000, positionRows: 0, gated: true, biases: 'none', tied: false } as const
   return opt(name, layers, width, heads, { ...usual, ...more })
 }
 
@@ -128,11 +128,12 @@ export function architectureByName(name: string): Architecture {
 
 /** How many numbers a model is made of, tied ones counted once. */
 export function countParameters(model: Architecture): number {
-  const { layers: L, width: D, headSize: K, vocabulary: V, embeddingWidth: E, gated, biased, tied } = model
-  const linear = (inputs: number, outputs: number): number => inputs * outputs + (biased ? outputs : 0)
-  const norm = biased ? 2 * D : D
+  const { layers: L, width: D, headSize: K, vocabulary: V, embeddingWidth: E, gated, biases, tied } = model
+  const linear = (inputs: number, outputs: number, hasBias = biases === 'all'): number =>
+    inputs * outputs + (hasBias ? outputs : 0)
+  const norm = biases === 'all' ? 2 * D : D
   const channels = model.heads * K
-  const attention = linear(D, channels) + 2 * linear(D, model.keyHeads * K) + linear(channels, D)
+  const attention = linear(D, channels + 2 * model.keyHeads * K, biases !== 'none') + linear(channels, D)
   const ffn = (gated ? 2 : 1) * linear(D, model.neurons) + linear(model.neurons, D)
   const tables = (tied ? 1 : 2) * V * E + model.positionRows * D + (E === D ? 0 : 2 * D * E)
   return tables + L * (attention + ffn + 2 * norm) + (model.finalNorm ? norm : 0)

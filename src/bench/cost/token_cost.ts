@@ -67,13 +67,16 @@ interface NumbersRead {
 
 /** What a token reads of the model when these units are kept. */
 export function weightsRead(model: Architecture, kept: UnitsKept): NumbersRead {
-  const { layers: L, width: D, headSize: K, vocabulary: V, embeddingWidth: E, gated, biased } = model
+  const { layers: L, width: D, headSize: K, vocabulary: V, embeddingWidth: E, gated } = model
   const keyHeads = keptKeyHeads(model, kept)
   const attention = 2 * kept.heads * K * D + 2 * keyHeads * K * D
   const ffn = (gated ? 3 : 2) * kept.neurons * D
   const ends = V * E + (E === D ? 0 : 2 * D * E)
-  const biases = biased ? (kept.heads + 2 * keyHeads) * K + L * D + (gated ? 2 : 1) * kept.neurons + L * D : 0
-  const norms = (2 * L + (model.finalNorm ? 1 : 0)) * D * (biased ? 2 : 1)
+  const isBiased = model.biases === 'all'
+  const biases =
+    (model.biases === 'none' ? 0 : (kept.heads + 2 * keyHeads) * K) +
+    (isBiased ? L * D + (gated ? 2 : 1) * kept.neurons + L * D : 0)
+  const norms = (2 * L + (model.finalNorm ? 1 : 0)) * D * (isBiased ? 2 : 1)
   const rows = E + (model.positionRows > 0 ? D : 0)
   return { matrix: attention + ffn + ends, vector: biases + norms + rows }
 }
