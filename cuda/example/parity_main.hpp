@@ -15,15 +15,15 @@
 #include <vector>
 
 // Kernels with the parameters of the catalogue: outputs, inputs, scalars, sizes. Matrices are row-major; a bias or a list
-// may be null, and then all units are meant.
+// may be null, and then all units are meant; a list of key heads is always there.
 struct Kernels {
   void (*linear)(float *y, const float *x, const float *weight, const float *bias, const int *rows, int T, int O, int I, int R);
   void (*relu)(float *y, const float *x, int N);
   void (*linear_input_major)(float *y, const float *x, const float *weight, const float *bias, const int *inputs, int T,
                              int O, int I, int R);
   void (*layer_norm)(float *y, const float *x, const float *weight, const float *bias, float epsilon, int T, int D);
-  void (*attention)(float *y, const float *query, const float *key, const float *value, const int *heads, float scale,
-                    int T, int S, int C, int H, int K, int R);
+  void (*attention)(float *y, const float *query, const float *key, const float *value, const int *heads,
+                    const int *keyHeads, float scale, int T, int S, int C, int H, int G, int K, int R);
 };
 
 // One case of an op's file.
@@ -116,13 +116,18 @@ inline void answerLayerNorm(Case &one, const Kernels &kernels) {
 }
 
 inline void answerAttention(Case &one, const Kernels &kernels) {
-  const int T = one.size("T"), S = one.size("S"), C = one.size("C"), H = one.size("H"), K = one.size("K"), R = one.size("R");
+  const int T = one.size("T"), S = one.size("S"), C = one.size("C"), H = one.size("H"), G = one.size("G");
+  const int K = one.size("K"), R = one.size("R");
   if (S < T || C < S) throw safetensors::Error("attention: expected T <= S <= C, got others");
-  const auto query = one.floats("query", {T, H, K}), key = one.floats("key", {H, C, K}), value = one.floats("value", {H, C, K});
+  const auto query = one.floats("query", {T, H, K}), key = one.floats("key", {G, C, K}), value = one.floats("value", {G, C, K});
   const auto heads = one.has("heads") ? one.list("heads", R, H) : std::vector<int>();
+  // Without a list neighbours share a key head.
+  auto keyHeads = one.has("key_heads") ? one.list("key_heads", H, G) : std::vector<int>(count(H));
+  if (!one.has("key_heads"))
+    for (int h = 0; h < H; h++) keyHeads[h] = static_cast<int>(static_cast<int64_t>(h) * G / H);
   std::vector<float> y(count(T, H, K));
   kernels.attention(y.data(), query.data(), key.data(), value.data(), one.has("heads") ? heads.data() : nullptr,
-                    one.scalar("scale"), T, S, C, H, K, R);
+                    keyHeads.data(), one.scalar("scale"), T, S, C, H, G, K, R);
   one.answer("y", {T, H, K}, y);
 }
 

@@ -229,11 +229,14 @@ export class Sequence {
     }
     const everyKey = this.#schedule?.keepsEveryKey ?? false
     let backend = home
+    let pass = passIn(home)
     for (let layer = 0; layer < config.layers; layer++) {
       const next = weights.blocks[layer].backend
-      this.#moveStream(backend, next, T)
-      backend = next
-      const pass = passIn(backend)
+      if (next !== backend) {
+        this.#moveStream(backend, next, T)
+        backend = next
+        pass = passIn(next)
+      }
       this.#askBefore(segment, layer)
       const active = this.#blocks[layer]
       const block = this.#stateIn(backend).block(layer, T, active)
