@@ -158,12 +158,13 @@ export class ShadowModel {
   }
 
   /**
-   * The ids of a text, without special tokens. It works after `dispose` too.
-   * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE; UsageError TEXT
+   * The ids of a text, without special tokens; with `prefix` those are added that the tokenizer puts around a text, such as
+   * `</s>` before one of OPT. It works after `dispose` too.
+   * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE, TEXT_BYTE; UsageError TEXT
    */
-  encode(text: string): number[] {
+  encode(text: string, { prefix = false }: { readonly prefix?: boolean } = {}): number[] {
     expectKind(text, kinds.text, 'text', 'TEXT')
-    if (this.tokenizer) return this.tokenizer.encode(text, { prefix: false })
+    if (this.tokenizer) return this.tokenizer.encode(text, { prefix })
     throw new InputError(
       'TOKENIZER_MISSING',
       'text: expected a tokenizer in the folder of the model, got none',
@@ -195,7 +196,7 @@ export class ShadowModel {
     const planner = await this.#planner(options)
     this.#expectLive()
     const tokens = generateTokens(this.model, ids, { maxTokens, planner, mode, cache, sampler, signal })
-    const text = this.tokenizer?.stream({ skipSpecial: true })
+    const text = this.tokenizer?.stream({ skipSpecial: true, continues: true })
     this.#running.add(tokens)
     try {
       for (let count = 0; ; count++) {
@@ -333,7 +334,7 @@ export class ShadowModel {
   #promptIds(prompt: string | Ids): Int32Array {
     expectKind(prompt, kinds.ids, 'prompt', 'PROMPT')
     if (prompt.length === 0) throw new UsageError('PROMPT', 'prompt: expected some text, got none')
-    const ids = typeof prompt === 'string' ? [this.config.bosId, ...this.encode(prompt)] : prompt
+    const ids = typeof prompt === 'string' ? this.encode(prompt, { prefix: true }) : prompt
     const { positions } = this.config
     if (ids.length >= positions)
       throw new UsageError(

@@ -99,7 +99,7 @@ interface Decided {
 async function decide(opt: ShadowModel, text: string, flags: MasksFlags): Promise<Decided> {
   await loadPlanFiles(opt, flags)
   const { continuation, planner, tokens = Infinity } = flags
-  const all = [opt.config.bosId, ...opt.encode(text)]
+  const all = opt.encode(text, { prefix: true })
   const room = opt.config.positions - 1 - (continuation === undefined ? 0 : opt.encode(continuation).length)
   const ids = all.slice(0, Math.min(tokens, Math.max(1, room)))
   const options = { ...choiceOf(flags), continuation }

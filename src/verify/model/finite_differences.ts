@@ -14,9 +14,9 @@ import type { Text } from '../../criteria/pass.ts'
 import { logSumExp64 } from '../float64.ts'
 import { configOf, tensorsOf, type ModelCase } from './cases.ts'
 
-/** Finite steps are 2^-4 down to 2^-11: coarse ones suffer from curvature, fine ones from rounding. */
+/** Finite steps are 2^-4 down to 2^-13: coarse ones suffer from curvature, fine ones from rounding. */
 const COARSEST_POWER = 4
-const FINEST_POWER = 11
+const FINEST_POWER = 13
 
 /**
  * How far a slope may be off: a share of the gradient's length, and what float32 logits leave of a slope of 0. Over

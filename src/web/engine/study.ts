@@ -34,7 +34,7 @@ export async function* study(
 ): AsyncGenerator<StudyEvent, StudyEnd, void> {
   const { signal, compares = true } = options
   const { model, tokenizer } = opt
-  const ids = Int32Array.of(model.config.bosId, ...opt.encode(prompt))
+  const ids = Int32Array.from(opt.encode(prompt, { prefix: true }))
   const maxTokens = tokenLimit(opt, ids, options.maxTokens ?? DEFAULT_TOKENS)
   const decided: UnitScores[] = []
   const asked = await plannerOf(opt, ids, maxTokens, options)
