@@ -1,6 +1,6 @@
 /**
- * What Hugging Face computes of OPT, Llama and Mistral, the engine computes: every activation and every score of the golden cases, within the
- * tolerances of fixtures/golden/README.md and fixtures/golden-llama/README.md, on every backend.
+ * What Hugging Face computes of OPT, Llama and Mistral, the engine computes: every activation and every score of the
+ * golden cases, within the tolerances of fixtures/golden/README.md and fixtures/golden-llama/README.md, on every backend.
  *
  * Values at padded positions are implementation-defined there and 0 here; only real tokens are compared. So is the score
  * of a left-padded sequence's first token, which padding would have to predict.

@@ -1,6 +1,6 @@
 /**
- * What Hugging Face's Llama and Mistral compute, `src/spec/llama.ts` computes: activations, logits, losses, gradients, plainact,
- * masks and greedy text, within the tolerances of fixtures/golden-llama/README.md.
+ * What Hugging Face's Llama and Mistral compute, `src/spec/llama.ts` computes: activations, logits, losses, gradients,
+ * plainact, masks and greedy text, within the tolerances of fixtures/golden-llama/README.md.
  *
  * The specification knows no padding; each row of a case is run alone. Its functions are judged as a table, and the array
  * operations that it calls stand in another, so that a wrong one can be put in.

@@ -94,8 +94,8 @@ export function embed(
 /**
  * First step of a block: from the stream to the heads' outputs. Nothing happens where all heads are left out by packing.
  *
- * Keys and values enter the cache for the key heads of the chosen heads, or for all where `everyKey` asks for it (a planner that may
- * choose other heads later must not find holes).
+ * Keys and values enter the cache for the key heads of the chosen heads, or for all where `everyKey` asks for it (a
+ * planner that may choose other heads later must not find holes).
  */
 export function attend(
   pass: Pass,

@@ -2,8 +2,8 @@
  * Weights for a model that was never trained, as OPT and Llama initialise them: matrices and tables normal with deviation
  * 0.02, biases 0, norms 1 and 0. Benches and training begin here; laws ask for livelier numbers.
  *
- * The matrices out and fc2 add to the stream once per layer and half; drawn smaller by 1/sqrt(2 L) (GPT-2, Radford et al. 2019),
- * all of them together leave the stream as wide at the last layer of a deep model as of a shallow one.
+ * The matrices out and fc2 add to the stream once per layer and half. They are drawn smaller by 1/sqrt(2 L) (GPT-2, Radford
+ * et al. 2019), so that the stream is as wide at the last layer of a deep model as of a shallow one.
  */
 import type { HostTensor } from '../tensor/memory_source.ts'
 import { Random } from '../tensor/random.ts'

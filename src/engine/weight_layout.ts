@@ -2,7 +2,8 @@
  * How parameters lie inside a backend, and the way there and back.
  *
  * A parameter has the layout Hugging Face stores it in, but for out and fc2 (o_proj and down_proj of Llama): these are
- * held input-major, one row per input, so that a head's channels and a neuron's weights are each contiguous and skipping them skips their bytes.
+ * held input-major, one row per input, so that a head's channels and a neuron's weights are each contiguous and skipping
+ * them skips their bytes.
  * What belongs to a parameter - its gradient, the moments of an optimiser - lies as the parameter does. Turning a matrix
  * moves numbers and changes none, so values come back bit for bit.
  */
