@@ -54,10 +54,11 @@ export class WatchedModel {
   }
 
   #name({ blocks, head, projectIn, projectOut }: ModelWeights): void {
-    for (const { query, key, value, out, fc1, fc2 } of blocks) {
+    for (const { query, key, value, out, fc1, up, fc2 } of blocks) {
       for (const { weight } of [query, key, value]) this.#matrices.set(valuesOf(weight), 'q/k/v')
       this.#matrices.set(valuesOf(out.weight), 'out_proj')
       this.#matrices.set(valuesOf(fc1.weight), 'fc1')
+      if (up) this.#matrices.set(valuesOf(up.weight), 'up')
       this.#matrices.set(valuesOf(fc2.weight), 'fc2')
     }
     for (const projection of [projectIn, projectOut])
@@ -87,7 +88,7 @@ export class WatchedModel {
     if (op.startsWith('linear'))
       return this.#matrices.get(argument(kernels[op], 'weight', args) as Buffer) ?? 'rest'
     if (op.startsWith('attention') || op.startsWith('cache_append')) return 'attention'
-    return op === 'layer_norm' ? 'norms' : 'rest'
+    return op === 'layer_norm' || op === 'rms_norm' ? 'norms' : 'rest'
   }
 }
 
