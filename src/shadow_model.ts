@@ -173,7 +173,8 @@ export class ShadowModel {
 
   /**
    * Continues a prompt, token by token. Leaving the loop ends the generation.
-   * @param prompt text, before which `</s>` is put as in OPT's training, or ids, which are used unchanged
+   * @param prompt text, around which the tokenizer puts its special tokens (`</s>` before one of OPT), or ids, which are
+   *   used unchanged
    * @returns at the end: `stop` if the model ended the text, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS, SPARSITY,
    *   PLANNER, CACHE, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE; MissingError PREDICTOR_MISSING; the signal's reason

@@ -1,6 +1,6 @@
 /**
  * Weights for models too large to draw number by number: matrices repeat one block of random numbers, normal with
- * deviation 0.02 as OPT starts from; biases are 0, layer norms 1 and 0.
+ * deviation 0.02 as OPT starts from; biases are 0, norms 1 and 0.
  *
  * The block's length is a prime, so that no two rows of a matrix are alike until they are as many as the block has
  * numbers, and each tensor begins somewhere else in it. Time does not depend on the values; scores should not be ties.

@@ -3,7 +3,9 @@
  * (abdelfattah-lab/shadow_llm, lm_eval/base.py, after Abdelfattah et al. 2021).
  *
  *   head:    sum over channels i of the mean over tokens of (a[t, h, i] g[t, h, i])²
- *   neuron:  mean over tokens of (z[t, j] gz[t, j])²      z before ReLU; after ReLU gives the same, as gz = 0 where z < 0
+ *   neuron:  mean over tokens of (z[t, j] gz[t, j])²      z = fc1(x), in Llama gate(x)
+ *
+ * After ReLU a neuron has the same value, as gz = 0 where z < 0. After silu it has another.
  *
  * Fisher pruning (Theis et al. 2018) squares what a whole unit contributes, after the sum over its channels and places;
  * here every element is squared on its own, so nothing cancels. `second-order` is the curvature itself.

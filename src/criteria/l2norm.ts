@@ -1,9 +1,9 @@
 /**
  * l2norm: the norm of a unit's output over the tokens. It does not use the loss.
  *
- *   head:    sqrt( sum over tokens and channels of a[t, h]² )     a = softmax(q kᵀ) v before out_proj
- *   neuron:  sqrt( sum over tokens of relu(z[t, j])² )            `l2norm`
- *            sqrt( sum over tokens of z[t, j]² )                  `l2norm-pre`
+ *   head:    sqrt( sum over tokens and channels of a[t, h]² )     a = softmax(q kᵀ) v before the output matrix
+ *   neuron:  sqrt( sum over tokens of a[t, j]² )                  `l2norm`, a = relu(z), in Llama silu(z) up
+ *            sqrt( sum over tokens of z[t, j]² )                  `l2norm-pre`, z = fc1(x), in Llama gate(x)
  *
  * DejaVu (arXiv 2310.17157) ranks heads by the norm of their output and neurons by their value after ReLU; `l2norm` does so
  * over a whole example. The released code of ShadowLLM (abdelfattah-lab/shadow_llm, lm_eval/base.py) takes a neuron's

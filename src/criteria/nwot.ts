@@ -4,8 +4,8 @@
  *
  *   score = ln det( I + K_H )     K_H[s, t] = K - (number of channels whose signs differ between tokens s and t)
  *
- * over the signs of a head's K channels, or of a neuron before ReLU, a sign being "above 0". For one channel with n
- * tokens above and N - n not, K_H is two blocks of ones, so the score is ln(1 + n) + ln(1 + N - n). It is
+ * over the signs of a head's K channels, or of a neuron before its activation function, a sign being "above 0". For one
+ * channel with n tokens above and N - n not, K_H is two blocks of ones, so the score is ln(1 + n) + ln(1 + N - n). It is
  * highest if half of the tokens fire, and lowest if all or none do. NASWOT compares the examples of a batch over all ReLUs
  * of a network and needs no I. Over the few channels of one unit K_H is singular, so I is added.
  *

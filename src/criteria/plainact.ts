@@ -1,8 +1,8 @@
 /**
  * plainact, the criterion of ShadowLLM, in its activation form (arXiv 2406.16635).
  *
- *   head:    sum over tokens of | <a[t, h], g[t, h]> |     a = softmax(q kᵀ) v before out_proj, g = dL/da
- *   neuron:  sum over tokens of | a[t, j] g[t, j] |        a = relu(fc1(x)), g = dL/da
+ *   head:    sum over tokens of | <a[t, h], g[t, h]> |     a = softmax(q kᵀ) v before the output matrix, g = dL/da
+ *   neuron:  sum over tokens of | a[t, j] g[t, j] |        a = relu(fc1(x)), in Llama silu(gate(x)) up(x), g = dL/da
  *
  * It is the first-order estimate of the change of the loss when the unit is zeroed, with absolute values per token.
  * `plainact-signed` keeps the sign; it is then exactly dL/dm of the unit's mask m at m = 1. With one token the two have

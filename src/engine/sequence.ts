@@ -43,8 +43,8 @@ export interface SequenceOptions {
   /** How a mask is carried out; default `auto`. Every mode gives the same numbers. */
   readonly mode?: MaskMode
   /**
-   * What keys and values are stored as; default `int8` where weights are, else `f32`. Every law of sequences holds exactly for either; the numbers of
-   * `int8` are near those of `f32`, not equal.
+   * What keys and values are stored as; default `int8` where weights are, else `f32`. Every law of sequences holds exactly
+   * for either; the numbers of `int8` are near those of `f32`, not equal.
    */
   readonly cache?: CacheStorage
   /** Tokens expected after the first feed, one at a time: what `auto` weighs packing against. Default 0. */

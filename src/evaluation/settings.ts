@@ -1,5 +1,5 @@
 /**
- * How large an experiment is. `full` answers within minutes on two cores, `quick` within one; both run on any OPT.
+ * How large an experiment is. `full` answers within minutes on two cores, `quick` within one; both run on any model.
  *
  * Features are standardised and targets are raw scores, where the released code scales both to [0, 1]. On the embedded
  * model raw targets matter most: a global budget compares layers, and scaling each layer to [0, 1] throws away by how

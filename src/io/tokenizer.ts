@@ -4,9 +4,10 @@
  * `@huggingface/tokenizers` cuts text by patterns and merges pairs. What leads there and back is our own: the library would
  * find special tokens in a text, and streamed text must never contain half a character.
  *
- * Invariants: decode(encode(text)) = text for every well-formed text, except that a byte-fallback vocabulary cannot tell the
- * mark for the space from a space, and that a normal form is kept; a text that cannot be spelled is refused; text that spells a special token is never encoded as that
- * token; time is O(n log n), also for one repeated character.
+ * Invariants: decode(encode(text)) = text for every well-formed text, with two exceptions: a byte-fallback vocabulary cannot
+ * tell the mark for the space from a space, and a tokenizer that normalises gives the normal form back. A text with a byte
+ * that has no token is refused. Text that spells a special token is never encoded as that token. Time is O(n log n), also
+ * for one repeated character.
  */
 import { Tokenizer as Library } from '@huggingface/tokenizers'
 import { joinPath } from '../platform/platform.ts'

@@ -1,5 +1,5 @@
 /**
- * Trains a small OPT from text: the loop over steps, with measurements and checkpoints.
+ * Trains a small model from text: the loop over steps, with measurements and checkpoints.
  *
  * A step depends only on its number, the settings and the text. So a run that is stopped after any step and resumed has the
  * same weights, bit for bit, as an uninterrupted run. Measurements and checkpoints do not change the weights.

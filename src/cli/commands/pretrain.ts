@@ -1,5 +1,5 @@
 /**
- * `shadowllm pretrain`: trains a small OPT from text, with this project's own backward pass.
+ * `shadowllm pretrain`: trains a small model from text, with this project's own backward pass.
  */
 import { Option, type Command } from 'commander'
 import type { BackendName } from '../../backends/backend.ts'

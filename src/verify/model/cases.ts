@@ -4,7 +4,8 @@
  * A law judges a subject: a backend and a way to load a model on it. The real one is `LanguageModel.load`; a mutant plants a
  * bug in either. Models are lively (weights far larger than OPT's) so that a bug anywhere moves the logits, and come in
  * every architecture: OPT pre- and post-norm, with and without a final norm, tied or not, with an embedding of its own
- * width; the Llama family with groups of heads or not, with a head size of its own, with and without biases. Sizes lie on both sides of the sixteen lanes.
+ * width; the Llama family with groups of heads or not, with a head size of its own, with and without biases. Sizes
+ * lie on both sides of the sixteen lanes.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
