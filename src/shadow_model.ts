@@ -24,7 +24,6 @@ import { shiftLabels } from './engine/loss.ts'
 import { LanguageModel } from './engine/language_model.ts'
 import { makeSampler } from './engine/sampling.ts'
 import type { LoadProgress } from './engine/weight_reader.ts'
-import { folderOf } from './platform/platform.ts'
 import {
   generateKinds,
   maskKinds,
@@ -55,8 +54,11 @@ export class ShadowModel {
   readonly name: string
   /** Its repository on the hub and the commit; null for a local model. */
   readonly origin: HubOrigin | null
-  /** The files it was read from: config, weights or their index, tokenizer. */
+  /** The files it was read from: config, weights or their index, tokenizer; or one GGUF file. */
   readonly files: readonly string[]
+  /** Its folder, and the file by which it can be opened again: the weights or their index. */
+  readonly folder: string
+  readonly weightsFile: string
   readonly config: ModelConfig
   readonly model: LanguageModel
   /** Null if the model's folder has none: then prompts are ids, and steps have no text. */
@@ -73,12 +75,14 @@ export class ShadowModel {
   ) {
     this.name = name
     this.origin = origin
-    this.files = [files.config, files.weights, ...files.tokenizer]
+    this.files = files.all
+    this.folder = files.folder
+    this.weightsFile = files.weights
     this.config = model.config
     this.model = model
     this.tokenizer = tokenizer ?? null
     this.#backend = model.backend
-    this.#planners = new PlannerFiles(model, folderOf(files.config))
+    this.#planners = new PlannerFiles(model, files.folder)
   }
 
   /**

@@ -30,6 +30,7 @@ function frequencyOf({ base, scaling }: Rotary, i: number, K: number): number {
   const frequency = Math.pow(base, (-2 * i) / K)
   if (scaling === null) return frequency
   if (scaling.kind === 'linear') return frequency / scaling.factor
+  if (scaling.kind === 'factors') return frequency / scaling.factors[i]
   const { factor, lowFrequencyFactor, highFrequencyFactor, originalPositions } = scaling
   const wavelength = (2 * Math.PI) / frequency
   if (wavelength > originalPositions / lowFrequencyFactor) return frequency / factor
@@ -50,32 +51,38 @@ const llama3 = fc.record<RotaryScaling & { kind: 'llama3' }>({
   highFrequencyFactor: fc.integer({ min: 3, max: 8 }),
   originalPositions: fc.constantFrom(256, 2048, 8192),
 })
+/** As many as the longest drawn head has pairs. */
+const factors = fc.record<RotaryScaling & { kind: 'factors' }>({
+  kind: fc.constant('factors'),
+  factors: fc.array(fc.integer({ min: 1, max: 64 }), { minLength: 65, maxLength: 65 }),
+})
 const bases = fc.constantFrom(100, 10_000, 100_000, 500_000, 1_000_000)
 
 const POSITIONS = 700
 
-const frequencyLaws = Object.entries({ plain: fc.constant(null), linear, llama3 }).map(([kind, scaling]) =>
-  lawForAll(
-    `${kind}: row t of the table holds cos(t f) and then sin(t f) of the frequencies f, rounded to float32`,
-    [bases, scaling as fc.Arbitrary<RotaryScaling | null>, fc.integer({ min: 1, max: 130 })],
-    (table: typeof rotaryTable, base, scaling, K) => {
-      const rotary = { base, scaling }
-      const [M, rows] = [Math.floor(K / 2), table(rotary, POSITIONS, K)]
-      for (const t of [0, 1, 2, 17, 128, POSITIONS - 1]) {
-        const row = rows.subarray(t * K, (t + 1) * K)
-        const angles = Array.from({ length: M }, (_, i) => t * frequencyOf(rotary, i, K))
-        // Half a unit in the last place, and what the angle is off by.
-        const error = 2 ** -25 + 2e-15 + POSITIONS * 4e-15
-        near(`cosines of ${t}`, row.subarray(0, M), angles.map(Math.cos), error)
-        near(`sines of ${t}`, row.subarray(M, 2 * M), angles.map(Math.sin), error)
-        if (K % 2 === 1) expect(row[K - 1]).toBe(0)
-      }
-    },
-    { runs: 30 },
-  ),
+const frequencyLaws = Object.entries({ plain: fc.constant(null), linear, llama3, factors }).map(
+  ([kind, scaling]) =>
+    lawForAll(
+      `${kind}: row t of the table holds cos(t f) and then sin(t f) of the frequencies f, rounded to float32`,
+      [bases, scaling as fc.Arbitrary<RotaryScaling | null>, fc.integer({ min: 1, max: 130 })],
+      (table: typeof rotaryTable, base, scaling, K) => {
+        const rotary = { base, scaling }
+        const [M, rows] = [Math.floor(K / 2), table(rotary, POSITIONS, K)]
+        for (const t of [0, 1, 2, 17, 128, POSITIONS - 1]) {
+          const row = rows.subarray(t * K, (t + 1) * K)
+          const angles = Array.from({ length: M }, (_, i) => t * frequencyOf(rotary, i, K))
+          // Half a unit in the last place, and what the angle is off by.
+          const error = 2 ** -25 + 2e-15 + POSITIONS * 4e-15
+          near(`cosines of ${t}`, row.subarray(0, M), angles.map(Math.cos), error)
+          near(`sines of ${t}`, row.subarray(M, 2 * M), angles.map(Math.sin), error)
+          if (K % 2 === 1) expect(row[K - 1]).toBe(0)
+        }
+      },
+      { runs: 30 },
+    ),
 )
 for (const law of frequencyLaws) stateLaw(law, rotaryTable)
-const [ofPlain, ofLinear, ofLlama3] = frequencyLaws
+const [ofPlain, ofLinear, ofLlama3, ofFactors] = frequencyLaws
 
 test('the bits of a table are the same on every engine', () => {
   const scaling = {
@@ -106,9 +113,21 @@ describe('mutants are killed:', () => {
     }))
 
   test('a scaling that is forgotten', async () => {
-    for (const law of [ofLinear, ofLlama3])
+    for (const law of [ofLinear, ofLlama3, ofFactors])
       await kills(law, ({ base }, ...rest) => rotaryTable({ base, scaling: null }, ...rest))
   })
+
+  test('the factor of the neighbouring pair', () =>
+    kills(ofFactors, ({ base, scaling }, ...rest) =>
+      rotaryTable(
+        {
+          base,
+          scaling:
+            scaling?.kind === 'factors' ? { ...scaling, factors: scaling.factors.toReversed() } : scaling,
+        },
+        ...rest,
+      ),
+    ))
 
   test('no frequency between those that are divided by the factor and those that stay', () =>
     kills(ofLlama3, ({ base, scaling }, ...rest) =>

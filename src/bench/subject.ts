@@ -105,7 +105,7 @@ export async function checkpointSubject(
     ...sizesOf(model, parseConfig(configJson)),
     weights: 'checkpoint',
     origin,
-    hash: () => hashFiles([files.config, files.weights]),
+    hash: () => hashFiles(files.all),
     open: async () => (await openModelFolder(folder)).source,
   }
 }

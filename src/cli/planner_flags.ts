@@ -11,7 +11,7 @@ import type { UnitScores } from '../masks/selection.ts'
 import { maskModes, type MaskMode } from '../engine/active_block.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { predictorFile, type PlannerChoice } from '../planner_options.ts'
-import { folderOf, joinPath } from '../platform/platform.ts'
+import { joinPath } from '../platform/platform.ts'
 import { plannerNames, type PlannerName } from '../predictor/planners.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
@@ -187,7 +187,7 @@ export async function withMethods<T>(
 ): Promise<T> {
   const { planner: planners, sparsity: sparsities, released: paperCompatible, ...choice } = flags
   const { scope, criterion, every, leaky } = choice
-  const predictors = await openPredictors(folderOf(opt.files[0]), opt.model, flags)
+  const predictors = await openPredictors(opt.folder, opt.model, flags)
   try {
     const sources = { mean: await calibratedMean(opt, flags), predictors }
     const options = { planners, sparsities, scope, criterion, every, leaky, paperCompatible, sources }

@@ -90,7 +90,8 @@ const usual = {
 
 /**
  * A configuration from sizes, for models that are made rather than read.
- * @throws InputError CONFIG_HEADS if heads do not divide the width, or groups the heads, or a head has no pairs to rotate
+ * @throws InputError CONFIG_HEADS if heads do not divide the width, or groups the heads, or a head has no pairs to rotate, or
+ *   not as many as the scaling of its rotations
  */
 export function makeConfig(sizes: ModelSizes): ModelConfig {
   const { width, heads, family = 'opt', keyHeads = heads } = sizes
@@ -107,6 +108,11 @@ export function makeConfig(sizes: ModelSizes): ModelConfig {
   const { headSize = width / heads, preNorm = true, rotary = usual[family].rotary } = sizes
   if (rotary !== null && headSize % 2 !== 0)
     throw new InputError('CONFIG_HEADS', `head_dim: expected an even number to rotate, got ${headSize}`)
+  if (rotary?.scaling?.kind === 'factors' && rotary.scaling.factors.length !== headSize / 2)
+    throw new InputError(
+      'CONFIG_HEADS',
+      `rope_scaling factors: expected ${headSize / 2} for heads of ${headSize}, got ${rotary.scaling.factors.length}`,
+    )
   return {
     ...usual[family],
     embeddingWidth: width,
@@ -239,8 +245,9 @@ function readRotary(fields: Fields): Rotary {
 
 function readScaling(fields: Fields): RotaryScaling | null {
   const name = field(fields, 'rope_type') === undefined ? 'type' : 'rope_type'
-  expectValue(fields, name, ['default', 'linear', 'llama3'], 'default', 'CONFIG_UNSUPPORTED')
+  expectValue(fields, name, ['default', 'linear', 'llama3', 'factors'], 'default', 'CONFIG_UNSUPPORTED')
   const kind = field(fields, name)
+  if (kind === 'factors') return { kind, factors: readFactors(fields) }
   if (kind === 'linear') return { kind, factor: readNumber(fields, 'factor', 1, 1e6) }
   if (kind !== 'llama3') return null
   return {
@@ -250,6 +257,16 @@ function readScaling(fields: Fields): RotaryScaling | null {
     highFrequencyFactor: readNumber(fields, 'high_freq_factor', 0, 1e6),
     originalPositions: readWhole(fields, 'original_max_position_embeddings', 1, MAX_TRAINED_CONTEXT),
   }
+}
+
+/** A divisor for each frequency; `makeConfig` checks their number. No file of Hugging Face has them, a GGUF file may. */
+function readFactors(fields: Fields): readonly number[] {
+  const value = field(fields, 'factors')
+  if (!Array.isArray(value))
+    throw new InputError('CONFIG_TYPE', `factors: expected a list of numbers, got ${describe(value)}`)
+  return value.map((factor: unknown, i) =>
+    readNumber({ [`factors[${i}]`]: factor }, `factors[${i}]`, 1e-6, 1e6),
+  )
 }
 
 /** Fields of a config.json that would have Hugging Face run code from the repository. Nothing here follows them. */

@@ -1,18 +1,19 @@
 /**
- * Loads a model: a folder with `config.json`, weights and possibly a tokenizer, or one weight file next to them.
+ * Loads a model: a folder with `config.json`, weights and possibly a tokenizer, or one weight file next to them; or a GGUF
+ * file, which has all of it.
  *
  * The first existing kind of weights is read, in this order: `model.safetensors`, `model.safetensors.index.json`,
- * `pytorch_model.bin`, `pytorch_model.bin.index.json`. If it is invalid, that is an error; no other kind is tried. The
- * configuration is parsed as JSON here, and interpreted by the engine.
+ * `pytorch_model.bin`, `pytorch_model.bin.index.json`, and then the only GGUF file of the folder. If it is invalid, that is
+ * an error; no other kind is tried. The configuration is parsed as JSON here, and interpreted by the engine.
  */
-import { fileNameOf, folderOf, joinPath } from '../platform/platform.ts'
+import { fileNameOf, folderOf, joinPath, list } from '../platform/platform.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
 import { isThere, kindOf, readWhole } from './files.ts'
 import { describeJson, parseJson, toPlain } from './json.ts'
 import { refusal } from './refusal.ts'
 import { openSafetensors } from './safetensors.ts'
 import { openShards } from './shard_index.ts'
-import { openTokenizer, tokenizerFiles, type Tokenizer } from './tokenizer.ts'
+import { createTokenizer, openTokenizer, tokenizerFiles, type Tokenizer } from './tokenizer.ts'
 
 /** An opened model. Close its source. */
 export interface ModelFolder {
@@ -25,11 +26,12 @@ export interface ModelFolder {
 }
 
 /** The paths of its files. */
-interface ModelFiles {
-  readonly config: string
-  /** The weight file, or the index of several. */
+export interface ModelFiles {
+  readonly folder: string
+  /** The weight file, or the index of several. Opening it opens the model. */
   readonly weights: string
-  readonly tokenizer: readonly string[]
+  /** Each file once: the configuration, the weights or their index, the tokenizer. */
+  readonly all: readonly string[]
 }
 
 /** Names of weight files, by priority. */
@@ -42,17 +44,32 @@ export const weightNames: readonly string[] = [
 
 /**
  * Opens a model.
- * @param path a folder, or a weight file (or an index of several) next to `config.json`.
+ * @param path a folder, a weight file (or an index of several) next to `config.json`, or a GGUF file
  * @throws InputError MODEL_MISSING, MODEL_CONFIG and MODEL_WEIGHTS for missing files, MODEL_FORMAT for a file of another
  *   kind, JSON_* for an invalid configuration; the errors of the readers of weights and tokenizer.
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
   const files = await findModelFiles(path)
-  const configJson = await readConfig(files.config)
-  const tokenizer = await openTokenizer(folderOf(files.config))
+  if (isGguf(files.weights)) return openGgufModel(files)
+  const configJson = await readConfig(joinPath(files.folder, CONFIG))
+  const tokenizer = await openTokenizer(files.folder)
   const source = await openWeights(files.weights)
   return { configJson, source, files, ...(tokenizer === null ? {} : { tokenizer }) }
 }
+
+/** A GGUF file as a model. Its reader is loaded on first use. */
+async function openGgufModel(files: ModelFiles): Promise<ModelFolder> {
+  const { openGguf } = await import('./gguf_model.ts')
+  const { configJson, source, vocabulary } = await openGguf(files.weights)
+  return { configJson, source, files, ...(vocabulary && { tokenizer: createTokenizer(vocabulary) }) }
+}
+
+/** Whether a path is that of a GGUF file, by its name. */
+export function isGguf(path: string): boolean {
+  return path.toLowerCase().endsWith('.gguf')
+}
+
+const CONFIG = 'config.json'
 
 /**
  * Finds the files of a model without opening them.
@@ -63,9 +80,14 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
   if (kind === 'missing')
     throw refusal('MODEL_MISSING', path, "a model's folder, or a file of weights", 'nothing')
   const folder = kind === 'directory' ? path : folderOf(path)
-  const [config] = await present(folder, ['config.json'])
-  if (config === undefined) throw refusal('MODEL_CONFIG', folder, 'config.json in it', 'no such file')
+  if (kind !== 'directory' && isGguf(path)) return { folder, weights: path, all: [path] }
+  const [config] = await present(folder, [CONFIG])
   const [weights] = kind === 'directory' ? await present(folder, weightNames) : [path]
+  if (weights === undefined || config === undefined) {
+    const gguf = kind === 'directory' ? await onlyGguf(folder) : null
+    if (gguf !== null) return { folder, weights: gguf, all: [gguf] }
+  }
+  if (config === undefined) throw refusal('MODEL_CONFIG', folder, 'config.json in it', 'no such file')
   if (weights === undefined) {
     throw refusal(
       'MODEL_WEIGHTS',
@@ -74,7 +96,17 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
       'none',
     )
   }
-  return { config, weights, tokenizer: await present(folder, tokenizerFiles) }
+  return { folder, weights, all: [config, weights, ...(await present(folder, tokenizerFiles))] }
+}
+
+/** The GGUF file of a folder; null if there is none. @throws InputError MODEL_WEIGHTS for several */
+async function onlyGguf(folder: string): Promise<string | null> {
+  const names = (await list(folder)).filter(isGguf)
+  if (names.length > 1) {
+    const some = names.slice(0, 3).join(', ')
+    throw refusal('MODEL_WEIGHTS', folder, 'one GGUF file, or the path of one', `${names.length}: ${some}`)
+  }
+  return names.length === 1 ? joinPath(folder, names[0]) : null
 }
 
 /** The paths of the existing files. */
@@ -99,13 +131,14 @@ async function readConfig(path: string): Promise<unknown> {
  */
 export async function openWeights(path: string): Promise<RawTensorSource> {
   if (path.endsWith('.safetensors')) return openSafetensors(path)
+  if (isGguf(path)) return (await import('./gguf_model.ts')).openGguf(path).then(({ source }) => source)
   if (path.endsWith('.bin')) return openTorch(path)
   if (path.endsWith('.safetensors.index.json')) return openShards(path, '.safetensors', openSafetensors)
   if (path.endsWith('.bin.index.json')) return openShards(path, '.bin', openTorch)
   throw refusal(
     'MODEL_FORMAT',
     path,
-    'a name that ends with .safetensors, .bin or .index.json',
+    'a name that ends with .safetensors, .bin, .index.json or .gguf',
     fileNameOf(path),
   )
 }

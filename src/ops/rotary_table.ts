@@ -6,6 +6,7 @@
  * Long-context checkpoints change the frequencies (`rope_scaling` of a Hugging Face config), with w = 2 pi / frequency:
  *
  *   linear   frequency / factor
+ *   factors  frequency / factors[i]                          of llama.cpp, which writes llama3 down so
  *   llama3   frequency / factor where w > C / low; frequency where w < C / high; between them
  *            (1 - s) frequency / factor + s frequency,  s = (C / w - low) / (high - low)       C the original context
  *
@@ -17,6 +18,7 @@
 /** How a checkpoint changes the frequencies. */
 export type RotaryScaling =
   | { readonly kind: 'linear'; readonly factor: number }
+  | { readonly kind: 'factors'; readonly factors: readonly number[] } // [K / 2]
   | {
       readonly kind: 'llama3'
       readonly factor: number
@@ -50,6 +52,7 @@ export function rotaryTable(rotary: Rotary, positions: number, K: number): Float
 function frequencyOf({ base, scaling }: Rotary, i: number, K: number): number {
   const frequency = exp((-2 * i * log(base)) / K)
   if (scaling === null) return frequency
+  if (scaling.kind === 'factors') return frequency / scaling.factors[i]
   const slow = frequency / scaling.factor
   if (scaling.kind === 'linear') return slow
   const { lowFrequencyFactor: low, highFrequencyFactor: high, originalPositions } = scaling

@@ -14,8 +14,10 @@ export interface TensorInfo {
   readonly name: string
   readonly dtype: SourceDtype
   readonly shape: readonly number[]
-  /** Size of the stored values in bytes. */
+  /** Size of the values in bytes, in this type. */
   readonly byteLength: number
+  /** How the file has them, where that is not this type: blocks of a quantised type. */
+  readonly stored?: { readonly type: string; readonly byteLength: number }
   /** For tied weights: an earlier tensor of the same file with the same stored values. */
   readonly sameAs?: string
 }

@@ -159,7 +159,6 @@ async function calibrate(
     runner,
     json,
   } = flags
-  const [, weights] = opt.files
   // What may be refused goes before what takes time.
   const pruned = mask === undefined ? null : await readMask(mask, opt.model.shape)
   let before = 0
@@ -174,7 +173,7 @@ async function calibrate(
       seed,
       keepSequence,
       mask: pruned,
-      threads: { path: weights, backend, count },
+      threads: { path: opt.weightsFile, backend, count },
       runner,
       onPlan: async (plan) => {
         before = plan.kept

@@ -174,9 +174,8 @@ function run(
 
 /** The model and the way to its text. */
 function sourceOf(opt: ShadowModel): NamedSource & Pick<CacheOptions, 'threads'> {
-  const [, weights] = opt.files
   // Threads read the model again, from its weights and the configuration beside them.
-  return { ...namedSource(opt), threads: { path: weights, backend: opt.model.backend.name } }
+  return { ...namedSource(opt), threads: { path: opt.weightsFile, backend: opt.model.backend.name } }
 }
 
 function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceFlags): Partial<Settings> {

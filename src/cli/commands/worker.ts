@@ -72,8 +72,8 @@ async function work(session: Session, flags: WorkerFlags): Promise<void> {
   const store = await openJobStore(flags.shards)
   // The threads load the model; here only its files are found.
   const { path } = await findWithProgress(session, model, flags)
-  const { config, weights, tokenizer } = await findModelFiles(path)
-  const hash = await hashFiles([config, weights, ...tokenizer])
+  const { weights, all } = await findModelFiles(path)
+  const hash = await hashFiles(all)
   const start = { path: weights, backend, hash, method: await methodHash() }
   const queue = await queueOf(hash, backend)
   const tools = await openQueue(flags.queue)

@@ -1,0 +1,312 @@
+/**
+ * A model from a GGUF file: its configuration as config.json would have it, its tensors under the names and in the order
+ * of rows of Hugging Face, its vocabulary.
+ *
+ * Supported are the architectures `llama` (Llama, Mistral, SmolLM2, TinyLlama and others that differ in sizes) and `qwen2`.
+ * What would need arithmetic that is not here is refused by name, unknown tensors too: a bias or an expert that is left
+ * unread would be a silent error.
+ *
+ * Rotations: Hugging Face rotates channel i with i + K/2, llama.cpp's `llama` channel 2i with 2i + 1. The rows of its q and
+ * k are permuted accordingly, and are put back here: row 2i + b of a head in the file is row b K/2 + i of Hugging Face.
+ * `qwen2` has Hugging Face's order. `rope_freqs` divides the frequencies, as the scaling of Llama 3 does.
+ *
+ * Tensors are read in parts of a few megabytes and turned into float32 on the way; halves stay halves.
+ */
+import { elementSize } from '../tensor/dtypes.ts'
+import { storedSource, type StoredTensor } from '../tensor/stored_source.ts'
+import { rowsOf, type RawTensorSource } from '../tensor/tensor_source.ts'
+import { openWith, readParts, readUnchanged, type RangedFile } from './files.ts'
+import { readGgufHeader, type GgufTensor } from './gguf.ts'
+import type { GgufType } from './gguf_blocks.ts'
+import { GgufEntries } from './gguf_entries.ts'
+import { readGgufVocabulary } from './gguf_tokenizer.ts'
+import { refuseTensor } from './refusal.ts'
+import type { Vocabulary } from './vocabulary.ts'
+
+/** An open GGUF file. Close its source. */
+export interface GgufModel {
+  /** What config.json says in a folder of Hugging Face. */
+  readonly configJson: Readonly<Record<string, unknown>>
+  readonly source: RawTensorSource
+  /** Null if the file has none. */
+  readonly vocabulary: Vocabulary | null
+  /** The template of conversations, and the texts of the first and the last token; null if the file has none. */
+  readonly chat: {
+    readonly source: string
+    readonly bosToken: string | null
+    readonly eosToken: string | null
+  } | null
+}
+
+/**
+ * Opens a GGUF file: its header is read, and the scaling of its rotations.
+ * @throws InputError GGUF_*, TENSOR_*, TOKENIZER_*, FILE_*
+ */
+export function openGguf(path: string): Promise<GgufModel> {
+  return openWith(path, (file) => readGguf(file, path))
+}
+
+/** The model of an open GGUF file; it stays open until the source is closed. @throws as `openGguf` */
+export async function readGguf(file: RangedFile, name: string): Promise<GgufModel> {
+  const header = await readGgufHeader(file, name)
+  const entries = new GgufEntries(header.entries, name)
+  const architecture = entries.oneOf('general.architecture', ['llama', 'qwen2'])
+  const { tensors } = header
+  const factors = tensors.get(ROTATION_FACTORS)
+  const configJson = readConfig(
+    entries,
+    architecture,
+    tensors,
+    factors && (await readFactors(file, name, factors)),
+  )
+  const stored = new Map<string, StoredTensor>()
+  const spare: Float32Array<ArrayBuffer>[] = []
+  for (const tensor of tensors.values()) {
+    const known = tensorOf(tensor, name, architecture)
+    if (known === null) continue
+    const { hugging, heads } = known
+    const pairs = heads && rowsOf(tensor.shape).rows / (configJson[heads] as number)
+    stored.set(hugging, storedTensor({ file, name, spare }, tensor, hugging, pairs))
+  }
+  return {
+    configJson,
+    source: storedSource(name, stored, entries.textsBelow('general.'), () => file.close()),
+    vocabulary: readGgufVocabulary(entries, name),
+    chat: readChat(entries),
+  }
+}
+
+// ---- Names ------------------------------------------------------------------------------------------------------
+
+const outer: ReadonlyMap<string, string> = new Map([
+  ['token_embd.weight', 'model.embed_tokens.weight'],
+  ['output_norm.weight', 'model.norm.weight'],
+  ['output.weight', 'lm_head.weight'],
+])
+
+const inner: ReadonlyMap<string, string> = new Map([
+  ['attn_norm', 'input_layernorm'],
+  ['attn_q', 'self_attn.q_proj'],
+  ['attn_k', 'self_attn.k_proj'],
+  ['attn_v', 'self_attn.v_proj'],
+  ['attn_output', 'self_attn.o_proj'],
+  ['ffn_norm', 'post_attention_layernorm'],
+  ['ffn_gate', 'mlp.gate_proj'],
+  ['ffn_up', 'mlp.up_proj'],
+  ['ffn_down', 'mlp.down_proj'],
+])
+
+const ROTATION_FACTORS = 'rope_freqs.weight'
+
+type Architecture = 'llama' | 'qwen2'
+
+/** What a tensor is called, and the entry of the configuration that says how many heads its rows are permuted in. */
+interface Known {
+  readonly hugging: string
+  readonly heads: 'num_attention_heads' | 'num_key_value_heads' | null
+}
+
+/** What a tensor is; null for one that is not a parameter. @throws InputError GGUF_UNSUPPORTED */
+function tensorOf({ name }: GgufTensor, file: string, architecture: Architecture): Known | null {
+  const outside = outer.get(name)
+  if (outside !== undefined) return { hugging: outside, heads: null }
+  // Frequencies that an old converter wrote down; they follow from the base.
+  if (name === ROTATION_FACTORS || /^blk\.\d+\.attn_rot_embd\.weight$/.test(name)) return null
+  const [, layer, module = '', part] = /^blk\.(\d{1,9})\.(\w+)\.(weight|bias)$/.exec(name) ?? []
+  const found = inner.get(module)
+  const hasBias = architecture === 'qwen2' && /^attn_[qkv]$/.test(module)
+  if (found === undefined || (part === 'bias' && !hasBias))
+    throw refuseTensor('GGUF_UNSUPPORTED', file, name, `a tensor of ${architecture}`, 'another')
+  const heads = architecture === 'llama' ? permuted.get(module) : undefined
+  return { hugging: `model.layers.${Number(layer)}.${found}.${part}`, heads: heads ?? null }
+}
+
+const permuted: ReadonlyMap<string, Known['heads']> = new Map([
+  ['attn_q', 'num_attention_heads'],
+  ['attn_k', 'num_key_value_heads'],
+])
+
+// ---- Configuration ----------------------------------------------------------------------------------------------
+
+function readConfig(
+  entries: GgufEntries,
+  architecture: Architecture,
+  tensors: ReadonlyMap<string, GgufTensor>,
+  factors: readonly number[] | undefined,
+): Record<string, unknown> {
+  const own = (key: string): string => `${architecture}.${key}`
+  const optional = (key: string, name: string): Record<string, number> =>
+    entries.has(key) ? { [name]: entries.whole(key) } : {}
+  const heads = entries.whole(own('attention.head_count'))
+  const width = entries.whole(own('embedding_length'))
+  const headSize = entries.has(own('attention.key_length'))
+    ? entries.whole(own('attention.key_length'))
+    : width / heads
+  entries.expect(own('attention.value_length'), headSize)
+  entries.expect(own('rope.dimension_count'), headSize)
+  entries.expect(own('expert_count'), 0)
+  entries.expect(own('rope.scaling.attn_factor'), 1)
+  entries.expect('split.count', 1)
+  const table = tensors.get('token_embd.weight')
+  const window = own('attention.sliding_window')
+  const ends = ['eos_token_id', 'eot_token_id'].filter((key) => entries.has(`tokenizer.ggml.${key}`))
+  return {
+    model_type: architecture,
+    hidden_size: width,
+    num_hidden_layers: entries.whole(own('block_count')),
+    num_attention_heads: heads,
+    num_key_value_heads: heads,
+    ...optional(own('attention.head_count_kv'), 'num_key_value_heads'),
+    ...optional(own('attention.key_length'), 'head_dim'),
+    intermediate_size: entries.whole(own('feed_forward_length')),
+    vocab_size: table ? rowsOf(table.shape).rows : entries.whole(own('vocab_size')),
+    max_position_embeddings: entries.whole(own('context_length')),
+    ...(entries.has(window) && { use_sliding_window: true, sliding_window: entries.whole(window) }),
+    hidden_act: 'silu',
+    rms_norm_eps: entries.number(own('attention.layer_norm_rms_epsilon')),
+    rope_theta: entries.has(own('rope.freq_base')) ? entries.number(own('rope.freq_base')) : 10_000,
+    rope_scaling: readScaling(entries, own, factors),
+    tie_word_embeddings: !tensors.has('output.weight'),
+    ...optional('tokenizer.ggml.bos_token_id', 'bos_token_id'),
+    ...(ends.length > 0 && {
+      eos_token_id: [...new Set(ends.map((key) => entries.whole(`tokenizer.ggml.${key}`)))],
+    }),
+    ...optional('tokenizer.ggml.padding_token_id', 'pad_token_id'),
+  }
+}
+
+function readScaling(
+  entries: GgufEntries,
+  own: (key: string) => string,
+  factors: readonly number[] | undefined,
+): object | null {
+  const kind = entries.has(own('rope.scaling.type'))
+    ? entries.oneOf(own('rope.scaling.type'), ['none', 'linear'])
+    : 'none'
+  // An old name of the same.
+  const key = [own('rope.scaling.factor'), own('rope.scale_linear')].find((name) => entries.has(name))
+  const isLinear = key !== undefined && (kind === 'linear' || key === own('rope.scale_linear'))
+  if (factors && isLinear) entries.expect(key, 1)
+  if (factors) return { rope_type: 'factors', factors }
+  return isLinear ? { rope_type: 'linear', factor: entries.number(key) } : null
+}
+
+/** Pairs of the largest head. */
+const MAX_PAIRS = 2 ** 16
+
+async function readFactors(file: RangedFile, name: string, tensor: GgufTensor): Promise<readonly number[]> {
+  const { type, shape, start, byteLength } = tensor
+  if (type.name !== 'F32' || shape.length !== 1 || shape[0] > MAX_PAIRS)
+    throw refuseTensor(
+      'GGUF_SHAPE',
+      name,
+      tensor.name,
+      `F32 [1 to ${MAX_PAIRS}]`,
+      `${type.name} [${shape.join(', ')}]`,
+    )
+  const { buffer } = await readUnchanged(file, start, byteLength, name)
+  return [...new Float32Array(buffer)]
+}
+
+function readChat(entries: GgufEntries): GgufModel['chat'] {
+  const key = 'tokenizer.chat_template'
+  if (!entries.has(key)) return null
+  const tokens = entries.has('tokenizer.ggml.tokens') ? entries.texts('tokenizer.ggml.tokens') : []
+  const textOf = (name: string): string | null =>
+    entries.has(`tokenizer.ggml.${name}`) ? (tokens[entries.whole(`tokenizer.ggml.${name}`)] ?? null) : null
+  return { source: entries.text(key), bosToken: textOf('bos_token_id'), eosToken: textOf('eos_token_id') }
+}
+
+// ---- Tensors ----------------------------------------------------------------------------------------------------
+
+/** An open file. */
+interface OpenFile {
+  readonly file: RangedFile
+  readonly name: string
+  /** Arrays for decoded numbers that are used again, because allocating new memory is slow. */
+  readonly spare: Float32Array<ArrayBuffer>[]
+}
+
+/**
+ * A tensor as its bytes in the type it is handed out in.
+ * @param pairs rows of a head whose rows are permuted, K; null for a tensor in the right order
+ */
+function storedTensor(
+  { file, name, spare }: OpenFile,
+  tensor: GgufTensor,
+  hugging: string,
+  pairs: number | null,
+): StoredTensor {
+  const { type, shape, start } = tensor
+  const refuse = (expected: string): Error =>
+    refuseTensor('GGUF_SHAPE', name, tensor.name, expected, `${type.name} [${shape.join(', ')}]`)
+  if (type.decode && shape.length === 1) throw refuse('F32, F16 or BF16 for one dimension')
+  if (pairs !== null && (!Number.isInteger(pairs / 2) || pairs === 0))
+    throw refuse('rows of heads of an even size')
+  const { rows, columns } = rowsOf(shape)
+  const rowBytes = (columns / type.numbers) * type.bytes
+  const rowLength = columns * elementSize(type.dtype)
+  const together = pairs ?? 1
+  /** Whole heads, or rows, as they are handed out. */
+  const turn = (
+    stored: Uint8Array<ArrayBuffer>,
+    room?: Float32Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer> => {
+    const bytes = decode(type, stored, room)
+    return pairs === null ? bytes : unpermute(bytes, pairs, rowLength)
+  }
+  return {
+    info: {
+      name: hugging,
+      dtype: type.dtype,
+      shape,
+      byteLength: rows * rowLength,
+      ...(type.decode && { stored: { type: type.name, byteLength: tensor.byteLength } }),
+    },
+    async rows(first, count) {
+      const from = first - (first % together)
+      const end = Math.ceil((first + count) / together) * together
+      const stored = await readUnchanged(file, start + from * rowBytes, (end - from) * rowBytes, name)
+      return turn(stored).slice((first - from) * rowLength, (first - from + count) * rowLength)
+    },
+    async *parts(length) {
+      const heads = Math.max(1, Math.floor(length / (together * rowLength)))
+      const partRows = Math.min(rows, heads * together)
+      let room = type.decode ? spare.pop() : undefined
+      if (type.decode && (room === undefined || room.length < partRows * columns))
+        room = new Float32Array(partRows * columns)
+      try {
+        for await (const stored of readParts(file, start, tensor.byteLength, partRows * rowBytes, name)) {
+          const bytes = turn(stored, room)
+          for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length)
+        }
+      } finally {
+        if (room) spare.push(room)
+      }
+    },
+  }
+}
+
+/** The numbers of whole blocks, in the room if it is given; those of a plain type as they are. */
+function decode(
+  type: GgufType,
+  stored: Uint8Array<ArrayBuffer>,
+  room?: Float32Array<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> {
+  if (!type.decode) return stored
+  const count = (stored.length / type.bytes) * type.numbers
+  const numbers = room ?? new Float32Array(count)
+  type.decode(stored, numbers)
+  return new Uint8Array(numbers.buffer, 0, 4 * count)
+}
+
+/** Rows of heads of K rows, each from the order of pairs of neighbours to that of halves. */
+function unpermute(bytes: Uint8Array, K: number, rowLength: number): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(bytes.length)
+  for (let row = 0; row * rowLength < bytes.length; row++) {
+    const inHead = row % K
+    const from = row - inHead + 2 * (inHead % (K / 2)) + Math.floor(inHead / (K / 2))
+    out.set(bytes.subarray(from * rowLength, (from + 1) * rowLength), row * rowLength)
+  }
+  return out
+}
