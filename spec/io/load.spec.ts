@@ -76,10 +76,11 @@ describe('a model', () => {
     })
     expect(model.source.tensors.get('model.decoder.embed_tokens.weight')?.shape).toEqual([4096, 256])
     expect(model.tokenizer?.encode('Once upon a time')).toEqual([2, 1706, 523, 262, 570])
+    const inside = (name: string): string => join(fixtures, 'tiny-opt', name)
     expect(model.files).toEqual({
-      config: join(fixtures, 'tiny-opt/config.json'),
-      weights: join(fixtures, 'tiny-opt/model.safetensors'),
-      tokenizer: [join(fixtures, 'tiny-opt/vocab.json'), join(fixtures, 'tiny-opt/merges.txt')],
+      folder: join(fixtures, 'tiny-opt'),
+      weights: inside('model.safetensors'),
+      all: ['config.json', 'model.safetensors', 'vocab.json', 'merges.txt'].map(inside),
     })
     await model.source.close()
   })

@@ -1,0 +1,44 @@
+/**
+ * The golden models as llama.cpp stores them: greedy text, dense and sparse, is that of the goldens, which llama.cpp gives
+ * for these files too. Files of fewer bits have other weights; spec/io/gguf.spec.ts holds them to a step of theirs.
+ */
+import { describe, expect, test } from 'vitest'
+import { makeMask } from '../../src/masks/mask.ts'
+import { parseConfig } from '../../src/engine/config.ts'
+import { generateTokens } from '../../src/engine/generate.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
+import { openModelFolder } from '../../src/io/load.ts'
+import { overBackends } from '../harness/backends.ts'
+import { expectNear, fixtures, get, getFloats, getIds, llamaVariants, readCase, tolerance } from './golden.ts'
+
+const files = [...llamaVariants.map((variant) => [variant, 'F32'] as const), ['llama_gqa', 'F16'] as const]
+
+overBackends((backend) => {
+  describe.each(files)('%s in %s', (variant, type) => {
+    test.each(['dense', 'sparse'] as const)('greedy, %s: sixteen tokens exact, logits near', async (kind) => {
+      const { configJson, source } = await openModelFolder(
+        `${fixtures}golden-llama/gguf/models/${variant}.${type}.gguf`,
+      )
+      const model = await LanguageModel.load(parseConfig(configJson), source, backend)
+      try {
+        const tensors = readCase(variant, 'greedy')
+        const mask =
+          kind === 'sparse'
+            ? makeMask(model.shape, getFloats(tensors, 'head_mask'), getFloats(tensors, 'ffn_mask'))
+            : null
+        const V = model.config.vocabulary
+        const text: number[] = []
+        const steps = generateTokens(model, getIds(tensors, 'prompt'), { mask, maxTokens: 16, stopIds: [] })
+        for await (const { token, index, logits } of steps) {
+          text.push(token)
+          const expected = get(tensors, `${kind}.logits`).values.subarray(index * V, (index + 1) * V)
+          if (type === 'F32') expectNear(logits, expected, tolerance.logits, `logits of step ${index}`)
+        }
+        expect(text).toEqual(Array.from(get(tensors, `${kind}.tokens`).values.slice(-16)))
+      } finally {
+        model.dispose()
+        await source.close()
+      }
+    })
+  })
+})

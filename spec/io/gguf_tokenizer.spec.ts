@@ -1,0 +1,174 @@
+/**
+ * Vocabularies of GGUF files: the known ids of 275 texts, on which llama.cpp, tokenizers and sentencepiece agree, and the
+ * vocabulary that the model's tokenizer.json has.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { bytesAsFile } from '../../src/io/files.ts'
+import { readGgufHeader, type GgufValue } from '../../src/io/gguf.ts'
+import { GgufEntries } from '../../src/io/gguf_entries.ts'
+import { readGgufVocabulary } from '../../src/io/gguf_tokenizer.ts'
+import { createTokenizer } from '../../src/io/tokenizer.ts'
+import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
+import type { Vocabulary } from '../../src/io/vocabulary.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import fc from 'fast-check'
+
+const folder = fileURLToPath(new URL('../../fixtures/tokenizers', import.meta.url))
+const names = ['gpt-2', 'smollm', 'llama-bpe', 'qwen2', 'spm'] as const
+type Name = (typeof names)[number]
+type Known = Readonly<Record<Name, number[]> & { text: string }>
+const cases = JSON.parse(readFileSync(join(folder, 'cases.json'), 'utf8')) as Known[]
+
+async function entriesOf(name: Name): Promise<ReadonlyMap<string, GgufValue>> {
+  const file = bytesAsFile(readFileSync(join(folder, `${name}.gguf`)))
+  return (await readGgufHeader(file, name)).entries
+}
+const all = new Map<Name, ReadonlyMap<string, GgufValue>>()
+for (const name of names) all.set(name, await entriesOf(name))
+const fileOf = (name: Name): ReadonlyMap<string, GgufValue> => all.get(name) as ReadonlyMap<string, GgufValue>
+
+type Read = (entries: ReadonlyMap<string, GgufValue>) => Vocabulary
+const read: Read = (entries) => readGgufVocabulary(new GgufEntries(entries, 'file'), 'file') as Vocabulary
+
+const knownTexts = lawForAll<Read, [Name]>(
+  'known texts have their ids and come back',
+  [fc.constantFrom(...names)],
+  (judged, name) => {
+    const tokenizer = createTokenizer(judged(fileOf(name)))
+    expect(cases).toHaveLength(275)
+    for (const { text, [name]: ids } of cases) {
+      expect(tokenizer.encode(text, { prefix: false }), JSON.stringify(text)).toEqual(ids)
+      if (name !== 'spm' || !text.includes('\u2581')) expect(tokenizer.decode(ids)).toBe(text)
+    }
+  },
+  { runs: 1, examples: names.map((name): [Name] => [name]) },
+)
+stateLaw(knownTexts, read)
+
+const sameAsJson = lawForAll<Read, [Name]>(
+  'ids, merges, special tokens and what comes before a text are those of tokenizer.json',
+  [fc.constantFrom(...names)],
+  (judged, name) => {
+    const json = parseTokenizerJson(readFileSync(join(folder, `${name}.tokenizer.json`)))
+    const { ids, merges, special, spelling, prefix, suffix } = judged(fileOf(name))
+    expect([ids, merges, special]).toEqual([json.ids, json.merges, json.special])
+    // llama.cpp takes a word of Llama 3 whole if it is a token, and puts the first token before its texts.
+    const isLlama3 = name === 'llama-bpe'
+    expect(spelling).toEqual(isLlama3 ? { ...json.spelling, ignoreMerges: true } : json.spelling)
+    expect([prefix, suffix]).toEqual([isLlama3 ? [1] : json.prefix, json.suffix])
+  },
+  { runs: 1, examples: names.map((name): [Name] => [name]) },
+)
+stateLaw(sameAsJson, read)
+
+/** Entries of a file with some changed; undefined takes one away. */
+function changed(
+  name: Name,
+  changes: Readonly<Record<string, GgufValue | undefined>>,
+): Map<string, GgufValue> {
+  const entries = new Map(fileOf(name))
+  for (const [key, value] of Object.entries(changes))
+    if (value === undefined) entries.delete(`tokenizer.ggml.${key}`)
+    else entries.set(`tokenizer.ggml.${key}`, value)
+  return entries
+}
+
+test('tokens of start and end are added as the file says', () => {
+  expect(read(changed('smollm', { add_bos_token: true, add_eos_token: true }))).toMatchObject({
+    prefix: [1],
+    suffix: [2],
+  })
+  expect(read(changed('llama-bpe', { add_bos_token: false })).prefix).toEqual([])
+  expect(read(changed('spm', { add_bos_token: undefined })).prefix).toEqual([1])
+  expect(read(changed('spm', { add_space_prefix: false })).spelling).toEqual({
+    kind: 'byte_fallback',
+    space: 'never',
+  })
+})
+
+test('a file without a vocabulary has none', () => {
+  expect(readGgufVocabulary(new GgufEntries(new Map(), 'file'), 'file')).toBeNull()
+})
+
+test.each<[Name, Record<string, GgufValue | undefined>, string, string]>([
+  [
+    'gpt-2',
+    { model: 'bert' },
+    'GGUF_UNSUPPORTED',
+    'file "tokenizer.ggml.model": expected gpt2 or llama, got "bert"',
+  ],
+  [
+    'gpt-2',
+    { pre: 'deepseek-llm' },
+    'GGUF_UNSUPPORTED',
+    'file "tokenizer.ggml.pre": expected gpt-2 or smollm or llama-bpe or qwen2, got "deepseek-llm"',
+  ],
+  ['gpt-2', { pre: undefined }, 'GGUF_ENTRY', 'file "tokenizer.ggml.pre": expected text, got nothing'],
+  [
+    'spm',
+    { scores: new Float32Array(3) },
+    'GGUF_ENTRY',
+    'file "tokenizer.ggml.scores": expected a list of 700 numbers, got an array',
+  ],
+  [
+    'spm',
+    { bos_token_id: 700 },
+    'TOKENIZER_VOCAB',
+    'file tokenizer.ggml.bos_token_id: expected an id from 0 to 699, got 700',
+  ],
+])('%s with %j is refused by name', (name, changes, code, message) => {
+  expect(() => read(changed(name, changes))).toThrow(expect.objectContaining({ code, message }) as Error)
+})
+
+describe('mutants are killed:', () => {
+  const of =
+    (change: (vocabulary: Vocabulary) => Partial<Vocabulary>): Read =>
+    (entries) => {
+      const vocabulary = read(entries)
+      return { ...vocabulary, ...change(vocabulary) }
+    }
+  test.each<[string, typeof knownTexts, Read]>([
+    [
+      'merges of scores from the lowest up',
+      knownTexts,
+      of(({ spelling, merges }) =>
+        spelling.kind === 'byte_fallback' ? { merges: merges.toReversed() } : {},
+      ),
+    ],
+    [
+      'merges of equal scores in the order of the vocabulary',
+      sameAsJson,
+      of(({ spelling, merges, ids }) =>
+        spelling.kind === 'byte_fallback'
+          ? {
+              merges: merges.toSorted(
+                (a, b) =>
+                  (ids.get(a.join('')) as number) - (ids.get(b.join('')) as number) || (a[0] < b[0] ? -1 : 1),
+              ),
+            }
+          : {},
+      ),
+    ],
+    [
+      'digits not split off by smollm',
+      sameAsJson,
+      of(({ spelling }) =>
+        spelling.kind === 'byte_level'
+          ? { spelling: { ...spelling, patterns: spelling.patterns.filter((one) => one !== 'digit') } }
+          : {},
+      ),
+    ],
+    [
+      'no space before a text',
+      knownTexts,
+      of(({ spelling }) =>
+        spelling.kind === 'byte_fallback' ? { spelling: { ...spelling, space: 'never' } } : {},
+      ),
+    ],
+    ['control tokens as text', sameAsJson, of(() => ({ special: new Set() }))],
+    ['no token before a text', sameAsJson, of(() => ({ prefix: [] }))],
+  ])('%s', (_, law, mutant) => kills(law, mutant))
+})
