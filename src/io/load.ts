@@ -7,6 +7,7 @@
  */
 import { fileNameOf, folderOf, joinPath } from '../platform/platform.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
+import type { ChatTemplate } from './chat_template.ts'
 import { isThere, kindOf, readWhole } from './files.ts'
 import { describeJson, parseJson, toPlain } from './json.ts'
 import { refusal } from './refusal.ts'
@@ -21,6 +22,10 @@ export interface ModelFolder {
   readonly source: RawTensorSource
   /** Undefined if the folder has none. */
   readonly tokenizer?: Tokenizer
+  /** Undefined if the model has none. */
+  readonly chat?: ChatTemplate
+  /** Ids that end a text, beside those of the configuration. */
+  readonly stopIds?: readonly number[]
   readonly files: ModelFiles
 }
 
@@ -31,6 +36,13 @@ interface ModelFiles {
   readonly weights: string
   readonly tokenizer: readonly string[]
 }
+
+/** Files that only chats and the ends of texts need, if they exist. */
+export const chatFiles: readonly string[] = [
+  'chat_template.jinja',
+  'tokenizer_config.json',
+  'generation_config.json',
+]
 
 /** Names of weight files, by priority. */
 export const weightNames: readonly string[] = [
@@ -50,8 +62,18 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   const files = await findModelFiles(path)
   const configJson = await readConfig(files.config)
   const tokenizer = await openTokenizer(folderOf(files.config))
+  const { chat, stopIds } = await openChat(folderOf(files.config))
   const source = await openWeights(files.weights)
-  return { configJson, source, files, ...(tokenizer === null ? {} : { tokenizer }) }
+  return { configJson, source, files, stopIds, ...(tokenizer && { tokenizer }), ...(chat && { chat }) }
+}
+
+/** The chat template and the ids that end a text. Their schemas are loaded where a folder has one of their files. */
+async function openChat(
+  folder: string,
+): Promise<{ chat: ChatTemplate | null; stopIds: readonly number[] }> {
+  if ((await present(folder, chatFiles)).length === 0) return { chat: null, stopIds: [] }
+  const { openChatTemplate, openStopIds } = await import('./chat_template.ts')
+  return { chat: await openChatTemplate(folder), stopIds: await openStopIds(folder) }
 }
 
 /**
