@@ -155,9 +155,15 @@ export function expectMessages(messages: readonly ChatMessage[]): void {
   messages.forEach((message: unknown, i) => {
     const { role, content } = (isObject(message) ? message : {}) as Partial<ChatMessage>
     if (typeof role !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(role))
-      throw new UsageError('MESSAGES', `message ${i}: expected a word as its role, got ${describeValue(role)}`)
+      throw new UsageError(
+        'MESSAGES',
+        `message ${i}: expected a word as its role, got ${describeValue(role)}`,
+      )
     if (typeof content !== 'string')
-      throw new UsageError('MESSAGES', `message ${i}: expected text as its content, got ${describeValue(content)}`)
+      throw new UsageError(
+        'MESSAGES',
+        `message ${i}: expected text as its content, got ${describeValue(content)}`,
+      )
   })
 }
 

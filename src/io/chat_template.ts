@@ -86,7 +86,10 @@ async function readJson<Output>(
 ): Promise<Output | null> {
   const path = joinPath(folder, name)
   if (!(await isThere(path))) return null
-  return checkSchema(schema, toPlain(parseJson(await readWhole(path), name, { numbers: 'rounded' })), { code, subject: name })
+  return checkSchema(schema, toPlain(parseJson(await readWhole(path), name, { numbers: 'rounded' })), {
+    code,
+    subject: name,
+  })
 }
 
 function namedTemplate(
