@@ -189,10 +189,12 @@ class ChatLoop {
       onPrompt: (run) => (prompt = run),
     })
     let [answer, tokens, first, end] = ['', 0, 0, 'interrupted']
-    let isStopped = false
-    const release = this.#lines.isTerminal ? this.#session.takeInterrupts(() => (isStopped = true)) : () => {}
+    const stop = { isAsked: false }
+    const release = this.#lines.isTerminal
+      ? this.#session.takeInterrupts(() => (stop.isAsked = true))
+      : () => {}
     try {
-      while (!isStopped) {
+      while (!stop.isAsked) {
         const { done, value } = await steps.next()
         if (done) {
           end = value
@@ -206,8 +208,11 @@ class ChatLoop {
     } finally {
       release()
       await steps.return('length')
-      if (tokens > 0 && !json) await this.#session.print('\n')
-      if (tokens > 0) this.#messages.push(user, { role: 'assistant', content: answer })
+      // A message without an answer is taken back; an empty answer is one.
+      if (tokens > 0 || end !== 'interrupted') {
+        if (!json) await this.#session.print('\n')
+        this.#messages.push(user, { role: 'assistant', content: answer })
+      }
     }
     const { mask = null, ...run } = (prompt ?? { tokens: 0, reused: 0, mask: null }) as PromptRun
     this.#mask = mask

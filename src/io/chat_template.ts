@@ -7,7 +7,7 @@
 import * as v from 'valibot'
 import { joinPath } from '../platform/platform.ts'
 import { isThere, readWhole } from './files.ts'
-import { decodeText, parseJson, toPlain } from './json.ts'
+import { decodeText, describeJson, parseJson, toPlain } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { checkSchema, wholeNumber } from './schema.ts'
 
@@ -86,10 +86,9 @@ async function readJson<Output>(
 ): Promise<Output | null> {
   const path = joinPath(folder, name)
   if (!(await isThere(path))) return null
-  return checkSchema(schema, toPlain(parseJson(await readWhole(path), name, { numbers: 'rounded' })), {
-    code,
-    subject: name,
-  })
+  const json = parseJson(await readWhole(path), name, { numbers: 'rounded' })
+  if (!(json instanceof Map)) throw refusal(code, name, 'an object', describeJson(json))
+  return checkSchema(schema, toPlain(json), { code, subject: name })
 }
 
 function namedTemplate(
