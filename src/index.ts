@@ -8,6 +8,7 @@ export { embeddedName } from './io/find_model.ts'
 export { ShadowModel } from './shadow_model.ts'
 export type {
   BatchInput,
+  ChatOptions,
   GenerateOptions,
   GenerateStep,
   MaskOptions,
@@ -23,6 +24,7 @@ export {
 } from './planner_options.ts'
 export { backendNames, type BackendName } from './backends/backend.ts'
 export type { HubOrigin } from './io/hub.ts'
+export type { ChatMessage } from './io/chat_prompt.ts'
 export type { Tokenizer } from './io/tokenizer.ts'
 export { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from './masks/achieved.ts'
 export { makeBudget, type Budget, type Scope } from './masks/budget.ts'
@@ -31,7 +33,7 @@ export { maskOverlap, setOverlap, type Overlap } from './masks/overlap.ts'
 export type { LayerMask, MaskPlanner, PromptView } from './masks/planner.ts'
 export { selectMask, type UnitScores } from './masks/selection.ts'
 export type { ModelConfig } from './engine/config.ts'
-export type { GenerateEnd } from './engine/generate.ts'
+export type { GenerateEnd, PromptRun } from './engine/generate.ts'
 export type { CacheStorage } from './engine/layer_cache.ts'
 export type { MaskMode } from './engine/active_block.ts'
 export { plannerNames, randomPlanner, staticPlanner, type PlannerName } from './predictor/planners.ts'

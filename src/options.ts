@@ -2,15 +2,18 @@
  * The options of the calls of ShadowModel: their types, and the kind of each option for the check at run time.
  */
 import type { BackendName } from './backends/backend.ts'
+import type { ChatMessage } from './io/chat_prompt.ts'
 import type { HubOptions } from './io/hub.ts'
 import type { MaskPlanner } from './masks/planner.ts'
+import type { PromptRun } from './engine/generate.ts'
 import type { CacheStorage } from './engine/layer_cache.ts'
 import type { Storage } from './engine/matrix.ts'
 import type { SamplerOptions } from './engine/sampling.ts'
 import type { LoadProgress } from './engine/weight_reader.ts'
 import type { PlannerChoice, PlanOptions } from './planner_options.ts'
 import type { PlannerName } from './predictor/planners.ts'
-import { kinds, type Kind } from './tensor/arguments.ts'
+import { describeValue, isObject, kinds, type Kind } from './tensor/arguments.ts'
+import { UsageError } from './tensor/errors.ts'
 import type { Ids, IdTable } from './tensor/ndarrays.ts'
 
 /** The progress of opening a model: of its download, if it comes from the hub, then of its load. */
@@ -49,6 +52,14 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
    * the memory traffic of a long text; its logits differ slightly.
    */
   readonly cache?: CacheStorage
+}
+
+/** How an answer is generated. */
+export interface ChatOptions extends Omit<GenerateOptions, 'maxTokens'> {
+  /** The maximal number of tokens; default 1024, or fewer if the model's context ends before. */
+  readonly maxTokens?: number
+  /** Called when the chat has been read, before the first token of the answer. */
+  readonly onPrompt?: (prompt: PromptRun) => void
 }
 
 /** One token of a text. */
@@ -126,6 +137,34 @@ export const generateKinds: Kinds<GenerateOptions> = {
   temperature: kinds.number,
   topK: kinds.number,
   topP: kinds.number,
+}
+
+/** The options of `chat`. */
+export const chatKinds: Kinds<ChatOptions> = { ...generateKinds, onPrompt: kinds.call }
+
+/**
+ * Checks the messages of a chat. A role is a word, so that it spells no special token.
+ * @throws UsageError MESSAGES
+ */
+export function expectMessages(messages: readonly ChatMessage[]): void {
+  if (!Array.isArray(messages) || messages.length === 0)
+    throw new UsageError(
+      'MESSAGES',
+      `messages: expected a list of at least one message, got ${describeValue(messages)}`,
+    )
+  messages.forEach((message: unknown, i) => {
+    const { role, content } = (isObject(message) ? message : {}) as Partial<ChatMessage>
+    if (typeof role !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(role))
+      throw new UsageError(
+        'MESSAGES',
+        `message ${i}: expected a word as its role, got ${describeValue(role)}`,
+      )
+    if (typeof content !== 'string')
+      throw new UsageError(
+        'MESSAGES',
+        `message ${i}: expected text as its content, got ${describeValue(content)}`,
+      )
+  })
 }
 
 /** The options of `perplexity`. */

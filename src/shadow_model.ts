@@ -9,6 +9,8 @@ import type { Backend } from './backends/backend.ts'
 import { createBackend } from './backends/select.ts'
 import { embeddedName, findModel, type FoundModel } from './io/find_model.ts'
 import type { HubOrigin } from './io/hub.ts'
+import type { ChatMessage, ChatPrompt } from './io/chat_prompt.ts'
+import type { ChatTemplate } from './io/chat_template.ts'
 import { openModelFolder, type ModelFolder } from './io/load.ts'
 import type { Tokenizer } from './io/tokenizer.ts'
 import { criterionByName } from './criteria/index.ts'
@@ -18,19 +20,23 @@ import type { UnitScores } from './masks/selection.ts'
 import { maskModes } from './engine/active_block.ts'
 import { forwardBatch } from './engine/batch.ts'
 import { parseConfig, type ModelConfig } from './engine/config.ts'
-import { generateTokens, type GenerateEnd } from './engine/generate.ts'
+import { Conversation } from './engine/conversation.ts'
+import { generateTokens, type GenerateEnd, type PromptRun } from './engine/generate.ts'
 import { cacheStorages } from './engine/layer_cache.ts'
 import { shiftLabels } from './engine/loss.ts'
 import { LanguageModel } from './engine/language_model.ts'
 import { makeSampler } from './engine/sampling.ts'
 import type { LoadProgress } from './engine/weight_reader.ts'
 import {
+  chatKinds,
+  expectMessages,
   generateKinds,
   maskKinds,
   openKinds,
   perplexityKinds,
   planKinds,
   type BatchInput,
+  type ChatOptions,
   type GenerateOptions,
   type GenerateStep,
   type MaskOptions,
@@ -47,6 +53,19 @@ import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from './te
 import { pause } from './platform/pause.ts'
 
 const DEFAULT_TOKENS = 64
+/** The default limit of an answer. */
+const MAX_ANSWER = 1024
+
+/** How text and chats differ. */
+interface Writing {
+  /** The default limit of tokens. */
+  readonly most: number
+  readonly stopIds: readonly number[]
+  /** Whether a space that begins the text is part of it. */
+  readonly continues: boolean
+  readonly conversation?: Conversation
+  readonly onPrompt?: (prompt: PromptRun) => void
+}
 
 /** A model that generates and scores text. Made by `fromPretrained`; free it with `dispose`. */
 export class ShadowModel {
@@ -63,14 +82,19 @@ export class ShadowModel {
   readonly model: LanguageModel
   /** Null if the model's folder has none: then prompts are ids, and steps have no text. */
   readonly tokenizer: Tokenizer | null
+  /** How a chat is written; null if the model's folder does not say: then `chat` is refused. */
+  readonly chatTemplate: ChatTemplate | null
+  /** Ids that end a text: those of the configuration, and of `generation_config.json`. */
+  readonly stopIds: readonly number[]
   readonly #backend: Backend
   readonly #running = new Set<AsyncGenerator<unknown>>()
   readonly #planners: PlannerFiles
+  readonly #conversation = new Conversation()
   #disposed = false
 
   private constructor(
     name: string,
-    { origin, files, tokenizer }: FoundModel & ModelFolder,
+    { origin, files, tokenizer, chat, stopIds }: FoundModel & ModelFolder,
     model: LanguageModel,
   ) {
     this.name = name
@@ -81,6 +105,8 @@ export class ShadowModel {
     this.config = model.config
     this.model = model
     this.tokenizer = tokenizer ?? null
+    this.chatTemplate = chat ?? null
+    this.stopIds = [...new Set([...model.config.eosIds, ...(stopIds ?? [])])]
     this.#backend = model.backend
     this.#planners = new PlannerFiles(model, files.folder)
   }
@@ -190,7 +216,77 @@ export class ShadowModel {
     this.#expectLive()
     checkOptions(options, generateKinds)
     const ids = this.#promptIds(prompt)
-    const maxTokens = options.maxTokens ?? Math.min(DEFAULT_TOKENS, this.config.positions - ids.length)
+    return yield* this.#write(ids, options, { most: DEFAULT_TOKENS, stopIds: this.stopIds, continues: true })
+  }
+
+  /**
+   * Answers the last message of a chat, token by token. Leaving the loop ends the answer. The chat is written by the model's
+   * template; what messages spell never becomes a special token.
+   *
+   * The cache is kept until the next chat, whose tokens are taken from it as far as they are the same and the bits are those of a
+   * fresh run: dense, and under planners that decide the same mask again (see `onPrompt`). One chat is kept.
+   * @returns at the end: `stop` if the model ended the answer, `length` if maxTokens or the context did
+   * @throws InputError CHAT_TEMPLATE_MISSING, TOKENIZER_MISSING, CHAT_TEMPLATE_* for a template that cannot be rendered or refuses
+   *   the messages, CHAT_MESSAGE; UsageError MESSAGES, and as `generate`
+   * @example
+   * ```ts
+   * import { ShadowModel } from 'shadowllm'
+   *
+   * const opt = await ShadowModel.fromPretrained('HuggingFaceTB/SmolLM2-135M-Instruct')
+   * const messages = [{ role: 'user', content: 'What is gravity?' }]
+   * let answer = ''
+   * for await (const step of opt.chat(messages)) answer += step.text
+   * messages.push({ role: 'assistant', content: answer }, { role: 'user', content: 'Who found it?' })
+   * for await (const step of opt.chat(messages, { planner: 'random', sparsity: 0.3 })) console.log(step.text)
+   * await opt.dispose()
+   * ```
+   */
+  async *chat(
+    messages: readonly ChatMessage[],
+    options: ChatOptions = {},
+  ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
+    this.#expectLive()
+    checkOptions(options, chatKinds)
+    expectMessages(messages)
+    const { onPrompt } = options
+    const { ids } = await this.chatPrompt(messages)
+    const eosToken = this.chatTemplate?.eosToken ?? null
+    const end = eosToken === null ? null : (this.tokenizer?.idOf(eosToken) ?? null)
+    return yield* this.#write(this.#promptIds(ids), options, {
+      most: MAX_ANSWER,
+      stopIds: end === null ? this.stopIds : [...this.stopIds, end],
+      continues: false,
+      conversation: this.#conversation,
+      onPrompt,
+    })
+  }
+
+  /**
+   * A chat as the model reads it, ready for an answer.
+   * @throws as `chat`
+   */
+  async chatPrompt(messages: readonly ChatMessage[]): Promise<ChatPrompt> {
+    expectMessages(messages)
+    const { chatTemplate, tokenizer, name } = this
+    if (!chatTemplate)
+      throw new InputError(
+        'CHAT_TEMPLATE_MISSING',
+        `${name}: expected a chat template with the model, got none`,
+      )
+    if (!tokenizer)
+      throw new InputError('TOKENIZER_MISSING', `${name}: expected a tokenizer with the model, got none`)
+    // The template language is loaded where a chat is written.
+    const { chatPrompt } = await import('./io/chat_prompt.ts')
+    return chatPrompt(chatTemplate, tokenizer, messages)
+  }
+
+  /** The tokens after a prompt, as text too. */
+  async *#write(
+    ids: Int32Array,
+    options: GenerateOptions,
+    { most, continues, ...how }: Writing,
+  ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
+    const maxTokens = options.maxTokens ?? Math.min(most, this.config.positions - ids.length)
     const { signal, mode, cache } = options
     if (cache !== undefined && !cacheStorages.includes(cache))
       throw new UsageError(
@@ -200,8 +296,9 @@ export class ShadowModel {
     const sampler = makeSampler(options)
     const planner = await this.#planner(options)
     this.#expectLive()
-    const tokens = generateTokens(this.model, ids, { maxTokens, planner, mode, cache, sampler, signal })
-    const text = this.tokenizer?.stream({ skipSpecial: true, continues: true })
+    const decided = { maxTokens, planner, mode, cache, sampler, signal }
+    const tokens = generateTokens(this.model, ids, { ...decided, ...how })
+    const text = this.tokenizer?.stream({ skipSpecial: true, continues })
     this.#running.add(tokens)
     try {
       for (let count = 0; ; count++) {
@@ -323,6 +420,7 @@ export class ShadowModel {
     if (this.#disposed) return
     this.#disposed = true
     await Promise.all([...this.#running].map((tokens) => tokens.return(undefined)))
+    this.#conversation.dispose()
     this.#planners.dispose()
     this.model.dispose()
     this.#backend.dispose()

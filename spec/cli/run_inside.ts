@@ -25,6 +25,8 @@ export interface Moment {
 export interface InsideOptions {
   /** Variables of the environment, beside those of the tests. */
   readonly env?: Readonly<Record<string, string>>
+  /** The lines of standard input; none by default. */
+  readonly input?: readonly string[]
   /** Whether ctrl-C is pressed now. Called whenever the command prints or reports progress. */
   readonly interruptWhen?: (moment: Moment) => boolean
   /** Aborting it presses ctrl-C at any other moment. */
@@ -38,6 +40,10 @@ export function quietSession(print: (text: string) => void): Session {
     progress: { update: () => {}, clear: () => {} },
     print: async (text) => print(text),
     quieten: () => {},
+    note: async () => {},
+    lines: () => ({ isTerminal: false, next: async () => null, close: () => {} }),
+    takeInterrupts: () => () => {},
+    isTerminal: false,
     exitCode: 0,
   }
 }
@@ -57,7 +63,7 @@ export function runInside(args: readonly string[], options: InsideOptions = {}):
 }
 
 async function runAlone(args: readonly string[], options: InsideOptions): Promise<CliResult> {
-  const { env = {}, interruptWhen = () => false, interrupt = new AbortController() } = options
+  const { env = {}, input = [], interruptWhen = () => false, interrupt = new AbortController() } = options
   let [stdout, stderr] = ['', '']
   const look = (update: ProgressUpdate | null): void => {
     if (interruptWhen({ update, stdout })) interrupt.abort()
@@ -69,6 +75,11 @@ async function runAlone(args: readonly string[], options: InsideOptions): Promis
     }),
     signal: interrupt.signal,
     progress: { update: look, clear: () => {} },
+    note: async (text) => void (stderr += `${text}\n`),
+    lines: () => {
+      const rest = [...input]
+      return { isTerminal: false, next: async () => rest.shift() ?? null, close: () => {} }
+    },
   }
   const [argv, before] = [process.argv, { ...process.env }]
   process.argv = [...argv.slice(0, 2), ...args]

@@ -36,6 +36,11 @@ const commands: readonly Listed[] = [
     load: () => import('./commands/generate.ts'),
   },
   {
+    usage: 'chat [options]',
+    description: 'talk with a model, and change what it skips between turns',
+    load: () => import('./commands/chat.ts'),
+  },
+  {
     usage: 'masks [options] [prompt]',
     description: "show the mask that a planner decides for a prompt, and its overlap with the oracle's",
     load: () => import('./commands/masks.ts'),
@@ -110,6 +115,7 @@ Exit codes:
 Start here:
   $ shadowllm reproduce --quick
   $ shadowllm generate "Once upon a time"
+  $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct
   $ shadowllm <command> --help`
 
 /** Every command a user can name, in the order of the help. */

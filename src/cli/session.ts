@@ -11,8 +11,10 @@ import {
   isTerminal,
   now,
   onInterrupt,
+  openLines,
   terminalWidth,
   write,
+  type LineInput,
 } from '../platform/platform.ts'
 import { exitCodes } from './failure.ts'
 import { whileWriting } from './output.ts'
@@ -25,6 +27,14 @@ export interface Session {
   readonly progress: ProgressLine
   /** Writes data to stdout. @throws UsageError OUTPUT if there is no room for it */
   print(text: string): Promise<void>
+  /** Writes a line to stderr: what a command has to say that is not its data. */
+  note(text: string): Promise<void>
+  /** Opens standard input. Close it. */
+  lines(): LineInput
+  /** Takes ctrl-C from the session, until the returned function is called. SIGTERM still aborts `signal`. */
+  takeInterrupts(handler: () => void): () => void
+  /** Whether stdout is a terminal, which obeys control characters. */
+  readonly isTerminal: boolean
   /** Turns progress off. */
   quieten(): void
   /** What the command ends with if nothing fails; 0 until a check fails. */
@@ -45,7 +55,9 @@ export function openSession(): ProcessSession {
   const interrupt = new AbortController()
   let firstAt = 0
   let endsWith: number = exitCodes.interrupted
-  onInterrupt(() => {
+  let taken: (() => void) | null = null
+  onInterrupt((signal) => {
+    if (taken && signal === 'SIGINT') return taken()
     if (!interrupt.signal.aborted) {
       firstAt = now()
       interrupt.abort()
@@ -73,6 +85,16 @@ export function openSession(): ProcessSession {
       progress.clear()
       return whileWriting('stdout', () => write('stdout', text))
     },
+    note(text) {
+      progress.clear()
+      return write('stderr', `${text}\n`)
+    },
+    lines: openLines,
+    takeInterrupts(handler) {
+      taken = handler
+      return () => void (taken = null)
+    },
+    isTerminal: isTerminal('stdout'),
     quieten() {
       quiet = true
     },

@@ -51,6 +51,11 @@ export function methodCells({
   ]
 }
 
+/** Text without the control characters that a terminal would obey; tabs and line breaks stay. */
+export function harmless(text: string): string {
+  return text.replace(/[\p{Cc}--[\n\t]]/gv, '')
+}
+
 /** Rows in aligned columns; those in `right` lean to the right. */
 export function formatColumns(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
   const widths: number[] = []

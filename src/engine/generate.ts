@@ -8,6 +8,7 @@
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { Conversation } from './conversation.ts'
 import type { CacheStorage } from './layer_cache.ts'
 import type { LanguageModel } from './language_model.ts'
 import { argmax, type Sampler } from './sampling.ts'
@@ -28,6 +29,20 @@ export interface GenerateOptions {
   /** Ids that end the text; they are not handed out. Default: the model's `</s>`. */
   readonly stopIds?: Iterable<number>
   readonly signal?: AbortSignal
+  /** Where the cache of the last text is, and that of this one will be; default: none is kept. */
+  readonly conversation?: Conversation
+  /** Called when the prompt has been run. */
+  readonly onPrompt?: (prompt: PromptRun) => void
+}
+
+/** How a prompt was run. */
+export interface PromptRun {
+  /** Tokens of the prompt. */
+  readonly tokens: number
+  /** Those whose keys and values were in the cache. */
+  readonly reused: number
+  /** The mask it decided; null is dense. */
+  readonly mask: UnitMask | null
 }
 
 /** One token of the text. */
@@ -45,6 +60,9 @@ export type GenerateEnd = 'stop' | 'length'
 /** Milliseconds of work before the event loop gets a turn. */
 const TURN = 25
 
+/** Positions after the prompt for which the cache has room at once; it grows for longer texts. */
+const MAX_RESERVED = 512
+
 /**
  * Writes on from a prompt. Leaving the loop early frees everything, as does an error.
  * @param prompt [T], at least one token
@@ -61,11 +79,16 @@ export async function* generateTokens(
   const stops = new Set(options.stopIds ?? model.config.eosIds)
   checkLength(model, prompt.length, maxTokens)
   signal?.throwIfAborted()
-  const capacity = prompt.length + maxTokens
-  const sequence = model.begin({ ...options, capacity, expectedTokens: maxTokens - 1 })
+  const { conversation = new Conversation(false) } = options
+  const capacity = prompt.length + Math.min(maxTokens, MAX_RESERVED)
+  const { mask, planner, mode, cache } = options
+  let turnStarted = performance.now()
+  const begun = { mask, planner, mode, cache, capacity, expectedTokens: maxTokens - 1 }
+  const { sequence, reused, ...first } = conversation.begin(model, prompt, begun)
+  const fed = [...prompt]
   try {
-    let turnStarted = performance.now()
-    let logits = sequence.feed(prompt, 'last')
+    options.onPrompt?.({ tokens: prompt.length, reused, mask: sequence.mask })
+    let { logits } = first
     for (let index = 0; index < maxTokens; index++) {
       if (performance.now() - turnStarted > TURN) {
         await nextTurn()
@@ -75,11 +98,13 @@ export async function* generateTokens(
       const token = sampler(logits)
       if (stops.has(token)) return 'stop'
       yield { token, index, logits }
-      if (index + 1 < maxTokens) logits = sequence.feed(Int32Array.of(token), 'last')
+      if (index + 1 === maxTokens) break
+      fed.push(token)
+      logits = sequence.feed(Int32Array.of(token), 'last')
     }
     return 'length'
   } finally {
-    sequence.dispose()
+    conversation.keep(sequence, fed)
   }
 }
 

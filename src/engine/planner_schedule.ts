@@ -64,6 +64,16 @@ export class PlannerSchedule {
     return this.planner.every !== undefined
   }
 
+  /** Whether one mask, decided during the prompt, holds for all tokens. */
+  get decidesOnce(): boolean {
+    return this.planner.every === undefined && !this.planner.beforeLayer
+  }
+
+  /** The sequence was rewound: a prompt that was longer ends here, and what follows is no part of it. */
+  cutPrompt(length: number): void {
+    this.#prompt = Math.min(this.#prompt, length)
+  }
+
   /** The segments of T tokens fed after `past`. */
   *segments(past: number, T: number): Generator<Segment, void, void> {
     if (past === 0) {

@@ -10,7 +10,7 @@
  * Sequences are unpadded and start at position 0 (batch.ts takes padding away).
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
-import { checkTable, denseMask, makeMask, type UnitMask } from '../masks/mask.ts'
+import { checkTable, denseMask, makeMask, sameMask, type UnitMask } from '../masks/mask.ts'
 import type { LayerMask, MaskPlanner } from '../masks/planner.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { activateBlock, denseBlock, type ActiveBlock, type MaskMode } from './active_block.ts'
@@ -166,22 +166,29 @@ export class Sequence {
   /**
    * Forgets what was fed after the first `length` tokens, so that a text can go on from there in another way. The mask in
    * force stays; a planner that decides at every token is asked again as ever.
+   * @param decided the mask that is decided for the whole text to come, null for dense. It must be the one in force, and then
+   *   lengths inside the first feed are allowed: all that is kept ran under it, except layers that run dense in any case.
    * @throws UsageError REWIND for a length inside the first feed, by which masks are decided, or past what was fed, and
    *   under a planner that is asked now and then: its earlier masks are gone
    */
-  rewind(length: number): void {
+  rewind(length: number, decided?: UnitMask | null): void {
     const { every = 1, name } = this.#schedule?.planner ?? {}
+    const isSame = decided !== undefined
+    if (isSame && !(this.#schedule?.decidesOnce ?? true))
+      throw new UsageError('REWIND', `planner ${name}: expected one that decides once, got another`)
+    if (isSame && !sameMask(decided, this.#mask))
+      throw new UsageError('REWIND', 'rewind: expected the mask in force, got another')
     if (every > 1)
       throw new UsageError(
         'REWIND',
         `planner ${name}: expected one that decides once or at every token, got one asked after every ${every}`,
       )
-    if (!Number.isInteger(length) || length < this.#prompt || length > this.#length)
-      throw new UsageError(
-        'REWIND',
-        `rewind: expected ${this.#prompt} to ${this.#length} tokens, got ${length}`,
-      )
+    const least = isSame ? Math.min(1, this.#prompt) : this.#prompt
+    if (!Number.isInteger(length) || length < least || length > this.#length)
+      throw new UsageError('REWIND', `rewind: expected ${least} to ${this.#length} tokens, got ${length}`)
     this.#length = length
+    this.#prompt = Math.min(this.#prompt, length)
+    this.#schedule?.cutPrompt(length)
   }
 
   /** Frees the cache, the scratch and the mask. Safe to call twice. */

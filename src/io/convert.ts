@@ -14,7 +14,7 @@ import { UsageError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
 import { kindOf, readWhole } from './files.ts'
 import { parseJson } from './json.ts'
-import { findModelFiles, openWeights } from './load.ts'
+import { chatFiles, findModelFiles, openWeights } from './load.ts'
 import { streamSafetensors, type Metadata } from './safetensors_writer.ts'
 import { encodeShardIndex, shardIndexName } from './shard_index.ts'
 import { checkPlace, whileStaged, type OutputPlace, type WrittenFile } from './staged_output.ts'
@@ -26,9 +26,8 @@ const PART_LENGTH = 2 ** 22
 /** Files that are copied with the weights, if they exist. */
 const companions = [
   'config.json',
-  'generation_config.json',
   ...tokenizerFiles,
-  'tokenizer_config.json',
+  ...chatFiles,
   'special_tokens_map.json',
   'added_tokens.json',
 ]

@@ -15,6 +15,7 @@
 import { elementSize } from '../tensor/dtypes.ts'
 import { storedSource, type StoredTensor } from '../tensor/stored_source.ts'
 import { rowsOf, type RawTensorSource } from '../tensor/tensor_source.ts'
+import { checkTemplate, type ChatTemplate } from './chat_template.ts'
 import { openWith, readParts, readUnchanged, type RangedFile } from './files.ts'
 import { readGgufHeader, type GgufTensor } from './gguf.ts'
 import type { GgufType } from './gguf_blocks.ts'
@@ -30,12 +31,8 @@ export interface GgufModel {
   readonly source: RawTensorSource
   /** Null if the file has none. */
   readonly vocabulary: Vocabulary | null
-  /** The template of conversations, and the texts of the first and the last token; null if the file has none. */
-  readonly chat: {
-    readonly source: string
-    readonly bosToken: string | null
-    readonly eosToken: string | null
-  } | null
+  /** Null if the file has none. */
+  readonly chat: ChatTemplate | null
 }
 
 /**
@@ -208,13 +205,17 @@ async function readFactors(file: RangedFile, name: string, tensor: GgufTensor): 
   return [...new Float32Array(buffer)]
 }
 
-function readChat(entries: GgufEntries): GgufModel['chat'] {
+function readChat(entries: GgufEntries): ChatTemplate | null {
   const key = 'tokenizer.chat_template'
   if (!entries.has(key)) return null
   const tokens = entries.has('tokenizer.ggml.tokens') ? entries.texts('tokenizer.ggml.tokens') : []
   const textOf = (name: string): string | null =>
     entries.has(`tokenizer.ggml.${name}`) ? (tokens[entries.whole(`tokenizer.ggml.${name}`)] ?? null) : null
-  return { source: entries.text(key), bosToken: textOf('bos_token_id'), eosToken: textOf('eos_token_id') }
+  return checkTemplate({
+    source: entries.text(key),
+    bosToken: textOf('bos_token_id'),
+    eosToken: textOf('eos_token_id'),
+  })
 }
 
 // ---- Tensors ----------------------------------------------------------------------------------------------------

@@ -15,8 +15,11 @@ export type JsonMap = Map<string, JsonValue>
 interface JsonOptions {
   /** The maximal nesting of objects and arrays; default 64. */
   maxDepth?: number
-  /** integers: only digits, up to 2^53 - 1 (sizes and offsets). any: every finite JSON number. */
-  numbers?: 'any' | 'integers'
+  /**
+   * integers: only digits, up to 2^53 - 1 (sizes and offsets). any: every finite JSON number that is exact if it is an integer.
+   * rounded: large integers are rounded; transformers writes 10^30 for "no limit".
+   */
+  numbers?: 'any' | 'integers' | 'rounded'
   /** The maximal number of objects and arrays, which may be shared by several texts; default a million. */
   budget?: JsonBudget
   /** The position of the text in its file; error offsets count from the start of the file. */
@@ -112,6 +115,7 @@ class JsonReader {
   private readonly name: string
   private readonly maxDepth: number
   private readonly integersOnly: boolean
+  private readonly rounds: boolean
   private readonly byteOffset: number
   private readonly budget: JsonBudget
 
@@ -120,6 +124,7 @@ class JsonReader {
     this.name = name
     this.maxDepth = options.maxDepth ?? 64
     this.integersOnly = options.numbers === 'integers'
+    this.rounds = options.numbers === 'rounded'
     this.byteOffset = options.byteOffset ?? 0
     this.budget = options.budget ?? { max: MAX_CONTAINERS, left: MAX_CONTAINERS }
   }
@@ -207,7 +212,8 @@ class JsonReader {
   private readDecimal(): number {
     const digits = this.match(NUMBER)
     const value = digits === '' ? NaN : Number(digits)
-    return /^-?[0-9]+$/.test(digits) && !Number.isSafeInteger(value) ? NaN : value
+    const isExact = this.rounds || Number.isSafeInteger(value) || !/^-?[0-9]+$/.test(digits)
+    return isExact ? value : NaN
   }
 
   private readString(): string {

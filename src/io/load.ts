@@ -8,6 +8,7 @@
  */
 import { fileNameOf, folderOf, joinPath, list } from '../platform/platform.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
+import type { ChatTemplate } from './chat_template.ts'
 import { isThere, kindOf, readWhole } from './files.ts'
 import { describeJson, parseJson, toPlain } from './json.ts'
 import { refusal } from './refusal.ts'
@@ -22,6 +23,10 @@ export interface ModelFolder {
   readonly source: RawTensorSource
   /** Undefined if the folder has none. */
   readonly tokenizer?: Tokenizer
+  /** Undefined if the model has none. */
+  readonly chat?: ChatTemplate
+  /** Ids that end a text, beside those of the configuration. */
+  readonly stopIds?: readonly number[]
   readonly files: ModelFiles
 }
 
@@ -33,6 +38,13 @@ export interface ModelFiles {
   /** Each file once: the configuration, the weights or their index, the tokenizer. */
   readonly all: readonly string[]
 }
+
+/** Files that only chats and the ends of texts need, if they exist. */
+export const chatFiles: readonly string[] = [
+  'chat_template.jinja',
+  'tokenizer_config.json',
+  'generation_config.json',
+]
 
 /** Names of weight files, by priority. */
 export const weightNames: readonly string[] = [
@@ -53,15 +65,24 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   if (isGguf(files.weights)) return openGgufModel(files)
   const configJson = await readConfig(joinPath(files.folder, CONFIG))
   const tokenizer = await openTokenizer(files.folder)
+  const { chat, stopIds } = await openChat(files.folder)
   const source = await openWeights(files.weights)
-  return { configJson, source, files, ...(tokenizer === null ? {} : { tokenizer }) }
+  return { configJson, source, files, stopIds, ...(tokenizer && { tokenizer }), ...(chat && { chat }) }
+}
+
+/** The chat template and the ids that end a text. Their schemas are loaded where a folder has one of their files. */
+async function openChat(folder: string): Promise<{ chat: ChatTemplate | null; stopIds: readonly number[] }> {
+  if ((await present(folder, chatFiles)).length === 0) return { chat: null, stopIds: [] }
+  const { openChatTemplate, openStopIds } = await import('./chat_template.ts')
+  return { chat: await openChatTemplate(folder), stopIds: await openStopIds(folder) }
 }
 
 /** A GGUF file as a model. Its reader is loaded on first use. */
 async function openGgufModel(files: ModelFiles): Promise<ModelFolder> {
   const { openGguf } = await import('./gguf_model.ts')
-  const { configJson, source, vocabulary } = await openGguf(files.weights)
-  return { configJson, source, files, ...(vocabulary && { tokenizer: createTokenizer(vocabulary) }) }
+  const { configJson, source, vocabulary, chat } = await openGguf(files.weights)
+  const tokenizer = vocabulary && createTokenizer(vocabulary)
+  return { configJson, source, files, ...(tokenizer && { tokenizer }), ...(chat && { chat }) }
 }
 
 /** Whether a path is that of a GGUF file, by its name. */

@@ -30,6 +30,11 @@ import {
 export interface EncodeOptions {
   /** Whether the tokens that a model expects around a text are added, for OPT `</s>` before it; default true. */
   readonly prefix?: boolean
+  /**
+   * Spelled special tokens become their ids: for text of the program's own, such as a rendered chat, never for that of a user.
+   * The mark is a character that keeps what it is in from being a special token; it is dropped. Default: none does.
+   */
+  readonly special?: { readonly mark: string }
 }
 
 /** Options of decoding. */
@@ -54,6 +59,10 @@ export interface Tokenizer {
   readonly vocabularySize: number
   /** The ids of `<s>`, `<pad>`, `</s>` and `<unk>`; null for those that the vocabulary lacks. */
   readonly special: Readonly<Record<'beginning' | 'padding' | 'end' | 'unknown', number | null>>
+  /** How special tokens are spelled, the longest first, without those of spaces only: these count as text everywhere. */
+  readonly specialSpellings: readonly string[]
+  /** The id of a token by its spelling; null if there is none. */
+  idOf(spelling: string): number | null
   /** @throws InputError TEXT_SURROGATE for half a surrogate pair, TEXT_BYTE for a byte that the vocabulary lacks. */
   encode(text: string, options?: EncodeOptions): number[]
   /** Ids without a token count as `<unk>`, or as U+FFFD if there is none. @throws InputError TOKEN_ID for anything but an integer from 0 on. */
@@ -104,6 +113,7 @@ const [MAX_WORDS, MAX_WORD_LENGTH] = [20_000, 64]
 class BpeTokenizer implements Tokenizer {
   readonly vocabularySize: number
   readonly special: Tokenizer['special']
+  readonly specialSpellings: readonly string[]
   private readonly vocabulary: Vocabulary
   private readonly wordsOf: Words
   private readonly merge: (word: string) => readonly string[]
@@ -123,6 +133,9 @@ class BpeTokenizer implements Tokenizer {
     this.vocabularySize = this.bytes.length
     const [beginning, padding, end, unknown] = specialTokens.map((token) => ids.get(token) ?? null)
     this.special = { beginning, padding, end, unknown }
+    this.specialSpellings = [...special]
+      .filter((token) => ids.has(token) && token.trim() !== '')
+      .toSorted((a, b) => b.length - a.length || (a < b ? -1 : 1))
     this.vocabulary = vocabulary
     this.missing =
       spelling.kind === 'byte_level' ? byteCharacters.filter((character) => !ids.has(character)) : []
@@ -134,15 +147,33 @@ class BpeTokenizer implements Tokenizer {
       spelling.kind === 'byte_level' ? byteLevelWords(spelling, splitter) : pieceWords(vocabulary, spelling)
   }
 
-  encode(text: string, { prefix = true }: EncodeOptions = {}): number[] {
+  idOf(spelling: string): number | null {
+    return this.vocabulary.ids.get(spelling) ?? null
+  }
+
+  encode(text: string, { prefix = true, special }: EncodeOptions = {}): number[] {
     if (!text.isWellFormed()) {
       const at = text.search(/\p{Surrogate}/u)
       throw refusal('TEXT_SURROGATE', 'text', 'well-formed Unicode', `half a surrogate pair at ${at}`)
     }
     const ids = prefix ? [...this.vocabulary.prefix] : []
-    for (const word of text === '' ? [] : this.wordsOf(text)) for (const id of this.idsOf(word)) ids.push(id)
+    for (const [i, part] of (special ? this.cut(text, special.mark) : [text]).entries()) {
+      if (typeof part === 'number') ids.push(part)
+      else if (part !== '')
+        for (const word of this.wordsOf(part, i === 0)) for (const id of this.idsOf(word)) ids.push(id)
+    }
     if (prefix) ids.push(...this.vocabulary.suffix)
     return ids
+  }
+
+  /** A text as ids of spelled special tokens, and the texts between them without marks. */
+  private cut(text: string, mark: string): (number | string)[] {
+    if (this.specialSpellings.length === 0) return [text.replaceAll(mark, '')]
+    const escape = (part: string): string => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+    const pattern = new RegExp(`(${this.specialSpellings.map(escape).join('|')})(?!${escape(mark + mark)})`)
+    return text
+      .split(pattern)
+      .map((part, i) => (i % 2 === 1 ? (this.idOf(part) as number) : part.replaceAll(mark, '')))
   }
 
   private idsOf(word: string): readonly number[] {
@@ -206,7 +237,8 @@ function bytesOfPiece(token: string): Uint8Array {
   return byte === undefined ? utf8(token.replaceAll(SPACE_MARK, ' ')) : Uint8Array.of(byte)
 }
 
-type Words = (text: string) => readonly string[]
+/** Cuts text into words. @param isFirst whether it begins the text, and is no part after a special token */
+type Words = (text: string, isFirst?: boolean) => readonly string[]
 
 /** Cuts text by patterns and spells each word by byte characters. */
 function byteLevelWords({ composed }: Spelling & { kind: 'byte_level' }, splitter: Words): Words {
@@ -217,12 +249,16 @@ function byteLevelWords({ composed }: Spelling & { kind: 'byte_level' }, splitte
  * Marks the spaces of a text and cuts it before each run of marks, if no merge crosses such a place: then the ids are those of
  * the text as one word.
  */
-function pieceWords({ merges }: Vocabulary, { space }: Spelling & { kind: 'byte_fallback' }): Words {
+function pieceWords(
+  { merges }: Vocabulary,
+  { space, onlyFirst = false }: Spelling & { kind: 'byte_fallback' },
+): Words {
   const cut = /(?<=[^\u2581])(?=\u2581)/u
   const crosses = merges.some(([left, right]) => cut.test(left + right))
-  return (text) => {
+  return (text, isFirst = true) => {
     const marked = text.replaceAll(' ', SPACE_MARK)
-    const isPut = space === 'always' || (space === 'unlessThere' && !marked.startsWith(SPACE_MARK))
+    const puts = isFirst || !onlyFirst
+    const isPut = puts && (space === 'always' || (space === 'unlessThere' && !marked.startsWith(SPACE_MARK)))
     const whole = isPut ? SPACE_MARK + marked : marked
     return crosses ? [whole] : whole.split(cut)
   }

@@ -194,7 +194,8 @@ function readByteFallback(json: JsonMap): Spelling {
   // What is put before a text is taken away again.
   const decoders = v.strictTuple(space === 'never' ? decode : [...decode, strip])
   readPart(json, 'decoder', v.object({ type: type('Sequence'), decoders }))
-  return { kind: 'byte_fallback', space }
+  const onlyFirst = splitter?.prepend_scheme === 'first'
+  return { kind: 'byte_fallback', space, ...(onlyFirst && { onlyFirst }) }
 }
 
 // ---- Start and end ----------------------------------------------------------------------------------------------

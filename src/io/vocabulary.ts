@@ -42,6 +42,8 @@ export type Spelling =
       readonly kind: 'byte_fallback'
       /** When a space is put before a text: `unlessThere` for a text that does not begin with one. */
       readonly space: 'always' | 'unlessThere' | 'never'
+      /** Whether none is put before a text that follows a special token; default: one is. */
+      readonly onlyFirst?: boolean
     }
 
 /** The patterns that cut text into words, in the syntax of `tokenizer.json`. Each takes linear time and covers every text. */

@@ -71,6 +71,18 @@ export function expectMask(mask: UnitMask): void {
   makeMask(mask.shape, mask.heads, mask.neurons)
 }
 
+/** Whether two masks compute the same units; null is dense. */
+export function sameMask(a: UnitMask | null, b: UnitMask | null): boolean {
+  if (a === b) return true
+  if (a === null || b === null) {
+    const one = (a ?? b) as UnitMask
+    return unitKinds.every((kind) => one[kind].every((value) => value === 1))
+  }
+  return unitKinds.every(
+    (kind) => a[kind].length === b[kind].length && a[kind].every((value, i) => value === b[kind][i]),
+  )
+}
+
 /** Checks a table [rows, units]. @throws UsageError with this code */
 export function checkTable(
   table: Float32Array,

@@ -7,6 +7,7 @@ import type * as fsModule from 'node:fs'
 import type moduleModule from 'node:module'
 import type * as osModule from 'node:os'
 import type * as pathModule from 'node:path'
+import type * as readlineModule from 'node:readline'
 import type * as urlModule from 'node:url'
 import type * as workerModule from 'node:worker_threads'
 import type * as zlibModule from 'node:zlib'
@@ -33,6 +34,7 @@ export interface ModuleTypes {
   'node:module': typeof moduleModule
   'node:os': typeof osModule
   'node:path': typeof pathModule
+  'node:readline': typeof readlineModule
   'node:url': typeof urlModule
   'node:worker_threads': typeof workerModule
   'node:zlib': typeof zlibModule

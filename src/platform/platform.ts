@@ -11,6 +11,7 @@ export { PlatformError } from './platform_error.ts'
 export * from './files.ts'
 export * from './foreign.ts'
 export * from './checksums.ts'
+export * from './lines.ts'
 export * from './links.ts'
 export { mountFolder, unmountFolder } from './mounts.ts'
 export * from './page.ts'
@@ -103,7 +104,7 @@ export function exit(code: number): never {
 }
 
 /** Calls `handler` on SIGINT and SIGTERM instead of ending. @returns a function that removes the handler */
-export function onInterrupt(handler: () => void): () => void {
+export function onInterrupt(handler: (signal: 'SIGINT' | 'SIGTERM') => void): () => void {
   if (hostProcess === null) return () => {}
   const host = hostProcess
   const signals = ['SIGINT', 'SIGTERM'] as const

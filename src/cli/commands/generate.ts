@@ -2,27 +2,18 @@
  * `shadowllm generate`: text on stdout, token by token, with units really skipped.
  */
 import type { Command } from 'commander'
-import type { MaskMode } from '../../engine/active_block.ts'
-import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
+import { defaultCache } from '../../engine/layer_cache.ts'
 import { now } from '../../platform/platform.ts'
 import type { GenerateStep } from '../../options.ts'
-import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
+import { generationPlanners } from '../../planner_options.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
-import {
-  addPlanFlags,
-  choiceOf,
-  everyOption,
-  loadPlanFiles,
-  modeOption,
-  plannersHelp,
-  type PlanFlags,
-} from '../planner_flags.ts'
+import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
-import { numberFlag, wholeFlag } from '../values.ts'
+import { harmless } from '../words.ts'
+import { addWritingFlags, writingOptions, type WritingFlags } from '../writing_flags.ts'
 
 const help = `${plannersHelp(generationPlanners)}
 
@@ -37,43 +28,28 @@ Examples:
   $ shadowllm generate "The captain" --planner prompt-plainact --head-sparsity 0.3 --neuron-sparsity 0.8
   $ shadowllm generate "The captain" --planner shadow --every 16
   $ shadowllm generate -m facebook/opt-125m "The captain"
+  $ shadowllm generate -m HuggingFaceTB/SmolLM2-135M-Instruct --chat "What is gravity?"
   $ shadowllm generate -m DIR "The captain" --planner static --calibration DIR
   $ shadowllm generate -m DIR "The captain" --planner dejavu --predictor FILE`
 
-interface GenerateFlags extends ModelFlags, PlanFlags {
-  readonly planner: GenerationPlanner
-  readonly every?: number
-  readonly maxTokens?: number
-  readonly temperature: number
-  readonly topK?: number
-  readonly topP: number
-  readonly mode: MaskMode
-  readonly cache?: CacheStorage
-  readonly json?: boolean
+interface GenerateFlags extends WritingFlags {
+  readonly chat?: boolean
 }
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   command.argument('<prompt>', 'text to begin with')
-  addFlags(command, 'model')
-  addPlanFlags(command, generationPlanners, 'dense')
-    .addOption(everyOption())
-    .option('--max-tokens <count>', 'how many tokens at most (default: 64)', wholeFlag('max-tokens', 1))
-    .option('--temperature <number>', '0 is greedy', numberFlag('temperature', 0, 100), 0)
-    .option('--top-k <count>', 'draw among this many tokens only (default: all)', wholeFlag('top-k', 1))
-    .option('--top-p <share>', 'draw among the likeliest tokens that hold this share together', topPFlag, 1)
-  addFlags(command, 'backend', 'storage', 'threads').addOption(modeOption())
-  addFlags(command, 'cache', 'json', 'quiet')
+  addWritingFlags(command, '64', (to) =>
+    to
+      .option('--chat', "the prompt is a user's message, which the model answers; it needs a chat template")
+      .option('--system <text>', 'with --chat, the system message'),
+  )
     .addHelpText('after', help)
-    .action((prompt: string, flags: GenerateFlags) =>
-      withModel(session, flags, (opt) => runGenerate(session, opt, prompt, flags)),
-    )
-}
-
-function topPFlag(text: string): number {
-  const share = numberFlag('top-p', 0, 1)(text)
-  if (share > 0) return share
-  throw new UsageError('VALUE', '--top-p: expected a share above 0, got 0')
+    .action((prompt: string, flags: GenerateFlags) => {
+      if (flags.system !== undefined && !flags.chat)
+        throw new UsageError('SYSTEM', '--system: expected --chat too, got it alone')
+      return withModel(session, flags, (opt) => runGenerate(session, opt, prompt, flags))
+    })
 }
 
 async function runGenerate(
@@ -105,30 +81,34 @@ async function write(
   flags: GenerateFlags,
   steps: GenerateStep[],
 ): Promise<string> {
-  const { planner, every, maxTokens, temperature, topK, topP, mode, cache } = flags
-  const { signal } = session
-  const decided = { ...choiceOf(flags), planner, every, mode }
-  const text = opt.generate(prompt, { ...decided, maxTokens, cache, temperature, topK, topP, signal })
+  const options = { ...writingOptions(flags), signal: session.signal }
+  const system = flags.system === undefined ? [] : [{ role: 'system', content: flags.system }]
+  const text = flags.chat
+    ? opt.chat([...system, { role: 'user', content: prompt }], options)
+    : opt.generate(prompt, options)
   for (;;) {
     const { done, value } = await text.next()
     if (done) return value
     steps.push(value)
-    if (!flags.json && value.text !== '') await session.print(value.text)
+    if (!flags.json && value.text !== '')
+      await session.print(session.isTerminal ? harmless(value.text) : value.text)
   }
 }
 
 function summary(
   { name, origin }: ShadowModel,
   prompt: string,
-  { planner, sparsity, headSparsity, neuronSparsity, scope, every, cache, storage, seed }: GenerateFlags,
+  flags: GenerateFlags,
   steps: readonly GenerateStep[],
   end: string,
   seconds: number,
 ): object {
+  const { planner, sparsity, headSparsity, neuronSparsity, scope, every, cache, storage, seed } = flags
   const isDense = planner === 'dense'
   return {
     model: name,
     ...(origin && { hub: origin }),
+    ...(flags.system !== undefined && { system: flags.system }),
     prompt,
     text: steps.map((step) => step.text).join(''),
     tokens: steps.map((step) => step.token),

@@ -1,8 +1,8 @@
 /**
- * Selects the required files of a model: the configuration, a tokenizer, and the first kind of weights, in the order of
- * `load.ts`. The selection is the same for the hub and for the cache.
+ * Selects the required files of a model: the configuration, a tokenizer, what chats need, and the first kind of weights, in the
+ * order of `load.ts`. The selection is the same for the hub and for the cache.
  */
-import { weightNames } from '../load.ts'
+import { chatFiles, weightNames } from '../load.ts'
 import { parseShardIndex } from '../shard_index.ts'
 
 /** The available files of a model. */
@@ -27,6 +27,7 @@ export async function selectFiles(place: FilePlace): Promise<Selection> {
   const names = [...(await tokenizerOf(place))]
   if (!(await place.has('config.json'))) return { names, missing: 'config.json' }
   names.unshift('config.json')
+  for (const name of chatFiles) if (await place.has(name)) names.push(name)
   for (const weights of weightNames) {
     if (!(await place.has(weights))) continue
     names.push(weights)

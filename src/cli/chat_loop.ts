@@ -1,0 +1,258 @@
+/**
+ * A conversation at the terminal or through a pipe: one line is one message or one command.
+ *
+ * Only the user ends it. An error is one line, and the message that caused it is taken back; ctrl-C at a terminal ends an answer,
+ * of which the part so far stays in the conversation. Through a pipe ctrl-C ends the program, as for every other command.
+ */
+import { achievedSparsity } from '../masks/achieved.ts'
+import type { UnitMask } from '../masks/mask.ts'
+import type { PromptRun } from '../engine/generate.ts'
+import type { ChatMessage } from '../io/chat_prompt.ts'
+import { planKinds, type ChatOptions } from '../options.ts'
+import { generationPlanners, type GenerationPlanner, type PlanOptions } from '../planner_options.ts'
+import { now, type LineInput } from '../platform/platform.ts'
+import type { ShadowModel } from '../shadow_model.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { describeFailure, exitCodes } from './failure.ts'
+import { formatMask } from './mask_picture.ts'
+import type { Session } from './session.ts'
+import { sparsityFlag } from './values.ts'
+import { formatCount, formatPercent, harmless } from './words.ts'
+
+/** How a conversation begins. */
+export interface ChatStart {
+  /** The options of every answer; commands change the planner and the sparsity. */
+  readonly options: ChatOptions & { readonly planner: GenerationPlanner; readonly sparsity: number }
+  readonly system?: string
+  /** One JSON object a turn. */
+  readonly json?: boolean
+  /** No line of numbers after an answer. */
+  readonly quiet?: boolean
+}
+
+const help = `Commands:
+  /sparsity SHARE  skip this share of heads and neurons, from 0 to 1
+  /planner NAME    ${generationPlanners.join(', ')}
+  /mask            show what was computed for the last answer
+  /system TEXT     replace the system message; without a text, remove it
+  /new             forget the conversation, but not the system message
+  /help            show this
+  /quit            end, as ctrl-D does
+Ctrl-C ends an answer. //TEXT sends a message that begins with a slash.
+`
+
+/** What became of a turn, as a JSON object shows it. */
+interface Turn {
+  readonly message: string
+  readonly answer: string
+  readonly tokens: number
+  /** `stop`, `length` or `interrupted`. */
+  readonly end: string
+  /** Until the first token. */
+  readonly firstSeconds: number
+  readonly seconds: number
+  readonly prompt: { readonly tokens: number; readonly reused: number }
+  readonly planner: string
+  readonly sparsity: number
+  /** The share of the layers' weights that was not read. */
+  readonly skipped: number
+}
+
+/**
+ * Runs a conversation until its input ends.
+ * @throws what `ShadowModel.planner` throws, before the first line is read
+ */
+export async function runChat(session: Session, opt: ShadowModel, start: ChatStart): Promise<void> {
+  await opt.planner(planOptions(start.options))
+  const lines = session.lines()
+  try {
+    await new ChatLoop(session, opt, start, lines).run()
+  } finally {
+    lines.close()
+  }
+}
+
+/** The options that choose a planner. */
+function planOptions(options: ChatOptions): PlanOptions {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => name in planKinds))
+}
+
+class ChatLoop {
+  readonly #session: Session
+  readonly #opt: ShadowModel
+  readonly #start: ChatStart
+  readonly #lines: LineInput
+  #options: ChatStart['options']
+  #system: string | undefined
+  #messages: ChatMessage[] = []
+  /** Of the last answer; undefined before the first. */
+  #mask: UnitMask | null | undefined
+  #isOver = false
+
+  constructor(session: Session, opt: ShadowModel, start: ChatStart, lines: LineInput) {
+    this.#session = session
+    this.#opt = opt
+    this.#start = start
+    this.#lines = lines
+    this.#options = start.options
+    this.#system = start.system
+  }
+
+  async run(): Promise<void> {
+    const { signal } = this.#session
+    if (this.#lines.isTerminal) await this.#say(`${this.#opt.name}; /help lists the commands\n`)
+    let wasInterrupted = false
+    while (!this.#isOver) {
+      signal.throwIfAborted()
+      const line = await this.#lines.next('> ')
+      if (line === null) return
+      if (typeof line !== 'string') {
+        if (wasInterrupted && line.isEmpty) return void (this.#session.exitCode = exitCodes.interrupted)
+        wasInterrupted = line.isEmpty
+        if (line.isEmpty) await this.#session.note('ctrl-C again, ctrl-D or /quit ends the program')
+        continue
+      }
+      wasInterrupted = false
+      await this.#take(line)
+    }
+  }
+
+  /** Whatever a line does, the conversation goes on. */
+  async #take(line: string): Promise<void> {
+    const { signal } = this.#session
+    try {
+      if (line.trim() === '') return
+      if (line.startsWith('/') && !line.startsWith('//')) await this.#obey(line)
+      else await this.#answer(line.startsWith('//') ? line.slice(1) : line)
+    } catch (error) {
+      if (signal.aborted) throw error
+      const failure = describeFailure(error, false)
+      if (failure.exitCode === exitCodes.bug) throw error
+      await this.#session.note(failure.line)
+      // A script is told; a person has read it.
+      if (!this.#lines.isTerminal) this.#session.exitCode = failure.exitCode
+    }
+  }
+
+  async #obey(line: string): Promise<void> {
+    const [, command, rest] = /^\/(\S*)\s*(.*)$/s.exec(line) ?? []
+    const value = rest.trim()
+    switch (command) {
+      case 'help':
+        return this.#say(help)
+      case 'sparsity': {
+        const sparsity = sparsityFlag(value)
+        return this.#choose({ sparsity, headSparsity: undefined, neuronSparsity: undefined })
+      }
+      case 'planner':
+        return this.#choose({ planner: value as GenerationPlanner })
+      case 'mask':
+        if (this.#mask === undefined) return this.#say('no answer yet\n')
+        return this.#say(
+          this.#mask ? formatMask(this.#mask, this.#opt.config) : 'dense: everything was computed\n',
+        )
+      case 'system':
+        this.#system = value === '' ? undefined : value
+        return
+      case 'new':
+      case 'clear':
+        this.#messages = []
+        return
+      case 'quit':
+      case 'exit':
+        this.#isOver = true
+        return
+      default:
+        throw new UsageError('UNKNOWN_COMMAND', `/${command}: expected a command of /help, got another`)
+    }
+  }
+
+  /** Changes how the next answers are made, unless the model refuses it. */
+  async #choose(change: Partial<ChatStart['options']>): Promise<void> {
+    const options = { ...this.#options, ...change }
+    await this.#opt.planner(planOptions(options))
+    this.#options = options
+    const { planner, sparsity } = options
+    await this.#say(planner === 'dense' ? 'dense\n' : `${planner}, ${formatPercent(sparsity)}\n`)
+  }
+
+  /** Answers a message. */
+  async #answer(message: string): Promise<void> {
+    const { json } = this.#start
+    const user = { role: 'user', content: message }
+    const system = this.#system === undefined ? [] : [{ role: 'system', content: this.#system }]
+    const started = now()
+    let prompt: PromptRun | null = null
+    const steps = this.#opt.chat([...system, ...this.#messages, user], {
+      ...this.#options,
+      signal: this.#session.signal,
+      onPrompt: (run) => (prompt = run),
+    })
+    let [answer, tokens, first, end] = ['', 0, 0, 'interrupted']
+    const stop = { isAsked: false }
+    const release = this.#lines.isTerminal
+      ? this.#session.takeInterrupts(() => (stop.isAsked = true))
+      : () => {}
+    try {
+      while (!stop.isAsked) {
+        const { done, value } = await steps.next()
+        if (done) {
+          end = value
+          break
+        }
+        if (tokens === 0) first = now() - started
+        tokens++
+        answer += value.text
+        if (!json) await this.#print(value.text)
+      }
+    } finally {
+      release()
+      await steps.return('length')
+      // A message without an answer is taken back; an empty answer is one.
+      if (tokens > 0 || end !== 'interrupted') {
+        if (!json) await this.#session.print('\n')
+        this.#messages.push(user, { role: 'assistant', content: answer })
+      }
+    }
+    const { mask = null, ...run } = (prompt ?? { tokens: 0, reused: 0, mask: null }) as PromptRun
+    this.#mask = mask
+    const { planner, sparsity } = this.#options
+    await this.#report({
+      message,
+      answer,
+      tokens,
+      end,
+      firstSeconds: first / 1000,
+      seconds: (now() - started) / 1000,
+      prompt: run,
+      planner,
+      sparsity: planner === 'dense' ? 0 : sparsity,
+      skipped: mask ? achievedSparsity(mask, this.#opt.config).weights : 0,
+    })
+  }
+
+  /** The line after an answer. */
+  async #report(turn: Turn): Promise<void> {
+    if (this.#start.json) return this.#session.print(`${JSON.stringify(turn)}\n`)
+    if (this.#start.quiet || !this.#lines.isTerminal) return
+    const { tokens, firstSeconds, seconds, prompt, skipped, end } = turn
+    const rate = tokens > 1 ? (tokens - 1) / (seconds - firstSeconds) : 0
+    const words = [
+      `${formatPercent(skipped)} of the weights skipped`,
+      `${rate.toFixed(1)} tokens/s`,
+      `${formatCount(prompt.tokens)} tokens read in ${firstSeconds.toFixed(2)} s, ${formatCount(prompt.reused)} from the cache`,
+      ...(end === 'stop' ? [] : [end === 'length' ? 'cut at its length' : end]),
+    ]
+    await this.#session.note(`[${words.join('; ')}]`)
+  }
+
+  #print(text: string): Promise<void> {
+    if (text === '') return Promise.resolve()
+    return this.#session.print(this.#session.isTerminal ? harmless(text) : text)
+  }
+
+  /** What a command answers; beside JSON it is not data. */
+  #say(text: string): Promise<void> {
+    return this.#start.json ? this.#session.note(text.trimEnd()) : this.#session.print(text)
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * `shadowllm chat`: a conversation with a model that has a chat template.
+ */
+import type { Command } from 'commander'
+import { generationPlanners } from '../../planner_options.ts'
+import type { ShadowModel } from '../../shadow_model.ts'
+import { InputError } from '../../tensor/errors.ts'
+import { runChat } from '../chat_loop.ts'
+import { withModel } from '../open_model.ts'
+import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
+import type { Session } from '../session.ts'
+import { addWritingFlags, writingOptions, type WritingFlags } from '../writing_flags.ts'
+
+const help = `${plannersHelp(generationPlanners)}
+
+A line is a message, or a command: /help lists them. Each turn decides its own mask, for the whole conversation. Ctrl-C ends
+the answer; at an empty line, twice, it ends the program, as do ctrl-D and /quit. Input that is not a terminal is read line by
+line, so that conversations can be scripted: then the exit code is that of the last error.
+
+Examples:
+  $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct
+  $ shadowllm chat -m DIR --system "You answer with one word." --temperature 0.7
+  $ shadowllm chat -m DIR --planner random --sparsity 0.3
+  $ printf 'Name a colour.\\nAnother one.\\n' | shadowllm chat -m DIR --json`
+
+/** Gives the command its flags and action. */
+export function define(command: Command, session: Session): void {
+  addWritingFlags(command, '1024', (to) => to.option('--system <text>', 'the system message'))
+    .addHelpText('after', help)
+    .action((flags: WritingFlags) => withModel(session, flags, (opt) => chat(session, opt, flags)))
+}
+
+async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Promise<void> {
+  if (!opt.chatTemplate)
+    throw new InputError(
+      'CHAT_TEMPLATE_MISSING',
+      `${opt.name}: expected a chat template with the model, got none`,
+    )
+  await loadPlanFiles(opt, flags)
+  const { system, json, quiet } = flags
+  await runChat(session, opt, { options: writingOptions(flags), system, json, quiet })
+}

@@ -1,0 +1,65 @@
+/**
+ * The flags of commands that write text: how tokens are drawn, and how many.
+ */
+import type { Command } from 'commander'
+import type { MaskMode } from '../engine/active_block.ts'
+import type { CacheStorage } from '../engine/layer_cache.ts'
+import { generationPlanners, type GenerationPlanner } from '../planner_options.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { addFlags, type ModelFlags } from './flags.ts'
+import { addPlanFlags, choiceOf, everyOption, modeOption, type PlanFlags } from './planner_flags.ts'
+import type { ChatOptions } from '../options.ts'
+import { numberFlag, wholeFlag } from './values.ts'
+
+/** What a command that writes text is given. */
+export interface WritingFlags extends ModelFlags, PlanFlags {
+  readonly planner: GenerationPlanner
+  readonly every?: number
+  readonly maxTokens?: number
+  readonly temperature: number
+  readonly topK?: number
+  readonly topP: number
+  readonly mode: MaskMode
+  readonly cache?: CacheStorage
+  /** The system message of a chat. */
+  readonly system?: string
+  readonly json?: boolean
+  readonly quiet?: boolean
+}
+
+/** Adds the flags. @param maxTokens how the default limit is described @param add adds flags after those of the planner */
+export function addWritingFlags(
+  command: Command,
+  maxTokens: string,
+  add: (command: Command) => void,
+): Command {
+  addFlags(command, 'model')
+  addPlanFlags(command, generationPlanners, 'dense')
+    .addOption(everyOption())
+    .option(
+      '--max-tokens <count>',
+      `how many tokens at most (default: ${maxTokens})`,
+      wholeFlag('max-tokens', 1),
+    )
+    .option('--temperature <number>', '0 is greedy', numberFlag('temperature', 0, 100), 0)
+    .option('--top-k <count>', 'draw among this many tokens only (default: all)', wholeFlag('top-k', 1))
+    .option('--top-p <share>', 'draw among the likeliest tokens that hold this share together', topPFlag, 1)
+  add(command)
+  addFlags(command, 'backend', 'storage', 'threads').addOption(modeOption())
+  return addFlags(command, 'cache', 'json', 'quiet')
+}
+
+function topPFlag(text: string): number {
+  const share = numberFlag('top-p', 0, 1)(text)
+  if (share > 0) return share
+  throw new UsageError('VALUE', '--top-p: expected a share above 0, got 0')
+}
+
+/** The flags as the library takes them. */
+export function writingOptions(
+  flags: WritingFlags,
+): ChatOptions & { planner: GenerationPlanner; sparsity: number } {
+  const { planner, sparsity, every, maxTokens, temperature, topK, topP, mode, cache } = flags
+  const decided = { ...choiceOf(flags), planner, sparsity, every, mode }
+  return { ...decided, maxTokens, cache, temperature, topK, topP }
+}

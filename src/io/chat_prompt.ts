@@ -1,0 +1,93 @@
+/**
+ * The ids of a chat.
+ *
+ * The template writes special tokens as text, and messages are text too. Only those of the template may become special: what
+ * a user types never ends a turn or begins one. So a mark, a character of private use that no message contains, is put into
+ * every special token that a message spells. The rendered text is cut at special tokens; the marks are then dropped. A message
+ * whose first or last characters are a part of a special token is marked there, since the template might write the rest of it.
+ *
+ * A template that looks for special tokens in messages (`</think>`) therefore finds none.
+ */
+import type { ChatTemplate } from './chat_template.ts'
+import { renderTemplate } from './bounded_jinja.ts'
+import { refusal } from './refusal.ts'
+import type { Tokenizer } from './tokenizer.ts'
+
+/** One message of a chat. */
+export interface ChatMessage {
+  /** Who speaks, usually `system`, `user` or `assistant`. */
+  readonly role: string
+  readonly content: string
+}
+
+/** A chat as the model reads it. */
+export interface ChatPrompt {
+  readonly text: string
+  readonly ids: readonly number[]
+}
+
+/**
+ * Writes a chat, ready for an answer.
+ * @throws InputError as `renderTemplate`; CHAT_MESSAGE if the messages contain every character of private use;
+ *   TEXT_SURROGATE, TEXT_BYTE
+ */
+export function chatPrompt(
+  template: ChatTemplate,
+  tokenizer: Tokenizer,
+  messages: readonly ChatMessage[],
+): ChatPrompt {
+  const { source, bosToken, eosToken } = template
+  const mark = unusedMark([source, bosToken ?? '', eosToken ?? '', ...messages.map(({ content }) => content)])
+  const spellings = tokenizer.specialSpellings
+  const rendered = renderTemplate(source, {
+    messages: messages.map(({ role, content }) => ({ role, content: markText(content, spellings, mark) })),
+    add_generation_prompt: true,
+    tools: null,
+    documents: null,
+    ...(bosToken !== null && { bos_token: bosToken }),
+    ...(eosToken !== null && { eos_token: eosToken }),
+  })
+  return {
+    text: rendered.replaceAll(mark, ''),
+    ids: tokenizer.encode(rendered, { prefix: false, special: { mark } }),
+  }
+}
+
+/** A character of private use that is in none of the texts. */
+function unusedMark(texts: readonly string[]): string {
+  for (let code = 0xe000; code < 0xf900; code++) {
+    const mark = String.fromCharCode(code)
+    if (!texts.some((text) => text.includes(mark))) return mark
+  }
+  throw refusal('CHAT_MESSAGE', 'messages', 'a character from U+E000 to U+F8FF that is unused', 'none')
+}
+
+/**
+ * A text whose special tokens are marked, so that they are text.
+ * @param spellings of special tokens
+ */
+export function markText(text: string, spellings: readonly string[], mark: string): string {
+  /** Marks before the character at a place; places are counted in the text without marks. */
+  const marks = new Map<number, string>()
+  for (const spelling of spellings)
+    for (let at = text.indexOf(spelling); at !== -1; at = text.indexOf(spelling, at + 1))
+      // A token of one character has no inside: two marks follow it.
+      marks.set(at + 1, spelling.length === 1 ? mark + mark : (marks.get(at + 1) ?? mark))
+  const [start, end] = [text.length - text.trimStart().length, text.trimEnd().length]
+  const isPart = (holds: (spelling: string, length: number) => boolean): boolean =>
+    spellings.some((spelling) => {
+      for (let length = 1; length < spelling.length; length++) if (holds(spelling, length)) return true
+      return false
+    })
+  if (isPart((spelling, length) => text.startsWith(spelling.slice(length), start)) && !marks.has(start))
+    marks.set(start, mark)
+  if (isPart((spelling, length) => text.endsWith(spelling.slice(0, length), end)) && !marks.has(end))
+    marks.set(end, mark)
+  let marked = ''
+  let done = 0
+  for (const at of [...marks.keys()].toSorted((a, b) => a - b)) {
+    marked += text.slice(done, at) + marks.get(at)
+    done = at
+  }
+  return marked + text.slice(done)
+}
