@@ -54,6 +54,8 @@ export interface Tokenizer {
   readonly vocabularySize: number
   /** The ids of `<s>`, `<pad>`, `</s>` and `<unk>`; null for those that the vocabulary lacks. */
   readonly special: Readonly<Record<'beginning' | 'padding' | 'end' | 'unknown', number | null>>
+  /** The ids that a model expects before a text: `</s>` of OPT, none of SmolLM2 and Qwen2. */
+  readonly prefixIds: readonly number[]
   /** @throws InputError TEXT_SURROGATE for half a surrogate pair, TEXT_BYTE for a byte that the vocabulary lacks. */
   encode(text: string, options?: EncodeOptions): number[]
   /** Ids without a token count as `<unk>`, or as U+FFFD if there is none. @throws InputError TOKEN_ID for anything but an integer from 0 on. */
@@ -104,6 +106,7 @@ const [MAX_WORDS, MAX_WORD_LENGTH] = [20_000, 64]
 class BpeTokenizer implements Tokenizer {
   readonly vocabularySize: number
   readonly special: Tokenizer['special']
+  readonly prefixIds: readonly number[]
   private readonly vocabulary: Vocabulary
   private readonly wordsOf: Words
   private readonly merge: (word: string) => readonly string[]
@@ -123,6 +126,7 @@ class BpeTokenizer implements Tokenizer {
     this.vocabularySize = this.bytes.length
     const [beginning, padding, end, unknown] = specialTokens.map((token) => ids.get(token) ?? null)
     this.special = { beginning, padding, end, unknown }
+    this.prefixIds = vocabulary.prefix
     this.vocabulary = vocabulary
     this.missing =
       spelling.kind === 'byte_level' ? byteCharacters.filter((character) => !ids.has(character)) : []
@@ -139,7 +143,7 @@ class BpeTokenizer implements Tokenizer {
       const at = text.search(/\p{Surrogate}/u)
       throw refusal('TEXT_SURROGATE', 'text', 'well-formed Unicode', `half a surrogate pair at ${at}`)
     }
-    const ids = prefix ? [...this.vocabulary.prefix] : []
+    const ids = prefix ? [...this.prefixIds] : []
     for (const word of text === '' ? [] : this.wordsOf(text)) for (const id of this.idsOf(word)) ids.push(id)
     if (prefix) ids.push(...this.vocabulary.suffix)
     return ids
