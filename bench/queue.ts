@@ -52,12 +52,12 @@ const opt = await ShadowModel.fromPretrained('embedded', { backend: 'wasm' })
 const hash = await hashFiles(opt.files)
 const method = await methodHash()
 const encode = (text: string): number[] => opt.encode(text)
-const { bosId } = opt.config
+const { prefixIds } = opt
 const sizes = { prompt: 128, continuation: 128, count: examples, seed: 0 }
 const source = textSource(splitDocuments(await loadBrown()).calibrate, {
   name: 'Brown corpus',
   encode,
-  bosId,
+  prefixIds,
   ...sizes,
 })
 const windows = await takeWindows(source, examples)

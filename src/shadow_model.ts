@@ -27,6 +27,7 @@ import { shiftLabels } from './engine/loss.ts'
 import { LanguageModel } from './engine/language_model.ts'
 import { makeSampler } from './engine/sampling.ts'
 import type { LoadProgress } from './engine/weight_reader.ts'
+import { NOT_SCORED } from './ops/cross_entropy.ts'
 import {
   chatKinds,
   expectMessages,
@@ -86,6 +87,8 @@ export class ShadowModel {
   readonly chatTemplate: ChatTemplate | null
   /** Ids that end a text: those of the configuration, and of `generation_config.json`. */
   readonly stopIds: readonly number[]
+  /** The ids that the model expects before a text: those of its tokenizer, `config.bosId` where it has none. */
+  readonly prefixIds: readonly number[]
   readonly #backend: Backend
   readonly #running = new Set<AsyncGenerator<unknown>>()
   readonly #planners: PlannerFiles
@@ -107,6 +110,7 @@ export class ShadowModel {
     this.tokenizer = tokenizer ?? null
     this.chatTemplate = chat ?? null
     this.stopIds = [...new Set([...model.config.eosIds, ...(stopIds ?? [])])]
+    this.prefixIds = tokenizer?.prefixIds ?? [model.config.bosId]
     this.#backend = model.backend
     this.#planners = new PlannerFiles(model, files.folder)
   }
@@ -389,23 +393,30 @@ export class ShadowModel {
 
   /**
    * The perplexity of the dense model on a text. A text longer than the context is cut into pieces of that length, each
-   * scored separately after `</s>`.
-   * @throws UsageError PROMPT for a text without a token, DISPOSED; InputError TOKENIZER_MISSING; the signal's reason
+   * scored separately after what the tokenizer puts before a text, `</s>` of OPT. Where that is nothing, the first token of a
+   * piece has nothing before it and is not scored.
+   * @throws UsageError PROMPT for a text without a token to score, DISPOSED; InputError TOKENIZER_MISSING; the signal's reason
    */
   async perplexity(text: string, options: { readonly signal?: AbortSignal } = {}): Promise<Perplexity> {
     this.#expectLive()
     checkOptions(options, perplexityKinds)
     const ids = this.encode(text)
-    if (ids.length === 0) throw new UsageError('PROMPT', 'text: expected at least one token, got none')
-    const room = this.config.positions - 1
+    const { prefixIds } = this
+    // The first token of a piece is scored if something is before it.
+    const lost = prefixIds.length > 0 ? 0 : 1
+    if (ids.length <= lost)
+      throw new UsageError('PROMPT', `text: expected more than ${lost} tokens, got ${ids.length}`)
+    const room = this.config.positions - prefixIds.length
     let nll = 0
+    let tokens = 0
     for (let start = 0; start < ids.length; start += room) {
       await pause(options.signal)
       this.#expectLive()
-      nll += this.#scorePiece(Int32Array.of(this.config.bosId, ...ids.slice(start, start + room)))
+      const piece = ids.slice(start, start + room)
+      nll += this.#scorePiece(Int32Array.of(...prefixIds, ...piece), prefixIds.length)
+      tokens += piece.length - lost
     }
     const words = Math.max(1, text.split(/\s+/).filter(Boolean).length)
-    const tokens = ids.length
     return {
       tokenPerplexity: Math.exp(nll / tokens),
       wordPerplexity: Math.exp(nll / words),
@@ -473,10 +484,12 @@ export class ShadowModel {
     )
   }
 
-  #scorePiece(ids: Int32Array): number {
+  /** Nats of the tokens from `from` on; the first token of all is not scored. */
+  #scorePiece(ids: Int32Array, from: number): number {
     const sequence = this.model.begin({ capacity: ids.length })
     try {
-      return sequence.score(ids, shiftLabels(ids)).reduce((total, value) => total + value, 0)
+      const labels = shiftLabels(ids.slice().fill(NOT_SCORED, 0, from))
+      return sequence.score(ids, labels).reduce((total, value) => total + value, 0)
     } finally {
       sequence.dispose()
     }

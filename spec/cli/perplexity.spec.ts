@@ -39,7 +39,9 @@ describe('perplexity', () => {
     const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, ...args])
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(/^sea\.txt|^\/.*sea\.txt: 1 pages, 96 words, 464 bytes\n/)
-    expect(stdout).toMatch(/\nppl\/token: [\d.]+ dense, .* context 256, stride 256, <\/s> at the start\n/)
+    expect(stdout).toMatch(
+      /\nppl\/token: [\d.]+ dense, .* context 256, stride 256, a first token at the start\n/,
+    )
     expect(stdout).toMatch(/\nppl\/word: +[\d.]+ dense, .* bits per byte [\d.]+\n/)
     expect(stdout).toMatch(/\nplanner +asked +heads +neurons +ppl\/token/)
     expect(stdout).toMatch(/\nshadow +50 % +43\.8 % +43\.8 % /)

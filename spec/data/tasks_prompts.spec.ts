@@ -63,12 +63,12 @@ const isCutFromTheLeft = lawForAll(
   [fc.nat(5), fc.nat(), fc.integer({ min: -3, max: 3 }), fc.boolean(), fc.boolean()],
   (change: Change, shots: number, seed: number, near: number, isNearAnswer: boolean, bos: boolean) => {
     const rows = numbered(6)
-    const front = bos ? { bosId: 2 } : {}
+    const front = bos ? { prefixIds: [2] } : {}
     const whole = askRows(piqa, rows, { ...options, ...front, shots, seed }).asked
     // At, below and above the length of an answer of eight tokens, or of a complete request.
     const positions = (isNearAnswer ? 8 : whole[0].requests[0].tokens.length - 1) + near
     const { asked, leftOut } = askRows(piqa, rows, { ...options, ...front, shots, seed, positions })
-    const windows = taskWindows(piqa, rows, encode, { bosId: 2, shots, seed, positions })
+    const windows = taskWindows(piqa, rows, encode, { prefixIds: [2], emptyId: 2, shots, seed, positions })
     if (positions < 8) {
       expect([asked, leftOut]).toEqual([[], rows.map(({ place }) => place)])
       expect(windows).toEqual([])
@@ -81,7 +81,7 @@ const isCutFromTheLeft = lawForAll(
     }
     for (const [i, { requests }] of whole.entries())
       expect(asked[i].requests.map(change)).toEqual(requests.map((request) => cut(request, positions + 1)))
-    const uncut = taskWindows(piqa, rows, encode, { bosId: 2, shots, seed })
+    const uncut = taskWindows(piqa, rows, encode, { prefixIds: [2], emptyId: 2, shots, seed })
     expect(windows).toEqual(
       positions < 9 ? [] : uncut.map((window) => ({ ...window, ...cut(window, positions) })),
     )
@@ -138,7 +138,7 @@ describe('tokens', () => {
 
   test('begin with </s> only on request; a question that does not fit is named', () => {
     const ask = (more: Partial<PromptOptions>) => askRows(piqa, numbered(2), { ...options, ...more })
-    expect(ask({ bosId: 2 }).asked[0].requests[0].tokens[0]).toBe(2)
+    expect(ask({ prefixIds: [2] }).asked[0].requests[0].tokens[0]).toBe(2)
     expect(ask({}).asked[0].requests[0].tokens[0]).not.toBe(2)
     const long = {
       place: 'long',
@@ -151,10 +151,10 @@ describe('tokens', () => {
   test('of an empty context are one </s>', () => {
     const values = { ctx: '[step]', endings: ['a', 'b'], label: 1 }
     const row = { place: 'r', values: new Map(Object.entries(values)) }
-    for (const bosId of [null, 7]) {
-      const [{ requests }] = askRows(taskByName('hellaswag'), [row], { ...options, bosId }).asked
+    for (const prefixIds of [[], [7]]) {
+      const [{ requests }] = askRows(taskByName('hellaswag'), [row], { ...options, prefixIds }).asked
       expect(requests.map(({ tokens, promptLength }) => [...tokens, promptLength])).toEqual(
-        ['a', 'b'].map((answer) => [bosId ?? 2, 32, answer.charCodeAt(0), 1]),
+        ['a', 'b'].map((answer) => [prefixIds[0] ?? 2, 32, answer.charCodeAt(0), 1]),
       )
     }
   })
@@ -169,8 +169,21 @@ describe('tokens', () => {
     ])
   })
 
+  test('as windows begin with what the model expects before a text, an empty prompt with its first token', () => {
+    const values = { ctx: '[step]', endings: ['a', 'b'], label: 1 }
+    const row = { place: 'r', values: new Map(Object.entries(values)) }
+    const hellaswag = taskByName('hellaswag')
+    const first = (...prefixIds: number[]): string[] =>
+      [
+        taskWindows(piqa, numbered(1), encode, { prefixIds, emptyId: 7 }),
+        taskWindows(hellaswag, [row], encode, { prefixIds, emptyId: 7 }),
+      ].map(([{ tokens, promptLength }]) => spell(tokens.subarray(0, promptLength)))
+    expect(first(2)).toEqual(['\u0002Question: goal 0\nAnswer:', '\u0002'])
+    expect(first()).toEqual(['Question: goal 0\nAnswer:', '\u0007'])
+  })
+
   test('as windows contain the right answer and count its words', () => {
-    const windows = taskWindows(piqa, numbered(3), encode, { bosId: 2, shots: 1, seed: 0 })
+    const windows = taskWindows(piqa, numbered(3), encode, { prefixIds: [2], emptyId: 2, shots: 1, seed: 0 })
     expect(windows).toHaveLength(3)
     for (const [i, { document, genre, tokens, promptLength, words }] of windows.entries()) {
       expect([document, genre, words, tokens[0]]).toEqual([`rows:${i + 1}`, 'piqa', 2, 2])
@@ -186,7 +199,7 @@ describe('windows of tasks for a calibration', () => {
     { task: { ...piqa, name: 'other' }, rows: numbered(3) },
   ]
   const source = (count: number, seed: number, shots: number): Window[] => {
-    const sizes = { name: 'tasks', encode, bosId: 2, positions: 10_000 }
+    const sizes = { name: 'tasks', encode, prefixIds: [2], emptyId: 2, positions: 10_000 }
     return [...(taskSource(tasks, { ...sizes, count, seed, shots }).windows as Iterable<Window>)]
   }
   /** The numbers of the solved rows in a window, and that of its own. */
@@ -226,7 +239,8 @@ describe('windows of tasks for a calibration', () => {
         shots: 2,
         seed: 2,
         limit: 20,
-        bosId: 2,
+        prefixIds: [2],
+        emptyId: 2,
         positions: 10_000,
       },
     )

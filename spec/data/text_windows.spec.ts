@@ -42,15 +42,16 @@ const pagesAreRead = lawForAll(
 
 const streamIsRead = lawForAll(
   'is scored once, except tokens without context',
-  [someIds, someRoom, fc.nat(), fc.boolean()],
-  (cut: typeof streamWindows, ids, positions, share, perWindow) => {
-    const room = positions - (perWindow ? 1 : 0)
+  [someIds, fc.integer({ min: 3, max: 24 }), fc.nat(), fc.constantFrom([], [prefix], [prefix, prefix])],
+  (cut: typeof streamWindows, ids, positions, share, before) => {
+    const perWindow = before.length > 0
+    const room = positions - before.length
     const stride = 1 + (share % room)
-    const windows = cut(ids, positions, stride, perWindow ? prefix : null)
+    const windows = cut(ids, positions, stride, before)
     for (const window of windows) {
       expectOrder(window)
       expect(window.tokens.length).toBeLessThanOrEqual(positions)
-      if (perWindow) expect(window.tokens[0]).toBe(prefix)
+      expect([...window.tokens.subarray(0, before.length)]).toEqual(before)
     }
     // The first token of a window has nothing before it: with windows that do not overlap, one in `positions` is lost.
     const lost = (id: number): boolean =>
@@ -72,7 +73,7 @@ describe('a stream', () => {
     const ids = Int32Array.of(1, 2, 3)
     for (const stride of [0, 5, 1.5])
       expect(() => streamWindows(ids, 4, stride)).toThrow(`stride: expected 1 to 4 tokens, got ${stride}`)
-    expect(() => streamWindows(ids, 4, 4, prefix)).toThrow('stride: expected 1 to 3 tokens, got 4')
+    expect(() => streamWindows(ids, 4, 4, [prefix])).toThrow('stride: expected 1 to 3 tokens, got 4')
   })
 })
 

@@ -16,7 +16,8 @@ import { openTokenizer } from '../../src/io/tokenizer.ts'
 import { fixtures } from '../golden/golden.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 
-const bosId = 2
+/** What models expect before a text: a token, as OPT, or nothing, as SmolLM2; two for good measure. */
+const prefixes = [[2], [], [2, 7]]
 
 /** A tokeniser of two characters per token, so that words differ in length; token 0xABCD spells two characters. */
 const encode: Encode = (text) =>
@@ -40,7 +41,7 @@ const someText = fc
 const someSizes = fc.record({
   prompt: fc.integer({ min: 2, max: 20 }),
   continuation: fc.integer({ min: 1, max: 20 }),
-  bosId: fc.constant(bosId),
+  prefixIds: fc.constantFrom(...prefixes),
 })
 const documentOf = (text: string): Document => ({ name: 'page', genre: 'prose', text })
 
@@ -53,14 +54,15 @@ const cutsAreExact = lawForAll(
     const windows = cut(documentOf(text), makeWordEncoder(encode), sizes)
     let spelled = ''
     for (const { tokens, promptLength, words } of windows) {
-      expect(tokens[0]).toBe(bosId)
-      expect(promptLength).toBeGreaterThanOrEqual(2)
+      const { prefixIds } = sizes
+      expect([...tokens.subarray(0, prefixIds.length)]).toEqual(prefixIds)
+      expect(promptLength).toBeGreaterThan(prefixIds.length)
       expect(promptLength).toBeLessThanOrEqual(sizes.prompt)
       expect(tokens.length - promptLength).toBeLessThanOrEqual(sizes.continuation)
       const scored = spell(tokens.subarray(promptLength))
       expect(scored.split(/\s+/).filter(Boolean)).toHaveLength(words)
       expect(words).toBeGreaterThan(0)
-      spelled += spell(tokens.subarray(1))
+      spelled += spell(tokens.subarray(prefixIds.length))
     }
     // Together the windows spell the beginning of the document, cut at the end of a word.
     expect(text.startsWith(spelled)).toBe(true)
@@ -88,7 +90,7 @@ describe('windows', () => {
       // Documents 0 to 11 have 0, 1, 2, 3, 4, 5, 0, ... windows: 30 in all.
       const cut = ({ name, genre }: Document): Window[] =>
         Array.from({ length: Number(name) % 6 }, (_, i) => {
-          return { document: `${name}.${i}`, genre, tokens: Int32Array.of(bosId), promptLength: 1, words: 1 }
+          return { document: `${name}.${i}`, genre, tokens: Int32Array.of(2), promptLength: 1, words: 1 }
         })
       const drawn = drawWindows(documents, count, seed, cut)
       expect(new Set(drawn.map(({ document }) => document)).size).toBe(Math.min(count, 30))
@@ -100,7 +102,7 @@ describe('windows', () => {
   )
 
   test('need a prompt and a continuation of at least one token', () => {
-    const sizes = { prompt: 1, continuation: 4, bosId }
+    const sizes = { prompt: 1, continuation: 4, prefixIds: [2] }
     expect(() => cutWindows(documentOf('a b'), makeWordEncoder(encode), sizes)).toThrow(
       'window: expected a prompt of 2 tokens or more and a continuation, got 1 + 4',
     )
@@ -125,6 +127,10 @@ const withText =
 const mutants: [string, Cut][] = [
   ['words of the whole window are counted', withText((window) => ({ ...window, words: window.words + 1 }))],
   ['the prompt forgets </s>', withText((window) => ({ ...window, tokens: window.tokens.subarray(1) }))],
+  [
+    'every model expects </s>',
+    (document, words, sizes) => cutWindows(document, words, { ...sizes, prefixIds: [2] }),
+  ],
   [
     'the boundary is off by one token',
     withText((window) => ({ ...window, promptLength: window.promptLength + 1 })),

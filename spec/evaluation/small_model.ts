@@ -37,6 +37,7 @@ export function loadSmallModel(backend: Backend, config = smallConfig, seed = 3)
 export interface SmallSource extends NamedModel {
   readonly model: LanguageModel
   readonly encode: typeof encodeLetters
+  readonly prefixIds: readonly number[]
 }
 
 /**
@@ -65,6 +66,7 @@ export function useSmallModel(
     modelName: 'small',
     modelFiles: [modelFile],
     encode: encodeLetters,
+    prefixIds: [model.config.bosId],
   })
   return { folder, source }
 }

@@ -84,7 +84,7 @@ test('texts are spread over the documents, have one length, and begin with </s>'
   }))
   // Of eleven documents every second one, five at most; one that fills a text with its </s> is read, a shorter one is not.
   const read = (count: number): string[] =>
-    storageTexts(documents, encodeLetters, smallConfig, count).map(String)
+    storageTexts(documents, encodeLetters, [smallConfig.bosId], smallConfig.positions, count).map(String)
   const text = (document: number): string =>
     [smallConfig.bosId, ...encodeLetters(documents[document].text).slice(0, 31)].join()
   expect(read(5)).toEqual([0, 2, 6, 8, 10].map(text))

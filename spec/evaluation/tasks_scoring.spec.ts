@@ -230,28 +230,36 @@ describe('continuation', () => {
       seed: 1,
       prompt: 14,
       continuation: 10,
-      bosId: 2,
+      prefixIds: [2],
+      emptyId: 2,
       encodeWords: makeWordEncoder(encodeLetters),
       bytesOf: (tokens) => tokens.length,
       ...more,
     }
   }
 
-  test('has one right answer among four different ones, all after the same context', () => {
-    const asked = askContinuations(optionsOf())
-    expect(asked).toHaveLength(6)
-    expect(new Set(asked.map(({ gold }) => gold)).size).toBeGreaterThan(1)
-    for (const { requests, alone, lengths } of asked) {
-      const split = (part: 0 | 1): string[] =>
-        requests.map(({ tokens, promptLength }) =>
-          (part ? tokens.subarray(promptLength) : tokens.subarray(0, promptLength)).join(),
-        )
-      expect(new Set(split(0)).size).toBe(1)
-      expect(new Set(split(1)).size).toBe(4)
-      expect(alone?.map(({ tokens }) => tokens.subarray(1).join())).toEqual(split(1))
-      expect(lengths).toEqual(requests.map(({ tokens, promptLength }) => tokens.length - promptLength))
-    }
-  })
+  test.each([[2], []])(
+    'has one right answer among four different ones, all after the same context',
+    (...prefixIds) => {
+      const asked = askContinuations(optionsOf({ prefixIds, emptyId: 5 }))
+      expect(asked).toHaveLength(6)
+      expect(new Set(asked.map(({ gold }) => gold)).size).toBeGreaterThan(1)
+      for (const { requests, alone, lengths } of asked) {
+        const split = (part: 0 | 1): string[] =>
+          requests.map(({ tokens, promptLength }) =>
+            (part ? tokens.subarray(promptLength) : tokens.subarray(0, promptLength)).join(),
+          )
+        expect(new Set(split(0)).size).toBe(1)
+        expect(new Set(split(1)).size).toBe(4)
+        expect(alone?.map(({ tokens }) => tokens.subarray(1).join())).toEqual(split(1))
+        // An answer alone has something before it, whether or not a context does.
+        for (const { tokens } of alone ?? []) expect(tokens[0]).toBe(prefixIds[0] ?? 5)
+        for (const { tokens } of requests)
+          expect([...tokens.subarray(0, prefixIds.length)]).toEqual(prefixIds)
+        expect(lengths).toEqual(requests.map(({ tokens, promptLength }) => tokens.length - promptLength))
+      }
+    },
+  )
 
   test('depends on the seed, and is a prefix of a longer one', () => {
     const asked = askContinuations(optionsOf())

@@ -145,7 +145,7 @@ describe('whole texts', () => {
     const methods = methodsOf({ planners: [] })
     const { whole } = await measure({ protocols: ['stream'], prefix, stride, methods })
     const ids = [...(prefix === 'start' ? [bosId] : []), ...encodeLetters(text.stream)]
-    const windows = streamWindows(Int32Array.from(ids), positions, stride, prefix === 'window' ? bosId : null)
+    const windows = streamWindows(Int32Array.from(ids), positions, stride, prefix === 'window' ? [bosId] : [])
     const nats = windows.reduce((sum, window) => sum + natsOf(window.tokens, window.from), 0)
     const scored = windows.reduce((sum, window) => sum + window.tokens.length - window.from, 0)
     expect(whole).toMatchObject({ streamTokens: scored, wordPerplexity: null })

@@ -233,19 +233,24 @@ describe('variants', () => {
   })
 })
 
-test('shots are whole windows of the genre put before the prompt; the continuation is the same', async () => {
-  const small = await openCache({ prompt: 6, continuation: 4 })
-  const plain = windowsWithShots(small, 6, 1, 0)
-  expect(plain).toEqual(small.windows('calibrate', 6, 1))
-  const shown = windowsWithShots(small, 6, 1, 1)
-  shown.forEach((window, i) => {
-    const before = plain[i]
-    const added = window.tokens.length - before.tokens.length
-    expect(window.promptLength).toBe(before.promptLength + added)
-    expect(window.tokens.slice(window.promptLength)).toEqual(before.tokens.slice(before.promptLength))
-    const solved = window.tokens.slice(1, 1 + added).join()
-    const peers = plain.filter((other) => other !== before && other.genre === before.genre)
-    expect(peers.map(({ tokens }) => tokens.slice(1).join())).toContain(solved)
-  })
-  await small.dispose()
-})
+test.each([[2], []])(
+  'shots are whole windows of the genre put before the prompt; the continuation is the same',
+  async (...prefixIds) => {
+    const first = prefixIds.length
+    const small = await openCache({ prompt: 6, continuation: 4, prefixIds })
+    const plain = windowsWithShots(small, 6, 1, 0)
+    expect(plain).toEqual(small.windows('calibrate', 6, 1))
+    const shown = windowsWithShots(small, 6, 1, 1)
+    shown.forEach((window, i) => {
+      const before = plain[i]
+      const added = window.tokens.length - before.tokens.length
+      expect(window.promptLength).toBe(before.promptLength + added)
+      expect([...window.tokens.subarray(0, first)]).toEqual(prefixIds)
+      expect(window.tokens.slice(window.promptLength)).toEqual(before.tokens.slice(before.promptLength))
+      const solved = window.tokens.slice(first, first + added).join()
+      const peers = plain.filter((other) => other !== before && other.genre === before.genre)
+      expect(peers.map(({ tokens }) => tokens.slice(first).join())).toContain(solved)
+    })
+    await small.dispose()
+  },
+)

@@ -166,11 +166,11 @@ describe('questions made from rows', () => {
     shotRows: [{ shots: 2 }, { shots: 2, shotRows: await rowsOf(10) }],
     seed: [0, 1, 2 ** 32 - 1].map((seed) => ({ shots: 2, seed })),
     limit: [{}, { limit: 1 }, { limit: 4 }],
-    bosId: [{}, { bosId: 2 }, { bosId: 3 }],
+    prefixIds: [{}, { prefixIds: [2] }, { prefixIds: [3] }, { prefixIds: [2, 3] }],
     emptyId: 'only an empty context has it, and piqa has none',
     positions: [{}, { positions: 12 }, { positions: 13 }],
   })
-  test.each(['encode', 'shots', 'shotRows', 'seed', 'limit', 'bosId', 'positions'] as const)(
+  test.each(['encode', 'shots', 'shotRows', 'seed', 'limit', 'prefixIds', 'positions'] as const)(
     '%s has an effect',
     async (name) => {
       const results: unknown[] = []
@@ -198,6 +198,7 @@ describe('the windows of a text', () => {
       modelName: 'small',
       modelFiles: [],
       encode: encodeLetters,
+      prefixIds: [2],
       text: textOfDocuments('pages', documents),
       methods: compareMethods(model, {
         planners: ['random'],

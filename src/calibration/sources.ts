@@ -42,7 +42,10 @@ export interface TaskRows {
 interface TaskSourceOptions extends SourceOptions {
   /** Few-shot examples per row, drawn from the other rows of the task. */
   readonly shots: number
-  readonly bosId: number
+  /** Put before every prompt. */
+  readonly prefixIds: readonly number[]
+  /** The token of an empty prompt. */
+  readonly emptyId: number
   /** The maximal number of tokens of a window. */
   readonly positions: number
 }
@@ -53,11 +56,11 @@ interface TaskSourceOptions extends SourceOptions {
  */
 export function taskSource(
   tasks: readonly TaskRows[],
-  { name, encode, count, seed, shots, bosId, positions }: TaskSourceOptions,
+  { name, encode, count, seed, ...options }: TaskSourceOptions,
 ): CalibrationSource {
   const lists = tasks.map(({ task, rows }) => {
     const order = Array.from(new Random(seed).permutation(rows.length), (place) => rows[place])
-    return taskWindows(task, order, encode, { shots, seed, limit: count, bosId, positions })
+    return taskWindows(task, order, encode, { ...options, seed, limit: count })
   })
   return { name, windows: inTurn(lists).slice(0, count) }
 }

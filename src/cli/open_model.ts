@@ -40,6 +40,7 @@ export async function withModel<T>(
 export interface NamedSource extends NamedModel {
   readonly model: ShadowModel['model']
   readonly encode: (text: string) => ArrayLike<number>
+  readonly prefixIds: readonly number[]
 }
 
 /** What is measured of a model that was opened. */
@@ -50,6 +51,7 @@ export function namedSource(opt: ShadowModel): NamedSource {
     modelFiles: opt.files,
     modelOrigin: opt.origin,
     encode: (text) => opt.encode(text),
+    prefixIds: opt.prefixIds,
     argv: commandArguments(),
   }
 }

@@ -2,8 +2,8 @@
  * Windows of texts. A window is a prompt to predict a mask from, and the continuation that is scored under it; or a part of
  * a long text that is scored as a whole, with what the window holds before a token as its context.
  *
- * A window to predict from is `</s>`, then whole words of one document: those that fit into the prompt, then those that fit
- * into the continuation. Cutting between words makes the count of scored words exact: the words of a window are the
+ * A window to predict from is what the tokenizer puts before a text (`</s>` of OPT, nothing of SmolLM2), then whole words of
+ * one document: those that fit into the prompt, then those that fit into the continuation. Cutting between words makes the count of scored words exact: the words of a window are the
  * whitespace-separated words of the text that its scored tokens spell. Windows do not overlap; the rest of a document after
  * its last full window is not used.
  */
@@ -18,7 +18,7 @@ export interface Window {
   readonly document: string
   readonly genre: string
   readonly tokens: Int32Array // [T]
-  /** How many tokens are the prompt, `</s>` included. */
+  /** How many tokens are the prompt, those before the text included. */
   readonly promptLength: number
   /** Words of the text that the tokens after the prompt spell. */
   readonly words: number
@@ -26,12 +26,12 @@ export interface Window {
 
 /** How windows are cut. */
 export interface WindowSizes {
-  /** Most tokens of a prompt, `</s>` included. */
+  /** Most tokens of a prompt, `prefixIds` included. */
   readonly prompt: number
   /** Most tokens of a continuation. */
   readonly continuation: number
-  /** The token every window begins with. */
-  readonly bosId: number
+  /** What every window begins with: the ids that the model expects before a text. */
+  readonly prefixIds: readonly number[]
 }
 
 /**
@@ -53,19 +53,20 @@ export function cutWindows(
       'WINDOW_SIZE',
       `window: expected a prompt of 2 tokens or more and a continuation, got ${sizes.prompt} + ${sizes.continuation}`,
     )
+  const { prefixIds } = sizes
   const words = encodeWords(document.text)
   const windows: Window[] = []
   let next = 0
   while (next < words.length) {
-    const prompt = fill(words, next, sizes.prompt - 1)
+    const prompt = fill(words, next, sizes.prompt - prefixIds.length)
     const continuation = fill(words, prompt.end, sizes.continuation)
     // The document ended before the window was full. A word longer than a prompt ends it too.
     if (prompt.end === next || continuation.end === words.length || continuation.tokens.length === 0) break
     windows.push({
       document: document.name,
       genre: document.genre,
-      tokens: Int32Array.of(sizes.bosId, ...prompt.tokens, ...continuation.tokens),
-      promptLength: prompt.tokens.length + 1,
+      tokens: Int32Array.of(...prefixIds, ...prompt.tokens, ...continuation.tokens),
+      promptLength: prefixIds.length + prompt.tokens.length,
       words: continuation.end - prompt.end,
     })
     next = continuation.end
@@ -129,8 +130,8 @@ export function continuationLabels(window: Window): Int32Array {
 
 // ---- Long texts ------------------------------------------------------------------------------------------------------
 
-// - By page, as lm-evaluation-harness does: each page begins with a prefix token (`</s>`); windows do not overlap, only
-//   the last one of a page reaches back so far that it is full.
+// - By page, as lm-evaluation-harness does: each page begins with a token (`</s>`), whether or not the tokenizer puts one
+//   before a text; windows do not overlap, only the last one of a page reaches back so far that it is full.
 // - By stream, as Hugging Face's guide to perplexity does: all text in one stream, a window every `stride` tokens; a
 //   window scores what the one before it has not. Nothing comes before a window's first token, so it is not scored: with
 //   a stride as long as the context that is one token of each window.
@@ -149,7 +150,7 @@ export interface TextWindow {
  * @param prefix the token before the page
  */
 export function pageWindows(ids: Int32Array, positions: number, prefix: number): TextWindow[] {
-  const all = withPrefix(prefix, ids)
+  const all = withPrefix([prefix], ids)
   const windows: TextWindow[] = []
   for (let next = 1; next < all.length;) {
     const end = Math.min(next + positions, all.length)
@@ -165,23 +166,23 @@ export function pageWindows(ids: Int32Array, positions: number, prefix: number):
  * @param ids the stream, [N]
  * @param positions how many tokens a window has
  * @param stride how far each window begins after the one before
- * @param prefix a token before every window, so that its first one can be scored; null for none
+ * @param prefix tokens before every window, so that its first one can be scored
  * @throws UsageError STRIDE for a stride that is not 1 to `positions`, less the prefix
  */
 export function streamWindows(
   ids: Int32Array,
   positions: number,
   stride: number,
-  prefix: number | null = null,
+  prefix: readonly number[] = [],
 ): TextWindow[] {
-  const size = positions - (prefix === null ? 0 : 1)
+  const size = positions - prefix.length
   if (!(Number.isInteger(stride) && stride >= 1 && stride <= size))
     throw new UsageError('STRIDE', `stride: expected 1 to ${size} tokens, got ${stride}`)
   const windows: TextWindow[] = []
   let scored = 0
   for (let start = 0; scored < ids.length; start += stride) {
     const own = ids.slice(start, start + size)
-    const tokens = prefix === null ? own : withPrefix(prefix, own)
+    const tokens = withPrefix(prefix, own)
     const from = Math.max(1, scored - start + tokens.length - own.length)
     scored = start + own.length
     if (from < tokens.length) windows.push({ tokens, from })
@@ -189,10 +190,10 @@ export function streamWindows(
   return windows
 }
 
-/** A token, then others. */
-export function withPrefix(prefix: number, ids: Int32Array): Int32Array {
-  const all = new Int32Array(ids.length + 1)
-  all[0] = prefix
-  all.set(ids, 1)
+/** Some tokens, then others. */
+export function withPrefix(prefix: readonly number[], ids: Int32Array): Int32Array {
+  const all = new Int32Array(prefix.length + ids.length)
+  all.set(prefix)
+  all.set(ids, prefix.length)
   return all
 }

@@ -4,7 +4,6 @@
  * Keys and values are float32 in all, so that weights alone differ. One model is in memory at a time. The logits of the
  * first, the float32 one, are kept; of the others only the cost of each text and its distance from these logits.
  */
-import type { ModelConfig } from '../engine/config.ts'
 import type { Storage } from '../engine/matrix.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Document } from '../data/corpus.ts'
@@ -15,11 +14,12 @@ import type { Encode } from '../io/encode_pieces.ts'
 /** Tokens of a text at most. */
 const TEXT_TOKENS = 128
 
-/** The beginnings of some documents, `</s>` first, spread over all of them; short ones are passed over. */
+/** The beginnings of some documents, `prefixIds` first, spread over all of them; short ones are passed over. */
 export function storageTexts(
   documents: readonly Document[],
   encode: Encode,
-  { bosId, positions }: ModelConfig,
+  prefixIds: readonly number[],
+  positions: number,
   count: number,
 ): Int32Array[] {
   const length = Math.min(TEXT_TOKENS, positions)
@@ -28,8 +28,8 @@ export function storageTexts(
   for (let i = 0; i < documents.length && texts.length < count; i += step) {
     // A token is at least a character, and seldom more than sixteen.
     const tokens = encode(documents[i].text.slice(0, 16 * length))
-    if (tokens.length >= length - 1)
-      texts.push(Int32Array.of(bosId, ...Array.from(tokens).slice(0, length - 1)))
+    const room = length - prefixIds.length
+    if (tokens.length >= room) texts.push(Int32Array.of(...prefixIds, ...Array.from(tokens).slice(0, room)))
   }
   return texts
 }

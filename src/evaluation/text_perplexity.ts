@@ -38,7 +38,7 @@ export const protocols = ['page', 'stream'] as const
 export type Protocol = (typeof protocols)[number]
 
 export const prefixes = ['start', 'window', 'none'] as const
-/** Where the stream has a `</s>`: at its start, at that of every window, or nowhere. */
+/** Where the stream has the tokens that the model expects before a text: at its start, at that of every window, or nowhere. */
 export type Prefix = (typeof prefixes)[number]
 
 /** A text, and how it is measured. */
@@ -46,6 +46,8 @@ export interface TextPerplexityOptions extends NamedModel {
   readonly model: LanguageModel
   /** Text to ids, nothing added. */
   readonly encode: Encode
+  /** What the model expects before a text: `prefix` says where the stream has it. A page begins with the model's first token. */
+  readonly prefixIds: readonly number[]
   readonly text: PagedText
   /** Dense first, a table row each. */
   readonly methods: readonly Method[]
@@ -55,7 +57,7 @@ export interface TextPerplexityOptions extends NamedModel {
   readonly protocols?: readonly Protocol[]
   /** Of the stream's windows; default the model's context. */
   readonly stride?: number
-  /** Default: start, which is what Hugging Face's tokenizer of OPT does. */
+  /** Default: start, as Hugging Face's tokenizers do; none for a model that expects nothing before a text. */
   readonly prefix?: Prefix
   /** How many tokens planners see; default a quarter of the context, at most 128. */
   readonly prompt?: number
@@ -172,14 +174,15 @@ interface PerplexitySettings extends TextPerplexityOptions {
 function withDefaults(options: TextPerplexityOptions): PerplexitySettings {
   const { model, methods } = options
   const { positions } = model.config
-  const { prompt = Math.max(1, Math.min(128, positions >> 2)), prefix = 'start', seed = 0 } = options
+  const { prompt = Math.max(1, Math.min(128, positions >> 2)), seed = 0, prefixIds } = options
+  const prefix = prefixIds.length > 0 ? (options.prefix ?? 'start') : 'none'
   if (!(prompt >= 1 && prompt < positions))
     throw new UsageError('PROMPT', `prompt: expected 1 to ${positions - 1} tokens, got ${prompt}`)
   return {
     ...options,
     prefix,
     seed,
-    stride: options.stride ?? positions - (prefix === 'window' ? 1 : 0),
+    stride: options.stride ?? positions - (prefix === 'window' ? prefixIds.length : 0),
     cache: options.cache ?? defaultCache(model.weights.storage),
     seen: methods.length > 1 && !methods.some(({ leaky }) => leaky) ? prompt : null,
   }
@@ -198,13 +201,13 @@ interface Part {
 
 /** Encodes and cuts. @throws UsageError STRIDE */
 function makePart(protocol: Protocol, settings: PerplexitySettings): Part {
-  const { text, encode, model, methods, stride, prefix } = settings
+  const { text, encode, model, methods, stride, prefix, prefixIds } = settings
   const { positions, bosId } = model.config
   const ids = (part: string): Int32Array => Int32Array.from(encode(part))
   const pages = protocol === 'page' ? text.pages.map((page) => ids(page.text)) : []
   const cutStream = (): TextWindow[] => {
-    const stream = prefix === 'start' ? withPrefix(bosId, ids(text.stream)) : ids(text.stream)
-    return streamWindows(stream, positions, stride, prefix === 'window' ? bosId : null)
+    const stream = withPrefix(prefix === 'start' ? prefixIds : [], ids(text.stream))
+    return streamWindows(stream, positions, stride, prefix === 'window' ? prefixIds : [])
   }
   const windows =
     protocol === 'page'

@@ -36,12 +36,16 @@ export function windowsWithShots(
     const others = peers.filter(({ document }) => document !== window.document)
     const from = others.length >= before ? others : peers
     const chosen = [...random.permutation(from.length).subarray(0, before)].map((place) => from[place])
-    // A window begins with </s>, which only the first may.
-    const solved = chosen.flatMap(({ tokens }) => [...tokens.subarray(1)])
-    const [first, ...rest] = window.tokens
+    // What a window begins with stands before the first one only.
+    const { length } = cache.options.prefixIds
+    const solved = chosen.flatMap(({ tokens }) => [...tokens.subarray(length)])
     return {
       ...window,
-      tokens: Int32Array.of(first, ...solved, ...rest),
+      tokens: Int32Array.of(
+        ...window.tokens.subarray(0, length),
+        ...solved,
+        ...window.tokens.subarray(length),
+      ),
       promptLength: window.promptLength + solved.length,
     }
   })

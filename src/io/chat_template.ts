@@ -58,7 +58,11 @@ export async function openChatTemplate(folder: string): Promise<ChatTemplate | n
     ? decodeText(await readWhole(path, 4 * MAX_TEMPLATE), templateFile)
     : namedTemplate(config?.chat_template ?? null)
   if (source === null) return null
-  return checkTemplate({ source, bosToken: spelling(config?.bos_token), eosToken: spelling(config?.eos_token) })
+  return checkTemplate({
+    source,
+    bosToken: spelling(config?.bos_token),
+    eosToken: spelling(config?.eos_token),
+  })
 }
 
 /** A template of a bounded length. @throws InputError CHAT_TEMPLATE_LIMIT */

@@ -63,6 +63,8 @@ export interface Tokenizer {
   readonly specialSpellings: readonly string[]
   /** The id of a token by its spelling; null if there is none. */
   idOf(spelling: string): number | null
+  /** The ids that a model expects before a text: `</s>` of OPT, none of SmolLM2 and Qwen2. */
+  readonly prefixIds: readonly number[]
   /** @throws InputError TEXT_SURROGATE for half a surrogate pair, TEXT_BYTE for a byte that the vocabulary lacks. */
   encode(text: string, options?: EncodeOptions): number[]
   /** Ids without a token count as `<unk>`, or as U+FFFD if there is none. @throws InputError TOKEN_ID for anything but an integer from 0 on. */
@@ -114,6 +116,7 @@ class BpeTokenizer implements Tokenizer {
   readonly vocabularySize: number
   readonly special: Tokenizer['special']
   readonly specialSpellings: readonly string[]
+  readonly prefixIds: readonly number[]
   private readonly vocabulary: Vocabulary
   private readonly wordsOf: Words
   private readonly merge: (word: string) => readonly string[]
@@ -136,6 +139,7 @@ class BpeTokenizer implements Tokenizer {
     this.specialSpellings = [...special]
       .filter((token) => ids.has(token) && token.trim() !== '')
       .toSorted((a, b) => b.length - a.length || (a < b ? -1 : 1))
+    this.prefixIds = vocabulary.prefix
     this.vocabulary = vocabulary
     this.missing =
       spelling.kind === 'byte_level' ? byteCharacters.filter((character) => !ids.has(character)) : []
@@ -156,7 +160,7 @@ class BpeTokenizer implements Tokenizer {
       const at = text.search(/\p{Surrogate}/u)
       throw refusal('TEXT_SURROGATE', 'text', 'well-formed Unicode', `half a surrogate pair at ${at}`)
     }
-    const ids = prefix ? [...this.vocabulary.prefix] : []
+    const ids = prefix ? [...this.prefixIds] : []
     for (const [i, part] of (special ? this.cut(text, special.mark) : [text]).entries()) {
       if (typeof part === 'number') ids.push(part)
       else if (part !== '')

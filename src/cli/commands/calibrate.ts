@@ -190,13 +190,14 @@ async function calibrate(
 
 async function sourceOf(opt: ShadowModel, flags: CalibrateFlags): Promise<CalibrationSource> {
   const { text, tasks: names, examples, seed, shots = 0 } = flags
-  const { bosId, positions } = opt.config
+  const { prefixIds, config } = opt
+  const { bosId: emptyId, positions } = config
   const encode = (part: string): number[] => opt.encode(part)
   if (names) {
     const found: TaskRows[] = []
     for (const name of names) found.push({ task: taskByName(name), rows: await rowsOf(name, flags) })
     const name = names.join(', ') + (shots > 0 ? `, ${shots} in front` : '')
-    return taskSource(found, { name, encode, count: examples, seed, shots, bosId, positions })
+    return taskSource(found, { name, encode, count: examples, seed, shots, prefixIds, emptyId, positions })
   }
   const { prompt = defaultLength, continuation = defaultLength } = flags
   if (prompt + continuation > positions)
@@ -206,7 +207,7 @@ async function sourceOf(opt: ShadowModel, flags: CalibrateFlags): Promise<Calibr
     )
   const documents = text ? await readDocuments(text) : splitDocuments(await loadBrown()).calibrate
   const name = text ? text.map(fileNameOf).join(', ') : 'Brown corpus'
-  return textSource(documents, { name, encode, count: examples, seed, prompt, continuation, bosId })
+  return textSource(documents, { name, encode, count: examples, seed, prompt, continuation, prefixIds })
 }
 
 /** Rows to train on, where the folder has them apart from those that are asked. */

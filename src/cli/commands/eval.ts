@@ -58,7 +58,10 @@ export function define(command: Command, session: Session): void {
     .option('--text <file...>', 'texts of the continuation task (default: the Brown corpus)')
     .option('--shots <count>', 'examples before each question', wholeFlag('shots', 0), 0)
     .option('--limit <count>', 'questions of each task at most, the first ones', wholeFlag('limit', 1))
-    .option('--bos', 'put </s> before each context (the harness does not unless add_bos_token is set)')
+    .option(
+      '--bos',
+      "put the model's first token, </s> of OPT, before each context (the harness does not unless add_bos_token is set)",
+    )
     .option('--prompt <count>', 'most tokens of a context of continuation', wholeFlag('prompt', 2), 64)
     .option(
       '--continuation <count>',
@@ -138,6 +141,7 @@ function prepareOptions(opt: ShadowModel, flags: EvalFlags): PrepareOptions {
   return {
     config: opt.config,
     encode: (part) => opt.encode(part),
+    prefixIds: opt.prefixIds,
     decode: (tokens) => tokenizer.decode(tokens),
     data,
     rows,

@@ -79,7 +79,7 @@ async function measure(
     if (!tokenizer)
       throw new InputError('TOKENIZER_MISSING', `${path}: expected a tokenizer to read texts with, got none`)
     const encode = (text: string): number[] => tokenizer.encode(text, { prefix: false })
-    const tokens = storageTexts(await loadBrown(), encode, config, texts)
+    const tokens = storageTexts(await loadBrown(), encode, tokenizer.prefixIds, config.positions, texts)
     return await measureStorages(tokens, names, async (storage) => {
       session.signal.throwIfAborted()
       session.progress.update({ stage: storage, done: 0, total: 1 })

@@ -33,8 +33,8 @@ import { formatColumns, formatCount, formatPercent, methodCells } from '../words
 
 const help = `
 Two numbers that cannot be compared with each other:
-  ppl/word   pages, each after a </s>, in windows that do not overlap; the sum over words as published. This is
-             lm-evaluation-harness's word_perplexity of WikiText.
+  ppl/word   pages, each after the model's first token (</s> of OPT), in windows that do not overlap; the sum over words
+             as published. This is lm-evaluation-harness's word_perplexity of WikiText.
   ppl/token  the text in one stream, a window every --stride tokens, as in Hugging Face's guide to perplexity.
 A planner sees the first --prompt tokens of each window; these are scored in no row.
 With --cache int8 or int8 weights all rows have a KV cache of int8, and are compared with the dense model whose cache
@@ -77,7 +77,12 @@ export function define(command: Command, session: Session): void {
     )
     .option('--stride <count>', "of the stream's windows (default: the context)", wholeFlag('stride', 1))
     .addOption(
-      new Option('--prefix <where>', 'where the stream has a </s>').choices(prefixes).default('start'),
+      new Option(
+        '--prefix <where>',
+        'where the stream has what the tokenizer puts before a text: </s> of OPT, nothing of SmolLM2',
+      )
+        .choices(prefixes)
+        .default('start'),
     )
     .option(
       '--prompt <count>',
@@ -181,14 +186,16 @@ export function formatReport(report: TextPerplexityReport): string {
   ]
   if (windows.stream !== undefined) {
     const where =
-      prefix === 'none' ? 'no </s>' : `</s> at the start${prefix === 'window' ? ' of every window' : ''}`
+      prefix === 'none'
+        ? 'nothing before it'
+        : `a first token at the start${prefix === 'window' ? ' of every window' : ''}`
     lines.push(
       `ppl/token: ${measured(whole.tokenPerplexity)} dense, all ${formatCount(whole.streamTokens)} scored tokens of the stream; context ${context}, stride ${stride}, ${where}`,
     )
   }
   if (windows.page !== undefined)
     lines.push(
-      `ppl/word:  ${measured(whole.wordPerplexity)} dense, all ${formatCount(whole.pageTokens)} tokens of the pages, </s> before each; per byte ${measured(whole.bytePerplexity)}, bits per byte ${measured(whole.bitsPerByte)}`,
+      `ppl/word:  ${measured(whole.wordPerplexity)} dense, all ${formatCount(whole.pageTokens)} tokens of the pages, a first token before each; per byte ${measured(whole.bytePerplexity)}, bits per byte ${measured(whole.bitsPerByte)}`,
     )
   if (rows.length > 1 || cache !== 'f32') {
     const cells = rows.map((row) => rowCells(row, row.planner !== 'dense' || cache !== 'f32'))

@@ -27,10 +27,13 @@ export interface ContinuationOptions {
   /** How many questions. */
   readonly count: number
   readonly seed: number
-  /** Most tokens of a context, `bosId` included, and of an answer. */
+  /** Most tokens of a context, `prefixIds` included, and of an answer. */
   readonly prompt: number
   readonly continuation: number
-  readonly bosId: number
+  /** What every context begins with. */
+  readonly prefixIds: readonly number[]
+  /** The token before an answer that is asked alone, where nothing begins a context. */
+  readonly emptyId: number
   readonly encodeWords: (text: string) => Int32Array[]
   /** Bytes of the text that tokens spell. */
   readonly bytesOf: (tokens: Int32Array) => number
@@ -93,17 +96,17 @@ function makeQuestion(
   window: Window,
   others: readonly Window[],
   gold: number,
-  { bytesOf }: ContinuationOptions,
+  { bytesOf, prefixIds, emptyId }: ContinuationOptions,
 ): Asked {
   const context = window.tokens.slice(0, window.promptLength)
   const answers = others.toSpliced(gold, 0, window).map((one) => one.tokens.slice(one.promptLength))
-  const after = (start: Int32Array): Request[] =>
+  const after = (start: ArrayLike<number> & Iterable<number>): Request[] =>
     answers.map((answer) => ({ tokens: Int32Array.of(...start, ...answer), promptLength: start.length }))
   return {
     place: window.document,
     genre: window.genre,
     requests: after(context),
-    alone: after(context.slice(0, 1)),
+    alone: after(prefixIds.length > 0 ? prefixIds : [emptyId]),
     lengths: answers.map(bytesOf),
     gold,
   }

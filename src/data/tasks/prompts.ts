@@ -2,8 +2,8 @@
  * From questions to tokens: examples in front, context and answer encoded as lm-evaluation-harness does it.
  *
  * Context and answer are encoded together, and the answer's tokens are what comes after those of the context alone.
- * What does not fit the model's context is cut from the left. No `</s>` comes first unless `bosId` says so, which is the
- * harness's own default for OPT; an empty context is a `</s>`.
+ * What does not fit the model's context is cut from the left. No `</s>` comes first unless `prefixIds` says so, which is the
+ * harness's own default; an empty context is the model's first token, which is `</s>` of OPT.
  */
 import { UsageError } from '../../tensor/errors.ts'
 import { Random } from '../../tensor/random.ts'
@@ -25,7 +25,7 @@ export interface Request {
 export interface AskedTokens {
   /** One for each answer. */
   readonly requests: readonly Request[]
-  /** Each answer after nothing but a `</s>`, where `acc_mutual_info` is asked for. */
+  /** Each answer after nothing but the model's first token, where `acc_mutual_info` is asked for. */
   readonly alone?: readonly Request[]
   /** Bytes of each answer. */
   readonly lengths: readonly number[]
@@ -58,7 +58,7 @@ export interface PromptOptions {
   /** How many rows are asked, from the first; default all. The others still serve as examples. */
   readonly limit?: number | null
   /** Put before every context; default: nothing is. */
-  readonly bosId?: number | null
+  readonly prefixIds?: readonly number[]
   /** The token of an empty context. */
   readonly emptyId: number
   /** Most tokens a model takes. */
@@ -115,10 +115,10 @@ function encodeRows(task: Task, rows: readonly PlacedRow[], options: PromptOptio
 function makeRequest(
   context: string,
   continuation: string,
-  { encode, bosId = null, emptyId, positions }: PromptOptions,
+  { encode, prefixIds = [], emptyId, positions }: PromptOptions,
 ): Request | null {
   const { start, answer } = encodePair(encode, context, continuation)
-  const front = bosId === null ? start : [bosId, ...start]
+  const front = [...prefixIds, ...start]
   if (front.length === 0) front.push(emptyId)
   if (answer.length === 0 || answer.length > positions) return null
   // The last token is scored and never fed, so one more than the model takes is kept.
@@ -139,14 +139,14 @@ function encodePair(
 }
 
 /** How `taskWindows` makes its windows; a model's own limit is optional there. */
-interface TaskWindowOptions extends Omit<PromptOptions, 'encode' | 'emptyId' | 'positions' | 'bosId'> {
-  readonly bosId: number
+interface TaskWindowOptions extends Omit<PromptOptions, 'encode' | 'positions' | 'prefixIds'> {
+  readonly prefixIds: readonly number[]
   readonly positions?: number
 }
 
 /**
  * The questions as windows, each going on with its right answer: what calibration reads. Every window begins with
- * `bosId`, unless it was cut to fit; questions that fit no window are left out.
+ * `prefixIds`, unless it was cut to fit; questions that fit no window are left out.
  * @throws as `askRows`
  */
 export function taskWindows(
@@ -155,8 +155,8 @@ export function taskWindows(
   encode: Encode,
   options: TaskWindowOptions,
 ): Window[] {
-  const { positions = 2 ** 24, bosId } = options
-  const limits = { ...options, encode, emptyId: bosId, positions: positions - 1 }
+  const { positions = 2 ** 24 } = options
+  const limits = { ...options, encode, positions: positions - 1 }
   return encodeRows(task, rows, limits).flatMap(({ place, question, requests }): Window[] => {
     if (!requests) return []
     const { continuations, gold } = question

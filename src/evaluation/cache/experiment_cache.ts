@@ -57,6 +57,8 @@ export interface CacheOptions extends NamedModel {
   readonly model: LanguageModel
   /** Text to ids, nothing added. */
   readonly encode: Encode
+  /** What the model expects before a text; every window begins with it. */
+  readonly prefixIds: readonly number[]
   /** Default: the Brown corpus. */
   readonly documents?: readonly Document[]
   readonly dataName?: string
@@ -167,10 +169,9 @@ export class ExperimentCache {
    */
   windows(part: keyof Split, count: number, seed: number): Window[] {
     return remember(this.#windows, `${part} ${seed} ${count}`, () => {
-      const { prompt, continuation, model } = this.options
-      const sizes = { prompt, continuation, bosId: model.config.bosId }
+      const { prompt, continuation } = this.options
       const windows = drawWindows(this.split[part], count, seed, (document) =>
-        cutWindows(document, this.#encodeWords, sizes),
+        cutWindows(document, this.#encodeWords, this.options),
       )
       if (windows.length > 0) return windows
       throw new UsageError(
@@ -187,7 +188,7 @@ export class ExperimentCache {
 
   /** Whatever a result of these experiments depends on besides its own settings: part of the name it is kept under. */
   identity(part: string): Record<string, unknown> {
-    const { prompt, continuation } = this.options
+    const { prompt, continuation, prefixIds } = this.options
     return {
       part,
       method: part === 'calibration' ? this.#method.calibration : this.#method.all,
@@ -196,7 +197,7 @@ export class ExperimentCache {
       data: this.dataHash,
       prompt,
       continuation,
-      bosId: this.model.config.bosId,
+      prefixIds,
     }
   }
 

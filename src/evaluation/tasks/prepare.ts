@@ -23,6 +23,8 @@ import type { TaskRun } from './asking.ts'
 export interface PrepareOptions {
   readonly config: ModelConfig
   readonly encode: Encode
+  /** What the model expects before a text. */
+  readonly prefixIds: readonly number[]
   readonly decode: (tokens: Int32Array) => string
   /** Folder of row files. */
   readonly data?: string
@@ -32,7 +34,7 @@ export interface PrepareOptions {
   readonly seed: number
   /** Questions of each task at most; null for all. */
   readonly limit: number | null
-  /** Whether `</s>` comes before each context of a task of rows. */
+  /** Whether the model's first token, `</s>` of OPT, comes before each context of a task of rows. */
   readonly bos: boolean
   /** Text of the continuation task. */
   readonly documents: () => Promise<{ name: string; documents: readonly Document[] }>
@@ -73,7 +75,7 @@ async function prepareRows(
     shotRows: train?.rows,
     seed,
     limit,
-    bosId: bos ? config.bosId : null,
+    prefixIds: bos ? [config.bosId] : [],
     emptyId: config.bosId,
     positions: config.positions,
   })
@@ -107,16 +109,16 @@ async function prepareRows(
 }
 
 async function prepareContinuation(options: PrepareOptions): Promise<{ task: TaskRun; source: Source }> {
-  const { config, encode, decode, seed, limit, prompt, continuation } = options
+  const { config, encode, prefixIds, decode, seed, limit, prompt, continuation } = options
   const { name, documents } = await options.documents()
-  const { bosId } = config
   const asked = askContinuations({
     documents,
     count: limit ?? defaultContinuations,
     seed,
     prompt,
     continuation,
-    bosId,
+    prefixIds,
+    emptyId: config.bosId,
     encodeWords: makeWordEncoder(encode),
     bytesOf: (tokens) => new TextEncoder().encode(decode(tokens)).length,
   })
