@@ -177,6 +177,26 @@ const namesAreJudged: HubLaw = async (open) => {
   expect(readdirSync(one.cache)).toEqual([])
 }
 
+const oneFileIsNamed: HubLaw = async (open) => {
+  const file = 'files/b.gguf'
+  const one = await hubCase(repository(['config.json', 'model.safetensors', 'a.gguf', file]))
+  const opened = (name: string, offline = false): ReturnType<typeof open> =>
+    open(one.hub.id, { file: name, offline }, one.settings)
+  expect(await codeOf(() => opened(file, true))).toBe('HUB_OFFLINE')
+  const { folder, origin } = await opened(file)
+  expect(one.hub.served).toEqual([file])
+  expect(readFileSync(join(folder, file)).equals(one.hub.files.get(file) as Buffer)).toBe(true)
+  expect(origin.repository).toBe(one.hub.id)
+  expect((await opened(file, true)).folder).toBe(folder)
+  // Neither another file nor the model in Hugging Face form is there.
+  expect(await codeOf(() => opened('a.gguf', true))).toBe('HUB_OFFLINE')
+  expect(await codeOf(() => open(one.hub.id, { offline: true }, one.settings))).toBe('HUB_OFFLINE')
+  expect(await codeOf(() => opened('c.gguf'))).toBe('MODEL_WEIGHTS')
+  one.hub.files.set('../escaped.gguf', noise(100))
+  for (const offline of [false, true])
+    expect(await codeOf(() => opened('../escaped.gguf', offline))).toBe('PATH_UNSAFE')
+}
+
 // ---- What they judge --------------------------------------------------------------------------------------------
 
 const laws: Record<string, HubLaw> = {
@@ -185,6 +205,7 @@ const laws: Record<string, HubLaw> = {
   'offline, a revision means the last complete commit': offlineMeansTheLastComplete,
   'offline, an incomplete model is refused': offlineWantsAllOfIt,
   'invalid names are refused before any request': namesAreJudged,
+  'a named file is the whole model, online and offline': oneFileIsNamed,
 }
 
 test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))
@@ -229,6 +250,20 @@ describe('mutants are killed', () => {
       'continue',
     ],
     ['any reference', offlineWantsAllOfIt, 'hub/cache.ts', 'if (isCommit(text)) return text', 'return text'],
+    [
+      'the file forgotten offline',
+      oneFileIsNamed,
+      'hub.ts',
+      'revision, options.file)',
+      'revision, undefined)',
+    ],
+    [
+      'the first GGUF file for the named one',
+      oneFileIsNamed,
+      'hub/selection.ts',
+      "missing: (await place.has(file)) ? null : 'file'",
+      'missing: null',
+    ],
     ['any id', namesAreJudged, 'hub/names.ts', 'parts.length === 2 &&', 'parts.length > 0 &&'],
     [
       'any revision',

@@ -27,7 +27,7 @@ describe('a look-up of a model', () => {
       listing.files.reduce((sum, { name }) => sum + (files.get(name)?.length ?? NaN), 0),
     )
     expect(listing.origin).toEqual({ repository: hub.id, revision: 'main', commit: 'a'.repeat(40) })
-    expect(Buffer.from(listing.config)).toEqual(files.get('config.json'))
+    expect(Buffer.from(await listing.readConfig())).toEqual(files.get('config.json'))
     expect(hub.served).toEqual(['config.json'])
   })
 

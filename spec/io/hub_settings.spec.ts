@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { checkRevision, isModelId } from '../../src/io/hub/names.ts'
+import { checkRevision, hubFileOf, isModelId } from '../../src/io/hub/names.ts'
 import { readHubSettings } from '../../src/io/hub/settings.ts'
 import { law } from '../harness/seed.ts'
 import { codeOf, temporary } from './hub_cases.ts'
@@ -15,6 +15,14 @@ law(
   [fc.stringMatching(/^[A-Za-z0-9]{1,20}$/), fc.stringMatching(/^[a-z0-9]([a-z0-9_]|[.-][a-z0-9]){0,30}$/)],
   (organisation, name) => {
     expect(isModelId(`${organisation}/${name}`)).toBe(true)
+    const file = `${organisation}/${name}/below/model.Q4_1.GGUF`
+    expect(hubFileOf(file)).toEqual({ id: `${organisation}/${name}`, file: 'below/model.Q4_1.GGUF' })
+    expect([isModelId(file), hubFileOf(`${organisation}/${name}`), hubFileOf(`../${file}`)]).toEqual([
+      false,
+      null,
+      null,
+    ])
+    expect(hubFileOf(`${organisation}/${name}/model.bin`)).toBeNull()
     expect(isModelId(`${organisation}/../${name}`)).toBe(false)
     expect(checkRevision(name)).toBe(name)
   },

@@ -1,5 +1,6 @@
 /**
- * Converts any readable checkpoint to safetensors, with the same names, types, shapes and bytes, in a streaming way.
+ * Converts any readable checkpoint to safetensors, with the same names, types, shapes and bytes, in a streaming way. Tensors
+ * of a GGUF file get the names of Hugging Face; quantised ones become the float32 numbers that they stand for.
  *
  * The result is a model folder, with the configuration and tokenizer of the input, or one file. The output is atomic:
  * everything is written into a temporary folder, which becomes the output if there is none. Otherwise its files are moved
@@ -14,7 +15,7 @@ import { UsageError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
 import { kindOf, readWhole } from './files.ts'
 import { parseJson } from './json.ts'
-import { chatFiles, findModelFiles, openWeights } from './load.ts'
+import { chatFiles, findModelFiles, isGguf, openWeights } from './load.ts'
 import { streamSafetensors, type Metadata } from './safetensors_writer.ts'
 import { encodeShardIndex, shardIndexName } from './shard_index.ts'
 import { checkPlace, whileStaged, type OutputPlace, type WrittenFile } from './staged_output.ts'
@@ -58,7 +59,7 @@ export interface Conversion {
 
 /**
  * Converts a checkpoint.
- * @param from a model folder, a file of weights, or an index of several
+ * @param from a model folder, a file of weights, an index of several, or a GGUF file
  * @param to a folder, created if it is missing; or one file, if the name ends with ".safetensors"
  * @throws UsageError OUTPUT for several parts in one file, or an output equal to the input; OUTPUT_EXISTS for an output that exists,
  *   or a folder with weights that readers would prefer; InputError of the reader of the source
@@ -80,11 +81,12 @@ export async function convertCheckpoint(
     (toFile ? fileNameOf(to) === fileNameOf(weights) : /\.safetensors(\.index\.json)?$/.test(weights))
   )
     throw new UsageError('OUTPUT', `${to}: expected another path than that of the input, got the input`)
-  const source = await openWeights(weights)
+  const { source, beside: all, tiesHead } = await openInput(weights)
   try {
-    const beside = toFile || isInside ? [] : await companionsOf(folderOf(weights))
-    const plan = await planConversion(source, folderOf(weights), toFile ? fileNameOf(to) : null, shardSize)
-    const names = [...beside.map(fileNameOf), ...plan.names]
+    // A GGUF file has no companions beside it, so they are written wherever the output is a folder.
+    const beside = toFile || (isInside && !isGguf(weights)) ? [] : all
+    const plan = planConversion(source, tiesHead, toFile ? fileNameOf(to) : null, shardSize)
+    const names = [...beside.map(({ name }) => name), ...plan.names]
     // Readers prefer this file to an index.
     const stale = plan.shards.length > 1 ? ['model.safetensors'] : []
     await checkPlace(place, [...names, ...stale], force)
@@ -97,6 +99,45 @@ export async function convertCheckpoint(
   } finally {
     await source.close()
   }
+}
+
+// ---- The input ------------------------------------------------------------------------------------------------
+
+/** A file beside the weights. */
+interface Companion {
+  readonly name: string
+  read(): Promise<Uint8Array>
+}
+
+interface Input {
+  readonly source: RawTensorSource
+  readonly beside: readonly Companion[]
+  /** Whether the configuration ties the lm_head. */
+  readonly tiesHead: boolean
+}
+
+async function openInput(weights: string): Promise<Input> {
+  if (isGguf(weights)) return openGgufInput(weights)
+  const folder = folderOf(weights)
+  const beside = await companionsOf(folder)
+  const ties = await tiesHead(folder)
+  return { source: await openWeights(weights), beside, tiesHead: ties }
+}
+
+/** A GGUF file, with what it says in the files of Hugging Face. Its reader is loaded on first use. */
+async function openGgufInput(path: string): Promise<Input> {
+  const { openGguf } = await import('./gguf_model.ts')
+  const { encodeTokenizerJson } = await import('./tokenizer_json_writer.ts')
+  const { configJson, source, vocabulary, chat } = await openGguf(path)
+  const text = (name: string, content: () => string): Companion => {
+    return { name, read: async () => new TextEncoder().encode(content()) }
+  }
+  const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
+  const tokens = chat && { bos_token: chat.bosToken, eos_token: chat.eosToken, chat_template: chat.source }
+  const beside = [text('config.json', () => json(configJson))]
+  if (vocabulary) beside.push(text('tokenizer.json', () => encodeTokenizerJson(vocabulary)))
+  if (tokens) beside.push(text('tokenizer_config.json', () => json(tokens)))
+  return { source, beside, tiesHead: configJson.tie_word_embeddings === true }
 }
 
 // ---- What will be written -------------------------------------------------------------------------------------
@@ -113,13 +154,13 @@ interface Plan {
   readonly names: readonly string[]
 }
 
-async function planConversion(
+function planConversion(
   source: RawTensorSource,
-  folder: string,
+  tied: boolean,
   fileName: string | null,
   shardSize = Infinity,
-): Promise<Plan> {
-  const head = (await tiesHead(folder)) ? sharedHead(source) : undefined
+): Plan {
+  const head = tied ? sharedHead(source) : undefined
   const kept = [...source.tensors.values()].filter(({ name }) => name !== head)
   const shards = splitTensors(kept, shardSize)
   return {
@@ -176,10 +217,12 @@ function shardNames(count: number): string[] {
   return [...shards, shardIndexName]
 }
 
-async function companionsOf(folder: string): Promise<string[]> {
-  const found: string[] = []
-  for (const name of companions)
-    if ((await kindOf(joinPath(folder, name))) === 'file') found.push(joinPath(folder, name))
+async function companionsOf(folder: string): Promise<Companion[]> {
+  const found: Companion[] = []
+  for (const name of companions) {
+    const path = joinPath(folder, name)
+    if ((await kindOf(path)) === 'file') found.push({ name, read: () => readWhole(path) })
+  }
   return found
 }
 
@@ -189,15 +232,15 @@ async function companionsOf(folder: string): Promise<string[]> {
 async function writeAll(
   source: RawTensorSource,
   plan: Plan,
-  beside: readonly string[],
+  beside: readonly Companion[],
   folder: string,
   options: ConvertOptions,
 ): Promise<WrittenFile[]> {
   const written: WrittenFile[] = []
-  for (const path of beside) {
-    const bytes = await readWhole(path)
-    await writeFileAtomic(joinPath(folder, fileNameOf(path)), bytes)
-    written.push({ name: fileNameOf(path), bytes: bytes.length })
+  for (const { name, read } of beside) {
+    const bytes = await read()
+    await writeFileAtomic(joinPath(folder, name), bytes)
+    written.push({ name, bytes: bytes.length })
   }
   // transformers requires a format entry.
   const metadata: Metadata = { format: 'pt', ...Object.fromEntries(source.metadata) }

@@ -1,12 +1,12 @@
 /**
- * Resolves the name of a model to a path: `embedded`, a folder or a file, or a name on the hub.
+ * Resolves the name of a model to a path: `embedded`, a folder or a file, or a name on the hub, also of a GGUF file there.
  */
-import { mountFolder, runtime } from '../platform/platform.ts'
+import { joinPath, mountFolder, runtime } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { embeddedFolder } from './embedded.ts'
 import { isThere } from './files.ts'
 import type { HubOptions, HubOrigin } from './hub.ts'
-import { isModelId } from './hub/names.ts'
+import { hubFileOf, isModelId } from './hub/names.ts'
 
 /** The name of the small trained model of this package. */
 export const embeddedName = 'embedded'
@@ -25,11 +25,13 @@ export interface FoundModel {
  */
 export async function findModel(pathOrName: string, options: HubOptions = {}): Promise<FoundModel> {
   const isEmbedded = pathOrName === embeddedName
-  if (!isEmbedded && isModelId(pathOrName) && !(await isThere(pathOrName))) {
-    if (runtime.name === 'browser') return inMemory(pathOrName, options)
+  const named = isModelId(pathOrName) ? { id: pathOrName, file: undefined } : hubFileOf(pathOrName)
+  if (!isEmbedded && named && !(await isThere(pathOrName))) {
+    const { id, file } = named
+    if (runtime.name === 'browser') return inMemory(id, { ...options, file })
     const { openHubModel } = await import('./hub.ts')
-    const { folder, origin } = await openHubModel(pathOrName, options)
-    return { path: folder, origin }
+    const { folder, origin } = await openHubModel(id, { ...options, file })
+    return { path: file === undefined ? folder : joinPath(folder, file), origin }
   }
   if (options.revision !== undefined)
     throw new UsageError(
@@ -46,6 +48,6 @@ async function inMemory(id: string, options: HubOptions): Promise<FoundModel> {
   const settings = await readHubSettings()
   const listing = await lookUpModel(id, settings, options)
   const { origin } = listing
-  const path = mountFolder(`${id}@${origin.commit}`, await downloadModel(listing, settings, options))
-  return { path, origin }
+  const folder = mountFolder(`${id}@${origin.commit}`, await downloadModel(listing, settings, options))
+  return { path: options.file === undefined ? folder : joinPath(folder, options.file), origin }
 }

@@ -146,7 +146,12 @@ function readConfig(
   entries.expect('split.count', 1)
   const table = tensors.get('token_embd.weight')
   const window = own('attention.sliding_window')
-  const ends = ['eos_token_id', 'eot_token_id'].filter((key) => entries.has(`tokenizer.ggml.${key}`))
+  const ends = new Set(
+    ['eos_token_id', 'eot_token_id']
+      .map((key) => `tokenizer.ggml.${key}`)
+      .filter((key) => entries.has(key))
+      .map((key) => entries.whole(key)),
+  )
   return {
     model_type: architecture,
     hidden_size: width,
@@ -165,9 +170,7 @@ function readConfig(
     rope_scaling: readScaling(entries, own, factors),
     tie_word_embeddings: !tensors.has('output.weight'),
     ...optional('tokenizer.ggml.bos_token_id', 'bos_token_id'),
-    ...(ends.length > 0 && {
-      eos_token_id: [...new Set(ends.map((key) => entries.whole(`tokenizer.ggml.${key}`)))],
-    }),
+    ...(ends.size > 0 && { eos_token_id: ends.size === 1 ? [...ends][0] : [...ends] }),
     ...optional('tokenizer.ggml.padding_token_id', 'pad_token_id'),
   }
 }

@@ -17,7 +17,7 @@ import { checkModelId, checkRevision, DEFAULT_REVISION } from './hub/names.ts'
 import { HubClient } from './hub/requests.ts'
 import { selectFiles, type FilePlace, type Selection } from './hub/selection.ts'
 import { readHubSettings, type HubSettings } from './hub/settings.ts'
-import { hubRefusal, refusal } from './refusal.ts'
+import { hubRefusal, quote, refusal } from './refusal.ts'
 
 /** The origin of a model. */
 export interface HubOrigin {
@@ -48,6 +48,8 @@ export interface HubOptions {
   readonly signal?: AbortSignal
   /** Called for each received chunk. */
   readonly onProgress?: (progress: DownloadProgress) => void
+  /** The GGUF file of the repository that is the model; default: a model in Hugging Face form. */
+  readonly file?: string
 }
 
 /** A cached model. */
@@ -77,23 +79,28 @@ export async function openHubModel(
   const cache = new ModelCache(used.cache, repository)
   const offline = options.offline ?? used.offline
   const commit = await (offline
-    ? findCached(cache, repository, revision)
+    ? findCached(cache, repository, revision, options.file)
     : download(new HubClient(used), cache, repository, revision, options))
   // Checked by the same search that readers do: no other file, and no link out of the cache, takes precedence.
-  await selectFiles(cachedPlace(cache, commit))
+  await selectFiles(cachedPlace(cache, commit), options.file)
   return { folder: cache.snapshot(commit), origin: { repository, revision, commit } }
 }
 
 /** The commit of a revision whose files are all in the cache. */
-async function findCached(cache: ModelCache, id: string, revision: string): Promise<string> {
+async function findCached(
+  cache: ModelCache,
+  id: string,
+  revision: string,
+  file: string | undefined,
+): Promise<string> {
   const subject = `${id} at ${revision}`
   const lacks = (what: string): Error =>
     hubRefusal('HUB_OFFLINE', subject, 'a copy in the cache, because downloads are off', what)
   const commit = await cache.readReference(revision)
   if (commit === null) throw lacks('nothing')
   const place = cachedPlace(cache, commit)
-  const { missing } = await selectFiles(place)
-  if (missing !== null) throw lacks(`${commit} without its ${missing}`)
+  const { missing } = await selectFiles(place, file)
+  if (missing !== null) throw lacks(`${commit} without its ${file ?? missing}`)
   return commit
 }
 
@@ -138,13 +145,14 @@ async function download(
     await cache.link(commit, file)
   }
   const known = (name: string): RemoteFile => files.get(name) as RemoteFile
-  const selection = await selectFiles({
+  const remote: FilePlace = {
     has: (name) => files.has(name),
     read: async (name) => {
       await fetchFile(known(name))
       return readWhole(cache.place(commit, name))
     },
-  })
+  }
+  const selection = await selectFiles(remote, options.file)
   if (selection.missing !== null) throw incomplete(`${id} at ${revision}`, selection)
   const needed = selection.names.map(known)
   for (const file of needed)
@@ -157,5 +165,7 @@ async function download(
 function incomplete(subject: string, { missing, names }: Selection): Error {
   if (missing === 'config.json') return refusal('MODEL_CONFIG', subject, 'config.json in it', 'no such file')
   if (missing === 'weights') return refusal('MODEL_WEIGHTS', subject, 'safetensors or .bin weights', 'none')
+  if (missing === 'file')
+    return refusal('MODEL_WEIGHTS', subject, `file ${quote(names[0])} in it`, 'no such file')
   return refusal('SHARD_MISSING', subject, `file ${names.at(-1)} next to its index`, 'no such file')
 }

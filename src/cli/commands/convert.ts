@@ -12,17 +12,21 @@ import { bytesFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
 
 const help = `
-SOURCE is a model's folder, one weights file (.safetensors, .bin or an .index.json), or a name on the hub. OUTPUT is a
-folder, which gets the configuration and the tokenizer too, or a file that ends with .safetensors.
+SOURCE is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub. OUTPUT
+is a folder, which gets the configuration and the tokenizer too, or a file that ends with .safetensors.
 
 Names, types, shapes and bytes stay as they are; nothing is rounded. Safetensors cannot share values: tensors that share
 them in a .bin are each written. Only a head that config.json ties to the token table is left out, as Hugging Face does:
 a reader of a tied model takes the table.
 
+Of a GGUF file the tensors get the names and the order of rows of Hugging Face. Safetensors has no quantised blocks: they
+become the float32 numbers that they stand for, exactly, and take up to eight times the space.
+
 Examples:
   $ shadowllm convert facebook/opt-1.3b opt-1.3b
   $ shadowllm convert opt-6.7b opt-6.7b-parts --shard-size 5GB
-  $ shadowllm convert pytorch_model.bin model.safetensors`
+  $ shadowllm convert pytorch_model.bin model.safetensors
+  $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2`
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {

@@ -8,7 +8,7 @@ import { parseJson, toPlain } from '../../io/json.ts'
 import { createBackend } from '../../backends/select.ts'
 import { loadBrown } from '../../data/corpus.ts'
 import { measureStorages, storageTexts, type StorageError } from '../../evaluation/storage_error.ts'
-import { openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts'
+import { isGguf, openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts'
 import { parseConfig, remoteCodeFields, type ModelConfig } from '../../engine/config.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
 import { LanguageModel } from '../../engine/language_model.ts'
@@ -23,8 +23,8 @@ import { namesFlag, wholeFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
 
 const help = `
-PATH is a model's folder, one weights file (.safetensors, .bin or an .index.json), or a name on the hub, which is then
-downloaded.
+PATH is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub, which is
+then downloaded. Tensors of a GGUF file have the names of Hugging Face here.
 
 With --storage the model is loaded in float32 and in each storage named, and reads --texts pieces of the Brown corpus in
 each: how far its logits and its perplexity are from float32.
@@ -130,7 +130,7 @@ async function inspect(path: string, place: string): Promise<Contents> {
       config,
       remoteCode: remoteCodeFields(configJson),
       parameters: counted.reduce((total, { shape }) => total + shape.reduce((size, n) => size * n, 1), 0),
-      bytes: tensors.reduce((total, { byteLength, sameAs }) => total + (sameAs ? 0 : byteLength), 0),
+      bytes: tensors.reduce((total, tensor) => total + (tensor.sameAs ? 0 : storedBytes(tensor)), 0),
       tensors,
     }
   } finally {
@@ -141,7 +141,7 @@ async function inspect(path: string, place: string): Promise<Contents> {
 /** A folder must have a config; a single file may. */
 async function open(path: string): Promise<Pick<ModelFolder, 'configJson' | 'source'>> {
   const beside = joinPath(folderOf(path), 'config.json')
-  if ((await kindOf(path)) !== 'file') return openModelFolder(path)
+  if ((await kindOf(path)) !== 'file' || isGguf(path)) return openModelFolder(path)
   const source = await openWeights(path)
   try {
     const hasConfig = (await kindOf(beside)) === 'file'
@@ -157,13 +157,18 @@ function isTied({ name, sameAs }: TensorInfo, config: ModelConfig | null): boole
   return sameAs !== undefined || (name === 'lm_head.weight' && config?.tied === true)
 }
 
+/** Bytes of a tensor in its file. */
+function storedBytes({ byteLength, stored }: TensorInfo): number {
+  return stored?.byteLength ?? byteLength
+}
+
 function formatContents({ path, config, remoteCode, parameters, bytes, tensors }: Contents): string {
-  const rows = tensors.map(({ name, dtype, shape, byteLength, sameAs }) => [
-    name,
-    dtype,
-    `[${shape.join(', ')}]`,
-    formatBytes(byteLength),
-    sameAs ? `same as ${sameAs}` : '',
+  const rows = tensors.map((tensor) => [
+    tensor.name,
+    tensor.stored?.type ?? tensor.dtype,
+    `[${tensor.shape.join(', ')}]`,
+    formatBytes(storedBytes(tensor)),
+    tensor.sameAs ? `same as ${tensor.sameAs}` : '',
   ])
   const table = formatColumns([['tensor', 'type', 'shape', 'size', ''], ...rows], [3])
   const summary = [

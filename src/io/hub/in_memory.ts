@@ -5,7 +5,7 @@
  * Downloads are not resumed and not stored, apart from the cache of the browser.
  */
 import { hexDigest } from '../../platform/platform.ts'
-import { hubRefusal, refusal } from '../refusal.ts'
+import { hubRefusal, quote, refusal } from '../refusal.ts'
 import type { HubOptions, HubOrigin } from '../hub.ts'
 import type { RemoteFile } from './cache.ts'
 import { lookUpRevision } from './listing.ts'
@@ -24,8 +24,8 @@ interface HubListing {
   readonly files: readonly RemoteFile[]
   /** Bytes of all files. */
   readonly bytes: number
-  /** The content of `config.json`. */
-  readonly config: Uint8Array
+  /** Downloads `config.json`, of a model in Hugging Face form. */
+  readConfig(): Promise<Uint8Array>
 }
 
 /**
@@ -35,7 +35,7 @@ interface HubListing {
 export async function lookUpModel(
   id: string,
   settings: HubSettings,
-  { revision: asked, signal }: HubOptions = {},
+  { revision: asked, signal, file }: HubOptions = {},
 ): Promise<HubListing> {
   const repository = checkModelId(id)
   const revision = checkRevision(asked ?? DEFAULT_REVISION)
@@ -44,15 +44,17 @@ export async function lookUpModel(
   const origin = { repository, revision, commit }
   const fetched = async (name: string): Promise<Uint8Array> =>
     new Uint8Array(await (await fetchFile(client, origin, all.get(name) as RemoteFile, signal)).arrayBuffer())
-  const { names, missing } = await selectFiles({ has: (name) => all.has(name), read: fetched })
+  const { names, missing } = await selectFiles({ has: (name) => all.has(name), read: fetched }, file)
   const subject = `${repository} at ${revision}`
   if (missing === 'config.json') throw refusal('MODEL_CONFIG', subject, 'config.json in it', 'no such file')
+  if (missing === 'file')
+    throw refusal('MODEL_WEIGHTS', subject, `file ${quote(names[0])} in it`, 'no such file')
   if (missing !== null) throw refusal('MODEL_WEIGHTS', subject, 'all files of its weights', 'fewer')
   // Small, and needed by the planners with a predictor.
   const more = all.has('predictor.safetensors') ? ['predictor.safetensors'] : []
   const files = [...names, ...more].map((name) => all.get(name) as RemoteFile)
   const bytes = files.reduce((sum, { size }) => sum + size, 0)
-  return { origin, files, bytes, config: await fetched('config.json') }
+  return { origin, files, bytes, readConfig: () => fetched('config.json') }
 }
 
 /**

@@ -17,6 +17,20 @@ export function isModelId(text: string): boolean {
   return parts.length === 2 && parts.every((part) => NAME.test(part)) && !text.endsWith('.git')
 }
 
+/** A file of a repository, as in `HuggingFaceTB/SmolLM2-135M-Instruct-GGUF/model.gguf`. */
+export interface HubFile {
+  readonly id: string
+  /** Its path in the repository. */
+  readonly file: string
+}
+
+/** The GGUF file that a text names on the hub; null if it does not have that form. Its path is unchecked. */
+export function hubFileOf(text: string): HubFile | null {
+  const [organisation, name, ...rest] = text.split('/')
+  const [id, file] = [`${organisation}/${name}`, rest.join('/')]
+  return name !== undefined && isModelId(id) && /\.gguf$/i.test(file) ? { id, file } : null
+}
+
 /** Checks a name and returns it. @throws UsageError HUB_ID */
 export function checkModelId(text: string): string {
   if (isModelId(text)) return text

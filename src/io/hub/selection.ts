@@ -16,14 +16,16 @@ export interface FilePlace {
 export interface Selection {
   readonly names: readonly string[]
   /** The first missing file; null if there is none. */
-  readonly missing: 'config.json' | 'weights' | 'shard' | null
+  readonly missing: 'config.json' | 'weights' | 'shard' | 'file' | null
 }
 
 /**
  * Chooses the files.
+ * @param file the one file that is the model, if it is named: a GGUF file
  * @throws InputError SHARD_INDEX, SHARD_FORMAT, SHARD_LIMIT, PATH_UNSAFE, JSON_* for an invalid index
  */
-export async function selectFiles(place: FilePlace): Promise<Selection> {
+export async function selectFiles(place: FilePlace, file?: string): Promise<Selection> {
+  if (file !== undefined) return { names: [file], missing: (await place.has(file)) ? null : 'file' }
   const names = [...(await tokenizerOf(place))]
   if (!(await place.has('config.json'))) return { names, missing: 'config.json' }
   names.unshift('config.json')

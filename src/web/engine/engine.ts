@@ -97,8 +97,8 @@ export function createEngine(): CallTable {
 /** The size of a model of the hub. @throws as `lookUpModel` and `parseConfig` */
 async function lookUp(id: unknown, signal: AbortSignal): Promise<HubModelInfo> {
   expectKind(id, kinds.text, 'model', 'HUB_ID')
-  const { origin, bytes, config } = await lookUpModel(id as string, await readHubSettings(), { signal })
-  const parsed = parseConfig(toPlain(parseJson(config, 'config.json')))
+  const { origin, bytes, readConfig } = await lookUpModel(id as string, await readHubSettings(), { signal })
+  const parsed = parseConfig(toPlain(parseJson(await readConfig(), 'config.json')))
   const parameters = countParameters(architectureOf(origin.repository, parsed))
   const memory = { f32: 4 * parameters, bf16: 2 * parameters, f16: 2 * parameters, int8: parameters }
   return { origin, bytes, parameters, memory }
