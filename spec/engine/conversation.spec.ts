@@ -145,7 +145,8 @@ function runTurns(loaded: LanguageModel, of: Maker, turns: readonly Turn[]): num
       const turn = kept.begin(loaded, prompt, options)
       const found = answered(turn.sequence, turn.logits, answer)
       const mask = turn.sequence.mask
-      kept.keep(turn.sequence, [...prompt, ...answer])
+      // One token more was to be fed.
+      kept.keep(turn.sequence, [...prompt, ...answer, 1])
       using fresh = loaded.begin(options)
       const expected = answered(fresh, fresh.feed(prompt, 'last'), answer)
       expected.forEach((logits, i) => sameBits(`logits ${i}`, found[i], logits))
@@ -338,6 +339,13 @@ describe('rewinding with the mask that is decided', () =>
         other('same', 1, mask)()
         other('dense', 1, null)()
         other('dense', 1, denseMask(loaded.shape))()
+        {
+          // What follows is no part of the prompt.
+          using sequence = begin('same')
+          sequence.rewind(1, mask)
+          sequence.feed(Int32Array.of(6, 7), 'none')
+          sequence.rewind(2)
+        }
         expect(other('same', 1, null)).toThrow('expected the mask in force')
         expect(other('dense', 1, mask)).toThrow('expected the mask in force')
         expect(other('again', 1, mask)).toThrow('expected one that decides once')
