@@ -47,6 +47,7 @@ describe('help', () => {
   test.each([
     'reproduce',
     'generate',
+    'chat',
     'bench',
     'parity run',
     'parity verify-certificate',

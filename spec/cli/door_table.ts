@@ -78,6 +78,7 @@ export function leastArguments({
     calibrate: ['--output', fresh],
     train: ['--calibration', calibration, '--output', `${fresh}.safetensors`],
     generate: ['a'],
+    chat: [],
     masks: ['a'],
     perplexity: ['--text', text],
     eval: ['--tasks', 'copa', '--rows', `copa=${rows}`],
@@ -239,6 +240,12 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     // generate
     'generate <prompt>': { wrong: usage('PROMPT', 'some text', '') },
     '--max-tokens <count>': { wrong: [...whole(1).wrong, ...usage('CONTEXT_LENGTH', 'together', '100000')] },
+    'generate --system <text>': {
+      wrong: [...usage('SYSTEM', '--chat', 'x'), ...usage('SYSTEM', 'some text', '')],
+    },
+    // chat
+    'chat --max-tokens <count>': whole(1),
+    'chat --system <text>': { wrong: usage('SYSTEM', 'some text', '') },
     '--temperature <number>': number('-1', '101'),
     '--top-k <count>': whole(1),
     '--top-p <share>': { wrong: [...number('1.5', '-1').wrong, ...usage('VALUE', 'above 0', '0')] },

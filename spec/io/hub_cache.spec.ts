@@ -51,7 +51,7 @@ const layoutIsShared: HubLaw = async (open) => {
   })
   expect(readdirSync(one.folder).toSorted()).toEqual(['blobs', 'refs', 'snapshots'])
   expect(readFileSync(join(one.folder, 'refs/main'), 'utf8')).toBe(commit)
-  const expected = ['config.json', 'merges.txt', weights, 'vocab.json']
+  const expected = ['config.json', 'generation_config.json', 'merges.txt', weights, 'vocab.json']
   expect(readdirSync(opened.folder).toSorted()).toEqual(expected.toSorted())
   for (const name of expected) {
     const bytes = one.hub.files.get(name) as Buffer
@@ -62,7 +62,7 @@ const layoutIsShared: HubLaw = async (open) => {
   const before = one.hub.served.length
   one.hub.asked.length = 0
   await open(one.hub.id, {}, one.settings)
-  expect([before, one.hub.served]).toEqual([4, []])
+  expect([before, one.hub.served]).toEqual([5, []])
 }
 
 /** What Python left is used: a blob without its link, and a file where there are no links. */
@@ -74,7 +74,7 @@ const othersWorkIsUsed: HubLaw = async (open) => {
   writeFileSync(entry(one, 'config.json'), one.hub.files.get('config.json') as Buffer)
   await open(one.hub.id, {}, one.settings)
   expectWhole(one)
-  expect(one.hub.served).toEqual(['vocab.json', 'merges.txt'])
+  expect(one.hub.served).toEqual(['vocab.json', 'merges.txt', 'generation_config.json'])
   expect(lstatSync(entry(one, 'config.json')).isFile()).toBe(true)
 }
 
@@ -240,7 +240,7 @@ test('without links there are copies, with the same properties', async () => {
   refuse.mockRejectedValue(Object.assign(new Error('no links here'), { code: 'EPERM', syscall: 'symlink' }))
   const one = await hubCase()
   await openHubModel(one.hub.id, {}, one.settings)
-  expect(refuse).toHaveBeenCalledTimes(4)
+  expect(refuse).toHaveBeenCalledTimes(5)
   expectWhole(one)
   expect(lstatSync(entry(one, weights)).isFile()).toBe(true)
   one.hub.asked.length = 0

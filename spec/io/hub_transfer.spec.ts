@@ -122,7 +122,7 @@ const progressCountsBytes: HubLaw = async (open) => {
   const one = await hubCase()
   const seen: DownloadProgress[] = []
   await open(one.hub.id, { onProgress: (progress) => seen.push(progress) }, one.settings)
-  const needed = ['config.json', 'vocab.json', 'merges.txt', weights]
+  const needed = ['config.json', 'vocab.json', 'merges.txt', 'generation_config.json', weights]
   const total = needed.reduce((sum, name) => sum + (one.hub.files.get(name) as Buffer).length, 0)
   expect(seen.at(-1)).toEqual({ loadedBytes: total, totalBytes: total, name: weights })
   expect(seen.map(({ totalBytes }) => totalBytes)).toEqual(seen.map(() => total))

@@ -246,6 +246,9 @@ describe('after dispose', () => {
     // Text into ids needs no model.
     encode: ['done', (opt) => opt.encode('a')],
     generate: ['DISPOSED', (opt) => write(opt, [5])],
+    chat: ['DISPOSED', (opt) => opt.chat([{ role: 'user', content: 'a' }]).next()],
+    // Neither does a chat, but this model has no template.
+    chatPrompt: ['CHAT_TEMPLATE_MISSING', (opt) => opt.chatPrompt([{ role: 'user', content: 'a' }])],
     forward: ['DISPOSED', (opt) => opt.forward([5])],
     mask: ['DISPOSED', (opt) => opt.mask([5])],
     planner: ['DISPOSED', (opt) => opt.planner()],

@@ -121,7 +121,8 @@ describe('token generation', () => {
     }
   }
   const rows = (): Record<
-    Exclude<keyof GenerateOptions, 'mode' | 'signal'>,
+    // `conversation` and `onPrompt` change nothing of a text: spec/engine/conversation.spec.ts states it.
+    Exclude<keyof GenerateOptions, 'mode' | 'signal' | 'conversation' | 'onPrompt'>,
     readonly Partial<GenerateOptions>[]
   > => ({
     maxTokens: [{}, { maxTokens: 0 }, { maxTokens: 1 }, { maxTokens: 9 }],

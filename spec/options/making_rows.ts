@@ -289,7 +289,7 @@ const convertTable: CommandTable = {
       beside: '--json',
       values: [null, '20kB', '1GiB'],
       shows: ({ json }) => (json.files as object[]).length,
-      is: [4, 8, 4],
+      is: [5, 9, 5],
     },
     jsonRow,
     quietRow,

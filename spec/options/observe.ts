@@ -134,6 +134,10 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
   const session: Session = {
     ...quietSession((text) => (stdout += text)),
     quieten: () => void (isQuiet = true),
+    lines: () => {
+      const lines = ['abcdef']
+      return { isTerminal: false, next: async () => lines.shift() ?? null, close: () => {} }
+    },
     progress: { update: (update) => void updates.push(update), clear: () => {} },
   }
   try {

@@ -46,6 +46,10 @@ function writeDescription(folder: string, layers = smallConfig.layers, vocabular
   writeFileSync(join(folder, 'config.json'), JSON.stringify(config))
   writeFileSync(join(folder, 'merges.txt'), '#version: 0.2\n')
   writeFileSync(
+    join(folder, 'chat_template.jinja'),
+    "{% for message in messages %}{{ message.role + ': ' + message.content + '\\n' }}{% endfor %}assistant: ",
+  )
+  writeFileSync(
     join(folder, 'vocab.json'),
     JSON.stringify(Object.fromEntries(vocabulary.map((token, id) => [token, id]))),
   )

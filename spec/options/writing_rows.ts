@@ -36,6 +36,8 @@ export const generateTable: CommandTable = {
     { flag: '--temperature', values: [null, '1', '2'] },
     { flag: '--top-k', beside: drawn, values: [null, '1', '2'] },
     { flag: '--top-p', beside: drawn, values: [null, '0.01', '0.3'] },
+    { flag: '--chat', values: [null, ''] },
+    { flag: '--system', beside: '--chat', values: [null, 'x', 'y'] },
     storageRow,
     threadsRow,
     modeRow('--planner random'),
@@ -50,6 +52,40 @@ export const generateTable: CommandTable = {
       ],
     },
   ],
+}
+
+/** The rows that both have but for what they show. */
+const ofGenerate = generateTable.rows.filter(
+  ({ flag }) => !['--max-tokens', '--cache', '--chat', '--system'].includes(flag),
+)
+
+/** A conversation of one message; the result is the generated tokens. */
+const chatTable: CommandTable = {
+  ...generateTable,
+  command: 'chat',
+  always: '-m {model} --json --max-tokens 12',
+  rows: [
+    ...ofGenerate,
+    {
+      flag: '--max-tokens',
+      values: ['1', '2', '40'],
+      shows: ({ json }) => json.tokens.length as number,
+      is: [1, 2, 40],
+    },
+    { flag: '--system', values: [null, 'x', 'y'] },
+    {
+      flag: '--cache',
+      values: [null, 'f32', 'int8'],
+      shows: ({ sequences: [{ cache }] }) => cache,
+      is: ['none', 'f32', 'int8'],
+    },
+  ],
+}
+
+const chatWords: CommandTable = {
+  ...chatTable,
+  always: '-m {model} --max-tokens 1',
+  rows: [jsonRow],
 }
 
 /** The same command without `--json`. */
@@ -123,4 +159,11 @@ const masksWords: CommandTable = {
   ],
 }
 
-export const writingTables: readonly CommandTable[] = [generateTable, generateWords, masksTable, masksWords]
+export const writingTables: readonly CommandTable[] = [
+  generateTable,
+  generateWords,
+  chatTable,
+  chatWords,
+  masksTable,
+  masksWords,
+]

@@ -45,7 +45,7 @@ Ctrl-C ends an answer. //TEXT sends a message that begins with a slash.
 interface Turn {
   readonly message: string
   readonly answer: string
-  readonly tokens: number
+  readonly tokens: readonly number[]
   /** `stop`, `length` or `interrupted`. */
   readonly end: string
   /** Until the first token. */
@@ -188,7 +188,8 @@ class ChatLoop {
       signal: this.#session.signal,
       onPrompt: (run) => (prompt = run),
     })
-    let [answer, tokens, first, end] = ['', 0, 0, 'interrupted']
+    const tokens: number[] = []
+    let [answer, first, end] = ['', 0, 'interrupted']
     const stop = { isAsked: false }
     const release = this.#lines.isTerminal
       ? this.#session.takeInterrupts(() => (stop.isAsked = true))
@@ -200,8 +201,8 @@ class ChatLoop {
           end = value
           break
         }
-        if (tokens === 0) first = now() - started
-        tokens++
+        if (tokens.length === 0) first = now() - started
+        tokens.push(value.token)
         answer += value.text
         if (!json) await this.#print(value.text)
       }
@@ -209,7 +210,7 @@ class ChatLoop {
       release()
       await steps.return('length')
       // A message without an answer is taken back; an empty answer is one.
-      if (tokens > 0 || end !== 'interrupted') {
+      if (tokens.length > 0 || end !== 'interrupted') {
         if (!json) await this.#session.print('\n')
         this.#messages.push(user, { role: 'assistant', content: answer })
       }
@@ -236,7 +237,7 @@ class ChatLoop {
     if (this.#start.json) return this.#session.print(`${JSON.stringify(turn)}\n`)
     if (this.#start.quiet || !this.#lines.isTerminal) return
     const { tokens, firstSeconds, seconds, prompt, skipped, end } = turn
-    const rate = tokens > 1 ? (tokens - 1) / (seconds - firstSeconds) : 0
+    const rate = tokens.length > 1 ? (tokens.length - 1) / (seconds - firstSeconds) : 0
     const words = [
       `${formatPercent(skipped)} of the weights skipped`,
       `${rate.toFixed(1)} tokens/s`,

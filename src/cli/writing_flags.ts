@@ -49,6 +49,12 @@ export function addWritingFlags(
   return addFlags(command, 'cache', 'json', 'quiet')
 }
 
+/** The text of a system message. */
+export function systemFlag(text: string): string {
+  if (text !== '') return text
+  throw new UsageError('SYSTEM', '--system: expected some text, got nothing')
+}
+
 function topPFlag(text: string): number {
   const share = numberFlag('top-p', 0, 1)(text)
   if (share > 0) return share

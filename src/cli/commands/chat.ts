@@ -9,7 +9,7 @@ import { runChat } from '../chat_loop.ts'
 import { withModel } from '../open_model.ts'
 import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
-import { addWritingFlags, writingOptions, type WritingFlags } from '../writing_flags.ts'
+import { addWritingFlags, systemFlag, writingOptions, type WritingFlags } from '../writing_flags.ts'
 
 const help = `${plannersHelp(generationPlanners)}
 
@@ -25,18 +25,18 @@ Examples:
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
-  addWritingFlags(command, '1024', (to) => to.option('--system <text>', 'the system message'))
+  addWritingFlags(command, '1024', (to) => to.option('--system <text>', 'the system message', systemFlag))
     .addHelpText('after', help)
     .action((flags: WritingFlags) => withModel(session, flags, (opt) => chat(session, opt, flags)))
 }
 
 async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Promise<void> {
+  await loadPlanFiles(opt, flags)
   if (!opt.chatTemplate)
     throw new InputError(
       'CHAT_TEMPLATE_MISSING',
       `${opt.name}: expected a chat template with the model, got none`,
     )
-  await loadPlanFiles(opt, flags)
   const { system, json, quiet } = flags
   await runChat(session, opt, { options: writingOptions(flags), system, json, quiet })
 }

@@ -13,7 +13,7 @@ import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { harmless } from '../words.ts'
-import { addWritingFlags, writingOptions, type WritingFlags } from '../writing_flags.ts'
+import { addWritingFlags, systemFlag, writingOptions, type WritingFlags } from '../writing_flags.ts'
 
 const help = `${plannersHelp(generationPlanners)}
 
@@ -42,7 +42,7 @@ export function define(command: Command, session: Session): void {
   addWritingFlags(command, '64', (to) =>
     to
       .option('--chat', "the prompt is a user's message, which the model answers; it needs a chat template")
-      .option('--system <text>', 'with --chat, the system message'),
+      .option('--system <text>', 'with --chat, the system message', systemFlag),
   )
     .addHelpText('after', help)
     .action((prompt: string, flags: GenerateFlags) => {

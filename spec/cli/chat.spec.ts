@@ -1,0 +1,245 @@
+/**
+ * `shadowllm chat`: conversations through a pipe and, with the terminal played by the test, typed ones.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { runChat } from '../../src/cli/chat_loop.ts'
+import type { Session } from '../../src/cli/session.ts'
+import { harmless } from '../../src/cli/words.ts'
+import { ShadowModel } from '../../src/index.ts'
+import type { Interrupted, LineInput } from '../../src/platform/platform.ts'
+import { writeChatModel } from '../library/chat_model.ts'
+import type { CliResult } from './run_cli.ts'
+import { quietSession, runInside } from './run_inside.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-chat-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const model = join(folder, 'model')
+await writeChatModel(model)
+
+const chat = (input: readonly string[], ...flags: string[]): Promise<CliResult> =>
+  runInside(['chat', '-m', model, '--max-tokens', '5', ...flags], { input })
+
+interface Turn {
+  readonly message: string
+  readonly answer: string
+  readonly tokens: number[]
+  readonly end: string
+  readonly prompt: { readonly tokens: number; readonly reused: number }
+  readonly planner: string
+  readonly sparsity: number
+  readonly skipped: number
+}
+const turnsOf = ({ stdout }: CliResult): Turn[] =>
+  stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Turn)
+
+describe('through a pipe', () => {
+  test('a line is a message and an answer follows; the conversation is the prompt of the next', async () => {
+    const { code, stdout, stderr } = await chat(['once', '', 'and then'])
+    expect([code, stderr]).toEqual([0, ''])
+    const turns = turnsOf(await chat(['once', 'and then'], '--json'))
+    expect(turns.map(({ message }) => message)).toEqual(['once', 'and then'])
+    expect(stdout).toBe(turns.map(({ answer }) => `${answer}\n`).join(''))
+    const opt = await ShadowModel.fromPretrained(model)
+    const messages = [
+      { role: 'user', content: 'once' },
+      { role: 'assistant', content: turns[0].answer },
+      { role: 'user', content: 'and then' },
+    ]
+    const { ids } = await opt.chatPrompt(messages)
+    expect(turns[1].prompt.tokens).toBe(ids.length)
+    expect(turns[1].prompt.reused).toBeGreaterThan(0)
+    const tokens: number[] = []
+    for await (const step of opt.chat(messages, { maxTokens: 5 })) tokens.push(step.token)
+    expect(turns[1].tokens).toEqual(tokens)
+    await opt.dispose()
+  })
+
+  test('commands change what the next answers skip, and show the mask', async () => {
+    const input = [
+      'a',
+      '/planner random',
+      '/sparsity 0.75',
+      'a',
+      '/new',
+      '/sparsity 0',
+      'a',
+      '/planner dense',
+      'a',
+    ]
+    const { stdout } = await chat(input, '--json')
+    const shown = turnsOf({ code: 0, stdout, stderr: '' })
+    expect(shown.map(({ planner, sparsity }) => [planner, sparsity])).toEqual([
+      ['dense', 0],
+      ['random', 0.75],
+      ['random', 0],
+      ['dense', 0],
+    ])
+    expect(shown[1].skipped).toBeGreaterThan(0.4)
+    expect([shown[0].skipped, shown[2].skipped]).toEqual([0, 0])
+    // The conversation was forgotten.
+    expect(shown[2].prompt.tokens).toBe(shown[0].prompt.tokens)
+    const words = await chat(['/mask', 'a', '/mask', '/planner random', 'a', '/mask'])
+    expect(words.stdout).toMatch(/^no answer yet\n/)
+    expect(words.stdout).toContain('dense: everything was computed')
+    expect(words.stdout).toMatch(/layer +heads +kept/)
+  })
+
+  test('a system message is set by its flag and its command, and outlives /new', async () => {
+    const sizes = (input: readonly string[], ...flags: string[]) =>
+      chat(input, '--json', ...flags).then((result) => turnsOf(result).map(({ prompt }) => prompt.tokens))
+    const [bare] = await sizes(['a'])
+    const [given] = await sizes(['a'], '--system', 'You answer with one word only.')
+    expect(given).toBeGreaterThan(bare)
+    expect(
+      await sizes(['/system You answer with one word only.', 'a', '/new', 'a', '/system', '/new', 'a']),
+    ).toEqual([given, given, bare])
+  })
+
+  test('an error is one line, takes its message back, and the conversation goes on', async () => {
+    const input = [
+      '/foo',
+      '/sparsity 2',
+      '/planner nobody',
+      '/planner shadow',
+      'x'.repeat(3000),
+      'a',
+      '/quit',
+      'a',
+    ]
+    const { code, stdout, stderr } = await chat(input, '--json')
+    expect(turnsOf({ code, stdout, stderr })).toHaveLength(1)
+    expect(turnsOf({ code, stdout, stderr })[0]).toMatchObject({ message: 'a', planner: 'dense' })
+    const codes = [...stderr.matchAll(/^shadowllm: [^\n]+ \[([A-Z_]+)\]$/gm)].map(([, name]) => name)
+    expect(codes).toEqual(['UNKNOWN_COMMAND', 'SPARSITY', 'PLANNER', 'PREDICTOR_MISSING', 'CONTEXT_LENGTH'])
+    expect(code).toBe(2)
+  })
+
+  test('//TEXT is a message that begins with a slash', async () => {
+    const [{ message }] = turnsOf(await chat(['//help'], '--json'))
+    expect(message).toBe('/help')
+  })
+
+  test('ctrl-C ends the program with 130', async () => {
+    const args = ['chat', '-m', model, '--max-tokens', '300', '--temperature', '9']
+    const interruptWhen = ({ stdout }: { stdout: string }): boolean => stdout !== ''
+    const { code, stderr } = await runInside(args, { input: ['a', 'a'], interruptWhen })
+    expect([code, stderr]).toEqual([130, 'shadowllm: interrupted [INTERRUPTED]\n'])
+  })
+
+  test('a model without a template, and a planner without its file, are refused at the start', async () => {
+    expect(await runInside(['chat'], { input: ['a'] })).toMatchObject({ code: 3, stdout: '' })
+    expect((await runInside(['chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
+    expect(await chat(['a'], '--planner', 'dejavu')).toMatchObject({ code: 4, stdout: '' })
+  })
+})
+
+test('generate --chat answers a message, as a chat of one turn does', async () => {
+  const [{ answer, tokens }] = turnsOf(await chat(['once'], '--json', '--system', 'Be odd.'))
+  const args = ['generate', 'once', '-m', model, '--chat', '--system', 'Be odd.', '--max-tokens', '5']
+  expect((await runInside(args)).stdout).toBe(`${answer}\n`)
+  expect(JSON.parse((await runInside([...args, '--json'])).stdout)).toMatchObject({
+    prompt: 'once',
+    system: 'Be odd.',
+    text: answer,
+    tokens,
+  })
+  expect((await runInside(['generate', 'once', '--chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
+})
+
+// ---- A terminal ------------------------------------------------------------------------------------------------------
+
+/** What happens at the terminal: a line, ctrl-C instead of one, or ctrl-C at so many characters of output. */
+type Event = string | Interrupted | { readonly line: string; readonly interruptAt: number }
+
+/** Plays a terminal. */
+async function typed(
+  events: readonly Event[],
+  flags: { quiet?: boolean } = {},
+): Promise<{
+  stdout: string
+  notes: string[]
+  exitCode: number
+}> {
+  const opt = await ShadowModel.fromPretrained(model)
+  const rest = [...events]
+  const notes: string[] = []
+  let [stdout, interruptAt] = ['', Infinity]
+  let handler: (() => void) | null = null
+  const lines: LineInput = {
+    isTerminal: true,
+    next: async () => {
+      expect(handler).toBeNull()
+      const event = rest.shift() ?? null
+      interruptAt = Infinity
+      if (event === null || typeof event === 'string' || 'isEmpty' in event) return event
+      interruptAt = stdout.length + event.interruptAt
+      return event.line
+    },
+    close: () => {},
+  }
+  const session: Session = {
+    ...quietSession(() => {}),
+    isTerminal: true,
+    print: async (text) => {
+      stdout += text
+      if (stdout.length >= interruptAt) handler?.()
+    },
+    note: async (text) => void notes.push(text),
+    lines: () => lines,
+    takeInterrupts: (take) => {
+      handler = take
+      return () => void (handler = null)
+    },
+  }
+  const options = { planner: 'dense', sparsity: 0.5, maxTokens: 12, temperature: 9 } as const
+  await runChat(session, opt, { options, ...flags })
+  await opt.dispose()
+  return { stdout, notes, exitCode: session.exitCode }
+}
+
+describe('at a terminal', () => {
+  test('ctrl-C ends an answer, of which the part so far is kept, and not the program', async () => {
+    const whole = await typed(['once', 'a'])
+    const cut = await typed([{ line: 'once', interruptAt: 2 }, 'a'])
+    expect(cut.notes).toHaveLength(2)
+    expect(cut.notes[0]).toContain('interrupted')
+    const answers = (stdout: string): string => stdout.slice(stdout.indexOf('\n') + 1)
+    const part = answers(cut.stdout).split('\n')[0]
+    expect(part.length).toBeGreaterThanOrEqual(2)
+    expect(answers(whole.stdout).startsWith(part)).toBe(true)
+    expect(answers(cut.stdout).length).toBeGreaterThan(part.length + 1)
+    expect(cut.exitCode).toBe(0)
+  })
+
+  test('the line after an answer names what was skipped, the rate and the cache; --quiet drops it', async () => {
+    const { notes } = await typed(['/planner random', '/sparsity 0.75', 'once', 'a'])
+    expect(notes).toHaveLength(2)
+    expect(notes[1]).toMatch(
+      /^\[\d+\.\d % of the weights skipped; \d+\.\d tokens\/s; \d+ tokens read in \d\.\d\d s, [1-9]\d* from the cache/,
+    )
+    expect((await typed(['once'], { quiet: true })).notes).toEqual([])
+  })
+
+  test('ctrl-C at an empty line, twice, ends the program with 130; with a line between it does not', async () => {
+    const empty = { isEmpty: true }
+    expect(await typed([empty, empty, 'a'])).toMatchObject({
+      exitCode: 130,
+      notes: [expect.stringContaining('again')],
+    })
+    expect(await typed([empty, '/help', empty])).toMatchObject({ exitCode: 0 })
+    expect(await typed([{ isEmpty: false }, { isEmpty: false }, '/help'])).toMatchObject({
+      exitCode: 0,
+      notes: [],
+    })
+  })
+
+  test('an answer cannot control the terminal', () => {
+    expect(harmless('a\u001b[2J\u0007\u009b1m\tb\n\r\u0000c😀')).toBe('a[2J1m\tb\nc😀')
+  })
+})
