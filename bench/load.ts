@@ -3,6 +3,7 @@
  * and over the file, and bytes of the file per second beside those of `cat FILE > /dev/null`, and of reading the file into the
  * memory of a WebAssembly module and nothing else, which is the least that a load can do.
  *
+ *   node scripts/node.mjs bench/load.ts --file model.gguf [--storage f32] ...     a model that is there, opened with its tokenizer
  *   node scripts/node.mjs bench/load.ts [--shape opt-1.3b] [--layers N] [--dtype F16] [--storage f16] [--format safetensors|bin|both]
  *                                       [--backend wasm] [--rounds 5] [--folder DIR] [--cold]
  *
@@ -32,12 +33,14 @@ import type { BackendName } from '../src/backends/backend.ts'
 import { createBackend } from '../src/backends/select.ts'
 import { shapeSubject, type BenchSubject } from '../src/bench/subject.ts'
 import { median, turnOrder } from '../src/results/interleaved_rounds.ts'
-import { openWeights } from '../src/io/load.ts'
+import { openModelFolder, openWeights } from '../src/io/load.ts'
 import { streamSafetensors } from '../src/io/safetensors_writer.ts'
+import { parseConfig, type ModelConfig } from '../src/engine/config.ts'
 import type { Storage } from '../src/engine/matrix.ts'
 import { loadWeights } from '../src/engine/weights.ts'
 import { commandArguments, machine, now, pathOfUrl, runtime, write } from '../src/platform/platform.ts'
 import { narrowToBf16, narrowToF16 } from '../src/tensor/dtypes.ts'
+import type { TensorSource } from '../src/tensor/tensor_source.ts'
 import { table } from './timing.ts'
 import { writeTorch, type TorchForm } from './torch_writer.ts'
 
@@ -58,6 +61,9 @@ interface Load {
   /** Bytes: most that was resident, and what the weights take. */
   readonly peak: number
   readonly held: number
+  /** What was resident before it, and with the file open and its tokenizer made. */
+  readonly before?: number
+  readonly opened?: number
 }
 
 const { values: flags } = parseArgs({
@@ -71,6 +77,7 @@ const { values: flags } = parseArgs({
     backend: { type: 'string', default: 'wasm' },
     rounds: { type: 'string', default: '5' },
     folder: { type: 'string' },
+    file: { type: 'string' },
     cold: { type: 'boolean', default: false },
     /** What the processes that this one starts do, and with which file. */
     write: { type: 'string' },
@@ -104,13 +111,21 @@ async function writeCheckpoint(path: string): Promise<void> {
 
 async function loadCheckpoint(path: string): Promise<Load> {
   const backend = await createBackend(flags.backend as BackendName)
-  const { config } = subject()
+  const before = residentMemory()
   const start = now()
-  const source = await openWeights(path)
+  const { config, source } = await open(path)
+  const opened = residentMemory()
   const { bytes } = await loadWeights(config, source, backend, { storage: flags.storage as Storage })
   const seconds = (now() - start) / 1000
   await source.close()
-  return { seconds, peak: peakMemory(), held: bytes }
+  return { seconds, peak: peakMemory(), held: bytes, before, opened }
+}
+
+/** The weights that were written, or a whole model that is there. */
+async function open(path: string): Promise<{ config: ModelConfig; source: TensorSource }> {
+  if (flags.file === undefined) return { config: subject().config, source: await openWeights(path) }
+  const { configJson, source } = await openModelFolder(path)
+  return { config: parseConfig(configJson), source }
 }
 
 /** Reads the file into the memory of a WebAssembly module, which is the least that a load can do. */
@@ -127,9 +142,14 @@ async function placeFile(path: string): Promise<Load> {
 }
 
 /** The most that was resident of this process, in bytes. */
-function peakMemory(): number {
-  const [, peak] = /VmHWM:\s*(\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
-  return 1024 * Number(peak)
+const peakMemory = (): number => statusOf('VmHWM')
+/** What is resident. */
+const residentMemory = (): number => statusOf('VmRSS')
+
+function statusOf(entry: 'VmHWM' | 'VmRSS'): number {
+  const [, kilobytes] =
+    new RegExp(`${entry}:\\s*(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+  return 1024 * Number(kilobytes)
 }
 
 /** Runs this file in a process of its own, whose peak is that of this work alone; what it printed. */
@@ -151,6 +171,33 @@ function cat(path: string): Load {
 function forget(path: string): void {
   const { status } = spawnSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0'], { stdio: 'ignore' })
   if (status !== 0) throw new Error(`dd: expected it to end well, got status ${status}`)
+}
+
+/** A model that is there: seconds, and memory over that of the weights with and without what was there before. */
+async function measureFile(path: string): Promise<void> {
+  const loads = Array.from({ length: Number(flags.rounds) + 1 }, () => {
+    if (flags.cold) forget(path)
+    return JSON.parse(inAnotherProcess('load', path)) as Load
+  }).slice(flags.cold ? 0 : 1)
+  const rows = loads.map(({ seconds, peak, held, before = 0, opened = 0 }) => [
+    seconds.toFixed(2),
+    ...[held, before, opened, peak].map((bytes) => (bytes / 1e6).toFixed(0)),
+    ((peak - opened) / held).toFixed(2),
+    ((peak - before) / held).toFixed(2),
+    (peak / held).toFixed(2),
+  ])
+  const head = [
+    's',
+    'weights, MB',
+    'before, MB',
+    'open, MB',
+    'peak, MB',
+    'load of weights',
+    'all of weights',
+    'process of weights',
+  ]
+  await write('stdout', table([head, ...rows]))
+  await write('stdout', `median ${median(loads.map(({ seconds }) => seconds)).toFixed(2)} s\n`)
 }
 
 async function measure(folder: string): Promise<void> {
@@ -206,6 +253,10 @@ async function main(): Promise<void> {
   if (flags.place !== undefined) return write('stdout', JSON.stringify(await placeFile(flags.place)))
   const { processor, threads } = machine()
   await write('stdout', `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}\n`)
+  if (flags.file !== undefined) {
+    await write('stdout', `${flags.file}, ${flags.storage} in memory, ${flags.backend}\n`)
+    return measureFile(flags.file)
+  }
   await write(
     'stdout',
     `${flags.shape}, ${flags.dtype} in the file, ${flags.storage} in memory, ${flags.backend}, ${flags.cold ? 'from the disk' : 'from the cache'}\n`,

@@ -2,7 +2,7 @@
  * Writes a vocabulary as `tokenizer.json`. `tokenizer_json.ts` reads the same vocabulary back, and Hugging Face's libraries give
  * the same ids.
  */
-import { SPACE_MARK, splitPatterns, type PatternName, type Vocabulary } from './vocabulary.ts'
+import { SPACE_MARK, splitPatterns, type PatternName, type Spelling, type Vocabulary } from './vocabulary.ts'
 
 /** The text of a `tokenizer.json`. */
 export function encodeTokenizerJson(vocabulary: Vocabulary): string {
@@ -20,7 +20,7 @@ export function encodeTokenizerJson(vocabulary: Vocabulary): string {
     normalizer: normalizerOf(vocabulary),
     pre_tokenizer: isByteLevel
       ? { type: 'Sequence', pretokenizers: [...spelling.patterns.map(splitterOf), byteLevel] }
-      : metaspaceOf(spelling.space),
+      : metaspaceOf(spelling),
     post_processor: templateOf(vocabulary),
     decoder: isByteLevel
       ? { ...byteLevel, add_prefix_space: true, use_regex: true }
@@ -54,9 +54,10 @@ function normalizerOf({ spelling }: Vocabulary): object | null {
   return { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: SPACE_MARK }, marks] }
 }
 
-function metaspaceOf(space: 'always' | 'unlessThere' | 'never'): object | null {
+function metaspaceOf({ space, onlyFirst }: Spelling & { kind: 'byte_fallback' }): object | null {
   if (space !== 'unlessThere') return null
-  return { type: 'Metaspace', replacement: SPACE_MARK, prepend_scheme: 'first', split: false }
+  const prepend_scheme = onlyFirst ? 'first' : 'always'
+  return { type: 'Metaspace', replacement: SPACE_MARK, prepend_scheme, split: false }
 }
 
 function splitterOf(name: PatternName): object {
