@@ -265,6 +265,26 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
     })
   })
 
+  test('a GGUF file opens as a model, chosen or dropped', async () => {
+    await inPage(isolated.url, async (page) => {
+      const file = path('fixtures/golden-llama/gguf/models/llama_gqa.Q4_1.gguf')
+      await page.locator('#gguf').setInputFiles(file)
+      const line = /^llama_gqa\.Q4_1\.gguf: 3 layers of 4 heads and 56 neurons/
+      await eventually(() => lineOf(page, 'model-line')).toMatch(line)
+      await page.locator('#embedded').click()
+      await eventually(() => lineOf(page, 'model-line')).toMatch(/^The embedded model/)
+      const bytes = [...readFileSync(file)]
+      await page.evaluate((values) => {
+        const transfer = new DataTransfer()
+        transfer.items.add(new File([Uint8Array.from(values)], 'llama_gqa.Q4_1.gguf'))
+        document.body.dispatchEvent(
+          new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }),
+        )
+      }, bytes)
+      await eventually(() => lineOf(page, 'model-line')).toMatch(/: 3 layers of 4 heads and 56 neurons/)
+    })
+  })
+
   test('a model of the hub is looked up, then downloaded and opened', async () => {
     const hub = await MockHub.start()
     for (const name of [

@@ -32,6 +32,12 @@ export function startPanel(session: Session, app: App): void {
     folder.value = ''
     if (files.length > 0) void open(chosenFiles(files), name)
   })
+  const gguf = byId<HTMLInputElement>('gguf')
+  gguf.addEventListener('change', () => {
+    const [file] = gguf.files ?? []
+    gguf.value = ''
+    if (file) void open(new Map([[file.name, file]]), file.name)
+  })
   wireHub(session, storage, open)
   wireDrops((files, name) => void take(files, name, open, app))
   wireTraces(app)
