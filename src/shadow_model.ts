@@ -233,7 +233,7 @@ export class ShadowModel {
    * @throws InputError CHAT_TEMPLATE_MISSING, TOKENIZER_MISSING, CHAT_TEMPLATE_* for a template that cannot be rendered or refuses
    *   the messages, CHAT_MESSAGE; UsageError MESSAGES, and as `generate`
    * @example
-   * ```ts
+   * ```ts no-run
    * import { ShadowModel } from 'shadowllm'
    *
    * const opt = await ShadowModel.fromPretrained('HuggingFaceTB/SmolLM2-135M-Instruct')

@@ -15,7 +15,15 @@ import { chatMl } from '../library/chat_model.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const fixture = (name: string, change: (json: any) => void = () => {}): Tokenizer => {
+/** The parts of a tokenizer.json that are changed here. */
+interface TokenizerJson {
+  normalizer: unknown
+  pre_tokenizer: unknown
+  readonly decoder: { readonly decoders: unknown[] }
+  readonly model: { readonly vocab: object }
+  readonly added_tokens: object[]
+}
+const fixture = (name: string, change: (json: TokenizerJson) => void = () => {}): Tokenizer => {
   const json = JSON.parse(readFileSync(join(root, `fixtures/tokenizers/${name}.tokenizer.json`), 'utf8'))
   change(json)
   return createTokenizer(parseTokenizerJson(new TextEncoder().encode(JSON.stringify(json))))
@@ -247,7 +255,7 @@ describe('a vocabulary with byte fallback', () => {
   })
 
   test('puts none after a special token where its scheme is "first"', () => {
-    const metaspace = (prepend_scheme: string) => (json: any) => {
+    const metaspace = (prepend_scheme: string) => (json: TokenizerJson) => {
       json.normalizer = null
       json.pre_tokenizer = { type: 'Metaspace', replacement: '▁', prepend_scheme, split: false }
     }

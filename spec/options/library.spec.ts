@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   ShadowModel,
+  type ChatOptions,
   type GenerateOptions,
   type MaskOptions,
   type PlanOptions,
@@ -20,6 +21,7 @@ import type { StudyOptions } from '../../src/web/engine/study_types.ts'
 import { RpcClient, serveCalls } from '../../src/web/engine/worker_rpc.ts'
 import { runInside } from '../cli/run_inside.ts'
 import {
+  chatTable,
   generateTable,
   maskTable,
   planTable,
@@ -66,6 +68,14 @@ type Calls = Pick<ShadowModel, 'generate' | 'forward' | 'mask'> | RemoteModel
 async function tokensOf(from: Calls, options: GenerateOptions): Promise<number[]> {
   const tokens: number[] = []
   for await (const { token } of from.generate(prompt, { maxTokens, ...options })) tokens.push(token)
+  return tokens
+}
+
+/** The answer to a chat; the page has none. */
+async function answerOf(_: Calls, options: ChatOptions): Promise<number[]> {
+  const tokens: number[] = []
+  const messages = [{ role: 'user', content: prompt }]
+  for await (const { token } of opt.chat(messages, { maxTokens, ...options })) tokens.push(token)
   return tokens
 }
 
@@ -127,6 +137,7 @@ function stateEffects<Options extends object>(
 }
 
 stateEffects('generate', generateTable, tokensOf)
+stateEffects('chat', chatTable, answerOf)
 stateEffects('forward', planTable, logitsOf)
 stateEffects('forward of a batch', planTable, batchLogitsOf)
 stateEffects('mask', maskTable, maskOf)

@@ -2,7 +2,7 @@
  * The options of the library's calls, with values of each that give different results. The types require a row for every
  * option.
  */
-import type { GenerateOptions, MaskOptions, PlanOptions } from '../../src/index.ts'
+import type { ChatOptions, GenerateOptions, MaskOptions, PlanOptions } from '../../src/index.ts'
 import type { StudyOptions } from '../../src/web/engine/study_types.ts'
 
 /** Values of one option, and other options that it needs to have an effect. */
@@ -64,6 +64,12 @@ export const generateTable: OptionTable<GenerateOptions> = {
     { beside: random, values: [undefined, 1, 2 ** 32 - 1] },
   ],
   cache: 'few tokens differ: a test of the options of sequences states it',
+}
+
+/** The options of `chat`. */
+export const chatTable: OptionTable<ChatOptions> = {
+  ...generateTable,
+  onPrompt: apart,
 }
 
 /** The options of `mask`. */

@@ -1,0 +1,86 @@
+/**
+ * `shadowllm chat` at a real terminal, which `script` of util-linux provides: the prompt, the history, ctrl-C and ctrl-D.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { writeChatModel } from '../library/chat_model.ts'
+import { root } from './run_cli.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-terminal-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const isThere = process.platform === 'linux' && spawnSync('script', ['--version']).status === 0
+
+/** A terminal with the program in it. */
+function openTerminal(command: string) {
+  const child = spawn('script', ['-qec', command, '/dev/null'], {
+    cwd: root,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  let shown = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (shown += text))
+  const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
+  return {
+    ended,
+    /** Presses keys. */
+    type: (keys: string) => void child.stdin.write(keys),
+    /** Waits for a text, and forgets what was shown up to its end. @returns what was shown before it */
+    async until(text: string): Promise<string> {
+      const end = performance.now() + 30_000
+      while (!shown.includes(text)) {
+        if (performance.now() > end) throw new Error(`expected ${text}, got ${JSON.stringify(shown)}`)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      const at = shown.indexOf(text)
+      const before = shown.slice(0, at)
+      shown = shown.slice(at + text.length)
+      return before
+    },
+  }
+}
+
+test.skipIf(!isThere)(
+  `a conversation at a terminal: history, ctrl-C, ctrl-D${isThere ? '' : ': it needs script of util-linux'}`,
+  { timeout: 60_000 },
+  async () => {
+    await writeChatModel(join(folder, 'model'))
+    const flags = '--max-tokens 300 --temperature 9'
+    const command = `'${process.execPath}' src/cli/main.ts chat -m '${join(folder, 'model')}' ${flags}`
+    const terminal = openTerminal(command)
+    await terminal.until('> ')
+    terminal.type('/sparsity 0.75\r')
+    await terminal.until('dense')
+    await terminal.until('> ')
+    terminal.type('/mask\r')
+    await terminal.until('no answer yet')
+    await terminal.until('> ')
+    // The line before the last one comes back.
+    terminal.type('\u001b[A\u001b[A\u007f\u007f5\r')
+    await terminal.until('/sparsity 0.5')
+    await terminal.until('> ')
+    terminal.type('/planner random\r')
+    await terminal.until('random, 50.0 %')
+    await terminal.until('> ')
+    terminal.type('once upon\r')
+    expect(await terminal.until('of the weights skipped')).toMatch(/\[\d\d\.\d % $/)
+    await terminal.until('> ')
+    // A typed line that is given up.
+    terminal.type('half a line')
+    await terminal.until('half a line')
+    terminal.type('\u0003')
+    await terminal.until('^C')
+    await terminal.until('> ')
+    terminal.type('\u0004')
+    expect(await terminal.ended).toBe(0)
+    const second = openTerminal(command)
+    await second.until('> ')
+    second.type('\u0003')
+    await second.until('ctrl-C again')
+    await second.until('> ')
+    second.type('\u0003')
+    expect(await second.ended).toBe(130)
+  },
+)
