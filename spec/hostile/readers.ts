@@ -41,6 +41,7 @@ import { encodeSafetensors, type TensorToWrite } from '../../src/io/safetensors_
 import { parseConfig, remoteCodeFields } from '../../src/engine/config.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { RawTensorSource } from '../../src/tensor/tensor_source.ts'
+import { ggufReaders } from './gguf_readers.ts'
 import { ownReaders } from './own_readers.ts'
 import { repairSafetensors, repairZip } from './repair.ts'
 import type { Reader } from './reader.ts'
@@ -274,6 +275,7 @@ export const readers: readonly Reader[] = [
     usage: ['CONTEXT_LENGTH', 'TOKENS'],
     readsPrefixes: true,
   },
+  ...ggufReaders,
   ...ownReaders,
 ]
 

@@ -7,7 +7,15 @@ import { parseSafetensors } from '../../src/io/safetensors.ts'
 import type { TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { storeManifest } from '../../src/calibration/manifest.ts'
 import { manifest, partOf, shardOf } from '../../fixtures/hostile/build_own.ts'
+import {
+  entryTypes,
+  ggufFile,
+  tensorBytes,
+  type GgufTensorParts,
+  type GgufValueParts,
+} from '../../fixtures/hostile/build_gguf.ts'
 import { concat, littleEndian } from '../../fixtures/hostile/bytes.ts'
+import type { Random } from '../../src/tensor/random.ts'
 
 /** The first eight bytes say how long the header is: up to the last "}" that makes one. */
 export function repairSafetensors(bytes: Uint8Array): Uint8Array {
@@ -56,4 +64,103 @@ export async function repairPart(bytes: Uint8Array): Promise<Uint8Array> {
   const text = new TextDecoder().decode(bytes)
   const found = text.indexOf('"description"')
   return found < 0 ? bytes : partOf(text.slice(found))
+}
+
+/**
+ * A GGUF file whose counts and offsets are right, as far as its entries and descriptions can be read; in half of the cases
+ * with one of its parts left out, doubled, in another place, or with what another has.
+ */
+export function repairGguf(bytes: Uint8Array, random: Random): Uint8Array {
+  const parts = ggufPartsOf(bytes)
+  if (parts === null) return bytes
+  const { entries, tensors } = parts
+  if (random.below(2) > 0) {
+    const list = random.below(2) > 0 ? entries : tensors
+    const [from, to] = [random.below(list.length || 1), random.below(list.length || 1)]
+    if (list.length > 0) rearrange(list, from, to, random)
+    if (entries.length > 0 && random.below(4) === 0)
+      entries[from % entries.length] = [entries[from % entries.length][0], entries[to % entries.length][1]]
+    if (tensors.length > 0 && random.below(4) === 0) {
+      const { type, sizes } = tensors[to % tensors.length]
+      const other = random.below(2) > 0 ? { type } : { sizes }
+      tensors[from % tensors.length] = withOwnData({ ...tensors[from % tensors.length], ...other })
+    }
+  }
+  return ggufFile({ ...parts, tensors: tensors.map(withOwnData) })
+}
+
+function rearrange(list: unknown[], from: number, to: number, random: Random): void {
+  const [part] = list.slice(from, from + 1)
+  const kind = random.below(4)
+  if (kind !== 0) list.splice(from, 1)
+  if (kind !== 1) list.splice(to, 0, part)
+}
+
+const MOST_BYTES = 2 ** 16
+
+/** A tensor with as many bytes of data as its header says, if those are not many. */
+function withOwnData(tensor: GgufTensorParts): GgufTensorParts {
+  const length = Math.ceil(tensorBytes(tensor.type, tensor.sizes))
+  if (length > MOST_BYTES || length === tensor.data?.length) return tensor
+  const data = new Uint8Array(length)
+  data.set((tensor.data ?? data).subarray(0, length))
+  return { ...tensor, data }
+}
+
+interface FoundParts {
+  readonly version: number
+  readonly entries: [Uint8Array, GgufValueParts][]
+  readonly tensors: GgufTensorParts[]
+}
+
+/** The bytes of a value of each type of entry that has a size. */
+const valueSizes = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8]
+
+/** The parts of a file; null if its header cannot be followed. */
+function ggufPartsOf(bytes: Uint8Array): FoundParts | null {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  let at = 8
+  const u32 = (): number => view.getUint32((at += 4) - 4, true)
+  const u64 = (): bigint => view.getBigUint64((at += 8) - 8, true)
+  const take = (length: bigint | number): Uint8Array => {
+    if (length > bytes.length - at) throw new RangeError('a length past the end')
+    return bytes.subarray(at, (at += Number(length)))
+  }
+  const value = (type: number): void => {
+    if (type === entryTypes.text) take(u64())
+    else if (type !== entryTypes.list) take(valueSizes[type] ?? 4)
+    else {
+      const [of, length] = [u32(), u64()]
+      if (of !== entryTypes.text) take(length * BigInt(valueSizes[of] ?? 1))
+      else for (let left = length; left > 0n; left--) take(u64())
+    }
+  }
+  try {
+    const version = view.getUint32(4, true)
+    const [tensorCount, entryCount] = [u64(), u64()]
+    const entries: FoundParts['entries'] = []
+    for (let left = entryCount; left > 0n; left--) {
+      const key = take(u64())
+      const type = u32()
+      const start = at
+      value(type)
+      entries.push([key, { type, bytes: bytes.subarray(start, at) }])
+    }
+    const described: (GgufTensorParts & { offset: bigint })[] = []
+    for (let left = tensorCount; left > 0n; left--) {
+      const name = take(u64())
+      const sizes = Array.from({ length: Math.min(u32(), 9) }, u64)
+      described.push({ name, sizes, type: u32(), offset: u64() })
+    }
+    const data = Math.ceil(at / 32) * 32
+    const tensors = described.map(({ offset, ...tensor }) => {
+      const start = data + Number(offset)
+      const length = Math.min(MOST_BYTES, tensorBytes(tensor.type, tensor.sizes))
+      return withOwnData({ ...tensor, data: bytes.subarray(start, start + length) })
+    })
+    return { version, entries, tensors }
+  } catch (error) {
+    if (error instanceof RangeError) return null
+    throw error
+  }
 }

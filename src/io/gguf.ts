@@ -154,6 +154,7 @@ class Cursor {
   text(what: string): string {
     const length = this.count(`bytes of ${what}`, 1)
     const start = this.take(length)
+    if (length === 0) return ''
     try {
       return this.#decoder.decode(this.#bytes.subarray(start, start + length))
     } catch {
@@ -295,7 +296,7 @@ function alignmentOf(entries: ReadonlyMap<string, GgufValue>, cursor: Cursor): n
 export function describeGguf(value: GgufValue | undefined): string {
   if (value === undefined) return 'nothing'
   if (typeof value === 'string') return quote(value)
-  return typeof value === 'object' ? 'an array' : String(value)
+  return typeof value === 'object' ? `a list of ${value.length}` : String(value)
 }
 
 type Described = Omit<GgufTensor, 'start'> & { readonly offset: bigint }
@@ -328,7 +329,7 @@ function readTensor(cursor: Cursor): Described {
   // float32 takes four bytes a number, whatever the file takes.
   if (4n * count > BigInt(Number.MAX_SAFE_INTEGER))
     throw refuse('TENSOR_OVERFLOW', 'a size of at most 2^53 - 1 bytes', `[${sizes.join(', ')}]`)
-  return { name, type, shape: sizes.map(Number).reverse(), byteLength: Number(bytes), offset }
+  return { name, type, shape: sizes.map(Number).toReversed(), byteLength: Number(bytes), offset }
 }
 
 /** Finds every tensor in the data, which begins after the header. Every byte belongs to one tensor or is padding. */
@@ -366,9 +367,9 @@ function placeTensors(
   if (fileSize > padded(end))
     throw refusal('GGUF_TRAILING', name, `${padded(end)} bytes`, `${fileSize - padded(end)} more`)
   return new Map(
-    described.map(({ offset: _, ...tensor }) => [
-      tensor.name,
-      { ...tensor, start: starts.get(tensor.name) as number },
+    described.map(({ name: tensor, type, shape, byteLength }) => [
+      tensor,
+      { name: tensor, type, shape, byteLength, start: starts.get(tensor) as number },
     ]),
   )
 }

@@ -31,7 +31,8 @@ export class GgufEntries {
   whole(key: string): number {
     const value = this.#entries.get(key)
     const number = typeof value === 'bigint' ? Number(value) : value
-    if (typeof number === 'number' && Number.isSafeInteger(number) && number >= 0) return number
+    // Adding 0 makes 0 of -0.
+    if (typeof number === 'number' && Number.isSafeInteger(number) && number >= 0) return number + 0
     throw this.#refuse(key, 'a whole number')
   }
 

@@ -21,7 +21,7 @@ import { readGgufHeader, type GgufTensor } from './gguf.ts'
 import type { GgufType } from './gguf_blocks.ts'
 import { GgufEntries } from './gguf_entries.ts'
 import { readGgufVocabulary } from './gguf_tokenizer.ts'
-import { refuseTensor } from './refusal.ts'
+import { refusal, refuseTensor } from './refusal.ts'
 import type { Vocabulary } from './vocabulary.ts'
 
 /** An open GGUF file. Close its source. */
@@ -59,16 +59,25 @@ export async function readGguf(file: RangedFile, name: string): Promise<GgufMode
   const stored = new Map<string, StoredTensor>()
   const spare: Float32Array<ArrayBuffer>[] = []
   for (const tensor of tensors.values()) {
-    const known = tensorOf(tensor, name, architecture)
+    const known = tensorOf(tensor, name, architecture, configJson.num_hidden_layers as number)
     if (known === null) continue
     const { hugging, heads } = known
     const pairs = heads && rowsOf(tensor.shape).rows / (configJson[heads] as number)
     stored.set(hugging, storedTensor({ file, name, spare }, tensor, hugging, pairs))
   }
+  const vocabulary = readGgufVocabulary(entries, name)
+  const rows = configJson.vocab_size as number
+  if (vocabulary && vocabulary.ids.size > rows)
+    throw refusal(
+      'TOKENIZER_VOCAB',
+      `${name} "tokenizer.ggml.tokens"`,
+      `at most ${rows}, the vocabulary of the model`,
+      `${vocabulary.ids.size}`,
+    )
   return {
     configJson,
     source: storedSource(name, stored, entries.textsBelow('general.'), () => file.close()),
-    vocabulary: readGgufVocabulary(entries, name),
+    vocabulary,
     chat: readChat(entries),
   }
 }
@@ -103,19 +112,31 @@ interface Known {
   readonly heads: 'num_attention_heads' | 'num_key_value_heads' | null
 }
 
-/** What a tensor is; null for one that is not a parameter. @throws InputError GGUF_UNSUPPORTED */
-function tensorOf({ name }: GgufTensor, file: string, architecture: Architecture): Known | null {
+/**
+ * What a tensor is; null for one that is not a parameter. A layer has one way to be written, so that no two tensors are the
+ * same parameter.
+ * @throws InputError GGUF_UNSUPPORTED
+ */
+function tensorOf(
+  { name }: GgufTensor,
+  file: string,
+  architecture: Architecture,
+  layers: number,
+): Known | null {
   const outside = outer.get(name)
   if (outside !== undefined) return { hugging: outside, heads: null }
+  if (name === ROTATION_FACTORS) return null
+  const [, layer, module = '', part] = /^blk\.(0|[1-9]\d{0,8})\.(\w+)\.(weight|bias)$/.exec(name) ?? []
+  if (layer !== undefined && Number(layer) >= layers)
+    throw refuseTensor('GGUF_UNSUPPORTED', file, name, `one of ${layers} layers`, `layer ${layer}`)
   // Frequencies that an old converter wrote down; they follow from the base.
-  if (name === ROTATION_FACTORS || /^blk\.\d+\.attn_rot_embd\.weight$/.test(name)) return null
-  const [, layer, module = '', part] = /^blk\.(\d{1,9})\.(\w+)\.(weight|bias)$/.exec(name) ?? []
+  if (module === 'attn_rot_embd' && part === 'weight') return null
   const found = inner.get(module)
   const hasBias = architecture === 'qwen2' && /^attn_[qkv]$/.test(module)
   if (found === undefined || (part === 'bias' && !hasBias))
     throw refuseTensor('GGUF_UNSUPPORTED', file, name, `a tensor of ${architecture}`, 'another')
   const heads = architecture === 'llama' ? permuted.get(module) : undefined
-  return { hugging: `model.layers.${Number(layer)}.${found}.${part}`, heads: heads ?? null }
+  return { hugging: `model.layers.${layer}.${found}.${part}`, heads: heads ?? null }
 }
 
 const permuted: ReadonlyMap<string, Known['heads']> = new Map([
@@ -180,12 +201,13 @@ function readScaling(
   own: (key: string) => string,
   factors: readonly number[] | undefined,
 ): object | null {
+  // llama.cpp scales a file that has a factor and no kind.
   const kind = entries.has(own('rope.scaling.type'))
     ? entries.oneOf(own('rope.scaling.type'), ['none', 'linear'])
-    : 'none'
+    : 'linear'
   // An old name of the same.
   const key = [own('rope.scaling.factor'), own('rope.scale_linear')].find((name) => entries.has(name))
-  const isLinear = key !== undefined && (kind === 'linear' || key === own('rope.scale_linear'))
+  const isLinear = key !== undefined && kind === 'linear'
   if (factors && isLinear) entries.expect(key, 1)
   if (factors) return { rope_type: 'factors', factors }
   return isLinear ? { rope_type: 'linear', factor: entries.number(key) } : null

@@ -8,12 +8,14 @@
  *
  * Tokens that are not marked as normal or as a byte are special here: text never becomes one.
  */
+import type { InputError } from '../tensor/errors.ts'
 import type { GgufEntries } from './gguf_entries.ts'
 import { refusal } from './refusal.ts'
 import {
   byteTokens,
   checkId,
   checkVocabulary,
+  MAX_TOKENS,
   readPair,
   specialTokens,
   type Spelling,
@@ -32,7 +34,7 @@ const splitters = {
 } as const
 const splitterNames = Object.keys(splitters) as (keyof typeof splitters)[]
 
-/** All the ways to cut all pieces in two that are looked at. A vocabulary of 32,000 pieces has 200,000. */
+/** The sum of squares of the lengths of pieces. That of the 256,000 pieces of Gemma is a quarter of it. */
 const MAX_CUTS = 2 ** 26
 
 /**
@@ -69,7 +71,7 @@ export function readGgufVocabulary(entries: GgufEntries, file: string): Vocabula
       special,
       spelling,
       merges: isByteLevel
-        ? entries.texts(key('merges')).map((merge, i) => readPair(merge.split(' '), `${file} merge ${i + 1}`))
+        ? readMerges(entries.texts(key('merges')), file)
         : mergesOf(tokens, special, entries.numbers(key('scores'), tokens.length), file),
       prefix: entries.flag(key('add_bos_token'), begins) ? idOf('bos_token_id') : [],
       suffix: entries.flag(key('add_eos_token'), false) ? idOf('eos_token_id') : [],
@@ -83,6 +85,25 @@ function checkKnown(id: number, tokens: readonly string[], subject: string): num
   throw refusal('TOKENIZER_VOCAB', subject, `an id from 0 to ${tokens.length - 1}`, `${id}`)
 }
 
+/** The merges as they are written down. */
+function readMerges(merges: readonly string[], file: string): (readonly [string, string])[] {
+  if (merges.length > MAX_TOKENS) throw tooMany(file, `${merges.length}`)
+  // A part more than there may be says that there are more.
+  return merges.map((merge, i) => readPair(merge.split(' ', 4), `${file} merge ${i + 1}`))
+}
+
+function tooMany(file: string, got: string): InputError {
+  return refusal('TOKENIZER_LIMIT', file, `at most ${MAX_TOKENS} merges`, got)
+}
+
+/** A token that text can become. */
+interface Piece {
+  readonly token: string
+  readonly score: number
+  /** In characters. */
+  readonly length: number
+}
+
 /** The merges that scores stand for. */
 function mergesOf(
   tokens: readonly string[],
@@ -90,26 +111,42 @@ function mergesOf(
   scores: ArrayLike<number>,
   file: string,
 ): (readonly [string, string])[] {
-  const pieces = new Map<string, number>()
-  const bytes = new Set(byteTokens)
-  for (const [id, token] of tokens.entries())
-    if (!special.has(token) && !bytes.has(token)) pieces.set(token, scores[id])
-  const found: { left: string; right: string; score: number }[] = []
-  let cuts = 0
-  for (const [piece, score] of pieces) {
-    // The work of a cut is as long as the piece.
-    cuts += piece.length * piece.length
-    if (cuts > MAX_CUTS) throw refusal('TOKENIZER_LIMIT', file, 'shorter pieces', 'too many ways to cut them')
-    for (let at = 1; at < piece.length; at++) {
-      const [left, right] = [piece.slice(0, at), piece.slice(at)]
-      if (pieces.has(left) && pieces.has(right)) found.push({ left, right, score })
+  const pieces = piecesOf(tokens, special, scores, file)
+  const found: { readonly left: Piece; readonly right: Piece; readonly score: number }[] = []
+  for (const { token, score } of pieces.values()) {
+    for (let at = 1; at < token.length; at++) {
+      const left = pieces.get(token.slice(0, at))
+      const right = left && pieces.get(token.slice(at))
+      if (right) found.push({ left, right, score })
     }
+    if (found.length > MAX_TOKENS) throw tooMany(file, 'pieces that stand for more')
   }
-  const lengthOf = (text: string): number => [...text].length
   return found
-    .toSorted(
-      (a, b) =>
-        b.score - a.score || lengthOf(b.left) - lengthOf(a.left) || lengthOf(b.right) - lengthOf(a.right),
-    )
-    .map(({ left, right }) => [left, right])
+    .toSorted((a, b) => b.score - a.score || b.left.length - a.left.length || b.right.length - a.right.length)
+    .map(({ left, right }) => [left.token, right.token])
+}
+
+function piecesOf(
+  tokens: readonly string[],
+  special: ReadonlySet<string>,
+  scores: ArrayLike<number>,
+  file: string,
+): Map<string, Piece> {
+  const pieces = new Map<string, Piece>()
+  const bytes = new Set(byteTokens)
+  let cuts = 0
+  for (const [id, token] of tokens.entries()) {
+    if (special.has(token) || bytes.has(token)) continue
+    // The work of a cut is as long as the piece.
+    cuts += token.length * token.length
+    if (cuts > MAX_CUTS) throw refusal('TOKENIZER_LIMIT', file, 'shorter pieces', 'too many ways to cut them')
+    const score = scores[id]
+    // NaN has no place in an order, nor has the difference of two infinities.
+    if (!Number.isFinite(score)) {
+      const subject = `${file} "tokenizer.ggml.scores" ${id}`
+      throw refusal('GGUF_ENTRY', subject, 'a finite number', `${score}`)
+    }
+    pieces.set(token, { token, score, length: [...token].length })
+  }
+  return pieces
 }

@@ -77,8 +77,8 @@ export function optPrefix(ids: ReadonlyMap<string, number>): number[] {
 /** The mark for a space in a byte-fallback vocabulary. */
 export const SPACE_MARK = '\u2581'
 
-/** The limit of ids; the largest vocabularies in use have a quarter of it. */
-const MAX_TOKENS = 1_000_000
+/** The limit of ids and of merges; the largest vocabularies in use have a quarter of it. */
+export const MAX_TOKENS = 1_000_000
 
 /** The character of each byte: printable ones represent themselves, the others are U+0100 and up, in order. */
 export const byteCharacters: readonly string[] = makeByteCharacters()
@@ -161,7 +161,7 @@ function readMergeLines(text: string): (readonly [string, string])[] {
   const merges: (readonly [string, string])[] = []
   for (const [i, line] of lines.entries()) {
     if (i === 0 && line.startsWith('#version')) continue
-    merges.push(readPair(line.replace(/\r$/, '').split(' '), `merges.txt line ${i + 1}`))
+    merges.push(readPair(line.replace(/\r$/, '').split(' ', 4), `merges.txt line ${i + 1}`))
   }
   return merges
 }
