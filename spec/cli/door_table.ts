@@ -260,6 +260,8 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     // perplexity and eval
     '--wikitext <file>': { wrong: read() },
     '--stride <count>': whole(1),
+    'perplexity --context <count>': whole(2),
+    'perplexity --windows <count>': whole(1),
     '--planner <list>': names('PLANNER', 'dense'),
     'perplexity --calibration <dir>': calibration('--planner', 'static'),
     'eval --calibration <dir>': calibration('--planner', 'static'),

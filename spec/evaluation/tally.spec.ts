@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { ComparedCost } from '../../src/evaluation/score_window.ts'
-import { Tally } from '../../src/evaluation/tally.ts'
+import { Tally, type Measured } from '../../src/evaluation/tally.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { ratioByHand } from './by_hand.ts'
 
@@ -51,6 +51,14 @@ const addsUp = lawForAll(
       if (Number.isNaN(error)) expect(found[i].error ?? NaN).toBeNaN()
       else expect(found[i].error).toBeCloseTo(error, 9)
     })
+    // A row of twice the nats, over the same windows.
+    const twice = make()
+    for (const { unit, score } of scores)
+      twice.add(unit, { ...score, kl: 2 * score.kl }, { heads: 0, neurons: 0, weights: 0, layers: [] })
+    const over = twice.klOver(tally)
+    expect(over.value).toBeCloseTo(expected[0].value, 9)
+    if (!Number.isNaN(expected[0].error)) expect(over.error).toBeCloseTo(expected[0].error, 9)
+    expect(tally.klOver(tally).value).toBe(0)
     const skipped = (scores.length - 1) / 64
     expect(tally.achieved.heads).toBeCloseTo(skipped, 9)
     expect(tally.achieved.neurons).toBeCloseTo(1 - skipped, 9)
@@ -79,10 +87,24 @@ describe('a tally', () => {
     }
   }
 
+  class Unpaired extends Tally {
+    override klOver(other: Tally): Measured {
+      return { value: this.kl.value - other.kl.value, error: (this.kl.error ?? 0) + (other.kl.error ?? 0) }
+    }
+  }
+  class Reversed extends Tally {
+    override klOver(other: Tally): Measured {
+      const { value, error } = super.klOver(other)
+      return { value: -value, error }
+    }
+  }
+
   test.each<[string, () => Tally]>([
     ['forgets how many tokens came before', () => new InItsWindow()],
     ['takes a negative KL for a positive one', () => new Unsigned()],
     ['takes all units for one', () => new OneUnit()],
+    ['adds the errors of two rows', () => new Unpaired()],
+    ['takes the other row less this one', () => new Reversed()],
   ])('mutant: one that %s: killed', async (_, make) => {
     await kills(addsUp, make)
   })

@@ -193,6 +193,52 @@ describe('rows', () => {
     expect([random.leaky, oracle.leaky]).toEqual([false, false])
   })
 
+  test('of windows of a chosen length, spread evenly over the text', async () => {
+    const methods = methodsOf({ planners: [] })
+    const of = (more: Partial<TextPerplexityOptions>) =>
+      measure({ protocols: ['stream'], prefix: 'none', methods, ...more })
+    const { whole, protocol } = await of({ context: 10, windows: 3 })
+    const cut = streamWindows(Int32Array.from(encodeLetters(text.stream)), 10, 10)
+    const third = cut.length / 3
+    const chosen = [0, 1, 2].map((i) => cut[Math.floor((i + 0.5) * third)])
+    const nats = chosen.reduce((sum, window) => sum + natsOf(window.tokens, window.from), 0)
+    const scored = chosen.reduce((sum, window) => sum + window.tokens.length - window.from, 0)
+    expect(protocol).toMatchObject({ context: 10, stride: 10, windows: { stream: 3 } })
+    expect(whole.streamTokens).toBe(scored)
+    expect(Number(whole.tokenPerplexity) / Math.exp(nats / scored)).toBeCloseTo(1, 4)
+    // Mutants: the first windows, or those at the ends of the thirds, are others.
+    for (const others of [cut.slice(0, 3), [1, 2, 3].map((i) => cut[Math.floor(i * third) - 1])])
+      expect(others.map(({ tokens }) => tokens.join())).not.toEqual(chosen.map(({ tokens }) => tokens.join()))
+    expect((await of({ context: 10, windows: 1000 })).whole).toEqual((await of({ context: 10 })).whole)
+    expect((await of({})).protocol.context).toBe(positions)
+    for (const context of [1, positions + 1, 2.5])
+      await expect(of({ context })).rejects.toThrow(`context: expected 2 to 32 tokens, got ${context}`)
+    for (const windows of [0, 1.5])
+      await expect(of({ windows })).rejects.toThrow(`windows: expected at least 1, got ${windows}`)
+  })
+
+  test('of heads alone and of neurons alone skip no other units', async () => {
+    const mean = { shape: model.shape, heads: new Float32Array(12), neurons: new Float32Array(72) }
+    const rowsOf = async (more: Partial<CompareOptions>) =>
+      (
+        await measure({
+          protocols: ['stream'],
+          sources: { mean },
+          methods: methodsOf({ planners: ['static', 'random'], sources: { mean }, ...more }),
+        })
+      ).rows.slice(1)
+    const neurons = await rowsOf({ headSparsity: 0 })
+    const heads = await rowsOf({ neuronSparsity: 0 })
+    for (const { achieved } of neurons) expect([achieved.heads, achieved.neurons > 0.2]).toEqual([0, true])
+    for (const { achieved } of heads) expect([achieved.neurons, achieved.heads > 0.2]).toEqual([0, true])
+    // Static is what others are compared with, at the same sparsity.
+    const [constant, random] = neurons
+    expect(constant.klOverStatic).toBe(null)
+    expect(random.klOverStatic?.value).toBeCloseTo(random.klPerToken - constant.klPerToken, 9)
+    const alone = (await measure()).rows
+    expect(alone.map(({ klOverStatic }) => klOverStatic)).toEqual(alone.map(() => null))
+  })
+
   test('are equal when simulated, and differ for another seed', async () => {
     const rows = (await measure()).rows
     expect((await measure({ mode: 'simulate' })).rows).toEqual(rows)

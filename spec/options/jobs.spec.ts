@@ -211,6 +211,8 @@ const askRows = (): Rows<Asking> => ({
     { planners: ['static', 'random'] },
   ],
   sparsities: [{}, { sparsities: [0.3] }, { sparsities: [1] }, { sparsities: [0.3, 0.5] }],
+  headSparsity: [{}, { headSparsity: 0 }],
+  neuronSparsity: [{}, { neuronSparsity: 0 }],
   scope: [{ planners: ['static'] }, { planners: ['static'], scope: 'per-layer' }],
   criterion: (['oracle', 'prompt-plainact'] as const).flatMap((planner) =>
     ['plainact', 'l2norm'].map((criterion) => ({ planners: [planner], criterion })),
@@ -235,6 +237,8 @@ describe('questions', () => {
   const names = [
     'planners',
     'sparsities',
+    'headSparsity',
+    'neuronSparsity',
     'scope',
     'criterion',
     'every',

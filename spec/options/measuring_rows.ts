@@ -43,6 +43,8 @@ function rowRows(): Row[] {
       ],
     },
     { flag: '--sparsity', beside: '--planner random', values: [null, '0.25', '1'], shows: masksOf },
+    { flag: '--head-sparsity', beside: '--planner random', values: [null, '0'], shows: masksOf },
+    { flag: '--neuron-sparsity', beside: '--planner random', values: [null, '0'], shows: masksOf },
     ...deciderRows().map((row) => ({ ...row, shows: masksOf })),
     { flag: '--criterion', beside: '--planner oracle', values: [null, 'l2norm'], shows: masksOf },
     modeRow('--planner random'),
@@ -98,6 +100,8 @@ const perplexityTable: CommandTable = {
       shows: ({ json }) => Object.keys(json.protocol.windows as object),
       is: [['page'], ['stream'], ['page', 'stream']],
     },
+    { flag: '--context', values: [null, '50', '51'], shows: fed },
+    { flag: '--windows', beside: '--context 40', values: [null, '1', '2'], shows: fed },
     { flag: '--stride', values: [null, '50', '51'], shows: fed },
     { flag: '--prefix', values: [null, 'window', 'none'], shows: fed },
     {

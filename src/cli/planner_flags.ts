@@ -146,6 +146,8 @@ export function choiceOf(flags: PlanFlags): PlannerChoice {
 export interface PlannerFlags extends DeciderFlags {
   readonly planner: readonly PlannerName[]
   readonly sparsity: readonly number[]
+  readonly headSparsity?: number
+  readonly neuronSparsity?: number
   readonly every?: number
   readonly mode: MaskMode
   readonly leaky?: boolean
@@ -163,6 +165,16 @@ export function addPlannerFlags(command: Command): Command {
         .default([], 'dense'),
     )
     .option('--sparsity <list>', 'shares to skip, separated by commas', sparsityListFlag, [0.5])
+    .option(
+      '--head-sparsity <share>',
+      'of heads, if different; 0 for neurons alone',
+      shareFlag('head-sparsity'),
+    )
+    .option(
+      '--neuron-sparsity <share>',
+      'of neurons, if different; 0 for heads alone',
+      shareFlag('neuron-sparsity'),
+    )
   for (const option of [...deciderOptions(), everyOption(), modeOption()]) command.addOption(option)
   return command.option(
     '--leaky',
@@ -186,11 +198,12 @@ export async function withMethods<T>(
   work: (compared: ComparedMethods) => Promise<T>,
 ): Promise<T> {
   const { planner: planners, sparsity: sparsities, released: paperCompatible, ...choice } = flags
-  const { scope, criterion, every, leaky } = choice
+  const { scope, criterion, every, leaky, headSparsity, neuronSparsity } = choice
   const predictors = await openPredictors(opt.folder, opt.model, flags)
   try {
     const sources = { mean: await calibratedMean(opt, flags), predictors }
-    const options = { planners, sparsities, scope, criterion, every, leaky, paperCompatible, sources }
+    const shares = { sparsities, headSparsity, neuronSparsity }
+    const options = { planners, ...shares, scope, criterion, every, leaky, paperCompatible, sources }
     return await work({ methods: compareMethods(opt.model, options), sources })
   } finally {
     for (const predictor of predictors) predictor.dispose()

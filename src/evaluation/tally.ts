@@ -133,6 +133,17 @@ export class Tally {
     )
   }
 
+  /** By how much `kl` is more than that of another row over the same windows, window by window. */
+  klOver(other: Tally): Measured {
+    const units = [...this.#units]
+    return measured(
+      ratioOf(
+        units.map(([unit, { kl }]) => kl - (other.#units.get(unit)?.kl ?? 0)),
+        units.map(([, { tokens }]) => tokens),
+      ),
+    )
+  }
+
   /**
    * Nats per thing counted.
    * @param perToken how many of these a unit has per token of it; default 1

@@ -27,7 +27,7 @@ import {
   type Provenance,
 } from '../results/provenance.ts'
 import { DenseLogits, readLogits, type ComparedCost } from './score_window.ts'
-import { achievedBy, perplexityOf, Tally } from './tally.ts'
+import { achievedBy, perplexityOf, Tally, type Measured } from './tally.ts'
 import type { MethodScore } from './window_evaluator.ts'
 import type { PagedText } from '../data/texts.ts'
 import { pageWindows, streamWindows, withPrefix, type TextWindow } from '../data/windows.ts'
@@ -55,7 +55,11 @@ export interface TextPerplexityOptions extends NamedModel {
   readonly sources?: MethodSources
   /** Default: both. */
   readonly protocols?: readonly Protocol[]
-  /** Of the stream's windows; default the model's context. */
+  /** How many tokens a window has; default the model's context. */
+  readonly context?: number
+  /** How many windows of each protocol are read, spread evenly over the text; default all. */
+  readonly windows?: number
+  /** Of the stream's windows; default `context`. */
   readonly stride?: number
   /** Default: start, as Hugging Face's tokenizers do; none for a model that expects nothing before a text. */
   readonly prefix?: Prefix
@@ -95,6 +99,8 @@ export interface TextPerplexityRow extends MethodRow, Perplexities {
   readonly agreement: number
   /** Which scored token is the first where it is not, counted from 0 through the text; null if none is. */
   readonly firstDifference: number | null
+  /** By how much `klPerToken` is more than that of static at the same sparsity; null where there is no such row. */
+  readonly klOverStatic: Measured | null
 }
 
 /** The dense model on everything, the way others publish it. */
@@ -137,7 +143,7 @@ type TextProgress = (protocol: Protocol, done: number, total: number) => void
 /**
  * Measures.
  * @param signal stops it; what was finished is reported
- * @throws UsageError STRIDE, PROMPT; what planners throw
+ * @throws UsageError STRIDE, PROMPT, CONTEXT_LENGTH, WINDOWS; what planners throw
  */
 export async function textPerplexity(
   options: TextPerplexityOptions,
@@ -162,6 +168,7 @@ export async function textPerplexity(
 
 /** Options with their defaults. */
 interface PerplexitySettings extends TextPerplexityOptions {
+  readonly context: number
   readonly stride: number
   readonly prefix: Prefix
   readonly cache: CacheStorage
@@ -170,19 +177,25 @@ interface PerplexitySettings extends TextPerplexityOptions {
   readonly seen: number | null
 }
 
-/** @throws UsageError PROMPT */
+/** @throws UsageError PROMPT, CONTEXT_LENGTH, WINDOWS */
 function withDefaults(options: TextPerplexityOptions): PerplexitySettings {
   const { model, methods } = options
   const { positions } = model.config
-  const { prompt = Math.max(1, Math.min(128, positions >> 2)), seed = 0, prefixIds } = options
+  const { context = positions, windows } = options
+  if (!(Number.isInteger(context) && context >= 2 && context <= positions))
+    throw new UsageError('CONTEXT_LENGTH', `context: expected 2 to ${positions} tokens, got ${context}`)
+  if (windows !== undefined && !(Number.isInteger(windows) && windows >= 1))
+    throw new UsageError('WINDOWS', `windows: expected at least 1, got ${windows}`)
+  const { prompt = Math.max(1, Math.min(128, context >> 2)), seed = 0, prefixIds } = options
   const prefix = prefixIds.length > 0 ? (options.prefix ?? 'start') : 'none'
-  if (!(prompt >= 1 && prompt < positions))
-    throw new UsageError('PROMPT', `prompt: expected 1 to ${positions - 1} tokens, got ${prompt}`)
+  if (!(prompt >= 1 && prompt < context))
+    throw new UsageError('PROMPT', `prompt: expected 1 to ${context - 1} tokens, got ${prompt}`)
   return {
     ...options,
+    context,
     prefix,
     seed,
-    stride: options.stride ?? positions - (prefix === 'window' ? prefixIds.length : 0),
+    stride: options.stride ?? context - (prefix === 'window' ? prefixIds.length : 0),
     cache: options.cache ?? defaultCache(model.weights.storage),
     seen: methods.length > 1 && !methods.some(({ leaky }) => leaky) ? prompt : null,
   }
@@ -202,27 +215,34 @@ interface Part {
 /** Encodes and cuts. @throws UsageError STRIDE */
 function makePart(protocol: Protocol, settings: PerplexitySettings): Part {
   const { text, encode, model, methods, stride, prefix, prefixIds } = settings
-  const { positions, bosId } = model.config
+  const { context } = settings
+  const { bosId } = model.config
   const ids = (part: string): Int32Array => Int32Array.from(encode(part))
   const pages = protocol === 'page' ? text.pages.map((page) => ids(page.text)) : []
   const cutStream = (): TextWindow[] => {
     const stream = withPrefix(prefix === 'start' ? prefixIds : [], ids(text.stream))
-    return streamWindows(stream, positions, stride, prefix === 'window' ? prefixIds : [])
+    return streamWindows(stream, context, stride, prefix === 'window' ? prefixIds : [])
   }
   const windows =
     protocol === 'page'
       ? pages.flatMap((page, unit) =>
-          pageWindows(page, positions, bosId).map((window) => ({ ...window, unit })),
+          pageWindows(page, context, bosId).map((window) => ({ ...window, unit })),
         )
       : cutStream().map((window, unit) => ({ ...window, unit }))
   return {
     protocol,
-    windows,
+    windows: spreadEvenly(windows, settings.windows ?? windows.length),
     sizes: pages.map((page) => page.length),
     rows: methods.map(() => new Tally()),
     whole: new Tally(),
     done: 0,
   }
+}
+
+/** So many of a list, at equal distances; all if there are no more. */
+function spreadEvenly<T>(list: readonly T[], count: number): readonly T[] {
+  if (count >= list.length) return list
+  return Array.from({ length: count }, (_, i) => list[Math.floor(((i + 0.5) * list.length) / count)])
 }
 
 /** Scores every row on every window. */
@@ -271,8 +291,12 @@ async function makeReport(
   return {
     rows: methods.flatMap((method, i): TextPerplexityRow[] => {
       // A row that has scored nothing is left out.
-      const main = parts.map(({ rows }) => rows[i]).findLast(({ tokens }) => tokens > 0)
-      if (!main) return []
+      const measured = parts.findLast(({ rows }) => rows[i].tokens > 0)
+      if (!measured) return []
+      const main = measured.rows[i]
+      const peer = methods.findIndex(
+        ({ planner, sparsity }) => planner === 'static' && sparsity === method.sparsity,
+      )
       const { tokenPerplexityError, wordPerplexityError, ...numbers } = numbersOf(({ rows }) => rows[i])
       return [
         {
@@ -287,6 +311,7 @@ async function makeReport(
           klPerTokenError: main.kl.error,
           agreement: main.agreement,
           firstDifference: main.firstDifference,
+          klOverStatic: peer === -1 || peer === i ? null : main.klOver(measured.rows[peer]),
         },
       ]
     }),
@@ -297,7 +322,7 @@ async function makeReport(
     },
     text: { name: text.name, pages: text.pages.length, words: sum('words'), bytes: sum('bytes') },
     protocol: {
-      context: model.config.positions,
+      context: settings.context,
       stride: stream ? settings.stride : null,
       prefix: stream ? settings.prefix : null,
       cache: settings.cache,

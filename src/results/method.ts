@@ -204,7 +204,9 @@ export function planMethod(
 // ---- Methods that are compared ---------------------------------------------------------------------------------------
 
 /** What is to be compared, and what its planners decide by. */
-export interface CompareOptions extends Partial<Pick<Method, 'every' | 'leaky' | 'paperCompatible'>> {
+export interface CompareOptions extends Partial<
+  Pick<Method, 'every' | 'leaky' | 'paperCompatible' | 'headSparsity' | 'neuronSparsity'>
+> {
   readonly planners: readonly PlannerName[]
   readonly sparsities: readonly number[]
   readonly scope: Scope

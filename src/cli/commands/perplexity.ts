@@ -48,6 +48,7 @@ Examples:
   $ shadowllm perplexity --planner shadow,random --sparsity 0.5,0.8 --limit 4
   $ shadowllm perplexity -m DIR --wikitext wiki.test.raw --stride 512 --json
   $ shadowllm perplexity --cache int8
+  $ shadowllm perplexity -m DIR --by stream --context 256 --windows 32 --planner oracle,random --head-sparsity 0
   $ shadowllm perplexity --planner static --calibration DIR --text book.txt`
 
 /** Documents of the Brown corpus that are read unless told. */
@@ -57,6 +58,8 @@ interface PerplexityFlags extends ModelFlags, PlannerFlags, ReportFlags {
   readonly text?: readonly string[]
   readonly wikitext?: string
   readonly by: 'page' | 'stream' | 'both'
+  readonly context?: number
+  readonly windows?: number
   readonly stride?: number
   readonly prefix: Prefix
   readonly prompt?: number
@@ -74,6 +77,12 @@ export function define(command: Command, session: Session): void {
       new Option('--by <protocol>', 'per word of pages, per token of the stream, or both')
         .choices(['both', ...protocols])
         .default('both'),
+    )
+    .option('--context <count>', "tokens of a window (default: the model's context)", wholeFlag('context', 2))
+    .option(
+      '--windows <count>',
+      'how many windows to read, spread evenly over the text (default: all)',
+      wholeFlag('windows', 1),
     )
     .option('--stride <count>', "of the stream's windows (default: the context)", wholeFlag('stride', 1))
     .addOption(
@@ -123,7 +132,7 @@ function measure(
   text: PagedText,
   flags: PerplexityFlags,
 ): Promise<TextPerplexityReport> {
-  const { by, stride, prefix, prompt, mode, cache, seed } = flags
+  const { by, context, windows, stride, prefix, prompt, mode, cache, seed } = flags
   return withMethods(opt, flags, (compared) =>
     textPerplexity(
       {
@@ -131,6 +140,8 @@ function measure(
         text,
         ...compared,
         protocols: by === 'both' ? protocols : [by],
+        context,
+        windows,
         stride,
         prefix,
         prompt,
@@ -151,15 +162,19 @@ function measured(value: number | null, error: number | null = null): string {
   return value.toFixed(digits) + (error === null ? '' : ` ± ${error.toFixed(digits)}`)
 }
 
-/** Four decimals, or two digits of less. */
-const klOf = (nats: number): string => (nats < 0.001 ? nats.toExponential(1) : nats.toFixed(4))
+/** Four decimals, or two digits of less; and the error beside them. */
+function klOf(nats: number, error: number | null): string {
+  const beside = error === null ? '' : ` ± ${error.toFixed(4)}`
+  return nats !== 0 && Math.abs(nats) < 0.001 ? nats.toExponential(1) : nats.toFixed(4) + beside
+}
 
 function rowCells(row: TextPerplexityRow, isCompared: boolean): string[] {
   return [
     ...methodCells(row),
     measured(row.tokenPerplexity, row.tokenPerplexityError),
     measured(row.wordPerplexity, row.wordPerplexityError),
-    isCompared ? klOf(row.klPerToken) : '-',
+    isCompared ? klOf(row.klPerToken, row.klPerTokenError) : '-',
+    row.klOverStatic ? klOf(row.klOverStatic.value, row.klOverStatic.error) : '-',
     isCompared ? formatPercent(row.agreement) : '-',
     row.firstDifference === null ? '-' : formatCount(row.firstDifference),
   ]
@@ -173,6 +188,7 @@ const headings = [
   'ppl/token',
   'ppl/word',
   'KL',
+  'over static',
   'same best',
   'first other',
 ]
@@ -199,11 +215,16 @@ export function formatReport(report: TextPerplexityReport): string {
     )
   if (rows.length > 1 || cache !== 'f32') {
     const cells = rows.map((row) => rowCells(row, row.planner !== 'dense' || cache !== 'f32'))
-    const numeric = headings.map((_, i) => i).slice(1)
-    lines.push('', formatColumns([headings, ...cells], numeric).trimEnd(), '')
+    // What no row has is no column.
+    const shown = headings.flatMap((_, i) => (cells.some((row) => row[i] !== '-') ? [i] : []))
+    const table = [headings, ...cells].map((row) => shown.map((i) => row[i]))
+    const numeric = shown.map((_, i) => i).slice(1)
+    lines.push('', formatColumns(table, numeric).trimEnd(), '')
     if (prompt !== null)
       lines.push(`Masks from the first ${prompt} tokens of each window; all rows score what follows.`)
     else if (rows.length > 1) lines.push('Leaky: planners saw the whole text that is scored.')
+    if (rows.some(({ klOverStatic }) => klOverStatic !== null))
+      lines.push('Over static: KL less that of static at the same sparsity, window by window.')
     if (cache !== 'f32')
       lines.push(`Keys and values as ${cache} in every row; dense is the model that keeps them as f32.`)
     lines.push(
