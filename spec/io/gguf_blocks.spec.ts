@@ -105,7 +105,7 @@ describe('mutants are killed:', () => {
       'the fifth bits of Q5_0 in the order of bytes reversed',
       changed(
         'Q5_0',
-        each((b, at) => b.subarray(at + 2, at + 6).reverse()),
+        each((b, at) => b.set(b.slice(at + 2, at + 6).toReversed(), at + 2)),
       ),
     ],
     [
