@@ -8,7 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { runChat } from '../../src/cli/chat_loop.ts'
 import type { Session } from '../../src/cli/session.ts'
 import { harmless } from '../../src/cli/words.ts'
-import { ShadowModel } from '../../src/index.ts'
+import { ShadowModel, type ChatMessage } from '../../src/index.ts'
 import type { Interrupted, LineInput } from '../../src/platform/platform.ts'
 import { writeChatModel } from '../library/chat_model.ts'
 import type { CliResult } from './run_cli.ts'
@@ -157,16 +157,28 @@ test('generate --chat answers a message, as a chat of one turn does', async () =
 /** What happens at the terminal: a line, ctrl-C instead of one, or ctrl-C at so many characters of output. */
 type Event = string | Interrupted | { readonly line: string; readonly interruptAt: number }
 
-/** Plays a terminal. */
+/** What was seen of a conversation. */
+interface Seen {
+  readonly stdout: string
+  readonly notes: readonly string[]
+  readonly exitCode: number
+  /** The messages of each chat. */
+  readonly chats: readonly (readonly ChatMessage[])[]
+}
+
+/** Plays a terminal. @param broken parts of the session that a mutant replaces */
 async function typed(
   events: readonly Event[],
   flags: { quiet?: boolean } = {},
-): Promise<{
-  stdout: string
-  notes: string[]
-  exitCode: number
-}> {
+  broken: Partial<Session> = {},
+): Promise<Seen> {
   const opt = await ShadowModel.fromPretrained(model)
+  const chats: (readonly ChatMessage[])[] = []
+  const answering = opt.chat.bind(opt)
+  opt.chat = (messages, options) => {
+    chats.push(messages)
+    return answering(messages, options)
+  }
   const rest = [...events]
   const notes: string[] = []
   let [stdout, interruptAt] = ['', Infinity]
@@ -196,25 +208,45 @@ async function typed(
       handler = take
       return () => void (handler = null)
     },
+    ...broken,
   }
   const options = { planner: 'dense', sparsity: 0.5, maxTokens: 12, temperature: 9 } as const
   await runChat(session, opt, { options, ...flags })
   await opt.dispose()
-  return { stdout, notes, exitCode: session.exitCode }
+  return { stdout, notes, exitCode: session.exitCode, chats }
 }
 
 describe('at a terminal', () => {
-  test('ctrl-C ends an answer, of which the part so far is kept, and not the program', async () => {
+  /** Ctrl-C in the first answer: it ends there, and its part is the beginning of the next prompt. */
+  const endsTheAnswer = async (broken: Partial<Session> = {}): Promise<void> => {
     const whole = await typed(['once', 'a'])
-    const cut = await typed([{ line: 'once', interruptAt: 2 }, 'a'])
+    const cut = await typed([{ line: 'once', interruptAt: 2 }, 'a'], {}, broken)
     expect(cut.notes).toHaveLength(2)
     expect(cut.notes[0]).toContain('interrupted')
-    const answers = (stdout: string): string => stdout.slice(stdout.indexOf('\n') + 1)
-    const part = answers(cut.stdout).split('\n')[0]
-    expect(part.length).toBeGreaterThanOrEqual(2)
-    expect(answers(whole.stdout).startsWith(part)).toBe(true)
-    expect(answers(cut.stdout).length).toBeGreaterThan(part.length + 1)
+    const [, [first, part, last]] = cut.chats
+    expect([first.content, part.role, last.content]).toEqual(['once', 'assistant', 'a'])
+    expect(part.content.length).toBeGreaterThanOrEqual(2)
+    expect(whole.chats[1][1].content.startsWith(part.content)).toBe(true)
+    expect(part.content.length).toBeLessThan(whole.chats[1][1].content.length)
     expect(cut.exitCode).toBe(0)
+  }
+
+  test('ctrl-C ends an answer, of which the part so far is kept, and not the program', () => endsTheAnswer())
+
+  test.each<[string, Partial<Session>]>([
+    ['does not tell of ctrl-C', { takeInterrupts: () => () => {} }],
+    [
+      'tells of ctrl-C before an answer',
+      {
+        takeInterrupts: (take) => {
+          take()
+          return () => {}
+        },
+      },
+    ],
+    ['is over at once', { lines: () => ({ isTerminal: true, next: async () => null, close: () => {} }) }],
+  ])('a session that %s is found', async (_, broken) => {
+    await expect(endsTheAnswer(broken)).rejects.toThrow()
   })
 
   test('the line after an answer names what was skipped, the rate and the cache; --quiet drops it', async () => {

@@ -38,7 +38,13 @@ test('generate -m downloads, caches, loads and runs; --offline does it again wit
   await opt.dispose()
   const json = await generate(['--json'], env)
   expect(JSON.parse(json.stdout)).toMatchObject({ tokens, model: hub.id, hub: { revision: 'main', commit } })
-  expect(first.served).toEqual(['config.json', 'vocab.json', 'merges.txt', 'pytorch_model.bin'])
+  expect(first.served).toEqual([
+    'config.json',
+    'vocab.json',
+    'merges.txt',
+    'generation_config.json',
+    'pytorch_model.bin',
+  ])
 
   await first.stop()
   const kept = join(cache, 'models--someone--tiny')

@@ -57,6 +57,17 @@ const needed: [string, Map<string, Buffer>, string[]][] = [
     ['config.json', 'tokenizer.json', 'model.safetensors'],
   ],
   [
+    'what chats need, where it is',
+    repository([
+      'config.json',
+      'chat_template.jinja',
+      'tokenizer_config.json',
+      'model.safetensors',
+      'x.jinja',
+    ]),
+    ['config.json', 'chat_template.jinja', 'tokenizer_config.json', 'model.safetensors'],
+  ],
+  [
     'no tokenizer at all',
     repository(['config.json', 'model.safetensors', 'notes.txt']),
     ['config.json', 'model.safetensors'],
@@ -220,6 +231,7 @@ describe('mutants are killed', () => {
       "if (await place.has('tokenizer.json')) return ['tokenizer.json']",
       '',
     ],
+    ['no chats', onlyTheNeededComes, 'hub/selection.ts', 'of chatFiles)', 'of [])'],
     [
       'remembered too early',
       incompleteIsRefused,

@@ -8,7 +8,7 @@ import { codeOf, hubCase, noise, repository, torchRepository } from './hub_cases
 
 type Download = typeof downloadModel
 
-const needed = ['config.json', 'vocab.json', 'merges.txt', 'pytorch_model.bin']
+const needed = ['config.json', 'generation_config.json', 'vocab.json', 'merges.txt', 'pytorch_model.bin']
 
 async function bytesOf(blobs: ReadonlyMap<string, Blob>): Promise<Map<string, Buffer>> {
   const read = [...blobs].map(async ([name, blob]) => [name, Buffer.from(await blob.arrayBuffer())] as const)

@@ -97,6 +97,18 @@ describe('refused JSON', () => {
     expect(error.message).toContain(`file.json at byte ${byteOffset}: expected`)
   })
 
+  test('large integers are rounded where the caller allows it, and nothing else is', async () => {
+    const rounded = (text: string): unknown =>
+      parseJson(new TextEncoder().encode(text), 'x', { numbers: 'rounded' })
+    expect(rounded('[1000000000000000019884624838656, -9007199254740993, 0.5]')).toEqual([
+      1e30,
+      -(2 ** 53),
+      0.5,
+    ])
+    for (const text of ['1e999', '01', `1${'0'.repeat(400)}`])
+      expect((await refusalOf(() => rounded(text))).code).toBe('JSON_NUMBER')
+  })
+
   test('invalid UTF-8 and a byte order mark are refused', async () => {
     expect((await refusalOf(() => parseJson(Uint8Array.of(0x22, 0xff, 0x22), 'x'))).code).toBe(
       'JSON_ENCODING',

@@ -173,7 +173,8 @@ class ChatLoop {
     await this.#opt.planner(planOptions(options))
     this.#options = options
     const { planner, sparsity } = options
-    await this.#say(planner === 'dense' ? 'dense\n' : `${planner}, ${formatPercent(sparsity)}\n`)
+    const words = planner === 'dense' ? 'dense: nothing is skipped' : `${planner}, ${formatPercent(sparsity)}`
+    await this.#say(`${words}\n`)
   }
 
   /** Answers a message. */

@@ -5,7 +5,14 @@ export type { MaskMode } from './active_block.ts'
 export { backward, type BackwardOptions, type Gradients } from './backward.ts'
 export { forwardBatch, type BatchOptions } from './batch.ts'
 export { makeConfig, parseConfig, type ModelConfig, type ModelSizes } from './config.ts'
-export { generateTokens, type GeneratedToken, type GenerateEnd, type GenerateOptions } from './generate.ts'
+export { Conversation } from './conversation.ts'
+export {
+  generateTokens,
+  type GeneratedToken,
+  type GenerateEnd,
+  type GenerateOptions,
+  type PromptRun,
+} from './generate.ts'
 export { initialWeights, type InitialWeightsOptions } from './initial_weights.ts'
 export type { CacheStorage } from './layer_cache.ts'
 export { meanLoss, negativeLogLikelihood, shiftLabels } from './loss.ts'

@@ -58,7 +58,7 @@ export const weightNames: readonly string[] = [
  * Opens a model.
  * @param path a folder, a weight file (or an index of several) next to `config.json`, or a GGUF file
  * @throws InputError MODEL_MISSING, MODEL_CONFIG and MODEL_WEIGHTS for missing files, MODEL_FORMAT for a file of another
- *   kind, JSON_* for an invalid configuration; the errors of the readers of weights and tokenizer.
+ *   kind, JSON_* for an invalid configuration; the errors of the readers of weights, tokenizer and chat template.
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
   const files = await findModelFiles(path)
