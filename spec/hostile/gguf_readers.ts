@@ -60,7 +60,7 @@ const words = [
 ]
 
 /** Whole tensors, their rows, last ones first, and their streams, which must all say the same. */
-async function tensorsOf(source: RawTensorSource): Promise<unknown> {
+export async function tensorsOf(source: RawTensorSource): Promise<unknown> {
   const read: unknown[] = []
   for (const info of source.tensors.values()) {
     const raw = sameNaN(info, await source.readRaw(info.name))

@@ -18,7 +18,7 @@ import * as planted from './planted.ts'
 import { inputsOf, readers } from './readers.ts'
 
 /** The list, as it must be tried: letters and the last number. */
-const list = { ST: 25, IX: 6, ZP: 13, PK: 22, CF: 4, TK: 5, HB: 7, TR: 1 }
+const list = { ST: 25, IX: 6, ZP: 13, PK: 22, CF: 4, TK: 5, GG: 30, HB: 7, TR: 1 }
 const numbers = Object.entries(list).flatMap(([letters, last]) =>
   Array.from({ length: last }, (_, i) => `${letters}${String(i + 1).padStart(2, '0')}`),
 )

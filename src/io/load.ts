@@ -11,7 +11,8 @@ import type { RawTensorSource } from '../tensor/tensor_source.ts'
 import type { ChatTemplate } from './chat_template.ts'
 import { isThere, kindOf, readWhole } from './files.ts'
 import { describeJson, parseJson, toPlain } from './json.ts'
-import { refusal } from './refusal.ts'
+import { quote, refusal } from './refusal.ts'
+import { joinSafely } from './safe_path.ts'
 import { openSafetensors } from './safetensors.ts'
 import { openShards } from './shard_index.ts'
 import { createTokenizer, openTokenizer, tokenizerFiles, type Tokenizer } from './tokenizer.ts'
@@ -94,7 +95,7 @@ const CONFIG = 'config.json'
 
 /**
  * Finds the files of a model without opening them.
- * @throws InputError MODEL_MISSING, MODEL_CONFIG, MODEL_WEIGHTS
+ * @throws InputError MODEL_MISSING, MODEL_CONFIG, MODEL_WEIGHTS, PATH_UNSAFE
  */
 export async function findModelFiles(path: string): Promise<ModelFiles> {
   const kind = await kindOf(path)
@@ -120,14 +121,15 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
   return { folder, weights, all: [config, weights, ...(await present(folder, tokenizerFiles))] }
 }
 
-/** The GGUF file of a folder; null if there is none. @throws InputError MODEL_WEIGHTS for several */
+/** The GGUF file of a folder; null if there is none. @throws InputError MODEL_WEIGHTS for several, PATH_UNSAFE for its name */
 async function onlyGguf(folder: string): Promise<string | null> {
   const names = (await list(folder)).filter(isGguf)
   if (names.length > 1) {
-    const some = names.slice(0, 3).join(', ')
+    const some = names.slice(0, 3).map(quote).join(', ')
     throw refusal('MODEL_WEIGHTS', folder, 'one GGUF file, or the path of one', `${names.length}: ${some}`)
   }
-  return names.length === 1 ? joinPath(folder, names[0]) : null
+  // The name is of the folder, not of the user, and is part of messages.
+  return names.length === 1 ? joinSafely(folder, names[0], folder) : null
 }
 
 /** The paths of the existing files. */
