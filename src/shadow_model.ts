@@ -224,14 +224,15 @@ export class ShadowModel {
   }
 
   /**
-   * Answers the last message of a chat, token by token. Leaving the loop ends the answer. The chat is written by the model's
-   * template; what messages spell never becomes a special token.
+   * Answers the last message of a chat, token by token. Leaving the loop ends the answer. The chat is
+   * written by the model's template; what messages spell never becomes a special token.
    *
-   * The cache is kept until the next chat, whose tokens are taken from it as far as they are the same and the bits are those of a
-   * fresh run: dense, and under planners that decide the same mask again (see `onPrompt`). One chat is kept.
+   * The cache is kept until the next chat, whose tokens are taken from it as far as they are the same and
+   * the bits are those of a fresh run: dense, and under planners that decide the same mask again (see
+   * `onPrompt`). One chat is kept.
    * @returns at the end: `stop` if the model ended the answer, `length` if maxTokens or the context did
-   * @throws InputError CHAT_TEMPLATE_MISSING, TOKENIZER_MISSING, CHAT_TEMPLATE_* for a template that cannot be rendered or refuses
-   *   the messages, CHAT_MESSAGE; UsageError MESSAGES, and as `generate`
+   * @throws InputError CHAT_TEMPLATE_MISSING, TOKENIZER_MISSING, CHAT_TEMPLATE_* for a template that cannot
+   *   be rendered or refuses the messages, CHAT_MESSAGE; UsageError MESSAGES, and as `generate`
    * @example
    * ```ts no-run
    * import { ShadowModel } from 'shadowllm'

@@ -152,7 +152,7 @@ test('generate --chat answers a message, as a chat of one turn does', async () =
   expect((await runInside(['generate', 'once', '--chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
 })
 
-// ---- A terminal ------------------------------------------------------------------------------------------------------
+// ---- A terminal -------------------------------------------------------------------------------------------
 
 /** What happens at the terminal: a line, ctrl-C instead of one, or ctrl-C at so many characters of output. */
 type Event = string | Interrupted | { readonly line: string; readonly interruptAt: number }

@@ -1,5 +1,6 @@
 /**
- * `shadowllm chat` at a real terminal, which `script` of util-linux provides: the prompt, the history, ctrl-C and ctrl-D.
+ * `shadowllm chat` at a real terminal, which `script` of util-linux provides: the prompt, the history,
+ * ctrl-C and ctrl-D.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * The cache that a conversation keeps: a turn that uses it gives the logits of one that starts anew, bit for bit, and it is used
- * wherever that holds.
+ * The cache that a conversation keeps: a turn that uses it gives the logits of one that starts anew, bit
+ * for bit, and it is used wherever that holds.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -132,7 +132,10 @@ function answered(sequence: Sequence, logits: Float32Array, tokens: readonly num
   return [logits, ...tokens.map((token) => sequence.feed(Int32Array.of(token), 'last'))]
 }
 
-/** Runs turns with a conversation and anew, and compares every logit. @returns the tokens reused in each turn */
+/**
+ * Runs turns with a conversation and anew, and compares every logit.
+ * @returns the tokens reused in each turn
+ */
 function runTurns(loaded: LanguageModel, of: Maker, turns: readonly Turn[]): number[] {
   const kept = new of()
   const reused: number[] = []
@@ -172,7 +175,7 @@ const reuseIsUnseen = lawForAll(
 )
 stateLaw(reuseIsUnseen, Conversation)
 
-// ---- Mutants ---------------------------------------------------------------------------------------------------------
+// ---- Mutants ----------------------------------------------------------------------------------------------
 
 /** Takes one more token of the kept text for shared. */
 class OneTooMany extends Conversation {
@@ -248,7 +251,7 @@ test.each<[string, Maker]>([
   ],
 ])('a conversation that %s is found', (_, mutant) => kills(reuseIsUnseen, mutant))
 
-// ---- What is used again ----------------------------------------------------------------------------------------------
+// ---- What is used again -----------------------------------------------------------------------------------
 
 const turn = (by: Decider, more: Partial<Turn> = {}): Turn => ({
   by,

@@ -1,5 +1,6 @@
 /**
- * Chat templates as programs of strangers: what renders is what the library renders, and what takes too much is refused.
+ * Chat templates as programs of strangers: what renders is what the library renders, and what takes too
+ * much is refused.
  */
 import { Template } from '@huggingface/jinja'
 import fc from 'fast-check'
@@ -13,7 +14,7 @@ type Render = typeof renderTemplate
 const unbounded: Render = (source, variables) =>
   (new Template(source) as unknown as { render(of: object): string }).render(variables)
 
-// ---- What renders ----------------------------------------------------------------------------------------------------
+// ---- What renders -----------------------------------------------------------------------------------------
 
 /** Templates in the ways of the models in use. */
 const templates: readonly string[] = [
@@ -76,7 +77,7 @@ test('the date is fixed', () => {
   expect(renderTemplate(source, {})).toBe('26 Jul 2024, Friday 26 July, 00:00:00 %')
 })
 
-// ---- What is refused -------------------------------------------------------------------------------------------------
+// ---- What is refused --------------------------------------------------------------------------------------
 
 const repeated = (text: string, times: number): string => text.repeat(times)
 

@@ -29,7 +29,7 @@ const fixture = (name: string, change: (json: TokenizerJson) => void = () => {})
   return createTokenizer(parseTokenizerJson(new TextEncoder().encode(JSON.stringify(json))))
 }
 
-// ---- Known chats -----------------------------------------------------------------------------------------------------
+// ---- Known chats ------------------------------------------------------------------------------------------
 
 const chatTemplate: ChatTemplate = { source: chatMl, bosToken: '<|im_start|>', eosToken: '<|im_end|>' }
 
@@ -94,7 +94,7 @@ test.skipIf(!existsSync(expected))(
   },
 )
 
-// ---- Text stays text -------------------------------------------------------------------------------------------------
+// ---- Text stays text --------------------------------------------------------------------------------------
 
 /** A template that trims, cuts, and puts messages next to parts of its own special tokens. */
 const tight: ChatTemplate = {

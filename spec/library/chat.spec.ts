@@ -1,5 +1,6 @@
 /**
- * Chats through the library: what is refused, what ends an answer, and that the kept cache is never seen in one.
+ * Chats through the library: what is refused, what ends an answer, and that the kept cache is never seen in
+ * one.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -44,7 +45,7 @@ async function answer(
   }
 }
 
-// ---- The kept cache --------------------------------------------------------------------------------------------------
+// ---- The kept cache ---------------------------------------------------------------------------------------
 
 interface Turn {
   readonly content: string
@@ -162,7 +163,7 @@ describe('a second turn', () => {
   })
 })
 
-// ---- Ends ------------------------------------------------------------------------------------------------------------
+// ---- Ends -------------------------------------------------------------------------------------------------
 
 test('the ids of generation_config.json and the token of the template end an answer', async () => {
   // A model that draws from all tokens, so that each comes at some time.
@@ -194,7 +195,7 @@ test('<|im_end|> ends an answer though the configuration does not name it', asyn
   expect(found.tokens).toEqual(at === -1 ? generated : generated.slice(0, at))
 })
 
-// ---- Refusals --------------------------------------------------------------------------------------------------------
+// ---- Refusals ---------------------------------------------------------------------------------------------
 
 describe('a chat is refused', () => {
   test.each<[string, unknown, string]>([

@@ -1,8 +1,9 @@
 /**
  * A conversation at the terminal or through a pipe: one line is one message or one command.
  *
- * Only the user ends it. An error is one line, and the message that caused it is taken back; ctrl-C at a terminal ends an answer,
- * of which the part so far stays in the conversation. Through a pipe ctrl-C ends the program, as for every other command.
+ * Only the user ends it. An error is one line, and the message that caused it is taken back; ctrl-C at a
+ * terminal ends an answer, of which the part so far stays in the conversation. Through a pipe ctrl-C ends
+ * the program, as for every other command.
  */
 import { achievedSparsity } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'

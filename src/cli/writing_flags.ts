@@ -27,7 +27,11 @@ export interface WritingFlags extends ModelFlags, PlanFlags {
   readonly quiet?: boolean
 }
 
-/** Adds the flags. @param maxTokens how the default limit is described @param add adds flags after those of the planner */
+/**
+ * Adds the flags.
+ * @param maxTokens how the default limit is described
+ * @param add adds flags after those of the planner
+ */
 export function addWritingFlags(
   command: Command,
   maxTokens: string,

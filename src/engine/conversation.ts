@@ -1,13 +1,14 @@
 /**
  * The cache of a conversation: the keys and values of one turn, kept for the next.
  *
- * A turn begins with the text of the turns before it, so most of its prompt has been run already. What was run can be used
- * again only if it has the bits that a fresh run would give. The whole text is one prompt, and its mask holds for all of it:
+ * A turn begins with the text of the turns before it, so most of its prompt has been run already. What was
+ * run can be used again only if it has the bits that a fresh run would give. The whole text is one prompt,
+ * and its mask holds for all of it:
  *
  * - dense, or under a mask given beforehand: every shared token is used again;
- * - under a planner that decides once: the source layer runs for the whole prompt, since the planner is asked there. If it decides
- *   the mask in force (as `static` and `random` do), every shared token is used again. Else none is: keys and values of the
- *   deeper layers depend on the mask;
+ * - under a planner that decides once: the source layer runs for the whole prompt, since the planner is
+ *   asked there. If it decides the mask in force (as `static` and `random` do), every shared token is used
+ *   again. Else none is: keys and values of the deeper layers depend on the mask;
  * - under a planner that decides again later, or layer by layer: nothing is used again.
  */
 import { expectMask, sameMask, type UnitMask } from '../masks/mask.ts'
@@ -63,8 +64,8 @@ export class Conversation {
   }
 
   /**
-   * Runs a prompt, from where it parts from the kept text if that gives the bits of a fresh run. What was kept is taken: a prompt
-   * that begins meanwhile runs anew.
+   * Runs a prompt, from where it parts from the kept text if that gives the bits of a fresh run. What was
+   * kept is taken: a prompt that begins meanwhile runs anew.
    * @throws what `LanguageModel.begin` and `Sequence.feed` throw
    */
   begin(model: LanguageModel, prompt: Int32Array, options: SequenceOptions): BegunSequence {
@@ -119,7 +120,9 @@ export class Conversation {
     return { sequence, logits, reused }
   }
 
-  /** Runs a prompt under its planner, as far as it takes to know that the mask is that of the kept sequence. */
+  /**
+   * Runs a prompt under its planner, as far as it takes to know that the mask is that of the kept sequence.
+   */
   #runUnlessSame(
     kept: Kept,
     prompt: Int32Array,

@@ -166,8 +166,9 @@ export class Sequence {
   /**
    * Forgets what was fed after the first `length` tokens, so that a text can go on from there in another way. The mask in
    * force stays; a planner that decides at every token is asked again as ever.
-   * @param decided the mask that is decided for the whole text to come, null for dense. It must be the one in force, and then
-   *   lengths inside the first feed are allowed: all that is kept ran under it, except layers that run dense in any case.
+   * @param decided the mask that is decided for the whole text to come, null for dense. It must be the one
+   *   in force, and then lengths inside the first feed are allowed: all that is kept ran under it, except
+   *   layers that run dense in any case.
    * @throws UsageError REWIND for a length inside the first feed, by which masks are decided, or past what was fed, and
    *   under a planner that is asked now and then: its earlier masks are gone
    */

@@ -1,10 +1,11 @@
 /**
  * Renders Jinja templates of strangers: `@huggingface/jinja` with bounds on time, memory and nesting.
  *
- * A template comes with a model, so it is untrusted input. The library runs no code of it, but a loop, a macro or a list that
- * contains itself twice may take any time. Here every step and every character of a string takes work from a budget, and an
- * operation whose result can be longer than its parts (replace, join, indent, tojson) is weighed before it runs. So the
- * bounds do not depend on the machine: a template renders everywhere or nowhere.
+ * A template comes with a model, so it is untrusted input. The library runs no code of it, but a loop, a
+ * macro or a list that contains itself twice may take any time. Here every step and every character of a
+ * string takes work from a budget, and an operation whose result can be longer than its parts (replace,
+ * join, indent, tojson) is weighed before it runs. So the bounds do not depend on the machine: a template
+ * renders everywhere or nowhere.
  *
  * There is no clock: `strftime_now` tells a fixed date, so that equal chats give equal ids.
  */
@@ -63,8 +64,8 @@ class RaisedError extends Error {}
 /**
  * Renders a template.
  * @param variables plain data
- * @throws InputError CHAT_TEMPLATE_SYNTAX, CHAT_TEMPLATE_LIMIT; CHAT_TEMPLATE_REFUSED with the words of `raise_exception`;
- *   CHAT_TEMPLATE_RUN for an operation that fails or is not supported
+ * @throws InputError CHAT_TEMPLATE_SYNTAX, CHAT_TEMPLATE_LIMIT; CHAT_TEMPLATE_REFUSED with the words of
+ *   `raise_exception`; CHAT_TEMPLATE_RUN for an operation that fails or is not supported
  */
 export function renderTemplate(source: string, variables: Readonly<Record<string, unknown>>): string {
   const subject = 'chat template'

@@ -1,10 +1,11 @@
 /**
  * The ids of a chat.
  *
- * The template writes special tokens as text, and messages are text too. Only those of the template may become special: what
- * a user types never ends a turn or begins one. So a mark, a character of private use that no message contains, is put into
- * every special token that a message spells. The rendered text is cut at special tokens; the marks are then dropped. A message
- * whose first or last characters are a part of a special token is marked there, since the template might write the rest of it.
+ * The template writes special tokens as text, and messages are text too. Only those of the template may
+ * become special: what a user types never ends a turn or begins one. So a mark, a character of private use
+ * that no message contains, is put into every special token that a message spells. The rendered text is cut
+ * at special tokens; the marks are then dropped. A message whose first or last characters are a part of a
+ * special token is marked there, since the template might write the rest of it.
  *
  * A template that looks for special tokens in messages (`</think>`) therefore finds none.
  */
@@ -28,8 +29,8 @@ export interface ChatPrompt {
 
 /**
  * Writes a chat, ready for an answer.
- * @throws InputError as `renderTemplate`; CHAT_MESSAGE if the messages contain every character of private use;
- *   TEXT_SURROGATE, TEXT_BYTE
+ * @throws InputError as `renderTemplate`; CHAT_MESSAGE if the messages contain every character of private
+ *   use; TEXT_SURROGATE, TEXT_BYTE
  */
 export function chatPrompt(
   template: ChatTemplate,

@@ -1,8 +1,9 @@
 /**
  * The chat template of a model: a Jinja template that writes messages as the text the model was trained on.
  *
- * In a folder it is `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`. The latter also names the tokens
- * that begin and end a text, and `generation_config.json` the ids that end one: the end of a turn is often named there only.
+ * In a folder it is `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`. The latter also
+ * names the tokens that begin and end a text, and `generation_config.json` the ids that end one: the end of
+ * a turn is often named there only.
  */
 import * as v from 'valibot'
 import { joinPath } from '../platform/platform.ts'

@@ -16,8 +16,8 @@ interface JsonOptions {
   /** The maximal nesting of objects and arrays; default 64. */
   maxDepth?: number
   /**
-   * integers: only digits, up to 2^53 - 1 (sizes and offsets). any: every finite JSON number that is exact if it is an integer.
-   * rounded: large integers are rounded; transformers writes 10^30 for "no limit".
+   * integers: only digits, up to 2^53 - 1 (sizes and offsets). any: every finite JSON number that is exact
+   * if it is an integer. rounded: large integers are rounded; transformers writes 10^30 for "no limit".
    */
   numbers?: 'any' | 'integers' | 'rounded'
   /** The maximal number of objects and arrays, which may be shared by several texts; default a million. */

@@ -71,7 +71,10 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   return { configJson, source, files, stopIds, ...(tokenizer && { tokenizer }), ...(chat && { chat }) }
 }
 
-/** The chat template and the ids that end a text. Their schemas are loaded where a folder has one of their files. */
+/**
+ * The chat template and the ids that end a text. Their schemas are loaded where a folder has one of their
+ * files.
+ */
 async function openChat(folder: string): Promise<{ chat: ChatTemplate | null; stopIds: readonly number[] }> {
   if ((await present(folder, chatFiles)).length === 0) return { chat: null, stopIds: [] }
   const { openChatTemplate, openStopIds } = await import('./chat_template.ts')

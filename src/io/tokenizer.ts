@@ -31,8 +31,9 @@ export interface EncodeOptions {
   /** Whether the tokens that a model expects around a text are added, for OPT `</s>` before it; default true. */
   readonly prefix?: boolean
   /**
-   * Spelled special tokens become their ids: for text of the program's own, such as a rendered chat, never for that of a user.
-   * The mark is a character that keeps what it is in from being a special token; it is dropped. Default: none does.
+   * Spelled special tokens become their ids: for text of the program's own, such as a rendered chat, never
+   * for that of a user. The mark is a character that keeps what it is in from being a special token; it is
+   * dropped. Default: none does.
    */
   readonly special?: { readonly mark: string }
 }
@@ -59,7 +60,10 @@ export interface Tokenizer {
   readonly vocabularySize: number
   /** The ids of `<s>`, `<pad>`, `</s>` and `<unk>`; null for those that the vocabulary lacks. */
   readonly special: Readonly<Record<'beginning' | 'padding' | 'end' | 'unknown', number | null>>
-  /** How special tokens are spelled, the longest first, without those of spaces only: these count as text everywhere. */
+  /**
+   * How special tokens are spelled, the longest first, without those of spaces only: these count as text
+   * everywhere.
+   */
   readonly specialSpellings: readonly string[]
   /** The id of a token by its spelling; null if there is none. */
   idOf(spelling: string): number | null

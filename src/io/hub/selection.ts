@@ -1,6 +1,6 @@
 /**
- * Selects the required files of a model: the configuration, a tokenizer, what chats need, and the first kind of weights, in the
- * order of `load.ts`. The selection is the same for the hub and for the cache.
+ * Selects the required files of a model: the configuration, a tokenizer, what chats need, and the first
+ * kind of weights, in the order of `load.ts`. The selection is the same for the hub and for the cache.
  */
 import { chatFiles, weightNames } from '../load.ts'
 import { parseShardIndex } from '../shard_index.ts'
