@@ -25,7 +25,7 @@ import { LanguageModel } from './engine/language_model.ts'
 import { makeSampler } from './engine/sampling.ts'
 import type { LoadProgress } from './engine/weight_reader.ts'
 import { NOT_SCORED } from './ops/cross_entropy.ts'
-import { folderOf } from './platform/platform.ts'
+import { predictorBeside } from './io/named_predictor.ts'
 import {
   generateKinds,
   maskKinds,
@@ -82,7 +82,7 @@ export class ShadowModel {
     this.tokenizer = tokenizer ?? null
     this.prefixIds = tokenizer?.prefixIds ?? [model.config.bosId]
     this.#backend = model.backend
-    this.#planners = new PlannerFiles(model, folderOf(files.config))
+    this.#planners = new PlannerFiles(model, predictorBeside(files.weights))
   }
 
   /**
@@ -141,7 +141,9 @@ export class ShadowModel {
 
   /**
    * Reads a predictor for the planner of its kind: `shadow`, `dejavu-style` or `dejavu`. It replaces an earlier one of its
-   * kind. Without this, `shadow` uses `predictor.safetensors` in the model's folder. `shadowllm train` makes such files.
+   * kind. Without this, `shadow` uses `predictor.safetensors` in the model's folder, or `NAME.predictor.safetensors` beside
+   * a model of one file `NAME.gguf`. `shadowllm train` makes such files.
+   * @param path a file, or the name of a predictor in this package: `smollm2-135m`
    * @throws InputError PREDICTOR_MODEL for a predictor of a model of another shape, and as for every file
    */
   async loadPredictor(path: string): Promise<void> {
