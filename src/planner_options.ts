@@ -1,8 +1,8 @@
 /**
  * Planners by name for one loaded model: the options that choose one, and the files they read.
  *
- * Predictors and a calibration are read once and kept. The predictor in the model's folder is read when the shadow planner
- * is first used and no other shadow predictor was loaded.
+ * Predictors and a calibration are read once and kept. The predictor beside the model (io/named_predictor.ts) is read when
+ * the shadow planner is first used and no other shadow predictor was loaded.
  */
 import type { Calibration } from './calibration/open.ts'
 import { makeMethod, methodBudget, planMethod, predictorKindOf, type Method } from './results/method.ts'
@@ -12,16 +12,13 @@ import type { MaskPlanner } from './masks/planner.ts'
 import type { UnitScores } from './masks/selection.ts'
 import type { LanguageModel } from './engine/language_model.ts'
 import type { MaskMode } from './engine/active_block.ts'
-import { joinPath } from './platform/platform.ts'
+import { findPredictor } from './io/named_predictor.ts'
 import { plannerNames, type PlannerName } from './predictor/planners.ts'
 import type { PredictorKind } from './predictor/predictor_config.ts'
 import type { Predictor } from './predictor/predictor_file.ts'
 import { checkPredictor } from './predictor/suitable.ts'
 import { MissingError, UsageError } from './tensor/errors.ts'
 import { featureWidths } from './engine/config.ts'
-
-/** The name of a predictor's file in a model's folder. */
-export const predictorFile = 'predictor.safetensors'
 
 /** A planner that needs no continuation, so that it can be used while text is generated. */
 export type GenerationPlanner = Exclude<PlannerName, 'oracle'>
@@ -92,7 +89,7 @@ export function budgetOf(options: PlannerChoice): Budget {
 /** The predictors and the calibration of one model. Dispose it. */
 export class PlannerFiles {
   readonly #model: LanguageModel
-  readonly #folder: string
+  readonly #beside: string
   /** Files that are being read. */
   readonly #pending = new Set<Promise<unknown>>()
   /** The current predictor of each kind. */
@@ -104,14 +101,14 @@ export class PlannerFiles {
   readonly #means = new Map<string, UnitScores>()
   #disposed = false
 
-  /** @param folder of the model, which may contain a predictor */
-  constructor(model: LanguageModel, folder: string) {
+  /** @param beside the path of the model's own predictor, which may be missing */
+  constructor(model: LanguageModel, beside: string) {
     this.#model = model
-    this.#folder = folder
+    this.#beside = beside
   }
 
   /**
-   * Reads a predictor of any kind; it replaces an earlier one of its kind.
+   * Reads a predictor of any kind, from a file or by its name in this package; it replaces an earlier one of its kind.
    * @throws InputError PREDICTOR_MODEL, and what `openPredictor` throws; UsageError DISPOSED
    */
   loadPredictor(path: string): Promise<void> {
@@ -170,7 +167,7 @@ export class PlannerFiles {
   }
 
   async #predictor(kind: PredictorKind): Promise<Predictor> {
-    const own = joinPath(this.#folder, predictorFile)
+    const own = this.#beside
     if (kind === 'shadow' && !this.#predictors.has(kind) && (await isThere(own)))
       await (this.#own ??= this.#readPredictor(own))
     const found = this.#predictors.get(kind)
@@ -184,7 +181,8 @@ export class PlannerFiles {
 
   async #readPredictor(path: string): Promise<void> {
     const { openPredictor } = await import('./predictor/predictor_file.ts')
-    const predictor = await openPredictor(path, this.#model.backend, this.#model.weights.storage)
+    const file = await findPredictor(path)
+    const predictor = await openPredictor(file, this.#model.backend, this.#model.weights.storage)
     try {
       if (this.#disposed) throw new UsageError('DISPOSED', 'the model has been disposed')
       checkPredictor(predictor, this.#model.config, path)

@@ -28,6 +28,7 @@ import { LanguageModel } from './engine/language_model.ts'
 import { makeSampler } from './engine/sampling.ts'
 import type { LoadProgress } from './engine/weight_reader.ts'
 import { NOT_SCORED } from './ops/cross_entropy.ts'
+import { predictorBeside } from './io/named_predictor.ts'
 import {
   chatKinds,
   expectMessages,
@@ -112,7 +113,7 @@ export class ShadowModel {
     this.stopIds = [...new Set([...model.config.eosIds, ...(stopIds ?? [])])]
     this.prefixIds = tokenizer?.prefixIds ?? [model.config.bosId]
     this.#backend = model.backend
-    this.#planners = new PlannerFiles(model, files.folder)
+    this.#planners = new PlannerFiles(model, predictorBeside(files.weights))
   }
 
   /**
@@ -171,7 +172,9 @@ export class ShadowModel {
 
   /**
    * Reads a predictor for the planner of its kind: `shadow`, `dejavu-style` or `dejavu`. It replaces an earlier one of its
-   * kind. Without this, `shadow` uses `predictor.safetensors` in the model's folder. `shadowllm train` makes such files.
+   * kind. Without this, `shadow` uses `predictor.safetensors` in the model's folder, or `NAME.predictor.safetensors` beside
+   * a model of one file `NAME.gguf`. `shadowllm train` makes such files.
+   * @param path a file, or the name of a predictor in this package: `smollm2-135m`
    * @throws InputError PREDICTOR_MODEL for a predictor of a model of another shape, and as for every file
    */
   async loadPredictor(path: string): Promise<void> {

@@ -127,6 +127,7 @@ const trainTable: CommandTable = {
     { flag: '--rate', values: [null, '0.01'] },
     { flag: '--batch', values: [null, '1', '3'] },
     { flag: '--decay', values: [null, '0', '0.5'] },
+    { flag: '--matrices', values: [null, 'bf16'] },
     { flag: '--spread', values: [null, 'unit'] },
     // At this rate the first epoch is the best one.
     { flag: '--patience', beside: '--epochs 12 --rate 0.3', values: ['1', '11'], shows: progressOf },

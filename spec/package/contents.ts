@@ -21,7 +21,7 @@ export type Files = ReadonlyMap<string, number>
 
 /** Where packed files may lie. */
 const places =
-  /^(dist|src|fixtures\/tiny-opt)\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/
+  /^(dist|src|fixtures\/(predictors|tiny-opt))\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/
 
 /** Scripts that npm runs by itself where the package is installed. */
 const atInstallation = ['preinstall', 'install', 'postinstall', 'prepare', 'prepublish']
@@ -29,7 +29,7 @@ const atInstallation = ['preinstall', 'install', 'postinstall', 'prepare', 'prep
 /** Packages that carry a Node of their own. */
 const runtimes = /^node(-bin)?(-(linux|darwin|win|aix|sunos)\b.*|-setup)?$/
 
-/** Limits in bytes: of the archive, nearly all of which is the embedded model, and of all that is not that model. */
+/** Limits in bytes: of the archive, nearly all of which is the embedded model and predictors, and of all that is neither. */
 export const limits = { archive: 20e6, unpacked: 16e6 }
 
 /** What package.json names is packed, and nothing that has no place. */

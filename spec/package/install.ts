@@ -85,6 +85,7 @@ const sources = [
   'CHANGELOG.md',
   'SECURITY.md',
   'src',
+  'fixtures/predictors',
   'fixtures/tiny-opt',
   'scripts/build.ts',
   'scripts/package',

@@ -17,6 +17,7 @@ import {
   type PredictorKind,
   type ShadowConfig,
 } from '../../src/predictor/predictor_config.ts'
+import { openSafetensors } from '../../src/io/safetensors.ts'
 import { configEntry } from '../../src/predictor/predictor_config_schema.ts'
 import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
@@ -32,12 +33,15 @@ import {
   openPredictor,
   predictorTensors,
   savePredictor,
+  sourceEntry,
   type Predictor,
 } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { expectNear, fixtures } from '../golden/golden.ts'
+import { kills, lawAlways, stateLaw } from '../harness/seed.ts'
 import { owesBits, portableNames } from '../harness/strict.ts'
+import { narrowToBf16, widenBf16 } from '../../src/tensor/dtypes.ts'
 import { unitKinds } from '../../src/masks/mask.ts'
 
 const shape = { layers: 4, heads: 2, neurons: 5 }
@@ -95,6 +99,65 @@ const features: PromptFeatures = {
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-kinds-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 const path = join(folder, 'predictor.safetensors')
+
+type Save = typeof savePredictor
+
+/** A predictor of each choice, its file, and what is read of it. */
+const isHalved = lawAlways(
+  'with matrices of bf16 comes back with rounded matrices, and all else exact',
+  async (save: Save) => {
+    for (const [, kind, chosen] of choices) {
+      const backend = await createBackend('reference')
+      const predictor = somePredictor(backend, kind, chosen)
+      await save(path, predictor, { matrices: 'bf16', source: { text: 'a.txt', windows: 3 } })
+      const file = await openSafetensors(path)
+      const again = await openPredictor(path, backend)
+      try {
+        expect(JSON.parse(file.metadata.get(sourceEntry) ?? '')).toEqual({ text: 'a.txt', windows: 3 })
+        expect(again.config).toEqual(predictor.config)
+        for (const [name, { data }] of predictorTensors(predictor)) {
+          const isMatrix = name.endsWith('Weight')
+          expect([name, file.tensors.get(name)?.dtype]).toEqual([name, isMatrix ? 'BF16' : 'F32'])
+          const expected = isMatrix ? widenBf16(narrowToBf16(data as Float32Array)) : data
+          expect([name, predictorTensors(again).get(name)?.data]).toEqual([name, expected])
+        }
+      } finally {
+        await file.close()
+        again.dispose()
+        predictor.dispose()
+        backend.dispose()
+      }
+    }
+  },
+)
+
+describe('a file', () => {
+  stateLaw(isHalved, savePredictor)
+
+  test.each<[string, Save]>([
+    [
+      'it is written as f32 all the same',
+      (to, predictor, options) => savePredictor(to, predictor, { ...options, matrices: 'f32' }),
+    ],
+    [
+      'it does not say what it was made from',
+      (to, predictor) => savePredictor(to, predictor, { matrices: 'bf16' }),
+    ],
+    [
+      'everything is rounded',
+      (to, predictor, { source } = {}) => {
+        const metadata = {
+          [configEntry]: JSON.stringify(predictor.config),
+          [sourceEntry]: JSON.stringify(source),
+        }
+        const tensors = [...predictorTensors(predictor)].map(
+          ([name, tensor]) => [name, { ...tensor, dtype: 'BF16' }] as const,
+        )
+        return writeSafetensors(to, new Map<string, TensorToWrite>(tensors), metadata)
+      },
+    ],
+  ])('mutant: %s: killed', (_, save) => kills(isHalved, save))
+})
 
 describe.each(choices)('%s', (_, kind, chosen) => {
   test('round-trips through its file with the same configuration and bits, on every backend', async () => {

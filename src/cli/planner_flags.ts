@@ -6,12 +6,12 @@ import { Option, type Command } from 'commander'
 import { criteria } from '../criteria/index.ts'
 import { compareMethods, type Method, type MethodSources } from '../results/method.ts'
 import { isThere } from '../io/files.ts'
+import { findPredictor, predictorBeside, predictorNames } from '../io/named_predictor.ts'
 import { scopes, type Scope } from '../masks/budget.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { maskModes, type MaskMode } from '../engine/active_block.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import { predictorFile, type PlannerChoice } from '../planner_options.ts'
-import { joinPath } from '../platform/platform.ts'
+import type { PlannerChoice } from '../planner_options.ts'
 import { plannerNames, type PlannerName } from '../predictor/planners.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
@@ -47,7 +47,7 @@ export function scopeOption(): Option {
 export function predictorOption(): Option {
   return new Option(
     '--predictor <file>',
-    'a trained predictor; its kind says which planner it is for, so give one for each planner that needs one',
+    `a trained predictor, or the name of one in this package (${predictorNames.join(', ')}); its kind says which planner it is for, so give one for each planner that needs one`,
   )
     .argParser((file: string, before: readonly string[]) => [...before, file])
     .default([], 'none')
@@ -98,7 +98,7 @@ const meanings: Record<PlannerName, string> = {
   'prompt-plainact':
     "keeps the units that matter most to the prompt's own loss: a forward and a backward pass over it",
   shadow: `keeps the units that the predictor expects to matter most: --predictor, else predictor.safetensors in
-                   the model's folder (the embedded model has one)`,
+                   the model's folder (the embedded model has one), NAME.predictor.safetensors beside NAME.gguf`,
   'dejavu-style': 'the same, predicted layer by layer from a dense pass over the prompt: --predictor',
   dejavu: 'each layer decides from the stream one layer earlier: --predictor',
 }
@@ -106,8 +106,14 @@ const meanings: Record<PlannerName, string> = {
 /** Planners and what they do, for help texts. */
 export function plannersHelp(planners: readonly PlannerName[]): string {
   const width = Math.max(...planners.map(({ length }) => length))
-  return `\nPlanners:\n${planners.map((name) => `  ${name.padEnd(width)}  ${meanings[name]}`).join('\n')}`
+  const rows = planners.map((name) => `  ${name.padEnd(width)}  ${meanings[name]}`)
+  return `\nPlanners:\n${rows.join('\n')}\n${sparsityHelp}`
 }
+
+/** What a sparsity costs, for help texts. */
+export const sparsityHelp = `
+What a sparsity costs depends on the model. Neurons of OPT are mostly zero after ReLU. Those of gated models (Llama,
+Mistral, Qwen2, SmolLM2) are not, so skipping costs much earlier: docs/guides/smollm2.md has the numbers.`
 
 /** Adds the flags. */
 export function addPlanFlags(
@@ -199,7 +205,7 @@ export async function withMethods<T>(
 ): Promise<T> {
   const { planner: planners, sparsity: sparsities, released: paperCompatible, ...choice } = flags
   const { scope, criterion, every, leaky, headSparsity, neuronSparsity } = choice
-  const predictors = await openPredictors(opt.folder, opt.model, flags)
+  const predictors = await openPredictors(predictorBeside(opt.weightsFile), opt.model, flags)
   try {
     const sources = { mean: await calibratedMean(opt, flags), predictors }
     const shares = { sparsities, headSparsity, neuronSparsity }
@@ -218,19 +224,19 @@ interface PredictorFlags {
 
 /**
  * Opens the predictors of a model.
- * @param folder of the model
+ * @param beside the path of the model's own predictor
  * @throws MissingError PREDICTOR_MISSING; InputError PREDICTOR_MODEL and those of files
  */
 export async function openPredictors(
-  folder: string,
+  beside: string,
   model: LanguageModel,
   flags: PredictorFlags,
 ): Promise<Predictor[]> {
   const { openPredictor } = await import('../predictor/predictor_file.ts')
   const opened: Predictor[] = []
   try {
-    for (const path of await predictorPaths(folder, flags)) {
-      const predictor = await openPredictor(path, model.backend, model.weights.storage)
+    for (const path of await predictorPaths(beside, flags)) {
+      const predictor = await openPredictor(await findPredictor(path), model.backend, model.weights.storage)
       opened.push(predictor)
       checkPredictor(predictor, model.config, path)
     }
@@ -242,11 +248,10 @@ export async function openPredictors(
 }
 
 /**
- * The predictors named, and for the shadow planner the one in the model's folder where none is named.
+ * The predictors named, and for the shadow planner the one beside the model where none is named.
  * @throws MissingError PREDICTOR_MISSING if the shadow planner has neither
  */
-async function predictorPaths(folder: string, { planner, predictor }: PredictorFlags): Promise<string[]> {
-  const own = joinPath(folder, predictorFile)
+async function predictorPaths(own: string, { planner, predictor }: PredictorFlags): Promise<string[]> {
   // It comes first: one that is named takes its place.
   if (planner.includes('shadow') && (await isThere(own))) return [own, ...predictor]
   if (planner.includes('shadow') && predictor.length === 0)

@@ -7,6 +7,9 @@
  *   heads.queryWeight ...      with attention pooling
  *   features.mean, .spread     [D], if features are scaled by the moments of the training set
  *
+ * Matrices are F32, or BF16 on request: half the size, for a file that is shipped. Biases and moments are always F32. The
+ * metadata entry `shadowllm.source` may say what a predictor was made from; nothing reads it but people.
+ *
  * Predictors with networks for every layer have `heads.<layer>.*` with layers from 1, and features.* [L-1, D].
  */
 import type { Backend } from '../backends/backend.ts'
@@ -35,9 +38,32 @@ import { unitKinds, type UnitKind } from '../masks/mask.ts'
 /** A predictor of any kind. */
 export type Predictor = ShadowPredictor | DejavuStylePredictor | DejavuPredictor
 
+/** The types of a predictor's matrices in its file. */
+export const matrixTypes = ['f32', 'bf16'] as const
+
+/** How a predictor is written. */
+export interface PredictorFileOptions {
+  /** The type of its matrices; default f32. */
+  readonly matrices?: (typeof matrixTypes)[number]
+  /** What it was made from, for people who read the file. */
+  readonly source?: Readonly<Record<string, string | number>>
+}
+
+/** The metadata entry that says what a predictor was made from. */
+export const sourceEntry = 'shadowllm.source'
+
 /** Writes a predictor atomically. @throws the system's error if the file cannot be written */
-export async function savePredictor(path: string, predictor: Predictor): Promise<void> {
-  await writeSafetensors(path, predictorTensors(predictor), metadataOf(predictor))
+export async function savePredictor(
+  path: string,
+  predictor: Predictor,
+  { matrices = 'f32', source }: PredictorFileOptions = {},
+): Promise<void> {
+  const tensors = predictorTensors(predictor)
+  if (matrices === 'bf16')
+    for (const [name, tensor] of tensors)
+      if (name.endsWith('Weight')) tensors.set(name, { ...tensor, dtype: 'BF16' })
+  const metadata = { ...metadataOf(predictor), ...(source && { [sourceEntry]: JSON.stringify(source) }) }
+  await writeSafetensors(path, tensors, metadata)
 }
 
 /** The same file in memory. */

@@ -15,7 +15,8 @@ import type { MaskMode } from '../../engine/active_block.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
-import { commandArguments, folderOf } from '../../platform/platform.ts'
+import { predictorBeside, predictorFile } from '../../io/named_predictor.ts'
+import { commandArguments, joinPath } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
@@ -203,11 +204,11 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     if (flags[name] !== undefined)
       throw new UsageError('FLAGS', `--${name}: expected no --model beside it, got one`)
   const { path, origin } = await findWithProgress(session, model, flags)
-  const folder = (await kindOf(path)) === 'file' ? folderOf(path) : path
+  const beside = (await kindOf(path)) === 'file' ? predictorBeside(path) : joinPath(path, predictorFile)
   return {
     ...options,
     subjects: [await checkpointSubject(model, path, origin)],
-    readPredictors: (loaded) => openPredictors(folder, loaded, { ...flags, planner: options.planners }),
+    readPredictors: (loaded) => openPredictors(beside, loaded, { ...flags, planner: options.planners }),
   }
 }
 

@@ -25,7 +25,7 @@ import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { namedSource, withModel } from '../open_model.ts'
 import { checkOutput } from '../output.ts'
-import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
+import { addPlannerFlags, sparsityHelp, withMethods, type PlannerFlags } from '../planner_flags.ts'
 import { showReport, type ReportFlags } from '../report.ts'
 import type { Session } from '../session.ts'
 import { wholeFlag } from '../values.ts'
@@ -42,6 +42,7 @@ is f32.
 
 The text is --wikitext, or --text, or else documents of the Brown corpus that predictors are not trained on.
 Ctrl-C reports what is finished.
+${sparsityHelp}
 
 Examples:
   $ shadowllm perplexity

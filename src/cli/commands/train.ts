@@ -18,7 +18,13 @@ import {
 import type { CalibrationExample } from '../../predictor/example.ts'
 import { featureScalings, poolings, targetScalings } from '../../predictor/features.ts'
 import { makePredictorConfig, type PredictorChoices } from '../../predictor/make_predictor_config.ts'
-import { predictorTensors, savePredictor, type Predictor } from '../../predictor/predictor_file.ts'
+import {
+  matrixTypes,
+  predictorTensors,
+  savePredictor,
+  type Predictor,
+  type PredictorFileOptions,
+} from '../../predictor/predictor_file.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { contestants, judgePredictor, type Contestant, type Verdict } from '../../training/judge_predictor.ts'
 import { pause } from '../../platform/pause.ts'
@@ -73,6 +79,7 @@ interface TrainFlags {
   readonly patience: number
   readonly spread: 'all' | 'unit'
   readonly heldOut: number
+  readonly matrices: NonNullable<PredictorFileOptions['matrices']>
   readonly sparsity: readonly number[]
   readonly scope?: Scope
   readonly seed: number
@@ -133,6 +140,11 @@ export function define(command: Command, session: Session): void {
       ]).default('all'),
     )
     .option('--patience <epochs>', 'stop after this many without improvement', wholeFlag('patience', 1), 8)
+    .addOption(
+      choice('--matrices <type>', 'type of the matrices in the file; bf16 halves it', matrixTypes).default(
+        'f32',
+      ),
+    )
     .option('--held-out <share>', 'share of examples to judge on', numberFlag('held-out', 0, 0.9), 0.2)
     .option('--sparsity <list>', 'sparsities at which masks are compared', sparsityListFlag, [0.5, 0.7, 0.8])
     .addOption(
@@ -167,7 +179,17 @@ async function runTrain(session: Session, flags: TrainFlags): Promise<void> {
     const verdict = heldOut.length > 0 ? judge(session, backend, predictor, trained, heldOut, flags) : null
     // The last moment at which ctrl-C leaves no file.
     await pause(session.signal)
-    await whileWriting(flags.output, () => savePredictor(flags.output, predictor))
+    const { model, data } = calibration.manifest
+    const { epochs, rate, batch, decay, patience, spread } = flags
+    const source = {
+      model: model.hash,
+      data: data.name,
+      windows: data.windows,
+      training: JSON.stringify({ epochs, rate, batch, decay, patience, spread }),
+    }
+    await whileWriting(flags.output, () =>
+      savePredictor(flags.output, predictor, { matrices: flags.matrices, source }),
+    )
     const finite = (loss: number): number | null => (Number.isFinite(loss) ? loss : null)
     const report: TrainReport = {
       output: flags.output,

@@ -1,0 +1,99 @@
+/**
+ * Predictors are found by a path, by a name in this package, and beside their model.
+ */
+import fc from 'fast-check'
+import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { ShadowModel } from '../../src/index.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { findPredictor, predictorBeside, predictorNames } from '../../src/io/named_predictor.ts'
+import { openSafetensors } from '../../src/io/safetensors.ts'
+import { openPredictor, sourceEntry } from '../../src/predictor/predictor_file.ts'
+import { fixtures } from '../golden/golden.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-named-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const isBeside = lawForAll(
+  'of a folder is predictor.safetensors in it; of NAME.gguf it is NAME.predictor.safetensors',
+  [
+    fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9._ -]{0,12}$/),
+    fc.constantFrom('.gguf', '.GGUF', '.safetensors', '.bin', '.safetensors.index.json'),
+  ],
+  (beside: typeof predictorBeside, name, end) => {
+    const weights = join(folder, name + end)
+    const found = beside(weights)
+    expect(dirname(found)).toBe(dirname(weights))
+    const single = end.toLowerCase() === '.gguf'
+    expect(basename(found)).toBe(single ? `${name}.predictor.safetensors` : 'predictor.safetensors')
+  },
+)
+
+describe('the predictor beside a model', () => {
+  stateLaw(isBeside, predictorBeside)
+  test.each<[string, typeof predictorBeside]>([
+    [
+      'any model of a folder takes predictor.safetensors',
+      (weights) => join(dirname(weights), 'predictor.safetensors'),
+    ],
+    ['every file has one of its name', (weights) => weights.replace(/\.[^.]*$/, '.predictor.safetensors')],
+    [
+      '.gguf is not taken off',
+      (weights) =>
+        weights.endsWith('.gguf') ? `${weights}.predictor.safetensors` : predictorBeside(weights),
+    ],
+  ])('mutant: %s: killed', (_, mutant) => kills(isBeside, mutant))
+})
+
+describe('a predictor in this package', () => {
+  test('is found by its name, unless a file has that name', async () => {
+    expect(predictorNames).toEqual(['smollm2-135m'])
+    const found = await findPredictor('smollm2-135m')
+    expect(existsSync(found)).toBe(true)
+    // Anything else is a path.
+    for (const path of ['smollm2', './smollm2-135m', 'SMOLLM2-135m', '', join(folder, 'none')])
+      expect(await findPredictor(path)).toBe(path)
+    const here = process.cwd()
+    try {
+      writeFileSync(join(folder, 'smollm2-135m'), 'own')
+      process.chdir(folder)
+      expect(await findPredictor('smollm2-135m')).toBe('smollm2-135m')
+    } finally {
+      process.chdir(here)
+    }
+  })
+
+  test('is of the shape of SmolLM2-135M, is small, and says what it was made from', async () => {
+    const path = await findPredictor('smollm2-135m')
+    expect(statSync(path).size).toBeLessThan(3e6)
+    const backend = await createBackend('reference')
+    const predictor = await openPredictor(path, backend)
+    expect(predictor.kind).toBe('shadow')
+    expect(predictor.config).toMatchObject({ shape: { layers: 30, heads: 9, neurons: 1536 }, width: 576 })
+    predictor.dispose()
+    backend.dispose()
+    const file = await openSafetensors(path)
+    const source = JSON.parse(file.metadata.get(sourceEntry) ?? '') as Record<string, unknown>
+    await file.close()
+    expect(source).toMatchObject({
+      model: expect.stringMatching(/^[0-9a-f]{64}$/),
+      data: expect.any(String),
+      windows: expect.any(Number),
+    })
+  })
+
+  test('is refused by a model of another shape', async () => {
+    await using opt = await ShadowModel.fromPretrained()
+    await expect(opt.loadPredictor('smollm2-135m')).rejects.toMatchObject({ code: 'PREDICTOR_MODEL' })
+  })
+})
+
+test('a model of a folder reads its own predictor', async () => {
+  const found = predictorBeside(join(fixtures, 'tiny-opt', 'model.safetensors'))
+  expect(existsSync(found)).toBe(true)
+  copyFileSync(found, join(folder, 'copy.predictor.safetensors'))
+  expect(predictorBeside(join(folder, 'copy.gguf'))).toBe(join(folder, 'copy.predictor.safetensors'))
+})

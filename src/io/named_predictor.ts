@@ -1,0 +1,57 @@
+/**
+ * Where predictors are found: those in this package by name, and the one beside a model.
+ *
+ * Beside a model in a folder that is `predictor.safetensors` in the folder. A model of one file, `NAME.gguf`, may lie among
+ * other models: its predictor is `NAME.predictor.safetensors` beside it.
+ */
+import { folderOf, joinPath, mountFolder, pathOfUrl, readFile, runtime } from '../platform/platform.ts'
+import { isThere } from './files.ts'
+import { refusal } from './refusal.ts'
+
+/** The predictors in this package; each has its own `new URL`, so that bundlers find it. */
+const files: ReadonlyMap<string, () => URL> = new Map([
+  ['smollm2-135m', () => new URL('../../fixtures/predictors/smollm2-135m.safetensors', import.meta.url)],
+])
+
+/** The names of the predictors in this package: of the model each was made for. */
+export const predictorNames: readonly string[] = [...files.keys()]
+
+/** The name of a predictor's file in a model's folder. */
+export const predictorFile = 'predictor.safetensors'
+
+/** The path of the predictor that belongs to a model, whether it is there or not. @param weights the model's weights */
+export function predictorBeside(weights: string): string {
+  const single = /\.gguf$/i.exec(weights)
+  return single
+    ? `${weights.slice(0, single.index)}.${predictorFile}`
+    : joinPath(folderOf(weights), predictorFile)
+}
+
+/**
+ * The path of a predictor: a file has priority over a name in this package. Anything else is a path, which the reader
+ * reports as missing.
+ * @throws InputError FILE_READ if a page cannot fetch a predictor of this package
+ */
+export async function findPredictor(pathOrName: string): Promise<string> {
+  const url = files.get(pathOrName)?.()
+  if (!url || (await isThere(pathOrName))) return pathOrName
+  if (runtime.name === 'browser') return fetchOne(pathOrName, url)
+  const beside = pathOfUrl(url)
+  if (await isThere(beside)) return beside
+  try {
+    // A bundler moved the code.
+    const root = folderOf(pathOfUrl(import.meta.resolve('shadowllm/package.json')))
+    return joinPath(root, 'fixtures', 'predictors', `${pathOrName}.safetensors`)
+  } catch {
+    return beside // missing; the reader reports it
+  }
+}
+
+async function fetchOne(name: string, url: URL): Promise<string> {
+  try {
+    const blob = new Blob([await readFile(url)])
+    return joinPath(mountFolder(`predictor ${name}`, new Map([[predictorFile, blob]])), predictorFile)
+  } catch (cause) {
+    throw refusal('FILE_READ', name, "the predictor's file", (cause as Error).message, { cause })
+  }
+}
