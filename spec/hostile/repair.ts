@@ -154,8 +154,6 @@ function ggufPartsOf(bytes: Uint8Array): FoundParts | null {
   const part = (): [Uint8Array, GgufValueParts] | GgufTensorParts | null => {
     try {
       const name = take(u64())
-      // What is found by looking for it must look like a key.
-      if (!isFollowed && (name.length < 3 || name.length > 64 || !isLetter(name[0]))) return null
       const text = decoder.decode(name.subarray(0, 64))
       if (/^(?:blk|output|token_embd|rope_freqs)/.test(text)) {
         const sizes = Array.from({ length: Math.min(u32(), 5) }, u64)
@@ -175,7 +173,7 @@ function ggufPartsOf(bytes: Uint8Array): FoundParts | null {
   let end = at
   for (let start = at; start + 24 <= bytes.length;) {
     at = start
-    const found = part()
+    const found: ReturnType<typeof part> = isFollowed || isKeyAt(view, start) ? part() : null
     isFollowed = found !== null && described.length === 0
     if (found === null) {
       // Behind tensors are data.
@@ -197,8 +195,11 @@ function ggufPartsOf(bytes: Uint8Array): FoundParts | null {
   return { version: view.getUint32(4, true), alignment, entries, tensors }
 }
 
-function isLetter(byte: number): boolean {
-  return (byte | 32) >= 97 && (byte | 32) <= 122
+/** Whether a length of 3 to 64 and a letter are at a place. */
+function isKeyAt(view: DataView, at: number): boolean {
+  const length = view.getUint32(at, true)
+  const letter = view.getUint8(at + 8) | 32
+  return length >= 3 && length <= 64 && view.getUint32(at + 4, true) === 0 && letter >= 97 && letter <= 122
 }
 
 /** The alignment that entries state, if data can be aligned so. */
