@@ -108,8 +108,10 @@ export async function mutantOf(
 export async function corpusOf(reader: Reader, wrong: readonly HostileInput[]): Promise<Uint8Array[]> {
   const small = wrong.filter(({ isLarge }) => !isLarge)
   const valid = await reader.valid()
-  // Right ones twice over: changing what is wrong already leads less far.
-  return [...valid, ...valid, ...(await Promise.all(small.map(({ make }) => make())))]
+  // Right ones are at least half: changing what is wrong already leads less far.
+  const times = Math.max(2, Math.ceil(small.length / valid.length))
+  const right = Array.from({ length: times }, () => valid).flat()
+  return [...right, ...(await Promise.all(small.map(({ make }) => make())))]
 }
 
 /** A piece: mostly small. */

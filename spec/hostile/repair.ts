@@ -8,8 +8,10 @@ import type { TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { storeManifest } from '../../src/calibration/manifest.ts'
 import { manifest, partOf, shardOf } from '../../fixtures/hostile/build_own.ts'
 import {
+  entriesWith,
   entryTypes,
   ggufFile,
+  smallEntries,
   tensorBytes,
   type GgufTensorParts,
   type GgufValueParts,
@@ -67,13 +69,14 @@ export async function repairPart(bytes: Uint8Array): Promise<Uint8Array> {
 }
 
 /**
- * A GGUF file whose counts and offsets are right, as far as its entries and descriptions can be read; in half of the cases
- * with one of its parts left out, doubled, in another place, or with what another has.
+ * A GGUF file whose counts and offsets are right, of those entries and tensors that can be found; in half of the cases with
+ * entries that every file needs, in half with a part left out, doubled, in another place, or with what another has.
  */
 export function repairGguf(bytes: Uint8Array, random: Random): Uint8Array {
   const parts = ggufPartsOf(bytes)
   if (parts === null) return bytes
   const { entries, tensors } = parts
+  if (random.below(2) > 0) addMissing(entries)
   if (random.below(2) > 0) {
     const list = random.below(2) > 0 ? entries : tensors
     const [from, to] = [random.below(list.length || 1), random.below(list.length || 1)]
@@ -87,6 +90,13 @@ export function repairGguf(bytes: Uint8Array, random: Random): Uint8Array {
     }
   }
   return ggufFile({ ...parts, tensors: tensors.map(withOwnData) })
+}
+
+/** The entries that every file needs. */
+function addMissing(entries: FoundParts['entries']): void {
+  const keys = new Set(entries.map(([key]) => decoder.decode(key)))
+  for (const [key, value] of entriesWith(smallEntries()))
+    if (!keys.has(key)) entries.push([new TextEncoder().encode(key), value])
 }
 
 function rearrange(list: unknown[], from: number, to: number, random: Random): void {
@@ -109,24 +119,28 @@ function withOwnData(tensor: GgufTensorParts): GgufTensorParts {
 
 interface FoundParts {
   readonly version: number
+  readonly alignment: number
   readonly entries: [Uint8Array, GgufValueParts][]
   readonly tensors: GgufTensorParts[]
 }
 
 /** The bytes of a value of each type of entry that has a size. */
 const valueSizes = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8]
+const decoder = new TextDecoder()
 
-/** The parts of a file; null if its header cannot be followed. */
+/** What can be found of a file's entries and tensors: what cannot be followed is left out, whatever the counts say. */
 function ggufPartsOf(bytes: Uint8Array): FoundParts | null {
+  if (bytes.length < 24) return null
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  let at = 8
+  let at = 24
   const u32 = (): number => view.getUint32((at += 4) - 4, true)
   const u64 = (): bigint => view.getBigUint64((at += 8) - 8, true)
   const take = (length: bigint | number): Uint8Array => {
     if (length > bytes.length - at) throw new RangeError('a length past the end')
     return bytes.subarray(at, (at += Number(length)))
   }
-  const value = (type: number): void => {
+  const value = (type: number): GgufValueParts => {
+    const start = at
     if (type === entryTypes.text) take(u64())
     else if (type !== entryTypes.list) take(valueSizes[type] ?? 4)
     else {
@@ -134,33 +148,64 @@ function ggufPartsOf(bytes: Uint8Array): FoundParts | null {
       if (of !== entryTypes.text) take(length * BigInt(valueSizes[of] ?? 1))
       else for (let left = length; left > 0n; left--) take(u64())
     }
+    return { type, bytes: bytes.subarray(start, at) }
   }
-  try {
-    const version = view.getUint32(4, true)
-    const [tensorCount, entryCount] = [u64(), u64()]
-    const entries: FoundParts['entries'] = []
-    for (let left = entryCount; left > 0n; left--) {
-      const key = take(u64())
-      const type = u32()
-      const start = at
-      value(type)
-      entries.push([key, { type, bytes: bytes.subarray(start, at) }])
-    }
-    const described: (GgufTensorParts & { offset: bigint })[] = []
-    for (let left = tensorCount; left > 0n; left--) {
+  /** One entry or tensor; null if there is none here. */
+  const part = (): [Uint8Array, GgufValueParts] | GgufTensorParts | null => {
+    try {
       const name = take(u64())
-      const sizes = Array.from({ length: Math.min(u32(), 9) }, u64)
-      described.push({ name, sizes, type: u32(), offset: u64() })
+      const text = decoder.decode(name.subarray(0, 64))
+      if (/^(?:blk|output|token_embd|rope_freqs)/.test(text)) {
+        const sizes = Array.from({ length: Math.min(u32(), 5) }, u64)
+        return { name, sizes, type: u32(), offset: u64() }
+      }
+      const type = u32()
+      const isKnown = type < valueSizes.length
+      return isKnown && (isFollowed || /^\w+\.[\w.]+$/.test(text)) ? [name, value(type)] : null
+    } catch (error) {
+      if (error instanceof RangeError) return null
+      throw error
     }
-    const data = Math.ceil(at / 32) * 32
-    const tensors = described.map(({ offset, ...tensor }) => {
-      const start = data + Number(offset)
-      const length = Math.min(MOST_BYTES, tensorBytes(tensor.type, tensor.sizes))
-      return withOwnData({ ...tensor, data: bytes.subarray(start, start + length) })
-    })
-    return { version, entries, tensors }
-  } catch (error) {
-    if (error instanceof RangeError) return null
-    throw error
   }
+  const entries: FoundParts['entries'] = []
+  const described: GgufTensorParts[] = []
+  let isFollowed = true
+  let end = at
+  for (let start = at; start + 24 <= bytes.length;) {
+    at = start
+    const found: ReturnType<typeof part> = isFollowed || isKeyAt(view, start) ? part() : null
+    isFollowed = found !== null && described.length === 0
+    if (found === null) {
+      // Behind tensors are data.
+      if (described.length > 0 && start > end + 64) break
+      start++
+      continue
+    }
+    if (Array.isArray(found)) entries.push(found)
+    else described.push(found)
+    start = end = at
+  }
+  const alignment = alignmentOf(entries)
+  const data = Math.ceil(end / alignment) * alignment
+  const tensors = described.map(({ offset = 0, ...tensor }) => {
+    const start = data + Number(offset)
+    const length = Math.min(MOST_BYTES, tensorBytes(tensor.type, tensor.sizes))
+    return withOwnData({ ...tensor, data: bytes.subarray(start, start + length) })
+  })
+  return { version: view.getUint32(4, true), alignment, entries, tensors }
+}
+
+/** Whether a length of 3 to 64 and a letter are at a place. */
+function isKeyAt(view: DataView, at: number): boolean {
+  const length = view.getUint32(at, true)
+  const letter = view.getUint8(at + 8) | 32
+  return length >= 3 && length <= 64 && view.getUint32(at + 4, true) === 0 && letter >= 97 && letter <= 122
+}
+
+/** The alignment that entries state, if data can be aligned so. */
+function alignmentOf(entries: FoundParts['entries']): number {
+  const found = entries.find(([key]) => decoder.decode(key) === 'general.alignment')?.[1]
+  if (found?.type !== entryTypes.u32) return 32
+  const value = new DataView(found.bytes.buffer, found.bytes.byteOffset).getUint32(0, true)
+  return [8, 16, 64, 128, 256].includes(value) ? value : 32
 }

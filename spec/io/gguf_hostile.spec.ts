@@ -17,11 +17,13 @@ import {
   smallEntries,
   smallGguf,
   someTensor,
+  text,
 } from '../../fixtures/hostile/build_gguf.ts'
 import { bytesAsFile } from '../../src/io/files.ts'
 import { readGgufHeader, type GgufHeader, type GgufTensor } from '../../src/io/gguf.ts'
 import { openGguf, readGguf } from '../../src/io/gguf_model.ts'
 import { findModelFiles } from '../../src/io/load.ts'
+import { encodeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { SPACE_MARK } from '../../src/io/vocabulary.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import type { RawTensorSource } from '../../src/tensor/tensor_source.ts'
@@ -110,6 +112,40 @@ describe('files that are found in a folder', () => {
     expect(several.code).toBe('MODEL_WEIGHTS')
     expect(several.message).toContain('\\u001b[2J')
   })
+})
+
+describe('entries that may be read in two ways', () => {
+  const configOf = async (changes: Parameters<typeof smallGguf>[0]): Promise<Record<string, unknown>> =>
+    (await readGguf(bytesAsFile(smallGguf(changes)), 'm.gguf')).configJson
+  const [type, factor, old] = ['scaling.type', 'scaling.factor', 'scale_linear'].map(
+    (key) => `llama.rope.${key}`,
+  )
+  const four = number('f32', 4)
+  const two = number('f32', 2)
+
+  test.each([
+    ['a factor without a kind', { [factor]: four }, 4],
+    ['an old factor without a kind', { [old]: four }, 4],
+    ['two factors, of which the new one counts', { [factor]: four, [old]: two }, 4],
+    ['a factor of the kind linear', { [type]: text('linear'), [old]: two }, 2],
+    ['a factor of the kind none', { [type]: text('none'), [factor]: four }, null],
+    ['an old factor of the kind none', { [type]: text('none'), [old]: four }, null],
+    ['no factor', { [type]: text('linear') }, null],
+  ])('scaling is that of llama.cpp for %s', async (_, changes, expected) => {
+    const scaling = expected && { rope_type: 'linear', factor: expected }
+    expect((await configOf(changes)).rope_scaling).toEqual(scaling)
+  })
+
+  test('-0 is 0', async () => {
+    const { bos_token_id } = await configOf({ 'tokenizer.ggml.bos_token_id': number('f32', -0) })
+    expect(bos_token_id).toBe(0)
+  })
+})
+
+test('a file whose texts fit in no safetensors header is not converted', async () => {
+  const metadata = { 'general.description': 'x'.repeat(25e6) }
+  const { code } = await refusalOf(() => encodeSafetensors(new Map(), metadata))
+  expect(code).toBe('SAFETENSORS_HEADER_LIMIT')
 })
 
 describe('places of tensors', () => {

@@ -6,6 +6,7 @@ import { writeFileAtomic } from '../platform/platform.ts'
 import { concatenate } from '../tensor/concatenate.ts'
 import { elementSize, narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
 import type { SourceDtype } from '../tensor/tensor_source.ts'
+import { TEXT_LIMIT } from './files.ts'
 import { quote, refusal } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
@@ -38,7 +39,7 @@ export type Metadata = Readonly<Record<string, string>>
 /**
  * Writes a file atomically.
  * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN if the data does not fit type and
- *   shape, SAFETENSORS_METADATA for text that is not well-formed.
+ *   shape, SAFETENSORS_METADATA for text that is not well-formed, SAFETENSORS_HEADER_LIMIT for a header that readers refuse.
  */
 export async function writeSafetensors(
   path: string,
@@ -51,8 +52,8 @@ export async function writeSafetensors(
 /**
  * Writes a file from streams of stored bytes, one per tensor, atomically.
  * @returns bytes of the file
- * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN for a stream of another length; what a stream
- *   throws
+ * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN for a stream of another length,
+ *   SAFETENSORS_HEADER_LIMIT; what a stream throws
  */
 export async function streamSafetensors(
   path: string,
@@ -121,6 +122,13 @@ function planFile<Tensor extends TensorForm>(
     fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`)
   }
   const text = new TextEncoder().encode(`{${fields.join(',')}}`)
+  if (text.length > TEXT_LIMIT - 8)
+    throw refusal(
+      'SAFETENSORS_HEADER_LIMIT',
+      'safetensors',
+      `a header of at most ${TEXT_LIMIT} bytes`,
+      `${text.length}`,
+    )
   const header = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20)
   new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true)
   header.set(text, 8)
