@@ -157,6 +157,23 @@ describe('the Llama family', () => {
       })
   })
 
+  test('a factor for each frequency, as GGUF files have them', () => {
+    const factors = Array.from({ length: 32 }, (_, i) => 1 + i)
+    const scaled = (list: unknown): unknown =>
+      parseConfig({ ...smolLm2, rope_scaling: { rope_type: 'factors', factors: list } })
+    expect(scaled(factors)).toMatchObject({
+      rotary: { base: 100_000, scaling: { kind: 'factors', factors } },
+    })
+    const refused: [unknown, string][] = [
+      [factors.slice(1), 'rope_scaling factors: expected 32 for heads of 64, got 31'],
+      [7, 'factors: expected a list of numbers, got 7'],
+      [factors.with(3, 0), 'factors[3]: expected 0.000001 to 1000000, got 0'],
+      [factors.with(3, NaN), 'factors[3]: expected 0.000001 to 1000000, got NaN'],
+      [[null, ...factors], 'factors[0]: expected a number, got null'],
+    ]
+    for (const [list, message] of refused) expect(() => scaled(list)).toThrow(message)
+  })
+
   test('several tokens may end a text, and no token pads', () => {
     const config = parseConfig({ ...smolLm2, eos_token_id: [7, 9], pad_token_id: null })
     expect(config).toMatchObject({ eosIds: [7, 9], padId: null })
@@ -187,7 +204,11 @@ describe('the Llama family', () => {
     ['hidden_act', 'gelu', 'hidden_act: expected silu, got "gelu"'],
     ['num_key_value_heads', 2, 'num_key_value_heads: expected a divisor of num_attention_heads 9, got 2'],
     ['head_dim', 63, 'head_dim: expected an even number to rotate, got 63'],
-    ['rope_scaling', { rope_type: 'yarn' }, 'rope_type: expected default or linear or llama3, got "yarn"'],
+    [
+      'rope_scaling',
+      { rope_type: 'yarn' },
+      'rope_type: expected default or linear or llama3 or factors, got "yarn"',
+    ],
     ['rope_scaling', { type: 'linear' }, 'factor: expected a number, got nothing'],
     ['rope_scaling', 'linear', 'rope_scaling: expected an object, got "linear"'],
     ['rope_parameters', { partial_rotary_factor: 0.5 }, 'partial_rotary_factor: expected 1, got 0.5'],

@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { parseConfig } from '../../src/engine/config.ts'
 import { readGguf, type GgufModel } from '../../src/io/gguf_model.ts'
 import { bytesAsFile } from '../../src/io/files.ts'
@@ -222,6 +222,7 @@ describe('mutants are killed:', () => {
 
 describe('a model', () => {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-gguf-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
   const gqa = pathOf(['llama_gqa', 'F16'])
 
   test('is a GGUF file, which has the configuration and the tokenizer too', async () => {
@@ -254,8 +255,7 @@ describe('a model', () => {
     for (const name of ['a.gguf', 'b.gguf']) cpSync(gqa, join(several, name))
     await expect(openModelFolder(several)).rejects.toMatchObject({
       code: 'MODEL_WEIGHTS',
-      message: `${several}: expected one GGUF file, or the path of one, got 2: a.gguf, b.gguf`,
+      message: `${several}: expected one GGUF file, or the path of one, got 2: "a.gguf", "b.gguf"`,
     })
-    rmSync(folder, { recursive: true })
   })
 })

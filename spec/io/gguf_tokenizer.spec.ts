@@ -111,7 +111,7 @@ test.each<[Name, Record<string, GgufValue | undefined>, string, string]>([
     'spm',
     { scores: new Float32Array(3) },
     'GGUF_ENTRY',
-    'file "tokenizer.ggml.scores": expected a list of 700 numbers, got an array',
+    'file "tokenizer.ggml.scores": expected a list of 700 numbers, got a list of 3',
   ],
   [
     'spm',

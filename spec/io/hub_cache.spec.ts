@@ -213,7 +213,7 @@ describe('mutants are killed', () => {
       'no last look',
       linksThatLeadOutAreRefused,
       'hub.ts',
-      '  await selectFiles(cachedPlace(cache, commit))\n  return {',
+      '  await selectFiles(cachedPlace(cache, commit), options.file)\n  return {',
       '  return {',
     ],
     ['a part that is a link', linksThatLeadOutAreRefused, '../platform/files.ts', ' | noLink', ''],
