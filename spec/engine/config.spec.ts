@@ -169,7 +169,7 @@ describe('the Llama family', () => {
       [7, 'factors: expected a list of numbers, got 7'],
       [factors.with(3, 0), 'factors[3]: expected 0.000001 to 1000000, got 0'],
       [factors.with(3, NaN), 'factors[3]: expected 0.000001 to 1000000, got NaN'],
-      [[null, ...factors], 'factors[0]: expected a number, got null'],
+      [['x', ...factors], 'factors[0]: expected a number, got "x"'],
     ]
     for (const [list, message] of refused) expect(() => scaled(list)).toThrow(message)
   })
