@@ -124,7 +124,10 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
   return { folder, weights, all: [config, weights, ...(await present(folder, tokenizerFiles))] }
 }
 
-/** The GGUF file of a folder; null if there is none. @throws InputError MODEL_WEIGHTS for several, PATH_UNSAFE for its name */
+/**
+ * The GGUF file of a folder; null if there is none.
+ * @throws InputError MODEL_WEIGHTS for several, PATH_UNSAFE for its name
+ */
 async function onlyGguf(folder: string): Promise<string | null> {
   const names = (await list(folder)).filter(isGguf)
   if (names.length > 1) {

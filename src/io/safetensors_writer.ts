@@ -39,7 +39,8 @@ export type Metadata = Readonly<Record<string, string>>
 /**
  * Writes a file atomically.
  * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN if the data does not fit type and
- *   shape, SAFETENSORS_METADATA for text that is not well-formed, SAFETENSORS_HEADER_LIMIT for a header that readers refuse.
+ *   shape, SAFETENSORS_METADATA for text that is not well-formed, SAFETENSORS_HEADER_LIMIT for a header that
+ *   readers refuse.
  */
 export async function writeSafetensors(
   path: string,
