@@ -113,7 +113,8 @@ export function plannersHelp(planners: readonly PlannerName[]): string {
 /** What a sparsity costs, for help texts. */
 export const sparsityHelp = `
 What a sparsity costs depends on the model. Neurons of OPT are mostly zero after ReLU. Those of gated models (Llama,
-Mistral, Qwen2, SmolLM2) are not, so skipping costs much earlier: docs/guides/smollm2.md has the numbers.`
+Mistral, Qwen2, SmolLM2) are not. On SmolLM2-135M, static scores cost 0.3 nats of KL per token at 10 % of the neurons, 0.8
+at 30 % and 1.4 at 50 %; 0.1 at 10 % of the heads and 1.1 at a third: docs/guides/smollm2.md.`
 
 /** Adds the flags. */
 export function addPlanFlags(
