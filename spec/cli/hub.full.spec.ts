@@ -23,7 +23,8 @@ test('two processes that download the same model in parallel both succeed', asyn
   expect(both[1]).toEqual(both[0])
   const blobs = readdirSync(join(cache, 'models--someone--tiny/blobs'))
   expect(blobs.toSorted()).toEqual(blobs.filter((name) => /^[0-9a-f]{40,64}$/.test(name)).toSorted())
-  expect(blobs).toHaveLength(4)
+  // Configurations of the model and of generation, two files of the tokenizer, weights.
+  expect(blobs).toHaveLength(5)
 })
 
 test('the next process resumes the download of a killed one', async () => {
