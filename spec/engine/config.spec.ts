@@ -180,6 +180,13 @@ describe('the Llama family', () => {
     expect(parseConfig({ ...smolLm2, pad_token_id: -1 }).padId).toBeNull()
   })
 
+  test('Qwen2 without a first token begins with its last one', () => {
+    const { bos_token_id: _, ...qwen } = { ...smolLm2, model_type: 'qwen2', eos_token_id: [7, 9] }
+    expect(parseConfig(qwen).bosId).toBe(7)
+    expect(parseConfig({ ...qwen, bos_token_id: 3 }).bosId).toBe(3)
+    expect(parseConfig({ ...qwen, model_type: 'llama' }).bosId).toBe(1)
+  })
+
   test('a context longer than the kernels take ends there', () => {
     expect(parseConfig({ ...smolLm2, max_position_embeddings: 131_072 }).positions).toBe(8192)
   })

@@ -198,6 +198,7 @@ function readLlama(fields: Fields): ModelConfig {
   const sizes = readSizes(fields)
   const { heads, vocabulary } = sizes
   const trained = readWhole(fields, 'max_position_embeddings', 1, MAX_TRAINED_CONTEXT)
+  const eosIds = readIds(fields, 'eos_token_id', vocabulary, isQwen ? 0 : 2)
   const padId = isNothing(fields, 'pad_token_id') ? -1 : readWhole(fields, 'pad_token_id', -1, vocabulary - 1)
   return makeConfig({
     ...sizes,
@@ -210,8 +211,9 @@ function readLlama(fields: Fields): ModelConfig {
     rotary: readRotary(fields),
     biases: isQwen ? 'query-key-value' : 'none',
     tied: readFlag(fields, 'tie_word_embeddings', false),
-    bosId: readWhole(fields, 'bos_token_id', 0, vocabulary - 1, isQwen ? 0 : 1),
-    eosIds: readIds(fields, 'eos_token_id', vocabulary, isQwen ? 0 : 2),
+    // Qwen2 has no token that begins a text; where one is needed, the one that ends a text stands for it.
+    bosId: readWhole(fields, 'bos_token_id', 0, vocabulary - 1, isQwen ? eosIds[0] : 1),
+    eosIds,
     padId: padId < 0 ? null : padId,
   })
 }
