@@ -3,6 +3,7 @@
  */
 import type { BackendName } from './backends/backend.ts'
 import type { ChatMessage } from './io/chat_prompt.ts'
+import type { ChatTemplate } from './io/chat_template.ts'
 import type { HubOptions } from './io/hub.ts'
 import type { MaskPlanner } from './masks/planner.ts'
 import type { PromptRun } from './engine/generate.ts'
@@ -13,7 +14,7 @@ import type { LoadProgress } from './engine/weight_reader.ts'
 import type { PlannerChoice, PlanOptions } from './planner_options.ts'
 import type { PlannerName } from './predictor/planners.ts'
 import { describeValue, isObject, kinds, type Kind } from './tensor/arguments.ts'
-import { UsageError } from './tensor/errors.ts'
+import { InputError, UsageError } from './tensor/errors.ts'
 import type { Ids, IdTable } from './tensor/ndarrays.ts'
 
 /** The progress of opening a model: of its download, if it comes from the hub, then of its load. */
@@ -165,6 +166,12 @@ export function expectMessages(messages: readonly ChatMessage[]): void {
         `message ${i}: expected text as its content, got ${describeValue(content)}`,
       )
   })
+}
+
+/** The template of a model that is to chat. @throws InputError CHAT_TEMPLATE_MISSING */
+export function expectTemplate(model: string, template: ChatTemplate | null): ChatTemplate {
+  if (template) return template
+  throw new InputError('CHAT_TEMPLATE_MISSING', `${model}: expected a chat template with the model, got none`)
 }
 
 /** The options of `perplexity`. */

@@ -32,6 +32,7 @@ import { predictorBeside } from './io/named_predictor.ts'
 import {
   chatKinds,
   expectMessages,
+  expectTemplate,
   generateKinds,
   maskKinds,
   openKinds,
@@ -77,8 +78,7 @@ export class ShadowModel {
   readonly origin: HubOrigin | null
   /** The files it was read from: config, weights or their index, tokenizer; or one GGUF file. */
   readonly files: readonly string[]
-  /** Its folder, and the file by which it can be opened again: the weights or their index. */
-  readonly folder: string
+  /** The file by which it can be opened again: the weights or their index. */
   readonly weightsFile: string
   readonly config: ModelConfig
   readonly model: LanguageModel
@@ -104,7 +104,6 @@ export class ShadowModel {
     this.name = name
     this.origin = origin
     this.files = files.all
-    this.folder = files.folder
     this.weightsFile = files.weights
     this.config = model.config
     this.model = model
@@ -275,17 +274,13 @@ export class ShadowModel {
    */
   async chatPrompt(messages: readonly ChatMessage[]): Promise<ChatPrompt> {
     expectMessages(messages)
-    const { chatTemplate, tokenizer, name } = this
-    if (!chatTemplate)
-      throw new InputError(
-        'CHAT_TEMPLATE_MISSING',
-        `${name}: expected a chat template with the model, got none`,
-      )
+    const { tokenizer, name } = this
+    const template = expectTemplate(name, this.chatTemplate)
     if (!tokenizer)
       throw new InputError('TOKENIZER_MISSING', `${name}: expected a tokenizer with the model, got none`)
     // The template language is loaded where a chat is written.
     const { chatPrompt } = await import('./io/chat_prompt.ts')
-    return chatPrompt(chatTemplate, tokenizer, messages)
+    return chatPrompt(template, tokenizer, messages)
   }
 
   /** The tokens after a prompt, as text too. */

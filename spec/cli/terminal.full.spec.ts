@@ -51,29 +51,25 @@ test.skipIf(!isThere)(
     const flags = '--max-tokens 300 --temperature 9'
     const command = `'${process.execPath}' src/cli/main.ts chat -m '${join(folder, 'model')}' ${flags}`
     const terminal = openTerminal(command)
+    /** Types, and waits for an answer and the next prompt. */
+    const say = async (keys: string, answer: string): Promise<void> => {
+      terminal.type(keys)
+      await terminal.until(answer)
+      await terminal.until('> ')
+    }
     await terminal.until('> ')
-    terminal.type('/planner random\r')
-    await terminal.until('random, 50.0 %')
-    await terminal.until('> ')
-    terminal.type('/sparsity 0.75\r')
-    await terminal.until('random, 75.0 %')
-    await terminal.until('> ')
-    terminal.type('/mask\r')
-    await terminal.until('no answer yet')
-    await terminal.until('> ')
+    await say('/planner random\r', 'random, 50.0 %')
+    await say('/sparsity 0.75\r', 'random, 75.0 %')
+    await say('/mask\r', 'no answer yet')
     // The line before the last one comes back, and is edited.
-    terminal.type('\u001b[A\u001b[A\u007f\u007f4\r')
-    await terminal.until('random, 40.0 %')
-    await terminal.until('> ')
+    await say('\u001b[A\u001b[A\u007f\u007f4\r', 'random, 40.0 %')
     terminal.type('once upon\r')
     expect(await terminal.until('of the weights skipped')).toMatch(/\[\d\d\.\d % $/)
     await terminal.until('> ')
     // A typed line that is given up.
     terminal.type('half a line')
     await terminal.until('half a line')
-    terminal.type('\u0003')
-    await terminal.until('^C')
-    await terminal.until('> ')
+    await say('\u0003', '^C')
     terminal.type('\u0004')
     expect(await terminal.ended).toBe(0)
     const second = openTerminal(command)

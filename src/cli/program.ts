@@ -72,7 +72,7 @@ const commands: readonly Listed[] = [
   },
   {
     usage: 'convert [options] <source> <output>',
-    description: 'write a checkpoint of any form as safetensors, byte for byte',
+    description: 'write a checkpoint of any form as safetensors, without rounding',
     load: () => import('./commands/convert.ts'),
   },
   {

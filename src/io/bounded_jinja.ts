@@ -10,7 +10,7 @@
  * There is no clock: `strftime_now` tells a fixed date, so that equal chats give equal ids.
  */
 import * as library from '@huggingface/jinja'
-import { MAX_TEMPLATE } from './chat_template.ts'
+import { checkSource } from './chat_template.ts'
 import { quote, refusal } from './refusal.ts'
 
 /** The longest run of spaces in it: the library takes quadratic time for one. */
@@ -69,8 +69,7 @@ class RaisedError extends Error {}
  */
 export function renderTemplate(source: string, variables: Readonly<Record<string, unknown>>): string {
   const subject = 'chat template'
-  if (source.length > MAX_TEMPLATE)
-    throw refusal('CHAT_TEMPLATE_LIMIT', subject, `at most ${MAX_TEMPLATE} characters`, `${source.length}`)
+  checkSource(source)
   if (new RegExp(`\\s{${MAX_SPACES}}`).test(source))
     throw refusal('CHAT_TEMPLATE_LIMIT', subject, `less than ${MAX_SPACES} spaces in a row`, 'more')
   let program

@@ -23,7 +23,7 @@ export interface ChatTemplate {
 }
 
 /** The longest source of a template; the largest in use have a third of it. */
-export const MAX_TEMPLATE = 2 ** 16
+const MAX_TEMPLATE = 2 ** 16
 
 const [templateFile, tokenizerConfig, generationConfig] = [
   'chat_template.jinja',
@@ -59,18 +59,18 @@ export async function openChatTemplate(folder: string): Promise<ChatTemplate | n
     ? decodeText(await readWhole(path, 4 * MAX_TEMPLATE), templateFile)
     : namedTemplate(config?.chat_template ?? null)
   if (source === null) return null
-  return checkTemplate({
-    source,
+  return {
+    source: checkSource(source),
     bosToken: spelling(config?.bos_token),
     eosToken: spelling(config?.eos_token),
-  })
+  }
 }
 
-/** A template of a bounded length. @throws InputError CHAT_TEMPLATE_LIMIT */
-export function checkTemplate(template: ChatTemplate): ChatTemplate {
-  const { length } = template.source
-  if (length <= MAX_TEMPLATE) return template
-  throw refusal('CHAT_TEMPLATE_LIMIT', 'chat template', `at most ${MAX_TEMPLATE} characters`, `${length}`)
+/** The source of a template, which has a bounded length. @throws InputError CHAT_TEMPLATE_LIMIT */
+export function checkSource(source: string): string {
+  if (source.length <= MAX_TEMPLATE) return source
+  const expected = `at most ${MAX_TEMPLATE} characters`
+  throw refusal('CHAT_TEMPLATE_LIMIT', 'chat template', expected, `${source.length}`)
 }
 
 /**

@@ -2,9 +2,8 @@
  * The files of the embedded model, the small trained model of this package: a folder on disk, or fetched in a browser. Each file
  * has its own `new URL`, so that bundlers find it.
  */
-import { folderOf, joinPath, mountFolder, pathOfUrl, readFile, runtime } from '../platform/platform.ts'
-import { isThere } from './files.ts'
-import { refusal } from './refusal.ts'
+import { folderOf, mountFolder, runtime } from '../platform/platform.ts'
+import { fetchPackaged, packagedPath } from './packaged.ts'
 
 const files: Readonly<Record<string, URL>> = {
   'config.json': new URL('../../fixtures/tiny-opt/config.json', import.meta.url),
@@ -26,28 +25,13 @@ export function embeddedFolder(): Promise<string> {
   return fetched
 }
 
-/** The folder next to this code, or that of the installed package if a bundler moved the code. */
 async function folderOnDisk(): Promise<string> {
-  const beside = folderOf(pathOfUrl(files['config.json']))
-  if (await isThere(beside)) return beside
-  try {
-    return joinPath(
-      folderOf(pathOfUrl(import.meta.resolve('shadowllm/package.json'))),
-      'fixtures',
-      'tiny-opt',
-    )
-  } catch {
-    return beside // missing; the reader reports it
-  }
+  return folderOf(await packagedPath(files['config.json'], 'fixtures', 'tiny-opt', 'config.json'))
 }
 
 async function fetchAll(): Promise<string> {
   const blobs = Object.entries(files).map(async ([name, url]): Promise<[string, Blob]> => {
-    try {
-      return [name, new Blob([await readFile(url)])]
-    } catch (cause) {
-      throw refusal('FILE_READ', name, "the embedded model's file", (cause as Error).message, { cause })
-    }
+    return [name, await fetchPackaged(name, url, "the embedded model's file")]
   })
   return mountFolder('embedded', new Map(await Promise.all(blobs)))
 }

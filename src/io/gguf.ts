@@ -162,55 +162,33 @@ class Cursor {
     }
   }
 
-  /** One number of a type. */
-  number(type: NumberType): number | bigint {
-    return type.get(this.#view, this.take(type.bytes))
-  }
-
   /** Numbers of a type, copied. */
   numbers(type: NumberType, count: number): GgufNumbers {
-    const start = this.take(count * type.bytes)
-    const copy = this.#bytes.slice(start, start + count * type.bytes)
-    return type.array(copy.buffer)
+    const length = count * type.BYTES_PER_ELEMENT
+    const start = this.take(length)
+    return new type(this.#bytes.slice(start, start + length).buffer)
   }
 }
 
+/** The array of a type of numbers. Files are little-endian, and so is this host (src/tensor/dtypes.ts). */
 interface NumberType {
-  readonly bytes: number
-  get(view: DataView, at: number): number | bigint
-  array(buffer: ArrayBuffer): GgufNumbers
+  readonly BYTES_PER_ELEMENT: number
+  new (buffer: ArrayBuffer): GgufNumbers
 }
 
 const numberTypes: ReadonlyMap<number, NumberType> = new Map<number, NumberType>([
-  [0, { bytes: 1, get: (view, at) => view.getUint8(at), array: (buffer) => new Uint8Array(buffer) }],
-  [1, { bytes: 1, get: (view, at) => view.getInt8(at), array: (buffer) => new Int8Array(buffer) }],
-  [2, { bytes: 2, get: (view, at) => view.getUint16(at, true), array: (buffer) => new Uint16Array(buffer) }],
-  [3, { bytes: 2, get: (view, at) => view.getInt16(at, true), array: (buffer) => new Int16Array(buffer) }],
-  [4, { bytes: 4, get: (view, at) => view.getUint32(at, true), array: (buffer) => new Uint32Array(buffer) }],
-  [5, { bytes: 4, get: (view, at) => view.getInt32(at, true), array: (buffer) => new Int32Array(buffer) }],
-  [
-    6,
-    { bytes: 4, get: (view, at) => view.getFloat32(at, true), array: (buffer) => new Float32Array(buffer) },
-  ],
-  [
-    10,
-    {
-      bytes: 8,
-      get: (view, at) => view.getBigUint64(at, true),
-      array: (buffer) => new BigUint64Array(buffer),
-    },
-  ],
-  [
-    11,
-    { bytes: 8, get: (view, at) => view.getBigInt64(at, true), array: (buffer) => new BigInt64Array(buffer) },
-  ],
-  [
-    12,
-    { bytes: 8, get: (view, at) => view.getFloat64(at, true), array: (buffer) => new Float64Array(buffer) },
-  ],
+  [0, Uint8Array],
+  [1, Int8Array],
+  [2, Uint16Array],
+  [3, Int16Array],
+  [4, Uint32Array],
+  [5, Int32Array],
+  [6, Float32Array],
+  [10, BigUint64Array],
+  [11, BigInt64Array],
+  [12, Float64Array],
 ])
 const [BOOLEAN, TEXT, ARRAY] = [7, 8, 9]
-const BYTE = numberTypes.get(0) as NumberType
 
 function parseHeader(cursor: Cursor, fileSize: number): GgufHeader {
   checkStart(cursor, fileSize)
@@ -250,10 +228,10 @@ function readValue(cursor: Cursor, key: string): GgufValue {
   const start = cursor.at
   const code = cursor.u32()
   if (code === TEXT) return cursor.text(quote(key))
-  if (code === BOOLEAN) return checkBoolean(cursor, key, cursor.number(BYTE) as number) === 1
+  if (code === BOOLEAN) return checkBoolean(cursor, key, cursor.numbers(Uint8Array, 1)[0] as number) === 1
   if (code === ARRAY) return readArray(cursor, key)
   const type = numberTypes.get(code)
-  if (type) return cursor.number(type)
+  if (type) return cursor.numbers(type, 1)[0]
   throw cursor.refuse('GGUF_VALUE', `a known type of ${quote(key)}`, `${code}`, start)
 }
 
@@ -266,7 +244,7 @@ function readArray(cursor: Cursor, key: string): GgufValue {
     for (let left = cursor.count(what, 8); left > 0; left--) texts.push(cursor.text(what))
     return texts
   }
-  const type = code === BOOLEAN ? BYTE : numberTypes.get(code)
+  const type = code === BOOLEAN ? Uint8Array : numberTypes.get(code)
   if (!type)
     throw cursor.refuse(
       'GGUF_VALUE',
@@ -274,7 +252,7 @@ function readArray(cursor: Cursor, key: string): GgufValue {
       code === ARRAY ? 'arrays' : `type ${code}`,
       start,
     )
-  const values = cursor.numbers(type, cursor.count(what, type.bytes))
+  const values = cursor.numbers(type, cursor.count(what, type.BYTES_PER_ELEMENT))
   if (code === BOOLEAN) for (const value of values) checkBoolean(cursor, key, value as number)
   return values
 }
@@ -289,7 +267,7 @@ function alignmentOf(entries: ReadonlyMap<string, GgufValue>, cursor: Cursor): n
   const isPower =
     typeof value === 'number' && value >= 8 && value <= MAX_ALIGNMENT && Number.isInteger(Math.log2(value))
   if (isPower) return value
-  throw cursor.refuse('GGUF_ALIGNMENT', `a power of two from 8 to ${MAX_ALIGNMENT}`, `${describeGguf(value)}`)
+  throw cursor.refuse('GGUF_ALIGNMENT', `a power of two from 8 to ${MAX_ALIGNMENT}`, describeGguf(value))
 }
 
 /** A value in an error message. */

@@ -15,7 +15,7 @@
 import { elementSize } from '../tensor/dtypes.ts'
 import { storedSource, type StoredTensor } from '../tensor/stored_source.ts'
 import { rowsOf, type RawTensorSource } from '../tensor/tensor_source.ts'
-import { checkTemplate, type ChatTemplate } from './chat_template.ts'
+import { checkSource, type ChatTemplate } from './chat_template.ts'
 import { openWith, readParts, readUnchanged, type RangedFile } from './files.ts'
 import { readGgufHeader, type GgufTensor } from './gguf.ts'
 import type { GgufType } from './gguf_blocks.ts'
@@ -236,11 +236,11 @@ function readChat(entries: GgufEntries): ChatTemplate | null {
   const tokens = entries.has('tokenizer.ggml.tokens') ? entries.texts('tokenizer.ggml.tokens') : []
   const textOf = (name: string): string | null =>
     entries.has(`tokenizer.ggml.${name}`) ? (tokens[entries.whole(`tokenizer.ggml.${name}`)] ?? null) : null
-  return checkTemplate({
-    source: entries.text(key),
+  return {
+    source: checkSource(entries.text(key)),
     bosToken: textOf('bos_token_id'),
     eosToken: textOf('eos_token_id'),
-  })
+  }
 }
 
 // ---- Tensors ----------------------------------------------------------------------------------------------------

@@ -4,9 +4,9 @@
  * Beside a model in a folder that is `predictor.safetensors` in the folder. A model of one file, `NAME.gguf`, may lie among
  * other models: its predictor is `NAME.predictor.safetensors` beside it.
  */
-import { folderOf, joinPath, mountFolder, pathOfUrl, readFile, runtime } from '../platform/platform.ts'
+import { folderOf, joinPath, mountFolder, runtime } from '../platform/platform.ts'
 import { isThere } from './files.ts'
-import { refusal } from './refusal.ts'
+import { fetchPackaged, packagedPath } from './packaged.ts'
 
 /** The predictors in this package; each has its own `new URL`, so that bundlers find it. */
 const files: ReadonlyMap<string, () => URL> = new Map([
@@ -35,23 +35,8 @@ export function predictorBeside(weights: string): string {
 export async function findPredictor(pathOrName: string): Promise<string> {
   const url = files.get(pathOrName)?.()
   if (!url || (await isThere(pathOrName))) return pathOrName
-  if (runtime.name === 'browser') return fetchOne(pathOrName, url)
-  const beside = pathOfUrl(url)
-  if (await isThere(beside)) return beside
-  try {
-    // A bundler moved the code.
-    const root = folderOf(pathOfUrl(import.meta.resolve('shadowllm/package.json')))
-    return joinPath(root, 'fixtures', 'predictors', `${pathOrName}.safetensors`)
-  } catch {
-    return beside // missing; the reader reports it
-  }
-}
-
-async function fetchOne(name: string, url: URL): Promise<string> {
-  try {
-    const blob = new Blob([await readFile(url)])
-    return joinPath(mountFolder(`predictor ${name}`, new Map([[predictorFile, blob]])), predictorFile)
-  } catch (cause) {
-    throw refusal('FILE_READ', name, "the predictor's file", (cause as Error).message, { cause })
-  }
+  if (runtime.name !== 'browser')
+    return packagedPath(url, 'fixtures', 'predictors', `${pathOrName}.safetensors`)
+  const blob = await fetchPackaged(pathOrName, url, "the predictor's file")
+  return joinPath(mountFolder(`predictor ${pathOrName}`, new Map([[predictorFile, blob]])), predictorFile)
 }

@@ -2,9 +2,9 @@
  * `shadowllm chat`: a conversation with a model that has a chat template.
  */
 import type { Command } from 'commander'
+import { expectTemplate } from '../../options.ts'
 import { generationPlanners } from '../../planner_options.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
-import { InputError } from '../../tensor/errors.ts'
 import { runChat } from '../chat_loop.ts'
 import { withModel } from '../open_model.ts'
 import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
@@ -32,11 +32,7 @@ export function define(command: Command, session: Session): void {
 
 async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Promise<void> {
   await loadPlanFiles(opt, flags)
-  if (!opt.chatTemplate)
-    throw new InputError(
-      'CHAT_TEMPLATE_MISSING',
-      `${opt.name}: expected a chat template with the model, got none`,
-    )
+  expectTemplate(opt.name, opt.chatTemplate)
   const { system, json, quiet } = flags
   await runChat(session, opt, { options: writingOptions(flags), system, json, quiet })
 }

@@ -3,6 +3,7 @@
  */
 import { UsageError } from '../../tensor/errors.ts'
 import { quote } from '../refusal.ts'
+import { isGguf } from '../load.ts'
 import { safePath } from '../safe_path.ts'
 
 /** The default revision. */
@@ -28,7 +29,7 @@ export interface HubFile {
 export function hubFileOf(text: string): HubFile | null {
   const [organisation, name, ...rest] = text.split('/')
   const [id, file] = [`${organisation}/${name}`, rest.join('/')]
-  return name !== undefined && isModelId(id) && /\.gguf$/i.test(file) ? { id, file } : null
+  return name !== undefined && isModelId(id) && isGguf(file) ? { id, file } : null
 }
 
 /** Checks a name and returns it. @throws UsageError HUB_ID */
