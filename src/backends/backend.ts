@@ -78,12 +78,24 @@ export interface Buffer {
 }
 
 /** Numbers of int8, and one factor for each row. */
-export interface ScaledBuffer {
+interface Int8Buffer {
   readonly values: Buffer
   readonly scales: Buffer
 }
 
-/** An array in any storage. int8 has its scales with it. */
+/** Numbers of int4 with a row per unit, the scales and minima of their blocks, and the block of each row. */
+export interface Int4Buffer extends Int8Buffer {
+  readonly minima: Buffer
+  readonly blocks: Buffer
+}
+
+/** An array that has parts. */
+export type ScaledBuffer = Int8Buffer | Int4Buffer
+
+/** The name of a part. */
+export type BufferPart = keyof Int4Buffer
+
+/** An array in any storage. What has scales has them with it. */
 export type StoredBuffer = Buffer | ScaledBuffer
 
 /** The arguments of an op, with arrays replaced by buffers. */

@@ -1,8 +1,8 @@
 /**
  * Converts the arguments of an op into those of a kernel, and back.
  *
- * A caller gives buffers and numbers; a kernel takes the same, the scales of int8 numbers after them, and every size at the
- * end. A size is read off the first array of which it is a dimension:
+ * A caller gives buffers and numbers; a kernel takes the same, the parts of a scaled matrix one after the other, and every
+ * size at the end. A size is read off the first array of which it is a dimension:
  *
  * - a shape of one letter is the length of the buffer, whatever its dimensions: elementwise ops take any shape;
  * - the count of a list of chosen units is its length; without a list all units are chosen;
@@ -11,8 +11,8 @@
  * A size that no array has is passed.
  */
 import { kernels, kernelsOf, opNames, type KernelName, type OpName } from '../ops/catalog.ts'
-import type { ArrayParam, Dtype, Kernel } from '../ops/op.ts'
-import type { Buffer, Ops, ScaledBuffer, StoredBuffer } from './backend.ts'
+import { isConstant, type ArrayParam, type Dtype, type Kernel } from '../ops/op.ts'
+import type { Buffer, BufferPart, Ops, ScaledBuffer, StoredBuffer } from './backend.ts'
 
 /** An argument of an op. */
 export type Argument = StoredBuffer | number | null
@@ -20,16 +20,22 @@ export type Argument = StoredBuffer | number | null
 /** An argument of a kernel. */
 export type FlatArgument = Buffer | number | null
 
+/** A dimension of a buffer: the product of the sizes at these places, times a number. */
+export interface Dimension {
+  readonly places: readonly number[]
+  readonly times: number
+}
+
 /** An array of a kernel. */
 export interface ArrayForm {
   readonly param: ArrayParam
   /** Which argument of the op it comes from, and which of the kernel it is. */
   readonly from: number
   readonly to: number
-  /** Which part of that argument it is, where that has scales. */
-  readonly part: 'values' | 'scales' | null
-  /** Of each dimension: the places of the sizes whose product it is. */
-  readonly dims: readonly (readonly number[])[]
+  /** Which part of that argument it is, where that has several. */
+  readonly part: BufferPart | null
+  /** Of each dimension: the places of the sizes whose product it is, and what that is multiplied by. */
+  readonly dims: readonly Dimension[]
   /** The place of the limit of its values; -1 if they have none. */
   readonly below: number
 }
@@ -54,6 +60,13 @@ interface SizeForm {
   readonly otherwise: number
 }
 
+/** A size that follows from another: ceil(of / by). */
+interface QuotientForm {
+  readonly to: number
+  readonly of: number
+  readonly by: number
+}
+
 /** The arguments of a kernel as those of its op. */
 export interface CallForm {
   readonly kernel: Kernel
@@ -63,37 +76,44 @@ export interface CallForm {
   readonly numbers: readonly NumberForm[]
   /** In an order in which each needs only sizes before it. */
   readonly sizes: readonly SizeForm[]
+  /** After all others. */
+  readonly quotients: readonly QuotientForm[]
 }
 
 function formOf(kernel: Kernel): CallForm {
   const placeOf = (name: string): number => kernel.params.findIndex((param) => param.name === name)
-  const hasScales = new Set(
-    kernel.params.flatMap((param) => (param.kind === 'array' ? [param.scalesOf] : [])),
-  )
+  const hasParts = new Set(kernel.params.flatMap((param) => (param.kind === 'array' ? [param.partOf] : [])))
   const arrays: ArrayForm[] = []
   let count = 0
   for (const [to, param] of kernel.params.entries()) {
     if (param.kind !== 'array') continue
-    const isScales = param.scalesOf !== null
+    const isPart = param.partOf !== null
     arrays.push({
       param,
-      from: isScales ? count - 1 : count++,
+      from: isPart ? count - 1 : count++,
       to,
-      part: isScales ? 'scales' : hasScales.has(param.name) ? 'values' : null,
-      dims: param.dims.map((letters) => letters.filter((letter) => letter !== '1').map(placeOf)),
+      part: isPart ? (param.name as BufferPart) : hasParts.has(param.name) ? 'values' : null,
+      dims: param.dims.map((letters) => ({
+        places: letters.filter((letter) => !isConstant(letter)).map(placeOf),
+        times: letters.filter(isConstant).reduce((product, one) => product * Number(one), 1),
+      })),
       below: param.below === null ? -1 : placeOf(param.below),
     })
   }
   const numbers: NumberForm[] = []
   const sizes: SizeForm[] = []
-  for (const [to, { kind }] of kernel.params.entries()) {
+  const quotients: QuotientForm[] = []
+  for (const [to, param] of kernel.params.entries()) {
+    const { kind } = param
     const found = kind === 'size' ? sizeForm(arrays, to) : null
-    if (found) sizes.push(found)
+    if (kind === 'size' && param.quotient)
+      quotients.push({ to, of: placeOf(param.quotient.of), by: param.quotient.by })
+    else if (found) sizes.push(found)
     else if (kind !== 'array') numbers.push({ from: count++, to, isSize: kind === 'size' })
   }
   // What is derived from other sizes comes after them.
   sizes.sort((a, b) => Number(isDerived(a)) - Number(isDerived(b)))
-  return { kernel, count, arrays, numbers, sizes }
+  return { kernel, count, arrays, numbers, sizes, quotients }
 }
 
 function isDerived({ divisors, otherwise }: SizeForm): boolean {
@@ -103,8 +123,8 @@ function isDerived({ divisors, otherwise }: SizeForm): boolean {
 /** How a size follows from the arrays: from one that is always there and has it as a dimension, if one does. */
 function sizeForm(arrays: readonly ArrayForm[], to: number): SizeForm | null {
   const all = arrays.flatMap(({ dims, param, below }, array) =>
-    dims.flatMap((places, dim) =>
-      places.includes(to)
+    dims.flatMap(({ places, times }, dim) =>
+      times === 1 && places.includes(to)
         ? [
             {
               to,
@@ -135,14 +155,24 @@ export function storedArgument(op: OpName): number {
   return arrays.find(({ param }) => param.isStored)?.from ?? -1
 }
 
+/** Fills in the sizes that follow from others. */
+export function fillQuotients(quotients: readonly QuotientForm[], flat: unknown[]): void {
+  for (const { to, of, by } of quotients) flat[to] = Math.ceil((flat[of] as number) / by)
+}
+
 /** The numbers of an array, without scales. */
 export function valuesOf(stored: StoredBuffer): Buffer {
   return 'scales' in stored ? stored.values : stored
 }
 
-/** The scales of an array; null where it has none. */
+/** The scales of the rows of an int8 array; null where it has none. */
 export function scalesOf(stored: StoredBuffer): Buffer | null {
-  return 'scales' in stored ? stored.scales : null
+  return 'scales' in stored && !('minima' in stored) ? stored.scales : null
+}
+
+/** A part of an array; undefined where it has no such part. */
+export function partOf(stored: ScaledBuffer, part: BufferPart): Buffer {
+  return (stored as Readonly<Record<BufferPart, Buffer>>)[part]
 }
 
 /** The size that follows from an array. */
@@ -172,10 +202,11 @@ export function flatCall(
   const form = formsOf(op).find(({ kernel }) => kernel.storage === storage) as CallForm
   const flat: FlatArgument[] = []
   for (const { from, to, part } of form.arrays)
-    flat[to] = part === null ? (args[from] as Buffer | null) : (args[from] as ScaledBuffer)[part]
+    flat[to] = part === null ? (args[from] as Buffer | null) : partOf(args[from] as ScaledBuffer, part)
   for (const { from, to } of form.numbers) flat[to] = args[from] as number
   for (const size of form.sizes)
     flat[size.to] = sizeFrom(size, flat[form.arrays[size.array].to] as Buffer | null, flat)
+  fillQuotients(form.quotients, flat)
   return { kernel: form.kernel.name as KernelName, args: flat }
 }
 

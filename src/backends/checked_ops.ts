@@ -13,9 +13,11 @@ import { opNames, type KernelName, type OpName } from '../ops/catalog.ts'
 import { ANY_SIZE, type ArrayParam, type Dtype, type SizeParam } from '../ops/op.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { Buffer, Ops, ScaledBuffer, StoredBuffer } from './backend.ts'
+import type { Buffer, BufferPart, Ops, ScaledBuffer, StoredBuffer } from './backend.ts'
 import {
+  fillQuotients,
   formsOf,
+  partOf,
   sizeFrom,
   storedArgument,
   valuesOf,
@@ -101,12 +103,13 @@ interface ArrayCheck {
   readonly rank: number
 }
 
-/** A dimension that must be a size, or the product of two; -1 for none of them, which is 1. */
+/** A dimension that must be a size, or the product of two, times a number; -1 for none of them, which is 1. */
 interface DimCheck {
   readonly array: number
   /** -1 for the length of the buffer. */
   readonly dim: number
   readonly size: number
+  readonly other: number
   readonly times: number
 }
 
@@ -176,12 +179,13 @@ class CheckedKernel<Address> {
       flat[arrays[i].to] = buffer === null ? null : buffer.address
     }
     for (const size of this.form.sizes) flat[size.to] = sizeFrom(size, buffers[size.array], flat)
+    fillQuotients(this.form.quotients, flat)
     for (const range of this.#ranges) this.#checkRange(range)
-    for (const { array, dim, size, times } of this.#dims) {
+    for (const { array, dim, size, other, times } of this.#dims) {
       const buffer = buffers[array]
       if (buffer === null) continue
-      let expected = size < 0 ? 1 : (flat[size] as number)
-      if (times >= 0) expected *= flat[times] as number
+      let expected = size < 0 ? times : times * (flat[size] as number)
+      if (other >= 0) expected *= flat[other] as number
       if ((dim < 0 ? buffer.length : buffer.shape[dim]) !== expected) this.#refuseShape(array, buffer)
     }
     for (const list of this.#lists) this.#checkList(list)
@@ -208,7 +212,7 @@ class CheckedKernel<Address> {
 
   #bufferOf(check: ArrayCheck, args: readonly Argument[]): OwnedBuffer<Address> | null {
     const given = args[check.from]
-    const argument = check.part === null ? given : partOf(given, check.part)
+    const argument = check.part === null ? given : partIn(given, check.part)
     if (argument === null && check.optional) return null
     if (
       !isOwned<Address>(argument, this.#owner) ||
@@ -248,8 +252,8 @@ class CheckedKernel<Address> {
 
   #refuseShape(array: number, { shape }: Buffer): never {
     const { dims, to } = this.form.arrays[array]
-    const expected = dims.map((places) =>
-      places.reduce((product, place) => product * (this.#flat[place] as number), 1),
+    const expected = dims.map(({ places, times }) =>
+      places.reduce((product, place) => product * (this.#flat[place] as number), times),
     )
     throw new UsageError(
       'BUFFER_LENGTH',
@@ -293,10 +297,12 @@ function isOwned<Address>(argument: Argument, owner: object): argument is OwnedB
   return argument.parent === null ? !argument.freed : !argument.parent.freed
 }
 
-/** The numbers of a stored array, or their scales. */
-function partOf(argument: Argument, part: 'values' | 'scales'): Argument {
+/** The numbers of a stored array, or what they are scaled by. */
+function partIn(argument: Argument, part: BufferPart): Argument {
   if (argument instanceof OwnedBuffer) return part === 'values' ? argument : null
-  return typeof argument === 'object' && argument !== null ? (argument as ScaledBuffer)[part] : argument
+  return typeof argument === 'object' && argument !== null
+    ? (partOf(argument as ScaledBuffer, part) ?? null)
+    : argument
 }
 
 /** A size that follows from a shape is a whole number: what is checked is what the kernel asks for besides. */
@@ -315,11 +321,11 @@ function rangeChecks({ kernel, numbers, sizes }: CallForm, param: SizeParam, at:
 /** Every dimension but those that a size was read off. */
 function dimChecks({ arrays, sizes }: CallForm): DimCheck[] {
   return arrays.flatMap(({ dims }, array) =>
-    dims.flatMap((places, i) => {
+    dims.flatMap(({ places, times }, i) => {
       const dim = dims.length === 1 ? -1 : i
       const isSource = places.length === 1 && sizes.some((size) => size.array === array && size.dim === dim)
-      const [size = -1, times = -1] = places
-      return isSource ? [] : [{ array, dim, size, times }]
+      const [size = -1, other = -1] = places
+      return isSource ? [] : [{ array, dim, size, other, times }]
     }),
   )
 }

@@ -19,7 +19,7 @@ export type Storage = (typeof storages)[number]
 const dtypes: Readonly<Record<Storage, Dtype>> = { f32: 'f32', bf16: 'bf16', f16: 'f16', int8: 'i8' }
 
 /** Bytes of one number in a buffer. */
-const numberBytes: Readonly<Record<Dtype, number>> = { f32: 4, i32: 4, bf16: 2, f16: 2, i8: 1 }
+const numberBytes: Readonly<Record<Dtype, number>> = { f32: 4, i32: 4, bf16: 2, f16: 2, i8: 1, i4: 1 }
 
 /** A matrix [rows, columns], one row per output or one per input; of int8 with scales [rows]. */
 export type Matrix = StoredBuffer

@@ -10,6 +10,7 @@ import { addOp } from './add.ts'
 import { attentionBackwardOp, attentionOp } from './attention.ts'
 import { bceBackwardOp, bceOp } from './bce.ts'
 import { cacheAppendOp } from './cache_append.ts'
+import { copyInterleavedRowsOp } from './copy_interleaved_rows.ts'
 import { copyRowsOp } from './copy_rows.ts'
 import { crossEntropyBackwardOp, crossEntropyOp } from './cross_entropy.ts'
 import { embeddingBackwardOp, embeddingOp } from './embedding.ts'
@@ -78,6 +79,7 @@ export const catalog = {
   narrow: narrowOp,
   quantize_rows: quantizeRowsOp,
   copy_rows: copyRowsOp,
+  copy_interleaved_rows: copyInterleavedRowsOp,
 } as const
 
 type Catalog = typeof catalog

@@ -1,7 +1,8 @@
 /**
  * copy_rows: rows of one matrix take places in another, whose other rows stay. This is how the weights of the units a
  * sequence keeps are packed, and how they follow a mask that changes. Rows may be stored in any kind of numbers; they are
- * copied as they are. The scales of int8 rows are copied by a call of their own, as rows of one number.
+ * copied as they are. The scales of int8 rows are copied by a call of their own, as rows of one number; int4 rows of units
+ * are rows of bytes, and those of outputs, which lie four side by side, have an op of their own (copy_interleaved_rows.ts).
  *
  *   y[slots[r]] = x[rows[r]]      slots are 0, 1, 2, ... where there is no list of them
  */
@@ -45,7 +46,13 @@ function inStorage(storage: Dtype): StorageDescription<Parameters<typeof copy_ro
 /** Op definition. */
 export const copyRowsOp: Op<
   [y: Numbers, x: Numbers, slots: Int32Array | null, rows: Int32Array],
-  { f32: typeof copy_rows; bf16: typeof copy_rows; f16: typeof copy_rows; i8: typeof copy_rows }
+  {
+    f32: typeof copy_rows
+    bf16: typeof copy_rows
+    f16: typeof copy_rows
+    i8: typeof copy_rows
+    i4: typeof copy_rows
+  }
 > = defineStoredOp(
   'copy_rows',
   [
@@ -58,5 +65,11 @@ export const copyRowsOp: Op<
     size('I'),
     size('R'),
   ],
-  { f32: inStorage('f32'), bf16: inStorage('bf16'), f16: inStorage('f16'), i8: inStorage('i8') },
+  {
+    f32: inStorage('f32'),
+    bf16: inStorage('bf16'),
+    f16: inStorage('f16'),
+    i8: inStorage('i8'),
+    i4: inStorage('i4'),
+  },
 )

@@ -7,10 +7,12 @@
  * step equals the full pass bit for bit. Choosing rows is how heads (in q, k, v) and neurons (in fc1) are skipped: the
  * weights of a row that is not chosen are never read.
  *
- * The weights may be stored in half precision, and are widened then; in int8 they have a definition of their own
- * (linear_i8.ts). The gradient with respect to x is a sum of weight rows: that is linear_input_major on the same matrix.
+ * The weights may be stored in half precision, and are widened then; in int8 and int4 they have definitions of their own
+ * (linear_i8.ts, linear_i4.ts). The gradient with respect to x is a sum of weight rows: that is linear_input_major on the
+ * same matrix.
  */
 import { dot } from './float32.ts'
+import { linearI4, type linear_i4 } from './linear_i4.ts'
 import { linearI8, type linear_i8 } from './linear_i8.ts'
 import {
   arrayTypes,
@@ -122,6 +124,7 @@ export const linearOp: Op<
     bf16: InStorage<typeof linear, Uint16Array>
     f16: InStorage<typeof linear, Uint16Array>
     i8: typeof linear_i8
+    i4: typeof linear_i4
   }
 > = defineStoredOp(
   'linear',
@@ -136,5 +139,11 @@ export const linearOp: Op<
     size('I'),
     size('R'),
   ],
-  { f32: inFloats('f32', [weightGradient]), bf16: inFloats('bf16'), f16: inFloats('f16'), i8: linearI8 },
+  {
+    f32: inFloats('f32', [weightGradient]),
+    bf16: inFloats('bf16'),
+    f16: inFloats('f16'),
+    i8: linearI8,
+    i4: linearI4,
+  },
 )

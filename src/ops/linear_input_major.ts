@@ -8,10 +8,11 @@
  * weights are never read. A list need not be ascending: terms are added in its order, so that rows may stand in any
  * order and the sum still be that of the order wanted.
  *
- * The weights may be stored in half precision, and are widened then; in int8 they have a definition of their own
- * (linear_input_major_i8.ts). The gradient with respect to x is an inner product with each weight row: that is linear on the
- * same matrix.
+ * The weights may be stored in half precision, and are widened then; in int8 and int4 they have definitions of their own
+ * (linear_input_major_i8.ts, linear_input_major_i4.ts). The gradient with respect to x is an inner product with each weight
+ * row: that is linear on the same matrix.
  */
+import { linearInputMajorI4, type linear_input_major_i4 } from './linear_input_major_i4.ts'
 import { linearInputMajorI8, type linear_input_major_i8 } from './linear_input_major_i8.ts'
 import {
   arrayTypes,
@@ -124,6 +125,7 @@ export const linearInputMajorOp: Op<
     bf16: InStorage<typeof linear_input_major, Uint16Array>
     f16: InStorage<typeof linear_input_major, Uint16Array>
     i8: typeof linear_input_major_i8
+    i4: typeof linear_input_major_i4
   }
 > = defineStoredOp(
   'linear_input_major',
@@ -143,5 +145,6 @@ export const linearInputMajorOp: Op<
     bf16: inFloats('bf16'),
     f16: inFloats('f16'),
     i8: linearInputMajorI8,
+    i4: linearInputMajorI4,
   },
 )

@@ -6,17 +6,22 @@
  *
  * A kernel is the flat form of an op for one storage: a function of arrays, scalars and all sizes. Kernels are what foreign
  * backends implement and parity files record. The kernel of float32 has the name of the op, that of another storage the
- * name with the storage after it: `linear`, `linear_bf16`, `linear_i8`. An int8 array has its scales after it.
+ * name with the storage after it: `linear`, `linear_bf16`, `linear_i8`. An array of int8 or int4 numbers has what they are
+ * scaled by after it.
  *
  * Letters: T tokens, S tokens in the cache, C cache capacity, P position, H heads, G key heads, K head size, D width, V vocabulary,
- * O outputs, I inputs, R chosen units, U units, N any count. `H*K` is one dimension of a buffer that kernels see as two.
+ * O outputs, I inputs, R chosen units, U units, B blocks, N any count. `H*K` is one dimension of a buffer that kernels see as
+ * two; a number stands for itself.
  */
 
-/** Kinds of numbers a buffer may hold. Half precision (bf16, f16) is held as bit patterns. */
-export type Dtype = 'f32' | 'i32' | 'bf16' | 'f16' | 'i8'
+/**
+ * Kinds of numbers a buffer may hold. Half precision (bf16, f16) is held as bit patterns; i4 as bytes, of which a matrix
+ * has its scales among them or beside it (src/tensor/int4.ts).
+ */
+export type Dtype = 'f32' | 'i32' | 'bf16' | 'f16' | 'i8' | 'i4'
 
 /** Numbers of one kind. */
-export type Numbers = Float32Array | Int32Array | Uint16Array | Int8Array
+export type Numbers = Float32Array | Int32Array | Uint16Array | Int8Array | Uint8Array
 
 interface NumbersConstructor {
   readonly BYTES_PER_ELEMENT: number
@@ -31,12 +36,14 @@ export const arrayTypes: Readonly<Record<Dtype, NumbersConstructor>> = {
   bf16: Uint16Array,
   f16: Uint16Array,
   i8: Int8Array,
+  i4: Uint8Array,
 }
 
 /**
- * In the type of an op: an array in any storage the op has. A caller gives a buffer or, of int8, a buffer with its scales.
+ * In the type of an op: an array in any storage the op has. A caller gives a buffer or, where numbers have scales, all of
+ * its parts.
  */
-export type Stored = Float32Array | Uint16Array | Int8Array
+export type Stored = Float32Array | Uint16Array | Int8Array | Uint8Array
 
 /** The value of every size letter in one call. */
 export type Sizes = Readonly<Record<string, number>>
@@ -56,7 +63,8 @@ export interface ArrayParam {
   readonly optional: boolean
   /**
    * What an i32 array holds. f32 arrays hold any number unless `least` says otherwise, those of half precision any
-   * finite one, i8 arrays -127 to 127: weights are finite, and what loads them refuses others.
+   * finite one, i8 arrays -127 to 127, i4 arrays any bytes whose scales are finite: weights are finite, and what loads
+   * them refuses others.
    */
   readonly holds: 'numbers' | 'ids' | 'labels' | 'ascending'
   /** An ascending list that may be in any other order too, which is then the order of a sum. */
@@ -69,8 +77,8 @@ export interface ArrayParam {
   readonly mayAlias: string | null
   /** Whether its dtype is the storage of the kernel. */
   readonly isStored: boolean
-  /** Of scales: the int8 array they belong to. */
-  readonly scalesOf: string | null
+  /** Of scales and the like: the array they belong to. */
+  readonly partOf: string | null
 }
 
 /** The value of a size letter. */
@@ -82,6 +90,8 @@ export interface SizeParam {
   readonly most: number
   /** Another letter: where that is not 0, this is not 0 either. */
   readonly neededBy: string | null
+  /** Of a size that follows from another: ceil(of / by). */
+  readonly quotient: { readonly of: string; readonly by: number } | null
 }
 
 /** A number passed by value, as f32. */
@@ -100,6 +110,9 @@ export type Param = ArrayParam | SizeParam | ScalarParam
 interface StoredParam extends Omit<ArrayParam, 'dtype'> {
   readonly scales: ArrayParam | null
 }
+
+/** Whether a letter of a shape stands for itself. */
+export const isConstant = (letter: string): boolean => Number.isInteger(Number(letter))
 
 /** How closely a backend must agree with the reference: equal bits, or a bound on the relative error. */
 export type Agreement = 'bitwise' | { readonly bound: number }
@@ -207,7 +220,7 @@ function array(
     least: null,
     mayAlias: null,
     isStored: false,
-    scalesOf: null,
+    partOf: null,
   } as const
   const dims = shape.split(' ').map((dim) => dim.split('*'))
   return { kind: 'array', name, role, shape: dims.flat(), dims, ...plain, ...more }
@@ -259,6 +272,13 @@ export const size = (name: string, least: number | string = 0, most = ANY_SIZE):
   least,
   most,
   neededBy: null,
+  quotient: null,
+})
+
+/** A size letter that follows from another one: ceil(of / by). */
+export const quotient = (name: string, of: string, by: number): SizeParam => ({
+  ...size(name),
+  quotient: { of, by },
 })
 
 /** A size letter that is 0 only where another is. */
@@ -311,6 +331,10 @@ export function defineOp<O extends { readonly kernels: { readonly f32: unknown }
 export interface StorageDescription<Args extends readonly unknown[]> extends KernelDescription<Args> {
   /** The greatest value of a size, where it is not that of the op. */
   readonly most?: Readonly<Record<string, number>>
+  /** The stored array and its parts, where they are others than `stored` says: the first has its name. */
+  readonly stored?: readonly ArrayParam[]
+  /** Sizes that only this kernel has, after those of the op. */
+  readonly sizes?: readonly SizeParam[]
 }
 
 /** Makes an op that has a kernel for each of these storages; see `defineOp`. */
@@ -323,22 +347,31 @@ export function defineStoredOp<O extends { readonly kernels: object }>(
 ): O {
   const kernelOf = (
     storage: Dtype,
-    { most = {}, ...kernel }: StorageDescription<readonly never[]>,
+    { most = {}, stored: arrays, sizes = [], ...kernel }: StorageDescription<readonly never[]>,
   ): Kernel => {
     const own = params.flatMap((param): Param[] => {
       if (param.kind === 'size' && param.name in most) return [{ ...param, most: most[param.name] }]
-      return 'scales' in param ? inStorage(param, storage) : [param]
+      return 'scales' in param ? inStorage(param, storage, arrays) : [param]
     })
-    return makeKernel(name, storage, own, kernel)
+    return makeKernel(name, storage, [...own, ...sizes], kernel)
   }
   const entries = Object.entries(storages) as [Dtype, StorageDescription<readonly never[]>][]
   const kernels = Object.fromEntries(entries.map(([storage, kernel]) => [storage, kernelOf(storage, kernel)]))
   return { name, kernels } as unknown as O
 }
 
-function inStorage({ scales, ...param }: StoredParam, dtype: Dtype): ArrayParam[] {
-  const numbers = { ...param, dtype, isStored: true }
-  return dtype === 'i8' && scales ? [numbers, { ...scales, scalesOf: param.name }] : [numbers]
+function inStorage(
+  { scales, ...param }: StoredParam,
+  dtype: Dtype,
+  arrays: readonly ArrayParam[] = dtype === 'i8' && scales
+    ? [{ ...param, dtype }, scales]
+    : [{ ...param, dtype }],
+): ArrayParam[] {
+  const [numbers, ...parts] = arrays
+  return [
+    { ...numbers, dtype, role: param.role, isStored: true },
+    ...parts.map((part) => ({ ...part, partOf: param.name })),
+  ]
 }
 
 /** The name of the kernel of an op for a storage. */
@@ -366,13 +399,16 @@ function makeKernel<Args extends readonly unknown[]>(
 /** How many elements an array parameter has at these sizes. */
 export function elementCount(param: ArrayParam, sizes: Sizes): number {
   let count = 1
-  for (const letter of param.shape) count *= letter === '1' ? 1 : sizes[letter]
+  for (const letter of param.shape) count *= valueOf(letter, sizes)
   return count
+}
+
+/** A letter of a shape as a number. */
+export function valueOf(letter: string, sizes: Sizes): number {
+  return isConstant(letter) ? Number(letter) : sizes[letter]
 }
 
 /** The shape of the buffer of an array parameter at these sizes. */
 export function bufferShape({ dims }: ArrayParam, sizes: Sizes): number[] {
-  return dims.map((letters) =>
-    letters.reduce((product, letter) => product * (letter === '1' ? 1 : sizes[letter]), 1),
-  )
+  return dims.map((letters) => letters.reduce((product, letter) => product * valueOf(letter, sizes), 1))
 }

@@ -28,6 +28,7 @@ export const storedAs: Readonly<Record<Dtype, SourceDtype>> = {
   bf16: 'BF16',
   f16: 'F16',
   i8: 'I8',
+  i4: 'U8',
 }
 
 /** A file in the making. */

@@ -49,6 +49,7 @@ const guards: Readonly<Record<Dtype, number>> = {
   bf16: 0xe0d6,
   f16: 0xfb87,
   i8: -77,
+  i4: 0xa5,
 }
 
 /** What no array of a kind holds by contract, so that it shows where it was read: NaN, or beyond the range. */
@@ -57,6 +58,7 @@ export const poison: Readonly<Record<Exclude<Dtype, 'i32'>, number>> = {
   bf16: 0x7fc0,
   f16: 0x7e00,
   i8: -128,
+  i4: 0xff,
 }
 
 /** A buffer whose numbers outside `from..to` an op must leave alone. */

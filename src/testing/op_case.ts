@@ -5,7 +5,8 @@
  * and what each array holds; nothing here knows an op by name.
  */
 import { kernels, type KernelName } from '../ops/catalog.ts'
-import { ANY_SIZE, elementCount, type ArrayParam, type Kernel, type Sizes } from '../ops/op.ts'
+import { ANY_SIZE, elementCount, valueOf, type ArrayParam, type Kernel, type Sizes } from '../ops/op.ts'
+import { QUAD_BYTES } from '../tensor/int4.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import type { Data, DataKind } from './seeded_data.ts'
 import type { Value, Values } from './op_call.ts'
@@ -22,7 +23,7 @@ export function arraysOf(row: Kernel): ArrayParam[] {
 
 /** The shape of an array in a call. */
 export function shapeOf(param: ArrayParam, sizes: Sizes): number[] {
-  return param.shape.map((letter) => (letter === '1' ? 1 : sizes[letter]))
+  return param.shape.map((letter) => valueOf(letter, sizes))
 }
 
 /** `larger` is at least the sum of `smaller`, or `most` where the sum is above that. */
@@ -71,6 +72,9 @@ export function fitSizes(row: Kernel, wanted: Sizes, pinned: string | null = nul
       else sizes[larger] = needed
     }
   }
+  for (const param of row.params)
+    if (param.kind === 'size' && param.quotient)
+      sizes[param.name] = Math.ceil(sizes[param.quotient.of] / param.quotient.by)
   return sizes
 }
 
@@ -130,6 +134,7 @@ function makeArray(param: ArrayParam, sizes: Sizes, data: Data, kind: DataKind):
   if (param.holds === 'labels')
     return data.ids(length, limit).map((label) => (data.chance(0.2) ? NOT_SCORED : label))
   if (param.dtype === 'i8') return data.int8s(length, kind)
+  if (param.dtype === 'i4') return data.int4s(length, param.shape.at(-1) === String(QUAD_BYTES), kind)
   if (param.dtype === 'bf16' || param.dtype === 'f16') return data.halves(param.dtype, length, kind)
   const values = data.floats(length, kind)
   // A zero that is kept out of the negative numbers is +0.

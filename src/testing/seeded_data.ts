@@ -11,6 +11,7 @@
  * - broken: wild, with infinities and NaN.
  */
 import { narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
+import { QUAD_BYTES } from '../tensor/int4.ts'
 import { Random } from '../tensor/random.ts'
 
 /** What float32 data is like; the page above says how. */
@@ -71,6 +72,15 @@ export class Data extends Random {
     return Int8Array.from({ length }, () =>
       kind === 'ties' ? this.pick([-127, -1, 0, 1, 127]) : this.integer(-127, 127),
     )
+  }
+
+  /** Bytes of int4 numbers; with their scales among them (`interleaved`, of 80 bytes each), these are finite. */
+  int4s(length: number, interleaved: boolean, kind: DataKind = 'plain'): Uint8Array {
+    const bytes = Uint8Array.from({ length }, () => this.below(256))
+    if (interleaved)
+      for (let at = 0; at < length; at += QUAD_BYTES)
+        bytes.set(new Uint8Array(this.halves('f16', 8, kind).buffer), at)
+    return bytes
   }
 
   /** Values in [0, limit), in any order. */

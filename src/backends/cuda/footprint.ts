@@ -4,13 +4,14 @@
  *
  * It follows from the parameters of a kernel: arrays, their roles and their shapes. A kernel touches nothing else.
  */
-import { arrayTypes, type Kernel } from '../../ops/op.ts'
+import { arrayTypes, isConstant, type Kernel } from '../../ops/op.ts'
 import type { Task } from './launch_memory.ts'
 
 /** An array of an op, its letters replaced by their places among the arguments. */
 interface ArrayPlan {
   readonly at: number
   readonly isWritten: boolean
+  /** Bytes of one number, times the constants of the shape. */
   readonly bytes: number
   readonly shapeAt: readonly number[]
 }
@@ -33,10 +34,10 @@ function planOf(kernel: Kernel): readonly ArrayPlan[] {
     const placeOf = (letter: string): number => kernel.params.findIndex(({ name }) => name === letter)
     plan = kernel.params.flatMap((param, at) => {
       if (param.kind !== 'array') return []
-      const shapeAt = param.shape.filter((letter) => letter !== '1').map(placeOf)
-      return [
-        { at, isWritten: param.role !== 'in', bytes: arrayTypes[param.dtype].BYTES_PER_ELEMENT, shapeAt },
-      ]
+      const shapeAt = param.shape.filter((letter) => !isConstant(letter)).map(placeOf)
+      const constants = param.shape.filter(isConstant).reduce((product, one) => product * Number(one), 1)
+      const bytes = constants * arrayTypes[param.dtype].BYTES_PER_ELEMENT
+      return [{ at, isWritten: param.role !== 'in', bytes, shapeAt }]
     })
     plans.set(kernel, plan)
   }

@@ -1,0 +1,84 @@
+/**
+ * linear_input_major_i4: linear_input_major on int4 weights with a row per unit (src/tensor/int4.ts), and activations
+ * rounded to int8 in blocks (int8_blocks.ts).
+ *
+ * Each row names its block: `blocks[i]` is the row of the scales and minima that input i takes. So rows may be packed, in
+ * any order, and keep the scales they were rounded with. The chosen inputs of a block are rounded together:
+ *
+ *   y[t, o] = sum over blocks b of ((scale[b, o] step[t, b]) p[t, b, o] + minimum[b, o] sum[t, b])   + bias[o]
+ *   p[t, b, o] = sum over chosen inputs i of block b of q[t, i] n[i, o]
+ *
+ * p is exact, and rounded to float32 once; blocks are added in the order of their numbers, starting at +0, each operation
+ * rounded to float32; the bias (+0 if there is none) is added last. An input of zero changes neither a step nor a sum:
+ * skipping a unit equals zeroing its activation, exactly. Where all inputs are chosen the bits are those of linear_i4 on
+ * the same blocks.
+ *
+ * It has no gradient: rounding is flat almost everywhere.
+ */
+import { widenF16 } from '../tensor/dtypes.ts'
+import { BLOCK, unitNumber } from '../tensor/int4.ts'
+import { blockTerm, roundBlock } from './int8_blocks.ts'
+import { ids, input, quotient, sizeNeededBy, type StorageDescription } from './op.ts'
+
+const { fround } = Math
+
+/** y = x weight + bias over chosen inputs, the weights being int4. */
+export function linear_input_major_i4(
+  y: Float32Array, // [T, O]
+  x: Float32Array, // [T, I]
+  weight: Uint8Array, // [I, C, 16]
+  scales: Uint16Array, // [B, O], half precision
+  minima: Uint16Array, // [B, O], half precision
+  blocks: Int32Array, // [I], below B
+  bias: Float32Array | null, // [O]
+  inputs: Int32Array | null, // [R], below I, in any order
+  T: number,
+  O: number,
+  I: number,
+  R: number,
+  C: number, // ceil(O / 32)
+  B: number,
+): void {
+  const [scale, minimum] = [widenF16(scales), widenF16(minima)]
+  const members: number[][] = Array.from({ length: B }, () => [])
+  const count = inputs ? R : I
+  for (let r = 0; r < count; r++) {
+    const i = inputs ? inputs[r] : r
+    members[blocks[i]].push(i)
+  }
+  y.fill(0, 0, T * O)
+  for (const [b, chosen] of members.entries()) {
+    const q = new Int8Array(chosen.length)
+    for (let t = 0; t < T; t++) {
+      const step = roundBlock(
+        q,
+        Float32Array.from(chosen, (i) => x[t * I + i]),
+      )
+      const sum = fround(step * q.reduce((total, one) => total + one, 0))
+      for (let o = 0; o < O; o++) {
+        let product = 0
+        for (const [k, i] of chosen.entries())
+          product += q[k] * unitNumber(weight.subarray(i * C * 16, (i + 1) * C * 16), o)
+        y[t * O + o] += blockTerm(scale[b * O + o], minimum[b * O + o], step, fround(product), sum)
+      }
+    }
+  }
+  if (bias) for (let t = 0; t < T; t++) for (let o = 0; o < O; o++) y[t * O + o] += bias[o]
+}
+
+/** The int4 kernel of `linear_input_major`. */
+export const linearInputMajorI4: StorageDescription<Parameters<typeof linear_input_major_i4>> = {
+  formula:
+    'y[t,o] = sum over b of ((scale[b,o] step[t,b]) (sum over chosen i of b of q[t,i] n[i,o]) + minimum[b,o] sum[t,b]) + bias[o]; x[t,i] ~ step[t,b] q[t,i]',
+  reference: linear_input_major_i4,
+  stored: [
+    input('weight', 'I C 16'),
+    input('scales', 'B O', { dtype: 'f16' }),
+    input('minima', 'B O', { dtype: 'f16' }),
+    ids('blocks', 'I', 'B'),
+  ],
+  sizes: [quotient('C', 'O', BLOCK), sizeNeededBy('B', 'I')],
+  most: { I: 65_536 },
+  flops: ({ T, R, O }) => 2 * T * R * O,
+  bytes: ({ T, O, R, C }) => 4 * (T * O + T * R + O + 3 * R) + 16 * R * C + 4 * Math.ceil(R / BLOCK) * O,
+}

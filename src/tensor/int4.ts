@@ -1,0 +1,179 @@
+/**
+ * Matrices of 4-bit numbers: blocks of 32 consecutive inputs of an output share a scale and a minimum in half precision.
+ *
+ *   weight[o, i] = scale[o, b] * n[o, i] + minimum[o, b]        n in 0..15, b = floor(i / 32)
+ *
+ * A block takes 20 bytes, 5 bits a number. It is what GGUF calls Q4_1, with the same bytes; a block of Q4_0, whose numbers
+ * are scale * (n - 8), is one with the minimum -8 * scale. The last block of a row that does not fill it has numbers of 0,
+ * which meet no input.
+ *
+ * Kernels hold them in one of two layouts, for the sake of what they read together:
+ *
+ *   four rows  a row per output, four of them side by side: of each block the four scales, the four minima, then
+ *              four times sixteen bytes; row r of the four has bytes 4 r to 4 r + 3 of each sixteen. Of those bytes,
+ *              byte k of piece j has input 4 j + k in its lower half and input 16 + 4 j + k in its upper half.
+ *   units      a row per input, so that a unit's numbers are contiguous: of each 32 outputs sixteen bytes, byte k having
+ *              output k in its lower half and output 16 + k in its upper half. Scales and minima are [blocks, outputs].
+ */
+import { narrowToF16, widenF16 } from './dtypes.ts'
+
+/** Numbers of a block. */
+export const BLOCK = 32
+
+/** Bytes of a block, and of four of them side by side. */
+export const BLOCK_BYTES = 20
+export const QUAD_BYTES: number = 4 * BLOCK_BYTES
+
+/** Words of 32 bits in a block: scale and minimum, then four of numbers. */
+const WORDS = 5
+
+/** The largest size of a scale or a minimum: the largest number of half precision. */
+const LARGEST = 65_504
+
+/** How many blocks a row of so many inputs has. */
+export function blocksOf(inputs: number): number {
+  return Math.ceil(inputs / BLOCK)
+}
+
+// ---- Rounding -------------------------------------------------------------------------------------------------
+
+/**
+ * Rows rounded to 4 bits: minimum = the smallest number of a block, scale = (largest - smallest) / 15, both rounded to half
+ * precision; n = nearest((x - minimum) / scale) within 0..15.
+ * @param x [rows, inputs], finite
+ * @returns [rows, blocks, 5] words
+ */
+export function quantizeBlocks(x: Float32Array, rows: number, inputs: number): Uint32Array {
+  const B = blocksOf(inputs)
+  const words = new Uint32Array(rows * B * WORDS)
+  for (let row = 0; row < rows; row++)
+    for (let b = 0; b < B; b++) {
+      const from = row * inputs + b * BLOCK
+      const to = Math.min(from + BLOCK, (row + 1) * inputs)
+      quantizeBlock(words, (row * B + b) * WORDS, x.subarray(from, to))
+    }
+  return words
+}
+
+const two = new Float32Array(2)
+const halves = new Uint16Array(2)
+
+/** Writes the block of at most 32 numbers to the words from `at` on. */
+function quantizeBlock(words: Uint32Array, at: number, x: Float32Array): void {
+  let [least, most] = [Infinity, -Infinity]
+  for (const value of x) {
+    if (value < least) least = value
+    if (value > most) most = value
+  }
+  two[0] = Math.min(LARGEST, (most - least) / 15)
+  two[1] = Math.max(-LARGEST, Math.min(LARGEST, least))
+  narrowToF16(two, halves)
+  widenF16(halves, two)
+  const [scale, minimum] = two
+  words[at] = halves[0] | (halves[1] << 16)
+  for (let i = 0; i < x.length; i++) {
+    const n = scale > 0 ? Math.max(0, Math.min(15, Math.round((x[i] - minimum) / scale))) : 0
+    words[at + 1 + ((i & 15) >> 2)] |= n << (8 * (i & 3) + (i < 16 ? 0 : 4))
+  }
+}
+
+/** The numbers that blocks stand for, each operation rounded to float32. @returns [rows, inputs] */
+export function dequantizeBlocks(words: Uint32Array, rows: number, inputs: number): Float32Array {
+  const B = blocksOf(inputs)
+  const x = new Float32Array(rows * inputs)
+  for (let row = 0; row < rows; row++)
+    for (let i = 0; i < inputs; i++) {
+      const at = (row * B + Math.floor(i / BLOCK)) * WORDS
+      const [scale, minimum] = widenF16(Uint16Array.of(words[at], words[at] >>> 16))
+      x[row * inputs + i] = Math.fround(scale * numberAt(words, at, i % BLOCK)) + minimum
+    }
+  return x
+}
+
+/** Number i of the block at these words. */
+function numberAt(words: Uint32Array, at: number, i: number): number {
+  return (words[at + 1 + ((i & 15) >> 2)] >>> (8 * (i & 3) + (i < 16 ? 0 : 4))) & 15
+}
+
+// ---- Layouts --------------------------------------------------------------------------------------------------
+
+/**
+ * Blocks of rows as four rows side by side. Places of rows past the last are zeros.
+ * @param words [O, B, 5]
+ * @returns [ceil(O / 4), B, 80] bytes
+ */
+export function interleaveRows(words: Uint32Array, O: number, B: number): Uint8Array {
+  const quads = new Uint32Array(Math.ceil(O / 4) * B * (QUAD_BYTES / 4))
+  for (let o = 0; o < O; o++)
+    for (let b = 0; b < B; b++) {
+      const from = (o * B + b) * WORDS
+      const to = ((o >> 2) * B + b) * (QUAD_BYTES / 4)
+      const lane = o & 3
+      const half = 16 * (lane & 1)
+      quads[to + (lane >> 1)] |= (words[from] & 0xffff) << half
+      quads[to + 2 + (lane >> 1)] |= (words[from] >>> 16) << half
+      for (let j = 0; j < 4; j++) quads[to + 4 + 4 * j + lane] = words[from + 1 + j]
+    }
+  return new Uint8Array(quads.buffer)
+}
+
+/** A row of four side by side, opened. */
+export interface OpenRow {
+  readonly numbers: Uint8Array // [32 B]
+  readonly scales: Float32Array // [B]
+  readonly minima: Float32Array // [B]
+}
+
+/** Row o of a matrix of four rows side by side. @param quads [ceil(O / 4), B, 80] */
+export function openRow(quads: Uint8Array, o: number, B: number): OpenRow {
+  const numbers = new Uint8Array(B * BLOCK)
+  const patterns = new Uint16Array(2 * B)
+  const lane = o & 3
+  for (let b = 0; b < B; b++) {
+    const at = ((o >> 2) * B + b) * QUAD_BYTES
+    const half = (place: number): number => quads[place] | (quads[place + 1] << 8)
+    patterns[b] = half(at + 2 * lane)
+    patterns[B + b] = half(at + 8 + 2 * lane)
+    for (let k = 0; k < 16; k++) {
+      const byte = quads[at + 16 + 16 * (k >> 2) + 4 * lane + (k & 3)]
+      numbers[b * BLOCK + k] = byte & 15
+      numbers[b * BLOCK + 16 + k] = byte >> 4
+    }
+  }
+  const both = widenF16(patterns)
+  return { numbers, scales: both.subarray(0, B), minima: both.subarray(B) }
+}
+
+/** A matrix with a row per unit. */
+export interface UnitRows {
+  readonly values: Uint8Array // [I, ceil(O / 32), 16]
+  readonly scales: Uint16Array // [B, O], half precision
+  readonly minima: Uint16Array // [B, O], half precision
+}
+
+/** Blocks of rows turned into rows of units. @param words [O, B, 5] */
+export function turnBlocks(words: Uint32Array, O: number, I: number): UnitRows {
+  const B = blocksOf(I)
+  const rowBytes = Math.ceil(O / BLOCK) * 16
+  const values = new Uint8Array(I * rowBytes)
+  const scales = new Uint16Array(B * O)
+  const minima = new Uint16Array(B * O)
+  for (let o = 0; o < O; o++) {
+    const column = 16 * (o >> 5) + (o & 15)
+    const shift = (o & 16) >> 2
+    for (let b = 0; b < B; b++) {
+      const at = (o * B + b) * WORDS
+      scales[b * O + o] = words[at]
+      minima[b * O + o] = words[at] >>> 16
+      const inputs = Math.min(BLOCK, I - b * BLOCK)
+      for (let i = 0; i < inputs; i++)
+        values[(b * BLOCK + i) * rowBytes + column] |= numberAt(words, at, i) << shift
+    }
+  }
+  return { values, scales, minima }
+}
+
+/** Number o of a unit's row. @param row [ceil(O / 32), 16] */
+export function unitNumber(row: Uint8Array, o: number): number {
+  return (row[16 * (o >> 5) + (o & 15)] >> ((o & 16) >> 2)) & 15
+}
