@@ -43,9 +43,9 @@ const INTEGER_SUMS: usize = TOKEN_STEPS + 64 * 4
 const NIBBLES: usize = INTEGER_SUMS + 32
 const SHORT_BLOCK: usize = NIBBLES + 16
 const TILE_SUMS: usize = SHORT_BLOCK + 32 * 4
-const OPENED_ROWS: usize = TILE_SUMS + 16 + 64 * 32 * 4
-const EDGE_COLUMNS: usize = OPENED_ROWS + 8 * 64
-const GATHERED_ROWS: usize = EDGE_COLUMNS + 32 * 8
+const OPENED_ROWS: usize = TILE_SUMS + 16 + 64 * 64 * 4
+const EDGE_COLUMNS: usize = OPENED_ROWS + 8 * 128
+const GATHERED_ROWS: usize = EDGE_COLUMNS + 64 * 4
 
 /** Bytes of the range, a multiple of 64. */
 export const scratch_size: usize = (GATHERED_ROWS + 2 * 2048 * 80 + 63) & ~63
@@ -160,7 +160,7 @@ export function shortBlock(): usize {
   return start + SHORT_BLOCK
 }
 
-/** The int4 ops: four numbers on their way, then sums of a tile of 64 tokens by 32 outputs, [4 + 64 * 32]. */
+/** The int4 ops: four numbers on their way, then sums of a tile of 64 tokens by 64 outputs, [4 + 64 * 64]. */
 export function tileSums(): usize {
   return start + TILE_SUMS
 }
@@ -170,12 +170,12 @@ export function gatheredRows(): usize {
   return start + GATHERED_ROWS
 }
 
-/** linear_input_major_i4: eight pairs of rows, opened, [8, 4, 16] u8. */
+/** linear_input_major_i4: eight pairs of rows, opened, [8, 8, 16] u8. */
 export function openedRows(): usize {
   return start + OPENED_ROWS
 }
 
-/** linear_input_major_i4: a tile at the edge: 32 numbers, and the scales and minima of half precision, [32], [32], [32]. */
+/** linear_input_major_i4: a tile at the edge, [64]. */
 export function edgeColumns(): usize {
   return start + EDGE_COLUMNS
 }

@@ -32,8 +32,8 @@ const byRows: Cut = { along: 'rows', times: ['T', 'I'], grain: 16, least: [16, 1
  * more of what the processor reads ahead belongs to another part (bench/README.md).
  */
 const byColumns: Cut = { along: 'O', times: ['T', 'inputs'], grain: 16, least: [1024, 384] }
-/** The same for int4, whose tiles are twice as wide. */
-const byWideColumns: Cut = { ...byColumns, grain: 32 }
+/** The same for int4, whose tiles are wider and stand apart: a part reads whole ones. */
+const byWideColumns: Cut = { ...byColumns, grain: 64, least: [64, 64] }
 /** Heads. */
 const byHeads: Cut = { along: 'heads', times: ['T', 'S', 'K'], grain: 1, least: [1, 1] }
 
