@@ -304,7 +304,17 @@ function lastPairs(a: v128, b: v128): v128 {
 }
 
 function storeSums(to: usize, s0: v128, s1: v128, s2: v128, s3: v128, isFirst: bool): void {
-  if (isFirst) memory.fill(to, 0, 128)
+  if (isFirst) {
+    v128.store(to, i32x4.extend_low_i16x8_s(s0))
+    v128.store(to, i32x4.extend_high_i16x8_s(s0), 16)
+    v128.store(to, i32x4.extend_low_i16x8_s(s1), 32)
+    v128.store(to, i32x4.extend_high_i16x8_s(s1), 48)
+    v128.store(to, i32x4.extend_low_i16x8_s(s2), 64)
+    v128.store(to, i32x4.extend_high_i16x8_s(s2), 80)
+    v128.store(to, i32x4.extend_low_i16x8_s(s3), 96)
+    v128.store(to, i32x4.extend_high_i16x8_s(s3), 112)
+    return
+  }
   v128.store(to, i32x4.add(v128.load(to), i32x4.extend_low_i16x8_s(s0)))
   v128.store(to, i32x4.add(v128.load(to, 16), i32x4.extend_high_i16x8_s(s0)), 16)
   v128.store(to, i32x4.add(v128.load(to, 32), i32x4.extend_low_i16x8_s(s1)), 32)
