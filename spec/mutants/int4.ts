@@ -108,30 +108,40 @@ const turnedQuads = (quads: Uint8Array): Uint8Array =>
 
 const withoutMinimum: typeof blockTerm = (scale, _, step, product) => fround(fround(scale * step) * product)
 
-type LawName = 'Agreement' | 'Product' | 'Exact' | 'Plain'
-
-/** The laws of a product by these names. */
-function lawsOf(op: 'linear_i4' | 'linear_input_major_i4', names: readonly LawName[]): BackendLaw[] {
-  const prefix = op === 'linear_i4' ? 'linearIs' : 'inputMajorIs'
-  return names.flatMap((name) => (name === 'Agreement' ? agree(op) : [int4Laws[`${prefix}${name}`]]))
+/** The laws of each product, by what they say. */
+const lawsOf = {
+  linear_i4: {
+    agreement: agree('linear_i4'),
+    product: [int4Laws.linearIsProduct],
+    exact: [int4Laws.linearIsExact],
+    plain: [int4Laws.linearIsPlain],
+  },
+  linear_input_major_i4: {
+    agreement: agree('linear_input_major_i4'),
+    product: [int4Laws.inputMajorIsProduct],
+    exact: [int4Laws.inputMajorIsExact],
+    plain: [int4Laws.inputMajorIsPlain],
+  },
 }
+type LawName = keyof (typeof lawsOf)['linear_i4']
 
 /** Bugs within a block, which both products may have, and the laws that see each. */
 const inBlock: readonly (readonly [bug: string, InBlock, laws: readonly LawName[]])[] = [
-  ['rounds steps down', { round: roundsDown }, ['Agreement', 'Product']],
-  ['takes a power of two for its step', { round: coarse }, ['Agreement', 'Product']],
-  ['forgets the minimum', { term: withoutMinimum }, ['Agreement', 'Product', 'Exact']],
-  ['adds the products of a block in 16 bits', { dot: in16Bits }, ['Exact']],
-  ['takes what is not finite for zero', { round: finite }, ['Agreement', 'Plain']],
+  ['rounds steps down', { round: roundsDown }, ['agreement', 'product']],
+  ['takes a power of two for its step', { round: coarse }, ['agreement', 'product']],
+  ['forgets the minimum', { term: withoutMinimum }, ['agreement', 'product', 'exact']],
+  ['adds the products of a block in 16 bits', { dot: in16Bits }, ['exact']],
+  ['takes what is not finite for zero', { round: finite }, ['agreement', 'plain']],
 ]
 
 const productMutants: readonly Mutant[] = [
-  ...inBlock.flatMap(([bug, parts, laws]) => [
-    mutant('linear_i4', bug, lawsOf('linear_i4', laws), () => linearI4With(parts)),
-    mutant('linear_input_major_i4', bug, lawsOf('linear_input_major_i4', laws), () =>
-      inputMajorI4With(parts),
-    ),
-  ]),
+  ...inBlock.flatMap(([bug, parts, names]) => {
+    const laws = (op: keyof typeof lawsOf): BackendLaw[] => names.flatMap((name) => lawsOf[op][name])
+    return [
+      mutant('linear_i4', bug, laws('linear_i4'), () => linearI4With(parts)),
+      mutant('linear_input_major_i4', bug, laws('linear_input_major_i4'), () => inputMajorI4With(parts)),
+    ]
+  }),
 
   mutant(
     'linear_i4',
@@ -176,7 +186,7 @@ const productMutants: readonly Mutant[] = [
 
   mutant(
     'linear_i4',
-    'multiplies the scales of the other rows of a four by zero',
+    'adds and subtracts the scales of the other rows of a four',
     [int4Laws.otherRowsAreUnseen],
     (linear) => (y, x, weight, bias, rows, T, O, I, R, G, B) => {
       linear(y, x, weight, bias, rows, T, O, I, R, G, B)
@@ -185,7 +195,7 @@ const productMutants: readonly Mutant[] = [
         const others = [0, 1, 2, 3].map((lane) => 4 * (o >> 2) + lane).filter((other) => other < O)
         for (const other of others)
           for (const scale of openRow(weight, other, B).scales)
-            for (let t = 0; t < T; t++) y[t * O + o] += 0 * scale
+            for (let t = 0; t < T; t++) y[t * O + o] += scale - scale
       }
     },
   ),
