@@ -18,6 +18,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
 import type { Numbers, Kernel } from '../../src/ops/op.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
+import { shapeOf } from '../../src/testing/op_case.ts'
 import { arraysOf } from '../harness/op_case.ts'
 import type { Definition } from '../harness/mutate.ts'
 import { law } from '../harness/seed.ts'
@@ -52,7 +53,7 @@ async function answerInto(actual: string, op: KernelName, answer: Answer): Promi
     const one = await cases.read(index)
     for (const [name, data] of Object.entries(answer(one))) {
       const param = arraysOf(kernels[op]).find((array) => array.name === name)
-      const shape = param?.shape.map((letter) => (letter === '1' ? 1 : one.sizes[letter])) ?? []
+      const shape = param ? shapeOf(param, one.sizes) : []
       tensors.set(`${index}.out.${name}`, { dtype: storedAs[param?.dtype ?? 'f32'], shape, data })
     }
   }
@@ -167,6 +168,16 @@ describe('a set of results', () => {
     await expect(checkOps(expected, join(folder, 'none'), { owed: 'row' })).rejects.toMatchObject({
       code: 'FILE_MISSING',
     })
+  })
+
+  test('whose cases have a size that does not follow from another is refused', async () => {
+    const { tensors, metadata } = opFile('linear_i4', options)
+    const path = join(newFolder(), opFileName('linear_i4'))
+    await writeSafetensors(path, tensors, { ...metadata, '0.G': '7' })
+    const cases = await openOpFile(path, 'linear_i4')
+    await expect(cases.read(0)).rejects.toMatchObject({ code: 'PARITY_OP_FILE' })
+    await expect(cases.read(1)).resolves.toMatchObject({ index: 1 })
+    await cases.close()
   })
 
   test('that is incomplete fails, naming the missing arrays', async () => {

@@ -92,7 +92,7 @@ function formOf(kernel: Kernel): CallForm {
       param,
       from: isPart ? count - 1 : count++,
       to,
-      part: isPart ? (param.name as BufferPart) : hasParts.has(param.name) ? 'values' : null,
+      part: isPart ? partNamed(param.name) : hasParts.has(param.name) ? 'values' : null,
       dims: param.dims.map((letters) => ({
         places: letters.filter((letter) => !isConstant(letter)).map(placeOf),
         times: letters.filter(isConstant).reduce((product, one) => product * Number(one), 1),
@@ -114,6 +114,11 @@ function formOf(kernel: Kernel): CallForm {
   // What is derived from other sizes comes after them.
   sizes.sort((a, b) => Number(isDerived(a)) - Number(isDerived(b)))
   return { kernel, count, arrays, numbers, sizes, quotients }
+}
+
+/** The part that a parameter is: the scales of keys are `key_scales`. */
+function partNamed(name: string): BufferPart {
+  return name.slice(name.lastIndexOf('_') + 1) as BufferPart
 }
 
 function isDerived({ divisors, otherwise }: SizeForm): boolean {

@@ -9,9 +9,9 @@
  *   p[t, b, o] = sum over chosen inputs i of block b of q[t, i] n[i, o]
  *
  * p is exact, and rounded to float32 once; blocks are added in the order of their numbers, starting at +0, each operation
- * rounded to float32; the bias (+0 if there is none) is added last. An input of zero changes neither a step nor a sum:
- * skipping a unit equals zeroing its activation, exactly. Where all inputs are chosen the bits are those of linear_i4 on
- * the same blocks.
+ * rounded to float32; the bias (+0 if there is none) is added last. A block without chosen inputs is no term: its scales are
+ * not looked at. An input of zero changes neither a step nor a sum: skipping a unit equals zeroing its activation, exactly.
+ * Where all inputs are chosen the bits are those of linear_i4 on the same blocks.
  *
  * It has no gradient: rounding is flat almost everywhere.
  */
@@ -48,6 +48,7 @@ export function linear_input_major_i4(
   }
   y.fill(0, 0, T * O)
   for (const [b, chosen] of members.entries()) {
+    if (chosen.length === 0) continue
     const q = new Int8Array(chosen.length)
     for (let t = 0; t < T; t++) {
       const step = roundBlock(

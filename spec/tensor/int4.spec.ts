@@ -1,0 +1,419 @@
+/**
+ * Blocks of 4-bit numbers: how they are rounded, that both layouts hold the same numbers, and that they are blocks of GGUF.
+ *
+ * The numbers of a block are read here byte by byte, as ggml has them. Places in the layouts follow from the sentences at the
+ * head of src/tensor/int4.ts.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { ggufTypes, type GgufType } from '../../src/io/gguf_blocks.ts'
+import { narrowToF16, widenF16 } from '../../src/tensor/dtypes.ts'
+import {
+  BLOCK,
+  BLOCK_BYTES,
+  blocksOf,
+  dequantizeBlocks,
+  interleaveRows,
+  openRow,
+  QUAD_BYTES,
+  quantizeBlocks,
+  turnBlocks,
+  unitNumber,
+} from '../../src/tensor/int4.ts'
+import { Data, type DataKind } from '../../src/testing/seeded_data.ts'
+import { near, sameBits, sameNumbers } from '../harness/compare.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+
+const rows = fc.integer({ min: 1, max: 9 })
+const inputs = fc.integer({ min: 1, max: 150 })
+const seed = fc.nat()
+
+/** A block, read from its 20 bytes. */
+interface Block {
+  readonly scale: number
+  readonly minimum: number
+  readonly numbers: readonly number[] // [32]
+}
+
+/** Block number `at` of these words. */
+function blockAt(words: Uint32Array, at: number): Block {
+  const bytes = new Uint8Array(words.buffer, words.byteOffset + at * BLOCK_BYTES, BLOCK_BYTES)
+  const [scale, minimum] = widenF16(new Uint16Array(words.buffer, bytes.byteOffset, 2))
+  const numbers = Array.from({ length: BLOCK }, (_, i) =>
+    i < 16 ? bytes[4 + i] & 15 : bytes[4 + i - 16] >> 4,
+  )
+  return { scale, minimum, numbers }
+}
+
+/** The numbers of block b of a row: fewer than 32 in the last. */
+function numbersIn(x: Float32Array, row: number, b: number, I: number): Float32Array {
+  return x.subarray(row * I + b * BLOCK, row * I + Math.min(I, (b + 1) * BLOCK))
+}
+
+const valueOfHalf = (pattern: number): number => widenF16(Uint16Array.of(pattern))[0]
+const roundedToHalf = (value: number): number => valueOfHalf(narrowToF16(Float32Array.of(value))[0])
+
+/** What rounding to half precision may change: half a unit of eleven bits, or of the subnormal numbers. */
+const roundingInHalf = (value: number): number => Math.max(2 ** -11 * Math.abs(value), 2 ** -25)
+
+describe('rounding', () => {
+  type Quantize = typeof quantizeBlocks
+
+  /** A law of each block of a matrix. */
+  const lawOfBlocks = (
+    sentence: string,
+    kinds: readonly DataKind[],
+    check: (block: Block, x: Float32Array) => void,
+  ) =>
+    lawForAll<Quantize, [number, number, DataKind, number]>(
+      sentence,
+      [rows, inputs, fc.constantFrom(...kinds), seed],
+      (quantize, O, I, kind, seed) => {
+        const x = new Data(seed).floats(O * I, kind)
+        const words = quantize(x, O, I)
+        expect(words).toHaveLength(5 * O * blocksOf(I))
+        for (let row = 0; row < O; row++)
+          for (let b = 0; b < blocksOf(I); b++)
+            check(blockAt(words, row * blocksOf(I) + b), numbersIn(x, row, b, I))
+      },
+    )
+
+  const isNear = lawOfBlocks(
+    'each number is within half a step, and what half precision rounds off the scale and the minimum',
+    ['plain', 'steep', 'ties', 'smooth'],
+    ({ scale, minimum, numbers }, x) => {
+      const values = Array.from(x, (_, i) => scale * numbers[i] + minimum)
+      const range = Math.max(...x) - Math.min(...x)
+      near('x', values, x, 0.5 * scale + 15 * roundingInHalf(range / 15) + roundingInHalf(Math.min(...x)))
+    },
+  )
+  stateLaw(isNear, quantizeBlocks)
+
+  const isNearest = lawOfBlocks(
+    'each number is the nearest of the sixteen that its block has, for numbers of any size',
+    ['plain', 'steep', 'ties', 'wild'],
+    ({ scale, minimum, numbers }, x) => {
+      const distance = (i: number, n: number): number => Math.abs(x[i] - (scale * n + minimum))
+      x.forEach((value, i) => {
+        const least = Math.min(...Array.from({ length: 16 }, (_, n) => distance(i, n)))
+        near(`x[${i}]`, [distance(i, numbers[i])], [least], 2 ** -40 * (Math.abs(value) + 1))
+      })
+    },
+  )
+  stateLaw(isNearest, quantizeBlocks)
+
+  const spansBlock = lawOfBlocks(
+    'the minimum is the least number and fifteen scales are the range, in half precision and finite',
+    ['plain', 'steep', 'ties', 'wild'],
+    ({ scale, minimum, numbers }, x) => {
+      const [least, most] = [Math.min(...x), Math.max(...x)]
+      const largest = 65_504
+      sameNumbers(
+        'scale, minimum',
+        [scale, minimum],
+        [
+          roundedToHalf(Math.min(largest, (most - least) / 15)),
+          roundedToHalf(Math.max(-largest, Math.min(largest, least))),
+        ],
+      )
+      expect(numbers.slice(x.length)).toEqual(Array.from({ length: BLOCK - x.length }, () => 0))
+    },
+  )
+  stateLaw(spansBlock, quantizeBlocks)
+
+  test('zeros are blocks of zeros, and a constant is the minimum of its block', () => {
+    expect(quantizeBlocks(new Float32Array(70), 2, 35)).toEqual(new Uint32Array(20))
+    for (const constant of [1, -0.375, 65_504, -65_504])
+      expect(dequantizeBlocks(quantizeBlocks(new Float32Array(70).fill(constant), 2, 35), 2, 35)).toEqual(
+        new Float32Array(70).fill(constant),
+      )
+  })
+
+  test('numbers beyond half precision are blocks of finite numbers', () => {
+    const x = Float32Array.of(3e38, -3e38, 65_536, 0)
+    for (const I of [1, 2, 4]) {
+      const values = dequantizeBlocks(quantizeBlocks(x, 4 / I, I), 4 / I, I)
+      expect([...values].every(Number.isFinite)).toBe(true)
+    }
+  })
+
+  describe('mutants are killed:', () => {
+    /** Rounding with something done to the words, or to the numbers before. */
+    const changed =
+      (before: (x: Float32Array, I: number) => Float32Array, after: (words: Uint32Array) => void): Quantize =>
+      (x, O, I) => {
+        const words = quantizeBlocks(before(x, I), O, I)
+        after(words)
+        return words
+      }
+    const same = (x: Float32Array): Float32Array => x
+    const eachHead = (change: (head: number) => number) => (words: Uint32Array) => {
+      for (let at = 0; at < words.length; at += 5) words[at] = change(words[at])
+    }
+    const isHead = (n: number): boolean => n % 5 === 0
+
+    test('the first number of each block a step too small', async () => {
+      const lower = changed(same, (words) => {
+        for (let at = 1; at < words.length; at += 5) words[at] -= (words[at] & 15) > 0 ? 1 : 0
+      })
+      await kills(isNearest, lower)
+      await kills(isNear, lower)
+    })
+    test('a scale one unit too large', () =>
+      kills(
+        spansBlock,
+        changed(
+          same,
+          eachHead((head) => head + 1),
+        ),
+      ))
+    test('scale and minimum exchanged', async () => {
+      const exchanged = changed(
+        same,
+        eachHead((head) => (head >>> 16) | (head << 16)),
+      )
+      await kills(spansBlock, exchanged)
+      await kills(isNear, exchanged)
+    })
+    test('the last number of a row left out', async () => {
+      const short = changed(
+        (x, I) => x.map((value, n) => (n % I === I - 1 ? x[n - (I > 1 ? 1 : 0)] : value)),
+        () => {},
+      )
+      await kills(isNear, short)
+      await kills(spansBlock, short)
+    })
+    test('numbers behind the end of a row not zero', () =>
+      kills(
+        spansBlock,
+        changed(same, (words) =>
+          words.forEach((word, n) => (words[n] = isHead(n) ? word : word | 0xf0000000)),
+        ),
+      ))
+    test('an infinite scale', () =>
+      kills(
+        spansBlock,
+        changed(
+          same,
+          eachHead((head) => ((head & 0xffff) === 0x7bff ? (head & 0xffff0000) | 0x7c00 : head)),
+        ),
+      ))
+  })
+})
+
+describe('blocks of GGUF', () => {
+  const typeNamed = (name: string): GgufType =>
+    [...ggufTypes.values()].find((type) => type.name === name) as GgufType
+  const decoded = (name: string, bytes: Uint8Array): Float32Array => {
+    const { decode, bytes: size } = typeNamed(name)
+    const out = new Float32Array((bytes.length / size) * BLOCK)
+    decode?.(bytes, out)
+    return out
+  }
+
+  type Dequantize = typeof dequantizeBlocks
+
+  const isQ4_1 = lawForAll<Dequantize, [number, number, number]>(
+    'the bytes of whole blocks are those of Q4_1: they stand for the same numbers, bit for bit',
+    [rows, fc.integer({ min: 1, max: 5 }), seed],
+    (dequantize, O, B, seed) => {
+      const words = new Data(seed).int4Blocks(O * B, 'wild')
+      sameBits('x', dequantize(words, O, B * BLOCK), decoded('Q4_1', new Uint8Array(words.buffer)))
+    },
+  )
+  stateLaw(isQ4_1, dequantizeBlocks)
+
+  const isQ4_0 = lawForAll<Dequantize, [number, number, number]>(
+    'a block of Q4_0 is one with the minimum -8 times its scale',
+    [rows, fc.integer({ min: 1, max: 5 }), seed],
+    (dequantize, O, B, seed) => {
+      const data = new Data(seed)
+      const scales = data
+        .halves('f16', O * B, 'wild')
+        .map((scale) => (Math.abs(valueOfHalf(scale)) > 8188 ? 1 : scale))
+      const bytes = Uint8Array.from({ length: 18 * O * B }, () => data.below(256))
+      const words = new Uint32Array(5 * O * B)
+      scales.forEach((scale, block) => {
+        const from = bytes.subarray(18 * block, 18 * (block + 1))
+        from.set([scale & 255, scale >> 8])
+        const [minimum] = narrowToF16(Float32Array.of(-8 * valueOfHalf(scale)))
+        const to = new Uint8Array(words.buffer, BLOCK_BYTES * block)
+        to.set(new Uint8Array(Uint16Array.of(scale, minimum).buffer))
+        to.set(from.subarray(2), 4)
+      })
+      sameNumbers('x', dequantize(words, O, B * BLOCK), decoded('Q4_0', bytes))
+    },
+  )
+  stateLaw(isQ4_0, dequantizeBlocks)
+
+  const stopsAtEnd = lawForAll<Dequantize, [number, number, number]>(
+    'of a last block that is not full the first numbers count',
+    [rows, inputs, seed],
+    (dequantize, O, I, seed) => {
+      const words = new Data(seed).int4Blocks(O * blocksOf(I))
+      const whole = dequantizeBlocks(words, O, blocksOf(I) * BLOCK)
+      const expected = Float32Array.from(
+        { length: O * I },
+        (_, n) => whole[Math.floor(n / I) * blocksOf(I) * BLOCK + (n % I)],
+      )
+      sameBits('x', dequantize(words, O, I), expected)
+    },
+  )
+  stateLaw(stopsAtEnd, dequantizeBlocks)
+
+  const swapped: Dequantize = (words, O, I) =>
+    dequantizeBlocks(
+      words.map((word, n) => (n % 5 === 0 ? word : ((word >>> 4) & 0x0f0f0f0f) | ((word & 0x0f0f0f0f) << 4))),
+      O,
+      I,
+    )
+  test('a mutant that exchanges the halves of bytes is killed', async () => {
+    await kills(isQ4_1, swapped)
+    await kills(isQ4_0, swapped)
+  })
+  test('a mutant whose rows end in whole blocks is killed', () =>
+    kills(stopsAtEnd, (words, O, I) => dequantizeBlocks(words, O, blocksOf(I) * BLOCK).subarray(0, O * I)))
+})
+
+describe('layouts', () => {
+  type Interleave = typeof interleaveRows
+  type Open = typeof openRow
+  type Turn = typeof turnBlocks
+
+  const blocks = fc.integer({ min: 1, max: 5 })
+
+  const standsSideBySide = lawForAll<Interleave, [number, number, number]>(
+    'four rows stand side by side: four scales, four minima, then of each row four bytes of each sixteen',
+    [rows, blocks, seed],
+    (interleave, O, B, seed) => {
+      const words = new Data(seed).int4Blocks(O * B, 'wild')
+      const bytes = new Uint8Array(words.buffer)
+      const expected = new Uint8Array(Math.ceil(O / 4) * B * QUAD_BYTES)
+      for (let o = 0; o < O; o++)
+        for (let b = 0; b < B; b++) {
+          const [from, r] = [(o * B + b) * BLOCK_BYTES, o % 4]
+          const quad = expected.subarray((Math.floor(o / 4) * B + b) * QUAD_BYTES)
+          quad.set(bytes.subarray(from, from + 2), 2 * r)
+          quad.set(bytes.subarray(from + 2, from + 4), 8 + 2 * r)
+          for (let j = 0; j < 4; j++)
+            quad.set(bytes.subarray(from + 4 + 4 * j, from + 8 + 4 * j), 16 + 16 * j + 4 * r)
+        }
+      expect(interleave(words, O, B)).toEqual(expected)
+    },
+  )
+  stateLaw(standsSideBySide, interleaveRows)
+
+  const opensAsWas = lawForAll<Open, [number, number, number]>(
+    'a row of four is opened as it was',
+    [rows, blocks, seed],
+    (open, O, B, seed) => {
+      const words = new Data(seed).int4Blocks(O * B, 'wild')
+      const quads = interleaveRows(words, O, B)
+      for (let o = 0; o < O; o++) {
+        const own = Array.from({ length: B }, (_, b) => blockAt(words, o * B + b))
+        const { numbers, scales, minima } = open(quads, o, B)
+        expect([...numbers]).toEqual(own.flatMap((block) => block.numbers))
+        sameBits(
+          'scales',
+          scales,
+          own.map(({ scale }) => scale),
+        )
+        sameBits(
+          'minima',
+          minima,
+          own.map(({ minimum }) => minimum),
+        )
+      }
+    },
+  )
+  stateLaw(opensAsWas, openRow)
+
+  const turns = lawForAll<Turn, [number, number, number]>(
+    'a row of a unit has the number of each output; scales and minima have a row per block',
+    [fc.integer({ min: 1, max: 70 }), inputs, seed],
+    (turn, O, I, seed) => {
+      const B = blocksOf(I)
+      const words = new Data(seed).int4Blocks(O * B, 'wild')
+      const { values, scales, minima } = turn(words, O, I)
+      const width = Math.ceil(O / BLOCK) * 16
+      expect(values).toHaveLength(I * width)
+      const [scale, minimum] = [widenF16(scales), widenF16(minima)]
+      for (let o = 0; o < O; o++)
+        for (let b = 0; b < B; b++) {
+          const block = blockAt(words, o * B + b)
+          sameBits('scale, minimum', [scale[b * O + o], minimum[b * O + o]], [block.scale, block.minimum])
+          for (let i = b * BLOCK; i < Math.min(I, (b + 1) * BLOCK); i++) {
+            const row = values.subarray(i * width, (i + 1) * width)
+            const [byte, half] = [row[16 * Math.floor(o / 32) + (o % 16)], Math.floor((o % 32) / 16)]
+            const own = block.numbers[i - b * BLOCK]
+            sameNumbers(`[${i}, ${o}]`, [unitNumber(row, o), (byte >> (4 * half)) & 15], [own, own])
+          }
+        }
+      for (let o = O; o < 2 * width; o++) expect(unitNumber(values.subarray(0, width), o)).toBe(0)
+    },
+    { runs: 40 },
+  )
+  stateLaw(turns, turnBlocks)
+
+  test('a number of a unit is read from the lower or the upper half of its byte', () => {
+    const row = Uint8Array.from({ length: 32 }, (_, k) => (k & 15) | ((15 - (k & 15)) << 4))
+    const numbers = Array.from({ length: 64 }, (_, o) => unitNumber(row, o))
+    const [up, down] = [Array.from({ length: 16 }, (_, k) => k), Array.from({ length: 16 }, (_, k) => 15 - k)]
+    expect(numbers).toEqual([...up, ...down, ...up, ...down])
+  })
+
+  describe('mutants are killed:', () => {
+    test('rows in the order of the file', () =>
+      kills(standsSideBySide, (words, O, B) => {
+        const quads = new Uint8Array(Math.ceil(O / 4) * B * QUAD_BYTES)
+        quads.set(new Uint8Array(words.buffer, words.byteOffset, words.byteLength))
+        return quads
+      }))
+    test('scales and minima in pairs', () =>
+      kills(standsSideBySide, (words, O, B) => {
+        const quads = interleaveRows(words, O, B)
+        for (let at = 0; at < quads.length; at += QUAD_BYTES) {
+          const head = quads.slice(at, at + 16)
+          for (let r = 0; r < 4; r++)
+            for (let k = 0; k < 2; k++) {
+              quads[at + 4 * r + k] = head[2 * r + k]
+              quads[at + 4 * r + 2 + k] = head[8 + 2 * r + k]
+            }
+        }
+        return quads
+      }))
+    test.each<[string, Open]>([
+      ['the row beside it', (quads, o, B) => openRow(quads, o ^ 1, B)],
+      [
+        'a row whose upper numbers are its lower ones',
+        (quads, o, B) => {
+          const row = openRow(quads, o, B)
+          return { ...row, numbers: row.numbers.map((_, i) => row.numbers[i & ~16]) }
+        },
+      ],
+      ['a row without minima', (quads, o, B) => ({ ...openRow(quads, o, B), minima: new Float32Array(B) })],
+    ])('%s', (_, mutant) => kills(opensAsWas, mutant))
+    test.each<[string, Turn]>([
+      [
+        'outputs in pairs: 0 and 1 in a byte',
+        (words, O, I) => {
+          const { values, ...rest } = turnBlocks(words, O, I)
+          const width = Math.ceil(O / BLOCK) * 16
+          const paired = values.map((_, n) => {
+            const [row, k] = [values.subarray(n - (n % width), n - (n % width) + width), n % width]
+            return unitNumber(row, 2 * k) | (unitNumber(row, 2 * k + 1) << 4)
+          })
+          return { values: paired, ...rest }
+        },
+      ],
+      [
+        'scales of the outputs by rows',
+        (words, O, I) => {
+          const [turned, B] = [turnBlocks(words, O, I), blocksOf(I)]
+          const scales = turned.scales.map((_, n) => turned.scales[(n % B) * O + Math.floor(n / B)])
+          return { ...turned, scales }
+        },
+      ],
+    ])('%s', (_, mutant) => kills(turns, mutant))
+  })
+})
