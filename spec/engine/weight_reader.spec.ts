@@ -11,7 +11,8 @@ import {
   narrowToF16,
   quantizeRows,
 } from '../../src/tensor/dtypes.ts'
-import { scalesOf, valuesOf } from '../../src/backends/calls.ts'
+import type { Buffer } from '../../src/backends/backend.ts'
+import { valuesOf } from '../../src/backends/calls.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { loadParameter } from '../../src/engine/weight_layout.ts'
 import { storages, type Storage } from '../../src/engine/matrix.ts'
@@ -19,6 +20,7 @@ import type { Numbers } from '../../src/ops/op.ts'
 import { moduleName, namesOf } from '../../src/engine/names.ts'
 import { WeightReader, type LoadOptions, type RowChunk } from '../../src/engine/weight_reader.ts'
 import { InputError } from '../../src/tensor/errors.ts'
+import { blocksOf, interleaveRows, quantizeBlocks, turnBlocks } from '../../src/tensor/int4.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
@@ -85,15 +87,10 @@ overBackends((backend) => {
         const before = backend.liveBuffers
         const name = `${moduleName({ family: 'opt' }, 1, module)}.weight`
         const held = await load(scope, name, [O, I], storage, chunksOf([O, I], cuts, storage, coming))
-        expect(backend.liveBuffers - before, 'buffers made').toBe(storage === 'int8' ? 2 : 1)
-        const isTurned = module === 'out' || module === 'fc2'
-        const expected = Float32Array.from({ length: O * I }, (_, i) =>
-          isTurned ? (i % O) * I + Math.floor(i / O) : i,
-        )
-        const stored = storedAs(storage, expected, isTurned ? [I, O] : [O, I])
-        expect(backend.read(valuesOf(held))).toEqual(stored.values)
-        const scales = scalesOf(held)
-        expect(scales && backend.readF32(scales)).toEqual(stored.scales)
+        const expected = partsAsHeld(storage, [O, I], module === 'out' || module === 'fc2')
+        expect(backend.liveBuffers - before, 'buffers made').toBe(expected.length)
+        const parts = 'values' in held ? (Object.values(held) as Buffer[]) : [held]
+        expect(parts.map((part) => backend.read(part))).toEqual(expected)
       } finally {
         scope.dispose()
       }
@@ -137,9 +134,23 @@ overBackends((backend) => {
   ])('a mutant is killed: %s', (_, mutant) => kills(heldIsStored, mutant))
 })
 
+/** The arrays of a matrix [O, I] whose numbers are their places, as it is held. */
+function partsAsHeld(storage: Storage, [O, I]: readonly [number, number], isTurned: boolean): Numbers[] {
+  const places = Float32Array.from({ length: O * I }, (_, i) => i)
+  if (storage === 'int4') {
+    const words = quantizeBlocks(places, O, I)
+    if (!isTurned) return [interleaveRows(words, O, blocksOf(I))]
+    const { values, scales } = turnBlocks(words, O, I)
+    return [values, scales, Int32Array.from({ length: I }, (_, i) => i >> 5)]
+  }
+  const turned = places.map((i) => (isTurned ? (i % O) * I + Math.floor(i / O) : i))
+  const { values, scales } = storedAs(storage, turned, isTurned ? [I, O] : [O, I])
+  return scales ? [values, scales] : [values]
+}
+
 /** Numbers as a storage holds them. */
 function storedAs(
-  storage: Storage,
+  storage: Exclude<Storage, 'int4'>,
   values: Float32Array,
   [rows, columns]: readonly [number, number],
 ): { values: Numbers; scales: Float32Array | null } {
@@ -254,7 +265,7 @@ test('a row that is longer than a chunk is one', async () => {
 
 describe('numbers of a file', () => {
   const dtypes = ['F64', 'F32', 'F16', 'BF16'] as const
-  const same = { f32: 'F32', f16: 'F16', bf16: 'BF16', int8: 'I8' } as const
+  const same = { f32: 'F32', f16: 'F16', bf16: 'BF16', int8: 'I8', int4: 'I8' } as const
   type Chunks = WeightReader['chunks']
 
   const arbitraries = [

@@ -23,7 +23,7 @@ import {
   type Matrix,
   type Storage,
 } from './matrix.ts'
-import { isPositionTable, isVocabulary, parameterShapes, readsUnits } from './names.ts'
+import { isPositionTable, layerOf, parameterShapes, readsUnits } from './names.ts'
 import type { RowChunk } from './weight_reader.ts'
 
 /** The shape a parameter is held in. @param shape as Hugging Face stores it */
@@ -33,12 +33,12 @@ export function heldShape(name: string, shape: readonly number[]): readonly numb
 
 /**
  * The storage of a parameter in a model whose matrices are stored as `storage`: vectors and the position table, which are
- * few and read once, stay float32. The token table and the head of an int4 model are int8: logits are nearest to the
- * result, and no mask skips them.
+ * few and read once, stay float32. The token table and the head of an int4 model are int8, and what stands beside them: no
+ * mask skips them, and they are nearest to the logits.
  */
 export function storageOf(name: string, shape: readonly number[], storage: Storage): Storage {
   if (shape.length === 1 || isPositionTable(name)) return 'f32'
-  return storage === 'int4' && isVocabulary(name) ? 'int8' : storage
+  return storage === 'int4' && layerOf(name) === null ? 'int8' : storage
 }
 
 /** Bytes a parameter takes in a storage. */

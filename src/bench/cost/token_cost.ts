@@ -19,7 +19,7 @@ import type { Storage } from '../../engine/matrix.ts'
 import { BLOCK, BLOCK_BYTES } from '../../tensor/int4.ts'
 import { countParameters, type Architecture } from './architectures.ts'
 
-/** Bytes per number of the matrices of blocks, of the tables of tokens, of biases and norms, and of the cache. */
+/** Bytes per number of the matrices of blocks, of those outside, of biases and norms, and of the cache. */
 interface NumberBytes {
   readonly matrix: number
   readonly table: number
@@ -69,7 +69,7 @@ export function keptUnits({ layers, heads, neurons }: Architecture, sparsity: nu
   }
 }
 
-/** Numbers of weight matrices that one token reads, of the lm_head, and of biases, norms and rows of tables. */
+/** Numbers of the matrices of blocks that one token reads, of the lm_head and its projections, and of vectors. */
 interface NumbersRead {
   readonly matrix: number
   readonly table: number
@@ -82,14 +82,14 @@ export function weightsRead(model: Architecture, kept: UnitsKept): NumbersRead {
   const keyHeads = keptKeyHeads(model, kept)
   const attention = 2 * kept.heads * K * D + 2 * keyHeads * K * D
   const ffn = (gated ? 3 : 2) * kept.neurons * D
-  const projections = E === D ? 0 : 2 * D * E
+  const ends = V * E + (E === D ? 0 : 2 * D * E)
   const isBiased = model.biases === 'all'
   const biases =
     (model.biases === 'none' ? 0 : (kept.heads + 2 * keyHeads) * K) +
     (isBiased ? L * D + (gated ? 2 : 1) * kept.neurons + L * D : 0)
   const norms = (2 * L + (model.finalNorm ? 1 : 0)) * D * (isBiased ? 2 : 1)
   const rows = E + (model.positionRows > 0 ? D : 0)
-  return { matrix: attention + ffn + projections, table: V * E, vector: biases + norms + rows }
+  return { matrix: attention + ffn, table: ends, vector: biases + norms + rows }
 }
 
 /**
