@@ -103,7 +103,7 @@ export function inputRows(scope: BufferScope, words: Uint32Array, O: number, I: 
   const C = Math.ceil(O / TILE)
   return {
     values: scope.upload(values, [C, I, TILE_BYTES], 'i4'),
-    scales: scope.upload(scales, [C, blocksOf(I), 2 * TILE], 'f16'),
+    scales: scope.upload(scales, [C, blocksOf(I), 2 * TILE]),
     blocks: scope.upload(blocksOfInputs(Int32Array.from({ length: I }, (_, i) => i))),
   }
 }

@@ -14,7 +14,8 @@
  *              byte k of piece j has input 4 j + k in its lower half and input 16 + 4 j + k in its upper half.
  *   units      tiles of 64 outputs, each with a row of 32 bytes per input, so that a unit is half a line of a cache in every
  *              tile: byte k has output 32 floor(k / 16) + k mod 16 in its lower half and the one 16 further in its upper
- *              half. Of each tile and block the 64 scales and the 64 minima stand apart.
+ *              half. Of each tile and block the 64 scales and the 64 minima stand apart, widened to float32: with
+ *              few units kept, a block's scales are read for few numbers.
  */
 import { narrowToF16, widenF16 } from './dtypes.ts'
 
@@ -148,7 +149,7 @@ export function openRow(quads: Uint8Array, o: number, B: number): OpenRow {
 /** A matrix with a row per unit. */
 export interface UnitRows {
   readonly values: Uint8Array // [ceil(O / 64), I, 32]
-  readonly scales: Uint16Array // [ceil(O / 64), B, 128]: 64 scales, then 64 minima, in half precision
+  readonly scales: Float32Array // [ceil(O / 64), B, 128]: 64 scales, then 64 minima
 }
 
 /** Outputs of a tile, and its bytes in a row. */
@@ -160,18 +161,18 @@ export function turnBlocks(words: Uint32Array, O: number, I: number): UnitRows {
   const B = blocksOf(I)
   const C = Math.ceil(O / TILE)
   const values = new Uint8Array(C * I * TILE_BYTES)
-  const scales = new Uint16Array(C * B * 2 * TILE)
+  const patterns = new Uint16Array(C * B * 2 * TILE)
   for (let o = 0; o < O; o++)
     for (let b = 0; b < B; b++) {
       const at = (o * B + b) * WORDS
       const inTile = scaleAt(o, b, B)
-      scales[inTile] = words[at]
-      scales[inTile + TILE] = words[at] >>> 16
+      patterns[inTile] = words[at]
+      patterns[inTile + TILE] = words[at] >>> 16
       const inputs = Math.min(BLOCK, I - b * BLOCK)
       const { byte, shift } = placeOf(o, b * BLOCK, I)
       for (let i = 0; i < inputs; i++) values[byte + i * TILE_BYTES] |= numberAt(words, at, i) << shift
     }
-  return { values, scales }
+  return { values, scales: widenF16(patterns) }
 }
 
 /** Where output o of unit i stands, of S units. */
