@@ -57,6 +57,19 @@ export function copy_rows_i8(
   copy<i8>(y, x, slots, rows, I, R)
 }
 
+export function copy_rows_i4(
+  y: usize, // [S, I] bytes
+  x: usize, // [O, I] bytes
+  slots: usize, // [R] or null
+  rows: usize, // [R]
+  S: i32,
+  O: i32,
+  I: i32,
+  R: i32,
+): void {
+  copy<i8>(y, x, slots, rows, I, R)
+}
+
 function copy<W>(y: usize, x: usize, slots: usize, rows: usize, I: i32, R: i32): void {
   const size = storedRow<W>(0, 1, I)
   for (let r = 0; r < R; r++)

@@ -30,13 +30,13 @@ export function wholeQuads(length: i32): usize {
 
 /** sum + a * b of four lanes: the product rounded, or in the relaxed build as the hardware likes it. */
 export function madd(sum: v128, a: v128, b: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, sum)
+  if (FUSES) return f32x4.relaxed_madd(a, b, sum)
   return f32x4.add(sum, f32x4.mul(a, b))
 }
 
 /** `madd` of one number, with the bits it would have as a lane. */
 export function madd1(sum: f32, a: f32, b: f32): f32 {
-  if (ASC_FEATURE_RELAXED_SIMD)
+  if (FUSES)
     return f32x4.extract_lane(f32x4.relaxed_madd(f32x4.splat(a), f32x4.splat(b), f32x4.splat(sum)), 0)
   return sum + a * b
 }

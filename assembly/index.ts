@@ -6,8 +6,10 @@
 export { embedding, embedding_bf16, embedding_f16, embedding_i8, embedding_backward } from './embedding'
 export { linear, linear_bf16, linear_f16 } from './linear'
 export { linear_i8 } from './linear_i8'
+export { linear_i4 } from './linear_i4'
 export { linear_input_major, linear_input_major_bf16, linear_input_major_f16 } from './linear_input_major'
 export { linear_input_major_i8 } from './linear_input_major_i8'
+export { linear_input_major_i4 } from './linear_input_major_i4'
 export { linear_backward_weight, linear_backward_bias } from './linear_backward'
 export { layer_norm, layer_norm_backward } from './layer_norm'
 export { rms_norm, rms_norm_backward } from './rms_norm'
@@ -35,7 +37,8 @@ export { transpose } from './transpose'
 export { transpose_bf16, transpose_f16 } from './transpose_16'
 export { narrow_bf16, narrow_f16 } from './narrow'
 export { quantize_rows } from './quantize_rows'
-export { copy_rows, copy_rows_bf16, copy_rows_f16, copy_rows_i8 } from './copy_rows'
+export { copy_rows, copy_rows_bf16, copy_rows_f16, copy_rows_i8, copy_rows_i4 } from './copy_rows'
+export { copy_interleaved_rows } from './copy_interleaved_rows'
 
 /**
  * Parts of ops that several threads share: the arguments of the op, then which part (src/backends/wasm/split.ts). Parts
@@ -43,12 +46,14 @@ export { copy_rows, copy_rows_bf16, copy_rows_f16, copy_rows_i8 } from './copy_r
  */
 export { linear_part, linear_bf16_part, linear_f16_part } from './linear'
 export { linear_i8_part } from './linear_i8'
+export { linear_i4_part } from './linear_i4'
 export {
   linear_input_major_part,
   linear_input_major_bf16_part,
   linear_input_major_f16_part,
 } from './linear_input_major'
 export { linear_input_major_i8_part } from './linear_input_major_i8'
+export { linear_input_major_i4_part } from './linear_input_major_i4'
 export { linear_backward_weight_part } from './linear_backward'
 export { attention_part } from './attention'
 export { attention_i8_part } from './attention_i8'

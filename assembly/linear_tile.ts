@@ -19,7 +19,7 @@ import { rowAt, unitAt } from './units'
  * Tokens of a tile, by two rows: ten accumulators, three operands and a product fit the 15 registers engines have on x86.
  * Where products are fused, eight do as much arithmetic, and engines unroll the shorter loop further.
  */
-const TALL: i32 = ASC_FEATURE_RELAXED_SIMD ? 4 : 5
+const TALL: i32 = FUSES ? 4 : 5
 const SHORT: i32 = 4
 /** Rows are packed in pairs, and finished four at a time. */
 const PAIR: i32 = 2

@@ -82,7 +82,7 @@ function evenly(count: i32, most: i32): i32 {
  * it is fused.
  */
 function tall<W>(): i32 {
-  return ASC_FEATURE_RELAXED_SIMD && !isPaired<W>() ? TALLEST : 5
+  return FUSES && !isPaired<W>() ? TALLEST : 5
 }
 
 /** The rows of the next tile where `left` are left: short ones first, until tall ones fit. */

@@ -40,9 +40,15 @@ const HALF_UNITS: usize = HALF_PLACES + 16
 const QUANTIZED: usize = HALF_UNITS + 16
 const TOKEN_STEPS: usize = QUANTIZED + 524288 * 2
 const INTEGER_SUMS: usize = TOKEN_STEPS + 64 * 4
+const NIBBLES: usize = INTEGER_SUMS + 32
+const SHORT_BLOCK: usize = NIBBLES + 16
+const TILE_SUMS: usize = SHORT_BLOCK + 32 * 4
+const OPENED_ROWS: usize = TILE_SUMS + 16 + 64 * 64 * 4
+const EDGE_COLUMNS: usize = OPENED_ROWS + 8 * 128
+const GATHERED_ROWS: usize = EDGE_COLUMNS + 64 * 4
 
 /** Bytes of the range, a multiple of 64. */
-export const scratch_size: usize = (INTEGER_SUMS + 32 + 63) & ~63
+export const scratch_size: usize = (GATHERED_ROWS + 2 * 2048 * 80 + 63) & ~63
 
 /** linear_tile: accumulators of a tile of tokens by a block of rows, [group 4][pair 24][token 5][row 2] f32x4. */
 export function accumulators(): usize {
@@ -142,4 +148,34 @@ export function tokenSteps(): usize {
 /** linear_i8: sums of a tile, [token 2][row 4] i32. */
 export function integerSums(): usize {
   return start + INTEGER_SUMS
+}
+
+/** The int4 ops: a mask of the lower halves of bytes, [16] u8. */
+export function nibbles(): usize {
+  return start + NIBBLES
+}
+
+/** The int4 ops: the numbers of a block that is not full, [32]. */
+export function shortBlock(): usize {
+  return start + SHORT_BLOCK
+}
+
+/** The int4 ops: four numbers on their way, then sums of a tile of 64 tokens by 64 outputs, [4 + 64 * 64]. */
+export function tileSums(): usize {
+  return start + TILE_SUMS
+}
+
+/** linear_i4: two times four rows side by side, of up to 2048 blocks, [2, 2048, 80] u8. */
+export function gatheredRows(): usize {
+  return start + GATHERED_ROWS
+}
+
+/** linear_input_major_i4: eight pairs of rows, opened, [8, 8, 16] u8. */
+export function openedRows(): usize {
+  return start + OPENED_ROWS
+}
+
+/** linear_input_major_i4: a tile at the edge, [64]. */
+export function edgeColumns(): usize {
+  return start + EDGE_COLUMNS
 }

@@ -8,7 +8,7 @@
 import { madd } from '../float32'
 
 /** Multiply-adds of vectors per turn of `floats`: a fused one takes longer, and needs no register for the product. */
-export const FLOATS_PER_TURN: i32 = ASC_FEATURE_RELAXED_SIMD ? 8 : 7
+export const FLOATS_PER_TURN: i32 = FUSES ? 8 : 7
 
 /** Multiply-adds of four float32 each: as the kernels do them, rounded twice or in the relaxed build as it comes. */
 export function floats(turns: i32): f32 {
@@ -32,7 +32,7 @@ export function floats(turns: i32): f32 {
     s4 = madd(s4, b, d)
     s5 = madd(s5, c, d)
     s6 = madd(s6, a, a)
-    if (ASC_FEATURE_RELAXED_SIMD) s7 = madd(s7, b, b)
+    if (FUSES) s7 = madd(s7, b, b)
     const first = a
     a = b
     b = c
@@ -40,7 +40,7 @@ export function floats(turns: i32): f32 {
     d = first
   }
   const sums = f32x4.add(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)), f32x4.add(f32x4.add(s4, s5), s6))
-  return f32x4.extract_lane(ASC_FEATURE_RELAXED_SIMD ? f32x4.add(sums, s7) : sums, 0)
+  return f32x4.extract_lane(FUSES ? f32x4.add(sums, s7) : sums, 0)
 }
 
 /** Multiply-adds of vectors per turn of `integers`. */

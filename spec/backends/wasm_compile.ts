@@ -7,7 +7,11 @@ import { join } from 'node:path'
 import { root, type Plant } from '../../scripts/sources.ts'
 
 /** The builds of asconfig.json, and the module each is committed as. */
-export const builds = { release: 'kernels.wasm', relaxed: 'kernels_relaxed.wasm' } as const
+export const builds = {
+  release: 'kernels.wasm',
+  bytes: 'kernels_bytes.wasm',
+  relaxed: 'kernels_relaxed.wasm',
+} as const
 
 /** The name of a build. */
 export type Build = keyof typeof builds

@@ -34,6 +34,7 @@ const makers: Readonly<Record<string, () => Promise<Backend>>> = {
         'cuda-emulated': () => emulatedBy(emulatorUnderTest, 'cuda-emulated'),
         'cuda-fast-emulated': () => emulatedBy(emulatorUnderTest, 'cuda-fast-emulated'),
       }),
+  'wasm without relaxed bytes': () => WasmBackend.create({ relaxedBytes: false }),
   'wasm x2': () => WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true }),
 }
 

@@ -83,9 +83,8 @@ interface Int8Buffer {
   readonly scales: Buffer
 }
 
-/** Numbers of int4 with a row per unit, the scales and minima of their blocks, and the block of each row. */
+/** Numbers of int4 with a row per unit, what their blocks are scaled by, and the block of each row. */
 export interface Int4Buffer extends Int8Buffer {
-  readonly minima: Buffer
   readonly blocks: Buffer
 }
 

@@ -172,7 +172,7 @@ export function valuesOf(stored: StoredBuffer): Buffer {
 
 /** The scales of the rows of an int8 array; null where it has none. */
 export function scalesOf(stored: StoredBuffer): Buffer | null {
-  return 'scales' in stored && !('minima' in stored) ? stored.scales : null
+  return 'scales' in stored && !('blocks' in stored) ? stored.scales : null
 }
 
 /** A part of an array; undefined where it has no such part. */

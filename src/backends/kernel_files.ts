@@ -2,6 +2,7 @@
  * The file of each backend's kernels, whose hash a certificate holds. A certificate is checked without starting the backend,
  * which may need a device.
  */
+import { probeWasm } from '../platform/wasm_features.ts'
 import type { BackendName } from './backend.ts'
 
 /** One module has every set of kernels. */
@@ -10,7 +11,9 @@ const cudaModule = new URL('cuda/kernels.ptx', import.meta.url)
 /** Files by backend; null where the kernels are the definitions themselves. */
 const files: Readonly<Record<BackendName, URL | null>> = {
   reference: null,
-  wasm: new URL('wasm/kernels.wasm', import.meta.url),
+  wasm: probeWasm().relaxedSimd
+    ? new URL('wasm/kernels_bytes.wasm', import.meta.url)
+    : new URL('wasm/kernels.wasm', import.meta.url),
   'wasm-relaxed': new URL('wasm/kernels_relaxed.wasm', import.meta.url),
   'wasm-rust': new URL('wasm/kernels_rust.wasm', import.meta.url),
   cuda: cudaModule,

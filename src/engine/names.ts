@@ -110,6 +110,11 @@ export function isPositionTable(name: string): boolean {
   return name === POSITION_TABLE
 }
 
+/** Whether this is the token table or the lm_head. */
+export function isVocabulary(name: string): boolean {
+  return Object.values(namesOfFamily).some(({ tokenTable, head }) => name === tokenTable || name === head)
+}
+
 /** The layer a parameter belongs to; null for one outside the layers. */
 export function layerOf(name: string): number | null {
   const layer = /^model\.(?:decoder\.)?layers\.(\d+)\./.exec(name)

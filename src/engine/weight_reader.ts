@@ -18,6 +18,7 @@ const sameInFile: Readonly<Record<Storage, SourceDtype | null>> = {
   f16: 'F16',
   bf16: 'BF16',
   int8: null,
+  int4: null,
 }
 
 /** How far a load has come. */

@@ -12,7 +12,7 @@ import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
 import type { ModelConfig } from './config.ts'
 import { loadParameter, parameterBytes, storageOf } from './weight_layout.ts'
-import { matrixBytes, storageIn, storages, type Linear, type Matrix, type Storage } from './matrix.ts'
+import { matrixBytes, storages, type Linear, type Matrix, type Storage } from './matrix.ts'
 import { layerOf, matchTensors, moduleName, namesOf, parameterShapes, type Module } from './names.ts'
 import { WeightReader, type LoadOptions } from './weight_reader.ts'
 
@@ -88,7 +88,7 @@ export async function loadWeights(
     places.dispose()
     throw error
   }
-  return arrange(config, places, parameters, unused)
+  return arrange(config, places, parameters, storage, unused)
 }
 
 /** @throws UsageError STORAGE for an unknown one, or one that has no room for what is not finite */
@@ -145,6 +145,7 @@ function arrange(
   config: ModelConfig,
   places: Places,
   parameters: ReadonlyMap<string, Matrix>,
+  storage: Storage,
   unused: readonly string[],
 ): ModelWeights {
   const matrix = (name: string): Matrix => parameters.get(name) as Matrix
@@ -174,7 +175,7 @@ function arrange(
     fc2: linear(module(layer, 'fc2')),
   })
   return {
-    storage: storageIn(matrix(names.tokenTable)),
+    storage,
     tokenTable: matrix(names.tokenTable),
     positionTable: optionalVector(names.positionTable),
     projectIn: optional(names.projectIn),

@@ -2,7 +2,7 @@
  * linear_input_major_i4: linear_input_major on int4 weights with a row per unit (src/tensor/int4.ts), and activations
  * rounded to int8 in blocks (int8_blocks.ts).
  *
- * Each row names its block: `blocks[i]` is the row of the scales and minima that input i takes. So rows may be packed, in
+ * Each row names its block: `blocks[i]` says which scales and minima input i takes. So rows may be packed, in
  * any order, and keep the scales they were rounded with. The chosen inputs of a block are rounded together:
  *
  *   y[t, o] = sum over blocks b of ((scale[b, o] step[t, b]) p[t, b, o] + minimum[b, o] sum[t, b])   + bias[o]
@@ -16,9 +16,9 @@
  * It has no gradient: rounding is flat almost everywhere.
  */
 import { widenF16 } from '../tensor/dtypes.ts'
-import { BLOCK, unitNumber } from '../tensor/int4.ts'
+import { BLOCK, scaleAt, TILE, TILE_BYTES, unitNumber } from '../tensor/int4.ts'
 import { blockTerm, roundBlock } from './int8_blocks.ts'
-import { ids, input, quotient, sizeNeededBy, type StorageDescription } from './op.ts'
+import { ids, input, quotient, size, sizeNeededBy, type StorageDescription } from './op.ts'
 
 const { fround } = Math
 
@@ -26,9 +26,8 @@ const { fround } = Math
 export function linear_input_major_i4(
   y: Float32Array, // [T, O]
   x: Float32Array, // [T, I]
-  weight: Uint8Array, // [I, C, 16]
-  scales: Uint16Array, // [B, O], half precision
-  minima: Uint16Array, // [B, O], half precision
+  weight: Uint8Array, // [C, S, 32]
+  scales: Uint16Array, // [C, B, 128], half precision
   blocks: Int32Array, // [I], below B
   bias: Float32Array | null, // [O]
   inputs: Int32Array | null, // [R], below I, in any order
@@ -36,10 +35,11 @@ export function linear_input_major_i4(
   O: number,
   I: number,
   R: number,
-  C: number, // ceil(O / 32)
+  _C: number, // ceil(O / 64)
+  S: number, // rows there is room for, at least I
   B: number,
 ): void {
-  const [scale, minimum] = [widenF16(scales), widenF16(minima)]
+  const widened = widenF16(scales)
   const members: number[][] = Array.from({ length: B }, () => [])
   const count = inputs ? R : I
   for (let r = 0; r < count; r++) {
@@ -58,9 +58,9 @@ export function linear_input_major_i4(
       const sum = fround(step * q.reduce((total, one) => total + one, 0))
       for (let o = 0; o < O; o++) {
         let product = 0
-        for (const [k, i] of chosen.entries())
-          product += q[k] * unitNumber(weight.subarray(i * C * 16, (i + 1) * C * 16), o)
-        y[t * O + o] += blockTerm(scale[b * O + o], minimum[b * O + o], step, fround(product), sum)
+        for (const [k, i] of chosen.entries()) product += q[k] * unitNumber(weight, o, i, S)
+        const at = scaleAt(o, b, B)
+        y[t * O + o] += blockTerm(widened[at], widened[at + TILE], step, fround(product), sum)
       }
     }
   }
@@ -73,13 +73,13 @@ export const linearInputMajorI4: StorageDescription<Parameters<typeof linear_inp
     'y[t,o] = sum over b of ((scale[b,o] step[t,b]) (sum over chosen i of b of q[t,i] n[i,o]) + minimum[b,o] sum[t,b]) + bias[o]; x[t,i] ~ step[t,b] q[t,i]',
   reference: linear_input_major_i4,
   stored: [
-    input('weight', 'I C 16'),
-    input('scales', 'B O', { dtype: 'f16' }),
-    input('minima', 'B O', { dtype: 'f16' }),
+    input('weight', `C S ${TILE_BYTES}`),
+    input('scales', `C B ${2 * TILE}`, { dtype: 'f16' }),
     ids('blocks', 'I', 'B'),
   ],
-  sizes: [quotient('C', 'O', BLOCK), sizeNeededBy('B', 'I')],
-  most: { I: 65_536 },
+  sizes: [quotient('C', 'O', TILE), size('S', 'I'), sizeNeededBy('B', 'I')],
+  most: { I: 49_152 },
   flops: ({ T, R, O }) => 2 * T * R * O,
-  bytes: ({ T, O, R, C }) => 4 * (T * O + T * R + O + 3 * R) + 16 * R * C + 4 * Math.ceil(R / BLOCK) * O,
+  bytes: ({ T, O, R, C }) =>
+    4 * (T * O + T * R + O + 3 * R) + C * (TILE_BYTES * R + 4 * TILE * Math.ceil(R / BLOCK)),
 }

@@ -12,8 +12,9 @@
  *   four rows  a row per output, four of them side by side: of each block the four scales, the four minima, then
  *              four times sixteen bytes; row r of the four has bytes 4 r to 4 r + 3 of each sixteen. Of those bytes,
  *              byte k of piece j has input 4 j + k in its lower half and input 16 + 4 j + k in its upper half.
- *   units      a row per input, so that a unit's numbers are contiguous: of each 32 outputs sixteen bytes, byte k having
- *              output k in its lower half and output 16 + k in its upper half. Scales and minima are [blocks, outputs].
+ *   units      tiles of 64 outputs, each with a row of 32 bytes per input, so that a unit is half a line of a cache in every
+ *              tile: byte k has output 32 floor(k / 16) + k mod 16 in its lower half and the one 16 further in its upper
+ *              half. Of each tile and block the 64 scales and the 64 minima stand apart.
  */
 import { narrowToF16, widenF16 } from './dtypes.ts'
 
@@ -146,34 +147,48 @@ export function openRow(quads: Uint8Array, o: number, B: number): OpenRow {
 
 /** A matrix with a row per unit. */
 export interface UnitRows {
-  readonly values: Uint8Array // [I, ceil(O / 32), 16]
-  readonly scales: Uint16Array // [B, O], half precision
-  readonly minima: Uint16Array // [B, O], half precision
+  readonly values: Uint8Array // [ceil(O / 64), I, 32]
+  readonly scales: Uint16Array // [ceil(O / 64), B, 128]: 64 scales, then 64 minima, in half precision
 }
+
+/** Outputs of a tile, and its bytes in a row. */
+export const TILE = 64
+export const TILE_BYTES = 32
 
 /** Blocks of rows turned into rows of units. @param words [O, B, 5] */
 export function turnBlocks(words: Uint32Array, O: number, I: number): UnitRows {
   const B = blocksOf(I)
-  const rowBytes = Math.ceil(O / BLOCK) * 16
-  const values = new Uint8Array(I * rowBytes)
-  const scales = new Uint16Array(B * O)
-  const minima = new Uint16Array(B * O)
-  for (let o = 0; o < O; o++) {
-    const column = 16 * (o >> 5) + (o & 15)
-    const shift = (o & 16) >> 2
+  const C = Math.ceil(O / TILE)
+  const values = new Uint8Array(C * I * TILE_BYTES)
+  const scales = new Uint16Array(C * B * 2 * TILE)
+  for (let o = 0; o < O; o++)
     for (let b = 0; b < B; b++) {
       const at = (o * B + b) * WORDS
-      scales[b * O + o] = words[at]
-      minima[b * O + o] = words[at] >>> 16
+      const inTile = scaleAt(o, b, B)
+      scales[inTile] = words[at]
+      scales[inTile + TILE] = words[at] >>> 16
       const inputs = Math.min(BLOCK, I - b * BLOCK)
-      for (let i = 0; i < inputs; i++)
-        values[(b * BLOCK + i) * rowBytes + column] |= numberAt(words, at, i) << shift
+      const { byte, shift } = placeOf(o, b * BLOCK, I)
+      for (let i = 0; i < inputs; i++) values[byte + i * TILE_BYTES] |= numberAt(words, at, i) << shift
     }
-  }
-  return { values, scales, minima }
+  return { values, scales }
 }
 
-/** Number o of a unit's row. @param row [ceil(O / 32), 16] */
-export function unitNumber(row: Uint8Array, o: number): number {
-  return (row[16 * (o >> 5) + (o & 15)] >> ((o & 16) >> 2)) & 15
+/** Where output o of unit i stands, of S units. */
+function placeOf(o: number, i: number, S: number): { readonly byte: number; readonly shift: number } {
+  return {
+    byte: (Math.floor(o / TILE) * S + i) * TILE_BYTES + ((o & 32) >> 1) + (o & 15),
+    shift: (o & 16) >> 2,
+  }
+}
+
+/** Number o of unit i. @param values [C, S, 32] */
+export function unitNumber(values: Uint8Array, o: number, i: number, S: number): number {
+  const { byte, shift } = placeOf(o, i, S)
+  return (values[byte] >> shift) & 15
+}
+
+/** Where the scale of output o in block b stands; its minimum stands TILE further. */
+export function scaleAt(o: number, b: number, B: number): number {
+  return (Math.floor(o / TILE) * B + b) * 2 * TILE + (o % TILE)
 }

@@ -10,9 +10,13 @@ import { readFile } from '../../platform/platform.ts'
 /** The names of the backends whose kernels are WebAssembly. */
 export type WasmName = 'wasm' | 'wasm-relaxed' | 'wasm-rust'
 
+/** The names of the modules: `wasm-bytes` is `wasm` with the relaxed instruction for products of bytes, and the same bits. */
+export type ModuleName = WasmName | 'wasm-bytes'
+
 /** What reads each of them. */
-export const binaries: Readonly<Record<WasmName, () => Promise<Uint8Array<ArrayBuffer>>>> = {
+export const binaries: Readonly<Record<ModuleName, () => Promise<Uint8Array<ArrayBuffer>>>> = {
   wasm: () => readFile(new URL('kernels.wasm', import.meta.url)),
+  'wasm-bytes': () => readFile(new URL('kernels_bytes.wasm', import.meta.url)),
   'wasm-relaxed': () => readFile(new URL('kernels_relaxed.wasm', import.meta.url)),
   'wasm-rust': () => readFile(new URL('kernels_rust.wasm', import.meta.url)),
 }

@@ -32,6 +32,8 @@ const byRows: Cut = { along: 'rows', times: ['T', 'I'], grain: 16, least: [16, 1
  * more of what the processor reads ahead belongs to another part (bench/README.md).
  */
 const byColumns: Cut = { along: 'O', times: ['T', 'inputs'], grain: 16, least: [1024, 384] }
+/** The same for int4, whose tiles are wider and stand apart: a part reads whole ones. */
+const byWideColumns: Cut = { ...byColumns, grain: 64, least: [64, 64] }
 /** Heads. */
 const byHeads: Cut = { along: 'heads', times: ['T', 'S', 'K'], grain: 1, least: [1, 1] }
 
@@ -41,10 +43,12 @@ const cuts: Partial<Record<KernelName, Cut>> = {
   linear_bf16: byRows,
   linear_f16: byRows,
   linear_i8: byRows,
+  linear_i4: byRows,
   linear_input_major: byColumns,
   linear_input_major_bf16: byColumns,
   linear_input_major_f16: byColumns,
   linear_input_major_i8: byColumns,
+  linear_input_major_i4: byWideColumns,
   linear_backward_weight: byRows,
   attention: byHeads,
   attention_i8: byHeads,

@@ -3,6 +3,9 @@
  * for bit; `wasm-relaxed` is the same kernels with multiply-adds that hardware may fuse, which is faster where it does;
  * `wasm-rust` is rust/, with the bits of `wasm` from another compiler.
  *
+ * Where a runtime has relaxed SIMD, `wasm` is compiled with one instruction of it, the product of bytes, which is exact for
+ * the operands that kernels give it (assembly/int4.ts): the bits are the same.
+ *
  * One memory holds all buffers, and a buffer is an address in it. Only the backend and its own threads have access to it.
  * The memory grows on demand up to the 4 GiB that 32-bit addresses reach; growing detaches every view, so views are made
  * when needed and never kept.
@@ -14,7 +17,7 @@ import type { Backend, BackendOptions, ThreadReport } from '../backend.ts'
 import { CheckedBackend } from '../checked_backend.ts'
 import type { OwnedBuffer } from '../owned_buffer.ts'
 import { Allocator } from './allocator.ts'
-import { binaries, type WasmName } from './binaries.ts'
+import { binaries, type ModuleName, type WasmName } from './binaries.ts'
 import { MAX_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
@@ -32,7 +35,7 @@ const builds = {
 const compiled = new Map<string, Promise<WebAssembly.Module>>()
 
 /** A committed module over a plain memory or a shared one, fetched and compiled once. */
-function loadModule(name: WasmName, isShared: boolean): Promise<WebAssembly.Module> {
+function loadModule(name: ModuleName, isShared: boolean): Promise<WebAssembly.Module> {
   const key = `${name} ${isShared}`
   const known = compiled.get(key)
   if (known !== undefined) return known
@@ -45,8 +48,10 @@ function loadModule(name: WasmName, isShared: boolean): Promise<WebAssembly.Modu
 
 /** Which build, and what laws may set besides. */
 interface WasmOptions extends BackendOptions, Pick<Sharing, 'cutsSmall'> {
-  /** Which of the committed modules; default `wasm`. */
+  /** Which kernels; default `wasm`. */
   readonly build?: WasmName
+  /** Whether `wasm` may use the relaxed product of bytes where it is; default: yes. */
+  readonly relaxedBytes?: boolean
 }
 
 /** Runs every op as its WebAssembly kernel. */
@@ -69,15 +74,18 @@ export class WasmBackend extends CheckedBackend<number> {
     sharing = 'measured',
     cutsSmall,
     build: name = 'wasm',
+    relaxedBytes = true,
   }: WasmOptions = {}): Promise<WasmBackend> {
     const { feature, called } = builds[name]
-    if (!probeWasm()[feature])
+    const has = probeWasm()
+    if (!has[feature])
       throw new MissingError(
         'BACKEND_MISSING',
         `backend ${name}: expected a runtime with WebAssembly ${called}, got one without`,
       )
     const count = countThreads(threads)
-    const module = await loadModule(name, count > 1)
+    const isBytes = name === 'wasm' && relaxedBytes && has.relaxedSimd
+    const module = await loadModule(isBytes ? 'wasm-bytes' : name, count > 1)
     if (count === 1) return new WasmBackend(module, startAlone, name)
     const start = (given: WebAssembly.Module): Engine =>
       startThreaded(given, { threads: count, sharing, cutsSmall })
