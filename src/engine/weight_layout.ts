@@ -87,7 +87,8 @@ async function loadBlocks(
   const words = new Uint32Array((O * blocksOf(I) * BLOCK_BYTES) / 4)
   for await (const { start, values } of chunks) {
     const rows = values.length / I
-    words.set(quantizeBlocks(values as Float32Array, rows, I), ((start / I) * blocksOf(I) * BLOCK_BYTES) / 4)
+    const blocks = values instanceof Uint32Array ? values : quantizeBlocks(values as Float32Array, rows, I)
+    words.set(blocks, ((start / I) * blocksOf(I) * BLOCK_BYTES) / 4)
   }
   return readsUnits(name) ? inputRows(scope, words, O, I) : outputRows(scope, words, O, I)
 }

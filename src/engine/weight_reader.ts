@@ -7,7 +7,14 @@
 import { decodeFloats, elementSize, findNonFinite } from '../tensor/dtypes.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { Storage } from './matrix.ts'
-import { rowsOf, type SourceDtype, type TensorInfo, type TensorSource } from '../tensor/tensor_source.ts'
+import { areFinite, BLOCK_BYTES, blocksOf, dequantizeBlocks } from '../tensor/int4.ts'
+import {
+  rowsOf,
+  type SourceDtype,
+  type StoredRows,
+  type TensorInfo,
+  type TensorSource,
+} from '../tensor/tensor_source.ts'
 
 /** Stored bytes in a chunk: few enough to stay in a cache on their way. A row that is longer is a chunk by itself. */
 const CHUNK_BYTES = 2 ** 21
@@ -51,8 +58,10 @@ export interface LoadOptions {
 export interface RowChunk {
   /** The place of its first number among those of the parameter. */
   readonly start: number
-  /** float32, or patterns of the half precision that was asked for; good until the next chunk is asked for. */
-  readonly values: Float32Array | Uint16Array
+  /**
+   * float32, patterns of the half precision that was asked for, or int4 blocks; good until the next chunk is asked for.
+   */
+  readonly values: Float32Array | Uint16Array | Uint32Array
 }
 
 /** Reads parameters out of a checkpoint, each of them once. */
@@ -82,6 +91,8 @@ export class WeightReader {
     const { name, shape, dtype } = this.#stored.get(parameter) as TensorInfo
     const { columns } = rowsOf(shape)
     signal?.throwIfAborted()
+    const blocks = storage === 'int4' ? this.#source.streamBlocks?.(name, CHUNK_BYTES) : null
+    if (blocks) return yield* this.#blocks(blocks, parameter)
     for await (const { first, bytes } of this.#source.stream(name, CHUNK_BYTES)) {
       signal?.throwIfAborted()
       const start = first * columns
@@ -98,6 +109,28 @@ export class WeightReader {
       yield { start, values }
       this.#loadedBytes += bytes.length
       onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes, name })
+    }
+  }
+
+  /** A parameter that the file has as int4 blocks, which are not rounded again. */
+  async *#blocks(parts: AsyncIterable<StoredRows>, parameter: string): AsyncGenerator<RowChunk> {
+    const { name, shape } = this.#stored.get(parameter) as TensorInfo
+    const { columns } = rowsOf(shape)
+    const rowLength = blocksOf(columns) * BLOCK_BYTES
+    for await (const { first, bytes } of parts) {
+      this.#options.signal?.throwIfAborted()
+      const { buffer } = bytes.byteOffset % 4 === 0 ? bytes : { buffer: bytes.slice().buffer }
+      const offset = buffer === bytes.buffer ? bytes.byteOffset : 0
+      const values = new Uint32Array(buffer, offset, bytes.length / 4)
+      const rows = bytes.length / rowLength
+      if (!areFinite(values)) {
+        const numbers = dequantizeBlocks(values, rows, columns)
+        const at = numbers.findIndex((value) => !Number.isFinite(value))
+        if (at >= 0) throw notFinite(name, first * columns + at, 'F32', numbers.subarray(at, at + 1))
+      }
+      yield { start: first * columns, values }
+      this.#loadedBytes += rows * columns * Float32Array.BYTES_PER_ELEMENT
+      this.#options.onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes, name })
     }
   }
 
