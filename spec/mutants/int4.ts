@@ -3,7 +3,8 @@
  */
 import { blockTerm, roundBlock } from '../../src/ops/int8_blocks.ts'
 import { nearestStep, widenF16 } from '../../src/tensor/dtypes.ts'
-import { BLOCK, openRow, QUAD_BYTES, unitNumber } from '../../src/tensor/int4.ts'
+import { BLOCK, openRow, QUAD_BYTES, scaleAt, TILE, TILE_BYTES, unitNumber } from '../../src/tensor/int4.ts'
+import { randomSizes } from '../../src/verify/ops/agreement.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import * as copyRowsLaws from '../../src/verify/ops/copy_rows.ts'
 import * as int4Laws from '../../src/verify/ops/int4_product.ts'
@@ -54,8 +55,8 @@ function inputMajorI4With(
   { round = roundBlock, dot = dotOf, term = blockTerm }: InBlock,
   ordered = (blocks: number[]): number[] => blocks.sort((a, b) => a - b),
 ): Definition<'linear_input_major_i4'> {
-  return (y, x, weight, scales, minima, blocks, bias, inputs, T, O, I, R, C) => {
-    const [scale, minimum] = [widenF16(scales), widenF16(minima)]
+  return (y, x, weight, scales, blocks, bias, inputs, T, O, I, R, _, S, B) => {
+    const widened = widenF16(scales)
     const kept = inputs ? [...inputs.subarray(0, R)] : Array.from({ length: I }, (_, i) => i)
     y.fill(0)
     for (const b of ordered([...new Set(kept.map((i) => blocks[i]))]))
@@ -68,8 +69,9 @@ function inputMajorI4With(
         )
         const sum = fround(step * sumOf(q))
         for (let o = 0; o < O; o++) {
-          const numbers = chosen.map((i) => unitNumber(weight.subarray(i * C * 16, (i + 1) * C * 16), o))
-          y[t * O + o] += term(scale[b * O + o], minimum[b * O + o], step, dot(q, numbers), sum)
+          const numbers = chosen.map((i) => unitNumber(weight, o, i, S))
+          const at = scaleAt(o, b, B)
+          y[t * O + o] += term(widened[at], widened[at + TILE], step, dot(q, numbers), sum)
         }
       }
     if (bias) y.set(y.map((value, n) => value + bias[n % O]))
@@ -202,7 +204,7 @@ const productMutants: readonly Mutant[] = [
 
   mutant(
     'linear_input_major_i4',
-    'exchanges outputs 0 to 15 of a row with 16 to 31',
+    'exchanges outputs 0 to 15 of each 32 with the others',
     [
       ...agree('linear_input_major_i4'),
       int4Laws.inputMajorIsProduct,
@@ -216,11 +218,19 @@ const productMutants: readonly Mutant[] = [
 
   mutant(
     'linear_input_major_i4',
+    'has no room behind its rows',
+    [randomSizes('linear_input_major_i4'), int4Laws.packsInAnyOrder, int4Laws.otherInputsAreUnseen],
+    (linear) => (y, x, weight, scales, blocks, bias, inputs, T, O, I, R, C, _, B) =>
+      linear(y, x, weight, scales, blocks, bias, inputs, T, O, I, R, C, I, B),
+  ),
+
+  mutant(
+    'linear_input_major_i4',
     'takes the block of the place of a row',
     [...agree('linear_input_major_i4'), int4Laws.packsInAnyOrder],
-    (linear) => (y, x, weight, scales, minima, blocks, bias, inputs, T, O, I, R, C, B) => {
+    (linear) => (y, x, weight, scales, blocks, bias, inputs, T, O, I, R, C, S, B) => {
       const places = blocks.map((_, i) => Math.min(Math.floor(i / BLOCK), B - 1))
-      linear(y, x, weight, scales, minima, places, bias, inputs, T, O, I, R, C, B)
+      linear(y, x, weight, scales, places, bias, inputs, T, O, I, R, C, S, B)
     },
   ),
 
@@ -240,10 +250,10 @@ const productMutants: readonly Mutant[] = [
       othersAreUnseen('linear_input_major_i4'),
       int4Laws.skipsAsZeroed,
     ],
-    (linear) => (y, x, weight, scales, minima, blocks, bias, inputs, T, O, I, R, C, B) => {
+    (linear) => (y, x, weight, scales, blocks, bias, inputs, T, O, I, R, C, S, B) => {
       const chosen = new Set(inputs ? inputs.subarray(0, R) : Array.from({ length: I }, (_, i) => i))
-      const kept = weight.map((byte, n) => (chosen.has(Math.floor(n / (16 * C))) ? byte : 0))
-      linear(y, x, kept, scales, minima, blocks, bias, null, T, O, I, I, C, B)
+      const kept = weight.map((byte, n) => (chosen.has(Math.floor(n / TILE_BYTES) % S) ? byte : 0))
+      linear(y, x, kept, scales, blocks, bias, null, T, O, I, I, C, S, B)
     },
   ),
 ]

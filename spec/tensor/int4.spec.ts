@@ -17,6 +17,9 @@ import {
   openRow,
   QUAD_BYTES,
   quantizeBlocks,
+  scaleAt,
+  TILE,
+  TILE_BYTES,
   turnBlocks,
   unitNumber,
 } from '../../src/tensor/int4.ts'
@@ -329,38 +332,63 @@ describe('layouts', () => {
   stateLaw(opensAsWas, openRow)
 
   const turns = lawForAll<Turn, [number, number, number]>(
-    'a row of a unit has the number of each output; scales and minima have a row per block',
-    [fc.integer({ min: 1, max: 70 }), inputs, seed],
+    'a tile of 64 outputs has a row for each unit, two numbers a byte, and 64 scales and 64 minima for each block',
+    [fc.integer({ min: 1, max: 140 }), inputs, seed],
     (turn, O, I, seed) => {
-      const B = blocksOf(I)
+      const [B, C] = [blocksOf(I), Math.ceil(O / TILE)]
       const words = new Data(seed).int4Blocks(O * B, 'wild')
-      const { values, scales, minima } = turn(words, O, I)
-      const width = Math.ceil(O / BLOCK) * 16
-      expect(values).toHaveLength(I * width)
-      const [scale, minimum] = [widenF16(scales), widenF16(minima)]
-      for (let o = 0; o < O; o++)
+      const { values, scales } = turn(words, O, I)
+      const expected = { values: new Uint8Array(C * I * 32), scales: new Uint16Array(C * B * 128) }
+      for (let o = 0; o < O; o++) {
+        const [c, k] = [Math.floor(o / 64), o % 64]
+        const byte = 16 * Math.floor(k / 32) + (k % 16)
+        const isUpper = k % 32 >= 16
         for (let b = 0; b < B; b++) {
-          const block = blockAt(words, o * B + b)
-          sameBits('scale, minimum', [scale[b * O + o], minimum[b * O + o]], [block.scale, block.minimum])
-          for (let i = b * BLOCK; i < Math.min(I, (b + 1) * BLOCK); i++) {
-            const row = values.subarray(i * width, (i + 1) * width)
-            const [byte, half] = [row[16 * Math.floor(o / 32) + (o % 16)], Math.floor((o % 32) / 16)]
-            const own = block.numbers[i - b * BLOCK]
-            sameNumbers(`[${i}, ${o}]`, [unitNumber(row, o), (byte >> (4 * half)) & 15], [own, own])
-          }
+          const halves = expected.scales.subarray(128 * (c * B + b))
+          const head = words[5 * (o * B + b)]
+          halves[k] = head
+          halves[64 + k] = head >>> 16
+          const { numbers } = blockAt(words, o * B + b)
+          for (let i = b * BLOCK; i < Math.min(I, (b + 1) * BLOCK); i++)
+            expected.values[32 * (c * I + i) + byte] |= numbers[i - b * BLOCK] * (isUpper ? 16 : 1)
         }
-      for (let o = O; o < 2 * width; o++) expect(unitNumber(values.subarray(0, width), o)).toBe(0)
+      }
+      sameNumbers('values', values, expected.values)
+      sameNumbers('scales', scales, expected.scales)
     },
     { runs: 40 },
   )
   stateLaw(turns, turnBlocks)
 
-  test('a number of a unit is read from the lower or the upper half of its byte', () => {
-    const row = Uint8Array.from({ length: 32 }, (_, k) => (k & 15) | ((15 - (k & 15)) << 4))
-    const numbers = Array.from({ length: 64 }, (_, o) => unitNumber(row, o))
-    const [up, down] = [Array.from({ length: 16 }, (_, k) => k), Array.from({ length: 16 }, (_, k) => 15 - k)]
-    expect(numbers).toEqual([...up, ...down, ...up, ...down])
-  })
+  /** How numbers and scales of units are read. */
+  interface Read {
+    readonly number: typeof unitNumber
+    readonly scale: typeof scaleAt
+  }
+
+  const readsAsWas = lawForAll<Read, [number, number, number, number]>(
+    'a number, a scale and a minimum of an output are read as they were, with room behind the rows or none',
+    [fc.integer({ min: 1, max: 140 }), inputs, fc.nat(3), seed],
+    ({ number, scale }, O, I, room, seed) => {
+      const [B, C, S] = [blocksOf(I), Math.ceil(O / TILE), I + room]
+      const words = new Data(seed).int4Blocks(O * B, 'wild')
+      const { values, scales } = turnBlocks(words, O, I)
+      const roomy = new Uint8Array(C * S * TILE_BYTES)
+      for (let c = 0; c < C; c++)
+        roomy.set(values.subarray(c * I * TILE_BYTES, (c + 1) * I * TILE_BYTES), c * S * TILE_BYTES)
+      const widened = widenF16(scales)
+      for (let o = 0; o < O; o++)
+        for (let b = 0; b < B; b++) {
+          const block = blockAt(words, o * B + b)
+          const at = scale(o, b, B)
+          sameBits('scale, minimum', [widened[at], widened[at + TILE]], [block.scale, block.minimum])
+          for (let i = b * BLOCK; i < Math.min(I, (b + 1) * BLOCK); i++)
+            sameNumbers(`[${i}, ${o}]`, [number(roomy, o, i, S)], [block.numbers[i - b * BLOCK]])
+        }
+    },
+    { runs: 40 },
+  )
+  stateLaw(readsAsWas, { number: unitNumber, scale: scaleAt })
 
   describe('mutants are killed:', () => {
     test('rows in the order of the file', () =>
@@ -397,23 +425,29 @@ describe('layouts', () => {
       [
         'outputs in pairs: 0 and 1 in a byte',
         (words, O, I) => {
-          const { values, ...rest } = turnBlocks(words, O, I)
-          const width = Math.ceil(O / BLOCK) * 16
+          const { values, scales } = turnBlocks(words, O, I)
           const paired = values.map((_, n) => {
-            const [row, k] = [values.subarray(n - (n % width), n - (n % width) + width), n % width]
-            return unitNumber(row, 2 * k) | (unitNumber(row, 2 * k + 1) << 4)
+            const [c, i, k] = [Math.floor(n / (32 * I)), Math.floor(n / 32) % I, n % 32]
+            const [even, odd] = [0, 1].map((o) => unitNumber(values, 64 * c + 2 * k + o, i, I))
+            return even | (odd << 4)
           })
-          return { values: paired, ...rest }
+          return { values: paired, scales }
         },
       ],
       [
-        'scales of the outputs by rows',
+        'a scale and a minimum in turn',
         (words, O, I) => {
-          const [turned, B] = [turnBlocks(words, O, I), blocksOf(I)]
-          const scales = turned.scales.map((_, n) => turned.scales[(n % B) * O + Math.floor(n / B)])
-          return { ...turned, scales }
+          const { values, scales } = turnBlocks(words, O, I)
+          const inTurn = scales.map((_, n) => scales[n - (n % 128) + 64 * (n % 2) + ((n % 128) >> 1)])
+          return { values, scales: inTurn }
         },
       ],
     ])('%s', (_, mutant) => kills(turns, mutant))
+    const reading = { number: unitNumber, scale: scaleAt }
+    test.each<[string, Partial<Read>]>([
+      ['every output from the first tile', { number: (values, o, i, S) => unitNumber(values, o % 64, i, S) }],
+      ['the other half of a byte', { number: (values, o, i, S) => unitNumber(values, o ^ 16, i, S) }],
+      ['scales by outputs', { scale: (o, b, B) => o * B + b }],
+    ])('%s', (_, mutant) => kills(readsAsWas, { ...reading, ...mutant }))
   })
 })

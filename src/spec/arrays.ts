@@ -27,7 +27,7 @@ import { rotary, rotary_backward } from '../ops/rotary.ts'
 import { silu_gate, silu_gate_backward } from '../ops/silu_gate.ts'
 import { transpose } from '../ops/transpose.ts'
 import { narrowToBf16, narrowToF16, quantizeRows } from '../tensor/dtypes.ts'
-import { BLOCK, blocksOf, interleaveRows, quantizeBlocks, turnBlocks } from '../tensor/int4.ts'
+import { BLOCK, blocksOf, interleaveRows, quantizeBlocks, TILE, turnBlocks } from '../tensor/int4.ts'
 
 /** Row-major float32 numbers and their shape. */
 export type Tensor = NdArray<Float32Array>
@@ -114,10 +114,10 @@ export function linearInputMajor(x: Tensor, weight: Matrix, bias: Tensor | null 
   const rest = [bias?.data ?? null, null, T, O, I, I] as const
   return result([T, O], (y) => {
     if (weight.storage === 'int4') {
-      const { values, scales, minima } = turnBlocks(weight.blocks, O, I)
+      const { values, scales } = turnBlocks(weight.blocks, O, I)
       const blocks = Int32Array.from({ length: I }, (_, i) => Math.floor(i / BLOCK))
-      const sizes = [Math.ceil(O / BLOCK), blocksOf(I)] as const
-      linear_input_major_i4(y, x.data, values, scales, minima, blocks, ...rest, ...sizes)
+      const sizes = [Math.ceil(O / TILE), I, blocksOf(I)] as const
+      linear_input_major_i4(y, x.data, values, scales, blocks, ...rest, ...sizes)
     } else if (weight.storage === 'int8')
       linear_input_major_i8(y, x.data, weight.numbers, weight.scales, ...rest)
     else linear_input_major(y, x.data, weight.numbers, ...rest, weight.storage)
