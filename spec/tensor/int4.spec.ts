@@ -376,12 +376,11 @@ describe('layouts', () => {
       const roomy = new Uint8Array(C * S * TILE_BYTES)
       for (let c = 0; c < C; c++)
         roomy.set(values.subarray(c * I * TILE_BYTES, (c + 1) * I * TILE_BYTES), c * S * TILE_BYTES)
-      const widened = widenF16(scales)
       for (let o = 0; o < O; o++)
         for (let b = 0; b < B; b++) {
           const block = blockAt(words, o * B + b)
           const at = scale(o, b, B)
-          sameBits('scale, minimum', [widened[at], widened[at + TILE]], [block.scale, block.minimum])
+          sameBits('scale, minimum', [scales[at], scales[at + TILE]], [block.scale, block.minimum])
           for (let i = b * BLOCK; i < Math.min(I, (b + 1) * BLOCK); i++)
             sameNumbers(`[${i}, ${o}]`, [number(roomy, o, i, S)], [block.numbers[i - b * BLOCK]])
         }
