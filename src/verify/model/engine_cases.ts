@@ -380,7 +380,5 @@ export const anyMemory = fc.oneof(fc.constant(2 ** 30), fc.nat({ max: 3000 }))
 export const modes = fc.constantFrom(...maskModes)
 /** Any storage of weights. */
 export const anyStorage = fc.constantFrom(...storages)
-/** Any storage in which the weights of a unit are rounded apart from those of others. Those of int4 share blocks. */
-export const unitStorage = fc.constantFrom(...storages.filter((storage) => storage !== 'int4'))
 /** Any storage of keys and values. */
 export const anyCache = fc.constantFrom(...cacheStorages)
