@@ -1,16 +1,17 @@
 /**
  * Large shapes of the wasm kernels: the products of many tokens are cut into blocks and tiles, and a result must not
  * show where. The sizes stand around every edge of assembly/linear_tile.ts, assembly/outer_product.ts,
- * assembly/weighted_rows.ts, the int8 kernels, the tiles and streams of attention, and at the longest rows and the longest
+ * assembly/weighted_rows.ts, the int8 and int4 kernels, the tiles and streams of attention, and at the longest rows and the longest
  * context they take.
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { MAX_CONTEXT } from '../../src/ops/attention.ts'
-import type { KernelName } from '../../src/ops/catalog.ts'
+import { kernels, type KernelName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'
 import { Data } from '../harness/data.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
-import { makeValues } from '../harness/op_case.ts'
+import { blocksOf } from '../../src/tensor/int4.ts'
+import { fitSizes, makeValues } from '../harness/op_case.ts'
 
 /** A product of many tokens, and its list of chosen units. */
 export const products = {
@@ -18,10 +19,12 @@ export const products = {
   linear_bf16: 'rows',
   linear_f16: 'rows',
   linear_i8: 'rows',
+  linear_i4: 'rows',
   linear_input_major: 'inputs',
   linear_input_major_bf16: 'inputs',
   linear_input_major_f16: 'inputs',
   linear_input_major_i8: 'inputs',
+  linear_input_major_i4: 'inputs',
   linear_backward_weight: 'rows',
 } as const
 
@@ -34,14 +37,18 @@ export type Product = keyof typeof products
 const edges = [48, 64, 96, 128, 256, 512, 1024].flatMap((edge) => [edge - 1, edge, edge + 1, edge + 3])
 const small = [1, 3, 4, 5, 8, 9, 17, 33]
 
+/** @param given sizes; rows of int4 inputs have as much room as they need, and as many blocks, unless they say otherwise */
 function check(
   backend: Backend,
   name: KernelName,
-  sizes: Sizes,
+  given: Sizes,
   data: Data,
   absent: readonly string[] = [],
 ): void {
+  const sizes = fitSizes(kernels[name], { S: given.I, B: blocksOf(given.I), ...given })
   const values = makeValues(name, sizes, data, 'plain', new Set(absent))
+  // Blocks come in any order, or in their own.
+  if (values.blocks instanceof Int32Array && data.chance(0.5)) values.blocks.sort()
   checkAgreement(backend, name, values, { offset: data.pick([0, 1, 3]), aliased: false })
 }
 
@@ -76,6 +83,10 @@ export function longRows(backend: Backend, seed: number): void {
   for (const I of [32_767, 32_768]) check(backend, 'linear_i8', { T: 7, O: 5, I, R: 4 }, data)
   for (const I of [65_535, 65_536])
     check(backend, 'linear_input_major_i8', { T: 9, O: 5, I, R: 3 }, data, ['inputs'])
+  for (const I of [65_535, 65_536]) check(backend, 'linear_i4', { T: 3, O: 5, I, R: 4 }, data)
+  const I = 49_152
+  for (const B of [1, blocksOf(I), I])
+    check(backend, 'linear_input_major_i4', { T: 2, O: 5, I, R: 3, B }, data, ['inputs'])
 }
 
 /** The kernels of attention. */

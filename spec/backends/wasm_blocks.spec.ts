@@ -37,7 +37,8 @@ describe.each(backends)('$name', (backend) => {
     test('all sizes past a block', () => pastEveryBlock(backend, name, runSeed()))
   })
 
-  test('rows up to the packed length and longer, and the longest of int8', () => longRows(backend, runSeed()))
+  test('rows up to the packed length and longer, and the longest of int8 and int4', () =>
+    longRows(backend, runSeed()))
 
   describe.each(attentions)('%s', (name) => {
     law(

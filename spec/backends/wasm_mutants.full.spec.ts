@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
+import { inputMajorIsExact } from '../../src/verify/ops/int4_product.ts'
 import { narrowsToF16 } from '../../src/verify/ops/stored_weights.ts'
 import { runSeed } from '../harness/seed.ts'
 import { atAnEdge, longHeads, longRows, pastEveryBlock } from './wasm_block_laws.ts'
@@ -224,6 +225,41 @@ const mutants: Mutant[] = [
     law: (backend) => {
       for (let seed = 0; seed < 200; seed++) atAnEdge(backend, 'linear_input_major_i8', 'I', seed)
     },
+  },
+  {
+    bug: 'products of more int4 rows than fit 16 bits added there',
+    file: 'linear_input_major_i4.ts',
+    from: 'const MOST_ROWS: i32 = 16',
+    to: 'const MOST_ROWS: i32 = 32',
+    law: common(inputMajorIsExact),
+  },
+  {
+    bug: 'blocks of int4 rows in the order of the list',
+    file: 'linear_input_major_i4.ts',
+    from: 'if (r >= count) return inputs',
+    to: 'if (r >= 0) return inputs',
+    law: smallSizes('linear_input_major_i4'),
+  },
+  {
+    bug: 'a second block of tokens that rounds the first again, in blocks of 32',
+    file: 'linear_i4.ts',
+    from: 'rowAt(x, first + t, I)',
+    to: 'rowAt(x, t, I)',
+    law: (backend) => pastEveryBlock(backend, 'linear_i4', runSeed()),
+  },
+  {
+    bug: 'the last of an odd number of fours of int4 rows left out',
+    file: 'linear_i4.ts',
+    from: 'const half = (quads + 1) >> 1',
+    to: 'const half = quads >> 1',
+    law: smallSizes('linear_i4'),
+  },
+  {
+    bug: 'int4 rows copied without their last four bytes',
+    file: 'int4.ts',
+    from: 'load<u32>(from + at, 48), 48)',
+    to: 'load<u32>(to + at, 48), 48)',
+    law: smallSizes('copy_interleaved_rows'),
   },
 ]
 
