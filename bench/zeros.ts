@@ -1,0 +1,211 @@
+/**
+ * Exact zeros: decoding where rows of zero inputs are left out of fc2, beside the same kernels that read every row, with the
+ * same bits; and half of the units skipped by a predictor, with and without.
+ *
+ * After ReLU most activations of trained models are zero; of random weights half are. A shape with random weights is
+ * therefore given a bias in fc1 that leaves about 5 % of them. The embedded model has its own weights and predictor, and goes
+ * on from a text. The table says how many activations were not zero.
+ *
+ * The kernels that read every row are compiled for this bench, with a list of inputs that never pays: the product has no
+ * such switch.
+ */
+import { createBackend } from '../src/backends/select.ts'
+import { WasmBackend } from '../src/backends/wasm/wasm_backend.ts'
+import { watchBackend } from '../src/backends/watched.ts'
+import type { Backend, Buffer } from '../src/backends/backend.ts'
+import { randomIds } from '../src/bench/job.ts'
+import { planOf } from '../src/bench/methods.ts'
+import { randomPredictor } from '../src/bench/predictors.ts'
+import { profileDecode } from '../src/bench/profile.ts'
+import { RandomSource } from '../src/bench/random_weights.ts'
+import { checkpointSubject, loadSubject, shapeSubject, type BenchSubject } from '../src/bench/subject.ts'
+import { LanguageModel } from '../src/engine/language_model.ts'
+import type { Storage } from '../src/engine/matrix.ts'
+import { parameterShapes } from '../src/engine/names.ts'
+import { embeddedFolder } from '../src/io/embedded.ts'
+import { openModelFolder } from '../src/io/load.ts'
+import { predictorBeside } from '../src/io/named_predictor.ts'
+import { Decoding, type Plan } from '../src/evaluation/decode.ts'
+import { write } from '../src/platform/platform.ts'
+import { openPredictor, type Predictor } from '../src/predictor/predictor_file.ts'
+import { denseMethod, makeMethod } from '../src/results/method.ts'
+import { compileKernels } from '../spec/backends/wasm_compile.ts'
+import { interleaveAsync, ratio, figure, table, type Rates, type WaitingJob } from './timing.ts'
+
+const STORAGES: readonly Storage[] = ['f32', 'int8']
+const ROUNDS = 25
+const PROMPT = 32
+const SEED = 1
+
+/** Activations of a normal distribution above this many deviations are 5 %. */
+const DEVIATIONS = 1.645
+/** The deviation of random weights. */
+const WEIGHT_DEVIATION = 0.02
+
+/** What is measured. */
+interface Case {
+  readonly subject: BenchSubject
+  readonly prompt: Int32Array
+  /** Generated in a turn. */
+  readonly tokens: number
+  readonly predictor: (model: LanguageModel) => Promise<Predictor>
+}
+
+/** Random weights, of which so large a bias is taken off before ReLU. */
+class BiasedSource extends RandomSource {
+  readonly #bias: number
+
+  constructor({ config }: BenchSubject) {
+    super(parameterShapes(config), SEED)
+    this.#bias = -DEVIATIONS * WEIGHT_DEVIATION * Math.sqrt(config.width)
+  }
+
+  override async readRows(name: string, first: number, count: number): Promise<Float32Array> {
+    if (name.endsWith('fc1.bias')) return new Float32Array(count).fill(this.#bias)
+    return super.readRows(name, first, count)
+  }
+}
+
+function shapeCase(shape: string, layers?: number): Case {
+  const subject = shapeSubject(shape, { seed: SEED, layers })
+  return {
+    subject: { ...subject, open: async () => new BiasedSource(subject) },
+    prompt: randomIds(PROMPT, subject.config.vocabulary, SEED),
+    tokens: 4,
+    predictor: async ({ config, backend, weights }) =>
+      randomPredictor('shadow', config, backend, weights.storage, SEED),
+  }
+}
+
+async function embeddedCase(): Promise<Case> {
+  const folder = await embeddedFolder()
+  const { tokenizer, source, files } = await openModelFolder(folder)
+  await source.close()
+  if (!tokenizer) throw new Error('zeros: expected a tokenizer of the embedded model, got none')
+  return {
+    subject: await checkpointSubject('tiny-opt (embedded)', folder),
+    prompt: Int32Array.from(tokenizer.encode('The captain looked at the sea, and then he said that')),
+    tokens: 64,
+    predictor: ({ backend, weights }) =>
+      openPredictor(predictorBeside(files.weights), backend, weights.storage),
+  }
+}
+
+/** The share of activations that are not zero while tokens are generated. */
+async function shareOfNonzero(model: LanguageModel, { prompt, tokens }: Case): Promise<number> {
+  const { neurons } = model.config
+  let [nonzero, all] = [0, 0]
+  const count = (backend: Backend): Backend =>
+    watchBackend(backend, (name, [y]) => {
+      const values = name === 'relu' ? backend.read(y as Buffer) : []
+      if (values.length !== neurons) return // a prompt
+      all += neurons
+      for (const value of values) if (value !== 0) nonzero++
+    })
+  const counted = new LanguageModel(model.config, model.backend, {
+    ...model.weights,
+    blocks: model.weights.blocks.map((block) => ({ ...block, backend: count(block.backend) })),
+    dispose: () => {},
+  })
+  const decoding = new Decoding(counted, prompt, tokens, {})
+  await decoding.decode()
+  decoding.dispose()
+  counted.dispose()
+  return nonzero / all
+}
+
+/** @throws Error if two models differ in a bit of their logits */
+function expectSameBits([a, b]: readonly LanguageModel[], { prompt }: Case): void {
+  const sequences = [a, b].map((model) => model.begin({ capacity: prompt.length }))
+  for (const tokens of [
+    prompt.subarray(0, 9),
+    ...Array.from(prompt.subarray(9), (id) => Int32Array.of(id)),
+  ]) {
+    const [expected, actual] = sequences.map((sequence) => sequence.feed(tokens, 'last'))
+    if (expected.some((value, i) => !Object.is(value, actual[i])))
+      throw new Error('zeros: expected the same bits with and without zeros, got others')
+  }
+  for (const sequence of sequences) sequence.dispose()
+}
+
+const names = [
+  'dense, every row read',
+  'exact zeros',
+  'shadow 50 %, every row read',
+  'shadow 50 % + exact zeros',
+]
+
+/** Tokens per millisecond of each of `names`, in their order. */
+async function rates(models: readonly LanguageModel[], plans: readonly Plan[], of: Case): Promise<Rates[]> {
+  const jobs = plans.map((plan, i): WaitingJob & Disposable => {
+    const decoding = new Decoding(models[i % 2], of.prompt, of.tokens, plan)
+    return {
+      name: names[i],
+      work: of.tokens,
+      prepare: async () => {},
+      run: async () => void (await decoding.decode()),
+      [Symbol.dispose]: () => decoding.dispose(),
+    }
+  })
+  try {
+    return await interleaveAsync(jobs, ROUNDS)
+  } finally {
+    for (const job of jobs) job[Symbol.dispose]()
+  }
+}
+
+async function measure(of: Case, storage: Storage, everyRow: WebAssembly.Module): Promise<string[][]> {
+  const backends = [new WasmBackend(everyRow), await createBackend('wasm')]
+  const [models, predictors]: [LanguageModel[], Predictor[]] = [[], []]
+  try {
+    for (const backend of backends) models.push(await loadSubject(of.subject, storage, backend))
+    for (const model of models) predictors.push(await of.predictor(model))
+    expectSameBits(models, of)
+    const plans = [denseMethod, makeMethod({ planner: 'shadow', sparsity: 0.5 })].flatMap((method) =>
+      models.map((model, i) =>
+        planOf(method, model, { predictors: [predictors[i]], mask: null, mode: 'auto', seed: SEED }),
+      ),
+    )
+    const found = await rates(models, plans, of)
+    const share = await shareOfNonzero(models[1], of)
+    const percent = (part: number): string => `${(100 * part).toFixed(1)} %`
+    const cells = found.map((one) => [
+      one.name,
+      figure(one, 1000),
+      ratio(one, found[0]).toFixed(2),
+      one === found[3] ? ratio(one, found[2]).toFixed(2) : '',
+    ])
+    for (const [i, plan] of plans.entries()) {
+      const sizes = { tokens: of.tokens, rounds: 3 }
+      const { lines } = await profileDecode(models[i % 2], of.prompt, () => plan, sizes)
+      cells[i].push(percent(lines.find(({ what }) => what === 'fc2')?.share ?? NaN))
+    }
+    return cells.map((line, i) => [
+      ...(i === 0 ? [of.subject.model, storage, percent(share)] : ['', '', '']),
+      ...line,
+    ])
+  } finally {
+    for (const one of [...predictors, ...models, ...backends]) one.dispose()
+  }
+}
+
+export async function run(shape: string, layers?: number): Promise<void> {
+  const never = { file: 'nonzero.ts', from: 'count <= LONGEST &&', to: 'count < 0 &&' }
+  const everyRow = new WebAssembly.Module(await compileKernels(never))
+  const rows = [
+    [
+      'model',
+      'storage',
+      'not zero',
+      'method',
+      'tokens/s',
+      'x every row',
+      'x without zeros',
+      'fc2 of the token',
+    ],
+  ]
+  for (const each of [await embeddedCase(), shapeCase(shape, layers)])
+    for (const storage of STORAGES) rows.push(...(await measure(each, storage, everyRow)))
+  await write('stdout', `Decoding on one thread: median (best) of ${ROUNDS} rounds\n`)
+  await write('stdout', table(rows))
+}
