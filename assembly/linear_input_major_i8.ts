@@ -3,15 +3,15 @@
  * chosen x[t, i] scales[i] in steps.
  *
  * The sums are exact, so the inputs are read in the fastest order. They are summed in y as integers and scaled at the
- * end. Few tokens: four rows at a time, from four places of the matrix, without those of inputs that are rounded to zero
- * where that is faster (nonzero.ts). Many: register tiles (outer_product.ts).
+ * end. Few tokens: four rows at a time, from four places of the matrix, without those of inputs that are zero where that
+ * is faster (nonzero.ts). Many: register tiles (outer_product.ts).
  */
 import { bytes, wholeQuads } from './float32'
 import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
-import { keepNonzero } from './nonzero'
+import { listNonzero } from './nonzero'
 import { addOuterProducts } from './outer_product'
-import { countNonzero, quantizeSteps } from './quantized_steps'
-import { rowAddresses, rowFactors, packedRight, quantized, tokenSteps } from './scratch'
+import { quantizeSteps } from './quantized_steps'
+import { packedLeft, packedRight, quantized, rowAddresses, rowFactors, tokenSteps } from './scratch'
 import { storedRow } from './storage'
 import { rowAt, unitAt } from './units'
 
@@ -56,8 +56,13 @@ export function linear_input_major_i8_part(
   from: i32,
   to: i32,
 ): void {
-  const count = inputs ? R : I
   const width = to - from
+  let count = inputs ? R : I
+  const kept = T < WORTH_PACKING ? listNonzero(packedLeft(), x, inputs, T, I, count, <usize>width) : -1
+  if (kept >= 0) {
+    inputs = packedLeft()
+    count = kept
+  }
   const paired = (count + 1) & ~1 // rounded numbers of a token, which are used in pairs
   const block = min<i32>(MOST_TOKENS, BLOCK / max<i32>(paired, 1))
   y += bytes(from)
@@ -67,22 +72,15 @@ export function linear_input_major_i8_part(
   for (let first = 0; first < T; first += block) {
     const tokens = min<i32>(block, T - first)
     const to = rowAt(y, first, O)
-    let nonzero = 0
     for (let t = 0; t < tokens; t++) {
       const q = storedRow<i16>(quantized(), t, paired)
       scaleInputs(packedRight(), rowAt(x, first + t, I), scales, inputs, count)
-      nonzero += countNonzero(packedRight(), count)
       store<f32>(tokenSteps() + bytes(t), quantizeSteps(q, packedRight(), count))
       if (paired > count) store<i16>(q + storedRow<i16>(0, count, 1), 0)
     }
     if (T >= WORTH_PACKING)
       addOuterProducts<i8>(to, 0, O, quantized(), paired >> 1, 1, weight, O, inputs, tokens, width, count)
-    else {
-      const list = packedRight()
-      const kept = keepNonzero(list, quantized(), inputs, tokens, paired, count, <usize>width, nonzero)
-      if (kept >= 0) addRows(to, weight, list, tokens, width, O, kept, paired)
-      else addRows(to, weight, inputs, tokens, width, O, count, paired)
-    }
+    else addRows(to, weight, inputs, tokens, width, O, count, paired)
     for (let t = 0; t < tokens; t++) finish(rowAt(to, t, O), load<f32>(tokenSteps() + bytes(t)), bias, width)
   }
 }

@@ -49,15 +49,12 @@ export function accumulators(): usize {
   return start + ACCUMULATORS
 }
 
-/** A packed block of a product's left matrix, 524288 numbers; linear_input_major: a list of inputs (nonzero.ts). */
+/** A packed block of a product's left matrix, 524288 numbers; a list of inputs (nonzero.ts). */
 export function packedLeft(): usize {
   return start + PACKED_LEFT
 }
 
-/**
- * A packed block of a product's right matrix, 65536 numbers and 128 gaps of 16 between panels; linear_input_major_i8: scaled
- * inputs, then a list of inputs (nonzero.ts).
- */
+/** A packed block of a product's right matrix, 65536 numbers and 128 gaps of 16 between panels. */
 export function packedRight(): usize {
   return start + PACKED_RIGHT
 }

@@ -1,15 +1,17 @@
 /**
- * Exact zeros: decoding where rows of zero inputs are left out of fc2, beside the same kernels that read every row, with the
- * same bits; and half of the units skipped by a predictor, with and without.
+ * Exact zeros. First fc2 alone, a token whose inputs are partly zero: rows listed beside every row read, in each storage.
+ * Then decoding where rows of zero inputs are left out of fc2, beside the same kernels that read every row, with the same
+ * bits; and half of the units skipped by a predictor, with and without.
  *
  * After ReLU most activations of trained models are zero; of random weights half are. A shape with random weights is
  * therefore given a bias in fc1 that leaves about 5 % of them. The embedded model has its own weights and predictor, and goes
  * on from a text. The table says how many activations were not zero.
  *
- * The kernels that read every row are compiled for this bench, with a list of inputs that never pays: the product has no
- * such switch.
+ * The kernels that read every row, and those that always make a list, are compiled for this bench: the product has no such
+ * switch.
  */
 import { createBackend } from '../src/backends/select.ts'
+import { instantiate } from '../src/backends/wasm/instance.ts'
 import { WasmBackend } from '../src/backends/wasm/wasm_backend.ts'
 import { watchBackend } from '../src/backends/watched.ts'
 import type { Backend, Buffer } from '../src/backends/backend.ts'
@@ -29,11 +31,22 @@ import { Decoding, type Plan } from '../src/evaluation/decode.ts'
 import { write } from '../src/platform/platform.ts'
 import { openPredictor, type Predictor } from '../src/predictor/predictor_file.ts'
 import { denseMethod, makeMethod } from '../src/results/method.ts'
+import { Random } from '../src/tensor/random.ts'
 import { compileKernels } from '../spec/backends/wasm_compile.ts'
-import { interleaveAsync, ratio, figure, table, type Rates, type WaitingJob } from './timing.ts'
+import { STREAM_BYTES, STREAM_START } from './streams.ts'
+import {
+  figure,
+  interleave,
+  interleaveAsync,
+  ratio,
+  table,
+  type Job,
+  type Rates,
+  type WaitingJob,
+} from './timing.ts'
 
 const STORAGES: readonly Storage[] = ['f32', 'int8']
-const ROUNDS = 25
+const PRODUCT_ROUNDS = 9
 const PROMPT = 32
 const SEED = 1
 
@@ -42,12 +55,33 @@ const DEVIATIONS = 1.645
 /** The deviation of random weights. */
 const WEIGHT_DEVIATION = 0.02
 
+/** [neurons, width] of the embedded model, OPT-125m and OPT-1.3b. */
+const PRODUCTS = [
+  [1024, 256],
+  [3072, 768],
+  [8192, 2048],
+] as const
+
+/** How weights may be stored: the end of an op's name, and the bytes of a number. */
+const STORED = [
+  ['', 4],
+  ['_bf16', 2],
+  ['_f16', 2],
+  ['_i8', 1],
+] as const
+
+const SHARES = [0.02, 0.05, 0.1, 0.25, 0.5, 0.75]
+
+/** Tokens that differ in which inputs are zero. */
+const PATTERNS = 4
+
 /** What is measured. */
 interface Case {
   readonly subject: BenchSubject
   readonly prompt: Int32Array
   /** Generated in a turn. */
   readonly tokens: number
+  readonly rounds: number
   readonly predictor: (model: LanguageModel) => Promise<Predictor>
 }
 
@@ -72,6 +106,7 @@ function shapeCase(shape: string, layers?: number): Case {
     subject: { ...subject, open: async () => new BiasedSource(subject) },
     prompt: randomIds(PROMPT, subject.config.vocabulary, SEED),
     tokens: 4,
+    rounds: 25,
     predictor: async ({ config, backend, weights }) =>
       randomPredictor('shadow', config, backend, weights.storage, SEED),
   }
@@ -86,6 +121,7 @@ async function embeddedCase(): Promise<Case> {
     subject: await checkpointSubject('tiny-opt (embedded)', folder),
     prompt: Int32Array.from(tokenizer.encode('The captain looked at the sea, and then he said that')),
     tokens: 64,
+    rounds: 51,
     predictor: ({ backend, weights }) =>
       openPredictor(predictorBeside(files.weights), backend, weights.storage),
   }
@@ -148,7 +184,7 @@ async function rates(models: readonly LanguageModel[], plans: readonly Plan[], o
     }
   })
   try {
-    return await interleaveAsync(jobs, ROUNDS)
+    return await interleaveAsync(jobs, of.rounds)
   } finally {
     for (const job of jobs) job[Symbol.dispose]()
   }
@@ -189,9 +225,62 @@ async function measure(of: Case, storage: Storage, everyRow: WebAssembly.Module)
   }
 }
 
+/** Kernels whose choice between a list and every row is replaced by this one. */
+async function compileChoice(choice: boolean): Promise<WebAssembly.Module> {
+  const from = 'count <= LONGEST && (isListed ||'
+  const plant = { file: 'nonzero.ts', from, to: `count <= LONGEST && ${choice} && (true ||` }
+  return new WebAssembly.Module(await compileKernels(plant))
+}
+
+/** One fc2 of a token, by lists and by every row, from memory or from a cache. */
+async function products(modules: readonly WebAssembly.Module[]): Promise<string[][]> {
+  const memory = new WebAssembly.Memory({ initial: (STREAM_START + STREAM_BYTES) / 65536, maximum: 65536 })
+  new Float32Array(memory.buffer).fill(0.5)
+  const [everyRow, listed] = modules.map((module) => instantiate(module, memory, 0))
+  const rows = [['fc2', 'storage', 'weights in', ...SHARES.map((share) => `${100 * share} %`)]]
+  for (const [I, O] of PRODUCTS)
+    for (const [storage, width] of STORED)
+      for (const place of ['memory', 'cache']) {
+        const size = width * I * O
+        const copies = place === 'memory' ? Math.floor(STREAM_BYTES / size) : 1
+        const calls = Math.max(copies, Math.ceil(2 ** 25 / (I * O)))
+        const x = everyRow.scratchSize
+        const [y, scales] = [x + 4 * PATTERNS * I, x + 4 * (PATTERNS * I + O)]
+        new Float32Array(memory.buffer, scales, I).fill(1)
+        const cells = SHARES.map((share) => {
+          const random = new Random(SEED)
+          const inputs = Float32Array.from({ length: PATTERNS * I }, () => +(random.uniform() < share))
+          new Float32Array(memory.buffer, x, PATTERNS * I).set(inputs)
+          const [base, other] = [everyRow, listed].map(({ kernels }, i): Job => {
+            const kernel = kernels[`linear_input_major${storage}`]
+            const end = [0, 0, 1, O, I, 0]
+            return {
+              name: String(i),
+              work: calls,
+              run: () => {
+                for (let call = 0; call < calls; call++) {
+                  const weight = STREAM_START + (call % copies) * size
+                  const from = [y, x + 4 * I * (call % PATTERNS), weight]
+                  kernel(...from, ...(storage === '_i8' ? [scales] : []), ...end)
+                }
+              },
+            }
+          })
+          const [of, by] = interleave([base, other], PRODUCT_ROUNDS)
+          return ratio(by, of).toFixed(2)
+        })
+        rows.push([`${I} x ${O}`, storage.slice(1) || 'f32', place, ...cells])
+      }
+  return rows
+}
+
 export async function run(shape: string, layers?: number): Promise<void> {
-  const never = { file: 'nonzero.ts', from: 'count <= LONGEST &&', to: 'count < 0 &&' }
-  const everyRow = new WebAssembly.Module(await compileKernels(never))
+  const [everyRow, listed] = [await compileChoice(false), await compileChoice(true)]
+  await write(
+    'stdout',
+    `One token: rows listed x every row read, by the share of inputs that are not zero,\n`,
+  )
+  await write('stdout', `median of ${PRODUCT_ROUNDS} rounds\n${table(await products([everyRow, listed]))}\n`)
   const rows = [
     [
       'model',
@@ -206,6 +295,6 @@ export async function run(shape: string, layers?: number): Promise<void> {
   ]
   for (const each of [await embeddedCase(), shapeCase(shape, layers)])
     for (const storage of STORAGES) rows.push(...(await measure(each, storage, everyRow)))
-  await write('stdout', `Decoding on one thread: median (best) of ${ROUNDS} rounds\n`)
+  await write('stdout', 'Decoding on one thread: median (best) of rounds\n')
   await write('stdout', table(rows))
 }

@@ -2,14 +2,14 @@
 //! chosen x[t, i] scales[i] in steps.
 //!
 //! The sums are exact, so the inputs are taken as it suits the machine. They gather in y, as integers, and become numbers
-//! at the end. Few tokens: four rows at a time, from four places of the matrix, without those of inputs that are rounded to
-//! zero where that is faster (nonzero.rs). Many: register tiles (outer_product.rs).
+//! at the end. Few tokens: four rows at a time, from four places of the matrix, without those of inputs that are zero
+//! where that is faster (nonzero.rs). Many: register tiles (outer_product.rs).
 use crate::float32::{in_fours, load, splat_at, store, zeros};
 use crate::int16_pairs::{load_eight, lower_pairs, multiply_pairs, upper_pairs};
-use crate::nonzero::keep_nonzero;
+use crate::nonzero::list_nonzero;
 use crate::outer_product::{add_outer_products, Left, Matrix, Right};
-use crate::quantized_steps::{count_nonzero, quantize_steps};
-use crate::scratch::{packed_right, quantized, row_addresses, row_factors, token_steps};
+use crate::quantized_steps::quantize_steps;
+use crate::scratch::{packed_left, packed_right, quantized, row_addresses, row_factors, token_steps};
 use crate::units::{chosen, clear, part_of, unit_at, List};
 use core::arch::wasm32::*;
 use core::ptr::null;
@@ -57,8 +57,15 @@ pub unsafe extern "C" fn linear_input_major_i8_part(
     from: usize,
     to: usize,
 ) {
-    let count = chosen(inputs, R, I);
     let width = to - from;
+    let (mut inputs, mut count) = (inputs, chosen(inputs, R, I));
+    if T < WORTH_PACKING {
+        let list = packed_left().cast::<usize>();
+        let kept = list_nonzero(list, x, inputs, T, I, count, width);
+        if kept >= 0 {
+            (inputs, count) = (list, kept as usize);
+        }
+    }
     let paired = (count + 1) & !1; // rounded numbers of a token, which are used in pairs
     let block = MOST_TOKENS.min(BLOCK / paired.max(1));
     let (y, weight, bias) = (y.wrapping_add(from), weight.wrapping_add(from), part_of(bias, from));
@@ -69,11 +76,9 @@ pub unsafe extern "C" fn linear_input_major_i8_part(
     while first < T {
         let tokens = block.min(T - first);
         let y = y.wrapping_add(first * O);
-        let mut nonzero = 0;
         for t in 0..tokens {
             let q = quantized().wrapping_add(t * paired);
             scale_inputs(packed_right(), x.wrapping_add((first + t) * I), scales, inputs, count);
-            nonzero += count_nonzero(packed_right(), count);
             *token_steps().wrapping_add(t) = quantize_steps(q, packed_right(), count);
             if paired > count {
                 *q.wrapping_add(count) = 0;
@@ -89,13 +94,7 @@ pub unsafe extern "C" fn linear_input_major_i8_part(
                 count,
             );
         } else {
-            let list = packed_right().cast::<usize>();
-            let kept = keep_nonzero(list, quantized(), inputs, tokens, paired, count, width, nonzero);
-            if kept >= 0 {
-                add_rows(y.cast(), weight, list, tokens, width, O, kept as usize, paired);
-            } else {
-                add_rows(y.cast(), weight, inputs, tokens, width, O, count, paired);
-            }
+            add_rows(y.cast(), weight, inputs, tokens, width, O, count, paired);
         }
         for t in 0..tokens {
             finish(y.wrapping_add(t * O), *token_steps().wrapping_add(t), bias, width);

@@ -66,10 +66,9 @@ macro_rules! pieces {
 pieces! {
     /// linear_tile: accumulators of a tile of tokens by a block of rows, [group 4][pair 24][token 5][row 2].
     accumulators: v128;
-    /// A packed block of a product's left matrix, 524288 numbers; linear_input_major: a list of inputs (nonzero.rs).
+    /// A packed block of a product's left matrix, 524288 numbers; a list of inputs (nonzero.rs).
     packed_left: f32;
-    /// A packed block of a product's right matrix, 65536 numbers and 128 gaps of 16 between panels; linear_input_major_i8: scaled
-    /// inputs, then a list of inputs (nonzero.rs).
+    /// A packed block of a product's right matrix, 65536 numbers and 128 gaps of 16 between panels.
     packed_right: f32;
     /// linear_tile: what a block's rows have past their last whole stripe, in fours, [12, 15].
     row_tails: v128;

@@ -234,15 +234,15 @@ const mutants: Mutant[] = [
   {
     bug: 'inputs that are zero for the first token alone left out',
     file: 'nonzero.ts',
-    from: 'any = v128.or(any, v128.load(q + halves(t * stride + r)))',
-    to: 'any = v128.load(q + halves(r))',
-    law: common(zeroTermsI8),
+    from: 'any = v128.or(any, f32x4.ne(v128.load(x + bytes(t * I + r)), f32x4.splat(0)))',
+    to: 'any = f32x4.ne(v128.load(x + bytes(r)), f32x4.splat(0))',
+    law: common(zeroTerms),
   },
   {
     bug: 'places of a list taken for the inputs that stand there',
     file: 'nonzero.ts',
-    from: 'store<i32>(list + bytes(k), unitAt(inputs, place))',
-    to: 'store<i32>(list + bytes(k), place)',
+    from: 'store<i32>(list + bytes(kept), i)',
+    to: 'store<i32>(list + bytes(kept), r)',
     law: common(zeroTermsI8),
   },
   {

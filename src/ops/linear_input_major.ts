@@ -134,7 +134,7 @@ export const linearInputMajorOp: Op<
   [
     output('y', 'T O'),
     input('x', 'T I'),
-    stored(input('weight', 'I O', { finite: true }), input('scales', 'I', { least: 0 })),
+    stored(input('weight', 'I O', { finite: true }), input('scales', 'I', { least: 0, finite: true })),
     input('bias', 'O', { optional: true }),
     chosenTerms('inputs', 'R', 'I'),
     size('T'),
