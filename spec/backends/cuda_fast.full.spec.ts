@@ -25,6 +25,7 @@ import * as linear from '../../src/verify/ops/linear.ts'
 import * as rmsNorm from '../../src/verify/ops/rms_norm.ts'
 import * as softmax from '../../src/verify/ops/softmax.ts'
 import { tokenOps, tokensApart } from '../../src/verify/ops/tokens.ts'
+import * as zeroTerms from '../../src/verify/ops/zero_terms.ts'
 import { runSeed } from '../harness/seed.ts'
 import { pastABlock, whereverItStands } from './cuda_block_laws.ts'
 import { attentions, longestContext, longHeads, longRows } from './wasm_block_laws.ts'
@@ -39,6 +40,7 @@ const chapters: Readonly<Record<string, Iterable<BackendLaw> | Readonly<Record<s
   'half precision': halfPrecision,
   'int8 products': int8Product,
   products: linear,
+  'terms of zero': zeroTerms,
   attention: attentionLaws,
   'attention over int8': attentionI8Laws,
   'layer norm': layerNorm,
