@@ -67,6 +67,7 @@ const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
   copy_rows_bf16: copyRows,
   copy_rows_f16: copyRows,
   copy_rows_i8: copyRows,
+  copy_rows_i4: copyRows,
 }
 
 /** The ops that have a kernel in cuda/fast, in the order of the catalogue. */
