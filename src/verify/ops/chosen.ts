@@ -14,7 +14,7 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
 import { keyHeadOf } from '../../ops/key_heads.ts'
-import type { ArrayParam, Numbers, Kernel, Sizes } from '../../ops/op.ts'
+import { valueOf, type ArrayParam, type Kernel, type Numbers, type Sizes } from '../../ops/op.ts'
 import { call, poison, type Value, type Values } from '../../testing/op_call.ts'
 import { sameBits, sameNumbers } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
@@ -42,7 +42,7 @@ function replaceOthers<Kind extends Numbers>(
 ): Kind {
   const axis = param.shape.indexOf(letter)
   if (axis < 0) return values
-  const stride = param.shape.slice(axis + 1).reduce((product, other) => product * sizes[other], 1)
+  const stride = param.shape.slice(axis + 1).reduce((product, other) => product * valueOf(other, sizes), 1)
   const chosen = new Set(list)
   const kept = (value: number, i: number): number =>
     chosen.has(Math.floor(i / stride) % sizes[letter]) ? value : replacement(i)
