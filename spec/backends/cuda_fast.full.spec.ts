@@ -1,6 +1,6 @@
 /**
  * The CUDA kernels that trade bits for speed. They keep the bounds of the catalogue (src/ops/relaxed.ts derives those) at every
- * small size and offset and past the end of a block. The int8 products and the copies keep the bits.
+ * small size and offset and past the end of a block. The int8 and int4 products and the copies keep the bits.
  *
  * Equalities between results of one backend hold exactly for these kernels too: skipped = zeroed, packed = listed, a token alone =
  * among others, a step = the whole pass, half precision = its float32 value. The split of a sum depends on the positions of its
@@ -26,7 +26,7 @@ import * as rmsNorm from '../../src/verify/ops/rms_norm.ts'
 import * as softmax from '../../src/verify/ops/softmax.ts'
 import { tokenOps, tokensApart } from '../../src/verify/ops/tokens.ts'
 import { runSeed } from '../harness/seed.ts'
-import { pastABlock, whereverItStands } from './cuda_block_laws.ts'
+import { inOrderOfBlocks, pastABlock, whereverItStands } from './cuda_block_laws.ts'
 import { attentions, longestContext, longHeads, longRows } from './wasm_block_laws.ts'
 
 const isFast = (op: KernelName): boolean => fastOps.includes(op)
@@ -59,6 +59,8 @@ describe('blocks and wide loads', () => {
     })
 
     test('rows as long as int8 sums may be', () => longRows(backend, runSeed()))
+
+    test('int4 inputs in the order of their blocks', () => inOrderOfBlocks(backend, runSeed()))
 
     test.each(attentions)('%s: heads past a tile, and as many positions as fit', (op) => {
       longHeads(backend, op, runSeed())

@@ -53,11 +53,16 @@ const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
     const outputs = (threads / WARP) * BYTE_ROWS
     return launch(of('T') * ceil(of('O') / outputs), threads)
   },
+  linear_i4: (of) => {
+    const threads = min(LINEAR_THREADS, threadsFor(of('G') * WARP))
+    return launch(of('T') * ceil(of('G') / (threads / WARP)), threads)
+  },
   linear_input_major: linearInputMajor,
   linear_input_major_bf16: linearInputMajor,
   linear_input_major_f16: linearInputMajor,
   linear_input_major_i8: (of) =>
     launch(of('T') * ceil(of('O') / BYTE_COLUMNS), threadsFor((of('I') * BYTE_COLUMNS) / WIDE)),
+  linear_input_major_i4: (of) => launch(of('T') * of('C'), threadsFor(of('B') * WARP)),
   layer_norm: wideRows,
   rms_norm: wideRows,
   attention: queries,
