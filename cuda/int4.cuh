@@ -12,8 +12,9 @@ constexpr int BLOCK_NUMBERS = 32;
 constexpr int BLOCK_BYTES = 20;
 constexpr int QUAD_ROWS = 4;
 constexpr int QUAD_BYTES = QUAD_ROWS * BLOCK_BYTES;
-/** Bytes of 32 outputs of a unit's row. */
-constexpr int CHUNK_BYTES = 16;
+/** Outputs of a tile, and its bytes of a unit. */
+constexpr int TILE_OUTPUTS = 64;
+constexpr int TILE_BYTES = 32;
 /** Steps an activation may be away from zero. */
 constexpr int BLOCK_LEVELS = 127;
 
@@ -34,11 +35,17 @@ __device__ inline int number_of_row(const unsigned char *quad, int row, int i) {
   return quad[place_of_numbers(row, i % 16)] >> i / 16 * 4 & 15;
 }
 
-// ---- A row per unit ---------------------------------------------------------------------------------------------
+// ---- Tiles of 64 outputs, a row per unit ------------------------------------------------------------------------
 
-/** Number o of a unit's row. */
-__device__ inline int number_of_unit(const unsigned char *row, int o) {
-  return row[o / 32 * CHUNK_BYTES + o % 16] >> o / 16 % 2 * 4 & 15;
+/** Number o of unit i, of S units. */
+__device__ inline int number_of_unit(const unsigned char *weight, int o, int i, int S) {
+  const unsigned char *row = weight + ((size_t)(o / TILE_OUTPUTS) * S + i) * TILE_BYTES;
+  return row[o % TILE_OUTPUTS / 32 * 16 + o % 16] >> o / 16 % 2 * 4 & 15;
+}
+
+/** Where the scale of output o in block b stands, of B blocks; its minimum stands TILE_OUTPUTS further. */
+__device__ inline size_t place_of_scale(int o, int b, int B) {
+  return ((size_t)(o / TILE_OUTPUTS) * B + b) * 2 * TILE_OUTPUTS + o % TILE_OUTPUTS;
 }
 
 // ---- Blocks of activations --------------------------------------------------------------------------------------

@@ -7,13 +7,12 @@
 extern "C" __global__ void linear_input_major_i4_exact(
   float *y,                    // [T, O]
   const float *x,              // [T, I]
-  const unsigned char *weight, // [I, C, 16]
-  const f16 *scales,           // [B, O]
-  const f16 *minima,           // [B, O]
+  const unsigned char *weight, // [C, S, 32]
+  const f16 *scales,           // [C, B, 128]
   const int *blocks,           // [I]
   const float *bias,           // [O]
   const int *inputs,           // [R]
-  int, int O, int I, int R, int C, int B
+  int, int O, int I, int R, int, int S, int B
 ) {
   __shared__ int tile[MOST_THREADS];
   const int threads = blockDim.x;
@@ -48,14 +47,14 @@ extern "C" __global__ void linear_input_major_i4_exact(
       for (int r = 0; r < width; r++) {
         if (tile[r] == 0) continue;
         total += tile[r];
-        const unsigned char *row = weight + (size_t)input(start + r) * C * CHUNK_BYTES;
-        if (o < O) product += tile[r] * number_of_unit(row, o);
+        if (o < O) product += tile[r] * number_of_unit(weight, o, input(start + r), S);
       }
       __syncthreads();
     }
     if (o >= O) continue;
-    const size_t at = (size_t)b * O + o;
-    sum = add(sum, block_term(widen(scales[at]), widen(minima[at]), step, product, mul(step, __int2float_rn(total))));
+    const f16 *own = scales + place_of_scale(o, b, B);
+    const float rounded = mul(step, __int2float_rn(total));
+    sum = add(sum, block_term(widen(own[0]), widen(own[TILE_OUTPUTS]), step, product, rounded));
   }
   if (o < O) y[t * O + o] = add(sum, bias ? bias[o] : 0);
 }

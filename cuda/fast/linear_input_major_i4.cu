@@ -10,8 +10,9 @@
 
 namespace fast {
 
-/** Outputs of a block of threads: those of 16 bytes of a row. */
+/** Outputs of a block of threads: half a tile, 16 bytes of a row. */
 constexpr int NIBBLE_COLUMNS = 32;
+constexpr int HALF_BYTES = TILE_BYTES / 2;
 /** Outputs of a word: of the lower halves of its bytes, then of the upper halves. */
 constexpr int WORD_COLUMNS = 8;
 /** Lanes that share a row, a word each; and rows of a lane. */
@@ -54,13 +55,12 @@ __device__ inline int sum_over_rows(int *sums, int lane) {
 extern "C" __global__ void linear_input_major_i4_fast(
   float *y,                    // [T, O]
   const float *x,              // [T, I]
-  const unsigned char *weight, // [I, C, 16]
-  const f16 *scales,           // [B, O]
-  const f16 *minima,           // [B, O]
+  const unsigned char *weight, // [C, S, 32]
+  const f16 *scales,           // [C, B, 128]
   const int *blocks,           // [I]
   const float *bias,           // [O], or null
   const int *inputs,           // [R], or null
-  int, int O, int I, int R, int C, int B
+  int, int O, int I, int R, int, int S, int B
 ) {
   using namespace fast;
   constexpr int most_warps = MOST_THREADS / WARP;
@@ -71,17 +71,19 @@ extern "C" __global__ void linear_input_major_i4_fast(
   const int warp = threadIdx.x / WARP;
   const int warps = blockDim.x / WARP;
   const int fourth = lane / LANES_OF_ROW;
-  const size_t t = blockIdx.x / C;
-  const size_t o = (size_t)(blockIdx.x % C) * NIBBLE_COLUMNS + column_of_lane(lane);
+  const int blocks_of_token = (O + NIBBLE_COLUMNS - 1) / NIBBLE_COLUMNS;
+  const size_t t = blockIdx.x / blocks_of_token;
+  const int half = blockIdx.x % blocks_of_token;
+  const long long o = (long long)half * NIBBLE_COLUMNS + column_of_lane(lane);
   const int count = inputs ? R : I;
   x += t * I;
-  weight += (size_t)(blockIdx.x % C) * CHUNK_BYTES + lane % LANES_OF_ROW * 4;
+  weight += (size_t)(half / 2) * S * TILE_BYTES + half % 2 * HALF_BYTES + lane % LANES_OF_ROW * 4;
   const bool wide = reinterpret_cast<size_t>(weight) % 4 == 0;
   const auto input = [&](int r) { return inputs ? inputs[r] : r; };
   const auto block_of = [&](int r) { return blocks[input(r)]; };
   const auto word_of = [&](int i) {
     if (i < 0) return 0;
-    const unsigned char *word = weight + (size_t)i * C * CHUNK_BYTES;
+    const unsigned char *word = weight + (size_t)i * TILE_BYTES;
     return wide ? *reinterpret_cast<const int *>(word) : load_word(word, 4);
   };
   const bool ascends = never_falls(block_of, count);
@@ -117,15 +119,14 @@ extern "C" __global__ void linear_input_major_i4_fast(
       }
       total = warp_total(total);
       const int product = sum_over_rows(sums, lane);
-      const size_t at = (size_t)b * O + o;
-      if (o < (size_t)O)
-        terms[warp][lane] =
-          block_term(widen(scales[at]), widen(minima[at]), step, product, mul(step, __int2float_rn(total)));
+      const f16 *own = scales + place_of_scale(o, b, B);
+      const float rounded = mul(step, __int2float_rn(total));
+      terms[warp][lane] = block_term(widen(own[0]), widen(own[TILE_OUTPUTS]), step, product, rounded);
     }
     __syncthreads();
     if (warp == 0)
       for (int n = 0; n < warps; n++) sum = add(sum, terms[n][lane]);
     __syncthreads();
   }
-  if (warp == 0 && o < (size_t)O) y[t * O + o] = add(sum, bias ? bias[o] : 0);
+  if (warp == 0 && o < O) y[t * O + o] = add(sum, bias ? bias[o] : 0);
 }

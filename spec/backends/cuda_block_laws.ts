@@ -95,12 +95,12 @@ export function inOrderOfBlocks(backend: Backend, seed: number): void {
       [scattered, order],
     ] as const) {
       const R = inputs?.length ?? 0
-      const sizes = fitSizes(kernels[name], { T: data.pick([1, 2, 3]), O, I, R, B })
+      const sizes = fitSizes(kernels[name], { T: data.pick([1, 2, 3]), O, I, S: I + data.below(3), R, B })
       const values = makeValues(name, sizes, data, data.pick(['plain', 'ties', 'wild']))
       checkAgreement(backend, name, { ...values, blocks: given, inputs }, { offset: data.below(4) })
     }
   }
-  const sizes = fitSizes(kernels[name], { T: 1, O: 5, I: 65_536, R: 0, B: 1 })
+  const sizes = fitSizes(kernels[name], { T: 1, O: 5, I: 49_152, S: 0, R: 0, B: 1 })
   const values = makeValues(name, sizes, data, 'plain', new Set(['inputs']))
   const x = new Float32Array(sizes.I).fill(1)
   checkAgreement(backend, name, { ...values, x }, aligned)

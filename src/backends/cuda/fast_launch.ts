@@ -26,6 +26,9 @@ const TERMS = 128
 /** Outputs of a block, BYTE_COLUMNS in cuda/fast/linear_input_major_i8.cu. */
 const BYTE_COLUMNS = 32
 
+/** Outputs of a block, NIBBLE_COLUMNS in cuda/fast/linear_input_major_i4.cu. */
+const NIBBLE_COLUMNS = 32
+
 const { ceil, min } = Math
 
 const linear: Rule = (of) => {
@@ -62,7 +65,7 @@ const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
   linear_input_major_f16: linearInputMajor,
   linear_input_major_i8: (of) =>
     launch(of('T') * ceil(of('O') / BYTE_COLUMNS), threadsFor((of('I') * BYTE_COLUMNS) / WIDE)),
-  linear_input_major_i4: (of) => launch(of('T') * of('C'), threadsFor(of('B') * WARP)),
+  linear_input_major_i4: (of) => launch(of('T') * ceil(of('O') / NIBBLE_COLUMNS), threadsFor(of('B') * WARP)),
   layer_norm: wideRows,
   rms_norm: wideRows,
   attention: queries,
