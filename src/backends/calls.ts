@@ -92,7 +92,7 @@ function formOf(kernel: Kernel): CallForm {
       param,
       from: isPart ? count - 1 : count++,
       to,
-      part: isPart ? (param.name as BufferPart) : hasParts.has(param.name) ? 'values' : null,
+      part: isPart ? partName(param.name) : hasParts.has(param.name) ? 'values' : null,
       dims: param.dims.map((letters) => ({
         places: letters.filter((letter) => !isConstant(letter)).map(placeOf),
         times: letters.filter(isConstant).reduce((product, one) => product * Number(one), 1),
@@ -114,6 +114,11 @@ function formOf(kernel: Kernel): CallForm {
   // What is derived from other sizes comes after them.
   sizes.sort((a, b) => Number(isDerived(a)) - Number(isDerived(b)))
   return { kernel, count, arrays, numbers, sizes, quotients }
+}
+
+/** The name of a part by that of its array: of two stored arrays the names say whose part it is, as `key_scales` does. */
+function partName(array: string): BufferPart {
+  return array.replace(/^.*_/, '') as BufferPart
 }
 
 function isDerived({ divisors, otherwise }: SizeForm): boolean {
