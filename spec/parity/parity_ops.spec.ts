@@ -18,7 +18,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
 import type { Numbers, Kernel } from '../../src/ops/op.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
-import { arraysOf } from '../harness/op_case.ts'
+import { arraysOf, shapeOf } from '../harness/op_case.ts'
 import type { Definition } from '../harness/mutate.ts'
 import { law } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
@@ -52,7 +52,7 @@ async function answerInto(actual: string, op: KernelName, answer: Answer): Promi
     const one = await cases.read(index)
     for (const [name, data] of Object.entries(answer(one))) {
       const param = arraysOf(kernels[op]).find((array) => array.name === name)
-      const shape = param?.shape.map((letter) => (letter === '1' ? 1 : one.sizes[letter])) ?? []
+      const shape = param ? shapeOf(param, one.sizes) : []
       tensors.set(`${index}.out.${name}`, { dtype: storedAs[param?.dtype ?? 'f32'], shape, data })
     }
   }
@@ -128,6 +128,15 @@ describe('the files', () => {
       }
       await stored.close()
     }
+  })
+
+  test('with a size that does not follow from the one it belongs to are refused', async () => {
+    const { tensors, metadata } = opFile('linear_i4', options)
+    const path = join(newFolder(), opFileName('linear_i4'))
+    await writeSafetensors(path, tensors, { ...metadata, '0.G': String(Number(metadata['0.G']) + 1) })
+    const stored = await openOpFile(path, 'linear_i4')
+    await expect(stored.read(0)).rejects.toThrow(/ 0\.G: expected \d+, got \d+/)
+    await stored.close()
   })
 
   test('are the same bytes for the same seed', () => {

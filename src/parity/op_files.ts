@@ -165,7 +165,7 @@ async function readCase(
 function checkSizes(path: string, row: Kernel, index: number, sizes: Sizes): void {
   for (const param of row.params) {
     if (param.kind !== 'size') continue
-    const { name, least, most } = param
+    const { name, least, most, quotient } = param
     const from =
       typeof least === 'number'
         ? least
@@ -173,6 +173,9 @@ function checkSizes(path: string, row: Kernel, index: number, sizes: Sizes): voi
     const to = Math.min(most, MAX_SIZE)
     if (sizes[name] < from || sizes[name] > to)
       throw refuse(`${path} ${index}.${name}`, `${from} to ${to}`, String(sizes[name]))
+    const following = quotient && Math.ceil(sizes[quotient.of] / quotient.by)
+    if (following !== null && sizes[name] !== following)
+      throw refuse(`${path} ${index}.${name}`, String(following), String(sizes[name]))
   }
 }
 
