@@ -7,7 +7,7 @@
 import { largestSize } from './elementwise'
 import { bytes } from './float32'
 import { nearestSteps } from './quantized_steps'
-import { halfPlaces, halfUnits, nibbles, shortBlock } from './scratch'
+import { nibbles, shortBlock } from './scratch'
 import { f16, prepare } from './storage'
 
 /** Numbers of a block. */
@@ -40,9 +40,9 @@ export function pairSums(q: v128, n: v128): v128 {
   return i16x8.add(even, i16x8.mul(i16x8.shr_s(q, 8), i16x8.shr_u(n, 8)))
 }
 
-/** Four numbers of half precision. @param places, units what is at `halfPlaces()` and `halfUnits()` */
-export function fourHalves(at: usize, places: v128, units: v128): v128 {
-  return f32x4.mul(v128.and(i32x4.shl(v128.load16x4_s(at), 13), places), units)
+/** Four numbers of half precision, in units (storage.ts). @param places what is at `halfPlaces()` */
+export function fourHalves(at: usize, places: v128): v128 {
+  return v128.and(i32x4.shl(v128.load16x4_s(at), 13), places)
 }
 
 /** (scale step) product + minimum sum of four outputs. */

@@ -7,6 +7,7 @@
  * of it apart. Several: the numbers of a block are opened once, for all tokens. Chosen rows that are no four are copied
  * together first.
  */
+import { largestSize } from './elementwise'
 import { bytes } from './float32'
 import {
   BLOCK,
@@ -20,7 +21,8 @@ import {
   roundBlocks,
   upperHalves,
 } from './int4'
-import { gatheredRows, halfPlaces, halfUnits, nibbles, packedRight, quantized, tileSums } from './scratch'
+import { gatheredRows, halfPlaces, nibbles, packedRight, quantized, tileSums } from './scratch'
+import { f16, inUnits, unit } from './storage'
 import { clearOwned, rowAt, unitAt } from './units'
 
 /** Rounded numbers of the tokens that are taken together, at most. */
@@ -77,7 +79,7 @@ export function linear_i4_part(
     for (let t = 0; t < tokens; t++)
       roundBlocks(numbersOf(t, B), stepsOf(t, B), sumsOf(t, B), rowAt(x, first + t, I), I)
     const to = rowAt(y, first, O)
-    if (tokens == 1) multiplyOne(to, weight, bias, rows, count, B)
+    if (tokens == 1 && takeUnits(B)) multiplyOne(to, weight, bias, rows, count, B)
     else multiplyAll(to, weight, bias, rows, count, tokens, O, B)
   }
 }
@@ -95,6 +97,16 @@ function sumsOf(t: i32, B: i32): usize {
   return packedRight() + bytes((2 * t + 1) * B)
 }
 
+/**
+ * Takes the steps and sums of the first token in units of half precision (storage.ts), so that scales need not be taken out
+ * of theirs; false, and nothing is done, where one is too large for that.
+ */
+function takeUnits(B: i32): bool {
+  if (!(largestSize(stepsOf(0, B), 2 * B) * unit<f16>() < Infinity)) return false
+  multiplyArray(stepsOf(0, B), unit<f16>(), 2 * B)
+  return true
+}
+
 /** Where four rows lie side by side: entries 4 quad and on of the list, copied to a place of their own if they must be. */
 function fourRows(place: i32, weight: usize, rows: usize, quad: i32, count: i32, B: i32): usize {
   const size = <usize>B * QUAD
@@ -107,6 +119,11 @@ function fourRows(place: i32, weight: usize, rows: usize, quad: i32, count: i32,
   for (let lane = 0; lane < 4; lane++)
     copyInterleavedRow(to, lane, weight, unitAt(rows, min<i32>(r + lane, count - 1)), B)
   return to
+}
+
+/** x[i] *= factor, i < length. */
+function multiplyArray(x: usize, factor: f32, length: i32): void {
+  for (const end = x + bytes(length); x < end; x += 4) store<f32>(x, load<f32>(x) * factor)
 }
 
 /** Four numbers as those of entries 4 quad and on, with their biases. */
@@ -146,7 +163,6 @@ function gatheredSums(): usize {
 function dotEight(w0: usize, w1: usize, B: i32): void {
   const mask = v128.load(nibbles())
   const places = v128.load(halfPlaces())
-  const units = v128.load(halfUnits())
   let q = numbersOf(0, B)
   let step = stepsOf(0, B)
   let sum = sumsOf(0, B)
@@ -185,8 +201,8 @@ function dotEight(w0: usize, w1: usize, B: i32): void {
     s1 = i16x8.add(s1, pairSums(upper, upperHalves(b, mask)))
     const steps = v128.load32_splat(step)
     const sums = v128.load32_splat(sum)
-    y0 = f32x4.add(y0, blockTerms(w0, s0, steps, sums, places, units))
-    y1 = f32x4.add(y1, blockTerms(w1, s1, steps, sums, places, units))
+    y0 = f32x4.add(y0, blockTerms(w0, s0, steps, sums, places))
+    y1 = f32x4.add(y1, blockTerms(w1, s1, steps, sums, places))
     q += BLOCK
     step += 4
     sum += 4
@@ -197,9 +213,9 @@ function dotEight(w0: usize, w1: usize, B: i32): void {
 }
 
 /** What a block of four rows adds to them. @param s two int16 of each row */
-function blockTerms(w: usize, s: v128, steps: v128, sums: v128, places: v128, units: v128): v128 {
+function blockTerms(w: usize, s: v128, steps: v128, sums: v128, places: v128): v128 {
   const products = i32x4.extadd_pairwise_i16x8_s(s)
-  return fourTerms(fourHalves(w, places, units), steps, products, fourHalves(w + 8, places, units), sums)
+  return fourTerms(fourHalves(w, places), steps, products, fourHalves(w + 8, places), sums)
 }
 
 /** Several tokens: four rows at a time, whose numbers are opened a block at a time. */
@@ -227,8 +243,8 @@ function multiplyAll(
 /** Adds block b of four rows to the sums of every token. */
 function addBlock(totals: usize, w: usize, b: i32, tokens: i32, B: i32): void {
   const mask = v128.load(nibbles())
-  const scales = fourHalves(w, v128.load(halfPlaces()), v128.load(halfUnits()))
-  const minima = fourHalves(w + 8, v128.load(halfPlaces()), v128.load(halfUnits()))
+  const scales = inUnits<f16>(fourHalves(w, v128.load(halfPlaces())))
+  const minima = inUnits<f16>(fourHalves(w + 8, v128.load(halfPlaces())))
   const n0 = v128.load(w, 16)
   const n1 = v128.load(w, 32)
   const n2 = v128.load(w, 48)

@@ -9,34 +9,15 @@
  */
 import { largestSize } from './elementwise'
 import { bytes } from './float32'
-import {
-  BLOCK,
-  fourHalves,
-  fourTerms,
-  lowerHalves,
-  pairSums,
-  prepareInt4,
-  roundBlock,
-  upperHalves,
-} from './int4'
+import { BLOCK, fourTerms, lowerHalves, pairSums, prepareInt4, roundBlock, upperHalves } from './int4'
 import { nearestSteps } from './quantized_steps'
-import {
-  edgeColumns,
-  halfPlaces,
-  halfUnits,
-  nibbles,
-  openedRows,
-  packedLeft,
-  packedRight,
-  quantized,
-  tileSums,
-} from './scratch'
+import { edgeColumns, nibbles, openedRows, packedLeft, packedRight, quantized, tileSums } from './scratch'
 import { rowAt, unitAt } from './units'
 
 /** Outputs of a tile, their bytes in a row, and the bytes of their scales and minima in a block. */
 const TILE: i32 = 64
 const TILE_BYTES: usize = 32
-const SCALE_BYTES: usize = 256
+const SCALE_BYTES: usize = 512
 
 /** Rows whose products with activations are added in 16 bits. */
 const MOST_ROWS: i32 = 16
@@ -56,7 +37,7 @@ export function linear_input_major_i4(
   y: usize, // [T, O]
   x: usize, // [T, I]
   weight: usize, // [C, S, 32]
-  scales: usize, // [C, B, 128] f16
+  scales: usize, // [C, B, 128]
   blocks: usize, // [I], below B
   bias: usize, // [O] or null
   inputs: usize, // [R] or null
@@ -76,7 +57,7 @@ export function linear_input_major_i4_part(
   y: usize, // [T, O]
   x: usize, // [T, I]
   weight: usize, // [C, S, 32]
-  scales: usize, // [C, B, 128] f16
+  scales: usize, // [C, B, 128]
   blocks: usize, // [I], below B
   bias: usize, // [O] or null
   inputs: usize, // [R] or null
@@ -383,16 +364,13 @@ function addTile(y: usize, scales: usize, run: i32, runs: i32, tokens: i32, widt
 }
 
 function addTerms(y: usize, scales: usize, step: usize, products: usize): void {
-  const places = v128.load(halfPlaces())
-  const units = v128.load(halfUnits())
   const steps = v128.load32_splat(step)
   const sums = v128.load32_splat(step, 4)
   for (const end = products + bytes(TILE); products < end; products += 16) {
-    const minima = fourHalves(scales + TILE * 2, places, units)
-    const terms = fourTerms(fourHalves(scales, places, units), steps, v128.load(products), minima, sums)
+    const terms = fourTerms(v128.load(scales), steps, v128.load(products), v128.load(scales, 256), sums)
     v128.store(y, f32x4.add(v128.load(y), terms))
     y += 16
-    scales += 8
+    scales += 16
   }
 }
 

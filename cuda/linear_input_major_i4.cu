@@ -8,7 +8,7 @@ extern "C" __global__ void linear_input_major_i4_exact(
   float *y,                    // [T, O]
   const float *x,              // [T, I]
   const unsigned char *weight, // [C, S, 32]
-  const f16 *scales,           // [C, B, 128]
+  const float *scales,         // [C, B, 128]
   const int *blocks,           // [I]
   const float *bias,           // [O]
   const int *inputs,           // [R]
@@ -52,9 +52,9 @@ extern "C" __global__ void linear_input_major_i4_exact(
       __syncthreads();
     }
     if (o >= O) continue;
-    const f16 *own = scales + place_of_scale(o, b, B);
+    const float *own = scales + place_of_scale(o, b, B);
     const float rounded = mul(step, __int2float_rn(total));
-    sum = add(sum, block_term(widen(own[0]), widen(own[TILE_OUTPUTS]), step, product, rounded));
+    sum = add(sum, block_term(own[0], own[TILE_OUTPUTS], step, product, rounded));
   }
   if (o < O) y[t * O + o] = add(sum, bias ? bias[o] : 0);
 }

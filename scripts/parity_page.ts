@@ -13,7 +13,7 @@ import { opFile, storedAs } from '../src/parity/op_files.ts'
 import { casesOf, type OpCase } from '../src/parity/op_suite.ts'
 import { encodeSafetensors, type TensorToWrite } from '../src/io/safetensors_writer.ts'
 import { kernelNames, kernels, type KernelName } from '../src/ops/catalog.ts'
-import type { ArrayParam, Kernel, Sizes } from '../src/ops/op.ts'
+import type { ArrayParam, Kernel, SizeParam, Sizes } from '../src/ops/op.ts'
 
 /** Where the page is. */
 export const pagePath: string = fileURLToPath(new URL('../spec/parity.md', import.meta.url))
@@ -122,7 +122,7 @@ function opTable(): string {
         .map(describeArray)
         .join(', ')
     const scalars = op.params.filter(({ kind }) => kind === 'scalar').map(({ name }) => `\`${name}\``)
-    const sizes = op.params.flatMap((param) => (param.kind === 'size' ? [`\`${param.name}\``] : []))
+    const sizes = op.params.flatMap((param) => (param.kind === 'size' ? [describeSize(param)] : []))
     return [
       `\`${name}\``,
       arrays(['out', 'add']),
@@ -133,6 +133,11 @@ function opTable(): string {
     ]
   })
   return table(['op', 'writes', 'reads', 'scalars, sizes', 'formula', 'tolerance'], rows)
+}
+
+/** "`G` = ⌈O / 4⌉" where a size follows from another. */
+function describeSize({ name, quotient }: SizeParam): string {
+  return quotient ? `\`${name}\` = ⌈${quotient.of} / ${quotient.by}⌉` : `\`${name}\``
 }
 
 /** "`rows`? i32 [R] < O, ascending": a `?` follows an optional array. */

@@ -6,7 +6,6 @@
  */
 #include "../int4.cuh"
 #include "bytes.cuh"
-#include "vector.cuh"
 
 namespace fast {
 
@@ -56,7 +55,7 @@ extern "C" __global__ void linear_input_major_i4_fast(
   float *y,                    // [T, O]
   const float *x,              // [T, I]
   const unsigned char *weight, // [C, S, 32]
-  const f16 *scales,           // [C, B, 128]
+  const float *scales,         // [C, B, 128]
   const int *blocks,           // [I]
   const float *bias,           // [O], or null
   const int *inputs,           // [R], or null
@@ -119,9 +118,9 @@ extern "C" __global__ void linear_input_major_i4_fast(
       }
       total = warp_total(total);
       const int product = sum_over_rows(sums, lane);
-      const f16 *own = scales + place_of_scale(o, b, B);
+      const float *own = scales + place_of_scale(o, b, B);
       const float rounded = mul(step, __int2float_rn(total));
-      terms[warp][lane] = block_term(widen(own[0]), widen(own[TILE_OUTPUTS]), step, product, rounded);
+      terms[warp][lane] = block_term(own[0], own[TILE_OUTPUTS], step, product, rounded);
     }
     __syncthreads();
     if (warp == 0)

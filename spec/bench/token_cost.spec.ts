@@ -163,7 +163,7 @@ const isTheMeanOfOnes = lawForAll(
         expect(2 * one.cache, `cache of ${method}`).toBe(cache * (prompt + i + 1))
         const isPaidBefore = method === 'shadow' && i > 0
         // Two operations for each weight of a predictor.
-        const weights = one.predictor / { f32: 4, bf16: 2, f16: 2, int8: 1 }[settings.storage]
+        const weights = one.predictor / { f32: 4, bf16: 2, f16: 2, int8: 1, int4: 0.625 }[settings.storage]
         return isPaidBefore
           ? { ...one, predictor: 0, bytes: one.bytes - one.predictor, flops: one.flops - 2 * weights }
           : one
@@ -212,11 +212,11 @@ const readsAll = lawForAll(
   'dense is that of every parameter once',
   [anyArchitecture],
   (read: typeof weightsRead, model: Architecture) => {
-    const { matrix, vector } = read(model, keptUnits(model, 0))
+    const { matrix, table, vector } = read(model, keptUnits(model, 0))
     const { embeddingWidth: E, width: D, vocabulary: V, positionRows, tied } = model
     const rows = E + (positionRows > 0 ? D : 0)
     const tables = positionRows * D + (tied ? 0 : V * E)
-    expect(matrix + vector - rows + tables).toBe(countParameters(model))
+    expect(matrix + table + vector - rows + tables).toBe(countParameters(model))
   },
 )
 

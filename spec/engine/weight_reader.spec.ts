@@ -11,14 +11,21 @@ import {
   narrowToF16,
   quantizeRows,
 } from '../../src/tensor/dtypes.ts'
-import { scalesOf, valuesOf } from '../../src/backends/calls.ts'
+import type { Buffer } from '../../src/backends/backend.ts'
+import { valuesOf } from '../../src/backends/calls.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
-import { loadParameter } from '../../src/engine/weight_layout.ts'
-import { storages, type Storage } from '../../src/engine/matrix.ts'
+import { loadInt4, loadParameter } from '../../src/engine/weight_layout.ts'
+import { storages, type Matrix, type Storage } from '../../src/engine/matrix.ts'
 import type { Numbers } from '../../src/ops/op.ts'
 import { moduleName, namesOf } from '../../src/engine/names.ts'
-import { WeightReader, type LoadOptions, type RowChunk } from '../../src/engine/weight_reader.ts'
+import {
+  WeightReader,
+  type BlockChunk,
+  type LoadOptions,
+  type RowChunk,
+} from '../../src/engine/weight_reader.ts'
 import { InputError } from '../../src/tensor/errors.ts'
+import { blocksOf, interleaveRows, quantizeBlocks, turnBlocks } from '../../src/tensor/int4.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
@@ -32,6 +39,19 @@ const plainModules = ['query', 'fc1'] as const
 
 /** How numbers come that the file has in the storage they are wanted in, or that it has not. */
 type Coming = 'as stored' | 'as float32'
+
+/** A parameter in any storage. */
+function loadAny(
+  scope: BufferScope,
+  name: string,
+  shape: readonly number[],
+  storage: Storage,
+  chunks: AsyncIterable<RowChunk>,
+): Promise<Matrix> {
+  return storage === 'int4'
+    ? loadInt4(scope, name, shape, chunks as AsyncIterable<BlockChunk>)
+    : loadParameter(scope, name, shape, storage, chunks)
+}
 
 /** Rows of a matrix whose numbers are their places, cut into chunks. */
 async function* chunksOf(
@@ -73,7 +93,7 @@ overBackends((backend) => {
     'what is held is what is stored, however its rows are cut',
     arbitraries,
     async (
-      load: typeof loadParameter,
+      load: typeof loadAny,
       module: 'out' | 'fc2' | 'query' | 'fc1',
       [O, I]: [number, number],
       cuts: number[],
@@ -85,27 +105,22 @@ overBackends((backend) => {
         const before = backend.liveBuffers
         const name = `${moduleName({ family: 'opt' }, 1, module)}.weight`
         const held = await load(scope, name, [O, I], storage, chunksOf([O, I], cuts, storage, coming))
-        expect(backend.liveBuffers - before, 'buffers made').toBe(storage === 'int8' ? 2 : 1)
-        const isTurned = module === 'out' || module === 'fc2'
-        const expected = Float32Array.from({ length: O * I }, (_, i) =>
-          isTurned ? (i % O) * I + Math.floor(i / O) : i,
-        )
-        const stored = storedAs(storage, expected, isTurned ? [I, O] : [O, I])
-        expect(backend.read(valuesOf(held))).toEqual(stored.values)
-        const scales = scalesOf(held)
-        expect(scales && backend.readF32(scales)).toEqual(stored.scales)
+        const expected = partsAsHeld(storage, [O, I], module === 'out' || module === 'fc2')
+        expect(backend.liveBuffers - before, 'buffers made').toBe(expected.length)
+        const parts = 'values' in held ? (Object.values(held) as Buffer[]) : [held]
+        expect(parts.map((part) => backend.read(part))).toEqual(expected)
       } finally {
         scope.dispose()
       }
     },
   )
-  stateLaw(heldIsStored, loadParameter)
+  stateLaw(heldIsStored, loadAny)
 
-  test.each<[string, typeof loadParameter]>([
+  test.each<[string, typeof loadAny]>([
     [
       'every chunk at the start',
       (scope, name, shape, storage, chunks) =>
-        loadParameter(
+        loadAny(
           scope,
           name,
           shape,
@@ -116,20 +131,20 @@ overBackends((backend) => {
     [
       'nothing is turned',
       (scope, _, shape, storage, chunks) =>
-        loadParameter(scope, `${moduleName({ family: 'opt' }, 1, 'key')}.weight`, shape, storage, chunks),
+        loadAny(scope, `${moduleName({ family: 'opt' }, 1, 'key')}.weight`, shape, storage, chunks),
     ],
     [
       'turned the other way',
-      (scope, name, [O, I], storage, chunks) => loadParameter(scope, name, [I, O], storage, chunks),
+      (scope, name, [O, I], storage, chunks) => loadAny(scope, name, [I, O], storage, chunks),
     ],
     [
       'the storage is forgotten',
-      (scope, name, shape, _, chunks) => loadParameter(scope, name, shape, 'f32', chunks),
+      (scope, name, shape, _, chunks) => loadAny(scope, name, shape, 'f32', chunks),
     ],
     [
       'what waits to be turned is kept',
       async (scope, name, shape, storage, chunks) => {
-        const held = await loadParameter(scope, name, shape, storage, chunks)
+        const held = await loadAny(scope, name, shape, storage, chunks)
         scope.allocate('f32', valuesOf(held).shape)
         return held
       },
@@ -137,9 +152,23 @@ overBackends((backend) => {
   ])('a mutant is killed: %s', (_, mutant) => kills(heldIsStored, mutant))
 })
 
+/** The arrays of a matrix [O, I] whose numbers are their places, as it is held. */
+function partsAsHeld(storage: Storage, [O, I]: readonly [number, number], isTurned: boolean): Numbers[] {
+  const places = Float32Array.from({ length: O * I }, (_, i) => i)
+  if (storage === 'int4') {
+    const words = quantizeBlocks(places, O, I)
+    if (!isTurned) return [interleaveRows(words, O, blocksOf(I))]
+    const { values, scales } = turnBlocks(words, O, I)
+    return [values, scales, Int32Array.from({ length: I }, (_, i) => i >> 5)]
+  }
+  const turned = places.map((i) => (isTurned ? (i % O) * I + Math.floor(i / O) : i))
+  const { values, scales } = storedAs(storage, turned, isTurned ? [I, O] : [O, I])
+  return scales ? [values, scales] : [values]
+}
+
 /** Numbers as a storage holds them. */
 function storedAs(
-  storage: Storage,
+  storage: Exclude<Storage, 'int4'>,
   values: Float32Array,
   [rows, columns]: readonly [number, number],
 ): { values: Numbers; scales: Float32Array | null } {
@@ -254,7 +283,7 @@ test('a row that is longer than a chunk is one', async () => {
 
 describe('numbers of a file', () => {
   const dtypes = ['F64', 'F32', 'F16', 'BF16'] as const
-  const same = { f32: 'F32', f16: 'F16', bf16: 'BF16', int8: 'I8' } as const
+  const same = { f32: 'F32', f16: 'F16', bf16: 'BF16', int8: 'I8', int4: 'I8' } as const
   type Chunks = WeightReader['chunks']
 
   const arbitraries = [
@@ -300,7 +329,7 @@ describe('numbers of a file', () => {
       const expected = decodeFloats(dtype, bytes, 'table')
       const bad = expected.findIndex((value) => !Number.isFinite(value))
       const one = new WeightReader(source, new Map([[tokenTable, 'table']]), { allowNonFinite })
-      const read = async (): Promise<(Float32Array | Uint16Array)[]> => {
+      const read = async (): Promise<RowChunk['values'][]> => {
         const parts = []
         for await (const { values } of change(one.chunks.bind(one))(tokenTable, storage)) parts.push(values)
         return parts

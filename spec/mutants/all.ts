@@ -4,6 +4,7 @@
 import { attentionMutants } from './attention.ts'
 import { attentionI8Mutants } from './attention_i8.ts'
 import { familyMutants } from './families.ts'
+import { int4Mutants } from './int4.ts'
 import { linearMutants } from './linear.ts'
 import { llamaMutants } from './llama.ts'
 import { lossMutants } from './losses.ts'
@@ -15,6 +16,7 @@ import { storedMutants } from './stored.ts'
 export const mutants: readonly Mutant[] = [
   ...linearMutants,
   ...storedMutants,
+  ...int4Mutants,
   ...attentionMutants,
   ...attentionI8Mutants,
   ...llamaMutants,

@@ -35,11 +35,15 @@ const exempt: Readonly<Partial<Record<KernelName, string>>> = {
   copy_rows_bf16: 'packs weights, which learn as float32 only',
   copy_rows_f16: 'packs weights, which learn as float32 only',
   copy_rows_i8: 'packs weights, which learn as float32 only',
+  copy_rows_i4: 'packs weights, which learn as float32 only',
+  copy_interleaved_rows: 'packs weights, which learn as float32 only',
   embedding_bf16: 'its table is half precision, which does not learn',
   embedding_f16: 'its table is half precision, which does not learn',
   embedding_i8: 'its table is int8, which does not learn',
   linear_i8: 'rounds its input to steps: flat almost everywhere, and its weights do not learn',
   linear_input_major_i8: 'rounds its input to steps: flat almost everywhere, and its weights do not learn',
+  linear_i4: 'rounds its input to steps: flat almost everywhere, and its weights do not learn',
+  linear_input_major_i4: 'rounds its input to steps: flat almost everywhere, and its weights do not learn',
 }
 
 /** Ops that are the gradient of another, as the catalogue's rules and attentionGradient use them. */

@@ -92,7 +92,7 @@ function formOf(kernel: Kernel): CallForm {
       param,
       from: isPart ? count - 1 : count++,
       to,
-      part: isPart ? partName(param.name) : hasParts.has(param.name) ? 'values' : null,
+      part: isPart ? partNamed(param.name) : hasParts.has(param.name) ? 'values' : null,
       dims: param.dims.map((letters) => ({
         places: letters.filter((letter) => !isConstant(letter)).map(placeOf),
         times: letters.filter(isConstant).reduce((product, one) => product * Number(one), 1),
@@ -116,9 +116,9 @@ function formOf(kernel: Kernel): CallForm {
   return { kernel, count, arrays, numbers, sizes, quotients }
 }
 
-/** The name of a part by that of its array: of two stored arrays the names say whose part it is, as `key_scales` does. */
-function partName(array: string): BufferPart {
-  return array.replace(/^.*_/, '') as BufferPart
+/** The part that a parameter is: the scales of keys are `key_scales`. */
+function partNamed(name: string): BufferPart {
+  return name.slice(name.lastIndexOf('_') + 1) as BufferPart
 }
 
 function isDerived({ divisors, otherwise }: SizeForm): boolean {

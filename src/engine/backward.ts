@@ -17,6 +17,7 @@ import { BackwardRun, type BlockGradients } from './backward_run.ts'
 import { checkParameters, readParameters, zeroParameters } from './weight_layout.ts'
 import { countScored, meanLoss } from './loss.ts'
 import type { LanguageModel } from './language_model.ts'
+import { roundsActivations } from './matrix.ts'
 import type { Trace } from './trace.ts'
 
 /** What to take gradients of, and of what mean. */
@@ -47,10 +48,10 @@ export function backward(
 ): Gradients {
   if (trace.model !== model)
     throw new UsageError('TRACE', "trace: expected one of this model, got another model's")
-  if (model.weights.storage === 'int8')
+  if (roundsActivations(model.weights.storage))
     throw new UsageError(
       'STORAGE',
-      'gradients: expected weights in f32, bf16 or f16, got int8, which rounds activations in steps',
+      `gradients: expected weights in f32, bf16 or f16, got ${model.weights.storage}, which rounds activations in steps`,
     )
   if (labels.length !== trace.length)
     throw new UsageError('LABELS', `labels: expected ${trace.length}, got ${labels.length}`)

@@ -6,7 +6,7 @@
  */
 import type { Backend, Buffer, StoredBuffer } from '../backends/backend.ts'
 import { scalesOf, valuesOf } from '../backends/calls.ts'
-import type { Storage } from './matrix.ts'
+import { roundsActivations, type Storage } from './matrix.ts'
 
 /** What keys and values may be stored as: float32, or int8 with a scale per head and position. */
 export const cacheStorages = ['f32', 'int8'] as const
@@ -14,11 +14,11 @@ export const cacheStorages = ['f32', 'int8'] as const
 export type CacheStorage = (typeof cacheStorages)[number]
 
 /**
- * What keys and values are stored as unless one says so: int8 beside int8 weights, whose rounding is of the same size, and
- * float32 beside weights that are exact or nearly so.
+ * What keys and values are stored as unless one says so: int8 beside int8 and int4 weights, whose rounding is of the same
+ * size or larger, and float32 beside weights that are exact or nearly so.
  */
 export function defaultCache(weights: Storage): CacheStorage {
-  return weights === 'int8' ? 'int8' : 'f32'
+  return roundsActivations(weights) ? 'int8' : 'f32'
 }
 
 /** What attention needs of one layer: G key heads, C positions, K numbers in a row. */

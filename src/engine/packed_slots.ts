@@ -23,6 +23,11 @@ export class PackedSlots {
     this.#units = units.slice()
   }
 
+  /** The unit in each slot. */
+  get units(): Int32Array {
+    return this.#units
+  }
+
   /** How many slots are in use: those from 0 on. */
   get count(): number {
     return this.#units.length

@@ -9,7 +9,7 @@
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { copyRows, likeMatrix, matrixRows, type Linear } from './matrix.ts'
+import { blocksOfInputs, copyRows, hasBlocks, likeMatrix, matrixRows, type Linear } from './matrix.ts'
 import { PackedSlots, type SlotChange } from './packed_slots.ts'
 import { rowsOfUnits } from './unit_lists.ts'
 import type { BlockWeights } from './weights.ts'
@@ -44,6 +44,8 @@ export class PackedUnits {
   readonly #scope: BufferScope
   #slots: PackedSlots
   #terms: Buffer | null = null
+  /** The block of each row of an input-major int4 matrix. */
+  #blocks: Buffer | null = null
 
   /**
    * @param units ascending
@@ -122,6 +124,7 @@ export class PackedUnits {
     const from = this.#from
     const { backend } = from
     const rows = this.count * size
+    this.#setBlocks()
     const lists = new BufferScope(backend)
     try {
       const to = slots && lists.upload(rowsOfUnits(slots, size))
@@ -129,7 +132,7 @@ export class PackedUnits {
       for (const name of namesIn({ byRow, byInput })) {
         const room = this.#room[name] as Linear
         const whole = from[name] as Linear
-        const weight = matrixRows(backend, room.weight, rows)
+        const weight = matrixRows(backend, room.weight, rows, this.#blocks)
         copyRows(backend, weight, whole.weight, to, copied)
         const bias = room.bias && name !== byInput ? backend.view(room.bias, [rows]) : room.bias
         if (bias && whole.bias && name !== byInput) copyRows(backend, bias, whole.bias, to, copied)
@@ -138,6 +141,14 @@ export class PackedUnits {
     } finally {
       lists.dispose()
     }
+  }
+
+  /** Rows of int4 inputs say which block they are of. */
+  #setBlocks(): void {
+    const { byInput, size } = this.#matrices
+    if (!byInput || !hasBlocks(this.#from[byInput].weight)) return
+    if (this.#blocks) this.#scope.free(this.#blocks)
+    this.#blocks = this.#scope.upload(blocksOfInputs(rowsOfUnits(this.#slots.units, size)))
   }
 
   #setTerms(order: Int32Array | null): void {

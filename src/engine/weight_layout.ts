@@ -11,11 +11,20 @@ import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import { valuesOf } from '../backends/calls.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { BLOCK_BYTES, blocksOf, quantizeBlocks } from '../tensor/int4.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import type { ModelConfig } from './config.ts'
-import { makeMatrix, storedBytes, storeRows, type Matrix, type Storage } from './matrix.ts'
-import { isPositionTable, parameterShapes, readsUnits } from './names.ts'
-import type { RowChunk } from './weight_reader.ts'
+import {
+  inputRows,
+  makeMatrix,
+  outputRows,
+  storedBytes,
+  storeRows,
+  type Matrix,
+  type Storage,
+} from './matrix.ts'
+import { isPositionTable, layerOf, parameterShapes, readsUnits } from './names.ts'
+import type { BlockChunk, RowChunk } from './weight_reader.ts'
 
 /** The shape a parameter is held in. @param shape as Hugging Face stores it */
 export function heldShape(name: string, shape: readonly number[]): readonly number[] {
@@ -24,15 +33,17 @@ export function heldShape(name: string, shape: readonly number[]): readonly numb
 
 /**
  * The storage of a parameter in a model whose matrices are stored as `storage`: vectors and the position table, which are
- * few and read once, stay float32.
+ * few and read once, stay float32. The token table and the head of an int4 model are int8, and what stands beside them: no
+ * mask skips them, and they are nearest to the logits.
  */
 export function storageOf(name: string, shape: readonly number[], storage: Storage): Storage {
-  return shape.length === 1 || isPositionTable(name) ? 'f32' : storage
+  if (shape.length === 1 || isPositionTable(name)) return 'f32'
+  return storage === 'int4' && layerOf(name) === null ? 'int8' : storage
 }
 
 /** Bytes a parameter takes in a storage. */
 export function parameterBytes(name: string, shape: readonly number[], storage: Storage): number {
-  const [rows, columns = 1] = heldShape(name, shape)
+  const [rows, columns = 1] = storage === 'int4' ? shape : heldShape(name, shape)
   return storedBytes(storage, rows, columns)
 }
 
@@ -44,7 +55,7 @@ export async function loadParameter(
   scope: BufferScope,
   name: string,
   shape: readonly number[],
-  storage: Storage,
+  storage: Exclude<Storage, 'int4'>,
   chunks: AsyncIterable<RowChunk>,
 ): Promise<Matrix> {
   const [rows, columns = 1] = shape
@@ -64,12 +75,27 @@ export async function loadParameter(
   return matrix
 }
 
+/** The same for int4, in the layout of the parameter. Its blocks wait on the host until all are there. */
+export async function loadInt4(
+  scope: BufferScope,
+  name: string,
+  [O, I]: readonly number[],
+  chunks: AsyncIterable<BlockChunk>,
+): Promise<Matrix> {
+  const words = new Uint32Array((O * blocksOf(I) * BLOCK_BYTES) / 4)
+  for await (const { start, values } of chunks) {
+    const blocks = values instanceof Uint32Array ? values : quantizeBlocks(values, values.length / I, I)
+    words.set(blocks, ((start / I) * blocksOf(I) * BLOCK_BYTES) / 4)
+  }
+  return readsUnits(name) ? inputRows(scope, words, O, I) : outputRows(scope, words, O, I)
+}
+
 /** A matrix [O, I] held as [I, O]. Its rows wait in a buffer of their own, and where they are rounded in two. */
 async function loadTurned(
   scope: BufferScope,
   O: number,
   I: number,
-  storage: Storage,
+  storage: Exclude<Storage, 'int4'>,
   chunks: AsyncIterable<RowChunk>,
 ): Promise<Matrix> {
   const { backend } = scope

@@ -7,7 +7,14 @@
 import { decodeFloats, elementSize, findNonFinite } from '../tensor/dtypes.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { Storage } from './matrix.ts'
-import { rowsOf, type SourceDtype, type TensorInfo, type TensorSource } from '../tensor/tensor_source.ts'
+import { areFinite, BLOCK_BYTES, blocksOf, dequantizeBlocks } from '../tensor/int4.ts'
+import {
+  rowsOf,
+  type SourceDtype,
+  type StoredRows,
+  type TensorInfo,
+  type TensorSource,
+} from '../tensor/tensor_source.ts'
 
 /** Stored bytes in a chunk: few enough to stay in a cache on their way. A row that is longer is a chunk by itself. */
 const CHUNK_BYTES = 2 ** 21
@@ -18,6 +25,7 @@ const sameInFile: Readonly<Record<Storage, SourceDtype | null>> = {
   f16: 'F16',
   bf16: 'BF16',
   int8: null,
+  int4: null,
 }
 
 /** How far a load has come. */
@@ -47,12 +55,15 @@ export interface LoadOptions {
 }
 
 /** Consecutive whole rows of a parameter, as Hugging Face stores them. */
-export interface RowChunk {
+export interface RowChunk<Values = Float32Array | Uint16Array> {
   /** The place of its first number among those of the parameter. */
   readonly start: number
   /** float32, or patterns of the half precision that was asked for; good until the next chunk is asked for. */
-  readonly values: Float32Array | Uint16Array
+  readonly values: Values
 }
+
+/** Rows for int4: numbers, or blocks that the file has. */
+export type BlockChunk = RowChunk<Float32Array | Uint32Array>
 
 /** Reads parameters out of a checkpoint, each of them once. */
 export class WeightReader {
@@ -97,6 +108,37 @@ export class WeightReader {
       yield { start, values }
       this.#loadedBytes += bytes.length
       onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes, name })
+    }
+  }
+
+  /**
+   * The same for int4: as blocks where the file has them, which are not rounded again.
+   * @throws as `chunks`
+   */
+  async *blocks(parameter: string): AsyncGenerator<BlockChunk> {
+    const { name } = this.#stored.get(parameter) as TensorInfo
+    const parts = this.#source.streamBlocks?.(name, CHUNK_BYTES)
+    if (parts) yield* this.#readBlocks(parts, parameter)
+    else yield* this.chunks(parameter, 'int4') as AsyncGenerator<RowChunk<Float32Array>>
+  }
+
+  async *#readBlocks(parts: AsyncIterable<StoredRows>, parameter: string): AsyncGenerator<BlockChunk> {
+    const { name, shape } = this.#stored.get(parameter) as TensorInfo
+    const { columns } = rowsOf(shape)
+    const rowLength = blocksOf(columns) * BLOCK_BYTES
+    for await (const { first, bytes } of parts) {
+      this.#options.signal?.throwIfAborted()
+      const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
+      const values = new Uint32Array(buffer, byteOffset, bytes.length / 4)
+      const rows = bytes.length / rowLength
+      if (!areFinite(values)) {
+        const numbers = dequantizeBlocks(values, rows, columns)
+        const at = numbers.findIndex((value) => !Number.isFinite(value))
+        if (at >= 0) throw notFinite(name, first * columns + at, 'F32', numbers.subarray(at, at + 1))
+      }
+      yield { start: first * columns, values }
+      this.#loadedBytes += rows * columns * Float32Array.BYTES_PER_ELEMENT
+      this.#options.onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes, name })
     }
   }
 

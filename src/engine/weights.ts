@@ -11,8 +11,8 @@ import { valuesOf } from '../backends/calls.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
 import type { ModelConfig } from './config.ts'
-import { loadParameter, parameterBytes, storageOf } from './weight_layout.ts'
-import { matrixBytes, storageIn, storages, type Linear, type Matrix, type Storage } from './matrix.ts'
+import { loadInt4, loadParameter, parameterBytes, storageOf } from './weight_layout.ts'
+import { matrixBytes, storages, type Linear, type Matrix, type Storage } from './matrix.ts'
 import { layerOf, matchTensors, moduleName, namesOf, parameterShapes, type Module } from './names.ts'
 import { WeightReader, type LoadOptions } from './weight_reader.ts'
 
@@ -81,14 +81,18 @@ export async function loadWeights(
   try {
     for (const [name, shape] of parameterShapes(config)) {
       const own = storageOf(name, shape, storage)
-      const chunks = reader.chunks(name, own)
-      parameters.set(name, await loadParameter(places.scopeOf(name), name, shape, own, chunks))
+      const scope = places.scopeOf(name)
+      const loaded =
+        own === 'int4'
+          ? loadInt4(scope, name, shape, reader.blocks(name))
+          : loadParameter(scope, name, shape, own, reader.chunks(name, own))
+      parameters.set(name, await loaded)
     }
   } catch (error) {
     places.dispose()
     throw error
   }
-  return arrange(config, places, parameters, unused)
+  return arrange(config, places, parameters, storage, unused)
 }
 
 /** @throws UsageError STORAGE for an unknown one, or one that has no room for what is not finite */
@@ -145,6 +149,7 @@ function arrange(
   config: ModelConfig,
   places: Places,
   parameters: ReadonlyMap<string, Matrix>,
+  storage: Storage,
   unused: readonly string[],
 ): ModelWeights {
   const matrix = (name: string): Matrix => parameters.get(name) as Matrix
@@ -174,7 +179,7 @@ function arrange(
     fc2: linear(module(layer, 'fc2')),
   })
   return {
-    storage: storageIn(matrix(names.tokenTable)),
+    storage,
     tokenTable: matrix(names.tokenTable),
     positionTable: optionalVector(names.positionTable),
     projectIn: optional(names.projectIn),

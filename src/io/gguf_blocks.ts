@@ -10,7 +10,8 @@
  * Source: the layouts of ggml (ggml-common.h) and its reference decoders, which round each operation to float32. All
  * products but the last of Q6_K fit 24 bits, so rounding once, where a number is stored, gives the same bits.
  */
-import { widenF16 } from '../tensor/dtypes.ts'
+import { narrowToF16, widenF16 } from '../tensor/dtypes.ts'
+import { BLOCK, BLOCK_BYTES, quantizeBlocks } from '../tensor/int4.ts'
 import type { SourceDtype } from '../tensor/tensor_source.ts'
 
 /** An element type of GGUF. */
@@ -24,6 +25,8 @@ export interface GgufType {
   readonly dtype: SourceDtype
   /** Writes the numbers of whole blocks; null for a plain type, whose bytes are handed out as they are. */
   readonly decode: ((blocks: Uint8Array, out: Float32Array) => void) | null
+  /** Whole blocks as those of int4 (src/tensor/int4.ts), for a type whose numbers those can be. */
+  readonly asInt4?: (blocks: Uint8Array) => Uint8Array<ArrayBuffer>
 }
 
 const plain = (name: SourceDtype & string, bytes: number): GgufType => {
@@ -43,6 +46,36 @@ function quantized(name: string, numbers: number, bytes: number, block: DecodeBl
       for (let at = 0, to = 0; at < blocks.length; at += bytes, to += numbers) block(blocks, at, out, to)
     },
   }
+}
+
+/** Blocks of Q4_1 are those of int4. */
+function fromQ4_1(blocks: Uint8Array): Uint8Array<ArrayBuffer> {
+  return blocks.slice()
+}
+
+/** d (q - 8) = d q + m with m = -8 d, which is exact but where it is past half precision: such a block is rounded anew. */
+function fromQ4_0(blocks: Uint8Array): Uint8Array<ArrayBuffer> {
+  const Q4_0_BYTES = 18
+  const count = blocks.length / Q4_0_BYTES
+  const scales = Float32Array.from({ length: count }, (_, i) => half(blocks, i * Q4_0_BYTES))
+  const minima = narrowToF16(scales.map((d) => -8 * d))
+  const out = new Uint8Array(count * BLOCK_BYTES)
+  for (let i = 0; i < count; i++) {
+    const [from, to] = [i * Q4_0_BYTES, i * BLOCK_BYTES]
+    const isPast = Number.isFinite(scales[i]) && (minima[i] & 0x7fff) >= 0x7c00
+    if (isPast) {
+      const numbers = new Float32Array(BLOCK)
+      decodeQ4_0(blocks, from, numbers, 0)
+      out.set(new Uint8Array(quantizeBlocks(numbers, 1, BLOCK).buffer), to)
+      continue
+    }
+    out[to] = blocks[from]
+    out[to + 1] = blocks[from + 1]
+    out[to + 2] = minima[i]
+    out[to + 3] = minima[i] >> 8
+    for (let k = 0; k < 16; k++) out[to + 4 + k] = blocks[from + 2 + k]
+  }
+  return out
 }
 
 /** Half precision by its pattern. */
@@ -152,8 +185,8 @@ const decodeQ6_K: DecodeBlock = (b, at, out, to) => {
 export const ggufTypes: ReadonlyMap<number, GgufType> = new Map([
   [0, plain('F32', 4)],
   [1, plain('F16', 2)],
-  [2, quantized('Q4_0', 32, 18, decodeQ4_0)],
-  [3, quantized('Q4_1', 32, 20, decodeQ4_1)],
+  [2, { ...quantized('Q4_0', 32, 18, decodeQ4_0), asInt4: fromQ4_0 }],
+  [3, { ...quantized('Q4_1', 32, 20, decodeQ4_1), asInt4: fromQ4_1 }],
   [6, quantized('Q5_0', 32, 22, decodeQ5_0)],
   [7, quantized('Q5_1', 32, 24, decodeQ5_1)],
   [8, quantized('Q8_0', 32, 34, decodeQ8_0)],

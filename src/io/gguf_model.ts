@@ -13,6 +13,7 @@
  * Tensors are read in parts of a few megabytes and turned into float32 on the way; halves stay halves.
  */
 import { elementSize } from '../tensor/dtypes.ts'
+import { BLOCK_BYTES } from '../tensor/int4.ts'
 import { storedSource, type StoredTensor } from '../tensor/stored_source.ts'
 import { rowsOf, type RawTensorSource } from '../tensor/tensor_source.ts'
 import { checkSource, type ChatTemplate } from './chat_template.ts'
@@ -281,6 +282,12 @@ function storedTensor(
     const bytes = decode(type, stored, room)
     return pairs === null ? bytes : unpermute(bytes, pairs, rowLength)
   }
+  /** How many rows of whole heads go into so many bytes; at least one head. */
+  const wholeHeads = (length: number, ofRow: number): number =>
+    Math.min(rows, Math.max(1, Math.floor(length / (together * ofRow))) * together)
+  const read = (partRows: number): AsyncIterable<Uint8Array<ArrayBuffer>> =>
+    readParts(file, start, tensor.byteLength, partRows * rowBytes, name)
+  const { asInt4 } = type
   return {
     info: {
       name: hugging,
@@ -296,13 +303,12 @@ function storedTensor(
       return turn(stored).slice((first - from) * rowLength, (first - from + count) * rowLength)
     },
     async *parts(length) {
-      const heads = Math.max(1, Math.floor(length / (together * rowLength)))
-      const partRows = Math.min(rows, heads * together)
+      const partRows = wholeHeads(length, rowLength)
       let room = type.decode ? spare.pop() : undefined
       if (type.decode && (room === undefined || room.length < partRows * columns))
         room = new Float32Array(partRows * columns)
       try {
-        for await (const stored of readParts(file, start, tensor.byteLength, partRows * rowBytes, name)) {
+        for await (const stored of read(partRows)) {
           const bytes = turn(stored, room)
           for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length)
         }
@@ -310,6 +316,16 @@ function storedTensor(
         if (room) spare.push(room)
       }
     },
+    ...(asInt4 && {
+      async *blocks(length: number): AsyncGenerator<Uint8Array> {
+        const blockRow = (columns / type.numbers) * BLOCK_BYTES
+        for await (const stored of read(wholeHeads(length, blockRow))) {
+          const bytes = asInt4(stored)
+          const turned = pairs === null ? bytes : unpermute(bytes, pairs, blockRow)
+          for (let at = 0; at < turned.length; at += length) yield turned.subarray(at, at + length)
+        }
+      },
+    }),
   }
 }
 

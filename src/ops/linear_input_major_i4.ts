@@ -9,13 +9,12 @@
  *   p[t, b, o] = sum over chosen inputs i of block b of q[t, i] n[i, o]
  *
  * p is exact, and rounded to float32 once; blocks are added in the order of their numbers, starting at +0, each operation
- * rounded to float32; the bias (+0 if there is none) is added last. An input of zero changes neither a step nor a sum:
- * skipping a unit equals zeroing its activation, exactly. Where all inputs are chosen the bits are those of linear_i4 on
- * the same blocks.
+ * rounded to float32; the bias (+0 if there is none) is added last. A block without chosen inputs is no term: its scales are
+ * not looked at. An input of zero changes neither a step nor a sum: skipping a unit equals zeroing its activation, exactly.
+ * Where all inputs are chosen the bits are those of linear_i4 on the same blocks.
  *
  * It has no gradient: rounding is flat almost everywhere.
  */
-import { widenF16 } from '../tensor/dtypes.ts'
 import { BLOCK, scaleAt, TILE, TILE_BYTES, unitNumber } from '../tensor/int4.ts'
 import { blockTerm, roundBlock } from './int8_blocks.ts'
 import { ids, input, quotient, size, sizeNeededBy, type StorageDescription } from './op.ts'
@@ -27,7 +26,7 @@ export function linear_input_major_i4(
   y: Float32Array, // [T, O]
   x: Float32Array, // [T, I]
   weight: Uint8Array, // [C, S, 32]
-  scales: Uint16Array, // [C, B, 128], half precision
+  scales: Float32Array, // [C, B, 128]: 64 scales, then 64 minima
   blocks: Int32Array, // [I], below B
   bias: Float32Array | null, // [O]
   inputs: Int32Array | null, // [R], below I, in any order
@@ -39,7 +38,6 @@ export function linear_input_major_i4(
   S: number, // rows there is room for, at least I
   B: number,
 ): void {
-  const widened = widenF16(scales)
   const members: number[][] = Array.from({ length: B }, () => [])
   const count = inputs ? R : I
   for (let r = 0; r < count; r++) {
@@ -48,6 +46,7 @@ export function linear_input_major_i4(
   }
   y.fill(0, 0, T * O)
   for (const [b, chosen] of members.entries()) {
+    if (chosen.length === 0) continue
     const q = new Int8Array(chosen.length)
     for (let t = 0; t < T; t++) {
       const step = roundBlock(
@@ -59,7 +58,7 @@ export function linear_input_major_i4(
         let product = 0
         for (const [k, i] of chosen.entries()) product += q[k] * unitNumber(weight, o, i, S)
         const at = scaleAt(o, b, B)
-        y[t * O + o] += blockTerm(widened[at], widened[at + TILE], step, fround(product), sum)
+        y[t * O + o] += blockTerm(scales[at], scales[at + TILE], step, fround(product), sum)
       }
     }
   }
@@ -71,14 +70,10 @@ export const linearInputMajorI4: StorageDescription<Parameters<typeof linear_inp
   formula:
     'y[t,o] = sum over b of ((scale[b,o] step[t,b]) (sum over chosen i of b of q[t,i] n[i,o]) + minimum[b,o] sum[t,b]) + bias[o]; x[t,i] ~ step[t,b] q[t,i]',
   reference: linear_input_major_i4,
-  stored: [
-    input('weight', `C S ${TILE_BYTES}`),
-    input('scales', `C B ${2 * TILE}`, { dtype: 'f16' }),
-    ids('blocks', 'I', 'B'),
-  ],
+  stored: [input('weight', `C S ${TILE_BYTES}`), input('scales', `C B ${2 * TILE}`), ids('blocks', 'I', 'B')],
   sizes: [quotient('C', 'O', TILE), size('S', 'I'), sizeNeededBy('B', 'I')],
   most: { I: 49_152 },
   flops: ({ T, R, O }) => 2 * T * R * O,
   bytes: ({ T, O, R, C }) =>
-    4 * (T * O + T * R + O + 3 * R) + C * (TILE_BYTES * R + 4 * TILE * Math.ceil(R / BLOCK)),
+    4 * (T * O + T * R + O + 3 * R) + C * (TILE_BYTES * R + 8 * TILE * Math.ceil(R / BLOCK)),
 }

@@ -173,9 +173,12 @@ function checkSizes(path: string, row: Kernel, index: number, sizes: Sizes): voi
     const to = Math.min(most, MAX_SIZE)
     if (sizes[name] < from || sizes[name] > to)
       throw refuse(`${path} ${index}.${name}`, `${from} to ${to}`, String(sizes[name]))
-    const following = quotient && Math.ceil(sizes[quotient.of] / quotient.by)
-    if (following !== null && sizes[name] !== following)
-      throw refuse(`${path} ${index}.${name}`, String(following), String(sizes[name]))
+    if (quotient && sizes[name] !== Math.ceil(sizes[quotient.of] / quotient.by))
+      throw refuse(
+        `${path} ${index}.${name}`,
+        `${quotient.of} / ${quotient.by}, rounded up`,
+        String(sizes[name]),
+      )
   }
 }
 

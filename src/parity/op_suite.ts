@@ -46,10 +46,8 @@ const kinds: readonly DataKind[] = ['plain', 'wild', 'ties', 'steep', 'broken']
 /** How often each size has its turn, with other neighbours, data and optional arrays. */
 const ROUNDS = 3
 
-/**
- * OPT-125m's sizes by letter, groups of three of its heads, and the blocks of 32 of its width. R is half of what it chooses from.
- */
-const usual: Sizes = { H: 12, K: 64, D: 768, I: 768, V: 2048, U: 12, N: 3072, B: 24 }
+/** OPT-125m's sizes by letter, and groups of three of its heads. R is half of what it chooses from. */
+const usual: Sizes = { H: 12, K: 64, D: 768, I: 768, V: 2048, U: 12, B: 24, N: 3072 }
 const DEFAULT_SIZES: readonly Sizes[] = [
   { ...usual, T: 1, P: 299, S: 300, C: 320, G: 12, O: 3072 },
   { ...usual, T: 9, P: 0, S: 9, C: 16, G: 4, O: 768 },

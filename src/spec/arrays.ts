@@ -15,15 +15,19 @@ import { cross_entropy_backward, NOT_SCORED } from '../ops/cross_entropy.ts'
 import { embedding as embeddingOp, embedding_i8 } from '../ops/embedding.ts'
 import { layer_norm, layer_norm_backward } from '../ops/layer_norm.ts'
 import { linear as linearOp } from '../ops/linear.ts'
+import { linear_i4 } from '../ops/linear_i4.ts'
 import { linear_i8 } from '../ops/linear_i8.ts'
 import { linear_input_major } from '../ops/linear_input_major.ts'
+import { linear_input_major_i4 } from '../ops/linear_input_major_i4.ts'
 import { linear_input_major_i8 } from '../ops/linear_input_major_i8.ts'
 import { mask_units } from '../ops/mask_units.ts'
 import { relu as reluOp, relu_backward } from '../ops/relu.ts'
 import { rms_norm, rms_norm_backward } from '../ops/rms_norm.ts'
 import { rotary, rotary_backward } from '../ops/rotary.ts'
 import { silu_gate, silu_gate_backward } from '../ops/silu_gate.ts'
+import { transpose } from '../ops/transpose.ts'
 import { narrowToBf16, narrowToF16, quantizeRows } from '../tensor/dtypes.ts'
+import { BLOCK, blocksOf, interleaveRows, quantizeBlocks, TILE, turnBlocks } from '../tensor/int4.ts'
 
 /** Row-major float32 numbers and their shape. */
 export type Tensor = NdArray<Float32Array>
@@ -48,24 +52,45 @@ function result(shape: number[], write: (y: Float32Array) => void): Tensor {
 // ---- Stored matrices --------------------------------------------------------------------------------------------
 
 /**
- * A weight matrix in one of four storages. bf16 and f16 are widened to float32 before use, which is exact. int8 numbers have
- * one scale per row; operations on them also round activations to int16 (`src/ops/quantized_steps.ts`).
+ * A matrix that may also be a table of rows. bf16 and f16 are widened to float32 before use, which is exact. int8 numbers have
+ * one scale per row; products with them also round activations to int16 (`src/ops/quantized_steps.ts`).
  */
-export type Matrix = { readonly rows: number; readonly columns: number } & (
+export type Table = { readonly rows: number; readonly columns: number } & (
   | { readonly storage: 'f32'; readonly numbers: Float32Array }
   | { readonly storage: 'bf16' | 'f16'; readonly numbers: Uint16Array }
   | { readonly storage: 'int8'; readonly numbers: Int8Array; readonly scales: Float32Array }
 )
+
+/**
+ * A weight matrix in any storage. int4 is blocks of 32 inputs of an output (`src/tensor/int4.ts`), whichever way the matrix
+ * lies: [O, ⌈I / 32⌉, 5]. Products with it also round activations, to int8 (`src/ops/int8_blocks.ts`).
+ */
+export type Matrix =
+  | Table
+  | {
+      readonly storage: 'int4'
+      readonly rows: number
+      readonly columns: number
+      readonly blocks: Uint32Array
+    }
 export type Storage = Matrix['storage']
 
 /** Rounds a matrix [rows, columns] to a storage. */
-export function store(x: Tensor, storage: Storage): Matrix {
+export function store(x: Tensor, storage: Table['storage']): Table {
   const [rows, columns] = x.shape
   if (storage === 'f32') return { storage, rows, columns, numbers: x.data }
   if (storage === 'bf16') return { storage, rows, columns, numbers: narrowToBf16(x.data) }
   if (storage === 'f16') return { storage, rows, columns, numbers: narrowToF16(x.data) }
   const { values, scales } = quantizeRows(x.data, rows, columns)
   return { storage, rows, columns, numbers: values, scales }
+}
+
+/** Rounds weights [O, I] to a storage, as a matrix that has one row per output, or is turned and has one per input. */
+export function storeWeight(x: Tensor, storage: Storage, isTurned: boolean): Matrix {
+  const [O, I] = x.shape
+  const [rows, columns] = isTurned ? [I, O] : [O, I]
+  if (storage === 'int4') return { storage, rows, columns, blocks: quantizeBlocks(x.data, O, I) }
+  return store(isTurned ? result([I, O], (y) => transpose(y, x.data, O, I)) : x, storage)
 }
 
 // ---- Operations -------------------------------------------------------------------------------------------------
@@ -75,7 +100,10 @@ export function linear(x: Tensor, weight: Matrix, bias: Tensor | null = null): T
   const [[T, I], O] = [x.shape, weight.rows]
   const rest = [bias?.data ?? null, null, T, O, I, O] as const
   return result([T, O], (y) => {
-    if (weight.storage === 'int8') linear_i8(y, x.data, weight.numbers, weight.scales, ...rest)
+    if (weight.storage === 'int4') {
+      const B = blocksOf(I)
+      linear_i4(y, x.data, interleaveRows(weight.blocks, O, B), ...rest, Math.ceil(O / 4), B)
+    } else if (weight.storage === 'int8') linear_i8(y, x.data, weight.numbers, weight.scales, ...rest)
     else linearOp(y, x.data, weight.numbers, ...rest, weight.storage)
   })
 }
@@ -85,13 +113,19 @@ export function linearInputMajor(x: Tensor, weight: Matrix, bias: Tensor | null 
   const [[T, I], O] = [x.shape, weight.columns]
   const rest = [bias?.data ?? null, null, T, O, I, I] as const
   return result([T, O], (y) => {
-    if (weight.storage === 'int8') linear_input_major_i8(y, x.data, weight.numbers, weight.scales, ...rest)
+    if (weight.storage === 'int4') {
+      const { values, scales } = turnBlocks(weight.blocks, O, I)
+      const blocks = Int32Array.from({ length: I }, (_, i) => Math.floor(i / BLOCK))
+      const sizes = [Math.ceil(O / TILE), I, blocksOf(I)] as const
+      linear_input_major_i4(y, x.data, values, scales, blocks, ...rest, ...sizes)
+    } else if (weight.storage === 'int8')
+      linear_input_major_i8(y, x.data, weight.numbers, weight.scales, ...rest)
     else linear_input_major(y, x.data, weight.numbers, ...rest, weight.storage)
   })
 }
 
 /** The rows of a table [V, D] that these ids [T] name: [T, D]. */
-export function embedding(table: Matrix, ids: Int32Array): Tensor {
+export function embedding(table: Table, ids: Int32Array): Tensor {
   const [T, V, D] = [ids.length, table.rows, table.columns]
   return result([T, D], (y) => {
     if (table.storage === 'int8') embedding_i8(y, table.numbers, table.scales, ids, T, V, D)
@@ -190,7 +224,7 @@ export function add(a: Tensor, b: Tensor): Tensor {
 
 // ---- Gradients --------------------------------------------------------------------------------------------------
 // Each takes the gradient of its operation's result. The gradient of `linear` in x is `linearInputMajor` with the same
-// matrix, and the reverse; that of `maskUnits` is `maskUnits`.
+// matrix, and the reverse, unless that is int8 or int4; that of `maskUnits` is `maskUnits`.
 
 /** Of the mean negative log-likelihood in the logits [T, V]. labels [T]: what follows each token; -100 is not scored. */
 export function lossBackward(logits: Tensor, labels: Int32Array): Tensor {

@@ -20,7 +20,8 @@
 import { rotaryTable, type Rotary } from '../ops/rotary_table.ts'
 import { add, attention, embedding, linear, linearInputMajor, maskUnits, rmsNorm } from './arrays.ts'
 import { attentionBackward, lossBackward, rmsNormBackward, rotate, rotateBackward } from './arrays.ts'
-import { siluGate, siluGateBackward, tensor, type CacheStorage, type Matrix, type Tensor } from './arrays.ts'
+import { siluGate, siluGateBackward, tensor } from './arrays.ts'
+import type { CacheStorage, Matrix, Table, Tensor } from './arrays.ts'
 import { factorsOf } from './model.ts'
 import type { Linear, Mask, Model, UnitGradients, UnitOutputs } from './model.ts'
 
@@ -44,7 +45,7 @@ export interface LlamaModel {
   readonly epsilon: number // of every norm
   readonly rotary: Rotary
   readonly cache: CacheStorage // of keys and values
-  readonly tokenTable: Matrix // [V, D]
+  readonly tokenTable: Table // [V, D]
   readonly layers: readonly LlamaLayer[] // [L]
   readonly finalNorm: Tensor // [D]
   readonly head: Matrix // [V, D], the token table itself in many models

@@ -16,7 +16,7 @@
  */
 import { add, attention, embedding, layerNorm, linear, linearInputMajor, maskUnits, relu } from './arrays.ts'
 import { attentionBackward, layerNormBackward, lossBackward, reluBackward } from './arrays.ts'
-import type { CacheStorage, Matrix, Norm, Tensor } from './arrays.ts'
+import type { CacheStorage, Matrix, Norm, Table, Tensor } from './arrays.ts'
 import { factorsOf } from './model.ts'
 import type { Linear, Mask, Model, UnitGradients, UnitOutputs } from './model.ts'
 
@@ -37,9 +37,9 @@ export interface OptModel {
   readonly heads: number // H
   readonly preNorm: boolean
   readonly cache: CacheStorage // of keys and values
-  readonly tokenTable: Matrix // [V, E]
+  readonly tokenTable: Table // [V, E]
   readonly projectIn: Matrix | null // [D, E]
-  readonly positionTable: Matrix // [positions + 2, D]
+  readonly positionTable: Table // [positions + 2, D]
   readonly layers: readonly OptLayer[] // [L]
   readonly finalNorm: Norm | null
   readonly projectOut: Matrix | null // [E, D]

@@ -14,7 +14,8 @@
  *              byte k of piece j has input 4 j + k in its lower half and input 16 + 4 j + k in its upper half.
  *   units      tiles of 64 outputs, each with a row of 32 bytes per input, so that a unit is half a line of a cache in every
  *              tile: byte k has output 32 floor(k / 16) + k mod 16 in its lower half and the one 16 further in its upper
- *              half. Of each tile and block the 64 scales and the 64 minima stand apart.
+ *              half. Of each tile and block the 64 scales and the 64 minima stand apart, widened to float32: with
+ *              few units kept, a block's scales are read for few numbers.
  */
 import { narrowToF16, widenF16 } from './dtypes.ts'
 
@@ -46,36 +47,52 @@ export function blocksOf(inputs: number): number {
  */
 export function quantizeBlocks(x: Float32Array, rows: number, inputs: number): Uint32Array {
   const B = blocksOf(inputs)
+  const ranges = rangesOf(x, rows, inputs) // [rows, blocks, 2]
+  const halves = narrowToF16(ranges)
+  const rounded = widenF16(halves, ranges)
   const words = new Uint32Array(rows * B * WORDS)
-  for (let row = 0; row < rows; row++)
-    for (let b = 0; b < B; b++) {
-      const from = row * inputs + b * BLOCK
-      const to = Math.min(from + BLOCK, (row + 1) * inputs)
-      quantizeBlock(words, (row * B + b) * WORDS, x.subarray(from, to))
+  const signed = new Int32Array(words.buffer) // engines shift and combine signed words faster
+  for (let block = 0, at = 0; block < rows * B; block++, at += WORDS) {
+    const row = Math.floor(block / B)
+    const from = row * inputs + (block - row * B) * BLOCK
+    const length = Math.min(BLOCK, (row + 1) * inputs - from)
+    const [scale, minimum] = [rounded[2 * block], rounded[2 * block + 1]]
+    words[at] = halves[2 * block] | (halves[2 * block + 1] << 16)
+    if (scale === 0) continue
+    for (let i = 0; i < length; i++) {
+      const nearest = ((x[from + i] - minimum) / scale + 0.5) | 0
+      const n = nearest < 0 ? 0 : nearest > 15 ? 15 : nearest
+      signed[at + 1 + ((i & 15) >> 2)] |= n << (8 * (i & 3) + ((i & 16) >> 2))
     }
+  }
   return words
 }
 
-const two = new Float32Array(2)
-const halves = new Uint16Array(2)
+/** The scale and the minimum of each block before they are rounded, as far as half precision goes. */
+function rangesOf(x: Float32Array, rows: number, inputs: number): Float32Array {
+  const ranges = new Float32Array(2 * rows * blocksOf(inputs))
+  let at = 0
+  for (let row = 0; row < rows; row++)
+    for (let from = 0; from < inputs; from += BLOCK) {
+      const start = row * inputs + from
+      const end = start + Math.min(BLOCK, inputs - from)
+      let least = x[start]
+      let most = x[start]
+      for (let i = start + 1; i < end; i++) {
+        if (x[i] < least) least = x[i]
+        if (x[i] > most) most = x[i]
+      }
+      ranges[at++] = Math.min(LARGEST, (most - least) / 15)
+      ranges[at++] = Math.max(-LARGEST, Math.min(LARGEST, least))
+    }
+  return ranges
+}
 
-/** Writes the block of at most 32 numbers to the words from `at` on. */
-function quantizeBlock(words: Uint32Array, at: number, x: Float32Array): void {
-  let [least, most] = [Infinity, -Infinity]
-  for (const value of x) {
-    if (value < least) least = value
-    if (value > most) most = value
-  }
-  two[0] = Math.min(LARGEST, (most - least) / 15)
-  two[1] = Math.max(-LARGEST, Math.min(LARGEST, least))
-  narrowToF16(two, halves)
-  widenF16(halves, two)
-  const [scale, minimum] = two
-  words[at] = halves[0] | (halves[1] << 16)
-  for (let i = 0; i < x.length; i++) {
-    const n = scale > 0 ? Math.max(0, Math.min(15, Math.round((x[i] - minimum) / scale))) : 0
-    words[at + 1 + ((i & 15) >> 2)] |= n << (8 * (i & 3) + (i < 16 ? 0 : 4))
-  }
+/** Whether the scale and the minimum of each block are. */
+export function areFinite(words: Uint32Array): boolean {
+  for (let at = 0; at < words.length; at += WORDS)
+    if ((words[at] & 0x7c00) === 0x7c00 || (words[at] & 0x7c000000) === 0x7c000000) return false
+  return true
 }
 
 /** The numbers that blocks stand for, each operation rounded to float32. @returns [rows, inputs] */
@@ -93,7 +110,7 @@ export function dequantizeBlocks(words: Uint32Array, rows: number, inputs: numbe
 
 /** Number i of the block at these words. */
 function numberAt(words: Uint32Array, at: number, i: number): number {
-  return (words[at + 1 + ((i & 15) >> 2)] >>> (8 * (i & 3) + (i < 16 ? 0 : 4))) & 15
+  return (words[at + 1 + ((i & 15) >> 2)] >>> (8 * (i & 3) + ((i & 16) >> 2))) & 15
 }
 
 // ---- Layouts --------------------------------------------------------------------------------------------------
@@ -148,7 +165,7 @@ export function openRow(quads: Uint8Array, o: number, B: number): OpenRow {
 /** A matrix with a row per unit. */
 export interface UnitRows {
   readonly values: Uint8Array // [ceil(O / 64), I, 32]
-  readonly scales: Uint16Array // [ceil(O / 64), B, 128]: 64 scales, then 64 minima, in half precision
+  readonly scales: Float32Array // [ceil(O / 64), B, 128]: 64 scales, then 64 minima
 }
 
 /** Outputs of a tile, and its bytes in a row. */
@@ -160,18 +177,19 @@ export function turnBlocks(words: Uint32Array, O: number, I: number): UnitRows {
   const B = blocksOf(I)
   const C = Math.ceil(O / TILE)
   const values = new Uint8Array(C * I * TILE_BYTES)
-  const scales = new Uint16Array(C * B * 2 * TILE)
+  const patterns = new Uint16Array(C * B * 2 * TILE)
   for (let o = 0; o < O; o++)
     for (let b = 0; b < B; b++) {
       const at = (o * B + b) * WORDS
       const inTile = scaleAt(o, b, B)
-      scales[inTile] = words[at]
-      scales[inTile + TILE] = words[at] >>> 16
-      const inputs = Math.min(BLOCK, I - b * BLOCK)
+      patterns[inTile] = words[at]
+      patterns[inTile + TILE] = words[at] >>> 16
       const { byte, shift } = placeOf(o, b * BLOCK, I)
-      for (let i = 0; i < inputs; i++) values[byte + i * TILE_BYTES] |= numberAt(words, at, i) << shift
+      const inputs = Math.min(BLOCK, I - b * BLOCK)
+      for (let i = 0, to = byte; i < inputs; i++, to += TILE_BYTES)
+        values[to] |= numberAt(words, at, i) << shift
     }
-  return { values, scales }
+  return { values, scales: widenF16(patterns) }
 }
 
 /** Where output o of unit i stands, of S units. */

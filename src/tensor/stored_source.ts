@@ -1,8 +1,9 @@
 /**
  * A TensorSource over stored bytes: the checks and conversions that every file format shares.
  */
-import { checkFloat, decodeFloats } from './dtypes.ts'
+import { checkFloat, decodeFloats, elementSize } from './dtypes.ts'
 import { InputError } from './errors.ts'
+import { BLOCK_BYTES, blocksOf } from './int4.ts'
 import { quote } from './quote.ts'
 import { checkRows, rowsInParts, rowsOf, type RawTensorSource, type TensorInfo } from './tensor_source.ts'
 
@@ -13,6 +14,8 @@ export interface StoredTensor {
   readonly rows: (first: number, count: number) => Promise<Uint8Array<ArrayBuffer>>
   /** All bytes in parts of `length`, which is a multiple of a row. They are checked as `TensorSource.stream` says. */
   readonly parts: (length: number) => AsyncIterable<Uint8Array>
+  /** Its int4 blocks in such parts, where it has them. */
+  readonly blocks?: (length: number) => AsyncIterable<Uint8Array>
 }
 
 /**
@@ -52,7 +55,12 @@ export function storedSource(
     },
     async *stream(tensor, partLength) {
       const { info, parts } = find(tensor)
-      yield* rowsInParts(info, partLength, parts)
+      yield* rowsInParts(info, rowsOf(info.shape).columns * elementSize(info.dtype), partLength, parts)
+    },
+    streamBlocks(tensor, partLength) {
+      const { info, blocks } = find(tensor)
+      if (!blocks) return null
+      return rowsInParts(info, blocksOf(rowsOf(info.shape).columns) * BLOCK_BYTES, partLength, blocks)
     },
     close,
   }

@@ -4,7 +4,7 @@
  * The engine depends on this interface and on no file format; io implements it for safetensors and torch checkpoints. Values
  * are read as float32: F16 and BF16 widen exactly.
  */
-import { decodeIntegers, elementSize, type SourceDtype } from './dtypes.ts'
+import { decodeIntegers, type SourceDtype } from './dtypes.ts'
 import { UsageError } from './errors.ts'
 
 export type { SourceDtype } from './dtypes.ts'
@@ -52,6 +52,11 @@ export interface TensorSource {
    * @throws InputError as `read`, except DTYPE
    */
   stream(name: string, partLength: number): AsyncIterable<StoredRows>
+  /**
+   * The same as int4 blocks (int4.ts), for a tensor that the file has as such; null for others. A source need not have it.
+   * @throws InputError as `stream`
+   */
+  streamBlocks?(name: string, partLength: number): AsyncIterable<StoredRows> | null
   close(): Promise<void>
 }
 
@@ -75,13 +80,13 @@ export function rowsOf(shape: readonly number[]): { rows: number; columns: numbe
   return { rows, columns: rest.reduce((product, size) => product * size, 1) }
 }
 
-/** Cuts a stream of a tensor's bytes into complete rows. */
+/** Cuts a stream of a tensor's bytes into complete rows. @param rowLength bytes of a row */
 export async function* rowsInParts(
-  { dtype, shape }: TensorInfo,
+  { shape }: TensorInfo,
+  rowLength: number,
   partLength: number,
   stream: (partLength: number) => AsyncIterable<Uint8Array>,
 ): AsyncGenerator<StoredRows> {
-  const rowLength = rowsOf(shape).columns * elementSize(dtype)
   if (rowLength === 0 || shape.includes(0)) return
   let first = 0
   for await (const bytes of stream(rowLength * Math.max(1, Math.floor(partLength / rowLength)))) {

@@ -126,9 +126,15 @@ export function call(
   return callRaw(backend, name, given, placing) as Record<string, Float32Array>
 }
 
-/** What a caller may leave out: optional arrays are null, and the count of a list is its length (0 if it is null). */
+/**
+ * What a caller may leave out: optional arrays are null, the count of a list is its length (0 if it is null), and a size
+ * that follows from another does so.
+ */
 function completeValues(row: Kernel, given: Values): Values {
   const values: Record<string, Value> = { ...given }
+  for (const param of row.params)
+    if (param.kind === 'size' && param.quotient)
+      values[param.name] ??= Math.ceil((values[param.quotient.of] as number) / param.quotient.by)
   for (const param of row.params)
     if (param.kind === 'array' && param.role !== 'out') {
       if (param.optional) values[param.name] ??= null

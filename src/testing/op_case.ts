@@ -11,7 +11,7 @@ import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import type { Data, DataKind } from './seeded_data.ts'
 import type { Value, Values } from './op_call.ts'
 
-/** The size letters of a row that do not follow from another one, in its order. */
+/** The size letters of a row, in its order, without those that follow from others. */
 export function lettersOf(row: Kernel): string[] {
   return row.params.flatMap((param) => (param.kind === 'size' && !param.quotient ? [param.name] : []))
 }

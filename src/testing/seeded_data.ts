@@ -83,6 +83,14 @@ export class Data extends Random {
     return bytes
   }
 
+  /** Blocks of int4 numbers with finite scales and minima: [count, 5] words (src/tensor/int4.ts). */
+  int4Blocks(count: number, kind: DataKind = 'plain'): Uint32Array {
+    const words = Uint32Array.from({ length: 5 * count }, () => this.below(2 ** 32))
+    const halves = this.halves('f16', 2 * count, kind)
+    for (let b = 0; b < count; b++) words[5 * b] = halves[2 * b] | (halves[2 * b + 1] << 16)
+    return words
+  }
+
   /** Values in [0, limit), in any order. */
   ids(length: number, limit: number): Int32Array {
     return Int32Array.from({ length }, () => this.below(limit))

@@ -62,9 +62,9 @@ interface ClusterCost {
 
 /** Floating-point operations of a calibrated window of T tokens: both passes, attention and logits included. */
 export function windowFlops(model: Architecture, T: number): number {
-  const { matrix } = weightsRead(model, keptUnits(model, 0))
+  const { matrix, table } = weightsRead(model, keptUnits(model, 0))
   const attention = 2 * model.layers * model.heads * model.headSize * T // scores and values, a mean of T/2 positions
-  const forward = T * (2 * matrix + attention)
+  const forward = T * (2 * (matrix + table) + attention)
   return 2 * forward
 }
 

@@ -16,14 +16,24 @@
  */
 import { unitsKept } from '../../masks/budget.ts'
 import type { Storage } from '../../engine/matrix.ts'
+import { BLOCK, BLOCK_BYTES } from '../../tensor/int4.ts'
 import { countParameters, type Architecture } from './architectures.ts'
 
-/** Bytes per number of matrices, of biases and norms, and of the cache. The scales of int8 rows are left out. */
-const bytesOf: Readonly<Record<Storage, { matrix: number; vector: number; cache: number }>> = {
-  f32: { matrix: 4, vector: 4, cache: 4 },
-  bf16: { matrix: 2, vector: 4, cache: 4 },
-  f16: { matrix: 2, vector: 4, cache: 4 },
-  int8: { matrix: 1, vector: 4, cache: 4 },
+/** Bytes per number of the matrices of blocks, of those outside, of biases and norms, and of the cache. */
+interface NumberBytes {
+  readonly matrix: number
+  readonly table: number
+  readonly vector: number
+  readonly cache: number
+}
+
+/** The scales of int8 rows are left out; those of int4 blocks are not. */
+const bytesOf: Readonly<Record<Storage, NumberBytes>> = {
+  f32: { matrix: 4, table: 4, vector: 4, cache: 4 },
+  bf16: { matrix: 2, table: 2, vector: 4, cache: 4 },
+  f16: { matrix: 2, table: 2, vector: 4, cache: 4 },
+  int8: { matrix: 1, table: 1, vector: 4, cache: 4 },
+  int4: { matrix: BLOCK_BYTES / BLOCK, table: 1, vector: 4, cache: 4 },
 }
 
 /** What decides which units are skipped, and how often. */
@@ -59,9 +69,10 @@ export function keptUnits({ layers, heads, neurons }: Architecture, sparsity: nu
   }
 }
 
-/** Numbers of weight matrices that one token reads, and of biases, norms and rows of tables. */
+/** Numbers of the matrices of blocks that one token reads, of the lm_head and its projections, and of vectors. */
 interface NumbersRead {
   readonly matrix: number
+  readonly table: number
   readonly vector: number
 }
 
@@ -78,7 +89,7 @@ export function weightsRead(model: Architecture, kept: UnitsKept): NumbersRead {
     (isBiased ? L * D + (gated ? 2 : 1) * kept.neurons + L * D : 0)
   const norms = (2 * L + (model.finalNorm ? 1 : 0)) * D * (isBiased ? 2 : 1)
   const rows = E + (model.positionRows > 0 ? D : 0)
-  return { matrix: attention + ffn + ends, vector: biases + norms + rows }
+  return { matrix: attention + ffn, table: ends, vector: biases + norms + rows }
 }
 
 /**
@@ -90,8 +101,9 @@ function keptKeyHeads({ layers, heads, keyHeads }: Architecture, kept: UnitsKept
 }
 
 /** Bytes of these numbers as they are stored. */
-export function weightBytes({ matrix, vector }: NumbersRead, storage: Storage): number {
-  return matrix * bytesOf[storage].matrix + vector * bytesOf[storage].vector
+export function weightBytes({ matrix, table, vector }: NumbersRead, storage: Storage): number {
+  const width = bytesOf[storage]
+  return matrix * width.matrix + table * width.table + vector * width.vector
 }
 
 /** Weights of a method's predictors, biases left out. */
@@ -136,17 +148,17 @@ export function tokenCost(model: Architecture, method: CostMethod, settings: Cos
     cache,
     predictor,
     bytes: weights + cache + predictor,
-    flops: 2 * read.matrix + 4 * kept.heads * model.headSize * context + 2 * asked * predicted,
+    flops: 2 * (read.matrix + read.table) + 4 * kept.heads * model.headSize * context + 2 * asked * predicted,
     memory: modelBytes(model, storage) + cacheBytes(model, settings) + predicted * width.matrix,
   }
 }
 
 function modelBytes(model: Architecture, storage: Storage): number {
-  const { matrix, vector } = bytesOf[storage]
-  const all = countParameters(model)
-  const { vector: read } = weightsRead(model, keptUnits(model, 0))
+  const width = bytesOf[storage]
+  const { matrix, vector: read } = weightsRead(model, keptUnits(model, 0))
   const vectors = read - model.embeddingWidth - (model.positionRows > 0 ? model.width : 0)
-  return (all - vectors) * matrix + vectors * vector
+  const tables = countParameters(model) - matrix - vectors
+  return matrix * width.matrix + tables * width.table + vectors * width.vector
 }
 
 function cacheBytes(model: Architecture, { storage, prompt, tokens }: CostSettings): number {

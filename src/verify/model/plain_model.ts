@@ -3,11 +3,17 @@
  */
 import type { ModelConfig } from '../../engine/config.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
-import type { Storage } from '../../engine/matrix.ts'
 import { moduleName, namesOf, readsUnits, type Module } from '../../engine/names.ts'
 import type { Rotary } from '../../ops/rotary_table.ts'
-import { transpose } from '../../ops/transpose.ts'
-import { store, tensor, zeros, type Matrix, type Norm, type Tensor } from '../../spec/arrays.ts'
+import {
+  store,
+  storeWeight,
+  tensor,
+  type Norm,
+  type Storage,
+  type Table,
+  type Tensor,
+} from '../../spec/arrays.ts'
 import { llama, type LlamaModel } from '../../spec/llama.ts'
 import type { Linear, Model } from '../../spec/model.ts'
 import { opt, type OptModel } from '../../spec/opt.ts'
@@ -103,21 +109,14 @@ function partsOf(config: ModelConfig, tensors: Tensors, storage: Storage) {
     const { shape, values } = tensors.get(name) as HostTensor
     return tensor(values, ...shape)
   }
-  const matrix = (name: string): Matrix => store(find(name), storage)
+  // Tables, the head and what stands beside them are int8 where the matrices of the layers are int4.
+  const matrix = (name: string): Table => store(find(name), storage === 'int4' ? 'int8' : storage)
   const linear = (l: number, module: Module): Linear => {
     const name = moduleName(config, l, module)
-    const weight = find(`${name}.weight`)
     return {
-      weight: store(readsUnits(`${name}.weight`) ? transposed(weight) : weight, storage),
+      weight: storeWeight(find(`${name}.weight`), storage, readsUnits(`${name}.weight`)),
       bias: tensors.has(`${name}.bias`) ? find(`${name}.bias`) : null,
     }
   }
   return { find, matrix, linear }
-}
-
-/** [O, I] to [I, O]. */
-function transposed({ data, shape: [O, I] }: Tensor): Tensor {
-  const y = zeros(I, O)
-  transpose(y.data, data, O, I)
-  return y
 }

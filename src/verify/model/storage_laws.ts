@@ -73,11 +73,11 @@ export const storageLaws = {
   ),
 
   pastFollowsWeights: forAll(
-    'the past is kept as int8 where weights are and as float32 elsewhere, unless one says so',
+    'the past is kept as int8 where weights are int8 or int4 and as float32 elsewhere, unless one says so',
     [engineCase, anyStorage, modes, cuts],
     async (subject, drawn, storage, mode, parts) => {
       const { config, tensors, tokens } = made(drawn)
-      const cache = storage === 'int8' ? 'int8' : 'f32'
+      const cache = storage === 'int8' || storage === 'int4' ? 'int8' : 'f32'
       await withLoaded(subject, config, tensors, { storage }, (model) =>
         sameBits(
           'logits',

@@ -1,10 +1,12 @@
 /**
- * copy_rows, in every storage, moves whole rows and leaves the others as they were.
+ * copy_rows, in every storage, moves whole rows and leaves the others as they were; copy_interleaved_rows does so with int4
+ * rows that lie four side by side.
  */
 import fc from 'fast-check'
 import type { KernelName } from '../../ops/catalog.ts'
 import type { Numbers } from '../../ops/op.ts'
 import { callRaw } from '../../testing/op_call.ts'
+import { interleaveRows } from '../../tensor/int4.ts'
 import { sameBits } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
@@ -40,3 +42,23 @@ export const movesF16: BackendLaw = movesRows('copy_rows_f16', (data, length) =>
   data.halves('f16', length, 'wild'),
 )
 export const movesInt8: BackendLaw = movesRows('copy_rows_i8', (data, length) => data.int8s(length))
+export const movesInt4: BackendLaw = movesRows('copy_rows_i4', (data, length) => data.int4s(length, false))
+
+export const movesInterleaved: BackendLaw = forAll(
+  'copy_interleaved_rows: copies the listed rows of blocks; of rows copied to one slot the last stays',
+  [size, size, fc.integer({ min: 1, max: 5 }), fc.boolean(), fc.nat()],
+  (backend, wanted, O, B, listed, seed) => {
+    const data = new Data(seed)
+    const R = data.integer(0, listed ? 2 * wanted : wanted)
+    const S = Math.max(wanted, R)
+    const [before, x] = [data.int4Blocks(S * B), data.int4Blocks(O * B)]
+    const slots = listed ? data.ids(R, wanted) : null
+    const rows = data.ids(R, O)
+    const after = before.slice()
+    const words = 5 * B
+    rows.forEach((row, r) => after.set(x.subarray(row * words, (row + 1) * words), (slots?.[r] ?? r) * words))
+    const [y, from] = [interleaveRows(before, S, B), interleaveRows(x, O, B)]
+    const moved = callRaw(backend, 'copy_interleaved_rows', { y, x: from, slots, rows, S, O, R, B }).y
+    sameBits('y', moved, interleaveRows(after, S, B))
+  },
+)

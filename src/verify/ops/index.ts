@@ -13,6 +13,7 @@ import * as crossEntropy from './cross_entropy.ts'
 import * as embedding from './embedding.ts'
 import * as exp from './exp.ts'
 import * as halfPrecision from './half_precision.ts'
+import * as int4Product from './int4_product.ts'
 import * as int8Product from './int8_product.ts'
 import * as layerNorm from './layer_norm.ts'
 import * as linear from './linear.ts'
@@ -47,6 +48,7 @@ const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
   embedding,
   exp,
   halfPrecision,
+  int4Product,
   int8Product,
   layerNorm,
   linear,

@@ -17,6 +17,7 @@ import { mountFolder, unmountFolder } from '../../platform/platform.ts'
 import { ShadowModel } from '../../shadow_model.ts'
 import { describeValue, expectKind, isObject, kinds } from '../../tensor/arguments.ts'
 import { UsageError } from '../../tensor/errors.ts'
+import { BLOCK, BLOCK_BYTES } from '../../tensor/int4.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
 import type { VerifyOptions } from '../../verify/index.ts'
 import type { HubModelInfo, ModelInfo, NextToken } from './model_info.ts'
@@ -100,7 +101,13 @@ async function lookUp(id: unknown, signal: AbortSignal): Promise<HubModelInfo> {
   const { origin, bytes, readConfig } = await lookUpModel(id as string, await readHubSettings(), { signal })
   const parsed = parseConfig(toPlain(parseJson(await readConfig(), 'config.json')))
   const parameters = countParameters(architectureOf(origin.repository, parsed))
-  const memory = { f32: 4 * parameters, bf16: 2 * parameters, f16: 2 * parameters, int8: parameters }
+  const memory = {
+    f32: 4 * parameters,
+    bf16: 2 * parameters,
+    f16: 2 * parameters,
+    int8: parameters,
+    int4: (BLOCK_BYTES / BLOCK) * parameters,
+  }
   return { origin, bytes, parameters, memory }
 }
 

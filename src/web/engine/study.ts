@@ -2,6 +2,7 @@
  * A study: it generates a sparse and a dense text in step, measures their divergence, and records the scores behind the masks.
  * It computes what the page shows and does not depend on the page.
  */
+import { roundsActivations } from '../../engine/matrix.ts'
 import { criterionByName } from '../../criteria/index.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
@@ -81,9 +82,10 @@ export async function* study(
     }
     await pause(signal)
     return {
-      // int8 weights have no gradients.
-      oracleScores:
-        model.weights.storage === 'int8' ? null : oracleScoresOf(opt, ids, writers.written, options),
+      // What activations are rounded for has no gradients.
+      oracleScores: roundsActivations(model.weights.storage)
+        ? null
+        : oracleScoresOf(opt, ids, writers.written, options),
       tokensPerSecond: writers.tokensPerSecond,
     }
   } finally {
