@@ -17,6 +17,7 @@ import { attentionI8Laws } from '../../src/verify/ops/attention_i8.ts'
 import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import * as copyRows from '../../src/verify/ops/copy_rows.ts'
 import * as halfPrecision from '../../src/verify/ops/half_precision.ts'
+import * as int4Product from '../../src/verify/ops/int4_product.ts'
 import * as int8Product from '../../src/verify/ops/int8_product.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { stateLaws } from '../harness/state.ts'
@@ -38,6 +39,7 @@ const chapters: Readonly<Record<string, Iterable<BackendLaw> | Readonly<Record<s
   tokens: tokenOps().filter(isFast).map(tokensApart),
   'half precision': halfPrecision,
   'int8 products': int8Product,
+  'int4 products': int4Product,
   products: linear,
   attention: attentionLaws,
   'attention over int8': attentionI8Laws,
