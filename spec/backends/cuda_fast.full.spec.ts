@@ -26,6 +26,7 @@ import * as linear from '../../src/verify/ops/linear.ts'
 import * as rmsNorm from '../../src/verify/ops/rms_norm.ts'
 import * as softmax from '../../src/verify/ops/softmax.ts'
 import { tokenOps, tokensApart } from '../../src/verify/ops/tokens.ts'
+import * as zeroTerms from '../../src/verify/ops/zero_terms.ts'
 import { runSeed } from '../harness/seed.ts'
 import { inOrderOfBlocks, pastABlock, whereverItStands } from './cuda_block_laws.ts'
 import { attentions, longestContext, longHeads, longRows } from './wasm_block_laws.ts'
@@ -41,6 +42,7 @@ const chapters: Readonly<Record<string, Iterable<BackendLaw> | Readonly<Record<s
   'int8 products': int8Product,
   'int4 products': int4Product,
   products: linear,
+  'terms of zero': zeroTerms,
   attention: attentionLaws,
   'attention over int8': attentionI8Laws,
   'layer norm': layerNorm,

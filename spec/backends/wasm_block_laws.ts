@@ -1,16 +1,19 @@
 /**
  * Large shapes of the wasm kernels: the products of many tokens are cut into blocks and tiles, and a result must not
  * show where. The sizes stand around every edge of assembly/linear_tile.ts, assembly/outer_product.ts,
- * assembly/weighted_rows.ts, the int8 kernels, the tiles and streams of attention, and at the longest rows and the longest
+ * assembly/weighted_rows.ts, the int8 and int4 kernels, the tiles and streams of attention, and at the longest rows and the longest
  * context they take.
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { MAX_CONTEXT } from '../../src/ops/attention.ts'
-import type { KernelName } from '../../src/ops/catalog.ts'
+import { kernels, type KernelName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'
 import { Data } from '../harness/data.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
-import { makeValues } from '../harness/op_case.ts'
+import { blocksOf } from '../../src/tensor/int4.ts'
+import { call } from '../harness/call.ts'
+import { fitSizes, makeValues } from '../harness/op_case.ts'
 
 /** A product of many tokens, and its list of chosen units. */
 export const products = {
@@ -18,10 +21,12 @@ export const products = {
   linear_bf16: 'rows',
   linear_f16: 'rows',
   linear_i8: 'rows',
+  linear_i4: 'rows',
   linear_input_major: 'inputs',
   linear_input_major_bf16: 'inputs',
   linear_input_major_f16: 'inputs',
   linear_input_major_i8: 'inputs',
+  linear_input_major_i4: 'inputs',
   linear_backward_weight: 'rows',
 } as const
 
@@ -34,14 +39,18 @@ export type Product = keyof typeof products
 const edges = [48, 64, 96, 128, 256, 512, 1024].flatMap((edge) => [edge - 1, edge, edge + 1, edge + 3])
 const small = [1, 3, 4, 5, 8, 9, 17, 33]
 
+/** @param given sizes; rows of int4 inputs have as much room as they need, and as many blocks, unless they say otherwise */
 function check(
   backend: Backend,
   name: KernelName,
-  sizes: Sizes,
+  given: Sizes,
   data: Data,
   absent: readonly string[] = [],
 ): void {
+  const sizes = fitSizes(kernels[name], { S: given.I, B: blocksOf(given.I), ...given })
   const values = makeValues(name, sizes, data, 'plain', new Set(absent))
+  // Blocks come in any order, or in their own.
+  if (values.blocks instanceof Int32Array && data.chance(0.5)) values.blocks.sort()
   checkAgreement(backend, name, values, { offset: data.pick([0, 1, 3]), aliased: false })
 }
 
@@ -76,6 +85,37 @@ export function longRows(backend: Backend, seed: number): void {
   for (const I of [32_767, 32_768]) check(backend, 'linear_i8', { T: 7, O: 5, I, R: 4 }, data)
   for (const I of [65_535, 65_536])
     check(backend, 'linear_input_major_i8', { T: 9, O: 5, I, R: 3 }, data, ['inputs'])
+  for (const I of [65_535, 65_536]) check(backend, 'linear_i4', { T: 3, O: 5, I, R: 4 }, data)
+  const I = 49_152
+  for (const B of [1, blocksOf(I), I])
+    check(backend, 'linear_input_major_i4', { T: 2, O: 5, I, R: 3, B }, data, ['inputs'])
+}
+
+/** As many inputs as a list of those that are not zero has room for, and more. */
+export function longLists(backend: Backend, seed: number): void {
+  const data = new Data(seed)
+  for (const I of [524_287, 524_288, 524_289]) {
+    const sizes = { T: 1, O: 3, I, R: I }
+    for (const absent of [[], ['inputs']]) {
+      const values = makeValues('linear_input_major', sizes, data, 'plain', new Set(absent))
+      const x = (values.x as Float32Array).map((value) => (data.chance(0.0005) ? value : 0))
+      checkAgreement(backend, 'linear_input_major', { ...values, x }, { offset: 0, aliased: false })
+    }
+  }
+}
+
+/** A sum of products that are too small to be told from 0 is +0, for any number of tokens, fused or not. */
+export function tinySumsAreZero(backend: Backend): void {
+  const O = 21
+  for (const T of [1, 2, 7, 8, 9]) {
+    const x = Float32Array.from({ length: 3 * T }, (_, n) => [1e-30, 0, -0][n % 3])
+    const weight = Float32Array.from({ length: 3 * O }, (_, n) => (n < O ? -1e-30 : 1))
+    const { y } = call(backend, 'linear_input_major', { x, weight, bias: null, T, O, I: 3 })
+    sameBits('y', y, new Float32Array(T * O))
+    const inputs = Int32Array.of(0)
+    const listed = call(backend, 'linear_input_major', { x, weight, bias: null, inputs, T, O, I: 3, R: 1 })
+    sameBits('y', listed.y, new Float32Array(T * O))
+  }
 }
 
 /** The kernels of attention. */

@@ -9,10 +9,12 @@ import {
   attentions,
   longestContext,
   longHeads,
+  longLists,
   longRows,
   manyQueries,
   pastEveryBlock,
   products,
+  tinySumsAreZero,
   type Product,
 } from './wasm_block_laws.ts'
 
@@ -37,7 +39,14 @@ describe.each(backends)('$name', (backend) => {
     test('all sizes past a block', () => pastEveryBlock(backend, name, runSeed()))
   })
 
-  test('rows up to the packed length and longer, and the longest of int8', () => longRows(backend, runSeed()))
+  test('rows up to the packed length and longer, and the longest of int8 and int4', () =>
+    longRows(backend, runSeed()))
+
+  test('linear_input_major: lists of inputs as long as its scratch, and longer', () =>
+    longLists(backend, runSeed()))
+
+  test('linear_input_major: sums of products too small to be told from 0 are +0', () =>
+    tinySumsAreZero(backend))
 
   describe.each(attentions)('%s', (name) => {
     law(

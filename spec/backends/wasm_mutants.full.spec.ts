@@ -4,9 +4,11 @@
  */
 import { describe, expect, test } from 'vitest'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
+import { inputMajorIsExact } from '../../src/verify/ops/int4_product.ts'
 import { narrowsToF16 } from '../../src/verify/ops/stored_weights.ts'
+import { zeroTerms, zeroTermsBf16, zeroTermsI8 } from '../../src/verify/ops/zero_terms.ts'
 import { runSeed } from '../harness/seed.ts'
-import { atAnEdge, longHeads, longRows, pastEveryBlock } from './wasm_block_laws.ts'
+import { atAnEdge, longHeads, longRows, pastEveryBlock, tinySumsAreZero } from './wasm_block_laws.ts'
 import { compileKernels } from './wasm_compile.ts'
 import { common, edgesOf, smallSizes, type Mutant } from './wasm_mutant_laws.ts'
 
@@ -217,6 +219,34 @@ const mutants: Mutant[] = [
     law: (backend) => pastEveryBlock(backend, 'linear_input_major_i8', runSeed()),
   },
   {
+    bug: 'tiny inputs taken for zeros',
+    file: 'nonzero.ts',
+    from: 'f32x4.ne(v128.load(x + bytes(t * I + r)), f32x4.splat(0))',
+    to: 'f32x4.gt(f32x4.abs(v128.load(x + bytes(t * I + r))), f32x4.splat(1e-37))',
+    law: common(zeroTerms),
+  },
+  {
+    bug: 'the last listed row dropped',
+    file: 'linear_input_major.ts',
+    from: 'packedLeft(), T, width, O, I, kept)',
+    to: 'packedLeft(), T, width, O, I, kept & ~1)',
+    law: common(zeroTermsBf16),
+  },
+  {
+    bug: 'inputs that are zero for the first token alone left out',
+    file: 'nonzero.ts',
+    from: 'any = v128.or(any, f32x4.ne(v128.load(x + bytes(t * I + r)), f32x4.splat(0)))',
+    to: 'any = f32x4.ne(v128.load(x + bytes(r)), f32x4.splat(0))',
+    law: common(zeroTerms),
+  },
+  {
+    bug: 'places of a list taken for the inputs that stand there',
+    file: 'nonzero.ts',
+    from: 'store<i32>(list + bytes(kept), i)',
+    to: 'store<i32>(list + bytes(kept), r)',
+    law: common(zeroTermsI8),
+  },
+  {
     bug: 'a second block of pairs that packs the first again',
     file: 'outer_product.ts',
     from: 'const first = (k + j) << 1',
@@ -224,6 +254,41 @@ const mutants: Mutant[] = [
     law: (backend) => {
       for (let seed = 0; seed < 200; seed++) atAnEdge(backend, 'linear_input_major_i8', 'I', seed)
     },
+  },
+  {
+    bug: 'products of more int4 rows than fit 16 bits added there',
+    file: 'linear_input_major_i4.ts',
+    from: 'const MOST_ROWS: i32 = 16',
+    to: 'const MOST_ROWS: i32 = 32',
+    law: common(inputMajorIsExact),
+  },
+  {
+    bug: 'blocks of int4 rows in the order of the list',
+    file: 'linear_input_major_i4.ts',
+    from: 'if (r >= count) return inputs',
+    to: 'if (r >= 0) return inputs',
+    law: smallSizes('linear_input_major_i4'),
+  },
+  {
+    bug: 'a second block of tokens that rounds the first again, in blocks of 32',
+    file: 'linear_i4.ts',
+    from: 'rowAt(x, first + t, I)',
+    to: 'rowAt(x, t, I)',
+    law: (backend) => pastEveryBlock(backend, 'linear_i4', runSeed()),
+  },
+  {
+    bug: 'the last of an odd number of fours of int4 rows left out',
+    file: 'linear_i4.ts',
+    from: 'const half = (quads + 1) >> 1',
+    to: 'const half = quads >> 1',
+    law: smallSizes('linear_i4'),
+  },
+  {
+    bug: 'int4 rows copied without their last four bytes',
+    file: 'int4.ts',
+    from: 'load<u32>(from + at, 48), 48)',
+    to: 'load<u32>(to + at, 48), 48)',
+    law: smallSizes('copy_interleaved_rows'),
   },
 ]
 
@@ -242,6 +307,13 @@ const relaxedMutants: Mutant[] = [
     from: 'return f32x4.relaxed_madd(a, b, sum)',
     to: 'return f32x4.relaxed_madd(v128.and(a, i32x4.splat(-8)), b, sum)',
     law: smallSizes('linear_input_major'),
+  },
+  {
+    bug: 'sums of fused products that stay -0 where zeros are left out',
+    file: 'linear_input_major.ts',
+    from: 'clearSigns(rowAt(y, t, O), width)',
+    to: 'clearSigns(rowAt(y, t, O), 0)',
+    law: tinySumsAreZero,
   },
   {
     bug: 'a mean gradient that is off by a share of 2^-12',
