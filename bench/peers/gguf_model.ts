@@ -43,14 +43,12 @@ export function ggufModel(
     ...sizes(config, architecture),
     ...tokenizer,
   ])
-  const written = tensors.map(
-    ({ name, shape, read }): WrittenTensor => ({
-      name,
-      shape,
-      format: shape.length === 1 || name === POSITIONS ? 'F32' : format,
-      read: () => read(source),
-    }),
-  )
+  const written = tensors.map(({ name, shape, read }): WrittenTensor => ({
+    name,
+    shape,
+    format: shape.length === 1 || name === POSITIONS ? 'F32' : format,
+    read: () => read(source),
+  }))
   return ggufFile(entries, written)
 }
 
@@ -133,8 +131,7 @@ function llamaTensors(config: ModelConfig): Tensor[] {
     for (const [name, module] of llamaModules) {
       const tensor = asIs(`blk.${layer}.${name}.weight`, `${moduleName(config, layer, module)}.weight`)
       const turned = module === 'query' || module === 'key'
-      const read: Tensor['read'] = async (source) =>
-        permuted(await tensor.read(source), headSize, width)
+      const read: Tensor['read'] = async (source) => permuted(await tensor.read(source), headSize, width)
       tensors.push(turned ? { ...tensor, read } : tensor)
     }
   return tensors
@@ -204,8 +201,7 @@ function joined(parts: readonly Float32Array[]): Float32Array {
 /** The tokenizer of a file, as it is. */
 export function tokenizerOf(entries: ReadonlyMap<string, GgufValue>): Map<string, WrittenValue> {
   const found = new Map<string, WrittenValue>()
-  for (const [key, value] of entries)
-    if (key.startsWith('tokenizer.')) found.set(key, written(key, value))
+  for (const [key, value] of entries) if (key.startsWith('tokenizer.')) found.set(key, written(key, value))
   return found
 }
 
@@ -217,14 +213,22 @@ function written(key: string, value: GgufValue): WrittenValue {
   throw new UsageError('MODEL', `${key}: expected int32 or float32, got another type`)
 }
 
-const [NORMAL, CONTROL] = [1, 3]
-/** Ids of `<unk>`, `<s>` and `</s>`. */
+/** The kinds of tokens. */
+const [NORMAL, CONTROL, BYTE] = [1, 3, 6]
+/** Ids of `<unk>`, `<s>` and `</s>`; bytes follow, the space of SentencePiece, and names without meaning. */
 const SPECIAL = ['<unk>', '<s>', '</s>']
+const BYTES = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+)
 
-/** A vocabulary of this size for models that have none. */
+/** A vocabulary of this size, more than 260, for models that have none. */
 export function plainTokenizer(vocabulary: number): Map<string, WrittenValue> {
-  const tokens = Array.from({ length: vocabulary }, (_, id) => SPECIAL[id] ?? `t${id}`)
-  const types = Int32Array.from(tokens, (_, id) => (id < SPECIAL.length ? CONTROL : NORMAL))
+  const first = [...SPECIAL, ...BYTES, '▁']
+  const tokens = Array.from({ length: vocabulary }, (_, id) => first[id] ?? `t${id}`)
+  const types = Int32Array.from(tokens, (token) =>
+    SPECIAL.includes(token) ? CONTROL : BYTES.includes(token) ? BYTE : NORMAL,
+  )
   return new Map<string, WrittenValue>([
     ['tokenizer.ggml.model', 'llama'],
     ['tokenizer.ggml.tokens', tokens],

@@ -105,8 +105,7 @@ function encodeQ4_0(x: Float32Array, at: number, out: Uint8Array, to: number): n
   for (let i = 0; i < BLOCK; i++) if (Math.abs(x[at + i]) > Math.abs(largest)) largest = x[at + i]
   const d = fround(largest / -8)
   const inverse = d === 0 ? 0 : fround(1 / d)
-  const quantized = (i: number): number =>
-    Math.min(15, Math.floor(fround(fround(x[at + i] * inverse) + 8.5)))
+  const quantized = (i: number): number => Math.min(15, Math.floor(fround(fround(x[at + i] * inverse) + 8.5)))
   for (let i = 0; i < BLOCK / 2; i++) out[to + i] = quantized(i) | (quantized(i + BLOCK / 2) << 4)
   return d
 }
@@ -156,7 +155,9 @@ class HeaderWriter {
     if ('f32' in value) return this.u32(F32).numbers(Float32Array.of(value.f32))
     this.u32(ARRAY)
     if (ArrayBuffer.isView(value))
-      return this.u32(value instanceof Int32Array ? I32 : F32).u64(value.length).numbers(value)
+      return this.u32(value instanceof Int32Array ? I32 : F32)
+        .u64(value.length)
+        .numbers(value)
     this.u32(TEXT).u64(value.length)
     for (const text of value) this.text(text)
     return this

@@ -34,13 +34,16 @@ interface Context {
   printTimings(): Promise<void>
 }
 
-type Input = number | readonly [token: number, { readonly generateNext: { probabilities?: true; token?: true } }]
+type Input =
+  number | readonly [token: number, { readonly generateNext: { probabilities?: true; token?: true } }]
 
 interface Sequence {
   clearHistory(): Promise<void>
   controlledEvaluate(
     input: readonly Input[],
-  ): Promise<readonly ({ readonly next: { readonly probabilities?: ReadonlyMap<number, number> } } | undefined)[]>
+  ): Promise<
+    readonly ({ readonly next: { readonly probabilities?: ReadonlyMap<number, number> } } | undefined)[]
+  >
 }
 
 interface Package {
@@ -134,7 +137,8 @@ class LlamaDecoder implements Decoder {
     input[last] = [ids[last], { generateNext: read ? { probabilities: true } : { token: true } }]
     const outputs = await this.#sequence.controlledEvaluate(input)
     const logits = new Float32Array(read ? this.#vocabulary : 0).fill(NaN)
-    for (const [id, probability] of outputs[last]?.next.probabilities ?? []) logits[id] = Math.log(probability)
+    for (const [id, probability] of outputs[last]?.next.probabilities ?? [])
+      logits[id] = Math.log(probability)
     return logits
   }
 }

@@ -77,7 +77,11 @@ export class Roster {
         const decoder = await make(model)
         const samples = await samplesOf(decoder, this.#vocabulary)
         const most = tolerance && Math.max(tolerance, this.#reference.error)
-        loaded.push({ ...arm, decoder, error: checkAgreement({ ...arm, tolerance: most }, expected, samples) })
+        loaded.push({
+          ...arm,
+          decoder,
+          error: checkAgreement({ ...arm, tolerance: most }, expected, samples),
+        })
       } catch (error) {
         if (!(error instanceof MissingError) || error.code !== 'BACKEND_MEMORY') throw error
         this.leftOut.push({ name, reason: error.message })

@@ -108,7 +108,10 @@ async function describePeers(): Promise<Record<string, string>> {
 async function timeGroup(roster: Roster, subject: Subject, threads: number, rounds: number): Promise<Group> {
   await tell(`loading and checking what has ${threads} threads`)
   const ours = await roster.load(ourArms(subject, threads), subject)
-  const peers = await roster.load([...llamaArms(subject, threads), ...onnxruntimeArms(subject, threads)], subject)
+  const peers = await roster.load(
+    [...llamaArms(subject, threads), ...onnxruntimeArms(subject, threads)],
+    subject,
+  )
   await tell('timing')
   const timed = await timeArms([...ours, ...peers], subject.config.vocabulary, rounds)
   for (const { decoder } of [...ours, ...peers]) await decoder.dispose()
@@ -142,7 +145,10 @@ async function compare(flags: Flags, folder: string): Promise<void> {
   await print(leftOut.map(({ name, reason }) => `\nleft out: ${name}: ${reason}\n`).join(''))
   if (!flags.json) return
   const measured = { rows: groups.flatMap(rowsOf), ratios: groups.flatMap(ratiosOf), leftOut }
-  await write('stdout', `${JSON.stringify({ host, peers, model, weights, layers: config.layers, rounds, ...measured })}\n`)
+  await write(
+    'stdout',
+    `${JSON.stringify({ host, peers, model, weights, layers: config.layers, rounds, ...measured })}\n`,
+  )
 }
 
 async function writeForOnnxruntime({ config, folder, open }: Subject): Promise<void> {

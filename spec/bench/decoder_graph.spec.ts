@@ -6,7 +6,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { decoderGraph, type DecoderGraph } from '../../bench/peers/decoder_graph.ts'
-import { shapeByName, shapes } from '../../bench/peers/shapes.ts'
+import { shapeByName, shapes } from '../../bench/peers/models.ts'
 import { weightsFile } from '../../bench/peers/weights_file.ts'
 import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
