@@ -5,11 +5,14 @@ import { median } from '../../src/results/interleaved_rounds.ts'
 import { figure, ratios, table } from '../timing.ts'
 import type { LoadedArm, Timed } from './measure.ts'
 
+/** What is said of an arm whose model may be gone. */
+export type TimedArm = Omit<LoadedArm, 'decoder'>
+
 /** Arms that took turns with each other; those of this project come first. */
 export interface Group {
   readonly model: string
-  readonly ours: readonly LoadedArm[]
-  readonly peers: readonly LoadedArm[]
+  readonly ours: readonly TimedArm[]
+  readonly peers: readonly TimedArm[]
   readonly timed: readonly Timed[]
 }
 

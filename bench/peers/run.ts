@@ -29,12 +29,12 @@ import {
 import { MissingError } from '../../src/tensor/errors.ts'
 import { decoderGraph } from './decoder_graph.ts'
 import { describeLlama, llamaArms } from './llama_cpp.ts'
-import { Roster, timeArms } from './measure.ts'
+import { Roster, timeArms, type LoadedArm } from './measure.ts'
 import { fileSubject, shapes, shapeSubject, type Subject } from './models.ts'
 import { loadPackage, type Package } from './onnxruntime.ts'
 import { onnxruntimeArms } from './onnxruntime_arms.ts'
 import { exactReference, ourArms } from './our_arms.ts'
-import { ratiosOf, rowsOf, tablesOf, type Group } from './report.ts'
+import { ratiosOf, rowsOf, tablesOf, type Group, type TimedArm } from './report.ts'
 import { writeDecoder } from './weights_file.ts'
 
 /** How many threads, one after the other. */
@@ -104,18 +104,22 @@ async function describePeers(): Promise<Record<string, string>> {
   return described
 }
 
-/** Loads, checks and times all arms on so many threads. */
+/** Loads, checks and times all arms on so many threads. Nothing of their models is kept. */
 async function timeGroup(roster: Roster, subject: Subject, threads: number, rounds: number): Promise<Group> {
   await tell(`loading and checking what has ${threads} threads`)
   const ours = await roster.load(ourArms(subject, threads), subject)
-  const peers = await roster.load(
-    [...llamaArms(subject, threads), ...onnxruntimeArms(subject, threads)],
-    subject,
-  )
+  const others = [...llamaArms(subject, threads), ...onnxruntimeArms(subject, threads)]
+  const peers = await roster.load(others, subject)
   await tell('timing')
   const timed = await timeArms([...ours, ...peers], subject.config.vocabulary, rounds)
   for (const { decoder } of [...ours, ...peers]) await decoder.dispose()
-  return { model: subject.name, ours, peers, timed }
+  return { model: subject.name, ours: ours.map(withoutModel), peers: peers.map(withoutModel), timed }
+}
+
+function withoutModel(arm: LoadedArm): TimedArm {
+  const { decoder, ...about } = arm
+  void decoder
+  return about
 }
 
 async function compare(flags: Flags, folder: string): Promise<void> {

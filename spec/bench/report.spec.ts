@@ -2,10 +2,9 @@
  * The tables of the bench of peers: rates in tokens per second, and ratios taken within rounds.
  */
 import { expect, test } from 'vitest'
-import type { LoadedArm } from '../../bench/peers/measure.ts'
-import { ratiosOf, rowsOf, tablesOf, type Group } from '../../bench/peers/report.ts'
+import { ratiosOf, rowsOf, tablesOf, type Group, type TimedArm } from '../../bench/peers/report.ts'
 
-const loaded = (name: string, threads: number, error: number | null): LoadedArm => ({
+const loaded = (name: string, threads: number, error: number | null): TimedArm => ({
   name,
   engine: name,
   weights: 'f32',
@@ -13,7 +12,6 @@ const loaded = (name: string, threads: number, error: number | null): LoadedArm 
   sparsity: 0,
   threads,
   error,
-  decoder: { begin: () => new Float32Array(0), next: () => new Float32Array(0), dispose: () => {} },
 })
 const rates = (name: string, ...samples: number[]) => ({ name, samples })
 
