@@ -8,6 +8,13 @@ import type { LoadedArm, Timed } from './measure.ts'
 /** What is said of an arm whose model may be gone. */
 export type TimedArm = Omit<LoadedArm, 'decoder'>
 
+/** What is said of an arm. */
+export function withoutModel(arm: LoadedArm): TimedArm {
+  const { decoder, ...about } = arm
+  void decoder
+  return about
+}
+
 /** Arms that took turns with each other; those of this project come first. */
 export interface Group {
   readonly model: string

@@ -2,7 +2,7 @@
  * Decoding beside other engines: the same model in llama.cpp (native) and onnxruntime, dense, and here, dense and with half
  * or three quarters of the units left out. Every arm is checked before it is timed.
  *
- *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--rounds N] [--json]
+ *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--rounds N] [--browser] [--json]
  *
  * Arms on one thread take turns with each other; then those on two threads do. Exit codes: 1 an arm disagrees, 2 usage, 4
  * the peers, or the model, are missing.
@@ -29,12 +29,12 @@ import {
 import { MissingError } from '../../src/tensor/errors.ts'
 import { decoderGraph } from './decoder_graph.ts'
 import { describeLlama, llamaArms } from './llama_cpp.ts'
-import { Roster, timeArms, type LoadedArm } from './measure.ts'
+import { Roster, timeArms, type LeftOut } from './measure.ts'
 import { fileSubject, shapes, shapeSubject, type Subject } from './models.ts'
 import { loadPackage, type Package } from './onnxruntime.ts'
 import { onnxruntimeArms } from './onnxruntime_arms.ts'
 import { exactReference, ourArms } from './our_arms.ts'
-import { ratiosOf, rowsOf, tablesOf, type Group, type TimedArm } from './report.ts'
+import { ratiosOf, rowsOf, tablesOf, withoutModel, type Group } from './report.ts'
 import { writeDecoder } from './weights_file.ts'
 
 /** How many threads, one after the other. */
@@ -46,6 +46,7 @@ interface Flags {
   readonly shape?: string
   readonly layers?: number
   readonly rounds?: number
+  readonly browser?: true
   readonly json?: true
 }
 
@@ -66,6 +67,7 @@ function readFlags(args: readonly string[]): Flags {
         .conflicts('model'),
     )
     .option('--rounds <n>', 'rounds of turns', wholeFlag('rounds', 1, MAX_COUNT))
+    .option('--browser', 'in a page of Chromium, beside llama.cpp in WebAssembly (wllama)')
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -116,43 +118,52 @@ async function timeGroup(roster: Roster, subject: Subject, threads: number, roun
   return { model: subject.name, ours: ours.map(withoutModel), peers: peers.map(withoutModel), timed }
 }
 
-function withoutModel(arm: LoadedArm): TimedArm {
-  const { decoder, ...about } = arm
-  void decoder
-  return about
+/** What was compared with what: the peers by name, the groups in order, and what was left out. */
+interface Comparison {
+  readonly peers: Readonly<Record<string, string>>
+  readonly groups: readonly Group[]
+  readonly leftOut: readonly LeftOut[]
+}
+
+/** The comparison in this process. @throws MissingError PEERS_MISSING, ShadowError PEER_DISAGREES */
+async function compareHere(subject: Subject, rounds: number): Promise<Comparison> {
+  const { config } = subject
+  const peers = await describePeers()
+  if (config.family === 'opt') await writeForOnnxruntime(subject)
+  const roster = new Roster(config.vocabulary, exactReference(subject))
+  const groups: Group[] = []
+  for (const threads of THREADS) groups.push(await timeGroup(roster, subject, threads, rounds))
+  return { peers, groups, leftOut: roster.leftOut }
+}
+
+/** The comparison in a page. @throws as `compareInBrowser` */
+async function compareThere(subject: Subject, rounds: number): Promise<Comparison> {
+  const { compareInBrowser } = await import('./browser.ts')
+  const { versions, ...rest } = await compareInBrowser(subject, rounds, THREADS)
+  return { peers: versions, ...rest }
 }
 
 async function compare(flags: Flags, folder: string): Promise<void> {
   const subject = await subjectOf(flags, folder)
   const { name: model, config, weights } = subject
   const rounds = flags.rounds ?? subject.rounds
-  const peers = await describePeers()
   const { processor, threads } = machine()
   const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}`
-  const print = (text: string): Promise<void> => (flags.json ? Promise.resolve() : write('stdout', text))
-  await print(
-    `${host}\n${Object.entries(peers)
-      .map((entry) => entry.join(' '))
-      .join(', ')}\n` +
-      `${model}, ${config.layers} layers, weights: ${weights}\n` +
-      `pp128: a prompt of 128 tokens; tg32: 32 tokens after a prompt of 8; ${rounds} rounds\n`,
-  )
-  if (config.family === 'opt') await writeForOnnxruntime(subject)
-  const roster = new Roster(config.vocabulary, exactReference(subject))
-  const groups: Group[] = []
-  for (const threads of THREADS) {
-    const group = await timeGroup(roster, subject, threads, rounds)
-    groups.push(group)
-    await print(`\n${threads} threads\n${tablesOf(group)}`)
+  const { peers, groups, leftOut } = await (flags.browser ? compareThere : compareHere)(subject, rounds)
+  if (flags.json) {
+    const measured = { rows: groups.flatMap(rowsOf), ratios: groups.flatMap(ratiosOf), leftOut }
+    const about = { host, peers, model, weights, layers: config.layers, rounds }
+    return write('stdout', `${JSON.stringify({ ...about, ...measured })}\n`)
   }
-  const { leftOut } = roster
-  await print(leftOut.map(({ name, reason }) => `\nleft out: ${name}: ${reason}\n`).join(''))
-  if (!flags.json) return
-  const measured = { rows: groups.flatMap(rowsOf), ratios: groups.flatMap(ratiosOf), leftOut }
+  const described = Object.entries(peers).map((entry) => entry.join(' '))
   await write(
     'stdout',
-    `${JSON.stringify({ host, peers, model, weights, layers: config.layers, rounds, ...measured })}\n`,
+    `${host}\n${described.join(', ')}\n${model}, ${config.layers} layers, weights: ${weights}\n` +
+      `pp128: a prompt of 128 tokens; tg32: 32 tokens after a prompt of 8; ${rounds} rounds\n`,
   )
+  for (const [i, group] of groups.entries())
+    await write('stdout', `\n${THREADS[i] === 1 ? '1 thread' : `${THREADS[i]} threads`}\n${tablesOf(group)}`)
+  await write('stdout', leftOut.map(({ name, reason }) => `\nleft out: ${name}: ${reason}\n`).join(''))
 }
 
 async function writeForOnnxruntime({ config, folder, open }: Subject): Promise<void> {
