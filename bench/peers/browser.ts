@@ -7,9 +7,10 @@ import { build } from 'vite'
 import { diskOnly } from '../../scripts/vite_page.ts'
 import { chromiumPath, startChromium } from '../../spec/web/chromium.ts'
 import { serveFolder } from '../../spec/web/static_server.ts'
-import { exists, joinPath, openRange } from '../../src/platform/platform.ts'
+import { joinPath, openRange } from '../../src/platform/platform.ts'
 import { MissingError, ShadowError, UsageError } from '../../src/tensor/errors.ts'
 import type { Format } from './gguf_writer.ts'
+import { peerFolder } from './installed.ts'
 import type { LeftOut } from './measure.ts'
 import type { Subject } from './models.ts'
 import type { PageOrder } from './page/order.ts'
@@ -17,8 +18,6 @@ import type { Group } from './report.ts'
 
 /** A file has to fit in one array. */
 const MAX_FILE = 2 ** 31 - 1
-
-const packageFolder = new URL('node_modules/@wllama/wllama/', import.meta.url)
 
 /** What was timed in the browser, and what both are. */
 export interface BrowserRun {
@@ -40,11 +39,7 @@ export async function compareInBrowser(
   const { name, weights, config, exact, predictor, folder } = subject
   if (config.family !== 'llama')
     throw new UsageError('MODEL', '--browser: expected a model of the Llama family, got another')
-  if (!(await exists(packageFolder)))
-    throw new MissingError(
-      'PEERS_MISSING',
-      'bench:peers: expected @wllama/wllama in bench/peers, got none; run "npm ci --prefix bench/peers"',
-    )
+  const wllama = await peerFolder('@wllama/wllama')
   if (chromiumPath === null)
     throw new MissingError('CHROMIUM_MISSING', 'bench:peers: expected Chromium, got none')
   const formats: Format[] = []
@@ -59,7 +54,7 @@ export async function compareInBrowser(
       leftOut.push({ name: format, reason: `a file of ${file.size} bytes is more than a page reads at once` })
   }
   await pack(joinPath(folder, 'page'))
-  symlinkSync(fileURLToPath(new URL('esm', packageFolder)), joinPath(folder, 'wllama'))
+  symlinkSync(fileURLToPath(new URL('esm', wllama)), joinPath(folder, 'wllama'))
   const server = await serveFolder(folder, true)
   const browser = await startChromium()
   try {
@@ -77,7 +72,7 @@ export async function compareInBrowser(
       leftOut.push(...here)
       await page.close()
     }
-    const { version } = JSON.parse(readFileSync(new URL('package.json', packageFolder), 'utf8')) as {
+    const { version } = JSON.parse(readFileSync(new URL('package.json', wllama), 'utf8')) as {
       version: string
     }
     return { versions: { Chromium: browser.version(), wllama: version }, groups, leftOut }

@@ -7,11 +7,10 @@
  * It is not installed with the project, so the few types needed stand here and not in an import.
  */
 import { readFile } from 'node:fs/promises'
-import { exists } from '../../src/platform/platform.ts'
-import { MissingError } from '../../src/tensor/errors.ts'
 import { F16_TOLERANCE, INT8_TOLERANCE, type Arm, type Decoder } from './decoder.ts'
 import { architectureFor } from './gguf_model.ts'
 import type { Format } from './gguf_writer.ts'
+import { peerFolder } from './installed.ts'
 import { CAPACITY } from './measure.ts'
 import type { Subject } from './models.ts'
 
@@ -63,11 +62,7 @@ let started: Promise<Llama> | undefined
 /** One instance serves all arms. @throws MissingError PEERS_MISSING if it is not installed here */
 async function startLlama(): Promise<Llama> {
   const name = 'node-llama-cpp'
-  if (!(await exists(new URL(`node_modules/${name}/package.json`, import.meta.url))))
-    throw new MissingError(
-      'PEERS_MISSING',
-      `bench:peers: expected ${name} in bench/peers, got none; run "npm ci --prefix bench/peers"`,
-    )
+  await peerFolder(name)
   const { getLlama } = (await import(name)) as Package
   return getLlama({
     gpu: false,

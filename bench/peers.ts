@@ -6,11 +6,14 @@
  *
  * Arms on one thread take turns with each other; then those on two threads do. Exit codes: 1 an arm disagrees, 2 usage, 4
  * the peers, or the model, are missing.
+ *
+ * This file stands outside of `peers/`, because the packages there bring a commander of their own.
  */
+import { loadavg } from 'node:os'
 import { Command, Option } from 'commander'
-import { hasSmollm2, smollm2File } from '../../spec/harness/smollm2.ts'
-import { describeFailure } from '../../src/cli/failure.ts'
-import { wholeFlag } from '../../src/cli/values.ts'
+import { hasSmollm2, smollm2File } from '../spec/harness/smollm2.ts'
+import { describeFailure } from '../src/cli/failure.ts'
+import { wholeFlag } from '../src/cli/values.ts'
 import {
   commandArguments,
   exit,
@@ -25,17 +28,18 @@ import {
   temporaryFolder,
   temporaryName,
   write,
-} from '../../src/platform/platform.ts'
-import { MissingError } from '../../src/tensor/errors.ts'
-import { decoderGraph } from './decoder_graph.ts'
-import { describeLlama, llamaArms } from './llama_cpp.ts'
-import { Roster, timeArms, type LeftOut } from './measure.ts'
-import { fileSubject, shapes, shapeSubject, type Subject } from './models.ts'
-import { loadPackage, type Package } from './onnxruntime.ts'
-import { onnxruntimeArms } from './onnxruntime_arms.ts'
-import { exactReference, ourArms } from './our_arms.ts'
-import { ratiosOf, rowsOf, tablesOf, withoutModel, type Group } from './report.ts'
-import { writeDecoder } from './weights_file.ts'
+} from '../src/platform/platform.ts'
+import { MissingError } from '../src/tensor/errors.ts'
+import { decoderGraph } from './peers/decoder_graph.ts'
+import { architectureFor } from './peers/gguf_model.ts'
+import { describeLlama, llamaArms } from './peers/llama_cpp.ts'
+import { Roster, timeArms, type LeftOut } from './peers/measure.ts'
+import { fileSubject, shapes, shapeSubject, type Subject } from './peers/models.ts'
+import { loadPackage, type Package } from './peers/onnxruntime.ts'
+import { onnxruntimeArms } from './peers/onnxruntime_arms.ts'
+import { exactReference, ourArms } from './peers/our_arms.ts'
+import { ratiosOf, rowsOf, tablesOf, withoutModel, type Group } from './peers/report.ts'
+import { writeDecoder } from './peers/weights_file.ts'
 
 /** How many threads, one after the other. */
 const THREADS = [1, 2]
@@ -95,10 +99,10 @@ async function tell(text: string): Promise<void> {
   if (isTerminal('stderr')) await write('stderr', `${text}\n`)
 }
 
-/** The peers by name, each with what it is. @throws MissingError PEERS_MISSING */
-async function describePeers(): Promise<Record<string, string>> {
+/** The peers of a model by name, each with what it is. @throws MissingError PEERS_MISSING */
+async function describePeers({ config }: Subject): Promise<Record<string, string>> {
   const described: Record<string, string> = { 'llama.cpp': await describeLlama() }
-  const packages: readonly Package[] = ['onnxruntime-web', 'onnxruntime-node']
+  const packages: readonly Package[] = config.family === 'opt' ? ['onnxruntime-web', 'onnxruntime-node'] : []
   for (const name of packages) {
     const { env } = await loadPackage(name)
     described[name] = env.versions[name === 'onnxruntime-web' ? 'web' : 'node'] ?? 'unknown'
@@ -128,9 +132,14 @@ interface Comparison {
 /** The comparison in this process. @throws MissingError PEERS_MISSING, ShadowError PEER_DISAGREES */
 async function compareHere(subject: Subject, rounds: number): Promise<Comparison> {
   const { config } = subject
-  const peers = await describePeers()
+  const peers = await describePeers(subject)
   if (config.family === 'opt') await writeForOnnxruntime(subject)
   const roster = new Roster(config.vocabulary, exactReference(subject))
+  if (architectureFor(config) === null)
+    roster.leftOut.push({
+      name: 'llama.cpp',
+      reason: 'it has no architecture with the matrices of this model',
+    })
   const groups: Group[] = []
   for (const threads of THREADS) groups.push(await timeGroup(roster, subject, threads, rounds))
   return { peers, groups, leftOut: roster.leftOut }
@@ -138,7 +147,7 @@ async function compareHere(subject: Subject, rounds: number): Promise<Comparison
 
 /** The comparison in a page. @throws as `compareInBrowser` */
 async function compareThere(subject: Subject, rounds: number): Promise<Comparison> {
-  const { compareInBrowser } = await import('./browser.ts')
+  const { compareInBrowser } = await import('./peers/browser.ts')
   const { versions, ...rest } = await compareInBrowser(subject, rounds, THREADS)
   return { peers: versions, ...rest }
 }
@@ -149,16 +158,19 @@ async function compare(flags: Flags, folder: string): Promise<void> {
   const rounds = flags.rounds ?? subject.rounds
   const { processor, threads } = machine()
   const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}`
+  const before = loadavg()[0]
   const { peers, groups, leftOut } = await (flags.browser ? compareThere : compareHere)(subject, rounds)
+  // Of the last minute; the second one has this bench in it.
+  const load = [before, loadavg()[0]]
   if (flags.json) {
     const measured = { rows: groups.flatMap(rowsOf), ratios: groups.flatMap(ratiosOf), leftOut }
-    const about = { host, peers, model, weights, layers: config.layers, rounds }
+    const about = { host, load, peers, model, weights, layers: config.layers, rounds }
     return write('stdout', `${JSON.stringify({ ...about, ...measured })}\n`)
   }
   const described = Object.entries(peers).map((entry) => entry.join(' '))
   await write(
     'stdout',
-    `${host}\n${described.join(', ')}\n${model}, ${config.layers} layers, weights: ${weights}\n` +
+    `${host}, load ${load.map((one) => one.toFixed(1)).join(' to ')}\n${described.join(', ')}\n${model}, ${config.layers} layers, weights: ${weights}\n` +
       `pp128: a prompt of 128 tokens; tg32: 32 tokens after a prompt of 8; ${rounds} rounds\n`,
   )
   for (const [i, group] of groups.entries())
