@@ -90,7 +90,7 @@ export async function compareInBrowser(
 async function pack(folder: string): Promise<void> {
   await build({
     configFile: false,
-    logLevel: 'warn',
+    logLevel: 'error',
     root: fileURLToPath(new URL('page', import.meta.url)),
     base: './',
     plugins: [diskOnly()],
