@@ -16,6 +16,8 @@ export interface Job {
 export interface Rates {
   readonly name: string
   readonly samples: readonly number[]
+  /** Of a job with a clock of its own: milliseconds per unit of work that passed outside it, a number per round. */
+  readonly outside?: readonly number[]
 }
 
 /** Something to time that may have to be waited for, after whatever must be done before it and is not timed. */
@@ -25,6 +27,8 @@ export interface WaitingJob {
   readonly work: number
   readonly prepare: () => Promise<void>
   readonly run: () => Promise<void>
+  /** Milliseconds by its own clock since this was asked last; what it does beside its work is not in them. */
+  readonly clock?: () => Promise<number>
 }
 
 /** Each job once untimed, then `rounds` rounds in which every job has one turn. */
@@ -40,19 +44,28 @@ export function interleave(jobs: readonly Job[], rounds: number): Rates[] {
   return rates
 }
 
-/** `interleave` for jobs that have to be waited for. */
+/** `interleave` for jobs that have to be waited for. Of one with a clock of its own, that is what counts. */
 export async function interleaveAsync(jobs: readonly WaitingJob[], rounds: number): Promise<Rates[]> {
-  const rates = jobs.map(({ name }) => ({ name, samples: [] as number[] }))
+  const rates = jobs.map(({ name, clock }) => ({
+    name,
+    samples: [] as number[],
+    ...(clock && { outside: [] as number[] }),
+  }))
   for (const { prepare, run } of jobs) {
     await prepare()
     await run()
   }
   for (let round = 0; round < rounds; round++)
     for (const i of turnOrder(round, jobs.length)) {
-      await jobs[i].prepare()
+      const { prepare, run, clock, work } = jobs[i]
+      await prepare()
+      await clock?.()
       const start = now()
-      await jobs[i].run()
-      rates[i].samples.push(jobs[i].work / (now() - start))
+      await run()
+      const elapsed = now() - start
+      const counted = clock ? await clock() : elapsed
+      rates[i].samples.push(work / counted)
+      rates[i].outside?.push((elapsed - counted) / work)
     }
   return rates
 }

@@ -4,14 +4,13 @@
  */
 import { MissingError } from '../../src/tensor/errors.ts'
 import { interleaveAsync, type Rates, type WaitingJob } from '../timing.ts'
+import type { Format } from './gguf_writer.ts'
 import { checkAgreement, promptOf, samplesOf, type Arm, type Decoder } from './decoder.ts'
 
 /** An arm that is ready. */
-export interface LoadedArm {
-  readonly name: string
-  readonly threads: number
+export interface LoadedArm extends Omit<Arm<never>, 'make' | 'tolerance'> {
   readonly decoder: Decoder
-  /** Of its logits against the first arm's, as a share of the largest logit; null where it is not compared. */
+  /** Of its logits against the exact ones, as a share of the largest logit; null where it is not compared. */
   readonly error: number | null
 }
 
@@ -43,33 +42,48 @@ export interface Timed {
   readonly rates: readonly Rates[]
 }
 
-/** Loads arms and holds each against what the first of all said. */
+/** What arms are held against. */
+export interface Reference {
+  /** Logits of the weights of a format, by `samplesOf`, in arithmetic that adds no error of its own. */
+  readonly samples: (format: Format) => Promise<readonly Float32Array[]>
+  /** What they may be wrong by, as a share of the largest logit. */
+  readonly error: number
+}
+
+/** Loads arms and holds each against the reference. */
 export class Roster {
   /** Arms that could not be loaded for want of memory. */
   readonly leftOut: LeftOut[] = []
   readonly #vocabulary: number
-  #expected: readonly Float32Array[] | null = null
+  readonly #reference: Reference
+  readonly #expected = new Map<Format, readonly Float32Array[]>()
 
-  constructor(vocabulary: number) {
+  constructor(vocabulary: number, reference: Reference) {
     this.#vocabulary = vocabulary
+    this.#reference = reference
   }
 
   /**
    * Those of the arms that there is memory for.
-   * @throws ShadowError PEER_DISAGREES; what `make` throws, but for BACKEND_MEMORY of any arm after the first of all
+   * @throws ShadowError PEER_DISAGREES; what `make` throws, but for BACKEND_MEMORY; what the reference throws
    */
   async load<Model>(arms: readonly Arm<Model>[], model: Model): Promise<LoadedArm[]> {
     const loaded: LoadedArm[] = []
-    for (const arm of arms) {
-      const { name, threads } = arm
+    for (const { make, tolerance, ...arm } of arms) {
+      const { name, format } = arm
+      const expected = this.#expected.get(format) ?? (await this.#reference.samples(format))
+      this.#expected.set(format, expected)
       try {
-        const decoder = await arm.make(model)
+        const decoder = await make(model)
         const samples = await samplesOf(decoder, this.#vocabulary)
-        this.#expected ??= samples
-        loaded.push({ name, threads, decoder, error: checkAgreement(arm, this.#expected, samples) })
+        const most = tolerance && Math.max(tolerance, this.#reference.error)
+        loaded.push({
+          ...arm,
+          decoder,
+          error: checkAgreement({ ...arm, tolerance: most }, expected, samples),
+        })
       } catch (error) {
-        const noMemory = error instanceof MissingError && error.code === 'BACKEND_MEMORY'
-        if (!noMemory || this.#expected === null) throw error
+        if (!(error instanceof MissingError) || error.code !== 'BACKEND_MEMORY') throw error
         this.leftOut.push({ name, reason: error.message })
       }
     }
@@ -79,14 +93,16 @@ export class Roster {
 
 function job({ name, decoder }: LoadedArm, { prompt, steps }: Task, vocabulary: number): WaitingJob {
   const text = promptOf(prompt, vocabulary)
-  const begin = async (): Promise<void> => void (await decoder.begin(text))
-  if (steps === 0) return { name, work: prompt, prepare: async () => {}, run: begin }
+  const begin = async (): Promise<void> => void (await decoder.begin(text, false))
+  const clock = decoder.clock && { clock: () => decoder.clock?.() as Promise<number> }
+  if (steps === 0) return { name, work: prompt, prepare: async () => {}, run: begin, ...clock }
   return {
     name,
     work: steps,
+    ...clock,
     prepare: begin,
     async run() {
-      for (let i = 0; i < steps; i++) await decoder.next((1000 + i) % vocabulary)
+      for (let i = 0; i < steps; i++) await decoder.next((1000 + i) % vocabulary, false)
     },
   }
 }

@@ -4,9 +4,10 @@
  * They are not installed with the project, so the few types needed stand here and not in an import. Both packages have
  * the interface of onnxruntime-common; onnxruntime-node is native, onnxruntime-web is WebAssembly.
  */
-import { exists, joinPath, openRange, readFile } from '../../src/platform/platform.ts'
+import { joinPath, openRange, readFile } from '../../src/platform/platform.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 import { WEIGHTS_FILE } from './decoder_graph.ts'
+import { peerFolder } from './installed.ts'
 import { MODEL_FILE } from './weights_file.ts'
 
 /** A value that goes in or comes out. */
@@ -54,11 +55,7 @@ const MOST_BYTES = 2 ** 32
  * @throws MissingError PEERS_MISSING if it is not installed here
  */
 export async function loadPackage(name: Package): Promise<Onnxruntime> {
-  if (!(await exists(new URL(`node_modules/${name}/package.json`, import.meta.url))))
-    throw new MissingError(
-      'PEERS_MISSING',
-      `bench:peers: expected ${name} in bench/peers, got none; run "npm ci --prefix bench/peers"`,
-    )
+  await peerFolder(name)
   const loaded = (await import(name)) as Onnxruntime & { readonly default?: Onnxruntime }
   return loaded.default ?? loaded
 }

@@ -1,48 +1,88 @@
 /**
- * The arms of this project: models of src/engine on a backend. A storage format or a planner that is to be compared is
- * one more entry of the list.
+ * The arms of this project: models of src/engine on the WebAssembly backend. A storage format that is to be compared is one
+ * more row of `ours`. Its arms share one loaded model and take turns with it.
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { planOf } from '../../src/bench/methods.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
-import type { Plan } from '../../src/evaluation/decode.ts'
-import { makeMethod } from '../../src/results/method.ts'
-import type { ModelConfig } from '../../src/engine/config.ts'
-import type { Storage } from '../../src/engine/matrix.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
+import { storages, type Storage } from '../../src/engine/matrix.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
-import type { TensorSource } from '../../src/tensor/tensor_source.ts'
-import { F32_TOLERANCE, INT8_TOLERANCE, type Arm, type Decoder } from './decoder.ts'
+import type { Plan } from '../../src/evaluation/decode.ts'
+import { findPredictor } from '../../src/io/named_predictor.ts'
+import { openPredictor, type Predictor } from '../../src/predictor/predictor_file.ts'
+import { makeMethod } from '../../src/results/method.ts'
+import {
+  F16_TOLERANCE,
+  F32_TOLERANCE,
+  INT4_TOLERANCE,
+  INT8_TOLERANCE,
+  samplesOf,
+  type Arm,
+  type Decoder,
+} from './decoder.ts'
+import type { Format } from './gguf_writer.ts'
+import { CAPACITY, type Reference } from './measure.ts'
+import type { Subject } from './models.ts'
 
 const SEED = 1
 
-/** What an arm of ours is made of. */
-export interface OurModel {
-  readonly config: ModelConfig
-  readonly source: TensorSource
-  /** Positions a sequence makes room for when it begins. */
-  readonly capacity: number
+/** Every storage, with the format whose file it is loaded from. One that the engine does not have is passed over. */
+const ours: readonly {
+  readonly storage: string
+  readonly format: Format
+  readonly tolerance: number
+  readonly sparsities: readonly number[]
+}[] = [
+  { storage: 'f32', format: 'F32', tolerance: F32_TOLERANCE, sparsities: [0] },
+  { storage: 'f16', format: 'F16', tolerance: F16_TOLERANCE, sparsities: [0, 0.5, 0.75] },
+  { storage: 'int8', format: 'Q8_0', tolerance: INT8_TOLERANCE, sparsities: [0, 0.5, 0.75] },
+  { storage: 'int4', format: 'Q4_0', tolerance: INT4_TOLERANCE, sparsities: [0, 0.5, 0.75] },
+]
+
+/** A loaded model with at most one sequence. */
+class Loaded {
+  readonly backend: Backend
+  readonly model: LanguageModel
+  #sequence: Sequence | null = null
+  #predictor: Predictor | null = null
+
+  constructor(backend: Backend, model: LanguageModel) {
+    this.backend = backend
+    this.model = model
+  }
+
+  /** Takes the place of the sequence before it. */
+  begin(plan: Plan): Sequence {
+    this.#sequence?.dispose()
+    this.#sequence = this.model.begin({ ...plan, capacity: CAPACITY, expectedTokens: CAPACITY })
+    return this.#sequence
+  }
+
+  /** The model's own predictor, or one of random numbers in the published sizes. */
+  async predictor({ predictor, config }: Subject): Promise<Predictor> {
+    const { storage } = this.model.weights
+    this.#predictor ??=
+      predictor === null
+        ? randomPredictor('shadow', config, this.backend, storage, SEED)
+        : await openPredictor(await findPredictor(predictor), this.backend, storage)
+    return this.#predictor
+  }
 }
 
 class OurDecoder implements Decoder {
-  readonly #backend: Backend
-  readonly #model: LanguageModel
+  readonly #loaded: Loaded
   readonly #plan: Plan
-  readonly #capacity: number
   #sequence: Sequence | null = null
 
-  constructor(backend: Backend, model: LanguageModel, plan: Plan, capacity: number) {
-    this.#backend = backend
-    this.#model = model
+  constructor(loaded: Loaded, plan: Plan) {
+    this.#loaded = loaded
     this.#plan = plan
-    this.#capacity = capacity
   }
 
   begin(prompt: Int32Array): Float32Array {
-    this.#sequence?.dispose()
-    const capacity = this.#capacity
-    this.#sequence = this.#model.begin({ ...this.#plan, capacity, expectedTokens: capacity })
+    this.#sequence = this.#loaded.begin(this.#plan)
     return this.#sequence.feed(prompt, 'last')
   }
 
@@ -53,43 +93,61 @@ class OurDecoder implements Decoder {
   }
 
   dispose(): void {
-    this.#backend.dispose()
+    this.#loaded.backend.dispose()
   }
 }
 
-async function makeOurs(
-  { config, source, capacity }: OurModel,
-  storage: Storage,
-  sparsity: number,
-): Promise<OurDecoder> {
-  const backend = await createBackend('wasm')
-  const model = await LanguageModel.load(config, source, backend, { storage })
-  if (sparsity === 0) return new OurDecoder(backend, model, {}, capacity)
-  const predictors = [randomPredictor('shadow', config, backend, storage, SEED)]
-  const cache = storage === 'int8' ? 'int8' : 'f32'
-  const inputs = { predictors, mask: null, mode: 'auto', cache, seed: SEED } as const
-  const method = makeMethod({ planner: 'shadow', sparsity })
-  return new OurDecoder(backend, model, planOf(method, model, inputs), capacity)
+async function load(subject: Subject, format: Format, storage: Storage, threads: number): Promise<Loaded> {
+  const backend = await createBackend('wasm', { threads })
+  const source = await subject.openAs(format)
+  try {
+    return new Loaded(backend, await LanguageModel.load(subject.config, source, backend, { storage }))
+  } finally {
+    await source.close()
+  }
 }
 
-/** Every arm of ours. All arms, peers too, must agree with the first. */
-export const ourArms: readonly Arm<OurModel>[] = [
-  {
-    name: 'shadowllm wasm f32',
-    threads: 1,
-    tolerance: F32_TOLERANCE,
-    make: (model) => makeOurs(model, 'f32', 0),
-  },
-  {
-    name: 'shadowllm wasm int8',
-    threads: 1,
-    tolerance: INT8_TOLERANCE,
-    make: (model) => makeOurs(model, 'int8', 0),
-  },
-  {
-    name: 'shadowllm wasm int8, 50 % skipped',
-    threads: 1,
-    tolerance: null,
-    make: (model) => makeOurs(model, 'int8', 0.5),
-  },
-]
+async function planFor(subject: Subject, loaded: Loaded, sparsity: number): Promise<Plan> {
+  if (sparsity === 0) return {}
+  const predictors = [await loaded.predictor(subject)]
+  const method = makeMethod({ planner: 'shadow', sparsity })
+  return planOf(method, loaded.model, { predictors, mask: null, mode: 'auto', seed: SEED })
+}
+
+/** Our arms for a model on so many threads. */
+export function ourArms({ formats }: Subject, threads: number): Arm<Subject>[] {
+  return ours.flatMap(({ storage: name, format, tolerance, sparsities }) => {
+    const storage = storages.find((one) => one === name)
+    if (storage === undefined || !formats.includes(format)) return []
+    let loading: Promise<Loaded> | undefined
+    return sparsities.map((sparsity): Arm<Subject> => {
+      return {
+        name: `shadowllm ${storage}${sparsity === 0 ? '' : `, ${100 * sparsity} % skipped`}`,
+        engine: 'shadowllm wasm',
+        weights: storage,
+        format,
+        sparsity,
+        threads,
+        tolerance: sparsity === 0 ? tolerance : null,
+        async make(subject) {
+          const loaded = await (loading ??= load(subject, format, storage, threads))
+          return new OurDecoder(loaded, await planFor(subject, loaded, sparsity))
+        },
+      }
+    })
+  })
+}
+
+/** What a model of every format says in float32 arithmetic on the weights of its file. */
+export function exactReference(subject: Subject): Reference {
+  const { exact, config } = subject
+  return {
+    error: exact === 'f32' ? 0 : F16_TOLERANCE,
+    async samples(format) {
+      const decoder = new OurDecoder(await load(subject, format, exact, 1), {})
+      const samples = await samplesOf(decoder, config.vocabulary)
+      decoder.dispose()
+      return samples
+    },
+  }
+}

@@ -5,29 +5,52 @@ import { median } from '../../src/results/interleaved_rounds.ts'
 import { figure, ratios, table } from '../timing.ts'
 import type { LoadedArm, Timed } from './measure.ts'
 
+/** What is said of an arm whose model may be gone. */
+export type TimedArm = Omit<LoadedArm, 'decoder'>
+
+/** What is said of an arm. */
+export function withoutModel(arm: LoadedArm): TimedArm {
+  const { decoder, ...about } = arm
+  void decoder
+  return about
+}
+
 /** Arms that took turns with each other; those of this project come first. */
 export interface Group {
-  readonly ours: readonly LoadedArm[]
-  readonly peers: readonly LoadedArm[]
+  readonly model: string
+  readonly ours: readonly TimedArm[]
+  readonly peers: readonly TimedArm[]
   readonly timed: readonly Timed[]
 }
 
 /** One arm at one task. */
 export interface Row {
+  readonly model: string
   readonly arm: string
+  readonly engine: string
+  /** A storage of this project, or the peer's own word. */
+  readonly weights: string
+  /** The share of heads and neurons that was left out. */
+  readonly sparsity: number
   readonly threads: number
   readonly test: string
+  /** Over rounds: the median, and between which the middle half lies. */
   readonly tokensPerSecond: number
+  readonly lower: number
+  readonly upper: number
   readonly samples: readonly number[]
-  /** Of the logits, as a share of the largest; 0 for the arm the others are held against, null if not compared. */
+  /** Milliseconds of a token outside the engine's own clock, which are not in the rate; null where it has none. */
+  readonly outside: number | null
+  /** Of the logits, as a share of the largest; 0 for equal logits, null if not compared. */
   readonly error: number | null
 }
 
 /** How many times as fast an arm of ours is as a peer: quartiles over rounds. */
 export interface Ratio {
+  readonly model: string
   readonly ours: string
   readonly peer: string
-  readonly peerThreads: number
+  readonly threads: number
   readonly test: string
   readonly median: number
   readonly lower: number
@@ -45,51 +68,61 @@ function quartiles(values: readonly number[]): readonly [lower: number, upper: n
 }
 
 /** Every arm of a group at every task. */
-export function rowsOf({ ours, peers, timed }: Group): Row[] {
-  return [...ours, ...peers].flatMap(({ name, threads, error }, i) =>
+export function rowsOf({ model, ours, peers, timed }: Group): Row[] {
+  return [...ours, ...peers].flatMap(({ name, engine, weights, sparsity, threads, error }, i) =>
     timed.map(({ test, rates }): Row => {
-      const samples = rates[i].samples.map((rate) => rate * PER_SECOND)
-      return { arm: name, threads, test, tokensPerSecond: median(samples), samples, error }
+      const { samples: perMillisecond, outside } = rates[i]
+      const samples = perMillisecond.map((rate) => rate * PER_SECOND)
+      const [lower, upper] = quartiles(samples)
+      const about = { model, arm: name, engine, weights, sparsity, threads, test }
+      const speed = { tokensPerSecond: median(samples), lower, upper, samples }
+      return { ...about, ...speed, outside: outside ? median(outside) : null, error }
     }),
   )
 }
 
 /** Every arm of ours over every peer of its group. */
-export function ratiosOf({ ours, peers, timed }: Group): Ratio[] {
+export function ratiosOf({ model, ours, peers, timed }: Group): Ratio[] {
   return ours.flatMap((our, i) =>
     peers.flatMap((peer, j) =>
       timed.map(({ test, rates }): Ratio => {
         const values = ratios(rates[i], rates[ours.length + j])
         const [lower, upper] = quartiles(values)
-        const pair = { ours: our.name, peer: peer.name, peerThreads: peer.threads, test }
+        const pair = { model, ours: our.name, peer: peer.name, threads: peer.threads, test }
         return { ...pair, median: median(values), lower, upper }
       }),
     ),
   )
 }
 
-/** The two tables of a group: tokens per second, and ratios. */
+/** The tables of a group: tokens per second, and for each test ours over every peer. */
 export function tablesOf(group: Group): string {
   const { ours, peers, timed } = group
   const tests = timed.map(({ test }) => test)
+  const rows = rowsOf(group)
+  const outside = (cell: Row): string => (cell.outside === null ? '' : cell.outside.toFixed(2))
   const speeds = [...ours, ...peers].map(({ name, threads, error }, i) => [
     name,
     String(threads),
     ...timed.map(({ rates }) => figure(rates[i], PER_SECOND)),
+    ...rows.slice(i * tests.length, (i + 1) * tests.length).map(outside),
     error === null ? 'not compared' : error.toExponential(1),
   ])
+  const beside = tests.map((test) => `${test}: ms beside`)
+  const head = ['tokens/s: median (best)', 'threads', ...tests, ...beside, 'error of logits']
   const all = ratiosOf(group)
-  const shares = ours.flatMap((our) =>
-    peers.map((peer) => [
-      `${our.name} / ${peer.name}`,
-      ...all
-        .filter((one) => one.ours === our.name && one.peer === peer.name)
-        .map(
-          ({ median, lower, upper }) => `${median.toFixed(2)} (${lower.toFixed(2)} to ${upper.toFixed(2)})`,
-        ),
+  const shares = tests.map((test) =>
+    table([
+      [`${test}, times as fast as: median (quartiles)`, ...peers.map(({ name }) => name)],
+      ...ours.map(({ name }) => [
+        name,
+        ...all
+          .filter((one) => one.ours === name && one.test === test)
+          .map(
+            ({ median, lower, upper }) => `${median.toFixed(2)} (${lower.toFixed(2)} to ${upper.toFixed(2)})`,
+          ),
+      ]),
     ]),
   )
-  const head = ['tokens/s: median (best)', 'threads', ...tests, 'error of logits']
-  const ratioHead = ['times as fast: median (quartiles)', ...tests]
-  return `${table([head, ...speeds])}\n${table([ratioHead, ...shares])}`
+  return [table([head, ...speeds]), ...(peers.length > 0 ? shares : [])].join('\n')
 }

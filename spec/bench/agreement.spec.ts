@@ -7,9 +7,11 @@ import {
   promptOf,
   relativeError,
   samplesOf,
+  type Arm,
   type Decoder,
 } from '../../bench/peers/decoder.ts'
-import { Roster } from '../../bench/peers/measure.ts'
+import { Roster, type Reference } from '../../bench/peers/measure.ts'
+import type { Format } from '../../bench/peers/gguf_writer.ts'
 import { MissingError, ShadowError } from '../../src/tensor/errors.ts'
 
 const peer = { name: 'peer', tolerance: 0.01 }
@@ -23,6 +25,24 @@ describe('agreement', () => {
 
   test('a method that computes something else on purpose is not compared, and says so', () => {
     expect(checkAgreement({ ...peer, tolerance: null }, [f32(1, 2)], [f32(3, 4)])).toBeNull()
+  })
+
+  test('where logits are known but for a number added to all, that number does not matter, and all else does', () => {
+    const shifted = { ...peer, shifted: true } as const
+    expect(checkAgreement(shifted, [f32(1, 3), f32(2, 8)], [f32(-4, -2), f32(12, 18)])).toBe(0)
+    expect(() => checkAgreement(shifted, [f32(1, 3)], [f32(1, 4)])).toThrow('differ by 5.0e-1 of')
+    expect(() => checkAgreement(peer, [f32(1, 3)], [f32(-4, -2)])).toThrow('differ by')
+  })
+
+  test.each([
+    ['NaN', [f32(NaN, 4)]],
+    ['infinity', [f32(3, -Infinity)]],
+    ['another vocabulary', [f32(3)]],
+    ['a position missing', []],
+  ])('%s is refused of a method that is not compared, too', (_, actual) => {
+    expect(() => checkAgreement({ ...peer, tolerance: null }, [f32(1, 2)], actual)).toThrow(
+      expect.objectContaining({ code: 'PEER_DISAGREES', exitCode: 1 }),
+    )
   })
 
   test.each([
@@ -42,7 +62,12 @@ describe('agreement', () => {
 
 /** A decoder whose logits tell what it was fed: a sum of tokens, weighted by position. */
 class Adding implements Decoder {
+  readonly #scale: number
   #fed: number[] = []
+
+  constructor(scale = 1) {
+    this.#scale = scale
+  }
 
   begin(prompt: Int32Array): Float32Array {
     this.#fed = [...prompt]
@@ -55,26 +80,28 @@ class Adding implements Decoder {
   }
 
   logits(fed: readonly number[]): Float32Array {
-    return f32(
-      fed.reduce((sum, token, i) => sum + token * (i + 1), 0),
-      fed.length,
-    )
+    return f32(this.#scale * fed.reduce((sum, token, i) => sum + token * (i + 1), 0), fed.length)
   }
 
   dispose(): void {}
 }
 
 const VOCABULARY = 50
-const armOf = (name: string, decoder: Decoder) => ({
+const armOf = (name: string, decoder: Decoder): Arm<null> => ({
   name,
+  engine: name,
+  weights: 'f32',
+  format: 'F32',
+  sparsity: 0,
   threads: 1,
   tolerance: 1e-6,
-  make: async (): Promise<Decoder> => decoder,
+  make: async () => decoder,
 })
+const reference: Reference = { samples: () => samplesOf(new Adding(), VOCABULARY), error: 0 }
 
 describe('the comparison before timing', () => {
   test('the same logits are accepted', async () => {
-    const roster = new Roster(VOCABULARY)
+    const roster = new Roster(VOCABULARY, reference)
     const loaded = await roster.load([armOf('ours', new Adding()), armOf('peer', new Adding())], null)
     expect(loaded.map(({ name, error }) => [name, error])).toEqual([
       ['ours', 0],
@@ -111,26 +138,44 @@ describe('the comparison before timing', () => {
       })(),
     ],
   ])('a peer that forgets %s is refused', async (_, broken) => {
-    const roster = new Roster(VOCABULARY)
-    await roster.load([armOf('ours', new Adding())], null)
+    const roster = new Roster(VOCABULARY, reference)
     await expect(roster.load([armOf('peer', broken)], null)).rejects.toMatchObject({ code: 'PEER_DISAGREES' })
   })
 
-  test('a method without memory is left out and named; other errors, and those of the first method, are thrown', async () => {
-    const failing = (error: Error) => ({
+  test('a method without memory is left out and named; other errors, and those of the reference, are thrown', async () => {
+    const failing = (error: Error): Arm<null> => ({
       ...armOf('large', new Adding()),
-      make: async (): Promise<Decoder> => {
+      make: async () => {
         throw error
       },
     })
     const noMemory = new MissingError('BACKEND_MEMORY', 'large: expected less')
-    const roster = new Roster(VOCABULARY)
-    await expect(roster.load([failing(noMemory)], null)).rejects.toThrow('large: expected less')
+    const roster = new Roster(VOCABULARY, reference)
     const loaded = await roster.load([armOf('ours', new Adding()), failing(noMemory)], null)
     expect(loaded.map(({ name }) => name)).toEqual(['ours'])
     expect(roster.leftOut).toEqual([{ name: 'large', reason: 'large: expected less' }])
     const missing = new MissingError('PEERS_MISSING', 'peers: expected')
     await expect(roster.load([failing(missing)], null)).rejects.toBeInstanceOf(ShadowError)
+    const broken = new Roster(VOCABULARY, { ...reference, samples: () => Promise.reject(noMemory) })
+    await expect(broken.load([armOf('ours', new Adding())], null)).rejects.toThrow('large: expected less')
+  })
+
+  test('a method is held against the weights of its own file, and the error of the reference is allowed', async () => {
+    const files: Format[] = []
+    const ofFile: Reference = {
+      error: 0.5,
+      samples(format) {
+        files.push(format)
+        return samplesOf(new Adding(format === 'F16' ? 2 : 1), VOCABULARY)
+      },
+    }
+    const roster = new Roster(VOCABULARY, ofFile)
+    const rounded: Arm<null> = { ...armOf('rounded', new Adding(2)), format: 'F16' }
+    const loaded = await roster.load([armOf('ours', new Adding(1.25)), rounded, rounded], null)
+    expect(loaded.map(({ error }) => error)).toEqual([expect.closeTo(0.25), 0, 0])
+    expect(files).toEqual(['F32', 'F16'])
+    const wrong: Arm<null> = { ...rounded, make: async () => new Adding(4) }
+    await expect(roster.load([wrong], null)).rejects.toMatchObject({ code: 'PEER_DISAGREES' })
   })
 
   test('covers a prompt, cached steps and another prompt', async () => {

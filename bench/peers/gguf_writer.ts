@@ -1,0 +1,179 @@
+/**
+ * GGUF files, version 3, as src/io/gguf.ts reads them; and float32 numbers rounded to their types by ggml's own rules
+ * (quantize_row_*_ref), so that llama.cpp reads here what its own tools would have written:
+ *
+ *   Q8_0  d = max |x| / 127                              q = round(x / d), halves away from zero
+ *   Q4_0  d = the x of the largest magnitude / -8        q = min(15, floor(x / d + 8.5))
+ *
+ * Every operation is rounded to float32, and numbers are multiplied by the inverse of d as it is before it is stored in
+ * half precision.
+ */
+import { ggufTypes, type GgufType } from '../../src/io/gguf_blocks.ts'
+import { narrowToF16 } from '../../src/tensor/dtypes.ts'
+
+/** The types that are written, by ggml's names. */
+export const formats = ['F32', 'F16', 'Q8_0', 'Q4_0'] as const
+export type Format = (typeof formats)[number]
+
+/** A value of an entry. A number says which of two types it has; a list of numbers is of int32 or float32. */
+export type WrittenValue =
+  | string
+  | boolean
+  | readonly string[]
+  | Int32Array
+  | Float32Array
+  | { readonly u32: number }
+  | { readonly f32: number }
+
+/** A tensor whose numbers are asked for when their turn comes. */
+export interface WrittenTensor {
+  readonly name: string
+  readonly format: Format
+  /** Sizes with the fastest last; rows of a quantised type are whole blocks. */
+  readonly shape: readonly number[]
+  readonly read: () => Promise<Float32Array>
+}
+
+const ALIGNMENT = 32
+const VERSION = 3
+const MAGIC = 'GGUF'
+
+/** The bytes of a file, in order. */
+export async function* ggufFile(
+  entries: ReadonlyMap<string, WrittenValue>,
+  tensors: readonly WrittenTensor[],
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const header = new HeaderWriter()
+  header.bytes(new TextEncoder().encode(MAGIC)).u32(VERSION).u64(tensors.length).u64(entries.size)
+  for (const [key, value] of entries) header.text(key).value(value)
+  let offset = 0
+  for (const { name, format, shape } of tensors) {
+    header.text(name).u32(shape.length)
+    for (const size of shape.toReversed()) header.u64(size)
+    const [code, type] = typeOf(format)
+    header.u32(code).u64(offset)
+    offset += padded((numbersOf(shape) / type.numbers) * type.bytes)
+  }
+  const head = header.finish()
+  yield head
+  yield new Uint8Array(padded(head.length) - head.length)
+  for (const { format, read } of tensors) {
+    const bytes = encode(format, await read())
+    yield bytes
+    yield new Uint8Array(padded(bytes.length) - bytes.length)
+  }
+}
+
+/** Float32 numbers as the bytes of a type; those of a quantised one are whole blocks. */
+export function encode(format: Format, values: Float32Array): Uint8Array<ArrayBuffer> {
+  if (format === 'F32') return new Uint8Array(values.slice().buffer)
+  if (format === 'F16') return new Uint8Array(narrowToF16(values).buffer as ArrayBuffer)
+  const [, { numbers, bytes }] = typeOf(format)
+  const blocks = values.length / numbers
+  const scales = new Float32Array(blocks)
+  const out = new Uint8Array(blocks * bytes)
+  const block = format === 'Q8_0' ? encodeQ8_0 : encodeQ4_0
+  for (let i = 0; i < blocks; i++) scales[i] = block(values, i * numbers, out, i * bytes + 2)
+  const halves = narrowToF16(scales)
+  for (let i = 0; i < blocks; i++) {
+    out[i * bytes] = halves[i] & 255
+    out[i * bytes + 1] = halves[i] >> 8
+  }
+  return out
+}
+
+const { fround } = Math
+const BLOCK = 32
+
+/** Writes the integers of a block, one a byte; returns d. */
+function encodeQ8_0(x: Float32Array, at: number, out: Uint8Array, to: number): number {
+  let largest = 0
+  for (let i = 0; i < BLOCK; i++) largest = Math.max(largest, Math.abs(x[at + i]))
+  const d = fround(largest / 127)
+  const inverse = d === 0 ? 0 : fround(1 / d)
+  for (let i = 0; i < BLOCK; i++) {
+    const scaled = fround(x[at + i] * inverse)
+    const size = Math.floor(Math.abs(scaled) + 0.5)
+    out[to + i] = scaled < 0 ? -size : size
+  }
+  return d
+}
+
+/** Writes the integers of a block, two a byte: the first half of the numbers in the low bits. Returns d. */
+function encodeQ4_0(x: Float32Array, at: number, out: Uint8Array, to: number): number {
+  let largest = 0 // with its sign; the first of several
+  for (let i = 0; i < BLOCK; i++) if (Math.abs(x[at + i]) > Math.abs(largest)) largest = x[at + i]
+  const d = fround(largest / -8)
+  const inverse = d === 0 ? 0 : fround(1 / d)
+  const quantized = (i: number): number => Math.min(15, Math.floor(fround(fround(x[at + i] * inverse) + 8.5)))
+  for (let i = 0; i < BLOCK / 2; i++) out[to + i] = quantized(i) | (quantized(i + BLOCK / 2) << 4)
+  return d
+}
+
+function typeOf(format: Format): readonly [code: number, type: GgufType] {
+  return [...ggufTypes].find(([, { name }]) => name === format) as [number, GgufType]
+}
+
+function numbersOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1)
+}
+
+function padded(length: number): number {
+  return Math.ceil(length / ALIGNMENT) * ALIGNMENT
+}
+
+/** The codes of the types of values. */
+const [U32, I32, F32, BOOLEAN, TEXT, ARRAY] = [4, 5, 6, 7, 8, 9]
+
+/** The header, one value after the other. */
+class HeaderWriter {
+  readonly #parts: Uint8Array[] = []
+
+  bytes(bytes: Uint8Array): this {
+    this.#parts.push(bytes)
+    return this
+  }
+
+  u32(value: number): this {
+    return this.bytes(new Uint8Array(Uint32Array.of(value).buffer))
+  }
+
+  u64(value: number): this {
+    return this.bytes(new Uint8Array(BigUint64Array.of(BigInt(value)).buffer))
+  }
+
+  text(text: string): this {
+    const bytes = new TextEncoder().encode(text)
+    return this.u64(bytes.length).bytes(bytes)
+  }
+
+  /** The type of a value, and the value. */
+  value(value: WrittenValue): this {
+    if (typeof value === 'string') return this.u32(TEXT).text(value)
+    if (typeof value === 'boolean') return this.u32(BOOLEAN).bytes(Uint8Array.of(Number(value)))
+    if ('u32' in value) return this.u32(U32).u32(value.u32)
+    if ('f32' in value) return this.u32(F32).numbers(Float32Array.of(value.f32))
+    this.u32(ARRAY)
+    if (ArrayBuffer.isView(value))
+      return this.u32(value instanceof Int32Array ? I32 : F32)
+        .u64(value.length)
+        .numbers(value)
+    this.u32(TEXT).u64(value.length)
+    for (const text of value) this.text(text)
+    return this
+  }
+
+  numbers({ buffer, byteOffset, byteLength }: Int32Array | Float32Array): this {
+    return this.bytes(new Uint8Array(buffer, byteOffset, byteLength))
+  }
+
+  finish(): Uint8Array<ArrayBuffer> {
+    const out = new Uint8Array(this.#parts.reduce((sum, { length }) => sum + length, 0))
+    let at = 0
+    for (const part of this.#parts) {
+      out.set(part, at)
+      at += part.length
+    }
+    return out
+  }
+}

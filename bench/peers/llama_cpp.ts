@@ -1,0 +1,173 @@
+/**
+ * The arms of llama.cpp, native, through node-llama-cpp: the GGUF files of a model, each in a context on the processor.
+ *
+ * What counts is llama.cpp's own clock (llama_perf_context): the time inside llama_decode. Sampling, which the interface
+ * always does, and JavaScript come on top; they are the difference to the time seen from outside, and are reported beside it.
+ *
+ * It is not installed with the project, so the few types needed stand here and not in an import.
+ */
+import { readFile } from 'node:fs/promises'
+import { F16_TOLERANCE, INT8_TOLERANCE, type Arm, type Decoder } from './decoder.ts'
+import { architectureFor } from './gguf_model.ts'
+import type { Format } from './gguf_writer.ts'
+import { peerFolder } from './installed.ts'
+import { CAPACITY } from './measure.ts'
+import type { Subject } from './models.ts'
+
+interface Llama {
+  readonly systemInfo: string
+  loadModel(options: { readonly modelPath: string }): Promise<Model>
+}
+
+interface Model {
+  createContext(options: {
+    readonly contextSize: number
+    readonly threads: { readonly ideal: number; readonly min: number }
+    readonly performanceTracking: boolean
+  }): Promise<Context>
+  dispose(): Promise<void>
+}
+
+interface Context {
+  getSequence(): Sequence
+  printTimings(): Promise<void>
+}
+
+type Input =
+  number | readonly [token: number, { readonly generateNext: { probabilities?: true; token?: true } }]
+
+interface Sequence {
+  clearHistory(): Promise<void>
+  controlledEvaluate(
+    input: readonly Input[],
+  ): Promise<
+    readonly ({ readonly next: { readonly probabilities?: ReadonlyMap<number, number> } } | undefined)[]
+  >
+}
+
+interface Package {
+  getLlama(options: {
+    readonly gpu: false
+    readonly build: 'never'
+    readonly maxThreads: number
+    readonly logLevel: 'info'
+    readonly logger: (level: string, message: string) => void
+  }): Promise<Llama>
+}
+
+/** What llama.cpp said since its timings were printed last. */
+let said: string[] = []
+let started: Promise<Llama> | undefined
+
+/** One instance serves all arms. @throws MissingError PEERS_MISSING if it is not installed here */
+async function startLlama(): Promise<Llama> {
+  const name = 'node-llama-cpp'
+  await peerFolder(name)
+  const { getLlama } = (await import(name)) as Package
+  return getLlama({
+    gpu: false,
+    build: 'never',
+    maxThreads: 0,
+    logLevel: 'info',
+    logger: (_, message) => void said.push(message),
+  })
+}
+
+/**
+ * What computes: the library of kernels that was chosen for this processor, where the system tells, and their instructions.
+ * @throws MissingError PEERS_MISSING
+ */
+export async function describeLlama(): Promise<string> {
+  const { systemInfo } = await (started ??= startLlama())
+  // The files that Linux has mapped into this process.
+  const maps = await readFile('/proc/self/maps', 'utf8').catch(() => '')
+  const [library] = /libggml-cpu-\w+/.exec(maps) ?? ['kernels of unknown name']
+  const features = systemInfo
+    .split('|')
+    .map((feature) => feature.replace('CPU :', '').trim())
+    .filter((feature) => feature.endsWith('= 1'))
+    .map((feature) => feature.slice(0, -4))
+  return `${library} (${features.join(' ')})`
+}
+
+class LlamaDecoder implements Decoder {
+  readonly #model: Model
+  readonly #context: Context
+  readonly #sequence: Sequence
+  readonly #vocabulary: number
+
+  constructor(model: Model, context: Context, vocabulary: number) {
+    this.#model = model
+    this.#context = context
+    this.#sequence = context.getSequence()
+    this.#vocabulary = vocabulary
+  }
+
+  async begin(prompt: Int32Array, read: boolean): Promise<Float32Array> {
+    await this.#sequence.clearHistory()
+    return this.#feed(prompt, read)
+  }
+
+  next(token: number, read: boolean): Promise<Float32Array> {
+    return this.#feed(Int32Array.of(token), read)
+  }
+
+  async clock(): Promise<number> {
+    said = []
+    await this.#context.printTimings()
+    let milliseconds = 0
+    for (const message of said)
+      for (const [, time] of message.matchAll(/eval time = +([\d.]+) ms/g)) milliseconds += Number(time)
+    return milliseconds
+  }
+
+  dispose(): Promise<void> {
+    return this.#model.dispose()
+  }
+
+  /** Logits but for a constant, if they are read: logarithms of probabilities. A token is sampled, greedily, either way. */
+  async #feed(ids: Int32Array, read: boolean): Promise<Float32Array> {
+    const input: Input[] = [...ids]
+    const last = ids.length - 1
+    input[last] = [ids[last], { generateNext: read ? { probabilities: true } : { token: true } }]
+    const outputs = await this.#sequence.controlledEvaluate(input)
+    const logits = new Float32Array(read ? this.#vocabulary : 0).fill(NaN)
+    for (const [id, probability] of outputs[last]?.next.probabilities ?? [])
+      logits[id] = Math.log(probability)
+    return logits
+  }
+}
+
+/** What llama.cpp rounds activations to, by the weights they meet: 16 bits with F16, 8 bits with quantised ones. */
+const tolerances: Readonly<Record<Format, number>> = {
+  F32: F16_TOLERANCE, // keys and values are of half precision
+  F16: F16_TOLERANCE,
+  Q8_0: INT8_TOLERANCE,
+  Q4_0: INT8_TOLERANCE,
+}
+
+/** The arms of llama.cpp on so many threads; none for a model whose matrices it does not have. */
+export function llamaArms({ config, formats }: Subject, threads: number): Arm<Subject>[] {
+  const architecture = architectureFor(config)
+  if (architecture === null) return []
+  return formats.map((format) => ({
+    name: `llama.cpp ${format}`,
+    engine: 'llama.cpp',
+    weights: format,
+    format,
+    sparsity: 0,
+    threads,
+    tolerance: architecture === 'llama' ? tolerances[format] : null,
+    shifted: true,
+    async make(subject) {
+      const llama = await (started ??= startLlama())
+      const model = await llama.loadModel({ modelPath: await subject.file(format) })
+      const context = await model.createContext({
+        contextSize: CAPACITY,
+        threads: { ideal: threads, min: threads },
+        performanceTracking: true,
+      })
+      return new LlamaDecoder(model, context, config.vocabulary)
+    },
+  }))
+}
