@@ -120,12 +120,15 @@ describe('inspect', () => {
   })
 
   test('measures the error of each storage, and refuses an unknown one', async () => {
-    const report = await runJson('inspect', 'fixtures/tiny-opt', '--storage', 'int8', '--texts', '1')
-    const [exact, int8] = report.storages as { storage: string; kl: number; tokens: number }[]
+    const report = await runJson('inspect', 'fixtures/tiny-opt', '--storage', 'int8,int4', '--texts', '1')
+    const [exact, int8, int4] = report.storages as { storage: string; kl: number; tokens: number }[]
     expect(exact).toMatchObject({ storage: 'f32', kl: 0, tokens: 127 })
     expect(int8.storage).toBe('int8')
-    expect(int8.kl).toBeLessThan(0.01)
-    const { code, stderr } = await runInside(['inspect', 'fixtures/tiny-opt', '--storage', 'int4'])
+    expect(int8.kl).toBeLessThan(0.001)
+    expect(int4).toMatchObject({ storage: 'int4', tokens: 127 })
+    expect(int4.kl).toBeGreaterThan(int8.kl)
+    expect(int4.kl).toBeLessThan(0.05)
+    const { code, stderr } = await runInside(['inspect', 'fixtures/tiny-opt', '--storage', 'int3'])
     expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected names of f32, bf16')])
   })
 
