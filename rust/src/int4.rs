@@ -97,19 +97,19 @@ pub unsafe fn round_block(q: *mut i8, step: *mut f32, sum: *mut f32, mut x: *con
 /// Copies a row to the place of another, each one of four side by side.
 #[inline(never)]
 pub unsafe fn copy_interleaved_row(to: *mut u8, slot: usize, from: *const u8, row: usize, B: usize) {
-    let mut to = to.wrapping_add(slot / 4 * B * QUAD);
-    let mut from = from.wrapping_add(row / 4 * B * QUAD);
-    let end = from.wrapping_add(B * QUAD);
-    let (slot, row) = (slot % 4, row % 4);
-    while from < end {
-        // A scale and a minimum have two bytes each in eight, numbers have four in each sixteen.
+    let to = to.wrapping_add(slot / 4 * B * QUAD);
+    let from = from.wrapping_add(row / 4 * B * QUAD);
+    // Scale and minimum have two bytes each in eight, the numbers four bytes each in sixteen.
+    let (mut to_half, mut from_half) = (to.wrapping_add(2 * (slot % 4)), from.wrapping_add(2 * (row % 4)));
+    let (mut to, mut from) = (to.wrapping_add(16 + 4 * (slot % 4)), from.wrapping_add(16 + 4 * (row % 4)));
+    for _ in 0..B {
         for at in [0, 8] {
-            to.wrapping_add(at + 2 * slot).copy_from(from.wrapping_add(at + 2 * row), 2);
+            to_half.add(at).copy_from(from_half.add(at), 2);
         }
-        for at in [16, 32, 48, 64] {
-            to.wrapping_add(at + 4 * slot).copy_from(from.wrapping_add(at + 4 * row), 4);
+        for at in [0, 16, 32, 48] {
+            to.add(at).copy_from(from.add(at), 4);
         }
-        to = to.add(QUAD);
-        from = from.add(QUAD);
+        (to_half, from_half) = (to_half.wrapping_add(QUAD), from_half.wrapping_add(QUAD));
+        (to, from) = (to.wrapping_add(QUAD), from.wrapping_add(QUAD));
     }
 }
