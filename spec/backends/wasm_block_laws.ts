@@ -1,16 +1,17 @@
 /**
  * Large shapes of the wasm kernels: the products of many tokens are cut into blocks and tiles, and a result must not
  * show where. The sizes stand around every edge of assembly/linear_tile.ts, assembly/outer_product.ts,
- * assembly/weighted_rows.ts, the int8 kernels, the tiles and streams of attention, and at the longest rows and the longest
- * context they take.
+ * assembly/weighted_rows.ts, the int8 and int4 kernels, the tiles and streams of attention, and at the longest rows and the
+ * longest context they take.
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { MAX_CONTEXT } from '../../src/ops/attention.ts'
-import type { KernelName } from '../../src/ops/catalog.ts'
+import { kernels, type KernelName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'
+import { QUAD_BYTES } from '../../src/tensor/int4.ts'
 import { Data } from '../harness/data.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
-import { makeValues } from '../harness/op_case.ts'
+import { fitSizes, makeValues } from '../harness/op_case.ts'
 
 /** A product of many tokens, and its list of chosen units. */
 export const products = {
@@ -18,10 +19,12 @@ export const products = {
   linear_bf16: 'rows',
   linear_f16: 'rows',
   linear_i8: 'rows',
+  linear_i4: 'rows',
   linear_input_major: 'inputs',
   linear_input_major_bf16: 'inputs',
   linear_input_major_f16: 'inputs',
   linear_input_major_i8: 'inputs',
+  linear_input_major_i4: 'inputs',
   linear_backward_weight: 'rows',
 } as const
 
@@ -34,6 +37,7 @@ export type Product = keyof typeof products
 const edges = [48, 64, 96, 128, 256, 512, 1024].flatMap((edge) => [edge - 1, edge, edge + 1, edge + 3])
 const small = [1, 3, 4, 5, 8, 9, 17, 33]
 
+/** Tries an op at these sizes. Those of int4 alone are added: no room behind rows of units, and few blocks of inputs. */
 function check(
   backend: Backend,
   name: KernelName,
@@ -41,7 +45,8 @@ function check(
   data: Data,
   absent: readonly string[] = [],
 ): void {
-  const values = makeValues(name, sizes, data, 'plain', new Set(absent))
+  const fitting = fitSizes(kernels[name], { S: 0, B: data.pick([1, 2, 9]), ...sizes })
+  const values = makeValues(name, fitting, data, 'plain', new Set(absent))
   checkAgreement(backend, name, values, { offset: data.pick([0, 1, 3]), aliased: false })
 }
 
@@ -76,6 +81,35 @@ export function longRows(backend: Backend, seed: number): void {
   for (const I of [32_767, 32_768]) check(backend, 'linear_i8', { T: 7, O: 5, I, R: 4 }, data)
   for (const I of [65_535, 65_536])
     check(backend, 'linear_input_major_i8', { T: 9, O: 5, I, R: 3 }, data, ['inputs'])
+}
+
+/** The longest rows of int4, and as many tokens as have room with many inputs, with many blocks, and with most of both. */
+export function longInt4Rows(backend: Backend, seed: number): void {
+  const data = new Data(seed)
+  for (const I of [65_535, 65_536]) check(backend, 'linear_i4', { T: 5, O: 5, I, R: 3 }, data)
+  for (const [T, I, B] of [
+    [64, 49_152, 1],
+    [64, 8000, 8000],
+    [3, 49_152, 49_152],
+  ])
+    check(backend, 'linear_input_major_i4', { T, O: 3, I, R: 0, B }, data, ['inputs'])
+}
+
+/** Products of int4 where all numbers are the largest, so that sums of 16 bits are as large as they become. */
+export function largestInt4Sums(backend: Backend): void {
+  for (const name of ['linear_i4', 'linear_input_major_i4'] as const)
+    for (const T of [1, 3])
+      for (const sign of [1, -1])
+        for (let I = 1; I <= 66; I++) {
+          const sizes = fitSizes(kernels[name], { T, O: 65, I, R: 0, S: 0, B: 1 })
+          const values = makeValues(name, sizes, new Data(I), 'plain', new Set(['rows', 'inputs']))
+          const weight = new Uint8Array((values.weight as Uint8Array).length).fill(255)
+          if (name === 'linear_i4')
+            // Scales and minima come before the numbers of a block.
+            weight.forEach((_, at) => at % QUAD_BYTES < 16 && (weight[at] = at % 2 === 0 ? 0 : 0x3c))
+          const x = new Float32Array(T * I).fill(sign)
+          checkAgreement(backend, name, { ...values, x, weight }, { offset: 0, aliased: false })
+        }
 }
 
 /** The kernels of attention. */

@@ -7,8 +7,10 @@ import { law, runSeed } from '../harness/seed.ts'
 import {
   atAnEdge,
   attentions,
+  largestInt4Sums,
   longestContext,
   longHeads,
+  longInt4Rows,
   longRows,
   manyQueries,
   pastEveryBlock,
@@ -38,6 +40,10 @@ describe.each(backends)('$name', (backend) => {
   })
 
   test('rows up to the packed length and longer, and the longest of int8', () => longRows(backend, runSeed()))
+
+  test('the longest rows of int4, in few blocks and in many', () => longInt4Rows(backend, runSeed()))
+
+  test('the largest sums of int4 products', () => largestInt4Sums(backend))
 
   describe.each(attentions)('%s', (name) => {
     law(
