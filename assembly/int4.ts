@@ -67,30 +67,38 @@ export function roundBlocks(
   }
 }
 
-/** Rounds at most 32 numbers; writes 32, and the step and its product with their sum. */
-export function roundBlock(q: usize, step: usize, sum: usize, x: usize, length: i32): void {
+/** Rounds at most 32 numbers; writes 32, and the step and its product with their sum. Returns the sum of their sizes. */
+export function roundBlock(q: usize, step: usize, sum: usize, x: usize, length: i32): i32 {
   if (length < BLOCK) {
     memory.fill(shortBlock(), 0, bytes(BLOCK))
     memory.copy(shortBlock(), x, bytes(length))
     x = shortBlock()
   }
-  const size = largestSize(x, BLOCK) / LEVELS
-  const steps = f32x4.splat(size)
+  const unit = largestSize(x, BLOCK) / LEVELS
+  const steps = f32x4.splat(unit)
   const most = f32x4.splat(LEVELS)
   let total = i32x4.splat(0)
+  let size = i32x4.splat(0)
   for (let i = 0; i < BLOCK; i += 16) {
     const a = nearestSteps(v128.load(x), steps, most)
     const b = nearestSteps(v128.load(x, 16), steps, most)
     const c = nearestSteps(v128.load(x, 32), steps, most)
     const d = nearestSteps(v128.load(x, 48), steps, most)
     total = i32x4.add(total, i32x4.add(i32x4.add(a, b), i32x4.add(c, d)))
+    size = i32x4.add(size, i32x4.add(i32x4.abs(a), i32x4.abs(b)))
+    size = i32x4.add(size, i32x4.add(i32x4.abs(c), i32x4.abs(d)))
     v128.store(q, i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)))
     x += 64
     q += 16
   }
-  const two = i32x4.add(total, v128.shuffle<i32>(total, total, 2, 3, 0, 1))
-  store<f32>(step, size)
-  store<f32>(sum, size * <f32>(i32x4.extract_lane(two, 0) + i32x4.extract_lane(two, 1)))
+  store<f32>(step, unit)
+  store<f32>(sum, unit * <f32>laneSum(total))
+  return laneSum(size)
+}
+
+function laneSum(x: v128): i32 {
+  const two = i32x4.add(x, v128.shuffle<i32>(x, x, 2, 3, 0, 1))
+  return i32x4.extract_lane(two, 0) + i32x4.extract_lane(two, 1)
 }
 
 /** Copies a row to the place of another, each one of four side by side. */

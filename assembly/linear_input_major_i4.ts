@@ -19,12 +19,14 @@ const TILE: i32 = 64
 const TILE_BYTES: usize = 32
 const SCALE_BYTES: usize = 512
 
-/** Rows whose products with activations are added in 16 bits. */
+/** Rows whose products with activations are added in 16 bits, whatever these are. */
 const MOST_ROWS: i32 = 16
+/** The sum of sizes of activations whose products with 4-bit numbers fit 16 bits together. */
+const MOST_SIZE: i32 = 2184
 /** At most this many tokens are taken together, with this many rounded numbers, and this many blocks. */
 const MOST_TOKENS: i32 = 64
 const MOST_NUMBERS: i32 = 524288
-const MOST_STEPS: i32 = 32768
+const MOST_STEPS: i32 = 49152
 
 // What stands in `packedLeft`, for up to 49152 inputs: 196608 bytes for a number of each.
 const ENDS: usize = 196608
@@ -93,8 +95,12 @@ export function linear_input_major_i4_part(
       for (let run = 0, slot = 0; run < runs; run++) {
         const end = runEnd(run)
         const at = ofBlocks + <usize>runBlock(run) * SCALE_BYTES
-        multiply(rows, slot, end, tokens, slots)
-        addTile(tile, at, run, runs, tokens, width, O)
+        const isSmall = load<i32>(stepOf(0, run, runs), 8) <= MOST_SIZE
+        if (tokens == 1 && isSmall && width == TILE) addRun(tile, rows, slot, end, at, stepOf(0, run, runs))
+        else {
+          multiply(rows, slot, end, tokens, slots)
+          addTile(tile, at, run, runs, tokens, width, O)
+        }
         slot = end
       }
       if (bias) for (let t = 0; t < tokens; t++) addBias(rowAt(tile, t, O), bias + bytes(o), width)
@@ -175,9 +181,9 @@ function numbersOf(t: i32, slots: i32): usize {
   return quantized() + <usize>t * <usize>slots
 }
 
-/** A token's step and sum for a run, [2]. */
+/** A token's step, its sum and the sum of its sizes for a run, [3], with room for one more. */
 function stepOf(t: i32, run: i32, runs: i32): usize {
-  return packedLeft() + STEPS + bytes((t * runs + run) << 1)
+  return packedLeft() + STEPS + bytes((t * runs + run) << 2)
 }
 
 /** Rounds the chosen numbers of a token, run by run. */
@@ -195,7 +201,7 @@ function roundToken(t: i32, x: usize, order: usize, runs: i32): void {
   }
 }
 
-/** Rounds the chosen numbers of a run; writes them, and the step and its product with their sum. */
+/** Rounds the chosen numbers of a run; writes them, and what `stepOf` says. */
 function roundChosen(q: usize, step: usize, x: usize, order: usize, r: i32, members: i32): void {
   let from = x + bytes(r)
   if (order) {
@@ -203,7 +209,7 @@ function roundChosen(q: usize, step: usize, x: usize, order: usize, r: i32, memb
     for (let k = 0; k < members; k++) store<f32>(from + bytes(k), load<f32>(x + bytes(unitAt(order, r + k))))
   }
   if (members <= BLOCK) {
-    roundBlock(q, step, step + 4, from, members)
+    store<i32>(step, roundBlock(q, step, step + 4, from, members), 8)
     return
   }
   const size = largestSize(from, members) / 127
@@ -215,10 +221,68 @@ function roundChosen(q: usize, step: usize, x: usize, order: usize, r: i32, memb
   }
   store<i8>(q + <usize>members, 0)
   store<f32>(step, size)
-  store<f32>(step + 4, size * <f32>total)
+  store<f32>(step, size * <f32>total, 4)
+  store<i32>(step, i32.MAX_VALUE, 8)
 }
 
 // ---- Products -------------------------------------------------------------------------------------------------
+
+/** Adds the terms of a run to a tile of the one token, whose sums fit 16 bits. */
+function addRun(y: usize, rows: usize, slot: i32, end: i32, scales: usize, step: usize): void {
+  const mask = v128.load(nibbles())
+  let s0 = i16x8.splat(0)
+  let s1 = i16x8.splat(0)
+  let s2 = i16x8.splat(0)
+  let s3 = i16x8.splat(0)
+  let s4 = i16x8.splat(0)
+  let s5 = i16x8.splat(0)
+  let s6 = i16x8.splat(0)
+  let s7 = i16x8.splat(0)
+  let q = quantized() + <usize>slot
+  let at = slotAt(slot)
+  for (const last = slotAt(end); at < last; at += 8) {
+    const row = rows + load<usize>(at)
+    const other = rows + load<usize>(at, 4)
+    const factors = v128.load16_splat(q)
+    let a = v128.load(row)
+    let b = v128.load(other)
+    let pair = firstPairs(a, b)
+    s0 = i16x8.add(s0, pairSums(factors, lowerHalves(pair, mask)))
+    s2 = i16x8.add(s2, pairSums(factors, upperHalves(pair, mask)))
+    pair = lastPairs(a, b)
+    s1 = i16x8.add(s1, pairSums(factors, lowerHalves(pair, mask)))
+    s3 = i16x8.add(s3, pairSums(factors, upperHalves(pair, mask)))
+    a = v128.load(row, 16)
+    b = v128.load(other, 16)
+    pair = firstPairs(a, b)
+    s4 = i16x8.add(s4, pairSums(factors, lowerHalves(pair, mask)))
+    s6 = i16x8.add(s6, pairSums(factors, upperHalves(pair, mask)))
+    pair = lastPairs(a, b)
+    s5 = i16x8.add(s5, pairSums(factors, lowerHalves(pair, mask)))
+    s7 = i16x8.add(s7, pairSums(factors, upperHalves(pair, mask)))
+    q += 2
+  }
+  const steps = v128.load32_splat(step)
+  const sums = v128.load32_splat(step, 4)
+  addEight(y, scales, s0, steps, sums)
+  addEight(y + 32, scales + 32, s1, steps, sums)
+  addEight(y + 64, scales + 64, s2, steps, sums)
+  addEight(y + 96, scales + 96, s3, steps, sums)
+  addEight(y + 128, scales + 128, s4, steps, sums)
+  addEight(y + 160, scales + 160, s5, steps, sums)
+  addEight(y + 192, scales + 192, s6, steps, sums)
+  addEight(y + 224, scales + 224, s7, steps, sums)
+}
+
+/** Adds the terms of eight outputs. */
+function addEight(y: usize, scales: usize, s: v128, steps: v128, sums: v128): void {
+  const first = i32x4.extend_low_i16x8_s(s)
+  const last = i32x4.extend_high_i16x8_s(s)
+  const a = fourTerms(v128.load(scales), steps, first, v128.load(scales, 256), sums)
+  const b = fourTerms(v128.load(scales, 16), steps, last, v128.load(scales, 272), sums)
+  v128.store(y, f32x4.add(v128.load(y), a))
+  v128.store(y, f32x4.add(v128.load(y, 16), b), 16)
+}
 
 /** The sums of a tile over a run of slots, for every token, as int32. */
 function multiply(rows: usize, slot: i32, end: i32, tokens: i32, slots: i32): void {

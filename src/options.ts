@@ -49,7 +49,7 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
   /** The maximal number of tokens; default 64, or fewer if the model's context ends before. */
   readonly maxTokens?: number
   /**
-   * The storage of the KV cache; default `int8` with int8 weights, else `f32`. `int8` takes a quarter of the memory and of
+   * The storage of the KV cache; default `int8` with int8 and int4 weights, else `f32`. `int8` takes a quarter of the memory and of
    * the memory traffic of a long text; its logits differ slightly.
    */
   readonly cache?: CacheStorage

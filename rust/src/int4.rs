@@ -72,26 +72,42 @@ pub unsafe fn round_blocks(
     }
 }
 
-/// Rounds at most 32 numbers; writes 32, and the step and its product with their sum.
+/// Rounds at most 32 numbers; writes 32, and the step and its product with their sum. Returns the sum of their sizes.
 #[inline(never)]
-pub unsafe fn round_block(q: *mut i8, step: *mut f32, sum: *mut f32, mut x: *const f32, length: usize) {
+pub unsafe fn round_block(
+    q: *mut i8,
+    step: *mut f32,
+    sum: *mut f32,
+    mut x: *const f32,
+    length: usize,
+) -> i32 {
     if length < BLOCK {
         clear(short_block(), BLOCK);
         short_block().copy_from(x, length);
         x = short_block();
     }
-    let size = largest_size(x, BLOCK) / LEVELS;
-    let steps = f32x4_splat(size);
+    let unit = largest_size(x, BLOCK) / LEVELS;
+    let steps = f32x4_splat(unit);
     let most = f32x4_splat(LEVELS);
-    let mut total = i32x4_splat(0);
+    let (mut total, mut size) = (i32x4_splat(0), i32x4_splat(0));
     for half in 0..2 {
-        let [a, b, c, d] = [0, 4, 8, 12].map(|i| nearest_steps(load(x.add(16 * half + i)), steps, most));
-        total = i32x4_add(total, i32x4_add(i32x4_add(a, b), i32x4_add(c, d)));
+        let fours = [0, 4, 8, 12].map(|i| nearest_steps(load(x.add(16 * half + i)), steps, most));
+        for four in fours {
+            total = i32x4_add(total, four);
+            size = i32x4_add(size, i32x4_abs(four));
+        }
+        let [a, b, c, d] = fours;
         store(q.add(16 * half), i8x16_narrow_i16x8(i16x8_narrow_i32x4(a, b), i16x8_narrow_i32x4(c, d)));
     }
-    let two = i32x4_add(total, i32x4_shuffle::<2, 3, 0, 1>(total, total));
-    *step = size;
-    *sum = size * (i32x4_extract_lane::<0>(two) + i32x4_extract_lane::<1>(two)) as f32;
+    *step = unit;
+    *sum = unit * lane_sum(total) as f32;
+    lane_sum(size)
+}
+
+#[inline(always)]
+fn lane_sum(x: v128) -> i32 {
+    let two = i32x4_add(x, i32x4_shuffle::<2, 3, 0, 1>(x, x));
+    i32x4_extract_lane::<0>(two) + i32x4_extract_lane::<1>(two)
 }
 
 /// Copies a row to the place of another, each one of four side by side.

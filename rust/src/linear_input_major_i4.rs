@@ -20,12 +20,14 @@ const TILE: usize = 64;
 const TILE_BYTES: usize = 32;
 const TILE_SCALES: usize = 128;
 
-/// Rows whose products with activations are added in 16 bits.
+/// Rows whose products with activations are added in 16 bits, whatever these are.
 const MOST_ROWS: usize = 16;
+/// The sum of sizes of activations whose products with 4-bit numbers fit 16 bits together.
+const MOST_SIZE: i32 = 2184;
 /// At most this many tokens are taken together, with this many rounded numbers, and this many blocks.
 const MOST_TOKENS: usize = 64;
 const MOST_NUMBERS: usize = 524288;
-const MOST_STEPS: usize = 32768;
+const MOST_STEPS: usize = 49152;
 
 // What stands in `packed_left`, in words, for up to so many inputs.
 const MOST_INPUTS: usize = 49152;
@@ -98,9 +100,14 @@ pub unsafe extern "C" fn linear_input_major_i4_part(
             let mut slot = 0;
             for run in 0..runs {
                 let end = *run_end(run);
-                multiply(rows, slot, end, tokens, slots);
                 let scales = scales.wrapping_add(*run_block(run) * TILE_SCALES);
-                add_tile(tile, scales, run, runs, tokens, width, O);
+                let step = step_of(0, run, runs);
+                if tokens == 1 && *size_at(step) <= MOST_SIZE && width == TILE {
+                    add_run(tile, rows, slot, end, scales, step);
+                } else {
+                    multiply(rows, slot, end, tokens, slots);
+                    add_tile(tile, scales, run, runs, tokens, width, O);
+                }
                 slot = end;
             }
             if !bias.is_null() {
@@ -198,9 +205,14 @@ fn numbers_of(t: usize, slots: usize) -> *mut i8 {
     quantized().cast::<i8>().wrapping_add(t * slots)
 }
 
-/// A token's step and sum for a run, [2].
+/// A token's step, its sum and the sum of its sizes for a run, [3], with room for one more.
 fn step_of(t: usize, run: usize, runs: usize) -> *mut f32 {
-    word_at(STEPS + 2 * (t * runs + run)).cast()
+    word_at(STEPS + 4 * (t * runs + run)).cast()
+}
+
+/// The sum of sizes beside a step.
+fn size_at(step: *mut f32) -> *mut i32 {
+    step.wrapping_add(2).cast()
 }
 
 /// Rounds the chosen numbers of a token, run by run.
@@ -218,7 +230,7 @@ unsafe fn round_token(t: usize, x: *const f32, order: List, runs: usize) {
     }
 }
 
-/// Rounds the chosen numbers of a run; writes them, and the step and its product with their sum.
+/// Rounds the chosen numbers of a run; writes them, and what `step_of` says.
 #[inline(never)]
 unsafe fn round_chosen(q: *mut i8, step: *mut f32, x: *const f32, order: List, r: usize, members: usize) {
     let mut from = x.wrapping_add(r);
@@ -230,7 +242,7 @@ unsafe fn round_chosen(q: *mut i8, step: *mut f32, x: *const f32, order: List, r
         from = to;
     }
     if members <= BLOCK {
-        round_block(q, step, step.add(1), from, members);
+        *size_at(step) = round_block(q, step, step.add(1), from, members);
         return;
     }
     let size = largest_size(from, members) / LEVELS;
@@ -245,6 +257,7 @@ unsafe fn round_chosen(q: *mut i8, step: *mut f32, x: *const f32, order: List, r
     *q.wrapping_add(members) = 0;
     *step = size;
     *step.add(1) = size * total as f32;
+    *size_at(step) = i32::MAX;
 }
 
 // ---- Products -----------------------------------------------------------------------------------------------------
@@ -254,40 +267,15 @@ fn products_of(t: usize) -> *mut i32 {
     tile_sums().cast::<i32>().wrapping_add(t * TILE)
 }
 
-/// The sums of a tile over a run of slots, for every token.
-unsafe fn multiply(rows: *const u8, slot: usize, end: usize, tokens: usize, slots: usize) {
-    for k in (slot..end).step_by(MOST_ROWS) {
-        let (pairs, is_first) = (MOST_ROWS.min(end - k) / 2, k == slot);
-        let factors_of = |t: usize| numbers_of(t, slots).wrapping_add(k);
-        if tokens == 1 {
-            add_rows(products_of(0), rows, slot_at(k), factors_of(0), pairs, is_first);
-            continue;
-        }
-        open_rows(rows, slot_at(k), pairs);
-        for t in 0..tokens {
-            for half in 0..2 {
-                let to = products_of(t).wrapping_add(32 * half);
-                add_opened(to, opened_rows().wrapping_add(4 * half), factors_of(t), pairs, is_first);
-            }
-        }
-    }
-}
-
-/// The sums of a tile over pairs of rows, at an address; added to those that are there unless they are the first.
-#[inline(never)]
-unsafe fn add_rows(
-    to: *mut i32, // [64]
-    rows: *const u8,
-    mut slot: *const usize, // [pairs, 2]
-    mut q: *const i8,       // [pairs, 2]
-    pairs: usize,
-    is_first: bool,
-) {
+/// The sums of a tile over the rows of slots, for the one token, in 16 bits: of each half of a row 32 outputs.
+#[inline(always)]
+unsafe fn sums_of_rows(rows: *const u8, slot: usize, end: usize) -> [[v128; 4]; 2] {
     let mask = constant(nibbles());
     let mut sums = [[i16x8_splat(0); 4]; 2];
-    let end = slot.wrapping_add(2 * pairs);
-    while slot < end {
-        let (row, other) = (rows.wrapping_add(*slot), rows.wrapping_add(*slot.add(1)));
+    let mut q = numbers_of(0, 0).wrapping_add(slot);
+    let (mut at, last) = (slot_at(slot), slot_at(end));
+    while at < last {
+        let (row, other) = (rows.wrapping_add(*at), rows.wrapping_add(*at.add(1)));
         let factors = v128_load16_splat(q.cast());
         for half in 0..2 {
             let numbers = open_pair(load(row.add(16 * half)), load(other.add(16 * half)), mask);
@@ -295,11 +283,73 @@ unsafe fn add_rows(
                 sums[half][part] = i16x8_add(sums[half][part], pair_sums(factors, numbers[part]));
             }
         }
-        slot = slot.add(2);
+        at = at.add(2);
         q = q.add(2);
     }
-    store_sums(to, sums[0], is_first);
-    store_sums(to.add(32), sums[1], is_first);
+    sums
+}
+
+/// Adds the terms of a run to a tile of the one token, whose sums fit 16 bits.
+#[inline(never)]
+unsafe fn add_run(
+    y: *mut f32, // [64]
+    rows: *const u8,
+    slot: usize,
+    end: usize,
+    scales: *const f32, // [128]
+    step: *const f32,   // [2]
+) {
+    let sums = sums_of_rows(rows, slot, end);
+    let (steps, totals) = (splat_at(step), splat_at(step.add(1)));
+    for half in 0..2 {
+        for part in 0..4 {
+            let eight = sums[half][part];
+            let o = 32 * half + 8 * part;
+            add_four(y.add(o), scales.add(o), steps, i32x4_extend_low_i16x8(eight), totals);
+            add_four(y.add(o + 4), scales.add(o + 4), steps, i32x4_extend_high_i16x8(eight), totals);
+        }
+    }
+}
+
+/// Adds the terms of four outputs.
+#[inline(always)]
+unsafe fn add_four(y: *mut f32, scales: *const f32, steps: v128, products: v128, sums: v128) {
+    let terms = four_terms(load(scales), steps, products, load(scales.add(TILE)), sums);
+    store(y, f32x4_add(load(y), terms));
+}
+
+/// The sums of a tile over a run of slots, for every token.
+unsafe fn multiply(rows: *const u8, slot: usize, end: usize, tokens: usize, slots: usize) {
+    for k in (slot..end).step_by(MOST_ROWS) {
+        let (last, is_first) = (end.min(k + MOST_ROWS), k == slot);
+        if tokens == 1 {
+            add_rows(products_of(0), rows, k, last, is_first);
+            continue;
+        }
+        let pairs = (last - k) / 2;
+        open_rows(rows, slot_at(k), pairs);
+        for t in 0..tokens {
+            let q = numbers_of(t, slots).wrapping_add(k);
+            for half in 0..2 {
+                let to = products_of(t).wrapping_add(32 * half);
+                add_opened(to, opened_rows().wrapping_add(4 * half), q, pairs, is_first);
+            }
+        }
+    }
+}
+
+/// The sums of a tile over the rows of slots, at an address; added to those that are there unless they are the first.
+#[inline(never)]
+unsafe fn add_rows(
+    to: *mut i32, // [64]
+    rows: *const u8,
+    slot: usize,
+    end: usize,
+    is_first: bool,
+) {
+    let [first, second] = sums_of_rows(rows, slot, end);
+    store_sums(to, first, is_first);
+    store_sums(to.add(32), second, is_first);
 }
 
 /// Sixteen bytes of two rows as 32 pairs of numbers: the outputs of the lower halves, then those of the upper ones.
@@ -407,8 +457,7 @@ unsafe fn add_terms(
     let (steps, sums) = (splat_at(step), splat_at(step.add(1)));
     let end = products.wrapping_add(TILE);
     while products < end {
-        let terms = four_terms(load(scales), steps, load(products), load(scales.add(TILE)), sums);
-        store(y, f32x4_add(load(y), terms));
+        add_four(y, scales, steps, load(products), sums);
         y = y.add(4);
         scales = scales.add(4);
         products = products.add(4);

@@ -142,10 +142,10 @@ const third: readonly Mutant[] = [
     law: smallSizes('linear_i4'),
   },
   {
-    bug: 'more rows added in 16 bits than fit',
+    bug: 'sizes of activations of which one sum does not fit 16 bits',
     file: 'src/linear_input_major_i4.rs',
-    from: 'const MOST_ROWS: usize = 16;',
-    to: 'const MOST_ROWS: usize = 18;',
+    from: 'const MOST_SIZE: i32 = 2184;',
+    to: 'const MOST_SIZE: i32 = 2185;',
     law: largestInt4Sums,
   },
 ]

@@ -8,9 +8,9 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { MAX_CONTEXT } from '../../src/ops/attention.ts'
 import { kernels, type KernelName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'
-import { QUAD_BYTES } from '../../src/tensor/int4.ts'
 import { Data } from '../harness/data.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
+import { blocksOf, QUAD_BYTES } from '../../src/tensor/int4.ts'
 import { fitSizes, makeValues } from '../harness/op_case.ts'
 
 /** A product of many tokens, and its list of chosen units. */
@@ -37,16 +37,18 @@ export type Product = keyof typeof products
 const edges = [48, 64, 96, 128, 256, 512, 1024].flatMap((edge) => [edge - 1, edge, edge + 1, edge + 3])
 const small = [1, 3, 4, 5, 8, 9, 17, 33]
 
-/** Tries an op at these sizes. Those of int4 alone are added: no room behind rows of units, and few blocks of inputs. */
+/** @param given sizes; rows of int4 inputs have as much room as they need, and as many blocks, unless they say otherwise */
 function check(
   backend: Backend,
   name: KernelName,
-  sizes: Sizes,
+  given: Sizes,
   data: Data,
   absent: readonly string[] = [],
 ): void {
-  const fitting = fitSizes(kernels[name], { S: 0, B: data.pick([1, 2, 9]), ...sizes })
-  const values = makeValues(name, fitting, data, 'plain', new Set(absent))
+  const sizes = fitSizes(kernels[name], { S: given.I, B: blocksOf(given.I), ...given })
+  const values = makeValues(name, sizes, data, 'plain', new Set(absent))
+  // Blocks come in any order, or in their own.
+  if (values.blocks instanceof Int32Array && data.chance(0.5)) values.blocks.sort()
   checkAgreement(backend, name, values, { offset: data.pick([0, 1, 3]), aliased: false })
 }
 
@@ -81,33 +83,34 @@ export function longRows(backend: Backend, seed: number): void {
   for (const I of [32_767, 32_768]) check(backend, 'linear_i8', { T: 7, O: 5, I, R: 4 }, data)
   for (const I of [65_535, 65_536])
     check(backend, 'linear_input_major_i8', { T: 9, O: 5, I, R: 3 }, data, ['inputs'])
+  for (const I of [65_535, 65_536]) check(backend, 'linear_i4', { T: 3, O: 5, I, R: 4 }, data)
+  const I = 49_152
+  for (const B of [1, blocksOf(I), I])
+    check(backend, 'linear_input_major_i4', { T: 2, O: 5, I, R: 3, B }, data, ['inputs'])
 }
 
-/** The longest rows of int4, and as many tokens as have room with many inputs, with many blocks, and with most of both. */
-export function longInt4Rows(backend: Backend, seed: number): void {
+/** As many tokens of int4 as are taken together, with the most inputs and with many blocks. */
+export function manyInt4Tokens(backend: Backend, seed: number): void {
   const data = new Data(seed)
-  for (const I of [65_535, 65_536]) check(backend, 'linear_i4', { T: 5, O: 5, I, R: 3 }, data)
-  for (const [T, I, B] of [
-    [64, 49_152, 1],
-    [64, 8000, 8000],
-    [3, 49_152, 49_152],
+  for (const [I, B] of [
+    [49_152, 1],
+    [8000, 8000],
   ])
-    check(backend, 'linear_input_major_i4', { T, O: 3, I, R: 0, B }, data, ['inputs'])
+    check(backend, 'linear_input_major_i4', { T: 64, O: 3, I, R: 0, B }, data, ['inputs'])
 }
 
-/** Products of int4 where all numbers are the largest, so that sums of 16 bits are as large as they become. */
+/** Products of the largest numbers of int4 with activations whose sizes add up to just what fits 16 bits, and to more. */
 export function largestInt4Sums(backend: Backend): void {
   for (const name of ['linear_i4', 'linear_input_major_i4'] as const)
     for (const T of [1, 3])
-      for (const sign of [1, -1])
-        for (let I = 1; I <= 66; I++) {
-          const sizes = fitSizes(kernels[name], { T, O: 65, I, R: 0, S: 0, B: 1 })
+      for (const last of [1, -1, 25 / 127, 26 / 127])
+        for (const I of [15, 16, 17, 18, 31, 32, 33, 34]) {
+          const sizes = fitSizes(kernels[name], { T, O: 64, I, R: 0, S: I, B: blocksOf(I) })
           const values = makeValues(name, sizes, new Data(I), 'plain', new Set(['rows', 'inputs']))
-          const weight = new Uint8Array((values.weight as Uint8Array).length).fill(255)
-          if (name === 'linear_i4')
-            // Scales and minima come before the numbers of a block.
-            weight.forEach((_, at) => at % QUAD_BYTES < 16 && (weight[at] = at % 2 === 0 ? 0 : 0x3c))
-          const x = new Float32Array(T * I).fill(sign)
+          const given = values.weight as Uint8Array
+          // Of four rows side by side, scales and minima come before the numbers of a block.
+          const weight = given.map((byte, at) => (name === 'linear_i4' && at % QUAD_BYTES < 16 ? byte : 255))
+          const x = new Float32Array(T * I).map((_, i) => ((i + 1) % I === 0 ? last : Math.sign(last)))
           checkAgreement(backend, name, { ...values, x, weight }, { offset: 0, aliased: false })
         }
 }

@@ -10,8 +10,8 @@ import {
   largestInt4Sums,
   longestContext,
   longHeads,
-  longInt4Rows,
   longRows,
+  manyInt4Tokens,
   manyQueries,
   pastEveryBlock,
   products,
@@ -39,9 +39,10 @@ describe.each(backends)('$name', (backend) => {
     test('all sizes past a block', () => pastEveryBlock(backend, name, runSeed()))
   })
 
-  test('rows up to the packed length and longer, and the longest of int8', () => longRows(backend, runSeed()))
+  test('rows up to the packed length and longer, and the longest of int8 and int4', () =>
+    longRows(backend, runSeed()))
 
-  test('the longest rows of int4, in few blocks and in many', () => longInt4Rows(backend, runSeed()))
+  test('as many tokens of int4 as are taken together', () => manyInt4Tokens(backend, runSeed()))
 
   test('the largest sums of int4 products', () => largestInt4Sums(backend))
 

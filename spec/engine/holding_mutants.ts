@@ -1,7 +1,9 @@
 /**
  * Bugs planted in how weights are held: packed, rounded, spread over several backends. mutants.spec.ts plants them.
  */
+import type { Buffer } from '../../src/backends/backend.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
+import { BLOCK } from '../../src/tensor/int4.ts'
 import type { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import { wrongBackend, wrongBegin, wrongOps, type Mutant } from './plant.ts'
 import type { sequenceLaws } from '../../src/verify/model/sequence_laws.ts'
@@ -75,6 +77,40 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
       }
     }),
     breaks: ['engineLogits', 'anyRun'],
+  },
+  {
+    bug: 'packed int4 inputs have the blocks of their places',
+    plant: wrongOps((right, backend) => ({
+      linear_input_major(y, x, weight, ...rest) {
+        if (!('blocks' in weight)) return right.linear_input_major(y, x, weight, ...rest)
+        const places = Int32Array.from({ length: weight.blocks.length }, (_, i) => Math.floor(i / BLOCK))
+        const blocks = backend.upload(places)
+        right.linear_input_major(y, x, { ...weight, blocks }, ...rest)
+        backend.free(blocks)
+      },
+    })),
+    breaks: ['engineLogits'],
+  },
+  {
+    bug: 'of int4 inputs the first tile of outputs is packed',
+    plant: wrongOps((right) => {
+      let rowsOfFirst: Buffer | null = null
+      return {
+        copy_rows(y, x, slots, rows) {
+          const isLater = x.dtype === 'i4' && rows === rowsOfFirst
+          rowsOfFirst = x.dtype === 'i4' ? rows : null
+          if (!isLater) right.copy_rows(y, x, slots, rows)
+        },
+      }
+    }),
+    breaks: ['engineLogits', 'engineSchedule'],
+  },
+  {
+    bug: 'int4 rows of outputs are packed from the first place on, wherever they belong',
+    plant: wrongOps((right) => ({
+      copy_interleaved_rows: (y, x, _, ...rest) => right.copy_interleaved_rows(y, x, null, ...rest),
+    })),
+    breaks: ['engineSchedule'],
   },
   {
     bug: 'bf16 rows lose their last number where there is one token',

@@ -14,11 +14,16 @@ import {
 import type { Buffer } from '../../src/backends/backend.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
-import { loadParameter } from '../../src/engine/weight_layout.ts'
-import { storages, type Storage } from '../../src/engine/matrix.ts'
+import { loadInt4, loadParameter } from '../../src/engine/weight_layout.ts'
+import { storages, type Matrix, type Storage } from '../../src/engine/matrix.ts'
 import type { Numbers } from '../../src/ops/op.ts'
 import { moduleName, namesOf } from '../../src/engine/names.ts'
-import { WeightReader, type LoadOptions, type RowChunk } from '../../src/engine/weight_reader.ts'
+import {
+  WeightReader,
+  type BlockChunk,
+  type LoadOptions,
+  type RowChunk,
+} from '../../src/engine/weight_reader.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { blocksOf, interleaveRows, quantizeBlocks, turnBlocks } from '../../src/tensor/int4.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
@@ -34,6 +39,19 @@ const plainModules = ['query', 'fc1'] as const
 
 /** How numbers come that the file has in the storage they are wanted in, or that it has not. */
 type Coming = 'as stored' | 'as float32'
+
+/** A parameter in any storage. */
+function loadAny(
+  scope: BufferScope,
+  name: string,
+  shape: readonly number[],
+  storage: Storage,
+  chunks: AsyncIterable<RowChunk>,
+): Promise<Matrix> {
+  return storage === 'int4'
+    ? loadInt4(scope, name, shape, chunks as AsyncIterable<BlockChunk>)
+    : loadParameter(scope, name, shape, storage, chunks)
+}
 
 /** Rows of a matrix whose numbers are their places, cut into chunks. */
 async function* chunksOf(
@@ -75,7 +93,7 @@ overBackends((backend) => {
     'what is held is what is stored, however its rows are cut',
     arbitraries,
     async (
-      load: typeof loadParameter,
+      load: typeof loadAny,
       module: 'out' | 'fc2' | 'query' | 'fc1',
       [O, I]: [number, number],
       cuts: number[],
@@ -96,13 +114,13 @@ overBackends((backend) => {
       }
     },
   )
-  stateLaw(heldIsStored, loadParameter)
+  stateLaw(heldIsStored, loadAny)
 
-  test.each<[string, typeof loadParameter]>([
+  test.each<[string, typeof loadAny]>([
     [
       'every chunk at the start',
       (scope, name, shape, storage, chunks) =>
-        loadParameter(
+        loadAny(
           scope,
           name,
           shape,
@@ -113,20 +131,20 @@ overBackends((backend) => {
     [
       'nothing is turned',
       (scope, _, shape, storage, chunks) =>
-        loadParameter(scope, `${moduleName({ family: 'opt' }, 1, 'key')}.weight`, shape, storage, chunks),
+        loadAny(scope, `${moduleName({ family: 'opt' }, 1, 'key')}.weight`, shape, storage, chunks),
     ],
     [
       'turned the other way',
-      (scope, name, [O, I], storage, chunks) => loadParameter(scope, name, [I, O], storage, chunks),
+      (scope, name, [O, I], storage, chunks) => loadAny(scope, name, [I, O], storage, chunks),
     ],
     [
       'the storage is forgotten',
-      (scope, name, shape, _, chunks) => loadParameter(scope, name, shape, 'f32', chunks),
+      (scope, name, shape, _, chunks) => loadAny(scope, name, shape, 'f32', chunks),
     ],
     [
       'what waits to be turned is kept',
       async (scope, name, shape, storage, chunks) => {
-        const held = await loadParameter(scope, name, shape, storage, chunks)
+        const held = await loadAny(scope, name, shape, storage, chunks)
         scope.allocate('f32', valuesOf(held).shape)
         return held
       },
@@ -311,7 +329,7 @@ describe('numbers of a file', () => {
       const expected = decodeFloats(dtype, bytes, 'table')
       const bad = expected.findIndex((value) => !Number.isFinite(value))
       const one = new WeightReader(source, new Map([[tokenTable, 'table']]), { allowNonFinite })
-      const read = async (): Promise<(Float32Array | Uint16Array)[]> => {
+      const read = async (): Promise<RowChunk['values'][]> => {
         const parts = []
         for await (const { values } of change(one.chunks.bind(one))(tokenTable, storage)) parts.push(values)
         return parts

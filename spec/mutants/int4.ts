@@ -2,7 +2,7 @@
  * Bugs planted in the int4 products, and in what moves rows of int4.
  */
 import { blockTerm, roundBlock } from '../../src/ops/int8_blocks.ts'
-import { nearestStep, widenF16 } from '../../src/tensor/dtypes.ts'
+import { nearestStep } from '../../src/tensor/dtypes.ts'
 import { BLOCK, openRow, QUAD_BYTES, scaleAt, TILE, TILE_BYTES, unitNumber } from '../../src/tensor/int4.ts'
 import { randomSizes } from '../../src/verify/ops/agreement.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
@@ -56,7 +56,6 @@ function inputMajorI4With(
   ordered = (blocks: number[]): number[] => blocks.sort((a, b) => a - b),
 ): Definition<'linear_input_major_i4'> {
   return (y, x, weight, scales, blocks, bias, inputs, T, O, I, R, _, S, B) => {
-    const widened = widenF16(scales)
     const kept = inputs ? [...inputs.subarray(0, R)] : Array.from({ length: I }, (_, i) => i)
     y.fill(0)
     for (const b of ordered([...new Set(kept.map((i) => blocks[i]))]))
@@ -71,7 +70,7 @@ function inputMajorI4With(
         for (let o = 0; o < O; o++) {
           const numbers = chosen.map((i) => unitNumber(weight, o, i, S))
           const at = scaleAt(o, b, B)
-          y[t * O + o] += term(widened[at], widened[at + TILE], step, dot(q, numbers), sum)
+          y[t * O + o] += term(scales[at], scales[at + TILE], step, dot(q, numbers), sum)
         }
       }
     if (bias) y.set(y.map((value, n) => value + bias[n % O]))

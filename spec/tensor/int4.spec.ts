@@ -132,11 +132,13 @@ describe('rounding', () => {
       )
   })
 
-  test('numbers beyond half precision are blocks of finite numbers', () => {
-    const x = Float32Array.of(3e38, -3e38, 65_536, 0)
-    for (const I of [1, 2, 4]) {
-      const values = dequantizeBlocks(quantizeBlocks(x, 4 / I, I), 4 / I, I)
-      expect([...values].every(Number.isFinite)).toBe(true)
+  test('numbers beyond half precision have the nearest of sixteen finite ones', () => {
+    for (let k = 16; k < 128; k++) {
+      const above = blockAt(quantizeBlocks(Float32Array.of(0, 2 ** k), 1, 2), 0)
+      expect([k, ...above.numbers.slice(0, 2)]).toEqual([k, 0, 15])
+      const below = blockAt(quantizeBlocks(Float32Array.of(0, -(2 ** k)), 1, 2), 0)
+      expect([k, below.minimum, below.numbers[1]]).toEqual([k, Math.max(-65_504, -(2 ** k)), 0])
+      expect(Number.isFinite(above.scale) && Number.isFinite(below.scale)).toBe(true)
     }
   })
 
@@ -338,23 +340,21 @@ describe('layouts', () => {
       const [B, C] = [blocksOf(I), Math.ceil(O / TILE)]
       const words = new Data(seed).int4Blocks(O * B, 'wild')
       const { values, scales } = turn(words, O, I)
-      const expected = { values: new Uint8Array(C * I * 32), scales: new Uint16Array(C * B * 128) }
+      const expected = { values: new Uint8Array(C * I * 32), scales: new Float32Array(C * B * 128) }
       for (let o = 0; o < O; o++) {
         const [c, k] = [Math.floor(o / 64), o % 64]
         const byte = 16 * Math.floor(k / 32) + (k % 16)
         const isUpper = k % 32 >= 16
         for (let b = 0; b < B; b++) {
-          const halves = expected.scales.subarray(128 * (c * B + b))
-          const head = words[5 * (o * B + b)]
-          halves[k] = head
-          halves[64 + k] = head >>> 16
-          const { numbers } = blockAt(words, o * B + b)
+          const { scale, minimum, numbers } = blockAt(words, o * B + b)
+          expected.scales[128 * (c * B + b) + k] = scale
+          expected.scales[128 * (c * B + b) + 64 + k] = minimum
           for (let i = b * BLOCK; i < Math.min(I, (b + 1) * BLOCK); i++)
             expected.values[32 * (c * I + i) + byte] |= numbers[i - b * BLOCK] * (isUpper ? 16 : 1)
         }
       }
       sameNumbers('values', values, expected.values)
-      sameNumbers('scales', scales, expected.scales)
+      sameBits('scales', scales, expected.scales)
     },
     { runs: 40 },
   )
@@ -376,12 +376,11 @@ describe('layouts', () => {
       const roomy = new Uint8Array(C * S * TILE_BYTES)
       for (let c = 0; c < C; c++)
         roomy.set(values.subarray(c * I * TILE_BYTES, (c + 1) * I * TILE_BYTES), c * S * TILE_BYTES)
-      const widened = widenF16(scales)
       for (let o = 0; o < O; o++)
         for (let b = 0; b < B; b++) {
           const block = blockAt(words, o * B + b)
           const at = scale(o, b, B)
-          sameBits('scale, minimum', [widened[at], widened[at + TILE]], [block.scale, block.minimum])
+          sameBits('scale, minimum', [scales[at], scales[at + TILE]], [block.scale, block.minimum])
           for (let i = b * BLOCK; i < Math.min(I, (b + 1) * BLOCK); i++)
             sameNumbers(`[${i}, ${o}]`, [number(roomy, o, i, S)], [block.numbers[i - b * BLOCK]])
         }

@@ -49,7 +49,7 @@ const sharedFlags = {
   cache: () => [
     new Option(
       '--cache <storage>',
-      'what the KV cache is stored as (default: int8 if weights are, else f32)',
+      'what the KV cache is stored as (default: int8 if weights are int8 or int4, else f32)',
     ).choices(cacheStorages),
   ],
   threads: () => [

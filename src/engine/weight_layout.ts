@@ -24,7 +24,7 @@ import {
   type Storage,
 } from './matrix.ts'
 import { isPositionTable, layerOf, parameterShapes, readsUnits } from './names.ts'
-import type { RowChunk } from './weight_reader.ts'
+import type { BlockChunk, RowChunk } from './weight_reader.ts'
 
 /** The shape a parameter is held in. @param shape as Hugging Face stores it */
 export function heldShape(name: string, shape: readonly number[]): readonly number[] {
@@ -55,11 +55,10 @@ export async function loadParameter(
   scope: BufferScope,
   name: string,
   shape: readonly number[],
-  storage: Storage,
+  storage: Exclude<Storage, 'int4'>,
   chunks: AsyncIterable<RowChunk>,
 ): Promise<Matrix> {
   const [rows, columns = 1] = shape
-  if (storage === 'int4') return loadBlocks(scope, name, rows, columns, chunks)
   if (readsUnits(name)) return loadTurned(scope, rows, columns, storage, chunks)
   const { backend } = scope
   const matrix = makeMatrix(scope, storage, shape, 'anything')
@@ -76,18 +75,16 @@ export async function loadParameter(
   return matrix
 }
 
-/** An int4 matrix [O, I] in one layout or the other. Its blocks wait on the host until all are there. */
-async function loadBlocks(
+/** The same for int4, in the layout of the parameter. Its blocks wait on the host until all are there. */
+export async function loadInt4(
   scope: BufferScope,
   name: string,
-  O: number,
-  I: number,
-  chunks: AsyncIterable<RowChunk>,
+  [O, I]: readonly number[],
+  chunks: AsyncIterable<BlockChunk>,
 ): Promise<Matrix> {
   const words = new Uint32Array((O * blocksOf(I) * BLOCK_BYTES) / 4)
   for await (const { start, values } of chunks) {
-    const rows = values.length / I
-    const blocks = values instanceof Uint32Array ? values : quantizeBlocks(values as Float32Array, rows, I)
+    const blocks = values instanceof Uint32Array ? values : quantizeBlocks(values, values.length / I, I)
     words.set(blocks, ((start / I) * blocksOf(I) * BLOCK_BYTES) / 4)
   }
   return readsUnits(name) ? inputRows(scope, words, O, I) : outputRows(scope, words, O, I)

@@ -55,14 +55,15 @@ export interface LoadOptions {
 }
 
 /** Consecutive whole rows of a parameter, as Hugging Face stores them. */
-export interface RowChunk {
+export interface RowChunk<Values = Float32Array | Uint16Array> {
   /** The place of its first number among those of the parameter. */
   readonly start: number
-  /**
-   * float32, patterns of the half precision that was asked for, or int4 blocks; good until the next chunk is asked for.
-   */
-  readonly values: Float32Array | Uint16Array | Uint32Array
+  /** float32, or patterns of the half precision that was asked for; good until the next chunk is asked for. */
+  readonly values: Values
 }
+
+/** Rows for int4: numbers, or blocks that the file has. */
+export type BlockChunk = RowChunk<Float32Array | Uint32Array>
 
 /** Reads parameters out of a checkpoint, each of them once. */
 export class WeightReader {
@@ -91,8 +92,6 @@ export class WeightReader {
     const { name, shape, dtype } = this.#stored.get(parameter) as TensorInfo
     const { columns } = rowsOf(shape)
     signal?.throwIfAborted()
-    const blocks = storage === 'int4' ? this.#source.streamBlocks?.(name, CHUNK_BYTES) : null
-    if (blocks) return yield* this.#blocks(blocks, parameter)
     for await (const { first, bytes } of this.#source.stream(name, CHUNK_BYTES)) {
       signal?.throwIfAborted()
       const start = first * columns
@@ -112,16 +111,25 @@ export class WeightReader {
     }
   }
 
-  /** A parameter that the file has as int4 blocks, which are not rounded again. */
-  async *#blocks(parts: AsyncIterable<StoredRows>, parameter: string): AsyncGenerator<RowChunk> {
+  /**
+   * The same for int4: as blocks where the file has them, which are not rounded again.
+   * @throws as `chunks`
+   */
+  async *blocks(parameter: string): AsyncGenerator<BlockChunk> {
+    const { name } = this.#stored.get(parameter) as TensorInfo
+    const parts = this.#source.streamBlocks?.(name, CHUNK_BYTES)
+    if (parts) yield* this.#readBlocks(parts, parameter)
+    else yield* this.chunks(parameter, 'int4') as AsyncGenerator<RowChunk<Float32Array>>
+  }
+
+  async *#readBlocks(parts: AsyncIterable<StoredRows>, parameter: string): AsyncGenerator<BlockChunk> {
     const { name, shape } = this.#stored.get(parameter) as TensorInfo
     const { columns } = rowsOf(shape)
     const rowLength = blocksOf(columns) * BLOCK_BYTES
     for await (const { first, bytes } of parts) {
       this.#options.signal?.throwIfAborted()
-      const { buffer } = bytes.byteOffset % 4 === 0 ? bytes : { buffer: bytes.slice().buffer }
-      const offset = buffer === bytes.buffer ? bytes.byteOffset : 0
-      const values = new Uint32Array(buffer, offset, bytes.length / 4)
+      const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
+      const values = new Uint32Array(buffer, byteOffset, bytes.length / 4)
       const rows = bytes.length / rowLength
       if (!areFinite(values)) {
         const numbers = dequantizeBlocks(values, rows, columns)

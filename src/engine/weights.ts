@@ -11,7 +11,7 @@ import { valuesOf } from '../backends/calls.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
 import type { ModelConfig } from './config.ts'
-import { loadParameter, parameterBytes, storageOf } from './weight_layout.ts'
+import { loadInt4, loadParameter, parameterBytes, storageOf } from './weight_layout.ts'
 import { matrixBytes, storages, type Linear, type Matrix, type Storage } from './matrix.ts'
 import { layerOf, matchTensors, moduleName, namesOf, parameterShapes, type Module } from './names.ts'
 import { WeightReader, type LoadOptions } from './weight_reader.ts'
@@ -81,8 +81,12 @@ export async function loadWeights(
   try {
     for (const [name, shape] of parameterShapes(config)) {
       const own = storageOf(name, shape, storage)
-      const chunks = reader.chunks(name, own)
-      parameters.set(name, await loadParameter(places.scopeOf(name), name, shape, own, chunks))
+      const scope = places.scopeOf(name)
+      const loaded =
+        own === 'int4'
+          ? loadInt4(scope, name, shape, reader.blocks(name))
+          : loadParameter(scope, name, shape, own, reader.chunks(name, own))
+      parameters.set(name, await loaded)
     }
   } catch (error) {
     places.dispose()

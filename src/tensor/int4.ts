@@ -60,8 +60,8 @@ export function quantizeBlocks(x: Float32Array, rows: number, inputs: number): U
     words[at] = halves[2 * block] | (halves[2 * block + 1] << 16)
     if (scale === 0) continue
     for (let i = 0; i < length; i++) {
-      const nearest = ((x[from + i] - minimum) / scale + 0.5) | 0
-      const n = nearest < 0 ? 0 : nearest > 15 ? 15 : nearest
+      const steps = (x[from + i] - minimum) / scale + 0.5
+      const n = steps < 0 ? 0 : steps >= 15 ? 15 : steps | 0
       signed[at + 1 + ((i & 15) >> 2)] |= n << (8 * (i & 3) + ((i & 16) >> 2))
     }
   }

@@ -4,7 +4,7 @@
  * The engine depends on this interface and on no file format; io implements it for safetensors and torch checkpoints. Values
  * are read as float32: F16 and BF16 widen exactly.
  */
-import { decodeIntegers, elementSize, type SourceDtype } from './dtypes.ts'
+import { decodeIntegers, type SourceDtype } from './dtypes.ts'
 import { UsageError } from './errors.ts'
 
 export type { SourceDtype } from './dtypes.ts'

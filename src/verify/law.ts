@@ -41,7 +41,7 @@ export function lawForAll<Subject, Args extends [unknown, ...unknown[]]>(
   sentence: string,
   arbitraries: Arbitraries<Args>,
   predicate: (subject: Subject, ...args: Args) => Verdict | Promise<Verdict>,
-  { runs = CASES_PER_LAW, examples = [] }: Trying<Args> = {},
+  { runs = CASES_PER_LAW, examples = [] }: Trying<NoInfer<Args>> = {},
 ): Law<Subject> {
   // Only the arbitraries of a law make its arguments, so the type of a law leaves them out.
   return { sentence, arbitraries, predicate: predicate as Law<Subject>['predicate'], runs, examples }

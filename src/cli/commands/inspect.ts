@@ -31,7 +31,7 @@ each: how far its logits and its perplexity are from float32.
 
 Examples:
   $ shadowllm inspect fixtures/tiny-opt
-  $ shadowllm inspect fixtures/tiny-opt --storage bf16,f16,int8
+  $ shadowllm inspect fixtures/tiny-opt --storage bf16,f16,int8,int4
   $ shadowllm inspect model.safetensors --json`
 
 /** Gives the command its arguments, flags and action. */

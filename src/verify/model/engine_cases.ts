@@ -56,6 +56,22 @@ export const engineCase: fc.Arbitrary<EngineCase> = fc.record({
   tokens: fc.array(fc.nat({ max: 34 }), { minLength: 1, maxLength: 12, size: 'max' }),
 })
 
+/** A model of more than 64 outputs and several blocks of inputs: what int4 is held in has several tiles. */
+export const wideCase: EngineCase = {
+  layers: 2,
+  heads: 3,
+  headSize: 24,
+  neurons: 70,
+  vocabulary: 5,
+  embeddingWidth: 0,
+  preNorm: true,
+  finalNorm: true,
+  tied: true,
+  llama: null,
+  numbers: [0.5, -0.25, 1, 0.03125, -1.5, 0.75, -0.5, 2, -0.125, 0.375, -2, 1.25, 0.0625],
+  tokens: [1, 4, 2, 0, 3, 3],
+}
+
 /** Which units a mask skips, as shares of the way from the first unit of the model to the last. */
 const place = fc.integer({ min: 0, max: 999 })
 // A long list leaves few heads of a small model.

@@ -60,6 +60,7 @@ import {
   tensorOf,
   trainingCase,
   unitsOf,
+  wideCase,
   withEngine,
 } from './engine_cases.ts'
 import { plainModel } from './plain_model.ts'
@@ -98,7 +99,23 @@ export const engineLaws = {
         })
       })
     },
-    { runs: 200 },
+    {
+      runs: 200,
+      examples: [
+        [
+          wideCase,
+          { heads: [0, 600], neurons: [50, 300, 600, 900] },
+          'int4',
+          'f32',
+          'pack',
+          [2],
+          ['all'],
+          { capacity: 6, expectedTokens: 100 },
+          2 ** 30,
+          1,
+        ],
+      ],
+    },
   ),
 
   engineSchedule: forAll(
@@ -131,7 +148,23 @@ export const engineLaws = {
         same('asked', asked, decided(tokens.length - 1) + 1)
       })
     },
-    { runs: 200 },
+    {
+      runs: 200,
+      examples: [
+        [
+          wideCase,
+          {
+            drifts: true,
+            skips: [100, 300, 700, 999].map((place) => ({ heads: [], neurons: [place, 500] })),
+          },
+          { byLayer: false, placement: 0, every: 1 },
+          'int4',
+          'f32',
+          'pack',
+          [1],
+        ],
+      ],
+    },
   ),
 
   engineText: forAll(

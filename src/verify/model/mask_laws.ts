@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check'
 import type { ModelConfig } from '../../engine/config.ts'
+import type { Storage } from '../../engine/matrix.ts'
 import { moduleName } from '../../engine/names.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
 import { keyHeadOf } from '../../ops/key_heads.ts'
@@ -75,14 +76,23 @@ function eachSkipped(
   }
 }
 
-/** The same weights with what skipped units hand on set to zero: columns of out_proj and fc2. */
-function zeroed(tensors: Tensors, config: ModelConfig, mask: UnitMask): Map<string, HostTensor> {
+/**
+ * The same weights with what skipped units hand on set to zero: columns of out_proj and fc2. In int4, columns of other units
+ * share their scales, so that there the rows of fc1 are, which makes activations zero; heads have no such rows.
+ */
+function zeroed(
+  tensors: Tensors,
+  config: ModelConfig,
+  mask: UnitMask,
+  storage: Storage,
+): Map<string, HostTensor> {
   const { headSize: K } = config
   const changed = copyOf(tensors)
+  const [module, axis] = storage === 'int4' ? (['fc1', 'rows'] as const) : (['fc2', 'columns'] as const)
   eachSkipped(
     mask,
     (layer, head) => fill(changed, moduleName(config, layer, 'out'), 'columns', head * K, (head + 1) * K, 0),
-    (layer, neuron) => fill(changed, moduleName(config, layer, 'fc2'), 'columns', neuron, neuron + 1, 0),
+    (layer, neuron) => fill(changed, moduleName(config, layer, module), axis, neuron, neuron + 1, 0),
   )
   return changed
 }
@@ -135,13 +145,13 @@ export async function poisonIsUnseen(
 
 export const maskLaws = {
   maskedIsZeroed: forAll(
-    "skipped = simulated = dense with those units' weights zeroed, as numbers, for any mask, in every storage",
+    "skipped = simulated = dense with those units' weights zeroed, as numbers, for any mask (of neurons in int4), in every storage",
     [engineCase, anyMask, anyStorage, anyCache],
     async (subject, drawn, skip, storage, cache) => {
       const { config, tensors, tokens } = made(drawn)
-      const mask = maskOf(drawn, skip)
+      const mask = maskOf(drawn, storage === 'int4' ? { ...skip, heads: [] } : skip)
       let expected = new Float32Array(0)
-      await withLoaded(subject, config, zeroed(tensors, config, mask), { storage }, (dense) => {
+      await withLoaded(subject, config, zeroed(tensors, config, mask, storage), { storage }, (dense) => {
         expected = feedOnce(dense, tokens, { cache }).slice()
       })
       await withLoaded(subject, config, tensors, { storage }, (model) => {
