@@ -4,12 +4,13 @@
  *
  * Outputs are taken a tile of 64 at a time, and inputs a block at a time, so that the sums of a tile stay in registers and
  * rows are read as they lie. Two rows are read together: their bytes interleaved are pairs, which one instruction
- * multiplies and adds. Sixteen rows fit into 16 bits. One token: rows are opened as they are read. Several: they are opened
- * once, for all tokens.
+ * multiplies and adds. Sixteen rows fit into 16 bits. One token: rows are opened as they are read, without those of inputs
+ * that are zero where these are many (nonzero.ts). Several: rows are opened once, for all tokens.
  */
 import { largestSize } from './elementwise'
 import { bytes } from './float32'
 import { BLOCK, fourTerms, lowerHalves, pairSums, prepareInt4, roundBlock, upperHalves } from './int4'
+import { listNonzero } from './nonzero'
 import { nearestSteps } from './quantized_steps'
 import { edgeColumns, nibbles, openedRows, packedLeft, packedRight, quantized, tileSums } from './scratch'
 import { rowAt, unitAt } from './units'
@@ -73,7 +74,12 @@ export function linear_input_major_i4_part(
   from: i32,
   to: i32,
 ): void {
-  const count = inputs ? R : I
+  let count = inputs ? R : I
+  const kept = T == 1 ? listNonzero(packedRight(), x, inputs, T, I, count, (<usize>(to - from)) >> 1) : -1
+  if (kept >= 0) {
+    inputs = packedRight()
+    count = kept
+  }
   prepareInt4()
   const order = inBlockOrder(blocks, inputs, count, B)
   const runs = findRuns(blocks, order, count)

@@ -3,13 +3,15 @@
  * chosen x[t, i] scales[i] in steps.
  *
  * The sums are exact, so the inputs are read in the fastest order. They are summed in y as integers and scaled at the
- * end. Few tokens: four rows at a time, from four places of the matrix. Many: register tiles (outer_product.ts).
+ * end. Few tokens: four rows at a time, from four places of the matrix, without those of inputs that are zero where that
+ * is faster (nonzero.ts). Many: register tiles (outer_product.ts).
  */
 import { bytes, wholeQuads } from './float32'
 import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
+import { listNonzero } from './nonzero'
 import { addOuterProducts } from './outer_product'
 import { quantizeSteps } from './quantized_steps'
-import { rowAddresses, rowFactors, packedRight, quantized, tokenSteps } from './scratch'
+import { packedLeft, packedRight, quantized, rowAddresses, rowFactors, tokenSteps } from './scratch'
 import { storedRow } from './storage'
 import { rowAt, unitAt } from './units'
 
@@ -54,8 +56,13 @@ export function linear_input_major_i8_part(
   from: i32,
   to: i32,
 ): void {
-  const count = inputs ? R : I
   const width = to - from
+  let count = inputs ? R : I
+  const kept = T < WORTH_PACKING ? listNonzero(packedLeft(), x, inputs, T, I, count, <usize>width) : -1
+  if (kept >= 0) {
+    inputs = packedLeft()
+    count = kept
+  }
   const paired = (count + 1) & ~1 // rounded numbers of a token, which are used in pairs
   const block = min<i32>(MOST_TOKENS, BLOCK / max<i32>(paired, 1))
   y += bytes(from)

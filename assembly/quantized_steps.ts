@@ -60,11 +60,11 @@ export function eightSteps(x: usize, steps: v128): v128 {
 /** The most steps that a number may be away from zero. */
 function levelsFor(x: usize, length: i32): i32 {
   if (length <= FULL_LENGTH) return MOST_LEVELS
-  return min<i32>(MOST_LEVELS, i32.MAX_VALUE / (127 * max<i32>(countOthersThanZero(x, length), 1)))
+  return min<i32>(MOST_LEVELS, i32.MAX_VALUE / (127 * max<i32>(countNonzero(x, length), 1)))
 }
 
-/** NaN is another than zero. */
-function countOthersThanZero(x: usize, length: i32): i32 {
+/** How many of x[i], i < length, are not zero; NaN is not. */
+export function countNonzero(x: usize, length: i32): i32 {
   const end = x + bytes(length)
   const whole = x + wholeQuads(length)
   let counts = i32x4.splat(0)

@@ -55,7 +55,7 @@ export function accumulators(): usize {
   return start + ACCUMULATORS
 }
 
-/** A packed block of a product's left matrix, 524288 numbers. */
+/** A packed block of a product's left matrix, 524288 numbers; a list of inputs (nonzero.ts). */
 export function packedLeft(): usize {
   return start + PACKED_LEFT
 }

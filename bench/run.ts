@@ -1,8 +1,8 @@
 /**
- * Runs the benches named on the command line, or all but `context`, which takes minutes, after a line that says on what
- * machine.
+ * Runs the benches named on the command line, or all but `context` and `zeros`, which take minutes, after a line that says on
+ * what machine.
  *
- *   node scripts/node.mjs bench/run.ts [roofline] [kernels] [compilers] [masked] [door] [decode] [threads] [context] [--shape NAME] [--layers N]
+ *   node scripts/node.mjs bench/run.ts [roofline] [kernels] [compilers] [masked] [door] [decode] [threads] [context] [zeros] [--shape NAME] [--layers N]
  */
 import { parseArgs } from 'node:util'
 import { commandArguments, machine, runtime, endWhenIdle, write } from '../src/platform/platform.ts'
@@ -14,15 +14,17 @@ import { run as kernels } from './kernels.ts'
 import { run as masked } from './masked.ts'
 import { run as roofline } from './roofline.ts'
 import { run as threads } from './threads.ts'
+import { run as zeros } from './zeros.ts'
 
 const usual = { roofline, kernels, compilers, masked, door, decode, threads }
 
 const benches: Readonly<Record<string, (shape: string, layers?: number) => Promise<void>>> = {
   ...usual,
   context,
+  zeros,
 }
 
-/** @param shape and as many of its layers: of what `context` runs */
+/** @param shape and as many of its layers: of what `context` and `zeros` run */
 async function main(names: readonly string[], shape: string, layers?: number): Promise<void> {
   const unknown = names.find((name) => !Object.hasOwn(benches, name))
   if (unknown !== undefined) {

@@ -11,7 +11,7 @@
 
 namespace certify {
 
-enum class Kind { F32, I32, BF16, F16, I8 };
+enum class Kind { F32, I32, BF16, F16, I8, I4 };
 
 // What a kind is called in a program and in a file of tensors, and how many bytes one of it takes.
 struct KindName {
@@ -25,7 +25,8 @@ inline constexpr KindName KINDS[] = {{Kind::F32, "f32", "F32", 4},
                                      {Kind::I32, "i32", "I32", 4},
                                      {Kind::BF16, "bf16", "BF16", 2},
                                      {Kind::F16, "f16", "F16", 2},
-                                     {Kind::I8, "i8", "I8", 1}};
+                                     {Kind::I8, "i8", "I8", 1},
+                                     {Kind::I4, "i4", "U8", 1}};
 
 inline size_t widthOf(Kind kind) { return KINDS[static_cast<int>(kind)].width; }
 
@@ -55,6 +56,8 @@ inline void generateNumber(void *to, Kind kind, uint32_t bits) {
   } else if (kind == Kind::I8) {
     const int8_t value = static_cast<int8_t>(static_cast<int>(bits % 255) - 127);
     std::memcpy(to, &value, 1);
+  } else if (kind == Kind::I4) {
+    *static_cast<uint8_t *>(to) = static_cast<uint8_t>(bits & 0xbf);
   } else {
     const uint16_t value = kind == Kind::BF16 ? halfPattern(bits, 122, 7) : halfPattern(bits, 10, 10);
     std::memcpy(to, &value, 2);
@@ -90,6 +93,7 @@ inline double valueOf(const void *from, Kind kind) {
     return value;
   }
   if (kind == Kind::I8) return *static_cast<const int8_t *>(from);
+  if (kind == Kind::I4) return *static_cast<const uint8_t *>(from);
   uint16_t pattern;
   std::memcpy(&pattern, from, 2);
   return kind == Kind::BF16 ? widenBf16(pattern) : widenF16(pattern);

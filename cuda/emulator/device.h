@@ -65,6 +65,20 @@ static inline int emulated_dp2a(int halves, int bytes, int sum, int first) {
 static inline int __dp2a_lo(int halves, int bytes, int sum) { return emulated_dp2a(halves, bytes, sum, 0); }
 static inline int __dp2a_hi(int halves, int bytes, int sum) { return emulated_dp2a(halves, bytes, sum, 2); }
 
+/** The inner product of four signed bytes and four others, added to a sum. */
+static inline int __dp4a(int a, int b, int sum) {
+  for (int n = 0; n < 4; n++) sum += (signed char)(a >> 8 * n) * (signed char)(b >> 8 * n);
+  return sum;
+}
+
+/** Four of the eight bytes of two words: byte n is the one that digit n of the selector, in hexadecimal, names. */
+static inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+  const unsigned long long both = (unsigned long long)high << 32 | low;
+  unsigned word = 0;
+  for (int n = 0; n < 4; n++) word |= (unsigned)(both >> 8 * (selector >> 4 * n & 7) & 0xff) << 8 * n;
+  return word;
+}
+
 template <typename To, typename From> static inline To emulated_bits(From from) {
   static_assert(sizeof(To) == sizeof(From));
   To to;
@@ -78,6 +92,12 @@ static inline unsigned __float_as_uint(float x) { return emulated_bits<unsigned>
 
 static inline void __syncthreads(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
   emulator::meet_block({file, line});
+}
+
+static inline void __syncwarp(
+  unsigned mask = 0xffffffff, const char *file = __builtin_FILE(), int line = __builtin_LINE()
+) {
+  emulator::add_in_warp(mask, 0, {file, line});
 }
 
 template <typename Value>

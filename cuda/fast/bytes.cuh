@@ -1,5 +1,6 @@
 /**
- * int8 numbers by the word, and their exact inner products with int16 numbers: what the int8 kernels of this set share.
+ * Bytes by the word, and exact inner products of int8 numbers with int16 numbers: what the int8 and int4 kernels of this set
+ * share.
  *
  * Exact sums have no order, so these kernels give the bits of the definition however they divide the work.
  */
@@ -8,16 +9,16 @@
 
 namespace fast {
 
-/** int8 numbers of a wide load. */
+/** Bytes of a wide load. */
 constexpr int BYTES = 16;
 
 /** Whether 16 bytes at a time may be read of every row of `length` bytes, one after another from x on. */
-__device__ inline bool is_wide_row(const signed char *x, size_t length) {
+__device__ inline bool is_wide_row(const void *x, size_t length) {
   return (reinterpret_cast<size_t>(x) | length) % BYTES == 0;
 }
 
 /** The first `count` of four bytes as a word, the others 0. */
-__device__ inline int load_word(const signed char *x, int count) {
+template <typename Byte> __device__ inline int load_word(const Byte *x, int count) {
   unsigned word = 0;
   for (int n = 0; n < 4; n++)
     if (n < count) word |= (unsigned)(unsigned char)x[n] << 8 * n;
@@ -25,7 +26,7 @@ __device__ inline int load_word(const signed char *x, int count) {
 }
 
 /** The first `count` of 16 bytes, the others 0. */
-__device__ inline int4 load_bytes(const signed char *x, bool wide, int count) {
+template <typename Byte> __device__ inline int4 load_bytes(const Byte *x, bool wide, int count) {
   if (wide) return *reinterpret_cast<const int4 *>(x);
   return {load_word(x, count), load_word(x + 4, count - 4), load_word(x + 8, count - 8), load_word(x + 12, count - 12)};
 }

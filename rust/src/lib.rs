@@ -52,6 +52,7 @@ mod mask_units;
 mod min_max;
 mod mse;
 mod narrow;
+mod nonzero;
 mod outer_product;
 mod quantize_rows;
 mod quantized_steps;

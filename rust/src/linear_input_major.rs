@@ -1,9 +1,12 @@
 //! linear_input_major: y[t, o] = sum over chosen inputs i of x[t, i] * weight[i, o], + bias[o]; sequential in i.
 //! linear_input_major_bf16, linear_input_major_f16: the same over weights in half precision.
 //!
-//! Few tokens: rows of the weights stream past (weighted_rows.rs). Many: register tiles (outer_product.rs).
+//! Few tokens: rows of the weights stream past (weighted_rows.rs), without those of inputs that are zero where that is faster
+//! (nonzero.rs). Many: register tiles (outer_product.rs).
 use crate::elementwise::add_arrays;
+use crate::nonzero::list_nonzero;
 use crate::outer_product::{add_outer_products, Left, Matrix, Right};
+use crate::scratch::packed_left;
 use crate::storage::{Bf16, Stored, F16};
 use crate::units::{chosen, clear, List};
 use crate::weighted_rows::{add_rows, add_rows_one_by_one};
@@ -85,10 +88,16 @@ unsafe fn over_inputs<W: Stored>(
             width,
             count,
         );
-    } else if T > 1 || !inputs.is_null() || O >= WIDE {
-        add_rows(y, weight, x, inputs, T, width, O, I, count);
-    } else if T == 1 {
-        add_rows_one_by_one(y, weight, x, count, width, O);
+    } else if T > 0 {
+        let list = packed_left().cast::<usize>();
+        let kept = list_nonzero(list, x, inputs, T, I, count, width * size_of::<W>());
+        if kept >= 0 {
+            add_rows(y, weight, x, list, T, width, O, I, kept as usize);
+        } else if T > 1 || !inputs.is_null() || O >= WIDE {
+            add_rows(y, weight, x, inputs, T, width, O, I, count);
+        } else {
+            add_rows_one_by_one(y, weight, x, count, width, O);
+        }
     }
     if !bias.is_null() {
         for t in 0..T {

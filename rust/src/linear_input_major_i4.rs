@@ -3,15 +3,16 @@
 //!
 //! Outputs are taken a tile of 64 at a time, and inputs a block at a time, so that the sums of a tile stay in registers and
 //! rows are read as they lie. Two rows are read together: their bytes interleaved are pairs, which are multiplied and added
-//! as int16. Sixteen rows fit into 16 bits. One token: rows are opened as they are read. Several: they are opened once, for
-//! all tokens.
+//! as int16. Sixteen rows fit into 16 bits. One token: rows are opened as they are read, without those of inputs that are zero
+//! where these are many (nonzero.rs). Several: rows are opened once, for all tokens.
 use crate::elementwise::largest_size;
 use crate::float32::{constant, load, splat_at, store};
 use crate::int4::{
     four_terms, lower_halves, pair_sums, prepare_int4, round_block, upper_halves, BLOCK, LEVELS,
 };
+use crate::nonzero::list_nonzero;
 use crate::quantized_steps::nearest_steps;
-use crate::scratch::{edge_columns, nibbles, opened_rows, packed_left, quantized, tile_sums};
+use crate::scratch::{edge_columns, nibbles, opened_rows, packed_left, packed_right, quantized, tile_sums};
 use crate::units::{chosen, clear, unit_at, List};
 use core::arch::wasm32::*;
 
@@ -77,7 +78,14 @@ pub unsafe extern "C" fn linear_input_major_i4_part(
     from: usize,
     to: usize,
 ) {
-    let count = chosen(inputs, R, I);
+    let (mut inputs, mut count) = (inputs, chosen(inputs, R, I));
+    if T == 1 {
+        let list = packed_right().cast::<usize>();
+        let kept = list_nonzero(list, x, inputs, T, I, count, (to - from) / 2);
+        if kept >= 0 {
+            (inputs, count) = (list, kept as usize);
+        }
+    }
     prepare_int4();
     let order = in_block_order(blocks, inputs, count, B);
     let runs = find_runs(blocks, order, count);

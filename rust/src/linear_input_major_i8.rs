@@ -2,12 +2,14 @@
 //! chosen x[t, i] scales[i] in steps.
 //!
 //! The sums are exact, so the inputs are taken as it suits the machine. They gather in y, as integers, and become numbers
-//! at the end. Few tokens: four rows at a time, from four places of the matrix. Many: register tiles (outer_product.rs).
+//! at the end. Few tokens: four rows at a time, from four places of the matrix, without those of inputs that are zero
+//! where that is faster (nonzero.rs). Many: register tiles (outer_product.rs).
 use crate::float32::{in_fours, load, splat_at, store, zeros};
 use crate::int16_pairs::{load_eight, lower_pairs, multiply_pairs, upper_pairs};
+use crate::nonzero::list_nonzero;
 use crate::outer_product::{add_outer_products, Left, Matrix, Right};
 use crate::quantized_steps::quantize_steps;
-use crate::scratch::{packed_right, quantized, row_addresses, row_factors, token_steps};
+use crate::scratch::{packed_left, packed_right, quantized, row_addresses, row_factors, token_steps};
 use crate::units::{chosen, clear, part_of, unit_at, List};
 use core::arch::wasm32::*;
 use core::ptr::null;
@@ -55,8 +57,15 @@ pub unsafe extern "C" fn linear_input_major_i8_part(
     from: usize,
     to: usize,
 ) {
-    let count = chosen(inputs, R, I);
     let width = to - from;
+    let (mut inputs, mut count) = (inputs, chosen(inputs, R, I));
+    if T < WORTH_PACKING {
+        let list = packed_left().cast::<usize>();
+        let kept = list_nonzero(list, x, inputs, T, I, count, width);
+        if kept >= 0 {
+            (inputs, count) = (list, kept as usize);
+        }
+    }
     let paired = (count + 1) & !1; // rounded numbers of a token, which are used in pairs
     let block = MOST_TOKENS.min(BLOCK / paired.max(1));
     let (y, weight, bias) = (y.wrapping_add(from), weight.wrapping_add(from), part_of(bias, from));

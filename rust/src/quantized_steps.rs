@@ -68,11 +68,11 @@ unsafe fn levels_for(x: *const f32, length: usize) -> usize {
     if length <= FULL_LENGTH {
         return MOST_LEVELS;
     }
-    MOST_LEVELS.min(MOST_PRODUCTS / count_others_than_zero(x, length).max(1))
+    MOST_LEVELS.min(MOST_PRODUCTS / count_nonzero(x, length).max(1))
 }
 
-/// NaN is another than zero.
-unsafe fn count_others_than_zero(mut x: *const f32, length: usize) -> usize {
+/// How many of x[i], i < length, are not zero; NaN is not.
+pub unsafe fn count_nonzero(mut x: *const f32, length: usize) -> usize {
     let (whole, end) = (x.wrapping_add(length & !3), x.wrapping_add(length));
     let mut counts = i32x4_splat(0);
     while x < whole {

@@ -72,7 +72,7 @@ macro_rules! pieces {
 pieces! {
     /// linear_tile: accumulators of a tile of tokens by a block of rows, [group 4][pair 24][token 5][row 2].
     accumulators: v128;
-    /// A packed block of a product's left matrix, 524288 numbers.
+    /// A packed block of a product's left matrix, 524288 numbers; a list of inputs (nonzero.rs).
     packed_left: f32;
     /// A packed block of a product's right matrix, 65536 numbers and 128 gaps of 16 between panels.
     packed_right: f32;

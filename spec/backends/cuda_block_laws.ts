@@ -68,3 +68,40 @@ export function whereverItStands(backend: Backend, name: KernelName, seed: numbe
           sameBits(`${name}.${output}`, numbers, elsewhere[output])
       }
 }
+
+/** Inputs that a block has: none, few, all 32, and more than a warp or a block of threads takes at once. */
+const runs = [0, 0, 1, 2, 31, 32, 33, 70, 300]
+
+/**
+ * int4 inputs in the order of their blocks, which kernels search for the inputs of a block: rows in that order, some of
+ * them, and rows in another order with a list that puts them in this one. Then as many inputs as there may be, whose sum is
+ * the largest there is.
+ * @throws Error naming the first number that is not the reference's
+ */
+export function inOrderOfBlocks(backend: Backend, seed: number): void {
+  const name = 'linear_input_major_i4'
+  const data = new Data(seed)
+  for (const B of [1, 2, 7, 8, 9, 25]) {
+    const numbers = Array.from({ length: B }, (_, b) => new Array<number>(data.pick(runs)).fill(b)).flat()
+    const I = numbers.length
+    const blocks = Int32Array.from(numbers)
+    const order = data.permutation(I)
+    const scattered = new Int32Array(I)
+    for (const [r, row] of order.entries()) scattered[row] = blocks[r]
+    const O = data.pick([1, 16, 31, 33, 65, 260])
+    for (const [given, inputs] of [
+      [blocks, null],
+      [blocks, data.someOf(I)],
+      [scattered, order],
+    ] as const) {
+      const R = inputs?.length ?? 0
+      const sizes = fitSizes(kernels[name], { T: data.pick([1, 2, 3]), O, I, S: I + data.below(3), R, B })
+      const values = makeValues(name, sizes, data, data.pick(['plain', 'ties', 'wild']))
+      checkAgreement(backend, name, { ...values, blocks: given, inputs }, { offset: data.below(4) })
+    }
+  }
+  const sizes = fitSizes(kernels[name], { T: 1, O: 5, I: 49_152, S: 0, R: 0, B: 1 })
+  const values = makeValues(name, sizes, data, 'plain', new Set(['inputs']))
+  const x = new Float32Array(sizes.I).fill(1)
+  checkAgreement(backend, name, { ...values, x }, aligned)
+}

@@ -5,7 +5,7 @@ import { test } from 'vitest'
 import { kernelNames } from '../../src/ops/catalog.ts'
 import { overCudaBackends } from '../harness/backends.ts'
 import { runSeed } from '../harness/seed.ts'
-import { pastABlock } from './cuda_block_laws.ts'
+import { inOrderOfBlocks, pastABlock } from './cuda_block_laws.ts'
 import { attentions, longestContext, longHeads, longRows } from './wasm_block_laws.ts'
 
 overCudaBackends((backend) => {
@@ -14,6 +14,8 @@ overCudaBackends((backend) => {
   })
 
   test('rows as long as int8 sums may be', () => longRows(backend, runSeed()))
+
+  test('int4 inputs in the order of their blocks', () => inOrderOfBlocks(backend, runSeed()))
 
   test.each(attentions)('%s: heads past a tile, and as many positions as there is room for', (op) => {
     longHeads(backend, op, runSeed())

@@ -1,6 +1,6 @@
 /**
  * The CUDA kernels that trade bits for speed. They keep the bounds of the catalogue (src/ops/relaxed.ts derives those) at every
- * small size and offset and past the end of a block. The int8 products and the copies keep the bits.
+ * small size and offset and past the end of a block. The int8 and int4 products and the copies keep the bits.
  *
  * Equalities between results of one backend hold exactly for these kernels too: skipped = zeroed, packed = listed, a token alone =
  * among others, a step = the whole pass, half precision = its float32 value. The split of a sum depends on the positions of its
@@ -17,6 +17,7 @@ import { attentionI8Laws } from '../../src/verify/ops/attention_i8.ts'
 import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import * as copyRows from '../../src/verify/ops/copy_rows.ts'
 import * as halfPrecision from '../../src/verify/ops/half_precision.ts'
+import * as int4Product from '../../src/verify/ops/int4_product.ts'
 import * as int8Product from '../../src/verify/ops/int8_product.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { stateLaws } from '../harness/state.ts'
@@ -25,8 +26,9 @@ import * as linear from '../../src/verify/ops/linear.ts'
 import * as rmsNorm from '../../src/verify/ops/rms_norm.ts'
 import * as softmax from '../../src/verify/ops/softmax.ts'
 import { tokenOps, tokensApart } from '../../src/verify/ops/tokens.ts'
+import * as zeroTerms from '../../src/verify/ops/zero_terms.ts'
 import { runSeed } from '../harness/seed.ts'
-import { pastABlock, whereverItStands } from './cuda_block_laws.ts'
+import { inOrderOfBlocks, pastABlock, whereverItStands } from './cuda_block_laws.ts'
 import { attentions, longestContext, longHeads, longRows } from './wasm_block_laws.ts'
 
 const isFast = (op: KernelName): boolean => fastOps.includes(op)
@@ -38,7 +40,9 @@ const chapters: Readonly<Record<string, Iterable<BackendLaw> | Readonly<Record<s
   tokens: tokenOps().filter(isFast).map(tokensApart),
   'half precision': halfPrecision,
   'int8 products': int8Product,
+  'int4 products': int4Product,
   products: linear,
+  'terms of zero': zeroTerms,
   attention: attentionLaws,
   'attention over int8': attentionI8Laws,
   'layer norm': layerNorm,
@@ -59,6 +63,8 @@ describe('blocks and wide loads', () => {
     })
 
     test('rows as long as int8 sums may be', () => longRows(backend, runSeed()))
+
+    test('int4 inputs in the order of their blocks', () => inOrderOfBlocks(backend, runSeed()))
 
     test.each(attentions)('%s: heads past a tile, and as many positions as fit', (op) => {
       longHeads(backend, op, runSeed())

@@ -6,11 +6,15 @@ import { expect, test } from 'vitest'
 import { readSources } from '../../scripts/cuda/sources.ts'
 import { chosenIsZeroed } from '../../src/verify/ops/chosen.ts'
 import { tokensApart } from '../../src/verify/ops/tokens.ts'
+import { runSeed } from '../harness/seed.ts'
+import { inOrderOfBlocks } from './cuda_block_laws.ts'
 import { edges, keeps, stateMutants, wide, type Mutant } from './cuda_planting.ts'
 
 const linear = { file: 'fast/linear.cu', ops: ['linear'] } as const
 const vectors = { file: 'fast/vector.cuh', unit: 'fast/linear.cu' } as const
 const inputMajor = { file: 'fast/linear_input_major.cu', ops: ['linear_input_major'] } as const
+const linearI4 = { file: 'fast/linear_i4.cu', ops: ['linear_i4'] } as const
+const inputMajorI4 = { file: 'fast/linear_input_major_i4.cu', ops: ['linear_input_major_i4'] } as const
 const attention = { file: 'fast/attention.cu', ops: ['attention'] } as const
 const attentionI8 = { file: 'fast/attention_i8.cu', ops: ['attention_i8'] } as const
 
@@ -89,6 +93,25 @@ const mutants: Mutant[] = [
     ops: ['linear_i8'],
   },
   {
+    bug: 'the halves of bytes that change places',
+    ...linearI4,
+    from: '__dp4a(word >> 4 & 0x0f0f0f0f, high, __dp4a(word & 0x0f0f0f0f, low, sum))',
+    to: '__dp4a(word >> 4 & 0x0f0f0f0f, low, __dp4a(word & 0x0f0f0f0f, high, sum))',
+  },
+  {
+    bug: 'terms that are added before all lanes have theirs',
+    ...linearI4,
+    from: '__syncwarp();\n      if (lane < QUAD_ROWS)',
+    to: 'if (lane < QUAD_ROWS)',
+  },
+  {
+    bug: 'a second tile of blocks that has the weights of the first',
+    ...linearI4,
+    from: '((size_t)g * B + start + b) * QUAD_BYTES',
+    to: '((size_t)g * B + b) * QUAD_BYTES',
+    law: wide('linear_i4'),
+  },
+  {
     bug: 'a tile that is used while it is filled',
     ...inputMajor,
     from: 'turn ^= 1)',
@@ -114,6 +137,31 @@ const mutants: Mutant[] = [
     from: 'numbers[r] = round_to(steps, factor(places[r]));',
     to: 'numbers[r] = round_to(steps, factor(start + r));',
     ops: ['linear_input_major_i8'],
+  },
+  {
+    bug: 'outputs in the order of the lanes',
+    ...inputMajorI4,
+    from: 'lane / 16 * 16 + lane % 4 * 4 + lane / 4 % 4',
+    to: 'lane',
+  },
+  {
+    bug: 'terms of blocks that are added before all warps have theirs',
+    ...inputMajorI4,
+    from: '__syncthreads();\n    if (warp == 0)',
+    to: 'if (warp == 0)',
+  },
+  {
+    bug: 'rows of a word that are turned the other way',
+    ...inputMajorI4,
+    from: '__byte_perm(words[2], words[3], 0x7362)',
+    to: '__byte_perm(words[3], words[2], 0x7362)',
+  },
+  {
+    bug: 'inputs past the 32 of a block that are left out',
+    ...inputMajorI4,
+    from: 'start < places.to; start += WARP)',
+    to: 'start < min(places.to, places.from + WARP); start += WARP)',
+    law: (backend) => inOrderOfBlocks(backend, runSeed()),
   },
   {
     bug: 'the head before',

@@ -1,13 +1,19 @@
 /**
  * Bugs planted in the exact CUDA kernels' sources (law 10): each is found, by a law of its op or by the emulator itself.
  */
+import { othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { narrowsToBf16 } from '../../src/verify/ops/stored_weights.ts'
 import { runSeed } from '../harness/seed.ts'
+import { inOrderOfBlocks } from './cuda_block_laws.ts'
 import { edges, keeps, stateMutants, type Mutant } from './cuda_planting.ts'
 import { longHeads } from './wasm_block_laws.ts'
 
 const linear = { unit: 'linear.cu', ops: ['linear'] } as const
 const softmax = { unit: 'softmax.cu', ops: ['softmax'] } as const
+
+const linearI4 = { unit: 'linear_i4.cu', ops: ['linear_i4'] } as const
+const inputMajorI4 = { unit: 'linear_input_major_i4.cu', ops: ['linear_input_major_i4'] } as const
+const inOrder: Mutant['law'] = (backend) => inOrderOfBlocks(backend, runSeed())
 
 const mutants: Mutant[] = [
   {
@@ -166,6 +172,65 @@ const mutants: Mutant[] = [
     to: 'round_to(steps, x[threadIdx.x])',
     ops: ['linear_i8'],
     law: edges('linear_i8'),
+  },
+  {
+    bug: 'upper halves of bytes that have the inputs between those of the lower halves',
+    file: 'int4.cuh',
+    from: 'row, i % 16)] >> i / 16 * 4 & 15',
+    to: 'row, i / 2)] >> i % 2 * 4 & 15',
+    ...linearI4,
+  },
+  {
+    bug: 'a step that is multiplied with the sum before the scale',
+    file: 'int4.cuh',
+    from: 'mul(mul(scale, step), __int2float_rn(product))',
+    to: 'mul(scale, mul(step, __int2float_rn(product)))',
+    ...linearI4,
+  },
+  {
+    bug: 'a block of inputs rounded with numbers past the last input',
+    file: 'linear_i4.cu',
+    from: 'round_block(i < I ? x[i] : 0)',
+    to: 'round_block(x[i])',
+    ...linearI4,
+  },
+  {
+    bug: 'blocks that end where they begin',
+    file: 'int4.cuh',
+    from: 'first_not_below(block_of, count, block + 1)',
+    to: 'first_not_below(block_of, count, block)',
+    ...inputMajorI4,
+    law: inOrder,
+  },
+  {
+    bug: 'a search that leaves out the last of a part',
+    file: 'int4.cuh',
+    from: 'from += warp_total(last < to && number(last) < least) * width;',
+    to: 'from += warp_total(last < to - 1 && number(last) < least) * width;',
+    ...inputMajorI4,
+    law: inOrder,
+  },
+  {
+    bug: 'lists in any order searched as if blocks never fell',
+    file: 'int4.cuh',
+    from: 'if (!ascends) return',
+    to: 'if (!ascends && count < 0) return',
+    ...inputMajorI4,
+  },
+  {
+    bug: 'the scales of a block without a chosen input read',
+    ...inputMajorI4,
+    file: 'linear_input_major_i4.cu',
+    from: 'if (block_total(members) == 0) continue;',
+    to: '',
+    law: keeps(othersAreUnseen('linear_input_major_i4')),
+  },
+  {
+    bug: 'a minimum that is copied from the place of the next scale',
+    file: 'copy_interleaved_rows.cu',
+    from: 'k / 2 * 8 + row * 2',
+    to: 'k / 2 * 2 + row * 2',
+    ops: ['copy_interleaved_rows'],
   },
   {
     bug: 'a second tile of rows that is the first again',

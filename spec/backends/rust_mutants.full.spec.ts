@@ -87,6 +87,13 @@ const first: readonly Mutant[] = [
     law: smallSizes('attention'),
   },
   {
+    bug: 'inputs that are zero for the first token alone left out',
+    file: 'src/nonzero.rs',
+    from: '(0..T).any(|t| *x.',
+    to: '(0..T.min(1)).any(|t| *x.',
+    law: smallSizes('linear_input_major'),
+  },
+  {
     bug: 'a dot of int8 rows without its tail',
     file: 'src/linear_i8.rs',
     from: 'for i in 0..I % 16 {',

@@ -9,8 +9,10 @@ import { MAX_CONTEXT } from '../../src/ops/attention.ts'
 import { kernels, type KernelName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'
 import { Data } from '../harness/data.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
 import { blocksOf, QUAD_BYTES } from '../../src/tensor/int4.ts'
+import { call } from '../harness/call.ts'
 import { fitSizes, makeValues } from '../harness/op_case.ts'
 
 /** A product of many tokens, and its list of chosen units. */
@@ -113,6 +115,33 @@ export function largestInt4Sums(backend: Backend): void {
           const x = new Float32Array(T * I).map((_, i) => ((i + 1) % I === 0 ? last : Math.sign(last)))
           checkAgreement(backend, name, { ...values, x, weight }, { offset: 0, aliased: false })
         }
+}
+
+/** As many inputs as a list of those that are not zero has room for, and more. */
+export function longLists(backend: Backend, seed: number): void {
+  const data = new Data(seed)
+  for (const I of [524_287, 524_288, 524_289]) {
+    const sizes = { T: 1, O: 3, I, R: I }
+    for (const absent of [[], ['inputs']]) {
+      const values = makeValues('linear_input_major', sizes, data, 'plain', new Set(absent))
+      const x = (values.x as Float32Array).map((value) => (data.chance(0.0005) ? value : 0))
+      checkAgreement(backend, 'linear_input_major', { ...values, x }, { offset: 0, aliased: false })
+    }
+  }
+}
+
+/** A sum of products that are too small to be told from 0 is +0, for any number of tokens, fused or not. */
+export function tinySumsAreZero(backend: Backend): void {
+  const O = 21
+  for (const T of [1, 2, 7, 8, 9]) {
+    const x = Float32Array.from({ length: 3 * T }, (_, n) => [1e-30, 0, -0][n % 3])
+    const weight = Float32Array.from({ length: 3 * O }, (_, n) => (n < O ? -1e-30 : 1))
+    const { y } = call(backend, 'linear_input_major', { x, weight, bias: null, T, O, I: 3 })
+    sameBits('y', y, new Float32Array(T * O))
+    const inputs = Int32Array.of(0)
+    const listed = call(backend, 'linear_input_major', { x, weight, bias: null, inputs, T, O, I: 3, R: 1 })
+    sameBits('y', listed.y, new Float32Array(T * O))
+  }
 }
 
 /** The kernels of attention. */

@@ -10,11 +10,13 @@ import {
   largestInt4Sums,
   longestContext,
   longHeads,
+  longLists,
   longRows,
   manyInt4Tokens,
   manyQueries,
   pastEveryBlock,
   products,
+  tinySumsAreZero,
   type Product,
 } from './wasm_block_laws.ts'
 
@@ -45,6 +47,12 @@ describe.each(backends)('$name', (backend) => {
   test('as many tokens of int4 as are taken together', () => manyInt4Tokens(backend, runSeed()))
 
   test('the largest sums of int4 products', () => largestInt4Sums(backend))
+
+  test('linear_input_major: lists of inputs as long as its scratch, and longer', () =>
+    longLists(backend, runSeed()))
+
+  test('linear_input_major: sums of products too small to be told from 0 are +0', () =>
+    tinySumsAreZero(backend))
 
   describe.each(attentions)('%s', (name) => {
     law(

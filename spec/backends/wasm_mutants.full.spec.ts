@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { inputMajorIsExact } from '../../src/verify/ops/int4_product.ts'
 import { narrowsToF16 } from '../../src/verify/ops/stored_weights.ts'
+import { zeroTerms, zeroTermsBf16, zeroTermsI8 } from '../../src/verify/ops/zero_terms.ts'
 import { runSeed } from '../harness/seed.ts'
 import {
   atAnEdge,
@@ -14,6 +15,7 @@ import {
   longRows,
   manyInt4Tokens,
   pastEveryBlock,
+  tinySumsAreZero,
 } from './wasm_block_laws.ts'
 import { compileKernels, readCommitted } from './wasm_compile.ts'
 import { common, edgesOf, smallSizes, type Mutant } from './wasm_mutant_laws.ts'
@@ -225,6 +227,34 @@ const mutants: Mutant[] = [
     law: (backend) => pastEveryBlock(backend, 'linear_input_major_i8', runSeed()),
   },
   {
+    bug: 'tiny inputs taken for zeros',
+    file: 'nonzero.ts',
+    from: 'f32x4.ne(v128.load(x + bytes(t * I + r)), f32x4.splat(0))',
+    to: 'f32x4.gt(f32x4.abs(v128.load(x + bytes(t * I + r))), f32x4.splat(1e-37))',
+    law: common(zeroTerms),
+  },
+  {
+    bug: 'the last listed row dropped',
+    file: 'linear_input_major.ts',
+    from: 'packedLeft(), T, width, O, I, kept)',
+    to: 'packedLeft(), T, width, O, I, kept & ~1)',
+    law: common(zeroTermsBf16),
+  },
+  {
+    bug: 'inputs that are zero for the first token alone left out',
+    file: 'nonzero.ts',
+    from: 'any = v128.or(any, f32x4.ne(v128.load(x + bytes(t * I + r)), f32x4.splat(0)))',
+    to: 'any = f32x4.ne(v128.load(x + bytes(r)), f32x4.splat(0))',
+    law: common(zeroTerms),
+  },
+  {
+    bug: 'places of a list taken for the inputs that stand there',
+    file: 'nonzero.ts',
+    from: 'store<i32>(list + bytes(kept), i)',
+    to: 'store<i32>(list + bytes(kept), r)',
+    law: common(zeroTermsI8),
+  },
+  {
     bug: 'a second block of pairs that packs the first again',
     file: 'outer_product.ts',
     from: 'const first = (k + j) << 1',
@@ -383,6 +413,13 @@ const relaxedMutants: Mutant[] = [
     from: 'return f32x4.relaxed_madd(a, b, sum)',
     to: 'return f32x4.relaxed_madd(v128.and(a, i32x4.splat(-8)), b, sum)',
     law: smallSizes('linear_input_major'),
+  },
+  {
+    bug: 'sums of fused products that stay -0 where zeros are left out',
+    file: 'linear_input_major.ts',
+    from: 'clearSigns(rowAt(y, t, O), width)',
+    to: 'clearSigns(rowAt(y, t, O), 0)',
+    law: tinySumsAreZero,
   },
   {
     bug: 'a mean gradient that is off by a share of 2^-12',

@@ -6,6 +6,7 @@ import { dot } from '../../src/ops/float32.ts'
 import * as embeddingLaws from '../../src/verify/ops/embedding.ts'
 import * as linearLaws from '../../src/verify/ops/linear.ts'
 import * as transposeLaws from '../../src/verify/ops/transpose.ts'
+import * as zeroLaws from '../../src/verify/ops/zero_terms.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { gradientLaw } from '../../src/verify/ops/gradients.ts'
 import { tokensApart } from '../../src/verify/ops/tokens.ts'
@@ -95,6 +96,31 @@ export const linearMutants: readonly Mutant[] = [
           }
           y[t * O + o] = total
         }
+    },
+  ),
+
+  mutant(
+    'linear_input_major',
+    'takes tiny inputs for zeros',
+    [...agree('linear_input_major'), zeroLaws.zeroTerms],
+    (linear) =>
+      (y, x, ...more) =>
+        linear(
+          y,
+          x.map((value) => (Math.abs(value) < 1e-37 ? 0 : value)),
+          ...more,
+        ),
+  ),
+
+  mutant(
+    'linear_input_major',
+    'starts from -0, which only a term makes +0',
+    [...agree('linear_input_major'), zeroLaws.zeroTerms],
+    (linear) => (y, x, weight, bias, inputs, T, O, I, R) => {
+      linear(y, x, weight, bias, inputs, T, O, I, R)
+      for (let t = 0; t < T; t++)
+        if (x.subarray(t * I, (t + 1) * I).every((value) => value === 0))
+          for (let o = 0; o < O; o++) y[t * O + o] = bias ? bias[o] : -0
     },
   ),
 

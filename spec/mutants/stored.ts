@@ -7,6 +7,7 @@ import * as halfLaws from '../../src/verify/ops/half_precision.ts'
 import * as int8Laws from '../../src/verify/ops/int8_product.ts'
 import * as copyRowsLaws from '../../src/verify/ops/copy_rows.ts'
 import * as storedLaws from '../../src/verify/ops/stored_weights.ts'
+import * as zeroLaws from '../../src/verify/ops/zero_terms.ts'
 import { allIsDense, chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { tokensApart } from '../../src/verify/ops/tokens.ts'
 import type { Definition } from '../harness/mutate.ts'
@@ -116,6 +117,31 @@ const halfMutants: readonly Mutant[] = [
   ),
 
   mutant(
+    'linear_input_major_bf16',
+    'leaves out the last input that is not zero, where another is zero',
+    [zeroLaws.zeroTermsBf16],
+    (linear) => (y, x, weight, bias, inputs, T, O, I, R) => {
+      const isZero = (i: number): boolean =>
+        Array.from({ length: T }, (_, t) => x[t * I + i]).every((value) => value === 0)
+      const all = inputs ? inputs.subarray(0, R) : Int32Array.from({ length: I }, (_, i) => i)
+      const listed = all.filter((i) => !isZero(i))
+      const kept = listed.length < all.length ? listed.slice(0, -1) : all
+      linear(y, x, weight, bias, kept, T, O, I, kept.length)
+    },
+  ),
+
+  mutant(
+    'linear_input_major_f16',
+    'leaves out inputs that are zero for its first token',
+    [...agree('linear_input_major_f16'), zeroLaws.zeroTermsF16, tokensApart('linear_input_major_f16')],
+    (linear) => (y, x, weight, bias, inputs, T, O, I, R) => {
+      const all = inputs ? inputs.subarray(0, R) : Int32Array.from({ length: I }, (_, i) => i)
+      const kept = all.filter((i) => x[i] !== 0)
+      linear(y, x, weight, bias, kept, T, O, I, kept.length)
+    },
+  ),
+
+  mutant(
     'embedding_bf16',
     'takes the row before',
     [...agree('embedding_bf16'), halfLaws.embeddingBf16],
@@ -208,7 +234,7 @@ const int8Mutants: readonly Mutant[] = [
     () => inputMajorI8With(linearI8With({ levels: () => 32767, sum: wraps })),
   ),
 
-  mutant('linear_input_major_i8', 'counts zeros as terms', [int8Laws.inputMajorZeros], () =>
+  mutant('linear_input_major_i8', 'counts zeros as terms', [zeroLaws.zeroTermsI8], () =>
     inputMajorI8With(
       linearI8With({ levels: (x) => min(32767, Math.floor((2 ** 31 - 1) / (127 * x.length))) }),
     ),

@@ -43,7 +43,7 @@ export interface LoadOptions {
   readonly signal?: AbortSignal
   /** Called after each chunk of a few megabytes, at least once per tensor. */
   readonly onProgress?: (progress: LoadProgress) => void
-  /** Accept NaN and infinity among the weights; in float32 only. */
+  /** Accept NaN and infinity among the weights; in float32 only. What is multiplied by an input of zero may be left out. */
   readonly allowNonFinite?: boolean
   /** What matrices are stored as; default f32. Every other storage rounds the values of the checkpoint to it. */
   readonly storage?: Storage

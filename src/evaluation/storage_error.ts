@@ -34,9 +34,9 @@ export function storageTexts(
   return texts
 }
 
-/** How one storage does, over all texts. */
-export interface StorageError {
-  readonly storage: Storage
+/** How one storage, or another way to round weights, does over all texts. */
+export interface StorageError<Name = Storage> {
+  readonly storage: Name
   /** Bytes of all weights in memory. */
   readonly bytes: number
   /** Tokens scored: all but the first of each text. */
@@ -55,13 +55,13 @@ export interface StorageError {
  * @returns float32 first, then the others in the order given
  * @throws what `open` throws
  */
-export async function measureStorages(
+export async function measureStorages<Name extends string = Storage>(
   texts: readonly Int32Array[],
-  storages: readonly Storage[],
-  open: (storage: Storage) => Promise<LanguageModel>,
-): Promise<StorageError[]> {
+  storages: readonly Name[],
+  open: (storage: Name | 'f32') => Promise<LanguageModel>,
+): Promise<StorageError<Name | 'f32'>[]> {
   const exact: DenseLogits[] = []
-  const errors: StorageError[] = []
+  const errors: StorageError<Name | 'f32'>[] = []
   for (const storage of ['f32' as const, ...storages.filter((one) => one !== 'f32')]) {
     const model = await open(storage)
     try {
@@ -74,12 +74,12 @@ export async function measureStorages(
   return errors
 }
 
-function errorOf(
-  storage: Storage,
+function errorOf<Name>(
+  storage: Name,
   model: LanguageModel,
   texts: readonly Int32Array[],
   exact: DenseLogits[],
-): StorageError {
+): StorageError<Name> {
   const tally = new Tally()
   for (const [i, tokens] of texts.entries()) {
     const read = readLogits(model, { tokens, promptLength: 1, words: 0 }, { cache: 'f32' })

@@ -8,6 +8,10 @@
  * weights are never read. A list need not be ascending: terms are added in its order, so that rows may stand in any
  * order and the sum still be that of the order wanted.
  *
+ * An input of zero is an absent term too. Its product with a finite weight is +0 or -0, and a sum that starts at +0 is
+ * never -0, so adding the product changes no bit. Kernels may therefore leave out the rows of inputs that are zero: after
+ * ReLU those are most of fc2. Weights have to be finite for this; what loads them refuses others.
+ *
  * The weights may be stored in half precision, and are widened then; in int8 and int4 they have definitions of their own
  * (linear_input_major_i8.ts, linear_input_major_i4.ts). The gradient with respect to x is an inner product with each weight
  * row: that is linear on the same matrix.
@@ -132,7 +136,7 @@ export const linearInputMajorOp: Op<
   [
     output('y', 'T O'),
     input('x', 'T I'),
-    stored(input('weight', 'I O'), input('scales', 'I', { least: 0 })),
+    stored(input('weight', 'I O', { finite: true }), input('scales', 'I', { least: 0, finite: true })),
     input('bias', 'O', { optional: true }),
     chosenTerms('inputs', 'R', 'I'),
     size('T'),

@@ -6,7 +6,7 @@
  *
  * The sum is exact; it is rounded to float32 once, its product with the step too, and the bias (+0 if there is none) is
  * added last. An input of zero changes neither the step nor the sum: skipping a unit equals zeroing its activation,
- * exactly, as long as its scale is finite.
+ * exactly, because its scale is finite. Kernels may leave out the rows of inputs that are zero.
  *
  * It has no gradient: rounding is flat almost everywhere.
  */

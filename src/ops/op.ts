@@ -62,8 +62,8 @@ export interface ArrayParam {
   /** May be null (no bias; all units). */
   readonly optional: boolean
   /**
-   * What an i32 array holds. f32 arrays hold any number unless `least` says otherwise, those of half precision any
-   * finite one, i8 arrays -127 to 127, i4 arrays any bytes whose scales are finite: weights are finite, and what loads
+   * What an i32 array holds. f32 arrays hold any number unless `least` or `finite` says otherwise, those of half precision
+   * any finite one, i8 arrays -127 to 127, i4 arrays any bytes whose scales are finite: weights are finite, and what loads
    * them refuses others.
    */
   readonly holds: 'numbers' | 'ids' | 'labels' | 'ascending'
@@ -73,6 +73,8 @@ export interface ArrayParam {
   readonly below: string | null
   /** For f32 inputs: no value is under this. */
   readonly least: number | null
+  /** For f32 inputs: no value is infinite or NaN. */
+  readonly finite: boolean
   /** An output that may be the same buffer as this input. */
   readonly mayAlias: string | null
   /** Whether its dtype is the storage of the kernel. */
@@ -203,7 +205,7 @@ type Arrays<Args extends readonly unknown[]> = Args extends readonly [...infer H
     : Args
   : []
 
-type ArrayOptions = Partial<Pick<ArrayParam, 'dtype' | 'optional' | 'least' | 'mayAlias'>>
+type ArrayOptions = Partial<Pick<ArrayParam, 'dtype' | 'optional' | 'least' | 'finite' | 'mayAlias'>>
 
 function array(
   name: string,
@@ -218,6 +220,7 @@ function array(
     anyOrder: false,
     below: null,
     least: null,
+    finite: false,
     mayAlias: null,
     isStored: false,
     partOf: null,

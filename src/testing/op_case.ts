@@ -136,7 +136,8 @@ function makeArray(param: ArrayParam, sizes: Sizes, data: Data, kind: DataKind):
   if (param.dtype === 'i8') return data.int8s(length, kind)
   if (param.dtype === 'i4') return data.int4s(length, param.shape.at(-1) === String(QUAD_BYTES), kind)
   if (param.dtype === 'bf16' || param.dtype === 'f16') return data.halves(param.dtype, length, kind)
-  const values = data.floats(length, kind)
+  let values = data.floats(length, kind)
+  if (param.finite) values = values.map((value) => (Number.isFinite(value) ? value : 1))
   // A zero that is kept out of the negative numbers is +0.
   return param.least === null ? values : values.map((value) => Math.abs(value))
 }

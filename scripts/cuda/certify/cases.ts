@@ -23,8 +23,9 @@ import { generate, type GeneratedFill } from './generated.ts'
 import type { Argument, Fill, ProgramWriter } from './program.ts'
 import type { KernelSet } from './sets.ts'
 
-/** Bytes that the small cases of an op may take of a bundle. */
+/** Bytes that the small cases of an op may take of a bundle; if that is more, as many as so many cases of middling size. */
 const MOST_BYTES = 5000
+const MIDDLING_CASES = 12
 /** A step through the small cases that meets every size and letter early, and all cases: their count is no multiple of it. */
 const STRIDE = 11
 
@@ -40,8 +41,9 @@ export function addCases(program: ProgramWriter, set: KernelSet, op: KernelName)
 /** Some of the small cases, in their order. */
 function smallCases(op: KernelName): OpCase[] {
   const all = [...casesOf(op, { seed: 0, small: true })]
+  const bytesOfAll = all.map(bytesOf).toSorted((a, b) => a - b)
   const chosen: OpCase[] = []
-  let left = MOST_BYTES
+  let left = Math.max(MOST_BYTES, MIDDLING_CASES * bytesOfAll[bytesOfAll.length >> 1])
   for (let turn = 0; turn < all.length; turn++) {
     const one = all[(turn * STRIDE) % all.length]
     const bytes = bytesOf(one)

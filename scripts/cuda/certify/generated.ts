@@ -32,6 +32,8 @@ const numberOf: Readonly<Record<Dtype, (bits: number) => number>> = {
   bf16: (bits) => half(bits, 122, 7),
   f16: (bits) => half(bits, 10, 10),
   i8: (bits) => (bits % 255) - 127,
+  // Two bytes that are a scale or a minimum then have no exponent of ones: they are finite, below 2 in size.
+  i4: (bits) => bits & 0xbf,
 }
 
 /** Fills numbers as a bundle says it. */

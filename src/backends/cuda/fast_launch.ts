@@ -26,6 +26,9 @@ const TERMS = 128
 /** Outputs of a block, BYTE_COLUMNS in cuda/fast/linear_input_major_i8.cu. */
 const BYTE_COLUMNS = 32
 
+/** Outputs of a block, NIBBLE_COLUMNS in cuda/fast/linear_input_major_i4.cu. */
+const NIBBLE_COLUMNS = 32
+
 const { ceil, min } = Math
 
 const linear: Rule = (of) => {
@@ -53,11 +56,16 @@ const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
     const outputs = (threads / WARP) * BYTE_ROWS
     return launch(of('T') * ceil(of('O') / outputs), threads)
   },
+  linear_i4: (of) => {
+    const threads = min(LINEAR_THREADS, threadsFor(of('G') * WARP))
+    return launch(of('T') * ceil(of('G') / (threads / WARP)), threads)
+  },
   linear_input_major: linearInputMajor,
   linear_input_major_bf16: linearInputMajor,
   linear_input_major_f16: linearInputMajor,
   linear_input_major_i8: (of) =>
     launch(of('T') * ceil(of('O') / BYTE_COLUMNS), threadsFor((of('I') * BYTE_COLUMNS) / WIDE)),
+  linear_input_major_i4: (of) => launch(of('T') * ceil(of('O') / NIBBLE_COLUMNS), threadsFor(of('B') * WARP)),
   layer_norm: wideRows,
   rms_norm: wideRows,
   attention: queries,
@@ -67,6 +75,7 @@ const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
   copy_rows_bf16: copyRows,
   copy_rows_f16: copyRows,
   copy_rows_i8: copyRows,
+  copy_rows_i4: copyRows,
 }
 
 /** The ops that have a kernel in cuda/fast, in the order of the catalogue. */

@@ -4,6 +4,7 @@
  * A kernel finds its place by what is set here, and its file says which of these it expects.
  */
 import type { KernelName } from '../../ops/catalog.ts'
+import { BLOCK_BYTES } from '../../tensor/int4.ts'
 
 /** A launch in one dimension; no blocks is no launch. */
 export interface Launch {
@@ -45,6 +46,9 @@ const groupEach = (count: number): Launch => launch(Math.ceil(count / (MAX_THREA
 /** A block for each of `count` rows of `width` numbers. */
 export const blockEach = (count: number, width: number): Launch => launch(count, threadsFor(width))
 
+/** A warp for each of `count` pieces of work. */
+const warpEach = (count: number): Launch => threadEach(count * WARP)
+
 /** One block, for what has one sum. */
 const oneBlock = (width: number): Launch => blockEach(1, width)
 
@@ -54,6 +58,11 @@ export type Rule = (size: Size) => Launch
 const embedding: Rule = (of) => threadEach(of('T') * of('D'))
 const linear: Rule = (of) => groupEach(of('T') * of('O'))
 const linearInputMajor: Rule = (of) => threadEach(of('T') * of('O'))
+/** A block for some outputs of a token, a thread for each. */
+const outputsOfToken: Rule = (of) => {
+  const threads = threadsFor(of('O'))
+  return launch(of('T') * Math.ceil(of('O') / threads), threads)
+}
 const transpose: Rule = (of) => threadEach(of('O') * of('I'))
 /** A block for each row that is copied. */
 export const copyRows: Rule = (of) => blockEach(of('R'), of('I'))
@@ -93,13 +102,12 @@ const launches: Readonly<Record<KernelName, Rule>> = {
     const outputs = (threads / WARP) * OUTPUTS_OF_WARP
     return launch(of('T') * Math.ceil(of('O') / outputs), threads)
   },
+  linear_i4: (of) => warpEach(of('T') * of('G')),
   linear_input_major: linearInputMajor,
   linear_input_major_bf16: linearInputMajor,
   linear_input_major_f16: linearInputMajor,
-  linear_input_major_i8: (of) => {
-    const threads = threadsFor(of('O'))
-    return launch(of('T') * Math.ceil(of('O') / threads), threads)
-  },
+  linear_input_major_i8: outputsOfToken,
+  linear_input_major_i4: outputsOfToken,
   linear_backward_weight: (of) => threadEach(of('O') * of('I')),
   linear_backward_bias: (of) => threadEach(of('O')),
   layer_norm: rowsOf('D'),
@@ -149,6 +157,8 @@ const launches: Readonly<Record<KernelName, Rule>> = {
   copy_rows_bf16: copyRows,
   copy_rows_f16: copyRows,
   copy_rows_i8: copyRows,
+  copy_rows_i4: copyRows,
+  copy_interleaved_rows: (of) => blockEach(of('R'), of('B') * BLOCK_BYTES),
 }
 
 /** How an op is launched, from the sizes of a call. */

@@ -29,6 +29,7 @@ import * as storedWeights from './stored_weights.ts'
 import * as sums from './sums.ts'
 import * as topK from './top_k.ts'
 import * as transpose from './transpose.ts'
+import * as zeroTerms from './zero_terms.ts'
 import { agreementLaws } from './agreement.ts'
 import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from './chosen.ts'
 import { attentionGradient, gradientLaws } from './gradients.ts'
@@ -64,6 +65,7 @@ const pages: readonly Readonly<Record<string, BackendLaw>>[] = [
   sums,
   topK,
   transpose,
+  zeroTerms,
 ]
 
 /** The laws of what ops share: agreement with the definition, skipping, tokens, gradients. */

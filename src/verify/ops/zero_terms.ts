@@ -1,0 +1,80 @@
+/**
+ * A term of zero changes no bit of an input-major product: with any pattern of zeros among the inputs the result is that of
+ * the definition, and that of a list of the other inputs alone. Kernels may therefore leave zeros out, and do where they
+ * are many enough.
+ *
+ * A strict backend gives the bits of the definition each time. Where products are fused, a sum may be -0 in place of +0 if
+ * nothing follows it, so that results are compared with each other as numbers.
+ *
+ * Patterns: none but zeros, one other input, a few, any share. Zeros have both signs. The other inputs are plain, or tiny
+ * and huge with some that are infinite and NaN. Tokens have zeros of their own besides.
+ */
+import fc from 'fast-check'
+import type { KernelName } from '../../ops/catalog.ts'
+import { call } from '../../testing/op_call.ts'
+import { makeValues } from '../../testing/op_case.ts'
+import { Data } from '../../testing/seeded_data.ts'
+import { sameNumbers } from '../compare.ts'
+import { checkAgreement } from './agreement.ts'
+import { forAll, type BackendLaw } from './law.ts'
+
+/** Outputs: of the ends of loops, and of rows long enough that a list pays for many inputs. */
+const widths = [1, 15, 17, 40, 270, 1030]
+
+/** Few tokens most of all; many are packed, from 8 or 16 on. */
+const tokens = [1, 1, 2, 2, 3, 7, 8, 17]
+
+/** Inputs that are not zero, in ascending order. */
+function nonzeroInputs(data: Data, I: number): Int32Array {
+  const shares = [0, 1 / I, 0.05, data.uniform()]
+  return data.ascending(Math.round(I * data.pick(shares)), I)
+}
+
+/** Inputs of T tokens: those that are kept as they are drawn, the others zeros of either sign. */
+function withZeros(data: Data, T: number, I: number, kept: Int32Array): Float32Array {
+  const x = Float32Array.from({ length: T * I }, () => data.pick([0, -0]))
+  const kind = data.pick(['plain', 'wild', 'broken'] as const)
+  const isKept = data.pick([0.5, 1])
+  for (let t = 0; t < T; t++)
+    for (const i of kept) if (data.chance(isKept)) [x[t * I + i]] = data.floats(1, kind)
+  return x
+}
+
+function zeroTermsOf(name: KernelName): BackendLaw {
+  return forAll(
+    `${name}: a term of zero changes no bit`,
+    [
+      fc.constantFrom(...tokens),
+      fc.constantFrom(...widths),
+      fc.integer({ min: 1, max: 900 }),
+      fc.nat({ max: 4 }),
+      fc.nat(),
+    ],
+    (backend, T, O, longest, offset, seed) => {
+      const data = new Data(seed)
+      // As many inputs as keep a case below 2^18 products.
+      const I = Math.max(1, Math.min(longest, Math.floor(2 ** 18 / (T * O))))
+      const absent = new Set(['inputs', ...(data.chance(0.5) ? ['bias'] : [])])
+      const values = makeValues(name, { T, O, I, R: 0 }, data, 'wild', absent)
+      const kept = nonzeroInputs(data, I)
+      const given = { ...values, x: withZeros(data, T, I, kept) }
+      checkAgreement(backend, name, given, { offset, aliased: false })
+      const { y } = call(backend, name, given)
+      sameNumbers('y', y, call(backend, name, { ...given, inputs: kept, R: kept.length }).y)
+      // A list may have zeros too, and any order: the other inputs in the same order are the same sum.
+      const order = data.permutation(I)
+      const isKept = new Set(kept)
+      const rest = order.filter((i) => isKept.has(i))
+      const listed = { ...given, inputs: order, R: I }
+      checkAgreement(backend, name, listed, { offset, aliased: false })
+      const whole = call(backend, name, listed).y
+      sameNumbers('y', whole, call(backend, name, { ...given, inputs: rest, R: rest.length }).y)
+    },
+    { runs: 60 },
+  )
+}
+
+export const zeroTerms: BackendLaw = zeroTermsOf('linear_input_major')
+export const zeroTermsBf16: BackendLaw = zeroTermsOf('linear_input_major_bf16')
+export const zeroTermsF16: BackendLaw = zeroTermsOf('linear_input_major_f16')
+export const zeroTermsI8: BackendLaw = zeroTermsOf('linear_input_major_i8')
