@@ -70,7 +70,11 @@ export const linearInputMajorI4: StorageDescription<Parameters<typeof linear_inp
   formula:
     'y[t,o] = sum over b of ((scale[b,o] step[t,b]) (sum over chosen i of b of q[t,i] n[i,o]) + minimum[b,o] sum[t,b]) + bias[o]; x[t,i] ~ step[t,b] q[t,i]',
   reference: linear_input_major_i4,
-  stored: [input('weight', `C S ${TILE_BYTES}`), input('scales', `C B ${2 * TILE}`), ids('blocks', 'I', 'B')],
+  stored: [
+    input('weight', `C S ${TILE_BYTES}`),
+    input('scales', `C B ${2 * TILE}`, { finite: true }),
+    ids('blocks', 'I', 'B'),
+  ],
   sizes: [quotient('C', 'O', TILE), size('S', 'I'), sizeNeededBy('B', 'I')],
   most: { I: 49_152, B: 49_152 },
   flops: ({ T, R, O }) => 2 * T * R * O,
