@@ -1,6 +1,6 @@
 /**
- * copy_rows: y[slots[r]] = x[rows[r]]; the other rows of y are unchanged. copy_rows_bf16, copy_rows_f16, copy_rows_i8: the
- * same for other element types.
+ * copy_rows: y[slots[r]] = x[rows[r]]; the other rows of y are unchanged. copy_rows_bf16, copy_rows_f16, copy_rows_i8,
+ * copy_rows_i4: the same for other element types.
  */
 import { bf16, f16, storedRow } from './storage'
 import { unitAt } from './units'

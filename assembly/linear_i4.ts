@@ -103,7 +103,7 @@ function sumsOf(t: i32, B: i32): usize {
  */
 function takeUnits(B: i32): bool {
   if (!(largestSize(stepsOf(0, B), 2 * B) * unit<f16>() < Infinity)) return false
-  multiplyArray(stepsOf(0, B), unit<f16>(), 2 * B)
+  scaleArray(stepsOf(0, B), unit<f16>(), 2 * B)
   return true
 }
 
@@ -122,7 +122,7 @@ function fourRows(place: i32, weight: usize, rows: usize, quad: i32, count: i32,
 }
 
 /** x[i] *= factor, i < length. */
-function multiplyArray(x: usize, factor: f32, length: i32): void {
+function scaleArray(x: usize, factor: f32, length: i32): void {
   for (const end = x + bytes(length); x < end; x += 4) store<f32>(x, load<f32>(x) * factor)
 }
 

@@ -1,5 +1,5 @@
-//! copy_rows: y[slots[r]] = x[rows[r]]; the other rows of y are left alone. copy_rows_bf16, copy_rows_f16, copy_rows_i8: the
-//! same, whatever the rows hold.
+//! copy_rows: y[slots[r]] = x[rows[r]]; the other rows of y are left alone. copy_rows_bf16, copy_rows_f16, copy_rows_i8,
+//! copy_rows_i4: the same, whatever the rows hold.
 use crate::units::{unit_at, List};
 
 macro_rules! copy_rows {
@@ -24,6 +24,7 @@ copy_rows!(copy_rows, f32);
 copy_rows!(copy_rows_bf16, u16);
 copy_rows!(copy_rows_f16, u16);
 copy_rows!(copy_rows_i8, u8);
+copy_rows!(copy_rows_i4, u8);
 
 unsafe fn copy<T>(y: *mut T, x: *const T, slots: List, rows: List, I: usize, R: usize) {
     for r in 0..R {

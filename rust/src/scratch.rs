@@ -39,6 +39,12 @@ struct Scratch {
     half_units: [v128; 1],
     quantized: [i16; 524288],
     token_steps: [f32; 64],
+    nibbles: [v128; 1],
+    short_block: [f32; 32],
+    tile_sums: [f32; 4 + 64 * 64],
+    opened_rows: [v128; 8 * 8],
+    edge_columns: [f32; 64],
+    gathered_rows: [u8; 2 * 2048 * 80],
 }
 
 // Nobody else looks into it, so that its form is nobody else's matter.
@@ -104,4 +110,16 @@ pieces! {
     quantized: i16;
     /// The int8 ops: the step of each token of a block, [64].
     token_steps: f32;
+    /// The int4 ops: a mask of the lower halves of bytes, [1].
+    nibbles: v128;
+    /// The int4 ops: the numbers of a block that is not full, [32].
+    short_block: f32;
+    /// The int4 ops: four numbers on their way, then sums of a tile of 64 tokens by 64 outputs, [4 + 64 * 64].
+    tile_sums: f32;
+    /// linear_input_major_i4: eight pairs of rows, opened, [8, 8].
+    opened_rows: v128;
+    /// linear_input_major_i4: a tile at the edge, [64].
+    edge_columns: f32;
+    /// linear_i4: two times four rows side by side, of up to 2048 blocks, [2, 2048, 80].
+    gathered_rows: u8;
 }

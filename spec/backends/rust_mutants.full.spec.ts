@@ -1,6 +1,6 @@
 /**
- * Bugs planted in the sources of the Rust kernels are found by laws of their backend (law 10). They are compiled together, in
- * one build, and each is found by a law of an op that the others do not touch.
+ * Bugs planted in the sources of the Rust kernels are found by laws of their backend (law 10). Those of a build are compiled
+ * together, and each is found by a law of an op that the others do not touch.
  */
 import { beforeAll, describe, expect, test } from 'vitest'
 import { compileModule } from '../../scripts/rust/module.ts'
@@ -8,10 +8,10 @@ import { findToolchain } from '../../scripts/rust/toolchain.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { narrowsToF16 } from '../../src/verify/ops/stored_weights.ts'
 import { runSeed } from '../harness/seed.ts'
-import { atAnEdge, pastEveryBlock } from './wasm_block_laws.ts'
+import { atAnEdge, largestInt4Sums, pastEveryBlock } from './wasm_block_laws.ts'
 import { common, edgesOf, randomSizes, smallSizes, type Mutant } from './wasm_mutant_laws.ts'
 
-const mutants: readonly Mutant[] = [
+const first: readonly Mutant[] = [
   {
     bug: 'one tie too many',
     file: 'src/top_k.rs',
@@ -100,7 +100,64 @@ const mutants: readonly Mutant[] = [
     to: 'for i in 0..I % 8 {',
     law: smallSizes('linear_i8'),
   },
+  {
+    bug: 'a short last block of int4 read past its end',
+    file: 'src/int4.rs',
+    from: 'let length = BLOCK.min(I - i);',
+    to: 'let length = BLOCK;',
+    law: smallSizes('linear_i4'),
+  },
+  {
+    bug: 'inputs in the order of their list, whatever their blocks are',
+    file: 'src/linear_input_major_i4.rs',
+    from: '(1..count).all(',
+    to: '(1..count).any(',
+    law: smallSizes('linear_input_major_i4'),
+  },
+  {
+    bug: 'rows that all take the places of their own numbers',
+    file: 'src/copy_interleaved_rows.rs',
+    from: 'unit_at(slots, r)',
+    to: 'r',
+    law: smallSizes('copy_interleaved_rows'),
+  },
 ]
+
+const second: readonly Mutant[] = [
+  {
+    bug: 'the second of two fours a four too far',
+    file: 'src/linear_i4.rs',
+    from: '(quad + half).min(quads - 1)',
+    to: '(quad + half + 1).min(quads - 1)',
+    law: smallSizes('linear_i4'),
+  },
+  {
+    bug: 'the partner of an only input that is multiplied',
+    file: 'src/linear_input_major_i4.rs',
+    from: '*q.wrapping_add(members) = 0;',
+    to: '*q.wrapping_add(members) = 1;',
+    law: smallSizes('linear_input_major_i4'),
+  },
+]
+
+const third: readonly Mutant[] = [
+  {
+    bug: 'numbers of four bits of which the upper ones are not shifted',
+    file: 'src/int4.rs',
+    from: 'u16x8_shr(x, 4)',
+    to: 'u16x8_shr(x, 0)',
+    law: smallSizes('linear_i4'),
+  },
+  {
+    bug: 'sizes of activations of which one sum does not fit 16 bits',
+    file: 'src/linear_input_major_i4.rs',
+    from: 'const MOST_SIZE: i32 = 2184;',
+    to: 'const MOST_SIZE: i32 = 2185;',
+    law: largestInt4Sums,
+  },
+]
+
+const builds = [first, second, third].map((mutants, i) => ({ build: i + 1, mutants }))
 
 const toolchain = await findToolchain()
 const missing = typeof toolchain === 'string' ? toolchain : null
@@ -108,21 +165,23 @@ const missing = typeof toolchain === 'string' ? toolchain : null
 describe.skipIf(missing !== null)(
   `mutants are killed${missing === null ? '' : `: no Rust to compile them is here: ${missing}`}`,
   () => {
-    let broken: WasmBackend
-    beforeAll(async () => {
-      if (typeof toolchain === 'string') return
-      const binary = await compileModule(toolchain, mutants)
-      broken = new WasmBackend(new WebAssembly.Module(binary), undefined, 'wasm-rust')
-    }, 60_000)
+    describe.each(builds)('build $build', ({ mutants }) => {
+      let broken: WasmBackend
+      beforeAll(async () => {
+        if (typeof toolchain === 'string') return
+        const binary = await compileModule(toolchain, mutants)
+        broken = new WasmBackend(new WebAssembly.Module(binary), undefined, 'wasm-rust')
+      }, 60_000)
 
-    test.each(mutants)('$bug: found', async ({ law }) => {
-      await expect((async () => law(broken))()).rejects.toThrow(/expected/)
+      test.each(mutants)('$bug: found', async ({ law }) => {
+        await expect((async () => law(broken))()).rejects.toThrow(/expected/)
+      })
     })
   },
 )
 
 test('without a bug the same laws pass', async () => {
   const backend = await WasmBackend.create({ build: 'wasm-rust' })
-  for (const { law } of mutants) await law(backend)
+  for (const { mutants } of builds) for (const { law } of mutants) await law(backend)
   backend.dispose()
 })

@@ -7,7 +7,15 @@ import { takesWhatRowsList } from './wasm_module_laws.ts'
 import { smallSizes } from './wasm_mutant_laws.ts'
 
 /** Ops whose kernels are in their scratch, and one whose is not. */
-const some: readonly KernelName[] = ['linear', 'linear_i8', 'attention', 'softmax', 'top_k', 'relu']
+const some: readonly KernelName[] = [
+  'linear',
+  'linear_i8',
+  'linear_i4',
+  'attention',
+  'softmax',
+  'top_k',
+  'relu',
+]
 
 /** @throws Error of the law that the module breaks */
 export async function keepsTheBits(module: WebAssembly.Module): Promise<void> {

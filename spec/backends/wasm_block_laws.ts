@@ -1,8 +1,8 @@
 /**
  * Large shapes of the wasm kernels: the products of many tokens are cut into blocks and tiles, and a result must not
  * show where. The sizes stand around every edge of assembly/linear_tile.ts, assembly/outer_product.ts,
- * assembly/weighted_rows.ts, the int8 and int4 kernels, the tiles and streams of attention, and at the longest rows and the longest
- * context they take.
+ * assembly/weighted_rows.ts, the int8 and int4 kernels, the tiles and streams of attention, and at the longest rows and the
+ * longest context they take.
  */
 import type { Backend } from '../../src/backends/backend.ts'
 import { MAX_CONTEXT } from '../../src/ops/attention.ts'
@@ -11,7 +11,7 @@ import type { Sizes } from '../../src/ops/op.ts'
 import { Data } from '../harness/data.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
-import { blocksOf } from '../../src/tensor/int4.ts'
+import { blocksOf, QUAD_BYTES } from '../../src/tensor/int4.ts'
 import { call } from '../harness/call.ts'
 import { fitSizes, makeValues } from '../harness/op_case.ts'
 
@@ -89,6 +89,32 @@ export function longRows(backend: Backend, seed: number): void {
   const I = 49_152
   for (const B of [1, blocksOf(I), I])
     check(backend, 'linear_input_major_i4', { T: 2, O: 5, I, R: 3, B }, data, ['inputs'])
+}
+
+/** As many tokens of int4 as are taken together, with the most inputs and with many blocks. */
+export function manyInt4Tokens(backend: Backend, seed: number): void {
+  const data = new Data(seed)
+  for (const [I, B] of [
+    [49_152, 1],
+    [8000, 8000],
+  ])
+    check(backend, 'linear_input_major_i4', { T: 64, O: 3, I, R: 0, B }, data, ['inputs'])
+}
+
+/** Products of the largest numbers of int4 with activations whose sizes add up to just what fits 16 bits, and to more. */
+export function largestInt4Sums(backend: Backend): void {
+  for (const name of ['linear_i4', 'linear_input_major_i4'] as const)
+    for (const T of [1, 3])
+      for (const last of [1, -1, 25 / 127, 26 / 127])
+        for (const I of [15, 16, 17, 18, 31, 32, 33, 34]) {
+          const sizes = fitSizes(kernels[name], { T, O: 64, I, R: 0, S: I, B: blocksOf(I) })
+          const values = makeValues(name, sizes, new Data(I), 'plain', new Set(['rows', 'inputs']))
+          const given = values.weight as Uint8Array
+          // Of four rows side by side, scales and minima come before the numbers of a block.
+          const weight = given.map((byte, at) => (name === 'linear_i4' && at % QUAD_BYTES < 16 ? byte : 255))
+          const x = new Float32Array(T * I).map((_, i) => ((i + 1) % I === 0 ? last : Math.sign(last)))
+          checkAgreement(backend, name, { ...values, x, weight }, { offset: 0, aliased: false })
+        }
 }
 
 /** As many inputs as a list of those that are not zero has room for, and more. */

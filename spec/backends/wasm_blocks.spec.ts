@@ -7,10 +7,12 @@ import { law, runSeed } from '../harness/seed.ts'
 import {
   atAnEdge,
   attentions,
+  largestInt4Sums,
   longestContext,
   longHeads,
   longLists,
   longRows,
+  manyInt4Tokens,
   manyQueries,
   pastEveryBlock,
   products,
@@ -41,6 +43,10 @@ describe.each(backends)('$name', (backend) => {
 
   test('rows up to the packed length and longer, and the longest of int8 and int4', () =>
     longRows(backend, runSeed()))
+
+  test('as many tokens of int4 as are taken together', () => manyInt4Tokens(backend, runSeed()))
+
+  test('the largest sums of int4 products', () => largestInt4Sums(backend))
 
   test('linear_input_major: lists of inputs as long as its scratch, and longer', () =>
     longLists(backend, runSeed()))

@@ -151,6 +151,24 @@ describe('mutants are killed:', () => {
       { file: 'linear_i8.ts', from: 'scales += bytes(from)', to: 'scales += bytes(from - from)' },
     ],
     [
+      'every part takes the first fours of rows',
+      'linear_i4',
+      {
+        file: 'linear_i4.ts',
+        from: 'weight += <usize>(from >> 2)',
+        to: 'weight += <usize>((from - from) >> 2)',
+      },
+    ],
+    [
+      'tiles counted from the first of a part',
+      'linear_input_major_i4',
+      {
+        file: 'linear_input_major_i4.ts',
+        from: 'const c = <usize>(o >> 6)',
+        to: 'const c = <usize>((o - from) >> 6)',
+      },
+    ],
+    [
       'columns that lie as close as those of a part',
       'linear_input_major_i8',
       {

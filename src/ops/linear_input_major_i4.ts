@@ -76,7 +76,7 @@ export const linearInputMajorI4: StorageDescription<Parameters<typeof linear_inp
     ids('blocks', 'I', 'B'),
   ],
   sizes: [quotient('C', 'O', TILE), size('S', 'I'), sizeNeededBy('B', 'I')],
-  most: { I: 49_152 },
+  most: { I: 49_152, B: 49_152 },
   flops: ({ T, R, O }) => 2 * T * R * O,
   bytes: ({ T, O, R, C }) =>
     4 * (T * O + T * R + O + 3 * R) + C * (TILE_BYTES * R + 8 * TILE * Math.ceil(R / BLOCK)),

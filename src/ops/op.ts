@@ -352,11 +352,13 @@ export function defineStoredOp<O extends { readonly kernels: object }>(
     storage: Dtype,
     { most = {}, stored: arrays, sizes = [], ...kernel }: StorageDescription<readonly never[]>,
   ): Kernel => {
-    const own = params.flatMap((param): Param[] => {
-      if (param.kind === 'size' && param.name in most) return [{ ...param, most: most[param.name] }]
-      return 'scales' in param ? inStorage(param, storage, arrays) : [param]
-    })
-    return makeKernel(name, storage, [...own, ...sizes], kernel)
+    const own = params.flatMap((param): Param[] =>
+      'scales' in param ? inStorage(param, storage, arrays) : [param],
+    )
+    const limited = [...own, ...sizes].map((param) =>
+      param.kind === 'size' && param.name in most ? { ...param, most: most[param.name] } : param,
+    )
+    return makeKernel(name, storage, limited, kernel)
   }
   const entries = Object.entries(storages) as [Dtype, StorageDescription<readonly never[]>][]
   const kernels = Object.fromEntries(entries.map(([storage, kernel]) => [storage, kernelOf(storage, kernel)]))
