@@ -7,7 +7,7 @@
  * of it apart. Several: the numbers of a block are opened once, for all tokens. Chosen rows that are no four are copied
  * together first.
  */
-import { largestSize } from './elementwise'
+import { largestSize, scaleArray } from './elementwise'
 import { bytes } from './float32'
 import {
   BLOCK,
@@ -103,7 +103,7 @@ function sumsOf(t: i32, B: i32): usize {
  */
 function takeUnits(B: i32): bool {
   if (!(largestSize(stepsOf(0, B), 2 * B) * unit<f16>() < Infinity)) return false
-  scaleArray(stepsOf(0, B), unit<f16>(), 2 * B)
+  scaleArray(stepsOf(0, B), stepsOf(0, B), unit<f16>(), 2 * B)
   return true
 }
 
@@ -121,10 +121,6 @@ function fourRows(place: i32, weight: usize, rows: usize, quad: i32, count: i32,
   return to
 }
 
-/** x[i] *= factor, i < length. */
-function scaleArray(x: usize, factor: f32, length: i32): void {
-  for (const end = x + bytes(length); x < end; x += 4) store<f32>(x, load<f32>(x) * factor)
-}
 
 /** Four numbers as those of entries 4 quad and on, with their biases. */
 function finish(y: usize, four: v128, bias: usize, rows: usize, quad: i32, count: i32): void {
