@@ -121,7 +121,6 @@ function fourRows(place: i32, weight: usize, rows: usize, quad: i32, count: i32,
   return to
 }
 
-
 /** Four numbers as those of entries 4 quad and on, with their biases. */
 function finish(y: usize, four: v128, bias: usize, rows: usize, quad: i32, count: i32): void {
   const r = quad << 2
