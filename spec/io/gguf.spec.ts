@@ -15,8 +15,14 @@ import { openModelFolder } from '../../src/io/load.ts'
 import { parseSafetensors } from '../../src/io/safetensors.ts'
 import { rotaryTable, type Rotary } from '../../src/ops/rotary_table.ts'
 import { decodeFloats, narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/dtypes.ts'
-import { rowsOf, type RawTensorSource, type TensorInfo } from '../../src/tensor/tensor_source.ts'
-import { near, sameBits } from '../harness/compare.ts'
+import { BLOCK_BYTES, blocksOf, dequantizeBlocks } from '../../src/tensor/int4.ts'
+import {
+  rowsOf,
+  type RawTensorSource,
+  type StoredRows,
+  type TensorInfo,
+} from '../../src/tensor/tensor_source.ts'
+import { near, sameBits, sameNumbers } from '../harness/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/golden-llama/', import.meta.url))
@@ -127,6 +133,66 @@ const rowsInAnyCut = lawForAll<SourceOf, [File, number, number, number, number]>
   },
 )
 stateLaw(rowsInAnyCut, (file) => openedOf(file).source)
+
+const blocksAreNumbers = lawForAll<SourceOf, [File, number, number]>(
+  'int4 blocks of a tensor, in parts of any size, stand for its numbers; a file of other types has none',
+  [fc.constantFrom(...files), fc.nat(), fc.integer({ min: 1, max: 5000 })],
+  async (judged, file, tensor, part) => {
+    const source = judged(file)
+    const names = [...source.tensors.keys()]
+    const { name, shape, stored } = source.tensors.get(names[tensor % names.length]) as TensorInfo
+    const { rows, columns } = rowsOf(shape)
+    const blocks = source.streamBlocks?.(name, part) ?? null
+    expect(blocks !== null).toBe(stored?.type === 'Q4_0' || stored?.type === 'Q4_1')
+    if (blocks === null) return
+    const whole = await openedOf(file).source.read(name)
+    let next = 0
+    for await (const { first, bytes } of blocks) {
+      expect(first).toBe(next)
+      const count = bytes.length / (blocksOf(columns) * BLOCK_BYTES)
+      const numbers = dequantizeBlocks(new Uint32Array(bytes.slice().buffer), count, columns)
+      sameNumbers('numbers', numbers, whole.subarray(first * columns, (first + count) * columns))
+      next += count
+    }
+    expect(next).toBe(rows)
+  },
+  { runs: 300 },
+)
+stateLaw(blocksAreNumbers, (file) => openedOf(file).source)
+
+test.each<[string, (parts: AsyncIterable<StoredRows>) => AsyncIterable<StoredRows>]>([
+  [
+    'rows of a part in another order',
+    async function* (parts) {
+      for await (const { first, bytes } of parts) {
+        const moved = bytes.slice()
+        moved.copyWithin(0, BLOCK_BYTES)
+        yield { first, bytes: moved }
+      }
+    },
+  ],
+  [
+    'the last part left out',
+    async function* (parts) {
+      let last: StoredRows | null = null
+      for await (const part of parts) {
+        if (last) yield last
+        last = part
+      }
+    },
+  ],
+])('a mutant of blocks is killed: %s', (_, change) =>
+  kills(blocksAreNumbers, (file) => {
+    const { source } = openedOf(file)
+    return {
+      ...source,
+      streamBlocks: (name, length) => {
+        const parts = source.streamBlocks?.(name, length) ?? null
+        return parts && change(parts)
+      },
+    }
+  }),
+)
 
 describe('mutants are killed:', () => {
   /** A source whose rows come from elsewhere. */

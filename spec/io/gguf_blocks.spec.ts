@@ -8,7 +8,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { ggufTypes, type GgufType } from '../../src/io/gguf_blocks.ts'
-import { sameBits } from '../harness/compare.ts'
+import { widenF16 } from '../../src/tensor/dtypes.ts'
+import { BLOCK, BLOCK_BYTES, dequantizeBlocks } from '../../src/tensor/int4.ts'
+import { sameBits, sameNumbers } from '../harness/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const folder = fileURLToPath(new URL('../../fixtures/golden-llama/gguf/blocks', import.meta.url))
@@ -65,6 +67,50 @@ test('all types of the format that are supported have golden blocks', () => {
   ])
   for (const { blocks, numbers } of goldens.values())
     expect(blocks.length * numbers.length).toBeGreaterThan(0)
+})
+
+describe('blocks as those of int4', () => {
+  type AsInt4 = (type: GgufType, blocks: Uint8Array) => Uint8Array
+  const asInt4: AsInt4 = (type, blocks) => type.asInt4?.(blocks) ?? new Uint8Array(0)
+  const held = types.filter((type) => type.asInt4 !== undefined)
+  /** The largest scale of Q4_0 whose minimum, -8 times as large, is one of half precision. */
+  const LARGEST = 65_504 / 8
+
+  const sameAsDecoded = lawForAll<AsInt4, [GgufType, number, number]>(
+    'stand for the same numbers, but where a minimum is past half precision',
+    [fc.constantFrom(...held), fc.nat(39), fc.integer({ min: 1, max: 40 })],
+    (judged, type, first, count) => {
+      const { blocks, numbers } = goldens.get(type.name) as { blocks: Uint8Array; numbers: Float32Array }
+      const end = Math.min(first + count, blocks.length / type.bytes)
+      const bytes = judged(type, blocks.subarray(first * type.bytes, end * type.bytes))
+      expect(bytes.length).toBe((end - first) * BLOCK_BYTES)
+      const got = dequantizeBlocks(new Uint32Array(bytes.slice().buffer), end - first, BLOCK)
+      for (let b = first; b < end; b++) {
+        const of = (all: Float32Array, at: number): Float32Array => all.subarray(at * BLOCK, (at + 1) * BLOCK)
+        const [scale] = widenF16(new Uint16Array(blocks.slice(b * type.bytes, b * type.bytes + 2).buffer))
+        if (type.name === 'Q4_0' && Math.abs(scale) > LARGEST) continue
+        sameNumbers(`${type.name} ${b}`, of(got, b - first), of(numbers, b))
+      }
+    },
+    { runs: 100, examples: held.map((type): [GgufType, number, number] => [type, 0, 40]) },
+  )
+  stateLaw(sameAsDecoded, asInt4)
+
+  test('only types whose numbers they can be have them', () => {
+    expect(held.map(({ name }) => name)).toEqual(['Q4_0', 'Q4_1'])
+  })
+
+  test.each<[string, (bytes: Uint8Array) => void]>([
+    ['scale and minimum exchanged', (b) => b.set([b[2], b[3], b[0], b[1]])],
+    ['no minimum', (b) => b.fill(0, 2, 4)],
+    ['the halves of a byte exchanged', (b) => void (b[4] = ((b[4] & 15) << 4) | (b[4] >> 4))],
+  ])('a mutant is killed: %s', async (_, change) => {
+    await kills(sameAsDecoded, (type, blocks) => {
+      const bytes = asInt4(type, blocks).slice()
+      for (let at = 0; at < bytes.length; at += BLOCK_BYTES) change(bytes.subarray(at, at + BLOCK_BYTES))
+      return bytes
+    })
+  })
 })
 
 describe('mutants are killed:', () => {
