@@ -160,12 +160,12 @@ describe('mutants are killed:', () => {
       },
     ],
     [
-      'tiles counted from the first of a part',
+      'tiles of every part from the first on',
       'linear_input_major_i4',
       {
         file: 'linear_input_major_i4.ts',
-        from: 'const c = <usize>(o >> 6)',
-        to: 'const c = <usize>((o - from) >> 6)',
+        from: 'for (let tile = from; tile < from + apart; tile += TILE)',
+        to: 'for (let tile = 0; tile < apart; tile += TILE)',
       },
     ],
     [
