@@ -1,5 +1,7 @@
 /**
- * A model as a GGUF file of one format: every matrix in it, vectors and the position table in F32.
+ * A model as a GGUF file of one format: every matrix in it, vectors and the position table in F32. The token table and the
+ * head of a Q4_0 file are Q8_0: llama.cpp's quantiser does not round them to four bits either, but to Q6_K, and to Q8_0 where
+ * a row is no multiple of 256.
  *
  * One of the Llama family has architecture `llama`, and is the same model. llama.cpp has no OPT: its `gpt2` has the same
  * matrices, biases, layer norms and positions, but another activation (GELU in the place of ReLU), so that a file of OPT's
@@ -46,10 +48,16 @@ export function ggufModel(
   const written = tensors.map(({ name, shape, read }): WrittenTensor => ({
     name,
     shape,
-    format: shape.length === 1 || name === POSITIONS ? 'F32' : format,
+    format: formatOf(name, shape, format),
     read: () => read(source),
   }))
   return ggufFile(entries, written)
+}
+
+/** The format of a tensor in a file of this one. */
+function formatOf(name: string, shape: readonly number[], format: Format): Format {
+  if (shape.length === 1 || name === POSITIONS) return 'F32'
+  return format === 'Q4_0' && ENDS.includes(name) ? 'Q8_0' : format
 }
 
 /** The architecture of llama.cpp whose matrices a model has; null if there is none. */
@@ -95,6 +103,7 @@ interface Tensor {
 }
 
 const POSITIONS = 'position_embd.weight'
+const ENDS = ['token_embd.weight', 'output.weight']
 
 /** Tensors that are a parameter as it is. */
 function plain(config: ModelConfig): (name: string, parameter: string) => Tensor {

@@ -194,7 +194,8 @@ const isTheModel = lawForAll<Write, [Format, boolean]>(
       expect(vocabulary?.ids.size).toBe(300)
       expect([...source.tensors.keys()].toSorted()).toEqual([...weights.keys()].toSorted())
       for (const [name, { shape, values }] of weights) {
-        const stored = shape.length === 1 ? 'F32' : format
+        const isEnd = name === 'model.embed_tokens.weight' || name === 'lm_head.weight'
+        const stored = shape.length === 1 ? 'F32' : format === 'Q4_0' && isEnd ? 'Q8_0' : format
         expect(source.tensors.get(name)?.shape).toEqual(shape)
         sameBits(name, await source.read(name), decode(stored, encode(stored, values)))
       }
