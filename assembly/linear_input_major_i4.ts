@@ -84,8 +84,12 @@ export function linear_input_major_i4_part(
     count = kept
   }
   prepareInt4()
-  const order = inBlockOrder(blocks, inputs, count, B)
-  const runs = findRuns(blocks, order, count)
+  let order = inputs
+  let runs = findRuns(blocks, order, count)
+  if (runs < 0) {
+    order = inBlockOrder(blocks, inputs, count, B)
+    runs = findRuns(blocks, order, count)
+  }
   const slots = max<i32>(1, runs ? runEnd(runs - 1) : 0)
   const most = max<i32>(
     1,
@@ -149,15 +153,12 @@ function blockAt(blocks: usize, order: usize, r: i32): i32 {
   return load<i32>(blocks + bytes(unitAt(order, r)))
 }
 
-/** The chosen inputs in the order of their blocks: the list itself, or null for all, where that is the order. */
+/** The chosen inputs in the order of their blocks, [count]. */
 function inBlockOrder(blocks: usize, inputs: usize, count: i32, B: i32): usize {
-  let r = 1
-  while (r < count && blockAt(blocks, inputs, r - 1) <= blockAt(blocks, inputs, r)) r++
-  if (r >= count) return inputs
   const order = packedLeft() // [count]
   const ends = packedLeft() + ENDS // [B + 1]
   memory.fill(ends, 0, bytes(B + 1))
-  for (r = 0; r < count; r++) {
+  for (let r = 0; r < count; r++) {
     const at = ends + bytes(blockAt(blocks, inputs, r) + 1)
     store<i32>(at, load<i32>(at) + 1)
   }
@@ -165,7 +166,7 @@ function inBlockOrder(blocks: usize, inputs: usize, count: i32, B: i32): usize {
     const at = ends + bytes(b)
     store<i32>(at, load<i32>(at) + load<i32>(at - 4))
   }
-  for (r = 0; r < count; r++) {
+  for (let r = 0; r < count; r++) {
     const at = ends + bytes(blockAt(blocks, inputs, r))
     const place = load<i32>(at)
     store<i32>(order + bytes(place), unitAt(inputs, r))
@@ -189,14 +190,17 @@ function slotAt(slot: i32): usize {
 }
 
 /**
- * Gives each run of inputs of one block an even number of slots, and returns how many runs there are. An input without a
- * partner has itself for one, times 0.
+ * Gives each run of inputs of one block an even number of slots, and returns how many runs there are; -1 where the inputs
+ * are not in the order of their blocks. An input without a partner has itself for one, times 0.
  */
 function findRuns(blocks: usize, order: usize, count: i32): i32 {
   let runs = 0
   let slot = 0
+  let last = -1
   for (let r = 0; r < count; runs++) {
     const b = blockAt(blocks, order, r)
+    if (b < last) return -1
+    last = b
     for (; r < count && blockAt(blocks, order, r) == b; r++)
       store<usize>(slotAt(slot++), <usize>unitAt(order, r) * TILE_BYTES)
     if (slot & 1) {

@@ -90,8 +90,13 @@ pub unsafe extern "C" fn linear_input_major_i4_part(
         }
     }
     prepare_int4();
-    let order = in_block_order(blocks, inputs, count, B);
-    let runs = find_runs(blocks, order, count);
+    let mut order = inputs;
+    let mut found = find_runs(blocks, order, count);
+    if found.is_none() {
+        order = in_block_order(blocks, inputs, count, B);
+        found = find_runs(blocks, order, count);
+    }
+    let runs = found.unwrap_or(0);
     let slots = slots_of(runs);
     let most = (MOST_NUMBERS / slots.max(1)).min(MOST_STEPS / runs.max(1)).clamp(1, MOST_TOKENS);
     let mut first = 0;
@@ -155,12 +160,9 @@ unsafe fn block_at(blocks: List, order: List, r: usize) -> usize {
     *blocks.wrapping_add(unit_at(order, r))
 }
 
-/// The chosen inputs in the order of their blocks: the list itself, or null for all, where that is the order.
+/// The chosen inputs in the order of their blocks, [count].
 unsafe fn in_block_order(blocks: List, inputs: List, count: usize, B: usize) -> List {
     let block = |r: usize| block_at(blocks, inputs, r);
-    if (1..count).all(|r| block(r - 1) <= block(r)) {
-        return inputs;
-    }
     let order = word_at(0); // [count]
     let ends = word_at(ENDS); // [B + 1]
     clear(ends, B + 1);
@@ -206,11 +208,15 @@ unsafe fn slots_of(runs: usize) -> usize {
 }
 
 /// Gives each run of inputs of one block an even number of slots, and returns how many runs there are. An input without a
-/// partner has itself for one, times 0.
-unsafe fn find_runs(blocks: List, order: List, count: usize) -> usize {
-    let (mut runs, mut slot, mut r) = (0, 0, 0);
+/// partner has itself for one, times 0. None where the inputs are not in the order of their blocks.
+unsafe fn find_runs(blocks: List, order: List, count: usize) -> Option<usize> {
+    let (mut runs, mut slot, mut r, mut last) = (0, 0, 0, 0);
     while r < count {
         let b = block_at(blocks, order, r);
+        if b < last {
+            return None;
+        }
+        last = b;
         while r < count && block_at(blocks, order, r) == b {
             *slot_at(slot) = unit_at(order, r) * TILE_BYTES;
             slot += 1;
@@ -224,7 +230,7 @@ unsafe fn find_runs(blocks: List, order: List, count: usize) -> usize {
         *run_block(runs) = b;
         runs += 1;
     }
-    runs
+    Some(runs)
 }
 
 // ---- Rounding -----------------------------------------------------------------------------------------------------
