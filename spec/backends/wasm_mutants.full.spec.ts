@@ -371,8 +371,8 @@ const mutants: Mutant[] = [
   {
     bug: 'blocks of int4 rows in the order of the list',
     file: 'linear_input_major_i4.ts',
-    from: 'if (r >= count) return inputs',
-    to: 'if (r >= 0) return inputs',
+    from: 'if (b < last) return -1',
+    to: 'if (b < -1) return -1',
     law: smallSizes('linear_input_major_i4'),
   },
   {
