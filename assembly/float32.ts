@@ -2,8 +2,8 @@
  * The float contract in SIMD: the same additions in the same order as src/ops/float32.ts, so every result has the same
  * bits. Products are rounded before they are added (WebAssembly has no other f32x4.mul).
  *
- * The relaxed build (asconfig.json) differs in `madd` and `madd1` alone: chains of multiply-adds, in the same order,
- * whose products the hardware may leave unrounded.
+ * The relaxed build differs in the bits of `madd` and `madd1` alone: chains of multiply-adds, in the same order, whose
+ * products the hardware may leave unrounded. `FUSES` is a constant of each build (asconfig.json) and says which one it is.
  *
  * A pointer is a byte address; lengths count numbers. Nothing here allocates.
  */

@@ -15,7 +15,8 @@ export const BLOCK: i32 = 32
 /** Bytes of a block of four rows side by side, and where its pieces of numbers begin. */
 export const QUAD: usize = 80
 
-const LEVELS: f32 = 127
+/** Steps an activation may be away from zero. */
+export const LEVELS: f32 = 127
 
 /** Has to be called before anything else of this file. */
 export function prepareInt4(): void {

@@ -144,13 +144,13 @@ function multiplyOne(y: usize, weight: usize, bias: usize, rows: usize, count: i
     const w0 = fourRows(0, weight, rows, quad, count, B)
     const w1 = fourRows(1, weight, rows, other, count, B)
     dotEight(w0, w1, B)
-    finish(y, v128.load(gatheredSums()), bias, rows, quad, count)
-    finish(y, v128.load(gatheredSums(), 16), bias, rows, other, count)
+    finish(y, v128.load(rowSums()), bias, rows, quad, count)
+    finish(y, v128.load(rowSums(), 16), bias, rows, other, count)
   }
 }
 
-/** Where eight sums are left, [8]. */
-function gatheredSums(): usize {
+/** The sums of rows: of eight for one token, [8]; of four for several, [tokens, 4]. */
+function rowSums(): usize {
   return tileSums() + 16
 }
 
@@ -203,8 +203,8 @@ function dotEight(w0: usize, w1: usize, B: i32): void {
     sum += 4
     w1 += QUAD
   }
-  v128.store(gatheredSums(), y0)
-  v128.store(gatheredSums(), y1, 16)
+  v128.store(rowSums(), y0)
+  v128.store(rowSums(), y1, 16)
 }
 
 /** What a block of four rows adds to them. @param s two int16 of each row */
@@ -225,7 +225,7 @@ function multiplyAll(
   B: i32,
 ): void {
   const quads = (count + 3) >> 2
-  const totals = gatheredSums() // [tokens, 4]
+  const totals = rowSums() // [tokens, 4]
   for (let quad = 0; quad < quads; quad++) {
     const w = fourRows(0, weight, rows, quad, count, B)
     memory.fill(totals, 0, (<usize>tokens) << 4)

@@ -9,7 +9,7 @@
  */
 import { addArrays, largestSize } from './elementwise'
 import { bytes } from './float32'
-import { BLOCK, fourTerms, lowerHalves, pairSums, prepareInt4, roundBlock, upperHalves } from './int4'
+import { BLOCK, fourTerms, LEVELS, lowerHalves, pairSums, prepareInt4, roundBlock, upperHalves } from './int4'
 import { listNonzero } from './nonzero'
 import { nearestSteps } from './quantized_steps'
 import { edgeColumns, nibbles, openedRows, packedLeft, packedRight, quantized, tileSums } from './scratch'
@@ -251,10 +251,10 @@ function roundChosen(q: usize, step: usize, x: usize, order: usize, r: i32, memb
     store<i32>(step, roundBlock(q, step, step + 4, from, members), 8)
     return
   }
-  const size = largestSize(from, members) / 127
+  const size = largestSize(from, members) / LEVELS
   let total = 0
   for (let k = 0; k < members; k++) {
-    const steps = nearestSteps(v128.load32_zero(from + bytes(k)), f32x4.splat(size), f32x4.splat(127))
+    const steps = nearestSteps(v128.load32_zero(from + bytes(k)), f32x4.splat(size), f32x4.splat(LEVELS))
     total += i32x4.extract_lane(steps, 0)
     store<i8>(q + <usize>k, <i8>i32x4.extract_lane(steps, 0))
   }

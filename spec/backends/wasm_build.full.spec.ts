@@ -1,5 +1,5 @@
 /**
- * The committed modules, strict and relaxed, are what the sources in assembly/ compile to, byte for byte.
+ * The committed modules, one for each build, are what the sources in assembly/ compile to, byte for byte.
  *
  * A binary cannot be reviewed, so it is compiled again in memory and compared.
  */

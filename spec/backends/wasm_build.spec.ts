@@ -1,6 +1,6 @@
 /**
- * The committed modules, strict and relaxed, have a kernel for every op and nothing else. wasm_build.full.spec.ts compiles them
- * again.
+ * The committed modules, one for each build, have a kernel for every op and nothing else. wasm_build.full.spec.ts compiles
+ * them again.
  */
 import { describe, expect, test } from 'vitest'
 import { builds, readCommitted, type Build } from './wasm_compile.ts'

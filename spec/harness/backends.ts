@@ -3,7 +3,8 @@
  *
  * In the quick tier these are `reference` and `wasm`; `spec/backends/others.spec.ts` checks the others there. In the full
  * tier they are all that this runtime can start. `wasm x2` is wasm on two threads that share every call that can be split, of
- * any size. If g++ is installed, the CUDA emulator is built before the first test of the full tier (run.ts).
+ * any size; `wasm without relaxed bytes` is the module that `wasm` loads where a runtime has no relaxed SIMD. If g++ is
+ * installed, the CUDA emulator is built before the first test of the full tier (run.ts).
  * `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is tested in the sections of those ops.
  *
  * A backend that is omitted, or that this runtime cannot start, is shown as skipped with the reason. SHADOWLLM_BACKENDS lists

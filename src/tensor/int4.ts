@@ -88,7 +88,7 @@ function rangesOf(x: Float32Array, rows: number, inputs: number): Float32Array {
   return ranges
 }
 
-/** Whether the scale and the minimum of each block are. */
+/** Whether the scale and the minimum of each block are finite. */
 export function areFinite(words: Uint32Array): boolean {
   for (let at = 0; at < words.length; at += WORDS)
     if ((words[at] & 0x7c00) === 0x7c00 || (words[at] & 0x7c000000) === 0x7c000000) return false
