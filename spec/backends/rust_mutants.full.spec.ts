@@ -110,8 +110,8 @@ const first: readonly Mutant[] = [
   {
     bug: 'inputs in the order of their list, whatever their blocks are',
     file: 'src/linear_input_major_i4.rs',
-    from: '(1..count).all(',
-    to: '(1..count).any(',
+    from: 'b < last',
+    to: 'false',
     law: smallSizes('linear_input_major_i4'),
   },
   {
