@@ -4,8 +4,9 @@
  *
  * Outputs are taken a tile of 64 at a time, and inputs a block at a time, so that the sums of a tile stay in registers and
  * rows are read as they lie. Two rows are read together: their bytes interleaved are pairs, which one instruction
- * multiplies and adds. Sixteen rows fit into 16 bits. One token: rows are opened as they are read, without those of inputs
- * that are zero where these are many (nonzero.ts). Several: rows are opened once, for all tokens.
+ * multiplies and adds. Sixteen rows fit into 16 bits, and more where activations are small. One token with such activations:
+ * rows are opened as they are read. Else they are opened first, once for all tokens. For one token, rows of inputs that are
+ * zero are left out where these are many (nonzero.ts).
  */
 import { addArrays, largestSize } from './elementwise'
 import { bytes } from './float32'
@@ -327,55 +328,14 @@ function addEight(y: usize, scales: usize, s: v128, steps: v128, sums: v128): vo
 function multiply(rows: usize, slot: i32, end: i32, tokens: i32, slots: i32): void {
   for (let k = slot; k < end; k += MOST_ROWS) {
     const pairs = min<i32>(MOST_ROWS, end - k) >> 1
-    if (tokens > 1) openRows(rows, slotAt(k), pairs)
+    openRows(rows, slotAt(k), pairs)
     for (let t = 0; t < tokens; t++) {
       const to = tileSums() + bytes(t * TILE)
       const q = numbersOf(t, slots) + <usize>k
-      if (tokens == 1) {
-        addRows(to, rows, slotAt(k), q, pairs, k == slot)
-      } else {
-        addOpened(to, openedRows(), q, pairs, k == slot)
-        addOpened(to + 128, openedRows() + 64, q, pairs, k == slot)
-      }
+      addOpened(to, openedRows(), q, pairs, k == slot)
+      addOpened(to + 128, openedRows() + 64, q, pairs, k == slot)
     }
   }
-}
-
-/** The sums of a tile over pairs of rows, at an address; added to those that are there unless they are the first. */
-function addRows(to: usize, rows: usize, slot: usize, q: usize, pairs: i32, isFirst: bool): void {
-  const mask = v128.load(nibbles())
-  let s0 = i16x8.splat(0)
-  let s1 = i16x8.splat(0)
-  let s2 = i16x8.splat(0)
-  let s3 = i16x8.splat(0)
-  let s4 = i16x8.splat(0)
-  let s5 = i16x8.splat(0)
-  let s6 = i16x8.splat(0)
-  let s7 = i16x8.splat(0)
-  for (const end = slot + ((<usize>pairs) << 3); slot < end; slot += 8) {
-    const row = rows + load<usize>(slot)
-    const other = rows + load<usize>(slot, 4)
-    const factors = v128.load16_splat(q)
-    let a = v128.load(row)
-    let b = v128.load(other)
-    let pair = firstPairs(a, b)
-    s0 = i16x8.add(s0, pairSums(factors, lowerHalves(pair, mask)))
-    s2 = i16x8.add(s2, pairSums(factors, upperHalves(pair, mask)))
-    pair = lastPairs(a, b)
-    s1 = i16x8.add(s1, pairSums(factors, lowerHalves(pair, mask)))
-    s3 = i16x8.add(s3, pairSums(factors, upperHalves(pair, mask)))
-    a = v128.load(row, 16)
-    b = v128.load(other, 16)
-    pair = firstPairs(a, b)
-    s4 = i16x8.add(s4, pairSums(factors, lowerHalves(pair, mask)))
-    s6 = i16x8.add(s6, pairSums(factors, upperHalves(pair, mask)))
-    pair = lastPairs(a, b)
-    s5 = i16x8.add(s5, pairSums(factors, lowerHalves(pair, mask)))
-    s7 = i16x8.add(s7, pairSums(factors, upperHalves(pair, mask)))
-    q += 2
-  }
-  storeSums(to, s0, s1, s2, s3, isFirst)
-  storeSums(to + 128, s4, s5, s6, s7, isFirst)
 }
 
 /** The first eight bytes of two rows, in pairs; and the last eight. */
@@ -431,7 +391,7 @@ function openPair(to: usize, a: v128, b: v128): void {
   v128.store(to, upperHalves(last, mask), 48)
 }
 
-/** `addRows` of half a tile over opened rows. */
+/** The sums of half a tile over opened rows, at an address; added to those that are there unless they are the first. */
 function addOpened(to: usize, n: usize, q: usize, pairs: i32, isFirst: bool): void {
   let s0 = i16x8.splat(0)
   let s1 = i16x8.splat(0)

@@ -17,7 +17,7 @@ const kinds = {
 /** The loops; the work of each is operations, two to a multiply-add. Relaxed ones are there where this runtime has them. */
 export async function openArithmetic(): Promise<Job[]> {
   const strict = await compileLoops('arithmetic')
-  const relaxed = await compileLoops('arithmetic', ['simd', 'relaxed-simd'])
+  const relaxed = await compileLoops('arithmetic', 'relaxed')
   const job = (name: string, binary: Uint8Array, kind: keyof typeof kinds): Job => {
     const module = new WebAssembly.Module(binary as BufferSource)
     const memory = new WebAssembly.Memory({ initial: 1 })

@@ -4,16 +4,19 @@
 import asc from 'assemblyscript/asc'
 import { exists, readFile } from '../src/platform/platform.ts'
 
-const OPTIONS = ['--runtime', 'stub', '--importMemory', '--optimizeLevel', '3', '--noAssert', '--enable']
+const OPTIONS = ['--runtime', 'stub', '--importMemory', '--optimizeLevel', '3', '--noAssert']
 
-/** Compiles a file of assembly/bench. @param features of WebAssembly, `simd` at least */
-export async function compileLoops(
-  name: string,
-  features: readonly string[] = ['simd'],
-): Promise<Uint8Array> {
+/** What the two builds have besides, as in asconfig.json. */
+const builds = {
+  strict: ['--enable', 'simd', '--use', 'FUSES=0'],
+  relaxed: ['--enable', 'simd,relaxed-simd', '--use', 'FUSES=1'],
+} as const
+
+/** Compiles a file of assembly/bench. */
+export async function compileLoops(name: string, build: keyof typeof builds = 'strict'): Promise<Uint8Array> {
   let binary: Uint8Array | null = null
   const source = `assembly/bench/${name}.ts`
-  const args = [source, ...OPTIONS, features.join(','), '--outFile', `${name}.wasm`]
+  const args = [source, ...OPTIONS, ...builds[build], '--outFile', `${name}.wasm`]
   const { error, stderr } = await asc.main(args, {
     // The compiler asks for asconfig.json too, which is about the kernels.
     readFile: async (path) => (path.startsWith('assembly/') ? readSource(path) : null),

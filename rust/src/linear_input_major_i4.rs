@@ -3,8 +3,9 @@
 //!
 //! Outputs are taken a tile of 64 at a time, and inputs a block at a time, so that the sums of a tile stay in registers and
 //! rows are read as they lie. Two rows are read together: their bytes interleaved are pairs, which are multiplied and added
-//! as int16. Sixteen rows fit into 16 bits. One token: rows are opened as they are read, without those of inputs that are zero
-//! where these are many (nonzero.rs). Several: rows are opened once, for all tokens.
+//! as int16. Sixteen rows fit into 16 bits, and more where activations are small. One token with such activations: rows are
+//! opened as they are read. Else they are opened first, once for all tokens. For one token, rows of inputs that are zero are
+//! left out where these are many (nonzero.rs).
 use crate::elementwise::{add_arrays, largest_size};
 use crate::float32::{constant, load, splat_at, store};
 use crate::int4::{
@@ -357,10 +358,6 @@ unsafe fn add_four(y: *mut f32, scales: *const f32, steps: v128, products: v128,
 unsafe fn multiply(rows: *const u8, slot: usize, end: usize, tokens: usize, slots: usize) {
     for k in (slot..end).step_by(MOST_ROWS) {
         let (last, is_first) = (end.min(k + MOST_ROWS), k == slot);
-        if tokens == 1 {
-            add_rows(products_of(0), rows, k, last, is_first);
-            continue;
-        }
         let pairs = (last - k) / 2;
         open_rows(rows, slot_at(k), pairs);
         for t in 0..tokens {
@@ -371,20 +368,6 @@ unsafe fn multiply(rows: *const u8, slot: usize, end: usize, tokens: usize, slot
             }
         }
     }
-}
-
-/// The sums of a tile over the rows of slots, at an address; added to those that are there unless they are the first.
-#[inline(never)]
-unsafe fn add_rows(
-    to: *mut i32, // [64]
-    rows: *const u8,
-    slot: usize,
-    end: usize,
-    is_first: bool,
-) {
-    let [first, second] = sums_of_rows(rows, slot, end);
-    store_sums(to, first, is_first);
-    store_sums(to.add(32), second, is_first);
 }
 
 /// Sixteen bytes of two rows as 32 pairs of numbers: the outputs of the lower halves, then those of the upper ones.
@@ -434,7 +417,7 @@ unsafe fn open_rows(
     }
 }
 
-/// `add_rows` of half a tile over opened rows.
+/// The sums of half a tile over opened rows, at an address; added to those that are there unless they are the first.
 #[inline(never)]
 unsafe fn add_opened(
     to: *mut i32,       // [32]

@@ -171,7 +171,7 @@ describe.skipIf(missing !== null)(
         if (typeof toolchain === 'string') return
         const binary = await compileModule(toolchain, mutants)
         broken = new WasmBackend(new WebAssembly.Module(binary), undefined, 'wasm-rust')
-      }, 60_000)
+      }, 300_000)
 
       test.each(mutants)('$bug: found', async ({ law }) => {
         await expect((async () => law(broken))()).rejects.toThrow(/expected/)

@@ -329,8 +329,8 @@ const mutants: Mutant[] = [
   {
     bug: 'sixteen rows more that replace the sums of sixteen',
     file: 'linear_input_major_i4.ts',
-    from: 'addRows(to, rows, slotAt(k), q, pairs, k == slot)',
-    to: 'addRows(to, rows, slotAt(k), q, pairs, true)',
+    from: 'addOpened(to, openedRows(), q, pairs, k == slot)',
+    to: 'addOpened(to, openedRows(), q, pairs, true)',
     law: smallSizes('linear_input_major_i4'),
   },
   {
