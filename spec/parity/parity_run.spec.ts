@@ -21,7 +21,6 @@ import { arraysOf, lettersOf } from '../harness/op_case.ts'
 import { owesBits } from '../harness/strict.ts'
 import { mutants } from '../mutants/all.ts'
 import { loadSmallModel } from '../evaluation/small_model.ts'
-import { unseenBugs } from './unseen_bugs.ts'
 
 const reference = await createBackend('reference')
 const seed = 0
@@ -73,7 +72,7 @@ describe('the cases of an op', () => {
   test('include the sizes of OPT-125m, unless --small is given', () => {
     const largest = (suite: Iterable<OpCase>): number => Math.max(...[...suite].map(({ sizes }) => sizes.I))
     expect(largest(casesOf('linear', { seed }))).toBe(768)
-    expect(largest(small('linear'))).toBe(33)
+    expect(largest(small('linear'))).toBe(40)
   })
 })
 
@@ -168,7 +167,6 @@ describe('a planted bug', () => {
   test('of the suite is found: one in twelve here, all in parity_mutants.full.spec.ts', () => {
     const some = mutants.filter((_, i) => i % 12 === 5)
     const missed = some
-      .filter(({ op, bug }) => !unseenBugs.includes(`${op} ${bug}`))
       .filter(({ op, plant }) => runOp(plant(reference), op, { seed, small: true }).passed)
       .filter(({ op, plant }) => runOp(plant(reference), op, { seed }).passed)
     expect(missed.map(({ op, bug }) => `${op} ${bug}`)).toEqual([])

@@ -63,8 +63,8 @@ export interface ArrayParam {
   readonly optional: boolean
   /**
    * What an i32 array holds. f32 arrays hold any number unless `least` or `finite` says otherwise, those of half precision
-   * any finite one, i8 arrays -127 to 127, i4 arrays any bytes whose scales are finite: weights are finite, and what loads
-   * them refuses others.
+   * any finite one, i8 arrays -127 to 127, i4 arrays any bytes whose scales are finite where their row is used: weights are
+   * finite, and what loads them refuses others.
    */
   readonly holds: 'numbers' | 'ids' | 'labels' | 'ascending'
   /** An ascending list that may be in any other order too, which is then the order of a sum. */

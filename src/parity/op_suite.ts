@@ -2,15 +2,25 @@
  * The calls every op is tried with by `parity run` and `parity export-ops`: the same ones for the same seed, everywhere.
  *
  * Each size letter is 0, 1 and the sizes of odd tails once, the other letters small; with optional arrays there and not,
- * and on data with ties, signed zeros, subnormals, huge numbers, infinities and NaN in turn. Then the sizes of OPT-125m,
- * for one token and for a short prompt, on plain data. It is a short form of the law of agreement (spec/ops), which tries
- * every size, every offset and every combination.
+ * and on data with ties, signed zeros, subnormals, huge numbers, infinities and NaN in turn. Then more than a tile,
+ * on data that is mostly zeros, on one number throughout and on nothing but special numbers. Then the sizes of OPT-125m,
+ * for one token and for a short prompt. It is a short form of the law of agreement (spec/ops), which tries every size, every
+ * offset and every combination.
  */
 import { kernels, type KernelName } from '../ops/catalog.ts'
 import type { Kernel, Sizes } from '../ops/op.ts'
 import { crc32 } from '../platform/platform.ts'
-import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf, type Variant } from '../testing/op_case.ts'
-import { sizesOf, type Values } from '../testing/op_call.ts'
+import {
+  arraysOf,
+  fitSizes,
+  lettersOf,
+  makeValues,
+  shapeOf,
+  variantsOf,
+  type Variant,
+} from '../testing/op_case.ts'
+import { poison, sizesOf, type Values } from '../testing/op_call.ts'
+import { QUAD_BYTES } from '../tensor/int4.ts'
 import { Data, type DataKind } from '../testing/seeded_data.ts'
 
 /** One call of an op. */
@@ -38,6 +48,13 @@ interface CasePlan {
   readonly variant: Variant
 }
 
+/** Sizes, and what data calls with all optional arrays and with none have. */
+interface SuiteSizes {
+  readonly sizes: Sizes
+  readonly whole: DataKind
+  readonly bare: DataKind
+}
+
 /** 0 and 1; then one past four lanes, a stripe, and one past two stripes. */
 const smallSizes = [0, 1, 5, 16, 33]
 const besides = [2, 3, 5]
@@ -46,21 +63,43 @@ const kinds: readonly DataKind[] = ['plain', 'wild', 'ties', 'steep', 'broken']
 /** How often each size has its turn, with other neighbours, data and optional arrays. */
 const ROUNDS = 3
 
+/**
+ * One tile of 64 outputs and some of a second, with room behind its rows; more inputs than a block has. R is half of what it
+ * chooses from.
+ */
+const PAST_TILE: Sizes = {
+  T: 3,
+  P: 2,
+  S: 45,
+  C: 48,
+  H: 3,
+  G: 2,
+  K: 5,
+  D: 40,
+  I: 40,
+  O: 70,
+  V: 70,
+  U: 5,
+  B: 2,
+  N: 70,
+}
+const extremes: readonly DataKind[] = ['sparse', 'equal', 'special']
+
 /** OPT-125m's sizes by letter, and groups of three of its heads. R is half of what it chooses from. */
 const usual: Sizes = { H: 12, K: 64, D: 768, I: 768, V: 2048, U: 12, B: 24, N: 3072 }
-const DEFAULT_SIZES: readonly Sizes[] = [
-  { ...usual, T: 1, P: 299, S: 300, C: 320, G: 12, O: 3072 },
-  { ...usual, T: 9, P: 0, S: 9, C: 16, G: 4, O: 768 },
+const DEFAULT_SIZES: readonly SuiteSizes[] = [
+  { sizes: { ...usual, T: 1, P: 299, S: 300, C: 320, G: 12, O: 3072 }, whole: 'plain', bare: 'sparse' },
+  { sizes: { ...usual, T: 9, P: 0, S: 9, C: 16, G: 4, O: 768 }, whole: 'steep', bare: 'plain' },
 ]
 
 /** The cases of an op, one after the other; a large one is made when it is asked for. */
 export function* casesOf(op: KernelName, { seed, small = false }: SuiteOptions): Generator<OpCase> {
   const row = kernels[op]
-  const plans = [...smallPlans(row), ...(small ? [] : defaultPlans(row))]
+  const plans = [...shortPlans(row), ...(small ? [] : defaultPlans(row))]
   for (const [index, { sizes, kind, variant }] of plans.entries()) {
     // A case does not depend on what other ops and cases there are.
     const data = new Data(crc32(new TextEncoder().encode(`${seed} ${op} ${index}`)))
-    const values = disordered(row, makeValues(op, sizes, data, kind, variant.absent))
+    const values = spoilt(row, disordered(row, makeValues(op, sizes, data, kind, variant.absent)))
     yield { op, index, sizes: sizesOf(row, values), values, aliased: variant.aliased }
   }
 }
@@ -76,8 +115,13 @@ export interface OpCall {
 /** The calls of the sizes of OPT-125m, without numbers. */
 export function defaultCallsOf(op: KernelName): OpCall[] {
   const row = kernels[op]
-  const first = smallPlans(row).length
+  const first = shortPlans(row).length
   return defaultPlans(row).map(({ sizes, variant }, i) => ({ index: first + i, sizes, variant }))
+}
+
+/** What `small` leaves. */
+function shortPlans(row: Kernel): CasePlan[] {
+  return [...smallPlans(row), ...extremePlans(row)]
 }
 
 function smallPlans(row: Kernel): CasePlan[] {
@@ -99,16 +143,25 @@ function smallPlans(row: Kernel): CasePlan[] {
   })
 }
 
-/** With every optional array on plain data, then without any on steep. */
+function extremePlans(row: Kernel): CasePlan[] {
+  return extremes.flatMap((kind) => wholeAndBare(row, { sizes: PAST_TILE, whole: kind, bare: kind }))
+}
+
 function defaultPlans(row: Kernel): CasePlan[] {
-  const [whole] = variantsOf(row)
-  const bare = { ...whole, absent: new Set(arraysOf(row).flatMap((p) => (p.optional ? [p.name] : []))) }
-  const calls = bare.absent.size > 0 ? [whole, bare, whole, bare] : [whole, whole]
-  return calls.map((variant, i) => ({
-    sizes: fitSizes(row, withHalfChosen(row, DEFAULT_SIZES[Math.floor((2 * i) / calls.length)])),
-    kind: i % 2 === 0 ? 'plain' : 'steep',
-    variant,
-  }))
+  return DEFAULT_SIZES.flatMap((one) => wholeAndBare(row, one))
+}
+
+/** With every optional array, then without any. */
+function wholeAndBare(row: Kernel, { sizes: wanted, whole, bare }: SuiteSizes): CasePlan[] {
+  const sizes = fitSizes(row, withHalfChosen(row, wanted))
+  const [variant] = variantsOf(row)
+  const optional = arraysOf(row).flatMap((param) => (param.optional ? [param.name] : []))
+  return [
+    { sizes, kind: whole, variant },
+    ...(optional.length > 0
+      ? [{ sizes, kind: bare, variant: { ...variant, absent: new Set(optional) } }]
+      : []),
+  ]
 }
 
 /** Every list chooses half of its units. */
@@ -127,4 +180,29 @@ function disordered(row: Kernel, values: Values): Values {
     ...values,
     ...Object.fromEntries(lists.map(({ name }) => [name, (values[name] as Int32Array).toReversed()])),
   }
+}
+
+/**
+ * Where four rows of int4 stand side by side, scales and minima of places that hold no chosen row are NaN: what a kernel
+ * reads with a row must not be in its result. Places past the last row are such, where packing left what was there.
+ */
+function spoilt(row: Kernel, values: Values): Values {
+  const list = arraysOf(row).find(({ holds }) => holds === 'ascending')
+  const weight = arraysOf(row).find(({ shape }) => shape.at(-1) === String(QUAD_BYTES))
+  if (!list?.below || !weight) return values
+  const isChosen = (o: number): boolean =>
+    values[list.name] === null
+      ? o < (values[list.below as string] as number)
+      : (values[list.name] as Int32Array).includes(o)
+  const [quads, blocks] = shapeOf(weight, sizesOf(row, values))
+  const bytes = (values[weight.name] as Uint8Array).slice()
+  const halves = new Uint16Array(bytes.buffer)
+  for (let o = 0; o < 4 * quads; o++) {
+    if (isChosen(o)) continue
+    for (let b = 0; b < blocks; b++) {
+      const at = ((o >> 2) * blocks + b) * (QUAD_BYTES / 2) + (o & 3)
+      halves[at] = halves[at + 4] = poison.f16
+    }
+  }
+  return { ...values, [weight.name]: bytes }
 }

@@ -9,17 +9,23 @@
  * - ties: a handful of values, both zeros among them, so that comparisons meet equals.
  * - wild: plain, with zeros of both signs, subnormals and numbers up to 1e30 mixed in.
  * - broken: wild, with infinities and NaN.
+ * - sparse: steep, but zeros of either sign for the first third and for half of the rest, as after ReLU.
+ * - equal: one number throughout. Of int8 it is 127, of int4 15, so that sums are as large as they come.
+ * - special: nothing but zeros, subnormals of either precision, huge numbers, infinities and NaN.
  */
 import { narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
 import { QUAD_BYTES } from '../tensor/int4.ts'
 import { Random } from '../tensor/random.ts'
 
 /** What float32 data is like; the page above says how. */
-export type DataKind = 'smooth' | 'plain' | 'steep' | 'ties' | 'wild' | 'broken'
+export type DataKind =
+  'smooth' | 'plain' | 'steep' | 'ties' | 'wild' | 'broken' | 'sparse' | 'equal' | 'special'
 
 const tied = [-1, -0, 0, 0.5, 1, 1, 2]
 const special = [0, -0, 1.4e-45, -1.4e-45, 1.17549421e-38, 1.17549435e-38, 1e30, -1e30, 1, -1, 16777216]
 const beyond = [Infinity, -Infinity, NaN]
+/** Subnormal in half precision: half of the largest, and a tie of the two least. */
+const subnormalF16 = [2 ** -15, 1.5 * 2 ** -24]
 
 /** A stream of random numbers that also deals arrays. */
 export class Data extends Random {
@@ -41,14 +47,20 @@ export class Data extends Random {
   /** Float32 data of a kind. */
   floats(length: number, kind: DataKind = 'plain'): Float32Array {
     const values = new Float32Array(length)
-    for (let i = 0; i < length; i++) values[i] = this.#float(kind)
+    if (kind === 'equal') return values.fill(this.uniform() * 4 - 2)
+    for (let i = 0; i < length; i++) {
+      const isZero = kind === 'sparse' && (3 * i < length || this.chance(0.5))
+      values[i] = isZero ? this.pick([0, -0]) : this.#float(kind)
+    }
     return values
   }
 
   #float(kind: DataKind): number {
     if (kind === 'ties') return this.pick(tied)
     if (kind === 'smooth') return (this.chance(0.5) ? 1 : -1) * (this.integer(256, 1792) / 1024)
-    if (kind === 'steep') return (this.chance(0.5) ? 1 : -1) * 2 ** (this.uniform() * 17 - 10)
+    if (kind === 'special') return this.pick([...special, ...subnormalF16, ...beyond])
+    if (kind === 'steep' || kind === 'sparse')
+      return (this.chance(0.5) ? 1 : -1) * 2 ** (this.uniform() * 17 - 10)
     if (kind === 'broken' && this.chance(0.05)) return this.pick(beyond)
     if (kind !== 'plain' && this.chance(0.2)) return this.pick(special)
     return this.uniform() * 4 - 2
@@ -67,8 +79,9 @@ export class Data extends Random {
     })
   }
 
-  /** Numbers of int8 weights: -127 to 127, or a handful of them for `ties`. */
+  /** Numbers of int8 weights: -127 to 127, a handful of them for `ties`, the largest for `equal`. */
   int8s(length: number, kind: DataKind = 'plain'): Int8Array {
+    if (kind === 'equal') return new Int8Array(length).fill(127)
     return Int8Array.from({ length }, () =>
       kind === 'ties' ? this.pick([-127, -1, 0, 1, 127]) : this.integer(-127, 127),
     )
@@ -76,7 +89,7 @@ export class Data extends Random {
 
   /** Bytes of int4 numbers; with their scales among them (`interleaved`, of 80 bytes each), these are finite. */
   int4s(length: number, interleaved: boolean, kind: DataKind = 'plain'): Uint8Array {
-    const bytes = Uint8Array.from({ length }, () => this.below(256))
+    const bytes = Uint8Array.from({ length }, () => (kind === 'equal' ? 0xff : this.below(256)))
     if (interleaved)
       for (let at = 0; at < length; at += QUAD_BYTES)
         bytes.set(new Uint8Array(this.halves('f16', 8, kind).buffer), at)

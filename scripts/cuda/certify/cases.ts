@@ -27,7 +27,7 @@ import type { KernelSet } from './sets.ts'
 const MOST_BYTES = 4800
 const FEWEST_CASES = 8
 /** A step through the small cases that meets every size and letter early, and all cases: their count is no multiple of it. */
-const STRIDE = 11
+const STRIDE = 19
 
 /** The cases of an op by one set of kernels. The last, the largest, is the one whose time is taken. */
 export function addCases(program: ProgramWriter, set: KernelSet, op: KernelName): void {
