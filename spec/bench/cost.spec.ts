@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
+import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { watchBackend } from '../../src/backends/watched.ts'
 import {
@@ -26,16 +26,24 @@ import { publishedPredictorCost } from '../../src/bench/cost/published.ts'
 import {
   costMethods,
   keptUnits,
+  modelBytes,
   predictorWeights,
   tokenCost,
+  weightBytes,
   weightsRead,
   type CostSettings,
   type UnitsKept,
 } from '../../src/bench/cost/token_cost.ts'
 import { achievedSparsity, keyHeadMask } from '../../src/masks/achieved.ts'
 import type { UnitMask } from '../../src/masks/mask.ts'
-import { storages } from '../../src/engine/matrix.ts'
+import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
+import { storages, storedBytes, type Storage } from '../../src/engine/matrix.ts'
+import { arrayTypes } from '../../src/ops/op.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
+import { loadWeights } from '../../src/engine/weights.ts'
+import { parameterBytes, storageOf } from '../../src/engine/weight_layout.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
+import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { anyModel, configOf, maskOf, withModel, type ModelCase } from '../engine/cases.ts'
 import { Data } from '../harness/data.ts'
@@ -81,6 +89,108 @@ describe('parameters', () => {
   test('an unknown model is refused with the names of those that are known', () => {
     expect(() => architectureByName('opt-7b')).toThrow(/expected one of opt-125m, .*opt-175b, got opt-7b/)
   })
+})
+
+/** Bytes of the buffers that the weights of a model are loaded into, counted as they are made and freed. */
+async function bytesLoaded(config: ModelConfig, storage: Storage): Promise<number> {
+  const backend = await createBackend('reference')
+  const size = ({ dtype, length }: Buffer): number => length * arrayTypes[dtype].BYTES_PER_ELEMENT
+  let bytes = 0
+  const counting = new Proxy(backend, {
+    get(target, property) {
+      if (property === 'allocate' || property === 'upload')
+        return (...args: never[]): Buffer => {
+          const make = target[property] as (...all: never[]) => Buffer
+          const buffer = make.apply(target, args)
+          bytes += size(buffer)
+          return buffer
+        }
+      if (property === 'free')
+        return (buffer: Buffer): void => {
+          bytes -= size(buffer)
+          target.free(buffer)
+        }
+      const value: unknown = Reflect.get(target, property, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+  const source = memorySource(initialWeights(config, { seed: 1 }))
+  const weights = await loadWeights(config, source, counting, { storage })
+  const loaded = bytes
+  weights.dispose()
+  expect(bytes).toBe(0)
+  return loaded
+}
+
+type BytesOf = (config: ModelConfig, storage: Storage) => number
+
+describe('the bytes of the weights of a model', () => {
+  const ofParameters: BytesOf = (config, storage) => {
+    let total = 0
+    for (const [name, shape] of parameterShapes(config))
+      total += parameterBytes(name, shape, storageOf(name, shape, storage))
+    return total
+  }
+  const ofArchitecture: BytesOf = (config, storage) => modelBytes(architectureOf('any', config), storage)
+
+  const sameAsTheBuffers = lawForAll(
+    'are those of the buffers it is loaded into, in every storage',
+    [anyModel, fc.constantFrom(...storages)],
+    async (count: BytesOf, model: ModelCase, storage: Storage) =>
+      count(configOf(model), storage) === (await bytesLoaded(configOf(model), storage)),
+  )
+  stateLaw(sameAsTheBuffers, ofParameters)
+  stateLaw(sameAsTheBuffers, ofArchitecture)
+
+  test.each(storages)('of more than a tile and a block, in %s, of both families', async (storage) => {
+    const sizes = { layers: 2, width: 72, heads: 6, headSize: 12, neurons: 70, vocabulary: 30, positions: 9 }
+    const opt = makeConfig({ ...sizes, embeddingWidth: 36 })
+    const llama = makeConfig({ ...sizes, family: 'llama', keyHeads: 2 })
+    for (const config of [opt, llama]) {
+      const bytes = await bytesLoaded(config, storage)
+      expect(ofParameters(config, storage)).toBe(bytes)
+      expect(ofArchitecture(config, storage)).toBe(bytes)
+      // A dense token reads all of it, but of the tables that are no head.
+      const model = architectureOf('any', config)
+      const { embeddingWidth: E, width: D, vocabulary: V, positionRows, tied } = model
+      const table = { f32: 4 * E, bf16: 2 * E, f16: 2 * E, int8: E + 4, int4: E + 4 }[storage] * V
+      const rows = 4 * (E + (positionRows > 0 ? D : 0))
+      const unread = 4 * positionRows * D + (tied ? 0 : table)
+      expect(weightBytes(model, keptUnits(model, 0), storage) - rows + unread).toBe(bytes)
+    }
+  })
+
+  test('in int4, a head fewer reads its blocks less, a neuron fewer its rows', () => {
+    const model = architectureByName('opt-125m')
+    const { layers, heads, neurons } = model
+    const at = (kept: UnitsKept): number => weightBytes(model, kept, 'int4')
+    const all = at({ heads: layers * heads, neurons: layers * neurons })
+    // A row of an output has 24 blocks of 20 bytes and a bias; one of an input 32 bytes of 12 tiles, and its block.
+    const [output, input] = [24 * 20 + 4, 12 * 32 + 4]
+    // The two blocks of a head have 64 scales and 64 minima of each tile.
+    expect(all - at({ heads: layers * heads - 1, neurons: layers * neurons })).toBe(
+      64 * (3 * output + input) + 2 * 12 * 128 * 4,
+    )
+    expect(all - at({ heads: layers * heads, neurons: layers * neurons - 1 })).toBe(output + input)
+  })
+
+  test.each<[string, BytesOf]>([
+    [
+      'takes rows of int4 units for rows of outputs',
+      (config, storage) => {
+        let total = 0
+        for (const [name, shape] of parameterShapes(config)) {
+          const own = storageOf(name, shape, storage)
+          total += own === 'int4' ? storedBytes(own, shape[0], shape[1]) : parameterBytes(name, shape, own)
+        }
+        return total
+      },
+    ],
+    [
+      'has no scales of int8 rows',
+      (config, storage) => ofArchitecture(config, storage === 'int8' ? 'bf16' : storage),
+    ],
+  ])('a count that %s is caught', (_, mutant) => kills(sameAsTheBuffers, mutant))
 })
 
 /** Runs `work` on a backend that counts the weights its kernels read; the numbers of matrices. */

@@ -10,7 +10,7 @@ import type { Every } from '../predictor/planners.ts'
 import type { StrategyCounts } from '../engine/sequence.ts'
 import { achievedBy } from '../evaluation/tally.ts'
 import { countParameters, type Architecture } from './cost/architectures.ts'
-import { weightBytes, weightsRead, type UnitsKept } from './cost/token_cost.ts'
+import { weightBytes, type UnitsKept } from './cost/token_cost.ts'
 import { tokensPerSecond } from '../evaluation/decode.ts'
 import { deviation, median, medianRatio } from '../results/interleaved_rounds.ts'
 import type { BenchMethod } from './methods.ts'
@@ -163,7 +163,7 @@ export function tokenReads(
   { bytes, every, tokens }: Asked,
 ): number {
   const predictor = bytes / (every === 'once' ? tokens : Math.min(every, tokens))
-  return weightBytes(weightsRead(model, keptBy(model, mask)), storage) + predictor
+  return weightBytes(model, keptBy(model, mask), storage) + predictor
 }
 
 function keptBy({ layers, heads, keyHeads, neurons }: Architecture, mask: UnitMask | null): UnitsKept {

@@ -154,10 +154,28 @@ export function matrixBytes(matrix: Matrix): number {
   return parts.reduce((sum, part) => sum + part.length * numberBytes[part.dtype], 0)
 }
 
-/** Bytes of a matrix of this size in this storage; of int4 with the blocks along its columns. */
-export function storedBytes(storage: Storage, rows: number, columns: number): number {
-  if (storage === 'int4') return rows * blocksOf(columns) * BLOCK_BYTES
-  return rows * columns * numberBytes[dtypes[storage]] + (storage === 'int8' ? 4 * rows : 0)
+/** What a matrix has a row for. */
+export type RowsOf = 'outputs' | 'inputs'
+
+/** Bytes a matrix of this size would take in this storage. */
+export function storedBytes(
+  storage: Storage,
+  rows: number,
+  columns: number,
+  rowsOf: RowsOf = 'outputs',
+): number {
+  const each = storedRowBytes(storage, columns, rowsOf)
+  if (storage !== 'int4') return rows * each
+  if (rowsOf === 'outputs') return 4 * Math.ceil(rows / 4) * each
+  return rows * each + Math.ceil(columns / TILE) * blocksOf(rows) * 2 * TILE * numberBytes.f32
+}
+
+/** Bytes of one of its rows; of int4 inputs with the number of its block, without scales, which are no row's. */
+export function storedRowBytes(storage: Storage, columns: number, rowsOf: RowsOf): number {
+  if (storage !== 'int4')
+    return columns * numberBytes[dtypes[storage]] + (storage === 'int8' ? numberBytes.f32 : 0)
+  if (rowsOf === 'outputs') return blocksOf(columns) * BLOCK_BYTES
+  return Math.ceil(columns / TILE) * TILE_BYTES + numberBytes.i32
 }
 
 /** Bytes of a row of a matrix; of int4 inputs without their scales, which are no row's. */

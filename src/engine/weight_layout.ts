@@ -38,13 +38,18 @@ export function heldShape(name: string, shape: readonly number[]): readonly numb
  */
 export function storageOf(name: string, shape: readonly number[], storage: Storage): Storage {
   if (shape.length === 1 || isPositionTable(name)) return 'f32'
-  return storage === 'int4' && layerOf(name) === null ? 'int8' : storage
+  return layerOf(name) === null ? outerStorage(storage) : storage
+}
+
+/** The storage of matrices outside the layers. */
+export function outerStorage(storage: Storage): Storage {
+  return storage === 'int4' ? 'int8' : storage
 }
 
 /** Bytes a parameter takes in a storage. */
 export function parameterBytes(name: string, shape: readonly number[], storage: Storage): number {
-  const [rows, columns = 1] = storage === 'int4' ? shape : heldShape(name, shape)
-  return storedBytes(storage, rows, columns)
+  const [rows, columns = 1] = heldShape(name, shape)
+  return storedBytes(storage, rows, columns, readsUnits(name) ? 'inputs' : 'outputs')
 }
 
 /**

@@ -15,25 +15,21 @@
  * whole in all methods and has no predictor. Left out: norms and softmax (in operations), writing to the cache.
  */
 import { unitsKept } from '../../masks/budget.ts'
-import type { Storage } from '../../engine/matrix.ts'
+import { storedBytes, storedRowBytes, type Storage } from '../../engine/matrix.ts'
+import { outerStorage } from '../../engine/weight_layout.ts'
 import { BLOCK, BLOCK_BYTES } from '../../tensor/int4.ts'
-import { countParameters, type Architecture } from './architectures.ts'
+import type { Architecture } from './architectures.ts'
 
-/** Bytes per number of the matrices of blocks, of those outside, of biases and norms, and of the cache. */
-interface NumberBytes {
-  readonly matrix: number
-  readonly table: number
-  readonly vector: number
-  readonly cache: number
-}
+/** Bytes of a number of biases, norms, positions, keys and values. */
+const FLOAT_BYTES = 4
 
-/** The scales of int8 rows are left out; those of int4 blocks are not. */
-const bytesOf: Readonly<Record<Storage, NumberBytes>> = {
-  f32: { matrix: 4, table: 4, vector: 4, cache: 4 },
-  bf16: { matrix: 2, table: 2, vector: 4, cache: 4 },
-  f16: { matrix: 2, table: 2, vector: 4, cache: 4 },
-  int8: { matrix: 1, table: 1, vector: 4, cache: 4 },
-  int4: { matrix: BLOCK_BYTES / BLOCK, table: 1, vector: 4, cache: 4 },
+/** Bytes of a number of a predictor. The scales of int8 rows are left out; those of int4 blocks are not. */
+const predictorBytes: Readonly<Record<Storage, number>> = {
+  f32: 4,
+  bf16: 2,
+  f16: 2,
+  int8: 1,
+  int4: BLOCK_BYTES / BLOCK,
 }
 
 /** What decides which units are skipped, and how often. */
@@ -100,10 +96,33 @@ function keptKeyHeads({ layers, heads, keyHeads }: Architecture, kept: UnitsKept
   return kept.keyHeads ?? (keyHeads === heads ? kept.heads : layers * keyHeads)
 }
 
-/** Bytes of these numbers as they are stored. */
-export function weightBytes({ matrix, table, vector }: NumbersRead, storage: Storage): number {
-  const width = bytesOf[storage]
-  return matrix * width.matrix + table * width.table + vector * width.vector
+/** Bytes that are held: of the matrices of a layer by their units, of the token table, and of its projections. */
+function heldBytes(model: Architecture, storage: Storage) {
+  const { heads, keyHeads, headSize: K, width: D, neurons: F, vocabulary: V, embeddingWidth: E } = model
+  const outer = outerStorage(storage)
+  return {
+    heads: storedBytes(storage, heads * K, D) + storedBytes(storage, heads * K, D, 'inputs'),
+    keyHeads: 2 * storedBytes(storage, keyHeads * K, D),
+    fc1: (model.gated ? 2 : 1) * storedBytes(storage, F, D),
+    fc2: storedBytes(storage, F, D, 'inputs'),
+    table: storedBytes(outer, V, E),
+    projections: E === D ? 0 : storedBytes(outer, D, E) + storedBytes(outer, E, D),
+  }
+}
+
+/**
+ * Bytes that a token reads of the weights when these units are kept. Scales of fc2 in int4 count as a whole: a block of 32
+ * neurons has some that is kept. A head has blocks of its own.
+ */
+export function weightBytes(model: Architecture, kept: UnitsKept, storage: Storage): number {
+  const { layers, heads, keyHeads, neurons, width } = model
+  const held = heldBytes(model, storage)
+  const skipped = layers * neurons - kept.neurons
+  const attention = (kept.heads * held.heads) / heads + (keptKeyHeads(model, kept) * held.keyHeads) / keyHeads
+  const ffn =
+    (kept.neurons * held.fc1) / neurons +
+    (layers * held.fc2 - skipped * storedRowBytes(storage, width, 'inputs'))
+  return attention + ffn + held.table + held.projections + FLOAT_BYTES * weightsRead(model, kept).vector
 }
 
 /** Weights of a method's predictors, biases left out. */
@@ -132,16 +151,15 @@ export interface TokenCost {
 /** Counts one method. */
 export function tokenCost(model: Architecture, method: CostMethod, settings: CostSettings): TokenCost {
   const { storage, prompt, tokens, hidden } = settings
-  const width = bytesOf[storage]
   const kept = keptUnits(model, method === 'dense' ? 0 : settings.sparsity)
   const read = weightsRead(model, kept)
   // Of the sequence so far, the new token included, the mean over the tokens generated.
   const context = prompt + (tokens + 1) / 2
   const asked = method === 'shadow' ? 1 / tokens : 1
   const predicted = predictorWeights(model, method, hidden)
-  const weights = weightBytes(read, storage)
-  const cache = 2 * keptKeyHeads(model, kept) * model.headSize * context * width.cache
-  const predictor = asked * predicted * width.matrix
+  const weights = weightBytes(model, kept, storage)
+  const cache = 2 * keptKeyHeads(model, kept) * model.headSize * context * FLOAT_BYTES
+  const predictor = asked * predicted * predictorBytes[storage]
   return {
     method,
     weights,
@@ -149,19 +167,20 @@ export function tokenCost(model: Architecture, method: CostMethod, settings: Cos
     predictor,
     bytes: weights + cache + predictor,
     flops: 2 * (read.matrix + read.table) + 4 * kept.heads * model.headSize * context + 2 * asked * predicted,
-    memory: modelBytes(model, storage) + cacheBytes(model, settings) + predicted * width.matrix,
+    memory: modelBytes(model, storage) + cacheBytes(model, settings) + predicted * predictorBytes[storage],
   }
 }
 
-function modelBytes(model: Architecture, storage: Storage): number {
-  const width = bytesOf[storage]
-  const { matrix, vector: read } = weightsRead(model, keptUnits(model, 0))
-  const vectors = read - model.embeddingWidth - (model.positionRows > 0 ? model.width : 0)
-  const tables = countParameters(model) - matrix - vectors
-  return matrix * width.matrix + tables * width.table + vectors * width.vector
+/** Bytes that a loaded model takes. */
+export function modelBytes(model: Architecture, storage: Storage): number {
+  const { layers, width, embeddingWidth, positionRows, tied } = model
+  const { heads, keyHeads, fc1, fc2, table, projections } = heldBytes(model, storage)
+  const rows = embeddingWidth + (positionRows > 0 ? width : 0)
+  const vectors = weightsRead(model, keptUnits(model, 0)).vector - rows
+  const tables = (tied ? 1 : 2) * table + projections
+  return layers * (heads + keyHeads + fc1 + fc2) + tables + FLOAT_BYTES * (positionRows * width + vectors)
 }
 
-function cacheBytes(model: Architecture, { storage, prompt, tokens }: CostSettings): number {
-  const numbers = 2 * model.layers * model.keyHeads * model.headSize * (prompt + tokens)
-  return numbers * bytesOf[storage].cache
+function cacheBytes(model: Architecture, { prompt, tokens }: CostSettings): number {
+  return FLOAT_BYTES * 2 * model.layers * model.keyHeads * model.headSize * (prompt + tokens)
 }

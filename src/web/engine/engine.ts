@@ -5,11 +5,13 @@
  * library, all others here.
  */
 import { architectureOf, countParameters } from '../../bench/cost/architectures.ts'
+import { modelBytes } from '../../bench/cost/token_cost.ts'
 import { lookUpModel } from '../../io/hub/in_memory.ts'
 import { readHubSettings } from '../../io/hub/settings.ts'
 import { parseJson, toPlain } from '../../io/json.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { parseConfig } from '../../engine/config.ts'
+import { storages } from '../../engine/matrix.ts'
 import type { BatchInput, GenerateOptions, MaskOptions, OpenOptions } from '../../options.ts'
 import type { PlanOptions } from '../../planner_options.ts'
 import { argmax } from '../../engine/sampling.ts'
@@ -17,7 +19,6 @@ import { mountFolder, unmountFolder } from '../../platform/platform.ts'
 import { ShadowModel } from '../../shadow_model.ts'
 import { describeValue, expectKind, isObject, kinds } from '../../tensor/arguments.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { BLOCK, BLOCK_BYTES } from '../../tensor/int4.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
 import type { VerifyOptions } from '../../verify/index.ts'
 import type { HubModelInfo, ModelInfo, NextToken } from './model_info.ts'
@@ -100,15 +101,11 @@ async function lookUp(id: unknown, signal: AbortSignal): Promise<HubModelInfo> {
   expectKind(id, kinds.text, 'model', 'HUB_ID')
   const { origin, bytes, readConfig } = await lookUpModel(id as string, await readHubSettings(), { signal })
   const parsed = parseConfig(toPlain(parseJson(await readConfig(), 'config.json')))
-  const parameters = countParameters(architectureOf(origin.repository, parsed))
-  const memory = {
-    f32: 4 * parameters,
-    bf16: 2 * parameters,
-    f16: 2 * parameters,
-    int8: parameters,
-    int4: (BLOCK_BYTES / BLOCK) * parameters,
-  }
-  return { origin, bytes, parameters, memory }
+  const architecture = architectureOf(origin.repository, parsed)
+  const memory = Object.fromEntries(
+    storages.map((storage) => [storage, modelBytes(architecture, storage)]),
+  ) as HubModelInfo['memory']
+  return { origin, bytes, parameters: countParameters(architecture), memory }
 }
 
 /** Options as an object; the library checks its content. @throws UsageError OPTIONS */
