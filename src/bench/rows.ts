@@ -60,9 +60,12 @@ export interface BenchRow {
   readonly packingShare: number
   /** What the device computed for a token, in milliseconds of its own clock; null where there is none. */
   readonly deviceMilliseconds: number | null
-  /** Bytes of weights, predictors included, that a token reads; null for prompts. */
+  /**
+   * Bytes of weights, predictors included, that a token reads at most; null for prompts. Rows of fc2 whose neurons are zero
+   * are among them: how many are zero after ReLU is not measured, and kernels leave them out only where that is faster.
+   */
   readonly bytesPerToken: number | null
-  /** Those times the rate, over the speed at which memory is read forward; null for prompts. */
+  /** Those times the rate, over the speed at which memory is read forward: an upper bound after ReLU; null for prompts. */
   readonly bandwidthFraction: number | null
 }
 
@@ -151,7 +154,7 @@ export interface Asked {
 }
 
 /**
- * Bytes that one token reads, which decide how fast it can come: decoding waits for memory. Counted are the model's weights
+ * Bytes that one token reads at most, which decide how fast it can come: decoding waits for memory. Counted are the model's weights
  * that are not skipped, with the first layer and the lm_head whole, and the predictor's, shared by the tokens it is asked
  * for. The cache of keys and values is left out, and what an engine reads besides.
  * @param mask null for dense

@@ -220,7 +220,7 @@ function findingsOf(counted: readonly Counted[], { sparsity, hidden }: CostSetti
     compared,
     ...compareWithPublished(counted, sparsity, hidden),
     ...slowerThanDense(counted),
-    'This is a bound from bytes alone: kept units lie together and stream at full bandwidth, weights are read once per token, the first layer and the lm_head stay whole. Both methods skip the same units.',
+    'This is a bound from bytes alone: kept units lie together and stream at full bandwidth, weights are read once per token, the first layer and the lm_head stay whole. Neurons that ReLU leaves at zero count as read. Both methods skip the same units.',
   ]
 }
 

@@ -3,7 +3,8 @@
  *
  * A cost model, not a measurement. Decoding one token at a time reads every weight it uses once and waits for memory, so
  * tokens per second are the bandwidth divided by the bytes. It assumes that skipped weights are not read and that what
- * is left streams at full speed (kept units lie together); what a kernel misses of that is its own.
+ * is left streams at full speed (kept units lie together); what a kernel misses of that is its own. Rows of fc2 whose neurons
+ * are zero after ReLU count as read, though kernels leave them out where that is faster: no size says how many are zero.
  *
  * All sparse methods skip the same units, K and V of skipped heads included, so that they differ in their predictors alone:
  *

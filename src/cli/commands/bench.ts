@@ -48,6 +48,8 @@ taken inside rounds. Columns:
   device     milliseconds of a token by the clock of the GPU or of its emulator
   of read    bytes of weights per second over the speed at which one thread reads memory forward; can exceed 100 %
 
+ideal and of read count fc2 rows of zero neurons as read. After ReLU many are not, so that of read is an upper bound there.
+
 Examples:
   $ shadowllm bench --quick
   $ shadowllm bench --shape opt-125m,opt-350m --planner shadow,dejavu --sparsity 0.5,0.9
