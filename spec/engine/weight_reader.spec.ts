@@ -339,6 +339,16 @@ describe('numbers of a file', () => {
         await expect(read()).rejects.toMatchObject({ code: 'WEIGHT_NOT_FINITE', message: error })
         return
       }
+      const limit = { f32: Infinity, int8: Infinity, f16: 65_520, bf16: 2 ** 128 - 2 ** 119, int4: 65_520 }[
+        storage
+      ]
+      const isAsStored = dtype === same[storage] && shift % 2 === 0
+      const past = isAsStored ? -1 : expected.findIndex((value) => Math.abs(value) >= limit)
+      if (past >= 0 && !allowNonFinite) {
+        const error = `table[${past}]: expected a number below ${limit} in size to be stored as ${storage}, got ${expected[past]}`
+        await expect(read()).rejects.toMatchObject({ code: 'WEIGHT_RANGE', message: error })
+        return
+      }
       const [values] = await read()
       if (length === 0) return expect(values).toBe(undefined)
       if (dtype === same[storage] && dtype !== 'F32' && shift % 2 === 0)
@@ -355,5 +365,9 @@ describe('numbers of a file', () => {
       (chunks) => (name, storage) => chunks(name, storage === 'bf16' ? 'f16' : storage),
     ],
     ['always float32', (chunks) => (name) => chunks(name, 'int8')],
+    [
+      'numbers past the range of int4',
+      (chunks) => (name, storage) => chunks(name, storage === 'int4' ? 'int8' : storage),
+    ],
   ])('a mutant is killed: %s', (_, mutant) => kills(comeAsTheyAre, mutant))
 })

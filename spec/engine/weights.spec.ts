@@ -161,6 +161,20 @@ overBackends((backend) => {
     }
   })
 
+  test('a weight that its storage would make infinite is refused, with its tensor, its place and the storage', async () => {
+    const name = 'model.decoder.layers.1.fc2.weight'
+    const tensors = weightsOf(plain)
+    ;(tensors.get(name) as HostTensor).values[3] = -70_000
+    for (const storage of ['int4', 'f16'] as const) {
+      const loading = LanguageModel.load(plain, memorySource(tensors), backend, { storage })
+      const message = `${name}[3]: expected a number below 65520 in size to be stored as ${storage}, got -70000`
+      await expect(loading).rejects.toMatchObject({ code: 'WEIGHT_RANGE', message, tensor: name })
+    }
+    for (const storage of ['f32', 'bf16', 'int8'] as const)
+      (await LanguageModel.load(plain, memorySource(tensors), backend, { storage })).dispose()
+    expect(backend.liveBuffers).toBe(0)
+  })
+
   test('a read that fails, or an abort, leaves nothing behind', async () => {
     const source = memorySource(weightsOf(plain))
     let reads = 0

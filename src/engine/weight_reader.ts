@@ -28,6 +28,13 @@ const sameInFile: Readonly<Record<Storage, SourceDtype | null>> = {
   int4: null,
 }
 
+/** The least size of a number that would become infinite in a storage. */
+const infiniteFrom: Partial<Record<Storage, number>> = {
+  f16: 65_520,
+  bf16: 2 ** 128 - 2 ** 119,
+  int4: 65_520,
+}
+
 /** How far a load has come. */
 export interface LoadProgress {
   /** Bytes of the checkpoint that are loaded, and of all it has that the model needs. */
@@ -85,7 +92,8 @@ export class WeightReader {
 
   /**
    * One parameter from its first row to its last, for a storage. A chunk counts as loaded when the next one is asked for.
-   * @throws InputError WEIGHT_NOT_FINITE, DTYPE; what the source throws; the signal's reason
+   * @throws InputError WEIGHT_NOT_FINITE, WEIGHT_RANGE for a number that the storage has no room for, DTYPE; what the source
+   *   throws; the signal's reason
    */
   async *chunks(parameter: string, storage: Storage): AsyncGenerator<RowChunk> {
     const { signal, onProgress, allowNonFinite } = this.#options
@@ -104,6 +112,7 @@ export class WeightReader {
         const judged = values instanceof Uint16Array ? dtype : 'F32'
         const at = findNonFinite(judged, values)
         if (at >= 0) throw notFinite(name, start + at, judged, values.subarray(at, at + 1))
+        if (values instanceof Float32Array) checkRange(name, start, values, storage)
       }
       yield { start, values }
       this.#loadedBytes += bytes.length
@@ -146,6 +155,19 @@ export class WeightReader {
     if (elementSize(dtype) === 2) this.#room ??= new Float32Array(CHUNK_BYTES / 2)
     return decodeFloats(dtype, bytes, name, this.#room)
   }
+}
+
+/** @throws InputError WEIGHT_RANGE */
+function checkRange(tensor: string, start: number, values: Float32Array, storage: Storage): void {
+  const limit = infiniteFrom[storage] ?? Infinity
+  if (limit === Infinity) return
+  for (let i = 0; i < values.length; i++)
+    if (Math.abs(values[i]) >= limit)
+      throw new InputError(
+        'WEIGHT_RANGE',
+        `${tensor}[${start + i}]: expected a number below ${limit} in size to be stored as ${storage}, got ${values[i]}`,
+        { tensor },
+      )
 }
 
 function notFinite(

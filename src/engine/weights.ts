@@ -64,7 +64,7 @@ const BYTES_PER_BACKEND = 1.75 * 2 ** 30
  * Loads every parameter. What stands outside the blocks goes into the backend given, blocks too until it holds
  * `bytesPerBackend`; further ones go into its siblings, which the weights own.
  * @throws InputError TENSOR_MISSING, TENSOR_SHAPE, TENSOR_DUPLICATE, TENSOR_EXTRA before anything is read;
- *   WEIGHT_NOT_FINITE while reading; UsageError STORAGE; what the source throws; the signal's reason
+ *   WEIGHT_NOT_FINITE, WEIGHT_RANGE while reading; UsageError STORAGE; what the source throws; the signal's reason
  */
 export async function loadWeights(
   config: ModelConfig,

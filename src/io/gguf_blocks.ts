@@ -53,7 +53,10 @@ function fromQ4_1(blocks: Uint8Array): Uint8Array<ArrayBuffer> {
   return blocks.slice()
 }
 
-/** d (q - 8) = d q + m with m = -8 d, which is exact but where it is past half precision: such a block is rounded anew. */
+/**
+ * d (q - 8) = d q + m with m = -8 d, which is exact but where it is past half precision: such a block is rounded anew, and
+ * is not finite if its least number is past half precision too.
+ */
 function fromQ4_0(blocks: Uint8Array): Uint8Array<ArrayBuffer> {
   const Q4_0_BYTES = 18
   const count = blocks.length / Q4_0_BYTES

@@ -29,9 +29,6 @@ export const QUAD_BYTES: number = 4 * BLOCK_BYTES
 /** Words of 32 bits in a block: scale and minimum, then four of numbers. */
 const WORDS = 5
 
-/** The largest size of a scale or a minimum: the largest number of half precision. */
-const LARGEST = 65_504
-
 /** How many blocks a row of so many inputs has. */
 export function blocksOf(inputs: number): number {
   return Math.ceil(inputs / BLOCK)
@@ -42,7 +39,7 @@ export function blocksOf(inputs: number): number {
 /**
  * Rows rounded to 4 bits: minimum = the smallest number of a block, scale = (largest - smallest) / 15, both rounded to half
  * precision; n = nearest((x - minimum) / scale) within 0..15.
- * @param x [rows, inputs], finite
+ * @param x [rows, inputs], below 65,520 in size; a block that has larger numbers may be one that `areFinite` refuses
  * @returns [rows, blocks, 5] words
  */
 export function quantizeBlocks(x: Float32Array, rows: number, inputs: number): Uint32Array {
@@ -68,7 +65,7 @@ export function quantizeBlocks(x: Float32Array, rows: number, inputs: number): U
   return words
 }
 
-/** The scale and the minimum of each block before they are rounded, as far as half precision goes. */
+/** The scale and the minimum of each block before they are rounded. */
 function rangesOf(x: Float32Array, rows: number, inputs: number): Float32Array {
   const ranges = new Float32Array(2 * rows * blocksOf(inputs))
   let at = 0
@@ -82,8 +79,8 @@ function rangesOf(x: Float32Array, rows: number, inputs: number): Float32Array {
         if (x[i] < least) least = x[i]
         if (x[i] > most) most = x[i]
       }
-      ranges[at++] = Math.min(LARGEST, (most - least) / 15)
-      ranges[at++] = Math.max(-LARGEST, Math.min(LARGEST, least))
+      ranges[at++] = (most - least) / 15
+      ranges[at++] = least
     }
   return ranges
 }
