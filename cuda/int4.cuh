@@ -103,6 +103,10 @@ struct Places {
 /**
  * Where in a list the inputs of a block stand: between these places where blocks never fall, as they do in a list in the
  * order of the units; else anywhere. A warp together; all get it.
+ *
+ * Anywhere means that the whole list is looked through for every block. An engine that keeps units in order never pays this:
+ * packed rows that are out of order come with a list that puts their units in order (src/engine/packing.ts). Sorting the
+ * list would need a buffer and a pass of its own.
  */
 template <typename Block> __device__ Places places_of_block(Block block_of, int count, bool ascends, int block) {
   if (!ascends) return {0, count};
