@@ -32,6 +32,8 @@ export interface Arm<Model> {
   readonly format: Format
   /** The share of heads and neurons that it leaves out. */
   readonly sparsity: number
+  /** The share of heads, where it is another. */
+  readonly headSparsity?: number
   /** How many threads it computes on. */
   readonly threads: number
   /**

@@ -1,6 +1,6 @@
 /**
  * A model as a GGUF file of one format: every matrix in it, vectors and the position table in F32. The token table and the
- * head of a Q4_0 file are Q8_0: llama.cpp's quantiser does not round them to four bits either, but to Q6_K, and to Q8_0 where
+ * head of a file of four bits are Q8_0: llama.cpp's quantiser does not round them to four bits either, but to Q6_K, and to Q8_0 where
  * a row is no multiple of 256.
  *
  * One of the Llama family has architecture `llama`, and is the same model. llama.cpp has no OPT: its `gpt2` has the same
@@ -18,7 +18,7 @@ import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { ggufFile, type Format, type WrittenTensor, type WrittenValue } from './gguf_writer.ts'
 
 /** What files say of their format, by ggml's numbers. */
-const fileTypes: Readonly<Record<Format, number>> = { F32: 0, F16: 1, Q4_0: 2, Q8_0: 7 }
+const fileTypes: Readonly<Record<Format, number>> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7 }
 /** The version of the layouts of blocks. */
 const QUANTIZATION_VERSION = 2
 
@@ -57,7 +57,7 @@ export function ggufModel(
 /** The format of a tensor in a file of this one. */
 function formatOf(name: string, shape: readonly number[], format: Format): Format {
   if (shape.length === 1 || name === POSITIONS) return 'F32'
-  return format === 'Q4_0' && ENDS.includes(name) ? 'Q8_0' : format
+  return (format === 'Q4_0' || format === 'Q4_1') && ENDS.includes(name) ? 'Q8_0' : format
 }
 
 /** The architecture of llama.cpp whose matrices a model has; null if there is none. */

@@ -4,15 +4,16 @@
  *
  *   Q8_0  d = max |x| / 127                              q = round(x / d), halves away from zero
  *   Q4_0  d = the x of the largest magnitude / -8        q = min(15, floor(x / d + 8.5))
+ *   Q4_1  m = min x, d = (max x - m) / 15                q = min(15, floor((x - m) / d + 0.5))
  *
  * Every operation is rounded to float32, and numbers are multiplied by the inverse of d as it is before it is stored in
- * half precision.
+ * half precision, as m is.
  */
 import { ggufTypes, type GgufType } from '../../src/io/gguf_blocks.ts'
 import { narrowToF16 } from '../../src/tensor/dtypes.ts'
 
 /** The types that are written, by ggml's names. */
-export const formats = ['F32', 'F16', 'Q8_0', 'Q4_0'] as const
+export const formats = ['F32', 'F16', 'Q8_0', 'Q4_0', 'Q4_1'] as const
 export type Format = (typeof formats)[number]
 
 /** A value of an entry. A number says which of two types it has; a list of numbers is of int32 or float32. */
@@ -70,14 +71,17 @@ export function encode(format: Format, values: Float32Array): Uint8Array<ArrayBu
   if (format === 'F16') return new Uint8Array(narrowToF16(values).buffer as ArrayBuffer)
   const [, { numbers, bytes }] = typeOf(format)
   const blocks = values.length / numbers
-  const scales = new Float32Array(blocks)
+  const each = format === 'Q4_1' ? 2 : 1
+  const factors = new Float32Array(blocks * each) // d, or d and m, of every block
   const out = new Uint8Array(blocks * bytes)
-  const block = format === 'Q8_0' ? encodeQ8_0 : encodeQ4_0
-  for (let i = 0; i < blocks; i++) scales[i] = block(values, i * numbers, out, i * bytes + 2)
-  const halves = narrowToF16(scales)
-  for (let i = 0; i < blocks; i++) {
-    out[i * bytes] = halves[i] & 255
-    out[i * bytes + 1] = halves[i] >> 8
+  const block = blockEncoders[format]
+  for (let i = 0; i < blocks; i++)
+    factors.set(block(values, i * numbers, out, i * bytes + 2 * each), i * each)
+  const halves = narrowToF16(factors)
+  for (const [i, half] of halves.entries()) {
+    const at = Math.floor(i / each) * bytes + 2 * (i % each)
+    out[at] = half & 255
+    out[at + 1] = half >> 8
   }
   return out
 }
@@ -85,8 +89,11 @@ export function encode(format: Format, values: Float32Array): Uint8Array<ArrayBu
 const { fround } = Math
 const BLOCK = 32
 
-/** Writes the integers of a block, one a byte; returns d. */
-function encodeQ8_0(x: Float32Array, at: number, out: Uint8Array, to: number): number {
+/** Writes the integers of the block of `x` at `at` to `out` from `to` on; returns d, and m if the type has one. */
+type BlockEncoder = (x: Float32Array, at: number, out: Uint8Array, to: number) => readonly number[]
+
+/** Integers one a byte. */
+const encodeQ8_0: BlockEncoder = (x, at, out, to) => {
   let largest = 0
   for (let i = 0; i < BLOCK; i++) largest = Math.max(largest, Math.abs(x[at + i]))
   const d = fround(largest / 127)
@@ -96,19 +103,33 @@ function encodeQ8_0(x: Float32Array, at: number, out: Uint8Array, to: number): n
     const size = Math.floor(Math.abs(scaled) + 0.5)
     out[to + i] = scaled < 0 ? -size : size
   }
-  return d
+  return [d]
 }
 
-/** Writes the integers of a block, two a byte: the first half of the numbers in the low bits. Returns d. */
-function encodeQ4_0(x: Float32Array, at: number, out: Uint8Array, to: number): number {
+/** Integers two a byte: the first half of the numbers in the low bits. */
+function packPairs(out: Uint8Array, to: number, quantized: (i: number) => number): void {
+  for (let i = 0; i < BLOCK / 2; i++) out[to + i] = quantized(i) | (quantized(i + BLOCK / 2) << 4)
+}
+
+const encodeQ4_0: BlockEncoder = (x, at, out, to) => {
   let largest = 0 // with its sign; the first of several
   for (let i = 0; i < BLOCK; i++) if (Math.abs(x[at + i]) > Math.abs(largest)) largest = x[at + i]
   const d = fround(largest / -8)
   const inverse = d === 0 ? 0 : fround(1 / d)
-  const quantized = (i: number): number => Math.min(15, Math.floor(fround(fround(x[at + i] * inverse) + 8.5)))
-  for (let i = 0; i < BLOCK / 2; i++) out[to + i] = quantized(i) | (quantized(i + BLOCK / 2) << 4)
-  return d
+  packPairs(out, to, (i) => Math.min(15, Math.floor(fround(fround(x[at + i] * inverse) + 8.5))))
+  return [d]
 }
+
+const encodeQ4_1: BlockEncoder = (x, at, out, to) => {
+  const numbers = x.subarray(at, at + BLOCK)
+  const m = Math.min(...numbers)
+  const d = fround(fround(Math.max(...numbers) - m) / 15)
+  const inverse = d === 0 ? 0 : fround(1 / d)
+  packPairs(out, to, (i) => Math.min(15, Math.floor(fround(fround(fround(numbers[i] - m) * inverse) + 0.5))))
+  return [d, m]
+}
+
+const blockEncoders = { Q8_0: encodeQ8_0, Q4_0: encodeQ4_0, Q4_1: encodeQ4_1 }
 
 function typeOf(format: Format): readonly [code: number, type: GgufType] {
   return [...ggufTypes].find(([, { name }]) => name === format) as [number, GgufType]

@@ -144,6 +144,7 @@ const tolerances: Readonly<Record<Format, number>> = {
   F16: F16_TOLERANCE,
   Q8_0: INT8_TOLERANCE,
   Q4_0: INT8_TOLERANCE,
+  Q4_1: INT8_TOLERANCE,
 }
 
 /** The arms of llama.cpp on so many threads; none for a model whose matrices it does not have. */

@@ -32,6 +32,8 @@ export interface Row {
   readonly weights: string
   /** The share of heads and neurons that was left out. */
   readonly sparsity: number
+  /** The share of heads, where it was another. */
+  readonly headSparsity?: number
   readonly threads: number
   readonly test: string
   /** Over rounds: the median, and between which the middle half lies. */
@@ -69,12 +71,13 @@ function quartiles(values: readonly number[]): readonly [lower: number, upper: n
 
 /** Every arm of a group at every task. */
 export function rowsOf({ model, ours, peers, timed }: Group): Row[] {
-  return [...ours, ...peers].flatMap(({ name, engine, weights, sparsity, threads, error }, i) =>
+  return [...ours, ...peers].flatMap(({ name, engine, weights, sparsity, headSparsity, threads, error }, i) =>
     timed.map(({ test, rates }): Row => {
       const { samples: perMillisecond, outside } = rates[i]
       const samples = perMillisecond.map((rate) => rate * PER_SECOND)
       const [lower, upper] = quartiles(samples)
-      const about = { model, arm: name, engine, weights, sparsity, threads, test }
+      const skipped = { sparsity, ...(headSparsity !== undefined && { headSparsity }) }
+      const about = { model, arm: name, engine, weights, ...skipped, threads, test }
       const speed = { tokensPerSecond: median(samples), lower, upper, samples }
       return { ...about, ...speed, outside: outside ? median(outside) : null, error }
     }),

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ggufModel, plainTokenizer, tokenizerOf } from '../../bench/peers/gguf_model.ts'
-import { encode, ggufFile, type Format, type WrittenValue } from '../../bench/peers/gguf_writer.ts'
+import { encode, formats, ggufFile, type Format, type WrittenValue } from '../../bench/peers/gguf_writer.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { makeConfig, parseConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { bytesAsFile } from '../../src/io/files.ts'
@@ -22,7 +22,7 @@ import { sameBits } from '../harness/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 type Encode = typeof encode
-type Quantized = 'Q8_0' | 'Q4_0'
+type Symmetric = 'Q8_0' | 'Q4_0'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-gguf-writer-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -40,20 +40,20 @@ function decode(format: Format, bytes: Uint8Array<ArrayBuffer>): Float32Array {
 const half = (value: number): number => widenF16(narrowToF16(Float32Array.of(value)))[0]
 
 /** d of a block, from its numbers. */
-const scaleOf: Readonly<Record<Quantized, (block: Float32Array) => number>> = {
+const scaleOf: Readonly<Record<Symmetric, (block: Float32Array) => number>> = {
   Q8_0: (block) => Math.max(...block.map(Math.abs)) / 127,
   Q4_0: (block) => block.reduce((most, x) => (Math.abs(x) > Math.abs(most) ? x : most), 0) / -8,
 }
 
 /** Integers of a block at the ends of their range. */
-const range: Readonly<Record<Quantized, readonly [number, number]>> = { Q8_0: [-127, 127], Q4_0: [-8, 7] }
+const range = { Q8_0: [-127, 127], Q4_0: [-8, 7], Q4_1: [0, 15] } as const
 
-const quantized = fc.constantFrom<Quantized>('Q8_0', 'Q4_0')
+const symmetric = fc.constantFrom<Symmetric>('Q8_0', 'Q4_0')
 const block = fc.float32Array({ minLength: 32, maxLength: 32, min: -8, max: 8, noNaN: true })
 
-const nearEnough = lawForAll<Encode, [Quantized, Float32Array]>(
+const nearEnough = lawForAll<Encode, [Symmetric, Float32Array]>(
   'a block gives every number within half a step, but for the end of the range that is out of reach',
-  [quantized, block],
+  [symmetric, block],
   (judged, format, x) => {
     const step = scaleOf[format](x)
     const stored = half(Math.fround(step))
@@ -72,24 +72,35 @@ const nearEnough = lawForAll<Encode, [Quantized, Float32Array]>(
 )
 stateLaw(nearEnough, encode)
 
-const comesBack = lawForAll<Encode, [Quantized, number, number[]]>(
-  'the numbers of a block are written as this block again, if one of its integers is at the end of the range',
-  [quantized, fc.integer({ min: 1, max: 1000 }), fc.array(fc.nat(), { minLength: 31, maxLength: 31 })],
-  (judged, format, scale, drawn) => {
+const withMinimum = lawForAll<Encode, [Float32Array]>(
+  'a block with a minimum gives every number within half a step, and what half precision rounds of step and minimum',
+  [block],
+  (judged, x) => {
+    const [least, most] = [Math.min(...x), Math.max(...x)]
+    const step = (most - least) / 15
+    const rounded = 2 ** -11 * (Math.abs(least) + 15 * step) + 2 ** -20
+    const got = decode('Q4_1', judged('Q4_1', x))
+    for (const [i, value] of x.entries())
+      expect(Math.abs(got[i] - value)).toBeLessThanOrEqual(step / 2 + rounded)
+  },
+)
+stateLaw(withMinimum, encode)
+
+const comesBack = lawForAll<Encode, ['Q8_0' | 'Q4_0' | 'Q4_1', number, number, number[]]>(
+  'the numbers of a block are written as this block again, if its integers reach both ends of the range',
+  [
+    fc.constantFrom('Q8_0', 'Q4_0', 'Q4_1'),
+    fc.integer({ min: 1, max: 1000 }),
+    fc.integer({ min: -1000, max: 1000 }),
+    fc.array(fc.nat(), { minLength: 30, maxLength: 30 }),
+  ],
+  (judged, format, scale, minimum, drawn) => {
     const [least, most] = range[format]
-    const q = [...drawn.map((value) => least + (value % (most - least + 1))), least]
     const d = scale / 1024
-    sameBits(
-      format,
-      decode(
-        format,
-        judged(
-          format,
-          Float32Array.from(q, (value) => value * d),
-        ),
-      ),
-      Float32Array.from(q, (value) => value * d),
-    )
+    const m = format === 'Q4_1' ? minimum / 1024 : 0
+    const q = [...drawn.map((value) => least + (value % (most - least + 1))), least, most]
+    const x = Float32Array.from(q, (value) => value * d + m)
+    sameBits(format, decode(format, judged(format, x)), x)
   },
 )
 stateLaw(comesBack, encode)
@@ -100,19 +111,26 @@ test('halves are rounded away from zero in 8 bits, and up in 4', () => {
   expect([...decode('Q8_0', encode('Q8_0', x)).subarray(0, 7)]).toEqual([127, 1, 2, 3, -1, -2, -3])
   x.set([-8, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5])
   expect([...decode('Q4_0', encode('Q4_0', x)).subarray(0, 7)]).toEqual([-8, 1, 2, 3, 0, -1, -2])
+  x.set([-7, 8, 0.5, 1.5, -0.5, -1.5, -2.5])
+  expect([...decode('Q4_1', encode('Q4_1', x)).subarray(0, 7)]).toEqual([-7, 8, 1, 2, 0, -1, -2])
 })
 
 describe("ggml's own blocks are written again to the byte", () => {
   const golden = fileURLToPath(new URL('../../fixtures/golden-llama/gguf/blocks', import.meta.url))
 
-  test.each(['Q8_0', 'Q4_0'] as const)('%s', (format) => {
-    const bytes = { Q8_0: 34, Q4_0: 18 }[format]
+  const scaleIn = (format: keyof typeof range, numbers: Float32Array): number =>
+    format === 'Q4_1'
+      ? Math.fround(Math.fround(Math.max(...numbers) - Math.min(...numbers)) / 15)
+      : scaleOf[format](numbers)
+
+  test.each(['Q8_0', 'Q4_0', 'Q4_1'] as const)('%s', (format) => {
+    const bytes = { Q8_0: 34, Q4_0: 18, Q4_1: 20 }[format]
     const blocks = new Uint8Array(readFileSync(join(golden, `${format}.bin`)))
     let judged = 0
     for (let at = 0; at < blocks.length; at += bytes) {
       const one = blocks.slice(at, at + bytes)
       const numbers = decode(format, one)
-      const d = scaleOf[format](numbers)
+      const d = scaleIn(format, numbers)
       // Others have a scale that does not follow from the numbers.
       if (d !== widenF16(new Uint16Array(one.buffer, 0, 1))[0] || d === 0) continue
       expect(encode(format, numbers)).toEqual(one)
@@ -146,12 +164,21 @@ test.each<[string, Encode]>([
   [
     'high and low bits changed',
     withBytes((bytes, format) => {
-      if (format === 'Q4_0') for (let i = 2; i < 18; i++) bytes[i] = (bytes[i] >> 4) | ((bytes[i] & 15) << 4)
+      const first = { F32: 0, F16: 0, Q8_0: bytes.length, Q4_0: 2, Q4_1: 4 }[format]
+      for (let i = first; i < bytes.length; i++) bytes[i] = (bytes[i] >> 4) | ((bytes[i] & 15) << 4)
     }),
   ],
 ])('a rounding with %s is killed', async (_, mutant) => {
   await kills(comesBack, mutant)
   await kills(nearEnough, mutant)
+})
+
+test('a rounding without the minimum is killed', async () => {
+  const mutant = withBytes((bytes, format) => {
+    if (format === 'Q4_1') bytes.fill(0, 2, 4)
+  })
+  await kills(comesBack, mutant)
+  await kills(withMinimum, mutant)
 })
 
 // ---- Models ------------------------------------------------------------------------------------------------------
@@ -182,7 +209,7 @@ type Write = typeof ggufModel
 
 const isTheModel = lawForAll<Write, [Format, boolean]>(
   'a Llama comes back from its file: sizes, names, the order of rows, and numbers as their format rounds them',
-  [fc.constantFrom('F32', 'F16', 'Q8_0', 'Q4_0'), fc.boolean()],
+  [fc.constantFrom(...formats), fc.boolean()],
   async (write, format, tied) => {
     const config = { ...llama, tied }
     const weights = weightsOf(config)
@@ -195,7 +222,7 @@ const isTheModel = lawForAll<Write, [Format, boolean]>(
       expect([...source.tensors.keys()].toSorted()).toEqual([...weights.keys()].toSorted())
       for (const [name, { shape, values }] of weights) {
         const isEnd = name === 'model.embed_tokens.weight' || name === 'lm_head.weight'
-        const stored = shape.length === 1 ? 'F32' : format === 'Q4_0' && isEnd ? 'Q8_0' : format
+        const stored = shape.length === 1 ? 'F32' : format.startsWith('Q4') && isEnd ? 'Q8_0' : format
         expect(source.tensors.get(name)?.shape).toEqual(shape)
         sameBits(name, await source.read(name), decode(stored, encode(stored, values)))
       }
