@@ -2,9 +2,10 @@
  * Decoding beside other engines: the same model in llama.cpp (native) and onnxruntime, dense, and here, dense and with half
  * or three quarters of the units left out. Every arm is checked before it is timed.
  *
- *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--rounds N] [--browser] [--json]
+ *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--rounds N] [--threads N]
+ *     [--browser] [--json]
  *
- * Arms on one thread take turns with each other; then those on two threads do. Exit codes: 1 an arm disagrees, 2 usage, 4
+ * Arms on one thread take turns with each other; then those on two threads do, if `--threads` does not name one number. Exit codes: 1 an arm disagrees, 2 usage, 4
  * the peers, or the model, are missing.
  *
  * This file stands outside of `peers/`, because the packages there bring a commander of their own.
@@ -41,8 +42,9 @@ import { exactReference, ourArms } from './peers/our_arms.ts'
 import { ratiosOf, rowsOf, tablesOf, withoutModel, type Group } from './peers/report.ts'
 import { writeDecoder } from './peers/weights_file.ts'
 
-/** How many threads, one after the other. */
+/** How many threads, one after the other, where nothing is said. */
 const THREADS = [1, 2]
+const MAX_THREADS = 64
 
 interface Flags {
   readonly model?: string
@@ -50,6 +52,7 @@ interface Flags {
   readonly shape?: string
   readonly layers?: number
   readonly rounds?: number
+  readonly threads?: number
   readonly browser?: true
   readonly json?: true
 }
@@ -71,6 +74,11 @@ function readFlags(args: readonly string[]): Flags {
         .conflicts('model'),
     )
     .option('--rounds <n>', 'rounds of turns', wholeFlag('rounds', 1, MAX_COUNT))
+    .option(
+      '--threads <n>',
+      `only on so many (default: ${THREADS.join(', then ')})`,
+      wholeFlag('threads', 1, MAX_THREADS),
+    )
     .option('--browser', 'in a page of Chromium, beside llama.cpp in WebAssembly (wllama)')
     .option('--json', 'print one JSON object')
     .addHelpText(
@@ -130,7 +138,11 @@ interface Comparison {
 }
 
 /** The comparison in this process. @throws MissingError PEERS_MISSING, ShadowError PEER_DISAGREES */
-async function compareHere(subject: Subject, rounds: number): Promise<Comparison> {
+async function compareHere(
+  subject: Subject,
+  rounds: number,
+  threads: readonly number[],
+): Promise<Comparison> {
   const { config } = subject
   const peers = await describePeers(subject)
   if (config.family === 'opt') await writeForOnnxruntime(subject)
@@ -141,14 +153,18 @@ async function compareHere(subject: Subject, rounds: number): Promise<Comparison
       reason: 'it has no architecture with the matrices of this model',
     })
   const groups: Group[] = []
-  for (const threads of THREADS) groups.push(await timeGroup(roster, subject, threads, rounds))
+  for (const count of threads) groups.push(await timeGroup(roster, subject, count, rounds))
   return { peers, groups, leftOut: roster.leftOut }
 }
 
 /** The comparison in a page. @throws as `compareInBrowser` */
-async function compareThere(subject: Subject, rounds: number): Promise<Comparison> {
+async function compareThere(
+  subject: Subject,
+  rounds: number,
+  threads: readonly number[],
+): Promise<Comparison> {
   const { compareInBrowser } = await import('./peers/browser.ts')
-  const { versions, ...rest } = await compareInBrowser(subject, rounds, THREADS)
+  const { versions, ...rest } = await compareInBrowser(subject, rounds, threads)
   return { peers: versions, ...rest }
 }
 
@@ -156,10 +172,15 @@ async function compare(flags: Flags, folder: string): Promise<void> {
   const subject = await subjectOf(flags, folder)
   const { name: model, config, weights } = subject
   const rounds = flags.rounds ?? subject.rounds
-  const { processor, threads } = machine()
-  const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${threads} x ${processor}`
+  const { processor, threads: cores } = machine()
+  const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${cores} x ${processor}`
+  const threads = flags.threads === undefined ? THREADS : [flags.threads]
   const before = loadavg()[0]
-  const { peers, groups, leftOut } = await (flags.browser ? compareThere : compareHere)(subject, rounds)
+  const { peers, groups, leftOut } = await (flags.browser ? compareThere : compareHere)(
+    subject,
+    rounds,
+    threads,
+  )
   // Of the last minute; the second one has this bench in it.
   const load = [before, loadavg()[0]]
   if (flags.json) {
@@ -174,7 +195,7 @@ async function compare(flags: Flags, folder: string): Promise<void> {
       `pp128: a prompt of 128 tokens; tg32: 32 tokens after a prompt of 8; ${rounds} rounds\n`,
   )
   for (const [i, group] of groups.entries())
-    await write('stdout', `\n${THREADS[i] === 1 ? '1 thread' : `${THREADS[i]} threads`}\n${tablesOf(group)}`)
+    await write('stdout', `\n${threads[i] === 1 ? '1 thread' : `${threads[i]} threads`}\n${tablesOf(group)}`)
   await write('stdout', leftOut.map(({ name, reason }) => `\nleft out: ${name}: ${reason}\n`).join(''))
 }
 

@@ -90,7 +90,8 @@ export async function describeLlama(): Promise<string> {
   return `${library} (${features.join(' ')})`
 }
 
-class LlamaDecoder implements Decoder {
+/** A loaded model with one sequence. */
+export class LlamaDecoder implements Decoder {
   readonly #model: Model
   readonly #context: Context
   readonly #sequence: Sequence
@@ -125,16 +126,35 @@ class LlamaDecoder implements Decoder {
     return this.#model.dispose()
   }
 
-  /** Logits but for a constant, if they are read: logarithms of probabilities. A token is sampled, greedily, either way. */
+  /**
+   * Logits but for a constant after every so many tokens of a text, which begins the sequence anew: [V] each. Those after the
+   * last one are among them.
+   */
+  async every(step: number, tokens: Int32Array): Promise<Float32Array[]> {
+    await this.#sequence.clearHistory()
+    return this.#evaluate(tokens, (i) => (i + 1) % step === 0)
+  }
+
   async #feed(ids: Int32Array, read: boolean): Promise<Float32Array> {
-    const input: Input[] = [...ids]
+    const [logits] = await this.#evaluate(ids, (i) => read && i === ids.length - 1)
+    return logits ?? new Float32Array(0)
+  }
+
+  /** Logits but for a constant where they are read: logarithms of probabilities. A last token is sampled, greedily, anyway. */
+  async #evaluate(ids: Int32Array, isRead: (i: number) => boolean): Promise<Float32Array[]> {
     const last = ids.length - 1
-    input[last] = [ids[last], { generateNext: read ? { probabilities: true } : { token: true } }]
+    const input = Array.from(ids, (id, i): Input => {
+      if (isRead(i)) return [id, { generateNext: { probabilities: true } }]
+      return i === last ? [id, { generateNext: { token: true } }] : id
+    })
     const outputs = await this.#sequence.controlledEvaluate(input)
-    const logits = new Float32Array(read ? this.#vocabulary : 0).fill(NaN)
-    for (const [id, probability] of outputs[last]?.next.probabilities ?? [])
-      logits[id] = Math.log(probability)
-    return logits
+    return outputs
+      .filter((_, i) => isRead(i))
+      .map((output) => {
+        const logits = new Float32Array(this.#vocabulary).fill(NaN)
+        for (const [id, probability] of output?.next.probabilities ?? []) logits[id] = Math.log(probability)
+        return logits
+      })
   }
 }
 
@@ -145,6 +165,23 @@ const tolerances: Readonly<Record<Format, number>> = {
   Q8_0: INT8_TOLERANCE,
   Q4_0: INT8_TOLERANCE,
   Q4_1: INT8_TOLERANCE,
+}
+
+/** A file of a model in llama.cpp. @param positions how many a sequence may have @throws MissingError PEERS_MISSING */
+export async function loadLlama(
+  subject: Subject,
+  format: Format,
+  threads: number,
+  positions: number,
+): Promise<LlamaDecoder> {
+  const llama = await (started ??= startLlama())
+  const model = await llama.loadModel({ modelPath: await subject.file(format) })
+  const context = await model.createContext({
+    contextSize: positions,
+    threads: { ideal: threads, min: threads },
+    performanceTracking: true,
+  })
+  return new LlamaDecoder(model, context, subject.config.vocabulary)
 }
 
 /** The arms of llama.cpp on so many threads; none for a model whose matrices it does not have. */
@@ -160,15 +197,6 @@ export function llamaArms({ config, formats }: Subject, threads: number): Arm<Su
     threads,
     tolerance: architecture === 'llama' ? tolerances[format] : null,
     shifted: true,
-    async make(subject) {
-      const llama = await (started ??= startLlama())
-      const model = await llama.loadModel({ modelPath: await subject.file(format) })
-      const context = await model.createContext({
-        contextSize: CAPACITY,
-        threads: { ideal: threads, min: threads },
-        performanceTracking: true,
-      })
-      return new LlamaDecoder(model, context, config.vocabulary)
-    },
+    make: (subject) => loadLlama(subject, format, threads, CAPACITY),
   }))
 }

@@ -4,6 +4,7 @@
  * The same plot gives the same bytes everywhere: text is measured by Vega's estimate, never by a canvas that happens to
  * be installed, and coordinates are rounded to hundredths of a pixel.
  */
+import type { TopLevelSpec } from 'vega-lite'
 import type { Plot } from '../../results/experiment_result.ts'
 import { GUARD, plotSpec, type FigureSize } from './plot_spec.ts'
 
@@ -16,11 +17,16 @@ export interface Drawing {
 }
 
 /** Draws a plot in a given size. */
-export async function drawPlot(plot: Plot, size: FigureSize): Promise<Drawing> {
+export function drawPlot(plot: Plot, size: FigureSize): Promise<Drawing> {
+  return drawSpec(plotSpec(plot, size))
+}
+
+/** Draws a specification. */
+export async function drawSpec(chart: TopLevelSpec): Promise<Drawing> {
   // Vega takes a third of a second to load, so only a run that draws waits for it.
   const [vega, lite] = await Promise.all([import('vega'), import('vega-lite')])
   ;(vega as unknown as { textMetrics: { canvas(use: boolean): void } }).textMetrics.canvas(false)
-  const { spec } = lite.compile(plotSpec(plot, size), { logger: vega.logger(vega.Error) as never })
+  const { spec } = lite.compile(chart, { logger: vega.logger(vega.Error) as never })
   const view = new vega.View(vega.parse(spec), { renderer: 'none', logLevel: vega.Error })
   try {
     return unwrap(await view.toSVG())

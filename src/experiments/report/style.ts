@@ -9,7 +9,8 @@ import { seriesColours } from './series.ts'
 
 const exchanged: readonly (readonly [string, string])[] = [...seriesColours, ...Object.values(paperColours)]
 
-const darkFigures = exchanged
+/** Rules that put the colours of dark paper in the place of those of light paper. */
+export const darkFigures: string = exchanged
   .flatMap(([light, dark]) => [
     `svg [fill="${light}"]{fill:${dark}}`,
     `svg [stroke="${light}"]{stroke:${dark}}`,

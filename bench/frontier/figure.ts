@@ -1,0 +1,297 @@
+/**
+ * docs/frontier.svg, and the table of bench/README.md, from bench/results/frontier.json.
+ *
+ * The figure stands in README files, which may be shown on light or dark paper: it has the colours of both, and paper of its
+ * own below them.
+ */
+import type { TopLevelSpec } from 'vega-lite'
+import { drawSpec } from '../../src/experiments/report/draw.ts'
+import { markup, trusted } from '../../src/experiments/report/markup.ts'
+import { paperColours } from '../../src/experiments/report/plot_spec.ts'
+import { seriesColours } from '../../src/experiments/report/series.ts'
+import { darkFigures } from '../../src/experiments/report/style.ts'
+import { InputError } from '../../src/tensor/errors.ts'
+import { armsOf, type Frontier, type FrontierArm } from './data.ts'
+import { placeLabels, type Label, type Placed, type Point } from './labels.ts'
+
+/** The plot inside its axes, in pixels, what lies around it, and how far labels stay from the edge. */
+const [WIDTH, HEIGHT] = [690, 400]
+const MARGIN = { left: 60, right: 50, top: 50, bottom: 70 }
+const SEAM = 6
+const PAPER = { light: '#ffffff', dark: '#0d1117' }
+const INK = paperColours.ink[0]
+
+/** What the colours of light paper become on dark paper. */
+const darkRules = [
+  ...['fill', 'stroke'].map((of) => `svg [${of}="${PAPER.light}"]{${of}:${PAPER.dark}}`),
+  ...darkFigures.split('\n').map((rule) => rule.trim()),
+].join('')
+
+const [blue, vermilion, green] = seriesColours.map(([light]) => light)
+const colours: Readonly<Record<string, string>> = { int4: vermilion, int8: blue, f16: green }
+
+/** A mark of the figure. */
+interface Mark extends FrontierArm {
+  readonly label: string
+  readonly colour: string
+  /** Marks of a line: those of a storage from dense to what skips most of all units. */
+  readonly line: string | null
+  readonly shape: 'circle' | 'diamond' | 'ring'
+  readonly bold: boolean
+}
+
+/** What stands beside each mark. int4 says in full what is skipped, and the shares beside the others are read like these. */
+function markOf(arm: FrontierArm): Mark {
+  const { arm: name, engine, weights } = arm
+  const own = {
+    ...arm,
+    colour: colours[weights] ?? INK,
+    line: weights,
+    shape: 'circle',
+    bold: false,
+  } as const
+  if (engine === 'llama.cpp') return { ...own, label: name, line: null, shape: 'diamond' }
+  const skipped = /, (.*)$/.exec(name)?.[1]
+  if (skipped === undefined) return { ...own, label: weights, bold: true }
+  const share = skipped.replace(' skipped', '')
+  if (share.endsWith('of neurons')) return { ...own, label: share, line: null, shape: 'ring' }
+  return { ...own, label: weights === 'int4' ? skipped : share }
+}
+
+/** The figure, as a file. @throws UsageError SPEEDS as `armsOf` */
+export async function drawFrontier(frontier: Frontier): Promise<string> {
+  const arms = armsOf(frontier)
+  const { content } = await drawSpec(specOf(arms))
+  const { model } = frontier.speeds
+  const title = `${model}: tokens per second against KL from dense float32`
+  const [width, height] = [MARGIN.left + WIDTH + MARGIN.right, MARGIN.top + HEIGHT + MARGIN.bottom]
+  const svg = markup`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="title" aria-describedby="text">
+<title id="title">${title}</title>
+<desc id="text">${arms.map(inWords).join(' ')}</desc>
+<style>@media (prefers-color-scheme:dark){${trusted(darkRules)}}</style>
+<rect width="${width}" height="${height}" fill="${PAPER.light}"/>
+${trusted(content)}
+</svg>
+`
+  return svg.html
+}
+
+function inWords({ arm, tokensPerSecond, kl }: FrontierArm): string {
+  return `${arm}: ${tokensPerSecond.toFixed(1)} tokens/s, KL ${nats(kl.value)}.`
+}
+
+/** Nats as they are written: three digits, two of less than a hundredth, a power of ten of less than a thousandth. */
+export function nats(value: number): string {
+  if (value === 0) return '0'
+  return value < 1e-3 ? value.toExponential(1) : value.toPrecision(value < 0.01 ? 2 : 3)
+}
+
+// ---- The figure ------------------------------------------------------------------------------------------------------
+
+type Part = Readonly<Record<string, unknown>>
+
+/** Powers of ten as people write them. */
+const powers = `datum.value >= 0.001 ? format(datum.value, '~g') : '10' + {'-6': '⁻⁶', '-5': '⁻⁵', '-4': '⁻⁴'}[round(log(datum.value) / LN10)]`
+
+/** The ends of the axes. */
+interface Ends {
+  /** The power of ten at which KL begins, and where it ends, in nats. */
+  readonly first: number
+  readonly most: number
+  /** Tokens per second. */
+  readonly top: number
+}
+
+/** Dense float32 has no place on a logarithmic axis, but at the end of it. */
+const isPlaced = ({ kl }: FrontierArm): boolean => kl.value > 0
+
+function endsOf(arms: readonly FrontierArm[]): Ends {
+  const kls = arms.filter(isPlaced).map(({ kl }) => kl)
+  return {
+    first: Math.floor(Math.log10(Math.min(...kls.map(({ value }) => value)))),
+    most: 1.25 * Math.max(...kls.map(({ value, error }) => value + error)),
+    top: 10 * Math.ceil(Math.max(...arms.map(({ upper }) => upper)) / 10),
+  }
+}
+
+/** A label with its place and its colour. */
+type Text = Label & Placed & { readonly colour: string }
+
+/** Labels of all arms, those of the lines first, because they need the best places. */
+function textsOf(arms: readonly FrontierArm[], { first, most, top }: Ends): Text[] {
+  const pointOf = (arm: FrontierArm): Point => ({
+    x: isPlaced(arm) ? (WIDTH * (Math.log10(arm.kl.value) - first)) / (Math.log10(most) - first) : 0,
+    y: HEIGHT * (1 - arm.tokensPerSecond / top),
+  })
+  const marks = arms.map(markOf)
+  const labels = marks
+    .toSorted((a, b) => Number(b.bold) - Number(a.bold))
+    .map((mark) => ({
+      ...pointOf(mark),
+      text: isPlaced(mark) ? mark.label : `◂ ${mark.label}: 0`,
+      size: mark.bold ? 14 : 11.5,
+      colour: mark.colour,
+    }))
+  const drawn = marks.filter(isPlaced)
+  const lines = Map.groupBy(
+    drawn.filter(({ line }) => line !== null),
+    ({ line }) => line,
+  )
+  const corners = [...lines.values()].map((line) => line.map(pointOf))
+  const places = placeLabels(labels, drawn.map(pointOf), corners, WIDTH + MARGIN.right - SEAM)
+  return labels.map((label, i) => ({ ...label, ...places[i] }))
+}
+
+function specOf(arms: readonly FrontierArm[]): TopLevelSpec {
+  const ends = endsOf(arms)
+  const { first, most, top } = ends
+  const decades = Math.floor(Math.log10(most)) - first
+  const x = {
+    field: 'x',
+    type: 'quantitative',
+    scale: { type: 'log', domain: [Number(`1e${first}`), most], nice: false },
+    title: 'KL divergence from dense float32, nats per token (± one standard error)',
+    axis: {
+      values: Array.from({ length: decades + 1 }, (_, i) => Number(`1e${first + i}`)),
+      labelExpr: powers,
+    },
+  }
+  const y = {
+    field: 'y',
+    type: 'quantitative',
+    scale: { domain: [0, top] },
+    title: 'tokens per second, decoding on one thread (median, quartiles)',
+    axis: { tickCount: 6, ...topTitle },
+  }
+  const color = { field: 'colour', type: 'nominal', scale: null, legend: null }
+  const values = arms
+    .filter(isPlaced)
+    .map(markOf)
+    .map(({ kl, tokensPerSecond, lower, upper, line, shape, colour }) => ({
+      x: kl.value,
+      // An error bar that would leave the axis ends at its point.
+      low: kl.error < kl.value ? kl.value - kl.error : kl.value,
+      high: kl.value + kl.error,
+      y: tokensPerSecond,
+      lower,
+      upper,
+      line,
+      shape,
+      colour,
+    }))
+  const bar = { type: 'rule', strokeWidth: 1.25, opacity: 0.75 }
+  const layer: Part[] = [
+    { mark: bar, encoding: { x: { ...x, field: 'low' }, x2: { field: 'high' }, y, color } },
+    { mark: bar, encoding: { x, y: { ...y, field: 'lower' }, y2: { field: 'upper' }, color } },
+    {
+      mark: { type: 'line', strokeWidth: 2, strokeJoin: 'round' },
+      transform: [{ filter: 'datum.line !== null' }],
+      encoding: { x, y, color, detail: { field: 'line' }, order: { field: 'x' } },
+    },
+    ...Object.entries(shapes).map(([shape, look]) => ({
+      mark: { type: 'point', opacity: 1, strokeWidth: 2, ...look },
+      transform: [{ filter: `datum.shape === '${shape}'` }],
+      encoding: { x, y, color },
+    })),
+    ...textsOf(arms, ends).flatMap(textLayers),
+  ]
+  // Vega-Lite's type of a specification is a union of all of them, which tells nothing about this one.
+  return {
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    width: WIDTH,
+    height: HEIGHT,
+    padding: MARGIN,
+    autosize: 'none',
+    background: null,
+    data: { values },
+    layer,
+    config,
+  } as unknown as TopLevelSpec
+}
+
+/** A label, on a seam of paper that parts it from what lies below. */
+function textLayers({ x, y, text, size, colour, align }: Text): Part[] {
+  const fixed = {
+    type: 'text',
+    text,
+    align,
+    baseline: 'middle',
+    fontSize: size,
+    fontWeight: size > 12 ? 600 : 400,
+    x,
+    y,
+  }
+  const seam = { stroke: PAPER.light, strokeWidth: SEAM / 2, strokeJoin: 'round', color: PAPER.light }
+  return [seam, { color: colour }].map((look) => ({ data: { values: [{}] }, mark: { ...fixed, ...look } }))
+}
+
+const shapes: Readonly<Record<Mark['shape'], Part>> = {
+  circle: { shape: 'circle', size: 55, filled: true },
+  ring: { shape: 'circle', size: 55, fill: PAPER.light },
+  diamond: { shape: 'diamond', size: 70, filled: true },
+}
+
+/** The title of the second axis lies above it and is read without turning the head. */
+const topTitle = {
+  titleAngle: 0,
+  titleAnchor: 'end',
+  titleAlign: 'left',
+  titleBaseline: 'bottom',
+  titleX: 0,
+  titleY: -14,
+}
+
+const config: Part = {
+  aria: false,
+  font: 'system-ui, sans-serif',
+  view: { stroke: null },
+  axis: {
+    labelColor: INK,
+    titleColor: INK,
+    gridColor: paperColours.rule[0],
+    domainColor: paperColours.axis[0],
+    tickColor: paperColours.axis[0],
+    tickSize: 4,
+    labelFontSize: 12,
+    titleFontSize: 13,
+    titleFontWeight: 'normal',
+    titlePadding: 12,
+  },
+  axisY: { domain: false, ticks: false, labelPadding: 8 },
+}
+
+// ---- The table -------------------------------------------------------------------------------------------------------
+
+const [BEGIN, END] = ['<!-- npm run bench:frontier -->', '<!-- the end of it -->']
+
+/** A text with the table in the place of the one that stands there. @throws InputError FRONTIER_PLACE without one */
+export function tableIn(text: string, frontier: Frontier): string {
+  const [before, rest] = text.split(BEGIN)
+  const after = rest?.split(END)[1]
+  if (after === undefined)
+    throw new InputError('FRONTIER_PLACE', `bench/README.md: expected "${BEGIN}" and "${END}", got neither`)
+  return `${before}${BEGIN}\n\n${originOf(frontier)}\n\n${tableOf(frontier)}\n${END}${after}`
+}
+
+function originOf({ speeds, quality }: Frontier): string {
+  const load = speeds.load.map((one) => one.toFixed(1)).join(' to ')
+  const { windows, calibrated } = quality
+  return `Costs: ${windows} windows; scores of units: ${calibrated} others. Speeds: ${speeds.host}, load ${load}.`
+}
+
+/** Every arm in a line, as Markdown. */
+function tableOf(frontier: Frontier): string {
+  const head = ['arm', 'tokens/s (quartiles)', 'KL, nats', 'same token', 'heads, neurons left out']
+  const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
+  const rows = armsOf(frontier).map(({ arm, tokensPerSecond, lower, upper, kl, agreement, skipped }) => [
+    arm,
+    `${tokensPerSecond.toFixed(1)} (${lower.toFixed(1)} to ${upper.toFixed(1)})`,
+    kl.value === 0 ? '0' : `${nats(kl.value)} ± ${nats(kl.error)}`,
+    `${percent(agreement.value)} ± ${(100 * agreement.error).toFixed(1)}`,
+    skipped.weights === 0 ? '-' : `${percent(skipped.heads)}, ${percent(skipped.neurons)}`,
+  ])
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column].length)))
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |\n`
+  return [head, widths.map((width) => '-'.repeat(width)), ...rows].map(line).join('')
+}
