@@ -181,7 +181,8 @@ async function ourReaders(subject: Subject, exact: LanguageModel, scores: UnitSc
 async function llamaReaders(subject: Subject): Promise<Reader[]> {
   const readers: Reader[] = []
   for (const { name: arm, engine, weights, format } of llamaArms(subject, 1)) {
-    const decoder = await loadLlama(subject, format, 1, WINDOW)
+    // A context that is full with the last token is shifted before that is read.
+    const decoder = await loadLlama(subject, format, 1, 2 * WINDOW)
     const skipped = { heads: 0, neurons: 0, weights: 0 }
     readers.push({
       about: { arm, engine, weights, skipped },
