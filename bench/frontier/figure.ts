@@ -91,7 +91,7 @@ export function nats(value: number): string {
 type Part = Readonly<Record<string, unknown>>
 
 /** Powers of ten as people write them. */
-const powers = `datum.value >= 0.001 ? format(datum.value, '~g') : '10' + {'-6': '⁻⁶', '-5': '⁻⁵', '-4': '⁻⁴'}[round(log(datum.value) / LN10)]`
+const powers = `datum.value >= 0.001 ? format(datum.value, '~g') : '10⁻' + slice('⁰¹²³⁴⁵⁶⁷⁸⁹', -round(log(datum.value) / LN10), 1 - round(log(datum.value) / LN10))`
 
 /** The ends of the axes. */
 interface Ends {
