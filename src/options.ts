@@ -111,6 +111,7 @@ const choiceKinds: Kinds<PlannerChoice> = {
   scope: kinds.text,
   criterion: kinds.text,
   every: kinds.number,
+  prefill: kinds.text,
   released: kinds.flag,
   seed: kinds.seed,
 }

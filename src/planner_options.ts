@@ -8,7 +8,7 @@ import type { Calibration } from './calibration/open.ts'
 import { makeMethod, methodBudget, planMethod, predictorKindOf, type Method } from './results/method.ts'
 import { isThere } from './io/files.ts'
 import type { Budget, Scope } from './masks/budget.ts'
-import type { MaskPlanner } from './masks/planner.ts'
+import type { MaskPlanner, Prefill } from './masks/planner.ts'
 import type { UnitScores } from './masks/selection.ts'
 import type { LanguageModel } from './engine/language_model.ts'
 import type { MaskMode } from './engine/active_block.ts'
@@ -27,7 +27,7 @@ export const generationPlanners: GenerationPlanner[] = plannerNames.filter((name
 
 /** How much is skipped, and which scores decide. */
 export interface PlannerChoice {
-  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing. */
+  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing, `griffin` neurons alone. */
   readonly sparsity?: number
   /** The share of heads, if it differs from that of neurons. */
   readonly headSparsity?: number
@@ -38,6 +38,11 @@ export interface PlannerChoice {
   readonly criterion?: string
   /** Decide again after every so many tokens. Default: the mask of the prompt stays; `dejavu` decides at every token. */
   readonly every?: number
+  /**
+   * Whether the prompt runs `dense` and the mask applies to what follows it, or the prompt runs `masked` too. Default:
+   * `masked`, but `dense` for `griffin`, which decides when the prompt has run.
+   */
+  readonly prefill?: Prefill
   /** Select as the released code of ShadowLLM does: layer 0 ranked but forced dense, whole percentages. */
   readonly released?: boolean
   /** Seed of sampling and of the random planner; default 0. */
@@ -66,6 +71,7 @@ function methodOf(
     scope,
     criterion = 'plainact',
     every,
+    prefill,
     released,
   }: PlannerChoice,
 ): Method {
@@ -77,6 +83,7 @@ function methodOf(
     neuronSparsity,
     ...(scope && { scope }),
     every,
+    prefill,
     paperCompatible: released,
   })
 }

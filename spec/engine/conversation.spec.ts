@@ -51,7 +51,8 @@ function someMask({ shape }: Pick<LanguageModel, 'shape'>, seed: number, dense =
 }
 
 /** Who decides in a turn. */
-type Decider = 'dense' | 'mask' | 'same' | 'allOnes' | 'byLength' | 'late' | 'again' | 'byLayer'
+type Decider =
+  'dense' | 'mask' | 'same' | 'allOnes' | 'byLength' | 'late' | 'again' | 'byLayer' | 'afterPrompt'
 const deciders: readonly Decider[] = [
   'dense',
   'mask',
@@ -61,6 +62,7 @@ const deciders: readonly Decider[] = [
   'late',
   'again',
   'byLayer',
+  'afterPrompt',
 ]
 
 function decided(loaded: LanguageModel, by: Decider): SequenceOptions {
@@ -83,6 +85,14 @@ function decided(loaded: LanguageModel, by: Decider): SequenceOptions {
       return planner(({ tokens }) => someMask(loaded, tokens))
     case 'late':
       return planner(() => someMask(loaded, 2, 2), { placement: 1 })
+    case 'afterPrompt':
+      return {
+        planner: {
+          name: by,
+          summarize: (activations, tokens) => activations.slice(0, activations.length / tokens),
+          afterPrompt: () => someMask(loaded, 1),
+        },
+      }
     case 'again':
       return planner(({ tokens }) => someMask(loaded, tokens), { every: 2 })
     default: {
@@ -274,6 +284,11 @@ describe('the tokens used again are all that are shared', () => {
     ['under a later source layer', [turn('late'), turn('late'), turn('late')], all],
     ['under another mask: none', [turn('byLength'), turn('byLength'), turn('dense')], [0, 0, 0]],
     ['under a planner asked again: none', [turn('again'), turn('again'), turn('dense')], [0, 0, 0]],
+    [
+      'after a dense prompt: none',
+      [turn('afterPrompt'), turn('afterPrompt'), turn('mask'), turn('afterPrompt')],
+      [0, 0, 0, 0],
+    ],
     ['layer by layer: none', [turn('byLayer'), turn('byLayer'), turn('dense')], [0, 0, 0]],
     ['with another storage: none', [turn('dense'), turn('dense', { cache: 'int8' })], [0, 0]],
     ['with another mode: none', [turn('dense'), turn('dense', { mode: 'skip' })], [0, 0]],
@@ -352,7 +367,8 @@ describe('rewinding with the mask that is decided', () =>
         expect(other('same', 1, null)).toThrow('expected the mask in force')
         expect(other('dense', 1, mask)).toThrow('expected the mask in force')
         expect(other('again', 1, mask)).toThrow('expected one that decides once')
-        expect(other('byLayer', 1, mask)).toThrow('expected one that decides once')
+        for (const by of ['byLayer', 'afterPrompt'] as const)
+          expect(other(by, 1, mask)).toThrow('expected one that decides once')
         for (const to of [0, 4, 1.5]) expect(other('same', to, mask)).toThrow('expected 1 to 3 tokens')
       }, other))
   }))

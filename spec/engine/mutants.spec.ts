@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 import type { Buffer, StoredBuffer } from '../../src/backends/backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
-import { makeMask } from '../../src/masks/mask.ts'
+import { denseMask, makeMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
@@ -125,6 +125,47 @@ const mutants: readonly Mutant<LawName>[] = [
   {
     bug: 'a planner is asked one layer too early',
     plant: wrongPlanner((planner) => ({ ...planner, placement: Math.max(0, (planner.placement ?? 0) - 1) })),
+    breaks: ['engineSchedule'],
+  },
+  {
+    bug: 'a prompt that is to run dense runs under its mask',
+    plant: wrongPlanner((planner) => (planner.afterPrompt ? planner : { ...planner, prefill: 'masked' })),
+    breaks: ['engineSchedule'],
+  },
+  {
+    bug: 'the mask that is decided after the prompt is not applied',
+    plant: wrongPlanner(({ afterPrompt, ...planner }) => ({
+      ...planner,
+      afterPrompt: afterPrompt && ((view) => denseMask(afterPrompt(view).shape)),
+    })),
+    breaks: ['engineSchedule'],
+  },
+  {
+    bug: 'activations of the first token are not summarised',
+    plant: wrongPlanner(({ summarize, ...planner }) => ({
+      ...planner,
+      summarize:
+        summarize &&
+        ((activations, tokens) =>
+          tokens === 1
+            ? summarize(activations, tokens)
+            : summarize(activations.subarray(activations.length / tokens), tokens - 1)),
+    })),
+    breaks: ['engineSchedule'],
+  },
+  {
+    bug: 'every layer has the summary of the first',
+    plant: wrongBegin((right, { config: { neurons } }) => ({ planner = null, ...rest } = {}) => {
+      const decide = planner?.afterPrompt
+      const shown: MaskPlanner | null = planner && {
+        ...planner,
+        afterPrompt:
+          decide &&
+          (({ summaries, ...view }) =>
+            decide({ ...view, summaries: summaries.map((_, i) => summaries[i % neurons]) })),
+      }
+      return right({ ...rest, planner: shown })
+    }),
     breaks: ['engineSchedule'],
   },
   {

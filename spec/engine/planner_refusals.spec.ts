@@ -3,7 +3,7 @@
  * changes nothing.
  */
 import { describe, expect, test } from 'vitest'
-import { denseMask, makeMask } from '../../src/masks/mask.ts'
+import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { shiftLabels } from '../../src/engine/loss.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
@@ -36,6 +36,8 @@ describe('refused by name', () =>
       afterAttention: () => dense,
       ...more,
     })
+    const summarize = (): Float32Array => new Float32Array(5)
+    const late = { summarize, afterPrompt: () => dense }
     const without = (kind: 'heads' | 'neurons', layer: number): MaskPlanner['afterAttention'] => {
       const mask = makeMask(shape, dense.heads.slice(), dense.neurons.slice())
       mask[kind][layer * shape[kind] + 1] = 0
@@ -44,6 +46,21 @@ describe('refused by name', () =>
 
     test.each<[string, string, MaskPlanner]>([
       ['two ways of deciding', 'PLANNER', whole({ beforeLayer: () => null })],
+      ['a decision in the prompt and one after it', 'PLANNER', whole(late)],
+      ['no way of deciding', 'PLANNER', { name: 'odd' }],
+      [
+        'a decision after the prompt that is shown nothing',
+        'PLANNER',
+        { name: 'odd', afterPrompt: () => dense },
+      ],
+      ['a summary that nothing is decided by', 'PLANNER', whole({ summarize })],
+      [
+        'a masked prompt where the decision comes after it',
+        'PREFILL',
+        { name: 'odd', ...late, prefill: 'masked' },
+      ],
+      ['a prompt that is neither dense nor masked', 'PREFILL', whole({ prefill: 'half' as 'dense' })],
+      ['a second decision after the prompt', 'EVERY', { name: 'odd', ...late, every: 4 }],
       ['a planner that is to see the answer', 'PLANNER', whole({ leaky: true })],
       ['a layer that is not there', 'PLACEMENT', whole({ placement: 3 })],
       ['a layer before the first', 'PLACEMENT', whole({ placement: -1 })],
@@ -55,6 +72,44 @@ describe('refused by name', () =>
         expect(() => loaded.begin({ planner })).toThrow(expect.objectContaining({ code, exitCode: 2 })),
       ),
     )
+
+    test('a summary that is not a number for each neuron, and no mask, when the prompt has run', () =>
+      withModel(subject, model, (loaded) => {
+        for (const [code, planner] of [
+          ['SCORE_SHAPE', { name: 'odd', ...late, summarize: () => new Float32Array(4) }],
+          ['SCORE_SHAPE', { name: 'odd', ...late, summarize: () => undefined as unknown as Float32Array }],
+          ['MASK_SHAPE', { name: 'odd', ...late, afterPrompt: () => null as unknown as UnitMask }],
+        ] as const) {
+          const sequence = loaded.begin({ planner })
+          expect(() => sequence.feed(Int32Array.of(3, 4))).toThrow(
+            expect.objectContaining({ code, exitCode: 2 }),
+          )
+          expect(sequence.length).toBe(0)
+          sequence.dispose()
+        }
+      }))
+
+    test('a planner that fails when the prompt has run leaves a sequence that can begin again, dense', () =>
+      withModel(subject, model, (loaded) => {
+        const skipping = makeMask(shape, dense.heads.slice().fill(0), dense.neurons.slice().fill(0))
+        let calls = 0
+        const failing: MaskPlanner = {
+          name: 'odd',
+          prefill: 'dense',
+          beforeLayer(layer) {
+            if (layer === 2 && ++calls === 1) throw new Error('no idea')
+            return { heads: skipping.heads.slice(0, 2), neurons: skipping.neurons.slice(0, 5) }
+          },
+        }
+        const prompt = Int32Array.of(3, 4)
+        const sequence = loaded.begin({ planner: failing })
+        expect(() => sequence.feed(prompt)).toThrow('no idea')
+        const fresh = loaded.begin()
+        sameBits('logits', sequence.feed(prompt, 'all'), fresh.feed(prompt, 'all'))
+        expect(sequence.mask).toEqual(skipping)
+        sequence.dispose()
+        fresh.dispose()
+      }))
 
     test('a mask that skips what has run dense, when it is planned', () =>
       withModel(subject, model, (loaded) => {

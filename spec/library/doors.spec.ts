@@ -59,6 +59,7 @@ const takes: Readonly<Record<string, readonly string[]>> = {
   threads: ['number', 'string'],
   offline: ['boolean'],
   released: ['boolean'],
+  prefill: ['string'],
   onProgress: ['function'],
   signal: [],
   planner: ['string'],

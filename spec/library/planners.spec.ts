@@ -26,6 +26,7 @@ import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
 import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
+import { neuronPlanners, ranksNeurons } from '../../src/predictor/neuron_planner.ts'
 import { promptPlanner, scoreText } from '../../src/predictor/pass_planners.ts'
 import { savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
@@ -125,12 +126,26 @@ describe('once predictors and a calibration are read', () => {
       const mask = await opt.mask(prompt, options)
       const { heads, neurons } = achievedSparsity(mask, opt.config)
       const expected = planner === 'dense' ? 0 : 0.5 / opt.model.shape.layers
-      expect([heads, neurons], planner).toEqual([expected, expected])
+      expect([heads, neurons], planner).toEqual([ranksNeurons(planner) ? 0 : expected, expected])
     }
     for (const planner of generationPlanners) {
-      const skipped = await write({ planner, every: 3 })
-      expect(await write({ planner, every: 3, mode: 'simulate' }), planner).toEqual(skipped)
+      const every = ranksNeurons(planner) ? undefined : 3
+      const skipped = await write({ planner, every })
+      expect(await write({ planner, every, mode: 'simulate' }), planner).toEqual(skipped)
     }
+  })
+
+  test('a planner of neurons refuses a share of heads, a masked prompt and a second decision', async () => {
+    for (const [code, options] of [
+      ['SPARSITY', { headSparsity: 0.5 }],
+      ['PREFILL', { prefill: 'masked' }],
+      ['EVERY', { every: 3 }],
+    ] as const)
+      for (const planner of neuronPlanners) {
+        expect(await codeOf(write({ planner, ...options })), planner).toBe(code)
+        expect(await codeOf(opt.mask(prompt, { planner, ...options })), planner).toBe(code)
+      }
+    expect(await codeOf(write({ planner: 'random', prefill: 'half' as 'dense' }))).toBe('PREFILL')
   })
 
   test('static keeps the units the calibration ranks highest, by any of its criteria', async () => {

@@ -204,6 +204,7 @@ const askRows = (): Rows<Asking> => ({
     { planners: ['static'] },
     { planners: ['oracle'] },
     { planners: ['prompt-plainact'] },
+    { planners: ['griffin'] },
     { planners: ['shadow'] },
     { planners: ['dejavu-style'] },
     { planners: ['dejavu'] },
@@ -218,6 +219,7 @@ const askRows = (): Rows<Asking> => ({
     ['plainact', 'l2norm'].map((criterion) => ({ planners: [planner], criterion })),
   ),
   every: [undefined, 1, 2].map((every) => (every === undefined ? {} : { every })),
+  prefill: [undefined, 'dense' as const].map((prefill) => ({ prefill })),
   leaky: [undefined, true].map((leaky) => ({ planners: ['prompt-plainact'], leaky })),
   paperCompatible: [undefined, true].map((paperCompatible) => ({ sparsities: [0.7], paperCompatible })),
   sources: (['static', 'shadow', 'dejavu', 'dejavu-style'] as const).flatMap((planner) => [
@@ -242,6 +244,7 @@ describe('questions', () => {
     'scope',
     'criterion',
     'every',
+    'prefill',
     'leaky',
     'paperCompatible',
     'sources',
@@ -297,7 +300,17 @@ async function scoreInJobs(options: Partial<Method>): Promise<string> {
 
 const methodRows = (): Rows<Method> => ({
   planner: (
-    ['dense', 'static', 'random', 'oracle', 'prompt-plainact', 'shadow', 'dejavu-style', 'dejavu'] as const
+    [
+      'dense',
+      'static',
+      'random',
+      'oracle',
+      'prompt-plainact',
+      'griffin',
+      'shadow',
+      'dejavu-style',
+      'dejavu',
+    ] as const
   ).map((planner) => ({ planner, criterion: 'plainact' })),
   criterion: (['oracle', 'prompt-plainact'] as const).flatMap((planner) =>
     ['plainact', 'l2norm'].map((criterion) => ({ planner, criterion })),
@@ -305,6 +318,7 @@ const methodRows = (): Rows<Method> => ({
   sparsity: [0, 0.3, 1].map((sparsity) => ({ sparsity })),
   scope: (['global', 'per-layer'] as const).map((scope) => ({ planner: 'static', scope })),
   every: [undefined, 1, 2].map((every) => (every === undefined ? {} : { every })),
+  prefill: [undefined, 'dense' as const].map((prefill) => ({ prefill })),
   samples: [undefined, 1, 2].map((samples) => ({ planner: 'oracle', criterion: 'plainact', samples })),
   leaky: [undefined, true].map((leaky) => ({ planner: 'prompt-plainact', criterion: 'plainact', leaky })),
   headSparsity: [undefined, 0.9].map((headSparsity) => ({ headSparsity })),
@@ -323,6 +337,7 @@ describe('windows', () => {
     'sparsity',
     'scope',
     'every',
+    'prefill',
     'samples',
     'leaky',
     'headSparsity',

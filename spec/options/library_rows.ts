@@ -40,6 +40,7 @@ export const planTable: OptionTable<PlanOptions> = {
     { beside: { planner: 'static' }, values: [undefined, 'l2norm'] },
   ],
   every: 'all tokens of a pass are its prompt, so the planner is called once',
+  prefill: [{ beside: random, values: [undefined, 'dense'] }],
   released: [
     { beside: { ...random, sparsity: 0.7 }, values: [undefined, true] },
     { beside: { planner: 'shadow', sparsity: 0.3 }, values: [false, true] },
@@ -75,7 +76,7 @@ export const chatTable: OptionTable<ChatOptions> = {
 /** The options of `mask`. */
 export const maskTable: OptionTable<MaskOptions> = {
   planner: [
-    { values: [undefined, 'dense', 'random', 'prompt-plainact', 'static'] },
+    { values: [undefined, 'dense', 'random', 'prompt-plainact', 'griffin', 'static'] },
     { beside: { continuation: 'ghi' }, values: [undefined, 'oracle'] },
   ],
   sparsity: planTable.sparsity as OptionRows<MaskOptions>,
@@ -87,6 +88,7 @@ export const maskTable: OptionTable<MaskOptions> = {
     { beside: { planner: 'oracle', continuation: 'ghi' }, values: [undefined, 'l2norm'] },
   ],
   every: 'the mask is that of the prompt, so the planner is called once',
+  prefill: 'the mask is decided from the prompt, however that runs',
   released: planTable.released as OptionRows<MaskOptions>,
   seed: [
     ...(planTable.seed as OptionRow<MaskOptions>[]),
@@ -97,7 +99,7 @@ export const maskTable: OptionTable<MaskOptions> = {
 
 /** The options of the page's study of a text. */
 export const studyTable: OptionTable<StudyOptions> = {
-  planner: [{ values: [undefined, 'dense', 'random', 'prompt-plainact', 'oracle'] }],
+  planner: [{ values: [undefined, 'dense', 'random', 'prompt-plainact', 'griffin', 'oracle'] }],
   sparsity: [{ beside: random, values: [undefined, 0.25, 1] }],
   scope: [{ beside: byPrompt, values: [undefined, 'per-layer'] }],
   criterion: [

@@ -30,7 +30,28 @@ function rowRows(): Row[] {
       shows: plannersOf,
       is: [['dense'], ['dense', 'random'], ['dense', 'shadow', 'random']],
     },
-    { flag: '--planner', values: ['random', 'shadow', 'oracle', 'prompt-plainact'], shows: masksOf },
+    {
+      flag: '--planner',
+      values: ['random', 'shadow', 'oracle', 'prompt-plainact', 'griffin'],
+      shows: masksOf,
+    },
+    {
+      flag: '--prefill',
+      beside: '--planner random',
+      values: [null, 'dense', 'masked'],
+      shows: ({ json }) => (json.rows as { prefill: string }[]).map(({ prefill }) => prefill),
+      is: [
+        ['dense', 'masked'],
+        ['dense', 'dense'],
+        ['dense', 'masked'],
+      ],
+    },
+    {
+      flag: '--prefill',
+      beside: '--planner random',
+      values: [null, 'dense'],
+      shows: ({ json }) => json.rows as unknown,
+    },
     {
       flag: '--sparsity',
       beside: '--planner random',

@@ -7,7 +7,7 @@ import type { CommandTable, Row } from './table.ts'
 
 /** The planner, its sparsities and its seed. */
 const shareRows: readonly Row[] = [
-  { flag: '--planner', values: ['dense', 'random', 'prompt-plainact', 'shadow'] },
+  { flag: '--planner', values: ['dense', 'random', 'prompt-plainact', 'griffin', 'shadow'] },
   { flag: '--sparsity', beside: '--planner random', values: [null, '0.25', '1'] },
   { flag: '--head-sparsity', beside: '--planner random', values: [null, '0', '1'] },
   { flag: '--neuron-sparsity', beside: '--planner random', values: [null, '0', '1'] },
@@ -27,6 +27,7 @@ export const generateTable: CommandTable = {
     ...deciderRows().map((row) => ({ ...row, beside: `${row.beside} ${drawn}` })),
     { flag: '--seed', beside: drawn, values: [null, '1', '2'] },
     { flag: '--every', beside: `--planner random ${drawn}`, values: [null, '1', '2'] },
+    { flag: '--prefill', beside: `--planner random ${drawn}`, values: [null, 'dense'] },
     {
       flag: '--max-tokens',
       values: ['1', '2', '40'],
@@ -115,7 +116,7 @@ const masksTable: CommandTable = {
     ...modelRows(),
     ...shareRows,
     ...deciderRows(),
-    { flag: '--planner', values: [null, 'dense', 'random', 'prompt-plainact'] },
+    { flag: '--planner', values: [null, 'dense', 'random', 'prompt-plainact', 'griffin'] },
     { flag: '--planner', beside: '--continuation ghi', values: ['shadow', 'oracle'] },
     storageRow,
     {

@@ -17,12 +17,15 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { dejavuPlanner } from '../../src/predictor/dejavu_planner.ts'
 import { leakyMask } from '../../src/predictor/leaky.ts'
+import { ranksNeurons } from '../../src/predictor/neuron_planner.ts'
 import { dejavuStylePlanner, promptPlanner } from '../../src/predictor/pass_planners.ts'
 import {
   makePlanner,
   plannerNames,
   randomPlanner,
   shadowPlanner,
+  type PlannerName,
+  type PlannerOptions,
   type PlannerSources,
 } from '../../src/predictor/planners.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -313,15 +316,17 @@ describe('by name', () =>
           expect(planner?.name).toBe(name)
           expect(planner?.every).toBe(name === 'dejavu' ? 1 : undefined)
           const mask = plannedIn(model, planner as MaskPlanner, prompt)
-          for (const kind of ['heads', 'neurons'] as const)
-            expect(mask[kind].reduce((sum, value) => sum + value, 0)).toBe(1.5 * shape[kind])
+          for (const kind of ['heads', 'neurons'] as const) {
+            const layers = kind === 'heads' && ranksNeurons(name) ? 2 : 1.5
+            expect(mask[kind].reduce((sum, value) => sum + value, 0)).toBe(layers * shape[kind])
+          }
         }
       }))
 
     test('a missing input is named', () =>
       withModelOf((model) => {
         for (const name of plannerNames)
-          if (!['dense', 'random', 'prompt-plainact'].includes(name))
+          if (!['dense', 'random', 'prompt-plainact', 'griffin'].includes(name))
             expect(() => makePlanner(name, { model }, makeBudget(0.5)), name).toThrow(
               expect.objectContaining({ code: 'PLANNER_SOURCE', exitCode: 4 }),
             )
@@ -339,6 +344,23 @@ describe('by name', () =>
         expect(makePlanner('dejavu', sources, budget, { every: 'once' })?.every).toBeUndefined()
         expect(makePlanner('shadow', sources, budget, { leaky: true })).toMatchObject({ leaky: true })
         expect(makePlanner('shadow', sources, budget)).not.toHaveProperty('leaky')
+        expect(makePlanner('shadow', sources, budget, { prefill: 'dense' })).toMatchObject({
+          prefill: 'dense',
+        })
+      }))
+
+    test('a prompt that cannot run as it is asked is refused, and a second decision after a dense one', () =>
+      withModelOf((model) => {
+        const refused: [PlannerName, PlannerOptions, string][] = [
+          ['griffin', { prefill: 'masked' }, 'PREFILL'],
+          ['griffin', { every: 4 }, 'EVERY'],
+          ['shadow', { prefill: 'dense', leaky: true }, 'PREFILL'],
+          ['dense', { prefill: 'half' as 'dense' }, 'PREFILL'],
+        ]
+        for (const [name, options, code] of refused)
+          expect(() => makePlanner(name, sourcesOf(model), makeBudget(0.5), options), name).toThrow(
+            expect.objectContaining({ code, exitCode: 2 }),
+          )
       }))
 
     test('the released policy gives the golden masks and logits', () =>

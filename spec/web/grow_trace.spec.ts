@@ -185,7 +185,7 @@ describe('values derived from a trace', () => {
     const trace = traceOf([], 0)
     const masks = new Masks(trace, settings)
     expect(masks.areOf(trace, settings)).toBe(true)
-    expect(masks.areOf({ denseLayers: 2 }, settings)).toBe(false)
+    expect(masks.areOf({ ...trace, denseLayers: 2 }, settings)).toBe(false)
     expect(masks.areOf(trace, { ...settings, sparsity: 0.25 })).toBe(false)
     expect(masks.areOf(trace, { ...settings, scope: 'per-layer' })).toBe(false)
   })

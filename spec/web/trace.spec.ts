@@ -87,7 +87,8 @@ type Select = (
   selection: { sparsity: number; scope: (typeof scopes)[number] },
 ) => UnitMask
 
-const reselect: Select = (given, dense, chosen) => new Masks({ denseLayers: dense }, chosen).of(given)
+const reselect: Select = (given, dense, chosen) =>
+  new Masks({ denseLayers: dense, settings: { planner: 'shadow' } }, chosen).of(given)
 
 /** What a planner that ranks by these scores decides under the same budget. */
 const asThePlanner = lawForAll(
@@ -289,7 +290,7 @@ describe('the units only the oracle keeps', () => {
     'are its kept units, without units of score 0 in ranked layers',
     [scores, denseLayers, selection],
     (oracle, dense, chosen) => {
-      const masks = new Masks({ denseLayers: dense }, chosen)
+      const masks = new Masks({ denseLayers: dense, settings: { planner: 'shadow' } }, chosen)
       const needed = masks.needed({ oracleScores: oracle })
       for (const kind of ['heads', 'neurons'] as const) {
         const first = Math.min(dense, oracle.shape.layers) * oracle.shape[kind]
@@ -303,7 +304,10 @@ describe('the units only the oracle keeps', () => {
 
   test('are none without oracle scores', () => {
     expect(
-      new Masks({ denseLayers: 1 }, { sparsity: 0.5, scope: 'global' }).needed({ oracleScores: null }),
+      new Masks(
+        { denseLayers: 1, settings: { planner: 'shadow' } },
+        { sparsity: 0.5, scope: 'global' },
+      ).needed({ oracleScores: null }),
     ).toBeNull()
   })
 })

@@ -20,7 +20,7 @@ import {
 } from '../results/method.ts'
 
 /** The planners that can be asked for. `dense` is always measured: it is what the others are compared with. */
-export const benchPlanners = ['dense', 'random', 'shadow', 'dejavu-style', 'dejavu'] as const
+export const benchPlanners = ['dense', 'random', 'griffin', 'shadow', 'dejavu-style', 'dejavu'] as const
 export type BenchPlanner = (typeof benchPlanners)[number]
 
 /** The replay of a mask that was given, which says itself how much it skips. */

@@ -8,6 +8,7 @@ import { compareMethods, type Method, type MethodSources } from '../results/meth
 import { isThere } from '../io/files.ts'
 import { findPredictor, predictorBeside, predictorNames } from '../io/named_predictor.ts'
 import { scopes, type Scope } from '../masks/budget.ts'
+import { prefills, type Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { maskModes, type MaskMode } from '../engine/active_block.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
@@ -72,6 +73,13 @@ export function everyOption(): Option {
   ).argParser(wholeFlag('every', 1))
 }
 
+/** `--prefill`. */
+export function prefillOption(): Option {
+  const description =
+    'run the prompt dense and mask what follows, or mask the prompt too (default: masked; griffin: dense)'
+  return new Option('--prefill <how>', description).choices(prefills)
+}
+
 /** `--mode`. */
 export function modeOption(): Option {
   const description =
@@ -97,6 +105,8 @@ const meanings: Record<PlannerName, string> = {
   oracle: 'keeps the units that matter most to the continuation, which must be known',
   'prompt-plainact':
     "keeps the units that matter most to the prompt's own loss: a forward and a backward pass over it",
+  griffin: `keeps the neurons that the prompt itself uses most in each layer, and all heads; the prompt runs dense
+                   (GRIFFIN, arXiv 2404.01365); --sparsity is that of neurons`,
   shadow: `keeps the units that the predictor expects to matter most: --predictor, else predictor.safetensors in
                    the model's folder (the embedded model has one), NAME.predictor.safetensors beside NAME.gguf`,
   'dejavu-style': 'the same, predicted layer by layer from a dense pass over the prompt: --predictor',
@@ -156,6 +166,7 @@ export interface PlannerFlags extends DeciderFlags {
   readonly headSparsity?: number
   readonly neuronSparsity?: number
   readonly every?: number
+  readonly prefill?: Prefill
   readonly mode: MaskMode
   readonly leaky?: boolean
 }
@@ -182,7 +193,8 @@ export function addPlannerFlags(command: Command): Command {
       'of neurons, if different; 0 for heads alone',
       shareFlag('neuron-sparsity'),
     )
-  for (const option of [...deciderOptions(), everyOption(), modeOption()]) command.addOption(option)
+  for (const option of [...deciderOptions(), everyOption(), prefillOption(), modeOption()])
+    command.addOption(option)
   return command.option(
     '--leaky',
     'let planners see the whole text, answer included, as the published numbers did',
@@ -205,12 +217,12 @@ export async function withMethods<T>(
   work: (compared: ComparedMethods) => Promise<T>,
 ): Promise<T> {
   const { planner: planners, sparsity: sparsities, released: paperCompatible, ...choice } = flags
-  const { scope, criterion, every, leaky, headSparsity, neuronSparsity } = choice
+  const { scope, criterion, every, prefill, leaky, headSparsity, neuronSparsity } = choice
   const predictors = await openPredictors(predictorBeside(opt.weightsFile), opt.model, flags)
   try {
     const sources = { mean: await calibratedMean(opt, flags), predictors }
     const shares = { sparsities, headSparsity, neuronSparsity }
-    const options = { planners, ...shares, scope, criterion, every, leaky, paperCompatible, sources }
+    const options = { planners, ...shares, scope, criterion, every, prefill, leaky, paperCompatible, sources }
     return await work({ methods: compareMethods(opt.model, options), sources })
   } finally {
     for (const predictor of predictors) predictor.dispose()

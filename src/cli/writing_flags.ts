@@ -3,11 +3,19 @@
  */
 import type { Command } from 'commander'
 import type { MaskMode } from '../engine/active_block.ts'
+import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { generationPlanners, type GenerationPlanner } from '../planner_options.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { addFlags, type ModelFlags } from './flags.ts'
-import { addPlanFlags, choiceOf, everyOption, modeOption, type PlanFlags } from './planner_flags.ts'
+import {
+  addPlanFlags,
+  choiceOf,
+  everyOption,
+  modeOption,
+  prefillOption,
+  type PlanFlags,
+} from './planner_flags.ts'
 import type { ChatOptions } from '../options.ts'
 import { numberFlag, wholeFlag } from './values.ts'
 
@@ -15,6 +23,7 @@ import { numberFlag, wholeFlag } from './values.ts'
 export interface WritingFlags extends ModelFlags, PlanFlags {
   readonly planner: GenerationPlanner
   readonly every?: number
+  readonly prefill?: Prefill
   readonly maxTokens?: number
   readonly temperature: number
   readonly topK?: number
@@ -40,6 +49,7 @@ export function addWritingFlags(
   addFlags(command, 'model')
   addPlanFlags(command, generationPlanners, 'dense')
     .addOption(everyOption())
+    .addOption(prefillOption())
     .option(
       '--max-tokens <count>',
       `how many tokens at most (default: ${maxTokens})`,
@@ -69,7 +79,7 @@ function topPFlag(text: string): number {
 export function writingOptions(
   flags: WritingFlags,
 ): ChatOptions & { planner: GenerationPlanner; sparsity: number } {
-  const { planner, sparsity, every, maxTokens, temperature, topK, topP, mode, cache } = flags
-  const decided = { ...choiceOf(flags), planner, sparsity, every, mode }
+  const { planner, sparsity, every, prefill, maxTokens, temperature, topK, topP, mode, cache } = flags
+  const decided = { ...choiceOf(flags), planner, sparsity, every, prefill, mode }
   return { ...decided, maxTokens, cache, temperature, topK, topP }
 }

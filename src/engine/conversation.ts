@@ -9,10 +9,10 @@
  * - under a planner that decides once: the source layer runs for the whole prompt, since the planner is
  *   asked there. If it decides the mask in force (as `static` and `random` do), every shared token is used
  *   again. Else none is: keys and values of the deeper layers depend on the mask;
- * - under a planner that decides again later, or layer by layer: nothing is used again.
+ * - under a planner that decides again later, or layer by layer, or leaves the prompt dense: nothing is used again.
  */
 import { expectMask, sameMask, type UnitMask } from '../masks/mask.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
+import { isOneMask, type MaskPlanner } from '../masks/planner.ts'
 import { defaultCache } from './layer_cache.ts'
 import type { LanguageModel } from './language_model.ts'
 import type { Sequence, SequenceOptions } from './sequence.ts'
@@ -71,7 +71,7 @@ export class Conversation {
   begin(model: LanguageModel, prompt: Int32Array, options: SequenceOptions): BegunSequence {
     const { planner = null, mask = null, mode = 'auto', cache } = options
     const how = `${mode} ${cache ?? defaultCache(model.weights.storage)}`
-    const decidesOnce = planner === null || (planner.every === undefined && !planner.beforeLayer)
+    const decidesOnce = planner === null || isOneMask(planner)
     const running = { model, how, decidesOnce }
     const kept = this.#take()
     const shared = kept ? sharedLength(kept.tokens, prompt) : 0

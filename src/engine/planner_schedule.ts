@@ -4,8 +4,8 @@
  * The first feed is the prompt and is never cut. A later feed is cut where the planner is asked again, so that each segment
  * runs under one mask whoever feeds it, token by token or at once.
  */
-import { expectMask, type UnitMask } from '../masks/mask.ts'
-import type { LayerMask, MaskPlanner } from '../masks/planner.ts'
+import { checkTable, expectMask, type UnitMask } from '../masks/mask.ts'
+import { isDensePrompt, isOneMask, prefills, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { contextWidth, type ModelConfig } from './config.ts'
 
@@ -22,25 +22,61 @@ export interface Segment {
 /** The planner of one sequence, and what it is yet to be shown. */
 export class PlannerSchedule {
   readonly planner: MaskPlanner
-  /** The layer after whose attention the planner is asked; null where it is asked before each layer. */
+  /** The layer after whose attention the planner is asked; null where it is asked before each layer or after the prompt. */
   readonly placement: number | null
   readonly #width: number
+  readonly #layers: number
+  readonly #neurons: number
   /** Ids so far, as far as the planner may be shown them. */
   readonly #ids: number[] = []
   /** Heads' outputs of layer `placement` so far: [S, H K], and room. */
   #contexts: Float32Array = new Float32Array(0)
   #prompt = 0
+  /** What the planner made of the layers' activations over the prompt: [L, F]. */
+  #summaries: Float32Array = new Float32Array(0)
 
-  /** @throws UsageError PLANNER for one that decides both ways or neither, or is to be shown the answer; PLACEMENT, EVERY */
+  /**
+   * @throws UsageError PLANNER for one that decides in several ways or none, or is to be shown the answer; PREFILL, PLACEMENT, EVERY
+   */
   constructor(planner: MaskPlanner, config: ModelConfig) {
-    const { name, placement = 0, every, afterAttention, beforeLayer } = planner
+    const {
+      name,
+      placement = 0,
+      every,
+      afterAttention,
+      beforeLayer,
+      afterPrompt,
+      summarize,
+      prefill,
+    } = planner
     const { layers } = config
-    if (afterAttention && beforeLayer)
-      throw new UsageError('PLANNER', `planner ${name}: expected one way of deciding, got two`)
-    if (typeof (afterAttention ?? beforeLayer) !== 'function')
+    const ways = [afterAttention, beforeLayer, afterPrompt].filter((way) => way !== undefined)
+    if (ways.length > 1)
+      throw new UsageError('PLANNER', `planner ${name}: expected one way of deciding, got ${ways.length}`)
+    if (typeof ways[0] !== 'function')
       throw new UsageError(
         'PLANNER',
-        `planner ${name}: expected afterAttention or beforeLayer to decide by, got neither`,
+        `planner ${name}: expected afterAttention, beforeLayer or afterPrompt to decide by, got none`,
+      )
+    if ((afterPrompt === undefined) !== (summarize === undefined))
+      throw new UsageError(
+        'PLANNER',
+        `planner ${name}: expected summarize and afterPrompt together, got ${summarize ? 'summarize' : 'afterPrompt'} alone`,
+      )
+    if (prefill !== undefined && !prefills.includes(prefill))
+      throw new UsageError(
+        'PREFILL',
+        `planner ${name}: expected a prefill of ${prefills.join(' or ')}, got ${String(prefill)}`,
+      )
+    if (afterPrompt && prefill === 'masked')
+      throw new UsageError(
+        'PREFILL',
+        `planner ${name}: expected a dense prefill, after which it decides, got a masked one`,
+      )
+    if (afterPrompt && every !== undefined)
+      throw new UsageError(
+        'EVERY',
+        `planner ${name}: expected one decision, when the prompt has run, got one every ${every} tokens`,
       )
     if (planner.leaky)
       throw new UsageError(
@@ -57,6 +93,8 @@ export class PlannerSchedule {
     this.planner = planner
     this.placement = afterAttention ? placement : null
     this.#width = contextWidth(config)
+    this.#layers = layers
+    this.#neurons = config.neurons
   }
 
   /** Whether keys and values of all heads are kept: one that is skipped now may be chosen later. */
@@ -66,7 +104,42 @@ export class PlannerSchedule {
 
   /** Whether one mask, decided during the prompt, holds for all tokens. */
   get decidesOnce(): boolean {
-    return this.planner.every === undefined && !this.planner.beforeLayer
+    return isOneMask(this.planner)
+  }
+
+  /** Whether a segment runs dense to its end, whatever is decided in it. */
+  runsDense({ past }: Segment): boolean {
+    return past === 0 && isDensePrompt(this.planner)
+  }
+
+  /** Whether the planner is to be shown the activations of a segment. */
+  summarizes(segment: Segment): boolean {
+    return this.planner.summarize !== undefined && this.runsDense(segment)
+  }
+
+  /**
+   * The activations of a prompt have left a layer: keeps what the planner makes of them.
+   * @param activations [T, F]
+   * @throws UsageError SCORE_SHAPE for what is not a number for each neuron
+   */
+  summarize(layer: number, activations: Float32Array, tokens: number): void {
+    const { planner } = this
+    const F = this.#neurons
+    const summary = planner.summarize?.(activations, tokens)
+    checkTable(summary as Float32Array, `planner ${planner.name}: summary`, 1, F, 'SCORE_SHAPE')
+    if (layer === 0) this.#summaries = new Float32Array(this.#layers * F)
+    this.#summaries.set(summary as Float32Array, layer * F)
+  }
+
+  /** The prompt has run: the decision of a planner that waited for that, else null. @throws UsageError MASK_SHAPE for no mask */
+  afterPrompt(tokens: Int32Array): UnitMask | null {
+    const { planner } = this
+    if (!planner.afterPrompt) return null
+    const summaries = this.#summaries
+    this.#summaries = new Float32Array(0)
+    const mask = planner.afterPrompt({ tokens: tokens.length, ids: tokens.slice(), summaries })
+    expectMask(mask)
+    return mask
   }
 
   /** The sequence was rewound: a prompt that was longer ends here, and what follows is no part of it. */

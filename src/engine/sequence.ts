@@ -3,7 +3,8 @@
  *
  * A feed runs new tokens after those already fed. Feeding a text at once, token by token or in any parts gives the same
  * bits. The first feed is the prompt: a planner is asked during it, and the mask it gives holds from that point on, for
- * the rest of the sequence or until the planner is asked again (`every`, see masks/planner.ts). In the latter case the
+ * the rest of the sequence or until the planner is asked again (`every`, see masks/planner.ts). A planner may leave the
+ * prompt dense: its mask then holds from the first token after the prompt on. Where it is asked again, the
  * keys and values of all heads are kept, so that a head chosen later finds no holes in its past: it reads what it would
  * have written had only its own output been skipped, that is, keys and values of the masked stream of their time.
  *
@@ -235,7 +236,12 @@ export class Sequence {
     } finally {
       home.free(ids)
     }
-    const everyKey = this.#schedule?.keepsEveryKey ?? false
+    const schedule = this.#schedule
+    const everyKey = schedule?.keepsEveryKey ?? false
+    const isDense = schedule?.runsDense(segment) ?? false
+    const summarizes = schedule?.summarizes(segment) ?? false
+    let decided: UnitMask | null = null
+    if (isDense) this.#unmask(T)
     let backend = home
     let pass = passIn(home)
     for (let layer = 0; layer < config.layers; layer++) {
@@ -245,15 +251,24 @@ export class Sequence {
         backend = next
         pass = passIn(next)
       }
-      this.#askBefore(segment, layer)
+      this.#askBefore(segment, layer, isDense)
       const active = this.#blocks[layer]
       const block = this.#stateIn(backend).block(layer, T, active)
       attend(pass, active, this.#cache.layer(layer, backend, active.keyHeads), block, everyKey)
-      if (layer === this.#schedule?.placement) this.#askAfter(segment, tokens, block)
+      if (layer === schedule?.placement) {
+        decided = this.#askAfter(segment, tokens, block)
+        if (decided && !isDense) this.#adopt(decided, T)
+      }
       project(pass, this.#blocks[layer], block)
       feedForward(pass, this.#blocks[layer], block)
+      if (summarizes) schedule?.summarize(layer, backend.readF32(block.activation), T)
     }
     this.#moveStream(backend, home, T)
+    if (isDense) {
+      const mask = decided ?? schedule?.afterPrompt(tokens) ?? this.#mask
+      // Tokens come one at a time from here on.
+      if (mask) this.#adopt(mask, 1)
+    }
     this.#length = past + T
     return stream
   }
@@ -293,6 +308,13 @@ export class Sequence {
     )
   }
 
+  /** Brings every layer back to dense, where a prompt that failed has left a mask. */
+  #unmask(T: number): void {
+    if (!this.#mask) return
+    for (let layer = 0; layer < this.model.config.layers; layer++) this.#activate(layer, null, T)
+    this.#mask = null
+  }
+
   #adopt(mask: UnitMask, T: number): void {
     checkMask(mask, this.model.shape, this.mode !== 'simulate')
     const start = performance.now()
@@ -303,14 +325,13 @@ export class Sequence {
   }
 
   /** The whole-model decision, from the heads' outputs of the layer it is made after. */
-  #askAfter(segment: Segment, tokens: Int32Array, block: BlockBuffers): void {
+  #askAfter(segment: Segment, tokens: Int32Array, block: BlockBuffers): UnitMask | null {
     const { backend } = this.model.weights.blocks[this.#schedule?.placement ?? 0]
-    const mask = this.#schedule?.afterAttention(segment, tokens, () => backend.readF32(block.context))
-    if (mask) this.#adopt(mask, segment.T)
+    return this.#schedule?.afterAttention(segment, tokens, () => backend.readF32(block.context)) ?? null
   }
 
-  /** One layer's decision, from the stream entering it. */
-  #askBefore(segment: Segment, layer: number): void {
+  /** One layer's decision, from the stream entering it. @param isDense the decision is kept, and the layer stays as it is */
+  #askBefore(segment: Segment, layer: number, isDense: boolean): void {
     const { config, shape, weights } = this.model
     const { backend } = weights.blocks[layer]
     const decided = this.#schedule?.beforeLayer(segment, layer, (rows) => {
@@ -327,6 +348,7 @@ export class Sequence {
     kept.heads.set(decided?.heads ?? new Float32Array(shape.heads).fill(1))
     kept.neurons.set(decided?.neurons ?? new Float32Array(shape.neurons).fill(1))
     if (this.mode !== 'simulate') checkSwitches(kept)
+    if (isDense) return
     const start = performance.now()
     this.#activate(layer, decided && kept, segment.T)
     this.#preparing += performance.now() - start

@@ -179,16 +179,19 @@ function timed(planner: MaskPlanner, report: (milliseconds: number) => void): Ma
     report(now() - start)
     return result
   }
-  const { name, placement, every } = planner
-  const { afterAttention, beforeLayer } = planner
+  const { name, placement, every, prefill } = planner
+  const { afterAttention, beforeLayer, summarize, afterPrompt } = planner
   return {
     name,
     placement,
     every,
+    prefill,
     ...(afterAttention && { afterAttention: (view) => onClock(() => afterAttention.call(planner, view)) }),
     ...(beforeLayer && {
       beforeLayer: (layer, x, count) => onClock(() => beforeLayer.call(planner, layer, x, count)),
     }),
+    ...(summarize && { summarize: (rows, count) => onClock(() => summarize.call(planner, rows, count)) }),
+    ...(afterPrompt && { afterPrompt: (view) => onClock(() => afterPrompt.call(planner, view)) }),
   }
 }
 

@@ -10,6 +10,7 @@
  */
 import type { AchievedSparsity } from '../masks/achieved.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
+import type { Prefill } from '../masks/planner.ts'
 import type { MaskMode } from '../engine/active_block.ts'
 import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import { now } from '../platform/platform.ts'
@@ -17,7 +18,14 @@ import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import { pause } from '../platform/pause.ts'
 import { evaluate } from './evaluate.ts'
-import { inputsFrom, methodRow, type Method, type MethodRow, type MethodSources } from '../results/method.ts'
+import {
+  inputsFrom,
+  methodRow,
+  prefillOf,
+  type Method,
+  type MethodRow,
+  type MethodSources,
+} from '../results/method.ts'
 import {
   hashFiles,
   hashTexts,
@@ -89,6 +97,8 @@ export interface Perplexities {
 /** One method. */
 export interface TextPerplexityRow extends MethodRow, Perplexities {
   readonly leaky: boolean
+  /** Whether the prompt ran dense, or under the mask. */
+  readonly prefill: Prefill
   readonly seed: number
   /** The skipped shares of the whole model and of each layer, dense layers included, averaged over windows. */
   readonly achieved: AchievedSparsity
@@ -302,6 +312,7 @@ async function makeReport(
         {
           ...methodRow(method),
           leaky: method.leaky ?? false,
+          prefill: prefillOf(method),
           seed,
           achieved: main.achieved,
           ...numbers,

@@ -53,7 +53,7 @@ export class WindowPlanner {
    * @param fresh whether the planner runs its own passes each time it is asked, as one under the clock must
    */
   plan(method: Method, inputs: MethodInputs, fresh = false): MaskPlanner | null {
-    const { planner, every, leaky, paperCompatible } = method
+    const { planner, every, prefill, leaky, paperCompatible } = method
     // Planners that read a pass over the prompt, for any budget: they share one pass.
     const shared = !fresh && every === 'once' && !leaky && !paperCompatible
     const scores = shared ? this.#promptScores(method, inputs.predictor) : null
@@ -61,6 +61,7 @@ export class WindowPlanner {
       return {
         ...oraclePlanner(scores, methodBudget(method, inputs), backendTopK(this.#model.backend)),
         name: planner,
+        prefill,
       }
     const oracleScores = planner === 'oracle' ? this.#oracleScores(method) : undefined
     return planMethod(this.#model, method, inputs, { seed: this.#seed, oracleScores })
@@ -269,9 +270,13 @@ export function scoreTogether(
 
 /** A planner that is asked for the first sequence and repeats itself for others, which must begin with the same prompt. */
 function decideOnce(planner: MaskPlanner): MaskPlanner {
-  const { afterAttention, every } = planner
+  const { afterAttention, afterPrompt, every } = planner
   // A planner that decides repeatedly has seen more than the prompt by then.
-  if (!afterAttention || every !== undefined) return planner
+  if (every !== undefined) return planner
   let mask: UnitMask | null = null
-  return { ...planner, afterAttention: (view) => (mask ??= afterAttention.call(planner, view)) }
+  return {
+    ...planner,
+    ...(afterAttention && { afterAttention: (view) => (mask ??= afterAttention.call(planner, view)) }),
+    ...(afterPrompt && { afterPrompt: (view) => (mask ??= afterPrompt.call(planner, view)) }),
+  }
 }

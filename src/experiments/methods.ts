@@ -67,6 +67,7 @@ export function comparisonMethod(
   switch (planner) {
     case 'dense':
     case 'random':
+    case 'griffin':
       return base
     case 'oracle':
     case 'prompt-plainact':

@@ -6,5 +6,12 @@ export { makeBudget, scopes, unitsKept, type Budget, type Scope } from './budget
 export { denseMask, makeMask, type UnitMask, type UnitShape } from './mask.ts'
 export { readMask } from './mask_file.ts'
 export { maskOverlap, setOverlap, type Overlap } from './overlap.ts'
-export type { LayerMask, MaskPlanner, PromptView } from './planner.ts'
+export {
+  prefills,
+  type LayerMask,
+  type MaskPlanner,
+  type Prefill,
+  type PromptEnd,
+  type PromptView,
+} from './planner.ts'
 export { selectLayer, selectMask, type LayerScores, type UnitScores } from './selection.ts'

@@ -6,6 +6,9 @@
  * planner that decides layer by layer (DejaVu) decides before each layer. The mask applies to the rest of that pass and to
  * every later token. It is fixed after the prompt, so that skipped heads leave no holes in the KV cache.
  *
+ * A planner may leave the prompt dense (`prefill`): its mask then applies to the tokens after the prompt only. A planner that
+ * decides when the prompt has run (GRIFFIN) always does. It is shown what it made itself of each layer's activations.
+ *
  * With `every` = R a planner decides again: a mask decided at token p applies to tokens p to p + R - 1, and the first mask
  * is decided at the last token of the prompt. Keys and values of all heads are cached then, because a head may be selected
  * later. R = 1 decides for every token.
@@ -31,13 +34,28 @@ export interface PromptView {
   readonly ids: Int32Array
 }
 
-/** Decides masks: for the whole model by `afterAttention`, or layer by layer by `beforeLayer`; not both. */
+/** The input of a planner that decides when the prompt has run. Read-only. */
+export interface PromptEnd extends Pick<PromptView, 'tokens' | 'ids'> {
+  /** What `summarize` returned for each layer: [L, F]. */
+  readonly summaries: Float32Array
+}
+
+/** Whether the prompt runs dense, or under the mask that is decided while it runs. */
+export const prefills = ['dense', 'masked'] as const
+export type Prefill = (typeof prefills)[number]
+
+/**
+ * Decides masks: for the whole model by `afterAttention` or by `summarize` and `afterPrompt`, or layer by layer by
+ * `beforeLayer`; in one of these ways.
+ */
 export interface MaskPlanner {
   readonly name: string
   /** The source layer: `afterAttention` is called after its attention; default 0. Layers 0 to this one run dense. */
   readonly placement?: number
   /** Decide again after this many tokens; without it the mask of the prompt stays. */
   readonly every?: number
+  /** Default `masked`. A planner with `afterPrompt` leaves the prompt dense. */
+  readonly prefill?: Prefill
   /**
    * It decides from prompt and answer. A sequence knows only the prompt and refuses it; evaluation computes its mask
    * beforehand (`leakyMask` in predictor/leaky.ts) and runs under that mask.
@@ -54,4 +72,24 @@ export interface MaskPlanner {
    * @param tokens how many rows x has
    */
   beforeLayer?(layer: number, x: Float32Array, tokens: number): LayerMask | null
+  /**
+   * Makes a number for each neuron of a layer from its activations over the prompt. It is called layer by layer while the
+   * prompt runs dense; nothing else is kept of the activations.
+   * @param activations what fc2 reads, of every token of the prompt: [T, F], read-only
+   * @param tokens T
+   * @returns [F]
+   */
+  summarize?(activations: Float32Array, tokens: number): Float32Array
+  /** Decides for the whole model when the prompt has run; not together with `every`. */
+  afterPrompt?(view: PromptEnd): UnitMask
+}
+
+/** Whether the prompt of a sequence under this planner runs dense. */
+export function isDensePrompt({ afterPrompt, prefill }: MaskPlanner): boolean {
+  return afterPrompt !== undefined || prefill === 'dense'
+}
+
+/** Whether one mask, decided during the prompt, holds for all tokens, those of the prompt included. */
+export function isOneMask(planner: MaskPlanner): boolean {
+  return planner.every === undefined && !planner.beforeLayer && !isDensePrompt(planner)
 }

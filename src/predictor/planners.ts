@@ -6,24 +6,27 @@
  *   random           seeded noise, new for every sequence
  *   oracle           the criterion's scores of the window, which needs its answer: the upper bound of every predictor
  *   prompt-plainact  the scores of the prompt's own loss: one forward and one backward pass over it, no predictor
+ *   griffin          how much the prompt uses each neuron, once it has run dense; all heads (arXiv 2404.01365)
  *   shadow           scores predicted from the head outputs of the prompt in one early layer (arXiv 2406.16635)
  *   dejavu-style     the baseline of its authors: scores of each layer predicted from the outputs of its own heads, which
  *                    needs a dense pass over the prompt first
  *   dejavu           layer by layer, from the stream one layer earlier, for every token (arXiv 2310.17157)
  *
- * Planners that run an additional pass are in `pass_planners.ts`, dejavu in `dejavu_planner.ts`.
+ * Planners that run an additional pass are in `pass_planners.ts`, dejavu in `dejavu_planner.ts`, griffin in its own file.
  */
 import type { Criterion } from '../criteria/criterion.ts'
 import { randomScores } from '../criteria/random.ts'
 import { checkBudget, makeBudget, type Budget } from '../masks/budget.ts'
 import { checkUnitShape, type UnitShape } from '../masks/mask.ts'
-import type { MaskPlanner, PromptView } from '../masks/planner.ts'
+import { prefills, type MaskPlanner, type Prefill, type PromptView } from '../masks/planner.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import { expectKind, kinds } from '../tensor/arguments.ts'
-import { MissingError } from '../tensor/errors.ts'
+import { describeValue, expectKind, kinds } from '../tensor/arguments.ts'
+import { MissingError, UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import { dejavuPlanner, type LayerPredictor } from './dejavu_planner.ts'
+import { griffinPlanner } from './griffin.ts'
+import { ranksNeurons } from './neuron_planner.ts'
 import { dejavuStylePlanner, promptPlanner, type HeadOutputsPredictor } from './pass_planners.ts'
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 
@@ -34,6 +37,7 @@ export const plannerNames = [
   'random',
   'oracle',
   'prompt-plainact',
+  'griffin',
   'shadow',
   'dejavu-style',
   'dejavu',
@@ -46,6 +50,11 @@ export type Every = 'once' | number
 /** When a planner decides by default: DejaVu's at every token, the others once. */
 export function defaultEvery(planner: PlannerName): Every {
   return planner === 'dejavu' ? 1 : 'once'
+}
+
+/** How the prompt runs by default: dense for planners that decide when it has run, else under the mask. */
+export function defaultPrefill(planner: PlannerName): Prefill {
+  return planner === 'dense' || ranksNeurons(planner) ? 'dense' : 'masked'
 }
 
 /** The predictor of the shadow planner, such as `ShadowPredictor`. */
@@ -78,6 +87,8 @@ export interface PlannerSources {
 export interface PlannerOptions {
   /** Default: `defaultEvery`. */
   readonly every?: Every
+  /** Whether the prompt runs dense, or under the mask; default `defaultPrefill`. */
+  readonly prefill?: Prefill
   /**
    * Decide from the whole text that is scored, not only the prompt, as for the published numbers. `leakyMask` computes such
    * a mask before the text runs; a sequence refuses such a planner.
@@ -89,7 +100,8 @@ export interface PlannerOptions {
 
 /**
  * The planner of a name; null for dense, which needs none.
- * @throws MissingError PLANNER_SOURCE if its input is missing
+ * @throws MissingError PLANNER_SOURCE if its input is missing; UsageError PREFILL, also for a prompt that cannot run so:
+ *   masked where the planner decides when it has run, dense where it is leaky; EVERY for a planner that cannot decide again
  */
 export function makePlanner(
   name: PlannerName,
@@ -97,10 +109,40 @@ export function makePlanner(
   budget: Budget,
   options: PlannerOptions = {},
 ): MaskPlanner | null {
+  const { every = defaultEvery(name), prefill, leaky, released } = options
+  if (prefill !== undefined && !prefills.includes(prefill))
+    throw new UsageError(
+      'PREFILL',
+      `prefill: expected one of ${prefills.join(', ')}, got ${describeValue(prefill)}`,
+    )
+  if (leaky && prefill === 'dense')
+    throw new UsageError(
+      'PREFILL',
+      `planner ${name}: expected a masked prefill, because a leaky mask is known before the prompt runs, got a dense one`,
+    )
   if (name === 'dense') return null
-  const { every = defaultEvery(name), leaky, released } = options
+  if (ranksNeurons(name)) expectAfterPrompt(name, every, prefill)
   const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget)
-  return { ...planner, every: every === 'once' ? undefined : every, ...(leaky && { leaky }) }
+  return {
+    ...planner,
+    every: every === 'once' ? undefined : every,
+    ...(prefill && { prefill }),
+    ...(leaky && { leaky }),
+  }
+}
+
+/** Refuses to ask a planner at another time than when a dense prompt has run. */
+function expectAfterPrompt(name: PlannerName, every: Every, prefill: Prefill | undefined): void {
+  if (prefill === 'masked')
+    throw new UsageError(
+      'PREFILL',
+      `planner ${name}: expected a dense prefill, because it decides when the prompt has run, got a masked one`,
+    )
+  if (every !== 'once')
+    throw new UsageError(
+      'EVERY',
+      `planner ${name}: expected one decision, when the prompt has run, got one every ${every} tokens`,
+    )
 }
 
 function plannerOf(
@@ -122,6 +164,8 @@ function plannerOf(
       return oraclePlanner(need(sources.oracleScores, 'the oracle scores of the text'), budget, topK)
     case 'prompt-plainact':
       return promptPlanner(model, budget, { criterion, seed, topK })
+    case 'griffin':
+      return griffinPlanner(model.shape, budget, topK)
     case 'shadow':
       return shadowPlanner(need(sources.shadow, 'a ShadowLLM predictor'), budget, topK)
     case 'dejavu-style':

@@ -6,14 +6,17 @@
  */
 import type { Budget } from '../masks/budget.ts'
 import type { UnitMask } from '../masks/mask.ts'
-import type { MaskPlanner, PromptView } from '../masks/planner.ts'
+import type { MaskPlanner, PromptEnd, PromptView } from '../masks/planner.ts'
 import { selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import { isObject } from '../tensor/arguments.ts'
 
 /** The scores and the budget of a ranking planner. */
 export interface Ranking {
-  /** The importance of each unit: [L, H] and [L, F]. A random planner draws new scores on each call. */
-  scores(view: PromptView): UnitScores
+  /**
+   * The importance of each unit: [L, H] and [L, F]. A random planner draws new scores on each call.
+   * @param view what the planner is shown when it is asked: a `PromptEnd` where it has `afterPrompt`
+   */
+  scores(view: PromptView | PromptEnd): UnitScores
   /** The criterion of the scores, or the one they predict; null if there is none. */
   readonly criterion: string | null
   /** The budget, with the dense layers of the planner. */

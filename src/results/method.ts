@@ -12,14 +12,22 @@
  */
 import { criterionByName } from '../criteria/index.ts'
 import { makeBudget, type Budget, type Scope } from '../masks/budget.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
+import type { MaskPlanner, Prefill } from '../masks/planner.ts'
 import { backendTopK, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
-import { defaultEvery, makePlanner, type Every, type PlannerName } from '../predictor/planners.ts'
+import { ranksNeurons } from '../predictor/neuron_planner.ts'
+import {
+  defaultEvery,
+  defaultPrefill,
+  makePlanner,
+  type Every,
+  type PlannerName,
+} from '../predictor/planners.ts'
 import { denseLayers, type LossName, type PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { kindsNeeded, predictorFor } from '../predictor/suitable.ts'
+import { UsageError } from '../tensor/errors.ts'
 import type { TrainingOptions } from '../training/predictor_training.ts'
 
 // ---- What a method is ------------------------------------------------------------------------------------------------
@@ -59,7 +67,7 @@ export interface PredictorSettings {
 /** A planner, a budget, what the planner learnt from, and when it decides. */
 export interface Method {
   readonly planner: PlannerName
-  /** `none` where no criterion decides: dense and random. */
+  /** `none` where no criterion decides: dense, random and planners that rank neurons by what the prompt uses. */
   readonly criterion: string
   /** Share of the ranked units that is to be skipped; 0 for dense. */
   readonly sparsity: number
@@ -68,6 +76,8 @@ export interface Method {
   readonly neuronSparsity?: number
   readonly scope: Scope
   readonly every: Every
+  /** Whether the prompt runs dense, or under the mask that it decides; default: as the planner does by itself. */
+  readonly prefill?: Prefill
   /** static: how examples become one ranking. */
   readonly aggregation?: Aggregation
   /** Planners that learn from examples. */
@@ -87,10 +97,19 @@ export interface Method {
   readonly denseLayers?: number
 }
 
-/** A method, where nothing else is said: of no criterion, in global scope, deciding when its planner does by itself. */
+/**
+ * A method, where nothing else is said: of no criterion, in global scope, deciding when its planner does by itself. Planners
+ * that rank neurons by the prompt do so within each layer, whatever the scope.
+ */
 export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial<Method>): Method {
   const { planner, every = defaultEvery(planner) } = given
-  return { criterion: 'none', scope: 'global', ...given, every }
+  const method = { criterion: 'none', scope: 'global', ...given, every } as const
+  return ranksNeurons(planner) ? { ...method, scope: 'per-layer' } : method
+}
+
+/** How the prompt runs under a method. The mask of a leaky planner is known before the prompt runs. */
+export function prefillOf({ planner, prefill, leaky = false }: Method): Prefill {
+  return prefill ?? (leaky ? 'masked' : defaultPrefill(planner))
 }
 
 /** The method that skips nothing. */
@@ -168,9 +187,18 @@ interface PlanContext {
   readonly topK?: TopK
 }
 
-/** How much a method keeps. @throws UsageError SPARSITY, SCOPE */
+/**
+ * How much a method keeps. A planner that ranks neurons keeps all heads.
+ * @throws UsageError SPARSITY, also for a share of heads where these are not ranked; SCOPE
+ */
 export function methodBudget(method: Method, { predictor }: MethodInputs = {}): Budget {
-  const { sparsity, headSparsity = sparsity, neuronSparsity = sparsity, scope } = method
+  const { planner, sparsity, neuronSparsity = sparsity, scope } = method
+  const { headSparsity = ranksNeurons(planner) ? 0 : sparsity } = method
+  if (ranksNeurons(planner) && headSparsity !== 0)
+    throw new UsageError(
+      'SPARSITY',
+      `planner ${planner}: expected no head sparsity, because it ranks neurons and keeps all heads, got ${headSparsity}`,
+    )
   const whole = method.denseLayers ?? (predictor ? denseLayers(predictor.config) : 1)
   return makeBudget(sparsity, { headSparsity, neuronSparsity, scope, denseLayers: whole })
 }
@@ -185,7 +213,7 @@ export function planMethod(
   inputs: MethodInputs,
   { seed, oracleScores, topK = backendTopK(model.backend) }: PlanContext = {},
 ): MaskPlanner | null {
-  const { planner, criterion, every, leaky, paperCompatible: released } = method
+  const { planner, criterion, every, prefill, leaky, paperCompatible: released } = method
   const { mean, predictor } = inputs
   const sources = {
     model,
@@ -198,14 +226,14 @@ export function planMethod(
     oracleScores,
     criterion: planner === 'prompt-plainact' ? criterionByName(criterion) : undefined,
   }
-  return makePlanner(planner, sources, methodBudget(method, inputs), { every, leaky, released })
+  return makePlanner(planner, sources, methodBudget(method, inputs), { every, prefill, leaky, released })
 }
 
 // ---- Methods that are compared ---------------------------------------------------------------------------------------
 
 /** What is to be compared, and what its planners decide by. */
 export interface CompareOptions extends Partial<
-  Pick<Method, 'every' | 'leaky' | 'paperCompatible' | 'headSparsity' | 'neuronSparsity'>
+  Pick<Method, 'every' | 'prefill' | 'leaky' | 'paperCompatible' | 'headSparsity' | 'neuronSparsity'>
 > {
   readonly planners: readonly PlannerName[]
   readonly sparsities: readonly number[]
@@ -226,7 +254,8 @@ export function compareMethods(
   const inputsOf = inputsFrom(sources)
   const methods = methodTable(planners, sparsities, options.scope, (planner, sparsity) => {
     const method = makeMethod({ planner, sparsity, ...options })
-    const own = inputsOf(method).predictor?.config.criterion ?? (planner === 'random' ? 'none' : criterion)
+    const hasNone = planner === 'random' || ranksNeurons(planner)
+    const own = inputsOf(method).predictor?.config.criterion ?? (hasNone ? 'none' : criterion)
     return { ...method, criterion: own }
   })
   for (const method of methods) if (method.planner !== 'oracle') planMethod(model, method, inputsOf(method))

@@ -255,6 +255,7 @@ function criterionOf({ settings, ranks }: Trace): string {
   const words: Readonly<Record<StudyPlanner, string>> = {
     shadow: `${ranks ?? 'scores'}, predicted`,
     'prompt-plainact': `${criterion} of the prompt`,
+    griffin: 'use by the prompt',
     oracle: `${criterion} of the text`,
     random: 'random numbers',
     static: 'mean over a calibration',

@@ -103,7 +103,8 @@ function summary(
   end: string,
   seconds: number,
 ): object {
-  const { planner, sparsity, headSparsity, neuronSparsity, scope, every, cache, storage, seed } = flags
+  const { planner, sparsity, headSparsity, neuronSparsity, scope, every, prefill, cache, storage, seed } =
+    flags
   const isDense = planner === 'dense'
   return {
     model: name,
@@ -116,7 +117,7 @@ function summary(
     seconds,
     planner,
     sparsity: isDense ? 0 : sparsity,
-    ...(!isDense && { headSparsity, neuronSparsity, scope, every }),
+    ...(!isDense && { headSparsity, neuronSparsity, scope, every, prefill }),
     cache: cache ?? defaultCache(storage ?? 'f32'),
     seed,
   }

@@ -8,6 +8,7 @@ import { writeSafetensors } from '../../io/safetensors_writer.ts'
 import { achievedSparsity, type LayerSizes } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
+import { ranksNeurons } from '../../predictor/neuron_planner.ts'
 import { plannerNames } from '../../predictor/planners.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
@@ -121,9 +122,10 @@ function picture({ model, sizes, prompt, mask, oracleMask }: Decided, flags: Mas
   const { planner, scope, criterion } = flags
   const { ids, left } = prompt
   const by = ['static', 'oracle', 'prompt-plainact'].includes(planner) ? ` by ${criterion}` : ''
+  const ranked = ranksNeurons(planner) ? 'neurons within their layer, all heads kept' : scope
   const lines = [
     `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons`,
-    `${planner}${by}, ${scope}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`,
+    `${planner}${by}, ${ranked}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`,
     '',
     formatMask(mask, sizes),
   ]
@@ -167,10 +169,13 @@ function summary({ model, origin, sizes, prompt, mask, oracleMask }: Decided, fl
     ...(continuation !== undefined && { continuation }),
     planner,
     criterion,
-    scope,
+    scope: ranksNeurons(planner) ? 'per-layer' : scope,
     released: released ?? false,
     seed,
-    sparsity: { heads: headSparsity ?? sparsity, neurons: neuronSparsity ?? sparsity },
+    sparsity: {
+      heads: headSparsity ?? (ranksNeurons(planner) ? 0 : sparsity),
+      neurons: neuronSparsity ?? sparsity,
+    },
     achieved,
     overlap: oracleMask && overlapOf(mask, oracleMask),
     layers: achievedLayers.map((layer, index) => ({

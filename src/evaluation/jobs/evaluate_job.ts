@@ -30,6 +30,7 @@ import type { Job, JobContext } from '../../jobs/job.ts'
 import { agreementOf, checkAgreement, type JobModel } from '../../jobs/job_model.ts'
 import type { JobStore } from '../../jobs/job_store.ts'
 import { scopes } from '../../masks/budget.ts'
+import { prefills } from '../../masks/planner.ts'
 import { maskModes } from '../../engine/active_block.ts'
 import type { ModelConfig } from '../../engine/config.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
@@ -208,6 +209,7 @@ const methodSchema: v.GenericSchema<unknown, Method> = v.object({
     (value) => value === 'once' || (Number.isInteger(value) && Number(value) >= 1),
     'once or a whole number from 1',
   ),
+  prefill: v.optional(v.picklist(prefills)),
   samples: v.optional(count(1)),
   leaky: v.optional(v.boolean()),
   paperCompatible: v.optional(v.boolean()),

@@ -7,8 +7,9 @@
  */
 import type { JobRunner } from '../../jobs/runner.ts'
 import type { AchievedSparsity } from '../../masks/achieved.ts'
+import type { Prefill } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
-import { methodRow, type MethodRow } from '../../results/method.ts'
+import { methodRow, prefillOf, type MethodRow } from '../../results/method.ts'
 import { meanAchieved } from '../tally.ts'
 import type { Provenance } from '../../results/provenance.ts'
 import { askTasks, type AskedTasks, type TaskProgress, type TaskRun } from './asking.ts'
@@ -21,6 +22,8 @@ type TaskScores = Readonly<Record<string, number | string>>
 export interface TaskRow extends MethodRow {
   readonly task: string
   readonly leaky: boolean
+  /** Whether the prompt ran dense, or under the mask. */
+  readonly prefill: Prefill
   readonly seed: number
   /** Skipped shares of the whole model and of each layer, averaged over questions. */
   readonly achieved: AchievedSparsity
@@ -100,6 +103,7 @@ function makeReport(
         task: task.name,
         ...methodRow(method),
         leaky: method.leaky ?? false,
+        prefill: prefillOf(method),
         seed,
         achieved: meanAchieved(mine.map(({ achieved }) => achieved)),
         scores: scoresOf(task, mine),

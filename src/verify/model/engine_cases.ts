@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { owesBits } from '../../testing/op_agreement.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
-import type { MaskPlanner } from '../../masks/planner.ts'
+import { prefills, type MaskPlanner, type Prefill } from '../../masks/planner.ts'
 import { maskModes } from '../../engine/active_block.ts'
 import type { ModelConfig } from '../../engine/config.ts'
 import { cacheStorages } from '../../engine/layer_cache.ts'
@@ -153,26 +153,53 @@ export function masksOf(drawn: EngineCase, { drifts, skips }: Schedule, dense: n
   return masks
 }
 
-/** How a planner is asked: layer by layer, or for the whole model after the attention of layer `placement`. */
+/**
+ * How a planner is asked: layer by layer, for the whole model after the attention of layer `placement`, or for the whole
+ * model when the prompt has run.
+ */
 export interface Asked {
-  readonly byLayer: boolean
+  readonly by: 'attention' | 'layer' | 'prompt'
   readonly placement: number
-  /** Again after every so many tokens. */
+  /** Again after every so many tokens; not where it is asked when the prompt has run. */
   readonly every?: number
+  /** Whether the prompt runs dense in any case. */
+  readonly prefill?: Prefill
 }
-export const askedOnce = { byLayer: fc.boolean(), placement: fc.nat({ max: 2 }) }
+export const askedOnce = {
+  by: fc.constantFrom('attention', 'layer', 'prompt'),
+  placement: fc.nat({ max: 2 }),
+  prefill: fc.constantFrom(undefined, ...prefills),
+} as const
 export const askedSomehow: fc.Arbitrary<Asked> = fc.record({
   ...askedOnce,
   every: fc.option(fc.integer({ min: 1, max: 5 }), { nil: undefined }),
 })
 
 /** Layers, from the first, that are dense in every mask of a planner that is asked so. */
-export function denseLayers({ layers }: EngineCase, { byLayer, placement }: Asked): number {
-  return byLayer ? 0 : 1 + (placement % layers)
+export function denseLayers({ layers }: EngineCase, { by, placement }: Asked): number {
+  return by === 'attention' ? 1 + (placement % layers) : 0
 }
 
-/** What a planner is shown: the context [T, D] of a layer, or the stream [T, D] entering it. */
-type Shown = (what: 'context' | 'stream', layer: number, rows: Float32Array) => void
+/** After how many tokens a planner that is asked so is asked again. */
+export function everyOf({ by, every = Infinity }: Asked): number {
+  return by === 'prompt' ? Infinity : every
+}
+
+/** Whether the prompt runs dense under a planner that is asked so. */
+export function leavesPrompt({ by, prefill }: Asked): boolean {
+  return by === 'prompt' || prefill === 'dense'
+}
+
+/** What a planner is shown: the context [T, D] of a layer, the stream [T, D] entering it, or its activations [T, F]. */
+type Shown = (what: 'context' | 'stream' | 'activation', layer: number, rows: Float32Array) => void
+
+/** Some number for each neuron that depends on all its activations: [F]. @param activations [T, F] */
+export function summaryOf(activations: Float32Array, tokens: number): Float32Array {
+  const F = activations.length / tokens
+  const summary = new Float32Array(F)
+  activations.forEach((value, i) => (summary[i % F] += value * (1 + Math.floor(i / F))))
+  return summary
+}
 
 /**
  * A planner whose masks are chosen when it is asked.
@@ -184,13 +211,28 @@ export function plannerOf(
   choose: (rows: number, first: Float32Array, ids: Int32Array | null) => UnitMask,
   shown: Shown = () => {},
 ): MaskPlanner {
-  const { byLayer, every } = asked
-  if (!byLayer) {
+  const { by, every, prefill } = asked
+  if (by === 'prompt') {
+    let layer = 0
+    return {
+      name: 'drawn',
+      summarize(activations, tokens) {
+        shown('activation', layer++, activations)
+        return summaryOf(activations, tokens)
+      },
+      afterPrompt({ tokens, summaries, ids }) {
+        layer = 0
+        return choose(tokens, summaries, ids)
+      },
+    }
+  }
+  if (by === 'attention') {
     const placement = asked.placement % drawn.layers
     return {
       name: 'drawn',
       placement,
       every,
+      prefill,
       afterAttention(view) {
         const mask = choose(view.tokens, view.context, view.ids)
         shown('context', placement, view.context)
@@ -202,6 +244,7 @@ export function plannerOf(
   return {
     name: 'drawn',
     every,
+    prefill,
     beforeLayer(layer, x, rows) {
       if (layer === 0) mask = choose(rows, x, null)
       shown('stream', layer, x)

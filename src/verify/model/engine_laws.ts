@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { collectExample } from '../../calibration/examples.ts'
 import { plainact as plainactCriterion } from '../../criteria/plainact.ts'
 import { makeBudget } from '../../masks/budget.ts'
-import { unitKinds, type UnitMask } from '../../masks/mask.ts'
+import { denseMask, unitKinds, type UnitMask } from '../../masks/mask.ts'
 import type { UnitScores } from '../../masks/selection.ts'
 import { backward } from '../../engine/backward.ts'
 import { contextWidth } from '../../engine/config.ts'
@@ -24,6 +24,7 @@ import { calibrate, generate, plan, train } from '../../spec/shadowllm.ts'
 import { trainNetwork as plainTrainNetwork } from '../../spec/training.ts'
 import { trainNetwork } from '../../training/predictor_training.ts'
 import { trainShadow } from '../../training/train_predictor.ts'
+import { concatenate } from '../../tensor/concatenate.ts'
 import { same, sameBits } from '../compare.ts'
 import { selectOn } from '../masks/cases.ts'
 import { forAll } from './cases.ts'
@@ -43,8 +44,10 @@ import {
   eachPart,
   endsOf,
   engineCase,
+  everyOf,
   feedInParts,
   heldTo,
+  leavesPrompt,
   logitsWanted,
   made,
   maskOf,
@@ -57,6 +60,7 @@ import {
   plainNetwork,
   plannerOf,
   scoreTables,
+  summaryOf,
   tensorOf,
   trainingCase,
   unitsOf,
@@ -125,23 +129,34 @@ export const engineLaws = {
       const { config, tensors, tokens } = made(drawn)
       const masks = masksOf(drawn, schedule, denseLayers(drawn, how))
       const [prompt] = endsOf(tokens, parts)
-      const { every = Infinity } = how
-      // The first decision falls on the last token of the prompt, and serves the whole prompt.
+      const every = everyOf(how)
+      // The first decision falls on the last token of the prompt, and serves the whole prompt, unless that runs dense.
       const decided = (t: number): number => Math.max(0, Math.floor((t - (prompt - 1)) / every))
-      const units: Mask = Array.from(tokens, (_, t) => unitsOf(masks[decided(t) % masks.length]))
+      const dense = denseMask(masks[0].shape)
+      const maskAt = (t: number): UnitMask =>
+        t < prompt && leavesPrompt(how) ? dense : masks[decided(t) % masks.length]
+      const units: Mask = Array.from(tokens, (_, t) => unitsOf(maskAt(t)))
       const { logits, layers } = plainModel(config, tensors, storage, cache).forward(tokens, units)
+      const ofPrompt = layers.map(({ activation: { data, shape } }) => data.slice(0, prompt * shape[1]))
+      const summaries = concatenate(
+        Float32Array,
+        ofPrompt.map((activations) => summaryOf(activations, prompt)),
+      )
       await withEngine(subject, config, tensors, { storage }, (model, compare) => {
         let asked = 0
         let last = 0 // the token it is asked at, plus 1
-        const choose = (rows: number, _: Float32Array, ids: Int32Array | null): UnitMask => {
+        const choose = (rows: number, first: Float32Array, ids: Int32Array | null): UnitMask => {
           last = asked === 0 ? prompt : prompt + asked * every
           if (ids) sameBits('ids', ids, tokens.subarray(0, last))
-          same('rows', rows, how.byLayer && asked > 0 ? 1 : last)
+          if (how.by === 'prompt') compare('summaries', first, summaries)
+          same('rows', rows, how.by === 'layer' && asked > 0 ? 1 : last)
           return masks[asked++ % masks.length]
         }
         const planner = plannerOf(drawn, how, choose, (what, layer, rows) => {
-          const { data, shape } = what === 'context' ? layers[layer].context : layers[layer].input
-          const end = last * shape[1]
+          const { context, input, activation } = layers[layer]
+          const { data, shape } = { context, stream: input, activation }[what]
+          // Activations are shown before it is asked.
+          const end = (what === 'activation' ? prompt : last) * shape[1]
           compare(what, rows, data.subarray(end - rows.length, end))
         })
         compare('logits', feedInParts(model, tokens, parts, { planner, mode, cache }), logits.data)
@@ -157,7 +172,7 @@ export const engineLaws = {
             drifts: true,
             skips: [100, 300, 700, 999].map((place) => ({ heads: [], neurons: [place, 500] })),
           },
-          { byLayer: false, placement: 0, every: 1 },
+          { by: 'attention', placement: 0, every: 1 },
           'int4',
           'f32',
           'pack',

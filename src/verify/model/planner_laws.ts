@@ -40,7 +40,7 @@ export const plannerLaws = {
     'a mask that stays after the prompt leaves nothing to be found later: NaN in the weights of its skipped units changes no bit',
     [engineCase, anyMask, fc.nat({ max: 2 }), anyCache, fc.constantFrom('skip', 'pack'), cuts],
     async (subject, drawn, skip, placement, cache, mode, parts) => {
-      const how = { byLayer: false, placement }
+      const how = { by: 'attention', placement } as const
       const mask = maskOf(drawn, skip, denseLayers(drawn, how))
       const planner = plannerOf(drawn, how, () => mask)
       await poisonIsUnseen(subject, drawn, mask, parts, { planner, mode, cache })

@@ -5,7 +5,8 @@
 import { roundsActivations } from '../../engine/matrix.ts'
 import { criterionByName } from '../../criteria/index.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
-import type { MaskPlanner } from '../../masks/planner.ts'
+import type { UnitMask } from '../../masks/mask.ts'
+import type { MaskPlanner, PromptEnd, PromptView } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import { budgetOf } from '../../planner_options.ts'
 import { scoreContinuation } from '../../predictor/pass_planners.ts'
@@ -146,14 +147,15 @@ function recording(
       `planner: expected one that ranks all units at once, got ${planner.name}, which decides layer by layer`,
     )
   const topK = backendTopK(model.backend)
+  const decide = (view: PromptView | PromptEnd): UnitMask => {
+    const scores = ranking.scores(view)
+    onScores(scores)
+    return selectMask(scores, ranking.budget, topK)
+  }
   return {
     ...planner,
     every: decides === 'always' ? 1 : undefined,
-    afterAttention(view) {
-      const scores = ranking.scores(view)
-      onScores(scores)
-      return selectMask(scores, ranking.budget, topK)
-    },
+    ...(planner.afterPrompt ? { afterPrompt: decide } : { afterAttention: decide }),
   }
 }
 

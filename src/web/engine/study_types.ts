@@ -9,6 +9,7 @@ import type { PlannerName } from '../../predictor/planners.ts'
 export const studyPlanners = [
   'shadow',
   'prompt-plainact',
+  'griffin',
   'oracle',
   'random',
   'static',

@@ -7,6 +7,7 @@
 import { makeBudget, type Budget, type Scope } from '../../masks/budget.ts'
 import { denseMask, makeMask, unitKinds, type UnitMask, type UnitShape } from '../../masks/mask.ts'
 import { selectMask, type UnitScores } from '../../masks/selection.ts'
+import { neuronBudget, ranksNeurons } from '../../predictor/neuron_planner.ts'
 import type { Decision, Speeds, StudyEnd, StudyEvent, StudyPlanner } from '../engine/study_types.ts'
 import { quickTopK } from './quick_top_k.ts'
 import type { LayerSizes } from '../../masks/achieved.ts'
@@ -71,6 +72,11 @@ export function decisionOf(trace: Trace, column: number): UnitScores | null {
   return trace.decisions[Math.min(column, trace.decisions.length - 1)] ?? null
 }
 
+/** What of a trace its budgets depend on. */
+interface BudgetOfTrace extends Pick<Trace, 'denseLayers'> {
+  readonly settings: Pick<TraceSettings, 'planner'>
+}
+
 /** Masks under one budget, each selected on first use. */
 export class Masks {
   readonly budget: Budget
@@ -78,17 +84,24 @@ export class Masks {
   readonly #known = new WeakMap<UnitScores, UnitMask>()
   readonly #needed = new WeakMap<UnitScores, UnitMask>()
 
-  constructor({ denseLayers }: Pick<Trace, 'denseLayers'>, selection: Selection) {
+  readonly #keepsHeads: boolean
+
+  constructor({ denseLayers, settings }: BudgetOfTrace, selection: Selection) {
     const { sparsity, scope } = selection
+    const budget = makeBudget(sparsity, { scope, denseLayers })
     this.selection = selection
-    this.budget = makeBudget(sparsity, { scope, denseLayers })
+    this.#keepsHeads = ranksNeurons(settings.planner)
+    this.budget = this.#keepsHeads ? neuronBudget(budget) : budget
   }
 
   /** Whether these are the masks of this trace under this selection. */
-  areOf(trace: Pick<Trace, 'denseLayers'>, { sparsity, scope }: Selection): boolean {
+  areOf({ denseLayers, settings }: BudgetOfTrace, { sparsity, scope }: Selection): boolean {
     const { selection, budget } = this
     return (
-      selection.sparsity === sparsity && selection.scope === scope && budget.denseLayers === trace.denseLayers
+      selection.sparsity === sparsity &&
+      selection.scope === scope &&
+      budget.denseLayers === denseLayers &&
+      this.#keepsHeads === ranksNeurons(settings.planner)
     )
   }
 

@@ -10,6 +10,7 @@ import { byId, fillSelect } from './dom.ts'
 const planners: readonly (readonly [StudyPlanner, string])[] = [
   ['shadow', 'ShadowLLM’s predictor'],
   ['prompt-plainact', 'prompt: its own loss'],
+  ['griffin', 'prompt: neurons it uses'],
   ['oracle', 'oracle: reads the text'],
   ['random', 'random'],
   ['dense', 'dense: skips nothing'],
