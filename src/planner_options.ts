@@ -13,7 +13,7 @@ import type { UnitScores } from './masks/selection.ts'
 import type { LanguageModel } from './engine/language_model.ts'
 import type { MaskMode } from './engine/active_block.ts'
 import { findPredictor } from './io/named_predictor.ts'
-import { plannerNames, type PlannerName } from './predictor/planners.ts'
+import { plannerNames, readsMean, type PlannerName } from './predictor/planners.ts'
 import type { PredictorKind } from './predictor/predictor_config.ts'
 import type { Predictor } from './predictor/predictor_file.ts'
 import { checkPredictor } from './predictor/suitable.ts'
@@ -27,7 +27,7 @@ export const generationPlanners: GenerationPlanner[] = plannerNames.filter((name
 
 /** How much is skipped, and which scores decide. */
 export interface PlannerChoice {
-  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing, `griffin` neurons alone. */
+  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing; `griffin`, `coreinfer` and `glass` skip neurons alone. */
   readonly sparsity?: number
   /** The share of heads, if it differs from that of neurons. */
   readonly headSparsity?: number
@@ -40,7 +40,7 @@ export interface PlannerChoice {
   readonly every?: number
   /**
    * Whether the prompt runs `dense` and the mask applies to what follows it, or the prompt runs `masked` too. Default:
-   * `masked`, but `dense` for `griffin`, which decides when the prompt has run.
+   * `masked`, but `dense` for `griffin`, `coreinfer`, `glass` and `griffin-static`, which decide when the prompt has run.
    */
   readonly prefill?: Prefill
   /** Select as the released code of ShadowLLM does: layer 0 ranked but forced dense, whole percentages. */
@@ -152,7 +152,7 @@ export class PlannerFiles {
     await Promise.all(this.#pending)
     const kind = predictorKindOf(method)
     const inputs = {
-      mean: name === 'static' ? await this.#mean(method.criterion) : undefined,
+      mean: readsMean(name) ? await this.#mean(name, method.criterion) : undefined,
       predictor: kind ? await this.#predictor(kind) : undefined,
     }
     return planMethod(this.#model, method, inputs, { seed: options.seed, oracleScores })
@@ -209,12 +209,12 @@ export class PlannerFiles {
     this.#means.clear()
   }
 
-  async #mean(criterion: string): Promise<UnitScores> {
+  async #mean(planner: PlannerName, criterion: string): Promise<UnitScores> {
     const calibration = this.#calibration
     if (!calibration)
       throw new MissingError(
         'CALIBRATION_MISSING',
-        'planner static: expected a calibration, got none; "shadowllm calibrate" makes one',
+        `planner ${planner}: expected a calibration, got none; "shadowllm calibrate" makes one`,
       )
     const known = this.#means.get(criterion)
     if (known) return known

@@ -12,6 +12,7 @@ import { ReadSpeed } from '../../src/bench/read_speed.ts'
 import type { BenchRow } from '../../src/bench/rows.ts'
 import { loadSubject, randomSubject, type BenchSubject } from '../../src/bench/subject.ts'
 import { parseTest } from '../../src/bench/tests.ts'
+import { latePlanners, ranksNeurons } from '../../src/predictor/late_planner.ts'
 import { randomPlanner } from '../../src/predictor/planners.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
@@ -79,6 +80,19 @@ describe('every method', () => {
       }
     },
   )
+
+  test('that decides when the prompt has run has the time of that in its turns', async () => {
+    const rows = await run({ planners: latePlanners, tests: ['pp7', 'tg3@5'].map(parseTest) })
+    expect(names(rows).length).toBe(2 * (1 + latePlanners.length))
+    for (const { planner, sparsity, ways, predictorShare } of rows.filter(
+      ({ planner }) => planner !== 'dense',
+    )) {
+      const { whole } = skipped[0.5]
+      expect([sparsity.heads, sparsity.neurons]).toEqual([ranksNeurons(planner) ? 0 : whole[0], whole[1]])
+      expect(ways.dense + ways.gather + ways.packed).toBe(6)
+      expect(predictorShare).toBeGreaterThan(0)
+    }
+  })
 
   test('reads the kept weights and its predictor', async () => {
     const rows = await run({ planners, tests: [parseTest('tg4')], rounds: 1 })

@@ -17,6 +17,8 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 interface Summary {
   tokens: number[]
+  scope: string
+  sparsity: { heads: number; neurons: number }
   achieved: { heads: number; neurons: number }
   overlap: Record<'heads' | 'neurons', { recall: number; precision: number; jaccard: number; chance: number }>
   layers: { layer: number; heads: number[]; neurons: number }[]
@@ -49,6 +51,16 @@ describe('masks', () => {
     expect(stdout).toMatch(/^ {4}7 {2}[█·]{8} {2}[0-9 -]+[·░▒▓█]{32} /m)
     expect(stdout).toMatch(/^ {2}all +43\.8 % +43\.8 % +43\.8 %$/m)
     expect(stdout).toMatch(/^neurons +\d+\.\d % +\d+\.\d % +\d+\.\d % +50\.0 %$/m)
+  })
+
+  test('says where all heads are kept and neurons compete within their layer', async () => {
+    expect(await run('The captain looked', '--planner', 'griffin')).toMatch(
+      /^embedded: .*\ngriffin, neurons within their layer, all heads kept; a prompt of 5 tokens\n/,
+    )
+    const { scope, sparsity, achieved, layers } = await runJson('The captain looked', '--planner', 'griffin')
+    expect([scope, sparsity]).toEqual(['per-layer', { heads: 0, neurons: 0.5 }])
+    expect([achieved.heads, achieved.neurons]).toEqual([0, 0.4375])
+    expect(layers.map(({ neurons }) => neurons)).toEqual([1024, 512, 512, 512, 512, 512, 512, 512])
   })
 
   test('--json and --output hold the same mask', async () => {

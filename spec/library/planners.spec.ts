@@ -26,7 +26,7 @@ import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
 import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
-import { neuronPlanners, ranksNeurons } from '../../src/predictor/neuron_planner.ts'
+import { decidesLate, neuronPlanners, ranksNeurons } from '../../src/predictor/late_planner.ts'
 import { promptPlanner, scoreText } from '../../src/predictor/pass_planners.ts'
 import { savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
@@ -129,7 +129,7 @@ describe('once predictors and a calibration are read', () => {
       expect([heads, neurons], planner).toEqual([ranksNeurons(planner) ? 0 : expected, expected])
     }
     for (const planner of generationPlanners) {
-      const every = ranksNeurons(planner) ? undefined : 3
+      const every = decidesLate(planner) ? undefined : 3
       const skipped = await write({ planner, every })
       expect(await write({ planner, every, mode: 'simulate' }), planner).toEqual(skipped)
     }

@@ -14,6 +14,7 @@ import {
   type UnitMask,
 } from '../../src/index.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
+import { readsMean, type PlannerName } from '../../src/predictor/planners.ts'
 import { createEngine } from '../../src/web/engine/engine.ts'
 import { RemoteModel } from '../../src/web/engine/remote_model.ts'
 import { study } from '../../src/web/engine/study.ts'
@@ -182,7 +183,7 @@ function* casesOf<Options extends object>(table: OptionTable<Options>): Generato
 
 /** Whether a planner needs files of its own, which an engine has no call to read. */
 const needsFiles = ({ planner }: { readonly planner?: unknown }): boolean =>
-  ['static', 'dejavu', 'dejavu-style'].includes(planner as string)
+  readsMean(planner as PlannerName) || ['dejavu', 'dejavu-style'].includes(planner as string)
 
 describe('along two paths', () => {
   test(
@@ -220,7 +221,7 @@ describe('along two paths', () => {
       return value === true ? [flag] : [flag, String(value)]
     })
   const filesOf = ({ planner }: { readonly planner?: unknown }): string[] => {
-    if (planner === 'static') return ['--calibration', join(folder, 'traces')]
+    if (readsMean(planner as PlannerName)) return ['--calibration', join(folder, 'traces')]
     return needsFiles({ planner })
       ? ['--predictor', join(folder, `predictors/${String(planner)}.safetensors`)]
       : []

@@ -76,7 +76,20 @@ export const chatTable: OptionTable<ChatOptions> = {
 /** The options of `mask`. */
 export const maskTable: OptionTable<MaskOptions> = {
   planner: [
-    { values: [undefined, 'dense', 'random', 'prompt-plainact', 'griffin', 'static'] },
+    {
+      values: [
+        undefined,
+        'dense',
+        'random',
+        'prompt-plainact',
+        'griffin',
+        'coreinfer',
+        'glass',
+        'griffin-static',
+        'prompt-static',
+        'static',
+      ],
+    },
     { beside: { continuation: 'ghi' }, values: [undefined, 'oracle'] },
   ],
   sparsity: planTable.sparsity as OptionRows<MaskOptions>,
@@ -99,7 +112,7 @@ export const maskTable: OptionTable<MaskOptions> = {
 
 /** The options of the page's study of a text. */
 export const studyTable: OptionTable<StudyOptions> = {
-  planner: [{ values: [undefined, 'dense', 'random', 'prompt-plainact', 'griffin', 'oracle'] }],
+  planner: [{ values: [undefined, 'dense', 'random', 'prompt-plainact', 'griffin', 'coreinfer', 'oracle'] }],
   sparsity: [{ beside: random, values: [undefined, 0.25, 1] }],
   scope: [{ beside: byPrompt, values: [undefined, 'per-layer'] }],
   criterion: [

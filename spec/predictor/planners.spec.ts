@@ -17,7 +17,7 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { dejavuPlanner } from '../../src/predictor/dejavu_planner.ts'
 import { leakyMask } from '../../src/predictor/leaky.ts'
-import { ranksNeurons } from '../../src/predictor/neuron_planner.ts'
+import { ranksNeurons } from '../../src/predictor/late_planner.ts'
 import { dejavuStylePlanner, promptPlanner } from '../../src/predictor/pass_planners.ts'
 import {
   makePlanner,
@@ -326,7 +326,7 @@ describe('by name', () =>
     test('a missing input is named', () =>
       withModelOf((model) => {
         for (const name of plannerNames)
-          if (!['dense', 'random', 'prompt-plainact', 'griffin'].includes(name))
+          if (!['dense', 'random', 'prompt-plainact', 'griffin', 'coreinfer'].includes(name))
             expect(() => makePlanner(name, { model }, makeBudget(0.5)), name).toThrow(
               expect.objectContaining({ code: 'PLANNER_SOURCE', exitCode: 4 }),
             )
@@ -354,6 +354,7 @@ describe('by name', () =>
         const refused: [PlannerName, PlannerOptions, string][] = [
           ['griffin', { prefill: 'masked' }, 'PREFILL'],
           ['griffin', { every: 4 }, 'EVERY'],
+          ['griffin-static', { prefill: 'masked' }, 'PREFILL'],
           ['shadow', { prefill: 'dense', leaky: true }, 'PREFILL'],
           ['dense', { prefill: 'half' as 'dense' }, 'PREFILL'],
         ]

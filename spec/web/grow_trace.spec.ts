@@ -186,6 +186,8 @@ describe('values derived from a trace', () => {
     const masks = new Masks(trace, settings)
     expect(masks.areOf(trace, settings)).toBe(true)
     expect(masks.areOf({ ...trace, denseLayers: 2 }, settings)).toBe(false)
+    const other = { ...trace, settings: { ...trace.settings, planner: 'griffin' } } as const
+    expect(masks.areOf(other, settings)).toBe(false)
     expect(masks.areOf(trace, { ...settings, sparsity: 0.25 })).toBe(false)
     expect(masks.areOf(trace, { ...settings, scope: 'per-layer' })).toBe(false)
   })

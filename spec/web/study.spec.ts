@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { maskOverlap } from '../../src/masks/overlap.ts'
+import { neuronBudget, ranksNeurons } from '../../src/predictor/late_planner.ts'
 import { selectMask } from '../../src/masks/selection.ts'
 import { budgetOf } from '../../src/planner_options.ts'
 import { ShadowModel } from '../../src/shadow_model.ts'
@@ -48,29 +49,33 @@ async function writes(
 
 const half = { sparsity: 0.5, seed: 3 } as const
 
-describe.each(['shadow', 'prompt-plainact', 'random', 'dense'] as const)('with the %s planner', (planner) => {
-  test('both texts are those of generate', async () => {
-    const { start, steps } = await tell({ planner, ...half })
-    const sparse = await writes({ planner, ...half })
-    const dense = await writes({})
-    expect(steps.map(({ token }) => token)).toEqual(sparse.ids)
-    expect(steps.map(({ text }) => text).join('')).toBe(sparse.text)
-    expect(steps.map((step) => step.dense?.token)).toEqual(dense.ids)
-    expect(start.pieces.join('')).toBe(prompt)
-    const first = sparse.ids.findIndex((id, i) => id !== dense.ids[i])
-    expect(steps.at(-1)?.divergence).toBe(first < 0 ? null : first)
-    expect(steps.findIndex(({ divergence }) => divergence !== null)).toBe(first)
-  })
+describe.each(['shadow', 'prompt-plainact', 'griffin', 'random', 'dense'] as const)(
+  'with the %s planner',
+  (planner) => {
+    test('both texts are those of generate', async () => {
+      const { start, steps } = await tell({ planner, ...half })
+      const sparse = await writes({ planner, ...half })
+      const dense = await writes({})
+      expect(steps.map(({ token }) => token)).toEqual(sparse.ids)
+      expect(steps.map(({ text }) => text).join('')).toBe(sparse.text)
+      expect(steps.map((step) => step.dense?.token)).toEqual(dense.ids)
+      expect(start.pieces.join('')).toBe(prompt)
+      const first = sparse.ids.findIndex((id, i) => id !== dense.ids[i])
+      expect(steps.at(-1)?.divergence).toBe(first < 0 ? null : first)
+      expect(steps.findIndex(({ divergence }) => divergence !== null)).toBe(first)
+    })
 
-  test('the reported scores select the mask of the text', async () => {
-    const { start, steps } = await tell({ planner, ...half })
-    const scores = steps.flatMap((step) => step.scores ?? [])
-    expect(scores).toHaveLength(planner === 'dense' ? 0 : 1)
-    const mask = await opt.mask(prompt, { planner, ...half })
-    for (const one of scores) expect(selectMask(one, budgetOf(half))).toEqual(mask)
-    expect(start.denseLayers).toBe(planner === 'dense' ? opt.config.layers : 1)
-  })
-})
+    test('the reported scores select the mask of the text', async () => {
+      const { start, steps } = await tell({ planner, ...half })
+      const scores = steps.flatMap((step) => step.scores ?? [])
+      expect(scores).toHaveLength(planner === 'dense' ? 0 : 1)
+      const mask = await opt.mask(prompt, { planner, ...half })
+      const budget = ranksNeurons(planner) ? neuronBudget(budgetOf(half)) : budgetOf(half)
+      for (const one of scores) expect(selectMask(one, budget)).toEqual(mask)
+      expect(start.denseLayers).toBe(planner === 'dense' ? opt.config.layers : 1)
+    })
+  },
+)
 
 test('the oracle is the one given the dense text', async () => {
   const { steps, end } = await tell({ planner: 'oracle', ...half })
@@ -82,6 +87,11 @@ test('the oracle is the one given the dense text', async () => {
   const oracle = selectMask(end.oracleScores ?? expect.unreachable(), budgetOf(half))
   expect(maskOverlap(oracle, mask).neurons.jaccard).toBeGreaterThan(0.8)
 })
+
+test('a planner that decides when the prompt has run is refused a decision at every token', () =>
+  expect(tell({ planner: 'griffin', ...half, decides: 'always' })).rejects.toThrow(
+    'planner griffin: expected one decision, when the prompt has run, got one every 1 tokens',
+  ))
 
 test('a planner with a decision at every token gives the text of generate', async () => {
   const options = { planner: 'shadow', ...half } as const

@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { makeBudget, scopes, type Budget } from '../../src/masks/budget.ts'
 import { denseMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../../src/masks/selection.ts'
+import { griffinPlanner } from '../../src/predictor/griffin.ts'
 import { oraclePlanner } from '../../src/predictor/planners.ts'
 import { binsOf, tallySpan, type Tally } from '../../src/web/trace/bins.ts'
 import { quickTopK } from '../../src/web/trace/quick_top_k.ts'
@@ -105,6 +106,27 @@ const asThePlanner = lawForAll(
   { runs: 300 },
 )
 stateLaw(asThePlanner, reselect)
+
+/** Masks of a trace of griffin. */
+const reselectNeurons: Select = (given, dense, chosen) =>
+  new Masks({ denseLayers: dense, settings: { planner: 'griffin' } }, chosen).of(given)
+
+const asGriffin = lawForAll(
+  'masks of griffin selected from stored scores keep all heads and a share of each ranked layer, as the planner does',
+  [scores, denseLayers, selection],
+  (select: Select, given: UnitScores, dense: number, chosen: Parameters<Select>[2]): void => {
+    const budget = makeBudget(chosen.sparsity, { scope: chosen.scope, denseLayers: dense })
+    const planner = griffinPlanner(given.shape, budget)
+    const summaries = given.neurons
+    const expected = planner.afterPrompt({ tokens: 0, ids: new Int32Array(0), summaries })
+    expect(select(given, dense, chosen)).toEqual(expected)
+    expect(expected.heads.every((kept) => kept === 1)).toBe(true)
+  },
+)
+stateLaw(asGriffin, reselectNeurons)
+
+test('a mutant that selects the heads and the scope of griffin as of others: killed', () =>
+  kills(asGriffin, reselect))
 
 test.each<[string, Select]>([
   ['forgets the layers that run whole', (given, _, chosen) => reselect(given, 0, chosen)],

@@ -2,12 +2,15 @@
  * The methods of a bench, and how a model is run by each. Their planners are those of the library, so that copies to the
  * host, the choice of units and the lists made of it are on the clock.
  */
+import { randomScores } from '../criteria/random.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { TopK } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_block.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
+import { readsMean } from '../predictor/planners.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
+import { Random } from '../tensor/random.ts'
 import { MissingError } from '../tensor/errors.ts'
 import type { Plan } from '../evaluation/decode.ts'
 import {
@@ -20,7 +23,17 @@ import {
 } from '../results/method.ts'
 
 /** The planners that can be asked for. `dense` is always measured: it is what the others are compared with. */
-export const benchPlanners = ['dense', 'random', 'griffin', 'shadow', 'dejavu-style', 'dejavu'] as const
+export const benchPlanners = [
+  'dense',
+  'random',
+  'griffin',
+  'coreinfer',
+  'glass',
+  'griffin-static',
+  'shadow',
+  'dejavu-style',
+  'dejavu',
+] as const
 export type BenchPlanner = (typeof benchPlanners)[number]
 
 /** The replay of a mask that was given, which says itself how much it skips. */
@@ -77,7 +90,9 @@ export function planOf(method: BenchMethod, model: LanguageModel, inputs: BenchI
   const { predictors, mask, mode, cache, seed, topK } = inputs
   if (method.planner === 'mask') return { mask, mode, cache }
   const kind = predictorKindOf(method)
-  const own = inputsFrom({ predictors })(method)
+  // What a calibration says has no influence on the time.
+  const mean = readsMean(method.planner) ? randomScores(model.shape, new Random(seed)) : undefined
+  const own = inputsFrom({ predictors, mean })(method)
   if (kind && !own.predictor)
     throw new MissingError(
       'PREDICTOR_MISSING',

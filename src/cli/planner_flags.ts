@@ -13,7 +13,7 @@ import type { UnitScores } from '../masks/selection.ts'
 import { maskModes, type MaskMode } from '../engine/active_block.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { PlannerChoice } from '../planner_options.ts'
-import { plannerNames, type PlannerName } from '../predictor/planners.ts'
+import { plannerNames, readsMean, type PlannerName } from '../predictor/planners.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
 import type { ShadowModel } from '../shadow_model.ts'
@@ -60,7 +60,7 @@ function deciderOptions(): Option[] {
     criterionOption('the score that the oracle, static and prompt planners use'),
     scopeOption(),
     predictorOption(),
-    new Option('--calibration <dir>', 'a calibration, whose mean scores the static planner ranks by'),
+    new Option('--calibration <dir>', 'a calibration, whose mean scores static and others rank by'),
     new Option('--released', 'select as the released code does'),
   ]
 }
@@ -76,7 +76,7 @@ export function everyOption(): Option {
 /** `--prefill`. */
 export function prefillOption(): Option {
   const description =
-    'run the prompt dense and mask what follows, or mask the prompt too (default: masked; griffin: dense)'
+    'run the prompt dense and mask what follows, or mask the prompt too (default: masked; griffin and its like: dense)'
   return new Option('--prefill <how>', description).choices(prefills)
 }
 
@@ -105,8 +105,13 @@ const meanings: Record<PlannerName, string> = {
   oracle: 'keeps the units that matter most to the continuation, which must be known',
   'prompt-plainact':
     "keeps the units that matter most to the prompt's own loss: a forward and a backward pass over it",
-  griffin: `keeps the neurons that the prompt itself uses most in each layer, and all heads; the prompt runs dense
-                   (GRIFFIN, arXiv 2404.01365); --sparsity is that of neurons`,
+  'prompt-static': 'the same merged with the mean scores of a calibration: --calibration',
+  griffin: `keeps the neurons of each layer that the prompt itself uses most, and all heads; the prompt runs dense
+                   (GRIFFIN, arXiv 2404.01365)`,
+  coreinfer: 'the same by how often a neuron is among the strongest of a token (CoreInfer, arXiv 2410.18311)',
+  glass: 'the same by ranks merged with those of a calibration (GLASS, arXiv 2508.14302): --calibration',
+  'griffin-static': `keeps what static does, where the score of a neuron counts by how much the prompt uses it; the prompt
+                   runs dense: --calibration`,
   shadow: `keeps the units that the predictor expects to matter most: --predictor, else predictor.safetensors in
                    the model's folder (the embedded model has one), NAME.predictor.safetensors beside NAME.gguf`,
   'dejavu-style': 'the same, predicted layer by layer from a dense pass over the prompt: --predictor',
@@ -122,6 +127,8 @@ export function plannersHelp(planners: readonly PlannerName[]): string {
 
 /** What a sparsity costs, for help texts. */
 export const sparsityHelp = `
+griffin, coreinfer and glass rank neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused.
+
 What a sparsity costs depends on the model. Neurons of OPT are mostly zero after ReLU. Those of gated models (Llama,
 Mistral, Qwen2, SmolLM2) are not. On SmolLM2-135M, static scores cost 0.3 nats of KL per token at 10 % of the neurons, 0.8
 at 30 % and 1.4 at 50 %; 0.1 at 10 % of the heads and 1.1 at a third: docs/guides/smollm2.md.`
@@ -275,16 +282,17 @@ async function predictorPaths(own: string, { planner, predictor }: PredictorFlag
   return [...predictor]
 }
 
-/** The mean scores of the calibration, where static pruning asks for them. */
+/** The mean scores of the calibration, if a planner ranks by them. */
 async function calibratedMean(
   opt: ShadowModel,
   { planner, calibration, criterion }: PlannerFlags,
 ): Promise<UnitScores | undefined> {
-  if (!planner.includes('static')) return undefined
+  const reader = planner.find(readsMean)
+  if (reader === undefined) return undefined
   if (calibration === undefined)
     throw new MissingError(
       'CALIBRATION_MISSING',
-      'planner static: expected --calibration, got none; "shadowllm calibrate" makes one',
+      `planner ${reader}: expected --calibration, got none; "shadowllm calibrate" makes one`,
     )
   const { openCalibration } = await import('../calibration/open.ts')
   const opened = await openCalibration(calibration)

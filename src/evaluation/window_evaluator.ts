@@ -15,8 +15,8 @@ import { makeSampler } from '../engine/sampling.ts'
 import { traceForward } from '../engine/trace.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { lastHeadOutputs, scoreText } from '../predictor/pass_planners.ts'
-import { oraclePlanner } from '../predictor/planners.ts'
-import type { Predictor } from '../predictor/predictor_file.ts'
+import { oraclePlanner, scoresPrompt } from '../predictor/planners.ts'
+import { geometricMean } from '../predictor/prompt_static.ts'
 import { Random } from '../tensor/random.ts'
 import { methodBudget, planMethod, type Method, type MethodInputs } from '../results/method.ts'
 import {
@@ -56,7 +56,7 @@ export class WindowPlanner {
     const { planner, every, prefill, leaky, paperCompatible } = method
     // Planners that read a pass over the prompt, for any budget: they share one pass.
     const shared = !fresh && every === 'once' && !leaky && !paperCompatible
-    const scores = shared ? this.#promptScores(method, inputs.predictor) : null
+    const scores = shared ? this.#promptScores(method, inputs) : null
     if (scores)
       return {
         ...oraclePlanner(scores, methodBudget(method, inputs), backendTopK(this.#model.backend)),
@@ -76,10 +76,15 @@ export class WindowPlanner {
   }
 
   /** The scores that a planner gets from a pass over the prompt; null for one that makes none. */
-  #promptScores({ planner, criterion }: Method, predictor: Predictor | undefined): UnitScores | null {
+  #promptScores({ planner, criterion }: Method, { mean, predictor }: MethodInputs): UnitScores | null {
     const { tokens, promptLength } = this.#text
     // The planner itself refuses a prompt of one token.
-    if (planner === 'prompt-plainact' && promptLength > 1) return this.#scoresOf(criterion, 'prompt')
+    if (scoresPrompt(planner) && promptLength > 1) {
+      const own = this.#scoresOf(criterion, 'prompt')
+      if (planner === 'prompt-plainact') return own
+      // The planner itself says that its mean scores are missing.
+      return mean ? geometricMean(own, mean) : null
+    }
     if (planner !== 'dejavu-style' || predictor?.kind !== 'dejavu-style') return null
     if (!this.#lastHeads) {
       const trace = traceForward(this.#model, tokens.slice(0, promptLength))

@@ -68,11 +68,15 @@ export function comparisonMethod(
     case 'dense':
     case 'random':
     case 'griffin':
+    case 'coreinfer':
       return base
     case 'oracle':
     case 'prompt-plainact':
       return { ...base, criterion }
     case 'static':
+    case 'prompt-static':
+    case 'glass':
+    case 'griffin-static':
       return { ...base, criterion, examples }
     case 'shadow':
       return {

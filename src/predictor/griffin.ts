@@ -15,7 +15,7 @@
 import type { Budget } from '../masks/budget.ts'
 import type { UnitShape } from '../masks/mask.ts'
 import { referenceTopK, type TopK } from '../masks/selection.ts'
-import { neuronPlanner, type NeuronPlanner } from './neuron_planner.ts'
+import { neuronPlanner, type LatePlanner } from './late_planner.ts'
 
 /**
  * The score of each neuron of a layer: [F]. Sums are in float64, tokens in order, and become float32 once, at the end.
@@ -35,7 +35,6 @@ export function griffinScores(activations: Float32Array, tokens: number): Float3
 }
 
 /** Keeps the neurons with the highest scores of each layer, and all heads. */
-export function griffinPlanner(shape: UnitShape, budget: Budget, topK: TopK = referenceTopK): NeuronPlanner {
-  const ranking = { summarize: griffinScores, scores: (all: Float32Array) => all }
-  return neuronPlanner('griffin', shape, ranking, budget, topK)
+export function griffinPlanner(shape: UnitShape, budget: Budget, topK: TopK = referenceTopK): LatePlanner {
+  return neuronPlanner('griffin', shape, { summarize: griffinScores, scores: (all) => all }, budget, topK)
 }

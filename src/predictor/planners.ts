@@ -6,13 +6,18 @@
  *   random           seeded noise, new for every sequence
  *   oracle           the criterion's scores of the window, which needs its answer: the upper bound of every predictor
  *   prompt-plainact  the scores of the prompt's own loss: one forward and one backward pass over it, no predictor
+ *   prompt-static    the same times the mean scores of a calibration, by their geometric mean
  *   griffin          how much the prompt uses each neuron, once it has run dense; all heads (arXiv 2404.01365)
+ *   coreinfer        how often a neuron is among the strongest of a token, likewise (arXiv 2410.18311)
+ *   glass            ranks by griffin's scores merged with those of a calibration, likewise (arXiv 2508.14302)
+ *   griffin-static   the mean scores of a calibration, those of neurons times the root of griffin's
  *   shadow           scores predicted from the head outputs of the prompt in one early layer (arXiv 2406.16635)
  *   dejavu-style     the baseline of its authors: scores of each layer predicted from the outputs of its own heads, which
  *                    needs a dense pass over the prompt first
  *   dejavu           layer by layer, from the stream one layer earlier, for every token (arXiv 2310.17157)
  *
- * Planners that run an additional pass are in `pass_planners.ts`, dejavu in `dejavu_planner.ts`, griffin in its own file.
+ * Planners that run an additional pass are in `pass_planners.ts`, dejavu in `dejavu_planner.ts`; those from prompt-static to
+ * griffin-static have a file each.
  */
 import type { Criterion } from '../criteria/criterion.ts'
 import { randomScores } from '../criteria/random.ts'
@@ -24,10 +29,14 @@ import type { LanguageModel } from '../engine/language_model.ts'
 import { describeValue, expectKind, kinds } from '../tensor/arguments.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
+import { coreinferPlanner } from './coreinfer.ts'
 import { dejavuPlanner, type LayerPredictor } from './dejavu_planner.ts'
+import { glassPlanner } from './glass.ts'
 import { griffinPlanner } from './griffin.ts'
-import { ranksNeurons } from './neuron_planner.ts'
+import { griffinStaticPlanner } from './griffin_static.ts'
+import { decidesLate } from './late_planner.ts'
 import { dejavuStylePlanner, promptPlanner, type HeadOutputsPredictor } from './pass_planners.ts'
+import { promptStaticPlanner } from './prompt_static.ts'
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 
 /** Names of the planners, in the order of a table. */
@@ -37,7 +46,11 @@ export const plannerNames = [
   'random',
   'oracle',
   'prompt-plainact',
+  'prompt-static',
   'griffin',
+  'coreinfer',
+  'glass',
+  'griffin-static',
   'shadow',
   'dejavu-style',
   'dejavu',
@@ -47,6 +60,19 @@ export type PlannerName = (typeof plannerNames)[number]
 /** When a planner decides: `once`, in the prompt, or again after every so many tokens. */
 export type Every = 'once' | number
 
+/** The planners that rank by the mean scores of a calibration. */
+const meanPlanners: readonly PlannerName[] = ['static', 'prompt-static', 'glass', 'griffin-static']
+
+/** Whether a planner ranks by the mean scores of a calibration. */
+export function readsMean(planner: PlannerName): boolean {
+  return meanPlanners.includes(planner)
+}
+
+/** Whether a planner scores the prompt by a criterion. */
+export function scoresPrompt(planner: PlannerName): boolean {
+  return planner === 'prompt-plainact' || planner === 'prompt-static'
+}
+
 /** When a planner decides by default: DejaVu's at every token, the others once. */
 export function defaultEvery(planner: PlannerName): Every {
   return planner === 'dejavu' ? 1 : 'once'
@@ -54,7 +80,7 @@ export function defaultEvery(planner: PlannerName): Every {
 
 /** How the prompt runs by default: dense for planners that decide when it has run, else under the mask. */
 export function defaultPrefill(planner: PlannerName): Prefill {
-  return planner === 'dense' || ranksNeurons(planner) ? 'dense' : 'masked'
+  return planner === 'dense' || decidesLate(planner) ? 'dense' : 'masked'
 }
 
 /** The predictor of the shadow planner, such as `ShadowPredictor`. */
@@ -70,7 +96,7 @@ export interface PlannerSources {
   readonly model: LanguageModel
   /** The ranking; default: the reference. */
   readonly topK?: TopK
-  /** static: scores of a calibration set. */
+  /** Planners of `readsMean`: scores of a calibration set. */
   readonly mean?: UnitScores
   readonly shadow?: PromptPredictor
   readonly dejavuStyle?: HeadOutputsPredictor
@@ -79,7 +105,7 @@ export interface PlannerSources {
   readonly oracleScores?: UnitScores
   /** random, and criteria that draw: default 0. */
   readonly seed?: number
-  /** prompt-plainact: another criterion than plainact. */
+  /** prompt-plainact and prompt-static: another criterion than plainact. */
   readonly criterion?: Criterion
 }
 
@@ -121,7 +147,7 @@ export function makePlanner(
       `planner ${name}: expected a masked prefill, because a leaky mask is known before the prompt runs, got a dense one`,
     )
   if (name === 'dense') return null
-  if (ranksNeurons(name)) expectAfterPrompt(name, every, prefill)
+  if (decidesLate(name)) expectAfterPrompt(name, every, prefill)
   const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget)
   return {
     ...planner,
@@ -155,17 +181,26 @@ function plannerOf(
     if (source !== undefined) return source
     throw new MissingError('PLANNER_SOURCE', `planner ${name}: expected ${words}, got none`)
   }
+  const mean = (): UnitScores => need(sources.mean, 'the mean scores of a calibration')
   switch (name) {
     case 'static':
-      return staticPlanner(need(sources.mean, 'the mean scores of a calibration'), budget, topK)
+      return staticPlanner(mean(), budget, topK)
     case 'random':
       return randomPlanner(model.shape, budget, seed, topK)
     case 'oracle':
       return oraclePlanner(need(sources.oracleScores, 'the oracle scores of the text'), budget, topK)
     case 'prompt-plainact':
       return promptPlanner(model, budget, { criterion, seed, topK })
+    case 'prompt-static':
+      return promptStaticPlanner(model, mean(), budget, { criterion, seed, topK })
     case 'griffin':
       return griffinPlanner(model.shape, budget, topK)
+    case 'coreinfer':
+      return coreinferPlanner(model.shape, budget, topK)
+    case 'glass':
+      return glassPlanner(mean(), budget, topK)
+    case 'griffin-static':
+      return griffinStaticPlanner(mean(), budget, topK)
     case 'shadow':
       return shadowPlanner(need(sources.shadow, 'a ShadowLLM predictor'), budget, topK)
     case 'dejavu-style':

@@ -16,11 +16,13 @@ import type { MaskPlanner, Prefill } from '../masks/planner.ts'
 import { backendTopK, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
-import { ranksNeurons } from '../predictor/neuron_planner.ts'
+import { ranksNeurons } from '../predictor/late_planner.ts'
 import {
   defaultEvery,
   defaultPrefill,
   makePlanner,
+  readsMean,
+  scoresPrompt,
   type Every,
   type PlannerName,
 } from '../predictor/planners.ts'
@@ -78,7 +80,7 @@ export interface Method {
   readonly every: Every
   /** Whether the prompt runs dense, or under the mask that it decides; default: as the planner does by itself. */
   readonly prefill?: Prefill
-  /** static: how examples become one ranking. */
+  /** Planners that rank by mean scores: how examples become one ranking. */
   readonly aggregation?: Aggregation
   /** Planners that learn from examples. */
   readonly examples?: ExampleSettings
@@ -122,7 +124,7 @@ export function predictorKindOf({ planner }: Method): PredictorKind | null {
 
 /** Whether a method learns from examples. */
 export function learns(method: Method): boolean {
-  return method.planner === 'static' || predictorKindOf(method) !== null
+  return readsMean(method.planner) || predictorKindOf(method) !== null
 }
 
 /** What a table row says of a method. */
@@ -157,7 +159,7 @@ export function methodTable<Name extends PlannerName>(
 
 /** What a method decides by that is the same for every text. */
 export interface MethodInputs {
-  /** static: scores of a calibration set. */
+  /** Planners that rank by mean scores: those of a calibration set. */
   readonly mean?: UnitScores
   readonly predictor?: Predictor
 }
@@ -172,7 +174,7 @@ export interface MethodSources {
 /** Of these sources, what a method decides by. */
 export function inputsFrom({ mean, predictors = [] }: MethodSources): (method: Method) => MethodInputs {
   return ({ planner }) => ({
-    mean: planner === 'static' ? mean : undefined,
+    mean: readsMean(planner) ? mean : undefined,
     predictor: predictorFor(planner, predictors),
   })
 }
@@ -224,7 +226,7 @@ export function planMethod(
     dejavuStyle: predictor?.kind === 'dejavu-style' ? predictor : undefined,
     dejavu: predictor?.kind === 'dejavu' ? predictor : undefined,
     oracleScores,
-    criterion: planner === 'prompt-plainact' ? criterionByName(criterion) : undefined,
+    criterion: scoresPrompt(planner) ? criterionByName(criterion) : undefined,
   }
   return makePlanner(planner, sources, methodBudget(method, inputs), { every, prefill, leaky, released })
 }
@@ -238,7 +240,7 @@ export interface CompareOptions extends Partial<
   readonly planners: readonly PlannerName[]
   readonly sparsities: readonly number[]
   readonly scope: Scope
-  /** Of the oracle, of prompt-plainact, and of the mean scores; a predictor's is what it learnt. */
+  /** Of the oracle, of the prompt, and of the mean scores; a predictor's is what it learnt. */
   readonly criterion: string
   readonly sources?: MethodSources
 }
@@ -254,7 +256,7 @@ export function compareMethods(
   const inputsOf = inputsFrom(sources)
   const methods = methodTable(planners, sparsities, options.scope, (planner, sparsity) => {
     const method = makeMethod({ planner, sparsity, ...options })
-    const hasNone = planner === 'random' || ranksNeurons(planner)
+    const hasNone = planner === 'random' || (ranksNeurons(planner) && !readsMean(planner))
     const own = inputsOf(method).predictor?.config.criterion ?? (hasNone ? 'none' : criterion)
     return { ...method, criterion: own }
   })

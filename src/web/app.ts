@@ -256,6 +256,7 @@ function criterionOf({ settings, ranks }: Trace): string {
     shadow: `${ranks ?? 'scores'}, predicted`,
     'prompt-plainact': `${criterion} of the prompt`,
     griffin: 'use by the prompt',
+    coreinfer: 'tokens of the prompt',
     oracle: `${criterion} of the text`,
     random: 'random numbers',
     static: 'mean over a calibration',

@@ -8,8 +8,8 @@ import { writeSafetensors } from '../../io/safetensors_writer.ts'
 import { achievedSparsity, type LayerSizes } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
-import { ranksNeurons } from '../../predictor/neuron_planner.ts'
-import { plannerNames } from '../../predictor/planners.ts'
+import { ranksNeurons } from '../../predictor/late_planner.ts'
+import { plannerNames, readsMean, scoresPrompt } from '../../predictor/planners.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { UsageError } from '../../tensor/errors.ts'
@@ -121,7 +121,7 @@ function picture({ model, sizes, prompt, mask, oracleMask }: Decided, flags: Mas
   const { layers, heads, neurons } = mask.shape
   const { planner, scope, criterion } = flags
   const { ids, left } = prompt
-  const by = ['static', 'oracle', 'prompt-plainact'].includes(planner) ? ` by ${criterion}` : ''
+  const by = planner === 'oracle' || readsMean(planner) || scoresPrompt(planner) ? ` by ${criterion}` : ''
   const ranked = ranksNeurons(planner) ? 'neurons within their layer, all heads kept' : scope
   const lines = [
     `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons`,

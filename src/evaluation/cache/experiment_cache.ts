@@ -49,6 +49,7 @@ import {
 import type { JobRunner } from '../../jobs/runner.ts'
 import type { JobModel } from '../../jobs/job_model.ts'
 import { bitsOf, type ThreadModel } from '../../jobs/model_threads.ts'
+import { readsMean } from '../../predictor/planners.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
 import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
@@ -325,7 +326,7 @@ export class ExperimentCache {
   /** The inputs of a method: its mean scores, or its predictor. They live as long as the cache. */
   async inputs(method: Method, seed: number): Promise<MethodInputs> {
     if (predictorKindOf(method)) return { predictor: (await this.predictor(method, seed)).predictor }
-    return method.planner === 'static' ? { mean: await this.mean(method, seed) } : {}
+    return readsMean(method.planner) ? { mean: await this.mean(method, seed) } : {}
   }
 
   /** Where the numbers of a report come from. */

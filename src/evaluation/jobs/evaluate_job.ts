@@ -34,7 +34,7 @@ import { prefills } from '../../masks/planner.ts'
 import { maskModes } from '../../engine/active_block.ts'
 import type { ModelConfig } from '../../engine/config.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
-import { plannerNames, type Every } from '../../predictor/planners.ts'
+import { plannerNames, readsMean, scoresPrompt, type Every } from '../../predictor/planners.ts'
 import { encodePredictor, parsePredictor, type Predictor } from '../../predictor/predictor_file.ts'
 import { checkPredictor } from '../../predictor/suitable.ts'
 import { encodeUnits, parseUnits } from '../../calibration/job_inputs.ts'
@@ -228,12 +228,12 @@ const settingsSchema = v.object({
       v.pipe(
         v.object({ method: methodSchema, by: v.nullable(v.string()) }),
         v.check(({ method: { planner, criterion } }) => {
-          const isScored = planner === 'oracle' || planner === 'prompt-plainact'
+          const isScored = planner === 'oracle' || scoresPrompt(planner)
           return !isScored || criteria.some(({ name }) => name === criterion)
         }, 'a criterion that there is'),
         v.check(
           ({ method, by }) =>
-            (by !== null) === (method.planner === 'static' || predictorKindOf(method) !== null),
+            (by !== null) === (readsMean(method.planner) || predictorKindOf(method) !== null),
           'a file for a method that decides by one, and none for another',
         ),
       ),
@@ -269,7 +269,7 @@ function openMethodFiles(
     async inputsOf(method) {
       const by = fileOf.get(method) ?? null
       if (by === null) return {}
-      if (method.planner === 'static') return { mean: await parseUnits(await read(by), model.shape) }
+      if (readsMean(method.planner)) return { mean: await parseUnits(await read(by), model.shape) }
       const known = predictors.get(by) ?? openPredictor(by, method)
       predictors.set(by, known)
       return { predictor: await known }

@@ -10,6 +10,7 @@ export const studyPlanners = [
   'shadow',
   'prompt-plainact',
   'griffin',
+  'coreinfer',
   'oracle',
   'random',
   'static',

@@ -7,7 +7,7 @@
 import { makeBudget, type Budget, type Scope } from '../../masks/budget.ts'
 import { denseMask, makeMask, unitKinds, type UnitMask, type UnitShape } from '../../masks/mask.ts'
 import { selectMask, type UnitScores } from '../../masks/selection.ts'
-import { neuronBudget, ranksNeurons } from '../../predictor/neuron_planner.ts'
+import { neuronBudget, ranksNeurons } from '../../predictor/late_planner.ts'
 import type { Decision, Speeds, StudyEnd, StudyEvent, StudyPlanner } from '../engine/study_types.ts'
 import { quickTopK } from './quick_top_k.ts'
 import type { LayerSizes } from '../../masks/achieved.ts'

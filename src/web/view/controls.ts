@@ -10,7 +10,8 @@ import { byId, fillSelect } from './dom.ts'
 const planners: readonly (readonly [StudyPlanner, string])[] = [
   ['shadow', 'ShadowLLM’s predictor'],
   ['prompt-plainact', 'prompt: its own loss'],
-  ['griffin', 'prompt: neurons it uses'],
+  ['griffin', 'prompt: neurons it uses most'],
+  ['coreinfer', 'prompt: neurons it uses often'],
   ['oracle', 'oracle: reads the text'],
   ['random', 'random'],
   ['dense', 'dense: skips nothing'],

@@ -1,0 +1,53 @@
+/**
+ * coreinfer: keeps the neurons that are most often among the strongest of a token of the prompt (CoreInfer, Wang et al.
+ * 2024, arXiv 2410.18311, its "core neurons" of a stable sentence).
+ *
+ *   z[t, j]  activation of neuron j at token t of the prompt: relu(fc1 x), in Llama silu(gate x) up x
+ *   n        = floor( 0.2 × mean over t of the number of positive z[t, ·] )
+ *   s[j]     = number of tokens t where z[t, j] is positive and among the n largest of z[t, ·]
+ *
+ * The prompt runs dense. When it has run, the neurons of each layer with the highest counts are kept for all later tokens.
+ * Heads are not ranked: all are kept.
+ *
+ * n is the same for every token of a layer, as in the released code. That code fills up a token that has fewer positive
+ * activations with its largest negative ones; here these do not count. It also ranks OPT's neurons before ReLU, which
+ * makes no other difference. Equal activations of a token, and equal counts, go to the lower index. How many neurons are
+ * kept and which layers are dense is up to the budget. A short prompt has few distinct counts, and n is 0 where a token has
+ * fewer than five positive activations on average: then all counts are 0.
+ */
+import type { Budget } from '../masks/budget.ts'
+import type { UnitShape } from '../masks/mask.ts'
+import { referenceTopK, type TopK } from '../masks/selection.ts'
+import { neuronPlanner, type LatePlanner } from './late_planner.ts'
+
+/** The share of a token's positive activations that make a neuron one of its core neurons. */
+export const CORE_SHARE = 0.2
+
+/**
+ * How often each neuron of a layer is a core neuron: [F].
+ * @param activations of the prompt: [T, F]
+ * @param tokens T, at least 1
+ */
+export function coreCounts(activations: Float32Array, tokens: number): Float32Array {
+  const F = activations.length / tokens
+  const counts = new Float32Array(F)
+  let positives = 0
+  for (const value of activations) if (value > 0) positives++
+  const most = Math.floor((CORE_SHARE * positives) / tokens)
+  if (most === 0) return counts
+  for (let start = 0; start < activations.length; start += F) {
+    const row = activations.subarray(start, start + F)
+    // The n-th largest of the token; of those equal to it as many count as there is room for.
+    const least = row.toSorted()[F - most]
+    let room = most
+    for (const value of row) if (value > least) room--
+    for (let j = 0; j < F; j++)
+      if (row[j] > 0 && (row[j] > least || (row[j] === least && room-- > 0))) counts[j]++
+  }
+  return counts
+}
+
+/** Keeps the neurons with the highest counts of each layer, and all heads. */
+export function coreinferPlanner(shape: UnitShape, budget: Budget, topK: TopK = referenceTopK): LatePlanner {
+  return neuronPlanner('coreinfer', shape, { summarize: coreCounts, scores: (all) => all }, budget, topK)
+}
