@@ -87,6 +87,15 @@ describe('perplexity', () => {
   test.each([
     [['--planner', 'best'], 2, '--planner: expected names of dense'],
     [['--planner', 'static'], 4, 'planner static: expected --calibration, got none'],
+    [['--planner', 'random,glass'], 4, 'planner glass: expected --calibration, got none'],
+    [['--planner', 'griffin', '--prefill', 'masked'], 2, 'planner griffin: expected a dense prefill'],
+    [['--planner', 'griffin', '--every', '4'], 2, 'planner griffin: expected one decision'],
+    [['--planner', 'griffin', '--head-sparsity', '0.5'], 2, 'planner griffin: expected no head sparsity'],
+    [
+      ['--planner', 'random', '--leaky', '--prefill', 'dense'],
+      2,
+      'planner random: expected a masked prefill',
+    ],
     [['--planner', 'dejavu'], 4, 'planner dejavu: expected a DejaVu predictor, got none'],
     [['--text', 'none.txt'], 3, 'none.txt: expected a file, got nothing'],
     [['--text', text, '--wikitext', wikitext], 2, '--text and --wikitext: expected one of them, got both'],

@@ -11,6 +11,7 @@ import {
   threadsFlag,
   wholeFlag,
 } from '../../src/cli/values.ts'
+import { methodCells } from '../../src/cli/words.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
 import { law } from '../harness/seed.ts'
 
@@ -73,5 +74,24 @@ describe('a sparsity', () => {
   test('lists are sorted and have no duplicates', () => {
     expect(sparsityListFlag('0.8, 0.5,0.8')).toEqual([0.5, 0.8])
     expect(() => sparsityListFlag('0.5,,0.7')).toThrow('got nothing')
+  })
+})
+
+describe('a row of methods', () => {
+  test.each([
+    ['shadow', false, 'masked', 'shadow'],
+    ['shadow', false, 'dense', 'shadow (dense prompt)'],
+    ['shadow', true, 'masked', 'shadow (leaky)'],
+    ['griffin', false, 'dense', 'griffin'],
+    ['griffin', true, 'masked', 'griffin (leaky)'],
+    ['dense', false, 'dense', 'dense'],
+  ] as const)('of %s, leaky %s, whose prompt is %s, is named %s', (planner, leaky, prefill, name) => {
+    const achieved = { heads: 0, neurons: 0.25 }
+    expect(methodCells({ planner, leaky, prefill, sparsity: 0.5, achieved })).toEqual([
+      name,
+      '50 %',
+      '0.0 %',
+      '25.0 %',
+    ])
   })
 })

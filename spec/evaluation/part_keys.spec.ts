@@ -164,6 +164,7 @@ const changes: readonly [what: string, inputs: () => Inputs, parts: readonly Par
   ['how often is asked', () => methodWith({ every: 5 }), ['scores']],
   ['samples', () => methodWith({ samples: 2 }), ['scores']],
   ['a leak', () => methodWith({ leaky: true }), ['scores']],
+  ['a dense prompt', () => methodWith({ prefill: 'dense' }), ['scores']],
   ['layers that run whole', () => methodWith({ denseLayers: 2 }), ['scores']],
 ]
 

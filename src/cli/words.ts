@@ -2,6 +2,9 @@
  * Numbers as people read them, and columns.
  */
 
+import type { Prefill } from '../masks/planner.ts'
+import { defaultPrefill } from '../predictor/late_planner.ts'
+
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 
 /** 1536 is "1.5 KiB". */
@@ -35,16 +38,19 @@ export function formatPercent(share: number): string {
 export function methodCells({
   planner,
   leaky,
+  prefill,
   sparsity,
   achieved,
 }: {
   readonly planner: string
   readonly leaky: boolean
+  readonly prefill: Prefill
   readonly sparsity: number
   readonly achieved: { readonly heads: number; readonly neurons: number }
 }): string[] {
+  const isUsual = leaky || prefill === defaultPrefill(planner)
   return [
-    leaky ? `${planner} (leaky)` : planner,
+    leaky ? `${planner} (leaky)` : isUsual ? planner : `${planner} (${prefill} prompt)`,
     `${Math.round(1000 * sparsity) / 10} %`,
     formatPercent(achieved.heads),
     formatPercent(achieved.neurons),

@@ -9,7 +9,7 @@
  */
 import type { Budget } from '../masks/budget.ts'
 import type { UnitMask, UnitShape } from '../masks/mask.ts'
-import type { MaskPlanner, PromptEnd } from '../masks/planner.ts'
+import type { MaskPlanner, Prefill, PromptEnd } from '../masks/planner.ts'
 import { selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { Ranking } from './ranking.ts'
 
@@ -29,6 +29,11 @@ export function ranksNeurons(planner: string): planner is NeuronPlannerName {
 /** Whether a planner decides when the prompt has run. */
 export function decidesLate(planner: string): planner is LatePlannerName {
   return latePlanners.some((name) => name === planner)
+}
+
+/** How the prompt runs by default: dense where nothing is skipped or the decision comes after it, else under the mask. */
+export function defaultPrefill(planner: string): Prefill {
+  return planner === 'dense' || decidesLate(planner) ? 'dense' : 'masked'
 }
 
 /** The budget as a planner spends it that ranks neurons only. */

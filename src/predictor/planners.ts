@@ -78,11 +78,6 @@ export function defaultEvery(planner: PlannerName): Every {
   return planner === 'dejavu' ? 1 : 'once'
 }
 
-/** How the prompt runs by default: dense for planners that decide when it has run, else under the mask. */
-export function defaultPrefill(planner: PlannerName): Prefill {
-  return planner === 'dense' || decidesLate(planner) ? 'dense' : 'masked'
-}
-
 /** The predictor of the shadow planner, such as `ShadowPredictor`. */
 export interface PromptPredictor {
   /** `placement`: the source layer, whose head outputs it reads, default 0; `criterion`: what it predicts. */
@@ -113,7 +108,7 @@ export interface PlannerSources {
 export interface PlannerOptions {
   /** Default: `defaultEvery`. */
   readonly every?: Every
-  /** Whether the prompt runs dense, or under the mask; default `defaultPrefill`. */
+  /** Whether the prompt runs dense, or under the mask; default `defaultPrefill` (late_planner.ts). */
   readonly prefill?: Prefill
   /**
    * Decide from the whole text that is scored, not only the prompt, as for the published numbers. `leakyMask` computes such

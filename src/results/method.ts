@@ -16,10 +16,9 @@ import type { MaskPlanner, Prefill } from '../masks/planner.ts'
 import { backendTopK, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
-import { ranksNeurons } from '../predictor/late_planner.ts'
+import { defaultPrefill, ranksNeurons } from '../predictor/late_planner.ts'
 import {
   defaultEvery,
-  defaultPrefill,
   makePlanner,
   readsMean,
   scoresPrompt,
