@@ -30,7 +30,7 @@ export { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity
 export { makeBudget, type Budget, type Scope } from './masks/budget.ts'
 export { denseMask, makeMask, type UnitMask, type UnitShape } from './masks/mask.ts'
 export { maskOverlap, setOverlap, type Overlap } from './masks/overlap.ts'
-export type { LayerMask, MaskPlanner, PromptView } from './masks/planner.ts'
+export type { LayerMask, MaskPlanner, Prefill, PromptEnd, PromptView } from './masks/planner.ts'
 export { selectMask, type UnitScores } from './masks/selection.ts'
 export type { ModelConfig } from './engine/config.ts'
 export type { GenerateEnd, PromptRun } from './engine/generate.ts'

@@ -4,9 +4,9 @@
  * A feed runs new tokens after those already fed. Feeding a text at once, token by token or in any parts gives the same
  * bits. The first feed is the prompt: a planner is asked during it, and the mask it gives holds from that point on, for
  * the rest of the sequence or until the planner is asked again (`every`, see masks/planner.ts). A planner may leave the
- * prompt dense: its mask then holds from the first token after the prompt on. Where it is asked again, the
- * keys and values of all heads are kept, so that a head chosen later finds no holes in its past: it reads what it would
- * have written had only its own output been skipped, that is, keys and values of the masked stream of their time.
+ * prompt dense: its mask then holds from the first token after the prompt on. Where it is asked again, the keys and values
+ * of all heads are kept, so that a head chosen later finds no holes in its past: it reads what it would have written had
+ * only its own output been skipped, that is, keys and values of the masked stream of their time.
  *
  * Sequences are unpadded and start at position 0 (batch.ts takes padding away).
  */
@@ -177,7 +177,10 @@ export class Sequence {
     const { every = 1, name } = this.#schedule?.planner ?? {}
     const isSame = decided !== undefined
     if (isSame && !(this.#schedule?.decidesOnce ?? true))
-      throw new UsageError('REWIND', `planner ${name}: expected one that decides once, got another`)
+      throw new UsageError(
+        'REWIND',
+        `planner ${name}: expected one that decides once, for the prompt too, got another`,
+      )
     if (isSame && !sameMask(decided, this.#mask))
       throw new UsageError('REWIND', 'rewind: expected the mask in force, got another')
     if (every > 1)
