@@ -35,16 +35,42 @@ export function coreCounts(activations: Float32Array, tokens: number): Float32Ar
   for (const value of activations) if (value > 0) positives++
   const most = Math.floor((CORE_SHARE * positives) / tokens)
   if (most === 0) return counts
+  const positive = new Float32Array(F)
   for (let start = 0; start < activations.length; start += F) {
     const row = activations.subarray(start, start + F)
-    // The n-th largest of the token; of those equal to it as many count as there is room for.
-    const least = row.toSorted()[F - most]
+    let found = 0
+    for (const value of row) if (value > 0) positive[found++] = value
+    // Of activations equal to the n-th largest as many count as there is room for.
+    const least = found > most ? nthLargest(positive.subarray(0, found), most) : 0
     let room = most
     for (const value of row) if (value > least) room--
     for (let j = 0; j < F; j++)
-      if (row[j] > 0 && (row[j] > least || (row[j] === least && room-- > 0))) counts[j]++
+      if (row[j] > least || (least > 0 && row[j] === least && room-- > 0)) counts[j]++
   }
   return counts
+}
+
+/** The n-th largest number, n from 1; reorders them (Hoare's selection). */
+function nthLargest(values: Float32Array, n: number): number {
+  let left = 0
+  let right = values.length - 1
+  while (left < right) {
+    const pivot = values[(left + right) >>> 1]
+    let [i, j] = [left, right]
+    while (i <= j) {
+      while (values[i] > pivot) i++
+      while (values[j] < pivot) j--
+      if (i > j) break
+      const value = values[i]
+      values[i++] = values[j]
+      values[j--] = value
+    }
+    // From left to j all are at least the pivot, from i to right at most; those between are equal to it.
+    if (n - 1 <= j) right = j
+    else if (n - 1 >= i) left = i
+    else break
+  }
+  return values[n - 1]
 }
 
 /** Keeps the neurons with the highest counts of each layer, and all heads. */
