@@ -94,6 +94,17 @@ describe('every method', () => {
     }
   })
 
+  test('that decides by gates skips neurons of each token', async () => {
+    const [, { sparsity, ways, predictorShare }] = await run({
+      planners: ['cats'],
+      tests: [parseTest('tg3@5')],
+    })
+    expect([sparsity.heads, sparsity.neurons > 0, sparsity.neurons < 48 / 72]).toEqual([0, true, true])
+    // A layer all of whose gates reach its cut-off is dense.
+    expect([ways.dense + ways.gather, ways.gather > 0, ways.packed]).toEqual([6, true, 0])
+    expect(predictorShare).toBeGreaterThan(0)
+  })
+
   test('reads the kept weights and its predictor', async () => {
     const rows = await run({ planners, tests: [parseTest('tg4')], rounds: 1 })
     const bytes = Object.fromEntries(

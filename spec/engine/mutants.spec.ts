@@ -169,6 +169,33 @@ const mutants: readonly Mutant<LawName>[] = [
     breaks: ['engineSchedule'],
   },
   {
+    bug: 'neurons that their gate leaves out are computed',
+    plant: wrongPlanner(({ afterGate, ...planner }) => ({
+      ...planner,
+      afterGate: afterGate && ((...shown) => afterGate(...shown).fill(1)),
+    })),
+    breaks: ['engineSchedule'],
+  },
+  {
+    bug: 'every token has the neurons that the first one chose',
+    plant: wrongPlanner(({ afterGate, ...planner }) => {
+      const first: Float32Array[] = []
+      return {
+        ...planner,
+        afterGate: afterGate && ((layer, ...shown) => (first[layer] ??= afterGate(layer, ...shown).slice())),
+      }
+    }),
+    breaks: ['engineSchedule'],
+  },
+  {
+    bug: 'a planner is shown gates without their sign',
+    plant: wrongPlanner(({ afterGate, ...planner }) => ({
+      ...planner,
+      afterGate: afterGate && ((layer, gate, summary) => afterGate(layer, gate.map(Math.abs), summary)),
+    })),
+    breaks: ['engineSchedule'],
+  },
+  {
     bug: 'a planner that decides layer by layer is asked about the layer before',
     plant: wrongPlanner(({ beforeLayer, ...planner }) => ({
       ...planner,

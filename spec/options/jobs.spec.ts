@@ -208,6 +208,7 @@ const askRows = (): Rows<Asking> => ({
     { planners: ['coreinfer'] },
     { planners: ['glass'] },
     { planners: ['griffin-static'] },
+    { planners: ['cats'] },
     { planners: ['prompt-static'] },
     { planners: ['shadow'] },
     { planners: ['dejavu-style'] },
@@ -318,6 +319,7 @@ const methodRows = (): Rows<Method> => ({
       'shadow',
       'dejavu-style',
       'dejavu',
+      'cats',
     ] as const
   ).map((planner) => ({ planner, criterion: 'plainact' })),
   criterion: (['oracle', 'prompt-plainact', 'prompt-static'] as const).flatMap((planner) =>

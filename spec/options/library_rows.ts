@@ -86,6 +86,7 @@ export const maskTable: OptionTable<MaskOptions> = {
         'coreinfer',
         'glass',
         'griffin-static',
+        'cats',
         'prompt-static',
         'static',
       ],

@@ -33,6 +33,7 @@ export const benchPlanners = [
   'shadow',
   'dejavu-style',
   'dejavu',
+  'cats',
 ] as const
 export type BenchPlanner = (typeof benchPlanners)[number]
 

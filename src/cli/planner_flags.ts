@@ -69,7 +69,7 @@ function deciderOptions(): Option[] {
 export function everyOption(): Option {
   return new Option(
     '--every <count>',
-    'decide again after this many tokens (default: once; dejavu: every token)',
+    'decide again after this many tokens (default: once; dejavu and cats: every token)',
   ).argParser(wholeFlag('every', 1))
 }
 
@@ -116,6 +116,8 @@ const meanings: Record<PlannerName, string> = {
                    the model's folder (the embedded model has one), NAME.predictor.safetensors beside NAME.gguf`,
   'dejavu-style': 'the same, predicted layer by layer from a dense pass over the prompt: --predictor',
   dejavu: 'each layer decides from the stream one layer earlier: --predictor',
+  cats: `computes at every token the neurons whose own gate is open, and all heads; the gates of all neurons are computed
+                   (CATS, arXiv 2404.08763)`,
 }
 
 /** Planners and what they do, for help texts. */
@@ -127,7 +129,7 @@ export function plannersHelp(planners: readonly PlannerName[]): string {
 
 /** What a sparsity costs, for help texts. */
 export const sparsityHelp = `
-griffin, coreinfer and glass rank neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused.
+griffin, coreinfer, glass and cats decide about neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused.
 
 What a sparsity costs depends on the model. Neurons of OPT are mostly zero after ReLU. Those of gated models (Llama,
 Mistral, Qwen2, SmolLM2) are not. On SmolLM2-135M, static scores cost 0.3 nats of KL per token at 10 % of the neurons, 0.8

@@ -140,23 +140,41 @@ export function project(pass: Pass, { weights, units }: ActiveBlock, b: BlockBuf
   if (!config.preNorm) norm(pass, b.middle, b.attentionSum, weights.attentionNorm)
 }
 
-/** Third step of a block: the feed-forward branch over the chosen neurons. */
-export function feedForward(pass: Pass, { weights, units }: ActiveBlock, b: BlockBuffers): void {
+/** The neurons that are chosen by their gate, whose buffers the caller frees. */
+export interface GateChoice {
+  /** Those that are computed, ascending; null for all. */
+  readonly neurons: Buffer | null // below F
+  /** What activations are multiplied by, where all are computed. */
+  readonly factors: Buffer | null // [F]
+}
+
+/**
+ * Third step of a block: the feed-forward branch over the chosen neurons.
+ * @param choose called when the gate has been computed; null keeps the neurons of the block
+ */
+export function feedForward(
+  pass: Pass,
+  { weights, units }: ActiveBlock,
+  b: BlockBuffers,
+  choose: (() => GateChoice | null) | null = null,
+): void {
   const { backend, config } = pass
   const { ops } = backend
   const { fc1, up, fc2 } = weights
   if (config.preNorm) norm(pass, b.ffnInput, b.middle, weights.ffnNorm)
   ops.linear(b.preActivation, b.ffnInput, fc1.weight, fc1.bias, units.neurons)
+  const chosen = choose && choose()
   if (up && b.up) {
-    ops.linear(b.up, b.ffnInput, up.weight, up.bias, units.neurons)
+    ops.linear(b.up, b.ffnInput, up.weight, up.bias, chosen?.neurons ?? units.neurons)
     ops.silu_gate(b.activation, b.preActivation, b.up)
   } else ops.relu(b.activation, b.preActivation)
   let activation = b.activation
-  if (units.neuronFactors) {
-    ops.mask_units(b.maskedActivation, b.activation, units.neuronFactors)
+  const factors = chosen?.factors ?? units.neuronFactors
+  if (factors) {
+    ops.mask_units(b.maskedActivation, b.activation, factors)
     activation = b.maskedActivation
   }
-  ops.linear_input_major(b.branch, activation, fc2.weight, fc2.bias, units.terms)
+  ops.linear_input_major(b.branch, activation, fc2.weight, fc2.bias, chosen?.neurons ?? units.terms)
   ops.add(b.ffnSum, b.middle, b.branch)
   if (!config.preNorm) norm(pass, b.output, b.ffnSum, weights.ffnNorm)
 }

@@ -34,50 +34,22 @@ export class PlannerSchedule {
   #prompt = 0
   /** What the planner made of the layers' activations over the prompt: [L, F]. */
   #summaries: Float32Array = new Float32Array(0)
+  /** What it made of their gates. */
+  readonly #gates: Float32Array[] = [] // [L]
 
   /**
    * @throws UsageError PLANNER for one that decides in several ways or none, or is to be shown the answer; PREFILL, PLACEMENT, EVERY
    */
   constructor(planner: MaskPlanner, config: ModelConfig) {
-    const {
-      name,
-      placement = 0,
-      every,
-      afterAttention,
-      beforeLayer,
-      afterPrompt,
-      summarize,
-      prefill,
-    } = planner
+    const { name, placement = 0, every, afterAttention, prefill } = planner
     const { layers } = config
-    const ways = [afterAttention, beforeLayer, afterPrompt].filter((way) => way !== undefined)
-    if (ways.length > 1)
-      throw new UsageError('PLANNER', `planner ${name}: expected one way of deciding, got ${ways.length}`)
-    if (typeof ways[0] !== 'function')
-      throw new UsageError(
-        'PLANNER',
-        `planner ${name}: expected afterAttention, beforeLayer or afterPrompt to decide by, got none`,
-      )
-    if ((afterPrompt === undefined) !== (summarize === undefined))
-      throw new UsageError(
-        'PLANNER',
-        `planner ${name}: expected summarize and afterPrompt together, got ${summarize ? 'summarize' : 'afterPrompt'} alone`,
-      )
+    expectOneWay(planner)
     if (prefill !== undefined && !prefills.includes(prefill))
       throw new UsageError(
         'PREFILL',
         `planner ${name}: expected a prefill of ${prefills.join(' or ')}, got ${String(prefill)}`,
       )
-    if (afterPrompt && prefill === 'masked')
-      throw new UsageError(
-        'PREFILL',
-        `planner ${name}: expected a dense prefill, after which it decides, got a masked one`,
-      )
-    if (afterPrompt && every !== undefined)
-      throw new UsageError(
-        'EVERY',
-        `planner ${name}: expected one decision, when the prompt has run, got one every ${every} tokens`,
-      )
+    expectAfterPrompt(planner)
     if (planner.leaky)
       throw new UsageError(
         'PLANNER',
@@ -129,6 +101,21 @@ export class PlannerSchedule {
     checkTable(summary as Float32Array, `planner ${planner.name}: summary`, 1, F, 'SCORE_SHAPE')
     if (layer === 0) this.#summaries = new Float32Array(this.#layers * F)
     this.#summaries.set(summary as Float32Array, layer * F)
+  }
+
+  /**
+   * The neurons of a layer by the gate of a token; of a prompt, by that of its last token.
+   * @param gate [T, F], of the whole prompt or of one later token
+   * @throws UsageError MASK_SHAPE
+   */
+  afterGate(segment: Segment, layer: number, gate: Float32Array): Float32Array {
+    const { planner } = this
+    const F = this.#neurons
+    if (segment.past === 0)
+      this.#gates[layer] = planner.summarizeGate?.(layer, gate, segment.T) ?? new Float32Array(0)
+    const mask = planner.afterGate?.(layer, gate.subarray(gate.length - F), this.#gates[layer])
+    checkTable(mask as Float32Array, 'neuron mask', 1, F)
+    return mask as Float32Array
   }
 
   /** The prompt has run: the decision of a planner that waited for that, else null. @throws UsageError MASK_SHAPE for no mask */
@@ -233,4 +220,42 @@ export class PlannerSchedule {
       `planner ${this.planner.name}: expected ones for layers 0 to ${rows - 1}, which run dense, got others`,
     )
   }
+}
+
+/** Refuses a planner that does not decide in exactly one way. */
+function expectOneWay(planner: MaskPlanner): void {
+  const { name, afterAttention, beforeLayer, summarize, afterPrompt, summarizeGate, afterGate } = planner
+  const ways = [afterAttention, beforeLayer, afterPrompt, afterGate].filter((way) => way !== undefined)
+  if (ways.length > 1)
+    throw new UsageError('PLANNER', `planner ${name}: expected one way of deciding, got ${ways.length}`)
+  if (typeof ways[0] !== 'function')
+    throw new UsageError(
+      'PLANNER',
+      `planner ${name}: expected afterAttention, beforeLayer, afterPrompt or afterGate to decide by, got none`,
+    )
+  const isPaired =
+    (summarize === undefined) === (afterPrompt === undefined) &&
+    (summarizeGate === undefined) === (afterGate === undefined)
+  if (isPaired) return
+  throw new UsageError(
+    'PLANNER',
+    `planner ${name}: expected summarize with afterPrompt, or summarizeGate with afterGate, got one alone`,
+  )
+}
+
+/** Refuses a planner that decides after the prompt and is to mask the prompt, or to decide at other tokens than it does. */
+function expectAfterPrompt({ name, every, prefill, afterPrompt, afterGate }: MaskPlanner): void {
+  if (!afterPrompt && !afterGate) return
+  if (prefill === 'masked')
+    throw new UsageError(
+      'PREFILL',
+      `planner ${name}: expected a dense prefill, after which it decides, got a masked one`,
+    )
+  const needed = afterPrompt ? undefined : 1
+  if (every === needed) return
+  const wanted = afterPrompt ? 'one decision, when the prompt has run' : 'a decision at every token'
+  throw new UsageError(
+    'EVERY',
+    `planner ${name}: expected ${wanted}, got ${every === undefined ? 'one' : `one every ${every} tokens`}`,
+  )
 }

@@ -11,8 +11,19 @@
  * Sequences are unpadded and start at position 0 (batch.ts takes padding away).
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
-import { checkTable, denseMask, makeMask, sameMask, type UnitMask } from '../masks/mask.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
+import {
+  checkTable,
+  denseMask,
+  makeMask,
+  sameMask,
+  unitKinds,
+  type UnitKind,
+  type UnitMask,
+} from '../masks/mask.ts'
 import type { LayerMask, MaskPlanner } from '../masks/planner.ts'
+import { relu } from '../ops/relu.ts'
+import { silu_gate } from '../ops/silu_gate.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { activateBlock, denseBlock, type ActiveBlock, type MaskMode } from './active_block.ts'
 import {
@@ -23,6 +34,7 @@ import {
   logitsOf,
   project,
   type BlockBuffers,
+  type GateChoice,
   type Pass,
 } from './forward.ts'
 import { KeyValueCache } from './kv_cache.ts'
@@ -31,7 +43,7 @@ import type { ExecutionStrategy } from './mask_cost.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { PlannerSchedule, type Segment } from './planner_schedule.ts'
 import { RunState } from './run_state.ts'
-import { checkMask, checkSwitches, layerMask } from './unit_lists.ts'
+import { checkMask, checkSwitches, chosenUnits, layerMask } from './unit_lists.ts'
 
 /** How a sequence begins. */
 export interface SequenceOptions {
@@ -70,6 +82,8 @@ export class Sequence {
   readonly #expectedTokens: number
   readonly #blocks: ActiveBlock[] // [L]
   #mask: UnitMask | null = null
+  /** Layers whose neurons were chosen by their gate. */
+  readonly #gathered = new Set<number>()
   #length = 0
   /** Tokens of the first feed. */
   #prompt = 0
@@ -103,9 +117,9 @@ export class Sequence {
   /** How the mask in force is carried out. */
   get strategies(): StrategyCounts {
     const counts: Record<ExecutionStrategy, number> = { dense: 0, gather: 0, packed: 0 }
-    for (const { strategies } of this.#blocks) {
+    for (const [layer, { strategies }] of this.#blocks.entries()) {
       counts[strategies.heads]++
-      counts[strategies.neurons]++
+      counts[this.#gathered.has(layer) ? 'gather' : strategies.neurons]++
     }
     return counts
   }
@@ -243,6 +257,7 @@ export class Sequence {
     const everyKey = schedule?.keepsEveryKey ?? false
     const isDense = schedule?.runsDense(segment) ?? false
     const summarizes = schedule?.summarizes(segment) ?? false
+    const gates = schedule?.planner.afterGate !== undefined
     let decided: UnitMask | null = null
     if (isDense) this.#unmask(T)
     let backend = home
@@ -263,11 +278,12 @@ export class Sequence {
         if (decided && !isDense) this.#adopt(decided, T)
       }
       project(pass, this.#blocks[layer], block)
-      feedForward(pass, this.#blocks[layer], block)
+      if (gates) this.#feedByGate(segment, layer, pass, block)
+      else feedForward(pass, this.#blocks[layer], block)
       if (summarizes) schedule?.summarize(layer, backend.readF32(block.activation), T)
     }
     this.#moveStream(backend, home, T)
-    if (isDense) {
+    if (isDense && !gates) {
       const mask = decided ?? schedule?.afterPrompt(tokens) ?? this.#mask
       // Tokens come one at a time from here on.
       if (mask) this.#adopt(mask, 1)
@@ -342,19 +358,56 @@ export class Sequence {
       return backend.readF32(backend.view(stream, [rows, config.width]))
     })
     if (decided === undefined) return
-    if (layer === 0 || !this.#mask) this.#mask = copyMask(this.#mask ?? denseMask(shape))
     if (decided) {
       checkTable(decided.heads, 'head mask', 1, shape.heads)
       checkTable(decided.neurons, 'neuron mask', 1, shape.neurons)
     }
-    const kept = layerMask(this.#mask, layer)
-    kept.heads.set(decided?.heads ?? new Float32Array(shape.heads).fill(1))
-    kept.neurons.set(decided?.neurons ?? new Float32Array(shape.neurons).fill(1))
-    if (this.mode !== 'simulate') checkSwitches(kept)
+    const kept = this.#noteRow(layer, decided ?? { heads: null, neurons: null })
     if (isDense) return
     const start = performance.now()
     this.#activate(layer, decided && kept, segment.T)
     this.#preparing += performance.now() - start
+  }
+
+  /** The feed-forward half of a layer whose neurons are chosen by their gate; the prompt is run whole. */
+  #feedByGate(segment: Segment, layer: number, pass: Pass, block: BlockBuffers): void {
+    const { backend, config } = pass
+    const scope = new BufferScope(backend)
+    this.#gathered.delete(layer)
+    const choose = (): GateChoice | null => {
+      const gate = backend.readF32(block.preActivation)
+      applyGate(gate, config.gated)
+      const mask = this.#schedule?.afterGate(segment, layer, gate) as Float32Array
+      const kept = this.#noteRow(layer, { heads: null, neurons: mask })
+      const start = performance.now()
+      const chosen = chosenUnits(kept.neurons)
+      if (segment.past === 0 || (this.mode !== 'simulate' && chosen.length === mask.length)) return null
+      const isSimulated = this.mode === 'simulate'
+      if (!isSimulated) this.#gathered.add(layer)
+      const choice = {
+        neurons: isSimulated ? null : scope.upload(chosen),
+        factors: isSimulated ? scope.upload(kept.neurons.slice()) : null,
+      }
+      this.#preparing += performance.now() - start
+      return choice
+    }
+    try {
+      feedForward(pass, this.#blocks[layer], block, choose)
+    } finally {
+      scope.dispose()
+    }
+  }
+
+  /** Writes one layer's decision into the mask in force; null is all units. */
+  #noteRow(layer: number, decided: { [Kind in UnitKind]: Float32Array | null }): LayerMask {
+    const { shape } = this.model
+    if (layer === 0 || !this.#mask) this.#mask = copyMask(this.#mask ?? denseMask(shape))
+    const kept = layerMask(this.#mask, layer)
+    for (const kind of unitKinds)
+      if (decided[kind]) kept[kind].set(decided[kind])
+      else kept[kind].fill(1)
+    if (this.mode !== 'simulate') checkSwitches(kept)
+    return kept
   }
 
   #eachChunk(T: number, work: (start: number, rows: number) => void): void {
@@ -381,4 +434,10 @@ export class Sequence {
 
 function copyMask({ shape, heads, neurons }: UnitMask): UnitMask {
   return makeMask(shape, heads.slice(), neurons.slice())
+}
+
+/** The activation function on a gate [T, F], in place: silu, of OPT relu. */
+function applyGate(gate: Float32Array, gated: boolean): void {
+  if (gated) silu_gate(gate, gate, new Float32Array(gate.length).fill(1), gate.length)
+  else relu(gate, gate, gate.length)
 }

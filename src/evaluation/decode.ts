@@ -180,7 +180,7 @@ function timed(planner: MaskPlanner, report: (milliseconds: number) => void): Ma
     return result
   }
   const { name, placement, every, prefill } = planner
-  const { afterAttention, beforeLayer, summarize, afterPrompt } = planner
+  const { afterAttention, beforeLayer, summarize, afterPrompt, summarizeGate, afterGate } = planner
   return {
     name,
     placement,
@@ -191,6 +191,12 @@ function timed(planner: MaskPlanner, report: (milliseconds: number) => void): Ma
       beforeLayer: (layer, x, count) => onClock(() => beforeLayer.call(planner, layer, x, count)),
     }),
     ...(summarize && { summarize: (rows, count) => onClock(() => summarize.call(planner, rows, count)) }),
+    ...(summarizeGate && {
+      summarizeGate: (layer, gate, count) => onClock(() => summarizeGate.call(planner, layer, gate, count)),
+    }),
+    ...(afterGate && {
+      afterGate: (layer, gate, summary) => onClock(() => afterGate.call(planner, layer, gate, summary)),
+    }),
     ...(afterPrompt && { afterPrompt: (view) => onClock(() => afterPrompt.call(planner, view)) }),
   }
 }

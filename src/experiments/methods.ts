@@ -69,6 +69,7 @@ export function comparisonMethod(
     case 'random':
     case 'griffin':
     case 'coreinfer':
+    case 'cats':
       return base
     case 'oracle':
     case 'prompt-plainact':

@@ -7,7 +7,9 @@
  * every later token. It is fixed after the prompt, so that skipped heads leave no holes in the KV cache.
  *
  * A planner may leave the prompt dense (`prefill`): its mask then applies to the tokens after the prompt only. A planner that
- * decides when the prompt has run (GRIFFIN) always does. It is shown what it made itself of each layer's activations.
+ * decides when the prompt has run (GRIFFIN) always does. It is shown what it made itself of each layer's activations. So does
+ * a planner that decides the neurons of each token by the token's own gate (CATS): nothing but the gate is computed of a
+ * neuron it skips.
  *
  * With `every` = R a planner decides again: a mask decided at token p applies to tokens p to p + R - 1, and the first mask
  * is decided at the last token of the prompt. Keys and values of all heads are cached then, because a head may be selected
@@ -45,8 +47,8 @@ export const prefills = ['dense', 'masked'] as const
 export type Prefill = (typeof prefills)[number]
 
 /**
- * Decides masks: for the whole model by `afterAttention` or by `summarize` and `afterPrompt`, or layer by layer by
- * `beforeLayer`; in one of these ways.
+ * Decides masks: for the whole model by `afterAttention` or by `summarize` and `afterPrompt`, layer by layer by
+ * `beforeLayer`, or the neurons of each token by `summarizeGate` and `afterGate`; in one of these ways.
  */
 export interface MaskPlanner {
   readonly name: string
@@ -82,11 +84,25 @@ export interface MaskPlanner {
   summarize?(activations: Float32Array, tokens: number): Float32Array
   /** Decides for the whole model when the prompt has run; not together with `every`. */
   afterPrompt?(view: PromptEnd): UnitMask
+  /**
+   * Makes numbers of a layer's gate over the prompt, which runs dense. They are kept and shown to `afterGate`.
+   * @param gate silu(gate x), in OPT relu(fc1 x), of every token of the prompt: [T, F], read-only
+   * @param tokens T
+   */
+  summarizeGate?(layer: number, gate: Float32Array, tokens: number): Float32Array
+  /**
+   * Decides the neurons of one token in one layer; all heads are computed. It is asked for every token after the prompt, and
+   * for the last one of the prompt, which changes no number. `every` is 1.
+   * @param gate of the token: [F], read-only
+   * @param summary what `summarizeGate` returned for the layer
+   * @returns ones and zeros: [F]
+   */
+  afterGate?(layer: number, gate: Float32Array, summary: Float32Array): Float32Array
 }
 
 /** Whether the prompt of a sequence under this planner runs dense. */
-export function isDensePrompt({ afterPrompt, prefill }: MaskPlanner): boolean {
-  return afterPrompt !== undefined || prefill === 'dense'
+export function isDensePrompt({ afterPrompt, afterGate, prefill }: MaskPlanner): boolean {
+  return afterPrompt !== undefined || afterGate !== undefined || prefill === 'dense'
 }
 
 /** Whether one mask, decided during the prompt, holds for all tokens, those of the prompt included. */

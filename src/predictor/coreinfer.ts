@@ -17,6 +17,7 @@
  */
 import type { Budget } from '../masks/budget.ts'
 import type { UnitShape } from '../masks/mask.ts'
+import { nthLargest } from '../masks/ranks.ts'
 import { referenceTopK, type TopK } from '../masks/selection.ts'
 import { neuronPlanner, type LatePlanner } from './late_planner.ts'
 
@@ -48,29 +49,6 @@ export function coreCounts(activations: Float32Array, tokens: number): Float32Ar
       if (row[j] > least || (least > 0 && row[j] === least && room-- > 0)) counts[j]++
   }
   return counts
-}
-
-/** The n-th largest number, n from 1; reorders them (Hoare's selection). */
-function nthLargest(values: Float32Array, n: number): number {
-  let left = 0
-  let right = values.length - 1
-  while (left < right) {
-    const pivot = values[(left + right) >>> 1]
-    let [i, j] = [left, right]
-    while (i <= j) {
-      while (values[i] > pivot) i++
-      while (values[j] < pivot) j--
-      if (i > j) break
-      const value = values[i]
-      values[i++] = values[j]
-      values[j--] = value
-    }
-    // From left to j all are at least the pivot, from i to right at most; those between are equal to it.
-    if (n - 1 <= j) right = j
-    else if (n - 1 >= i) left = i
-    else break
-  }
-  return values[n - 1]
 }
 
 /** Keeps the neurons with the highest counts of each layer, and all heads. */

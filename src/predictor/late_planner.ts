@@ -21,6 +21,11 @@ export type NeuronPlannerName = (typeof neuronPlanners)[number]
 export const latePlanners = [...neuronPlanners, 'griffin-static'] as const
 export type LatePlannerName = (typeof latePlanners)[number]
 
+/** Whether a planner decides about neurons only; all heads are computed. */
+export function keepsHeads(planner: string): boolean {
+  return ranksNeurons(planner) || planner === 'cats'
+}
+
 /** Whether a planner ranks neurons only. */
 export function ranksNeurons(planner: string): planner is NeuronPlannerName {
   return neuronPlanners.some((name) => name === planner)
@@ -33,7 +38,7 @@ export function decidesLate(planner: string): planner is LatePlannerName {
 
 /** How the prompt runs by default: dense where nothing is skipped or the decision comes after it, else under the mask. */
 export function defaultPrefill(planner: string): Prefill {
-  return planner === 'dense' || decidesLate(planner) ? 'dense' : 'masked'
+  return planner === 'dense' || planner === 'cats' || decidesLate(planner) ? 'dense' : 'masked'
 }
 
 /** The budget as a planner spends it that ranks neurons only. */

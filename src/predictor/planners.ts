@@ -14,6 +14,7 @@
  *   shadow           scores predicted from the head outputs of the prompt in one early layer (arXiv 2406.16635)
  *   dejavu-style     the baseline of its authors: scores of each layer predicted from the outputs of its own heads, which
  *                    needs a dense pass over the prompt first
+ *   cats             no scores: at every token the neurons whose own gate is open (arXiv 2404.08763)
  *   dejavu           layer by layer, from the stream one layer earlier, for every token (arXiv 2310.17157)
  *
  * Planners that run an additional pass are in `pass_planners.ts`, dejavu in `dejavu_planner.ts`; those from prompt-static to
@@ -29,6 +30,7 @@ import type { LanguageModel } from '../engine/language_model.ts'
 import { describeValue, expectKind, kinds } from '../tensor/arguments.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
+import { catsPlanner } from './cats.ts'
 import { coreinferPlanner } from './coreinfer.ts'
 import { dejavuPlanner, type LayerPredictor } from './dejavu_planner.ts'
 import { glassPlanner } from './glass.ts'
@@ -54,6 +56,7 @@ export const plannerNames = [
   'shadow',
   'dejavu-style',
   'dejavu',
+  'cats',
 ] as const
 export type PlannerName = (typeof plannerNames)[number]
 
@@ -73,9 +76,9 @@ export function scoresPrompt(planner: PlannerName): boolean {
   return planner === 'prompt-plainact' || planner === 'prompt-static'
 }
 
-/** When a planner decides by default: DejaVu's at every token, the others once. */
+/** When a planner decides by default: DejaVu's and CATS' at every token, the others once. */
 export function defaultEvery(planner: PlannerName): Every {
-  return planner === 'dejavu' ? 1 : 'once'
+  return planner === 'dejavu' || planner === 'cats' ? 1 : 'once'
 }
 
 /** The predictor of the shadow planner, such as `ShadowPredictor`. */
@@ -142,7 +145,7 @@ export function makePlanner(
       `planner ${name}: expected a masked prefill, because a leaky mask is known before the prompt runs, got a dense one`,
     )
   if (name === 'dense') return null
-  if (decidesLate(name)) expectAfterPrompt(name, every, prefill)
+  if (decidesLate(name) || name === 'cats') expectAfterPrompt(name, every, prefill)
   const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget)
   return {
     ...planner,
@@ -159,11 +162,14 @@ function expectAfterPrompt(name: PlannerName, every: Every, prefill: Prefill | u
       'PREFILL',
       `planner ${name}: expected a dense prefill, because it decides when the prompt has run, got a masked one`,
     )
-  if (every !== 'once')
-    throw new UsageError(
-      'EVERY',
-      `planner ${name}: expected one decision, when the prompt has run, got one every ${every} tokens`,
-    )
+  if (every === defaultEvery(name)) return
+  const [wanted, got] = ['one decision, when the prompt has run', `one every ${every} tokens`]
+  throw new UsageError(
+    'EVERY',
+    name === 'cats'
+      ? `planner ${name}: expected a decision at every token, got ${every === 'once' ? 'one' : got}`
+      : `planner ${name}: expected ${wanted}, got ${got}`,
+  )
 }
 
 function plannerOf(
@@ -200,6 +206,8 @@ function plannerOf(
       return shadowPlanner(need(sources.shadow, 'a ShadowLLM predictor'), budget, topK)
     case 'dejavu-style':
       return dejavuStylePlanner(model, need(sources.dejavuStyle, 'a DejaVu-style predictor'), budget, topK)
+    case 'cats':
+      return catsPlanner(budget)
     case 'dejavu':
       return dejavuPlanner(need(sources.dejavu, 'a DejaVu predictor'), budget, topK)
   }

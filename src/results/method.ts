@@ -16,7 +16,7 @@ import type { MaskPlanner, Prefill } from '../masks/planner.ts'
 import { backendTopK, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
-import { defaultPrefill, ranksNeurons } from '../predictor/late_planner.ts'
+import { defaultPrefill, keepsHeads } from '../predictor/late_planner.ts'
 import {
   defaultEvery,
   makePlanner,
@@ -105,7 +105,7 @@ export interface Method {
 export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial<Method>): Method {
   const { planner, every = defaultEvery(planner) } = given
   const method = { criterion: 'none', scope: 'global', ...given, every } as const
-  return ranksNeurons(planner) ? { ...method, scope: 'per-layer' } : method
+  return keepsHeads(planner) ? { ...method, scope: 'per-layer' } : method
 }
 
 /** How the prompt runs under a method. The mask of a leaky planner is known before the prompt runs. */
@@ -194,11 +194,11 @@ interface PlanContext {
  */
 export function methodBudget(method: Method, { predictor }: MethodInputs = {}): Budget {
   const { planner, sparsity, neuronSparsity = sparsity, scope } = method
-  const { headSparsity = ranksNeurons(planner) ? 0 : sparsity } = method
-  if (ranksNeurons(planner) && headSparsity !== 0)
+  const { headSparsity = keepsHeads(planner) ? 0 : sparsity } = method
+  if (keepsHeads(planner) && headSparsity !== 0)
     throw new UsageError(
       'SPARSITY',
-      `planner ${planner}: expected no head sparsity, because it ranks neurons and keeps all heads, got ${headSparsity}`,
+      `planner ${planner}: expected no head sparsity, because it decides about neurons and keeps all heads, got ${headSparsity}`,
     )
   const whole = method.denseLayers ?? (predictor ? denseLayers(predictor.config) : 1)
   return makeBudget(sparsity, { headSparsity, neuronSparsity, scope, denseLayers: whole })
@@ -255,7 +255,7 @@ export function compareMethods(
   const inputsOf = inputsFrom(sources)
   const methods = methodTable(planners, sparsities, options.scope, (planner, sparsity) => {
     const method = makeMethod({ planner, sparsity, ...options })
-    const hasNone = planner === 'random' || (ranksNeurons(planner) && !readsMean(planner))
+    const hasNone = planner === 'random' || (keepsHeads(planner) && !readsMean(planner))
     const own = inputsOf(method).predictor?.config.criterion ?? (hasNone ? 'none' : criterion)
     return { ...method, criterion: own }
   })

@@ -8,7 +8,7 @@ import { writeSafetensors } from '../../io/safetensors_writer.ts'
 import { achievedSparsity, type LayerSizes } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
-import { ranksNeurons } from '../../predictor/late_planner.ts'
+import { keepsHeads } from '../../predictor/late_planner.ts'
 import { plannerNames, readsMean, scoresPrompt } from '../../predictor/planners.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
@@ -122,7 +122,7 @@ function picture({ model, sizes, prompt, mask, oracleMask }: Decided, flags: Mas
   const { planner, scope, criterion } = flags
   const { ids, left } = prompt
   const by = planner === 'oracle' || readsMean(planner) || scoresPrompt(planner) ? ` by ${criterion}` : ''
-  const ranked = ranksNeurons(planner) ? 'neurons within their layer, all heads kept' : scope
+  const ranked = keepsHeads(planner) ? 'neurons within their layer, all heads kept' : scope
   const lines = [
     `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons`,
     `${planner}${by}, ${ranked}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`,
@@ -169,11 +169,11 @@ function summary({ model, origin, sizes, prompt, mask, oracleMask }: Decided, fl
     ...(continuation !== undefined && { continuation }),
     planner,
     criterion,
-    scope: ranksNeurons(planner) ? 'per-layer' : scope,
+    scope: keepsHeads(planner) ? 'per-layer' : scope,
     released: released ?? false,
     seed,
     sparsity: {
-      heads: headSparsity ?? (ranksNeurons(planner) ? 0 : sparsity),
+      heads: headSparsity ?? (keepsHeads(planner) ? 0 : sparsity),
       neurons: neuronSparsity ?? sparsity,
     },
     achieved,

@@ -25,8 +25,8 @@ import {
   type NetworkShape,
   type NetworkValues,
 } from '../../predictor/network.ts'
-import { tensor, type Tensor } from '../../spec/arrays.ts'
-import type { Units } from '../../spec/model.ts'
+import { siluGate, tensor, type Tensor } from '../../spec/arrays.ts'
+import type { UnitOutputs, Units } from '../../spec/model.ts'
 import type { Network } from '../../spec/predictor.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { recordOf } from '../../tensor/records.ts'
@@ -154,19 +154,19 @@ export function masksOf(drawn: EngineCase, { drifts, skips }: Schedule, dense: n
 }
 
 /**
- * How a planner is asked: layer by layer, for the whole model after the attention of layer `placement`, or for the whole
- * model when the prompt has run.
+ * How a planner is asked: layer by layer, for the whole model after the attention of layer `placement`, for the whole
+ * model when the prompt has run, or for the neurons of every token by their gates.
  */
 export interface Asked {
-  readonly by: 'attention' | 'layer' | 'prompt'
+  readonly by: 'attention' | 'layer' | 'prompt' | 'gate'
   readonly placement: number
-  /** Again after every so many tokens; not where it is asked when the prompt has run. */
+  /** Again after every so many tokens; not where it is asked when the prompt has run, or by gates. */
   readonly every?: number
   /** Whether the prompt runs dense in any case. */
   readonly prefill?: Prefill
 }
 export const askedOnce = {
-  by: fc.constantFrom('attention', 'layer', 'prompt'),
+  by: fc.constantFrom('attention', 'layer', 'prompt', 'gate'),
   placement: fc.nat({ max: 2 }),
   prefill: fc.constantFrom(undefined, ...prefills),
 } as const
@@ -182,16 +182,43 @@ export function denseLayers({ layers }: EngineCase, { by, placement }: Asked): n
 
 /** After how many tokens a planner that is asked so is asked again. */
 export function everyOf({ by, every = Infinity }: Asked): number {
-  return by === 'prompt' ? Infinity : every
+  return by === 'prompt' ? Infinity : by === 'gate' ? 1 : every
 }
 
 /** Whether the prompt runs dense under a planner that is asked so. */
 export function leavesPrompt({ by, prefill }: Asked): boolean {
-  return by === 'prompt' || prefill === 'dense'
+  return by === 'prompt' || by === 'gate' || prefill === 'dense'
 }
 
-/** What a planner is shown: the context [T, D] of a layer, the stream [T, D] entering it, or its activations [T, F]. */
-type Shown = (what: 'context' | 'stream' | 'activation', layer: number, rows: Float32Array) => void
+/** The masks of a schedule as a planner that is asked so has them: all heads are computed where gates decide. */
+export function masksFor({ by }: Asked, masks: readonly UnitMask[]): UnitMask[] {
+  if (by !== 'gate') return [...masks]
+  return masks.map(({ shape, heads, neurons }) =>
+    makeMask(
+      shape,
+      heads.map(() => 1),
+      neurons,
+    ),
+  )
+}
+
+/** The masks of a schedule for a planner that is asked so, or for none. */
+export function masksUnder(drawn: EngineCase, schedule: Schedule, how: Asked | null): UnitMask[] {
+  const masks = masksOf(drawn, schedule, how ? denseLayers(drawn, how) : 0)
+  return how ? masksFor(how, masks) : masks
+}
+
+/** What the gates of a layer of the specification let through: silu of the gate, of OPT its activations. */
+export function gateOf({ activation, gate }: UnitOutputs & { readonly gate?: Tensor }): Tensor {
+  if (!gate) return activation
+  return siluGate(gate, tensor(new Float32Array(gate.size).fill(1), ...gate.shape))
+}
+
+/**
+ * What a planner is shown: the context [T, D] of a layer, the stream [T, D] entering it, its activations [T, F], or what its
+ * gates let through [T, F].
+ */
+type Shown = (what: 'context' | 'stream' | 'activation' | 'gate', layer: number, rows: Float32Array) => void
 
 /** Some number for each neuron that depends on all its activations: [F]. @param activations [T, F] */
 export function summaryOf(activations: Float32Array, tokens: number): Float32Array {
@@ -223,6 +250,22 @@ export function plannerOf(
       afterPrompt({ tokens, summaries, ids }) {
         layer = 0
         return choose(tokens, summaries, ids)
+      },
+    }
+  }
+  if (by === 'gate') {
+    let mask: UnitMask
+    return {
+      name: 'drawn',
+      every: 1,
+      summarizeGate(layer, gate, tokens) {
+        shown('gate', layer, gate)
+        return summaryOf(gate, tokens)
+      },
+      afterGate(layer, gate, summary) {
+        if (layer === 0) mask = choose(1, summary, null)
+        shown('gate', layer, gate)
+        return layerMask(mask, layer).neurons
       },
     }
   }

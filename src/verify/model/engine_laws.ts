@@ -47,11 +47,13 @@ import {
   everyOf,
   feedInParts,
   heldTo,
+  gateOf,
   leavesPrompt,
   logitsWanted,
   made,
   maskOf,
   maskSchedule,
+  masksFor,
   masksOf,
   modes,
   ofNoCorpus,
@@ -127,7 +129,7 @@ export const engineLaws = {
     [engineCase, maskSchedule, askedSomehow, anyStorage, anyCache, modes, cuts],
     async (subject, drawn, schedule, how, storage, cache, mode, parts) => {
       const { config, tensors, tokens } = made(drawn)
-      const masks = masksOf(drawn, schedule, denseLayers(drawn, how))
+      const masks = masksFor(how, masksOf(drawn, schedule, denseLayers(drawn, how)))
       const [prompt] = endsOf(tokens, parts)
       const every = everyOf(how)
       // The first decision falls on the last token of the prompt, and serves the whole prompt, unless that runs dense.
@@ -149,14 +151,15 @@ export const engineLaws = {
           last = asked === 0 ? prompt : prompt + asked * every
           if (ids) sameBits('ids', ids, tokens.subarray(0, last))
           if (how.by === 'prompt') compare('summaries', first, summaries)
-          same('rows', rows, how.by === 'layer' && asked > 0 ? 1 : last)
+          same('rows', rows, how.by === 'gate' || (how.by === 'layer' && asked > 0) ? 1 : last)
           return masks[asked++ % masks.length]
         }
         const planner = plannerOf(drawn, how, choose, (what, layer, rows) => {
           const { context, input, activation } = layers[layer]
-          const { data, shape } = { context, stream: input, activation }[what]
-          // Activations are shown before it is asked.
-          const end = (what === 'activation' ? prompt : last) * shape[1]
+          const gate = gateOf(layers[layer])
+          const { data, shape } = { context, stream: input, activation, gate }[what]
+          // Activations and gates of the prompt are shown before it is asked.
+          const end = (what === 'activation' ? prompt : Math.max(prompt, last)) * shape[1]
           compare(what, rows, data.subarray(end - rows.length, end))
         })
         compare('logits', feedInParts(model, tokens, parts, { planner, mode, cache }), logits.data)

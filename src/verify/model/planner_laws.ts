@@ -18,7 +18,7 @@ import {
   made,
   maskOf,
   maskSchedule,
-  masksOf,
+  masksUnder,
   plannerOf,
   type Asked,
   type EngineCase,
@@ -62,7 +62,7 @@ export const plannerLaws = {
     ],
     async (subject, drawn, schedule, how, cache, first, more, wrong) => {
       const { config, tensors, tokens } = made(drawn, wrong.length)
-      const masks = schedule && masksOf(drawn, schedule, how ? denseLayers(drawn, how) : 0)
+      const masks = schedule && masksUnder(drawn, schedule, how)
       const options = (): SequenceOptions => {
         if (masks === null || how === null) return { mask: masks && masks[0], cache }
         return { planner: fickle(drawn, how, masks), cache }

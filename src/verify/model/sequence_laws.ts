@@ -16,7 +16,6 @@ import {
   anyStorage,
   askedSomehow,
   cuts,
-  denseLayers,
   eachPart,
   endsOf,
   engineCase,
@@ -24,7 +23,7 @@ import {
   made,
   maskOf,
   maskSchedule,
-  masksOf,
+  masksUnder,
   modes,
   plannerOf,
   type Asked,
@@ -42,7 +41,7 @@ function skippingOf(
   how: Asked | null,
 ): Pick<SequenceOptions, 'mask' | 'planner'> {
   if (schedule === null) return {}
-  const masks = masksOf(drawn, schedule, how ? denseLayers(drawn, how) : 0)
+  const masks = masksUnder(drawn, schedule, how)
   if (how === null) return { mask: masks[0] }
   let asked = 0
   return { planner: plannerOf(drawn, how, () => masks[asked++ % masks.length]) }
