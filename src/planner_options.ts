@@ -34,7 +34,7 @@ export interface PlannerChoice {
   readonly neuronSparsity?: number
   /** Which units compete: those of the model or those of a layer; default `global`. */
   readonly scope?: Scope
-  /** The criterion of static, oracle and prompt planners; default `plainact`. */
+  /** The criterion of the oracle, of the prompt and of mean scores; default `plainact`. */
   readonly criterion?: string
   /** Decide again after every so many tokens. Default: the mask of the prompt stays; `dejavu` and `cats` decide at every token. */
   readonly every?: number
@@ -52,8 +52,9 @@ export interface PlannerChoice {
 /** Which units are computed, and how. */
 export interface PlanOptions extends PlannerChoice {
   /**
-   * Default `dense`. `shadow`, `dejavu-style` and `dejavu` need a predictor (see `loadPredictor`), `static` a calibration
-   * (see `loadCalibration`). A planner object decides itself how much it skips.
+   * Default `dense`. `shadow`, `dejavu-style` and `dejavu` need a predictor (see `loadPredictor`); `static`,
+   * `prompt-static`, `glass` and `griffin-static` a calibration (see `loadCalibration`). A planner object decides itself how
+   * much it skips.
    */
   readonly planner?: GenerationPlanner | MaskPlanner
   /** `skip` (default) does not compute skipped units; `simulate` computes and multiplies them by zero. Equal bits. */

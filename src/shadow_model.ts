@@ -183,8 +183,8 @@ export class ShadowModel {
   }
 
   /**
-   * Opens a calibration, made by `shadowllm calibrate`, for the `static` planner, which ranks units by its mean scores. It
-   * replaces an earlier one.
+   * Opens a calibration, made by `shadowllm calibrate`, for `static` and the other planners that rank units by its mean
+   * scores. It replaces an earlier one.
    * @throws InputError CALIBRATION_MODEL for a calibration of a model of another shape, and as for every file
    */
   async loadCalibration(folder: string): Promise<void> {
