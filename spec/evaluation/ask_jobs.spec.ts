@@ -29,6 +29,8 @@ import { memoryStore } from '../../src/jobs/job_store.ts'
 import { scopes, type Scope } from '../../src/masks/budget.ts'
 import { maskModes, type MaskMode } from '../../src/engine/active_block.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
+import type { Prefill } from '../../src/masks/planner.ts'
+import { decidesLate } from '../../src/predictor/late_planner.ts'
 import { plannerNames, type Every, type PlannerName } from '../../src/predictor/planners.ts'
 import { encodePredictor, type Predictor } from '../../src/predictor/predictor_file.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -62,6 +64,7 @@ interface Case {
   readonly scope: Scope
   readonly criterion: string
   readonly every?: Every
+  readonly prefill?: Prefill
   readonly leaky?: boolean
   readonly paperCompatible?: boolean
   readonly mode: MaskMode
@@ -72,12 +75,13 @@ interface Case {
   readonly tasks: readonly (readonly Asked[])[]
 }
 
-const someCase: fc.Arbitrary<Case> = fc.record({
+const drawnCase: fc.Arbitrary<Case> = fc.record({
   planners: fc.subarray([...plannerNames]),
   sparsities: fc.subarray([0.3, 0.6, 0.9], { minLength: 1, maxLength: 2 }),
   scope: fc.constantFrom(...scopes),
   criterion: fc.constantFrom('plainact', 'l2norm', 'random'),
   every: fc.constantFrom(undefined, 'once' as const, 2),
+  prefill: fc.constantFrom(undefined, 'dense' as const),
   leaky: fc.constantFrom(undefined, false, true),
   paperCompatible: fc.boolean(),
   mode: fc.constantFrom(...maskModes),
@@ -85,6 +89,13 @@ const someCase: fc.Arbitrary<Case> = fc.record({
   size: fc.integer({ min: 1, max: 3 }),
   tasks: fc.array(fc.array(someAsked, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 2 }),
 })
+
+/** Planners that need a dense prompt decide when they do by default, and a leaky mask is known before the prompt runs. */
+const someCase = drawnCase.map(({ planners, prefill, ...rest }) => ({
+  ...rest,
+  planners: planners.filter((name) => rest.every === undefined || !(decidesLate(name) || name === 'cats')),
+  prefill: rest.leaky ? undefined : prefill,
+}))
 
 /** One in which everything that a job says matters. */
 const wholeCase: Case = {
@@ -323,6 +334,7 @@ describe('a job of questions', () => {
     ['no criterion', 'random', { criterion: null }],
     ['asking after no token', 'random', { every: 0 }],
     ['no word of when it decides', 'random', { every: null }],
+    ['a prompt that runs half dense', 'random', { prefill: 'half' }],
     ['no samples', 'oracle', { samples: 0 }],
     ['half a layer that runs whole', 'random', { denseLayers: 0.5 }],
     ['a word for leaky', 'random', { leaky: 'yes' }],
