@@ -32,13 +32,19 @@ export interface BackwardOptions {
    * in all of it, and then losses and gradients of the sequences add up to the batch's.
    */
   readonly scored?: number
+  /**
+   * The gradient of another loss with respect to the logits: [T, V]. Default: that of the mean negative log-likelihood.
+   * `loss` and `nll` stay those of the labels.
+   */
+  readonly logitsGradient?: Float32Array
 }
 
 /**
  * Gradients of the mean loss of one traced sequence. Give them back with `dispose`.
  * @param labels [T], the sequence's own tokens or -100 where a position is not scored; the shift happens inside
  * @throws UsageError TRACE for another model's trace, STORAGE for int8 weights, LABELS for another length or nothing scored, INDEX_RANGE for a
- *   label outside the vocabulary, PARAMETERS for accumulators that are not there or not of their parameter's shape
+ *   label outside the vocabulary, LOGITS for a gradient of another size, PARAMETERS for accumulators that are not there or not
+ *   of their parameter's shape
  */
 export function backward(
   model: LanguageModel,
@@ -55,6 +61,13 @@ export function backward(
     )
   if (labels.length !== trace.length)
     throw new UsageError('LABELS', `labels: expected ${trace.length}, got ${labels.length}`)
+  const { logitsGradient } = options
+  const logits = trace.length * model.config.vocabulary
+  if (logitsGradient && logitsGradient.length !== logits)
+    throw new UsageError(
+      'LOGITS',
+      `logits gradient: expected ${logits} numbers, got ${logitsGradient.length}`,
+    )
   return new Gradients(trace, labels, options)
 }
 
@@ -85,7 +98,7 @@ export class Gradients {
       const scored = options.scored ?? countScored(labels)
       this.nll = run.score(labels)
       this.loss = meanLoss(this.nll, scored)
-      this.#blocks = run.propagate(labels, scored)
+      this.#blocks = run.propagate(labels, scored, options.logitsGradient)
       this.parameters = into && read ? valuesOf(readParameters(config, backend, into)) : new Map()
     } catch (error) {
       this.#scope.dispose()

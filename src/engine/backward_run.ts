@@ -67,10 +67,10 @@ export class BackwardRun {
     }
   }
 
-  /** From the loss down to the embeddings. */
-  propagate(labels: Int32Array, scored: number): BlockGradients[] {
+  /** From the loss down to the embeddings. @param given the gradient of the logits, in place of that of the labels: [T, V] */
+  propagate(labels: Int32Array, scored: number, given?: Float32Array): BlockGradients[] {
     const { blocks, model } = this.#trace
-    this.#fromLoss(labels, scored)
+    this.#fromLoss(labels, scored, given)
     const gradients: BlockGradients[] = []
     for (let layer = blocks.length - 1; layer >= 0; layer--) {
       const block = blocks[layer]
@@ -83,7 +83,7 @@ export class BackwardRun {
   }
 
   /** The loss, the head, the projection and the final norm: leaves the gradient of the last block's stream. */
-  #fromLoss(labels: Int32Array, scored: number): void {
+  #fromLoss(labels: Int32Array, scored: number, given?: Float32Array): void {
     const { ends, length: T, model, blocks } = this.#trace
     const { backend, weights, config } = model
     const { ops } = backend
@@ -91,9 +91,11 @@ export class BackwardRun {
     const names = namesOf(config)
     const scope = new BufferScope(backend)
     try {
-      const logitsGrad = scope.allocate('f32', [T, V])
-      const each = scope.upload(new Float32Array(T).fill(1 / scored))
-      ops.cross_entropy_backward(logitsGrad, each, ends.logits, scope.upload(shiftLabels(labels)))
+      const logitsGrad = given ? scope.upload(given, [T, V]) : scope.allocate('f32', [T, V])
+      if (!given) {
+        const each = scope.upload(new Float32Array(T).fill(1 / scored))
+        ops.cross_entropy_backward(logitsGrad, each, ends.logits, scope.upload(shiftLabels(labels)))
+      }
       this.#weightGradient(config.tied ? names.tokenTable : names.head, logitsGrad, ends.last)
       const narrow = weights.projectOut ? scope.allocate('f32', [T, E]) : this.#stream
       ops.linear_input_major(narrow, logitsGrad, weights.head, null, null)

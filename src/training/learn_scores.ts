@@ -1,0 +1,204 @@
+/**
+ * Scores of units that are learnt through the mask: those are good scores whose mask changes the model's distributions least.
+ *
+ *   m[u]  = sigmoid((s[u] - cut) / τ)       of units that compete with u; cut is the lowest score that is kept
+ *   L     = mean over scored positions of KL(dense || under m)
+ *   g[u]  = dL/dm[u]
+ *   s[u] <- s[u] - η clip(g[u] / r, ±4)     r² is a running mean of the mean of g² over those units
+ *
+ * Scores begin as ranks within the units that compete: those of a layer, or of all ranked layers, as the budget's scope has
+ * it. The mask hardens while it is learnt: τ is 0.06 in the first half and 0.03 in the second. What is used is the
+ * hard mask, `selectMask` of the scores. g is taken of the mask and not of the score, whose derivative is zero far from the
+ * cut: a unit that is skipped for sure still learns whether it would help (a straight-through estimate, Bengio et al. 2013,
+ * arXiv 1308.3432). Scores of units whose budget skips none stay as they are.
+ *
+ * Static scores by a criterion estimate the loss of each unit alone, at the dense model. These are learnt beside one another,
+ * at the mask.
+ */
+import { maskGradients } from '../criteria/plainact.ts'
+import { backward } from '../engine/backward.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
+import { traceForward } from '../engine/trace.ts'
+import { firstRanked, unitsKept, type Budget } from '../masks/budget.ts'
+import { makeMask, unitKinds, type UnitKind, type UnitMask } from '../masks/mask.ts'
+import { nthLargest, ranks } from '../masks/ranks.ts'
+import type { UnitScores } from '../masks/selection.ts'
+import { NOT_SCORED } from '../ops/cross_entropy.ts'
+
+/** The widths of the mask's slope: in the first half of the steps, and in the second. */
+const WIDTHS = [0.06, 0.03] as const
+/** How much of r² is kept at each step. */
+const MEMORY = 0.95
+/** A step moves no score further than this many rates. */
+const MOST_STEP = 4
+/** The rate falls from 1.15 times this, which counts as 1, to 0.15 times it. */
+export const DEFAULT_RATE = 0.008
+
+/** Units that compete for places in the mask: entries start to end of a table. */
+interface Group {
+  readonly kind: UnitKind
+  readonly start: number
+  readonly end: number
+  readonly kept: number
+}
+
+/** The groups of units of which a budget skips some. Floors are left to the hard mask. */
+export function groupsOf({ layers, ...units }: UnitScores['shape'], budget: Budget): Group[] {
+  const first = firstRanked(budget)
+  const sparsities = { heads: budget.headSparsity, neurons: budget.neuronSparsity }
+  return unitKinds.flatMap((kind) => {
+    const size = budget.scope === 'per-layer' ? units[kind] : Math.max(0, layers - first) * units[kind]
+    const kept = unitsKept(size, sparsities[kind], budget.policy)
+    if (size === 0 || kept === size) return []
+    const count = budget.scope === 'per-layer' ? Math.max(0, layers - first) : 1
+    return Array.from({ length: count }, (_, i) => {
+      const start = first * units[kind] + i * size
+      return { kind, start, end: start + size, kept }
+    })
+  })
+}
+
+/** m: 1 where the budget skips nothing. */
+export function softMask(scores: UnitScores, groups: readonly Group[], width: number): UnitMask {
+  const { shape } = scores
+  const tables = {
+    heads: new Float32Array(scores.heads.length).fill(1),
+    neurons: new Float32Array(scores.neurons.length).fill(1),
+  }
+  for (const { kind, start, end, kept } of groups) {
+    const s = scores[kind].subarray(start, end)
+    const cut = kept === 0 ? Infinity : nthLargest(s.slice(), kept)
+    for (let u = 0; u < s.length; u++) tables[kind][start + u] = 1 / (1 + Math.exp((cut - s[u]) / width))
+  }
+  return makeMask(shape, tables.heads, tables.neurons)
+}
+
+/** A text, and where its prompt ends: what follows is scored. */
+export interface LearningText {
+  readonly tokens: Int32Array // [T]
+  readonly promptLength: number
+}
+
+/** L in nats, and its derivative by each entry of the mask. */
+export interface MaskedDivergence {
+  readonly kl: number
+  readonly gradients: UnitScores
+}
+
+/**
+ * KL(dense || under a mask) of the tokens after the prompt, and its derivatives. Both passes run the text at once, the prompt
+ * under the mask too.
+ * @throws as `traceForward` and `backward`
+ */
+export function maskedDivergence(
+  model: LanguageModel,
+  { tokens, promptLength }: LearningText,
+  mask: UnitMask,
+): MaskedDivergence {
+  const { vocabulary: V } = model.config
+  const dense = traceForward(model, tokens)
+  const teacher = dense.logits()
+  dense.dispose()
+  const trace = traceForward(model, tokens, { mask })
+  try {
+    const logits = trace.logits()
+    const gradient = new Float32Array(logits.length)
+    const [first, end] = [promptLength - 1, tokens.length - 1]
+    let kl = 0
+    for (let t = first; t < end; t++) {
+      const [p, q, g] = [teacher, logits, gradient].map((rows) => rows.subarray(t * V, (t + 1) * V))
+      kl += divergeRow(g, p, q, 1 / (end - first))
+    }
+    const labels = tokens.map((id, t) => (t < promptLength ? NOT_SCORED : id))
+    const gradients = backward(model, trace, labels, { logitsGradient: gradient })
+    try {
+      return { kl: kl / (end - first), gradients: maskGradients({ model, trace, gradients }) }
+    } finally {
+      gradients.dispose()
+    }
+  } finally {
+    trace.dispose()
+  }
+}
+
+/** KL(p || q) of two rows of logits; writes its derivative by q, times a weight. */
+function divergeRow(gradient: Float32Array, p: Float32Array, q: Float32Array, weight: number): number {
+  const [pSum, qSum] = [logSumExp(p), logSumExp(q)]
+  let kl = 0
+  for (let v = 0; v < p.length; v++) {
+    const [logP, logQ] = [p[v] - pSum, q[v] - qSum]
+    const probability = Math.exp(logP)
+    kl += probability * (logP - logQ)
+    gradient[v] = weight * (Math.exp(logQ) - probability)
+  }
+  return kl
+}
+
+function logSumExp(logits: Float32Array): number {
+  let most = -Infinity
+  for (const value of logits) if (value > most) most = value
+  let sum = 0
+  for (const value of logits) sum += Math.exp(value - most)
+  return most + Math.log(sum)
+}
+
+/** How scores are learnt. */
+export interface LearningOptions {
+  /** How many steps there will be: the rate and the width follow it. */
+  readonly steps: number
+  /** η, in ranks; default DEFAULT_RATE. */
+  readonly rate?: number
+}
+
+/** Learns scores, one text a step. */
+export class ScoreLearner {
+  /** As they are now. Tables change with each step. */
+  readonly scores: UnitScores
+  readonly #model: LanguageModel
+  readonly #groups: readonly Group[]
+  readonly #squares: Float64Array
+  readonly #steps: number
+  readonly #rate: number
+  #step = 0
+
+  /** @param start scores to begin with, of which only the order counts */
+  constructor(
+    model: LanguageModel,
+    start: UnitScores,
+    budget: Budget,
+    { steps, rate = DEFAULT_RATE }: LearningOptions,
+  ) {
+    this.#model = model
+    this.#groups = groupsOf(start.shape, budget)
+    this.#squares = new Float64Array(this.#groups.length)
+    this.#steps = steps
+    this.#rate = rate
+    this.scores = { shape: start.shape, heads: start.heads.slice(), neurons: start.neurons.slice() }
+    for (const { kind, start: from, end } of this.#groups) {
+      const s = this.scores[kind].subarray(from, end)
+      s.set(ranks(s).map((rank) => (rank + 0.5) / s.length))
+    }
+  }
+
+  /** One step. @returns L before it, in nats @throws as `maskedDivergence` */
+  step(text: LearningText): number {
+    const { kl, gradients } = maskedDivergence(this.#model, text, this.mask())
+    const rate = this.#rate * Math.min(1, 1.15 - this.#step / this.#steps)
+    for (const [i, { kind, start, end }] of this.#groups.entries()) {
+      const s = this.scores[kind].subarray(start, end)
+      const g = gradients[kind].subarray(start, end)
+      const square = g.reduce((sum, value) => sum + value * value, 0) / g.length
+      this.#squares[i] = this.#step === 0 ? square : MEMORY * this.#squares[i] + (1 - MEMORY) * square
+      const size = Math.sqrt(this.#squares[i])
+      if (size === 0) continue
+      for (let u = 0; u < s.length; u++) s[u] -= rate * Math.max(-MOST_STEP, Math.min(MOST_STEP, g[u] / size))
+    }
+    this.#step++
+    return kl
+  }
+
+  /** The soft mask of the next step. */
+  mask(): UnitMask {
+    return softMask(this.scores, this.#groups, WIDTHS[2 * this.#step < this.#steps ? 0 : 1])
+  }
+}
