@@ -31,6 +31,7 @@ export const moduleNames = [
   'experiments',
   'verify',
   'library',
+  'server',
   'cli',
   'web',
 ]

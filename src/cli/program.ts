@@ -41,6 +41,11 @@ const commands: readonly Listed[] = [
     load: () => import('./commands/chat.ts'),
   },
   {
+    usage: 'serve [options]',
+    description: 'answer requests in the form of the OpenAI API',
+    load: () => import('./commands/serve.ts'),
+  },
+  {
     usage: 'masks [options] [prompt]',
     description: "show the mask that a planner decides for a prompt, and its overlap with the oracle's",
     load: () => import('./commands/masks.ts'),

@@ -75,6 +75,8 @@ export interface Tokenizer {
   decode(ids: Iterable<number>, options?: DecodeOptions): string
   /** A decoder of a stream: its pieces joined equal `decode` of all tokens. */
   stream(options?: DecodeOptions): TextStream
+  /** The bytes of a token, special ones as they are spelled; one without a token as `decode` says. @throws as `decode` */
+  bytesOf(id: number): Uint8Array
 }
 
 /** A tokenizer from a checked vocabulary. */
@@ -215,7 +217,7 @@ class BpeTokenizer implements Tokenizer {
       push: (id) => {
         const known = this.knownId(id)
         if (known !== null && skipSpecial && this.specialIds.has(known)) return ''
-        const bytes = known === null ? utf8('\ufffd') : this.bytes[known]
+        const bytes = this.bytesOf(id)
         const hasOwnSpace = !isFirst || continues || !putsSpace || bytes[0] !== 0x20
         if (bytes.length > 0) isFirst = false
         return decoder.decode(hasOwnSpace ? bytes : bytes.subarray(1), { stream: true })
@@ -225,6 +227,11 @@ class BpeTokenizer implements Tokenizer {
         return decoder.decode()
       },
     }
+  }
+
+  bytesOf(id: number): Uint8Array {
+    const known = this.knownId(id)
+    return known === null ? utf8('\ufffd') : this.bytes[known]
   }
 
   private knownId(id: number): number | null {

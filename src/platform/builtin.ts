@@ -4,6 +4,7 @@
  */
 import type * as cryptoModule from 'node:crypto'
 import type * as fsModule from 'node:fs'
+import type * as httpModule from 'node:http'
 import type moduleModule from 'node:module'
 import type * as osModule from 'node:os'
 import type * as pathModule from 'node:path'
@@ -31,6 +32,7 @@ export function builtin<Name extends keyof ModuleTypes>(name: Name): ModuleTypes
 export interface ModuleTypes {
   'node:crypto': typeof cryptoModule
   'node:fs': typeof fsModule
+  'node:http': typeof httpModule
   'node:module': typeof moduleModule
   'node:os': typeof osModule
   'node:path': typeof pathModule

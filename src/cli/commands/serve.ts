@@ -1,0 +1,199 @@
+/**
+ * `shadowllm serve`: a model behind the completions and chat interfaces of the OpenAI API.
+ */
+import { Option, type Command } from 'commander'
+import type { CacheStorage } from '../../engine/layer_cache.ts'
+import type { MaskMode } from '../../engine/active_block.ts'
+import { environment } from '../../platform/platform.ts'
+import { listen, type Listening } from '../../platform/http_server.ts'
+import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
+import { createServer, type Server } from '../../server/app.ts'
+import { RequestError, refusalOf } from '../../server/refusals.ts'
+import type { ShadowModel } from '../../shadow_model.ts'
+import { MissingError, UsageError } from '../../tensor/errors.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
+import { withModel } from '../open_model.ts'
+import {
+  addPlanFlags,
+  choiceOf,
+  everyOption,
+  loadPlanFiles,
+  modeOption,
+  plannersHelp,
+  type PlanFlags,
+} from '../planner_flags.ts'
+import type { Session } from '../session.ts'
+import { numberFlag, wholeFlag } from '../values.ts'
+
+const help = `${plannersHelp(generationPlanners)}
+
+Paths:
+  POST /v1/completions       prompt, max_tokens, temperature, top_p, seed, stop, n, logprobs, echo, stream
+  POST /v1/chat/completions  messages, and the same; it needs a model with a chat template
+  GET  /v1/models            POST /tokenize      GET /health
+  GET  /tokenizer_info       POST /detokenize    GET /metrics
+
+A request may have its own planner, sparsity and every. A prompt that is echoed with log-probabilities is masked by its first
+tokens alone: --mask-tokens, or mask_prompt_tokens of the request. docs/guides/serve.md has the details.
+
+SIGTERM or ctrl-C ends the server once it has answered what it has taken. SHADOWLLM_API_KEY may hold the key.
+
+Examples:
+  $ shadowllm serve --port 8080
+  $ shadowllm serve -m HuggingFaceTB/SmolLM2-135M-Instruct --planner random --sparsity 0.3
+  $ shadowllm serve -m DIR --planner shadow --sparsity 0.5 --name my-model --api-key KEY`
+
+interface ServeFlags extends ModelFlags, PlanFlags {
+  readonly planner: GenerationPlanner
+  readonly every?: number
+  readonly mode: MaskMode
+  readonly cache?: CacheStorage
+  readonly host: string
+  readonly port: number
+  readonly name?: string
+  readonly apiKey?: string
+  readonly cors: readonly string[]
+  readonly parallel: number
+  readonly waiting: number
+  readonly maskTokens: number
+  readonly stall: number
+  readonly drain: number
+}
+
+const MAX_SECONDS = 86_400
+
+/** Gives the command its flags and action. */
+export function define(command: Command, session: Session): void {
+  command
+    .option('--host <address>', 'the address to listen at; 0.0.0.0 for all of this machine', '127.0.0.1')
+    .option('--port <number>', 'the port; 0 for any that is free', wholeFlag('port', 0, 65_535), 8080)
+    .option('--name <name>', 'what clients call the model (default: the last part of --model)')
+    .option(
+      '--api-key <key>',
+      'what clients must send as a bearer token (default: SHADOWLLM_API_KEY, or none)',
+    )
+    .addOption(
+      new Option(
+        '--cors <origin>',
+        'an origin whose pages may ask, such as https://example.org, or * for all',
+      )
+        .argParser((origin: string, before: readonly string[]) => [...before, originFlag(origin)])
+        .default([], 'none'),
+    )
+    .option(
+      '--parallel <count>',
+      'requests that compute in turn; each holds a cache',
+      wholeFlag('parallel', 1, 1024),
+      16,
+    )
+    .option(
+      '--waiting <count>',
+      'requests that wait; further ones are refused',
+      wholeFlag('waiting', 0, 65_536),
+      64,
+    )
+    .option(
+      '--mask-tokens <count>',
+      'first tokens of an echoed prompt that planners see, where log-probabilities are asked for',
+      wholeFlag('mask-tokens', 1),
+      8,
+    )
+    .option(
+      '--stall <seconds>',
+      'how long a stream waits for its reader',
+      numberFlag('stall', 0.001, MAX_SECONDS),
+      60,
+    )
+    .option(
+      '--drain <seconds>',
+      'how long requests may take at the end',
+      numberFlag('drain', 0, MAX_SECONDS),
+      30,
+    )
+  addFlags(command, 'model')
+  addPlanFlags(command, generationPlanners, 'dense').addOption(everyOption())
+  addFlags(command, 'backend', 'storage', 'threads').addOption(modeOption())
+  addFlags(command, 'cache', 'quiet')
+    .addHelpText('after', help)
+    .action((flags: ServeFlags) => withModel(session, flags, (opt) => serve(session, opt, flags)))
+}
+
+function originFlag(origin: string): string {
+  if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) return origin
+  throw new UsageError(
+    'ORIGIN',
+    `--cors: expected an origin such as https://example.org, or *, got ${origin || 'nothing'}`,
+  )
+}
+
+async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Promise<void> {
+  await loadPlanFiles(opt, flags)
+  const { planner, every, mode, cache, cors, parallel, waiting, maskTokens, stall, host, port } = flags
+  // What the flags ask for is refused at the start, not at the first request.
+  const planning = { ...choiceOf(flags), planner, every }
+  await opt.planner({ ...planning, mode })
+  const server = createServer(opt, {
+    planning,
+    mode,
+    cache,
+    maskTokens,
+    name: flags.name ?? (opt.name.split(/[\\/]/).findLast((part) => part !== '') || opt.name),
+    apiKey: flags.apiKey ?? environment('SHADOWLLM_API_KEY') ?? null,
+    origins: cors,
+    seats: parallel,
+    queue: waiting,
+    stall: stall * 1000,
+    report: (error) => void session.note(error instanceof Error ? `${error.stack}` : String(error)),
+  })
+  const listening = await listenAt(server, host, port)
+  const shown = host.includes(':') ? `[${host}]` : host
+  await session.print(`http://${shown}:${listening.port}\n`)
+  await untilAborted(session.signal)
+  await endServer(server, listening, flags.drain)
+}
+
+/** @throws UsageError ADDRESS, MissingError PORT */
+async function listenAt(server: Server, host: string, port: number): Promise<Listening> {
+  const refuse = (reason: string): Response => {
+    const { status, body } = refusalOf(
+      new RequestError(400, 'ADDRESS', `request: expected ${reason}, got another`),
+    )
+    return Response.json(body, { status })
+  }
+  try {
+    return await listen((request) => server.fetch(request), { host, port, refuse })
+  } catch (error) {
+    const code = String((error as { code?: unknown }).code ?? (error as Error).name)
+    const address = `${host}:${port}`
+    if (code === 'EADDRINUSE' || code === 'AddrInUse')
+      throw new MissingError('PORT', `${address}: expected a free port, got one that is in use`, {
+        cause: error,
+      })
+    if (code === 'EACCES')
+      throw new MissingError('PORT', `${address}: expected a port that may be used, got another`, {
+        cause: error,
+      })
+    if (['EADDRNOTAVAIL', 'AddrNotAvailable', 'ENOTFOUND', 'EAI_AGAIN', 'EINVAL'].includes(code))
+      throw new UsageError('ADDRESS', `--host: expected an address of this machine, got ${host}`, {
+        cause: error,
+      })
+    throw error
+  }
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+/** Answers what was taken, as long as that may take. */
+async function endServer(server: Server, listening: Listening, patience: number): Promise<void> {
+  const drained = server.drain()
+  const timer = setTimeout(() => {
+    server.end()
+    listening.end()
+  }, patience * 1000)
+  await listening.close()
+  clearTimeout(timer)
+  await drained
+}

@@ -1,0 +1,111 @@
+/**
+ * A socket that answers HTTP: by Node's own server and hono's bridge to it, or by that of Deno.
+ *
+ * It is no part of `platform.ts`, so that only a server loads the bridge.
+ */
+import type { Server as NodeServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { builtin, hostProcess } from './builtin.ts'
+import { PlatformError } from './platform_error.ts'
+
+/** Answers a request; the signal of the request is aborted when its client leaves. */
+export type Fetch = (request: Request) => Response | Promise<Response>
+
+/** Where a server listens. */
+export interface ListenOptions {
+  readonly host: string
+  /** 0 for any that is free. */
+  readonly port: number
+  /** Answers what is no request of HTTP. @param reason for people */
+  readonly refuse: (reason: string) => Response
+}
+
+/** A server that listens. */
+export interface Listening {
+  readonly host: string
+  readonly port: number
+  /** Takes no further connection. @returns when every request has been answered */
+  close(): Promise<void>
+  /** Ends every connection. */
+  end(): void
+}
+
+interface DenoServer {
+  readonly addr: { readonly hostname: string; readonly port: number }
+  shutdown(): Promise<void>
+}
+interface DenoGlobal {
+  serve(
+    options: { hostname: string; port: number; signal: AbortSignal; onListen: () => void },
+    fetch: Fetch,
+  ): DenoServer
+}
+
+/** Milliseconds in which a client must have sent its request. */
+const REQUEST_TIMEOUT = 60_000
+/** Milliseconds between looks for idle connections at the end. */
+const IDLE = 20
+
+/**
+ * Listens.
+ * @throws the error of the system, such as EADDRINUSE; PlatformError in a browser
+ */
+export async function listen(fetch: Fetch, options: ListenOptions): Promise<Listening> {
+  const { Deno } = globalThis as { Deno?: DenoGlobal }
+  if (Deno !== undefined) return listenInDeno(Deno, fetch, options)
+  if (hostProcess === null) throw new PlatformError('http server')
+  return listenInNode(fetch, options)
+}
+
+async function listenInNode(fetch: Fetch, { host, port, refuse }: ListenOptions): Promise<Listening> {
+  const { getRequestListener } = await import('@hono/node-server')
+  const listener = getRequestListener(fetch, {
+    overrideGlobalObjects: false,
+    errorHandler: () => refuse('an address of this server'),
+  })
+  const times = { requestTimeout: REQUEST_TIMEOUT, headersTimeout: REQUEST_TIMEOUT }
+  const server = builtin('node:http').createServer(
+    times,
+    (request, response) => void listener(request, response),
+  )
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  const { port: bound } = server.address() as AddressInfo
+  return {
+    host,
+    port: bound,
+    close: () => closeInNode(server),
+    end: () => server.closeAllConnections(),
+  }
+}
+
+/** Connections that are kept for further requests are closed once they have none. */
+function closeInNode(server: NodeServer): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setInterval(() => server.closeIdleConnections(), IDLE)
+    server.close(() => {
+      clearInterval(timer)
+      resolve()
+    })
+  })
+}
+
+async function listenInDeno(
+  deno: DenoGlobal,
+  fetch: Fetch,
+  { host, port }: ListenOptions,
+): Promise<Listening> {
+  const end = new AbortController()
+  const server = deno.serve({ hostname: host, port, signal: end.signal, onListen: () => {} }, fetch)
+  return {
+    host,
+    port: server.addr.port,
+    close: () => server.shutdown(),
+    end: () => end.abort(),
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * The server as a function from requests to answers: routes, keys, origins, and errors in the form of the OpenAI API.
+ *
+ * Nothing of a request names a file: paths are compared with the routes below and with nothing else.
+ */
+import { Hono, type Context } from 'hono'
+import { cors } from 'hono/cors'
+import { timingSafeEqual } from 'hono/utils/buffer'
+import type { ShadowModel } from '../shadow_model.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { Metrics } from './metrics.ts'
+import { refusalOf, RequestError } from './refusals.ts'
+import { bodies, readBody } from './requests.ts'
+import { Scheduler, type Limits } from './scheduler.ts'
+import { messagesOf, TextService, type ServiceOptions } from './text_service.ts'
+import { spellToken } from './token_texts.ts'
+
+/** How a server answers. */
+export interface ServerOptions extends ServiceOptions, Limits {
+  /** The key that clients must send; null for none. */
+  readonly apiKey: string | null
+  /** The origins of pages that may ask; `*` for all. */
+  readonly origins: readonly string[]
+}
+
+/** The status of an answer that nobody waits for. */
+const CLIENT_LEFT = 499
+
+/** A server without its socket. */
+export interface Server {
+  /** Answers one request. Its signal is aborted when the client leaves. */
+  fetch(request: Request): Response | Promise<Response>
+  /** Takes no further request. @returns when the last one has been answered */
+  drain(): Promise<void>
+  /** Ends every request at its next step. */
+  end(): void
+}
+
+/** The server of a model. @throws InputError TOKENIZER_MISSING */
+export function createServer(model: ShadowModel, options: ServerOptions): Server {
+  const { name, apiKey, origins } = options
+  const scheduler = new Scheduler(options)
+  const metrics = new Metrics()
+  const texts = new TextService(model, options, scheduler, metrics)
+  const { tokenizer } = texts
+  const app = new Hono()
+  const created = Math.floor(Date.now() / 1000)
+
+  app.use(async (c, next) => {
+    await next()
+    metrics.request(paths.has(c.req.path) ? c.req.path : 'other', c.res.status)
+  })
+  app.use((c, next) => {
+    const origin = c.req.header('origin')
+    if (origin !== undefined && !origins.includes('*') && !origins.includes(origin))
+      throw new RequestError(403, 'ORIGIN', 'origin: expected one that was allowed at the start, got another')
+    return next()
+  })
+  if (origins.length > 0) app.use(cors({ origin: origins.includes('*') ? '*' : [...origins] }))
+  app.use(async (c, next) => {
+    if (apiKey !== null && c.req.path !== '/health' && !(await hasKey(c.req.header('authorization'), apiKey)))
+      throw new RequestError(401, 'API_KEY', 'authorization: expected the key of this server, got another', {
+        'www-authenticate': 'Bearer',
+      })
+    return next()
+  })
+
+  const described = {
+    id: name,
+    object: 'model',
+    created,
+    owned_by: 'shadowllm',
+    max_model_len: model.config.positions,
+  }
+  const routes: Readonly<
+    Record<string, Partial<Record<'GET' | 'POST', (c: Context) => Response | Promise<Response>>>>
+  > = {
+    '/health': {
+      GET: (c) =>
+        c.json({ status: scheduler.isDraining ? 'draining' : 'ok' }, scheduler.isDraining ? 503 : 200),
+    },
+    '/metrics': {
+      GET: (c) =>
+        c.text(metrics.render(scheduler), 200, {
+          'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+        }),
+    },
+    '/v1/models': { GET: (c) => c.json({ object: 'list', data: [described] }) },
+    '/tokenizer_info': { GET: (c) => c.json(tokenizerInfo(model)) },
+    '/tokenize': {
+      POST: async (c) => {
+        const body = await readBody(c.req.raw, bodies.tokenize)
+        texts.expectModel(body.model)
+        const tokens = await tokensOf(model, body)
+        return c.json({ tokens, count: tokens.length, max_model_len: model.config.positions })
+      },
+    },
+    '/detokenize': {
+      POST: async (c) => {
+        const body = await readBody(c.req.raw, bodies.detokenize)
+        texts.expectModel(body.model)
+        texts.expectTokens(body.tokens)
+        return c.json({ prompt: tokenizer.decode(body.tokens) })
+      },
+    },
+    '/v1/completions': {
+      POST: async (c) => {
+        const { signal } = c.req.raw
+        return texts.complete(await readBody(c.req.raw, bodies.completion), signal)
+      },
+    },
+    '/v1/chat/completions': {
+      POST: async (c) => {
+        const { signal } = c.req.raw
+        return texts.chat(await readBody(c.req.raw, bodies.chat), signal)
+      },
+    },
+  }
+  const paths = new Set(Object.keys(routes))
+  for (const [path, methods] of Object.entries(routes)) {
+    if (methods.GET) app.get(path, methods.GET)
+    if (methods.POST) app.post(path, methods.POST)
+    const allow = Object.keys(methods).join(', ')
+    app.all(path, (c) => {
+      throw new RequestError(405, 'METHOD', `${path}: expected ${allow}, got ${c.req.method}`, { allow })
+    })
+  }
+  app.get('/v1/models/:name{.+}', (c) => {
+    texts.expectModel(c.req.param('name'))
+    return c.json(described)
+  })
+  app.notFound((c) => {
+    throw new RequestError(
+      404,
+      'ROUTE',
+      `path: expected one of ${[...paths].join(', ')}, got ${c.req.method} of another`,
+    )
+  })
+  app.onError((error, c) => {
+    const { status, headers, body } = refusalOf(error)
+    // Nobody is told of a client that left, and its status is for the metrics alone.
+    if (c.req.raw.signal.aborted) return new Response(null, { status: CLIENT_LEFT })
+    if (status === 500) options.report(error)
+    return c.json(body, status, { ...headers })
+  })
+  return {
+    fetch: (request) => app.fetch(request),
+    drain: () => scheduler.drain(),
+    end: () => scheduler.end(),
+  }
+}
+
+async function hasKey(header: string | undefined, key: string): Promise<boolean> {
+  const [, given] = /^Bearer +(.+)$/i.exec(header ?? '') ?? []
+  return given !== undefined && (await timingSafeEqual(given, key))
+}
+
+/** What clients that tokenize by this server ask first. */
+function tokenizerInfo({ tokenizer, chatTemplate, config, prefixIds }: ShadowModel): object {
+  const spelled = (id: number | null | undefined): string | null =>
+    tokenizer && typeof id === 'number' && id < tokenizer.vocabularySize ? spellToken(tokenizer, id) : null
+  return {
+    bos_token: chatTemplate?.bosToken ?? spelled(config.bosId),
+    eos_token: chatTemplate?.eosToken ?? spelled(config.eosIds[0]),
+    pad_token: spelled(tokenizer?.special.padding),
+    unk_token: spelled(tokenizer?.special.unknown),
+    add_bos_token: prefixIds.length > 0,
+    vocab_size: tokenizer?.vocabularySize,
+    model_max_length: config.positions,
+    chat_template: chatTemplate?.source ?? null,
+  }
+}
+
+/**
+ * The ids of a text or of a chat. A text that as a whole is the spelling of a special token is that token: so clients ask for
+ * the id of `eos_token`. No part of a longer text is one.
+ */
+async function tokensOf(
+  model: ShadowModel,
+  {
+    prompt,
+    messages,
+    add_special_tokens: prefix,
+  }: Awaited<ReturnType<typeof readBody<typeof bodies.tokenize.entries>>>,
+): Promise<readonly number[]> {
+  const { tokenizer } = model
+  if ((typeof prompt === 'string') === Array.isArray(messages))
+    throw new UsageError('FIELD', 'body: expected a prompt or messages, got both or none')
+  if (messages) return (await model.chatPrompt(messagesOf(messages))).ids
+  const text = prompt as string
+  const special = tokenizer?.specialSpellings.includes(text) ? tokenizer.idOf(text) : null
+  return special === null ? model.encode(text, { prefix: prefix ?? true }) : [special]
+}

@@ -1,0 +1,73 @@
+/**
+ * What a client sees of an error: a status, and an object in the form of the OpenAI API with a code of this project.
+ *
+ *   { "error": { "message": "max_tokens: expected ..., got ...", "type": "invalid_request_error", "param": null, "code": "FIELD" } }
+ *
+ * Every ShadowError that a request causes is the fault of the request (400, unless it has a status of its own): the model was
+ * opened before. Any other error is a bug: its status is 500, and its text stays on this side.
+ */
+import { ShadowError } from '../tensor/errors.ts'
+
+/** A status of a refusal. */
+export type RefusalStatus = 400 | 401 | 403 | 404 | 405 | 413 | 415 | 429 | 503
+
+/** A refused request. */
+export class RequestError extends ShadowError {
+  readonly status: RefusalStatus
+  /** Further headers of the answer. */
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(
+    status: RefusalStatus,
+    code: string,
+    message: string,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(code, message, 2)
+    this.status = status
+    this.headers = headers
+  }
+}
+
+/** An error as it is answered. */
+export interface Refusal {
+  readonly status: RefusalStatus | 500
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: { readonly error: ErrorBody }
+}
+
+/** The error object of the OpenAI API. */
+export interface ErrorBody {
+  readonly message: string
+  readonly type: string
+  /** The field concerned; always null: the message names it. */
+  readonly param: null
+  readonly code: string
+}
+
+const types: Readonly<Partial<Record<Refusal['status'], string>>> = {
+  401: 'authentication_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  429: 'rate_limit_error',
+  500: 'server_error',
+  503: 'server_error',
+}
+
+/** The answer to a request that failed. */
+export function refusalOf(error: unknown): Refusal {
+  const known = error instanceof ShadowError
+  const status = error instanceof RequestError ? error.status : known ? 400 : 500
+  return {
+    status,
+    headers: error instanceof RequestError ? error.headers : {},
+    body: {
+      error: {
+        message: known ? error.message : 'internal error: expected an answer, got a bug',
+        type: types[status] ?? 'invalid_request_error',
+        param: null,
+        code: known ? error.code : 'BUG',
+      },
+    },
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * The bodies of requests: JSON that nobody has checked, made into checked values or refused.
+ *
+ * Bodies have bounded bytes, nesting, prompts and choices. A field that is not known is refused by name, and so is one that is
+ * known and not supported, unless it has the value that changes nothing: an option is never ignored. Only fields by which
+ * clients label their requests are taken and not used.
+ */
+import * as v from 'valibot'
+import { parseJson, toPlain } from '../io/json.ts'
+import { checkSchema, wholeNumber } from '../io/schema.ts'
+import { checkOptionNames, describeValue, isObject } from '../tensor/arguments.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { RequestError } from './refusals.ts'
+
+/** The most bytes of a body. */
+export const MAX_BODY = 2 ** 22
+/** The most texts that one request asks for: prompts times `n`. */
+export const MAX_CHOICES = 128
+/** The most of the likeliest tokens that can be asked for. */
+export const MAX_LIKELIEST = 20
+const MAX_STOPS = 16
+/** The longest stop text, in UTF-16 units. */
+const MAX_STOP = 1024
+
+// ---- Fields ----------------------------------------------------------------------------------------------------------
+
+const isId = (value: unknown): boolean => typeof value === 'number' && value === value >>> 0
+const isIds = (value: unknown): boolean => Array.isArray(value) && value.every(isId)
+const isPrompt = (value: unknown): boolean =>
+  typeof value === 'string' ||
+  (Array.isArray(value) &&
+    (value.every(isId) || value.every((one) => typeof one === 'string') || value.every(isIds)))
+
+/** A prompt as a request has it. */
+export type PromptField = string | readonly string[] | readonly number[] | readonly (readonly number[])[]
+
+const number = v.nullish(v.number())
+const flag = v.nullish(v.boolean())
+const text = v.nullish(v.string())
+const seed = wholeNumber(0, 2 ** 32 - 1)
+const count = (most = 2 ** 31 - 1): v.GenericSchema<number> => wholeNumber(0, most)
+const likeliest = count(MAX_LIKELIEST)
+
+/** A field that is taken only with the values that change nothing. */
+const onlyNeutral = (words: string, ...values: readonly unknown[]): v.GenericSchema<unknown> =>
+  v.custom<unknown>(
+    (value) =>
+      value === undefined ||
+      value === null ||
+      values.includes(value) ||
+      (values.includes('empty') && isObject(value) && Object.keys(value).length === 0),
+    words,
+  )
+
+const stop = v.nullish(
+  v.custom<string | readonly string[]>((value) => {
+    const stops: unknown[] = Array.isArray(value) ? value : [value]
+    const isStop = (one: unknown): boolean =>
+      typeof one === 'string' && one !== '' && one.length <= MAX_STOP && one.isWellFormed()
+    return stops.length <= MAX_STOPS && stops.every(isStop)
+  }, `a text of up to ${MAX_STOP} characters, or up to ${MAX_STOPS} of them`),
+)
+
+/** What both kinds of completions have. */
+const common = {
+  model: text,
+  max_tokens: v.nullish(count()),
+  temperature: number,
+  top_p: number,
+  top_k: v.nullish(wholeNumber(1, 2 ** 31 - 1)),
+  n: v.nullish(wholeNumber(1, MAX_CHOICES)),
+  seed: v.nullish(seed),
+  stop,
+  stream: flag,
+  stream_options: v.nullish(v.strictObject({ include_usage: flag }, 'an object of include_usage')),
+  planner: text,
+  sparsity: number,
+  every: v.nullish(wholeNumber(1, 2 ** 31 - 1)),
+  presence_penalty: onlyNeutral('0, as penalties are not supported', 0),
+  frequency_penalty: onlyNeutral('0, as penalties are not supported', 0),
+  logit_bias: onlyNeutral('an empty object, as a bias is not supported', 'empty'),
+  user: text,
+  metadata: v.nullish(v.record(v.string(), v.unknown(), 'an object')),
+}
+
+const completion = v.object({
+  ...common,
+  prompt: v.custom<PromptField>(isPrompt, 'text, a list of texts, a list of ids or a list of such lists'),
+  logprobs: v.nullish(likeliest),
+  echo: flag,
+  add_special_tokens: flag,
+  mask_prompt_tokens: v.nullish(wholeNumber(1, 2 ** 31 - 1)),
+  best_of: v.nullish(wholeNumber(1, MAX_CHOICES)),
+  suffix: onlyNeutral('nothing, as a suffix is not supported'),
+})
+
+const part = v.object({ type: v.literal('text'), text: v.string() })
+const message = v.object({
+  role: v.string(),
+  content: v.union([v.string(), v.array(part)], 'text, or a list of parts of text'),
+  name: onlyNeutral('nothing, as names are not supported'),
+  tool_calls: onlyNeutral('nothing, as tools are not supported', 'empty'),
+  tool_call_id: onlyNeutral('nothing, as tools are not supported'),
+})
+
+const chat = v.object({
+  ...common,
+  messages: v.array(message),
+  max_completion_tokens: v.nullish(count()),
+  logprobs: flag,
+  top_logprobs: v.nullish(likeliest),
+  tools: onlyNeutral('nothing, as tools are not supported', 'empty'),
+  tool_choice: onlyNeutral('none, as tools are not supported', 'none', 'auto'),
+  response_format: onlyNeutral('nothing, as formats are not supported'),
+  store: onlyNeutral('false, as nothing is stored', false),
+})
+
+const tokenize = v.object({
+  model: text,
+  prompt: v.nullish(v.string()),
+  messages: v.nullish(v.array(message)),
+  add_special_tokens: flag,
+})
+
+const detokenize = v.object({
+  model: text,
+  tokens: v.custom<readonly number[]>(isIds, 'a list of ids'),
+})
+
+/** A request for completions. */
+export type CompletionBody = v.InferOutput<typeof completion>
+/** A request for an answer to a chat. */
+export type ChatBody = v.InferOutput<typeof chat>
+/** A request for the ids of a text. */
+export type TokenizeBody = v.InferOutput<typeof tokenize>
+/** A request for the text of ids. */
+export type DetokenizeBody = v.InferOutput<typeof detokenize>
+/** What both kinds of completions ask for. */
+export type CommonBody = Pick<CompletionBody, Exclude<keyof typeof common, 'logprobs'>>
+
+/** The schemas of bodies. */
+export const bodies = { completion, chat, tokenize, detokenize } as const
+
+// ---- Reading ---------------------------------------------------------------------------------------------------------
+
+/**
+ * Reads the body of a request.
+ * @throws RequestError CONTENT_TYPE, BODY_SIZE; InputError JSON_*; UsageError FIELD, OPTION_NAME
+ */
+export async function readBody<Fields extends v.ObjectEntries>(
+  request: Request,
+  schema: v.ObjectSchema<Fields, undefined>,
+): Promise<v.InferOutput<typeof schema>> {
+  // A page of another site can send any other type without asking this server first.
+  const type = request.headers.get('content-type') ?? ''
+  if (!/^application\/json\s*(;|$)/i.test(type))
+    throw new RequestError(
+      415,
+      'CONTENT_TYPE',
+      `content-type: expected application/json, got ${describeValue(type)}`,
+    )
+  const json = parseJson(await readBytes(request), 'body', { maxDepth: 16 })
+  const body = toPlain(json)
+  if (!(json instanceof Map))
+    throw new UsageError('FIELD', `body: expected an object, got ${describeValue(body)}`)
+  checkOptionNames(body, Object.keys(schema.entries))
+  return checkSchema(schema as v.GenericSchema<unknown, v.InferOutput<typeof schema>>, body, {
+    code: 'FIELD',
+    subject: '',
+    error: UsageError,
+  })
+}
+
+async function readBytes(request: Request): Promise<Uint8Array> {
+  const tooLong = (): RequestError =>
+    new RequestError(413, 'BODY_SIZE', `body: expected at most ${MAX_BODY} bytes, got more`)
+  if (Number(request.headers.get('content-length')) > MAX_BODY) throw tooLong()
+  const parts: Uint8Array[] = []
+  let size = 0
+  for await (const part of (request.body ?? []) as AsyncIterable<Uint8Array>) {
+    size += part.length
+    if (size > MAX_BODY) throw tooLong()
+    parts.push(part)
+  }
+  const bytes = new Uint8Array(size)
+  let at = 0
+  for (const one of parts) {
+    bytes.set(one, at)
+    at += one.length
+  }
+  return bytes
+}

@@ -1,0 +1,454 @@
+/**
+ * Requests for texts: what is asked is checked against the model, queued, written in turns and answered, whole or as a stream.
+ *
+ * The texts of a request are written one after the other under one seat, so that it holds one sequence at a time and has one
+ * step in each round, however many texts it asks for. The first step runs before an answer is begun: what fails there has a
+ * status. What fails later is an event of the stream, which then ends without `[DONE]`.
+ */
+import type { MaskMode } from '../engine/active_block.ts'
+import type { CacheStorage } from '../engine/layer_cache.ts'
+import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
+import type { ChatMessage } from '../io/chat_prompt.ts'
+import type { Tokenizer } from '../io/tokenizer.ts'
+import { achievedSparsity } from '../masks/achieved.ts'
+import { now } from '../platform/platform.ts'
+import type { MaskPlanner } from '../masks/planner.ts'
+import { expectTemplate } from '../options.ts'
+import type { GenerationPlanner, PlannerChoice } from '../planner_options.ts'
+import type { ShadowModel } from '../shadow_model.ts'
+import { InputError, MissingError, UsageError } from '../tensor/errors.ts'
+import { Random } from '../tensor/random.ts'
+import {
+  chatForm,
+  completionForm,
+  type AnswerForm,
+  type AnswerHead,
+  type ChoiceEnd,
+  type Usage,
+  type WholeChoice,
+} from './answers.ts'
+import type { Metrics } from './metrics.ts'
+import { refusalOf, RequestError } from './refusals.ts'
+import { MAX_CHOICES, type ChatBody, type CommonBody, type CompletionBody } from './requests.ts'
+import type { Scheduler, Seat } from './scheduler.ts'
+import { writeText, type Piece, type WritingTask } from './writer.ts'
+
+/** A planner by name, and how much it skips. */
+interface Planning extends PlannerChoice {
+  readonly planner: GenerationPlanner
+}
+
+/** How requests are answered that do not say. */
+export interface ServiceOptions {
+  /** The name of the model for clients. */
+  readonly name: string
+  readonly planning: Planning
+  readonly mode?: MaskMode
+  readonly cache?: CacheStorage
+  /** How many tokens of an echoed and scored prompt planners see. */
+  readonly maskTokens: number
+  /** Milliseconds after which a stream ends that nobody reads. */
+  readonly stall: number
+  /** Is told of bugs, whose text no client sees. */
+  readonly report: (error: unknown) => void
+}
+
+/** The tokens of completions and of chats if a request does not say, as the OpenAI API has them; and of the library. */
+const [DEFAULT_TOKENS, DEFAULT_ANSWER] = [16, 1024]
+
+/** One text of a request; its planner is made when it is begun. */
+interface Choice extends Omit<WritingTask, 'planner' | 'sampling'> {
+  readonly seed: number
+}
+
+/** All texts of a request. */
+interface TextRequest {
+  readonly form: AnswerForm
+  readonly choices: readonly Choice[]
+  readonly sampling: SamplerOptions
+  readonly planning: Planning
+  /** Tokens of all prompts, each counted once. */
+  readonly promptTokens: number
+  readonly stream: boolean
+  readonly includesUsage: boolean
+}
+
+/** What a step of a request was: a piece of a text, or its end. */
+type Event =
+  | { readonly choice: number; readonly piece: Piece; readonly isFirst: boolean }
+  | { readonly choice: number; readonly end: ChoiceEnd; readonly tokens: number }
+
+/** Answers requests for texts of one model. */
+export class TextService {
+  readonly model: ShadowModel
+  readonly tokenizer: Tokenizer
+  readonly #options: ServiceOptions
+  readonly #scheduler: Scheduler
+  readonly #metrics: Metrics
+  /** Of requests that name none. */
+  readonly #seeds: Random
+
+  /** @throws InputError TOKENIZER_MISSING */
+  constructor(model: ShadowModel, options: ServiceOptions, scheduler: Scheduler, metrics: Metrics) {
+    if (!model.tokenizer)
+      throw new InputError(
+        'TOKENIZER_MISSING',
+        `${model.name}: expected a tokenizer with the model, got none`,
+      )
+    this.model = model
+    this.tokenizer = model.tokenizer
+    this.#options = options
+    this.#scheduler = scheduler
+    this.#metrics = metrics
+    this.#seeds = new Random(options.planning.seed ?? 0)
+  }
+
+  /**
+   * Answers `/v1/completions`.
+   * @throws UsageError, InputError, MissingError, RequestError for what is answered with a status
+   */
+  async complete(body: CompletionBody, signal: AbortSignal): Promise<Response> {
+    const { tokenizer } = this
+    const { prompt, echo, logprobs, n, best_of: best } = body
+    if (best !== undefined && best !== null && best !== (n ?? 1))
+      throw new UsageError('FIELD', `best_of: expected the value of n, got ${best}`)
+    const likeliest = logprobs ?? null
+    // A client that is given the prompt back counts the tokens that it sent.
+    const prefix = body.add_special_tokens ?? !echo
+    const prompts = promptsOf(prompt).map((one) => {
+      const ids = typeof one === 'string' ? tokenizer.encode(one, { prefix }) : one
+      return { ids, echo: echo ? (typeof one === 'string' ? one : tokenizer.decode(ids)) : null }
+    })
+    const form = completionForm({ tokenizer, likeliest, continues: !echo })
+    const request = this.#request(body, prompts, form, {
+      most: DEFAULT_TOKENS,
+      maxTokens: body.max_tokens ?? null,
+      likeliest,
+      continues: true,
+      maskTokens: body.mask_prompt_tokens ?? this.#options.maskTokens,
+      stopIds: new Set(this.model.stopIds),
+    })
+    return this.#answer(request, signal)
+  }
+
+  /** Answers `/v1/chat/completions`. @throws as `complete`; InputError CHAT_*; UsageError MESSAGES */
+  async chat(body: ChatBody, signal: AbortSignal): Promise<Response> {
+    const { tokenizer, model } = this
+    expectTemplate(this.#options.name, model.chatTemplate)
+    const { ids } = await model.chatPrompt(messagesOf(body.messages))
+    const { logprobs, top_logprobs: top, max_tokens: old, max_completion_tokens: most } = body
+    if ((top ?? 0) > 0 && !logprobs)
+      throw new UsageError('FIELD', `logprobs: expected true beside top_logprobs, got ${logprobs}`)
+    const likeliest = logprobs ? (top ?? 0) : null
+    const form = chatForm({ tokenizer, likeliest, continues: false })
+    const eosToken = model.chatTemplate?.eosToken ?? null
+    const eosId = eosToken === null ? null : tokenizer.idOf(eosToken)
+    const request = this.#request(body, [{ ids, echo: null }], form, {
+      most: DEFAULT_ANSWER,
+      maxTokens: most ?? old ?? null,
+      likeliest,
+      continues: false,
+      maskTokens: 1,
+      stopIds: new Set(eosId === null ? model.stopIds : [...model.stopIds, eosId]),
+    })
+    return this.#answer(request, signal)
+  }
+
+  /** The name of the model, if that is what a request asks for. @throws RequestError MODEL */
+  expectModel(name: string | null | undefined): void {
+    const known = [this.#options.name, this.model.name]
+    if (name === null || name === undefined || known.includes(name)) return
+    throw new RequestError(404, 'MODEL', `model: expected ${this.#options.name}, got another`)
+  }
+
+  /** @throws UsageError TOKENS for an id that the model does not have */
+  expectTokens(ids: readonly number[]): void {
+    const { vocabulary } = this.model.config
+    const outside = ids.find((id) => id >= vocabulary)
+    if (outside !== undefined)
+      throw new UsageError('TOKENS', `tokens: expected ids from 0 to ${vocabulary - 1}, got ${outside}`)
+  }
+
+  /** What a request asks for, checked against the model. */
+  #request(
+    body: CommonBody,
+    prompts: readonly { readonly ids: readonly number[]; readonly echo: string | null }[],
+    form: AnswerForm,
+    {
+      most,
+      maxTokens,
+      ...how
+    }: Pick<Choice, 'likeliest' | 'continues' | 'maskTokens' | 'stopIds'> & {
+      readonly most: number
+      readonly maxTokens: number | null
+    },
+  ): TextRequest {
+    this.expectModel(body.model)
+    const { mode, cache, planning } = this.#options
+    const n = body.n ?? 1
+    if (prompts.length * n > MAX_CHOICES)
+      throw new UsageError(
+        'CHOICES',
+        `prompt and n: expected at most ${MAX_CHOICES} texts, got ${prompts.length} x ${n}`,
+      )
+    const sampling = {
+      temperature: body.temperature ?? 1,
+      topP: body.top_p ?? 1,
+      topK: body.top_k ?? undefined,
+    }
+    makeSampler(sampling)
+    const seed = body.seed ?? this.#seeds.uint32()
+    const stops = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? [])
+    const choices = prompts.flatMap(({ ids, echo }) => {
+      const limit = this.#checkPrompt(ids, maxTokens, most)
+      const common = { ...how, ids: Int32Array.from(ids), echo, maxTokens: limit, stops, mode, cache }
+      return Array.from({ length: n }, (_, i) => ({ ...common, seed: (seed + i) >>> 0 }))
+    })
+    return {
+      form,
+      choices,
+      sampling,
+      planning: planningOf(body, planning),
+      promptTokens: prompts.reduce((total, { ids }) => total + ids.length, 0),
+      stream: body.stream ?? false,
+      includesUsage: body.stream_options?.include_usage ?? false,
+    }
+  }
+
+  /** The limit of tokens after a prompt. @throws UsageError PROMPT, TOKENS, CONTEXT_LENGTH */
+  #checkPrompt(ids: readonly number[], maxTokens: number | null, most: number): number {
+    const { positions } = this.model.config
+    if (ids.length === 0) throw new UsageError('PROMPT', 'prompt: expected at least one token, got none')
+    this.expectTokens(ids)
+    const limit = maxTokens ?? Math.min(most, Math.max(1, positions - ids.length))
+    if (ids.length + limit > positions)
+      throw new UsageError(
+        'CONTEXT_LENGTH',
+        `prompt and max_tokens: expected at most ${positions} positions together, got ${ids.length} + ${limit}`,
+      )
+    return limit
+  }
+
+  async #answer(request: TextRequest, signal: AbortSignal): Promise<Response> {
+    const { form } = request
+    const head: AnswerHead = {
+      id: `${form.prefix}-${crypto.randomUUID()}`,
+      created: Math.floor(Date.now() / 1000),
+      model: this.#options.name,
+    }
+    const events = this.#events(request, signal)
+    return request.stream ? this.#stream(request, head, events, signal) : whole(request, head, events)
+  }
+
+  /** @throws as `ShadowModel.planner`, without the names of files */
+  async #planner(planning: Planning): Promise<MaskPlanner | null> {
+    try {
+      return await this.model.planner(planning)
+    } catch (error) {
+      if (!(error instanceof MissingError)) throw error
+      const { planner } = planning
+      throw new UsageError(
+        error.code,
+        `planner: expected one that this server has the files of, got ${planner}`,
+        { cause: error },
+      )
+    }
+  }
+
+  /** Writes the texts of a request, in turns with others. @throws as `Scheduler.enter` and `writeText` */
+  async *#events(request: TextRequest, signal: AbortSignal): AsyncGenerator<Event, void, void> {
+    const { choices, sampling, planning } = request
+    const started = now()
+    const seat = await this.#scheduler.enter(signal)
+    try {
+      for (const [choice, { seed, ...text }] of choices.entries()) {
+        const planner = await this.#planner({ ...planning, seed })
+        const task = { ...text, planner, sampling: { ...sampling, seed } }
+        yield* this.#oneText(seat, choice, task)
+      }
+    } finally {
+      seat.leave()
+      this.#metrics.ended((now() - started) / 1000)
+    }
+  }
+
+  async *#oneText(seat: Seat, choice: number, task: WritingTask): AsyncGenerator<Event, void, void> {
+    const { model, tokenizer } = this
+    const writer = writeText(model.model, tokenizer, task)
+    this.#metrics.prompt(task.ids.length)
+    let isFirst = true
+    const step = (): ReturnType<typeof writer.next> => {
+      const start = now()
+      try {
+        return writer.next()
+      } finally {
+        this.#metrics.step((now() - start) / 1000)
+      }
+    }
+    try {
+      for (;;) {
+        const { done, value } = await seat.step(step)
+        if (done) {
+          const { end, tokens, mask } = value
+          const skipped = mask ? achievedSparsity(mask, model.config) : { heads: 0, neurons: 0, weights: 0 }
+          this.#metrics.text(skipped)
+          return yield { choice, end: { end, skipped, seed: task.sampling.seed as number }, tokens }
+        }
+        if (value === null) continue
+        if (!isFirst || task.echo === null) this.#metrics.generated()
+        yield { choice, piece: value, isFirst }
+        isFirst = false
+      }
+    } finally {
+      writer.return({ end: 'length', tokens: 0, mask: null })
+    }
+  }
+
+  /** Answers event by event: each is computed when the client has room for it. */
+  async #stream(
+    request: TextRequest,
+    head: AnswerHead,
+    events: AsyncGenerator<Event, void, void>,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    const { form, includesUsage } = request
+    const encoder = new TextEncoder()
+    const encode = (event: object): Uint8Array => encoder.encode(`data: ${JSON.stringify(event)}\n\n`)
+    // Clients that ask for the usage find the field in every event.
+    const told = (event: object): object => (includesUsage ? { usage: null, ...event } : event)
+    let completionTokens = 0
+    /** The next event that has something to tell; null after the last. */
+    const next = async (): Promise<Uint8Array | null> => {
+      for (;;) {
+        const { done, value } = await events.next()
+        if (done) return null
+        if ('end' in value) {
+          completionTokens += value.tokens
+          return encode(told(form.end(head, value.choice, value.end)))
+        }
+        const event = form.piece(head, value.choice, value.piece, value.isFirst)
+        if (event) return encode(told(event))
+      }
+    }
+    let first = await next()
+    let isStalled = false
+    const stall = new StallTimer(this.#options.stall, () => {
+      isStalled = true
+      void events.return()
+    })
+    const body = new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          stall.stop()
+          try {
+            const event = first ?? (await next())
+            first = null
+            if (isStalled) throw stalled()
+            if (event) {
+              controller.enqueue(event)
+              return stall.start()
+            }
+            if (includesUsage)
+              controller.enqueue(encode(form.usage(head, usageOf(request.promptTokens, completionTokens))))
+            controller.enqueue(encoder.encode('data: [DONE]\n\n'))
+          } catch (error) {
+            const { status, body: refusal } = refusalOf(error)
+            if (status === 500 && !signal.aborted) this.#options.report(error)
+            controller.enqueue(encode(refusal))
+          }
+          controller.close()
+        },
+        cancel: async () => {
+          stall.stop()
+          await events.return()
+        },
+      },
+      { highWaterMark: 0 },
+    )
+    return new Response(body, {
+      headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' },
+    })
+  }
+}
+
+function stalled(): RequestError {
+  return new RequestError(400, 'STALLED', 'stream: expected a client that reads it, got none for too long')
+}
+
+/** Calls once nobody has asked for a while. */
+class StallTimer {
+  readonly #patience: number
+  readonly #call: () => void
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(patience: number, call: () => void) {
+    this.#patience = patience
+    this.#call = call
+  }
+
+  start(): void {
+    this.#timer = setTimeout(this.#call, this.#patience)
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+  }
+}
+
+/** The answer as one object. */
+async function whole(
+  { form, choices, promptTokens }: TextRequest,
+  head: AnswerHead,
+  events: AsyncGenerator<Event, void, void>,
+): Promise<Response> {
+  const texts = choices.map(() => '')
+  const scores = choices.map((): Piece['scores'][number][] => [])
+  const ends: ChoiceEnd[] = []
+  let completionTokens = 0
+  for await (const event of events) {
+    if ('end' in event) {
+      ends.push(event.end)
+      completionTokens += event.tokens
+    } else {
+      texts[event.choice] += event.piece.text
+      for (const score of event.piece.scores) scores[event.choice].push(score)
+    }
+  }
+  const answers = ends.map((end, i): WholeChoice => ({ ...end, text: texts[i], scores: scores[i] }))
+  return Response.json(form.whole(head, answers, usageOf(promptTokens, completionTokens)))
+}
+
+function usageOf(prompt: number, completion: number): Usage {
+  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion }
+}
+
+/** What a request decides of its planner; the rest is the server's. A sparsity alone means the shadow planner. */
+function planningOf({ planner, sparsity, every }: CommonBody, usual: Planning): Planning {
+  const asked = sparsity ?? null
+  const { headSparsity, neuronSparsity, ...rest } = usual
+  const shares = asked === null ? { headSparsity, neuronSparsity } : { sparsity: asked }
+  const named = planner as GenerationPlanner | null | undefined
+  return {
+    ...rest,
+    ...shares,
+    planner: named ?? (asked !== null && usual.planner === 'dense' ? 'shadow' : usual.planner),
+    every: every ?? usual.every,
+  }
+}
+
+/** The prompts of a request, each as text or ids. @throws UsageError PROMPT for none */
+function promptsOf(prompt: CompletionBody['prompt']): (string | readonly number[])[] {
+  if (typeof prompt === 'string') return [prompt]
+  if (prompt.length === 0) throw new UsageError('PROMPT', 'prompt: expected at least one token, got none')
+  return typeof prompt[0] === 'number'
+    ? [prompt as readonly number[]]
+    : [...(prompt as readonly string[] | readonly number[][])]
+}
+
+/** The messages of a chat, each with its parts as one text. */
+export function messagesOf(messages: ChatBody['messages']): ChatMessage[] {
+  return messages.map(({ role, content }) => ({
+    role,
+    content: typeof content === 'string' ? content : content.map(({ text }) => text).join(''),
+  }))
+}
