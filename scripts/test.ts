@@ -21,11 +21,11 @@ const steps: readonly Step[] = [
 ]
 
 /**
- * The sections that depend on the runtime, in the quick tier: reading files, the library, golden values.
+ * The sections that depend on the runtime, in the quick tier: reading files, the library, golden values, the server.
  * `spec/verify/runtimes.full.spec.ts` compares laws of numbers in both runtimes; `npm run test:deno` runs the whole quick tier.
  */
 const inDeno = [
-  ...['io', 'library', 'golden'].map((section) => `spec/${section}/`),
+  ...['io', 'library', 'golden', 'server'].map((section) => `spec/${section}/`),
   '--exclude=spec/io/{convert,hub}*',
 ]
 

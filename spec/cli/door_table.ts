@@ -79,6 +79,7 @@ export function leastArguments({
     train: ['--calibration', calibration, '--output', `${fresh}.safetensors`],
     generate: ['a'],
     chat: [],
+    serve: ['--port', '0'],
     masks: ['a'],
     perplexity: ['--text', text],
     eval: ['--tasks', 'copa', '--rows', `copa=${rows}`],
@@ -188,6 +189,23 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
   }
   return {
     // What several commands have.
+    '--host <address>': {
+      wrong: [
+        ...usage('ADDRESS', 'an address of this machine', '192.0.2.1'),
+        ...usage('ADDRESS', 'got nothing', ''),
+      ],
+    },
+    '--port <number>': whole(0, '65536'),
+    '--name <name>': { wrong: usage('NAME', 'some text', '') },
+    '--api-key <key>': { wrong: usage('API_KEY', 'visible characters', '', 'a b', 'é') },
+    '--cors <origin>': {
+      wrong: usage('ORIGIN', 'an origin', '', 'example.org', 'https://example.org/', 'null'),
+    },
+    '--parallel <count>': whole(1, '1025'),
+    '--waiting <count>': whole(0, '65537'),
+    '--mask-tokens <count>': whole(1),
+    '--stall <seconds>': number('0', '-1', '86401'),
+    'serve --drain <seconds>': number('-1', '86401'),
     '--model <name>': model,
     '--revision <name>': revision,
     '--sparsity <share>': share,

@@ -8,13 +8,21 @@ import { measuringTables } from './measuring_rows.ts'
 import { programTable } from './program_rows.ts'
 import { readingTables } from './reading_rows.ts'
 import { queueTables } from './queue_rows.ts'
+import { servingTable } from './serving_rows.ts'
 import { slowTables, statedElsewhere } from './slow_rows.ts'
 import { useSurroundings } from './surroundings.ts'
 import { stateTables } from './table.ts'
 import { writingTables } from './writing_rows.ts'
 
 const { run } = useSurroundings()
-const tables = [programTable, ...writingTables, ...measuringTables, ...makingTables, ...readingTables]
+const tables = [
+  programTable,
+  ...writingTables,
+  ...measuringTables,
+  ...makingTables,
+  ...readingTables,
+  servingTable,
+]
 
 test('every flag of every command has a row in a table, and every row is of an existing flag', async () => {
   const known = (await allFlags()).map(({ command, flag }) => `${command} ${flag}`)

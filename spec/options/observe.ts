@@ -13,6 +13,7 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
 import { LanguageTrainer } from '../../src/training/pretrain_trainer.ts'
 import { quietSession } from '../cli/run_inside.ts'
+import { askServer, type Served } from './ask_server.ts'
 
 /** A model that was loaded. */
 export interface SeenModel {
@@ -50,6 +51,8 @@ export interface Seen {
   readonly workers: number
   /** How often the state of a training was read: at each save and at the end. */
   readonly states: number
+  /** What a server answered; null for a command that serves nothing. */
+  readonly served: Served | null
   /** The calls of the stand-ins for a queue. */
   readonly calls: readonly Readonly<Record<string, unknown>>[]
   /** The content of a file that it wrote into `{out}`; null if there is none of this name. */
@@ -131,8 +134,14 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
   let stderr = ''
   let isQuiet = false
   const updates: ProgressUpdate[] = []
+  const interrupt = new AbortController()
+  let serving: Promise<Served> | null = null
   const session: Session = {
-    ...quietSession((text) => (stdout += text)),
+    ...quietSession((text) => {
+      stdout += text
+      if (args[0] === 'serve') serving = askServer(text.trim(), args, () => interrupt.abort())
+    }),
+    signal: interrupt.signal,
     quieten: () => void (isQuiet = true),
     lines: () => {
       const lines = ['abcdef']
@@ -160,6 +169,7 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
       updates,
       instances,
       workers,
+      served: await serving,
       calls: [...calls],
       states: reading.mock.calls.length,
       has: (name) => existsSync(join(out, name)),

@@ -26,23 +26,26 @@ export interface Listening {
   readonly port: number
   /** Takes no further connection. @returns when every request has been answered */
   close(): Promise<void>
-  /** Ends every connection. */
+  /** Ends every connection, or stops waiting for it. */
   end(): void
 }
 
 interface DenoServer {
   readonly addr: { readonly hostname: string; readonly port: number }
   shutdown(): Promise<void>
+  unref(): void
 }
 interface DenoGlobal {
   serve(
-    options: { hostname: string; port: number; signal: AbortSignal; onListen: () => void },
+    options: { hostname: string; port: number; onListen: () => void; onError: () => Response },
     fetch: Fetch,
   ): DenoServer
 }
 
 /** Milliseconds in which a client must have sent its request. */
 const REQUEST_TIMEOUT = 60_000
+/** What a request whose address cannot be read should have had. */
+const ADDRESS = 'an address of this server'
 /** Milliseconds between looks for idle connections at the end. */
 const IDLE = 20
 
@@ -61,7 +64,7 @@ async function listenInNode(fetch: Fetch, { host, port, refuse }: ListenOptions)
   const { getRequestListener } = await import('@hono/node-server')
   const listener = getRequestListener(fetch, {
     overrideGlobalObjects: false,
-    errorHandler: () => refuse('an address of this server'),
+    errorHandler: () => refuse(ADDRESS),
   })
   const times = { requestTimeout: REQUEST_TIMEOUT, headersTimeout: REQUEST_TIMEOUT }
   const server = builtin('node:http').createServer(
@@ -98,14 +101,22 @@ function closeInNode(server: NodeServer): Promise<void> {
 async function listenInDeno(
   deno: DenoGlobal,
   fetch: Fetch,
-  { host, port }: ListenOptions,
+  { host, port, refuse }: ListenOptions,
 ): Promise<Listening> {
-  const end = new AbortController()
-  const server = deno.serve({ hostname: host, port, signal: end.signal, onListen: () => {} }, fetch)
+  const onError = (): Response => refuse(ADDRESS)
+  const server = deno.serve({ hostname: host, port, onListen: () => {}, onError }, fetch)
+  let end = (): void => {}
+  const ended = new Promise<void>((resolve) => {
+    end = () => {
+      // Deno cannot end connections: they end with the process, which does not wait for them.
+      server.unref()
+      resolve()
+    }
+  })
   return {
     host,
     port: server.addr.port,
-    close: () => server.shutdown(),
-    end: () => end.abort(),
+    close: () => Promise.race([server.shutdown(), ended]),
+    end,
   }
 }

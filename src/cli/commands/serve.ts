@@ -65,12 +65,18 @@ const MAX_SECONDS = 86_400
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
   command
-    .option('--host <address>', 'the address to listen at; 0.0.0.0 for all of this machine', '127.0.0.1')
+    .option(
+      '--host <address>',
+      'the address to listen at; 0.0.0.0 for all of this machine',
+      hostFlag,
+      '127.0.0.1',
+    )
     .option('--port <number>', 'the port; 0 for any that is free', wholeFlag('port', 0, 65_535), 8080)
-    .option('--name <name>', 'what clients call the model (default: the last part of --model)')
+    .option('--name <name>', 'what clients call the model (default: the last part of --model)', nameFlag)
     .option(
       '--api-key <key>',
       'what clients must send as a bearer token (default: SHADOWLLM_API_KEY, or none)',
+      keyFlag,
     )
     .addOption(
       new Option(
@@ -118,6 +124,23 @@ export function define(command: Command, session: Session): void {
     .action((flags: ServeFlags) => withModel(session, flags, (opt) => serve(session, opt, flags)))
 }
 
+function hostFlag(address: string): string {
+  // Of no address a system makes every one of the machine.
+  if (address !== '') return address
+  throw new UsageError('ADDRESS', '--host: expected an address of this machine, got nothing')
+}
+
+function nameFlag(name: string): string {
+  if (name !== '') return name
+  throw new UsageError('NAME', '--name: expected some text, got nothing')
+}
+
+function keyFlag(key: string): string {
+  if (/^[!-~]+$/.test(key)) return key
+  // The text of a key is not repeated.
+  throw new UsageError('API_KEY', '--api-key: expected visible characters of ASCII, got others or none')
+}
+
 function originFlag(origin: string): string {
   if (origin === '*' || (URL.canParse(origin) && new URL(origin).origin === origin)) return origin
   throw new UsageError(
@@ -138,7 +161,7 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
     cache,
     maskTokens,
     name: flags.name ?? (opt.name.split(/[\\/]/).findLast((part) => part !== '') || opt.name),
-    apiKey: flags.apiKey ?? environment('SHADOWLLM_API_KEY') ?? null,
+    apiKey: flags.apiKey ?? keyOfEnvironment(),
     origins: cors,
     seats: parallel,
     queue: waiting,
@@ -179,6 +202,11 @@ async function listenAt(server: Server, host: string, port: number): Promise<Lis
       })
     throw error
   }
+}
+
+function keyOfEnvironment(): string | null {
+  const key = environment('SHADOWLLM_API_KEY')
+  return key === undefined ? null : keyFlag(key)
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

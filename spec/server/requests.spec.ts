@@ -1,0 +1,224 @@
+/**
+ * Bodies that nobody has checked: any of them is answered, or refused with a status from 400 to 499 and a code.
+ */
+import fc from 'fast-check'
+import { afterAll, describe, expect, test } from 'vitest'
+import { ShadowModel } from '../../src/index.ts'
+import { MAX_BODY, MAX_CHOICES } from '../../src/server/requests.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { casesAtTier } from '../harness/tier.ts'
+import { ask, requestOf, serverOf, type Body, type Refused } from './served.ts'
+
+const opt = await ShadowModel.fromPretrained()
+afterAll(() => opt.dispose())
+const server = serverOf(opt)
+const { vocabulary: V, positions } = opt.config
+
+const paths = ['/v1/completions', '/v1/chat/completions', '/tokenize', '/detokenize'] as const
+
+// ---- Any body --------------------------------------------------------------------------------------------------------
+
+type Send = (path: string, body: Body) => Promise<Response>
+const send: Send = async (path, body) => server.fetch(requestOf(path, body))
+
+/** Values that fields have, right and wrong ones. */
+const someValue: fc.Arbitrary<unknown> = fc.oneof(
+  fc.constantFrom<unknown>(
+    null,
+    true,
+    false,
+    0,
+    1,
+    2,
+    -1,
+    0.5,
+    1e308,
+    2 ** 32,
+    'shadow',
+    'random',
+    '',
+    'a',
+    [],
+    {},
+    [[]],
+    [''],
+    [0],
+    [[3], [4]],
+  ),
+  fc.jsonValue({ maxDepth: 2 }),
+)
+const someField = fc.constantFrom(
+  ...(
+    'prompt max_tokens temperature top_p n seed stop logprobs echo stream planner every sparsity stream_options ' +
+    'mask_prompt_tokens messages tokens model best_of logit_bias tools add_special_tokens top_k suffix top_logprobs ' +
+    'response_format user metadata __proto__ constructor'
+  ).split(' '),
+)
+/** A body that is right, with some fields replaced. */
+const someBody: fc.Arbitrary<Body> = fc.oneof(
+  fc
+    .tuple(
+      fc.constantFrom({ prompt: 'The captain', max_tokens: 2 }, { tokens: [2] }, { prompt: 'a' }, {}),
+      fc.dictionary(someField, someValue, { maxKeys: 3 }),
+    )
+    .map(([right, wrong]) => JSON.stringify({ ...right, ...wrong })),
+  fc.jsonValue().map((value) => JSON.stringify(value)),
+  fc.string(),
+  fc.uint8Array({ maxLength: 40 }),
+  // Right JSON with one character less.
+  fc
+    .nat(40)
+    .map((at) =>
+      '{"prompt":"The captain","max_tokens":2,"n":1}'.replace(/./g, (one, i) => (i === at ? '' : one)),
+    ),
+)
+
+const isAnswered = lawForAll(
+  'every body is answered, or refused in the form of the OpenAI API by a status from 400 to 499',
+  [fc.constantFrom(...paths), someBody],
+  async (sends: Send, path: (typeof paths)[number], body: Body) => {
+    const response = await sends(path, body)
+    const text = await response.text()
+    if (response.status === 200) return
+    expect(response.status).toBeGreaterThanOrEqual(400)
+    expect(response.status).toBeLessThan(500)
+    const { error } = JSON.parse(text) as Refused
+    expect(error).toEqual({
+      message: expect.stringMatching(/^[^\n]+: expected [^\n]+$|: expected /),
+      type: expect.stringMatching(/^\w+_error$/),
+      param: null,
+      code: expect.stringMatching(/^[A-Z0-9_]+$/),
+    })
+  },
+  { runs: casesAtTier(200, 3000) },
+)
+stateLaw(isAnswered, send)
+
+describe('a refusal of another form is found', () => {
+  const refusedAs =
+    (make: (status: number, body: Refused) => Response): Send =>
+    async (path, body) => {
+      const response = await send(path, body)
+      return response.status === 200 ? response : make(response.status, (await response.json()) as Refused)
+    }
+  test.each<[string, Send]>([
+    ['a status of 500', refusedAs((_, body) => Response.json(body, { status: 500 }))],
+    [
+      'no code',
+      refusedAs((status, { error }) => Response.json({ error: { ...error, code: null } }, { status })),
+    ],
+    ['text', refusedAs((status) => new Response('no', { status }))],
+    ['not an object of errors', refusedAs((status, { error }) => Response.json(error, { status }))],
+  ])('%s', (_, mutant) => kills(isAnswered, mutant))
+})
+
+// ---- Each refusal ----------------------------------------------------------------------------------------------------
+
+const right = { prompt: 'The captain', max_tokens: 1 }
+const refusals: readonly (readonly [
+  name: string,
+  body: Body,
+  status: number,
+  code: string,
+  path?: string,
+])[] = [
+  ['a body that is not JSON', 'prompt=a', 400, 'JSON_SYNTAX'],
+  ['a body that is not UTF-8', Uint8Array.of(0x22, 0xff, 0x22), 400, 'JSON_ENCODING'],
+  ['a byte order mark', Uint8Array.of(0xef, 0xbb, 0xbf, 0x7b, 0x7d), 400, 'JSON_BOM'],
+  ['no body', '', 400, 'JSON_SYNTAX'],
+  ['a body that is too large', `{"prompt":"${'a'.repeat(MAX_BODY)}"}`, 413, 'BODY_SIZE'],
+  ['deep nesting', '['.repeat(100_000), 400, 'JSON_DEPTH'],
+  ['a key twice', '{"prompt":"a","prompt":"b"}', 400, 'JSON_DUPLICATE'],
+  ['half a surrogate pair', '{"prompt":"\\ud800"}', 400, 'JSON_SURROGATE'],
+  ['a list as the body', '[]', 400, 'FIELD'],
+  ['an unknown field', { ...right, temprature: 1 }, 400, 'OPTION_NAME'],
+  ['no prompt', {}, 400, 'FIELD'],
+  ['an empty list of prompts', { ...right, prompt: [] }, 400, 'PROMPT'],
+  ['an empty list of ids', { ...right, prompt: [[]] }, 400, 'PROMPT'],
+  [
+    'an empty text without special tokens',
+    { ...right, prompt: '', add_special_tokens: false },
+    400,
+    'PROMPT',
+  ],
+  ['an empty text that is echoed', { ...right, prompt: '', echo: true }, 400, 'PROMPT'],
+  ['texts and ids in one list', { ...right, prompt: ['a', 1] }, 400, 'FIELD'],
+  ['an id that is negative', { ...right, prompt: [-1] }, 400, 'FIELD'],
+  ['an id that is a fraction', { ...right, prompt: [1.5] }, 400, 'FIELD'],
+  ['an id past the vocabulary', { ...right, prompt: [V] }, 400, 'TOKENS'],
+  ['an id past the vocabulary in the second prompt', { ...right, prompt: [[3], [V]] }, 400, 'TOKENS'],
+  [
+    'a prompt that is too long',
+    { ...right, prompt: Array.from({ length: positions }, () => 3) },
+    400,
+    'CONTEXT_LENGTH',
+  ],
+  [
+    'a prompt and an answer that are too long',
+    { prompt: [3, 4], max_tokens: positions - 1 },
+    400,
+    'CONTEXT_LENGTH',
+  ],
+  ['max_tokens below zero', { ...right, max_tokens: -1 }, 400, 'FIELD'],
+  ['too many texts', { ...right, prompt: ['a', 'b'], n: MAX_CHOICES }, 400, 'CHOICES'],
+  ['n of 0', { ...right, n: 0 }, 400, 'FIELD'],
+  ['a temperature below zero', { ...right, temperature: -1 }, 400, 'TEMPERATURE'],
+  ['top_p of 0', { ...right, top_p: 0 }, 400, 'TOP_P'],
+  ['a seed that is too large', { ...right, seed: 2 ** 32 }, 400, 'FIELD'],
+  ['an empty stop text', { ...right, stop: '' }, 400, 'FIELD'],
+  ['too many stop texts', { ...right, stop: Array.from({ length: 17 }, (_, i) => `${i}`) }, 400, 'FIELD'],
+  ['too many of the likeliest', { ...right, logprobs: 21 }, 400, 'FIELD'],
+  ['an unknown planner', { ...right, planner: 'best' }, 400, 'PLANNER'],
+  ['the oracle, which needs the answer', { ...right, planner: 'oracle' }, 400, 'PLANNER'],
+  ['a planner without its predictor', { ...right, planner: 'dejavu' }, 400, 'PREDICTOR_MISSING'],
+  ['a planner without its calibration', { ...right, planner: 'static' }, 400, 'CALIBRATION_MISSING'],
+  ['a sparsity above 1', { ...right, sparsity: 1.5 }, 400, 'SPARSITY'],
+  ['mask_prompt_tokens of 0', { ...right, mask_prompt_tokens: 0 }, 400, 'FIELD'],
+  ['a penalty', { ...right, presence_penalty: 0.5 }, 400, 'FIELD'],
+  ['a bias', { ...right, logit_bias: { 5: 1 } }, 400, 'FIELD'],
+  ['a suffix', { ...right, suffix: 'a' }, 400, 'FIELD'],
+  ['best_of beside another n', { ...right, best_of: 3 }, 400, 'FIELD'],
+  ['another model', { ...right, model: 'gpt-4' }, 404, 'MODEL'],
+  [
+    'a chat with a model that has no template',
+    { messages: [{ role: 'user', content: 'a' }] },
+    400,
+    'CHAT_TEMPLATE_MISSING',
+    '/v1/chat/completions',
+  ],
+  ['tools', { messages: [], tools: [{}] }, 400, 'FIELD', '/v1/chat/completions'],
+  ['neither prompt nor messages', {}, 400, 'FIELD', '/tokenize'],
+  ['ids past the vocabulary', { tokens: [V] }, 400, 'TOKENS', '/detokenize'],
+]
+
+describe('each wrong value has its code', () => {
+  test.each(refusals.map((one) => [one[0], one] as const))('%s', async (_, [, body, status, code, path]) => {
+    const answer = await ask<Refused>(server, path ?? '/v1/completions', body)
+    expect([answer.status, answer.json.error.code]).toEqual([status, code])
+    // Nothing of this machine is told.
+    expect(answer.json.error.message).not.toMatch(/[\\/](tmp|home|work|usr|fixtures)[\\/]/)
+    expect(answer.json.error.message.length).toBeLessThan(600)
+  })
+
+  test('null is no value, and neutral values of what is not supported are taken', async () => {
+    const body = {
+      ...right,
+      n: null,
+      stop: null,
+      logprobs: null,
+      presence_penalty: 0,
+      logit_bias: {},
+      suffix: null,
+      best_of: 1,
+      user: 'u',
+    }
+    expect((await ask(server, '/v1/completions', body)).status).toBe(200)
+  })
+
+  test('the right values are taken by the same tables', async () => {
+    expect((await ask(server, '/v1/completions', right)).status).toBe(200)
+    expect((await ask(server, '/v1/completions', { ...right, prompt: [V - 1] })).status).toBe(200)
+    const fits = { prompt: Array.from({ length: positions - 1 }, () => 3), max_tokens: 1 }
+    expect((await ask(server, '/v1/completions', fits)).status).toBe(200)
+  })
+})
