@@ -110,7 +110,7 @@ const asTheLibrary = (sentence: string): ReturnType<typeof lawForAll<Ask, [Asked
       const read = prompts.reduce((sum, { length }) => sum + length, 0)
       expect(usage).toEqual({ prompt_tokens: read, completion_tokens: tokens, total_tokens: read + tokens })
     },
-    { runs: casesAtTier(12, 60) },
+    { runs: casesAtTier(12, 40) },
   )
 
 const wholeIsTheLibrary = asTheLibrary('a completion is the text that the library writes with the same seed')
@@ -231,7 +231,7 @@ const nothingLeaks = lawForAll(
     const [next, another] = [a.at(prefix.length), b.at(prefix.length)]
     if (next && another) expect(expectedThere(another)).toEqual(expectedThere(next))
   },
-  { runs: casesAtTier(25, 200) },
+  { runs: casesAtTier(25, 60) },
 )
 stateLaw(nothingLeaks, byServer)
 
@@ -292,7 +292,7 @@ const asEvaluated = lawForAll(
     const { nll } = scoreWindow(opt.model, window, { planner: await plannerOf(planning) })
     expect(await cost(context, answer, planning)).toBe(nll)
   },
-  { runs: casesAtTier(20, 200) },
+  { runs: casesAtTier(20, 60) },
 )
 stateLaw(asEvaluated, costByServer)
 

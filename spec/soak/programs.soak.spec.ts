@@ -26,6 +26,11 @@ const programs = [
     args: ['bench/soak.ts', '--cycles', String(Math.max(50, Math.round(2000 * length)))],
     missing: null,
   },
+  {
+    name: 'a server with 64 clients answers all of them, and its memory stays what it was',
+    args: ['bench/serve.ts', '--seconds', String(Math.max(60, Math.round(600 * length)))],
+    missing: null,
+  },
   { name: 'the address sanitizer reports nothing', args: ['scripts/test_cuda_asan.ts'], missing },
 ]
 
