@@ -9,10 +9,10 @@
  * The prompt runs dense. When it has run, the neurons of each layer with the highest counts are kept for all later tokens.
  * Heads are not ranked: all are kept.
  *
- * n is the same for every token of a layer, as in the released code. That code fills up a token that has fewer positive
- * activations with its largest negative ones; here these do not count. It also ranks OPT's neurons before ReLU, which
- * makes no other difference. Equal activations of a token, and equal counts, go to the lower index. How many neurons are
- * kept and which layers are dense is up to the budget. A short prompt has few distinct counts, and n is 0 where a token has
+ * n is the same for every token of a layer, as in the code at Huzifa1/CoreInfer on GitHub. That code fills up a token that has
+ * fewer positive activations with its largest negative ones; here these do not count. It also ranks OPT's neurons before
+ * ReLU, which makes no other difference. Equal activations of a token, and equal counts, go to the lower index. How many neurons
+ * are kept and which layers are dense is up to the budget. A short prompt has few distinct counts, and n is 0 where a token has
  * fewer than five positive activations on average: then all counts are 0.
  */
 import type { Budget } from '../masks/budget.ts'
