@@ -1,5 +1,6 @@
 /**
- * shadowllm/train: predictors trained on a calibration, and small language models trained from text.
+ * shadowllm/train: predictors trained on a calibration, scores learnt through the mask, and small language models trained from
+ * text.
  */
 export { AdamW, type AdamWOptions } from './adamw.ts'
 export {
@@ -9,6 +10,13 @@ export {
   type JudgeOptions,
   type Verdict,
 } from './judge_predictor.ts'
+export {
+  maskedDivergence,
+  ScoreLearner,
+  type LearningOptions,
+  type LearningText,
+  type MaskedDivergence,
+} from './learn_scores.ts'
 export type { EpochReport, TrainingOptions } from './predictor_training.ts'
 export { pretrain, type HeldOutReport, type PretrainOptions, type StepReport } from './pretrain.ts'
 export { cutStream, holdOut, joinDocuments, makeTextEncoder, seededBatches } from './pretrain_data.ts'
