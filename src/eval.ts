@@ -24,7 +24,7 @@ export { makeProvenance, type Provenance } from './results/provenance.ts'
 export { reproduce, type ReproduceOptions, type ReproduceProgress } from './experiments/reproduce.ts'
 export { fullSettings, quickSettings, type Settings } from './evaluation/settings.ts'
 export { taskByName, tasks } from './data/tasks/index.ts'
-export { runTasks, type TaskRow, type TasksReport } from './evaluation/tasks/run.ts'
+export { runTasks, type TaskRow, type TaskSample, type TasksReport } from './evaluation/tasks/run.ts'
 export {
   textPerplexity,
   type TextPerplexityOptions,

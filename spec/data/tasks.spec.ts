@@ -74,7 +74,8 @@ const rows = {
 /** Context and right answer of each, as lm-evaluation-harness 0.4 has them. */
 const prompts: Record<keyof typeof rows, [context: string, answer: string, answers: number]> = {
   piqa: ['Question: Dry a plate.\nAnswer:', 'Use a towel.', 2],
-  copa: ['The plate fell therefore', 'it broke.', 2],
+  // A space of its own, beside the one before every answer.
+  copa: ['The plate fell therefore', ' it broke.', 2],
   openbookqa: ['Plates are made of', 'clay', 4],
   winogrande: ['The plate did not fit on the shelf because the plate', 'was too large.', 2],
   rte: ['Ann broke the plate.\nQuestion: The plate is whole. True or False?\nAnswer:', 'False', 2],
@@ -113,9 +114,9 @@ describe('a prompt', () => {
     })
   })
 
-  test('counts the bytes of an answer', async () => {
-    const { lengths } = await read('piqa', { ...rows.piqa, sol1: 'é', sol2: 'ab' })
-    expect(lengths).toEqual([2, 2])
+  test('counts the characters of an answer, as Python does', async () => {
+    const { lengths } = await read('piqa', { ...rows.piqa, sol1: 'é😀', sol2: 'abc' })
+    expect(lengths).toEqual([2, 3])
   })
 
   test('ends an example with an empty line', async () => {

@@ -20,7 +20,7 @@ test('the embedded model chooses the continuation of a text better than chance',
     prefixIds: [2],
     emptyId: 2,
     encodeWords: makeWordEncoder((part) => opt.encode(part)),
-    bytesOf: (tokens) => tokens.length,
+    charactersOf: (tokens) => tokens.length,
   })
   const answers = asked.map((one) => answerQuestion(opt.model, one, undefined, 'skip'))
   // By chance 6 of 24 are right, and 14 or more only once in 1,900 runs.

@@ -233,7 +233,7 @@ describe('continuation', () => {
       prefixIds: [2],
       emptyId: 2,
       encodeWords: makeWordEncoder(encodeLetters),
-      bytesOf: (tokens) => tokens.length,
+      charactersOf: (tokens) => tokens.length,
       ...more,
     }
   }

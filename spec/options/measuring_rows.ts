@@ -174,6 +174,12 @@ const evalTable: CommandTable = {
     { flag: '--seed', beside: '--shots 1', values: [null, '1'] },
     { flag: '--limit', values: [null, '1', '2'] },
     { flag: '--bos', values: [null, ''] },
+    {
+      flag: '--log-samples',
+      values: [null, ''],
+      shows: ({ json }) => (json.samples as unknown[] | undefined)?.length ?? null,
+      is: [null, 2],
+    },
   ],
 }
 

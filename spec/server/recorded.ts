@@ -14,6 +14,9 @@ export const hasRecorded: boolean = existsSync(folder)
 /** The embedded model that was asked. */
 export const recordedTinyOpt: string = join(folder, '../tiny-opt')
 
+/** The rows of each task that were asked. */
+export const recordedRows: string = join(folder, 'rows')
+
 /** One request. */
 export interface RecordedRequest {
   readonly method: string
@@ -42,7 +45,8 @@ export interface ExpectedItem {
   readonly loglikelihood: number
   readonly is_greedy: boolean
   readonly acc?: number
-  readonly acc_norm?: number
+  /** Null for a task that does not measure it. */
+  readonly acc_norm?: number | null
 }
 
 function readLines<T>(...path: string[]): T[] {

@@ -46,6 +46,7 @@ interface EvalFlags extends ModelFlags, PlannerFlags, QueueFlags, TaskFlags, Rep
   readonly shots: number
   readonly limit?: number
   readonly bos?: boolean
+  readonly logSamples?: boolean
   readonly prompt: number
   readonly continuation: number
   readonly seed: number
@@ -69,6 +70,7 @@ export function define(command: Command, session: Session): void {
       wholeFlag('continuation', 1),
       32,
     )
+    .option('--log-samples', 'with --json, every question with the log-likelihoods of its answers')
   addPlannerFlags(command)
   addFlags(command, 'seed', 'backend', 'storage', 'threads')
     .addOption(queueOption())
@@ -104,6 +106,7 @@ function measure(session: Session, opt: ShadowModel, flags: EvalFlags): Promise<
       ...compared,
       mode: flags.mode,
       seed: flags.seed,
+      logsSamples: flags.logSamples,
       config: {
         model: opt.name,
         batch_size: 1,

@@ -15,7 +15,7 @@ import type { Asked, Request } from './prompts.ts'
 import type { Metric } from './task.ts'
 
 export const continuationName = 'continuation'
-export const continuationVersion = 1
+export const continuationVersion = 2
 export const continuationMetrics: readonly Metric[] = ['acc', 'acc_norm', 'acc_mutual_info']
 
 /** Wrong answers beside the right one. */
@@ -35,8 +35,8 @@ export interface ContinuationOptions {
   /** The token before an answer that is asked alone, where nothing begins a context. */
   readonly emptyId: number
   readonly encodeWords: (text: string) => Int32Array[]
-  /** Bytes of the text that tokens spell. */
-  readonly bytesOf: (tokens: Int32Array) => number
+  /** Characters of the text that tokens spell. */
+  readonly charactersOf: (tokens: Int32Array) => number
 }
 
 /**
@@ -96,7 +96,7 @@ function makeQuestion(
   window: Window,
   others: readonly Window[],
   gold: number,
-  { bytesOf, prefixIds, emptyId }: ContinuationOptions,
+  { charactersOf, prefixIds, emptyId }: ContinuationOptions,
 ): Asked {
   const context = window.tokens.slice(0, window.promptLength)
   const answers = others.toSpliced(gold, 0, window).map((one) => one.tokens.slice(one.promptLength))
@@ -107,7 +107,7 @@ function makeQuestion(
     genre: window.genre,
     requests: after(context),
     alone: after(prefixIds.length > 0 ? prefixIds : [emptyId]),
-    lengths: answers.map(bytesOf),
+    lengths: answers.map(charactersOf),
     gold,
   }
 }

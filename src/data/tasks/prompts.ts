@@ -27,7 +27,7 @@ export interface AskedTokens {
   readonly requests: readonly Request[]
   /** Each answer after nothing but the model's first token, where `acc_mutual_info` is asked for. */
   readonly alone?: readonly Request[]
-  /** Bytes of each answer. */
+  /** Characters of each answer. */
   readonly lengths: readonly number[]
   readonly gold: number
 }

@@ -2,9 +2,9 @@
  * A choice task: a question, some answers, and the model's choice is the one it finds likeliest.
  *
  * Each answer is scored by its log-likelihood after its context. `acc` takes the highest, `acc_norm` the highest per
- * byte of the answer, so that short answers have no advantage. Prompts are those of lm-evaluation-harness 0.4: the
- * answer follows the context after one space, examples are separated by an empty line. (The harness divides by
- * characters, which is the same number for plain ASCII.)
+ * character of the answer, so that short answers have no advantage. Prompts are those of lm-evaluation-harness 0.4: the
+ * answer follows the context after one space, examples are separated by an empty line. Characters are code points, as
+ * the harness counts them; what it calls `acc_bytes` is not measured.
  */
 import type { RowReader } from './row.ts'
 
@@ -20,7 +20,7 @@ export interface Question {
   readonly contexts: readonly string[]
   /** What is scored after the context, the space before it left out. */
   readonly continuations: readonly string[]
-  /** Bytes of each answer. */
+  /** Characters of each answer. */
   readonly lengths: readonly number[]
   /** Which answer is right. */
   readonly gold: number
@@ -39,9 +39,11 @@ export interface Task {
   read(row: RowReader): Question
 }
 
-/** Bytes of a text in UTF-8. */
-export function byteLength(text: string): number {
-  return new TextEncoder().encode(text).length
+/** Code points of a text. */
+export function countCharacters(text: string): number {
+  let count = 0
+  for (const _ of text) count++
+  return count
 }
 
 /** One context, several answers. */
@@ -49,7 +51,7 @@ export function choose(context: string, answers: readonly string[], gold: number
   return {
     contexts: answers.map(() => context),
     continuations: answers,
-    lengths: answers.map(byteLength),
+    lengths: answers.map(countCharacters),
     gold,
   }
 }

@@ -3,7 +3,7 @@
  * and what is scored is the rest of the sentence, the same for both.
  */
 import { strip } from '../python_text.ts'
-import { byteLength, type Task } from './task.ts'
+import { countCharacters, type Task } from './task.ts'
 
 export const winogrande: Task = {
   name: 'winogrande',
@@ -22,7 +22,7 @@ export const winogrande: Task = {
     return {
       contexts,
       continuations: [rest, rest],
-      lengths: contexts.map(byteLength),
+      lengths: contexts.map(countCharacters),
       gold: row.oneOf('answer', ['1', '2']),
     }
   },

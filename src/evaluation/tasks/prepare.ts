@@ -17,6 +17,7 @@ import {
 import { findRows, findTrainRows, readRows } from '../../data/tasks/find_rows.ts'
 import { taskByName } from '../../data/tasks/index.ts'
 import { askRows } from '../../data/tasks/prompts.ts'
+import { countCharacters } from '../../data/tasks/task.ts'
 import type { TaskRun } from './asking.ts'
 
 /** The inputs of tasks. */
@@ -120,7 +121,7 @@ async function prepareContinuation(options: PrepareOptions): Promise<{ task: Tas
     prefixIds,
     emptyId: config.bosId,
     encodeWords: makeWordEncoder(encode),
-    bytesOf: (tokens) => new TextEncoder().encode(decode(tokens)).length,
+    charactersOf: (tokens) => countCharacters(decode(tokens)),
   })
   return {
     task: {

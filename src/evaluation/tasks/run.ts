@@ -9,8 +9,9 @@ import type { JobRunner } from '../../jobs/runner.ts'
 import type { AchievedSparsity } from '../../masks/achieved.ts'
 import type { Prefill } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
-import { methodRow, prefillOf, type MethodRow } from '../../results/method.ts'
+import { methodRow, prefillOf, type Method, type MethodRow } from '../../results/method.ts'
 import { meanAchieved } from '../tally.ts'
+import type { Metric } from '../../data/tasks/task.ts'
 import type { Provenance } from '../../results/provenance.ts'
 import { askTasks, type AskedTasks, type TaskProgress, type TaskRun } from './asking.ts'
 import { accuracyOf, type Answer } from './score.ts'
@@ -33,6 +34,18 @@ export interface TaskRow extends MethodRow {
   readonly questions: number
 }
 
+/** One question under one method, by which each number of a report can be held to another program. */
+export interface TaskSample extends MethodRow {
+  readonly task: string
+  /** Where the question is from. */
+  readonly place: string
+  /** Of each answer, in nats. */
+  readonly logLikelihoods: readonly number[]
+  readonly gold: number
+  /** Whether each metric takes the right answer: 1 or 0. */
+  readonly scores: Readonly<Partial<Record<Metric, 0 | 1>>>
+}
+
 /** The results, of a finished run or of a stopped one. */
 export interface TasksReport {
   readonly results: Readonly<Record<string, TaskScores>>
@@ -46,6 +59,8 @@ export interface TasksReport {
   readonly 'n-samples': Readonly<
     Record<string, { readonly original: number; readonly effective: number; readonly left_out: number }>
   >
+  /** Every question under every method, where that is asked for. */
+  readonly samples?: readonly TaskSample[]
   readonly config: Readonly<Record<string, string | number | boolean | null>>
   readonly provenance: Provenance
   readonly complete: boolean
@@ -58,6 +73,8 @@ export interface RunOptions extends AskedTasks {
   readonly config: TasksReport['config']
   /** Jobs name the model by its hash. */
   readonly provenance: Provenance
+  /** Whether the report has every question. */
+  readonly logsSamples?: boolean
   /** Asks in place of this thread, with the same numbers. */
   readonly runner?: JobRunner | null
 }
@@ -89,7 +106,7 @@ export async function runTasks(
 }
 
 function makeReport(
-  { tasks, methods, seed, config, provenance }: RunOptions,
+  { tasks, methods, seed, config, provenance, logsSamples = false }: RunOptions,
   answers: readonly (readonly Answer[][])[],
   complete: boolean,
   seconds: number,
@@ -133,10 +150,28 @@ function makeReport(
       effective,
       left_out: leftOut.length,
     })),
+    ...(logsSamples && {
+      samples: begun.flatMap(({ task, rows: all }) =>
+        methods.flatMap((method, i) => all[i].map((answer, k) => sampleOf(task, method, k, answer))),
+      ),
+    }),
     config,
     provenance,
     complete,
     seconds,
+  }
+}
+
+function sampleOf({ name, asked, metrics }: TaskRun, method: Method, k: number, answer: Answer): TaskSample {
+  const { logLikelihoods, chosen, gold } = answer
+  const scores = metrics.map((metric) => [metric, chosen[metric] === gold ? 1 : 0])
+  return {
+    task: name,
+    ...methodRow(method),
+    place: asked[k].place,
+    logLikelihoods,
+    gold,
+    scores: Object.fromEntries(scores) as TaskSample['scores'],
   }
 }
 
