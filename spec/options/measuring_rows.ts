@@ -178,7 +178,7 @@ const evalTable: CommandTable = {
       flag: '--log-samples',
       values: [null, ''],
       shows: ({ json }) => (json.samples as unknown[] | undefined)?.length ?? null,
-      is: [null, 2],
+      is: [null, 4],
     },
   ],
 }
