@@ -318,7 +318,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
         )
         expect(hub.served).toEqual(['config.json'])
         await page.locator('#storage').selectOption('int8')
-        await eventually(() => lineOf(page, 'hub-answer')).toContain('7 MB as int8')
+        await eventually(() => lineOf(page, 'hub-answer')).toContain('8 MB as int8')
         await rewritten(page, () => page.locator('#hub-open').click(), 'layer 0 is dense.')
         await eventually(() => lineOf(page, 'model-line')).toMatch(/^someone\/tiny: 8 layers[^]*int8 weights/)
         expect((await tokensOf(page)).length).toBe(48)
