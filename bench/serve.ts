@@ -15,7 +15,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
-import { request as httpRequest, Agent, type IncomingMessage } from 'node:http'
+import { request as httpRequest, Agent, type ClientRequest, type IncomingMessage } from 'node:http'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -30,7 +30,7 @@ import {
   runtime,
   write,
 } from '../src/platform/platform.ts'
-import { createServer } from '../src/server/app.ts'
+import { serverOf } from '../spec/server/served.ts'
 import { Random } from '../src/tensor/random.ts'
 import { faultsOf, type Sample } from './soak_verdict.ts'
 
@@ -96,15 +96,7 @@ async function byLibrary(
 async function serve(): Promise<void> {
   const opt = await ShadowModel.fromPretrained()
   await opt.planner({ planner: 'shadow' })
-  const server = createServer(opt, {
-    name: 'tiny-opt',
-    planning: { planner: 'dense' },
-    maskTokens: 8,
-    stall: 60_000,
-    seats: 16,
-    queue: 64,
-    apiKey: null,
-    origins: [],
+  const server = serverOf(opt, {
     report: (error) => void process.stderr.write(`${(error as Error).stack}\n`),
   })
   const refuse = (): Response => new Response(null, { status: 400 })
@@ -184,17 +176,15 @@ interface Read {
   readonly retryAfter: string | undefined
 }
 
+/** A request for a completion whose body is yet to be sent. */
+function completionRequest(port: number): ClientRequest {
+  const headers = { 'content-type': 'application/json' }
+  return httpRequest({ port, host: '127.0.0.1', path: '/v1/completions', method: 'POST', headers, agent })
+}
+
 function post(port: number, body: object, { pause = 0, leaveAfter = Infinity }: Reading = {}): Promise<Read> {
   return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json' }
-    const sent = httpRequest({
-      port,
-      host: '127.0.0.1',
-      path: '/v1/completions',
-      method: 'POST',
-      headers,
-      agent,
-    })
+    const sent = completionRequest(port)
     const left = (): void => {
       sent.destroy()
       resolve({ status: 0, text: '', retryAfter: undefined })
@@ -313,15 +303,7 @@ async function time(
 /** Milliseconds between two tokens of a stream. */
 function streamTime(port: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json' }
-    const sent = httpRequest({
-      port,
-      host: '127.0.0.1',
-      path: '/v1/completions',
-      method: 'POST',
-      headers,
-      agent,
-    })
+    const sent = completionRequest(port)
     sent.on('error', reject)
     sent.on('response', (answer: IncomingMessage) => {
       let first = 0

@@ -31,7 +31,7 @@ const WIDTHS = [0.06, 0.03] as const
 const MEMORY = 0.95
 /** A step moves no score further than this many rates. */
 const MOST_STEP = 4
-/** The rate falls from 1.15 times this, which counts as 1, to 0.15 times it. */
+/** η of the first 15 % of the steps. From there on it falls in a line, to 0.15 times this at the end. */
 export const DEFAULT_RATE = 0.008
 
 /** Units that compete for places in the mask: entries start to end of a table. */
