@@ -117,6 +117,16 @@ test('keys that the schema does not name are left out, and none reaches a protot
   expect(answerOf(() => parseBySchema(asked, text, about))).toBe('file y: expected a number, got nothing')
 })
 
+test.each([
+  ['b', 'file x: expected an object of a, got the key b'],
+  // An empty name and one that every object has are keys like others.
+  ['', 'file x: expected an object of a, got the key ""'],
+  ['constructor', 'file x: expected an object of a, got the key constructor'],
+])('the key "%s" that a strict schema does not name is refused', (key, words) => {
+  const schema = v.object({ x: v.strictObject({ a: v.nullish(v.string()) }, 'an object of a') })
+  expect(answerOf(() => checkSchema(schema, { x: { [key]: 0 } }, about))).toBe(words)
+})
+
 test('the first of a million faults ends the check', () => {
   let calls = 0
   const counted = v.custom(() => (calls++, false), 'another')

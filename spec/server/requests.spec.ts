@@ -176,6 +176,7 @@ const refusals: readonly (readonly [
   ['mask_prompt_tokens of 0', { ...right, mask_prompt_tokens: 0 }, 400, 'FIELD'],
   ['a penalty', { ...right, presence_penalty: 0.5 }, 400, 'FIELD'],
   ['a bias', { ...right, logit_bias: { 5: 1 } }, 400, 'FIELD'],
+  ['an unknown field of an object', { ...right, stream_options: { '': 0 } }, 400, 'FIELD'],
   ['a suffix', { ...right, suffix: 'a' }, 400, 'FIELD'],
   ['best_of beside another n', { ...right, best_of: 3 }, 400, 'FIELD'],
   ['another model', { ...right, model: 'gpt-4' }, 404, 'MODEL'],

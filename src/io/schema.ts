@@ -34,15 +34,20 @@ export function checkSchema<Output>(
   const [issue] = result.issues
   const path = issue.path ?? []
   const last = path.at(-1)
-  const isList = last?.origin === 'key' && Array.isArray(last.input)
+  const ofKey = last?.origin === 'key'
+  const isList = ofKey && Array.isArray(last.input)
+  // A key that is there and has a fault as a key is one that a strict schema does not name.
+  const isUnknown = ofKey && !isList && Object.hasOwn(last.input as object, last.key as string)
   // valibot reports a missing key without what it expects; the schema of the key says it for undefined.
-  if (last?.origin === 'key' && !isList) return checkSchema(schema, withKey(value, path), about)
-  const [place, expected, got] = isList
-    ? [path.slice(0, -1), 'an object', last.input]
-    : [path, issue.message, last ? last.value : issue.input]
-  const name = [about.subject, place.map(({ key }) => keyWords(key)).join('.')].filter((part) => part !== '')
+  if (ofKey && !isList && !isUnknown) return checkSchema(schema, withKey(value, path), about)
+  const place = (ofKey ? path.slice(0, -1) : path).map(({ key }) => keyWords(key)).join('.')
+  const expected = isList ? 'an object' : issue.message
+  const got = isUnknown
+    ? `the key ${keyWords(last.key)}`
+    : describeJson((isList ? last.input : last ? last.value : issue.input) as JsonValue)
+  const name = [about.subject, place].filter((part) => part !== '').join(' ')
   const { code, error = InputError } = about
-  throw new error(code, `${name.join(' ')}: expected ${expected}, got ${describeJson(got as JsonValue)}`)
+  throw new error(code, `${name}: expected ${expected}, got ${got}`)
 }
 
 /** A copy of a value with undefined at a path. */
