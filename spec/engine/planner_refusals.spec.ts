@@ -133,6 +133,22 @@ describe('refused by name', () =>
           }
       }))
 
+    test('after a dense prompt one decision may skip any layer, and another later may not', () =>
+      withModel(subject, model, (loaded) => {
+        const afterAttention = without('neurons', 0)
+        const once = loaded.begin({ planner: whole({ placement: 1, prefill: 'dense', afterAttention }) })
+        once.feed(Int32Array.of(3, 4), 'none')
+        const mask = once.mask as UnitMask
+        const given = loaded.begin({ planner: whole({ prefill: 'dense', afterAttention: () => mask }) })
+        given.feed(Int32Array.of(3, 4), 'none')
+        sameBits('logits', once.feed(Int32Array.of(5, 6), 'all'), given.feed(Int32Array.of(5, 6), 'all'))
+        const again = loaded.begin({
+          planner: whole({ placement: 1, prefill: 'dense', every: 1, afterAttention }),
+        })
+        expect(() => again.feed(Int32Array.of(3, 4))).toThrow('planner odd: expected ones for layers 0 to 1')
+        for (const sequence of [once, given, again]) sequence.dispose()
+      }))
+
     test('a planner that fails leaves the sequence as long as it was, and it can go on', () =>
       withModel(subject, model, (loaded) => {
         let calls = 0

@@ -31,6 +31,11 @@ const commands: readonly Listed[] = [
     load: () => import('./commands/train.ts'),
   },
   {
+    usage: 'learn [options]',
+    description: 'learn scores through the mask, and a predictor that corrects them by the prompt',
+    load: () => import('./commands/learn.ts'),
+  },
+  {
     usage: 'generate [options] <prompt>',
     description: 'generate text from a prompt',
     load: () => import('./commands/generate.ts'),

@@ -208,7 +208,10 @@ export class PlannerSchedule {
   }
 
   #expectDense({ shape, heads, neurons }: UnitMask): void {
-    const rows = (this.placement ?? -1) + 1
+    // After a dense prompt no later pass has begun when a single decision is made.
+    const { planner } = this
+    const decidesBetween = isDensePrompt(planner) && planner.every === undefined
+    const rows = decidesBetween ? 0 : (this.placement ?? -1) + 1
     const isOne = (value: number): boolean => value === 1
     if (
       heads.subarray(0, rows * shape.heads).every(isOne) &&
@@ -217,7 +220,7 @@ export class PlannerSchedule {
       return
     throw new UsageError(
       'PLANNER_MASK',
-      `planner ${this.planner.name}: expected ones for layers 0 to ${rows - 1}, which run dense, got others`,
+      `planner ${planner.name}: expected ones for layers 0 to ${rows - 1}, which run dense, got others`,
     )
   }
 }

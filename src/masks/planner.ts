@@ -2,7 +2,8 @@
  * The interface of all planners: dense, static, random, oracle and predicted masks.
  *
  * A planner decides while the prompt (the first feed of a sequence) runs. A planner of the whole model decides after the
- * attention of its source layer (`placement`). Layers 0 to `placement` run dense, so those rows of its masks are ones. A
+ * attention of its source layer (`placement`). Layers 0 to `placement` run dense, so those rows of its masks are ones, unless
+ * it decides once, in a prompt that runs dense. A
  * planner that decides layer by layer (DejaVu) decides before each layer. The mask applies to the rest of that pass and to
  * every later token. It is fixed after the prompt, so that skipped heads leave no holes in the KV cache.
  *
@@ -65,7 +66,7 @@ export interface MaskPlanner {
   readonly leaky?: boolean
   /**
    * Decides for the whole model.
-   * @returns a mask whose rows 0 to `placement` are ones
+   * @returns a mask whose rows 0 to `placement` are ones, unless it decides once, in a dense prompt
    */
   afterAttention?(view: PromptView): UnitMask
   /**

@@ -84,7 +84,7 @@ export function defaultEvery(planner: PlannerName): Every {
 /** The predictor of the shadow planner, such as `ShadowPredictor`. */
 export interface PromptPredictor {
   /** `placement`: the source layer, whose head outputs it reads, default 0; `criterion`: what it predicts. */
-  readonly config?: { readonly placement?: number; readonly criterion?: string }
+  readonly config?: { readonly placement?: number; readonly ranksFrom?: number; readonly criterion?: string }
   /** @param context heads' outputs of layer `placement`: [T, D] */
   predict(context: Float32Array, tokens: number): UnitScores
 }
@@ -146,7 +146,7 @@ export function makePlanner(
     )
   if (name === 'dense') return null
   if (decidesLate(name) || name === 'cats') expectAfterPrompt(name, every, prefill)
-  const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget)
+  const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget, prefill)
   return {
     ...planner,
     every: every === 'once' ? undefined : every,
@@ -176,6 +176,7 @@ function plannerOf(
   name: Exclude<PlannerName, 'dense'>,
   sources: PlannerSources,
   budget: Budget,
+  prefill: Prefill | undefined,
 ): MaskPlanner {
   const { model, topK = referenceTopK, seed = 0, criterion } = sources
   const need = <Source>(source: Source | undefined, words: string): Source => {
@@ -203,7 +204,7 @@ function plannerOf(
     case 'griffin-static':
       return griffinStaticPlanner(mean(), budget, topK)
     case 'shadow':
-      return shadowPlanner(need(sources.shadow, 'a ShadowLLM predictor'), budget, topK)
+      return shadowPlanner(need(sources.shadow, 'a ShadowLLM predictor'), budget, topK, prefill)
     case 'dejavu-style':
       return dejavuStylePlanner(model, need(sources.dejavuStyle, 'a DejaVu-style predictor'), budget, topK)
     case 'cats':
@@ -261,15 +262,17 @@ export function oraclePlanner(
 
 /**
  * A mask from predicted scores: the planner of the paper. The layers up to the predictor's source layer run before it
- * decides, so they are dense for every budget.
+ * decides, so they are dense for every budget, unless the prompt runs dense: then a predictor may rank some of them too.
  */
 export function shadowPlanner(
   predictor: PromptPredictor,
   budget: Budget,
   topK: TopK = referenceTopK,
+  prefill: Prefill = 'masked',
 ): RankingPlanner {
-  const { placement = 0, criterion = null } = predictor.config ?? {}
-  const behind = { ...budget, denseLayers: Math.max(budget.denseLayers, placement + 1) }
+  const { placement = 0, ranksFrom = placement + 1, criterion = null } = predictor.config ?? {}
+  const first = prefill === 'dense' ? ranksFrom : Math.max(ranksFrom, placement + 1)
+  const behind = { ...budget, denseLayers: Math.max(budget.denseLayers, first) }
   const scores = ({ context, tokens }: PromptView): UnitScores => predictor.predict(context, tokens)
   return rankingPlanner('shadow', { scores, criterion, budget: behind }, topK, { placement })
 }

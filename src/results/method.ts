@@ -200,7 +200,7 @@ export function methodBudget(method: Method, { predictor }: MethodInputs = {}): 
       'SPARSITY',
       `planner ${planner}: expected no head sparsity, because it decides about neurons and keeps all heads, got ${headSparsity}`,
     )
-  const whole = method.denseLayers ?? (predictor ? denseLayers(predictor.config) : 1)
+  const whole = method.denseLayers ?? (predictor ? denseLayers(predictor.config, prefillOf(method)) : 1)
   return makeBudget(sparsity, { headSparsity, neuronSparsity, scope, denseLayers: whole })
 }
 
