@@ -95,6 +95,12 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
       prints: 'report',
     },
     {
+      name: 'learn',
+      args: (place) => ['learn', '--calibration', calibration, '-o', place, ...windows, '--steps', '6'],
+      resultOf: (place) => bytesAt(place),
+      prints: 'report',
+    },
+    {
       name: 'perplexity',
       args: (place) => ['perplexity', '--text', text, '--by', 'stream', '--stride', '64', '-o', place],
       resultOf: (place) => reportAt(place),

@@ -1,8 +1,8 @@
 /**
- * The flags of the commands that write files for other commands: `calibrate`, `train`, `pretrain`, `convert`. Their result
+ * The flags of the commands that write files for other commands: `calibrate`, `train`, `learn`, `pretrain`, `convert`. Their result
  * is what they write.
  */
-import { hubRows, jsonRow, lasting, modelRows, quietRow } from './shared_rows.ts'
+import { hubRows, jsonRow, lasting, modelRows, quietRow, threadsRow } from './shared_rows.ts'
 import type { Seen } from './observe.ts'
 import type { CommandTable } from './table.ts'
 
@@ -188,6 +188,48 @@ const trainWords: CommandTable = {
   rows: [jsonRow],
 }
 
+const learnTable: CommandTable = {
+  command: 'learn',
+  always:
+    '-m {model} --calibration {traces} --output {out}/p --text {long.txt} --prompt 12 --continuation 8 --steps 4 --json',
+  result: predictorOf,
+  rows: [
+    ...modelRows(),
+    { flag: '--calibration', values: ['{traces}', '{other-traces}'] },
+    {
+      flag: '--output',
+      values: ['{out}/p', '{out}/q'],
+      shows: (seen) => seen.file('p') !== null,
+      is: [true, false],
+    },
+    { flag: '--criterion', values: [null, 'l2norm'] },
+    { flag: '--sparsity', values: ['0.25', '0.75'] },
+    { flag: '--head-sparsity', values: ['0', '0.5'], beside: '--neuron-sparsity 0.5' },
+    { flag: '--neuron-sparsity', values: ['0.25', '0.5'] },
+    { flag: '--scope', values: [null, 'global'] },
+    { flag: '--prefill', values: [null, 'masked'] },
+    { flag: '--steps', values: ['3', '5'] },
+    { flag: '--rate', values: [null, '0.1'] },
+    { flag: '--placement', values: ['0', '1'], shows: card('placement'), is: [0, 1] },
+    { flag: '--placement', values: ['0', '1'] },
+    { flag: '--rank', values: ['0', '1', '2'] },
+    { flag: '--penalty', values: [null, '0.5'] },
+    { flag: '--text', values: ['{long.txt}', '{long.txt} {a.txt}'] },
+    { flag: '--prompt', values: ['11', '13'] },
+    { flag: '--continuation', values: ['7', '9'] },
+    { flag: '--matrices', values: [null, 'f32'] },
+    { flag: '--seed', values: [null, '1'] },
+    threadsRow,
+  ],
+}
+
+const learnWords: CommandTable = {
+  ...learnTable,
+  always:
+    '-m {model} --calibration {traces} --output {out}/p --text {long.txt} --prompt 12 --continuation 8 --steps 1',
+  rows: [jsonRow],
+}
+
 const settingsOf = ({ json }: Seen): unknown => json.settings as unknown
 const weightsOf = (seen: Seen): unknown => seen.file('p/model.safetensors')
 const curveOf = (seen: Seen): { step: number; heldOut?: number }[] =>
@@ -310,6 +352,8 @@ export const makingTables: readonly CommandTable[] = [
   calibrateTasks,
   trainTable,
   trainWords,
+  learnTable,
+  learnWords,
   pretrainTable,
   pretrainWords,
   convertTable,

@@ -122,7 +122,7 @@ export function define(command: Command, session: Session): void {
         .choices(matrixTypes)
         .default('bf16'),
     )
-  addFlags(command, 'seed', 'backend', 'json', 'quiet')
+  addFlags(command, 'seed', 'backend', 'threads', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: LearnFlags) => runLearn(session, flags))
 }
