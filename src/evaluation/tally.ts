@@ -80,6 +80,9 @@ interface Unit {
   kl: number
 }
 
+/** Tokens that were scored, and KL(dense || this) of them together, in nats. */
+export type UnitCost = Readonly<Pick<Unit, 'tokens' | 'kl'>>
+
 /** A perplexity and its standard error, which is null for a single unit. */
 export interface Measured {
   readonly value: number
@@ -120,6 +123,11 @@ export class Tally {
   /** Which scored token is the first where it is not, counted through the text; null if none is. */
   get firstDifference(): number | null {
     return this.#firstDifference
+  }
+
+  /** Tokens and KL of each page or window, in order: what rows of several reports are compared by. */
+  get units(): UnitCost[] {
+    return [...this.#units.values()].map(({ tokens, kl }) => ({ tokens, kl }))
   }
 
   /** KL(dense || this) in nats per token. */
