@@ -72,6 +72,31 @@ export function compareScores(first: readonly Cost[], second: readonly Cost[]): 
   return { nats: value, error }
 }
 
+/** KL(dense || this) of windows, in nats per token; NaN for no windows. */
+export function klPerToken(scores: readonly ComparedCost[]): Ratio {
+  return perToken(scores, ({ kl }) => kl)
+}
+
+/** The share of the scored tokens of windows at which the likeliest token is the dense one. */
+export function agreementOf(scores: readonly ComparedCost[]): Ratio {
+  return perToken(scores, ({ agreed }) => agreed)
+}
+
+/** By how much the KL per token of `first` is more than that of `second` on the same windows, window by window. */
+export function compareKl(first: readonly ComparedCost[], second: readonly ComparedCost[]): Ratio {
+  return perToken(first, ({ kl }, i) => kl - second[i].kl)
+}
+
+function perToken<Score extends Cost>(
+  scores: readonly Score[],
+  valueOf: (score: Score, window: number) => number,
+): Ratio {
+  return ratioOf(
+    scores.map(valueOf),
+    scores.map(({ tokens }) => tokens),
+  )
+}
+
 // ---- By page, or by window of a stream -------------------------------------------------------------------------------
 
 interface Unit {

@@ -144,7 +144,7 @@ export async function reproduce(
 
     // 3. evaluate: every method on every window; a window counts when all have scored it.
     progress.stage = 'evaluate'
-    await measureMethods(cache, methods, evaluation, seed, (found) => void (measured = found))
+    await measureMethods(cache, methods, evaluation, seed, { onBatch: (found) => void (measured = found) })
 
     // 4. decode: the speed of every method, on the prompt of the first window.
     progress.stage = 'decode'
