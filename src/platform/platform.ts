@@ -68,6 +68,11 @@ export function machine(): Machine {
   }
 }
 
+/** How many threads of all programs wanted to run, averaged over the last minute; null in a browser. */
+export function machineLoad(): number | null {
+  return hostProcess === null ? null : builtin('node:os').loadavg()[0]
+}
+
 /** Bytes this process holds in memory; null in a browser. */
 export function residentMemory(): number | null {
   return hostProcess === null ? null : hostProcess.memoryUsage.rss()
