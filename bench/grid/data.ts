@@ -19,7 +19,10 @@ export function gridRunOf(name: string, text: string): GridRun {
   }
   const result = experiments.find((experiment) => experiment.name === 'grid')
   if (result && provenance) return { result, provenance }
-  throw new InputError('GRID_DATA', `${name}: expected what "reproduce --experiment grid" writes, got something else`)
+  throw new InputError(
+    'GRID_DATA',
+    `${name}: expected what "reproduce --experiment grid" writes, got something else`,
+  )
 }
 
 /** Rows by shape of windows, units and sparsity, in their order; dense is in none. */

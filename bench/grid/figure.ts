@@ -184,7 +184,10 @@ function specOf(drawn: Lines): FigureParts {
       mark: { type: 'line', strokeWidth: 2, strokeJoin: 'round' },
       encoding: { x, y, color, detail: { field: 'name' }, order: { field: 'sparsity' } },
     },
-    { mark: { type: 'point', shape: 'circle', size: 55, filled: true, opacity: 1 }, encoding: { x, y, color } },
+    {
+      mark: { type: 'point', shape: 'circle', size: 55, filled: true, opacity: 1 },
+      encoding: { x, y, color },
+    },
     ...textsOf(drawn, ends).flatMap(textLayers),
   ]
   return { values, layer }

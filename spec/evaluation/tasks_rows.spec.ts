@@ -159,7 +159,10 @@ function shareByHand(right: readonly boolean[]): { value: number; error: number 
 }
 
 /** The mean of differences of right answers, and its standard error. */
-function differenceByHand(right: readonly boolean[], other: readonly boolean[]): { value: number; error: number } {
+function differenceByHand(
+  right: readonly boolean[],
+  other: readonly boolean[],
+): { value: number; error: number } {
   const differences = right.map((one, i) => Number(one) - Number(other[i]))
   const value = mean(differences)
   const squares = differences.reduce((sum, one) => sum + (one - value) ** 2, 0)
@@ -169,7 +172,10 @@ function differenceByHand(right: readonly boolean[], other: readonly boolean[]):
 /** The mean over tasks, whose errors add up as independent ones. */
 function meanByHand(parts: readonly { value: number; error: number }[]): { value: unknown; error: unknown } {
   const squares = parts.reduce((sum, { error }) => sum + error * error, 0)
-  return { value: near(mean(parts.map(({ value }) => value))), error: near(Math.sqrt(squares) / parts.length) }
+  return {
+    value: near(mean(parts.map(({ value }) => value))),
+    error: near(Math.sqrt(squares) / parts.length),
+  }
 }
 
 function isByHand({ rows: found, means }: TasksReport): void {

@@ -15,7 +15,13 @@ import { quickSettings, type Settings } from '../../src/evaluation/settings.ts'
 import { textPerplexity } from '../../src/evaluation/text_perplexity.ts'
 import type { ExperimentContext } from '../../src/experiments/experiment.ts'
 import { gridCells, type Cell, type GridChoice } from '../../src/experiments/grid_cells.ts'
-import { grid, gridFindings, gridRows, type ComparedScore, type MeasuredCell } from '../../src/experiments/grid.ts'
+import {
+  grid,
+  gridFindings,
+  gridRows,
+  type ComparedScore,
+  type MeasuredCell,
+} from '../../src/experiments/grid.ts'
 import { renderJson } from '../../src/experiments/report/json.ts'
 import { runByName } from '../../src/experiments/index.ts'
 import type { Predictor } from '../../src/predictor/predictor_file.ts'
@@ -102,7 +108,9 @@ describe('the cells of the grid', () => {
     ]
     const shadow = (units: string): string[] =>
       ['once', '16', '1'].flatMap((every) => both(units, 'shadow', 'global', every))
-    expect(cellsOf({ planners: ['static', 'griffin', 'cats', 'shadow'], sparsities: [0.5] }).map(sayCell)).toEqual([
+    expect(
+      cellsOf({ planners: ['static', 'griffin', 'cats', 'shadow'], sparsities: [0.5] }).map(sayCell),
+    ).toEqual([
       ...ranking('heads'),
       ...shadow('heads'),
       ...ranking('neurons'),
@@ -128,7 +136,8 @@ describe('the cells of the grid', () => {
       dejavu: 'a DejaVu predictor',
     }
     for (const { method } of cells) {
-      const plan = (): unknown => planMethod(model, method, { mean: scores, predictor }, { oracleScores: scores })
+      const plan = (): unknown =>
+        planMethod(model, method, { mean: scores, predictor }, { oracleScores: scores })
       const needed = lacking[method.planner]
       if (needed === undefined) expect(plan()).not.toBe(null)
       else expect(plan).toThrow(`expected ${needed}`)
@@ -140,10 +149,7 @@ describe('the cells of the grid', () => {
 
   test('are those that were asked for; none at all is refused', async () => {
     const cells = cellsOf({ units: ['both'], prefills: ['masked'], every: [16], sparsities: [0.25] })
-    expect(cells.map(sayCell)).toEqual([
-      'both shadow global 16 masked',
-      'both dejavu global 16 masked',
-    ])
+    expect(cells.map(sayCell)).toEqual(['both shadow global 16 masked', 'both dejavu global 16 masked'])
     await expect(run({}, { planners: ['griffin'], units: ['heads'], speed: false })).rejects.toThrow(
       'grid: expected at least one cell',
     )
@@ -232,7 +238,9 @@ test('decode speeds are measured on request, of everything but the oracle', asyn
   for (const { planner, speed } of rows)
     if (planner === 'oracle') expect(speed).toBe(null)
     else expect(speed).toBeGreaterThan(0)
-  expect(findings.at(-1)).toMatch(/^Decode speed: 3 tokens after a prompt of 6, .* load of the machine [\d.]+ to [\d.]+\.$/)
+  expect(findings.at(-1)).toMatch(
+    /^Decode speed: 3 tokens after a prompt of 6, .* load of the machine [\d.]+ to [\d.]+\.$/,
+  )
   expect(plots.map(({ title }) => title)).toEqual([
     'Quality over sparsity: neurons, windows of 11 + 10',
     'Quality against speed: neurons, windows of 11 + 10',
@@ -282,7 +290,13 @@ const overByHand = (first: number[], second: number[]): ReturnType<typeof ratioB
 function isByHand(rowsOf: typeof gridRows): void {
   const rows = rowsOf(window, measured, null)
   const [dense, masked, fixed, griffin, shadow, other] = rows
-  expect(dense).toMatchObject({ planner: 'dense', kl: 0, agreement: 100, overStatic: null, overGriffin: null })
+  expect(dense).toMatchObject({
+    planner: 'dense',
+    kl: 0,
+    agreement: 100,
+    overStatic: null,
+    overGriffin: null,
+  })
   const kl = ratioByHand(kls.shadow, tokens)
   const agreement = ratioByHand(agreements.shadow, tokens)
   const [overStatic, overGriffin] = [kls.static, kls.griffin].map((one) => overByHand(kls.shadow, one))
@@ -312,9 +326,18 @@ function isByHand(rowsOf: typeof gridRows): void {
     speed: null,
   })
   // Of the same prompt; a row is not compared with itself, nor with one of another budget.
-  expect(masked).toMatchObject({ overStatic: null, overGriffin: near(overByHand(kls.masked, kls.griffin).value) })
-  expect(fixed).toMatchObject({ overStatic: null, overGriffin: near(overByHand(kls.static, kls.griffin).value) })
-  expect(griffin).toMatchObject({ overStatic: near(overByHand(kls.griffin, kls.static).value), overGriffin: null })
+  expect(masked).toMatchObject({
+    overStatic: null,
+    overGriffin: near(overByHand(kls.masked, kls.griffin).value),
+  })
+  expect(fixed).toMatchObject({
+    overStatic: null,
+    overGriffin: near(overByHand(kls.static, kls.griffin).value),
+  })
+  expect(griffin).toMatchObject({
+    overStatic: near(overByHand(kls.griffin, kls.static).value),
+    overGriffin: null,
+  })
   expect(other).toMatchObject({ overStatic: null, overGriffin: null })
 }
 
@@ -334,10 +357,16 @@ describe('the rows of the grid', () => {
       'the error of a difference that is not paired',
       change((row) => ({
         ...row,
-        overStaticError: Math.hypot(ratioByHand(kls.shadow, tokens).error, ratioByHand(kls.static, tokens).error),
+        overStaticError: Math.hypot(
+          ratioByHand(kls.shadow, tokens).error,
+          ratioByHand(kls.static, tokens).error,
+        ),
       })),
     ],
-    ['a difference the wrong way round', change((row) => ({ ...row, overGriffin: -Number(row.overGriffin) }))],
+    [
+      'a difference the wrong way round',
+      change((row) => ({ ...row, overGriffin: -Number(row.overGriffin) })),
+    ],
     [
       'static of another prompt',
       (shape, cells, speeds) =>
@@ -358,18 +387,28 @@ describe('the rows of the grid', () => {
       measured.map(({ cell, scores }) => ({ cell, scores: scores.slice(0, 1) })),
       null,
     )
-    expect(one).toMatchObject({ klError: null, perplexityError: null, agreementError: null, overGriffinError: null })
+    expect(one).toMatchObject({
+      klError: null,
+      perplexityError: null,
+      agreementError: null,
+      overGriffinError: null,
+    })
   })
 
   test('are spoken of by budget: the least KL, and what chance could do', () => {
     const { value, error } = overByHand(kls.shadow, kls.griffin)
     expect(gridFindings(window, measured)).toEqual([
-      expect.stringMatching(/^8 \+ 6, 50 % of neurons: griffin \(once, dense prompt\) has the least KL of 4 cells, 0\.278 ± 0\.\d+ nats per token; 0\.167 ± 0\.\d+ less than static/),
-      expect.stringContaining('8 + 6, 70 % of neurons: shadow (once, dense prompt) has the least KL of 1 cells'),
+      expect.stringMatching(
+        /^8 \+ 6, 50 % of neurons: griffin \(once, dense prompt\) has the least KL of 4 cells, 0\.278 ± 0\.\d+ nats per token; 0\.167 ± 0\.\d+ less than static/,
+      ),
+      expect.stringContaining('8 + 6, 70 % of neurons: shadow (once, dense prompt) has a KL of 0.444 ±'),
     ])
     expect(value).toBeGreaterThan(0)
     expect(error).toBeGreaterThan(value / 2)
-    const oracle: MeasuredCell = { cell: cellOf({ planner: 'oracle', sparsity: 0.5 }), scores: measured[0].scores }
+    const oracle: MeasuredCell = {
+      cell: cellOf({ planner: 'oracle', sparsity: 0.5 }),
+      scores: measured[0].scores,
+    }
     expect(gridFindings(window, [...measured, oracle])).toEqual(gridFindings(window, measured))
   })
 })
@@ -408,7 +447,9 @@ describe('what is drawn and written of a run', () => {
   test('a run without speeds and other files are refused', async () => {
     const unTimed = changed((row) => ({ ...row, speed: null }))
     await expect(drawGrid(unTimed)).rejects.toThrow('grid: expected rows with decode speeds, got none')
-    expect(() => gridRunOf('x.json', '{}')).toThrow('x.json: expected what "reproduce --experiment grid" writes')
+    expect(() => gridRunOf('x.json', '{}')).toThrow(
+      'x.json: expected what "reproduce --experiment grid" writes',
+    )
   })
 
   test('a page has the tables of its runs between their comments, and nothing else of it changes', () => {

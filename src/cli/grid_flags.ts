@@ -42,9 +42,10 @@ export function addGridFlags(command: Command): Command {
       namesFlag('prefill', prefills, 'PREFILL'),
     )
     .addOption(
-      new Option('--every <list>', 'grid: when is decided, once or after so many tokens (default: each)').argParser(
-        listFlag(everyFlag),
-      ),
+      new Option(
+        '--every <list>',
+        'grid: when is decided, once or after so many tokens (default: each)',
+      ).argParser(listFlag(everyFlag)),
     )
     .addOption(
       new Option(
@@ -71,7 +72,10 @@ const chosen = ['planner', 'units', 'prefill', 'every', 'windows'] as const
 export function checkGridFlags(flags: GridFlags, experiments: readonly string[]): void {
   const flag = flags.predictor.length > 0 ? 'predictor' : chosen.find((name) => flags[name] !== undefined)
   if (flag !== undefined && !experiments.includes('grid'))
-    throw new UsageError('FLAGS', `--${flag}: expected --experiment grid, got none`)
+    throw new UsageError(
+      'FLAGS',
+      `--${flag}: expected --experiment grid, got ${experiments.join(',') || 'none'}`,
+    )
 }
 
 /** The cells that were asked for. */

@@ -13,7 +13,14 @@ import { measureMethods, measureSpeeds } from '../evaluation/cache/measure.ts'
 import type { ExperimentCache } from '../evaluation/cache/experiment_cache.ts'
 import type { ComparedCost } from '../evaluation/score_window.ts'
 import type { Settings } from '../evaluation/settings.ts'
-import { agreementOf, compareKl, klPerToken, natsPerToken, perplexityOf, skippedBy } from '../evaluation/tally.ts'
+import {
+  agreementOf,
+  compareKl,
+  klPerToken,
+  natsPerToken,
+  perplexityOf,
+  skippedBy,
+} from '../evaluation/tally.ts'
 import type { MethodScore } from '../evaluation/window_evaluator.ts'
 import { machineLoad } from '../platform/platform.ts'
 import { percent } from '../results/cells.ts'
@@ -225,7 +232,8 @@ export function gridFindings(window: GridWindow, measured: readonly MeasuredCell
       const difference = over(scores, peerOf(cell, measured, name))
       return difference ? [sayLess(name, difference)] : []
     })
-    const least = `${sayCell(cell)} has the least KL of ${cells.length} cells, ${sayRatio(klPerToken(scores))} nats per token`
+    const rank = cells.length === 1 ? 'a KL of' : `the least KL of ${cells.length} cells,`
+    const least = `${sayCell(cell)} has ${rank} ${sayRatio(klPerToken(scores))} nats per token`
     return `${nameOf(window)}, ${sayBudget(cell.units, cell.method.sparsity)}: ${[least, ...against].join('; ')}.`
   })
 }

@@ -217,9 +217,7 @@ export function formatReport(report: TasksReport): string {
         `Mean acc of all tasks, ${planner} at ${Math.round(1000 * sparsity) / 10} %: ${share(acc, error)} %${difference}`,
       )
     }
-  lines.push(
-    '± is one standard error. Over dense: acc less that of dense, question by question.',
-  )
+  lines.push('± is one standard error. Over dense: acc less that of dense, question by question.')
   lines.push('Same choice: how often acc chooses the answer that dense chooses.')
   for (const [task, { left_out: count }] of Object.entries(report['n-samples']))
     if (count > 0)

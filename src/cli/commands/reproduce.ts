@@ -33,7 +33,14 @@ import { criterionOption, scopeOption } from '../planner_flags.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
 import { showReport, type ReportFlags } from '../report.ts'
 import type { Session } from '../session.ts'
-import { addGridFlags, checkGridFlags, gridChoice, gridWords, withGridPredictors, type GridFlags } from '../grid_flags.ts'
+import {
+  addGridFlags,
+  checkGridFlags,
+  gridChoice,
+  gridWords,
+  withGridPredictors,
+  type GridFlags,
+} from '../grid_flags.ts'
 import { namesFlag, seedListFlag, sparsityListFlag, wholeFlag } from '../values.ts'
 
 const help = `
@@ -89,7 +96,10 @@ export function define(command: Command, session: Session): void {
     .addOption(scopeOption())
     .option('--limit <count>', 'how many windows to score', wholeFlag('limit', 1))
     .option('--examples <count>', 'how many windows to calibrate on', wholeFlag('examples', 2))
-    .option('--wikitext <file>', 'WikiText to score windows of, raw or parquet; calibration keeps the Brown corpus')
+    .option(
+      '--wikitext <file>',
+      'WikiText to score windows of, raw or parquet; calibration keeps the Brown corpus',
+    )
     .addOption(
       new Option('--features <scaling>', 'how the predictor input is scaled (default: standard)').choices(
         featureScalings,
@@ -283,5 +293,7 @@ function commandOf(name: string, flags: ReproduceFlags): string {
   ]
   const unTimed = name === 'grid' && !flags.speed ? ['--no-speed'] : []
   const rest = words.flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)]))
-  return ['shadowllm reproduce --experiment', name, ...(quick ? ['--quick'] : []), ...unTimed, ...rest].join(' ')
+  return ['shadowllm reproduce --experiment', name, ...(quick ? ['--quick'] : []), ...unTimed, ...rest].join(
+    ' ',
+  )
 }

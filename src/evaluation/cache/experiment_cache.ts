@@ -342,7 +342,7 @@ export class ExperimentCache {
   /** SHA-256 of the given predictor that a method asks; null where it asks none. */
   async givenHash(method: Method): Promise<string | null> {
     const given = this.#given(method)
-    return given ? sha256(encodePredictor(given)) : null
+    return given ? sha256(Uint8Array.from(encodePredictor(given))) : null
   }
 
   #given({ planner, predictor }: Method): Predictor | undefined {

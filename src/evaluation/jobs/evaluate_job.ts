@@ -365,16 +365,13 @@ export function parseScores(
   })
   const score = ({ tokens, promptLength, words }: ScoredText): v.GenericSchema<unknown, MethodScore> => {
     const scored = tokens.length - promptLength
+    const cost = { nll: v.number(), tokens: v.literal(scored), words: v.literal(words), achieved }
+    if (!compared) return v.object(cost)
     return v.object({
-      nll: v.number(),
-      tokens: v.literal(scored),
-      words: v.literal(words),
-      achieved,
-      ...(compared && {
-        kl: v.number(),
-        agreed: wholeNumber(0, scored),
-        firstDifference: v.nullable(wholeNumber(0, scored - 1)),
-      }),
+      ...cost,
+      kl: v.number(),
+      agreed: wholeNumber(0, scored),
+      firstDifference: v.nullable(wholeNumber(0, scored - 1)),
     })
   }
   const table = v.strictTuple(

@@ -151,7 +151,15 @@ function makeReport(
       rows.filter(({ planner }) => planner === 'dense').map(({ task, scores }) => [task, scores]),
     ),
     rows,
-    means: begun.length > 0 ? methods.map((method, i) => meanOf(method, begun.map(({ rows: all }) => [all[i], all[0]]))) : [],
+    means:
+      begun.length > 0
+        ? methods.map((method, i) =>
+            meanOf(
+              method,
+              begun.map(({ rows: all }) => [all[i], all[0]]),
+            ),
+          )
+        : [],
     configs: byTask(({ config: one }) => one),
     versions: byTask(({ version }) => version),
     'n-shot': byTask(({ shots }) => shots),
