@@ -103,9 +103,8 @@ describe('the cells of the grid', () => {
   test('are what planners accept: heads are ranked by some, a masked prompt by some', () => {
     const both = (...words: string[]): string[] =>
       ['dense', 'masked'].map((prefill) => [...words, prefill].join(' '))
-    const ranking = (units: string): string[] => [
-      ...['global', 'per-layer'].flatMap((scope) => both(units, 'static', scope, 'once')),
-    ]
+    const ranking = (units: string): string[] =>
+      ['global', 'per-layer'].flatMap((scope) => both(units, 'static', scope, 'once'))
     const shadow = (units: string): string[] =>
       ['once', '16', '1'].flatMap((every) => both(units, 'shadow', 'global', every))
     expect(
