@@ -27,7 +27,7 @@ export const generationPlanners: GenerationPlanner[] = plannerNames.filter((name
 
 /** How much is skipped, and which scores decide. */
 export interface PlannerChoice {
-  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing; `griffin`, `coreinfer`, `glass` and `cats` skip neurons alone. */
+  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing; `griffin`, `coreinfer`, `glass` and `cats` skip neurons alone; `teal` and `wina` mask that share of input channels, and no unit. */
   readonly sparsity?: number
   /** The share of heads, if it differs from that of neurons. */
   readonly headSparsity?: number
@@ -36,11 +36,11 @@ export interface PlannerChoice {
   readonly scope?: Scope
   /** The criterion of the oracle, of the prompt and of mean scores; default `plainact`. */
   readonly criterion?: string
-  /** Decide again after every so many tokens. Default: the mask of the prompt stays; `dejavu` and `cats` decide at every token. */
+  /** Decide again after every so many tokens. Default: the mask of the prompt stays; `dejavu`, `cats`, `teal` and `wina` decide at every token. */
   readonly every?: number
   /**
    * Whether the prompt runs `dense` and the mask applies to what follows it, or the prompt runs `masked` too. Default:
-   * `masked`, but `dense` for `griffin`, `coreinfer`, `glass`, `griffin-static` and `cats`, which need what it computes.
+   * `masked`, but `dense` for `griffin`, `coreinfer`, `glass`, `griffin-static`, `cats`, `teal` and `wina`, which need what it computes.
    */
   readonly prefill?: Prefill
   /** Select as the released code of ShadowLLM does: layer 0 ranked but forced dense, whole percentages. */

@@ -2,7 +2,8 @@
  * A mask as a table for the terminal: per layer the heads that stay, one block each, and the neurons, a row of blocks
  * that are the darker the more of their share stays.
  */
-import { achievedSparsity, type LayerSizes, type Sparsity } from '../masks/achieved.ts'
+import { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from '../masks/achieved.ts'
+import { channelSites, maskedShare, type ChannelMask } from '../masks/channels.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { formatColumns, formatCount, formatPercent } from './words.ts'
 
@@ -51,6 +52,7 @@ export function maskRow(mask: UnitMask, kind: 'heads' | 'neurons', layer: number
 /** The table. @param sizes of a layer, by which weights are counted */
 export function formatMask(mask: UnitMask, sizes: LayerSizes): string {
   const achieved = achievedSparsity(mask, sizes)
+  if (mask.channels) return formatChannels(mask, mask.channels, achieved)
   const skipped = ({ heads, neurons, weights }: Sparsity): string[] =>
     [heads, neurons, weights].map(formatPercent)
   const rows = achieved.layers.map((layer, index) => {
@@ -68,4 +70,22 @@ export function formatMask(mask: UnitMask, sizes: LayerSizes): string {
   const headings = ['layer', 'heads', 'kept', 'neurons', 'kept', 'heads -', 'neurons -', 'weights -']
   const total = ['all', '', '', '', '', ...skipped(achieved)]
   return formatColumns([headings, ...rows, total], [0, 4, 5, 6, 7])
+}
+
+/** The table of a mask of input channels: the shares that are masked of each site, and by the weights they meet. */
+function formatChannels(
+  { shape }: UnitMask,
+  mask: ChannelMask,
+  { layers, channels, weights }: AchievedSparsity,
+): string {
+  const row = (name: string, first: number, count: number, all: Sparsity): string[] => [
+    name,
+    ...channelSites.map((site) => formatPercent(maskedShare(mask, site, shape.layers, first, count))),
+    formatPercent(all.channels ?? 0),
+    formatPercent(all.weights),
+  ]
+  const rows = layers.map((layer, index) => row(`${index}`, index, 1, layer))
+  const headings = ['layer', ...channelSites.map((site) => `${site} -`), 'channels -', 'weights -']
+  const total = row('all', 0, shape.layers, { heads: 0, neurons: 0, channels, weights })
+  return formatColumns([headings, ...rows, total], [0, 1, 2, 3, 4, 5, 6])
 }

@@ -69,7 +69,7 @@ function deciderOptions(): Option[] {
 export function everyOption(): Option {
   return new Option(
     '--every <count>',
-    'decide again after this many tokens (default: once; dejavu and cats: every token)',
+    'decide again after this many tokens (default: once; dejavu, cats, teal and wina: every token)',
   ).argParser(wholeFlag('every', 1))
 }
 
@@ -118,6 +118,9 @@ const meanings: Record<PlannerName, string> = {
   dejavu: 'each layer decides from the stream one layer earlier: --predictor',
   cats: `computes at every token the neurons whose own gate is open, and all heads; the gates of all neurons are computed
                    (CATS, arXiv 2404.08763)`,
+  teal: `masks at every token the input channels of all matrices that are smallest; all units are computed, and only out
+                   and fc2 save reading (TEAL, arXiv 2408.14690)`,
+  wina: 'the same by size times the norm of the column of weights (WINA, arXiv 2505.19427)',
 }
 
 /** Planners and what they do, for help texts. */
@@ -130,6 +133,7 @@ export function plannersHelp(planners: readonly PlannerName[]): string {
 /** What a sparsity costs, for help texts. */
 export const sparsityHelp = `
 griffin, coreinfer, glass and cats decide about neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused.
+teal and wina mask that share of the input channels, and no unit; their numbers say how good choices of inputs can be.
 
 What a sparsity costs depends on the model. Neurons of OPT are mostly zero after ReLU. Those of gated models (Llama,
 Mistral, Qwen2, SmolLM2) are not. On SmolLM2-135M, static scores cost 0.3 nats of KL per token at 10 % of the neurons, 0.8

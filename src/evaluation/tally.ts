@@ -26,8 +26,14 @@ export function meanAchieved(all: readonly AchievedSparsity[]): AchievedSparsity
 }
 
 function meanOf(all: readonly Sparsity[]): Sparsity {
-  const mean = (kind: keyof Sparsity): number => all.reduce((sum, one) => sum + one[kind], 0) / all.length
-  return { heads: mean('heads'), neurons: mean('neurons'), weights: mean('weights') }
+  const mean = (kind: keyof Sparsity): number =>
+    all.reduce((sum, one) => sum + (one[kind] ?? 0), 0) / all.length
+  return {
+    heads: mean('heads'),
+    neurons: mean('neurons'),
+    weights: mean('weights'),
+    ...(all.some(({ channels }) => channels !== undefined) && { channels: mean('channels') }),
+  }
 }
 
 /** Nats per token of windows; NaN for no windows. */

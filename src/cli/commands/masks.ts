@@ -8,7 +8,7 @@ import { writeSafetensors } from '../../io/safetensors_writer.ts'
 import { achievedSparsity, type LayerSizes } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
-import { keepsHeads } from '../../predictor/late_planner.ts'
+import { keepsHeads, masksChannels } from '../../predictor/late_planner.ts'
 import { plannerNames, readsMean, scoresPrompt } from '../../predictor/planners.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
@@ -32,6 +32,10 @@ With a continuation the mask is compared with the oracle's mask at the same budg
 continuation. recall: share of the oracle's units that are kept; precision: share of the kept units that are the
 oracle's; Jaccard: units of both over units of either; chance: the expected recall of as many units drawn at random.
 Layer 0 is dense in both and left out.
+
+Of teal and wina the table has the shares of input channels that are masked at the last token of the prompt: of what q, k
+and v read (attention), out (heads), fc1 and up (ffn), fc2 (activations). channels counts the numbers of the matrices that
+meet them, weights those of out and fc2 alone.
 
 --output holds head_mask [L, H] and ffn_mask [L, F], ones and zeros.
 
@@ -76,7 +80,12 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
       'PROMPT',
       `prompt and --text: expected one of them, got ${prompt === undefined ? 'neither' : 'both'}`,
     )
-  const { output } = flags
+  const { output, planner } = flags
+  if (output !== undefined && masksChannels(planner))
+    throw new UsageError(
+      'PLANNER',
+      `planner ${planner}: expected one that masks units for --output, got one that masks input channels of each token`,
+    )
   if (output !== undefined) await checkOutput(output)
   const text = prompt ?? (await readText(flags.text as string))
   if (text === '') throw new UsageError('PROMPT', 'prompt: expected some text, got none')
@@ -122,7 +131,11 @@ function picture({ model, sizes, prompt, mask, oracleMask }: Decided, flags: Mas
   const { planner, scope, criterion } = flags
   const { ids, left } = prompt
   const by = planner === 'oracle' || readsMean(planner) || scoresPrompt(planner) ? ` by ${criterion}` : ''
-  const ranked = keepsHeads(planner) ? 'neurons within their layer, all heads kept' : scope
+  const ranked = masksChannels(planner)
+    ? 'input channels of the last token of the prompt, all units kept'
+    : keepsHeads(planner)
+      ? 'neurons within their layer, all heads kept'
+      : scope
   const lines = [
     `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons`,
     `${planner}${by}, ${ranked}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`,
@@ -172,10 +185,12 @@ function summary({ model, origin, sizes, prompt, mask, oracleMask }: Decided, fl
     scope: keepsHeads(planner) ? 'per-layer' : scope,
     released: released ?? false,
     seed,
-    sparsity: {
-      heads: headSparsity ?? (keepsHeads(planner) ? 0 : sparsity),
-      neurons: neuronSparsity ?? sparsity,
-    },
+    sparsity: masksChannels(planner)
+      ? { heads: 0, neurons: 0, channels: neuronSparsity ?? sparsity }
+      : {
+          heads: headSparsity ?? (keepsHeads(planner) ? 0 : sparsity),
+          neurons: neuronSparsity ?? sparsity,
+        },
     achieved,
     overlap: oracleMask && overlapOf(mask, oracleMask),
     layers: achievedLayers.map((layer, index) => ({

@@ -358,7 +358,7 @@ export function parseScores(
   layers: number,
   compared = false,
 ): MethodScore[][][] {
-  const shares = { heads: share, neurons: share, weights: share }
+  const shares = { heads: share, neurons: share, weights: share, channels: v.optional(share) }
   const achieved = v.object({
     ...shares,
     layers: v.pipe(v.array(v.object(shares)), v.length(layers, `a list of ${layers}`)),
