@@ -63,6 +63,24 @@ describe('masks', () => {
     expect(layers.map(({ neurons }) => neurons)).toEqual([1024, 512, 512, 512, 512, 512, 512, 512])
   })
 
+  test('says which shares of input channels are masked, and writes no file of them', async () => {
+    const args = ['The captain looked', '--planner', 'wina', '--sparsity', '0.25']
+    const text = await run(...args)
+    expect(text).toMatch(
+      /\nwina, input channels of the last token of the prompt, all units kept; a prompt of 5 tokens\n/,
+    )
+    expect(text).toMatch(/^layer +attention - +heads - +ffn - +activations - +channels - +weights -$/m)
+    expect(text).toMatch(/^ {4}0 +0\.0 % +0\.0 % +0\.0 % +0\.0 % +0\.0 % +0\.0 %$/m)
+    expect(text).toMatch(/^ {4}7 +25\.0 % +25\.0 % +25\.0 % +25\.0 % +25\.0 % +\d+\.\d %$/m)
+    const { sparsity, achieved } = await runJson(...args)
+    expect(sparsity).toEqual({ heads: 0, neurons: 0, channels: 0.25 })
+    expect(achieved).toMatchObject({ heads: 0, neurons: 0, channels: (0.25 * 7) / 8 })
+    const output = join(folder, 'channels.safetensors')
+    const { code, stderr } = await runInside(['masks', ...args, '-o', output])
+    expect(code).toBe(2)
+    expect(stderr).toContain('planner wina: expected one that masks units for --output')
+  })
+
   test('--json and --output hold the same mask', async () => {
     const output = join(folder, 'mask.safetensors')
     const args = ['--planner', 'prompt-plainact', '--head-sparsity', '0.25', '--neuron-sparsity', '0.8']

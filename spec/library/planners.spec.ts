@@ -26,7 +26,7 @@ import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
 import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
-import { decidesLate, keepsHeads, neuronPlanners } from '../../src/predictor/late_planner.ts'
+import { channelPlanners, decidesByToken, decidesLate, keepsHeads, masksChannels, neuronPlanners } from '../../src/predictor/late_planner.ts'
 import { promptPlanner, scoreText } from '../../src/predictor/pass_planners.ts'
 import { savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
@@ -124,14 +124,17 @@ describe('once predictors and a calibration are read', () => {
     for (const planner of plannerNames) {
       const options = { planner, continuation: [3, 4], sparsity: 0.5 }
       const mask = await opt.mask(prompt, options)
-      const { heads, neurons } = achievedSparsity(mask, opt.config)
-      const expected = planner === 'dense' ? 0 : 0.5 / opt.model.shape.layers
+      const { heads, neurons, channels } = achievedSparsity(mask, opt.config)
+      const expected = planner === 'dense' || masksChannels(planner) ? 0 : 0.5 / opt.model.shape.layers
       // The share of cats is that of all tokens of the prompt.
       const share = planner === 'cats' ? neurons : expected
       expect([heads, neurons], planner).toEqual([keepsHeads(planner) ? 0 : expected, share])
+      expect(channels === undefined, planner).toBe(!masksChannels(planner))
+      // The share of teal is that of all tokens of the prompt.
+      if (planner === 'wina') expect(channels).toBe(0.5 / opt.model.shape.layers)
     }
     for (const planner of generationPlanners) {
-      const every = decidesLate(planner) || planner === 'cats' ? undefined : 3
+      const every = decidesLate(planner) || decidesByToken(planner) ? undefined : 3
       const skipped = await write({ planner, every })
       expect(await write({ planner, every, mode: 'simulate' }), planner).toEqual(skipped)
     }
@@ -143,7 +146,7 @@ describe('once predictors and a calibration are read', () => {
       ['PREFILL', { prefill: 'masked' }],
       ['EVERY', { every: 3 }],
     ] as const)
-      for (const planner of [...neuronPlanners, 'cats'] as const) {
+      for (const planner of [...neuronPlanners, 'cats', ...channelPlanners] as const) {
         expect(await codeOf(write({ planner, ...options })), planner).toBe(code)
         expect(await codeOf(opt.mask(prompt, { planner, ...options })), planner).toBe(code)
       }

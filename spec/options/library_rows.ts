@@ -87,6 +87,8 @@ export const maskTable: OptionTable<MaskOptions> = {
         'glass',
         'griffin-static',
         'cats',
+        'teal',
+        'wina',
         'prompt-static',
         'static',
       ],

@@ -29,7 +29,7 @@ export const generateTable: CommandTable = {
     { flag: '--every', beside: `--planner random ${drawn}`, values: [null, '1', '2'] },
     { flag: '--prefill', beside: `--planner random ${drawn}`, values: [null, 'dense'] },
     // After ReLU most gates are zero: to skip those changes nothing.
-    { flag: '--planner', beside: `--sparsity 0.95 ${drawn}`, values: ['dense', 'cats'] },
+    { flag: '--planner', beside: `--sparsity 0.95 ${drawn}`, values: ['dense', 'cats', 'teal', 'wina'] },
     {
       flag: '--max-tokens',
       values: ['1', '2', '40'],

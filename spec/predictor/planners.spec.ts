@@ -17,7 +17,7 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { dejavuPlanner } from '../../src/predictor/dejavu_planner.ts'
 import { leakyMask } from '../../src/predictor/leaky.ts'
-import { keepsHeads } from '../../src/predictor/late_planner.ts'
+import { channelPlanners, decidesByToken, keepsHeads, masksChannels } from '../../src/predictor/late_planner.ts'
 import { dejavuStylePlanner, promptPlanner } from '../../src/predictor/pass_planners.ts'
 import {
   makePlanner,
@@ -314,10 +314,11 @@ describe('by name', () =>
             continue
           }
           expect(planner?.name).toBe(name)
-          expect(planner?.every).toBe(name === 'dejavu' || name === 'cats' ? 1 : undefined)
+          expect(planner?.every).toBe(name === 'dejavu' || decidesByToken(name) ? 1 : undefined)
           const mask = plannedIn(model, planner as MaskPlanner, prompt)
           for (const kind of ['heads', 'neurons'] as const) {
-            const layers = kind === 'heads' && keepsHeads(name) ? 2 : 1.5
+            const keepsAll = masksChannels(name) || (kind === 'heads' && keepsHeads(name))
+            const layers = keepsAll ? 2 : 1.5
             // The share of cats is that of all tokens of the prompt.
             if (kind === 'heads' || name !== 'cats')
               expect(mask[kind].reduce((sum, value) => sum + value, 0)).toBe(layers * shape[kind])
@@ -328,7 +329,7 @@ describe('by name', () =>
     test('a missing input is named', () =>
       withModelOf((model) => {
         for (const name of plannerNames)
-          if (!['dense', 'random', 'prompt-plainact', 'griffin', 'coreinfer', 'cats'].includes(name))
+          if (!['dense', 'random', 'prompt-plainact', 'griffin', 'coreinfer'].includes(name) && !decidesByToken(name))
             expect(() => makePlanner(name, { model }, makeBudget(0.5)), name).toThrow(
               expect.objectContaining({ code: 'PLANNER_SOURCE', exitCode: 4 }),
             )
@@ -357,9 +358,11 @@ describe('by name', () =>
           ['griffin', { prefill: 'masked' }, 'PREFILL'],
           ['griffin', { every: 4 }, 'EVERY'],
           ['griffin-static', { prefill: 'masked' }, 'PREFILL'],
-          ['cats', { prefill: 'masked' }, 'PREFILL'],
-          ['cats', { every: 4 }, 'EVERY'],
-          ['cats', { every: 'once' }, 'EVERY'],
+          ...(['cats', ...channelPlanners] as const).flatMap((name): typeof refused => [
+            [name, { prefill: 'masked' }, 'PREFILL'],
+            [name, { every: 4 }, 'EVERY'],
+            [name, { every: 'once' }, 'EVERY'],
+          ]),
           ['shadow', { prefill: 'dense', leaky: true }, 'PREFILL'],
           ['dense', { prefill: 'half' as 'dense' }, 'PREFILL'],
         ]

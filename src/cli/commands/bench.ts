@@ -49,6 +49,8 @@ taken inside rounds. Columns:
   of read    bytes of weights per second over the speed at which one thread reads memory forward; can exceed 100 %
 
 ideal and of read count fc2 rows of zero neurons as read. After ReLU many are not, so that of read is an upper bound there.
+teal and wina skip no unit. Weights counts the rows of out and fc2 that meet their masked channels, and so do ideal and of
+read; the columns of q, k, v, fc1 and up that meet masked channels are read.
 
 Examples:
   $ shadowllm bench --quick
