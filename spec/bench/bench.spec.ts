@@ -105,21 +105,24 @@ describe('every method', () => {
     expect(predictorShare).toBeGreaterThan(0)
   })
 
-  test.each(channelPlanners)('that masks input channels reads fewer rows of out and fc2: %s', async (planner) => {
-    const [dense, { sparsity, ways, predictorShare, bytesPerToken }] = await run({
-      planners: [planner],
-      tests: [parseTest('tg3@5')],
-    })
-    expect([sparsity.heads, sparsity.neurons]).toEqual([0, 0])
-    const { channels = 0, weights } = sparsity
-    expect([channels > weights, weights > 0, channels < 1]).toEqual([true, true, true])
-    if (planner === 'wina') expect(channels).toBeCloseTo(0.5 * (2 / 3), 12)
-    // The matrices of a layer have 4 W W + 2 W F numbers of four bytes.
-    const unread = 3 * (4 * 16 * 16 + 2 * 16 * 24) * weights
-    expect(Number(dense.bytesPerToken) - Number(bytesPerToken)).toBeCloseTo(4 * unread, 6)
-    expect(ways).toEqual({ dense: 6, gather: 0, packed: 0 })
-    expect(predictorShare).toBeGreaterThan(0)
-  })
+  test.each(channelPlanners)(
+    'that masks input channels reads fewer rows of out and fc2: %s',
+    async (planner) => {
+      const [dense, { sparsity, ways, predictorShare, bytesPerToken }] = await run({
+        planners: [planner],
+        tests: [parseTest('tg3@5')],
+      })
+      expect([sparsity.heads, sparsity.neurons]).toEqual([0, 0])
+      const { channels = 0, weights } = sparsity
+      expect([channels > weights, weights > 0, channels < 1]).toEqual([true, true, true])
+      if (planner === 'wina') expect(channels).toBeCloseTo(0.5 * (2 / 3), 12)
+      // The matrices of a layer have 4 W W + 2 W F numbers of four bytes.
+      const unread = 3 * (4 * 16 * 16 + 2 * 16 * 24) * weights
+      expect(Number(dense.bytesPerToken) - Number(bytesPerToken)).toBeCloseTo(4 * unread, 6)
+      expect(ways).toEqual({ dense: 6, gather: 0, packed: 0 })
+      expect(predictorShare).toBeGreaterThan(0)
+    },
+  )
 
   test('reads the kept weights and its predictor', async () => {
     const rows = await run({ planners, tests: [parseTest('tg4')], rounds: 1 })

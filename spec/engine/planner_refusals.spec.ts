@@ -71,7 +71,11 @@ describe('refused by name', () =>
       ['input channels and units', 'PLANNER', whole(byChannel)],
       ['a decision about channels now and then', 'EVERY', { name: 'odd', ...byChannel, every: 2 }],
       ['a decision about channels once', 'EVERY', { name: 'odd', ...byChannel, every: undefined }],
-      ['a masked prompt where channels are chosen', 'PREFILL', { name: 'odd', ...byChannel, prefill: 'masked' }],
+      [
+        'a masked prompt where channels are chosen',
+        'PREFILL',
+        { name: 'odd', ...byChannel, prefill: 'masked' },
+      ],
       ['a second decision after the prompt', 'EVERY', { name: 'odd', ...late, every: 4 }],
       ['a planner that is to see the answer', 'PLANNER', whole({ leaky: true })],
       ['a layer that is not there', 'PLACEMENT', whole({ placement: 3 })],
@@ -93,7 +97,7 @@ describe('refused by name', () =>
           ['MASK_SHAPE', { name: 'odd', ...byGate, afterGate: () => new Float32Array(4) }],
           ['MASK_VALUE', { name: 'odd', ...byGate, afterGate: () => new Float32Array(5).fill(0.5) }],
           ['MASK_SHAPE', { name: 'odd', ...byChannel, chooseChannels: () => new Float32Array(3) }],
-          ['MASK_VALUE', { name: 'odd', ...byChannel, chooseChannels: (_l, _s, x) => x.map(() => 0.5) }],
+          ['MASK_VALUE', { name: 'odd', ...byChannel, chooseChannels: () => new Float32Array(4).fill(0.5) }],
           ['MASK_SHAPE', { name: 'odd', ...late, afterPrompt: () => null as unknown as UnitMask }],
         ] as const) {
           const sequence = loaded.begin({ planner })

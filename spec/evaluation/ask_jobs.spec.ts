@@ -93,7 +93,9 @@ const drawnCase: fc.Arbitrary<Case> = fc.record({
 /** Planners that need a dense prompt decide when they do by default, and a leaky mask is known before the prompt runs. */
 const someCase = drawnCase.map(({ planners, prefill, ...rest }) => ({
   ...rest,
-  planners: planners.filter((name) => rest.every === undefined || !(decidesLate(name) || decidesByToken(name))),
+  planners: planners.filter(
+    (name) => rest.every === undefined || !(decidesLate(name) || decidesByToken(name)),
+  ),
   prefill: rest.leaky ? undefined : prefill,
 }))
 

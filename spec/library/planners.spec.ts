@@ -26,7 +26,14 @@ import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
 import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
-import { channelPlanners, decidesByToken, decidesLate, keepsHeads, masksChannels, neuronPlanners } from '../../src/predictor/late_planner.ts'
+import {
+  channelPlanners,
+  decidesByToken,
+  decidesLate,
+  keepsHeads,
+  masksChannels,
+  neuronPlanners,
+} from '../../src/predictor/late_planner.ts'
 import { promptPlanner, scoreText } from '../../src/predictor/pass_planners.ts'
 import { savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'

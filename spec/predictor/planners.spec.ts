@@ -17,7 +17,12 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { dejavuPlanner } from '../../src/predictor/dejavu_planner.ts'
 import { leakyMask } from '../../src/predictor/leaky.ts'
-import { channelPlanners, decidesByToken, keepsHeads, masksChannels } from '../../src/predictor/late_planner.ts'
+import {
+  channelPlanners,
+  decidesByToken,
+  keepsHeads,
+  masksChannels,
+} from '../../src/predictor/late_planner.ts'
 import { dejavuStylePlanner, promptPlanner } from '../../src/predictor/pass_planners.ts'
 import {
   makePlanner,
@@ -329,7 +334,10 @@ describe('by name', () =>
     test('a missing input is named', () =>
       withModelOf((model) => {
         for (const name of plannerNames)
-          if (!['dense', 'random', 'prompt-plainact', 'griffin', 'coreinfer'].includes(name) && !decidesByToken(name))
+          if (
+            !['dense', 'random', 'prompt-plainact', 'griffin', 'coreinfer'].includes(name) &&
+            !decidesByToken(name)
+          )
             expect(() => makePlanner(name, { model }, makeBudget(0.5)), name).toThrow(
               expect.objectContaining({ code: 'PLANNER_SOURCE', exitCode: 4 }),
             )

@@ -135,8 +135,7 @@ export class PlannerSchedule {
     const { planner } = this
     const place = channelSites.length * layer + channelSites.indexOf(site)
     if (past === 0)
-      this.#channels[place] =
-        planner.summarizeChannels?.(layer, site, read(T), T) ?? new Float32Array(0)
+      this.#channels[place] = planner.summarizeChannels?.(layer, site, read(T), T) ?? new Float32Array(0)
     const x = read(1)
     const mask = planner.chooseChannels?.(layer, site, x, this.#channels[place])
     checkTable(mask as Float32Array, 'channel mask', 1, x.length)

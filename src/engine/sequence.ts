@@ -408,8 +408,7 @@ export class Sequence {
   #channelsOf(segment: Segment, layer: number, backend: Backend): ChooseChannels {
     return (site, x) => {
       const [T, C] = x.shape
-      const read = (rows: number): Float32Array =>
-        backend.readF32(backend.view(x, [rows, C], (T - rows) * C))
+      const read = (rows: number): Float32Array => backend.readF32(backend.view(x, [rows, C], (T - rows) * C))
       const mask = this.#schedule?.chooseChannels(segment, layer, site, read) as Float32Array
       if (this.mode !== 'simulate') checkSwitch('channel mask', mask)
       this.#noteChannels(layer, site, mask)

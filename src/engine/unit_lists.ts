@@ -65,10 +65,7 @@ export function checkSwitch(name: string, mask: Float32Array): void {
   // Not findIndex: a planner that decides for every token has every mask checked as often.
   for (let wrong = 0; wrong < mask.length; wrong++)
     if (mask[wrong] !== 0 && mask[wrong] !== 1)
-      throw new UsageError(
-        'MASK_VALUE',
-        `${name}[${wrong}]: expected 0 or 1 to skip by, got ${mask[wrong]}`,
-      )
+      throw new UsageError('MASK_VALUE', `${name}[${wrong}]: expected 0 or 1 to skip by, got ${mask[wrong]}`)
 }
 
 /** One row of a mask. */

@@ -6,10 +6,7 @@ import type { MaskPlanner } from '../masks/planner.ts'
 import type { ChannelPlannerName } from './late_planner.ts'
 
 /** One of them. */
-export interface ChannelPlanner
-  extends MaskPlanner, Required<Pick<MaskPlanner, 'chooseChannels'>> {
-  readonly name: ChannelPlannerName
-}
+export type ChannelPlanner = MaskPlanner & Required<Pick<MaskPlanner, 'chooseChannels'>>
 
 /** Makes one. Dense layers are neither summarized nor masked. */
 export function channelPlanner(

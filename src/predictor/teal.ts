@@ -36,8 +36,7 @@ export function magnitudeThreshold(x: Float32Array, sparsity: number): number {
 /** Masks the channels of every token that are no larger than the thresholds of the prompt. */
 export function tealPlanner(budget: Budget): ChannelPlanner {
   return channelPlanner('teal', budget, {
-    summarizeChannels: (_layer, _site, x) =>
-      Float32Array.of(magnitudeThreshold(x, budget.neuronSparsity)),
+    summarizeChannels: (_layer, _site, x) => Float32Array.of(magnitudeThreshold(x, budget.neuronSparsity)),
     chooseChannels: (_layer, _site, x, [threshold]) =>
       x.map((value) => (Math.abs(value) > threshold ? 1 : 0)),
   })

@@ -25,11 +25,7 @@ import { referenceTopK, type TopK } from '../masks/selection.ts'
 import { channelPlanner, countMasked, type ChannelPlanner } from './channel_planner.ts'
 
 /** Keeps the channels of every token that weigh most in the matrices that read them. */
-export function winaPlanner(
-  model: LoadedModel,
-  budget: Budget,
-  topK: TopK = referenceTopK,
-): ChannelPlanner {
+export function winaPlanner(model: LoadedModel, budget: Budget, topK: TopK = referenceTopK): ChannelPlanner {
   return channelPlanner('wina', budget, {
     chooseChannels(layer, site, x) {
       const norms = columnNorms(model, layer, site)

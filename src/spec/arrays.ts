@@ -26,7 +26,14 @@ import { rms_norm, rms_norm_backward } from '../ops/rms_norm.ts'
 import { rotary, rotary_backward } from '../ops/rotary.ts'
 import { silu_gate, silu_gate_backward } from '../ops/silu_gate.ts'
 import { transpose } from '../ops/transpose.ts'
-import { dequantizeRows, narrowToBf16, narrowToF16, quantizeRows, widenBf16, widenF16 } from '../tensor/dtypes.ts'
+import {
+  dequantizeRows,
+  narrowToBf16,
+  narrowToF16,
+  quantizeRows,
+  widenBf16,
+  widenF16,
+} from '../tensor/dtypes.ts'
 import { BLOCK, blocksOf, dequantizeBlocks, interleaveRows, quantizeBlocks } from '../tensor/int4.ts'
 import { TILE, turnBlocks } from '../tensor/int4.ts'
 
@@ -99,17 +106,24 @@ export function storeWeight(x: Tensor, storage: Storage, isTurned: boolean): Mat
  * @param isTurned whether it has one row per input
  */
 export function widen(matrix: Matrix, isTurned: boolean): Tensor {
-  const { storage, rows, columns } = matrix
-  const [O, I] = isTurned ? [columns, rows] : [rows, columns]
-  if (storage === 'int4') {
-    const x = dequantizeBlocks(matrix.blocks, O, I)
-    return isTurned ? result([I, O], (y) => transpose(y, x, O, I)) : tensor(x, O, I)
+  const { rows, columns } = matrix
+  switch (matrix.storage) {
+    case 'f32':
+      return tensor(matrix.numbers, rows, columns)
+    case 'bf16':
+      return tensor(widenBf16(matrix.numbers), rows, columns)
+    case 'f16':
+      return tensor(widenF16(matrix.numbers), rows, columns)
+    case 'int8': {
+      const { numbers: values, scales } = matrix
+      return tensor(dequantizeRows({ rows, columns, values, scales }), rows, columns)
+    }
+    case 'int4': {
+      const [O, I] = isTurned ? [columns, rows] : [rows, columns]
+      const x = dequantizeBlocks(matrix.blocks, O, I)
+      return isTurned ? result([I, O], (y) => transpose(y, x, O, I)) : tensor(x, O, I)
+    }
   }
-  const { numbers } = matrix
-  if (storage === 'f32') return tensor(numbers, rows, columns)
-  if (storage === 'bf16') return tensor(widenBf16(numbers), rows, columns)
-  if (storage === 'f16') return tensor(widenF16(numbers), rows, columns)
-  return tensor(dequantizeRows({ rows, columns, values: numbers, scales: matrix.scales }), rows, columns)
 }
 
 // ---- Operations -------------------------------------------------------------------------------------------------

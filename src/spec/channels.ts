@@ -34,7 +34,10 @@ export interface ChannelBudget {
 export function teal(budget: ChannelBudget): Channels {
   const { sparsity, prompt } = budget
   return behind(budget, (_l, _site, row, { data }) => {
-    const sizes = data.slice(0, prompt * row.length).map(Math.abs).sort()
+    const sizes = data
+      .slice(0, prompt * row.length)
+      .map(Math.abs)
+      .sort()
     const threshold = sizes[countSkipped(sizes.length, sparsity) - 1] ?? -Infinity
     return row.map((value) => (Math.abs(value) > threshold ? 1 : 0))
   })
@@ -65,9 +68,10 @@ function behind(
   maskOf: (l: number, site: Site, row: Float32Array, x: Tensor) => Float32Array,
 ): Channels {
   return (l, site, x) => {
+    if (l < denseLayers) return x
     const [T, C] = x.shape
     const y = x.data.slice()
-    for (let t = prompt; t < T && l >= denseLayers; t++) {
+    for (let t = prompt; t < T; t++) {
       const row = y.subarray(t * C, (t + 1) * C)
       const mask = maskOf(l, site, row, x)
       mask.forEach((kept, i) => (row[i] *= kept))

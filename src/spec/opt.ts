@@ -123,13 +123,7 @@ export function attend(model: OptModel, l: number, input: Tensor, channels: Chan
 }
 
 /** A layer: its heads and its neurons, each times its factor, are added to the stream [T, D]. */
-function runLayer(
-  model: OptModel,
-  l: number,
-  input: Tensor,
-  mask: Mask,
-  channels: Channels,
-): OptLayerPass {
+function runLayer(model: OptModel, l: number, input: Tensor, mask: Mask, channels: Channels): OptLayerPass {
   const { preNorm, layers } = model
   const { attentionNorm, out, ffnNorm, fc1, fc2 } = layers[l]
   const attended = attend(model, l, input, channels)
