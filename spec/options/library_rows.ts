@@ -126,8 +126,10 @@ export const studyTable: OptionTable<StudyOptions> = {
   seed: [
     { beside: random, values: [undefined, 1, 2 ** 32 - 1] },
     { beside: { planner: 'dense', criterion: 'random' }, values: [undefined, 1] },
+    { beside: { planner: 'dense', temperature: 1 }, values: [undefined, 1] },
   ],
   decides: [{ beside: random, values: [undefined, 'always'] }],
+  temperature: [{ values: [undefined, 1] }],
   maxTokens: [{ values: [1, 2, 9] }],
   compares: [{ values: [undefined, false] }],
   signal: apart,

@@ -33,7 +33,7 @@ const rpc = {
     signal?.throwIfAborted()
     return { name: typeof source === 'string' ? source : 'files', config, handle: source }
   },
-  /** A text of two tokens, each of which waits until it is let. That of `strict` throws when it is stopped, as the engine does. */
+  /** A text of two tokens, each of which waits until it is let. That of `strict` throws when stopped, as the engine does. */
   async *iterate(
     name: string,
     [, prompt]: readonly unknown[],
@@ -46,10 +46,9 @@ const rpc = {
       await untilLet(`${String(prompt)} ${index}`)
       if (prompt === 'strict') signal?.throwIfAborted()
       if (prompt === 'broken') throw new Error('broken')
-      const nothing = { dense: null, divergence: null, kl: null, scores: null, tokensPerSecond }
-      yield { kind: 'step', index, token: index, text: `${index}`, ...nothing }
+      yield { kind: 'step', index, token: index, text: `${index}`, scores: null, tokensPerSecond }
     }
-    return { oracleScores: null, tokensPerSecond: { sparse: 5, dense: null } }
+    return { kl: null, divergence: null, oracleScores: null, tokensPerSecond: { sparse: 5, dense: null } }
   },
 }
 
@@ -71,6 +70,7 @@ const settings: TraceSettings = {
   planner: 'random',
   criterion: 'plainact',
   decides: 'once',
+  temperature: 0,
   seed: 1,
 }
 const opened = async (name = 'one'): Promise<InstanceType<typeof Session>> => {
