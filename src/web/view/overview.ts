@@ -8,11 +8,11 @@ import { byId, make, percent, visible } from './dom.ts'
 import { layerTable } from './layer_table.ts'
 
 const legend: readonly (readonly [name: string, words: string])[] = [
-  ['both', 'kept'],
-  ['extra', 'kept but not by the oracle'],
-  ['missed', 'skipped but kept by the oracle'],
+  ['both', 'computed (brighter: higher score)'],
   ['neither', 'skipped'],
   ['dense', 'dense layer'],
+  ['extra compared', 'kept, but not by the oracle'],
+  ['missed compared', 'skipped, but kept by the oracle'],
 ]
 
 /** Shows the legend. */
