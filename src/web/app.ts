@@ -230,9 +230,9 @@ export class App {
   #describe({ kind, layer, span }: Cell): string {
     const { start, end } = span
     const count = end - start
-    const name = kind === 'heads' ? 'Head' : count > 1 ? 'Neurons' : 'Neuron'
-    const which = count > 1 ? `${start} to ${end - 1}` : `${start}`
-    const title = `${name} ${which} of layer ${layer}`
+    const name = kind === 'heads' ? 'Head' : 'Neuron'
+    const which = count > 1 ? `${name}s ${start} to ${end - 1}` : `${name} ${start}`
+    const title = `${which} of layer ${layer}`
     const trace = this.#trace
     if (!trace || !this.#masks || trace.columns.length === 0) return `${title}.`
     if (layer < trace.denseLayers) return `${title}: always computed.`
