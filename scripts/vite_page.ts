@@ -42,7 +42,8 @@ export interface SourceLinks {
  *   the package stands for it
  */
 export function sourceLinks(repository: string): SourceLinks {
-  const [, host, path] = /^(?:https:\/\/|git@|ssh:\/\/git@)([\w.-]+)[:/]([\w./-]+?)(?:\.git)?\/?$/.exec(repository.trim()) ?? []
+  const [, host, path] =
+    /^(?:https:\/\/|git@|ssh:\/\/git@)([\w.-]+)[:/]([\w./-]+?)(?:\.git)?\/?$/.exec(repository.trim()) ?? []
   if (!host) {
     const source = 'https://www.npmjs.com/package/shadowllm'
     return { source, specification: `${source}?activeTab=code` }
@@ -55,8 +56,11 @@ function readRepository(): string {
   const { GITHUB_SERVER_URL, GITHUB_REPOSITORY } = process.env
   if (GITHUB_SERVER_URL && GITHUB_REPOSITORY) return `${GITHUB_SERVER_URL}/${GITHUB_REPOSITORY}`
   try {
-    const options = { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] } as const
-    return execFileSync('git', ['remote', 'get-url', 'origin'], options)
+    return execFileSync('git', ['remote', 'get-url', 'origin'], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
   } catch {
     // Built from a copy without git.
     return ''

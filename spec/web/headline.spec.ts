@@ -52,7 +52,11 @@ describe('the KL in words', () => {
   test.each([
     [0, '0.00 nats', 'Its words have the probabilities that the dense model gives them.'],
     [-1e-9, '0.00 nats', 'Its words have the probabilities that the dense model gives them.'],
-    [0.05, '0.05 nats', 'Almost the same: on average, a word of the dense model keeps 95 % of its probability.'],
+    [
+      0.05,
+      '0.05 nats',
+      'Almost the same: on average, a word of the dense model keeps 95 % of its probability.',
+    ],
     [0.2, '0.20 nats', 'Close: on average, a word of the dense model keeps 82 % of its probability.'],
     [0.4, '0.40 nats', 'Related: on average, a word of the dense model keeps 67 % of its probability.'],
     [2, '2.00 nats', 'Far away: on average, a word of the dense model keeps 14 % of its probability.'],

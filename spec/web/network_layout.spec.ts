@@ -68,9 +68,14 @@ test.each<[string, LayOut]>([
   ],
   [
     'puts the neurons over the heads',
-    changing(({ grids }) => grids.map((grid, i) => ({ ...grid, x: grids[i - (i % 2)].x, y: grids[i - (i % 2)].y }))),
+    changing(({ grids }) =>
+      grids.map((grid, i) => ({ ...grid, x: grids[i - (i % 2)].x, y: grids[i - (i % 2)].y })),
+    ),
   ],
-  ['has one column more', changing(({ grids }) => grids.map((grid) => ({ ...grid, columns: grid.columns + 9 })))],
+  [
+    'has one column more',
+    changing(({ grids }) => grids.map((grid) => ({ ...grid, columns: grid.columns + 9 }))),
+  ],
 ])('a mutant that %s: killed', (_, lay) => kills(findsEveryUnit, lay))
 
 test('the embedded model has a square for every neuron, on a desk and on a phone', () => {
@@ -79,6 +84,5 @@ test('the embedded model has a square for every neuron, on a desk and on a phone
     [870, 432],
     [328, 576],
   ])
-    for (const { kind, cells } of layOut(shape, width, height).grids)
-      expect(cells).toHaveLength(shape[kind])
+    for (const { kind, cells } of layOut(shape, width, height).grids) expect(cells).toHaveLength(shape[kind])
 })

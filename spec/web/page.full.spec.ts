@@ -77,7 +77,8 @@ function cutWords(): string[] {
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
   for (let node = texts.nextNode(); node; node = texts.nextNode()) {
     const parent = node.parentElement as HTMLElement
-    if (!node.textContent?.trim() || parent.closest('.hidden, .skip, option') || !parent.checkVisibility()) continue
+    if (!node.textContent?.trim() || parent.closest('.hidden, .skip, option') || !parent.checkVisibility())
+      continue
     const range = document.createRange()
     range.selectNodeContents(node)
     const boxes = [...range.getClientRects()]
@@ -232,11 +233,13 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
       await eventually(() => page.locator('#inspector h3').innerText()).toBe('Neuron 1 of layer 1')
       expect(await page.locator('#inspector dl').innerText()).toMatch(/Rank\s+[\d,]+ of 7,168/)
       await page.keyboard.press('ArrowDown')
-      await eventually(() => page.locator('#layers').getAttribute('aria-label')).toContain('Neuron 1 of layer 2')
+      await eventually(() => page.locator('#layers').getAttribute('aria-label')).toContain(
+        'Neuron 1 of layer 2',
+      )
       await page.keyboard.press('Tab')
       expect(await page.evaluate(() => document.activeElement?.id)).toBe('compare')
       await page.keyboard.press('Space')
-      await eventually(() => page.locator('#legend .extra').isVisible()).toBe(true)
+      await eventually(() => page.locator('#comparison .extra').isVisible()).toBe(true)
       // A bin of the timeline has a list of its neurons.
       await timeline.focus()
       await page.keyboard.press('ArrowDown')
@@ -264,7 +267,9 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
         await prompt.press('Enter')
       })
       /** Does something in the page as soon as a text is being generated. */
-      const whileWriting = (work: (input: HTMLInputElement, stop: HTMLButtonElement) => void): Promise<void> =>
+      const whileWriting = (
+        work: (input: HTMLInputElement, stop: HTMLButtonElement) => void,
+      ): Promise<void> =>
         page.evaluate(
           `new Promise((resolve) => {
             const [input, stop] = ['sparsity', 'stop'].map((id) => document.getElementById(id))

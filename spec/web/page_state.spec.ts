@@ -44,9 +44,15 @@ stateLaw(roundTrips, encodeState)
 
 test.each<[string, Encode]>([
   ['writes text as it is', (state) => `${encodeState({ ...state, prompt: 'x' })}&prompt=${state.prompt}`],
-  ['rounds the sparsity to tenths', (state) => encodeState({ ...state, sparsity: Math.round(10 * state.sparsity) / 10 })],
+  [
+    'rounds the sparsity to tenths',
+    (state) => encodeState({ ...state, sparsity: Math.round(10 * state.sparsity) / 10 }),
+  ],
   ['keeps 31 bits of a seed', (state) => encodeState({ ...state, seed: state.seed & 0x7fffffff })],
-  ['leaves out what is falsy', (state) => encodeState({ ...state, temperature: state.temperature || defaultState.temperature })],
+  [
+    'leaves out what is falsy',
+    (state) => encodeState({ ...state, temperature: state.temperature || defaultState.temperature }),
+  ],
 ])('a mutant that %s: killed', (_, mutant) => kills(roundTrips, mutant))
 
 describe('addresses of others', () => {
@@ -66,11 +72,17 @@ describe('addresses of others', () => {
     ['temperature=-1', 'address temperature: expected a number from 0 to 2, got "-1"'],
     ['temperature=1e9', 'address temperature: expected a number from 0 to 2, got "1e9"'],
     ['seed=4294967296', 'address seed: expected a number from 0 to 4294967295, got "4294967296"'],
-    ['planner=static', expect.stringMatching(/^address planner: expected one of shadow, [^]*, got "static"$/)],
+    [
+      'planner=static',
+      expect.stringMatching(/^address planner: expected one of shadow, [^]*, got "static"$/),
+    ],
     ['planner=__proto__', expect.stringContaining('got "__proto__"')],
     ['scope=everything', expect.stringMatching(/^address scope: expected one of global, per-layer, hybrid/)],
     ['model=x', expect.stringMatching(/^address: expected prompt, [^]*, got "model"$/)],
-    [`prompt=${'a'.repeat(2001)}`, expect.stringMatching(/^address prompt: expected at most 2000 characters/)],
+    [
+      `prompt=${'a'.repeat(2001)}`,
+      expect.stringMatching(/^address prompt: expected at most 2000 characters/),
+    ],
   ])('%s is refused in one line; the default stands in its place', (fragment, line: unknown) => {
     expect(readState(`${fragment}&decides=always`)).toEqual({
       state: { ...defaultState, decides: 'always' },

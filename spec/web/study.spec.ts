@@ -78,9 +78,7 @@ describe.each(['shadow', 'prompt-plainact', 'griffin', 'random', 'dense'] as con
       expect(start.pieces.join('')).toBe(prompt)
       const first = ownText.ids.findIndex((id, i) => id !== denseText.ids[i])
       expect(end.divergence).toBe(first < 0 ? null : first)
-      expect(dense.findIndex(({ divergence }) => divergence !== null)).toBe(
-        first < dense.length ? first : -1,
-      )
+      expect(dense.findIndex(({ divergence }) => divergence !== null)).toBe(first < dense.length ? first : -1)
     })
 
     test('the reported scores select the mask of the text', async () => {

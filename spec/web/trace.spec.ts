@@ -375,7 +375,11 @@ const dividesEvenly = lawForAll(
   (divide: ToQuarters, values: number[], kept: boolean[]): void => {
     const neurons = values.length >> 1
     const shape = { layers: 2, heads: 1, neurons }
-    const scores = { shape, heads: new Float32Array(2), neurons: Float32Array.from(values.slice(0, 2 * neurons)) }
+    const scores = {
+      shape,
+      heads: new Float32Array(2),
+      neurons: Float32Array.from(values.slice(0, 2 * neurons)),
+    }
     const mask = {
       shape,
       heads: new Float32Array(2),

@@ -82,6 +82,7 @@ export class App {
       byId('picture').classList.toggle('compares', compares.checked)
       this.#change(() => (this.#compares = compares.checked))
     })
+    showLegend()
     startGlossary(this.#tip)
     this.#controls.state = defaultState
     this.#show()
@@ -199,7 +200,12 @@ export class App {
     byId<HTMLButtonElement>('save').disabled = !trace || isWriting || trace.columns.length === 0
     showOverview(trace, masks, this.#column)
     this.#texts.show(trace, this.#column)
-    this.#timeline.show({ trace, masks: masks && { of: masks, compares: this.#compares }, column: this.#column, cell })
+    this.#timeline.show({
+      trace,
+      masks: masks && { of: masks, compares: this.#compares },
+      column: this.#column,
+      cell,
+    })
     if (!trace || !masks || trace.columns.length === 0) {
       const shape = trace?.model.shape ?? this.#session.model?.shape
       this.#network.show(shape ? { shape, decided: null, cell: null, compares: false } : null, '')

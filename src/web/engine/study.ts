@@ -35,7 +35,7 @@ export async function* study(
   options: StudyOptions = {},
 ): AsyncGenerator<StudyEvent, StudyEnd, void> {
   const { signal, compares = true } = options
-  const { model, tokenizer } = opt
+  const { model } = opt
   const ids = Int32Array.from(opt.encode(prompt, { prefix: true }))
   const maxTokens = tokenLimit(opt, ids, options.maxTokens ?? DEFAULT_TOKENS)
   const decided: UnitScores[] = []
@@ -85,9 +85,7 @@ export async function* study(
   await pause(signal)
   // What activations are rounded for has no gradients.
   const isRounded = roundsActivations(model.weights.storage)
-  const oracleScores = isRounded
-    ? null
-    : oracleScoresOf(opt, ids, compares ? denseTokens : tokens, options)
+  const oracleScores = isRounded ? null : oracleScoresOf(opt, ids, compares ? denseTokens : tokens, options)
   return { kl, divergence, oracleScores, tokensPerSecond: { ...speeds } }
 }
 

@@ -78,7 +78,8 @@ export function drawDisc(
   const part = parts.find((one) => tally[one] > 0) ?? 'neither'
   const isMissed = part === 'missed'
   const radius = box.width / 2 - (isMissed ? 1 : 0)
-  context.fillStyle = cell.layer < given.denseLayers ? colours.dense : isMissed ? colours.neither : colours[part]
+  context.fillStyle =
+    cell.layer < given.denseLayers ? colours.dense : isMissed ? colours.neither : colours[part]
   context.beginPath()
   context.arc(box.x + box.width / 2, box.y + box.height / 2, radius, 0, 2 * Math.PI)
   context.fill()

@@ -28,8 +28,7 @@ export const glossary = {
 /** A word of the glossary. */
 export type Term = keyof typeof glossary
 
-const isTerm = (name: string | undefined): name is Term =>
-  name !== undefined && Object.hasOwn(glossary, name)
+const isTerm = (name: string | undefined): name is Term => name !== undefined && Object.hasOwn(glossary, name)
 
 /** Connects every word of the page with its explanation. */
 export function startGlossary(tip: Tip): void {

@@ -61,7 +61,10 @@ export class Inspector {
   show(state: InspectorState | null): void {
     if (!state) {
       this.#root.replaceChildren(
-        make('p', { class: 'soft', text: 'Choose a head or a neuron of the picture to see its score and rank.' }),
+        make('p', {
+          class: 'soft',
+          text: 'Choose a head or a neuron of the picture to see its score and rank.',
+        }),
       )
       return
     }

@@ -36,7 +36,8 @@ export const TOP = 30
 const TOWERS_FROM = 560
 /** The smallest side of a cell that is still seen. */
 const MIN_PITCH = 3
-const MAX_HEAD = 30
+/** Few units are not drawn larger than this. */
+const MAX_PITCH = { heads: 30, neurons: 24 } as const
 
 /** Lays a model out in a size in pixels. */
 export function layOut({ layers, heads, neurons }: UnitShape, width: number, height: number): NetworkLayout {
@@ -46,10 +47,7 @@ export function layOut({ layers, heads, neurons }: UnitShape, width: number, hei
   )
   const grids = boxes.flatMap((box, layer) => {
     const [above, below] = isTowers ? splitTower(box) : splitRow(box)
-    return [
-      gridOf('heads', layer, heads, above, MAX_HEAD),
-      gridOf('neurons', layer, neurons, below, Infinity),
-    ]
+    return [gridOf('heads', layer, heads, above), gridOf('neurons', layer, neurons, below)]
   })
   return { isTowers, layers: boxes, grids }
 }
@@ -95,11 +93,16 @@ function splitRow({ x, y, width, height }: Box): [Box, Box] {
 }
 
 /** The largest cells of whole pixels that hold all units in an area; slightly smaller ones where they make a full rectangle. */
-function gridOf(kind: UnitKind, layer: number, units: number, area: Box, maxPitch: number): Grid {
+function gridOf(kind: UnitKind, layer: number, units: number, area: Box): Grid {
   const columnsOf = (pitch: number): number => Math.max(1, Math.floor(area.width / pitch))
   const rowsOf = (pitch: number): number => Math.max(1, Math.floor(area.height / pitch))
   const hold = (pitch: number): number => columnsOf(pitch) * rowsOf(pitch)
-  let largest = Math.min(maxPitch, Math.floor(Math.sqrt((area.width * area.height) / units)) + 1)
+  let largest = Math.min(
+    MAX_PITCH[kind],
+    area.width,
+    area.height,
+    Math.floor(Math.sqrt((area.width * area.height) / units)) + 1,
+  )
   while (largest > MIN_PITCH && hold(largest) < units) largest--
   largest = Math.max(MIN_PITCH, largest)
   const shared = Math.ceil(units / hold(largest))
@@ -118,11 +121,19 @@ function gridOf(kind: UnitKind, layer: number, units: number, area: Box, maxPitc
 /** The box of a cell of a grid. */
 export function boxOf({ x, y, columns, pitch }: Grid, cell: number): Box {
   const size = pitch - Math.max(1, Math.round(pitch / 8))
-  return { x: x + (cell % columns) * pitch, y: y + Math.floor(cell / columns) * pitch, width: size, height: size }
+  return {
+    x: x + (cell % columns) * pitch,
+    y: y + Math.floor(cell / columns) * pitch,
+    width: size,
+    height: size,
+  }
 }
 
 /** The cell of a grid at a point, or next to it within the grid; null outside. */
-export function cellAt({ x, y, columns, pitch, cells }: Grid, point: { x: number; y: number }): number | null {
+export function cellAt(
+  { x, y, columns, pitch, cells }: Grid,
+  point: { x: number; y: number },
+): number | null {
   const column = Math.floor((point.x - x) / pitch)
   const row = Math.floor((point.y - y) / pitch)
   const cell = row * columns + column

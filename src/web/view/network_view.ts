@@ -223,7 +223,11 @@ function moved({ grids }: NetworkLayout, { grid, index }: Place, key: string): P
 }
 
 /** The line that every layer reads and adds to, with the names of the layers and the predictor, a diamond after layer 0. */
-function drawStream({ context, width, height, colours }: Drawing, layout: NetworkLayout, shape: UnitShape): void {
+function drawStream(
+  { context, width, height, colours }: Drawing,
+  layout: NetworkLayout,
+  shape: UnitShape,
+): void {
   const { isTowers, layers, grids } = layout
   context.font = '12px system-ui, sans-serif'
   context.textBaseline = 'middle'
@@ -263,7 +267,10 @@ function gridWidth({ columns, pitch }: Grid): number {
   return columns * pitch
 }
 
-function drawLine(context: CanvasRenderingContext2D, ...points: readonly (readonly [number, number])[]): void {
+function drawLine(
+  context: CanvasRenderingContext2D,
+  ...points: readonly (readonly [number, number])[]
+): void {
   context.beginPath()
   for (const [x, y] of points) context.lineTo(x, Math.round(y) + 0.5)
   context.stroke()
@@ -299,4 +306,3 @@ function drawGrid(
   }
   context.globalAlpha = 1
 }
-

@@ -11,13 +11,17 @@ const legend: readonly (readonly [name: string, words: string])[] = [
   ['both', 'computed (brighter: higher score)'],
   ['neither', 'skipped'],
   ['dense', 'dense layer'],
-  ['extra compared', 'kept, but not by the oracle'],
-  ['missed compared', 'skipped, but kept by the oracle'],
 ]
 
-/** Shows the legend. */
+const comparison: typeof legend = [
+  ['extra', 'kept, but not by the oracle'],
+  ['missed', 'skipped, but kept by the oracle'],
+]
+
+/** Shows the legends of the picture and of its comparison with the oracle. */
 export function showLegend(): void {
-  byId('legend').replaceChildren(...legend.map(([name, text]) => make('li', { class: name, text })))
+  for (const [id, entries] of Object.entries({ legend, comparison }))
+    byId(id).replaceChildren(...entries.map(([name, text]) => make('li', { class: name, text })))
 }
 
 /** Shows all of them. */
