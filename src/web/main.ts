@@ -5,7 +5,7 @@ import { onFragmentChange } from '../platform/platform.ts'
 import { App } from './app.ts'
 import { startPanel } from './models_panel.ts'
 import { Session } from './session.ts'
-import { Tour } from './tour.ts'
+import { startTour } from './tour.ts'
 import { startVerifyPanel } from './verify_panel.ts'
 
 const session = new Session()
@@ -13,7 +13,7 @@ const app = new App(session)
 const refused = app.readAddress()
 void startPanel(session, app).then(() => refused && app.tell(refused))
 startVerifyPanel()
-new Tour()
+startTour()
 // The page itself replaces its address without this event.
 onFragmentChange(() => {
   const line = app.readAddress()

@@ -22,7 +22,7 @@ export const defaultState: PageState = {
   decides: 'once',
   sparsity: 0.5,
   temperature: 0.8,
-  seed: 1,
+  seed: 5,
 }
 
 /** The planners of the page: all but the one that needs a calibration. */

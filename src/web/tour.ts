@@ -46,8 +46,13 @@ export const tourSteps: readonly TourStep[] = [
   },
 ]
 
-/** The tour. */
-export class Tour {
+/** Wires the tour. */
+export function startTour(): void {
+  const tour = new Tour()
+  byId('tour-start').addEventListener('click', () => tour.start())
+}
+
+class Tour {
   readonly #box = byId('tour')
   readonly #count = make('p', { class: 'count' })
   readonly #title = make('h2', { id: 'tour-title', tabindex: '-1' })
@@ -61,7 +66,6 @@ export class Tour {
     const close = make('button', { type: 'button', class: 'quiet', text: 'End the tour' })
     const buttons = make('div', { class: 'actions' }, close, this.#back, this.#next)
     this.#box.replaceChildren(this.#count, this.#title, this.#words, buttons)
-    this.#opener.addEventListener('click', () => this.#show(0))
     close.addEventListener('click', () => this.#end())
     this.#back.addEventListener('click', () => this.#show(this.#step - 1))
     this.#next.addEventListener('click', () =>
@@ -72,6 +76,10 @@ export class Tour {
       if (key === 'ArrowRight' && this.#step + 1 < tourSteps.length) this.#show(this.#step + 1)
       if (key === 'ArrowLeft' && this.#step > 0) this.#show(this.#step - 1)
     })
+  }
+
+  start(): void {
+    this.#show(0)
   }
 
   #show(step: number): void {
