@@ -195,6 +195,7 @@ test('reproduce as an experiment has percentages, and speeds relative to dense',
     seed: 0,
     achieved: { heads: sparsity / 2, neurons: sparsity / 4, weights: sparsity / 8 },
     tokenPerplexity: 10 + sparsity,
+    tokenPerplexityError: 0.5,
     wordPerplexity: 20 + sparsity,
     decodeTokensPerSecond: speed,
   })
