@@ -4,6 +4,7 @@
  * Begin with `ShadowModel`. The other exports are for your own planners: their input, their output, and the selection of masks
  * from scores within a budget.
  */
+export { collectText, type WholeText } from './collect_text.ts'
 export { embeddedName } from './io/find_model.ts'
 export { ShadowModel } from './shadow_model.ts'
 export type {

@@ -52,14 +52,23 @@ export interface PlannerChoice {
 /** Which units are computed, and how. */
 export interface PlanOptions extends PlannerChoice {
   /**
-   * Default `dense`. `shadow`, `dejavu-style` and `dejavu` need a predictor (see `loadPredictor`); `static`,
-   * `prompt-static`, `glass` and `griffin-static` a calibration (see `loadCalibration`). A planner object decides itself how
-   * much it skips.
+   * Default `dense`, and `shadow` if a sparsity is given. `shadow`, `dejavu-style` and `dejavu` need a predictor (see
+   * `loadPredictor`); `static`, `prompt-static`, `glass` and `griffin-static` a calibration (see `loadCalibration`). A planner
+   * object decides itself how much it skips.
    */
   readonly planner?: GenerationPlanner | MaskPlanner
   /** `skip` (default) does not compute skipped units; `simulate` computes and multiplies them by zero. Equal bits. */
   readonly mode?: MaskMode
   readonly signal?: AbortSignal
+}
+
+/** The planner where none is named: ShadowLLM's if a sparsity is given. */
+export function defaultPlanner({
+  sparsity,
+  headSparsity,
+  neuronSparsity,
+}: PlannerChoice): 'shadow' | 'dense' {
+  return (sparsity ?? headSparsity ?? neuronSparsity) === undefined ? 'dense' : 'shadow'
 }
 
 /** The method of these options. */
@@ -104,7 +113,7 @@ export class PlannerFiles {
   readonly #predictors = new Map<Predictor['kind'], Predictor>()
   /** All that were read: a running generation may still use an earlier one. */
   readonly #read: Predictor[] = []
-  #own: Promise<void> | null = null
+  #own: Promise<unknown> | null = null
   #calibration: Calibration | null = null
   readonly #means = new Map<string, UnitScores>()
   #disposed = false
@@ -119,7 +128,7 @@ export class PlannerFiles {
    * Reads a predictor of any kind, from a file or by its name in this package; it replaces an earlier one of its kind.
    * @throws InputError PREDICTOR_MODEL, and what `openPredictor` throws; UsageError DISPOSED
    */
-  loadPredictor(path: string): Promise<void> {
+  loadPredictor(path: string): Promise<PredictorKind> {
     return this.#whilePending(this.#readPredictor(path))
   }
 
@@ -165,10 +174,10 @@ export class PlannerFiles {
     for (const predictor of this.#read.splice(0)) predictor.dispose()
   }
 
-  async #whilePending(reading: Promise<void>): Promise<void> {
+  async #whilePending<T>(reading: Promise<T>): Promise<T> {
     this.#pending.add(reading)
     try {
-      await reading
+      return await reading
     } finally {
       this.#pending.delete(reading)
     }
@@ -187,7 +196,7 @@ export class PlannerFiles {
     )
   }
 
-  async #readPredictor(path: string): Promise<void> {
+  async #readPredictor(path: string): Promise<PredictorKind> {
     const { openPredictor } = await import('./predictor/predictor_file.ts')
     const file = await findPredictor(path)
     const predictor = await openPredictor(file, this.#model.backend, this.#model.weights.storage)
@@ -200,6 +209,7 @@ export class PlannerFiles {
     }
     this.#read.push(predictor)
     this.#predictors.set(predictor.kind, predictor)
+    return predictor.kind
   }
 
   async #readCalibration(folder: string): Promise<void> {

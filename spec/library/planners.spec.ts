@@ -111,6 +111,30 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
   throw error
 }
 
+test('onMask is called with the mask in force, before the first token and when it is another', async () => {
+  const seen = async (options: Parameters<ShadowModel['generate']>[1]): Promise<unknown[]> => {
+    const masks: unknown[] = []
+    await write({ ...options, onMask: (mask) => void masks.push(mask) })
+    return masks
+  }
+  expect(await seen({})).toEqual([null])
+  const [once, ...more] = await seen({ planner: 'random', sparsity: 0.5 })
+  expect(more).toEqual([])
+  expect(once).toEqual(await opt.mask(prompt, { planner: 'random', sparsity: 0.5 }))
+  expect((await seen({ planner: 'random', every: 3 })).length).toBeGreaterThan(1)
+  // The prompt runs dense; its mask holds from the first token on.
+  expect(await seen({ planner: 'griffin' })).toEqual([expect.objectContaining({ shape: opt.model.shape })])
+})
+
+test('a sparsity without a planner is that of shadow, which needs a predictor', async () => {
+  for (const options of [{ sparsity: 0.5 }, { headSparsity: 0.5 }, { neuronSparsity: 0 }]) {
+    expect(await codeOf(opt.planner(options))).toBe('PREDICTOR_MISSING')
+    expect(await codeOf(write(options))).toBe('PREDICTOR_MISSING')
+    expect(await opt.planner({ planner: 'dense', ...options })).toBeNull()
+  }
+  expect(await opt.planner({ scope: 'per-layer' })).toBeNull()
+})
+
 describe('before anything is read', () => {
   test('a missing input of a planner is named', async () => {
     for (const planner of predictorKinds)
@@ -123,7 +147,8 @@ describe('before anything is read', () => {
 
 describe('once predictors and a calibration are read', () => {
   beforeAll(async () => {
-    await Promise.all(predictorKinds.map((kind) => opt.loadPredictor(join(folder, kind))))
+    const kinds = await Promise.all(predictorKinds.map((kind) => opt.loadPredictor(join(folder, kind))))
+    expect(kinds).toEqual(predictorKinds)
     await opt.loadCalibration(calibration)
   })
 

@@ -55,10 +55,12 @@ const drawn = { temperature: 1.5 }
 /** The options of `generate`. */
 export const generateTable: OptionTable<GenerateOptions> = {
   ...planTable,
+  onMask: apart,
   maxTokens: [{ values: [1, 2, 30] }],
   temperature: [{ values: [undefined, 1, 2] }],
   topK: [{ beside: drawn, values: [undefined, 1, 2] }],
   topP: [{ beside: drawn, values: [undefined, 0.01, 0.3] }],
+  repetitionPenalty: [{ values: [undefined, 1.5, 10] }],
   every: [{ beside: random, values: [undefined, 1, 3] }],
   seed: [
     { beside: drawn, values: [undefined, 1, 2] },
