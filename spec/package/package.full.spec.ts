@@ -7,12 +7,13 @@
  */
 import { build as bundle } from 'esbuild'
 import { existsSync } from 'node:fs'
-import { cp, readFile } from 'node:fs/promises'
+import { cp, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { kernels } from '../../src/ops/catalog.ts'
 import { runtime } from '../../src/platform/platform.ts'
+import { methodHash } from '../../src/results/method_hash.ts'
 import { ShadowModel } from '../../src/shadow_model.ts'
 import { root } from '../harness/syntax.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium, type PageSaid } from '../web/chromium.ts'
@@ -122,6 +123,23 @@ describeInNode(`what is packed${why}`, () => {
     expect(contents.sizeIsBounded(project.packed.size, files)).toEqual([])
   })
 
+  test('is installed with few other packages, and in few bytes', async () => {
+    const folder = join(project.folder, 'node_modules')
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+    const sizes = await Promise.all(
+      entries
+        .filter((entry) => entry.isFile())
+        .map(async ({ parentPath, name }) => {
+          const path = join(parentPath, name)
+          return [path, (await stat(path)).size] as const
+        }),
+    )
+    const lock = JSON.parse(await readFile(join(folder, '.package-lock.json'), 'utf8')) as contents.Lock
+    const packages = Object.keys(lock.packages)
+    expect(packages).toContain('node_modules/shadowllm')
+    expect(contents.installationIsBounded(packages, new Map(sizes))).toEqual([])
+  })
+
   test('names no missing module, type or file', async () => {
     const modules = [...files.keys()].filter((path) => /^dist\/.*\.js$/.test(path))
     expect(modules.length).toBeGreaterThan(300)
@@ -147,6 +165,19 @@ describeInNode(`in a clean project${why}`, () => {
     async () => {
       await project.write('main.js', program)
       expect(saidIn(await project.run('node', 'main.js'))).toEqual(expected)
+    },
+  )
+
+  test(
+    'in Node: results of the package and of the sources have one method',
+    { timeout: patience },
+    async () => {
+      const path = './node_modules/shadowllm/dist/results/method_hash.js'
+      const text = `import { methodHash } from '${path}'\nconsole.log(JSON.stringify(await methodHash()))\n`
+      await project.write('method.js', text)
+      const { code, stdout, stderr } = await project.run('node', 'method.js')
+      expect(code, stderr).toBe(0)
+      expect(JSON.parse(stdout)).toEqual(await methodHash())
     },
   )
 
