@@ -58,7 +58,7 @@ export function makePlaces(folder: string): Places {
 
 /** The arguments that make the calibration, in a moment. */
 export function calibrationArguments({ calibration, text }: Places): string[] {
-  const sizes = ['--examples', '2', '--prompt', '8', '--continuation', '8', '--threads', '1']
+  const sizes = ['--limit', '2', '--prompt', '8', '--continuation', '8', '--threads', '1']
   return ['calibrate', '--output', calibration, '--text', text, ...sizes]
 }
 
@@ -241,6 +241,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     },
     // calibrate
     '--criteria <list>': names('CRITERION_NAME', 'names of plainact'),
+    'calibrate --examples <count>': { wrong: usage('FLAGS', 'expected --limit', '8', '0') },
     'calibrate --prompt <count>': whole(2),
     'calibrate --threads <count>': whole(1, '65'),
     'calibrate --rows <task=file>': rows,

@@ -74,7 +74,7 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
   )
   const calibration = join(folder, 'calibration')
   const windows = ['--text', text, '--prompt', '16', '--continuation', '16', '--threads', '1']
-  await runInside(['calibrate', '-o', calibration, ...windows, '--examples', '8'])
+  await runInside(['calibrate', '-o', calibration, ...windows, '--limit', '8'])
   return [
     {
       name: 'generate',
@@ -84,7 +84,7 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
     },
     {
       name: 'calibrate',
-      args: (place) => ['calibrate', '-o', place, ...windows, '--examples', '8'],
+      args: (place) => ['calibrate', '-o', place, ...windows, '--limit', '8'],
       resultOf: (place) => bytesAt(place),
       prints: 'report',
     },

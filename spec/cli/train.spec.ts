@@ -18,7 +18,7 @@ const train = (file: string, ...args: string[]): Promise<CliResult> =>
   runInside(['train', '--calibration', traces, '--output', join(folder, file), ...args])
 
 beforeAll(async () => {
-  const sizes = ['--examples', '12', '--prompt', '12', '--continuation', '8', '--criteria', 'plainact,l2norm']
+  const sizes = ['--limit', '12', '--prompt', '12', '--continuation', '8', '--criteria', 'plainact,l2norm']
   const { code, stderr } = await runInside(['calibrate', '--output', traces, ...sizes])
   expect([code, stderr]).toEqual([0, ''])
 })

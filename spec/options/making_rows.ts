@@ -16,7 +16,7 @@ const windowsOf = ({ json }: Seen): number => json.manifest.data.windows as numb
 
 const calibrateTable: CommandTable = {
   command: 'calibrate',
-  always: '-m {model} --output {out}/c --json --text {long.txt} --examples 4 --prompt 12 --continuation 8',
+  always: '-m {model} --output {out}/c --json --text {long.txt} --limit 4 --prompt 12 --continuation 8',
   result: calibrationOf,
   rows: [
     ...modelRows(),
@@ -26,7 +26,7 @@ const calibrateTable: CommandTable = {
       shows: (seen) => seen.file('c/calibration.json') !== null,
       is: [true, false],
     },
-    { flag: '--examples', values: ['1', '3'], shows: windowsOf, is: [1, 3] },
+    { flag: '--limit', values: ['1', '3'], shows: windowsOf, is: [1, 3] },
     {
       flag: '--criteria',
       values: [null, 'l2norm', 'l2norm,jacov'],
@@ -61,7 +61,7 @@ const calibrateTable: CommandTable = {
     {
       flag: '--threads',
       // The first eight examples are timed in this thread.
-      beside: '--examples 11',
+      beside: '--limit 11',
       values: [null, '1', '2'],
       shows: ({ workers }) => workers,
       is: [0, 0, 2],
@@ -71,7 +71,7 @@ const calibrateTable: CommandTable = {
 
 const calibrateTasks: CommandTable = {
   command: 'calibrate',
-  always: '-m {model} --output {out}/c --examples 3',
+  always: '-m {model} --output {out}/c --limit 3',
   result: ({ fed }) => fed,
   rows: [
     { ...jsonRow, beside: '--text {long.txt} --prompt 12 --continuation 8' },

@@ -30,6 +30,7 @@ export interface Runtime {
 
 interface DenoGlobal {
   version: { deno: string }
+  noColor: boolean
 }
 
 /** The current runtime. */
@@ -165,6 +166,14 @@ export function write(output: Output, content: string | Uint8Array): Promise<voi
 /** Whether the stream is a terminal. */
 export function isTerminal(output: Output): boolean {
   return hostProcess !== null && hostProcess[output].isTTY === true
+}
+
+/** Whether a stream shows colours: a terminal that has some, unless the variable NO_COLOR is set. */
+export function hasColours(output: Output): boolean {
+  if (!isTerminal(output)) return false
+  // Reading the variable itself needs a permission in Deno.
+  const { Deno } = globalThis as { Deno?: DenoGlobal }
+  return Deno === undefined ? stream(output).hasColors() : !Deno.noColor
 }
 
 /** Columns of the terminal; 80 without one. */

@@ -17,6 +17,8 @@ import { checkOutput } from '../output.ts'
 import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
 import { showReport, type ReportFlags } from '../report.ts'
+import { wrapLines } from '../../results/fold.ts'
+import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
 import { wholeFlag } from '../values.ts'
@@ -196,8 +198,8 @@ const headings = [
   'questions',
 ]
 
-/** The report as a table. */
-export function formatReport(report: TasksReport): string {
+/** The report as a table. @param screen what it is shown on */
+export function formatReport(report: TasksReport, { columns }: Screen): string {
   const { rows, means, complete } = report
   const cells = rows.map((row) => [
     row.task,
@@ -209,7 +211,9 @@ export function formatReport(report: TasksReport): string {
     row.planner === 'dense' ? '-' : formatPercent(row.agreement),
     `${row.questions}`,
   ])
-  const lines = [formatColumns([headings, ...cells], [2, 3, 4, 5, 6, 7, 8, 9, 10]).trimEnd(), '']
+  // A row is named by its task, its planner and its sparsity.
+  const fit = { columns, keys: 3 }
+  const lines = [formatColumns([headings, ...cells], [2, 3, 4, 5, 6, 7, 8, 9, 10], fit).trimEnd(), '']
   if (new Set(rows.map(({ task }) => task)).size > 1)
     for (const { planner, sparsity, acc, error, overDense: more } of means) {
       const difference = planner === 'dense' ? '' : `, over dense ${share(more.value, more.error)}`
@@ -223,5 +227,5 @@ export function formatReport(report: TasksReport): string {
     if (count > 0)
       lines.push(`${task}: ${count} questions were left out, their answers do not fit the model's context.`)
   if (!complete) lines.push('The run was stopped: the numbers cover what was finished.')
-  return `${lines.join('\n')}\n`
+  return `${lines.map((line) => wrapLines(line, columns)).join('\n')}\n`
 }

@@ -215,7 +215,7 @@ function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceF
 }
 
 async function show(session: Session, report: ReproduceReport, flags: ReproduceFlags): Promise<void> {
-  await showReport(session, flags, report, () => `${formatReport(report)}\n`)
+  await showReport(session, flags, report, (_, { columns }) => `${formatReport(report, columns)}\n`)
   if (flags.html === undefined) return
   const experiment = reproduceExperiment(report, `shadowllm ${commandArguments().join(' ')}`)
   await writeOutput(flags.html, await renderHtml([experiment], report.provenance))
@@ -260,7 +260,10 @@ async function runExperiments(
       }
       const result = await runByName(name, context)
       results.push(result)
-      if (!flags.json) await session.print(`${results.length > 1 ? '\n' : ''}${formatExperiment(result)}`)
+      if (!flags.json)
+        await session.print(
+          `${results.length > 1 ? '\n' : ''}${formatExperiment(result, session.screen.columns)}`,
+        )
     }
   } catch (error) {
     if (!session.signal.aborted || error !== session.signal.reason) throw error
