@@ -351,11 +351,11 @@ describe('a report', () => {
   })
 
   test('has no held-out loss without held-out examples', () => {
-    const said = (heads: number, neurons: number): string =>
+    const said = (heads: number | null, neurons: number | null): string =>
       describeReport({ ...reportOf(), predictorLoss: { heads, neurons } })[0]
     expect(said(0.9, 0.95)).toContain('heads 0.900, neurons 0.950')
-    expect(said(NaN, NaN)).toContain('not known')
-    expect(said(0.9, NaN)).not.toContain('NaN')
+    expect(said(null, null)).toContain('not known')
+    expect(said(0.9, null)).toContain('not known')
   })
 
   test('is a table of aligned columns', () => {

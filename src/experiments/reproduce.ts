@@ -112,7 +112,7 @@ export async function reproduce(
     signal,
     onProgress: (part) => progress.onCache(part),
   })
-  let predictorLoss: Record<UnitKind, number> | null = null
+  let predictorLoss: Record<UnitKind, number | null> | null = null
   let measured: readonly MeasuredMethod[] = []
   let speeds: readonly number[] = []
   let complete = false
@@ -136,7 +136,8 @@ export async function reproduce(
         progress.startTraining(i, predictors.length)
         const { predictor, heldOut } = await cache.predictor(method, seed)
         if (predictor.kind !== 'shadow' || predictorLoss) continue
-        predictorLoss = { ...heldOut }
+        const known = (loss: number): number | null => (Number.isFinite(loss) ? loss : null)
+        predictorLoss = { heads: known(heldOut.heads), neurons: known(heldOut.neurons) }
         await options.onPredictor?.(predictor)
       }
       progress.tell('train', 1, 1)

@@ -50,8 +50,11 @@ export interface ReproduceReport {
   readonly complete: boolean
   readonly calibrationWindows: number
   readonly evaluationWindows: number
-  /** Held-out loss of the predictor relative to the best constant's: below 1 it has learnt something. */
-  readonly predictorLoss: Readonly<Record<UnitKind, number>> | null
+  /**
+   * Held-out loss of the predictor relative to the best constant's: below 1 it has learnt something. Null where too few windows
+   * were held out.
+   */
+  readonly predictorLoss: Readonly<Record<UnitKind, number | null>> | null
   readonly shadowAgainstStatic: readonly Comparison[]
   /** What each row skipped, layer by layer. */
   readonly layers: readonly LayerSparsity[]
@@ -131,7 +134,7 @@ export function describeReport(report: ReproduceReport): string[] {
   if (report.predictorLoss) {
     const { heads, neurons } = report.predictorLoss
     sentences.push(
-      Number.isFinite(heads) && Number.isFinite(neurons)
+      heads !== null && neurons !== null
         ? `Held-out loss of the predictor, 1 being the mean of its targets: heads ${heads.toFixed(3)}, neurons ${neurons.toFixed(3)}.`
         : 'Held-out loss of the predictor: not known, too few windows to hold any out.',
     )
