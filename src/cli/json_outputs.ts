@@ -19,6 +19,7 @@ import type { DoctorOutput } from './commands/doctor.ts'
 import type { GenerateOutput } from './commands/generate.ts'
 import type { InspectOutput } from './commands/inspect.ts'
 import type { JobsOutput } from './commands/jobs.ts'
+import type { LearnReport } from './commands/learn.ts'
 import type { MasksOutput } from './commands/masks.ts'
 import type { CertificateOutput, ParityRunOutput } from './commands/parity_run.ts'
 import type { PretrainOutput } from './commands/pretrain.ts'
@@ -44,6 +45,7 @@ export interface JsonOutputs {
   readonly generate: GenerateOutput
   readonly inspect: InspectOutput
   readonly jobs: JobsOutput
+  readonly learn: LearnReport
   readonly masks: MasksOutput
   readonly 'parity check': ParityReport
   readonly 'parity check-ops': OpsReport

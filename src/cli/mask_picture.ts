@@ -66,6 +66,7 @@ interface Drawing {
  * @param sizes of a layer, by which weights are counted
  */
 export function formatMask(mask: UnitMask, sizes: LayerSizes, { columns, paint }: Screen): string {
+  if (mask.channels) return formatChannels(mask, mask.channels, achievedSparsity(mask, sizes), columns)
   const { heads, neurons } = mask.shape
   const drawings: Drawing[] = [
     { cells: CELLS, listsHeads: true },
@@ -94,7 +95,6 @@ function widthOf(rows: readonly (readonly string[])[]): number {
 /** Headings, a row for each layer, and the whole model. */
 function pictureRows(mask: UnitMask, sizes: LayerSizes, { cells, listsHeads }: Drawing): string[][] {
   const achieved = achievedSparsity(mask, sizes)
-  if (mask.channels) return formatChannels(mask, mask.channels, achieved)
   const skipped = ({ heads, neurons, weights }: Sparsity): string[] =>
     [heads, neurons, weights].map(formatPercent)
   const list = (text: string): string[] => (listsHeads ? [text] : [])
@@ -119,6 +119,7 @@ function formatChannels(
   { shape }: UnitMask,
   mask: ChannelMask,
   { layers, channels, weights }: AchievedSparsity,
+  columns: number,
 ): string {
   const row = (name: string, first: number, count: number, all: Sparsity): string[] => [
     name,
@@ -129,5 +130,5 @@ function formatChannels(
   const rows = layers.map((layer, index) => row(`${index}`, index, 1, layer))
   const headings = ['layer', ...channelSites.map((site) => `${site} -`), 'channels -', 'weights -']
   const total = row('all', 0, shape.layers, { heads: 0, neurons: 0, channels, weights })
-  return formatColumns([headings, ...rows, total], [0, 1, 2, 3, 4, 5, 6])
+  return formatColumns([headings, ...rows, total], [0, 1, 2, 3, 4, 5, 6], { columns })
 }

@@ -71,7 +71,7 @@ interface LearnFlags extends ModelFlags {
 }
 
 /** What a run of the command found. */
-interface LearnReport {
+export interface LearnReport {
   readonly output: string
   readonly card: LearntPredictor['config']
   readonly steps: number

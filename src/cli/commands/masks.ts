@@ -199,7 +199,7 @@ export interface MasksOutput {
   readonly released: boolean
   readonly seed: number
   /** Shares that were asked for. */
-  readonly sparsity: { readonly heads: number; readonly neurons: number }
+  readonly sparsity: { readonly heads: number; readonly neurons: number; readonly channels?: number }
   /** Shares that are skipped. */
   readonly achieved: Sparsity
   /** With the oracle's mask; null without a continuation. */
