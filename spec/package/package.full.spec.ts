@@ -280,6 +280,11 @@ describeInNode(`in a clean project${why}`, () => {
     { timeout: patience },
     async (module, resolution) => {
       await project.write('typed.ts', typedProgram)
+      // Whoever asks for laws is asked for fast-check.
+      for (const name of ['fast-check', 'pure-rand'])
+        await cp(join(root, 'node_modules', name), join(project.folder, 'node_modules', name), {
+          recursive: true,
+        })
       const compilerOptions = {
         strict: true,
         target: 'es2024',
