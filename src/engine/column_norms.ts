@@ -10,7 +10,7 @@ import type { Backend } from '../backends/backend.ts'
 import { scalesOf, valuesOf } from '../backends/calls.ts'
 import { channelSites, type ChannelSite } from '../masks/channels.ts'
 import { storedRows, type FloatStorage } from '../ops/stored_rows.ts'
-import { openRow, scaleAt, TILE, unitNumber } from '../tensor/int4.ts'
+import { BLOCK, openRow, scaleAt, TILE, unitNumber } from '../tensor/int4.ts'
 import { contextWidth, type ModelConfig } from './config.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { hasBlocks, storageIn, type Matrix } from './matrix.ts'
@@ -102,7 +102,7 @@ function rowsIn(backend: Backend, matrix: Matrix, columns: number): (row: number
     return (row) => {
       const { numbers, scales: factors, minima } = openRow(stored as Uint8Array, row, B)
       for (let i = 0; i < columns; i++) {
-        const block = Math.floor(i / (numbers.length / B))
+        const block = Math.floor(i / BLOCK)
         values[i] = fround(factors[block] * numbers[i]) + minima[block]
       }
       return values

@@ -9,9 +9,9 @@
  * inputs can be. Of its four sites two save something here: rows of out and fc2 are left unread where kernels pass over
  * zeros. q, k, v, fc1 and up have a row per output, and read all of it.
  *
- * From the paper and its code (FasterDecoding/TEAL at 66507ba, utils/utils.py): the strict comparison with one threshold per
+ * Verified in the authors' code (FasterDecoding/TEAL at 66507ba, utils/utils.py): the strict comparison with one threshold per
  * matrix, the quantile of activations as that threshold, and q, k and v, or gate and up, thresholded alike under uniform
- * sparsity. Ours:
+ * sparsity. Of the paper the abstract was read. Ours:
  * - Thresholds are exact quantiles over the prompt of the same text, which runs dense. Theirs come from a histogram over texts
  *   of calibration. So there is nothing to calibrate and to store; a short prompt gives rough ones.
  * - All matrices have one sparsity. The paper's best numbers distribute it greedily over the matrices of a block.

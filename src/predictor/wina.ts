@@ -9,13 +9,13 @@
  * It is no prediction, and saves as little as teal does: see there. Unlike teal it needs nothing of the prompt, and masks the
  * same share of every token. The weights are read once, for the norms.
  *
- * From the paper and its code: the score, and the share that is kept of every token (`topk`). The code was read in a fork,
- * osoffer/wina-amp at a918ab9, not at microsoft/wina. Ours:
+ * Verified in a fork of the authors' code (osoffer/wina-amp at a918ab9; microsoft/wina was not at hand): the score, and the
+ * share that is kept of every token (`topk`). Of the paper the abstract was read. Ours:
  * - q, k and v share one mask, and so do gate and up: the norm is that of their columns one under the other. The code does so
  *   where they are one matrix (Phi); else it gives each its own mask.
  * - The code first rotates the weights so that columns of k and of gate are orthogonal, takes the norms of these two, and
  *   masks the other matrices by |x| alone. Here no weight is changed, and the norms of all matrices count.
- * - All matrices have one sparsity. The paper takes TEAL's greedy distribution.
+ * - All matrices have one sparsity. The code offers TEAL's greedy distribution too.
  * - The prompt is dense, where the code masks all but its first hundredth; dense layers are those of the budget.
  */
 import { columnNorms } from '../engine/column_norms.ts'
