@@ -94,8 +94,10 @@ function cutWords(): string[] {
     for (const { text } of select.options)
       if (context.measureText(text).width > select.clientWidth - 38) cut.push(text)
   }
-  const tour = document.getElementById('tour') as HTMLElement
-  if (tour.scrollHeight > tour.clientHeight + 1) cut.push('the tour')
+  for (const id of ['tour', 'prompt']) {
+    const { scrollHeight, clientHeight } = document.getElementById(id) as HTMLElement
+    if (scrollHeight > clientHeight + 1) cut.push(id)
+  }
   return cut
 }
 

@@ -46,8 +46,9 @@ export function layOut({ layers, heads, neurons }: UnitShape, width: number, hei
     isTowers ? towerOf(layer, layers, width, height) : rowOf(layer, layers, width, height),
   )
   const grids = boxes.flatMap((box, layer) => {
-    const [above, below] = isTowers ? splitTower(box) : splitRow(box)
-    return [gridOf('heads', layer, heads, above), gridOf('neurons', layer, neurons, below)]
+    const before = gridOf('heads', layer, heads, isTowers ? topOf(box) : leftOf(box))
+    const rest = isTowers ? below(box, before) : rightOf(box)
+    return [before, gridOf('neurons', layer, neurons, rest)]
   })
   return { isTowers, layers: boxes, grids }
 }
@@ -74,22 +75,29 @@ function rowOf(layer: number, layers: number, width: number, height: number): Bo
   }
 }
 
-function splitTower({ x, y, width, height }: Box): [Box, Box] {
-  const above = Math.round(Math.min(0.2 * height, 64))
-  const gap = 12
-  return [
-    { x, y, width, height: above },
-    { x, y: y + above + gap, width, height: height - above - gap },
-  ]
+/** Space between heads and neurons. */
+const SPLIT = 12
+/** The part of a layer that its heads may take. */
+const HEADS = 0.2
+
+function topOf({ height, ...box }: Box): Box {
+  return { ...box, height: Math.round(Math.min(HEADS * height, 64)) }
 }
 
-function splitRow({ x, y, width, height }: Box): [Box, Box] {
-  const before = Math.round(0.2 * width)
-  const gap = 10
-  return [
-    { x, y, width: before, height },
-    { x: x + before + gap, y, width: width - before - gap, height },
-  ]
+/** The rest of a tower, right below its heads. */
+function below({ y, height, ...box }: Box, { columns, pitch, cells }: Grid): Box {
+  const taken = Math.ceil(cells.length / columns) * pitch + SPLIT
+  return { ...box, y: y + taken, height: height - taken }
+}
+
+function leftOf({ width, ...box }: Box): Box {
+  return { ...box, width: Math.round(HEADS * width) }
+}
+
+/** The rest of a row; it begins at the same place in every layer. */
+function rightOf({ x, width, ...box }: Box): Box {
+  const taken = Math.round(HEADS * width) + SPLIT
+  return { ...box, x: x + taken, width: width - taken }
 }
 
 /** The largest cells of whole pixels that hold all units in an area; slightly smaller ones where they make a full rectangle. */

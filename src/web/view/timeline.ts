@@ -113,7 +113,7 @@ export class Timeline {
     this.#drawDistances(context, trace, step, cellWidth, colours.soft)
     if (trace.divergence !== null) {
       const x = GUTTER + trace.divergence * step - (step - cellWidth) / 2
-      context.fillStyle = colours.extra
+      context.fillStyle = colours.ink
       context.fillRect(x - 1, 0, 2, height)
     }
     if (trace.columns.length === 0) return
