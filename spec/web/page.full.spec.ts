@@ -241,7 +241,7 @@ describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }
       await page.keyboard.press('Tab')
       expect(await page.evaluate(() => document.activeElement?.id)).toBe('compare')
       await page.keyboard.press('Space')
-      await eventually(() => page.locator('#comparison .extra').isVisible()).toBe(true)
+      await eventually(() => page.locator('.legend .extra').isVisible()).toBe(true)
       // A bin of the timeline has a list of its neurons.
       await timeline.focus()
       await page.keyboard.press('ArrowDown')

@@ -15,7 +15,7 @@ import { Inspector, type InspectorState } from './view/inspector.ts'
 import { startGlossary } from './view/glossary.ts'
 import { factsOf, showHeadline } from './view/headline.ts'
 import { NetworkView } from './view/network_view.ts'
-import { showLegend, showOverview } from './view/overview.ts'
+import { showOverview } from './view/overview.ts'
 import { TextsView } from './view/texts.ts'
 import { Timeline } from './view/timeline.ts'
 import { Tip } from './view/tip.ts'
@@ -82,7 +82,6 @@ export class App {
       byId('picture').classList.toggle('compares', compares.checked)
       this.#change(() => (this.#compares = compares.checked))
     })
-    showLegend()
     startGlossary(this.#tip)
     this.#controls.state = defaultState
     this.#show()

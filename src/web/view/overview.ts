@@ -1,28 +1,11 @@
 /**
- * The texts around the map: achieved sparsity, speed, divergence and the current token; and the legend and the table.
+ * The texts around the map: achieved sparsity, speed, divergence and the current token; and the table.
  */
 import { achievedSparsity } from '../../masks/achieved.ts'
 import { maskOverlap } from '../../masks/overlap.ts'
 import { meanDivergence, type Masks, type Trace } from '../trace/trace.ts'
 import { byId, make, percent, visible } from './dom.ts'
 import { layerTable } from './layer_table.ts'
-
-const legend: readonly (readonly [name: string, words: string])[] = [
-  ['both', 'computed (brighter: higher score)'],
-  ['neither', 'skipped'],
-  ['dense', 'dense layer'],
-]
-
-const comparison: typeof legend = [
-  ['extra', 'kept, but not by the oracle'],
-  ['missed', 'skipped, but kept by the oracle'],
-]
-
-/** Shows the legends of the picture and of its comparison with the oracle. */
-export function showLegend(): void {
-  for (const [id, entries] of Object.entries({ legend, comparison }))
-    byId(id).replaceChildren(...entries.map(([name, text]) => make('li', { class: name, text })))
-}
 
 /** Shows all of them. */
 export function showOverview(trace: Trace | null, masks: Masks | null, column: number): void {
