@@ -24,6 +24,7 @@ export {
   type CorrectionOptions,
   type LearntPredictor,
   type LearningState,
+  type LearningWindow,
   type Observation,
 } from './learn_predictor.ts'
 export type { EpochReport, TrainingOptions } from './predictor_training.ts'

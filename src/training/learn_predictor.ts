@@ -23,7 +23,6 @@ import { traceForward, type Trace } from '../engine/trace.ts'
 import { firstRanked, type Budget } from '../masks/budget.ts'
 import { ranks } from '../masks/ranks.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import type { Window } from '../data/windows.ts'
 import { featureMoments, meanContext, scaleFeatures, type FeatureMoments } from '../predictor/features.ts'
 import { griffinScores } from '../predictor/griffin.ts'
 import type { NetworkValues } from '../predictor/network.ts'
@@ -47,6 +46,12 @@ export interface Observation {
 export interface LearningState extends LearnerState {
   /** One for each step. */
   readonly observations: readonly Observation[]
+}
+
+/** A text, and how many of its tokens are the prompt. */
+export interface LearningWindow {
+  readonly tokens: Int32Array // [T]
+  readonly promptLength: number
 }
 
 /** Learns from one window after another. */
@@ -73,7 +78,7 @@ export class PredictorLearner {
   }
 
   /** One step. @returns KL(dense || under the mask) before it, in nats a token @throws as `traceForward` and `backward` */
-  step({ tokens, promptLength }: Window): number {
+  step({ tokens, promptLength }: LearningWindow): number {
     const dense = traceForward(this.#model, tokens)
     try {
       const kl = this.#learner.step({ dense, promptLength })
