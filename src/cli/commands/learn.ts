@@ -43,7 +43,7 @@ After Ctrl-C the same command goes on with FILE.learning, which holds what was l
 is written; while it is there, another --placement, --rank or --penalty takes no further steps.
 
 Examples:
-  $ shadowllm calibrate -m DIR --output traces --examples 48
+  $ shadowllm calibrate -m DIR --output traces --limit 48
   $ shadowllm learn -m DIR --calibration traces --head-sparsity 0 -o neurons.safetensors
   $ shadowllm perplexity -m DIR --planner shadow --predictor neurons.safetensors \\
       --head-sparsity 0 --scope per-layer --prefill dense`
