@@ -284,6 +284,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'chat --system <text>': { wrong: usage('SYSTEM', 'some text', '') },
     '--temperature <number>': number('-1', '101'),
     '--top-k <count>': whole(1),
+    '--repetition-penalty <number>': number('-1', '0', '101'),
     '--top-p <share>': { wrong: [...number('1.5', '-1').wrong, ...usage('VALUE', 'above 0', '0')] },
     // masks
     'masks <prompt>': { wrong: usage('PROMPT', 'some text', '') },

@@ -60,7 +60,7 @@ export const generateTable: OptionTable<GenerateOptions> = {
   temperature: [{ values: [undefined, 1, 2] }],
   topK: [{ beside: drawn, values: [undefined, 1, 2] }],
   topP: [{ beside: drawn, values: [undefined, 0.01, 0.3] }],
-  repetitionPenalty: [{ values: [undefined, 1.5, 10] }],
+  repetitionPenalty: [{ values: [undefined, 1.5] }],
   every: [{ beside: random, values: [undefined, 1, 3] }],
   seed: [
     { beside: drawn, values: [undefined, 1, 2] },
@@ -77,6 +77,7 @@ export const chatTable: OptionTable<ChatOptions> = {
 
 /** The options of `mask`. */
 export const maskTable: OptionTable<MaskOptions> = {
+  // teal and wina mask no units.
   planner: [
     {
       values: [
@@ -89,8 +90,6 @@ export const maskTable: OptionTable<MaskOptions> = {
         'glass',
         'griffin-static',
         'cats',
-        'teal',
-        'wina',
         'prompt-static',
         'static',
       ],

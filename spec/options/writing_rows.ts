@@ -39,6 +39,7 @@ export const generateTable: CommandTable = {
     { flag: '--temperature', values: [null, '1', '2'] },
     { flag: '--top-k', beside: drawn, values: [null, '1', '2'] },
     { flag: '--top-p', beside: drawn, values: [null, '0.01', '0.3'] },
+    { flag: '--repetition-penalty', values: [null, '1.5'] },
     { flag: '--chat', values: [null, ''] },
     { flag: '--system', beside: '--chat', values: [null, 'x', 'y'] },
     storageRow,
