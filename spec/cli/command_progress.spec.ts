@@ -56,7 +56,7 @@ const timed: readonly [line: string, counted: number][] = [
   ['parity run --ops top_k,relu --small --json', 4],
   ['perplexity -m {model} --json --text {a.txt} --by stream --prompt 20', 1],
   ['eval -m {model} --json --tasks copa --data {rows}', 1],
-  ['generate abc -m {model} --max-tokens 3 --json', 1],
+  ['generate abc -m {model} --max-tokens 3 --json', 2],
 ]
 
 /** Counts that stay within their whole, and never go back within a stage. @returns where each stage ends */

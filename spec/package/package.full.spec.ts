@@ -7,8 +7,8 @@
  */
 import { build as bundle } from 'esbuild'
 import { existsSync } from 'node:fs'
-import { cp, readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { cp, mkdir, readdir, readFile, stat, symlink, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { kernels } from '../../src/ops/catalog.ts'
@@ -152,7 +152,16 @@ describeInNode(`what is packed${why}`, () => {
     const modules = [...files.keys()].filter((path) => /^dist\/.*\.js$/.test(path))
     const finder = join(root, 'spec/package/find_effects.ts')
     const folder = join(project.folder, 'node_modules/shadowllm')
+    // Modules of commands import packages that are asked for by name.
+    const links: string[] = []
+    for (const name of Object.keys(manifest.peerDependencies)) {
+      const link = join(project.folder, 'node_modules', name)
+      await mkdir(dirname(link), { recursive: true })
+      await symlink(join(root, 'node_modules', name), link)
+      links.push(link)
+    }
     const { code, stdout, stderr } = await project.run(process.execPath, finder, folder, ...modules)
+    for (const link of links) await unlink(link)
     expect(code, stderr).toBe(0)
     expect((JSON.parse(stdout) as string[]).map((path) => `./${path}`).sort()).toEqual(manifest.sideEffects)
   })

@@ -7,7 +7,7 @@
  */
 import { startThread, type Thread, type ThreadCode } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
-import { withPackages } from '../tensor/packages.ts'
+import { passOn, withPackages } from '../tensor/packages.ts'
 import type { JsonMap } from './json.ts'
 import { refusal } from './refusal.ts'
 
@@ -41,7 +41,7 @@ let last: Promise<unknown> = Promise.resolve()
 export async function decodeParquet(bytes: Uint8Array, name: string): Promise<JsonMap[]> {
   // Asked for here: the thread could not say what it lacks.
   await withPackages(name, 'hyparquet hyparquet-compressors', () =>
-    Promise.all([import('hyparquet'), import('hyparquet-compressors')]),
+    Promise.all([import('hyparquet').catch(passOn), import('hyparquet-compressors').catch(passOn)]),
   )
   const rows = last.then(() => ask({ bytes, name }))
   last = rows.catch(() => {})

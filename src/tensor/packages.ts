@@ -4,6 +4,14 @@
 import { MissingError } from './errors.ts'
 
 /**
+ * Throws what an import was refused for. A bundler takes an import with a `catch` as one of a package that may be missing; without
+ * one it refuses the whole bundle.
+ */
+export function passOn(cause: unknown): never {
+  throw cause
+}
+
+/**
  * Loads what needs such packages.
  * @param subject what needs them, as errors name it
  * @param names of the packages, as `npm install` takes them
