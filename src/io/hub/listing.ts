@@ -32,10 +32,8 @@ export async function lookUpRevision(
   signal: AbortSignal | undefined,
 ): Promise<Revision> {
   const subject = `${id} at ${revision}`
-  const { listFiles, modelInfo } = await withPackages(
-    subject,
-    '@huggingface/hub',
-    () => import('@huggingface/hub').catch(passOn),
+  const { listFiles, modelInfo } = await withPackages(subject, '@huggingface/hub', () =>
+    import('@huggingface/hub').catch(passOn),
   )
   const access = { hubUrl: client.base, fetch: client.factFetch(subject, signal) }
   try {
