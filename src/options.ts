@@ -6,7 +6,7 @@ import type { ChatMessage } from './io/chat_prompt.ts'
 import type { ChatTemplate } from './io/chat_template.ts'
 import type { HubOptions } from './io/hub.ts'
 import type { MaskPlanner } from './masks/planner.ts'
-import type { PromptRun } from './engine/generate.ts'
+import type { PromptRun, TextRun } from './engine/generate.ts'
 import type { CacheStorage } from './engine/layer_cache.ts'
 import type { Storage } from './engine/matrix.ts'
 import type { SamplerOptions } from './engine/sampling.ts'
@@ -53,6 +53,8 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
    * the memory traffic of a long text; its logits differ slightly.
    */
   readonly cache?: CacheStorage
+  /** Called when the text has ended, however it did, with how often the planner decided and what dense checks did. */
+  readonly onEnd?: (text: TextRun) => void
 }
 
 /** How an answer is generated. */
@@ -97,7 +99,7 @@ export type Kinds<Options> = Readonly<Record<keyof Options, Kind>>
 export const openKinds: Kinds<OpenOptions> = {
   backend: kinds.text,
   storage: kinds.text,
-  threads: kinds.threads,
+  threads: kinds.numberOrAuto,
   revision: kinds.text,
   offline: kinds.flag,
   signal: kinds.signal,
@@ -110,7 +112,7 @@ const choiceKinds: Kinds<PlannerChoice> = {
   neuronSparsity: kinds.number,
   scope: kinds.text,
   criterion: kinds.text,
-  every: kinds.number,
+  every: kinds.numberOrAuto,
   prefill: kinds.text,
   released: kinds.flag,
   seed: kinds.seed,
@@ -128,6 +130,7 @@ export const planKinds: Kinds<PlanOptions> = {
   ...choiceKinds,
   planner: kinds.planner,
   mode: kinds.text,
+  check: kinds.number,
   signal: kinds.signal,
 }
 
@@ -139,6 +142,7 @@ export const generateKinds: Kinds<GenerateOptions> = {
   temperature: kinds.number,
   topK: kinds.number,
   topP: kinds.number,
+  onEnd: kinds.call,
 }
 
 /** The options of `chat`. */

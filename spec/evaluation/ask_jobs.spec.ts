@@ -80,7 +80,7 @@ const drawnCase: fc.Arbitrary<Case> = fc.record({
   sparsities: fc.subarray([0.3, 0.6, 0.9], { minLength: 1, maxLength: 2 }),
   scope: fc.constantFrom(...scopes),
   criterion: fc.constantFrom('plainact', 'l2norm', 'random'),
-  every: fc.constantFrom(undefined, 'once' as const, 2),
+  every: fc.constantFrom(undefined, 'once' as const, 'auto' as const, 2),
   prefill: fc.constantFrom(undefined, 'dense' as const),
   leaky: fc.constantFrom(undefined, false, true),
   paperCompatible: fc.boolean(),
@@ -93,7 +93,11 @@ const drawnCase: fc.Arbitrary<Case> = fc.record({
 /** Planners that need a dense prompt decide when they do by default, and a leaky mask is known before the prompt runs. */
 const someCase = drawnCase.map(({ planners, prefill, ...rest }) => ({
   ...rest,
-  planners: planners.filter((name) => rest.every === undefined || !(decidesLate(name) || name === 'cats')),
+  planners: planners.filter(
+    (name) =>
+      rest.every === undefined ||
+      !(decidesLate(name) || name === 'cats' || (name === 'dejavu' && rest.every === 'auto')),
+  ),
   prefill: rest.leaky ? undefined : prefill,
 }))
 

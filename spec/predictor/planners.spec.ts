@@ -344,6 +344,10 @@ describe('by name', () =>
         const budget = makeBudget(0.5)
         expect(makePlanner('shadow', sources, budget, { every: 4 })).toMatchObject({ every: 4 })
         expect(makePlanner('dejavu', sources, budget, { every: 'once' })?.every).toBeUndefined()
+        expect(makePlanner('shadow', sources, budget, { every: 'auto' })).toMatchObject({
+          every: 5,
+          shift: 0.1,
+        })
         expect(makePlanner('shadow', sources, budget, { leaky: true })).toMatchObject({ leaky: true })
         expect(makePlanner('shadow', sources, budget)).not.toHaveProperty('leaky')
         expect(makePlanner('shadow', sources, budget, { prefill: 'dense' })).toMatchObject({
@@ -360,6 +364,9 @@ describe('by name', () =>
           ['cats', { prefill: 'masked' }, 'PREFILL'],
           ['cats', { every: 4 }, 'EVERY'],
           ['cats', { every: 'once' }, 'EVERY'],
+          ['griffin', { every: 'auto' }, 'EVERY'],
+          ['cats', { every: 'auto' }, 'EVERY'],
+          ['dejavu', { every: 'auto' }, 'EVERY'],
           ['shadow', { prefill: 'dense', leaky: true }, 'PREFILL'],
           ['dense', { prefill: 'half' as 'dense' }, 'PREFILL'],
         ]

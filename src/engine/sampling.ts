@@ -12,7 +12,11 @@ import { Random } from '../tensor/random.ts'
 const { fround } = Math
 
 /** Chooses a token from the logits [V] of the last position. */
-export type Sampler = (logits: Float32Array) => number
+export interface Sampler {
+  (logits: Float32Array): number
+  /** A sampler that draws the random numbers which this one is yet to draw; without it a sampler draws none. */
+  readonly fork?: () => Sampler
+}
 
 /** How a token is chosen. */
 export interface SamplerOptions {
@@ -39,8 +43,11 @@ export function makeSampler(options: SamplerOptions = {}): Sampler {
   if (!(topP > 0 && topP <= 1))
     throw new UsageError('TOP_P', `topP: expected a share above 0 and up to 1, got ${topP}`)
   if (temperature === 0) return argmax
-  const random = new Random(seed)
-  return (logits) => draw(logits, temperature, topK, topP, random)
+  const drawing = (random: Random): Sampler =>
+    Object.assign((logits: Float32Array) => draw(logits, temperature, topK, topP, random), {
+      fork: () => drawing(random.copy()),
+    })
+  return drawing(new Random(seed))
 }
 
 /** The token of the highest logit; ties go to the lower id. */

@@ -4,6 +4,7 @@
 import type { Command } from 'commander'
 import { defaultCache } from '../../engine/layer_cache.ts'
 import { now } from '../../platform/platform.ts'
+import type { TextRun } from '../../engine/generate.ts'
 import type { GenerateStep } from '../../options.ts'
 import { generationPlanners } from '../../planner_options.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
@@ -17,7 +18,9 @@ import { addWritingFlags, systemFlag, writingOptions, type WritingFlags } from '
 
 const help = `${plannersHelp(generationPlanners)}
 
-The mask that the prompt decides holds for the whole text, unless --every decides again.
+The mask that the prompt decides holds for the whole text, unless --every decides again. With --check N the text is that of
+the dense model: tokens are drafted under the mask and run again dense, N in a pass, after a prompt that runs dense. They
+appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
 Ctrl-C keeps the text so far and ends with exit code 130.
 
 Examples:
@@ -27,6 +30,8 @@ Examples:
   $ shadowllm generate "The captain" --planner shadow --sparsity 0.7
   $ shadowllm generate "The captain" --planner prompt-plainact --head-sparsity 0.3 --neuron-sparsity 0.8
   $ shadowllm generate "The captain" --planner shadow --every 16
+  $ shadowllm generate "The captain" --planner shadow --every auto
+  $ shadowllm generate "The captain" --planner shadow --sparsity 0.3 --check 4
   $ shadowllm generate -m facebook/opt-125m "The captain"
   $ shadowllm generate -m HuggingFaceTB/SmolLM2-135M-Instruct --chat "What is gravity?"
   $ shadowllm generate -m DIR "The captain" --planner static --calibration DIR
@@ -62,13 +67,14 @@ async function runGenerate(
   const steps: GenerateStep[] = []
   const start = now()
   let end: string = 'interrupted'
+  let run: TextRun = { decisions: 0, checked: null }
   try {
-    end = await write(session, opt, prompt, flags, steps)
+    end = await write(session, opt, prompt, flags, steps, (text) => (run = text))
   } finally {
     // Ctrl-C ends the writing with an error; the text so far is kept.
     if (flags.json && (end !== 'interrupted' || session.signal.aborted)) {
       const seconds = (now() - start) / 1000
-      await session.print(jsonText(summary(opt, prompt, flags, steps, end, seconds)))
+      await session.print(jsonText(summary(opt, prompt, flags, steps, end, seconds, run)))
     } else if (steps.length > 0) await session.print('\n')
   }
 }
@@ -80,8 +86,9 @@ async function write(
   prompt: string,
   flags: GenerateFlags,
   steps: GenerateStep[],
+  onEnd: (run: TextRun) => void,
 ): Promise<string> {
-  const options = { ...writingOptions(flags), signal: session.signal }
+  const options = { ...writingOptions(flags), signal: session.signal, onEnd }
   const system = flags.system === undefined ? [] : [{ role: 'system', content: flags.system }]
   const text = flags.chat
     ? opt.chat([...system, { role: 'user', content: prompt }], options)
@@ -102,9 +109,21 @@ function summary(
   steps: readonly GenerateStep[],
   end: string,
   seconds: number,
+  { decisions, checked }: TextRun,
 ): object {
-  const { planner, sparsity, headSparsity, neuronSparsity, scope, every, prefill, cache, storage, seed } =
-    flags
+  const {
+    planner,
+    sparsity,
+    headSparsity,
+    neuronSparsity,
+    scope,
+    every,
+    prefill,
+    check,
+    cache,
+    storage,
+    seed,
+  } = flags
   const isDense = planner === 'dense'
   return {
     model: name,
@@ -117,7 +136,8 @@ function summary(
     seconds,
     planner,
     sparsity: isDense ? 0 : sparsity,
-    ...(!isDense && { headSparsity, neuronSparsity, scope, every, prefill }),
+    ...(!isDense && { headSparsity, neuronSparsity, scope, every, prefill, check, decisions }),
+    ...(checked && { checked }),
     cache: cache ?? defaultCache(storage ?? 'f32'),
     seed,
   }
