@@ -11,6 +11,7 @@ import { describeThreads, gainOf, type ThreadCheck } from '../../src/cli/thread_
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { makeConfig } from '../../src/engine/config.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
+import { ShadowModel, type GenerateOptions } from '../../src/index.ts'
 import { casesOf, fixtures, variants } from '../golden/golden.ts'
 import { portableNames } from '../harness/strict.ts'
 import { root, tinyFolder } from './run_cli.ts'
@@ -33,14 +34,42 @@ async function runJson(...args: string[]): Promise<Record<string, unknown>> {
 }
 
 describe('generate', () => {
-  test('prints the text and nothing else', async () => {
-    const result = await runInside(['generate', known.text, '--max-tokens', '32'])
-    expect(result).toEqual({ code: 0, stdout: `${known.greedy_text}\n`, stderr: '' })
+  const short = ['generate', known.text, '--max-tokens', '32']
+
+  test('prints the greedy text into a pipe and says so on stderr; --quiet says nothing', async () => {
+    const stdout = `${known.greedy_text}\n`
+    expect(await runInside(short)).toEqual({ code: 0, stdout, stderr: '[greedy]\n' })
+    expect(await runInside([...short, '--quiet'])).toEqual({ code: 0, stdout, stderr: '' })
+  })
+
+  test('at a terminal draws tokens at temperature 0.7 with seed 0, unless flags say otherwise', async () => {
+    const opt = await ShadowModel.fromPretrained()
+    const drawn = async (options: GenerateOptions): Promise<string> => {
+      let text = ''
+      for await (const step of opt.generate(known.text, { maxTokens: 32, ...options })) text += step.text
+      return `${text}\n`
+    }
+    const typed = async (...flags: string[]): Promise<readonly string[]> => {
+      const { stdout, stderr } = await runInside([...short, ...flags], { isTerminal: true })
+      return [stdout, stderr]
+    }
+    const text = await drawn({ temperature: 0.7, seed: 0 })
+    expect(text).not.toBe(`${known.greedy_text}\n`)
+    expect(await typed()).toEqual([text, '[temperature 0.7, seed 0]\n'])
+    expect(await typed('--seed', '5')).toEqual([
+      await drawn({ temperature: 0.7, seed: 5 }),
+      '[temperature 0.7, seed 5]\n',
+    ])
+    expect(await typed('--temperature', '0')).toEqual([`${known.greedy_text}\n`, '[greedy]\n'])
+    const [json, stderr] = await typed('--json')
+    expect(JSON.parse(json)).toMatchObject({ text: known.greedy_text, temperature: 0, seed: 0 })
+    expect(stderr).toBe('')
+    await opt.dispose()
   })
 
   test('prints the same text on two threads', async () => {
     const result = await runInside(['generate', known.text, '--max-tokens', '8', '--threads', '2'])
-    expect(result).toMatchObject({ code: 0, stderr: '' })
+    expect(result).toMatchObject({ code: 0, stderr: '[greedy]\n' })
     expect(known.greedy_text.startsWith(result.stdout.trimEnd())).toBe(true)
   })
 
@@ -55,6 +84,9 @@ describe('generate', () => {
       planner: 'shadow',
       sparsity: 0.2,
       cache: 'int8',
+      temperature: 0,
+      topP: 1,
+      seed: 0,
     })
   })
 
@@ -103,7 +135,7 @@ describe('reproduce', () => {
     expect(report.rows.length).toBe(report.evaluationWindows === 0 ? 0 : 5)
     expect(readFileSync(output, 'utf8')).toBe(stdout)
     const used = ['--planner', 'shadow', '--predictor', predictor, '--max-tokens', '2']
-    expect(await runInside(['generate', 'The', ...used])).toMatchObject({ code: 0, stderr: '' })
+    expect(await runInside(['generate', 'The', ...used])).toMatchObject({ code: 0, stderr: '[greedy]\n' })
   })
 })
 

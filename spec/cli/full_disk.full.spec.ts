@@ -115,7 +115,7 @@ describe.skipIf(!hasShell)(`a full disk${why}`, () => {
     const hub = await startHub()
     const { cache, env } = surroundings(hub.endpoint)
     const content = repository.get('pytorch_model.bin') as Buffer
-    const args = ['generate', 'a', '--max-tokens', '2', '-m', hub.id]
+    const args = ['generate', 'a', '--max-tokens', '2', '--quiet', '-m', hub.id]
     const { code, stdout, stderr } = await runLimited(['src/cli/main.ts', ...args], { blocks: 64, env })
     expect(stderr).toMatch(refusal('expected a cache that can be read and written', 'HUB_CACHE'))
     expect([code, stdout]).toEqual([5, ''])

@@ -25,6 +25,8 @@ export interface Moment {
 export interface InsideOptions {
   /** Variables of the environment, beside those of the tests. */
   readonly env?: Readonly<Record<string, string>>
+  /** Whether stdout is a terminal; default: a pipe. */
+  readonly isTerminal?: boolean
   /** The lines of standard input; none by default. */
   readonly input?: readonly string[]
   /** Whether ctrl-C is pressed now. Called whenever the command prints or reports progress. */
@@ -64,6 +66,7 @@ export function runInside(args: readonly string[], options: InsideOptions = {}):
 
 async function runAlone(args: readonly string[], options: InsideOptions): Promise<CliResult> {
   const { env = {}, input = [], interruptWhen = () => false, interrupt = new AbortController() } = options
+  const { isTerminal = false } = options
   let [stdout, stderr] = ['', '']
   const look = (update: ProgressUpdate | null): void => {
     if (interruptWhen({ update, stdout })) interrupt.abort()
@@ -73,6 +76,7 @@ async function runAlone(args: readonly string[], options: InsideOptions): Promis
       stdout += text
       look(null)
     }),
+    isTerminal,
     signal: interrupt.signal,
     progress: { update: look, clear: () => {} },
     note: async (text) => void (stderr += `${text}\n`),

@@ -78,7 +78,7 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
   return [
     {
       name: 'generate',
-      args: () => ['generate', 'The captain', '--max-tokens', '24'],
+      args: () => ['generate', 'The captain', '--max-tokens', '24', '--quiet'],
       resultOf: (_, stdout) => stdout,
       prints: 'beginning',
     },

@@ -88,7 +88,7 @@ describe('train', () => {
       '--max-tokens',
       '2',
     ]
-    expect(await runInside(['generate', 'The', ...used])).toMatchObject({ code: 0, stderr: '' })
+    expect(await runInside(['generate', 'The', ...used])).toMatchObject({ code: 0, stderr: '[greedy]\n' })
   })
 
   test.each<[string, string[], string, number]>([

@@ -19,6 +19,7 @@ import { formatMask } from './mask_picture.ts'
 import type { Session } from './session.ts'
 import { sparsityFlag } from './values.ts'
 import { formatCount, formatPercent, harmless } from './words.ts'
+import { samplingWords } from './writing_flags.ts'
 
 /** How a conversation begins. */
 export interface ChatStart {
@@ -57,6 +58,9 @@ interface Turn {
   readonly sparsity: number
   /** The share of the layers' weights that was not read. */
   readonly skipped: number
+  /** 0 is greedy. */
+  readonly temperature: number
+  readonly seed: number
 }
 
 /**
@@ -101,7 +105,8 @@ class ChatLoop {
 
   async run(): Promise<void> {
     const { signal } = this.#session
-    if (this.#lines.isTerminal) await this.#say(`${this.#opt.name}; /help lists the commands\n`)
+    if (this.#lines.isTerminal)
+      await this.#say(`${this.#opt.name}; ${samplingWords(this.#options)}; /help lists the commands\n`)
     let wasInterrupted = false
     while (!this.#isOver) {
       signal.throwIfAborted()
@@ -219,7 +224,7 @@ class ChatLoop {
     }
     const { mask = null, ...run } = (prompt ?? { tokens: 0, reused: 0, mask: null }) as PromptRun
     this.#mask = mask
-    const { planner, sparsity } = this.#options
+    const { planner, sparsity, temperature = 0, seed = 0 } = this.#options
     await this.#report({
       message,
       answer,
@@ -231,6 +236,8 @@ class ChatLoop {
       planner,
       sparsity: planner === 'dense' ? 0 : sparsity,
       skipped: mask ? achievedSparsity(mask, this.#opt.config).weights : 0,
+      temperature,
+      seed,
     })
   }
 

@@ -13,15 +13,24 @@ import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { harmless } from '../words.ts'
-import { addWritingFlags, systemFlag, writingOptions, type WritingFlags } from '../writing_flags.ts'
+import {
+  addWritingFlags,
+  samplingWords,
+  systemFlag,
+  withTemperature,
+  writingOptions,
+  type WritingFlags,
+} from '../writing_flags.ts'
 
 const help = `${plannersHelp(generationPlanners)}
 
-The mask that the prompt decides holds for the whole text, unless --every decides again.
+The mask that the prompt decides holds for the whole text, unless --every decides again. At a terminal tokens are drawn at
+temperature 0.7. A pipe and --json get the greedy text: the likeliest token each time. A line on stderr says which it was.
 Ctrl-C keeps the text so far and ends with exit code 130.
 
 Examples:
   $ shadowllm generate "Once upon a time"
+  $ shadowllm generate "Once upon a time" --temperature 0
   $ shadowllm generate "The captain" --temperature 0.8 --top-k 40 --seed 7
   $ shadowllm generate "The captain" --planner random --sparsity 0.7 --max-tokens 32
   $ shadowllm generate "The captain" --planner shadow --sparsity 0.7
@@ -48,7 +57,9 @@ export function define(command: Command, session: Session): void {
     .action((prompt: string, flags: GenerateFlags) => {
       if (flags.system !== undefined && !flags.chat)
         throw new UsageError('SYSTEM', '--system: expected --chat too, got it alone')
-      return withModel(session, flags, (opt) => runGenerate(session, opt, prompt, flags))
+      return withModel(session, flags, (opt) =>
+        runGenerate(session, opt, prompt, withTemperature(session, flags)),
+      )
     })
 }
 
@@ -71,6 +82,7 @@ async function runGenerate(
       await session.print(jsonText(summary(opt, prompt, flags, steps, end, seconds)))
     } else if (steps.length > 0) await session.print('\n')
   }
+  if (!flags.json && !flags.quiet) await session.note(`[${samplingWords(writingOptions(flags))}]`)
 }
 
 /** Writes the text and collects its steps; returns why it ended. */
@@ -103,8 +115,8 @@ function summary(
   end: string,
   seconds: number,
 ): object {
-  const { planner, sparsity, headSparsity, neuronSparsity, scope, every, prefill, cache, storage, seed } =
-    flags
+  const { planner, sparsity, headSparsity, neuronSparsity, scope, every, prefill, cache, storage } = flags
+  const { temperature, topK, topP, seed } = flags
   const isDense = planner === 'dense'
   return {
     model: name,
@@ -119,6 +131,9 @@ function summary(
     sparsity: isDense ? 0 : sparsity,
     ...(!isDense && { headSparsity, neuronSparsity, scope, every, prefill }),
     cache: cache ?? defaultCache(storage ?? 'f32'),
+    temperature,
+    topK,
+    topP,
     seed,
   }
 }
