@@ -67,6 +67,12 @@ describe('generate', () => {
     await opt.dispose()
   })
 
+  test('a story ends with </s>, before its most tokens', async () => {
+    // Drawn, because greedy text loops.
+    const args = ['--temperature', '0.7', '--seed', '0', '--max-tokens', '240']
+    expect(await runJson('generate', 'Once upon a time', ...args)).toMatchObject({ end: 'stop' })
+  })
+
   test('prints the same text on two threads', async () => {
     const result = await runInside(['generate', known.text, '--max-tokens', '8', '--threads', '2'])
     expect(result).toMatchObject({ code: 0, stderr: '[greedy]\n' })
