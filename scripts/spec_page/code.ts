@@ -11,12 +11,12 @@ export type FindDefinition = (reference: Reference) => string | null
 /** The code of lines `from` to `to` of a chapter. */
 export type SetCode = (from: number, to: number) => string
 
-const theme = createCssVariablesTheme({ name: 'css-variables' })
+const theme = createCssVariablesTheme()
 const highlighter = await createHighlighter({ themes: [theme], langs: ['typescript'] })
 
 /** What writes the code of a chapter. */
 export function codeOf({ text, references }: Chapter, find: FindDefinition): SetCode {
-  const tokens = highlighter.codeToTokensBase(text, { lang: 'typescript', theme: 'css-variables' })
+  const tokens = highlighter.codeToTokensBase(text, { lang: 'typescript', theme })
   return (from, to) =>
     tokens
       .slice(from, to)
