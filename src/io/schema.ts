@@ -34,20 +34,23 @@ export function checkSchema<Output>(
   const [issue] = result.issues
   const path = issue.path ?? []
   const last = path.at(-1)
-  const ofKey = last?.origin === 'key'
-  const isList = ofKey && Array.isArray(last.input)
-  // A key that is there and has a fault as a key is one that a strict schema does not name.
-  const isUnknown = ofKey && !isList && Object.hasOwn(last.input as object, last.key as string)
+  const refuse = (place: readonly v.IssuePathItem[], expected: string, got: string): never => {
+    const words = [about.subject, place.map(({ key }) => keyWords(key)).join('.')].filter(
+      (part) => part !== '',
+    )
+    const { code, error = InputError } = about
+    throw new error(code, `${words.join(' ')}: expected ${expected}, got ${got}`)
+  }
+  if (last?.origin !== 'key')
+    return refuse(path, issue.message, describeJson((last ? last.value : issue.input) as JsonValue))
+  const { key, input: holder } = last
+  const place = path.slice(0, -1)
+  if (Array.isArray(holder)) return refuse(place, 'an object', describeJson(holder as JsonValue))
+  // A key that is there and is a fault itself is one that a strict schema does not name.
+  if (Object.hasOwn(holder as object, key as string))
+    return refuse(place, issue.message, `the key ${keyWords(key)}`)
   // valibot reports a missing key without what it expects; the schema of the key says it for undefined.
-  if (ofKey && !isList && !isUnknown) return checkSchema(schema, withKey(value, path), about)
-  const place = (ofKey ? path.slice(0, -1) : path).map(({ key }) => keyWords(key)).join('.')
-  const expected = isList ? 'an object' : issue.message
-  const got = isUnknown
-    ? `the key ${keyWords(last.key)}`
-    : describeJson((isList ? last.input : last ? last.value : issue.input) as JsonValue)
-  const name = [about.subject, place].filter((part) => part !== '').join(' ')
-  const { code, error = InputError } = about
-  throw new error(code, `${name}: expected ${expected}, got ${got}`)
+  return checkSchema(schema, withKey(value, path), about)
 }
 
 /** A copy of a value with undefined at a path. */
