@@ -4,6 +4,7 @@
  *   npm run build:web    static files in build/web, to be served from anywhere, below any path
  *   npm run dev:web      the page from its sources, with headers that allow threads
  */
+import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
 
@@ -29,10 +30,60 @@ export function diskOnly(): Plugin {
   }
 }
 
+/** The addresses of the sources and of the specification. */
+export interface SourceLinks {
+  readonly source: string
+  readonly specification: string
+}
+
+/**
+ * Where the sources of this build are.
+ * @param repository the address of a repository, as git or a workflow of GitHub writes it; without one that a browser can open,
+ *   the package stands for it
+ */
+export function sourceLinks(repository: string): SourceLinks {
+  const [, host, path] =
+    /^(?:https:\/\/|git@|ssh:\/\/git@)([\w.-]+)[:/]([\w./-]+?)(?:\.git)?\/?$/.exec(repository.trim()) ?? []
+  if (!host) {
+    const source = 'https://www.npmjs.com/package/shadowllm'
+    return { source, specification: `${source}?activeTab=code` }
+  }
+  const source = `https://${host}/${path}`
+  return { source, specification: `${source}/blob/HEAD/docs/guides/read.md` }
+}
+
+function readRepository(): string {
+  const { GITHUB_SERVER_URL, GITHUB_REPOSITORY } = process.env
+  if (GITHUB_SERVER_URL && GITHUB_REPOSITORY) return `${GITHUB_SERVER_URL}/${GITHUB_REPOSITORY}`
+  try {
+    return execFileSync('git', ['remote', 'get-url', 'origin'], {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+  } catch {
+    // Built from a copy without git.
+    return ''
+  }
+}
+
+/** Writes the links into the page, where it says `{{source}}` and `{{specification}}`. */
+function linked(): Plugin {
+  return {
+    name: 'shadowllm-links',
+    transformIndexHtml(html) {
+      return Object.entries(sourceLinks(readRepository())).reduce(
+        (text, [name, address]) => text.replaceAll(`{{${name}}}`, address),
+        html,
+      )
+    },
+  }
+}
+
 export default defineConfig({
   root,
   base: './',
-  plugins: [diskOnly()],
+  plugins: [diskOnly(), linked()],
   worker: {
     format: 'es',
     plugins: () => [diskOnly()],

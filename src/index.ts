@@ -4,6 +4,7 @@
  * Begin with `ShadowModel`. The other exports are for your own planners: their input, their output, and the selection of masks
  * from scores within a budget.
  */
+export { collectText, type WholeText } from './collect_text.ts'
 export { embeddedName } from './io/find_model.ts'
 export { ShadowModel } from './shadow_model.ts'
 export type {
@@ -27,6 +28,7 @@ export type { HubOrigin } from './io/hub.ts'
 export type { ChatMessage } from './io/chat_prompt.ts'
 export type { Tokenizer } from './io/tokenizer.ts'
 export { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from './masks/achieved.ts'
+export type { ChannelMask, ChannelSite } from './masks/channels.ts'
 export { makeBudget, type Budget, type Scope } from './masks/budget.ts'
 export { denseMask, makeMask, type UnitMask, type UnitShape } from './masks/mask.ts'
 export { maskOverlap, setOverlap, type Overlap } from './masks/overlap.ts'

@@ -5,6 +5,7 @@ import type { BackendName } from './backends/backend.ts'
 import type { ChatMessage } from './io/chat_prompt.ts'
 import type { ChatTemplate } from './io/chat_template.ts'
 import type { HubOptions } from './io/hub.ts'
+import type { UnitMask } from './masks/mask.ts'
 import type { MaskPlanner } from './masks/planner.ts'
 import type { PromptRun } from './engine/generate.ts'
 import type { CacheStorage } from './engine/layer_cache.ts'
@@ -53,6 +54,11 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
    * the memory traffic of a long text; its logits differ slightly.
    */
   readonly cache?: CacheStorage
+  /**
+   * Called with the mask in force, null for dense, before the first token and before each token under another mask:
+   * `achievedSparsity` says how much it skips.
+   */
+  readonly onMask?: (mask: UnitMask | null) => void
 }
 
 /** How an answer is generated. */
@@ -139,6 +145,8 @@ export const generateKinds: Kinds<GenerateOptions> = {
   temperature: kinds.number,
   topK: kinds.number,
   topP: kinds.number,
+  repetitionPenalty: kinds.number,
+  onMask: kinds.call,
 }
 
 /** The options of `chat`. */

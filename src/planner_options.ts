@@ -27,7 +27,7 @@ export const generationPlanners: GenerationPlanner[] = plannerNames.filter((name
 
 /** How much is skipped, and which scores decide. */
 export interface PlannerChoice {
-  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing; `griffin`, `coreinfer`, `glass` and `cats` skip neurons alone. */
+  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing; `griffin`, `coreinfer`, `glass` and `cats` skip neurons alone; `teal` and `wina` mask that share of input channels, and no unit. */
   readonly sparsity?: number
   /** The share of heads, if it differs from that of neurons. */
   readonly headSparsity?: number
@@ -36,11 +36,11 @@ export interface PlannerChoice {
   readonly scope?: Scope
   /** The criterion of the oracle, of the prompt and of mean scores; default `plainact`. */
   readonly criterion?: string
-  /** Decide again after every so many tokens. Default: the mask of the prompt stays; `dejavu` and `cats` decide at every token. */
+  /** Decide again after every so many tokens. Default: the mask of the prompt stays; `dejavu`, `cats`, `teal` and `wina` decide at every token. */
   readonly every?: number
   /**
    * Whether the prompt runs `dense` and the mask applies to what follows it, or the prompt runs `masked` too. Default:
-   * `masked`, but `dense` for `griffin`, `coreinfer`, `glass`, `griffin-static` and `cats`, which need what it computes.
+   * `masked`, but `dense` for `griffin`, `coreinfer`, `glass`, `griffin-static`, `cats`, `teal` and `wina`, which need what it computes.
    */
   readonly prefill?: Prefill
   /** Select as the released code of ShadowLLM does: layer 0 ranked but forced dense, whole percentages. */
@@ -52,14 +52,23 @@ export interface PlannerChoice {
 /** Which units are computed, and how. */
 export interface PlanOptions extends PlannerChoice {
   /**
-   * Default `dense`. `shadow`, `dejavu-style` and `dejavu` need a predictor (see `loadPredictor`); `static`,
-   * `prompt-static`, `glass` and `griffin-static` a calibration (see `loadCalibration`). A planner object decides itself how
-   * much it skips.
+   * Default `dense`, and `shadow` if a sparsity is given. `shadow`, `dejavu-style` and `dejavu` need a predictor (see
+   * `loadPredictor`); `static`, `prompt-static`, `glass` and `griffin-static` a calibration (see `loadCalibration`). A planner
+   * object decides itself how much it skips.
    */
   readonly planner?: GenerationPlanner | MaskPlanner
   /** `skip` (default) does not compute skipped units; `simulate` computes and multiplies them by zero. Equal bits. */
   readonly mode?: MaskMode
   readonly signal?: AbortSignal
+}
+
+/** The planner where none is named: ShadowLLM's if a sparsity is given. */
+export function defaultPlanner({
+  sparsity,
+  headSparsity,
+  neuronSparsity,
+}: PlannerChoice): 'shadow' | 'dense' {
+  return (sparsity ?? headSparsity ?? neuronSparsity) === undefined ? 'dense' : 'shadow'
 }
 
 /** The method of these options. */
@@ -104,7 +113,7 @@ export class PlannerFiles {
   readonly #predictors = new Map<Predictor['kind'], Predictor>()
   /** All that were read: a running generation may still use an earlier one. */
   readonly #read: Predictor[] = []
-  #own: Promise<void> | null = null
+  #own: Promise<unknown> | null = null
   #calibration: Calibration | null = null
   readonly #means = new Map<string, UnitScores>()
   #disposed = false
@@ -119,7 +128,7 @@ export class PlannerFiles {
    * Reads a predictor of any kind, from a file or by its name in this package; it replaces an earlier one of its kind.
    * @throws InputError PREDICTOR_MODEL, and what `openPredictor` throws; UsageError DISPOSED
    */
-  loadPredictor(path: string): Promise<void> {
+  loadPredictor(path: string): Promise<PredictorKind> {
     return this.#whilePending(this.#readPredictor(path))
   }
 
@@ -165,10 +174,10 @@ export class PlannerFiles {
     for (const predictor of this.#read.splice(0)) predictor.dispose()
   }
 
-  async #whilePending(reading: Promise<void>): Promise<void> {
+  async #whilePending<T>(reading: Promise<T>): Promise<T> {
     this.#pending.add(reading)
     try {
-      await reading
+      return await reading
     } finally {
       this.#pending.delete(reading)
     }
@@ -187,7 +196,7 @@ export class PlannerFiles {
     )
   }
 
-  async #readPredictor(path: string): Promise<void> {
+  async #readPredictor(path: string): Promise<PredictorKind> {
     const { openPredictor } = await import('./predictor/predictor_file.ts')
     const file = await findPredictor(path)
     const predictor = await openPredictor(file, this.#model.backend, this.#model.weights.storage)
@@ -200,6 +209,7 @@ export class PlannerFiles {
     }
     this.#read.push(predictor)
     this.#predictors.set(predictor.kind, predictor)
+    return predictor.kind
   }
 
   async #readCalibration(folder: string): Promise<void> {

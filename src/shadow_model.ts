@@ -47,8 +47,9 @@ import {
   type OpenProgress,
   type Perplexity,
 } from './options.ts'
-import { generationPlanners, PlannerFiles, type PlanOptions } from './planner_options.ts'
+import { defaultPlanner, generationPlanners, PlannerFiles, type PlanOptions } from './planner_options.ts'
 import { promptMask } from './predictor/leaky.ts'
+import type { PredictorKind } from './predictor/predictor_config.ts'
 import { scoreContinuation } from './predictor/pass_planners.ts'
 import { checkOptions, describeValue, expectKind, isObject, kinds } from './tensor/arguments.ts'
 import { InputError, UsageError } from './tensor/errors.ts'
@@ -174,12 +175,13 @@ export class ShadowModel {
    * kind. Without this, `shadow` uses `predictor.safetensors` in the model's folder, or `NAME.predictor.safetensors` beside
    * a model of one file `NAME.gguf`. `shadowllm train` makes such files.
    * @param path a file, or the name of a predictor in this package: `smollm2-135m`
+   * @returns its kind, which is the name of the planner that reads it
    * @throws InputError PREDICTOR_MODEL for a predictor of a model of another shape, and as for every file
    */
-  async loadPredictor(path: string): Promise<void> {
+  async loadPredictor(path: string): Promise<PredictorKind> {
     this.#expectLive()
     expectKind(path, kinds.text, 'predictor', 'PATH')
-    await this.#planners.loadPredictor(path)
+    return this.#planners.loadPredictor(path)
   }
 
   /**
@@ -203,7 +205,7 @@ export class ShadowModel {
     if (this.tokenizer) return this.tokenizer.encode(text, { prefix })
     throw new InputError(
       'TOKENIZER_MISSING',
-      'text: expected a tokenizer in the folder of the model, got none',
+      `text: expected tokenizer.json, or vocab.json with merges.txt, in the folder of ${this.name}, got neither`,
     )
   }
 
@@ -290,7 +292,7 @@ export class ShadowModel {
     { most, continues, ...how }: Writing,
   ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
     const maxTokens = options.maxTokens ?? Math.min(most, this.config.positions - ids.length)
-    const { signal, mode, cache } = options
+    const { signal, mode, cache, onMask } = options
     if (cache !== undefined && !cacheStorages.includes(cache))
       throw new UsageError(
         'CACHE',
@@ -299,7 +301,7 @@ export class ShadowModel {
     const sampler = makeSampler(options)
     const planner = await this.#planner(options)
     this.#expectLive()
-    const decided = { maxTokens, planner, mode, cache, sampler, signal }
+    const decided = { maxTokens, planner, mode, cache, sampler, signal, onMask }
     const tokens = generateTokens(this.model, ids, { ...decided, ...how })
     const text = this.tokenizer?.stream({ skipSpecial: true, continues })
     this.#running.add(tokens)
@@ -458,7 +460,7 @@ export class ShadowModel {
   }
 
   async #planner(options: PlanOptions): Promise<MaskPlanner | null> {
-    const { planner = 'dense', mode = 'auto' } = options
+    const { planner = defaultPlanner(options), mode = 'auto' } = options
     if (!maskModes.includes(mode))
       throw new UsageError('MODE', `mode: expected one of ${maskModes.join(', ')}, got ${String(mode)}`)
     if (typeof planner === 'object') return planner

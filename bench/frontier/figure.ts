@@ -4,28 +4,26 @@
  * The figure stands in README files, which may be shown on light or dark paper: it has the colours of both, and paper of its
  * own below them.
  */
-import type { TopLevelSpec } from 'vega-lite'
-import { drawSpec } from '../../src/experiments/report/draw.ts'
-import { markup, trusted } from '../../src/experiments/report/markup.ts'
 import { paperColours } from '../../src/experiments/report/plot_spec.ts'
 import { seriesColours } from '../../src/experiments/report/series.ts'
-import { darkFigures } from '../../src/experiments/report/style.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { armsOf, type Frontier, type FrontierArm } from './data.ts'
-import { placeLabels, type Label, type Placed, type Point } from './labels.ts'
+import {
+  axisTitle,
+  edgeOf,
+  figureFile,
+  PAPER,
+  powerLabels,
+  textLayers,
+  type FigureParts,
+  type Part,
+  type Text,
+} from '../figure.ts'
+import { placeLabels, type Point } from './labels.ts'
 
-/** The plot inside its axes, in pixels, what lies around it, and how far labels stay from the edge. */
+/** The plot inside its axes, in pixels. */
 const [WIDTH, HEIGHT] = [690, 400]
-const MARGIN = { left: 60, right: 50, top: 50, bottom: 70 }
-const SEAM = 6
-const PAPER = { light: '#ffffff', dark: '#0d1117' }
 const INK = paperColours.ink[0]
-
-/** What the colours of light paper become on dark paper. */
-const darkRules = [
-  ...['fill', 'stroke'].map((of) => `svg [${of}="${PAPER.light}"]{${of}:${PAPER.dark}}`),
-  ...darkFigures.split('\n').map((rule) => rule.trim()),
-].join('')
 
 const [blue, vermilion, green] = seriesColours.map(([light]) => light)
 const colours: Readonly<Record<string, string>> = { int4: vermilion, int8: blue, f16: green }
@@ -61,19 +59,13 @@ function markOf(arm: FrontierArm): Mark {
 /** The figure, as a file. @throws UsageError SPEEDS as `armsOf` */
 export async function drawFrontier(frontier: Frontier): Promise<string> {
   const arms = armsOf(frontier)
-  const { content } = await drawSpec(specOf(arms))
   const { model } = frontier.speeds
-  const title = `${model}: tokens per second against KL from dense float32`
-  const [width, height] = [MARGIN.left + WIDTH + MARGIN.right, MARGIN.top + HEIGHT + MARGIN.bottom]
-  const svg = markup`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="title" aria-describedby="text">
-<title id="title">${title}</title>
-<desc id="text">${arms.map(inWords).join(' ')}</desc>
-<style>@media (prefers-color-scheme:dark){${trusted(darkRules)}}</style>
-<rect width="${width}" height="${height}" fill="${PAPER.light}"/>
-${trusted(content)}
-</svg>
-`
-  return svg.html
+  return figureFile(specOf(arms), {
+    width: WIDTH,
+    height: HEIGHT,
+    title: `${model}: tokens per second against KL from dense float32`,
+    description: arms.map(inWords).join(' '),
+  })
 }
 
 function inWords({ arm, tokensPerSecond, kl }: FrontierArm): string {
@@ -87,11 +79,6 @@ export function nats(value: number): string {
 }
 
 // ---- The figure ------------------------------------------------------------------------------------------------------
-
-type Part = Readonly<Record<string, unknown>>
-
-/** Powers of ten as people write them. */
-const powers = `datum.value >= 0.001 ? format(datum.value, '~g') : '10⁻' + slice('⁰¹²³⁴⁵⁶⁷⁸⁹', -round(log(datum.value) / LN10), 1 - round(log(datum.value) / LN10))`
 
 /** The ends of the axes. */
 interface Ends {
@@ -114,9 +101,6 @@ function endsOf(arms: readonly FrontierArm[]): Ends {
   }
 }
 
-/** A label with its place and its colour. */
-type Text = Label & Placed & { readonly colour: string }
-
 /** Labels of all arms, those of the lines first, because they need the best places. */
 function textsOf(arms: readonly FrontierArm[], { first, most, top }: Ends): Text[] {
   const pointOf = (arm: FrontierArm): Point => ({
@@ -138,11 +122,11 @@ function textsOf(arms: readonly FrontierArm[], { first, most, top }: Ends): Text
     ({ line }) => line,
   )
   const corners = [...lines.values()].map((line) => line.map(pointOf))
-  const places = placeLabels(labels, drawn.map(pointOf), corners, WIDTH + MARGIN.right - SEAM)
+  const places = placeLabels(labels, drawn.map(pointOf), corners, edgeOf(WIDTH))
   return labels.map((label, i) => ({ ...label, ...places[i] }))
 }
 
-function specOf(arms: readonly FrontierArm[]): TopLevelSpec {
+function specOf(arms: readonly FrontierArm[]): FigureParts {
   const ends = endsOf(arms)
   const { first, most, top } = ends
   const decades = Math.floor(Math.log10(most)) - first
@@ -153,7 +137,7 @@ function specOf(arms: readonly FrontierArm[]): TopLevelSpec {
     title: 'KL divergence from dense float32, nats per token (± one standard error)',
     axis: {
       values: Array.from({ length: decades + 1 }, (_, i) => Number(`1e${first + i}`)),
-      labelExpr: powers,
+      labelExpr: powerLabels,
     },
   }
   const y = {
@@ -161,7 +145,7 @@ function specOf(arms: readonly FrontierArm[]): TopLevelSpec {
     type: 'quantitative',
     scale: { domain: [0, top] },
     title: 'tokens per second, decoding on one thread (median, quartiles)',
-    axis: { tickCount: 6, ...topTitle },
+    axis: { tickCount: 6, ...axisTitle },
   }
   const color = { field: 'colour', type: 'nominal', scale: null, legend: null }
   const values = arms
@@ -195,69 +179,13 @@ function specOf(arms: readonly FrontierArm[]): TopLevelSpec {
     })),
     ...textsOf(arms, ends).flatMap(textLayers),
   ]
-  // Vega-Lite's type of a specification is a union of all of them, which tells nothing about this one.
-  return {
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    width: WIDTH,
-    height: HEIGHT,
-    padding: MARGIN,
-    autosize: 'none',
-    background: null,
-    data: { values },
-    layer,
-    config,
-  } as unknown as TopLevelSpec
-}
-
-/** A label, on a seam of paper that parts it from what lies below. */
-function textLayers({ x, y, text, size, colour, align }: Text): Part[] {
-  const fixed = {
-    type: 'text',
-    text,
-    align,
-    baseline: 'middle',
-    fontSize: size,
-    fontWeight: size > 12 ? 600 : 400,
-    x,
-    y,
-  }
-  const seam = { stroke: PAPER.light, strokeWidth: SEAM / 2, strokeJoin: 'round', color: PAPER.light }
-  return [seam, { color: colour }].map((look) => ({ data: { values: [{}] }, mark: { ...fixed, ...look } }))
+  return { values, layer }
 }
 
 const shapes: Readonly<Record<Mark['shape'], Part>> = {
   circle: { shape: 'circle', size: 55, filled: true },
-  ring: { shape: 'circle', size: 55, fill: PAPER.light },
+  ring: { shape: 'circle', size: 55, fill: PAPER },
   diamond: { shape: 'diamond', size: 70, filled: true },
-}
-
-/** The title of the second axis lies above it and is read without turning the head. */
-const topTitle = {
-  titleAngle: 0,
-  titleAnchor: 'end',
-  titleAlign: 'left',
-  titleBaseline: 'bottom',
-  titleX: 0,
-  titleY: -14,
-}
-
-const config: Part = {
-  aria: false,
-  font: 'system-ui, sans-serif',
-  view: { stroke: null },
-  axis: {
-    labelColor: INK,
-    titleColor: INK,
-    gridColor: paperColours.rule[0],
-    domainColor: paperColours.axis[0],
-    tickColor: paperColours.axis[0],
-    tickSize: 4,
-    labelFontSize: 12,
-    titleFontSize: 13,
-    titleFontWeight: 'normal',
-    titlePadding: 12,
-  },
-  axisY: { domain: false, ticks: false, labelPadding: 8 },
 }
 
 // ---- The table -------------------------------------------------------------------------------------------------------

@@ -1,15 +1,17 @@
 /**
  * Makes dist/: the JavaScript and the types of the package, as published. A checkout does not need it.
  *
- * The output of the compiler is kept, module by module, with three changes. Modules named by URL end in .js. Files that are no
+ * The output of the compiler is kept, module by module, with four changes. Modules named by URL end in .js. Files that are no
  * code (the kernels) are beside the modules that name them. Each WebAssembly module is also text in a separate module, which
- * the library loads (src/backends/wasm/binaries.ts gives the reason). For pages there is also dist/browser/ (browser.ts).
+ * the library loads (src/backends/wasm/binaries.ts gives the reason). The sources themselves are not in the package: their hashes
+ * are. For pages there is also dist/browser/ (browser.ts).
  */
 import { execFile } from 'node:child_process'
 import { cp, glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { listHashes } from '../../src/results/method_hash.ts'
 import { buildBrowser, type Entry } from './browser.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -25,7 +27,7 @@ async function compile(): Promise<void> {
   await promisify(execFile)(process.execPath, [tsc, '--project', config], { cwd: root })
 }
 
-/** Rewrites every module in place. Lines stay where they are, so maps hold. */
+/** Rewrites every module in place. */
 async function rewriteModules(rewrite: (text: string) => string): Promise<void> {
   for await (const file of glob('**/*.js', { cwd: output })) {
     const path = join(output, file)
@@ -77,12 +79,19 @@ async function embedBinaries(): Promise<void> {
   }
 }
 
+/** What stands for the sources in the hash of the method: they are not in the package. */
+async function writeHashes(): Promise<void> {
+  const lines = await listHashes()
+  await writeFile(join(output, 'results/source_hashes.json'), `${JSON.stringify(lines, null, 1)}\n`)
+}
+
 /** Builds it anew. */
 export async function build(): Promise<void> {
   await rm(output, { recursive: true, force: true })
   await compile()
   await rewriteModules(renameThreads)
   await copyKernels()
+  await writeHashes()
   await embedBinaries()
   await buildBrowser(root, await browserEntries())
 }

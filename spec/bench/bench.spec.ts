@@ -12,7 +12,7 @@ import { ReadSpeed } from '../../src/bench/read_speed.ts'
 import type { BenchRow } from '../../src/bench/rows.ts'
 import { loadSubject, randomSubject, type BenchSubject } from '../../src/bench/subject.ts'
 import { parseTest } from '../../src/bench/tests.ts'
-import { latePlanners, ranksNeurons } from '../../src/predictor/late_planner.ts'
+import { channelPlanners, latePlanners, ranksNeurons } from '../../src/predictor/late_planner.ts'
 import { randomPlanner } from '../../src/predictor/planners.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
@@ -104,6 +104,25 @@ describe('every method', () => {
     expect([ways.dense + ways.gather, ways.gather > 0, ways.packed]).toEqual([6, true, 0])
     expect(predictorShare).toBeGreaterThan(0)
   })
+
+  test.each(channelPlanners)(
+    'that masks input channels reads fewer rows of out and fc2: %s',
+    async (planner) => {
+      const [dense, { sparsity, ways, predictorShare, bytesPerToken }] = await run({
+        planners: [planner],
+        tests: [parseTest('tg3@5')],
+      })
+      expect([sparsity.heads, sparsity.neurons]).toEqual([0, 0])
+      const { channels = 0, weights } = sparsity
+      expect([channels > weights, weights > 0, channels < 1]).toEqual([true, true, true])
+      if (planner === 'wina') expect(channels).toBeCloseTo(0.5 * (2 / 3), 12)
+      // The matrices of a layer have 4 W W + 2 W F numbers of four bytes.
+      const unread = 3 * (4 * 16 * 16 + 2 * 16 * 24) * weights
+      expect(Number(dense.bytesPerToken) - Number(bytesPerToken)).toBeCloseTo(4 * unread, 6)
+      expect(ways).toEqual({ dense: 6, gather: 0, packed: 0 })
+      expect(predictorShare).toBeGreaterThan(0)
+    },
+  )
 
   test('reads the kept weights and its predictor', async () => {
     const rows = await run({ planners, tests: [parseTest('tg4')], rounds: 1 })

@@ -277,7 +277,7 @@ describe('the rows of the cost experiment', () => {
       counts[0][2].map((cost, i) => ({
         model: 'gated',
         planner: expect.stringMatching(
-          ['dense', 'DejaVu', 'ShadowLLM, every token', 'ShadowLLM, once'][i],
+          ['dense', 'DejaVu', 'ShadowLLM, per token', 'ShadowLLM, once'][i],
         ) as string,
         ...nearAll({
           memory: Number(cost.memory) / 1e9,

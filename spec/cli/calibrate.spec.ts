@@ -20,7 +20,7 @@ const rows = join(folder, 'piqa.jsonl')
 const examples = 12
 const sizes = '--prompt 8 --continuation 4 --criteria plainact,random --keep-sequence'.split(' ')
 const argsTo = (output: string, ...more: string[]): string[] => {
-  const from = ['--text', text, '--examples', `${examples}`]
+  const from = ['--text', text, '--limit', `${examples}`]
   return ['calibrate', '--output', output, ...from, ...sizes, ...more]
 }
 
@@ -93,12 +93,22 @@ test('resumed from any state of its folder, calibrate ends with the bytes of an 
 describe('calibrate', () => {
   test('says how much it will write before it begins, and what it cost', async () => {
     const output = join(folder, 'said')
-    const stdout = await run(argsTo(output, '--examples', '2'))
+    const stdout = await run(argsTo(output, '--limit', '2'))
     expect(stdout).toMatch(/^2 examples of page\.txt, \d+ KiB in 1 file in .*said\n2 computed in /)
     for (const part of ['plain', 'forward', 'backward', 'plainact', 'random', 'together'])
       expect(stdout).toMatch(
         new RegExp(`^${part} +\\d+\\.\\d{3} +\\d\\.\\d{3} +\\d+\\.\\d +\\d+\\.\\d{3}$`, 'm'),
       )
+  })
+
+  test('another count is refused by the counts, not by their hashes', async () => {
+    const output = join(folder, 'counted')
+    await run(argsTo(output, '--limit', '2'))
+    const { code, stderr } = await runInside(argsTo(output, '--limit', '4'))
+    expect(code).toBe(3)
+    expect(stderr).toMatch(
+      /calibration\.json data\.windows: expected 4, as asked for, got 2 \[CALIBRATION_DIFFERS\]/,
+    )
   })
 
   test('ctrl-C keeps what is finished, and is 130', async () => {
@@ -115,7 +125,7 @@ describe('calibrate', () => {
 
   test('takes tasks, solved ones in front', async () => {
     const output = join(folder, 'tasks')
-    const args = ['--tasks', 'piqa', '--rows', `piqa=${rows}`, '--shots', '2', '--examples', '3', '--json']
+    const args = ['--tasks', 'piqa', '--rows', `piqa=${rows}`, '--shots', '2', '--limit', '3', '--json']
     expect(JSON.parse(await run(['calibrate', '--output', output, ...args]))).toMatchObject({
       computed: 3,
       manifest: { data: { name: 'piqa, 2 in front', groups: ['piqa'], windows: 3 } },
@@ -132,7 +142,7 @@ describe('calibrate', () => {
     ['FLAGS', ['--output', 'x', '--tasks', 'piqa']],
     ['FLAGS', ['--output', 'x', '--tasks', 'piqa', '--text', text]],
     ['FLAGS', ['--output', 'x', '--shots', '2']],
-    ['VALUE', ['--output', 'x', '--examples', '0']],
+    ['VALUE', ['--output', 'x', '--limit', '0']],
     ['CONTEXT_LENGTH', ['--output', 'x', '--prompt', '250']],
   ])('%s is refused: %j', async (code, args) => {
     mkdirSync(other, { recursive: true })
@@ -145,7 +155,7 @@ describe('calibrate', () => {
 test('scores in a pruned model where it is given a mask, which is part of what the calibration is', async () => {
   const [dense, pruned] = [join(folder, 'dense'), join(folder, 'pruned')]
   const mask = join(folder, 'mask.safetensors')
-  const few = ['--text', text, '--examples', '2', '--prompt', '8', '--continuation', '4']
+  const few = ['--text', text, '--limit', '2', '--prompt', '8', '--continuation', '4']
   await run(['calibrate', '--output', dense, ...few])
   await run(['masks', 'The captain', '--planner', 'random', '--sparsity', '0.5', '--output', mask])
   await run(['calibrate', '--output', pruned, ...few, '--mask', mask])

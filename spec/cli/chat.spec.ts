@@ -90,6 +90,12 @@ describe('through a pipe', () => {
     expect(words.stdout).toMatch(/layer +heads +kept/)
   })
 
+  test('a sparsity in a dense conversation asks for the planner shadow', async () => {
+    const { stderr } = await chat(['/sparsity 0.5', '/sparsity 0', 'a'], '--json')
+    // The model has no predictor; nothing is skipped without one.
+    expect(stderr).toMatch(/^shadowllm: planner shadow: expected a predictor .* \[PREDICTOR_MISSING\]\ndense/)
+  })
+
   test('a system message is set by its flag and its command, and outlives /new', async () => {
     const sizes = (input: readonly string[], ...flags: string[]) =>
       chat(input, '--json', ...flags).then((result) => turnsOf(result).map(({ prompt }) => prompt.tokens))

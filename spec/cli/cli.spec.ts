@@ -102,6 +102,7 @@ describe('wrong usage exits with code 2', () => {
     ['dense, static, random', ['generate', 'a', '--planner', 'oracle'], 'INVALID_ARGUMENT'],
     ['two-by-two', ['reproduce', '--experiment', 'magic'], 'EXPERIMENT'],
     ['--seed is for the comparison', ['reproduce', '--seeds', '0,1'], 'FLAGS'],
+    ['expected --limit, which', ['calibrate', '-o', 'x', '--examples', '8'], 'FLAGS'],
     ["missing required argument 'prompt'", ['generate'], 'MISSING_ARGUMENT'],
     ["'--cases <file>'", ['parity', 'export', '--output', 'x'], 'MISSING_MANDATORY_OPTION_VALUE'],
     ['got 2', ['doctor', 'a', 'b'], 'EXCESS_ARGUMENTS'],
@@ -167,6 +168,40 @@ describe('a refused file exits with code 3', () => {
     const [found] = /\[\w+\]/.exec(result.stderr) ?? ['none']
     expect(found).toContain(`[${errorCode}`)
     expectRefusal(result, 3, found.slice(1, -1))
+  })
+
+  test.each([
+    ['opt-125m', 'got nothing; facebook/opt-125m is a name on the hub'],
+    ['opt-6.7b', 'facebook/opt-6.7b'],
+    ['SmolLM2-135M-Instruct', 'HuggingFaceTB/SmolLM2-135M-Instruct'],
+  ])('%s is suggested with its organisation', async (name, words) => {
+    const result = await runInside(['generate', 'a', '-m', name])
+    expectRefusal(result, 3, 'MODEL_MISSING')
+    expect(result.stderr).toContain(words)
+  })
+
+  test("a folder in Meta's own form is refused by that name, and one without a tokenizer by its files", async () => {
+    const meta = join(folder, 'meta')
+    mkdirSync(meta)
+    for (const name of ['params.json', 'consolidated.00.pth', 'tokenizer.model'])
+      writeFileSync(join(meta, name), '{}')
+    const refused = await runInside(['generate', 'a', '-m', meta])
+    expectRefusal(refused, 3, 'MODEL_CONFIG')
+    expect(refused.stderr).toContain(
+      "expected a model in Hugging Face's form, with config.json, got Meta's own form",
+    )
+    const untold = await runInside(['generate', 'a', '-m', 'fixtures/golden-llama/llama_gqa'])
+    expectRefusal(untold, 3, 'TOKENIZER_MISSING')
+    expect(untold.stderr).toContain(
+      'expected tokenizer.json, or vocab.json with merges.txt, in the folder of',
+    )
+  })
+
+  test('nothing is suggested for other names', async () => {
+    for (const name of ['opt-125', './opt-125m', 'bert'])
+      expect((await runInside(['generate', 'a', '-m', name])).stderr).toMatch(
+        /got nothing \[MODEL_MISSING\]\n$/,
+      )
   })
 
   test('no pickle called os.system', () => expect(existsSync(marker)).toBe(false))

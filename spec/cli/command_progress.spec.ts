@@ -26,7 +26,7 @@ const lines: readonly [line: string, ends: readonly string[]][] = [
   ['generate abc -m {model} --max-tokens 2', [loading]],
   ['convert {model} {out}/c', [`convert ${modelBytes} of ${modelBytes}`]],
   [
-    'calibrate -m {model} --output {out}/c --json --text {long.txt} --examples 4 --prompt 12 --continuation 8',
+    'calibrate -m {model} --output {out}/c --json --text {long.txt} --limit 4 --prompt 12 --continuation 8',
     [loading, 'check 0 of 1', 'calibrate 4 of 4'],
   ],
   // Four layers, the first of them whole: heads and neurons of three, two epochs each; eight examples, two held out.
@@ -50,13 +50,13 @@ const lines: readonly [line: string, ends: readonly string[]][] = [
 const timed: readonly [line: string, counted: number][] = [
   ['train --calibration {traces} --output {out}/p --epochs 3 --json', 1],
   [
-    'calibrate -m {model} --output {out}/c --json --text {long.txt} --examples 5 --prompt 12 --continuation 8',
+    'calibrate -m {model} --output {out}/c --json --text {long.txt} --limit 5 --prompt 12 --continuation 8',
     1,
   ],
   ['parity run --ops top_k,relu --small --json', 4],
   ['perplexity -m {model} --json --text {a.txt} --by stream --prompt 20', 1],
   ['eval -m {model} --json --tasks copa --data {rows}', 1],
-  ['generate abc -m {model} --max-tokens 3 --json', 1],
+  ['generate abc -m {model} --max-tokens 3 --json', 2],
 ]
 
 /** Counts that stay within their whole, and never go back within a stage. @returns where each stage ends */

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { backendNames, type Backend, type BackendName } from '../../src/backends/backend.ts'
+import { colours, plainScreen } from '../../src/cli/screen.ts'
 import { describeThreads, gainOf, type ThreadCheck } from '../../src/cli/thread_check.ts'
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { makeConfig } from '../../src/engine/config.ts'
@@ -33,13 +34,69 @@ async function runJson(...args: string[]): Promise<Record<string, unknown>> {
 }
 
 describe('generate', () => {
-  test('prints the text and nothing else', async () => {
-    const result = await runInside(['generate', known.text, '--max-tokens', '32'])
-    expect(result).toEqual({ code: 0, stdout: `${known.greedy_text}\n`, stderr: '' })
+  test('prints the text and nothing else; --quiet leaves out the line on stderr', async () => {
+    const args = ['generate', known.text, '--max-tokens', '32']
+    expect(await runInside([...args, '--quiet'])).toEqual({
+      code: 0,
+      stdout: `${known.greedy_text}\n`,
+      stderr: '',
+    })
+    expect(await runInside(args)).toEqual({
+      code: 0,
+      stdout: `${known.greedy_text}\n`,
+      stderr: expect.stringMatching(/^dense, \d[\d.]* tokens\/s\n$/),
+    })
+  })
+
+  test('says how much was skipped: the mean over the tokens after the first one', async () => {
+    const args = ['generate', known.text, '--max-tokens', '5', '--planner']
+    const skipped = async (...more: string[]): Promise<unknown> => (await runJson(...args, ...more)).skipped
+    // Layer 0 of 8 is dense.
+    expect(await skipped('random')).toBeCloseTo((0.5 * 7) / 8, 12)
+    expect(await skipped('dense')).toBe(0)
+    // Of a prompt that runs dense nothing is skipped, but of what follows it.
+    expect(await skipped('griffin', '--neuron-sparsity', '0.5')).toBeCloseTo(((0.5 * 7) / 8) * (2 / 3), 12)
+    expect(await skipped('griffin', '--max-tokens', '1')).toBeNull()
+    const { stderr } = await runInside([...args, 'random'])
+    expect(stderr).toMatch(/^44 % of the weights skipped, \d[\d.]* tokens\/s\n$/)
+  })
+
+  test('a sparsity without a planner is that of shadow', async () => {
+    const run = (...flags: string[]) => runJson('generate', known.text, '--max-tokens', '6', ...flags)
+    const named = await run('--planner', 'shadow', '--sparsity', '0.9')
+    for (const flags of [
+      ['--sparsity', '0.9'],
+      ['--head-sparsity', '0.9', '--neuron-sparsity', '0.9'],
+    ])
+      expect(await run(...flags)).toMatchObject({ planner: 'shadow', tokens: named.tokens })
+    expect(await run()).toMatchObject({ planner: 'dense', sparsity: 0 })
+    expect(await run('--sparsity', '0.9', '--planner', 'dense')).toMatchObject({ planner: 'dense' })
+  })
+
+  test('on a terminal the prompt stands dimmed before the text, unless it is a message', async () => {
+    const screen = { columns: 80, paint: colours }
+    const args = ['generate', known.text, '--max-tokens', '4', '--quiet']
+    const { stdout } = await runInside(args, { screen })
+    const plain = await runInside(args)
+    expect(stdout).toBe(`\x1b[2m${known.text}\x1b[22m${plain.stdout}`)
+    const { stdout: bare } = await runInside(args, { screen: { ...screen, paint: plainScreen.paint } })
+    expect(bare).toBe(`${known.text}${plain.stdout}`)
+    expect((await runInside([...args, '--json'], { screen })).stdout).not.toContain('\x1b')
+  })
+
+  test('- reads the prompt from standard input', async () => {
+    const args = ['--max-tokens', '4', '--json']
+    const input = ['The captain', 'looked at']
+    const piped = await runInside(['generate', '-', ...args], { input })
+    expect(JSON.parse(piped.stdout)).toMatchObject({ prompt: 'The captain\nlooked at' })
+    expect(await runInside(['generate', '-', ...args])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('expected some text, got none [PROMPT]'),
+    })
   })
 
   test('prints the same text on two threads', async () => {
-    const result = await runInside(['generate', known.text, '--max-tokens', '8', '--threads', '2'])
+    const result = await runInside(['generate', known.text, '--max-tokens', '8', '--threads', '2', '-q'])
     expect(result).toMatchObject({ code: 0, stderr: '' })
     expect(known.greedy_text.startsWith(result.stdout.trimEnd())).toBe(true)
   })
@@ -102,7 +159,7 @@ describe('reproduce', () => {
     expect(report.evaluationWindows).toBeLessThan(400)
     expect(report.rows.length).toBe(report.evaluationWindows === 0 ? 0 : 5)
     expect(readFileSync(output, 'utf8')).toBe(stdout)
-    const used = ['--planner', 'shadow', '--predictor', predictor, '--max-tokens', '2']
+    const used = ['--planner', 'shadow', '--predictor', predictor, '--max-tokens', '2', '--quiet']
     expect(await runInside(['generate', 'The', ...used])).toMatchObject({ code: 0, stderr: '' })
   })
 })

@@ -27,7 +27,7 @@ test('a folder becomes a folder that generates the same', async () => {
   expect([result.code, result.stderr]).toEqual([0, ''])
   expect(result.stdout).toContain('model.safetensors.index.json')
   expect(result.stdout).toMatch(new RegExp(`^${to}: \\d+ tensors, \\d+ MiB$`, 'm'))
-  const generate = ['generate', 'Once', '--max-tokens', '8', '-m']
+  const generate = ['generate', 'Once', '--max-tokens', '8', '--quiet', '-m']
   expect(await runInside([...generate, to])).toEqual(await runInside([...generate, 'embedded']))
 })
 

@@ -62,16 +62,14 @@ function expectTheSame(
 
 const batch = `${tinyFolder}/cases/batch.safetensors`
 const shadow = ['--planner', 'shadow', '--sparsity', '0.5']
+const drawn = ['--max-tokens', '4', '--temperature', '0.8', '--seed', '3']
 
 const lines: readonly (readonly [code: number, args: readonly string[]])[] = [
   [0, ['--version']],
   [0, ['--help']],
-  [0, ['generate', 'The captain', '--max-tokens', '8']],
-  [0, ['generate', 'The captain', '--max-tokens', '8', '--storage', 'int8', ...shadow]],
-  [
-    0,
-    ['generate', 'a', '--max-tokens', '4', '--temperature', '0.8', '--seed', '3', '--backend', 'reference'],
-  ],
+  [0, ['generate', 'The captain', '-q', '--max-tokens', '8']],
+  [0, ['generate', 'The captain', '-q', '--max-tokens', '8', '--storage', 'int8', ...shadow]],
+  [0, ['generate', 'a', '-q', ...drawn, '--backend', 'reference']],
   [0, ['masks', 'The captain', '--json']],
   [0, ['inspect', tinyFolder, '--json']],
   [0, ['help', 'bench']],
@@ -158,7 +156,7 @@ interface Needs {
 
 const few = ['--quick', '--limit', '1', '--examples', '2', '--sparsity', '0.5']
 const needs: readonly Needs[] = [
-  { permissions: ['--allow-read'], args: () => ['generate', 'a', '--max-tokens', '2'], without: [3] },
+  { permissions: ['--allow-read'], args: () => ['generate', 'a', '-q', '--max-tokens', '2'], without: [3] },
   {
     permissions: ['--allow-read', '--allow-sys'],
     args: () => ['perplexity', '--text', text, '--limit', '1'],
@@ -187,7 +185,7 @@ const noEmulator = await whyNoEmulator()
 const emulated: readonly Needs[] = [
   {
     permissions: ['--allow-read', '--allow-ffi'],
-    args: () => ['generate', 'a', '--max-tokens', '1', '--backend', 'cuda-emulated'],
+    args: () => ['generate', 'a', '-q', '--max-tokens', '1', '--backend', 'cuda-emulated'],
     without: [3, 4],
   },
 ]

@@ -58,7 +58,7 @@ export function makePlaces(folder: string): Places {
 
 /** The arguments that make the calibration, in a moment. */
 export function calibrationArguments({ calibration, text }: Places): string[] {
-  const sizes = ['--examples', '2', '--prompt', '8', '--continuation', '8', '--threads', '1']
+  const sizes = ['--limit', '2', '--prompt', '8', '--continuation', '8', '--threads', '1']
   return ['calibrate', '--output', calibration, '--text', text, ...sizes]
 }
 
@@ -77,6 +77,20 @@ export function leastArguments({
     reproduce: ['--quick'],
     calibrate: ['--output', fresh],
     train: ['--calibration', calibration, '--output', `${fresh}.safetensors`],
+    learn: [
+      '--calibration',
+      calibration,
+      '--output',
+      `${fresh}.safetensors`,
+      '--text',
+      text,
+      '--prompt',
+      '8',
+      '--continuation',
+      '8',
+      '--steps',
+      '1',
+    ],
     generate: ['a'],
     chat: [],
     serve: ['--port', '0'],
@@ -236,11 +250,19 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--examples <count>': whole(1),
     '--seeds <list>': { wrong: usage('VALUE', 'a whole number', '-1', '0,1.5', '', '0,', '4294967296') },
     '--save-predictor <file>': written,
+    'reproduce --predictor <file>': { ...predictor, beside: ['--experiment', 'grid', '--quick'] },
+    '--units <list>': names('UNITS', 'names of heads'),
+    '--prefill <list>': names('PREFILL', 'names of dense'),
+    '--every <list>': whole(1),
+    '--windows <list>': {
+      wrong: usage('VALUE', 'shapes such as 128+128', '128', '128+', '+128', '1.5+2', '', '8+8,'),
+    },
     'reproduce --cache <dir>': {
       wrong: [file, below, loop].map((value) => ({ value, exitCode: 5, code: 'CACHE', says: 'cache' })),
     },
     // calibrate
     '--criteria <list>': names('CRITERION_NAME', 'names of plainact'),
+    'calibrate --examples <count>': { wrong: usage('FLAGS', 'expected --limit', '8', '0') },
     'calibrate --prompt <count>': whole(2),
     'calibrate --threads <count>': whole(1, '65'),
     'calibrate --rows <task=file>': rows,
@@ -255,6 +277,12 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--epochs <count>': whole(1),
     '--patience <epochs>': whole(1),
     '--held-out <share>': { wrong: usage('VALUE', 'a number from 0 to 0.9', '0.95', '-1', '', 'NaN') },
+    // learn
+    'learn --output <file>': written,
+    'learn --criterion <name>': { wrong: usage('CRITERION_NAME', 'plainact', 'no-such', '') },
+    'learn --prompt <count>': whole(2),
+    '--rank <count>': whole(0),
+    '--penalty <number>': number('-1', '0'),
     // generate
     'generate <prompt>': { wrong: usage('PROMPT', 'some text', '') },
     '--max-tokens <count>': { wrong: [...whole(1).wrong, ...usage('CONTEXT_LENGTH', 'together', '100000')] },
@@ -266,6 +294,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'chat --system <text>': { wrong: usage('SYSTEM', 'some text', '') },
     '--temperature <number>': number('-1', '101'),
     '--top-k <count>': whole(1),
+    '--repetition-penalty <number>': number('-1', '0', '101'),
     '--top-p <share>': { wrong: [...number('1.5', '-1').wrong, ...usage('VALUE', 'above 0', '0')] },
     // masks
     'masks <prompt>': { wrong: usage('PROMPT', 'some text', '') },

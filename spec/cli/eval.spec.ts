@@ -40,11 +40,11 @@ describe('eval', () => {
     ])
     expect([code, stderr]).toEqual([0, ''])
     const lines = stdout.split('\n')
-    expect(lines[0]).toMatch(/^task +planner +asked +heads +neurons +acc % +acc_norm % /)
+    expect(lines[0]).toMatch(/^task +planner +asked +heads +neurons +acc % +over dense +acc_norm % /)
     expect(lines[1]).toMatch(/^piqa +dense +0 % .* 2$/)
-    expect(lines[2]).toMatch(/^piqa +random +50 % +43\.8 % +43\.8 % .* 2$/)
+    expect(lines[2]).toMatch(/^piqa +random +50 % +43\.8 % +43\.8 % .* -?[\d.]+ ± [\d.]+ .* 2$/)
     expect(lines[3]).toMatch(/^copa +dense .* 1$/)
-    expect(stdout).toMatch(/\nMean acc of all tasks, random at 50 %: [\d.]+ %\n/)
+    expect(stdout).toMatch(/\nMean acc of all tasks, random at 50 %: [\d.]+ %, over dense -?[\d.]+\n/)
   })
 
   test('--json has the keys of lm-evaluation-harness, and the provenance', async () => {

@@ -93,7 +93,7 @@ describe.skipIf(!hasShell)(`a full disk${why}`, () => {
 
   test('calibrate keeps finished examples, and resumes once there is space', async () => {
     const [whole, parts] = [join(folder, 'whole'), join(folder, 'parts')]
-    const sizes = ['--prompt', '16', '--continuation', '16', '--threads', '1', '--examples', '3']
+    const sizes = ['--prompt', '16', '--continuation', '16', '--threads', '1', '--limit', '3']
     const args = (output: string): string[] => ['calibrate', '-o', output, '--text', text, ...sizes]
     expect((await runInside(args(whole))).code).toBe(0)
     const size = readFileSync(join(whole, 'part-00000.safetensors')).length
@@ -115,7 +115,7 @@ describe.skipIf(!hasShell)(`a full disk${why}`, () => {
     const hub = await startHub()
     const { cache, env } = surroundings(hub.endpoint)
     const content = repository.get('pytorch_model.bin') as Buffer
-    const args = ['generate', 'a', '--max-tokens', '2', '-m', hub.id]
+    const args = ['generate', 'a', '--max-tokens', '2', '--quiet', '-m', hub.id]
     const { code, stdout, stderr } = await runLimited(['src/cli/main.ts', ...args], { blocks: 64, env })
     expect(stderr).toMatch(refusal('expected a cache that can be read and written', 'HUB_CACHE'))
     expect([code, stdout]).toEqual([5, ''])

@@ -17,7 +17,7 @@ afterAll(() => hub.stop())
 
 test('two processes that download the same model in parallel both succeed', async () => {
   const { cache, env } = surroundings(hub.endpoint)
-  const args = ['generate', 'Once upon', '--max-tokens', '8', '-m', hub.id]
+  const args = ['generate', 'Once upon', '--max-tokens', '8', '--quiet', '-m', hub.id]
   const both = await Promise.all([runCli(args, { env }), runCli(args, { env })])
   expect(both[0]).toMatchObject({ code: 0, stderr: '' })
   expect(both[1]).toEqual(both[0])

@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => hub.stop())
 
 const generate = (more: readonly string[], env: Record<string, string>): Promise<CliResult> =>
-  runInside(['generate', 'Once upon', '--max-tokens', '8', '-m', hub.id, ...more], { env })
+  runInside(['generate', 'Once upon', '--max-tokens', '8', '--quiet', '-m', hub.id, ...more], { env })
 
 test('generate -m downloads, caches, loads and runs; --offline does it again without the hub', async () => {
   const first = await startHub()

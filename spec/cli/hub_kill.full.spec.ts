@@ -71,7 +71,7 @@ async function resumesFromTheByte({
       return true
     }
     hub.misbehave = answer
-    const args = ['generate', 'a', '--max-tokens', '2', '-m', hub.id]
+    const args = ['generate', 'a', '--max-tokens', '2', '--quiet', '-m', hub.id]
     const places = placesToKillAt()
     for (const next of places) {
       place = next

@@ -34,7 +34,7 @@ test('a killed calibrate keeps every complete example, and the next run ends wit
   const text = join(folder, 'page.txt')
   writeFileSync(text, 'The captain looked at his old ship and the sea. '.repeat(90))
   const examples = 24
-  const sizes = ['--examples', `${examples}`, '--prompt', '8', '--continuation', '4', '--keep-sequence']
+  const sizes = ['--limit', `${examples}`, '--prompt', '8', '--continuation', '4', '--keep-sequence']
   const argsTo = (output: string): string[] => ['calibrate', '--output', output, '--text', text, ...sizes]
   const [whole, parts] = [join(folder, 'whole'), join(folder, 'parts')]
   expect((await runInside(argsTo(whole))).code).toBe(0)

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { formatBlocks, formatMask, formatRuns } from '../../src/cli/mask_picture.ts'
+import { colours, plainScreen } from '../../src/cli/screen.ts'
 import { openSafetensors } from '../../src/io/safetensors.ts'
 import { makeMask } from '../../src/masks/mask.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -61,6 +62,24 @@ describe('masks', () => {
     expect([scope, sparsity]).toEqual(['per-layer', { heads: 0, neurons: 0.5 }])
     expect([achieved.heads, achieved.neurons]).toEqual([0, 0.4375])
     expect(layers.map(({ neurons }) => neurons)).toEqual([1024, 512, 512, 512, 512, 512, 512, 512])
+  })
+
+  test('says which shares of input channels are masked, and writes no file of them', async () => {
+    const args = ['The captain looked', '--planner', 'wina', '--sparsity', '0.25']
+    const text = await run(...args)
+    expect(text).toMatch(
+      /\nwina, input channels of the last token of the prompt, all units kept; a prompt of 5 tokens\n/,
+    )
+    expect(text).toMatch(/^layer +attention - +heads - +ffn - +activations - +channels - +weights -$/m)
+    expect(text).toMatch(/^ {4}0 +0\.0 % +0\.0 % +0\.0 % +0\.0 % +0\.0 % +0\.0 %$/m)
+    expect(text).toMatch(/^ {4}7 +25\.0 % +25\.0 % +25\.0 % +25\.0 % +25\.0 % +\d+\.\d %$/m)
+    const { sparsity, achieved } = await runJson(...args)
+    expect(sparsity).toEqual({ heads: 0, neurons: 0, channels: 0.25 })
+    expect(achieved).toMatchObject({ heads: 0, neurons: 0, channels: (0.25 * 7) / 8 })
+    const output = join(folder, 'channels.safetensors')
+    const { code, stderr } = await runInside(['masks', ...args, '-o', output])
+    expect(code).toBe(2)
+    expect(stderr).toContain('planner wina: expected one that masks units for --output')
   })
 
   test('--json and --output hold the same mask', async () => {
@@ -156,8 +175,38 @@ describe('the picture', () => {
 
   test('a layer without heads says so', () => {
     const mask = makeMask({ layers: 1, heads: 2, neurons: 2 }, Float32Array.of(0, 0), Float32Array.of(0, 1))
-    expect(formatMask(mask, { width: 4 }).split('\n')[1]).toBe(
+    expect(formatMask(mask, { width: 4 }, plainScreen).split('\n')[1]).toBe(
       '    0  ··     none  ·█          1  100.0 %     50.0 %     90.0 %',
+    )
+  })
+
+  const shape = { layers: 3, heads: 12, neurons: 3072 }
+  const half = makeMask(
+    shape,
+    Float32Array.from({ length: 36 }, (_, i) => (i % 3 === 0 ? 0 : 1)),
+    Float32Array.from({ length: 3 * 3072 }, (_, i) => (i % 2 === 0 ? 0 : 1)),
+  )
+  const widest = (text: string): number => Math.max(...text.split('\n').map(({ length }) => length))
+
+  test.each([200, 120, 100, 80])('fits into %i columns, every layer on one line', (columns) => {
+    const picture = formatMask(half, { width: 768 }, { ...plainScreen, columns })
+    expect(widest(picture)).toBeLessThanOrEqual(columns)
+    expect(picture.match(/^ +\d {2}/gm)).toHaveLength(3)
+    expect(picture).toContain('1,536')
+    expect(picture).toMatch(/\nA block is a head or \d+ neurons: █ all kept, ▓ ▒ ░ in part, · none\./)
+  })
+
+  test('is folded where even eight blocks are too many', () => {
+    const picture = formatMask(half, { width: 768 }, { ...plainScreen, columns: 40 })
+    expect(widest(picture)).toBeLessThanOrEqual(40)
+    expect(picture.match(/^ +2 {2}/gm)?.length).toBeGreaterThan(1)
+  })
+
+  test('has a dimmed legend in colours', () => {
+    const size = { width: 768 }
+    const [, legend] = formatMask(half, size, { ...plainScreen, columns: 200 }).split('\n\n')
+    expect(formatMask(half, size, { columns: 200, paint: colours }).split('\n\n')[1]).toBe(
+      `${colours.dim(legend.trimEnd())}\n`,
     )
   })
 })

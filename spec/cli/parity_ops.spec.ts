@@ -76,9 +76,15 @@ test('an op whose file is in one folder only is listed', async () => {
   cpSync(join(expected, 'add.safetensors'), join(folder, 'one/add.safetensors'))
   const { code, stdout } = await check('one')
   expect(code).toBe(0)
-  expect(stdout).toMatch(/\nonly expected: relu.safetensors\npassed: 1 op\n$/)
+  expect(stdout).toMatch(/\nonly expected: relu.safetensors\npassed: 1 of 2 ops compared\n$/)
   const reversed = await runInside(['parity', 'check-ops', join(folder, 'one'), expected])
   expect(reversed.stdout).toMatch(/\nonly answered: relu.safetensors\npassed: 1 op\n$/)
+  const strict = await check('one', '--strict')
+  expect(strict.code).toBe(1)
+  expect(strict.stdout).toMatch(/\nfailed: 1 of 2 ops compared, --strict\n$/)
+  const more = await runInside(['parity', 'check-ops', join(folder, 'one'), expected, '--strict'])
+  expect(more.code).toBe(1)
+  expect(await check('expected', '--strict')).toMatchObject({ code: 0 })
 })
 
 test('an answer that lacks a case is reported as incomplete', async () => {

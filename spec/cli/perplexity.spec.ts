@@ -40,9 +40,12 @@ describe('perplexity', () => {
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(/^sea\.txt|^\/.*sea\.txt: 1 pages, 96 words, 464 bytes\n/)
     expect(stdout).toMatch(
-      /\nppl\/token: [\d.]+ dense, .* context 256, stride 256, a first token at the start\n/,
+      /\ndense, whole stream: [\d.]+ per token, of \d+; context 256, stride 256, a first token at the start\n/,
     )
-    expect(stdout).toMatch(/\nppl\/word: +[\d.]+ dense, .* bits per byte [\d.]+\n/)
+    expect(stdout).toMatch(/\ndense, whole pages: [\d.]+ per word, of \d+ tokens, .* bits per byte [\d.]+\n/)
+    // The dense value beside masks is of fewer tokens, and has a name of its own.
+    expect(stdout).toMatch(/\ndense +0 % .*\n/)
+    expect(stdout.match(/ppl\/token/g)).toHaveLength(1)
     expect(stdout).toMatch(/\nplanner +asked +heads +neurons +ppl\/token/)
     expect(stdout).toMatch(/\nshadow +50 % +43\.8 % +43\.8 % /)
     expect(stdout).toContain('Masks from the first 16 tokens of each window')

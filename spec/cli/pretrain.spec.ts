@@ -2,13 +2,22 @@
  * `shadowllm pretrain`: its folder is read by every command, its loss falls, and a run that resumes from any state of its folder
  * ends like an uninterrupted one.
  */
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { Random } from '../../src/tensor/random.ts'
 import { runSeed } from '../harness/seed.ts'
-import type { CliResult } from './run_cli.ts'
+import { root, type CliResult } from './run_cli.ts'
 import { runInside, type InsideOptions } from './run_inside.ts'
 import { makeSmallPretraining } from './small_pretraining.ts'
 
@@ -52,7 +61,7 @@ test('the loss falls, and every command accepts the folder as a model', async ()
     'training.safetensors',
     'vocab.json',
   ])
-  const written = await runInside(['generate', '-m', join(folder, 'whole'), 'The', '--max-tokens', '3'])
+  const written = await runInside(['generate', '-m', join(folder, 'whole'), 'The', '--max-tokens', '3', '-q'])
   expect([written.code, written.stderr]).toEqual([0, ''])
 })
 
@@ -65,6 +74,22 @@ test('resumed from any state of its folder, pretrain ends with the same files', 
     expect(resumed).toMatchObject({ code: 0, stderr: '' })
     expect(lastingOf(states[place])).toEqual(lastingOf('whole'))
   }
+})
+
+test('a folder of the Llama family trains too: a document ends with the token that its config.json names', async () => {
+  const [from, to] = [join(folder, 'llama'), join(folder, 'trained-llama')]
+  mkdirSync(from)
+  const sizes = { hidden_size: 16, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 24 }
+  const ends = { vocab_size: 700, max_position_embeddings: 32, eos_token_id: 0, bos_token_id: 1 }
+  writeFileSync(join(from, 'config.json'), JSON.stringify({ model_type: 'llama', ...sizes, ...ends }))
+  copyFileSync(join(root, 'fixtures/tokenizers/smollm.tokenizer.json'), join(from, 'tokenizer.json'))
+  const few = ['--steps', '2', '--batch', '2', '--length', '16', '--warmup', '1']
+  const trained = await runInside(['pretrain', '--config', from, '--text', text, '-o', to, ...few])
+  expect([trained.code, trained.stderr]).toEqual([0, ''])
+  expect(await runInside(['generate', '-m', to, 'The', '--max-tokens', '3', '-q'])).toMatchObject({
+    code: 0,
+    stderr: '',
+  })
 })
 
 test('ctrl-C keeps the state of the last whole step, and is 130; --resume needs no settings', async () => {

@@ -28,12 +28,12 @@ test.each<[number, string[]]>([
 })
 
 test('a process with threads ends', async () => {
-  const args = ['generate', 'Once upon a time', '--max-tokens', '8', '--threads', '2']
+  const args = ['generate', 'Once upon a time', '--max-tokens', '8', '--threads', '2', '--quiet']
   expect(await runCli(args)).toEqual(await runInside(args))
 })
 
 test('generate ends with 0 and no error if its pipe is closed', async () => {
-  const args = ['generate', 'Once upon a time', '--max-tokens', '240']
+  const args = ['generate', 'Once upon a time', '--max-tokens', '240', '--quiet']
   const { code, stderr } = await runCli(args, { closeOutput: true })
   expect([code, stderr]).toEqual([0, ''])
 })

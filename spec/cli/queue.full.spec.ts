@@ -58,7 +58,7 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer === null ? '' : `: $
       const reproduce = ['reproduce', '--quick', '--no-speed', '--limit', '3', '--examples', '20']
       const run = (name: string, more: string[] = []): Promise<CliResult> =>
         runInside([...reproduce, '--sparsity', '0.5', '--json', '--cache', join(folder, name), ...more])
-      const calibrate = ['calibrate', '--examples', '20', '--prompt', '32', '--continuation', '16']
+      const calibrate = ['calibrate', '--limit', '20', '--prompt', '32', '--continuation', '16']
       const ask = ['eval', '--tasks', 'continuation', '--limit', '10']
       const planned = [...ask, '--prompt', '24', '--continuation', '8', '--planner', 'shadow,random,oracle']
       const evaluate = [...planned, '--json']

@@ -7,7 +7,9 @@
  */
 import { runCommandLine } from '../../src/cli/run.ts'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
+import { plainScreen, type Screen } from '../../src/cli/screen.ts'
 import type { Session } from '../../src/cli/session.ts'
+import { checkOutput } from './json_schema.ts'
 import type { CliResult } from './run_cli.ts'
 
 /** What runs a command line. */
@@ -25,6 +27,8 @@ export interface Moment {
 export interface InsideOptions {
   /** Variables of the environment, beside those of the tests. */
   readonly env?: Readonly<Record<string, string>>
+  /** The terminal that it prints to; a pipe by default. */
+  readonly screen?: Screen
   /** The lines of standard input; none by default. */
   readonly input?: readonly string[]
   /** Whether ctrl-C is pressed now. Called whenever the command prints or reports progress. */
@@ -44,6 +48,7 @@ export function quietSession(print: (text: string) => void): Session {
     lines: () => ({ isTerminal: false, next: async () => null, close: () => {} }),
     takeInterrupts: () => () => {},
     isTerminal: false,
+    screen: plainScreen,
     exitCode: 0,
   }
 }
@@ -64,6 +69,7 @@ export function runInside(args: readonly string[], options: InsideOptions = {}):
 
 async function runAlone(args: readonly string[], options: InsideOptions): Promise<CliResult> {
   const { env = {}, input = [], interruptWhen = () => false, interrupt = new AbortController() } = options
+  const { screen = plainScreen } = options
   let [stdout, stderr] = ['', '']
   const look = (update: ProgressUpdate | null): void => {
     if (interruptWhen({ update, stdout })) interrupt.abort()
@@ -74,6 +80,8 @@ async function runAlone(args: readonly string[], options: InsideOptions): Promis
       look(null)
     }),
     signal: interrupt.signal,
+    screen,
+    isTerminal: screen !== plainScreen,
     progress: { update: look, clear: () => {} },
     note: async (text) => void (stderr += `${text}\n`),
     lines: () => {
@@ -86,6 +94,7 @@ async function runAlone(args: readonly string[], options: InsideOptions): Promis
   Object.assign(process.env, env)
   try {
     const code = await runCommandLine(args, session, async (text) => void (stderr += text))
+    checkOutput(args, stdout)
     return { code, stdout, stderr }
   } finally {
     process.argv = argv

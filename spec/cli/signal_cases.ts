@@ -74,23 +74,29 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
   )
   const calibration = join(folder, 'calibration')
   const windows = ['--text', text, '--prompt', '16', '--continuation', '16', '--threads', '1']
-  await runInside(['calibrate', '-o', calibration, ...windows, '--examples', '8'])
+  await runInside(['calibrate', '-o', calibration, ...windows, '--limit', '8'])
   return [
     {
       name: 'generate',
-      args: () => ['generate', 'The captain', '--max-tokens', '24'],
+      args: () => ['generate', 'The captain', '--max-tokens', '24', '--quiet'],
       resultOf: (_, stdout) => stdout,
       prints: 'beginning',
     },
     {
       name: 'calibrate',
-      args: (place) => ['calibrate', '-o', place, ...windows, '--examples', '8'],
+      args: (place) => ['calibrate', '-o', place, ...windows, '--limit', '8'],
       resultOf: (place) => bytesAt(place),
       prints: 'report',
     },
     {
       name: 'train',
       args: (place) => ['train', '--calibration', calibration, '-o', place, '--epochs', '4'],
+      resultOf: (place) => bytesAt(place),
+      prints: 'report',
+    },
+    {
+      name: 'learn',
+      args: (place) => ['learn', '--calibration', calibration, '-o', place, ...windows, '--steps', '6'],
       resultOf: (place) => bytesAt(place),
       prints: 'report',
     },

@@ -75,7 +75,7 @@ describe.each(commands)('$name', ({ name, args, resultOf, prints }: Stoppable) =
 async function stormAtExit(signal: NodeJS.Signals): Promise<CliResult> {
   const log = newPlace('events')
   const env = interruptEnv({ signal, at: 'exit', log })
-  const child = spawn(process.execPath, [entry, 'generate', 'The captain', '--max-tokens', '4'], {
+  const child = spawn(process.execPath, [entry, 'generate', 'The captain', '--max-tokens', '4', '--quiet'], {
     cwd: root,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -104,7 +104,7 @@ async function stormAtExit(signal: NodeJS.Signals): Promise<CliResult> {
 test.each(['SIGINT', 'SIGTERM'] as const)(
   '%s without a pause kills no process that has completed its work',
   async (signal) => {
-    const whole = await runCli(['generate', 'The captain', '--max-tokens', '4'])
+    const whole = await runCli(['generate', 'The captain', '--max-tokens', '4', '--quiet'])
     expect(await stormAtExit(signal)).toEqual({ ...whole, stderr: 'exit\n' })
     expect(whole.code).toBe(0)
   },

@@ -18,7 +18,7 @@ const train = (file: string, ...args: string[]): Promise<CliResult> =>
   runInside(['train', '--calibration', traces, '--output', join(folder, file), ...args])
 
 beforeAll(async () => {
-  const sizes = ['--examples', '12', '--prompt', '12', '--continuation', '8', '--criteria', 'plainact,l2norm']
+  const sizes = ['--limit', '12', '--prompt', '12', '--continuation', '8', '--criteria', 'plainact,l2norm']
   const { code, stderr } = await runInside(['calibrate', '--output', traces, ...sizes])
   expect([code, stderr]).toEqual([0, ''])
 })
@@ -88,7 +88,7 @@ describe('train', () => {
       '--max-tokens',
       '2',
     ]
-    expect(await runInside(['generate', 'The', ...used])).toMatchObject({ code: 0, stderr: '' })
+    expect(await runInside(['generate', 'The', '-q', ...used])).toMatchObject({ code: 0, stderr: '' })
   })
 
   test.each<[string, string[], string, number]>([

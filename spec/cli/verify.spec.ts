@@ -122,6 +122,13 @@ describe('the command', () => {
     })
   })
 
+  test('backends that are missing take one line, which names them', async () => {
+    const { stdout } = await runInside(['verify', '--law', 'relu: x', '--runs', '0.01', '--seed', '3'])
+    const [, second] = stdout.split('\n')
+    expect(second).toMatch(/^(not on this machine: [a-z, -]+ \("shadowllm doctor" says why\)|ok .*)$/)
+    expect(stdout.match(/not on this machine/g)?.length ?? 0).toBeLessThanOrEqual(1)
+  })
+
   test('a named backend that is missing exits with code 4', async () => {
     const { code, stdout, stderr } = await runInside(['verify', '--backend', 'cuda', '--law', 'relu'])
     if (code === 0) return void expect(stdout).toMatch(/\ncuda: /)

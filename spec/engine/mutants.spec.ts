@@ -17,6 +17,7 @@ import { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import { gradientLaws } from '../../src/verify/model/gradient_laws.ts'
 import { mutateKernel } from '../harness/mutate.ts'
 import { firstFailure, killingRuns } from '../harness/seed.ts'
+import { channelMutants } from './channel_mutants.ts'
 import { holdingMutants } from './holding_mutants.ts'
 import { llamaMutants } from './llama_mutants.ts'
 import { maskLaws } from '../../src/verify/model/mask_laws.ts'
@@ -49,6 +50,7 @@ type LawName = keyof typeof laws
 
 const mutants: readonly Mutant<LawName>[] = [
   ...holdingMutants,
+  ...channelMutants,
   ...llamaMutants,
   {
     bug: 'a mask is carried out one layer too early',

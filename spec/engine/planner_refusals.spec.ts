@@ -40,6 +40,7 @@ describe('refused by name', () =>
     const late = { summarize, afterPrompt: () => dense }
     const afterGate = (): Float32Array => new Float32Array(5)
     const byGate = { every: 1, summarizeGate: () => new Float32Array(1), afterGate }
+    const byChannel = { every: 1, chooseChannels: (): Float32Array => new Float32Array(4) }
     const without = (kind: 'heads' | 'neurons', layer: number): MaskPlanner['afterAttention'] => {
       const mask = makeMask(shape, dense.heads.slice(), dense.neurons.slice())
       mask[kind][layer * shape[kind] + 1] = 0
@@ -66,6 +67,15 @@ describe('refused by name', () =>
       ['a decision by gates now and then', 'EVERY', { name: 'odd', ...byGate, every: 2 }],
       ['a decision by gates once', 'EVERY', { name: 'odd', ...byGate, every: undefined }],
       ['a masked prompt where gates decide', 'PREFILL', { name: 'odd', ...byGate, prefill: 'masked' }],
+      ['channels summarized that nothing is decided by', 'PLANNER', whole({ summarizeChannels: summarize })],
+      ['input channels and units', 'PLANNER', whole(byChannel)],
+      ['a decision about channels now and then', 'EVERY', { name: 'odd', ...byChannel, every: 2 }],
+      ['a decision about channels once', 'EVERY', { name: 'odd', ...byChannel, every: undefined }],
+      [
+        'a masked prompt where channels are chosen',
+        'PREFILL',
+        { name: 'odd', ...byChannel, prefill: 'masked' },
+      ],
       ['a second decision after the prompt', 'EVERY', { name: 'odd', ...late, every: 4 }],
       ['a planner that is to see the answer', 'PLANNER', whole({ leaky: true })],
       ['a layer that is not there', 'PLACEMENT', whole({ placement: 3 })],
@@ -86,6 +96,8 @@ describe('refused by name', () =>
           ['SCORE_SHAPE', { name: 'odd', ...late, summarize: () => undefined as unknown as Float32Array }],
           ['MASK_SHAPE', { name: 'odd', ...byGate, afterGate: () => new Float32Array(4) }],
           ['MASK_VALUE', { name: 'odd', ...byGate, afterGate: () => new Float32Array(5).fill(0.5) }],
+          ['MASK_SHAPE', { name: 'odd', ...byChannel, chooseChannels: () => new Float32Array(3) }],
+          ['MASK_VALUE', { name: 'odd', ...byChannel, chooseChannels: () => new Float32Array(4).fill(0.5) }],
           ['MASK_SHAPE', { name: 'odd', ...late, afterPrompt: () => null as unknown as UnitMask }],
         ] as const) {
           const sequence = loaded.begin({ planner })
@@ -131,6 +143,22 @@ describe('refused by name', () =>
             else expect(feed).not.toThrow()
             sequence.dispose()
           }
+      }))
+
+    test('after a dense prompt one decision may skip any layer, and another later may not', () =>
+      withModel(subject, model, (loaded) => {
+        const afterAttention = without('neurons', 0)
+        const once = loaded.begin({ planner: whole({ placement: 1, prefill: 'dense', afterAttention }) })
+        once.feed(Int32Array.of(3, 4), 'none')
+        const mask = once.mask as UnitMask
+        const given = loaded.begin({ planner: whole({ prefill: 'dense', afterAttention: () => mask }) })
+        given.feed(Int32Array.of(3, 4), 'none')
+        sameBits('logits', once.feed(Int32Array.of(5, 6), 'all'), given.feed(Int32Array.of(5, 6), 'all'))
+        const again = loaded.begin({
+          planner: whole({ placement: 1, prefill: 'dense', every: 1, afterAttention }),
+        })
+        expect(() => again.feed(Int32Array.of(3, 4))).toThrow('planner odd: expected ones for layers 0 to 1')
+        for (const sequence of [once, given, again]) sequence.dispose()
       }))
 
     test('a planner that fails leaves the sequence as long as it was, and it can go on', () =>

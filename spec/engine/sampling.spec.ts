@@ -201,6 +201,64 @@ describe('drawing', () => {
   })
 })
 
+describe('a repetition penalty', () => {
+  /** Logits and tokens of the same vocabulary. */
+  const afterTokens = someLogits.chain((logits) =>
+    fc.tuple(fc.constant(logits), fc.array(fc.nat(logits.length - 1), { maxLength: 60 })),
+  )
+  const penalties = fc.constantFrom(0.5, 1, 1.1, 1.3, 2, 10)
+
+  /** The draw of the definition: the same sampler, of logits of which each earlier token is penalised once. */
+  const penalisedLogits = (logits: Float32Array, before: readonly number[], penalty: number): Float32Array =>
+    logits.map((logit, id) => (!before.includes(id) ? logit : logit > 0 ? logit / penalty : logit * penalty))
+
+  const isTheDefinition = lawForAll(
+    'a repetition penalty divides the logits of earlier tokens, multiplies those below 0, once each, and no others',
+    [afterTokens, penalties, someOptions],
+    (make: typeof makeSampler, [logits, before], penalty, options) => {
+      const given = logits.slice()
+      const token = make({ ...options, repetitionPenalty: penalty })(logits, before)
+      expect(token).toBe(make(options)(penalisedLogits(logits, before, penalty)))
+      expect(logits).toEqual(given)
+    },
+  )
+  stateLaw(isTheDefinition, makeSampler)
+
+  const mutant =
+    (change: (logits: Float32Array, before: readonly number[], penalty: number) => Float32Array) =>
+    ({ repetitionPenalty = 1, ...options }: SamplerOptions = {}): Sampler => {
+      const sampler = makeSampler(options)
+      return (logits, before = []) => sampler(change(logits, before, repetitionPenalty))
+    }
+
+  test.each<[string, typeof makeSampler]>([
+    ['penalises nothing', mutant((logits) => logits)],
+    [
+      'divides logits below 0 too',
+      mutant((logits, before, penalty) =>
+        logits.map((logit, id) => (before.includes(id) ? logit / penalty : logit)),
+      ),
+    ],
+    [
+      'penalises a token as often as it was there',
+      mutant((logits, before, penalty) =>
+        before.reduce((penalised, id) => penalisedLogits(penalised, [id], penalty), logits),
+      ),
+    ],
+    [
+      'forgets the last token',
+      mutant((logits, before, penalty) => penalisedLogits(logits, before.slice(0, -1), penalty)),
+    ],
+    [
+      'writes into the logits it was given',
+      mutant((logits, before, penalty) => {
+        logits.set(penalisedLogits(logits, before, penalty))
+        return logits
+      }),
+    ],
+  ])('a mutant that %s is killed', (_, make) => kills(isTheDefinition, make))
+})
+
 test.each([
   [{ temperature: -1 }, 'TEMPERATURE'],
   [{ temperature: NaN }, 'TEMPERATURE'],
@@ -214,6 +272,10 @@ test.each([
   [{ topP: 1 + 1e-9 }, 'TOP_P'],
   [{ topP: -0.5 }, 'TOP_P'],
   [{ topP: NaN }, 'TOP_P'],
+  [{ repetitionPenalty: 0 }, 'REPETITION_PENALTY'],
+  [{ repetitionPenalty: -1 }, 'REPETITION_PENALTY'],
+  [{ repetitionPenalty: NaN }, 'REPETITION_PENALTY'],
+  [{ repetitionPenalty: Infinity }, 'REPETITION_PENALTY'],
 ])('%j is refused', (options, code) => {
   expect(() => makeSampler(options)).toThrow(expect.objectContaining({ code, exitCode: 2 }))
 })

@@ -30,7 +30,7 @@ import { scopes, type Scope } from '../../src/masks/budget.ts'
 import { maskModes, type MaskMode } from '../../src/engine/active_block.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
 import type { Prefill } from '../../src/masks/planner.ts'
-import { decidesLate } from '../../src/predictor/late_planner.ts'
+import { decidesByToken, decidesLate } from '../../src/predictor/late_planner.ts'
 import { plannerNames, type Every, type PlannerName } from '../../src/predictor/planners.ts'
 import { encodePredictor, type Predictor } from '../../src/predictor/predictor_file.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -93,7 +93,9 @@ const drawnCase: fc.Arbitrary<Case> = fc.record({
 /** Planners that need a dense prompt decide when they do by default, and a leaky mask is known before the prompt runs. */
 const someCase = drawnCase.map(({ planners, prefill, ...rest }) => ({
   ...rest,
-  planners: planners.filter((name) => rest.every === undefined || !(decidesLate(name) || name === 'cats')),
+  planners: planners.filter(
+    (name) => rest.every === undefined || !(decidesLate(name) || decidesByToken(name)),
+  ),
   prefill: rest.leaky ? undefined : prefill,
 }))
 

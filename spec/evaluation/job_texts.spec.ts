@@ -95,6 +95,23 @@ describe('scores as bytes', () => {
     expect(parseScores(encodeScores(whole), job, 1)).toEqual(whole)
   })
 
+  test('are what was compared with dense, where that was asked for', () => {
+    const distances = { kl: 0.25, agreed: 1, firstDifference: 0 }
+    const compared = whole.map((row) => row.map((all) => all.map((one) => ({ ...one, ...distances }))))
+    expect(parseScores(encodeScores(compared), job, 1, true)).toEqual(compared)
+    expect(parseScores(encodeScores(compared), job, 1)).toEqual(whole)
+    const parse = (more: object): unknown =>
+      parseScores(
+        encodeScores(compared.map((row) => row.map((all) => all.map((one) => ({ ...one, ...more }))))),
+        job,
+        1,
+        true,
+      )
+    expect(() => parseScores(encodeScores(whole), job, 1, true)).toThrow('kl: expected a number, got nothing')
+    expect(() => parse({ agreed: 5 })).toThrow('agreed: expected a whole number from 0 to 4')
+    expect(() => parse({ firstDifference: 4 })).toThrow('firstDifference: expected')
+  })
+
   test.each<[string, string, unknown]>([
     ['nothing', ': expected a list, got null', null],
     ['a method too few', ' 0.1.0: expected an object, got nothing', whole.slice(1)],

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
+import { randomPredictor } from '../../src/bench/predictors.ts'
 import { comparisonMethod } from '../../src/experiments/methods.ts'
 import { denseMethod, type Method, type PredictorSettings } from '../../src/results/method.ts'
 import { batchWindows, describeBatch } from '../../src/evaluation/cache/measure.ts'
@@ -166,6 +167,11 @@ const changes: readonly [what: string, inputs: () => Inputs, parts: readonly Par
   ['a leak', () => methodWith({ leaky: true }), ['scores']],
   ['a dense prompt', () => methodWith({ prefill: 'dense' }), ['scores']],
   ['layers that run whole', () => methodWith({ denseLayers: 2 }), ['scores']],
+  [
+    'the text that is scored',
+    cacheWith(() => ({ evaluated: [document('six', 'qwertzuiopasdfghjklyxcvbnm')] })),
+    ['scores'],
+  ],
 ]
 
 describe('a part', () => {
@@ -197,6 +203,26 @@ describe('a part', () => {
     const oracle: Method = { ...denseMethod, planner: 'oracle', criterion: 'plainact', sparsity: 0.5 }
     for (const asked of [denseMethod, oracle]) expect(await scores(asked, 1)).toBe(await scores(asked, 2))
   })
+})
+
+test('scores of a given predictor depend on its numbers, and compared scores are other parts', async () => {
+  const given: Method = { ...denseMethod, planner: 'shadow', criterion: 'plainact', sparsity: 0.5 }
+  const predictors = [1, 2].map((seed) => randomPredictor('shadow', model.config, model.backend, 'f32', seed))
+  const keys: string[] = []
+  for (const own of [[], ...predictors.map((one) => [one])]) {
+    const cache = await openCache({ predictors: own })
+    const [batch] = batchWindows(cache.windows('evaluate', 2, 0), 2, 0)
+    for (const compared of [false, true])
+      keys.push(await partKey(await describeBatch(cache, batch, given, 0, compared)))
+  }
+  expect(new Set(keys).size).toBe(6)
+  const [one] = predictors
+  const inputs = async (method: Method): Promise<unknown> =>
+    (await openCache({ predictors })).inputs(method, 0)
+  expect(await inputs({ ...given, planner: 'dense' })).toEqual({})
+  expect(await inputs(given)).toEqual({ predictor: predictors[1] })
+  expect(one).not.toBe(predictors[1])
+  for (const predictor of predictors) predictor.dispose()
 })
 
 test('scores under random masks depend on the seeds of their windows, other scores do not', async () => {

@@ -158,19 +158,46 @@ function shareByHand(right: readonly boolean[]): { value: number; error: number 
   return { value, error: Math.sqrt(squares / (right.length - 1) / right.length) }
 }
 
+/** The mean of differences of right answers, and its standard error. */
+function differenceByHand(
+  right: readonly boolean[],
+  other: readonly boolean[],
+): { value: number; error: number } {
+  const differences = right.map((one, i) => Number(one) - Number(other[i]))
+  const value = mean(differences)
+  const squares = differences.reduce((sum, one) => sum + (one - value) ** 2, 0)
+  return { value, error: Math.sqrt(squares / (right.length - 1) / right.length) }
+}
+
+/** The mean over tasks, whose errors add up as independent ones. */
+function meanByHand(parts: readonly { value: number; error: number }[]): { value: unknown; error: unknown } {
+  const squares = parts.reduce((sum, { error }) => sum + error * error, 0)
+  return {
+    value: near(mean(parts.map(({ value }) => value))),
+    error: near(Math.sqrt(squares) / parts.length),
+  }
+}
+
 function isByHand({ rows: found, means }: TasksReport): void {
-  const accuracies = rows.map((): number[] => [])
+  const accuracies = rows.map((): { value: number; error: number }[] => [])
+  const differences = rows.map((): { value: number; error: number }[] => [])
   let next = 0
   for (const task of tasks) {
     const dense = answersByHand(task, 0)
     for (const [i, [planner, sparsity]] of rows.entries()) {
       const answers = answersByHand(task, i)
       const scores: Record<string, unknown> = { alias: task.name }
+      const overDense: Record<string, unknown> = {}
       for (const metric of task.metrics) {
         const { value, error } = shareByHand(answers.map(({ right }) => right[metric]))
         scores[`${metric},none`] = near(value)
         scores[`${metric}_stderr,none`] = near(error)
-        if (metric === 'acc') accuracies[i].push(value)
+        const [right, other] = [answers, dense].map((all) => all.map((one) => one.right[metric]))
+        const difference = differenceByHand(right, other)
+        overDense[metric] = nearAll(difference)
+        if (metric !== 'acc') continue
+        accuracies[i].push({ value, error })
+        differences[i].push(difference)
       }
       const skipped = (kind: 'heads' | 'neurons'): number => mean(answers.map((one) => one.skipped[kind]))
       const row = found[next++]
@@ -184,11 +211,15 @@ function isByHand({ rows: found, means }: TasksReport): void {
         achieved: nearAll({ heads: skipped('heads'), neurons: skipped('neurons') }),
       })
       expect(row.scores, `${task.name}, row ${i}`).toEqual(scores)
+      expect(row.overDense, `${task.name}, row ${i}`).toEqual(overDense)
     }
   }
   expect(found).toHaveLength(next)
   expect(means).toEqual(
-    rows.map(([planner, sparsity], i) => ({ planner, sparsity, acc: near(mean(accuracies[i])) })),
+    rows.map(([planner, sparsity], i) => {
+      const { value: acc, error } = meanByHand(accuracies[i])
+      return { planner, sparsity, acc, error, overDense: meanByHand(differences[i]) }
+    }),
   )
 }
 

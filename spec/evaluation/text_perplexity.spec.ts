@@ -234,6 +234,9 @@ describe('rows', () => {
     // Static is what others are compared with, at the same sparsity.
     const [constant, random] = neurons
     expect(constant.klOverStatic).toBe(null)
+    const total = (of: 'kl' | 'tokens'): number => random.units.reduce((sum, unit) => sum + unit[of], 0)
+    expect(total('kl') / total('tokens')).toBeCloseTo(random.klPerToken, 9)
+    expect(random.units.map(({ tokens }) => tokens)).toEqual(constant.units.map(({ tokens }) => tokens))
     expect(random.klOverStatic?.value).toBeCloseTo(random.klPerToken - constant.klPerToken, 9)
     const alone = (await measure()).rows
     expect(alone.map(({ klOverStatic }) => klOverStatic)).toEqual(alone.map(() => null))

@@ -50,6 +50,8 @@ const contextOf = (own = cache, seeds: readonly number[] = [0]): ExperimentConte
   cache: own,
   openCache,
   command: 'shadowllm reproduce --experiment it',
+  // A prompt of an eighth of a window is too short for a word.
+  grid: { windows: [settings], sparsities: [0.5] },
 })
 
 beforeAll(async () => void (cache = await openCache()))

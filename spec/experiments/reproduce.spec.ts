@@ -9,7 +9,13 @@ import { sparsePlanners } from '../../src/experiments/methods.ts'
 import { decodeTurn, measureDecode, tokensPerSecond } from '../../src/evaluation/decode.ts'
 import { scoreWindow, type WindowScore } from '../../src/evaluation/score_window.ts'
 import { compareScores, natsPerToken, natsPerWord, perplexityOf } from '../../src/evaluation/tally.ts'
-import { describeReport, formatReport, gapClosed, type ReproduceReport } from '../../src/results/report.ts'
+import {
+  describeReport,
+  formatReport,
+  gapClosed,
+  reproduceExperiment,
+  type ReproduceReport,
+} from '../../src/results/report.ts'
 import { reproduce, type ReproduceOptions, type ReproduceProgress } from '../../src/experiments/reproduce.ts'
 import type { Settings } from '../../src/evaluation/settings.ts'
 import { continuationLabels, type Window } from '../../src/data/windows.ts'
@@ -160,9 +166,11 @@ describe('reproduce', () => {
         'seed',
         'achieved',
         'tokenPerplexity',
+        'tokenPerplexityError',
         'wordPerplexity',
         'decodeTokensPerSecond',
       ])
+      expect(row.tokenPerplexityError).toBeGreaterThan(0)
       expect(row).toMatchObject({ scope: 'global', seed: 4 })
       const baseline = row.planner.startsWith('dejavu') ? 'l2norm' : 'plainact'
       expect(row.criterion).toBe(['dense', 'random'].includes(row.planner) ? 'none' : baseline)
@@ -294,6 +302,7 @@ describe('a report', () => {
     seed: 0,
     achieved: { heads: 0.4375, neurons: 0.4375, weights: 0.4375 },
     tokenPerplexity,
+    tokenPerplexityError: 0.02 * tokenPerplexity,
     wordPerplexity: 10 * tokenPerplexity,
     decodeTokensPerSecond: 200,
   })
@@ -342,20 +351,55 @@ describe('a report', () => {
   })
 
   test('has no held-out loss without held-out examples', () => {
-    const said = (heads: number, neurons: number): string =>
+    const said = (heads: number | null, neurons: number | null): string =>
       describeReport({ ...reportOf(), predictorLoss: { heads, neurons } })[0]
     expect(said(0.9, 0.95)).toContain('heads 0.900, neurons 0.950')
-    expect(said(NaN, NaN)).toContain('not known')
-    expect(said(0.9, NaN)).not.toContain('NaN')
+    expect(said(null, null)).toContain('not known')
+    expect(said(0.9, null)).toContain('not known')
   })
 
   test('is a table of aligned columns', () => {
     const lines = formatReport(reportOf(row('oracle', 100), row('random', 1234.5))).split('\n')
     expect(lines[0]).toMatch(
-      /^asked \(%\) +planner +criterion +heads \(%\) +neurons \(%\) +weights \(%\) +ppl\/token +ppl\/word +tokens\/s +x dense$/,
+      /^asked \(%\) +planner +criterion +heads \(%\) +neurons \(%\) +weights \(%\) +ppl\/token +± +ppl\/word +tokens\/s +x dense$/,
     )
-    expect(lines[2]).toMatch(/^ +50\.0 +oracle +plainact +43\.8 +43\.8 +43\.8 +100\.0 +1000 +200 +-$/)
-    expect(lines[3]).toMatch(/^ +50\.0 +random +plainact .* 1235 +12,345 +200 +-$/)
+    expect(lines[2]).toMatch(/^ +50\.0 +oracle +plainact +43\.8 +43\.8 +43\.8 +100\.0 +2\.000 +1000 +200 +-$/)
+    expect(lines[3]).toMatch(/^ +50\.0 +random +plainact .* 1235 +24\.69 +12,345 +200 +-$/)
     expect(new Set(lines.slice(0, 4).map((line) => line.length)).size).toBe(1)
+  })
+
+  test('has a series with error bars for each method, also where two share a planner', () => {
+    const at = (
+      planner: 'dense' | 'shadow' | 'static',
+      sparsity: number,
+      criterion: string,
+      ppl: number,
+    ): ReproduceReport['rows'][0] => ({ ...row('static', ppl), planner, sparsity, criterion })
+    const rows = [
+      at('dense', 0, 'none', 90),
+      ...[0.5, 0.7].flatMap((sparsity) => [
+        at('static', sparsity, 'plainact', 100 + sparsity),
+        at('static', sparsity, `plainact@${sparsity}`, 200 + sparsity),
+        at('shadow', sparsity, `plainact@${sparsity}`, 300 + sparsity),
+      ]),
+    ]
+    const [{ series }] = reproduceExperiment(reportOf(...rows), 'shadowllm reproduce').plots
+    const pointsOf = (ppl: number) =>
+      [0.5, 0.7].map((x) => ({
+        x: 100 * x,
+        y: ppl + x,
+        error: expect.closeTo(0.02 * (ppl + x), 9) as number,
+      }))
+    expect(series).toEqual([
+      { name: 'static', points: pointsOf(100) },
+      { name: 'static, ShadowLLM\u2019s scores', points: pointsOf(200) },
+      { name: 'shadow', points: pointsOf(300) },
+    ])
+    // A single window has no error.
+    const [alone] = reproduceExperiment(
+      reportOf({ ...row('random', 5), tokenPerplexityError: null }),
+      '',
+    ).plots
+    expect(alone.series[0].points).toEqual([{ x: 50, y: 5 }])
   })
 })

@@ -40,6 +40,7 @@ export const moduleNames = [
 const libraryFiles = [
   'src/index.ts',
   'src/eval.ts',
+  'src/collect_text.ts',
   'src/shadow_model.ts',
   'src/options.ts',
   'src/planner_options.ts',

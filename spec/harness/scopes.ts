@@ -1,5 +1,5 @@
 /**
- * Free and declared names of a module: just enough scope analysis to distinguish a parameter `document` from the global
+ * Free and top-level names of a module: just enough scope analysis to distinguish a parameter `document` from the global
  * `document`.
  *
  * A block, a loop, a function, a catch clause and a function type each open a scope; a name is free if no scope around
@@ -13,10 +13,19 @@ const opensScope =
 
 /** Every place where one of `names` is used without being declared by the module, in order. */
 export function freeNames(module: Module, names: readonly string[]): Node[] {
-  const found: Node[] = []
   const top = new Set<string>()
   for (const statement of module.body) declare(statement, top)
+  return namesOutside(module, names, [top])
+}
 
+/** Every place where one of `names` means what the module declares or imports at its top, in order. */
+export function topNames(module: Module, names: readonly string[]): Node[] {
+  return namesOutside(module, names, [])
+}
+
+/** Every place where one of `names` is used outside of these scopes, and outside of inner ones that declare it. */
+function namesOutside(module: Module, names: readonly string[], outer: readonly Set<string>[]): Node[] {
+  const found: Node[] = []
   const visit = (node: Node, parent: Node, key: string, scopes: readonly Set<string>[]): void => {
     if (node.type === 'Identifier' && names.includes(node.name as string) && !isName(parent, key)) {
       if (!scopes.some((scope) => scope.has(node.name as string))) found.push(node)
@@ -24,7 +33,7 @@ export function freeNames(module: Module, names: readonly string[]): Node[] {
     const inner = opensScope.test(node.type) ? [...scopes, declaredIn(node)] : scopes
     for (const [field, child] of children(node)) visit(child, node, field, inner)
   }
-  for (const statement of module.body) visit(statement, statement, 'body', [top])
+  for (const statement of module.body) visit(statement, statement, 'body', outer)
   return found
 }
 

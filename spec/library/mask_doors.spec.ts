@@ -107,6 +107,7 @@ describe('masks, budgets and scores', () => {
   test('every exported function is tried', () => {
     expect(functions.map(([name]) => name).toSorted()).toEqual([
       'achievedSparsity',
+      'collectText',
       'denseMask',
       'makeBudget',
       'makeMask',

@@ -26,7 +26,14 @@ import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
 import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
-import { decidesLate, keepsHeads, neuronPlanners } from '../../src/predictor/late_planner.ts'
+import {
+  channelPlanners,
+  decidesByToken,
+  decidesLate,
+  keepsHeads,
+  masksChannels,
+  neuronPlanners,
+} from '../../src/predictor/late_planner.ts'
 import { promptPlanner, scoreText } from '../../src/predictor/pass_planners.ts'
 import { savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
@@ -104,6 +111,30 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
   throw error
 }
 
+test('onMask is called with the mask in force, before the first token and when it is another', async () => {
+  const seen = async (options: Parameters<ShadowModel['generate']>[1]): Promise<unknown[]> => {
+    const masks: unknown[] = []
+    await write({ ...options, onMask: (mask) => void masks.push(mask) })
+    return masks
+  }
+  expect(await seen({})).toEqual([null])
+  const [once, ...more] = await seen({ planner: 'random', sparsity: 0.5 })
+  expect(more).toEqual([])
+  expect(once).toEqual(await opt.mask(prompt, { planner: 'random', sparsity: 0.5 }))
+  expect((await seen({ planner: 'random', every: 3 })).length).toBeGreaterThan(1)
+  // The prompt runs dense; its mask holds from the first token on.
+  expect(await seen({ planner: 'griffin' })).toEqual([expect.objectContaining({ shape: opt.model.shape })])
+})
+
+test('a sparsity without a planner is that of shadow, which needs a predictor', async () => {
+  for (const options of [{ sparsity: 0.5 }, { headSparsity: 0.5 }, { neuronSparsity: 0 }]) {
+    expect(await codeOf(opt.planner(options))).toBe('PREDICTOR_MISSING')
+    expect(await codeOf(write(options))).toBe('PREDICTOR_MISSING')
+    expect(await opt.planner({ planner: 'dense', ...options })).toBeNull()
+  }
+  expect(await opt.planner({ scope: 'per-layer' })).toBeNull()
+})
+
 describe('before anything is read', () => {
   test('a missing input of a planner is named', async () => {
     for (const planner of predictorKinds)
@@ -116,7 +147,8 @@ describe('before anything is read', () => {
 
 describe('once predictors and a calibration are read', () => {
   beforeAll(async () => {
-    await Promise.all(predictorKinds.map((kind) => opt.loadPredictor(join(folder, kind))))
+    const kinds = await Promise.all(predictorKinds.map((kind) => opt.loadPredictor(join(folder, kind))))
+    expect(kinds).toEqual(predictorKinds)
     await opt.loadCalibration(calibration)
   })
 
@@ -124,14 +156,17 @@ describe('once predictors and a calibration are read', () => {
     for (const planner of plannerNames) {
       const options = { planner, continuation: [3, 4], sparsity: 0.5 }
       const mask = await opt.mask(prompt, options)
-      const { heads, neurons } = achievedSparsity(mask, opt.config)
-      const expected = planner === 'dense' ? 0 : 0.5 / opt.model.shape.layers
+      const { heads, neurons, channels } = achievedSparsity(mask, opt.config)
+      const expected = planner === 'dense' || masksChannels(planner) ? 0 : 0.5 / opt.model.shape.layers
       // The share of cats is that of all tokens of the prompt.
       const share = planner === 'cats' ? neurons : expected
       expect([heads, neurons], planner).toEqual([keepsHeads(planner) ? 0 : expected, share])
+      expect(channels === undefined, planner).toBe(!masksChannels(planner))
+      // The share of teal is that of all tokens of the prompt.
+      if (planner === 'wina') expect(channels).toBe(0.5 / opt.model.shape.layers)
     }
     for (const planner of generationPlanners) {
-      const every = decidesLate(planner) || planner === 'cats' ? undefined : 3
+      const every = decidesLate(planner) || decidesByToken(planner) ? undefined : 3
       const skipped = await write({ planner, every })
       expect(await write({ planner, every, mode: 'simulate' }), planner).toEqual(skipped)
     }
@@ -143,7 +178,7 @@ describe('once predictors and a calibration are read', () => {
       ['PREFILL', { prefill: 'masked' }],
       ['EVERY', { every: 3 }],
     ] as const)
-      for (const planner of [...neuronPlanners, 'cats'] as const) {
+      for (const planner of [...neuronPlanners, 'cats', ...channelPlanners] as const) {
         expect(await codeOf(write({ planner, ...options })), planner).toBe(code)
         expect(await codeOf(opt.mask(prompt, { planner, ...options })), planner).toBe(code)
       }

@@ -6,6 +6,7 @@ import ndarray from 'ndarray'
 import { readFileSync } from 'node:fs'
 import { afterAll, describe, expect, test } from 'vitest'
 import {
+  collectText,
   denseMask,
   InputError,
   HubError,
@@ -111,6 +112,25 @@ describe('the embedded model', () => {
 })
 
 describe('generate', () => {
+  test('a repetition penalty counts the prompt and every token so far', async () => {
+    const text = async (repetitionPenalty?: number): Promise<number[]> =>
+      (await collect(opt, 'The', { maxTokens: 40, repetitionPenalty })).tokens
+    const plain = await text()
+    expect(await text(1)).toEqual(plain)
+    expect(new Set(plain).size).toBeLessThan(plain.length)
+    const penalised = await text(1e9)
+    expect(new Set(penalised).size).toBe(penalised.length)
+    const [the] = opt.encode('The')
+    expect(penalised).not.toContain(the)
+  })
+
+  test('collectText is its whole text, its tokens and its end', async () => {
+    const options = { maxTokens: 12 }
+    const { text, tokens } = await collect(opt, 'The captain', options)
+    expect(await collectText(opt.generate('The captain', options))).toEqual({ text, tokens, end: 'length' })
+    expect(await codeOf(collectText(opt.generate('')))).toBe('PROMPT')
+  })
+
   test('counts its steps, and states why it ended', async () => {
     const text = opt.generate('The captain', { maxTokens: 3 })
     for (let index = 0; index < 3; index++)
@@ -236,6 +256,7 @@ describe('every argument is checked', () => {
     ['a negative temperature', 'TEMPERATURE', generate('a', { temperature: -1 })],
     ['a top-k of 0', 'TOP_K', generate('a', { temperature: 1, topK: 0 })],
     ['a top-p of 0', 'TOP_P', generate('a', { temperature: 1, topP: 0 })],
+    ['a repetition penalty of 0', 'REPETITION_PENALTY', generate('a', { repetitionPenalty: 0 })],
     ['rows of two lengths', 'BATCH_SHAPE', () => opt.forward({ input_ids: [[1, 2], [3]] })],
     ['an empty batch', 'BATCH_SHAPE', () => opt.forward({ input_ids: [] })],
     ['a flat batch', 'BATCH_SHAPE', () => opt.forward({ input_ids: ndarray(Int32Array.of(1, 2)) })],

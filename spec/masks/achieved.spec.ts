@@ -5,7 +5,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { achievedSparsity, type LayerSizes } from '../../src/masks/achieved.ts'
-import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import { channelSites, type ChannelMask } from '../../src/masks/channels.ts'
+import { denseMask, makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
+import { recordOf } from '../../src/tensor/records.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const someMask: fc.Arbitrary<UnitMask> = fc
@@ -59,8 +61,71 @@ const agrees = lawForAll(
   },
 )
 
+/** A mask of input channels for layers of these sizes, drawn from few numbers that are used over and over. */
+function channelsOf(
+  { layers, heads, neurons }: UnitShape,
+  { width, headSize }: Required<LayerSizes>,
+  numbers: readonly number[],
+): ChannelMask {
+  const widths = { attention: width, heads: heads * headSize, ffn: width, activations: neurons }
+  return recordOf(channelSites, (site, place) =>
+    Float32Array.from({ length: layers * widths[site] }, (_, n) => numbers[(n + place) % numbers.length]),
+  )
+}
+
+const countsChannels = lawForAll(
+  'of input channels is the share of layer weights that meet a masked one, and of weights that of matrices with a row per input',
+  [someMask, layerSizes, fc.array(fc.constantFrom(0, 1), { minLength: 1, maxLength: 23, size: 'max' })],
+  (measure: typeof achievedSparsity, { shape }, { group, ...rest }, numbers) => {
+    const { layers, heads, neurons } = shape
+    const sizes = { ...rest, keyHeads: heads % group === 0 ? heads / group : heads }
+    const channels = channelsOf(shape, sizes, numbers)
+    const { width, headSize, keyHeads, gated } = sizes
+    // How many numbers of the matrices meet a channel of each site.
+    const met = {
+      attention: (heads + 2 * keyHeads) * headSize,
+      heads: width,
+      ffn: (gated ? 2 : 1) * neurons,
+      activations: width,
+    }
+    const masked = recordOf(
+      channelSites,
+      (site) => met[site] * channels[site].filter((kept) => kept === 0).length,
+    )
+    const all = layers * width * (2 * (heads + keyHeads) * headSize + (gated ? 3 : 2) * neurons)
+    const achieved = measure({ ...denseMask(shape), channels }, sizes)
+    expect([achieved.heads, achieved.neurons]).toEqual([0, 0])
+    expect(achieved.weights).toBeCloseTo((masked.heads + masked.activations) / all, 12)
+    const total = masked.attention + masked.heads + masked.ffn + masked.activations
+    expect(achieved.channels).toBeCloseTo(total / all, 12)
+    const mean = achieved.layers.reduce((sum, layer) => sum + (layer.channels ?? NaN), 0) / layers
+    expect(mean).toBeCloseTo(total / all, 12)
+  },
+)
+
 describe('achieved sparsity', () => {
   stateLaw(agrees, achievedSparsity)
+  stateLaw(countsChannels, achievedSparsity)
+
+  test('mutants that count channels as skipped weights, forget a site, groups or a gate are killed', async () => {
+    const mutants: (typeof achievedSparsity)[] = [
+      (mask, sizes) => {
+        const achieved = achievedSparsity(mask, sizes)
+        return { ...achieved, weights: achieved.channels ?? 0 }
+      },
+      ...channelSites.map((site): typeof achievedSparsity => (mask, sizes) => {
+        const { channels } = mask
+        if (!channels) return achievedSparsity(mask, sizes)
+        return achievedSparsity(
+          { ...mask, channels: { ...channels, [site]: channels[site].map(() => 1) } },
+          sizes,
+        )
+      }),
+      (mask, sizes) => achievedSparsity(mask, { ...sizes, keyHeads: mask.shape.heads }),
+      (mask, sizes) => achievedSparsity(mask, { ...sizes, gated: false }),
+    ]
+    for (const mutant of mutants) await kills(countsChannels, mutant)
+  })
 
   test('is 0 for the dense mask, and the known share for a known mask, layer by layer', () => {
     const shape = { layers: 2, heads: 2, neurons: 4 }

@@ -32,9 +32,9 @@ async function allCommands(): Promise<Map<string, Command>> {
   return found
 }
 
-/** Every flag of every command. */
+/** Every flag of every command but those that are hidden, which only refuse. */
 export async function allFlags(): Promise<KnownFlag[]> {
   return [...(await allCommands())].flatMap(([command, { options }]) =>
-    options.map(({ long, flags }) => ({ command, flag: long ?? flags })),
+    options.filter(({ hidden }) => !hidden).map(({ long, flags }) => ({ command, flag: long ?? flags })),
   )
 }

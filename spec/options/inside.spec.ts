@@ -121,8 +121,9 @@ describe('token generation', () => {
     }
   }
   const rows = (): Record<
-    // `conversation` and `onPrompt` change nothing of a text: spec/engine/conversation.spec.ts states it.
-    Exclude<keyof GenerateOptions, 'mode' | 'signal' | 'conversation' | 'onPrompt'>,
+    // `conversation` and `onPrompt` change nothing of a text: spec/engine/conversation.spec.ts states it. `onMask`:
+    // spec/library/planners.spec.ts.
+    Exclude<keyof GenerateOptions, 'mode' | 'signal' | 'conversation' | 'onPrompt' | 'onMask'>,
     readonly Partial<GenerateOptions>[]
   > => ({
     maxTokens: [{}, { maxTokens: 0 }, { maxTokens: 1 }, { maxTokens: 9 }],

@@ -209,6 +209,8 @@ const askRows = (): Rows<Asking> => ({
     { planners: ['glass'] },
     { planners: ['griffin-static'] },
     { planners: ['cats'] },
+    { planners: ['teal'] },
+    { planners: ['wina'] },
     { planners: ['prompt-static'] },
     { planners: ['shadow'] },
     { planners: ['dejavu-style'] },
@@ -320,6 +322,8 @@ const methodRows = (): Rows<Method> => ({
       'dejavu-style',
       'dejavu',
       'cats',
+      'teal',
+      'wina',
     ] as const
   ).map((planner) => ({ planner, criterion: 'plainact' })),
   criterion: (['oracle', 'prompt-plainact', 'prompt-static'] as const).flatMap((planner) =>

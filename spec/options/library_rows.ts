@@ -55,10 +55,12 @@ const drawn = { temperature: 1.5 }
 /** The options of `generate`. */
 export const generateTable: OptionTable<GenerateOptions> = {
   ...planTable,
+  onMask: apart,
   maxTokens: [{ values: [1, 2, 30] }],
   temperature: [{ values: [undefined, 1, 2] }],
   topK: [{ beside: drawn, values: [undefined, 1, 2] }],
   topP: [{ beside: drawn, values: [undefined, 0.01, 0.3] }],
+  repetitionPenalty: [{ values: [undefined, 1.5] }],
   every: [{ beside: random, values: [undefined, 1, 3] }],
   seed: [
     { beside: drawn, values: [undefined, 1, 2] },
@@ -75,6 +77,7 @@ export const chatTable: OptionTable<ChatOptions> = {
 
 /** The options of `mask`. */
 export const maskTable: OptionTable<MaskOptions> = {
+  // teal and wina mask no units.
   planner: [
     {
       values: [
@@ -124,8 +127,10 @@ export const studyTable: OptionTable<StudyOptions> = {
   seed: [
     { beside: random, values: [undefined, 1, 2 ** 32 - 1] },
     { beside: { planner: 'dense', criterion: 'random' }, values: [undefined, 1] },
+    { beside: { planner: 'dense', temperature: 1 }, values: [undefined, 1] },
   ],
   decides: [{ beside: random, values: [undefined, 'always'] }],
+  temperature: [{ values: [undefined, 1] }],
   maxTokens: [{ values: [1, 2, 9] }],
   compares: [{ values: [undefined, false] }],
   signal: apart,

@@ -15,7 +15,7 @@ export async function makeFiles(folder: string): Promise<void> {
     if (code !== 0) throw new Error(`${args.join(' ')}: ${stderr}`)
   }
   const model = ['-m', place('model')]
-  const windows = ['--text', place('long.txt'), '--prompt', '12', '--continuation', '8', '--examples', '8']
+  const windows = ['--text', place('long.txt'), '--prompt', '12', '--continuation', '8', '--limit', '8']
   const calibrate = ['calibrate', ...model, ...windows, '--criteria', 'plainact,l2norm', '--keep-sequence']
   await run(...calibrate, '--output', place('traces'))
   await run(...calibrate, '--output', place('other-traces'), '--seed', '1')
@@ -25,6 +25,8 @@ export async function makeFiles(folder: string): Promise<void> {
   await run('parity', 'run', '--ops', 'relu', '--small', '--certificate', place('certificate'))
   await run('parity', 'export-ops', '--ops', 'linear', '--small', '--output', place('expected-ops'))
   await answerOps(place('expected-ops/linear.safetensors'), place('actual-ops'))
+  await run('parity', 'export-ops', '--ops', 'relu,add', '--small', '--output', place('two-ops'))
+  await run('parity', 'export-ops', '--ops', 'relu', '--small', '--output', place('one-op'))
   await writeCases(folder)
 }
 

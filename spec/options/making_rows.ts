@@ -1,8 +1,8 @@
 /**
- * The flags of the commands that write files for other commands: `calibrate`, `train`, `pretrain`, `convert`. Their result
+ * The flags of the commands that write files for other commands: `calibrate`, `train`, `learn`, `pretrain`, `convert`. Their result
  * is what they write.
  */
-import { hubRows, jsonRow, lasting, modelRows, quietRow } from './shared_rows.ts'
+import { hubRows, jsonRow, lasting, modelRows, quietRow, threadsRow } from './shared_rows.ts'
 import type { Seen } from './observe.ts'
 import type { CommandTable } from './table.ts'
 
@@ -16,7 +16,7 @@ const windowsOf = ({ json }: Seen): number => json.manifest.data.windows as numb
 
 const calibrateTable: CommandTable = {
   command: 'calibrate',
-  always: '-m {model} --output {out}/c --json --text {long.txt} --examples 4 --prompt 12 --continuation 8',
+  always: '-m {model} --output {out}/c --json --text {long.txt} --limit 4 --prompt 12 --continuation 8',
   result: calibrationOf,
   rows: [
     ...modelRows(),
@@ -26,7 +26,7 @@ const calibrateTable: CommandTable = {
       shows: (seen) => seen.file('c/calibration.json') !== null,
       is: [true, false],
     },
-    { flag: '--examples', values: ['1', '3'], shows: windowsOf, is: [1, 3] },
+    { flag: '--limit', values: ['1', '3'], shows: windowsOf, is: [1, 3] },
     {
       flag: '--criteria',
       values: [null, 'l2norm', 'l2norm,jacov'],
@@ -61,7 +61,7 @@ const calibrateTable: CommandTable = {
     {
       flag: '--threads',
       // The first eight examples are timed in this thread.
-      beside: '--examples 11',
+      beside: '--limit 11',
       values: [null, '1', '2'],
       shows: ({ workers }) => workers,
       is: [0, 0, 2],
@@ -71,7 +71,7 @@ const calibrateTable: CommandTable = {
 
 const calibrateTasks: CommandTable = {
   command: 'calibrate',
-  always: '-m {model} --output {out}/c --examples 3',
+  always: '-m {model} --output {out}/c --limit 3',
   result: ({ fed }) => fed,
   rows: [
     { ...jsonRow, beside: '--text {long.txt} --prompt 12 --continuation 8' },
@@ -185,6 +185,48 @@ function progressOf({ updates }: Seen): unknown {
 const trainWords: CommandTable = {
   ...trainTable,
   always: '--calibration {traces} --output {out}/p --epochs 1',
+  rows: [jsonRow],
+}
+
+const learnTable: CommandTable = {
+  command: 'learn',
+  always:
+    '-m {model} --calibration {traces} --output {out}/p --text {long.txt} --prompt 12 --continuation 8 --steps 4 --json',
+  result: predictorOf,
+  rows: [
+    ...modelRows(),
+    { flag: '--calibration', values: ['{traces}', '{other-traces}'] },
+    {
+      flag: '--output',
+      values: ['{out}/p', '{out}/q'],
+      shows: (seen) => seen.file('p') !== null,
+      is: [true, false],
+    },
+    { flag: '--criterion', values: [null, 'l2norm'] },
+    { flag: '--sparsity', values: ['0.25', '0.75'] },
+    { flag: '--head-sparsity', values: ['0', '0.5'], beside: '--neuron-sparsity 0.5' },
+    { flag: '--neuron-sparsity', values: ['0.25', '0.5'] },
+    { flag: '--scope', values: [null, 'global'] },
+    { flag: '--prefill', values: [null, 'masked'] },
+    { flag: '--steps', values: ['3', '5'] },
+    { flag: '--rate', values: [null, '0.1'] },
+    { flag: '--placement', values: ['0', '1'], shows: card('placement'), is: [0, 1] },
+    { flag: '--placement', values: ['0', '1'] },
+    { flag: '--rank', values: ['0', '1', '2'] },
+    { flag: '--penalty', values: [null, '0.5'] },
+    { flag: '--text', values: ['{long.txt}', '{long.txt} {a.txt}'] },
+    { flag: '--prompt', values: ['11', '13'] },
+    { flag: '--continuation', values: ['7', '9'] },
+    { flag: '--matrices', values: [null, 'f32'] },
+    { flag: '--seed', values: [null, '1'] },
+    threadsRow,
+  ],
+}
+
+const learnWords: CommandTable = {
+  ...learnTable,
+  always:
+    '-m {model} --calibration {traces} --output {out}/p --text {long.txt} --prompt 12 --continuation 8 --steps 1',
   rows: [jsonRow],
 }
 
@@ -310,6 +352,8 @@ export const makingTables: readonly CommandTable[] = [
   calibrateTasks,
   trainTable,
   trainWords,
+  learnTable,
+  learnWords,
   pretrainTable,
   pretrainWords,
   convertTable,

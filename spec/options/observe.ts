@@ -12,6 +12,7 @@ import type { Session } from '../../src/cli/session.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
 import { LanguageTrainer } from '../../src/training/pretrain_trainer.ts'
+import { checkOutput } from '../cli/json_schema.ts'
 import { quietSession } from '../cli/run_inside.ts'
 import { askServer, type Served } from './ask_server.ts'
 
@@ -151,6 +152,7 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
   }
   try {
     const code = await runCommandLine(args.map(fillIn), session, async (text) => void (stderr += text))
+    checkOutput(args, stdout)
     return {
       code,
       stdout,

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { ThreadStart } from '../../src/jobs/model_threads.ts'
 import type { QueueAddress } from '../../src/jobs/connection.ts'
+import type { QueueState } from '../../src/jobs/queue_state.ts'
 import type { WorkerOptions } from '../../src/jobs/queue_worker.ts'
 import type { JobRunner } from '../../src/jobs/runner.ts'
 import type { DoJob } from '../../src/jobs/job.ts'
@@ -45,7 +46,16 @@ const standIns: Readonly<Record<string, (original: () => Promise<object>) => unk
     },
   }),
   '../../src/jobs/queue_state.ts': () => ({
-    readQueues: async () => [{ name: 'shadow', workers: 0, counts: {}, perMinute: null, failures: [] }],
+    readQueues: async (): Promise<QueueState[]> => [
+      {
+        name: 'shadow',
+        workers: 0,
+        counts: { waiting: 0, delayed: 0, active: 0, failed: 0 },
+        perMinute: null,
+        secondsLeft: null,
+        failures: [],
+      },
+    ],
     retryFailed: async () => 3,
   }),
 }

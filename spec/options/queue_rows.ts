@@ -48,7 +48,7 @@ const bothRows: readonly Row[] = [
 
 export const calibrateQueue: CommandTable = {
   command: 'calibrate',
-  always: '-m {model} --output {out}/c --json --text {long.txt} --examples 11 --prompt 12 --continuation 8',
+  always: '-m {model} --output {out}/c --json --text {long.txt} --limit 11 --prompt 12 --continuation 8',
   result: (seen) => seen.file('c/part-00000.safetensors'),
   rows: bothRows,
 }

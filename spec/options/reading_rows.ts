@@ -191,6 +191,13 @@ const checkOps: CommandTable = {
   ],
 }
 
+/** An op without an answer. */
+const checkFewerOps: CommandTable = {
+  ...checkOps,
+  always: '{two-ops} {one-op}',
+  rows: [{ flag: '--strict', values: [null, ''], shows: ({ code }) => code, is: [0, 1], mayFail: true }],
+}
+
 const fileOf = (seen: Seen): unknown => seen.file('case')
 
 const exportTable: CommandTable = {
@@ -233,6 +240,7 @@ export const readingTables: readonly CommandTable[] = [
   exportOps,
   exportAllSizes,
   checkOps,
+  checkFewerOps,
   exportTable,
   checkTable,
 ]

@@ -10,6 +10,7 @@ import {
   modeRow,
   provenance,
   quietRow,
+  threadsRow,
 } from './shared_rows.ts'
 import type { KnownFlag } from './commands.ts'
 import type { Seen } from './observe.ts'
@@ -65,7 +66,8 @@ const reproduceTable: CommandTable = {
     {
       flag: '--output',
       values: ['{out}/report', '{out}/other'],
-      shows: (seen) => seen.file('report') === seen.stdout,
+      // A file is read byte by byte.
+      shows: (seen) => seen.file('report') === Buffer.from(seen.stdout).toString('latin1'),
       is: [true, false],
     },
     {
@@ -119,6 +121,31 @@ const reproduceWhole: CommandTable = {
         ),
       is: [true, false],
     },
+  ],
+}
+
+const reproduceGrid: CommandTable = {
+  command: 'reproduce',
+  always:
+    '-m {model} --quick --no-speed --no-cache --limit 1 --examples 2 --sparsity 0.5 --json --experiment grid --windows 24+16 --units neurons --prefill dense --every once --planner static',
+  result: ({ json }) => lasting((json.experiments as { rows: unknown }[]).map(({ rows }) => rows)),
+  rows: [
+    { flag: '--planner', values: ['static', 'griffin'] },
+    { flag: '--units', values: ['neurons', 'heads'] },
+    { flag: '--prefill', values: ['dense', 'masked'] },
+    {
+      flag: '--every',
+      beside: '--planner shadow --predictor {predictors/shadow.safetensors}',
+      values: ['once', '1'],
+    },
+    { flag: '--windows', values: ['24+16', '24+20'] },
+    {
+      flag: '--predictor',
+      beside: '--planner shadow',
+      values: ['{predictors/shadow.safetensors}', '{other-predictors/shadow.safetensors}'],
+    },
+    { flag: '--wikitext', values: ['{wiki.raw}', '{other-wiki.raw}'] },
+    threadsRow,
   ],
 }
 
@@ -239,6 +266,7 @@ const doctorTable: CommandTable = {
 export const slowTables: readonly CommandTable[] = [
   reproduceTable,
   reproduceWhole,
+  reproduceGrid,
   benchTable,
   benchWords,
   benchShapes,

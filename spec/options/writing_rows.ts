@@ -29,7 +29,7 @@ export const generateTable: CommandTable = {
     { flag: '--every', beside: `--planner random ${drawn}`, values: [null, '1', '2'] },
     { flag: '--prefill', beside: `--planner random ${drawn}`, values: [null, 'dense'] },
     // After ReLU most gates are zero: to skip those changes nothing.
-    { flag: '--planner', beside: `--sparsity 0.95 ${drawn}`, values: ['dense', 'cats'] },
+    { flag: '--planner', beside: `--sparsity 0.95 ${drawn}`, values: ['dense', 'cats', 'teal', 'wina'] },
     {
       flag: '--max-tokens',
       values: ['1', '2', '40'],
@@ -39,6 +39,7 @@ export const generateTable: CommandTable = {
     { flag: '--temperature', values: [null, '1', '2'] },
     { flag: '--top-k', beside: drawn, values: [null, '1', '2'] },
     { flag: '--top-p', beside: drawn, values: [null, '0.01', '0.3'] },
+    { flag: '--repetition-penalty', values: [null, '1.5'] },
     { flag: '--chat', values: [null, ''] },
     { flag: '--system', beside: '--chat', values: [null, 'x', 'y'] },
     storageRow,

@@ -1,8 +1,11 @@
 /**
  * The laws of what is packed find what they are for: each is given a package that is wrong in one way.
  */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { askModules, renameThreads, textModule } from '../../scripts/package/build.ts'
+import { root } from '../harness/syntax.ts'
 import * as contents from './contents.ts'
 
 const right: contents.Manifest = {
@@ -14,8 +17,9 @@ const right: contents.Manifest = {
   sideEffects: ['./dist/cli/main.js'],
   scripts: { test: 'a test' },
   dependencies: { ndarray: '1.1.1' },
+  peerDependencies: {},
 }
-const packed = ['dist/cli/main.js', 'dist/index.d.ts', 'dist/index.js', 'package.json', 'src/index.ts']
+const packed = ['dist/cli/main.js', 'dist/index.d.ts', 'dist/index.js', 'package.json']
 
 /** Packed files of one byte each. */
 function filesOf(...paths: string[]): contents.Files {
@@ -65,6 +69,26 @@ describe('installation runs nothing', () => {
   })
 })
 
+describe('no dependency runs a script at installation', () => {
+  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as contents.Lock
+
+  test('of this package', () => {
+    expect(Object.keys(lock.packages)).toContain('node_modules/ndarray')
+    expect(contents.dependenciesArePlain(lock)).toEqual([])
+  })
+
+  test('one with a script is found, unless it is for development alone', () => {
+    const packages = {
+      'node_modules/a': { hasInstallScript: true },
+      'node_modules/b': { hasInstallScript: true, dev: true },
+      'node_modules/c': {},
+    }
+    expect(contents.dependenciesArePlain({ packages })).toEqual([
+      'a script runs at installation: of node_modules/a',
+    ])
+  })
+})
+
 test('the size of the archive, and of its files without the model, is bounded', () => {
   const { archive, unpacked } = contents.limits
   const files = new Map([
@@ -74,6 +98,24 @@ test('the size of the archive, and of its files without the model, is bounded', 
   expect(contents.sizeIsBounded(archive, files)).toEqual([])
   expect(contents.sizeIsBounded(archive + 1, files)).toHaveLength(1)
   expect(contents.sizeIsBounded(archive, new Map([['dist/index.js', unpacked + 1]]))).toHaveLength(1)
+})
+
+test('what is installed is bounded in bytes and in packages', () => {
+  const { installed, packages } = contents.limits
+  const names = Array.from({ length: packages }, (_, i) => `p${i}`)
+  expect(contents.installationIsBounded(names, new Map([['a', installed]]))).toEqual([])
+  expect(contents.installationIsBounded([...names, 'more'], new Map())).toEqual([
+    expect.stringContaining('16 packages installed, expected at most 15: p0 '),
+  ])
+  expect(
+    contents.installationIsBounded(
+      [],
+      new Map([
+        ['a', installed],
+        ['b', 1],
+      ]),
+    ),
+  ).toHaveLength(1)
 })
 
 describe('what a module names is packed', () => {

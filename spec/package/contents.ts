@@ -10,6 +10,7 @@ export interface Manifest {
   readonly bin: Readonly<Record<string, string>>
   readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>
   readonly sideEffects: readonly string[]
+  readonly peerDependencies: Readonly<Record<string, string>>
   readonly scripts?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
   readonly optionalDependencies?: Readonly<Record<string, string>>
@@ -21,7 +22,7 @@ export type Files = ReadonlyMap<string, number>
 
 /** Where packed files may lie. */
 const places =
-  /^(dist|src|fixtures\/(predictors|tiny-opt))\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/
+  /^(dist|fixtures\/(predictors|tiny-opt))\/|^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/
 
 /** Scripts that npm runs by itself where the package is installed. */
 const atInstallation = ['preinstall', 'install', 'postinstall', 'prepare', 'prepublish']
@@ -29,13 +30,19 @@ const atInstallation = ['preinstall', 'install', 'postinstall', 'prepare', 'prep
 /** Packages that carry a Node of their own. */
 const runtimes = /^node(-bin)?(-(linux|darwin|win|aix|sunos)\b.*|-setup)?$/
 
-/** Limits in bytes: of the archive, nearly all of which is the embedded model and predictors, and of all that is neither. */
-export const limits = { archive: 21e6, unpacked: 18e6 }
+/**
+ * Limits: bytes of the archive, nearly all of which is the embedded model and predictors; of all that is neither, most of which
+ * are the modules for pages; and of what is installed with its dependencies, and how many packages that is.
+ */
+export const limits = { archive: 21e6, unpacked: 13e6, installed: 34e6, packages: 15 }
 
 /** What package.json names is packed, and nothing that has no place. */
 export function namedFilesArePacked({ bin, exports, sideEffects }: Manifest, files: Files): string[] {
+  // The sources are for checkouts, which ask for them by this condition.
   const targets = Object.values(exports).flatMap((entry) =>
-    typeof entry === 'string' ? [entry] : Object.values(entry),
+    typeof entry === 'string'
+      ? [entry]
+      : Object.entries(entry).flatMap(([name, to]) => (name === '@shadowllm/source' ? [] : [to])),
   )
   return [
     ...[...targets, ...Object.values(bin), ...sideEffects]
@@ -67,8 +74,19 @@ export function sizeIsBounded(archive: number, files: Files): string[] {
   ]
 }
 
+/** What is installed in a project is no larger than it may be. @param installed bytes of each file by its path */
+export function installationIsBounded(packages: readonly string[], installed: Files): string[] {
+  const bytes = [...installed.values()].reduce((sum, size) => sum + size, 0)
+  return [
+    ...(packages.length > limits.packages
+      ? [`${packages.length} packages installed, expected at most ${limits.packages}: ${packages.join(' ')}`]
+      : []),
+    ...(bytes > limits.installed ? [`${bytes} bytes installed, expected at most ${limits.installed}`] : []),
+  ]
+}
+
 /** What a user's checkout may have, and no installed package: named by URL, looked for, and not missed. */
-const ofCheckouts = ['cuda/build/libcuda_emulated.so']
+const ofCheckouts = ['cuda/build/libcuda_emulated.so', 'src/']
 
 /** Every module, type and file that a compiled module names is packed, under its compiled name. */
 export function namedModulesArePacked(path: string, text: string, files: Files): string[] {
@@ -89,4 +107,21 @@ export function namedModulesArePacked(path: string, text: string, files: Files):
       )
       .map((name) => `${path} names ${name}, which is not packed`),
   ]
+}
+
+/** What is read of package-lock.json. */
+export interface Lock {
+  readonly packages: Readonly<
+    Record<
+      string,
+      { readonly dev?: boolean; readonly devOptional?: boolean; readonly hasInstallScript?: boolean }
+    >
+  >
+}
+
+/** No package that comes with this one has a script that runs at its installation. */
+export function dependenciesArePlain({ packages }: Lock): string[] {
+  return Object.entries(packages)
+    .filter(([, { dev, devOptional, hasInstallScript }]) => hasInstallScript && !dev && !devOptional)
+    .map(([place]) => `a script runs at installation: of ${place}`)
 }

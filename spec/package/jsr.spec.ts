@@ -1,5 +1,5 @@
 /**
- * JSR gets the same package as npm: the same exports, version and dependencies.
+ * JSR gets the same package as npm: the same exports and version, and dependencies of the same versions.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,6 +12,8 @@ interface Package {
   readonly license: string
   readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>
   readonly dependencies: Readonly<Record<string, string>>
+  readonly peerDependencies: Readonly<Record<string, string>>
+  readonly devDependencies: Readonly<Record<string, string>>
 }
 
 /** What is read of jsr.json. */
@@ -32,8 +34,12 @@ function differences(ours: JsrPackage, theirs: Package): string[] {
     // A door without a condition for sources is no module.
     typeof to === 'string' ? [] : [[name, to['@shadowllm/source']] as const],
   )
+  // Of the optional packages JSR needs those that a module imports by itself; the version is the one that was tested.
+  const optional = Object.keys(theirs.peerDependencies)
+    .filter((name) => Object.hasOwn(ours.imports, name))
+    .map((name) => [name, theirs.devDependencies[name]] as const)
   // Types alone are no import.
-  const packages = Object.entries(theirs.dependencies)
+  const packages = [...Object.entries(theirs.dependencies), ...optional]
     .filter(([name]) => !name.startsWith('@types/'))
     .map(([name, version]) => [name, `npm:${name}@${version}`] as readonly [string, string])
   const compare = (

@@ -7,12 +7,13 @@
  */
 import { build as bundle } from 'esbuild'
 import { existsSync } from 'node:fs'
-import { cp, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { cp, mkdir, readdir, readFile, stat, symlink, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { kernels } from '../../src/ops/catalog.ts'
 import { runtime } from '../../src/platform/platform.ts'
+import { methodHash } from '../../src/results/method_hash.ts'
 import { ShadowModel } from '../../src/shadow_model.ts'
 import { root } from '../harness/syntax.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium, type PageSaid } from '../web/chromium.ts'
@@ -122,6 +123,23 @@ describeInNode(`what is packed${why}`, () => {
     expect(contents.sizeIsBounded(project.packed.size, files)).toEqual([])
   })
 
+  test('is installed with few other packages, and in few bytes', async () => {
+    const folder = join(project.folder, 'node_modules')
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+    const sizes = await Promise.all(
+      entries
+        .filter((entry) => entry.isFile())
+        .map(async ({ parentPath, name }) => {
+          const path = join(parentPath, name)
+          return [path, (await stat(path)).size] as const
+        }),
+    )
+    const lock = JSON.parse(await readFile(join(folder, '.package-lock.json'), 'utf8')) as contents.Lock
+    const packages = Object.keys(lock.packages)
+    expect(packages).toContain('node_modules/shadowllm')
+    expect(contents.installationIsBounded(packages, new Map(sizes))).toEqual([])
+  })
+
   test('names no missing module, type or file', async () => {
     const modules = [...files.keys()].filter((path) => /^dist\/.*\.js$/.test(path))
     expect(modules.length).toBeGreaterThan(300)
@@ -134,7 +152,16 @@ describeInNode(`what is packed${why}`, () => {
     const modules = [...files.keys()].filter((path) => /^dist\/.*\.js$/.test(path))
     const finder = join(root, 'spec/package/find_effects.ts')
     const folder = join(project.folder, 'node_modules/shadowllm')
+    // Modules of commands import packages that are asked for by name.
+    const links: string[] = []
+    for (const name of Object.keys(manifest.peerDependencies)) {
+      const link = join(project.folder, 'node_modules', name)
+      await mkdir(dirname(link), { recursive: true })
+      await symlink(join(root, 'node_modules', name), link)
+      links.push(link)
+    }
     const { code, stdout, stderr } = await project.run(process.execPath, finder, folder, ...modules)
+    for (const link of links) await unlink(link)
     expect(code, stderr).toBe(0)
     expect((JSON.parse(stdout) as string[]).map((path) => `./${path}`).sort()).toEqual(manifest.sideEffects)
   })
@@ -147,6 +174,19 @@ describeInNode(`in a clean project${why}`, () => {
     async () => {
       await project.write('main.js', program)
       expect(saidIn(await project.run('node', 'main.js'))).toEqual(expected)
+    },
+  )
+
+  test(
+    'in Node: results of the package and of the sources have one method',
+    { timeout: patience },
+    async () => {
+      const path = './node_modules/shadowllm/dist/results/method_hash.js'
+      const text = `import { methodHash } from '${path}'\nconsole.log(JSON.stringify(await methodHash()))\n`
+      await project.write('method.js', text)
+      const { code, stdout, stderr } = await project.run('node', 'method.js')
+      expect(code, stderr).toBe(0)
+      expect(JSON.parse(stdout)).toEqual(await methodHash())
     },
   )
 
@@ -249,6 +289,11 @@ describeInNode(`in a clean project${why}`, () => {
     { timeout: patience },
     async (module, resolution) => {
       await project.write('typed.ts', typedProgram)
+      // Whoever asks for laws is asked for fast-check.
+      for (const name of ['fast-check', 'pure-rand'])
+        await cp(join(root, 'node_modules', name), join(project.folder, 'node_modules', name), {
+          recursive: true,
+        })
       const compilerOptions = {
         strict: true,
         target: 'es2024',

@@ -10,14 +10,19 @@ import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { makeBudget, type Budget } from '../../src/masks/budget.ts'
 import { denseMask, makeMask, type UnitShape } from '../../src/masks/mask.ts'
-import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
+import type { MaskPlanner, Prefill, PromptView } from '../../src/masks/planner.ts'
 import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/engine/backward.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { dejavuPlanner } from '../../src/predictor/dejavu_planner.ts'
 import { leakyMask } from '../../src/predictor/leaky.ts'
-import { keepsHeads } from '../../src/predictor/late_planner.ts'
+import {
+  channelPlanners,
+  decidesByToken,
+  keepsHeads,
+  masksChannels,
+} from '../../src/predictor/late_planner.ts'
 import { dejavuStylePlanner, promptPlanner } from '../../src/predictor/pass_planners.ts'
 import {
   makePlanner,
@@ -314,10 +319,11 @@ describe('by name', () =>
             continue
           }
           expect(planner?.name).toBe(name)
-          expect(planner?.every).toBe(name === 'dejavu' || name === 'cats' ? 1 : undefined)
+          expect(planner?.every).toBe(name === 'dejavu' || decidesByToken(name) ? 1 : undefined)
           const mask = plannedIn(model, planner as MaskPlanner, prompt)
           for (const kind of ['heads', 'neurons'] as const) {
-            const layers = kind === 'heads' && keepsHeads(name) ? 2 : 1.5
+            const keepsAll = masksChannels(name) || (kind === 'heads' && keepsHeads(name))
+            const layers = keepsAll ? 2 : 1.5
             // The share of cats is that of all tokens of the prompt.
             if (kind === 'heads' || name !== 'cats')
               expect(mask[kind].reduce((sum, value) => sum + value, 0)).toBe(layers * shape[kind])
@@ -328,7 +334,10 @@ describe('by name', () =>
     test('a missing input is named', () =>
       withModelOf((model) => {
         for (const name of plannerNames)
-          if (!['dense', 'random', 'prompt-plainact', 'griffin', 'coreinfer', 'cats'].includes(name))
+          if (
+            !['dense', 'random', 'prompt-plainact', 'griffin', 'coreinfer'].includes(name) &&
+            !decidesByToken(name)
+          )
             expect(() => makePlanner(name, { model }, makeBudget(0.5)), name).toThrow(
               expect.objectContaining({ code: 'PLANNER_SOURCE', exitCode: 4 }),
             )
@@ -357,9 +366,11 @@ describe('by name', () =>
           ['griffin', { prefill: 'masked' }, 'PREFILL'],
           ['griffin', { every: 4 }, 'EVERY'],
           ['griffin-static', { prefill: 'masked' }, 'PREFILL'],
-          ['cats', { prefill: 'masked' }, 'PREFILL'],
-          ['cats', { every: 4 }, 'EVERY'],
-          ['cats', { every: 'once' }, 'EVERY'],
+          ...(['cats', ...channelPlanners] as const).flatMap((name): typeof refused => [
+            [name, { prefill: 'masked' }, 'PREFILL'],
+            [name, { every: 4 }, 'EVERY'],
+            [name, { every: 'once' }, 'EVERY'],
+          ]),
           ['shadow', { prefill: 'dense', leaky: true }, 'PREFILL'],
           ['dense', { prefill: 'half' as 'dense' }, 'PREFILL'],
         ]
@@ -411,11 +422,12 @@ describe('by name', () =>
       }))
   }))
 
-test('layers up to the source layer of a predictor are dense, for any budget', () => {
+test('layers up to the source layer of a predictor are dense, unless it ranks them and the prompt runs dense', () => {
   const units = { layers: 4, heads: 3, neurons: 5 }
   const scores = scoresOf(units, 3)
-  const planned = (placement: number, budget: Budget): number[] => {
-    const planner = shadowPlanner({ config: { placement }, predict: () => scores }, budget)
+  const planned = (placement: number, budget: Budget, prefill?: Prefill, ranksFrom?: number): number[] => {
+    const predictor = { config: { placement, ranksFrom }, predict: () => scores }
+    const planner = shadowPlanner(predictor, budget, undefined, prefill)
     expect(planner.placement).toBe(placement)
     const view = { context: new Float32Array(6), tokens: 1, ids: Int32Array.of(1) }
     const mask = planner.afterAttention?.(view) ?? makeMask(units, new Float32Array(0), new Float32Array(0))
@@ -425,6 +437,10 @@ test('layers up to the source layer of a predictor are dense, for any budget', (
   }
   expect(planned(2, makeBudget(1, { headFloor: 0 }))).toEqual([5, 5, 5, 0])
   expect(planned(0, makeBudget(1, { headFloor: 0, denseLayers: 2 }))).toEqual([5, 5, 0, 0])
+  const all = makeBudget(1, { headFloor: 0 })
+  expect(planned(2, all, 'dense', 1)).toEqual([5, 0, 0, 0])
+  expect(planned(2, all, 'masked', 1)).toEqual([5, 5, 5, 0])
+  expect(planned(2, all, 'dense')).toEqual([5, 5, 5, 0])
 })
 
 test('a random planner draws again for each decision', () => {

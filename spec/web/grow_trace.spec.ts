@@ -24,6 +24,7 @@ const settings = {
   planner: 'shadow',
   criterion: 'plainact',
   decides: 'once',
+  temperature: 0,
   seed: 1,
 } as const satisfies Trace['settings']
 
@@ -35,6 +36,7 @@ const scoresOf = (first: number): UnitScores => ({
 })
 
 type Step = Extract<StudyEvent, { readonly kind: 'step' }>
+type DenseStep = Extract<StudyEvent, { readonly kind: 'dense' }>
 
 const start = {
   kind: 'start',
@@ -45,58 +47,63 @@ const start = {
 } as Extract<StudyEvent, { readonly kind: 'start' }>
 
 const someKl = fc.oneof(fc.double({ min: -1e-6, max: 20, noNaN: true }), fc.constantFrom(-0, 5e-324, 0.1))
-const someSteps = fc.array(
-  fc.record({ kl: fc.option(someKl), decides: fc.boolean(), wroteDense: fc.boolean() }),
-  { maxLength: 12 },
-)
+const someSteps = fc.array(fc.record({ kl: someKl, decides: fc.boolean() }), { maxLength: 12 })
+type Drawn = { readonly kl: number; readonly decides: boolean }[]
 
-const stepsOf = (drawn: { kl: number | null; decides: boolean; wroteDense: boolean }[]): Step[] =>
-  drawn.map(
-    ({ kl, decides, wroteDense }, i) =>
-      ({
-        kind: 'step',
-        token: i,
-        text: `t${i}`,
-        dense: wroteDense ? { token: 100 + i, text: `d${i}` } : null,
-        kl,
-        scores: decides ? scoresOf(i) : null,
-        divergence: i > 2 ? 2 : null,
-        tokensPerSecond: { sparse: i, dense: null },
-      }) as unknown as Step,
-  )
+const stepsOf = (drawn: Drawn): Step[] =>
+  drawn.map(({ decides }, index) => ({
+    kind: 'step',
+    index,
+    token: index,
+    text: `t${index}`,
+    scores: decides ? scoresOf(index) : null,
+    tokensPerSecond: { sparse: index, dense: null },
+  }))
+
+/** A dense text, which may end before the sparse one. */
+const denseOf = (length: number): DenseStep[] =>
+  Array.from({ length }, (_, index) => ({
+    kind: 'dense',
+    index,
+    token: 100 + index,
+    text: `d${index}`,
+    divergence: index > 2 ? 2 : null,
+    tokensPerSecond: { sparse: 7, dense: index },
+  }))
 
 type Grow = typeof growTrace
 
 const hasWhatWasTold = lawForAll(
   'has every event of a study, token by token',
-  [someSteps],
-  (grow: Grow, drawn: { kl: number | null; decides: boolean; wroteDense: boolean }[]) => {
+  [someSteps, fc.nat(12), fc.boolean()],
+  (grow: Grow, drawn: Drawn, denseLength: number, compares: boolean) => {
     const steps = stepsOf(drawn)
+    const dense = denseOf(Math.min(denseLength, steps.length))
     let trace = grow(emptyTrace(model, settings), start)
     expect(trace).toMatchObject({ ranks: 'plainact', denseLayers: 1, pieces: ['a', 'b'], columns: [] })
-    for (const step of steps) {
+    for (const event of [...steps, ...dense]) {
       const before = trace
       const copy = structuredClone(before)
-      trace = grow(before, step)
+      trace = grow(before, event)
       expect(before).toEqual(copy)
+      expect(trace.tokensPerSecond).toEqual(event.tokensPerSecond)
     }
-    expect(trace.columns).toEqual(
-      steps.map(({ token, text, dense, kl }) => ({
-        token,
-        text,
-        dense,
-        // A file stores a float32.
-        kl: kl === null ? null : Float32Array.of(kl)[0],
-      })),
-    )
+    const columns = steps.map(({ token, text }, i) => ({
+      token,
+      text,
+      dense: i < dense.length ? { token: dense[i].token, text: dense[i].text } : null,
+      kl: null,
+    }))
+    expect(trace.columns).toEqual(columns)
     expect(trace.decisions).toEqual(steps.flatMap(({ scores }) => scores ?? []))
-    const last = steps.at(-1)
-    if (last) {
-      expect(trace.divergence).toBe(last.divergence)
-      expect(trace.tokensPerSecond).toEqual(last.tokensPerSecond)
-    }
-    const end = { oracleScores: scoresOf(9), tokensPerSecond: { sparse: 3, dense: 4 } }
-    expect(grow(trace, end)).toEqual({ ...trace, ...end })
+    expect(trace.divergence).toBe(dense.at(-1)?.divergence ?? null)
+    const end = { divergence: 1, oracleScores: scoresOf(9), tokensPerSecond: { sparse: 3, dense: 4 } }
+    expect(grow(trace, { ...end, kl: compares ? drawn.map(({ kl }) => kl) : null })).toEqual({
+      ...trace,
+      ...end,
+      // A file stores a float32.
+      columns: columns.map((one, i) => ({ ...one, kl: compares ? Float32Array.of(drawn[i].kl)[0] : null })),
+    })
   },
 )
 
@@ -117,6 +124,16 @@ describe('a growing trace', () => {
         const grown = growTrace(trace, event)
         return { ...grown, columns: grown.columns.map((one) => ({ ...one, kl: one.kl || null })) }
       },
+    ],
+    [
+      'puts a dense token one column late',
+      (trace, event) =>
+        growTrace(
+          trace,
+          'kind' in event && event.kind === 'dense'
+            ? { ...event, index: Math.min(event.index + 1, trace.columns.length - 1) }
+            : event,
+        ),
     ],
     [
       'changes the earlier trace',

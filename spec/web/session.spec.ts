@@ -33,17 +33,22 @@ const rpc = {
     signal?.throwIfAborted()
     return { name: typeof source === 'string' ? source : 'files', config, handle: source }
   },
-  /** A text of two tokens, each of which waits until it is let. */
-  async *iterate(name: string, [, prompt]: readonly unknown[]): AsyncGenerator<StudyEvent, StudyEnd> {
+  /** A text of two tokens, each of which waits until it is let. That of `strict` throws when stopped, as the engine does. */
+  async *iterate(
+    name: string,
+    [, prompt]: readonly unknown[],
+    { signal }: Signalled = {},
+  ): AsyncGenerator<StudyEvent, StudyEnd> {
     asked.push(`${name} ${String(prompt)}`)
     const tokensPerSecond = { sparse: null, dense: null }
     yield { kind: 'start', prompt: Int32Array.of(2), pieces: ['a'], ranks: null, denseLayers: 1 }
     for (const index of [0, 1]) {
       await untilLet(`${String(prompt)} ${index}`)
-      const nothing = { dense: null, divergence: null, kl: null, scores: null, tokensPerSecond }
-      yield { kind: 'step', index, token: index, text: `${index}`, ...nothing }
+      if (prompt === 'strict') signal?.throwIfAborted()
+      if (prompt === 'broken') throw new Error('broken')
+      yield { kind: 'step', index, token: index, text: `${index}`, scores: null, tokensPerSecond }
     }
-    return { oracleScores: null, tokensPerSecond: { sparse: 5, dense: null } }
+    return { kl: null, divergence: null, oracleScores: null, tokensPerSecond: { sparse: 5, dense: null } }
   },
 }
 
@@ -65,6 +70,7 @@ const settings: TraceSettings = {
   planner: 'random',
   criterion: 'plainact',
   decides: 'once',
+  temperature: 0,
   seed: 1,
 }
 const opened = async (name = 'one'): Promise<InstanceType<typeof Session>> => {
@@ -110,6 +116,20 @@ test('a stopped or replaced text is not reported any more', async () => {
   await letGo('b 1')
   await second
   expect(told).toEqual(['a 0', 'a 1', 'b 0', 'b 1'])
+})
+
+test('a text that is stopped ends without an error; a broken one tells its error', async () => {
+  const session = await opened()
+  const write = (prompt: string): Promise<void> => session.write(prompt, settings, () => {})
+  const stopped = write('strict')
+  await vi.waitUntil(() => waiting.has('strict 0'), patiently)
+  session.stop()
+  await letGo('strict 0')
+  expect(await stopped).toBeUndefined()
+  const broken = write('broken')
+  await letGo('broken 0')
+  await expect(broken).rejects.toThrow('broken')
+  expect(session.isWriting).toBe(false)
 })
 
 test('without a model no text is generated', async () => {

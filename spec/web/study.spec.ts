@@ -9,7 +9,14 @@ import { selectMask } from '../../src/masks/selection.ts'
 import { budgetOf } from '../../src/planner_options.ts'
 import { ShadowModel } from '../../src/shadow_model.ts'
 import { study } from '../../src/web/engine/study.ts'
-import type { StudyEnd, StudyOptions, StudyStart, StudyStep } from '../../src/web/engine/study_types.ts'
+import type {
+  DenseStep,
+  StudyEnd,
+  StudyEvent,
+  StudyOptions,
+  StudyStart,
+  StudyStep,
+} from '../../src/web/engine/study_types.ts'
 
 const prompt = 'The captain looked at the sea and'
 const maxTokens = 12
@@ -22,17 +29,22 @@ afterAll(() => opt.dispose())
 interface Told {
   readonly start: StudyStart
   readonly steps: StudyStep[]
+  readonly dense: DenseStep[]
   readonly end: StudyEnd
 }
 
 async function tell(options: StudyOptions, text = prompt): Promise<Told> {
   const events = study(opt, text, { maxTokens, ...options })
-  const first = await events.next()
-  const steps: StudyStep[] = []
+  const told: StudyEvent[] = []
   for (;;) {
     const { done, value } = await events.next()
-    if (done) return { start: first.value as StudyStart, steps, end: value }
-    steps.push(value as StudyStep)
+    if (!done) told.push(value)
+    else {
+      const steps = told.filter((event) => event.kind === 'step')
+      // The dense text begins when the sparse one is complete.
+      const dense = told.slice(1 + steps.length) as DenseStep[]
+      return { start: told[0] as StudyStart, steps, dense, end: value }
+    }
   }
 }
 
@@ -52,17 +64,21 @@ const half = { sparsity: 0.5, seed: 3 } as const
 describe.each(['shadow', 'prompt-plainact', 'griffin', 'random', 'dense'] as const)(
   'with the %s planner',
   (planner) => {
-    test('both texts are those of generate', async () => {
-      const { start, steps } = await tell({ planner, ...half })
-      const sparse = await writes({ planner, ...half })
-      const dense = await writes({})
-      expect(steps.map(({ token }) => token)).toEqual(sparse.ids)
-      expect(steps.map(({ text }) => text).join('')).toBe(sparse.text)
-      expect(steps.map((step) => step.dense?.token)).toEqual(dense.ids)
+    test.each([0, 0.8])('both texts are those of generate, at temperature %d', async (temperature) => {
+      const { start, steps, dense, end } = await tell({ planner, ...half, temperature })
+      const [ownText, denseText] = [
+        await writes({ planner, ...half, temperature }),
+        await writes({ seed: half.seed, temperature }),
+      ]
+      expect(steps.map(({ token }) => token)).toEqual(ownText.ids)
+      expect(steps.map(({ text }) => text).join('')).toBe(ownText.text)
+      // The dense text is not longer than the other.
+      expect(dense.map(({ token }) => token)).toEqual(denseText.ids.slice(0, steps.length))
+      expect([...steps, ...dense].map(({ index }) => index)).toEqual([...steps.keys(), ...dense.keys()])
       expect(start.pieces.join('')).toBe(prompt)
-      const first = sparse.ids.findIndex((id, i) => id !== dense.ids[i])
-      expect(steps.at(-1)?.divergence).toBe(first < 0 ? null : first)
-      expect(steps.findIndex(({ divergence }) => divergence !== null)).toBe(first)
+      const first = ownText.ids.findIndex((id, i) => id !== denseText.ids[i])
+      expect(end.divergence).toBe(first < 0 ? null : first)
+      expect(dense.findIndex(({ divergence }) => divergence !== null)).toBe(first < dense.length ? first : -1)
     })
 
     test('the reported scores select the mask of the text', async () => {
@@ -101,7 +117,7 @@ test('a planner with a decision at every token gives the text of generate', asyn
 })
 
 test('KL is that of the distributions after the sparse text, and 0 if nothing is skipped', async () => {
-  const { start, steps } = await tell({ planner: 'random', sparsity: 0.7, seed: 1 })
+  const { start, steps, end } = await tell({ planner: 'random', sparsity: 0.7, seed: 1 })
   const mask = await opt.mask(prompt, { planner: 'random', sparsity: 0.7, seed: 1 })
   const ids = Int32Array.of(...start.prompt, ...steps.map(({ token }) => token))
   const { vocabulary: V } = opt.config
@@ -117,8 +133,9 @@ test('KL is that of the distributions after the sparse text, and 0 if nothing is
     const total = weights.reduce((sum, weight) => sum + weight, 0)
     return weights.map((weight) => weight / total)
   }
-  expect(steps.some(({ divergence }) => divergence !== null)).toBe(true)
-  for (const { index, kl } of steps) {
+  expect(end.divergence).not.toBeNull()
+  expect(end.kl).toHaveLength(steps.length)
+  for (const [index, kl] of (end.kl ?? []).entries()) {
     const [p, q] = [
       shares(dense, start.prompt.length - 1 + index),
       shares(sparse, start.prompt.length - 1 + index),
@@ -128,7 +145,19 @@ test('KL is that of the distributions after the sparse text, and 0 if nothing is
       8,
     )
   }
-  for (const { kl } of (await tell({ planner: 'dense' })).steps) expect(kl).toBe(0)
+  expect((await tell({ planner: 'dense' })).end.kl).toEqual(steps.map(() => 0))
+  expect((await tell({ planner: 'random', compares: false })).end.kl).toBeNull()
+})
+
+test('each text has a speed of its own, which is known from its second token on', async () => {
+  const { steps, dense, end } = await tell({ ...half })
+  expect([steps[0], dense[0]].map(({ tokensPerSecond }) => tokensPerSecond)).toEqual([
+    { sparse: null, dense: null },
+    { sparse: steps.at(-1)?.tokensPerSecond.sparse, dense: null },
+  ])
+  expect(steps[1].tokensPerSecond.sparse).toBeGreaterThan(0)
+  expect(end.tokensPerSecond).toEqual(dense.at(-1)?.tokensPerSecond)
+  expect((await tell({ ...half, compares: false })).end.tokensPerSecond.dense).toBeNull()
 })
 
 test('int8 weights generate text, and have no oracle scores', async () => {
@@ -149,6 +178,9 @@ test('aborted or left early, it frees all memory', async () => {
   for await (const event of study(opt, prompt, { maxTokens }))
     if (event.kind === 'step' && event.index === 2) break
   expect(opt.model.backend.liveBuffers).toBe(before)
+  for await (const event of study(opt, prompt, { maxTokens }))
+    if (event.kind === 'dense' && event.index === 2) break
+  expect(opt.model.backend.liveBuffers).toBe(before)
   const controller = new AbortController()
   const steps = study(opt, prompt, { maxTokens, signal: controller.signal })
   await steps.next()
@@ -164,6 +196,7 @@ test.each<[string, StudyOptions, string]>([
   ['CALIBRATION_MISSING', { planner: 'static' }, prompt],
   ['PREDICTOR_MISSING', { planner: 'dejavu' }, prompt],
   ['MAX_TOKENS', { maxTokens: 0 }, prompt],
+  ['TEMPERATURE', { temperature: -1 }, prompt],
   ['CRITERION_NAME', { planner: 'oracle', criterion: 'taste' }, prompt],
   ['CONTEXT_LENGTH', {}, 'sea '.repeat(300)],
 ])('refused: %s', async (code, options, text) => {

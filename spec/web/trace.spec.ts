@@ -10,6 +10,7 @@ import { referenceTopK, selectMask, type TopK, type UnitScores } from '../../src
 import { griffinPlanner } from '../../src/predictor/griffin.ts'
 import { oraclePlanner } from '../../src/predictor/planners.ts'
 import { binsOf, tallySpan, type Tally } from '../../src/web/trace/bins.ts'
+import { quarterOf, quartersOf, type Quarters } from '../../src/web/trace/quarters.ts'
 import { quickTopK } from '../../src/web/trace/quick_top_k.ts'
 import { Switches } from '../../src/web/trace/switches.ts'
 import { Masks } from '../../src/web/trace/trace.ts'
@@ -360,3 +361,42 @@ describe('switches', () => {
     expect(switches.apply(denseMask(shape))).toEqual(denseMask(shape))
   })
 })
+
+// ---- Quarters -----------------------------------------------------------------------------------------------------------
+
+type ToQuarters = typeof quartersOf
+
+const dividesEvenly = lawForAll(
+  'the quarters of the kept units differ by at most one unit, and a higher score is never in a lower one',
+  [
+    fc.uniqueArray(fc.integer({ min: -1000, max: 1000 }), { minLength: 8, maxLength: 40 }),
+    fc.array(fc.boolean(), { minLength: 40, maxLength: 40 }),
+  ],
+  (divide: ToQuarters, values: number[], kept: boolean[]): void => {
+    const neurons = values.length >> 1
+    const shape = { layers: 2, heads: 1, neurons }
+    const scores = {
+      shape,
+      heads: new Float32Array(2),
+      neurons: Float32Array.from(values.slice(0, 2 * neurons)),
+    }
+    const mask = {
+      shape,
+      heads: new Float32Array(2),
+      neurons: Float32Array.from(kept.slice(0, 2 * neurons), Number),
+    }
+    const quarters: Quarters = divide(scores, mask, 1)
+    const ranked = [...scores.neurons].filter((_, i) => i >= neurons && mask.neurons[i] !== 0)
+    const found = ranked.toSorted((a, b) => a - b).map((value) => quarterOf(value, 'neurons', quarters))
+    expect(found).toEqual(found.toSorted())
+    const sizes = [0, 1, 2, 3].map((quarter) => found.filter((one) => one === quarter).length)
+    expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1)
+  },
+  { runs: 200 },
+)
+stateLaw(dividesEvenly, quartersOf)
+
+test.each<[string, ToQuarters]>([
+  ['counts the dense layer', (scores, mask) => quartersOf(scores, mask, 0)],
+  ['counts skipped units', (scores, { shape }, dense) => quartersOf(scores, denseMask(shape), dense)],
+])('a mutant that %s: killed', (_, divide) => kills(dividesEvenly, divide))

@@ -65,6 +65,7 @@ const traces: fc.Arbitrary<Trace> = fc
         decides: fc.constantFrom(...ways),
         sparsity: fc.double({ min: 0, max: 1, noNaN: true }).map((share) => share + 0),
         scope: fc.constantFrom(...scopes),
+        temperature: fc.double({ min: 0, max: 1e9, noNaN: true }).map((value) => value + 0),
         seed: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
       }),
       ranks: fc.option(text),
@@ -297,6 +298,8 @@ describe('impossible traces are refused by name', () => {
     ['width', { width: 2 ** 20 }, { width: 2 ** 20 + 1 }],
     ['width of 0', { width: 1 }, { width: 0 }],
     ['seed', { seed: 2 ** 32 - 1 }, { seed: 2 ** 32 }],
+    ['temperature', { temperature: 1e9 }, { temperature: 1e9 + 1 }],
+    ['temperature below 0', { temperature: 0 }, { temperature: -1e-9 }],
     ['sparsity', { sparsity: 1 }, { sparsity: 1 + 2 ** -52 }],
     ['sparsity below 0', { sparsity: 0 }, { sparsity: -1e-9 }],
     ['divergence', { divergence: 3 }, { divergence: 4 }],
@@ -311,6 +314,11 @@ describe('impossible traces are refused by name', () => {
     await parseTrace(await forged((entry) => Object.assign(entry, within)))
     const broken = parseTrace(await forged((entry) => Object.assign(entry, past)))
     await expect(broken).rejects.toMatchObject({ code: 'TRACE_CARD' })
+  })
+
+  test('a file without a temperature is of a greedy text', async () => {
+    const { settings } = await parseTrace(await forged((entry) => delete entry.temperature))
+    expect(settings).toEqual({ ...trace.settings, temperature: 0 })
   })
 
   test('a file of another format is refused', async () => {

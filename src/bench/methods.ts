@@ -34,6 +34,8 @@ export const benchPlanners = [
   'dejavu-style',
   'dejavu',
   'cats',
+  'teal',
+  'wina',
 ] as const
 export type BenchPlanner = (typeof benchPlanners)[number]
 

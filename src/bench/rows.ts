@@ -171,9 +171,14 @@ export function tokenReads(
 
 function keptBy({ layers, heads, keyHeads, neurons }: Architecture, mask: UnitMask | null): UnitsKept {
   const kept = (table: Float32Array): number => table.reduce((sum, value) => sum + (value === 0 ? 0 : 1), 0)
-  return mask
-    ? { heads: kept(mask.heads), neurons: kept(mask.neurons), keyHeads: kept(keyHeadMask(mask, keyHeads)) }
-    : { heads: layers * heads, neurons: layers * neurons }
+  if (!mask) return { heads: layers * heads, neurons: layers * neurons }
+  const unread = (table: Float32Array): number => table.length - kept(table)
+  return {
+    heads: kept(mask.heads),
+    neurons: kept(mask.neurons),
+    keyHeads: kept(keyHeadMask(mask, keyHeads)),
+    ...(mask.channels && { unreadRows: unread(mask.channels.heads) + unread(mask.channels.activations) }),
+  }
 }
 
 /** Dense under the test of one row, in the storage and with the threads of another. */

@@ -3,6 +3,7 @@
  */
 import type { Column, Row } from '../results/experiment_result.ts'
 import { cell } from '../results/cells.ts'
+import { wrapLines } from '../results/fold.ts'
 import { formatTable } from '../results/terminal.ts'
 import { median, medianRatio } from '../results/interleaved_rounds.ts'
 import { methodName } from './methods.ts'
@@ -23,6 +24,9 @@ const subjectColumns: readonly Column[] = [
 
 /** Values that say what they are. */
 const selfEvident: readonly string[] = ['model', 'storage', 'backend']
+
+/** How many of the following columns name a row of one subject: test, planner, asked. */
+const rowNames = 3
 
 /** The figures of a row. @param first what rows are compared with @param hasDevice whether one took the time */
 function figureColumns(first: string | null, hasDevice: boolean): Column[] {
@@ -51,25 +55,25 @@ function figureColumns(first: string | null, hasDevice: boolean): Column[] {
  * The table, and what is to be said of it, ending with a line break.
  * @param reads bytes per second, all rounds
  * @param device what took the time of the column `device`
+ * @param width characters of a line
  */
 export function formatBench(
   rows: readonly BenchRow[],
   reads: readonly number[],
   device: BenchDevice | null = null,
+  width = Infinity,
 ): string {
   if (rows.length === 0) return 'Nothing was measured.\n'
   const cells = rows.map(cellsOf)
   const isCommon = ({ key }: Column): boolean => cells.every((row) => row[key] === cells[0][key])
   const common = subjectColumns.filter(isCommon).map((column) => describeCell(cells[0], column))
-  const columns = [
-    ...subjectColumns.filter((column) => !isCommon(column)),
-    ...figureColumns(firstOf(rows), device !== null),
-  ]
+  const subjects = subjectColumns.filter((column) => !isCommon(column))
+  const columns = [...subjects, ...figureColumns(firstOf(rows), device !== null)]
+  const words = [...(device === null ? [] : [describeDevice(device)]), ...findingsOf(rows, reads)]
   const parts = [
-    common.join(', '),
-    formatTable(columns, cells),
-    ...(device === null ? [] : [describeDevice(device)]),
-    ...findingsOf(rows, reads),
+    wrapLines(common.join(', '), width),
+    formatTable(columns, cells, { columns: width, keys: subjects.length + rowNames }),
+    ...words.map((text) => wrapLines(text, width)),
   ]
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
@@ -199,8 +203,8 @@ const profileColumns: readonly Column[] = [
   { key: 'gigabytes', label: 'touched', unit: 'GB/s', digits: 1 },
 ]
 
-/** Where the time of a method goes, ending with a line break. */
-export function formatProfile(profile: MethodProfile): string {
+/** Where the time of a method goes, ending with a line break. @param width characters of a line */
+export function formatProfile(profile: MethodProfile, width = Infinity): string {
   const { planner, requested, test, lines, milliseconds, overhead } = profile
   const rows = lines.map((line): Row => ({
     what: line.op === null ? line.what : `${line.what} (${line.op})`,
@@ -212,5 +216,5 @@ export function formatProfile(profile: MethodProfile): string {
   const name = methodName({ planner, sparsity: requested })
   const title = `${subjectName(profile)}, ${test}, ${name}`
   const whole = `a watched token takes ${milliseconds.toFixed(2)} ms, ${(1 + overhead).toFixed(2)} times an unwatched one`
-  return `${title}: ${whole}\n\n${formatTable(profileColumns, rows)}\n`
+  return `${wrapLines(`${title}: ${whole}`, width)}\n\n${formatTable(profileColumns, rows, { columns: width })}\n`
 }

@@ -102,10 +102,14 @@ export function checkSame(found: CalibrationManifest, asked: CalibrationManifest
   }
 }
 
-/** Pairs of values, those of objects one by one. Names of criteria come first: they say more than formulas. */
+/**
+ * Pairs of values, those of objects one by one. What a person recognises comes first: names of criteria before formulas, the
+ * name and the number of windows before their hash, which differs with either.
+ */
 function* fieldsOf(a: CalibrationManifest, b: CalibrationManifest): Generator<[string, unknown, unknown]> {
   for (const key of ['criteria', 'datasetCriteria'] as const)
     yield [key, a[key].map(({ name }) => name), b[key].map(({ name }) => name)]
+  for (const key of ['name', 'windows'] as const) yield [`data.${key}`, a.data[key], b.data[key]]
   for (const key of Object.keys(b) as (keyof CalibrationManifest)[]) {
     const [one, other] = [a[key], b[key]]
     if (typeof other !== 'object' || other === null || Array.isArray(other)) yield [key, one, other]

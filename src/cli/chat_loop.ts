@@ -32,7 +32,7 @@ export interface ChatStart {
 }
 
 const help = `Commands:
-  /sparsity SHARE  skip this share of heads and neurons, from 0 to 1
+  /sparsity SHARE  skip this share of heads and neurons, from 0 to 1; from dense, by the planner shadow
   /planner NAME    ${generationPlanners.join(', ')}
   /mask            show what was computed for the last answer
   /system TEXT     replace the system message; without a text, remove it
@@ -43,7 +43,7 @@ Ctrl-C ends an answer. //TEXT sends a message that begins with a slash.
 `
 
 /** What became of a turn, as a JSON object shows it. */
-interface Turn {
+export interface Turn {
   readonly message: string
   readonly answer: string
   readonly tokens: readonly number[]
@@ -143,14 +143,17 @@ class ChatLoop {
         return this.#say(help)
       case 'sparsity': {
         const sparsity = sparsityFlag(value)
-        return this.#choose({ sparsity, headSparsity: undefined, neuronSparsity: undefined })
+        const usual = this.#options.planner === 'dense' && sparsity > 0 ? { planner: 'shadow' as const } : {}
+        return this.#choose({ ...usual, sparsity, headSparsity: undefined, neuronSparsity: undefined })
       }
       case 'planner':
         return this.#choose({ planner: value as GenerationPlanner })
       case 'mask':
         if (this.#mask === undefined) return this.#say('no answer yet\n')
         return this.#say(
-          this.#mask ? formatMask(this.#mask, this.#opt.config) : 'dense: everything was computed\n',
+          this.#mask
+            ? formatMask(this.#mask, this.#opt.config, this.#session.screen)
+            : 'dense: everything was computed\n',
         )
       case 'system':
         this.#system = value === '' ? undefined : value

@@ -5,6 +5,7 @@ import { Option, type Command } from 'commander'
 import { backendNames, type BackendName } from '../backends/backend.ts'
 import { cacheStorages } from '../engine/layer_cache.ts'
 import { storages, type Storage } from '../engine/matrix.ts'
+import { UsageError } from '../tensor/errors.ts'
 import { seedFlag, threadsFlag } from './values.ts'
 
 /** The flags of a command that runs a model. */
@@ -63,8 +64,16 @@ const sharedFlags = {
   /** Where a report goes. */
   report: () => [json(), new Option('-o, --output <file>', 'also write the JSON object to a file')],
   /** program.ts obeys it for every command. */
-  quiet: () => [new Option('-q, --quiet', 'no progress')],
+  quiet: () => [new Option('-q, --quiet', 'no progress, and no line of numbers after a text')],
 } satisfies Record<string, () => Option[]>
+
+/** A flag that has another name now: it is not in the help, and is refused with the new name. */
+export function renamedOption(flags: string, now: string): Option {
+  const [name] = flags.split(' ')
+  return new Option(flags).hideHelp().argParser(() => {
+    throw new UsageError('FLAGS', `${name}: expected ${now}, which is its name now, got the old one`)
+  })
+}
 
 /** Adds flags to a command, in this order. */
 export function addFlags(command: Command, ...names: (keyof typeof sharedFlags)[]): Command {

@@ -2,12 +2,17 @@
  * A mask as a table for the terminal: per layer the heads that stay, one block each, and the neurons, a row of blocks
  * that are the darker the more of their share stays.
  */
-import { achievedSparsity, type LayerSizes, type Sparsity } from '../masks/achieved.ts'
+import { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from '../masks/achieved.ts'
+import { channelSites, maskedShare, type ChannelMask } from '../masks/channels.ts'
 import type { UnitMask } from '../masks/mask.ts'
+import { GAP, wrapLines } from '../results/fold.ts'
+import type { Screen } from './screen.ts'
 import { formatColumns, formatCount, formatPercent } from './words.ts'
 
 /** Blocks of a row at most. */
 const CELLS = 32
+/** Fewer, for narrow terminals. */
+const FEWER_CELLS = [24, 16, 8]
 const shades = ['·', '░', '▒', '▓', '█']
 
 /** Numbers in ascending order, runs shortened: 0-3 7 9-10. */
@@ -22,8 +27,8 @@ export function formatRuns(numbers: readonly number[]): string {
 }
 
 /** Units as blocks in their order, several to a block where there are more units than blocks. */
-export function formatBlocks(units: Float32Array): string {
-  const cells = Math.min(CELLS, units.length)
+export function formatBlocks(units: Float32Array, most: number = CELLS): string {
+  const cells = Math.min(most, units.length)
   let row = ''
   for (let cell = 0; cell < cells; cell++) {
     const part = units.subarray(
@@ -48,24 +53,82 @@ export function maskRow(mask: UnitMask, kind: 'heads' | 'neurons', layer: number
   return mask[kind].subarray(layer * units, (layer + 1) * units)
 }
 
-/** The table. @param sizes of a layer, by which weights are counted */
-export function formatMask(mask: UnitMask, sizes: LayerSizes): string {
+/** How a picture is drawn. */
+interface Drawing {
+  /** Blocks of a row at most. */
+  readonly cells: number
+  /** Whether the heads that stay are listed too; blocks of one head each say the same. */
+  readonly listsHeads: boolean
+}
+
+/**
+ * The table and its legend: as much as fits into a line, at least eight blocks.
+ * @param sizes of a layer, by which weights are counted
+ */
+export function formatMask(mask: UnitMask, sizes: LayerSizes, { columns, paint }: Screen): string {
+  if (mask.channels) return formatChannels(mask, mask.channels, achievedSparsity(mask, sizes), columns)
+  const { heads, neurons } = mask.shape
+  const drawings: Drawing[] = [
+    { cells: CELLS, listsHeads: true },
+    ...[CELLS, ...FEWER_CELLS].map((cells) => ({ cells, listsHeads: heads > cells })),
+  ]
+  const fits = (drawing: Drawing): boolean => widthOf(pictureRows(mask, sizes, drawing)) <= columns
+  const drawing = drawings.find(fits) ?? drawings[drawings.length - 1]
+  const rows = pictureRows(mask, sizes, drawing)
+  const right = drawing.listsHeads ? [0, 4, 5, 6, 7] : [0, 3, 4, 5, 6]
+  const table = formatColumns(rows, right, { columns })
+  const unit = (units: number, name: string): string => {
+    const each = units / Math.min(drawing.cells, units)
+    return each === 1 ? `a ${name}` : `${Number(each.toFixed(1))} ${name}s`
+  }
+  const [none, ...kept] = shades
+  const all = kept.pop()
+  const legend = `A block is ${unit(heads, 'head')} or ${unit(neurons, 'neuron')}: ${all} all kept, ${kept.toReversed().join(' ')} in part, ${none} none. Columns with - are shares skipped.`
+  return `${table}\n${paint.dim(wrapLines(legend, columns))}\n`
+}
+
+function widthOf(rows: readonly (readonly string[])[]): number {
+  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)))
+  return widths.reduce((total, width) => total + width + GAP, -GAP)
+}
+
+/** Headings, a row for each layer, and the whole model. */
+function pictureRows(mask: UnitMask, sizes: LayerSizes, { cells, listsHeads }: Drawing): string[][] {
   const achieved = achievedSparsity(mask, sizes)
   const skipped = ({ heads, neurons, weights }: Sparsity): string[] =>
     [heads, neurons, weights].map(formatPercent)
+  const list = (text: string): string[] => (listsHeads ? [text] : [])
   const rows = achieved.layers.map((layer, index) => {
     const heads = maskRow(mask, 'heads', index)
     const neurons = maskRow(mask, 'neurons', index)
     return [
       `${index}`,
-      formatBlocks(heads),
-      layer.heads === 0 ? 'all' : formatRuns(keptUnits(heads)) || 'none',
-      formatBlocks(neurons),
+      formatBlocks(heads, cells),
+      ...list(layer.heads === 0 ? 'all' : formatRuns(keptUnits(heads)) || 'none'),
+      formatBlocks(neurons, cells),
       formatCount(keptUnits(neurons).length),
       ...skipped(layer),
     ]
   })
-  const headings = ['layer', 'heads', 'kept', 'neurons', 'kept', 'heads -', 'neurons -', 'weights -']
-  const total = ['all', '', '', '', '', ...skipped(achieved)]
-  return formatColumns([headings, ...rows, total], [0, 4, 5, 6, 7])
+  const headings = ['layer', 'heads', ...list('kept'), 'neurons', 'kept', 'heads -', 'neurons -', 'weights -']
+  return [headings, ...rows, ['all', '', ...list(''), '', '', ...skipped(achieved)]]
+}
+
+/** The table of a mask of input channels: the shares that are masked of each site, and by the weights they meet. */
+function formatChannels(
+  { shape }: UnitMask,
+  mask: ChannelMask,
+  { layers, channels, weights }: AchievedSparsity,
+  columns: number,
+): string {
+  const row = (name: string, first: number, count: number, all: Sparsity): string[] => [
+    name,
+    ...channelSites.map((site) => formatPercent(maskedShare(mask, site, shape.layers, first, count))),
+    formatPercent(all.channels ?? 0),
+    formatPercent(all.weights),
+  ]
+  const rows = layers.map((layer, index) => row(`${index}`, index, 1, layer))
+  const headings = ['layer', ...channelSites.map((site) => `${site} -`), 'channels -', 'weights -']
+  const total = row('all', 0, shape.layers, { heads: 0, neurons: 0, channels, weights })
+  return formatColumns([headings, ...rows, total], [0, 1, 2, 3, 4, 5, 6], { columns })
 }

@@ -14,10 +14,11 @@ import { maskModes, type MaskMode } from '../engine/active_block.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { PlannerChoice } from '../planner_options.ts'
 import { plannerNames, readsMean, type PlannerName } from '../predictor/planners.ts'
+import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
-import { checkPredictor } from '../predictor/suitable.ts'
+import { checkPredictor, kindsNeeded } from '../predictor/suitable.ts'
 import type { ShadowModel } from '../shadow_model.ts'
-import { MissingError } from '../tensor/errors.ts'
+import { MissingError, UsageError } from '../tensor/errors.ts'
 import { addFlags } from './flags.ts'
 import { namesFlag, shareFlag, sparsityFlag, sparsityListFlag, wholeFlag } from './values.ts'
 import { featureWidths } from '../engine/config.ts'
@@ -69,7 +70,7 @@ function deciderOptions(): Option[] {
 export function everyOption(): Option {
   return new Option(
     '--every <count>',
-    'decide again after this many tokens (default: once; dejavu and cats: every token)',
+    'decide again after this many tokens (default: once; dejavu, cats, teal and wina: every token)',
   ).argParser(wholeFlag('every', 1))
 }
 
@@ -85,6 +86,11 @@ export function modeOption(): Option {
   const description =
     'how a mask is executed: pack the kept units, skip the others in place, simulate by multiplying, or the cheapest of these'
   return new Option('--mode <name>', description).choices(maskModes).default('auto')
+}
+
+/** A sparsity: without a planner it is that of ShadowLLM. */
+function impliesShadow(flags: string, description: string, planner: unknown = 'shadow'): Option {
+  return new Option(flags, description).implies({ planner })
 }
 
 // ---- One planner -----------------------------------------------------------------------------------------------------
@@ -118,6 +124,9 @@ const meanings: Record<PlannerName, string> = {
   dejavu: 'each layer decides from the stream one layer earlier: --predictor',
   cats: `computes at every token the neurons whose own gate is open, and all heads; the gates of all neurons are computed
                    (CATS, arXiv 2404.08763)`,
+  teal: `masks at every token the input channels of all matrices that are smallest; all units are computed, and only out
+                   and fc2 save reading (TEAL, arXiv 2408.14690)`,
+  wina: 'the same by size times the norm of the column of weights (WINA, arXiv 2505.19427)',
 }
 
 /** Planners and what they do, for help texts. */
@@ -130,6 +139,7 @@ export function plannersHelp(planners: readonly PlannerName[]): string {
 /** What a sparsity costs, for help texts. */
 export const sparsityHelp = `
 griffin, coreinfer, glass and cats decide about neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused.
+teal and wina mask that share of the input channels, and no unit; their numbers say how good choices of inputs can be.
 
 What a sparsity costs depends on the model. Neurons of OPT are mostly zero after ReLU. Those of gated models (Llama,
 Mistral, Qwen2, SmolLM2) are not. On SmolLM2-135M, static scores cost 0.3 nats of KL per token at 10 % of the neurons, 0.8
@@ -147,17 +157,61 @@ export function addPlanFlags(
         .choices(planners)
         .default(usual),
     )
-    .option('--sparsity <share>', 'share of heads and neurons to skip, from 0 to 1', sparsityFlag, 0.5)
-    .option('--head-sparsity <share>', 'of heads, if different', shareFlag('head-sparsity'))
-    .option('--neuron-sparsity <share>', 'of neurons, if different', shareFlag('neuron-sparsity'))
+    .addOption(
+      impliesShadow('--sparsity <share>', 'share of heads and neurons to skip, from 0 to 1')
+        .argParser(sparsityFlag)
+        .default(0.5),
+    )
+    .addOption(
+      impliesShadow('--head-sparsity <share>', 'of heads, if different').argParser(
+        shareFlag('head-sparsity'),
+      ),
+    )
+    .addOption(
+      impliesShadow('--neuron-sparsity <share>', 'of neurons, if different').argParser(
+        shareFlag('neuron-sparsity'),
+      ),
+    )
   for (const option of deciderOptions()) command.addOption(option)
   return addFlags(command, 'seed')
 }
 
-/** Reads the files that were named. @throws as `ShadowModel.loadPredictor` and `loadCalibration` */
-export async function loadPlanFiles(opt: ShadowModel, { predictor, calibration }: PlanFlags): Promise<void> {
-  for (const path of predictor) await opt.loadPredictor(path)
+/**
+ * Reads the files that were named.
+ * @param mayChange whether other planners may follow the one named, as in a conversation
+ * @throws UsageError PREDICTOR_KIND for a predictor that no planner reads; and as `ShadowModel.loadPredictor` and
+ *   `loadCalibration`
+ */
+export async function loadPlanFiles(
+  opt: ShadowModel,
+  { planner, predictor, calibration }: PlanFlags,
+  mayChange = false,
+): Promise<void> {
+  const found: NamedKind[] = []
+  for (const path of predictor) found.push({ path, kind: await opt.loadPredictor(path) })
+  const needed = kindsNeeded([planner])
+  const isServed = needed.length === 0 || found.some(({ kind }) => needed.includes(kind))
+  if (!mayChange || !isServed) checkKinds([planner], found)
   if (calibration !== undefined) await opt.loadCalibration(calibration)
+}
+
+/** A predictor that was named. */
+interface NamedKind {
+  readonly path: string
+  readonly kind: PredictorKind
+}
+
+/** Refuses a predictor that none of the planners reads: it would have no effect. @throws UsageError PREDICTOR_KIND */
+function checkKinds(planners: readonly PlannerName[], found: readonly NamedKind[]): void {
+  const needed = kindsNeeded(planners)
+  const useless = found.find(({ kind }) => !needed.includes(kind))
+  if (!useless) return
+  const { path, kind } = useless
+  const [expected, got] =
+    needed.length > 0
+      ? [`a predictor of kind ${needed.join(' or ')}`, `one of kind ${kind}`]
+      : [`--planner ${kind} beside it`, planners.join(', ') || 'dense']
+  throw new UsageError('PREDICTOR_KIND', `--predictor ${path}: expected ${expected}, got ${got}`)
 }
 
 /** The flags as the library takes them. */
@@ -191,16 +245,20 @@ export function addPlannerFlags(command: Command): Command {
         .argParser(namesFlag('planner', plannerNames, 'PLANNER'))
         .default([], 'dense'),
     )
-    .option('--sparsity <list>', 'shares to skip, separated by commas', sparsityListFlag, [0.5])
-    .option(
-      '--head-sparsity <share>',
-      'of heads, if different; 0 for neurons alone',
-      shareFlag('head-sparsity'),
+    .addOption(
+      impliesShadow('--sparsity <list>', 'shares to skip, separated by commas', ['shadow'])
+        .argParser(sparsityListFlag)
+        .default([0.5], '0.5'),
     )
-    .option(
-      '--neuron-sparsity <share>',
-      'of neurons, if different; 0 for heads alone',
-      shareFlag('neuron-sparsity'),
+    .addOption(
+      impliesShadow('--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', [
+        'shadow',
+      ]).argParser(shareFlag('head-sparsity')),
+    )
+    .addOption(
+      impliesShadow('--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', [
+        'shadow',
+      ]).argParser(shareFlag('neuron-sparsity')),
     )
   for (const option of [...deciderOptions(), everyOption(), prefillOption(), modeOption()])
     command.addOption(option)
@@ -229,6 +287,12 @@ export async function withMethods<T>(
   const { scope, criterion, every, prefill, leaky, headSparsity, neuronSparsity } = choice
   const predictors = await openPredictors(predictorBeside(opt.weightsFile), opt.model, flags)
   try {
+    // The model's own is not named, and comes first.
+    const named = predictors.slice(predictors.length - flags.predictor.length)
+    checkKinds(
+      planners,
+      named.map(({ kind }, i) => ({ path: flags.predictor[i], kind })),
+    )
     const sources = { mean: await calibratedMean(opt, flags), predictors }
     const shares = { sparsities, headSparsity, neuronSparsity }
     const options = { planners, ...shares, scope, criterion, every, prefill, leaky, paperCompatible, sources }

@@ -81,7 +81,7 @@ export interface TextChoice {
  *   less than one of them; the signal's reason
  */
 export async function readWindows(
-  { tokenizer }: ModelPlan,
+  { tokenizer, config }: ModelPlan,
   { text, heldOut, length }: TextChoice,
   onProgress: (done: number, total: number) => void,
   signal: AbortSignal,
@@ -91,11 +91,12 @@ export async function readWindows(
   const measured = heldOut ? await readDocuments(heldOut) : (brown?.evaluate ?? [])
   const total = training.length + measured.length
   const encode = makeTextEncoder((piece) => tokenizer.encode(piece, { prefix: false }))
-  const { end } = tokenizer.special
+  // </s> of OPT; of others what config.json names.
+  const end = tokenizer.special.end ?? config.eosIds.at(0) ?? null
   if (end === null)
     throw new InputError(
       'TOKENIZER_VOCAB',
-      'tokenizer: expected </s>, which ends a document, got no such token',
+      'tokenizer: expected </s>, or eos_token_id in config.json, which ends a document, got neither',
     )
   let done = 0
   const cut = async (documents: readonly Document[]): Promise<Int32Array[]> => {

@@ -5,6 +5,7 @@
  * below. A command parses nothing by hand and prints through the session.
  */
 import { Command } from 'commander'
+import { withPackages } from '../tensor/packages.ts'
 import type { Session } from './session.ts'
 
 /** A command as the help of the program lists it, and how to load it. */
@@ -31,6 +32,11 @@ const commands: readonly Listed[] = [
     load: () => import('./commands/train.ts'),
   },
   {
+    usage: 'learn [options]',
+    description: 'learn scores through the mask, and a predictor that corrects them by the prompt',
+    load: () => import('./commands/learn.ts'),
+  },
+  {
     usage: 'generate [options] <prompt>',
     description: 'generate text from a prompt',
     load: () => import('./commands/generate.ts'),
@@ -43,7 +49,7 @@ const commands: readonly Listed[] = [
   {
     usage: 'serve [options]',
     description: 'answer requests in the form of the OpenAI API',
-    load: () => import('./commands/serve.ts'),
+    load: () => withPackages('serve', 'hono @hono/node-server', () => import('./commands/serve.ts')),
   },
   {
     usage: 'masks [options] [prompt]',
@@ -63,7 +69,7 @@ const commands: readonly Listed[] = [
   {
     usage: 'verify [options]',
     description: 'test the laws of the specification on the backends of this machine',
-    load: () => import('./commands/verify.ts'),
+    load: () => withPackages('verify', 'fast-check', () => import('./commands/verify.ts')),
   },
   {
     usage: 'parity',

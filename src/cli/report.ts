@@ -2,6 +2,7 @@
  * How commands report: in words, as JSON, and to a file.
  */
 import { writeOutput } from './output.ts'
+import type { Screen } from './screen.ts'
 import type { Session } from './session.ts'
 
 /** A result as the text of a JSON file. */
@@ -14,9 +15,9 @@ export function printResult<Result extends object>(
   session: Session,
   { json }: { readonly json?: boolean },
   result: Result,
-  words: (result: Result) => string,
+  words: (result: Result, screen: Screen) => string,
 ): Promise<void> {
-  return session.print(json ? jsonText(result) : words(result))
+  return session.print(json ? jsonText(result) : words(result, session.screen))
 }
 
 /** The flags of a command that reports on its work. */
@@ -30,7 +31,7 @@ export async function showReport<Report extends object>(
   session: Session,
   flags: ReportFlags,
   report: Report,
-  words: (report: Report) => string,
+  words: (report: Report, screen: Screen) => string,
 ): Promise<void> {
   // Printed first: the refusal of the file must not lose the report.
   await printResult(session, flags, report, words)

@@ -3,7 +3,7 @@
  *
  * Data goes to `print`, progress to `progress` (stderr, only on a terminal). The first ctrl-C aborts `signal`, and commands
  * then keep what they have; a second one ends the process at once. The exit code is 130 if the work was interrupted, and the
- * code of the work if it was already complete; no signal kills the process. Output is never coloured.
+ * code of the work if it was already complete; no signal kills the process.
  */
 import {
   endWhenIdle,
@@ -19,6 +19,7 @@ import {
 import { exitCodes } from './failure.ts'
 import { whileWriting } from './output.ts'
 import { makeProgressLine, type ProgressLine } from './progress.ts'
+import { screenOf, type Screen } from './screen.ts'
 
 /** What a command is given of the process it runs in. */
 export interface Session {
@@ -35,6 +36,8 @@ export interface Session {
   takeInterrupts(handler: () => void): () => void
   /** Whether stdout is a terminal, which obeys control characters. */
   readonly isTerminal: boolean
+  /** What `print` writes for. */
+  readonly screen: Screen
   /** Turns progress off. */
   quieten(): void
   /** What the command ends with if nothing fails; 0 until a check fails. */
@@ -95,6 +98,7 @@ export function openSession(): ProcessSession {
       return () => void (taken = null)
     },
     isTerminal: isTerminal('stdout'),
+    screen: screenOf('stdout'),
     quieten() {
       quiet = true
     },

@@ -4,6 +4,7 @@
 
 import type { Prefill } from '../masks/planner.ts'
 import { defaultPrefill } from '../predictor/late_planner.ts'
+import { foldColumns, GAP, wrapLines, type Fit } from '../results/fold.ts'
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 
@@ -62,16 +63,33 @@ export function harmless(text: string): string {
   return text.replace(/[\p{Cc}--[\n\t]]/gv, '')
 }
 
-/** Rows in aligned columns; those in `right` lean to the right. */
-export function formatColumns(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+const gap = ' '.repeat(GAP)
+
+/** Rows in aligned columns, folded where they do not fit; those in `right` lean to the right. */
+export function formatColumns(
+  rows: readonly (readonly string[])[],
+  right: readonly number[] = [],
+  fit: Fit = {},
+): string {
   const widths: number[] = []
   for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)))
-  return rows
-    .map((row) => {
-      const cells = row.map((cell, i) =>
-        right.includes(i) ? cell.padStart(widths[i]) : cell.padEnd(widths[i]),
-      )
-      return `${cells.join('  ').trimEnd()}\n`
-    })
-    .join('')
+  const layOut = (part: readonly number[], row: readonly string[]): string => {
+    const cells = part
+      .filter((i) => i < row.length)
+      .map((i) => (right.includes(i) ? row[i].padStart(widths[i]) : row[i].padEnd(widths[i])))
+    return `${cells.join(gap).trimEnd()}\n`
+  }
+  return foldColumns(widths, fit)
+    .map((part) => rows.map((row) => layOut(part, row)).join(''))
+    .join('\n')
+}
+
+/** Names and what is known of each: a value that does not fit goes on below itself. */
+export function formatFacts(
+  facts: readonly (readonly [name: string, value: string])[],
+  columns: number,
+): string {
+  const width = Math.max(...facts.map(([name]) => name.length)) + GAP
+  const indent = ' '.repeat(width)
+  return facts.map(([name, value]) => `${wrapLines(name.padEnd(width) + value, columns, indent)}\n`).join('')
 }

@@ -28,6 +28,7 @@ export interface WritingFlags extends ModelFlags, PlanFlags {
   readonly temperature: number
   readonly topK?: number
   readonly topP: number
+  readonly repetitionPenalty: number
   readonly mode: MaskMode
   readonly cache?: CacheStorage
   /** The system message of a chat. */
@@ -58,6 +59,12 @@ export function addWritingFlags(
     .option('--temperature <number>', '0 is greedy', numberFlag('temperature', 0, 100), 0)
     .option('--top-k <count>', 'draw among this many tokens only (default: all)', wholeFlag('top-k', 1))
     .option('--top-p <share>', 'draw among the likeliest tokens that hold this share together', topPFlag, 1)
+    .option(
+      '--repetition-penalty <number>',
+      'above 1: earlier tokens are drawn less',
+      numberFlag('repetition-penalty', 0.01, 100),
+      1,
+    )
   add(command)
   addFlags(command, 'backend', 'storage', 'threads').addOption(modeOption())
   return addFlags(command, 'cache', 'json', 'quiet')
@@ -79,7 +86,8 @@ function topPFlag(text: string): number {
 export function writingOptions(
   flags: WritingFlags,
 ): ChatOptions & { planner: GenerationPlanner; sparsity: number } {
-  const { planner, sparsity, every, prefill, maxTokens, temperature, topK, topP, mode, cache } = flags
+  const { planner, sparsity, every, prefill, maxTokens, mode, cache } = flags
+  const { temperature, topK, topP, repetitionPenalty } = flags
   const decided = { ...choiceOf(flags), planner, sparsity, every, prefill, mode }
-  return { ...decided, maxTokens, cache, temperature, topK, topP }
+  return { ...decided, maxTokens, cache, temperature, topK, topP, repetitionPenalty }
 }

@@ -1,6 +1,6 @@
 /**
- * The Cholesky factor of a small symmetric positive definite matrix, the logarithm of its determinant, and the trace of its
- * inverse.
+ * The Cholesky factor of a small symmetric positive definite matrix, the logarithm of its determinant, the trace of its
+ * inverse, and equations with it.
  *
  * With both, functions of all eigenvalues such as sum(log v + 1/v) need no eigenvalues. In float64; the logarithms are
  * of ops/float32.ts, because engines round Math.log differently.
@@ -25,6 +25,21 @@ export function cholesky(matrix: Float64Array, N: number): Float64Array {
       else throw new UsageError('MATRIX', `matrix: expected positive definite, got pivot ${rest} in row ${i}`)
     }
   return factor
+}
+
+/** The solution x of A x = b, from the factor of A. @param b [N] */
+export function solveCholesky(factor: Float64Array, b: Float64Array): Float64Array {
+  const N = b.length
+  const x = b.slice()
+  for (let i = 0; i < N; i++) {
+    for (let k = 0; k < i; k++) x[i] -= factor[i * N + k] * x[k]
+    x[i] /= factor[i * N + i]
+  }
+  for (let i = N - 1; i >= 0; i--) {
+    for (let k = i + 1; k < N; k++) x[i] -= factor[k * N + i] * x[k]
+    x[i] /= factor[i * N + i]
+  }
+  return x
 }
 
 /** ln det A, from its factor. */

@@ -42,7 +42,7 @@ export interface BackwardOptions {
 /**
  * Gradients of the mean loss of one traced sequence. Give them back with `dispose`.
  * @param labels [T], the sequence's own tokens or -100 where a position is not scored; the shift happens inside
- * @throws UsageError TRACE for another model's trace, STORAGE for int8 weights, LABELS for another length or nothing scored, INDEX_RANGE for a
+ * @throws UsageError TRACE for another model's trace, and for gradients of parameters after a prompt, to which they would not reach; STORAGE for int8 weights, LABELS for another length or nothing scored, INDEX_RANGE for a
  *   label outside the vocabulary, LOGITS for a gradient of another size, PARAMETERS for accumulators that are not there or not
  *   of their parameter's shape
  */
@@ -54,6 +54,11 @@ export function backward(
 ): Gradients {
   if (trace.model !== model)
     throw new UsageError('TRACE', "trace: expected one of this model, got another model's")
+  if (trace.past > 0 && options.parameters)
+    throw new UsageError(
+      'TRACE',
+      `gradients of parameters: expected the trace of a whole text, got one after ${trace.past} tokens`,
+    )
   if (roundsActivations(model.weights.storage))
     throw new UsageError(
       'STORAGE',

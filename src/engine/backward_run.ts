@@ -5,6 +5,8 @@
  * goes linear_input_major, through an input-major one back goes linear; and a weight's gradient lies as the weight does,
  * so of an input-major one it is taken with input and output exchanged. The gradient of the stream lives in one place
  * and is moved block by block; what criteria look at is kept, everything else is scratch.
+ *
+ * Where a prompt came before the trace, its keys and values are constants: nothing is passed on to the prompt.
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
@@ -176,15 +178,11 @@ export class BackwardRun {
     weights: BlockWeights,
     context: Buffer,
   ): void {
-    const { backend, config } = this.#trace.model
+    const { backend } = this.#trace.model
     const { ops } = backend
     const scope = new BufferScope(backend)
     try {
-      const [query, key, value] = [buffers.query, buffers.key, buffers.value].map(({ shape }) =>
-        scope.allocate('f32', shape),
-      )
-      const scale = attentionScale(config)
-      ops.attention_backward(query, key, value, context, buffers.query, cache.key, cache.value, scale)
+      const [query, key, value] = this.#attentionGradients(scope, { buffers, cache }, context)
       const { angles } = this.#trace.pass
       if (angles) for (const grad of [query, key]) ops.rotary_backward(grad, grad, angles)
       const input = buffers.attentionInput
@@ -199,6 +197,41 @@ export class BackwardRun {
     } finally {
       scope.dispose()
     }
+  }
+
+  /** The gradients of queries, keys and values of the trace's tokens, before these were rotated. @param context [T, H K] */
+  #attentionGradients(
+    scope: BufferScope,
+    { buffers, cache }: Pick<TracedBlock, 'buffers' | 'cache'>,
+    context: Buffer,
+  ): Buffer[] {
+    const { past, length: T, model } = this.#trace
+    const { backend } = model
+    const S = past + T
+    // The op is of whole sequences: the queries of a prompt are zeros there, and so is what comes back to them.
+    const whole = (buffer: Buffer): Buffer => scope.allocate('f32', [S, buffer.shape[1]])
+    const rest = (buffer: Buffer): Buffer =>
+      backend.view(buffer, [T, buffer.shape[1]], past * buffer.shape[1])
+    const padded = (buffer: Buffer): Buffer => {
+      if (past === 0) return buffer
+      const room = whole(buffer)
+      backend.ops.copy_rows(room, buffer, scope.upload(rowsFrom(past, T)), scope.upload(rowsFrom(0, T)))
+      return room
+    }
+    const gradients = [buffers.query, buffers.key, buffers.value].map(whole)
+    const [query, key, value] = gradients
+    const [given, asked] = [padded(context), padded(buffers.query)]
+    backend.ops.attention_backward(
+      query,
+      key,
+      value,
+      given,
+      asked,
+      cache.key,
+      cache.value,
+      attentionScale(model.config),
+    )
+    return gradients.map(rest)
   }
 
   /** The tables and the projection into the model's width. */
@@ -270,4 +303,9 @@ export class BackwardRun {
   #wide(scope: BufferScope): Buffer {
     return scope.allocate('f32', [this.#trace.length, this.#trace.model.config.width])
   }
+}
+
+/** The numbers of rows one after another. */
+function rowsFrom(first: number, count: number): Int32Array {
+  return Int32Array.from({ length: count }, (_, i) => first + i)
 }

@@ -14,6 +14,7 @@
  * Buffers come from the caller: the same ones for each layer, or fresh ones that are kept.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
+import type { ChannelSite } from '../masks/channels.ts'
 import type { ActiveBlock } from './active_block.ts'
 import type { ModelConfig } from './config.ts'
 import type { LayerCache } from './layer_cache.ts'
@@ -92,6 +93,26 @@ export function embed(
 }
 
 /**
+ * Asked at each site of a block what its matrices are to read of x, [T, C].
+ * @returns what channels are multiplied by, [C]; null leaves x as it is
+ */
+export type ChooseChannels = (site: ChannelSite, x: Buffer) => Buffer | null
+
+/** What the matrices of a site read: x, or in y its channels times their factors. */
+function readBy(
+  { backend }: Pass,
+  site: ChannelSite,
+  y: Buffer,
+  x: Buffer,
+  choose: ChooseChannels | null,
+): Buffer {
+  const factors = choose && choose(site, x)
+  if (!factors) return x
+  backend.ops.mask_units(y, x, factors)
+  return y
+}
+
+/**
  * First step of a block: from the stream to the heads' outputs. Nothing happens where all heads are left out by packing.
  *
  * Keys and values enter the cache for the key heads of the chosen heads, or for all where `everyKey` asks for it (a
@@ -103,6 +124,7 @@ export function attend(
   cache: LayerCache,
   b: BlockBuffers,
   everyKey: boolean,
+  channelsOf: ChooseChannels | null = null,
 ): void {
   if (held === 0) return
   const { backend, config, T, past, angles } = pass
@@ -110,11 +132,13 @@ export function attend(
   const { query, key, value } = weights
   const { heads, channels } = units
   if (config.preNorm) norm(pass, b.attentionInput, b.input, weights.attentionNorm)
+  // Nothing is in the branch yet. The input may be the stream itself, which stays as it is.
+  const x = readBy(pass, 'attention', b.branch, b.attentionInput, channelsOf)
   const stored = everyKey ? null : units.keyHeads
   const storedChannels = everyKey ? null : units.keyChannels
-  ops.linear(b.query, b.attentionInput, query.weight, query.bias, channels)
-  ops.linear(b.key, b.attentionInput, key.weight, key.bias, storedChannels)
-  ops.linear(b.value, b.attentionInput, value.weight, value.bias, storedChannels)
+  ops.linear(b.query, x, query.weight, query.bias, channels)
+  ops.linear(b.key, x, key.weight, key.bias, storedChannels)
+  ops.linear(b.value, x, value.weight, value.bias, storedChannels)
   if (angles) {
     ops.rotary(b.query, b.query, angles)
     ops.rotary(b.key, b.key, angles)
@@ -126,7 +150,12 @@ export function attend(
 }
 
 /** Second step of a block: the chosen heads' outputs join the stream. */
-export function project(pass: Pass, { weights, units }: ActiveBlock, b: BlockBuffers): void {
+export function project(
+  pass: Pass,
+  { weights, units }: ActiveBlock,
+  b: BlockBuffers,
+  channelsOf: ChooseChannels | null = null,
+): void {
   const { backend, config } = pass
   const { ops } = backend
   const { weight, bias } = weights.out
@@ -135,6 +164,7 @@ export function project(pass: Pass, { weights, units }: ActiveBlock, b: BlockBuf
     ops.mask_units(b.maskedContext, b.context, units.headFactors)
     context = b.maskedContext
   }
+  context = readBy(pass, 'heads', b.maskedContext, context, channelsOf)
   ops.linear_input_major(b.branch, context, weight, bias, units.channels)
   ops.add(b.attentionSum, b.input, b.branch)
   if (!config.preNorm) norm(pass, b.middle, b.attentionSum, weights.attentionNorm)
@@ -157,15 +187,17 @@ export function feedForward(
   { weights, units }: ActiveBlock,
   b: BlockBuffers,
   choose: (() => GateChoice | null) | null = null,
+  channelsOf: ChooseChannels | null = null,
 ): void {
   const { backend, config } = pass
   const { ops } = backend
   const { fc1, up, fc2 } = weights
   if (config.preNorm) norm(pass, b.ffnInput, b.middle, weights.ffnNorm)
-  ops.linear(b.preActivation, b.ffnInput, fc1.weight, fc1.bias, units.neurons)
+  const x = readBy(pass, 'ffn', b.branch, b.ffnInput, channelsOf)
+  ops.linear(b.preActivation, x, fc1.weight, fc1.bias, units.neurons)
   const chosen = choose && choose()
   if (up && b.up) {
-    ops.linear(b.up, b.ffnInput, up.weight, up.bias, chosen?.neurons ?? units.neurons)
+    ops.linear(b.up, x, up.weight, up.bias, chosen?.neurons ?? units.neurons)
     ops.silu_gate(b.activation, b.preActivation, b.up)
   } else ops.relu(b.activation, b.preActivation)
   let activation = b.activation
@@ -174,6 +206,7 @@ export function feedForward(
     ops.mask_units(b.maskedActivation, b.activation, factors)
     activation = b.maskedActivation
   }
+  activation = readBy(pass, 'activations', b.maskedActivation, activation, channelsOf)
   ops.linear_input_major(b.branch, activation, fc2.weight, fc2.bias, chosen?.neurons ?? units.terms)
   ops.add(b.ffnSum, b.middle, b.branch)
   if (!config.preNorm) norm(pass, b.output, b.ffnSum, weights.ffnNorm)

@@ -33,6 +33,8 @@ export interface GenerateOptions {
   readonly conversation?: Conversation
   /** Called when the prompt has been run. */
   readonly onPrompt?: (prompt: PromptRun) => void
+  /** Called with the mask in force, null for dense, before the first token and before each token under another mask. */
+  readonly onMask?: (mask: UnitMask | null) => void
 }
 
 /** How a prompt was run. */
@@ -86,6 +88,7 @@ export async function* generateTokens(
   const begun = { mask, planner, mode, cache, capacity, expectedTokens: maxTokens - 1 }
   const { sequence, reused, ...first } = conversation.begin(model, prompt, begun)
   const fed = [...prompt]
+  let told: UnitMask | null | undefined
   try {
     options.onPrompt?.({ tokens: prompt.length, reused, mask: sequence.mask })
     let { logits } = first
@@ -95,8 +98,9 @@ export async function* generateTokens(
         turnStarted = performance.now()
       }
       signal?.throwIfAborted()
-      const token = sampler(logits)
+      const token = sampler(logits, fed)
       if (stops.has(token)) return 'stop'
+      if (told !== sequence.mask) options.onMask?.((told = sequence.mask))
       yield { token, index, logits }
       if (index + 1 === maxTokens) break
       fed.push(token)

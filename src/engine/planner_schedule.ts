@@ -4,6 +4,7 @@
  * The first feed is the prompt and is never cut. A later feed is cut where the planner is asked again, so that each segment
  * runs under one mask whoever feeds it, token by token or at once.
  */
+import { channelSites, type ChannelSite } from '../masks/channels.ts'
 import { checkTable, expectMask, type UnitMask } from '../masks/mask.ts'
 import { isDensePrompt, isOneMask, prefills, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -36,6 +37,8 @@ export class PlannerSchedule {
   #summaries: Float32Array = new Float32Array(0)
   /** What it made of their gates. */
   readonly #gates: Float32Array[] = [] // [L]
+  /** What it made of what the sites of layers read. */
+  readonly #channels: Float32Array[] = [] // [4 L]
 
   /**
    * @throws UsageError PLANNER for one that decides in several ways or none, or is to be shown the answer; PREFILL, PLACEMENT, EVERY
@@ -115,6 +118,27 @@ export class PlannerSchedule {
       this.#gates[layer] = planner.summarizeGate?.(layer, gate, segment.T) ?? new Float32Array(0)
     const mask = planner.afterGate?.(layer, gate.subarray(gate.length - F), this.#gates[layer])
     checkTable(mask as Float32Array, 'neuron mask', 1, F)
+    return mask as Float32Array
+  }
+
+  /**
+   * The input channels of a site by what it would read of a token; of a prompt, of its last token.
+   * @param read gives so many of the last rows of that: [rows, C]
+   * @throws UsageError MASK_SHAPE
+   */
+  chooseChannels(
+    { past, T }: Segment,
+    layer: number,
+    site: ChannelSite,
+    read: (rows: number) => Float32Array,
+  ): Float32Array {
+    const { planner } = this
+    const place = channelSites.length * layer + channelSites.indexOf(site)
+    if (past === 0)
+      this.#channels[place] = planner.summarizeChannels?.(layer, site, read(T), T) ?? new Float32Array(0)
+    const x = read(1)
+    const mask = planner.chooseChannels?.(layer, site, x, this.#channels[place])
+    checkTable(mask as Float32Array, 'channel mask', 1, x.length)
     return mask as Float32Array
   }
 
@@ -208,7 +232,10 @@ export class PlannerSchedule {
   }
 
   #expectDense({ shape, heads, neurons }: UnitMask): void {
-    const rows = (this.placement ?? -1) + 1
+    // After a dense prompt no later pass has begun when a single decision is made.
+    const { planner } = this
+    const decidesBetween = isDensePrompt(planner) && planner.every === undefined
+    const rows = decidesBetween ? 0 : (this.placement ?? -1) + 1
     const isOne = (value: number): boolean => value === 1
     if (
       heads.subarray(0, rows * shape.heads).every(isOne) &&
@@ -217,7 +244,7 @@ export class PlannerSchedule {
       return
     throw new UsageError(
       'PLANNER_MASK',
-      `planner ${this.planner.name}: expected ones for layers 0 to ${rows - 1}, which run dense, got others`,
+      `planner ${planner.name}: expected ones for layers 0 to ${rows - 1}, which run dense, got others`,
     )
   }
 }
@@ -225,27 +252,32 @@ export class PlannerSchedule {
 /** Refuses a planner that does not decide in exactly one way. */
 function expectOneWay(planner: MaskPlanner): void {
   const { name, afterAttention, beforeLayer, summarize, afterPrompt, summarizeGate, afterGate } = planner
-  const ways = [afterAttention, beforeLayer, afterPrompt, afterGate].filter((way) => way !== undefined)
+  const { summarizeChannels, chooseChannels } = planner
+  const ways = [afterAttention, beforeLayer, afterPrompt, afterGate, chooseChannels].filter(
+    (way) => way !== undefined,
+  )
   if (ways.length > 1)
     throw new UsageError('PLANNER', `planner ${name}: expected one way of deciding, got ${ways.length}`)
   if (typeof ways[0] !== 'function')
     throw new UsageError(
       'PLANNER',
-      `planner ${name}: expected afterAttention, beforeLayer, afterPrompt or afterGate to decide by, got none`,
+      `planner ${name}: expected afterAttention, beforeLayer, afterPrompt, afterGate or chooseChannels to decide by, got none`,
     )
   const isPaired =
     (summarize === undefined) === (afterPrompt === undefined) &&
-    (summarizeGate === undefined) === (afterGate === undefined)
+    (summarizeGate === undefined) === (afterGate === undefined) &&
+    (summarizeChannels === undefined || chooseChannels !== undefined)
   if (isPaired) return
   throw new UsageError(
     'PLANNER',
-    `planner ${name}: expected summarize with afterPrompt, or summarizeGate with afterGate, got one alone`,
+    `planner ${name}: expected summarize with afterPrompt, summarizeGate with afterGate, or summarizeChannels with chooseChannels, got one alone`,
   )
 }
 
 /** Refuses a planner that decides after the prompt and is to mask the prompt, or to decide at other tokens than it does. */
-function expectAfterPrompt({ name, every, prefill, afterPrompt, afterGate }: MaskPlanner): void {
-  if (!afterPrompt && !afterGate) return
+function expectAfterPrompt(planner: MaskPlanner): void {
+  const { name, every, prefill, afterPrompt, afterGate, chooseChannels } = planner
+  if (!afterPrompt && !afterGate && !chooseChannels) return
   if (prefill === 'masked')
     throw new UsageError(
       'PREFILL',

@@ -53,6 +53,8 @@ export class RunState {
   /** By layer. */
   #blocks: Block[] = []
   #logits: Buffer | null = null
+  /** By how many there are. */
+  readonly #factors = new Map<number, Buffer>()
 
   constructor(backend: Backend, config: ModelConfig) {
     this.#backend = backend
@@ -126,12 +128,20 @@ export class RunState {
     return this.#logits.shape[0] === rows ? this.#logits : this.#backend.view(this.#logits, shape)
   }
 
+  /** Room for a factor of each of C channels, which the next call for as many overwrites: [C]. */
+  factors(C: number): Buffer {
+    const known = this.#factors.get(C) ?? this.#scope.allocate('f32', [C], 'anything')
+    this.#factors.set(C, known)
+    return known
+  }
+
   dispose(): void {
     this.#scope.dispose()
     this.#room = null
     this.#ends = null
     this.#blocks = []
     this.#logits = null
+    this.#factors.clear()
   }
 
   #reserve(T: number): Room {

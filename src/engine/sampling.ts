@@ -11,8 +11,8 @@ import { Random } from '../tensor/random.ts'
 
 const { fround } = Math
 
-/** Chooses a token from the logits [V] of the last position. */
-export type Sampler = (logits: Float32Array) => number
+/** Chooses a token from the logits [V] of the last position. @param before the prompt and the tokens that follow it so far */
+export type Sampler = (logits: Float32Array, before?: readonly number[]) => number
 
 /** How a token is chosen. */
 export interface SamplerOptions {
@@ -22,25 +22,40 @@ export interface SamplerOptions {
   readonly topK?: number
   /** Draw among the likeliest tokens that hold this share of the probability together; default 1. */
   readonly topP?: number
+  /**
+   * By how much tokens of the prompt and of the text so far are made less likely: their logits are divided by it, those below 0
+   * multiplied (CTRL, arXiv 1909.05858, section 4.1, in the form of Hugging Face). Default 1: not at all.
+   */
+  readonly repetitionPenalty?: number
   /** Default 0. */
   readonly seed?: number
 }
 
 /**
  * Makes a sampler with a random stream of its own.
- * @throws UsageError TEMPERATURE, TOP_K, TOP_P for a number outside its range
+ * @throws UsageError TEMPERATURE, TOP_K, TOP_P, REPETITION_PENALTY for a number outside its range
  */
 export function makeSampler(options: SamplerOptions = {}): Sampler {
-  const { temperature = 0, topK = Infinity, topP = 1, seed = 0 } = options
+  const { temperature = 0, topK = Infinity, topP = 1, repetitionPenalty: penalty = 1, seed = 0 } = options
   if (!(temperature >= 0 && temperature < Infinity))
     throw new UsageError('TEMPERATURE', `temperature: expected 0 or more, got ${temperature}`)
   if (!(topK >= 1 && (Number.isInteger(topK) || topK === Infinity)))
     throw new UsageError('TOP_K', `topK: expected a whole number from 1, got ${topK}`)
   if (!(topP > 0 && topP <= 1))
     throw new UsageError('TOP_P', `topP: expected a share above 0 and up to 1, got ${topP}`)
-  if (temperature === 0) return argmax
+  if (!(penalty > 0 && penalty < Infinity))
+    throw new UsageError('REPETITION_PENALTY', `repetitionPenalty: expected a number above 0, got ${penalty}`)
   const random = new Random(seed)
-  return (logits) => draw(logits, temperature, topK, topP, random)
+  const choose: Sampler =
+    temperature === 0 ? argmax : (logits) => draw(logits, temperature, topK, topP, random)
+  return penalty === 1 ? choose : (logits, before = []) => choose(penalise(logits, before, penalty))
+}
+
+/** The logits with those of earlier tokens moved down. */
+function penalise(logits: Float32Array, before: readonly number[], penalty: number): Float32Array {
+  const penalised = logits.slice()
+  for (const id of before) penalised[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty
+  return penalised
 }
 
 /** The token of the highest logit; ties go to the lower id. */

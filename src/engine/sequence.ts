@@ -12,6 +12,7 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
+import { channelSites, type ChannelMask, type ChannelSite } from '../masks/channels.ts'
 import {
   checkTable,
   denseMask,
@@ -25,7 +26,9 @@ import type { LayerMask, MaskPlanner } from '../masks/planner.ts'
 import { relu } from '../ops/relu.ts'
 import { silu_gate } from '../ops/silu_gate.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { recordOf } from '../tensor/records.ts'
 import { activateBlock, denseBlock, type ActiveBlock, type MaskMode } from './active_block.ts'
+import { contextWidth, type ModelConfig } from './config.ts'
 import {
   attend,
   embed,
@@ -34,6 +37,7 @@ import {
   logitsOf,
   project,
   type BlockBuffers,
+  type ChooseChannels,
   type GateChoice,
   type Pass,
 } from './forward.ts'
@@ -43,7 +47,7 @@ import type { ExecutionStrategy } from './mask_cost.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { PlannerSchedule, type Segment } from './planner_schedule.ts'
 import { RunState } from './run_state.ts'
-import { checkMask, checkSwitches, chosenUnits, layerMask } from './unit_lists.ts'
+import { checkMask, checkSwitch, checkSwitches, chosenUnits, layerMask } from './unit_lists.ts'
 
 /** How a sequence begins. */
 export interface SequenceOptions {
@@ -258,6 +262,7 @@ export class Sequence {
     const isDense = schedule?.runsDense(segment) ?? false
     const summarizes = schedule?.summarizes(segment) ?? false
     const gates = schedule?.planner.afterGate !== undefined
+    const channels = schedule?.planner.chooseChannels !== undefined
     let decided: UnitMask | null = null
     if (isDense) this.#unmask(T)
     let backend = home
@@ -272,18 +277,19 @@ export class Sequence {
       this.#askBefore(segment, layer, isDense)
       const active = this.#blocks[layer]
       const block = this.#stateIn(backend).block(layer, T, active)
-      attend(pass, active, this.#cache.layer(layer, backend, active.keyHeads), block, everyKey)
+      const channelsOf = channels ? this.#channelsOf(segment, layer, backend) : null
+      attend(pass, active, this.#cache.layer(layer, backend, active.keyHeads), block, everyKey, channelsOf)
       if (layer === schedule?.placement) {
         decided = this.#askAfter(segment, tokens, block)
         if (decided && !isDense) this.#adopt(decided, T)
       }
-      project(pass, this.#blocks[layer], block)
+      project(pass, this.#blocks[layer], block, channelsOf)
       if (gates) this.#feedByGate(segment, layer, pass, block)
-      else feedForward(pass, this.#blocks[layer], block)
+      else feedForward(pass, this.#blocks[layer], block, null, channelsOf)
       if (summarizes) schedule?.summarize(layer, backend.readF32(block.activation), T)
     }
     this.#moveStream(backend, home, T)
-    if (isDense && !gates) {
+    if (isDense && !gates && !channels) {
       const mask = decided ?? schedule?.afterPrompt(tokens) ?? this.#mask
       // Tokens come one at a time from here on.
       if (mask) this.#adopt(mask, 1)
@@ -398,6 +404,34 @@ export class Sequence {
     }
   }
 
+  /** Asks the planner what the sites of a layer are to read; the prompt reads all. */
+  #channelsOf(segment: Segment, layer: number, backend: Backend): ChooseChannels {
+    return (site, x) => {
+      const [T, C] = x.shape
+      const read = (rows: number): Float32Array => backend.readF32(backend.view(x, [rows, C], (T - rows) * C))
+      const mask = this.#schedule?.chooseChannels(segment, layer, site, read) as Float32Array
+      if (this.mode !== 'simulate') checkSwitch('channel mask', mask)
+      this.#noteChannels(layer, site, mask)
+      if (segment.past === 0) return null
+      const factors = this.#stateIn(backend).factors(C)
+      backend.write(factors, mask)
+      return factors
+    }
+  }
+
+  /** Writes the decision for one site into the mask in force. */
+  #noteChannels(layer: number, site: ChannelSite, mask: Float32Array): void {
+    const { shape, config } = this.model
+    const last = this.#mask?.channels
+    const isFirst = layer === 0 && site === channelSites[0]
+    if (isFirst || !last) {
+      const channels = recordOf(channelSites, (of) => last?.[of].slice() ?? allChannels(config, of))
+      this.#mask = { ...denseMask(shape), channels }
+    }
+    const { channels } = this.#mask as UnitMask & { readonly channels: ChannelMask }
+    channels[site].set(mask, layer * mask.length)
+  }
+
   /** Writes one layer's decision into the mask in force; null is all units. */
   #noteRow(layer: number, decided: { [Kind in UnitKind]: Float32Array | null }): LayerMask {
     const { shape } = this.model
@@ -434,6 +468,13 @@ export class Sequence {
 
 function copyMask({ shape, heads, neurons }: UnitMask): UnitMask {
   return makeMask(shape, heads.slice(), neurons.slice())
+}
+
+/** A mask [L, C] that keeps all channels of a site. */
+function allChannels(config: ModelConfig, site: ChannelSite): Float32Array {
+  const { layers, width, neurons } = config
+  const widths = { attention: width, heads: contextWidth(config), ffn: width, activations: neurons }
+  return new Float32Array(layers * widths[site]).fill(1)
 }
 
 /** The activation function on a gate [T, F], in place: silu, of OPT relu. */

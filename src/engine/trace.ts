@@ -4,6 +4,9 @@
  * It runs the same steps as a sequence, in the same order, so its numbers are the same bits; only its buffers are fresh
  * for each layer. A mask is simulated (multiplied), never skipped: derivatives with respect to a mask need what a
  * skipped unit would have computed.
+ *
+ * A trace may begin after a prompt that another trace has run: then it runs the tokens that follow, over the keys and values
+ * of the prompt, as a sequence does whose prompt runs dense.
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
@@ -27,8 +30,8 @@ import { checkMask, layerMask, type LayerUnits } from './unit_lists.ts'
 /** One layer of a trace. */
 export interface TracedBlock {
   readonly buffers: BlockBuffers
-  /** Keys and values in float32. */
-  readonly cache: Readonly<Record<'key' | 'value', Buffer>> // [G, T, K]
+  /** Keys and values in float32, those of a prompt before the trace included. */
+  readonly cache: Readonly<Record<'key' | 'value', Buffer>> // [G, S, K]
   readonly units: LayerUnits
 }
 
@@ -36,6 +39,8 @@ export interface TracedBlock {
 export interface TraceOptions {
   /** Multiplied into the heads' outputs and the activations; any numbers. */
   readonly mask?: UnitMask | null
+  /** The prompt that comes before: so many of the first tokens of another trace. Its activations are kept there. */
+  readonly after?: { readonly trace: Trace; readonly length: number }
 }
 
 /** What `backward` reads of the ends of a pass. */
@@ -50,11 +55,11 @@ export interface TracedEnds {
 
 /**
  * Runs one unpadded sequence and keeps its activations. Give the trace back with `dispose`.
- * @param tokens [T], at least one
- * @throws UsageError TOKENS, CONTEXT_LENGTH, MASK_SHAPE, TRACE_SPLIT for a model that is held in several backends
+ * @param tokens [T], at least one: those after the prompt, if one comes before
+ * @throws UsageError TOKENS, CONTEXT_LENGTH, MASK_SHAPE, TRACE for a prompt of another model or of more tokens than its trace, TRACE_SPLIT for a model that is held in several backends
  */
 export function traceForward(model: LanguageModel, tokens: Int32Array, options: TraceOptions = {}): Trace {
-  return new Trace(model, tokens, options.mask ?? null)
+  return new Trace(model, tokens, options)
 }
 
 /** The activations of one pass. Every reader returns a host copy. */
@@ -62,14 +67,18 @@ export class Trace {
   readonly model: LanguageModel
   readonly tokens: Int32Array // [T]
   readonly pass: Pass
+  /** Tokens before the trace. */
+  readonly past: number
   readonly blocks: readonly TracedBlock[] // [L]
   readonly ends: TracedEnds
   readonly #scope: BufferScope
   readonly #active: ActiveBlock[] = []
 
   /** See `traceForward`. */
-  constructor(model: LanguageModel, tokens: Int32Array, mask: UnitMask | null) {
-    model.checkTokens(tokens, 0)
+  constructor(model: LanguageModel, tokens: Int32Array, { mask = null, after }: TraceOptions) {
+    const past = after ? after.length : 0
+    if (after) checkPrompt(model, after)
+    model.checkTokens(tokens, past)
     if (model.weights.blocks.some(({ backend }) => backend !== model.backend))
       throw new UsageError(
         'TRACE_SPLIT',
@@ -80,11 +89,12 @@ export class Trace {
     const T = tokens.length
     this.model = model
     this.tokens = tokens.slice()
-    this.pass = { backend, config, T, past: 0, angles: model.angleRows(backend, 0, T) }
+    this.past = past
+    this.pass = { backend, config, T, past, angles: model.angleRows(backend, past, T) }
     this.#scope = new BufferScope(backend)
     try {
       const start = this.#embed()
-      this.blocks = this.#runBlocks(start.embeddings, mask)
+      this.blocks = this.#runBlocks(start.embeddings, mask, after?.trace ?? null)
       this.ends = { ...start, ...this.#finish() }
     } catch (error) {
       this.dispose()
@@ -118,9 +128,14 @@ export class Trace {
     return this.#read(this.#block(layer).buffers.query)
   }
 
-  /** Keys, rotated, head-major: [G, T, K]. */
+  /** Keys, rotated, head-major, those of a prompt before the trace included: [G, S, K]. */
   key(layer: number): Float32Array {
     return this.#read(this.#block(layer).cache.key)
+  }
+
+  /** Values, head-major, those of a prompt before the trace included: [G, S, K]. */
+  value(layer: number): Float32Array {
+    return this.#read(this.#block(layer).cache.value)
   }
 
   /** fc1's output before the activation function; that of the gate in a gated block: [T, F]. */
@@ -166,21 +181,27 @@ export class Trace {
     const embedded = E === D ? null : this.#scope.allocate('f32', [T, E])
     const position = this.#scope.allocate('f32', [T, D])
     const embeddings = this.#scope.allocate('f32', [T, D])
-    embed(pass, model.weights, tokens, model.positionRows(0, T), { embedded, position, output: embeddings })
+    embed(pass, model.weights, tokens, model.positionRows(pass.past, T), {
+      embedded,
+      position,
+      output: embeddings,
+    })
     return { tokens, embedded, embeddings }
   }
 
-  #runBlocks(embeddings: Buffer, mask: UnitMask | null): TracedBlock[] {
+  #runBlocks(embeddings: Buffer, mask: UnitMask | null, prompt: Trace | null): TracedBlock[] {
     const { pass } = this
-    const { T } = pass
+    const S = pass.past + pass.T
     const { layers, keyHeads: G, headSize: K } = this.model.config
     const blocks: TracedBlock[] = []
     let stream = embeddings
     for (let layer = 0; layer < layers; layer++) {
       const active = this.#activate(layer, mask)
       const buffers = this.#allocateBlock(stream, mask)
-      const rows = (): Buffer => this.#scope.allocate('f32', [G, T, K])
-      const cache = { key: rows(), value: rows() }
+      const cache = {
+        key: this.#cacheAfter(prompt?.key(layer), [G, S, K]),
+        value: this.#cacheAfter(prompt?.value(layer), [G, S, K]),
+      }
       attend(pass, active, cache, buffers, false)
       project(pass, active, buffers)
       feedForward(pass, active, buffers)
@@ -188,6 +209,15 @@ export class Trace {
       stream = buffers.output
     }
     return blocks
+  }
+
+  /** Room for keys or values of S tokens, those of the prompt in it. @param prompt [G, S', K] */
+  #cacheAfter(prompt: Float32Array | undefined, [G, S, K]: readonly [number, number, number]): Buffer {
+    if (!prompt) return this.#scope.allocate('f32', [G, S, K])
+    const rows = new Float32Array(G * S * K)
+    const stride = prompt.length / G
+    for (let g = 0; g < G; g++) rows.set(prompt.subarray(g * stride, g * stride + this.past * K), g * S * K)
+    return this.#scope.upload(rows, [G, S, K])
   }
 
   #activate(layer: number, mask: UnitMask | null): ActiveBlock {
@@ -250,4 +280,15 @@ export class Trace {
     logitsOf(pass, weights, logits, last)
     return { normed, last, logits }
   }
+}
+
+/** @throws UsageError TRACE */
+function checkPrompt(model: LanguageModel, { trace, length }: NonNullable<TraceOptions['after']>): void {
+  if (trace.model !== model)
+    throw new UsageError('TRACE', "trace: expected one of this model, got another model's")
+  if (trace.past > 0 || !Number.isInteger(length) || length < 1 || length > trace.length)
+    throw new UsageError(
+      'TRACE',
+      `trace: expected a prompt of 1 to ${trace.length} tokens from the start of a text, got ${length} tokens after ${trace.past}`,
+    )
 }

@@ -46,23 +46,26 @@ export function checkMask(mask: UnitMask, shape: UnitShape, skips = false): void
     `${layers} layers of ${heads} heads and ${neurons} neurons`
   if (words(mask.shape) !== words(shape))
     throw new UsageError('MASK_SHAPE', `mask: expected ${words(shape)}, got ${words(mask.shape)}`)
+  if (mask.channels)
+    throw new UsageError(
+      'MASK_SHAPE',
+      'mask: expected heads and neurons, got input channels too, which a planner chooses token by token',
+    )
   if (skips) checkSwitches(mask)
 }
 
 /** @throws UsageError MASK_VALUE for a number other than 0 and 1, which units cannot be skipped by */
 export function checkSwitches({ heads, neurons }: LayerMask): void {
-  for (const [kind, mask] of [
-    ['head', heads],
-    ['neuron', neurons],
-  ] as const) {
-    // Not findIndex: a planner that decides for every token has every mask checked as often.
-    for (let wrong = 0; wrong < mask.length; wrong++)
-      if (mask[wrong] !== 0 && mask[wrong] !== 1)
-        throw new UsageError(
-          'MASK_VALUE',
-          `${kind} mask[${wrong}]: expected 0 or 1 to skip by, got ${mask[wrong]}`,
-        )
-  }
+  checkSwitch('head mask', heads)
+  checkSwitch('neuron mask', neurons)
+}
+
+/** The same for one table. @throws UsageError MASK_VALUE */
+export function checkSwitch(name: string, mask: Float32Array): void {
+  // Not findIndex: a planner that decides for every token has every mask checked as often.
+  for (let wrong = 0; wrong < mask.length; wrong++)
+    if (mask[wrong] !== 0 && mask[wrong] !== 1)
+      throw new UsageError('MASK_VALUE', `${name}[${wrong}]: expected 0 or 1 to skip by, got ${mask[wrong]}`)
 }
 
 /** One row of a mask. */

@@ -181,6 +181,7 @@ function timed(planner: MaskPlanner, report: (milliseconds: number) => void): Ma
   }
   const { name, placement, every, prefill } = planner
   const { afterAttention, beforeLayer, summarize, afterPrompt, summarizeGate, afterGate } = planner
+  const { summarizeChannels, chooseChannels } = planner
   return {
     name,
     placement,
@@ -196,6 +197,14 @@ function timed(planner: MaskPlanner, report: (milliseconds: number) => void): Ma
     }),
     ...(afterGate && {
       afterGate: (layer, gate, summary) => onClock(() => afterGate.call(planner, layer, gate, summary)),
+    }),
+    ...(summarizeChannels && {
+      summarizeChannels: (layer, site, x, count) =>
+        onClock(() => summarizeChannels.call(planner, layer, site, x, count)),
+    }),
+    ...(chooseChannels && {
+      chooseChannels: (layer, site, x, summary) =>
+        onClock(() => chooseChannels.call(planner, layer, site, x, summary)),
     }),
     ...(afterPrompt && { afterPrompt: (view) => onClock(() => afterPrompt.call(planner, view)) }),
   }

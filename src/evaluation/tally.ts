@@ -26,8 +26,14 @@ export function meanAchieved(all: readonly AchievedSparsity[]): AchievedSparsity
 }
 
 function meanOf(all: readonly Sparsity[]): Sparsity {
-  const mean = (kind: keyof Sparsity): number => all.reduce((sum, one) => sum + one[kind], 0) / all.length
-  return { heads: mean('heads'), neurons: mean('neurons'), weights: mean('weights') }
+  const mean = (kind: keyof Sparsity): number =>
+    all.reduce((sum, one) => sum + (one[kind] ?? 0), 0) / all.length
+  return {
+    heads: mean('heads'),
+    neurons: mean('neurons'),
+    weights: mean('weights'),
+    ...(all.some(({ channels }) => channels !== undefined) && { channels: mean('channels') }),
+  }
 }
 
 /** Nats per token of windows; NaN for no windows. */
@@ -72,6 +78,31 @@ export function compareScores(first: readonly Cost[], second: readonly Cost[]): 
   return { nats: value, error }
 }
 
+/** KL(dense || this) of windows, in nats per token; NaN for no windows. */
+export function klPerToken(scores: readonly ComparedCost[]): Ratio {
+  return perToken(scores, ({ kl }) => kl)
+}
+
+/** The share of the scored tokens of windows at which the likeliest token is the dense one. */
+export function agreementOf(scores: readonly ComparedCost[]): Ratio {
+  return perToken(scores, ({ agreed }) => agreed)
+}
+
+/** By how much the KL per token of `first` is more than that of `second` on the same windows, window by window. */
+export function compareKl(first: readonly ComparedCost[], second: readonly ComparedCost[]): Ratio {
+  return perToken(first, ({ kl }, i) => kl - second[i].kl)
+}
+
+function perToken<Score extends Cost>(
+  scores: readonly Score[],
+  valueOf: (score: Score, window: number) => number,
+): Ratio {
+  return ratioOf(
+    scores.map(valueOf),
+    scores.map(({ tokens }) => tokens),
+  )
+}
+
 // ---- By page, or by window of a stream -------------------------------------------------------------------------------
 
 interface Unit {
@@ -79,6 +110,9 @@ interface Unit {
   tokens: number
   kl: number
 }
+
+/** Tokens that were scored, and KL(dense || this) of them together, in nats. */
+export type UnitCost = Readonly<Pick<Unit, 'tokens' | 'kl'>>
 
 /** A perplexity and its standard error, which is null for a single unit. */
 export interface Measured {
@@ -120,6 +154,11 @@ export class Tally {
   /** Which scored token is the first where it is not, counted through the text; null if none is. */
   get firstDifference(): number | null {
     return this.#firstDifference
+  }
+
+  /** Tokens and KL of each page or window, in order: what rows of several reports are compared by. */
+  get units(): UnitCost[] {
+    return [...this.#units.values()].map(({ tokens, kl }) => ({ tokens, kl }))
   }
 
   /** KL(dense || this) in nats per token. */

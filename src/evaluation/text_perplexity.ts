@@ -35,7 +35,7 @@ import {
   type Provenance,
 } from '../results/provenance.ts'
 import { DenseLogits, readLogits, type ComparedCost } from './score_window.ts'
-import { achievedBy, perplexityOf, Tally, type Measured } from './tally.ts'
+import { achievedBy, perplexityOf, Tally, type Measured, type UnitCost } from './tally.ts'
 import type { MethodScore } from './window_evaluator.ts'
 import type { PagedText } from '../data/texts.ts'
 import { pageWindows, streamWindows, withPrefix, type TextWindow } from '../data/windows.ts'
@@ -111,6 +111,8 @@ export interface TextPerplexityRow extends MethodRow, Perplexities {
   readonly firstDifference: number | null
   /** By how much `klPerToken` is more than that of static at the same sparsity; null where there is no such row. */
   readonly klOverStatic: Measured | null
+  /** Of each window of the stream or each page, so that rows of several reports on one text can be compared window by window. */
+  readonly units: readonly UnitCost[]
 }
 
 /** The dense model on everything, the way others publish it. */
@@ -323,6 +325,7 @@ async function makeReport(
           agreement: main.agreement,
           firstDifference: main.firstDifference,
           klOverStatic: peer === -1 || peer === i ? null : main.klOver(measured.rows[peer]),
+          units: main.units,
         },
       ]
     }),

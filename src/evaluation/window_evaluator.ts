@@ -9,7 +9,7 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_block.ts'
-import type { CacheStorage } from '../engine/layer_cache.ts'
+import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { makeSampler } from '../engine/sampling.ts'
 import { traceForward } from '../engine/trace.ts'
@@ -20,10 +20,11 @@ import { geometricMean } from '../predictor/prompt_static.ts'
 import { Random } from '../tensor/random.ts'
 import { methodBudget, planMethod, type Method, type MethodInputs } from '../results/method.ts'
 import {
+  DenseLogits,
+  readLogits,
   scoreWindow,
   type Cost,
   type DenseDistance,
-  type DenseLogits,
   type ScoredText,
   type WindowScore,
 } from './score_window.ts'
@@ -207,6 +208,8 @@ export function windowsUnder(
 export interface EvaluatorOptions {
   readonly mode?: MaskMode
   readonly cache?: CacheStorage
+  /** Whether scores are compared with dense logits that are read here, once for all methods; a text then is a single window. */
+  readonly compared?: boolean
 }
 
 /** The windows of a text, under any method. */
@@ -215,6 +218,7 @@ export class WindowEvaluator {
   readonly text: EvaluatedText
   readonly options: EvaluatorOptions
   readonly #planners = new Map<ScoredText, WindowPlanner>()
+  #dense: DenseLogits | undefined
 
   constructor(model: LanguageModel, text: EvaluatedText, options: EvaluatorOptions = {}) {
     this.model = model
@@ -224,18 +228,29 @@ export class WindowEvaluator {
 
   /** The cost of each window under a method. */
   score(method: Method, inputs: MethodInputs): MethodScore[] {
-    const { config } = this.model
-    const { known, dense } = this.text
+    const { config, weights } = this.model
+    const { known } = this.text
+    const { mode, cache = defaultCache(weights.storage) } = this.options
     const windows = windowsUnder(this.text, method)
+    const dense = this.#denseLogits()
     // The dense logits are those of a cache of f32.
-    if (dense && method.planner === 'dense' && this.options.cache === 'f32') {
+    if (dense && method.planner === 'dense' && cache === 'f32') {
       const [{ promptLength, start = promptLength, words }] = windows
       return [{ ...dense.scoreFrom(start), words, achieved: achievedBy(null, config) }]
     }
     const plan: PlanText = (window) => this.#plannerOf(window).plan(method, inputs)
-    return scoreTogether(this.model, { windows, known }, plan, { ...this.options, dense }).map(
+    return scoreTogether(this.model, { windows, known }, plan, { mode, cache, dense }).map(
       ({ mask, ...score }) => ({ ...score, achieved: achievedBy(mask, config) }),
     )
+  }
+
+  #denseLogits(): DenseLogits | undefined {
+    const { windows, dense = this.#dense } = this.text
+    if (dense || !this.options.compared) return dense
+    const [window] = windows
+    const { vocabulary } = this.model.config
+    const read = readLogits(this.model, window, { cache: 'f32' })
+    return (this.#dense = new DenseLogits(read, window.tokens, vocabulary))
   }
 
   #plannerOf(window: ScoredText): WindowPlanner {

@@ -8,6 +8,7 @@ import { now } from '../platform/platform.ts'
 import type { ExperimentResult } from '../results/experiment_result.ts'
 import type { ExperimentCache, CacheOptions } from '../evaluation/cache/experiment_cache.ts'
 import type { Settings } from '../evaluation/settings.ts'
+import type { GridChoice } from './grid_cells.ts'
 
 /** What an experiment may use. */
 export interface ExperimentContext {
@@ -19,6 +20,8 @@ export interface ExperimentContext {
   readonly openCache: (options: Partial<CacheOptions>) => Promise<ExperimentCache>
   /** What makes this result again. */
   readonly command: string
+  /** Which cells of the grid are measured; default all. */
+  readonly grid?: GridChoice
 }
 
 /** What an experiment finds. */

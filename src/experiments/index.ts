@@ -10,6 +10,7 @@ import { calibrationOverhead, latency } from './cost_experiments.ts'
 import { attentionCriterion, criteriaPredicted, criteriaStatic, secondOrder } from './criteria_experiments.ts'
 import { runExperiment, type Experiment, type ExperimentContext } from './experiment.ts'
 import { fewShot } from './few_shot.ts'
+import { grid } from './grid.ts'
 import {
   calibrationSize,
   ceiling,
@@ -38,6 +39,7 @@ export const experiments: readonly Experiment[] = [
   fewShot,
   calibrationOverhead,
   latency,
+  grid,
 ]
 
 /** Experiments that only count. */

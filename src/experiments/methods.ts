@@ -70,6 +70,8 @@ export function comparisonMethod(
     case 'griffin':
     case 'coreinfer':
     case 'cats':
+    case 'teal':
+    case 'wina':
       return base
     case 'oracle':
     case 'prompt-plainact':

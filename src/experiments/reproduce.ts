@@ -36,7 +36,7 @@ import {
   skippedBy,
 } from '../evaluation/tally.ts'
 import { percent } from '../results/cells.ts'
-import type { Comparison, ReproduceReport, ReproduceRow } from '../results/report.ts'
+import { methodNames, type Comparison, type ReproduceReport, type ReproduceRow } from '../results/report.ts'
 import { fullSettings, quickSettings, type Settings } from '../evaluation/settings.ts'
 import { WorkMeter } from './remaining_time.ts'
 import type { UnitKind } from '../masks/mask.ts'
@@ -112,7 +112,7 @@ export async function reproduce(
     signal,
     onProgress: (part) => progress.onCache(part),
   })
-  let predictorLoss: Record<UnitKind, number> | null = null
+  let predictorLoss: Record<UnitKind, number | null> | null = null
   let measured: readonly MeasuredMethod[] = []
   let speeds: readonly number[] = []
   let complete = false
@@ -136,7 +136,8 @@ export async function reproduce(
         progress.startTraining(i, predictors.length)
         const { predictor, heldOut } = await cache.predictor(method, seed)
         if (predictor.kind !== 'shadow' || predictorLoss) continue
-        predictorLoss = { ...heldOut }
+        const known = (loss: number): number | null => (Number.isFinite(loss) ? loss : null)
+        predictorLoss = { heads: known(heldOut.heads), neurons: known(heldOut.neurons) }
         await options.onPredictor?.(predictor)
       }
       progress.tell('train', 1, 1)
@@ -144,7 +145,7 @@ export async function reproduce(
 
     // 3. evaluate: every method on every window; a window counts when all have scored it.
     progress.stage = 'evaluate'
-    await measureMethods(cache, methods, evaluation, seed, (found) => void (measured = found))
+    await measureMethods(cache, methods, evaluation, seed, { onBatch: (found) => void (measured = found) })
 
     // 4. decode: the speed of every method, on the prompt of the first window.
     progress.stage = 'decode'
@@ -156,6 +157,7 @@ export async function reproduce(
     await cache.dispose()
   }
   const scored = measured.filter(({ scores }) => scores.length > 0)
+  const names = methodNames(scored.map(({ method }) => methodRow(method)))
   return {
     rows: scored.map((found, i) => reproduceRow(found, seed, speeds[i] ?? null)),
     provenance: await cache.provenance(seed),
@@ -164,8 +166,8 @@ export async function reproduce(
     evaluationWindows: scored[0]?.scores.length ?? 0,
     predictorLoss,
     shadowAgainstStatic: compareWithStatic(scored),
-    layers: scored.map(({ method: { planner, sparsity }, scores }) =>
-      layersOf(`${planner} ${percent(sparsity)}`, scores),
+    layers: scored.map(({ method: { sparsity }, scores }, i) =>
+      layersOf(`${names[i]} ${percent(sparsity)}`, scores),
     ),
     seconds: (now() - started) / 1000,
   }
@@ -221,11 +223,13 @@ function calibrationsOf(methods: readonly Method[]): number {
 /** The table row of a method. @param speed decoded tokens per second; null where it was not measured */
 function reproduceRow({ method, scores }: MeasuredMethod, seed: number, speed: number | null): ReproduceRow {
   const { heads, neurons, weights } = skippedBy(scores)
+  const token = perplexityOf(natsPerToken(scores))
   return {
     ...methodRow(method),
     seed,
     achieved: { heads, neurons, weights },
-    tokenPerplexity: perplexityOf(natsPerToken(scores)).value,
+    tokenPerplexity: token.value,
+    tokenPerplexityError: token.error,
     wordPerplexity: perplexityOf(natsPerWord(scores)).value,
     decodeTokensPerSecond: speed,
   }

@@ -102,8 +102,11 @@ const CONFIG = 'config.json'
  */
 export async function findModelFiles(path: string): Promise<ModelFiles> {
   const kind = await kindOf(path)
-  if (kind === 'missing')
-    throw refusal('MODEL_MISSING', path, "a model's folder, or a file of weights", 'nothing')
+  if (kind === 'missing') {
+    const named = suggestModel(path)
+    const hint = named === null ? '' : `; ${named} is a name on the hub`
+    throw refusal('MODEL_MISSING', path, "a model's folder, or a file of weights", `nothing${hint}`)
+  }
   const folder = kind === 'directory' ? path : folderOf(path)
   if (kind !== 'directory' && isGguf(path)) return { folder, weights: path, all: [path] }
   const [config] = await present(folder, [CONFIG])
@@ -112,7 +115,16 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
     const gguf = kind === 'directory' ? await onlyGguf(folder) : null
     if (gguf !== null) return { folder, weights: gguf, all: [gguf] }
   }
-  if (config === undefined) throw refusal('MODEL_CONFIG', folder, 'config.json in it', 'no such file')
+  if (config === undefined) {
+    // The form in which Meta gives out its models.
+    const [original] = await present(folder, ['params.json'])
+    throw refusal(
+      'MODEL_CONFIG',
+      folder,
+      original === undefined ? 'config.json in it' : "a model in Hugging Face's form, with config.json",
+      original === undefined ? 'no such file' : "Meta's own form, with params.json",
+    )
+  }
   if (weights === undefined) {
     throw refusal(
       'MODEL_WEIGHTS',
@@ -122,6 +134,18 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
     )
   }
   return { folder, weights, all: [config, weights, ...(await present(folder, tokenizerFiles))] }
+}
+
+/** Models that people know by the name without the organisation. */
+const wellKnown: readonly (readonly [organisation: string, name: RegExp])[] = [
+  ['facebook', /^opt-(?:125m|350m|1\.3b|2\.7b|6\.7b|13b|30b|66b)$/],
+  ['HuggingFaceTB', /^SmolLM2-(?:135M|360M|1\.7B)(?:-Instruct)?$/],
+]
+
+/** The whole name on the hub of a model that was named without its organisation; null if it is not a well-known one. */
+export function suggestModel(name: string): string | null {
+  const found = wellKnown.find(([, names]) => names.test(name))
+  return found === undefined ? null : `${found[0]}/${name}`
 }
 
 /**

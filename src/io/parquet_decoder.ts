@@ -7,6 +7,7 @@
  */
 import { startThread, type Thread, type ThreadCode } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
+import { passOn, withPackages } from '../tensor/packages.ts'
 import type { JsonMap } from './json.ts'
 import { refusal } from './refusal.ts'
 
@@ -34,9 +35,14 @@ let last: Promise<unknown> = Promise.resolve()
 
 /**
  * The rows of a parquet file.
- * @throws InputError PARQUET for an invalid file, or one that exceeds the limits of size, memory or time
+ * @throws InputError PARQUET for an invalid file, or one that exceeds the limits of size, memory or time; MissingError
+ *   PACKAGE_MISSING
  */
-export function decodeParquet(bytes: Uint8Array, name: string): Promise<JsonMap[]> {
+export async function decodeParquet(bytes: Uint8Array, name: string): Promise<JsonMap[]> {
+  // Asked for here: the thread could not say what it lacks.
+  await withPackages(name, 'hyparquet hyparquet-compressors', () =>
+    Promise.all([import('hyparquet').catch(passOn), import('hyparquet-compressors').catch(passOn)]),
+  )
   const rows = last.then(() => ask({ bytes, name }))
   last = rows.catch(() => {})
   return rows

@@ -6,10 +6,14 @@
  * head of its group, and 2 D for a neuron (its row of fc1, its channel of fc2), or 3 D in a gated block. Without groups a
  * head has a key head of its own. Embeddings, the lm_head, norms and biases belong to no unit and are not counted. Layer 0
  * counts like any other layer.
+ *
+ * `channels` counts the numbers of these matrices that meet an input channel that is masked. Of them `weights` counts those
+ * of out and fc2, which have a row per input: the others are read all the same.
  */
 import { keyHeadOf } from '../ops/key_heads.ts'
 import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { maskedShare, type ChannelSite } from './channels.ts'
 import { expectMask, type UnitMask } from './mask.ts'
 
 /** Shares skipped, each in [0, 1]. */
@@ -17,6 +21,8 @@ export interface Sparsity {
   readonly heads: number
   readonly neurons: number
   readonly weights: number
+  /** Of the input channels, by the weights they meet; only under a planner that masks these. */
+  readonly channels?: number
 }
 
 /** Shares skipped of the whole model, and layer by layer. */
@@ -56,7 +62,12 @@ export function achievedSparsity(mask: UnitMask, sizes: LayerSizes): AchievedSpa
     const neurons = zeroShare(mask.neurons, first * F, count * F)
     const unread =
       heads * weights.heads + zeroShare(keys, first * G, count * G) * weights.keys + neurons * weights.neurons
-    return { heads, neurons, weights: unread / total }
+    const { channels } = mask
+    if (!channels) return { heads, neurons, weights: unread / total }
+    const masked = (site: ChannelSite): number => maskedShare(channels, site, layers, first, count)
+    const byInput = masked('heads') * H * K + masked('activations') * F
+    const byRow = masked('attention') * (H + 2 * G) * K + masked('ffn') * (weights.neurons - F)
+    return { heads, neurons, weights: byInput / total, channels: (byInput + byRow) / total }
   }
   return {
     ...sparsityOf(0, layers),

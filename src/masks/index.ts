@@ -2,6 +2,7 @@
  * shadowllm/masks: masks, budgets, selection and planners.
  */
 export { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from './achieved.ts'
+export type { ChannelMask, ChannelSite } from './channels.ts'
 export { makeBudget, scopes, unitsKept, type Budget, type Scope } from './budget.ts'
 export { denseMask, makeMask, type UnitMask, type UnitShape } from './mask.ts'
 export { readMask } from './mask_file.ts'

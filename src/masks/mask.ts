@@ -6,6 +6,7 @@
  */
 import { describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
+import type { ChannelMask } from './channels.ts'
 
 /** The two kinds of unit. */
 export const unitKinds = ['heads', 'neurons'] as const
@@ -23,6 +24,8 @@ export interface UnitMask {
   readonly shape: UnitShape
   readonly heads: Float32Array // [L, H]
   readonly neurons: Float32Array // [L, F]
+  /** What a planner of input channels left out of the last token, besides; absent under all others. */
+  readonly channels?: ChannelMask
 }
 
 /** The mask that keeps all units. @throws UsageError MASK_SHAPE for invalid sizes */

@@ -2,7 +2,8 @@
  * The interface of all planners: dense, static, random, oracle and predicted masks.
  *
  * A planner decides while the prompt (the first feed of a sequence) runs. A planner of the whole model decides after the
- * attention of its source layer (`placement`). Layers 0 to `placement` run dense, so those rows of its masks are ones. A
+ * attention of its source layer (`placement`). Layers 0 to `placement` run dense, so those rows of its masks are ones, unless
+ * it decides once, in a prompt that runs dense. A
  * planner that decides layer by layer (DejaVu) decides before each layer. The mask applies to the rest of that pass and to
  * every later token. It is fixed after the prompt, so that skipped heads leave no holes in the KV cache.
  *
@@ -11,10 +12,14 @@
  * a planner that decides the neurons of each token by the token's own gate (CATS): nothing but the gate is computed of a
  * neuron it skips.
  *
+ * A planner of input channels (TEAL, WINA) masks what matrices read, token by token, and no unit (channels.ts). The prompt
+ * runs dense.
+ *
  * With `every` = R a planner decides again: a mask decided at token p applies to tokens p to p + R - 1, and the first mask
  * is decided at the last token of the prompt. Keys and values of all heads are cached then, because a head may be selected
  * later. R = 1 decides for every token.
  */
+import type { ChannelSite } from './channels.ts'
 import type { UnitMask } from './mask.ts'
 
 /** The mask of one layer. */
@@ -48,7 +53,8 @@ export type Prefill = (typeof prefills)[number]
 
 /**
  * Decides masks: for the whole model by `afterAttention` or by `summarize` and `afterPrompt`, layer by layer by
- * `beforeLayer`, or the neurons of each token by `summarizeGate` and `afterGate`; in one of these ways.
+ * `beforeLayer`, the neurons of each token by `summarizeGate` and `afterGate`, or the input channels of each token by
+ * `chooseChannels`; in one of these ways.
  */
 export interface MaskPlanner {
   readonly name: string
@@ -65,7 +71,7 @@ export interface MaskPlanner {
   readonly leaky?: boolean
   /**
    * Decides for the whole model.
-   * @returns a mask whose rows 0 to `placement` are ones
+   * @returns a mask whose rows 0 to `placement` are ones, unless it decides once, in a dense prompt
    */
   afterAttention?(view: PromptView): UnitMask
   /**
@@ -98,11 +104,27 @@ export interface MaskPlanner {
    * @returns ones and zeros: [F]
    */
   afterGate?(layer: number, gate: Float32Array, summary: Float32Array): Float32Array
+  /**
+   * Makes numbers of what a site of a layer reads over the prompt, which runs dense. They are kept and shown to
+   * `chooseChannels`.
+   * @param x of every token of the prompt: [T, C], read-only
+   * @param tokens T
+   */
+  summarizeChannels?(layer: number, site: ChannelSite, x: Float32Array, tokens: number): Float32Array
+  /**
+   * Decides the input channels of a site for one token; all units are computed. Activations are masked before int8 and int4
+   * round them. It is asked for every token after the prompt, and for the last one of the prompt, which changes no number.
+   * `every` is 1.
+   * @param x what the site would read of the token: [C], read-only
+   * @param summary what `summarizeChannels` returned for the site; empty without it
+   * @returns ones and zeros: [C]
+   */
+  chooseChannels?(layer: number, site: ChannelSite, x: Float32Array, summary: Float32Array): Float32Array
 }
 
 /** Whether the prompt of a sequence under this planner runs dense. */
-export function isDensePrompt({ afterPrompt, afterGate, prefill }: MaskPlanner): boolean {
-  return afterPrompt !== undefined || afterGate !== undefined || prefill === 'dense'
+export function isDensePrompt({ afterPrompt, afterGate, chooseChannels, prefill }: MaskPlanner): boolean {
+  return [afterPrompt, afterGate, chooseChannels].some(Boolean) || prefill === 'dense'
 }
 
 /** Whether one mask, decided during the prompt, holds for all tokens, those of the prompt included. */

@@ -4,6 +4,7 @@
  * Every function returns an int32. Its arguments are numbers, and typed arrays, whose memory it may use until it returns. Addresses
  * are numbers, because addresses of a process are below 2^53.
  */
+import type * as Koffi from 'koffi'
 import { hostProcess } from './builtin.ts'
 import { PlatformError } from './platform_error.ts'
 
@@ -69,7 +70,7 @@ async function openWithKoffi<Table extends ForeignTable>(
   path: string,
   table: Table,
 ): Promise<ForeignLibrary<Table>> {
-  const { default: koffi } = await import('koffi')
+  const koffi = await loadKoffi()
   const types = { i32: 'int32_t', u32: 'uint32_t', u64: 'uint64_t', memory: 'void *' } as const
   const library = koffi.load(path)
   const functions = Object.entries(table).map(([name, parameters]) => [
@@ -87,6 +88,16 @@ async function openWithKoffi<Table extends ForeignTable>(
       const memory: unknown = koffi.alloc('uint8_t', bytes)
       return { address: Number(koffi.address(memory)), buffer: koffi.view(memory, bytes) }
     },
+  }
+}
+
+/** koffi, which not every user has: it is for CUDA alone. @throws Error that asks for it */
+async function loadKoffi(): Promise<typeof Koffi.default> {
+  try {
+    return (await import('koffi')).default
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
+    throw new Error('the package koffi is not installed ("npm install koffi")', { cause })
   }
 }
 

@@ -29,3 +29,24 @@ export function offerFile(name: string, bytes: Uint8Array<ArrayBuffer>): void {
 export function isIsolated(): boolean {
   return globalThis.crossOriginIsolated === true
 }
+
+/** The fragment of the page's address, without `#`. Browsers do not send it to a server. */
+export function pageFragment(): string {
+  return pageDocument().location.hash.slice(1)
+}
+
+/** Replaces the fragment, without an entry in the history; an empty one is removed with its `#`. */
+export function replaceFragment(fragment: string): void {
+  const { pathname, search } = pageDocument().location
+  history.replaceState(null, '', fragment === '' ? pathname + search : `#${fragment}`)
+}
+
+/** Calls `handler` when the user changes the fragment: by a link, by the address bar, by going back. */
+export function onFragmentChange(handler: () => void): void {
+  addEventListener('hashchange', handler)
+}
+
+/** Whether the user asks for pages without movement. */
+export function avoidsMotion(): boolean {
+  return matchMedia('(prefers-reduced-motion: reduce)').matches
+}

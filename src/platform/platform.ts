@@ -30,6 +30,7 @@ export interface Runtime {
 
 interface DenoGlobal {
   version: { deno: string }
+  noColor: boolean
 }
 
 /** The current runtime. */
@@ -66,6 +67,11 @@ export function machine(): Machine {
     totalMemory: os.totalmem(),
     freeMemory: os.freemem(),
   }
+}
+
+/** How many threads of all programs wanted to run, averaged over the last minute; null in a browser. */
+export function machineLoad(): number | null {
+  return hostProcess === null ? null : builtin('node:os').loadavg()[0]
 }
 
 /** Bytes this process holds in memory; null in a browser. */
@@ -160,6 +166,14 @@ export function write(output: Output, content: string | Uint8Array): Promise<voi
 /** Whether the stream is a terminal. */
 export function isTerminal(output: Output): boolean {
   return hostProcess !== null && hostProcess[output].isTTY === true
+}
+
+/** Whether a stream shows colours: a terminal that has some, unless the variable NO_COLOR is set. */
+export function hasColours(output: Output): boolean {
+  if (!isTerminal(output)) return false
+  // Reading the variable itself needs a permission in Deno.
+  const { Deno } = globalThis as { Deno?: DenoGlobal }
+  return Deno === undefined ? stream(output).hasColors() : !Deno.noColor
 }
 
 /** Columns of the terminal; 80 without one. */

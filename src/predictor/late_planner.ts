@@ -21,9 +21,23 @@ export type NeuronPlannerName = (typeof neuronPlanners)[number]
 export const latePlanners = [...neuronPlanners, 'griffin-static'] as const
 export type LatePlannerName = (typeof latePlanners)[number]
 
-/** Whether a planner decides about neurons only; all heads are computed. */
+/** The names of those that mask input channels, and no unit. */
+export const channelPlanners = ['teal', 'wina'] as const
+export type ChannelPlannerName = (typeof channelPlanners)[number]
+
+/** Whether a planner masks input channels. */
+export function masksChannels(planner: string): planner is ChannelPlannerName {
+  return channelPlanners.some((name) => name === planner)
+}
+
+/** Whether a planner decides at every token after the prompt, by what that token itself computes. */
+export function decidesByToken(planner: string): planner is 'cats' | ChannelPlannerName {
+  return planner === 'cats' || masksChannels(planner)
+}
+
+/** Whether a planner decides about neurons or input channels only; all heads are computed. */
 export function keepsHeads(planner: string): boolean {
-  return ranksNeurons(planner) || planner === 'cats'
+  return ranksNeurons(planner) || decidesByToken(planner)
 }
 
 /** Whether a planner ranks neurons only. */
@@ -38,7 +52,7 @@ export function decidesLate(planner: string): planner is LatePlannerName {
 
 /** How the prompt runs by default: dense where nothing is skipped or the decision comes after it, else under the mask. */
 export function defaultPrefill(planner: string): Prefill {
-  return planner === 'dense' || planner === 'cats' || decidesLate(planner) ? 'dense' : 'masked'
+  return planner === 'dense' || decidesByToken(planner) || decidesLate(planner) ? 'dense' : 'masked'
 }
 
 /** The budget as a planner spends it that ranks neurons only. */

@@ -15,6 +15,8 @@
  *   dejavu-style     the baseline of its authors: scores of each layer predicted from the outputs of its own heads, which
  *                    needs a dense pass over the prompt first
  *   cats             no scores: at every token the neurons whose own gate is open (arXiv 2404.08763)
+ *   teal             no units: at every token the input channels of matrices that are not small (arXiv 2408.14690)
+ *   wina             the same by their size times the norm of their column (arXiv 2505.19427)
  *   dejavu           layer by layer, from the stream one layer earlier, for every token (arXiv 2310.17157)
  *
  * Planners that run an additional pass are in `pass_planners.ts`, dejavu in `dejavu_planner.ts`; those from prompt-static to
@@ -36,10 +38,12 @@ import { dejavuPlanner, type LayerPredictor } from './dejavu_planner.ts'
 import { glassPlanner } from './glass.ts'
 import { griffinPlanner } from './griffin.ts'
 import { griffinStaticPlanner } from './griffin_static.ts'
-import { decidesLate } from './late_planner.ts'
+import { decidesByToken, decidesLate } from './late_planner.ts'
 import { dejavuStylePlanner, promptPlanner, type HeadOutputsPredictor } from './pass_planners.ts'
 import { promptStaticPlanner } from './prompt_static.ts'
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
+import { tealPlanner } from './teal.ts'
+import { winaPlanner } from './wina.ts'
 
 /** Names of the planners, in the order of a table. */
 export const plannerNames = [
@@ -57,6 +61,8 @@ export const plannerNames = [
   'dejavu-style',
   'dejavu',
   'cats',
+  'teal',
+  'wina',
 ] as const
 export type PlannerName = (typeof plannerNames)[number]
 
@@ -76,15 +82,15 @@ export function scoresPrompt(planner: PlannerName): boolean {
   return planner === 'prompt-plainact' || planner === 'prompt-static'
 }
 
-/** When a planner decides by default: DejaVu's and CATS' at every token, the others once. */
+/** When a planner decides by default: DejaVu's and those by the token itself at every token, the others once. */
 export function defaultEvery(planner: PlannerName): Every {
-  return planner === 'dejavu' || planner === 'cats' ? 1 : 'once'
+  return planner === 'dejavu' || decidesByToken(planner) ? 1 : 'once'
 }
 
 /** The predictor of the shadow planner, such as `ShadowPredictor`. */
 export interface PromptPredictor {
   /** `placement`: the source layer, whose head outputs it reads, default 0; `criterion`: what it predicts. */
-  readonly config?: { readonly placement?: number; readonly criterion?: string }
+  readonly config?: { readonly placement?: number; readonly ranksFrom?: number; readonly criterion?: string }
   /** @param context heads' outputs of layer `placement`: [T, D] */
   predict(context: Float32Array, tokens: number): UnitScores
 }
@@ -145,8 +151,8 @@ export function makePlanner(
       `planner ${name}: expected a masked prefill, because a leaky mask is known before the prompt runs, got a dense one`,
     )
   if (name === 'dense') return null
-  if (decidesLate(name) || name === 'cats') expectAfterPrompt(name, every, prefill)
-  const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget)
+  if (decidesLate(name) || decidesByToken(name)) expectAfterPrompt(name, every, prefill)
+  const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget, prefill)
   return {
     ...planner,
     every: every === 'once' ? undefined : every,
@@ -166,7 +172,7 @@ function expectAfterPrompt(name: PlannerName, every: Every, prefill: Prefill | u
   const [wanted, got] = ['one decision, when the prompt has run', `one every ${every} tokens`]
   throw new UsageError(
     'EVERY',
-    name === 'cats'
+    decidesByToken(name)
       ? `planner ${name}: expected a decision at every token, got ${every === 'once' ? 'one' : got}`
       : `planner ${name}: expected ${wanted}, got ${got}`,
   )
@@ -176,6 +182,7 @@ function plannerOf(
   name: Exclude<PlannerName, 'dense'>,
   sources: PlannerSources,
   budget: Budget,
+  prefill: Prefill | undefined,
 ): MaskPlanner {
   const { model, topK = referenceTopK, seed = 0, criterion } = sources
   const need = <Source>(source: Source | undefined, words: string): Source => {
@@ -203,11 +210,15 @@ function plannerOf(
     case 'griffin-static':
       return griffinStaticPlanner(mean(), budget, topK)
     case 'shadow':
-      return shadowPlanner(need(sources.shadow, 'a ShadowLLM predictor'), budget, topK)
+      return shadowPlanner(need(sources.shadow, 'a ShadowLLM predictor'), budget, topK, prefill)
     case 'dejavu-style':
       return dejavuStylePlanner(model, need(sources.dejavuStyle, 'a DejaVu-style predictor'), budget, topK)
     case 'cats':
       return catsPlanner(budget)
+    case 'teal':
+      return tealPlanner(budget)
+    case 'wina':
+      return winaPlanner(model, budget, topK)
     case 'dejavu':
       return dejavuPlanner(need(sources.dejavu, 'a DejaVu predictor'), budget, topK)
   }
@@ -261,15 +272,17 @@ export function oraclePlanner(
 
 /**
  * A mask from predicted scores: the planner of the paper. The layers up to the predictor's source layer run before it
- * decides, so they are dense for every budget.
+ * decides, so they are dense for every budget, unless the prompt runs dense: then a predictor may rank some of them too.
  */
 export function shadowPlanner(
   predictor: PromptPredictor,
   budget: Budget,
   topK: TopK = referenceTopK,
+  prefill: Prefill = 'masked',
 ): RankingPlanner {
-  const { placement = 0, criterion = null } = predictor.config ?? {}
-  const behind = { ...budget, denseLayers: Math.max(budget.denseLayers, placement + 1) }
+  const { placement = 0, ranksFrom = placement + 1, criterion = null } = predictor.config ?? {}
+  const first = prefill === 'dense' ? ranksFrom : Math.max(ranksFrom, placement + 1)
+  const behind = { ...budget, denseLayers: Math.max(budget.denseLayers, first) }
   const scores = ({ context, tokens }: PromptView): UnitScores => predictor.predict(context, tokens)
   return rankingPlanner('shadow', { scores, criterion, budget: behind }, topK, { placement })
 }

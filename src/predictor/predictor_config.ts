@@ -8,6 +8,7 @@
  */
 import type { FeatureWidths } from '../engine/config.ts'
 import type { UnitKind, UnitShape } from '../masks/mask.ts'
+import type { Prefill } from '../masks/planner.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from './features.ts'
 import type { NetworkShape } from './network.ts'
 
@@ -37,8 +38,13 @@ export interface PredictorConfigBase extends FeatureWidths {
 /** The config of ShadowLLM's predictor. */
 export interface ShadowConfig extends PredictorConfigBase {
   readonly kind: 'shadow'
-  /** The source layer: the predictor reads its heads. Layers 0 to this one run dense. */
+  /** The source layer: the predictor reads its heads. */
   readonly placement: number
+  /**
+   * The first layer whose units it ranks; default the one after `placement`. Layers before that can be masked only after a
+   * dense prompt: in a masked one they have run when the predictor decides.
+   */
+  readonly ranksFrom?: number
   readonly pooling: Pooling
   /** The scaling of the target scores; ignored for `bce`. */
   readonly targets: TargetScaling
@@ -71,9 +77,15 @@ export const shadowDefaults = {
   top: [],
 } as const satisfies Partial<ShadowConfig>
 
-/** How many layers, from the first, run dense under a predictor. */
-export function denseLayers(config: PredictorConfig): number {
-  return config.kind === 'shadow' ? config.placement + 1 : 1
+/** The first layer whose units a predictor ranks. */
+export function firstRankedBy(config: PredictorConfig): number {
+  return config.kind === 'shadow' ? (config.ranksFrom ?? config.placement + 1) : 1
+}
+
+/** How many layers, from the first, run dense under a predictor, after a prompt that runs so. */
+export function denseLayers(config: PredictorConfig, prefill: Prefill): number {
+  const first = firstRankedBy(config)
+  return config.kind === 'shadow' && prefill === 'masked' ? Math.max(first, config.placement + 1) : first
 }
 
 /** The numbers in a row that a predictor reads: those of the stream for DejaVu, of the heads' outputs for the others. */
@@ -88,6 +100,6 @@ export function networkShape(config: PredictorConfig, kind: UnitKind): NetworkSh
   const units = config.shape[kind]
   if (config.kind === 'dejavu') return { inputs, hidden, outputs: units, form: 'low-rank' }
   if (config.kind === 'dejavu-style') return { inputs, hidden, outputs: units }
-  const layers = Math.max(0, config.shape.layers - denseLayers(config))
+  const layers = Math.max(0, config.shape.layers - firstRankedBy(config))
   return { inputs, hidden, outputs: layers * units, pools: config.pooling === 'attention' }
 }

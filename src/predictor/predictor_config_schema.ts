@@ -36,6 +36,7 @@ const shadow = v.pipe(
     kind: v.optional(v.literal('shadow'), shadowDefaults.kind),
     ...base,
     placement: v.optional(wholeNumber(0, 2 ** 24), shadowDefaults.placement),
+    ranksFrom: v.exactOptional(wholeNumber(0, 2 ** 24)),
     pooling: v.optional(v.picklist(poolings), shadowDefaults.pooling),
     targets: v.picklist(targetScalings),
     loss: v.optional(v.picklist(losses), shadowDefaults.loss),
@@ -47,6 +48,13 @@ const shadow = v.pipe(
       ({ input }) => `a whole number from 0 to ${input.shape.layers - 1}`,
     ),
     ['placement'],
+  ),
+  v.forward(
+    v.check(
+      ({ placement, ranksFrom = 0 }) => ranksFrom <= placement + 1,
+      ({ input }) => `a whole number from 0 to ${input.placement + 1}, the layer after the source`,
+    ),
+    ['ranksFrom'],
   ),
   v.forward(
     v.check(

@@ -12,7 +12,7 @@ import type { UnitScores } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { recordOf } from '../tensor/records.ts'
-import { denseLayers, networkShape, type ShadowConfig, featureWidth } from './predictor_config.ts'
+import { firstRankedBy, networkShape, type ShadowConfig, featureWidth } from './predictor_config.ts'
 import {
   lastTokenContext,
   meanContext,
@@ -80,7 +80,7 @@ export class ShadowPredictor {
             this.moments,
           )
     const outputs = (kind: UnitKind): Float32Array => this.networks[kind].predict(input)
-    return scoresFromOutputs(shape, outputs('heads'), outputs('neurons'), denseLayers(this.config))
+    return scoresFromOutputs(shape, outputs('heads'), outputs('neurons'), firstRankedBy(this.config))
   }
 
   dispose(): void {

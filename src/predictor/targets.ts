@@ -4,7 +4,7 @@
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { top_k } from '../ops/top_k.ts'
-import { denseLayers, type PredictorConfig } from './predictor_config.ts'
+import { firstRankedBy, type PredictorConfig } from './predictor_config.ts'
 import { makeTargets, type TargetScaling } from './features.ts'
 import type { UnitKind } from '../masks/mask.ts'
 
@@ -12,7 +12,7 @@ import type { UnitKind } from '../masks/mask.ts'
 export function targetsOf(config: PredictorConfig, scores: UnitScores, kind: UnitKind): Float32Array {
   const units = config.shape[kind]
   const scaled = (scaling: TargetScaling): Float32Array =>
-    makeTargets(scores[kind], units, scaling, denseLayers(config))
+    makeTargets(scores[kind], units, scaling, firstRankedBy(config))
   if (config.kind === 'dejavu') return makeLabels(scaled('raw'), units, config.top)
   if (config.kind === 'dejavu-style' || config.loss === 'mse') return scaled(config.targets)
   const raw = scaled('raw')

@@ -16,7 +16,7 @@ import type { MaskPlanner, Prefill } from '../masks/planner.ts'
 import { backendTopK, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
-import { defaultPrefill, keepsHeads } from '../predictor/late_planner.ts'
+import { defaultPrefill, keepsHeads, masksChannels } from '../predictor/late_planner.ts'
 import {
   defaultEvery,
   makePlanner,
@@ -198,9 +198,9 @@ export function methodBudget(method: Method, { predictor }: MethodInputs = {}): 
   if (keepsHeads(planner) && headSparsity !== 0)
     throw new UsageError(
       'SPARSITY',
-      `planner ${planner}: expected no head sparsity, because it decides about neurons and keeps all heads, got ${headSparsity}`,
+      `planner ${planner}: expected no head sparsity, because it decides about ${masksChannels(planner) ? 'input channels' : 'neurons'} and keeps all heads, got ${headSparsity}`,
     )
-  const whole = method.denseLayers ?? (predictor ? denseLayers(predictor.config) : 1)
+  const whole = method.denseLayers ?? (predictor ? denseLayers(predictor.config, prefillOf(method)) : 1)
   return makeBudget(sparsity, { headSparsity, neuronSparsity, scope, denseLayers: whole })
 }
 

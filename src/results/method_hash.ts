@@ -4,7 +4,7 @@
  *
  * Calibration depends on less than the rest: a change of predictors or planners leaves traces as they are.
  */
-import { fileKind, joinPath, list, pathOfUrl, sha256, sha256File } from '../platform/platform.ts'
+import { fileKind, joinPath, list, pathOfUrl, readFile, sha256, sha256File } from '../platform/platform.ts'
 
 /** What traces depend on. */
 const calibrationPlaces = [
@@ -55,11 +55,31 @@ async function hashMethod(): Promise<MethodHash> {
 
 /** SHA-256 of names and contents of sources: files and folders by their path under src/. */
 export async function hashPlaces(places: readonly string[]): Promise<string> {
-  // The sources themselves, also where the program runs from what was compiled of them: one method, one hash.
+  const table = await readTable()
+  if (table === null) return hashText(await listHashes(places))
+  const below = (place: string): string[] =>
+    table.filter((line) => line.startsWith(`${place} `) || line.startsWith(`${place}/`))
+  return hashText(places.flatMap(below))
+}
+
+/** Path and SHA-256 of each of these sources, a line each. Default: of all that decide a number. */
+export async function listHashes(
+  places: readonly string[] = [...calibrationPlaces, ...otherPlaces],
+): Promise<string[]> {
   const root = pathOfUrl(new URL('../../src/', import.meta.url))
   const lines: string[] = []
   for (const place of places) await addHashes(lines, root, place)
-  return hashText(lines)
+  return lines
+}
+
+/**
+ * The lines that the build has written in place of the sources, which are not in the package: one method, one hash, also where the
+ * program runs from what was compiled. Null in a checkout.
+ */
+async function readTable(): Promise<readonly string[] | null> {
+  const path = pathOfUrl(new URL('source_hashes.json', import.meta.url))
+  if ((await fileKind(path)) !== 'file') return null
+  return JSON.parse(new TextDecoder().decode(await readFile(path))) as string[]
 }
 
 function hashText(lines: readonly string[]): Promise<string> {

@@ -8,6 +8,7 @@ import type { PlannerName } from '../predictor/planners.ts'
 import type { UnitKind } from '../masks/mask.ts'
 import { figure, percent, sayDifference } from './cells.ts'
 import type { Column, ExperimentResult, LayerSparsity, Plot, Row } from './experiment_result.ts'
+import { wrapLines } from './fold.ts'
 import type { Provenance } from './provenance.ts'
 import { formatTable } from './terminal.ts'
 
@@ -23,6 +24,8 @@ export interface ReproduceRow {
   /** What was skipped of the whole model, the dense first layer counted, averaged over windows. */
   readonly achieved: Sparsity
   readonly tokenPerplexity: number
+  /** Standard error over windows; null for fewer than two. All rows score the same windows, so that differences have less. */
+  readonly tokenPerplexityError: number | null
   readonly wordPerplexity: number
   /** Null if the run was stopped before it was measured. */
   readonly decodeTokensPerSecond: number | null
@@ -47,8 +50,11 @@ export interface ReproduceReport {
   readonly complete: boolean
   readonly calibrationWindows: number
   readonly evaluationWindows: number
-  /** Held-out loss of the predictor relative to the best constant's: below 1 it has learnt something. */
-  readonly predictorLoss: Readonly<Record<UnitKind, number>> | null
+  /**
+   * Held-out loss of the predictor relative to the best constant's: below 1 it has learnt something. Null where too few windows
+   * were held out.
+   */
+  readonly predictorLoss: Readonly<Record<UnitKind, number | null>> | null
   readonly shadowAgainstStatic: readonly Comparison[]
   /** What each row skipped, layer by layer. */
   readonly layers: readonly LayerSparsity[]
@@ -89,6 +95,7 @@ const reportColumns: readonly Column[] = [
   { key: 'neurons', label: 'neurons', unit: '%', digits: 1 },
   { key: 'weights', label: 'weights', unit: '%', digits: 1 },
   { key: 'token', label: 'ppl/token' },
+  { key: 'tokenError', label: '±' },
   { key: 'word', label: 'ppl/word' },
   { key: 'speed', label: 'tokens/s', digits: 0 },
   { key: 'ratio', label: 'x dense', digits: 2 },
@@ -105,15 +112,18 @@ function reportRows({ rows }: ReproduceReport): Row[] {
     neurons: 100 * achieved.neurons,
     weights: 100 * achieved.weights,
     token: row.tokenPerplexity,
+    tokenError: row.tokenPerplexityError,
     word: row.wordPerplexity,
     speed,
     ratio: speed === null || dense === null ? null : speed / dense,
   }))
 }
 
-/** The table of a report and what it says, in lines of plain text. */
-export function formatReport(report: ReproduceReport): string {
-  return [formatTable(reportColumns, reportRows(report)), '', ...describeReport(report)].join('\n')
+/** The table of a report and what it says, in lines of plain text. @param width characters of a line */
+export function formatReport(report: ReproduceReport, width = Infinity): string {
+  // A row is named by its sparsity, its planner and its criterion.
+  const table = formatTable(reportColumns, reportRows(report), { columns: width, keys: 3 })
+  return [table, '', ...describeReport(report).map((sentence) => wrapLines(sentence, width))].join('\n')
 }
 
 /** The findings of a report, a sentence each. */
@@ -124,7 +134,7 @@ export function describeReport(report: ReproduceReport): string[] {
   if (report.predictorLoss) {
     const { heads, neurons } = report.predictorLoss
     sentences.push(
-      Number.isFinite(heads) && Number.isFinite(neurons)
+      heads !== null && neurons !== null
         ? `Held-out loss of the predictor, 1 being the mean of its targets: heads ${heads.toFixed(3)}, neurons ${neurons.toFixed(3)}.`
         : 'Held-out loss of the predictor: not known, too few windows to hold any out.',
     )
@@ -162,7 +172,14 @@ export function reproduceExperiment(report: ReproduceReport, command: string): E
     rows: reportRows(report),
     plots: plotsOf(rows),
     paper: null,
-    findings: describeReport(report),
+    findings: [
+      ...describeReport(report),
+      ...(rows.some((row) => row.tokenPerplexityError !== null)
+        ? [
+            '± and error bars are over windows, which all methods share: a difference between two of them has a smaller error.',
+          ]
+        : []),
+    ],
     layers: layers.filter(({ name }) => !name.startsWith('dense')),
     provenance,
     complete,
@@ -170,23 +187,51 @@ export function reproduceExperiment(report: ReproduceReport, command: string): E
   }
 }
 
+/**
+ * The names of methods: the planner, and whose scores it ranks by where it is there twice. Methods that differ in sparsity alone
+ * have one name.
+ */
+export function methodNames(
+  rows: readonly Pick<ReproduceRow, 'planner' | 'criterion' | 'sparsity'>[],
+): string[] {
+  const keyOf = (row: (typeof rows)[0]): string => `${row.planner} ${row.sparsity}`
+  const counts = new Map<string, number>()
+  for (const row of rows) counts.set(keyOf(row), 1 + (counts.get(keyOf(row)) ?? 0))
+  const twice = new Set(
+    rows.filter((row) => Number(counts.get(keyOf(row))) > 1).map(({ planner }) => planner),
+  )
+  // Scores that were measured in a pruned model are those that the predictor learns.
+  return rows.map(({ planner, criterion }) =>
+    twice.has(planner) && criterion.includes('@') ? `${planner}, ShadowLLM\u2019s scores` : planner,
+  )
+}
+
 function plotsOf(rows: readonly ReproduceRow[]): Plot[] {
   const dense = rows.find(({ planner }) => planner === 'dense')?.decodeTokensPerSecond ?? null
-  const planners = [...new Set(rows.map(({ planner }) => planner))].filter((planner) => planner !== 'dense')
-  const lines = (value: (row: ReproduceRow) => number | null): Plot['series'] =>
-    planners.map((planner) => ({
-      name: planner,
-      points: rows.flatMap((row) => {
-        const y = row.planner === planner ? value(row) : null
-        return y === null ? [] : [{ x: 100 * row.sparsity, y }]
-      }),
-    }))
+  const names = methodNames(rows)
+  const lines = (
+    value: (row: ReproduceRow) => number | null,
+    errorOf: (row: ReproduceRow) => number | null = () => null,
+  ): Plot['series'] =>
+    [...new Set(names)]
+      .filter((name) => name !== 'dense')
+      .map((name) => ({
+        name,
+        points: rows.flatMap((row, i) => {
+          const y = names[i] === name ? value(row) : null
+          const error = errorOf(row)
+          return y === null ? [] : [{ x: 100 * row.sparsity, y, ...(error !== null && { error }) }]
+        }),
+      }))
   const perplexity: Plot = {
     title: 'Perplexity of continuations under masks decided by the prompt',
     kind: 'line',
     x: { label: 'sparsity of the ranked units (%)' },
     y: { label: 'perplexity per token', scale: 'log' },
-    series: lines((row) => row.tokenPerplexity),
+    series: lines(
+      (row) => row.tokenPerplexity,
+      (row) => row.tokenPerplexityError,
+    ),
   }
   const measured = dense !== null && rows.some(({ planner }) => planner !== 'dense')
   if (!measured) return [perplexity]

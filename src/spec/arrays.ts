@@ -26,8 +26,16 @@ import { rms_norm, rms_norm_backward } from '../ops/rms_norm.ts'
 import { rotary, rotary_backward } from '../ops/rotary.ts'
 import { silu_gate, silu_gate_backward } from '../ops/silu_gate.ts'
 import { transpose } from '../ops/transpose.ts'
-import { narrowToBf16, narrowToF16, quantizeRows } from '../tensor/dtypes.ts'
-import { BLOCK, blocksOf, interleaveRows, quantizeBlocks, TILE, turnBlocks } from '../tensor/int4.ts'
+import {
+  dequantizeRows,
+  narrowToBf16,
+  narrowToF16,
+  quantizeRows,
+  widenBf16,
+  widenF16,
+} from '../tensor/dtypes.ts'
+import { BLOCK, blocksOf, dequantizeBlocks, interleaveRows, quantizeBlocks } from '../tensor/int4.ts'
+import { TILE, turnBlocks } from '../tensor/int4.ts'
 
 /** Row-major float32 numbers and their shape. */
 export type Tensor = NdArray<Float32Array>
@@ -91,6 +99,31 @@ export function storeWeight(x: Tensor, storage: Storage, isTurned: boolean): Mat
   const [rows, columns] = isTurned ? [I, O] : [O, I]
   if (storage === 'int4') return { storage, rows, columns, blocks: quantizeBlocks(x.data, O, I) }
   return store(isTurned ? result([I, O], (y) => transpose(y, x.data, O, I)) : x, storage)
+}
+
+/**
+ * The numbers that a matrix stands for: [rows, columns].
+ * @param isTurned whether it has one row per input
+ */
+export function widen(matrix: Matrix, isTurned: boolean): Tensor {
+  const { rows, columns } = matrix
+  switch (matrix.storage) {
+    case 'f32':
+      return tensor(matrix.numbers, rows, columns)
+    case 'bf16':
+      return tensor(widenBf16(matrix.numbers), rows, columns)
+    case 'f16':
+      return tensor(widenF16(matrix.numbers), rows, columns)
+    case 'int8': {
+      const { numbers: values, scales } = matrix
+      return tensor(dequantizeRows({ rows, columns, values, scales }), rows, columns)
+    }
+    case 'int4': {
+      const [O, I] = isTurned ? [columns, rows] : [rows, columns]
+      const x = dequantizeBlocks(matrix.blocks, O, I)
+      return isTurned ? result([I, O], (y) => transpose(y, x, O, I)) : tensor(x, O, I)
+    }
+  }
 }
 
 // ---- Operations -------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ import { add, attention, embedding, linear, linearInputMajor, maskUnits, rmsNorm
 import { attentionBackward, lossBackward, rmsNormBackward, rotate, rotateBackward } from './arrays.ts'
 import { siluGate, siluGateBackward, tensor } from './arrays.ts'
 import type { CacheStorage, Matrix, Table, Tensor } from './arrays.ts'
+import { allChannels, columnNorms, type Channels, type Site } from './channels.ts'
 import { factorsOf } from './model.ts'
 import type { Linear, Mask, Model, UnitGradients, UnitOutputs } from './model.ts'
 
@@ -75,29 +76,42 @@ export function llama(model: LlamaModel): Model {
   return {
     heads: model.heads,
     neurons: model.layers[0].gate.rows,
-    forward: (tokens, mask) => {
-      const pass = forward(model, tokens, mask)
+    forward: (tokens, mask, channels) => {
+      const pass = forward(model, tokens, mask, channels)
       return { ...pass, backward: (labels) => backward(model, pass, labels) }
     },
     look: (tokens) => attend(model, 0, embedding(model.tokenTable, tokens)).context,
+    norms: (l, site) => norms(model.layers[l], site),
   }
 }
 
+/** The norms of the columns that the channels of a site meet: [D], [H K] of out, [F] of down. */
+function norms({ query, key, value, out, gate, up, down }: LlamaLayer, site: Site): Float32Array {
+  const attention = [query.weight, key.weight, value.weight]
+  const matrices = { attention, heads: [out], ffn: [gate, up], activations: [down] }[site]
+  return columnNorms(matrices, site === 'heads' || site === 'activations')
+}
+
 /** The whole model over tokens [T], under a mask; null computes every unit. */
-export function forward(model: LlamaModel, tokens: Int32Array, mask: Mask = null): LlamaPass {
+export function forward(
+  model: LlamaModel,
+  tokens: Int32Array,
+  mask: Mask = null,
+  channels: Channels = allChannels,
+): LlamaPass {
   const layers: LlamaLayerPass[] = []
   let x = embedding(model.tokenTable, tokens)
   for (const l of model.layers.keys()) {
-    layers[l] = runLayer(model, l, x, mask)
+    layers[l] = runLayer(model, l, x, mask, channels)
     x = layers[l].output
   }
   return { mask, layers, logits: linear(rmsNorm(x, model.finalNorm, model.epsilon), model.head) }
 }
 
 /** The first part of a layer, up to the context of its heads. A predictor reads the context of layer 0. */
-function attend(model: LlamaModel, l: number, input: Tensor) {
+function attend(model: LlamaModel, l: number, input: Tensor, channels: Channels = allChannels) {
   const { attentionNorm, query, key, value } = model.layers[l]
-  const n = rmsNorm(input, attentionNorm, model.epsilon)
+  const n = channels(l, 'attention', rmsNorm(input, attentionNorm, model.epsilon))
   const [q, k, v] = [query, key, value].map(({ weight, bias }) => linear(n, weight, bias))
   const angles = anglesOf(model, input.shape[0])
   const rotated = { query: rotate(q, angles), key: rotate(k, angles), value: v }
@@ -111,16 +125,22 @@ function anglesOf({ rotary, headSize: K }: LlamaModel, T: number): Tensor {
 }
 
 /** A layer: its heads and its neurons, each times its factor, are added to the stream [T, D]. */
-function runLayer(model: LlamaModel, l: number, input: Tensor, mask: Mask): LlamaLayerPass {
+function runLayer(
+  model: LlamaModel,
+  l: number,
+  input: Tensor,
+  mask: Mask,
+  channels: Channels,
+): LlamaLayerPass {
   const { out, ffnNorm, gate, up, down } = model.layers[l]
-  const attended = attend(model, l, input)
+  const attended = attend(model, l, input, channels)
   const heads = maskUnits(attended.context, factorsOf(mask, 'heads', l))
-  const middle = add(input, linearInputMajor(heads, out))
-  const n = rmsNorm(middle, ffnNorm, model.epsilon)
+  const middle = add(input, linearInputMajor(channels(l, 'heads', heads), out))
+  const n = channels(l, 'ffn', rmsNorm(middle, ffnNorm, model.epsilon))
   const [gated, through] = [linear(n, gate), linear(n, up)]
   const activation = siluGate(gated, through)
   const neurons = maskUnits(activation, factorsOf(mask, 'neurons', l))
-  const output = add(middle, linearInputMajor(neurons, down))
+  const output = add(middle, linearInputMajor(channels(l, 'activations', neurons), down))
   return { ...attended, middle, gate: gated, up: through, activation, output }
 }
 

@@ -8,6 +8,7 @@
  * Letters: L layers, H heads, G key heads, K head size, D width, F neurons, V vocabulary, T tokens.
  */
 import type { Factors, Matrix, Tensor } from './arrays.ts'
+import type { Channels, Site } from './channels.ts'
 
 /** One number per unit: a score, or a mask with 1 to compute the unit and 0 to skip it. */
 export interface Units {
@@ -51,10 +52,12 @@ export interface Pass {
 export interface Model {
   readonly heads: number // H
   readonly neurons: number // F
-  /** The whole model over tokens [T], under a mask. */
-  forward(tokens: Int32Array, mask: Mask): Pass
+  /** The whole model over tokens [T], under a mask of its units, or of input channels. */
+  forward(tokens: Int32Array, mask: Mask, channels?: Channels): Pass
   /** Layer 0 over tokens [T], up to the context of its heads: [T, H K]. */
   look(tokens: Int32Array): Tensor
+  /** The norms of the columns that the channels of a site of layer l meet: [C]. */
+  norms(l: number, site: Site): Float32Array
 }
 
 /** A matrix and its bias, if it has one. */

@@ -17,6 +17,7 @@
 import { add, attention, embedding, layerNorm, linear, linearInputMajor, maskUnits, relu } from './arrays.ts'
 import { attentionBackward, layerNormBackward, lossBackward, reluBackward } from './arrays.ts'
 import type { CacheStorage, Matrix, Norm, Table, Tensor } from './arrays.ts'
+import { allChannels, columnNorms, type Channels, type Site } from './channels.ts'
 import { factorsOf } from './model.ts'
 import type { Linear, Mask, Model, UnitGradients, UnitOutputs } from './model.ts'
 
@@ -71,20 +72,36 @@ export function opt(model: OptModel): Model {
   return {
     heads: model.heads,
     neurons: model.layers[0].fc1.weight.rows,
-    forward: (tokens, mask) => {
-      const pass = forward(model, tokens, mask)
+    forward: (tokens, mask, channels) => {
+      const pass = forward(model, tokens, mask, channels)
       return { ...pass, backward: (labels) => backward(model, pass, labels) }
     },
     look: (tokens) => attend(model, 0, embed(model, tokens)).context,
+    norms: (l, site) => norms(model.layers[l], site),
   }
 }
 
+/** The norms of the columns that the channels of a site meet: [D], or [F] of fc2. */
+function norms({ query, key, value, out, fc1, fc2 }: OptLayer, site: Site): Float32Array {
+  const matrices = { attention: [query, key, value], heads: [out], ffn: [fc1], activations: [fc2] }[site]
+  const isTurned = site === 'heads' || site === 'activations'
+  return columnNorms(
+    matrices.map(({ weight }) => weight),
+    isTurned,
+  )
+}
+
 /** The whole model over tokens [T], under a mask; null computes every unit. */
-export function forward(model: OptModel, tokens: Int32Array, mask: Mask = null): OptPass {
+export function forward(
+  model: OptModel,
+  tokens: Int32Array,
+  mask: Mask = null,
+  channels: Channels = allChannels,
+): OptPass {
   const layers: OptLayerPass[] = []
   let x = embed(model, tokens)
   for (const l of model.layers.keys()) {
-    layers[l] = runLayer(model, l, x, mask)
+    layers[l] = runLayer(model, l, x, mask, channels)
     x = layers[l].output
   }
   return { mask, layers, logits: logitsOf(model, x) }
@@ -98,25 +115,27 @@ export function embed({ tokenTable, projectIn, positionTable }: OptModel, tokens
 }
 
 /** The first part of a layer, up to the context of its heads. A predictor reads the context of layer 0. */
-export function attend(model: OptModel, l: number, input: Tensor) {
+export function attend(model: OptModel, l: number, input: Tensor, channels: Channels = allChannels) {
   const { attentionNorm, query, key, value } = model.layers[l]
-  const n = model.preNorm ? layerNorm(input, attentionNorm) : input
+  const n = channels(l, 'attention', model.preNorm ? layerNorm(input, attentionNorm) : input)
   const [q, k, v] = [query, key, value].map(({ weight, bias }) => linear(n, weight, bias))
   return { input, query: q, key: k, value: v, context: attention(q, k, v, model.heads, model.cache) }
 }
 
 /** A layer: its heads and its neurons, each times its factor, are added to the stream [T, D]. */
-function runLayer(model: OptModel, l: number, input: Tensor, mask: Mask): OptLayerPass {
+function runLayer(model: OptModel, l: number, input: Tensor, mask: Mask, channels: Channels): OptLayerPass {
   const { preNorm, layers } = model
   const { attentionNorm, out, ffnNorm, fc1, fc2 } = layers[l]
-  const attended = attend(model, l, input)
+  const attended = attend(model, l, input, channels)
   const heads = maskUnits(attended.context, factorsOf(mask, 'heads', l))
-  const attentionSum = add(input, linearInputMajor(heads, out.weight, out.bias))
+  const attentionSum = add(input, linearInputMajor(channels(l, 'heads', heads), out.weight, out.bias))
   const middle = preNorm ? attentionSum : layerNorm(attentionSum, attentionNorm)
-  const preActivation = linear(preNorm ? layerNorm(middle, ffnNorm) : middle, fc1.weight, fc1.bias)
+  const n = channels(l, 'ffn', preNorm ? layerNorm(middle, ffnNorm) : middle)
+  const preActivation = linear(n, fc1.weight, fc1.bias)
   const activation = relu(preActivation)
   const neurons = maskUnits(activation, factorsOf(mask, 'neurons', l))
-  const ffnSum = add(middle, linearInputMajor(neurons, fc2.weight, fc2.bias))
+  const read = channels(l, 'activations', neurons)
+  const ffnSum = add(middle, linearInputMajor(read, fc2.weight, fc2.bias))
   const output = preNorm ? ffnSum : layerNorm(ffnSum, ffnNorm)
   return { ...attended, attentionSum, middle, preActivation, activation, ffnSum, output }
 }

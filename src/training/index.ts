@@ -13,10 +13,20 @@ export {
 export {
   maskedDivergence,
   ScoreLearner,
+  type LearnerState,
   type LearningOptions,
   type LearningText,
   type MaskedDivergence,
 } from './learn_scores.ts'
+export {
+  learntPredictor,
+  PredictorLearner,
+  type CorrectionOptions,
+  type LearntPredictor,
+  type LearningState,
+  type LearningWindow,
+  type Observation,
+} from './learn_predictor.ts'
 export type { EpochReport, TrainingOptions } from './predictor_training.ts'
 export { pretrain, type HeldOutReport, type PretrainOptions, type StepReport } from './pretrain.ts'
 export { cutStream, holdOut, joinDocuments, makeTextEncoder, seededBatches } from './pretrain_data.ts'

@@ -10,7 +10,7 @@
  */
 import { makeBudget, type Scope } from '../masks/budget.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
-import { denseLayers, type PredictorConfig } from '../predictor/predictor_config.ts'
+import { firstRankedBy, type PredictorConfig } from '../predictor/predictor_config.ts'
 import type { CalibrationExample } from '../predictor/example.ts'
 import { scoresFromOutputs } from '../predictor/features.ts'
 import { QualityMeter, type ScoreQuality } from '../predictor/metrics.ts'
@@ -54,7 +54,7 @@ export function judgePredictor(
   { sparsities, scope, topK = referenceTopK }: JudgeOptions,
 ): Verdict {
   const { config } = predictor
-  const dense = denseLayers(config)
+  const dense = firstRankedBy(config)
   const budgets = sparsities.map((sparsity) => makeBudget(sparsity, { scope }))
   const constants = {
     'mean-target': meanOf(config, seen, (scores, kind) => targetsOf(config, scores, kind)),
@@ -83,7 +83,7 @@ function meanOf(
   examples: readonly CalibrationExample[],
   read: (scores: UnitScores, kind: UnitKind) => Float32Array,
 ): UnitScores {
-  const dense = denseLayers(config)
+  const dense = firstRankedBy(config)
   const [heads, neurons] = unitKinds.map((kind) => {
     const sums = new Float64Array(Math.max(0, config.shape.layers - dense) * config.shape[kind])
     for (const example of examples)

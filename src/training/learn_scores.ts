@@ -2,7 +2,7 @@
  * Scores of units that are learnt through the mask: those are good scores whose mask changes the model's distributions least.
  *
  *   m[u]  = sigmoid((s[u] - cut) / τ)       of units that compete with u; cut is the lowest score that is kept
- *   L     = mean over scored positions of KL(dense || under m)
+ *   L     = mean over the tokens after the prompt of KL(dense || under m), of what follows each
  *   g[u]  = dL/dm[u]
  *   s[u] <- s[u] - η clip(g[u] / r, ±4)     r² is a running mean of the mean of g² over those units
  *
@@ -18,9 +18,10 @@
 import { maskGradients } from '../criteria/plainact.ts'
 import { backward } from '../engine/backward.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import { traceForward } from '../engine/trace.ts'
+import { traceForward, type Trace } from '../engine/trace.ts'
 import { firstRanked, unitsKept, type Budget } from '../masks/budget.ts'
 import { makeMask, unitKinds, type UnitKind, type UnitMask } from '../masks/mask.ts'
+import type { Prefill } from '../masks/planner.ts'
 import { nthLargest, ranks } from '../masks/ranks.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
@@ -73,9 +74,9 @@ export function softMask(scores: UnitScores, groups: readonly Group[], width: nu
   return makeMask(shape, tables.heads, tables.neurons)
 }
 
-/** A text, and where its prompt ends: what follows is scored. */
+/** A text, as a dense pass has run it, and where its prompt ends: what follows is compared. */
 export interface LearningText {
-  readonly tokens: Int32Array // [T]
+  readonly dense: Trace
   readonly promptLength: number
 }
 
@@ -86,33 +87,42 @@ export interface MaskedDivergence {
 }
 
 /**
- * KL(dense || under a mask) of the tokens after the prompt, and its derivatives. Both passes run the text at once, the prompt
- * under the mask too.
- * @throws as `traceForward` and `backward`
+ * KL(dense || under a mask) of what follows each token after the prompt, and its derivatives.
+ * @param prefill whether the prompt runs under the mask too
+ * @throws as `traceForward` and `backward`; UsageError LABELS for a single token after the prompt
  */
 export function maskedDivergence(
   model: LanguageModel,
-  { tokens, promptLength }: LearningText,
+  { dense, promptLength }: LearningText,
   mask: UnitMask,
+  prefill: Prefill,
 ): MaskedDivergence {
   const { vocabulary: V } = model.config
-  const dense = traceForward(model, tokens)
-  const teacher = dense.logits()
-  dense.dispose()
-  const trace = traceForward(model, tokens, { mask })
+  const { tokens } = dense
+  const teacher = dense.logits().subarray(promptLength * V)
+  const [trace, first] =
+    prefill === 'dense'
+      ? [
+          traceForward(model, tokens.slice(promptLength), {
+            mask,
+            after: { trace: dense, length: promptLength },
+          }),
+          0,
+        ]
+      : [traceForward(model, tokens, { mask }), promptLength]
   try {
     const logits = trace.logits()
     const gradient = new Float32Array(logits.length)
-    const [first, end] = [promptLength - 1, tokens.length - 1]
+    const count = trace.length - first
     let kl = 0
-    for (let t = first; t < end; t++) {
-      const [p, q, g] = [teacher, logits, gradient].map((rows) => rows.subarray(t * V, (t + 1) * V))
-      kl += divergeRow(g, p, q, 1 / (end - first))
+    for (let t = 0; t < count; t++) {
+      const row = (rows: Float32Array, at: number): Float32Array => rows.subarray(at * V, (at + 1) * V)
+      kl += divergeRow(row(gradient, first + t), row(teacher, t), row(logits, first + t), 1 / count)
     }
-    const labels = tokens.map((id, t) => (t < promptLength ? NOT_SCORED : id))
+    const labels = trace.tokens.map((id, t) => (t < first ? NOT_SCORED : id))
     const gradients = backward(model, trace, labels, { logitsGradient: gradient })
     try {
-      return { kl: kl / (end - first), gradients: maskGradients({ model, trace, gradients }) }
+      return { kl: kl / count, gradients: maskGradients({ model, trace, gradients }) }
     } finally {
       gradients.dispose()
     }
@@ -148,44 +158,64 @@ export interface LearningOptions {
   readonly steps: number
   /** η, in ranks; default DEFAULT_RATE. */
   readonly rate?: number
+  /** Whether prompts run dense, as default, or under the mask too. Scores are good for the one they were learnt with. */
+  readonly prefill?: Prefill
+}
+
+/** What was learnt so far: all that the next step depends on. */
+export interface LearnerState {
+  readonly scores: UnitScores
+  /** r² of each group. */
+  readonly squares: Float32Array
+  /** Steps that were taken. */
+  readonly step: number
 }
 
 /** Learns scores, one text a step. */
 export class ScoreLearner {
-  /** As they are now. Tables change with each step. */
-  readonly scores: UnitScores
   readonly #model: LanguageModel
   readonly #groups: readonly Group[]
-  readonly #squares: Float64Array
-  readonly #steps: number
-  readonly #rate: number
+  readonly #scores: UnitScores
+  readonly #squares: Float32Array
+  readonly #options: Required<LearningOptions>
   #step = 0
 
-  /** @param start scores to begin with, of which only the order counts */
+  /** @param start scores to begin with, of which only the order counts, or what another learner left */
   constructor(
     model: LanguageModel,
-    start: UnitScores,
+    start: UnitScores | LearnerState,
     budget: Budget,
-    { steps, rate = DEFAULT_RATE }: LearningOptions,
+    { steps, rate = DEFAULT_RATE, prefill = 'dense' }: LearningOptions,
   ) {
     this.#model = model
-    this.#groups = groupsOf(start.shape, budget)
-    this.#squares = new Float64Array(this.#groups.length)
-    this.#steps = steps
-    this.#rate = rate
-    this.scores = { shape: start.shape, heads: start.heads.slice(), neurons: start.neurons.slice() }
+    this.#options = { steps, rate, prefill }
+    const { shape, heads, neurons } = 'step' in start ? start.scores : start
+    this.#scores = { shape, heads: heads.slice(), neurons: neurons.slice() }
+    this.#groups = groupsOf(shape, budget)
+    this.#squares = new Float32Array(this.#groups.length)
+    if ('step' in start) {
+      this.#squares.set(start.squares)
+      this.#step = start.step
+      return
+    }
     for (const { kind, start: from, end } of this.#groups) {
-      const s = this.scores[kind].subarray(from, end)
+      const s = this.#scores[kind].subarray(from, end)
       s.set(ranks(s).map((rank) => (rank + 0.5) / s.length))
     }
   }
 
+  /** What was learnt so far. Tables change with each step. */
+  get state(): LearnerState {
+    return { scores: this.#scores, squares: this.#squares, step: this.#step }
+  }
+
   /** One step. @returns L before it, in nats @throws as `maskedDivergence` */
   step(text: LearningText): number {
-    const { kl, gradients } = maskedDivergence(this.#model, text, this.mask())
-    const rate = this.#rate * Math.min(1, 1.15 - this.#step / this.#steps)
+    const { steps, rate: highest, prefill } = this.#options
+    const { kl, gradients } = maskedDivergence(this.#model, text, this.mask(), prefill)
+    const rate = highest * Math.min(1, 1.15 - this.#step / steps)
     for (const [i, { kind, start, end }] of this.#groups.entries()) {
-      const s = this.scores[kind].subarray(start, end)
+      const s = this.#scores[kind].subarray(start, end)
       const g = gradients[kind].subarray(start, end)
       const square = g.reduce((sum, value) => sum + value * value, 0) / g.length
       this.#squares[i] = this.#step === 0 ? square : MEMORY * this.#squares[i] + (1 - MEMORY) * square
@@ -199,6 +229,6 @@ export class ScoreLearner {
 
   /** The soft mask of the next step. */
   mask(): UnitMask {
-    return softMask(this.scores, this.#groups, WIDTHS[2 * this.#step < this.#steps ? 0 : 1])
+    return softMask(this.#scores, this.#groups, WIDTHS[2 * this.#step < this.#options.steps ? 0 : 1])
   }
 }

@@ -3,16 +3,22 @@
  * and renders the page again, at most once per frame.
  */
 import type { UnitMask } from '../masks/mask.ts'
+import { pageFragment, replaceFragment } from '../platform/platform.ts'
+import { ShadowError } from '../tensor/errors.ts'
 import type { StudyPlanner } from './engine/study_types.ts'
+import { defaultState, encodeState, readState } from './page_state.ts'
 import { lineOf, type Session } from './session.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
 import { byId, perFrame, type Choice } from './view/dom.ts'
 import { Inspector, type InspectorState } from './view/inspector.ts'
-import { LayersView } from './view/layers_view.ts'
-import { showLegend, showOverview } from './view/overview.ts'
+import { startGlossary } from './view/glossary.ts'
+import { factsOf, showHeadline } from './view/headline.ts'
+import { NetworkView } from './view/network_view.ts'
+import { showOverview } from './view/overview.ts'
 import { TextsView } from './view/texts.ts'
 import { Timeline } from './view/timeline.ts'
+import { Tip } from './view/tip.ts'
 import { NextTokens } from './next_tokens.ts'
 import { Switches } from './trace/switches.ts'
 import { decisionOf, Masks, type Trace } from './trace/trace.ts'
@@ -26,10 +32,11 @@ export class App {
   readonly #session: Session
   readonly #controls: Controls
   readonly #timeline: Timeline
-  readonly #layers: LayersView
+  readonly #network: NetworkView
   readonly #texts: TextsView
   readonly #inspector: Inspector
   readonly #next: NextTokens
+  readonly #tip = new Tip()
   readonly #switches = new Switches()
   readonly #refresh = perFrame(() => this.#show())
   #trace: Trace | null = null
@@ -40,6 +47,10 @@ export class App {
   /** Initially the first head of the first ranked layer. */
   #cell: Cell | null = { kind: 'heads', layer: 1, span: { start: 0, end: 1 } }
   #choice = WHOLE
+  /** Whether units that the oracle decides otherwise are marked. */
+  #compares = false
+  /** Whether the planner was changed because the model has no predictor. */
+  #isFallback = false
 
   constructor(session: Session) {
     this.#session = session
@@ -52,11 +63,11 @@ export class App {
       },
     })
     this.#timeline = new Timeline(byId('timeline'), (column, cell) => this.#choose(column, cell))
-    this.#layers = new LayersView(
-      byId('layers'),
-      (cell) => this.#choose(this.#column, cell),
-      () => this.#toggle(),
-    )
+    this.#network = new NetworkView(byId('layers'), {
+      choose: (cell) => this.#choose(this.#column, cell),
+      toggle: () => this.#toggle(),
+      point: (cell, at) => (cell ? this.#tip.show(this.#describe(cell), at) : this.#tip.hide()),
+    })
     this.#texts = new TextsView(byId('sparse-text'), byId('dense-text'), (column) =>
       this.#choose(column, this.#cell),
     )
@@ -66,8 +77,32 @@ export class App {
       choose: (value) => this.#change(() => (this.#choice = value)),
     })
     this.#next = new NextTokens(session, this.#refresh)
-    showLegend()
+    const compares = byId<HTMLInputElement>('compare')
+    compares.addEventListener('change', () => {
+      byId('picture').classList.toggle('compares', compares.checked)
+      this.#change(() => (this.#compares = compares.checked))
+    })
+    startGlossary(this.#tip)
+    this.#controls.state = defaultState
     this.#show()
+  }
+
+  /**
+   * Takes the state from the address of the page.
+   * @returns one line about what was refused, empty for nothing; null if the address holds no state
+   */
+  readAddress(): string | null {
+    const read = readState(pageFragment())
+    if (!read) return null
+    this.#controls.state = read.state
+    return read.refused.join('; ')
+  }
+
+  /** Generates a text with a model that was just opened. */
+  async begin(): Promise<void> {
+    if (this.#isFallback) this.#controls.settings = { ...this.#controls.settings, planner: 'shadow' }
+    this.#isFallback = false
+    await this.write()
   }
 
   /** The current trace. */
@@ -85,21 +120,35 @@ export class App {
     this.#take(trace)
   }
 
-  /** Generates from the prompt of the form; errors are shown above it. */
+  /** Generates from the prompt of the form; errors are shown above the picture. */
   async write(): Promise<void> {
     this.tell('')
     this.#follows = true
     this.#switches.clear()
+    const { state, settings } = this.#controls
+    replaceFragment(encodeState(state))
     try {
-      const writing = this.#session.write(this.#controls.prompt, this.#controls.settings, (trace) =>
-        this.#take(trace),
-      )
+      const writing = this.#session.write(state.prompt, settings, (trace) => this.#take(trace))
       this.#refresh()
       await writing
     } catch (error) {
+      if (settings.planner === 'shadow' && error instanceof ShadowError && error.code === 'PREDICTOR_MISSING')
+        return this.#writeWithoutPredictor()
       this.tell(lineOf(error))
     }
     this.#refresh()
+  }
+
+  /** A model that has no predictor is still worth seeing: another planner takes over, and the page says so. */
+  async #writeWithoutPredictor(): Promise<void> {
+    this.#controls.settings = { ...this.#controls.settings, planner: 'griffin' }
+    this.#isFallback = true
+    await this.write()
+    const { planner } = this.#controls.settings
+    if (planner === 'griffin' && byId('problem').textContent === '')
+      this.tell(
+        'This model has no predictor. Instead, the neurons that the prompt uses most are kept, and all heads.',
+      )
   }
 
   /** Shows an error in one line; an empty line clears it. */
@@ -142,6 +191,7 @@ export class App {
   #show(): void {
     const { settings } = this.#controls
     const trace = this.#trace
+    const cell = this.#cell
     if (trace && !this.#masks?.areOf(trace, settings)) this.#masks = new Masks(trace, settings)
     const masks = this.#masks
     const { isWriting, opt } = this.#session
@@ -149,15 +199,28 @@ export class App {
     byId<HTMLButtonElement>('save').disabled = !trace || isWriting || trace.columns.length === 0
     showOverview(trace, masks, this.#column)
     this.#texts.show(trace, this.#column)
-    this.#timeline.show({ trace, masks, column: this.#column, cell: this.#cell })
+    this.#timeline.show({
+      trace,
+      masks: masks && { of: masks, compares: this.#compares },
+      column: this.#column,
+      cell,
+    })
     if (!trace || !masks || trace.columns.length === 0) {
-      this.#layers.show(null, '')
+      const shape = trace?.model.shape ?? this.#session.model?.shape
+      this.#network.show(shape ? { shape, decided: null, cell: null, compares: false } : null, '')
+      showHeadline(factsOf(trace, null), false)
       return this.#inspector.show(null)
     }
     const decided = masks.ofColumn(trace, this.#column)
     const mask = this.#switches.apply(decided)
     const inspected = this.#inspect(trace, masks, decided, mask)
-    this.#layers.show({ trace, masks, mask, cell: this.#cell }, inspected?.title ?? '')
+    const { shape } = trace.model
+    this.#network.show(
+      { shape, decided: { trace, masks, column: this.#column, mask }, cell, compares: this.#compares },
+      inspected?.title ?? '',
+    )
+    const { sparsity, scope } = trace.settings
+    showHeadline(factsOf(trace, decided), sparsity !== settings.sparsity || scope !== settings.scope)
     if (inspected)
       this.#next.ask(
         this.#isOfModel ? trace : null,
@@ -166,6 +229,29 @@ export class App {
         this.#switches.size > 0 ? mask : null,
       )
     this.#inspector.show(inspected && { ...inspected, next: this.#next.shown })
+  }
+
+  /** One line about a cell. */
+  #describe({ kind, layer, span }: Cell): string {
+    const { start, end } = span
+    const count = end - start
+    const name = kind === 'heads' ? 'Head' : 'Neuron'
+    const which = count > 1 ? `${name}s ${start} to ${end - 1}` : `${name} ${start}`
+    const title = `${which} of layer ${layer}`
+    const trace = this.#trace
+    if (!trace || !this.#masks || trace.columns.length === 0) return `${title}.`
+    if (layer < trace.denseLayers) return `${title}: always computed.`
+    const mask = this.#switches.apply(this.#masks.ofColumn(trace, this.#column))
+    const kept = Array.from({ length: count }, (_, i) =>
+      isAnyOn([{ kind, layer, index: start + i }], mask),
+    ).filter(Boolean).length
+    if (count > 1) return `${title}: ${kept} of ${count} computed.`
+    const scores = decisionOf(trace, this.#column)
+    const facts = scores && unitFacts({ kind, layer, index: start }, scores, mask, this.#masks.budget)
+    const rank = facts?.ranked
+      ? ` Rank ${facts.ranked.rank.toLocaleString('en')} of ${facts.ranked.of.toLocaleString('en')}.`
+      : ''
+    return `${title}: ${kept > 0 ? 'computed' : 'skipped'}.${rank}`
   }
 
   /** The units of the chosen cell. */
@@ -201,6 +287,7 @@ export class App {
     const isOn = isAnyOn(units, switched)
     return {
       title: titleOf(unit, units.length),
+      kind: cell.kind,
       planner: trace.settings.planner,
       criterion: criterionOf(trace),
       choices: cell.kind === 'heads' ? [] : this.#choices(cell, factsOf),
@@ -216,6 +303,7 @@ export class App {
 
   #choices(cell: Cell, factsOf: (unit: Unit) => { kept: boolean }): Choice[] {
     const { start, end } = cell.span
+    if (end - start === 1) return []
     const neurons = Array.from({ length: end - start }, (_, i) => start + i)
     const kept = neurons.filter((index) => factsOf({ ...cell, index }).kept).length
     return [

@@ -18,8 +18,8 @@ const MAX_TRACE_BYTES = 2 ** 29
 
 type Open = (source: ModelSource, name: string) => Promise<void>
 
-/** Wires the panel, and opens the embedded model. */
-export function startPanel(session: Session, app: App): void {
+/** Wires the panel, and opens the embedded model. @returns when its first text is generated */
+export function startPanel(session: Session, app: App): Promise<void> {
   const storage = byId<HTMLSelectElement>('storage')
   fillSelect(storage, storages)
   const open: Open = (source, name) => openModel(session, app, source, name, storage.value as Storage)
@@ -42,7 +42,7 @@ export function startPanel(session: Session, app: App): void {
   wireDrops((files, name) => void take(files, name, open, app))
   wireTraces(app)
   byId('threads-line').textContent = threadsLine
-  void open('embedded', 'embedded')
+  return open('embedded', 'embedded')
 }
 
 async function openModel(
@@ -63,7 +63,7 @@ async function openModel(
   try {
     await session.open(source, name, storage, onProgress)
     line.textContent = modelLine(session)
-    await app.write()
+    await app.begin()
   } catch (error) {
     if ((error as Error).name === 'AbortError') return
     app.tell(lineOf(error))
@@ -151,7 +151,8 @@ function wireDrops(onFiles: (files: ReadonlyMap<string, File>, name: string) => 
     if (!event.dataTransfer || !hasFiles(event)) return
     event.preventDefault()
     veil.hidden = true
-    const name = event.dataTransfer.items[0]?.webkitGetAsEntry()?.name ?? 'a folder'
+    const [first] = event.dataTransfer.items
+    const name = (first?.webkitGetAsEntry() ?? first?.getAsFile())?.name ?? 'a folder'
     void droppedFiles(event.dataTransfer).then((files) => onFiles(files, name))
   })
 }

@@ -81,9 +81,9 @@ export class Session {
   }
 
   /**
-   * Generates a text, after stopping the current one.
+   * Generates a text, after stopping the current one. It returns early, without an error, if the text is stopped.
    * @param onTrace called with each token
-   * @throws as `study`; AbortError if it was stopped
+   * @throws as `study`
    */
   async write(prompt: string, settings: TraceSettings, onTrace: (trace: Trace) => void): Promise<void> {
     this.stop()
@@ -103,6 +103,9 @@ export class Session {
         grow(value)
         if (done) return
       }
+    } catch (error) {
+      // A stop is not a fault, also where it is another text, or another model, that stops this one.
+      if (!writing.signal.aborted) throw error
     } finally {
       if (this.#writing === writing) this.#writing = null
     }

@@ -40,8 +40,8 @@ export const defaultCostSettings: CostSettings = {
 
 const methodNames: Readonly<Record<CostMethod, string>> = {
   dense: 'dense',
-  dejavu: 'DejaVu, every layer and token',
-  'shadow-token': 'ShadowLLM, every token',
+  dejavu: 'DejaVu, per token',
+  'shadow-token': 'ShadowLLM, per token',
   shadow: 'ShadowLLM, once',
 }
 
@@ -132,15 +132,15 @@ export async function costExperiment(options: CostOptions = {}): Promise<Experim
     columns: [
       { key: 'model', label: 'model' },
       { key: 'planner', label: 'decided by' },
+      { key: 'rate', label: 'decode', unit: 'tokens/s' },
+      { key: 'speed', label: 'speed', unit: 'x dense', digits: 2 },
+      { key: 'saved', label: 'saved', unit: '% of DejaVu', digits: 1 },
       { key: 'memory', label: 'memory', unit: 'GB', digits: 1 },
       { key: 'weights', label: 'weights', unit: 'GB/token' },
       { key: 'cache', label: 'cache', unit: 'GB/token' },
       { key: 'predictor', label: 'predictor', unit: 'GB/token' },
       { key: 'share', label: 'predictor', unit: '% of bytes', digits: 1 },
       { key: 'flops', label: 'operations', unit: 'GFLOP/token' },
-      { key: 'rate', label: 'decode', unit: 'tokens/s' },
-      { key: 'speed', label: 'speed', unit: 'x dense', digits: 2 },
-      { key: 'saved', label: 'saved', unit: '% of DejaVu', digits: 1 },
     ],
     rows,
     plots: plotsOf(models, settings, rows),

@@ -55,6 +55,8 @@ export interface UnitsKept {
   readonly neurons: number
   /** Key heads, where it is known which heads are kept. */
   readonly keyHeads?: number
+  /** Rows of out and fc2 that are left unread though their units are computed: those of masked input channels. */
+  readonly unreadRows?: number
 }
 
 /** The units a global budget of this sparsity keeps, the first layer whole. */
@@ -122,7 +124,7 @@ export function weightBytes(model: Architecture, kept: UnitsKept, storage: Stora
   const attention = (kept.heads * held.heads) / heads + (keptKeyHeads(model, kept) * held.keyHeads) / keyHeads
   const ffn =
     (kept.neurons * held.fc1) / neurons +
-    (layers * held.fc2 - skipped * storedRowBytes(storage, width, 'inputs'))
+    (layers * held.fc2 - (skipped + (kept.unreadRows ?? 0)) * storedRowBytes(storage, width, 'inputs'))
   return attention + ffn + held.table + held.projections + FLOAT_BYTES * weightsRead(model, kept).vector
 }
 

@@ -4,7 +4,9 @@
  */
 import { Option, type Command } from 'commander'
 import { benchPlanners, type BenchPlanner } from '../../bench/methods.ts'
-import { Bench, type BenchOptions } from '../../bench/bench.ts'
+import { Bench, type BenchOptions, type MethodProfile } from '../../bench/bench.ts'
+import type { BenchRow } from '../../bench/rows.ts'
+import type { Provenance } from '../../results/provenance.ts'
 import type { Threads } from '../../bench/job.ts'
 import { benchShapes, checkpointSubject, shapeSubject, type BenchSubject } from '../../bench/subject.ts'
 import { formatBench, formatProfile } from '../../bench/table.ts'
@@ -49,6 +51,8 @@ taken inside rounds. Columns:
   of read    bytes of weights per second over the speed at which one thread reads memory forward; can exceed 100 %
 
 ideal and of read count fc2 rows of zero neurons as read. After ReLU many are not, so that of read is an upper bound there.
+teal and wina skip no unit. Weights counts the rows of out and fc2 that meet their masked channels, and so do ideal and of
+read; the columns of q, k, v, fc1 and up that meet masked channels are read.
 
 Examples:
   $ shadowllm bench --quick
@@ -167,13 +171,27 @@ async function runBench(session: Session, flags: BenchFlags): Promise<void> {
   }
 }
 
+/** What `--json` prints. */
+export interface BenchOutput {
+  readonly rows: readonly BenchRow[]
+  /** With --profile. */
+  readonly profiles?: readonly MethodProfile[]
+  /** How fast one thread read memory forward, in each round. */
+  readonly readBytesPerSecond: readonly number[]
+  readonly provenance: Provenance
+}
+
 async function show(session: Session, bench: Bench, { json, profile }: BenchFlags): Promise<void> {
   const { rows, profiles, reads, device } = bench
   if (json) {
     const provenance = await bench.provenance(commandArguments())
-    const all = { rows, ...(profile && { profiles }), readBytesPerSecond: reads, provenance }
+    const all: BenchOutput = { rows, ...(profile && { profiles }), readBytesPerSecond: reads, provenance }
     await session.print(jsonText(all))
-  } else await session.print([formatBench(rows, reads, device), ...profiles.map(formatProfile)].join('\n'))
+    return
+  }
+  const { columns } = session.screen
+  const tables = profiles.map((one) => formatProfile(one, columns))
+  await session.print([formatBench(rows, reads, device, columns), ...tables].join('\n'))
 }
 
 async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOptions> {

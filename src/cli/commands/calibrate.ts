@@ -20,11 +20,13 @@ import { fileNameOf, systemRefusal } from '../../platform/platform.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import { ShadowError, UsageError } from '../../tensor/errors.ts'
 import { isAbort } from '../failure.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
+import { addFlags, renamedOption, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutputFolder } from '../output.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
+import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
+import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
 import { namesFlag, wholeFlag } from '../values.ts'
@@ -45,13 +47,13 @@ After Ctrl-C, a crash or a power cut the same command continues with what is mis
 those of one run. A folder with another calibration is refused.
 
 Examples:
-  $ shadowllm calibrate --output traces --examples 240
+  $ shadowllm calibrate --output traces --limit 240
   $ shadowllm calibrate -m DIR --output traces --criteria plainact,l2norm,fisher --text book.txt
   $ shadowllm calibrate -m DIR --output traces --tasks piqa,copa,rte --data DIR --shots 5 --json`
 
 interface CalibrateFlags extends ModelFlags, QueueFlags, TaskFlags {
   readonly output: string
-  readonly examples: number
+  readonly limit: number
   readonly criteria: readonly string[]
   readonly text?: readonly string[]
   readonly tasks?: readonly string[]
@@ -65,13 +67,20 @@ interface CalibrateFlags extends ModelFlags, QueueFlags, TaskFlags {
   readonly json?: boolean
 }
 
+/** What `--json` prints. */
+export interface CalibrateOutput extends CalibrationReport {
+  /** The folder. */
+  readonly path: string
+}
+
 const defaultLength = 128
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
     .requiredOption('-o, --output <dir>', 'folder to write, or to complete')
-    .option('--examples <count>', 'how many windows', wholeFlag('examples', 1), 480)
+    .option('--limit <count>', 'how many windows', wholeFlag('limit', 1), 480)
+    .addOption(renamedOption('--examples <count>', '--limit'))
     .addOption(
       new Option('--criteria <list>', 'what units are scored by, separated by commas')
         .argParser(namesFlag('criteria', criterionNames, 'CRITERION_NAME'))
@@ -116,7 +125,8 @@ async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<vo
         calibrate(session, opt, { ...flags, runner }, (done) => (kept = done)),
       ),
     )
-    await printResult(session, flags, { path: flags.output, ...report }, formatReport)
+    const all: CalibrateOutput = { path: flags.output, ...report }
+    await printResult(session, flags, all, formatReport)
   } catch (error) {
     if (isAbort(error) && kept > 0 && !flags.json)
       await session.print(`${kept} examples are kept; the same command goes on from there\n`)
@@ -147,18 +157,7 @@ async function calibrate(
   flags: CalibrateFlags & { readonly runner: JobRunner | null },
   onKept: (kept: number) => void,
 ): Promise<CalibrationReport> {
-  const {
-    output,
-    examples,
-    criteria,
-    seed,
-    keepSequence,
-    mask,
-    threads: count,
-    backend,
-    runner,
-    json,
-  } = flags
+  const { output, limit, criteria, seed, keepSequence, mask, threads: count, backend, runner, json } = flags
   // What may be refused goes before what takes time.
   const pruned = mask === undefined ? null : await readMask(mask, opt.model.shape)
   let before = 0
@@ -167,7 +166,7 @@ async function calibrate(
       model: opt.model,
       modelHash: await hashFiles(opt.files),
       source: await sourceOf(opt, flags),
-      examples,
+      examples: limit,
       folder: output,
       criteria,
       seed,
@@ -189,7 +188,7 @@ async function calibrate(
 }
 
 async function sourceOf(opt: ShadowModel, flags: CalibrateFlags): Promise<CalibrationSource> {
-  const { text, tasks: names, examples, seed, shots = 0 } = flags
+  const { text, tasks: names, limit: count, seed, shots = 0 } = flags
   const { prefixIds, config } = opt
   const { bosId: emptyId, positions } = config
   const encode = (part: string): number[] => opt.encode(part)
@@ -197,7 +196,7 @@ async function sourceOf(opt: ShadowModel, flags: CalibrateFlags): Promise<Calibr
     const found: TaskRows[] = []
     for (const name of names) found.push({ task: taskByName(name), rows: await rowsOf(name, flags) })
     const name = names.join(', ') + (shots > 0 ? `, ${shots} in front` : '')
-    return taskSource(found, { name, encode, count: examples, seed, shots, prefixIds, emptyId, positions })
+    return taskSource(found, { name, encode, count, seed, shots, prefixIds, emptyId, positions })
   }
   const { prompt = defaultLength, continuation = defaultLength } = flags
   if (prompt + continuation > positions)
@@ -207,7 +206,7 @@ async function sourceOf(opt: ShadowModel, flags: CalibrateFlags): Promise<Calibr
     )
   const documents = text ? await readDocuments(text) : splitDocuments(await loadBrown()).calibrate
   const name = text ? text.map(fileNameOf).join(', ') : 'Brown corpus'
-  return textSource(documents, { name, encode, count: examples, seed, prompt, continuation, prefixIds })
+  return textSource(documents, { name, encode, count, seed, prompt, continuation, prefixIds })
 }
 
 /** Rows to train on, where the folder has them apart from those that are asked. */
@@ -232,21 +231,21 @@ function formatPlan(path: string, { manifest, shards, bytes, kept }: Calibration
   return `${windows} examples of ${name}, ${formatBytes(bytes)} in ${files} in ${path}${there}\n`
 }
 
-function formatReport({
-  path,
-  computed,
-  damaged,
-  cost,
-  seconds,
-}: CalibrationReport & { readonly path: string }): string {
+function formatReport(
+  { path, computed, damaged, cost, seconds }: CalibrateOutput,
+  { columns }: Screen,
+): string {
   const lines = damaged.map((name) => `${path}: ${name} was damaged and was made again\n`)
   const about =
     computed === 0 ? 'nothing was left to compute' : `${computed} computed in ${seconds.toFixed(1)} s`
-  return `${lines.join('')}${about}\n\n${formatCost(cost)}`
+  return `${lines.join('')}${about}\n\n${formatCost(cost, columns)}`
 }
 
-/** What a window costs, part by part, beside a plain forward pass. */
-export function formatCost({ windows, tokens, flops, seconds, measured }: CalibrationReport['cost']): string {
+/** What a window costs, part by part, beside a plain forward pass. @param columns characters of a line */
+export function formatCost(
+  { windows, tokens, flops, seconds, measured }: CalibrationReport['cost'],
+  columns = Infinity,
+): string {
   const parts = [...partsOf(flops)].map(([name, operations, ratio]) => {
     const time = seconds && [...partsOf(seconds)].find(([other]) => other === name)
     return [
@@ -261,7 +260,8 @@ export function formatCost({ windows, tokens, flops, seconds, measured }: Calibr
     ? `Milliseconds are medians of ${measured} windows; plain is a forward pass that keeps nothing but its loss.`
     : 'Nothing was measured: nothing ran.'
   const size = `${formatCount(Math.round(tokens / windows))} tokens a window. `
-  return `${formatColumns([headings, ...parts], [1, 2, 3, 4])}${size}${note}\n`
+  const table = formatColumns([headings, ...parts], [1, 2, 3, 4], { columns })
+  return `${table}${wrapLines(`${size}${note}`, columns)}\n`
 }
 
 function* partsOf({

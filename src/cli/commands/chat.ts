@@ -31,7 +31,7 @@ export function define(command: Command, session: Session): void {
 }
 
 async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Promise<void> {
-  await loadPlanFiles(opt, flags)
+  await loadPlanFiles(opt, flags, true)
   expectTemplate(opt.name, opt.chatTemplate)
   const { system, json, quiet } = flags
   await runChat(session, opt, { options: writingOptions(flags), system, json, quiet })

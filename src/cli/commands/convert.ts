@@ -3,6 +3,7 @@
  */
 import type { Command } from 'commander'
 import { convertCheckpoint, type Conversion } from '../../io/convert.ts'
+import type { HubOrigin } from '../../io/hub.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress, showBytes } from '../open_model.ts'
 import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
@@ -50,6 +51,14 @@ interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
   readonly json?: boolean
 }
 
+/** What `--json` prints. */
+export interface ConvertOutput extends Conversion {
+  readonly source: string
+  readonly output: string
+  /** Where a model of the hub is from. */
+  readonly hub?: HubOrigin
+}
+
 async function run(session: Session, source: string, output: string, flags: ConvertFlags): Promise<void> {
   await (output.endsWith('.safetensors') ? checkOutput(output) : checkOutputFolder(output))
   const { path, origin } = await findWithProgress(session, source, flags)
@@ -62,7 +71,7 @@ async function run(session: Session, source: string, output: string, flags: Conv
     }),
   )
   session.progress.clear()
-  const all = { source, output, ...conversion, ...(origin && { hub: origin }) }
+  const all: ConvertOutput = { source, output, ...conversion, ...(origin && { hub: origin }) }
   await printResult(session, flags, all, () => describe(output, conversion))
 }
 

@@ -93,7 +93,7 @@ export function define(command: Command, session: Session): void {
     .action(async (flags: CostFlags) => {
       if (flags.html !== undefined) await checkOutput(flags.html)
       const result = await count(flags)
-      await printResult(session, flags, result, formatExperiment)
+      await printResult(session, flags, result, (found, { columns }) => formatExperiment(found, columns))
       if (flags.html !== undefined)
         await writeOutput(flags.html, await renderHtml([result], result.provenance))
     })

@@ -4,16 +4,17 @@
 import type { Command } from 'commander'
 import { backendNames, type BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
-import { machine, residentMemory, runtime } from '../../platform/platform.ts'
+import { machine, residentMemory, runtime, type Machine, type Runtime } from '../../platform/platform.ts'
 import { probeWasm, type WasmFeatures } from '../../platform/wasm_features.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import { exitCodes } from '../failure.ts'
 import { addFlags } from '../flags.ts'
 import { printResult } from '../report.ts'
+import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { dependencies, version } from '../version.ts'
-import { checkThreads, describeThreads } from '../thread_check.ts'
-import { formatBytes } from '../words.ts'
+import { checkThreads, describeThreads, type ThreadCheck } from '../thread_check.ts'
+import { formatBytes, formatFacts } from '../words.ts'
 
 const help = `
 Ends with exit code 1 if a backend does not work. Not counted: wasm-relaxed without relaxed SIMD, cuda and cuda-fast
@@ -23,7 +24,8 @@ Examples:
   $ shadowllm doctor
   $ shadowllm doctor --json`
 
-interface BackendState {
+/** Whether a backend computes here. */
+export interface BackendState {
   readonly name: BackendName
   readonly works: boolean
   /** What it computes on; null where that is the processor, or where it does not work. */
@@ -49,7 +51,22 @@ export function define(command: Command, session: Session): void {
     })
 }
 
-async function examine() {
+/** What `--json` prints. */
+export interface DoctorOutput {
+  /** Of shadowllm. */
+  readonly version: string
+  readonly runtime: Runtime
+  readonly machine: Machine
+  /** Bytes of this process; null if unknown. */
+  readonly residentMemory: number | null
+  readonly wasm: WasmFeatures
+  readonly threads: ThreadCheck
+  readonly backends: readonly BackendState[]
+  /** Versions by the names of packages. */
+  readonly dependencies: Readonly<Record<string, string>>
+}
+
+async function examine(): Promise<DoctorOutput> {
   return {
     version,
     runtime,
@@ -61,8 +78,6 @@ async function examine() {
     dependencies,
   }
 }
-
-type Report = Awaited<ReturnType<typeof examine>>
 
 /** Whether a backend does not work, though nothing says that it could not. */
 function isBroken({ name, works, absent }: BackendState, { relaxedSimd }: WasmFeatures): boolean {
@@ -101,15 +116,10 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
   }
 }
 
-function formatReport({
-  runtime,
-  machine,
-  residentMemory,
-  wasm,
-  threads,
-  backends,
-  dependencies,
-}: Report): string {
+function formatReport(
+  { runtime, machine, residentMemory, wasm, threads, backends, dependencies }: DoctorOutput,
+  { columns, paint }: Screen,
+): string {
   const yes = (has: boolean): string => (has ? 'yes' : 'no')
   const size = (bytes: number | null): string => (bytes === null ? 'unknown' : formatBytes(bytes))
   const rows: [string, string][] = [
@@ -132,5 +142,10 @@ function formatReport({
     ]),
     ...Object.entries(dependencies),
   ]
-  return rows.map(([name, value]) => `${name.padEnd(26)}${value}\n`).join('')
+  return formatFacts(rows, columns)
+    .replace(/^(backend \S+ +)(works)\b/gm, (_, name: string, state: string) => name + paint.good(state))
+    .replace(
+      /^(backend \S+ +)(does not work)\b/gm,
+      (_, name: string, state: string) => name + paint.bad(state),
+    )
 }

@@ -17,6 +17,8 @@ import { checkOutput } from '../output.ts'
 import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
 import { showReport, type ReportFlags } from '../report.ts'
+import { wrapLines } from '../../results/fold.ts'
+import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
 import { wholeFlag } from '../values.ts'
@@ -171,8 +173,15 @@ async function sourceOf(sources: readonly Source[]): Promise<Source> {
 function score({ scores }: TaskRow, metric: string): string {
   const value = scores[`${metric},none`]
   const error = scores[`${metric}_stderr,none`]
-  if (typeof value !== 'number') return '-'
-  return (100 * value).toFixed(1) + (typeof error === 'number' ? ` ± ${(100 * error).toFixed(1)}` : '')
+  return typeof value === 'number' ? share(value, typeof error === 'number' ? error : null) : '-'
+}
+
+function share(value: number, error: number | null): string {
+  return (100 * value).toFixed(1) + (error === null ? '' : ` ± ${(100 * error).toFixed(1)}`)
+}
+
+function overDense({ planner, overDense: { acc } }: TaskRow): string {
+  return planner === 'dense' || !acc ? '-' : share(acc.value, acc.error)
 }
 
 const headings = [
@@ -182,34 +191,41 @@ const headings = [
   'heads',
   'neurons',
   'acc %',
+  'over dense',
   'acc_norm %',
   'mutual %',
   'same choice',
   'questions',
 ]
 
-/** The report as a table. */
-export function formatReport(report: TasksReport): string {
+/** The report as a table. @param screen what it is shown on */
+export function formatReport(report: TasksReport, { columns }: Screen): string {
   const { rows, means, complete } = report
   const cells = rows.map((row) => [
     row.task,
     ...methodCells(row),
     score(row, 'acc'),
+    overDense(row),
     score(row, 'acc_norm'),
     score(row, 'acc_mutual_info'),
     row.planner === 'dense' ? '-' : formatPercent(row.agreement),
     `${row.questions}`,
   ])
-  const lines = [formatColumns([headings, ...cells], [2, 3, 4, 5, 6, 7, 8, 9]).trimEnd(), '']
+  // A row is named by its task, its planner and its sparsity.
+  const fit = { columns, keys: 3 }
+  const lines = [formatColumns([headings, ...cells], [2, 3, 4, 5, 6, 7, 8, 9, 10], fit).trimEnd(), '']
   if (new Set(rows.map(({ task }) => task)).size > 1)
-    for (const { planner, sparsity, acc } of means)
+    for (const { planner, sparsity, acc, error, overDense: more } of means) {
+      const difference = planner === 'dense' ? '' : `, over dense ${share(more.value, more.error)}`
       lines.push(
-        `Mean acc of all tasks, ${planner} at ${Math.round(1000 * sparsity) / 10} %: ${(100 * acc).toFixed(1)} %`,
+        `Mean acc of all tasks, ${planner} at ${Math.round(1000 * sparsity) / 10} %: ${share(acc, error)} %${difference}`,
       )
-  lines.push('± is one standard error. Same choice: how often acc chooses the answer that dense chooses.')
+    }
+  lines.push('± is one standard error. Over dense: acc less that of dense, question by question.')
+  lines.push('Same choice: how often acc chooses the answer that dense chooses.')
   for (const [task, { left_out: count }] of Object.entries(report['n-samples']))
     if (count > 0)
       lines.push(`${task}: ${count} questions were left out, their answers do not fit the model's context.`)
   if (!complete) lines.push('The run was stopped: the numbers cover what was finished.')
-  return `${lines.join('\n')}\n`
+  return `${lines.map((line) => wrapLines(line, columns)).join('\n')}\n`
 }

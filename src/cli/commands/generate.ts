@@ -2,10 +2,16 @@
  * `shadowllm generate`: text on stdout, token by token, with units really skipped.
  */
 import type { Command } from 'commander'
-import { defaultCache } from '../../engine/layer_cache.ts'
+import type { GenerateEnd } from '../../engine/generate.ts'
+import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
+import type { HubOrigin } from '../../io/hub.ts'
+import { achievedSparsity } from '../../masks/achieved.ts'
+import type { Scope } from '../../masks/budget.ts'
+import type { UnitMask } from '../../masks/mask.ts'
+import type { Prefill } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import type { GenerateStep } from '../../options.ts'
-import { generationPlanners } from '../../planner_options.ts'
+import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { withModel } from '../open_model.ts'
@@ -18,13 +24,15 @@ import { addWritingFlags, systemFlag, writingOptions, type WritingFlags } from '
 const help = `${plannersHelp(generationPlanners)}
 
 The mask that the prompt decides holds for the whole text, unless --every decides again.
-Ctrl-C keeps the text so far and ends with exit code 130.
+A line on stderr says how much of the layers' weights was skipped, and how many tokens followed the first one in a second;
+"shadowllm bench" measures how that compares with dense. Ctrl-C keeps the text so far and ends with exit code 130.
 
 Examples:
   $ shadowllm generate "Once upon a time"
   $ shadowllm generate "The captain" --temperature 0.8 --top-k 40 --seed 7
   $ shadowllm generate "The captain" --planner random --sparsity 0.7 --max-tokens 32
-  $ shadowllm generate "The captain" --planner shadow --sparsity 0.7
+  $ shadowllm generate "The captain" --sparsity 0.7
+  $ head -c 400 book.txt | shadowllm generate - --sparsity 0.5
   $ shadowllm generate "The captain" --planner prompt-plainact --head-sparsity 0.3 --neuron-sparsity 0.8
   $ shadowllm generate "The captain" --planner shadow --every 16
   $ shadowllm generate -m facebook/opt-125m "The captain"
@@ -38,18 +46,46 @@ interface GenerateFlags extends WritingFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command.argument('<prompt>', 'text to begin with')
+  command.argument('<prompt>', 'text to begin with, or - for the text of standard input')
   addWritingFlags(command, '64', (to) =>
     to
       .option('--chat', "the prompt is a user's message, which the model answers; it needs a chat template")
       .option('--system <text>', 'with --chat, the system message', systemFlag),
   )
     .addHelpText('after', help)
-    .action((prompt: string, flags: GenerateFlags) => {
+    .action(async (given: string, flags: GenerateFlags) => {
       if (flags.system !== undefined && !flags.chat)
         throw new UsageError('SYSTEM', '--system: expected --chat too, got it alone')
-      return withModel(session, flags, (opt) => runGenerate(session, opt, prompt, flags))
+      const prompt = given === '-' ? await readInput(session) : given
+      await withModel(session, flags, (opt) => runGenerate(session, opt, prompt, flags))
     })
+}
+
+/** The whole standard input, without the line break at its end. */
+async function readInput(session: Session): Promise<string> {
+  const lines = session.lines()
+  const all: string[] = []
+  try {
+    for (let line = await lines.next(''); line !== null; line = await lines.next('')) {
+      session.signal.throwIfAborted()
+      if (typeof line !== 'string') throw new DOMException('interrupted', 'AbortError')
+      all.push(line)
+    }
+  } finally {
+    lines.close()
+  }
+  return all.join('\n')
+}
+
+/** A text as far as it is written, and how it was computed. */
+interface Written {
+  readonly steps: GenerateStep[]
+  end: GenerateOutput['end']
+  /** Milliseconds until the first token, and until the last one. */
+  first: number
+  last: number
+  /** Sum over the tokens after the first one of the share of the layers' weights that was not read for it. */
+  skipped: number
 }
 
 async function runGenerate(
@@ -59,52 +95,114 @@ async function runGenerate(
   flags: GenerateFlags,
 ): Promise<void> {
   await loadPlanFiles(opt, flags)
-  const steps: GenerateStep[] = []
+  const written: Written = { steps: [], end: 'interrupted', first: 0, last: 0, skipped: 0 }
+  const echoes = session.isTerminal && !flags.json && !flags.chat
   const start = now()
-  let end: string = 'interrupted'
   try {
-    end = await write(session, opt, prompt, flags, steps)
+    await write(session, opt, prompt, flags, written, echoes)
   } finally {
+    const { steps, end } = written
+    const seconds = (now() - start) / 1000
     // Ctrl-C ends the writing with an error; the text so far is kept.
-    if (flags.json && (end !== 'interrupted' || session.signal.aborted)) {
-      const seconds = (now() - start) / 1000
-      await session.print(jsonText(summary(opt, prompt, flags, steps, end, seconds)))
-    } else if (steps.length > 0) await session.print('\n')
+    if (flags.json && (end !== 'interrupted' || session.signal.aborted))
+      await session.print(jsonText(summary(opt, prompt, flags, written, seconds)))
+    else if (!flags.json && steps.length > 0) await session.print('\n')
+    if (!flags.json && !flags.quiet && end !== 'interrupted')
+      await session.note(describeSpeed(flags, measure(written)))
   }
 }
 
-/** Writes the text and collects its steps; returns why it ended. */
+/** Writes the text and collects its steps. */
 async function write(
   session: Session,
   opt: ShadowModel,
   prompt: string,
   flags: GenerateFlags,
-  steps: GenerateStep[],
-): Promise<string> {
-  const options = { ...writingOptions(flags), signal: session.signal }
+  written: Written,
+  echoes: boolean,
+): Promise<void> {
+  const start = now()
+  let skipped = 0
+  const options = {
+    ...writingOptions(flags),
+    signal: session.signal,
+    onMask: (mask: UnitMask | null) => void (skipped = mask ? achievedSparsity(mask, opt.config).weights : 0),
+  }
   const system = flags.system === undefined ? [] : [{ role: 'system', content: flags.system }]
   const text = flags.chat
     ? opt.chat([...system, { role: 'user', content: prompt }], options)
     : opt.generate(prompt, options)
   for (;;) {
     const { done, value } = await text.next()
-    if (done) return value
-    steps.push(value)
+    if (done) return void (written.end = value)
+    written.last = now() - start
+    if (written.steps.length === 0) {
+      written.first = written.last
+      if (echoes) await session.print(session.screen.paint.dim(harmless(prompt)))
+    } else written.skipped += skipped
+    written.steps.push(value)
     if (!flags.json && value.text !== '')
       await session.print(session.isTerminal ? harmless(value.text) : value.text)
   }
+}
+
+/** What a text cost. */
+export interface Speed {
+  /** The mean share of the layers' weights that was not read, of the tokens after the first one; null without such. */
+  readonly skipped: number | null
+  /** Of the tokens after the first one; null without such. */
+  readonly tokensPerSecond: number | null
+}
+
+function measure({ steps, first, last, skipped }: Written): Speed {
+  const later = steps.length - 1
+  if (later < 1) return { skipped: null, tokensPerSecond: null }
+  return { skipped: skipped / later, tokensPerSecond: (1000 * later) / (last - first) }
+}
+
+/** The line after a text. */
+function describeSpeed({ planner }: GenerateFlags, { skipped, tokensPerSecond }: Speed): string {
+  if (skipped === null || tokensPerSecond === null) return 'too few tokens to measure'
+  const rate = `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
+  return `${planner === 'dense' ? 'dense' : `${Math.round(100 * skipped)} % of the weights skipped`}, ${rate}`
+}
+
+/** What `--json` prints. */
+export interface GenerateOutput extends Speed {
+  readonly model: string
+  /** Where a model of the hub is from. */
+  readonly hub?: HubOrigin
+  readonly system?: string
+  readonly prompt: string
+  readonly text: string
+  readonly tokens: readonly number[]
+  /** Why it ended: `stop` by the model, `length` by --max-tokens or the context. */
+  readonly end: GenerateEnd | 'interrupted'
+  readonly seconds: number
+  /** Seconds until the first token; null without one. */
+  readonly firstSeconds: number | null
+  readonly planner: GenerationPlanner
+  /** What was asked for; 0 if dense. */
+  readonly sparsity: number
+  readonly headSparsity?: number
+  readonly neuronSparsity?: number
+  readonly scope?: Scope
+  readonly every?: number
+  readonly prefill?: Prefill
+  readonly cache: CacheStorage
+  readonly seed: number
 }
 
 function summary(
   { name, origin }: ShadowModel,
   prompt: string,
   flags: GenerateFlags,
-  steps: readonly GenerateStep[],
-  end: string,
+  written: Written,
   seconds: number,
-): object {
+): GenerateOutput {
   const { planner, sparsity, headSparsity, neuronSparsity, scope, every, prefill, cache, storage, seed } =
     flags
+  const { steps, end, first } = written
   const isDense = planner === 'dense'
   return {
     model: name,
@@ -115,6 +213,8 @@ function summary(
     tokens: steps.map((step) => step.token),
     end,
     seconds,
+    firstSeconds: steps.length === 0 ? null : first / 1000,
+    ...measure(written),
     planner,
     sparsity: isDense ? 0 : sparsity,
     ...(!isDense && { headSparsity, neuronSparsity, scope, every, prefill }),

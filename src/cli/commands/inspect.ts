@@ -8,6 +8,7 @@ import { parseJson, toPlain } from '../../io/json.ts'
 import { createBackend } from '../../backends/select.ts'
 import { loadBrown } from '../../data/corpus.ts'
 import { measureStorages, storageTexts, type StorageError } from '../../evaluation/storage_error.ts'
+import type { HubOrigin } from '../../io/hub.ts'
 import { isGguf, openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts'
 import { parseConfig, remoteCodeFields, type ModelConfig } from '../../engine/config.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
@@ -17,6 +18,7 @@ import { InputError } from '../../tensor/errors.ts'
 import type { TensorInfo } from '../../tensor/tensor_source.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
+import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { namesFlag, wholeFlag } from '../values.ts'
@@ -50,12 +52,17 @@ export function define(command: Command, session: Session): void {
       const { path: place, origin } = await findWithProgress(session, path, flags)
       const contents = await inspect(path, place)
       const errors = flags.storage && (await measure(session, place, flags.storage, flags.texts))
-      const all = { ...contents, ...(origin && { hub: origin }), ...(errors && { storages: errors }) }
+      const all: InspectOutput = {
+        ...contents,
+        ...(origin && { hub: origin }),
+        ...(errors && { storages: errors }),
+      }
       await printResult(
         session,
         flags,
         all,
-        () => `${formatContents(contents)}${errors ? `\n${formatErrors(errors)}` : ''}`,
+        (_, { columns }) =>
+          `${formatContents(contents, columns)}${errors ? `\n${formatErrors(errors, columns)}` : ''}`,
       )
     })
 }
@@ -94,7 +101,7 @@ async function measure(
   }
 }
 
-function formatErrors(errors: readonly StorageError[]): string {
+function formatErrors(errors: readonly StorageError[], columns: number): string {
   const [{ tokens }] = errors
   const rows = errors.map(({ storage, bytes, kl, tokenPerplexity, agreed }) => [
     storage,
@@ -104,10 +111,20 @@ function formatErrors(errors: readonly StorageError[]): string {
     `${(100 * agreed).toFixed(2)} %`,
   ])
   const head = ['storage', 'weights', 'KL from f32, nats', 'perplexity per token', 'same likeliest token']
-  return `${formatColumns([head, ...rows], [1, 2, 3, 4])}over ${formatCount(tokens)} tokens of the Brown corpus\n`
+  const table = formatColumns([head, ...rows], [1, 2, 3, 4], { columns })
+  return `${table}over ${formatCount(tokens)} tokens of the Brown corpus\n`
 }
 
-interface Contents {
+/** What `--json` prints. */
+export interface InspectOutput extends Contents {
+  /** Where a model of the hub is from. */
+  readonly hub?: HubOrigin
+  /** With --storage. */
+  readonly storages?: readonly StorageError[]
+}
+
+/** What a checkpoint holds. */
+export interface Contents {
   readonly path: string
   /** Null where a weights file has no config.json beside it. */
   readonly config: ModelConfig | null
@@ -162,7 +179,10 @@ function storedBytes({ byteLength, stored }: TensorInfo): number {
   return stored?.byteLength ?? byteLength
 }
 
-function formatContents({ path, config, remoteCode, parameters, bytes, tensors }: Contents): string {
+function formatContents(
+  { path, config, remoteCode, parameters, bytes, tensors }: Contents,
+  columns: number,
+): string {
   const rows = tensors.map((tensor) => [
     tensor.name,
     tensor.stored?.type ?? tensor.dtype,
@@ -170,13 +190,13 @@ function formatContents({ path, config, remoteCode, parameters, bytes, tensors }
     formatBytes(storedBytes(tensor)),
     tensor.sameAs ? `same as ${tensor.sameAs}` : '',
   ])
-  const table = formatColumns([['tensor', 'type', 'shape', 'size', ''], ...rows], [3])
+  const table = formatColumns([['tensor', 'type', 'shape', 'size', ''], ...rows], [3], { columns })
   const summary = [
     `${path}: ${tensors.length} tensors, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`,
     ...(config ? describeConfig(config) : ['no config.json beside it']),
     ...(remoteCode.length > 0 ? [`not followed, they name remote code: ${remoteCode.join(', ')}`] : []),
   ]
-  return `${table}\n${summary.join('\n')}\n`
+  return `${table}\n${summary.map((line) => wrapLines(line, columns)).join('\n')}\n`
 }
 
 function describeConfig(config: ModelConfig): string[] {

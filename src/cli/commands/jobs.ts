@@ -6,6 +6,7 @@ import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
 import { readQueues, retryFailed, type QueueState } from '../../jobs/queue_state.ts'
 import { addFlags } from '../flags.ts'
 import { serverOption } from '../queue_flags.ts'
+import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount } from '../words.ts'
@@ -33,19 +34,26 @@ export function define(command: Command, session: Session): void {
     .action((flags: JobsFlags) => show(session, flags))
 }
 
+/** What `--json` prints. */
+export interface JobsOutput {
+  readonly queues: readonly QueueState[]
+  /** How many failed jobs are tried again, with --retry. */
+  readonly retried: number
+}
+
 async function show(session: Session, { queue, retry, json }: JobsFlags): Promise<void> {
   const tools = await openQueue(queue)
   let retried = 0
   if (retry) for (const { name } of await readQueues(tools)) retried += await retryFailed(tools, name)
-  const found = { queues: await readQueues(tools), retried }
-  await printResult(session, { json }, found, ({ queues }) => {
+  const found: JobsOutput = { queues: await readQueues(tools), retried }
+  await printResult(session, { json }, found, ({ queues }, { columns }) => {
     const again = retry ? `${formatCount(retried)} are tried again\n` : ''
-    return `${again}${queues.length === 0 ? 'no queue\n' : formatQueues(queues)}`
+    return `${again}${queues.length === 0 ? 'no queue\n' : formatQueues(queues, columns)}`
   })
 }
 
-/** Queues as a table, and what failed in them. */
-export function formatQueues(queues: readonly QueueState[]): string {
+/** Queues as a table, and what failed in them. @param columns characters of a line */
+export function formatQueues(queues: readonly QueueState[], columns = Infinity): string {
   const headings = ['queue', 'workers', 'waiting', 'later', 'active', 'failed', 'per minute', 'left']
   const rows = queues.map(({ name, workers, counts, perMinute, secondsLeft }) => [
     name,
@@ -63,7 +71,8 @@ export function formatQueues(queues: readonly QueueState[]): string {
         `failed ${kind} ${key.slice(0, 12)} after ${attempts} tries: ${words.replace(/\s+/g, ' ')}\n`,
     ),
   )
-  return `${formatColumns([headings, ...rows], [1, 2, 3, 4, 5, 6, 7])}${failures.join('')}`
+  const table = formatColumns([headings, ...rows], [1, 2, 3, 4, 5, 6, 7], { columns })
+  return `${table}${failures.map((line) => wrapLines(line, columns, '  ')).join('')}`
 }
 
 function formatSeconds(seconds: number): string {

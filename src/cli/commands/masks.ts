@@ -5,11 +5,12 @@
 import type { Command } from 'commander'
 import { readText } from '../../data/texts.ts'
 import { writeSafetensors } from '../../io/safetensors_writer.ts'
-import { achievedSparsity, type LayerSizes } from '../../masks/achieved.ts'
+import { achievedSparsity, type LayerSizes, type Sparsity } from '../../masks/achieved.ts'
+import type { Scope } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
-import { keepsHeads } from '../../predictor/late_planner.ts'
-import { plannerNames, readsMean, scoresPrompt } from '../../predictor/planners.ts'
+import { keepsHeads, masksChannels } from '../../predictor/late_planner.ts'
+import { plannerNames, readsMean, scoresPrompt, type PlannerName } from '../../predictor/planners.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { UsageError } from '../../tensor/errors.ts'
@@ -19,6 +20,8 @@ import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
 import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
 import { printResult } from '../report.ts'
+import { wrapLines } from '../../results/fold.ts'
+import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { wholeFlag } from '../values.ts'
 import { formatColumns, formatCount, formatPercent } from '../words.ts'
@@ -32,6 +35,10 @@ With a continuation the mask is compared with the oracle's mask at the same budg
 continuation. recall: share of the oracle's units that are kept; precision: share of the kept units that are the
 oracle's; Jaccard: units of both over units of either; chance: the expected recall of as many units drawn at random.
 Layer 0 is dense in both and left out.
+
+Of teal and wina the table has the shares of input channels that are masked at the last token of the prompt: of what q, k
+and v read (attention), out (heads), fc1 and up (ffn), fc2 (activations). channels counts the numbers of the matrices that
+meet them, weights those of out and fc2 alone.
 
 --output holds head_mask [L, H] and ffn_mask [L, F], ones and zeros.
 
@@ -76,12 +83,17 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
       'PROMPT',
       `prompt and --text: expected one of them, got ${prompt === undefined ? 'neither' : 'both'}`,
     )
-  const { output } = flags
+  const { output, planner } = flags
+  if (output !== undefined && masksChannels(planner))
+    throw new UsageError(
+      'PLANNER',
+      `planner ${planner}: expected one that masks units for --output, got one that masks input channels of each token`,
+    )
   if (output !== undefined) await checkOutput(output)
   const text = prompt ?? (await readText(flags.text as string))
   if (text === '') throw new UsageError('PROMPT', 'prompt: expected some text, got none')
   const decided = await withModel(session, flags, (opt) => decide(opt, text, flags))
-  await printResult(session, flags, summary(decided, flags), () => picture(decided, flags))
+  await printResult(session, flags, summary(decided, flags), (_, screen) => picture(decided, flags, screen))
   if (output !== undefined) await whileWriting(output, () => writeMask(output, decided, flags))
 }
 
@@ -117,17 +129,29 @@ async function decide(opt: ShadowModel, text: string, flags: MasksFlags): Promis
   }
 }
 
-function picture({ model, sizes, prompt, mask, oracleMask }: Decided, flags: MasksFlags): string {
+function picture(
+  { model, sizes, prompt, mask, oracleMask }: Decided,
+  flags: MasksFlags,
+  screen: Screen,
+): string {
+  const { columns, paint } = screen
   const { layers, heads, neurons } = mask.shape
   const { planner, scope, criterion } = flags
   const { ids, left } = prompt
   const by = planner === 'oracle' || readsMean(planner) || scoresPrompt(planner) ? ` by ${criterion}` : ''
-  const ranked = keepsHeads(planner) ? 'neurons within their layer, all heads kept' : scope
+  const ranked = masksChannels(planner)
+    ? 'input channels of the last token of the prompt, all units kept'
+    : keepsHeads(planner)
+      ? 'neurons within their layer, all heads kept'
+      : scope
   const lines = [
     `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons`,
-    `${planner}${by}, ${ranked}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`,
+    wrapLines(
+      `${planner}${by}, ${ranked}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`,
+      columns,
+    ),
     '',
-    formatMask(mask, sizes),
+    formatMask(mask, sizes, screen),
   ]
   if (oracleMask) {
     const overlap = overlapOf(mask, oracleMask)
@@ -136,16 +160,16 @@ function picture({ model, sizes, prompt, mask, oracleMask }: Decided, flags: Mas
       ...[recall, precision, jaccard, chance].map(formatPercent),
     ])
     const headings = ['of the oracle', 'recall', 'precision', 'Jaccard', 'chance']
-    lines.push(formatColumns([headings, ...rows], [1, 2, 3, 4]))
+    lines.push(formatColumns([headings, ...rows], [1, 2, 3, 4], { columns }))
+    const legend =
+      "recall: share of the oracle's units that are kept; precision: share of the kept units that are the oracle's; Jaccard: units of both over units of either; chance: recall of units drawn at random."
+    lines.push(`${paint.dim(wrapLines(legend, columns))}\n`)
   }
   return lines.join('\n')
 }
 
 /** How far a mask is the oracle's, and the recall that chance alone gives. */
-function overlapOf(
-  mask: UnitMask,
-  oracleMask: UnitMask,
-): Record<'heads' | 'neurons', Overlap & { chance: number }> {
+function overlapOf(mask: UnitMask, oracleMask: UnitMask): Record<'heads' | 'neurons', OverlapWithChance> {
   const { heads, neurons } = maskOverlap(mask, oracleMask)
   const chance = (kind: 'heads' | 'neurons'): number => {
     const ranked = mask[kind].subarray(mask.shape[kind])
@@ -157,7 +181,43 @@ function overlapOf(
   }
 }
 
-function summary({ model, origin, sizes, prompt, mask, oracleMask }: Decided, flags: MasksFlags): object {
+/** How far masks agree, and the recall that chance alone gives. */
+type OverlapWithChance = Overlap & { readonly chance: number }
+
+/** What `--json` prints. */
+export interface MasksOutput {
+  readonly model: string
+  /** Where a model of the hub is from. */
+  readonly hub?: HubOrigin
+  readonly prompt: string
+  /** The ids of the prompt that counted. */
+  readonly tokens: readonly number[]
+  readonly continuation?: string
+  readonly planner: PlannerName
+  readonly criterion: string
+  readonly scope: Scope
+  readonly released: boolean
+  readonly seed: number
+  /** Shares that were asked for. */
+  readonly sparsity: { readonly heads: number; readonly neurons: number; readonly channels?: number }
+  /** Shares that are skipped. */
+  readonly achieved: Sparsity
+  /** With the oracle's mask; null without a continuation. */
+  readonly overlap: { readonly heads: OverlapWithChance; readonly neurons: OverlapWithChance } | null
+  readonly layers: readonly {
+    readonly layer: number
+    /** The heads that are kept. */
+    readonly heads: readonly number[]
+    /** How many neurons are kept. */
+    readonly neurons: number
+    readonly achieved: Sparsity
+  }[]
+}
+
+function summary(
+  { model, origin, sizes, prompt, mask, oracleMask }: Decided,
+  flags: MasksFlags,
+): MasksOutput {
   const { planner, criterion, scope, sparsity, headSparsity, neuronSparsity, seed, released, continuation } =
     flags
   const { layers: achievedLayers, ...achieved } = achievedSparsity(mask, sizes)
@@ -172,10 +232,12 @@ function summary({ model, origin, sizes, prompt, mask, oracleMask }: Decided, fl
     scope: keepsHeads(planner) ? 'per-layer' : scope,
     released: released ?? false,
     seed,
-    sparsity: {
-      heads: headSparsity ?? (keepsHeads(planner) ? 0 : sparsity),
-      neurons: neuronSparsity ?? sparsity,
-    },
+    sparsity: masksChannels(planner)
+      ? { heads: 0, neurons: 0, channels: neuronSparsity ?? sparsity }
+      : {
+          heads: headSparsity ?? (keepsHeads(planner) ? 0 : sparsity),
+          neurons: neuronSparsity ?? sparsity,
+        },
     achieved,
     overlap: oracleMask && overlapOf(mask, oracleMask),
     layers: achievedLayers.map((layer, index) => ({

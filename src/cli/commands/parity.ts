@@ -14,6 +14,7 @@ import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
+import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { numberFlag } from '../values.ts'
 import { formatBytes, formatColumns } from '../words.ts'
@@ -96,11 +97,13 @@ async function runCheck(
   { tolerance, json }: { tolerance?: number; json?: boolean },
 ): Promise<void> {
   const report = checkParity(await readParityFile(a), await readParityFile(b), tolerance ?? null)
-  await printResult(session, { json }, report, formatReport)
+  await printResult(session, { json }, report, (found, { columns, paint }) =>
+    paintVerdicts(formatReport(found, columns), paint),
+  )
   if (!report.passed) session.exitCode = exitCodes.checkFailed
 }
 
-function formatReport(report: ParityReport): string {
+function formatReport(report: ParityReport, columns: number): string {
   const rows = report.tensors.map((tensor) => [
     tensor.passed ? 'ok' : 'FAIL',
     tensor.name,
@@ -109,7 +112,8 @@ function formatReport(report: ParityReport): string {
     tensor.mismatch ? '' : formatError(tensor.worstRelative),
     describeBound(tensor.tolerance, tensor.measure),
   ])
-  const table = formatColumns([['', 'tensor', 'shape', 'absolute', 'relative', 'tolerance'], ...rows])
+  const headings = ['', 'tensor', 'shape', 'absolute', 'relative', 'tolerance']
+  const table = formatColumns([headings, ...rows], [], { columns, keys: 2 })
   const only = [
     ['only in the first', report.onlyInA],
     ['only in the second', report.onlyInB],

@@ -18,6 +18,7 @@ import { exitCodes } from '../failure.ts'
 import { addFlags } from '../flags.ts'
 import { checkOutputFolder, whileWriting, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
+import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { numberFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
@@ -35,10 +36,11 @@ Examples:
 const checkHelp = `
 Numbers must have the bits of the definition. --relaxed allows products of multiply-adds to stay unrounded, within the
 bound of each row; --tolerance allows a share of an output's largest number. If a failure has the numbers of a common
-mistake, the mistake is named. Ends with exit code 1 if an op fails.
+mistake, the mistake is named. Ends with exit code 1 if an op fails, and with --strict also if a file is in one folder only.
 
 Examples:
   $ shadowllm parity check-ops expected actual
+  $ shadowllm parity check-ops expected actual --strict
   $ shadowllm parity check-ops expected actual --relaxed`
 
 interface ExportFlags {
@@ -49,6 +51,7 @@ interface ExportFlags {
 }
 
 interface CheckFlags {
+  readonly strict?: boolean
   readonly relaxed?: boolean
   readonly tolerance?: number
   readonly json?: boolean
@@ -70,6 +73,7 @@ export function addParityOps(parity: Command, session: Session): void {
     .description("compare a backend's results with those, op by op")
     .argument('<expected>', 'folder that "parity export-ops" wrote')
     .argument('<actual>', 'folder of files of the same names with the outputs')
+    .option('--strict', 'fail if a file is in one folder only')
     .option('--relaxed', 'allow the error of unrounded products of multiply-adds')
     .option(
       '--tolerance <share>',
@@ -107,11 +111,14 @@ async function runCheckOps(
 ): Promise<void> {
   const report = await checkOps(expected, actual, {
     owed: owedBy(flags),
+    strict: flags.strict,
     signal: session.signal,
     onProgress: (done, total, op) =>
       session.progress.update({ stage: 'checking', done, total, ...(op && { note: op }) }),
   })
-  await printResult(session, flags, report, formatReport)
+  await printResult(session, flags, report, (found, { columns, paint }) =>
+    paintVerdicts(formatReport(found, columns), paint),
+  )
   if (!report.passed) session.exitCode = exitCodes.checkFailed
 }
 
@@ -122,20 +129,30 @@ function owedBy({ relaxed, tolerance }: CheckFlags): Owed {
   return relaxed ? 'relaxed' : 'row'
 }
 
-function formatReport({ ops, onlyExpected, onlyActual }: OpsReport): string {
+function formatReport(report: OpsReport, columns: number): string {
+  const { ops, onlyExpected, onlyActual } = report
   const heading = ['', 'op', 'cases', 'failed', 'numbers', 'differ', 'worst', 'of bound']
-  const table = formatColumns([heading, ...ops.map(formatOp)], [2, 3, 4, 5, 6, 7])
+  const fit = { columns, keys: 2 }
+  const table = formatColumns([heading, ...ops.map(formatOp)], [2, 3, 4, 5, 6, 7], fit)
   const lists = [
     ['only expected', onlyExpected],
     ['only answered', onlyActual],
   ] as const
   const words = lists.map(([title, names]) => (names.length > 0 ? `${title}: ${names.join(' ')}\n` : ''))
   const failed = ops.filter(({ passed }) => !passed)
-  const verdict =
-    failed.length === 0
-      ? `passed: ${ops.length} ${ops.length === 1 ? 'op' : 'ops'}`
-      : `failed: ${failed.length} of ${ops.length} ops`
-  return `${table}${words.join('')}${failed.map(describeFailed).join('')}${verdict}\n`
+  return `${table}${words.join('')}${failed.map(describeFailed).join('')}${verdictOf(report)}\n`
+}
+
+/** What came of it, and how many of the expected ops it is about. */
+function verdictOf({ passed, ops, onlyExpected }: OpsReport): string {
+  const failed = ops.filter((op) => !op.passed).length
+  const of = ops.length + onlyExpected.length
+  const compared =
+    onlyExpected.length === 0
+      ? `${ops.length} ${ops.length === 1 ? 'op' : 'ops'}`
+      : `${ops.length} of ${of} ops compared`
+  if (passed) return `passed: ${compared}`
+  return failed === 0 ? `failed: ${compared}, --strict` : `failed: ${failed} of ${compared}`
 }
 
 function formatOp({

@@ -12,6 +12,7 @@ import {
   makeCertificate,
   readCertificate,
   renderCertificate,
+  type CertificateSummary,
 } from '../../parity/certificate.ts'
 import { owesBits, shareOfAllowed } from '../../testing/op_agreement.ts'
 import { runModel, type ModelOutcome } from '../../parity/run_model.ts'
@@ -27,10 +28,12 @@ import { addFlags, type ModelFlags } from '../flags.ts'
 import { exitCodes } from '../failure.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
+import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
+import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { namesFlag } from '../values.ts'
-import { formatColumns, formatCount } from '../words.ts'
+import { formatColumns, formatCount, formatFacts } from '../words.ts'
 
 const runHelp = `
 Every op of the catalogue is called on seeded cases: each size 0, 1 and odd, more than a tile on extreme numbers, then
@@ -148,6 +151,16 @@ async function sourceOf({ name, files, origin }: ShadowModel): Promise<ModelSour
   return modelSource(name, await hashFiles(files), origin)
 }
 
+/** What `parity run --json` prints. */
+export interface ParityRunOutput extends Findings {
+  readonly backend: BackendName
+  readonly seed: number
+  readonly passed: boolean
+}
+
+/** What `parity verify-certificate --json` prints. */
+export type CertificateOutput = { readonly holds: true } & CertificateSummary
+
 /** Prints what was found; the session ends with exit code 1 if anything of it disagrees. */
 export async function showFindings(
   session: Session,
@@ -155,15 +168,18 @@ export async function showFindings(
   found: Findings,
 ): Promise<void> {
   const passed = hasPassed(found)
-  const all = { backend: flags.backend, seed: flags.seed, passed, ...found }
-  await printResult(session, flags, all, () => formatFindings(flags.backend, found))
+  const all: ParityRunOutput = { backend: flags.backend, seed: flags.seed, passed, ...found }
+  await printResult(session, flags, all, (_, { columns, paint }) =>
+    paintVerdicts(formatFindings(flags.backend, found, columns), paint),
+  )
   if (!passed) session.exitCode = exitCodes.checkFailed
 }
 
-function formatFindings(backend: BackendName, found: Findings): string {
+function formatFindings(backend: BackendName, found: Findings, columns: number): string {
   const heading = ['', 'op', 'owes', 'cases', 'differ', 'worst', 'of bound', 'seen at', 'reference', backend]
-  const table = formatColumns([heading, ...found.ops.map(formatOp)], [3, 4, 5, 6, 8, 9])
-  const model = found.model ? `\n${formatModel(found.model, backend)}` : ''
+  const fit = { columns, keys: 2 }
+  const table = formatColumns([heading, ...found.ops.map(formatOp)], [3, 4, 5, 6, 8, 9], fit)
+  const model = found.model ? `\n${formatModel(found.model, backend, columns)}` : ''
   return `${table}${model}${formatVerdict(found)}\n`
 }
 
@@ -196,7 +212,7 @@ function formatTime(milliseconds: number): string {
   return milliseconds >= 100 ? `${Math.round(milliseconds)} ms` : `${milliseconds.toPrecision(2)} ms`
 }
 
-function formatModel(outcome: ModelOutcome, backend: BackendName): string {
+function formatModel(outcome: ModelOutcome, backend: BackendName, columns: number): string {
   const { report, checks, milliseconds, referenceMilliseconds } = outcome
   const { tensors } = report
   const failed = tensors.filter(({ passed }) => !passed)
@@ -210,7 +226,7 @@ function formatModel(outcome: ModelOutcome, backend: BackendName): string {
     ...checks.map(({ passed, name, detail }) => [passed ? 'ok' : 'FAIL', name, detail]),
     ['', 'time', `reference ${formatTime(referenceMilliseconds)}, ${backend} ${formatTime(milliseconds)}`],
   ]
-  return formatColumns(rows)
+  return wrapLines(formatColumns(rows), columns, ' '.repeat(6))
 }
 
 function formatVerdict(found: Findings): string {
@@ -236,15 +252,16 @@ function describeFailed({ op, worst, fault }: OpOutcome): string {
 async function runVerify(session: Session, file: string, flags: { json?: boolean }): Promise<void> {
   const certificate = await readCertificate(file)
   await checkHolds(file, certificate)
-  await printResult(session, flags, { holds: true, ...certificate }, (found) => {
+  const all: CertificateOutput = { holds: true, ...certificate }
+  await printResult(session, flags, all, (found, { columns, paint }) => {
     const { backend, version, date, device, ops, hasModel } = found
-    const rows = [
+    const rows: [string, string][] = [
       ['backend', device === null ? backend : `${backend} on ${device}`],
       ['made', `${date}, version ${version}`],
       ['covers', `${ops} of ${kernelNames.length} ops${hasModel ? ' and a model' : ''}`],
       ['kernels', 'unchanged'],
       ['definitions', 'unchanged'],
     ]
-    return `${formatColumns(rows)}holds: ${file}\n`
+    return `${formatFacts(rows, columns)}${paint.good('holds')}: ${file}\n`
   })
 }

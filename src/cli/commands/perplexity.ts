@@ -27,6 +27,8 @@ import { namedSource, withModel } from '../open_model.ts'
 import { checkOutput } from '../output.ts'
 import { addPlannerFlags, sparsityHelp, withMethods, type PlannerFlags } from '../planner_flags.ts'
 import { showReport, type ReportFlags } from '../report.ts'
+import { wrapLines } from '../../results/fold.ts'
+import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { wholeFlag } from '../values.ts'
 import { formatColumns, formatCount, formatPercent, methodCells } from '../words.ts'
@@ -194,8 +196,8 @@ const headings = [
   'first other',
 ]
 
-/** The report as a table and what it is of. */
-export function formatReport(report: TextPerplexityReport): string {
+/** The report as a table and what it is of. @param screen what it is shown on */
+export function formatReport(report: TextPerplexityReport, { columns }: Screen): string {
   const { rows, whole, text, protocol } = report
   const { context, stride, prefix, cache, prompt, windows } = protocol
   const lines = [
@@ -207,12 +209,12 @@ export function formatReport(report: TextPerplexityReport): string {
         ? 'nothing before it'
         : `a first token at the start${prefix === 'window' ? ' of every window' : ''}`
     lines.push(
-      `ppl/token: ${measured(whole.tokenPerplexity)} dense, all ${formatCount(whole.streamTokens)} scored tokens of the stream; context ${context}, stride ${stride}, ${where}`,
+      `dense, whole stream: ${measured(whole.tokenPerplexity)} per token, of ${formatCount(whole.streamTokens)}; context ${context}, stride ${stride}, ${where}`,
     )
   }
   if (windows.page !== undefined)
     lines.push(
-      `ppl/word:  ${measured(whole.wordPerplexity)} dense, all ${formatCount(whole.pageTokens)} tokens of the pages, a first token before each; per byte ${measured(whole.bytePerplexity)}, bits per byte ${measured(whole.bitsPerByte)}`,
+      `dense, whole pages: ${measured(whole.wordPerplexity)} per word, of ${formatCount(whole.pageTokens)} tokens, a first token before each page; per byte ${measured(whole.bytePerplexity)}, bits per byte ${measured(whole.bitsPerByte)}`,
     )
   if (rows.length > 1 || cache !== 'f32') {
     const cells = rows.map((row) => rowCells(row, row.planner !== 'dense' || cache !== 'f32'))
@@ -220,9 +222,12 @@ export function formatReport(report: TextPerplexityReport): string {
     const shown = headings.flatMap((_, i) => (cells.some((row) => row[i] !== '-') ? [i] : []))
     const table = [headings, ...cells].map((row) => shown.map((i) => row[i]))
     const numeric = shown.map((_, i) => i).slice(1)
-    lines.push('', formatColumns(table, numeric).trimEnd(), '')
+    // A row is named by its planner and its sparsity.
+    lines.push('', formatColumns(table, numeric, { columns, keys: 2 }).trimEnd(), '')
     if (prompt !== null)
-      lines.push(`Masks from the first ${prompt} tokens of each window; all rows score what follows.`)
+      lines.push(
+        `Masks from the first ${prompt} tokens of each window. All rows, dense too, score what follows; the lines above score all.`,
+      )
     else if (rows.length > 1) lines.push('Leaky: planners saw the whole text that is scored.')
     if (rows.some(({ klOverStatic }) => klOverStatic !== null))
       lines.push('Over static: KL less that of static at the same sparsity, window by window.')
@@ -233,5 +238,5 @@ export function formatReport(report: TextPerplexityReport): string {
     )
   }
   if (!report.complete) lines.push('The run was stopped: the numbers cover what was finished.')
-  return `${lines.join('\n')}\n`
+  return `${lines.map((line) => wrapLines(line, columns)).join('\n')}\n`
 }

@@ -257,16 +257,39 @@ function describeHeldOut(
   return `${measured}, training ${mean.toFixed(4)}, ${formatCount(Math.round(speedOf(since)))} tokens/s`
 }
 
+/** The first and the last value of a curve. */
+interface Ends {
+  readonly first: number
+  readonly last: number
+}
+
+/** What `--json` prints. */
+export interface PretrainOutput {
+  /** The folder. */
+  readonly output: string
+  /** Steps taken, those of earlier runs included. */
+  readonly step: number
+  readonly complete: boolean
+  readonly settings: PretrainSettings
+  readonly data: { readonly hash: string; readonly windows: number; readonly heldOut: number }
+  /** Nats per token; null before the first step. */
+  readonly loss: Ends | null
+  /** The same of held-out windows; null before the first measurement. */
+  readonly heldOut: Ends | null
+  /** Of this run; null if it took no step. */
+  readonly tokensPerSecond: number | null
+}
+
 async function summary(
   output: string,
   { identity, windows }: Run,
   taken: readonly StepReport[],
-): Promise<object> {
+): Promise<PretrainOutput> {
   const { settings, data } = identity
   const curve = await readCurve(output)
   const losses = curve.flatMap((row) => ('loss' in row ? [row] : []))
   const heldOut = curve.flatMap((row) => ('heldOut' in row ? [row] : []))
-  const ends = <Row>(rows: readonly Row[], read: (row: Row) => number) =>
+  const ends = <Row>(rows: readonly Row[], read: (row: Row) => number): Ends | null =>
     rows.length === 0 ? null : { first: read(rows[0]), last: read(rows[rows.length - 1]) }
   const step = losses.at(-1)?.step ?? 0
   return {

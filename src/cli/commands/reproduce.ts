@@ -15,6 +15,7 @@ import { formatExperiment } from '../../results/terminal.ts'
 import { reproduce, type ReproduceOptions } from '../../experiments/reproduce.ts'
 import { fullSettings, quickSettings, type Settings } from '../../evaluation/settings.ts'
 import type { Scope } from '../../masks/budget.ts'
+import { readWikitext } from '../../data/wikitext.ts'
 import { commandArguments } from '../../platform/platform.ts'
 import {
   featureScalings,
@@ -32,6 +33,14 @@ import { criterionOption, scopeOption } from '../planner_flags.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
 import { showReport, type ReportFlags } from '../report.ts'
 import type { Session } from '../session.ts'
+import {
+  addGridFlags,
+  checkGridFlags,
+  gridChoice,
+  gridWords,
+  withGridPredictors,
+  type GridFlags,
+} from '../grid_flags.ts'
 import { namesFlag, seedListFlag, sparsityListFlag, wholeFlag } from '../values.ts'
 
 const help = `
@@ -48,10 +57,11 @@ Examples:
   $ shadowllm reproduce --html report.html
   $ shadowllm reproduce --experiment two-by-two,placement --seeds 0,1,2 --html report.html
   $ shadowllm reproduce --experiment all --quick
+  $ shadowllm reproduce --experiment grid --planner static,griffin,shadow --units neurons --sparsity 0.3,0.5 --no-speed
   $ shadowllm reproduce --features min_max --targets per_layer    (the scalings of the released code)
   $ shadowllm reproduce -m DIR --output report.json --save-predictor predictor.safetensors`
 
-interface ReproduceFlags extends ModelFlags, QueueFlags, ReportFlags {
+interface ReproduceFlags extends ModelFlags, QueueFlags, ReportFlags, GridFlags {
   readonly quick?: boolean
   readonly experiment?: readonly string[]
   readonly sparsity?: readonly number[]
@@ -66,6 +76,7 @@ interface ReproduceFlags extends ModelFlags, QueueFlags, ReportFlags {
   /** False by `--no-cache`, a folder by `--cache`. */
   readonly cache: boolean | string
   readonly speed: boolean
+  readonly wikitext?: string
   readonly html?: string
   readonly savePredictor?: string
 }
@@ -85,6 +96,10 @@ export function define(command: Command, session: Session): void {
     .addOption(scopeOption())
     .option('--limit <count>', 'how many windows to score', wholeFlag('limit', 1))
     .option('--examples <count>', 'how many windows to calibrate on', wholeFlag('examples', 2))
+    .option(
+      '--wikitext <file>',
+      'WikiText to score windows of, raw or parquet; calibration keeps the Brown corpus',
+    )
     .addOption(
       new Option('--features <scaling>', 'how the predictor input is scaled (default: standard)').choices(
         featureScalings,
@@ -100,7 +115,8 @@ export function define(command: Command, session: Session): void {
     'several seeds for --experiment in place of the one of --seed, such as 0,1,2',
     seedListFlag,
   )
-  addFlags(command, 'backend')
+  addGridFlags(command)
+  addFlags(command, 'backend', 'threads')
     .option('--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)")
     .option('--no-cache', 'keep no parts and use none')
     .option('--no-speed', 'do not measure decode speed; the rest of the report is the same on every machine')
@@ -128,14 +144,18 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
   if (flags.seeds && !flags.experiment)
     throw new UsageError('FLAGS', '--seeds: expected --experiment, got none; --seed is for the comparison')
   checkQueueFlags(flags)
+  checkGridFlags(flags, flags.experiment ?? [])
   if (flags.queue && flags.cache === false)
     throw new UsageError('FLAGS', '--queue: expected a cache for the results of the jobs, got --no-cache')
   const { cache } = flags
   const store = cache === false ? null : await openPartStore(cache === true ? undefined : cache)
   const complete = await withModel(session, flags, (opt) =>
     withRunner(session, opt, flags, async (runner) => {
-      const parts = { store, runner }
-      if (flags.experiment) return runExperiments(session, opt, flags, parts)
+      const parts = { store, runner, ...(await evaluatedText(flags)) }
+      if (flags.experiment)
+        return withGridPredictors(opt, flags, (predictors) =>
+          runExperiments(session, opt, flags, { ...parts, predictors }),
+        )
       const report = await run(session, opt, flags, parts)
       await show(session, report, flags)
       return report.complete
@@ -145,8 +165,14 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
   if (!complete) session.signal.throwIfAborted()
 }
 
-/** Where parts are kept, and who makes them in place of this process. */
-type Parts = Pick<CacheOptions, 'store' | 'runner'>
+/** Where parts are kept, who makes them in place of this process, what is scored in place of the Brown corpus, and by what. */
+type Parts = Pick<CacheOptions, 'store' | 'runner' | 'evaluated' | 'dataName' | 'predictors'>
+
+async function evaluatedText({ wikitext }: ReproduceFlags): Promise<Pick<Parts, 'evaluated' | 'dataName'>> {
+  if (wikitext === undefined) return {}
+  const { name, pages } = await readWikitext(wikitext)
+  return { evaluated: pages, dataName: `${name}; calibration: Brown corpus` }
+}
 
 function run(
   session: Session,
@@ -189,7 +215,7 @@ function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceF
 }
 
 async function show(session: Session, report: ReproduceReport, flags: ReproduceFlags): Promise<void> {
-  await showReport(session, flags, report, () => `${formatReport(report)}\n`)
+  await showReport(session, flags, report, (_, { columns }) => `${formatReport(report, columns)}\n`)
   if (flags.html === undefined) return
   const experiment = reproduceExperiment(report, `shadowllm ${commandArguments().join(' ')}`)
   await writeOutput(flags.html, await renderHtml([experiment], report.provenance))
@@ -230,10 +256,14 @@ async function runExperiments(
         cache,
         openCache,
         command: commandOf(name, flags),
+        grid: gridChoice(flags, flags.sparsity, flags.speed),
       }
       const result = await runByName(name, context)
       results.push(result)
-      if (!flags.json) await session.print(`${results.length > 1 ? '\n' : ''}${formatExperiment(result)}`)
+      if (!flags.json)
+        await session.print(
+          `${results.length > 1 ? '\n' : ''}${formatExperiment(result, session.screen.columns)}`,
+        )
     }
   } catch (error) {
     if (!session.signal.aborted || error !== session.signal.reason) throw error
@@ -251,17 +281,22 @@ async function runExperiments(
 
 /** What makes one experiment of this run again. */
 function commandOf(name: string, flags: ReproduceFlags): string {
-  const { quick, model, limit, examples, sparsity, seed, seeds, features, targets } = flags
+  const { quick, model, limit, examples, wikitext, sparsity, seed, seeds, features, targets } = flags
   const words: [string, string | number | undefined][] = [
     ['-m', model],
     ['--limit', limit],
     ['--examples', examples],
+    ['--wikitext', wikitext],
     ['--sparsity', sparsity?.join(',')],
     ['--features', features],
     ['--targets', targets],
     ['--seeds', seeds?.join(',')],
     ['--seed', seeds || seed === 0 ? undefined : seed],
+    ...(name === 'grid' ? gridWords(flags) : []),
   ]
+  const unTimed = name === 'grid' && !flags.speed ? ['--no-speed'] : []
   const rest = words.flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)]))
-  return ['shadowllm reproduce --experiment', name, ...(quick ? ['--quick'] : []), ...rest].join(' ')
+  return ['shadowllm reproduce --experiment', name, ...(quick ? ['--quick'] : []), ...unTimed, ...rest].join(
+    ' ',
+  )
 }

@@ -150,7 +150,7 @@ function originFlag(origin: string): string {
 }
 
 async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Promise<void> {
-  await loadPlanFiles(opt, flags)
+  await loadPlanFiles(opt, flags, true)
   const { planner, every, mode, cache, cors, parallel, waiting, maskTokens, stall, host, port } = flags
   // What the flags ask for is refused at the start, not at the first request.
   const planning = { ...choiceOf(flags), planner, every }

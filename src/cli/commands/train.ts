@@ -37,6 +37,7 @@ import {
 import { addFlags } from '../flags.ts'
 import { checkOutput, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
+import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { numberFlag, sparsityListFlag, wholeFlag } from '../values.ts'
 import { formatColumns, formatCount } from '../words.ts'
@@ -54,7 +55,7 @@ document may be on both sides: how good a predictor is on other texts is for "pe
 Overlap is with the masks of the true scores; of two masks of one size precision is recall. Ctrl-C writes nothing.
 
 Examples:
-  $ shadowllm calibrate --output traces --examples 480
+  $ shadowllm calibrate --output traces --limit 480
   $ shadowllm train --calibration traces --output predictor.safetensors
   $ shadowllm train --calibration traces --output p.safetensors --pooling mean --features dataset --loss bce
   $ shadowllm train --calibration traces --output p.safetensors --kind dejavu --criterion l2norm --top 0.3`
@@ -88,7 +89,7 @@ interface TrainFlags {
 }
 
 /** What a run of the command found. */
-interface TrainReport {
+export interface TrainReport {
   readonly output: string
   readonly card: PredictorConfig
   /** Numbers in the file. */
@@ -314,17 +315,20 @@ const words: Record<Contestant, string> = {
   'mean-score': 'mean of scores',
 }
 
-function formatReport({ output, card, parameters, examples, verdict, seconds }: TrainReport): string {
+function formatReport(
+  { output, card, parameters, examples, verdict, seconds }: TrainReport,
+  { columns }: Screen,
+): string {
   const { kind, criterion } = card
   const about =
     `${output}: ${kind} on ${criterion}, ${formatCount(parameters)} numbers, ` +
     `${formatCount(examples.trained)} examples, ${seconds.toFixed(1)} s\n`
   if (verdict === null) return `${about}nothing was held out to judge it on\n`
-  return `${about}on ${formatCount(verdict.examples)} held out:\n\n${formatVerdict(verdict)}`
+  return `${about}on ${formatCount(verdict.examples)} held out:\n\n${formatVerdict(verdict, columns)}`
 }
 
 /** Orders first, then masks; a constant that is the same as another is shown once. */
-function formatVerdict({ qualities, sparsities, scope }: Verdict): string {
+function formatVerdict({ qualities, sparsities, scope }: Verdict, columns: number): string {
   const same = JSON.stringify(qualities['mean-target']) === JSON.stringify(qualities['mean-score'])
   const shown = contestants.filter((name) => !(same && name === 'mean-score'))
   const digits = (value: number): string => value.toFixed(3)
@@ -344,5 +348,6 @@ function formatVerdict({ qualities, sparsities, scope }: Verdict): string {
   )
   const orderHead = ['rank correlation', '', 'all layers', 'within layers']
   const maskHead = [`masks, ${scope}`, 'sparsity', '', 'recall', 'precision', 'Jaccard', 'score kept']
-  return `${formatColumns([orderHead, ...orders], [2, 3])}\n${formatColumns([maskHead, ...masks], [3, 4, 5, 6])}`
+  const orderTable = formatColumns([orderHead, ...orders], [2, 3], { columns, keys: 2 })
+  return `${orderTable}\n${formatColumns([maskHead, ...masks], [3, 4, 5, 6], { columns, keys: 3 })}`
 }

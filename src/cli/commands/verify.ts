@@ -17,6 +17,7 @@ import {
 import { exitCodes } from '../failure.ts'
 import { addFlags } from '../flags.ts'
 import { jsonText } from '../report.ts'
+import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { namesFlag, numberFlag, wholeFlag } from '../values.ts'
 import { formatCount } from '../words.ts'
@@ -43,7 +44,7 @@ interface VerifyFlags {
 }
 
 /** A backend that this machine does not have. */
-interface Absent {
+export interface Absent {
   readonly backend: BackendName
   readonly reason: string
 }
@@ -119,7 +120,7 @@ async function verifyAll(
   const { seed, reports, expected } = found
   for await (const report of verifyBackends(backends, { seed, runs, laws, signal: session.signal })) {
     reports.push(report)
-    if (!json) await session.print(formatReport(report, found))
+    if (!json) await session.print(paintVerdicts(formatReport(report, found), session.screen.paint))
     session.progress.update({ stage: 'laws', done: reports.length, total: expected, note: report.backend })
   }
 }
@@ -148,14 +149,25 @@ async function startBackends(
   return { started, absent }
 }
 
+/** What `--json` prints. */
+export interface VerifyOutput extends Pick<Verification, 'seed' | 'runs' | 'absent'> {
+  readonly passed: boolean
+  /** Whether all laws were tried. */
+  readonly complete: boolean
+  /** A checksum of the cases on each backend; `-` is none. */
+  readonly digests: Readonly<Record<string, string>>
+  readonly laws: readonly LawReport[]
+}
+
 /** Prints the verdict; the session ends with exit code 1 if a law is broken. */
 export async function showVerdict(session: Session, found: Verification, json: boolean): Promise<void> {
   const passed = found.reports.every((report) => report.passed)
   if (!passed) session.exitCode = exitCodes.checkFailed
-  if (!json) return session.print(formatVerdict(found))
+  if (!json) return session.print(paintVerdicts(formatVerdict(found), session.screen.paint))
   const { seed, runs, absent, expected, reports } = found
   const digests = Object.fromEntries(namesIn(found).map((name) => [name, digestOn(name, found)]))
-  const all = { seed, runs, passed, complete: reports.length === expected, digests, absent, laws: reports }
+  const complete = reports.length === expected
+  const all: VerifyOutput = { seed, runs, passed, complete, digests, absent, laws: reports }
   await session.print(jsonText(all))
 }
 
@@ -171,9 +183,8 @@ function digestOn(name: string, { reports }: Verification): string {
 
 function formatHeading({ seed, runs, absent }: Verification): string {
   const cases = runs === 1 ? '' : `, cases x ${runs}`
-  const missing = absent
-    .map(({ backend, reason }) => `${backend} is not on this machine: ${reason}\n`)
-    .join('')
+  const names = absent.map(({ backend }) => backend).join(', ')
+  const missing = names === '' ? '' : `not on this machine: ${names} ("shadowllm doctor" says why)\n`
   return `seed ${seed}${cases} (--seed ${seed} draws the same cases)\n${missing}`
 }
 

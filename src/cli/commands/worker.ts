@@ -67,6 +67,11 @@ export function define(command: Command, session: Session): void {
     .action((flags: WorkerFlags) => work(session, flags))
 }
 
+/** The last line of `--json`; each line before it is a `WorkerEvent`. */
+export interface WorkerEnd {
+  readonly end: WorkerReport
+}
+
 async function work(session: Session, flags: WorkerFlags): Promise<void> {
   const { model = embeddedName, backend, concurrency, grace, idle, lock, json } = flags
   const store = await openJobStore(flags.shards)
@@ -94,7 +99,8 @@ async function work(session: Session, flags: WorkerFlags): Promise<void> {
     onEvent: tell,
   })
   await store.close()
-  await session.print(json ? `${JSON.stringify({ end: report })}\n` : formatReport(report))
+  const end: WorkerEnd = { end: report }
+  await session.print(json ? `${JSON.stringify(end)}\n` : formatReport(report))
 }
 
 function formatEvent({ what, kind, key, seconds, words }: WorkerEvent): string {

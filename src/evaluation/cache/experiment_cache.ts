@@ -49,7 +49,10 @@ import {
 import type { JobRunner } from '../../jobs/runner.ts'
 import type { JobModel } from '../../jobs/job_model.ts'
 import { bitsOf, type ThreadModel } from '../../jobs/model_threads.ts'
+import { sha256 } from '../../platform/platform.ts'
 import { readsMean } from '../../predictor/planners.ts'
+import { encodePredictor, type Predictor } from '../../predictor/predictor_file.ts'
+import { predictorFor } from '../../predictor/suitable.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
 import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
@@ -62,12 +65,16 @@ export interface CacheOptions extends NamedModel {
   readonly prefixIds: readonly number[]
   /** Default: the Brown corpus. */
   readonly documents?: readonly Document[]
+  /** Documents to evaluate on in place of those that the split keeps for it; nothing is learnt from them. */
+  readonly evaluated?: readonly Document[]
   readonly dataName?: string
   /** Most tokens of a window's prompt and of its continuation. */
   readonly prompt: number
   readonly continuation: number
   /** Makes the windows of examples with shots; required for these. */
   readonly shotWindows?: ShotWindows
+  /** Predictors that are asked in place of trained ones, by methods that have no settings of one; the caller disposes them. */
+  readonly predictors?: readonly Predictor[]
   /** Keeps parts between runs; without one they are in memory only. */
   readonly store?: PartStore | null
   /** The same model for other threads, which calibrate; without it one thread does everything. */
@@ -145,13 +152,14 @@ export class ExperimentCache {
         'SETTINGS',
         `window: expected at most ${positions} tokens, got ${prompt + continuation}`,
       )
-    const documents = options.documents ?? (await loadBrown())
+    const { documents = await loadBrown(), evaluated } = options
     const hashes = {
       model: await hashFiles(modelFiles),
       data: await hashTexts(documents),
       method: await methodHash(),
     }
-    return new ExperimentCache(options, splitDocuments(documents), hashes)
+    const split = splitDocuments(documents)
+    return new ExperimentCache(options, { ...split, ...(evaluated && { evaluate: evaluated }) }, hashes)
   }
 
   /** Yields to the event loop, so that ctrl-C is handled. @throws the signal's reason */
@@ -325,17 +333,30 @@ export class ExperimentCache {
 
   /** The inputs of a method: its mean scores, or its predictor. They live as long as the cache. */
   async inputs(method: Method, seed: number): Promise<MethodInputs> {
+    const given = this.#given(method)
+    if (given) return { predictor: given }
     if (predictorKindOf(method)) return { predictor: (await this.predictor(method, seed)).predictor }
     return readsMean(method.planner) ? { mean: await this.mean(method, seed) } : {}
   }
 
+  /** SHA-256 of the given predictor that a method asks; null where it asks none. */
+  async givenHash(method: Method): Promise<string | null> {
+    const given = this.#given(method)
+    return given ? sha256(Uint8Array.from(encodePredictor(given))) : null
+  }
+
+  #given({ planner, predictor }: Method): Predictor | undefined {
+    return predictor ? undefined : predictorFor(planner, this.options.predictors ?? [])
+  }
+
   /** Where the numbers of a report come from. */
-  provenance(seed: number): Promise<Provenance> {
-    const { model, modelName, modelOrigin, argv = [] } = this.options
+  async provenance(seed: number): Promise<Provenance> {
+    const { model, modelName, modelOrigin, evaluated, argv = [] } = this.options
+    const used = evaluated && [...this.split.calibrate, ...evaluated]
     return makeProvenance({
       backend: model.backend,
       model: modelSource(modelName, this.modelHash, modelOrigin),
-      data: { name: this.#dataName, hash: this.dataHash },
+      data: { name: this.#dataName, hash: used ? await hashTexts(used) : this.dataHash },
       seed,
       argv,
     })

@@ -58,6 +58,7 @@ export async function describeBatch(
   { windows, seeds }: SeededWindows,
   method: Method,
   seed: number,
+  compared = false,
 ): Promise<PartDescription> {
   const calibrated = method.examples ? await cache.examplesHash(method.examples, seed) : null
   return {
@@ -67,6 +68,8 @@ export async function describeBatch(
     seed: calibrated ? seed : null,
     calibrated,
     seeds: method.planner === 'random' ? seeds : null,
+    given: await cache.givenHash(method),
+    compared,
   }
 }
 
@@ -81,6 +84,14 @@ interface OpenBatch {
   readonly jobs: readonly EvaluateJob[]
 }
 
+/** What else is measured, and a listener. */
+interface MeasureOptions {
+  /** Whether scores are compared with dense: KL and agreement. */
+  readonly compared?: boolean
+  /** Called with what is finished. */
+  readonly onBatch?: (measured: readonly MeasuredMethod[]) => void
+}
+
 /**
  * Scores every method on the first `count` evaluation windows of a seed.
  * @throws the signal's reason, or as the runner; what was finished is kept in `onBatch` and in the store
@@ -90,18 +101,18 @@ export async function measureMethods(
   methods: readonly Method[],
   count: number,
   seed: number,
-  onBatch: (measured: readonly MeasuredMethod[]) => void = () => {},
+  { compared = false, onBatch }: MeasureOptions = {},
 ): Promise<MeasuredMethod[]> {
   const { store, runner, signal } = cache.options
   const windows = cache.windows('evaluate', count, seed)
   const open: OpenBatch[] = []
   for (const batch of batchWindows(windows, store || runner ? STORED_WINDOWS : 1, seed))
-    open.push(await openBatch(cache, batch, methods, seed))
+    open.push(await openBatch(cache, batch, methods, seed, compared))
   const jobs = open.flatMap((batch) => batch.jobs)
   const total = methods.length * windows.length
   const known = total - jobs.reduce((sum, job) => sum + job.methods.length * job.texts.length, 0)
   const onScore = (done: number): void => cache.tell('evaluate', known + done, total)
-  const options = { inputsOf: (method: Method) => cache.inputs(method, seed), signal, onScore }
+  const options = { inputsOf: (method: Method) => cache.inputs(method, seed), compared, signal, onScore }
   const rows = evaluateJobs(cache.model, jobs, options, runner ? { runner, model: cache.jobModel } : null)
   const found: MethodScore[][] = methods.map(() => [])
   const measured = (): MeasuredMethod[] => methods.map((method, i) => ({ method, scores: found[i] }))
@@ -114,7 +125,7 @@ export async function measureMethods(
           if (store && job === own.at(-1)) await store.json(descriptions[i], () => scores[i])
         }
       scores.forEach((all, i) => found[i].push(...all.flat()))
-      onBatch(measured())
+      onBatch?.(measured())
     }
     // The runner says at its end what failed.
     await rows.next()
@@ -130,6 +141,7 @@ async function openBatch(
   batch: SeededWindows,
   methods: readonly Method[],
   seed: number,
+  compared: boolean,
 ): Promise<OpenBatch> {
   const { store, runner } = cache.options
   await cache.pause()
@@ -137,7 +149,7 @@ async function openBatch(
   const scores: MethodScore[][][] = []
   const lacking: number[] = []
   for (const [i, method] of methods.entries()) {
-    if (store) descriptions.push(await describeBatch(cache, batch, method, seed))
+    if (store) descriptions.push(await describeBatch(cache, batch, method, seed, compared))
     const stored = await store?.stored<MethodScore[][]>(descriptions[i])
     scores.push(stored ?? [])
     if (!stored) lacking.push(i)

@@ -5,12 +5,13 @@
  *   settings   model, ...   what both sides agree on, see job_model.ts
  *              methods      each with the name of the file that it decides by, or null
  *              mode         how a mask is carried out
+ *              compared     true where scores are compared with the dense model's logits
  *              seeds        of each text's random masks
  *   files      texts        windows, and which of them an oracle may look at
  *              by-0, ...    a predictor, or a static method's mean scores
  *
- * Settings, files and results are untrusted input. A window is scored from the end of its prompt, and compared with no dense
- * logits. The name of a text and its genre are left out: equal texts have equal bytes, and a score depends on nothing else.
+ * Settings, files and results are untrusted input. A window is scored from the end of its prompt; dense logits that it is
+ * compared with are the worker's own. The name of a text and its genre are left out: equal texts have equal bytes, and a score depends on nothing else.
  */
 import * as v from 'valibot'
 import { criteria } from '../../criteria/index.ts'
@@ -53,7 +54,7 @@ export interface EvaluateJob {
 }
 
 /** Options that all jobs of a run have in common, and their listeners. */
-interface EvaluateJobOptions extends Pick<EvaluateOptions, 'inputsOf' | 'mode' | 'signal'> {
+interface EvaluateJobOptions extends Pick<EvaluateOptions, 'inputsOf' | 'mode' | 'compared' | 'signal'> {
   /** Default: score. */
   readonly kind?: (typeof evaluateKinds)[number]
   /** Called with the number of jobs that are done; a runner finishes them in any order. */
@@ -80,7 +81,7 @@ export async function* evaluateJobs(
   options: EvaluateJobOptions,
   distributed: Distributed | null = null,
 ): AsyncGenerator<MethodScore[][], void, void> {
-  const { inputsOf, mode = 'auto', signal, onJob, onScore } = options
+  const { inputsOf, mode = 'auto', compared = false, signal, onJob, onScore } = options
   let next = 0
   if (distributed) {
     const { runner, model: named } = distributed
@@ -91,13 +92,13 @@ export async function* evaluateJobs(
     }
     const encodedJobs = await encodeJobs(jobs, named, options, runner.store)
     for await (const result of runner.run(encodedJobs, { signal, onDone }))
-      yield* parseScores(result, jobs[next++], model.shape.layers)
+      yield* parseScores(result, jobs[next++], model.shape.layers, compared)
     return
   }
   let before = 0
   for (const { methods, texts } of jobs) {
     const onText = (done: number): void => onScore?.(before + done)
-    yield* evaluate(model, methods, texts, { inputsOf, mode, signal, onScore: onText })
+    yield* evaluate(model, methods, texts, { inputsOf, mode, compared, signal, onScore: onText })
     before += methods.length * texts.length
     onJob?.(++next)
   }
@@ -107,7 +108,7 @@ export async function* evaluateJobs(
 export async function encodeJobs(
   evaluations: readonly EvaluateJob[],
   model: JobModel,
-  { inputsOf, mode = 'auto', kind = 'score' }: EvaluateJobOptions,
+  { inputsOf, mode = 'auto', compared = false, kind = 'score' }: EvaluateJobOptions,
   store: JobStore,
 ): Promise<Job[]> {
   const jobs: Job[] = []
@@ -116,7 +117,13 @@ export async function encodeJobs(
     const seeds = texts.map(({ seed }) => seed)
     jobs.push({
       kind,
-      settings: { ...agreementOf(model, 'all'), methods: packed.methods, mode, seeds },
+      settings: {
+        ...agreementOf(model, 'all'),
+        methods: packed.methods,
+        mode,
+        seeds,
+        ...(compared && { compared }),
+      },
       files: { ...packed.files, texts: await store.add(encodeTexts(texts)) },
     })
   }
@@ -135,7 +142,7 @@ export async function doEvaluate(
 ): Promise<Uint8Array<ArrayBuffer>> {
   checkAgreement(ours, 'all', settings)
   const { model } = ours
-  const { methods: entries, mode, seeds } = checkSchema(settingsSchema, settings, about('job'))
+  const { methods: entries, mode, compared, seeds } = checkSchema(settingsSchema, settings, about('job'))
   const unseeded = parseTexts(await read('texts'), model.config)
   if (seeds.length !== unseeded.length)
     throw refusal('SHARD_FORMAT', 'job seeds', `one for each of ${unseeded.length} texts`, `${seeds.length}`)
@@ -146,7 +153,7 @@ export async function doEvaluate(
     const { inputsOf } = files
     const onScore = (done: number, total: number): void => onProgress?.({ done, total })
     const methods = entries.map(({ method }) => method)
-    for await (const row of evaluate(model, methods, texts, { inputsOf, mode, onScore, signal }))
+    for await (const row of evaluate(model, methods, texts, { inputsOf, mode, compared, onScore, signal }))
       scores.push(row)
   } finally {
     await files.dispose()
@@ -241,6 +248,7 @@ const settingsSchema = v.object({
     v.minLength(1, 'one method or more'),
   ),
   mode: v.picklist(maskModes),
+  compared: v.optional(v.boolean()),
   seeds: v.array(seedNumber),
 })
 
@@ -341,25 +349,31 @@ export function encodeScores(
 /**
  * Parses scores.
  * @param layers L of the model
+ * @param compared whether each is compared with dense logits
  * @throws InputError SHARD_FORMAT, JSON_* for anything but scores of these texts under these methods
  */
 export function parseScores(
   bytes: Uint8Array,
   { methods, texts }: EvaluateJob,
   layers: number,
+  compared = false,
 ): MethodScore[][][] {
-  const shares = { heads: share, neurons: share, weights: share }
+  const shares = { heads: share, neurons: share, weights: share, channels: v.optional(share) }
   const achieved = v.object({
     ...shares,
     layers: v.pipe(v.array(v.object(shares)), v.length(layers, `a list of ${layers}`)),
   })
-  const score = ({ tokens, promptLength, words }: ScoredText): v.GenericSchema<unknown, MethodScore> =>
-    v.object({
-      nll: v.number(),
-      tokens: v.literal(tokens.length - promptLength),
-      words: v.literal(words),
-      achieved,
+  const score = ({ tokens, promptLength, words }: ScoredText): v.GenericSchema<unknown, MethodScore> => {
+    const scored = tokens.length - promptLength
+    const cost = { nll: v.number(), tokens: v.literal(scored), words: v.literal(words), achieved }
+    if (!compared) return v.object(cost)
+    return v.object({
+      ...cost,
+      kl: v.number(),
+      agreed: wholeNumber(0, scored),
+      firstDifference: v.nullable(wholeNumber(0, scored - 1)),
     })
+  }
   const table = v.strictTuple(
     methods.map((method) =>
       v.strictTuple(texts.map((text) => v.strictTuple(windowsUnder(text, method).map(score)))),

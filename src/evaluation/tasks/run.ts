@@ -14,7 +14,7 @@ import { meanAchieved } from '../tally.ts'
 import type { Metric } from '../../data/tasks/task.ts'
 import type { Provenance } from '../../results/provenance.ts'
 import { askTasks, type AskedTasks, type TaskProgress, type TaskRun } from './asking.ts'
-import { accuracyOf, type Answer } from './score.ts'
+import { accuracyOf, accuracyOver, meanAccuracy, type Accuracy, type Answer } from './score.ts'
 
 /** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
 type TaskScores = Readonly<Record<string, number | string>>
@@ -29,6 +29,8 @@ export interface TaskRow extends MethodRow {
   /** Skipped shares of the whole model and of each layer, averaged over questions. */
   readonly achieved: AchievedSparsity
   readonly scores: TaskScores
+  /** By how much each share is more than the dense one, question by question. */
+  readonly overDense: Readonly<Partial<Record<Metric, Accuracy>>>
   /** Share of questions in which the choice of `acc` is the dense one's. */
   readonly agreement: number
   readonly questions: number
@@ -46,12 +48,22 @@ export interface TaskSample extends MethodRow {
   readonly scores: Readonly<Partial<Record<Metric, 0 | 1>>>
 }
 
+/** `acc` of all tasks, each counted alike, and by how much it is more than the dense one. */
+interface TaskMean {
+  readonly planner: string
+  readonly sparsity: number
+  readonly acc: number
+  /** One standard error; null where a task has one question. */
+  readonly error: number | null
+  readonly overDense: Accuracy
+}
+
 /** The results, of a finished run or of a stopped one. */
 export interface TasksReport {
   readonly results: Readonly<Record<string, TaskScores>>
   readonly rows: readonly TaskRow[]
-  /** Mean of `acc` over tasks, by row: planner and sparsity. */
-  readonly means: readonly { readonly planner: string; readonly sparsity: number; readonly acc: number }[]
+  /** Mean of `acc` over tasks, by row. */
+  readonly means: readonly TaskMean[]
   readonly configs: Readonly<Record<string, TaskRun['config']>>
   readonly versions: Readonly<Record<string, number>>
   readonly 'n-shot': Readonly<Record<string, number>>
@@ -124,6 +136,9 @@ function makeReport(
         seed,
         achieved: meanAchieved(mine.map(({ achieved }) => achieved)),
         scores: scoresOf(task, mine),
+        overDense: Object.fromEntries(
+          task.metrics.map((metric) => [metric, accuracyOver(mine, all[0], metric)]),
+        ),
         agreement: agreed / mine.length,
         questions: mine.length,
       }
@@ -136,11 +151,15 @@ function makeReport(
       rows.filter(({ planner }) => planner === 'dense').map(({ task, scores }) => [task, scores]),
     ),
     rows,
-    means: methods.flatMap(({ planner, sparsity }) => {
-      const mine = rows.filter((row) => row.planner === planner && row.sparsity === sparsity)
-      const total = mine.reduce((sum, row) => sum + Number(row.scores['acc,none']), 0)
-      return mine.length > 0 ? [{ planner, sparsity, acc: total / mine.length }] : []
-    }),
+    means:
+      begun.length > 0
+        ? methods.map((method, i) =>
+            meanOf(
+              method,
+              begun.map(({ rows: all }) => [all[i], all[0]]),
+            ),
+          )
+        : [],
     configs: byTask(({ config: one }) => one),
     versions: byTask(({ version }) => version),
     'n-shot': byTask(({ shots }) => shots),
@@ -160,6 +179,16 @@ function makeReport(
     complete,
     seconds,
   }
+}
+
+/** @param tasks the answers to each task, and the dense ones */
+function meanOf(
+  { planner, sparsity }: Method,
+  tasks: readonly (readonly [mine: readonly Answer[], dense: readonly Answer[]])[],
+): TaskMean {
+  const { value: acc, error } = meanAccuracy(tasks.map(([mine]) => accuracyOf(mine, 'acc')))
+  const overDense = meanAccuracy(tasks.map(([mine, dense]) => accuracyOver(mine, dense, 'acc')))
+  return { planner, sparsity, acc, error, overDense }
 }
 
 function sampleOf({ name, asked, metrics }: TaskRun, method: Method, k: number, answer: Answer): TaskSample {

@@ -6,6 +6,7 @@
  * their own, each with its mask.
  */
 import type { AchievedSparsity } from '../../masks/achieved.ts'
+import { ratioOf } from '../../results/ratio.ts'
 import type { ScoredText } from '../score_window.ts'
 import { skippedBy } from '../tally.ts'
 import type { EvaluatedText, MethodScore } from '../window_evaluator.ts'
@@ -74,4 +75,29 @@ export function accuracyOf(answers: readonly Answer[], metric: Metric): Accuracy
   const value = right / n
   const squares = right * (1 - value) ** 2 + (n - right) * value ** 2
   return { value, error: n < 2 ? null : Math.sqrt(squares / (n - 1) / n) }
+}
+
+/** By how much that share is more than in other answers to the same questions, question by question. */
+export function accuracyOver(
+  answers: readonly Answer[],
+  others: readonly Answer[],
+  metric: Metric,
+): Accuracy {
+  const isRight = ({ chosen, gold }: Answer): number => Number(chosen[metric] === gold)
+  const { value, error } = ratioOf(
+    answers.map((answer, i) => isRight(answer) - isRight(others[i])),
+    answers.map(() => 1),
+  )
+  return { value, error: Number.isNaN(error) ? null : error }
+}
+
+/** The mean of the shares of several tasks, whose errors are independent; each task counts alike. */
+export function meanAccuracy(tasks: readonly Accuracy[]): Accuracy {
+  const sum = (values: readonly number[]): number => values.reduce((total, one) => total + one, 0)
+  const errors = tasks.map(({ error }) => error)
+  const isKnown = errors.every((error) => error !== null)
+  return {
+    value: sum(tasks.map(({ value }) => value)) / tasks.length,
+    error: isKnown ? Math.sqrt(sum(errors.map((error) => error ** 2))) / tasks.length : null,
+  }
 }

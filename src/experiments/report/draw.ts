@@ -6,6 +6,7 @@
  */
 import type { TopLevelSpec } from 'vega-lite'
 import type { Plot } from '../../results/experiment_result.ts'
+import { passOn, withPackages } from '../../tensor/packages.ts'
 import { GUARD, plotSpec, type FigureSize } from './plot_spec.ts'
 
 /** A figure, without the element around it. */
@@ -24,7 +25,9 @@ export function drawPlot(plot: Plot, size: FigureSize): Promise<Drawing> {
 /** Draws a specification. */
 export async function drawSpec(chart: TopLevelSpec): Promise<Drawing> {
   // Vega takes a third of a second to load, so only a run that draws waits for it.
-  const [vega, lite] = await Promise.all([import('vega'), import('vega-lite')])
+  const [vega, lite] = await withPackages('figures', 'vega vega-lite', () =>
+    Promise.all([import('vega').catch(passOn), import('vega-lite').catch(passOn)]),
+  )
   ;(vega as unknown as { textMetrics: { canvas(use: boolean): void } }).textMetrics.canvas(false)
   const { spec } = lite.compile(chart, { logger: vega.logger(vega.Error) as never })
   const view = new vega.View(vega.parse(spec), { renderer: 'none', logLevel: vega.Error })

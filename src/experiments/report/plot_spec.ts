@@ -85,7 +85,7 @@ export function plotSpec(plot: Plot, size: FigureSize): TopLevelSpec {
     data: { values: data },
     width: size.width,
     background: null,
-    config: config(),
+    config: { ...looks, axis: { ...looks.axis, labelOverlap: 'greedy' } },
   }
   const bySeries = (range: readonly unknown[]): Part => ({
     field: 'series',
@@ -225,15 +225,19 @@ function errorRule(encoding: Part): Part {
   }
 }
 
-/** The title of the second axis lies above it and is read without turning the head. */
-const topTitle = {
-  titleAngle: 0,
-  titleAnchor: 'end',
-  titleAlign: 'left',
-  titleBaseline: 'bottom',
-  titleX: 0,
-  titleY: -10,
+/** The title of the second axis lies so many pixels above it and is read without turning the head. */
+export function titleAbove(distance: number): Part {
+  return {
+    titleAngle: 0,
+    titleAnchor: 'end',
+    titleAlign: 'left',
+    titleBaseline: 'bottom',
+    titleX: 0,
+    titleY: -distance,
+  }
 }
+
+const topTitle = titleAbove(10)
 
 /** A title in lines that fit. */
 function wrapped(text: string, { width }: FigureSize): string[] {
@@ -278,7 +282,7 @@ function logarithmic(data: readonly Datum[], margins: number): { scale: Part; ax
 }
 
 /** The multiples of powers of ten that lie in a domain. */
-function ticksIn([from, to]: readonly number[], multiples: readonly number[]): number[] {
+export function ticksIn([from, to]: readonly number[], multiples: readonly number[]): number[] {
   const found: number[] = []
   for (let power = Math.floor(Math.log10(from)); power <= Math.log10(to); power++)
     for (const multiple of multiples) {
@@ -288,12 +292,20 @@ function ticksIn([from, to]: readonly number[], multiples: readonly number[]): n
   return found
 }
 
-function config(): Part {
-  const font = 'system-ui, sans-serif'
+/** Letters of axes and the room around them, in pixels. */
+interface AxisSizes {
+  readonly label: number
+  readonly title: number
+  readonly labelPadding: number
+  readonly titlePadding: number
+}
+
+/** The looks of every figure: quiet axes, and rules from the second one. */
+export function figureLooks(sizes: AxisSizes): Part & { readonly axis: Part } {
   const [ink] = paperColours.ink
   return {
     aria: false,
-    font,
+    font: 'system-ui, sans-serif',
     view: { stroke: null },
     axis: {
       labelColor: ink,
@@ -302,12 +314,13 @@ function config(): Part {
       domainColor: paperColours.axis[0],
       tickColor: paperColours.axis[0],
       tickSize: 4,
-      labelFontSize: 11,
-      titleFontSize: 12,
+      labelFontSize: sizes.label,
+      titleFontSize: sizes.title,
       titleFontWeight: 'normal',
-      titlePadding: 10,
-      labelOverlap: 'greedy',
+      titlePadding: sizes.titlePadding,
     },
-    axisY: { domain: false, ticks: false, labelPadding: 6 },
+    axisY: { domain: false, ticks: false, labelPadding: sizes.labelPadding },
   }
 }
+
+const looks = figureLooks({ label: 11, title: 12, labelPadding: 6, titlePadding: 10 })

@@ -63,7 +63,7 @@ figcaption{color:var(--soft);font-size:.875rem;margin-top:.5rem}
 .command::before,.made-by::before{content:"$ ";color:var(--soft);user-select:none}
 details{margin:.5rem 0;font-size:.875rem}
 summary{cursor:pointer;color:var(--soft)}
-.tables{display:flex;flex-wrap:wrap;align-items:flex-start;gap:1.5rem 3rem;margin:1.5rem min(0px,23rem - 50vw + 1.5rem) 1.5rem 0}
+.tables{display:flex;flex-wrap:wrap;align-items:flex-start;gap:1.5rem 3rem;margin:1.5rem 0}
 .table{overflow-x:auto;max-width:100%}
 details .table{margin:.75rem 0}
 table{border-collapse:collapse;font-size:.875rem;line-height:1.4;font-variant-numeric:tabular-nums}

@@ -5,6 +5,7 @@
  * it is loaded on first use. It returns unchecked JSON of the server: every value is checked here before it is used.
  */
 import { hubRefusal, quote } from '../refusal.ts'
+import { passOn, withPackages } from '../../tensor/packages.ts'
 import { ShadowError } from '../../tensor/errors.ts'
 import type { RemoteFile } from './cache.ts'
 import { isCommit } from './names.ts'
@@ -31,7 +32,9 @@ export async function lookUpRevision(
   signal: AbortSignal | undefined,
 ): Promise<Revision> {
   const subject = `${id} at ${revision}`
-  const { listFiles, modelInfo } = await import('@huggingface/hub')
+  const { listFiles, modelInfo } = await withPackages(subject, '@huggingface/hub', () =>
+    import('@huggingface/hub').catch(passOn),
+  )
   const access = { hubUrl: client.base, fetch: client.factFetch(subject, signal) }
   try {
     const info = await modelInfo({ name: id, revision, additionalFields: ['sha'], ...access })

@@ -7,6 +7,7 @@
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { owesBits } from '../../testing/op_agreement.ts'
+import { channelSites, type ChannelSite } from '../../masks/channels.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { prefills, type MaskPlanner, type Prefill } from '../../masks/planner.ts'
 import { maskModes } from '../../engine/active_block.ts'
@@ -206,6 +207,30 @@ export function masksFor({ by }: Asked, masks: readonly UnitMask[]): UnitMask[] 
 export function masksUnder(drawn: EngineCase, schedule: Schedule, how: Asked | null): UnitMask[] {
   const masks = masksOf(drawn, schedule, how ? denseLayers(drawn, how) : 0)
   return how ? masksFor(how, masks) : masks
+}
+
+/**
+ * The input channels that tokens are without, in thousandths of the way through those of a site. Each site of each layer has
+ * a list at each token; the lists are used over and over.
+ */
+export type ChannelSchedule = readonly (readonly number[])[]
+export const channelSchedule: fc.Arbitrary<ChannelSchedule> = fc.array(
+  fc.array(place, { maxLength: 12, size: 'max' }),
+  { minLength: 1, maxLength: 12, size: 'max' },
+)
+
+/** The mask [C] of a site of layer l at token t. */
+export function channelMaskOf(
+  schedule: ChannelSchedule,
+  t: number,
+  l: number,
+  site: ChannelSite,
+  C: number,
+): Float32Array {
+  const mask = new Float32Array(C).fill(1)
+  const own = schedule[(5 * t + 3 * l + channelSites.indexOf(site)) % schedule.length]
+  for (const place of own) mask[Math.floor((place / 1000) * C)] = 0
+  return mask
 }
 
 /** What the gates of a layer of the specification let through: silu of the gate, of OPT its activations. */

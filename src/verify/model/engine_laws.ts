@@ -6,7 +6,9 @@ import fc from 'fast-check'
 import { collectExample } from '../../calibration/examples.ts'
 import { plainact as plainactCriterion } from '../../criteria/plainact.ts'
 import { makeBudget } from '../../masks/budget.ts'
+import { channelSites, type ChannelSite } from '../../masks/channels.ts'
 import { denseMask, unitKinds, type UnitMask } from '../../masks/mask.ts'
+import type { MaskPlanner } from '../../masks/planner.ts'
 import type { UnitScores } from '../../masks/selection.ts'
 import { backward } from '../../engine/backward.ts'
 import { contextWidth } from '../../engine/config.ts'
@@ -17,6 +19,8 @@ import { makePredictorConfig } from '../../predictor/make_predictor_config.ts'
 import { layerParameterNames, type NetworkShape } from '../../predictor/network.ts'
 import { shadowPlanner } from '../../predictor/planners.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
+import { maskUnits, type Tensor } from '../../spec/arrays.ts'
+import type { Channels } from '../../spec/channels.ts'
 import type { Mask, Units } from '../../spec/model.ts'
 import { plainact } from '../../spec/plainact.ts'
 import { selectMask as plainSelectMask } from '../../spec/select.ts'
@@ -38,6 +42,8 @@ import {
   anyTexts,
   anyTraining,
   askedSomehow,
+  channelMaskOf,
+  channelSchedule,
   compareUnits,
   cuts,
   denseLayers,
@@ -183,6 +189,55 @@ export const engineLaws = {
         ],
       ],
     },
+  ),
+
+  engineChannels: forAll(
+    'after the prompt matrices read the input channels that a planner keeps of each token, and it is shown what they would read',
+    [engineCase, channelSchedule, anyStorage, anyCache, modes, cuts, anyMemory],
+    async (subject, drawn, schedule, storage, cache, mode, parts, bytesPerBackend) => {
+      const { config, tensors, tokens } = made(drawn)
+      const [prompt] = endsOf(tokens, parts)
+      const wholes = new Map<string, Tensor>()
+      const channels: Channels = (l, site, x) => {
+        wholes.set(`${site} ${l}`, x)
+        const [T, C] = x.shape
+        const maskAt = (t: number): Float32Array =>
+          t < prompt ? new Float32Array(C).fill(1) : channelMaskOf(schedule, t, l, site, C)
+        return maskUnits(
+          x,
+          Array.from({ length: T }, (_, t) => maskAt(t)),
+        )
+      }
+      const { logits } = plainModel(config, tensors, storage, cache).forward(tokens, null, channels)
+      await withEngine(subject, config, tensors, { storage, bytesPerBackend }, (model, compare) => {
+        // It is asked for the first time at the last token of the prompt.
+        let t = prompt - 2
+        const shown = (l: number, site: ChannelSite, rows: Float32Array, end: number): void => {
+          const { data, shape } = wholes.get(`${site} ${l}`) as Tensor
+          compare(`${site} ${l}`, rows, data.subarray(end * shape[1] - rows.length, end * shape[1]))
+        }
+        const summaryOfSite = (l: number, site: ChannelSite): Float32Array =>
+          Float32Array.of(l, channelSites.indexOf(site))
+        const planner: MaskPlanner = {
+          name: 'drawn',
+          every: 1,
+          summarizeChannels(l, site, x, rows) {
+            same('rows', rows, prompt)
+            shown(l, site, x, prompt)
+            return summaryOfSite(l, site)
+          },
+          chooseChannels(l, site, x, summary) {
+            if (l === 0 && site === channelSites[0]) t++
+            sameBits('summary', summary, summaryOfSite(l, site))
+            shown(l, site, x, t + 1)
+            return channelMaskOf(schedule, t, l, site, x.length)
+          },
+        }
+        compare('logits', feedInParts(model, tokens, parts, { planner, mode, cache }), logits.data)
+        same('token', t, tokens.length - 1)
+      })
+    },
+    { runs: 200 },
   ),
 
   engineText: forAll(

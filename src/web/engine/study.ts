@@ -1,5 +1,5 @@
 /**
- * A study: it generates a sparse and a dense text in step, measures their divergence, and records the scores behind the masks.
+ * A study: it generates a sparse and then a dense text, measures their divergence, and records the scores behind the masks.
  * It computes what the page shows and does not depend on the page.
  */
 import { roundsActivations } from '../../engine/matrix.ts'
@@ -15,8 +15,8 @@ import { rankingOf } from '../../predictor/ranking.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
-import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
-import { Writers } from './writers.ts'
+import type { Speeds, StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
+import { divergences, Writer } from './writers.ts'
 
 /** Milliseconds of work after which the event loop runs, so that a cancellation is received. */
 const MAX_BLOCKING = 25
@@ -26,8 +26,8 @@ const DEFAULT_TOKENS = 48
 
 /**
  * Continues a prompt.
- * @throws UsageError CONTEXT_LENGTH, PLANNER for a planner that does not rank, and what `ShadowModel.planner` and `encode` throw;
- *   the signal's reason
+ * @throws UsageError CONTEXT_LENGTH, PLANNER for a planner that does not rank, TEMPERATURE, and what `ShadowModel.planner` and `encode`
+ *   throw; the signal's reason
  */
 export async function* study(
   opt: ShadowModel,
@@ -35,7 +35,7 @@ export async function* study(
   options: StudyOptions = {},
 ): AsyncGenerator<StudyEvent, StudyEnd, void> {
   const { signal, compares = true } = options
-  const { model, tokenizer } = opt
+  const { model } = opt
   const ids = Int32Array.from(opt.encode(prompt, { prefix: true }))
   const maxTokens = tokenLimit(opt, ids, options.maxTokens ?? DEFAULT_TOKENS)
   const decided: UnitScores[] = []
@@ -51,47 +51,83 @@ export async function* study(
   }
 
   await pause(signal)
-  const writers = new Writers(model, ids, maxTokens, planner, compares)
+  const speeds: { -readonly [Text in keyof Speeds]: Speeds[Text] } = { sparse: null, dense: null }
+  const logits: Float32Array[] = []
+  const tokens: number[] = []
+  const sparse = textOf(opt, ids, { ...options, maxTokens, planner })
+  for await (const { writer, index, token, text } of sparse) {
+    speeds.sparse = writer.tokensPerSecond
+    if (compares) logits.push(writer.logits)
+    tokens.push(token)
+    yield {
+      kind: 'step',
+      index,
+      token,
+      text,
+      scores: decided.pop() ?? null,
+      tokensPerSecond: { ...speeds },
+    }
+  }
+
+  const denseTokens: number[] = []
+  let divergence: number | null = null
+  const dense = textOf(opt, ids, { ...options, maxTokens: compares ? tokens.length : 0, planner: null })
+  for await (const { writer, index, token, text } of dense) {
+    speeds.dense = writer.tokensPerSecond
+    denseTokens.push(token)
+    if (token !== tokens[index]) divergence ??= index
+    yield { kind: 'dense', index, token, text, divergence, tokensPerSecond: { ...speeds } }
+  }
+  if (compares && denseTokens.length < tokens.length) divergence ??= denseTokens.length
+
+  await pause(signal)
+  const kl = compares ? divergences(model, ids, tokens, logits) : null
+  await pause(signal)
+  // What activations are rounded for has no gradients.
+  const isRounded = roundsActivations(model.weights.storage)
+  const oracleScores = isRounded ? null : oracleScoresOf(opt, ids, compares ? denseTokens : tokens, options)
+  return { kl, divergence, oracleScores, tokensPerSecond: { ...speeds } }
+}
+
+/** One token of a text, before the model reads it. */
+interface WrittenToken {
+  readonly writer: Writer
+  readonly index: number
+  readonly token: number
+  readonly text: string
+}
+
+/** Generates one text to its end. The event loop runs now and then, and the memory is freed at the end. */
+async function* textOf(
+  { model, tokenizer }: ShadowModel,
+  prompt: Int32Array,
+  { temperature, seed, signal, maxTokens, planner }: TextOptions,
+): AsyncGenerator<WrittenToken, void, void> {
+  if (maxTokens === 0) return
+  const texts = tokenizer?.stream({ skipSpecial: true })
+  const writer = new Writer(model, prompt, { maxTokens, planner, temperature, seed })
   try {
-    const text = tokenizer?.stream({ skipSpecial: true })
-    const denseText = tokenizer?.stream({ skipSpecial: true })
     let resumed = now()
     for (let index = 0; index < maxTokens; index++) {
       if (now() - resumed > MAX_BLOCKING) {
         await pause(signal)
         resumed = now()
       }
-      const next = writers.next()
-      if (model.config.eosIds.includes(next.token)) break
-      const { token, denseToken, kl } = next
-      yield {
-        kind: 'step',
-        index,
-        token,
-        text: text?.push(token) ?? `${token} `,
-        dense:
-          denseToken === null
-            ? null
-            : { token: denseToken, text: denseText?.push(denseToken) ?? `${denseToken} ` },
-        divergence: writers.divergence,
-        kl,
-        scores: decided.pop() ?? null,
-        tokensPerSecond: writers.tokensPerSecond,
-      }
+      const token = writer.next()
+      if (model.config.eosIds.includes(token)) break
+      yield { writer, index, token, text: texts?.push(token) ?? `${token} ` }
       signal?.throwIfAborted()
-      writers.push(next)
-    }
-    await pause(signal)
-    return {
-      // What activations are rounded for has no gradients.
-      oracleScores: roundsActivations(model.weights.storage)
-        ? null
-        : oracleScoresOf(opt, ids, writers.written, options),
-      tokensPerSecond: writers.tokensPerSecond,
+      if (index + 1 < maxTokens) writer.push(token)
     }
   } finally {
-    writers.dispose()
+    writer.dispose()
   }
+}
+
+/** What a text depends on. */
+interface TextOptions extends Pick<StudyOptions, 'temperature' | 'seed' | 'signal'> {
+  readonly maxTokens: number
+  readonly planner: MaskPlanner | null
 }
 
 /** How many tokens can be generated: each needs a position. */
@@ -124,11 +160,12 @@ async function plannerOf(
   maxTokens: number,
   options: StudyOptions,
 ): Promise<MaskPlanner | null> {
-  const { planner = 'shadow', sparsity, scope, criterion, seed, signal } = options
+  const { planner = 'shadow', sparsity, scope, criterion, seed, temperature, signal } = options
   const choice = { sparsity, scope, criterion, seed }
   if (planner !== 'oracle') return opt.planner({ planner, ...choice })
   const dense: number[] = []
-  for await (const { token } of opt.generate(ids, { maxTokens, signal })) dense.push(token)
+  const written = opt.generate(ids, { maxTokens, temperature, seed, signal })
+  for await (const { token } of written) dense.push(token)
   const oracleScores = oracleScoresOf(opt, ids, dense, options)
   return oracleScores && oraclePlanner(oracleScores, budgetOf(choice), backendTopK(opt.model.backend))
 }

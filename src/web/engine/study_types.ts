@@ -26,6 +26,8 @@ export type Decision = (typeof decisions)[number]
 export interface StudyOptions extends Pick<PlannerChoice, 'sparsity' | 'scope' | 'criterion' | 'seed'> {
   readonly planner?: PlannerName
   readonly decides?: Decision
+  /** 0 is greedy, and the default. Both texts draw with the same random numbers. */
+  readonly temperature?: number
   readonly maxTokens?: number
   /** Whether a dense text is generated too; default yes. */
   readonly compares?: boolean
@@ -44,33 +46,42 @@ export interface StudyStart {
   readonly denseLayers: number
 }
 
-/** Tokens per second, without the prompt; null before the first token, or if that text is not generated. */
+/** Tokens per second of each text alone, without the prompt; null before its second token, or if it is not generated. */
 export interface Speeds {
   readonly sparse: number | null
   readonly dense: number | null
 }
 
-/** One token of each text. */
+/** One token of the sparse text. */
 export interface StudyStep {
   readonly kind: 'step'
   readonly index: number
   readonly token: number
   readonly text: string
-  /** The token of the dense text; null if that has ended or is not generated. */
-  readonly dense: { readonly token: number; readonly text: string } | null
-  /** The first index where the texts differ; null while they agree. */
-  readonly divergence: number | null
-  /** KL(dense || sparse) of this token's distribution, after the sparse text, in nats. */
-  readonly kl: number | null
   /** The scores of the mask, if a mask was decided at this token. */
   readonly scores: UnitScores | null
   readonly tokensPerSecond: Speeds
 }
 
-export type StudyEvent = StudyStart | StudyStep
+/** One token of the dense text, which begins when the sparse one is complete and is at most as long. */
+export interface DenseStep {
+  readonly kind: 'dense'
+  readonly index: number
+  readonly token: number
+  readonly text: string
+  /** The first index where the texts differ; null while they agree. */
+  readonly divergence: number | null
+  readonly tokensPerSecond: Speeds
+}
+
+export type StudyEvent = StudyStart | StudyStep | DenseStep
 
 /** After the last token. */
 export interface StudyEnd {
+  /** KL(dense || sparse) of the distribution of each token of the sparse text, in nats: [N]. Null without a dense text. */
+  readonly kl: readonly number[] | null
+  /** The first index where the texts differ; their common length if only one of them ends there. */
+  readonly divergence: number | null
   /** The criterion's scores of the dense text, or of the sparse one if there is no dense one. Null for an empty text or int8 weights. */
   readonly oracleScores: UnitScores | null
   readonly tokensPerSecond: Speeds

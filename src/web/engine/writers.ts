@@ -1,129 +1,92 @@
 /**
- * Two greedy generations in step, one sparse and one dense, and their divergence.
+ * The two texts of a study, one sparse and one dense, and their divergence.
  *
- * KL(dense || sparse) compares distributions after the same tokens. While the texts agree, the dense generation gives the dense
- * distribution; from their first difference on a third sequence does, which runs dense over the sparse text.
+ * Each text is generated alone, so that its speed is its own: two models that run in turns push each other's weights out of the
+ * caches. KL(dense || sparse) compares distributions after the same tokens, so the dense model then reads the sparse text.
  */
 import { logitsDivergence } from '../../evaluation/score_window.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
-import { argmax } from '../../engine/sampling.ts'
+import { makeSampler, type Sampler, type SamplerOptions } from '../../engine/sampling.ts'
 import type { Sequence } from '../../engine/sequence.ts'
 import { now } from '../../platform/platform.ts'
-import type { Speeds } from './study_types.ts'
+import { median } from '../../results/interleaved_rounds.ts'
 
-/** One text that is being generated. */
-class Writer {
-  readonly ids: number[] = []
-  readonly sequence: Sequence
-  logits: Float32Array // [V], of the next token
-  #milliseconds = 0
-
-  constructor(sequence: Sequence, tokens: Int32Array) {
-    this.sequence = sequence
-    this.logits = sequence.feed(tokens, 'last')
-  }
-
-  /** Tokens per second, without the prompt; null before the first token. */
-  get tokensPerSecond(): number | null {
-    return this.#milliseconds > 0 ? (1000 * this.ids.length) / this.#milliseconds : null
-  }
-
-  push(token: number): void {
-    const start = now()
-    this.logits = this.sequence.feed(Int32Array.of(token), 'last')
-    this.#milliseconds += now() - start
-    this.ids.push(token)
-  }
+/** How a text is generated. */
+export interface WriterOptions extends Pick<SamplerOptions, 'temperature' | 'seed'> {
+  readonly maxTokens: number
+  /** Null is dense. */
+  readonly planner: MaskPlanner | null
 }
 
-/** The next tokens of both texts. */
-export interface NextTokens {
-  readonly token: number
-  /** Null if the dense text has ended or is not generated. */
-  readonly denseToken: number | null
-  /** KL(dense || sparse) in nats; null without a dense text. */
-  readonly kl: number | null
-}
+/** One text that is being generated. Dispose it. */
+export class Writer {
+  readonly #sequence: Sequence
+  readonly #sampler: Sampler
+  readonly #milliseconds: number[] = []
+  /** Of the next token: [V]. */
+  logits: Float32Array
 
-/** The two generations of one prompt. Dispose them. */
-export class Writers {
-  readonly #model: LanguageModel
-  readonly #prompt: Int32Array // [P]
-  readonly #maxTokens: number
-  readonly #sparse: Writer
-  readonly #dense: Writer | null
-  readonly #open: Sequence[] = []
-  #judge: Writer | null
-  #divergence: number | null = null
-
-  /** @param planner null is dense @param compares whether a dense text is generated too */
-  constructor(
-    model: LanguageModel,
-    prompt: Int32Array,
-    maxTokens: number,
-    planner: MaskPlanner | null,
-    compares: boolean,
-  ) {
-    this.#model = model
-    this.#prompt = prompt
-    this.#maxTokens = maxTokens
+  /** Reads a prompt [P]. @throws UsageError TEMPERATURE, and as `LanguageModel.begin` */
+  constructor(model: LanguageModel, prompt: Int32Array, options: WriterOptions) {
+    const { maxTokens, planner, temperature, seed } = options
+    this.#sampler = makeSampler({ temperature, seed })
+    this.#sequence = model.begin({
+      planner,
+      capacity: prompt.length + maxTokens,
+      expectedTokens: maxTokens - 1,
+    })
     try {
-      this.#sparse = this.#begin(prompt, planner)
-      this.#dense = compares ? this.#begin(prompt, null) : null
+      this.logits = this.#sequence.feed(prompt, 'last')
     } catch (error) {
       this.dispose()
       throw error
     }
-    this.#judge = this.#dense
   }
 
-  /** The first index where the texts differ; null while they agree. */
-  get divergence(): number | null {
-    return this.#divergence
+  /** Tokens per second by the median token, without the prompt and without what happens between tokens; null before the second. */
+  get tokensPerSecond(): number | null {
+    return this.#milliseconds.length > 0 ? 1000 / median(this.#milliseconds) : null
   }
 
-  get tokensPerSecond(): Speeds {
-    return { sparse: this.#sparse.tokensPerSecond, dense: this.#dense?.tokensPerSecond ?? null }
+  /** Chooses the next token, once. It is not yet read. */
+  next(): number {
+    return this.#sampler(this.logits)
   }
 
-  /** The dense text, or the sparse one if there is no dense one: [N]. */
-  get written(): readonly number[] {
-    return this.#dense?.ids ?? this.#sparse.ids
-  }
-
-  /** The next tokens. This does not append them, but records the first difference. */
-  next(): NextTokens {
-    const token = argmax(this.#sparse.logits)
-    // After `</s>` the dense text is not extended, so its next token stays `</s>`.
-    const denseToken = this.#dense && argmax(this.#dense.logits)
-    const kl = this.#judge && logitsDivergence(this.#judge.logits, this.#sparse.logits)
-    if (this.#dense && this.#divergence === null && denseToken !== token) {
-      this.#divergence = this.#sparse.ids.length
-      this.#judge = this.#begin(Int32Array.of(...this.#prompt, ...this.#sparse.ids), null)
-    }
-    const ended = denseToken !== null && this.#model.config.eosIds.includes(denseToken)
-    return { token, denseToken: ended ? null : denseToken, kl }
-  }
-
-  /** Appends them. */
-  push({ token, denseToken }: NextTokens): void {
-    this.#sparse.push(token)
-    if (denseToken !== null) this.#dense?.push(denseToken)
-    if (this.#judge !== this.#dense) this.#judge?.push(token)
+  /** Reads a token. */
+  push(token: number): void {
+    const start = now()
+    this.logits = this.#sequence.feed(Int32Array.of(token), 'last')
+    this.#milliseconds.push(now() - start)
   }
 
   dispose(): void {
-    for (const sequence of this.#open) sequence.dispose()
+    this.#sequence.dispose()
   }
+}
 
-  #begin(tokens: Int32Array, planner: MaskPlanner | null): Writer {
-    const sequence = this.#model.begin({
-      planner,
-      capacity: this.#prompt.length + this.#maxTokens,
-      expectedTokens: this.#maxTokens - 1,
-    })
-    this.#open.push(sequence)
-    return new Writer(sequence, tokens)
+/**
+ * KL(dense || sparse) of each token's distribution, in nats: [N].
+ * @param tokens the sparse text [N] @param logits what each of its tokens was chosen from: N of [V]
+ */
+export function divergences(
+  model: LanguageModel,
+  prompt: Int32Array,
+  tokens: readonly number[],
+  logits: readonly Float32Array[],
+): number[] {
+  if (tokens.length === 0) return []
+  const { vocabulary: V } = model.config
+  const sequence = model.begin({ capacity: prompt.length + tokens.length })
+  try {
+    const first = sequence.feed(prompt, 'last')
+    const read = Int32Array.from(tokens.slice(0, -1))
+    const rest = read.length > 0 ? sequence.feed(read, 'all') : new Float32Array(0) // [N - 1, V]
+    return logits.map((sparse, i) =>
+      logitsDivergence(i === 0 ? first : rest.subarray((i - 1) * V, i * V), sparse),
+    )
+  } finally {
+    sequence.dispose()
   }
 }

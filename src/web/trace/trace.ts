@@ -24,6 +24,8 @@ export interface TraceSettings extends Selection {
   /** The criterion of the oracle scores, and of the prompt for the planner prompt-plainact. */
   readonly criterion: string
   readonly decides: Decision
+  /** 0 is greedy. */
+  readonly temperature: number
   readonly seed: number
 }
 
@@ -41,9 +43,9 @@ interface TraceToken {
 
 /** One token of each text: a column of the map. */
 export interface TraceColumn extends TraceToken {
-  /** The token of the dense text; null if that had ended or was not generated. */
+  /** The token of the dense text; null if that has ended, is not generated, or is not there yet. */
   readonly dense: TraceToken | null
-  /** KL(dense || sparse) in nats, as a float32; null without a comparison. */
+  /** KL(dense || sparse) in nats, as a float32; null without a comparison, or before it. */
   readonly kl: number | null
 }
 
@@ -164,19 +166,25 @@ export function emptyTrace(model: TraceModel, settings: TraceSettings): Trace {
 
 /** A trace after the next event of a study. */
 export function growTrace(trace: Trace, event: StudyEvent | StudyEnd): Trace {
-  if (!('kind' in event))
-    return { ...trace, oracleScores: event.oracleScores, tokensPerSecond: event.tokensPerSecond }
+  const { columns } = trace
+  if (!('kind' in event)) {
+    const { kl, divergence, oracleScores, tokensPerSecond } = event
+    const compared = kl ? columns.map((column, i) => ({ ...column, kl: Math.fround(kl[i]) })) : columns
+    return { ...trace, columns: compared, divergence, oracleScores, tokensPerSecond }
+  }
   if (event.kind === 'start') {
     const { prompt, pieces, ranks, denseLayers } = event
     return { ...trace, prompt, pieces, ranks, denseLayers }
   }
-  const { token, text, dense, kl, scores, divergence, tokensPerSecond } = event
-  const column: TraceColumn = { token, text, dense, kl: kl === null ? null : Math.fround(kl) }
+  const { index, token, text, tokensPerSecond } = event
+  if (event.kind === 'dense') {
+    const compared = columns.with(index, { ...columns[index], dense: { token, text } })
+    return { ...trace, columns: compared, divergence: event.divergence, tokensPerSecond }
+  }
   return {
     ...trace,
-    columns: [...trace.columns, column],
-    decisions: scores ? [...trace.decisions, scores] : trace.decisions,
-    divergence,
+    columns: [...columns, { token, text, dense: null, kl: null }],
+    decisions: event.scores ? [...trace.decisions, event.scores] : trace.decisions,
     tokensPerSecond,
   }
 }

@@ -25,7 +25,7 @@ export const traceEntry = 'shadowllm.trace'
 const about = { code: 'TRACE_CARD', subject: traceEntry }
 const version = 1
 /** Limits that no model of this family reaches. */
-const max = { layers: 1024, units: 2 ** 20, width: 2 ** 20, tokens: 4096, speed: 1e9 }
+const max = { layers: 1024, units: 2 ** 20, width: 2 ** 20, tokens: 4096, speed: 1e9, temperature: 1e9 }
 
 const units = wholeNumber(1, max.units)
 const texts = v.array(v.string())
@@ -45,6 +45,8 @@ const entrySchema = v.pipe(
     decides: v.picklist(decisions),
     sparsity: numberBetween(0, 1),
     scope: v.picklist(scopes),
+    // Absent in files of greedy texts from before there was another kind.
+    temperature: v.nullish(numberBetween(0, max.temperature), 0),
     seed: seedNumber,
     ranks: v.nullish(v.string(), null),
     denseLayers: wholeNumber(0, max.layers),
@@ -125,8 +127,8 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
 export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Trace> {
   const source = await parseSafetensors(bytes, name)
   const entry = parseBySchema(entrySchema, source.metadata.get(traceEntry), about)
-  const { shape, width, headSize, keyHeads, gated, planner, criterion, decides, sparsity, scope, seed } =
-    entry
+  const { shape, width, headSize, keyHeads, gated } = entry
+  const { planner, criterion, decides, sparsity, scope, temperature, seed } = entry
   const file = new TraceTensors(source, name)
   const prompt = await file.ids('prompt', 0)
   const tokens = await file.ids('tokens', 0)
@@ -134,7 +136,7 @@ export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Tra
   return {
     // A field that is absent stays absent.
     model: { name: entry.name, shape, width, ...present({ headSize, keyHeads, gated }) },
-    settings: { planner, criterion, decides, sparsity, scope, seed },
+    settings: { planner, criterion, decides, sparsity, scope, temperature, seed },
     ranks: entry.ranks,
     denseLayers: entry.denseLayers,
     prompt,

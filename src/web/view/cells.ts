@@ -47,26 +47,6 @@ export interface CellMasks {
 
 const parts = ['both', 'extra', 'missed'] as const
 
-/** Draws a large cell: filled from below in proportion. */
-export function drawCell(
-  context: CanvasRenderingContext2D,
-  given: CellMasks,
-  cell: Cell,
-  box: Box,
-  colours: Palette,
-): void {
-  if (drawGround(context, given, cell, box, colours)) return
-  const tally = tallySpan(given.mask, given.oracle, cell, cell.span)
-  const { x, y, width, height } = box
-  let done = 0
-  for (const part of parts) {
-    const share = tally[part] / (cell.span.end - cell.span.start)
-    if (share === 0) continue
-    drawPart(context, part, { x, y: y + (1 - done - share) * height, width, height: share * height }, colours)
-    done += share
-  }
-}
-
 /** Draws a cell of a few pixels: in the colour of its largest part, paler for a smaller part. */
 export function drawDot(
   context: CanvasRenderingContext2D,
@@ -80,9 +60,33 @@ export function drawDot(
   const part = parts.reduce((most, one) => (tally[one] > tally[most] ? one : most))
   if (tally[part] === 0) return
   const share = tally[part] / (cell.span.end - cell.span.start)
-  context.globalAlpha = cell.kind === 'heads' ? 1 : 0.15 + 0.85 * share
+  const alpha = context.globalAlpha
+  if (cell.kind === 'neurons') context.globalAlpha = alpha * (0.15 + 0.85 * share)
   drawPart(context, part, box, colours)
-  context.globalAlpha = 1
+  context.globalAlpha = alpha
+}
+
+/** Draws a head as a disc, hollow where only the oracle keeps it. */
+export function drawDisc(
+  context: CanvasRenderingContext2D,
+  given: CellMasks,
+  cell: Cell,
+  box: Box,
+  colours: Palette,
+): void {
+  const tally = tallySpan(given.mask, given.oracle, cell, cell.span)
+  const part = parts.find((one) => tally[one] > 0) ?? 'neither'
+  const isMissed = part === 'missed'
+  const radius = box.width / 2 - (isMissed ? 1 : 0)
+  context.fillStyle =
+    cell.layer < given.denseLayers ? colours.dense : isMissed ? colours.neither : colours[part]
+  context.beginPath()
+  context.arc(box.x + box.width / 2, box.y + box.height / 2, radius, 0, 2 * Math.PI)
+  context.fill()
+  if (!isMissed) return
+  context.strokeStyle = colours.missed
+  context.lineWidth = 2
+  context.stroke()
 }
 
 /** Draws the background of a cell; true if nothing is drawn on it. */

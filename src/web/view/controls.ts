@@ -1,32 +1,35 @@
 /**
- * The form: prompt, model settings and sparsity.
+ * The form: the prompt, examples, the settings and the sparsity.
  */
 import { criteria } from '../../criteria/index.ts'
-import type { Scope } from '../../masks/budget.ts'
-import type { Decision, StudyPlanner } from '../engine/study_types.ts'
+import { scopes, type Scope } from '../../masks/budget.ts'
+import { decisions, type Decision, type StudyPlanner } from '../engine/study_types.ts'
+import { encodeState, pagePlanners, type PageState } from '../page_state.ts'
+import { presets } from '../presets.ts'
 import type { TraceSettings } from '../trace/trace.ts'
-import { byId, fillSelect } from './dom.ts'
+import { byId, fillSelect, make } from './dom.ts'
 
-const planners: readonly (readonly [StudyPlanner, string])[] = [
-  ['shadow', 'ShadowLLM’s predictor'],
-  ['prompt-plainact', 'prompt: its own loss'],
-  ['griffin', 'prompt: neurons it uses most'],
-  ['coreinfer', 'prompt: neurons it uses often'],
-  ['oracle', 'oracle: reads the text'],
-  ['random', 'random'],
-  ['dense', 'dense: skips nothing'],
-]
+const plannerWords: Readonly<Record<StudyPlanner, string>> = {
+  shadow: 'ShadowLLM’s predictor',
+  'prompt-plainact': 'the prompt’s own loss',
+  griffin: 'neurons the prompt uses most',
+  coreinfer: 'neurons the prompt uses often',
+  oracle: 'the oracle: reads the text',
+  random: 'chance',
+  static: 'a calibration',
+  dense: 'nobody: skips nothing',
+}
 
-const decisions: readonly (readonly [Decision, string])[] = [
-  ['once', 'once, from the prompt'],
-  ['always', 'again at every token'],
-]
+const decisionWords: Readonly<Record<Decision, string>> = {
+  once: 'once, from the prompt',
+  always: 'again at every token',
+}
 
-const scopes: readonly (readonly [Scope, string])[] = [
-  ['global', 'the whole model'],
-  ['per-layer', 'within each layer'],
-  ['hybrid', 'the whole model, with floors'],
-]
+const scopeWords: Readonly<Record<Scope, string>> = {
+  global: 'in the whole model',
+  'per-layer': 'within each layer',
+  hybrid: 'in the model, with floors',
+}
 
 /** The events of the form. */
 interface ControlEvents {
@@ -44,30 +47,37 @@ export class Controls {
   readonly #criterion = byId<HTMLSelectElement>('criterion')
   readonly #scope = byId<HTMLSelectElement>('scope')
   readonly #decides = byId<HTMLSelectElement>('decides')
+  readonly #temperature = byId<HTMLInputElement>('temperature')
+  readonly #seed = byId<HTMLInputElement>('text-seed')
   readonly #sparsity = byId<HTMLInputElement>('sparsity')
   readonly #value = byId<HTMLOutputElement>('sparsity-value')
   readonly #write = byId<HTMLButtonElement>('write')
+  readonly #again = byId<HTMLButtonElement>('again')
   readonly #stop = byId<HTMLButtonElement>('stop')
+  readonly #presets: readonly HTMLButtonElement[]
 
   constructor(events: ControlEvents) {
-    fillSelect(this.#planner, planners)
+    const choices = <Name extends string>(names: readonly Name[], words: Readonly<Record<Name, string>>) =>
+      names.map((name) => [name, words[name]] as const)
+    fillSelect(this.#planner, choices(pagePlanners, plannerWords))
     fillSelect(
       this.#criterion,
       criteria.map(({ name }) => name),
     )
-    fillSelect(this.#scope, scopes)
-    fillSelect(this.#decides, decisions)
+    fillSelect(this.#scope, choices(scopes, scopeWords))
+    fillSelect(this.#decides, choices(decisions, decisionWords))
     byId('settings').addEventListener('submit', (event) => {
       event.preventDefault()
       events.write()
     })
     this.#prompt.addEventListener('keydown', (event) => {
-      if (event.key !== 'Enter' || event.shiftKey) return
+      // Enter that ends a composition (of Chinese or Japanese, say) belongs to it.
+      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
       event.preventDefault()
       events.write()
     })
-    for (const select of [this.#planner, this.#criterion, this.#decides])
-      select.addEventListener('change', () => events.write())
+    for (const field of [this.#planner, this.#criterion, this.#decides, this.#temperature, this.#seed])
+      field.addEventListener('change', () => events.write())
     this.#scope.addEventListener('change', () => events.select(true))
     this.#sparsity.addEventListener('input', () => {
       this.#showSparsity()
@@ -75,41 +85,73 @@ export class Controls {
     })
     this.#sparsity.addEventListener('change', () => events.select(true))
     this.#stop.addEventListener('click', () => events.stop())
-    this.#showSparsity()
+    this.#again.addEventListener('click', () => {
+      this.#seed.value = String((this.state.seed + 1) % 2 ** 32 || 1)
+      events.write()
+    })
+    this.#presets = presets.map(({ name, words, state }) => {
+      const button = make('button', { type: 'button', text: name, title: words })
+      button.addEventListener('click', () => {
+        this.state = state
+        events.write()
+      })
+      return button
+    })
+    byId('presets').replaceChildren(...this.#presets)
   }
 
-  get prompt(): string {
-    return this.#prompt.value
-  }
-
-  get settings(): TraceSettings {
+  /** The prompt and the settings. A number that is none is NaN; whoever uses it refuses it. */
+  get state(): PageState {
     return {
+      prompt: this.#prompt.value,
       planner: this.#planner.value as StudyPlanner,
       criterion: this.#criterion.value,
       scope: this.#scope.value as Scope,
       decides: this.#decides.value as Decision,
       sparsity: Number(this.#sparsity.value) / 100,
-      seed: 0,
+      temperature: numberOf(this.#temperature),
+      seed: numberOf(this.#seed),
     }
   }
 
-  /** Sets the form to the settings of a trace. */
-  set settings({ planner, criterion, scope, decides, sparsity }: TraceSettings) {
+  set state(state: PageState) {
+    this.#prompt.value = state.prompt
+    this.settings = state
+  }
+
+  /** The settings alone, as a trace has them. */
+  get settings(): TraceSettings {
+    const { prompt: _, ...settings } = this.state
+    return settings
+  }
+
+  set settings({ planner, criterion, scope, decides, sparsity, temperature, seed }: TraceSettings) {
     this.#planner.value = planner
     this.#criterion.value = criterion
     this.#scope.value = scope
     this.#decides.value = decides
     this.#sparsity.value = String(Math.round(100 * sparsity))
+    this.#temperature.value = String(temperature)
+    this.#seed.value = String(seed)
     this.#showSparsity()
   }
 
   /** Whether a text is being generated, and whether one could be. */
   show({ isWriting, canWrite }: { readonly isWriting: boolean; readonly canWrite: boolean }): void {
-    this.#write.disabled = !canWrite
+    this.#write.disabled = this.#again.disabled = !canWrite
     this.#stop.disabled = !isWriting
+    const shown = encodeState(this.state)
+    for (const [i, button] of this.#presets.entries()) {
+      button.disabled = !canWrite
+      button.setAttribute('aria-pressed', String(encodeState(presets[i].state) === shown))
+    }
   }
 
   #showSparsity(): void {
     this.#value.textContent = `${this.#sparsity.value} %`
   }
+}
+
+function numberOf({ value }: HTMLInputElement): number {
+  return value.trim() === '' ? NaN : Number(value)
 }

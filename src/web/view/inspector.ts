@@ -1,6 +1,7 @@
 /**
  * One unit: its score, rank and cut-off, the oracle, and a switch. For a bin, the neuron is chosen from a list.
  */
+import type { UnitKind } from '../../masks/mask.ts'
 import type { NextToken } from '../engine/model_info.ts'
 import type { UnitFacts } from '../trace/unit_facts.ts'
 import { nextBars } from './bars.ts'
@@ -10,6 +11,7 @@ import { brief, fillSelect, make, type Choice } from './dom.ts'
 export interface InspectorState {
   /** Such as "Head 3 of layer 5". */
   readonly title: string
+  readonly kind: UnitKind
   /** The name of the planner, and the criterion of its scores. */
   readonly planner: string
   readonly criterion: string
@@ -40,6 +42,7 @@ interface InspectorActions {
 export class Inspector {
   readonly #root: HTMLElement
   readonly #title = make('h3')
+  readonly #about = make('p', { class: 'soft about' })
   readonly #verdict = make('p', { class: 'verdict' })
   readonly #facts = make('dl')
   readonly #pick = make('select', { 'aria-label': 'Neuron' })
@@ -58,11 +61,15 @@ export class Inspector {
   show(state: InspectorState | null): void {
     if (!state) {
       this.#root.replaceChildren(
-        make('p', { class: 'soft', text: 'Choose a cell of the map to see its score and rank.' }),
+        make('p', {
+          class: 'soft',
+          text: 'Choose a head or a neuron of the picture to see its score and rank.',
+        }),
       )
       return
     }
     this.#title.textContent = state.title
+    this.#about.textContent = aboutKind[state.kind]
     this.#verdict.textContent = verdict(state)
     this.#facts.replaceChildren(
       ...factRows(state).flatMap(([term, value]) => [
@@ -81,7 +88,15 @@ export class Inspector {
     else if (state.next.length > 0) this.#next.replaceChildren(nextBars(state.next))
     if (this.#title.parentElement) return
     const actions = make('div', { class: 'actions' }, this.#toggle, this.#clear)
-    this.#root.replaceChildren(this.#title, this.#pick, this.#verdict, this.#facts, actions, this.#next)
+    this.#root.replaceChildren(
+      this.#title,
+      this.#about,
+      this.#verdict,
+      this.#facts,
+      actions,
+      this.#pick,
+      this.#next,
+    )
   }
 
   #fillPick({ choices, choice }: InspectorState): void {
@@ -90,6 +105,11 @@ export class Inspector {
     fillSelect(this.#pick, choices)
     this.#pick.value = choice
   }
+}
+
+const aboutKind: Readonly<Record<UnitKind, string>> = {
+  heads: 'A head looks back at the earlier words.',
+  neurons: 'A neuron watches for one pattern.',
 }
 
 function verdict({ facts, oracle, isOn, isSwitched }: InspectorState): string {

@@ -1,24 +1,11 @@
 /**
- * The texts around the map: achieved sparsity, speed, divergence and the current token; and the legend and the table.
+ * The texts around the map: achieved sparsity, speed, divergence and the current token; and the table.
  */
 import { achievedSparsity } from '../../masks/achieved.ts'
 import { maskOverlap } from '../../masks/overlap.ts'
 import { meanDivergence, type Masks, type Trace } from '../trace/trace.ts'
 import { byId, make, percent, visible } from './dom.ts'
 import { layerTable } from './layer_table.ts'
-
-const legend: readonly (readonly [name: string, words: string])[] = [
-  ['both', 'kept'],
-  ['extra', 'kept but not by the oracle'],
-  ['missed', 'skipped but kept by the oracle'],
-  ['neither', 'skipped'],
-  ['dense', 'dense layer'],
-]
-
-/** Shows the legend. */
-export function showLegend(): void {
-  byId('legend').replaceChildren(...legend.map(([name, text]) => make('li', { class: name, text })))
-}
 
 /** Shows all of them. */
 export function showOverview(trace: Trace | null, masks: Masks | null, column: number): void {

@@ -10,7 +10,8 @@ import { Stage, type Drawing } from './stage.ts'
 /** The state that is shown. */
 interface TimelineState {
   readonly trace: Trace | null
-  readonly masks: Masks | null
+  /** The masks, and whether units that the oracle decides otherwise are marked. */
+  readonly masks: { readonly of: Masks; readonly compares: boolean } | null
   readonly column: number
   readonly cell: Cell | null
 }
@@ -102,17 +103,17 @@ export class Timeline {
     if (!trace || !masks) return
     const step = this.#columnWidth(width)
     const cellWidth = Math.max(1, step - Math.min(2, step / 5))
-    const oracle = masks.needed(trace)
+    const oracle = masks.compares ? masks.of.needed(trace) : null
     this.#drawLabels({ context, width, height, colours }, trace)
     for (let c = 0; c < trace.columns.length; c++) {
-      const given = { mask: masks.ofColumn(trace, c), oracle, denseLayers: trace.denseLayers }
+      const given = { mask: masks.of.ofColumn(trace, c), oracle, denseLayers: trace.denseLayers }
       for (const { cell, box } of this.#cells(trace, GUTTER + c * step, cellWidth, height))
         drawDot(context, given, cell, box, colours)
     }
     this.#drawDistances(context, trace, step, cellWidth, colours.soft)
     if (trace.divergence !== null) {
       const x = GUTTER + trace.divergence * step - (step - cellWidth) / 2
-      context.fillStyle = colours.extra
+      context.fillStyle = colours.ink
       context.fillRect(x - 1, 0, 2, height)
     }
     if (trace.columns.length === 0) return

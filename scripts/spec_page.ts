@@ -1,0 +1,57 @@
+/**
+ * Builds the annotated specification: static files in docs/site/spec, to be served from anywhere, below any path.
+ *
+ *   npm run build:spec-page
+ */
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { build, type Plugin } from 'vite'
+import { pageParts, readPages } from './spec_page/document.ts'
+
+const path = (name: string): string => fileURLToPath(new URL(`../${name}`, import.meta.url))
+const read = (name: string): string => readFileSync(path(name), 'utf8')
+
+/** Puts contents and chapters where a page has a comment with their name. */
+function specification(): Plugin {
+  const pages = readPages(read('docs/guides/read.md'), read)
+  return {
+    name: 'shadowllm-specification',
+    transformIndexHtml: {
+      order: 'pre',
+      handler(html, { filename }) {
+        const page = pages.find(({ file }) => filename.endsWith(`/${file}`))
+        if (page === undefined) throw new Error(`${filename}: expected a page of the specification`)
+        return Object.entries(pageParts(page, pages)).reduce(
+          (text, [name, part]) => text.replace(`<!-- ${name} -->`, () => part),
+          html,
+        )
+      },
+    },
+  }
+}
+
+/** Builds the pages into a folder. */
+export async function buildSpecPage(outDir: string): Promise<void> {
+  const root = path('src/web/spec_page/')
+  await build({
+    configFile: false,
+    logLevel: 'warn',
+    root,
+    base: './',
+    plugins: [specification()],
+    build: {
+      outDir,
+      emptyOutDir: true,
+      target: 'es2024',
+      // A file of its own for each: the page's policy lets nothing be read from text inside of code.
+      assetsInlineLimit: 0,
+      modulePreload: { polyfill: false },
+      rolldownOptions: {
+        input: ['index.html', 'operations.html'].map((file) => `${root}${file}`),
+        checks: { pluginTimings: false },
+      },
+    },
+  })
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await buildSpecPage(path('docs/site/spec'))

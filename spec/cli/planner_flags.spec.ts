@@ -1,0 +1,109 @@
+/**
+ * What is skipped if flags do not say it all, and what of a predictor that no planner reads.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runInside } from './run_inside.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-planner-flags-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const text = join(folder, 'page.txt')
+const predictors = { shadow: join(folder, 'shadow'), dejavu: join(folder, 'dejavu') }
+
+beforeAll(async () => {
+  writeFileSync(text, 'The captain looked at the sea, and the men looked at him. '.repeat(30))
+  const traces = join(folder, 'traces')
+  const sizes = ['--limit', '6', '--prompt', '8', '--continuation', '4', '--threads', '1']
+  expect(await runInside(['calibrate', '-o', traces, '--text', text, ...sizes])).toMatchObject({ code: 0 })
+  for (const [kind, output] of Object.entries(predictors)) {
+    const small = ['--epochs', '1', '--width', '2', '--head-width', '2']
+    const trained = await runInside([
+      'train',
+      '--calibration',
+      traces,
+      '-o',
+      output,
+      '--kind',
+      kind,
+      ...small,
+    ])
+    expect(trained).toMatchObject({ code: 0, stderr: '' })
+  }
+}, 60_000)
+
+const measuring = ['--text', text, '--by', 'stream', '--context', '32', '--windows', '1', '--json']
+
+describe('a sparsity without a planner is that of shadow', () => {
+  test.each(['--sparsity', '--head-sparsity', '--neuron-sparsity'])('in perplexity by %s', async (flag) => {
+    const { code, stdout } = await runInside(['perplexity', ...measuring, flag, '0.5'])
+    expect(code).toBe(0)
+    const { rows } = JSON.parse(stdout) as { rows: { planner: string }[] }
+    expect(rows.map(({ planner }) => planner)).toEqual(['dense', 'shadow'])
+  })
+
+  test('and nothing is skipped without either, nor with planners that are named', async () => {
+    const rowsOf = async (...flags: string[]): Promise<string[]> => {
+      const { stdout } = await runInside(['perplexity', ...measuring, ...flags])
+      return (JSON.parse(stdout) as { rows: { planner: string }[] }).rows.map(({ planner }) => planner)
+    }
+    expect(await rowsOf()).toEqual(['dense'])
+    expect(await rowsOf('--planner', 'random', '--sparsity', '0.5')).toEqual(['dense', 'random'])
+  })
+})
+
+describe('a predictor of the wrong kind is refused', () => {
+  const { shadow, dejavu } = predictors
+  test.each<[string, string[], string]>([
+    [
+      'by a planner of another kind',
+      ['generate', 'a', '--planner', 'shadow', '--predictor', dejavu],
+      'expected a predictor of kind shadow, got one of kind dejavu',
+    ],
+    [
+      'by a planner that reads none',
+      ['masks', 'a', '--planner', 'random', '--predictor', shadow],
+      'expected --planner shadow beside it, got random',
+    ],
+    [
+      'without a planner',
+      ['generate', 'a', '--predictor', dejavu],
+      'expected --planner dejavu beside it, got dense',
+    ],
+    [
+      'beside one of the right kind',
+      ['generate', 'a', '--planner', 'dejavu', '--predictor', dejavu, '--predictor', shadow],
+      'expected a predictor of kind dejavu, got one of kind shadow',
+    ],
+    [
+      'by several planners',
+      ['perplexity', ...measuring, '--planner', 'shadow,random', '--predictor', dejavu],
+      'expected a predictor of kind shadow, got one of kind dejavu',
+    ],
+    [
+      'by a conversation that begins with another kind',
+      ['chat', '--planner', 'shadow', '--predictor', dejavu],
+      'expected a predictor of kind shadow, got one of kind dejavu',
+    ],
+  ])('%s', async (_, args, words) => {
+    const { code, stdout, stderr } = await runInside(args)
+    expect(stderr).toContain(`${words} [PREDICTOR_KIND]`)
+    expect([code, stdout]).toEqual([2, ''])
+  })
+
+  test('and one for each planner is read', async () => {
+    const both = ['--predictor', shadow, '--predictor', dejavu]
+    const args = ['perplexity', ...measuring, '--planner', 'shadow,dejavu', ...both]
+    expect(await runInside(args)).toMatchObject({ code: 0, stderr: '' })
+    for (const kind of ['shadow', 'dejavu'] as const) {
+      const one = ['--planner', kind, '--predictor', predictors[kind], '--max-tokens', '2', '-q']
+      expect(await runInside(['generate', 'a', ...one])).toMatchObject({ code: 0, stderr: '' })
+    }
+  })
+
+  test('but not by a conversation that may change its planner', async () => {
+    const { stderr } = await runInside(['chat', '--predictor', dejavu])
+    expect(stderr).toContain('[CHAT_TEMPLATE_MISSING]')
+  })
+})

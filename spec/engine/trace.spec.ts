@@ -1,0 +1,118 @@
+/**
+ * Traces that begin after a prompt (src/engine/trace.ts): they have the bits of a sequence whose prompt ran dense, and their
+ * gradients are those of what follows, the prompt being constant.
+ */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { ReferenceBackend } from '../../src/backends/reference.ts'
+import { backward } from '../../src/engine/backward.ts'
+import { contextWidth } from '../../src/engine/config.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
+import { traceForward, type Trace } from '../../src/engine/trace.ts'
+import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import type { MaskPlanner } from '../../src/masks/planner.ts'
+import { sameBits } from '../harness/compare.ts'
+import { Data } from '../harness/data.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { smallCase, withModel, type ModelCase } from './cases.ts'
+
+const subject = { backend: new ReferenceBackend(), load: LanguageModel.load }
+const llama: ModelCase['llama'] = {
+  groups: 1,
+  pairs: 2,
+  biases: false,
+  rotary: { base: 10_000, scaling: null },
+  epsilon: 1e-5,
+}
+
+function maskOf({ shape }: LanguageModel, data: Data): UnitMask {
+  const table = (units: number): Float32Array =>
+    Float32Array.from({ length: shape.layers * units }, () => data.uniform())
+  return makeMask(shape, table(shape.heads), table(shape.neurons))
+}
+
+/** The trace of what follows the first tokens of another trace. */
+type After = (trace: Trace, length: number, mask: UnitMask | null) => Trace
+
+const after: After = (trace, length, mask) =>
+  traceForward(trace.model, trace.tokens.slice(length), { mask, after: { trace, length } })
+
+const bits = lawForAll<After, [number, boolean, boolean, number]>(
+  'a trace after a prompt has the logits of a sequence whose prompt ran dense',
+  [fc.integer(), fc.boolean(), fc.boolean(), fc.integer({ min: 1, max: 7 })],
+  (make, seed, isLlama, isMasked, length) =>
+    withModel(subject, { ...smallCase, seed, positions: 9, ...(isLlama && { llama }) }, (model) => {
+      const data = new Data(seed)
+      const tokens = data.ids(8, model.config.vocabulary)
+      const mask = isMasked ? maskOf(model, data) : null
+      const whole = traceForward(model, tokens)
+      const rest = make(whole, length, mask)
+      const planner: MaskPlanner = { name: 'given', prefill: 'dense', afterAttention: () => mask as UnitMask }
+      const sequence = model.begin({ mode: 'simulate', ...(mask && { planner }) })
+      try {
+        sequence.feed(tokens.slice(0, length), 'none')
+        sameBits('logits', rest.logits(), sequence.feed(tokens.slice(length), 'all'))
+        expect([rest.past, rest.length]).toEqual([length, 8 - length])
+      } finally {
+        for (const one of [sequence, rest, whole]) one.dispose()
+      }
+    }),
+)
+stateLaw(bits, after)
+
+test('a prompt under the mask, one token less of it and no prompt are found', async () => {
+  await kills(bits, (trace, length, mask) => {
+    const prompt = traceForward(trace.model, trace.tokens, { mask })
+    const made = traceForward(trace.model, trace.tokens.slice(length), {
+      mask,
+      after: { trace: prompt, length },
+    })
+    prompt.dispose()
+    return made
+  })
+  await kills(bits, (trace, length, mask) =>
+    traceForward(trace.model, trace.tokens.slice(length), {
+      mask,
+      after: { trace, length: Math.max(1, length - 1) },
+    }),
+  )
+  await kills(bits, (trace, length, mask) => traceForward(trace.model, trace.tokens.slice(length), { mask }))
+})
+
+test('where nothing comes back to the prompt, gradients are those of the whole text', () =>
+  withModel(subject, { ...smallCase, layers: 1, positions: 9, llama }, (model) => {
+    // In the last layer the prompt is read as keys and values only, which lead nowhere but to layers below.
+    const tokens = new Data(3).ids(8, model.config.vocabulary)
+    const labels = tokens.map((id, t) => (t < 4 ? -100 : id))
+    const whole = traceForward(model, tokens)
+    const rest = after(whole, 3, null)
+    const [one, other] = [backward(model, whole, labels), backward(model, rest, labels.slice(3))]
+    const [C, F] = [contextWidth(model.config), model.config.neurons]
+    sameBits('heads', other.headOut(0), one.headOut(0).slice(3 * C))
+    sameBits('neurons', other.fc1Act(0), one.fc1Act(0).slice(3 * F))
+    for (const made of [one, other, whole, rest]) made.dispose()
+  }))
+
+test('a prompt of another model, of too many tokens or after another prompt is refused, and so are gradients of parameters', () =>
+  withModel(subject, { ...smallCase, positions: 9 }, (model) =>
+    withModel(subject, { ...smallCase, positions: 9, seed: 2 }, (stranger) => {
+      const tokens = new Data(4).ids(6, model.config.vocabulary)
+      const whole = traceForward(model, tokens)
+      const rest = after(whole, 4, null)
+      const refused = { code: 'TRACE' }
+      const begin = (by: LanguageModel, trace: Trace, length: number) => (): Trace =>
+        traceForward(by, tokens.slice(4), { after: { trace, length } })
+      for (const [by, trace, length] of [
+        [stranger, whole, 4],
+        [model, whole, 7],
+        [model, whole, 0],
+        [model, rest, 1],
+      ] as const)
+        expect(begin(by, trace, length)).toThrow(expect.objectContaining(refused))
+      expect(() => backward(model, rest, rest.tokens, { parameters: true })).toThrow(
+        expect.objectContaining(refused),
+      )
+      rest.dispose()
+      whole.dispose()
+    }),
+  ))

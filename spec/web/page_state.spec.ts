@@ -1,0 +1,102 @@
+/**
+ * The state of the page in its address: what is written is read back, and a value that does not fit is refused by name.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { criteria } from '../../src/criteria/index.ts'
+import { scopes } from '../../src/masks/budget.ts'
+import { decisions } from '../../src/web/engine/study_types.ts'
+import {
+  defaultState,
+  encodeState,
+  pagePlanners,
+  readState,
+  type PageState,
+} from '../../src/web/page_state.ts'
+import { presets } from '../../src/web/presets.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+
+const states: fc.Arbitrary<PageState> = fc.record({
+  prompt: fc.oneof(
+    fc.string({ unit: 'grapheme', maxLength: 40 }),
+    fc.constantFrom('', 'a=b&c', '100 % + #?', '\n'),
+  ),
+  planner: fc.constantFrom(...pagePlanners),
+  criterion: fc.constantFrom(...criteria.map(({ name }) => name)),
+  scope: fc.constantFrom(...scopes),
+  decides: fc.constantFrom(...decisions),
+  sparsity: fc.integer({ min: 0, max: 95 }).map((percent) => percent / 100),
+  temperature: fc.integer({ min: 0, max: 2000 }).map((thousandths) => thousandths / 1000),
+  seed: fc.oneof(fc.nat(9), fc.integer({ min: 0, max: 2 ** 32 - 1 })),
+})
+
+type Encode = typeof encodeState
+
+const roundTrips = lawForAll(
+  'a state round-trips through an address',
+  [states],
+  (encode: Encode, state: PageState): void => {
+    const address = new URL(`https://example.org/page/#${encode(state)}`)
+    expect(readState(address.hash.slice(1))).toEqual({ state, refused: [] })
+  },
+)
+stateLaw(roundTrips, encodeState)
+
+test.each<[string, Encode]>([
+  ['writes text as it is', (state) => `${encodeState({ ...state, prompt: 'x' })}&prompt=${state.prompt}`],
+  [
+    'rounds the sparsity to tenths',
+    (state) => encodeState({ ...state, sparsity: Math.round(10 * state.sparsity) / 10 }),
+  ],
+  ['keeps 31 bits of a seed', (state) => encodeState({ ...state, seed: state.seed & 0x7fffffff })],
+  [
+    'leaves out what is falsy',
+    (state) => encodeState({ ...state, temperature: state.temperature || defaultState.temperature }),
+  ],
+])('a mutant that %s: killed', (_, mutant) => kills(roundTrips, mutant))
+
+describe('addresses of others', () => {
+  test('an address without a fragment holds the default state, which is not written', () => {
+    expect(readState('')).toEqual({ state: defaultState, refused: [] })
+    expect(encodeState(defaultState)).toBe('')
+  })
+
+  test('the fragment of a link within the page is no state', () => {
+    expect(readState('prompt')).toBeNull()
+  })
+
+  test.each([
+    ['sparsity=96', 'address sparsity: expected a whole number from 0 to 95, got "96"'],
+    ['sparsity=50.5', 'address sparsity: expected a whole number from 0 to 95, got "50.5"'],
+    ['sparsity=', 'address sparsity: expected a whole number from 0 to 95, got ""'],
+    ['temperature=-1', 'address temperature: expected a number from 0 to 2, got "-1"'],
+    ['temperature=1e9', 'address temperature: expected a number from 0 to 2, got "1e9"'],
+    ['seed=4294967296', 'address seed: expected a number from 0 to 4294967295, got "4294967296"'],
+    [
+      'planner=static',
+      expect.stringMatching(/^address planner: expected one of shadow, [^]*, got "static"$/),
+    ],
+    ['planner=__proto__', expect.stringContaining('got "__proto__"')],
+    ['scope=everything', expect.stringMatching(/^address scope: expected one of global, per-layer, hybrid/)],
+    ['model=x', expect.stringMatching(/^address: expected prompt, [^]*, got "model"$/)],
+    [
+      `prompt=${'a'.repeat(2001)}`,
+      expect.stringMatching(/^address prompt: expected at most 2000 characters/),
+    ],
+  ])('%s is refused in one line; the default stands in its place', (fragment, line: unknown) => {
+    expect(readState(`${fragment}&decides=always`)).toEqual({
+      state: { ...defaultState, decides: 'always' },
+      refused: [line],
+    })
+  })
+
+  test('a number that no address can hold is left out', () => {
+    expect(encodeState({ ...defaultState, seed: NaN, temperature: 1 / 3, sparsity: 2 })).toBe('')
+  })
+})
+
+test('the examples differ from each other, begin with the default, and fit into an address', () => {
+  expect(presets[0].state).toEqual(defaultState)
+  expect(new Set(presets.map(({ state }) => encodeState(state))).size).toBe(presets.length)
+  for (const { state } of presets) expect(readState(encodeState(state))).toEqual({ state, refused: [] })
+})

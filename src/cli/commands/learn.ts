@@ -1,0 +1,269 @@
+/**
+ * `shadowllm learn`: scores learnt through the mask, and a predictor of what a prompt changes of them. It can be stopped at any
+ * moment; the same command goes on.
+ */
+import { Option, type Command } from 'commander'
+import { takeWindows } from '../../calibration/examples.ts'
+import { hashWindows } from '../../calibration/manifest.ts'
+import { openCalibration } from '../../calibration/open.ts'
+import { textSource } from '../../calibration/sources.ts'
+import { loadBrown, splitDocuments } from '../../data/corpus.ts'
+import { readDocuments } from '../../data/texts.ts'
+import type { Window } from '../../data/windows.ts'
+import { featureWidths } from '../../engine/config.ts'
+import { isThere } from '../../io/files.ts'
+import { makeBudget, scopes, type Budget, type Scope } from '../../masks/budget.ts'
+import { prefills, type Prefill } from '../../masks/planner.ts'
+import { fileNameOf, now } from '../../platform/platform.ts'
+import { pause } from '../../platform/pause.ts'
+import { matrixTypes, savePredictor, type PredictorFileOptions } from '../../predictor/predictor_file.ts'
+import { ShadowPredictor } from '../../predictor/shadow.ts'
+import { hashFiles } from '../../results/provenance.ts'
+import type { ShadowModel } from '../../shadow_model.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import { learntPredictor, PredictorLearner, type LearntPredictor } from '../../training/learn_predictor.ts'
+import { readLearning, saveLearning, type LearningSettings } from '../../training/learning_file.ts'
+import { DEFAULT_RATE } from '../../training/learn_scores.ts'
+import { isAbort } from '../failure.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
+import { withModel } from '../open_model.ts'
+import { checkOutput, whileWriting } from '../output.ts'
+import { printResult } from '../report.ts'
+import type { Session } from '../session.ts'
+import { numberFlag, shareFlag, sparsityFlag, wholeFlag } from '../values.ts'
+import { formatCount } from '../words.ts'
+
+const help = `
+Scores begin as the mean scores of --calibration. Each step runs a window of text dense and under a soft mask of the
+scores, and moves them so that the distributions under the mask come nearer (KL, in nats a token). Then a ridge
+regression learns, from all these windows, how a prompt deviates from what is common; the file is a predictor of the
+shadow planner. Use it as it was learnt: with the same --prefill, --scope and about the same sparsity.
+
+After Ctrl-C the same command goes on with FILE.learning, which holds what was learnt. It may be deleted when the predictor
+is written; while it is there, another --placement, --rank or --penalty takes no further steps.
+
+Examples:
+  $ shadowllm calibrate -m DIR --output traces --limit 48
+  $ shadowllm learn -m DIR --calibration traces --head-sparsity 0 -o neurons.safetensors
+  $ shadowllm perplexity -m DIR --planner shadow --predictor neurons.safetensors \\
+      --head-sparsity 0 --scope per-layer --prefill dense`
+
+interface LearnFlags extends ModelFlags {
+  readonly calibration: string
+  readonly criterion: string
+  readonly output: string
+  readonly sparsity: number
+  readonly headSparsity?: number
+  readonly neuronSparsity?: number
+  readonly scope: Scope
+  readonly prefill: Prefill
+  readonly steps: number
+  readonly rate: number
+  readonly placement?: number
+  readonly rank: number
+  readonly penalty: number
+  readonly text?: readonly string[]
+  readonly prompt: number
+  readonly continuation: number
+  readonly matrices: NonNullable<PredictorFileOptions['matrices']>
+  readonly seed: number
+  readonly json?: boolean
+}
+
+/** What a run of the command found. */
+export interface LearnReport {
+  readonly output: string
+  readonly card: LearntPredictor['config']
+  readonly steps: number
+  /** Steps that were taken now. */
+  readonly taken: number
+  /** KL under the soft mask in nats a token, mean over the first and the last twentieth of these steps; null for none. */
+  readonly kl: { readonly first: number; readonly last: number } | null
+  /** The share of the deviation that the predictor explains in windows it was not fitted on. */
+  readonly explained: number | null
+  readonly seconds: number
+}
+
+/** Steps between two savings of what was learnt. */
+const SAVE_EVERY = 20
+
+/** Gives the command its arguments, flags and action. */
+export function define(command: Command, session: Session): void {
+  addFlags(command, 'model')
+    .requiredOption('--calibration <dir>', 'a calibration, whose mean scores are the start')
+    .requiredOption('-o, --output <file>', 'file for the predictor')
+    .option('--criterion <name>', 'of the calibration', 'plainact')
+    .option('--sparsity <share>', 'share of units to skip', sparsityFlag, 0.5)
+    .option('--head-sparsity <share>', 'of heads, if different', shareFlag('head-sparsity'))
+    .option('--neuron-sparsity <share>', 'of neurons, if different', shareFlag('neuron-sparsity'))
+    .addOption(new Option('--scope <name>', 'which units compete').choices(scopes).default('per-layer'))
+    .addOption(
+      new Option('--prefill <how>', 'whether prompts run dense or masked').choices(prefills).default('dense'),
+    )
+    .option('--steps <count>', 'windows to learn from, one a step', wholeFlag('steps', 1), 280)
+    .option('--rate <number>', 'how far a step moves scores, in ranks', numberFlag('rate', 0), DEFAULT_RATE)
+    .option(
+      '--placement <layer>',
+      'the layer whose heads the predictor sees (default: a quarter of the way up)',
+      wholeFlag('placement', 0),
+    )
+    .option(
+      '--rank <count>',
+      'directions of its features; 0 for the scores alone, the same for every prompt',
+      wholeFlag('rank', 0),
+      64,
+    )
+    .option('--penalty <number>', 'of its regression', numberFlag('penalty', 1e-6), 10)
+    .option('--text <file...>', 'texts to cut windows from (default: the Brown corpus)')
+    .option('--prompt <count>', 'most tokens of a prompt', wholeFlag('prompt', 2), 128)
+    .option('--continuation <count>', 'most tokens of its continuation', wholeFlag('continuation', 1), 128)
+    .addOption(
+      new Option('--matrices <type>', 'type of the matrices in the file')
+        .choices(matrixTypes)
+        .default('bf16'),
+    )
+  addFlags(command, 'seed', 'backend', 'threads', 'json', 'quiet')
+    .addHelpText('after', help)
+    .action((flags: LearnFlags) => runLearn(session, flags))
+}
+
+async function runLearn(session: Session, flags: LearnFlags): Promise<void> {
+  await checkOutput(flags.output)
+  const { sparsity, headSparsity = sparsity, neuronSparsity = sparsity, scope } = flags
+  const budget = makeBudget(sparsity, { headSparsity, neuronSparsity, scope })
+  await withModel(session, flags, async (opt) => {
+    const started = now()
+    const learning = await begin(opt, flags, budget)
+    const taken = await learnFrom(session, opt, flags, learning)
+    const { layers } = opt.config
+    const { placement = Math.floor(layers / 4), rank, penalty, seed } = flags
+    if (placement >= layers)
+      throw new UsageError(
+        'PLACEMENT',
+        `--placement: expected a layer from 0 to ${layers - 1}, got ${placement}`,
+      )
+    const { learner, settings } = learning
+    const correction = { placement, rank, penalty }
+    const origin = { seed, dataHash: String(settings.data) }
+    const made = learntPredictor(opt.model, learner.state, budget, correction, origin)
+    const predictor = new ShadowPredictor(opt.model.backend, made.config, made.values)
+    try {
+      await whileWriting(flags.output, () =>
+        savePredictor(flags.output, predictor, {
+          matrices: flags.matrices,
+          source: { ...settings, rank, penalty },
+        }),
+      )
+    } finally {
+      predictor.dispose()
+    }
+    const report: LearnReport = {
+      output: flags.output,
+      card: made.config,
+      steps: flags.steps,
+      taken: taken.length,
+      kl: taken.length === 0 ? null : endsOf(taken),
+      explained: made.explained,
+      seconds: (now() - started) / 1000,
+    }
+    await printResult(session, flags, report, formatReport)
+  })
+}
+
+/** A run: its windows, and what was learnt so far. */
+interface Learning {
+  readonly windows: readonly Window[]
+  readonly settings: LearningSettings
+  readonly learner: PredictorLearner
+}
+
+async function begin(opt: ShadowModel, flags: LearnFlags, budget: Budget): Promise<Learning> {
+  const { steps, rate, prefill, criterion, seed, prompt, continuation, text } = flags
+  const { model, prefixIds } = opt
+  const calibration = await openCalibration(flags.calibration)
+  calibration.checkModel({ ...model.shape, ...featureWidths(opt.config) })
+  const start = await calibration.aggregate(criterion)
+  const documents = text ? await readDocuments(text) : splitDocuments(await loadBrown()).calibrate
+  const name = text ? text.map(fileNameOf).join(', ') : 'Brown corpus'
+  const encode = (part: string): number[] => opt.encode(part)
+  const source = textSource(documents, { name, encode, count: steps, seed, prompt, continuation, prefixIds })
+  const windows = await takeWindows(source, steps)
+  if (windows.length < steps)
+    throw new UsageError(
+      'WINDOWS',
+      `--steps: expected at most the ${windows.length} windows of ${name}, got ${steps}`,
+    )
+  const { headSparsity, neuronSparsity, scope } = budget
+  const settings = {
+    model: await hashFiles(opt.files),
+    calibration: calibration.identity,
+    criterion,
+    data: await hashWindows(windows),
+    text: name,
+    headSparsity,
+    neuronSparsity,
+    scope,
+    prefill,
+    steps,
+    rate,
+  }
+  const path = learningPath(flags)
+  const from = (await isThere(path)) ? await readLearning(path, model, settings) : start
+  return { windows, settings, learner: new PredictorLearner(model, from, budget, { steps, rate, prefill }) }
+}
+
+/** Takes the steps that are left. @returns KL at each of them */
+async function learnFrom(
+  session: Session,
+  { model }: ShadowModel,
+  flags: LearnFlags,
+  { windows, settings, learner }: Learning,
+): Promise<number[]> {
+  const path = learningPath(flags)
+  const taken: number[] = []
+  const save = (): Promise<void> =>
+    whileWriting(path, () => saveLearning(path, model, learner.state, settings))
+  try {
+    for (let { step } = learner.state; step < windows.length; step++) {
+      await pause(session.signal)
+      taken.push(learner.step(windows[step]))
+      const note = `KL ${meanOf(taken.slice(-20)).toFixed(3)}`
+      session.progress.update({ stage: 'learning', done: step + 1, total: windows.length, note })
+      if ((step + 1) % SAVE_EVERY === 0 || step + 1 === windows.length) await save()
+    }
+  } catch (error) {
+    if (!isAbort(error) || taken.length === 0) throw error
+    await save()
+    if (!flags.json)
+      await session.print(
+        `${learner.state.step} steps are kept in ${path}; the same command goes on from there\n`,
+      )
+    throw error
+  }
+  return taken
+}
+
+function learningPath({ output }: LearnFlags): string {
+  return `${output}.learning`
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}
+
+function endsOf(taken: readonly number[]): { first: number; last: number } {
+  const count = Math.ceil(taken.length / 20)
+  return { first: meanOf(taken.slice(0, count)), last: meanOf(taken.slice(-count)) }
+}
+
+function formatReport({ output, card, steps, taken, kl, explained, seconds }: LearnReport): string {
+  const lines = [
+    `${output}: heads of layer ${card.placement}, ${formatCount(steps)} windows, ${formatCount(taken)} of them now, ${seconds.toFixed(1)} s`,
+  ]
+  if (kl) lines.push(`KL under the soft mask ${kl.first.toFixed(3)} at first, ${kl.last.toFixed(3)} at last`)
+  if (explained !== null)
+    lines.push(
+      `the prompt explains ${(100 * explained).toFixed(1)} % of how neurons deviate in windows not fitted on`,
+    )
+  return `${lines.join('\n')}\n`
+}

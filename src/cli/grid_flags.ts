@@ -1,0 +1,123 @@
+/**
+ * Flags that choose cells of the grid: `reproduce --experiment grid`.
+ */
+import { Option, type Command } from 'commander'
+import { unitChoices, type GridChoice, type GridWindow, type Units } from '../experiments/grid_cells.ts'
+import { predictorBeside } from '../io/named_predictor.ts'
+import { prefills, type Prefill } from '../masks/planner.ts'
+import { plannerNames, type Every, type PlannerName } from '../predictor/planners.ts'
+import type { Predictor } from '../predictor/predictor_file.ts'
+import type { ShadowModel } from '../shadow_model.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { openPredictors, predictorOption } from './planner_flags.ts'
+import { listFlag, namesFlag, wholeFlag } from './values.ts'
+
+/** What a command is given that may run the grid. */
+export interface GridFlags {
+  readonly planner?: readonly PlannerName[]
+  readonly predictor: readonly string[]
+  readonly units?: readonly Units[]
+  readonly prefill?: readonly Prefill[]
+  readonly every?: readonly Every[]
+  readonly windows?: readonly GridWindow[]
+}
+
+/** Adds the flags to a command. */
+export function addGridFlags(command: Command): Command {
+  return command
+    .option(
+      '--planner <list>',
+      'grid: planners, separated by commas (default: all)',
+      namesFlag('planner', plannerNames, 'PLANNER'),
+    )
+    .addOption(predictorOption())
+    .option(
+      '--units <list>',
+      `grid: which units are skipped, of ${unitChoices.join(', ')} (default: each)`,
+      namesFlag('units', unitChoices, 'UNITS'),
+    )
+    .option(
+      '--prefill <list>',
+      'grid: how the prompt runs, dense or masked (default: each)',
+      namesFlag('prefill', prefills, 'PREFILL'),
+    )
+    .addOption(
+      new Option(
+        '--every <list>',
+        'grid: when is decided, once or after so many tokens (default: each)',
+      ).argParser(listFlag(everyFlag)),
+    )
+    .addOption(
+      new Option(
+        '--windows <list>',
+        'grid: tokens of a prompt and of what follows, such as 128+128,32+224 (default: three shapes)',
+      ).argParser(listFlag(windowFlag)),
+    )
+}
+
+function everyFlag(text: string): Every {
+  return text === 'once' ? text : wholeFlag('every', 1)(text)
+}
+
+function windowFlag(text: string): GridWindow {
+  const [, prompt, continuation] = /^(\d+)\+(\d+)$/.exec(text) ?? []
+  if (prompt === undefined)
+    throw new UsageError('VALUE', `--windows: expected shapes such as 128+128, got ${text || 'nothing'}`)
+  return { prompt: Number(prompt), continuation: Number(continuation) }
+}
+
+const chosen = ['planner', 'units', 'prefill', 'every', 'windows'] as const
+
+/** Refuses these flags where the grid is not asked for. @throws UsageError FLAGS */
+export function checkGridFlags(flags: GridFlags, experiments: readonly string[]): void {
+  const flag = flags.predictor.length > 0 ? 'predictor' : chosen.find((name) => flags[name] !== undefined)
+  if (flag !== undefined && !experiments.includes('grid'))
+    throw new UsageError(
+      'FLAGS',
+      `--${flag}: expected --experiment grid, got ${experiments.join(',') || 'none'}`,
+    )
+}
+
+/** The cells that were asked for. */
+export function gridChoice(
+  { planner, units, prefill, every, windows }: GridFlags,
+  sparsities: readonly number[] | undefined,
+  speed: boolean,
+): GridChoice {
+  return {
+    speed,
+    ...(planner && { planners: planner }),
+    ...(units && { units }),
+    ...(sparsities && { sparsities }),
+    ...(prefill && { prefills: prefill }),
+    ...(every && { every }),
+    ...(windows && { windows }),
+  }
+}
+
+/** The flags as they were typed, each with its value. */
+export function gridWords({ predictor, ...flags }: GridFlags): [string, string | undefined][] {
+  const shapes = flags.windows?.map(({ prompt, continuation }) => `${prompt}+${continuation}`)
+  return [
+    ...predictor.map((file): [string, string] => ['--predictor', file]),
+    ...chosen.map((name): [string, string | undefined] => [
+      `--${name}`,
+      (name === 'windows' ? shapes : flags[name])?.join(','),
+    ]),
+  ]
+}
+
+/** Opens the predictors that were named, works with them and disposes them. @throws as `openPredictors`, and the work */
+export async function withGridPredictors<T>(
+  opt: ShadowModel,
+  { predictor }: GridFlags,
+  work: (predictors: readonly Predictor[]) => Promise<T>,
+): Promise<T> {
+  const beside = predictorBeside(opt.weightsFile)
+  const predictors = await openPredictors(beside, opt.model, { planner: [], predictor })
+  try {
+    return await work(predictors)
+  } finally {
+    for (const one of predictors) one.dispose()
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * The cells of the grid: when is decided, by what, whether the prompt runs dense or masked, which units, how many of them.
+ *
+ *   by what   every planner, and static scores in two scopes: over the whole model, and within each layer
+ *   when      as the planner does by itself; shadow and dejavu also once, after every 16 tokens and at every token
+ *   prompt    dense and masked
+ *   units     heads, neurons, and both by the same share
+ *
+ * A combination that a planner refuses is no cell: griffin and its like rank no heads and decide after a dense prompt, cats
+ * decides at every token. Nothing here lists these. Three kinds of cells are left out on purpose. A second decision of
+ * static, random or the oracle would be no other one: their scores do not depend on what was fed. prompt-plainact,
+ * prompt-static and dejavu-style run a pass over all tokens so far at each decision, which costs more than it could save.
+ * Scopes differ for static alone, where the difference is known to be large; the others have that of `makeMethod`.
+ */
+import type { LanguageModel } from '../engine/language_model.ts'
+import type { Settings } from '../evaluation/settings.ts'
+import type { Scope } from '../masks/budget.ts'
+import { prefills, type Prefill } from '../masks/planner.ts'
+import { defaultEvery, plannerNames, type Every, type PlannerName } from '../predictor/planners.ts'
+import type { Predictor } from '../predictor/predictor_file.ts'
+import { predictorFor } from '../predictor/suitable.ts'
+import { makeMethod, planMethod, prefillOf, type Method } from '../results/method.ts'
+import { ShadowError } from '../tensor/errors.ts'
+import { comparisonMethod } from './methods.ts'
+
+/** Which units are skipped. */
+export const unitChoices = ['heads', 'neurons', 'both'] as const
+export type Units = (typeof unitChoices)[number]
+
+/** Tokens of a prompt, and of what follows it. */
+export interface GridWindow {
+  readonly prompt: number
+  readonly continuation: number
+}
+
+/** Which cells are measured; what is left out is all there is. */
+export interface GridChoice {
+  readonly planners?: readonly PlannerName[]
+  readonly units?: readonly Units[]
+  /** Default: those of the settings, up to 80 %. */
+  readonly sparsities?: readonly number[]
+  readonly prefills?: readonly Prefill[]
+  /** Decisions at other times are left out. */
+  readonly every?: readonly Every[]
+  /** Default: that of the settings, a short prompt with a long continuation, and the reverse. */
+  readonly windows?: readonly GridWindow[]
+  /** Default: yes. */
+  readonly speed?: boolean
+}
+
+/** One combination. */
+export interface Cell {
+  readonly units: Units
+  readonly method: Method
+}
+
+/** The largest sparsity of the settings that is measured. */
+const MAX_SPARSITY = 0.8
+
+/** Planners that are asked again at little cost: their predictors read what the model has computed anyway. */
+const askedAgain: readonly PlannerName[] = ['shadow', 'dejavu']
+
+/** When a planner decides, in the order of the table. */
+function timesOf(planner: PlannerName): Every[] {
+  const usual = defaultEvery(planner)
+  return askedAgain.includes(planner) ? [...new Set<Every>([usual, 'once', 16, 1])] : [usual]
+}
+
+function scopesOf(planner: PlannerName): Scope[] {
+  return planner === 'static' ? ['global', 'per-layer'] : ['global']
+}
+
+/** The shares of heads and neurons, both said, so that a planner can refuse what it does not rank. */
+function sharesOf(units: Units, sparsity: number): Required<Pick<Method, 'headSparsity' | 'neuronSparsity'>> {
+  return {
+    headSparsity: units === 'neurons' ? 0 : sparsity,
+    neuronSparsity: units === 'heads' ? 0 : sparsity,
+  }
+}
+
+/** What cells are made from. */
+interface CellOptions {
+  readonly model: LanguageModel
+  readonly settings: Settings
+  /** They are asked in place of trained ones. */
+  readonly predictors?: readonly Predictor[]
+  readonly choice?: GridChoice
+}
+
+/** The cells, grouped by units and sparsity. */
+export function gridCells({ model, settings, predictors = [], choice = {} }: CellOptions): Cell[] {
+  const {
+    planners = plannerNames,
+    units = unitChoices,
+    sparsities = settings.sparsities.filter((sparsity) => sparsity <= MAX_SPARSITY),
+    prefills: prompts = prefills,
+    every: times,
+  } = choice
+  const skipping = planners.filter((planner) => planner !== 'dense')
+  return units.flatMap((kind) =>
+    sparsities.flatMap((sparsity) =>
+      skipping.flatMap((planner) =>
+        scopesOf(planner).flatMap((scope) => {
+          const base = cellMethod(settings, predictors, planner, sparsity, scope)
+          return timesOf(planner)
+            .filter((every) => times?.includes(every) ?? true)
+            .flatMap((every) => prompts.map((prefill) => ({ ...base, every, prefill })))
+            .map((method): Cell => ({ units: kind, method: { ...method, ...sharesOf(kind, sparsity) } }))
+            .filter(({ method }) => isPossible(model, method))
+        }),
+      ),
+    ),
+  )
+}
+
+function cellMethod(
+  settings: Settings,
+  predictors: readonly Predictor[],
+  planner: PlannerName,
+  sparsity: number,
+  scope: Scope,
+): Method {
+  const options = { criterion: 'plainact', baselineCriterion: 'l2norm', scope }
+  const { examples, predictor, ...method } = comparisonMethod(settings, options, planner, sparsity)
+  const given = predictorFor(planner, predictors)
+  if (given) return makeMethod({ ...method, criterion: given.config.criterion })
+  return { ...method, ...(examples && { examples }), ...(predictor && { predictor }) }
+}
+
+/** What a planner refuses for what it is, whatever it decides by. */
+const refusals: readonly string[] = ['SPARSITY', 'PREFILL', 'EVERY']
+
+/** Whether the planner of a method accepts it. What it decides by is not there yet, and is asked for last. */
+function isPossible(model: LanguageModel, method: Method): boolean {
+  try {
+    planMethod(model, method, {})
+    return true
+  } catch (error) {
+    if (error instanceof ShadowError && refusals.includes(error.code)) return false
+    if (error instanceof ShadowError && error.code === 'PLANNER_SOURCE') return true
+    throw error
+  }
+}
+
+/** What each row says of a cell: by what, when, and how the prompt runs. */
+export function cellWords(method: Method): {
+  readonly planner: string
+  readonly every: string
+  readonly prompt: Prefill
+} {
+  const { planner, scope, every } = method
+  const isLocal = planner === 'static' && scope === 'per-layer'
+  return {
+    planner: isLocal ? 'static, per layer' : planner,
+    every: every === 1 ? 'every token' : every === 'once' ? every : `every ${every}`,
+    prompt: prefillOf(method),
+  }
+}
+
+/** Whether two cells skip the same units by the same share: what a difference is taken between. */
+export function isPeer(a: Cell, b: Cell): boolean {
+  return a.units === b.units && a.method.sparsity === b.method.sparsity
+}

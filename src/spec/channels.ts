@@ -1,0 +1,92 @@
+/**
+ * Masks of input channels. ShadowLLM has none; two methods that it is compared with do: TEAL (Liu et al. 2024, arXiv
+ * 2408.14690) and WINA (Chen et al. 2025, arXiv 2505.19427).
+ *
+ *   y = W (m ⊙ x)         m_i = 0 leaves out channel i of x, and column i of W, at one token
+ *
+ *   TEAL    m_i = 1 if |x_i| > t           t: a share s of the |x| that the prompt had at this site is at most t
+ *   WINA    m_i = 1 if |x_i| ‖W_i‖ is among the C − ⌊s C⌋ largest of the C channels; ties go to the first
+ *
+ * W_i is column i of all matrices that read x, one under the other. Matrices round activations, where int8 and int4 do, after
+ * the mask. The prompt is dense, and so are the first layers, as under the other masks.
+ */
+import { top_k } from '../ops/top_k.ts'
+import { tensor, widen, type Matrix, type Tensor } from './arrays.ts'
+
+/** Where a layer reads: query, key and value; out; fc1, or gate and up; fc2, or down. */
+export const sites = ['attention', 'heads', 'ffn', 'activations'] as const
+export type Site = (typeof sites)[number]
+
+/** What the matrices of a site of layer l read of x [T, C]. */
+export type Channels = (l: number, site: Site, x: Tensor) => Tensor
+
+/** Every channel. */
+export const allChannels: Channels = (_l, _site, x) => x
+
+/** How much is left out, and what is dense. */
+export interface ChannelBudget {
+  readonly sparsity: number // s, in [0, 1]
+  readonly denseLayers: number
+  readonly prompt: number // tokens
+}
+
+/** By the size of activations. */
+export function teal(budget: ChannelBudget): Channels {
+  const { sparsity, prompt } = budget
+  return behind(budget, (_l, _site, row, { data }) => {
+    const sizes = data
+      .slice(0, prompt * row.length)
+      .map(Math.abs)
+      .sort()
+    const threshold = sizes[countSkipped(sizes.length, sparsity) - 1] ?? -Infinity
+    return row.map((value) => (Math.abs(value) > threshold ? 1 : 0))
+  })
+}
+
+/** By the size of activations times the norm of their column. @param norms [C] of a site of layer l */
+export function wina(budget: ChannelBudget, norms: (l: number, site: Site) => Float32Array): Channels {
+  return behind(budget, (l, site, row) => {
+    const columns = norms(l, site)
+    const scores = row.map((value, i) => Math.abs(value) * columns[i])
+    const kept = new Int32Array(row.length - countSkipped(row.length, budget.sparsity))
+    top_k(kept, scores, row.length, kept.length)
+    const mask = new Float32Array(row.length)
+    for (const i of kept) mask[i] = 1
+    return mask
+  })
+}
+
+/** How many of N are left out. */
+function countSkipped(N: number, sparsity: number): number {
+  // A share such as 0.29 of 100 is 28.999999999999996.
+  return Math.floor(sparsity * N + 1e-9)
+}
+
+/** Masks each token [C] after the prompt, in layers that are not dense. */
+function behind(
+  { prompt, denseLayers }: ChannelBudget,
+  maskOf: (l: number, site: Site, row: Float32Array, x: Tensor) => Float32Array,
+): Channels {
+  return (l, site, x) => {
+    if (l < denseLayers) return x
+    const [T, C] = x.shape
+    const y = x.data.slice()
+    for (let t = prompt; t < T; t++) {
+      const row = y.subarray(t * C, (t + 1) * C)
+      const mask = maskOf(l, site, row, x)
+      mask.forEach((kept, i) => (row[i] *= kept))
+    }
+    return tensor(y, T, C)
+  }
+}
+
+/** The Euclidean norm of each column [C] of matrices [O, C], one under the other, which are turned or not. */
+export function columnNorms(matrices: readonly Matrix[], isTurned: boolean): Float32Array {
+  const { rows, columns } = matrices[0]
+  const squares = new Float64Array(isTurned ? rows : columns)
+  for (const matrix of matrices)
+    widen(matrix, isTurned).data.forEach((value, n) => {
+      squares[isTurned ? Math.floor(n / matrix.columns) : n % columns] += value * value
+    })
+  return Float32Array.from(squares, Math.sqrt)
+}

@@ -1,0 +1,33 @@
+/**
+ * Examples: states of the page worth looking at, each by what it changes of the default.
+ */
+import { defaultState, type PageState } from './page_state.ts'
+
+/** An example. */
+export interface Preset {
+  readonly name: string
+  /** What there is to see. */
+  readonly words: string
+  readonly state: PageState
+}
+
+const preset = (name: string, words: string, changes: Partial<PageState> = {}): Preset => ({
+  name,
+  words,
+  state: { ...defaultState, ...changes },
+})
+
+/** All of them; the first is the default. */
+export const presets: readonly Preset[] = [
+  preset('A story', 'Half of the ranked units are skipped, and the story goes on.'),
+  preset('At sea', 'Another prompt needs other units: compare the two pictures.', {
+    prompt: 'The captain looked at the sea and said,',
+  }),
+  preset('Skip 85 %', 'Where the text breaks: too little of the network is left.', { sparsity: 0.85 }),
+  preset('Skip at random', 'As many units are skipped, but chosen by lot. What is skipped matters.', {
+    planner: 'random',
+  }),
+  preset('Ask the oracle', 'The mask of a planner that has read the dense text before it is written.', {
+    planner: 'oracle',
+  }),
+]

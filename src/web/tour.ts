@@ -1,0 +1,113 @@
+/**
+ * The guided tour: five steps beside the page, which stays usable. Arrow keys turn its pages, Escape ends it.
+ */
+import { avoidsMotion, pageDocument } from '../platform/platform.ts'
+import { byId, make } from './view/dom.ts'
+
+/** A step: what it is about, its heading and its words. */
+export interface TourStep {
+  /** The id of the element that it is about. */
+  readonly about: string
+  readonly title: string
+  readonly words: string
+}
+
+/** The steps. */
+export const tourSteps: readonly TourStep[] = [
+  {
+    about: 'layers',
+    title: 'This is the whole network',
+    words:
+      'Each tower is a layer. The discs are its attention heads, the small squares its neurons. A usual model computes every one of them for every word that it writes.',
+  },
+  {
+    about: 'settings',
+    title: 'A prompt is read once',
+    words:
+      'Layer 0 reads your prompt and is computed in full. What it makes of the prompt goes to a small predictor, the diamond, which scores all heads and neurons of the layers after it.',
+  },
+  {
+    about: 'skip',
+    title: 'Only the best stay lit',
+    words:
+      'Drag the slider. Lit units are computed for all words that follow. The others are not: their weights are not even read, and that is where the time is saved.',
+  },
+  {
+    about: 'texts',
+    title: 'Does it still write well?',
+    words:
+      'The same model writes twice from the same random numbers: with units skipped, and in full. A line marks the first word that differs. The numbers above say how fast and how near.',
+  },
+  {
+    about: 'picture',
+    title: 'Was the choice right?',
+    words:
+      'Tick “Compare with the oracle”. Orange units were kept for nothing, hollow ones are missing. Choose any unit to see its score, and switch it off to see the next word change.',
+  },
+]
+
+/** Wires the tour. */
+export function startTour(): void {
+  const tour = new Tour()
+  byId('tour-start').addEventListener('click', () => tour.start())
+}
+
+class Tour {
+  readonly #box = byId('tour')
+  readonly #count = make('p', { class: 'count' })
+  readonly #title = make('h2', { id: 'tour-title', tabindex: '-1' })
+  readonly #words = make('p', { id: 'tour-words' })
+  readonly #back = make('button', { type: 'button', text: 'Back' })
+  readonly #next = make('button', { type: 'button', class: 'primary', text: 'Next' })
+  readonly #opener = byId('tour-start')
+  #step = 0
+
+  constructor() {
+    const close = make('button', { type: 'button', class: 'quiet', text: 'End the tour' })
+    const buttons = make('div', { class: 'actions' }, close, this.#back, this.#next)
+    this.#box.replaceChildren(this.#count, this.#title, this.#words, buttons)
+    close.addEventListener('click', () => this.#end())
+    this.#back.addEventListener('click', () => this.#show(this.#step - 1))
+    this.#next.addEventListener('click', () =>
+      this.#step + 1 < tourSteps.length ? this.#show(this.#step + 1) : this.#end(),
+    )
+    this.#box.addEventListener('keydown', ({ key }) => {
+      if (key === 'Escape') this.#end()
+      if (key === 'ArrowRight' && this.#step + 1 < tourSteps.length) this.#show(this.#step + 1)
+      if (key === 'ArrowLeft' && this.#step > 0) this.#show(this.#step - 1)
+    })
+  }
+
+  start(): void {
+    this.#show(0)
+  }
+
+  #show(step: number): void {
+    this.#step = step
+    const { about, title, words } = tourSteps[step]
+    this.#mark(about)
+    this.#count.textContent = `Step ${step + 1} of ${tourSteps.length}`
+    this.#title.textContent = title
+    this.#words.textContent = words
+    this.#back.disabled = step === 0
+    this.#next.textContent = step + 1 < tourSteps.length ? 'Next' : 'Done'
+    this.#box.hidden = false
+    // A screen reader reads the heading and then its description.
+    this.#title.focus({ preventScroll: true })
+  }
+
+  /** Outlines an element and brings it into view; null removes the outline. */
+  #mark(id: string | null): void {
+    for (const old of pageDocument().querySelectorAll('.toured')) old.classList.remove('toured')
+    if (id === null) return
+    const element = byId(id)
+    element.classList.add('toured')
+    element.scrollIntoView({ block: 'start', behavior: avoidsMotion() ? 'auto' : 'smooth' })
+  }
+
+  #end(): void {
+    this.#box.hidden = true
+    this.#mark(null)
+    this.#opener.focus()
+  }
+}
