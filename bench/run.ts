@@ -1,8 +1,9 @@
 /**
- * Runs the benches named on the command line, or all but `context` and `zeros`, which take minutes, after a line that says on
- * what machine.
+ * Runs the benches named on the command line, or all but `context`, `refresh` and `zeros`, which take minutes, after a line
+ * that says on what machine.
  *
- *   node scripts/node.mjs bench/run.ts [roofline] [products] [kernels] [compilers] [masked] [door] [decode] [threads] [context] [zeros] [--shape NAME] [--layers N]
+ *   node scripts/node.mjs bench/run.ts [roofline] [products] [kernels] [compilers] [masked] [door] [decode] [threads]
+ *     [context] [refresh] [zeros] [--shape NAME] [--layers N]
  */
 import { parseArgs } from 'node:util'
 import { commandArguments, machine, runtime, endWhenIdle, write } from '../src/platform/platform.ts'
@@ -13,6 +14,7 @@ import { run as door } from './door.ts'
 import { run as kernels } from './kernels.ts'
 import { run as masked } from './masked.ts'
 import { run as products } from './products.ts'
+import { run as refresh } from './refresh.ts'
 import { run as roofline } from './roofline.ts'
 import { run as threads } from './threads.ts'
 import { run as zeros } from './zeros.ts'
@@ -22,6 +24,7 @@ const usual = { roofline, products, kernels, compilers, masked, door, decode, th
 const benches: Readonly<Record<string, (shape: string, layers?: number) => Promise<void>>> = {
   ...usual,
   context,
+  refresh,
   zeros,
 }
 

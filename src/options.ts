@@ -7,7 +7,7 @@ import type { ChatTemplate } from './io/chat_template.ts'
 import type { HubOptions } from './io/hub.ts'
 import type { UnitMask } from './masks/mask.ts'
 import type { MaskPlanner } from './masks/planner.ts'
-import type { PromptRun } from './engine/generate.ts'
+import type { PromptRun, TextRun } from './engine/generate.ts'
 import type { CacheStorage } from './engine/layer_cache.ts'
 import type { Storage } from './engine/matrix.ts'
 import type { SamplerOptions } from './engine/sampling.ts'
@@ -59,6 +59,8 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
    * `achievedSparsity` says how much it skips.
    */
   readonly onMask?: (mask: UnitMask | null) => void
+  /** Called when the text has ended, however it did, with how often the planner decided and what dense checks did. */
+  readonly onEnd?: (text: TextRun) => void
 }
 
 /** How an answer is generated. */
@@ -103,7 +105,7 @@ export type Kinds<Options> = Readonly<Record<keyof Options, Kind>>
 export const openKinds: Kinds<OpenOptions> = {
   backend: kinds.text,
   storage: kinds.text,
-  threads: kinds.threads,
+  threads: kinds.numberOrAuto,
   revision: kinds.text,
   offline: kinds.flag,
   signal: kinds.signal,
@@ -116,7 +118,7 @@ const choiceKinds: Kinds<PlannerChoice> = {
   neuronSparsity: kinds.number,
   scope: kinds.text,
   criterion: kinds.text,
-  every: kinds.number,
+  every: kinds.numberOrAuto,
   prefill: kinds.text,
   released: kinds.flag,
   seed: kinds.seed,
@@ -134,6 +136,7 @@ export const planKinds: Kinds<PlanOptions> = {
   ...choiceKinds,
   planner: kinds.planner,
   mode: kinds.text,
+  check: kinds.number,
   signal: kinds.signal,
 }
 
@@ -147,6 +150,7 @@ export const generateKinds: Kinds<GenerateOptions> = {
   topP: kinds.number,
   repetitionPenalty: kinds.number,
   onMask: kinds.call,
+  onEnd: kinds.call,
 }
 
 /** The options of `chat`. */

@@ -36,8 +36,11 @@ export interface PlannerChoice {
   readonly scope?: Scope
   /** The criterion of the oracle, of the prompt and of mean scores; default `plainact`. */
   readonly criterion?: string
-  /** Decide again after every so many tokens. Default: the mask of the prompt stays; `dejavu`, `cats`, `teal` and `wina` decide at every token. */
-  readonly every?: number
+  /**
+   * Decide again after every so many tokens, or with `auto` where attention has shifted (masks/shift.ts). Default: the mask of
+   * the prompt stays; `dejavu`, `cats`, `teal` and `wina` decide at every token.
+   */
+  readonly every?: number | 'auto'
   /**
    * Whether the prompt runs `dense` and the mask applies to what follows it, or the prompt runs `masked` too. Default:
    * `masked`, but `dense` for `griffin`, `coreinfer`, `glass`, `griffin-static`, `cats`, `teal` and `wina`, which need what it computes.
@@ -59,6 +62,12 @@ export interface PlanOptions extends PlannerChoice {
   readonly planner?: GenerationPlanner | MaskPlanner
   /** `skip` (default) does not compute skipped units; `simulate` computes and multiplies them by zero. Equal bits. */
   readonly mode?: MaskMode
+  /**
+   * Run every so many written tokens again dense, and put the dense choice in the place of the first that is another: the text
+   * is that of the dense model (engine/next_tokens.ts). The prompt then runs dense by default, and may not run masked; a
+   * planner that decides again now and then is refused. The tokens after the first are handed out when they are checked.
+   */
+  readonly check?: number
   readonly signal?: AbortSignal
 }
 

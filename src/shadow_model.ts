@@ -21,6 +21,7 @@ import { maskModes } from './engine/active_block.ts'
 import { forwardBatch } from './engine/batch.ts'
 import { parseConfig, type ModelConfig } from './engine/config.ts'
 import { Conversation } from './engine/conversation.ts'
+import { expectCheckable } from './engine/next_tokens.ts'
 import { generateTokens, type GenerateEnd, type PromptRun } from './engine/generate.ts'
 import { cacheStorages } from './engine/layer_cache.ts'
 import { shiftLabels } from './engine/loss.ts'
@@ -215,7 +216,8 @@ export class ShadowModel {
    *   used unchanged
    * @returns at the end: `stop` if the model ended the text, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS, SPARSITY,
-   *   PLANNER, CACHE, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE; MissingError PREDICTOR_MISSING; the signal's reason
+   *   PLANNER, EVERY, PREFILL, CHECK, CACHE, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME,
+   *   OPTION_TYPE; MissingError PREDICTOR_MISSING; the signal's reason
    */
   async *generate(
     prompt: string | Ids,
@@ -292,7 +294,7 @@ export class ShadowModel {
     { most, continues, ...how }: Writing,
   ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
     const maxTokens = options.maxTokens ?? Math.min(most, this.config.positions - ids.length)
-    const { signal, mode, cache, onMask } = options
+    const { signal, mode, cache, check, onMask, onEnd } = options
     if (cache !== undefined && !cacheStorages.includes(cache))
       throw new UsageError(
         'CACHE',
@@ -301,7 +303,7 @@ export class ShadowModel {
     const sampler = makeSampler(options)
     const planner = await this.#planner(options)
     this.#expectLive()
-    const decided = { maxTokens, planner, mode, cache, sampler, signal, onMask }
+    const decided = { maxTokens, planner, mode, cache, sampler, check, onMask, onEnd, signal }
     const tokens = generateTokens(this.model, ids, { ...decided, ...how })
     const text = this.tokenizer?.stream({ skipSpecial: true, continues })
     this.#running.add(tokens)
@@ -460,16 +462,23 @@ export class ShadowModel {
   }
 
   async #planner(options: PlanOptions): Promise<MaskPlanner | null> {
-    const { planner = defaultPlanner(options), mode = 'auto' } = options
+    const { planner = defaultPlanner(options), mode = 'auto', check } = options
     if (!maskModes.includes(mode))
       throw new UsageError('MODE', `mode: expected one of ${maskModes.join(', ')}, got ${String(mode)}`)
-    if (typeof planner === 'object') return planner
+    if (typeof planner === 'object') {
+      expectCheckable(check, planner)
+      return planner
+    }
     if (!generationPlanners.includes(planner))
       throw new UsageError(
         'PLANNER',
         `planner: expected one of ${generationPlanners.join(', ')}, got ${String(planner)}`,
       )
-    return this.#planners.planner(planner, options)
+    // What is checked follows a dense prompt.
+    const prefill = options.prefill ?? (check === undefined ? undefined : 'dense')
+    const decided = await this.#planners.planner(planner, { ...options, prefill })
+    expectCheckable(check, decided)
+    return decided
   }
 
   /** The criterion's scores of the continuation of a prompt. */

@@ -40,6 +40,8 @@ function turn(rate: number, tokens: number, more: Partial<Turn> = {}): Turn {
     device: null,
     mask: null,
     ways,
+    decisions: 1,
+    checked: null,
     ...more,
   }
 }
@@ -101,6 +103,8 @@ describe('rows', () => {
       sparsity: { requested: 0.5, heads: 0.25, neurons: 0.25, weights: 0.25 },
       ways: { dense: 2, gather: 1, packed: 1 },
       test: 'tg8',
+      decisions: 1,
+      checked: null,
       tokensPerSecond: 24,
       deviation: expect.closeTo(Math.sqrt((18 ** 2 + 9 ** 2 + 27 ** 2) / 2), 9),
       samples: [15, 24, 60].map((rate) => expect.closeTo(rate, 9)),
@@ -115,6 +119,14 @@ describe('rows', () => {
       bytesPerToken: maskedBytes + 100,
       bandwidthFraction: expect.closeTo((1.5 * (maskedBytes + 100)) / denseBytes, 9),
     })
+  })
+
+  test('of checked tokens say what the checks did, and no ideal: passes over many tokens share what they read', () => {
+    const counts = { checks: 2, rewound: 6, replaced: 1, dropped: 2 }
+    const turns = [turn(5, 8, { mask, decisions: 3, checked: counts })]
+    const rows = rowsOf([measured(tg, 'dense', [10]), { ...measured(tg, 'shadow', []), turns }], [1], context)
+    expect(rows[1]).toMatchObject({ decisions: 3, checked: counts, timesDense: 0.5 })
+    expect(rows[1]).toMatchObject({ ideal: null, bytesPerToken: null, bandwidthFraction: null })
   })
 
   test('state the storage of the cache: the requested one, or the default of the weights', () => {

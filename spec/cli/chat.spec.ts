@@ -31,6 +31,8 @@ interface Turn {
   readonly planner: string
   readonly sparsity: number
   readonly skipped: number
+  readonly decisions: number
+  readonly checked?: { readonly checks: number }
 }
 const turnsOf = ({ stdout }: CliResult): Turn[] =>
   stdout
@@ -94,6 +96,19 @@ describe('through a pipe', () => {
     const { stderr } = await chat(['/sparsity 0.5', '/sparsity 0', 'a'], '--json')
     // The model has no predictor; nothing is skipped without one.
     expect(stderr).toMatch(/^shadowllm: planner shadow: expected a predictor .* \[PREDICTOR_MISSING\]\ndense/)
+  })
+
+  test('a turn tells how many masks were decided, and what dense checks did, whose answer is the dense one', async () => {
+    const flags = ['--json', '--planner', 'random', '--sparsity', '0.75']
+    const [dense] = turnsOf(await chat(['a'], '--json'))
+    const [masked] = turnsOf(await chat(['a'], ...flags, '--every', '1'))
+    const [checked] = turnsOf(await chat(['a'], ...flags, '--check', '3'))
+    expect([dense.decisions, dense.checked]).toEqual([0, undefined])
+    expect([masked.decisions, masked.checked]).toEqual([masked.tokens.length, undefined])
+    expect([checked.decisions, checked.answer]).toEqual([1, dense.answer])
+    expect(checked.checked?.checks).toBeGreaterThanOrEqual(2)
+    const refused = await chat(['a'], ...flags, '--check', '3', '--every', '2')
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('check: expected a planner')])
   })
 
   test('a system message is set by its flag and its command, and outlives /new', async () => {

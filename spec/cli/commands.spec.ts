@@ -115,6 +115,25 @@ describe('generate', () => {
     })
   })
 
+  test('--every auto and --check tell how often a mask was decided, and what was replaced', async () => {
+    const shadow = ['--planner', 'shadow', '--sparsity', '0.7', '--max-tokens', '12']
+    const once = await runJson('generate', known.text, ...shadow)
+    expect([once.decisions, once.checked]).toEqual([1, undefined])
+    const auto = await runJson('generate', known.text, ...shadow, '--every', 'auto')
+    expect(auto).toMatchObject({ every: 'auto', tokens: { length: 12 } })
+    expect([1, 2, 3]).toContain(auto.decisions)
+    const dense = await runJson('generate', known.text, '--max-tokens', '12')
+    const checked = await runJson('generate', known.text, ...shadow, '--check', '4')
+    expect(checked.tokens).toEqual(dense.tokens)
+    const counts = ['checks', 'rewound', 'replaced', 'dropped'].map((name) => [name, expect.any(Number)])
+    expect(checked).toMatchObject({ check: 4, checked: Object.fromEntries(counts) as object })
+    for (const command of [['perplexity'], ['eval', '--tasks', 'copa']])
+      expect(await runInside([...command, '--check', '4'])).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining("unknown option '--check'") as string,
+      })
+  })
+
   test('keys and values are int8 by default if weights are; --cache overrides it', async () => {
     const args = ['--max-tokens', '1', '--storage', 'int8']
     expect(await runJson('generate', known.text, ...args)).toMatchObject({ cache: 'int8' })

@@ -4,6 +4,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  everyFlag,
   numberFlag,
   seedFlag,
   sparsityFlag,
@@ -45,6 +46,16 @@ describe('a whole number', () => {
   test('a seed has 32 bits', () => {
     expect(seedFlag('4294967295')).toBe(4294967295)
     expect(() => seedFlag('4294967296')).toThrow('--seed: expected a whole number from 0 to 4294967295')
+  })
+})
+
+describe('after how many tokens a planner decides again', () => {
+  test('is a whole number or auto', () => {
+    expect([everyFlag('1'), everyFlag('300'), everyFlag('auto')]).toEqual([1, 300, 'auto'])
+  })
+
+  test.each(['0', '-2', '1.5', 'once', ''])('rejects %j', (text) => {
+    expect(() => everyFlag(text)).toThrow('--every: expected auto or a whole number, 1 or more, got')
   })
 })
 

@@ -5,8 +5,9 @@ import { afterAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { denseMask, makeMask } from '../../src/masks/mask.ts'
+import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { unpad } from '../../src/engine/batch.ts'
-import { generateTokens, type GenerateOptions } from '../../src/engine/generate.ts'
+import { generateTokens, type GenerateOptions, type TextRun } from '../../src/engine/generate.ts'
 import { cacheStorages } from '../../src/engine/layer_cache.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { argmax, makeSampler } from '../../src/engine/sampling.ts'
@@ -31,6 +32,16 @@ const model: ModelCase = {
   seed: 5,
 }
 const prompt = Int32Array.of(2, 7, 11)
+
+const whole = denseMask({ layers: model.layers, heads: model.heads, neurons: model.neurons })
+/** A planner that keeps every unit. */
+const keepsAll = (more: Partial<MaskPlanner>): MaskPlanner => ({
+  name: 'whole',
+  afterAttention: () => whole,
+  ...more,
+})
+/** The same after a dense prompt. */
+const late = (more: Partial<MaskPlanner>): MaskPlanner => keepsAll({ prefill: 'dense', ...more })
 
 const withLoaded = (backend: Backend, work: (loaded: LanguageModel) => void | Promise<void>): Promise<void> =>
   withModel({ backend, load: Model.load }, model, work)
@@ -233,6 +244,62 @@ describe('a generation', async () => {
       expect(await until()).toEqual({ tokens: [5, 6], end: 'stop' })
       expect(await until([7])).toEqual({ tokens: [5, 6, eosId], end: 'stop' })
       expect(await until([])).toEqual({ tokens: ids, end: 'length' })
+    }))
+
+  test.each<[string, string, GenerateOptions]>([
+    ['of no tokens', 'CHECK', { maxTokens: 4, check: 0 }],
+    ['of half a token', 'CHECK', { maxTokens: 4, check: 0.5 }],
+    ['under a given mask', 'PREFILL', { maxTokens: 4, check: 2, mask: whole }],
+    ['after a masked prompt', 'PREFILL', { maxTokens: 4, check: 2, planner: keepsAll({}) }],
+    ['of a planner asked now and then', 'EVERY', { maxTokens: 4, check: 2, planner: late({ every: 2 }) }],
+    [
+      'of a planner that waits for a shift',
+      'EVERY',
+      { maxTokens: 4, check: 2, planner: late({ every: 1, shift: 0.1 }) },
+    ],
+  ])('a dense check %s is refused', (_, code, options) =>
+    withLoaded(backend, (loaded) =>
+      expect(collect(loaded, options)).rejects.toThrow(expect.objectContaining({ code, exitCode: 2 })),
+    ),
+  )
+
+  test('tells at its end how many masks were decided and what checks did, also where its reader leaves', () =>
+    withLoaded(backend, async (loaded) => {
+      const runs: TextRun[] = []
+      const onEnd = (run: TextRun): void => void runs.push(run)
+      const common = { maxTokens: 7, stopIds: [], onEnd }
+      await collect(loaded, common)
+      await collect(loaded, { ...common, planner: keepsAll({}) })
+      await collect(loaded, { ...common, planner: keepsAll({ every: 2 }) })
+      await collect(loaded, { ...common, check: 3 })
+      await collect(loaded, { ...common, planner: late({}), check: 3 })
+      const planner = late({})
+      for await (const { index } of generateTokens(loaded, prompt, { ...common, planner, check: 3 }))
+        if (index === 1) break
+      const kept = { replaced: 0, dropped: 0 }
+      expect(runs).toEqual([
+        { decisions: 0, checked: null },
+        { decisions: 1, checked: null },
+        // At the last token of the prompt, then at the second, fourth and sixth after it; the seventh is not fed.
+        { decisions: 4, checked: null },
+        { decisions: 0, checked: null },
+        { decisions: 1, checked: { checks: 2, rewound: 4, ...kept } },
+        { decisions: 1, checked: { checks: 1, rewound: 2, ...kept } },
+      ])
+    }))
+
+  test('drafts nothing after a token that ends the text', () =>
+    withLoaded(backend, async (loaded) => {
+      const { tokens } = await collect(loaded, { maxTokens: 9, stopIds: [] })
+      const stop = tokens[3]
+      const before = tokens.indexOf(stop)
+      let run: TextRun | null = null
+      const options = { maxTokens: 9, stopIds: [stop], planner: late({}), check: 9 }
+      const text = await collect(loaded, { ...options, onEnd: (ended) => (run = ended) })
+      expect(text).toEqual({ tokens: tokens.slice(0, before), end: 'stop' })
+      // What would follow the stop token is not run.
+      const checks = { checks: Math.min(1, before), rewound: before, replaced: 0, dropped: 0 }
+      expect(run).toMatchObject({ checked: checks })
     }))
 
   test.each([-1, 0.5, NaN])('of %d tokens is refused', (maxTokens) =>

@@ -6,6 +6,7 @@ import { overEveryBackend, overQuickBackends } from '../harness/backends.ts'
 import { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import { gradientLaws } from '../../src/verify/model/gradient_laws.ts'
 import { maskLaws } from '../../src/verify/model/mask_laws.ts'
+import { checkLaws } from '../../src/verify/model/check_laws.ts'
 import { plannerLaws } from '../../src/verify/model/planner_laws.ts'
 import { sequenceLaws } from '../../src/verify/model/sequence_laws.ts'
 import { storageLaws } from '../../src/verify/model/storage_laws.ts'
@@ -16,6 +17,7 @@ stateLaws('the engine equals the specification', engineLaws, overEveryBackend)
 stateLaws('masks', maskLaws, overEveryBackend)
 stateLaws('sequences', sequenceLaws, overEveryBackend)
 stateLaws('planners', plannerLaws)
+stateLaws('dense checks', checkLaws)
 stateLaws('storage', storageLaws)
 // Finite differences run a model many times over.
 const { parameters, ...gradients } = gradientLaws

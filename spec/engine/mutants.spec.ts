@@ -13,6 +13,7 @@ import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
 import { type Load, type ModelLaw, type Subject } from './cases.ts'
+import { checkLaws } from '../../src/verify/model/check_laws.ts'
 import { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import { gradientLaws } from '../../src/verify/model/gradient_laws.ts'
 import { mutateKernel } from '../harness/mutate.ts'
@@ -41,6 +42,7 @@ const laws = {
   ...engineLaws,
   ...maskLaws,
   ...plannerLaws,
+  ...checkLaws,
   ...sequenceLaws,
   ...storageLaws,
   ...gradientLaws,
@@ -352,6 +354,40 @@ const mutants: readonly Mutant<LawName>[] = [
     bug: 'what was to be forgotten is remembered',
     plant: wrongBegin((right) => (options) => Object.assign(right(options), { rewind: () => {} })),
     breaks: ['rewound'],
+  },
+  {
+    bug: 'what is to run again dense runs under the mask',
+    plant: wrongBegin((right) => (options) => {
+      const sequence = right(options)
+      return Object.assign(sequence, { feedDense: sequence.feed.bind(sequence) })
+    }),
+    breaks: ['checkedText', 'denseAgain'],
+  },
+  {
+    bug: 'a dense check reads the logits of the token before',
+    plant: wrongBegin((right, { config: { vocabulary } }) => (options) => {
+      const sequence = right(options)
+      const feedDense = sequence.feedDense.bind(sequence)
+      sequence.feedDense = (...args) => {
+        const logits = feedDense(...args)
+        return logits.map((_, i) => logits[Math.max(i % vocabulary, i - vocabulary)])
+      }
+      return sequence
+    }),
+    breaks: ['checkedText', 'keptDraft', 'denseAgain'],
+  },
+  {
+    bug: 'a planner does not wait for a shift of attention',
+    plant: wrongPlanner(({ shift: _shift, ...planner }) => planner),
+    breaks: ['shifted', 'shiftBounds'],
+  },
+  {
+    bug: 'half of a shift is enough',
+    plant: wrongPlanner(({ shift, ...planner }) => ({
+      ...planner,
+      ...(shift !== undefined && { shift: shift / 2 }),
+    })),
+    breaks: ['shifted'],
   },
   {
     bug: 'scores are shifted twice',

@@ -83,6 +83,9 @@ describe('refused by name', () =>
       ['half a layer', 'PLACEMENT', whole({ placement: 0.5 })],
       ['every no tokens', 'EVERY', whole({ every: 0 })],
       ['every half a token', 'EVERY', whole({ every: 0.5 })],
+      ['a shift without windows', 'EVERY', whole({ shift: 0.1 })],
+      ['a shift of no size', 'EVERY', whole({ every: 2, shift: NaN })],
+      ['a shift where no source layer is read', 'EVERY', { name: 'odd', ...byGate, shift: 0.1 }],
     ])('%s', (_, code, planner) =>
       withModel(subject, model, (loaded) =>
         expect(() => loaded.begin({ planner })).toThrow(expect.objectContaining({ code, exitCode: 2 })),
@@ -208,6 +211,36 @@ describe('rewinding', () =>
         for (const length of [2, 3]) for (const every of [undefined, 1]) rewound(length, every)()
         for (const length of [1, 4, 2.5]) expect(rewound(length)).toThrow('expected 2 to 3 tokens')
         expect(rewound(2, 2)).toThrow('got one asked after every 2')
+      }))
+
+    test('is refused under a planner that waits for a shift of attention', () =>
+      withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
+        const planner = { name: 'odd', every: 1, shift: 0.1, afterAttention: () => denseMask(loaded.shape) }
+        const sequence = loaded.begin({ planner })
+        sequence.feed(Int32Array.of(3, 4), 'none')
+        expect(() => sequence.rewind(2)).toThrow('got one asked when attention shifts')
+        sequence.dispose()
+      }))
+  }))
+
+describe('a dense feed', () =>
+  overBackends((backend) => {
+    test('is refused where heads may be missing in the cache: after no prompt, or after a masked one', () =>
+      withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
+        const refused = expect.objectContaining({ code: 'PREFILL', exitCode: 2 }) as object
+        const planner = { name: 'odd', afterAttention: () => denseMask(loaded.shape) }
+        for (const options of [{ planner }, { mask: denseMask(loaded.shape) }]) {
+          const sequence = loaded.begin(options)
+          sequence.feed(Int32Array.of(3, 4), 'none')
+          expect(() => sequence.feedDense(Int32Array.of(5))).toThrow(refused)
+          sequence.dispose()
+        }
+        const dense = loaded.begin()
+        expect(() => dense.feedDense(Int32Array.of(5))).toThrow(refused)
+        dense.feed(Int32Array.of(3, 4), 'none')
+        dense.feedDense(Int32Array.of(5), 'none')
+        expect(dense.length).toBe(3)
+        dense.dispose()
       }))
   }))
 

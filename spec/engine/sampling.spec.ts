@@ -182,6 +182,22 @@ describe('drawing', () => {
     expect(text(seed)).not.toBe(text(seed + 1))
   })
 
+  law(
+    'forked, draws what it is yet to draw itself, and takes nothing from it',
+    [fc.integer({ min: 0, max: 2 ** 31 }), fc.nat({ max: 5 }), fc.nat({ max: 5 })],
+    (seed, before, ahead) => {
+      const logits = new Float32Array(64)
+      const [sampler, other] = [1, 2].map(() => makeSampler({ temperature: 1, seed }))
+      const draw = (from: Sampler, count: number): number[] =>
+        Array.from({ length: count }, () => from(logits))
+      expect(draw(sampler, before)).toEqual(draw(other, before))
+      const forked = sampler.fork?.() ?? sampler
+      const expected = draw(other, ahead + 3)
+      expect(draw(forked, ahead)).toEqual(expected.slice(0, ahead))
+      expect(draw(sampler, ahead + 3)).toEqual(expected)
+    },
+  )
+
   test('on a boundary gives the token that begins there', () => {
     // The first uniform numbers of these seeds are exactly 0 and exactly a half.
     const [none, half] = [7_343_654, 361_885]

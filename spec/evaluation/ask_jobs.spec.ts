@@ -30,7 +30,7 @@ import { scopes, type Scope } from '../../src/masks/budget.ts'
 import { maskModes, type MaskMode } from '../../src/engine/active_block.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
 import type { Prefill } from '../../src/masks/planner.ts'
-import { decidesByToken, decidesLate } from '../../src/predictor/late_planner.ts'
+import { decidesByToken, decidesLate, masksChannels } from '../../src/predictor/late_planner.ts'
 import { plannerNames, type Every, type PlannerName } from '../../src/predictor/planners.ts'
 import { encodePredictor, type Predictor } from '../../src/predictor/predictor_file.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -80,7 +80,7 @@ const drawnCase: fc.Arbitrary<Case> = fc.record({
   sparsities: fc.subarray([0.3, 0.6, 0.9], { minLength: 1, maxLength: 2 }),
   scope: fc.constantFrom(...scopes),
   criterion: fc.constantFrom('plainact', 'l2norm', 'random'),
-  every: fc.constantFrom(undefined, 'once' as const, 2),
+  every: fc.constantFrom(undefined, 'once' as const, 'auto' as const, 2),
   prefill: fc.constantFrom(undefined, 'dense' as const),
   leaky: fc.constantFrom(undefined, false, true),
   paperCompatible: fc.boolean(),
@@ -90,11 +90,17 @@ const drawnCase: fc.Arbitrary<Case> = fc.record({
   tasks: fc.array(fc.array(someAsked, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 2 }),
 })
 
-/** Planners that need a dense prompt decide when they do by default, and a leaky mask is known before the prompt runs. */
+/**
+ * Planners that need a dense prompt decide when they do by default, and a leaky mask is known before the prompt runs, which one
+ * of input channels is not.
+ */
 const someCase = drawnCase.map(({ planners, prefill, ...rest }) => ({
   ...rest,
   planners: planners.filter(
-    (name) => rest.every === undefined || !(decidesLate(name) || decidesByToken(name)),
+    (name) =>
+      !(rest.leaky && masksChannels(name)) &&
+      (rest.every === undefined ||
+        !(decidesLate(name) || decidesByToken(name) || (name === 'dejavu' && rest.every === 'auto'))),
   ),
   prefill: rest.leaky ? undefined : prefill,
 }))

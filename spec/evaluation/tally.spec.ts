@@ -33,7 +33,8 @@ const addsUp = lawForAll(
     for (const [i, { unit, score }] of scores.entries()) {
       const share = i / 32
       const layers = [{ heads: share, neurons: 0, weights: 1 }]
-      tally.add(unit, score, { heads: share, neurons: 1 - share, weights: 0.5, layers })
+      const achieved = { heads: share, neurons: 1 - share, weights: 0.5, layers }
+      tally.add(unit, { ...score, decisions: i % 4 }, achieved)
       nll[unit] = (nll[unit] ?? 0) + score.nll
       kl[unit] = (kl[unit] ?? 0) + score.kl
       tokens[unit] = (tokens[unit] ?? 0) + score.tokens
@@ -42,6 +43,7 @@ const addsUp = lawForAll(
     tokens.forEach((count, unit) => (above[unit] = count * (unit + 2)))
     const first = texts.indexOf(true)
     expect(tally.tokens).toBe(texts.length)
+    expect(tally.decisions).toBe(scores.reduce((sum, _, i) => sum + (i % 4), 0) / scores.length)
     expect(tally.firstDifference).toBe(first < 0 ? null : first)
     expect(tally.agreement).toBe(texts.filter((differs) => !differs).length / texts.length)
     const expected = [ratioByHand(kl, tokens), ratioByHand(nll, tokens), ratioByHand(nll, above)]

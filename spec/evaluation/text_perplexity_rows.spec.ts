@@ -228,6 +228,7 @@ function isByHand({ rows, whole }: TextPerplexityReport, shown = prompt): void {
         agreement: stream.agreed / stream.scored,
       }),
       firstDifference: stream.first,
+      decisions: row.planner === 'dense' ? 0 : 1,
       seed,
     })
     expect(row.achieved, `row ${i}`).toEqual(achievedByHand(stream))

@@ -19,6 +19,7 @@ import {
   ShadowError,
   ShadowModel,
   type MaskOptions,
+  type MaskPlanner,
 } from '../../src/index.ts'
 import { argmax } from '../../src/engine/sampling.ts'
 import { networkShape, predictorKinds } from '../../src/predictor/predictor_config.ts'
@@ -94,6 +95,16 @@ afterAll(async () => {
   expect(opt.model.backend.liveBuffers).toBe(0)
   rmSync(folder, { recursive: true })
 })
+
+/** A planner object that masks its prompt. */
+const staticMask: MaskPlanner = {
+  name: 'mine',
+  afterAttention: () => {
+    const mask = denseMask(opt.model.shape)
+    mask.neurons.fill(0, opt.model.shape.neurons)
+    return mask
+  },
+}
 
 /** Ids of a text. */
 async function write(options: Parameters<ShadowModel['generate']>[1]): Promise<number[]> {
@@ -227,6 +238,35 @@ describe('once predictors and a calibration are read', () => {
     sequence.dispose()
     const options = { planner: 'prompt-plainact', sparsity: 0.9 } as const
     expect(await write({ ...options, every: 2 })).toEqual(expected)
+  })
+
+  test('every auto is a decision where a window of five tokens has shifted by more than a tenth', async () => {
+    const made = await opt.planner({ planner: 'prompt-plainact', sparsity: 0.9, every: 'auto' })
+    expect([made?.every, made?.shift]).toEqual([5, 0.1])
+    const planner = { ...promptPlanner(opt.model, makeBudget(0.9)), every: 5, shift: 0.1 }
+    const options = { planner: 'prompt-plainact', sparsity: 0.9 } as const
+    expect(await write({ ...options, every: 'auto' })).toEqual(await write({ planner }))
+    for (const planner of [...neuronPlanners, 'cats', 'dejavu'] as const)
+      expect(await codeOf(write({ planner, every: 'auto' })), planner).toBe('EVERY')
+    expect(await codeOf(write({ planner: 'random', every: 'often' as 'auto' }))).toBe('OPTION_TYPE')
+  })
+
+  test('a text that is checked is the dense one under every planner, after a dense prompt', async () => {
+    for (const temperature of [0, 1.5]) {
+      const dense = await write({ temperature })
+      for (const planner of generationPlanners)
+        expect(await write({ planner, temperature, check: 3 }), planner).toEqual(dense)
+    }
+    expect(await write({ planner: { ...staticMask, prefill: 'dense' }, check: 3 })).toEqual(await write({}))
+    for (const [code, options] of [
+      ['CHECK', { check: 0 }],
+      ['CHECK', { check: 1.5 }],
+      ['PREFILL', { check: 2, prefill: 'masked' }],
+      ['PREFILL', { check: 2, planner: staticMask }],
+      ['EVERY', { check: 2, every: 2 }],
+      ['EVERY', { check: 2, every: 'auto' }],
+    ] as const)
+      expect(await codeOf(write({ planner: 'random', ...options })), JSON.stringify(options)).toBe(code)
   })
 
   test('dense keeps every unit, and a custom planner decides by itself', async () => {

@@ -121,19 +121,23 @@ describe('token generation', () => {
     }
   }
   const rows = (): Record<
-    // `conversation` and `onPrompt` change nothing of a text: spec/engine/conversation.spec.ts states it. `onMask`:
-    // spec/library/planners.spec.ts.
-    Exclude<keyof GenerateOptions, 'mode' | 'signal' | 'conversation' | 'onPrompt' | 'onMask'>,
+    // `conversation`, `onPrompt` and `onEnd` change nothing of a text: conversation.spec.ts and generate.spec.ts state it.
+    // `onMask`: spec/library/planners.spec.ts.
+    Exclude<keyof GenerateOptions, 'mode' | 'signal' | 'conversation' | 'onPrompt' | 'onMask' | 'onEnd'>,
     readonly Partial<GenerateOptions>[]
   > => ({
     maxTokens: [{}, { maxTokens: 0 }, { maxTokens: 1 }, { maxTokens: 9 }],
     mask: [{}, ...[1, 2].map((seed) => ({ mask: someMask(model.shape, seed) }))],
     planner: [{}, { planner: somePlanner(1) }, { planner: somePlanner(2) }],
     cache: [{ cache: 'f32' }, { cache: 'int8' }],
+    check: [{}, { check: 3 }].map((check) => ({
+      planner: { ...somePlanner(1), prefill: 'dense' },
+      ...check,
+    })),
     sampler: [{}, { sampler: () => 5 }, { sampler: () => 6 }],
     stopIds: [{ sampler: () => 5 }, { sampler: () => 5, stopIds: [5] }],
   })
-  test.each(['maxTokens', 'mask', 'planner', 'cache', 'sampler', 'stopIds'] as const)(
+  test.each(['maxTokens', 'mask', 'planner', 'cache', 'check', 'sampler', 'stopIds'] as const)(
     '%s has an effect',
     async (name) => {
       const results: unknown[] = []

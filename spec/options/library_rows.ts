@@ -47,6 +47,8 @@ export const planTable: OptionTable<PlanOptions> = {
   ],
   seed: [{ beside: random, values: [undefined, 1, 2 ** 32 - 1] }],
   mode: 'the numbers are the same in every mode: a test of the options of sequences states it',
+  // The prompt then runs dense.
+  check: [{ beside: random, values: [undefined, 4] }],
   signal: apart,
 }
 
@@ -62,6 +64,8 @@ export const generateTable: OptionTable<GenerateOptions> = {
   topP: [{ beside: drawn, values: [undefined, 0.01, 0.3] }],
   repetitionPenalty: [{ values: [undefined, 1.5] }],
   every: [{ beside: random, values: [undefined, 1, 3] }],
+  check: [{ beside: { ...random, ...drawn }, values: [undefined, 3] }],
+  onEnd: apart,
   seed: [
     { beside: drawn, values: [undefined, 1, 2] },
     { beside: random, values: [undefined, 1, 2 ** 32 - 1] },

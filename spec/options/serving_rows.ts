@@ -16,7 +16,7 @@ const scores = ({ served }: Seen): unknown => served?.scores
 /** The rows of a planner and its shares, as `generate` has them, without what a request says itself. */
 const planning = generateTable.rows
   .filter(({ flag }) =>
-    ['--planner', '--sparsity', '--head-sparsity', '--neuron-sparsity', '--every'].includes(flag),
+    ['--planner', '--sparsity', '--head-sparsity', '--neuron-sparsity', '--every', '--check'].includes(flag),
   )
   .map((row): Row => ({ ...row, beside: row.beside?.replace('--temperature 1.5', ''), shows: undefined }))
 

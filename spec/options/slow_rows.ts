@@ -184,6 +184,25 @@ const benchTable: CommandTable = {
       shows: masksOf,
     },
     { flag: '--mask', values: [null, '{mask.safetensors}'] },
+    {
+      flag: '--every',
+      values: [null, '1'],
+      shows: ({ json }) => (json.rows as { decisions: number }[]).map(({ decisions }) => decisions),
+      is: [
+        [0, 1],
+        [0, 3],
+      ],
+    },
+    {
+      flag: '--check',
+      values: [null, '2'],
+      shows: ({ json }) =>
+        (json.rows as { checked: { checks: number } | null }[]).map(({ checked }) => checked?.checks ?? 0),
+      is: [
+        [0, 0],
+        [0, 1],
+      ],
+    },
     { flag: '--test', values: ['pp3', 'tg1@2,pp3'] },
     {
       flag: '--rounds',

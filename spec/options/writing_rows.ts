@@ -28,6 +28,7 @@ export const generateTable: CommandTable = {
     { flag: '--seed', beside: drawn, values: [null, '1', '2'] },
     { flag: '--every', beside: `--planner random ${drawn}`, values: [null, '1', '2'] },
     { flag: '--prefill', beside: `--planner random ${drawn}`, values: [null, 'dense'] },
+    { flag: '--check', beside: `--planner random ${drawn}`, values: [null, '2'] },
     // After ReLU most gates are zero: to skip those changes nothing.
     { flag: '--planner', beside: `--sparsity 0.95 ${drawn}`, values: ['dense', 'cats', 'teal', 'wina'] },
     {

@@ -353,6 +353,10 @@ describe('by name', () =>
         const budget = makeBudget(0.5)
         expect(makePlanner('shadow', sources, budget, { every: 4 })).toMatchObject({ every: 4 })
         expect(makePlanner('dejavu', sources, budget, { every: 'once' })?.every).toBeUndefined()
+        expect(makePlanner('shadow', sources, budget, { every: 'auto' })).toMatchObject({
+          every: 5,
+          shift: 0.1,
+        })
         expect(makePlanner('shadow', sources, budget, { leaky: true })).toMatchObject({ leaky: true })
         expect(makePlanner('shadow', sources, budget)).not.toHaveProperty('leaky')
         expect(makePlanner('shadow', sources, budget, { prefill: 'dense' })).toMatchObject({
@@ -370,8 +374,13 @@ describe('by name', () =>
             [name, { prefill: 'masked' }, 'PREFILL'],
             [name, { every: 4 }, 'EVERY'],
             [name, { every: 'once' }, 'EVERY'],
+            [name, { every: 'auto' }, 'EVERY'],
           ]),
+          ['griffin', { every: 'auto' }, 'EVERY'],
+          ['dejavu', { every: 'auto' }, 'EVERY'],
           ['shadow', { prefill: 'dense', leaky: true }, 'PREFILL'],
+          ['teal', { leaky: true }, 'PREFILL'],
+          ['wina', { leaky: true }, 'PREFILL'],
           ['dense', { prefill: 'half' as 'dense' }, 'PREFILL'],
         ]
         for (const [name, options, code] of refused)

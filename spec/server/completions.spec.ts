@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { ShadowModel, type GenerateOptions } from '../../src/index.ts'
+import { ShadowModel, type CheckCounts, type GenerateOptions } from '../../src/index.ts'
 import { scoreWindow } from '../../src/evaluation/score_window.ts'
 import { writeText, type WritingTask } from '../../src/server/writer.ts'
 import { unscored, scoreTokens, type TokenScore } from '../../src/server/token_scores.ts'
@@ -396,6 +396,44 @@ describe('forms of a prompt', () => {
         .choices
       expect([cut, end]).toEqual([text.slice(0, text.indexOf(stop)), 'stop'])
       expect(plain.choices[0].logprobs?.tokens.slice(0, logprobs?.tokens.length)).toEqual(logprobs?.tokens)
+    }
+  })
+
+  test('a text that is checked dense is the dense one, whole and as a stream, and its prompt is scored dense', async () => {
+    const body = { prompt: 'The captain', max_tokens: 12, temperature: 1, seed: 3, logprobs: 0, echo: true }
+    const plain = await complete(server, body)
+    const checked = { ...body, planner: 'shadow', sparsity: 0.7, check: 4 }
+    for (const ask of [whole, streamed]) {
+      const [{ text, logprobs }] = (await ask(checked)).choices
+      expect(text).toBe(plain.choices[0].text)
+      expect(logprobs).toEqual(plain.choices[0].logprobs)
+    }
+    const stops = { ...checked, stop: plain.choices[0].text.slice(-4, -2) }
+    expect((await streamed(stops)).choices[0].text).toBe(
+      (await complete(server, { ...body, stop: stops.stop })).choices[0].text,
+    )
+  })
+
+  test('decisions and checks are told, and what cannot be checked is refused', async () => {
+    const body = { prompt: 'The captain', max_tokens: 12, temperature: 0, planner: 'random', sparsity: 0.5 }
+    const one = await complete(server, body)
+    expect(one.choices[0]).toMatchObject({ decisions: 1 })
+    expect(one.choices[0]).not.toHaveProperty('checked')
+    // Of twelve tokens eleven are fed.
+    expect((await complete(server, { ...body, every: 5 })).choices[0]).toMatchObject({ decisions: 3 })
+    const { decisions } = (await complete(server, { ...body, every: 'auto' })).choices[0]
+    expect([1, 2, 3]).toContain(decisions)
+    const checked = (await complete(server, { ...body, check: 4 })).choices[0].checked as CheckCounts
+    expect(checked.checks).toBeGreaterThanOrEqual(3)
+    expect(checked.replaced + checked.dropped).toBeLessThanOrEqual(checked.rewound)
+    for (const wrong of [
+      { check: 0 },
+      { check: 4, every: 3 },
+      { check: 4, every: 'auto' },
+      { every: 'often' },
+    ]) {
+      const response = await server.fetch(requestOf('/v1/completions', { ...body, ...wrong }))
+      expect(response.status, JSON.stringify(wrong)).toBe(400)
     }
   })
 

@@ -49,7 +49,7 @@ const someValue: fc.Arbitrary<unknown> = fc.oneof(
 )
 const someField = fc.constantFrom(
   ...(
-    'prompt max_tokens temperature top_p n seed stop logprobs echo stream planner every sparsity stream_options ' +
+    'prompt max_tokens temperature top_p n seed stop logprobs echo stream planner every check sparsity stream_options ' +
     'mask_prompt_tokens messages tokens model best_of logit_bias tools add_special_tokens top_k suffix top_logprobs ' +
     'response_format user metadata __proto__ constructor'
   ).split(' '),

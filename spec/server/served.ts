@@ -3,7 +3,7 @@
  */
 import { createServer, type Server, type ServerOptions } from '../../src/server/app.ts'
 import type { CompletionLogprobs } from '../../src/server/token_texts.ts'
-import type { ShadowModel } from '../../src/index.ts'
+import type { CheckCounts, ShadowModel } from '../../src/index.ts'
 
 /** Options that a test may leave out. */
 export const usualOptions: ServerOptions = {
@@ -69,6 +69,8 @@ export interface AnsweredChoice {
   readonly finish_reason: string
   readonly seed: number
   readonly skipped: { readonly heads: number; readonly neurons: number; readonly weights: number }
+  readonly decisions: number
+  readonly checked?: CheckCounts
 }
 
 /** An answer of `/v1/completions`. */

@@ -39,6 +39,10 @@ export interface BenchOptions {
   readonly mode: MaskMode
   /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
   readonly cache?: CacheStorage
+  /** When planners decide again; default: as each does by itself. */
+  readonly every?: number | 'auto'
+  /** Tokens from one dense check of what is generated to the next; default: none. */
+  readonly check?: number
   readonly seed: number
   /** Whether a device is handed launches that come again as graphs; default true. */
   readonly graphs?: boolean
@@ -189,6 +193,8 @@ export class Bench {
       readMask,
       mode,
       cache,
+      every,
+      check,
       seed,
       graphs = true,
     } = this.#options
@@ -205,8 +211,9 @@ export class Bench {
     held.push(model)
     const predictors = await this.#predictors(subject, model)
     held.push(...predictors)
-    const inputs: BenchInputs = { predictors, mask, mode, cache, seed }
-    const methods = benchMethods({ planners, sparsities, hasMask: mask !== null })
+    const inputs: BenchInputs = { predictors, mask, mode, cache, check, seed }
+    const checks = check !== undefined
+    const methods = benchMethods({ planners, sparsities, hasMask: mask !== null, every, checks })
     for (const test of tests)
       for (const method of methods) {
         const predictor = predictorFor(method.planner, predictors)

@@ -4,7 +4,6 @@
 import type { TopK } from '../masks/selection.ts'
 import type { Storage } from '../engine/matrix.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import type { Every } from '../predictor/planners.ts'
 import { Random } from '../tensor/random.ts'
 import { Decoding, decodeTurn, promptTurn, type Plan, type Turn } from '../evaluation/decode.ts'
 import { methodName, type BenchName } from './methods.ts'
@@ -34,7 +33,8 @@ export interface JobParts {
 export interface Measured extends Omit<JobParts, 'model' | 'makePlan' | 'seed'> {
   /** How many threads there were by the last turn. */
   readonly threadsUsed: number
-  readonly every: Every
+  /** After how many tokens its planner was asked again; the mean where it waited for a shift. */
+  readonly every: 'once' | number
   /** One for each round that was finished. */
   readonly turns: readonly Turn[]
 }
@@ -61,8 +61,11 @@ export class Job {
 
   /** What was measured so far. */
   get measured(): Measured {
-    const every = this.#plan.planner?.every ?? 'once'
-    return { ...this.parts, every, threadsUsed: this.#threadsUsed, turns: this.turns }
+    const { every = 'once', shift } = this.#plan.planner ?? {}
+    const decisions = this.turns.at(-1)?.decisions ?? 1
+    // A planner that is asked where attention shifts was asked so often.
+    const asked = shift === undefined ? every : this.parts.test.tokens / decisions
+    return { ...this.parts, every: asked, threadsUsed: this.#threadsUsed, turns: this.turns }
   }
 
   /** Shown as progress. */
@@ -95,7 +98,10 @@ export class Job {
   #turn(signal?: AbortSignal): Turn | Promise<Turn> {
     const { model, test } = this.parts
     if (test.kind === 'prompt') return promptTurn(model, this.#prompt, this.#plan)
-    if (!test.keepsPrompt) return decodeTurn(model, this.#prompt, test.tokens, this.#plan, signal)
+    const { every = 1, shift } = this.#plan.planner ?? {}
+    // What decides now and then cannot be rewound to the prompt.
+    const isRewound = test.keepsPrompt && every === 1 && shift === undefined
+    if (!isRewound) return decodeTurn(model, this.#prompt, test.tokens, this.#plan, signal)
     this.#kept ??= new Decoding(model, this.#prompt, test.tokens, this.#plan)
     return this.#kept.decode(signal)
   }

@@ -63,13 +63,18 @@ interface BenchMethodOptions {
   readonly sparsities: readonly number[]
   /** Whether there is a mask to replay. */
   readonly hasMask: boolean
+  /** Default: as the planner does by itself. */
+  readonly every?: number | 'auto'
+  /** Whether what is generated is checked, for which prompts run dense. */
+  readonly checks?: boolean
 }
 
 /** Dense first, then every planner at every sparsity, then the mask. */
-export function benchMethods({ planners, sparsities, hasMask }: BenchMethodOptions): BenchMethod[] {
+export function benchMethods(options: BenchMethodOptions): BenchMethod[] {
+  const { planners, sparsities, hasMask, every, checks = false } = options
   const asked = benchPlanners.filter((planner) => planners.includes(planner))
   const methods = methodTable(asked, sparsities, 'global', (planner, sparsity) =>
-    makeMethod({ planner, sparsity }),
+    makeMethod({ planner, sparsity, every, ...(checks && { prefill: 'dense' }) }),
   )
   return [...methods, ...(hasMask ? [maskReplay] : [])]
 }
@@ -80,6 +85,8 @@ export interface BenchInputs {
   readonly mask: UnitMask | null
   readonly mode: MaskMode
   readonly cache?: CacheStorage
+  /** Tokens from one dense check to the next. */
+  readonly check?: number
   readonly seed: number
   /** What ranks units; default the model's backend. */
   readonly topK?: TopK
@@ -90,8 +97,8 @@ export interface BenchInputs {
  * @throws MissingError PREDICTOR_MISSING where there is none of its kind
  */
 export function planOf(method: BenchMethod, model: LanguageModel, inputs: BenchInputs): Plan {
-  const { predictors, mask, mode, cache, seed, topK } = inputs
-  if (method.planner === 'mask') return { mask, mode, cache }
+  const { predictors, mask, mode, cache, check, seed, topK } = inputs
+  if (method.planner === 'mask') return { mask, mode, cache, check }
   const kind = predictorKindOf(method)
   // What a calibration says has no influence on the time.
   const mean = readsMean(method.planner) ? randomScores(model.shape, new Random(seed)) : undefined
@@ -101,5 +108,5 @@ export function planOf(method: BenchMethod, model: LanguageModel, inputs: BenchI
       'PREDICTOR_MISSING',
       `planner ${kind}: expected a predictor of its kind, got none; "shadowllm train" makes one`,
     )
-  return { planner: planMethod(model, method, own, { seed, topK }), mode, cache }
+  return { planner: planMethod(model, method, own, { seed, topK }), mode, cache, check }
 }

@@ -6,7 +6,7 @@ import { type Sparsity, keyHeadMask } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import type { Storage } from '../engine/matrix.ts'
-import type { Every } from '../predictor/planners.ts'
+import type { CheckCounts } from '../engine/next_tokens.ts'
 import type { StrategyCounts } from '../engine/sequence.ts'
 import { achievedBy } from '../evaluation/tally.ts'
 import { countParameters, type Architecture } from './cost/architectures.ts'
@@ -43,6 +43,9 @@ export interface BenchRow {
   /** How many halves of blocks carried out the mask in each way, at the end. */
   readonly ways: StrategyCounts
   readonly test: string
+  /** How many times a mask was decided in a turn, and what dense checks did in it, if there were any: in the last turn. */
+  readonly decisions: number
+  readonly checked: CheckCounts | null
   /** The median over rounds. */
   readonly tokensPerSecond: number
   readonly deviation: number | null
@@ -52,7 +55,7 @@ export interface BenchRow {
   readonly timesDense: number | null
   /** Times dense of the first storage and the first number of threads. */
   readonly timesFirst: number | null
-  /** What `timesDense` would be, did decoding cost nothing but what a token reads; null for prompts. */
+  /** What `timesDense` would be, did decoding cost nothing but what a token reads; null for prompts and checked tokens. */
   readonly ideal: number | null
   readonly shareOfIdeal: number | null
   /** Shares of the time. */
@@ -88,7 +91,7 @@ function rowOf(
   { backend, cache }: RowContext,
 ): BenchRow {
   const { subject, storage, method, test, turns } = one
-  const { mask, ways } = turns[turns.length - 1]
+  const { mask, ways, decisions, checked } = turns[turns.length - 1]
   const { layers: _, ...achieved } = achievedBy(mask, subject.config)
   const samples = turns.map(tokensPerSecond)
   const dense = denseOf(all, one, one)
@@ -110,6 +113,8 @@ function rowOf(
     sparsity: { requested: method.sparsity, ...achieved },
     ways,
     test: test.name,
+    decisions,
+    checked,
     tokensPerSecond: median(samples),
     deviation: finite(deviation(samples)),
     samples,
@@ -131,7 +136,7 @@ function deviceTime(turns: Measured['turns']): number | null {
   return known.length === 0 ? null : median(known)
 }
 
-/** Bytes that a token of a row reads; null where a pass over many tokens shares what it reads. */
+/** Bytes that a token of a row reads; null where passes over many tokens share what they read. */
 function bytesPerToken({
   subject,
   storage,
@@ -140,7 +145,7 @@ function bytesPerToken({
   predictorBytes: bytes,
   every,
 }: Measured): number | null {
-  if (test.kind === 'prompt') return null
+  if (test.kind === 'prompt' || turns.at(-1)?.checked) return null
   const mask = turns.at(-1)?.mask ?? null
   return tokenReads(subject.architecture, storage, mask, { bytes, every, tokens: test.tokens })
 }
@@ -148,7 +153,7 @@ function bytesPerToken({
 /** How often a predictor is asked, and what that reads. */
 export interface Asked {
   readonly bytes: number
-  readonly every: Every
+  readonly every: 'once' | number
   /** Tokens generated under the first answer, where it stays. */
   readonly tokens: number
 }

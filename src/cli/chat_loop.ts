@@ -7,7 +7,8 @@
  */
 import { achievedSparsity } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
-import type { PromptRun } from '../engine/generate.ts'
+import type { PromptRun, TextRun } from '../engine/generate.ts'
+import type { CheckCounts } from '../engine/next_tokens.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import { planKinds, type ChatOptions } from '../options.ts'
 import { generationPlanners, type GenerationPlanner, type PlanOptions } from '../planner_options.ts'
@@ -57,6 +58,10 @@ export interface Turn {
   readonly sparsity: number
   /** The share of the layers' weights that was not read. */
   readonly skipped: number
+  /** How many times a mask was decided. */
+  readonly decisions: number
+  /** What dense checks did, if there were any. */
+  readonly checked?: CheckCounts
 }
 
 /**
@@ -188,10 +193,12 @@ class ChatLoop {
     const system = this.#system === undefined ? [] : [{ role: 'system', content: this.#system }]
     const started = now()
     let prompt: PromptRun | null = null
+    let text: TextRun | null = null
     const steps = this.#opt.chat([...system, ...this.#messages, user], {
       ...this.#options,
       signal: this.#session.signal,
       onPrompt: (run) => (prompt = run),
+      onEnd: (run) => (text = run),
     })
     const tokens: number[] = []
     let [answer, first, end] = ['', 0, 'interrupted']
@@ -220,6 +227,7 @@ class ChatLoop {
         this.#messages.push(user, { role: 'assistant', content: answer })
       }
     }
+    const { decisions, checked } = (text ?? { decisions: 0, checked: null }) as TextRun
     const { mask = null, ...run } = (prompt ?? { tokens: 0, reused: 0, mask: null }) as PromptRun
     this.#mask = mask
     const { planner, sparsity } = this.#options
@@ -234,6 +242,8 @@ class ChatLoop {
       planner,
       sparsity: planner === 'dense' ? 0 : sparsity,
       skipped: mask ? achievedSparsity(mask, this.#opt.config).weights : 0,
+      decisions,
+      ...(checked && { checked }),
     })
   }
 
@@ -241,12 +251,18 @@ class ChatLoop {
   async #report(turn: Turn): Promise<void> {
     if (this.#start.json) return this.#session.print(`${JSON.stringify(turn)}\n`)
     if (this.#start.quiet || !this.#lines.isTerminal) return
-    const { tokens, firstSeconds, seconds, prompt, skipped, end } = turn
+    const { tokens, firstSeconds, seconds, prompt, skipped, decisions, checked, end } = turn
     const rate = tokens.length > 1 ? (tokens.length - 1) / (seconds - firstSeconds) : 0
     const words = [
       `${formatPercent(skipped)} of the weights skipped`,
       `${rate.toFixed(1)} tokens/s`,
       `${formatCount(prompt.tokens)} tokens read in ${firstSeconds.toFixed(2)} s, ${formatCount(prompt.reused)} from the cache`,
+      ...(decisions > 1 ? [`${formatCount(decisions)} masks`] : []),
+      ...(checked
+        ? [
+            `${formatCount(checked.replaced)} of ${formatCount(checked.rewound)} drafted tokens replaced, ${formatCount(checked.dropped)} dropped`,
+          ]
+        : []),
       ...(end === 'stop' ? [] : [end === 'length' ? 'cut at its length' : end]),
     ]
     await this.#session.note(`[${words.join('; ')}]`)

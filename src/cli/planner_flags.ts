@@ -20,7 +20,7 @@ import { checkPredictor, kindsNeeded } from '../predictor/suitable.ts'
 import type { ShadowModel } from '../shadow_model.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { addFlags } from './flags.ts'
-import { namesFlag, shareFlag, sparsityFlag, sparsityListFlag, wholeFlag } from './values.ts'
+import { everyFlag, namesFlag, shareFlag, sparsityFlag, sparsityListFlag, wholeFlag } from './values.ts'
 import { featureWidths } from '../engine/config.ts'
 
 /** What decides, whether a command runs one planner or compares several. */
@@ -70,8 +70,16 @@ function deciderOptions(): Option[] {
 export function everyOption(): Option {
   return new Option(
     '--every <count>',
-    'decide again after this many tokens (default: once; dejavu, cats, teal and wina: every token)',
-  ).argParser(wholeFlag('every', 1))
+    'decide again after this many tokens, or auto: where attention has shifted since the last decision (default: once; dejavu, cats, teal and wina: every token)',
+  ).argParser(everyFlag)
+}
+
+/** `--check`. */
+export function checkOption(): Option {
+  return new Option(
+    '--check <count>',
+    'run every so many tokens again dense, in one pass, and put the dense choice in the place of the first that is another: the text is that of the dense model (default: no check)',
+  ).argParser(wholeFlag('check', 1))
 }
 
 /** `--prefill`. */
@@ -228,7 +236,7 @@ export interface PlannerFlags extends DeciderFlags {
   readonly sparsity: readonly number[]
   readonly headSparsity?: number
   readonly neuronSparsity?: number
-  readonly every?: number
+  readonly every?: number | 'auto'
   readonly prefill?: Prefill
   readonly mode: MaskMode
   readonly leaky?: boolean

@@ -70,6 +70,13 @@ export function threadsFlag(text: string): number | 'auto' {
 
 const threadCount = rangeFlag(/^\d+$/, 'auto or a whole number')('threads', 1, MAX_THREADS)
 
+/** A number of tokens, or auto. */
+export function everyFlag(text: string): number | 'auto' {
+  return text === 'auto' ? text : everyCount(text)
+}
+
+const everyCount = rangeFlag(/^-?\d+$/, 'auto or a whole number')('every', 1)
+
 const byteUnits: ReadonlyMap<string, number> = new Map([
   ['', 1],
   ...['k', 'm', 'g', 't'].flatMap((letter, i): [string, number][] => [

@@ -10,6 +10,7 @@ import { UsageError } from '../tensor/errors.ts'
 import { addFlags, type ModelFlags } from './flags.ts'
 import {
   addPlanFlags,
+  checkOption,
   choiceOf,
   everyOption,
   modeOption,
@@ -22,7 +23,8 @@ import { numberFlag, wholeFlag } from './values.ts'
 /** What a command that writes text is given. */
 export interface WritingFlags extends ModelFlags, PlanFlags {
   readonly planner: GenerationPlanner
-  readonly every?: number
+  readonly every?: number | 'auto'
+  readonly check?: number
   readonly prefill?: Prefill
   readonly maxTokens?: number
   readonly temperature: number
@@ -51,6 +53,7 @@ export function addWritingFlags(
   addPlanFlags(command, generationPlanners, 'dense')
     .addOption(everyOption())
     .addOption(prefillOption())
+    .addOption(checkOption())
     .option(
       '--max-tokens <count>',
       `how many tokens at most (default: ${maxTokens})`,
@@ -86,8 +89,8 @@ function topPFlag(text: string): number {
 export function writingOptions(
   flags: WritingFlags,
 ): ChatOptions & { planner: GenerationPlanner; sparsity: number } {
-  const { planner, sparsity, every, prefill, maxTokens, mode, cache } = flags
+  const { planner, sparsity, every, prefill, check, maxTokens, mode, cache } = flags
   const { temperature, topK, topP, repetitionPenalty } = flags
-  const decided = { ...choiceOf(flags), planner, sparsity, every, prefill, mode }
+  const decided = { ...choiceOf(flags), planner, sparsity, every, prefill, check, mode }
   return { ...decided, maxTokens, cache, temperature, topK, topP, repetitionPenalty }
 }

@@ -2,8 +2,8 @@
  * Text, token by token.
  *
  * The mask is decided while the prompt runs and, where the planner wants it, again now and then (see Sequence); every
- * later token costs one cached step under it. The loop gives the event loop a turn now and then, so that timers, input
- * and an abort get through while it works.
+ * later token costs one cached step under it, or is checked dense (next_tokens.ts). The loop gives the event loop a turn
+ * now and then, so that timers, input and an abort get through while it works.
  */
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { UnitMask } from '../masks/mask.ts'
@@ -11,6 +11,7 @@ import { UsageError } from '../tensor/errors.ts'
 import { Conversation } from './conversation.ts'
 import type { CacheStorage } from './layer_cache.ts'
 import type { LanguageModel } from './language_model.ts'
+import { expectCheckable, TokenChooser, type CheckCounts, type ChosenToken } from './next_tokens.ts'
 import { argmax, type Sampler } from './sampling.ts'
 import type { MaskMode } from './active_block.ts'
 
@@ -26,6 +27,11 @@ export interface GenerateOptions {
   readonly cache?: CacheStorage
   /** Default greedy. */
   readonly sampler?: Sampler
+  /**
+   * Run so many tokens at a time again dense, and put the dense choice in the place of the first that is another
+   * (next_tokens.ts): the text is that of the dense model. The prompt must run dense. Without a planner nothing is checked.
+   */
+  readonly check?: number
   /** Ids that end the text; they are not handed out. Default: the model's `</s>`. */
   readonly stopIds?: Iterable<number>
   readonly signal?: AbortSignal
@@ -35,6 +41,8 @@ export interface GenerateOptions {
   readonly onPrompt?: (prompt: PromptRun) => void
   /** Called with the mask in force, null for dense, before the first token and before each token under another mask. */
   readonly onMask?: (mask: UnitMask | null) => void
+  /** Called when the text has ended, however it did. */
+  readonly onEnd?: (text: TextRun) => void
 }
 
 /** How a prompt was run. */
@@ -47,13 +55,18 @@ export interface PromptRun {
   readonly mask: UnitMask | null
 }
 
+/** How a text was run. */
+export interface TextRun {
+  /** How many times a mask was decided; 0 without a planner. */
+  readonly decisions: number
+  /** What dense checks did; null without them. */
+  readonly checked: CheckCounts | null
+}
+
 /** One token of the text. */
-export interface GeneratedToken {
-  readonly token: number
+export interface GeneratedToken extends ChosenToken {
   /** 0 for the first token after the prompt. */
   readonly index: number
-  /** What it was chosen from: [V]. */
-  readonly logits: Float32Array
 }
 
 /** Why a text ended. */
@@ -70,7 +83,8 @@ const MAX_RESERVED = 512
  * @param prompt [T], at least one token
  * @returns (when exhausted) whether a stop id or the length ended the text
  * @throws UsageError CONTEXT_LENGTH if prompt and maxTokens together exceed the model's positions, MAX_TOKENS, TOKENS,
- *   and what `LanguageModel.begin` throws; the signal's reason if it is aborted
+ *   CHECK, and PREFILL or EVERY for what cannot be checked; and what `LanguageModel.begin` throws; the signal's reason if it
+ *   is aborted
  */
 export async function* generateTokens(
   model: LanguageModel,
@@ -83,32 +97,34 @@ export async function* generateTokens(
   signal?.throwIfAborted()
   const { conversation = new Conversation(false) } = options
   const capacity = prompt.length + Math.min(maxTokens, MAX_RESERVED)
-  const { mask, planner, mode, cache } = options
+  const { mask, planner, mode, cache, check } = options
+  expectCheckable(check, planner ?? null, mask)
   let turnStarted = performance.now()
   const begun = { mask, planner, mode, cache, capacity, expectedTokens: maxTokens - 1 }
   const { sequence, reused, ...first } = conversation.begin(model, prompt, begun)
-  const fed = [...prompt]
+  const chooser = new TokenChooser(sequence, { sampler, prompt, maxTokens, stops, check, planner })
   let told: UnitMask | null | undefined
   try {
     options.onPrompt?.({ tokens: prompt.length, reused, mask: sequence.mask })
-    let { logits } = first
-    for (let index = 0; index < maxTokens; index++) {
+    const passes = chooser.tokens(first.logits)
+    for (let index = 0; index < maxTokens;) {
       if (performance.now() - turnStarted > TURN) {
         await nextTurn()
         turnStarted = performance.now()
       }
       signal?.throwIfAborted()
-      const token = sampler(logits, fed)
-      if (stops.has(token)) return 'stop'
+      const chosen = passes.next().value
+      if (!chosen) continue
+      if (stops.has(chosen.token)) return 'stop'
       if (told !== sequence.mask) options.onMask?.((told = sequence.mask))
-      yield { token, index, logits }
-      if (index + 1 === maxTokens) break
-      fed.push(token)
-      logits = sequence.feed(Int32Array.of(token), 'last')
+      yield { ...chosen, index }
+      index++
     }
     return 'length'
   } finally {
-    conversation.keep(sequence, fed)
+    const run = { decisions: sequence.decisions, checked: chooser.counts }
+    conversation.keep(sequence, chooser.text)
+    options.onEnd?.(run)
   }
 }
 

@@ -12,11 +12,13 @@ export {
   type GenerateEnd,
   type GenerateOptions,
   type PromptRun,
+  type TextRun,
 } from './generate.ts'
 export { initialWeights, type InitialWeightsOptions } from './initial_weights.ts'
 export type { CacheStorage } from './layer_cache.ts'
 export { meanLoss, negativeLogLikelihood, shiftLabels } from './loss.ts'
 export { storages, type Storage } from './matrix.ts'
+export type { CheckCounts, ChosenToken } from './next_tokens.ts'
 export { LanguageModel } from './language_model.ts'
 export { argmax, makeSampler, type Sampler, type SamplerOptions } from './sampling.ts'
 export type { Sequence, SequenceOptions } from './sequence.ts'

@@ -7,6 +7,7 @@
 import { channelSites, type ChannelSite } from '../masks/channels.ts'
 import { checkTable, expectMask, type UnitMask } from '../masks/mask.ts'
 import { isDensePrompt, isOneMask, prefills, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
+import { AttentionShift } from '../masks/shift.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { contextWidth, type ModelConfig } from './config.ts'
 
@@ -28,6 +29,7 @@ export class PlannerSchedule {
   readonly #width: number
   readonly #layers: number
   readonly #neurons: number
+  readonly #shift: AttentionShift | null
   /** Ids so far, as far as the planner may be shown them. */
   readonly #ids: number[] = []
   /** Heads' outputs of layer `placement` so far: [S, H K], and room. */
@@ -44,7 +46,7 @@ export class PlannerSchedule {
    * @throws UsageError PLANNER for one that decides in several ways or none, or is to be shown the answer; PREFILL, PLACEMENT, EVERY
    */
   constructor(planner: MaskPlanner, config: ModelConfig) {
-    const { name, placement = 0, every, afterAttention, prefill } = planner
+    const { name, placement = 0, every, shift, afterAttention, prefill } = planner
     const { layers } = config
     expectOneWay(planner)
     if (prefill !== undefined && !prefills.includes(prefill))
@@ -65,11 +67,18 @@ export class PlannerSchedule {
       )
     if (every !== undefined && (!Number.isInteger(every) || every < 1))
       throw new UsageError('EVERY', `planner ${name}: expected a whole number of tokens from 1, got ${every}`)
+    if (shift !== undefined && (Number.isNaN(shift) || every === undefined || !afterAttention))
+      throw new UsageError(
+        'EVERY',
+        `planner ${name}: expected one that decides again after the attention of its source layer, got another with a shift of ${shift}`,
+      )
     this.planner = planner
     this.placement = afterAttention ? placement : null
     this.#width = contextWidth(config)
     this.#layers = layers
     this.#neurons = config.neurons
+    this.#shift =
+      shift === undefined || every === undefined ? null : new AttentionShift(this.#width, every, shift)
   }
 
   /** Whether keys and values of all heads are kept: one that is skipped now may be chosen later. */
@@ -158,7 +167,7 @@ export class PlannerSchedule {
     this.#prompt = Math.min(this.#prompt, length)
   }
 
-  /** The segments of T tokens fed after `past`. */
+  /** The segments of T tokens fed after `past`. Each is made when the one before has run. */
   *segments(past: number, T: number): Generator<Segment, void, void> {
     if (past === 0) {
       this.#prompt = T
@@ -171,7 +180,8 @@ export class PlannerSchedule {
       const age = start - (this.#prompt - 1)
       const next = start + every - (age % every)
       const end = Math.min(past + T, next)
-      yield { past: start, T: end - start, asks: age % every === 0 }
+      const isTime = age % every === 0
+      yield { past: start, T: end - start, asks: isTime && this.#hasShifted(start, every) }
       start = end
     }
   }
@@ -197,6 +207,7 @@ export class PlannerSchedule {
     if (!mask) return null
     expectMask(mask)
     this.#expectDense(mask)
+    this.#shift?.decide(this.#contexts.subarray(0, count * this.#width))
     return mask
   }
 
@@ -209,6 +220,12 @@ export class PlannerSchedule {
     if (!segment.asks || !this.planner.beforeLayer) return undefined
     const rows = this.#asked(segment) - segment.past
     return this.planner.beforeLayer(layer, stream(rows), rows)
+  }
+
+  /** Whether the `every` tokens before `end` call for another mask. */
+  #hasShifted(end: number, every: number): boolean {
+    const window = this.#contexts.subarray((end - every) * this.#width, end * this.#width)
+    return this.#shift?.hasShifted(window) ?? true
   }
 
   /** Tokens up to the one at which the planner is asked: the whole prompt, or the first of a later segment. */

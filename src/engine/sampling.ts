@@ -11,8 +11,13 @@ import { Random } from '../tensor/random.ts'
 
 const { fround } = Math
 
-/** Chooses a token from the logits [V] of the last position. @param before the prompt and the tokens that follow it so far */
-export type Sampler = (logits: Float32Array, before?: readonly number[]) => number
+/** Chooses a token from the logits [V] of the last position. */
+export interface Sampler {
+  /** @param before the prompt and the tokens that follow it so far */
+  (logits: Float32Array, before?: readonly number[]): number
+  /** A sampler that draws the random numbers which this one is yet to draw; without it a sampler draws none. */
+  readonly fork?: () => Sampler
+}
 
 /** How a token is chosen. */
 export interface SamplerOptions {
@@ -45,10 +50,15 @@ export function makeSampler(options: SamplerOptions = {}): Sampler {
     throw new UsageError('TOP_P', `topP: expected a share above 0 and up to 1, got ${topP}`)
   if (!(penalty > 0 && penalty < Infinity))
     throw new UsageError('REPETITION_PENALTY', `repetitionPenalty: expected a number above 0, got ${penalty}`)
-  const random = new Random(seed)
-  const choose: Sampler =
-    temperature === 0 ? argmax : (logits) => draw(logits, temperature, topK, topP, random)
-  return penalty === 1 ? choose : (logits, before = []) => choose(penalise(logits, before, penalty))
+  const penalised = (choose: (logits: Float32Array) => number): Sampler =>
+    penalty === 1 ? choose : (logits, before = []) => choose(penalise(logits, before, penalty))
+  if (temperature === 0) return penalised(argmax)
+  const drawing = (random: Random): Sampler =>
+    Object.assign(
+      penalised((logits) => draw(logits, temperature, topK, topP, random)),
+      { fork: () => drawing(random.copy()) },
+    )
+  return drawing(new Random(seed))
 }
 
 /** The logits with those of earlier tokens moved down. */

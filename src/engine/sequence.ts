@@ -22,7 +22,7 @@ import {
   type UnitKind,
   type UnitMask,
 } from '../masks/mask.ts'
-import type { LayerMask, MaskPlanner } from '../masks/planner.ts'
+import { isDensePrompt, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
 import { relu } from '../ops/relu.ts'
 import { silu_gate } from '../ops/silu_gate.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -85,6 +85,8 @@ export class Sequence {
   readonly #states = new Map<Backend, RunState>()
   readonly #expectedTokens: number
   readonly #blocks: ActiveBlock[] // [L]
+  /** The same without a mask. */
+  readonly #whole: readonly ActiveBlock[] // [L]
   #mask: UnitMask | null = null
   /** Layers whose neurons were chosen by their gate. */
   readonly #gathered = new Set<number>()
@@ -92,6 +94,7 @@ export class Sequence {
   /** Tokens of the first feed. */
   #prompt = 0
   #preparing = 0
+  #decisions = 0
   #disposed = false
 
   /** @throws UsageError MASK_SHAPE, MASK_VALUE, PLACEMENT, EVERY, or PLANNER if both a mask and a planner are given */
@@ -104,7 +107,8 @@ export class Sequence {
     this.#capacity = options.capacity
     this.#expectedTokens = options.expectedTokens ?? 0
     this.#cache = new KeyValueCache(model.config, options.cache ?? defaultCache(model.weights.storage))
-    this.#blocks = model.weights.blocks.map((block) => denseBlock(block, model.config))
+    this.#whole = model.weights.blocks.map((block) => denseBlock(block, model.config))
+    this.#blocks = [...this.#whole]
     if (mask) this.#adopt(mask, 1)
   }
 
@@ -128,6 +132,11 @@ export class Sequence {
     return counts
   }
 
+  /** How many times the planner has decided so far. */
+  get decisions(): number {
+    return this.#decisions
+  }
+
   /** Milliseconds spent so far on making masks ready: lists of units, and packing. */
   get preparing(): number {
     return this.#preparing
@@ -141,14 +150,36 @@ export class Sequence {
    *   PLANNER_MASK, MASK_SHAPE or MASK_VALUE for a planner's mask. Segments that ran before the planner failed stay fed.
    */
   feed(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
+    return this.#feed(tokens, logits, false)
+  }
+
+  /**
+   * Runs tokens dense after those already fed, whatever mask is in force. The mask stays in force for the next feed, and
+   * the planner is not asked. After `rewind`, tokens that ran under the mask run again as if there were none.
+   * @param tokens [T], at least one
+   * @returns as `feed`
+   * @throws UsageError PREFILL if the tokens so far did not begin with a dense prompt, as `feed`
+   */
+  feedDense(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
+    const isDense = this.#schedule ? isDensePrompt(this.#schedule.planner) : this.#mask === null
+    if (!isDense || this.#length === 0)
+      throw new UsageError(
+        'PREFILL',
+        'dense feed: expected a prompt that ran dense before it, so that the cache has all heads, got another',
+      )
+    return this.#feed(tokens, logits, true)
+  }
+
+  #feed(tokens: Int32Array, logits: LogitsWanted, unmasked: boolean): Float32Array {
     const { vocabulary: V } = this.model.config
     const T = tokens.length
     let rows: Float32Array = new Float32Array(logits === 'all' ? T * V : 0)
-    this.#run(tokens, (stream, start, count) => {
+    const read = (stream: Buffer, start: number, count: number): void => {
       if (logits === 'all')
         this.#eachChunk(count, (at, some) => rows.set(this.#logits(stream, at, some), (start + at) * V))
       else if (logits === 'last' && start + count === T) rows = this.#logits(stream, count - 1, 1)
-    })
+    }
+    this.#run(tokens, read, unmasked)
     return rows
   }
 
@@ -192,7 +223,7 @@ export class Sequence {
    *   under a planner that is asked now and then: its earlier masks are gone
    */
   rewind(length: number, decided?: UnitMask | null): void {
-    const { every = 1, name } = this.#schedule?.planner ?? {}
+    const { every = 1, shift, name } = this.#schedule?.planner ?? {}
     const isSame = decided !== undefined
     if (isSame && !(this.#schedule?.decidesOnce ?? true))
       throw new UsageError(
@@ -201,10 +232,11 @@ export class Sequence {
       )
     if (isSame && !sameMask(decided, this.#mask))
       throw new UsageError('REWIND', 'rewind: expected the mask in force, got another')
-    if (every > 1)
+    const asked = shift === undefined ? `after every ${every}` : 'when attention shifts'
+    if (every > 1 || shift !== undefined)
       throw new UsageError(
         'REWIND',
-        `planner ${name}: expected one that decides once or at every token, got one asked after every ${every}`,
+        `planner ${name}: expected one that decides once or at every token, got one asked ${asked}`,
       )
     const least = isSame ? Math.min(1, this.#prompt) : this.#prompt
     if (!Number.isInteger(length) || length < least || length > this.#length)
@@ -227,22 +259,32 @@ export class Sequence {
     this.dispose()
   }
 
-  /** Runs new tokens segment by segment; `each` is given a segment's stream [count, D], which stays in scratch, and its place. */
-  #run(tokens: Int32Array, each: (stream: Buffer, start: number, count: number) => void): void {
+  /**
+   * Runs new tokens segment by segment.
+   * @param each is given a segment's stream [count, D], which stays in scratch, and its place
+   * @param unmasked whether no mask applies to them
+   */
+  #run(
+    tokens: Int32Array,
+    each: (stream: Buffer, start: number, count: number) => void,
+    unmasked = false,
+  ): void {
     const T = tokens.length
     const past = this.#length
     if (this.#disposed) throw new UsageError('DISPOSED', 'the sequence has been disposed')
     this.model.checkTokens(tokens, past)
     this.#cache.reserve(past + T, past, this.#capacity ?? Math.max(64, 2 * T))
-    for (const segment of this.#schedule?.segments(past, T) ?? [{ past, T, asks: false }]) {
+    const segments = unmasked ? null : this.#schedule?.segments(past, T)
+    for (const segment of segments ?? [{ past, T, asks: false }]) {
       const start = segment.past - past
-      each(this.#runSegment(segment, tokens.subarray(start, start + segment.T)), start, segment.T)
+      each(this.#runSegment(segment, tokens.subarray(start, start + segment.T), unmasked), start, segment.T)
+      if (segment.asks) this.#decisions++
     }
     if (past === 0) this.#prompt = T
   }
 
   /** The blocks over a segment; returns the stream leaving the last one, in the model's first backend. */
-  #runSegment(segment: Segment, tokens: Int32Array): Buffer {
+  #runSegment(segment: Segment, tokens: Int32Array, unmasked: boolean): Buffer {
     const { model } = this
     const { config, weights } = model
     const { past, T } = segment
@@ -261,8 +303,9 @@ export class Sequence {
     const everyKey = schedule?.keepsEveryKey ?? false
     const isDense = schedule?.runsDense(segment) ?? false
     const summarizes = schedule?.summarizes(segment) ?? false
-    const gates = schedule?.planner.afterGate !== undefined
-    const channels = schedule?.planner.chooseChannels !== undefined
+    const gates = schedule?.planner.afterGate !== undefined && !unmasked
+    const channels = schedule?.planner.chooseChannels !== undefined && !unmasked
+    const blocks = unmasked ? this.#whole : this.#blocks
     let decided: UnitMask | null = null
     if (isDense) this.#unmask(T)
     let backend = home
@@ -275,7 +318,7 @@ export class Sequence {
         pass = passIn(next)
       }
       this.#askBefore(segment, layer, isDense)
-      const active = this.#blocks[layer]
+      const active = blocks[layer]
       const block = this.#stateIn(backend).block(layer, T, active)
       const channelsOf = channels ? this.#channelsOf(segment, layer, backend) : null
       attend(pass, active, this.#cache.layer(layer, backend, active.keyHeads), block, everyKey, channelsOf)
@@ -283,9 +326,9 @@ export class Sequence {
         decided = this.#askAfter(segment, tokens, block)
         if (decided && !isDense) this.#adopt(decided, T)
       }
-      project(pass, this.#blocks[layer], block, channelsOf)
+      project(pass, blocks[layer], block, channelsOf)
       if (gates) this.#feedByGate(segment, layer, pass, block)
-      else feedForward(pass, this.#blocks[layer], block, null, channelsOf)
+      else feedForward(pass, blocks[layer], block, null, channelsOf)
       if (summarizes) schedule?.summarize(layer, backend.readF32(block.activation), T)
     }
     this.#moveStream(backend, home, T)
@@ -316,7 +359,7 @@ export class Sequence {
     const last = this.#blocks[layer]
     this.#blocks[layer] = denseBlock(weights.blocks[layer], config)
     if (!mask) return last.dispose()
-    const { every = Infinity } = this.#schedule?.planner ?? {}
+    const { every = Infinity, shift } = this.#schedule?.planner ?? {}
     const changes = this.#schedule?.keepsEveryKey ?? false
     this.#blocks[layer] = activateBlock(
       weights.blocks[layer],
@@ -325,7 +368,8 @@ export class Sequence {
       {
         mode: this.mode,
         T,
-        steps: Math.min(every - 1, this.#expectedTokens),
+        // Until attention shifts: nobody knows when.
+        steps: shift === undefined ? Math.min(every - 1, this.#expectedTokens) : this.#expectedTokens,
         changes,
         packsHeads: !changes && !this.#cache.has(layer),
       },

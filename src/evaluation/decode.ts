@@ -1,14 +1,16 @@
 /**
  * The speed of decoding and of reading a prompt: one sequence at a time, units really skipped.
  *
- * Decoding is greedy, one token at a time. Tokens per second are N generated tokens over the time of their N steps plus
- * the time of the planner and of packing the units it keeps. The pass over the prompt, which is the same for every method,
- * is left out. Methods run in interleaved rounds (interleaved_rounds.ts); the figure of a method is the median of its
- * rounds. Only figures of one run can be compared.
+ * Decoding is greedy, one token at a time, or drafted and checked dense (engine/next_tokens.ts). Tokens per second are N
+ * generated tokens over the time of their passes plus the time of the planner and of packing the units it keeps. The pass
+ * over the prompt, which is the same for every method, is left out. Methods run in interleaved rounds
+ * (interleaved_rounds.ts); the figure of a method is the median of its rounds. Only figures of one run can be compared.
  */
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
+import { expectCheckable, TokenChooser } from '../engine/next_tokens.ts'
+import type { TextRun } from '../engine/generate.ts'
 import { argmax } from '../engine/sampling.ts'
 import type { Sequence, SequenceOptions, StrategyCounts } from '../engine/sequence.ts'
 import { now } from '../platform/platform.ts'
@@ -26,10 +28,13 @@ export interface DecodeSizes {
 }
 
 /** The planner or the mask, how a mask is carried out, and the storage of keys and values. */
-export type Plan = Pick<SequenceOptions, 'planner' | 'mask' | 'mode' | 'cache'>
+export interface Plan extends Pick<SequenceOptions, 'planner' | 'mask' | 'mode' | 'cache'> {
+  /** Tokens from one dense check of what is generated to the next. */
+  readonly check?: number
+}
 
 /** The time of some tokens, and their mask. */
-export interface Turn {
+export interface Turn extends TextRun {
   readonly tokens: number
   /** All of it. */
   readonly milliseconds: number
@@ -58,7 +63,12 @@ class TimedSequence {
   /** Milliseconds so far. */
   planning = 0
 
-  constructor(model: LanguageModel, { planner, ...plan }: Plan, capacity: number, expectedTokens: number) {
+  constructor(
+    model: LanguageModel,
+    { planner, check: _check, ...plan }: Plan,
+    capacity: number,
+    expectedTokens: number,
+  ) {
     const timedPlanner = planner && timed(planner, (milliseconds) => (this.planning += milliseconds))
     this.sequence = model.begin({ ...plan, planner: timedPlanner, capacity, expectedTokens })
   }
@@ -79,24 +89,30 @@ export class Decoding {
   readonly #timed: TimedSequence
   readonly #prompt: number
   readonly #tokens: number
-  readonly #first: number
+  readonly #plan: Plan
+  /** Of the prompt: [V]. */
+  readonly #logits: Float32Array
   readonly #planning: number
   readonly #preparing: number
+  readonly #decisions: number
 
   /** Reads the prompt. @param prompt at least one token @throws what `LanguageModel.begin` and `Sequence.feed` throw */
   constructor(model: LanguageModel, prompt: Int32Array, tokens: number, plan: Plan) {
+    expectCheckable(plan.check, plan.planner ?? null, plan.mask)
+    this.#plan = plan
     this.#timed = new TimedSequence(model, plan, prompt.length + tokens, tokens)
     this.#prompt = prompt.length
     this.#tokens = tokens
     const { sequence } = this.#timed
     try {
-      this.#first = argmax(sequence.feed(prompt, 'last'))
+      this.#logits = sequence.feed(prompt, 'last')
     } catch (error) {
       sequence.dispose()
       throw error
     }
     this.#planning = this.#timed.planning
     this.#preparing = sequence.preparing
+    this.#decisions = sequence.decisions
   }
 
   /**
@@ -107,15 +123,27 @@ export class Decoding {
     const { sequence } = this.#timed
     if (sequence.length > this.#prompt) sequence.rewind(this.#prompt)
     const { planning } = this.#timed
-    const { preparing } = sequence
-    let token = this.#first
+    const { preparing, decisions } = sequence
+    const { check, planner } = this.#plan
+    // The prompt gives one token more, which is not timed.
+    const maxTokens = this.#tokens + 1
+    const chooser = new TokenChooser(sequence, {
+      sampler: argmax,
+      maxTokens,
+      stops: new Set(),
+      check,
+      planner,
+    })
+    const passes = chooser.tokens(this.#logits)
+    passes.next()
     let stepping = 0
     let pausedAt = now()
     this.#timed.deviceTime()
-    for (let n = 0; n < this.#tokens; n++) {
+    for (let n = 0; n < this.#tokens;) {
       const start = now()
-      token = argmax(sequence.feed(Int32Array.of(token), 'last'))
+      const chosen = passes.next().value
       stepping += now() - start
+      if (chosen) n++
       if (now() - pausedAt < STEPS_BETWEEN_PAUSES) continue
       await pause(signal)
       pausedAt = now()
@@ -127,6 +155,8 @@ export class Decoding {
       planning: this.#planning + this.#timed.planning - planning,
       preparing: this.#preparing + sequence.preparing - preparing,
       device: this.#timed.deviceTime(),
+      decisions: this.#decisions + sequence.decisions - decisions,
+      checked: chooser.counts,
     })
   }
 
@@ -165,6 +195,8 @@ export function promptTurn(model: LanguageModel, prompt: Int32Array, plan: Plan)
       planning: timedSequence.planning,
       preparing: sequence.preparing,
       device: timedSequence.deviceTime(),
+      decisions: sequence.decisions,
+      checked: null,
     })
   } finally {
     sequence.dispose()
@@ -179,13 +211,14 @@ function timed(planner: MaskPlanner, report: (milliseconds: number) => void): Ma
     report(now() - start)
     return result
   }
-  const { name, placement, every, prefill } = planner
+  const { name, placement, every, shift, prefill } = planner
   const { afterAttention, beforeLayer, summarize, afterPrompt, summarizeGate, afterGate } = planner
   const { summarizeChannels, chooseChannels } = planner
   return {
     name,
     placement,
     every,
+    shift,
     prefill,
     ...(afterAttention && { afterAttention: (view) => onClock(() => afterAttention.call(planner, view)) }),
     ...(beforeLayer && {

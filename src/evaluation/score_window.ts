@@ -58,8 +58,10 @@ export interface ComparedCost extends Cost, DenseDistance {}
 /** The cost of one window; compared with dense if dense logits were given. */
 export interface WindowScore extends Cost, Partial<DenseDistance> {
   readonly words: number
-  /** The mask the scored tokens ran under; null is dense. */
+  /** The mask the last scored token ran under; null is dense. */
   readonly mask: UnitMask | null
+  /** How many times a mask was decided; only if dense logits were given. */
+  readonly decisions?: number
 }
 
 /** Scores one window. Its last token is scored and never fed: there may be one more than positions. */
@@ -71,7 +73,7 @@ export function scoreWindow(
   const { words } = window
   if (dense) {
     const read = readLogits(model, window, options)
-    return { ...dense.compare(read), words, mask: read.mask }
+    return { ...dense.compare(read), words, mask: read.mask, decisions: read.decisions }
   }
   return withPrompt(model, window, options, (sequence, first, rest, start) => {
     const { tokens } = window
@@ -128,8 +130,10 @@ export interface ScoredLogits {
   /** Row i scores token `start + i`: [N, V]. */
   readonly logits: Float32Array
   readonly start: number
-  /** The mask they were computed under; null is dense. */
+  /** The mask the last of them were computed under; null is dense. */
   readonly mask: UnitMask | null
+  /** How many times a mask was decided. */
+  readonly decisions?: number
 }
 
 /** Reads the logits of a window's scored tokens. */
@@ -143,7 +147,7 @@ export function readLogits(
     const logits = new Float32Array((rest.length + 1) * V)
     logits.set(first)
     if (rest.length > 0) logits.set(sequence.feed(rest, 'all'), V)
-    return { logits, start, mask: sequence.mask }
+    return { logits, start, mask: sequence.mask, decisions: sequence.decisions }
   })
 }
 

@@ -126,10 +126,15 @@ export class Tally {
   readonly #achieved: AchievedSparsity[] = []
   #agreed = 0
   #firstDifference: number | null = null
+  #decisions = 0
   tokens = 0
 
   /** Counts a window. @param unit which page or window it belongs to @param achieved what its mask skipped */
-  add(unit: number, score: Readonly<ComparedCost>, achieved: AchievedSparsity): void {
+  add(
+    unit: number,
+    score: Readonly<ComparedCost & { decisions?: number }>,
+    achieved: AchievedSparsity,
+  ): void {
     const sum = this.#units.get(unit) ?? { nll: 0, tokens: 0, kl: 0 }
     this.#units.set(unit, sum)
     sum.nll += score.nll
@@ -138,12 +143,18 @@ export class Tally {
     if (score.firstDifference !== null) this.#firstDifference ??= this.tokens + score.firstDifference
     this.tokens += score.tokens
     this.#agreed += score.agreed
+    this.#decisions += score.decisions ?? 0
     this.#achieved.push(achieved)
   }
 
   /** Shares skipped of the whole model and of each layer, averaged over windows; something must have been counted. */
   get achieved(): AchievedSparsity {
     return meanAchieved(this.#achieved)
+  }
+
+  /** How many times a mask was decided, averaged over windows; something must have been counted. */
+  get decisions(): number {
+    return this.#decisions / this.#achieved.length
   }
 
   /** The share of scored tokens at which the likeliest token is the dense one. */

@@ -102,6 +102,8 @@ export interface TextPerplexityRow extends MethodRow, Perplexities {
   readonly seed: number
   /** The skipped shares of the whole model and of each layer, dense layers included, averaged over windows. */
   readonly achieved: AchievedSparsity
+  /** How many times a mask was decided, averaged over windows. */
+  readonly decisions: number
   /** KL(dense over an f32 cache || this) in nats per token; of the stream, or of the pages if they alone were read. */
   readonly klPerToken: number
   readonly klPerTokenError: number | null
@@ -317,6 +319,7 @@ async function makeReport(
           prefill: prefillOf(method),
           seed,
           achieved: main.achieved,
+          decisions: main.decisions,
           ...numbers,
           tokenPerplexityError,
           wordPerplexityError,

@@ -194,6 +194,8 @@ export interface MethodScore extends Cost, Partial<DenseDistance> {
   readonly words: number
   /** Shares skipped, of the whole model and layer by layer. */
   readonly achieved: AchievedSparsity
+  /** How many times a mask was decided; only if the text has dense logits. */
+  readonly decisions?: number
 }
 
 /** The windows of a text that are scored under a method. */

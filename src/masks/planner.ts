@@ -17,7 +17,8 @@
  *
  * With `every` = R a planner decides again: a mask decided at token p applies to tokens p to p + R - 1, and the first mask
  * is decided at the last token of the prompt. Keys and values of all heads are cached then, because a head may be selected
- * later. R = 1 decides for every token.
+ * later. R = 1 decides for every token. With `shift` too it decides only at those of these tokens before which attention has
+ * shifted (shift.ts).
  */
 import type { ChannelSite } from './channels.ts'
 import type { UnitMask } from './mask.ts'
@@ -62,6 +63,11 @@ export interface MaskPlanner {
   readonly placement?: number
   /** Decide again after this many tokens; without it the mask of the prompt stays. */
   readonly every?: number
+  /**
+   * Only where attention has shifted by more than this since the last decision (shift.ts); with `every`, whose tokens are
+   * the windows that are watched, and `afterAttention`.
+   */
+  readonly shift?: number
   /** Default `masked`. A planner with `afterPrompt` leaves the prompt dense. */
   readonly prefill?: Prefill
   /**

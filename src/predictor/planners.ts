@@ -27,6 +27,7 @@ import { randomScores } from '../criteria/random.ts'
 import { checkBudget, makeBudget, type Budget } from '../masks/budget.ts'
 import { checkUnitShape, type UnitShape } from '../masks/mask.ts'
 import { prefills, type MaskPlanner, type Prefill, type PromptView } from '../masks/planner.ts'
+import { SHIFT_DISTANCE, SHIFT_WINDOW } from '../masks/shift.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { describeValue, expectKind, kinds } from '../tensor/arguments.ts'
@@ -38,7 +39,7 @@ import { dejavuPlanner, type LayerPredictor } from './dejavu_planner.ts'
 import { glassPlanner } from './glass.ts'
 import { griffinPlanner } from './griffin.ts'
 import { griffinStaticPlanner } from './griffin_static.ts'
-import { decidesByToken, decidesLate } from './late_planner.ts'
+import { decidesByToken, decidesLate, masksChannels } from './late_planner.ts'
 import { dejavuStylePlanner, promptPlanner, type HeadOutputsPredictor } from './pass_planners.ts'
 import { promptStaticPlanner } from './prompt_static.ts'
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
@@ -66,8 +67,8 @@ export const plannerNames = [
 ] as const
 export type PlannerName = (typeof plannerNames)[number]
 
-/** When a planner decides: `once`, in the prompt, or again after every so many tokens. */
-export type Every = 'once' | number
+/** When a planner decides: `once`, in the prompt, or again after every so many tokens, or where attention shifts (`auto`). */
+export type Every = 'once' | 'auto' | number
 
 /** The planners that rank by the mean scores of a calibration. */
 const meanPlanners: readonly PlannerName[] = ['static', 'prompt-static', 'glass', 'griffin-static']
@@ -150,12 +151,24 @@ export function makePlanner(
       'PREFILL',
       `planner ${name}: expected a masked prefill, because a leaky mask is known before the prompt runs, got a dense one`,
     )
+  if (leaky && masksChannels(name))
+    throw new UsageError(
+      'PREFILL',
+      `planner ${name}: expected a dense prefill, because it chooses input channels token by token, got a leaky mask, which is known before the prompt runs`,
+    )
   if (name === 'dense') return null
   if (decidesLate(name) || decidesByToken(name)) expectAfterPrompt(name, every, prefill)
   const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget, prefill)
+  if (every === 'auto' && !planner.afterAttention)
+    throw new UsageError(
+      'EVERY',
+      `planner ${name}: expected once or a number of tokens, because it does not read the attention of a source layer, got auto`,
+    )
   return {
     ...planner,
-    every: every === 'once' ? undefined : every,
+    ...(every === 'auto'
+      ? { every: SHIFT_WINDOW, shift: SHIFT_DISTANCE }
+      : { every: every === 'once' ? undefined : every }),
     ...(prefill && { prefill }),
     ...(leaky && { leaky }),
   }
@@ -169,7 +182,10 @@ function expectAfterPrompt(name: PlannerName, every: Every, prefill: Prefill | u
       `planner ${name}: expected a dense prefill, because it decides when the prompt has run, got a masked one`,
     )
   if (every === defaultEvery(name)) return
-  const [wanted, got] = ['one decision, when the prompt has run', `one every ${every} tokens`]
+  const [wanted, got] = [
+    'one decision, when the prompt has run',
+    every === 'auto' ? 'one wherever attention shifts' : `one every ${every} tokens`,
+  ]
   throw new UsageError(
     'EVERY',
     decidesByToken(name)

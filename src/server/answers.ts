@@ -1,6 +1,7 @@
 /**
  * Answers in the form of the OpenAI API, whole and as streams: of completions and of chats.
  */
+import type { TextRun } from '../engine/generate.ts'
 import type { AchievedSparsity } from '../masks/achieved.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import type { Piece } from './writer.ts'
@@ -8,7 +9,7 @@ import { CompletionTokens, chatTokens, type CompletionLogprobs } from './token_t
 import type { TokenScore } from './token_scores.ts'
 
 /** How one text ended. */
-export interface ChoiceEnd {
+export interface ChoiceEnd extends TextRun {
   readonly end: 'stop' | 'length'
   /** What was skipped under the mask at the end, as shares; zeros if dense. */
   readonly skipped: Pick<AchievedSparsity, 'heads' | 'neurons' | 'weights'>
@@ -59,11 +60,16 @@ export interface FormOptions {
   readonly continues: boolean
 }
 
-const endOf = ({ end, skipped: { heads, neurons, weights }, seed }: ChoiceEnd): object => ({
-  finish_reason: end,
-  seed,
-  skipped: { heads, neurons, weights },
-})
+const endOf = ({ end, skipped, decisions, checked, seed }: ChoiceEnd): object => {
+  const { heads, neurons, weights } = skipped
+  return {
+    finish_reason: end,
+    seed,
+    skipped: { heads, neurons, weights },
+    decisions,
+    ...(checked && { checked }),
+  }
+}
 
 /** Answers of `/v1/completions`. */
 export function completionForm({ tokenizer, likeliest, continues }: FormOptions): AnswerForm {

@@ -75,7 +75,10 @@ const common = {
   stream_options: v.nullish(v.strictObject({ include_usage: flag }, 'an object of include_usage')),
   planner: text,
   sparsity: number,
-  every: v.nullish(wholeNumber(1, 2 ** 31 - 1)),
+  every: v.nullish(
+    v.union([v.literal('auto'), wholeNumber(1, 2 ** 31 - 1)], 'auto or a whole number from 1 to 2147483647'),
+  ),
+  check: v.nullish(wholeNumber(1, 2 ** 31 - 1)),
   presence_penalty: onlyNeutral('0, as penalties are not supported', 0),
   frequency_penalty: onlyNeutral('0, as penalties are not supported', 0),
   logit_bias: onlyNeutral('an empty object, as a bias is not supported', 'empty'),

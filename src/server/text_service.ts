@@ -36,6 +36,8 @@ import { writeText, type Piece, type WritingTask } from './writer.ts'
 /** A planner by name, and how much it skips. */
 interface Planning extends PlannerChoice {
   readonly planner: GenerationPlanner
+  /** Tokens from one dense check to the next. */
+  readonly check?: number
 }
 
 /** How requests are answered that do not say. */
@@ -57,7 +59,7 @@ export interface ServiceOptions {
 const [DEFAULT_TOKENS, DEFAULT_ANSWER] = [16, 1024]
 
 /** One text of a request; its planner is made when it is begun. */
-interface Choice extends Omit<WritingTask, 'planner' | 'sampling'> {
+interface Choice extends Omit<WritingTask, 'planner' | 'check' | 'sampling'> {
   readonly seed: number
 }
 
@@ -263,7 +265,7 @@ export class TextService {
     try {
       for (const [choice, { seed, ...text }] of choices.entries()) {
         const planner = await this.#planner({ ...planning, seed })
-        const task = { ...text, planner, sampling: { ...sampling, seed } }
+        const task = { ...text, planner, check: planning.check, sampling: { ...sampling, seed } }
         yield* this.#oneText(seat, choice, task)
       }
     } finally {
@@ -289,10 +291,11 @@ export class TextService {
       for (;;) {
         const { done, value } = await seat.step(step)
         if (done) {
-          const { end, tokens, mask } = value
+          const { end, tokens, mask, decisions, checked } = value
           const skipped = mask ? achievedSparsity(mask, model.config) : { heads: 0, neurons: 0, weights: 0 }
           this.#metrics.text(skipped)
-          return yield { choice, end: { end, skipped, seed: task.sampling.seed as number }, tokens }
+          const seed = task.sampling.seed as number
+          return yield { choice, end: { end, skipped, decisions, checked, seed }, tokens }
         }
         if (value === null) continue
         if (!isFirst || task.echo === null) this.#metrics.generated()
@@ -300,7 +303,7 @@ export class TextService {
         isFirst = false
       }
     } finally {
-      writer.return({ end: 'length', tokens: 0, mask: null })
+      writer.return({ end: 'length', tokens: 0, mask: null, decisions: 0, checked: null })
     }
   }
 
@@ -423,7 +426,7 @@ function usageOf(prompt: number, completion: number): Usage {
 }
 
 /** What a request decides of its planner; the rest is the server's. A sparsity alone means the shadow planner. */
-function planningOf({ planner, sparsity, every }: CommonBody, usual: Planning): Planning {
+function planningOf({ planner, sparsity, every, check }: CommonBody, usual: Planning): Planning {
   const asked = sparsity ?? null
   const { headSparsity, neuronSparsity, ...rest } = usual
   const shares = asked === null ? { headSparsity, neuronSparsity } : { sparsity: asked }
@@ -433,6 +436,7 @@ function planningOf({ planner, sparsity, every }: CommonBody, usual: Planning): 
     ...shares,
     planner: named ?? (asked !== null && usual.planner === 'dense' ? 'shadow' : usual.planner),
     every: every ?? usual.every,
+    check: check ?? usual.check,
   }
 }
 

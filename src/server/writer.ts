@@ -2,16 +2,20 @@
  * One text for a client: a prompt is read and tokens are written after it, in steps that a scheduler can mix with those of other
  * texts. A writer is a generator: each `next` is one step, and `return` frees what it holds.
  *
- * The tokens are those of `ShadowModel.generate` with the same seed. A dense prompt is read in parts, so that others get their
- * turns; under a planner it is one step, since the planner is asked for the prompt as a whole.
+ * The tokens are those of `ShadowModel.generate` with the same seed. Where they are checked dense, those that are not yet
+ * checked are held back. A dense prompt is read in parts, so that others get their turns; under a planner it is one step,
+ * since the planner is asked for the prompt as a whole.
  *
  * Echoed log-probabilities under a planner: which part of the prompt is the answer that a client scores is not known here, and
  * a mask must not be decided from a token that it then scores. So the planner is shown the first `maskTokens` tokens only, all
  * later ones are scored under its mask, and those that it was shown are scored dense: no mask is there yet that has not seen
  * them. A log-probability thus never depends on its own token, nor on a later one, nor on the length of the prompt. With
- * `maskTokens` the length of the context, the answer has the bits of `shadowllm eval`.
+ * `maskTokens` the length of the context, the answer has the bits of `shadowllm eval`. Where the answer is checked dense, the
+ * whole prompt runs dense, and is scored so.
  */
+import { expectCheckable, TokenChooser } from '../engine/next_tokens.ts'
 import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
+import type { TextRun } from '../engine/generate.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { MaskMode } from '../engine/active_block.ts'
@@ -30,6 +34,8 @@ export interface WritingTask {
   readonly sampling: SamplerOptions
   /** Null is dense. */
   readonly planner: MaskPlanner | null
+  /** Tokens from one dense check to the next. */
+  readonly check?: number
   readonly mode?: MaskMode
   readonly cache?: CacheStorage
   /** Ids that end the text. */
@@ -55,7 +61,7 @@ export interface Piece {
 }
 
 /** How a text ended. */
-export interface Written {
+export interface Written extends TextRun {
   readonly end: 'stop' | 'length'
   /** Tokens that were generated, an end token included. */
   readonly tokens: number
@@ -80,34 +86,54 @@ interface ReadPrompt {
 
 /**
  * Writes one text; yields null after a step that added nothing.
- * @throws what `Sequence.feed` and the planner throw
+ * @throws what `Sequence.feed` and the planner throw; UsageError CHECK, PREFILL, EVERY for a check that cannot be made
  */
 export function* writeText(
   model: LanguageModel,
   tokenizer: Tokenizer,
   task: WritingTask,
 ): Generator<Piece | null, Written, void> {
-  const { maxTokens, stopIds, likeliest, echo } = task
+  const { maxTokens, stopIds, likeliest, echo, planner, check } = task
   const sampler = makeSampler(task.sampling)
-  const read = yield* readPrompt(model, task)
-  const { sequence } = read
+  expectCheckable(check, planner)
+  const { sequence, logits: first, scores: ofPrompt } = yield* readPrompt(model, task)
+  const chooser = new TokenChooser(sequence, {
+    sampler,
+    prompt: task.ids,
+    maxTokens,
+    stops: stopIds,
+    check,
+    planner,
+  })
+  const written = (end: Written['end'], tokens: number): Written => ({
+    end,
+    tokens,
+    mask: sequence.mask,
+    decisions: sequence.decisions,
+    checked: chooser.counts,
+  })
   try {
-    let { logits } = read
-    if (echo !== null) yield { text: echo, scores: read.scores }
+    if (echo !== null) yield { text: echo, scores: ofPrompt }
     const decoder = tokenizer.stream({ skipSpecial: true, continues: task.continues })
     const stops = new StopText(task.stops)
-    for (let tokens = 1, token = NaN; tokens <= maxTokens; tokens++) {
-      if (tokens > 1) logits = sequence.feed(Int32Array.of(token), 'last')
-      token = sampler(logits)
+    const passes = chooser.tokens(first)
+    for (let tokens = 1; tokens <= maxTokens;) {
+      const chosen = passes.next().value
+      if (!chosen) {
+        yield null
+        continue
+      }
+      const { token, logits } = chosen
       const scores = likeliest === null ? [] : scoreTokens(model, logits, [token], likeliest)
       const isEnd = stopIds.has(token)
       const isLast = isEnd || tokens === maxTokens
       const added = (isEnd ? '' : decoder.push(token)) + (isLast ? decoder.end() : '')
       const { text, stopped } = stops.push(added)
       yield { text: isLast && !stopped ? text + stops.end() : text, scores }
-      if (isEnd || stopped) return { end: 'stop', tokens, mask: sequence.mask }
+      if (isEnd || stopped) return written('stop', tokens)
+      tokens++
     }
-    return { end: 'length', tokens: maxTokens, mask: sequence.mask }
+    return written('length', maxTokens)
   } finally {
     sequence.dispose()
   }
@@ -115,7 +141,7 @@ export function* writeText(
 
 /** Reads the prompt, and scores its tokens where they are echoed with log-probabilities. */
 function* readPrompt(model: LanguageModel, task: WritingTask): Generator<null, ReadPrompt, void> {
-  const { ids, planner, mode, cache, maxTokens, likeliest, echo } = task
+  const { ids, planner, check, mode, cache, maxTokens, likeliest, echo } = task
   const isScored = echo !== null && likeliest !== null
   const scores: TokenScore[] = isScored ? [unscored(ids[0])] : []
   /** Scores what follows the tokens of a feed. @param logits of the tokens from `start` on: [n, V] */
@@ -136,7 +162,7 @@ function* readPrompt(model: LanguageModel, task: WritingTask): Generator<null, R
     return last.slice(-model.config.vocabulary)
   }
   const T = ids.length
-  const seen = planner ? (isScored ? Math.min(task.maskTokens, T) : T) : 0
+  const seen = planner ? (isScored && check === undefined ? Math.min(task.maskTokens, T) : T) : 0
   const stored = { mode, cache, capacity: T + Math.min(maxTokens, MAX_RESERVED) }
   if (isScored && seen > 1) {
     const dense = model.begin({ ...stored, capacity: seen })

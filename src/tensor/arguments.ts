@@ -20,7 +20,7 @@ export const kinds = {
     words: 'a whole number from 0 to 4294967295',
     holds: (value) => typeof value === 'number' && value === value >>> 0,
   },
-  threads: {
+  numberOrAuto: {
     words: 'a number or auto',
     holds: (value) => typeof value === 'number' || value === 'auto',
   },

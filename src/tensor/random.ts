@@ -27,6 +27,13 @@ export class Random {
     return random
   }
 
+  /** A stream that goes on as this one would from here on. */
+  copy(): Random {
+    const random = new Random(0)
+    random.#state.set(this.#state)
+    return random
+  }
+
   /** A whole number in [0, 2^32). */
   uint32(): number {
     const s = this.#state

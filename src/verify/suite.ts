@@ -14,6 +14,7 @@ import type { ModelLaw } from './model/cases.ts'
 import { gradientLaws } from './model/gradient_laws.ts'
 import { engineLaws } from './model/engine_laws.ts'
 import { maskLaws } from './model/mask_laws.ts'
+import { checkLaws } from './model/check_laws.ts'
 import { plannerLaws } from './model/planner_laws.ts'
 import { sequenceLaws } from './model/sequence_laws.ts'
 import { storageLaws } from './model/storage_laws.ts'
@@ -53,7 +54,7 @@ const sections: Readonly<Record<string, readonly Law<Backend>[]>> = {
   selection: ofSelection(budgetLaws),
   masks: ofModels(maskLaws),
   sequences: ofModels(sequenceLaws),
-  planners: ofModels(plannerLaws),
+  planners: ofModels({ ...plannerLaws, ...checkLaws }),
   specification: ofModels(engineLaws),
   storage: ofModels(storageLaws),
   gradients: ofModels(gradientLaws),

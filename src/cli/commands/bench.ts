@@ -22,7 +22,7 @@ import { commandArguments, joinPath } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { modeOption, openPredictors, predictorOption } from '../planner_flags.ts'
+import { checkOption, everyOption, modeOption, openPredictors, predictorOption } from '../planner_flags.ts'
 import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { listFlag, namesFlag, sparsityListFlag, threadsFlag, wholeFlag } from '../values.ts'
@@ -59,6 +59,7 @@ Examples:
   $ shadowllm bench --shape opt-125m,opt-350m --planner shadow,dejavu --sparsity 0.5,0.9
   $ shadowllm bench --shape opt-1.3b --layers 4 --test tg32@100,tg32@2000 --planner dense
   $ shadowllm bench --quick --profile
+  $ shadowllm bench -m embedded --planner shadow --sparsity 0.5 --check 4
   $ shadowllm bench -m DIR --mask mask.safetensors --test tg64 --json > bench.json`
 
 interface BenchFlags extends Pick<ModelFlags, 'backend' | 'revision' | 'offline'> {
@@ -70,6 +71,8 @@ interface BenchFlags extends Pick<ModelFlags, 'backend' | 'revision' | 'offline'
   readonly sparsity?: readonly number[]
   readonly predictor: readonly string[]
   readonly mask?: string
+  readonly every?: number | 'auto'
+  readonly check?: number
   readonly test?: readonly BenchTest[]
   readonly rounds?: number
   readonly threads: readonly Threads[]
@@ -128,6 +131,8 @@ export function define(command: Command, session: Session): void {
     )
     .option('--mask <file>', 'also measure under this mask, as "shadowllm masks --output" writes it')
     .addOption(predictorOption())
+    .addOption(everyOption())
+    .addOption(checkOption())
     .option(
       '--test <list>',
       `what is timed, separated by commas (default: ${usual.tests.join(',')})`,
@@ -195,7 +200,7 @@ async function show(session: Session, bench: Bench, { json, profile }: BenchFlag
 }
 
 async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOptions> {
-  const { model, mask, storage, backend, threads, mode, cache, seed, graphs } = flags
+  const { model, mask, storage, backend, threads, mode, cache, every, check, seed, graphs } = flags
   if (!graphs && !backend.startsWith('cuda'))
     throw new UsageError('FLAGS', `--no-graphs: expected a CUDA backend, got ${backend}`)
   const otherwise = flags.quick ? quick : usual
@@ -210,6 +215,8 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     threads,
     mode,
     cache,
+    every,
+    check,
     seed,
     graphs,
     profile: flags.profile ?? false,

@@ -2,8 +2,9 @@
  * `shadowllm generate`: text on stdout, token by token, with units really skipped.
  */
 import type { Command } from 'commander'
-import type { GenerateEnd } from '../../engine/generate.ts'
+import type { GenerateEnd, TextRun } from '../../engine/generate.ts'
 import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
+import type { CheckCounts } from '../../engine/next_tokens.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { achievedSparsity } from '../../masks/achieved.ts'
 import type { Scope } from '../../masks/budget.ts'
@@ -23,7 +24,9 @@ import { addWritingFlags, systemFlag, writingOptions, type WritingFlags } from '
 
 const help = `${plannersHelp(generationPlanners)}
 
-The mask that the prompt decides holds for the whole text, unless --every decides again.
+The mask that the prompt decides holds for the whole text, unless --every decides again. With --check N the text is that of
+the dense model: tokens are drafted under the mask and run again dense, N in a pass, after a prompt that runs dense. They
+appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
 A line on stderr says how much of the layers' weights was skipped, and how many tokens followed the first one in a second;
 "shadowllm bench" measures how that compares with dense. Ctrl-C keeps the text so far and ends with exit code 130.
 
@@ -35,6 +38,8 @@ Examples:
   $ head -c 400 book.txt | shadowllm generate - --sparsity 0.5
   $ shadowllm generate "The captain" --planner prompt-plainact --head-sparsity 0.3 --neuron-sparsity 0.8
   $ shadowllm generate "The captain" --planner shadow --every 16
+  $ shadowllm generate "The captain" --planner shadow --every auto
+  $ shadowllm generate "The captain" --planner shadow --sparsity 0.3 --check 4
   $ shadowllm generate -m facebook/opt-125m "The captain"
   $ shadowllm generate -m HuggingFaceTB/SmolLM2-135M-Instruct --chat "What is gravity?"
   $ shadowllm generate -m DIR "The captain" --planner static --calibration DIR
@@ -86,6 +91,8 @@ interface Written {
   last: number
   /** Sum over the tokens after the first one of the share of the layers' weights that was not read for it. */
   skipped: number
+  /** How it was run; null until it has ended. */
+  run: TextRun | null
 }
 
 async function runGenerate(
@@ -95,7 +102,7 @@ async function runGenerate(
   flags: GenerateFlags,
 ): Promise<void> {
   await loadPlanFiles(opt, flags)
-  const written: Written = { steps: [], end: 'interrupted', first: 0, last: 0, skipped: 0 }
+  const written: Written = { steps: [], end: 'interrupted', first: 0, last: 0, skipped: 0, run: null }
   const echoes = session.isTerminal && !flags.json && !flags.chat
   const start = now()
   try {
@@ -126,7 +133,10 @@ async function write(
   const options = {
     ...writingOptions(flags),
     signal: session.signal,
-    onMask: (mask: UnitMask | null) => void (skipped = mask ? achievedSparsity(mask, opt.config).weights : 0),
+    // A text that is checked is computed whole, whatever the drafts skip.
+    onMask: (mask: UnitMask | null) =>
+      void (skipped = mask && !flags.check ? achievedSparsity(mask, opt.config).weights : 0),
+    onEnd: (run: TextRun) => void (written.run = run),
   }
   const system = flags.system === undefined ? [] : [{ role: 'system', content: flags.system }]
   const text = flags.chat
@@ -161,10 +171,11 @@ function measure({ steps, first, last, skipped }: Written): Speed {
 }
 
 /** The line after a text. */
-function describeSpeed({ planner }: GenerateFlags, { skipped, tokensPerSecond }: Speed): string {
+function describeSpeed({ planner, check }: GenerateFlags, { skipped, tokensPerSecond }: Speed): string {
   if (skipped === null || tokensPerSecond === null) return 'too few tokens to measure'
   const rate = `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
-  return `${planner === 'dense' ? 'dense' : `${Math.round(100 * skipped)} % of the weights skipped`}, ${rate}`
+  if (planner === 'dense') return `dense, ${rate}`
+  return check ? `checked dense, ${rate}` : `${Math.round(100 * skipped)} % of the weights skipped, ${rate}`
 }
 
 /** What `--json` prints. */
@@ -187,8 +198,13 @@ export interface GenerateOutput extends Speed {
   readonly headSparsity?: number
   readonly neuronSparsity?: number
   readonly scope?: Scope
-  readonly every?: number
+  readonly every?: number | 'auto'
   readonly prefill?: Prefill
+  readonly check?: number
+  /** How many masks were decided. */
+  readonly decisions?: number
+  /** What dense checks did. */
+  readonly checked?: CheckCounts
   readonly cache: CacheStorage
   readonly seed: number
 }
@@ -200,9 +216,9 @@ function summary(
   written: Written,
   seconds: number,
 ): GenerateOutput {
-  const { planner, sparsity, headSparsity, neuronSparsity, scope, every, prefill, cache, storage, seed } =
-    flags
-  const { steps, end, first } = written
+  const { planner, sparsity, headSparsity, neuronSparsity, scope, every, prefill } = flags
+  const { check, cache, storage, seed } = flags
+  const { steps, end, first, run } = written
   const isDense = planner === 'dense'
   return {
     model: name,
@@ -217,7 +233,16 @@ function summary(
     ...measure(written),
     planner,
     sparsity: isDense ? 0 : sparsity,
-    ...(!isDense && { headSparsity, neuronSparsity, scope, every, prefill }),
+    ...(!isDense && {
+      headSparsity,
+      neuronSparsity,
+      scope,
+      every,
+      prefill,
+      check,
+      decisions: run?.decisions ?? 0,
+    }),
+    ...(run?.checked && { checked: run.checked }),
     cache: cache ?? defaultCache(storage ?? 'f32'),
     seed,
   }

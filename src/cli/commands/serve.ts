@@ -15,6 +15,7 @@ import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import {
   addPlanFlags,
+  checkOption,
   choiceOf,
   everyOption,
   loadPlanFiles,
@@ -33,7 +34,8 @@ Paths:
   GET  /v1/models            POST /tokenize      GET /health
   GET  /tokenizer_info       POST /detokenize    GET /metrics
 
-A request may have its own planner, sparsity and every. A prompt that is echoed with log-probabilities is masked by its first
+A request may have its own planner, sparsity, every and check. Of a text that is checked dense, a stream holds back what is not
+checked yet. A prompt that is echoed with log-probabilities is masked by its first
 tokens alone: --mask-tokens, or mask_prompt_tokens of the request. docs/guides/serve.md has the details.
 
 SIGTERM or ctrl-C ends the server once it has answered what it has taken. SHADOWLLM_API_KEY may hold the key.
@@ -45,7 +47,8 @@ Examples:
 
 interface ServeFlags extends ModelFlags, PlanFlags {
   readonly planner: GenerationPlanner
-  readonly every?: number
+  readonly every?: number | 'auto'
+  readonly check?: number
   readonly mode: MaskMode
   readonly cache?: CacheStorage
   readonly host: string
@@ -117,7 +120,7 @@ export function define(command: Command, session: Session): void {
       30,
     )
   addFlags(command, 'model')
-  addPlanFlags(command, generationPlanners, 'dense').addOption(everyOption())
+  addPlanFlags(command, generationPlanners, 'dense').addOption(everyOption()).addOption(checkOption())
   addFlags(command, 'backend', 'storage', 'threads').addOption(modeOption())
   addFlags(command, 'cache', 'quiet')
     .addHelpText('after', help)
@@ -151,9 +154,9 @@ function originFlag(origin: string): string {
 
 async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Promise<void> {
   await loadPlanFiles(opt, flags, true)
-  const { planner, every, mode, cache, cors, parallel, waiting, maskTokens, stall, host, port } = flags
+  const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, stall, host, port } = flags
   // What the flags ask for is refused at the start, not at the first request.
-  const planning = { ...choiceOf(flags), planner, every }
+  const planning = { ...choiceOf(flags), planner, every, check }
   await opt.planner({ ...planning, mode })
   const server = createServer(opt, {
     planning,

@@ -213,8 +213,8 @@ const methodSchema: v.GenericSchema<unknown, Method> = v.object({
   neuronSparsity: v.optional(share),
   scope: v.picklist(scopes),
   every: valueThat<Every>(
-    (value) => value === 'once' || (Number.isInteger(value) && Number(value) >= 1),
-    'once or a whole number from 1',
+    (value) => value === 'once' || value === 'auto' || (Number.isInteger(value) && Number(value) >= 1),
+    'once, auto or a whole number from 1',
   ),
   prefill: v.optional(v.picklist(prefills)),
   samples: v.optional(count(1)),

@@ -1,9 +1,12 @@
 /**
- * Laws of planners that the specification does not state: what a mask that stays leaves unread, and rewinding.
+ * Laws of planners that the specification does not state: what a mask that stays leaves unread, rewinding, and decisions that
+ * wait until attention shifts.
  */
 import fc from 'fast-check'
-import type { MaskPlanner } from '../../masks/planner.ts'
+import { prefills, type MaskPlanner } from '../../masks/planner.ts'
 import type { UnitMask } from '../../masks/mask.ts'
+import { contextWidth } from '../../engine/config.ts'
+import type { LanguageModel } from '../../engine/language_model.ts'
 import type { SequenceOptions } from '../../engine/sequence.ts'
 import { same, sameBits } from '../compare.ts'
 import { withLoaded, forAll } from './cases.ts'
@@ -14,7 +17,9 @@ import {
   askedOnce,
   cuts,
   denseLayers,
+  endsOf,
   engineCase,
+  feedInParts,
   made,
   maskOf,
   maskSchedule,
@@ -31,11 +36,140 @@ function digest(values: Float32Array): number {
 }
 
 /** A planner whose every decision depends on what it is shown. */
-function fickle(drawn: EngineCase, how: Asked, masks: readonly UnitMask[]): MaskPlanner {
+export function fickle(drawn: EngineCase, how: Asked, masks: readonly UnitMask[]): MaskPlanner {
   return plannerOf(drawn, how, (_, first) => masks[digest(first) % masks.length])
 }
 
+/** The tokens at which a planner of the whole model was asked, and the logits of a text that was fed in parts. */
+interface AskedRun {
+  readonly asked: readonly number[]
+  readonly logits: Float32Array
+  /** What it was shown last: [T, D]. */
+  readonly context: Float32Array
+}
+
+function runAsked(
+  model: LanguageModel,
+  drawn: EngineCase,
+  masks: readonly UnitMask[],
+  tokens: Int32Array,
+  parts: readonly number[],
+  { cache, ...how }: Omit<Asked, 'by'> & { readonly shift?: number } & Pick<SequenceOptions, 'cache'>,
+): AskedRun {
+  const asked: number[] = []
+  let context = new Float32Array(0)
+  const planner = plannerOf(drawn, { ...how, by: 'attention' }, (rows, shown) => {
+    context = shown.slice()
+    asked.push(rows - 1)
+    return masks[(asked.length - 1) % masks.length]
+  })
+  const logits = feedInParts(model, tokens, parts, { planner: { ...planner, shift: how.shift }, cache })
+  return { asked, logits, context }
+}
+
+/** Cosines of the means of rows [T, D]: of those from `start` to `end` with those before `seen`. */
+function meanCosine(rows: Float32Array, width: number, start: number, end: number, seen: number): number {
+  const mean = (from: number, to: number): number[] =>
+    Array.from({ length: width }, (_, d) => {
+      let sum = 0
+      for (let t = from; t < to; t++) sum += rows[t * width + d]
+      return sum / (to - from)
+    })
+  const [a, b] = [mean(start, end), mean(0, seen)]
+  const dot = (x: number[], y: number[]): number => x.reduce((sum, value, i) => sum + value * y[i], 0)
+  const [ofA, ofB] = [dot(a, a), dot(b, b)]
+  if (ofA === 0 || ofB === 0) return ofA === 0 && ofB === 0 ? 1 : 0
+  return dot(a, b) / Math.sqrt(ofA * ofB)
+}
+
+/** Half the distance from a bound at which the rounding of two ways to sum could matter. */
+const UNDECIDED = 1e-9
+
+/**
+ * The tokens at which a planner is asked, as masks/shift.ts says it.
+ * @param rows attention outputs of the source layer: [T, D]
+ * @returns null where rounding decides
+ */
+function shiftedAt(
+  rows: Float32Array,
+  width: number,
+  prompt: number,
+  every: number,
+  distance: number,
+): number[] | null {
+  const asked = [prompt - 1]
+  for (let t = prompt - 1 + every; t < rows.length / width; t += every) {
+    const seen = asked[asked.length - 1] + 1
+    const size = Math.min(every, seen)
+    const windows = Math.floor(seen / size)
+    let usual = 0
+    for (let i = 0; i < windows; i++)
+      usual += meanCosine(rows, width, i * size, (i + 1) * size, seen) / windows
+    const above = meanCosine(rows, width, t - every, t, seen) - (usual - distance)
+    if (!(Math.abs(above) > UNDECIDED)) return null
+    if (above < 0) asked.push(t)
+  }
+  return asked
+}
+
+const anyWindow = fc.integer({ min: 1, max: 3 })
+
 export const plannerLaws = {
+  shifted: forAll(
+    'a planner that waits for a shift is asked at the tokens that its formula names, however the text is fed',
+    [
+      engineCase,
+      maskSchedule,
+      fc.nat({ max: 2 }),
+      fc.constantFrom(undefined, ...prefills),
+      anyWindow,
+      fc.constantFrom(0, 0.02, 0.1, 0.5),
+      anyCache,
+      cuts,
+    ],
+    async (subject, drawn, schedule, placement, prefill, every, shift, cache, parts) => {
+      const { config, tensors, tokens } = made(drawn)
+      const how = { placement, prefill, cache }
+      const masks = masksUnder(drawn, schedule, { ...how, by: 'attention' })
+      const [prompt] = endsOf(tokens, parts)
+      await withLoaded(subject, config, tensors, {}, (model) => {
+        // The source layer runs dense: its outputs are the same under every mask.
+        const { context } = runAsked(model, drawn, masks, tokens, [prompt - 1], { ...how, every: 1 })
+        const expected = shiftedAt(context, contextWidth(config), prompt, every, shift)
+        if (expected === null) return
+        const { asked } = runAsked(model, drawn, masks, tokens, parts, { ...how, every, shift })
+        sameBits('asked', asked, expected)
+      })
+    },
+  ),
+
+  shiftBounds: forAll(
+    'waiting for a shift of more than any distance is one decision, of more than none a decision at every window, bit for bit',
+    [
+      engineCase,
+      maskSchedule,
+      fc.nat({ max: 2 }),
+      fc.constantFrom(undefined, ...prefills),
+      anyWindow,
+      fc.boolean(),
+      anyCache,
+      cuts,
+    ],
+    async (subject, drawn, schedule, placement, prefill, window, isNever, cache, parts) => {
+      const { config, tensors, tokens } = made(drawn)
+      const how = { placement, prefill, cache }
+      const masks = masksUnder(drawn, schedule, { ...how, by: 'attention' })
+      await withLoaded(subject, config, tensors, {}, (model) => {
+        const every = isNever ? undefined : window
+        const expected = runAsked(model, drawn, masks, tokens, parts, { ...how, every })
+        const shift = isNever ? Infinity : -Infinity
+        const actual = runAsked(model, drawn, masks, tokens, parts, { ...how, every: window, shift })
+        sameBits('asked', actual.asked, expected.asked)
+        sameBits('logits', actual.logits, expected.logits)
+      })
+    },
+  ),
+
   fixedNeedsNoMore: forAll(
     'a mask that stays after the prompt leaves nothing to be found later: NaN in the weights of its skipped units changes no bit',
     [engineCase, anyMask, fc.nat({ max: 2 }), anyCache, fc.constantFrom('skip', 'pack'), cuts],
