@@ -64,6 +64,5 @@ for (const criterion of [size, criterionByName('plainact')]) {
 await opt.dispose()
 
 // prints
-// size: Once upon a time, a little girl named Lily.
-// One day, Timmy
-// plainact: Once upon a time, I was so happy to be able to be able to
+// size: Once upon a time, there was a little boy named Tim. Tim loved to
+// plainact: Once upon a time, there was a little girl named Tim. He was a

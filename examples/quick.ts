@@ -16,4 +16,4 @@ await opt.dispose()
 
 // prints
 // dense: Once upon a time, there was a little girl named Lily. She loved to
-// shadow: Once upon a time, when the sun was gone, the little girl was so
+// shadow: Once upon a time, two, two, three years old time, three years

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { runChat } from '../../src/cli/chat_loop.ts'
+import { plainScreen } from '../../src/cli/screen.ts'
 import type { Session } from '../../src/cli/session.ts'
 import { harmless } from '../../src/cli/words.ts'
 import { ShadowModel, type ChatMessage } from '../../src/index.ts'
@@ -33,6 +34,8 @@ interface Turn {
   readonly skipped: number
   readonly decisions: number
   readonly checked?: { readonly checks: number }
+  readonly temperature: number
+  readonly seed: number
 }
 const turnsOf = ({ stdout }: CliResult): Turn[] =>
   stdout
@@ -173,6 +176,23 @@ test('generate --chat answers a message, as a chat of one turn does', async () =
   expect((await runInside(['generate', 'once', '--chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
 })
 
+test('at a terminal tokens are drawn at temperature 0.7 with seed 0; a pipe and --json get greedy answers', async () => {
+  const [greedy] = turnsOf(await chat(['once'], '--json'))
+  const [drawn] = turnsOf(await chat(['once'], '--json', '--temperature', '0.7'))
+  expect([greedy, drawn]).toMatchObject([
+    { temperature: 0, seed: 0 },
+    { temperature: 0.7, seed: 0 },
+  ])
+  expect(drawn.tokens).not.toEqual(greedy.tokens)
+  const args = ['chat', '-m', model, '--max-tokens', '5']
+  const input = ['once']
+  const { stdout } = await runInside(args, { input, screen: { ...plainScreen } })
+  expect(stdout).toBe(`${harmless(drawn.answer)}\n`)
+  expect((await runInside(args, { input })).stdout).toBe(`${greedy.answer}\n`)
+  const json = await runInside([...args, '--json'], { input, screen: { ...plainScreen } })
+  expect(turnsOf(json)).toMatchObject([{ temperature: 0, tokens: greedy.tokens }])
+})
+
 // ---- A terminal -------------------------------------------------------------------------------------------
 
 /** What happens at the terminal: a line, ctrl-C instead of one, or ctrl-C at so many characters of output. */
@@ -277,6 +297,10 @@ describe('at a terminal', () => {
       /^\[\d+\.\d % of the weights skipped; \d+\.\d tokens\/s; \d+ tokens read in \d\.\d\d s, [1-9]\d* from the cache/,
     )
     expect((await typed(['once'], { quiet: true })).notes).toEqual([])
+  })
+
+  test('the first line names the model and how tokens are chosen', async () => {
+    expect((await typed([])).stdout).toBe(`${model}; temperature 9, seed 0; /help lists the commands\n`)
   })
 
   test('ctrl-C at an empty line, twice, ends the program with 130; with a line between it does not', async () => {

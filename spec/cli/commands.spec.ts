@@ -12,6 +12,7 @@ import { describeThreads, gainOf, type ThreadCheck } from '../../src/cli/thread_
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { makeConfig } from '../../src/engine/config.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
+import { collectText, ShadowModel, type GenerateOptions } from '../../src/index.ts'
 import { casesOf, fixtures, variants } from '../golden/golden.ts'
 import { portableNames } from '../harness/strict.ts'
 import { root, tinyFolder } from './run_cli.ts'
@@ -25,6 +26,9 @@ const [known] = JSON.parse(readFileSync(`${fixtures}tiny-opt/expected.json`, 'ut
   greedy_ids: number[]
   greedy_text: string
 }[]
+
+/** A terminal without colours. */
+const terminal = { columns: 80, paint: plainScreen.paint }
 
 /** Runs a command that must succeed quietly; its JSON. */
 async function runJson(...args: string[]): Promise<Record<string, unknown>> {
@@ -44,7 +48,7 @@ describe('generate', () => {
     expect(await runInside(args)).toEqual({
       code: 0,
       stdout: `${known.greedy_text}\n`,
-      stderr: expect.stringMatching(/^dense, \d[\d.]* tokens\/s\n$/),
+      stderr: expect.stringMatching(/^dense, \d[\d.]* tokens\/s, greedy\n$/),
     })
   })
 
@@ -58,7 +62,7 @@ describe('generate', () => {
     expect(await skipped('griffin', '--neuron-sparsity', '0.5')).toBeCloseTo(((0.5 * 7) / 8) * (2 / 3), 12)
     expect(await skipped('griffin', '--max-tokens', '1')).toBeNull()
     const { stderr } = await runInside([...args, 'random'])
-    expect(stderr).toMatch(/^44 % of the weights skipped, \d[\d.]* tokens\/s\n$/)
+    expect(stderr).toMatch(/^44 % of the weights skipped, \d[\d.]* tokens\/s, greedy\n$/)
   })
 
   test('a sparsity without a planner is that of shadow', async () => {
@@ -75,7 +79,7 @@ describe('generate', () => {
 
   test('on a terminal the prompt stands dimmed before the text, unless it is a message', async () => {
     const screen = { columns: 80, paint: colours }
-    const args = ['generate', known.text, '--max-tokens', '4', '--quiet']
+    const args = ['generate', known.text, '--max-tokens', '4', '--temperature', '0', '--quiet']
     const { stdout } = await runInside(args, { screen })
     const plain = await runInside(args)
     expect(stdout).toBe(`\x1b[2m${known.text}\x1b[22m${plain.stdout}`)
@@ -95,6 +99,36 @@ describe('generate', () => {
     })
   })
 
+  test('at a terminal draws tokens at temperature 0.7 with seed 0, unless flags say otherwise', async () => {
+    const short = ['generate', known.text, '--max-tokens', '32']
+    const opt = await ShadowModel.fromPretrained()
+    const drawn = async (options: GenerateOptions): Promise<string> => {
+      const { text } = await collectText(opt.generate(known.text, { maxTokens: 32, ...options }))
+      return `${known.text}${text}\n`
+    }
+    const typed = async (...flags: string[]): Promise<readonly string[]> => {
+      const { stdout, stderr } = await runInside([...short, ...flags], { screen: terminal })
+      return [stdout, stderr.replace(/\d[\d.]* tokens/, 'N tokens')]
+    }
+    const text = await drawn({ temperature: 0.7, seed: 0 })
+    const greedy = await drawn({})
+    expect(text).not.toBe(greedy)
+    expect(await typed()).toEqual([text, 'dense, N tokens/s, temperature 0.7, seed 0\n'])
+    const other = await drawn({ temperature: 0.7, seed: 5 })
+    expect(await typed('--seed', '5')).toEqual([other, 'dense, N tokens/s, temperature 0.7, seed 5\n'])
+    expect(await typed('--temperature', '0')).toEqual([greedy, 'dense, N tokens/s, greedy\n'])
+    const [json, stderr] = await typed('--json')
+    expect(JSON.parse(json)).toMatchObject({ text: known.greedy_text, temperature: 0, seed: 0 })
+    expect(stderr).toBe('')
+    await opt.dispose()
+  })
+
+  test('a story ends with </s>, before its most tokens', async () => {
+    // Drawn, because greedy text loops.
+    const args = ['--temperature', '0.7', '--seed', '0', '--max-tokens', '240']
+    expect(await runJson('generate', 'Once upon a time', ...args)).toMatchObject({ end: 'stop' })
+  })
+
   test('prints the same text on two threads', async () => {
     const result = await runInside(['generate', known.text, '--max-tokens', '8', '--threads', '2', '-q'])
     expect(result).toMatchObject({ code: 0, stderr: '' })
@@ -112,6 +146,9 @@ describe('generate', () => {
       planner: 'shadow',
       sparsity: 0.2,
       cache: 'int8',
+      temperature: 0,
+      topP: 1,
+      seed: 0,
     })
   })
 

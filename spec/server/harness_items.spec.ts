@@ -12,7 +12,7 @@ import { answerOf } from '../../src/evaluation/tasks/score.ts'
 import { scoreWindow } from '../../src/evaluation/score_window.ts'
 import { hasSmollm2, smollm2File } from '../harness/smollm2.ts'
 import { casesAtTier } from '../harness/tier.ts'
-import { expectedItems, hasRecorded, recordedRows, recordedTinyOpt, type ExpectedItem } from './recorded.ts'
+import { expectedItems, hasRecorded, recordedRows, type ExpectedItem } from './recorded.ts'
 import { complete, serverOf } from './served.ts'
 
 /** Nats that a sum over these tokens may be off: the harness computes in float32 too, in another order. */
@@ -63,7 +63,7 @@ const nllsOf = (model: ShadowModel, { requests }: Asked): number[] =>
 const subjects = [
   {
     name: 'tiny-opt',
-    path: recordedTinyOpt,
+    path: 'embedded',
     why: hasRecorded ? '' : ' (skipped: no ../shared/lm-eval)',
     stride: casesAtTier(4, 1),
   },
@@ -118,7 +118,7 @@ describe.skipIf(!hasRecorded)(`differences from the harness are found${subjects[
       (question) => ({ ...question, requests: question.requests.toReversed() }),
     ],
   ])('%s', async (_, task, change) => {
-    const model = await ShadowModel.fromPretrained(recordedTinyOpt)
+    const model = await ShadowModel.fromPretrained()
     const items = expectedItems('tiny-opt')
     const { rows } = await readRows(join(recordedRows, `${task}.jsonl`))
     const { bosId, positions } = model.config
@@ -137,7 +137,7 @@ describe.skipIf(!hasRecorded)(`the server has the bits of eval${subjects[0].why}
     '%s, dense and under masks',
     { timeout: 600_000 },
     async (task) => {
-      const model = await ShadowModel.fromPretrained(recordedTinyOpt)
+      const model = await ShadowModel.fromPretrained()
       const server = serverOf(model)
       const questions = await asked(model, task)
       for (const planner of ['dense', 'random', 'prompt-plainact'] as const)

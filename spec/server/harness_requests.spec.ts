@@ -11,7 +11,6 @@ import {
   expectedAnswers,
   hasRecorded,
   recordedRequests,
-  recordedTinyOpt,
   type ExpectedAnswer,
   type RecordedRequest,
 } from './recorded.ts'
@@ -19,7 +18,7 @@ import { ask, serverOf, type Completion } from './served.ts'
 import type { Server } from '../../src/server/app.ts'
 
 const why = hasRecorded ? '' : ' (skipped: no ../shared/lm-eval)'
-const opt = hasRecorded ? await ShadowModel.fromPretrained(recordedTinyOpt) : null
+const opt = hasRecorded ? await ShadowModel.fromPretrained() : null
 afterAll(() => opt?.dispose())
 
 /** The ids of a request for completions; none of any other. */

@@ -11,9 +11,6 @@ const folder =
 
 export const hasRecorded: boolean = existsSync(folder)
 
-/** The embedded model that was asked. */
-export const recordedTinyOpt: string = join(folder, '../tiny-opt')
-
 /** The rows of each task that were asked. */
 export const recordedRows: string = join(folder, 'rows')
 

@@ -20,6 +20,7 @@ import { formatMask } from './mask_picture.ts'
 import type { Session } from './session.ts'
 import { sparsityFlag } from './values.ts'
 import { formatCount, formatPercent, harmless } from './words.ts'
+import { samplingWords } from './writing_flags.ts'
 
 /** How a conversation begins. */
 export interface ChatStart {
@@ -62,6 +63,9 @@ export interface Turn {
   readonly decisions: number
   /** What dense checks did, if there were any. */
   readonly checked?: CheckCounts
+  /** 0 is greedy. */
+  readonly temperature: number
+  readonly seed: number
 }
 
 /**
@@ -106,7 +110,8 @@ class ChatLoop {
 
   async run(): Promise<void> {
     const { signal } = this.#session
-    if (this.#lines.isTerminal) await this.#say(`${this.#opt.name}; /help lists the commands\n`)
+    if (this.#lines.isTerminal)
+      await this.#say(`${this.#opt.name}; ${samplingWords(this.#options)}; /help lists the commands\n`)
     let wasInterrupted = false
     while (!this.#isOver) {
       signal.throwIfAborted()
@@ -230,7 +235,7 @@ class ChatLoop {
     const { decisions, checked } = (text ?? { decisions: 0, checked: null }) as TextRun
     const { mask = null, ...run } = (prompt ?? { tokens: 0, reused: 0, mask: null }) as PromptRun
     this.#mask = mask
-    const { planner, sparsity } = this.#options
+    const { planner, sparsity, temperature = 0, seed = 0 } = this.#options
     await this.#report({
       message,
       answer,
@@ -244,6 +249,8 @@ class ChatLoop {
       skipped: mask ? achievedSparsity(mask, this.#opt.config).weights : 0,
       decisions,
       ...(checked && { checked }),
+      temperature,
+      seed,
     })
   }
 

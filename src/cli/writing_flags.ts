@@ -18,7 +18,11 @@ import {
   type PlanFlags,
 } from './planner_flags.ts'
 import type { ChatOptions } from '../options.ts'
+import type { Session } from './session.ts'
 import { numberFlag, wholeFlag } from './values.ts'
+
+/** Of text at a terminal: greedy text of a small model repeats itself. */
+const TERMINAL_TEMPERATURE = 0.7
 
 /** What a command that writes text is given. */
 export interface WritingFlags extends ModelFlags, PlanFlags {
@@ -27,7 +31,8 @@ export interface WritingFlags extends ModelFlags, PlanFlags {
   readonly check?: number
   readonly prefill?: Prefill
   readonly maxTokens?: number
-  readonly temperature: number
+  /** Default: as `withTemperature` says. */
+  readonly temperature?: number
   readonly topK?: number
   readonly topP: number
   readonly repetitionPenalty: number
@@ -59,7 +64,11 @@ export function addWritingFlags(
       `how many tokens at most (default: ${maxTokens})`,
       wholeFlag('max-tokens', 1),
     )
-    .option('--temperature <number>', '0 is greedy', numberFlag('temperature', 0, 100), 0)
+    .option(
+      '--temperature <number>',
+      `0 is greedy, above 0 tokens are drawn by --seed (default: ${TERMINAL_TEMPERATURE} at a terminal, else 0)`,
+      numberFlag('temperature', 0, 100),
+    )
     .option('--top-k <count>', 'draw among this many tokens only (default: all)', wholeFlag('top-k', 1))
     .option('--top-p <share>', 'draw among the likeliest tokens that hold this share together', topPFlag, 1)
     .option(
@@ -83,6 +92,22 @@ function topPFlag(text: string): number {
   const share = numberFlag('top-p', 0, 1)(text)
   if (share > 0) return share
   throw new UsageError('VALUE', '--top-p: expected a share above 0, got 0')
+}
+
+/** The flags with a temperature: the one asked for, else one for readers at a terminal and 0 for pipes and JSON. */
+export function withTemperature<Flags extends WritingFlags>(
+  { isTerminal }: Pick<Session, 'isTerminal'>,
+  flags: Flags,
+): Flags & { readonly temperature: number } {
+  return {
+    ...flags,
+    temperature: flags.temperature ?? (isTerminal && !flags.json ? TERMINAL_TEMPERATURE : 0),
+  }
+}
+
+/** How tokens are chosen, in words. */
+export function samplingWords({ temperature = 0, seed = 0 }: ChatOptions): string {
+  return temperature === 0 ? 'greedy' : `temperature ${temperature}, seed ${seed}`
 }
 
 /** The flags as the library takes them. */

@@ -1,8 +1,8 @@
 /**
- * The settings of the training of a language model, and the recipe of the embedded model: 4,279 steps of 16 windows of 256
- * tokens, AdamW with betas 0.9 and 0.95 and weight decay 0.1 on matrices, gradients clipped to a norm of 1, rate 1.5e-3
- * after 200 steps of warm-up, down to 5 % of it along a cosine. That run used more text than this package contains, and
- * bfloat16 products; otherwise it is the same.
+ * The settings of the training of a language model, and those of the first part of the embedded model's training: 4,279 steps
+ * of 16 windows of 256 tokens, AdamW with betas 0.9 and 0.95 and weight decay 0.1 on matrices, gradients clipped to a norm
+ * of 1, rate 1.5e-3 after 200 steps of warm-up, down to 5 % of it along a cosine. That run used more text than this package
+ * contains, and bfloat16 products; otherwise it is the same. The second part is in fixtures/tiny-opt/README.md.
  */
 import { UsageError } from '../tensor/errors.ts'
 
@@ -27,7 +27,7 @@ export interface PretrainSettings {
   readonly seed: number
 }
 
-/** The recipe of the embedded model. */
+/** The recipe of the first part of the embedded model's training. */
 export const embeddedRecipe: PretrainSettings = {
   steps: 4279,
   batch: 16,

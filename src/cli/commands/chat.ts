@@ -9,13 +9,20 @@ import { runChat } from '../chat_loop.ts'
 import { withModel } from '../open_model.ts'
 import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
-import { addWritingFlags, systemFlag, writingOptions, type WritingFlags } from '../writing_flags.ts'
+import {
+  addWritingFlags,
+  systemFlag,
+  withTemperature,
+  writingOptions,
+  type WritingFlags,
+} from '../writing_flags.ts'
 
 const help = `${plannersHelp(generationPlanners)}
 
 A line is a message, or a command: /help lists them. Each turn decides its own mask, for the whole conversation. Ctrl-C ends
 the answer; at an empty line, twice, it ends the program, as do ctrl-D and /quit. Input that is not a terminal is read line by
-line, so that conversations can be scripted: then the exit code is that of the last error.
+line, so that conversations can be scripted: then the exit code is that of the last error. At a terminal tokens are drawn at
+temperature 0.7, and the first line says so; a pipe and --json get greedy answers.
 
 Examples:
   $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct
@@ -34,5 +41,6 @@ async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Pr
   await loadPlanFiles(opt, flags, true)
   expectTemplate(opt.name, opt.chatTemplate)
   const { system, json, quiet } = flags
-  await runChat(session, opt, { options: writingOptions(flags), system, json, quiet })
+  const options = writingOptions(withTemperature(session, flags))
+  await runChat(session, opt, { options, system, json, quiet })
 }

@@ -20,18 +20,28 @@ import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { harmless } from '../words.ts'
-import { addWritingFlags, systemFlag, writingOptions, type WritingFlags } from '../writing_flags.ts'
+import {
+  addWritingFlags,
+  samplingWords,
+  systemFlag,
+  withTemperature,
+  writingOptions,
+  type WritingFlags,
+} from '../writing_flags.ts'
 
 const help = `${plannersHelp(generationPlanners)}
 
 The mask that the prompt decides holds for the whole text, unless --every decides again. With --check N the text is that of
 the dense model: tokens are drafted under the mask and run again dense, N in a pass, after a prompt that runs dense. They
 appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
-A line on stderr says how much of the layers' weights was skipped, and how many tokens followed the first one in a second;
-"shadowllm bench" measures how that compares with dense. Ctrl-C keeps the text so far and ends with exit code 130.
+At a terminal tokens are drawn at temperature 0.7; a pipe and --json get the greedy text, the likeliest token each time.
+A line on stderr says how much of the layers' weights was skipped, how many tokens followed the first one in a second, and how
+tokens were chosen; "shadowllm bench" measures how that compares with dense. Ctrl-C keeps the text so far and ends with exit
+code 130.
 
 Examples:
   $ shadowllm generate "Once upon a time"
+  $ shadowllm generate "Once upon a time" --temperature 0
   $ shadowllm generate "The captain" --temperature 0.8 --top-k 40 --seed 7
   $ shadowllm generate "The captain" --planner random --sparsity 0.7 --max-tokens 32
   $ shadowllm generate "The captain" --sparsity 0.7
@@ -49,6 +59,9 @@ interface GenerateFlags extends WritingFlags {
   readonly chat?: boolean
 }
 
+/** Flags whose temperature is decided. */
+type DecidedFlags = GenerateFlags & { readonly temperature: number }
+
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   command.argument('<prompt>', 'text to begin with, or - for the text of standard input')
@@ -62,7 +75,9 @@ export function define(command: Command, session: Session): void {
       if (flags.system !== undefined && !flags.chat)
         throw new UsageError('SYSTEM', '--system: expected --chat too, got it alone')
       const prompt = given === '-' ? await readInput(session) : given
-      await withModel(session, flags, (opt) => runGenerate(session, opt, prompt, flags))
+      await withModel(session, flags, (opt) =>
+        runGenerate(session, opt, prompt, withTemperature(session, flags)),
+      )
     })
 }
 
@@ -99,7 +114,7 @@ async function runGenerate(
   session: Session,
   opt: ShadowModel,
   prompt: string,
-  flags: GenerateFlags,
+  flags: DecidedFlags,
 ): Promise<void> {
   await loadPlanFiles(opt, flags)
   const written: Written = { steps: [], end: 'interrupted', first: 0, last: 0, skipped: 0, run: null }
@@ -171,7 +186,11 @@ function measure({ steps, first, last, skipped }: Written): Speed {
 }
 
 /** The line after a text. */
-function describeSpeed({ planner, check }: GenerateFlags, { skipped, tokensPerSecond }: Speed): string {
+function describeSpeed(flags: GenerateFlags, speed: Speed): string {
+  return `${speedWords(flags, speed)}, ${samplingWords(writingOptions(flags))}`
+}
+
+function speedWords({ planner, check }: GenerateFlags, { skipped, tokensPerSecond }: Speed): string {
   if (skipped === null || tokensPerSecond === null) return 'too few tokens to measure'
   const rate = `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
   if (planner === 'dense') return `dense, ${rate}`
@@ -206,18 +225,22 @@ export interface GenerateOutput extends Speed {
   /** What dense checks did. */
   readonly checked?: CheckCounts
   readonly cache: CacheStorage
+  /** 0 is greedy. */
+  readonly temperature: number
+  readonly topK?: number
+  readonly topP: number
   readonly seed: number
 }
 
 function summary(
   { name, origin }: ShadowModel,
   prompt: string,
-  flags: GenerateFlags,
+  flags: DecidedFlags,
   written: Written,
   seconds: number,
 ): GenerateOutput {
   const { planner, sparsity, headSparsity, neuronSparsity, scope, every, prefill } = flags
-  const { check, cache, storage, seed } = flags
+  const { check, cache, storage, temperature, topK, topP, seed } = flags
   const { steps, end, first, run } = written
   const isDense = planner === 'dense'
   return {
@@ -244,6 +267,9 @@ function summary(
     }),
     ...(run?.checked && { checked: run.checked }),
     cache: cache ?? defaultCache(storage ?? 'f32'),
+    temperature,
+    topK,
+    topP,
     seed,
   }
 }

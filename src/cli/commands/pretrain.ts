@@ -36,8 +36,8 @@ import { numberFlag, seedFlag, wholeFlag } from '../values.ts'
 import { formatBytes, formatCount } from '../words.ts'
 
 const help = `
-The default is the recipe of the embedded model, on the Brown corpus: AdamW (betas 0.9 and 0.95, weight decay on matrices
-only), a linear rise of the rate, then a cosine down to a floor, gradients clipped by their common norm, windows that
+The default is the first part of the embedded model's recipe, on the Brown corpus: AdamW (betas 0.9 and 0.95, weight decay
+on matrices only), a linear rise of the rate, then a cosine down to a floor, gradients clipped by their common norm, windows that
 begin with </s> in a seeded random order. The output is a model's folder, with the loss curve in loss.jsonl and the state
 to continue from in training.safetensors. Ctrl-C keeps both; --resume continues, and the weights are those of a run that
 was never stopped, bit for bit.
@@ -46,7 +46,7 @@ Examples:
   $ shadowllm pretrain -o tiny --steps 40 --batch 4 --length 128 --warmup 10    (minutes; the loss falls)
   $ shadowllm pretrain -o tiny --text a.txt b.txt --config config.json --tokenizer fixtures/tiny-opt
   $ shadowllm pretrain -o tiny --text a.txt b.txt --resume
-  $ shadowllm pretrain -o tiny          (the whole recipe: 4,279 steps of 16 x 256 tokens, many hours)
+  $ shadowllm pretrain -o tiny          (all of it: 4,279 steps of 16 x 256 tokens, many hours)
   $ shadowllm generate -m tiny "Once upon a time"`
 
 interface PretrainFlags extends Partial<PretrainSettings> {
