@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import {
+  addressOf,
   pageParts,
   readingOrder,
   readPages,
@@ -13,6 +14,9 @@ import {
   type PageParts,
 } from '../../scripts/spec_page/document.ts'
 import { typeset } from '../../scripts/spec_page/mathematics.ts'
+import { plant } from '../../scripts/spec_page/plants.ts'
+import { fileOf, proofs } from '../../src/web/spec_page/proofs.ts'
+import { figures } from '../../src/web/spec_page/figures.ts'
 import { readSources, root } from '../harness/syntax.ts'
 import { law } from '../harness/seed.ts'
 
@@ -206,4 +210,25 @@ describe('formulas', () => {
       expect(textOf(typeset(text, standsAlone))).toBe(text)
     },
   )
+})
+
+describe('laws beside definitions', () => {
+  const addresses = new Set(
+    specification.chapters.flatMap(({ path, rows }) =>
+      rows.flatMap(({ names }) => names.map((name) => addressOf(path, name))),
+    ),
+  )
+
+  test('figures and laws stand beside definitions', () => {
+    const places = [...proofs, ...figures].map(({ address }) => address)
+    expect(places.filter((address) => !addresses.has(address))).toEqual([])
+  })
+
+  test.each(proofs.map((proof) => [proof.bug, proof] as const))('%s: a line of the file', (_, proof) => {
+    const text = read(fileOf(proof))
+    const planted = plant(text, proof.line, proof.planted)
+    const changed = planted.split('\n').filter((line, i) => line !== text.split('\n')[i])
+    expect(changed.map((line) => line.trim())).toEqual([proof.planted])
+    expect(() => plant(text, 'no such line', '')).toThrow('expected one such line, got 0')
+  })
 })

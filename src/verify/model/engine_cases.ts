@@ -22,13 +22,11 @@ import type { LoadOptions } from '../../engine/weight_reader.ts'
 import {
   layerParameterLengths,
   layerParameterNames,
-  networkParameterShapes,
   type NetworkShape,
   type NetworkValues,
 } from '../../predictor/network.ts'
 import { siluGate, tensor, type Tensor } from '../../spec/arrays.ts'
 import type { UnitOutputs, Units } from '../../spec/model.ts'
-import type { Network } from '../../spec/predictor.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { recordOf } from '../../tensor/records.ts'
 import { sameBits } from '../compare.ts'
@@ -409,12 +407,6 @@ export function networkValues(shape: NetworkShape, numbers: readonly number[]): 
   return recordOf(layerParameterNames, (name, p) =>
     Float32Array.from({ length: lengths[name] }, (_, i) => numbers[(i + 31 * p) % numbers.length]),
   )
-}
-
-/** The same for the specification. */
-export function plainNetwork(shape: NetworkShape, values: NetworkValues): Network {
-  const shapes = networkParameterShapes(shape)
-  return layerParameterNames.map((name) => tensor(values[name], ...(shapes.get(name) ?? [0])))
 }
 
 /** Rows of equal length as a tensor. */

@@ -65,7 +65,6 @@ import {
   ofNoCorpus,
   networkCase,
   networkValues,
-  plainNetwork,
   plannerOf,
   scoreTables,
   summaryOf,
@@ -75,7 +74,7 @@ import {
   wideCase,
   withEngine,
 } from './engine_cases.ts'
-import { plainModel } from './plain_model.ts'
+import { plainModel, plainNetwork } from './plain_model.ts'
 
 /** The laws. */
 export const engineLaws = {

@@ -1,10 +1,16 @@
 /**
- * A model of `src/spec` from the tensors of a checkpoint.
+ * A model of `src/spec` from the tensors of a checkpoint, and a network of a predictor from its parameters.
  */
 import type { ModelConfig } from '../../engine/config.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import { moduleName, namesOf, readsUnits, type Module } from '../../engine/names.ts'
 import type { Rotary } from '../../ops/rotary_table.ts'
+import {
+  layerParameterNames,
+  networkParameterShapes,
+  type NetworkShape,
+  type NetworkValues,
+} from '../../predictor/network.ts'
 import {
   store,
   storeWeight,
@@ -17,6 +23,7 @@ import {
 import { llama, type LlamaModel } from '../../spec/llama.ts'
 import type { Linear, Model } from '../../spec/model.ts'
 import { opt, type OptModel } from '../../spec/opt.ts'
+import type { Network } from '../../spec/predictor.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 
 /** Tensors by Hugging Face name, and in its layout. */
@@ -101,6 +108,12 @@ export function plainLlama(
     finalNorm: find(`${names.finalNorm}.weight`),
     head: config.tied ? tokenTable : matrix(names.head),
   }
+}
+
+/** A network of a predictor. */
+export function plainNetwork(shape: NetworkShape, values: NetworkValues): Network {
+  const shapes = networkParameterShapes(shape)
+  return layerParameterNames.map((name) => tensor(values[name], ...(shapes.get(name) ?? [0])))
 }
 
 /** Ways to find the parts of a model. */

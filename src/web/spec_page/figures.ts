@@ -1,0 +1,293 @@
+/**
+ * The values of each step as HTML: a picture, its table, and one line that says what the pointer or the keyboard is at.
+ *
+ * Functions of the steps alone: the build writes them for the default prompt, and the page for the reader's.
+ */
+import { markup, trusted, type Content, type Markup } from '../../experiments/report/markup.ts'
+import type { UnitKind, Units } from '../../spec/model.ts'
+import { brief, percent, visible } from '../view/dom.ts'
+import type { SomeSteps, Steps } from './method.ts'
+import type { ScoreSource, Settings } from './settings.ts'
+import { sharesOf } from './shares.ts'
+
+/** What is shown beside a definition. */
+export interface Figure {
+  /** The address of the definition. */
+  readonly address: string
+  /** Nothing while its values are not there. */
+  readonly draw: (steps: SomeSteps, settings: Settings) => Markup | null | undefined
+}
+
+const kinds: readonly UnitKind[] = ['heads', 'neurons']
+const sources: Readonly<Record<ScoreSource, string>> = {
+  predicted: 'predicted scores',
+  oracle: 'plainact of the text that follows',
+  static: 'static scores',
+  random: 'random scores',
+}
+
+/** The figures, in the order of the page. */
+export const figures: readonly Figure[] = [
+  { address: 'opt.embed', draw: ({ tokens }) => tokens && drawTokens(tokens) },
+  {
+    address: 'opt.attend',
+    draw: ({ context, tokens }) => (context && tokens ? drawContext(context, tokens) : null),
+  },
+  {
+    address: 'plainact.plainact',
+    draw: ({ plainact, dense }) => (plainact && dense ? drawPlainact(plainact, dense) : null),
+  },
+  { address: 'predictor.features', draw: ({ features }) => features && drawFeatures(features) },
+  { address: 'predictor.predict', draw: ({ predicted }) => predicted && drawPredicted(predicted) },
+  {
+    address: 'select.selectMask',
+    draw: ({ scores, mask, plainact }, settings) =>
+      scores && mask ? drawSelection(scores, mask, plainact, settings) : null,
+  },
+  {
+    address: 'shadowllm.generate',
+    draw: ({ next, dense, masked }) => (next && dense && masked ? drawTexts(next, dense, masked) : null),
+  },
+]
+
+// ---- Parts ------------------------------------------------------------------------------------------------------
+
+/** A figure: its caption, pictures, and a table behind them. */
+function figure(caption: Content, picture: Content, table: Content): Markup {
+  return markup`<figure><figcaption>${caption}</figcaption>${picture}<details><summary>As a table</summary>${table}</details></figure>`
+}
+
+/** A table with one heading row; the first cell of every row is its heading. */
+function table(headings: readonly string[], rows: readonly (readonly Content[])[]): Markup {
+  const head = headings.map((heading) => markup`<th scope="col">${heading}</th>`)
+  const body = rows.map(
+    ([first, ...cells]) =>
+      markup`<tr><th scope="row">${first}</th>${cells.map((cell) => markup`<td>${cell}</td>`)}</tr>`,
+  )
+  return markup`<div class="scrolls"><table class="values"><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`
+}
+
+/** Shades of a heat map, from nothing to full. */
+const SHADES = 8
+
+/** The shade of each value: its rank among all of them. Equal values have one shade. */
+function shadesOf(rows: readonly Float32Array[]): number[][] {
+  const sorted = rows.flatMap((row) => [...row]).toSorted((a, b) => a - b)
+  const below = (value: number): number => {
+    let [low, high] = [0, sorted.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (sorted[middle] < value) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+  return rows.map((row) => Array.from(row, (value) => Math.floor((below(value) / sorted.length) * SHADES)))
+}
+
+/** Rows of shades as one path a shade; neighbours of one shade are one stroke. */
+function paths(shades: readonly (readonly number[])[]): Markup[] {
+  const strokes = Array.from({ length: SHADES }, () => '')
+  shades.forEach((row, y) => {
+    for (let x = 0; x < row.length;) {
+      let end = x + 1
+      while (end < row.length && row[end] === row[x]) end++
+      strokes[row[x]] += `M${x} ${y + 0.5}h${end - x}`
+      x = end
+    }
+  })
+  return strokes.flatMap((d, shade) =>
+    shade === 0 || d === ''
+      ? []
+      : [markup`<path d="${d}" stroke-opacity="${(shade / (SHADES - 1)).toFixed(2)}"/>`],
+  )
+}
+
+/** A picture of numbers [rows, columns]: darker is higher among all of them. */
+function heatMap(label: string, rows: readonly Float32Array[], key: string): Markup {
+  const [height, width] = [rows.length, rows[0].length]
+  return markup`<svg class="map" data-map="${key}" role="img" aria-label="${label}" tabindex="0" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none">${paths(shadesOf(rows))}</svg>`
+}
+
+/** Layers, each with the units best first. */
+function sorted(rows: readonly Float32Array[]): Float32Array[] {
+  return rows.map((row) => row.toSorted((a, b) => b - a))
+}
+
+/** Scores of both kinds over [layer, unit], in place and sorted, with the line under the pointer. */
+function unitMaps(name: string, units: Units, key: string): Markup {
+  // Layer 0 is dense and has no score.
+  const maps = kinds.map((kind) => {
+    const rows = units[kind].slice(1)
+    const place = heatMap(`${name} of ${kind}, layer by layer`, rows, `${key}.${kind}`)
+    const order = heatMap(
+      `${name} of ${kind}, best first in each layer`,
+      sorted(rows),
+      `${key}.${kind}.sorted`,
+    )
+    return markup`<div class="kind"><p class="label">${kind}</p><div class="in-place">${place}</div><div class="in-order">${order}</div></div>`
+  })
+  return markup`<div class="maps">${maps}</div><p class="readout" role="status" data-readout="${key}">Layers 1 to ${units.heads.length - 1} from top to bottom. Point at a unit, or focus a map and use the arrow keys.</p>`
+}
+
+const mean = (row: Float32Array): number => row.reduce((sum, value) => sum + value, 0) / row.length
+
+/** The scores of each layer in short. */
+function unitTable(units: Units): Markup {
+  const ofHeads = units.heads.map((row) => [...row].map(brief).join(' '))
+  return table(
+    ['layer', 'heads', 'neurons: mean', 'least', 'most'],
+    units.neurons.map((row, l) => [
+      String(l),
+      ofHeads[l],
+      brief(mean(row)),
+      brief(row.reduce((a, b) => Math.min(a, b))),
+      brief(row.reduce((a, b) => Math.max(a, b))),
+    ]),
+  )
+}
+
+// ---- Figures ----------------------------------------------------------------------------------------------------
+
+function drawTokens({ ids, pieces }: Steps['tokens']): Markup {
+  const chips = pieces.map(
+    (piece, t) =>
+      markup`<li><span class="piece">${visible(piece)}</span><span class="id">${ids[t]}</span></li>`,
+  )
+  return markup`<figure><figcaption>The ${ids.length} tokens of the prompt; the model expects one before a text.</figcaption><ol class="tokens" start="0">${chips}</ol></figure>`
+}
+
+function drawContext({ values, heads }: Steps['context'], { pieces }: Steps['tokens']): Markup {
+  const K = values.length / pieces.length / heads
+  const lengths = Array.from({ length: heads }, (_, h) =>
+    Float32Array.from(pieces, (_, t) => {
+      const own = values.subarray((t * heads + h) * K, (t * heads + h + 1) * K)
+      return Math.hypot(...own)
+    }),
+  )
+  const label = 'The length of what each head of layer 0 gives out, by head and token'
+  return figure(
+    `What the ${heads} heads of layer 0 give out: the length of each head's ${K} numbers (down), at each token (across). The predictor reads the last column.`,
+    markup`<div class="context">${heatMap(label, lengths, 'context')}</div>`,
+    table(
+      ['head', ...pieces.map(visible)],
+      lengths.map((row, h) => [String(h), ...Array.from(row, brief)]),
+    ),
+  )
+}
+
+function drawFeatures(features: Float32Array): Markup {
+  const most = features.reduce((a, b) => Math.max(a, Math.abs(b)), 0)
+  const bars = Array.from(features, (value, i) => `M${i + 0.5} 0V${(-value / most).toFixed(3)}`).join('')
+  return figure(
+    `The ${features.length} features: the last column of the figure above, scaled. The longest bar is ${brief(most)}.`,
+    markup`<svg class="bars" role="img" aria-label="The features of the prompt" viewBox="0 -1 ${features.length} 2" preserveAspectRatio="none"><path d="${bars}"/></svg>`,
+    markup`<p class="numbers">${Array.from(features, brief).join(' ')}</p>`,
+  )
+}
+
+function drawPredicted(predicted: Units): Markup {
+  return figure(
+    'Predicted scores: darker is higher among all layers. The mask will keep the darkest.',
+    unitMaps('Predicted scores', predicted, 'predicted'),
+    unitTable(predicted),
+  )
+}
+
+function drawPlainact(plainact: Units, { pieces }: Steps['dense']): Markup {
+  return figure(
+    markup`True plainact of every unit, for the text that the dense model writes after the prompt: <q>${pieces.map(visible).join('')}</q>`,
+    unitMaps('plainact', plainact, 'plainact'),
+    unitTable(plainact),
+  )
+}
+
+const count = (mask: Float32Array): number => mask.reduce((sum, kept) => sum + kept, 0)
+const countAll = (rows: readonly Float32Array[]): number => rows.reduce((sum, row) => sum + count(row), 0)
+
+function drawSelection(
+  scores: Units,
+  mask: Units,
+  plainact: Steps['plainact'] | undefined,
+  settings: Settings,
+): Markup {
+  const panels = kinds.map((kind) => {
+    const ranked = Float32Array.from(scores[kind].slice(1).flatMap((row) => [...row])).toSorted(
+      (a, b) => b - a,
+    )
+    const kept = countAll(mask[kind].slice(1))
+    return markup`<div class="kind"><p class="label">${kind}: ${kept} of ${ranked.length} stay</p>${curve(kind, ranked, kept)}${maskMap(kind, mask[kind].slice(1))}</div>`
+  })
+  const found = plainact === undefined || settings.source === 'oracle' ? '' : ` ${recallLine(mask, plainact)}`
+  return figure(
+    `The scores sorted (${sources[settings.source]}), where the budget cuts them at sparsity ${percent(settings.sparsity)}, ${settings.scope} scope; below, the mask of layers 1 to ${mask.heads.length - 1}.${found}`,
+    markup`<div class="maps">${panels}</div>`,
+    table(
+      ['layer', 'heads kept', 'neurons kept'],
+      mask.heads.map((row, l) => [String(l), String(count(row)), String(count(mask.neurons[l]))]),
+    ),
+  )
+}
+
+/** How much of the plainact of all units the mask keeps. */
+function recallLine(mask: Units, plainact: Units): string {
+  const shares = kinds.map((kind) => {
+    const [kept, all] = [true, false].map((masked) =>
+      plainact[kind]
+        .slice(1)
+        .reduce(
+          (sum, row, l) =>
+            sum + row.reduce((part, score, u) => part + (masked ? mask[kind][l + 1][u] : 1) * score, 0),
+          0,
+        ),
+    )
+    return `${percent(kept / all)} of the plainact of ${kind}`
+  })
+  return `It keeps ${shares.join(' and ')}.`
+}
+
+/** Scores sorted, with the place of the cut. */
+function curve(kind: UnitKind, ranked: Float32Array, kept: number): Markup {
+  const [most, least] = [ranked[0], Math.min(0, ranked[ranked.length - 1])]
+  const step = Math.max(1, Math.floor(ranked.length / 256))
+  const points: string[] = []
+  for (let i = 0; i < ranked.length; i += step)
+    points.push(
+      `${((100 * i) / ranked.length).toFixed(2)} ${(40 * (1 - (ranked[i] - least) / (most - least || 1))).toFixed(2)}`,
+    )
+  const cut = ((100 * kept) / ranked.length).toFixed(2)
+  const label = `Scores of ${kind}, sorted; the cut is at ${kept} of ${ranked.length}, score ${brief(ranked[Math.max(0, kept - 1)])}`
+  return markup`<svg class="curve" role="img" aria-label="${label}" viewBox="0 0 100 40" preserveAspectRatio="none"><path class="kept" d="M0 40L${points.slice(0, Math.max(1, Math.ceil(kept / step))).join('L')}V40Z"/><path d="M${points.join('L')}"/><path class="cut" d="M${cut} 0V40"/></svg>`
+}
+
+/** Which units stay. */
+function maskMap(kind: UnitKind, rows: readonly Float32Array[]): Markup {
+  const shades = rows.map((row) => Array.from(row, (kept) => (kept === 0 ? 0 : SHADES - 1)))
+  const label = `The mask of ${kind}: which stay, layer by layer`
+  return markup`<svg class="map" data-map="mask.${kind}" role="img" aria-label="${label}" viewBox="0 0 ${rows[0].length} ${rows.length}" preserveAspectRatio="none">${paths(shades)}</svg>`
+}
+
+function drawTexts(next: Steps['next'], dense: Steps['dense'], masked: Steps['masked']): Markup {
+  const rows = next.map(({ text, dense: whole, masked: sparse }) => [
+    visible(text),
+    bar(whole, 'dense'),
+    bar(sparse, 'masked'),
+  ])
+  const [p, q] = [dense.logits, masked.logits].map(sharesOf)
+  const divergence = p.reduce((sum, share, v) => sum + (share === 0 ? 0 : share * Math.log(share / q[v])), 0)
+  const furthest = dense.logits.reduce(
+    (far, logit, v) => Math.max(far, Math.abs(logit - masked.logits[v])),
+    0,
+  )
+  const written = (name: string, { pieces }: Steps['dense']): Markup =>
+    markup`<p class="text"><span class="label">${name}</span> … ${pieces.map(visible).join('')}</p>`
+  return markup`<figure><figcaption>The next token, dense and under the mask. The two distributions differ by ${brief(divergence)} nats (Kullback-Leibler); the logits by at most ${brief(furthest)}.</figcaption>${table(['next token', 'dense', 'masked'], rows)}${written('dense', dense)}${written('masked', masked)}</figure>`
+}
+
+/** A share as a bar and a number. */
+function bar(share: number, kind: string): Markup {
+  const width = (100 * share).toFixed(1)
+  return trusted(
+    `<svg class="bar ${kind}" aria-hidden="true" viewBox="0 0 100 1" preserveAspectRatio="none"><path d="M0 .5h${width}"/></svg> ${percent(share, 1)}`,
+  )
+}

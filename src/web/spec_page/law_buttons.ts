@@ -1,0 +1,49 @@
+/**
+ * The buttons beside definitions: one tries the law on drawn cases, the other on the specification with a bug.
+ */
+import type { RpcClient } from '../engine/worker_rpc.ts'
+import { byId, make } from '../view/dom.ts'
+import { proofs, type Proof } from './proofs.ts'
+import type { LawResult } from './try_law.ts'
+
+/** Shows the buttons, which do nothing without this. */
+export function startLawButtons(rpc: RpcClient): void {
+  for (const proof of proofs) {
+    const place = byId(`law.${proof.address}`)
+    const [tries, plants] = place.querySelectorAll('button')
+    for (const [button, isPlanted] of [
+      [tries, false],
+      [plants, true],
+    ] as const) {
+      button.hidden = false
+      button.addEventListener('click', () => void run(rpc, proof, isPlanted, place))
+    }
+  }
+}
+
+/** Tries a law and says what was found. */
+async function run(rpc: RpcClient, proof: Proof, isPlanted: boolean, place: HTMLElement): Promise<void> {
+  const verdict = place.querySelector<HTMLElement>('.verdict')
+  const buttons = place.querySelectorAll('button')
+  if (verdict === null) return
+  buttons.forEach((button) => (button.disabled = true))
+  verdict.textContent = `Trying ${proof.cases} cases …`
+  const seed = crypto.getRandomValues(new Int32Array(1))[0]
+  try {
+    const args = [isPlanted ? proof.address : null, proof.law, proof.cases, seed]
+    const result = (await rpc.call('tryLaw', args)) as LawResult
+    verdict.replaceChildren(...wordsOf(result, seed))
+    verdict.dataset.result = result.error === null ? 'holds' : 'broken'
+  } catch (error) {
+    verdict.textContent = String(error)
+  }
+  buttons.forEach((button) => (button.disabled = false))
+}
+
+function wordsOf({ cases, error, counterexample }: LawResult, seed: number): (Node | string)[] {
+  if (error === null) return [`The law holds on ${cases} cases (seed ${seed}).`]
+  return [
+    `The law is broken by case ${cases} (seed ${seed}). The smallest counterexample found: ${error}`,
+    make('pre', { text: counterexample ?? '', tabindex: '0' }),
+  ]
+}

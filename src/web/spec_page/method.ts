@@ -1,0 +1,221 @@
+/**
+ * The method on the embedded model, step by step, by `src/spec` itself: what the page shows beside each definition.
+ *
+ * It runs in a worker of the page and in Node alike, with equal bits.
+ */
+import { createBackend } from '../../backends/select.ts'
+import { parseConfig } from '../../engine/config.ts'
+import { embeddedFolder } from '../../io/embedded.ts'
+import { openModelFolder } from '../../io/load.ts'
+import { predictorBeside } from '../../io/named_predictor.ts'
+import type { Tokenizer } from '../../io/tokenizer.ts'
+import { pause } from '../../platform/pause.ts'
+import { openPredictor } from '../../predictor/predictor_file.ts'
+import type { Model, UnitKind, Units } from '../../spec/model.ts'
+import { features, predict, type Network, type Predictor } from '../../spec/predictor.ts'
+import { selectMask, type Budget } from '../../spec/select.ts'
+import { calibrate, generate } from '../../spec/shadowllm.ts'
+import { InputError } from '../../tensor/errors.ts'
+import type { HostTensor } from '../../tensor/memory_source.ts'
+import { Random } from '../../tensor/random.ts'
+import { plainModel, plainNetwork } from '../../verify/model/plain_model.ts'
+import type { Settings } from './settings.ts'
+import { sharesOf } from './shares.ts'
+import { texts } from './texts.ts'
+
+/** The embedded model, as the specification has it. */
+export interface SpecModel {
+  readonly model: Model
+  readonly predictor: Predictor
+  readonly tokenizer: Tokenizer
+  readonly vocabulary: number // V
+  readonly positions: number
+}
+
+/** The most tokens of a prompt. */
+export const MOST_TOKENS = 64
+
+/** How many tokens follow the prompt. */
+const FOLLOWING = 6
+
+/** A next token, and how likely it is. */
+export interface NextToken {
+  readonly id: number
+  readonly text: string
+  readonly dense: number
+  readonly masked: number
+}
+
+/** What the method computes for a prompt [P], in its order. */
+export interface Steps {
+  readonly tokens: { readonly ids: Int32Array; readonly pieces: readonly string[] }
+  /** Layer 0 up to the context of its heads: [P, H K]. */
+  readonly context: { readonly values: Float32Array; readonly heads: number }
+  readonly features: Float32Array // [H K]
+  readonly predicted: Units
+  /** The dense text after the prompt, and plainact of every unit for it. */
+  readonly dense: {
+    readonly logits: Float32Array
+    readonly ids: Int32Array
+    readonly pieces: readonly string[]
+  }
+  readonly plainact: Units
+  /** The scores that were chosen, and the mask of the best of them. */
+  readonly scores: Units
+  readonly mask: Units
+  readonly masked: {
+    readonly logits: Float32Array
+    readonly ids: Int32Array
+    readonly pieces: readonly string[]
+  }
+  readonly next: readonly NextToken[]
+}
+
+/** Some of the steps, as they are computed. */
+export type SomeSteps = Partial<Steps>
+
+/** Opens the embedded model. @throws InputError as the readers of its files */
+export async function openSpecModel(): Promise<SpecModel> {
+  const { configJson, source, tokenizer, files } = await openModelFolder(await embeddedFolder())
+  if (tokenizer === undefined)
+    throw new InputError('TOKENIZER_MISSING', 'the embedded model: expected a tokenizer')
+  const config = parseConfig(configJson)
+  const tensors = new Map<string, HostTensor>()
+  for (const [name, { shape }] of source.tensors)
+    tensors.set(name, { shape, values: await source.read(name) })
+  await source.close()
+  return {
+    model: plainModel(config, tensors, 'f32', 'f32'),
+    predictor: await readPredictor(predictorBeside(files.weights)),
+    tokenizer,
+    vocabulary: config.vocabulary,
+    positions: config.positions,
+  }
+}
+
+/** A predictor's file, as the specification has it. */
+async function readPredictor(path: string): Promise<Predictor> {
+  const backend = await createBackend('reference')
+  const read = await openPredictor(path, backend)
+  const {
+    kind,
+    features: scaling,
+    pooling,
+    placement,
+  } = read.config as typeof read.config & {
+    readonly pooling: string
+    readonly placement: number
+  }
+  const isScaled = scaling === 'standard' || scaling === 'min_max'
+  if (read.kind !== 'shadow' || pooling !== 'last' || placement !== 0 || !isScaled)
+    throw new InputError(
+      'PREDICTOR_CARD',
+      `predictor: expected one of the specification, got ${kind}, ${scaling}, ${pooling}, layer ${placement}`,
+    )
+  const network = (units: UnitKind): Network =>
+    plainNetwork(read.networks[units].shape, read.networks[units].read())
+  return { features: scaling, heads: network('heads'), neurons: network('neurons') }
+}
+
+/**
+ * The ids of a prompt, the token before a text first, and what each spells.
+ * @throws InputError as the tokenizer
+ */
+function tokensOf({ tokenizer }: SpecModel, prompt: string): Steps['tokens'] {
+  const ids = Int32Array.from(tokenizer.encode(prompt, { prefix: true })).slice(0, MOST_TOKENS)
+  return { ids, pieces: spelled(tokenizer, ids) }
+}
+
+function spelled(tokenizer: Tokenizer, ids: Int32Array): string[] {
+  return Array.from(ids, (id) => tokenizer.decode([id]))
+}
+
+/** Computes all steps; each is yielded when it is done. Other events run between them. */
+export async function* computeSteps(
+  held: SpecModel,
+  settings: Settings,
+): AsyncGenerator<SomeSteps, void, void> {
+  const { model, predictor, tokenizer } = held
+  const tokens = tokensOf(held, settings.prompt)
+  yield { tokens }
+  const prompt = tokens.ids
+  const look = model.look(prompt)
+  const predicted = predict(predictor, look, model.heads, model.neurons)
+  yield {
+    context: { values: look.data, heads: model.heads },
+    features: features(look, predictor.features).data,
+    predicted,
+  }
+  const budget: Budget = { sparsity: settings.sparsity, scope: settings.scope, policy: 'exact' }
+  let scores = await quickScores(held, settings, predicted)
+  if (scores !== null) yield { scores, mask: selectMask(scores, budget) }
+  await pause()
+  const logits = lastRow(model, prompt, null)
+  const ids = generate(model, prompt, null, FOLLOWING)
+  yield { dense: { logits, ids, pieces: spelled(tokenizer, ids) } }
+  await pause()
+  const plainact = calibrate(model, Int32Array.of(...prompt, ...ids), prompt.length).scores
+  yield { plainact }
+  scores ??= plainact
+  const mask = selectMask(scores, budget)
+  yield { scores, mask }
+  await pause()
+  const maskedLogits = lastRow(model, prompt, mask)
+  const maskedIds = generate(model, prompt, mask, FOLLOWING)
+  const masked = { logits: maskedLogits, ids: maskedIds, pieces: spelled(tokenizer, maskedIds) }
+  yield { masked, next: likeliest(tokenizer, logits, maskedLogits) }
+}
+
+/** The scores that need no text after the prompt; null for the oracle's. */
+async function quickScores(held: SpecModel, { source }: Settings, predicted: Units): Promise<Units | null> {
+  if (source === 'predicted') return predicted
+  if (source === 'random') return randomScores(predicted)
+  return source === 'static' ? staticScores(held) : null
+}
+
+/** The same numbers for every prompt, drawn from a fixed seed. */
+function randomScores(like: Units): Units {
+  const random = new Random(1)
+  const rows = (units: readonly Float32Array[]): Float32Array[] =>
+    units.map((row) => row.map(() => random.uniform()))
+  return { heads: rows(like.heads), neurons: rows(like.neurons) }
+}
+
+const means = new WeakMap<SpecModel, Units>()
+
+/** The mean plainact over some texts, the first half of each a prompt: computed once. */
+async function staticScores(held: SpecModel): Promise<Units> {
+  const known = means.get(held)
+  if (known !== undefined) return known
+  const all: Units[] = []
+  for (const text of texts) {
+    const { ids } = tokensOf(held, text)
+    all.push(calibrate(held.model, ids, Math.ceil(ids.length / 2)).scores)
+    await pause()
+  }
+  const mean = (kind: UnitKind): Float32Array[] =>
+    all[0][kind].map((row, l) =>
+      row.map((_, u) => all.reduce((sum, scores) => sum + scores[kind][l][u], 0) / all.length),
+    )
+  const found = { heads: mean('heads'), neurons: mean('neurons') }
+  means.set(held, found)
+  return found
+}
+
+/** The logits [V] after the last token. */
+function lastRow(model: Model, tokens: Int32Array, mask: Units | null): Float32Array {
+  const { data, shape } = model.forward(tokens, mask).logits
+  return data.slice((shape[0] - 1) * shape[1])
+}
+
+/** How many next tokens are listed. */
+const LISTED = 8
+
+/** The tokens that are among the likeliest with the mask or without, best first. */
+function likeliest(tokenizer: Tokenizer, dense: Float32Array, masked: Float32Array): NextToken[] {
+  const [whole, sparse] = [dense, masked].map(sharesOf)
+  return Array.from(whole.keys())
+    .toSorted((a, b) => Math.max(whole[b], sparse[b]) - Math.max(whole[a], sparse[a]) || a - b)
+    .slice(0, LISTED)
+    .map((id) => ({ id, text: tokenizer.decode([id]), dense: whole[id], masked: sparse[id] }))
+}

@@ -1,0 +1,85 @@
+/**
+ * What the pointer or the keyboard is at: the unit, its value, its rank, and where the value came from.
+ */
+import type { UnitKind } from '../../spec/model.ts'
+import { pageDocument } from '../../platform/platform.ts'
+import { brief } from '../view/dom.ts'
+import type { SomeSteps } from './method.ts'
+
+/** A cell of a map. */
+interface Cell {
+  readonly row: number
+  readonly column: number
+}
+
+/** Follows pointer and keys on the maps of the page. @param steps the values that are shown now */
+export function startReadouts(steps: () => SomeSteps): void {
+  const page = pageDocument()
+  const at = new WeakMap<Element, Cell>()
+  const show = (map: SVGSVGElement, cell: Cell): void => {
+    at.set(map, cell)
+    const [key] = (map.dataset.map ?? '').split('.')
+    const line = page.querySelector(`[data-readout="${key}"]`)
+    const words = wordsOf(map.dataset.map ?? '', cell, steps())
+    if (line && words !== null) line.textContent = words
+  }
+  page.addEventListener('pointermove', ({ target, clientX, clientY }) => {
+    const map = mapOf(target)
+    if (map === null) return
+    const { left, top, width, height } = map.getBoundingClientRect()
+    const { width: columns, height: rows } = map.viewBox.baseVal
+    show(map, {
+      row: clamp(Math.floor(((clientY - top) / height) * rows), rows),
+      column: clamp(Math.floor(((clientX - left) / width) * columns), columns),
+    })
+  })
+  page.addEventListener('keydown', (event) => {
+    const map = mapOf(event.target)
+    const move = moves[event.key]
+    if (map === null || move === undefined) return
+    event.preventDefault()
+    const { row, column } = at.get(map) ?? { row: 0, column: 0 }
+    const { width: columns, height: rows } = map.viewBox.baseVal
+    show(map, { row: clamp(row + move[0], rows), column: clamp(column + move[1], columns) })
+  })
+}
+
+const moves: Readonly<Record<string, readonly [number, number]>> = {
+  ArrowUp: [-1, 0],
+  ArrowDown: [1, 0],
+  ArrowLeft: [0, -1],
+  ArrowRight: [0, 1],
+}
+
+const clamp = (value: number, size: number): number => Math.min(size - 1, Math.max(0, value))
+
+function mapOf(target: EventTarget | null): SVGSVGElement | null {
+  return target instanceof Element ? target.closest<SVGSVGElement>('svg.map') : null
+}
+
+/** A cell in words; null where its values are not there. @param key as `predicted.neurons.sorted` */
+export function wordsOf(key: string, { row, column }: Cell, steps: SomeSteps): string | null {
+  const [name, kind, order] = key.split('.') as [string, UnitKind, string | undefined]
+  const units = name === 'predicted' ? steps.predicted : name === 'plainact' ? steps.plainact : undefined
+  if (units === undefined) return null
+  const l = row + 1
+  const scores = units[kind][l]
+  const ranked = Array.from(scores.keys()).toSorted((a, b) => scores[b] - scores[a] || a - b)
+  const unit = order === 'sorted' ? ranked[column] : column
+  const all = units[kind]
+    .slice(1)
+    .reduce((higher, own) => higher + own.filter((score) => score > scores[unit]).length, 0)
+  const total = scores.length * (units[kind].length - 1)
+  const kept =
+    steps.mask === undefined ? '' : steps.mask[kind][l][unit] === 1 ? '; it stays' : '; it is skipped'
+  const place = `layer ${l}, ${kind === 'heads' ? 'head' : 'neuron'} ${unit}`
+  const neighbours = [unit - 1, unit + 1]
+    .filter((other) => other in scores)
+    .map((other) => `${other}: ${brief(scores[other])}`)
+    .join(', ')
+  const origin =
+    name === 'predicted'
+      ? `row ${(l - 1) * scores.length + unit} of W2 times the hidden numbers, plus b2`
+      : 'Σ over the tokens of |a g|'
+  return `${place}: ${brief(scores[unit])}, rank ${all + 1} of ${total}${kept}. It is ${origin}. Beside it ${neighbours}.`
+}

@@ -1,0 +1,55 @@
+/**
+ * Tries a law between engine and specification, on the reference backend.
+ *
+ * The build makes a copy of this module for each planted bug, and a copy of the specification with the bug below it.
+ */
+import { createBackend } from '../../backends/select.ts'
+import { LanguageModel } from '../../engine/language_model.ts'
+import { pause } from '../../platform/pause.ts'
+import { now } from '../../platform/platform.ts'
+import { tryCases } from '../../verify/check.ts'
+import { engineLaws } from '../../verify/model/engine_laws.ts'
+import { encode } from '../../verify/values.ts'
+
+/** What became of a law: plain data, which another thread can receive. */
+export interface LawResult {
+  /** Cases that were tried. */
+  readonly cases: number
+  /** What is wrong, in one line; null if the law holds. */
+  readonly error: string | null
+  /** The smallest case found that breaks it, as JSON; null if the law holds. */
+  readonly counterexample: string | null
+}
+
+/** Other events run after this many milliseconds. */
+const PAUSE_AFTER = 30
+
+/** Tries a law of `engineLaws` on so many cases, drawn from a seed; null if the signal ended it. */
+export async function tryLaw(
+  name: string,
+  cases: number,
+  seed: number,
+  signal: AbortSignal,
+): Promise<LawResult | null> {
+  const law = engineLaws[name as keyof typeof engineLaws]
+  const subject = { backend: await createBackend('reference'), load: LanguageModel.load }
+  let paused = now()
+  const { interrupted, runs, failure } = await tryCases({
+    arbitraries: law.arbitraries,
+    predicate: (...args) => law.predicate(subject, ...args),
+    seed,
+    runs: cases,
+    goOn: async () => {
+      if (now() - paused > PAUSE_AFTER) {
+        await pause()
+        paused = now()
+      }
+      return !signal.aborted
+    },
+  })
+  if (interrupted) return null
+  if (failure === null) return { cases: runs, error: null, counterexample: null }
+  const { error, counterexample, report } = failure
+  const words = error instanceof Error ? error.message : report
+  return { cases: runs, error: words, counterexample: JSON.stringify(encode(counterexample), null, 1) }
+}
