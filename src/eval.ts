@@ -22,7 +22,7 @@ export { scoreWindow, type WindowScore } from './evaluation/score_window.ts'
 export { compareScores } from './evaluation/tally.ts'
 export { makeProvenance, type Provenance } from './results/provenance.ts'
 export { reproduce, type ReproduceOptions, type ReproduceProgress } from './experiments/reproduce.ts'
-export { fullSettings, quickSettings, type Settings } from './evaluation/settings.ts'
+export { settingsBySize, type ExperimentSize, type Settings } from './evaluation/settings.ts'
 export { taskByName, tasks } from './data/tasks/index.ts'
 export { runTasks, type TaskRow, type TaskSample, type TasksReport } from './evaluation/tasks/run.ts'
 export {

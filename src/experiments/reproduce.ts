@@ -37,7 +37,7 @@ import {
 } from '../evaluation/tally.ts'
 import { percent } from '../results/cells.ts'
 import { methodNames, type Comparison, type ReproduceReport, type ReproduceRow } from '../results/report.ts'
-import { fullSettings, quickSettings, type Settings } from '../evaluation/settings.ts'
+import { settingsBySize, type ExperimentSize, type Settings } from '../evaluation/settings.ts'
 import { WorkMeter } from './remaining_time.ts'
 import type { UnitKind } from '../masks/mask.ts'
 
@@ -46,9 +46,9 @@ export interface ReproduceOptions extends Omit<
   CacheOptions,
   'prompt' | 'continuation' | 'shotWindows' | 'signal' | 'onProgress'
 > {
-  /** A run of less than a minute on the embedded model. */
-  readonly quick?: boolean
-  /** Settings that differ from those of `quick` or of the full run. */
+  /** Default: `usual`. */
+  readonly size?: ExperimentSize
+  /** Settings that differ from those of the size. */
   readonly settings?: Partial<Settings>
   /** Which planners to compare; dense is always there. Default: all. */
   readonly planners?: readonly PlannerName[]
@@ -75,6 +75,8 @@ export interface ReproduceProgress {
   readonly total: number
   /** Of the whole run; null before there is anything to judge by. */
   readonly secondsLeft: number | null
+  /** Perplexities of the windows scored so far, in words. */
+  readonly note?: string
 }
 
 /**
@@ -90,7 +92,7 @@ export async function reproduce(
 ): Promise<ReproduceReport> {
   const started = now()
   const { model, criterion = 'plainact', baselineCriterion = 'l2norm', scope = 'global', seed = 0 } = options
-  const settings: Settings = { ...(options.quick ? quickSettings : fullSettings), ...options.settings }
+  const settings: Settings = { ...settingsBySize[options.size ?? 'usual'], ...options.settings }
   const { prompt, continuation, calibration, evaluation, decode } = settings
   for (const name of [criterion, baselineCriterion]) criterionByName(name)
   const methods = comparisonMethods(settings, {
@@ -145,7 +147,12 @@ export async function reproduce(
 
     // 3. evaluate: every method on every window; a window counts when all have scored it.
     progress.stage = 'evaluate'
-    await measureMethods(cache, methods, evaluation, seed, { onBatch: (found) => void (measured = found) })
+    await measureMethods(cache, methods, evaluation, seed, {
+      onBatch(found) {
+        measured = found
+        progress.note = describeSoFar(found)
+      },
+    })
 
     // 4. decode: the speed of every method, on the prompt of the first window.
     progress.stage = 'decode'
@@ -178,6 +185,7 @@ class Progress {
   stage: CacheStage = 'calibrate'
   /** Windows that were calibrated on. */
   calibrated = 0
+  note: string | undefined
   /** Calibrations: the dense one, and one for each sparsity that ShadowLLM's targets are measured at. */
   readonly #rounds: number
   #round = 0
@@ -194,7 +202,13 @@ class Progress {
     this.#rounds = calibrationsOf(methods)
     const meter = new WorkMeter(expectedWork(model, settings, methods))
     this.tell = (stage, done, total) =>
-      onProgress({ stage, done, total, secondsLeft: meter.update(stage, total > 0 ? done / total : 1) })
+      onProgress({
+        stage,
+        done,
+        total,
+        secondsLeft: meter.update(stage, total > 0 ? done / total : 1),
+        note: this.note,
+      })
   }
 
   startTraining(index: number, count: number): void {
@@ -213,6 +227,16 @@ class Progress {
       this.tell('train', index * total + done, count * total)
     } else if (stage === this.stage) this.tell(stage, done, total)
   }
+}
+
+/** The perplexity of each method on the windows that all have scored. */
+function describeSoFar(measured: readonly MeasuredMethod[]): string | undefined {
+  const rows = measured.filter(({ scores }) => scores.length > 0)
+  const words = rows.map(({ method: { planner, sparsity }, scores }) => {
+    const skipped = planner === 'dense' ? '' : ` ${percent(sparsity)}`
+    return `${planner}${skipped} ${perplexityOf(natsPerToken(scores)).value.toPrecision(3)}`
+  })
+  return words.length > 0 ? words.join(', ') : undefined
 }
 
 /** How often examples are scored: in the dense model, and under each static mask. */

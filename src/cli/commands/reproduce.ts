@@ -13,7 +13,7 @@ import { renderHtml } from '../../experiments/report/html.ts'
 import { renderJson } from '../../experiments/report/json.ts'
 import { formatExperiment } from '../../results/terminal.ts'
 import { reproduce, type ReproduceOptions } from '../../experiments/reproduce.ts'
-import { fullSettings, quickSettings, type Settings } from '../../evaluation/settings.ts'
+import { settingsBySize, type ExperimentSize, type Settings } from '../../evaluation/settings.ts'
 import type { Scope } from '../../masks/budget.ts'
 import { readWikitext } from '../../data/wikitext.ts'
 import { commandArguments } from '../../platform/platform.ts'
@@ -53,6 +53,7 @@ Experiments: ${experimentNames.join(', ')}.
 
 Examples:
   $ shadowllm reproduce --quick
+  $ shadowllm reproduce --full --threads auto
   $ shadowllm reproduce --sparsity 0.5,0.8 --seed 1 --json > report.json
   $ shadowllm reproduce --html report.html
   $ shadowllm reproduce --experiment two-by-two,placement --seeds 0,1,2 --html report.html
@@ -63,6 +64,7 @@ Examples:
 
 interface ReproduceFlags extends ModelFlags, QueueFlags, ReportFlags, GridFlags {
   readonly quick?: boolean
+  readonly full?: boolean
   readonly experiment?: readonly string[]
   readonly sparsity?: readonly number[]
   readonly criterion: string
@@ -84,7 +86,8 @@ interface ReproduceFlags extends ModelFlags, QueueFlags, ReportFlags, GridFlags 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   command
-    .option('--quick', 'a small run, less than a minute on the embedded model')
+    .option('--quick', 'short windows, and few of them: less than a minute on the embedded model')
+    .option('--full', 'more windows, at more sparsities, as for the published figures: some ten minutes')
     .option(
       '--experiment <names>',
       'experiments of the paper in place of the comparison, separated by commas, or all',
@@ -143,6 +146,7 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
     throw new UsageError('FLAGS', '--save-predictor: expected the comparison, got --experiment')
   if (flags.seeds && !flags.experiment)
     throw new UsageError('FLAGS', '--seeds: expected --experiment, got none; --seed is for the comparison')
+  if (flags.quick && flags.full) throw new UsageError('FLAGS', '--full: expected it or --quick, got both')
   checkQueueFlags(flags)
   checkGridFlags(flags, flags.experiment ?? [])
   if (flags.queue && flags.cache === false)
@@ -180,7 +184,7 @@ function run(
   flags: ReproduceFlags,
   parts: Parts,
 ): Promise<ReproduceReport> {
-  const { quick, criterion, scope, seed, speed, savePredictor } = flags
+  const { criterion, scope, seed, speed, savePredictor } = flags
   const options: ReproduceOptions = {
     ...sourceOf(opt),
     settings: settingsOf(flags),
@@ -188,7 +192,7 @@ function run(
       if (savePredictor === undefined) return
       await whileWriting(savePredictor, () => writePredictor(savePredictor, predictor))
     },
-    quick,
+    size: sizeOf(flags),
     criterion,
     scope,
     seed,
@@ -204,6 +208,10 @@ function sourceOf(opt: ShadowModel): NamedSource & Pick<CacheOptions, 'threads'>
   return { ...namedSource(opt), threads: { path: opt.weightsFile, backend: opt.model.backend.name } }
 }
 
+function sizeOf({ quick, full }: ReproduceFlags): ExperimentSize {
+  return quick ? 'quick' : full ? 'full' : 'usual'
+}
+
 function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceFlags): Partial<Settings> {
   return {
     ...(sparsity === undefined ? {} : { sparsities: sparsity }),
@@ -215,7 +223,11 @@ function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceF
 }
 
 async function show(session: Session, report: ReproduceReport, flags: ReproduceFlags): Promise<void> {
-  await showReport(session, flags, report, (_, { columns }) => `${formatReport(report, columns)}\n`)
+  const more =
+    sizeOf(flags) === 'usual'
+      ? `--full scores ${settingsBySize.full.evaluation} windows at ${settingsBySize.full.sparsities.length} sparsities, in some ten minutes.\n`
+      : ''
+  await showReport(session, flags, report, (_, { columns }) => `${formatReport(report, columns)}\n${more}`)
   if (flags.html === undefined) return
   const experiment = reproduceExperiment(report, `shadowllm ${commandArguments().join(' ')}`)
   await writeOutput(flags.html, await renderHtml([experiment], report.provenance))
@@ -232,7 +244,7 @@ async function runExperiments(
   parts: Parts,
 ): Promise<boolean> {
   const { experiment: names = [], seed, seeds = [seed] } = flags
-  const settings = { ...(flags.quick ? quickSettings : fullSettings), ...settingsOf(flags) }
+  const settings = { ...settingsBySize[sizeOf(flags)], ...settingsOf(flags) }
   let running = ''
   const openCache = (options: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
     ExperimentCache.open({
@@ -281,7 +293,7 @@ async function runExperiments(
 
 /** What makes one experiment of this run again. */
 function commandOf(name: string, flags: ReproduceFlags): string {
-  const { quick, model, limit, examples, wikitext, sparsity, seed, seeds, features, targets } = flags
+  const { model, limit, examples, wikitext, sparsity, seed, seeds, features, targets } = flags
   const words: [string, string | number | undefined][] = [
     ['-m', model],
     ['--limit', limit],
@@ -296,7 +308,7 @@ function commandOf(name: string, flags: ReproduceFlags): string {
   ]
   const unTimed = name === 'grid' && !flags.speed ? ['--no-speed'] : []
   const rest = words.flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)]))
-  return ['shadowllm reproduce --experiment', name, ...(quick ? ['--quick'] : []), ...unTimed, ...rest].join(
-    ' ',
-  )
+  const size = sizeOf(flags)
+  const sized = size === 'usual' ? [] : [`--${size}`]
+  return ['shadowllm reproduce --experiment', name, ...sized, ...unTimed, ...rest].join(' ')
 }
