@@ -1,7 +1,6 @@
 /**
- * Builds the annotated specification: static files in docs/site/spec, to be served from anywhere, below any path.
- *
- *   npm run build:spec-page
+ * Builds the annotated specification: static files, to be served from anywhere, below any path. `npm run build:site` has it in
+ * docs/site/spec.
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -77,5 +76,3 @@ export async function buildSpecPage(outDir: string): Promise<void> {
     },
   })
 }
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) await buildSpecPage(path('docs/site/spec'))

@@ -6,7 +6,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { defineConfig, type Plugin } from 'vite'
+import { defineConfig, type InlineConfig, type Plugin } from 'vite'
 
 const root = fileURLToPath(new URL('../src/web/', import.meta.url))
 
@@ -67,12 +67,16 @@ function readRepository(): string {
   }
 }
 
-/** Writes the links into the page, where it says `{{source}}` and `{{specification}}`. */
-function linked(): Plugin {
+/**
+ * Writes the links into the page, where it says `{{source}}` and `{{specification}}`.
+ * @param specification where the specification is, if it is built beside the page
+ */
+function linked(specification?: string): Plugin {
   return {
     name: 'shadowllm-links',
     transformIndexHtml(html) {
-      return Object.entries(sourceLinks(readRepository())).reduce(
+      const links = { ...sourceLinks(readRepository()), ...(specification && { specification }) }
+      return Object.entries(links).reduce(
         (text, [name, address]) => text.replaceAll(`{{${name}}}`, address),
         html,
       )
@@ -80,16 +84,17 @@ function linked(): Plugin {
   }
 }
 
-export default defineConfig({
+/** How the page is built into a folder. @param specification as `linked` */
+export const pageConfig = (outDir: string, specification?: string): InlineConfig => ({
   root,
   base: './',
-  plugins: [diskOnly(), linked()],
+  plugins: [diskOnly(), linked(specification)],
   worker: {
     format: 'es',
     plugins: () => [diskOnly()],
   },
   build: {
-    outDir: fileURLToPath(new URL('../build/web', import.meta.url)),
+    outDir,
     emptyOutDir: true,
     target: 'es2024',
     // A file of its own for each: the page's policy lets nothing be read from text inside of code.
@@ -99,3 +104,5 @@ export default defineConfig({
   server: { headers: isolation },
   preview: { headers: isolation },
 })
+
+export default defineConfig(pageConfig(fileURLToPath(new URL('../build/web', import.meta.url))))
