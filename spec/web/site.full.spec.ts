@@ -1,0 +1,47 @@
+/**
+ * The site is built by one command, and no link of its own pages is dead. Those of the reference are judged by typedoc.
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+import { compile } from '../../scripts/tool.ts'
+import { runtime } from '../../src/platform/platform.ts'
+import { root } from '../harness/syntax.ts'
+
+const cannot = !existsSync(join(root, 'docs/node_modules/typedoc'))
+  ? 'typedoc is not installed'
+  : runtime.name !== 'node'
+    ? 'it needs Node'
+    : null
+const why = cannot === null ? '' : ` (skipped: ${cannot})`
+
+const pages = ['index.html', 'spec/index.html', 'spec/operations.html', 'live/index.html']
+
+/** Addresses of a page that lead nowhere. @param folder of the site */
+function deadLinks(page: string, html: string, folder: string): string[] {
+  const addresses = Array.from(html.matchAll(/\s(?:href|src)="([^"]*)"/g), ([, address]) => address)
+  return addresses.filter((address) => {
+    if (/^(?:https?|data):/.test(address)) return false
+    const [path, id] = address.split('#')
+    const file = join(folder, dirname(page), path)
+    const found = path === '' ? join(folder, page) : file.endsWith('/') ? `${file}index.html` : file
+    if (!existsSync(found)) return true
+    return Boolean(id) && !readFileSync(found, 'utf8').includes(`id="${id}"`)
+  })
+}
+
+test.skipIf(cannot !== null)(`no link of the site is dead${why}`, { timeout: 600_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-site-'))
+  try {
+    await compile(process.execPath, [...process.execArgv, 'scripts/site.ts', folder], root)
+    const read = (page: string): string => readFileSync(join(folder, page), 'utf8')
+    for (const page of pages) expect([page, deadLinks(page, read(page), folder)]).toEqual([page, []])
+    expect(read('live/index.html')).toContain('href="../spec/"')
+    expect(existsSync(join(folder, 'reference/documents/read.html'))).toBe(true)
+    const planted = '<a href="spec/none.html"></a><a href="spec/#none"></a><a href="spec/"></a>'
+    expect(deadLinks('index.html', planted, folder)).toEqual(['spec/none.html', 'spec/#none'])
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
