@@ -73,14 +73,14 @@ export function place({ path, text }: Source, offset: number): string {
 
 /**
  * Every file of a folder (a path from the root) whose name ends with `ending`, in order of path, packages that are
- * installed there aside; none if the folder is not there.
+ * installed there and the site that is built there aside; none if the folder is not there.
  */
 export function readSources(folder: string, ending = '.ts'): Source[] {
   if (!existsSync(join(root, folder))) return []
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(ending))
     .map((entry) => join(entry.parentPath, entry.name).slice(root.length).replaceAll('\\', '/'))
-    .filter((path) => !path.split('/').includes('node_modules'))
+    .filter((path) => !path.split('/').includes('node_modules') && !path.startsWith('docs/site/'))
     .sort()
     .map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }))
 }
