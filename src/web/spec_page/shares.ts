@@ -1,11 +1,11 @@
 /**
  * Probabilities of next tokens, as they are shown.
  */
+import { softmax } from '../../ops/softmax.ts'
 
-/** The softmax of logits [V] in float64. */
-export function sharesOf(logits: Float32Array): Float64Array {
-  const most = logits.reduce((a, b) => Math.max(a, b))
-  const weights = Float64Array.from(logits, (logit) => Math.exp(logit - most))
-  const total = weights.reduce((a, b) => a + b, 0)
-  return weights.map((weight) => weight / total)
+/** The softmax of logits [V]. It is that of the project, because engines of JavaScript differ in the last bit of `Math.exp`. */
+export function sharesOf(logits: Float32Array): Float32Array {
+  const shares = new Float32Array(logits.length)
+  softmax(shares, logits, 1, logits.length)
+  return shares
 }
