@@ -25,7 +25,7 @@ test('the environment of a run is restored after it', async () => {
 })
 
 test('ctrl-C is pressed when the test says so, and in no later run', async () => {
-  const generate = ['generate', 'The captain', '--max-tokens', '3']
+  const generate = ['generate', 'The captain', '--max-tokens', '3', '--quiet']
   const whole = await runInside(generate)
   const stopped = await runInside(generate, { interruptWhen: ({ stdout }) => stdout !== '' })
   expect(stopped).toMatchObject({ code: 130, stderr: 'shadowllm: interrupted [INTERRUPTED]\n' })

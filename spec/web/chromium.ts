@@ -3,6 +3,8 @@
  * skipped, and say so.
  */
 import { existsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname } from 'node:path'
 import { chromium, type Browser, type Page } from 'playwright-core'
 
 /** Where distributions put it; SHADOWLLM_CHROMIUM names another. */
@@ -30,7 +32,10 @@ const flags = [
 /** Starts it; close it. @throws Error if it does not start */
 export async function startChromium(): Promise<Browser> {
   if (chromiumPath === null) throw new Error('chromium: expected a program, got none')
-  return chromium.launch({ executablePath: chromiumPath, args: flags, timeout: 0 })
+  // A system allows a socket's path some hundred characters; the folder of a spec file with a long name takes too many.
+  const folder = tmpdir()
+  const env = { ...process.env, TMPDIR: folder.length > 48 ? dirname(folder) : folder }
+  return chromium.launch({ executablePath: chromiumPath, args: flags, env, timeout: 0 })
 }
 
 /** What a page said while it was watched: what it logged, and what went wrong. */
