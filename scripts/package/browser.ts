@@ -35,6 +35,9 @@ export async function buildBrowser(root: string, entries: readonly Entry[]): Pro
     legalComments: 'none',
     logLevel: 'warning',
     metafile: true,
+    minify: true,
+    // Errors are told by the names of their classes.
+    keepNames: true,
     outdir: output,
     platform: 'browser',
     plugins: [hubForPages, placeUrls(output, threads)],
