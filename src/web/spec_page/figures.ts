@@ -103,7 +103,7 @@ function paths(shades: readonly (readonly number[])[]): Markup[] {
   )
 }
 
-/** A picture of numbers [rows, columns]: darker is higher among all of them. */
+/** A picture of numbers [rows, columns]: the stronger its colour, the higher among all of them. */
 function heatMap(label: string, rows: readonly Float32Array[], key: string): Markup {
   const [height, width] = [rows.length, rows[0].length]
   return markup`<svg class="map" data-map="${key}" role="img" aria-label="${label}" tabindex="0" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none">${paths(shadesOf(rows))}</svg>`
@@ -188,7 +188,7 @@ function drawFeatures(features: Float32Array): Markup {
 
 function drawPredicted(predicted: Units): Markup {
   return figure(
-    'Predicted scores: darker is higher among all layers. The mask will keep the darkest.',
+    'Predicted scores: the stronger the colour, the higher among all layers. The mask will keep the strongest.',
     unitMaps('Predicted scores', predicted, 'predicted'),
     unitTable(predicted),
   )
@@ -220,7 +220,7 @@ function drawSelection(
   })
   const found = plainact === undefined || settings.source === 'oracle' ? '' : ` ${recallLine(mask, plainact)}`
   return figure(
-    `The scores sorted (${sources[settings.source]}), where the budget cuts them at sparsity ${percent(settings.sparsity)}, ${settings.scope} scope; below, the mask of layers 1 to ${mask.heads.length - 1}.${found}`,
+    `The scores sorted (${sources[settings.source]}), where the budget cuts them at sparsity ${percent(settings.sparsity)}, ${settings.scope} scope; the highest fiftieth leaves the picture; below, the mask of layers 1 to ${mask.heads.length - 1}.${found}`,
     markup`<div class="maps">${panels}</div>`,
     table(
       ['layer', 'heads kept', 'neurons kept'],
@@ -246,14 +246,14 @@ function recallLine(mask: Units, plainact: Units): string {
   return `It keeps ${shares.join(' and ')}.`
 }
 
-/** Scores sorted, with the place of the cut. */
+/** Scores sorted, with the place of the cut. Few scores are far above the others: the highest fiftieth ends at the top. */
 function curve(kind: UnitKind, ranked: Float32Array, kept: number): Markup {
-  const [most, least] = [ranked[0], Math.min(0, ranked[ranked.length - 1])]
+  const [most, least] = [ranked[Math.floor(ranked.length / 50)], Math.min(0, ranked[ranked.length - 1])]
   const step = Math.max(1, Math.floor(ranked.length / 256))
   const points: string[] = []
   for (let i = 0; i < ranked.length; i += step)
     points.push(
-      `${((100 * i) / ranked.length).toFixed(2)} ${(40 * (1 - (ranked[i] - least) / (most - least || 1))).toFixed(2)}`,
+      `${((100 * i) / ranked.length).toFixed(2)} ${(40 * Math.max(0, 1 - (ranked[i] - least) / (most - least || 1))).toFixed(2)}`,
     )
   const cut = ((100 * kept) / ranked.length).toFixed(2)
   const label = `Scores of ${kind}, sorted; the cut is at ${kept} of ${ranked.length}, score ${brief(ranked[Math.max(0, kept - 1)])}`

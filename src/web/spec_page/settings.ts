@@ -19,7 +19,7 @@ export interface Settings {
 export const defaultSettings: Settings = {
   prompt: 'Once upon a time there was a little girl who lived in the forest and',
   source: 'predicted',
-  sparsity: 0.75,
+  sparsity: 0.5,
   scope: 'global',
 }
 
