@@ -5,7 +5,9 @@
  *   f = scale(c)
  *   scores = relu(f W1ᵀ + b1) W2ᵀ + b2                                    [(L − 1) U], one network per kind of unit
  *
- * That takes D R + R (L − 1) U multiplications. A network for each layer, as in DejaVu, takes (L − 1) (D R + R U).
+ * That takes D R + R (L − 1) U multiplications. A network for each layer, as in DejaVu, takes (L − 1) (D R + R U), and runs for
+ * every token. That one look suffices is the claim of the paper: which units matter depends on the text as a whole, and the
+ * attention of an early layer has seen all of it. `reproduce --experiment two-by-two` compares one network with many.
  *
  * It learns y, the scores s of what followed. Here scale gives f mean 0 and variance 1, y = s, and layer 0, which has run
  * when the predictor is asked, has no outputs and no targets. The released code (abdelfattah-lab/shadow_llm at bdc5ad5,
