@@ -266,6 +266,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'calibrate --examples <count>': { wrong: usage('FLAGS', 'expected --limit', '8', '0') },
     'calibrate --prompt <count>': whole(2),
     'calibrate --threads <count>': whole(1, '65'),
+    'reproduce --threads <count>': whole(1, '65'),
     'calibrate --rows <task=file>': rows,
     'calibrate --mask <file>': predictor,
     // train

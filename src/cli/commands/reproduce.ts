@@ -7,6 +7,12 @@ import type { ExperimentResult } from '../../results/experiment_result.ts'
 import type { ExperimentContext } from '../../experiments/experiment.ts'
 import { experimentNames, runByName } from '../../experiments/index.ts'
 import { ExperimentCache, type CacheOptions } from '../../evaluation/cache/experiment_cache.ts'
+import { jobThreads } from '../../evaluation/jobs/threads.ts'
+import { defaultThreads } from '../../jobs/model_threads.ts'
+import type { JobRunner } from '../../jobs/runner.ts'
+import { threadRunner } from '../../jobs/thread_runner.ts'
+import { methodHash } from '../../results/method_hash.ts'
+import { hashFiles } from '../../results/provenance.ts'
 import { openPartStore } from '../../results/part_store.ts'
 import { formatReport, reproduceExperiment, type ReproduceReport } from '../../results/report.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
@@ -53,7 +59,7 @@ Experiments: ${experimentNames.join(', ')}.
 
 Examples:
   $ shadowllm reproduce --quick
-  $ shadowllm reproduce --full --threads auto
+  $ shadowllm reproduce --full
   $ shadowllm reproduce --sparsity 0.5,0.8 --seed 1 --json > report.json
   $ shadowllm reproduce --html report.html
   $ shadowllm reproduce --experiment two-by-two,placement --seeds 0,1,2 --html report.html
@@ -62,7 +68,8 @@ Examples:
   $ shadowllm reproduce --features min_max --targets per_layer    (the scalings of the released code)
   $ shadowllm reproduce -m DIR --output report.json --save-predictor predictor.safetensors`
 
-interface ReproduceFlags extends ModelFlags, QueueFlags, ReportFlags, GridFlags {
+interface ReproduceFlags extends Omit<ModelFlags, 'threads'>, QueueFlags, ReportFlags, GridFlags {
+  readonly threads?: number
   readonly quick?: boolean
   readonly full?: boolean
   readonly experiment?: readonly string[]
@@ -119,7 +126,12 @@ export function define(command: Command, session: Session): void {
     seedListFlag,
   )
   addGridFlags(command)
-  addFlags(command, 'backend', 'threads')
+  addFlags(command, 'backend')
+    .option(
+      '--threads <count>',
+      'threads, each with a model of its own (default: as many as fit)',
+      wholeFlag('threads', 1, 64),
+    )
     .option('--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)")
     .option('--no-cache', 'keep no parts and use none')
     .option('--no-speed', 'do not measure decode speed; the rest of the report is the same on every machine')
@@ -153,8 +165,8 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
     throw new UsageError('FLAGS', '--queue: expected a cache for the results of the jobs, got --no-cache')
   const { cache } = flags
   const store = cache === false ? null : await openPartStore(cache === true ? undefined : cache)
-  const complete = await withModel(session, flags, (opt) =>
-    withRunner(session, opt, flags, async (runner) => {
+  const complete = await withModel(session, { ...flags, threads: 1 }, (opt) =>
+    withWorkers(session, opt, flags, async (runner) => {
       const parts = { store, runner, ...(await evaluatedText(flags)) }
       if (flags.experiment)
         return withGridPredictors(opt, flags, (predictors) =>
@@ -167,6 +179,26 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
   )
   // The finished part has been shown; the exit code says that the run was stopped.
   if (!complete) session.signal.throwIfAborted()
+}
+
+/** Works with a runner over the queue that was asked for, or over threads of this process; null if this one is enough. */
+async function withWorkers<T>(
+  session: Session,
+  opt: ShadowModel,
+  flags: ReproduceFlags,
+  work: (runner: JobRunner | null) => Promise<T>,
+): Promise<T> {
+  const windows = settingsOf(flags).evaluation ?? settingsBySize[sizeOf(flags)].evaluation
+  const { threads = defaultThreads(opt.config, windows) } = flags
+  if (flags.queue || threads === 1) return withRunner(session, opt, flags, work)
+  const [hash, method] = [await hashFiles(opt.files), await methodHash()]
+  const start = { path: opt.weightsFile, backend: opt.model.backend.name, hash, method }
+  const runner = threadRunner(jobThreads(start), threads)
+  try {
+    return await work(runner)
+  } finally {
+    await runner.close()
+  }
 }
 
 /** Where parts are kept, who makes them in place of this process, what is scored in place of the Brown corpus, and by what. */
