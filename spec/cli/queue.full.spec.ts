@@ -52,7 +52,7 @@ function resultOf(text: string): string {
 
 describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer === null ? '' : `: ${whyNoServer}`}`, () => {
   test(
-    'with three workers: reproduce, calibrate and eval give the bytes of one machine',
+    'with three workers, or threads: reproduce, calibrate and eval give the bytes of one thread',
     { timeout: 600_000 },
     async () => {
       const reproduce = ['reproduce', '--quick', '--no-speed', '--limit', '3', '--examples', '20']
@@ -67,12 +67,14 @@ describe.skipIf(whyNoServer !== null)(`a queue${whyNoServer === null ? '' : `: $
         await runInside([...calibrate, '--output', join(folder, 'queued traces'), ...queue()]),
         await runInside([...evaluate, ...queue()]),
       ])
-      const alone = await run('alone')
+      const alone = await run('alone', ['--threads', '1'])
+      const threaded = await run('threaded', ['--threads', '2'])
       await runInside([...calibrate, '--output', join(folder, 'traces'), '--threads', '1'])
       const askedAlone = await runInside(evaluate)
-      for (const result of [queued, alone, calibrated, asked, askedAlone, ...ended])
+      for (const result of [queued, alone, threaded, calibrated, asked, askedAlone, ...ended])
         expect(result).toMatchObject({ code: 0, stderr: '' })
       expect(resultOf(queued.stdout)).toBe(resultOf(alone.stdout))
+      expect(resultOf(threaded.stdout)).toBe(resultOf(alone.stdout))
       expect(resultOf(asked.stdout)).toBe(resultOf(askedAlone.stdout))
       expect(filesOf(join(folder, 'queued traces'))).toEqual(filesOf(join(folder, 'traces')))
       // The workers computed the jobs.
