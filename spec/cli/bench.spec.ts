@@ -54,6 +54,8 @@ describe('bench', () => {
       threadsAsked: 1,
       cache: 'f32',
       planner: 'random',
+      decisions: 1,
+      checked: null,
       sparsity: { requested: 0.5, heads: 0.25, neurons: 0.25, weights: 0.25 },
       ways: { dense: expect.any(Number), gather: expect.any(Number), packed: expect.any(Number) },
       test: 'tg2@4',

@@ -35,7 +35,9 @@ async function isWithinBound(backend: Backend): Promise<void> {
     const count = tokens.length - from
     expect(kl / count, 'KL per token').toBeLessThan(BOUND)
     expect(kl / count, 'KL per token: the caches are two').toBeGreaterThan(0)
-    expect(Math.abs(nll - dense.scoreFrom(from).nll) / count, 'nats per token').toBeLessThan(BOUND)
+    // The loss of a text moves by chance, up or down. A KL of k moves that of a token by √(2 k), to first order.
+    const apart = Math.abs(nll - dense.scoreFrom(from).nll) / count
+    expect(apart, 'nats per token').toBeLessThan(4 * Math.sqrt((2 * BOUND) / count))
   }
   model.dispose()
 }

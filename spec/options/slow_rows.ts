@@ -198,8 +198,8 @@ const benchTable: CommandTable = {
       values: [null, '1'],
       shows: ({ json }) => (json.rows as { decisions: number }[]).map(({ decisions }) => decisions),
       is: [
-        [0, 1],
-        [0, 3],
+        [0, 1, 1, 1],
+        [0, 3, 3, 3],
       ],
     },
     {
@@ -208,8 +208,8 @@ const benchTable: CommandTable = {
       shows: ({ json }) =>
         (json.rows as { checked: { checks: number } | null }[]).map(({ checked }) => checked?.checks ?? 0),
       is: [
-        [0, 0],
-        [0, 1],
+        [0, 0, 0, 0],
+        [0, 2, 2, 2],
       ],
     },
     { flag: '--test', values: ['pp3', 'tg1@2,pp3'] },

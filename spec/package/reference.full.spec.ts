@@ -50,7 +50,13 @@ test.skipIf(cannot !== null)(
         'tsconfig.json',
         JSON.stringify({ compilerOptions: { skipLibCheck: true }, files: ['planted.ts'] }),
       )
-      const planted = { ...options, entryPoints: ['planted.ts'], tsconfig: 'tsconfig.json' }
+      const planted = {
+        ...options,
+        entryPoints: ['planted.ts'],
+        projectDocuments: [],
+        readme: 'none',
+        tsconfig: 'tsconfig.json',
+      }
       write('typedoc.json', JSON.stringify(planted))
       const { code, output } = await judge(join(folder, 'typedoc.json'))
       expect(output).toContain('Nothing')

@@ -131,22 +131,20 @@ describe.skipIf(chromiumPath === null)(`the annotated specification${withoutChro
     })
   })
 
-  test('each law holds, and each bug is found with a counterexample', async () => {
-    await inPage('', async (page) => {
-      await computed(page)
-      for (const { address } of proofs) {
+  test.each(proofs)(
+    'beside $address the law holds, and its bug is found with a counterexample',
+    async ({ address }) => {
+      await inPage('', async (page) => {
+        await computed(page)
         const place = page.locator(`[id="law.${address}"]`)
         await place.getByRole('button', { name: 'Try it' }).click()
         await place.locator('[data-result]').waitFor()
-        expect([address, await place.locator('.verdict').textContent()]).toEqual([
-          address,
-          expect.stringContaining('The law holds on'),
-        ])
+        expect(await place.locator('.verdict').textContent()).toContain('The law holds on')
         await place.getByRole('button', { name: 'Plant it' }).click()
         await place.locator('[data-result="broken"] pre').waitFor()
-      }
-    })
-  })
+      })
+    },
+  )
 
   test.each([
     ['dark', { colorScheme: 'dark' }],
@@ -169,7 +167,7 @@ describe.skipIf(chromiumPath === null)(`the annotated specification${withoutChro
       async (page) => {
         const { size } = readingOrder(readFileSync(join(root, 'docs/guides/read.md'), 'utf8'))
         expect(await page.locator('.chapter').count()).toBe(size)
-        expect(await page.locator('pre code').first().isVisible()).toBe(true)
+        expect(await page.locator('.row > pre code').first().isVisible()).toBe(true)
         expect(await page.locator('figure').count()).toBe(figures.length)
         expect(await page.locator('button:visible').count()).toBe(0)
         expect(await page.locator('#try').isVisible()).toBe(false)
