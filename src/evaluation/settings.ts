@@ -1,6 +1,6 @@
 /**
- * How large an experiment is. On the embedded model and two cores `quick` answers within a minute, `usual` within three, and
- * `full` within ten. All run on any model.
+ * How large an experiment is. On the embedded model `quick` takes about a minute, `usual` some minutes, and `full`, with three
+ * times the windows, some twenty. All run on any model.
  *
  * Features are standardised and targets are raw scores, where the released code scales both to [0, 1]. On the embedded
  * model raw targets matter most: a global budget compares layers, and scaling each layer to [0, 1] throws away by how
