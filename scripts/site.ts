@@ -2,7 +2,7 @@
  * Builds docs/site, static files to be served from anywhere, below any path: the annotated specification in `spec`, the live
  * page in `live`, the library's reference and the guides in `reference`, and a page that leads to them.
  *
- *   npm ci --prefix docs && npm run build:site && npm run serve:site
+ *   npm run build:site && npm run serve:site
  *   npm run build:site -- FOLDER
  */
 import { copyFileSync, existsSync } from 'node:fs'
@@ -18,8 +18,7 @@ const root = fileURLToPath(new URL('../', import.meta.url))
 const site = `${resolve(commandArguments()[0] ?? `${root}docs/site`)}/`
 const typedoc = `${root}docs/node_modules/typedoc/bin/typedoc`
 
-if (!existsSync(typedoc))
-  throw new Error('build:site: expected typedoc, got none: npm ci --prefix docs installs it')
+if (!existsSync(typedoc)) throw new Error('build:site: expected typedoc, got none: npm ci installs it')
 await buildSpecPage(`${site}spec`)
 await build({ configFile: false, logLevel: 'warn', ...pageConfig(`${site}live`, '../spec/') })
 await compile(
