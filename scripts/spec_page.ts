@@ -12,7 +12,7 @@ import { defaultSettings } from '../src/web/spec_page/settings.ts'
 import { pageParts, readPages } from './spec_page/document.ts'
 import { plants } from './spec_page/plants.ts'
 import { setProof } from './spec_page/proof.ts'
-import { diskOnly } from './vite_page.ts'
+import { diskOnly, packing } from './vite_page.ts'
 
 const path = (name: string): string => fileURLToPath(new URL(`../${name}`, import.meta.url))
 const read = (name: string): string => readFileSync(path(name), 'utf8')
@@ -63,12 +63,7 @@ export async function buildSpecPage(outDir: string): Promise<void> {
     plugins: [plants(), diskOnly(), specification(await drawAsides())],
     worker: { format: 'es', plugins: () => [plants(), diskOnly()] },
     build: {
-      outDir,
-      emptyOutDir: true,
-      target: 'es2024',
-      // A file of its own for each: the page's policy lets nothing be read from text inside of code.
-      assetsInlineLimit: 0,
-      modulePreload: { polyfill: false },
+      ...packing(outDir),
       rolldownOptions: {
         input: ['index.html', 'operations.html'].map((file) => `${root}${file}`),
         checks: { pluginTimings: false },

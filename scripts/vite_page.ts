@@ -6,7 +6,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { defineConfig, type InlineConfig, type Plugin } from 'vite'
+import { defineConfig, type BuildEnvironmentOptions, type InlineConfig, type Plugin } from 'vite'
 
 const root = fileURLToPath(new URL('../src/web/', import.meta.url))
 
@@ -84,6 +84,16 @@ function linked(specification?: string): Plugin {
   }
 }
 
+/** How a page is packed into a folder. */
+export const packing = (outDir: string): BuildEnvironmentOptions => ({
+  outDir,
+  emptyOutDir: true,
+  target: 'es2024',
+  // A file of its own for each: the policy of pages lets nothing be read from text inside of code.
+  assetsInlineLimit: 0,
+  modulePreload: { polyfill: false },
+})
+
 /** How the page is built into a folder. @param specification as `linked` */
 export const pageConfig = (outDir: string, specification?: string): InlineConfig => ({
   root,
@@ -93,14 +103,7 @@ export const pageConfig = (outDir: string, specification?: string): InlineConfig
     format: 'es',
     plugins: () => [diskOnly()],
   },
-  build: {
-    outDir,
-    emptyOutDir: true,
-    target: 'es2024',
-    // A file of its own for each: the page's policy lets nothing be read from text inside of code.
-    assetsInlineLimit: 0,
-    modulePreload: { polyfill: false },
-  },
+  build: packing(outDir),
   server: { headers: isolation },
   preview: { headers: isolation },
 })

@@ -114,38 +114,27 @@ class FormulaReader {
 
   /** A formula from here on; null if none begins here. */
   formula(isFirst = true): Part | null {
-    return this.#chain(relations, () => this.#sum(isFirst))
-  }
-
-  /** Parts with signs of one kind between them. */
-  #chain(signs: readonly string[], next: () => Part | null): Part | null {
-    const first = this.#attempt(next)
-    if (first === null) return null
-    const parts = [first.mathml]
-    let isFormula = first.isFormula
-    for (;;) {
-      const more = this.#attempt(() => {
-        const sign = this.#take(signs)
-        const part = sign === null ? null : this.#attempt(() => this.#sum(false))
-        return part && { mathml: operator(sign as string) + part.mathml, isFormula: true }
-      })
-      if (more === null) break
-      parts.push(more.mathml)
-      isFormula = true
-    }
-    return parts.length === 1 ? first : { mathml: row(...parts), isFormula }
+    const first = this.#attempt(() => this.#sum(isFirst))
+    return first && this.#chain([], first, relations, () => this.#sum(false))
   }
 
   #sum(isFirst: boolean): Part | null {
     const sign = this.#take(additions)
     const first = this.#attempt(() => this.#product(isFirst && sign === null))
-    if (first === null) return null
-    const parts = sign === null ? [first.mathml] : [operator(sign), first.mathml]
+    return (
+      first &&
+      this.#chain(sign === null ? [] : [operator(sign)], first, additions, () => this.#product(false))
+    )
+  }
+
+  /** Parts with signs of one kind between them. @param before the MathML of what stands before the first */
+  #chain(before: readonly string[], first: Part, signs: readonly string[], next: () => Part | null): Part {
+    const parts = [...before, first.mathml]
     for (;;) {
       const more = this.#attempt(() => {
-        const added = this.#take(additions)
-        const part = added === null ? null : this.#attempt(() => this.#product(false))
-        return part && { mathml: operator(added as string) + part.mathml, isFormula: true }
+        const sign = this.#take(signs)
+        const part = sign === null ? null : this.#attempt(next)
+        return part && { mathml: operator(sign as string) + part.mathml, isFormula: true }
       })
       if (more === null) break
       parts.push(more.mathml)

@@ -14,7 +14,7 @@ import { expectedScores, type MethodScore } from '../../src/evaluation/window_ev
 import { methodHash } from '../../src/results/method_hash.ts'
 import { openPartStore, type PartStore } from '../../src/results/part_store.ts'
 import { scoreWindow } from '../../src/evaluation/score_window.ts'
-import { quickSettings, type Settings } from '../../src/evaluation/settings.ts'
+import { settingsBySize, type Settings } from '../../src/evaluation/settings.ts'
 import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
 import type { Job } from '../../src/jobs/job.ts'
@@ -31,7 +31,7 @@ beforeAll(() => void ({ model } = small.source()))
 const documents = somePages(20)
 
 const settings: Settings = {
-  ...quickSettings,
+  ...settingsBySize.quick,
   prompt: 12,
   continuation: 10,
   calibration: 8,

@@ -13,7 +13,7 @@ import { denseMethod, type Method, type PredictorSettings } from '../../src/resu
 import { batchWindows, describeBatch } from '../../src/evaluation/cache/measure.ts'
 import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
 import { partKey, type PartDescription, type PartStore } from '../../src/results/part_store.ts'
-import { quickSettings } from '../../src/evaluation/settings.ts'
+import { settingsBySize } from '../../src/evaluation/settings.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { encodeLetters, loadSmallModel } from './small_model.ts'
 
@@ -50,7 +50,7 @@ const documents = [
 ]
 
 const method = comparisonMethod(
-  quickSettings,
+  settingsBySize.quick,
   { criterion: 'plainact', baselineCriterion: 'l2norm', scope: 'global' },
   'shadow',
   0.5,

@@ -16,14 +16,14 @@ import { denseMethod, makeMethod } from '../../src/results/method.ts'
 import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
 import { renderHtml } from '../../src/experiments/report/html.ts'
 import { formatExperiment } from '../../src/results/terminal.ts'
-import { quickSettings, type Settings } from '../../src/evaluation/settings.ts'
+import { settingsBySize, type Settings } from '../../src/evaluation/settings.ts'
 import { somePages, useSmallModel } from '../evaluation/small_model.ts'
 
 const small = useSmallModel('wasm')
 let cache: ExperimentCache
 
 const settings: Settings = {
-  ...quickSettings,
+  ...settingsBySize.quick,
   prompt: 12,
   continuation: 10,
   calibration: 8,

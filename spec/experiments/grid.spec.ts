@@ -11,7 +11,7 @@ import type { Document } from '../../src/data/corpus.ts'
 import { textOfDocuments } from '../../src/data/texts.ts'
 import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
 import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
-import { quickSettings, type Settings } from '../../src/evaluation/settings.ts'
+import { settingsBySize, type Settings } from '../../src/evaluation/settings.ts'
 import { textPerplexity } from '../../src/evaluation/text_perplexity.ts'
 import type { ExperimentContext } from '../../src/experiments/experiment.ts'
 import { gridCells, type Cell, type GridChoice } from '../../src/experiments/grid_cells.ts'
@@ -44,7 +44,7 @@ afterAll(() => predictor.dispose())
 
 /** A prompt of the token before a text and ten more, and ten after it: five words of a space and a letter each. */
 const settings: Settings = {
-  ...quickSettings,
+  ...settingsBySize.quick,
   prompt: 11,
   continuation: 10,
   calibration: 4,

@@ -11,7 +11,7 @@ import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import { compareScores } from '../../src/evaluation/tally.ts'
 import { reproduce } from '../../src/experiments/reproduce.ts'
 import { reproduceExperiment } from '../../src/results/report.ts'
-import { quickSettings } from '../../src/evaluation/settings.ts'
+import { settingsBySize } from '../../src/evaluation/settings.ts'
 import type { Window } from '../../src/data/windows.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
@@ -131,7 +131,7 @@ test('a row of reproduce has the costs of its windows, each with a seed of its o
   const seed = 5
   const sizes = { prompt: 12, continuation: 10 }
   const settings = {
-    ...quickSettings,
+    ...settingsBySize.quick,
     ...sizes,
     evaluation: 3,
     sparsities: [0.5, 0.8],

@@ -87,6 +87,8 @@ export class TokenChooser {
   readonly #sequence: Sequence
   readonly #options: NextTokens
   readonly #text: number[]
+  /** The most tokens that the text will have, its prompt among them. */
+  readonly #longest: number
   readonly #counts = { checks: 0, rewound: 0, replaced: 0, dropped: 0 }
 
   /** @throws as `expectCheckable` */
@@ -95,6 +97,7 @@ export class TokenChooser {
     this.#sequence = sequence
     this.#options = options
     this.#text = [...(options.prompt ?? [])]
+    this.#longest = this.#text.length + options.maxTokens
   }
 
   /** The prompt and what was chosen so far; the last token has not run yet. */
@@ -117,34 +120,31 @@ export class TokenChooser {
    */
   *tokens(logits: Float32Array): Generator<ChosenToken | null, void, void> {
     const { check } = this.#options
-    const token = yield* this.#choose(logits)
-    if (check !== undefined && this.#checks) yield* this.#checked(token, check)
-    else yield* this.#unchecked(token)
+    yield { token: this.#settle(logits), logits }
+    if (check !== undefined && this.#checks) yield* this.#checked(check)
+    else yield* this.#unchecked()
   }
 
-  *#unchecked(first: number): Generator<ChosenToken, void, void> {
-    for (let token = first; ;) {
-      token = yield* this.#choose(this.#sequence.feed(Int32Array.of(token), 'last'))
+  *#unchecked(): Generator<ChosenToken, void, void> {
+    for (;;) {
+      const logits = this.#sequence.feed(Int32Array.from(this.#text.slice(-1)), 'last')
+      yield { token: this.#settle(logits), logits }
     }
   }
 
-  /** Settles a token. */
-  *#choose(logits: Float32Array): Generator<ChosenToken, number, void> {
+  /** Chooses the next token of the text. */
+  #settle(logits: Float32Array): number {
     const token = this.#options.sampler(logits, this.#text)
     this.#text.push(token)
-    yield { token, logits }
     return token
   }
 
-  /** @param first settled, and not yet run */
-  *#checked(first: number, check: number): Generator<ChosenToken | null, void, void> {
-    const { sampler, maxTokens } = this.#options
+  *#checked(check: number): Generator<ChosenToken | null, void, void> {
     const counts = this.#counts
     const sequence = this.#sequence
-    let token = first
-    for (let settled = 1; ;) {
+    for (;;) {
       const start = sequence.length
-      const block = yield* this.#draft(token, Math.min(check, maxTokens - settled))
+      const block = yield* this.#draft(Math.min(check, this.#longest - this.#text.length))
       counts.checks++
       counts.rewound += sequence.length - start
       sequence.rewind(start)
@@ -152,9 +152,7 @@ export class TokenChooser {
       const V = rows.length / block.length
       for (let i = 0; i < block.length; i++) {
         const logits = rows.slice(i * V, (i + 1) * V)
-        token = sampler(logits, this.#text)
-        this.#text.push(token)
-        settled++
+        const token = this.#settle(logits)
         // Nothing was drafted after the last.
         const isKept = token === block[i + 1]
         if (!isKept) {
@@ -169,18 +167,18 @@ export class TokenChooser {
     }
   }
 
-  /** A settled token and what the mask makes follow it, up to `most` tokens together. */
-  *#draft(settled: number, most: number): Generator<null, number[], void> {
+  /** The last settled token and what the mask makes follow it, up to `most` tokens together. */
+  *#draft(most: number): Generator<null, number[], void> {
     const { sampler, stops } = this.#options
     const guess = sampler.fork?.() ?? sampler
-    const block = [settled]
-    while (block.length < most) {
-      const logits = this.#sequence.feed(Int32Array.of(block[block.length - 1]), 'last')
-      const token = guess(logits, [...this.#text, ...block.slice(1)])
+    const text = [...this.#text]
+    const start = text.length - 1
+    while (text.length - start < most) {
+      const token = guess(this.#sequence.feed(Int32Array.of(text[text.length - 1]), 'last'), text)
       yield null
       if (stops.has(token)) break
-      block.push(token)
+      text.push(token)
     }
-    return block
+    return text.slice(start)
   }
 }

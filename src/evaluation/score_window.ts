@@ -10,6 +10,7 @@
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { MaskMode } from '../engine/active_block.ts'
+import { divergence, sumRow, type RowSum } from '../engine/divergence.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Sequence } from '../engine/sequence.ts'
@@ -151,23 +152,6 @@ export function readLogits(
   })
 }
 
-/** One row of logits, summed up. */
-interface RowSum {
-  /** log of the sum of exp. */
-  readonly logSum: number
-  /** The likeliest token, the first of equals. */
-  readonly best: number
-}
-
-function sumRow(logits: Float32Array, at: number, V: number): RowSum {
-  let best = 0
-  for (let v = 1; v < V; v++) if (logits[at + v] > logits[at + best]) best = v
-  const most = logits[at + best]
-  let sum = 0
-  for (let v = 0; v < V; v++) sum += Math.exp(logits[at + v] - most)
-  return { logSum: most + Math.log(sum), best }
-}
-
 /** The dense logits of a text, which others are compared with. */
 export class DenseLogits {
   readonly read: ScoredLogits
@@ -214,28 +198,4 @@ export class DenseLogits {
     }
     return { nll, tokens: this.#tokens.length - start, kl, agreed, firstDifference }
   }
-}
-
-/** The sum over tokens of p (log p - log q). */
-function divergence(
-  p: Float32Array,
-  pAt: number,
-  pLogSum: number,
-  q: Float32Array,
-  qAt: number,
-  qLogSum: number,
-  V: number,
-): number {
-  let sum = 0
-  for (let v = 0; v < V; v++) {
-    const logP = p[pAt + v] - pLogSum
-    sum += Math.exp(logP) * (logP - (q[qAt + v] - qLogSum))
-  }
-  return sum
-}
-
-/** KL(dense || other) of the logits of one position, in nats; both [V]. */
-export function logitsDivergence(dense: Float32Array, other: Float32Array): number {
-  const V = dense.length
-  return divergence(dense, 0, sumRow(dense, 0, V).logSum, other, 0, sumRow(other, 0, V).logSum, V)
 }

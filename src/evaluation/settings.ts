@@ -39,7 +39,7 @@ export interface Settings {
 }
 
 /** The figures of the documentation. */
-export const fullSettings: Settings = {
+const fullSettings: Settings = {
   prompt: 128,
   continuation: 128,
   pruned: [0.5, 0.7, 0.8],
@@ -74,7 +74,7 @@ const usualSettings: Settings = {
 }
 
 /** Short windows. */
-export const quickSettings: Settings = {
+const quickSettings: Settings = {
   ...fullSettings,
   prompt: 96,
   continuation: 64,

@@ -149,8 +149,8 @@ export async function reproduce(
     progress.stage = 'evaluate'
     await measureMethods(cache, methods, evaluation, seed, {
       onBatch(found) {
-        measured = found
-        progress.note = describeSoFar(found)
+        measured = found.filter(({ scores }) => scores.length > 0)
+        progress.note = describeSoFar(measured) || undefined
       },
     })
 
@@ -163,19 +163,16 @@ export async function reproduce(
   } finally {
     await cache.dispose()
   }
-  const scored = measured.filter(({ scores }) => scores.length > 0)
-  const names = methodNames(scored.map(({ method }) => methodRow(method)))
+  const names = namesOf(measured)
   return {
-    rows: scored.map((found, i) => reproduceRow(found, seed, speeds[i] ?? null)),
+    rows: measured.map((found, i) => reproduceRow(found, seed, speeds[i] ?? null)),
     provenance: await cache.provenance(seed),
     complete,
     calibrationWindows: progress.calibrated,
-    evaluationWindows: scored[0]?.scores.length ?? 0,
+    evaluationWindows: measured[0]?.scores.length ?? 0,
     predictorLoss,
-    shadowAgainstStatic: compareWithStatic(scored),
-    layers: scored.map(({ method: { sparsity }, scores }, i) =>
-      layersOf(`${names[i]} ${percent(sparsity)}`, scores),
-    ),
+    shadowAgainstStatic: compareWithStatic(measured),
+    layers: measured.map(({ scores }, i) => layersOf(names[i], scores)),
     seconds: (now() - started) / 1000,
   }
 }
@@ -229,14 +226,18 @@ class Progress {
   }
 }
 
+/** Methods with their sparsities, in words. */
+function namesOf(measured: readonly MeasuredMethod[]): string[] {
+  const names = methodNames(measured.map(({ method }) => methodRow(method)))
+  return names.map((name, i) => `${name} ${percent(measured[i].method.sparsity)}`)
+}
+
 /** The perplexity of each method on the windows that all have scored. */
-function describeSoFar(measured: readonly MeasuredMethod[]): string | undefined {
-  const rows = measured.filter(({ scores }) => scores.length > 0)
-  const words = rows.map(({ method: { planner, sparsity }, scores }) => {
-    const skipped = planner === 'dense' ? '' : ` ${percent(sparsity)}`
-    return `${planner}${skipped} ${perplexityOf(natsPerToken(scores)).value.toPrecision(3)}`
-  })
-  return words.length > 0 ? words.join(', ') : undefined
+function describeSoFar(measured: readonly MeasuredMethod[]): string {
+  const names = namesOf(measured)
+  return measured
+    .map(({ scores }, i) => `${names[i]}: ${perplexityOf(natsPerToken(scores)).value.toPrecision(3)}`)
+    .join(', ')
 }
 
 /** How often examples are scored: in the dense model, and under each static mask. */

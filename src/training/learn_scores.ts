@@ -18,6 +18,7 @@
 import { maskGradients } from '../criteria/plainact.ts'
 import { backward } from '../engine/backward.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
+import { sumRow } from '../engine/divergence.ts'
 import { traceForward, type Trace } from '../engine/trace.ts'
 import { firstRanked, unitsKept, type Budget } from '../masks/budget.ts'
 import { makeMask, unitKinds, type UnitKind, type UnitMask } from '../masks/mask.ts'
@@ -133,7 +134,7 @@ export function maskedDivergence(
 
 /** KL(p || q) of two rows of logits; writes its derivative by q, times a weight. */
 function divergeRow(gradient: Float32Array, p: Float32Array, q: Float32Array, weight: number): number {
-  const [pSum, qSum] = [logSumExp(p), logSumExp(q)]
+  const [pSum, qSum] = [p, q].map((logits) => sumRow(logits, 0, logits.length).logSum)
   let kl = 0
   for (let v = 0; v < p.length; v++) {
     const [logP, logQ] = [p[v] - pSum, q[v] - qSum]
@@ -142,14 +143,6 @@ function divergeRow(gradient: Float32Array, p: Float32Array, q: Float32Array, we
     gradient[v] = weight * (Math.exp(logQ) - probability)
   }
   return kl
-}
-
-function logSumExp(logits: Float32Array): number {
-  let most = -Infinity
-  for (const value of logits) if (value > most) most = value
-  let sum = 0
-  for (const value of logits) sum += Math.exp(value - most)
-  return most + Math.log(sum)
 }
 
 /** How scores are learnt. */

@@ -33,7 +33,7 @@ import { savePredictor as writePredictor } from '../../predictor/predictor_file.
 import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
-import { namedSource, withModel, type NamedSource } from '../open_model.ts'
+import { namedSource, withModel } from '../open_model.ts'
 import { checkOutput, whileWriting, writeOutput } from '../output.ts'
 import { criterionOption, scopeOption } from '../planner_flags.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
@@ -188,8 +188,8 @@ async function withWorkers<T>(
   flags: ReproduceFlags,
   work: (runner: JobRunner | null) => Promise<T>,
 ): Promise<T> {
-  const windows = settingsOf(flags).evaluation ?? settingsBySize[sizeOf(flags)].evaluation
-  const { threads = defaultThreads(opt.config, windows) } = flags
+  const { calibration, evaluation } = allSettings(flags)
+  const { threads = defaultThreads(opt.config, Math.max(calibration, evaluation)) } = flags
   if (flags.queue || threads === 1) return withRunner(session, opt, flags, work)
   const [hash, method] = [await hashFiles(opt.files), await methodHash()]
   const start = { path: opt.weightsFile, backend: opt.model.backend.name, hash, method }
@@ -218,7 +218,7 @@ function run(
 ): Promise<ReproduceReport> {
   const { criterion, scope, seed, speed, savePredictor } = flags
   const options: ReproduceOptions = {
-    ...sourceOf(opt),
+    ...namedSource(opt),
     settings: settingsOf(flags),
     onPredictor: async (predictor) => {
       if (savePredictor === undefined) return
@@ -234,14 +234,13 @@ function run(
   return reproduce(options, (progress) => session.progress.update(progress), session.signal)
 }
 
-/** The model and the way to its text. */
-function sourceOf(opt: ShadowModel): NamedSource & Pick<CacheOptions, 'threads'> {
-  // Threads read the model again, from its weights and the configuration beside them.
-  return { ...namedSource(opt), threads: { path: opt.weightsFile, backend: opt.model.backend.name } }
-}
-
 function sizeOf({ quick, full }: ReproduceFlags): ExperimentSize {
   return quick ? 'quick' : full ? 'full' : 'usual'
+}
+
+/** The settings of a run: those of its size, unless flags say otherwise. */
+function allSettings(flags: ReproduceFlags): Settings {
+  return { ...settingsBySize[sizeOf(flags)], ...settingsOf(flags) }
 }
 
 function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceFlags): Partial<Settings> {
@@ -276,11 +275,11 @@ async function runExperiments(
   parts: Parts,
 ): Promise<boolean> {
   const { experiment: names = [], seed, seeds = [seed] } = flags
-  const settings = { ...settingsBySize[sizeOf(flags)], ...settingsOf(flags) }
+  const settings = allSettings(flags)
   let running = ''
   const openCache = (options: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
     ExperimentCache.open({
-      ...sourceOf(opt),
+      ...namedSource(opt),
       prompt: settings.prompt,
       continuation: settings.continuation,
       ...parts,

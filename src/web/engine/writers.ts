@@ -4,7 +4,7 @@
  * Each text is generated alone, so that its speed is its own: two models that run in turns push each other's weights out of the
  * caches. KL(dense || sparse) compares distributions after the same tokens, so the dense model then reads the sparse text.
  */
-import { logitsDivergence } from '../../evaluation/score_window.ts'
+import { logitsDivergence } from '../../engine/divergence.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { makeSampler, type Sampler, type SamplerOptions } from '../../engine/sampling.ts'

@@ -4,11 +4,11 @@
  * Functions of the steps alone: the build writes them for the default prompt, and the page for the reader's.
  */
 import { markup, trusted, type Content, type Markup } from '../../experiments/report/markup.ts'
+import { logitsDivergence } from '../../engine/divergence.ts'
 import type { UnitKind, Units } from '../../spec/model.ts'
 import { brief, percent, visible } from '../view/dom.ts'
 import type { SomeSteps, Steps } from './method.ts'
 import type { ScoreSource, Settings } from './settings.ts'
-import { sharesOf } from './shares.ts'
 
 /** What is shown beside a definition. */
 export interface Figure {
@@ -273,15 +273,13 @@ function drawTexts(next: Steps['next'], dense: Steps['dense'], masked: Steps['ma
     bar(whole, 'dense'),
     bar(sparse, 'masked'),
   ])
-  const [p, q] = [dense.logits, masked.logits].map(sharesOf)
-  const divergence = p.reduce((sum, share, v) => sum + (share === 0 ? 0 : share * Math.log(share / q[v])), 0)
   const furthest = dense.logits.reduce(
     (far, logit, v) => Math.max(far, Math.abs(logit - masked.logits[v])),
     0,
   )
   const written = (name: string, { pieces }: Steps['dense']): Markup =>
     markup`<p class="text"><span class="label">${name}</span> … ${pieces.map(visible).join('')}</p>`
-  return markup`<figure><figcaption>The next token, dense and under the mask. The two distributions differ by ${brief(divergence)} nats (Kullback-Leibler); the logits by at most ${brief(furthest)}.</figcaption>${table(['next token', 'dense', 'masked'], rows)}${written('dense', dense)}${written('masked', masked)}</figure>`
+  return markup`<figure><figcaption>The next token, dense and under the mask. The two distributions differ by ${brief(logitsDivergence(dense.logits, masked.logits))} nats (Kullback-Leibler); the logits by at most ${brief(furthest)}.</figcaption>${table(['next token', 'dense', 'masked'], rows)}${written('dense', dense)}${written('masked', masked)}</figure>`
 }
 
 /** A share as a bar and a number. */

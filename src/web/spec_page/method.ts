@@ -10,6 +10,7 @@ import { openModelFolder } from '../../io/load.ts'
 import { predictorBeside } from '../../io/named_predictor.ts'
 import type { Tokenizer } from '../../io/tokenizer.ts'
 import { pause } from '../../platform/pause.ts'
+import { softmax } from '../../ops/softmax.ts'
 import { openPredictor } from '../../predictor/predictor_file.ts'
 import type { Model, UnitKind, Units } from '../../spec/model.ts'
 import { features, predict, type Network, type Predictor } from '../../spec/predictor.ts'
@@ -20,7 +21,6 @@ import type { HostTensor } from '../../tensor/memory_source.ts'
 import { Random } from '../../tensor/random.ts'
 import { plainModel, plainNetwork } from '../../verify/model/plain_model.ts'
 import type { Settings } from './settings.ts'
-import { sharesOf } from './shares.ts'
 import { texts } from './texts.ts'
 
 /** The embedded model, as the specification has it. */
@@ -218,4 +218,11 @@ function likeliest(tokenizer: Tokenizer, dense: Float32Array, masked: Float32Arr
     .toSorted((a, b) => Math.max(whole[b], sparse[b]) - Math.max(whole[a], sparse[a]) || a - b)
     .slice(0, LISTED)
     .map((id) => ({ id, text: tokenizer.decode([id]), dense: whole[id], masked: sparse[id] }))
+}
+
+/** The softmax of logits [V]. It is that of the project, because engines of JavaScript differ in the last bit of `Math.exp`. */
+function sharesOf(logits: Float32Array): Float32Array {
+  const shares = new Float32Array(logits.length)
+  softmax(shares, logits, 1, logits.length)
+  return shares
 }
