@@ -177,7 +177,7 @@ const needs: readonly Needs[] = [
       '-o',
       join(output, 'report.json'),
     ],
-    without: [2, 5, 5],
+    without: [2, 5, 4],
   },
 ]
 

@@ -13,7 +13,7 @@ import type { JobRunner } from '../../jobs/runner.ts'
 import { threadRunner } from '../../jobs/thread_runner.ts'
 import { methodHash } from '../../results/method_hash.ts'
 import { hashFiles } from '../../results/provenance.ts'
-import { openPartStore } from '../../results/part_store.ts'
+import { openPartStore, type PartStore } from '../../results/part_store.ts'
 import { formatReport, reproduceExperiment, type ReproduceReport } from '../../results/report.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { renderJson } from '../../experiments/report/json.ts'
@@ -22,7 +22,13 @@ import { reproduce, type ReproduceOptions } from '../../experiments/reproduce.ts
 import { settingsBySize, type ExperimentSize, type Settings } from '../../evaluation/settings.ts'
 import type { Scope } from '../../masks/budget.ts'
 import { readWikitext } from '../../data/wikitext.ts'
-import { commandArguments } from '../../platform/platform.ts'
+import {
+  commandArguments,
+  joinPath,
+  remove,
+  temporaryFolder,
+  temporaryName,
+} from '../../platform/platform.ts'
 import {
   featureScalings,
   targetScalings,
@@ -94,7 +100,7 @@ interface ReproduceFlags extends Omit<ModelFlags, 'threads'>, QueueFlags, Report
 export function define(command: Command, session: Session): void {
   command
     .option('--quick', 'short windows, and few of them: less than a minute on the embedded model')
-    .option('--full', 'more windows, at more sparsities, as for the published figures: some twenty minutes')
+    .option('--full', 'more windows, at more sparsities: some eight minutes on the embedded model')
     .option(
       '--experiment <names>',
       'experiments of the paper in place of the comparison, separated by commas, or all',
@@ -163,22 +169,33 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
   checkGridFlags(flags, flags.experiment ?? [])
   if (flags.queue && flags.cache === false)
     throw new UsageError('FLAGS', '--queue: expected a cache for the results of the jobs, got --no-cache')
-  const { cache } = flags
-  const store = cache === false ? null : await openPartStore(cache === true ? undefined : cache)
-  const complete = await withModel(session, { ...flags, threads: 1 }, (opt) =>
-    withWorkers(session, opt, flags, async (runner) => {
-      const parts = { store, runner, ...(await evaluatedText(flags)) }
-      if (flags.experiment)
-        return withGridPredictors(opt, flags, (predictors) =>
-          runExperiments(session, opt, flags, { ...parts, predictors }),
-        )
-      const report = await run(session, opt, flags, parts)
-      await show(session, report, flags)
-      return report.complete
-    }),
+  const complete = await withStore(flags, (store) =>
+    withModel(session, { ...flags, threads: 1 }, (opt) =>
+      withWorkers(session, opt, flags, async (runner) => {
+        const parts = { store, runner, ...(await evaluatedText(flags)) }
+        if (flags.experiment)
+          return withGridPredictors(opt, flags, (predictors) =>
+            runExperiments(session, opt, flags, { ...parts, predictors }),
+          )
+        const report = await run(session, opt, flags, parts)
+        await show(session, report, flags)
+        return report.complete
+      }),
+    ),
   )
   // The finished part has been shown; the exit code says that the run was stopped.
   if (!complete) session.signal.throwIfAborted()
+}
+
+/** Works with the store of parts that was asked for, or with one that is removed afterwards. */
+async function withStore<T>({ cache }: ReproduceFlags, work: (store: PartStore) => Promise<T>): Promise<T> {
+  if (cache !== false) return work(await openPartStore(cache === true ? undefined : cache))
+  const folder = temporaryName(joinPath(temporaryFolder(), 'shadowllm-parts'))
+  try {
+    return await work(await openPartStore(folder))
+  } finally {
+    await remove(folder)
+  }
 }
 
 /** Works with a runner over the queue that was asked for, or over threads of this process; null if this one is enough. */
@@ -256,7 +273,7 @@ function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceF
 async function show(session: Session, report: ReproduceReport, flags: ReproduceFlags): Promise<void> {
   const more =
     sizeOf(flags) === 'usual'
-      ? `--full scores ${settingsBySize.full.evaluation} windows at ${settingsBySize.full.sparsities.length} sparsities, in some twenty minutes.\n`
+      ? `--full scores ${settingsBySize.full.evaluation} windows at ${settingsBySize.full.sparsities.length} sparsities, in some eight minutes.\n`
       : ''
   await showReport(session, flags, report, (_, { columns }) => `${formatReport(report, columns)}\n${more}`)
   if (flags.html === undefined) return

@@ -48,7 +48,7 @@ import {
 } from '../../results/method.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import type { JobModel } from '../../jobs/job_model.ts'
-import { bitsOf, type ThreadModel } from '../../jobs/model_threads.ts'
+import { bitsOf } from '../../jobs/model_threads.ts'
 import { sha256 } from '../../platform/platform.ts'
 import { readsMean } from '../../predictor/planners.ts'
 import { encodePredictor, type Predictor } from '../../predictor/predictor_file.ts'
@@ -77,8 +77,6 @@ export interface CacheOptions extends NamedModel {
   readonly predictors?: readonly Predictor[]
   /** Keeps parts between runs; without one they are in memory only. */
   readonly store?: PartStore | null
-  /** The same model for other threads, which calibrate; without it one thread does everything. */
-  readonly threads?: ThreadModel | null
   /** Calibrates and evaluates in place of this process; the caller closes it. */
   readonly runner?: JobRunner | null
   readonly signal?: AbortSignal
@@ -424,7 +422,7 @@ export class ExperimentCache {
     { windows, seed, criteria, keepSequence = false, mask = null }: CollectRequest,
   ): Promise<Calibration> {
     const { model, modelHash } = this
-    const { threads, runner, signal } = this.options
+    const { runner, signal } = this.options
     const request = { criteria: criteria.toSorted(), seed, keepSequence }
     const folder = await store.folder({
       ...this.identity('calibration'),
@@ -441,7 +439,6 @@ export class ExperimentCache {
       examples: windows.length,
       folder,
       mask,
-      threads: threads ?? undefined,
       runner,
     }
     const onProgress = ({ stage, done, total }: CalibrateProgress): void => {
