@@ -13,8 +13,8 @@ import { fileURLToPath } from 'node:url'
 /** Plots are drawn by packages that are larger than all of this; who draws in a page adds them. */
 const left = ['vega', 'vega-lite']
 
-/** Files for CUDA, which no page has. */
-const ofDrivers = /\.(ptx|so)$/
+/** Files that no page has a use for: those of CUDA, and the threads of calibrations and experiments, which are kept in folders. */
+const notForPages = /\.(ptx|so)$|\/(calibrate|job)_thread\.js$/
 
 const urls = /new URL\(((?:\s*\/\*[^*]*\*\/\s*)?)'([^']+)', import\.meta\.url\)/g
 
@@ -60,14 +60,14 @@ export async function buildBrowser(root: string, entries: readonly Entry[]): Pro
   await writeFile(join(output, 'LICENSES.txt'), await licences(root, inputs))
 }
 
-/** The modules that compiled modules start in threads. @throws Error if two have one name, which is a place in dist/browser/ */
+/** The modules that compiled modules start in threads of a page. @throws Error if two have one name, which is a place in dist/browser/ */
 async function findThreads(dist: string): Promise<string[]> {
   const found = new Set<string>()
   for await (const file of glob('**/*.js', { cwd: dist })) {
     const path = join(dist, file)
     const text = await readFile(path, 'utf8')
     for (const [, name] of text.matchAll(/new Worker\(new URL\('([^']+)'/g))
-      found.add(resolve(dirname(path), name))
+      if (!notForPages.test(name)) found.add(resolve(dirname(path), name))
   }
   const names = [...found].map((path) => basename(path))
   if (new Set(names).size < names.length)
@@ -98,8 +98,8 @@ function placeUrls(output: string, threads: readonly string[]): Plugin {
           const place = threads.includes(target)
             ? `./${basename(target)}`
             : relative(output, target).replaceAll('\\', '/') + (name.endsWith('/') ? '/' : '')
-          // Bundlers take along what a URL names in this very form; a page has no use for what only a driver reads.
-          const base = ofDrivers.test(name) ? 'String(import.meta.url)' : 'import.meta.url'
+          // Bundlers take along what a URL names in this very form.
+          const base = notForPages.test(name) ? 'String(import.meta.url)' : 'import.meta.url'
           return `new URL(${comment}'${place}', ${base})`
         })
         return { contents, loader: 'js' }

@@ -165,10 +165,11 @@ function measured(value: number | null, error: number | null = null): string {
   return value.toFixed(digits) + (error === null ? '' : ` ± ${error.toFixed(digits)}`)
 }
 
-/** Four decimals, or two digits of less; and the error beside them. */
+/** Four decimals, or two digits of less; and the error beside them in the same way. */
 function klOf(nats: number, error: number | null): string {
-  const beside = error === null ? '' : ` ± ${error.toFixed(4)}`
-  return nats !== 0 && Math.abs(nats) < 0.001 ? nats.toExponential(1) : nats.toFixed(4) + beside
+  const figure = (value: number): string =>
+    value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : value.toFixed(4)
+  return figure(nats) + (error === null ? '' : ` ± ${figure(error)}`)
 }
 
 function rowCells(row: TextPerplexityRow, isCompared: boolean): string[] {
