@@ -107,7 +107,9 @@ describe('the cells of the grid', () => {
     const ranking = (units: string): string[] =>
       ['global', 'per-layer'].flatMap((scope) => both(units, 'static', scope, 'once'))
     const shadow = (units: string): string[] =>
-      ['once', '16', '1'].flatMap((every) => both(units, 'shadow', 'global', every))
+      ['global', 'per-layer'].flatMap((scope) =>
+        ['once', '16', '1'].flatMap((every) => both(units, 'shadow', scope, every)),
+      )
     expect(
       cellsOf({ planners: ['static', 'griffin', 'cats', 'shadow'], sparsities: [0.5] }).map(sayCell),
     ).toEqual([
@@ -149,7 +151,11 @@ describe('the cells of the grid', () => {
 
   test('are those that were asked for; none at all is refused', async () => {
     const cells = cellsOf({ units: ['both'], prefills: ['masked'], every: [16], sparsities: [0.25] })
-    expect(cells.map(sayCell)).toEqual(['both shadow global 16 masked', 'both dejavu global 16 masked'])
+    expect(cells.map(sayCell)).toEqual([
+      'both shadow global 16 masked',
+      'both shadow per-layer 16 masked',
+      'both dejavu global 16 masked',
+    ])
     await expect(run({}, { planners: ['griffin'], units: ['heads'], speed: false })).rejects.toThrow(
       'grid: expected at least one cell',
     )

@@ -1,7 +1,8 @@
 /**
  * The cells of the grid: when is decided, by what, whether the prompt runs dense or masked, which units, how many of them.
  *
- *   by what   every planner, and static scores in two scopes: over the whole model, and within each layer
+ *   by what   every planner; static scores, and a given predictor of shadow, in two scopes: over the whole model, and within
+ *             each layer
  *   when      as the planner does by itself; shadow and dejavu also once, after every 16 tokens and at every token
  *   prompt    dense and masked
  *   units     heads, neurons, and both by the same share
@@ -10,7 +11,8 @@
  * decides at every token. Nothing here lists these. Three kinds of cells are left out on purpose. A second decision of
  * static, random or the oracle would be no other one: their scores do not depend on what was fed. prompt-plainact,
  * prompt-static and dejavu-style run a pass over all tokens so far at each decision, which costs more than it could save.
- * Scopes differ for static alone, where the difference is known to be large; the others have that of `makeMethod`.
+ * Scopes differ for static, where the difference is known to be large, and for a given predictor, which may have been learnt
+ * within layers; the others have that of `makeMethod`.
  */
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Settings } from '../evaluation/settings.ts'
@@ -66,8 +68,9 @@ function timesOf(planner: PlannerName): Every[] {
   return askedAgain.includes(planner) ? [...new Set<Every>([usual, 'once', 16, 1])] : [usual]
 }
 
-function scopesOf(planner: PlannerName): Scope[] {
-  return planner === 'static' ? ['global', 'per-layer'] : ['global']
+function scopesOf(planner: PlannerName, predictors: readonly Predictor[]): Scope[] {
+  const isGiven = planner === 'shadow' && predictorFor(planner, predictors) !== undefined
+  return planner === 'static' || isGiven ? ['global', 'per-layer'] : ['global']
 }
 
 /** The shares of heads and neurons, both said, so that a planner can refuse what it does not rank. */
@@ -100,7 +103,7 @@ export function gridCells({ model, settings, predictors = [], choice = {} }: Cel
   return units.flatMap((kind) =>
     sparsities.flatMap((sparsity) =>
       skipping.flatMap((planner) =>
-        scopesOf(planner).flatMap((scope) => {
+        scopesOf(planner, predictors).flatMap((scope) => {
           const base = cellMethod(settings, predictors, planner, sparsity, scope)
           return timesOf(planner)
             .filter((every) => times?.includes(every) ?? true)
@@ -149,9 +152,9 @@ export function cellWords(method: Method): {
   readonly prompt: Prefill
 } {
   const { planner, scope, every } = method
-  const isLocal = planner === 'static' && scope === 'per-layer'
+  const isLocal = (planner === 'static' || planner === 'shadow') && scope === 'per-layer'
   return {
-    planner: isLocal ? 'static, per layer' : planner,
+    planner: isLocal ? `${planner}, per layer` : planner,
     every: every === 1 ? 'every token' : every === 'once' ? every : `every ${every}`,
     prompt: prefillOf(method),
   }
