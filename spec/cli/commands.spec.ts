@@ -15,7 +15,7 @@ import { parameterShapes } from '../../src/engine/names.ts'
 import { collectText, ShadowModel, type GenerateOptions } from '../../src/index.ts'
 import { casesOf, fixtures, variants } from '../golden/golden.ts'
 import { portableNames } from '../harness/strict.ts'
-import { root, tinyFolder } from './run_cli.ts'
+import { root, runCli, tinyFolder } from './run_cli.ts'
 import { runInside } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-commands-'))
@@ -217,6 +217,22 @@ describe('reproduce', () => {
     expect(readFileSync(output, 'utf8')).toBe(stdout)
     const used = ['--planner', 'shadow', '--predictor', predictor, '--max-tokens', '2', '--quiet']
     expect(await runInside(['generate', 'The', ...used])).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  test('ctrl-C with --no-cache leaves no parts behind', async () => {
+    const temporary = mkdtempSync(join(folder, 'temporary-'))
+    const predictor = join(folder, 'of-no-cache.safetensors')
+    const args = ['reproduce', '--quick', '--examples', '2', '--limit', '400', '--sparsity', '0.5', '--no-cache']
+    let meanwhile: string[] = []
+    const { code } = await runCli([...args, '--save-predictor', predictor], {
+      env: { TMPDIR: temporary },
+      interruptWhen: () => {
+        meanwhile = readdirSync(temporary)
+        return existsSync(predictor)
+      },
+    })
+    expect([code, meanwhile]).toEqual([130, [expect.stringMatching(/^shadowllm-parts\./)]])
+    expect(readdirSync(temporary)).toEqual([])
   })
 })
 
