@@ -3,7 +3,8 @@
  * their masks, a line for each from little to much skipped.
  *
  * One kind of units and one shape of windows are shown, the first of the run, and prompts that run dense: then every planner
- * is there. The oracle, which has no speed, and random masks are left out.
+ * is there. What was measured over the whole model and within layers is shown within layers. The oracle, which has no speed,
+ * and random masks are left out.
  */
 import { seriesStyles } from '../../src/experiments/report/series.ts'
 import { paperColours, ticksIn } from '../../src/experiments/report/plot_spec.ts'
@@ -43,10 +44,14 @@ interface Lines {
   readonly lines: readonly (readonly Mark[])[]
 }
 
+/** What a row says of a planner whose units compete within their layer, where others of it do not. */
+const LOCAL = ', per layer'
+
 /** What a line is called: a planner, and when it decides where another line differs in that alone. */
 function nameOf({ planner, every }: Row, rows: readonly Row[]): string {
   const isAlone = rows.every((row) => row.planner !== planner || row.every === every)
-  return isAlone ? String(planner) : `${String(planner)}, ${String(every)}`
+  const name = String(planner).replace(LOCAL, '')
+  return isAlone ? name : `${name}, ${String(every)}`
 }
 
 /** @throws InputError GRID_DATA for a run without speeds */
@@ -54,12 +59,14 @@ function linesOf({ result }: GridRun): Lines {
   const [first] = result.rows
   const dense = result.rows.find(({ planner }) => planner === 'dense')?.speed
   const cell = result.rows.find(({ planner }) => planner !== 'dense')
+  const planners = new Set(result.rows.map(({ planner }) => planner))
   const shown = result.rows.filter(
     ({ window, units, prompt, planner, speed, kl }) =>
       window === first.window &&
       units === cell?.units &&
       prompt === 'dense' &&
       planner !== 'random' &&
+      !planners.has(`${String(planner)}${LOCAL}`) &&
       speed !== null &&
       // Dense has no place on a logarithmic axis.
       Number(kl) > 0,
@@ -117,7 +124,7 @@ function endsOf({ dense, lines }: Lines): Ends {
       Math.max(...marks.map(({ kl, error }) => kl + error)) * FACTOR,
     ],
     speed: [
-      STEP * Math.max(0, Math.floor(Math.min(...speeds) / STEP) - 1),
+      STEP * Math.max(0, Math.ceil(Math.min(...speeds) / STEP) - 1),
       STEP * (Math.floor(Math.max(...speeds) / STEP) + 1),
     ],
   }

@@ -17,9 +17,9 @@ export function pageWith(text: string, name: string, run: GridRun): string {
   return `${before}${begin(name)}\n\n${tablesOf(run)}\n${rest.slice(end)}`
 }
 
-/** The runs whose tables a page has. */
+/** The runs whose tables a page has, each named by a line of its own. */
 export function runsIn(text: string): string[] {
-  return [...text.matchAll(/<!-- npm run bench:grid: ([\w-]+) -->/g)].map(([, name]) => name)
+  return [...text.matchAll(/^<!-- npm run bench:grid: ([\w-]+) -->$/gm)].map(([, name]) => name)
 }
 
 /** A table for each budget, under its name, then what was found and the command. */

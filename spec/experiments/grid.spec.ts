@@ -443,7 +443,7 @@ describe('what is drawn and written of a run', () => {
     expect(await drawGrid(gridRunOf('again', text))).toBe(figure)
     for (const name of ['static', 'griffin', 'shadow, once', 'shadow, every 16', 'cats', 'dense', '25 %'])
       expect(figure).toContain(`>${name}<`)
-    for (const name of ['oracle', 'NaN', 'undefined']) expect(figure).not.toContain(name)
+    for (const name of ['oracle', 'per layer', 'NaN', 'undefined']) expect(figure).not.toContain(name)
     const slower = changed((row) => (row.planner === 'cats' ? { ...row, speed: 10 } : row))
     expect(await drawGrid(slower)).not.toBe(figure)
     const better = changed((row) => (row.planner === 'cats' ? { ...row, kl: Number(row.kl) / 2 } : row))
@@ -459,10 +459,13 @@ describe('what is drawn and written of a run', () => {
   })
 
   test('a page has the tables of its runs between their comments, and nothing else of it changes', () => {
-    const page = 'Before.\n<!-- npm run bench:grid: few -->\nold\n<!-- the end of it -->\nAfter.\n'
+    const page =
+      'Before `<!-- npm run bench:grid: NAME -->`.\n<!-- npm run bench:grid: few -->\nold\n<!-- the end of it -->\nAfter.\n'
     expect(runsIn(page)).toEqual(['few'])
     const written = pageWith(page, 'few', drawn)
-    expect(written).toMatch(/^Before\.\n<!-- npm run bench:grid: few -->\n/)
+    expect(written).toMatch(
+      /^Before `<!-- npm run bench:grid: NAME -->`\.\n<!-- npm run bench:grid: few -->\n/,
+    )
     expect(written).toMatch(/\n<!-- the end of it -->\nAfter\.\n$/)
     expect(written).not.toContain('old')
     expect(pageWith(written, 'few', drawn)).toBe(written)
