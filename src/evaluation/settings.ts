@@ -67,12 +67,13 @@ const fullSettings: Settings = {
   decode: { prompt: 64, tokens: 64, rounds: 5 },
 }
 
-/** Fewer windows and sparsities; whole windows still. */
+/** Fewer windows and sparsities, and targets of one pruned model; whole windows still. */
 const usualSettings: Settings = {
   ...fullSettings,
+  pruned: [0.5],
   calibration: 64,
   evaluation: 24,
-  sparsities: [0.5, 0.8],
+  sparsities: [0.5, 0.7],
   decode: { prompt: 64, tokens: 64, rounds: 3 },
 }
 
