@@ -6,6 +6,7 @@
  * is there. What was measured over the whole model and within layers is shown within layers. The oracle, which has no speed,
  * and random masks are left out.
  */
+import { PER_LAYER } from '../../src/experiments/grid_cells.ts'
 import { seriesStyles } from '../../src/experiments/report/series.ts'
 import { paperColours, ticksIn } from '../../src/experiments/report/plot_spec.ts'
 import type { Row } from '../../src/results/experiment_result.ts'
@@ -44,13 +45,10 @@ interface Lines {
   readonly lines: readonly (readonly Mark[])[]
 }
 
-/** What a row says of a planner whose units compete within their layer, where others of it do not. */
-const LOCAL = ', per layer'
-
 /** What a line is called: a planner, and when it decides where another line differs in that alone. */
 function nameOf({ planner, every }: Row, rows: readonly Row[]): string {
   const isAlone = rows.every((row) => row.planner !== planner || row.every === every)
-  const name = String(planner).replace(LOCAL, '')
+  const name = String(planner).replace(PER_LAYER, '')
   return isAlone ? name : `${name}, ${String(every)}`
 }
 
@@ -66,7 +64,7 @@ function linesOf({ result }: GridRun): Lines {
       units === cell?.units &&
       prompt === 'dense' &&
       planner !== 'random' &&
-      !planners.has(`${String(planner)}${LOCAL}`) &&
+      !planners.has(`${String(planner)}${PER_LAYER}`) &&
       speed !== null &&
       // Dense has no place on a logarithmic axis.
       Number(kl) > 0,

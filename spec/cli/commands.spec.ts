@@ -222,17 +222,7 @@ describe('reproduce', () => {
   test('ctrl-C with --no-cache leaves no parts behind', async () => {
     const temporary = mkdtempSync(join(folder, 'temporary-'))
     const predictor = join(folder, 'of-no-cache.safetensors')
-    const args = [
-      'reproduce',
-      '--quick',
-      '--examples',
-      '2',
-      '--limit',
-      '400',
-      '--sparsity',
-      '0.5',
-      '--no-cache',
-    ]
+    const args = 'reproduce --quick --examples 2 --limit 400 --sparsity 0.5 --no-cache'.split(' ')
     let meanwhile: string[] = []
     const { code } = await runCli([...args, '--save-predictor', predictor], {
       env: { TMPDIR: temporary },

@@ -51,6 +51,12 @@ describe('perplexity', () => {
     expect(stdout).toContain('Masks from the first 16 tokens of each window')
   })
 
+  test('a small KL has its error beside it, in two digits as well', async () => {
+    const windows = ['--by', 'stream', '--context', '24', '--windows', '4']
+    const { stdout } = await runInside(['perplexity', '--text', text, '--cache', 'int8', ...windows])
+    expect(stdout).toMatch(/\ndense +0 % .* \d\.\de-\d ± \d\.\de-\d +\d+\.\d %/)
+  })
+
   test('--cache int8 reports the distance from float32', async () => {
     const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, '--cache', 'int8'])
     expect([code, stderr]).toEqual([0, ''])

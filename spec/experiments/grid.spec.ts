@@ -14,7 +14,7 @@ import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
 import { settingsBySize, type Settings } from '../../src/evaluation/settings.ts'
 import { textPerplexity } from '../../src/evaluation/text_perplexity.ts'
 import type { ExperimentContext } from '../../src/experiments/experiment.ts'
-import { gridCells, type Cell, type GridChoice } from '../../src/experiments/grid_cells.ts'
+import { cellWords, gridCells, type Cell, type GridChoice } from '../../src/experiments/grid_cells.ts'
 import {
   grid,
   gridFindings,
@@ -147,6 +147,8 @@ describe('the cells of the grid', () => {
     expect(new Set(cells.map(({ method }) => method.sparsity))).toEqual(new Set([0.5]))
     expect(new Set(cells.map(({ method }) => method.planner)).size).toBe(plannerNames.length - 1)
     expect(new Set(cells.map(sayCell)).size).toBe(cells.length)
+    const words = cells.map(({ units, method }) => JSON.stringify([units, cellWords(method)]))
+    expect(new Set(words).size).toBe(cells.length)
   })
 
   test('are those that were asked for; none at all is refused', async () => {
@@ -448,6 +450,9 @@ describe('what is drawn and written of a run', () => {
     expect(await drawGrid(slower)).not.toBe(figure)
     const better = changed((row) => (row.planner === 'cats' ? { ...row, kl: Number(row.kl) / 2 } : row))
     expect(await drawGrid(better)).not.toBe(figure)
+    // Static scores over the whole model have rows, and no marks.
+    const worse = changed((row) => (row.planner === 'static' ? { ...row, kl: Number(row.kl) * 2 } : row))
+    expect(await drawGrid(worse)).toBe(figure)
   })
 
   test('a run without speeds and other files are refused', async () => {

@@ -68,6 +68,9 @@ function timesOf(planner: PlannerName): Every[] {
   return askedAgain.includes(planner) ? [...new Set<Every>([usual, 'once', 16, 1])] : [usual]
 }
 
+/** What follows the name of a planner whose units compete within their layer, where other rows of it have the whole model. */
+export const PER_LAYER = ', per layer'
+
 function scopesOf(planner: PlannerName, predictors: readonly Predictor[]): Scope[] {
   const isGiven = planner === 'shadow' && predictorFor(planner, predictors) !== undefined
   return planner === 'static' || isGiven ? ['global', 'per-layer'] : ['global']
@@ -154,7 +157,7 @@ export function cellWords(method: Method): {
   const { planner, scope, every } = method
   const isLocal = (planner === 'static' || planner === 'shadow') && scope === 'per-layer'
   return {
-    planner: isLocal ? `${planner}, per layer` : planner,
+    planner: isLocal ? `${planner}${PER_LAYER}` : planner,
     every: every === 1 ? 'every token' : every === 'once' ? every : `every ${every}`,
     prompt: prefillOf(method),
   }
