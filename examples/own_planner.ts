@@ -43,4 +43,4 @@ await opt.dispose()
 
 // prints
 // 8 tokens
-// of the heads that the predictor keeps, 54 % are kept
+// of the heads that the predictor keeps, 57 % are kept

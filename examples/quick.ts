@@ -16,4 +16,4 @@ await opt.dispose()
 
 // prints
 // dense: Once upon a time, there was a little girl named Lily. She loved to
-// shadow: Once upon a time, two, two, three years old time, three years
+// shadow: Once upon a time, there was a little girl named Lily. She was very

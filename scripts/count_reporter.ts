@@ -4,13 +4,14 @@
  * Started by `scripts/test.ts` it sends the counts to it; alone it ends the output with the line CI reads,
  * `N passed, N failed, N skipped`. It prints nothing else: put it after a reporter that does.
  */
+import { stripVTControlCharacters } from 'node:util'
 import type { SerializedError } from 'vitest'
 import type { Reporter, TestModule } from 'vitest/node'
 
 /** The results of the tests of one run. */
 export interface Counts {
   passed: number
-  /** The name of each failure. */
+  /** Each failure in one line: its name, and why. */
   failures: string[]
   skipped: number
 }
@@ -31,22 +32,35 @@ export function countTests(
   const counts: Counts = { passed: 0, failures: unhandledErrors.map(describeError), skipped: 0 }
   for (const module of modules) {
     const file = module.relativeModuleId
-    if (module.errors().length > 0) counts.failures.push(file)
+    const fail = (name: string, errors: readonly SerializedError[]): void => {
+      counts.failures.push([name, ...errors.slice(0, 1).map(describeError)].join(': '))
+    }
+    if (module.errors().length > 0) fail(file, module.errors())
     for (const suite of module.children.allSuites())
-      if (suite.errors().length > 0) counts.failures.push(`${file} > ${suite.fullName}`)
+      if (suite.errors().length > 0) fail(`${file} > ${suite.fullName}`, suite.errors())
     for (const test of module.children.allTests()) {
-      const { state } = test.result()
+      const { state, errors = [] } = test.result()
       if (state === 'passed' || state === 'skipped') counts[state]++
-      else counts.failures.push(`${file} > ${test.fullName}${state === 'pending' ? ' (never finished)' : ''}`)
+      else fail(`${file} > ${test.fullName}${state === 'pending' ? ' (never finished)' : ''}`, errors)
     }
   }
   return counts
 }
 
-/** The first lines of an error outside of tests, and of its causes, in one line. */
-function describeError({ message, cause }: SerializedError): string {
-  const [line] = message.split('\n')
-  return cause === undefined ? line : `${line} ${describeError(cause)}`
+/** The number of characters of a reason. */
+const REASON = 400
+
+/** The first line of an error, those that differ, and its causes: one line, cut where it is long. */
+function describeError({ message, diff, cause }: SerializedError & { diff?: string }): string {
+  const [line] = stripVTControlCharacters(message).split('\n')
+  // After the two lines that say which sign is whose.
+  const differing = stripVTControlCharacters(diff ?? '')
+    .split('\n')
+    .filter((text) => /^[-+]/.test(text))
+    .slice(2)
+  const words = [line, ...differing, ...(cause === undefined ? [] : [describeError(cause)])]
+  const reason = words.join(' ').replace(/\s+/g, ' ').trim()
+  return reason.length > REASON ? `${reason.slice(0, REASON)}…` : reason
 }
 
 /** The reporter vitest loads by path. */

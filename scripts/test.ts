@@ -2,7 +2,7 @@
  * What `npm test`, `npm run test:full` and `npm run test:soak` run: type check, lint, format check and the laws of the tier,
  * which is the first argument. The full tier runs some laws once more in Deno.
  *
- * Every step runs even if one before it failed. The output ends with the name of each failure, `failed: <name>`, and the line
+ * Every step runs even if one before it failed. The output ends with each failure, `failed: <name>: <why>`, and the line
  * `N passed, N failed, N skipped`, where a step before the laws counts as one test. The exit code is 1 if anything failed.
  * Further arguments go to vitest, and Deno is then left out:
  *

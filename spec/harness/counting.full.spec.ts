@@ -88,7 +88,12 @@ test.each([
 
 describe('npm test prints the counts of vitest', () => {
   const deno = findDeno()
-  const mixed = `${pass}${pass}test('no', () => expect(1).toBe(2)); test.skip('s', () => {})`
+  const mixed = `${pass}${pass}test('no', () => expect([1, 2]).toEqual([1, 3])); test.skip('s', () => {})`
+  const mixedCounts = {
+    passed: 2,
+    failures: ['planted.spec.ts > no: expected [ 1, 2 ] to deeply equal [ 1, 3 ] - 3, + 2,'],
+    skipped: 1,
+  }
   const leaving = `import { mkdtempSync } from 'node:fs'
     import { tmpdir } from 'node:os'
     test('leaves a folder', () => expect(mkdtempSync(tmpdir() + '/left-')).toMatch(/left/))`
@@ -97,12 +102,12 @@ describe('npm test prints the counts of vitest', () => {
 
   test('from this runtime', async () => {
     const counts = await count(mixed, (args) => runLaws({ args, live: false }))
-    expect(counts).toEqual({ passed: 2, failures: ['planted.spec.ts > no'], skipped: 1 })
+    expect(counts).toEqual(mixedCounts)
   })
 
   test.skipIf('missing' in deno)(`from Deno${'missing' in deno ? `: ${deno.missing}` : ''}`, async () => {
     const counts = await count(mixed, (args) => runLawsInDeno(deno, { args, live: false }))
-    expect(counts).toEqual({ passed: 2, failures: ['planted.spec.ts > no'], skipped: 1 })
+    expect(counts).toEqual(mixedCounts)
   })
 
   test('failures outside of tests, and a test whose process died, are named', async () => {
@@ -110,12 +115,18 @@ describe('npm test prints the counts of vitest', () => {
     const dying = `${pass}test('dies', () => process.kill(process.pid, 'SIGKILL') && new Promise(() => {}))`
     expect(await count(broken, (args) => runLaws({ args, live: false }))).toEqual({
       passed: 0,
-      failures: ['planted.spec.ts > d'],
+      failures: ['planted.spec.ts > d: planted'],
       skipped: 1,
     })
     const { failures } = await count(dying, (args) => runLaws({ args, live: false }))
     expect(failures).toContain('planted.spec.ts > dies (never finished)')
     expect(failures).toContainEqual(expect.stringMatching(/signal SIGKILL .*planted\.spec\.ts/))
+  })
+
+  test('a long reason is cut', async () => {
+    const long = "test('long', () => { throw new Error('word '.repeat(1000)) })"
+    const { failures } = await count(long, (args) => runLaws({ args, live: false }))
+    expect(failures).toEqual([expect.stringMatching(/^planted\.spec\.ts > long: (word ){80}…$/)])
   })
 
   test('a temporary file left behind is a failure', async () => {
