@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { inside } from '../scripts/package/inside.ts'
 import * as rules from './harness/architecture.ts'
 import { type Module, parseModule, readSources, root } from './harness/syntax.ts'
 
@@ -19,7 +20,7 @@ const { dependencies, peerDependencies } = JSON.parse(readFileSync(`${root}packa
   peerDependencies: Record<string, string>
 }
 /** What users have, or are told that they need. */
-const packages = Object.keys({ ...dependencies, ...peerDependencies })
+const packages = [...Object.keys({ ...dependencies, ...peerDependencies }), ...inside]
 
 /** Modules from a table of path and text. */
 function planted(files: Record<string, string>): Module[] {

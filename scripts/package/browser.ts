@@ -14,12 +14,14 @@ import { fileURLToPath } from 'node:url'
 const left = ['vega', 'vega-lite']
 
 /** Files that no page has a use for: those of CUDA, and the threads of calibrations and experiments, which are kept in folders. */
-const notForPages = /\.(ptx|so)$|\/(calibrate|job)_thread\.js$/
+const notForPages = /\.so$|\/(calibrate|job)_thread\.js$/
+const modulesNotForPages = /\.ptx\.js$/
 
 const urls = /new URL\(((?:\s*\/\*[^*]*\*\/\s*)?)'([^']+)', import\.meta\.url\)/g
 
 /** What `exports` of package.json says of one subpath. */
 export interface Entry {
+  readonly types: string
   readonly browser: string
   readonly default: string
 }
@@ -40,7 +42,7 @@ export async function buildBrowser(root: string, entries: readonly Entry[]): Pro
     keepNames: true,
     outdir: output,
     platform: 'browser',
-    plugins: [hubForPages, placeUrls(output, threads)],
+    plugins: [hubForPages, withoutCuda, placeUrls(output, threads)],
     target: 'es2024',
   }
   const modules = await build({
@@ -82,6 +84,14 @@ const hubForPages: Plugin = {
     onResolve({ filter: /^@huggingface\/hub$/ }, ({ path }) => ({
       path: join(dirname(fileURLToPath(import.meta.resolve(path))), 'browser/index.mjs'),
     }))
+  },
+}
+
+/** A page has no driver to give the kernels of CUDA to, and says so before it asks for them. */
+const withoutCuda: Plugin = {
+  name: 'without-cuda',
+  setup({ onLoad }) {
+    onLoad({ filter: modulesNotForPages }, () => ({ contents: 'export const bytes = undefined' }))
   },
 }
 

@@ -1,25 +1,28 @@
 /**
  * Makes dist/: the JavaScript and the types of the package, as published. A checkout does not need it.
  *
- * The output of the compiler is kept, module by module, with four changes. Modules named by URL end in .js. Files that are no
- * code (the kernels) are beside the modules that name them. Each WebAssembly module is also text in a separate module, which
- * the library loads (src/backends/wasm/binaries.ts gives the reason). The sources themselves are not in the package: their hashes
- * are. For pages there is also dist/browser/ (browser.ts).
+ * The output of the compiler is kept, module by module, with five changes. Modules named by URL end in .js. The kernels are
+ * text in modules of their own (src/backends/kernel_files.ts gives the reason). What is used of a large package is inside
+ * (inside.ts). Types that no entry leads to are left out. The sources themselves are not in the package: their hashes are. For
+ * pages there is also dist/browser/ (browser.ts).
  */
 import { execFile } from 'node:child_process'
-import { cp, glob, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { glob, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { deflateSync } from 'node:zlib'
 import { listHashes } from '../../src/results/method_hash.ts'
 import { buildBrowser, type Entry } from './browser.ts'
+import { takeInside } from './inside.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const source = join(root, 'src')
 const output = join(root, 'dist')
 
-/** What the modules read that is no code. */
-const kernelFiles = '**/*.{wasm,ptx}'
+/** The kernels, and the module that reads them. */
+const kernels = 'backends/**/*.{wasm,ptx}'
+const kernelReader = 'backends/kernel_files.js'
 
 async function compile(): Promise<void> {
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
@@ -42,41 +45,58 @@ export function renameThreads(text: string): string {
   return text.replace(/(new URL\('[^']+)\.ts(', import\.meta\.url\))/g, '$1.js$2')
 }
 
-async function copyKernels(): Promise<void> {
-  for await (const file of glob(kernelFiles, { cwd: source })) {
-    await mkdir(dirname(join(output, file)), { recursive: true })
-    await cp(join(source, file), join(output, file))
-  }
-}
-
-/** Has the table of binaries ask modules instead of files. @throws Error if it reads as something else */
+/** Has a table of files ask modules instead. @throws Error if it reads as something else */
 export function askModules(table: string): string {
   const asked = table.replace(
     /\(\) => readFile\(new URL\('([^']+)', import\.meta\.url\)\)/g,
     "async () => (await import('./$1.js')).bytes()",
   )
   if (asked === table || asked.includes('new URL('))
-    throw new Error('binaries: expected a table of files that are read, got something else')
+    throw new Error('kernels: expected a table of files that are read, got something else')
   return asked.replace(/^import \{ readFile \}.*\n/m, '')
 }
 
-/** A module that has these bytes as text. */
+/** A module that has these bytes as text, compressed. */
 export function textModule(name: string, bytes: Uint8Array): string {
   return `/** ${name} as text. Written by the build. */
-const text = '${Buffer.from(bytes).toString('base64')}'
+const text = '${deflateSync(bytes, { level: 9 }).toString('base64')}'
 /** Its bytes. */
-export const bytes = () => Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
+export async function bytes() {
+  const packed = Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'))
+  return new Uint8Array(await new Response(stream).arrayBuffer())
+}
 `
 }
 
-async function embedBinaries(): Promise<void> {
-  const folder = join(output, 'backends/wasm')
-  const table = join(folder, 'binaries.js')
-  await writeFile(table, askModules(await readFile(table, 'utf8')))
-  for await (const file of glob('*.wasm', { cwd: folder })) {
-    const name = basename(file)
-    await writeFile(join(folder, `${name}.js`), textModule(name, await readFile(join(folder, file))))
+async function embedKernels(): Promise<void> {
+  const reader = join(output, kernelReader)
+  await writeFile(reader, askModules(await readFile(reader, 'utf8')))
+  for await (const file of glob(kernels, { cwd: source }))
+    await writeFile(
+      join(output, `${file}.js`),
+      textModule(basename(file), await readFile(join(source, file))),
+    )
+}
+
+/** Removes the types that no entry leads to: nobody can ask for them. */
+async function removeUnaskedTypes(entries: readonly Entry[]): Promise<void> {
+  const reached = new Set<string>()
+  const reach = async (path: string): Promise<void> => {
+    if (reached.has(path)) return
+    reached.add(path)
+    for (const target of typesNamedIn(await readFile(path, 'utf8'))) await reach(join(dirname(path), target))
   }
+  for (const { types } of entries) await reach(join(root, types))
+  for await (const file of glob('**/*.d.ts', { cwd: output }))
+    if (!reached.has(join(output, file))) await rm(join(output, file))
+}
+
+/** The files of types of this package that one of them names, relative to it. */
+export function typesNamedIn(text: string): string[] {
+  return [...text.matchAll(/\b(?:from|import)\b\s*\(?\s*['"](\.[^'"]+?)(?:\.d)?\.[jt]s['"]/g)].map(
+    ([, name]) => `${name}.d.ts`,
+  )
 }
 
 /** What stands for the sources in the hash of the method: they are not in the package. */
@@ -90,14 +110,16 @@ export async function build(): Promise<void> {
   await rm(output, { recursive: true, force: true })
   await compile()
   await rewriteModules(renameThreads)
-  await copyKernels()
   await writeHashes()
-  await embedBinaries()
-  await buildBrowser(root, await browserEntries())
+  await embedKernels()
+  await takeInside(root, output)
+  const entries = await readEntries()
+  await removeUnaskedTypes(entries)
+  await buildBrowser(root, entries)
 }
 
-/** What package.json offers to pages. */
-async function browserEntries(): Promise<Entry[]> {
+/** The modules that package.json offers. */
+async function readEntries(): Promise<Entry[]> {
   const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
     exports: Record<string, string | Entry>
   }

@@ -5,7 +5,7 @@
 import { startAlone, type Engine } from '../../src/backends/wasm/engine.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { partStart, splitOf, splitOps, type Call, type Split } from '../../src/backends/wasm/split.ts'
-import type { WasmName } from '../../src/backends/wasm/binaries.ts'
+import type { WasmName } from '../../src/backends/kernel_files.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { kernels, type KernelName } from '../../src/ops/catalog.ts'
 import type { Sizes } from '../../src/ops/op.ts'

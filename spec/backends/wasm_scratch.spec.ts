@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest'
 import { PAGE, startAlone } from '../../src/backends/wasm/engine.ts'
-import { binaries } from '../../src/backends/wasm/binaries.ts'
+import { kernelFiles } from '../../src/backends/kernel_files.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { kernelNames, kernels as definitions } from '../../src/ops/catalog.ts'
@@ -42,7 +42,7 @@ function staysInItsScratch(module: WebAssembly.Module): void {
 
 test.each(['wasm', 'wasm-rust'] as const)(
   'an instance of %s works in its own scratch and nowhere else',
-  async (build) => staysInItsScratch(await WebAssembly.compile(await binaries[build]())),
+  async (build) => staysInItsScratch(await WebAssembly.compile(await kernelFiles[build]())),
 )
 
 test.each(['PACKED_RIGHT', 'WEIGHTS', 'BYTE_COUNTS'])(

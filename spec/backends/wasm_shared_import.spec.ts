@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { binaries } from '../../src/backends/wasm/binaries.ts'
+import { kernelFiles } from '../../src/backends/kernel_files.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { withSharedMemory } from '../../src/backends/wasm/shared_import.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -74,7 +74,7 @@ test('a mutant that takes the first import for the memory: killed', async () => 
 })
 
 test.each(['wasm', 'wasm-rust'] as const)('%s: plain, and after the change shared', async (build) => {
-  const committed = await binaries[build]()
+  const committed = await kernelFiles[build]()
   const plain = new WebAssembly.Module(committed)
   const shared = new WebAssembly.Module(withSharedMemory(committed))
   expect(() => instantiate(plain, sharedMemory(), 0)).toThrow(WebAssembly.LinkError)

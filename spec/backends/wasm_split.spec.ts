@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
-import { binaries } from '../../src/backends/wasm/binaries.ts'
+import { kernelFiles } from '../../src/backends/kernel_files.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { partStart, splitOf, splitOps, type Split } from '../../src/backends/wasm/split.ts'
 import { kernels as definitions, type KernelName } from '../../src/ops/catalog.ts'
@@ -18,7 +18,7 @@ const committed = new WebAssembly.Module(await readCommitted())
 const backend = new PartByPart(committed, usualCut)
 const builds = await Promise.all(
   inTier(['wasm', 'wasm-relaxed', 'wasm-rust'] as const).map(
-    async (name) => new PartByPart(await WebAssembly.compile(await binaries[name]()), usualCut, name),
+    async (name) => new PartByPart(await WebAssembly.compile(await kernelFiles[name]()), usualCut, name),
   ),
 )
 

@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { binaries } from '../../src/backends/wasm/binaries.ts'
+import { kernelFiles } from '../../src/backends/kernel_files.ts'
 import { makeMemory, PAGE, startAlone } from '../../src/backends/wasm/engine.ts'
 import { instantiate } from '../../src/backends/wasm/instance.ts'
 import { WorkQueue, MAX_PARTS, type Job } from '../../src/backends/wasm/work_queue.ts'
@@ -17,9 +17,9 @@ import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
 import { runSeed } from '../harness/seed.ts'
 
-const binary = await binaries.wasm()
+const binary = await kernelFiles.wasm()
 const module = new WebAssembly.Module(withSharedMemory(binary))
-const rust = new WebAssembly.Module(withSharedMemory(await binaries['wasm-rust']()))
+const rust = new WebAssembly.Module(withSharedMemory(await kernelFiles['wasm-rust']()))
 
 const ended: { dispose?(): void; end?(): void }[] = []
 afterEach(() => {

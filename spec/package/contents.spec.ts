@@ -4,7 +4,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { askModules, renameThreads, textModule } from '../../scripts/package/build.ts'
+import { askModules, renameThreads, textModule, typesNamedIn } from '../../scripts/package/build.ts'
+import { importInside } from '../../scripts/package/inside.ts'
 import { root } from '../harness/syntax.ts'
 import * as contents from './contents.ts'
 
@@ -157,10 +158,28 @@ describe('the build rewrites', () => {
     expect(() => askModules(`${table}\nnew URL('other.wasm', import.meta.url)`)).toThrow('expected a table')
   })
 
-  test('bytes into text, which decodes to the same bytes', async () => {
-    const bytes = Uint8Array.from({ length: 256 }, (_, i) => i)
+  test('bytes into shorter text, which decodes to the same bytes', async () => {
+    const bytes = Uint8Array.from({ length: 1024 }, (_, i) => i)
+    expect(textModule('k.wasm', bytes).length).toBeLessThan(bytes.length)
     const url = `data:text/javascript,${encodeURIComponent(textModule('k.wasm', bytes))}`
-    const module = (await import(/* @vite-ignore */ url)) as { bytes: () => Uint8Array }
-    expect(module.bytes()).toEqual(bytes)
+    const module = (await import(/* @vite-ignore */ url)) as { bytes: () => Promise<Uint8Array> }
+    expect(await module.bytes()).toEqual(bytes)
   })
+
+  test('an import of a package into one from inside, and says what is used of it', () => {
+    const text = "import * as v from 'valibot';\nv.parse(v.string(), av.not)\n"
+    expect(importInside(text, 'valibot', '../inside/valibot.js')).toEqual({
+      text: "import * as v from '../inside/valibot.js';\nv.parse(v.string(), av.not)\n",
+      used: ['parse', 'string'],
+    })
+    expect(importInside("import 'valibots'", 'valibot', './v.js')).toBe(null)
+    for (const other of ["import { parse } from 'valibot'", "await import('valibot')"])
+      expect(() => importInside(other, 'valibot', './v.js')).toThrow('expected import * as v, got another')
+  })
+})
+
+test('types lead to types, however they name them', () => {
+  const text = `import type { A } from './a.ts'; export * from "../b.js"; type C = import('./c.ts').C
+    import { d } from 'd'; import './e.d.ts'; const from = 'f.ts'`
+  expect(typesNamedIn(text)).toEqual(['./a.d.ts', '../b.d.ts', './c.d.ts', './e.d.ts'])
 })

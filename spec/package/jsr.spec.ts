@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { inside } from '../../scripts/package/inside.ts'
 import { root } from '../harness/syntax.ts'
 
 /** What is read of package.json. A door is a file, or one per condition. */
@@ -34,12 +35,12 @@ function differences(ours: JsrPackage, theirs: Package): string[] {
     // A door without a condition for sources is no module.
     typeof to === 'string' ? [] : [[name, to['@shadowllm/source']] as const],
   )
-  // Of the optional packages JSR needs those that a module imports by itself; the version is the one that was tested.
-  const optional = Object.keys(theirs.peerDependencies)
-    .filter((name) => Object.hasOwn(ours.imports, name))
-    .map((name) => [name, theirs.devDependencies[name]] as const)
+  // Of the optional packages JSR needs those that a module imports by itself, and it gets the sources, which have nothing
+  // inside. The version is the one that was tested.
+  const optional = Object.keys(theirs.peerDependencies).filter((name) => Object.hasOwn(ours.imports, name))
+  const tested = [...optional, ...inside].map((name) => [name, theirs.devDependencies[name]] as const)
   // Types alone are no import.
-  const packages = [...Object.entries(theirs.dependencies), ...optional]
+  const packages = [...Object.entries(theirs.dependencies), ...tested]
     .filter(([name]) => !name.startsWith('@types/'))
     .map(([name, version]) => [name, `npm:${name}@${version}`] as readonly [string, string])
   const compare = (

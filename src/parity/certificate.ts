@@ -6,11 +6,11 @@
  */
 import * as v from 'valibot'
 import { backendNames, type Backend, type BackendName } from '../backends/backend.ts'
-import { kernelFile } from '../backends/kernel_files.ts'
+import { readKernels } from '../backends/kernel_files.ts'
 import { readWhole } from '../io/files.ts'
 import { parseJson, toPlain } from '../io/json.ts'
 import { checkSchema, sha256Text } from '../io/schema.ts'
-import { pathOfUrl, sha256File } from '../platform/platform.ts'
+import { sha256 } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import { hashPlaces } from '../results/method_hash.ts'
 import { makeProvenance, type ModelSource, type Provenance } from '../results/provenance.ts'
@@ -72,9 +72,9 @@ interface Hashes {
 }
 
 async function hashesOf(backend: BackendName): Promise<Hashes> {
-  const file = kernelFile(backend)
+  const kernels = await readKernels(backend)
   const definitions = await hashPlaces(['ops'])
-  return { definitions, kernels: file === null ? definitions : await sha256File(pathOfUrl(file)) }
+  return { definitions, kernels: kernels === null ? definitions : await sha256(kernels) }
 }
 
 /** What is read of a certificate: of which backend, device (null for the processor), hashes and how many ops it is. */

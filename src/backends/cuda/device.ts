@@ -3,17 +3,14 @@
  * how a kernel is launched.
  */
 import { kernels, type KernelName } from '../../ops/catalog.ts'
-import { readFile } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { KernelFunction } from '../checked_ops.ts'
 import type { Driver } from './driver.ts'
 import { kernelIn, type KernelSet } from './fast_launch.ts'
 import { MAX_DYNAMIC_SHARED } from './launch.ts'
 import type { LoadedKernel } from './launch_memory.ts'
+import { kernelFiles } from '../kernel_files.ts'
 import { Stream } from './stream.ts'
-
-/** The committed module: PTX, which the driver compiles for the device it finds. */
-const moduleUrl = new URL('kernels.ptx', import.meta.url)
 
 /** CUfunction_attribute: how much shared memory a launch may have; the default is 48 KiB. */
 export const DYNAMIC_SHARED_BYTES = 8
@@ -46,7 +43,7 @@ export class Device {
    * @throws MissingError CUDA_DEVICE if there is none, or one too old, CUDA_CALL if a call fails; nothing is held then
    */
   static async open(driver: Driver, backend: string, { graphs = true }: DeviceOptions = {}): Promise<Device> {
-    const image = terminated(await readFile(moduleUrl))
+    const image = terminated(await kernelFiles.cuda())
     const device = driver.firstDevice(backend)
     const name = describeDevice(driver, device, backend)
     const context = driver.create('cuDevicePrimaryCtxRetain', device)

@@ -17,7 +17,7 @@ import type { Backend, BackendOptions, ThreadReport } from '../backend.ts'
 import { CheckedBackend } from '../checked_backend.ts'
 import type { OwnedBuffer } from '../owned_buffer.ts'
 import { Allocator } from './allocator.ts'
-import { binaries, type ModuleName, type WasmName } from './binaries.ts'
+import { kernelFiles, type WasmModuleName, type WasmName } from '../kernel_files.ts'
 import { MAX_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
@@ -35,11 +35,11 @@ const builds = {
 const compiled = new Map<string, Promise<WebAssembly.Module>>()
 
 /** A committed module over a plain memory or a shared one, fetched and compiled once. */
-function loadModule(name: ModuleName, isShared: boolean): Promise<WebAssembly.Module> {
+function loadModule(name: WasmModuleName, isShared: boolean): Promise<WebAssembly.Module> {
   const key = `${name} ${isShared}`
   const known = compiled.get(key)
   if (known !== undefined) return known
-  const loaded = binaries[name]().then((bytes) =>
+  const loaded = kernelFiles[name]().then((bytes) =>
     WebAssembly.compile((isShared ? withSharedMemory(bytes) : bytes) as BufferSource),
   )
   compiled.set(key, loaded)

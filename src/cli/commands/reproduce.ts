@@ -100,7 +100,7 @@ interface ReproduceFlags extends Omit<ModelFlags, 'threads'>, QueueFlags, Report
 export function define(command: Command, session: Session): void {
   command
     .option('--quick', 'short windows, and few of them: less than a minute on the embedded model')
-    .option('--full', 'more windows, at more sparsities: some eight minutes on the embedded model')
+    .option('--full', 'more windows, at more sparsities: some five minutes on the embedded model')
     .option(
       '--experiment <names>',
       'experiments of the paper in place of the comparison, separated by commas, or all',
@@ -273,7 +273,7 @@ function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceF
 async function show(session: Session, report: ReproduceReport, flags: ReproduceFlags): Promise<void> {
   const more =
     sizeOf(flags) === 'usual'
-      ? `--full scores ${settingsBySize.full.evaluation} windows at ${settingsBySize.full.sparsities.length} sparsities, in some eight minutes.\n`
+      ? `--full scores ${settingsBySize.full.evaluation} windows at ${settingsBySize.full.sparsities.length} sparsities, in some five minutes.\n`
       : ''
   await showReport(session, flags, report, (_, { columns }) => `${formatReport(report, columns)}\n${more}`)
   if (flags.html === undefined) return
