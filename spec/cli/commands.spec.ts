@@ -8,6 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { backendNames, type Backend, type BackendName } from '../../src/backends/backend.ts'
 import { colours, plainScreen } from '../../src/cli/screen.ts'
+import { timesDense } from '../../src/cli/commands/generate.ts'
 import { describeThreads, gainOf, type ThreadCheck } from '../../src/cli/thread_check.ts'
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { makeConfig } from '../../src/engine/config.ts'
@@ -62,7 +63,20 @@ describe('generate', () => {
     expect(await skipped('griffin', '--neuron-sparsity', '0.5')).toBeCloseTo(((0.5 * 7) / 8) * (2 / 3), 12)
     expect(await skipped('griffin', '--max-tokens', '1')).toBeNull()
     const { stderr } = await runInside([...args, 'random'])
-    expect(stderr).toMatch(/^44 % of the weights skipped, \d[\d.]* tokens\/s, greedy\n$/)
+    expect(stderr).toMatch(/^44 % of the weights skipped, \d[\d.]* tokens\/s(, \d+\.\d x dense)?, greedy\n$/)
+  })
+
+  test('says how many times as fast as dense the median token was, where dense was asked', async () => {
+    expect(timesDense([0, 10, 20, 30, 300], [5, 25, 45, 65, 85, 105])).toBe(2)
+    expect(timesDense([0, 10, 20, 30, 40], [5, 25, 45, 65])).toBeNull()
+    expect(timesDense([0, 10, 20, 30], [5, 25, 45, 65, 85])).toBeNull()
+    const ratio = async (...flags: string[]): Promise<unknown> =>
+      (await runJson('generate', known.text, '--max-tokens', '24', ...flags)).timesDense
+    const random = ['--planner', 'random']
+    // On a machine that stops for a moment dense does not write enough.
+    expect((await ratio(...random)) ?? 1).toBeGreaterThan(0)
+    for (const flags of [[], [...random, '--quiet'], [...random, '--check', '4']])
+      expect(await ratio(...flags)).toBeNull()
   })
 
   test('a sparsity without a planner is that of shadow', async () => {

@@ -11,8 +11,9 @@ import type { Scope } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { Prefill } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
-import type { GenerateStep } from '../../options.ts'
+import type { ChatOptions, GenerateStep } from '../../options.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
+import { median } from '../../results/interleaved_rounds.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { withModel } from '../open_model.ts'
@@ -35,9 +36,9 @@ The mask that the prompt decides holds for the whole text, unless --every decide
 the dense model: tokens are drafted under the mask and run again dense, N in a pass, after a prompt that runs dense. They
 appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
 At a terminal tokens are drawn at temperature 0.7; a pipe and --json get the greedy text, the likeliest token each time.
-A line on stderr says how much of the layers' weights was skipped, how many tokens followed the first one in a second, and how
-tokens were chosen; "shadowllm bench" measures how that compares with dense. Ctrl-C keeps the text so far and ends with exit
-code 130.
+A line on stderr says how much of the layers' weights was skipped, how many tokens followed the first one in a second, how many
+times as fast that is as the dense model right after, which gets half a second at most (-q: no line; "shadowllm bench" measures
+it well), and how tokens were chosen. Ctrl-C keeps the text so far and ends with exit code 130.
 
 Examples:
   $ shadowllm generate "Once upon a time"
@@ -101,13 +102,14 @@ async function readInput(session: Session): Promise<string> {
 interface Written {
   readonly steps: GenerateStep[]
   end: GenerateOutput['end']
-  /** Milliseconds until the first token, and until the last one. */
-  first: number
-  last: number
+  /** Milliseconds until each token. */
+  readonly times: number[]
   /** Sum over the tokens after the first one of the share of the layers' weights that was not read for it. */
   skipped: number
   /** How it was run; null until it has ended. */
   run: TextRun | null
+  /** Milliseconds until each token of the dense model, which is asked afterwards; empty if it is not. */
+  denseTimes: readonly number[]
 }
 
 async function runGenerate(
@@ -117,7 +119,14 @@ async function runGenerate(
   flags: DecidedFlags,
 ): Promise<void> {
   await loadPlanFiles(opt, flags)
-  const written: Written = { steps: [], end: 'interrupted', first: 0, last: 0, skipped: 0, run: null }
+  const written: Written = {
+    steps: [],
+    end: 'interrupted',
+    times: [],
+    skipped: 0,
+    run: null,
+    denseTimes: [],
+  }
   const echoes = session.isTerminal && !flags.json && !flags.chat
   const start = now()
   try {
@@ -125,6 +134,8 @@ async function runGenerate(
   } finally {
     const { steps, end } = written
     const seconds = (now() - start) / 1000
+    if (!flags.quiet && end !== 'interrupted' && flags.planner !== 'dense' && !flags.check)
+      written.denseTimes = await timeDense(session, opt, prompt, flags, (written.times.at(-1) ?? 0) / 2)
     // Ctrl-C ends the writing with an error; the text so far is kept.
     if (flags.json && (end !== 'interrupted' || session.signal.aborted))
       await session.print(jsonText(summary(opt, prompt, flags, written, seconds)))
@@ -153,22 +164,56 @@ async function write(
       void (skipped = mask && !flags.check ? achievedSparsity(mask, opt.config).weights : 0),
     onEnd: (run: TextRun) => void (written.run = run),
   }
-  const system = flags.system === undefined ? [] : [{ role: 'system', content: flags.system }]
-  const text = flags.chat
-    ? opt.chat([...system, { role: 'user', content: prompt }], options)
-    : opt.generate(prompt, options)
+  const text = textOf(opt, prompt, flags, options)
   for (;;) {
     const { done, value } = await text.next()
     if (done) return void (written.end = value)
-    written.last = now() - start
-    if (written.steps.length === 0) {
-      written.first = written.last
-      if (echoes) await session.print(session.screen.paint.dim(harmless(prompt)))
-    } else written.skipped += skipped
+    written.times.push(now() - start)
+    if (written.steps.length > 0) written.skipped += skipped
+    else if (echoes) await session.print(session.screen.paint.dim(harmless(prompt)))
     written.steps.push(value)
     if (!flags.json && value.text !== '')
       await session.print(session.isTerminal ? harmless(value.text) : value.text)
   }
+}
+
+/** What continues or answers a prompt. */
+function textOf(
+  opt: ShadowModel,
+  prompt: string,
+  { chat, system }: GenerateFlags,
+  options: ChatOptions,
+): ReturnType<ShadowModel['generate']> {
+  if (!chat) return opt.generate(prompt, options)
+  const before = system === undefined ? [] : [{ role: 'system', content: system }]
+  return opt.chat([...before, { role: 'user', content: prompt }], options)
+}
+
+/** The dense model is asked for this many tokens at most, in at most this many milliseconds; a ratio needs some. */
+const dense = { tokens: 17, milliseconds: 500, least: 5 }
+
+/** Milliseconds until each token of the dense model. @param most milliseconds after which it is stopped */
+async function timeDense(
+  { signal }: Session,
+  opt: ShadowModel,
+  prompt: string,
+  flags: GenerateFlags,
+  most: number,
+): Promise<number[]> {
+  const times: number[] = []
+  const options = {
+    ...writingOptions(flags),
+    planner: 'dense',
+    every: undefined,
+    maxTokens: dense.tokens,
+  } as const
+  const start = now()
+  for await (const _ of textOf(opt, prompt, flags, options)) {
+    const time = now() - start
+    times.push(time)
+    if (signal.aborted || time > Math.min(most, dense.milliseconds)) break
+  }
+  return times
 }
 
 /** What a text cost. */
@@ -177,12 +222,32 @@ export interface Speed {
   readonly skipped: number | null
   /** Of the tokens after the first one; null without such. */
   readonly tokensPerSecond: number | null
+  /**
+   * How many times as fast as the dense model, by the median token of each; null if it was not asked (dense, --check, --quiet) or
+   * wrote too few tokens in the time it has.
+   */
+  readonly timesDense: number | null
 }
 
-function measure({ steps, first, last, skipped }: Written): Speed {
+function measure({ steps, times, skipped, denseTimes }: Written): Speed {
   const later = steps.length - 1
-  if (later < 1) return { skipped: null, tokensPerSecond: null }
-  return { skipped: skipped / later, tokensPerSecond: (1000 * later) / (last - first) }
+  if (later < 1) return { skipped: null, tokensPerSecond: null, timesDense: null }
+  return {
+    skipped: skipped / later,
+    tokensPerSecond: (1000 * later) / (times[later] - times[0]),
+    timesDense: timesDense(times, denseTimes),
+  }
+}
+
+/** How many times as fast a text was as that of the dense model, by the times of their tokens; null for too few of either. */
+export function timesDense(times: readonly number[], denseTimes: readonly number[]): number | null {
+  const few = Math.min(times.length, denseTimes.length) < dense.least
+  return few ? null : medianGap(denseTimes) / medianGap(times)
+}
+
+/** The median of the distances of times. */
+function medianGap(times: readonly number[]): number {
+  return median(times.slice(1).map((time, i) => time - times[i]))
 }
 
 /** The line after a text. */
@@ -190,11 +255,16 @@ function describeSpeed(flags: GenerateFlags, speed: Speed): string {
   return `${speedWords(flags, speed)}, ${samplingWords(writingOptions(flags))}`
 }
 
-function speedWords({ planner, check }: GenerateFlags, { skipped, tokensPerSecond }: Speed): string {
+function speedWords(
+  { planner, check }: GenerateFlags,
+  { skipped, tokensPerSecond, timesDense }: Speed,
+): string {
   if (skipped === null || tokensPerSecond === null) return 'too few tokens to measure'
   const rate = `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
   if (planner === 'dense') return `dense, ${rate}`
-  return check ? `checked dense, ${rate}` : `${Math.round(100 * skipped)} % of the weights skipped, ${rate}`
+  if (check) return `checked dense, ${rate}`
+  const ratio = timesDense === null ? '' : `, ${timesDense.toFixed(1)} x dense`
+  return `${Math.round(100 * skipped)} % of the weights skipped, ${rate}${ratio}`
 }
 
 /** What `--json` prints. */
@@ -241,7 +311,7 @@ function summary(
 ): GenerateOutput {
   const { planner, sparsity, headSparsity, neuronSparsity, scope, every, prefill } = flags
   const { check, cache, storage, temperature, topK, topP, seed } = flags
-  const { steps, end, first, run } = written
+  const { steps, end, times, run } = written
   const isDense = planner === 'dense'
   return {
     model: name,
@@ -252,7 +322,7 @@ function summary(
     tokens: steps.map((step) => step.token),
     end,
     seconds,
-    firstSeconds: steps.length === 0 ? null : first / 1000,
+    firstSeconds: steps.length === 0 ? null : times[0] / 1000,
     ...measure(written),
     planner,
     sparsity: isDense ? 0 : sparsity,
