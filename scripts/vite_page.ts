@@ -84,6 +84,14 @@ function linked(specification?: string): Plugin {
   }
 }
 
+/** What the worker of the page loads later, if at all: laws, other forms of models, chats, CUDA. */
+const later =
+  /\/src\/(?:verify|spec|training|backends\/cuda|io\/(?:hub|gguf|torch|pickle|zip|parquet|chat|convert))/
+
+/** Whether the worker needs a module for its first text: those come in one file, as each level of imports costs a round trip. */
+const isOfFirstText = (id: string): boolean =>
+  (id.includes('/src/') && !later.test(id)) || id.includes('rolldown/runtime')
+
 /** How a page is packed into a folder. */
 export const packing = (outDir: string): BuildEnvironmentOptions => ({
   outDir,
@@ -102,6 +110,7 @@ export const pageConfig = (outDir: string, specification?: string): InlineConfig
   worker: {
     format: 'es',
     plugins: () => [diskOnly()],
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'engine', test: isOfFirstText }] } } },
   },
   build: packing(outDir),
   server: { headers: isolation },

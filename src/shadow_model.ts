@@ -145,29 +145,36 @@ export class ShadowModel {
     signal?.throwIfAborted()
     const tell = (stage: OpenProgress['stage']) => (progress: LoadProgress) =>
       options.onProgress?.({ stage, ...progress })
-    const found = await findModel(pathOrName, { revision, offline, signal, onProgress: tell('download') })
-    const folder = await openModelFolder(found.path)
+    // Kernels are compiled while files are opened. An error of the files is told first.
+    const backing = createBackend(options.backend ?? 'wasm', { threads: options.threads })
+    backing.catch(() => {})
     try {
-      const config = parseConfig(folder.configJson)
-      const backend = await createBackend(options.backend ?? 'wasm', { threads: options.threads })
+      const found = await findModel(pathOrName, {
+        revision,
+        offline,
+        signal,
+        onProgress: tell('download'),
+      })
+      const folder = await openModelFolder(found.path)
       try {
+        const config = parseConfig(folder.configJson)
         const onProgress = tell('load')
-        const model = await LanguageModel.load(config, folder.source, backend, {
-          signal,
-          onProgress,
-          storage,
-        })
+        const how = { signal, onProgress, storage }
+        const model = await LanguageModel.load(config, folder.source, await backing, how)
         if (signal?.aborted) {
           model.dispose()
           throw signal.reason
         }
         return new ShadowModel(pathOrName, { ...found, ...folder }, model)
-      } catch (error) {
-        backend.dispose()
-        throw error
+      } finally {
+        await folder.source.close()
       }
-    } finally {
-      await folder.source.close()
+    } catch (error) {
+      await backing.then(
+        (backend) => backend.dispose(),
+        () => {},
+      )
+      throw error
     }
   }
 

@@ -10,7 +10,7 @@ import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { makeBudget, type Budget } from '../../src/masks/budget.ts'
 import { denseMask, makeMask, type UnitShape } from '../../src/masks/mask.ts'
-import type { MaskPlanner, Prefill, PromptView } from '../../src/masks/planner.ts'
+import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
 import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/engine/backward.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
@@ -28,7 +28,6 @@ import {
   makePlanner,
   plannerNames,
   randomPlanner,
-  shadowPlanner,
   type PlannerName,
   type PlannerOptions,
   type PlannerSources,
@@ -431,12 +430,22 @@ describe('by name', () =>
       }))
   }))
 
-test('layers up to the source layer of a predictor are dense, unless it ranks them and the prompt runs dense', () => {
+test('layers up to the source layer of a predictor are dense, unless it ranks them once, after a prompt that runs dense', () => {
   const units = { layers: 4, heads: 3, neurons: 5 }
   const scores = scoresOf(units, 3)
-  const planned = (placement: number, budget: Budget, prefill?: Prefill, ranksFrom?: number): number[] => {
-    const predictor = { config: { placement, ranksFrom }, predict: () => scores }
-    const planner = shadowPlanner(predictor, budget, undefined, prefill)
+  const planned = (
+    placement: number,
+    budget: Budget,
+    ranksFrom?: number,
+    options: PlannerOptions = {},
+  ): number[] => {
+    const shadow = { config: { placement, ranksFrom }, predict: () => scores }
+    const planner = makePlanner(
+      'shadow',
+      { shadow } as unknown as PlannerSources,
+      budget,
+      options,
+    ) as MaskPlanner
     expect(planner.placement).toBe(placement)
     const view = { context: new Float32Array(6), tokens: 1, ids: Int32Array.of(1) }
     const mask = planner.afterAttention?.(view) ?? makeMask(units, new Float32Array(0), new Float32Array(0))
@@ -447,9 +456,10 @@ test('layers up to the source layer of a predictor are dense, unless it ranks th
   expect(planned(2, makeBudget(1, { headFloor: 0 }))).toEqual([5, 5, 5, 0])
   expect(planned(0, makeBudget(1, { headFloor: 0, denseLayers: 2 }))).toEqual([5, 5, 0, 0])
   const all = makeBudget(1, { headFloor: 0 })
-  expect(planned(2, all, 'dense', 1)).toEqual([5, 0, 0, 0])
-  expect(planned(2, all, 'masked', 1)).toEqual([5, 5, 5, 0])
-  expect(planned(2, all, 'dense')).toEqual([5, 5, 5, 0])
+  expect(planned(2, all, 1, { prefill: 'dense' })).toEqual([5, 0, 0, 0])
+  for (const options of [{}, { prefill: 'masked' }, { prefill: 'dense', every: 16 }] as const)
+    expect(planned(2, all, 1, options)).toEqual([5, 5, 5, 0])
+  expect(planned(2, all, undefined, { prefill: 'dense' })).toEqual([5, 5, 5, 0])
 })
 
 test('a random planner draws again for each decision', () => {

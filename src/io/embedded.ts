@@ -13,15 +13,12 @@ const files: Readonly<Record<string, URL>> = {
   'merges.txt': new URL('../../fixtures/tiny-opt/merges.txt', import.meta.url),
 }
 
-let fetched: Promise<string> | null = null
+let fetched: string | null = null
 
-/** The folder of the embedded model. @throws InputError FILE_READ if a page cannot fetch a file of it */
-export function embeddedFolder(): Promise<string> {
+/** The folder of the embedded model. A page fetches its files; reading one throws InputError FILE_READ if it cannot. */
+export async function embeddedFolder(): Promise<string> {
   if (runtime.name !== 'browser') return folderOnDisk()
-  fetched ??= fetchAll().catch((error: unknown) => {
-    fetched = null // so that the next call tries again
-    throw error
-  })
+  fetched ??= fetchAll()
   return fetched
 }
 
@@ -29,9 +26,13 @@ async function folderOnDisk(): Promise<string> {
   return folderOf(await packagedPath(files['config.json'], 'fixtures', 'tiny-opt', 'config.json'))
 }
 
-async function fetchAll(): Promise<string> {
-  const blobs = Object.entries(files).map(async ([name, url]): Promise<[string, Blob]> => {
-    return [name, await fetchPackaged(name, url, "the embedded model's file")]
+/** The small files are read while the weights come. */
+function fetchAll(): string {
+  const fetching = Object.entries(files).map(
+    ([name, url]) => [name, fetchPackaged(name, url, "the embedded model's file")] as const,
+  )
+  Promise.all(fetching.map(([, file]) => file)).catch(() => {
+    fetched = null // so that the next call tries again
   })
-  return mountFolder('embedded', new Map(await Promise.all(blobs)))
+  return mountFolder('embedded', new Map(fetching))
 }

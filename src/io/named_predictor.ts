@@ -37,6 +37,6 @@ export async function findPredictor(pathOrName: string): Promise<string> {
   if (!url || (await isThere(pathOrName))) return pathOrName
   if (runtime.name !== 'browser')
     return packagedPath(url, 'fixtures', 'predictors', `${pathOrName}.safetensors`)
-  const blob = await fetchPackaged(pathOrName, url, "the predictor's file")
-  return joinPath(mountFolder(`predictor ${pathOrName}`, new Map([[predictorFile, blob]])), predictorFile)
+  const file = await fetchPackaged(pathOrName, url, "the predictor's file")
+  return joinPath(mountFolder(`predictor ${pathOrName}`, new Map([[predictorFile, file]])), predictorFile)
 }

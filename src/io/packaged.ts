@@ -21,9 +21,9 @@ export async function packagedPath(url: URL, ...place: readonly string[]): Promi
  * @param what it is, for the error
  * @throws InputError FILE_READ
  */
-export async function fetchPackaged(name: string, url: URL, what: string): Promise<Blob> {
+export async function fetchPackaged(name: string, url: URL, what: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return new Blob([await readFile(url)])
+    return await readFile(url)
   } catch (cause) {
     throw refusal('FILE_READ', name, what, (cause as Error).message, { cause })
   }

@@ -5,7 +5,14 @@
  */
 import type { FileHandle } from 'node:fs/promises'
 import { builtin, hostProcess } from './builtin.ts'
-import { mountedFile, mountedKind, mountedNames, type FileKind, type Location } from './mounts.ts'
+import {
+  mountedFile,
+  mountedKind,
+  mountedNames,
+  type FileKind,
+  type Location,
+  type MountedContent,
+} from './mounts.ts'
 import { folderOf } from './paths.ts'
 import { replaceFile } from './storage.ts'
 
@@ -31,7 +38,7 @@ const MAX_TRANSFER = 2 ** 30
 /** Reads a whole file. In a browser it is in a mounted folder, or a URL that is fetched. */
 export async function readFile(location: Location): Promise<Uint8Array<ArrayBuffer>> {
   const mounted = mountedFile(location)
-  if (mounted) return new Uint8Array(await mounted.arrayBuffer())
+  if (mounted) return partOf(await mounted)
   if (hostProcess !== null) {
     const bytes = await builtin('node:fs').promises.readFile(location)
     // Small files are slices of Node's pool; callers get a separate buffer.
@@ -45,7 +52,7 @@ export async function readFile(location: Location): Promise<Uint8Array<ArrayBuff
 /** Opens a file for ranged reads. Close it. */
 export async function openRange(location: Location): Promise<RangedFile> {
   const mounted = mountedFile(location)
-  if (mounted) return openBlob(mounted)
+  if (mounted) return openMounted(await mounted)
   const handle = await builtin('node:fs').promises.open(location, 'r')
   try {
     const atOpening = await handle.stat()
@@ -81,11 +88,11 @@ async function readAll(handle: FileHandle, bytes: Uint8Array, offset: number): P
 }
 
 /** A file of a page does not change: if the file on disk did, reading fails. */
-function openBlob(blob: Blob): RangedFile {
+function openMounted(file: MountedContent): RangedFile {
   return {
-    size: blob.size,
+    size: file instanceof Blob ? file.size : file.length,
     async read(offset, length, into) {
-      const part = new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer())
+      const part = await partOf(file, offset, offset + length)
       if (!into) return part
       into.set(part)
       return into.subarray(0, part.length)
@@ -93,6 +100,12 @@ function openBlob(blob: Blob): RangedFile {
     changed: async () => false,
     close: async () => {},
   }
+}
+
+/** Bytes of a file in a new buffer. */
+async function partOf(file: MountedContent, start = 0, end?: number): Promise<Uint8Array<ArrayBuffer>> {
+  const part = file.slice(start, end)
+  return part instanceof Blob ? new Uint8Array(await part.arrayBuffer()) : part
 }
 
 /** The kind of a path; links are followed. */

@@ -10,15 +10,21 @@ export type Location = string | URL
 
 export type FileKind = 'file' | 'directory' | 'other' | 'missing'
 
+/** The content of a file: bytes in memory, or what a page was given, each read of which takes a browser some milliseconds. */
+export type MountedContent = Blob | Uint8Array<ArrayBuffer>
+
+/** A file, which may still be on its way. */
+export type MountedFile = MountedContent | Promise<MountedContent>
+
 const prefix = 'mounted:'
-const mounts = new Map<string, ReadonlyMap<string, Blob>>()
+const mounts = new Map<string, ReadonlyMap<string, MountedFile>>()
 
 /**
  * Mounts files, and replaces a folder of the same name.
- * @param files by their names in the folder
+ * @param files by their names in the folder; nobody changes their bytes. Reading one that never comes throws what it was rejected with
  * @returns the path of the folder
  */
-export function mountFolder(name: string, files: ReadonlyMap<string, Blob>): string {
+export function mountFolder(name: string, files: ReadonlyMap<string, MountedFile>): string {
   const folder = prefix + name.replace(/[\\/]/g, '-')
   mounts.set(folder, new Map(files))
   return folder
@@ -30,14 +36,16 @@ export function unmountFolder(folder: string): void {
 }
 
 /** The mounted folder of a path, and the rest of the path; null for other paths. */
-function split(location: Location): { files: ReadonlyMap<string, Blob> | undefined; rest: string } | null {
+function split(
+  location: Location,
+): { files: ReadonlyMap<string, MountedFile> | undefined; rest: string } | null {
   if (typeof location !== 'string' || !location.startsWith(prefix)) return null
   const [folder, ...rest] = location.split(/[\\/]+/)
   return { files: mounts.get(folder), rest: rest.join('/').replace(/\/$/, '') }
 }
 
 /** A file of a mounted folder; undefined for any other path. */
-export function mountedFile(location: Location): Blob | undefined {
+export function mountedFile(location: Location): MountedFile | undefined {
   const place = split(location)
   return place?.files?.get(place.rest)
 }

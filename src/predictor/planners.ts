@@ -158,7 +158,8 @@ export function makePlanner(
     )
   if (name === 'dense') return null
   if (decidesLate(name) || decidesByToken(name)) expectAfterPrompt(name, every, prefill)
-  const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget, prefill)
+  const ranksRead = prefill === 'dense' && every === 'once'
+  const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget, ranksRead)
   if (every === 'auto' && !planner.afterAttention)
     throw new UsageError(
       'EVERY',
@@ -198,7 +199,7 @@ function plannerOf(
   name: Exclude<PlannerName, 'dense'>,
   sources: PlannerSources,
   budget: Budget,
-  prefill: Prefill | undefined,
+  ranksRead: boolean,
 ): MaskPlanner {
   const { model, topK = referenceTopK, seed = 0, criterion } = sources
   const need = <Source>(source: Source | undefined, words: string): Source => {
@@ -226,7 +227,7 @@ function plannerOf(
     case 'griffin-static':
       return griffinStaticPlanner(mean(), budget, topK)
     case 'shadow':
-      return shadowPlanner(need(sources.shadow, 'a ShadowLLM predictor'), budget, topK, prefill)
+      return shadowPlanner(need(sources.shadow, 'a ShadowLLM predictor'), budget, topK, ranksRead)
     case 'dejavu-style':
       return dejavuStylePlanner(model, need(sources.dejavuStyle, 'a DejaVu-style predictor'), budget, topK)
     case 'cats':
@@ -288,16 +289,17 @@ export function oraclePlanner(
 
 /**
  * A mask from predicted scores: the planner of the paper. The layers up to the predictor's source layer run before it
- * decides, so they are dense for every budget, unless the prompt runs dense: then a predictor may rank some of them too.
+ * decides, so they are dense for every budget.
+ * @param ranksRead whether a predictor may rank layers that it reads: it decides once, after a prompt that runs dense
  */
 export function shadowPlanner(
   predictor: PromptPredictor,
   budget: Budget,
   topK: TopK = referenceTopK,
-  prefill: Prefill = 'masked',
+  ranksRead = false,
 ): RankingPlanner {
   const { placement = 0, ranksFrom = placement + 1, criterion = null } = predictor.config ?? {}
-  const first = prefill === 'dense' ? ranksFrom : Math.max(ranksFrom, placement + 1)
+  const first = ranksRead ? ranksFrom : Math.max(ranksFrom, placement + 1)
   const behind = { ...budget, denseLayers: Math.max(budget.denseLayers, first) }
   const scores = ({ context, tokens }: PromptView): UnitScores => predictor.predict(context, tokens)
   return rankingPlanner('shadow', { scores, criterion, budget: behind }, topK, { placement })

@@ -8,7 +8,6 @@
  */
 import type { FeatureWidths } from '../engine/config.ts'
 import type { UnitKind, UnitShape } from '../masks/mask.ts'
-import type { Prefill } from '../masks/planner.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from './features.ts'
 import type { NetworkShape } from './network.ts'
 
@@ -82,10 +81,13 @@ export function firstRankedBy(config: PredictorConfig): number {
   return config.kind === 'shadow' ? (config.ranksFrom ?? config.placement + 1) : 1
 }
 
-/** How many layers, from the first, run dense under a predictor, after a prompt that runs so. */
-export function denseLayers(config: PredictorConfig, prefill: Prefill): number {
+/**
+ * How many layers, from the first, run dense under a predictor.
+ * @param ranksRead whether it may rank layers that it reads: it decides once, after a prompt that runs dense
+ */
+export function denseLayers(config: PredictorConfig, ranksRead: boolean): number {
   const first = firstRankedBy(config)
-  return config.kind === 'shadow' && prefill === 'masked' ? Math.max(first, config.placement + 1) : first
+  return config.kind === 'shadow' && !ranksRead ? Math.max(first, config.placement + 1) : first
 }
 
 /** The numbers in a row that a predictor reads: those of the stream for DejaVu, of the heads' outputs for the others. */

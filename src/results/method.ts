@@ -200,7 +200,8 @@ export function methodBudget(method: Method, { predictor }: MethodInputs = {}): 
       'SPARSITY',
       `planner ${planner}: expected no head sparsity, because it decides about ${masksChannels(planner) ? 'input channels' : 'neurons'} and keeps all heads, got ${headSparsity}`,
     )
-  const whole = method.denseLayers ?? (predictor ? denseLayers(predictor.config, prefillOf(method)) : 1)
+  const ranksRead = prefillOf(method) === 'dense' && method.every === 'once'
+  const whole = method.denseLayers ?? (predictor ? denseLayers(predictor.config, ranksRead) : 1)
   return makeBudget(sparsity, { headSparsity, neuronSparsity, scope, denseLayers: whole })
 }
 
