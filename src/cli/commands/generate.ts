@@ -13,7 +13,7 @@ import type { Prefill } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import type { ChatOptions, GenerateStep } from '../../options.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
-import { median } from '../../results/interleaved_rounds.ts'
+import { medianRatio } from '../../results/interleaved_rounds.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { withModel } from '../open_model.ts'
@@ -37,8 +37,8 @@ the dense model: tokens are drafted under the mask and run again dense, N in a p
 appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
 At a terminal tokens are drawn at temperature 0.7; a pipe and --json get the greedy text, the likeliest token each time.
 A line on stderr says how much of the layers' weights was skipped, how many tokens followed the first one in a second, how many
-times as fast that is as the dense model right after, which gets half a second at most (-q: no line; "shadowllm bench" measures
-it well), and how tokens were chosen. Ctrl-C keeps the text so far and ends with exit code 130.
+times as fast as dense that is, and how tokens were chosen. For the ratio both write once more, in turns, for half a second at
+most (not with -q); "shadowllm bench" measures it longer. Ctrl-C keeps the text so far and ends with exit code 130.
 
 Examples:
   $ shadowllm generate "Once upon a time"
@@ -108,8 +108,8 @@ interface Written {
   skipped: number
   /** How it was run; null until it has ended. */
   run: TextRun | null
-  /** Milliseconds until each token of the dense model, which is asked afterwards; empty if it is not. */
-  denseTimes: readonly number[]
+  /** What came of turns with the dense model, afterwards; null if there were none. */
+  turns: Turns | null
 }
 
 async function runGenerate(
@@ -125,7 +125,7 @@ async function runGenerate(
     times: [],
     skipped: 0,
     run: null,
-    denseTimes: [],
+    turns: null,
   }
   const echoes = session.isTerminal && !flags.json && !flags.chat
   const start = now()
@@ -135,7 +135,7 @@ async function runGenerate(
     const { steps, end } = written
     const seconds = (now() - start) / 1000
     if (!flags.quiet && end !== 'interrupted' && flags.planner !== 'dense' && !flags.check)
-      written.denseTimes = await timeDense(session, opt, prompt, flags, (written.times.at(-1) ?? 0) / 2)
+      written.turns = await takeTurns(session, opt, prompt, flags, (written.times.at(-1) ?? 0) / 2)
     // Ctrl-C ends the writing with an error; the text so far is kept.
     if (flags.json && (end !== 'interrupted' || session.signal.aborted))
       await session.print(jsonText(summary(opt, prompt, flags, written, seconds)))
@@ -189,31 +189,43 @@ function textOf(
   return opt.chat([...before, { role: 'user', content: prompt }], options)
 }
 
-/** The dense model is asked for this many tokens at most, in at most this many milliseconds; a ratio needs some. */
-const dense = { tokens: 17, milliseconds: 500, least: 5 }
+/** How often the text and that of the dense model take turns, and in how many milliseconds; a ratio needs some turns. */
+const turns = { most: 24, milliseconds: 500, least: 6 }
 
-/** Milliseconds until each token of the dense model. @param most milliseconds after which it is stopped */
-async function timeDense(
+/** Milliseconds of each token after the first, of the same text once more and of the dense model's, which take turns. */
+interface Turns {
+  readonly own: number[]
+  readonly dense: number[]
+}
+
+/** Lets both write. @param most milliseconds after which they stop */
+async function takeTurns(
   { signal }: Session,
   opt: ShadowModel,
   prompt: string,
   flags: GenerateFlags,
   most: number,
-): Promise<number[]> {
-  const times: number[] = []
-  const options = {
-    ...writingOptions(flags),
-    planner: 'dense',
-    every: undefined,
-    maxTokens: dense.tokens,
-  } as const
-  const start = now()
-  for await (const _ of textOf(opt, prompt, flags, options)) {
-    const time = now() - start
-    times.push(time)
-    if (signal.aborted || time > Math.min(most, dense.milliseconds)) break
+): Promise<Turns> {
+  const found: Turns = { own: [], dense: [] }
+  const options = { ...writingOptions(flags), maxTokens: turns.most + 1 }
+  const own = textOf(opt, prompt, flags, options)
+  const dense = textOf(opt, prompt, flags, { ...options, planner: 'dense', every: undefined })
+  const end = now() + Math.min(most, turns.milliseconds)
+  try {
+    for (let turn = 0; turn <= turns.most && now() < end && !signal.aborted; turn++)
+      for (const [text, times] of [
+        [own, found.own],
+        [dense, found.dense],
+      ] as const) {
+        const start = now()
+        if ((await text.next()).done) return found
+        // The first one takes the prompt.
+        if (turn > 0) times.push(now() - start)
+      }
+  } finally {
+    await Promise.all([own.return('length'), dense.return('length')])
   }
-  return times
+  return found
 }
 
 /** What a text cost. */
@@ -223,31 +235,25 @@ export interface Speed {
   /** Of the tokens after the first one; null without such. */
   readonly tokensPerSecond: number | null
   /**
-   * How many times as fast as the dense model, by the median token of each; null if it was not asked (dense, --check, --quiet) or
-   * wrote too few tokens in the time it has.
+   * How many times as fast as the dense model, in the median of turns that both take afterwards; null if they took none (dense,
+   * --check, --quiet) or too few.
    */
   readonly timesDense: number | null
 }
 
-function measure({ steps, times, skipped, denseTimes }: Written): Speed {
+function measure({ steps, times, skipped, turns }: Written): Speed {
   const later = steps.length - 1
   if (later < 1) return { skipped: null, tokensPerSecond: null, timesDense: null }
   return {
     skipped: skipped / later,
     tokensPerSecond: (1000 * later) / (times[later] - times[0]),
-    timesDense: timesDense(times, denseTimes),
+    timesDense: turns && timesDense(turns),
   }
 }
 
-/** How many times as fast a text was as that of the dense model, by the times of their tokens; null for too few of either. */
-export function timesDense(times: readonly number[], denseTimes: readonly number[]): number | null {
-  const few = Math.min(times.length, denseTimes.length) < dense.least
-  return few ? null : medianGap(denseTimes) / medianGap(times)
-}
-
-/** The median of the distances of times. */
-function medianGap(times: readonly number[]): number {
-  return median(times.slice(1).map((time, i) => time - times[i]))
+/** How many times as fast as the dense model a text was: the median over turns; null for few of them. */
+export function timesDense({ own, dense }: Turns): number | null {
+  return Math.min(own.length, dense.length) < turns.least ? null : medianRatio(dense, own)
 }
 
 /** The line after a text. */
