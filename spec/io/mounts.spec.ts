@@ -7,6 +7,8 @@ import { dirname, join, posix } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { embeddedFolder } from '../../src/io/embedded.ts'
+import { readWhole } from '../../src/io/files.ts'
+import { refusal } from '../../src/io/refusal.ts'
 import * as platform from '../../src/platform/platform.ts'
 import { portablePaths, type PathRules } from '../../src/platform/platform.ts'
 import { ShadowModel } from '../../src/shadow_model.ts'
@@ -142,4 +144,14 @@ test('a model from files in memory generates the text of the model on a disk', a
   expect(await write(mounted)).toBe(await write('embedded'))
   platform.unmountFolder(mounted)
   await expect(write(mounted)).rejects.toThrow('expected')
+})
+
+test('a file that does not come is refused with what its fetch was refused with, when it is read', async () => {
+  const why = refusal('FILE_READ', 'config.json', 'a file', 'status 404')
+  const lost = Promise.reject(why)
+  lost.catch(() => {})
+  const mounted = platform.mountFolder('lost', new Map([['config.json', lost]]))
+  expect(await platform.fileKind(join(mounted, 'config.json'))).toBe('file')
+  await expect(readWhole(join(mounted, 'config.json'))).rejects.toBe(why)
+  platform.unmountFolder(mounted)
 })

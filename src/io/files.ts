@@ -3,6 +3,7 @@
  */
 import * as platform from '../platform/platform.ts'
 import type { FileKind, RangedFile } from '../platform/platform.ts'
+import { ShadowError } from '../tensor/errors.ts'
 import { refusal } from './refusal.ts'
 
 export type { RangedFile } from '../platform/platform.ts'
@@ -156,7 +157,8 @@ async function system<T>(path: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action()
   } catch (error) {
-    if (error instanceof platform.PlatformError) throw error
+    // A file that did not come says why.
+    if (error instanceof platform.PlatformError || error instanceof ShadowError) throw error
     const { code, message } = error as NodeJS.ErrnoException
     throw refusal('FILE_READ', path, 'a file that can be read', code ?? message, { cause: error })
   }
