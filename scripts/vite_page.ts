@@ -89,8 +89,7 @@ const later =
   /\/src\/(?:verify|spec|training|backends\/cuda|io\/(?:hub|gguf|torch|pickle|zip|parquet|chat|convert))/
 
 /** Whether the worker needs a module for its first text: those come in one file, as each level of imports costs a round trip. */
-const isOfFirstText = (id: string): boolean =>
-  (id.includes('/src/') && !later.test(id)) || id.includes('rolldown/runtime')
+const isOfFirstText = (id: string): boolean => id.includes('/src/') && !later.test(id)
 
 /** How a page is packed into a folder. */
 export const packing = (outDir: string): BuildEnvironmentOptions => ({

@@ -8,7 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { backendNames, type Backend, type BackendName } from '../../src/backends/backend.ts'
 import { colours, plainScreen } from '../../src/cli/screen.ts'
-import { timesDense } from '../../src/cli/commands/generate.ts'
+import { timesDense, turnsFit } from '../../src/cli/commands/generate.ts'
 import { describeThreads, gainOf, type ThreadCheck } from '../../src/cli/thread_check.ts'
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { makeConfig } from '../../src/engine/config.ts'
@@ -72,6 +72,11 @@ describe('generate', () => {
     expect(timesDense({ own, dense })).toBe(2)
     expect(timesDense({ own: own.slice(1), dense })).toBeNull()
     expect(timesDense({ own, dense: dense.slice(1) })).toBeNull()
+    const after = (first: number, gap: number, count = 7): number[] =>
+      Array.from({ length: count }, (_, i) => first + i * gap)
+    // A long prompt is not read twice more for it, nor is a slow model asked.
+    expect(turnsFit(after(40, 10))).toBe(true)
+    for (const slow of [after(200, 10), after(40, 40), after(40, 10, 6)]) expect(turnsFit(slow)).toBe(false)
     const ratio = async (...flags: string[]): Promise<unknown> =>
       (await runJson('generate', known.text, '--max-tokens', '24', ...flags)).timesDense
     const random = ['--planner', 'random']

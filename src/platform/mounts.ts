@@ -21,7 +21,7 @@ const mounts = new Map<string, ReadonlyMap<string, MountedFile>>()
 
 /**
  * Mounts files, and replaces a folder of the same name.
- * @param files by their names in the folder; nobody changes their bytes. Reading one that never comes throws what it was rejected with
+ * @param files by their names in the folder; nobody changes their bytes. A rejection is thrown to whoever reads the file
  * @returns the path of the folder
  */
 export function mountFolder(name: string, files: ReadonlyMap<string, MountedFile>): string {

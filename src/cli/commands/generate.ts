@@ -134,12 +134,12 @@ async function runGenerate(
   } finally {
     const { steps, end } = written
     const seconds = (now() - start) / 1000
+    if (!flags.json && steps.length > 0) await session.print('\n')
     if (!flags.quiet && end !== 'interrupted' && flags.planner !== 'dense' && !flags.check)
-      written.turns = await takeTurns(session, opt, prompt, flags, (written.times.at(-1) ?? 0) / 2)
+      written.turns = await takeTurns(session, opt, prompt, flags, written.times)
     // Ctrl-C ends the writing with an error; the text so far is kept.
     if (flags.json && (end !== 'interrupted' || session.signal.aborted))
       await session.print(jsonText(summary(opt, prompt, flags, written, seconds)))
-    else if (!flags.json && steps.length > 0) await session.print('\n')
     if (!flags.json && !flags.quiet && end !== 'interrupted')
       await session.note(describeSpeed(flags, measure(written)))
   }
@@ -198,29 +198,38 @@ interface Turns {
   readonly dense: number[]
 }
 
-/** Lets both write. @param most milliseconds after which they stop */
+/** Whether both can take enough turns in the time they have, by the times of the text. They read the prompt before the first one. */
+export function turnsFit(times: readonly number[]): boolean {
+  const later = times.length - 1
+  if (later < turns.least) return false
+  const [first, last] = [times[0], times[later]]
+  return 2 * (first + (turns.least * (last - first)) / later) <= turns.milliseconds
+}
+
+/** Lets both write, for half the time of the text at most; null if they do not begin. @param times of the text */
 async function takeTurns(
   { signal }: Session,
   opt: ShadowModel,
   prompt: string,
   flags: GenerateFlags,
-  most: number,
-): Promise<Turns> {
+  times: readonly number[],
+): Promise<Turns | null> {
+  if (!turnsFit(times)) return null
   const found: Turns = { own: [], dense: [] }
   const options = { ...writingOptions(flags), maxTokens: turns.most + 1 }
   const own = textOf(opt, prompt, flags, options)
   const dense = textOf(opt, prompt, flags, { ...options, planner: 'dense', every: undefined })
-  const end = now() + Math.min(most, turns.milliseconds)
+  const end = now() + Math.min((times.at(-1) ?? 0) / 2, turns.milliseconds)
   try {
     for (let turn = 0; turn <= turns.most && now() < end && !signal.aborted; turn++)
-      for (const [text, times] of [
+      for (const [text, taken] of [
         [own, found.own],
         [dense, found.dense],
       ] as const) {
         const start = now()
         if ((await text.next()).done) return found
         // The first one takes the prompt.
-        if (turn > 0) times.push(now() - start)
+        if (turn > 0) taken.push(now() - start)
       }
   } finally {
     await Promise.all([own.return('length'), dense.return('length')])
