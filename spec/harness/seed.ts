@@ -137,7 +137,7 @@ export async function firstFailure<Subject>(
 ): Promise<Failure | null> {
   const { arbitraries, examples } = law
   const predicate: Trial['predicate'] = (...args) => law.predicate(subject, ...args)
-  const trial = { arbitraries, predicate, seed: KILLING_SEED, runs, examples, shrinks: false }
+  const trial = { arbitraries, predicate, seed: KILLING_SEED, runs, examples, shrinkFor: 0 }
   return (await tryCases(trial)).failure
 }
 

@@ -246,6 +246,26 @@ describe('trying a law', () => {
     expect(told.at(-1)).toBeGreaterThanOrEqual(10)
   })
 
+  test('shrinks a case for a limited time, and then has the smallest found', async () => {
+    const found = async (shrinkFor?: number): Promise<unknown> => {
+      const { failure, interrupted } = await tryCases({
+        arbitraries: [fc.integer({ min: 0, max: 2 ** 30 })],
+        predicate: async (x) => {
+          await new Promise((resolve) => setTimeout(resolve, 5))
+          return (x as number) < 10
+        },
+        seed: 4,
+        runs: 100,
+        shrinkFor,
+      })
+      expect(interrupted).toBe(false)
+      return failure?.counterexample?.[0]
+    }
+    expect(await found()).toBe(10)
+    expect(await found(1)).toBeGreaterThan(10)
+    expect(await found(0)).toBeGreaterThanOrEqual((await found(1)) as number)
+  })
+
   test('tries its examples first', async () => {
     const told: unknown[] = []
     const trial = { arbitraries: [fc.nat(3)], predicate: () => true, seed: 4, runs: 5, examples: [[99]] }

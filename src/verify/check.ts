@@ -1,11 +1,15 @@
 /**
- * Tries a law: on its examples, then on cases drawn from a seed. A case that breaks it is shrunk, unless `shrinks` is false.
+ * Tries a law: on its examples, then on cases drawn from a seed. A case that breaks it is shrunk, for some seconds at most.
  *
  * The test runner, the command line and a page all use it, so that one seed draws the same cases in each. The drawn cases
  * depend on the arbitraries and the seed only.
  */
 import fc from 'fast-check'
+import { now } from '../platform/platform.ts'
 import type { Verdict } from './law.ts'
+
+/** A case of many numbers may shrink for hours, by ever less: the search ends after so many milliseconds. */
+const SHRINK_FOR = 10_000
 
 /** A law's parts and how it is tried. */
 export interface Trial {
@@ -20,8 +24,8 @@ export interface Trial {
   readonly onCase?: (args: readonly unknown[]) => void
   /** Awaited before every case. `false` ends the trial there. */
   readonly goOn?: () => boolean | Promise<boolean>
-  /** Whether the case that breaks the law is shrunk; default: true. */
-  readonly shrinks?: boolean
+  /** How many milliseconds the case that breaks the law is shrunk; default: 10,000. With 0 it stays as it was drawn. */
+  readonly shrinkFor?: number
 }
 
 /** The result of a trial. */
@@ -36,7 +40,7 @@ export interface Outcome {
 
 /** How a law was broken. */
 export interface Failure {
-  /** The smallest case found that breaks it, or the first without shrinking; null if the law has no arguments. */
+  /** The smallest case found that breaks it, or the drawn one without shrinking; null if the law has no arguments. */
   readonly counterexample: readonly unknown[] | null
   /** fast-check's path to that case from the seed; null if the law has no arguments. */
   readonly path: string | null
@@ -63,20 +67,21 @@ async function tryOnce({ predicate, goOn }: Trial): Promise<Outcome> {
 }
 
 async function tryDrawn(trial: Trial): Promise<Outcome> {
-  const { arbitraries, predicate, seed, runs, examples, onCase, goOn, shrinks = true } = trial
-  let isBroken = false
+  const { arbitraries, predicate, seed, runs, examples, onCase, goOn, shrinkFor = SHRINK_FOR } = trial
+  let brokenAt: number | null = null
   const drawn = arbitraries as [fc.Arbitrary<unknown>, ...fc.Arbitrary<unknown>[]]
   const property = fc.asyncProperty(...drawn, async (...args: unknown[]) => {
-    if ((await goOn?.()) === false) throw new fc.PreconditionFailure(true)
-    if (!isBroken) onCase?.(args)
+    const isOver = brokenAt !== null && now() - brokenAt > shrinkFor
+    if (isOver || (await goOn?.()) === false) throw new fc.PreconditionFailure(true)
+    if (brokenAt === null) onCase?.(args)
     try {
       // Only `false` breaks the law: an assertion library may return anything from a check that passed.
       if ((await predicate(...args)) !== false) return true
     } catch (error) {
-      isBroken ||= !fc.PreconditionFailure.isFailure(error)
+      if (!fc.PreconditionFailure.isFailure(error)) brokenAt ??= now()
       throw error
     }
-    isBroken = true
+    brokenAt ??= now()
     return false
   })
   const tried = (examples ?? []) as [unknown, ...unknown[]][]
@@ -84,7 +89,7 @@ async function tryDrawn(trial: Trial): Promise<Outcome> {
     seed,
     numRuns: runs,
     examples: tried,
-    endOnFailure: !shrinks,
+    endOnFailure: shrinkFor === 0,
   })
   const { counterexample, counterexamplePath: path, numRuns, interrupted } = details
   if (counterexample === null && interrupted) return { interrupted: true, runs: numRuns, failure: null }
