@@ -102,6 +102,21 @@ describe('wrong usage exits with code 2', () => {
     ['dense, static, random', ['generate', 'a', '--planner', 'oracle'], 'INVALID_ARGUMENT'],
     ['two-by-two', ['reproduce', '--experiment', 'magic'], 'EXPERIMENT'],
     ['--seed is for the comparison', ['reproduce', '--seeds', '0,1'], 'FLAGS'],
+    [
+      '--scope: expected the comparison',
+      ['reproduce', '--experiment', 'features', '--scope', 'hybrid'],
+      'FLAGS',
+    ],
+    [
+      '--criterion: expected the comparison',
+      ['reproduce', '--experiment', 'all', '--criterion', 'snip'],
+      'FLAGS',
+    ],
+    [
+      'or --experiment sparsity-curve or grid, got two-by-two,cost',
+      ['reproduce', '--experiment', 'two-by-two,cost', '--sparsity', '0.6'],
+      'FLAGS',
+    ],
     ['expected --limit, which', ['calibrate', '-o', 'x', '--examples', '8'], 'FLAGS'],
     ["missing required argument 'prompt'", ['generate'], 'MISSING_ARGUMENT'],
     ["'--cases <file>'", ['parity', 'export', '--output', 'x'], 'MISSING_MANDATORY_OPTION_VALUE'],

@@ -84,13 +84,13 @@ const reproduceTable: CommandTable = {
     },
     {
       flag: '--experiment',
-      values: ['sparsity-curve', 'global-local'],
+      values: ['sparsity-curve', 'sparsity-curve,cost'],
       shows: ({ json }) => (json.experiments as { name: string }[]).map(({ name }) => name),
-      is: [['sparsity-curve'], ['global-local']],
+      is: [['sparsity-curve'], ['sparsity-curve', 'cost']],
     },
     {
       flag: '--seeds',
-      beside: '--experiment global-local',
+      beside: '--experiment sparsity-curve',
       values: [null, '1', '1,2'],
       shows: ({ json }) => lasting(json.experiments),
     },
@@ -153,6 +153,14 @@ const reproduceGrid: CommandTable = {
       values: ['{predictors/shadow.safetensors}', '{other-predictors/shadow.safetensors}'],
     },
     { flag: '--wikitext', values: ['{wiki.raw}', '{other-wiki.raw}'] },
+    {
+      flag: '--backend',
+      values: [null, 'reference'],
+      // The command that makes the result again names it.
+      shows: ({ json }) =>
+        / --backend (\S+)/.exec((json.experiments as { command: string }[])[0].command)?.[1] ?? null,
+      is: [null, 'reference'],
+    },
     // A thread starts with its first job, which has some windows.
     { ...threadsRow, beside: '--limit 9', is: [0, 0, 2] },
   ],

@@ -20,6 +20,9 @@ export interface ModelFlags {
   readonly threads?: number | 'auto'
 }
 
+/** What `--backend` is by default. */
+export const defaultBackend = 'wasm'
+
 const revision = (): Option =>
   new Option('--revision <name>', 'of a model on the hub: a branch, a tag or a commit (default: main)')
 const offline = (): Option =>
@@ -40,7 +43,7 @@ const sharedFlags = {
   /** Where a model comes from, for commands that take its name otherwise. */
   hub: () => [revision(), offline()],
   backend: () => [
-    new Option('--backend <name>', 'the backend that computes').choices(backendNames).default('wasm'),
+    new Option('--backend <name>', 'the backend that computes').choices(backendNames).default(defaultBackend),
   ],
   /** What weights are stored as. */
   storage: () => [

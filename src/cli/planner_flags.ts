@@ -32,17 +32,21 @@ interface DeciderFlags {
   readonly released?: boolean
 }
 
+/** What `--criterion` and `--scope` are by default. */
+export const defaultCriterion = 'plainact'
+export const defaultScope = 'global'
+
 /** `--criterion`. */
 export function criterionOption(description: string): Option {
   const names = criteria.map(({ name }) => name)
-  return new Option('--criterion <name>', description).choices(names).default('plainact')
+  return new Option('--criterion <name>', description).choices(names).default(defaultCriterion)
 }
 
 /** `--scope`. */
 export function scopeOption(): Option {
   const description =
     'whether units compete over the whole model or within their layer; hybrid has floors under both kinds'
-  return new Option('--scope <name>', description).choices(scopes).default('global')
+  return new Option('--scope <name>', description).choices(scopes).default(defaultScope)
 }
 
 /** `--predictor`, which may be given several times. */

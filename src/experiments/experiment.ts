@@ -36,6 +36,8 @@ export interface Experiment {
   readonly title: string
   /** The question, and where the paper asks it. */
   readonly asks: string
+  /** Whether it is measured at the sparsities of the settings; the others have their own, which those of the paper are. */
+  readonly takesSparsity?: true
   run(context: ExperimentContext): Promise<Finding>
 }
 

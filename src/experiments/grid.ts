@@ -68,6 +68,7 @@ export const grid: Experiment = {
   name: 'grid',
   title: 'When and by what to decide which units to skip',
   asks: 'Which planner costs least at the same budget, on the same windows: deciding once, now and then or at every token, by a predictor, the prompt, static scores or magnitudes? (Not in the paper.)',
+  takesSparsity: true,
   async run(context): Promise<Finding> {
     const { settings, cache, grid: choice = {} } = context
     const { windows = windowsOf(settings), speed = true } = choice

@@ -54,6 +54,11 @@ export const experimentNames: readonly string[] = [
   ...Object.keys(counted),
 ]
 
+/** The experiments that take `--sparsity`. */
+export const sparsityExperiments: readonly string[] = experiments
+  .filter(({ takesSparsity }) => takesSparsity)
+  .map(({ name }) => name)
+
 /** Runs the experiment of a name. @throws UsageError EXPERIMENT; what the experiment throws */
 export function runByName(name: string, context: ExperimentContext): Promise<ExperimentResult> {
   const found = experiments.find((experiment) => experiment.name === name)

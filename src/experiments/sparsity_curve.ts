@@ -64,6 +64,7 @@ export const sparsityCurve: Experiment = comparisonExperiment(
     name: 'sparsity-curve',
     title: 'Perplexity over sparsity',
     asks: 'How much perplexity does each way of choosing cost, from prompt alone, heads and neurons pruned together? (The perplexity figures of the paper, which are of attention heads alone and let the predictor see the answer.)',
+    takesSparsity: true,
   },
   (context) => {
     const { sparsities } = context.settings

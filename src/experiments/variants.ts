@@ -250,7 +250,7 @@ const mainCriteria: readonly string[] = ['plainact', 'l2norm']
 
 /** An experiment that is such a comparison. */
 export function comparisonExperiment(
-  about: Pick<Experiment, 'name' | 'title' | 'asks'>,
+  about: Omit<Experiment, 'run'>,
   comparisonOf: (context: ExperimentContext) => Comparison,
 ): Experiment {
   return { ...about, run: (context) => compareVariants(context, comparisonOf(context)) }

@@ -5,7 +5,7 @@
 import { Option, type Command } from 'commander'
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import type { ExperimentContext } from '../../experiments/experiment.ts'
-import { experimentNames, runByName } from '../../experiments/index.ts'
+import { experimentNames, runByName, sparsityExperiments } from '../../experiments/index.ts'
 import { ExperimentCache, type CacheOptions } from '../../evaluation/cache/experiment_cache.ts'
 import { jobThreads } from '../../evaluation/jobs/threads.ts'
 import { defaultThreads } from '../../jobs/model_threads.ts'
@@ -38,10 +38,10 @@ import {
 import { savePredictor as writePredictor } from '../../predictor/predictor_file.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
+import { addFlags, defaultBackend, type ModelFlags } from '../flags.ts'
 import { namedSource, withModel } from '../open_model.ts'
 import { checkOutput, whileWriting, writeOutput } from '../output.ts'
-import { criterionOption, scopeOption } from '../planner_flags.ts'
+import { criterionOption, defaultCriterion, defaultScope, scopeOption } from '../planner_flags.ts'
 import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
 import { showReport, type ReportFlags } from '../report.ts'
 import type { Session } from '../session.ts'
@@ -160,8 +160,7 @@ function experimentsFlag(text: string): readonly string[] {
 async function runReproduce(session: Session, flags: ReproduceFlags): Promise<void> {
   for (const path of [flags.output, flags.html, flags.savePredictor])
     if (path !== undefined) await checkOutput(path)
-  if (flags.experiment && flags.savePredictor !== undefined)
-    throw new UsageError('FLAGS', '--save-predictor: expected the comparison, got --experiment')
+  checkExperimentFlags(flags)
   if (flags.seeds && !flags.experiment)
     throw new UsageError('FLAGS', '--seeds: expected --experiment, got none; --seed is for the comparison')
   if (flags.quick && flags.full) throw new UsageError('FLAGS', '--full: expected it or --quick, got both')
@@ -185,6 +184,23 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
   )
   // The finished part has been shown; the exit code says that the run was stopped.
   if (!complete) session.signal.throwIfAborted()
+}
+
+/** Refuses what the experiments that were asked for would not take notice of. @throws UsageError FLAGS */
+function checkExperimentFlags({ experiment: names, ...flags }: ReproduceFlags): void {
+  if (!names) return
+  const ofComparison = {
+    criterion: flags.criterion !== defaultCriterion,
+    scope: flags.scope !== defaultScope,
+    'save-predictor': flags.savePredictor !== undefined,
+  }
+  for (const [flag, isGiven] of Object.entries(ofComparison))
+    if (isGiven) throw new UsageError('FLAGS', `--${flag}: expected the comparison, got --experiment`)
+  if (flags.sparsity && !names.some((name) => sparsityExperiments.includes(name)))
+    throw new UsageError(
+      'FLAGS',
+      `--sparsity: expected the comparison, or --experiment ${sparsityExperiments.join(' or ')}, got ${names.join(',')}`,
+    )
 }
 
 /** Works with the store of parts that was asked for, or with one that is removed afterwards. */
@@ -341,9 +357,10 @@ async function runExperiments(
 
 /** What makes one experiment of this run again. */
 function commandOf(name: string, flags: ReproduceFlags): string {
-  const { model, limit, examples, wikitext, sparsity, seed, seeds, features, targets } = flags
+  const { model, backend, limit, examples, wikitext, sparsity, seed, seeds, features, targets } = flags
   const words: [string, string | number | undefined][] = [
     ['-m', model],
+    ['--backend', backend === defaultBackend ? undefined : backend],
     ['--limit', limit],
     ['--examples', examples],
     ['--wikitext', wikitext],
