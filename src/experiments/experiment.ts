@@ -36,7 +36,7 @@ export interface Experiment {
   readonly title: string
   /** The question, and where the paper asks it. */
   readonly asks: string
-  /** Whether it is measured at the sparsities of the settings; the others have their own, which those of the paper are. */
+  /** Whether it is measured at the sparsities of the settings. The others have their own: the paper compares at those. */
   readonly takesSparsity?: true
   run(context: ExperimentContext): Promise<Finding>
 }
