@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import type { Example } from './documents.ts'
 import { root } from './syntax.ts'
 
-const timeout = 120_000
+const timeout = 300_000
 
 interface Result {
   ok: boolean

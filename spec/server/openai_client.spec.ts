@@ -194,12 +194,12 @@ describe('the openai package', () => {
       stream: true,
     })
     for await (const _ of stream) break
-    await expect.poll(load, { timeout: 20_000 }).toEqual([0, 0])
+    await expect.poll(load, { timeout: 100_000 }).toEqual([0, 0])
     const controller = new AbortController()
     const waiting = client.completions.create({ ...asked, max_tokens: 200 }, { signal: controller.signal })
     setTimeout(() => controller.abort(), 30)
     await expect(waiting).rejects.toThrow(/abort/i)
-    await expect.poll(load, { timeout: 20_000 }).toEqual([0, 0])
+    await expect.poll(load, { timeout: 100_000 }).toEqual([0, 0])
   })
 })
 
