@@ -44,6 +44,11 @@ interface DenoGlobal {
 
 /** Milliseconds in which a client must have sent its request. */
 const REQUEST_TIMEOUT = 60_000
+/**
+ * Milliseconds for which a connection is kept without a request. A client that sends one as its connection is closed gets a
+ * reset: after Node's five seconds that happens on a busy machine.
+ */
+const KEPT_FOR = 60_000
 /** What a request whose address cannot be read should have had. */
 const ADDRESS = 'an address of this server'
 /** Milliseconds between looks for idle connections at the end. */
@@ -66,7 +71,11 @@ async function listenInNode(fetch: Fetch, { host, port, refuse }: ListenOptions)
     overrideGlobalObjects: false,
     errorHandler: () => refuse(ADDRESS),
   })
-  const times = { requestTimeout: REQUEST_TIMEOUT, headersTimeout: REQUEST_TIMEOUT }
+  const times = {
+    requestTimeout: REQUEST_TIMEOUT,
+    headersTimeout: REQUEST_TIMEOUT,
+    keepAliveTimeout: KEPT_FOR,
+  }
   const server = builtin('node:http').createServer(
     times,
     (request, response) => void listener(request, response),
