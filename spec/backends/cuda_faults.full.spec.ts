@@ -117,7 +117,7 @@ const missing = await whyNoEmulator()
 describe.skipIf(missing !== null)(
   `emulated${missing === null ? '' : `, which needs g++: ${missing}`}`,
   () => {
-    test('every resource is released, whichever call failed', { timeout: 300_000 }, async () => {
+    test('every resource is released, whichever call failed', async () => {
       await withOwnEmulator(async (emulator) => {
         const named = await nothingStays(emulator)
         const expected: CallName[] = [

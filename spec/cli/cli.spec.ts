@@ -113,6 +113,11 @@ describe('wrong usage exits with code 2', () => {
       'FLAGS',
     ],
     [
+      '--save-predictor: expected the comparison',
+      ['reproduce', '--experiment', 'features', '--save-predictor', join(folder, 'predictor')],
+      'FLAGS',
+    ],
+    [
       'or --experiment sparsity-curve or grid, got two-by-two,cost',
       ['reproduce', '--experiment', 'two-by-two,cost', '--sparsity', '0.6'],
       'FLAGS',

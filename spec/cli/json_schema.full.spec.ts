@@ -13,7 +13,6 @@ const isInstalled = ['docs/node_modules', 'node_modules'].some((folder) =>
 
 test.skipIf(!isInstalled)(
   `npm run build:schemas would change nothing${isInstalled ? '' : ': it needs the workspace docs'}`,
-  { timeout: 300_000 },
   async () => {
     for (const [name, text] of await makeSchemas())
       expect(readFileSync(join(schemaFolder, name), 'utf8'), name).toBe(text)

@@ -31,7 +31,7 @@ beforeAll(async () => {
     ])
     expect(trained).toMatchObject({ code: 0, stderr: '' })
   }
-}, 300_000)
+})
 
 const measuring = ['--text', text, '--by', 'stream', '--context', '32', '--windows', '1', '--json']
 

@@ -45,7 +45,6 @@ function openTerminal(command: string) {
 
 test.skipIf(!isThere)(
   `a conversation at a terminal: history, ctrl-C, ctrl-D${isThere ? '' : ': it needs script of util-linux'}`,
-  { timeout: 300_000 },
   async () => {
     await writeChatModel(join(folder, 'model'))
     const flags = '--max-tokens 300 --temperature 9'

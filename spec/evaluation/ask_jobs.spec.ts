@@ -196,7 +196,7 @@ describe('tasks asked by jobs', () => {
     'have the answers of tasks asked in this process, for any methods and any cut of the questions',
     [someCase],
     givesTheAnswersOfNone((one) => inJobs(one)),
-    { runs: casesAtTier(3, 12), examples: [[wholeCase]], timeout: 300_000 },
+    { runs: casesAtTier(3, 12), examples: [[wholeCase]] },
   )
 
   test('give the report of tasks asked here', async () => {

@@ -26,4 +26,4 @@ test('the embedded model chooses the continuation of a text better than chance',
   // By chance 6 of 24 are right, and 14 or more only once in 1,900 runs.
   expect(accuracyOf(answers, 'acc_mutual_info').value * 24).toBeGreaterThanOrEqual(14)
   await opt.dispose()
-}, 300_000)
+})

@@ -16,7 +16,6 @@ const wide = resultOf({ columns, rows: [row, row], paper: { columns, rows: [row]
 
 test.skipIf(chromiumPath === null).each([1600, 900, 390])(
   `at %i pixels no table overhangs the text${withoutChromium}`,
-  { timeout: 300_000 },
   async (width) => {
     const browser = await startChromium()
     try {

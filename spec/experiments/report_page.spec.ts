@@ -104,7 +104,7 @@ describe('a plot', () => {
     'of any data is drawn inside its frame with finite coordinates',
     [anyPlot, fc.constantFrom(...figureSizes)],
     isDrawn(drawPlot),
-    { runs: casesAtTier(8, 25), timeout: 300_000 },
+    { runs: casesAtTier(8, 25) },
   )
 
   test.each(['toString', 'constructor', '__proto__', 'datum', "a.b['c']"])(
@@ -286,7 +286,6 @@ describe('the page', () => {
 
   law('has the same tags for any text in the results', [words], isTame(renderHtml), {
     runs: casesAtTier(1, 3),
-    timeout: 300_000,
     examples: attacks,
   })
 

@@ -24,7 +24,7 @@ let model: LanguageModel
 beforeAll(async () => {
   backend = await createBackend('wasm')
   model = await loadSmallModel(backend)
-}, 300_000)
+})
 afterAll(() => {
   model.dispose()
   expect(backend.liveBuffers).toBe(0)

@@ -51,7 +51,7 @@ beforeAll(async () => {
     predictorKinds.map((kind) => randomPredictor(kind, smallConfig, backend, 'f32', seed))
   predictors = draw(1)
   others = draw(2)
-}, 300_000)
+})
 afterAll(() => {
   for (const predictor of [...predictors, ...others]) predictor.dispose()
   model.model.dispose()

@@ -76,7 +76,7 @@ beforeAll(async () => {
   const { methodHash } = await import('../../src/results/method_hash.ts')
   opt = await Library.fromPretrained(place('model'))
   work = makeDoJob({ model: opt.model, hash: await hashFiles(opt.files), method: await methodHash() })
-}, 300_000)
+})
 afterAll(async () => {
   await opt.dispose()
   for (const path of Object.keys(standIns)) vi.doUnmock(path)

@@ -81,7 +81,7 @@ const takingTheFirst =
   }
 
 /** States that every flag of these commands has its effect, and that a runner that ignores the value is found. */
-export function stateTables(tables: readonly CommandTable[], run: Run, timeout = 300_000): void {
+export function stateTables(tables: readonly CommandTable[], run: Run, timeout?: number): void {
   for (const table of tables)
     describe(table.command, () => {
       for (const row of table.rows) {

@@ -11,6 +11,7 @@ import OpenAI, { APIError, AuthenticationError, BadRequestError, NotFoundError, 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/index.ts'
 import { listen, type Listening } from '../../src/platform/http_server.ts'
+import { runtime } from '../../src/platform/platform.ts'
 import type { Server } from '../../src/server/app.ts'
 import { law } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
@@ -260,6 +261,14 @@ describe('bytes on the socket', () => {
   test('a right request is answered', async () => {
     expect(await sendBytes(right, false)).toMatch(/^HTTP\/1\.1 200 /)
   })
+
+  test.skipIf(runtime.name !== 'node')(
+    'a connection is kept for a minute (skipped in Deno, which decides itself)',
+    async () => {
+      const { headers } = await fetch(`http://127.0.0.1:${port}/health`)
+      expect(headers.get('keep-alive')).toBe('timeout=60')
+    },
+  )
 
   law(
     'no bytes make the server fail or hang: it answers below 500, or closes',

@@ -145,7 +145,7 @@ describe.skipIf(chromiumPath === null)(`the annotated specification${withoutChro
         }
         expect(await press('Try it')).toContain('The law holds on')
         expect(await press('Plant it')).toContain('The law is broken by case')
-        expect(await place.locator('pre').last().isVisible()).toBe(true)
+        expect(await place.locator('[data-result="broken"] pre').isVisible()).toBe(true)
       }
     })
   })

@@ -45,8 +45,8 @@ interface DenoGlobal {
 /** Milliseconds in which a client must have sent its request. */
 const REQUEST_TIMEOUT = 60_000
 /**
- * Milliseconds for which a connection is kept without a request. A client that sends one as its connection is closed gets a
- * reset: after Node's five seconds that happens on a busy machine.
+ * Milliseconds for which a connection is kept without a request. Node keeps it for five seconds, after which clients of a busy
+ * machine send requests into connections that are being closed.
  */
 const KEPT_FOR = 60_000
 /** What a request whose address cannot be read should have had. */

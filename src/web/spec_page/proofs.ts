@@ -11,7 +11,7 @@ export interface Proof {
   readonly address: string
   /** The law's name in `engineLaws`. */
   readonly law: string
-  /** How many cases the button tries. */
+  /** How many cases the law is tried on. */
   readonly cases: number
   /** The bug in words. */
   readonly bug: string
