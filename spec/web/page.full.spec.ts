@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
-import { build } from 'vite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { MockHub } from '../io/mock_hub.ts'
+import { builtSite, cannotBuildSite } from './built_site.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium, type PageSaid } from './chromium.ts'
 import { serveFolder, type StaticServer } from './static_server.ts'
 
@@ -110,14 +110,16 @@ const timeout = 300_000
 /** Expects something to hold after a while. */
 const eventually = (read: () => unknown): ReturnType<typeof expect.poll> => expect.poll(read, { timeout })
 
-describe.skipIf(chromiumPath === null)(`the page${withoutChromium}`, { timeout }, () => {
+const cannot = chromiumPath === null || cannotBuildSite !== null
+const why = cannotBuildSite === null ? withoutChromium : ` (skipped: ${cannotBuildSite})`
+
+describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-page-'))
   let browser: Browser
   let isolated: StaticServer
   let plain: StaticServer
   beforeAll(async () => {
-    const outDir = join(folder, 'web')
-    await build({ configFile: path('scripts/vite_page.ts'), logLevel: 'warn', build: { outDir } })
+    const outDir = join(await builtSite(), 'live')
     browser = await startChromium()
     isolated = await serveFolder(outDir, true)
     plain = await serveFolder(outDir, false)

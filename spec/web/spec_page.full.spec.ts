@@ -3,18 +3,17 @@
  * and every bug is found; it can be read without a script, in the dark and on a phone; nothing is logged.
  */
 import { createHash } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readingOrder } from '../../scripts/spec_page/document.ts'
-import { buildSpecPage } from '../../scripts/spec_page.ts'
 import { figures } from '../../src/web/spec_page/figures.ts'
 import { computeSteps, openSpecModel, type SomeSteps } from '../../src/web/spec_page/method.ts'
 import { proofs } from '../../src/web/spec_page/proofs.ts'
 import { defaultSettings, type Settings } from '../../src/web/spec_page/settings.ts'
 import { root } from '../harness/syntax.ts'
+import { builtSite, cannotBuildSite } from './built_site.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium } from './chromium.ts'
 import { serveFolder, type StaticServer } from './static_server.ts'
 
@@ -46,19 +45,21 @@ async function stepsHere(settings: Settings): Promise<SomeSteps> {
   return steps
 }
 
-describe.skipIf(chromiumPath === null)(`the annotated specification${withoutChromium}`, { timeout }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-spec-page-'))
+const cannot = chromiumPath === null || cannotBuildSite !== null
+const why = cannotBuildSite === null ? withoutChromium : ` (skipped: ${cannotBuildSite})`
+
+describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => {
+  let folder: string
   let browser: Browser
   let server: StaticServer
   beforeAll(async () => {
-    await buildSpecPage(folder)
+    folder = join(await builtSite(), 'spec')
     browser = await startChromium()
     server = await serveFolder(folder, false)
   }, timeout)
   afterAll(async () => {
     await browser?.close()
     await server?.close()
-    rmSync(folder, { recursive: true })
   })
 
   /** Opens the page, does something, and expects that it logged nothing. */
