@@ -3,9 +3,12 @@
  *
  * Without nvcc it is still known whether it was made from these sources, and whether anybody changed it by hand.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { readBundle } from '../../scripts/cuda/certify/bundle.ts'
+import { encodeBundle, partsIn, readBundle, writeBundle } from '../../scripts/cuda/certify/bundle.ts'
+import { ProgramWriter } from '../../scripts/cuda/certify/program.ts'
 import { manifestOf, manifestPath, modulePath, parseUsage } from '../../scripts/cuda/module.ts'
 import { kernelsHash, readSources } from '../../scripts/cuda/sources.ts'
 import { hashOf, root } from '../../scripts/sources.ts'
@@ -38,6 +41,52 @@ test('the module was made from these sources and is unchanged', () => {
 test('the cases of cuda/certify.sh are for this module', () => {
   const said = /"kernels":"(\w{64})"/.exec(Buffer.from(readBundle()).toString('latin1'))?.[1]
   expect(said, 'run `npm run build:cuda-certify`').toBe(manifestOf(committed).module)
+})
+
+/** A bundle of two cases, with this digit in them, for a module. */
+function smallBundle(module: string, digit: number): Promise<Uint8Array> {
+  const program = new ProgramWriter()
+  program.line('case', digit)
+  program.store('f32', Float32Array.of(digit, 1, 2))
+  return encodeBundle(program, module)
+}
+
+/** The large part of a bundle changes with its cases alone, the small one with whatever the cases are for. */
+async function dataChangesWithCasesOnly(write: typeof writeBundle): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-bundle-'))
+  try {
+    const { head, data } = partsIn(folder)
+    const partsOf = async (module: string, digit: number): Promise<readonly [Buffer, Buffer, number]> => {
+      const bundle = await smallBundle(module, digit)
+      write(bundle, folder)
+      expect(Buffer.from(readBundle(folder)).equals(bundle)).toBe(true)
+      return [readFileSync(head), readFileSync(data), statSync(data).mtimeMs]
+    }
+    await partsOf('a module', 1)
+    // As another zlib might have compressed it: what is inside decides.
+    utimesSync(data, 1, 1)
+    const [firstHead, firstData, firstTime] = await partsOf('a module', 1)
+    const [otherHead, otherData, otherTime] = await partsOf('another module', 1)
+    expect(otherHead.equals(firstHead)).toBe(false)
+    expect([otherData.equals(firstData), otherTime, firstTime]).toEqual([true, 1000, 1000])
+    const [, changed] = await partsOf('another module', 2)
+    expect(changed.equals(firstData)).toBe(false)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+test('the committed cases change only where a case does: the module they are for stands in the head', async () => {
+  await dataChangesWithCasesOnly(writeBundle)
+  expect(statSync(partsIn().head).size).toBeLessThan(2000)
+})
+
+test('a mutant that compresses equal cases again is killed', async () => {
+  const again: typeof writeBundle = (bundle, folder) => {
+    rmSync(partsIn(folder).data, { force: true })
+    writeBundle(bundle, folder)
+  }
+  await expect(dataChangesWithCasesOnly(again)).rejects.toThrow()
 })
 
 test('a changed digit in a kernel is found; one in the emulator does not concern the module', () => {
