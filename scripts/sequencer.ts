@@ -19,6 +19,8 @@ const first = [
   'spec/cli/parity_example.full.spec.ts',
   'spec/backends/rust_pack.full.spec.ts',
   'spec/ops/agreement.spec.ts',
+  'spec/ops/mutants.spec.ts',
+  'spec/ops/laws.spec.ts',
   'spec/cli/doors.spec.ts',
 ]
 

@@ -1,5 +1,5 @@
 /**
- * Bugs planted in the CUDA kernels that trade bits for speed (law 10), one at least in each file: each is found, though
+ * Bugs planted in the CUDA kernels that trade bits for speed, one at least in each file: each is found, though
  * these kernels owe bounds and no bits, by a law of its op or by the emulator itself.
  */
 import { expect, test } from 'vitest'

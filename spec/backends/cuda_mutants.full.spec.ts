@@ -1,5 +1,5 @@
 /**
- * Bugs planted in the exact CUDA kernels' sources (law 10): each is found, by a law of its op or by the emulator itself.
+ * Bugs planted in the exact CUDA kernels' sources: each is found, by a law of its op or by the emulator itself.
  */
 import { othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { narrowsToBf16 } from '../../src/verify/ops/stored_weights.ts'

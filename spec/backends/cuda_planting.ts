@@ -1,5 +1,5 @@
 /**
- * Bugs planted in the CUDA kernels' sources (law 10): each is compiled for the emulator and must be found, by a law of its
+ * Bugs planted in the CUDA kernels' sources: each is compiled for the emulator and must be found, by a law of its
  * op or by the emulator itself; without it the same laws must pass.
  */
 import { describe, expect, test } from 'vitest'

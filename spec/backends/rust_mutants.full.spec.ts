@@ -1,5 +1,5 @@
 /**
- * Bugs planted in the sources of the Rust kernels are found by laws of their backend (law 10). Those of a build are compiled
+ * Bugs planted in the sources of the Rust kernels are found by laws of their backend. Those of a build are compiled
  * together, and each is found by a law of an op that the others do not touch.
  */
 import { beforeAll, describe, expect, test } from 'vitest'

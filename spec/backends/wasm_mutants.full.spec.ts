@@ -1,5 +1,5 @@
 /**
- * Bugs planted in the kernels' sources, where only large sizes or last bits show them (law 10): each is compiled, and
+ * Bugs planted in the kernels' sources, where only large sizes or last bits show them: each is compiled, and
  * found by a law of its backend.
  */
 import { describe, expect, test } from 'vitest'

@@ -4,7 +4,7 @@
 import { expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { runOp } from '../../src/parity/run_ops.ts'
-import { mutants } from '../mutants/all.ts'
+import { mutants } from '../ops/all_mutants.ts'
 
 const reference = await createBackend('reference')
 const seed = 0

@@ -19,7 +19,7 @@ import { overBackends } from '../harness/backends.ts'
 import { mutateKernel } from '../harness/mutate.ts'
 import { arraysOf, lettersOf } from '../harness/op_case.ts'
 import { owesBits } from '../harness/strict.ts'
-import { mutants } from '../mutants/all.ts'
+import { mutants } from '../ops/all_mutants.ts'
 import { loadSmallModel } from '../evaluation/small_model.ts'
 
 const reference = await createBackend('reference')

@@ -20,7 +20,7 @@ import { sequenceLaws } from './model/sequence_laws.ts'
 import { storageLaws } from './model/storage_laws.ts'
 import { makeTokenizing } from './tokenizer/cases.ts'
 import { tokenizerLaws, type TokenizerLaw } from './tokenizer/laws.ts'
-import { pageLaws, sharedLaws } from './ops/index.ts'
+import { opLaws } from './ops/index.ts'
 
 /** A law of a backend, with its section. */
 export interface SuiteLaw extends Law<Backend> {
@@ -50,7 +50,7 @@ function ofTokenizers(laws: Readonly<Record<string, TokenizerLaw>>): Law<Backend
 }
 
 const sections: Readonly<Record<string, readonly Law<Backend>[]>> = {
-  operations: [...sharedLaws, ...pageLaws],
+  operations: opLaws,
   selection: ofSelection(budgetLaws),
   masks: ofModels(maskLaws),
   sequences: ofModels(sequenceLaws),

@@ -1,5 +1,7 @@
 /**
  * cache_append moves keys and values where attention looks for them: as float32, or each row as int8 with its scale.
+ *
+ * Tests src/ops/cache_append.ts and src/ops/cache_append_i8.ts.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'

@@ -1,6 +1,8 @@
 /**
  * copy_rows, in every storage, moves whole rows and leaves the others as they were; copy_interleaved_rows does so with int4
  * rows that lie four side by side.
+ *
+ * Tests src/ops/copy_rows.ts and src/ops/copy_interleaved_rows.ts.
  */
 import fc from 'fast-check'
 import type { KernelName } from '../../ops/catalog.ts'

@@ -2,6 +2,8 @@
  * Weights in half precision are their float32 values: an op over bf16 or f16 is the float32 op over the widened weights,
  * bit for bit, on one and the same backend. What each pattern is worth is said, and tried for every pattern, in
  * spec/tensor/dtypes.spec.ts.
+ *
+ * Tests src/ops/linear.ts, src/ops/linear_input_major.ts, src/ops/embedding.ts and src/ops/stored_rows.ts.
  */
 import fc from 'fast-check'
 import type { KernelName } from '../../ops/catalog.ts'

@@ -3,6 +3,8 @@
  * 4-bit numbers plus minima, activations are rounded to steps of their blocks, and products within a block are exact.
  *
  * A case holds its weights as blocks of rows; each op is given them in its own layout (src/tensor/int4.ts).
+ *
+ * Tests src/ops/linear_i4.ts, src/ops/linear_input_major_i4.ts and src/ops/int8_blocks.ts.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'

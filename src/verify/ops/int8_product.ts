@@ -3,6 +3,8 @@
  * times whole numbers, activations are rounded to steps, and sums are exact.
  *
  * Both are stated once. `x` is what is rounded: for the input-major op that is each input times its scale.
+ *
+ * Tests src/ops/linear_i8.ts, src/ops/linear_input_major_i8.ts and src/ops/quantized_steps.ts.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'

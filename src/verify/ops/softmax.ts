@@ -1,5 +1,7 @@
 /**
  * softmax and log_sum_exp against float64, and the symmetries that hold exactly.
+ *
+ * Tests src/ops/softmax.ts and src/ops/log_sum_exp.ts.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'

@@ -1,6 +1,8 @@
 /**
  * How weights come to be stored and packed: narrow_bf16, narrow_f16 and quantize_rows do what the conversions of
  * src/tensor/dtypes.ts do, and embedding_i8 gives back what rows were quantized to.
+ *
+ * Tests src/ops/narrow.ts, src/ops/quantize_rows.ts and src/ops/embedding.ts.
  */
 import fc from 'fast-check'
 import { dequantizeRows, narrowToBf16, narrowToF16, quantizeRows } from '../../tensor/dtypes.ts'

@@ -8,6 +8,8 @@
  *
  * Patterns: none but zeros, one other input, a few, any share. Zeros have both signs. The other inputs are plain, or tiny
  * and huge with some that are infinite and NaN. Tokens have zeros of their own besides.
+ *
+ * Tests src/ops/linear_input_major.ts and src/ops/linear_input_major_i8.ts.
  */
 import fc from 'fast-check'
 import type { KernelName } from '../../ops/catalog.ts'
