@@ -39,10 +39,7 @@ export function countingLine({ passed, failures, skipped }: Counts): string {
  * Counts every test, and as one failure each: a file or suite that broke outside its tests (it did not load, a hook
  * threw), and an error that belongs to no test. A test that never finished has failed.
  */
-export function countTests(
-  modules: readonly TestModule[],
-  unhandledErrors: readonly SerializedError[],
-): Counts {
+function countTests(modules: readonly TestModule[], unhandledErrors: readonly SerializedError[]): Counts {
   const counts: Counts = { ...noCounts(), failures: unhandledErrors.map(describeError) }
   for (const module of modules) {
     const file = module.relativeModuleId

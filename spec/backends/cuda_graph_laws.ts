@@ -43,7 +43,7 @@ interface Step {
 }
 
 /** Steps that are done over and over. */
-export interface Program {
+interface Program {
   readonly steps: readonly Step[]
   readonly rounds: number
   /** Which buffers each round takes others for: none, all, or those that are read, so that others wait for others. */
@@ -54,7 +54,7 @@ export interface Program {
   readonly reads: number
 }
 
-export const anyProgram: fc.Arbitrary<Program> = fc.record({
+const anyProgram: fc.Arbitrary<Program> = fc.record({
   steps: fc.array(step, { minLength: 4, maxLength: 14 }),
   rounds: fc.integer({ min: 2, max: 5 }),
   turns: fc.constantFrom('none', 'all', 'sources'),

@@ -15,7 +15,7 @@ import { root } from '../harness/syntax.ts'
 import { MockHub, sha256, type Misbehaviour } from './mock_hub.ts'
 
 /** What a law judges: the real one, or one with a planted bug. */
-export type Open = typeof openHubModel
+type Open = typeof openHubModel
 
 /** A law of the hub, as a function of what it judges. */
 export type HubLaw = (open: Open) => Promise<void>
@@ -132,7 +132,7 @@ export async function errorOf(action: () => Promise<unknown>): Promise<ShadowErr
  * `openHubModel` of sources in which one piece of text, found exactly once, is another.
  * @param file of src/
  */
-export async function mutantOf(file: string, from: string, to: string): Promise<Open> {
+async function mutantOf(file: string, from: string, to: string): Promise<Open> {
   const folder = temporary()
   for (const room of ['platform', 'tensor', 'io'])
     cpSync(join(root, 'src', room), join(folder, room), { recursive: true })

@@ -7,11 +7,19 @@ import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { bytesAsFile } from '../../src/io/files.ts'
-import { parseTorchCheckpoint, readTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
+import { readTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
 import { concat } from '../../fixtures/hostile/bytes.ts'
-import { answerOf, contentsOf, damagedValues, refusalOf, withByte, type Contents } from './hostile.ts'
+import {
+  answerOf,
+  contentsOf,
+  damagedValues,
+  parseTorch,
+  refusalOf,
+  withByte,
+  type Contents,
+} from './hostile.ts'
 import {
   dict,
   legacyFile,
@@ -51,7 +59,7 @@ const plain: LegacyParts = {
 
 /** What is judged here. */
 type Read = (bytes: Uint8Array) => Promise<Contents>
-const read: Read = (bytes) => contentsOf(parseTorchCheckpoint(bytes, 'pytorch_model.bin'))
+const read: Read = (bytes) => contentsOf(parseTorch(bytes, 'pytorch_model.bin'))
 
 async function valuesOf(parts: LegacyParts): Promise<number[][]> {
   const { tensors } = await read(legacyFile(parts))
@@ -104,7 +112,7 @@ describe('files of torch before 1.6 are read', () => {
       [4, 5],
       [3, 4, 5],
     ])
-    const source = await parseTorchCheckpoint(legacyFile({ tensors: parts, storages: [[6, six]] }))
+    const source = await parseTorch(legacyFile({ tensors: parts, storages: [[6, six]] }))
     expect([...source.tensors.values()].map(({ sameAs }) => sameAs)).toEqual([
       undefined,
       undefined,

@@ -16,7 +16,7 @@ import { awayFromKinks, checkGradient, lossOf, scoredText } from '../model/finit
 import { kinds, textOf, type Kind } from './passes.ts'
 
 /** What these laws judge: models of a subject, scored in some way. */
-export interface ScoredSubject extends Subject {
+interface ScoredSubject extends Subject {
   readonly score: Criterion['score']
 }
 

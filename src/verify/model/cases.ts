@@ -57,7 +57,7 @@ export interface ModelCase {
 }
 
 /** How a model of the Llama family differs from others of its sizes. */
-export interface LlamaCase {
+interface LlamaCase {
   /** Which of the divisors of the heads is the number of key heads. */
   readonly groups: number
   /** Pairs of numbers in a head: half a head size of its own. */

@@ -17,7 +17,7 @@ export const G: fc.Arbitrary<number> = fc.integer({ min: 1, max: 3 })
 export const K: fc.Arbitrary<number> = fc.integer({ min: 1, max: 36 })
 
 /** Sizes of a sequence and of its cache. */
-export interface Sizes {
+interface Sizes {
   readonly T: number
   readonly C: number
   readonly H: number

@@ -108,7 +108,7 @@ export function checkDerivative(
 }
 
 /** Inner product in float64. */
-export function inner(a: Float32Array, b: Float32Array): number {
+function inner(a: Float32Array, b: Float32Array): number {
   let total = 0
   for (let i = 0; i < a.length; i++) total += a[i] * b[i]
   return total
