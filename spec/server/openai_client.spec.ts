@@ -15,7 +15,7 @@ import { runtime } from '../../src/platform/platform.ts'
 import type { Server } from '../../src/server/app.ts'
 import { law } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
-import { writeChatModel } from '../library/chat_model.ts'
+import { writeChatModel } from '../chat_model.ts'
 import { requestOf, serverOf } from './served.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-client-'))
