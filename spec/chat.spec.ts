@@ -76,8 +76,8 @@ type Chat = (
 
 const asIfAnew = lawForAll(
   'every answer of a conversation is that of the chat alone',
-  [fc.array(someTurn, { minLength: 2, maxLength: 4 })],
-  async (of: Chat, turns: Turn[]) => {
+  { turns: fc.array(someTurn, { minLength: 2, maxLength: 4 }) },
+  async (of: Chat, { turns }) => {
     const messages: ChatMessage[] = []
     for (const [i, { content, left, ...options }] of turns.entries()) {
       messages.push(user(content))

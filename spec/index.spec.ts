@@ -97,8 +97,8 @@ describe('masks, budgets and scores', () => {
   /** It answers, or refuses; it never trips over what it was given. */
   const neverTrips = lawForAll(
     'gives a result or a typed error for any argument',
-    [someArguments],
-    async (work: Work, args) => {
+    { args: someArguments },
+    async (work: Work, { args }) => {
       await outcome(() => work(...args))
     },
     { runs: 300 },

@@ -51,8 +51,8 @@ const someTexts = fc.array(someText, { minLength: 1, maxLength: 3 })
 /** Texts that take turns in any order and end at any step are those of each alone, and no buffer remains. */
 const eachAsIfAlone = lawForAll(
   'texts generated at once equal each text alone',
-  [someTexts, someTurns],
-  (of: Write, texts: Text[], turns: number[]) =>
+  { texts: someTexts, turns: someTurns },
+  (of: Write, { texts, turns }) =>
     leavesNothing(tiny, async () => {
       const alone: number[][] = []
       for (const text of texts) alone.push(await write(tiny, [2, text.first], optionsOf(text)))

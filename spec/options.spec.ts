@@ -179,8 +179,8 @@ async function idsAreJudged(call: CallWithIds, ids: unknown[], most: number): Pr
 
 const promptIsJudged = lawForAll(
   'ids fit, or are refused by name',
-  [somePrompt],
-  (call: CallWithIds, ids) => idsAreJudged(call, ids, positions - 1),
+  { ids: somePrompt },
+  (call: CallWithIds, { ids }) => idsAreJudged(call, ids, positions - 1),
   { runs: 60 },
 )
 
@@ -193,8 +193,8 @@ for (const [name, call] of Object.entries(withIds))
 
 law(
   'ids of forward fit, or are refused by name',
-  [somePrompt.filter((ids) => ids.length > 0)],
-  (ids) => idsAreJudged((some) => tiny.forward(some), ids, positions),
+  { ids: somePrompt.filter((ids) => ids.length > 0) },
+  ({ ids }) => idsAreJudged((some) => tiny.forward(some), ids, positions),
   { runs: 60 },
 )
 

@@ -87,8 +87,8 @@ const someText = fc.array(fc.constantFrom('the ', 'sea ', 'in ', 'a ', 'he ', 'a
 
 const isScoredAfterIts = lawForAll(
   'of a text scores every token that has something before it, after what the tokenizer puts there',
-  [fc.constantFrom('opt', 'smollm', 'spm'), someText],
-  async (read: Read, name: 'opt' | 'smollm' | 'spm', words) => {
+  { name: fc.constantFrom('opt', 'smollm', 'spm'), words: someText },
+  async (read: Read, { name, words }) => {
     const model = models[name]
     const text = words.join('')
     const prefix = model.encode('', { prefix: true })

@@ -145,8 +145,11 @@ describe('generate', () => {
 
   law(
     'a seed generates the same text again, and its pieces are the text of its tokens',
-    [fc.integer({ min: 0, max: 2 ** 32 - 1 }), fc.double({ min: 0.1, max: 3, noNaN: true })],
-    async (seed, temperature) => {
+    {
+      seed: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+      temperature: fc.double({ min: 0.1, max: 3, noNaN: true }),
+    },
+    async ({ seed, temperature }) => {
       const options = { seed, temperature, topK: 500, topP: 0.98, maxTokens: 6 }
       const [first, second] = [await collect(opt, 'The sea', options), await collect(opt, 'The sea', options)]
       expect(second.tokens).toEqual(first.tokens)

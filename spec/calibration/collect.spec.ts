@@ -24,7 +24,7 @@ import { manifestName } from '../../src/calibration/manifest.ts'
 import { openCalibration } from '../../src/calibration/open.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { InputError } from '../../src/tensor/errors.ts'
-import { law } from '../harness/seed.ts'
+import { law, type Drawn } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 import { answerOf, refusalOf } from '../io/hostile.ts'
 import { filesOf, makeSmallModel, makeWindows, smallConfig, smallOptions } from './small_calibration.ts'
@@ -69,7 +69,7 @@ async function calibrateSome(
 /** However often it is stopped, the folder ends the same, byte for byte, and each example was computed once. */
 const resumes =
   (calibrate: Calibrate) =>
-  async (shardExamples: number, stops: number[], withSets: boolean, keepSequence: boolean): Promise<void> => {
+  async ({ shardExamples, stops, withSets, keepSequence }: Drawn<typeof someStops>): Promise<void> => {
     const criteria = ['plainact', 'plainact-signed', ...(withSets ? sets : [])]
     const optionsIn = (folder: string): CalibrateOptions =>
       smallOptions(model, folder, windows, { shardExamples, keepSequence, criteria })
@@ -99,17 +99,17 @@ const resumes =
     expect(report.bytes).toBe(bytes)
   }
 
-const someStops = [
-  fc.integer({ min: 1, max: 8 }),
-  fc.array(fc.nat(5), { maxLength: 2 }),
-  fc.boolean(),
-  fc.boolean(),
-] as const satisfies readonly fc.Arbitrary<unknown>[]
+const someStops = {
+  shardExamples: fc.integer({ min: 1, max: 8 }),
+  stops: fc.array(fc.nat(5), { maxLength: 2 }),
+  withSets: fc.boolean(),
+  keepSequence: fc.boolean(),
+}
 
 /** Whatever happens to one file, the next run makes it what it was, and says which it was. */
 const repairs =
   (calibrate: Calibrate) =>
-  async (which: number, where: number, bit: number, how: 'change' | 'cut' | 'remove'): Promise<void> => {
+  async ({ which, where, bit, how }: Drawn<typeof someDamage>): Promise<void> => {
     const folder = newFolder()
     const options = smallOptions(model, folder, windows, {
       shardExamples: 3,
@@ -129,22 +129,22 @@ const repairs =
     expect(report.damaged).toEqual(how === 'remove' ? [] : [name])
   }
 
-const someDamage = [
-  fc.nat(10),
-  fc.nat(999),
-  fc.nat(7),
-  fc.constantFrom('change' as const, 'cut' as const, 'remove' as const),
-] as const satisfies readonly fc.Arbitrary<unknown>[]
+const someDamage = {
+  which: fc.nat(10),
+  where: fc.nat(999),
+  bit: fc.nat(7),
+  how: fc.constantFrom('change', 'cut', 'remove'),
+}
 
 describe('an interrupted calibration', () => {
-  law('resumes with no example lost or repeated', [...someStops], resumes(calibrateToFolder), {
+  law('resumes with no example lost or repeated', { ...someStops }, resumes(calibrateToFolder), {
     runs: casesAtTier(2, 25),
     examples: [
-      [3, [2, 2], false, false],
-      [3, [1, 4], true, true],
+      { shardExamples: 3, stops: [2, 2], withSets: false, keepSequence: false },
+      { shardExamples: 3, stops: [1, 4], withSets: true, keepSequence: true },
     ],
   })
-  law('is repaired where a file was damaged', [...someDamage], repairs(calibrateToFolder), {
+  law('is repaired where a file was damaged', { ...someDamage }, repairs(calibrateToFolder), {
     runs: casesAtTier(2, 6),
   })
 
@@ -165,8 +165,12 @@ describe('an interrupted calibration', () => {
       return report
     }
     for (const mutant of [removing(/^example/), removing(/^part-00000/)])
-      await expect(resumes(mutant)(2, [3], false, false)).rejects.toThrow('expected')
-    await expect(repairs(believing)(0, 999, 0, 'change')).rejects.toThrow('expected')
+      await expect(
+        resumes(mutant)({ shardExamples: 2, stops: [3], withSets: false, keepSequence: false }),
+      ).rejects.toThrow('expected')
+    await expect(repairs(believing)({ which: 0, where: 999, bit: 0, how: 'change' })).rejects.toThrow(
+      'expected',
+    )
   })
 
   test('is distinguished from a finished one', async () => {
@@ -346,8 +350,8 @@ describe('an untrusted manifest', () => {
 
   law(
     'is refused or read as written: no other error, no file outside, no memory for its claims',
-    [fc.constantFrom(...places), fc.constantFrom<unknown>(undefined, ...values)],
-    async (place, value) => {
+    { place: fc.constantFrom(...places), value: fc.constantFrom<unknown>(undefined, ...values) },
+    async ({ place, value }) => {
       const { folder, json } = known
       const changed = structuredClone(json)
       let inner = changed as Record<string, unknown>

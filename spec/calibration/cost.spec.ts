@@ -78,8 +78,8 @@ describe('the cost', () => {
 
   const isWhatRuns = lawForAll(
     'in operations is that of the ops that run',
-    [someConfig, someLength],
-    async ({ forward, backward }: Counts, config, T) =>
+    { config: someConfig, T: someLength },
+    async ({ forward, backward }: Counts, { config, T }) =>
       expect({ forward: forward(config, T), backward: backward(config, T) }).toEqual(
         await countFlops(config, T),
       ),

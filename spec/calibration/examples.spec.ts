@@ -35,8 +35,8 @@ describe('an example', () => {
   /** Everything a predictor may see is what the prompt shows when there is nothing after it. */
   const seesThePrompt = lawForAll(
     'holds what the prompt alone shows, bit for bit',
-    [fc.nat()],
-    (collect: Collect, seed: number) => {
+    { seed: fc.nat() },
+    (collect: Collect, { seed }) => {
       const [window] = makeWindows(1, seed)
       const { promptLength: T } = window
       const { features } = collect(model, window, [], { keepSequence: true })
@@ -165,8 +165,8 @@ function expectClose(a: UnitScores, b: UnitScores): void {
 /** Written out: for every unit, over examples or over groups. */
 const isItsDefinition = lawForAll(
   'mean and sum are their definitions',
-  [someExamples],
-  (aggregate: Aggregate, examples) => {
+  { examples: someExamples },
+  (aggregate: Aggregate, { examples }) => {
     const groups = [...new Set(examples.map(({ group }) => group))]
     const sum = (of: readonly Scored[], i: number): number =>
       of.reduce((total, { scores }) => total + scores.neurons[i], 0)
@@ -188,8 +188,8 @@ const isItsDefinition = lawForAll(
 /** However an example's scores are stretched, its order is all that counts; and ranks are shared out completely. */
 const countsOrderOnly = lawForAll(
   'rank depends on the order within an example only',
-  [someExamples],
-  (aggregate: Aggregate, examples) => {
+  { examples: someExamples },
+  (aggregate: Aggregate, { examples }) => {
     const ranked = aggregate(examples, 'rank')
     const stretched = changed(examples, (values, i) => values.map((value) => value ** 3 * (i + 1) + i * 100))
     expectClose(aggregate(stretched, 'rank'), ranked)
@@ -208,8 +208,8 @@ const countsOrderOnly = lawForAll(
 /** However each layer of each example is scaled and moved, its shape within the layer is all that counts. */
 const forgetsTheScaleOfLayers = lawForAll(
   'per-layer scales each layer separately',
-  [someExamples],
-  (aggregate: Aggregate, examples) => {
+  { examples: someExamples },
+  (aggregate: Aggregate, { examples }) => {
     const scaled = changed(examples, (values, i) =>
       values.map((value, u) => {
         const layer = Math.floor((u * shape.layers) / values.length)
@@ -238,8 +238,8 @@ describe('aggregation over examples', () => {
 
   law(
     'takes examples one by one, in any order',
-    [someExamples, fc.constantFrom(...aggregations)],
-    (examples, how) => {
+    { examples: someExamples, how: fc.constantFrom(...aggregations) },
+    ({ examples, how }) => {
       const sum = new ScoreAggregate(how)
       for (const { scores, group } of examples.toReversed()) sum.add(scores, group)
       expectClose(sum.finish(), aggregateScores(examples, how))

@@ -22,8 +22,8 @@ function headsOf(H: number, mask: readonly boolean[]): Int32Array {
 
 const neededAreKept = lawForAll(
   'a key head is kept while any head of its group is, and no longer',
-  [groups, kept],
-  (find: typeof keyHeadsOf, { G, size }, mask) => {
+  { groups, mask: kept },
+  (find: typeof keyHeadsOf, { groups: { G, size }, mask }) => {
     const H = G * size
     const heads = headsOf(H, mask)
     const { keyHeads, places } = find(heads, H, G)

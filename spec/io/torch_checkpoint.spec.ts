@@ -46,8 +46,8 @@ describe('views of storages', () => {
 
   law(
     'are read as indices say: element i, j, ... lies at offset + i * stride + j * stride + ...',
-    [view],
-    async ({ shape, offset, strides }) => {
+    { view },
+    async ({ view: { shape, offset, strides } }) => {
       const count = shape.reduce((product, size) => product * size, 1)
       const extent = count === 0 ? 0 : shape.reduce((sum, size, i) => sum + (size - 1) * strides[i], 1)
       const length = Math.max(offset + extent, count)
@@ -147,8 +147,8 @@ describe('damage', () => {
 
   law(
     'a real file, cut or changed anywhere, is refused or reads the same',
-    [fc.nat(), fc.nat(255)],
-    async (position, value) => {
+    { position: fc.nat(), value: fc.nat(255) },
+    async ({ position, value }) => {
       const file = new Uint8Array(readFileSync(join(golden, 'postln_proj/pytorch_model.bin')))
       const at = position % file.length
       await refusalOf(() => parseTorch(file.slice(0, at)))

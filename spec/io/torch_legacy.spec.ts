@@ -130,8 +130,8 @@ describe('files of torch before 1.6 are read', () => {
 
   law(
     'pickles of any length are read, with at most twice their bytes',
-    [fc.integer({ min: 0, max: 6000 }), fc.nat(40)],
-    async (tensors, more) => {
+    { tensors: fc.integer({ min: 0, max: 6000 }), more: fc.nat(40) },
+    async ({ tensors, more }) => {
       const data = new Uint8Array(24 * 6000)
       const storage = legacyStorage('FloatStorage', '0', P.int(36_000))
       const named = (name: string, length: number): [Piece, Piece] => [
@@ -344,7 +344,7 @@ describe('damage', () => {
 
   test('every strict prefix is refused', () => prefixesAreRefused(read)(sample))
 
-  law('of a real file too', [fc.nat()], (at) => {
+  law('of a real file too', { at: fc.nat() }, ({ at }) => {
     const file = golden('pytorch_model.legacy.bin')
     return refusalOf(() => read(file.slice(0, at % file.length))).then(() => true)
   })

@@ -93,8 +93,13 @@ const overThreads: Make = (threads, count) => threadRunner(threads.source(), cou
 /** Results are in the order of the jobs. Each thread runs one job at a time, and at most four per thread are started ahead. */
 const isInOrder = lawForAll(
   'gives results in the order of the jobs',
-  [fc.constantFrom(0, 1, 2, 11, 120), fc.integer({ min: 1, max: 5 }), fc.nat(), fc.boolean()],
-  async (make: Make, jobs: number, count: number, seed: number, isSlow: boolean) => {
+  {
+    jobs: fc.constantFrom(0, 1, 2, 11, 120),
+    count: fc.integer({ min: 1, max: 5 }),
+    seed: fc.nat(),
+    isSlow: fc.boolean(),
+  },
+  async (make: Make, { jobs, count, seed, isSlow }) => {
     const threads = new Threads(seed)
     const runner = make(threads, count)
     const told: number[] = []

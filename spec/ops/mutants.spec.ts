@@ -10,6 +10,7 @@ import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { catalog, kernelNames, kernels, type KernelName, type OpName } from '../../src/ops/catalog.ts'
 import { opLaws } from '../../src/verify/ops/index.ts'
+import type { Case } from '../../src/verify/law.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { breachOf } from '../harness/mutate.ts'
 import { killingRuns } from '../harness/seed.ts'
@@ -21,13 +22,9 @@ const reference = await createBackend('reference')
 const soundVerdicts = new Map<string, Promise<void>>()
 
 /** @throws Error if the case that killed the mutant breaks the law without the bug too */
-async function expectSound(
-  law: BackendLaw,
-  mutant: Mutant,
-  killer: readonly unknown[] | null,
-): Promise<void> {
+async function expectSound(law: BackendLaw, mutant: Mutant, killer: Case | null): Promise<void> {
   const check = async (): Promise<void> =>
-    expect(await law.predicate(mutant.plantNothing(reference), ...(killer ?? []))).not.toBe(false)
+    expect(await law.predicate(mutant.plantNothing(reference), killer ?? {})).not.toBe(false)
   if (killer !== null) return check()
   const key = `${mutant.op} ${law.sentence}`
   const known = soundVerdicts.get(key) ?? check()

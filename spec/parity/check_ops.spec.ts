@@ -215,8 +215,12 @@ describe('a set of results', () => {
 
   law(
     'with any one wrong number fails, names it, and states no wrong cause',
-    [fc.nat(), fc.nat(), fc.constantFrom('linear', 'attention', 'cache_append', 'top_k', 'layer_norm')],
-    async (which, where, op) => {
+    {
+      which: fc.nat(),
+      where: fc.nat(),
+      op: fc.constantFrom('linear', 'attention', 'cache_append', 'top_k', 'layer_norm'),
+    },
+    async ({ which, where, op }) => {
       let spoilt = { index: -1, output: '', place: -1 }
       const found = await verdictOn(op as KernelName, ({ index, expected }) => {
         const outputs = Object.fromEntries(Object.entries(expected).map(([k, v]) => [k, v.slice()]))

@@ -24,8 +24,8 @@ const path = fc
 /** What Node's rules for POSIX say, from the root. */
 const samePaths = lawForAll(
   'paths in a browser are those of POSIX',
-  [path, path],
-  (rules: PathRules, one: string, other: string): void => {
+  { one: path, other: path },
+  (rules: PathRules, { one, other }): void => {
     expect(rules.join(one, other)).toBe(posix.join(one, other))
     expect(rules.dirname(one)).toBe(posix.dirname(one))
     expect(rules.basename(one)).toBe(posix.basename(one))
@@ -61,19 +61,13 @@ const forms: readonly ((bytes: Uint8Array<ArrayBuffer>) => platform.MountedFile)
   (bytes) => Promise.resolve(bytes),
 ]
 
-const someFiles = [files, fileName, fc.nat(50), fc.nat(50)] as const
+const someFiles = { table: files, asked: fileName, offset: fc.nat(50), length: fc.nat(50) }
 
 /** The same files on a disk answer the same. */
 const readsAsADisk = lawForAll(
   'a mounted folder reads like a folder on a disk',
-  [...someFiles],
-  async (
-    mount: Mount,
-    table: Record<string, Uint8Array<ArrayBuffer>>,
-    asked: string,
-    offset: number,
-    length: number,
-  ): Promise<void> => {
+  { ...someFiles },
+  async (mount: Mount, { table, asked, offset, length }): Promise<void> => {
     const disk = mkdtempSync(join(tmpdir(), 'shadowllm-mounts-'))
     const mounted = mount(
       'law',

@@ -31,8 +31,8 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 law(
   'any range of a file is the same bytes, cut where the file ends',
-  [fc.uint8Array({ maxLength: 300 }), fc.nat(400), fc.nat(400)],
-  async (bytes, offset, length) => {
+  { bytes: fc.uint8Array({ maxLength: 300 }), offset: fc.nat(400), length: fc.nat(400) },
+  async ({ bytes, offset, length }) => {
     const path = join(folder, 'ranges')
     writeFileSync(path, bytes)
     const file = await openRange(path)
@@ -121,8 +121,8 @@ test('checksums have their published values', async () => {
 
 law(
   'CRC-32 can be computed in two parts, and the portable form equals the native one',
-  [fc.uint8Array({ maxLength: 100 }), fc.uint8Array({ maxLength: 100 })],
-  (a, b) => {
+  { a: fc.uint8Array({ maxLength: 100 }), b: fc.uint8Array({ maxLength: 100 }) },
+  ({ a, b }) => {
     const whole = new Uint8Array([...a, ...b])
     expect(crc32(b, crc32(a))).toBe(crc32(whole))
     expect(portableCrc32(b, portableCrc32(a))).toBe(crc32(whole))

@@ -22,8 +22,8 @@ describe('a figure', () => {
 
   const isClose = lawForAll(
     'is the number to its digits, four by default',
-    [numbers, decimals],
-    (format: typeof figure, value: number, digits: number) => {
+    { value: numbers, digits: decimals },
+    (format: typeof figure, { value, digits }) => {
       const fixed = read(format(value, digits))
       const free = read(format(value))
       if (Math.abs(value) < 1e15) expect(Math.abs(fixed - value)).toBeLessThanOrEqual(0.51 * 10 ** -digits)
@@ -70,8 +70,8 @@ describe('a table', () => {
 
   const linesUp = lawForAll(
     'lines up: every number ends where its heading ends',
-    [rowLists],
-    (format: typeof formatTable, rows: Row[]) => {
+    { rows: rowLists },
+    (format: typeof formatTable, { rows }) => {
       const lines = format(columns, rows)
         .split('\n')
         .filter((line) => line !== '')
@@ -151,8 +151,8 @@ describe('on the terminal', () => {
 
   const steersNothing = lawForAll(
     'no output contains a terminal control character',
-    [binary],
-    (format: typeof formatExperiment, hostile: string) => {
+    { hostile: binary },
+    (format: typeof formatExperiment, { hostile }) => {
       const rows = [{ planner: hostile, ppl: 1, speed: 2 }]
       const text = format(resultOf({ title: hostile, rows, findings: [hostile] }))
       // oxlint-disable-next-line no-control-regex -- those are what must not be there

@@ -272,8 +272,8 @@ describe('bytes on the socket', () => {
 
   law(
     'no bytes make the server fail or hang: it answers below 500, or closes',
-    [someBytes],
-    async (bytes) => {
+    { bytes: someBytes },
+    async ({ bytes }) => {
       const answer = await sendBytes(bytes, true)
       if (answer !== '') expect(answer).toMatch(/^HTTP\/1\.[01] [1-4]\d\d /)
       expect((await client.models.list()).data.length).toBe(1)

@@ -92,8 +92,11 @@ const someAsked: fc.Arbitrary<Asked> = fc.record({
 const asTheLibrary = (sentence: string): ReturnType<typeof lawForAll<Ask, [Asked]>> =>
   lawForAll(
     sentence,
-    [someAsked],
-    async (asks: Ask, { prompts, n, seed, temperature, topP, planner, sparsity, maxTokens }: Asked) => {
+    { someAsked },
+    async (
+      asks: Ask,
+      { someAsked: { prompts, n, seed, temperature, topP, planner, sparsity, maxTokens } },
+    ) => {
       const body = { prompt: prompts, n, seed, temperature, planner, sparsity }
       const { choices, usage } = await asks({ ...body, top_p: topP, max_tokens: maxTokens })
       expect(choices.map(({ index }) => index)).toEqual(
@@ -222,8 +225,13 @@ const expectedThere = ({ top }: TokenScore): unknown => top?.[0] ?? null
 
 const nothingLeaks = lawForAll(
   'no expectation of an echoed prompt depends on its own token, on a later one, or on the length',
-  [someIds, fc.array(someId, { maxLength: 20 }), fc.array(someId, { maxLength: 20 }), somePlanning],
-  async (score: Score, prefix: number[], one: number[], other: number[], planning: Planning) => {
+  {
+    prefix: someIds,
+    one: fc.array(someId, { maxLength: 20 }),
+    other: fc.array(someId, { maxLength: 20 }),
+    planning: somePlanning,
+  },
+  async (score: Score, { prefix, one, other, planning }) => {
     const [a, b] = await Promise.all(
       [one, other].map((rest) => score(Int32Array.of(...prefix, ...rest), planning)),
     )
@@ -281,12 +289,12 @@ const costByServer: Cost = async (context, answer, planning) => {
 
 const asEvaluated = lawForAll(
   'an answer after mask_prompt_tokens of context costs what evaluation says, bit for bit',
-  [
-    fc.array(someId, { minLength: 2, maxLength: 40 }),
-    fc.array(someId, { minLength: 1, maxLength: 12 }),
-    somePlanning,
-  ],
-  async (cost: Cost, context: number[], answer: number[], planning: Planning) => {
+  {
+    context: fc.array(someId, { minLength: 2, maxLength: 40 }),
+    answer: fc.array(someId, { minLength: 1, maxLength: 12 }),
+    planning: somePlanning,
+  },
+  async (cost: Cost, { context, answer, planning }) => {
     const tokens = Int32Array.of(...context, ...answer)
     const window = { tokens, promptLength: context.length, words: 0 }
     const { nll } = scoreWindow(opt.model, window, { planner: await plannerOf(planning) })

@@ -91,7 +91,7 @@ export function inOrderOfBlocks(backend: Backend, seed: number): void {
     const O = data.pick([1, 16, 31, 33, 65, 260])
     for (const [given, inputs] of [
       [blocks, null],
-      [blocks, data.someOf(I)],
+      [blocks, data.someOf('inputs', I)],
       [scattered, order],
     ] as const) {
       const R = inputs?.length ?? 0

@@ -119,11 +119,16 @@ export async function graphsAreInvisible(
       launched += (backend.graphCounts?.launched ?? 0) - before
     })
   }
-  const examples = programs.map((program): [Program] => [program])
-  const law = lawForAll('graphs change no bit', [anyProgram], (_: null, program) => isInvisible(program), {
-    examples,
-    runs: 100 + examples.length,
-  })
+  const examples = programs.map((program) => ({ program }))
+  const law = lawForAll(
+    'graphs change no bit',
+    { program: anyProgram },
+    (_: null, { program }) => isInvisible(program),
+    {
+      examples,
+      runs: 100 + examples.length,
+    },
+  )
   await checkOn(law, null, { record: false })
   if (launched === 0) throw new Error('graphs: expected some to be launched, got none')
 }
@@ -189,7 +194,7 @@ const STEPS = 5
 function beginning(which: number): { prompt: Int32Array; options: Parameters<LanguageModel['begin']>[0] } {
   const data = new Data(which)
   return {
-    prompt: data.ids(1 + (which % 4), smallModel.vocabulary),
+    prompt: data.ids('prompt', 1 + (which % 4), smallModel.vocabulary),
     options: {
       mask: which % 3 === 1 ? maskOf(smallModel, data) : null,
       cache: which % 4 === 2 ? 'int8' : 'f32',

@@ -52,15 +52,15 @@ function run(steps: readonly Step[], allocator: Allocator, reached: () => number
   return live
 }
 
-law('live pieces are aligned, inside the range and never overlap', [fc.array(step)], (steps) => {
+law('live pieces are aligned, inside the range and never overlap', { steps: fc.array(step) }, ({ steps }) => {
   const { allocator, reached } = bounded()
   run(steps, allocator, reached)
 })
 
 law(
   'when all is freed, the used range is one piece again',
-  [fc.array(step), fc.boolean()],
-  (steps, atOnce) => {
+  { steps: fc.array(step), atOnce: fc.boolean() },
+  ({ steps, atOnce }) => {
     const { allocator, reached } = bounded()
     const live = run(steps, allocator, reached)
     if (atOnce) allocator.freeAll()
@@ -75,18 +75,22 @@ law(
   },
 )
 
-law('allocating and freeing the same sizes again uses no more memory', [fc.array(fc.nat(3000))], (sizes) => {
-  const { allocator, reached } = bounded()
-  const round = (): void => {
-    const taken = sizes.map((size) => allocator.allocate(size))
-    for (const start of taken) if (start !== null) allocator.free(start)
-  }
-  round()
-  const end = reached()
-  round()
-  round()
-  expect(reached()).toBe(end)
-})
+law(
+  'allocating and freeing the same sizes again uses no more memory',
+  { sizes: fc.array(fc.nat(3000)) },
+  ({ sizes }) => {
+    const { allocator, reached } = bounded()
+    const round = (): void => {
+      const taken = sizes.map((size) => allocator.allocate(size))
+      for (const start of taken) if (start !== null) allocator.free(start)
+    }
+    round()
+    const end = reached()
+    round()
+    round()
+    expect(reached()).toBe(end)
+  },
+)
 
 test('a full range gives null, and allocates again after a free', () => {
   const { allocator } = bounded()

@@ -33,8 +33,8 @@ describe.each(backends)('$name', (backend) => {
   describe.each(names)('%s', (name) => {
     law(
       `${backend.name} ${name}: sizes at the edge of a block`,
-      [fc.constantFrom('T', 'O', 'I'), fc.nat()],
-      (large, seed) => atAnEdge(backend, name, large, seed),
+      { large: fc.constantFrom('T', 'O', 'I'), seed: fc.nat() },
+      ({ large, seed }) => atAnEdge(backend, name, large, seed),
       { runs: 100 },
     )
 
@@ -57,8 +57,8 @@ describe.each(backends)('$name', (backend) => {
   describe.each(attentions)('%s', (name) => {
     law(
       `${backend.name} ${name}: queries and keys at the edges of blocks, tiles and streams`,
-      [fc.nat()],
-      (seed) => manyQueries(backend, name, seed),
+      { seed: fc.nat() },
+      ({ seed }) => manyQueries(backend, name, seed),
       { runs: 100 },
     )
 

@@ -12,9 +12,8 @@ import binaryen from 'binaryen'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { probeWasm } from '../../../src/platform/wasm_features.ts'
-import { Data } from '../../../src/testing/seeded_data.ts'
 import { sameNumbers } from '../../harness/compare.ts'
-import { kills, lawAlways, lawForAll, stateLaw } from '../../harness/seed.ts'
+import { anyData, kills, lawAlways, lawForAll, stateLaw } from '../../harness/seed.ts'
 
 /** Both instructions. a: [16]; b: [16], a plane; c: [4]. */
 interface ByteProducts {
@@ -104,20 +103,21 @@ const everyPair = lawAlways<ByteProducts>(
   },
 )
 
-const extremes = lawForAll<ByteProducts, [number[], number[], number[]]>(
+const extremes = lawForAll(
   'sums of the largest and smallest products are exact, added to any number',
-  [
-    fc.array(fc.constantFrom(-128, -127, 0, 127), { minLength: 16, maxLength: 16 }),
-    fc.array(fc.constantFrom(0, 1, 126, 127), { minLength: 16, maxLength: 16 }),
-    fc.array(fc.integer({ min: -(2 ** 30), max: 2 ** 30 }), { minLength: 4, maxLength: 4 }),
-  ],
-  (products, a, b, c) => expectExact(products, Int8Array.from(a), planeOf(b), Int32Array.from(c)),
   {
-    examples: [-128, 127].map((a): [number[], number[], number[]] => [
-      Array.from({ length: 16 }, () => a),
-      Array.from({ length: 16 }, () => 127),
-      [0, 0, 0, 0],
-    ]),
+    a: fc.array(fc.constantFrom<number>(-128, -127, 0, 127), { minLength: 16, maxLength: 16 }),
+    b: fc.array(fc.constantFrom<number>(0, 1, 126, 127), { minLength: 16, maxLength: 16 }),
+    c: fc.array(fc.integer({ min: -(2 ** 30), max: 2 ** 30 }), { minLength: 4, maxLength: 4 }),
+  },
+  (products: ByteProducts, { a, b, c }) =>
+    expectExact(products, Int8Array.from(a), planeOf(b), Int32Array.from(c)),
+  {
+    examples: [-128, 127].map((a) => ({
+      a: Array.from({ length: 16 }, () => a),
+      b: Array.from({ length: 16 }, () => 127),
+      c: [0, 0, 0, 0],
+    })),
   },
 )
 
@@ -141,11 +141,10 @@ interface PlaneProducts extends ByteProducts {
   readonly split: Split
 }
 
-const planesAreProducts = lawForAll<PlaneProducts, [number]>(
+const planesAreProducts = lawForAll(
   'numbers of 14 bits as two planes of seven give their exact products with int8 weights',
-  [fc.nat()],
-  ({ quads, split: { planesOf, factors, offset, most } }, seed) => {
-    const data = new Data(seed)
+  { data: anyData },
+  ({ quads, split: { planesOf, factors, offset, most } }: PlaneProducts, { data }) => {
     const weights = Int8Array.from({ length: 16 }, () => data.pick([-128, 127, data.integer(-128, 127)]))
     const q = Array.from({ length: 16 }, () => data.pick([-most, most, 0, data.integer(-most, most)]))
     const sums = [0, 0, 0, 0]

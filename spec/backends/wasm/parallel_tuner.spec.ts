@@ -121,8 +121,8 @@ const easedMachine = machine(
 
 const neverHurts = lawForAll(
   'sharing costs at most 5 % of the time of one thread',
-  [fc.oneof(anyMachine, easedMachine)],
-  (make: () => Gauge, given) => {
+  { given: fc.oneof(anyMachine, easedMachine) },
+  (make: () => Gauge, { given }) => {
     const accounts = run(make(), given)
     const slowest = 2000 * Math.max(...given.spells.map(({ alone }) => alone))
     expect(sum(accounts, 'taken')).toBeLessThan(
@@ -131,15 +131,19 @@ const neverHurts = lawForAll(
   },
 )
 
-const gains = lawForAll('where sharing pays, calls are shared', [goodMachine], (make: () => Gauge, given) => {
-  const accounts = run(make(), given)
-  expect(sum(accounts, 'taken')).toBeLessThan(sum(accounts, 'alone') * (given.spells[0].ratio + 0.2))
-})
+const gains = lawForAll(
+  'where sharing pays, calls are shared',
+  { given: goodMachine },
+  (make: () => Gauge, { given }) => {
+    const accounts = run(make(), given)
+    expect(sum(accounts, 'taken')).toBeLessThan(sum(accounts, 'alone') * (given.spells[0].ratio + 0.2))
+  },
+)
 
 const noticesAtOnce = lawForAll(
   'a change of speed is detected at once, in both directions',
-  [turningMachine],
-  (make: () => Gauge, given) => {
+  { given: turningMachine },
+  (make: () => Gauge, { given }) => {
     const [good, bad, goodAgain] = run(make(), given)
     expect(good.shared, 'shared calls while it pays').toBeGreaterThan(good.sharedAtFirst / 2)
     expect(bad.sharedAtFirst, 'shared calls before it is noticed').toBeLessThan(16)

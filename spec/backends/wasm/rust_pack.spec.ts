@@ -21,8 +21,8 @@ const anyName = fc.oneof(fc.string({ maxLength: 20 }), fc.constantFrom('__proto_
  */
 const fillsFunctions = lawForAll(
   'a module gets its memory and its number under any names, also from functions',
-  [anyName, fc.uniqueArray(anyName, { minLength: 3, maxLength: 3 })],
-  (instantiate: Instantiate, room, names) => {
+  { room: anyName, names: fc.uniqueArray(anyName, { minLength: 3, maxLength: 3 }) },
+  (instantiate: Instantiate, { room, names }) => {
     const source = new binaryen.Module()
     source.addFunctionImport('address', room, names[0], binaryen.none, binaryen.i32)
     source.addFunctionImport('begin', room, names[1], binaryen.none, binaryen.none)

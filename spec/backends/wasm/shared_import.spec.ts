@@ -50,8 +50,13 @@ const other = fc.record({ name: text, what: fc.constantFrom([0, 0], [3, 0x7f, 0]
 /** One byte differs, the flags of the memory, and the module wants what it wanted before. */
 const changesOneBit = lawForAll(
   'one bit is set, that of the imported memory',
-  [text, fc.array(other, { maxLength: 5 }), memory, fc.array(other, { maxLength: 5 })],
-  (share: Share, custom, before, own, after) => {
+  {
+    custom: text,
+    before: fc.array(other, { maxLength: 5 }),
+    own: memory,
+    after: fc.array(other, { maxLength: 5 }),
+  },
+  (share: Share, { custom, before, own, after }) => {
     const plain = moduleOf(custom, [...before, own, ...after])
     const shared = share(plain)
     const changed = [...plain.keys()].filter((i) => shared[i] !== plain[i])

@@ -32,13 +32,13 @@ const parts = fc.integer({ min: 1, max: 9 })
 const partLaws = (name: KernelName) => ({
   whole: lawForAll(
     `${name}: parts in any order are the whole`,
-    [fc.nat(), parts],
-    (by: PartByPart, seed, parts) => partsAreTheWhole(by, name, seed, parts),
+    { seed: fc.nat(), parts },
+    (by: PartByPart, { seed, parts }) => partsAreTheWhole(by, name, seed, parts),
   ),
   apart: lawForAll(
     `${name}: no number is written by two parts`,
-    [fc.nat(), parts],
-    (by: PartByPart, seed, parts) => partsWriteApart(by, name, seed, parts),
+    { seed: fc.nat(), parts },
+    (by: PartByPart, { seed, parts }) => partsWriteApart(by, name, seed, parts),
     { runs: 30 },
   ),
 })
@@ -61,7 +61,7 @@ describe.each(splitOps)('%s', (name) => {
 const sizes = fc.integer({ min: 1, max: 500 })
 
 /** Parts begin where others end, at multiples of the grain, and differ by a grain at most. */
-function coversAll(parts: number, units: number, grain: number): void {
+function coversAll({ parts, units, grain }: { parts: number; units: number; grain: number }): void {
   const most = Math.min(parts, Math.ceil(units / grain))
   const starts = Array.from({ length: most + 1 }, (_, i) => partStart(i, most, units, grain))
   expect([starts[0], starts[most]]).toEqual([0, units])
@@ -71,15 +71,23 @@ function coversAll(parts: number, units: number, grain: number): void {
   for (const start of starts.slice(0, -1)) expect(start % grain).toBe(0)
 }
 
-law('parts cover all units and are even', [sizes, sizes, fc.constantFrom(1, 4, 16)], coversAll)
+law(
+  'parts cover all units and are even',
+  { parts: sizes, units: sizes, grain: fc.constantFrom(1, 4, 16) },
+  coversAll,
+)
 
-law('a call is cut into parts that are not empty', [fc.nat({ max: 99 }), sizes, sizes], (T, O, I) => {
-  const split = splitOf('linear') as Split
-  const call = [1, 1, 1, null, null, T, O, I, 0]
-  expect(split.work(call)).toBe(T * O * I)
-  expect(split.allParts(call)).toBe(T === 0 ? 0 : Math.ceil(O / 16))
-  expect(split.worthwhileParts(call)).toBeLessThanOrEqual(split.allParts(call))
-})
+law(
+  'a call is cut into parts that are not empty',
+  { T: fc.nat({ max: 99 }), O: sizes, I: sizes },
+  ({ T, O, I }) => {
+    const split = splitOf('linear') as Split
+    const call = [1, 1, 1, null, null, T, O, I, 0]
+    expect(split.work(call)).toBe(T * O * I)
+    expect(split.allParts(call)).toBe(T === 0 ? 0 : Math.ceil(O / 16))
+    expect(split.worthwhileParts(call)).toBeLessThanOrEqual(split.allParts(call))
+  },
+)
 
 test('a list counts its chosen units, no list counts all units', () => {
   const split = splitOf('linear_input_major') as Split

@@ -102,7 +102,7 @@ class Bench {
     this.pool = new ThreadPool(setup, makeQueue)
     ended.push(this.pool)
     const data = new Data(runSeed())
-    this.#numbers(T * O, T * I + O * I).set(data.floats(T * I + O * I))
+    this.#numbers(T * O, T * I + O * I).set(data.floats('x and weight', T * I + O * I))
     kernels.linear(...this.#call)
     this.expected = this.#numbers(0, T * O).slice()
   }
@@ -227,8 +227,8 @@ test('helpers use memory that grew between calls', async () => {
   const two = await WasmBackend.create({ threads: 2, sharing: 'always', cutsSmall: true })
   ended.push(two)
   const data = new Data(runSeed())
-  const rows = data.someOf(64)
-  const [x, weight] = [data.floats(32), data.floats(64 * 32)]
+  const rows = data.someOf('rows', 64)
+  const [x, weight] = [data.floats('x', 32), data.floats('weight', [64, 32])]
   const product = (backend: Backend): Float32Array => {
     const list = backend.upload(rows)
     // About a mebibyte at each round, far above what the memory begins with at the end.
@@ -245,7 +245,7 @@ test('a sibling has its own memory and threads, and outlives the backend', async
   ended.push(sibling)
   await vi.waitFor(() => expect(sibling.threads.threads).toBe(2), HANG)
   const data = new Data(runSeed())
-  const [x, weight] = [data.floats(32), data.floats(64 * 32)]
+  const [x, weight] = [data.floats('x', 32), data.floats('weight', [64, 32])]
   const product = (backend: Backend): Float32Array => {
     const y = backend.allocate('f32', [1, 64])
     backend.ops.linear(y, backend.upload(x, [1, 32]), backend.upload(weight, [64, 32]), null, null)

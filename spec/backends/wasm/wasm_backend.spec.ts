@@ -24,8 +24,13 @@ afterEach(() => {
 
 law(
   'buffers keep their values while others are allocated, freed and grow the memory',
-  [fc.array(fc.record({ length: fc.nat(40_000), keep: fc.boolean() }), { minLength: 1, maxLength: 30 })],
-  async (pieces) => {
+  {
+    pieces: fc.array(fc.record({ length: fc.nat(40_000), keep: fc.boolean() }), {
+      minLength: 1,
+      maxLength: 30,
+    }),
+  },
+  async ({ pieces }) => {
     const own = await WasmBackend.create()
     const kept: { buffer: Buffer; values: Float32Array }[] = []
     pieces.forEach(({ length, keep }, i) => {

@@ -84,12 +84,12 @@ const MOST_STEPS = 100_000
 /** Threads take steps in the order drawn, then in turns until all have ended. */
 const eachPartOnce = lawForAll(
   'each part is computed once, and a job ends after its last part',
-  [
-    fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 5 }),
-    fc.integer({ min: 1, max: 3 }),
-    fc.array(fc.nat({ max: 3 }), { maxLength: 300 }),
-  ],
-  ({ makeQueue, help }: Threads, jobs, helpers, order) => {
+  {
+    jobs: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 5 }),
+    helpers: fc.integer({ min: 1, max: 3 }),
+    order: fc.array(fc.nat({ max: 3 }), { maxLength: 300 }),
+  },
+  ({ makeQueue, help }: Threads, { jobs, helpers, order }) => {
     const memory = makeQueueMemory()
     const log: Log = { finished: [], settled: [] }
     const threads = [owner(makeQueue(memory), jobs, log)]

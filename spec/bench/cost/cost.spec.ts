@@ -45,9 +45,8 @@ import { parameterBytes, storageOf } from '../../../src/engine/weight_layout.ts'
 import { memorySource } from '../../../src/tensor/memory_source.ts'
 import { initialWeights } from '../../../src/engine/initial_weights.ts'
 import { LanguageModel } from '../../../src/engine/language_model.ts'
-import { anyModel, configOf, maskOf, withModel, type ModelCase } from '../../engine/cases.ts'
-import { Data } from '../../harness/data.ts'
-import { kills, law, lawForAll, stateLaw, type Law } from '../../harness/seed.ts'
+import { anyModel, configOf, maskOf, withModel } from '../../engine/cases.ts'
+import { anyData, kills, law, lawForAll, stateLaw, type Law } from '../../harness/seed.ts'
 
 /** What a mask keeps of a model with so many key heads in a layer. */
 function keptBy(mask: UnitMask, keyHeads: number): UnitsKept {
@@ -58,8 +57,8 @@ function keptBy(mask: UnitMask, keyHeads: number): UnitsKept {
 describe('parameters', () => {
   const sameAsTheLoader = lawForAll(
     'are as many as the loader asks a checkpoint for',
-    [anyModel],
-    (count: typeof countParameters, model: ModelCase) => {
+    { model: anyModel },
+    (count: typeof countParameters, { model }) => {
       const config = configOf(model)
       let total = 0
       for (const shape of parameterShapes(config).values()) total += shape.reduce((size, n) => size * n, 1)
@@ -135,8 +134,8 @@ describe('the bytes of the weights of a model', () => {
 
   const sameAsTheBuffers = lawForAll(
     'are those of the buffers it is loaded into, in every storage',
-    [anyModel, fc.constantFrom(...storages)],
-    async (count: BytesOf, model: ModelCase, storage: Storage) =>
+    { model: anyModel, storage: fc.constantFrom(...storages) },
+    async (count: BytesOf, { model, storage }) =>
       count(configOf(model), storage) === (await bytesLoaded(configOf(model), storage)),
   )
   stateLaw(sameAsTheBuffers, ofParameters)
@@ -215,9 +214,9 @@ async function countReads(work: (backend: Backend, reset: () => void) => Promise
 describe('the bytes a token reads', () => {
   const sameAsTheEngine = lawForAll(
     'equals the reads of the engine under a mask with the same share',
-    [anyModel],
-    async (count: typeof weightsRead, model: ModelCase): Promise<boolean> => {
-      const mask = maskOf(model, new Data(model.seed))
+    { model: anyModel, data: anyData },
+    async (count: typeof weightsRead, { model, data }): Promise<boolean> => {
+      const mask = maskOf(model, data)
       const read = await countReads((backend, reset) =>
         withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
           const sequence = loaded.begin({ mask, mode: 'skip' })
@@ -240,16 +239,20 @@ describe('the bytes a token reads', () => {
     await kills(sameAsTheEngine, mutant)
   })
 
-  law('shrinks by the share of weights that the mask skips', [anyModel], (model) => {
-    const mask = maskOf(model, new Data(model.seed))
-    const architecture = architectureOf('any', configOf(model))
-    const { layers, heads, neurons } = model
-    const dense = weightsRead(architecture, { heads: layers * heads, neurons: layers * neurons }).matrix
-    const nothing = weightsRead(architecture, { heads: 0, neurons: 0, keyHeads: 0 }).matrix
-    const kept = weightsRead(architecture, keptBy(mask, architecture.keyHeads)).matrix
-    const { weights } = achievedSparsity(mask, architecture)
-    expect((dense - kept) / (dense - nothing)).toBeCloseTo(weights, 10)
-  })
+  law(
+    'shrinks by the share of weights that the mask skips',
+    { model: anyModel, data: anyData },
+    ({ model, data }) => {
+      const mask = maskOf(model, data)
+      const architecture = architectureOf('any', configOf(model))
+      const { layers, heads, neurons } = model
+      const dense = weightsRead(architecture, { heads: layers * heads, neurons: layers * neurons }).matrix
+      const nothing = weightsRead(architecture, { heads: 0, neurons: 0, keyHeads: 0 }).matrix
+      const kept = weightsRead(architecture, keptBy(mask, architecture.keyHeads)).matrix
+      const { weights } = achievedSparsity(mask, architecture)
+      expect((dense - kept) / (dense - nothing)).toBeCloseTo(weights, 10)
+    },
+  )
 })
 
 const anyArchitecture = fc.constantFrom(...architectures)
@@ -318,7 +321,11 @@ describe('the cost of a token', () => {
   }
 
   const laws = Object.entries(predicates).map(([sentence, predicate]) =>
-    lawForAll(sentence, [anyArchitecture, anySettings], predicate),
+    lawForAll(
+      sentence,
+      { model: anyArchitecture, settings: anySettings },
+      (cost: Cost, { model, settings }) => predicate(cost, model, settings),
+    ),
   )
   for (const law of laws) stateLaw(law, tokenCost)
   const lawByName = (name: string): Law<Cost> => laws.find(({ sentence }) => sentence === name) as Law<Cost>

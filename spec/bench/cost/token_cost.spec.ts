@@ -147,17 +147,17 @@ const isCountedByHand = (cost: Cost): void => {
 /** Each token is counted alone. The first of a sequence includes a predictor that runs once. */
 const isTheMeanOfOnes = lawForAll(
   'of a sequence is the mean of what each token costs alone',
-  [
-    fc.constantFrom(gated, narrow, ...architectures),
-    fc.record({
+  {
+    model: fc.constantFrom(gated, narrow, ...architectures),
+    settings: fc.record({
       sparsity: fc.double({ min: 0, max: 1, noNaN: true }),
       storage: fc.constantFrom(...storages),
       prompt: fc.integer({ min: 1, max: 2048 }),
       tokens: fc.integer({ min: 1, max: 12 }),
       hidden: fc.integer({ min: 1, max: 4096 }),
     }),
-  ],
-  (cost: Cost, model: Architecture, settings: CostSettings) => {
+  },
+  (cost: Cost, { model, settings }) => {
     const { prompt, tokens } = settings
     for (const method of costMethods) {
       const ones = Array.from({ length: tokens }, (_, i) => {
@@ -214,8 +214,8 @@ const anyArchitecture = fc
 /** A dense token reads every parameter, but only one row of each table. The output head may be the token table. */
 const readsAll = lawForAll(
   'dense is that of every parameter once',
-  [anyArchitecture],
-  (read: typeof weightsRead, model: Architecture) => {
+  { model: anyArchitecture },
+  (read: typeof weightsRead, { model }) => {
     const { matrix, table, vector } = read(model, keptUnits(model, 0))
     const { embeddingWidth: E, width: D, vocabulary: V, positionRows, tied } = model
     const rows = E + (positionRows > 0 ? D : 0)

@@ -31,8 +31,8 @@ const same: Change = (request) => request
 /** A complete request has examples, context, a space and the answer; the answer begins at the end of the context. */
 const requestsSpell = lawForAll(
   'are examples, context and answer',
-  [fc.nat(5), fc.nat()],
-  (change: Change, shots: number, seed: number) => {
+  { shots: fc.nat(5), seed: fc.nat() },
+  (change: Change, { shots, seed }) => {
     const { asked } = askRows(piqa, numbered(6), { ...options, shots, seed })
     expect(asked).toHaveLength(6)
     asked.forEach(({ requests, gold, lengths, place, genre }, i) => {
@@ -60,8 +60,14 @@ const requestsSpell = lawForAll(
  */
 const isCutFromTheLeft = lawForAll(
   'that do not fit are cut from the left to one token more than is fed',
-  [fc.nat(5), fc.nat(), fc.integer({ min: -3, max: 3 }), fc.boolean(), fc.boolean()],
-  (change: Change, shots: number, seed: number, near: number, isNearAnswer: boolean, bos: boolean) => {
+  {
+    shots: fc.nat(5),
+    seed: fc.nat(),
+    near: fc.integer({ min: -3, max: 3 }),
+    isNearAnswer: fc.boolean(),
+    bos: fc.boolean(),
+  },
+  (change: Change, { shots, seed, near, isNearAnswer, bos }) => {
     const rows = numbered(6)
     const front = bos ? { prefixIds: [2] } : {}
     const whole = askRows(piqa, rows, { ...options, ...front, shots, seed }).asked

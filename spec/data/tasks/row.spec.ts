@@ -129,7 +129,7 @@ const someMarked = fc
   .map((parts) => parts.join(''))
 
 describe("Python's text", () => {
-  law('brackets are removed as by the regular expression', [someMarked], (text) => {
+  law('brackets are removed as by the regular expression', { text: someMarked }, ({ text }) => {
     const step = strip(text).replaceAll(' [title]', '. ')
     expect(clean(text)).toBe(step.replace(/\[[^\n]*?\]/g, '').replaceAll('  ', ' '))
   })
@@ -177,11 +177,11 @@ describe('a row', () => {
 
   law(
     'of any content is asked or refused by a typed error',
-    [
-      fc.constantFrom(...tasks.map(({ name }) => name)),
-      fc.dictionary(fc.constantFrom(...fieldNames()), fc.jsonValue()),
-    ],
-    async (name, value) => {
+    {
+      name: fc.constantFrom(...tasks.map(({ name }) => name)),
+      value: fc.dictionary(fc.constantFrom(...fieldNames()), fc.jsonValue()),
+    },
+    async ({ name, value }) => {
       try {
         await read(name, JSON.parse(JSON.stringify(value)) as object)
       } catch (error) {

@@ -33,7 +33,9 @@ describe('texts as bytes', () => {
         })),
       )
     }
-  law('are the texts, but for their seeds', [fc.array(someAsked)], keepsTexts(parseTexts))
+  law('are the texts, but for their seeds', { list: fc.array(someAsked) }, ({ list }) =>
+    keepsTexts(parseTexts)(list),
+  )
 
   test('a mutant that forgets which are dense is killed', () => {
     const mutant: typeof parseTexts = (...args) =>
@@ -41,17 +43,21 @@ describe('texts as bytes', () => {
     expect(() => keepsTexts(mutant)([question(1)])).toThrow('expected')
   })
 
-  law('of anything are refused, or are those bytes', [fc.json(), fc.nat(), fc.nat(255)], (text, at, byte) => {
-    const whole = encodeTexts(textsOf(question(1), 1))
-    const broken = whole.with(at % whole.length, byte)
-    for (const bytes of [new TextEncoder().encode(text), broken])
-      try {
-        const again = encodeTexts(parseTexts(bytes, smallConfig).map((one) => ({ ...one, seed: 1 })))
-        expect(decode(again)).toEqual(decode(bytes))
-      } catch (error) {
-        expect(error).toBeInstanceOf(InputError)
-      }
-  })
+  law(
+    'of anything are refused, or are those bytes',
+    { text: fc.json(), at: fc.nat(), byte: fc.nat(255) },
+    ({ text, at, byte }) => {
+      const whole = encodeTexts(textsOf(question(1), 1))
+      const broken = whole.with(at % whole.length, byte)
+      for (const bytes of [new TextEncoder().encode(text), broken])
+        try {
+          const again = encodeTexts(parseTexts(bytes, smallConfig).map((one) => ({ ...one, seed: 1 })))
+          expect(decode(again)).toEqual(decode(bytes))
+        } catch (error) {
+          expect(error).toBeInstanceOf(InputError)
+        }
+    },
+  )
 
   const [one, two] = [
     [1, 0, [2, 5]],

@@ -194,9 +194,9 @@ const withMethods = (change: (method: Method) => Method) =>
 describe('tasks asked by jobs', () => {
   law(
     'have the answers of tasks asked in this process, for any methods and any cut of the questions',
-    [someCase],
-    givesTheAnswersOfNone((one) => inJobs(one)),
-    { runs: casesAtTier(3, 12), examples: [[wholeCase]] },
+    { one: someCase },
+    ({ one }) => givesTheAnswersOfNone((asked) => inJobs(asked))(one),
+    { runs: casesAtTier(3, 12), examples: [{ one: wholeCase }] },
   )
 
   test('give the report of tasks asked here', async () => {

@@ -102,8 +102,8 @@ describe('a plot', () => {
 
   law(
     'of any data is drawn inside its frame with finite coordinates',
-    [anyPlot, fc.constantFrom(...figureSizes)],
-    isDrawn(drawPlot),
+    { plot: anyPlot, size: fc.constantFrom(...figureSizes) },
+    ({ plot, size }) => isDrawn(drawPlot)(plot, size),
     { runs: casesAtTier(8, 25) },
   )
 
@@ -161,8 +161,8 @@ describe('markup', () => {
 
   const isText = lawForAll(
     'text cannot become a tag, an attribute or an entity',
-    [hostile],
-    (escape: typeof escapeText, text: string) => {
+    { text: hostile },
+    (escape: typeof escapeText, { text }) => {
       const html = escape(text)
       expect(html).not.toMatch(/[<>"']/)
       expect(html.replace(/&(?:amp|lt|gt|quot|#39);/g, '')).not.toContain('&')
@@ -284,10 +284,15 @@ describe('the page', () => {
     expect(tags.filter((tag) => /\son\w*=/.test(tag))).toEqual([])
   }
 
-  law('has the same tags for any text in the results', [words], isTame(renderHtml), {
-    runs: casesAtTier(1, 3),
-    examples: attacks,
-  })
+  law(
+    'has the same tags for any text in the results',
+    { text: words },
+    ({ text }) => isTame(renderHtml)(text),
+    {
+      runs: casesAtTier(1, 3),
+      examples: attacks.map(([text]) => ({ text })),
+    },
+  )
 
   test.each<[string, (html: string) => string]>([
     ['lets brackets through', (html) => html.replaceAll('&lt;', '<').replaceAll('&gt;', '>')],

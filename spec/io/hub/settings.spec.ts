@@ -12,8 +12,11 @@ import { codeOf, temporary } from './hub_cases.ts'
 
 law(
   'a name of two plain parts is a model id, which its cache folder contains',
-  [fc.stringMatching(/^[A-Za-z0-9]{1,20}$/), fc.stringMatching(/^[a-z0-9]([a-z0-9_]|[.-][a-z0-9]){0,30}$/)],
-  (organisation, name) => {
+  {
+    organisation: fc.stringMatching(/^[A-Za-z0-9]{1,20}$/),
+    name: fc.stringMatching(/^[a-z0-9]([a-z0-9_]|[.-][a-z0-9]){0,30}$/),
+  },
+  ({ organisation, name }) => {
     expect(isModelId(`${organisation}/${name}`)).toBe(true)
     const file = `${organisation}/${name}/below/model.Q4_1.GGUF`
     expect(hubFileOf(file)).toEqual({ id: `${organisation}/${name}`, file: 'below/model.Q4_1.GGUF' })

@@ -89,10 +89,10 @@ async function ended<Value>(result: Promise<Value>): Promise<Value> {
   return Promise.race([result, late()])
 }
 
-const strays = [
-  fc.array(junk.filter(isHarmless), { maxLength: 6 }),
-  fc.array(strayAnswer, { maxLength: 6 }),
-] as const
+const strays = {
+  toEngine: fc.array(junk.filter(isHarmless), { maxLength: 6 }),
+  toPage: fc.array(strayAnswer, { maxLength: 6 }),
+}
 
 /** A message with a free id could be a valid call, so only other messages are judged. */
 function isHarmless(one: unknown): boolean {
@@ -102,8 +102,8 @@ function isHarmless(one: unknown): boolean {
 /** Three calls at once give what they give alone, with junk on the wire between them. */
 const unmoved = lawForAll(
   'hostile and stale messages change no call',
-  [...strays],
-  async (make: () => Wire, toEngine: unknown[], toPage: unknown[]): Promise<void> => {
+  { ...strays },
+  async (make: () => Wire, { toEngine, toPage }): Promise<void> => {
     const { line, receive } = make()
     const strew = (): void => {
       for (const one of toEngine) receive(one)

@@ -199,13 +199,16 @@ describe('formulas', () => {
 
   law(
     'setting a text keeps its characters',
-    [
-      fc.array(fc.constantFrom(...'aAxWΣ√|()[]⌈⌉,=+−-/⊙_ᵀ²⁻ 1.2min<&"', ' softmax(', ' of ', 'β1', 'dW1'), {
-        maxLength: 40,
-      }),
-      fc.boolean(),
-    ],
-    (pieces, standsAlone) => {
+    {
+      pieces: fc.array(
+        fc.constantFrom(...'aAxWΣ√|()[]⌈⌉,=+−-/⊙_ᵀ²⁻ 1.2min<&"', ' softmax(', ' of ', 'β1', 'dW1'),
+        {
+          maxLength: 40,
+        },
+      ),
+      standsAlone: fc.boolean(),
+    },
+    ({ pieces, standsAlone }) => {
       const text = pieces.join('')
       expect(textOf(typeset(text, standsAlone))).toBe(text)
     },

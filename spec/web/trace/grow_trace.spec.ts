@@ -75,8 +75,8 @@ type Grow = typeof growTrace
 
 const hasWhatWasTold = lawForAll(
   'has every event of a study, token by token',
-  [someSteps, fc.nat(12), fc.boolean()],
-  (grow: Grow, drawn: Drawn, denseLength: number, compares: boolean) => {
+  { drawn: someSteps, denseLength: fc.nat(12), compares: fc.boolean() },
+  (grow: Grow, { drawn, denseLength, compares }) => {
     const steps = stepsOf(drawn)
     const dense = denseOf(Math.min(denseLength, steps.length))
     let trace = grow(emptyTrace(model, settings), start)

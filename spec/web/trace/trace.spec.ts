@@ -42,12 +42,12 @@ const denseLayers = fc.nat(2)
 
 // ---- Selecting again ----------------------------------------------------------------------------------------------------
 
-const lists = [fc.array(score, { maxLength: 20 }), fc.nat(20)] as const
+const lists = { values: fc.array(score, { maxLength: 20 }), count: fc.nat(20) }
 
 const isTopK = lawForAll(
   'the fast top_k equals the op',
-  [...lists],
-  (topK: TopK, values: number[], count: number): void => {
+  { ...lists },
+  (topK: TopK, { values, count }): void => {
     const table = Float32Array.from(values)
     const R = Math.min(count, table.length)
     expect(topK(table, R)).toEqual(referenceTopK(table, R))
@@ -95,8 +95,8 @@ const reselect: Select = (given, dense, chosen) =>
 /** What a planner that ranks by these scores decides under the same budget. */
 const asThePlanner = lawForAll(
   'masks selected from stored scores are those of the planner',
-  [scores, denseLayers, selection],
-  (select: Select, given: UnitScores, dense: number, chosen: Parameters<Select>[2]): void => {
+  { given: scores, dense: denseLayers, chosen: selection },
+  (select: Select, { given, dense, chosen }): void => {
     const planner = oraclePlanner(
       given,
       makeBudget(chosen.sparsity, { scope: chosen.scope, denseLayers: dense }),
@@ -114,8 +114,8 @@ const reselectNeurons: Select = (given, dense, chosen) =>
 
 const asGriffin = lawForAll(
   'masks of griffin selected from stored scores keep all heads and a share of each ranked layer, as the planner does',
-  [scores, denseLayers, selection],
-  (select: Select, given: UnitScores, dense: number, chosen: Parameters<Select>[2]): void => {
+  { given: scores, dense: denseLayers, chosen: selection },
+  (select: Select, { given, dense, chosen }): void => {
     const budget = makeBudget(chosen.sparsity, { scope: chosen.scope, denseLayers: dense })
     const planner = griffinPlanner(given.shape, budget)
     const summaries = given.neurons
@@ -143,12 +143,12 @@ test.each<[string, Select]>([
 
 // ---- Bins ----------------------------------------------------------------------------------------------------------------
 
-const sizes = [fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 80 })] as const
+const sizes = { units: fc.integer({ min: 1, max: 300 }), most: fc.integer({ min: 1, max: 80 }) }
 
 const partition = lawForAll(
   'bins hold every unit once, in order, in similar sizes',
-  [...sizes],
-  (bins: typeof binsOf, units: number, most: number): void => {
+  { ...sizes },
+  (bins: typeof binsOf, { units, most }): void => {
     const spans = bins(units, most)
     expect(spans.length).toBe(Math.min(units, most))
     expect(
@@ -190,12 +190,12 @@ const masksOfOneShape = shapes.chain((shape) => {
   return fc.tuple(mask, fc.option(mask))
 })
 
-const tallied = [masksOfOneShape, fc.integer({ min: 1, max: 5 })] as const
+const tallied = { masks: masksOfOneShape, bins: fc.integer({ min: 1, max: 5 }) }
 
 const countsUnits = lawForAll(
   'a bin counts its units by which mask keeps them',
-  [...tallied],
-  (count: typeof tallySpan, [mask, oracle]: [UnitMask, UnitMask | null], bins: number): void => {
+  { ...tallied },
+  (count: typeof tallySpan, { masks: [mask, oracle], bins }): void => {
     for (const kind of ['heads', 'neurons'] as const)
       for (let layer = 0; layer < mask.shape.layers; layer++)
         for (const span of binsOf(mask.shape[kind], bins)) {
@@ -238,20 +238,19 @@ function rankOf(table: Float32Array, place: number): number {
   for (let count = 1; ; count++) if (referenceTopK(table, count).includes(place)) return count
 }
 
-const unitCases = [scores, denseLayers, selection, fc.nat(100), fc.boolean()] as const
+const unitCases = {
+  given: scores,
+  dense: denseLayers,
+  chosen: selection,
+  pick: fc.nat(100),
+  isHead: fc.boolean(),
+}
 
 /** Rank and cut-off by sorting everything it competes with. */
 const saysTheTruth = lawForAll(
   'rank, cut-off and floor of a unit are those of selection',
-  [...unitCases],
-  (
-    facts: Facts,
-    given: UnitScores,
-    dense: number,
-    chosen: Parameters<Select>[2],
-    pick: number,
-    isHead: boolean,
-  ): void => {
+  { ...unitCases },
+  (facts: Facts, { given, dense, chosen, pick, isHead }): void => {
     const budget = makeBudget(chosen.sparsity, { scope: chosen.scope, denseLayers: dense })
     const mask = selectMask(given, budget)
     const kind = isHead ? 'heads' : 'neurons'
@@ -311,8 +310,8 @@ function change(
 describe('the units only the oracle keeps', () => {
   law(
     'are its kept units, without units of score 0 in ranked layers',
-    [scores, denseLayers, selection],
-    (oracle, dense, chosen) => {
+    { oracle: scores, dense: denseLayers, chosen: selection },
+    ({ oracle, dense, chosen }) => {
       const masks = new Masks({ denseLayers: dense, settings: { planner: 'shadow' } }, chosen)
       const needed = masks.needed({ oracleScores: oracle })
       for (const kind of ['heads', 'neurons'] as const) {
@@ -368,11 +367,11 @@ type ToQuarters = typeof quartersOf
 
 const dividesEvenly = lawForAll(
   'the quarters of the kept units differ by at most one unit, and a higher score is never in a lower one',
-  [
-    fc.uniqueArray(fc.integer({ min: -1000, max: 1000 }), { minLength: 8, maxLength: 40 }),
-    fc.array(fc.boolean(), { minLength: 40, maxLength: 40 }),
-  ],
-  (divide: ToQuarters, values: number[], kept: boolean[]): void => {
+  {
+    values: fc.uniqueArray(fc.integer({ min: -1000, max: 1000 }), { minLength: 8, maxLength: 40 }),
+    kept: fc.array(fc.boolean(), { minLength: 40, maxLength: 40 }),
+  },
+  (divide: ToQuarters, { values, kept }): void => {
     const neurons = values.length >> 1
     const shape = { layers: 2, heads: 1, neurons }
     const scores = {

@@ -89,9 +89,8 @@ type Encode = typeof encodeTrace
 
 const comesBack = lawForAll(
   'a trace round-trips through its file',
-  [traces],
-  async (encode: Encode, trace: Trace): Promise<void> =>
-    expect(await parseTrace(encode(trace))).toEqual(trace),
+  { trace: traces },
+  async (encode: Encode, { trace }): Promise<void> => expect(await parseTrace(encode(trace))).toEqual(trace),
 )
 stateLaw(comesBack, encodeTrace)
 
@@ -167,12 +166,12 @@ async function readOrRefused(read: Read, bytes: Uint8Array): Promise<void> {
   }
 }
 
-const damages = [traces, fc.nat(), fc.nat(255), fc.boolean()] as const
+const damages = { trace: traces, at: fc.nat(), byte: fc.nat(255), cut: fc.boolean() }
 
 const damaged = lawForAll(
   'a truncated file is refused, and one with any byte changed is read or refused',
-  [...damages],
-  async (read: Read, trace: Trace, at: number, byte: number, cut: boolean): Promise<void> => {
+  { ...damages },
+  async (read: Read, { trace, at, byte, cut }): Promise<void> => {
     const bytes = encodeTrace(trace)
     const place = at % bytes.length
     if (cut) return void (await expect(read(bytes.slice(0, place))).rejects.toBeInstanceOf(InputError))

@@ -3,7 +3,6 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { UnitShape } from '../../../src/masks/mask.ts'
 import { boxOf, cellAt, layOut, type NetworkLayout } from '../../../src/web/view/network_layout.ts'
 import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
 
@@ -12,14 +11,14 @@ const shapes = fc.record({
   heads: fc.integer({ min: 1, max: 64 }),
   neurons: fc.oneof(fc.integer({ min: 1, max: 200 }), fc.constantFrom(1024, 3072, 8192)),
 })
-const sizes = [fc.integer({ min: 300, max: 1400 }), fc.integer({ min: 400, max: 700 })] as const
+const sizes = { width: fc.integer({ min: 300, max: 1400 }), height: fc.integer({ min: 400, max: 700 }) }
 
 type LayOut = typeof layOut
 
 const findsEveryUnit = lawForAll(
   'every unit has one cell, inside of its layer, which is found by its points',
-  [shapes, ...sizes],
-  (lay: LayOut, shape: UnitShape, width: number, height: number): void => {
+  { shape: shapes, ...sizes },
+  (lay: LayOut, { shape, width, height }): void => {
     const { grids, layers } = lay(shape, width, height)
     expect(layers).toHaveLength(shape.layers)
     for (let layer = 0; layer < shape.layers; layer++)

@@ -6,7 +6,7 @@
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const length = fc.integer({ min: 0, max: 300 })
@@ -15,14 +15,13 @@ const length = fc.integer({ min: 0, max: 300 })
 function addsUp(op: 'sum' | 'sum_squares', numbers: string, term: (x: number) => number): BackendLaw {
   return forAll(
     `${op}: over several tensors in turn, the sum of all ${numbers}, as in float64`,
-    [length, length, fc.nat()],
-    (backend, first, second, seed) => {
-      const data = new Data(seed)
-      let total: Float32Array = Float32Array.of(data.uniform())
+    { first: length, second: length, data: anyData },
+    (backend, { first, second, data }) => {
+      let total: Float32Array = data.numbers('total', 1, (stream) => stream.uniform(), 0)
       let expected = total[0]
       let sizes = total[0]
       for (const N of [first, second]) {
-        const x = data.floats(N)
+        const x = data.floats('x', N)
         for (const value of x) {
           expected += term(value)
           sizes += Math.abs(term(value))
