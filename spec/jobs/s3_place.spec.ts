@@ -53,7 +53,8 @@ function answer(request: IncomingMessage, body: Buffer, response: ServerResponse
   const isSigned = String(headers.authorization).endsWith(`Signature=${signatureOf(request)}`)
   const isHashed = createHash('sha256').update(body).digest('hex') === headers['x-amz-content-sha256']
   const [, bucket, key] = /^\/([^/]+)\/(.*)$/.exec(url) ?? []
-  if (!isSigned || !isHashed) refuseAs(403, 'SignatureDoesNotMatch')(request, response)
+  const isInSession = headers['x-amz-security-token'] === process.env.AWS_SESSION_TOKEN
+  if (!isSigned || !isHashed || !isInSession) refuseAs(403, 'SignatureDoesNotMatch')(request, response)
   else if (bucket !== 'bucket') refuseAs(404, 'NoSuchBucket')(request, response)
   else if (method === 'PUT' && headers['if-none-match'] === '*' && objects.has(key))
     refuseAs(412, 'PreconditionFailed')(request, response)
@@ -81,6 +82,7 @@ beforeEach(async () => {
   vi.stubEnv('AWS_ENDPOINT_URL', `http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
   vi.stubEnv('AWS_ACCESS_KEY_ID', 'key')
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', SECRET)
+  vi.stubEnv('AWS_SESSION_TOKEN', undefined)
   vi.stubEnv('AWS_REGION', 'eu-west-3')
 })
 afterEach(async () => {

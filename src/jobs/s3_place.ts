@@ -162,7 +162,7 @@ async function answerOf(response: Response): Promise<Answer> {
     return { status, bytes: new Uint8Array(await response.arrayBuffer()), code: '', message: '' }
   const text = await startOf(response)
   const [, code = `status ${status}`] = /<Code>(\w{1,64})<\/Code>/.exec(text) ?? []
-  const [, message = response.statusText] = /<Message>([^<]{1,300})/.exec(text) ?? []
+  const [, message = response.statusText] = /<Message>([^<]+)/.exec(text) ?? []
   // The answer to HEAD has no text.
   const [region] = /^[a-z0-9-]{1,32}$/.exec(headers.get('x-amz-bucket-region') ?? '') ?? []
   const advice = status === 301 && region ? `; the bucket is in AWS_REGION=${region}` : ''
