@@ -1,5 +1,6 @@
 /**
- * JSR gets the same package as npm: the same exports and version, and dependencies of the same versions.
+ * JSR gets the same package as npm: the same exports and version, and dependencies of the same versions. And what package.json and
+ * CHANGELOG.md say of a version and of what is inside holds.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -77,4 +78,57 @@ describe('jsr.json agrees with package.json', () => {
     const { '.': _, ...others } = jsr.exports
     expect(differences({ ...jsr, exports: others }, npm)).toEqual(['export .'])
   })
+})
+
+/** What CHANGELOG.md lacks of a version: it is the newest that has a section, with a date unless it is the first. */
+function changelogFaults(text: string, version: string): string[] {
+  const released = [...text.matchAll(/^## (\d+\.\d+\.\d+)(?: \((\d{4}-\d\d-\d\d)\))?$/gm)]
+  const [newest, ...older] = released.map(([, name, date]) => ({ name, date }))
+  return [
+    ...(newest?.name === version ? [] : [`the newest release is ${newest?.name}`]),
+    ...(newest?.date === undefined && older.length > 0 ? ['the newest release has no date'] : []),
+  ]
+}
+
+describe('CHANGELOG.md has the version of package.json as its newest release', () => {
+  const text = readFileSync(join(root, 'CHANGELOG.md'), 'utf8')
+
+  test('of this package', () => expect(changelogFaults(text, npm.version)).toEqual([]))
+
+  test.each([
+    ['another version', text, '9.9.9', [`the newest release is ${npm.version}`]],
+    ['no date', text.replace(/ \(\d{4}-\d\d-\d\d\)/, ''), npm.version, ['the newest release has no date']],
+    ['no release', '# Changes\n\n## Unreleased\n', npm.version, ['the newest release is undefined']],
+  ])('%s is found', (_, changed, version, faults) =>
+    expect(changelogFaults(changed, version)).toEqual(faults),
+  )
+})
+
+/** The packages that are built into this one, and what package.json does not say of them. */
+function insideFaults(manifest: Record<string, unknown>, text: string): string[] {
+  const { dependencies, devDependencies } = manifest as unknown as Package
+  const said = String(manifest['//devDependencies'])
+  return inside.flatMap((name) => [
+    ...(Object.hasOwn(devDependencies, name) ? [] : [`${name} is not installed for the build`]),
+    ...(Object.hasOwn(dependencies, name) ? [`${name} is installed and inside`] : []),
+    ...(said.includes(name) && said.includes(text) ? [] : [`nothing says why ${name} is no dependency`]),
+  ])
+}
+
+describe('package.json says why a package that src imports is no dependency', () => {
+  const where = 'scripts/package/inside.ts'
+  const ours = read('package.json') as Record<string, unknown>
+
+  test('of this package', () => {
+    expect(inside.length).toBeGreaterThan(0)
+    expect(insideFaults(ours, where)).toEqual([])
+  })
+
+  test.each([
+    ['not installed', { devDependencies: {} }, 'valibot is not installed for the build'],
+    ['a dependency too', { dependencies: { valibot: '1.0.0' } }, 'valibot is installed and inside'],
+    ['not explained', { '//devDependencies': '' }, 'nothing says why valibot is no dependency'],
+  ])('%s is found', (_, change, fault) =>
+    expect(insideFaults({ ...ours, ...change }, where)).toEqual([fault]),
+  )
 })

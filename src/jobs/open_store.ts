@@ -7,7 +7,7 @@ import { JobStore } from './job_store.ts'
 
 /**
  * Opens a store and creates it if it is missing.
- * @throws UsageError SHARD_PLACE for a malformed address; MissingError SHARD_PACKAGE if the S3 package is missing;
+ * @throws UsageError SHARD_PLACE for a malformed address; MissingError PACKAGE_MISSING if the S3 package is missing;
  *   JobError SHARD_STORE if it cannot be used
  */
 export async function openJobStore(place: string): Promise<JobStore> {
