@@ -5,7 +5,6 @@
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { vi } from 'vitest'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
 import { runCommandLine } from '../../src/cli/run.ts'
 import type { Session } from '../../src/cli/session.ts'
@@ -85,109 +84,110 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
   /** Replaces `{name}` by the path of a file of that name. */
   const fillIn = (argument: string): string =>
     argument.replace(/\{([^}]+)\}/, (_, name: string) => (name === 'out' ? out : join(folder, name)))
-  const models: SeenModel[] = []
-  const begun: { sequence: Sequence; cache: string }[] = []
-  const fed: string[] = []
-  const { load } = LanguageModel
-  const { begin, checkTokens } = LanguageModel.prototype
-  const loading = vi.spyOn(LanguageModel, 'load').mockImplementation(async (...given) => {
-    const model = await load.apply(LanguageModel, given)
-    const { backend, weights } = model
-    models.push({ backend: backend.name, storage: weights.storage })
-    return model
-  })
-  const beginning = vi.spyOn(LanguageModel.prototype, 'begin').mockImplementation(function (
-    this: LanguageModel,
-    options = {},
-  ) {
-    const sequence = begin.call(this, options)
-    begun.push({ sequence, cache: options.cache ?? 'none' })
-    return sequence
-  })
-  const feeding = vi.spyOn(LanguageModel.prototype, 'checkTokens').mockImplementation(function (
-    this: LanguageModel,
-    tokens,
-    past,
-  ) {
-    fed.push(`${past}: ${tokens.join(' ')}`)
-    checkTokens.call(this, tokens, past)
-  })
-  const reading = vi.spyOn(LanguageTrainer.prototype, 'readState')
-  const { Instance } = WebAssembly
-  let instances = 0
-  WebAssembly.Instance = new Proxy(Instance, {
-    construct: (target, given) => {
-      instances++
-      return Reflect.construct(target, given) as WebAssembly.Instance
-    },
-  })
-  // The sources read the class from this module each time they start a thread.
-  const threads = process.getBuiltinModule('node:worker_threads')
-  const { Worker } = threads
-  let workers = 0
-  threads.Worker = class extends Worker {
-    constructor(...given: ConstructorParameters<typeof Worker>) {
-      super(...given)
-      workers++
-    }
-  }
-  let stdout = ''
-  let stderr = ''
-  let isQuiet = false
+  let [stdout, stderr, isQuiet] = ['', '', false]
   const updates: ProgressUpdate[] = []
   const interrupt = new AbortController()
   let serving: Promise<Served> | null = null
+  const print = (text: string): void => {
+    stdout += text
+    if (args[0] === 'serve') serving = askServer(text.trim(), args, () => interrupt.abort())
+  }
   const session: Session = {
-    ...quietSession((text) => {
-      stdout += text
-      if (args[0] === 'serve') serving = askServer(text.trim(), args, () => interrupt.abort())
-    }),
+    ...quietSession(print, args.map(fillIn)),
     signal: interrupt.signal,
     quieten: () => void (isQuiet = true),
+    complain: async (text) => void (stderr += text),
     lines: () => {
       const lines = ['abcdef']
       return { isTerminal: false, next: async () => lines.shift() ?? null, close: () => {} }
     },
     progress: { update: (update) => void updates.push(update), clear: () => {} },
   }
-  try {
-    const code = await runCommandLine(args.map(fillIn), session, async (text) => void (stderr += text))
-    checkOutput(args, stdout)
-    return {
-      code,
-      stdout,
-      stderr,
-      get json() {
-        return JSON.parse(stdout)
-      },
-      models,
-      sequences: begun.map(({ sequence: { mode, mask }, cache }) => ({
-        mode,
-        cache,
-        mask: mask && [...mask.heads, ...mask.neurons].join(''),
-      })),
-      fed,
-      isQuiet,
-      updates,
-      instances,
-      workers,
-      served: await serving,
-      calls: [...calls],
-      states: reading.mock.calls.length,
-      has: (name) => existsSync(join(out, name)),
-      file: (name) => {
-        try {
-          return readFileSync(join(out, name), 'latin1')
-        } catch {
-          return null
-        }
-      },
+  const { result: code, recorded } = await recording(() => runCommandLine(session))
+  checkOutput(args, stdout)
+  const served = await serving
+  return seenOf({ code, stdout, stderr, ...recorded, isQuiet, updates, served, calls: [...calls] }, out)
+}
+
+/** What a run gave, and the files of its folder. It keeps no model alive. */
+function seenOf(facts: Omit<Seen, 'json' | 'has' | 'file'>, out: string): Seen {
+  return {
+    ...facts,
+    get json() {
+      return JSON.parse(facts.stdout)
+    },
+    has: (name) => existsSync(join(out, name)),
+    file: (name) => {
+      try {
+        return readFileSync(join(out, name), 'latin1')
+      } catch {
+        return null
+      }
+    },
+  }
+}
+
+/** What is recorded of the models of a run. */
+type Recorded = Pick<Seen, 'models' | 'sequences' | 'fed' | 'instances' | 'workers' | 'states'>
+
+/** Runs something, and records the models, sequences and threads that it uses. */
+async function recording<T>(
+  work: () => Promise<T>,
+): Promise<{ readonly result: T; readonly recorded: Recorded }> {
+  const models: SeenModel[] = []
+  const begun: { sequence: Sequence; cache: string }[] = []
+  const fed: string[] = []
+  const counts = { instances: 0, workers: 0, states: 0 }
+  const { load } = LanguageModel
+  const { begin, checkTokens } = LanguageModel.prototype
+  const { readState } = LanguageTrainer.prototype
+  const { Instance } = WebAssembly
+  // The sources read the class from this module each time they start a thread.
+  const threads = process.getBuiltinModule('node:worker_threads')
+  const { Worker } = threads
+  LanguageModel.load = async (...given) => {
+    const model = await load.apply(LanguageModel, given)
+    models.push({ backend: model.backend.name, storage: model.weights.storage })
+    return model
+  }
+  LanguageModel.prototype.begin = function (options = {}) {
+    const sequence = begin.call(this, options)
+    begun.push({ sequence, cache: options.cache ?? 'none' })
+    return sequence
+  }
+  LanguageModel.prototype.checkTokens = function (tokens, past) {
+    fed.push(`${past}: ${tokens.join(' ')}`)
+    checkTokens.call(this, tokens, past)
+  }
+  LanguageTrainer.prototype.readState = function () {
+    counts.states++
+    return readState.call(this)
+  }
+  WebAssembly.Instance = new Proxy(Instance, {
+    construct: (target, given) => {
+      counts.instances++
+      return Reflect.construct(target, given) as WebAssembly.Instance
+    },
+  })
+  threads.Worker = class extends Worker {
+    constructor(...given: ConstructorParameters<typeof Worker>) {
+      super(...given)
+      counts.workers++
     }
+  }
+  try {
+    const result = await work()
+    const sequences = begun.map(({ sequence: { mode, mask }, cache }) => ({
+      mode,
+      cache,
+      mask: mask && [...mask.heads, ...mask.neurons].join(''),
+    }))
+    return { result, recorded: { models, sequences, fed, ...counts } }
   } finally {
-    loading.mockRestore()
-    beginning.mockRestore()
-    feeding.mockRestore()
-    reading.mockRestore()
+    LanguageModel.load = load
+    LanguageModel.prototype.begin = begin
+    LanguageModel.prototype.checkTokens = checkTokens
+    LanguageTrainer.prototype.readState = readState
     WebAssembly.Instance = Instance
     threads.Worker = Worker
   }
