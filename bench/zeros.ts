@@ -33,7 +33,7 @@ import { openPredictor, type Predictor } from '../src/predictor/predictor_file.t
 import { denseMethod, makeMethod } from '../src/results/method.ts'
 import { interleave } from '../src/results/interleaved_rounds.ts'
 import { Random } from '../src/tensor/random.ts'
-import { compileKernels } from '../spec/backends/wasm_compile.ts'
+import { compileKernels } from '../spec/backends/wasm/compile.ts'
 import { STREAM_BYTES, STREAM_START } from './streams.ts'
 import { figure, ratio, table, type Rates, type WaitingJob } from './timing.ts'
 

@@ -21,7 +21,7 @@ TEXT
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 kernels=$root/src/backends/cuda/kernels.ptx
-packed=$root/fixtures/cuda/certify.safetensors.gz
+head=$root/fixtures/cuda/certify.head data=$root/fixtures/cuda/certify.data.gz
 emulated=no node=auto output='' program='' driver=''
 worst=0
 
@@ -59,7 +59,7 @@ done
 for tool in gzip sha256sum date sed cut tr grep find xargs mktemp; do
   has "$tool" || stop 4 "expected the tool $tool, got none"
 done
-for file in "$kernels" "$packed"; do
+for file in "$kernels" "$head" "$data"; do
   [ -r "$file" ] || stop 3 "$file: expected a file, got none"
 done
 
@@ -166,7 +166,7 @@ fi
 [ -x "$program" ] || stop 4 "$program: expected a program, got none"
 
 bundle=$scratch/certify.safetensors
-gzip -dc "$packed" >"$bundle" 2>/dev/null || stop 3 "$packed: expected what gzip can unpack, got a damaged file"
+{ cat "$head" && gzip -dc "$data" 2>/dev/null; } >"$bundle" || stop 3 "$data: expected what gzip can unpack, got a damaged file"
 "$program" --bundle "$bundle" --kernels "$kernels" --sets >"$scratch/sets"
 device=$("$program" --describe --driver "$driver")
 # Whatever is given for a GPU, what calls itself emulated is.

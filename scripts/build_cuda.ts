@@ -3,11 +3,11 @@
  * each kernel (the table of cuda/README.md). Then it writes the cases of cuda/certify.sh for this module.
  */
 import { writeFileSync } from 'node:fs'
-import { writeBundle } from './cuda/certify/bundle.ts'
+import { makeBundle, writeBundle } from './cuda/certify/bundle.ts'
 import { compileModule, manifestOf, manifestPath, modulePath, usageTable } from './cuda/module.ts'
 
 const module = await compileModule()
 writeFileSync(modulePath, module)
 writeFileSync(manifestPath, `${JSON.stringify(manifestOf(module), null, 2)}\n`)
 process.stdout.write(await usageTable())
-await writeBundle()
+writeBundle(await makeBundle())

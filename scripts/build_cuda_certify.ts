@@ -1,10 +1,12 @@
 /**
- * `npm run build:cuda-certify`: writes fixtures/cuda/certify.safetensors.gz, the cases on which cuda/certify.sh tests the
- * committed module.
+ * `npm run build:cuda-certify`: writes fixtures/cuda/certify.head and certify.data.gz, the cases on which cuda/certify.sh tests
+ * the committed module.
  */
+import { statSync } from 'node:fs'
 import { relative } from 'node:path'
-import { bundlePath, writeBundle } from './cuda/certify/bundle.ts'
+import { makeBundle, partsIn, writeBundle } from './cuda/certify/bundle.ts'
 import { root } from './sources.ts'
 
-const { bytes, packed } = await writeBundle()
-process.stdout.write(`${relative(root, bundlePath)}: ${bytes} bytes, ${packed} compressed\n`)
+writeBundle(await makeBundle())
+for (const path of Object.values(partsIn()))
+  process.stdout.write(`${relative(root, path)}: ${statSync(path).size} bytes\n`)

@@ -1,5 +1,5 @@
 /**
- * A vitest reporter that only counts.
+ * A vitest reporter that only counts, and says what the spec files cost.
  *
  * Started by `scripts/test.ts` it sends the counts to it; alone it ends the output with the line CI reads,
  * `N passed, N failed, N skipped`. It prints nothing else: put it after a reporter that does.
@@ -14,7 +14,21 @@ export interface Counts {
   /** Each failure in one line: its name, and why. */
   failures: string[]
   skipped: number
+  /** What each spec file cost. */
+  costs: FileCost[]
 }
+
+/** What one spec file cost. */
+export interface FileCost {
+  /** From the root of the run. */
+  readonly path: string
+  readonly tests: number
+  /** Milliseconds of wall time in one worker: imports, hooks and tests. */
+  readonly milliseconds: number
+}
+
+/** The counts of a run without tests. */
+export const noCounts = (): Counts => ({ passed: 0, failures: [], skipped: 0, costs: [] })
 
 /** The closing line. */
 export function countingLine({ passed, failures, skipped }: Counts): string {
@@ -25,13 +39,13 @@ export function countingLine({ passed, failures, skipped }: Counts): string {
  * Counts every test, and as one failure each: a file or suite that broke outside its tests (it did not load, a hook
  * threw), and an error that belongs to no test. A test that never finished has failed.
  */
-export function countTests(
-  modules: readonly TestModule[],
-  unhandledErrors: readonly SerializedError[],
-): Counts {
-  const counts: Counts = { passed: 0, failures: unhandledErrors.map(describeError), skipped: 0 }
+function countTests(modules: readonly TestModule[], unhandledErrors: readonly SerializedError[]): Counts {
+  const counts: Counts = { ...noCounts(), failures: unhandledErrors.map(describeError) }
   for (const module of modules) {
     const file = module.relativeModuleId
+    const { collectDuration, duration, environmentSetupDuration, setupDuration } = module.diagnostic()
+    const milliseconds = collectDuration + duration + environmentSetupDuration + setupDuration
+    counts.costs.push({ path: file, tests: [...module.children.allTests()].length, milliseconds })
     const fail = (name: string, errors: readonly SerializedError[]): void => {
       counts.failures.push([name, ...errors.slice(0, 1).map(describeError)].join(': '))
     }

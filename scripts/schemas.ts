@@ -6,6 +6,7 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { format, resolveConfig } from 'prettier'
+import type { JsonOutputs } from '../src/cli/json_outputs.ts'
 import { kernelNames } from '../src/ops/catalog.ts'
 
 /** A schema, as far as it is read here. */
@@ -61,7 +62,10 @@ export async function makeSchemas(): Promise<Map<string, string>> {
   const parser = generator.createParser(program, config, (own) => own.addNodeParser(opNames(generator)))
   const formatter = generator.createFormatter(config)
   const whole = new generator.SchemaGenerator(program, parser, formatter, config).createSchema('JsonOutputs')
-  const { properties, definitions } = whole as { properties: Record<string, Schema>; definitions: Schema }
+  const { properties, definitions } = whole as {
+    properties: Record<keyof JsonOutputs, Schema>
+    definitions: Schema
+  }
   const style = await resolveConfig(at('docs/schemas/any.json'))
   const files = new Map<string, string>()
   for (const [command, schema] of Object.entries(properties)) {

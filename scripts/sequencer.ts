@@ -12,13 +12,15 @@ const first = [
   'spec/cli/signals.full.spec.ts',
   'spec/options/command_line.spec.ts',
   'spec/hostile/table.spec.ts',
-  'spec/backends/cuda_fast.full.spec.ts',
-  'spec/backends/cuda_fast_mutants.full.spec.ts',
+  'spec/backends/cuda/fast.full.spec.ts',
+  'spec/backends/cuda/fast_mutants.full.spec.ts',
   'spec/cli/cuda_certify.full.spec.ts',
   'spec/cli/cuda_certify_refusals.full.spec.ts',
   'spec/cli/parity_example.full.spec.ts',
-  'spec/backends/rust_pack.full.spec.ts',
+  'spec/backends/wasm/rust_pack.full.spec.ts',
   'spec/ops/agreement.spec.ts',
+  'spec/ops/mutants.spec.ts',
+  'spec/ops/laws.spec.ts',
   'spec/cli/doors.spec.ts',
 ]
 

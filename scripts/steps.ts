@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { Counts } from './count_reporter.ts'
+import { noCounts, type Counts } from './count_reporter.ts'
 import type { Deno } from './deno.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -68,7 +68,7 @@ export async function runStep({ name, script, args }: Step): Promise<Counts> {
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
   const failed = code !== 0
   process.stdout.write(`${name.padEnd(12)}${failed ? 'FAILED' : 'ok'}  ${seconds} s\n${failed ? output : ''}`)
-  return { passed: failed ? 0 : 1, failures: failed ? [name] : [], skipped: 0 }
+  return { ...noCounts(), passed: failed ? 0 : 1, failures: failed ? [name] : [] }
 }
 
 /** How the laws are run. */
@@ -86,7 +86,7 @@ export async function runLaws({ args, runner = thisRuntime, env, live = true }: 
   const reporters = ['--reporter=default', '--reporter=./scripts/count_reporter.ts']
   const all = ['run', ...reporters, ...args]
   const { code, counts } = await run(runner, 'vitest/vitest.mjs', all, { live, env })
-  const total = counts ?? { passed: 0, failures: [], skipped: 0 }
+  const total = counts ?? noCounts()
   // vitest also fails where no test did (no file matched, a crash): that must not read as a clean run.
   return code !== 0 && total.failures.length === 0
     ? { ...total, failures: [`the laws ended with exit code ${code}`] }
@@ -97,7 +97,7 @@ export async function runLaws({ args, runner = thisRuntime, env, live = true }: 
 export async function runLawsInDeno(deno: Deno, options: Omit<LawOptions, 'runner'>): Promise<Counts> {
   if ('missing' in deno) {
     process.stdout.write(`skipped: ${deno.missing}\n`)
-    return { passed: 0, failures: [], skipped: 1 }
+    return { ...noCounts(), skipped: 1 }
   }
   return runLaws({ ...options, runner: { program: deno.program, options: ['run', '-A'] } })
 }

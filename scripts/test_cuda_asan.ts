@@ -12,7 +12,7 @@ if (missing !== null) throw new Error(`address sanitizer: expected g++ with liba
 const output = emulatorPath(true)
 await buildEmulator({ output, asan: true })
 const given = process.argv.slice(2)
-const names = ['blocks', 'fast', 'graphs', 'stream'].map((name) => `spec/backends/cuda_${name}.full.spec.ts`)
+const names = ['blocks', 'fast', 'graphs', 'stream'].map((name) => `spec/backends/cuda/${name}.full.spec.ts`)
 const files = given.length > 0 ? given : ['spec/ops', ...names]
 // Watched memory is several times as slow.
 const options = ['--testTimeout=600000', '-t', 'cuda-(fast-)?emulated']

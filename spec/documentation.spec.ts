@@ -195,6 +195,13 @@ describe('every row of a law table names files and titles that exist', () => {
     expect(row(here, `${here} "every row of a law table names files"`)).toEqual([])
   })
 
+  test('a page of laws in src/verify is a law, with its sentences as titles', () => {
+    expect(row(here, '`src/verify/ops/add.ts` "correctly rounded"')).toEqual([])
+    expect(row(here, '`src/verify/ops/add.ts` "rounded twice"')).toEqual([
+      'page.md:3: no law is titled "rounded twice"',
+    ])
+  })
+
   test('file names are looked up in the folders of the line above, until the next heading', () => {
     const folders = 'Code in `spec/io` and `spec/harness`, laws in `spec`, `spec/harness` and `spec/io`.'
     expect(row('`documents.ts`', '`documentation.spec.ts` "law table"', folders)).toEqual([])

@@ -23,7 +23,7 @@ export interface Speeds {
 }
 
 /** Tokens per second of `tg32` on one thread: the median over rounds, and between which the middle half lies. */
-export type ArmSpeed = Pick<Row, 'arm' | 'tokensPerSecond' | 'lower' | 'upper'>
+type ArmSpeed = Pick<Row, 'arm' | 'tokensPerSecond' | 'lower' | 'upper'>
 
 /** What `bench:peers --json` prints, as far as it is read. */
 interface Printed extends Omit<Speeds, 'command' | 'arms'> {

@@ -32,7 +32,7 @@ const WINDOW = 256
 const STEP = 4
 
 /** A mean over tokens, and its standard error over windows. */
-export interface Mean {
+interface Mean {
   readonly value: number
   readonly error: number
 }

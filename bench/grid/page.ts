@@ -1,6 +1,7 @@
 /**
  * The tables of docs/grid.md, each between two comments that name its run.
  */
+import { gridFindings, SPEED_WORDS } from '../../src/experiments/grid.ts'
 import type { Row } from '../../src/results/experiment_result.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { budgetsOf, type GridRun } from './data.ts'
@@ -29,7 +30,9 @@ function tablesOf({ result }: GridRun): string {
   const perplexities = dense.map(
     (row) => `windows of ${String(row.window)}: ${pair(row.perplexity, row.perplexityError, 2)}`,
   )
-  const findings = result.findings.map((finding) => `- ${finding}`).join('\n')
+  // Files of earlier versions have findings on cells of unequal shares: only the machine's load is read from there.
+  const speeds = result.findings.filter((finding) => finding.startsWith(SPEED_WORDS))
+  const findings = [...gridFindings(result.rows), ...speeds].map((finding) => `- ${finding}`).join('\n')
   const command = `\`\`\`sh no-run\n${result.command}\n\`\`\``
   return `Dense perplexity, ${perplexities.join(', ')}.\n\n${tables.join('\n')}\n${findings}\n\n${command}\n`
 }
@@ -43,6 +46,8 @@ const head = [
   'planner',
   'decides',
   'prompt',
+  'heads, %',
+  'neurons, %',
   'KL',
   'over static',
   'over griffin',
@@ -59,6 +64,8 @@ function tableOf(rows: readonly Row[]): string {
       String(row.planner),
       String(row.every),
       String(row.prompt),
+      share(row.heads),
+      share(row.neurons),
       pair(row.kl, row.klError, 3),
       pair(row.overStatic, row.overStaticError, 3),
       pair(row.overGriffin, row.overGriffinError, 3),
@@ -74,6 +81,11 @@ function tableOf(rows: readonly Row[]): string {
     `| ${row.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |\n`
   const [names, ...rest] = table
   return [names, widths.map((width) => '-'.repeat(width)), ...rest].map(line).join('')
+}
+
+/** What is skipped of all units of the model, in per cent; a dash where none is. */
+function share(value: Row[string]): string {
+  return value === 0 ? '-' : pair(value, null, 1)
 }
 
 /** A number and its error; a dash for what was not measured. */

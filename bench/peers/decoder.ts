@@ -6,7 +6,7 @@ import { ShadowError } from '../../src/tensor/errors.ts'
 import type { Format } from './gguf_writer.ts'
 
 /** Logits of one position, [V]; at once or later. */
-export type Logits = Float32Array | Promise<Float32Array>
+type Logits = Float32Array | Promise<Float32Array>
 
 /** A loaded model with one sequence. */
 export interface Decoder {

@@ -10,7 +10,7 @@ import { MessageWriter } from './protobuf.ts'
 const dataTypes = { float32: 1, int32: 6, int64: 7 } as const
 
 /** What a value is made of, in the names of onnxruntime. */
-export type ElementType = keyof typeof dataTypes
+type ElementType = keyof typeof dataTypes
 
 /** An attribute of a node, by its kind. */
 export type Attribute =

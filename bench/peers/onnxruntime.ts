@@ -17,7 +17,7 @@ export interface Tensor {
 }
 
 /** Values by the graph's names. */
-export type Values = Readonly<Record<string, Tensor>>
+type Values = Readonly<Record<string, Tensor>>
 
 /** A loaded graph. */
 export interface Session {

@@ -49,7 +49,7 @@ const typeCheck = [
 const groupSizes = [1, 3, 8, 16, 32]
 
 /** Files in groups of growing size. */
-export function groupsOf(files: readonly string[]): string[][] {
+function groupsOf(files: readonly string[]): string[][] {
   const groups: string[][] = []
   for (let start = 0; start < files.length;) {
     const size = groupSizes[Math.min(groups.length, groupSizes.length - 1)]

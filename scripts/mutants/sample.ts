@@ -7,7 +7,7 @@ import { Random } from '../../src/tensor/random.ts'
 import { deriveMutants, kinds, type Kind, type Mutant } from './derive.ts'
 
 /** The files that are not mutated, by the beginning of their paths, and why. */
-export const excluded: readonly { readonly path: string; readonly why: string }[] = [
+const excluded: readonly { readonly path: string; readonly why: string }[] = [
   ...[
     'src/web/view/',
     'src/web/app.ts',

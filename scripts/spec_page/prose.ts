@@ -17,7 +17,7 @@ const special =
   /`([^`]+)`|arXiv (\d{4}\.\d{5})|(?<= and )(\d{4}\.\d{5})|abdelfattah-lab\/shadow_llm at bdc5ad5|(?<=emnlp_activation_predictor\.py )at bdc5ad5/g
 
 /** A line of words. */
-export function setLine(text: string, find: FindName, standsAlone = false): string {
+function setLine(text: string, find: FindName, standsAlone = false): string {
   let html = ''
   let at = 0
   for (const found of text.matchAll(special)) {

@@ -46,18 +46,12 @@ describe('random weights', () => {
   ])
   type Source = Pick<RandomSource, 'read' | 'readRows'>
 
-  const anyRows = [fc.constantFrom(...shapes.keys()), fc.nat(), fc.nat(), fc.nat(500)] as const
+  const anyRows = { name: fc.constantFrom(...shapes.keys()), seed: fc.nat(), at: fc.nat(), most: fc.nat(500) }
 
   const rowsArePartsOf = lawForAll(
     'rows by range are those of the whole tensor',
-    [...anyRows],
-    async (
-      make: (seed: number) => Source,
-      name: string,
-      seed: number,
-      at: number,
-      most: number,
-    ): Promise<boolean> => {
+    { ...anyRows },
+    async (make: (seed: number) => Source, { name, seed, at, most }): Promise<boolean> => {
       const source = make(seed)
       const [rows, columns = 1] = shapes.get(name) ?? []
       const first = at % rows

@@ -34,8 +34,8 @@ type Build = (config: ModelConfig) => DecoderGraph
 /** Values are made once and before they are used, all that is given is used, and what is asked for is made. */
 const isAGraph = lawForAll(
   'the decoder is a valid graph: values are defined once, before their use',
-  [config],
-  (build: Build, config) => {
+  { config },
+  (build: Build, { config }) => {
     const { model } = build(config)
     const given = [...model.inputs, ...model.parameters].map(({ name }) => name)
     const known = new Set(given)
@@ -63,8 +63,8 @@ stateLaw(isAGraph, decoderGraph)
 /** Every parameter has one place; a tied token table has two, as a table and, turned, as the lm_head. */
 const usesEveryParameter = lawForAll(
   'it has every parameter of the model, each once',
-  [config],
-  (build: Build, config) => {
+  { config },
+  (build: Build, { config }) => {
     const { stored } = build(config)
     const shapesOfModel = parameterShapes(config)
     const table = 'model.decoder.embed_tokens.weight'
@@ -81,8 +81,8 @@ stateLaw(usesEveryParameter, decoderGraph)
 /** What the graph names is in the file, turned where it says so. */
 const fileHoldsThem = lawForAll(
   'the file of weights holds what the graph names',
-  [config],
-  async (write: typeof weightsFile, config) => {
+  { config },
+  async (write: typeof weightsFile, { config }) => {
     const { stored, bytes } = decoderGraph(config)
     const tensors = initialWeights(config, { seed: 1, biasDeviation: 1 })
     const file = new Uint8Array(bytes)

@@ -79,10 +79,10 @@ type Place = typeof placeLabels
 
 const [WIDE, HIGH] = [400, 100]
 
-const coverNothing = lawForAll<Place, [number[]]>(
+const coverNothing = lawForAll(
   'labels of pairs of marks, far from other pairs, cover no mark and no label, and end within the paper',
-  [fc.array(fc.integer({ min: -30, max: 30 }), { minLength: 4, maxLength: 4 })],
-  (judged, distances) => {
+  { distances: fc.array(fc.integer({ min: -30, max: 30 }), { minLength: 4, maxLength: 4 }) },
+  (judged: Place, { distances }) => {
     const marks = distances.flatMap((distance, i) => {
       const [x, y] = [60 + (i % 2) * (WIDE - 120), HIGH * (1 + Math.floor(i / 2))]
       return [

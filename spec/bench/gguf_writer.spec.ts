@@ -51,10 +51,10 @@ const range = { Q8_0: [-127, 127], Q4_0: [-8, 7], Q4_1: [0, 15] } as const
 const symmetric = fc.constantFrom<Symmetric>('Q8_0', 'Q4_0')
 const block = fc.float32Array({ minLength: 32, maxLength: 32, min: -8, max: 8, noNaN: true })
 
-const nearEnough = lawForAll<Encode, [Symmetric, Float32Array]>(
+const nearEnough = lawForAll(
   'a block gives every number within half a step, but for the end of the range that is out of reach',
-  [symmetric, block],
-  (judged, format, x) => {
+  { format: symmetric, x: block },
+  (judged: Encode, { format, x }) => {
     const step = scaleOf[format](x)
     const stored = half(Math.fround(step))
     const [least, most] = range[format]
@@ -72,10 +72,10 @@ const nearEnough = lawForAll<Encode, [Symmetric, Float32Array]>(
 )
 stateLaw(nearEnough, encode)
 
-const withMinimum = lawForAll<Encode, [Float32Array]>(
+const withMinimum = lawForAll(
   'a block with a minimum gives every number within half a step, and what half precision rounds of step and minimum',
-  [block],
-  (judged, x) => {
+  { x: block },
+  (judged: Encode, { x }) => {
     const [least, most] = [Math.min(...x), Math.max(...x)]
     const step = (most - least) / 15
     const rounded = 2 ** -11 * (Math.abs(least) + 15 * step) + 2 ** -20
@@ -86,15 +86,15 @@ const withMinimum = lawForAll<Encode, [Float32Array]>(
 )
 stateLaw(withMinimum, encode)
 
-const comesBack = lawForAll<Encode, ['Q8_0' | 'Q4_0' | 'Q4_1', number, number, number[]]>(
+const comesBack = lawForAll(
   'the numbers of a block are written as this block again, if its integers reach both ends of the range',
-  [
-    fc.constantFrom('Q8_0', 'Q4_0', 'Q4_1'),
-    fc.integer({ min: 1, max: 1000 }),
-    fc.integer({ min: -1000, max: 1000 }),
-    fc.array(fc.nat(), { minLength: 30, maxLength: 30 }),
-  ],
-  (judged, format, scale, minimum, drawn) => {
+  {
+    format: fc.constantFrom('Q8_0', 'Q4_0', 'Q4_1'),
+    scale: fc.integer({ min: 1, max: 1000 }),
+    minimum: fc.integer({ min: -1000, max: 1000 }),
+    drawn: fc.array(fc.nat(), { minLength: 30, maxLength: 30 }),
+  },
+  (judged: Encode, { format, scale, minimum, drawn }) => {
     const [least, most] = range[format]
     const d = scale / 1024
     const m = format === 'Q4_1' ? minimum / 1024 : 0
@@ -207,10 +207,10 @@ const weightsOf = (config: ModelConfig) => initialWeights(config, { seed: 3, bia
 
 type Write = typeof ggufModel
 
-const isTheModel = lawForAll<Write, [Format, boolean]>(
+const isTheModel = lawForAll(
   'a Llama comes back from its file: sizes, names, the order of rows, and numbers as their format rounds them',
-  [fc.constantFrom(...formats), fc.boolean()],
-  async (write, format, tied) => {
+  { format: fc.constantFrom(...formats), tied: fc.boolean() },
+  async (write: Write, { format, tied }) => {
     const config = { ...llama, tied }
     const weights = weightsOf(config)
     const path = join(folder, `${format}.gguf`)

@@ -136,8 +136,8 @@ function readModel(bytes: Uint8Array): OnnxModel {
 
 const comesBack = lawForAll(
   'an ONNX model round-trips through its bytes',
-  [model],
-  (write: (model: OnnxModel) => Uint8Array, model: OnnxModel): boolean =>
+  { model },
+  (write: (model: OnnxModel) => Uint8Array, { model }): boolean =>
     isDeepStrictEqual(readModel(write(model)), structuredClone(model)),
 )
 stateLaw(comesBack, writeModel)

@@ -55,8 +55,8 @@ function asRead(value: Value): bigint | Uint8Array {
 
 const comesBack = lawForAll(
   'any fields come back as they were written, in their order',
-  [fields],
-  (makeWriter: () => MessageWriter, all: readonly (readonly [number, Value])[]): void => {
+  { all: fields },
+  (makeWriter: () => MessageWriter, { all }): void => {
     const expected = all.map(([field, value]): Field => [field, asRead(value)])
     const read = readFields(written(makeWriter(), all).finish())
     expect(read.map(([field, value]) => [field, typeof value === 'bigint' ? value : hex(value)])).toEqual(

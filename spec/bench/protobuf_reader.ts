@@ -35,7 +35,7 @@ export function readFields(bytes: Uint8Array): Field[] {
 }
 
 /** Every value of one field of a message. */
-export function valuesOf(bytes: Uint8Array, number: number): (bigint | Uint8Array)[] {
+function valuesOf(bytes: Uint8Array, number: number): (bigint | Uint8Array)[] {
   return readFields(bytes).flatMap(([one, value]) => (one === number ? [value] : []))
 }
 

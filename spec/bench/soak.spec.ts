@@ -20,7 +20,7 @@ const run = (add: (cycle: number) => Partial<Record<Held, number>>): Sample[] =>
 
 const someNoise = fc.array(fc.nat({ max: 4 }), { minLength: 50, maxLength: 50 })
 
-law('temporary memory is no leak', [someNoise], (noise) => {
+law('temporary memory is no leak', { noise: someNoise }, ({ noise }) => {
   const samples = run((cycle) => {
     const more = cycle % 600 === 0 ? 0 : noise[cycle / 200 - 1]
     return { resident: 40 * MIB * more, heap: MIB * more, pages: 528 * more, threads: more, buffers: more }

@@ -153,8 +153,8 @@ describe('the picture', () => {
 
   const readsBack = lawForAll(
     'run-length encoded numbers round-trip',
-    [numbers],
-    (format: typeof formatRuns, list: number[]) => void expect(readRuns(format(list))).toEqual(list),
+    { list: numbers },
+    (format: typeof formatRuns, { list }) => void expect(readRuns(format(list))).toEqual(list),
   )
   stateLaw(readsBack, formatRuns)
 

@@ -157,8 +157,8 @@ describe('the check', () => {
 
   law(
     'any single value moved by more than its tolerance is found at its index',
-    [fc.nat({ max: 3 }), fc.double({ min: 3e-4, max: 1e6, noNaN: true }), fc.boolean()],
-    (index, by, up) => {
+    { index: fc.nat({ max: 3 }), by: fc.double({ min: 3e-4, max: 1e6, noNaN: true }), up: fc.boolean() },
+    ({ index, by, up }) => {
       const value = (good.get('logits')?.values[index] ?? 0) + (up ? by : -by)
       expect(checkParity(good, changed('logits', index, value)).worst?.place?.b).toBe(value)
     },

@@ -124,8 +124,8 @@ const words = fc
 
 const theChosenIsCalled = lawForAll(
   'the loaded command is the one the parser chooses',
-  [words],
-  async (called: typeof calledCommand, args) => {
+  { args: words },
+  async (called: typeof calledCommand, { args }) => {
     const chosen = await chosenBy(args)
     if (chosen !== undefined) expect(called(args)).toBe(chosen)
   },

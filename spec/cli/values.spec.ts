@@ -19,15 +19,23 @@ import { law } from '../harness/seed.ts'
 describe('a number', () => {
   const temperature = numberFlag('temperature', 0, 10)
 
-  law('inside its range is read exactly', [fc.double({ min: 0, max: 10, noNaN: true })], (value) => {
-    expect(temperature(String(value))).toBe(value)
-  })
+  law(
+    'inside its range is read exactly',
+    { value: fc.double({ min: 0, max: 10, noNaN: true }) },
+    ({ value }) => {
+      expect(temperature(String(value))).toBe(value)
+    },
+  )
 
-  law('outside is refused, naming flag and range', [fc.double({ min: 10, minExcluded: true })], (value) => {
-    expect(() => temperature(String(value))).toThrow(
-      `--temperature: expected a number from 0 to 10, got ${value}`,
-    )
-  })
+  law(
+    'outside is refused, naming flag and range',
+    { value: fc.double({ min: 10, minExcluded: true }) },
+    ({ value }) => {
+      expect(() => temperature(String(value))).toThrow(
+        `--temperature: expected a number from 0 to 10, got ${value}`,
+      )
+    },
+  )
 
   test.each(['', ' ', '1x', '0x10', 'NaN', 'Infinity', '1,5', '1e', '--1'])('rejects %j', (text) => {
     expect(() => temperature(text)).toThrow(UsageError)
@@ -37,7 +45,7 @@ describe('a number', () => {
 describe('a whole number', () => {
   const tokens = wholeFlag('max-tokens', 1)
 
-  law('is read exactly', [fc.integer({ min: 1 })], (value) => tokens(String(value)) === value)
+  law('is read exactly', { value: fc.integer({ min: 1 }) }, ({ value }) => tokens(String(value)) === value)
 
   test.each(['0', '-1', '1.0', '1e3', 'ten', ''])('rejects %j', (text) => {
     expect(() => tokens(text)).toThrow(/^--max-tokens: expected a whole number, 1 or more, got/)
@@ -72,8 +80,8 @@ describe('a number of threads', () => {
 describe('a sparsity', () => {
   law(
     'is a share',
-    [fc.double({ min: 0, max: 1, noNaN: true })],
-    (value) => sparsityFlag(String(value)) === value,
+    { value: fc.double({ min: 0, max: 1, noNaN: true }) },
+    ({ value }) => sparsityFlag(String(value)) === value,
   )
 
   test('outside [0, 1] is refused, a percentage with a hint', () => {

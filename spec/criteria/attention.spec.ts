@@ -21,8 +21,7 @@ import {
 } from '../golden/golden.ts'
 import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
-import { Data } from '../harness/data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type Subject } from '../engine/cases.ts'
 import { textOf, withPass } from './passes.ts'
 
@@ -31,10 +30,10 @@ type Score = Criterion['score']
 /** Weights times values, within what float32 leaves open. */
 const givesTheContext = lawForAll(
   'weights times values are the heads’ outputs',
-  [anyModel],
-  (subject: Subject & { each: typeof eachAttention }, model) =>
+  { model: anyModel, data: anyData },
+  (subject: Subject & { each: typeof eachAttention }, { model, data }) =>
     withModel(subject, model, (loaded) => {
-      withPass(loaded, textOf(model, new Data(model.seed)), ({ trace }) => {
+      withPass(loaded, textOf(model, data), ({ trace }) => {
         const { heads: H, keyHeads: G, headSize: K } = loaded.config
         for (let layer = 0; layer < model.layers; layer++) {
           const values = loaded.backend.readF32(trace.blocks[layer].cache.value) // [G, T, K]

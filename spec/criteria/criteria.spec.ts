@@ -16,7 +16,7 @@ import type { UnitScores } from '../../src/masks/selection.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
-import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { strictNames } from '../harness/strict.ts'
 import { anyModel, roomyModel, withModel, type ModelCase } from '../engine/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
@@ -40,8 +40,8 @@ for (const criterion of criteria)
   describe(criterion.name, () => {
     law(
       'gives every unit a finite number, the same bits on every strict backend',
-      [anyModel],
-      async (model) => {
+      { model: anyModel },
+      async ({ model }) => {
         const all: UnitScores[] = []
         for (const name of strictNames) all.push(await scoresOn(await createBackend(name), model, criterion))
         for (const kind of kinds) {
@@ -81,11 +81,11 @@ function counting(backend: Backend): { backend: Backend; calls: (op: keyof Ops) 
 /** Passes and layers' weight gradients are counted; a weight gradient is a third of a backward pass where F = 4 D. */
 const costsWhatItSays = lawForAll(
   'a criterion costs what it says',
-  [roomyModel],
-  async ({ backend, criterion }: { backend: Backend; criterion: Criterion }, model) => {
+  { model: roomyModel, data: anyData },
+  async ({ backend, criterion }: { backend: Backend; criterion: Criterion }, { model, data }) => {
     const counted = counting(backend)
     await withModel({ backend: counted.backend, load: LanguageModel.load }, model, (loaded) => {
-      const text = textOf(model, new Data(model.seed))
+      const text = textOf(model, data)
       withPass(loaded, text, (input) => {
         const passes = (): number[] => [
           counted.calls('attention') / model.layers,

@@ -12,8 +12,7 @@ import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
-import { Data } from '../harness/data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type Subject } from '../engine/cases.ts'
 import {
   alone,
@@ -69,15 +68,14 @@ const ERROR = 4e-2
 
 const isMinusHessianTimesGradient = lawForAll(
   'grasp = minus the second derivative of the loss along the gradient and the mask',
-  [roomyModel],
-  async (subject: Judged, any) => {
+  { any: roomyModel, data: anyData },
+  async (subject: Judged, { any, data }) => {
     // Without a norm before the head logits are so large that softmax is all but a step.
     const model = { ...any, finalNorm: true }
     await withModel(
       subject,
       model,
       (loaded) => {
-        const data = new Data(model.seed)
         const text = textOf(model, data)
         const [gradient, scores] = withPass(loaded, text, (input) => [
           plainactSigned.score(input),
@@ -109,10 +107,10 @@ const isMinusHessianTimesGradient = lawForAll(
 /** |dL/dm|, bit for bit the size of the mask's gradient. */
 const isTheSizeOfTheSlope = lawForAll(
   'snip = the size of the gradient of each mask',
-  [roomyModel],
-  async (subject: Judged, model) => {
+  { model: roomyModel, data: anyData },
+  async (subject: Judged, { model, data }) => {
     await withModel(subject, model, (loaded) => {
-      withPass(loaded, textOf(model, new Data(model.seed)), (input) => {
+      withPass(loaded, textOf(model, data), (input) => {
         const scores = subject.score(input)
         const gradient = maskGradients(input)
         for (const kind of kinds) expect(scores[kind]).toEqual(gradient[kind].map(Math.abs))

@@ -14,7 +14,7 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
-import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase, type Subject } from '../engine/cases.ts'
 import { eigenvalues } from './eigenvalues.ts'
 import { withPass, type Text } from './passes.ts'
@@ -137,7 +137,7 @@ async function over(
 function textsOf(model: ModelCase, count: number, length: number): Text[] {
   const data = new Data(model.seed)
   return Array.from({ length: count }, () => {
-    const tokens = data.ids(length, model.vocabulary)
+    const tokens = data.ids('tokens', length, model.vocabulary)
     const known = data.integer(1, length - 1)
     const scored = data.pick([0, 0.6, 1])
     const labels = tokens.map((token, t) => (t === known || data.chance(scored) ? token : -100))
@@ -153,8 +153,8 @@ function isClose(score: number, expected: number, unit: string): void {
 /** Heads of one channel (no correlations), of two, and of eight with four rows in a draw. */
 const jacovIsItsDefinition = lawForAll(
   'jacov = its definition by eigenvalues, heads and neurons',
-  [roomyModel],
-  async (subject: Judged, model) => {
+  { model: roomyModel },
+  async (subject: Judged, { model }) => {
     const headSize = [1, 2, 8, 8][Math.abs(model.seed % 4)]
     const sized = {
       ...model,
@@ -177,8 +177,8 @@ const jacovIsItsDefinition = lawForAll(
 
 const epenasIsItsDefinition = lawForAll(
   'epenas = its definition, heads and neurons',
-  [roomyModel],
-  async (subject: Judged, model) => {
+  { model: roomyModel },
+  async (subject: Judged, { model }) => {
     // Few words, so that classes have several tokens.
     const small = { ...model, vocabulary: 3, headSize: [1, 2, 8, 8][Math.abs(model.seed % 4)] }
     await over(subject, small, textsOf(small, 2, model.positions), subject.criterion, (scores, rows) => {
@@ -224,10 +224,9 @@ describe('the spectral score', () => {
 
   law(
     'is independent of the sign of a row',
-    [fc.integer({ min: 2, max: 6 }), fc.integer()],
-    (N, seed) => {
-      const data = new Data(seed)
-      const rows = Array.from({ length: N }, () => [...data.floats(12)])
+    { N: fc.integer({ min: 2, max: 6 }), data: anyData },
+    ({ N, data }) => {
+      const rows = Array.from({ length: N }, () => [...data.floats('row', 12)])
       const turned = rows.map((row) => (data.chance(0.5) ? row.map((value) => -value) : row))
       const score = (of: number[][]): number => spectralScore((i, j) => correlate(of[i], of[j]), N)
       expect(score(turned)).toBeCloseTo(score(rows), 4)

@@ -200,7 +200,7 @@ afterAll(() => backend.dispose())
 
 /** Two tokens or more, with one, some or all positions scored. The label of the first token is ignored. */
 function anyText(model: ModelCase, data: Data): Text {
-  const tokens = data.ids(data.integer(2, model.positions), model.vocabulary)
+  const tokens = data.ids('tokens', data.integer(2, model.positions), model.vocabulary)
   const known = data.integer(1, tokens.length - 1)
   const scored = data.pick([0, 0.5, 1])
   return { tokens, labels: tokens.map((token, t) => (t === known || data.chance(scored) ? token : -100)) }
@@ -257,8 +257,8 @@ const laws = Object.fromEntries(
     name,
     lawForAll(
       `${name} is its formula, unit by unit`,
-      [anyModel, fc.boolean()],
-      (score: Criterion['score'], model, isPruned) => isDefined(score, define, model, isPruned),
+      { model: anyModel, isPruned: fc.boolean() },
+      (score: Criterion['score'], { model, isPruned }) => isDefined(score, define, model, isPruned),
       { runs: 25 },
     ),
   ]),
@@ -269,8 +269,8 @@ const signs = fc.constantFrom(-1, -0, 0, 1, 1e-45, -1e-45)
 
 law(
   'nwot counts outputs of exactly 0 as not above 0',
-  [fc.array(fc.tuple(signs, signs, signs), { minLength: 1, maxLength: 9 })],
-  (tokens) => {
+  { tokens: fc.array(fc.tuple(signs, signs, signs), { minLength: 1, maxLength: 9 }) },
+  ({ tokens }) => {
     // One head of two channels, and one neuron.
     const heads = Float32Array.from(tokens.flatMap(([a, b]) => [a, b]))
     const neurons = Float32Array.from(tokens, ([, , c]) => c)

@@ -17,8 +17,7 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import { expectNearRelative, get, readCase, tolerance, optVariants } from '../golden/golden.ts'
 import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
-import { Data } from '../harness/data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type Subject } from '../engine/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
 import { moduleName } from '../../src/engine/names.ts'
@@ -57,10 +56,10 @@ async function isGolden(
 
 const isTheParameterGradient = lawForAll(
   'the gradient of fc1, layer by layer, is that of a backward pass over parameters, bit for bit',
-  [anyModel],
-  (subject: Subject & { weightGradient: typeof fc1WeightGradient }, model) =>
+  { model: anyModel, data: anyData },
+  (subject: Subject & { weightGradient: typeof fc1WeightGradient }, { model, data }) =>
     withModel(subject, model, (loaded) => {
-      const text = textOf(model, new Data(model.seed))
+      const text = textOf(model, data)
       withPass(
         loaded,
         text,

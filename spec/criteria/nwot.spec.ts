@@ -33,8 +33,8 @@ function fromKernel(values: Float32Array, unit: number, units: number, K: number
 
 const isTheKernelsDeterminant = lawForAll(
   'nwot = the log-determinant of the kernel of signs over tokens',
-  [anyModel],
-  (subject: Subject & { score: Score }, model) =>
+  { model: anyModel },
+  (subject: Subject & { score: Score }, { model }) =>
     withModel(subject, model, (loaded) => {
       withPass(loaded, textOf(model, new Data(model.seed)), (input) => {
         const scores = subject.score(input)

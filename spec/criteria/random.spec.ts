@@ -7,7 +7,7 @@ import { random } from '../../src/criteria/random.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { Data } from '../harness/data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type ModelCase } from '../engine/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
 
@@ -15,11 +15,10 @@ type Score = Criterion['score']
 
 const knowsItsSeedOnly = lawForAll(
   'random depends on its seed only',
-  [anyModel],
-  async (score: Score, model) => {
+  { model: anyModel, data: anyData },
+  async (score: Score, { model, data }) => {
     const backend = await createBackend('reference')
     await withModel({ backend, load: LanguageModel.load }, { ...model, neurons: 37 }, (loaded) => {
-      const data = new Data(model.seed)
       const draw = (seed: number): ReturnType<Score> => withPass(loaded, textOf(model, data), score, { seed })
       const [first, again, other] = [draw(1), draw(1), draw(2)]
       for (const kind of kinds) {

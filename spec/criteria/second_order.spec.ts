@@ -13,7 +13,7 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../harness/data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase, type Subject } from '../engine/cases.ts'
 import {
   alone,
@@ -39,7 +39,7 @@ function probabilities(logits: Float32Array, V: number): number[][] {
 
 /** A tiny text over three words; the last two of its tokens are scored. */
 function tinyText(model: ModelCase): Text {
-  const tokens = new Data(model.seed).ids(Math.max(3, Math.min(4, model.positions)), 3)
+  const tokens = new Data(model.seed).ids('tokens', Math.max(3, Math.min(4, model.positions)), 3)
   const labels = tokens.slice().fill(-100, 0, tokens.length - 2)
   return { tokens, labels }
 }
@@ -94,15 +94,14 @@ function halfCurvature(model: LanguageModel, text: Text, unit: Unit): number | n
 
 const isTheCurvature = lawForAll(
   'the mean over all labels = half the second derivative of the KL divergence',
-  [roomyModel],
-  async (subject: Subject & { estimate: typeof addCurvature }, model) => {
+  { model: roomyModel, data: anyData },
+  async (subject: Subject & { estimate: typeof addCurvature }, { model, data }) => {
     const small = tiny(model)
     await withModel(
       subject,
       small,
       (loaded) => {
         const text = tinyText(small)
-        const data = new Data(model.seed)
         const scores = withPass(loaded, text, (input) => meanOverLabels(input, subject.estimate))
         for (let n = 0; n < 4; n++) {
           const kind = data.pick(kinds)
@@ -156,7 +155,7 @@ async function tendsToTheMean(backend: Backend, score: Criterion['score']): Prom
 /** Labels are drawn as often as the model says they come; what is not scored is not drawn. */
 function drawsFromTheModel(draw: typeof drawLabels): void {
   const [T, V, runs] = [4, 5, 4000]
-  const logits = new Data(3).floats(T * V)
+  const logits = new Data(3).floats('logits', [T, V])
   const labels = Int32Array.of(1, 1, -100, 1)
   const p = probabilities(logits, V)
   const random = new Random(9)

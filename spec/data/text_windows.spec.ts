@@ -23,8 +23,8 @@ function expectOrder({ tokens }: TextWindow): void {
 
 const pagesAreRead = lawForAll(
   'are scored once, token by token, the last window full',
-  [someIds, someRoom],
-  (cut: typeof pageWindows, ids, positions) => {
+  { ids: someIds, positions: someRoom },
+  (cut: typeof pageWindows, { ids, positions }) => {
     const windows = cut(ids, positions, prefix)
     expect(scored(windows)).toEqual([...ids])
     windows.forEach((window, i) => {
@@ -42,8 +42,13 @@ const pagesAreRead = lawForAll(
 
 const streamIsRead = lawForAll(
   'is scored once, except tokens without context',
-  [someIds, fc.integer({ min: 3, max: 24 }), fc.nat(), fc.constantFrom([], [prefix], [prefix, prefix])],
-  (cut: typeof streamWindows, ids, positions, share, before) => {
+  {
+    ids: someIds,
+    positions: fc.integer({ min: 3, max: 24 }),
+    share: fc.nat(),
+    before: fc.constantFrom([], [prefix], [prefix, prefix]),
+  },
+  (cut: typeof streamWindows, { ids, positions, share, before }) => {
     const perWindow = before.length > 0
     const room = positions - before.length
     const stride = 1 + (share % room)

@@ -74,8 +74,8 @@ const somePage = fc.array(fc.constantFrom(...pieces), { maxLength: 60 }).map((pa
 
 const followsTheRules = lawForAll(
   'is detokenised by the rules',
-  [somePage],
-  (make: typeof detokenise, page) => expect(make(page)).toBe(byTheRules(page)),
+  { page: somePage },
+  (make: typeof detokenise, { page }) => expect(make(page)).toBe(byTheRules(page)),
   { runs: 500 },
 )
 
@@ -113,8 +113,8 @@ const someLines = fc.array(someLine, { maxLength: 30 })
 /** Together the pages are the lines from the first text on; each but the first begins with a title. */
 const splitsWhole = lawForAll(
   'are the text, cut before each title',
-  [someLines],
-  (split: typeof splitPages, lines) => {
+  { lines: someLines },
+  (split: typeof splitPages, { lines }) => {
     const pages = split(lines)
     expect(pages.slice(1).every((page) => isTitle(page.split('\n')[0]))).toBe(true)
     for (const page of pages) expect(page.split('\n').slice(1).some(isTitle)).toBe(false)

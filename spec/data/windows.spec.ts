@@ -49,8 +49,8 @@ type Cut = typeof cutWindows
 
 const cutsAreExact = lawForAll(
   'spell whole words of the document, in order, each counted once',
-  [someText, someSizes],
-  (cut: Cut, text, sizes) => {
+  { text: someText, sizes: someSizes },
+  (cut: Cut, { text, sizes }) => {
     const windows = cut(documentOf(text), makeWordEncoder(encode), sizes)
     let spelled = ''
     for (const { tokens, promptLength, words } of windows) {
@@ -73,17 +73,21 @@ const cutsAreExact = lawForAll(
 describe('windows', () => {
   stateLaw(cutsAreExact, cutWindows)
 
-  law('score exactly the tokens after the prompt', [someText, someSizes], (text, sizes) => {
-    for (const window of cutWindows(documentOf(text), makeWordEncoder(encode), sizes)) {
-      const labels = continuationLabels(window)
-      labels.forEach((label, t) => expect(label).toBe(t < window.promptLength ? -100 : window.tokens[t]))
-    }
-  })
+  law(
+    'score exactly the tokens after the prompt',
+    { text: someText, sizes: someSizes },
+    ({ text, sizes }) => {
+      for (const window of cutWindows(documentOf(text), makeWordEncoder(encode), sizes)) {
+        const labels = continuationLabels(window)
+        labels.forEach((label, t) => expect(label).toBe(t < window.promptLength ? -100 : window.tokens[t]))
+      }
+    },
+  )
 
   law(
     'are drawn once each, genres in turn; a smaller draw is a prefix of a larger one',
-    [fc.nat(60), fc.nat()],
-    (count, seed) => {
+    { count: fc.nat(60), seed: fc.nat() },
+    ({ count, seed }) => {
       const documents = Array.from({ length: 12 }, (_, i): Document => {
         return { name: String(i), genre: ['a', 'b', 'b', 'c', 'c', 'c'][i % 6], text: '' }
       })

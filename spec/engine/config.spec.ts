@@ -229,11 +229,11 @@ describe('the Llama family', () => {
 
   law(
     'whatever one of its fields is, it is read or refused with a code',
-    [
-      fc.constantFrom(...Object.keys(smolLm2), 'head_dim', 'rope_parameters', 'sliding_window'),
-      fc.jsonValue(),
-    ],
-    (name, value) => {
+    {
+      name: fc.constantFrom(...Object.keys(smolLm2), 'head_dim', 'rope_parameters', 'sliding_window'),
+      value: fc.jsonValue(),
+    },
+    ({ name, value }) => {
       expect(codeOf({ ...smolLm2, [name]: value })).toMatch(/^(accepted|CONFIG_[A-Z_]+)$/)
     },
   )
@@ -251,16 +251,16 @@ describe('is refused by name', () => {
 
   law(
     'whatever it is: any JSON value is read or refused with one of these codes',
-    [fc.jsonValue()],
-    (json) => {
+    { json: fc.jsonValue() },
+    ({ json }) => {
       expect(codeOf(json)).toMatch(/^CONFIG_(NOT_OBJECT|MODEL_TYPE)$/)
     },
   )
 
   law(
     'whatever one of its fields is',
-    [fc.constantFrom(...Object.keys(opt125m)), fc.jsonValue()],
-    (name, value) => {
+    { name: fc.constantFrom(...Object.keys(opt125m)), value: fc.jsonValue() },
+    ({ name, value }) => {
       expect(codeOf({ ...opt125m, [name]: value })).toMatch(/^(accepted|CONFIG_[A-Z_]+)$/)
     },
   )

@@ -175,8 +175,8 @@ function runTurns(loaded: LanguageModel, of: Maker, turns: readonly Turn[]): num
 
 const reuseIsUnseen = lawForAll(
   'a turn that uses the kept cache gives the logits of one that starts anew, bit for bit',
-  [someTurns],
-  (of: Maker, turns: Turn[]) =>
+  { turns: someTurns },
+  (of: Maker, { turns }) =>
     withLoaded((loaded) => {
       const before = loaded.backend.liveBuffers
       runTurns(loaded, of, turns)

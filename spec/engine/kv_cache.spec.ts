@@ -65,8 +65,8 @@ test.each([
 
 law(
   'fed token by token a cache is made anew at most log2 of the positions times, and once',
-  [fc.integer({ min: 1, max: positions })],
-  (length) => {
+  { length: fc.integer({ min: 1, max: positions }) },
+  ({ length }) => {
     const cache = makeCache()
     const rooms = new Set<number>()
     for (let needed = 1; needed <= length; needed++) {

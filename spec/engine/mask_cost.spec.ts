@@ -29,16 +29,20 @@ const works: fc.Arbitrary<Work> = fc
 
 type Choose = (work: Work) => ExecutionStrategy
 
-const isCheapest = lawForAll('the way chosen is the cheapest', [works], (choose: Choose, work) => {
-  const cost = costOfStrategies(work)
-  expect(cost[choose(work)]).toBe(Math.min(cost.dense, cost.gather, cost.packed))
-})
+const isCheapest = lawForAll(
+  'the way chosen is the cheapest',
+  { work: works },
+  (choose: Choose, { work }) => {
+    const cost = costOfStrategies(work)
+    expect(cost[choose(work)]).toBe(Math.min(cost.dense, cost.gather, cost.packed))
+  },
+)
 
 /** What packing costs is paid once, so the more tokens come, the better it is. */
 const paysInTheEnd = lawForAll(
   'the more tokens are expected, the sooner units are packed; for none they are not',
-  [works],
-  (choose: Choose, work) => {
+  { work: works },
+  (choose: Choose, { work }) => {
     if (choose({ ...work, steps: 0 }) === 'packed') throw new Error('packed for nobody')
     if (choose(work) === 'packed') expect(choose({ ...work, steps: 2 * work.steps })).toBe('packed')
     if (work.runs > 0) expect(choose({ ...work, steps: 1e9 })).toBe('packed')

@@ -17,8 +17,8 @@ type Slots = Pick<PackedSlots, 'count' | 'change' | 'order' | 'countFresh'>
 /** Keeps rows as packed weights do: each holds the unit that was last written there. */
 const followsMasks = lawForAll(
   'slots follow masks: every unit in one slot, only what changed is written, the order ascends',
-  [masks],
-  (make: (units: Int32Array) => Slots, lists: readonly Int32Array[]) => {
+  { lists: masks },
+  (make: (units: Int32Array) => Slots, { lists }) => {
     const slots = make(lists[0])
     let rows = [...lists[0]]
     for (const wanted of lists.slice(1)) {

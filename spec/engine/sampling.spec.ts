@@ -79,13 +79,13 @@ const fourEqual: SamplerOptions = { temperature: 1, topP: 0.5, seed: 0 }
 
 const drawsAsDefined = lawForAll(
   'is the draw of the definition, token by token, at any temperature, top-k and top-p, with ties',
-  [anyLogits, someOptions],
-  (make: typeof makeSampler, logits, options) => {
+  { logits: anyLogits, options: someOptions },
+  (make: typeof makeSampler, { logits, options }) => {
     const sampler = make(options)
     const found = Array.from({ length: 6 }, () => sampler(logits))
     expect(found).toEqual(defined(logits, options, 6))
   },
-  { runs: 300, examples: [[new Float32Array(4), fourEqual]] },
+  { runs: 300, examples: [{ logits: new Float32Array(4), options: fourEqual }] },
 )
 
 /** The probabilities of a softmax, in float64. */
@@ -97,15 +97,19 @@ function probabilities(logits: Float32Array, temperature: number): number[] {
 }
 
 describe('greedy', () => {
-  law('is the first of the highest', [someLogits], (logits) => {
+  law('is the first of the highest', { logits: someLogits }, ({ logits }) => {
     expect(argmax(logits)).toBe(ranking(logits)[0])
     expect(makeSampler()(logits)).toBe(argmax(logits))
   })
 
-  law('is what top-k 1, and any top-p that the best token reaches alone, come to', [someLogits], (logits) => {
-    expect([...drawn(logits, { topK: 1 }, 5)]).toEqual([argmax(logits)])
-    expect([...drawn(logits, { topP: 1e-9 }, 5)]).toEqual([argmax(logits)])
-  })
+  law(
+    'is what top-k 1, and any top-p that the best token reaches alone, come to',
+    { logits: someLogits },
+    ({ logits }) => {
+      expect([...drawn(logits, { topK: 1 }, 5)]).toEqual([argmax(logits)])
+      expect([...drawn(logits, { topP: 1e-9 }, 5)]).toEqual([argmax(logits)])
+    },
+  )
 
   test('NaN never wins; where nothing is a number the first id does', () => {
     expect(argmax(Float32Array.of(NaN, -Infinity, -5, NaN))).toBe(2)
@@ -172,20 +176,24 @@ describe('drawing', () => {
     }
   })
 
-  law('is replayed by its seed and changed by another', [fc.integer({ min: 0, max: 2 ** 31 })], (seed) => {
-    const logits = new Float32Array(64)
-    const text = (of: number): string => {
-      const sampler = makeSampler({ temperature: 1, seed: of })
-      return Array.from({ length: 16 }, () => sampler(logits)).join()
-    }
-    expect(text(seed)).toBe(text(seed))
-    expect(text(seed)).not.toBe(text(seed + 1))
-  })
+  law(
+    'is replayed by its seed and changed by another',
+    { seed: fc.integer({ min: 0, max: 2 ** 31 }) },
+    ({ seed }) => {
+      const logits = new Float32Array(64)
+      const text = (of: number): string => {
+        const sampler = makeSampler({ temperature: 1, seed: of })
+        return Array.from({ length: 16 }, () => sampler(logits)).join()
+      }
+      expect(text(seed)).toBe(text(seed))
+      expect(text(seed)).not.toBe(text(seed + 1))
+    },
+  )
 
   law(
     'forked, draws what it is yet to draw itself, and takes nothing from it',
-    [fc.integer({ min: 0, max: 2 ** 31 }), fc.nat({ max: 5 }), fc.nat({ max: 5 })],
-    (seed, before, ahead) => {
+    { seed: fc.integer({ min: 0, max: 2 ** 31 }), before: fc.nat({ max: 5 }), ahead: fc.nat({ max: 5 }) },
+    ({ seed, before, ahead }) => {
       const logits = new Float32Array(64)
       const [sampler, other] = [1, 2].map(() => makeSampler({ temperature: 1, seed }))
       const draw = (from: Sampler, count: number): number[] =>
@@ -230,8 +238,8 @@ describe('a repetition penalty', () => {
 
   const isTheDefinition = lawForAll(
     'a repetition penalty divides the logits of earlier tokens, multiplies those below 0, once each, and no others',
-    [afterTokens, penalties, someOptions],
-    (make: typeof makeSampler, [logits, before], penalty, options) => {
+    { afterTokens, penalty: penalties, options: someOptions },
+    (make: typeof makeSampler, { afterTokens: [logits, before], penalty, options }) => {
       const given = logits.slice()
       const token = make({ ...options, repetitionPenalty: penalty })(logits, before)
       expect(token).toBe(make(options)(penalisedLogits(logits, before, penalty)))

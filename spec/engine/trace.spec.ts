@@ -13,7 +13,7 @@ import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { smallCase, withModel, type ModelCase } from './cases.ts'
 
 const subject = { backend: new ReferenceBackend(), load: LanguageModel.load }
@@ -37,13 +37,18 @@ type After = (trace: Trace, length: number, mask: UnitMask | null) => Trace
 const after: After = (trace, length, mask) =>
   traceForward(trace.model, trace.tokens.slice(length), { mask, after: { trace, length } })
 
-const bits = lawForAll<After, [number, boolean, boolean, number]>(
+const bits = lawForAll(
   'a trace after a prompt has the logits of a sequence whose prompt ran dense',
-  [fc.integer(), fc.boolean(), fc.boolean(), fc.integer({ min: 1, max: 7 })],
-  (make, seed, isLlama, isMasked, length) =>
-    withModel(subject, { ...smallCase, seed, positions: 9, ...(isLlama && { llama }) }, (model) => {
-      const data = new Data(seed)
-      const tokens = data.ids(8, model.config.vocabulary)
+  {
+    weights: fc.integer(),
+    isLlama: fc.boolean(),
+    isMasked: fc.boolean(),
+    length: fc.integer({ min: 1, max: 7 }),
+    data: anyData,
+  },
+  (make: After, { weights, isLlama, isMasked, length, data }) =>
+    withModel(subject, { ...smallCase, seed: weights, positions: 9, ...(isLlama && { llama }) }, (model) => {
+      const tokens = data.ids('tokens', 8, model.config.vocabulary)
       const mask = isMasked ? maskOf(model, data) : null
       const whole = traceForward(model, tokens)
       const rest = make(whole, length, mask)
@@ -82,7 +87,7 @@ test('a prompt under the mask, one token less of it and no prompt are found', as
 test('where nothing comes back to the prompt, gradients are those of the whole text', () =>
   withModel(subject, { ...smallCase, layers: 1, positions: 9, llama }, (model) => {
     // In the last layer the prompt is read as keys and values only, which lead nowhere but to layers below.
-    const tokens = new Data(3).ids(8, model.config.vocabulary)
+    const tokens = new Data(3).ids('tokens', 8, model.config.vocabulary)
     const labels = tokens.map((id, t) => (t < 4 ? -100 : id))
     const whole = traceForward(model, tokens)
     const rest = after(whole, 3, null)
@@ -96,7 +101,7 @@ test('where nothing comes back to the prompt, gradients are those of the whole t
 test('a prompt of another model, of too many tokens or after another prompt is refused, and so are gradients of parameters', () =>
   withModel(subject, { ...smallCase, positions: 9 }, (model) =>
     withModel(subject, { ...smallCase, positions: 9, seed: 2 }, (stranger) => {
-      const tokens = new Data(4).ids(6, model.config.vocabulary)
+      const tokens = new Data(4).ids('tokens', 6, model.config.vocabulary)
       const whole = traceForward(model, tokens)
       const rest = after(whole, 4, null)
       const refused = { code: 'TRACE' }

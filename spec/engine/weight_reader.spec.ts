@@ -75,31 +75,17 @@ async function* chunksOf(
 
 overBackends((backend) => {
   const size = fc.integer({ min: 1, max: 9 })
-  const arbitraries = [
-    fc.constantFrom(...turnedModules, ...plainModules),
-    fc.tuple(size, size),
-    fc.array(fc.nat(8), { maxLength: 3 }),
-    fc.constantFrom(...storages),
-    fc.constantFrom('as stored', 'as float32'),
-  ] as [
-    fc.Arbitrary<'out' | 'fc2' | 'query' | 'fc1'>,
-    fc.Arbitrary<[number, number]>,
-    fc.Arbitrary<number[]>,
-    fc.Arbitrary<Storage>,
-    fc.Arbitrary<Coming>,
-  ]
-
   const heldIsStored = lawForAll(
     'what is held is what is stored, however its rows are cut',
-    arbitraries,
-    async (
-      load: typeof loadAny,
-      module: 'out' | 'fc2' | 'query' | 'fc1',
-      [O, I]: [number, number],
-      cuts: number[],
-      storage: Storage,
-      coming: Coming,
-    ) => {
+    {
+      module: fc.constantFrom(...turnedModules, ...plainModules),
+      O: size,
+      I: size,
+      cuts: fc.array(fc.nat(8), { maxLength: 3 }),
+      storage: fc.constantFrom(...storages),
+      coming: fc.constantFrom<Coming>('as stored', 'as float32'),
+    },
+    async (load: typeof loadAny, { module, O, I, cuts, storage, coming }) => {
       const scope = new BufferScope(backend)
       try {
         const before = backend.liveBuffers
@@ -286,32 +272,20 @@ describe('numbers of a file', () => {
   const same = { f32: 'F32', f16: 'F16', bf16: 'BF16', int8: 'I8', int4: 'I8' } as const
   type Chunks = WeightReader['chunks']
 
-  const arbitraries = [
-    fc.constantFrom(...dtypes),
-    fc.constantFrom(...storages),
-    fc
-      .uint8Array({ maxLength: 60 })
-      .map((bytes) => bytes.map((byte) => (byte % 5 === 0 ? byte : byte & 0x3b))),
-    fc.nat(8),
-    fc.boolean(),
-  ] as [
-    fc.Arbitrary<(typeof dtypes)[number]>,
-    fc.Arbitrary<Storage>,
-    fc.Arbitrary<Uint8Array>,
-    fc.Arbitrary<number>,
-    fc.Arbitrary<boolean>,
-  ]
-
   const comeAsTheyAre = lawForAll(
     'come bit for bit where they are wanted so, else as float32; the first not finite is named',
-    arbitraries,
+    {
+      dtype: fc.constantFrom(...dtypes),
+      storage: fc.constantFrom(...storages),
+      data: fc
+        .uint8Array({ maxLength: 60 })
+        .map((bytes) => bytes.map((byte) => (byte % 5 === 0 ? byte : byte & 0x3b))),
+      shift: fc.nat(8),
+      allowNonFinite: fc.boolean(),
+    },
     async (
       change: (chunks: Chunks) => Chunks,
-      dtype: (typeof dtypes)[number],
-      storage: Storage,
-      data: Uint8Array,
-      shift: number,
-      allowNonFinite: boolean,
+      { dtype, storage, data, shift, allowNonFinite },
     ): Promise<void> => {
       const size = elementSize(dtype)
       const bytes = data.slice(0, data.length - (data.length % size))

@@ -25,8 +25,8 @@ const someScore = fc
 
 const addsUp = lawForAll(
   'adds up windows by unit, and counts differences over the whole text',
-  [fc.array(someScore, { minLength: 1, maxLength: 30 })],
-  (make: () => Tally, scores: { unit: number; score: ComparedCost }[]) => {
+  { scores: fc.array(someScore, { minLength: 1, maxLength: 30 }) },
+  (make: () => Tally, { scores }) => {
     const tally = make()
     const [nll, kl, tokens, above]: number[][] = [[], [], [], []]
     const texts: boolean[] = []

@@ -403,22 +403,43 @@ describe('the rows of the grid', () => {
     })
   })
 
-  test('are spoken of by budget: the least KL, and what chance could do', () => {
-    const { value, error } = overByHand(kls.shadow, kls.griffin)
-    expect(gridFindings(window, measured)).toEqual([
-      expect.stringMatching(
-        /^8 \+ 6, 50 % of neurons: griffin \(once, dense prompt\) has the least KL of 4 cells, 0\.278 ± 0\.\d+ nats per token; 0\.167 ± 0\.\d+ less than static/,
-      ),
-      expect.stringContaining('8 + 6, 70 % of neurons: shadow (once, dense prompt) has a KL of 0.444 ±'),
+  const rows = gridRows(window, measured, null)
+  const asked = '8 + 6, 50 % of neurons (skipped of all: 25.0 %): '
+
+  function findsTheLeast(findingsOf: typeof gridFindings): void {
+    const { value, error } = overByHand(kls.griffin, kls.static)
+    const kl = ratioByHand(kls.griffin, tokens)
+    const words = (one: ReturnType<typeof ratioByHand>): string =>
+      `${Math.abs(one.value).toFixed(3)} ± ${one.error.toFixed(3)}`
+    // A cell alone in its budget is compared with nothing.
+    expect(findingsOf(rows)).toEqual([
+      `${asked}griffin (once, dense prompt) has the least KL of 4 cells, ${words(kl)} nats per token; ${words({ value, error })} less than static.`,
     ])
-    expect(value).toBeGreaterThan(0)
-    expect(error).toBeGreaterThan(value / 2)
-    const oracle: MeasuredCell = {
-      cell: cellOf({ planner: 'oracle', sparsity: 0.5 }),
-      scores: measured[0].scores,
-    }
-    expect(gridFindings(window, [...measured, oracle])).toEqual(gridFindings(window, measured))
-  })
+    const bounds = ['oracle', 'random'].map((planner): Row => ({ ...rows[2], planner, kl: 0 }))
+    expect(findingsOf([...rows, ...bounds])).toEqual(findingsOf(rows))
+    // Static scores that skip more are in another group, and nothing is compared with them.
+    const unequal = findingsOf(rows.map((row) => (row.planner === 'static' ? { ...row, neurons: 30 } : row)))
+    expect(unequal).toEqual([
+      expect.stringContaining('(skipped of all: 30.0 %): static (once, masked prompt) has the least KL of 2'),
+      `${asked}griffin (once, dense prompt) has the least KL of 2 cells, ${words(kl)} nats per token.`,
+    ])
+  }
+
+  test('name the cell of the least KL among cells that skip equal shares', () => findsTheLeast(gridFindings))
+
+  test.each<[string, typeof gridFindings]>([
+    ['shares are left out of sight', (all) => gridFindings(all.map((row) => ({ ...row, neurons: 25 })))],
+    [
+      'a bound is a planner',
+      (all) =>
+        gridFindings(all.map((row) => (row.planner === 'oracle' ? { ...row, planner: 'glass' } : row))),
+    ],
+    [
+      'more is less',
+      (all) => gridFindings(all.map((row) => ({ ...row, overStatic: -Number(row.overStatic) }))),
+    ],
+    ['the most for the least', (all) => gridFindings(all.map((row) => ({ ...row, kl: -Number(row.kl) })))],
+  ])('mutant: %s: killed', (_, mutant) => expect(() => findsTheLeast(mutant)).toThrow())
 })
 
 // ---- The figure and the page -----------------------------------------------------------------------------------------
@@ -476,9 +497,15 @@ describe('what is drawn and written of a run', () => {
     expect(pageWith(written, 'few', drawn)).toBe(written)
     expect(written).toContain('**25 % of neurons**, prompt + continuation 11 + 10:')
     const oracle = drawn.result.rows.find(({ planner }) => planner === 'oracle') as Row
+    expect(written).toMatch(/\n\| planner +\| decides +\| prompt +\| neurons, % \| KL/)
+    const heads = changed((row) => ({ ...row, heads: 43.04 }))
+    expect(pageWith(page, 'few', heads)).toMatch(/\| heads, % \| neurons, % \| KL.*\n.*\n.*\| 43\.0 /)
     expect(written).toContain(`${Number(oracle.kl).toFixed(3)} ± ${Number(oracle.klError).toFixed(3)}`)
     const better = changed((row) => (row.planner === 'cats' ? { ...row, kl: 0.125 } : row))
     expect(pageWith(page, 'few', better)).toContain('0.125 ±')
+    const old = { ...drawn, result: { ...drawn.result, findings: ['A winner.', 'Decode speed: a load.'] } }
+    expect(pageWith(page, 'few', old)).toContain('- Decode speed: a load.')
+    expect(pageWith(page, 'few', old)).not.toContain('A winner.')
     expect(() => pageWith('no table', 'few', drawn)).toThrow('docs/grid.md: expected')
   })
 })

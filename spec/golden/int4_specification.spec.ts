@@ -7,27 +7,25 @@ import { describe, test } from 'vitest'
 import * as arrays from '../../src/spec/arrays.ts'
 import { tensor, type Matrix, type Tensor } from '../../src/spec/arrays.ts'
 import { dequantizeBlocks } from '../../src/tensor/int4.ts'
-import { Data } from '../../src/testing/seeded_data.ts'
 import { near, sameBits } from '../harness/compare.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const { storeWeight, linear, linearInputMajor } = arrays
 const specification = { storeWeight, linear, linearInputMajor }
 type Specification = typeof specification
 
-const isProduct = lawForAll<Specification, [number, number, number, boolean, number]>(
+const isProduct = lawForAll(
   'x times an int4 matrix of either orientation is x times its numbers, within half a step for each activation',
-  [
-    fc.integer({ min: 1, max: 5 }),
-    fc.integer({ min: 1, max: 40 }),
-    fc.integer({ min: 1, max: 100 }),
-    fc.boolean(),
-    fc.nat(),
-  ],
-  (spec, T, O, I, hasBias, seed) => {
-    const data = new Data(seed)
-    const [x, weight] = [tensor(data.floats(T * I), T, I), tensor(data.floats(O * I), O, I)]
-    const bias = hasBias ? tensor(data.floats(O), O) : null
+  {
+    T: fc.integer({ min: 1, max: 5 }),
+    O: fc.integer({ min: 1, max: 40 }),
+    I: fc.integer({ min: 1, max: 100 }),
+    hasBias: fc.boolean(),
+    data: anyData,
+  },
+  (spec: Specification, { T, O, I, hasBias, data }) => {
+    const [x, weight] = [tensor(data.floats('x', [T, I]), T, I), tensor(data.floats('weight', [O, I]), O, I)]
+    const bias = hasBias ? tensor(data.floats('bias', O), O) : null
     const stored = spec.storeWeight(weight, 'int4', false)
     const y = spec.linear(x, stored, bias)
     sameBits('y', spec.linearInputMajor(x, spec.storeWeight(weight, 'int4', true), bias).data, y.data)

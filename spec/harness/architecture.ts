@@ -8,7 +8,7 @@ import { freeNames } from './scopes.ts'
 import { type Module, type Node, place, type Source, walk } from './syntax.ts'
 
 /** The modules of src/ in order: a module imports itself and modules before it. */
-export const moduleNames = [
+const moduleNames = [
   'platform',
   'tensor',
   'ops',

@@ -2,7 +2,7 @@
  * The backends that tests run on.
  *
  * In the quick tier these are `reference` and `wasm`; `spec/backends/others.spec.ts` checks the others there. In the full
- * tier they are all that this runtime can start. `wasm x2` is wasm on two threads that share every call that can be split, of
+ * tier they are all that this runtime can start, and in the tier rest all but those two. `wasm x2` is wasm on two threads that share every call that can be split, of
  * any size; `wasm without relaxed bytes` is the module that `wasm` loads where a runtime has no relaxed SIMD. If g++ is
  * installed, the CUDA emulator is built before the first test of the full tier (run.ts).
  * `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is tested in the sections of those ops.
@@ -19,7 +19,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 import { sectionOf, readEmulated } from './emulated.ts'
-import { isQuick } from './tier.ts'
+import { isQuick, isRest } from './tier.ts'
 
 /** Another emulator than the one `npm run build:cuda-emulator` makes: the one with the address sanitizer. */
 const emulatorUnderTest = process.env.SHADOWLLM_EMULATOR ?? null
@@ -63,7 +63,7 @@ async function start(name: string): Promise<UnderTest> {
 }
 
 const isInQuick = (name: string): boolean => name === 'reference' || name === 'wasm'
-const isInTier = (name: string): boolean => !isQuick || isInQuick(name)
+const isInTier = (name: string): boolean => (isInQuick(name) ? !isRest : !isQuick)
 const names = Object.keys(makers)
 
 /** The backends of this tier. They are never disposed: they end with the process. */
@@ -72,7 +72,7 @@ const underTest: readonly UnderTest[] = await Promise.all(names.filter(isInTier)
 /** Shows those backends or builds as skipped that this tier does not judge. */
 function skipOutsideTier(these: readonly string[]): void {
   for (const name of these.filter((name) => !isInTier(name)))
-    test.skip(`${name} is judged by npm run test:full`, () => {})
+    test.skip(`${name} is judged by ${isInQuick(name) ? 'npm test' : 'npm run test:full'}`, () => {})
 }
 
 /** The backends or builds that this tier judges, of those given. The others are visible skips. */
@@ -106,11 +106,11 @@ export function overQuickBackends(declare: (backend: Backend) => void): void {
   stateWithout({ 'cuda-emulated': reason, 'cuda-fast-emulated': reason }, declare)
 }
 
-/** Declares tests for the backends that the quick tier omits elsewhere and that need no compiler. */
+/** Declares tests for the backends that the quick tier omits elsewhere and that need no compiler, in that tier alone. */
 export async function overOtherBackends(declare: (backend: Backend) => void): Promise<void> {
+  if (!isQuick) return test.skip('the full tier states every law over each of them', () => {})
   const others = names.filter((name) => !isInQuick(name) && !name.endsWith('emulated'))
-  const started = (name: string): UnderTest | undefined => underTest.find((one) => one.name === name)
-  stateOver(await Promise.all(others.map((name) => started(name) ?? start(name))), declare)
+  stateOver(await Promise.all(others.map(start)), declare)
 }
 
 /** The same over those alone that run the exact CUDA kernels. */

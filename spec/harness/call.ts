@@ -1,13 +1,4 @@
 /**
  * One checked call of one op for laws: that of parity, so that every backend has the same checks.
  */
-export {
-  aligned,
-  call,
-  callRaw,
-  poison,
-  sizesOf,
-  type Placing,
-  type Value,
-  type Values,
-} from '../../src/testing/op_call.ts'
+export { aligned, call, callRaw, poison } from '../../src/testing/op_call.ts'

@@ -98,22 +98,30 @@ describe('npm test prints the counts of vitest', () => {
     import { tmpdir } from 'node:os'
     test('leaves a folder', () => expect(mkdtempSync(tmpdir() + '/left-')).toMatch(/left/))`
   const count = (body: string, run: (args: string[]) => ReturnType<typeof runLaws>) =>
-    withPlanted(body, (folder) => run(['--root', folder]))
+    withPlanted(body, async (folder) => {
+      const { costs, ...counts } = await run(['--root', folder])
+      const [cost] = costs
+      if (cost !== undefined)
+        expect(cost).toMatchObject({ path: 'planted.spec.ts', tests: expect.any(Number) })
+      return { ...counts, cost }
+    })
 
   test('from this runtime', async () => {
     const counts = await count(mixed, (args) => runLaws({ args, live: false }))
-    expect(counts).toEqual(mixedCounts)
+    expect(counts).toMatchObject(mixedCounts)
+    expect(counts.cost?.tests).toBe(4)
+    expect(counts.cost?.milliseconds).toBeGreaterThan(0)
   })
 
   test.skipIf('missing' in deno)(`from Deno${'missing' in deno ? `: ${deno.missing}` : ''}`, async () => {
     const counts = await count(mixed, (args) => runLawsInDeno(deno, { args, live: false }))
-    expect(counts).toEqual(mixedCounts)
+    expect(counts).toMatchObject(mixedCounts)
   })
 
   test('failures outside of tests, and a test whose process died, are named', async () => {
     const broken = `describe('d', () => { beforeAll(() => { throw new Error('planted') }); ${pass} })`
     const dying = `${pass}test('dies', () => process.kill(process.pid, 'SIGKILL') && new Promise(() => {}))`
-    expect(await count(broken, (args) => runLaws({ args, live: false }))).toEqual({
+    expect(await count(broken, (args) => runLaws({ args, live: false }))).toMatchObject({
       passed: 0,
       failures: ['planted.spec.ts > d: planted'],
       skipped: 1,
@@ -131,20 +139,25 @@ describe('npm test prints the counts of vitest', () => {
 
   test('a temporary file left behind is a failure', async () => {
     const counts = await count(leaving, (args) => runLaws({ args, live: false }))
-    expect(counts).toEqual({ passed: 1, failures: ['the laws ended with exit code 1'], skipped: 0 })
+    expect(counts).toMatchObject({ passed: 1, failures: ['the laws ended with exit code 1'], skipped: 0 })
   })
 
   test('a run without tests is a failure, and so is a runtime that does not start', async () => {
     const nothing = await count('', (args) => runLaws({ args: [...args, 'none'], live: false }))
-    expect(nothing).toEqual({ passed: 0, failures: ['the laws ended with exit code 1'], skipped: 0 })
+    expect(nothing).toMatchObject({ passed: 0, failures: ['the laws ended with exit code 1'], skipped: 0 })
     const runner = { ...thisRuntime, program: join(root, 'none') }
     const unstarted = await runLaws({ args: [], runner, live: false })
-    expect(unstarted).toEqual({ passed: 0, failures: ['the laws ended with exit code 1'], skipped: 0 })
+    expect(unstarted).toMatchObject({ passed: 0, failures: ['the laws ended with exit code 1'], skipped: 0 })
   })
 
   test('without Deno its tests count as one skipped test', async () => {
     const nowhere = findDeno('plan9', 'mips')
     expect(nowhere).toEqual({ missing: expect.stringContaining('@deno/plan9-mips, got none') })
-    expect(await runLawsInDeno(nowhere, { args: [] })).toEqual({ passed: 0, failures: [], skipped: 1 })
+    expect(await runLawsInDeno(nowhere, { args: [] })).toEqual({
+      passed: 0,
+      failures: [],
+      skipped: 1,
+      costs: [],
+    })
   })
 })

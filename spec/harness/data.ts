@@ -1,4 +1,4 @@
 /**
  * Seeded data for laws: that of parity, which tests foreign backends with it.
  */
-export { Data, type DataKind } from '../../src/testing/seeded_data.ts'
+export { Data } from '../../src/testing/seeded_data.ts'

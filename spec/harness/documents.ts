@@ -143,7 +143,8 @@ export function deadLinks({ path, text }: Source, exists: (path: string) => bool
 
 /**
  * Faults in the rows of law tables (tables whose last columns are `code` and `law`): every file named between backticks
- * exists, code and law each name at least one, and a law's title in double quotes is part of a title in one of its files.
+ * exists, code and law each name at least one (a law is a spec file or a page of laws in src/verify), and a law's title in
+ * double quotes is part of a title in one of its files.
  * A line "Code in `FOLDER`, laws in `FOLDER`." says where the file names below it are looked up, up to the next such line
  * or heading `##`; other names start at the root. `read` gives a file's text by its path from the root, null if there is
  * none.
@@ -166,7 +167,7 @@ export function deadRows({ path, text }: Source, read: (path: string) => string 
     const [code, law] = cells
       .slice(-2)
       .map((cell, i) => namedFiles(cell).map((name) => lookUp(name, folders[i], read)))
-    const specs = law.filter((file) => file.endsWith('.spec.ts'))
+    const specs = law.filter((file) => file.endsWith('.spec.ts') || file.startsWith('src/verify/'))
     const faults = [
       ...(code.length === 0 ? ['names no code'] : []),
       ...(specs.length === 0 ? ['names no law'] : []),
@@ -220,7 +221,7 @@ function namedFiles(cell: string): string[] {
 }
 
 /** What the calls of a spec are given first, as text: the titles of its tests. What `expect` leads to is none. */
-function titles(path: string, text: string | null): string[] {
+export function titles(path: string, text: string | null): string[] {
   if (text === null) return []
   const found: string[] = []
   for (const statement of parseModule({ path, text }).body) {

@@ -7,6 +7,7 @@ import { flatCall } from '../../src/backends/calls.ts'
 import type { AnyOp } from '../../src/backends/watched.ts'
 import { kernels, type catalog, type KernelName, type OpName } from '../../src/ops/catalog.ts'
 import type { Kernel, Numbers } from '../../src/ops/op.ts'
+import type { Case } from '../../src/verify/law.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { firstFailure } from './seed.ts'
 
@@ -86,7 +87,7 @@ export interface Breach {
   /** The message of the law. */
   readonly why: string
   /** The case that breaks it; null if the law has no arguments. */
-  readonly counterexample: readonly unknown[] | null
+  readonly counterexample: Case | null
 }
 
 /**

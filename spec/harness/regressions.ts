@@ -1,12 +1,12 @@
 /**
  * Counterexamples of laws, shrunk, kept as JSON under fixtures/regressions.
  *
- * One file per law: `{ law, examples }`. An example is the list of the law's arguments in the form of
- * src/verify/values.ts.
+ * One file per law: `{ law, examples }`. An example holds the law's arguments by name, in the form of src/verify/values.ts.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Case } from '../../src/verify/law.ts'
 import { decode, encode, type Json } from '../../src/verify/values.ts'
 
 /** The folder of counterexamples. */
@@ -24,7 +24,7 @@ export function slug(name: string): string {
 
 interface Page {
   law: string
-  examples: Json[][]
+  examples: Json[]
 }
 
 function readPage(file: string): Page | null {
@@ -32,16 +32,16 @@ function readPage(file: string): Page | null {
 }
 
 /** The stored counterexamples of a law, the newest first; none if the file does not exist. */
-export function readRegressions(file: string): unknown[][] {
-  return (readPage(file)?.examples ?? []).map((example) => example.map(decode))
+export function readRegressions(file: string): Case[] {
+  return (readPage(file)?.examples ?? []).map((example) => decode(example) as Case)
 }
 
 /**
  * Puts a counterexample at the front of the law's file, unless the file has it.
  * @throws TypeError if it cannot be stored faithfully; the file is then left as it was.
  */
-export function writeRegression(file: string, law: string, counterexample: readonly unknown[]): void {
-  const example = counterexample.map((value, i) => encode(value, `argument ${i}`))
+export function writeRegression(file: string, law: string, counterexample: Case): void {
+  const example = encode(counterexample, 'case')
   const known = readPage(file)?.examples ?? []
   if (known.some((other) => JSON.stringify(other) === JSON.stringify(example))) return
   mkdirSync(dirname(file), { recursive: true })

@@ -16,7 +16,7 @@ import fc from 'fast-check'
 import { join, relative } from 'node:path'
 import { inject, test } from 'vitest'
 import { tryCases, type Failure, type Trial } from '../../src/verify/check.ts'
-import { CASES_PER_LAW, type Arbitraries, type Law, type Verdict } from '../../src/verify/law.ts'
+import { CASES_PER_LAW, type Arbitraries, type Case, type Law, type Verdict } from '../../src/verify/law.ts'
 import { readRegressions, regressionsFolder, slug, writeRegression } from './regressions.ts'
 
 // What run.ts hands over.
@@ -52,12 +52,13 @@ export function configureProperties(): void {
 }
 
 /** A law holds for arguments if this neither throws nor returns false. */
-export type Predicate<Args extends unknown[]> = (...args: Args) => Verdict | Promise<Verdict>
+export type Predicate<Args> = (args: Args) => Verdict | Promise<Verdict>
 
-export { lawAlways, lawForAll, type Arbitraries, type Law } from '../../src/verify/law.ts'
+export { anyData } from '../../src/verify/drawn_data.ts'
+export { lawAlways, lawForAll, type Arbitraries, type Drawn, type Law } from '../../src/verify/law.ts'
 
 /** How a law is stated here. */
-export interface LawOptions<Args extends unknown[]> {
+export interface LawOptions<Args> {
   /** Cases to try instead of 100, before SHADOWLLM_RUNS scales them. */
   runs?: number
   /** Cases always tried, after the stored counterexamples. */
@@ -76,7 +77,7 @@ export interface LawOptions<Args extends unknown[]> {
  * Its counterexamples live in `fixtures/regressions/<spec file>.<name>.json`, so the same law stated over several
  * backends shares them.
  */
-export function law<Args extends [unknown, ...unknown[]]>(
+export function law<Args extends object>(
   name: string,
   arbitraries: Arbitraries<Args>,
   predicate: Predicate<Args>,
@@ -135,9 +136,9 @@ export async function firstFailure<Subject>(
   subject: Subject,
   runs = scaledRuns(law.runs),
 ): Promise<Failure | null> {
-  const { arbitraries, examples } = law
-  const predicate: Trial['predicate'] = (...args) => law.predicate(subject, ...args)
-  const trial = { arbitraries, predicate, seed: KILLING_SEED, runs, examples, shrinkFor: 0 }
+  const { sentence, arbitraries, examples } = law
+  const predicate: Trial['predicate'] = (args) => law.predicate(subject, args)
+  const trial = { sentence, arbitraries, predicate, seed: KILLING_SEED, runs, examples, shrinkFor: 0 }
   return (await tryCases(trial)).failure
 }
 
@@ -145,7 +146,7 @@ export async function firstFailure<Subject>(
  * Checks a law, stored counterexamples first. `law` is this as a test.
  * @throws Error with the shrunk counterexample, the seed and the path if the law does not hold.
  */
-export async function checkLaw<Args extends [unknown, ...unknown[]]>(
+export async function checkLaw<Args extends object>(
   name: string,
   arbitraries: Arbitraries<Args>,
   predicate: Predicate<Args>,
@@ -153,15 +154,16 @@ export async function checkLaw<Args extends [unknown, ...unknown[]]>(
 ): Promise<void> {
   const file = join(options.folder ?? regressionsFolder, `${slug(name)}.json`)
   const { failure } = await tryCases({
-    arbitraries,
+    sentence: name,
+    arbitraries: arbitraries as Trial['arbitraries'],
     predicate: predicate as Trial['predicate'],
     seed: runSeed(),
     runs: scaledRuns(options.runs ?? CASES_PER_LAW),
-    examples: [...readRegressions(file), ...(options.examples ?? [])],
+    examples: [...readRegressions(file), ...((options.examples ?? []) as Case[])],
   })
   if (failure === null) return
   const note = failure.counterexample && keep(file, name, failure.counterexample, options.record)
-  throw new Error(`${name}\n${failure.report}\n${note ?? ''}`, { cause: failure.error })
+  throw new Error(`${failure.report}\n${note ?? ''}`, { cause: failure.error })
 }
 
 /**
@@ -173,22 +175,16 @@ export async function checkOn<Subject>(
   subject: Subject,
   { name = sentence, ...options }: { name?: string; record?: boolean } = {},
 ): Promise<void> {
-  if (arbitraries.length === 0) return void (await predicate(subject))
-  await checkLaw(
-    name,
-    arbitraries as Arbitraries<[unknown, ...unknown[]]>,
-    (...args) => predicate(subject, ...args),
-    { runs, examples: examples as [unknown, ...unknown[]][], ...options },
-  )
+  if (Object.keys(arbitraries).length === 0) return void (await predicate(subject, {}))
+  await checkLaw<Case>(name, arbitraries, (args) => predicate(subject, args), {
+    runs,
+    examples: [...examples],
+    ...options,
+  })
 }
 
 /** Stores a counterexample where that is wanted and possible; says what was done. */
-function keep(
-  file: string,
-  name: string,
-  counterexample: readonly unknown[],
-  record = !process.env.CI,
-): string {
+function keep(file: string, name: string, counterexample: Case, record = !process.env.CI): string {
   if (!record) return 'The counterexample was not written down (CI is set, or the law asked for it).'
   try {
     writeRegression(file, name, counterexample)

@@ -55,11 +55,17 @@ export function walk(
   key = '',
 ): void {
   visit(node, parent, key)
-  for (const [field, value] of Object.entries(node)) {
-    for (const child of Array.isArray(value) ? value : [value]) {
-      if (isNode(child)) walk(child, visit, node, field)
-    }
-  }
+  for (const [field, child] of childrenOf(node)) walk(child, visit, node, field)
+}
+
+/** The nodes directly under a node, each with its field. */
+export function childrenOf(node: Node): (readonly [string, Node])[] {
+  const children: [string, Node][] = []
+  for (const [field, value] of Object.entries(node))
+    if (typeof value === 'object' && value !== null)
+      for (const child of Array.isArray(value) ? value : [value])
+        if (isNode(child)) children.push([field, child])
+  return children
 }
 
 function isNode(value: unknown): value is Node {

@@ -59,6 +59,11 @@ function useFolder(path: string): void {
 
 const folderEnding = '.spec.ts'
 
+/** The folder of what a run makes once for all of its spec files (once.ts); it goes with the folder of the run. */
+export function sharedFolder(runFolder: string): string {
+  return join(runFolder, 'shared')
+}
+
 /** The name of a spec file's folder. */
 function folderName(file: string): string {
   return relative(suite, file).replace(/[\\/]/g, '-')
@@ -68,7 +73,7 @@ function folderName(file: string): string {
 function leftIn(path: string, idle: readonly string[]): string[] {
   return readdirSync(path)
     .sort()
-    .filter((name) => !idle.includes(name))
+    .filter((name) => !idle.includes(name) && join(path, name) !== sharedFolder(path))
     .flatMap((name) =>
       name.endsWith(folderEnding)
         ? readdirSync(join(path, name)).map((inside) => `${name}/${inside}`)

@@ -40,7 +40,7 @@ export interface Limits {
  * A clock of work, in milliseconds: processor time of this process plus a tenth of wall time, so that a reader that waits for
  * ever ends too. On a busy machine it slows down with the readers.
  */
-export function workTime(): number {
+function workTime(): number {
   const { user, system } = process.cpuUsage()
   return (user + system) / 1000 + performance.now() / 10
 }

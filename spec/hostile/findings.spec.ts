@@ -16,8 +16,8 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 law(
   'a mutant is a function of seed and number',
-  [fc.constantFrom(...project.readers), fc.nat(), fc.nat(1e6)],
-  async (reader, seed, number) => {
+  { reader: fc.constantFrom(...project.readers), seed: fc.nat(), number: fc.nat(1e6) },
+  async ({ reader, seed, number }) => {
     const corpus = await reader.valid()
     const once = await mutantOf(reader, corpus, seed, number)
     expect(await mutantOf(reader, corpus, seed, number)).toEqual(once)

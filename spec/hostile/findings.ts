@@ -9,9 +9,7 @@ import { fileURLToPath } from 'node:url'
 import type { Cell } from './cell.ts'
 
 /** Where findings are kept. */
-export const findingsFolder: string = fileURLToPath(
-  new URL('../../fixtures/hostile/findings', import.meta.url),
-)
+const findingsFolder: string = fileURLToPath(new URL('../../fixtures/hostile/findings', import.meta.url))
 
 /** One finding. */
 export interface Finding {

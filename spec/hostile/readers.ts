@@ -31,7 +31,7 @@ import { parseJson, toPlain } from '../../src/io/json.ts'
 import { parseSafetensors, openSafetensors } from '../../src/io/safetensors.ts'
 import { openShards, parseShardIndex } from '../../src/io/shard_index.ts'
 import { createTokenizer } from '../../src/io/tokenizer.ts'
-import { parseTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
+import { readTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
 import { isKind } from '../../src/io/pickle_values.ts'
 import { unpickle } from '../../src/io/pickle.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
@@ -189,7 +189,7 @@ export const readers: readonly Reader[] = [
   },
   {
     name: 'torch',
-    read: (bytes) => everything(parseTorchCheckpoint(bytes)),
+    read: (bytes) => everything(readTorchCheckpoint(bytesAsFile(bytes), 'checkpoint')),
     valid: async () => [torchFile(stateDict, storages).bytes],
     words: pickleWords,
     repair: repairZip,

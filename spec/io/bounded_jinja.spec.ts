@@ -42,8 +42,8 @@ const someMessages = fc.array(
 /** Bounds change nothing of what keeps them. */
 const rendersAsTheLibrary = lawForAll(
   'a template within its bounds renders as the library renders it',
-  [fc.constantFrom(...templates), someMessages],
-  (of: Render, template: string, messages: { role: string; content: string }[]) => {
+  { template: fc.constantFrom(...templates), messages: someMessages },
+  (of: Render, { template, messages }) => {
     const variables = {
       messages,
       add_generation_prompt: true,

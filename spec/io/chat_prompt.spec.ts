@@ -11,7 +11,7 @@ import { chatPrompt, markText, type ChatMessage, type ChatPrompt } from '../../s
 import { openChatTemplate, type ChatTemplate } from '../../src/io/chat_template.ts'
 import { createTokenizer, openTokenizer, type Tokenizer } from '../../src/io/tokenizer.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
-import { chatMl } from '../library/chat_model.ts'
+import { chatMl } from '../chat_model.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -140,8 +140,12 @@ const specialsOf = (tokenizer: Tokenizer, { ids }: ChatPrompt): number[] => {
 /** The special tokens of a chat are those of the same chat with harmless messages. */
 const textStaysText = lawForAll(
   'a message that spells special tokens gives none, and the text is what was rendered',
-  [fc.constantFrom(chatTemplate, tight), fc.constantFrom(...Object.values(tokenizers)), someMessages],
-  (of: Write, template: ChatTemplate, tokenizer: Tokenizer, messages: ChatMessage[]) => {
+  {
+    template: fc.constantFrom(chatTemplate, tight),
+    tokenizer: fc.constantFrom(...Object.values(tokenizers)),
+    messages: someMessages,
+  },
+  (of: Write, { template, tokenizer, messages }) => {
     const prompt = of(template, tokenizer, messages)
     const harmless = messages.map(({ role }) => ({ role, content: 'x' }))
     expect(specialsOf(tokenizer, prompt)).toEqual(specialsOf(tokenizer, of(template, tokenizer, harmless)))

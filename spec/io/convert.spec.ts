@@ -127,12 +127,6 @@ function torchBytes(made: readonly Made[], legacy: boolean): Uint8Array {
   })
 }
 
-const arbitraries = [checkpoint, fc.boolean(), fc.integer({ min: 1, max: 400 })] as [
-  fc.Arbitrary<Made[]>,
-  fc.Arbitrary<boolean>,
-  fc.Arbitrary<number>,
-]
-
 /** A converter that does something to what a right one has written into one file. */
 const edited =
   (change: (tensors: Map<string, TensorToWrite>) => void): Convert =>
@@ -154,8 +148,8 @@ const edited =
 describe('checkpoints at random', () => {
   const nothingIsLost = lawForAll(
     'have the same tensors afterwards, in files of limited size, and repeat to the same files',
-    arbitraries,
-    async (convert: Convert, made: Made[], legacy: boolean, shardSize: number): Promise<void> => {
+    { made: checkpoint, legacy: fc.boolean(), shardSize: fc.integer({ min: 1, max: 400 }) },
+    async (convert: Convert, { made, legacy, shardSize }): Promise<void> => {
       const [from, once, twice] = [fresh(), fresh(), fresh()]
       mkdirSync(from)
       writeFileSync(join(from, 'x.bin'), torchBytes(made, legacy))
@@ -240,8 +234,8 @@ describe('parts', () => {
 
   const isSplit = lawForAll(
     'hold as many layers as fit, in order',
-    [tensors, fc.integer({ min: 1, max: 120 })],
-    (split: typeof splitTensors, infos: TensorInfo[], size: number): void => {
+    { infos: tensors, size: fc.integer({ min: 1, max: 120 }) },
+    (split: typeof splitTensors, { infos, size }): void => {
       const parts = split(infos, size)
       const sum = (part: TensorInfo[]): number => part.reduce((all, { byteLength }) => all + byteLength, 0)
       const numbers = parts.flat().map(({ name }) => Number(name.split('.')[1]))

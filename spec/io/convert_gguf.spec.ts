@@ -36,10 +36,10 @@ const converter =
     return openModelFolder(to)
   }
 
-const sameModel = lawForAll<Convert, [string]>(
+const sameModel = lawForAll(
   'the folder has the configuration, the numbers and the tokenizer of the file',
-  [fc.constantFrom(...readdirSync(models))],
-  async (judged, name) => {
+  { name: fc.constantFrom(...readdirSync(models)) },
+  async (judged: Convert, { name }) => {
     const before = await openModelFolder(join(models, name))
     const after = await judged(join(models, name))
     try {
@@ -59,7 +59,7 @@ const sameModel = lawForAll<Convert, [string]>(
       await after.source.close()
     }
   },
-  { runs: 3, examples: readdirSync(models).map((name): [string] => [name]) },
+  { runs: 3, examples: readdirSync(models).map((name) => ({ name })) },
 )
 stateLaw(sameModel, converter())
 
@@ -87,10 +87,14 @@ const vocabularyOf = (name: string): Vocabulary =>
   parseTokenizerJson(readFileSync(join(fixtures, 'tokenizers', `${name}.tokenizer.json`)))
 const [bytes, pieces] = [vocabularyOf('smollm'), vocabularyOf('spm')]
 
-const comesBack = lawForAll<typeof encodeTokenizerJson, [Vocabulary['spelling'], number[], number[]]>(
+const comesBack = lawForAll(
   'a vocabulary written as tokenizer.json is read back',
-  [spellings, fc.array(fc.nat(2), { maxLength: 3 }), fc.array(fc.nat(2), { maxLength: 2 })],
-  (judged, spelling, prefix, suffix) => {
+  {
+    spelling: spellings,
+    prefix: fc.array(fc.nat(2), { maxLength: 3 }),
+    suffix: fc.array(fc.nat(2), { maxLength: 2 }),
+  },
+  (judged: typeof encodeTokenizerJson, { spelling, prefix, suffix }) => {
     const vocabulary = { ...(spelling.kind === 'byte_level' ? bytes : pieces), spelling, prefix, suffix }
     expect(parseTokenizerJson(new TextEncoder().encode(judged(vocabulary)))).toEqual(vocabulary)
   },

@@ -27,8 +27,13 @@ type Read = typeof readParts
 
 const isReadInParts = lawForAll(
   'a range in parts is that range, read into two buffers that are no longer than a part',
-  [fc.uint8Array({ minLength: 1, maxLength: 60 }), fc.nat(), fc.nat(), fc.integer({ min: 1, max: 20 })],
-  async (read: Read, drawn, start, end, partLength) => {
+  {
+    drawn: fc.uint8Array({ minLength: 1, maxLength: 60 }),
+    start: fc.nat(),
+    end: fc.nat(),
+    partLength: fc.integer({ min: 1, max: 20 }),
+  },
+  async (read: Read, { drawn, start, end, partLength }) => {
     const bytes = new Uint8Array(drawn)
     const offset = start % bytes.length
     const length = end % (bytes.length - offset + 1)

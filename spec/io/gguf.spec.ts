@@ -59,10 +59,10 @@ const steps = { Q8_0: 1 / 127, Q5_1: 1 / 31, Q5_0: 1 / 15, Q4_1: 1 / 15, Q4_0: 1
 
 type Open = (file: File) => Promise<Pick<GgufModel, 'configJson' | 'source'>>
 
-const sameAsHuggingFace = lawForAll<Open, [File]>(
+const sameAsHuggingFace = lawForAll(
   'a file has the configuration and the tensors of the model in Hugging Face form: exactly in its precision, or within a step',
-  [fc.constantFrom(...files)],
-  async (judged, file) => {
+  { file: fc.constantFrom(...files) },
+  async (judged: Open, { file }) => {
     const [variant, type] = file
     const { configJson, source } = await judged(file)
     const expected = parseConfig(JSON.parse(readFileSync(join(fixtures, variant, 'config.json'), 'utf8')))
@@ -95,7 +95,7 @@ const sameAsHuggingFace = lawForAll<Open, [File]>(
         expect(Math.abs(got[i] - weights[i]), `${name}[${i}]`).toBeLessThanOrEqual(bound)
     }
   },
-  { runs: 4, examples: files.map((file): [File] => [file]) },
+  { runs: 4, examples: files.map((file) => ({ file })) },
 )
 stateLaw(sameAsHuggingFace, open)
 
@@ -104,10 +104,16 @@ for (const file of files) opened.set(file, await open(file))
 const openedOf = (file: File): GgufModel => opened.get(file) as GgufModel
 
 type SourceOf = (file: File) => RawTensorSource
-const rowsInAnyCut = lawForAll<SourceOf, [File, number, number, number, number]>(
+const rowsInAnyCut = lawForAll(
   'rows of a tensor, alone or streamed in parts of any size, are those of the tensor read at once',
-  [fc.constantFrom(...files), fc.nat(), fc.nat(), fc.nat(), fc.integer({ min: 1, max: 5000 })],
-  async (judged, file, tensor, from, length, part) => {
+  {
+    file: fc.constantFrom(...files),
+    tensor: fc.nat(),
+    from: fc.nat(),
+    length: fc.nat(),
+    part: fc.integer({ min: 1, max: 5000 }),
+  },
+  async (judged: SourceOf, { file, tensor, from, length, part }) => {
     const source = judged(file)
     const names = [...source.tensors.keys()]
     const info = source.tensors.get(names[tensor % names.length]) as TensorInfo
@@ -134,10 +140,10 @@ const rowsInAnyCut = lawForAll<SourceOf, [File, number, number, number, number]>
 )
 stateLaw(rowsInAnyCut, (file) => openedOf(file).source)
 
-const blocksAreNumbers = lawForAll<SourceOf, [File, number, number]>(
+const blocksAreNumbers = lawForAll(
   'int4 blocks of a tensor, in parts of any size, stand for its numbers; a file of other types has none',
-  [fc.constantFrom(...files), fc.nat(), fc.integer({ min: 1, max: 5000 })],
-  async (judged, file, tensor, part) => {
+  { file: fc.constantFrom(...files), tensor: fc.nat(), part: fc.integer({ min: 1, max: 5000 }) },
+  async (judged: SourceOf, { file, tensor, part }) => {
     const source = judged(file)
     const names = [...source.tensors.keys()]
     const { name, shape, stored } = source.tensors.get(names[tensor % names.length]) as TensorInfo

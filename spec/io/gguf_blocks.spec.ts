@@ -41,16 +41,16 @@ const decode: Decode = ({ decode: own, bytes, numbers }, blocks) => {
   return out
 }
 
-const sameAsGgml = lawForAll<Decode, [GgufType, number, number]>(
+const sameAsGgml = lawForAll(
   'blocks from any place on, and any number of them, give the numbers of ggml bit for bit',
-  [fc.constantFrom(...types), fc.nat(39), fc.integer({ min: 1, max: 40 })],
-  (judged, type, first, count) => {
+  { type: fc.constantFrom(...types), first: fc.nat(39), count: fc.integer({ min: 1, max: 40 }) },
+  (judged: Decode, { type, first, count }) => {
     const { blocks, numbers } = goldens.get(type.name) as { blocks: Uint8Array; numbers: Float32Array }
     const end = Math.min(first + count, blocks.length / type.bytes)
     const got = judged(type, blocks.subarray(first * type.bytes, end * type.bytes))
     sameBits(type.name, got, numbers.subarray(first * type.numbers, end * type.numbers))
   },
-  { runs: 300, examples: types.map((type): [GgufType, number, number] => [type, 0, 40]) },
+  { runs: 300, examples: types.map((type) => ({ type, first: 0, count: 40 })) },
 )
 stateLaw(sameAsGgml, decode)
 
@@ -76,10 +76,10 @@ describe('blocks as those of int4', () => {
   /** The largest scale of Q4_0 whose minimum, -8 times as large, is one of half precision. */
   const LARGEST = 65_504 / 8
 
-  const sameAsDecoded = lawForAll<AsInt4, [GgufType, number, number]>(
+  const sameAsDecoded = lawForAll(
     'stand for the same numbers, but where a minimum is past half precision',
-    [fc.constantFrom(...held), fc.nat(39), fc.integer({ min: 1, max: 40 })],
-    (judged, type, first, count) => {
+    { type: fc.constantFrom(...held), first: fc.nat(39), count: fc.integer({ min: 1, max: 40 }) },
+    (judged: AsInt4, { type, first, count }) => {
       const { blocks, numbers } = goldens.get(type.name) as { blocks: Uint8Array; numbers: Float32Array }
       const end = Math.min(first + count, blocks.length / type.bytes)
       const bytes = judged(type, blocks.subarray(first * type.bytes, end * type.bytes))
@@ -92,7 +92,7 @@ describe('blocks as those of int4', () => {
         sameNumbers(`${type.name} ${b}`, of(got, b - first), of(numbers, b))
       }
     },
-    { runs: 100, examples: held.map((type): [GgufType, number, number] => [type, 0, 40]) },
+    { runs: 100, examples: held.map((type) => ({ type, first: 0, count: 40 })) },
   )
   stateLaw(sameAsDecoded, asInt4)
 

@@ -169,8 +169,8 @@ describe('places of tensors', () => {
 
   law(
     'tensors whose header is read cover the data once, whatever their offsets and sizes',
-    [offsets, fc.infiniteStream(fc.integer({ min: 1, max: 20 }))],
-    async (places, sizes) => {
+    { places: offsets, sizes: fc.infiniteStream(fc.integer({ min: 1, max: 20 })) },
+    async ({ places, sizes }) => {
       const tensors = places.map((offset, i) => ({
         ...someTensor(`blk.${i}.ffn_up.weight`, F32, [sizes.next().value as number, 1]),
         offset,
@@ -206,8 +206,8 @@ describe('merges of scores', () => {
 
   law(
     'are all ways to cut a piece in two, by its score and then by the lengths of both',
-    [pieces, scores],
-    async (list, of) => {
+    { list: pieces, of: scores },
+    async ({ list, of }) => {
       const all = [SPACE_MARK, ...list]
       const scored = all.map(() => of.next().value as number)
       const file = ggufFile({

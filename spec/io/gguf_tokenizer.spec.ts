@@ -33,10 +33,10 @@ const fileOf = (name: Name): ReadonlyMap<string, GgufValue> => all.get(name) as 
 type Read = (entries: ReadonlyMap<string, GgufValue>) => Vocabulary
 const read: Read = (entries) => readGgufVocabulary(new GgufEntries(entries, 'file'), 'file') as Vocabulary
 
-const knownTexts = lawForAll<Read, [Name]>(
+const knownTexts = lawForAll(
   'known texts have their ids and come back',
-  [fc.constantFrom(...names)],
-  (judged, name) => {
+  { name: fc.constantFrom(...names) },
+  (judged: Read, { name }) => {
     const tokenizer = createTokenizer(judged(fileOf(name)))
     expect(cases).toHaveLength(275)
     for (const { text, [name]: ids } of cases) {
@@ -44,14 +44,14 @@ const knownTexts = lawForAll<Read, [Name]>(
       if (name !== 'spm' || !text.includes('\u2581')) expect(tokenizer.decode(ids)).toBe(text)
     }
   },
-  { runs: 1, examples: names.map((name): [Name] => [name]) },
+  { runs: 1, examples: names.map((name) => ({ name })) },
 )
 stateLaw(knownTexts, read)
 
-const sameAsJson = lawForAll<Read, [Name]>(
+const sameAsJson = lawForAll(
   'ids, merges, special tokens and what comes before a text are those of tokenizer.json',
-  [fc.constantFrom(...names)],
-  (judged, name) => {
+  { name: fc.constantFrom(...names) },
+  (judged: Read, { name }) => {
     const json = parseTokenizerJson(readFileSync(join(folder, `${name}.tokenizer.json`)))
     const { ids, merges, special, spelling, prefix, suffix } = judged(fileOf(name))
     expect([ids, merges, special]).toEqual([json.ids, json.merges, json.special])
@@ -60,7 +60,7 @@ const sameAsJson = lawForAll<Read, [Name]>(
     expect(spelling).toEqual(isLlama3 ? { ...json.spelling, ignoreMerges: true } : json.spelling)
     expect([prefix, suffix]).toEqual([isLlama3 ? [1] : json.prefix, json.suffix])
   },
-  { runs: 1, examples: names.map((name): [Name] => [name]) },
+  { runs: 1, examples: names.map((name) => ({ name })) },
 )
 stateLaw(sameAsJson, read)
 

@@ -5,11 +5,18 @@
  * is a bug in the reader, whatever the file.
  */
 import { expect } from 'vitest'
+import { bytesAsFile } from '../../src/io/files.ts'
+import { readTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
 import { decodeFloats } from '../../src/tensor/dtypes.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { rowsOf, type RawTensorSource, type TensorSource } from '../../src/tensor/tensor_source.ts'
 import { joined } from '../../fixtures/hostile/bytes.ts'
 import { sameBits } from '../harness/compare.ts'
+
+/** A torch checkpoint in memory. */
+export function parseTorch(bytes: Uint8Array, name = 'checkpoint'): Promise<RawTensorSource> {
+  return readTorchCheckpoint(bytesAsFile(bytes), name)
+}
 
 /** The InputError an action ends with. Fails if it ends well, or with any other error. */
 export async function refusalOf(action: () => unknown): Promise<InputError> {

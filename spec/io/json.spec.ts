@@ -33,8 +33,8 @@ describe('accepted JSON', () => {
 
   law(
     'any JSON is read as it was written',
-    [fc.jsonValue({ noUnicodeString: false }), fc.nat(2)],
-    (value, indent) => {
+    { value: fc.jsonValue({ noUnicodeString: false }), indent: fc.nat(2) },
+    ({ value, indent }) => {
       const text = JSON.stringify(value, null, indent)
       fc.pre(text.isWellFormed() && !/\\u[dD][89a-fA-F]/.test(text) && !hasWideInteger(value))
       expect(shown(read(text))).toEqual(shown(JSON.parse(text)))
@@ -44,13 +44,16 @@ describe('accepted JSON', () => {
 
   law(
     'accepted text is accepted by JSON.parse with the same value',
-    [almostJson],
-    async (text) => {
+    { text: almostJson },
+    async ({ text }) => {
       fc.pre(text.isWellFormed())
       const answer = await answerOf(() => read(text))
       if (!(answer instanceof InputError)) expect(shown(answer)).toEqual(shown(JSON.parse(text)))
     },
-    { runs: 2000, examples: [['{"__proto__":{"a":1},"b":[-0,1.5e3,"\\u00e9\\/"]}'], ['"\\ud83d\\ude00"']] },
+    {
+      runs: 2000,
+      examples: [{ text: '{"__proto__":{"a":1},"b":[-0,1.5e3,"\\u00e9\\/"]}' }, { text: '"\\ud83d\\ude00"' }],
+    },
   )
 
   test('an object has no prototype, and keys that other objects inherit are keys', () => {

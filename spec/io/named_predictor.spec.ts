@@ -19,11 +19,11 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 const isBeside = lawForAll(
   'of a folder is predictor.safetensors in it; of NAME.gguf it is NAME.predictor.safetensors',
-  [
-    fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9._ -]{0,12}$/),
-    fc.constantFrom('.gguf', '.GGUF', '.safetensors', '.bin', '.safetensors.index.json'),
-  ],
-  (beside: typeof predictorBeside, name, end) => {
+  {
+    name: fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9._ -]{0,12}$/),
+    end: fc.constantFrom('.gguf', '.GGUF', '.safetensors', '.bin', '.safetensors.index.json'),
+  },
+  (beside: typeof predictorBeside, { name, end }) => {
     const weights = join(folder, name + end)
     const found = beside(weights)
     expect(dirname(found)).toBe(dirname(weights))

@@ -145,8 +145,8 @@ describe('damage', () => {
   const pieces = fc.constantFrom<Piece | string>(...marks, ...values, ...calls)
   law(
     'any order of opcodes gives a value or a typed error',
-    [fc.array(pieces, { maxLength: 25 })],
-    async (parts) => {
+    { parts: fc.array(pieces, { maxLength: 25 }) },
+    async ({ parts }) => {
       const answer = await answerOf(() => read(pickle(...parts)))
       if (
         parts.some((part) => part instanceof Uint8Array && new TextDecoder().decode(part) === 'cos\nsystem\n')

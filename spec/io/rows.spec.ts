@@ -169,8 +169,8 @@ const pieceForm = fc.constantFrom('safetensors', 'shards', 'torch')
 
 const rowsAreThoseOfTheWhole = lawForAll(
   'together are the tensor',
-  [anyForm, sample, cuts],
-  async (readRows: ReadRows, form, given, cut) => {
+  { form: anyForm, given: sample, cut: cuts },
+  async (readRows: ReadRows, { form, given, cut }) => {
     const { source } = await forms[form](given)
     const { rows, columns } = rowsOf(given.shape)
     const together = new Float32Array(rows * columns).fill(0.5)
@@ -188,8 +188,8 @@ const rowsAreThoseOfTheWhole = lawForAll(
 /** What of the file is read for rows, once the checksum of a torch storage is known to be right. */
 const nothingElseIsRead = lawForAll(
   'are all that is read for them',
-  [pieceForm, sample, fc.nat(), fc.nat()],
-  async (readRows: ReadRows, form, given, a, b) => {
+  { form: pieceForm, given: sample, a: fc.nat(), b: fc.nat() },
+  async (readRows: ReadRows, { form, given, a, b }) => {
     const { source, files } = await forms[form](given)
     if (form === 'torch') await source.readRows('x', 0, 0)
     const counted = (): number => files.reduce((sum, { bytesRead }) => sum + bytesRead, 0)
@@ -259,7 +259,11 @@ describe('mutants are killed', () => {
       const { columns } = rowsOf(infoOf(source).shape)
       return (await source.read('x')).subarray(first * columns, (first + count) * columns)
     }
-    await rowsAreThoseOfTheWhole.predicate(mutant, 'safetensors', matrix, { at: [1], keys: [2, 1] })
+    await rowsAreThoseOfTheWhole.predicate(mutant, {
+      form: 'safetensors',
+      sample: matrix,
+      rows: { at: [1], keys: [2, 1] },
+    })
     await kills(nothingElseIsRead, mutant)
   })
 })
@@ -334,16 +338,10 @@ describe('hostile files', () => {
     }
   })
 
-  const placeAndRows = [fc.nat(), fc.nat(4), fc.nat(4)] as [
-    fc.Arbitrary<number>,
-    fc.Arbitrary<number>,
-    fc.Arbitrary<number>,
-  ]
-
   const damageIsSeen = lawForAll(
     'ZP09 a changed byte of a storage is found for any rows',
-    placeAndRows,
-    async (readRows: ReadRows, place: number, a: number, b: number): Promise<void> => {
+    { place: fc.nat(), a: fc.nat(4), b: fc.nat(4) },
+    async (readRows: ReadRows, { place, a, b }): Promise<void> => {
       const bytes = torchOf(matrix)
       const start = bytes.findIndex((_, i) => bytes.subarray(i, i + 12).every((byte) => byte === 0x55))
       const at = start + (place % (12 + 48 + 8))

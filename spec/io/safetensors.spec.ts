@@ -60,8 +60,8 @@ const metadata = fc.dictionary(fc.string({ unit: 'grapheme' }), fc.string({ unit
 describe('a written file', () => {
   law(
     'round-trips: names, types, shapes, every bit, and the metadata',
-    [tensors, metadata],
-    async (list, text) => {
+    { list: tensors, text: metadata },
+    async ({ list, text }) => {
       const bytes = encodeSafetensors(new Map(list), text)
       expect(safetensorsSize(new Map(list), text)).toBe(bytes.length)
       const read = await contentsOf(parseSafetensors(bytes))
@@ -72,11 +72,11 @@ describe('a written file', () => {
     },
   )
 
-  law('does not depend on the order of its tensors', [tensors], (list) => {
+  law('does not depend on the order of its tensors', { list: tensors }, ({ list }) => {
     expect(encodeSafetensors(new Map(list.toReversed()))).toEqual(encodeSafetensors(new Map(list)))
   })
 
-  law('begins each tensor at a multiple of its element size', [tensors], async (list) => {
+  law('begins each tensor at a multiple of its element size', { list: tensors }, async ({ list }) => {
     const bytes = encodeSafetensors(new Map(list))
     const headerLength = Number(new DataView(bytes.buffer).getBigUint64(0, true))
     // Not JSON.parse: a plain object is no place for a tensor called __proto__.
@@ -201,10 +201,14 @@ describe('damage', () => {
     }
   })
 
-  law('every strict prefix of any file is refused', [tensors, fc.nat()], async (list, seed) => {
-    const bytes = encodeSafetensors(new Map(list))
-    await refusalOf(() => parseSafetensors(bytes.slice(0, seed % bytes.length)))
-  })
+  law(
+    'every strict prefix of any file is refused',
+    { list: tensors, seed: fc.nat() },
+    async ({ list, seed }) => {
+      const bytes = encodeSafetensors(new Map(list))
+      await refusalOf(() => parseSafetensors(bytes.slice(0, seed % bytes.length)))
+    },
+  )
 
   test('any changed byte of the header is refused, or changes only its own field', async () => {
     const whole = await contentsOf(parseSafetensors(sample))
@@ -226,14 +230,14 @@ describe('damage', () => {
 
   law(
     'any bytes after a well-formed start give tensors or a typed error',
-    [
-      fc.uint8Array({ maxLength: 60 }),
-      fc.string({
+    {
+      noise: fc.uint8Array({ maxLength: 60 }),
+      text: fc.string({
         unit: fc.constantFrom(...'{}[]":,0123456789.-eE \\u"dtypeshapeF32data_offsets'),
         maxLength: 60,
       }),
-    ],
-    async (noise, text) => {
+    },
+    async ({ noise, text }) => {
       await answerOf(() => contentsOf(parseSafetensors(noise)))
       await answerOf(() => contentsOf(parseSafetensors(rawSafetensors({ header: text }))))
       await answerOf(() =>

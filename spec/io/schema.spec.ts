@@ -136,8 +136,12 @@ test('the first of a million faults ends the check', () => {
 
 law(
   'a whole number is read if and only if it is within its bounds',
-  [fc.integer({ min: -3, max: 9 }), fc.integer({ min: 0, max: 3 }), fc.integer({ min: 3, max: 6 })],
-  (value, min, max) => {
+  {
+    value: fc.integer({ min: -3, max: 9 }),
+    min: fc.integer({ min: 0, max: 3 }),
+    max: fc.integer({ min: 3, max: 6 }),
+  },
+  ({ value, min, max }) => {
     const answer = answerOf(() => checkSchema(wholeNumber(min, max), value, about))
     expect(answer === value).toBe(value >= min && value <= max)
   },

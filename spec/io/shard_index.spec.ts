@@ -49,8 +49,8 @@ describe('names of files', () => {
   const marks = fc.constantFrom('.', '..', '/', '\\', ':', '%', 'a', 'b', ' ', '\0', 'C:', '~', '$', 'é')
   law(
     'an accepted name stays below the folder, at its own path',
-    [fc.array(marks, { maxLength: 8 }).map((list) => list.join(''))],
-    async (name) => {
+    { name: fc.array(marks, { maxLength: 8 }).map((list) => list.join('')) },
+    async ({ name }) => {
       const path = await answerOf(() => joinSafely('/cache/model', name, 'index'))
       if (!(path instanceof InputError)) expect(path).toBe(`/cache/model/${name}`)
     },

@@ -107,8 +107,8 @@ const changed = (change: (part: StoredRows, i: number) => StoredRows[]): Stream 
 describe('parts', () => {
   const partsAreTheTensor = lawForAll(
     'are whole rows in order, and together the tensor',
-    [anyForm, sample, length],
-    async (stream: Stream, form: string, given: Sample, partLength: number): Promise<void> => {
+    { form: anyForm, given: sample, partLength: length },
+    async (stream: Stream, { form, given, partLength }): Promise<void> => {
       const source = await openFile(bytesAsFile(files[form](given)), form)
       const { rows, columns } = rowsOf(given.shape)
       const rowLength = columns * elementSize(given.dtype)
@@ -181,16 +181,10 @@ describe('a file is read once', () => {
 })
 
 describe('damage', () => {
-  const arbitraries = [fc.constantFrom('torch', 'torch, part of a storage'), fc.nat(), length] as [
-    fc.Arbitrary<string>,
-    fc.Arbitrary<number>,
-    fc.Arbitrary<number>,
-  ]
-
   const damageIsSeen = lawForAll(
     'ZP09 a changed byte is found before the last part',
-    arbitraries,
-    async (stream: Stream, form: string, place: number, partLength: number): Promise<void> => {
+    { form: fc.constantFrom('torch', 'torch, part of a storage'), place: fc.nat(), partLength: length },
+    async (stream: Stream, { form, place, partLength }): Promise<void> => {
       const bytes = files[form](matrix)
       const at = bytes.findIndex((_, i) => matrix.data.every((byte, j) => bytes[i + j] === byte))
       const broken = withByte(bytes, at + (place % 48), 0xff)

@@ -67,8 +67,8 @@ describe('decode(encode(text)) = text', () => {
 
   law(
     'for text in any script, and of any characters',
-    [fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'binary' }))],
-    (text) => {
+    { text: fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'binary' })) },
+    ({ text }) => {
       fc.pre(text.isWellFormed())
       expect(tokenizer.decode(tokenizer.encode(text, { prefix: false }))).toBe(text)
     },

@@ -7,12 +7,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { parseTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { rowsOf } from '../../src/tensor/tensor_source.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
 import { concat, littleEndian } from '../../fixtures/hostile/bytes.ts'
-import { answerOf, contentsOf, damagedValues, refusalOf, withByte } from './hostile.ts'
+import { answerOf, contentsOf, damagedValues, parseTorch, refusalOf, withByte } from './hostile.ts'
 import {
   dict,
   floatTensor,
@@ -33,8 +32,7 @@ const open = (
   pickled: Uint8Array,
   storages: Record<string, Uint8Array> = {},
   more?: EntryToZip[],
-): ReturnType<typeof parseTorchCheckpoint> =>
-  parseTorchCheckpoint(torchFile(pickled, storages, more).bytes, 'pytorch_model.bin')
+): ReturnType<typeof parseTorch> => parseTorch(torchFile(pickled, storages, more).bytes, 'pytorch_model.bin')
 
 describe('views of storages', () => {
   /** Shapes and strides that lie within a storage and have no more elements than it. */
@@ -48,8 +46,8 @@ describe('views of storages', () => {
 
   law(
     'are read as indices say: element i, j, ... lies at offset + i * stride + j * stride + ...',
-    [view],
-    async ({ shape, offset, strides }) => {
+    { view },
+    async ({ view: { shape, offset, strides } }) => {
       const count = shape.reduce((product, size) => product * size, 1)
       const extent = count === 0 ? 0 : shape.reduce((sum, size, i) => sum + (size - 1) * strides[i], 1)
       const length = Math.max(offset + extent, count)
@@ -133,15 +131,15 @@ describe('damage', () => {
 
   test('every strict prefix is refused', async () => {
     for (let length = 0; length < sample.length; length++) {
-      await refusalOf(() => parseTorchCheckpoint(sample.slice(0, length)))
+      await refusalOf(() => parseTorch(sample.slice(0, length)))
     }
   })
 
   test('any change of any byte is refused, or changes nothing', async () => {
-    const whole = await contentsOf(parseTorchCheckpoint(sample))
+    const whole = await contentsOf(parseTorch(sample))
     for (let index = 0; index < sample.length; index++) {
       for (const value of damagedValues(sample[index], scaledRuns(1) >= 10)) {
-        const answer = await answerOf(() => contentsOf(parseTorchCheckpoint(withByte(sample, index, value))))
+        const answer = await answerOf(() => contentsOf(parseTorch(withByte(sample, index, value))))
         if (!(answer instanceof InputError)) expect(answer).toEqual(whole)
       }
     }
@@ -149,14 +147,13 @@ describe('damage', () => {
 
   law(
     'a real file, cut or changed anywhere, is refused or reads the same',
-    [fc.nat(), fc.nat(255)],
-    async (position, value) => {
+    { position: fc.nat(), value: fc.nat(255) },
+    async ({ position, value }) => {
       const file = new Uint8Array(readFileSync(join(golden, 'postln_proj/pytorch_model.bin')))
       const at = position % file.length
-      await refusalOf(() => parseTorchCheckpoint(file.slice(0, at)))
-      const answer = await answerOf(() => contentsOf(parseTorchCheckpoint(withByte(file, at, value))))
-      if (!(answer instanceof InputError))
-        expect(answer).toEqual(await contentsOf(parseTorchCheckpoint(file)))
+      await refusalOf(() => parseTorch(file.slice(0, at)))
+      const answer = await answerOf(() => contentsOf(parseTorch(withByte(file, at, value))))
+      if (!(answer instanceof InputError)) expect(answer).toEqual(await contentsOf(parseTorch(file)))
     },
   )
 })

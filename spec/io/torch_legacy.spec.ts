@@ -7,11 +7,19 @@ import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { bytesAsFile } from '../../src/io/files.ts'
-import { parseTorchCheckpoint, readTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
+import { readTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
 import { concat } from '../../fixtures/hostile/bytes.ts'
-import { answerOf, contentsOf, damagedValues, refusalOf, withByte, type Contents } from './hostile.ts'
+import {
+  answerOf,
+  contentsOf,
+  damagedValues,
+  parseTorch,
+  refusalOf,
+  withByte,
+  type Contents,
+} from './hostile.ts'
 import {
   dict,
   legacyFile,
@@ -51,7 +59,7 @@ const plain: LegacyParts = {
 
 /** What is judged here. */
 type Read = (bytes: Uint8Array) => Promise<Contents>
-const read: Read = (bytes) => contentsOf(parseTorchCheckpoint(bytes, 'pytorch_model.bin'))
+const read: Read = (bytes) => contentsOf(parseTorch(bytes, 'pytorch_model.bin'))
 
 async function valuesOf(parts: LegacyParts): Promise<number[][]> {
   const { tensors } = await read(legacyFile(parts))
@@ -104,7 +112,7 @@ describe('files of torch before 1.6 are read', () => {
       [4, 5],
       [3, 4, 5],
     ])
-    const source = await parseTorchCheckpoint(legacyFile({ tensors: parts, storages: [[6, six]] }))
+    const source = await parseTorch(legacyFile({ tensors: parts, storages: [[6, six]] }))
     expect([...source.tensors.values()].map(({ sameAs }) => sameAs)).toEqual([
       undefined,
       undefined,
@@ -122,8 +130,8 @@ describe('files of torch before 1.6 are read', () => {
 
   law(
     'pickles of any length are read, with at most twice their bytes',
-    [fc.integer({ min: 0, max: 6000 }), fc.nat(40)],
-    async (tensors, more) => {
+    { tensors: fc.integer({ min: 0, max: 6000 }), more: fc.nat(40) },
+    async ({ tensors, more }) => {
       const data = new Uint8Array(24 * 6000)
       const storage = legacyStorage('FloatStorage', '0', P.int(36_000))
       const named = (name: string, length: number): [Piece, Piece] => [
@@ -336,7 +344,7 @@ describe('damage', () => {
 
   test('every strict prefix is refused', () => prefixesAreRefused(read)(sample))
 
-  law('of a real file too', [fc.nat()], (at) => {
+  law('of a real file too', { at: fc.nat() }, ({ at }) => {
     const file = golden('pytorch_model.legacy.bin')
     return refusalOf(() => read(file.slice(0, at % file.length))).then(() => true)
   })

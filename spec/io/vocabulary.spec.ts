@@ -39,8 +39,8 @@ describe('vocabulary files', () => {
 
   law(
     'a vocabulary may hold any names that objects inherit',
-    [fc.constantFrom('__proto__', 'constructor', 'toString')],
-    (token) => {
+    { token: fc.constantFrom('__proto__', 'constructor', 'toString') },
+    ({ token }) => {
       const made = createTokenizer(files(vocabText([[token, 900]]), '')())
       expect(made.decode([900])).toBe(token)
       expect(made.decode(made.encode(token, { prefix: false }))).toBe(token)
@@ -49,8 +49,8 @@ describe('vocabulary files', () => {
 
   law(
     'damaged anywhere are read or refused',
-    [fc.nat(), fc.nat(255), fc.boolean()],
-    async (position, value, inMerges) => {
+    { position: fc.nat(), value: fc.nat(255), inMerges: fc.boolean() },
+    async ({ position, value, inMerges }) => {
       const vocab = vocabText()
       const merges = concat('#version: 0.2\na b\nab c\n')
       const damaged = inMerges ? merges : vocab

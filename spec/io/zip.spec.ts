@@ -33,15 +33,19 @@ const entry = fc.record({
 const entries = fc.uniqueArray(entry, { maxLength: 4, selector: ({ name }) => name })
 
 describe('a stored entry', () => {
-  law('is read, with every form of sizes', [entries, fc.boolean()], async (list, zip64) => {
-    const expected = list.map(({ name, data }) => [name, [...data]])
-    expect(await contents(makeZip(list, zip64).bytes)).toEqual(expected)
-  })
+  law(
+    'is read, with every form of sizes',
+    { list: entries, zip64: fc.boolean() },
+    async ({ list, zip64 }) => {
+      const expected = list.map(({ name, data }) => [name, [...data]])
+      expect(await contents(makeZip(list, zip64).bytes)).toEqual(expected)
+    },
+  )
 
   law(
     'is read in parts, and each part is checked',
-    [fc.uint8Array({ minLength: 1, maxLength: 30 }), fc.nat(), fc.nat()],
-    async (data, a, b) => {
+    { data: fc.uint8Array({ minLength: 1, maxLength: 30 }), a: fc.nat(), b: fc.nat() },
+    async ({ data, a, b }) => {
       const { bytes, data: starts } = makeZip([{ name: 'x', data }])
       const [offset, end] = [a % (data.length + 1), b % (data.length + 1)].toSorted((x, y) => x - y)
       const archive = await open(bytes)
@@ -119,8 +123,8 @@ describe('damage', () => {
 
   law(
     'two spliced archives read as one of them, or are refused',
-    [entries, entries, fc.nat(), fc.nat()],
-    async (a, b, cut, from) => {
+    { a: entries, b: entries, cut: fc.nat(), from: fc.nat() },
+    async ({ a, b, cut, from }) => {
       const [first, second] = [makeZip(a).bytes, makeZip(b).bytes]
       const spliced = concat(
         first.slice(0, cut % (first.length + 1)),

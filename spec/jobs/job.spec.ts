@@ -46,8 +46,10 @@ const wholeJob = job.filter(isWhole)
 describe('a job', () => {
   type Parse = typeof parseJob
 
-  const isItsText = lawForAll('round-trips through its text', [wholeJob], (parse: Parse, one: Job): void =>
-    expect(jobText(parse(jobText(one), 'job'))).toBe(jobText(one)),
+  const isItsText = lawForAll(
+    'round-trips through its text',
+    { one: wholeJob },
+    (parse: Parse, { one }): void => expect(jobText(parse(jobText(one), 'job'))).toBe(jobText(one)),
   )
   stateLaw(isItsText, parseJob)
 
@@ -58,8 +60,8 @@ describe('a job', () => {
 
   const isOfEquals = lawForAll(
     'has the key of equal jobs and of no other',
-    [wholeJob, wholeJob],
-    async (key: typeof jobKey, one: Job, other: Job) => {
+    { one: wholeJob, other: wholeJob },
+    async (key: typeof jobKey, { one, other }) => {
       const same = jobText(one) === jobText(other)
       expect((await key(one)) === (await key(other))).toBe(same)
       const turned = {
@@ -79,8 +81,8 @@ describe('a job', () => {
 
   const keepsFiles = lawForAll(
     'has another key with another file',
-    [wholeJob, hash],
-    async (key: (one: Job) => Promise<string>, one: Job, name: string): Promise<void> => {
+    { one: wholeJob, name: hash },
+    async (key: (one: Job) => Promise<string>, { one, name }): Promise<void> => {
       const more = { ...one, files: { ...one.files, input: name } }
       const others = {
         ...one,
@@ -115,8 +117,8 @@ describe('a job', () => {
 
   const isRefusedOrItself = lawForAll(
     'from any text is refused in one line, or is the job of that text',
-    [fc.string()],
-    (parse: Parse, text: string): void => {
+    { text: fc.string() },
+    (parse: Parse, { text }): void => {
       let found: Job
       try {
         found = parse(text, 'job')
@@ -173,13 +175,8 @@ const stores = {
 describe.each(Object.entries(stores))('a store in %s', (_, open) => {
   const givesBack = lawForAll(
     'returns what was written, and nothing under other names',
-    [fc.uint8Array(), hash, hash],
-    async (
-      change: (store: JobStore) => JobStore,
-      bytes: Uint8Array,
-      name: string,
-      other: string,
-    ): Promise<void> => {
+    { bytes: fc.uint8Array(), name: hash, other: hash },
+    async (change: (store: JobStore) => JobStore, { bytes, name, other }): Promise<void> => {
       const store = change(await open())
       expect(await store.read(name)).toBeNull()
       await store.write(name, bytes)
@@ -294,8 +291,8 @@ describe('joined results', () => {
 
   const joinsThem = lawForAll(
     'are the results, in order',
-    [parts],
-    async (joiner: typeof doJoin, list: Uint8Array[]): Promise<void> => {
+    { list: parts },
+    async (joiner: typeof doJoin, { list }): Promise<void> => {
       const keys = list.map((_, i) => String(i).padStart(64, '0'))
       const read = async (name: string): Promise<Uint8Array> => list[Number(name)]
       const joined = await joiner(joinJob(keys), { read })

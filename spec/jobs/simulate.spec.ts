@@ -35,13 +35,17 @@ const anyCluster: fc.Arbitrary<ClusterSettings> = fc.record({
 })
 
 /** `rules` are those of the simulation unless told. */
-const losesNothing = lawForAll('loses nothing', [anyCluster], (rules: ClusterRules | undefined, settings) => {
-  const { done, makespan, efficiency } = simulateCluster(settings, rules)
-  expect(done).toBe(settings.jobs)
-  // No job is done before a worker has its model, and no worker does two at once.
-  expect(makespan).toBeGreaterThanOrEqual(settings.loadSeconds)
-  expect(efficiency).toBeLessThanOrEqual(1 + 1e-9)
-})
+const losesNothing = lawForAll(
+  'loses nothing',
+  { settings: anyCluster },
+  (rules: ClusterRules | undefined, { settings }) => {
+    const { done, makespan, efficiency } = simulateCluster(settings, rules)
+    expect(done).toBe(settings.jobs)
+    // No job is done before a worker has its model, and no worker does two at once.
+    expect(makespan).toBeGreaterThanOrEqual(settings.loadSeconds)
+    expect(efficiency).toBeLessThanOrEqual(1 + 1e-9)
+  },
+)
 
 /** Every machine fails many times in the course of this. */
 const failing: ClusterSettings = { ...quiet, jobs: 2000, deathsPerHour: 5, cutsPerHour: 20, spread: 0.2 }

@@ -50,8 +50,8 @@ const layerSizes = fc.record({
 
 const agrees = lawForAll(
   'of weights is the share of layer weights that are not read',
-  [someMask, layerSizes],
-  (measure: typeof achievedSparsity, mask, { group, ...rest }) => {
+  { mask: someMask, layerSizes },
+  (measure: typeof achievedSparsity, { mask, layerSizes: { group, ...rest } }) => {
     const { heads } = mask.shape
     const sizes = { ...rest, keyHeads: heads % group === 0 ? heads / group : heads }
     const achieved = measure(mask, sizes)
@@ -75,8 +75,12 @@ function channelsOf(
 
 const countsChannels = lawForAll(
   'of input channels is the share of layer weights that meet a masked one, and of weights that of matrices with a row per input',
-  [someMask, layerSizes, fc.array(fc.constantFrom(0, 1), { minLength: 1, maxLength: 23, size: 'max' })],
-  (measure: typeof achievedSparsity, { shape }, { group, ...rest }, numbers) => {
+  {
+    someMask,
+    layerSizes,
+    numbers: fc.array(fc.constantFrom(0, 1), { minLength: 1, maxLength: 23, size: 'max' }),
+  },
+  (measure: typeof achievedSparsity, { someMask: { shape }, layerSizes: { group, ...rest }, numbers }) => {
     const { layers, heads, neurons } = shape
     const sizes = { ...rest, keyHeads: heads % group === 0 ? heads / group : heads }
     const channels = channelsOf(shape, sizes, numbers)

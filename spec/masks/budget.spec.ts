@@ -50,8 +50,8 @@ describe('budgets', () => {
 
   law(
     'a layer selected alone = its row in per-layer scope',
-    [someScores, someSparsity, someFloor, someFloor],
-    (scores, sparsity, heads, neurons) => {
+    { scores: someScores, sparsity: someSparsity, heads: someFloor, neurons: someFloor },
+    ({ scores, sparsity, heads, neurons }) => {
       const { layers, heads: H, neurons: F } = scores.shape
       const budget = makeBudget(sparsity, { scope: 'per-layer', ...floorsFor(scores, heads, neurons) })
       const mask = selectMask(scores, budget)
@@ -110,15 +110,15 @@ describe('budgets', () => {
   const someCount = fc.nat(400)
   const countIsExact = lawForAll(
     'the count kept is exact for any decimal share: rounded with halves up; for released, a whole percentage is skipped and rounded down',
-    [someDecimal, someCount],
-    (kept: Kept, [skipped, parts], ranked) => keepsExactly(kept, skipped, parts, ranked),
+    { someDecimal, ranked: someCount },
+    (kept: Kept, { someDecimal: [skipped, parts], ranked }) => keepsExactly(kept, skipped, parts, ranked),
     {
       runs: 2000,
       examples: [
-        [[295, 1000], 1000],
-        [[3, 10], 45],
-        [[7, 100], 250],
-        [[29, 100], 100],
+        { someDecimal: [295, 1000], ranked: 1000 },
+        { someDecimal: [3, 10], ranked: 45 },
+        { someDecimal: [7, 100], ranked: 250 },
+        { someDecimal: [29, 100], ranked: 100 },
       ],
     },
   )

@@ -17,8 +17,8 @@ describe('overlap', () => {
   /** The definition, over sets of indices. */
   const byDefinition = lawForAll(
     'recall, precision and Jaccard are those of the sets',
-    [twoSets],
-    (compare: Compare, [chosen, oracle]: Float32Array[]): void => {
+    { twoSets },
+    (compare: Compare, { twoSets: [chosen, oracle] }): void => {
       const setOf = (table: Float32Array): Set<number> =>
         new Set([...table.keys()].filter((unit) => table[unit] === 1))
       const [made, right] = [setOf(chosen), setOf(oracle)]
@@ -33,11 +33,15 @@ describe('overlap', () => {
   )
   stateLaw(byDefinition, setOverlap)
 
-  law('recall equals precision for sets of one size, and they swap with the sets', [twoSets], ([a, b]) => {
-    const [there, back] = [setOverlap(a, b), setOverlap(b, a)]
-    expect(back).toEqual({ recall: there.precision, precision: there.recall, jaccard: there.jaccard })
-    if (a.filter(Boolean).length === b.filter(Boolean).length) expect(there.recall).toBe(there.precision)
-  })
+  law(
+    'recall equals precision for sets of one size, and they swap with the sets',
+    { twoSets },
+    ({ twoSets: [a, b] }) => {
+      const [there, back] = [setOverlap(a, b), setOverlap(b, a)]
+      expect(back).toEqual({ recall: there.precision, precision: there.recall, jaccard: there.jaccard })
+      if (a.filter(Boolean).length === b.filter(Boolean).length) expect(there.recall).toBe(there.precision)
+    },
+  )
 
   const mutants: [string, Compare][] = [
     ['recall and precision change places', (chosen, oracle) => setOverlap(oracle, chosen)],

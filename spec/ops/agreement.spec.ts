@@ -1,5 +1,5 @@
 /**
- * Law 3, kernel by kernel: one op, one set of numbers, on every backend.
+ * One op, one set of numbers, on every backend.
  *
  * The function in src/ops is the definition. Each backend's kernel is called with every size from 0 to 33 (twice the
  * lanes of a striped reduction, and one), at every offset of its arrays, with every optional array there and not,
@@ -7,8 +7,8 @@
  * random sizes that cross the tiles of a blocked GEMM. It must give the reference's bits, or stay within the bound the
  * catalogue row states, and touch nothing else (harness/call.ts).
  */
-import { kernelNames } from '../../src/ops/catalog.ts'
-import { agreementLaws } from '../../src/verify/ops/agreement.ts'
+import { lawsOfPages } from '../../src/verify/ops/index.ts'
 import { stateLaws } from '../harness/state.ts'
 
-stateLaws(kernelNames.flatMap(agreementLaws))
+const { agreement } = lawsOfPages
+stateLaws({ agreement })

@@ -1,14 +1,9 @@
 /**
- * Attention over a cache of int8 is attention over what the cache stands for, within a bound; it looks at the past and at
- * nothing else, and a token over a cache gets the bits of the whole pass.
+ * The bound that a fast kernel of attention over a cache of int8 must keep. `laws.spec.ts` states its laws.
  */
 import { expect, test } from 'vitest'
 import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
 import { kernels } from '../../src/ops/catalog.ts'
-import { attentionI8Laws } from '../../src/verify/ops/attention_i8.ts'
-import { stateLaws } from '../harness/state.ts'
-
-stateLaws(attentionI8Laws)
 
 test('a fast kernel may differ by a rounding for each position, each started block and each sum', () => {
   const { fast } = kernels['attention_i8']

@@ -13,8 +13,8 @@ type CosAndSin = typeof cosAndSin
 
 const nearTheRuntime = lawForAll(
   'cosAndSin is within 2e-15 of the cosine and the sine of the runtime, for angles from 0 to 2^17',
-  [fc.double({ min: 0, max: 2 ** 17, noNaN: true }), fc.nat({ max: 83_443 })],
-  (of: CosAndSin, angle, quarter) => {
+  { angle: fc.double({ min: 0, max: 2 ** 17, noNaN: true }), quarter: fc.nat({ max: 83_443 }) },
+  (of: CosAndSin, { angle, quarter }) => {
     // Near a multiple of pi / 2 most of the angle is taken away.
     for (const x of [angle, quarter * (Math.PI / 2), quarter * (Math.PI / 4)]) {
       const { cos, sin } = of(x)
@@ -64,8 +64,12 @@ const frequencyLaws = Object.entries({ plain: fc.constant(null), linear, llama3,
   ([kind, scaling]) =>
     lawForAll(
       `${kind}: row t of the table holds cos(t f) and then sin(t f) of the frequencies f, rounded to float32`,
-      [bases, scaling as fc.Arbitrary<RotaryScaling | null>, fc.integer({ min: 1, max: 130 })],
-      (table: typeof rotaryTable, base, scaling, K) => {
+      {
+        base: bases,
+        scaling: scaling as fc.Arbitrary<RotaryScaling | null>,
+        K: fc.integer({ min: 1, max: 130 }),
+      },
+      (table: typeof rotaryTable, { base, scaling, K }) => {
         const rotary = { base, scaling }
         const [M, rows] = [Math.floor(K / 2), table(rotary, POSITIONS, K)]
         for (const t of [0, 1, 2, 17, 128, POSITIONS - 1]) {

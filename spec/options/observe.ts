@@ -16,13 +16,13 @@ import { quietSession } from '../cli/run_inside.ts'
 import { askServer, type Served } from './ask_server.ts'
 
 /** A model that was loaded. */
-export interface SeenModel {
+interface SeenModel {
   readonly backend: string
   readonly storage: string
 }
 
 /** A sequence that was begun. */
-export interface SeenSequence {
+interface SeenSequence {
   readonly mode: string
   /** The requested storage of keys and values; `none` for the default. */
   readonly cache: string

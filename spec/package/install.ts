@@ -19,13 +19,13 @@ export interface Outcome {
 }
 
 /** A file of the packed package, as npm lists it. */
-export interface PackedFile {
+interface PackedFile {
   readonly path: string
   readonly size: number
 }
 
 /** The package, packed. */
-export interface Packed {
+interface Packed {
   /** Path of the archive. */
   readonly archive: string
   readonly files: readonly PackedFile[]
@@ -47,7 +47,7 @@ export interface Project {
 }
 
 /** Runs a command to its end; never rejects. This Node goes before any other of the machine. */
-export function runIn(cwd: string, command: string, args: readonly string[]): Promise<Outcome> {
+function runIn(cwd: string, command: string, args: readonly string[]): Promise<Outcome> {
   const env: NodeJS.ProcessEnv = {
     ...process.env,
     NO_COLOR: '1',
@@ -92,7 +92,7 @@ const sources = [
 ]
 
 /** Builds and packs from a copy of the sources into a folder, so that dist/ is not changed and runs can be parallel. */
-export async function pack(folder: string): Promise<Packed> {
+async function pack(folder: string): Promise<Packed> {
   const copy = join(folder, 'copy')
   for (const name of sources) await cp(join(root, name), join(copy, name), { recursive: true })
   await symlink(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction')

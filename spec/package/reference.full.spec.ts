@@ -1,5 +1,5 @@
 /**
- * The API reference is written without a warning, so that no link in a docstring is dead.
+ * A dead link in a docstring ends the making of the API reference. That the reference has none: spec/web/site.full.spec.ts.
  */
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -28,14 +28,6 @@ function judge(optionsFile: string): Promise<{ code: number; output: string }> {
     )
   })
 }
-
-test.skipIf(cannot !== null)(
-  `the API reference is written without a warning${why}`,
-  { timeout: 300_000 },
-  async () => {
-    expect(await judge(join(root, 'docs/typedoc.json'))).toMatchObject({ code: 0 })
-  },
-)
 
 test.skipIf(cannot !== null)(
   `a dead link in a docstring is an error${why}`,

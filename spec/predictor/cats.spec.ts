@@ -23,8 +23,7 @@ import {
 } from '../../src/verify/model/cases.ts'
 import { stateLaws } from '../engine/cases.ts'
 import { sameBits } from '../harness/compare.ts'
-import { Data } from '../harness/data.ts'
-import { firstFailure, killingRuns, kills, stateLaw } from '../harness/seed.ts'
+import { anyData, firstFailure, killingRuns, kills, stateLaw } from '../harness/seed.ts'
 
 // ---- Cut-offs -------------------------------------------------------------------------------------------------------------
 
@@ -32,14 +31,14 @@ type Cutoff = typeof gateCutoff
 
 const isQuantile = lawForAll(
   'the cut-off of gates is the size that has their share of all sizes before it in order; past the last it is Infinity',
-  [
-    fc.array(fc.oneof(fc.integer({ min: -3, max: 3 }), fc.float({ min: -4, max: 4, noNaN: true })), {
+  {
+    gates: fc.array(fc.oneof(fc.integer({ min: -3, max: 3 }), fc.float({ min: -4, max: 4, noNaN: true })), {
       minLength: 1,
       maxLength: 60,
     }),
-    fc.integer({ min: 0, max: 20 }),
-  ],
-  (cutoff: Cutoff, gates: readonly number[], twentieths: number): void => {
+    twentieths: fc.integer({ min: 0, max: 20 }),
+  },
+  (cutoff: Cutoff, { gates, twentieths }): void => {
     const sizes = Float32Array.from(gates, Math.abs).toSorted()
     const below = Math.floor((twentieths * gates.length) / 20)
     const given = Float32Array.from(gates)
@@ -82,10 +81,9 @@ type Make = (budget: Budget) => MaskPlanner
 const choosesByGate = (make: Make = catsPlanner): ModelLaw =>
   forAll(
     'cats leaves the prompt dense, then computes at every token all heads and the neurons whose gate reaches the cut-off of the prompt',
-    [anyModel],
-    (subject, model) =>
+    { model: anyModel, data: anyData },
+    (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
         const tokens = tokensOf(model, data)
         const prompt = data.integer(1, tokens.length)
         const denseLayers = data.integer(0, 2)

@@ -46,14 +46,14 @@ type Threshold = typeof magnitudeThreshold
 
 const isQuantile = lawForAll(
   'the threshold of activations is the last of their share in order of size; of no share it is -Infinity',
-  [
-    fc.array(fc.oneof(fc.integer({ min: -3, max: 3 }), fc.float({ min: -4, max: 4, noNaN: true })), {
+  {
+    drawn: fc.array(fc.oneof(fc.integer({ min: -3, max: 3 }), fc.float({ min: -4, max: 4, noNaN: true })), {
       minLength: 1,
       maxLength: 60,
     }),
-    fc.integer({ min: 0, max: 20 }),
-  ],
-  (threshold: Threshold, drawn: readonly number[], twentieths: number): void => {
+    twentieths: fc.integer({ min: 0, max: 20 }),
+  },
+  (threshold: Threshold, { drawn, twentieths }): void => {
     const sizes = Float32Array.from(drawn, Math.abs).toSorted()
     const masked = Math.floor((twentieths * drawn.length) / 20)
     const given = Float32Array.from(drawn)
@@ -92,18 +92,18 @@ function follows(
 ): ModelLaw {
   return forAll(
     `${name} masks after the prompt what its specification masks, in every layer that is not dense, whatever weights are stored as`,
-    [
-      engineCase,
-      fc.oneof(
+    {
+      drawn: engineCase,
+      sparsity: fc.oneof(
         fc.integer({ min: 0, max: 20 }).map((n) => n / 20),
         fc.double({ min: 0, max: 1, noNaN: true }),
       ),
-      fc.nat({ max: 2 }),
-      anyStorage,
-      anyCache,
-      cuts,
-    ],
-    async (subject, drawn, sparsity, denseLayers, storage, cache, parts) => {
+      denseLayers: fc.nat({ max: 2 }),
+      storage: anyStorage,
+      cache: anyCache,
+      parts: cuts,
+    },
+    async (subject, { drawn, sparsity, denseLayers, storage, cache, parts }) => {
       const { config, tensors, tokens } = made(drawn)
       const [prompt] = endsOf(tokens, parts)
       const plain = plainModel(config, tensors, storage, cache)
@@ -323,8 +323,8 @@ const readers: Readonly<Record<Site, readonly Module[]>> = {
 
 const isColumnOfZeros = lawForAll(
   'a channel that is left out at every token is a column of zeros in every matrix that reads it, in both families',
-  [engineCase, channelSchedule],
-  (forward: Forward, drawn, schedule) => {
+  { drawn: engineCase, schedule: channelSchedule },
+  (forward: Forward, { drawn, schedule }) => {
     const { config, tensors, tokens } = made(drawn)
     const maskOf = (l: number, site: Site, C: number): Float32Array => channelMaskOf(schedule, 0, l, site, C)
     const masked = forward(plainModel(config, tensors, 'f32', 'f32'), tokens, (l, site, x) =>

@@ -28,12 +28,11 @@ const someTable = fc
 
 describe('features', () => {
   type Scaling = typeof scaleFeatures
-  type Case = { columns: number; data: Float32Array[] }
 
   const isStandard = lawForAll(
     'scaled by the moments of a set have mean 0 and variance 1 over it, feature by feature',
-    [someTable],
-    (scale: Scaling, { columns, data }: Case): void => {
+    { table: someTable },
+    (scale: Scaling, { table: { columns, data } }): void => {
       const moments = featureMoments(data, columns)
       const scaled = data.map((row) => scale(row, 'dataset', moments))
       for (let d = 0; d < columns; d++) {
@@ -52,7 +51,7 @@ describe('features', () => {
     await kills(isStandard, mutant)
   })
 
-  law('are scaled row by row, many rows at once', [someTable], ({ columns, data }) => {
+  law('are scaled row by row, many rows at once', { table: someTable }, ({ table: { columns, data } }) => {
     const moments = featureMoments(data, columns)
     const whole = Float32Array.from(data.flatMap((row) => [...row]))
     for (const scaling of ['min_max', 'standard', 'dataset', 'none'] as const) {
@@ -111,8 +110,8 @@ describe('targets', () => {
 
   const countBudgets = lawForAll(
     'averaged over budgets count the budgets that keep a unit',
-    [distinct],
-    (label: typeof makeLabels, values: number[]): void => {
+    { values: distinct },
+    (label: typeof makeLabels, { values }): void => {
       const table = Float32Array.from(values)
       const labels = label(table, table.length, DEFAULT_SHARES)
       labels.forEach((label, i) => {

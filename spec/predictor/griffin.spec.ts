@@ -18,8 +18,7 @@ import { stateLaws } from '../engine/cases.ts'
 import { get, getIds, readCase, tolerance, variants } from '../golden/golden.ts'
 import { withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
-import { Data } from '../harness/data.ts'
-import { firstFailure, killingRuns, kills, stateLaw } from '../harness/seed.ts'
+import { anyData, firstFailure, killingRuns, kills, stateLaw } from '../harness/seed.ts'
 import { roundedShare } from '../masks/cases.ts'
 
 // ---- The scores of a layer -----------------------------------------------------------------------------------------
@@ -72,8 +71,8 @@ const scoresOf = (scores: Scores, rows: readonly Float32Array[]): Float32Array =
 
 const isFormula = lawForAll(
   'griffin scores are the formula, and their squares add up to the number of tokens that are not all zero',
-  [layerCase],
-  (scores: Scores, drawn: LayerCase): void => {
+  { drawn: layerCase },
+  (scores: Scores, { drawn }): void => {
     const rows = rowsOf(drawn)
     const found = scoresOf(scores, rows)
     expectScores(found, byFormula(flat(rows), rows.length))
@@ -86,8 +85,12 @@ stateLaw(isFormula, griffinScores)
 
 const ignoresOrder = lawForAll(
   'griffin scores depend neither on the order of tokens nor on the scale of any of them',
-  [layerCase, fc.nat({ max: 5 }), fc.array(fc.integer({ min: 0, max: 8 }), { minLength: 6, maxLength: 6 })],
-  (scores: Scores, drawn: LayerCase, first: number, scales: readonly number[]): void => {
+  {
+    drawn: layerCase,
+    first: fc.nat({ max: 5 }),
+    scales: fc.array(fc.integer({ min: 0, max: 8 }), { minLength: 6, maxLength: 6 }),
+  },
+  (scores: Scores, { drawn, first, scales }): void => {
     const rows = rowsOf(drawn)
     const at = first % rows.length
     const other = [...rows.slice(at), ...rows.slice(0, at)].toReversed()
@@ -99,8 +102,8 @@ stateLaw(ignoresOrder, griffinScores)
 
 const addsUp = lawForAll(
   'the squared griffin scores of two parts of a prompt add up to those of the whole',
-  [layerCase, fc.nat({ max: 5 })],
-  (scores: Scores, drawn: LayerCase, cut: number): void => {
+  { drawn: layerCase, cut: fc.nat({ max: 5 }) },
+  (scores: Scores, { drawn, cut }): void => {
     const rows = rowsOf(drawn)
     const at = Math.min(cut, rows.length)
     const parts = [rows.slice(0, at), rows.slice(at)].filter((part) => part.length > 0)
@@ -162,10 +165,9 @@ type Make = (shape: UnitShape, budget: Budget) => MaskPlanner
 const keepsMostUsed = (make: Make = griffinPlanner): ModelLaw =>
   forAll(
     'griffin keeps all heads and of each ranked layer the share of neurons that the prompt uses most, and leaves nothing behind',
-    [anyModel],
-    (subject, model) =>
+    { model: anyModel, data: anyData },
+    (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
         const prompt = tokensOf(model, data)
         const denseLayers = data.integer(0, 2)
         const budget = makeBudget(data.uniform(), { denseLayers })

@@ -24,8 +24,7 @@ import { Random } from '../../src/tensor/random.ts'
 import { lawForAll } from '../../src/verify/law.ts'
 import { anyModel, forAll, withModel, type ModelLaw } from '../../src/verify/model/cases.ts'
 import { stateLaws } from '../engine/cases.ts'
-import { Data } from '../harness/data.ts'
-import { firstFailure, killingRuns, kills, stateLaw } from '../harness/seed.ts'
+import { anyData, firstFailure, killingRuns, kills, stateLaw } from '../harness/seed.ts'
 
 // ---- coreinfer: counts --------------------------------------------------------------------------------------------------
 
@@ -71,8 +70,8 @@ const activationsOf = ({ tokens, neurons, numbers }: LayerCase): Float32Array =>
 
 const countsCores = lawForAll(
   'coreinfer counts at how many tokens a neuron is among the strongest positive ones, a fifth of their mean number',
-  [layerCase],
-  (counts: Counts, drawn: LayerCase): void => {
+  { drawn: layerCase },
+  (counts: Counts, { drawn }): void => {
     const activations = activationsOf(drawn)
     expect(counts(activations, drawn.tokens)).toEqual(
       countsByDefinition(activations, drawn.tokens, (positives) => Math.floor(0.2 * mean(positives) + 1e-9)),
@@ -143,8 +142,8 @@ const scoreList = fc.array(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.integer({
 
 const mergesRanks = lawForAll(
   'glass ranks by the mean of the rank in the prompt and the rank in the calibration, whatever the scale of either',
-  [scoreList, fc.integer({ min: -20, max: 20 }), fc.integer({ min: -20, max: 20 })],
-  (merge: Merge, pairs: readonly (readonly [number, number])[], small: number, large: number): void => {
+  { pairs: scoreList, small: fc.integer({ min: -20, max: 20 }), large: fc.integer({ min: -20, max: 20 }) },
+  (merge: Merge, { pairs, small, large }): void => {
     const [prompt, general] = [0, 1].map((side) => pairs.map((pair) => pair[side]))
     const found = merge(
       Float32Array.from(prompt, (score) => score * 2 ** small),
@@ -239,11 +238,10 @@ const definitions: Readonly<Record<string, Definition>> = {
 const keepsItsBest = (name: string, make: Make = definitions[name].make): ModelLaw =>
   forAll(
     `${name} keeps the units that its definition scores highest over the prompt, within its budget, and leaves nothing behind`,
-    [anyModel],
-    (subject, model) =>
+    { model: anyModel, data: anyData },
+    (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
-        const prompt = data.ids(data.integer(2, model.positions), model.vocabulary)
+        const prompt = data.ids('prompt', data.integer(2, model.positions), model.vocabulary)
         const calibrated = randomScores(loaded.shape, new Random(data.integer(0, 2 ** 20)))
         const budget = makeBudget(data.uniform(), {
           denseLayers: data.integer(0, 2),

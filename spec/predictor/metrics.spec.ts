@@ -22,14 +22,15 @@ type Correlation = typeof spearman
 
 const isByDefinition = lawForAll(
   "is Pearson's correlation of ranks, ties having their mean rank",
-  [somePair],
-  (measure: Correlation, [a, b]) => expect(measure(a, b)).toBeCloseTo(rankCorrelation(a, b), 10),
+  { somePair },
+  (measure: Correlation, { somePair: [a, b] }) =>
+    expect(measure(a, b)).toBeCloseTo(rankCorrelation(a, b), 10),
 )
 
 describe('spearman', () => {
   stateLaw(isByDefinition, spearman)
 
-  law('depends on the order only, and reverses its sign with it', [somePair], ([a, b]) => {
+  law('depends on the order only, and reverses its sign with it', { somePair }, ({ somePair: [a, b] }) => {
     const curved = a.map((value) => value ** 3 + 7)
     expect(spearman(curved, b)).toBe(spearman(a, b))
     expect(
@@ -76,8 +77,8 @@ const someScores = fc
 describe('a mask', () => {
   law(
     'keeps at most the score of the best mask, which keeps all it can',
-    [someScores, someScores, fc.constantFrom(0, 0.2, 0.5, 0.8)],
-    (predicted, oracle, sparsity) => {
+    { predicted: someScores, oracle: someScores, sparsity: fc.constantFrom(0, 0.2, 0.5, 0.8) },
+    ({ predicted, oracle, sparsity }) => {
       const budget = makeBudget(sparsity, { headFloor: 0 })
       const best = selectMask(oracle, budget).neurons.subarray(6)
       const chosen = selectMask(predicted, budget).neurons.subarray(6)

@@ -38,8 +38,7 @@ import { anyModel, forAll, tokensOf, withModel, type ModelLaw } from '../../src/
 import { withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
-import { Data } from '../harness/data.ts'
-import { firstFailure, killingRuns } from '../harness/seed.ts'
+import { anyData, firstFailure, killingRuns } from '../harness/seed.ts'
 import { roundedShare } from '../masks/cases.ts'
 import { stateLaws } from '../engine/cases.ts'
 import { randomScores } from '../../src/criteria/random.ts'
@@ -69,11 +68,10 @@ function plannedIn(
 const promptLaw = (make = promptPlanner): ModelLaw =>
   forAll(
     "prompt-plainact keeps what one forward and one backward pass over the prompt's own loss score highest, and leaves nothing behind",
-    [anyModel],
-    (subject, model) =>
+    { model: anyModel, data: anyData },
+    (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
-        const prompt = data.ids(data.integer(2, model.positions), model.vocabulary)
+        const prompt = data.ids('prompt', data.integer(2, model.positions), model.vocabulary)
         const budget = makeBudget(data.uniform())
         const trace = traceForward(loaded, prompt)
         const gradients = backward(loaded, trace, prompt)
@@ -92,10 +90,9 @@ const styleLaw = (
 ): ModelLaw =>
   forAll(
     "dejavu-style is shown every layer's own heads at the last prompt token, as the dense model computes them",
-    [anyModel],
-    (subject, model) =>
+    { model: anyModel, data: anyData },
+    (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
         const prompt = tokensOf(model, data)
         const budget = makeBudget(data.uniform())
         const { layers } = loaded.config
@@ -123,10 +120,9 @@ const styleLaw = (
 const dejavuLaw = (make = dejavuPlanner): ModelLaw =>
   forAll(
     'dejavu decides every layer but the first at every token, from the stream that entered the layer before it, and keeps its share of each',
-    [anyModel],
-    (subject, model) =>
+    { model: anyModel, data: anyData },
+    (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
         const tokens = tokensOf(model, data)
         const prompt = data.integer(1, tokens.length)
         const denseLayers = data.integer(0, 2)
@@ -175,10 +171,9 @@ const dejavuLaw = (make = dejavuPlanner): ModelLaw =>
 const leakyLaw = (ask = leakyMask): ModelLaw =>
   forAll(
     'a leaky mask is the one that is planned when the whole text is the prompt, and is asked for once',
-    [anyModel],
-    (subject, model) =>
+    { model: anyModel, data: anyData },
+    (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
-        const data = new Data(model.seed)
         const text = tokensOf(model, data)
         let asked = 0
         const honest: MaskPlanner = {

@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { foldColumns, GAP, wrapLines, type Fit } from '../../src/results/fold.ts'
+import { foldColumns, GAP, wrapLines } from '../../src/results/fold.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const widths = fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 12 })
@@ -11,8 +11,8 @@ const fits = fc.record({ columns: fc.integer({ min: 1, max: 100 }), keys: fc.int
 
 const foldsWell = lawForAll(
   'folded columns: each part begins with the keys, has each other column once, fits if it can, and takes what fits',
-  [widths, fits],
-  (fold: typeof foldColumns, all: number[], { columns, keys }: Required<Fit>) => {
+  { all: widths, fits },
+  (fold: typeof foldColumns, { all, fits: { columns, keys } }) => {
     const parts = fold(all, { columns, keys })
     const lead = [...all.keys()].slice(0, keys)
     const rest = parts.map((part) => {
@@ -49,8 +49,8 @@ const texts = fc.array(fc.constantFrom('a', 'word', 'a-longer-word', '±', 'x'.r
 
 const wrapsWell = lawForAll(
   'wrapped lines: the words of the text in their order, no line longer than it must be, and none could take the next word',
-  [texts, fc.integer({ min: 4, max: 40 }), fc.constantFrom('', '  ')],
-  (wrap: typeof wrapLines, words: string[], columns: number, indent: string) => {
+  { words: texts, columns: fc.integer({ min: 4, max: 40 }), indent: fc.constantFrom('', '  ') },
+  (wrap: typeof wrapLines, { words, columns, indent }) => {
     const lines = wrap(words.join(' '), columns, indent).split('\n')
     expect(lines.join(' ').split(/ +/).filter(Boolean)).toEqual(words)
     for (const [i, line] of lines.entries()) {

@@ -8,12 +8,12 @@ import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 type Order = typeof turnOrder
 
-const sizes = [fc.nat(50), fc.integer({ min: 1, max: 9 })] as const
+const sizes = { round: fc.nat(50), count: fc.integer({ min: 1, max: 9 }) }
 
 const everyoneOnce = lawForAll(
   'each has one turn in every round',
-  [...sizes],
-  (order: Order, round: number, count: number): boolean =>
+  { ...sizes },
+  (order: Order, { round, count }): boolean =>
     order(round, count)
       .toSorted((a, b) => a - b)
       .join() === [...Array(count).keys()].join(),
@@ -23,8 +23,8 @@ stateLaw(everyoneOnce, turnOrder)
 /** Over twice as many rounds as there are turns, each has every place twice. */
 const placesAreShared = lawForAll(
   'each has every position of a round equally often',
-  [...sizes],
-  (order: Order, from: number, count: number): boolean => {
+  { ...sizes },
+  (order: Order, { round: from, count }): boolean => {
     const orders = Array.from({ length: 2 * count }, (_, round) => order(from + round, count))
     return orders[0].every((_, place) =>
       orders[0].every((who) => orders.filter((one) => one[place] === who).length === 2),

@@ -37,15 +37,15 @@ describe('canonical JSON', () => {
 
   const saysTheValue = lawForAll(
     'round-trips, so that different values have different texts',
-    [someValue],
-    (write: Write, value: unknown) => expect(JSON.parse(write(value))).toEqual(value),
+    { value: someValue },
+    (write: Write, { value }) => expect(JSON.parse(write(value))).toEqual(value),
   )
   stateLaw(saysTheValue, canonicalJson)
 
   const ignoresOrder = lawForAll(
     'does not depend on the order of keys',
-    [someValue],
-    (write: Write, value: unknown) =>
+    { value: someValue },
+    (write: Write, { value }) =>
       expect(write(shuffled(value, (keys) => keys.toReversed()))).toBe(write(value)),
   )
   stateLaw(ignoresOrder, canonicalJson)
@@ -87,12 +87,12 @@ describe('canonical JSON', () => {
 
 type OpenStore = (folder: string) => Promise<Pick<PartStore, 'json' | 'files'>>
 
-const someDamage = [
-  someValue,
-  fc.nat(999).map((n) => n / 1000),
-  fc.integer({ min: 1, max: 255 }),
-  fc.constantFrom('change' as const, 'cut' as const, 'grow' as const),
-] as const satisfies readonly fc.Arbitrary<unknown>[]
+const someDamage = {
+  value: someValue,
+  where: fc.nat(999).map((n) => n / 1000),
+  byte: fc.integer({ min: 1, max: 255 }),
+  how: fc.constantFrom('change' as const, 'cut' as const, 'grow' as const),
+}
 
 /** Believes a file that is JSON and has the name of the part. */
 class Trusting extends PartStore {
@@ -123,8 +123,8 @@ describe('values', () => {
   /** A part is computed once, and read back the same. */
   const computesOnce = lawForAll(
     'are computed once for a description',
-    [someDescription, someValue],
-    async (open: OpenStore, description: PartDescription, value: unknown): Promise<void> => {
+    { description: someDescription, value: someValue },
+    async (open: OpenStore, { description, value }): Promise<void> => {
       const place = join(folder, `${count++}`)
       let computed = 0
       const compute = (): unknown => {
@@ -146,14 +146,8 @@ describe('values', () => {
   /** After any change of the one file with the entry, the part is computed again, and then is there again. */
   const damageIsNoticed = lawForAll(
     'that were damaged are computed again',
-    [...someDamage],
-    async (
-      open: OpenStore,
-      value: unknown,
-      where: number,
-      byte: number,
-      how: 'change' | 'cut' | 'grow',
-    ): Promise<void> => {
+    { ...someDamage },
+    async (open: OpenStore, { value, where, byte, how }): Promise<void> => {
       const place = join(folder, `${count++}`)
       await (await open(place)).json({ part: 1 }, () => ({ value }))
       const path = join(place, readdirSync(place)[0])
@@ -205,8 +199,8 @@ describe('files', () => {
   /** Whatever happens to one file of a folder, the folder is filled again, and holds what was written into it. */
   const filesAreWhole = lawForAll(
     'round-trip, or are written again',
-    [fc.constantFrom(...kinds)],
-    async (open: OpenStore, damage: 'none' | 'change' | 'more' | 'less' | 'folder'): Promise<void> => {
+    { damage: fc.constantFrom(...kinds) },
+    async (open: OpenStore, { damage }): Promise<void> => {
       const place = join(folder, `${count++}`)
       let filled = 0
       const fill = (path: string): void => {
@@ -230,7 +224,7 @@ describe('files', () => {
     },
     {
       runs: 5,
-      examples: kinds.map((kind) => [kind]),
+      examples: kinds.map((damage) => ({ damage })),
     },
   )
   stateLaw(filesAreWhole, openPartStore)

@@ -15,7 +15,7 @@ import { runtime } from '../../src/platform/platform.ts'
 import type { Server } from '../../src/server/app.ts'
 import { law } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
-import { writeChatModel } from '../library/chat_model.ts'
+import { writeChatModel } from '../chat_model.ts'
 import { requestOf, serverOf } from './served.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-client-'))
@@ -272,8 +272,8 @@ describe('bytes on the socket', () => {
 
   law(
     'no bytes make the server fail or hang: it answers below 500, or closes',
-    [someBytes],
-    async (bytes) => {
+    { bytes: someBytes },
+    async ({ bytes }) => {
       const answer = await sendBytes(bytes, true)
       if (answer !== '') expect(answer).toMatch(/^HTTP\/1\.[01] [1-4]\d\d /)
       expect((await client.models.list()).data.length).toBe(1)

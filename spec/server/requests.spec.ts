@@ -75,8 +75,8 @@ const someBody: fc.Arbitrary<Body> = fc.oneof(
 
 const isAnswered = lawForAll(
   'every body is answered, or refused in the form of the OpenAI API by a status from 400 to 499',
-  [fc.constantFrom(...paths), someBody],
-  async (sends: Send, path: (typeof paths)[number], body: Body) => {
+  { path: fc.constantFrom(...paths), body: someBody },
+  async (sends: Send, { path, body }) => {
     const response = await sends(path, body)
     const text = await response.text()
     if (response.status === 200) return

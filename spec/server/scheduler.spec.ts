@@ -88,8 +88,8 @@ async function run(turns: Turns, askers: readonly Asker[]): Promise<Course> {
 
 const inTurn = lawForAll(
   'steps run in the order in which requests ask for them, each in a turn of the event loop of its own',
-  [someLimits, fc.array(someAsker, { minLength: 2, maxLength: 10 })],
-  async (makes: Make, limits: Limits, askers: Asker[]) => {
+  { limits: someLimits, askers: fc.array(someAsker, { minLength: 2, maxLength: 10 }) },
+  async (makes: Make, { limits, askers }) => {
     const { log, asked, turns } = await run(makes(limits), askers)
     expect(log).toEqual(asked)
     expect(new Set(turns).size).toBe(turns.length)
@@ -97,8 +97,8 @@ const inTurn = lawForAll(
 )
 const seatsAreBounded = lawForAll(
   'no more requests compute than there are seats; those beyond the queue are refused, all others end',
-  [someLimits, fc.array(someAsker, { maxLength: 10 })],
-  async (makes: Make, limits: Limits, askers: Asker[]) => {
+  { limits: someLimits, askers: fc.array(someAsker, { maxLength: 10 }) },
+  async (makes: Make, { limits, askers }) => {
     const turns = makes(limits)
     const { ends, most, log } = await run(turns, askers)
     expect(most).toBeLessThanOrEqual(limits.seats)

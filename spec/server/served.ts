@@ -6,7 +6,7 @@ import type { CompletionLogprobs } from '../../src/server/token_texts.ts'
 import type { CheckCounts, ShadowModel } from '../../src/index.ts'
 
 /** Options that a test may leave out. */
-export const usualOptions: ServerOptions = {
+const usualOptions: ServerOptions = {
   name: 'tiny-opt',
   planning: { planner: 'dense' },
   maskTokens: 8,
@@ -62,7 +62,7 @@ export interface Refused {
 }
 
 /** One text of an answer. */
-export interface AnsweredChoice {
+interface AnsweredChoice {
   readonly index: number
   readonly text: string
   readonly logprobs: CompletionLogprobs | null

@@ -36,8 +36,8 @@ function cutText(stops: readonly string[], text: string): { text: string; stoppe
 
 const endsByDefinition = lawForAll(
   'a text ends before the stop text that is complete first, whatever its pieces',
-  [someStops, somePieces],
-  (shows: Show, stops: string[], pieces: string[]) => {
+  { stops: someStops, pieces: somePieces },
+  (shows: Show, { stops, pieces }) => {
     const { shown, stopped } = shows(stops, pieces)
     expect({ text: shown.join(''), stopped }).toEqual(cutText(stops, pieces.join('')))
   },
@@ -45,8 +45,8 @@ const endsByDefinition = lawForAll(
 )
 const isShownSoon = lawForAll(
   'no more is held back than may begin a stop text',
-  [someStops, somePieces],
-  (shows: Show, stops: string[], pieces: string[]) => {
+  { stops: someStops, pieces: somePieces },
+  (shows: Show, { stops, pieces }) => {
     const { shown } = shows(stops, pieces)
     pieces.forEach((_, i) => {
       const [sent, seen] = [pieces.slice(0, i + 1).join(''), shown.slice(0, i + 1).join('')]

@@ -25,8 +25,8 @@ const someRows = fc.array(fc.tuple(someRow, fc.integer({ min: 0, max: V - 1 })),
 
 const scoresByDefinition = lawForAll(
   'a score is the negated cross entropy; the likeliest are in order, of equals the lower id first',
-  [someRows, fc.integer({ min: 0, max: V + 2 })],
-  (scores: Score, rows: [number[], number][], count: number) => {
+  { rows: someRows, count: fc.integer({ min: 0, max: V + 2 }) },
+  (scores: Score, { rows, count }) => {
     const logits = Float32Array.from(rows.flatMap(([row]) => row))
     const found = scores(
       logits,

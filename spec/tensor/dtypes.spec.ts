@@ -84,15 +84,15 @@ describe.each(formats)('$name', ({ exponentBits, fractionBits, widen, narrow }) 
 describe('stored bytes', () => {
   law(
     'floats read the same from any address, aligned or not',
-    [fc.float32Array({ maxLength: 20 }), fc.nat(9)],
-    (values, offset) => {
+    { values: fc.float32Array({ maxLength: 20 }), offset: fc.nat(9) },
+    ({ values, offset }) => {
       const memory = new Uint8Array(offset + values.byteLength)
       memory.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), offset)
       expect(bitsOf(decodeFloats('F32', memory.subarray(offset), 'x'))).toEqual(bitsOf(values))
     },
   )
 
-  law('F64 is rounded once', [fc.float64Array({ maxLength: 20 })], (values) => {
+  law('F64 is rounded once', { values: fc.float64Array({ maxLength: 20 }) }, ({ values }) => {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
     expect(decodeFloats('F64', bytes, 'x')).toEqual(Float32Array.from(values, Math.fround))
   })
@@ -134,31 +134,16 @@ describe('a value that is not finite', () => {
     fc.constantFrom(0x7f800000, 0x7c000000, 0xfc000000, 0x7f7fffff, 0x7bff7bff),
     fc.integer({ min: 0, max: 2 ** 32 - 1 }),
   )
-  const arbitraries = [
-    fc.constantFrom('F32', 'F16', 'BF16'),
-    fc.nat(3),
-    fc.oneof(fc.nat(9), fc.nat(5000)),
-    fc.array(fc.nat(5000), { minLength: 3, maxLength: 3 }),
-    fc.array(pattern, { minLength: 3, maxLength: 3 }),
-  ] as [
-    fc.Arbitrary<'F32' | 'F16' | 'BF16'>,
-    fc.Arbitrary<number>,
-    fc.Arbitrary<number>,
-    fc.Arbitrary<number[]>,
-    fc.Arbitrary<number[]>,
-  ]
-
   const isFirstFound = lawForAll(
     'is NaN and the infinities, and the first of them is found',
-    arbitraries,
-    (
-      find: typeof findNonFinite,
-      dtype: 'F32' | 'F16' | 'BF16',
-      shift: number,
-      length: number,
-      places: number[],
-      patterns: number[],
-    ): void => {
+    {
+      dtype: fc.constantFrom('F32', 'F16', 'BF16'),
+      shift: fc.nat(3),
+      length: fc.oneof(fc.nat(9), fc.nat(5000)),
+      places: fc.array(fc.nat(5000), { minLength: 3, maxLength: 3 }),
+      patterns: fc.array(pattern, { minLength: 3, maxLength: 3 }),
+    },
+    (find: typeof findNonFinite, { dtype, shift, length, places, patterns }): void => {
       const half = dtype !== 'F32'
       const bytes = new Uint8Array((half ? 2 : 4) * (shift + length)) // at any address
       const values = half
@@ -214,8 +199,8 @@ describe('int8 rows', () => {
 
   law(
     'a value has an error of at most half a step, and the largest of a row is ±127',
-    [matrix],
-    ([rows, columns, list]) => {
+    { matrix },
+    ({ matrix: [rows, columns, list] }) => {
       const x = Float32Array.from(list)
       const quantized = quantizeRows(x, rows, columns)
       const back = dequantizeRows(quantized)
@@ -236,14 +221,18 @@ describe('int8 rows', () => {
     },
   )
 
-  law('a row is independent of other rows', [matrix, fc.nat(3)], ([rows, columns, list], row) => {
-    fc.pre(row < rows)
-    const x = Float32Array.from(list)
-    const alone = quantizeRows(x.slice(row * columns, (row + 1) * columns), 1, columns)
-    const together = quantizeRows(x, rows, columns)
-    expect(together.values.slice(row * columns, (row + 1) * columns)).toEqual(alone.values)
-    expect(together.scales[row]).toBe(alone.scales[0])
-  })
+  law(
+    'a row is independent of other rows',
+    { matrix, row: fc.nat(3) },
+    ({ matrix: [rows, columns, list], row }) => {
+      fc.pre(row < rows)
+      const x = Float32Array.from(list)
+      const alone = quantizeRows(x.slice(row * columns, (row + 1) * columns), 1, columns)
+      const together = quantizeRows(x, rows, columns)
+      expect(together.values.slice(row * columns, (row + 1) * columns)).toEqual(alone.values)
+      expect(together.scales[row]).toBe(alone.scales[0])
+    },
+  )
 
   test('ties go to the even step', () => {
     const { values } = quantizeRows(Float32Array.of(127, 0.5, 1.5, 2.5, -0.5, -1.5), 1, 6)

@@ -24,13 +24,12 @@ import {
   turnBlocks,
   unitNumber,
 } from '../../src/tensor/int4.ts'
-import { Data, type DataKind } from '../../src/testing/seeded_data.ts'
+import { type DataKind } from '../../src/testing/seeded_data.ts'
 import { near, sameBits, sameNumbers } from '../harness/compare.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const rows = fc.integer({ min: 1, max: 9 })
 const inputs = fc.integer({ min: 1, max: 150 })
-const seed = fc.nat()
 
 /** A block, read from its 20 bytes. */
 interface Block {
@@ -71,11 +70,11 @@ describe('rounding', () => {
     kinds: readonly DataKind[],
     check: (block: Block, x: Float32Array) => void,
   ) =>
-    lawForAll<Quantize, [number, number, DataKind, number]>(
+    lawForAll(
       sentence,
-      [rows, inputs, fc.constantFrom(...kinds), seed],
-      (quantize, O, I, kind, seed) => {
-        const x = new Data(seed).floats(O * I, kind).map((value) => Math.max(-past, Math.min(past, value)))
+      { O: rows, I: inputs, kind: fc.constantFrom(...kinds), data: anyData },
+      (quantize: Quantize, { O, I, kind, data }) => {
+        const x = data.floats('x', [O, I], kind).map((value) => Math.max(-past, Math.min(past, value)))
         const words = quantize(x, O, I)
         expect(words).toHaveLength(5 * O * blocksOf(I))
         for (let row = 0; row < O; row++)
@@ -215,23 +214,22 @@ describe('blocks of GGUF', () => {
 
   type Dequantize = typeof dequantizeBlocks
 
-  const isQ4_1 = lawForAll<Dequantize, [number, number, number]>(
+  const isQ4_1 = lawForAll(
     'the bytes of whole blocks are those of Q4_1: they stand for the same numbers, bit for bit',
-    [rows, fc.integer({ min: 1, max: 5 }), seed],
-    (dequantize, O, B, seed) => {
-      const words = new Data(seed).int4Blocks(O * B, 'wild')
+    { O: rows, B: fc.integer({ min: 1, max: 5 }), data: anyData },
+    (dequantize: Dequantize, { O, B, data }) => {
+      const words = data.int4Blocks('words', O * B, 'wild')
       sameBits('x', dequantize(words, O, B * BLOCK), decoded('Q4_1', new Uint8Array(words.buffer)))
     },
   )
   stateLaw(isQ4_1, dequantizeBlocks)
 
-  const isQ4_0 = lawForAll<Dequantize, [number, number, number]>(
+  const isQ4_0 = lawForAll(
     'a block of Q4_0 is one with the minimum -8 times its scale',
-    [rows, fc.integer({ min: 1, max: 5 }), seed],
-    (dequantize, O, B, seed) => {
-      const data = new Data(seed)
+    { O: rows, B: fc.integer({ min: 1, max: 5 }), data: anyData },
+    (dequantize: Dequantize, { O, B, data }) => {
       const scales = data
-        .halves('f16', O * B, 'wild')
+        .halves('scales', 'f16', [O, B], 'wild')
         .map((scale) => (Math.abs(valueOfHalf(scale)) > 8188 ? 1 : scale))
       const bytes = Uint8Array.from({ length: 18 * O * B }, () => data.below(256))
       const words = new Uint32Array(5 * O * B)
@@ -248,11 +246,11 @@ describe('blocks of GGUF', () => {
   )
   stateLaw(isQ4_0, dequantizeBlocks)
 
-  const stopsAtEnd = lawForAll<Dequantize, [number, number, number]>(
+  const stopsAtEnd = lawForAll(
     'of a last block that is not full the first numbers count',
-    [rows, inputs, seed],
-    (dequantize, O, I, seed) => {
-      const words = new Data(seed).int4Blocks(O * blocksOf(I))
+    { O: rows, I: inputs, data: anyData },
+    (dequantize: Dequantize, { O, I, data }) => {
+      const words = data.int4Blocks('words', O * blocksOf(I))
       const whole = dequantizeBlocks(words, O, blocksOf(I) * BLOCK)
       const expected = Float32Array.from(
         { length: O * I },
@@ -284,11 +282,11 @@ describe('layouts', () => {
 
   const blocks = fc.integer({ min: 1, max: 5 })
 
-  const standsSideBySide = lawForAll<Interleave, [number, number, number]>(
+  const standsSideBySide = lawForAll(
     'four rows stand side by side: four scales, four minima, then of each row four bytes of each sixteen',
-    [rows, blocks, seed],
-    (interleave, O, B, seed) => {
-      const words = new Data(seed).int4Blocks(O * B, 'wild')
+    { O: rows, B: blocks, data: anyData },
+    (interleave: Interleave, { O, B, data }) => {
+      const words = data.int4Blocks('words', O * B, 'wild')
       const bytes = new Uint8Array(words.buffer)
       const expected = new Uint8Array(Math.ceil(O / 4) * B * QUAD_BYTES)
       for (let o = 0; o < O; o++)
@@ -305,11 +303,11 @@ describe('layouts', () => {
   )
   stateLaw(standsSideBySide, interleaveRows)
 
-  const opensAsWas = lawForAll<Open, [number, number, number]>(
+  const opensAsWas = lawForAll(
     'a row of four is opened as it was',
-    [rows, blocks, seed],
-    (open, O, B, seed) => {
-      const words = new Data(seed).int4Blocks(O * B, 'wild')
+    { O: rows, B: blocks, data: anyData },
+    (open: Open, { O, B, data }) => {
+      const words = data.int4Blocks('words', O * B, 'wild')
       const quads = interleaveRows(words, O, B)
       for (let o = 0; o < O; o++) {
         const own = Array.from({ length: B }, (_, b) => blockAt(words, o * B + b))
@@ -330,12 +328,12 @@ describe('layouts', () => {
   )
   stateLaw(opensAsWas, openRow)
 
-  const turns = lawForAll<Turn, [number, number, number]>(
+  const turns = lawForAll(
     'a tile of 64 outputs has a row for each unit, two numbers a byte, and 64 scales and 64 minima for each block',
-    [fc.integer({ min: 1, max: 140 }), inputs, seed],
-    (turn, O, I, seed) => {
+    { O: fc.integer({ min: 1, max: 140 }), I: inputs, data: anyData },
+    (turn: Turn, { O, I, data }) => {
       const [B, C] = [blocksOf(I), Math.ceil(O / TILE)]
-      const words = new Data(seed).int4Blocks(O * B, 'wild')
+      const words = data.int4Blocks('words', O * B, 'wild')
       const { values, scales } = turn(words, O, I)
       const expected = { values: new Uint8Array(C * I * 32), scales: new Float32Array(C * B * 128) }
       for (let o = 0; o < O; o++) {
@@ -363,12 +361,12 @@ describe('layouts', () => {
     readonly scale: typeof scaleAt
   }
 
-  const readsAsWas = lawForAll<Read, [number, number, number, number]>(
+  const readsAsWas = lawForAll(
     'a number, a scale and a minimum of an output are read as they were, with room behind the rows or none',
-    [fc.integer({ min: 1, max: 140 }), inputs, fc.nat(3), seed],
-    ({ number, scale }, O, I, room, seed) => {
+    { O: fc.integer({ min: 1, max: 140 }), I: inputs, room: fc.nat(3), data: anyData },
+    ({ number, scale }: Read, { O, I, room, data }) => {
       const [B, C, S] = [blocksOf(I), Math.ceil(O / TILE), I + room]
-      const words = new Data(seed).int4Blocks(O * B, 'wild')
+      const words = data.int4Blocks('words', O * B, 'wild')
       const { values, scales } = turnBlocks(words, O, I)
       const roomy = new Uint8Array(C * S * TILE_BYTES)
       for (let c = 0; c < C; c++)

@@ -21,7 +21,7 @@ test('these seeds always give these numbers', () => {
   ])
 })
 
-law('the same seed gives the same stream, another seed another one', [fc.integer()], (seed) => {
+law('the same seed gives the same stream, another seed another one', { seed: fc.integer() }, ({ seed }) => {
   const stream = (of: number): number[] => {
     const random = new Random(of)
     return Array.from({ length: 8 }, () => random.uint32())
@@ -40,8 +40,8 @@ describe('is uniform', () => {
 
   law(
     'a number past the last whole round of remainders is drawn again',
-    [fc.integer({ min: 3, max: 2 ** 31 })],
-    (limit) => {
+    { limit: fc.integer({ min: 3, max: 2 ** 31 }) },
+    ({ limit }) => {
       const fair = 2 ** 32 - (2 ** 32 % limit)
       fc.pre(fair < 2 ** 32)
       expect(beginningWith(fair - 1).below(limit)).toBe(limit - 1)
@@ -78,8 +78,8 @@ describe('is uniform', () => {
 
   law(
     'integers are below their limit and reach every value',
-    [fc.integer({ min: 1, max: 12 }), fc.integer()],
-    (limit, seed) => {
+    { limit: fc.integer({ min: 1, max: 12 }), seed: fc.integer() },
+    ({ limit, seed }) => {
       const random = new Random(seed)
       const seen = new Set(Array.from({ length: 400 }, () => random.below(limit)))
       expect([...seen].sort((a, b) => a - b)).toEqual(Array.from({ length: limit }, (_, i) => i))
@@ -88,8 +88,8 @@ describe('is uniform', () => {
 
   law(
     'a permutation has every number once',
-    [fc.integer({ min: 0, max: 50 }), fc.integer()],
-    (length, seed) => {
+    { length: fc.integer({ min: 0, max: 50 }), seed: fc.integer() },
+    ({ length, seed }) => {
       const order = new Random(seed).permutation(length)
       expect([...order].sort((a, b) => a - b)).toEqual(Array.from({ length }, (_, i) => i))
     },

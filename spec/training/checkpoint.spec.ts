@@ -44,6 +44,7 @@ function stateOf(model: ModelCase): TrainerState {
     new Map(
       [...parameterShapes(configOf(model))].map(([name, shape]) => {
         const values = data.floats(
+          'values',
           shape.reduce((product, size) => product * size, 1),
           'wild',
         )
@@ -66,8 +67,8 @@ async function read(identity: RunIdentity): Promise<TrainerState> {
 
 const comesBack = lawForAll(
   'round-trips bit for bit, and its weights load as a model',
-  [fc.nat()],
-  async (save: Save, seed) => {
+  { seed: fc.nat() },
+  async (save: Save, { seed }) => {
     const model = { ...someModel, seed }
     const [state, identity] = [stateOf(model), identityOf(model)]
     await save(folder, state, identity)

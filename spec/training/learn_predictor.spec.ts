@@ -31,7 +31,7 @@ function windowsOf(model: LanguageModel, count: number): Window[] {
   return Array.from({ length: count }, (_, i) => ({
     document: `${i}`,
     genre: 'any',
-    tokens: data.ids(12, model.config.vocabulary),
+    tokens: data.ids('tokens', 12, model.config.vocabulary),
     promptLength: 6,
     words: 6,
   }))

@@ -21,7 +21,7 @@ import {
 import { movedMask } from '../criteria/passes.ts'
 import { smallCase, withModel, type ModelCase } from '../engine/cases.ts'
 import { Data } from '../harness/data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const subject = { backend: new ReferenceBackend(), load: LanguageModel.load }
 
@@ -87,13 +87,17 @@ const diverges: Diverge = (model, { tokens, promptLength, prefill }, mask) => {
   }
 }
 
-const derivative = lawForAll<Diverge, [number, number, Prefill]>(
+const derivative = lawForAll(
   'the divergence is that of the logits, and its derivative by the mask that of finite differences',
-  [fc.integer(), fc.integer({ min: 1, max: 6 }), fc.constantFrom('dense', 'masked')],
-  (diverge, seed, promptLength, prefill) =>
-    withModel(subject, { ...smoothCase, seed }, (model) => {
-      const data = new Data(seed)
-      const text = { tokens: data.ids(8, model.config.vocabulary), promptLength, prefill }
+  {
+    weights: fc.integer(),
+    promptLength: fc.integer({ min: 1, max: 6 }),
+    prefill: fc.constantFrom('dense', 'masked'),
+    data: anyData,
+  },
+  (diverge: Diverge, { weights, promptLength, prefill, data }) =>
+    withModel(subject, { ...smoothCase, seed: weights }, (model) => {
+      const text = { tokens: data.ids('tokens', 8, model.config.vocabulary), promptLength, prefill }
       const mask = tablesOf(model.shape, () => data.uniform())
       const direction = tablesOf(model.shape, () => data.uniform() - 0.5)
       const { kl, gradients } = diverge(model, text, mask)
@@ -139,16 +143,15 @@ type Soften = (scores: UnitScores, budget: Budget) => UnitMask
 
 const soften: Soften = (scores, budget) => softMask(scores, groupsOf(scores.shape, budget), 0.05)
 
-const agreement = lawForAll<Soften, [number, number, number, Budget['scope']]>(
+const agreement = lawForAll(
   'the mask is at least a half for the units that are kept, below for those that are skipped, and 1 in dense layers',
-  [
-    fc.integer(),
-    fc.integer({ min: 0, max: 100 }),
-    fc.integer({ min: 0, max: 100 }),
-    fc.constantFrom('global', 'per-layer'),
-  ],
-  (make, seed, heads, neurons, scope) => {
-    const data = new Data(seed)
+  {
+    heads: fc.integer({ min: 0, max: 100 }),
+    neurons: fc.integer({ min: 0, max: 100 }),
+    scope: fc.constantFrom('global', 'per-layer'),
+    data: anyData,
+  },
+  (make: Soften, { heads, neurons, scope, data }) => {
     const scores = tablesOf({ layers: 3, heads: 4, neurons: 9 }, () => data.uniform())
     const options = { headSparsity: heads / 100, neuronSparsity: neurons / 100, headFloor: 0, scope }
     const budget = makeBudget(0, options)
@@ -178,7 +181,11 @@ async function learnt(rate?: number): Promise<[number, number]> {
   const ends: [number, number] = [0, 0]
   await withModel(subject, { ...smoothCase, layers: 3, neurons: 20, positions: 16 }, (model) => {
     const data = new Data(7)
-    const text: Text = { tokens: data.ids(16, model.config.vocabulary), promptLength: 4, prefill: 'dense' }
+    const text: Text = {
+      tokens: data.ids('tokens', 16, model.config.vocabulary),
+      promptLength: 4,
+      prefill: 'dense',
+    }
     const start = tablesOf(model.shape, () => data.uniform())
     const budget = makeBudget(0.5, { scope: 'per-layer', headSparsity: 0 })
     const learner = new ScoreLearner(model, start, budget, { steps: 60, ...(rate && { rate }) })

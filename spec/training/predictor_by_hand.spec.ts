@@ -203,8 +203,8 @@ async function isJudgedByHand(
 
 const isJudged = lawForAll(
   'has the qualities of masks chosen by hand, in every scope',
-  [someCase, someSparsities, fc.constantFrom<Scope>(...scopes)],
-  ({ backend, judge }: { backend: Backend; judge: Judge }, given, sparsities, scope) =>
+  { given: someCase, sparsities: someSparsities, scope: fc.constantFrom<Scope>(...scopes) },
+  ({ backend, judge }: { backend: Backend; judge: Judge }, { given, sparsities, scope }) =>
     isJudgedByHand(backend, judge, given, sparsities, scope),
   { runs: 60 },
 )
@@ -215,8 +215,8 @@ describe.each(['reference', 'wasm'] as const)('a predictor trained on %s', async
 
   law(
     'has the networks trained by hand on the inputs of its kind, bit for bit',
-    [someCase],
-    (given) => isTrainedByHand(backend, given),
+    { given: someCase },
+    ({ given }) => isTrainedByHand(backend, given),
     { runs: name === 'reference' ? 60 : 20 },
   )
 })

@@ -34,7 +34,7 @@ export interface NetworkByHand {
 const kinds = ['heads', 'neurons'] as const
 
 /** How many layers, from the first on, are dense. */
-export function denseOf(config: PredictorConfig): number {
+function denseOf(config: PredictorConfig): number {
   return config.kind === 'shadow' ? config.placement + 1 : 1
 }
 

@@ -130,8 +130,8 @@ type Trainer = typeof NetworkTrainer
 /** Every gradient equals the central difference of the float64 loss. */
 const gradientsAgree = lawForAll(
   'has the gradients of its loss',
-  [someCase],
-  async ({ name, trainer }: { name: BackendName; trainer: Trainer }, given) => {
+  { given: someCase },
+  async ({ name, trainer }: { name: BackendName; trainer: Trainer }, { given }) => {
     const { shape, loss, values, set } = given
     const tables = values as unknown as Tables
     const inDouble = (moved: Tables): ReturnType<typeof lossInDouble> =>
@@ -206,8 +206,8 @@ describe.each(inTier(portableNames))('a network on %s', (name) => {
 
   law(
     'measures the mean loss of any examples, and the gradients of a batch in larger buffers',
-    [someCase, fc.integer({ min: 1, max: 9 }), fc.nat()],
-    async (given, batch, seed) => {
+    { given: someCase, batch: fc.integer({ min: 1, max: 9 }), seed: fc.nat() },
+    async ({ given, batch, seed }) => {
       const backend = await createBackend(name)
       measuresAnyExamples(backend, given, batch, seed)
       backend.dispose()
@@ -239,8 +239,8 @@ describe.each(inTier(portableNames))('a network on %s', (name) => {
 
 law(
   'a seed gives the same bits on every strict backend, another seed gives others',
-  [someCase],
-  async ({ shape, loss, set }) => {
+  { someCase },
+  async ({ someCase: { shape, loss, set } }) => {
     const train = async (name: BackendName, seed: number): Promise<NetworkValues> => {
       const backend = await createBackend(name)
       const { values } = await trainNetwork(backend, shape, set, seed, {

@@ -21,7 +21,7 @@ overQuickBackends((backend) => {
     function optionsFor(given: ModelCase): PretrainOptions {
       const length = given.positions
       const data = new Data(given.seed)
-      const training = Array.from({ length: 5 }, () => data.ids(length, given.vocabulary))
+      const training = Array.from({ length: 5 }, () => data.ids('window', length, given.vocabulary))
       return {
         config: configOf(given),
         backend,
@@ -61,8 +61,8 @@ overQuickBackends((backend) => {
 
     const goesOnAsIfNot = lawForAll(
       'resumes to the same weights, bit for bit',
-      [roomyModel, fc.integer({ min: 0, max: 7 })],
-      async (carry: (state: TrainerState) => TrainerState, given, steps) => {
+      { given: roomyModel, steps: fc.integer({ min: 0, max: 7 }) },
+      async (carry: (state: TrainerState) => TrainerState, { given, steps }) => {
         const options = optionsFor(given)
         const whole = await pretrain(options)
         const kept = await stoppedAfter(options, steps)

@@ -59,7 +59,9 @@ const someRun: fc.Arbitrary<Run> = fc.record({
 function windowsOf({ settings, training, heldOut }: Run): { training: Int32Array[]; heldOut: Int32Array[] } {
   const data = new Data(settings.seed)
   const some = (count: number): Int32Array[] =>
-    Array.from({ length: count }, () => data.ids(data.integer(2, config.positions), config.vocabulary))
+    Array.from({ length: count }, () =>
+      data.ids('window', data.integer(2, config.positions), config.vocabulary),
+    )
   return { training: some(training), heldOut: some(heldOut) }
 }
 
@@ -185,8 +187,8 @@ async function byHand(run: Run): Promise<Outcome> {
 
 const isByHand = lawForAll(
   'a run has the weights, moments, reports and held-out losses of the run by hand',
-  [someRun],
-  async (train: Pretrain, run) => {
+  { run: someRun },
+  async (train: Pretrain, { run }) => {
     const found = await byEngine(run, train)
     const expected = await byHand(run)
     expect(found.steps).toEqual(expected.steps)
@@ -230,7 +232,7 @@ test('a window as long as the context is trained on, a longer one is refused', a
     pretrain({
       config,
       backend,
-      windows: { training: [new Data(1).ids(config.positions, config.vocabulary)], heldOut: [] },
+      windows: { training: [new Data(1).ids('window', config.positions, config.vocabulary)], heldOut: [] },
       settings: { ...settings, length },
       from: null,
       evaluateEvery: 1,

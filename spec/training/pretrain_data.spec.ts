@@ -29,8 +29,8 @@ const anyText = fc.oneof(
 
 const encodesText = lawForAll(
   'gives the tokens of the text',
-  [anyText],
-  (make: typeof makeTextEncoder, text) => expect([...make(encode)(text)]).toEqual(encode(text)),
+  { text: anyText },
+  (make: typeof makeTextEncoder, { text }) => expect([...make(encode)(text)]).toEqual(encode(text)),
 )
 
 describe('an encoder with a cache of words', () => {
@@ -51,8 +51,8 @@ describe('windows', () => {
 
   const coverTheStream = lawForAll(
     'begin with </s> and hold the stream once, except a remainder',
-    [stream, length],
-    (cut: typeof cutStream, tokens, length) => {
+    { tokens: stream, length },
+    (cut: typeof cutStream, { tokens, length }) => {
       const windows = cut(tokens, length, 2)
       for (const window of windows) expect([window.length, window[0]]).toEqual([length, 2])
       const covered = windows.flatMap((window) => [...window.subarray(1)])
@@ -83,8 +83,8 @@ describe('windows', () => {
 
   law(
     'are each trained on or held out, by their index',
-    [fc.nat(40), fc.integer({ min: 1, max: 9 })],
-    (count, every) => {
+    { count: fc.nat(40), every: fc.integer({ min: 1, max: 9 }) },
+    ({ count, every }) => {
       const { training, heldOut } = holdOut(numbered(count), every)
       const held = Array.from({ length: Math.floor(count / every) }, (_, i) => (i + 1) * every - 1)
       expect(numbersOf(heldOut)).toEqual(held)
@@ -94,8 +94,8 @@ describe('windows', () => {
 
   law(
     'are spread evenly: the first of each of as many equal parts, all of them where they are few',
-    [fc.nat(99), fc.nat(40)],
-    (count, most) => {
+    { count: fc.nat(99), most: fc.nat(40) },
+    ({ count, most }) => {
       const taken = numbersOf(spread(numbered(count), most))
       expect(taken).toHaveLength(Math.min(count, most))
       taken.forEach((place, i) => {
@@ -113,7 +113,11 @@ describe('windows', () => {
 })
 
 describe('batches', () => {
-  const sizes = [fc.integer({ min: 2, max: 40 }), fc.integer({ min: 1, max: 9 }), fc.nat()] as const
+  const sizes = {
+    windows: fc.integer({ min: 2, max: 40 }),
+    batch: fc.integer({ min: 1, max: 9 }),
+    seed: fc.nat(),
+  }
 
   /** The first draws of a run, its steps asked for from the first on or from the last on. */
   const drawn = (
@@ -130,8 +134,8 @@ describe('batches', () => {
 
   const goThroughAll = lawForAll(
     'take every window once an epoch, whichever step is asked for first; another epoch or seed has another order',
-    [...sizes],
-    (of: typeof seededBatches, windows, batch, seed) => {
+    { ...sizes },
+    (of: typeof seededBatches, { windows, batch, seed }) => {
       const draws = drawn(of, [windows, batch, seed])
       expect(drawn(of, [windows, batch, seed], true)).toEqual(draws)
       const epochs = [0, 1, 2].map((epoch) => draws.slice(epoch * windows, (epoch + 1) * windows))

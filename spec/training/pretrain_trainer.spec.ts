@@ -20,7 +20,7 @@ import { LanguageTrainer } from '../../src/training/pretrain_trainer.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { near, sameBits } from '../harness/compare.ts'
 import { Data } from '../harness/data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase } from '../engine/cases.ts'
 import { someModel, turned } from './pretrain_cases.ts'
 
@@ -31,7 +31,9 @@ const subject = (backend: Backend) => ({ backend, load: LanguageModel.load })
 /** Windows of different lengths. */
 function windowsOf(model: ModelCase, count: number): Int32Array[] {
   const data = new Data(model.seed)
-  return Array.from({ length: count }, () => data.ids(data.integer(2, model.positions), model.vocabulary))
+  return Array.from({ length: count }, () =>
+    data.ids('window', data.integer(2, model.positions), model.vocabulary),
+  )
 }
 
 function zerosFor(model: LanguageModel): Map<string, Float64Array> {
@@ -54,8 +56,8 @@ overQuickBackends((backend) => {
     /** Loss and gradient are the means over scored tokens of those each window has alone. */
     const isOfTheMean = lawForAll(
       'is that of the mean loss over its scored tokens',
-      [roomyModel, fc.integer({ min: 1, max: 4 })],
-      ({ accumulate, read }: Gradients, given, count) =>
+      { given: roomyModel, count: fc.integer({ min: 1, max: 4 }) },
+      ({ accumulate, read }: Gradients, { given, count }) =>
         withModel(subject(backend), given, async (model) => {
           const windows = windowsOf(given, count)
           const scored = windows.reduce((sum, tokens) => sum + countScored(tokens), 0)
@@ -165,12 +167,11 @@ overQuickBackends((backend) => {
     /** In float64: the norm of all tensors together; each number times limit / norm where that is less than 1. */
     const capsTheNorm = lawForAll(
       'caps the norm of all gradients together and keeps their direction',
-      [tensors, limits, fc.nat()],
-      (clip: Clip, lengths, limit, seed) => {
-        const data = new Data(seed)
+      { lengths: tensors, limit: limits, data: anyData },
+      (clip: Clip, { lengths, limit, data }) => {
         const scope = new BufferScope(backend)
         try {
-          const given = lengths.map((length) => data.floats(length))
+          const given = lengths.map((length) => data.floats('gradient', length))
           const norm = Math.sqrt(given.flatMap((values) => [...values]).reduce((sum, x) => sum + x * x, 0))
           const buffers = given.map((values) => scope.upload(values))
           near('norm', [clip(backend, buffers, limit)], [norm], 1e-5 * norm)
@@ -239,8 +240,8 @@ overQuickBackends((backend) => {
     /** Without a gradient a matrix is multiplied by 1 - rate decay, and nothing else changes a bit. */
     const isForMatrices = lawForAll(
       'applies to matrices only',
-      [roomyModel, fc.double({ min: 0, max: 0.5, noNaN: true })],
-      (step: Step, given, decay) =>
+      { given: roomyModel, decay: fc.double({ min: 0, max: 0.5, noNaN: true }) },
+      (step: Step, { given, decay }) =>
         withModel(subject(backend), given, (model) => {
           const rate = 0.25
           const keep = fround(1 - fround(rate * fround(decay)))
@@ -297,7 +298,7 @@ overQuickBackends((backend) => {
         subject(backend),
         { ...someModel, layers: 2, heads: 2, headSize: 8, neurons: 32, vocabulary: 50, positions: 16 },
         async (model) => {
-          const windows = [new Data(5).ids(16, 50)]
+          const windows = [new Data(5).ids('window', 16, 50)]
           const trainer = new LanguageTrainer(model, 0.1)
           const before = await trainer.loss(windows)
           for (let step = 0; step < 60; step++) {

@@ -60,15 +60,15 @@ function solved({ z, y }: Cloud, penalty: number, x: Float32Array): number[] {
 
 type Fit = typeof fitRidge
 
-const equal = lawForAll<Fit, [number, number, number, number]>(
+const equal = lawForAll(
   'a fit in as many directions as the features have is that of the equations of all features',
-  [
-    fc.integer(),
-    fc.integer({ min: 1, max: 12 }),
-    fc.integer({ min: 1, max: 6 }),
-    fc.double({ min: 0.1, max: 20, noNaN: true }),
-  ],
-  (fit, seed, N, D, penalty) => {
+  {
+    seed: fc.integer(),
+    N: fc.integer({ min: 1, max: 12 }),
+    D: fc.integer({ min: 1, max: 6 }),
+    penalty: fc.double({ min: 0.1, max: 20, noNaN: true }),
+  },
+  (fit: Fit, { seed, N, D, penalty }) => {
     const directions = Math.min(D, 3)
     const cloud = cloudOf(seed, N, D, directions)
     const x = cloudOf(seed + 1, 1, D, D).z[0]

@@ -19,16 +19,14 @@ const runs = fc
   })
   .map(({ warmup, falling, ...rest }) => ({ ...rest, warmup, steps: warmup + falling }))
 
-type Run = typeof runs extends fc.Arbitrary<infer Value> ? Value : never
-
 /**
  * With f the floor: rises by peak / warmup a step; is peak (f + (1 - f) cos^2(pi p / 2)) at share p of the fall, from
  * the peak at 0 to f peak at 1; stays there afterwards.
  */
 const isClosedForm = lawForAll(
   'rises to its peak in a straight line and falls to its floor along half a cosine',
-  [runs],
-  (make: Make, { peak, warmup, steps, floor, at }: Run): void => {
+  { run: runs },
+  (make: Make, { run: { peak, warmup, steps, floor, at } }): void => {
     const schedule = make(peak, steps, warmup, floor)
     const rise = Math.floor(at * warmup)
     if (rise < warmup) near('rise', [schedule(rise)], [(peak / warmup) * (rise + 1)], 1e-12)

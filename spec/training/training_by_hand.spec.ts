@@ -105,8 +105,8 @@ interface Judged {
 
 const isByHand = lawForAll(
   'gives the weights, the losses and the kept epoch of the computation by hand, bit for bit',
-  [someTraining],
-  ({ backend, train }: Judged, training) => compare(backend, training, plainLearner, train),
+  { training: someTraining },
+  ({ backend, train }: Judged, { training }) => compare(backend, training, plainLearner, train),
 )
 
 describe.each(['reference', 'wasm'] as const)('training a network on %s', async (name) => {
@@ -117,8 +117,8 @@ describe.each(['reference', 'wasm'] as const)('training a network on %s', async 
 
   law(
     'over whole prompts splits, batches, measures and stops as the computation by hand',
-    [someOverPrompts],
-    async (training) => {
+    { training: someOverPrompts },
+    async ({ training }) => {
       const trainers: NetworkTrainer[] = []
       await compare(backend, training, engineLearner(backend, trainers))
       for (const trainer of trainers) trainer.dispose()

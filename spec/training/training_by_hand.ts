@@ -13,7 +13,7 @@ import type { EpochReport, NetworkOptions } from '../../src/training/predictor_t
 const { fround } = Math
 
 /** A network in training: its loss over some examples, one step on them, and its parameters. */
-export interface Learner {
+interface Learner {
   loss(places: readonly number[]): number
   /** @returns the loss before the step */
   step(places: readonly number[], rate: number): number

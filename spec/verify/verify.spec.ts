@@ -9,7 +9,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { tryCases } from '../../src/verify/check.ts'
 import { CaseDigest } from '../../src/verify/digest.ts'
 import { suite, verify, verifyBackends, type LawReport, type TryOptions } from '../../src/verify/index.ts'
-import { lawAlways, lawForAll } from '../../src/verify/law.ts'
+import { lawAlways, lawForAll, type Case } from '../../src/verify/law.ts'
 import { mutate, mutateKernel } from '../harness/mutate.ts'
 import { checkOn, law, runSeed, scaledRuns } from '../harness/seed.ts'
 
@@ -44,7 +44,7 @@ describe('the list of laws', () => {
 
   test('has only laws with serialisable arguments, so that their cases have a digest', () => {
     for (const { sentence, arbitraries, examples } of suite) {
-      const drawn = arbitraries.map((arbitrary) => fc.sample(arbitrary, 3))
+      const drawn = Object.values(arbitraries).map((arbitrary) => fc.sample(arbitrary, 3))
       expect(
         () => [...drawn, ...examples].forEach((args) => new CaseDigest().add(args)),
         sentence,
@@ -71,7 +71,9 @@ describe('the same seed', () => {
       (await collect(verify({ backends: [backend], seed, runs: 0.2, laws }))).map(({ digest }) => digest)
     const first = await digests('reference', 7)
     expect(await digests('wasm', 7)).toEqual(first)
-    const drawn = suite.filter((one) => laws?.includes(one)).map(({ arbitraries }) => arbitraries.length > 0)
+    const drawn = suite
+      .filter((one) => laws?.includes(one))
+      .map(({ arbitraries }) => Object.keys(arbitraries).length > 0)
     const other = await digests('reference', 8)
     expect(other.map((digest, i) => digest !== first[i])).toEqual(drawn)
   })
@@ -79,7 +81,7 @@ describe('the same seed', () => {
   test('draws the same cases here and in verify', async () => {
     const [one] = lawsAbout('top_k: exactly') ?? []
     const here = new CaseDigest()
-    const watched = { ...one, predicate: (_: Backend, ...args: unknown[]) => here.add(args) }
+    const watched = { ...one, predicate: (_: Backend, args: Case) => here.add(args) }
     await checkOn(watched, reference)
     const runs = scaledRuns(one.runs) / one.runs
     const [report] = await collect(verifyBackends([reference], { seed: runSeed(), runs, laws: [one] }))
@@ -98,7 +100,7 @@ describe('the digest', () => {
     maxLength: 5,
   })
 
-  law('of different cases differs', [cases, cases], (one, two) => {
+  law('of different cases differs', { one: cases, two: cases }, ({ one, two }) => {
     fc.pre(!isSame(one, two))
     expect(digestOf(one)).not.toBe(digestOf(two))
   })
@@ -163,8 +165,8 @@ describe('a planted bug', () => {
       verifyBackends([bad], { seed: 3, laws: lawsAbout('relu: random sizes, lists and data') }),
     )
     expect(report.passed).toBe(false)
-    const [sizes] = JSON.parse(report.counterexample as string) as [{ N: number }]
-    expect(sizes.N).toBe(3)
+    const { wanted } = JSON.parse(report.counterexample as string) as { wanted: { N: number } }
+    expect(wanted.N).toBe(3)
     expect(report.error).toMatch(/relu\.y\[2\]: expected .*, got 7/)
     expect(report.path).toMatch(/^\d+(:\d+)*$/)
   })
@@ -184,7 +186,7 @@ describe('a planted bug', () => {
 
 describe('a run', () => {
   const place = { chapter: 'test', ofRuntime: false }
-  const counted = lawForAll<Backend, [number]>('any number', [fc.integer()], () => {}, { runs: 40 })
+  const counted = lawForAll<Backend, { n: number }>('any number', { n: fc.integer() }, () => {}, { runs: 40 })
 
   test('that is stopped between laws keeps the laws it finished', async () => {
     const stop = new AbortController()
@@ -199,7 +201,7 @@ describe('a run', () => {
   test('that is stopped inside a law does not report that law', async () => {
     const stop = new AbortController()
     let cases = 0
-    const stopping = lawForAll<Backend, [number]>('stops', [fc.integer()], () => {
+    const stopping = lawForAll<Backend, { n: number }>('stops', { n: fc.integer() }, () => {
       if (++cases === 5) stop.abort()
     })
     const laws = [counted, stopping, counted].map((one) => ({ ...one, ...place }))
@@ -211,7 +213,7 @@ describe('a run', () => {
   test('lets other events happen between cases', async () => {
     const stop = new AbortController()
     setTimeout(() => stop.abort(), 0)
-    const slow = lawForAll<Backend, [number]>('slow', [fc.integer()], () => {
+    const slow = lawForAll<Backend, { n: number }>('slow', { n: fc.integer() }, () => {
       for (const start = performance.now(); performance.now() - start < 2;);
     })
     const laws = [{ ...slow, runs: 1e6, ...place }]
@@ -234,13 +236,14 @@ describe('trying a law', () => {
   test('reports every case until one breaks it, and none of those from shrinking', async () => {
     const told: unknown[] = []
     const { failure, runs } = await tryCases({
-      arbitraries: [fc.integer({ min: 0, max: 1000 })],
-      predicate: (x) => (x as number) < 10,
+      sentence: 'below 10',
+      arbitraries: { x: fc.integer({ min: 0, max: 1000 }) },
+      predicate: ({ x }) => (x as number) < 10,
       seed: 4,
       runs: 100,
-      onCase: ([x]) => told.push(x),
+      onCase: ({ x }) => told.push(x),
     })
-    expect(failure?.counterexample).toEqual([10])
+    expect(failure?.counterexample).toEqual({ x: 10 })
     expect(told).toHaveLength(runs)
     expect(told.slice(0, -1).every((x) => (x as number) < 10)).toBe(true)
     expect(told.at(-1)).toBeGreaterThanOrEqual(10)
@@ -249,8 +252,9 @@ describe('trying a law', () => {
   test('shrinks a case for a limited time, and then has the smallest found', async () => {
     const found = async (shrinkFor: number): Promise<unknown> => {
       const { failure, interrupted } = await tryCases({
-        arbitraries: [fc.integer({ min: 0, max: 2 ** 30 })],
-        predicate: async (x) => {
+        sentence: 'below 10',
+        arbitraries: { x: fc.integer({ min: 0, max: 2 ** 30 }) },
+        predicate: async ({ x }) => {
           await new Promise((resolve) => setTimeout(resolve, 5))
           return (x as number) < 10
         },
@@ -259,7 +263,7 @@ describe('trying a law', () => {
         shrinkFor,
       })
       expect(interrupted).toBe(false)
-      return failure?.counterexample?.[0]
+      return failure?.counterexample?.x
     }
     expect(await found(300_000)).toBe(10)
     expect(await found(1)).toBeGreaterThan(10)
@@ -268,17 +272,24 @@ describe('trying a law', () => {
 
   test('tries its examples first', async () => {
     const told: unknown[] = []
-    const trial = { arbitraries: [fc.nat(3)], predicate: () => true, seed: 4, runs: 5, examples: [[99]] }
-    await tryCases({ ...trial, onCase: ([x]) => told.push(x) })
+    const trial = {
+      sentence: 'any',
+      arbitraries: { x: fc.nat(3) },
+      predicate: () => true,
+      seed: 4,
+      runs: 5,
+      examples: [{ x: 99 }],
+    }
+    await tryCases({ ...trial, onCase: ({ x }) => told.push(x) })
     expect(told[0]).toBe(99)
     expect(told).toHaveLength(5)
   })
 
-  test.each([
-    ['drawn', [fc.nat()], 3],
-    ['without arguments', [], 1],
+  test.each<[string, Readonly<Record<string, fc.Arbitrary<unknown>>>, number]>([
+    ['drawn', { x: fc.nat() }, 3],
+    ['without arguments', {}, 1],
   ])('%s is interrupted only if it is ended before all cases were tried', async (_, arbitraries, runs) => {
-    const trial = { arbitraries, predicate: () => true, seed: 4, runs: 3 }
+    const trial = { sentence: 'any', arbitraries, predicate: () => true, seed: 4, runs: 3 }
     expect(await tryCases({ ...trial, goOn: () => true })).toEqual({
       interrupted: false,
       runs,
@@ -295,10 +306,10 @@ describe('trying a law', () => {
     const outcome = (check: () => boolean | void): ReturnType<typeof tryCases> =>
       tryCases({ ...lawAlways('once', check), predicate: check, seed: 1, runs: 7 })
     expect(await outcome(() => {})).toEqual({ interrupted: false, runs: 1, failure: null })
-    expect((await outcome(() => false)).failure?.report).toBe('the law returned false')
+    expect((await outcome(() => false)).failure?.report).toBe('once\n  the law returned false')
     const broken = await outcome(() => {
       throw new Error('wrong')
     })
-    expect(broken.failure).toMatchObject({ counterexample: null, path: null, report: 'wrong' })
+    expect(broken.failure).toMatchObject({ counterexample: null, path: null, report: 'once\n  wrong' })
   })
 })

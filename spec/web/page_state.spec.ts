@@ -34,8 +34,8 @@ type Encode = typeof encodeState
 
 const roundTrips = lawForAll(
   'a state round-trips through an address',
-  [states],
-  (encode: Encode, state: PageState): void => {
+  { state: states },
+  (encode: Encode, { state }): void => {
     const address = new URL(`https://example.org/page/#${encode(state)}`)
     expect(readState(address.hash.slice(1))).toEqual({ state, refused: [] })
   },

@@ -1,20 +1,13 @@
 /**
- * The site is built by one command, and no link of its own pages is dead. Those of the reference are judged by typedoc.
+ * The site is built by one command, and no link of its own pages is dead. Those of the reference are judged by typedoc, which
+ * ends the command on any warning.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
-import { compile } from '../../scripts/tool.ts'
-import { runtime } from '../../src/platform/platform.ts'
-import { root } from '../harness/syntax.ts'
+import { builtSite, cannotBuildSite } from './built_site.ts'
 
-const cannot = !existsSync(join(root, 'docs/node_modules/typedoc'))
-  ? 'typedoc is not installed'
-  : runtime.name !== 'node'
-    ? 'it needs Node'
-    : null
-const why = cannot === null ? '' : ` (skipped: ${cannot})`
+const why = cannotBuildSite === null ? '' : ` (skipped: ${cannotBuildSite})`
 
 const pages = ['index.html', 'spec/index.html', 'spec/operations.html', 'live/index.html']
 
@@ -31,17 +24,16 @@ function deadLinks(page: string, html: string, folder: string): string[] {
   })
 }
 
-test.skipIf(cannot !== null)(`no link of the site is dead${why}`, { timeout: 600_000 }, async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-site-'))
-  try {
-    await compile(process.execPath, [...process.execArgv, 'scripts/site.ts', folder], root)
+test.skipIf(cannotBuildSite !== null)(
+  `no link of the site is dead, and the reference is written without a warning${why}`,
+  { timeout: 600_000 },
+  async () => {
+    const folder = await builtSite()
     const read = (page: string): string => readFileSync(join(folder, page), 'utf8')
     for (const page of pages) expect([page, deadLinks(page, read(page), folder)]).toEqual([page, []])
     expect(read('live/index.html')).toContain('href="../spec/"')
     expect(existsSync(join(folder, 'reference/documents/read.html'))).toBe(true)
     const planted = '<a href="spec/none.html"></a><a href="spec/#none"></a><a href="spec/"></a>'
     expect(deadLinks('index.html', planted, folder)).toEqual(['spec/none.html', 'spec/#none'])
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-})
+  },
+)

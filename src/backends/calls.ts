@@ -21,7 +21,7 @@ export type Argument = StoredBuffer | number | null
 export type FlatArgument = Buffer | number | null
 
 /** A dimension of a buffer: the product of the sizes at these places, times a number. */
-export interface Dimension {
+interface Dimension {
   readonly places: readonly number[]
   readonly times: number
 }

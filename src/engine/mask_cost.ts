@@ -29,10 +29,10 @@ export interface Work {
 }
 
 /** What a jump costs, as bytes that could have been read instead. */
-export const JUMP_BYTES = 4096
+const JUMP_BYTES = 4096
 
 /** Tokens whose arithmetic takes as long as reading the weights once. */
-export const TOKENS_PER_READ = 4
+const TOKENS_PER_READ = 4
 
 /**
  * The share by which one token takes longer over listed rows than over neighbours, however long their runs are: a whole

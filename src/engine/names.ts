@@ -15,7 +15,7 @@ import type { Family, ModelConfig } from './config.ts'
 export const POSITION_OFFSET = 2
 
 /** What a layer is made of, as Hugging Face stores it. In a gated feed-forward block `fc1` is the gate, and `fc2` leads down. */
-export const modules = [
+const modules = [
   'attentionNorm', // [D]
   'query', // [H K, D]
   'key', // [G K, D]

@@ -27,7 +27,7 @@ import { isPositionTable, layerOf, parameterShapes, readsUnits } from './names.t
 import type { BlockChunk, RowChunk } from './weight_reader.ts'
 
 /** The shape a parameter is held in. @param shape as Hugging Face stores it */
-export function heldShape(name: string, shape: readonly number[]): readonly number[] {
+function heldShape(name: string, shape: readonly number[]): readonly number[] {
   return readsUnits(name) ? shape.toReversed() : shape
 }
 

@@ -83,7 +83,7 @@ export interface TextPerplexityOptions extends NamedModel {
 }
 
 /** Perplexities with their standard errors. What was not measured is null. */
-export interface Perplexities {
+interface Perplexities {
   /** Of the stream. */
   readonly tokenPerplexity: number | null
   readonly tokenPerplexityError: number | null

@@ -23,13 +23,12 @@ import {
 } from '../evaluation/tally.ts'
 import type { MethodScore } from '../evaluation/window_evaluator.ts'
 import { machineLoad } from '../platform/platform.ts'
-import { percent } from '../results/cells.ts'
 import type { Column, Plot, Row } from '../results/experiment_result.ts'
 import { denseMethod } from '../results/method.ts'
 import type { Ratio } from '../results/ratio.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
-import { cellWords, gridCells, isPeer, type Cell, type GridWindow, type Units } from './grid_cells.ts'
+import { cellWords, gridCells, isPeer, type Cell, type GridWindow } from './grid_cells.ts'
 
 /** A score of a window that was compared with dense. */
 export type ComparedScore = MethodScore & ComparedCost
@@ -40,6 +39,9 @@ export interface MeasuredCell {
   readonly cell: Cell | null
   readonly scores: readonly ComparedScore[]
 }
+
+/** How the finding on decode speed begins. */
+export const SPEED_WORDS = 'Decode speed: '
 
 const columns: readonly Column[] = [
   { key: 'window', label: 'prompt + continuation' },
@@ -77,18 +79,16 @@ export const grid: Experiment = {
       throw new UsageError('GRID', 'grid: expected at least one cell that a planner accepts, got none')
     const timed = speed ? await measureCellSpeeds(context, cells) : null
     const rows: Row[] = []
-    const findings: string[] = []
     for (const window of windows) {
       const measured = await measureWindow(context, window, cells)
       rows.push(...gridRows(window, measured, timed?.speeds ?? null))
-      findings.push(...gridFindings(window, measured))
     }
     return {
       columns,
       rows,
       plots: gridPlots(rows),
       paper: null,
-      findings: timed ? [...findings, timed.words] : findings,
+      findings: [...gridFindings(rows), ...(timed ? [timed.words] : [])],
     }
   },
 }
@@ -151,7 +151,7 @@ async function measureCellSpeeds(
   const load = [before, machineLoad()].map((one) => one?.toFixed(1) ?? 'unknown').join(' to ')
   return {
     speeds: new Map(timed.map((cell, i) => [cell, found[i]])),
-    words: `Decode speed: ${decode.tokens} tokens after a prompt of ${decode.prompt}, the planner included, medians of ${decode.rounds} interleaved rounds; load of the machine ${load}.`,
+    words: `${SPEED_WORDS}${decode.tokens} tokens after a prompt of ${decode.prompt}, the planner included, medians of ${decode.rounds} interleaved rounds; load of the machine ${load}.`,
   }
 }
 
@@ -220,41 +220,43 @@ function peerOf(
 /** Planners that could not be used: they see the answer, or nothing. */
 const bounds: readonly string[] = ['oracle', 'random']
 
-/** For each budget: which cell has the least KL, and whether chance could make it less than that of static and of griffin. */
-export function gridFindings(window: GridWindow, measured: readonly MeasuredCell[]): string[] {
-  const usable = measured.flatMap(({ cell, scores }) =>
-    cell && !bounds.includes(cell.method.planner) ? [{ cell, scores }] : [],
-  )
-  const budgets = Map.groupBy(usable, ({ cell }) => `${cell.units} ${cell.method.sparsity}`)
-  return [...budgets.values()].map((cells) => {
-    const [best] = cells.toSorted((a, b) => klPerToken(a.scores).value - klPerToken(b.scores).value)
-    const { cell, scores } = best
-    const against = (['static', 'griffin'] as const).flatMap((name) => {
-      const difference = over(scores, peerOf(cell, measured, name))
-      return difference ? [sayLess(name, difference)] : []
-    })
-    const rank = cells.length === 1 ? 'a KL of' : `the least KL of ${cells.length} cells,`
-    const least = `${sayCell(cell)} has ${rank} ${sayRatio(klPerToken(scores))} nats per token`
-    return `${nameOf(window)}, ${sayBudget(cell.units, cell.method.sparsity)}: ${[least, ...against].join('; ')}.`
+/**
+ * For each budget and each share that is really skipped, as printed: the cell of the least KL, and its differences from static
+ * scores and griffin where these skip as much. It is no test: the windows that choose the cell are those that measure it.
+ */
+export function gridFindings(rows: readonly Row[]): string[] {
+  const usable = rows.filter(({ planner }) => planner !== 'dense' && !bounds.includes(String(planner)))
+  const groups = Map.groupBy(usable, (row) => `${String(row.window)}, ${sayBudget(row)}`)
+  return [...groups].flatMap(([budget, cells]) => {
+    if (cells.length === 1) return []
+    const [best] = cells.toSorted((a, b) => Number(a.kl) - Number(b.kl))
+    const has = (name: string): boolean =>
+      cells.some(({ planner, prompt }) => planner === name && (name === 'griffin' || prompt === best.prompt))
+    const against = [
+      ...(has('static') ? sayLess('static', best.overStatic, best.overStaticError) : []),
+      ...(has('griffin') ? sayLess('griffin', best.overGriffin, best.overGriffinError) : []),
+    ]
+    const { planner, every, prompt } = best
+    const cell = `${String(planner)} (${String(every)}, ${String(prompt)} prompt)`
+    const least = `${cell} has the least KL of ${cells.length} cells, ${sayRatio(best.kl, best.klError)} nats per token`
+    return [`${budget}: ${[least, ...against].join('; ')}.`]
   })
 }
 
-function sayBudget(units: Units, sparsity: number): string {
-  return `${percent(sparsity)} of ${units === 'both' ? 'heads and neurons' : units}`
+/** What was asked, and what is skipped of all units of the model. */
+function sayBudget({ units, sparsity, heads, neurons }: Row): string {
+  const asked = `${String(sparsity)} % of ${units === 'both' ? 'heads and neurons' : String(units)}`
+  const shares = [units !== 'neurons' && heads, units !== 'heads' && neurons].filter((one) => one !== false)
+  return `${asked} (skipped of all: ${shares.map((share) => `${Number(share).toFixed(1)} %`).join(' and ')})`
 }
 
-function sayCell({ method }: Cell): string {
-  const { planner, every, prompt } = cellWords(method)
-  return `${planner} (${every}, ${prompt} prompt)`
+function sayRatio(value: Row[string], error: Row[string]): string {
+  return `${Number(value).toFixed(3)} ± ${typeof error === 'number' ? error.toFixed(3) : '?'}`
 }
 
-function sayRatio({ value, error }: Ratio): string {
-  return `${value.toFixed(3)} ± ${Number.isFinite(error) ? error.toFixed(3) : '?'}`
-}
-
-function sayLess(name: string, { value, error }: Ratio): string {
-  const isTold = Math.abs(value) >= 2 * error
-  return `${sayRatio({ value: -value, error })} less than ${name}${isTold ? '' : ', which chance could do'}`
+/** Nothing of a cell that is compared with itself. */
+function sayLess(name: string, value: Row[string], error: Row[string]): string[] {
+  return typeof value === 'number' ? [`${sayRatio(-value, error)} less than ${name}`] : []
 }
 
 /** For each shape of windows and each kind of units: KL over sparsity, and over decode speed where that was measured. */

@@ -16,9 +16,9 @@ import { quote, refusal } from './refusal.ts'
 /** The longest run of spaces in it: the library takes quadratic time for one. */
 const MAX_SPACES = 1000
 /** The largest value, with all that it contains: characters and items. It bounds the output too. */
-export const MAX_VALUE = 2 ** 22
+const MAX_VALUE = 2 ** 22
 /** The budget: a character costs 1, a step STEP. It lasts for about a second. */
-export const MAX_WORK = 2 ** 26
+const MAX_WORK = 2 ** 26
 const STEP = 256
 /** The deepest list or object. */
 const MAX_DEPTH = 64

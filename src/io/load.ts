@@ -143,7 +143,7 @@ const wellKnown: readonly (readonly [organisation: string, name: RegExp])[] = [
 ]
 
 /** The whole name on the hub of a model that was named without its organisation; null if it is not a well-known one. */
-export function suggestModel(name: string): string | null {
+function suggestModel(name: string): string | null {
   const found = wellKnown.find(([, names]) => names.test(name))
   return found === undefined ? null : `${found[0]}/${name}`
 }

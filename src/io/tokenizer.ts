@@ -27,7 +27,7 @@ import {
 } from './vocabulary.ts'
 
 /** Options of encoding. */
-export interface EncodeOptions {
+interface EncodeOptions {
   /** Whether the tokens that a model expects around a text are added, for OPT `</s>` before it; default true. */
   readonly prefix?: boolean
   /**
@@ -39,7 +39,7 @@ export interface EncodeOptions {
 }
 
 /** Options of decoding. */
-export interface DecodeOptions {
+interface DecodeOptions {
   /** Whether special tokens are omitted; default false. */
   readonly skipSpecial?: boolean
   /** Whether the ids go on from others, so that a space which begins them is part of the text; default false. */

@@ -8,7 +8,7 @@
 import { InputError } from '../tensor/errors.ts'
 import { storedSource } from '../tensor/stored_source.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
-import { bytesAsFile, openWith, readExactly, type RangedFile } from './files.ts'
+import { openWith, readExactly, type RangedFile } from './files.ts'
 import { PICKLE_LIMIT, unpickle } from './pickle.ts'
 import { refusal } from './refusal.ts'
 import { readTorchLegacy, startsLegacy } from './torch_legacy.ts'
@@ -27,11 +27,6 @@ const OLD_PICKLE = /^\(*[ci][\w.]+\n[\w.]+\n/
  */
 export function openTorchCheckpoint(path: string): Promise<RawTensorSource> {
   return openWith(path, (file) => readTorchCheckpoint(file, path))
-}
-
-/** A checkpoint in memory. @throws InputError as `openTorchCheckpoint`. */
-export function parseTorchCheckpoint(bytes: Uint8Array, name = 'checkpoint'): Promise<RawTensorSource> {
-  return readTorchCheckpoint(bytesAsFile(bytes), name)
 }
 
 /**

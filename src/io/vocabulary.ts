@@ -59,7 +59,7 @@ export const splitPatterns = {
 export type PatternName = keyof typeof splitPatterns
 
 /** The spelling of GPT-2 and OPT. */
-export const GPT2_SPELLING: Spelling = {
+const GPT2_SPELLING: Spelling = {
   kind: 'byte_level',
   composed: false,
   patterns: ['gpt-2'],

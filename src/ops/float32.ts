@@ -12,7 +12,7 @@
  */
 
 /** Lanes of a striped reduction: four accumulators of f32x4. */
-export const LANES = 16
+const LANES = 16
 
 const { fround } = Math
 

@@ -22,7 +22,7 @@ import { referenceTopK, type TopK } from '../masks/selection.ts'
 import { neuronPlanner, type LatePlanner } from './late_planner.ts'
 
 /** The share of a token's positive activations that make a neuron one of its core neurons. */
-export const CORE_SHARE = 0.2
+const CORE_SHARE = 0.2
 
 /**
  * How often each neuron of a layer is a core neuron: [F].

@@ -21,7 +21,7 @@ import { griffinScores } from './griffin.ts'
 import { neuronPlanner, type LatePlanner } from './late_planner.ts'
 
 /** w, the weight of the prompt's rank. */
-export const PROMPT_WEIGHT = 0.5
+const PROMPT_WEIGHT = 0.5
 
 /**
  * The merged ranks of the neurons of a layer: [F].

@@ -37,7 +37,7 @@ export interface Refusal {
 }
 
 /** The error object of the OpenAI API. */
-export interface ErrorBody {
+interface ErrorBody {
   readonly message: string
   readonly type: string
   /** The field concerned; always null: the message names it. */

@@ -17,7 +17,7 @@ export const MAX_BODY = 2 ** 22
 /** The most texts that one request asks for: prompts times `n`. */
 export const MAX_CHOICES = 128
 /** The most of the likeliest tokens that can be asked for. */
-export const MAX_LIKELIEST = 20
+const MAX_LIKELIEST = 20
 const MAX_STOPS = 16
 /** The longest stop text, in UTF-16 units. */
 const MAX_STOP = 1024
@@ -32,7 +32,7 @@ const isPrompt = (value: unknown): boolean =>
     (value.every(isId) || value.every((one) => typeof one === 'string') || value.every(isIds)))
 
 /** A prompt as a request has it. */
-export type PromptField = string | readonly string[] | readonly number[] | readonly (readonly number[])[]
+type PromptField = string | readonly string[] | readonly number[] | readonly (readonly number[])[]
 
 const number = v.nullish(v.number())
 const flag = v.nullish(v.boolean())
@@ -134,10 +134,6 @@ const detokenize = v.object({
 export type CompletionBody = v.InferOutput<typeof completion>
 /** A request for an answer to a chat. */
 export type ChatBody = v.InferOutput<typeof chat>
-/** A request for the ids of a text. */
-export type TokenizeBody = v.InferOutput<typeof tokenize>
-/** A request for the text of ids. */
-export type DetokenizeBody = v.InferOutput<typeof detokenize>
 /** What both kinds of completions ask for. */
 export type CommonBody = Pick<CompletionBody, Exclude<keyof typeof common, 'logprobs'>>
 

@@ -14,7 +14,7 @@ import { top_k } from '../ops/top_k.ts'
 import { tensor, widen, type Matrix, type Tensor } from './arrays.ts'
 
 /** Where a layer reads: query, key and value; out; fc1, or gate and up; fc2, or down. */
-export const sites = ['attention', 'heads', 'ffn', 'activations'] as const
+const sites = ['attention', 'heads', 'ffn', 'activations'] as const
 export type Site = (typeof sites)[number]
 
 /** What the matrices of a site of layer l read of x [T, C]. */

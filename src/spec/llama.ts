@@ -53,7 +53,7 @@ export interface LlamaModel {
 }
 
 /** Everything that a layer computes. */
-export interface LlamaLayerPass extends UnitOutputs {
+interface LlamaLayerPass extends UnitOutputs {
   readonly input: Tensor // [T, D]
   readonly query: Tensor // [T, H K], rotated
   readonly key: Tensor // [T, G K], rotated

@@ -38,7 +38,7 @@ export interface UnitGradients extends UnitOutputs {
 }
 
 /** A text [T] through a model. */
-export interface Pass {
+interface Pass {
   readonly layers: readonly (UnitOutputs & { readonly input: Tensor })[] // [L]; the stream that enters it: [T, D]
   readonly logits: Tensor // [T, V]
   /**

@@ -69,10 +69,10 @@ export function trainNetwork(f: Tensor, targets: Tensor, options: TrainingOption
 }
 
 /** B texts: [B, D] and [B, O]. */
-export type Batch = readonly [f: Tensor, target: Tensor]
+type Batch = readonly [f: Tensor, target: Tensor]
 
 /** A network and the two moments of each parameter, after some steps. */
-export interface TrainingState {
+interface TrainingState {
   readonly step: number // n
   readonly network: Network
   readonly mean: Network // m
@@ -80,7 +80,7 @@ export interface TrainingState {
 }
 
 /** One step of AdamW, with rate r and decay d. */
-export function trainStep(state: TrainingState, [f, target]: Batch, r: number, d: number): TrainingState {
+function trainStep(state: TrainingState, [f, target]: Batch, r: number, d: number): TrainingState {
   const { hidden, active, y } = run(state.network, f)
   const yGrad = zeros(...y.shape)
   mse_backward(yGrad.data, Float32Array.of(1), y.data, target.data, y.size)

@@ -120,24 +120,34 @@ export function makeValues(
   for (const param of kernels[name].params)
     if (param.kind === 'size') values[param.name] = sizes[param.name]
     else if (param.kind === 'scalar')
-      values[param.name] = Math.fround(param.from + (param.to - param.from) * data.uniform())
+      [values[param.name]] = data.numbers(
+        param.name,
+        1,
+        (stream) => param.from + (param.to - param.from) * stream.uniform(),
+      )
     else if (absent.has(param.name)) values[param.name] = null
     else if (param.role !== 'out') values[param.name] = makeArray(param, sizes, data, kind)
   return values
 }
 
 function makeArray(param: ArrayParam, sizes: Sizes, data: Data, kind: DataKind): Value {
+  const { name } = param
+  const shape = shapeOf(param, sizes)
   const length = elementCount(param, sizes)
   const limit = param.below === null ? 0 : sizes[param.below]
-  if (param.holds === 'ascending') return data.ascending(length, limit)
-  if (param.holds === 'ids') return data.ids(length, limit)
+  if (param.holds === 'ascending') return data.ascending(name, length, limit)
+  if (param.holds === 'ids') return data.ids(name, shape, limit)
   if (param.holds === 'labels')
-    return data.ids(length, limit).map((label) => (data.chance(0.2) ? NOT_SCORED : label))
-  if (param.dtype === 'i8') return data.int8s(length, kind)
-  if (param.dtype === 'i4') return data.int4s(length, param.shape.at(-1) === String(QUAD_BYTES), kind)
-  if (param.dtype === 'bf16' || param.dtype === 'f16') return data.halves(param.dtype, length, kind)
-  let values = data.floats(length, kind)
+    return data.deal(name, shape, (stream) => labels(stream, length, limit), { blank: 0 })
+  if (param.dtype === 'i8') return data.int8s(name, shape, kind)
+  if (param.dtype === 'i4') return data.int4s(name, shape, param.shape.at(-1) === String(QUAD_BYTES), kind)
+  if (param.dtype === 'bf16' || param.dtype === 'f16') return data.halves(name, param.dtype, shape, kind)
+  let values = data.floats(name, shape, kind)
   if (param.finite) values = values.map((value) => (Number.isFinite(value) ? value : 1))
   // A zero that is kept out of the negative numbers is +0.
   return param.least === null ? values : values.map((value) => Math.abs(value))
+}
+
+function labels(stream: Data, length: number, limit: number): Int32Array {
+  return stream.ids('labels', length, limit).map((label) => (stream.chance(0.2) ? NOT_SCORED : label))
 }

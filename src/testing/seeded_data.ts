@@ -15,6 +15,7 @@
  */
 import { narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
 import { QUAD_BYTES } from '../tensor/int4.ts'
+import type { Numbers } from '../ops/op.ts'
 import { Random } from '../tensor/random.ts'
 
 /** What float32 data is like; the page above says how. */
@@ -27,7 +28,55 @@ const beyond = [Infinity, -Infinity, NaN]
 /** Subnormal in half precision: half of the largest, and a tie of the two least. */
 const subnormalF16 = [2 ** -15, 1.5 * 2 ** -24]
 
-/** A stream of random numbers that also deals arrays. */
+/** Arrays that can be dealt. */
+export type Dealable = Numbers | Uint32Array
+
+/** A length, or the sizes whose product it is. */
+export type Shape = number | readonly number[]
+
+/** How dealt numbers can be made simpler without ceasing to be what the caller asked for. */
+export interface Simpler<Dealt extends Dealable = Dealable> {
+  /** The simplest number that may stand at any place; null if the places are not independent. */
+  readonly blank: number | null
+  /** Whether a place may also be left out, as in a list of chosen units. */
+  readonly isList?: boolean
+  /** Simpler forms of all numbers at once, the simplest first, by name. */
+  readonly forms?: Readonly<Record<string, (values: Dealt) => Dealt>>
+}
+
+/** Signs only, and before them ones only. */
+const signs: Simpler<Float32Array>['forms'] = {
+  ones: (values) => values.map((x) => (x === 0 ? 0 : 1)),
+  signs: (values) => values.map(Math.sign),
+}
+
+/** Also whole numbers from 1 to 9, of either sign. */
+const wholeNumbers: Simpler<Float32Array>['forms'] = {
+  ...signs,
+  whole: (values) =>
+    values.map((x) =>
+      x === 0 || !Number.isFinite(x) ? x : Math.sign(x) * Math.min(9, Math.max(1, Math.round(Math.abs(x)))),
+    ),
+}
+
+/** Smooth and steep numbers are not 0. Equal ones cannot differ. */
+function simplerFloats(kind: DataKind): Simpler<Float32Array> {
+  if (kind === 'equal') return { blank: null, forms: signs }
+  if (kind === 'smooth') return { blank: 1, forms: signs }
+  return { blank: kind === 'steep' ? 1 : 0, forms: wholeNumbers }
+}
+
+/** How many numbers a shape has. */
+export function lengthOf(shape: Shape): number {
+  return typeof shape === 'number' ? shape : shape.reduce((product, size) => product * size, 1)
+}
+
+/**
+ * A stream of random numbers that also deals arrays and choices, each with a name.
+ *
+ * Here names mean nothing: all comes from one stream, in the order of the calls. `DrawnData` (src/verify/drawn_data.ts), the
+ * data of laws, shows by these names what it dealt, and simplifies it.
+ */
 export class Data extends Random {
   /** A whole number from least to most, both included. */
   integer(least: number, most: number): number {
@@ -44,78 +93,201 @@ export class Data extends Random {
     return this.uniform() < probability
   }
 
-  /** Float32 data of a kind. */
-  floats(length: number, kind: DataKind = 'plain'): Float32Array {
-    const values = new Float32Array(length)
-    if (kind === 'equal') return values.fill(this.uniform() * 4 - 2)
-    for (let i = 0; i < length; i++) {
-      const isZero = kind === 'sparse' && (3 * i < length || this.chance(0.5))
-      values[i] = isZero ? this.pick([0, -0]) : this.#float(kind)
-    }
-    return values
+  /** Shows what was made of the data. */
+  show(_name: string, _value: unknown): void {}
+
+  /** Deals numbers that `make` makes from a stream. */
+  deal<Dealt extends Dealable>(
+    _name: string,
+    _shape: Shape,
+    make: (stream: Data) => Dealt,
+    _simpler: Simpler<Dealt>,
+  ): Dealt {
+    return make(this)
   }
 
-  #float(kind: DataKind): number {
-    if (kind === 'ties') return this.pick(tied)
-    if (kind === 'smooth') return (this.chance(0.5) ? 1 : -1) * (this.integer(256, 1792) / 1024)
-    if (kind === 'special') return this.pick([...special, ...subnormalF16, ...beyond])
-    if (kind === 'steep' || kind === 'sparse')
-      return (this.chance(0.5) ? 1 : -1) * 2 ** (this.uniform() * 17 - 10)
-    if (kind === 'broken' && this.chance(0.05)) return this.pick(beyond)
-    if (kind !== 'plain' && this.chance(0.2)) return this.pick(special)
-    return this.uniform() * 4 - 2
+  /** Deals one of so many choices, the first of which is the simplest. `show` says which. */
+  protected choose(
+    _name: string,
+    make: (stream: Data) => number,
+    _show: (choice: number) => unknown,
+  ): number {
+    return make(this)
+  }
+
+  /** A whole number from least, which is the simplest, to most. */
+  whole(name: string, least: number, most: number): number {
+    return (
+      least +
+      this.choose(
+        name,
+        (stream) => stream.below(most - least + 1),
+        (choice) => least + choice,
+      )
+    )
+  }
+
+  /** One of the values, of which the first is the simplest. */
+  oneOf<Value>(name: string, values: readonly Value[]): Value {
+    return values[
+      this.choose(
+        name,
+        (stream) => stream.below(values.length),
+        (choice) => values[choice],
+      )
+    ]
+  }
+
+  /** True with this probability. */
+  flag(name: string, probability: number): boolean {
+    return this.choose(name, (stream) => (stream.chance(probability) ? 1 : 0), Boolean) === 1
+  }
+
+  /** Float32 numbers, one by one. @param simplest a number that may stand at any place */
+  numbers(
+    name: string,
+    shape: Shape,
+    one: (stream: Data, place: number) => number,
+    simplest: number | null = null,
+  ): Float32Array {
+    const make = (stream: Data): Float32Array =>
+      Float32Array.from({ length: lengthOf(shape) }, (_, place) => one(stream, place))
+    return this.deal(name, shape, make, { blank: simplest })
+  }
+
+  /** Zeros and ones, each of them 1 with this probability; the simplest is 1. */
+  mask(name: string, shape: Shape, one: (stream: Data, place: number) => boolean): Float32Array {
+    return this.numbers(name, shape, (stream, place) => (one(stream, place) ? 1 : 0), 1)
+  }
+
+  /** Float32 data of a kind. */
+  floats(name: string, shape: Shape, kind: DataKind = 'plain'): Float32Array {
+    const make = (stream: Data): Float32Array => floatsOf(stream, lengthOf(shape), kind)
+    return this.deal(name, shape, make, simplerFloats(kind))
   }
 
   /**
    * Half precision of a kind, as bit patterns: floats rounded; among wild ones any pattern, subnormals included. All of
    * them are finite.
    */
-  halves(dtype: 'bf16' | 'f16', length: number, kind: DataKind = 'plain'): Uint16Array {
-    const [narrow, infinite] = dtype === 'bf16' ? [narrowToBf16, 0x7f80] : [narrowToF16, 0x7c00]
-    const isWild = kind === 'wild' || kind === 'broken'
-    return narrow(this.floats(length, kind)).map((pattern) => {
-      const isKept = (pattern & 0x7fff) < infinite && !(isWild && this.chance(0.2))
-      return isKept ? pattern : (this.below(2) << 15) | this.below(infinite)
-    })
+  halves(name: string, dtype: 'bf16' | 'f16', shape: Shape, kind: DataKind = 'plain'): Uint16Array {
+    const make = (stream: Data): Uint16Array => halvesOf(stream, dtype, lengthOf(shape), kind)
+    const narrow = dtype === 'bf16' ? narrowToBf16 : narrowToF16
+    const { blank } = simplerFloats(kind)
+    return this.deal(name, shape, make, { blank: blank && narrow(Float32Array.of(blank))[0] })
   }
 
   /** Numbers of int8 weights: -127 to 127, a handful of them for `ties`, the largest for `equal`. */
-  int8s(length: number, kind: DataKind = 'plain'): Int8Array {
-    if (kind === 'equal') return new Int8Array(length).fill(127)
-    return Int8Array.from({ length }, () =>
-      kind === 'ties' ? this.pick([-127, -1, 0, 1, 127]) : this.integer(-127, 127),
-    )
+  int8s(name: string, shape: Shape, kind: DataKind = 'plain'): Int8Array {
+    const length = lengthOf(shape)
+    const make = (stream: Data): Int8Array =>
+      kind === 'equal'
+        ? new Int8Array(length).fill(127)
+        : Int8Array.from({ length }, () =>
+            kind === 'ties' ? stream.pick([-127, -1, 0, 1, 127]) : stream.integer(-127, 127),
+          )
+    return this.deal(name, shape, make, {
+      blank: kind === 'equal' ? null : 0,
+      forms: { ones: (values) => values.map((x) => (x === 0 ? 0 : 1)) },
+    })
   }
 
   /** Bytes of int4 numbers; with their scales among them (`interleaved`, of 80 bytes each), these are finite. */
-  int4s(length: number, interleaved: boolean, kind: DataKind = 'plain'): Uint8Array {
-    const bytes = Uint8Array.from({ length }, () => (kind === 'equal' ? 0xff : this.below(256)))
-    if (interleaved)
-      for (let at = 0; at < length; at += QUAD_BYTES)
-        bytes.set(new Uint8Array(this.halves('f16', 8, kind).buffer), at)
-    return bytes
+  int4s(name: string, shape: Shape, interleaved: boolean, kind: DataKind = 'plain'): Uint8Array {
+    const length = lengthOf(shape)
+    const make = (stream: Data): Uint8Array => {
+      const bytes = Uint8Array.from({ length }, () => (kind === 'equal' ? 0xff : stream.below(256)))
+      if (interleaved)
+        for (let at = 0; at < length; at += QUAD_BYTES)
+          bytes.set(new Uint8Array(halvesOf(stream, 'f16', 8, kind).buffer), at)
+      return bytes
+    }
+    return this.deal(name, shape, make, { blank: kind === 'equal' ? null : 0 })
   }
 
   /** Blocks of int4 numbers with finite scales and minima: [count, 5] words (src/tensor/int4.ts). */
-  int4Blocks(count: number, kind: DataKind = 'plain'): Uint32Array {
-    const words = Uint32Array.from({ length: 5 * count }, () => this.below(2 ** 32))
-    const halves = this.halves('f16', 2 * count, kind)
-    for (let b = 0; b < count; b++) words[5 * b] = halves[2 * b] | (halves[2 * b + 1] << 16)
-    return words
+  int4Blocks(name: string, count: number, kind: DataKind = 'plain'): Uint32Array {
+    const make = (stream: Data): Uint32Array => {
+      const words = Uint32Array.from({ length: 5 * count }, () => stream.below(2 ** 32))
+      const halves = halvesOf(stream, 'f16', 2 * count, kind)
+      for (let b = 0; b < count; b++) words[5 * b] = halves[2 * b] | (halves[2 * b + 1] << 16)
+      return words
+    }
+    return this.deal(name, [count, 5], make, { blank: 0 })
   }
 
   /** Values in [0, limit), in any order. */
-  ids(length: number, limit: number): Int32Array {
-    return Int32Array.from({ length }, () => this.below(limit))
+  ids(name: string, shape: Shape, limit: number): Int32Array {
+    const make = (stream: Data): Int32Array =>
+      Int32Array.from({ length: lengthOf(shape) }, () => stream.below(limit))
+    return this.deal(name, shape, make, { blank: 0 })
   }
 
   /** A list of `length` distinct values in [0, limit), ascending. */
-  ascending(length: number, limit: number): Int32Array {
-    return this.permutation(limit).slice(0, length).sort()
+  ascending(name: string, length: number, limit: number): Int32Array {
+    return this.deal(name, length, (stream) => stream.permutation(limit).slice(0, length).sort(), {
+      blank: null,
+      forms: { first: (list) => list.map((_, i) => i) },
+    })
   }
 
   /** A list of some distinct values in [0, limit), ascending; any number of them, none and all included. */
-  someOf(limit: number): Int32Array {
-    return this.ascending(this.integer(0, limit), limit)
+  someOf(name: string, limit: number): Int32Array {
+    const make = (stream: Data): Int32Array => {
+      const length = stream.integer(0, limit)
+      return stream.permutation(limit).slice(0, length).sort()
+    }
+    return this.deal(name, limit, make, { blank: null, isList: true })
   }
+
+  /** A list of some distinct values in [0, limit), in any order; any number of them, none and all included. */
+  someInAnyOrder(name: string, limit: number): Int32Array {
+    const make = (stream: Data): Int32Array => {
+      const order = stream.permutation(limit)
+      return order.slice(0, stream.integer(0, limit))
+    }
+    return this.deal(name, limit, make, {
+      blank: null,
+      isList: true,
+      forms: { sorted: (list) => list.slice().sort() },
+    })
+  }
+
+  /** The numbers 0..length-1 in any order. */
+  order(name: string, length: number): Int32Array {
+    return this.deal(name, length, (stream) => stream.permutation(length), {
+      blank: null,
+      forms: { sorted: (list) => list.slice().sort() },
+    })
+  }
+}
+
+function floatsOf(stream: Data, length: number, kind: DataKind): Float32Array {
+  const values = new Float32Array(length)
+  if (kind === 'equal') return values.fill(stream.uniform() * 4 - 2)
+  for (let i = 0; i < length; i++) {
+    const isZero = kind === 'sparse' && (3 * i < length || stream.chance(0.5))
+    values[i] = isZero ? stream.pick([0, -0]) : floatOf(stream, kind)
+  }
+  return values
+}
+
+function floatOf(stream: Data, kind: DataKind): number {
+  if (kind === 'ties') return stream.pick(tied)
+  if (kind === 'smooth') return (stream.chance(0.5) ? 1 : -1) * (stream.integer(256, 1792) / 1024)
+  if (kind === 'special') return stream.pick([...special, ...subnormalF16, ...beyond])
+  if (kind === 'steep' || kind === 'sparse')
+    return (stream.chance(0.5) ? 1 : -1) * 2 ** (stream.uniform() * 17 - 10)
+  if (kind === 'broken' && stream.chance(0.05)) return stream.pick(beyond)
+  if (kind !== 'plain' && stream.chance(0.2)) return stream.pick(special)
+  return stream.uniform() * 4 - 2
+}
+
+function halvesOf(stream: Data, dtype: 'bf16' | 'f16', length: number, kind: DataKind): Uint16Array {
+  const [narrow, infinite] = dtype === 'bf16' ? [narrowToBf16, 0x7f80] : [narrowToF16, 0x7c00]
+  const isWild = kind === 'wild' || kind === 'broken'
+  return narrow(floatsOf(stream, length, kind)).map((pattern) => {
+    const isKept = (pattern & 0x7fff) < infinite && !(isWild && stream.chance(0.2))
+    return isKept ? pattern : (stream.below(2) << 15) | stream.below(infinite)
+  })
 }

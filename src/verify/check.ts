@@ -6,22 +6,22 @@
  */
 import fc from 'fast-check'
 import { now } from '../platform/platform.ts'
-import type { Verdict } from './law.ts'
+import { describeCase } from './describe_case.ts'
+import type { Case, Law, Verdict } from './law.ts'
 
 /** A case of many numbers may shrink for hours, by ever less: the search ends after so many milliseconds. */
 const SHRINK_FOR = 10_000
 
 /** A law's parts and how it is tried. */
-export interface Trial {
-  readonly arbitraries: readonly fc.Arbitrary<unknown>[]
-  readonly predicate: (...args: unknown[]) => Verdict | Promise<Verdict>
+export interface Trial extends Pick<Law<never>, 'sentence' | 'arbitraries'> {
+  readonly predicate: (args: Case) => Verdict | Promise<Verdict>
   /** A 32-bit signed integer. */
   readonly seed: number
   /** How many cases, examples included. */
   readonly runs: number
-  readonly examples?: readonly (readonly unknown[])[]
+  readonly examples?: readonly Case[]
   /** Called with each case before it is tried, until one breaks the law; not with those that shrinking makes. */
-  readonly onCase?: (args: readonly unknown[]) => void
+  readonly onCase?: (args: Case) => void
   /** Awaited before every case. `false` ends the trial there. */
   readonly goOn?: () => boolean | Promise<boolean>
   /** How many milliseconds the case that breaks the law is shrunk; default: 10,000. With 0 it stays as it was drawn. */
@@ -41,63 +41,86 @@ export interface Outcome {
 /** How a law was broken. */
 export interface Failure {
   /** The smallest case found that breaks it, or the drawn one without shrinking; null if the law has no arguments. */
-  readonly counterexample: readonly unknown[] | null
+  readonly counterexample: Case | null
   /** fast-check's path to that case from the seed; null if the law has no arguments. */
   readonly path: string | null
   /** What the predicate threw; an error that says so if it returned false. */
   readonly error: unknown
-  /** All of it in words, with the seed. */
+  /** All of it in words (describe_case.ts). */
   readonly report: string
 }
 
 /** Tries a law. A broken law is a failure in the outcome and no error. */
 export async function tryCases(trial: Trial): Promise<Outcome> {
-  return trial.arbitraries.length === 0 ? tryOnce(trial) : tryDrawn(trial)
+  return Object.keys(trial.arbitraries).length === 0 ? tryOnce(trial) : tryDrawn(trial)
 }
 
-async function tryOnce({ predicate, goOn }: Trial): Promise<Outcome> {
+async function tryOnce({ sentence, predicate, goOn }: Trial): Promise<Outcome> {
   if ((await goOn?.()) === false) return { interrupted: true, runs: 0, failure: null }
   try {
-    if ((await predicate()) === false) throw new Error('the law returned false')
+    if ((await predicate({})) === false) throw new Error(RETURNED_FALSE)
     return { interrupted: false, runs: 1, failure: null }
   } catch (error) {
-    const report = error instanceof Error ? error.message : String(error)
+    const report = describeCase({ sentence, error })
     return { interrupted: false, runs: 1, failure: { counterexample: null, path: null, error, report } }
   }
 }
 
+const RETURNED_FALSE = 'the law returned false'
+
 async function tryDrawn(trial: Trial): Promise<Outcome> {
-  const { arbitraries, predicate, seed, runs, examples, onCase, goOn, shrinkFor = SHRINK_FOR } = trial
+  const { sentence, arbitraries, predicate, seed, runs, examples = [], onCase, goOn } = trial
+  const { shrinkFor = SHRINK_FOR } = trial
+  const names = Object.keys(arbitraries)
+  const drawn = Object.values(arbitraries) as [fc.Arbitrary<unknown>, ...fc.Arbitrary<unknown>[]]
   let brokenAt: number | null = null
-  const drawn = arbitraries as [fc.Arbitrary<unknown>, ...fc.Arbitrary<unknown>[]]
-  const property = fc.asyncProperty(...drawn, async (...args: unknown[]) => {
+  let broken: { readonly counterexample: Case; readonly error: unknown } | null = null
+  const property = fc.asyncProperty(...drawn, async (...values: unknown[]) => {
     const isOver = brokenAt !== null && now() - brokenAt > shrinkFor
     if (isOver || (await goOn?.()) === false) throw new fc.PreconditionFailure(true)
+    const args = Object.fromEntries(names.map((name, i) => [name, values[i]]))
     if (brokenAt === null) onCase?.(args)
     try {
       // Only `false` breaks the law: an assertion library may return anything from a check that passed.
-      if ((await predicate(...args)) !== false) return true
+      if ((await predicate(args)) === false) throw new Error(RETURNED_FALSE)
+      return true
     } catch (error) {
-      if (!fc.PreconditionFailure.isFailure(error)) brokenAt ??= now()
+      if (!fc.PreconditionFailure.isFailure(error)) {
+        brokenAt ??= now()
+        broken = { counterexample: args, error }
+      }
       throw error
     }
-    brokenAt ??= now()
-    return false
   })
-  const tried = (examples ?? []) as [unknown, ...unknown[]][]
   const details = await fc.check(property, {
     seed,
     numRuns: runs,
-    examples: tried,
+    examples: examples.map((example) => valuesOf(sentence, example, names)),
     endOnFailure: shrinkFor === 0,
   })
-  const { counterexample, counterexamplePath: path, numRuns, interrupted } = details
-  if (counterexample === null && interrupted) return { interrupted: true, runs: numRuns, failure: null }
+  const { counterexamplePath: path, numRuns, interrupted } = details
+  if (broken === null && interrupted) return { interrupted: true, runs: numRuns, failure: null }
   if (!details.failed) return { interrupted: false, runs: numRuns, failure: null }
-  const report = fc.defaultReportMessage(details) ?? 'the property failed'
-  return {
-    interrupted: false,
-    runs: numRuns,
-    failure: { counterexample, path, error: details.errorInstance, report },
+  // Without a case, the arguments were refused too often.
+  const { counterexample, error } = broken ?? {
+    counterexample: null,
+    error: new Error(fc.defaultReportMessage(details)),
   }
+  const report = describeCase({ sentence, counterexample, error, seed, path })
+  const replayable = counterexample && fresh(counterexample)
+  return { interrupted: false, runs: numRuns, failure: { counterexample: replayable, path, error, report } }
+}
+
+/** The arguments of a case, with data that deals from its start again. */
+function fresh(args: Case): Case {
+  return Object.fromEntries(Object.entries(args).map(([name, value]) => [name, fc.cloneIfNeeded(value)]))
+}
+
+/** The arguments of an example in their order. @throws Error for other names than those of the law */
+function valuesOf(sentence: string, example: Case, names: readonly string[]): [unknown, ...unknown[]] {
+  const given = Object.keys(example)
+  if (given.toSorted().join() !== names.toSorted().join())
+    throw new Error(`${sentence}: expected an example of ${names.join(', ')}, got one of ${given.join(', ')}`)
+  const args = fresh(example)
+  return names.map((name) => args[name]) as [unknown, ...unknown[]]
 }

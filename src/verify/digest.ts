@@ -13,7 +13,7 @@ export class CaseDigest {
   #sum = 0
 
   /** @throws TypeError for arguments that cannot be written down */
-  add(args: readonly unknown[]): void {
+  add(args: unknown): void {
     // A line break never stands in JSON by itself, so where a case ends is part of what is summed.
     this.#sum = crc32(this.#bytes.encode(`${JSON.stringify(encode(args))}\n`), this.#sum)
   }

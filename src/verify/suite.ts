@@ -3,10 +3,10 @@
  *
  * Laws that are in spec/ only need more: files, numbers of other implementations, a process to interrupt.
  */
-import fc from 'fast-check'
 import type { Backend } from '../backends/backend.ts'
 import { LanguageModel } from '../engine/language_model.ts'
 import { plainactLaws } from './criteria/plainact_laws.ts'
+import { anyData, type DrawnData } from './drawn_data.ts'
 import { lawOf, type Law } from './law.ts'
 import { budgetLaws } from './masks/budget_laws.ts'
 import { selectOn, type MaskLaw } from './masks/cases.ts'
@@ -20,7 +20,7 @@ import { sequenceLaws } from './model/sequence_laws.ts'
 import { storageLaws } from './model/storage_laws.ts'
 import { makeTokenizing } from './tokenizer/cases.ts'
 import { tokenizerLaws, type TokenizerLaw } from './tokenizer/laws.ts'
-import { pageLaws, sharedLaws } from './ops/index.ts'
+import { opLaws } from './ops/index.ts'
 
 /** A law of a backend, with its section. */
 export interface SuiteLaw extends Law<Backend> {
@@ -44,13 +44,13 @@ function ofSelection(laws: Readonly<Record<string, MaskLaw>>): Law<Backend>[] {
 function ofTokenizers(laws: Readonly<Record<string, TokenizerLaw>>): Law<Backend>[] {
   return Object.values(laws).map((law) => ({
     ...law,
-    arbitraries: [fc.nat(), ...law.arbitraries],
-    predicate: (_, seed, ...args) => law.predicate(makeTokenizing(seed as number), ...args),
+    arbitraries: { ...law.arbitraries, data: anyData },
+    predicate: (_, { data, ...args }) => law.predicate(makeTokenizing(data as DrawnData), args),
   }))
 }
 
 const sections: Readonly<Record<string, readonly Law<Backend>[]>> = {
-  operations: [...sharedLaws, ...pageLaws],
+  operations: opLaws,
   selection: ofSelection(budgetLaws),
   masks: ofModels(maskLaws),
   sequences: ofModels(sequenceLaws),

@@ -1,10 +1,12 @@
 /**
- * Arguments of laws as JSON: written so that they come back equal, typed arrays and the numbers JSON has no word for (NaN,
- * infinities, -0) included.
+ * Arguments of laws as JSON: written so that they come back equal, typed arrays, the numbers JSON has no word for (NaN,
+ * infinities, -0), and drawn data, by what it is made from, included.
  *
  * What cannot come back equal (functions, class instances) is refused rather than written approximately; the bits of a
  * NaN beyond its being NaN are not kept. Equal values are written equally on every engine.
  */
+
+import { DrawnData, type DataPlan } from './drawn_data.ts'
 
 const arrayTypes = {
   Float32Array,
@@ -35,6 +37,7 @@ export function encode(value: unknown, path = 'value'): Json {
   if (typeof value === 'bigint') return { $bigint: String(value) }
   if (value === undefined) return { $undefined: true }
   if (Array.isArray(value)) return value.map((item, i) => encode(item, `${path}[${i}]`))
+  if (value instanceof DrawnData) return { $data: encode(value.plan, path) }
   const type = typeof value === 'object' ? Object.prototype.toString.call(value).slice(8, -1) : ''
   if (type in arrayTypes) {
     return { [`$${type}`]: Array.from(value as Float32Array, (item) => encode(item, path)) }
@@ -64,6 +67,7 @@ export function decode(json: Json): unknown {
   if (key === '$number') return Number(content)
   if (key === '$bigint') return BigInt(content as string)
   if (key === '$undefined') return undefined
+  if (key === '$data') return new DrawnData(decode(content) as DataPlan)
   if (key === '$object') {
     return Object.fromEntries((content as [string, Json][]).map(([k, item]) => [k, decode(item)]))
   }

@@ -11,6 +11,7 @@ import { UsageError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
 import { suite, type SuiteLaw } from './suite.ts'
 import { tryCases, type Failure, type Outcome } from './check.ts'
+import { describeCase } from './describe_case.ts'
 import { CaseDigest } from './digest.ts'
 import { encode } from './values.ts'
 
@@ -43,6 +44,8 @@ export interface LawReport {
   readonly passed: boolean
   /** The smallest arguments found that break the law, as JSON (values.ts). */
   readonly counterexample?: string
+  /** The law, these arguments, what is wrong, and how to replay it, in words: at most 20 lines. Present if it is broken. */
+  readonly report?: string
   /** fast-check's path from the seed to the counterexample. */
   readonly path?: string
   /** What is wrong with them, in one line. */
@@ -111,8 +114,9 @@ async function tryLaw(law: SuiteLaw, backend: Backend, options: TryOptions): Pro
   const live = backend.liveBuffers
   const start = now()
   const outcome = await tryCases({
+    sentence: law.sentence,
     arbitraries: law.arbitraries,
-    predicate: (...args) => law.predicate(backend, ...args),
+    predicate: (args) => law.predicate(backend, args),
     seed,
     runs: Math.max(1, Math.round(law.runs * runs)),
     examples: law.examples,
@@ -125,24 +129,26 @@ async function tryLaw(law: SuiteLaw, backend: Backend, options: TryOptions): Pro
     chapter: law.chapter,
     backend: law.ofRuntime ? NO_BACKEND : backend.name,
     runs: outcome.runs,
-    ...verdictOf(outcome, backend.liveBuffers - live),
+    ...verdictOf(outcome, law.sentence, backend.liveBuffers - live),
     digest: digest.value,
     milliseconds: now() - start,
   }
 }
 
-type VerdictFields = Pick<LawReport, 'passed' | 'counterexample' | 'path' | 'error'>
+type VerdictFields = Pick<LawReport, 'passed' | 'counterexample' | 'report' | 'path' | 'error'>
 
-function verdictOf({ failure }: Outcome, leftBehind: number): VerdictFields {
-  if (failure !== null) return { passed: false, ...describeFailure(failure) }
+function verdictOf({ failure }: Outcome, sentence: string, leftBehind: number): VerdictFields {
+  if (failure !== null) return { passed: false, ...fieldsOf(failure) }
   if (leftBehind === 0) return { passed: true }
-  return { passed: false, error: `buffers left behind: expected 0, got ${leftBehind}` }
+  const error = new Error(`buffers left behind: expected 0, got ${leftBehind}`)
+  return { passed: false, report: describeCase({ sentence, error }), error: error.message }
 }
 
-function describeFailure({ counterexample, path, error, report }: Failure): Omit<VerdictFields, 'passed'> {
-  const words = error instanceof Error ? error.message : error === null ? report : String(error)
+function fieldsOf({ counterexample, path, error, report }: Failure): Omit<VerdictFields, 'passed'> {
+  const words = error instanceof Error ? error.message : String(error)
   return {
     ...(counterexample === null ? {} : { counterexample: JSON.stringify(encode(counterexample)) }),
+    report,
     ...(path === null ? {} : { path }),
     error: words.replace(/\s+/g, ' ').trim(),
   }

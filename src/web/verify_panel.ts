@@ -66,22 +66,13 @@ async function run(seed: string, signal: AbortSignal): Promise<void> {
   }
 }
 
-function row({
-  law,
-  chapter,
-  passed,
-  runs,
-  digest,
-  milliseconds,
-  counterexample,
-  error,
-}: LawReport): HTMLElement {
-  const words = passed ? law : `${law}: ${error ?? 'broken'}; ${counterexample ?? 'no case'}`
+function row({ law, chapter, passed, runs, digest, milliseconds, report }: LawReport): HTMLElement {
+  const words = passed ? [law] : [make('pre', { text: report ?? law })]
   return make(
     'tr',
     { class: passed ? 'held' : 'broken' },
     make('th', { scope: 'row', text: passed ? '✓' : '✗ broken' }),
-    make('td', { text: `${chapter}: ${words}` }),
+    make('td', {}, `${chapter}: `, ...words),
     make('td', { text: String(runs) }),
     make('td', { text: digest }),
     make('td', { text: milliseconds.toFixed(0) }),

@@ -3,10 +3,13 @@
  * module, in one safetensors file. Equal sources give equal bytes.
  *
  * The file says the SHA-256 of itself, its 64 digits taken as zeros: a byte that was changed anywhere shows.
+ *
+ * It is committed in two parts, which cuda/certify.sh joins. The head is small and says for which module, definitions and version
+ * the cases are, and where each tensor lies: it changes with every source. The data is large, and changes only with the cases.
  */
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { hashPlaces } from '../../../src/results/method_hash.ts'
 import { encodeSafetensors } from '../../../src/io/safetensors_writer.ts'
@@ -18,8 +21,13 @@ import { ProgramWriter } from './program.ts'
 import { checkKernels, kernelSets } from './sets.ts'
 import { addShapes } from './shapes.ts'
 
-/** The committed bundle, compressed. */
-export const bundlePath: string = join(root, 'fixtures/cuda/certify.safetensors.gz')
+/** The folder of the committed bundle. */
+const bundleFolder = join(root, 'fixtures/cuda')
+
+/** The parts of a bundle in a folder: its head, and its data, compressed. */
+export function partsIn(folder: string = bundleFolder): { readonly head: string; readonly data: string } {
+  return { head: join(folder, 'certify.head'), data: join(folder, 'certify.data.gz') }
+}
 
 /** What a bundle says of itself. */
 const bundleFormat = 'shadowllm-cuda-certify 1'
@@ -63,18 +71,22 @@ export function seal(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Makes the bundle of the committed module and writes it. How small it is compressed depends on the zlib that does it; what
- * it holds does not.
+ * Writes a bundle in its two parts. Data that is there already is left as it is: how it is compressed depends on the zlib that
+ * does it.
  */
-export async function writeBundle(): Promise<{ readonly bytes: number; readonly packed: number }> {
-  const bundle = await makeBundle()
-  const packed = gzipSync(bundle, { level: 9 })
-  mkdirSync(dirname(bundlePath), { recursive: true })
-  writeFileSync(bundlePath, packed)
-  return { bytes: bundle.length, packed: packed.length }
+export function writeBundle(bundle: Uint8Array, folder: string = bundleFolder): void {
+  const { head, data } = partsIn(folder)
+  // A safetensors file begins with the length of its header, in eight bytes.
+  const split = 8 + Number(new DataView(bundle.buffer, bundle.byteOffset).getBigUint64(0, true))
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(head, bundle.subarray(0, split))
+  const rest = Buffer.from(bundle.subarray(split))
+  if (!existsSync(data) || !rest.equals(gunzipSync(readFileSync(data))))
+    writeFileSync(data, gzipSync(rest, { level: 9 }))
 }
 
-/** The committed bundle. */
-export function readBundle(): Uint8Array {
-  return gunzipSync(readFileSync(bundlePath))
+/** The committed bundle, or that of another folder. */
+export function readBundle(folder: string = bundleFolder): Uint8Array {
+  const { head, data } = partsIn(folder)
+  return Buffer.concat([readFileSync(head), gunzipSync(readFileSync(data))])
 }

@@ -177,7 +177,7 @@ function sizesText(row: Kernel, sizes: Sizes): string {
 }
 
 /** SHA-256 of the bytes of numbers, every NaN the same. */
-export function hashOfNumbers(numbers: Numbers): string {
+function hashOfNumbers(numbers: Numbers): string {
   const { buffer, byteOffset, byteLength } = withOneNaN(numbers)
   return createHash('sha256')
     .update(new Uint8Array(buffer, byteOffset, byteLength))

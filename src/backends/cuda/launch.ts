@@ -15,7 +15,7 @@ export interface Launch {
 }
 
 /** The value of a size letter of the call. */
-export type Size = (letter: string) => number
+type Size = (letter: string) => number
 
 /** The most threads of a block, MOST_THREADS in cuda/common.cuh. */
 const MAX_THREADS = 256

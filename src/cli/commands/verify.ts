@@ -188,9 +188,9 @@ function formatHeading({ seed, runs, absent }: Verification): string {
   return `seed ${seed}${cases} (--seed ${seed} draws the same cases)\n${missing}`
 }
 
-/** A law on a backend: a line, and three more if it is broken. */
-export function formatReport(report: LawReport, { seed, backends }: Verification): string {
-  const { law, backend, runs, passed, digest, counterexample, path, error } = report
+/** A law on a backend: a line, and if it is broken the case that breaks it. */
+export function formatReport(report: LawReport, { backends }: Verification): string {
+  const { law, backend, runs, passed, digest } = report
   const width = Math.max(...[NO_BACKEND, ...backends].map(({ length }) => length))
   const cells = [
     passed ? 'ok  ' : 'FAIL',
@@ -201,9 +201,8 @@ export function formatReport(report: LawReport, { seed, backends }: Verification
   ]
   const line = `${cells.join('  ')}\n`
   if (passed) return line
-  const drawn = counterexample === undefined ? '' : `      counterexample ${counterexample}\n`
-  const way = path === undefined ? '' : `      seed ${seed}, path ${path}\n`
-  return `${line}      ${error}\n${drawn}${way}`
+  const lines = (report.report ?? '').split('\n')
+  return `${line}${lines.map((words) => `      ${words}\n`).join('')}`
 }
 
 function formatVerdict(found: Verification): string {

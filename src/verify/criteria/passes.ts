@@ -11,7 +11,7 @@ export type Kind = (typeof kinds)[number]
 
 /** Two tokens or more, the last half of which is scored. */
 export function textOf(model: ModelCase, data: Data): Text {
-  const tokens = data.ids(data.integer(2, model.positions), model.vocabulary)
+  const tokens = data.ids('tokens', data.whole('length', 2, model.positions), model.vocabulary)
   const labels = tokens.slice()
   labels.fill(-100, 0, Math.max(1, labels.length >> 1))
   return { tokens, labels }

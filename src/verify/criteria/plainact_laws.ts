@@ -7,39 +7,42 @@
 import type { Criterion } from '../../criteria/index.ts'
 import { withPass } from '../../criteria/pass.ts'
 import { plainact, plainactSigned } from '../../criteria/plainact.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import type { Data } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { denseMask, makeMask, type UnitMask } from '../../masks/mask.ts'
 import { atLeast, sameBits } from '../compare.ts'
-import { lawForAll, type Law } from '../law.ts'
-import { feedOnce, roomyModel, withModel, type ModelCase, type Subject } from '../model/cases.ts'
+import { lawForAll, type Drawn, type Law } from '../law.ts'
+import { feedOnce, roomyModel, withModel, type Subject } from '../model/cases.ts'
 import { awayFromKinks, checkGradient, lossOf, scoredText } from '../model/finite_differences.ts'
 import { kinds, textOf, type Kind } from './passes.ts'
 
 /** What these laws judge: models of a subject, scored in some way. */
-export interface ScoredSubject extends Subject {
+interface ScoredSubject extends Subject {
   readonly score: Criterion['score']
 }
 
 /** A law of a way to score. */
 export type ScoreLaw = Law<ScoredSubject>
 
+/** A model, a text and a mask. */
+const someCase = { model: roomyModel, data: anyData }
+
 /** A mask of numbers around 1, and of zeros: the units that are skipped. */
 function softMask({ shape, heads, neurons }: UnitMask, data: Data): UnitMask {
-  const draw = (ones: Float32Array): Float32Array =>
-    ones.map(() => (data.chance(0.2) ? 0 : 0.5 + data.uniform()))
-  return makeMask(shape, draw(heads), draw(neurons))
+  const draw = (name: string, { length }: Float32Array): Float32Array =>
+    data.numbers(name, length, (stream) => (stream.chance(0.2) ? 0 : 0.5 + stream.uniform()), 1)
+  return makeMask(shape, draw('mask of heads', heads), draw('mask of neurons', neurons))
 }
 
 /** The derivative by the masks of all units, along whole directions: without a mask, or at one. */
-function isTheSlope(subject: ScoredSubject, model: ModelCase): Promise<void> {
+function isTheSlope(subject: ScoredSubject, { model, data }: Drawn<typeof someCase>): Promise<void> {
   return withModel(
     subject,
     model,
     (loaded) => {
-      const data = new Data(model.seed)
       const text = scoredText(model, data)
       const dense = denseMask(loaded.shape)
-      const mask = data.chance(0.3) ? undefined : softMask(dense, data)
+      const mask = data.flag('no mask', 0.3) ? undefined : softMask(dense, data)
       const scores = withPass(loaded, text, subject.score, { mask })
       const gradient = new Map(kinds.map((kind) => [kind, scores[kind]]))
       return checkGradient('slope', gradient, data, (direction, step) => {
@@ -56,9 +59,9 @@ function isTheSlope(subject: ScoredSubject, model: ModelCase): Promise<void> {
 }
 
 /** With one contributing token the score is the size of the slope; with more, at least that. */
-function isItsSize(subject: ScoredSubject, model: ModelCase): Promise<void> {
+function isItsSize(subject: ScoredSubject, { model, data }: Drawn<typeof someCase>): Promise<void> {
   return withModel(subject, model, (loaded) => {
-    const long = textOf(model, new Data(model.seed))
+    const long = textOf(model, data)
     // Of two tokens the second is scored by the first; nothing the second computes matters.
     const short = { tokens: long.tokens.slice(0, 2), labels: Int32Array.of(-100, long.tokens[1]) }
     const exact = withPass(loaded, short, plainactSigned.score)
@@ -84,7 +87,7 @@ export const plainactLaws: Record<
   slope: {
     law: lawForAll(
       'plainact-signed = the derivative of the loss with respect to each mask, at any mask, also for skipped units',
-      [roomyModel],
+      { ...someCase },
       isTheSlope,
       { runs: 40 },
     ),
@@ -93,7 +96,7 @@ export const plainactLaws: Record<
   size: {
     law: lawForAll(
       'plainact = the absolute derivative where one token contributes, and at least that otherwise',
-      [roomyModel],
+      { ...someCase },
       isItsSize,
       { runs: 40 },
     ),

@@ -83,8 +83,8 @@ function floorOf(kind: 'heads' | 'neurons', floors: ReturnType<typeof floorsFor>
 export const budgetLaws = {
   bestStay: forAll(
     'in every scope the best units stay, and layers below their floor are raised to it in exchange for the lowest others',
-    [someScores, someSparsity, someFloor, someFloor],
-    (select, scores, sparsity, heads, neurons) => {
+    { scores: someScores, sparsity: someSparsity, heads: someFloor, neurons: someFloor },
+    (select, { scores, sparsity, heads, neurons }) => {
       const floors = floorsFor(scores, heads, neurons)
       for (const scope of scopes) {
         const mask = select(scores, makeBudget(sparsity, { scope, ...floors }))
@@ -103,8 +103,14 @@ export const budgetLaws = {
 
   floorsArePaid: forAll(
     'floors are paid out of the budget: the count is exact, or that of the floors if it is larger',
-    [someScores, someSparsity, someFloor, someFloor, fc.constantFrom<Scope>('global', 'hybrid')],
-    (select, scores, sparsity, heads, neurons, scope) => {
+    {
+      scores: someScores,
+      sparsity: someSparsity,
+      heads: someFloor,
+      neurons: someFloor,
+      scope: fc.constantFrom<Scope>('global', 'hybrid'),
+    },
+    (select, { scores, sparsity, heads, neurons, scope }) => {
       const floors = floorsFor(scores, heads, neurons)
       const mask = select(scores, makeBudget(sparsity, { scope, ...floors }))
       for (const { kind, values, units } of bothKinds(mask, scores)) {
@@ -123,8 +129,15 @@ export const budgetLaws = {
 
   floorsNest: forAll(
     'for any floors, the larger of two budgets that differ in sparsity keeps a superset',
-    [someScores, someSparsity, someSparsity, someFloor, someFloor, someScope],
-    (select, scores, one, two, heads, neurons, scope) => {
+    {
+      scores: someScores,
+      one: someSparsity,
+      two: someSparsity,
+      heads: someFloor,
+      neurons: someFloor,
+      scope: someScope,
+    },
+    (select, { scores, one, two, heads, neurons, scope }) => {
       const floors = floorsFor(scores, heads, neurons)
       const wide = select(scores, makeBudget(Math.min(one, two), { scope, ...floors }))
       const narrow = select(scores, makeBudget(Math.max(one, two), { scope, ...floors }))
@@ -134,8 +147,13 @@ export const budgetLaws = {
 
   denseLayers: forAll(
     'dense layers are all ones, outside the budget, and their scores have no effect',
-    [someScores, someSparsity, fc.integer({ min: 0, max: 6 }), fc.float()],
-    (select, scores, sparsity, denseLayers, value) => {
+    {
+      scores: someScores,
+      sparsity: someSparsity,
+      denseLayers: fc.integer({ min: 0, max: 6 }),
+      value: fc.float(),
+    },
+    (select, { scores, sparsity, denseLayers, value }) => {
       const budget: Budget = makeBudget(sparsity, { denseLayers, headFloor: 0 })
       const mask = select(scores, budget)
       const other = { ...scores, heads: scores.heads.slice(), neurons: scores.neurons.slice() }
@@ -153,8 +171,8 @@ export const budgetLaws = {
 
   sharesApart: forAll(
     'heads and neurons have separate budgets, each independent of the other kind',
-    [someScores, someSparsity, someSparsity, someScope],
-    (select, scores, headSparsity, neuronSparsity, scope) => {
+    { scores: someScores, headSparsity: someSparsity, neuronSparsity: someSparsity, scope: someScope },
+    (select, { scores, headSparsity, neuronSparsity, scope }) => {
       const mask = select(scores, makeBudget(0.5, { scope, headSparsity, neuronSparsity }))
       sameBits('heads', mask.heads, select(scores, makeBudget(headSparsity, { scope })).heads)
       sameBits('neurons', mask.neurons, select(scores, makeBudget(neuronSparsity, { scope })).neurons)

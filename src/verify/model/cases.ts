@@ -57,7 +57,7 @@ export interface ModelCase {
 }
 
 /** How a model of the Llama family differs from others of its sizes. */
-export interface LlamaCase {
+interface LlamaCase {
   /** Which of the divisors of the heads is the number of key heads. */
   readonly groups: number
   /** Pairs of numbers in a head: half a head size of its own. */
@@ -169,21 +169,24 @@ export function withModel(
 
 /** From one token to as many as there are positions. */
 export function tokensOf(model: ModelCase, data: Data): Int32Array {
-  return data.ids(data.integer(1, model.positions), model.vocabulary)
+  return data.ids('tokens', data.whole('length', 1, model.positions), model.vocabulary)
 }
 
 /** A mask of zeros and ones; now and then a kind or a whole layer is all zeros or all ones. */
 export function maskOf(model: ModelCase, data: Data): UnitMask {
   const { layers, heads, neurons } = model
-  const table = (units: number): Float32Array => {
-    const mask = new Float32Array(layers * units)
-    for (let layer = 0; layer < layers; layer++) {
-      const share = data.pick([0, 0.5, 0.5, 0.5, 1])
-      for (let unit = 0; unit < units; unit++) mask[layer * units + unit] = data.chance(share) ? 1 : 0
-    }
-    return mask
+  const table = (name: string, units: number): Float32Array => {
+    let share = 1
+    return data.mask(name, [layers, units], (stream, place) => {
+      if (place % units === 0) share = stream.pick([0, 0.5, 0.5, 0.5, 1])
+      return stream.chance(share)
+    })
   }
-  return makeMask({ layers, heads, neurons }, table(heads), table(neurons))
+  return makeMask(
+    { layers, heads, neurons },
+    table('mask of heads', heads),
+    table('mask of neurons', neurons),
+  )
 }
 
 /** Runs one sequence and frees it. */

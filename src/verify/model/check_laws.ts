@@ -61,20 +61,20 @@ const someSampling = fc.record({
 export const checkLaws = {
   checkedText: forAll(
     'a text that is checked dense is the text of the dense model, bit for bit: any planner, tokens between checks, sampler and end',
-    [
-      engineCase,
-      maskSchedule,
-      askedForChecks,
-      anyStorage,
-      anyCache,
-      modes,
-      tokensBetween,
-      fc.nat({ max: 9 }),
-      someSampling,
+    {
+      drawn: engineCase,
+      schedule: maskSchedule,
+      how: askedForChecks,
+      storage: anyStorage,
+      cache: anyCache,
+      mode: modes,
+      check: tokensBetween,
+      maxTokens: fc.nat({ max: 9 }),
+      sampling: someSampling,
       // An id that ends the text.
-      fc.nat({ max: 34 }),
-    ],
-    async (subject, drawn, schedule, how, storage, cache, mode, check, maxTokens, sampling, stop) => {
+      stop: fc.nat({ max: 34 }),
+    },
+    async (subject, { drawn, schedule, how, storage, cache, mode, check, maxTokens, sampling, stop }) => {
       const { config, tensors, tokens: prompt } = made(drawn, maxTokens)
       const masks = masksUnder(drawn, schedule, how)
       await withLoaded(subject, config, tensors, { storage }, async (model) => {
@@ -92,8 +92,14 @@ export const checkLaws = {
 
   keptDraft: forAll(
     'a draft under a mask that keeps every unit is kept whole, and every pass of a check is full but the last',
-    [engineCase, anyCache, tokensBetween, fc.integer({ min: 1, max: 9 }), someSampling],
-    async (subject, drawn, cache, check, maxTokens, sampling) => {
+    {
+      drawn: engineCase,
+      cache: anyCache,
+      check: tokensBetween,
+      maxTokens: fc.integer({ min: 1, max: 9 }),
+      sampling: someSampling,
+    },
+    async (subject, { drawn, cache, check, maxTokens, sampling }) => {
       const { config, tensors, tokens: prompt } = made(drawn, maxTokens)
       await withLoaded(subject, config, tensors, {}, async (model) => {
         const how = { by: 'attention', placement: 0, prefill: 'dense' } as const
@@ -111,19 +117,19 @@ export const checkLaws = {
 
   denseAgain: forAll(
     'tokens that are rewound and run again dense leave the cache of a dense run, and what follows them that of no first run',
-    [
-      engineCase,
-      maskSchedule,
-      askedForChecks,
-      anyStorage,
-      anyCache,
-      modes,
+    {
+      drawn: engineCase,
+      schedule: maskSchedule,
+      how: askedForChecks,
+      storage: anyStorage,
+      cache: anyCache,
+      mode: modes,
       // The prompt, what runs again after it, and what runs before that under the mask.
-      fc.nat({ max: 11 }),
-      fc.nat({ max: 11 }),
-      fc.array(fc.nat({ max: 34 }), { maxLength: 4, size: 'max' }),
-    ],
-    async (subject, drawn, schedule, how, storage, cache, mode, first, more, wrong) => {
+      first: fc.nat({ max: 11 }),
+      more: fc.nat({ max: 11 }),
+      wrong: fc.array(fc.nat({ max: 34 }), { maxLength: 4, size: 'max' }),
+    },
+    async (subject, { drawn, schedule, how, storage, cache, mode, first, more, wrong }) => {
       const { config, tensors, tokens } = made(drawn, wrong.length)
       if (tokens.length < 2) return
       const masks = masksUnder(drawn, schedule, how)

@@ -80,21 +80,21 @@ import { plainModel, plainNetwork } from './plain_model.ts'
 export const engineLaws = {
   engineLogits: forAll(
     'logits are those of the specification, bit for bit: any mask or none, storage, cache, mode, cut into feeds and memory',
-    [
-      engineCase,
-      fc.option(anyMask),
-      anyStorage,
-      anyCache,
-      modes,
-      cuts,
-      fc.array(logitsWanted, { minLength: 1, maxLength: 4, size: 'max' }),
+    {
+      drawn: engineCase,
+      skip: fc.option(anyMask),
+      storage: anyStorage,
+      cache: anyCache,
+      mode: modes,
+      parts: cuts,
+      wanted: fc.array(logitsWanted, { minLength: 1, maxLength: 4, size: 'max' }),
       // Room for the text at once or not, and tokens expected.
-      fc.record({ capacity: fc.integer({ min: 1, max: 12 }), expectedTokens: fc.nat({ max: 500 }) }),
-      anyMemory,
+      room: fc.record({ capacity: fc.integer({ min: 1, max: 12 }), expectedTokens: fc.nat({ max: 500 }) }),
+      bytesPerBackend: anyMemory,
       // What kept units are multiplied by, where a mask is simulated.
-      fc.constantFrom(1, 0.5, -2),
-    ],
-    async (subject, drawn, skip, storage, cache, mode, parts, wanted, room, bytesPerBackend, factor) => {
+      factor: fc.constantFrom(1, 0.5, -2),
+    },
+    async (subject, { drawn, skip, storage, cache, mode, parts, wanted, room, bytesPerBackend, factor }) => {
       const { config, tensors, tokens } = made(drawn)
       const mask = skip && maskOf(drawn, skip, 0, mode === 'simulate' ? factor : 1)
       const plain = plainModel(config, tensors, storage, cache)
@@ -113,26 +113,34 @@ export const engineLaws = {
     {
       runs: 200,
       examples: [
-        [
-          wideCase,
-          { heads: [0, 600], neurons: [50, 300, 600, 900] },
-          'int4',
-          'f32',
-          'pack',
-          [2],
-          ['all'],
-          { capacity: 6, expectedTokens: 100 },
-          2 ** 30,
-          1,
-        ],
+        {
+          drawn: wideCase,
+          skip: { heads: [0, 600], neurons: [50, 300, 600, 900] },
+          storage: 'int4',
+          cache: 'f32',
+          mode: 'pack',
+          parts: [2],
+          wanted: ['all'],
+          room: { capacity: 6, expectedTokens: 100 },
+          bytesPerBackend: 2 ** 30,
+          factor: 1,
+        },
       ],
     },
   ),
 
   engineSchedule: forAll(
     'a planner, however it is asked, is shown what the specification computes, and each token has the mask that was decided last',
-    [engineCase, maskSchedule, askedSomehow, anyStorage, anyCache, modes, cuts],
-    async (subject, drawn, schedule, how, storage, cache, mode, parts) => {
+    {
+      drawn: engineCase,
+      schedule: maskSchedule,
+      how: askedSomehow,
+      storage: anyStorage,
+      cache: anyCache,
+      mode: modes,
+      parts: cuts,
+    },
+    async (subject, { drawn, schedule, how, storage, cache, mode, parts }) => {
       const { config, tensors, tokens } = made(drawn)
       const masks = masksFor(how, masksOf(drawn, schedule, denseLayers(drawn, how)))
       const [prompt] = endsOf(tokens, parts)
@@ -174,26 +182,34 @@ export const engineLaws = {
     {
       runs: 200,
       examples: [
-        [
-          wideCase,
-          {
+        {
+          drawn: wideCase,
+          schedule: {
             drifts: true,
             skips: [100, 300, 700, 999].map((place) => ({ heads: [], neurons: [place, 500] })),
           },
-          { by: 'attention', placement: 0, every: 1 },
-          'int4',
-          'f32',
-          'pack',
-          [1],
-        ],
+          how: { by: 'attention', placement: 0, every: 1 },
+          storage: 'int4',
+          cache: 'f32',
+          mode: 'pack',
+          parts: [1],
+        },
       ],
     },
   ),
 
   engineChannels: forAll(
     'after the prompt matrices read the input channels that a planner keeps of each token, and it is shown what they would read',
-    [engineCase, channelSchedule, anyStorage, anyCache, modes, cuts, anyMemory],
-    async (subject, drawn, schedule, storage, cache, mode, parts, bytesPerBackend) => {
+    {
+      drawn: engineCase,
+      schedule: channelSchedule,
+      storage: anyStorage,
+      cache: anyCache,
+      mode: modes,
+      parts: cuts,
+      bytesPerBackend: anyMemory,
+    },
+    async (subject, { drawn, schedule, storage, cache, mode, parts, bytesPerBackend }) => {
       const { config, tensors, tokens } = made(drawn)
       const [prompt] = endsOf(tokens, parts)
       const wholes = new Map<string, Tensor>()
@@ -241,20 +257,20 @@ export const engineLaws = {
 
   engineText: forAll(
     'a text by ShadowLLM is that of the specification: one prediction, one mask, the same tokens',
-    [
-      engineCase,
-      fc.record({
+    {
+      drawn: engineCase,
+      networks: fc.record({
         heads: networkCase,
         neurons: networkCase,
         features: fc.constantFrom('standard', 'min_max'),
       }),
-      anyBudget,
-      anyStorage,
-      anyCache,
-      modes,
-      fc.nat({ max: 6 }),
-    ],
-    async (subject, drawn, networks, budget, storage, cache, mode, count) => {
+      budget: anyBudget,
+      storage: anyStorage,
+      cache: anyCache,
+      mode: modes,
+      count: fc.nat({ max: 6 }),
+    },
+    async (subject, { drawn, networks, budget, storage, cache, mode, count }) => {
       const { config, tensors, tokens: prompt } = made(drawn, count)
       const plain = plainModel(config, tensors, storage, cache)
       const shapeOf = (kind: keyof Units): NetworkShape => ({
@@ -309,8 +325,8 @@ export const engineLaws = {
 
   engineSelection: forAll(
     'the mask that keeps the best units within a budget is that of the specification',
-    [scoreTables, anyBudget],
-    ({ backend }, { heads, neurons }, budget) => {
+    { scoreTables, budget: anyBudget },
+    ({ backend }, { scoreTables: { heads, neurons }, budget }) => {
       const [layers, H, F] = [heads.length, heads[0].length, neurons[0].length]
       const flat = (rows: readonly (readonly number[])[]): Float32Array => Float32Array.from(rows.flat())
       const scores = { shape: { layers, heads: H, neurons: F }, heads: flat(heads), neurons: flat(neurons) }
@@ -329,8 +345,8 @@ export const engineLaws = {
 
   engineTraining: forAll(
     'a trained network is that of the specification, bit for bit, for any batch, epochs and held-out texts',
-    [trainingCase],
-    async (subject, { rows, targets, ...options }) => {
+    { trainingCase },
+    async (subject, { trainingCase: { rows, targets, ...options } }) => {
       const { backend, compare } = heldTo(subject.backend)
       const set = {
         rows: rows.map((row) => Float32Array.from(row)),
@@ -346,15 +362,15 @@ export const engineLaws = {
 
   engineLearning: forAll(
     'what a text teaches, and the predictor that learns it, are those of the specification, bit for bit',
-    [
-      engineCase,
-      anyTexts,
-      fc.constantFrom('standard', 'min_max'),
-      fc.constantFrom('raw', 'per_layer', 'global'),
-      anyTraining,
-      fc.integer({ min: 1, max: 5 }),
-    ],
-    async (subject, drawn, texts, features, targets, settings, neuronHidden) => {
+    {
+      drawn: engineCase,
+      texts: anyTexts,
+      features: fc.constantFrom('standard', 'min_max'),
+      targets: fc.constantFrom('raw', 'per_layer', 'global'),
+      settings: anyTraining,
+      neuronHidden: fc.integer({ min: 1, max: 5 }),
+    },
+    async (subject, { drawn, texts, features, targets, settings, neuronHidden }) => {
       const { config, tensors, tokens } = made(drawn)
       if (tokens.length < 2) return
       const windows = texts.map(({ length, prompt }) => {
@@ -394,13 +410,13 @@ export const engineLaws = {
 
   engineGradients: forAll(
     'activations, logits, gradients and plainact of a pass are those of the specification, bit for bit, under any mask or none',
-    [
-      engineCase,
-      fc.option(anyMask),
-      fc.constantFrom('f32', 'bf16', 'f16'),
-      fc.array(fc.boolean(), { minLength: 1 }),
-    ],
-    async (subject, drawn, skip, storage, scored) => {
+    {
+      drawn: engineCase,
+      skip: fc.option(anyMask),
+      storage: fc.constantFrom('f32', 'bf16', 'f16'),
+      scored: fc.array(fc.boolean(), { minLength: 1 }),
+    },
+    async (subject, { drawn, skip, storage, scored }) => {
       const { config, tensors, tokens } = made(drawn)
       const labels = tokens.map((id, t) => (t > 0 && scored[t % scored.length] ? id : -100))
       if (labels.every((label) => label === -100)) return

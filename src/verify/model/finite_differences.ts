@@ -30,10 +30,11 @@ const SLOPE_NOISE = 1e-3
  * not differentiated.
  */
 export function scoredText(model: ModelCase, data: Data): Text {
-  const ids = data.ids(data.integer(2, model.positions), model.vocabulary)
+  const ids = data.ids('ids', data.whole('length', 2, model.positions), model.vocabulary)
   const tokens = ids.map((id) => (id === 1 ? 0 : id))
-  const kept = data.integer(1, tokens.length - 1)
-  return { tokens, labels: tokens.map((id, t) => (t === kept || data.chance(0.7) ? id : -100)) }
+  const kept = data.whole('scored in any case', 1, tokens.length - 1)
+  const scored = data.mask('scored', tokens.length, (stream) => stream.chance(0.7))
+  return { tokens, labels: tokens.map((id, t) => (t === kept || scored[t] === 1 ? id : -100)) }
 }
 
 /** The case's weights with every neuron of OPT firmly on or off. silu has no kink. */

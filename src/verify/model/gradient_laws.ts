@@ -8,7 +8,7 @@ import { LanguageModel } from '../../engine/language_model.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { sameBits } from '../compare.ts'
 import { withPass } from '../../criteria/pass.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import { anyData, DrawnData } from '../drawn_data.ts'
 import { withLoaded, feedOnce, forAll, roomyModel, withModel, type ModelCase, type Subject } from './cases.ts'
 import { anyMask, engineCase, heldTo, made, maskOf } from './engine_cases.ts'
 import { awayFromKinks, checkGradient, lossOf, scoredText, type Direction } from './finite_differences.ts'
@@ -45,9 +45,8 @@ function moved(
 export const gradientLaws = {
   parameters: forAll(
     'the gradient of every parameter = central finite difference, one tensor at a time and all together',
-    [roomyModel],
-    async (subject, model) => {
-      const data = new Data(model.seed)
+    { model: roomyModel, data: anyData },
+    async (subject, { model, data }) => {
       const text = scoredText(model, data)
       const tensors = awayFromKinks(model)
       let all: Direction = new Map()
@@ -60,7 +59,7 @@ export const gradientLaws = {
           }),
         tensors,
       )
-      const one = data.pick([...all.keys()])
+      const one = data.oneOf('tensor', [...all.keys()])
       const lossAt = async (direction: Direction, step: number): Promise<number> => {
         let loss = NaN
         await withModel(
@@ -74,13 +73,16 @@ export const gradientLaws = {
       await checkGradient('all', all, data, lossAt)
       await checkGradient(one, new Map([[one, all.get(one) as Float32Array]]), data, lossAt)
     },
-    { runs: 20, examples: [[sharpModel]] },
+    {
+      runs: 20,
+      examples: [{ model: sharpModel, data: new DrawnData({ seed: sharpModel.seed, rules: {} }) }],
+    },
   ),
 
   padding: forAll(
     'the padding id receives no gradient from the embedding',
-    [engineCase],
-    async (subject, drawn) => {
+    { drawn: engineCase },
+    async (subject, { drawn }) => {
       const { config, tensors, tokens } = made({
         ...drawn,
         llama: null,
@@ -107,8 +109,8 @@ export const gradientLaws = {
 
   agreement: forAll(
     'strict backends give the loss and the gradients of the reference, bit for bit; each call of the others keeps its bound',
-    [engineCase, anyMask],
-    async ({ backend, load }, drawn, skip) => {
+    { drawn: engineCase, skip: anyMask },
+    async ({ backend, load }, { drawn, skip }) => {
       const { config, tensors, tokens } = made(drawn)
       if (tokens.length < 2) return
       const resultsOf = async (subject: Subject): Promise<Map<string, Float32Array>> => {

@@ -2,6 +2,7 @@
  * Laws of masks (design laws 1 and 2, and 4 for neurons): what skipping a unit means. That every way of carrying out a mask
  * gives the bits of the specification is a law of engine_laws.ts.
  */
+import { anyData } from '../drawn_data.ts'
 import fc from 'fast-check'
 import type { ModelConfig } from '../../engine/config.ts'
 import type { Storage } from '../../engine/matrix.ts'
@@ -11,7 +12,6 @@ import { keyHeadOf } from '../../ops/key_heads.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import type { SequenceOptions } from '../../engine/sequence.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
-import { Data } from '../../testing/seeded_data.ts'
 import { near, sameBits, sameNumbers } from '../compare.ts'
 import {
   withLoaded,
@@ -146,8 +146,8 @@ export async function poisonIsUnseen(
 export const maskLaws = {
   maskedIsZeroed: forAll(
     "skipped = simulated = dense with those units' weights zeroed, as numbers, for any mask (of neurons in int4), in every storage",
-    [engineCase, anyMask, anyStorage, anyCache],
-    async (subject, drawn, skip, storage, cache) => {
+    { drawn: engineCase, skip: anyMask, storage: anyStorage, cache: anyCache },
+    async (subject, { drawn, skip, storage, cache }) => {
       const { config, tensors, tokens } = made(drawn)
       const mask = maskOf(drawn, storage === 'int4' ? { ...skip, heads: [] } : skip)
       let expected = new Float32Array(0)
@@ -163,8 +163,8 @@ export const maskLaws = {
 
   skippedCannotMatter: forAll(
     'NaN in the weights of skipped units, and so in their keys and values, changes no bit',
-    [engineCase, anyMask, anyCache, fc.constantFrom('skip', 'pack'), cuts],
-    async (subject, drawn, skip, cache, mode, parts) => {
+    { drawn: engineCase, skip: anyMask, cache: anyCache, mode: fc.constantFrom('skip', 'pack'), parts: cuts },
+    async (subject, { drawn, skip, cache, mode, parts }) => {
       const mask = maskOf(drawn, skip)
       await poisonIsUnseen(subject, drawn, mask, parts, { mask, mode, cache })
     },
@@ -172,12 +172,11 @@ export const maskLaws = {
 
   neuronOrder: forAll(
     'permuting neurons, their masks with them, changes logits by rounding only: fc2 adds in another order',
-    [roomyModel],
-    async (subject, model) => {
-      const data = new Data(model.seed)
+    { model: roomyModel, data: anyData },
+    async (subject, { model, data }) => {
       const tokens = tokensOf(model, data)
       const mask = seededMaskOf(model, data)
-      const order = data.permutation(model.neurons)
+      const order = data.order('order', model.neurons)
       const { tensors, permuted } = permuteNeurons(model, mask, order)
       let expected = new Float32Array(0)
       await withModel(

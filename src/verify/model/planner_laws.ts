@@ -117,17 +117,17 @@ const anyWindow = fc.integer({ min: 1, max: 3 })
 export const plannerLaws = {
   shifted: forAll(
     'a planner that waits for a shift is asked at the tokens that its formula names, however the text is fed',
-    [
-      engineCase,
-      maskSchedule,
-      fc.nat({ max: 2 }),
-      fc.constantFrom(undefined, ...prefills),
-      anyWindow,
-      fc.constantFrom(0, 0.02, 0.1, 0.5),
-      anyCache,
-      cuts,
-    ],
-    async (subject, drawn, schedule, placement, prefill, every, shift, cache, parts) => {
+    {
+      drawn: engineCase,
+      schedule: maskSchedule,
+      placement: fc.nat({ max: 2 }),
+      prefill: fc.constantFrom(undefined, ...prefills),
+      every: anyWindow,
+      shift: fc.constantFrom(0, 0.02, 0.1, 0.5),
+      cache: anyCache,
+      parts: cuts,
+    },
+    async (subject, { drawn, schedule, placement, prefill, every, shift, cache, parts }) => {
       const { config, tensors, tokens } = made(drawn)
       const how = { placement, prefill, cache }
       const masks = masksUnder(drawn, schedule, { ...how, by: 'attention' })
@@ -145,17 +145,17 @@ export const plannerLaws = {
 
   shiftBounds: forAll(
     'waiting for a shift of more than any distance is one decision, of more than none a decision at every window, bit for bit',
-    [
-      engineCase,
-      maskSchedule,
-      fc.nat({ max: 2 }),
-      fc.constantFrom(undefined, ...prefills),
-      anyWindow,
-      fc.boolean(),
-      anyCache,
-      cuts,
-    ],
-    async (subject, drawn, schedule, placement, prefill, window, isNever, cache, parts) => {
+    {
+      drawn: engineCase,
+      schedule: maskSchedule,
+      placement: fc.nat({ max: 2 }),
+      prefill: fc.constantFrom(undefined, ...prefills),
+      window: anyWindow,
+      isNever: fc.boolean(),
+      cache: anyCache,
+      parts: cuts,
+    },
+    async (subject, { drawn, schedule, placement, prefill, window, isNever, cache, parts }) => {
       const { config, tensors, tokens } = made(drawn)
       const how = { placement, prefill, cache }
       const masks = masksUnder(drawn, schedule, { ...how, by: 'attention' })
@@ -172,8 +172,15 @@ export const plannerLaws = {
 
   fixedNeedsNoMore: forAll(
     'a mask that stays after the prompt leaves nothing to be found later: NaN in the weights of its skipped units changes no bit',
-    [engineCase, anyMask, fc.nat({ max: 2 }), anyCache, fc.constantFrom('skip', 'pack'), cuts],
-    async (subject, drawn, skip, placement, cache, mode, parts) => {
+    {
+      drawn: engineCase,
+      skip: anyMask,
+      placement: fc.nat({ max: 2 }),
+      cache: anyCache,
+      mode: fc.constantFrom('skip', 'pack'),
+      parts: cuts,
+    },
+    async (subject, { drawn, skip, placement, cache, mode, parts }) => {
       const how = { by: 'attention', placement } as const
       const mask = maskOf(drawn, skip, denseLayers(drawn, how))
       const planner = plannerOf(drawn, how, () => mask)
@@ -183,18 +190,18 @@ export const plannerLaws = {
 
   rewound: forAll(
     'rewound to any place after the prompt, a sequence goes on as one that was never fed what it forgot, bit for bit',
-    [
-      engineCase,
-      fc.option(maskSchedule),
+    {
+      drawn: engineCase,
+      schedule: fc.option(maskSchedule),
       // Asked once or at every token: one that is asked now and then cannot be rewound.
-      fc.option(fc.record({ ...askedOnce, every: fc.constantFrom(undefined, 1) })),
-      anyCache,
+      how: fc.option(fc.record({ ...askedOnce, every: fc.constantFrom(undefined, 1) })),
+      cache: anyCache,
       // The prompt, where it is rewound to, and what is forgotten.
-      fc.nat({ max: 11 }),
-      fc.nat({ max: 11 }),
-      fc.array(fc.nat({ max: 34 }), { maxLength: 4, size: 'max' }),
-    ],
-    async (subject, drawn, schedule, how, cache, first, more, wrong) => {
+      first: fc.nat({ max: 11 }),
+      more: fc.nat({ max: 11 }),
+      wrong: fc.array(fc.nat({ max: 34 }), { maxLength: 4, size: 'max' }),
+    },
+    async (subject, { drawn, schedule, how, cache, first, more, wrong }) => {
       const { config, tensors, tokens } = made(drawn, wrong.length)
       const masks = schedule && masksUnder(drawn, schedule, how)
       const options = (): SequenceOptions => {

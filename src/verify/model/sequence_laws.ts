@@ -32,7 +32,7 @@ import {
 } from './engine_cases.ts'
 
 /** A mask, a planner, or neither. */
-const anySkipping = [fc.option(maskSchedule), fc.option(askedSomehow)] as const
+const anySkipping = { schedule: fc.option(maskSchedule), how: fc.option(askedSomehow) }
 
 /** What a sequence begins with: nothing, the first mask of a schedule, or a planner that gives its masks in turn. */
 function skippingOf(
@@ -50,8 +50,16 @@ function skippingOf(
 export const sequenceLaws = {
   anyRun: forAll(
     'a text has the same logits however it is fed, packed and held, bit for bit; simulated or run by cost, as numbers',
-    [engineCase, ...anySkipping, anyStorage, anyCache, modes, cuts, anyMemory],
-    async (subject, drawn, schedule, how, storage, cache, mode, parts, bytesPerBackend) => {
+    {
+      drawn: engineCase,
+      ...anySkipping,
+      storage: anyStorage,
+      cache: anyCache,
+      mode: modes,
+      parts: cuts,
+      bytesPerBackend: anyMemory,
+    },
+    async (subject, { drawn, schedule, how, storage, cache, mode, parts, bytesPerBackend }) => {
       const { config, tensors, tokens } = made(drawn)
       const [prompt] = endsOf(tokens, parts)
       let expected: Float32Array = new Float32Array(0)
@@ -69,10 +77,10 @@ export const sequenceLaws = {
 
   alone: forAll(
     'a sequence gets the same bits alone and in a batch, padded left, right or both; padding gets 0',
-    [
-      engineCase,
+    {
+      drawn: engineCase,
       // The rows of the batch: how much of the text, the padding before and after it, and a mask or none.
-      fc.array(
+      rows: fc.array(
         fc.record({
           tokens: fc.nat({ max: 11 }),
           before: fc.nat({ max: 3 }),
@@ -80,9 +88,9 @@ export const sequenceLaws = {
         }),
         { minLength: 1, maxLength: 4, size: 'max' },
       ),
-      anyCache,
-    ],
-    async (subject, drawn, rows, cache) => {
+      cache: anyCache,
+    },
+    async (subject, { drawn, rows, cache }) => {
       const { config, tensors, tokens } = made(drawn)
       const V = config.vocabulary
       const texts = rows.map((row) => tokens.slice(row.tokens % tokens.length))
@@ -106,8 +114,15 @@ export const sequenceLaws = {
 
   scoring: forAll(
     'scores taken inside the backend = those of the logits, bit for bit, in any parts, under a mask or a planner',
-    [engineCase, fc.array(fc.boolean(), { minLength: 1 }), ...anySkipping, anyCache, modes, cuts],
-    async (subject, drawn, scored, schedule, how, cache, mode, parts) => {
+    {
+      drawn: engineCase,
+      scored: fc.array(fc.boolean(), { minLength: 1 }),
+      ...anySkipping,
+      cache: anyCache,
+      mode: modes,
+      parts: cuts,
+    },
+    async (subject, { drawn, scored, schedule, how, cache, mode, parts }) => {
       const { config, tensors, tokens } = made(drawn)
       const labels = tokens.map((id, t) => (scored[t % scored.length] ? id : -100))
       const options = (): SequenceOptions => ({ ...skippingOf(drawn, schedule, how), mode, cache })

@@ -11,7 +11,6 @@ import { transpose } from '../../ops/transpose.ts'
 import { dequantizeRows, quantizeRows } from '../../tensor/dtypes.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { near, sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
 import {
   withLoaded,
   configOf,
@@ -23,6 +22,7 @@ import {
   withModel,
   type ModelCase,
 } from './cases.ts'
+import { anyData } from '../drawn_data.ts'
 import { anyStorage, cuts, engineCase, feedInParts, made, modes } from './engine_cases.ts'
 
 /** Weights rounded to int8, as float32. There is a scale for each row as it is held. */
@@ -49,9 +49,9 @@ function rounded(name: string, [O, I]: readonly number[], values: Float32Array):
 export const storageLaws = {
   int8IsNearRounded: forAll(
     'int8 is near float32 with the weights rounded to it: activations keep at least twelve bits',
-    [roomyModel],
-    async (subject, model) => {
-      const tokens = tokensOf(model, new Data(model.seed))
+    { model: roomyModel, data: anyData },
+    async (subject, { model, data }) => {
+      const tokens = tokensOf(model, data)
       const logitsOf = (loaded: LanguageModel): Float32Array => feedOnce(loaded, tokens, { cache: 'f32' })
       let expected = new Float32Array(0)
       await withModel(
@@ -74,8 +74,8 @@ export const storageLaws = {
 
   pastFollowsWeights: forAll(
     'the past is kept as int8 where weights are int8 or int4 and as float32 elsewhere, unless one says so',
-    [engineCase, anyStorage, modes, cuts],
-    async (subject, drawn, storage, mode, parts) => {
+    { drawn: engineCase, storage: anyStorage, mode: modes, parts: cuts },
+    async (subject, { drawn, storage, mode, parts }) => {
       const { config, tensors, tokens } = made(drawn)
       const cache = storage === 'int8' || storage === 'int4' ? 'int8' : 'f32'
       await withLoaded(subject, config, tensors, { storage }, (model) =>

@@ -6,6 +6,7 @@ import type { Backend } from '../../backends/backend.ts'
 import { call } from '../../testing/op_call.ts'
 import { near, sameNumbers } from '../compare.ts'
 import { Data } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { always, forAll, type BackendLaw } from './law.ts'
 
 interface State {
@@ -35,16 +36,15 @@ function fresh(weight: Float32Array): State {
 
 export const followsFloat64: BackendLaw = forAll(
   'adamw_step: thirty steps stay near AdamW in float64',
-  [fc.integer({ min: 1, max: 40 }), fc.nat()],
-  (backend, N, seed) => {
-    const data = new Data(seed)
-    let state = fresh(data.floats(N))
+  { N: fc.integer({ min: 1, max: 40 }), data: anyData },
+  (backend, { N, data }) => {
+    let state = fresh(data.floats('weight', N))
     const w = Float64Array.from(state.weight)
     const m = new Float64Array(N)
     const v = new Float64Array(N)
     const { rate, beta1, beta2, epsilon, decay } = settings
     for (let t = 1; t <= 30; t++) {
-      const grad = data.floats(N, 'smooth')
+      const grad = data.floats('grad', N, 'smooth')
       state = step(backend, state, grad, t, {})
       for (let n = 0; n < N; n++) {
         w[n] -= rate * decay * w[n]
@@ -63,10 +63,9 @@ export const followsFloat64: BackendLaw = forAll(
 
 export const firstStep: BackendLaw = forAll(
   'adamw_step: without decay the first step moves each weight by the rate, against its gradient',
-  [fc.integer({ min: 1, max: 40 }), fc.nat()],
-  (backend, N, seed) => {
-    const data = new Data(seed)
-    const [weight, grad] = [data.floats(N), data.floats(N, 'smooth')]
+  { N: fc.integer({ min: 1, max: 40 }), data: anyData },
+  (backend, { N, data }) => {
+    const [weight, grad] = [data.floats('weight', N), data.floats('grad', N, 'smooth')]
     const state = step(backend, fresh(weight), grad, 1, { decay: 0 })
     near(
       'weight',
@@ -80,7 +79,7 @@ export const firstStep: BackendLaw = forAll(
 export const decayAlone: BackendLaw = always(
   'adamw_step: without a gradient a weight only decays',
   (backend) => {
-    const weight = new Data(5).floats(40)
+    const weight = new Data(5).floats('weight', 40)
     const state = step(backend, fresh(weight), new Float32Array(40), 1, { rate: 0.5, decay: 0.25 })
     // 1 - rate * decay = 0.875 is exact.
     sameNumbers(

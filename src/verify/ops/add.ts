@@ -4,18 +4,16 @@
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const N = fc.nat({ max: 200 })
-const seed = fc.nat()
 
 export const roundsOnce: BackendLaw = forAll(
   'add: the correctly rounded sum, whichever term comes first',
-  [N, seed],
-  (backend, N, seed) => {
-    const data = new Data(seed)
-    const [a, b] = [data.floats(N, 'broken'), data.floats(N, 'broken')]
+  { N, data: anyData },
+  (backend, { N, data }) => {
+    const [a, b] = [data.floats('a', N, 'broken'), data.floats('b', N, 'broken')]
     const { y } = call(backend, 'add', { a, b, N })
     // The float64 sum of two float32 numbers rounds to their float32 sum.
     sameBits(

@@ -12,6 +12,7 @@ import type { Kernel, Sizes } from '../../ops/op.ts'
 import { callRaw, sizesOf, type Placing, type Values } from '../../testing/op_call.ts'
 import { Data, type DataKind } from '../../testing/seeded_data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../testing/op_case.ts'
+import { anyData } from '../drawn_data.ts'
 import { always, forAll, type BackendLaw } from './law.ts'
 
 /** Twice the lanes of a striped reduction, and one. */
@@ -68,15 +69,14 @@ export function randomSizes(name: KernelName): BackendLaw {
   const sizes: fc.Arbitrary<Sizes> = fc.record(Object.fromEntries(letters))
   return forAll(
     `${name}: random sizes, lists and data`,
-    [sizes, fc.nat(), fc.nat({ max: 4 })],
-    (backend, wanted, seed, offset) => {
-      const data = new Data(seed)
-      const { absent, aliased } = data.pick(variants)
+    { wanted: sizes, offset: fc.nat({ max: 4 }), data: anyData },
+    (backend, { wanted, offset, data }) => {
+      const { absent, aliased } = data.oneOf('variant', variants)
       const values = makeValues(
         name,
         fitSizes(row, shortenLists(row, wanted)),
         data,
-        data.pick(kinds),
+        data.oneOf('kind', kinds),
         absent,
       )
       checkAgreement(backend, name, values, { offset, aliased })

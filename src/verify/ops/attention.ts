@@ -1,12 +1,14 @@
 /**
  * attention over a cache of float32: the formula in float64, what a token sees, and the cache.
+ *
+ * Tests src/ops/attention.ts and src/ops/key_heads.ts.
  */
 import { call } from '../../testing/op_call.ts'
 import { allowancesOf } from '../../testing/op_agreement.ts'
 import { near, sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
-import { cacheLaws, G, H, K, seed, sequence, shared, T } from './cached_attention.ts'
+import { cacheLaws, G, H, K, sequence, shared, T } from './cached_attention.ts'
 import type { CachedAttention, CacheLaw } from './cached_attention.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 /** Over a cache [G, C, K]. */
@@ -33,14 +35,13 @@ export const attentionLaws: Record<CacheLaw | 'oneToken' | 'groupsAddGradients',
 
   oneToken: forAll(
     'attention: a single token attends to itself: the output is its value, and only the value gets a gradient',
-    [H, G, K, seed],
-    (backend, H, G, K, seed) => {
-      const data = new Data(seed)
+    { H, G, K, data: anyData },
+    (backend, { H, G, K, data }) => {
       const { values, value, ...sizes } = sequence(attention, backend, [1, H, G, K], data)
       const keyHeads = shared(H, G)
       const own = [...keyHeads].flatMap((g) => [...attention.rowOf(value, g, 0, sizes)])
       sameNumbers('y', call(backend, 'attention', values).y, own)
-      const y_grad = data.floats(H * K)
+      const y_grad = data.floats('y_grad', [H, K])
       const value_grad = new Float32Array(G * K)
       y_grad.forEach((grad, i) => (value_grad[keyHeads[Math.floor(i / K)] * K + (i % K)] += grad))
       const found = call(backend, 'attention_backward', { ...values, y_grad })
@@ -52,11 +53,10 @@ export const attentionLaws: Record<CacheLaw | 'oneToken' | 'groupsAddGradients',
 
   groupsAddGradients: forAll(
     'attention_backward: the gradient of a key head is the sum over its heads, that of a query has the bits of a head alone',
-    [T, H, G, K, seed],
-    (backend, T, H, G, K, seed) => {
-      const data = new Data(seed)
+    { T, H, G, K, data: anyData },
+    (backend, { T, H, G, K, data }) => {
       const { values, key, value, ...sizes } = sequence(attention, backend, [T, H, G, K], data)
-      const given = { ...values, y_grad: data.floats(T * H * K) }
+      const given = { ...values, y_grad: data.floats('y_grad', [T, H, K]) }
       const keyHeads = shared(H, G)
       const [keys, seen] = [key, value].map((cache) => attention.repeat(cache, keyHeads, sizes))
       const found = call(backend, 'attention_backward', given)

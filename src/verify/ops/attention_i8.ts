@@ -1,13 +1,14 @@
 /**
  * attention_i8: attention over what its cache stands for, as near as int16 queries and weights come; what a token sees; the
  * cache; and groups of heads that share a key head.
+ *
+ * Tests src/ops/attention_i8.ts and src/ops/key_heads.ts.
  */
 import fc from 'fast-check'
 import { VALUE_BLOCK } from '../../ops/attention_i8.ts'
 import { dequantizeRows } from '../../tensor/dtypes.ts'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
 import { dot64, dotSize64, softmax64 } from '../float64.ts'
 import { append, type ByteCache } from './cache_append.ts'
 import {
@@ -16,13 +17,13 @@ import {
   H,
   K,
   nearAttention,
-  seed,
   sequence,
   shared,
   T,
   type CachedAttention,
   type CacheLaw,
 } from './cached_attention.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 /**
@@ -104,22 +105,21 @@ export const attentionI8Laws: Record<
 
   isNearOverBlocks: forAll(
     'attention_i8: the same over a past of several blocks',
-    [fc.integer({ min: VALUE_BLOCK, max: 4 * VALUE_BLOCK }), K, seed],
-    (backend, T, K, seed) => {
-      const drawn = sequence(attention, backend, [T, 1, 1, K], new Data(seed))
+    { T: fc.integer({ min: VALUE_BLOCK, max: 4 * VALUE_BLOCK }), K, data: anyData },
+    (backend, { T, K, data }) => {
+      const drawn = sequence(attention, backend, [T, 1, 1, K], data)
       nearAttention(attention, backend, drawn, T - 2)
     },
   ),
 
   brokenQueriesShow: forAll(
     'attention_i8: NaN or an infinity in a query makes its head NaN, and nothing else',
-    [T, H, G, K, fc.constantFrom(NaN, Infinity, -Infinity), seed],
-    (backend, T, H, G, K, broken, seed) => {
-      const data = new Data(seed)
+    { T, H, G, K, broken: fc.constantFrom(NaN, Infinity, -Infinity), data: anyData },
+    (backend, { T, H, G, K, broken, data }) => {
       const { values } = sequence(attention, backend, [T, H, G, K], data)
-      const row = data.below(T * H)
+      const row = data.whole('row', 0, T * H - 1)
       const query = values.query.slice()
-      query[row * K + data.below(K)] = broken
+      query[row * K + data.whole('k', 0, K - 1)] = broken
       const expected = call(backend, 'attention_i8', values).y.fill(NaN, row * K, (row + 1) * K)
       sameBits('y', call(backend, 'attention_i8', { ...values, query }).y, expected)
     },
@@ -127,9 +127,9 @@ export const attentionI8Laws: Record<
 
   oneToken: forAll(
     'attention_i8: a single token attends to itself: the output is its dequantized value, rounded twice',
-    [H, G, K, seed],
-    (backend, H, G, K, seed) => {
-      const { values, value, ...sizes } = sequence(attention, backend, [1, H, G, K], new Data(seed))
+    { H, G, K, data: anyData },
+    (backend, { H, G, K, data }) => {
+      const { values, value, ...sizes } = sequence(attention, backend, [1, H, G, K], data)
       const own = [...shared(H, G)].flatMap((g) => [...attention.rowOf(value, g, 0, sizes)])
       const error = own.map((x) => 2 * epsilon32 * Math.abs(x))
       near('y', call(backend, 'attention_i8', values).y, own, error)

@@ -4,11 +4,10 @@
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const size = fc.integer({ min: 1, max: 300 })
-const seed = fc.nat()
 
 /** -y log p - (1 - y) log(1 - p) in float64, by the textbook. */
 function costOf(logit: number, target: number): number {
@@ -18,12 +17,11 @@ function costOf(logit: number, target: number): number {
 
 export const isWeightedMean: BackendLaw = forAll(
   'bce: the weighted mean of -y log p - (1 - y) log(1 - p), as in float64, for any log odds',
-  [size, seed],
-  (backend, N, seed) => {
-    const data = new Data(seed)
-    const logits = data.floats(N).map((value) => value * 100)
-    const target = data.floats(N).map(() => data.pick([0, 1, 0.25]))
-    const negative_weight = data.pick([0.125, 0.5, 1])
+  { N: size, data: anyData },
+  (backend, { N, data }) => {
+    const logits = data.floats('logits', N).map((value) => value * 100)
+    const target = data.numbers('target', N, (stream) => stream.pick([0, 1, 0.25]), 0)
+    const negative_weight = data.oneOf('negative_weight', [1, 0.5, 0.125])
     let expected = 0
     target.forEach((y, n) => {
       expected += ((y * (1 - negative_weight) + negative_weight) * costOf(logits[n], y)) / N
@@ -36,8 +34,8 @@ export const isWeightedMean: BackendLaw = forAll(
 
 export const evenOdds: BackendLaw = forAll(
   'bce: log odds of 0 cost ln 2 for any label, with the gradient 1/2 - label',
-  [size],
-  (backend, N) => {
+  { N: size },
+  (backend, { N }) => {
     const given = {
       logits: new Float32Array(N),
       target: Float32Array.from({ length: N }, (_, n) => n % 2),
@@ -56,9 +54,9 @@ export const evenOdds: BackendLaw = forAll(
 
 export const negativesCountByWeight: BackendLaw = forAll(
   'bce: a target of 0 counts by negative_weight, a target of 1 fully',
-  [size, seed],
-  (backend, N, seed) => {
-    const logits = new Data(seed).floats(N)
+  { N: size, data: anyData },
+  (backend, { N, data }) => {
+    const logits = data.floats('logits', N)
     const of = (label: number, negative_weight: number): number[] => {
       const given = { logits, target: new Float32Array(N).fill(label), negative_weight, N }
       const { logits_grad } = call(backend, 'bce_backward', { ...given, loss_grad: Float32Array.of(1) })

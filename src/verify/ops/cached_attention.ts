@@ -6,18 +6,18 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { call, type Values } from '../../testing/op_call.ts'
 import { near, sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import type { Data } from '../../testing/seeded_data.ts'
 import { attention64 } from '../float64.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
-export const seed: fc.Arbitrary<number> = fc.nat()
 export const T: fc.Arbitrary<number> = fc.integer({ min: 1, max: 19 })
 export const H: fc.Arbitrary<number> = fc.integer({ min: 1, max: 4 })
 export const G: fc.Arbitrary<number> = fc.integer({ min: 1, max: 3 })
 export const K: fc.Arbitrary<number> = fc.integer({ min: 1, max: 36 })
 
 /** Sizes of a sequence and of its cache. */
-export interface Sizes {
+interface Sizes {
   readonly T: number
   readonly C: number
   readonly H: number
@@ -63,20 +63,45 @@ export interface Sequence<Cache> extends Sizes {
   readonly value: Cache
 }
 
-/** Draws a sequence. @param spare places of the cache beyond it; default: up to three */
-export function sequence<Cache>(
+/** The numbers of a sequence. */
+interface Inputs {
+  readonly query: Float32Array // [T, H, K]
+  readonly keys: Float32Array // [T, G, K]
+  readonly values: Float32Array // [T, G, K]
+}
+
+type SequenceSizes = readonly [T: number, H: number, G: number, K: number]
+
+function inputsOf([T, H, G, K]: SequenceSizes, data: Data): Inputs {
+  return {
+    query: data.floats('query', [T, H, K]),
+    keys: data.floats('keys', [T, G, K]),
+    values: data.floats('values', [T, G, K]),
+  }
+}
+
+/** Puts a sequence into caches. @param spare places of the cache beyond it */
+function sequenceOf<Cache>(
   { append, argumentsOf }: CachedAttention<Cache>,
   backend: Backend,
-  [T, H, G, K]: readonly [number, number, number, number],
-  data: Data,
-  spare: number = data.below(4),
+  [T, H, G, K]: SequenceSizes,
+  { query, keys, values }: Inputs,
+  spare: number,
 ): Sequence<Cache> {
   const sizes = { T, C: T + spare, H, G, K }
-  const query = data.floats(T * H * K)
-  const [keys, values] = [0, 1].map(() => data.floats(T * G * K))
   const [key, value] = [keys, values].map((x) => append(backend, x, sizes))
   const given = { query, ...argumentsOf(key, value), scale: K ** -0.5, S: T, ...sizes }
   return { values: given, key, value, ...sizes }
+}
+
+/** Draws a sequence, in caches with up to three places to spare. */
+export function sequence<Cache>(
+  attention: CachedAttention<Cache>,
+  backend: Backend,
+  sizes: SequenceSizes,
+  data: Data,
+): Sequence<Cache> {
+  return sequenceOf(attention, backend, sizes, inputsOf(sizes, data), data.whole('spare', 0, 3))
 }
 
 /** Every row of attention over a sequence, from token `from` on, is near attention in float64. */
@@ -119,14 +144,10 @@ export function cacheLaws<Cache>(attention: CachedAttention<Cache>): Record<Cach
   const { op, argumentsOf, poison } = attention
   const law = (
     words: string,
-    check: (
-      backend: Backend,
-      sizes: readonly [T: number, H: number, G: number, K: number],
-      data: Data,
-    ) => void,
+    check: (backend: Backend, sizes: SequenceSizes, data: Data) => void,
   ): BackendLaw =>
-    forAll(`${op}: ${words}`, [T, H, G, K, seed], (backend, T, H, G, K, seed) =>
-      check(backend, [T, H, G, K], new Data(seed)),
+    forAll(`${op}: ${words}`, { T, H, G, K, data: anyData }, (backend, { T, H, G, K, data }) =>
+      check(backend, [T, H, G, K], data),
     )
   return {
     isNear: law(attention.formula, (backend, sizes, data) =>
@@ -137,7 +158,7 @@ export function cacheLaws<Cache>(attention: CachedAttention<Cache>): Record<Cach
       'keys and values after a position cannot change it, bit for bit, NaN included',
       (backend, sizes, data) => {
         const { values, key, value, ...all } = sequence(attention, backend, sizes, data)
-        const cut = data.integer(1, all.T)
+        const cut = data.whole('cut', 1, all.T)
         const isFuture = (position: number): boolean => position >= cut
         const poisoned = argumentsOf(poison(key, isFuture, all), poison(value, isFuture, all))
         const past = cut * all.H * all.K
@@ -150,7 +171,7 @@ export function cacheLaws<Cache>(attention: CachedAttention<Cache>): Record<Cach
       'a token attends to every position up to its own: NaN in a key or a value appears in it and in each later token',
       (backend, sizes, data) => {
         const { values, key, value, ...all } = sequence(attention, backend, sizes, data)
-        const cut = data.below(all.T)
+        const cut = data.whole('cut', 0, all.T - 1)
         const broken = (cache: Cache): Cache => poison(cache, (position) => position === cut, all)
         for (const caches of [argumentsOf(broken(key), value), argumentsOf(key, broken(value))])
           call(backend, op, { ...values, ...caches }).y.forEach((found, i) => {
@@ -165,7 +186,7 @@ export function cacheLaws<Cache>(attention: CachedAttention<Cache>): Record<Cach
       'tokens over a cache = the last tokens of a whole pass, bit for bit',
       (backend, sizes, data) => {
         const { values, T, H, K } = sequence(attention, backend, sizes, data)
-        const fresh = data.integer(1, T)
+        const fresh = data.whole('fresh', 1, T)
         const start = (T - fresh) * H * K
         const step = call(backend, op, { ...values, query: values.query.slice(start), T: fresh })
         sameBits('y', step.y, call(backend, op, values).y.subarray(start))
@@ -173,9 +194,9 @@ export function cacheLaws<Cache>(attention: CachedAttention<Cache>): Record<Cach
     ),
 
     capacityIsRoom: law('the capacity of the cache changes no bit', (backend, sizes, data) => {
-      const drawn = data.below(2 ** 30)
+      const inputs = inputsOf(sizes, data)
       const [roomy, full] = [7, 0].map((spare) => {
-        const { values } = sequence(attention, backend, sizes, new Data(drawn), spare)
+        const { values } = sequenceOf(attention, backend, sizes, inputs, spare)
         return call(backend, op, values).y
       })
       sameBits('y', roomy, full)
@@ -199,8 +220,8 @@ export function cacheLaws<Cache>(attention: CachedAttention<Cache>): Record<Cach
       'heads that share a key head = heads that have a copy of it each, bit for bit',
       (backend, sizes, data) => {
         const { values, key, value, ...all } = sequence(attention, backend, sizes, data)
-        const key_heads = data.ids(all.H, all.G)
-        const heads = data.someOf(all.H)
+        const key_heads = data.ids('key_heads', all.H, all.G)
+        const heads = data.someOf('heads', all.H)
         const choosing = { ...values, heads, R: heads.length }
         const [keys, seen] = [key, value].map((cache) => attention.repeat(cache, key_heads, all))
         const { y } = call(backend, op, { ...choosing, key_heads })

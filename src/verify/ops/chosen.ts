@@ -17,7 +17,8 @@ import { keyHeadOf } from '../../ops/key_heads.ts'
 import { valueOf, type ArrayParam, type Numbers, type Kernel, type Sizes } from '../../ops/op.ts'
 import { call, poison, type Value, type Values } from '../../testing/op_call.ts'
 import { sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import type { Data } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues } from '../../testing/op_case.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
@@ -61,15 +62,14 @@ interface Choice {
   readonly choosing: (list: Int32Array | null) => Values
 }
 
-function makeChoice(name: KernelName, wanted: number, seed: number): Choice {
+function makeChoice(name: KernelName, wanted: number, data: Data): Choice {
   const row = kernels[name]
   const { name: listName, below, shape } = listOf(row) as ArrayParam
   const letter = below as string
-  const data = new Data(seed)
-  const wish = Object.fromEntries(lettersOf(row).map((other) => [other, data.integer(0, wanted)]))
+  const wish = Object.fromEntries(lettersOf(row).map((other) => [other, data.whole(other, 0, wanted)]))
   const sizes = fitSizes(row, { ...wish, [shape[0]]: 0 })
   const optional = arraysOf(row).filter(
-    (param) => param.optional && param.name !== listName && data.chance(0.3),
+    (param) => param.optional && param.name !== listName && data.flag(`no ${param.name}`, 0.3),
   )
   const absent = new Set([listName, ...optional.map((param) => param.name)])
   const values = makeValues(name, sizes, data, 'wild', absent)
@@ -78,7 +78,7 @@ function makeChoice(name: KernelName, wanted: number, seed: number): Choice {
     [listName]: list,
     [shape[0]]: list ? list.length : sizes[letter],
   })
-  return { row, letter, sizes, list: data.someOf(sizes[letter]), values, choosing }
+  return { row, letter, sizes, list: data.someOf(listName, sizes[letter]), values, choosing }
 }
 
 /** A law for one op over random choices. */
@@ -87,8 +87,10 @@ function choiceLaw(
   sentence: string,
   check: (backend: Backend, choice: Choice) => void,
 ): BackendLaw {
-  return forAll(`${name}: ${sentence}`, [fc.nat({ max: 40 }), fc.nat()], (backend, wanted, seed) =>
-    check(backend, makeChoice(name, wanted, seed)),
+  return forAll(
+    `${name}: ${sentence}`,
+    { wanted: fc.nat({ max: 40 }), data: anyData },
+    (backend, { wanted, data }) => check(backend, makeChoice(name, wanted, data)),
   )
 }
 

@@ -4,18 +4,16 @@
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const T = fc.nat({ max: 9 })
-const seed = fc.nat()
 
 export const copiesRows: BackendLaw = forAll(
   'embedding: row t is the row of its id, and only that row receives its gradient',
-  [T, fc.integer({ min: 1, max: 12 }), fc.nat({ max: 40 }), seed],
-  (backend, T, V, D, seed) => {
-    const data = new Data(seed)
-    const [table, ids] = [data.floats(V * D, 'broken'), data.ids(T, V)]
+  { T, V: fc.integer({ min: 1, max: 12 }), D: fc.nat({ max: 40 }), data: anyData },
+  (backend, { T, V, D, data }) => {
+    const [table, ids] = [data.floats('table', [V, D], 'broken'), data.ids('ids', T, V)]
     const row = (t: number): Float32Array => table.subarray(ids[t] * D, (ids[t] + 1) * D)
     const { y } = call(backend, 'embedding', { table, ids, T, V, D })
     for (let t = 0; t < T; t++) sameBits(`y[${t}]`, y.subarray(t * D, (t + 1) * D), row(t))

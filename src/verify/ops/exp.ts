@@ -1,5 +1,7 @@
 /**
  * exp and log against Math.exp and Math.log in float64, over every exponent of float32.
+ *
+ * Tests src/ops/exp.ts and src/ops/float32.ts.
  */
 import type { Backend } from '../../backends/backend.ts'
 import { call } from '../../testing/op_call.ts'

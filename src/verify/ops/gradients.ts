@@ -49,7 +49,7 @@ function checkRule(backend: Backend, name: KernelName, rule: GradientRule, value
   const [output] = arraysOf(kernels[name]).filter(({ role }) => role === 'out')
   const forward = (inputs: Values): Float32Array => call(backend, name, inputs)[output.name]
   const y = forward(values)
-  const yGrad = data.floats(y.length, 'smooth')
+  const yGrad = data.floats('yGrad', y.length, 'smooth')
   const names: Values = { ...values, [output.name]: y, [`${output.name}_grad`]: yGrad }
   const found = call(backend, rule.op as KernelName, boundValues(rule, names))
   for (const input of rule.of) {
@@ -108,7 +108,7 @@ export function checkDerivative(
 }
 
 /** Inner product in float64. */
-export function inner(a: Float32Array, b: Float32Array): number {
+function inner(a: Float32Array, b: Float32Array): number {
   let total = 0
   for (let i = 0; i < a.length; i++) total += a[i] * b[i]
   return total
@@ -134,9 +134,15 @@ export const attentionGradient: BackendLaw = always(
       [6, 6, 5, 3, 4],
     ]) {
       const sizes = { T, S: T, C, H, G, K }
-      const tensor = (heads: number): Float32Array => data.floats(T * heads * K, 'smooth')
-      const values = { query: tensor(H), key: tensor(G), value: tensor(G), scale: 0.5 ** 2, ...sizes }
-      const yGrad = tensor(H)
+      const tensor = (name: string, heads: number): Float32Array => data.floats(name, [T, heads, K], 'smooth')
+      const values = {
+        query: tensor('query', H),
+        key: tensor('key', G),
+        value: tensor('value', G),
+        scale: 0.5 ** 2,
+        ...sizes,
+      }
+      const yGrad = tensor('y_grad', H)
       const cached = (inputs: Values): Values => ({
         ...inputs,
         key: cacheOf(backend, inputs.key, sizes),

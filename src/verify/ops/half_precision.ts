@@ -2,18 +2,20 @@
  * Weights in half precision are their float32 values: an op over bf16 or f16 is the float32 op over the widened weights,
  * bit for bit, on one and the same backend. What each pattern is worth is said, and tried for every pattern, in
  * spec/tensor/dtypes.spec.ts.
+ *
+ * Tests src/ops/linear.ts, src/ops/linear_input_major.ts, src/ops/embedding.ts and src/ops/stored_rows.ts.
  */
 import fc from 'fast-check'
 import type { KernelName } from '../../ops/catalog.ts'
 import { widenBf16, widenF16 } from '../../tensor/dtypes.ts'
 import { call } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data, type DataKind } from '../../testing/seeded_data.ts'
+import { type DataKind } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 type Half = 'bf16' | 'f16'
 
-const seed = fc.nat()
 const size = fc.nat({ max: 60 })
 const kind = fc.constantFrom<DataKind>('plain', 'steep', 'wild')
 
@@ -24,15 +26,14 @@ function isWidened(plain: 'linear' | 'linear_input_major', half: Half): BackendL
   const name: KernelName = `${plain}_${half}`
   return forAll(
     `${name}: ${plain} over the widened weights, bit for bit`,
-    [fc.integer({ min: 1, max: 10 }), size, size, kind, seed],
-    (backend, T, O, I, kind, seed) => {
-      const data = new Data(seed)
-      const list = data.someOf(plain === 'linear' ? O : I)
-      const chosen = data.chance(0.5) ? { [plain === 'linear' ? 'rows' : 'inputs']: list } : {}
+    { T: fc.integer({ min: 1, max: 10 }), O: size, I: size, kind, data: anyData },
+    (backend, { T, O, I, kind, data }) => {
+      const list = data.someOf('list', plain === 'linear' ? O : I)
+      const chosen = data.flag('isListed', 0.5) ? { [plain === 'linear' ? 'rows' : 'inputs']: list } : {}
       const [x, weight, bias] = [
-        data.floats(T * I, kind),
-        data.halves(half, O * I, kind),
-        data.floats(O, kind),
+        data.floats('x', [T, I], kind),
+        data.halves('weight', half, [O, I], kind),
+        data.floats('bias', O, kind),
       ]
       const given = { x, weight, bias, ...chosen, T, O, I }
       const expected = call(backend, plain, { ...given, weight: widen[half](weight) })
@@ -46,10 +47,9 @@ function embedsWidened(half: Half): BackendLaw {
   const name: KernelName = `embedding_${half}`
   return forAll(
     `${name}: embedding over the widened table, bit for bit`,
-    [fc.nat({ max: 9 }), fc.integer({ min: 1, max: 12 }), size, kind, seed],
-    (backend, T, V, D, kind, seed) => {
-      const data = new Data(seed)
-      const [table, ids] = [data.halves(half, V * D, kind), data.ids(T, V)]
+    { T: fc.nat({ max: 9 }), V: fc.integer({ min: 1, max: 12 }), D: size, kind, data: anyData },
+    (backend, { T, V, D, kind, data }) => {
+      const [table, ids] = [data.halves('table', half, [V, D], kind), data.ids('ids', T, V)]
       const given = { table, ids, T, V, D }
       const expected = call(backend, 'embedding', { ...given, table: widen[half](table) })
       sameBits('y', call(backend, name, given).y, expected.y)

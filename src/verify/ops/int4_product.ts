@@ -3,6 +3,8 @@
  * 4-bit numbers plus minima, activations are rounded to steps of their blocks, and products within a block are exact.
  *
  * A case holds its weights as blocks of rows; each op is given them in its own layout (src/tensor/int4.ts).
+ *
+ * Tests src/ops/linear_i4.ts, src/ops/linear_input_major_i4.ts and src/ops/int8_blocks.ts.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
@@ -16,9 +18,10 @@ import {
   turnBlocks,
 } from '../../tensor/int4.ts'
 import { call } from '../../testing/op_call.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import type { Data } from '../../testing/seeded_data.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
 import { dot64, dotSize64 } from '../float64.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 type Int4Op = 'linear_i4' | 'linear_input_major_i4'
@@ -26,7 +29,6 @@ type Int4Op = 'linear_i4' | 'linear_input_major_i4'
 const T = fc.integer({ min: 1, max: 9 })
 const O = fc.nat({ max: 100 })
 const I = fc.integer({ min: 1, max: 150 })
-const seed = fc.nat()
 
 /** A product of T tokens with O rows of blocks. */
 interface Case {
@@ -63,7 +65,7 @@ function unitRows(words: Uint32Array, O: number, I: number) {
 /** Rows of units [C, I, 32] that take the places 0, 1, 2, ... of S; the others have any bytes. */
 function rowsOfUnits(weight: Uint8Array, I: number, units: Int32Array, S: number, data: Data): Uint8Array {
   const C = I === 0 ? 0 : weight.length / (I * TILE_BYTES)
-  const rows = data.int4s(C * S * TILE_BYTES, false)
+  const rows = data.int4s('rows', [C, S, TILE_BYTES], false)
   for (let c = 0; c < C; c++)
     units.forEach((i, r) => {
       const from = (c * I + i) * TILE_BYTES
@@ -84,12 +86,14 @@ function inBlock<Row extends Float32Array | Uint8Array>(row: Row, b: number): Ro
 function isProduct(op: Int4Op): BackendLaw {
   return forAll(
     `${op}: the product of dequantized int4 weights, within half a step for each activation`,
-    [T, O, I, fc.boolean(), seed],
-    (backend, T, O, I, hasBias, seed) => {
-      const data = new Data(seed)
+    { T, O, I, hasBias: fc.boolean(), data: anyData },
+    (backend, { T, O, I, hasBias, data }) => {
       const B = blocksOf(I)
-      const [x, words] = [data.floats(T * I, data.pick(['plain', 'steep'])), data.int4Blocks(O * B)]
-      const bias = hasBias ? data.floats(O) : null
+      const [x, words] = [
+        data.floats('x', [T, I], data.oneOf('kind', ['plain', 'steep'])),
+        data.int4Blocks('words', O * B),
+      ]
+      const bias = hasBias ? data.floats('bias', O) : null
       const y = run(backend, op, { x, words, bias, T, O, I })
       const weight = dequantizeBlocks(words, O, I)
       const bounds = dequantizeBlocks(largestOf(words), O, I)
@@ -121,22 +125,21 @@ function largestOf(words: Uint32Array): Uint32Array {
 function isExact(op: Int4Op): BackendLaw {
   return forAll(
     `${op}: whole numbers whose largest is 127 times a power of two in each block are multiplied exactly`,
-    [T, O, I, fc.boolean(), seed],
-    (backend, T, O, I, isExtreme, seed) => {
-      const data = new Data(seed)
+    { T, O, I, isExtreme: fc.boolean(), data: anyData },
+    (backend, { T, O, I, isExtreme, data }) => {
       const B = blocksOf(I)
-      const powers = Array.from({ length: T * B }, () => 2 ** data.below(3))
-      const sign = data.pick([1, -1])
-      const x = Float32Array.from({ length: T * I }, (_, n) => {
+      const powers = data.numbers('powers', [T, B], (stream) => 2 ** stream.below(3), 1)
+      const sign = data.oneOf('sign', [1, -1])
+      const x = data.numbers('x', [T, I], (stream, n) => {
         const [t, i] = [Math.floor(n / I), n % I]
-        const whole = isExtreme || i % BLOCK === 0 ? 127 * sign : data.integer(-127, 127)
+        const whole = isExtreme || i % BLOCK === 0 ? 127 * sign : stream.integer(-127, 127)
         return whole * powers[t * B + Math.floor(i / BLOCK)]
       })
       // A block is below 2^18 units of half, four times that with its power, and there are at most five: below 2^24.
       const halves = narrowToF16(
-        Float32Array.from({ length: 2 * O * B }, () => data.pick([-2, -1, -0.5, 0.5, 1, 2])),
+        data.numbers('scales', [O, B, 2], (stream) => stream.pick([-2, -1, -0.5, 0.5, 1, 2]), 1),
       )
-      const words = data.int4Blocks(O * B).map((word, n) => {
+      const words = data.int4Blocks('words', O * B).map((word, n) => {
         const block = Math.floor(n / 5)
         if (n % 5 === 0) return halves[2 * block] | (halves[2 * block + 1] << 16)
         return isExtreme ? 0xffffffff : word
@@ -157,16 +160,15 @@ function isExact(op: Int4Op): BackendLaw {
 function isPlain(op: Int4Op): BackendLaw {
   return forAll(
     `${op}: a row of zeros gives the bias or +0; a NaN or an infinity makes its token NaN and no other`,
-    [fc.integer({ min: 2, max: 10 }), O, I, seed],
-    (backend, T, O, I, seed) => {
-      const data = new Data(seed)
-      const words = data.int4Blocks(O * blocksOf(I), data.pick(['plain', 'ties', 'wild']))
-      const [x, bias] = [new Float32Array(T * I), data.floats(O)]
+    { T: fc.integer({ min: 2, max: 10 }), O, I, data: anyData },
+    (backend, { T, O, I, data }) => {
+      const words = data.int4Blocks('words', O * blocksOf(I), data.oneOf('kind', ['plain', 'ties', 'wild']))
+      const [x, bias] = [new Float32Array(T * I), data.floats('bias', O)]
       const biases = Float32Array.from({ length: T * O }, (_, n) => bias[n % O])
       sameBits('y', run(backend, op, { x, words, bias, T, O, I }), biases)
       sameBits('y', run(backend, op, { x, words, bias: null, T, O, I }), new Float32Array(T * O))
-      const t = data.below(T)
-      x[t * I + data.below(I)] = data.pick([NaN, Infinity, -Infinity])
+      const t = data.whole('t', 0, T - 1)
+      x[t * I + data.whole('i', 0, I - 1)] = data.oneOf('broken', [NaN, Infinity, -Infinity])
       sameBits('y', run(backend, op, { x, words, bias, T, O, I }), biases.fill(NaN, t * O, (t + 1) * O))
     },
     { runs: 40 },
@@ -182,11 +184,10 @@ export const inputMajorIsPlain: BackendLaw = isPlain('linear_input_major_i4')
 
 export const oneStoredTwice: BackendLaw = forAll(
   'linear_i4, linear_input_major_i4: both layouts of the same blocks give the same bits',
-  [T, O, I, seed],
-  (backend, T, O, I, seed) => {
-    const data = new Data(seed)
-    const [x, words] = [data.floats(T * I, 'wild'), data.int4Blocks(O * blocksOf(I), 'wild')]
-    const given = { x, words, bias: data.floats(O), T, O, I }
+  { T, O, I, data: anyData },
+  (backend, { T, O, I, data }) => {
+    const [x, words] = [data.floats('x', [T, I], 'wild'), data.int4Blocks('words', O * blocksOf(I), 'wild')]
+    const given = { x, words, bias: data.floats('bias', O), T, O, I }
     sameBits('y', run(backend, 'linear_input_major_i4', given), run(backend, 'linear_i4', given))
   },
   { runs: 40 },
@@ -195,15 +196,14 @@ export const oneStoredTwice: BackendLaw = forAll(
 /** chosen.ts replaces what has the letter of a list in its shape. Rows of four, and rows of tiles, have none. */
 export const otherRowsAreUnseen: BackendLaw = forAll(
   'linear_i4: what stands in the places of other rows of a four does not matter, scales of NaN included',
-  [T, O, I, seed],
-  (backend, T, O, I, seed) => {
-    const data = new Data(seed)
+  { T, O, I, data: anyData },
+  (backend, { T, O, I, data }) => {
     const B = blocksOf(I)
-    const [x, words] = [data.floats(T * I, 'wild'), data.int4Blocks(O * B)]
-    const rows = data.someOf(O)
+    const [x, words] = [data.floats('x', [T, I], 'wild'), data.int4Blocks('words', O * B)]
+    const rows = data.someOf('rows', O)
     const kept = new Set(rows)
     const spoilt = words.map((word, n) => (kept.has(Math.floor(n / (5 * B))) ? word : 0xffffffff))
-    const given = { x, bias: data.floats(O), T, O, I }
+    const given = { x, bias: data.floats('bias', O), T, O, I }
     sameBits(
       'y',
       run(backend, 'linear_i4', { ...given, words: spoilt }, rows),
@@ -215,13 +215,12 @@ export const otherRowsAreUnseen: BackendLaw = forAll(
 
 export const otherInputsAreUnseen: BackendLaw = forAll(
   'linear_input_major_i4: what stands in the rows of other inputs, and in room behind the rows, does not matter',
-  [T, O, I, seed],
-  (backend, T, O, I, seed) => {
-    const data = new Data(seed)
-    const whole = unitRows(data.int4Blocks(O * blocksOf(I)), O, I)
-    const inputs = data.someOf(I)
+  { T, O, I, data: anyData },
+  (backend, { T, O, I, data }) => {
+    const whole = unitRows(data.int4Blocks('words', O * blocksOf(I)), O, I)
+    const inputs = data.someOf('inputs', I)
     const kept = new Set(inputs)
-    const S = I + data.below(4)
+    const S = I + data.whole('spare', 0, 3)
     const rows = rowsOfUnits(
       whole.weight,
       I,
@@ -230,7 +229,16 @@ export const otherInputsAreUnseen: BackendLaw = forAll(
       data,
     )
     const spoilt = rows.map((byte, n) => (kept.has(Math.floor(n / TILE_BYTES) % S) ? byte : ~byte))
-    const given = { ...whole, x: data.floats(T * I, 'wild'), bias: data.floats(O), inputs, T, O, I, S }
+    const given = {
+      ...whole,
+      x: data.floats('x', [T, I], 'wild'),
+      bias: data.floats('bias', O),
+      inputs,
+      T,
+      O,
+      I,
+      S,
+    }
     sameBits(
       'y',
       call(backend, 'linear_input_major_i4', { ...given, weight: spoilt }).y,
@@ -242,13 +250,12 @@ export const otherInputsAreUnseen: BackendLaw = forAll(
 
 export const skipsAsZeroed: BackendLaw = forAll(
   'linear_input_major_i4: a list of inputs gives the bits of all inputs with the others zeroed',
-  [T, O, I, seed],
-  (backend, T, O, I, seed) => {
-    const data = new Data(seed)
-    const [x, words] = [data.floats(T * I, 'wild'), data.int4Blocks(O * blocksOf(I), 'wild')]
-    const inputs = data.someOf(I)
+  { T, O, I, data: anyData },
+  (backend, { T, O, I, data }) => {
+    const [x, words] = [data.floats('x', [T, I], 'wild'), data.int4Blocks('words', O * blocksOf(I), 'wild')]
+    const inputs = data.someOf('inputs', I)
     const kept = new Set(inputs)
-    const given = { words, bias: data.floats(O), T, O, I }
+    const given = { words, bias: data.floats('bias', O), T, O, I }
     const zeroed = x.map((value, n) => (kept.has(n % I) ? value : 0))
     sameBits(
       'y',
@@ -261,15 +268,14 @@ export const skipsAsZeroed: BackendLaw = forAll(
 
 export const packsInAnyOrder: BackendLaw = forAll(
   'linear_input_major_i4: rows packed in any order, with their blocks, give the bits of a list of them in any order',
-  [T, O, I, seed],
-  (backend, T, O, I, seed) => {
-    const data = new Data(seed)
-    const [x, words] = [data.floats(T * I, 'wild'), data.int4Blocks(O * blocksOf(I), 'wild')]
-    const bias = data.floats(O)
-    const inputs = data.permutation(I).slice(0, data.integer(0, I))
+  { T, O, I, data: anyData },
+  (backend, { T, O, I, data }) => {
+    const [x, words] = [data.floats('x', [T, I], 'wild'), data.int4Blocks('words', O * blocksOf(I), 'wild')]
+    const bias = data.floats('bias', O)
+    const inputs = data.someInAnyOrder('inputs', I)
     const R = inputs.length
     const whole = unitRows(words, O, I)
-    const S = R + data.below(4)
+    const S = R + data.whole('spare', 0, 3)
     const packed = {
       ...whole,
       weight: rowsOfUnits(whole.weight, I, inputs, S, data),

@@ -3,19 +3,21 @@
  * times whole numbers, activations are rounded to steps, and sums are exact.
  *
  * Both are stated once. `x` is what is rounded: for the input-major op that is each input times its scale.
+ *
+ * Tests src/ops/linear_i8.ts, src/ops/linear_input_major_i8.ts and src/ops/quantized_steps.ts.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import type { Data } from '../../testing/seeded_data.ts'
 import { dot64, dotSize64 } from '../float64.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 type Int8Op = 'linear_i8' | 'linear_input_major_i8'
 
 const T = fc.integer({ min: 1, max: 9 })
-const seed = fc.nat()
 
 /** A product of T tokens with O vectors of int8. */
 interface Case {
@@ -40,19 +42,22 @@ function run(backend: Backend, op: Int8Op, given: Case): Float32Array {
 
 /** The scales of a case: any for each row of linear_i8, a power of two for each input, so that its products are exact. */
 function someScales(op: Int8Op, data: Data, O: number, I: number): Float32Array {
-  if (op === 'linear_i8') return data.floats(O).map(Math.abs)
-  return Float32Array.from({ length: I }, () => 2 ** data.integer(-3, 3))
+  if (op === 'linear_i8') return data.floats('scales', O).map(Math.abs)
+  return data.numbers('scales', I, (stream) => 2 ** stream.integer(-3, 3), 1)
 }
 
 /** y is off by at most half a step per activation, and by four roundings of float32. */
 function isProduct(op: Int8Op): BackendLaw {
   return forAll(
     `${op}: the product of scaled int8 weights, within half a step for each activation`,
-    [T, fc.nat({ max: 40 }), fc.integer({ min: 1, max: 1500 }), fc.boolean(), seed],
-    (backend, T, O, I, hasBias, seed) => {
-      const data = new Data(seed)
-      const [x, weight, scales] = [data.floats(T * I), data.int8s(O * I), someScales(op, data, O, I)]
-      const bias = hasBias ? data.floats(O) : null
+    { T, O: fc.nat({ max: 40 }), I: fc.integer({ min: 1, max: 1500 }), hasBias: fc.boolean(), data: anyData },
+    (backend, { T, O, I, hasBias, data }) => {
+      const [x, weight, scales] = [
+        data.floats('x', [T, I]),
+        data.int8s('weight', [O, I]),
+        someScales(op, data, O, I),
+      ]
+      const bias = hasBias ? data.floats('bias', O) : null
       const y = run(backend, op, { x, weight, scales, bias, T, O, I })
       const isInputMajor = op === 'linear_input_major_i8'
       for (let t = 0; t < T; t++) {
@@ -78,14 +83,13 @@ function isProduct(op: Int8Op): BackendLaw {
 function isExact(op: Int8Op): BackendLaw {
   return forAll(
     `${op}: integers whose largest is the last level are multiplied exactly`,
-    [T, fc.nat({ max: 20 }), fc.integer({ min: 1, max: 60 }), seed],
-    (backend, T, O, I, seed) => {
-      const data = new Data(seed)
+    { T, O: fc.nat({ max: 20 }), I: fc.integer({ min: 1, max: 60 }), data: anyData },
+    (backend, { T, O, I, data }) => {
       // 60 x 127 x 32767 is below 2^28: sums are rounded to float32 once.
-      const x = Float32Array.from({ length: T * I }, (_, n) =>
-        n % I === 0 ? 32767 : data.integer(-32767, 32767),
+      const x = data.numbers('x', [T, I], (stream, n) =>
+        n % I === 0 ? 32767 : stream.integer(-32767, 32767),
       )
-      const weight = data.int8s(O * I)
+      const weight = data.int8s('weight', [O, I])
       const scales = new Float32Array(op === 'linear_i8' ? O : I).fill(1)
       const y = run(backend, op, { x, weight, scales, bias: null, T, O, I })
       const expected = y.map((_, n) => {
@@ -101,8 +105,8 @@ function isExact(op: Int8Op): BackendLaw {
 function isLarge(op: Int8Op): BackendLaw {
   return forAll(
     `${op}: the longest sum of largest products does not overflow`,
-    [fc.integer({ min: 500, max: 32_768 }), fc.boolean(), fc.boolean()],
-    (backend, I, isNegative, isMany) => {
+    { I: fc.integer({ min: 500, max: 32_768 }), isNegative: fc.boolean(), isMany: fc.boolean() },
+    (backend, { I, isNegative, isMany }) => {
       const sign = isNegative ? -1 : 1
       const [T, O] = isMany ? [8, 4] : [1, 1]
       const x = new Float32Array(T * I).fill(3)
@@ -119,12 +123,22 @@ function isLarge(op: Int8Op): BackendLaw {
 /** Zeros are no terms of linear_i8; that they are none of the input-major product is said in zero_terms.ts. */
 export const linearZeros: BackendLaw = forAll(
   'linear_i8: inserted zero activations change no bit',
-  [T, fc.integer({ min: 1, max: 12 }), fc.nat({ max: 900 }), fc.integer({ min: 500, max: 1500 }), seed],
-  (backend, T, O, few, I, seed) => {
-    const data = new Data(seed)
-    const kept = data.ascending(Math.min(few, I), I)
+  {
+    T,
+    O: fc.integer({ min: 1, max: 12 }),
+    few: fc.nat({ max: 900 }),
+    I: fc.integer({ min: 500, max: 1500 }),
+    data: anyData,
+  },
+  (backend, { T, O, few, I, data }) => {
+    const kept = data.ascending('kept', Math.min(few, I), I)
     const R = kept.length
-    const [x, weight, scales, bias] = [data.floats(T * R), data.int8s(O * I), data.floats(O), data.floats(O)]
+    const [x, weight, scales, bias] = [
+      data.floats('x', [T, R]),
+      data.int8s('weight', [O, I]),
+      data.floats('scales', O),
+      data.floats('bias', O),
+    ]
     const spread = new Float32Array(T * I)
     for (let t = 0; t < T; t++) kept.forEach((i, r) => (spread[t * I + i] = x[t * R + r]))
     const packed = Int8Array.from({ length: O * R }, (_, n) => weight[Math.floor(n / R) * I + kept[n % R]])
@@ -142,17 +156,25 @@ export const linearZeros: BackendLaw = forAll(
 function isPlain(op: Int8Op): BackendLaw {
   return forAll(
     `${op}: a row of zeros gives the bias or +0; a NaN makes its token NaN and no other`,
-    [fc.integer({ min: 2, max: 10 }), fc.nat({ max: 20 }), fc.integer({ min: 1, max: 70 }), seed],
-    (backend, T, O, I, seed) => {
-      const data = new Data(seed)
-      const [weight, scales, bias] = [data.int8s(O * I), someScales(op, data, O, I), data.floats(O)]
+    {
+      T: fc.integer({ min: 2, max: 10 }),
+      O: fc.nat({ max: 20 }),
+      I: fc.integer({ min: 1, max: 70 }),
+      data: anyData,
+    },
+    (backend, { T, O, I, data }) => {
+      const [weight, scales, bias] = [
+        data.int8s('weight', [O, I]),
+        someScales(op, data, O, I),
+        data.floats('bias', O),
+      ]
       const x = new Float32Array(T * I)
       const both = { x, weight, scales, T, O, I }
       const biases = Float32Array.from({ length: T * O }, (_, n) => bias[n % O])
       sameBits('y', run(backend, op, { ...both, bias }), biases)
       sameBits('y', run(backend, op, { ...both, bias: null }), new Float32Array(T * O))
-      const t = data.below(T)
-      x[t * I + data.below(I)] = NaN
+      const t = data.whole('t', 0, T - 1)
+      x[t * I + data.whole('i', 0, I - 1)] = NaN
       sameBits('y', run(backend, op, { ...both, bias }), biases.fill(NaN, t * O, (t + 1) * O))
     },
   )

@@ -5,12 +5,11 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
 import { dot64, moments64 } from '../float64.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const D = fc.integer({ min: 1, max: 200 })
-const seed = fc.nat()
 /** OPT's. */
 const epsilon = 1e-5
 const accuracy = 40 * epsilon32
@@ -27,9 +26,9 @@ function layerNorm(
 
 export const standardises: BackendLaw = forAll(
   'layer_norm: without weight and bias, mean 0 and variance v / (v + epsilon)',
-  [D, seed],
-  (backend, D, seed) => {
-    const x = new Data(seed).floats(D, 'smooth')
+  { D, data: anyData },
+  (backend, { D, data }) => {
+    const x = data.floats('x', D, 'smooth')
     const y = moments64(layerNorm(backend, x, new Float32Array(D).fill(1), new Float32Array(D)))
     const { variance } = moments64(x)
     // The mean of x is rounded, and 1 / sqrt(v + epsilon) magnifies that.
@@ -40,10 +39,13 @@ export const standardises: BackendLaw = forAll(
 
 export const isClosedForm: BackendLaw = forAll(
   'layer_norm: (x - mean) / sqrt(variance + epsilon) * weight + bias, as in float64',
-  [D, seed, fc.constantFrom(1e-6, 1e-5, 1e-3, 0.5)],
-  (backend, D, seed, eps) => {
-    const data = new Data(seed)
-    const [x, weight, bias] = [data.floats(D, 'smooth'), data.floats(D), data.floats(D)]
+  { D, eps: fc.constantFrom(1e-6, 1e-5, 1e-3, 0.5), data: anyData },
+  (backend, { D, eps, data }) => {
+    const [x, weight, bias] = [
+      data.floats('x', D, 'smooth'),
+      data.floats('weight', D),
+      data.floats('bias', D),
+    ]
     const { mean, variance } = moments64(x)
     const scale = 1 / Math.sqrt(variance + Math.fround(eps))
     const expected = Array.from(x, (value, d) => (value - mean) * scale * weight[d] + bias[d])
@@ -57,22 +59,24 @@ export const isClosedForm: BackendLaw = forAll(
 
 export const constantRow: BackendLaw = forAll(
   'layer_norm: a constant row becomes the bias',
-  [D, seed],
-  (backend, D, seed) => {
-    const data = new Data(seed)
-    const bias = data.floats(D)
+  { D, data: anyData },
+  (backend, { D, data }) => {
+    const bias = data.floats('bias', D)
     // A power of two, so that the sum and the mean are exact.
-    const x = new Float32Array(D).fill(2 ** data.integer(-10, 10))
-    sameBits('y', layerNorm(backend, x, data.floats(D), bias), bias)
+    const x = new Float32Array(D).fill(2 ** data.whole('power', -10, 10))
+    sameBits('y', layerNorm(backend, x, data.floats('weight', D), bias), bias)
   },
 )
 
 export const gradientIsOrthogonal: BackendLaw = forAll(
   'layer_norm_backward: x_grad sums to 0, and <x_grad, x - mean> is the term of epsilon',
-  [D, seed],
-  (backend, D, seed) => {
-    const data = new Data(seed)
-    const [x, weight, y_grad] = [data.floats(D, 'smooth'), data.floats(D), data.floats(D)]
+  { D, data: anyData },
+  (backend, { D, data }) => {
+    const [x, weight, y_grad] = [
+      data.floats('x', D, 'smooth'),
+      data.floats('weight', D),
+      data.floats('y_grad', D),
+    ]
     const given = { x, weight, y_grad, epsilon, T: 1, D }
     const { x_grad } = call(backend, 'layer_norm_backward', given)
     const { mean, variance } = moments64(x)

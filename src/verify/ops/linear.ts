@@ -5,12 +5,15 @@
  *
  * Whatever the order, a float32 sum of n products is within n + 1 half units of the sum of their sizes (Higham,
  * Accuracy and Stability of Numerical Algorithms, section 3.1).
+ *
+ * Tests src/ops/linear.ts, src/ops/linear_input_major.ts and src/ops/linear_backward.ts.
  */
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
 import { dot64, dotSize64 } from '../float64.ts'
+import type { Shape } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 type Product = 'linear' | 'linear_input_major'
@@ -18,7 +21,6 @@ type Product = 'linear' | 'linear_input_major'
 const products = ['linear', 'linear_input_major'] as const
 const T = fc.integer({ min: 1, max: 7 })
 const size = fc.nat({ max: 90 })
-const seed = fc.nat()
 
 /** Column o of a matrix [., width]. */
 function column(matrix: Float32Array, width: number, o: number): number[] {
@@ -28,11 +30,10 @@ function column(matrix: Float32Array, width: number, o: number): number[] {
 function isProductOf(op: Product, formula: string): BackendLaw {
   return forAll(
     `${op}: ${formula} + bias, as in float64`,
-    [T, size, size, fc.boolean(), seed],
-    (backend, T, O, I, hasBias, seed) => {
-      const data = new Data(seed)
-      const [x, weight] = [data.floats(T * I), data.floats(O * I)]
-      const bias = hasBias ? data.floats(O) : null
+    { T, O: size, I: size, hasBias: fc.boolean(), data: anyData },
+    (backend, { T, O, I, hasBias, data }) => {
+      const [x, weight] = [data.floats('x', [T, I]), data.floats('weight', [O, I])]
+      const bias = hasBias ? data.floats('bias', O) : null
       const { y } = call(backend, op, { x, weight, bias, T, O, I })
       for (let t = 0; t < T; t++)
         for (let o = 0; o < O; o++) {
@@ -51,12 +52,15 @@ export const isInputMajorProduct: BackendLaw = isProductOf('linear_input_major',
 
 export const addsInOrder: BackendLaw = forAll(
   'linear_input_major: a list in any order adds its rows in that order, bit for bit',
-  [T, size, size, seed],
-  (backend, T, O, I, seed) => {
-    const data = new Data(seed)
-    const inputs = data.permutation(I).slice(0, data.integer(0, I))
+  { T, O: size, I: size, data: anyData },
+  (backend, { T, O, I, data }) => {
+    const inputs = data.someInAnyOrder('inputs', I)
     const R = inputs.length
-    const [x, weight, bias] = [data.floats(T * I), data.floats(I * O), data.floats(O)]
+    const [x, weight, bias] = [
+      data.floats('x', [T, I]),
+      data.floats('weight', [I, O]),
+      data.floats('bias', O),
+    ]
     const movedX = Float32Array.from({ length: T * R }, (_, n) => x[Math.floor(n / R) * I + inputs[n % R]])
     const movedWeight = Float32Array.from(
       { length: R * O },
@@ -69,9 +73,9 @@ export const addsInOrder: BackendLaw = forAll(
 
 export const identity: BackendLaw = forAll(
   'linear, linear_input_major: the identity matrix gives x back',
-  [T, size, seed],
-  (backend, T, D, seed) => {
-    const x = new Data(seed).floats(T * D, 'wild')
+  { T, D: size, data: anyData },
+  (backend, { T, D, data }) => {
+    const x = data.floats('x', [T, D], 'wild')
     const weight = Float32Array.from({ length: D * D }, (_, i) => (i % (D + 1) === 0 ? 1 : 0))
     for (const name of products) sameNumbers(name, call(backend, name, { x, weight, T, O: D, I: D }).y, x)
   },
@@ -79,12 +83,12 @@ export const identity: BackendLaw = forAll(
 
 export const oneStoredTwice: BackendLaw = forAll(
   'linear, linear_input_major: one matrix stored either way, the same sums where they are exact',
-  [T, size, size, seed],
-  (backend, T, O, I, seed) => {
-    const data = new Data(seed)
+  { T, O: size, I: size, data: anyData },
+  (backend, { T, O, I, data }) => {
     // Small whole numbers: every product and every sum is exact in float32, in any order.
-    const whole = (length: number): Float32Array => Float32Array.from({ length }, () => data.integer(-9, 9))
-    const [x, weight, bias] = [whole(T * I), whole(O * I), whole(O)]
+    const whole = (name: string, shape: Shape): Float32Array =>
+      data.numbers(name, shape, (stream) => stream.integer(-9, 9), 0)
+    const [x, weight, bias] = [whole('x', [T, I]), whole('weight', [O, I]), whole('bias', O)]
     const stored = call(backend, 'transpose', { x: weight, O, I }).y
     const { y } = call(backend, 'linear', { x, weight, bias, T, O, I })
     sameBits('y', call(backend, 'linear_input_major', { x, weight: stored, bias, T, O, I }).y, y)
@@ -93,10 +97,13 @@ export const oneStoredTwice: BackendLaw = forAll(
 
 export const weightGradientIsProduct: BackendLaw = forAll(
   'linear_backward_weight: the previous value plus y_gradᵀ x, as in float64',
-  [fc.nat({ max: 19 }), size, size, seed],
-  (backend, T, O, I, seed) => {
-    const data = new Data(seed)
-    const [weight_grad, y_grad, x] = [data.floats(O * I), data.floats(T * O), data.floats(T * I)]
+  { T: fc.nat({ max: 19 }), O: size, I: size, data: anyData },
+  (backend, { T, O, I, data }) => {
+    const [weight_grad, y_grad, x] = [
+      data.floats('weight_grad', [O, I]),
+      data.floats('y_grad', [T, O]),
+      data.floats('x', [T, I]),
+    ]
     const found = call(backend, 'linear_backward_weight', { weight_grad, y_grad, x, T, O, I })
     for (let o = 0; o < O; o++)
       for (let i = 0; i < I; i++) {
@@ -111,10 +118,9 @@ export const weightGradientIsProduct: BackendLaw = forAll(
 
 export const biasGradientIsSum: BackendLaw = forAll(
   'linear_backward_bias: the previous value plus the sum of y_grad over tokens, as in float64',
-  [fc.nat({ max: 19 }), size, seed],
-  (backend, T, O, seed) => {
-    const data = new Data(seed)
-    const [bias_grad, y_grad] = [data.floats(O), data.floats(T * O)]
+  { T: fc.nat({ max: 19 }), O: size, data: anyData },
+  (backend, { T, O, data }) => {
+    const [bias_grad, y_grad] = [data.floats('bias_grad', O), data.floats('y_grad', [T, O])]
     const found = call(backend, 'linear_backward_bias', { bias_grad, y_grad, T, O })
     for (let o = 0; o < O; o++) {
       const terms = [bias_grad[o], ...column(y_grad, O, o)]

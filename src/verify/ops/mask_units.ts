@@ -4,22 +4,20 @@
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
 import { dot64, dotSize64 } from '../float64.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const T = fc.nat({ max: 9 })
-const seed = fc.nat()
 
 export const maskOfOnes: BackendLaw = forAll(
   'mask_units: a mask of 1 changes nothing, and a mask of 0 zeroes its unit only',
-  [T, fc.nat({ max: 12 }), fc.nat({ max: 20 }), seed],
-  (backend, T, U, K, seed) => {
-    const data = new Data(seed)
-    const x = data.floats(T * U * K, 'wild')
+  { T, U: fc.nat({ max: 12 }), K: fc.nat({ max: 20 }), data: anyData },
+  (backend, { T, U, K, data }) => {
+    const x = data.floats('x', [T, U, K], 'wild')
     const mask = new Float32Array(U).fill(1)
     sameBits('y', call(backend, 'mask_units', { x, mask, T, U, K }).y, x)
-    const silent = new Set(data.someOf(U))
+    const silent = new Set(data.someOf('silent', U))
     const expected = x.map((value, i) => (silent.has(Math.floor(i / K) % U) ? 0 : value))
     const zeroed = mask.map((_, u) => (silent.has(u) ? 0 : 1))
     sameNumbers('y', call(backend, 'mask_units', { x, mask: zeroed, T, U, K }).y, expected)
@@ -28,15 +26,14 @@ export const maskOfOnes: BackendLaw = forAll(
 
 export const derivativeByMask: BackendLaw = forAll(
   'mask_units: moving a mask moves the output by x times as much: d loss / d mask = the sum over the unit of x y_grad',
-  [T, fc.integer({ min: 1, max: 12 }), fc.nat({ max: 20 }), seed],
-  (backend, T, U, K, seed) => {
-    const data = new Data(seed)
+  { T, U: fc.integer({ min: 1, max: 12 }), K: fc.nat({ max: 20 }), data: anyData },
+  (backend, { T, U, K, data }) => {
     const [x, mask, y_grad] = [
-      data.floats(T * U * K, 'smooth'),
-      data.floats(U),
-      data.floats(T * U * K, 'smooth'),
+      data.floats('x', [T, U, K], 'smooth'),
+      data.floats('mask', U),
+      data.floats('y_grad', [T, U, K], 'smooth'),
     ]
-    const u = data.below(U)
+    const u = data.whole('u', 0, U - 1)
     const loss = (shift: number): number => {
       const moved = mask.slice()
       moved[u] = 1 + shift

@@ -4,16 +4,14 @@
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameNumbers } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
-
-const seed = fc.nat()
 
 export const spansZeroToOne: BackendLaw = forAll(
   'min_max: the smallest becomes 0, the largest 1, the others keep their proportions; a constant row becomes 0',
-  [fc.integer({ min: 1, max: 200 }), seed],
-  (backend, D, seed) => {
-    const x = new Data(seed).floats(D, 'smooth')
+  { D: fc.integer({ min: 1, max: 200 }), data: anyData },
+  (backend, { D, data }) => {
+    const x = data.floats('x', D, 'smooth')
     const values = Array.from(x)
     const [least, most] = [Math.min(...values), Math.max(...values)]
     const expected = values.map((value) => (most > least ? (value - least) / (most - least) : 0))

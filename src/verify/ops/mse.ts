@@ -4,17 +4,14 @@
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
-
-const seed = fc.nat()
 
 export const isMeanOfSquares: BackendLaw = forAll(
   'mse: the mean of squared errors, as in float64; 0 and no gradient for a perfect prediction',
-  [fc.integer({ min: 1, max: 300 }), seed],
-  (backend, N, seed) => {
-    const data = new Data(seed)
-    const [prediction, target] = [data.floats(N), data.floats(N)]
+  { N: fc.integer({ min: 1, max: 300 }), data: anyData },
+  (backend, { N, data }) => {
+    const [prediction, target] = [data.floats('prediction', N), data.floats('target', N)]
     let expected = 0
     for (let n = 0; n < N; n++) expected += (prediction[n] - target[n]) ** 2 / N
     near('loss', call(backend, 'mse', { prediction, target, N }).loss, [expected], 40 * epsilon32 * expected)

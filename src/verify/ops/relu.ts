@@ -4,17 +4,16 @@
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'
 import { sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const N = fc.nat({ max: 200 })
-const seed = fc.nat()
 
 export const splitsInTwo: BackendLaw = forAll(
   'relu: x = relu(x) - relu(-x), neither part is negative, and a zero is +0',
-  [N, seed],
-  (backend, N, seed) => {
-    const x = new Data(seed).floats(N, 'wild')
+  { N, data: anyData },
+  (backend, { N, data }) => {
+    const x = data.floats('x', N, 'wild')
     const up = call(backend, 'relu', { x, N }).y
     const down = call(backend, 'relu', { x: x.map((value) => -value), N }).y
     sameNumbers(
@@ -33,10 +32,9 @@ export const splitsInTwo: BackendLaw = forAll(
 
 export const gradientIsGate: BackendLaw = forAll(
   'relu_backward: passes y_grad where x > 0; at 0 and at NaN it gives 0',
-  [N, seed],
-  (backend, N, seed) => {
-    const data = new Data(seed)
-    const [x, y_grad] = [data.floats(N, 'broken'), data.floats(N, 'smooth')]
+  { N, data: anyData },
+  (backend, { N, data }) => {
+    const [x, y_grad] = [data.floats('x', N, 'broken'), data.floats('y_grad', N, 'smooth')]
     const { y } = call(backend, 'relu', { x, N })
     const { x_grad } = call(backend, 'relu_backward', { y_grad, x, N })
     sameBits(

@@ -5,12 +5,11 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
 import { dot64 } from '../float64.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const D = fc.integer({ min: 1, max: 200 })
-const seed = fc.nat()
 const epsilons = fc.constantFrom(1e-6, 1e-5, 1e-3, 0.5)
 /** Of an output: a square is added at most 31 times at these widths, which the root halves; 5 roundings follow. */
 const accuracy = 11 * epsilon32
@@ -26,10 +25,9 @@ function scale64(x: Float32Array, epsilon: number): number {
 
 export const isClosedForm: BackendLaw = forAll(
   'rms_norm: x / sqrt(mean(x^2) + epsilon) * weight, as in float64',
-  [D, seed, epsilons],
-  (backend, D, seed, epsilon) => {
-    const data = new Data(seed)
-    const [x, weight] = [data.floats(D, 'smooth'), data.floats(D)]
+  { D, epsilon: epsilons, data: anyData },
+  (backend, { D, epsilon, data }) => {
+    const [x, weight] = [data.floats('x', D, 'smooth'), data.floats('weight', D)]
     const scale = scale64(x, epsilon)
     const expected = Array.from(x, (value, d) => value * scale * weight[d])
     const error = expected.map((value) => accuracy * Math.abs(value))
@@ -39,9 +37,9 @@ export const isClosedForm: BackendLaw = forAll(
 
 export const meanSquare: BackendLaw = forAll(
   'rms_norm: without weight, the mean square m becomes m / (m + epsilon)',
-  [D, seed, epsilons],
-  (backend, D, seed, epsilon) => {
-    const x = new Data(seed).floats(D, 'smooth')
+  { D, epsilon: epsilons, data: anyData },
+  (backend, { D, epsilon, data }) => {
+    const x = data.floats('x', D, 'smooth')
     const y = rmsNorm(backend, x, new Float32Array(D).fill(1), epsilon)
     const m = dot64(x, x) / D
     near('mean square', [dot64(y, y) / D], [m / (m + Math.fround(epsilon))], 2 * accuracy)
@@ -50,10 +48,9 @@ export const meanSquare: BackendLaw = forAll(
 
 export const scalesAway: BackendLaw = forAll(
   'rms_norm: of 2^n x with 4^n epsilon = of x with epsilon, bit for bit',
-  [D, seed, fc.integer({ min: -20, max: 20 }), epsilons],
-  (backend, D, seed, n, epsilon) => {
-    const data = new Data(seed)
-    const [x, weight] = [data.floats(D, 'smooth'), data.floats(D)]
+  { D, n: fc.integer({ min: -20, max: 20 }), epsilon: epsilons, data: anyData },
+  (backend, { D, n, epsilon, data }) => {
+    const [x, weight] = [data.floats('x', D, 'smooth'), data.floats('weight', D)]
     const scaled = x.map((value) => value * 2 ** n)
     const y = rmsNorm(backend, scaled, weight, Math.fround(epsilon) * 4 ** n)
     sameBits('y', y, rmsNorm(backend, x, weight, Math.fround(epsilon)))
@@ -62,10 +59,13 @@ export const scalesAway: BackendLaw = forAll(
 
 export const gradientIsOrthogonal: BackendLaw = forAll(
   'rms_norm_backward: <x_grad, x> is the term of epsilon',
-  [D, seed, epsilons],
-  (backend, D, seed, epsilon) => {
-    const data = new Data(seed)
-    const [x, weight, y_grad] = [data.floats(D, 'smooth'), data.floats(D), data.floats(D)]
+  { D, epsilon: epsilons, data: anyData },
+  (backend, { D, epsilon, data }) => {
+    const [x, weight, y_grad] = [
+      data.floats('x', D, 'smooth'),
+      data.floats('weight', D),
+      data.floats('y_grad', D),
+    ]
     const { x_grad } = call(backend, 'rms_norm_backward', { x, weight, y_grad, epsilon, T: 1, D })
     const scale = scale64(x, epsilon)
     const g = y_grad.map((value, d) => value * weight[d])

@@ -6,14 +6,14 @@ import type { Backend } from '../../backends/backend.ts'
 import { rotaryTable } from '../../ops/rotary_table.ts'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import type { Data } from '../../testing/seeded_data.ts'
 import { dot64 } from '../float64.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const T = fc.integer({ min: 1, max: 9 })
 const H = fc.integer({ min: 1, max: 3 })
 const K = fc.integer({ min: 1, max: 70 })
-const seed = fc.nat()
 
 const POSITIONS = 64
 
@@ -24,7 +24,7 @@ function rowsAt(positions: readonly number[], K: number): Float32Array {
 }
 
 /** Random positions of T tokens. */
-const placesOf = (T: number, data: Data): number[] => Array.from({ length: T }, () => data.below(POSITIONS))
+const placesOf = (T: number, data: Data): number[] => [...data.ids('places', T, POSITIONS)]
 
 interface Pair {
   /** Where its numbers stand in [T, H, K], and their angle in [T, K]. */
@@ -49,10 +49,9 @@ const rotate = (backend: Backend, x: Float32Array, table: Float32Array, H: numbe
 
 export const isComplexProduct: BackendLaw = forAll(
   'rotary: x[i] + x[i + M] j times cos + sin j, in float64; a last number without a partner stays',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
-    const data = new Data(seed)
-    const [x, table] = [data.floats(T * H * K), data.floats(T * K)]
+  { T, H, K, data: anyData },
+  (backend, { T, H, K, data }) => {
+    const [x, table] = [data.floats('x', [T, H, K]), data.floats('table', [T, K])]
     const y = rotate(backend, x, table, H, K)
     for (const { first, second, cos, sin } of pairsOf(T, H, K)) {
       const [a, b, c, s] = [x[first], x[second], table[cos], table[sin]]
@@ -69,10 +68,9 @@ export const isComplexProduct: BackendLaw = forAll(
 
 export const keepsLength: BackendLaw = forAll(
   'rotary: each pair keeps its length',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
-    const data = new Data(seed)
-    const x = data.floats(T * H * K)
+  { T, H, K, data: anyData },
+  (backend, { T, H, K, data }) => {
+    const x = data.floats('x', [T, H, K])
     const y = rotate(backend, x, rowsAt(placesOf(T, data), K), H, K)
     for (const { first, second } of pairsOf(T, H, K)) {
       const length = x[first] ** 2 + x[second] ** 2
@@ -84,10 +82,9 @@ export const keepsLength: BackendLaw = forAll(
 
 export const scoresByDistance: BackendLaw = forAll(
   'rotary: <rotate(q, p + d), rotate(k, p)> does not depend on p',
-  [K, fc.nat({ max: 20 }), fc.nat({ max: POSITIONS - 21 }), seed],
-  (backend, K, d, p, seed) => {
-    const data = new Data(seed)
-    const [q, k] = [data.floats(K), data.floats(K)]
+  { K, d: fc.nat({ max: 20 }), p: fc.nat({ max: POSITIONS - 21 }), data: anyData },
+  (backend, { K, d, p, data }) => {
+    const [q, k] = [data.floats('q', K), data.floats('k', K)]
     const score = (p: number): number =>
       dot64(rotate(backend, q, rowsAt([p + d], K), 1, K), rotate(backend, k, rowsAt([p], K), 1, K))
     // A product of two numbers is off by 3 epsilon32 of the sizes of their pairs; a pair has two, a score two positions.
@@ -100,10 +97,9 @@ export const scoresByDistance: BackendLaw = forAll(
 
 export const isUndone: BackendLaw = forAll(
   'rotary_backward: undoes rotary',
-  [T, H, K, seed],
-  (backend, T, H, K, seed) => {
-    const data = new Data(seed)
-    const x = data.floats(T * H * K)
+  { T, H, K, data: anyData },
+  (backend, { T, H, K, data }) => {
+    const x = data.floats('x', [T, H, K])
     const table = rowsAt(placesOf(T, data), K)
     const y_grad = rotate(backend, x, table, H, K)
     const { x_grad } = call(backend, 'rotary_backward', { y_grad, table, T, H, K })

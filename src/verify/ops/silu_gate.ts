@@ -5,11 +5,10 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits, sameNumbers } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const N = fc.integer({ min: 1, max: 70 })
-const seed = fc.nat()
 const { abs, exp } = Math
 
 /** e^x is within 2 units in the last place; then a sum, a quotient and a product are rounded. */
@@ -25,10 +24,9 @@ function siluGate(backend: Backend, gate: Float32Array, up: Float32Array): Float
 
 export const isClosedForm: BackendLaw = forAll(
   'silu_gate: gate / (1 + e^-gate) * up, as in float64',
-  [N, seed],
-  (backend, N, seed) => {
-    const data = new Data(seed)
-    const [gate, up] = [data.floats(N, 'steep'), data.floats(N)]
+  { N, data: anyData },
+  (backend, { N, data }) => {
+    const [gate, up] = [data.floats('gate', N, 'steep'), data.floats('up', N)]
     const expected = Array.from(gate, (z, n) => z * sigmoid(z) * up[n])
     const error = expected.map((y) => accuracy * abs(y) + least)
     near('y', siluGate(backend, gate, up), expected, error)
@@ -37,9 +35,9 @@ export const isClosedForm: BackendLaw = forAll(
 
 export const oddPart: BackendLaw = forAll(
   'silu_gate: silu(z) - silu(-z) = z',
-  [N, seed],
-  (backend, N, seed) => {
-    const z = new Data(seed).floats(N, 'steep')
+  { N, data: anyData },
+  (backend, { N, data }) => {
+    const z = data.floats('z', N, 'steep')
     const silu = (gate: Float32Array): Float32Array => siluGate(backend, gate, new Float32Array(N).fill(1))
     const [there, back] = [silu(z), silu(z.map((value) => -value))]
     // The two have the sizes |z| s and |z| (1 - s).
@@ -55,11 +53,11 @@ export const oddPart: BackendLaw = forAll(
 
 export const skippedIsZero: BackendLaw = forAll(
   'silu_gate: a neuron whose gate and up are +0 gives +0, and gets no gradient',
-  [N, seed],
-  (backend, N, seed) => {
+  { N, data: anyData },
+  (backend, { N, data }) => {
     const zeros = new Float32Array(N)
     sameBits('y', siluGate(backend, zeros, zeros), zeros)
-    const y_grad = new Data(seed).floats(N)
+    const y_grad = data.floats('y_grad', N)
     const found = call(backend, 'silu_gate_backward', { y_grad, gate: zeros, up: zeros, N })
     sameNumbers('gate_grad', found.gate_grad, zeros)
     sameNumbers('up_grad', found.up_grad, zeros)
@@ -68,10 +66,13 @@ export const skippedIsZero: BackendLaw = forAll(
 
 export const gradientIsClosedForm: BackendLaw = forAll(
   'silu_gate_backward: y_grad up s (1 + gate (1 - s)) and y_grad gate s, s = 1 / (1 + e^-gate), as in float64',
-  [N, seed],
-  (backend, N, seed) => {
-    const data = new Data(seed)
-    const [y_grad, gate, up] = [data.floats(N), data.floats(N, 'steep'), data.floats(N)]
+  { N, data: anyData },
+  (backend, { N, data }) => {
+    const [y_grad, gate, up] = [
+      data.floats('y_grad', N),
+      data.floats('gate', N, 'steep'),
+      data.floats('up', N),
+    ]
     const { gate_grad, up_grad } = call(backend, 'silu_gate_backward', { y_grad, gate, up, N })
     gate.forEach((z, n) => {
       const s = sigmoid(z)

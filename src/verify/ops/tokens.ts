@@ -11,8 +11,8 @@ import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
 import type { Numbers, Kernel } from '../../ops/op.ts'
 import { call, type Value, type Values } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data } from '../../testing/seeded_data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../testing/op_case.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const mixing = ['attention', 'attention_i8', 'attention_backward', 'cache_append', 'cache_append_i8']
@@ -42,12 +42,17 @@ export function tokensApart(name: KernelName): BackendLaw {
   const row = kernels[name]
   return forAll(
     `${name}: tokens together = tokens in two parts`,
-    [fc.integer({ min: 1, max: 19 }), fc.nat({ max: 18 }), fc.nat({ max: 130 }), fc.nat()],
-    (backend, T, cut, most, seed) => {
-      const data = new Data(seed)
-      const wanted = Object.fromEntries(lettersOf(row).map((letter) => [letter, data.integer(0, most)]))
+    {
+      T: fc.integer({ min: 1, max: 19 }),
+      cut: fc.nat({ max: 18 }),
+      most: fc.nat({ max: 130 }),
+      data: anyData,
+    },
+    (backend, { T, cut, most, data }) => {
+      const letters = lettersOf(row).filter((letter) => letter !== 'T')
+      const wanted = Object.fromEntries(letters.map((letter) => [letter, data.whole(letter, 0, most)]))
       const sizes = fitSizes(row, { ...wanted, R: wanted.R && Math.min(wanted.R, 5), T })
-      const values = makeValues(name, sizes, data, 'wild', data.pick(variantsOf(row)).absent)
+      const values = makeValues(name, sizes, data, 'wild', data.oneOf('variant', variantsOf(row)).absent)
       const together = call(backend, name, values)
       const first = call(backend, name, part(row, values, 0, cut % T))
       const carried = arraysOf(row).filter(({ role }) => role === 'add')

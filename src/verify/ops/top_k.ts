@@ -5,11 +5,11 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { callRaw } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
-import { Data, type DataKind } from '../../testing/seeded_data.ts'
+import { type DataKind } from '../../testing/seeded_data.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 const N = fc.nat({ max: 70 })
-const seed = fc.nat()
 const kind = fc.constantFrom<DataKind>('plain', 'ties', 'broken')
 
 function topK(backend: Backend, scores: Float32Array, R: number): number[] {
@@ -25,11 +25,10 @@ function isBetter(scores: Float32Array, a: number, b: number): boolean {
 
 export const isCounted: BackendLaw = forAll(
   'top_k: exactly the units that fewer than R others beat, in ascending order',
-  [N, seed, kind],
-  (backend, N, seed, kind) => {
-    const data = new Data(seed)
-    const scores = data.floats(N, kind)
-    const R = data.integer(0, N)
+  { N, kind, data: anyData },
+  (backend, { N, kind, data }) => {
+    const scores = data.floats('scores', N, kind)
+    const R = data.whole('R', 0, N)
     const units = Array.from({ length: N }, (_, n) => n)
     const expected = units.filter((n) => units.filter((m) => m !== n && isBetter(scores, m, n)).length < R)
     sameBits('indices', topK(backend, scores, R), expected)

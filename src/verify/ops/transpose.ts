@@ -11,8 +11,8 @@ const ops = ['transpose', 'transpose_bf16', 'transpose_f16'] as const
 
 export const movesElements: BackendLaw = forAll(
   'transpose: element [o, i] goes to [i, o], and transposing twice gives the input, in every storage',
-  [fc.constantFrom(...ops), fc.nat({ max: 80 }), fc.nat({ max: 40 })],
-  (backend, op, O, I) => {
+  { op: fc.constantFrom(...ops), O: fc.nat({ max: 80 }), I: fc.nat({ max: 40 }) },
+  (backend, { op, O, I }) => {
     const x = new kinds[op](O * I).map((_, n) => n)
     const { y } = call(backend, op, { x, O, I })
     sameBits(

@@ -8,14 +8,17 @@
  *
  * Patterns: none but zeros, one other input, a few, any share. Zeros have both signs. The other inputs are plain, or tiny
  * and huge with some that are infinite and NaN. Tokens have zeros of their own besides.
+ *
+ * Tests src/ops/linear_input_major.ts and src/ops/linear_input_major_i8.ts.
  */
 import fc from 'fast-check'
 import type { KernelName } from '../../ops/catalog.ts'
 import { call } from '../../testing/op_call.ts'
 import { makeValues } from '../../testing/op_case.ts'
-import { Data } from '../../testing/seeded_data.ts'
+import type { Data } from '../../testing/seeded_data.ts'
 import { sameNumbers } from '../compare.ts'
 import { checkAgreement } from './agreement.ts'
+import { anyData } from '../drawn_data.ts'
 import { forAll, type BackendLaw } from './law.ts'
 
 /** Outputs: of the ends of loops, and of rows long enough that a list pays for many inputs. */
@@ -27,34 +30,33 @@ const tokens = [1, 1, 2, 2, 3, 7, 8, 17]
 /** Inputs that are not zero, in ascending order. */
 function nonzeroInputs(data: Data, I: number): Int32Array {
   const shares = [0, 1 / I, 0.05, data.uniform()]
-  return data.ascending(Math.round(I * data.pick(shares)), I)
+  return data.ascending('kept', Math.round(I * data.oneOf('share', shares)), I)
 }
 
 /** Inputs of T tokens: those that are kept as they are drawn, the others zeros of either sign. */
 function withZeros(data: Data, T: number, I: number, kept: Int32Array): Float32Array {
-  const x = Float32Array.from({ length: T * I }, () => data.pick([0, -0]))
-  const kind = data.pick(['plain', 'wild', 'broken'] as const)
-  const isKept = data.pick([0.5, 1])
-  for (let t = 0; t < T; t++)
-    for (const i of kept) if (data.chance(isKept)) [x[t * I + i]] = data.floats(1, kind)
-  return x
+  const kind = data.oneOf('kind', ['plain', 'wild', 'broken'] as const)
+  const share = data.oneOf('shareOfKept', [0.5, 1])
+  const isKept = new Set(kept)
+  const one = (stream: Data, n: number): number =>
+    isKept.has(n % I) && stream.chance(share) ? stream.floats('x', 1, kind)[0] : stream.pick([0, -0])
+  return data.numbers('x', [T, I], one, 0)
 }
 
 function zeroTermsOf(name: KernelName): BackendLaw {
   return forAll(
     `${name}: a term of zero changes no bit`,
-    [
-      fc.constantFrom(...tokens),
-      fc.constantFrom(...widths),
-      fc.integer({ min: 1, max: 900 }),
-      fc.nat({ max: 4 }),
-      fc.nat(),
-    ],
-    (backend, T, O, longest, offset, seed) => {
-      const data = new Data(seed)
+    {
+      T: fc.constantFrom(...tokens),
+      O: fc.constantFrom(...widths),
+      longest: fc.integer({ min: 1, max: 900 }),
+      offset: fc.nat({ max: 4 }),
+      data: anyData,
+    },
+    (backend, { T, O, longest, offset, data }) => {
       // As many inputs as keep a case below 2^18 products.
       const I = Math.max(1, Math.min(longest, Math.floor(2 ** 18 / (T * O))))
-      const absent = new Set(['inputs', ...(data.chance(0.5) ? ['bias'] : [])])
+      const absent = new Set(['inputs', ...(data.flag('no bias', 0.5) ? ['bias'] : [])])
       const values = makeValues(name, { T, O, I, R: 0 }, data, 'wild', absent)
       const kept = nonzeroInputs(data, I)
       const given = { ...values, x: withZeros(data, T, I, kept) }
@@ -62,7 +64,7 @@ function zeroTermsOf(name: KernelName): BackendLaw {
       const { y } = call(backend, name, given)
       sameNumbers('y', y, call(backend, name, { ...given, inputs: kept, R: kept.length }).y)
       // A list may have zeros too, and any order: the other inputs in the same order are the same sum.
-      const order = data.permutation(I)
+      const order = data.order('order', I)
       const isKept = new Set(kept)
       const rest = order.filter((i) => isKept.has(i))
       const listed = { ...given, inputs: order, R: I }

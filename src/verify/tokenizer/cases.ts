@@ -2,7 +2,7 @@
  * Texts and vocabularies to draw from, and BPE by its definition.
  */
 import fc from 'fast-check'
-import { Data } from '../../testing/seeded_data.ts'
+import type { Data } from '../../testing/seeded_data.ts'
 import { createTokenizer, type Tokenizer } from '../../io/tokenizer.ts'
 import {
   byteCharacters,
@@ -59,19 +59,21 @@ const patternNames = Object.keys(splitPatterns) as PatternName[]
 
 /** A way to spell text; the patterns may be any, in any order. */
 function makeSpelling(data: Data): Spelling {
-  if (data.chance(0.3)) return { kind: 'byte_fallback', space: data.pick(['always', 'unlessThere', 'never']) }
-  const patterns = data.chance(0.4) ? ['gpt-2' as const] : patternNames.filter(() => data.chance(0.4))
+  if (data.flag('isByteFallback', 0.3))
+    return { kind: 'byte_fallback', space: data.oneOf('space', ['always', 'unlessThere', 'never']) }
+  const patterns = data.flag('isGpt2', 0.4)
+    ? ['gpt-2' as const]
+    : patternNames.filter((name) => data.flag(name, 0.4))
   return {
     kind: 'byte_level',
-    composed: data.chance(0.2),
+    composed: data.flag('composed', 0.2),
     patterns: patterns.length > 0 ? patterns : ['llama-bpe'],
-    ignoreMerges: data.chance(0.3),
+    ignoreMerges: data.flag('ignoreMerges', 0.3),
   }
 }
 
 /** A vocabulary of the special tokens, the bytes, and some merges of whatever was there before them. */
-function makeVocabulary(seed: number): Vocabulary {
-  const data = new Data(seed)
+function makeVocabulary(data: Data): Vocabulary {
   const spelling = makeSpelling(data)
   const isByteLevel = spelling.kind === 'byte_level'
   const first = isByteLevel ? byteCharacters : pieces
@@ -81,7 +83,7 @@ function makeVocabulary(seed: number): Vocabulary {
     ? [...'aethslAE', ...[0x20, 0xc3, 0xa9, 0xf0, 0x9f].map((byte) => byteCharacters[byte])]
     : pieces
   const merges: [string, string][] = []
-  for (let n = data.integer(0, 60); n > 0; n--) {
+  for (let n = data.whole('mergesTried', 0, 60); n > 0; n--) {
     const latest = tokens.slice(first.length)
     const pick = (): string => data.pick(data.chance(0.7) ? [...common, ...latest] : tokens)
     const [left, right] = [pick(), pick()]
@@ -89,6 +91,10 @@ function makeVocabulary(seed: number): Vocabulary {
     merges.push([left, right])
     tokens.push(left + right)
   }
+  data.show(
+    'merges',
+    merges.map((pair) => pair.join(' ')),
+  )
   const all = [...specialTokens, ...(isByteLevel ? [] : byteTokens), ...tokens]
   const ids = new Map(all.map((token, id) => [token, id]))
   const special = new Set(specialTokens)
@@ -96,8 +102,8 @@ function makeVocabulary(seed: number): Vocabulary {
 }
 
 /** A tokenizer of such a vocabulary. */
-export function makeTokenizing(seed: number): Tokenizing {
-  const vocabulary = makeVocabulary(seed)
+export function makeTokenizing(data: Data): Tokenizing {
+  const vocabulary = makeVocabulary(data)
   return { tokenizer: createTokenizer(vocabulary), vocabulary }
 }
 

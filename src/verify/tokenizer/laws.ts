@@ -22,15 +22,15 @@ const anyIds = fc.array(fc.nat(0xffff), { maxLength: 60, size: 'max' })
 export const tokenizerLaws = {
   isBpe: lawForAll(
     'ids are those of BPE by its definition',
-    [texts],
-    ({ tokenizer, vocabulary }: Tokenizing, text) =>
+    { text: texts },
+    ({ tokenizer, vocabulary }: Tokenizing, { text }) =>
       sameBits('ids', tokenizer.encode(text, { prefix: false }), plainEncode(text, vocabulary)),
   ),
 
   comesBack: lawForAll(
     'decode(encode(text)) = text, for every well-formed text',
-    [texts, fc.boolean()],
-    ({ tokenizer, vocabulary }: Tokenizing, text, prefix) => {
+    { text: texts, prefix: fc.boolean() },
+    ({ tokenizer, vocabulary }: Tokenizing, { text, prefix }) => {
       const ids = tokenizer.encode(text, { prefix })
       sameText(
         'text',
@@ -42,8 +42,8 @@ export const tokenizerLaws = {
 
   streamIsDecode: lawForAll(
     'a stream gives, piece by piece, what decoding gives at once, for any ids',
-    [anyIds, fc.boolean()],
-    ({ tokenizer, vocabulary }: Tokenizing, drawn, skipSpecial) => {
+    { drawn: anyIds, skipSpecial: fc.boolean() },
+    ({ tokenizer, vocabulary }: Tokenizing, { drawn, skipSpecial }) => {
       const ids = drawn.map((id) => id % (tokenizer.vocabularySize + 50))
       const stream = tokenizer.stream({ skipSpecial })
       const pieces = ids.map((id) => stream.push(id))
@@ -56,8 +56,8 @@ export const tokenizerLaws = {
 
   streamIsWhole: lawForAll(
     'a stream never shows half a character',
-    [texts],
-    ({ tokenizer, vocabulary }: Tokenizing, text) => {
+    { text: texts },
+    ({ tokenizer, vocabulary }: Tokenizing, { text }) => {
       const stream = tokenizer.stream()
       const whole = plainText(text, vocabulary)
       let shown = ''

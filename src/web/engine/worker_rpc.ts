@@ -21,7 +21,7 @@ interface CallContext {
 }
 
 /** A call: it returns a value, or yields steps and then returns a value. Its arguments are unchecked. */
-export type Call = (
+type Call = (
   context: CallContext,
   ...args: unknown[]
 ) => Promise<unknown> | AsyncGenerator<unknown, unknown, void>

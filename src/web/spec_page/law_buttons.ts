@@ -37,17 +37,17 @@ async function run(rpc: RpcClient, proof: Proof, isPlanted: boolean, place: HTML
     const args = [isPlanted ? proof.address : null, proof.law, cases, seed]
     const result = (await rpc.call('tryLaw', args)) as LawResult
     verdict.replaceChildren(...wordsOf(result, seed))
-    verdict.dataset.result = result.error === null ? 'holds' : 'broken'
+    verdict.dataset.result = result.broken === null ? 'holds' : 'broken'
   } catch (error) {
     verdict.textContent = String(error)
   }
   buttons.forEach((button) => (button.disabled = false))
 }
 
-function wordsOf({ cases, error, counterexample }: LawResult, seed: number): (Node | string)[] {
-  if (error === null) return [`The law holds on ${cases} cases (seed ${seed}).`]
+function wordsOf({ cases, broken }: LawResult, seed: number): (Node | string)[] {
+  if (broken === null) return [`The law holds on ${cases} cases (seed ${seed}).`]
   return [
-    `The law is broken by case ${cases} (seed ${seed}). The smallest counterexample found: ${error}`,
-    make('pre', { text: counterexample ?? '', tabindex: '0' }),
+    `The law is broken by case ${cases}. The smallest counterexample found:`,
+    make('pre', { text: broken, tabindex: '0' }),
   ]
 }

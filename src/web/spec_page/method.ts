@@ -33,13 +33,13 @@ export interface SpecModel {
 }
 
 /** The most tokens of a prompt. */
-export const MOST_TOKENS = 64
+const MOST_TOKENS = 64
 
 /** How many tokens follow the prompt. */
 const FOLLOWING = 6
 
 /** A next token, and how likely it is. */
-export interface NextToken {
+interface NextToken {
   readonly id: number
   readonly text: string
   readonly dense: number

@@ -58,7 +58,7 @@ function mapOf(target: EventTarget | null): SVGSVGElement | null {
 }
 
 /** A cell in words; null where its values are not there. @param key as `predicted.neurons.sorted` */
-export function wordsOf(key: string, { row, column }: Cell, steps: SomeSteps): string | null {
+function wordsOf(key: string, { row, column }: Cell, steps: SomeSteps): string | null {
   const [name, kind, order] = key.split('.') as [string, UnitKind, string | undefined]
   const units = name === 'predicted' ? steps.predicted : name === 'plainact' ? steps.plainact : undefined
   if (units === undefined) return null

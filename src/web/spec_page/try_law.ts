@@ -9,16 +9,13 @@ import { pause } from '../../platform/pause.ts'
 import { now } from '../../platform/platform.ts'
 import { tryCases } from '../../verify/check.ts'
 import { engineLaws } from '../../verify/model/engine_laws.ts'
-import { encode } from '../../verify/values.ts'
 
 /** What became of a law: plain data, which another thread can receive. */
 export interface LawResult {
   /** Cases that were tried. */
   readonly cases: number
-  /** What is wrong, in one line; null if the law holds. */
-  readonly error: string | null
-  /** The smallest case found that breaks it, as JSON; null if the law holds. */
-  readonly counterexample: string | null
+  /** The smallest case found that breaks it, in words (src/verify/describe_case.ts); null if the law holds. */
+  readonly broken: string | null
 }
 
 /** Other events run after this many milliseconds. */
@@ -35,8 +32,9 @@ export async function tryLaw(
   const subject = { backend: await createBackend('reference'), load: LanguageModel.load }
   let paused = now()
   const { interrupted, runs, failure } = await tryCases({
+    sentence: law.sentence,
     arbitraries: law.arbitraries,
-    predicate: (...args) => law.predicate(subject, ...args),
+    predicate: (args) => law.predicate(subject, args),
     seed,
     runs: cases,
     goOn: async () => {
@@ -48,8 +46,5 @@ export async function tryLaw(
     },
   })
   if (interrupted) return null
-  if (failure === null) return { cases: runs, error: null, counterexample: null }
-  const { error, counterexample, report } = failure
-  const words = error instanceof Error ? error.message : report
-  return { cases: runs, error: words, counterexample: JSON.stringify(encode(counterexample), null, 1) }
+  return { cases: runs, broken: failure?.report ?? null }
 }

@@ -26,7 +26,7 @@ export const glossary = {
 } as const
 
 /** A word of the glossary. */
-export type Term = keyof typeof glossary
+type Term = keyof typeof glossary
 
 const isTerm = (name: string | undefined): name is Term => name !== undefined && Object.hasOwn(glossary, name)
 

@@ -1,0 +1,77 @@
+/**
+ * Bugs planted in the CUDA kernels' sources: each is compiled for the emulator and must be found, by a law of its
+ * op or by the emulator itself; without it the same laws must pass.
+ */
+import { describe, expect, test } from 'vitest'
+import { whyNoEmulator } from '../../../scripts/cuda/emulator.ts'
+import type { Plant } from '../../../scripts/sources.ts'
+import type { Backend } from '../../../src/backends/backend.ts'
+import type { CudaName } from '../../../src/backends/cuda/cuda_backend.ts'
+import type { KernelSet } from '../../../src/backends/cuda/fast_launch.ts'
+import { createBackend } from '../../../src/backends/select.ts'
+import type { KernelName } from '../../../src/ops/catalog.ts'
+import { agreementLaws } from '../../../src/verify/ops/agreement.ts'
+import type { BackendLaw } from '../../../src/verify/ops/law.ts'
+import { verdict } from '../../harness/mutate.ts'
+import { runSeed } from '../../harness/seed.ts'
+import { pastABlock, whereverItStands } from './block_laws.ts'
+import { withEmulator } from './emulator.ts'
+
+/** A bug, and what finds it. */
+export interface Mutant extends Plant {
+  readonly bug: string
+  /** The file that is compiled; the file with the bug, unless that is a header. */
+  readonly unit?: string
+  readonly ops: readonly KernelName[]
+  /** What finds it: throws. Default: every small size of the first op. */
+  readonly law?: (backend: Backend) => void | Promise<void>
+  /** What is said; default: that numbers differ. */
+  readonly says?: RegExp
+}
+
+/** A law of every backend. */
+export const keeps =
+  (law: BackendLaw): NonNullable<Mutant['law']> =>
+  async (backend) => {
+    const why = await verdict(law, backend)
+    if (why !== null) throw new Error(why)
+  }
+
+const lawOf = ({ law, ops }: Mutant): NonNullable<Mutant['law']> => law ?? keeps(agreementLaws(ops[0])[0])
+
+/** Seen where a block is full. */
+export const edges =
+  (name: KernelName): Mutant['law'] =>
+  (backend) =>
+    pastABlock(backend, name, runSeed())
+
+/** Seen where a kernel reads several numbers at once. One draw may have numbers that are all alike: so there are some. */
+export const wide =
+  (name: KernelName): Mutant['law'] =>
+  (backend) => {
+    for (let draw = 0; draw < 4; draw++) whereverItStands(backend, name, runSeed() + draw)
+  }
+
+const missing = await whyNoEmulator()
+
+/** States that each mutant of a set of kernels is found, and that the laws which find them pass on the backend of the set. */
+export function stateMutants(set: KernelSet, mutants: readonly Mutant[]): void {
+  const whole: CudaName = set === 'fast' ? 'cuda-fast-emulated' : 'cuda-emulated'
+  const why = missing === null ? '' : `, which is not here: ${missing}`
+  describe.skipIf(missing !== null)(`built by g++${why}`, () => {
+    test.each(mutants)('$bug: found', async (mutant) => {
+      const { file, from, to, unit = file, ops, says = /: expected / } = mutant
+      const build = { plant: { file, from, to }, part: { file: unit, ops, set } }
+      await withEmulator(build, async (backend) => {
+        await expect((async () => lawOf(mutant)(backend))()).rejects.toThrow(says)
+      })
+    })
+
+    test('without a bug the same laws pass', async () => {
+      const backend = await createBackend(whole)
+      const laws = new Map(mutants.map((mutant) => [mutant.law ?? mutant.ops[0], lawOf(mutant)]))
+      for (const law of laws.values()) await law(backend)
+      backend.dispose()
+    })
+  })
+}

@@ -1,0 +1,69 @@
+/** The laws of block_laws.ts hold for the committed kernels: of the strict build, of the relaxed one, and of Rust. */
+import { afterEach, describe, expect, test } from 'vitest'
+import { WasmBackend } from '../../../src/backends/wasm/wasm_backend.ts'
+import fc from 'fast-check'
+import { inTier } from '../../harness/backends.ts'
+import { law, runSeed } from '../../harness/seed.ts'
+import {
+  atAnEdge,
+  attentions,
+  largestInt4Sums,
+  longestContext,
+  longHeads,
+  longLists,
+  longRows,
+  manyInt4Tokens,
+  manyQueries,
+  pastEveryBlock,
+  products,
+  tinySumsAreZero,
+  type Product,
+} from './block_laws.ts'
+
+const backends = await Promise.all(
+  inTier(['wasm', 'wasm-relaxed', 'wasm-rust'] as const).map((build) => WasmBackend.create({ build })),
+)
+const names = Object.keys(products) as Product[]
+
+afterEach(() => {
+  for (const { name, liveBuffers } of backends) expect(liveBuffers, `buffers left behind in ${name}`).toBe(0)
+})
+
+describe.each(backends)('$name', (backend) => {
+  describe.each(names)('%s', (name) => {
+    law(
+      `${backend.name} ${name}: sizes at the edge of a block`,
+      { large: fc.constantFrom('T', 'O', 'I'), seed: fc.nat() },
+      ({ large, seed }) => atAnEdge(backend, name, large, seed),
+      { runs: 100 },
+    )
+
+    test('all sizes past a block', () => pastEveryBlock(backend, name, runSeed()))
+  })
+
+  test('rows up to the packed length and longer, and the longest of int8 and int4', () =>
+    longRows(backend, runSeed()))
+
+  test('as many tokens of int4 as are taken together', () => manyInt4Tokens(backend, runSeed()))
+
+  test('the largest sums of int4 products', () => largestInt4Sums(backend))
+
+  test('linear_input_major: lists of inputs as long as its scratch, and longer', () =>
+    longLists(backend, runSeed()))
+
+  test('linear_input_major: sums of products too small to be told from 0 are +0', () =>
+    tinySumsAreZero(backend))
+
+  describe.each(attentions)('%s', (name) => {
+    law(
+      `${backend.name} ${name}: queries and keys at the edges of blocks, tiles and streams`,
+      { seed: fc.nat() },
+      ({ seed }) => manyQueries(backend, name, seed),
+      { runs: 100 },
+    )
+
+    test('heads longer than the scratch', () => longHeads(backend, name, runSeed()))
+
+    test('the longest context', () => longestContext(backend, name, runSeed()))
+  })
+})

@@ -1,0 +1,42 @@
+/**
+ * The laws that find bugs planted in sources of wasm kernels: each is given the backend of the broken kernels, and throws.
+ */
+import type { Backend } from '../../../src/backends/backend.ts'
+import type { KernelName } from '../../../src/ops/catalog.ts'
+import { agreementLaws } from '../../../src/verify/ops/agreement.ts'
+import type { BackendLaw } from '../../../src/verify/ops/law.ts'
+import type { Plant } from '../../../scripts/sources.ts'
+import { verdict } from '../../harness/mutate.ts'
+import { manyQueries, type Attention } from './block_laws.ts'
+
+/** A bug, where it is planted, and what finds it. */
+export interface Mutant extends Plant {
+  readonly bug: string
+  /** The law that finds it: throws. */
+  readonly law: (backend: Backend) => void | Promise<void>
+}
+
+/** A law of every backend. */
+export function common(law: BackendLaw): Mutant['law'] {
+  return async (backend) => {
+    const why = await verdict(law, backend)
+    if (why !== null) throw new Error(why)
+  }
+}
+
+/** Every small size of an op. */
+export function smallSizes(name: KernelName): Mutant['law'] {
+  return common(agreementLaws(name)[0])
+}
+
+/** Random sizes of an op, up to several tiles. */
+export function randomSizes(name: KernelName): Mutant['law'] {
+  return common(agreementLaws(name)[1])
+}
+
+/** Many queries, at the edges of blocks, tiles and streams. */
+export function edgesOf(name: Attention): Mutant['law'] {
+  return (backend) => {
+    for (let seed = 0; seed < 40; seed++) manyQueries(backend, name, seed)
+  }
+}

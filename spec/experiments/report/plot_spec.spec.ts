@@ -1,0 +1,20 @@
+/**
+ * The ticks of a logarithmic axis: powers of ten, and multiples of them where there are few.
+ */
+import { expect, test } from 'vitest'
+import { drawPlot } from '../../../src/experiments/report/draw.ts'
+import { figureSizes } from '../../../src/experiments/report/plot_spec.ts'
+import { linePlot } from './report_cases.ts'
+
+test.each<[name: string, values: readonly number[], labels: readonly string[]]>([
+  ['decades', [1, 10, 3000], ['1', '10', '100', '1000']],
+  ['ones and threes where there are few decades', [2, 20, 300], ['3', '10', '30', '100', '300']],
+  ['ones, twos and fives where there are fewer', [11, 40, 90], ['10', '20', '50', '100']],
+  ['steps of fifths where there is one decade', [100, 110, 130], ['100', '120']],
+])('%s stand along a logarithmic axis', async (_, values, labels) => {
+  const points = values.map((y, x) => ({ x, y }))
+  const plot = linePlot({ series: [{ name: 'a', points }], y: { label: 'y', scale: 'log' } })
+  const { content } = await drawPlot(plot, figureSizes[0])
+  const texts = [...content.matchAll(/<text[^>]*>([^<]+)<\/text>/g)].map(([, text]) => text)
+  expect(texts.slice(texts.indexOf('units skipped (%)') + 1, texts.indexOf('y'))).toEqual(labels)
+})

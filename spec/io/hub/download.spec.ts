@@ -1,0 +1,277 @@
+/**
+ * What comes over the network in pieces: it is taken up where it was, whatever ended it, and the whole is the file.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { openHubModel, type DownloadProgress } from '../../../src/io/hub.ts'
+import { runSeed, scaledRuns } from '../../harness/seed.ts'
+import {
+  codeOf,
+  content,
+  dropOnce,
+  errorOf,
+  expectKilled,
+  expectWhole,
+  hubCase,
+  leftovers,
+  misbehaving,
+  NOW,
+  noise,
+  torchRepository,
+  weights,
+  type HubCase,
+  type HubLaw,
+  type Mutant,
+} from './hub_cases.ts'
+import { sha256, type Misbehaviour } from '../mock_hub.ts'
+
+const storeRanges = ({ hub }: HubCase): (string | undefined)[] =>
+  hub.asked.filter(({ at }) => at === 'store').map(({ range }) => range)
+
+/** Ten places to stop at, drawn from the seed of the run. */
+function places(count: number): number[] {
+  return fc.sample(fc.integer({ min: 1, max: content.length - 1 }), { seed: runSeed(), numRuns: count })
+}
+
+/** Sends a little and drops the connection. */
+const dropSoon: Misbehaviour = ({ response, body, range }) => {
+  const first = content.length - body.length
+  response.writeHead(range === undefined ? 200 : 206, {
+    'content-length': body.length,
+    ...(range !== undefined && {
+      'content-range': `bytes ${first}-${content.length - 1}/${content.length}`,
+    }),
+  })
+  response.write(body.subarray(0, 20_000), () => response.destroy())
+  return true
+}
+
+// ---- The laws ---------------------------------------------------------------------------------------------------
+
+const droppedIsResumed: HubLaw = async (open) => {
+  for (const place of places(scaledRuns(10))) {
+    const one = await hubCase()
+    const onProgress = dropOnce(one, place)
+    await open(one.hub.id, { onProgress }, one.settings)
+    expectWhole(one)
+    expect([storeRanges(one), one.waits]).toEqual([[undefined, `bytes=${place}-`], [500]])
+    await one.hub.stop()
+  }
+}
+
+const killedIsResumed: HubLaw = async (open) => {
+  for (const place of places(scaledRuns(10))) {
+    const one = await hubCase()
+    const end = new AbortController()
+    const stop = new Error('stopped')
+    const onProgress = ({ loadedBytes, name }: DownloadProgress): void => {
+      if (name === weights && loadedBytes >= place) end.abort(stop)
+    }
+    const { signal } = end
+    await expect(open(one.hub.id, { signal, onProgress }, one.settings)).rejects.toBe(stop)
+    const [partial] = leftovers(one.folder)
+    const had = readFileSync(join(one.folder, 'blobs', partial)).length
+    expect(had).toBeGreaterThan(0)
+    await open(one.hub.id, {}, one.settings)
+    expectWhole(one)
+    // Not a byte of what was there is asked for again; nothing at all if that was everything.
+    expect(storeRanges(one)).toEqual(had < content.length ? [undefined, `bytes=${had}-`] : [undefined])
+    await one.hub.stop()
+  }
+}
+
+const ignoredRangeStartsAgain: HubLaw = async (open) => {
+  const one = await hubCase()
+  const onProgress = dropOnce(one, 100_000, ({ send }) => {
+    send(200, { 'content-length': content.length }, content)
+    return true
+  })
+  await open(one.hub.id, { onProgress }, one.settings)
+  expectWhole(one)
+  expect(storeRanges(one)).toEqual([undefined, 'bytes=100000-'])
+}
+
+const wrongRangeIsRefused: HubLaw = async (open) => {
+  for (const range of ['bytes 0-9/300000', 'bytes 100000-299999/300001', 'nothing']) {
+    const one = await hubCase()
+    const onProgress = dropOnce(one, 100_000, ({ send, body }) => {
+      send(206, { 'content-range': range }, body)
+      return true
+    })
+    expect(await codeOf(() => open(one.hub.id, { onProgress }, one.settings))).toBe('HUB_ANSWER')
+    await one.hub.stop()
+  }
+}
+
+const damagedPartIsNotBelieved: HubLaw = async (open) => {
+  for (const damaged of [noise(1000, 'damage'), noise(content.length), noise(content.length + 1)]) {
+    const one = await hubCase()
+    await open(one.hub.id, {}, one.settings)
+    const blob = join(one.folder, 'blobs', sha256(content))
+    writeFileSync(blob, content.subarray(0, 10)) // half-written, under its final name
+    writeFileSync(`${blob}.partial`, damaged)
+    await open(one.hub.id, {}, one.settings)
+    expectWhole(one)
+    await one.hub.stop()
+  }
+}
+
+const progressCountsBytes: HubLaw = async (open) => {
+  const one = await hubCase()
+  const seen: DownloadProgress[] = []
+  await open(one.hub.id, { onProgress: (progress) => seen.push(progress) }, one.settings)
+  const needed = ['config.json', 'vocab.json', 'merges.txt', 'generation_config.json', weights]
+  const total = needed.reduce((sum, name) => sum + (one.hub.files.get(name) as Buffer).length, 0)
+  expect(seen.at(-1)).toEqual({ loadedBytes: total, totalBytes: total, name: weights })
+  expect(seen.map(({ totalBytes }) => totalBytes)).toEqual(seen.map(() => total))
+  expect(seen.every(({ loadedBytes }, i) => i === 0 || loadedBytes >= seen[i - 1].loadedBytes)).toBe(true)
+  const again: DownloadProgress[] = []
+  await open(one.hub.id, { onProgress: (progress) => again.push(progress) }, one.settings)
+  expect(again).toEqual([])
+}
+
+const silenceIsADrop: HubLaw = async (open) => {
+  const one = await hubCase(torchRepository(), { stallAfter: 30 })
+  one.hub.misbehave = ({ path }) => path.startsWith('/api/')
+  const error = await errorOf(() => open(one.hub.id, {}, one.settings))
+  expect([error.code, error.message.endsWith('got no data'), one.waits.length]).toEqual([
+    'HUB_NETWORK',
+    true,
+    4,
+  ])
+}
+
+const busyIsWaitedFor: HubLaw = async (open) => {
+  const one = await hubCase()
+  const inAMinute = new Date(NOW + 60_000).toUTCString()
+  const answers = [
+    { status: 429, headers: { 'retry-after': '7' } },
+    { status: 503, headers: {} },
+    { status: 429, headers: { 'retry-after': inAMinute } },
+  ]
+  one.hub.misbehave = ({ path, send }) => {
+    const next = path.includes('/tree/') ? answers.shift() : undefined
+    if (next === undefined) return false
+    const { status, headers } = next
+    send(status, headers as Record<string, string>)
+    return true
+  }
+  await open(one.hub.id, {}, one.settings)
+  expectWhole(one)
+  expect(one.waits).toEqual([7000, 1000, 60_000])
+}
+
+const patienceEnds: HubLaw = async (open) => {
+  const cases: [string, number[], Misbehaviour][] = [
+    ['HUB_BUSY', [], ({ send }) => (send(429, { 'retry-after': '3600' }), true)],
+    ['HUB_BUSY', [50_000, 50_000], ({ send }) => (send(429, { 'retry-after': '50' }), true)],
+    ['HUB_STATUS', [500, 1000, 2000, 4000], ({ send }) => (send(502, {}), true)],
+    ['HUB_NETWORK', [500, 1000, 2000, 4000], ({ response }) => (response.destroy(), true)],
+    // Each connection brings a little, which is too little to go on with for ever.
+    ['HUB_NETWORK', [500, 1000, 2000, 4000], dropSoon],
+  ]
+  for (const [code, waits, answer] of cases) {
+    const one = await hubCase()
+    one.hub.misbehave = misbehaving(weights, answer)
+    expect(await codeOf(() => open(one.hub.id, {}, one.settings))).toBe(code)
+    expect(one.waits).toEqual(waits)
+    await one.hub.stop()
+  }
+}
+
+// ---- What they judge --------------------------------------------------------------------------------------------
+
+const laws: Record<string, HubLaw> = {
+  'a connection that drops at any byte is resumed there': droppedIsResumed,
+  'a download that is stopped at any byte resumes there': killedIsResumed,
+  'a server that ignores ranges is read from the start': ignoredRangeStartsAgain,
+  'a damaged part and a partial file are replaced': damagedPartIsNotBelieved,
+  'a range that was not requested is refused': wrongRangeIsRefused,
+  'a busy server is retried after the time it states': busyIsWaitedFor,
+  'retries end': patienceEnds,
+  'a silent server counts as a dropped connection': silenceIsADrop,
+  'progress counts downloaded bytes': progressCountsBytes,
+}
+
+test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))
+
+describe('mutants are killed', () => {
+  test.each<Mutant>([
+    [
+      'no look at the range',
+      wrongRangeIsRefused,
+      'hub/download.ts',
+      'status === 206 && !new',
+      'status === 207 && !new',
+    ],
+    [
+      'asking for everything again',
+      droppedIsResumed,
+      'hub/download.ts',
+      'this.#done > 0 ? { range:',
+      'this.#done < 0 ? { range:',
+    ],
+    [
+      'a range that begins one byte late',
+      droppedIsResumed,
+      'hub/download.ts',
+      'range: `bytes=${this.#done}-`',
+      'range: `bytes=${this.#done + 1}-`',
+    ],
+    [
+      'nothing left for the next time',
+      killedIsResumed,
+      'hub/download.ts',
+      'else await rename(mine, partialOf(place))',
+      'else await remove(mine)',
+    ],
+    [
+      'a part that is not in the hash',
+      killedIsResumed,
+      'hub/download.ts',
+      'await this.#readBack(inherited)',
+      'this.#done = inherited',
+    ],
+    [
+      'going on where another beginning is sent',
+      ignoredRangeStartsAgain,
+      'hub/download.ts',
+      'if (status === 200) await this.#restart()',
+      'if (status === 201) await this.#restart()',
+    ],
+    [
+      'a damaged part for ever',
+      damagedPartIsNotBelieved,
+      'hub/download.ts',
+      'inherited > 0 ? await new Filling(download, growing).fill(0) : digest',
+      'digest',
+    ],
+    [
+      'content that is trusted by its name',
+      damagedPartIsNotBelieved,
+      'hub/cache.ts',
+      '(await this.#isFile(path)) && (await sizeOf(path)) === file.size',
+      'true',
+    ],
+    [
+      'no ear for what the server asks',
+      busyIsWaitedFor,
+      'hub/patience.ts',
+      'retryAfter ?? FIRST_WAIT',
+      'FIRST_WAIT',
+    ],
+    ['dates as seconds', busyIsWaitedFor, 'hub/requests.ts', 'Math.max(0, date - now)', 'date'],
+    ['waiting for ever', patienceEnds, 'hub/patience.ts', 'retryAfter > this.#budget.left', 'false'],
+    [
+      'each thing with a budget of its own',
+      patienceEnds,
+      'hub/patience.ts',
+      'this.#budget.left -= retryAfter',
+      '',
+    ],
+    ['any progress is enough', patienceEnds, 'hub/download.ts', 'counted + LEAST_PROGRESS', 'counted + 1'],
+    ['counting files, not bytes', progressCountsBytes, 'hub.ts', 'loadedBytes += bytes', 'loadedBytes++'],
+  ])('%s', (_, law, ...change) => expectKilled(law, ...change))
+})

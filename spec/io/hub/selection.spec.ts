@@ -1,0 +1,288 @@
+/**
+ * Which files of a model are taken, and what a revision means without a network.
+ */
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { openHubModel } from '../../../src/io/hub.ts'
+import {
+  codeOf,
+  content,
+  expectKilled,
+  hubCase,
+  noise,
+  repository,
+  weights,
+  type HubLaw,
+  type Mutant,
+} from './hub_cases.ts'
+
+const commit = 'a'.repeat(40)
+const other = 'b'.repeat(40)
+
+// ---- The laws ---------------------------------------------------------------------------------------------------
+
+const needed: [string, Map<string, Buffer>, string[]][] = [
+  [
+    'safetensors before .bin',
+    repository(['config.json', 'pytorch_model.bin', 'model.safetensors']),
+    ['config.json', 'model.safetensors'],
+  ],
+  [
+    'parts before another format',
+    repository(['config.json', 'pytorch_model.bin'], 'model.safetensors.index.json', [
+      'model-2.safetensors',
+      'model-1.safetensors',
+    ]),
+    ['config.json', 'model.safetensors.index.json', 'model-2.safetensors', 'model-1.safetensors'],
+  ],
+  [
+    'a whole before parts',
+    repository(['config.json', 'pytorch_model.bin'], 'pytorch_model.bin.index.json', ['p1.bin']),
+    ['config.json', 'pytorch_model.bin'],
+  ],
+  [
+    'parts of torch',
+    repository(['config.json', 'p3.bin'], 'pytorch_model.bin.index.json', ['p1.bin', 'p2.bin']),
+    ['config.json', 'pytorch_model.bin.index.json', 'p1.bin', 'p2.bin'],
+  ],
+  [
+    'tokenizer.json before a pair',
+    repository(['config.json', 'tokenizer.json', 'merges.txt', 'vocab.json', 'model.safetensors']),
+    ['config.json', 'tokenizer.json', 'model.safetensors'],
+  ],
+  [
+    'tokenizer.json before half a pair',
+    repository(['config.json', 'tokenizer.json', 'vocab.json', 'model.safetensors']),
+    ['config.json', 'tokenizer.json', 'model.safetensors'],
+  ],
+  [
+    'what chats need, where it is',
+    repository([
+      'config.json',
+      'chat_template.jinja',
+      'tokenizer_config.json',
+      'model.safetensors',
+      'x.jinja',
+    ]),
+    ['config.json', 'chat_template.jinja', 'tokenizer_config.json', 'model.safetensors'],
+  ],
+  [
+    'no tokenizer at all',
+    repository(['config.json', 'model.safetensors', 'notes.txt']),
+    ['config.json', 'model.safetensors'],
+  ],
+]
+
+const onlyTheNeededComes: HubLaw = async (open) => {
+  for (const [what, files, expected] of needed) {
+    const one = await hubCase(files)
+    const { folder } = await open(one.hub.id, {}, one.settings)
+    expect([what, readdirSync(folder).toSorted()]).toEqual([what, expected.toSorted()])
+    // Small ones first and an index before its parts: weights that are there say that all is.
+    expect([what, one.hub.served.at(-1)]).toEqual([what, expected.at(-1)])
+    await one.hub.stop()
+  }
+}
+
+const incompleteIsRefused: HubLaw = async (open) => {
+  const index = 'model.safetensors.index.json'
+  const cases: [string, Map<string, Buffer>][] = [
+    ['MODEL_CONFIG', repository(['model.safetensors'])],
+    ['MODEL_WEIGHTS', repository(['config.json', 'tf_model.h5'])],
+    [
+      'SHARD_MISSING',
+      new Map(
+        [...repository(['config.json'], index, ['1.safetensors'])].filter(
+          ([name]) => name !== '1.safetensors',
+        ),
+      ),
+    ],
+    ['SHARD_FORMAT', repository(['config.json'], index, ['1.bin'])],
+    ['PATH_UNSAFE', repository(['config.json'], index, ['../../../escaped.safetensors'])],
+    ['PATH_UNSAFE', repository(['config.json'], index, ['a\\..\\b.safetensors'])],
+    ['PATH_UNSAFE', repository(['config.json'], index, ['%2e%2e/b.safetensors'])],
+    ['PATH_UNSAFE', repository(['config.json'], index, ['//host/b.safetensors'])],
+    [
+      'JSON_SYNTAX',
+      new Map([
+        ['config.json', Buffer.from('{}')],
+        [index, Buffer.from('{')],
+      ]),
+    ],
+  ]
+  for (const [code, files] of cases) {
+    const one = await hubCase(files)
+    expect(await codeOf(() => open(one.hub.id, {}, one.settings))).toBe(code)
+    expect(existsSync(join(one.folder, 'refs/main'))).toBe(false)
+    expect(readdirSync(one.cache)).toEqual(['models--someone--tiny'])
+    await one.hub.stop()
+  }
+}
+
+const offlineMeansTheLastComplete: HubLaw = async (open) => {
+  const one = await hubCase()
+  const offline = (revision?: string): ReturnType<typeof open> =>
+    open(one.hub.id, { offline: true, revision }, one.settings)
+  expect(await codeOf(() => offline())).toBe('HUB_OFFLINE')
+  one.hub.references.set('v1', commit).set('refs/pr/1', commit)
+  for (const revision of [undefined, 'v1', 'refs/pr/1']) await open(one.hub.id, { revision }, one.settings)
+  // The branch moves on, but its new state does not arrive.
+  one.hub.references.set('main', other)
+  one.hub.files.set(weights, noise(content.length, 'new'))
+  one.hub.files.set('config.json', Buffer.from('{"model_type":"opt","new":1}'))
+  one.hub.misbehave = ({ at, send }) => at === 'store' && (send(404, {}), true)
+  expect(await codeOf(() => open(one.hub.id, {}, one.settings))).toBe('HUB_NOT_FOUND')
+  await one.hub.stop()
+  one.hub.asked.length = 0
+  for (const revision of [undefined, 'main', 'v1', 'refs/pr/1', commit]) {
+    const { folder, origin } = await offline(revision)
+    expect(origin).toEqual({ repository: one.hub.id, revision: revision ?? 'main', commit })
+    expect(readFileSync(join(folder, weights)).equals(content)).toBe(true)
+  }
+  for (const revision of ['v2', other]) expect(await codeOf(() => offline(revision))).toBe('HUB_OFFLINE')
+  const settings = { ...one.settings, offline: true }
+  expect((await open(one.hub.id, {}, settings)).origin.commit).toBe(commit)
+  // With a network the hub is asked: what is kept does not take its place by itself.
+  expect(await codeOf(() => open(one.hub.id, {}, one.settings))).toBe('HUB_NETWORK')
+  expect(await codeOf(() => open(one.hub.id, { offline: false }, settings))).toBe('HUB_NETWORK')
+}
+
+const offlineWantsAllOfIt: HubLaw = async (open) => {
+  const index = 'model.safetensors.index.json'
+  const one = await hubCase(repository(['config.json'], index, ['1.safetensors', '2.safetensors']))
+  const { folder } = await open(one.hub.id, {}, one.settings)
+  const offline = (): Promise<string> => codeOf(() => open(one.hub.id, { offline: true }, one.settings))
+  for (const name of ['2.safetensors', index, 'config.json']) {
+    rmSync(join(folder, name))
+    expect(await offline()).toBe('HUB_OFFLINE')
+    await open(one.hub.id, {}, one.settings)
+  }
+  writeFileSync(join(one.folder, 'refs/main'), '../../../etc')
+  expect(await offline()).toBe('HUB_CACHE')
+}
+
+const namesAreJudged: HubLaw = async (open) => {
+  const one = await hubCase()
+  for (const id of [
+    '../x',
+    'a/b/c',
+    'a',
+    '',
+    '/a/b',
+    'a/..',
+    'a\\b/c',
+    'a b/c',
+    'a/b?c',
+    'a--b/c',
+    'a/b.git',
+    'ä/b',
+  ])
+    expect([id, await codeOf(() => open(id, {}, one.settings))]).toEqual([id, 'HUB_ID'])
+  for (const revision of ['', '../x', '/main', 'a\\b', 'a/../b', 'a//b', 'CON', 'a\nb'])
+    expect([revision, await codeOf(() => open(one.hub.id, { revision }, one.settings))]).toEqual([
+      revision,
+      'HUB_REVISION',
+    ])
+  expect(one.hub.asked).toEqual([])
+  expect(readdirSync(one.cache)).toEqual([])
+}
+
+const oneFileIsNamed: HubLaw = async (open) => {
+  const file = 'files/b.gguf'
+  const one = await hubCase(repository(['config.json', 'model.safetensors', 'a.gguf', file]))
+  const opened = (name: string, offline = false): ReturnType<typeof open> =>
+    open(one.hub.id, { file: name, offline }, one.settings)
+  expect(await codeOf(() => opened(file, true))).toBe('HUB_OFFLINE')
+  const { folder, origin } = await opened(file)
+  expect(one.hub.served).toEqual([file])
+  expect(readFileSync(join(folder, file)).equals(one.hub.files.get(file) as Buffer)).toBe(true)
+  expect(origin.repository).toBe(one.hub.id)
+  expect((await opened(file, true)).folder).toBe(folder)
+  // Neither another file nor the model in Hugging Face form is there.
+  expect(await codeOf(() => opened('a.gguf', true))).toBe('HUB_OFFLINE')
+  expect(await codeOf(() => open(one.hub.id, { offline: true }, one.settings))).toBe('HUB_OFFLINE')
+  expect(await codeOf(() => opened('c.gguf'))).toBe('MODEL_WEIGHTS')
+  one.hub.files.set('../escaped.gguf', noise(100))
+  for (const offline of [false, true])
+    expect(await codeOf(() => opened('../escaped.gguf', offline))).toBe('PATH_UNSAFE')
+}
+
+// ---- What they judge --------------------------------------------------------------------------------------------
+
+const laws: Record<string, HubLaw> = {
+  'only the needed files are downloaded, weights last': onlyTheNeededComes,
+  'a repository that is no model is refused, and not cached': incompleteIsRefused,
+  'offline, a revision means the last complete commit': offlineMeansTheLastComplete,
+  'offline, an incomplete model is refused': offlineWantsAllOfIt,
+  'invalid names are refused before any request': namesAreJudged,
+  'a named file is the whole model, online and offline': oneFileIsNamed,
+}
+
+test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))
+
+describe('mutants are killed', () => {
+  test.each<Mutant>([
+    ['.bin first', onlyTheNeededComes, 'load.ts', "  'model.safetensors',\n", ''],
+    [
+      'every part of a tokenizer',
+      onlyTheNeededComes,
+      'hub/selection.ts',
+      "if (await place.has('tokenizer.json')) return ['tokenizer.json']",
+      '',
+    ],
+    ['no chats', onlyTheNeededComes, 'hub/selection.ts', 'of chatFiles)', 'of [])'],
+    [
+      'remembered too early',
+      incompleteIsRefused,
+      'hub.ts',
+      'await cache.prepare(commit)',
+      'await cache.prepare(commit), await cache.writeReference(revision, commit)',
+    ],
+    [
+      'remembered before it is there',
+      offlineMeansTheLastComplete,
+      'hub.ts',
+      'await cache.prepare(commit)',
+      'await cache.prepare(commit), await cache.writeReference(revision, commit)',
+    ],
+    [
+      'never remembered',
+      offlineMeansTheLastComplete,
+      'hub.ts',
+      'await cache.writeReference(revision, commit)',
+      '',
+    ],
+    ['kept for fresh', offlineMeansTheLastComplete, 'hub.ts', 'options.offline ?? used.offline', 'true'],
+    [
+      'a part for the whole',
+      offlineWantsAllOfIt,
+      'hub/selection.ts',
+      "return { names, missing: 'shard' }",
+      'continue',
+    ],
+    ['any reference', offlineWantsAllOfIt, 'hub/cache.ts', 'if (isCommit(text)) return text', 'return text'],
+    [
+      'the file forgotten offline',
+      oneFileIsNamed,
+      'hub.ts',
+      'revision, options.file)',
+      'revision, undefined)',
+    ],
+    [
+      'the first GGUF file for the named one',
+      oneFileIsNamed,
+      'hub/selection.ts',
+      "missing: (await place.has(file)) ? null : 'file'",
+      'missing: null',
+    ],
+    ['any id', namesAreJudged, 'hub/names.ts', 'parts.length === 2 &&', 'parts.length > 0 &&'],
+    [
+      'any revision',
+      namesAreJudged,
+      'hub/names.ts',
+      "return safePath(text, 'revision')",
+      "return text + safePath('a', '').slice(1)",
+    ],
+  ])('%s', (_, law, ...change) => expectKilled(law, ...change))
+})

@@ -1,0 +1,606 @@
+/**
+ * The page in a real browser, from a cold start to a trace reopened: with its server isolating it and without, by keyboard,
+ * on a phone, in the dark. Nothing may shift, fail or break the page's policy on the way.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { MockHub } from '../io/mock_hub.ts'
+import { builtSite, cannotBuildSite } from './built_site.ts'
+import { chromiumPath, startChromium, watchPage, withoutChromium, type PageSaid } from './chromium.ts'
+import { serveFolder, type StaticServer } from './static_server.ts'
+
+const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url))
+
+/** What a page may not do, and when its first token came. */
+interface Watch {
+  shifts: string[]
+  violations: string[]
+  firstToken: number | null
+}
+
+/** What a browser says of something that moved. */
+interface Shift extends PerformanceEntry {
+  readonly value: number
+  readonly sources: readonly { readonly node: Node | null }[]
+}
+
+/** Runs in the page, before anything of it. */
+function watchInPage(): void {
+  const watch: Watch = { shifts: [], violations: [], firstToken: null }
+  Object.assign(globalThis, { watch })
+  new PerformanceObserver((list) => {
+    // Includes shifts right after an input, which browsers leave out: how soon they follow depends on the machine.
+    for (const { value, sources } of list.getEntries() as Shift[])
+      watch.shifts.push(`${value}: ${sources.map(({ node }) => node?.textContent?.slice(0, 40)).join('; ')}`)
+  }).observe({ type: 'layout-shift', buffered: true })
+  addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
+    watch.violations.push(`${violatedDirective} ${blockedURI}`),
+  )
+  new MutationObserver(() => {
+    watch.firstToken ??= document.querySelector('#sparse-text .token') ? performance.now() : null
+  }).observe(document, { childList: true, subtree: true })
+}
+
+const watched = (page: Page): Promise<Watch> => page.evaluate<Watch>('watch')
+
+/** Waits until a text is written and its oracle scores are known, or that there are none. */
+async function written(page: Page, last = 'Recall against the oracle'): Promise<void> {
+  await page.waitForFunction(
+    (words) =>
+      document.querySelector<HTMLButtonElement>('#save')?.disabled === false &&
+      (document.getElementById('achieved')?.textContent ?? '').includes(words),
+    last,
+  )
+}
+
+/** Does something that makes the page write a text again, and waits for the new text. */
+async function rewritten(page: Page, act: () => Promise<unknown>, last?: string): Promise<void> {
+  await page.locator('#sparse-text .given').evaluate((given: HTMLElement) => (given.dataset.before = ''))
+  await act()
+  await page.locator('#sparse-text .given:not([data-before])').waitFor({ state: 'attached' })
+  await written(page, last)
+}
+
+const tokensOf = (page: Page, id = 'sparse-text'): Promise<string[]> =>
+  page.locator(`#${id} .token`).allTextContents()
+const lineOf = (page: Page, id: string): Promise<string> => page.locator(`#${id}`).innerText()
+const barsOf = (page: Page): Promise<string[]> => page.locator('.bars tr').allInnerTexts()
+
+/** Runs in the page: the words that the window or an element cuts off. */
+function cutWords(): string[] {
+  const cut: string[] = []
+  const { clientWidth } = document.documentElement
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+    const parent = node.parentElement as HTMLElement
+    if (!node.textContent?.trim() || parent.closest('.hidden, .skip, option') || !parent.checkVisibility())
+      continue
+    // A space at the end of a line may hang over its edge.
+    const words = node.textContent
+    const range = document.createRange()
+    range.setStart(node, words.length - words.trimStart().length)
+    range.setEnd(node, words.trimEnd().length)
+    const boxes = [...range.getClientRects()]
+    const clip = parent.closest<HTMLElement>('th, td, .text, .more, .tour')?.getBoundingClientRect()
+    const [left, right] = [Math.max(0, clip?.left ?? 0), Math.min(clientWidth, clip?.right ?? clientWidth)]
+    if (boxes.some((box) => box.left < left - 1 || box.right > right + 1)) cut.push(node.textContent)
+  }
+  const context = document.createElement('canvas').getContext('2d') as CanvasRenderingContext2D
+  for (const select of document.querySelectorAll('select')) {
+    if (!select.checkVisibility({ visibilityProperty: true })) continue
+    context.font = getComputedStyle(select).font
+    // The arrow of a list takes its own space.
+    for (const { text } of select.options)
+      if (context.measureText(text).width > select.clientWidth - 38) cut.push(text)
+  }
+  for (const id of ['tour', 'prompt']) {
+    const { scrollHeight, clientHeight } = document.getElementById(id) as HTMLElement
+    if (scrollHeight > clientHeight + 1) cut.push(id)
+  }
+  return cut
+}
+
+/** The time limit of a test: far more than it takes on a busy machine. */
+const timeout = 300_000
+
+/** Expects something to hold after a while. */
+const eventually = (read: () => unknown): ReturnType<typeof expect.poll> => expect.poll(read, { timeout })
+
+const cannot = chromiumPath === null || cannotBuildSite !== null
+const why = cannotBuildSite === null ? withoutChromium : ` (skipped: ${cannotBuildSite})`
+
+describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-page-'))
+  let browser: Browser
+  let isolated: StaticServer
+  let plain: StaticServer
+  beforeAll(async () => {
+    const outDir = join(await builtSite(), 'live')
+    browser = await startChromium()
+    isolated = await serveFolder(outDir, true)
+    plain = await serveFolder(outDir, false)
+  }, timeout)
+  afterAll(async () => {
+    await browser?.close()
+    await isolated?.close()
+    await plain?.close()
+    rmSync(folder, { recursive: true })
+  })
+
+  /** Opens the page, does something, and expects that nothing went wrong in all that time. */
+  async function inPage(
+    url: string,
+    work: (page: Page, said: PageSaid) => Promise<void>,
+    options: BrowserContextOptions = {},
+  ): Promise<void> {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options })
+    try {
+      const page = await context.newPage()
+      const said = watchPage(page)
+      await page.addInitScript(watchInPage)
+      await page.goto(url)
+      await written(page)
+      await work(page, said)
+      const { shifts, violations } = await watched(page)
+      expect({ shifts, violations, faults: said.faults, lines: said.lines }).toEqual({
+        shifts: [],
+        violations: [],
+        faults: [],
+        lines: [],
+      })
+    } finally {
+      await context.close()
+    }
+  }
+
+  test.each([
+    ['isolated', true],
+    ['not isolated', false],
+  ])('%s, it generates both texts from a cold start, and states its threads', async (_, isIsolated) => {
+    await inPage(isIsolated ? isolated.url : plain.url, async (page) => {
+      const { firstToken } = await watched(page)
+      process.stdout.write(`first token after ${Math.round(firstToken ?? NaN)} ms, isolated: ${isIsolated}\n`)
+      expect(await page.evaluate(() => crossOriginIsolated)).toBe(isIsolated)
+      expect(await lineOf(page, 'threads-line')).toContain(isIsolated ? 'threads' : 'one thread')
+      expect(await lineOf(page, 'model-line')).toContain('8 layers of 8 heads and 1,024 neurons')
+      const count = (await tokensOf(page)).length
+      expect(count).toBeGreaterThan(1)
+      expect((await tokensOf(page, 'dense-text')).length).toBeLessThanOrEqual(count)
+      for (const id of ['sparse-speed', 'dense-speed'])
+        expect(await lineOf(page, id)).toMatch(/^[\d,]+ tokens\/s$/)
+      expect(await lineOf(page, 'distance')).toMatch(
+        /(They differ from token \d+ on|The texts agree in all \d+ tokens)\. KL from dense: \d\.\d{3} nats/,
+      )
+      expect(await page.locator('#headline .value').allInnerTexts()).toEqual([
+        '44 %',
+        expect.stringMatching(/^\d\.\d\d ×$/),
+        expect.stringMatching(/^\d\.\d\d nats$/),
+      ])
+    })
+  })
+
+  test('a slider selects at once and generates again on release', async () => {
+    await inPage(isolated.url, async (page) => {
+      const before = { text: await tokensOf(page), words: await lineOf(page, 'achieved') }
+      const slider = page.locator('#sparsity')
+      // Held: masks change, the text does not.
+      await slider.evaluate((input: HTMLInputElement) => {
+        input.value = '90'
+        input.dispatchEvent(new Event('input', { bubbles: true }))
+      })
+      await page.waitForFunction(
+        (words) => document.getElementById('achieved')?.innerText !== words,
+        before.words,
+      )
+      expect(await lineOf(page, 'achieved')).toContain('Skipped: 77 % of heads, 79 % of neurons')
+      expect(await tokensOf(page)).toEqual(before.text)
+      await rewritten(page, () => slider.dispatchEvent('change'))
+      expect(await tokensOf(page)).not.toEqual(before.text)
+      await page.locator('#prompt').fill('Once upon a time there was')
+      await rewritten(page, () => page.locator('#prompt').press('Enter'))
+      expect(await page.locator('#sparse-text .given').textContent()).toBe('Once upon a time there was')
+      await page.getByRole('button', { name: 'Settings' }).click()
+      await rewritten(page, () => page.locator('#decides').selectOption('always'))
+      expect((await tokensOf(page)).length).toBeGreaterThan(0)
+      await page.keyboard.press('Escape')
+      await eventually(() => page.locator('#more').isVisible()).toBe(false)
+    })
+  })
+
+  test('by keyboard, a token and a unit are selected and the unit is switched', async () => {
+    await inPage(`${isolated.url}#temperature=0`, async (page) => {
+      const timeline = page.locator('#timeline')
+      await timeline.focus()
+      await page.keyboard.press('Home')
+      await page.keyboard.press('ArrowRight')
+      await eventually(() => timeline.getAttribute('aria-valuenow')).toBe('2')
+      expect(await lineOf(page, 'column-line')).toMatch(/^Token 2 of \d+/)
+      await page.locator('#layers').focus()
+      expect(await page.locator('#inspector h3').innerText()).toBe('Head 0 of layer 1')
+      // The likeliest of what comes next is what was written there.
+      const [, second] = await tokensOf(page)
+      await eventually(async () => (await barsOf(page))[0].split(/\s/)[0]).toBe(second.replace(/^ /, '·'))
+      const before = await barsOf(page)
+      expect(await page.locator('#inspector dl').innerText()).toMatch(
+        /Criterion\s+plainact, predicted[^]*Rank\s+\d+ of 56[^]*Cut-off/,
+      )
+      await page.keyboard.press('Enter')
+      await eventually(() => lineOf(page, 'inspector')).toMatch(/Switched (on|off) by hand\./)
+      await eventually(() => page.locator('.bars .before').count()).toBe(8)
+      expect(await barsOf(page)).not.toEqual(before)
+      await page.locator('#inspector').getByText('Undo').click()
+      await eventually(() => barsOf(page)).toEqual(before)
+      // Past the eight heads of the layer; in the picture each neuron is a cell of its own.
+      await page.locator('#layers').focus()
+      for (let i = 0; i < 9; i++) await page.keyboard.press('ArrowRight')
+      await eventually(() => page.locator('#inspector h3').innerText()).toBe('Neuron 1 of layer 1')
+      expect(await page.locator('#inspector dl').innerText()).toMatch(/Rank\s+[\d,]+ of 7,168/)
+      await page.keyboard.press('ArrowDown')
+      await eventually(() => page.locator('#layers').getAttribute('aria-label')).toContain(
+        'Neuron 1 of layer 2',
+      )
+      await page.keyboard.press('Tab')
+      expect(await page.evaluate(() => document.activeElement?.id)).toBe('compare')
+      await page.keyboard.press('Space')
+      await eventually(() => page.locator('.legend .extra').isVisible()).toBe(true)
+      // A bin of the timeline has a list of its neurons.
+      await timeline.focus()
+      await page.keyboard.press('ArrowDown')
+      await eventually(() => page.locator('#inspector select option').count()).toBeGreaterThan(8)
+      await page.locator('#inspector select').selectOption({ index: 1 })
+      await eventually(() => page.locator('#inspector h3').innerText()).toMatch(/^Neuron \d+ of layer 2$/)
+      expect(await page.locator('#layer-table tbody tr').count()).toBe(8)
+      expect(await page.locator('#layer-table tbody tr').first().textContent()).toContain('0, dense')
+    })
+  })
+
+  test('a stop, Enter twice, and a slider that is dragged while a text is generated show no error', async () => {
+    await inPage(isolated.url, async (page) => {
+      await page.evaluate(() => {
+        const problem = document.getElementById('problem') as HTMLElement
+        const told: string[] = []
+        Object.assign(globalThis, { told })
+        new MutationObserver(() => problem.textContent && told.push(problem.textContent)).observe(problem, {
+          childList: true,
+        })
+      })
+      const prompt = page.locator('#prompt')
+      await rewritten(page, async () => {
+        await prompt.press('Enter')
+        await prompt.press('Enter')
+      })
+      /** Does something in the page as soon as a text is being generated. */
+      const whileWriting = (
+        work: (input: HTMLInputElement, stop: HTMLButtonElement) => void,
+      ): Promise<void> =>
+        page.evaluate(
+          `new Promise((resolve) => {
+            const [input, stop, save, write] =
+              ['sparsity', 'stop', 'save', 'write'].map((id) => document.getElementById(id))
+            write.click()
+            requestAnimationFrame(function wait() {
+              if (!stop.disabled) return resolve((${String(work)})(input, stop))
+              // On a busy machine a text can be complete before a frame shows it.
+              if (!save.disabled) write.click()
+              requestAnimationFrame(wait)
+            })
+          })`,
+        )
+      await rewritten(page, () =>
+        whileWriting((input) => {
+          for (const value of ['60', '70', '80']) {
+            input.value = value
+            for (const type of ['input', 'change']) input.dispatchEvent(new Event(type, { bubbles: true }))
+          }
+        }),
+      )
+      expect(await lineOf(page, 'sparsity-value')).toBe('80 %')
+      await whileWriting((_, stop) => stop.click())
+      await eventually(() => page.locator('#stop').isDisabled()).toBe(true)
+      // The end of the stopped call has arrived when another one is complete.
+      await rewritten(page, () => prompt.press('Enter'))
+      expect(await page.evaluate('told')).toEqual([])
+    })
+  })
+
+  test('the address holds the prompt and the settings, and what does not fit is told in one line', async () => {
+    const given = '#prompt=The+captain+looked+at+the+sea&sparsity=70&planner=griffin&temperature=0.5&seed=7'
+    await inPage(`${isolated.url}${given}`, async (page) => {
+      const stateOf = async (): Promise<unknown[]> => [
+        await page.locator('#sparse-text .given').textContent(),
+        await lineOf(page, 'sparsity-value'),
+        await page.locator('#planner').inputValue(),
+        await page.locator('#temperature').inputValue(),
+        await page.locator('#text-seed').inputValue(),
+      ]
+      const state = await stateOf()
+      expect(state).toEqual(['The captain looked at the sea', '70 %', 'griffin', '0.5', '7'])
+      expect(new URL(page.url()).hash).toBe(given)
+      const text = await tokensOf(page)
+      await rewritten(page, () => page.getByRole('button', { name: 'Another text' }).click())
+      expect(new URL(page.url()).hash).toBe(given.replace('seed=7', 'seed=8'))
+      expect(await tokensOf(page)).not.toEqual(text)
+      // Back to the first address, by hand.
+      await rewritten(page, () => page.evaluate((hash) => void (location.hash = hash), given))
+      expect(await stateOf()).toEqual(state)
+      expect(await tokensOf(page)).toEqual(text)
+      await rewritten(page, () => page.evaluate(() => void (location.hash = '#sparsity=99')))
+      await eventually(() => lineOf(page, 'problem')).toBe(
+        'address sparsity: expected a whole number from 0 to 95, got "99"',
+      )
+      expect(new URL(page.url()).hash).toBe('')
+    })
+  })
+
+  test('an example sets the prompt and the settings, and says that it is shown', async () => {
+    await inPage(isolated.url, async (page) => {
+      const shown = (): Promise<string[]> =>
+        page.locator('#presets button[aria-pressed="true"]').allInnerTexts()
+      expect(await shown()).toEqual(['A story'])
+      const text = await tokensOf(page)
+      await rewritten(page, () => page.getByRole('button', { name: 'Skip at random' }).click())
+      expect(await shown()).toEqual(['Skip at random'])
+      expect(await page.locator('#planner').inputValue()).toBe('random')
+      expect(await tokensOf(page)).not.toEqual(text)
+      await rewritten(page, () => page.getByRole('button', { name: 'A story' }).click())
+      expect(await tokensOf(page)).toEqual(text)
+    })
+  })
+
+  test('the tour has five steps by keyboard, and gives the focus back', async () => {
+    await inPage(isolated.url, async (page) => {
+      const heading = (): Promise<string | undefined> =>
+        page.evaluate(() => document.activeElement?.textContent ?? undefined)
+      await page.locator('#tour-start').focus()
+      await page.keyboard.press('Enter')
+      const headings = [await heading()]
+      expect(await lineOf(page, 'tour')).toContain('Step 1 of 5')
+      for (let step = 2; step <= 5; step++) {
+        await page.keyboard.press('ArrowRight')
+        expect(await lineOf(page, 'tour')).toContain(`Step ${step} of 5`)
+        headings.push(await heading())
+        expect(await page.locator('.toured').count()).toBe(1)
+      }
+      expect(new Set(headings).size).toBe(5)
+      await page.keyboard.press('ArrowRight')
+      await page.keyboard.press('ArrowLeft')
+      expect(await lineOf(page, 'tour')).toContain('Step 4 of 5')
+      for (const name of ['End the tour', 'Back', 'Next']) {
+        await page.keyboard.press('Tab')
+        expect(await heading()).toBe(name)
+      }
+      await page.keyboard.press('Enter')
+      await page.getByRole('button', { name: 'Done' }).click()
+      expect(await page.locator('#tour').isVisible()).toBe(false)
+      expect(await page.locator('.toured').count()).toBe(0)
+      expect(await heading()).toBe('Take the tour')
+      await page.keyboard.press('Enter')
+      await page.keyboard.press('Escape')
+      expect(await page.locator('#tour').isVisible()).toBe(false)
+    })
+  })
+
+  test('what a head, a neuron and the oracle are is told on hover and on focus', async () => {
+    await inPage(isolated.url, async (page) => {
+      const tip = page.locator('#tip')
+      for (const term of ['head', 'neuron', 'oracle']) {
+        const word = page.locator(`[data-term="${term}"]`).first()
+        await word.focus()
+        const words = await tip.innerText()
+        expect(words.length).toBeGreaterThan(60)
+        // Screen readers read the same.
+        const about = await word.getAttribute('aria-describedby')
+        expect(await page.locator(`#${about}`).textContent()).toBe(words)
+        await page.keyboard.press('Escape')
+        expect(await tip.isVisible()).toBe(false)
+        await word.hover()
+        expect(await tip.innerText()).toBe(words)
+        await page.mouse.move(1, 1)
+        await eventually(() => tip.isVisible()).toBe(false)
+      }
+      // A disc of the picture.
+      await page.locator('#layers').hover({ position: { x: 66, y: 40 } })
+      await eventually(() => tip.isVisible()).toBe(true)
+      expect(await tip.innerText()).toBe('Head 0 of layer 0: always computed.')
+    })
+  })
+
+  test('a trace is saved and opens again unchanged; a hostile one is refused in one line', async () => {
+    await inPage(isolated.url, async (page) => {
+      const [download] = await Promise.all([page.waitForEvent('download'), page.locator('#save').click()])
+      const file = join(folder, download.suggestedFilename())
+      await download.saveAs(file)
+      const before = {
+        text: await tokensOf(page),
+        distance: await lineOf(page, 'distance'),
+        words: await lineOf(page, 'achieved'),
+      }
+      await rewritten(page, () => page.getByRole('button', { name: 'Skip at random' }).click())
+      expect(await tokensOf(page)).not.toEqual(before.text)
+      await page.locator('#trace').setInputFiles(file)
+      await eventually(() => lineOf(page, 'trace-answer')).toBe(
+        `${before.text.length} tokens of embedded, as saved.`,
+      )
+      await eventually(() => tokensOf(page)).toEqual(before.text)
+      expect({
+        distance: await lineOf(page, 'distance'),
+        words: await lineOf(page, 'achieved'),
+      }).toMatchObject({ distance: before.distance, words: before.words })
+      expect(await page.locator('#planner').inputValue()).toBe('shadow')
+      const hostile = join(folder, 'hostile.trace.safetensors')
+      writeFileSync(hostile, readFileSync(file).subarray(0, 5000))
+      await page.locator('#trace').setInputFiles(hostile)
+      await eventually(() => lineOf(page, 'trace-answer')).toMatch(
+        /^hostile\.trace\.safetensors[^\n]*expected[^\n]*\[[A-Z_]+\]$/,
+      )
+      expect(await tokensOf(page)).toEqual(before.text)
+    })
+  })
+
+  test('a folder opens as a model; a broken one is refused and the model stays', async () => {
+    await inPage(isolated.url, async (page) => {
+      await rewritten(page, () => page.locator('#folder').setInputFiles(path('fixtures/tiny-opt')))
+      await eventually(() => lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
+      expect((await tokensOf(page)).length).toBeGreaterThan(1)
+      await page.locator('#folder').setInputFiles(path('fixtures/hostile'))
+      await eventually(() => lineOf(page, 'problem')).toMatch(
+        /expected config\.json in it, got no such file \[MODEL_CONFIG\]$/,
+      )
+      expect(await lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
+      // Dropped, as a file system gives it.
+      await page.evaluate(() => {
+        const transfer = new DataTransfer()
+        transfer.items.add(new File(['{}'], 'config.json'))
+        document.body.dispatchEvent(
+          new DragEvent('dragover', { dataTransfer: transfer, bubbles: true, cancelable: true }),
+        )
+      })
+      await eventually(() => page.locator('#drop').isVisible()).toBe(true)
+      await page.evaluate(() => {
+        const transfer = new DataTransfer()
+        transfer.items.add(new File(['{}'], 'config.json'))
+        document.body.dispatchEvent(
+          new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }),
+        )
+      })
+      await eventually(() => lineOf(page, 'problem')).toMatch(
+        /expected model\.safetensors[^]*\[MODEL_WEIGHTS\]$/,
+      )
+      expect(await page.locator('#drop').isVisible()).toBe(false)
+    })
+  })
+
+  test('a GGUF file opens as a model, chosen or dropped', async () => {
+    await inPage(isolated.url, async (page) => {
+      const file = path('fixtures/golden-llama/gguf/models/llama_gqa.Q4_1.gguf')
+      await page.locator('#gguf').setInputFiles(file)
+      const line = /^llama_gqa\.Q4_1\.gguf: 3 layers of 4 heads and 56 neurons/
+      await eventually(() => lineOf(page, 'model-line')).toMatch(line)
+      await page.locator('#embedded').click()
+      await eventually(() => lineOf(page, 'model-line')).toMatch(/^The embedded model/)
+      const bytes = [...readFileSync(file)]
+      await page.evaluate((values) => {
+        const transfer = new DataTransfer()
+        transfer.items.add(new File([Uint8Array.from(values)], 'llama_gqa.Q4_1.gguf'))
+        document.body.dispatchEvent(
+          new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }),
+        )
+      }, bytes)
+      await eventually(() => lineOf(page, 'model-line')).toMatch(line)
+      // It has no predictor, so that another planner decides.
+      await eventually(() => lineOf(page, 'problem')).toMatch(/^This model has no predictor\./)
+      await written(page)
+      expect(await page.locator('#planner').inputValue()).toBe('griffin')
+      expect((await tokensOf(page)).length).toBeGreaterThan(1)
+      await rewritten(page, () => page.locator('#embedded').click())
+      expect(await page.locator('#planner').inputValue()).toBe('shadow')
+      expect(await lineOf(page, 'problem')).toBe('')
+    })
+  })
+
+  test('a model of the hub is looked up, then downloaded and opened', async () => {
+    const hub = await MockHub.start()
+    for (const name of [
+      'config.json',
+      'model.safetensors',
+      'predictor.safetensors',
+      'vocab.json',
+      'merges.txt',
+    ])
+      hub.files.set(name, readFileSync(path(`fixtures/tiny-opt/${name}`)))
+    try {
+      await inPage(isolated.url, async (page) => {
+        await page.context().route('https://huggingface.co/**', async (route) => {
+          const { pathname, search } = new URL(route.request().url())
+          const answer = await fetch(`${hub.endpoint}${pathname}${search}`)
+          const headers = {
+            'content-type': answer.headers.get('content-type') ?? '',
+            'access-control-allow-origin': '*',
+            'cross-origin-resource-policy': 'cross-origin',
+          }
+          await route.fulfill({
+            status: answer.status,
+            headers,
+            body: Buffer.from(await answer.arrayBuffer()),
+          })
+        })
+        await page.locator('#hub-id').fill(hub.id)
+        await page.locator('#hub').getByText('Look up').click()
+        await eventually(() => lineOf(page, 'hub-answer')).toBe(
+          'someone/tiny at aaaaaaaa: 7 million parameters. To download: 16 MB. In memory: 30 MB as f32, and the download beside it.',
+        )
+        expect(hub.served).toEqual(['config.json'])
+        await page.locator('#storage').selectOption('int8')
+        await eventually(() => lineOf(page, 'hub-answer')).toContain('8 MB as int8')
+        await rewritten(page, () => page.locator('#hub-open').click(), 'layer 0 is dense.')
+        await eventually(() => lineOf(page, 'model-line')).toMatch(/^someone\/tiny: 8 layers[^]*int8 weights/)
+        expect((await tokensOf(page)).length).toBeGreaterThan(1)
+        await page.locator('#hub-id').fill('not a name')
+        await page.locator('#hub').getByText('Look up').click()
+        await eventually(() => lineOf(page, 'hub-answer')).toMatch(
+          /^model: expected a name such as [^\n]*\[HUB_ID\]$/,
+        )
+      })
+    } finally {
+      await hub.stop()
+    }
+  })
+
+  test('the laws run in the page, with the shown seed', async () => {
+    await inPage(plain.url, async (page) => {
+      await page.locator('#seed').fill('7')
+      // The page itself stops the run after three laws, because a stop from here could come after the last.
+      await page.evaluate(() =>
+        new MutationObserver(() => {
+          if (document.querySelectorAll('#verify-table .held').length > 2)
+            document.querySelector<HTMLButtonElement>('#verify-stop')?.click()
+        }).observe(document.body, { childList: true, subtree: true }),
+      )
+      await page.locator('#verify').getByText('Verify', { exact: true }).click()
+      await eventually(() => lineOf(page, 'verify-answer')).toMatch(
+        /^Seed 7: \d+ laws hold, 0 broken\. Stopped\.$/,
+      )
+      await page.locator('#seed').fill('seven')
+      await page.locator('#verify').getByText('Verify', { exact: true }).click()
+      await eventually(() => lineOf(page, 'verify-answer')).toMatch(/^seed: expected [^\n]*\[SEED\]$/)
+    })
+  })
+
+  test.each<[string, BrowserContextOptions]>([
+    ['on a phone', { viewport: { width: 360, height: 780 }, isMobile: true, hasTouch: true }],
+    ['in the dark, without movement', { colorScheme: 'dark', reducedMotion: 'reduce' }],
+  ])('%s, no word is cut, and the picture has the colours of the page', async (_, options) => {
+    await inPage(
+      plain.url,
+      async (page) => {
+        const { scroll, client, paper, dots } = await page.evaluate(() => {
+          const canvas = document.querySelector<HTMLCanvasElement>('#layers')
+          const data = canvas?.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height).data ?? []
+          const dots: Record<string, number> = {}
+          for (let i = 0; i < data.length; i += 4) {
+            const colour = `rgb(${data[i]}, ${data[i + 1]}, ${data[i + 2]})`
+            dots[colour] = (dots[colour] ?? 0) + 1
+          }
+          const { scrollWidth: scroll, clientWidth: client } = document.documentElement
+          return { scroll, client, paper: getComputedStyle(document.body).backgroundColor, dots }
+        })
+        expect(scroll).toBeLessThanOrEqual(client)
+        const isDark = options.colorScheme === 'dark'
+        expect(paper).toBe(isDark ? 'rgb(20, 24, 28)' : 'rgb(255, 255, 255)')
+        // Units that are kept, in blue.
+        expect(dots[isDark ? 'rgb(74, 163, 223)' : 'rgb(0, 114, 178)']).toBeGreaterThan(1000)
+        expect(await page.evaluate(cutWords)).toEqual([])
+        await page.getByRole('button', { name: 'Settings' }).click()
+        expect(await page.evaluate(cutWords)).toEqual([])
+        await page.keyboard.press('Escape')
+        await page.locator('#tour-start').click()
+        expect(await page.evaluate(cutWords)).toEqual([])
+      },
+      options,
+    )
+  })
+})

@@ -1,0 +1,191 @@
+/**
+ * The annotated specification in a real browser: its values are those of Node, bit for bit; every law beside a definition holds,
+ * and every bug is found; it can be read without a script, in the dark and on a phone; nothing is logged.
+ */
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readingOrder } from '../../../scripts/spec_page/document.ts'
+import { figures } from '../../../src/web/spec_page/figures.ts'
+import { computeSteps, openSpecModel, type SomeSteps } from '../../../src/web/spec_page/method.ts'
+import { proofs } from '../../../src/web/spec_page/proofs.ts'
+import { defaultSettings, type Settings } from '../../../src/web/spec_page/settings.ts'
+import { root } from '../../harness/syntax.ts'
+import { builtSite, cannotBuildSite } from '../built_site.ts'
+import { chromiumPath, startChromium, watchPage, withoutChromium } from '../chromium.ts'
+import { serveFolder, type StaticServer } from '../static_server.ts'
+
+const timeout = 300_000
+
+const cases: readonly Settings[] = [
+  defaultSettings,
+  { prompt: 'The captain looked at the sea and', source: 'oracle', sparsity: 0.5, scope: 'per-layer' },
+  { prompt: 'Ähnlich wie 東京?', source: 'random', sparsity: 0.9, scope: 'hybrid' },
+]
+
+/** Every number of the steps as bits, and every text. */
+function bitsOf(steps: unknown): string {
+  const hash = createHash('sha256')
+  JSON.stringify(steps, (key, value: unknown) => {
+    if (ArrayBuffer.isView(value)) {
+      hash.update(key).update(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
+      return null
+    }
+    if (typeof value !== 'object') hash.update(`${key}:${String(value)};`)
+    return value
+  })
+  return hash.digest('hex')
+}
+
+async function stepsHere(settings: Settings): Promise<SomeSteps> {
+  let steps: SomeSteps = {}
+  for await (const more of computeSteps(await openSpecModel(), settings)) steps = { ...steps, ...more }
+  return steps
+}
+
+const cannot = chromiumPath === null || cannotBuildSite !== null
+const why = cannotBuildSite === null ? withoutChromium : ` (skipped: ${cannotBuildSite})`
+
+describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => {
+  let folder: string
+  let browser: Browser
+  let server: StaticServer
+  beforeAll(async () => {
+    folder = join(await builtSite(), 'spec')
+    browser = await startChromium()
+    server = await serveFolder(folder, false)
+  }, timeout)
+  afterAll(async () => {
+    await browser?.close()
+    await server?.close()
+  })
+
+  /** Opens the page, does something, and expects that it logged nothing. */
+  async function inPage(
+    address: string,
+    work: (page: Page) => Promise<void>,
+    options: BrowserContextOptions = {},
+  ): Promise<void> {
+    const context = await browser.newContext(options)
+    try {
+      const page = await context.newPage()
+      const said = watchPage(page)
+      await page.goto(`${server.url}${address}`)
+      await work(page)
+      expect([...said.lines, ...said.faults]).toEqual([])
+    } finally {
+      await context.close()
+    }
+  }
+
+  const computed = (page: Page): Promise<void> =>
+    page.locator('#state', { hasText: 'Computed here' }).waitFor()
+
+  test('values are those of Node, bit for bit, for three prompts', async () => {
+    const worker = readdirSync(join(folder, 'assets')).find((name) => /^worker-.*\.js$/.test(name))
+    await inPage('operations.html', async (page) => {
+      for (const settings of cases) {
+        // Typed arrays come back as lists of bytes, and are hashed here.
+        const packed = await page.evaluate<Record<string, unknown>>(
+          `new Promise((resolve, reject) => {
+            const worker = new Worker('assets/${worker}', { type: 'module' })
+            let steps = {}
+            const pack = (value) => ArrayBuffer.isView(value)
+              ? { bytes: Array.from(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)) }
+              : Array.isArray(value) ? value.map(pack)
+              : value !== null && typeof value === 'object'
+                ? Object.fromEntries(Object.entries(value).map(([key, own]) => [key, pack(own)]))
+                : value
+            worker.onmessage = ({ data }) => {
+              if (data.kind === 'step') steps = { ...steps, ...data.value }
+              if (data.kind === 'value') resolve(pack(steps))
+              if (data.kind === 'error') reject(new Error(JSON.stringify(data.error)))
+            }
+            worker.postMessage({ kind: 'call', id: 1, name: 'steps', args: [${JSON.stringify(settings)}] })
+          })`,
+        )
+        expect(bitsOf(unpack(packed))).toBe(bitsOf(await stepsHere(settings)))
+      }
+    })
+  })
+
+  test('every figure is there, before and after the values are computed', async () => {
+    const html = readFileSync(join(folder, 'index.html'), 'utf8')
+    for (const { address } of figures) expect(html).toContain(`id="figure.${address}"`)
+    await inPage('?sparsity=0.5&scores=oracle&order=sorted', async (page) => {
+      await computed(page)
+      expect(await page.locator('figure').count()).toBe(figures.length)
+      expect(await page.locator('figure:not(:has(figcaption))').count()).toBe(0)
+      expect(await page.locator('#source').inputValue()).toBe('oracle')
+      await page.locator('[data-map="predicted.heads.sorted"]').focus()
+      await page.keyboard.press('ArrowRight')
+      await expect
+        .poll(() => page.locator('[data-readout="predicted"]').textContent())
+        .toContain('layer 1, head')
+      await page.locator('#prompt').fill('Two ships')
+      await expect.poll(() => page.url(), { timeout }).toContain('prompt=Two+ships')
+      const { tokenizer } = await openSpecModel()
+      const { length } = tokenizer.encode('Two ships', { prefix: true })
+      await expect.poll(() => page.locator('.tokens li').count(), { timeout }).toBe(length)
+    })
+  })
+
+  test('each law holds, and each bug is found with a counterexample', { timeout: 3 * timeout }, async () => {
+    await inPage('', async (page) => {
+      await computed(page)
+      for (const { address } of proofs) {
+        const place = page.locator(`[id="law.${address}"]`)
+        const press = async (name: string): Promise<string> => {
+          const button = place.getByRole('button', { name })
+          await button.click()
+          // Buttons wait for the verdict.
+          await expect.poll(() => button.isEnabled(), { timeout }).toBe(true)
+          return `${address}: ${await place.locator('.verdict').textContent()}`
+        }
+        expect(await press('Try it')).toContain('The law holds on')
+        expect(await press('Plant it')).toContain('The law is broken by case')
+        expect(await place.locator('[data-result="broken"] pre').isVisible()).toBe(true)
+      }
+    })
+  })
+
+  test.each([
+    ['dark', { colorScheme: 'dark' }],
+    ['a phone', { viewport: { width: 375, height: 700 }, isMobile: true, hasTouch: true }],
+  ] as const)('it fits, in %s', async (_, options) => {
+    await inPage(
+      '',
+      async (page) => {
+        await computed(page)
+        const wide = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+        expect(wide).toBeLessThanOrEqual(0)
+      },
+      options,
+    )
+  })
+
+  test('without a script it has all words, code and figures', async () => {
+    await inPage(
+      '',
+      async (page) => {
+        const { size } = readingOrder(readFileSync(join(root, 'docs/guides/read.md'), 'utf8'))
+        expect(await page.locator('.chapter').count()).toBe(size)
+        expect(await page.locator('.row > pre code').first().isVisible()).toBe(true)
+        expect(await page.locator('figure').count()).toBe(figures.length)
+        expect(await page.locator('button:visible').count()).toBe(0)
+        expect(await page.locator('#try').isVisible()).toBe(false)
+      },
+      { javaScriptEnabled: false },
+    )
+  })
+})
+
+/** What a page packed, with its typed arrays as bytes. */
+function unpack(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unpack)
+  if (typeof value !== 'object' || value === null) return value
+  if ('bytes' in value) return Uint8Array.from(value.bytes as number[])
+  return Object.fromEntries(Object.entries(value).map(([key, own]) => [key, unpack(own)]))
+}
