@@ -70,6 +70,14 @@ export function runInside(args: readonly string[], options: InsideOptions = {}):
   return result
 }
 
+/** Runs a command that must succeed without a word on stderr. @returns its JSON */
+export async function runJson(...args: string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await runInside([...args, '--json'])
+  if (code !== 0 || stderr !== '')
+    throw new Error(`shadowllm ${args.join(' ')}: expected 0, got ${code}: ${stderr}`)
+  return JSON.parse(stdout) as Record<string, unknown>
+}
+
 async function runAlone(args: readonly string[], options: InsideOptions): Promise<CliResult> {
   const { env = {}, input = [], interruptWhen = () => false, interrupt = new AbortController() } = options
   const { screen = plainScreen } = options

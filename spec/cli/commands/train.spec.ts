@@ -5,10 +5,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createBackend } from '../../src/backends/select.ts'
-import { openPredictor } from '../../src/predictor/predictor_file.ts'
-import type { CliResult } from './run_cli.ts'
-import { runInside, type Moment } from './run_inside.ts'
+import { createBackend } from '../../../src/backends/select.ts'
+import { openPredictor } from '../../../src/predictor/predictor_file.ts'
+import type { CliResult } from '../run_cli.ts'
+import { runInside, type Moment } from '../run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-train-'))
 afterAll(() => rmSync(folder, { recursive: true }))

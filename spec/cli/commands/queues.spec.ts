@@ -2,8 +2,8 @@
  * What the commands that use a queue refuse, in one line each, and what is printed of queues.
  */
 import { expect, test } from 'vitest'
-import { formatQueues } from '../../src/cli/commands/jobs.ts'
-import { runInside } from './run_inside.ts'
+import { formatQueues } from '../../../src/cli/commands/jobs.ts'
+import { runInside } from '../run_inside.ts'
 
 test.each<[string, string[], string]>([
   [

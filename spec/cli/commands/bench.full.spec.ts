@@ -2,10 +2,10 @@
  * `shadowllm bench` on a device: the time of the device is shown beside wall time.
  */
 import { describe, expect, test } from 'vitest'
-import { whyNoEmulator } from '../../scripts/cuda/emulator.ts'
-import type { BenchRow } from '../../src/bench/rows.ts'
-import { tinyFolder, type CliResult } from './run_cli.ts'
-import { runInside } from './run_inside.ts'
+import { whyNoEmulator } from '../../../scripts/cuda/emulator.ts'
+import type { BenchRow } from '../../../src/bench/rows.ts'
+import { tinyFolder, type CliResult } from '../run_cli.ts'
+import { runInside } from '../run_inside.ts'
 
 const noEmulator = await whyNoEmulator()
 const tiny = ['-m', tinyFolder, '--test', 'pp3,tg2@4', '--rounds', '2', '--sparsity', '0.5']

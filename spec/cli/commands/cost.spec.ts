@@ -5,8 +5,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import type { ExperimentResult } from '../../src/results/experiment_result.ts'
-import { runInside } from './run_inside.ts'
+import type { ExperimentResult } from '../../../src/results/experiment_result.ts'
+import { runInside } from '../run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cost-'))
 afterAll(() => rmSync(folder, { recursive: true }))

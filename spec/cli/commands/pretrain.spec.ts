@@ -15,11 +15,11 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { Random } from '../../src/tensor/random.ts'
-import { runSeed } from '../harness/seed.ts'
-import { root, type CliResult } from './run_cli.ts'
-import { runInside, type InsideOptions } from './run_inside.ts'
-import { makeSmallPretraining } from './small_pretraining.ts'
+import { Random } from '../../../src/tensor/random.ts'
+import { runSeed } from '../../harness/seed.ts'
+import { root, type CliResult } from '../run_cli.ts'
+import { runInside, type InsideOptions } from '../run_inside.ts'
+import { makeSmallPretraining } from '../small_pretraining.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-pretrain-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -5,10 +5,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startServer, whyNoServer, type TestServer } from '../jobs/server.ts'
-import { filesOf } from '../calibration/small_calibration.ts'
-import { runCli, type CliResult } from './run_cli.ts'
-import { runInside } from './run_inside.ts'
+import { startServer, whyNoServer, type TestServer } from '../../jobs/server.ts'
+import { filesOf } from '../../calibration/small_calibration.ts'
+import { runCli, type CliResult } from '../run_cli.ts'
+import { runInside } from '../run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cli-queue-'))
 let server: TestServer | undefined

@@ -3,14 +3,14 @@
  * queue. Stand-ins replace the queue: they record their calls and compute jobs in this thread.
  */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import type { ThreadStart } from '../../src/jobs/model_threads.ts'
-import type { QueueAddress } from '../../src/jobs/connection.ts'
-import type { QueueState } from '../../src/jobs/queue_state.ts'
-import type { WorkerOptions } from '../../src/jobs/queue_worker.ts'
-import type { JobRunner } from '../../src/jobs/runner.ts'
-import type { DoJob } from '../../src/jobs/job.ts'
-import type { JobStore } from '../../src/jobs/job_store.ts'
-import type { ShadowModel } from '../../src/shadow_model.ts'
+import type { ThreadStart } from '../../../src/jobs/model_threads.ts'
+import type { QueueAddress } from '../../../src/jobs/connection.ts'
+import type { QueueState } from '../../../src/jobs/queue_state.ts'
+import type { WorkerOptions } from '../../../src/jobs/queue_worker.ts'
+import type { JobRunner } from '../../../src/jobs/runner.ts'
+import type { DoJob } from '../../../src/jobs/job.ts'
+import type { JobStore } from '../../../src/jobs/job_store.ts'
+import type { ShadowModel } from '../../../src/shadow_model.ts'
 import { calibrateQueue, evalQueue, queueTables } from './queue_rows.ts'
 import { argumentsOf, stateTables, type CommandTable } from './table.ts'
 
@@ -18,14 +18,14 @@ let work: DoJob | null = null
 
 /** Stand-ins for the modules that connect to a server. */
 const standIns: Readonly<Record<string, (original: () => Promise<object>) => unknown>> = {
-  '../../src/jobs/connection.ts': async (original) => ({
+  '../../../src/jobs/connection.ts': async (original) => ({
     ...(await original()),
     openQueue: async ({ host }: QueueAddress) => {
       calls.push({ address: host })
       return {}
     },
   }),
-  '../../src/jobs/queue_runner.ts': () => ({
+  '../../../src/jobs/queue_runner.ts': () => ({
     QueueRunner: class {
       readonly store: JobStore
       readonly examplesPerJob = 2
@@ -38,14 +38,14 @@ const standIns: Readonly<Record<string, (original: () => Promise<object>) => unk
       close = (): Promise<void> => this.store.close()
     },
   }),
-  '../../src/jobs/queue_worker.ts': () => ({
+  '../../../src/jobs/queue_worker.ts': () => ({
     runWorker: async ({ queue, threads, concurrency, grace, idle, lock }: WorkerOptions) => {
       const { path, backend } = threads.start as ThreadStart
       calls.push({ queue, path, backend, concurrency, grace, idle, lock })
       return { done: 0, found: 0, failed: 0, returned: 0 }
     },
   }),
-  '../../src/jobs/queue_state.ts': () => ({
+  '../../../src/jobs/queue_state.ts': () => ({
     readQueues: async (): Promise<QueueState[]> => [
       {
         name: 'shadow',
@@ -65,15 +65,15 @@ vi.resetModules()
 for (const [path, standIn] of Object.entries(standIns)) vi.doMock(path, standIn as never)
 const { calls } = await import('./observe.ts')
 const { useSurroundings } = await import('./surroundings.ts')
-const { inlineRunner } = await import('../jobs/inline_runner.ts')
+const { inlineRunner } = await import('../../jobs/inline_runner.ts')
 const { run, place } = useSurroundings()
 
 let opt: ShadowModel
 beforeAll(async () => {
-  const { ShadowModel: Library } = await import('../../src/shadow_model.ts')
-  const { makeDoJob } = await import('../../src/evaluation/jobs/do_job.ts')
-  const { hashFiles } = await import('../../src/results/provenance.ts')
-  const { methodHash } = await import('../../src/results/method_hash.ts')
+  const { ShadowModel: Library } = await import('../../../src/shadow_model.ts')
+  const { makeDoJob } = await import('../../../src/evaluation/jobs/do_job.ts')
+  const { hashFiles } = await import('../../../src/results/provenance.ts')
+  const { methodHash } = await import('../../../src/results/method_hash.ts')
   opt = await Library.fromPretrained(place('model'))
   work = makeDoJob({ model: opt.model, hash: await hashFiles(opt.files), method: await methodHash() })
 })

@@ -2,8 +2,8 @@
  * The commands of the command line and their flags, read from the parser.
  */
 import type { Command } from 'commander'
-import { makeProgram } from '../../src/cli/program.ts'
-import { quietSession } from '../cli/run_inside.ts'
+import { makeProgram } from '../../../src/cli/program.ts'
+import { quietSession } from '../run_inside.ts'
 
 /** A flag of a command. */
 export interface KnownFlag {

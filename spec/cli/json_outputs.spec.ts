@@ -6,7 +6,7 @@
 import { readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { schemaFile, schemaFolder } from '../../scripts/schemas.ts'
-import { allFlags } from '../options/commands.ts'
+import { allFlags } from './options/commands.ts'
 import { checkOutput, schemaOf } from './json_schema.ts'
 import { runInside } from './run_inside.ts'
 

@@ -3,9 +3,9 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
-import { readOutputs } from '../cli/op_outputs.ts'
-import { runInside } from '../cli/run_inside.ts'
+import { writeSafetensors, type TensorToWrite } from '../../../src/io/safetensors_writer.ts'
+import { readOutputs } from '../op_outputs.ts'
+import { runInside } from '../run_inside.ts'
 
 /** Makes them in the folder of the small files. */
 export async function makeFiles(folder: string): Promise<void> {

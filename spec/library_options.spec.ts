@@ -12,15 +12,15 @@ import {
   type MaskOptions,
   type PlanOptions,
   type UnitMask,
-} from '../../src/index.ts'
-import { LanguageModel } from '../../src/engine/language_model.ts'
-import { readsMean, type PlannerName } from '../../src/predictor/planners.ts'
-import { createEngine } from '../../src/web/engine/engine.ts'
-import { RemoteModel } from '../../src/web/engine/remote_model.ts'
-import { study } from '../../src/web/engine/study.ts'
-import type { StudyOptions } from '../../src/web/engine/study_types.ts'
-import { RpcClient, serveCalls } from '../../src/web/engine/worker_rpc.ts'
-import { runInside } from '../cli/run_inside.ts'
+} from '../src/index.ts'
+import { LanguageModel } from '../src/engine/language_model.ts'
+import { readsMean, type PlannerName } from '../src/predictor/planners.ts'
+import { createEngine } from '../src/web/engine/engine.ts'
+import { RemoteModel } from '../src/web/engine/remote_model.ts'
+import { study } from '../src/web/engine/study.ts'
+import type { StudyOptions } from '../src/web/engine/study_types.ts'
+import { RpcClient, serveCalls } from '../src/web/engine/worker_rpc.ts'
+import { runInside } from './cli/run_inside.ts'
 import {
   chatTable,
   generateTable,
@@ -30,9 +30,9 @@ import {
   type OptionRow,
   type OptionRows,
   type OptionTable,
-} from './library_rows.ts'
-import { makeFiles } from './made_files.ts'
-import { commits, writeSmallFiles } from './small_files.ts'
+} from './library_option_rows.ts'
+import { makeFiles } from './cli/options/made_files.ts'
+import { commits, writeSmallFiles } from './cli/options/small_files.ts'
 
 const prompt = 'abcdef'
 const maxTokens = 12

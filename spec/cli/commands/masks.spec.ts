@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { formatBlocks, formatMask, formatRuns } from '../../src/cli/mask_picture.ts'
-import { colours, plainScreen } from '../../src/cli/screen.ts'
-import { openSafetensors } from '../../src/io/safetensors.ts'
-import { makeMask } from '../../src/masks/mask.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { runInside } from './run_inside.ts'
+import { formatBlocks, formatMask, formatRuns } from '../../../src/cli/mask_picture.ts'
+import { colours, plainScreen } from '../../../src/cli/screen.ts'
+import { openSafetensors } from '../../../src/io/safetensors.ts'
+import { makeMask } from '../../../src/masks/mask.ts'
+import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
+import { runInside } from '../run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-masks-'))
 afterAll(() => rmSync(folder, { recursive: true }))

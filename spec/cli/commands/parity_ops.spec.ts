@@ -5,9 +5,9 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
-import { readOutputs } from './op_outputs.ts'
-import { runInside } from './run_inside.ts'
+import { writeSafetensors } from '../../../src/io/safetensors_writer.ts'
+import { readOutputs } from '../op_outputs.ts'
+import { runInside } from '../run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-parity-ops-'))
 afterAll(() => rmSync(folder, { recursive: true }))

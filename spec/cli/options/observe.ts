@@ -5,14 +5,14 @@
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ProgressUpdate } from '../../src/cli/progress.ts'
-import { runCommandLine } from '../../src/cli/run.ts'
-import type { Session } from '../../src/cli/session.ts'
-import { LanguageModel } from '../../src/engine/language_model.ts'
-import type { Sequence } from '../../src/engine/sequence.ts'
-import { LanguageTrainer } from '../../src/training/pretrain_trainer.ts'
-import { checkOutput } from '../cli/json_schema.ts'
-import { quietSession } from '../cli/run_inside.ts'
+import type { ProgressUpdate } from '../../../src/cli/progress.ts'
+import { runCommandLine } from '../../../src/cli/run.ts'
+import type { Session } from '../../../src/cli/session.ts'
+import { LanguageModel } from '../../../src/engine/language_model.ts'
+import type { Sequence } from '../../../src/engine/sequence.ts'
+import { LanguageTrainer } from '../../../src/training/pretrain_trainer.ts'
+import { checkOutput } from '../json_schema.ts'
+import { quietSession } from '../run_inside.ts'
 import { askServer, type Served } from './ask_server.ts'
 
 /** A model that was loaded. */

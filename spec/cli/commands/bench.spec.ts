@@ -5,11 +5,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import type { ProgressUpdate } from '../../src/cli/progress.ts'
-import type { BenchRow } from '../../src/bench/rows.ts'
-import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
-import { tinyFolder, type CliResult } from './run_cli.ts'
-import { runInside, type Moment } from './run_inside.ts'
+import type { ProgressUpdate } from '../../../src/cli/progress.ts'
+import type { BenchRow } from '../../../src/bench/rows.ts'
+import { writeSafetensors } from '../../../src/io/safetensors_writer.ts'
+import { tinyFolder, type CliResult } from '../run_cli.ts'
+import { runInside, type Moment } from '../run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-bench-'))
 afterAll(() => rmSync(folder, { recursive: true }))

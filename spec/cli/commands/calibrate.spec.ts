@@ -6,11 +6,11 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeF
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Random } from '../../src/tensor/random.ts'
-import { filesOf } from '../calibration/small_calibration.ts'
-import { runSeed } from '../harness/seed.ts'
-import { root } from './run_cli.ts'
-import { runInside, type InsideOptions } from './run_inside.ts'
+import { Random } from '../../../src/tensor/random.ts'
+import { filesOf } from '../../calibration/small_calibration.ts'
+import { runSeed } from '../../harness/seed.ts'
+import { root } from '../run_cli.ts'
+import { runInside, type InsideOptions } from '../run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-calibrate-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -2,11 +2,11 @@
  * `shadowllm verify`: a line per law and backend, totals, and an end that says what came of it.
  */
 import { describe, expect, test } from 'vitest'
-import { createBackend } from '../../src/backends/select.ts'
-import { formatReport, showVerdict, type Verification } from '../../src/cli/commands/verify.ts'
-import { suite, digestOfReports, verifyBackends, type LawReport } from '../../src/verify/index.ts'
-import { mutateKernel } from '../harness/mutate.ts'
-import { quietSession, runInside } from './run_inside.ts'
+import { createBackend } from '../../../src/backends/select.ts'
+import { formatReport, showVerdict, type Verification } from '../../../src/cli/commands/verify.ts'
+import { suite, digestOfReports, verifyBackends, type LawReport } from '../../../src/verify/index.ts'
+import { mutateKernel } from '../../harness/mutate.ts'
+import { quietSession, runInside } from '../run_inside.ts'
 
 const reference = await createBackend('reference')
 

@@ -5,12 +5,12 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, expect, test } from 'vitest'
-import { bytesFlag } from '../../src/cli/values.ts'
-import { openSafetensors } from '../../src/io/safetensors.ts'
-import { UsageError } from '../../src/tensor/errors.ts'
-import { tinyFolder } from './run_cli.ts'
-import { runInside } from './run_inside.ts'
-import { largeCheckpoint } from './large_checkpoint.ts'
+import { bytesFlag } from '../../../src/cli/values.ts'
+import { openSafetensors } from '../../../src/io/safetensors.ts'
+import { UsageError } from '../../../src/tensor/errors.ts'
+import { tinyFolder } from '../run_cli.ts'
+import { runInside } from '../run_inside.ts'
+import { largeCheckpoint } from '../large_checkpoint.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'shadowllm-cli-convert-'))
 afterAll(() => rmSync(root, { recursive: true }))
