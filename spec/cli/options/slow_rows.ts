@@ -316,10 +316,10 @@ export const slowTables: readonly CommandTable[] = [
 /** Flags whose effect is not visible on every machine, and the spec that states it. */
 export const statedElsewhere: readonly (KnownFlag & { readonly where: string })[] = [
   { command: 'serve', flag: '--stall', where: 'spec/server/load.full.spec.ts' },
-  { command: 'bench', flag: '--no-graphs', where: 'spec/cli/bench_emulated.full.spec.ts' },
+  { command: 'bench', flag: '--no-graphs', where: 'spec/cli/commands/bench.full.spec.ts' },
   ...['--queue', '--shards'].map((flag) => ({
     command: 'reproduce',
     flag,
-    where: 'spec/cli/queue.full.spec.ts',
+    where: 'spec/cli/commands/worker.full.spec.ts',
   })),
 ]
