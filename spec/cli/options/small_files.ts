@@ -55,7 +55,8 @@ function writeDescription(folder: string, layers = smallConfig.layers, vocabular
   )
 }
 
-async function writeModel(folder: string, seed: number): Promise<void> {
+/** Writes a model. @param folder it is made */
+export async function writeModel(folder: string, seed: number): Promise<void> {
   writeDescription(folder)
   const weights = initialWeights(smallConfig, { seed, deviation: 0.3, biasDeviation: 0.1 })
   const tensors = [...weights].map(
