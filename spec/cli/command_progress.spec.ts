@@ -8,9 +8,9 @@ import type { ProgressUpdate } from '../../src/cli/progress.ts'
 import { parameterShapes } from '../../src/engine/names.ts'
 import { largeCheckpoint } from './large_checkpoint.ts'
 import type { CurveRow } from './small_pretraining.ts'
-import type { Seen } from '../options/observe.ts'
-import { smallConfig } from '../options/small_files.ts'
-import { useSurroundings } from '../options/surroundings.ts'
+import type { Seen } from './options/observe.ts'
+import { smallConfig } from './options/small_files.ts'
+import { useSurroundings } from './options/surroundings.ts'
 
 const { run, place } = useSurroundings()
 

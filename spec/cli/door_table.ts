@@ -24,6 +24,8 @@ export interface Places {
   readonly rows: string
   /** A folder that is not there yet and may be made. */
   readonly fresh: string
+  /** Where a small model is, once it was written. */
+  readonly model: string
   /** Where a calibration is, once `calibrationArguments` were run. */
   readonly calibration: string
 }
@@ -52,14 +54,15 @@ export function makePlaces(folder: string): Places {
     text: at('text'),
     rows: at('copa.jsonl'),
     fresh: at('fresh'),
+    model: at('model'),
     calibration: at('calibration'),
   }
 }
 
 /** The arguments that make the calibration, in a moment. */
-export function calibrationArguments({ calibration, text }: Places): string[] {
+export function calibrationArguments({ calibration, text, model }: Places): string[] {
   const sizes = ['--limit', '2', '--prompt', '8', '--continuation', '8', '--threads', '1']
-  return ['calibrate', '--output', calibration, '--text', text, ...sizes]
+  return ['calibrate', '--model', model, '--output', calibration, '--text', text, ...sizes]
 }
 
 /** What each command is given so that it would run. */
@@ -70,14 +73,17 @@ export function leastArguments({
   rows,
   text,
   calibration,
+  model,
 }: Places): Readonly<Record<string, readonly string[]>> {
   const cases = join(tinyFolder, 'cases/batch.safetensors')
   return {
     '': [],
-    reproduce: ['--quick'],
-    calibrate: ['--output', fresh],
+    reproduce: ['--model', model, '--quick'],
+    calibrate: ['--output', fresh, '--model', model],
     train: ['--calibration', calibration, '--output', `${fresh}.safetensors`],
     learn: [
+      '--model',
+      model,
       '--calibration',
       calibration,
       '--output',
@@ -91,27 +97,27 @@ export function leastArguments({
       '--steps',
       '1',
     ],
-    generate: ['a'],
-    chat: [],
-    serve: ['--port', '0'],
-    masks: ['a'],
-    perplexity: ['--text', text],
-    eval: ['--tasks', 'copa', '--rows', `copa=${rows}`],
+    generate: ['a', '--model', model],
+    chat: ['--model', model],
+    serve: ['--port', '0', '--model', model],
+    masks: ['a', '--model', model],
+    perplexity: ['--text', text, '--model', model],
+    eval: ['--tasks', 'copa', '--rows', `copa=${rows}`, '--model', model],
     parity: [],
     'parity run': ['--small'],
     'parity verify-certificate': [file],
     'parity export-ops': ['--output', fresh, '--ops', 'add', '--small'],
     'parity check-ops': [folder, folder],
-    'parity export': ['--cases', cases, '--output', `${fresh}.safetensors`],
+    'parity export': ['--cases', cases, '--output', `${fresh}.safetensors`, '--model', model],
     'parity check': [cases, cases],
-    inspect: ['embedded'],
-    convert: ['embedded', fresh],
+    inspect: [model],
+    convert: [model, fresh],
     verify: ['--law', 'relu', '--runs', '0.01'],
     cost: [],
     bench: ['--quick'],
     pretrain: ['--output', fresh],
     doctor: [],
-    worker: ['--queue', nobody, '--shards', fresh],
+    worker: ['--queue', nobody, '--shards', fresh, '--model', model],
     jobs: ['--queue', nobody],
   }
 }
@@ -264,6 +270,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     // calibrate
     '--criteria <list>': names('CRITERION_NAME', 'names of plainact'),
     'calibrate --examples <count>': { wrong: usage('FLAGS', 'expected --limit', '8', '0') },
+    'calibrate --text <file...>': { ...text, beside: ['--prompt', '8', '--continuation', '8'] },
     'calibrate --prompt <count>': whole(2),
     'calibrate --threads <count>': whole(1, '65'),
     'reproduce --threads <count>': whole(1, '65'),

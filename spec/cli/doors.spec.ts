@@ -1,6 +1,9 @@
 /**
  * Every door of the command line: each flag and argument of each command is given every kind of wrong value, and each
- * refusal is one line, its exit code, and nothing else.
+ * refusal is one line, its exit code, and nothing else. Commands that load a model before they refuse load a small one.
+ *
+ * Tests src/cli/run.ts, src/cli/flags.ts, src/cli/values.ts, src/cli/failure.ts, src/cli/grid_flags.ts, src/cli/task_flags.ts,
+ * src/cli/queue_flags.ts, src/cli/writing_flags.ts and src/cli/commands/.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,6 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeProgram } from '../../src/cli/program.ts'
 import type { Door, Wrong } from './door.ts'
 import { calibrationArguments, leastArguments, makeDoors, makePlaces } from './door_table.ts'
+import { writeModel } from './options/small_files.ts'
 import type { CliResult } from './run_cli.ts'
 import { quietSession, runInside, type Run } from './run_inside.ts'
 
@@ -21,6 +25,7 @@ const doors = makeDoors(places)
 const least = leastArguments(places)
 
 beforeAll(async () => {
+  await writeModel(places.model, 3)
   expect(await runInside(calibrationArguments(places))).toMatchObject({ code: 0, stderr: '' })
 })
 

@@ -1,6 +1,6 @@
 /**
  * Holds what a command prints with `--json` to its schema in docs/schemas. Every run of a command inside this process is held
- * to it (run_inside.ts and spec/options/observe.ts), so that each flag is.
+ * to it (run_inside.ts and options/observe.ts), so that each flag is.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,9 +1,9 @@
 /**
- * Runs the command line inside this process. Output, files and exit code are those of a process of its own, a hundred times as
- * fast.
+ * Runs the command line inside this process: its arguments, streams and ctrl-C are those of a session. Output, files and exit
+ * code are those of a process of its own, a hundred times as fast.
  *
- * Arguments and environment belong to the process, so runs are sequential, and each must leave the process unchanged: no test
- * depends on earlier ones.
+ * Runs are sequential, because the library reads variables of the hub and of queues from the environment of the process. Each
+ * must leave the process unchanged: no test depends on earlier ones.
  */
 import { runCommandLine } from '../../src/cli/run.ts'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
@@ -37,14 +37,17 @@ export interface InsideOptions {
   readonly interrupt?: AbortController
 }
 
-/** A session that is never interrupted. @param print takes its output */
-export function quietSession(print: (text: string) => void): Session {
+/** A session that is never interrupted, without variables of the environment. @param print takes its output */
+export function quietSession(print: (text: string) => void, args: readonly string[] = []): Session {
   return {
+    args,
+    environment: () => undefined,
     signal: new AbortController().signal,
     progress: { update: () => {}, clear: () => {} },
     print: async (text) => print(text),
     quieten: () => {},
     note: async () => {},
+    complain: async () => {},
     lines: () => ({ isTerminal: false, next: async () => null, close: () => {} }),
     takeInterrupts: () => () => {},
     isTerminal: false,
@@ -67,6 +70,14 @@ export function runInside(args: readonly string[], options: InsideOptions = {}):
   return result
 }
 
+/** Runs a command that must succeed without a word on stderr. @returns its JSON */
+export async function runJson(...args: string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await runInside([...args, '--json'])
+  if (code !== 0 || stderr !== '')
+    throw new Error(`shadowllm ${args.join(' ')}: expected 0, got ${code}: ${stderr}`)
+  return JSON.parse(stdout) as Record<string, unknown>
+}
+
 async function runAlone(args: readonly string[], options: InsideOptions): Promise<CliResult> {
   const { env = {}, input = [], interruptWhen = () => false, interrupt = new AbortController() } = options
   const { screen = plainScreen } = options
@@ -74,30 +85,32 @@ async function runAlone(args: readonly string[], options: InsideOptions): Promis
   const look = (update: ProgressUpdate | null): void => {
     if (interruptWhen({ update, stdout })) interrupt.abort()
   }
+  const print = (text: string): void => {
+    stdout += text
+    look(null)
+  }
   const session: Session = {
-    ...quietSession((text) => {
-      stdout += text
-      look(null)
-    }),
+    ...quietSession(print, args),
+    environment: (name) => env[name] ?? process.env[name],
     signal: interrupt.signal,
     screen,
     isTerminal: screen !== plainScreen,
     progress: { update: look, clear: () => {} },
     note: async (text) => void (stderr += `${text}\n`),
+    complain: async (text) => void (stderr += text),
     lines: () => {
       const rest = [...input]
       return { isTerminal: false, next: async () => rest.shift() ?? null, close: () => {} }
     },
   }
-  const [argv, before] = [process.argv, { ...process.env }]
-  process.argv = [...argv.slice(0, 2), ...args]
+  // The library reads its own variables from the process.
+  const before = { ...process.env }
   Object.assign(process.env, env)
   try {
-    const code = await runCommandLine(args, session, async (text) => void (stderr += text))
+    const code = await runCommandLine(session)
     checkOutput(args, stdout)
     return { code, stdout, stderr }
   } finally {
-    process.argv = argv
     for (const name of Object.keys(env)) {
       if (before[name] === undefined) delete process.env[name]
       else process.env[name] = before[name]

@@ -1,6 +1,6 @@
 /**
  * Criteria of the released code: what they say of a sequence is what the golden files say, computed in float64 by
- * another implementation. `spec/cli/parity_check.spec.ts` holds their scores of padded batches to them too.
+ * another implementation. `spec/parity/check.spec.ts` holds their scores of padded batches to them too.
  */
 import { describe, expect, test } from 'vitest'
 import type { Criterion } from '../../src/criteria/index.ts'

@@ -2,7 +2,6 @@
  * Opens the model a command was asked for, with progress and ctrl-C, and sees to its end.
  */
 import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
-import { commandArguments } from '../platform/platform.ts'
 import type { NamedModel } from '../results/provenance.ts'
 import { ShadowModel } from '../shadow_model.ts'
 import type { ModelFlags } from './flags.ts'
@@ -44,7 +43,7 @@ export interface NamedSource extends NamedModel {
 }
 
 /** What is measured of a model that was opened. */
-export function namedSource(opt: ShadowModel): NamedSource {
+export function namedSource(opt: ShadowModel, { args }: Session): NamedSource {
   return {
     model: opt.model,
     modelName: opt.name,
@@ -52,7 +51,7 @@ export function namedSource(opt: ShadowModel): NamedSource {
     modelOrigin: opt.origin,
     encode: (text) => opt.encode(text),
     prefixIds: opt.prefixIds,
-    argv: commandArguments(),
+    argv: args,
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * Runs one command line, whose result or error becomes an exit code and at most one line.
+ * Runs one command line, whose result or error becomes an exit code and at most one line. It is a function of its session:
+ * arguments, environment, streams and ctrl-C.
  */
 import { describeFailure } from './failure.ts'
 import { calledCommand, makeProgram } from './program.ts'
@@ -7,15 +8,11 @@ import type { Session } from './session.ts'
 import { version } from './version.ts'
 
 /**
- * Runs `shadowllm` with these arguments; nothing is thrown, and the process is not ended.
- * @param writeError takes the line, and with `--debug` the stack below it
+ * Runs `shadowllm`; nothing is thrown, and the process is not ended.
  * @returns the exit code
  */
-export async function runCommandLine(
-  args: readonly string[],
-  session: Session,
-  writeError: (text: string) => Promise<void>,
-): Promise<number> {
+export async function runCommandLine(session: Session): Promise<number> {
+  const { args } = session
   try {
     let help = ''
     const called = calledCommand(args)
@@ -31,9 +28,9 @@ export async function runCommandLine(
   } catch (error) {
     session.progress.clear()
     const { line, exitCode } = describeFailure(error, session.signal.aborted)
-    if (line !== '') await writeError(`${line}\n`)
+    if (line !== '') await session.complain(`${line}\n`)
     if (args.includes('--debug') && exitCode !== 0 && error instanceof Error)
-      await writeError(`${error.stack}\n`)
+      await session.complain(`${error.stack}\n`)
     return exitCode
   }
 }

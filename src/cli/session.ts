@@ -6,7 +6,9 @@
  * code of the work if it was already complete; no signal kills the process.
  */
 import {
+  commandArguments,
   endWhenIdle,
+  environment,
   exit,
   isTerminal,
   now,
@@ -21,8 +23,12 @@ import { whileWriting } from './output.ts'
 import { makeProgressLine, type ProgressLine } from './progress.ts'
 import { screenOf, type Screen } from './screen.ts'
 
-/** What a command is given of the process it runs in. */
+/** What a command is given: arguments, environment, streams and ctrl-C, of a process or of a test. */
 export interface Session {
+  /** The arguments behind the name of the program. */
+  readonly args: readonly string[]
+  /** A variable of the environment; undefined if it is not set. The library reads those of the hub and of queues itself. */
+  environment(name: string): string | undefined
   /** Aborted by ctrl-C. */
   readonly signal: AbortSignal
   readonly progress: ProgressLine
@@ -30,6 +36,8 @@ export interface Session {
   print(text: string): Promise<void>
   /** Writes a line to stderr: what a command has to say that is not its data. */
   note(text: string): Promise<void>
+  /** Writes why the command failed to stderr, as far as that can be written. */
+  complain(text: string): Promise<void>
   /** Opens standard input. Close it. */
   lines(): LineInput
   /** Takes ctrl-C from the session, until the returned function is called. SIGTERM still aborts `signal`. */
@@ -81,6 +89,8 @@ export function openSession(): ProcessSession {
     clear: line.clear,
   }
   return {
+    args: commandArguments(),
+    environment,
     signal: interrupt.signal,
     progress,
     exitCode: exitCodes.done,
@@ -92,6 +102,8 @@ export function openSession(): ProcessSession {
       progress.clear()
       return write('stderr', `${text}\n`)
     },
+    // Where even that cannot be written, the exit code has to do.
+    complain: (text) => write('stderr', text).catch(() => {}),
     lines: openLines,
     takeInterrupts(handler) {
       taken = handler

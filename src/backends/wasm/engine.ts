@@ -29,10 +29,34 @@ export interface Engine {
 
 /** The kernels on the calling thread, over a memory of its own. @throws MissingError BACKEND_MEMORY if there is no room */
 export function startAlone(module: WebAssembly.Module): Engine {
-  const memory = makeMemory(1)
+  const memory = takeIdle() ?? makeMemory(1)
   const { kernels, scratchSize } = instantiate(module, memory, 0)
   const threads = { threads: 1, calls: [] }
-  return { memory, kernels, heapBase: scratchSize, threads, ready: Promise.resolve(), end: () => {} }
+  let isLive = true
+  const end = (): void => {
+    if (isLive) keepIdle(memory)
+    isLive = false
+  }
+  return { memory, kernels, heapBase: scratchSize, threads, ready: Promise.resolve(), end }
+}
+
+/**
+ * Memories of engines that have ended, for the next ones: a JavaScript engine may collect all garbage whenever a memory is made
+ * or grows, and that takes longer than a small model computes.
+ */
+const idle: WebAssembly.Memory[] = []
+const MAX_IDLE = 2
+const MAX_IDLE_PAGES = 2048
+
+/** An idle memory, whose scratch is zero as in a new one; buffers are uninitialised until they are cleared. */
+function takeIdle(): WebAssembly.Memory | undefined {
+  const memory = idle.pop()
+  if (memory !== undefined) new Uint8Array(memory.buffer, 0, PAGE * FIRST_PAGES).fill(0)
+  return memory
+}
+
+function keepIdle(memory: WebAssembly.Memory): void {
+  if (idle.length < MAX_IDLE && memory.buffer.byteLength <= PAGE * MAX_IDLE_PAGES) idle.push(memory)
 }
 
 /**

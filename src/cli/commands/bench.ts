@@ -18,7 +18,7 @@ import type { CacheStorage } from '../../engine/layer_cache.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { predictorBeside, predictorFile } from '../../io/named_predictor.ts'
-import { commandArguments, joinPath } from '../../platform/platform.ts'
+import { joinPath } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
@@ -189,7 +189,7 @@ export interface BenchOutput {
 async function show(session: Session, bench: Bench, { json, profile }: BenchFlags): Promise<void> {
   const { rows, profiles, reads, device } = bench
   if (json) {
-    const provenance = await bench.provenance(commandArguments())
+    const provenance = await bench.provenance(session.args)
     const all: BenchOutput = { rows, ...(profile && { profiles }), readBytesPerSecond: reads, provenance }
     await session.print(jsonText(all))
     return

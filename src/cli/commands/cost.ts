@@ -9,7 +9,6 @@ import type { ExperimentResult } from '../../results/experiment_result.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { formatExperiment } from '../../results/terminal.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
-import { commandArguments } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags } from '../flags.ts'
 import { checkOutput, writeOutput } from '../output.ts'
@@ -92,16 +91,15 @@ export function define(command: Command, session: Session): void {
     .addHelpText('after', help)
     .action(async (flags: CostFlags) => {
       if (flags.html !== undefined) await checkOutput(flags.html)
-      const result = await count(flags)
+      const result = await count(flags, session.args)
       await printResult(session, flags, result, (found, { columns }) => formatExperiment(found, columns))
       if (flags.html !== undefined)
         await writeOutput(flags.html, await renderHtml([result], result.provenance))
     })
 }
 
-async function count(flags: CostFlags): Promise<ExperimentResult> {
-  const argv = commandArguments()
-  if (flags.cluster) return clusterExperiment(clusterOf(flags))
+async function count(flags: CostFlags, argv: readonly string[]): Promise<ExperimentResult> {
+  if (flags.cluster) return clusterExperiment({ ...clusterOf(flags), argv })
   for (const name of ['machines', 'windows', 'gflops', 'deaths'] as const)
     if (flags[name] !== undefined)
       throw new UsageError('FLAGS', `--${name}: expected --cluster beside it, got none`)
@@ -128,6 +126,5 @@ function clusterOf({ model, machines, windows, gflops, deaths, seed }: CostFlags
     flops: gflops === undefined ? undefined : gflops * 1e9,
     deathsPerHour: deaths ?? defaultCluster.deathsPerHour,
     seed,
-    argv: commandArguments(),
   }
 }

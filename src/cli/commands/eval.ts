@@ -8,7 +8,6 @@ import { tasks } from '../../data/tasks/index.ts'
 import { prepareTask, type PrepareOptions } from '../../evaluation/tasks/prepare.ts'
 import { runTasks, type RunOptions, type TaskRow, type TasksReport } from '../../evaluation/tasks/run.ts'
 import { brownForEvaluation, readDocuments } from '../../data/texts.ts'
-import { commandArguments } from '../../platform/platform.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
@@ -122,7 +121,7 @@ function measure(session: Session, opt: ShadowModel, flags: EvalFlags): Promise<
         model: modelSource(opt.name, await hashFiles(opt.files), opt.origin),
         data: await sourceOf(prepared.map(({ source }) => source)),
         seed: flags.seed,
-        argv: commandArguments(),
+        argv: session.args,
       }),
     }
     return withRunner(session, opt, flags, (runner) =>

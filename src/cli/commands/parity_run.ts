@@ -21,7 +21,6 @@ import { placeOf } from '../../parity/worst.ts'
 import { hashFiles, modelSource, type ModelSource } from '../../results/provenance.ts'
 import { kernelNames, type KernelName } from '../../ops/catalog.ts'
 import type { Sizes } from '../../ops/op.ts'
-import { commandArguments } from '../../platform/platform.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
@@ -120,7 +119,7 @@ async function runAll(session: Session, flags: RunFlags, models: Models | null):
     if (flags.certificate !== undefined) {
       const { ops, model } = found
       const source = models ? await sourceOf(models.opt) : { name: 'none', hash: '' }
-      const run = { backend, source, seed: flags.seed, argv: commandArguments(), ops, model }
+      const run = { backend, source, seed: flags.seed, argv: session.args, ops, model }
       await writeOutput(flags.certificate, renderCertificate(await makeCertificate(run)))
     }
   } finally {

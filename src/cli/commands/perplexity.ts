@@ -139,7 +139,7 @@ function measure(
   return withMethods(opt, flags, (compared) =>
     textPerplexity(
       {
-        ...namedSource(opt),
+        ...namedSource(opt, session),
         text,
         ...compared,
         protocols: by === 'both' ? protocols : [by],

@@ -22,13 +22,7 @@ import { reproduce, type ReproduceOptions } from '../../experiments/reproduce.ts
 import { settingsBySize, type ExperimentSize, type Settings } from '../../evaluation/settings.ts'
 import type { Scope } from '../../masks/budget.ts'
 import { readWikitext } from '../../data/wikitext.ts'
-import {
-  commandArguments,
-  joinPath,
-  remove,
-  temporaryFolder,
-  temporaryName,
-} from '../../platform/platform.ts'
+import { joinPath, remove, temporaryFolder, temporaryName } from '../../platform/platform.ts'
 import {
   featureScalings,
   targetScalings,
@@ -251,7 +245,7 @@ function run(
 ): Promise<ReproduceReport> {
   const { criterion, scope, seed, speed, savePredictor } = flags
   const options: ReproduceOptions = {
-    ...namedSource(opt),
+    ...namedSource(opt, session),
     settings: settingsOf(flags),
     onPredictor: async (predictor) => {
       if (savePredictor === undefined) return
@@ -293,7 +287,7 @@ async function show(session: Session, report: ReproduceReport, flags: ReproduceF
       : ''
   await showReport(session, flags, report, (_, { columns }) => `${formatReport(report, columns)}\n${more}`)
   if (flags.html === undefined) return
-  const experiment = reproduceExperiment(report, `shadowllm ${commandArguments().join(' ')}`)
+  const experiment = reproduceExperiment(report, `shadowllm ${session.args.join(' ')}`)
   await writeOutput(flags.html, await renderHtml([experiment], report.provenance))
 }
 
@@ -312,7 +306,7 @@ async function runExperiments(
   let running = ''
   const openCache = (options: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
     ExperimentCache.open({
-      ...namedSource(opt),
+      ...namedSource(opt, session),
       prompt: settings.prompt,
       continuation: settings.continuation,
       ...parts,

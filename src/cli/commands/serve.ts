@@ -4,7 +4,6 @@
 import { Option, type Command } from 'commander'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { MaskMode } from '../../engine/active_block.ts'
-import { environment } from '../../platform/platform.ts'
 import { listen, type Listening } from '../../platform/http_server.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
 import { createServer, type Server } from '../../server/app.ts'
@@ -164,7 +163,7 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
     cache,
     maskTokens,
     name: flags.name ?? (opt.name.split(/[\\/]/).findLast((part) => part !== '') || opt.name),
-    apiKey: flags.apiKey ?? keyOfEnvironment(),
+    apiKey: flags.apiKey ?? keyOfEnvironment(session),
     origins: cors,
     seats: parallel,
     queue: waiting,
@@ -207,8 +206,8 @@ async function listenAt(server: Server, host: string, port: number): Promise<Lis
   }
 }
 
-function keyOfEnvironment(): string | null {
-  const key = environment('SHADOWLLM_API_KEY')
+function keyOfEnvironment(session: Session): string | null {
+  const key = session.environment('SHADOWLLM_API_KEY')
   return key === undefined ? null : keyFlag(key)
 }
 

@@ -1,0 +1,322 @@
+/**
+ * `shadowllm chat`: conversations through a pipe and, with the terminal played by the test, typed ones.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { runChat } from '../../../src/cli/chat_loop.ts'
+import { plainScreen } from '../../../src/cli/screen.ts'
+import type { Session } from '../../../src/cli/session.ts'
+import { harmless } from '../../../src/cli/words.ts'
+import { ShadowModel, type ChatMessage } from '../../../src/index.ts'
+import type { Interrupted, LineInput } from '../../../src/platform/platform.ts'
+import { writeChatModel } from '../../library/chat_model.ts'
+import type { CliResult } from '../run_cli.ts'
+import { quietSession, runInside } from '../run_inside.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-chat-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const model = join(folder, 'model')
+await writeChatModel(model)
+
+const chat = (input: readonly string[], ...flags: string[]): Promise<CliResult> =>
+  runInside(['chat', '-m', model, '--max-tokens', '5', ...flags], { input })
+
+interface Turn {
+  readonly message: string
+  readonly answer: string
+  readonly tokens: number[]
+  readonly end: string
+  readonly prompt: { readonly tokens: number; readonly reused: number }
+  readonly planner: string
+  readonly sparsity: number
+  readonly skipped: number
+  readonly decisions: number
+  readonly checked?: { readonly checks: number }
+  readonly temperature: number
+  readonly seed: number
+}
+const turnsOf = ({ stdout }: CliResult): Turn[] =>
+  stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Turn)
+
+describe('through a pipe', () => {
+  test('a line is a message and an answer follows; the conversation is the prompt of the next', async () => {
+    const { code, stdout, stderr } = await chat(['once', '', 'and then'])
+    expect([code, stderr]).toEqual([0, ''])
+    const turns = turnsOf(await chat(['once', 'and then'], '--json'))
+    expect(turns.map(({ message }) => message)).toEqual(['once', 'and then'])
+    expect(stdout).toBe(turns.map(({ answer }) => `${answer}\n`).join(''))
+    const opt = await ShadowModel.fromPretrained(model)
+    const messages = [
+      { role: 'user', content: 'once' },
+      { role: 'assistant', content: turns[0].answer },
+      { role: 'user', content: 'and then' },
+    ]
+    const { ids } = await opt.chatPrompt(messages)
+    expect(turns[1].prompt.tokens).toBe(ids.length)
+    expect(turns[1].prompt.reused).toBeGreaterThan(0)
+    const tokens: number[] = []
+    for await (const step of opt.chat(messages, { maxTokens: 5 })) tokens.push(step.token)
+    expect(turns[1].tokens).toEqual(tokens)
+    await opt.dispose()
+  })
+
+  test('commands change what the next answers skip, and show the mask', async () => {
+    const input = [
+      'a',
+      '/planner random',
+      '/sparsity 0.75',
+      'a',
+      '/new',
+      '/sparsity 0',
+      'a',
+      '/planner dense',
+      'a',
+    ]
+    const { stdout } = await chat(input, '--json')
+    const shown = turnsOf({ code: 0, stdout, stderr: '' })
+    expect(shown.map(({ planner, sparsity }) => [planner, sparsity])).toEqual([
+      ['dense', 0],
+      ['random', 0.75],
+      ['random', 0],
+      ['dense', 0],
+    ])
+    expect(shown[1].skipped).toBeGreaterThan(0.4)
+    expect([shown[0].skipped, shown[2].skipped]).toEqual([0, 0])
+    // The conversation was forgotten.
+    expect(shown[2].prompt.tokens).toBe(shown[0].prompt.tokens)
+    const words = await chat(['/mask', 'a', '/mask', '/planner random', 'a', '/mask'])
+    expect(words.stdout).toMatch(/^no answer yet\n/)
+    expect(words.stdout).toContain('dense: everything was computed')
+    expect(words.stdout).toMatch(/layer +heads +kept/)
+  })
+
+  test('a sparsity in a dense conversation asks for the planner shadow', async () => {
+    const { stderr } = await chat(['/sparsity 0.5', '/sparsity 0', 'a'], '--json')
+    // The model has no predictor; nothing is skipped without one.
+    expect(stderr).toMatch(/^shadowllm: planner shadow: expected a predictor .* \[PREDICTOR_MISSING\]\ndense/)
+  })
+
+  test('a turn tells how many masks were decided, and what dense checks did, whose answer is the dense one', async () => {
+    const flags = ['--json', '--planner', 'random', '--sparsity', '0.75']
+    const [dense] = turnsOf(await chat(['a'], '--json'))
+    const [masked] = turnsOf(await chat(['a'], ...flags, '--every', '1'))
+    const [checked] = turnsOf(await chat(['a'], ...flags, '--check', '3'))
+    expect([dense.decisions, dense.checked]).toEqual([0, undefined])
+    expect([masked.decisions, masked.checked]).toEqual([masked.tokens.length, undefined])
+    expect([checked.decisions, checked.answer]).toEqual([1, dense.answer])
+    expect(checked.checked?.checks).toBeGreaterThanOrEqual(2)
+    const refused = await chat(['a'], ...flags, '--check', '3', '--every', '2')
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('check: expected a planner')])
+  })
+
+  test('a system message is set by its flag and its command, and outlives /new', async () => {
+    const sizes = (input: readonly string[], ...flags: string[]) =>
+      chat(input, '--json', ...flags).then((result) => turnsOf(result).map(({ prompt }) => prompt.tokens))
+    const [bare] = await sizes(['a'])
+    const [given] = await sizes(['a'], '--system', 'You answer with one word only.')
+    expect(given).toBeGreaterThan(bare)
+    expect(
+      await sizes(['/system You answer with one word only.', 'a', '/new', 'a', '/system', '/new', 'a']),
+    ).toEqual([given, given, bare])
+  })
+
+  test('an error is one line, takes its message back, and the conversation goes on', async () => {
+    const input = [
+      '/foo',
+      '/sparsity 2',
+      '/planner nobody',
+      '/planner shadow',
+      'x'.repeat(3000),
+      'a',
+      '/quit',
+      'a',
+    ]
+    const { code, stdout, stderr } = await chat(input, '--json')
+    expect(turnsOf({ code, stdout, stderr })).toHaveLength(1)
+    expect(turnsOf({ code, stdout, stderr })[0]).toMatchObject({ message: 'a', planner: 'dense' })
+    const codes = [...stderr.matchAll(/^shadowllm: [^\n]+ \[([A-Z_]+)\]$/gm)].map(([, name]) => name)
+    expect(codes).toEqual(['UNKNOWN_COMMAND', 'SPARSITY', 'PLANNER', 'PREDICTOR_MISSING', 'CONTEXT_LENGTH'])
+    expect(code).toBe(2)
+  })
+
+  test('//TEXT is a message that begins with a slash', async () => {
+    const [{ message }] = turnsOf(await chat(['//help'], '--json'))
+    expect(message).toBe('/help')
+  })
+
+  test('ctrl-C ends the program with 130', async () => {
+    const args = ['chat', '-m', model, '--max-tokens', '300', '--temperature', '9']
+    const interruptWhen = ({ stdout }: { stdout: string }): boolean => stdout !== ''
+    const { code, stderr } = await runInside(args, { input: ['a', 'a'], interruptWhen })
+    expect([code, stderr]).toEqual([130, 'shadowllm: interrupted [INTERRUPTED]\n'])
+  })
+
+  test('a model without a template, and a planner without its file, are refused at the start', async () => {
+    expect(await runInside(['chat'], { input: ['a'] })).toMatchObject({ code: 3, stdout: '' })
+    expect((await runInside(['chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
+    expect(await chat(['a'], '--planner', 'dejavu')).toMatchObject({ code: 4, stdout: '' })
+  })
+})
+
+test('generate --chat answers a message, as a chat of one turn does', async () => {
+  const [{ answer, tokens }] = turnsOf(await chat(['once'], '--json', '--system', 'Be odd.'))
+  const args = ['generate', 'once', '-m', model, '--chat', '--system', 'Be odd.', '--max-tokens', '5']
+  expect((await runInside(args)).stdout).toBe(`${answer}\n`)
+  expect(JSON.parse((await runInside([...args, '--json'])).stdout)).toMatchObject({
+    prompt: 'once',
+    system: 'Be odd.',
+    text: answer,
+    tokens,
+  })
+  expect((await runInside(['generate', 'once', '--chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
+})
+
+test('at a terminal tokens are drawn at temperature 0.7 with seed 0; a pipe and --json get greedy answers', async () => {
+  const [greedy] = turnsOf(await chat(['once'], '--json'))
+  const [drawn] = turnsOf(await chat(['once'], '--json', '--temperature', '0.7'))
+  expect([greedy, drawn]).toMatchObject([
+    { temperature: 0, seed: 0 },
+    { temperature: 0.7, seed: 0 },
+  ])
+  expect(drawn.tokens).not.toEqual(greedy.tokens)
+  const args = ['chat', '-m', model, '--max-tokens', '5']
+  const input = ['once']
+  const { stdout } = await runInside(args, { input, screen: { ...plainScreen } })
+  expect(stdout).toBe(`${harmless(drawn.answer)}\n`)
+  expect((await runInside(args, { input })).stdout).toBe(`${greedy.answer}\n`)
+  const json = await runInside([...args, '--json'], { input, screen: { ...plainScreen } })
+  expect(turnsOf(json)).toMatchObject([{ temperature: 0, tokens: greedy.tokens }])
+})
+
+// ---- A terminal -------------------------------------------------------------------------------------------
+
+/** What happens at the terminal: a line, ctrl-C instead of one, or ctrl-C at so many characters of output. */
+type Event = string | Interrupted | { readonly line: string; readonly interruptAt: number }
+
+/** What was seen of a conversation. */
+interface Seen {
+  readonly stdout: string
+  readonly notes: readonly string[]
+  readonly exitCode: number
+  /** The messages of each chat. */
+  readonly chats: readonly (readonly ChatMessage[])[]
+}
+
+/** Plays a terminal. @param broken parts of the session that a mutant replaces */
+async function typed(
+  events: readonly Event[],
+  flags: { quiet?: boolean } = {},
+  broken: Partial<Session> = {},
+): Promise<Seen> {
+  const opt = await ShadowModel.fromPretrained(model)
+  const chats: (readonly ChatMessage[])[] = []
+  const answering = opt.chat.bind(opt)
+  opt.chat = (messages, options) => {
+    chats.push(messages)
+    return answering(messages, options)
+  }
+  const rest = [...events]
+  const notes: string[] = []
+  let [stdout, interruptAt] = ['', Infinity]
+  let handler: (() => void) | null = null
+  const lines: LineInput = {
+    isTerminal: true,
+    next: async () => {
+      expect(handler).toBeNull()
+      const event = rest.shift() ?? null
+      interruptAt = Infinity
+      if (event === null || typeof event === 'string' || 'isEmpty' in event) return event
+      interruptAt = stdout.length + event.interruptAt
+      return event.line
+    },
+    close: () => {},
+  }
+  const session: Session = {
+    ...quietSession(() => {}),
+    isTerminal: true,
+    print: async (text) => {
+      stdout += text
+      if (stdout.length >= interruptAt) handler?.()
+    },
+    note: async (text) => void notes.push(text),
+    lines: () => lines,
+    takeInterrupts: (take) => {
+      handler = take
+      return () => void (handler = null)
+    },
+    ...broken,
+  }
+  const options = { planner: 'dense', sparsity: 0.5, maxTokens: 12, temperature: 9 } as const
+  await runChat(session, opt, { options, ...flags })
+  await opt.dispose()
+  return { stdout, notes, exitCode: session.exitCode, chats }
+}
+
+describe('at a terminal', () => {
+  /** Ctrl-C in the first answer: it ends there, and its part is the beginning of the next prompt. */
+  const endsTheAnswer = async (broken: Partial<Session> = {}): Promise<void> => {
+    const whole = await typed(['once', 'a'])
+    const cut = await typed([{ line: 'once', interruptAt: 2 }, 'a'], {}, broken)
+    expect(cut.notes).toHaveLength(2)
+    expect(cut.notes[0]).toContain('interrupted')
+    const [, [first, part, last]] = cut.chats
+    expect([first.content, part.role, last.content]).toEqual(['once', 'assistant', 'a'])
+    expect(part.content.length).toBeGreaterThanOrEqual(2)
+    expect(whole.chats[1][1].content.startsWith(part.content)).toBe(true)
+    expect(part.content.length).toBeLessThan(whole.chats[1][1].content.length)
+    expect(cut.exitCode).toBe(0)
+  }
+
+  test('ctrl-C ends an answer, of which the part so far is kept, and not the program', () => endsTheAnswer())
+
+  test.each<[string, Partial<Session>]>([
+    ['does not tell of ctrl-C', { takeInterrupts: () => () => {} }],
+    [
+      'tells of ctrl-C before an answer',
+      {
+        takeInterrupts: (take) => {
+          take()
+          return () => {}
+        },
+      },
+    ],
+    ['is over at once', { lines: () => ({ isTerminal: true, next: async () => null, close: () => {} }) }],
+  ])('a session that %s is found', async (_, broken) => {
+    await expect(endsTheAnswer(broken)).rejects.toThrow()
+  })
+
+  test('the line after an answer names what was skipped, the rate and the cache; --quiet drops it', async () => {
+    const { notes } = await typed(['/planner random', '/sparsity 0.75', 'once', 'a'])
+    expect(notes).toHaveLength(2)
+    expect(notes[1]).toMatch(
+      /^\[\d+\.\d % of the weights skipped; \d+\.\d tokens\/s; \d+ tokens read in \d\.\d\d s, [1-9]\d* from the cache/,
+    )
+    expect((await typed(['once'], { quiet: true })).notes).toEqual([])
+  })
+
+  test('the first line names the model and how tokens are chosen', async () => {
+    expect((await typed([])).stdout).toBe(`${model}; temperature 9, seed 0; /help lists the commands\n`)
+  })
+
+  test('ctrl-C at an empty line, twice, ends the program with 130; with a line between it does not', async () => {
+    const empty = { isEmpty: true }
+    expect(await typed([empty, empty, 'a'])).toMatchObject({
+      exitCode: 130,
+      notes: [expect.stringContaining('again')],
+    })
+    expect(await typed([empty, '/help', empty])).toMatchObject({ exitCode: 0 })
+    expect(await typed([{ isEmpty: false }, { isEmpty: false }, '/help'])).toMatchObject({
+      exitCode: 0,
+      notes: [],
+    })
+  })
+
+  test('an answer cannot control the terminal', () => {
+    expect(harmless('a\u001b[2J\u0007\u009b1m\tb\n\r\u0000c😀')).toBe('a[2J1m\tb\nc😀')
+  })
+})

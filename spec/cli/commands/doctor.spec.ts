@@ -1,0 +1,66 @@
+/**
+ * `shadowllm doctor`: the state of each backend, and whether threads pay. Tests src/cli/commands/doctor.ts and
+ * src/cli/thread_check.ts.
+ */
+import { describe, expect, test } from 'vitest'
+import { backendNames, type Backend, type BackendName } from '../../../src/backends/backend.ts'
+import { valuesOf } from '../../../src/backends/calls.ts'
+import { describeThreads, gainOf, type ThreadCheck } from '../../../src/cli/thread_check.ts'
+import { portableNames } from '../../harness/strict.ts'
+import { runJson } from '../run_inside.ts'
+
+describe('doctor', () => {
+  test('reports every backend as working, or names what is missing', async () => {
+    const report = await runJson('doctor')
+    expect(report).toMatchObject({ runtime: { name: expect.any(String) }, wasm: { simd: true } })
+    const states = report.backends as {
+      name: BackendName
+      works: boolean
+      device: string | null
+      absent: boolean
+      reason: string
+    }[]
+    expect(states.map(({ name }) => name)).toEqual(backendNames)
+    for (const { name, works, device, absent, reason } of states) {
+      expect(works || (absent && !portableNames.includes(name)), `${name}: ${reason}`).toBe(true)
+      if (works && name.startsWith('cuda'))
+        expect(device).toMatch(/, compute capability \d+\.\d, driver for CUDA \d+\.\d$/)
+      else expect(device).toBeNull()
+      if (absent) expect(reason).toMatch(/^backend [a-z-]+: expected .*, got none/)
+    }
+  })
+
+  test('measures whether threads pay, or states why there is one', async () => {
+    const { available, auto, gain, reason } = (await runJson('doctor')).threads as ThreadCheck
+    expect(auto).toBe(Math.min(available, 4))
+    if (auto > 1) expect(Math.min(...Object.values(gain ?? {}))).toBeGreaterThan(0)
+    else expect(reason).toEqual(expect.any(String))
+  })
+
+  test.each([
+    [
+      { available: 1, auto: 1, gain: null, reason: 'no more run at once here' },
+      '1: no more run at once here',
+    ],
+    [
+      { available: 8, auto: 4, gain: { oneToken: 1.5, manyTokens: 0.4 }, reason: null },
+      '4 of 8; by sharing, products of one token are now 1.50 x as fast (shared), of many 0.40 x as fast (left to one thread)',
+    ],
+  ])('is one line', (found, line) => expect(describeThreads(found)).toBe(line))
+
+  test('multiplies matrices of the sizes it says, by one thread and by several in turns', () => {
+    const calls: [string, ...(readonly number[])[]][] = []
+    const player = (name: string): Backend => {
+      const linear = (...[y, x, weight, bias, rows]: Parameters<Backend['ops']['linear']>): void => {
+        expect([bias, rows]).toEqual([null, null])
+        calls.push([name, y.shape, x.shape, valuesOf(weight).shape])
+      }
+      return { allocate: (_: string, shape: number[]) => ({ shape }), ops: { linear } } as never
+    }
+    gainOf(player('one'), player('several'), [2, 3, 5])
+    expect(calls.slice(0, 4)).toEqual(
+      ['one', 'several', 'one', 'several'].map((name) => [name, [2, 3], [2, 5], [3, 5]]),
+    )
+    expect(calls.length % 2).toBe(0)
+  })
+})

@@ -1,0 +1,202 @@
+/**
+ * `shadowllm generate`: the text, what it says of it, and that it stops when it is told to. Tests src/cli/commands/generate.ts and
+ * src/cli/writing_flags.ts.
+ */
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { timesDense, turnsFit } from '../../../src/cli/commands/generate.ts'
+import { colours, plainScreen } from '../../../src/cli/screen.ts'
+import { collectText, ShadowModel, type GenerateOptions } from '../../../src/index.ts'
+import { fixtures } from '../../golden/golden.ts'
+import { runInside, runJson } from '../run_inside.ts'
+
+const [known] = JSON.parse(readFileSync(`${fixtures}tiny-opt/expected.json`, 'utf8')) as {
+  text: string
+  greedy_ids: number[]
+  greedy_text: string
+}[]
+
+/** A terminal without colours. */
+const terminal = { columns: 80, paint: plainScreen.paint }
+
+describe('generate', () => {
+  test('prints the text and nothing else; --quiet leaves out the line on stderr', async () => {
+    const args = ['generate', known.text, '--max-tokens', '32']
+    expect(await runInside([...args, '--quiet'])).toEqual({
+      code: 0,
+      stdout: `${known.greedy_text}\n`,
+      stderr: '',
+    })
+    expect(await runInside(args)).toEqual({
+      code: 0,
+      stdout: `${known.greedy_text}\n`,
+      stderr: expect.stringMatching(/^dense, \d[\d.]* tokens\/s, greedy\n$/),
+    })
+  })
+
+  test('says how much was skipped: the mean over the tokens after the first one', async () => {
+    const args = ['generate', known.text, '--max-tokens', '5', '--planner']
+    const skipped = async (...more: string[]): Promise<unknown> => (await runJson(...args, ...more)).skipped
+    // Layer 0 of 8 is dense.
+    expect(await skipped('random')).toBeCloseTo((0.5 * 7) / 8, 12)
+    expect(await skipped('dense')).toBe(0)
+    // Of a prompt that runs dense nothing is skipped, but of what follows it.
+    expect(await skipped('griffin', '--neuron-sparsity', '0.5')).toBeCloseTo(((0.5 * 7) / 8) * (2 / 3), 12)
+    expect(await skipped('griffin', '--max-tokens', '1')).toBeNull()
+    const { stderr } = await runInside([...args, 'random'])
+    expect(stderr).toMatch(/^44 % of the weights skipped, \d[\d.]* tokens\/s(, \d+\.\d x dense)?, greedy\n$/)
+  })
+
+  test('says how many times as fast as dense it was in the median turn, where dense was asked', async () => {
+    const own = [10, 10, 10, 10, 10, 100]
+    const dense = [20, 20, 20, 30, 10, 20]
+    expect(timesDense({ own, dense })).toBe(2)
+    expect(timesDense({ own: own.slice(1), dense })).toBeNull()
+    expect(timesDense({ own, dense: dense.slice(1) })).toBeNull()
+    const after = (first: number, gap: number, count = 7): number[] =>
+      Array.from({ length: count }, (_, i) => first + i * gap)
+    // A long prompt is not read twice more for it, nor is a slow model asked.
+    expect(turnsFit(after(40, 10))).toBe(true)
+    for (const slow of [after(200, 10), after(40, 40), after(40, 10, 6)]) expect(turnsFit(slow)).toBe(false)
+    const ratio = async (...flags: string[]): Promise<unknown> =>
+      (await runJson('generate', known.text, '--max-tokens', '24', ...flags)).timesDense
+    const random = ['--planner', 'random']
+    // On a machine that stops for a moment there are too few turns.
+    expect((await ratio(...random)) ?? 1).toBeGreaterThan(0)
+    for (const flags of [[], [...random, '--quiet'], [...random, '--check', '4']])
+      expect(await ratio(...flags)).toBeNull()
+  })
+
+  test('a sparsity without a planner is that of shadow', async () => {
+    const run = (...flags: string[]) => runJson('generate', known.text, '--max-tokens', '6', ...flags)
+    const named = await run('--planner', 'shadow', '--sparsity', '0.9')
+    for (const flags of [
+      ['--sparsity', '0.9'],
+      ['--head-sparsity', '0.9', '--neuron-sparsity', '0.9'],
+    ])
+      expect(await run(...flags)).toMatchObject({ planner: 'shadow', tokens: named.tokens })
+    expect(await run()).toMatchObject({ planner: 'dense', sparsity: 0 })
+    expect(await run('--sparsity', '0.9', '--planner', 'dense')).toMatchObject({ planner: 'dense' })
+  })
+
+  test('on a terminal the prompt stands dimmed before the text, unless it is a message', async () => {
+    const screen = { columns: 80, paint: colours }
+    const args = ['generate', known.text, '--max-tokens', '4', '--temperature', '0', '--quiet']
+    const { stdout } = await runInside(args, { screen })
+    const plain = await runInside(args)
+    expect(stdout).toBe(`\x1b[2m${known.text}\x1b[22m${plain.stdout}`)
+    const { stdout: bare } = await runInside(args, { screen: { ...screen, paint: plainScreen.paint } })
+    expect(bare).toBe(`${known.text}${plain.stdout}`)
+    expect((await runInside([...args, '--json'], { screen })).stdout).not.toContain('\x1b')
+  })
+
+  test('- reads the prompt from standard input', async () => {
+    const args = ['--max-tokens', '4', '--json']
+    const input = ['The captain', 'looked at']
+    const piped = await runInside(['generate', '-', ...args], { input })
+    expect(JSON.parse(piped.stdout)).toMatchObject({ prompt: 'The captain\nlooked at' })
+    expect(await runInside(['generate', '-', ...args])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('expected some text, got none [PROMPT]'),
+    })
+  })
+
+  test('at a terminal draws tokens at temperature 0.7 with seed 0, unless flags say otherwise', async () => {
+    const short = ['generate', known.text, '--max-tokens', '32']
+    const opt = await ShadowModel.fromPretrained()
+    const drawn = async (options: GenerateOptions): Promise<string> => {
+      const { text } = await collectText(opt.generate(known.text, { maxTokens: 32, ...options }))
+      return `${known.text}${text}\n`
+    }
+    const typed = async (...flags: string[]): Promise<readonly string[]> => {
+      const { stdout, stderr } = await runInside([...short, ...flags], { screen: terminal })
+      return [stdout, stderr.replace(/\d[\d.]* tokens/, 'N tokens')]
+    }
+    const text = await drawn({ temperature: 0.7, seed: 0 })
+    const greedy = await drawn({})
+    expect(text).not.toBe(greedy)
+    expect(await typed()).toEqual([text, 'dense, N tokens/s, temperature 0.7, seed 0\n'])
+    const other = await drawn({ temperature: 0.7, seed: 5 })
+    expect(await typed('--seed', '5')).toEqual([other, 'dense, N tokens/s, temperature 0.7, seed 5\n'])
+    expect(await typed('--temperature', '0')).toEqual([greedy, 'dense, N tokens/s, greedy\n'])
+    const [json, stderr] = await typed('--json')
+    expect(JSON.parse(json)).toMatchObject({ text: known.greedy_text, temperature: 0, seed: 0 })
+    expect(stderr).toBe('')
+    await opt.dispose()
+  })
+
+  test('a story ends with </s>, before its most tokens', async () => {
+    // Drawn, because greedy text loops.
+    const args = ['--temperature', '0.7', '--seed', '0', '--max-tokens', '240']
+    expect(await runJson('generate', 'Once upon a time', ...args)).toMatchObject({ end: 'stop' })
+  })
+
+  test('prints the same text on two threads', async () => {
+    const result = await runInside(['generate', known.text, '--max-tokens', '8', '--threads', '2', '-q'])
+    expect(result).toMatchObject({ code: 0, stderr: '' })
+    expect(known.greedy_text.startsWith(result.stdout.trimEnd())).toBe(true)
+  })
+
+  test('--json is one object with text, tokens and how it ended', async () => {
+    const args = ['--max-tokens', '4', '--planner', 'shadow', '--sparsity', '0.2', '--backend', 'reference']
+    args.push('--cache', 'int8')
+    expect(await runJson('generate', known.text, ...args)).toMatchObject({
+      prompt: known.text,
+      text: expect.any(String),
+      tokens: { length: 4 },
+      end: 'length',
+      planner: 'shadow',
+      sparsity: 0.2,
+      cache: 'int8',
+      temperature: 0,
+      topP: 1,
+      seed: 0,
+    })
+  })
+
+  test('--every auto and --check tell how often a mask was decided, and what was replaced', async () => {
+    const shadow = ['--planner', 'shadow', '--sparsity', '0.7', '--max-tokens', '12']
+    const once = await runJson('generate', known.text, ...shadow)
+    expect([once.decisions, once.checked]).toEqual([1, undefined])
+    const auto = await runJson('generate', known.text, ...shadow, '--every', 'auto')
+    expect(auto).toMatchObject({ every: 'auto', tokens: { length: 12 } })
+    expect([1, 2, 3]).toContain(auto.decisions)
+    const dense = await runJson('generate', known.text, '--max-tokens', '12')
+    const checked = await runJson('generate', known.text, ...shadow, '--check', '4')
+    expect(checked.tokens).toEqual(dense.tokens)
+    const counts = ['checks', 'rewound', 'replaced', 'dropped'].map((name) => [name, expect.any(Number)])
+    expect(checked).toMatchObject({ check: 4, checked: Object.fromEntries(counts) as object })
+    for (const command of [['perplexity'], ['eval', '--tasks', 'copa']])
+      expect(await runInside([...command, '--check', '4'])).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining("unknown option '--check'") as string,
+      })
+  })
+
+  test('keys and values are int8 by default if weights are; --cache overrides it', async () => {
+    const args = ['--max-tokens', '1', '--storage', 'int8']
+    expect(await runJson('generate', known.text, ...args)).toMatchObject({ cache: 'int8' })
+    expect(await runJson('generate', known.text, ...args, '--cache', 'f32')).toMatchObject({ cache: 'f32' })
+    expect(await runJson('generate', known.text, '--max-tokens', '1')).toMatchObject({ cache: 'f32' })
+  })
+
+  test('a seed repeats a text, and another seed gives another', async () => {
+    const run = async (seed: string): Promise<string> =>
+      (await runInside(['generate', 'The', '--temperature', '1', '--max-tokens', '16', '--seed', seed]))
+        .stdout
+    const [first, second, other] = [await run('1'), await run('1'), await run('2')]
+    expect(first.length).toBeGreaterThan(1)
+    expect(second).toBe(first)
+    expect(other).not.toBe(first)
+  })
+
+  test('ctrl-C keeps the text, ends it with a line, and is 130', async () => {
+    const { code, stdout, stderr } = await runInside(['generate', known.text, '--max-tokens', '240'], {
+      interruptWhen: ({ stdout: printed }) => printed !== '',
+    })
+    expect(stderr).toBe('shadowllm: interrupted [INTERRUPTED]\n')
+    expect(code).toBe(130)
+    expect(stdout).toMatch(/^ \w[^\n]*\n$/)
+    expect(known.greedy_text.startsWith(stdout.trimEnd().slice(0, 40))).toBe(true)
+  })
+})

@@ -1,0 +1,68 @@
+/**
+ * `shadowllm inspect`: tensors, the configuration, and the errors of storages. Tests src/cli/commands/inspect.ts.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { makeConfig } from '../../../src/engine/config.ts'
+import { parameterShapes } from '../../../src/engine/names.ts'
+import { writeSafetensors, type TensorToWrite } from '../../../src/io/safetensors_writer.ts'
+import { tinyFolder } from '../run_cli.ts'
+import { runInside, runJson } from '../run_inside.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-inspect-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('inspect', () => {
+  test('lists tensors and the configuration', async () => {
+    const contents = await runJson('inspect', 'fixtures/tiny-opt')
+    expect(contents).toMatchObject({ parameters: 7_433_216, config: { layers: 8, neurons: 1024 } })
+    expect((contents.tensors as object[])[0]).toEqual({
+      name: 'model.decoder.embed_positions.weight',
+      dtype: 'F16',
+      shape: [258, 256],
+      byteLength: 132_096,
+    })
+  })
+
+  test('measures the error of each storage, and refuses an unknown one', async () => {
+    const report = await runJson('inspect', 'fixtures/tiny-opt', '--storage', 'int8,int4', '--texts', '1')
+    const [exact, int8, int4] = report.storages as { storage: string; kl: number; tokens: number }[]
+    expect(exact).toMatchObject({ storage: 'f32', kl: 0, tokens: 127 })
+    expect(int8.storage).toBe('int8')
+    expect(int8.kl).toBeLessThan(0.001)
+    expect(int4).toMatchObject({ storage: 'int4', tokens: 127 })
+    expect(int4.kl).toBeGreaterThan(int8.kl)
+    expect(int4.kl).toBeLessThan(0.05)
+    const { code, stderr } = await runInside(['inspect', 'fixtures/tiny-opt', '--storage', 'int3'])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected names of f32, bf16')])
+  })
+
+  test.each([true, false])('counts an own head and no tied one: tied %s', async (tied) => {
+    const sizes = { layers: 1, width: 4, heads: 1, neurons: 8, vocabulary: 16, positions: 8 }
+    const config = { ...makeConfig(sizes), tied }
+    const path = join(folder, `tied ${tied}`)
+    mkdirSync(path)
+    const fields = { hidden_size: 4, num_hidden_layers: 1, num_attention_heads: 1, ffn_dim: 8 }
+    const words = { model_type: 'opt', vocab_size: 16, max_position_embeddings: 8, tie_word_embeddings: tied }
+    writeFileSync(join(path, 'config.json'), JSON.stringify({ ...words, ...fields }))
+    // A head is written either way: where it is tied, it is one name more of the same numbers.
+    const shapes = parameterShapes({ ...config, tied: false })
+    const size = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1)
+    const tensors = [...shapes].map(([name, shape]): [string, TensorToWrite] => {
+      return [name, { dtype: 'F32', shape, data: new Float32Array(size(shape)) }]
+    })
+    await writeSafetensors(join(path, 'model.safetensors'), new Map(tensors))
+    const own = [...parameterShapes(config).values()].reduce((sum, shape) => sum + size(shape), 0)
+    expect([...shapes.keys()]).toContain('lm_head.weight')
+    expect(await runJson('inspect', path)).toMatchObject({ parameters: own, config: { tied } })
+  })
+
+  test('counts tied weights of a .bin once, and names them', async () => {
+    const { code, stdout } = await runInside(['inspect', `${tinyFolder}/pytorch_model.bin`])
+    expect(stdout).toContain('37 tensors, 22,432 parameters')
+    expect(stdout).toMatch(/lm_head\.weight .* same as model\.decoder\.embed_tokens\.weight/)
+    expect(code).toBe(0)
+  })
+})

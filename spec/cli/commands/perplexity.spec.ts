@@ -1,0 +1,118 @@
+/**
+ * `shadowllm perplexity`: the tables and reports it prints and writes, and what it refuses.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { runInside } from '../run_inside.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-perplexity-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const sentence = 'The captain looked at the sea, and the men looked at him. '
+const text = join(folder, 'sea.txt')
+writeFileSync(text, sentence.repeat(8))
+const wikitext = join(folder, 'wiki.raw')
+writeFileSync(
+  wikitext,
+  ` \n = Sea = \n \n ${sentence.replace(',', ' ,').repeat(4)}\n = Ship = \n \n A ship . \n`,
+)
+
+interface Report {
+  rows: Record<string, number | string | null>[]
+  whole: Record<string, number | null>
+  protocol: Record<string, unknown>
+  text: Record<string, unknown>
+  provenance: { argv: string[]; data: { hash: string } }
+}
+
+async function runJson(...args: string[]): Promise<Report> {
+  const { code, stdout, stderr } = await runInside(['perplexity', '--json', ...args])
+  expect([code, stderr]).toEqual([0, ''])
+  return JSON.parse(stdout) as Report
+}
+
+describe('perplexity', () => {
+  test('prints perplexity per word and per token, and a table if units are skipped', async () => {
+    const args = ['--planner', 'shadow,random', '--sparsity', '0.5', '--prompt', '16']
+    const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, ...args])
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/^sea\.txt|^\/.*sea\.txt: 1 pages, 96 words, 464 bytes\n/)
+    expect(stdout).toMatch(
+      /\ndense, whole stream: [\d.]+ per token, of \d+; context 256, stride 256, a first token at the start\n/,
+    )
+    expect(stdout).toMatch(/\ndense, whole pages: [\d.]+ per word, of \d+ tokens, .* bits per byte [\d.]+\n/)
+    // The dense value beside masks is of fewer tokens, and has a name of its own.
+    expect(stdout).toMatch(/\ndense +0 % .*\n/)
+    expect(stdout.match(/ppl\/token/g)).toHaveLength(1)
+    expect(stdout).toMatch(/\nplanner +asked +heads +neurons +ppl\/token/)
+    expect(stdout).toMatch(/\nshadow +50 % +43\.8 % +43\.8 % /)
+    expect(stdout).toContain('Masks from the first 16 tokens of each window')
+  })
+
+  test('a small KL has its error beside it, in two digits as well', async () => {
+    const windows = ['--by', 'stream', '--context', '24', '--windows', '4']
+    const { stdout } = await runInside(['perplexity', '--text', text, '--cache', 'int8', ...windows])
+    expect(stdout).toMatch(/\ndense +0 % .* \d\.\de-\d ± \d\.\de-\d +\d+\.\d %/)
+  })
+
+  test('--cache int8 reports the distance from float32', async () => {
+    const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, '--cache', 'int8'])
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toMatch(/\ndense +0 % .* \d\.\de-\d +\d+\.\d %/)
+    expect(stdout).toContain('Keys and values as int8 in every row')
+    expect(stdout).not.toContain('Leaky')
+  })
+
+  test('--json states how it was measured, and --output writes the same', async () => {
+    const output = join(folder, 'report.json')
+    const args = ['--wikitext', wikitext, '--stride', '32', '--prefix', 'window', '-o', output]
+    const report = await runJson(...args)
+    expect(report).toMatchObject({
+      rows: [{ planner: 'dense', sparsity: 0, seed: 0, achieved: { heads: 0 }, klPerToken: 0 }],
+      text: { name: 'wiki.raw', pages: 2 },
+      protocol: { context: 256, stride: 32, prefix: 'window', cache: 'f32', prompt: null },
+      complete: true,
+    })
+    expect(report.provenance.argv).toEqual(['perplexity', '--json', ...args])
+    expect(JSON.parse(readFileSync(output, 'utf8'))).toEqual(report)
+    const page = await runJson(
+      '--wikitext',
+      wikitext,
+      '--by',
+      'page',
+      '--limit',
+      '1',
+      '--backend',
+      'reference',
+    )
+    expect(page).toMatchObject({
+      text: { pages: 1 },
+      rows: [{ tokenPerplexity: null, wordPerplexity: expect.any(Number) }],
+    })
+  })
+
+  test.each([
+    [['--planner', 'best'], 2, '--planner: expected names of dense'],
+    [['--planner', 'static'], 4, 'planner static: expected --calibration, got none'],
+    [['--planner', 'random,glass'], 4, 'planner glass: expected --calibration, got none'],
+    [['--planner', 'griffin', '--prefill', 'masked'], 2, 'planner griffin: expected a dense prefill'],
+    [['--planner', 'griffin', '--every', '4'], 2, 'planner griffin: expected one decision'],
+    [['--planner', 'griffin', '--head-sparsity', '0.5'], 2, 'planner griffin: expected no head sparsity'],
+    [
+      ['--planner', 'random', '--leaky', '--prefill', 'dense'],
+      2,
+      'planner random: expected a masked prefill',
+    ],
+    [['--planner', 'dejavu'], 4, 'planner dejavu: expected a DejaVu predictor, got none'],
+    [['--text', 'none.txt'], 3, 'none.txt: expected a file, got nothing'],
+    [['--text', text, '--wikitext', wikitext], 2, '--text and --wikitext: expected one of them, got both'],
+    [['--text', text, '--stride', '257'], 2, 'stride: expected 1 to 256 tokens, got 257'],
+    [['--output', folder], 2, 'expected a file to write, got a folder'],
+  ])('%j ends with %i', async (args, expected, words) => {
+    const { code, stdout, stderr } = await runInside(['perplexity', ...args])
+    expect([code, stdout]).toEqual([expected, ''])
+    expect(stderr).toContain(words)
+  })
+})
