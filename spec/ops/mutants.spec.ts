@@ -4,6 +4,8 @@
  *
  * A mutant is the reference with one op replaced. With the op replaced by itself, the law holds on the case that killed the
  * mutant. So the bug kills it, and not the replacement.
+ *
+ * Tests src/verify/ops/.
  */
 import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
