@@ -1,6 +1,8 @@
 /**
  * snip and grasp are derivatives of the loss in the masks: the first and, along the gradient, the second, both found here
  * from losses alone.
+ *
+ * Tests src/criteria/grasp.ts and src/criteria/snip.ts.
  */
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'

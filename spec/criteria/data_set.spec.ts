@@ -1,6 +1,8 @@
 /**
  * Criteria of a data set: jacov and epenas are their definitions, over gradients taken straight from the passes and, for
  * neurons, over the gradient of their incoming weights written out; and the sample under them is fair.
+ *
+ * Tests src/criteria/epenas.ts, src/criteria/jacov.ts and src/criteria/token_sample.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

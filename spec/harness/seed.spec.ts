@@ -1,6 +1,8 @@
 /**
  * A law that holds passes, a broken law fails, its smallest counterexample is kept and tried first, and a printed seed gives the
  * same cases again.
+ *
+ * Tests src/verify/check.ts and src/verify/values.ts.
  */
 import fc from 'fast-check'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'

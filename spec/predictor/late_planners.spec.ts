@@ -1,6 +1,9 @@
 /**
  * coreinfer, glass, griffin-static and prompt-static against their definitions: on written activations and scores, and on
  * those of any small model. griffin has a file of its own.
+ *
+ * Tests src/masks/ranks.ts, src/predictor/coreinfer.ts, src/predictor/glass.ts, src/predictor/griffin_static.ts and
+ * src/predictor/prompt_static.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

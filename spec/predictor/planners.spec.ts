@@ -3,6 +3,9 @@
  *
  * A law judges the function that makes a planner, so that the mutants at the end can be judged too. Predictors are
  * stand-ins that write down what they are shown.
+ *
+ * Tests src/masks/planner.ts, src/predictor/dejavu_planner.ts, src/predictor/late_planner.ts, src/predictor/leaky.ts and
+ * src/predictor/pass_planners.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'

@@ -1,6 +1,8 @@
 /**
  * Completions are what the library writes and scores, whole and as streams, dense and under masks; and no mask sees what is scored
  * under it.
+ *
+ * Tests src/server/answers.ts.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * Training the networks of a predictor on every backend: the gradients are those of the loss, a small set can be overfitted, and
  * strict backends give the same bits. training_by_hand.spec.ts compares every number of a training with a computation by hand.
+ *
+ * Tests src/training/network_trainer.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * The laws as data, and what runs them: the same seed means the same cases to the test runner and to `verify`, a bug in a
  * backend fails the laws that are about it and no others, and a run that is stopped keeps what it has.
+ *
+ * Tests src/verify/check.ts, src/verify/digest.ts, src/verify/law.ts and src/verify/suite.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
