@@ -1,6 +1,8 @@
 /**
  * Options of the library's inner calls have an effect, and the same one along two paths: a batch, token generation, questions
  * made from rows, and windows of a text.
+ *
+ * Tests src/engine/batch.ts, src/engine/generate.ts, src/data/tasks/prompts.ts and src/evaluation/text_perplexity.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../src/backends/backend.ts'

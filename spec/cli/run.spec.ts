@@ -1,6 +1,8 @@
 /**
  * The command line as scripts and people meet it: exit codes, one clear line per refusal, data on stdout and nothing
  * else, help everywhere.
+ *
+ * Tests src/cli/run.ts and src/cli/failure.ts.
  */
 import {
   copyFileSync,

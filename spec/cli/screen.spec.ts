@@ -1,5 +1,7 @@
 /**
  * What is printed fits the terminal, and is coloured on a terminal alone, unless NO_COLOR is set.
+ *
+ * Tests src/cli/screen.ts, src/cli/words.ts and src/cli/report.ts.
  */
 import { spawnSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'

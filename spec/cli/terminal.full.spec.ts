@@ -1,6 +1,8 @@
 /**
  * `shadowllm chat` at a real terminal, which `script` of util-linux provides: the prompt, the history,
  * ctrl-C and ctrl-D.
+ *
+ * Tests src/cli/commands/chat.ts and src/cli/chat_loop.ts.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'

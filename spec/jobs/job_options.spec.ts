@@ -1,6 +1,8 @@
 /**
  * Every option of the work that jobs do (calibration, questions, windows) has an effect, and the same one in this thread
  * and in jobs. The types require a row for every option.
+ *
+ * Tests src/evaluation/jobs/, src/evaluation/tasks/asking.ts and src/calibration/collect.ts.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,7 @@
 /**
  * `shadowllm chat`: conversations through a pipe and, with the terminal played by the test, typed ones.
+ *
+ * Tests src/cli/commands/chat.ts, src/cli/chat_loop.ts and src/cli/writing_flags.ts.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,7 @@
 /**
  * `shadowllm masks`: the picture, the object, the file, and what is refused.
+ *
+ * Tests src/cli/commands/masks.ts and src/cli/mask_picture.ts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

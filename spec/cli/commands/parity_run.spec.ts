@@ -98,6 +98,7 @@ describe('the command', () => {
     expect(JSON.parse(readFileSync(certificate, 'utf8'))).toMatchObject({
       passed: true,
       model: { passed: true },
+      provenance: { argv: args },
     })
     expect(await runInside(['parity', 'verify-certificate', certificate])).toMatchObject({
       code: 0,

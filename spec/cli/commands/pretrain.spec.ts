@@ -1,6 +1,8 @@
 /**
  * `shadowllm pretrain`: its folder is read by every command, its loss falls, and a run that resumes from any state of its folder
  * ends like an uninterrupted one.
+ *
+ * Tests src/cli/commands/pretrain.ts and src/cli/pretrain_inputs.ts.
  */
 import {
   copyFileSync,

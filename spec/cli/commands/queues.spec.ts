@@ -1,5 +1,7 @@
 /**
  * What the commands that use a queue refuse, in one line each, and what is printed of queues.
+ *
+ * Tests src/cli/commands/jobs.ts, src/cli/commands/worker.ts and src/cli/queue_flags.ts.
  */
 import { expect, test } from 'vitest'
 import { formatQueues } from '../../../src/cli/commands/jobs.ts'

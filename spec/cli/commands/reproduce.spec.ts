@@ -4,18 +4,22 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { writeModel } from '../options/small_files.ts'
 import { root } from '../run_cli.ts'
 import { runInside } from '../run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-reproduce-'))
+const model = join(folder, 'model')
+beforeAll(() => writeModel(model, 3))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 describe('reproduce', () => {
   test('ctrl-C while it evaluates reports what is finished: the predictor, valid JSON, and 130', async () => {
     const output = join(folder, 'stopped.json')
     const predictor = join(folder, 'predictor.safetensors')
-    const args = ['reproduce', '--quick', '--examples', '2', '--limit', '400', '--sparsity', '0.5', '--json']
+    const few = ['--examples', '2', '--limit', '400', '--sparsity', '0.5']
+    const args = ['reproduce', '-m', model, '--quick', ...few, '--json']
     const files = ['--output', output, '--save-predictor', predictor]
     const { code, stdout, stderr } = await runInside([...args, ...files], {
       interruptWhen: () => existsSync(predictor),
@@ -23,18 +27,20 @@ describe('reproduce', () => {
     expect(stderr).toBe('shadowllm: interrupted [INTERRUPTED]\n')
     expect(code).toBe(130)
     const report = JSON.parse(stdout) as { rows: { planner: string }[]; evaluationWindows: number }
-    expect(report).toMatchObject({ complete: false, calibrationWindows: 2, provenance: { seed: 0 } })
+    const provenance = { seed: 0, argv: [...args, ...files] }
+    expect(report).toMatchObject({ complete: false, calibrationWindows: 2, provenance })
     expect(report.evaluationWindows).toBeLessThan(400)
     expect(report.rows.length).toBe(report.evaluationWindows === 0 ? 0 : 5)
     expect(readFileSync(output, 'utf8')).toBe(stdout)
     const used = ['--planner', 'shadow', '--predictor', predictor, '--max-tokens', '2', '--quiet']
-    expect(await runInside(['generate', 'The', ...used])).toMatchObject({ code: 0, stderr: '' })
+    expect(await runInside(['generate', 'The', '-m', model, ...used])).toMatchObject({ code: 0, stderr: '' })
   })
 
   test('ctrl-C with --no-cache leaves no parts behind', async () => {
     const temporary = mkdtempSync(join(folder, 'temporary-'))
     const predictor = join(folder, 'of-no-cache.safetensors')
-    const args = 'reproduce --quick --examples 2 --limit 400 --sparsity 0.5 --no-cache'.split(' ')
+    const few = '--quick --examples 2 --limit 400 --sparsity 0.5 --no-cache'.split(' ')
+    const args = ['reproduce', '-m', model, ...few]
     let meanwhile: string[] = []
     const { code } = await runInside([...args, '--save-predictor', predictor], {
       env: { TMPDIR: temporary },

@@ -1,5 +1,7 @@
 /**
  * `reproduce`, `calibrate` and `eval` over a queue: three workers, each a process of its own, give the bytes of one machine.
+ *
+ * Tests src/cli/commands/worker.ts, src/cli/commands/jobs.ts and src/cli/queue_flags.ts.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

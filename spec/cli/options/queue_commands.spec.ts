@@ -1,6 +1,8 @@
 /**
  * The flags of the commands that use a queue have a visible effect, and work in jobs gives the results of work without a
  * queue. Stand-ins replace the queue: they record their calls and compute jobs in this thread.
+ *
+ * Tests src/cli/queue_flags.ts.
  */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { ThreadStart } from '../../../src/jobs/model_threads.ts'

@@ -73,8 +73,9 @@ const reproduceTable: CommandTable = {
     {
       flag: '--html',
       values: [null, '{out}/page'],
-      shows: (seen) => seen.file('page')?.startsWith('<!doctype html>') ?? null,
-      is: [null, true],
+      shows: (seen) =>
+        seen.file('page')?.match(/^<!doctype html>[^]*shadowllm reproduce -m /)?.length ?? null,
+      is: [null, 1],
     },
     {
       flag: '--save-predictor',

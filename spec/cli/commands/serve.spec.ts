@@ -1,0 +1,63 @@
+/**
+ * `shadowllm serve`: the key that clients must send, from a flag or the environment. Tests src/cli/commands/serve.ts;
+ * spec/cli/options states its flags, spec/server its answers.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { runCommandLine } from '../../../src/cli/run.ts'
+import { writeModel } from '../options/small_files.ts'
+import { quietSession } from '../run_inside.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-serve-'))
+const model = join(folder, 'model')
+beforeAll(() => writeModel(model, 3))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** Serves with a variable of the environment. @returns the exit code, the line on stderr, and the answers to two keys and to none */
+async function answersWith(
+  variable: string | undefined,
+  ...flags: readonly string[]
+): Promise<{ code: number; stderr: string; statuses: readonly number[] }> {
+  const interrupt = new AbortController()
+  let asking: Promise<number[]> = Promise.resolve([])
+  let stderr = ''
+  const statusOf = async (address: string, key: string | null): Promise<number> => {
+    const headers = key === null ? undefined : { authorization: `Bearer ${key}` }
+    const response = await fetch(new URL('/v1/models', address), { headers })
+    await response.body?.cancel()
+    return response.status
+  }
+  const print = (text: string): void => {
+    const answers = ['of-the-variable', 'of-the-flag', null].map((key) => statusOf(text.trim(), key))
+    asking = Promise.all(answers).finally(() => interrupt.abort())
+  }
+  const code = await runCommandLine({
+    ...quietSession(print, ['serve', '-m', model, '--port', '0', '--quiet', ...flags]),
+    environment: (name) => (name === 'SHADOWLLM_API_KEY' ? variable : undefined),
+    signal: interrupt.signal,
+    complain: async (text) => void (stderr += text),
+  })
+  return { code, stderr, statuses: await asking }
+}
+
+test.each<[string, string | undefined, string[], number[]]>([
+  ['without a key everybody is answered', undefined, [], [200, 200, 200]],
+  ['SHADOWLLM_API_KEY is the key', 'of-the-variable', [], [200, 401, 401]],
+  ['--api-key is the key', undefined, ['--api-key', 'of-the-flag'], [401, 200, 401]],
+  [
+    '--api-key goes before SHADOWLLM_API_KEY',
+    'of-the-variable',
+    ['--api-key', 'of-the-flag'],
+    [401, 200, 401],
+  ],
+])('%s', async (_, variable, flags, statuses) => {
+  expect(await answersWith(variable, ...flags)).toEqual({ code: 0, stderr: '', statuses })
+})
+
+test('a variable that is no key is refused', async () => {
+  const { code, stderr, statuses } = await answersWith('two words')
+  expect(stderr).toMatch(/^shadowllm: [^\n]*visible characters[^\n]* \[API_KEY\]\n$/)
+  expect([code, statuses]).toEqual([2, []])
+})
