@@ -5,7 +5,7 @@
  * A way to run a text is one entry of `ways`. A module of `src` that begins sequences under planners and has no way here fails
  * the last test. Tests src/engine/sequence.ts, src/engine/planner_schedule.ts, src/engine/next_tokens.ts,
  * src/engine/conversation.ts, src/engine/generate.ts, src/engine/batch.ts, src/evaluation/decode.ts,
- * src/evaluation/score_window.ts, src/predictor/leaky.ts, src/server/writer.ts and src/web/engine/writers.ts.
+ * src/evaluation/score_window.ts, src/evaluation/window_evaluator.ts, src/predictor/leaky.ts, src/server/writer.ts and src/web/engine/writers.ts.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,8 +19,10 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Sequence, SequenceOptions } from '../../src/engine/sequence.ts'
 import { Decoding, promptTurn } from '../../src/evaluation/decode.ts'
 import { scoreWindow } from '../../src/evaluation/score_window.ts'
+import { scoreTogether } from '../../src/evaluation/window_evaluator.ts'
 import type { Tokenizer } from '../../src/io/tokenizer.ts'
 import { channelSites } from '../../src/masks/channels.ts'
+import { denseMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { promptMask } from '../../src/predictor/leaky.ts'
 import { writeText } from '../../src/server/writer.ts'
@@ -38,6 +40,7 @@ import {
   maskSchedule,
   masksUnder,
   summaryOf,
+  wideCase,
   type ChannelSchedule,
 } from '../../src/verify/model/engine_cases.ts'
 import { fickle } from '../../src/verify/model/planner_laws.ts'
@@ -221,6 +224,14 @@ const ways: Readonly<Record<string, Way>> = {
       scoreWindow(model, { tokens, promptLength: P, start, words: 1 }, { planner, ...options })
     },
   },
+  'windows scored together': {
+    of: 'evaluation/window_evaluator.ts',
+    run: (model, planner, { tokens, prompt, options }) => {
+      const P = Math.min(prompt.length, tokens.length - 1)
+      if (P < 1) return
+      scoreTogether(model, { windows: [{ tokens, promptLength: P, words: 1 }] }, () => planner, options)
+    },
+  },
   'a batch': {
     of: 'engine/batch.ts',
     run: (model, planner, { tokens, options }) => {
@@ -327,6 +338,14 @@ class FreshRun {
   }
 }
 
+/** The settings of a planner, and the names of its questions. */
+function membersOf(planner: MaskPlanner): unknown {
+  const entries = Object.entries(planner).filter(([, member]) => member !== undefined)
+  return Object.fromEntries(
+    entries.map(([key, member]) => [key, typeof member === 'function' ? 'asked' : member]),
+  )
+}
+
 /** Some parts of a text, up to a length. */
 function cutParts(parts: readonly Fed[], length: number): Fed[] {
   let left = length
@@ -346,6 +365,7 @@ function watch(model: LanguageModel, planner: MaskPlanner, { show, tell }: Subje
     const options = tell(given)
     let parts: Fed[] = []
     let sequence: Sequence | null = null
+    if (given.planner) sameData('members', membersOf(given.planner), membersOf(planner))
     const own = options.planner && show(options.planner, () => sequence as Sequence)
     const raw = model.begin({ ...options, ...(own && { planner: own }) })
     let stepped = 0
@@ -526,6 +546,40 @@ test('a sequence that is told a token too many or too few, and decisions that ar
     ...real,
     report: (run, decisions) => ({ ...run, decisions: 2 * decisions + 1 }),
   })
+})
+
+/** Ways that know all that is fed beforehand, and compute the mask of a leaky planner from it. */
+const knowAll: readonly string[] = ['a scored window', 'windows scored together', 'the mask of a prompt']
+
+test('every way refuses a planner that is shown the answer, unless it knows the answer beforehand', async () => {
+  const tokens = Int32Array.of(1, 2, 0, 3, 1, 2)
+  const { config, tensors } = made({ ...wideCase, tokens: [...tokens] }, 4)
+  const model = await LanguageModel.load(config, memorySource(tensors), backend)
+  const mask = denseMask(model.shape)
+  const planner: MaskPlanner = { name: 'leaky', leaky: true, prefill: 'dense', afterAttention: () => mask }
+  const text: Text = {
+    tokens,
+    prompt: tokens.slice(0, 3),
+    room: 4,
+    parts: [],
+    numbers: [1, 1, 1],
+    stopId: 99,
+    options: {},
+  }
+  try {
+    for (const [name, { run }] of Object.entries(ways)) {
+      if (knowAll.includes(name)) continue
+      const refused = await Promise.resolve()
+        .then(() => run(model, planner, text))
+        .then(
+          () => null,
+          (error: unknown) => error,
+        )
+      expect(refused, name).toBeInstanceOf(UsageError)
+    }
+  } finally {
+    model.dispose()
+  }
 })
 
 test('every module of src that begins a sequence under a planner has a way', () => {
