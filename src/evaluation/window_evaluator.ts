@@ -53,18 +53,19 @@ export class WindowPlanner {
    * @param fresh whether the planner runs its own passes each time it is asked, as one under the clock must
    */
   plan(method: Method, inputs: MethodInputs, fresh = false): MaskPlanner | null {
-    const { planner, every, prefill, leaky, paperCompatible } = method
+    const { planner, every, leaky, paperCompatible } = method
+    const oracleScores = planner === 'oracle' ? this.#oracleScores(method) : undefined
+    const own = planMethod(this.#model, method, inputs, { seed: this.#seed, oracleScores })
     // Planners that read a pass over the prompt, for any budget: they share one pass.
     const shared = !fresh && every === 'once' && !leaky && !paperCompatible
     const scores = shared ? this.#promptScores(method, inputs) : null
-    if (scores)
-      return {
-        ...oraclePlanner(scores, methodBudget(method, inputs), backendTopK(this.#model.backend)),
-        name: planner,
-        prefill,
-      }
-    const oracleScores = planner === 'oracle' ? this.#oracleScores(method) : undefined
-    return planMethod(this.#model, method, inputs, { seed: this.#seed, oracleScores })
+    if (!own || !scores) return own
+    const { afterAttention } = oraclePlanner(
+      scores,
+      methodBudget(method, inputs),
+      backendTopK(this.#model.backend),
+    )
+    return { ...own, afterAttention }
   }
 
   #oracleScores({ criterion, samples }: Method): UnitScores {
