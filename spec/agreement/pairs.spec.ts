@@ -184,7 +184,7 @@ const paths: Readonly<Record<string, Path>> = {
 
 /** @throws Error for the first thing that two paths tell differently. @returns how many paths told a text */
 async function expectAgreement(options: OptionRow, others = paths): Promise<number> {
-  const expected = await library(givenOf(options))
+  const expected = (await library(givenOf(options))) as Told
   let count = 0
   for (const [name, path] of Object.entries(others)) {
     const actual = await path(options)

@@ -26,7 +26,6 @@ import { byteCharacters, byteTokens, specialTokens } from '../../src/io/vocabula
 import { readMask } from '../../src/masks/mask_file.ts'
 import { rotaryTable } from '../../src/ops/rotary_table.ts'
 import { predictorConfigSchema, readPredictorConfig } from '../../src/predictor/predictor_config_schema.ts'
-import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
 import { checkPredictor } from '../../src/predictor/suitable.ts'
 import { bodies } from '../../src/server/requests.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
@@ -235,7 +234,7 @@ const formats: Readonly<Record<string, Format>> = {
     read: (text) => inFolder('generation_config.json', text, openStopIds),
   },
   ...Object.fromEntries(
-    [{}, { chat_template: 'x' }].map((base: Document, i): [string, Format] => [
+    [{}, { chat_template: 'x' } as Document].map((base, i): [string, Format] => [
       `tokenizer_config.json ${i === 0 ? 'without' : 'with'} a template`,
       {
         base,
@@ -495,7 +494,7 @@ test('a reader by the order of entries, or of another value, is found', async ()
 // ---- GGUF ------------------------------------------------------------------------------------------------------------
 
 const pieces = ['<unk>', '<s>', '</s>', ...byteTokens, '\u2581', 'a', 'b', 'ab', '\u2581a']
-const letters = ['<unk>', '<s>', '</s>', ...byteCharacters, 'ab', ...['x1', 'x2', 'x3', 'x4']]
+const letters = ['<unk>', '<s>', '</s>', ...byteCharacters, 'ab', 'x1', 'x2', 'x3', 'x4']
 const [W, H, F, V] = [8, 4, 6, pieces.length]
 
 function ggufTensors(): FileTensor[] {
