@@ -68,6 +68,10 @@ interface Text {
   readonly numbers: readonly [number, number, number]
   readonly stopId: number
   readonly options: Pick<SequenceOptions, 'cache'>
+  /** How many tokens were fed since this was asked last, those of feeds that failed left out. */
+  readonly fedSince: () => number
+  /** How many decisions were counted so far. */
+  readonly decided: () => number
 }
 
 /** Runs a text under a planner. @returns what it says of the text */
@@ -96,14 +100,18 @@ const generated =
   (more: (text: Text) => Partial<Parameters<typeof generateTokens>[2]>): Run =>
   async (model, planner, text) => {
     let run: TextRun | undefined
-    const { prompt, room, options, stopId } = text
-    const onEnd = (end: TextRun): void => void (run = end)
+    const { prompt, room, options, stopId, fedSince } = text
+    fedSince()
     await drain(
       generateTokens(model, prompt, {
         planner,
         maxTokens: room,
         stopIds: [stopId],
-        onEnd,
+        onEnd: (end) => void (run = end),
+        onPrompt: ({ tokens, reused }) => {
+          sameData('tokens of the prompt', tokens, prompt.length)
+          sameData('tokens that are used again', reused, prompt.length - fedSince())
+        },
         ...options,
         ...more(text),
       }),
@@ -137,7 +145,7 @@ const written =
 
 const decoded =
   (checks: boolean): Run =>
-  async (model, planner, { prompt, room, options, numbers: [n] }) => {
+  async (model, planner, { prompt, room, options, decided, numbers: [n] }) => {
     if (room < 2) return
     const decoding = new Decoding(model, prompt, room - 1, {
       planner,
@@ -145,8 +153,11 @@ const decoded =
       ...(checks && { check: 1 + (n % 4) }),
     })
     try {
-      await decoding.decode()
-      await decoding.decode()
+      const ofPrompt = decided()
+      sameData('decisions', (await decoding.decode()).decisions, decided())
+      // Those of the prompt are of every turn.
+      const before = decided()
+      sameData('decisions', (await decoding.decode()).decisions, ofPrompt + decided() - before)
     } finally {
       decoding.dispose()
     }
@@ -356,6 +367,7 @@ function cutParts(parts: readonly Fed[], length: number): Fed[] {
 function watch(model: LanguageModel, planner: MaskPlanner, { show, tell }: Subject) {
   let calls: Call[] = []
   let decisions = 0
+  let fed = 0
   const recorded = recordPlanner(planner, (call) => calls.push(call))
   const begin = (given: SequenceOptions): Sequence => {
     const options = tell(given)
@@ -398,6 +410,7 @@ function watch(model: LanguageModel, planner: MaskPlanner, { show, tell }: Subje
       if (parts.length > 1) stepped += tokens.length
       sameData('questions', calls, fresh?.questions(parts) ?? [])
       if (failure) throw failure
+      fed += tokens.length
       sameData('decisions', raw.decisions - before, countDecisions(calls))
       decisions += countDecisions(calls)
       return result
@@ -410,7 +423,12 @@ function watch(model: LanguageModel, planner: MaskPlanner, { show, tell }: Subje
   /** Whether a text had all the tokens that it was begun with room for. */
   const isWhole = (sequence: Sequence): boolean => ended.includes(sequence.length)
   const ended: number[] = []
-  return { watched, recorded, ended, countedDecisions: () => decisions }
+  const fedSince = (): number => {
+    const count = fed
+    fed = 0
+    return count
+  }
+  return { watched, recorded, ended, fedSince, countedDecisions: () => decisions }
 }
 
 const anyPlanner = fc.record({
@@ -424,8 +442,8 @@ const anyPlanner = fc.record({
   channels: fc.oneof({ weight: 5, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: channelSchedule }),
 })
 
-/** Any way, and more often those that forget tokens. */
-const forgetful = Object.keys(ways).filter((name) => /rewound|checked/.test(name))
+/** Any way, and more often those that forget tokens or use them again. */
+const forgetful = Object.keys(ways).filter((name) => /rewound|checked|turns/.test(name))
 const anyWay = fc.oneof(fc.constantFrom(...Object.keys(ways)), fc.constantFrom(...forgetful))
 
 /** What a planner or a check refuses. */
@@ -465,6 +483,7 @@ const asInAFreshRun = lawForAll(
       const planner = channels ? channelPlanner(channels) : { ...asked, ...(isShifting && { shift }) }
       const prompt = tokens.slice(0, 1 + (first % tokens.length))
       const room = Math.min(8, config.positions - prompt.length)
+      const { watched, recorded, ended, fedSince, countedDecisions } = watch(model, planner, subject)
       const text = {
         tokens,
         prompt,
@@ -473,8 +492,9 @@ const asInAFreshRun = lawForAll(
         numbers,
         stopId: stop % (2 * drawn.vocabulary),
         options: { cache },
+        fedSince,
+        decided: countedDecisions,
       }
-      const { watched, recorded, ended, countedDecisions } = watch(model, planner, subject)
       ended.push(prompt.length + room - 1)
       try {
         const run = await ways[name].run(watched, recorded, text)
@@ -566,6 +586,8 @@ test('every way refuses a planner that is shown the answer, unless it knows the 
     numbers: [1, 1, 1],
     stopId: 99,
     options: {},
+    fedSince: () => 0,
+    decided: () => 0,
   }
   try {
     for (const [name, { run }] of Object.entries(ways)) {

@@ -5,7 +5,7 @@
  * Tests src/backends/watched.ts, src/bench/op_times.ts and src/web/engine/study.ts. Wrappers of planners that sequences see are
  * in planner_questions.spec.ts.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test, vi } from 'vitest'
@@ -35,6 +35,16 @@ function memberNames(of: object): string[] {
   return [...names]
 }
 
+/** The members of the interface, also those that only backends with a device have. */
+function interfaceNames(): string[] {
+  const text = readFileSync(new URL('../../src/backends/backend.ts', import.meta.url), 'utf8')
+  const start = text.indexOf('export interface Backend {')
+  const found = [
+    ...text.slice(start, text.indexOf('\n}\n', start)).matchAll(/^ {2}(?:readonly )?(\w+)\??[:(]/gm),
+  ]
+  return found.map(([, name]) => name)
+}
+
 type Wrap = (backend: Backend) => Backend
 
 /**
@@ -42,13 +52,13 @@ type Wrap = (backend: Backend) => Backend
  * result. Ops run, and nothing else is called.
  */
 function expectAllMembers(wrap: Wrap, real: Backend): void {
-  const names = memberNames(real)
+  const names = [...new Set([...memberNames(real), ...interfaceNames()])]
   const calls: unknown[][] = []
   const ran: unknown[][] = []
   const stub = Object.fromEntries(
     names.map((name) => {
       const member: unknown = Reflect.get(real, name)
-      if (typeof member !== 'function') return [name, { value: name }]
+      if (member !== undefined && typeof member !== 'function') return [name, { value: name }]
       return [name, (...args: unknown[]) => (calls.push([name, ...args]), { result: name })]
     }),
   ) as unknown as Record<string, unknown>
@@ -125,7 +135,11 @@ describe('a watched backend', () => {
 })
 
 test('a watched model has every member of the model, and its numbers', async () => {
-  const backend = await createBackend('reference')
+  let calls = 0
+  const backend = wrapOps(await createBackend('reference'), (_, run) => (...args) => {
+    calls++
+    run(...args)
+  })
   const model = await loadSmallModel(backend)
   const watched = new WatchedModel(model)
   const tokens = Int32Array.of(2, 5, 6, 7)
@@ -143,10 +157,13 @@ test('a watched model has every member of the model, and its numbers', async () 
         expect((watched.model.weights.blocks[layer] as unknown as Record<string, unknown>)[name], name).toBe(
           own,
         )
+  watched.recording = true
   const logits = [model, watched.model].map((one) => {
+    calls = 0
     using sequence = one.begin()
     return sequence.feed(tokens, 'all')
   })
+  expect(watched.times.reduce((sum, time) => sum + time.calls, 0)).toBe(calls)
   expect(logits[1]).toEqual(logits[0])
   watched.dispose()
   model.dispose()

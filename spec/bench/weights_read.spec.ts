@@ -7,6 +7,8 @@ import fc from 'fast-check'
 import { test } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { architectureOf } from '../../src/bench/cost/architectures.ts'
+import { achievedSparsity } from '../../src/masks/achieved.ts'
+import { valuesOf } from '../../src/backends/calls.ts'
 import { tokenReads } from '../../src/bench/rows.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
@@ -49,7 +51,8 @@ function bytesThatMatter(model: LanguageModel, run: () => { readonly logits: Flo
 const channelPlanner = (schedule: ChannelSchedule): MaskPlanner => ({
   name: 'drawn',
   every: 1,
-  chooseChannels: (layer, site, x) => channelMaskOf(schedule, 1, layer, site, x.length),
+  // One channel is kept: behind a site that is masked as a whole, all is zero.
+  chooseChannels: (layer, site, x) => channelMaskOf(schedule, 1, layer, site, x.length).fill(1, 0, 1),
 })
 
 /** The mask, with the last unit of each layer kept: what a norm gives to no unit does not matter, and is read. */
@@ -68,13 +71,14 @@ const readsMatter = lawForAll(
   [engineCase, fc.constantFrom('dense', 'units', 'channels'), anyMask, channelSchedule],
   async (reads: Reads, sizes, kind, skip, schedule) => {
     // A norm of one channel gives the same whatever it reads, of two nearly so.
-    const drawn = { ...sizes, headSize: 2 + sizes.headSize }
+    // Norms after each half take a neuron's part away where one neuron gives most of it.
+    const drawn = { ...sizes, headSize: 2 + sizes.headSize, preNorm: true }
     const { config, tensors } = made({ ...drawn, tokens: [1, 2], vocabulary: Math.max(3, drawn.vocabulary) })
     const data = new Data(drawn.numbers.length)
     // No number is zero, none is like its neighbours, and no neuron of OPT is off: a term of zero is left out.
     for (const [name, { values }] of tensors)
       for (let i = 0; i < values.length; i++)
-        if (name.endsWith('fc1.bias')) values[i] = 40 + i
+        if (name.endsWith('fc1.bias')) values[i] = 400 + i
         else values[i] = data.uniform() + 0.25
     const backend = new ReferenceBackend()
     const model = await LanguageModel.load(config, memorySource(tensors), backend)
@@ -83,9 +87,7 @@ const readsMatter = lawForAll(
     const run = (): { logits: Float32Array; mask: UnitMask | null } => {
       let sequence: Sequence | null = null
       try {
-        sequence = model.begin({ mask: given, planner, mode: 'skip' })
-        // What a prompt of NaN leaves in the cache would hide what the token itself reads.
-        if (planner) sequence.feed(Int32Array.of(1), 'none')
+        sequence = model.begin({ mask: given, mode: 'skip' })
         const logits = sequence.feed(Int32Array.of(2))
         return { logits, mask: sequence.mask }
       } finally {
@@ -93,7 +95,7 @@ const readsMatter = lawForAll(
       }
     }
     try {
-      if (planner) return checkChannels(reads, model, run().mask as UnitMask)
+      if (planner) return checkChannels(reads, model, planner)
       const { mask } = run()
       // A table that is the head too is read twice: the row of the token, and all rows.
       const again = config.tied ? 4 * config.embeddingWidth : 0
@@ -108,16 +110,45 @@ const readsMatter = lawForAll(
   { runs: casesAtTier(20, 300) },
 )
 
-/** Under a mask of channels, rows of out and fc2 are left unread for each masked channel, and nothing else. */
-function checkChannels(reads: Reads, { config }: LanguageModel, mask: UnitMask): void {
+/**
+ * Under a mask of channels a token leaves rows of out and fc2 unread: those whose numbers, after the prompt, change no logit (a zero
+ * times NaN is NaN, so these are finite). So
+ * say the bytes, and the share of weights that is skipped.
+ */
+function checkChannels(reads: Reads, model: LanguageModel, planner: MaskPlanner): void {
+  const { config, backend, weights } = model
+  let mask: UnitMask | null = null
+  const run = (poison: () => void = () => {}): string => {
+    using sequence = model.begin({ planner, mode: 'skip' })
+    sequence.feed(Int32Array.of(1), 'none')
+    poison()
+    const logits = sequence.feed(Int32Array.of(2)).join()
+    mask = sequence.mask
+    return logits
+  }
+  const usual = run()
+  const { width: D } = config
+  // No norm takes it for the row it replaces, whatever the activation is.
+  const other = Float32Array.from({ length: D }, (_, d) => (d % 2 === 0 ? 1 : -1) * (1 + d))
+  let unread = 0
+  for (const { out, fc2 } of weights.blocks)
+    for (const { weight } of [out, fc2]) {
+      const buffer = valuesOf(weight)
+      const values = backend.readF32(buffer)
+      for (let at = 0; at < values.length; at += D) {
+        if (run(() => backend.write(buffer, other, at)) === usual) unread++
+        backend.write(buffer, values.slice(at, at + D), at)
+      }
+    }
   const architecture = architectureOf('drawn', config)
   const asked = { bytes: 0, every: 'once', tokens: 1 } as const
-  const whole = reads(architecture, 'f32', null, asked)
-  const { channels } = mask
-  const zeros = [...(channels?.heads ?? []), ...(channels?.activations ?? [])].filter((kept) => kept === 0)
-  const expected = whole - 4 * config.width * zeros.length
+  const expected = reads(architecture, 'f32', null, asked) - 4 * D * unread
   const actual = reads(architecture, 'f32', mask, asked)
   if (actual !== expected) throw new Error(`bytes: expected ${expected}, got ${actual}`)
+  const { layers: L, heads: H, keyHeads: G, headSize: K, neurons: F, gated } = config
+  const share = unread / (L * (2 * H * K + 2 * G * K + (gated ? 3 : 2) * F))
+  const skipped = achievedSparsity(mask as unknown as UnitMask, config).weights
+  if (Math.abs(skipped - share) > 1e-9) throw new Error(`weights: expected ${share}, got ${skipped}`)
 }
 
 stateLaw(readsMatter, tokenReads)

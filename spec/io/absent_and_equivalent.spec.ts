@@ -270,11 +270,24 @@ const formats: Readonly<Record<string, Format>> = {
     },
     optional: () => {
       const text = source('io/tokenizer_json.ts')
-      const schema = text.slice(text.indexOf('const modelSchema'), text.indexOf('function readSpelling'))
+      const schema = text.slice(text.indexOf('const modelOptions'), text.indexOf('function readSpelling'))
       return [...schema.matchAll(/^ {2}(\w+): (?:absent|v\.nullish|v\.optional)/gm)].map(([, name]) => name)
     },
     read: (text) => {
       const whole = { ...tokenizerBase, model: JSON.parse(text) as Json }
+      return plain(parseTokenizerJson(new TextEncoder().encode(JSON.stringify(whole))))
+    },
+  },
+  'the ByteLevel step of tokenizer.json': {
+    base: tokenizerBase.pre_tokenizer as Document,
+    defaults: { use_regex: true },
+    optional: () => {
+      const text = source('io/tokenizer_json.ts')
+      const schema = text.slice(text.indexOf('const byteLevel'), text.indexOf('const steps'))
+      return [...schema.matchAll(/^ {2}(\w+): v\.(?:optional|nullish)/gm)].map(([, name]) => name)
+    },
+    read: (text) => {
+      const whole = { ...tokenizerBase, model: tokenizerModel, pre_tokenizer: JSON.parse(text) as Json }
       return plain(parseTokenizerJson(new TextEncoder().encode(JSON.stringify(whole))))
     },
   },
