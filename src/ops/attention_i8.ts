@@ -92,5 +92,5 @@ export const attentionI8: StorageDescription<Parameters<typeof attention_i8>> = 
   // The sum of the weights too may have another order, and that of the blocks; what is summed has equal bits.
   fast: chain(({ S }) => sequential(S) + sequential(Math.ceil(S / VALUE_BLOCK)), 'value value_scales'),
   flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 30),
-  bytes: ({ T, S, H, G, K, R }) => 8 * T * H * K + 2 * Math.min(R, G) * S * (K + 4),
+  bytes: ({ T, S, H, G, K, R }) => 4 * (T * (H + R) * K + R + H) + 2 * Math.min(R, G) * S * (K + 4),
 }
