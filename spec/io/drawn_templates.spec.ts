@@ -57,7 +57,14 @@ const harmless = (text: string): string =>
 
 /** Text that a template writes beside any expression. */
 const someWord = fc.constantFrom(
-  ...['a', ' ', '\n', 'b\n', '[', 'end', ''],
+  'a',
+  ' ',
+  '\n',
+  'b\n',
+  '\n  ',
+  '[',
+  'end',
+  '',
   ...specials.filter((special) => special !== '😀'),
 )
 /** Parts that begin and end special tokens: they are written beside plain and trimmed messages only. */
@@ -263,7 +270,7 @@ const someCutToken: fc.Arbitrary<Chat> = fc
       messages: [{ role: 'user', content: isFirst ? space + end + rest : rest + start + space }],
     }
   })
-const anyChat = fc.oneof(someChat, someCutToken)
+const anyChat = fc.oneof({ weight: 3, arbitrary: someChat }, someCutToken)
 
 const [bosToken, eosToken] = ['<|im_start|>', '<|im_end|>']
 const variables = (messages: readonly ChatMessage[]): Record<string, unknown> => ({
