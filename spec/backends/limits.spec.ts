@@ -66,11 +66,15 @@ function guarded(module: WebAssembly.Module): { backend: WasmBackend; expectUnto
 
 test('there are sizes with limits', () => expect(limited.length).toBeGreaterThan(5))
 
-describe.each(['wasm', 'wasm-rust'] as const)('%s', async (build) => {
+const builds = isQuick ? (['wasm'] as const) : (['wasm', 'wasm-rust'] as const)
+
+describe.each(builds)('%s', async (build) => {
   const { backend, expectUntouched } = guarded(await WebAssembly.compile(await kernelFiles[build]()))
 
   test.each(limited)('$name agrees with its definition where $letter is $most', (one) => {
-    const { name, most } = one
+    const { name, letter, most } = one
+    // Fewer steps than these would be coarser than the weights. A limit that is far too high would also make kernels run on.
+    if (name.endsWith('_i8') && letter === 'I') expect(levelsFor(most)).toBeGreaterThanOrEqual(2 * 127)
     const data = new Data(1)
     let cases = 0
     // One token, and so many that kernels take their tiles.
@@ -95,8 +99,3 @@ describe.each(['wasm', 'wasm-rust'] as const)('%s', async (build) => {
     expect(() => callRaw(backend, one.name, values)).toThrow(`${one.most}`)
   })
 })
-
-test.each(limited.filter(({ name, letter }) => name.endsWith('_i8') && letter === 'I'))(
-  '$name rounds activations to at least twice the steps of int8 where $letter is $most',
-  ({ most }) => expect(levelsFor(most)).toBeGreaterThanOrEqual(2 * 127),
-)
