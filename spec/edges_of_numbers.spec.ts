@@ -178,8 +178,8 @@ const roundings: Readonly<Record<string, RoundRow>> = {
 describe.each(Object.entries(roundings))('%s', (name, round) => {
   const isNear = lawForAll(
     `${name}: a row of extremes is off by at most half a step, and what it stands for is finite`,
-    [someRow],
-    (of: RoundRow, x: Float32Array) => {
+    { x: someRow },
+    (of: RoundRow, { x }) => {
       const { values, step, levels } = of(x)
       const largest = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
       // An activation next to the greatest float32 may become an infinity. A weight may not.
@@ -236,8 +236,8 @@ test('the greatest float32 is finite again after int8', () => {
 
 const blocksAreNear = lawForAll(
   'blocks of int4 whose numbers fit half precision are off by at most half a step and the rounding of halves',
-  [someRow],
-  (of: typeof quantizeBlocks, row: Float32Array) => {
+  { row: someRow },
+  (of: typeof quantizeBlocks, { row }) => {
     const x = row.slice(0, BLOCK)
     const [least, most] = [Math.min(...x), Math.max(...x)]
     if (most - least > MAX_HALF || Math.max(Math.abs(least), Math.abs(most)) > MAX_HALF) return
@@ -333,8 +333,8 @@ const someScores = (isFinite: boolean): fc.Arbitrary<Float32Array> =>
 describe.each(Object.entries(rankers))('%s', (name, { rank, isFinite = false, one = false }) => {
   const takesTheLowest = lawForAll(
     `${name} takes the lowest places of equal numbers`,
-    [someScores(isFinite), fc.nat()],
-    (of: Rank, scores: Float32Array, some: number) => {
+    { scores: someScores(isFinite), some: fc.nat() },
+    (of: Rank, { scores, some }) => {
       const count = one ? 1 : 1 + (some % scores.length)
       expect(of(scores, count)).toEqual(byDefinition(scores, count))
     },

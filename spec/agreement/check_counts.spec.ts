@@ -150,18 +150,17 @@ type Subject = (generate: Generate) => Generate
 
 const asByHand = lawForAll(
   'checks, tokens that were rewound, replaced and dropped are counted as the rule makes them',
-  [
-    engineCase,
-    fc.constantFrom(...Object.keys(ways)),
-    fc.constantFrom('attention', 'layer', 'prompt', 'gate'),
-    fc.constantFrom(undefined, 1),
-    maskSchedule,
-    fc.integer({ min: 1, max: 5 }),
-    fc.integer({ min: 1, max: 7 }),
-    // The stop id: that many tokens into the text, or none.
-    fc.option(fc.nat({ max: 5 })),
-  ],
-  async (subject: Subject, drawn, name, by, every, schedule, check, maxTokens, stopAt) => {
+  {
+    drawn: engineCase,
+    name: fc.constantFrom(...Object.keys(ways)),
+    by: fc.constantFrom('attention', 'layer', 'prompt', 'gate'),
+    every: fc.constantFrom(undefined, 1),
+    schedule: maskSchedule,
+    check: fc.integer({ min: 1, max: 5 }),
+    maxTokens: fc.integer({ min: 1, max: 7 }),
+    stopAt: fc.option(fc.nat({ max: 5 })),
+  },
+  async (subject: Subject, { drawn, name, by, every, schedule, check, maxTokens, stopAt }) => {
     const { config, tensors, tokens } = made(drawn, maxTokens)
     const model = await LanguageModel.load(config, memorySource(tensors), backend)
     try {

@@ -20,7 +20,7 @@ import { runInside } from '../cli/run_inside.ts'
 import { coverPairs, givenOf, type CoveringRows, type OptionRow } from '../harness/pairs.ts'
 import { sameData } from '../harness/recorded.ts'
 import { isQuick } from '../harness/tier.ts'
-import { writeSmallFiles } from '../options/small_files.ts'
+import { writeSmallFiles } from '../cli/options/small_files.ts'
 import { ask, complete, serverOf, type Completion, type Refused } from '../server/served.ts'
 
 type Shared = Exclude<keyof GenerateOptions, 'signal' | 'onMask' | 'onEnd'>

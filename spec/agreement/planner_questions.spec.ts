@@ -451,28 +451,20 @@ const refusals = ['EVERY', 'PREFILL', 'REWIND', 'CHECK']
 
 const asInAFreshRun = lawForAll(
   'a planner is asked what a fresh run of the same text would ask, whatever runs the text',
-  [
-    engineCase,
-    anyWay,
-    anyPlanner,
-    maskSchedule,
-    anyCache,
-    cuts,
-    fc.tuple(fc.nat({ max: 11 }), fc.nat({ max: 11 }), fc.nat({ max: 11 })),
-    fc.nat({ max: 11 }),
-    fc.nat({ max: 34 }),
-  ],
+  {
+    drawn: engineCase,
+    name: anyWay,
+    asked: anyPlanner,
+    schedule: maskSchedule,
+    cache: anyCache,
+    parts: cuts,
+    numbers: fc.tuple(fc.nat({ max: 11 }), fc.nat({ max: 11 }), fc.nat({ max: 11 })),
+    first: fc.nat({ max: 11 }),
+    stop: fc.nat({ max: 34 }),
+  },
   async (
     subject: Subject,
-    drawn,
-    name,
-    { how, shift, channels },
-    schedule,
-    cache,
-    parts,
-    numbers,
-    first,
-    stop,
+    { drawn, name, asked: { how, shift, channels }, schedule, cache, parts, numbers, first, stop },
   ) => {
     const { config, tensors, tokens } = made(drawn, 4)
     const model = await LanguageModel.load(config, memorySource(tensors), backend)

@@ -68,8 +68,13 @@ type Reads = typeof tokenReads
 
 const readsMatter = lawForAll(
   'a token reads the weights whose poisoning changes its logits, dense, under masks of units and of channels',
-  [engineCase, fc.constantFrom('dense', 'units', 'channels'), anyMask, channelSchedule],
-  async (reads: Reads, sizes, kind, skip, schedule) => {
+  {
+    sizes: engineCase,
+    kind: fc.constantFrom('dense', 'units', 'channels'),
+    skip: anyMask,
+    schedule: channelSchedule,
+  },
+  async (reads: Reads, { sizes, kind, skip, schedule }) => {
     // A norm of one channel gives the same whatever it reads, of two nearly so.
     // Norms after each half take a neuron's part away where one neuron gives most of it.
     const drawn = { ...sizes, headSize: 2 + sizes.headSize, preNorm: true }

@@ -120,8 +120,16 @@ const strategies: Strategies = (sequence) => sequence.strategies
 
 const strategiesAreThoseRun = lawForAll(
   'the strategies that a sequence reports after a feed are those that its products show',
-  [engineCase, maskSchedule, howMasked, modes, anyCache, cuts, fc.nat({ max: 40 })],
-  (report: Strategies, drawn, schedule, how, mode, cache, parts, expectedTokens) =>
+  {
+    drawn: engineCase,
+    schedule: maskSchedule,
+    how: howMasked,
+    mode: modes,
+    cache: anyCache,
+    parts: cuts,
+    expectedTokens: fc.nat({ max: 40 }),
+  },
+  (report: Strategies, { drawn, schedule, how, mode, cache, parts, expectedTokens }) =>
     withCounted(drawn, (model, products, tokens) => {
       const masks = masksUnder(drawn, schedule, how)
       const sequence = begin(model, drawn, how, masks, { mode, cache, expectedTokens })
@@ -168,8 +176,14 @@ interface UnderMask {
 
 const strategiesAreCheapest = lawForAll(
   'in mode auto a layer is carried out in the cheapest way for the passes that then really run under the mask',
-  [engineCase, maskSchedule, askedSomehow, anyCache, fc.nat({ max: 11 })],
-  (cheapest: Expect, drawn, schedule, how, cache, first) =>
+  {
+    drawn: engineCase,
+    schedule: maskSchedule,
+    how: askedSomehow,
+    cache: anyCache,
+    first: fc.nat({ max: 11 }),
+  },
+  (cheapest: Expect, { drawn, schedule, how, cache, first }) =>
     // A block that is packed can be taken over, which costs less; gates gather.
     how.by === 'gate'
       ? Promise.resolve()
@@ -249,14 +263,14 @@ type Achieved = typeof achievedSparsity
 
 const skippedIsUnread = lawForAll(
   'the shares of heads, neurons and weights that a mask skips are those that no product of a pass reads',
-  [
-    engineCase,
-    maskSchedule,
-    fc.option(fc.constantFrom<Asked['by']>('attention', 'layer', 'prompt', 'gate')),
-    fc.constantFrom('skip', 'pack'),
-    cuts,
-  ],
-  (achieved: Achieved, drawn, schedule, by, mode, parts) =>
+  {
+    drawn: engineCase,
+    schedule: maskSchedule,
+    by: fc.option(fc.constantFrom<Asked['by']>('attention', 'layer', 'prompt', 'gate')),
+    mode: fc.constantFrom('skip', 'pack'),
+    parts: cuts,
+  },
+  (achieved: Achieved, { drawn, schedule, by, mode, parts }) =>
     withCounted(drawn, (model, products, tokens) => {
       const { config, weights } = model
       const how = by && { by, placement: 0 }

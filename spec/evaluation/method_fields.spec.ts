@@ -104,8 +104,8 @@ type Plan = (text: WindowPlanner, method: Method, inputs: MethodInputs) => MaskP
 
 const sharedIsFresh = lawForAll(
   'methods that share passes over a text plan as each of them does alone',
-  [fc.array(anyMethod, { minLength: 1, maxLength: 4, size: 'max' }), fc.nat({ max: 20 })],
-  (plan: Plan, methods, seed) => {
+  { methods: fc.array(anyMethod, { minLength: 1, maxLength: 4, size: 'max' }), seed: fc.nat({ max: 20 }) },
+  (plan: Plan, { methods, seed }) => {
     const { model } = small.source()
     const [request] = question(seed).requests
     const window = { ...request, words: 1 }
@@ -178,16 +178,16 @@ const byJobs: Score = async (methods, seeds, options) => {
 
 const jobsAgree = lawForAll(
   'a job scores every method as this thread does, all fields and options of it together',
-  [
-    fc.array(anyMethod, { minLength: 1, maxLength: 2, size: 'max' }),
-    fc.array(fc.nat({ max: 20 }), { minLength: 1, maxLength: 2, size: 'max' }),
-    fc.record({
+  {
+    methods: fc.array(anyMethod, { minLength: 1, maxLength: 2, size: 'max' }),
+    seeds: fc.array(fc.nat({ max: 20 }), { minLength: 1, maxLength: 2, size: 'max' }),
+    options: fc.record({
       mode: fc.constantFrom(undefined, 'simulate' as const, 'pack' as const),
       compared: fc.boolean(),
       kind: fc.constantFrom(undefined, 'ask' as const),
     }),
-  ],
-  async (score: Score, methods, seeds, options) => {
+  },
+  async (score: Score, { methods, seeds, options }) => {
     const run = (of: Score): Promise<unknown> =>
       of(methods, seeds, options).catch((error: unknown) => {
         if (error instanceof ShadowError) return error.code

@@ -36,7 +36,7 @@ import { casesAtTier } from '../harness/tier.ts'
 import { writeChatModel } from '../library/chat_model.ts'
 import { ask, serverOf } from '../server/served.ts'
 import { openHubModel } from '../../src/io/hub.ts'
-import { codeOf, hubCase } from './hub_cases.ts'
+import { codeOf, hubCase } from './hub/hub_cases.ts'
 import { encodeGguf, type EntryValue, type FileTensor } from './gguf_file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-equivalent-'))
@@ -464,8 +464,8 @@ type Respell = typeof respell
 
 const spelledAlike = lawForAll(
   'a document in another order of entries, with other spaces, escapes and spellings of numbers, has the same outcome',
-  [fc.constantFrom(...Object.keys(formats)), fc.nat(), fc.boolean()],
-  async (spell: Respell, name, seed, full) => {
+  { name: fc.constantFrom(...Object.keys(formats)), seed: fc.nat(), full: fc.boolean() },
+  async (spell: Respell, { name, seed, full }) => {
     const { base, defaults, optional, read } = formats[name]
     const random = new Random(seed)
     const given = without(optional(), base).filter(() => full && random.uniform() < 0.5)
@@ -726,8 +726,8 @@ type Parse = typeof parseSafetensors
 
 const anyOrder = lawForAll(
   'the tensors of a safetensors file, empty ones too, may be listed and placed in any order',
-  [
-    fc.uniqueArray(
+  {
+    tensors: fc.uniqueArray(
       fc.record({ name: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'), rows: fc.nat({ max: 3 }) }),
       {
         minLength: 1,
@@ -736,10 +736,10 @@ const anyOrder = lawForAll(
         selector: ({ name }) => name,
       },
     ),
-    fc.nat(),
-    fc.boolean(),
-  ],
-  async (parse: Parse, tensors, seed, withMetadata) => {
+    seed: fc.nat(),
+    withMetadata: fc.boolean(),
+  },
+  async (parse: Parse, { tensors, seed, withMetadata }) => {
     const random = new Random(seed)
     const all = tensors.map(({ name, rows }, i): Stored => ({
       name,

@@ -300,8 +300,8 @@ function outcomeOf(render: () => string): string | null {
 
 const rendersAsUnbounded = lawForAll(
   'a drawn template gives what the engine without bounds gives',
-  [anyChat],
-  (of: Render, { source, messages }: Chat) => {
+  { chat: anyChat },
+  (of: Render, { chat: { source, messages } }) => {
     const expected = outcomeOf(() => unbounded(source, variables(messages)))
     expect(outcomeOf(() => of(source, variables(messages)))).toBe(expected)
   },
@@ -343,8 +343,8 @@ const specialsOf = (ids: readonly number[]): string[] =>
 
 const onlyTheTemplateIsSpecial = lawForAll(
   'the special tokens of a drawn template are those that it writes, and the text is the rendered one',
-  [anyChat],
-  (of: Write, { source, messages }: Chat) => {
+  { chat: anyChat },
+  (of: Write, { chat: { source, messages } }) => {
     const template = { source, bosToken, eosToken }
     const text = outcomeOf(() => renderTemplate(source, variables(messages)))
     if (text === null) return

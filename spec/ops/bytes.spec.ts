@@ -18,8 +18,8 @@ import {
 import { evaluate } from '../../src/testing/op_agreement.ts'
 import { sizesOf, type Values } from '../../src/testing/op_call.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues } from '../../src/testing/op_case.ts'
-import { Data } from '../../src/testing/seeded_data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import type { Data } from '../../src/testing/seeded_data.ts'
+import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 
 /** Other values in place of one. Those of whole numbers may be rounded away, so there are several. */
@@ -106,7 +106,7 @@ function spreadValues(name: KernelName, letters: readonly number[], data: Data):
   // A row without a label is not read.
   for (const { name: array, holds, below } of arraysOf(row))
     if (holds === 'labels')
-      values[array] = data.ids((values[array] as Int32Array).length, sizes[below as string])
+      values[array] = data.ids(array, (values[array] as Int32Array).length, sizes[below as string])
   for (const list of lists) {
     const ids = data.permutation(sizes[list.below as string])
     const length = elementCount(list, sizes)
@@ -132,14 +132,14 @@ type CountBytes = (row: Kernel, sizes: Sizes) => number
 
 const bytesMatter = lawForAll(
   'a call touches as many bytes as its elements that matter have, and blocks as a whole',
-  [
-    anyKernel,
-    fc.array(fc.integer({ min: 2, max: 4 }), { minLength: 1, maxLength: 8, size: 'max' }),
-    fc.nat(),
-  ],
-  (countBytes: CountBytes, name, letters, seed) => {
+  {
+    name: anyKernel,
+    letters: fc.array(fc.integer({ min: 2, max: 4 }), { minLength: 1, maxLength: 8, size: 'max' }),
+    data: anyData,
+  },
+  (countBytes: CountBytes, { name, letters, data }) => {
     const row: Kernel = kernels[name]
-    const values = spreadValues(name, letters, new Data(seed))
+    const values = spreadValues(name, letters, data)
     const counted = countBytes(row, sizesOf(row, values))
     const expected = bytesThatMatter(name, values)
     if (inBlocks(row) ? counted >= expected : counted === expected) return

@@ -228,8 +228,8 @@ const somePlanner = fc.constantFrom(
 
 const grids = lawForAll(
   'a cell of the grid is compared with static and griffin of the same units, sparsity and prompt',
-  [
-    fc.uniqueArray(
+  {
+    cells: fc.uniqueArray(
       fc.record({
         planner: somePlanner,
         units: fc.constantFrom(...unitChoices),
@@ -238,10 +238,10 @@ const grids = lawForAll(
       }),
       { minLength: 1, maxLength: 14, size: 'max', selector: (cell) => JSON.stringify(cell) },
     ),
-    fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 2, maxLength: 4, size: 'max' }),
-    fc.nat(),
-  ],
-  (make: MakeRows, cells, tokens, seed) => {
+    tokens: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 2, maxLength: 4, size: 'max' }),
+    seed: fc.nat(),
+  },
+  (make: MakeRows, { cells, tokens, seed }) => {
     const random = new Random(seed)
     const scores = (): ComparedScore[] =>
       tokens.map((count) => ({
@@ -269,8 +269,10 @@ stateLaw(grids, asTheyAre)
 
 const reports = lawForAll(
   'the speed of a row of reproduce is told as a multiple of that of the dense row',
-  [fc.array(fc.option(fc.integer({ min: 1, max: 99 })), { minLength: 1, maxLength: 5, size: 'max' })],
-  async (make: MakeRows, speeds) => {
+  {
+    speeds: fc.array(fc.option(fc.integer({ min: 1, max: 99 })), { minLength: 1, maxLength: 5, size: 'max' }),
+  },
+  async (make: MakeRows, { speeds }) => {
     const rows = speeds.map((speed, i): ReproduceRow => ({
       planner: i === 1 ? 'dense' : 'random',
       criterion: 'none',
@@ -302,8 +304,11 @@ stateLaw(reports, asTheyAre)
 
 const costs = lawForAll(
   'the derived columns of costs follow from their bytes',
-  [fc.constantFrom(0, 0.5, 0.9), fc.constantFrom('f32' as const, 'int8' as const, 'int4' as const)],
-  async (make: MakeRows, sparsity, storage) => {
+  {
+    sparsity: fc.constantFrom(0, 0.5, 0.9),
+    storage: fc.constantFrom('f32' as const, 'int8' as const, 'int4' as const),
+  },
+  async (make: MakeRows, { sparsity, storage }) => {
     const models = architectures.slice(0, 3)
     const { rows } = await costExperiment({ models, sparsity, storage, bandwidth: BANDWIDTH })
     expectDerived(modules['bench/cost/experiments.ts'], make(rows))
@@ -435,8 +440,8 @@ type MakeBench = (rows: readonly BenchRow[]) => readonly BenchRow[]
 
 const benches = lawForAll(
   'the derived figures of a bench follow from the samples of its own rows, each against dense of the same test',
-  [
-    fc.uniqueArray(
+  {
+    all: fc.uniqueArray(
       fc.record({
         planner: fc.constantFrom('dense' as const, 'shadow' as const, 'random' as const),
         storage: fc.constantFrom('f32' as const, 'int8' as const),
@@ -445,9 +450,9 @@ const benches = lawForAll(
       }),
       { minLength: 1, maxLength: 16, size: 'max', selector: (one) => JSON.stringify(one) },
     ),
-    fc.array(fc.integer({ min: 1, max: 99 }), { minLength: 3, maxLength: 7, size: 'max' }),
-  ],
-  (make: MakeBench, all, rates) => {
+    rates: fc.array(fc.integer({ min: 1, max: 99 }), { minLength: 3, maxLength: 7, size: 'max' }),
+  },
+  (make: MakeBench, { all, rates }) => {
     const subject = randomSubject('tiny', smallConfig, 0)
     const tests = Object.fromEntries(['tg8', 'tg4', 'pp16'].map((name) => [name, parseTest(name)]))
     const turn = (rate: number, tokens: number): Measured['turns'][number] => ({

@@ -124,8 +124,8 @@ type Read = (metrics: Metrics, asked: readonly Asked[]) => Metrics
 
 const countersAreSums = lawForAll(
   'counters are the sums of what the answers say',
-  [fc.array(anyRequest, { minLength: 1, maxLength: 6, size: 'max' })],
-  async (read: Read, asked) => {
+  { asked: fc.array(anyRequest, { minLength: 1, maxLength: 6, size: 'max' }) },
+  async (read: Read, { asked }) => {
     const server = serverOf(opt)
     const answers: Told[] = []
     for (const one of asked) {

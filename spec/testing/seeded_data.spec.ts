@@ -14,13 +14,14 @@ const kinds: readonly DataKind[] = [
   'broken',
   'sparse',
   'equal',
+  'edges',
   'special',
 ]
-const ofKind = (kind: DataKind): number[] => [...new Data(7).floats(LENGTH, kind)]
+const ofKind = (kind: DataKind): number[] => [...new Data(7).floats('x', LENGTH, kind)]
 
 test.each(kinds)('%s data are the same for the same seed and others for another', (kind) => {
   expect(ofKind(kind)).toEqual(ofKind(kind))
-  expect([...new Data(8).floats(LENGTH, kind)]).not.toEqual(ofKind(kind))
+  expect([...new Data(8).floats('x', LENGTH, kind)]).not.toEqual(ofKind(kind))
 })
 
 test('smooth, plain and steep data keep their ranges and reach the ends of them', () => {
@@ -67,10 +68,10 @@ test('the first third of sparse data is zero, as is half of the rest', () => {
 test('half precision and scales of int4 are finite in every kind', () => {
   for (const kind of kinds) {
     for (const [dtype, infinite] of [['bf16', 0x7f80] as const, ['f16', 0x7c00] as const])
-      expect(Math.max(...new Data(7).halves(dtype, LENGTH, kind).map((x) => x & 0x7fff))).toBeLessThan(
+      expect(Math.max(...new Data(7).halves('x', dtype, LENGTH, kind).map((x) => x & 0x7fff))).toBeLessThan(
         infinite,
       )
-    const words = new Data(7).int4Blocks(200, kind)
+    const words = new Data(7).int4Blocks('blocks', 200, kind)
     for (let b = 0; b < 200; b++)
       for (const half of [words[5 * b] & 0xffff, words[5 * b] >>> 16])
         expect(half & 0x7fff).toBeLessThan(0x7c00)
@@ -80,11 +81,11 @@ test('half precision and scales of int4 are finite in every kind', () => {
 test('lists ascend without a value twice, and ids and integers stay within their limits', () => {
   const data = new Data(7)
   for (let limit = 0; limit < 20; limit++) {
-    const list = [...data.someOf(limit)]
+    const list = [...data.someOf('list', limit)]
     expect(list).toEqual([...new Set(list)].toSorted((a, b) => a - b))
     expect(list.every((x) => x >= 0 && x < limit)).toBe(true)
-    expect(data.ascending(limit, limit)).toEqual(Int32Array.from({ length: limit }, (_, i) => i))
+    expect(data.ascending('list', limit, limit)).toEqual(Int32Array.from({ length: limit }, (_, i) => i))
   }
-  expect(new Set(data.ids(LENGTH, 3))).toEqual(new Set([0, 1, 2]))
+  expect(new Set(data.ids('ids', LENGTH, 3))).toEqual(new Set([0, 1, 2]))
   expect(new Set(Array.from({ length: LENGTH }, () => data.integer(-1, 1)))).toEqual(new Set([-1, 0, 1]))
 })

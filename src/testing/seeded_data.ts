@@ -26,25 +26,15 @@ export type DataKind =
 const tied = [-1, -0, 0, 0.5, 1, 1, 2]
 const special = [0, -0, 1.4e-45, -1.4e-45, 1.17549421e-38, 1.17549435e-38, 1e30, -1e30, 1, -1, 16777216]
 /** Where a precision ends or begins anew, and what exp and rounding look at; each has two neighbours. */
-const boundaries = [
-  ...[0, 2 ** -149, 2 ** -126, 2 ** -104, 3.4028234663852886e38], // float32
-  ...[2 ** -25, 2 ** -24, 2 ** -14, 65504, 65520], // float16
-  ...[9.183549615799121e-41, 3.3895313892515355e38], // bfloat16
-  ...[
-    0.5,
-    1,
-    127,
-    127.5,
-    32767,
-    2 ** 22,
-    2 ** 23,
-    2 ** 24,
-    2 ** 31,
-    88.72283935546875,
-    -104,
-    2.6793883890187504e36,
-  ],
-]
+const boundaries: readonly number[] = Object.values({
+  float32: [0, 2 ** -149, 2 ** -126, 2 ** -104, 3.4028234663852886e38],
+  float16: [2 ** -25, 2 ** -24, 2 ** -14, 65504, 65520],
+  bfloat16: [9.183549615799121e-41, 3.3895313892515355e38],
+  integers: [0.5, 1, 127, 127.5, 32767, 2 ** 22, 2 ** 23, 2 ** 24, 2 ** 31],
+  exp: [88.72283935546875, -104],
+  // The greatest number over the steps of int8.
+  int8: [2.6793883890187504e36],
+}).flat()
 
 /** The float32 numbers that are next to others in size, and these. They are finite. */
 function withNeighbours(numbers: readonly number[]): number[] {
