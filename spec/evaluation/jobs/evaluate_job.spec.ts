@@ -1,8 +1,6 @@
 /**
  * Texts and scores as bytes, which anybody may have written: what is read is what was written, and all else is refused
  * with one line.
- *
- * Tests src/calibration/job_inputs.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
