@@ -13,6 +13,10 @@ import { scoreTokens } from '../../src/server/token_scores.ts'
 import { ShadowError, ShadowModel, type GenerateOptions, type TextRun } from '../../src/index.ts'
 import { generateKinds } from '../../src/options.ts'
 import { bodies } from '../../src/server/requests.ts'
+import { generateTokens } from '../../src/engine/generate.ts'
+import { makeSampler, type SamplerOptions } from '../../src/engine/sampling.ts'
+import { openPredictor, type Predictor } from '../../src/predictor/predictor_file.ts'
+import { inputsFrom, makeMethod, planMethod, type Method } from '../../src/results/method.ts'
 import { createEngine } from '../../src/web/engine/engine.ts'
 import { RemoteModel } from '../../src/web/engine/remote_model.ts'
 import { RpcClient, serveCalls } from '../../src/web/engine/worker_rpc.ts'
@@ -59,18 +63,22 @@ test('every option of generate but its listeners has values', () => {
 let folder: string
 let opt: ShadowModel
 let remote: RemoteModel
+const predictors: Predictor[] = []
 const prompt = 'abcdefgh ijk'
 beforeAll(async () => {
   folder = await writeSmallFiles()
   const path = join(folder, 'model')
   opt = await ShadowModel.fromPretrained(path, { backend: 'wasm' })
   await opt.loadPredictor(join(folder, 'predictors/dejavu.safetensors'))
+  for (const file of ['predictors/dejavu.safetensors', 'model/predictor.safetensors'])
+    predictors.push(await openPredictor(join(folder, file), opt.model.backend, opt.model.weights.storage))
   const serve = serveCalls(createEngine(), (message) => line.receive(structuredClone(message)))
   const line = new RpcClient((message) => serve(structuredClone(message)))
   remote = await RemoteModel.fromPretrained(line, path)
 }, 60_000)
 afterAll(async () => {
   await remote.dispose()
+  for (const predictor of predictors) predictor.dispose()
   await opt.dispose()
   rmSync(folder, { recursive: true })
 })
@@ -175,7 +183,48 @@ const commandLine: Path = async (options) => {
   return { text, tokens, count: tokens?.length, decisions, checked }
 }
 
+/** The same without the options of the library: a method, its planner, and the tokens under it. */
+const byHand: Path = async (options) => {
+  const {
+    sparsity = 0.5,
+    headSparsity,
+    neuronSparsity,
+    scope = 'global',
+    criterion = 'plainact',
+    every,
+    check,
+  } = options
+  const isSparse = [options.sparsity, headSparsity, neuronSparsity].some((share) => share !== undefined)
+  const {
+    planner = isSparse ? 'shadow' : 'dense',
+    seed = 0,
+    prefill,
+    released: paperCompatible,
+    maxTokens,
+  } = options
+  const { mode, cache, temperature, topK, topP, repetitionPenalty } = options
+  const given = { planner, sparsity, headSparsity, neuronSparsity, scope, criterion, every, paperCompatible }
+  // What is checked follows a dense prompt.
+  const method = { ...given, prefill: prefill ?? (check === undefined ? undefined : 'dense') }
+  const tokens: number[] = []
+  try {
+    const { model } = opt
+    const made = makeMethod(givenOf(method) as unknown as Method)
+    const own = planMethod(model, made, inputsFrom({ predictors })(made), { seed: seed as number })
+    const sampler = makeSampler({ temperature, topK, topP, repetitionPenalty, seed } as SamplerOptions)
+    const how = { planner: own, mode, cache, check, sampler, maxTokens } as Parameters<
+      typeof generateTokens
+    >[2]
+    const prompted = Int32Array.from(opt.encode(prompt, { prefix: true }))
+    for await (const { token } of generateTokens(model, prompted, how)) tokens.push(token)
+  } catch (error) {
+    return codeOf(error)
+  }
+  return { tokens, count: tokens.length }
+}
+
 const paths: Readonly<Record<string, Path>> = {
+  'a method by hand': byHand,
   'the page': page,
   'a server that was begun so': server(false),
   'a request that says so': server(true),
@@ -256,6 +305,22 @@ describe('a text is the same along every path', () => {
       }
     },
   )
+})
+
+test('the texts of a request are those of the library with one seed after the other', async () => {
+  const drawn = { temperature: 1, seed: 2 ** 32 - 2, maxTokens: 5 }
+  const service = serverOf(opt)
+  const { choices } = await complete(service, {
+    prompt: [prompt, prompt],
+    n: 3,
+    temperature: drawn.temperature,
+    seed: drawn.seed,
+    max_tokens: drawn.maxTokens,
+  })
+  const texts: unknown[] = []
+  for (const seed of [drawn.seed, drawn.seed + 1, 0]) texts.push((await library({ ...drawn, seed }))?.text)
+  expect(choices.map(({ text }) => text)).toEqual([...texts, ...texts])
+  expect(new Set(texts).size).toBe(3)
 })
 
 // ---- Scored prompts --------------------------------------------------------------------------------------------------

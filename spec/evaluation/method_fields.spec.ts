@@ -17,6 +17,7 @@ import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
 import { scoreWindow } from '../../src/evaluation/score_window.ts'
 import { WindowPlanner, type MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import type { JobModel } from '../../src/jobs/job_model.ts'
+import { rankingOf } from '../../src/predictor/ranking.ts'
 import { plannerNames } from '../../src/predictor/planners.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
 import type { Predictor } from '../../src/predictor/predictor_file.ts'
@@ -100,6 +101,17 @@ function planned(planner: MaskPlanner | null, window: Parameters<typeof scoreWin
   return { ...scored, mask: { heads, neurons, channels }, settings: settingsOf(planner) }
 }
 
+/** What a planner says of itself is what its method says. @throws Error naming the first field that does not */
+function expectSettings(method: Method, planner: MaskPlanner | null): void {
+  if (!planner) return sameData('planner', method.planner, 'dense')
+  const { every, prefill, leaky, paperCompatible } = method
+  const times = every === 'once' ? {} : every === 'auto' ? { every: 5, shift: 0.1 } : { every }
+  const found = { every: planner.every, shift: planner.shift, prefill: planner.prefill, leaky: planner.leaky }
+  sameData('settings', found, { every: undefined, shift: undefined, prefill, leaky, ...times })
+  const policy = rankingOf(planner)?.budget.policy
+  if (policy !== undefined) sameData('policy', policy, paperCompatible ? 'released' : 'exact')
+}
+
 type Plan = (text: WindowPlanner, method: Method, inputs: MethodInputs) => MaskPlanner | null
 
 const sharedIsFresh = lawForAll(
@@ -115,7 +127,11 @@ const sharedIsFresh = lawForAll(
       const inputs = inputsOf(method)
       const alone = new WindowPlanner(model, window, seed)
       const expected = outcomeOf(() => planned(alone.plan(method, inputs, true), window))
-      const actual = outcomeOf(() => planned(plan(shared, method, inputs), window))
+      const actual = outcomeOf(() => {
+        const planner = plan(shared, method, inputs)
+        expectSettings(method, planner)
+        return planned(planner, window)
+      })
       sameData(`plan of ${JSON.stringify(method)}`, actual, expected)
     }
   },

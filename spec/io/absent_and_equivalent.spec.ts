@@ -106,7 +106,7 @@ const without = (names: readonly string[], base: Document): string[] =>
   names.filter((name) => !(name in base))
 
 const sizes = {
-  hidden_size: 8,
+  hidden_size: 16,
   num_hidden_layers: 2,
   num_attention_heads: 4,
   vocab_size: 20,
@@ -156,7 +156,7 @@ const asking = ['sparsity', 'every', 'check', 'logprobs', 'suffix', 'max_tokens'
 
 const predictorBase = {
   shape: { layers: 2, heads: 4, neurons: 6 },
-  width: 8,
+  width: 16,
   headHidden: 3,
   neuronHidden: 3,
   features: 'none',
@@ -184,7 +184,7 @@ const formats: Readonly<Record<string, Format>> = {
       activation_function: 'relu',
       enable_bias: true,
       layer_norm_elementwise_affine: true,
-      word_embed_proj_dim: 8,
+      word_embed_proj_dim: 16,
       do_layer_norm_before: true,
       _remove_final_layer_norm: false,
       tie_word_embeddings: true,
@@ -206,7 +206,7 @@ const formats: Readonly<Record<string, Format>> = {
           mlp_bias: false,
           quantization_config: null,
           num_key_value_heads: 4,
-          head_dim: 2,
+          head_dim: 4,
           rms_norm_eps: 1e-6,
           rope_theta: 10_000,
           rope_scaling: null,
@@ -305,7 +305,7 @@ const formats: Readonly<Record<string, Format>> = {
           base: { ...predictorBase, ...required },
           defaults: {
             kind,
-            contextWidth: 8,
+            contextWidth: 16,
             dataHash: null,
             placement: 0,
             ranksFrom: 1,
@@ -508,7 +508,8 @@ test('a reader by the order of entries, or of another value, is found', async ()
 
 const pieces = ['<unk>', '<s>', '</s>', ...byteTokens, '\u2581', 'a', 'b', 'ab', '\u2581a']
 const letters = ['<unk>', '<s>', '</s>', ...byteCharacters, 'ab', 'x1', 'x2', 'x3', 'x4']
-const [W, H, F, V] = [8, 4, 6, pieces.length]
+// Heads of two pairs: the first one has the same rotation at any base.
+const [W, H, F, V] = [16, 4, 6, pieces.length]
 
 function ggufTensors(): FileTensor[] {
   const random = new Random(1)
