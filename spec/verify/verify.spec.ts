@@ -251,7 +251,7 @@ describe('trying a law', () => {
   test('shrinks a case for a limited time, and then has the smallest found', async () => {
     const found = async (shrinkFor: number): Promise<unknown> => {
       const { failure, interrupted } = await tryCases({
-          arbitraries: { x: fc.integer({ min: 0, max: 2 ** 30 }) },
+        arbitraries: { x: fc.integer({ min: 0, max: 2 ** 30 }) },
         predicate: async ({ x }) => {
           await new Promise((resolve) => setTimeout(resolve, 5))
           return (x as number) < 10

@@ -87,11 +87,24 @@ function itemsOf(args: Case): Item[] {
 function partsOf(name: string, value: unknown): Item[] {
   if (value instanceof DrawnData) return value.dealt.map(dealtItem)
   if (isPlain(value) && Object.keys(value).length > 0)
-    return Object.entries(value).flatMap(([key, part]) => partsOf(`${name}.${key}`, part))
+    return inBraces(
+      name,
+      Object.entries(value).flatMap(([key, part]) => partsOf(key, part)),
+    )
   if (isNumbers(value)) return [arrayItem(name, [value.length], value)]
   if (Array.isArray(value) && value.some((part) => typeof part === 'object' && part !== null))
     return value.flatMap((part, i) => partsOf(`${name}[${i}]`, part))
   return [{ name, text: (width) => cut(`${name} = ${plainText(value)}`, width) }]
+}
+
+/** The parts of an object: braces stand before the first and after the last. */
+function inBraces(name: string, parts: readonly Item[]): Item[] {
+  const [before, after] = [`${name} {`, '}']
+  return parts.map((part, i) => {
+    const [left, right] = [i === 0 ? before : '', i === parts.length - 1 ? after : '']
+    const text = (width: number): string => left + part.text(width - left.length - right.length) + right
+    return { name: left + part.name + right, text }
+  })
 }
 
 function dealtItem(deal: Deal): Item {
@@ -106,7 +119,12 @@ function arrayItem(name: string, shape: readonly number[], values: ArrayLike<num
 }
 
 function isPlain(value: unknown): value is Case {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  // fast-check draws records without a prototype too.
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    [Object.prototype, null].includes(Object.getPrototypeOf(value))
+  )
 }
 
 function isNumbers(value: unknown): value is ArrayLike<number> {
@@ -126,7 +144,7 @@ function plainText(value: unknown): string {
     return `{${Object.entries(value)
       .map(([key, part]) => `${key}: ${plainText(part)}`)
       .join(', ')}}`
-  return String(value)
+  return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value)
 }
 
 /** A number in the fewest digits that give it back, if these are few; its size otherwise. */
@@ -196,34 +214,40 @@ function joinedWithin(texts: readonly string[], separator: string, width: number
  */
 function valueLines(items: readonly Item[], most: number): string[] {
   for (const linesEach of [4, 2, 1]) {
-    const lines = linesOf(items, linesEach)
-    if (lines.length <= most) return lines
+    const { lines, shown } = laidOut(items, linesEach, most)
+    if (shown === items.length) return lines
   }
-  let shown = items.length - 1
-  while (linesOf(items.slice(0, shown), 1).length > most - 1) shown--
-  const names = items.slice(shown).map(({ name }) => name)
-  const others = cut(`… and ${names.length} more: ${names.join(', ')}`, MAX_WIDTH)
-  return [...linesOf(items.slice(0, shown), 1), others]
+  const { lines, shown } = laidOut(items, 1, most - 1)
+  const names = items.slice(shown, shown + MAX_WIDTH).map(({ name }) => name)
+  return [...lines, cut(`… and ${items.length - shown} more: ${names.join(', ')}`, MAX_WIDTH)]
 }
 
 /** Values of so many characters stand side by side. */
-const SHORT = 30
+const SHORT = 40
 
-function linesOf(items: readonly Item[], linesEach: number): string[] {
+/** As many of the first items as there is room for, and how many these are. */
+function laidOut(
+  items: readonly Item[],
+  linesEach: number,
+  most: number,
+): { lines: string[]; shown: number } {
   const lines: string[] = []
-  let short = ''
+  let isOpen = false
+  let shown = 0
   for (const item of items) {
     // A space at the end of a line takes up to a number's length.
     const text = item.text(MAX_WIDTH * linesEach - (linesEach - 1) * 14)
-    if (text.length > SHORT) {
-      if (short !== '') lines.push(short)
-      short = ''
-      lines.push(...wrapped(text, linesEach))
-    } else if (short !== '' && short.length + 2 + text.length <= MAX_WIDTH) short += `, ${text}`
+    const isShort = text.length <= SHORT
+    const last = lines.at(-1) ?? ''
+    if (isShort && isOpen && last.length + 2 + text.length <= MAX_WIDTH)
+      lines[lines.length - 1] += `, ${text}`
     else {
-      if (short !== '') lines.push(short)
-      short = text
+      const own = wrapped(text, linesEach)
+      if (lines.length + own.length > most) break
+      lines.push(...own)
     }
+    isOpen = isShort
+    shown++
   }
-  return short === '' ? lines : [...lines, short]
+  return { lines, shown }
 }
