@@ -92,8 +92,8 @@ const isMinusHessianTimesGradient = lawForAll(
           gradient.neurons.map((value) => value / size),
         )
         for (let n = 0; n < 4; n++) {
-          const kind = data.pick(kinds)
-          const unit = { kind, index: data.integer(0, scores[kind].length - 1) }
+          const kind = data.oneOf('kind', kinds)
+          const unit = { kind, index: data.whole('index', 0, scores[kind].length - 1) }
           const slope = mixedSlope(loaded, text, direction, unit)
           if (slope === null) continue
           const error = Math.abs(scores[kind][unit.index] / size + slope)

@@ -229,7 +229,8 @@ describe('the spectral score', () => {
     { N: fc.integer({ min: 2, max: 6 }), data: anyData },
     ({ N, data }) => {
       const rows = Array.from({ length: N }, () => [...data.floats('row', 12)])
-      const turned = rows.map((row) => (data.chance(0.5) ? row.map((value) => -value) : row))
+      const isTurned = data.mask('isTurned', N, (stream) => stream.chance(0.5))
+      const turned = rows.map((row, n) => (isTurned[n] === 1 ? row.map((value) => -value) : row))
       const score = (of: number[][]): number => spectralScore((i, j) => correlate(of[i], of[j]), N)
       expect(score(turned)).toBeCloseTo(score(rows), 4)
     },

@@ -241,8 +241,8 @@ describe.each(inTier(portableNames))('a network on %s', (name) => {
 
 law(
   'a seed gives the same bits on every strict backend, another seed gives others',
-  { someCase },
-  async ({ someCase: { shape, loss, set } }) => {
+  { one: someCase },
+  async ({ one: { shape, loss, set } }) => {
     const train = async (name: BackendName, seed: number): Promise<NetworkValues> => {
       const backend = await createBackend(name)
       const { values } = await trainNetwork(backend, shape, set, seed, {

@@ -150,7 +150,12 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
         }
         expect(await press('Try it')).toContain('The law holds on')
         expect(await press('Plant it')).toContain('The law is broken by case')
-        expect(await place.locator('[data-result="broken"] pre').isVisible()).toBe(true)
+        const pre = place.locator('[data-result="broken"] pre')
+        expect(await pre.isVisible()).toBe(true)
+        const lines = ((await pre.textContent()) ?? '').split('\n')
+        expect(lines.length, address).toBeLessThanOrEqual(20)
+        expect(lines[0], address).toMatch(/with the bug .+, without it /)
+        expect(lines.slice(1).join('\n'), address).toMatch(/drawn\.tokens(.*\n)+seed -?\d+, path /)
       }
     })
   })
