@@ -131,14 +131,14 @@ const offsets: Offsets = (ids) => {
 
 const offsetsCountCharacters = lawForAll(
   'a token begins after the characters whose bytes are complete before it, each counted once',
-  [
-    fc.string({
+  {
+    text: fc.string({
       unit: fc.constantFrom('a', ' b', 'é', '\u2028', '😀', '𝒳', '👩‍🚀'),
       minLength: 1,
       maxLength: 12,
     }),
-  ],
-  (of: Offsets, text: string) => {
+  },
+  (of: Offsets, { text }) => {
     const ids = tokenizer.encode(text, { prefix: false })
     const ends: number[] = []
     let bytes = 0
