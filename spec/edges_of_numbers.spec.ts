@@ -3,7 +3,7 @@
  * taken.
  *
  * Tests src/tensor/dtypes.ts, src/tensor/int4.ts, src/io/gguf_blocks.ts, src/ops/quantized_steps.ts, src/ops/int8_blocks.ts,
- * src/ops/top_k.ts, src/masks/selection.ts, src/engine/sampling.ts, src/web/trace/quick_top_k.ts and src/predictor/features.ts.
+ * src/ops/top_k.ts, src/masks/selection.ts, src/engine/sampling.ts and src/web/trace/quick_top_k.ts.
  * What the operations make of such numbers on each backend is judged with the other data of src/verify/ops/agreement.ts.
  */
 import fc from 'fast-check'

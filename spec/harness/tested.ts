@@ -14,7 +14,7 @@ import type { Module, Node, Source } from './syntax.ts'
 const endings = ['.spec.ts', '.full.spec.ts', '.mutants.ts']
 
 /** The paths that the comment at the head of a file names after the word "Tests"; a folder ends with a slash. */
-export function testedPaths({ text }: Source): string[] {
+function testedPaths({ text }: Source): string[] {
   const head = /^\/\*\*([\s\S]*?)\*\//.exec(text)?.[1].replace(/\s*\n \*\s*/g, ' ') ?? ''
   const lists = head.matchAll(/\bTests ((?:(?:, | and )?src\/[\w/]+(?:\.ts|\/))+)/g)
   return [...lists].flatMap(([, list]) => list.split(/, | and /))
@@ -26,7 +26,7 @@ function isNamed(path: string, named: readonly string[]): boolean {
 }
 
 /** Whether there is anything in a module that runs: it has statements that are no types, imports or exports of other modules. */
-export function hasCode({ body }: Module): boolean {
+function hasCode({ body }: Module): boolean {
   const isType = (node: Node): boolean => /^TS(Interface|TypeAlias)Declaration$/.test(node.type)
   return body.some((statement) => {
     if (/^(Import|ExportAll)Declaration$/.test(statement.type) || isType(statement)) return false

@@ -3,7 +3,7 @@
  */
 
 /** A number that is written as float32; whole numbers without this are written as 32 bits without a sign. */
-export interface Float {
+interface Float {
   readonly float: number
 }
 

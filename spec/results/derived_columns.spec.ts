@@ -3,9 +3,8 @@
  * from: a row knows which row it is compared with.
  *
  * The columns are read from the sources: a column without an entry here fails. Tests src/results/report.ts,
- * src/evaluation/text_perplexity.ts, src/evaluation/tasks/run.ts, src/experiments/grid.ts, src/experiments/variants.ts,
- * src/experiments/cost_experiments.ts, src/bench/rows.ts, src/bench/table.ts, src/bench/cost/experiments.ts and
- * src/bench/cost/cluster.ts.
+ * src/evaluation/text_perplexity.ts, src/evaluation/tasks/run.ts, src/experiments/grid.ts, src/bench/rows.ts,
+ * src/bench/cost/experiments.ts and src/bench/cost/cluster.ts.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

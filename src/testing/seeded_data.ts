@@ -95,7 +95,7 @@ function simplerFloats(kind: DataKind): Simpler<Float32Array> {
 }
 
 /** How many numbers a shape has. */
-export function lengthOf(shape: Shape): number {
+function lengthOf(shape: Shape): number {
   return typeof shape === 'number' ? shape : shape.reduce((product, size) => product * size, 1)
 }
 
