@@ -3,11 +3,9 @@
  *
  * Tests src/cli/screen.ts, src/cli/words.ts and src/cli/report.ts.
  */
-import { spawnSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { colours, paintVerdicts, plainScreen, type Screen } from '../../src/cli/screen.ts'
 import { formatColumns, formatFacts } from '../../src/cli/words.ts'
-import { root } from './run_cli.ts'
 import { runInside } from './run_inside.ts'
 
 const narrow: Screen = { columns: 80, paint: plainScreen.paint }
@@ -58,27 +56,6 @@ test.each([
 ])('%j is coloured on a terminal with colours', async (args, expected) => {
   const { stdout } = await runInside(args, { screen: coloured })
   expect(stdout).toContain(expected)
-})
-
-const hasScript = process.platform === 'linux' && spawnSync('script', ['--version']).status === 0
-
-describe.skipIf(!hasScript)(`at a real terminal${hasScript ? '' : ': it needs script of util-linux'}`, () => {
-  /** What a command prints at a terminal. */
-  const shown = (command: string, env: Record<string, string>): string => {
-    const line = `'${process.execPath}' src/cli/main.ts ${command}`
-    // What tells a program of a terminal's colours otherwise.
-    const { CI: _, NO_COLOR: __, FORCE_COLOR: ___, ...others } = process.env
-    const { stdout } = spawnSync('script', ['-qec', line, '/dev/null'], {
-      cwd: root,
-      encoding: 'utf8',
-      env: { ...others, TERM: 'xterm', ...env },
-    })
-    return stdout
-  }
-  const check = `parity check ${batch} ${batch}`
-
-  test('there are colours', () => expect(shown(check, {})).toContain('\x1b[32m'))
-  test('NO_COLOR turns them off', () => expect(shown(check, { NO_COLOR: '1' })).not.toContain('\x1b['))
 })
 
 test('columns are folded, each part under its headings and beside its names', () => {

@@ -1,16 +1,16 @@
 /**
- * `shadowllm chat` at a real terminal, which `script` of util-linux provides: the prompt, the history,
- * ctrl-C and ctrl-D.
+ * A real terminal, which `script` of util-linux provides: the prompt of `shadowllm chat`, its history, ctrl-C and ctrl-D; and
+ * colours, which only a terminal has.
  *
- * Tests src/cli/commands/chat.ts and src/cli/chat_loop.ts.
+ * Tests src/cli/commands/chat.ts, src/cli/chat_loop.ts and src/cli/screen.ts.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
-import { writeChatModel } from '../library/chat_model.ts'
-import { root } from './run_cli.ts'
+import { afterAll, describe, expect, test } from 'vitest'
+import { writeChatModel } from '../chat_model.ts'
+import { root, tinyFolder } from './run_cli.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-terminal-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -80,5 +80,29 @@ test.skipIf(!isThere)(
     await second.until('> ')
     second.type('\u0003')
     expect(await second.ended).toBe(130)
+  },
+)
+
+describe.skipIf(!isThere)(
+  `a command at a terminal${isThere ? '' : ': it needs script of util-linux'}`,
+  () => {
+    /** What a command prints at a terminal. */
+    const shown = (command: string, env: Record<string, string>): string => {
+      const line = `'${process.execPath}' src/cli/main.ts ${command}`
+      // What tells a program of a terminal's colours otherwise.
+      const { CI: _, NO_COLOR: __, FORCE_COLOR: ___, ...others } = process.env
+      const { stdout } = spawnSync('script', ['-qec', line, '/dev/null'], {
+        cwd: root,
+        encoding: 'utf8',
+        env: { ...others, TERM: 'xterm', ...env },
+      })
+      return stdout
+    }
+    const batch = `${tinyFolder}/cases/batch.safetensors`
+    const check = `parity check ${batch} ${batch}`
+
+    test('prints colours', () => expect(shown(check, {})).toContain('\x1b[32m'))
+    test('prints none if NO_COLOR is set', () =>
+      expect(shown(check, { NO_COLOR: '1' })).not.toContain('\x1b['))
   },
 )

@@ -4,6 +4,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  bytesFlag,
   everyFlag,
   numberFlag,
   seedFlag,
@@ -15,6 +16,42 @@ import {
 import { methodCells } from '../../src/cli/words.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
 import { law } from '../harness/seed.ts'
+
+describe('bytes', () => {
+  const size = bytesFlag('shard-size')
+  const units = {
+    '': 1,
+    kB: 1_000,
+    MB: 1_000_000,
+    GB: 1_000_000_000,
+    TB: 1_000_000_000_000,
+    KiB: 1_024,
+    MiB: 1_048_576,
+    GiB: 1_073_741_824,
+    TiB: 1_099_511_627_776,
+  }
+
+  law(
+    'are read in their unit, in capitals or not, with a space or without',
+    {
+      count: fc.integer({ min: 1, max: 4_000 }),
+      unit: fc.constantFrom(...Object.entries(units)),
+      space: fc.constantFrom('', ' '),
+      spelling: fc.constantFrom('toUpperCase', 'toLowerCase', 'toString'),
+    },
+    ({ count, unit: [name, bytes], space, spelling }) => {
+      expect(size(`${count}${space}${name[spelling]()}`)).toBe(count * bytes)
+    },
+  )
+
+  test.each(['0', '0kB', '9007199254740992', '9999TiB9', '5PB', 'kB', '1.5GB', '-1', '1 k B'])(
+    'rejects %j',
+    (text) =>
+      expect(() => size(text)).toThrow(
+        `--shard-size: expected bytes, such as 5000000, 5GB or 5GiB, got ${text}`,
+      ),
+  )
+})
 
 describe('a number', () => {
   const temperature = numberFlag('temperature', 0, 10)

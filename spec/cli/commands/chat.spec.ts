@@ -13,7 +13,7 @@ import type { Session } from '../../../src/cli/session.ts'
 import { harmless } from '../../../src/cli/words.ts'
 import { ShadowModel, type ChatMessage } from '../../../src/index.ts'
 import type { Interrupted, LineInput } from '../../../src/platform/platform.ts'
-import { writeChatModel } from '../../library/chat_model.ts'
+import { writeChatModel } from '../../chat_model.ts'
 import type { CliResult } from '../run_cli.ts'
 import { quietSession, runInside } from '../run_inside.ts'
 

@@ -52,7 +52,7 @@ describe('eval', () => {
     const args = ['eval', '--json', '--tasks', 'piqa,copa', '--data', folder, '--rows', `copa=${copa}`]
     const { code, stdout } = await runInside([...args, '--shots', '0', '-o', output])
     expect(code).toBe(0)
-    const report = JSON.parse(stdout) as { provenance: { argv: string[] }; results: Record<string, object> }
+    const report = JSON.parse(stdout) as { results: Record<string, object> }
     expect(Object.keys(report.results.piqa)).toEqual([
       'alias',
       'acc,none',
@@ -68,6 +68,7 @@ describe('eval', () => {
       configs: { copa: { rows: 'copa.dev.jsonl' } },
       config: { model: 'embedded', add_bos_token: false, limit: null },
       complete: true,
+      provenance: { argv: [...args, '--shots', '0', '-o', output] },
     })
     expect(readFileSync(output, 'utf8')).toBe(stdout)
   })

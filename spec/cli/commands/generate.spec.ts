@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { timesDense, turnsFit } from '../../../src/cli/commands/generate.ts'
+import type { ProgressUpdate } from '../../../src/cli/progress.ts'
 import { colours, plainScreen } from '../../../src/cli/screen.ts'
 import { collectText, ShadowModel, type GenerateOptions } from '../../../src/index.ts'
 import { fixtures } from '../../golden/golden.ts'
@@ -188,6 +189,17 @@ describe('generate', () => {
     expect(first.length).toBeGreaterThan(1)
     expect(second).toBe(first)
     expect(other).not.toBe(first)
+  })
+
+  test('ctrl-C while the model is read ends the reading', async () => {
+    const seen: ProgressUpdate[] = []
+    const { code, stdout } = await runInside(['generate', known.text, '--max-tokens', '1'], {
+      interruptWhen: ({ update }) => update !== null && seen.push(update) > 0,
+    })
+    expect([code, stdout]).toEqual([130, ''])
+    const last = seen.at(-1) as ProgressUpdate
+    expect(last.stage).toBe('loading')
+    expect(last.done).toBeLessThan(last.total)
   })
 
   test('ctrl-C keeps the text, ends it with a line, and is 130', async () => {
