@@ -18,26 +18,14 @@ import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { specFilesOf } from '../spec/harness/tier.ts'
 import { parseModule, readSources, root } from '../spec/harness/syntax.ts'
+import { testsOf } from '../spec/harness/tested.ts'
 import { Checkout } from './mutants/checkout.ts'
 import { deriveMutants, findAgain, type Mutant } from './mutants/derive.ts'
 import { whyEquivalent } from './mutants/equivalent.ts'
 import { Judge } from './mutants/judge.ts'
-import { nearestSpecs, rememberedTimes, usersOf } from './mutants/nearest.ts'
+import { doorsOf, nearestSpecs, rememberedTimes, usersOf } from './mutants/nearest.ts'
 import { candidatesOf, drawSlots } from './mutants/sample.ts'
 import { chooseValid, summaryOf, tableOf, type Entry, type State } from './mutants/state.ts'
-
-/** The source file behind each export of this package, by its import specifier. */
-function doorsOf(): Record<string, string> {
-  const { name, exports } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
-    name: string
-    exports: Record<string, string | Record<string, string>>
-  }
-  return Object.fromEntries(
-    Object.entries(exports).flatMap(([door, target]) =>
-      typeof target === 'string' ? [] : [[name + door.slice(1), target['@shadowllm/source'].slice(2)]],
-    ),
-  )
-}
 
 function readFlags() {
   const { values } = parseArgs({
@@ -141,7 +129,11 @@ async function main(flags: Flags, checkout: Checkout): Promise<void> {
     const why = whyEquivalent(entry)
     if (why !== null) Object.assign(entry, { verdict: 'equivalent', why })
     else if (!flags.list) {
-      const near = nearestSpecs(entry.file, specs, users, new Map([...remembered, ...judge.seconds]))
+      const times = new Map([...remembered, ...judge.seconds])
+      const near = nearestSpecs(entry.file, specs, users, {
+        own: testsOf(entry.file, modules),
+        seconds: times,
+      })
       Object.assign(entry, await judge.judge(entry, near, seconds))
     }
     entry.seconds = Math.round((performance.now() - start) / 1000)

@@ -1,13 +1,15 @@
 /**
- * The sources keep the architecture rules of CONTRIBUTING.
+ * The sources keep the architecture rules of CONTRIBUTING, and every module has a test where one looks for it.
  *
  * Every rule is tested twice: the sources keep it, and small planted sources that break it are found.
  */
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { inside } from '../scripts/package/inside.ts'
+import { doorsOf } from '../scripts/mutants/nearest.ts'
 import * as rules from './harness/architecture.ts'
 import { type Module, parseModule, readSources, root } from './harness/syntax.ts'
+import { namedInVain, pageModules, testsOf, untestedModules } from './harness/tested.ts'
 
 const sources = readSources('src')
 const modules = sources.map(parseModule)
@@ -276,6 +278,131 @@ describe('exports have docstrings', () => {
     ['function f() {}\nexport const limit = f()'],
     ['export type f = () => void'],
   ])('%s passes', (text) => expect(rules.exportsAreDocumented(op(`/* The file. */\n${text}`))).toEqual([]))
+})
+
+/**
+ * Modules that specs of spec/cli test without naming them yet. `src/parity/check.ts` is that of `spec/cli/parity_check.spec.ts`.
+ * The rule below fails as soon as one of them is named, and then it leaves this list.
+ */
+const awaitingNames = [
+  'src/cli/chat_loop.ts',
+  'src/cli/commands/bench.ts',
+  'src/cli/commands/calibrate.ts',
+  'src/cli/commands/chat.ts',
+  'src/cli/commands/convert.ts',
+  'src/cli/commands/cost.ts',
+  'src/cli/commands/doctor.ts',
+  'src/cli/commands/eval.ts',
+  'src/cli/commands/generate.ts',
+  'src/cli/commands/inspect.ts',
+  'src/cli/commands/jobs.ts',
+  'src/cli/commands/learn.ts',
+  'src/cli/commands/masks.ts',
+  'src/cli/commands/parity.ts',
+  'src/cli/commands/parity_ops.ts',
+  'src/cli/commands/parity_run.ts',
+  'src/cli/commands/perplexity.ts',
+  'src/cli/commands/pretrain.ts',
+  'src/cli/commands/reproduce.ts',
+  'src/cli/commands/serve.ts',
+  'src/cli/commands/train.ts',
+  'src/cli/commands/verify.ts',
+  'src/cli/commands/worker.ts',
+  'src/cli/flags.ts',
+  'src/cli/grid_flags.ts',
+  'src/cli/main.ts',
+  'src/cli/mask_picture.ts',
+  'src/cli/open_model.ts',
+  'src/cli/output.ts',
+  'src/cli/pretrain_inputs.ts',
+  'src/cli/program.ts',
+  'src/cli/queue_flags.ts',
+  'src/cli/report.ts',
+  'src/cli/run.ts',
+  'src/cli/session.ts',
+  'src/cli/task_flags.ts',
+  'src/cli/thread_check.ts',
+  'src/cli/version.ts',
+  'src/cli/words.ts',
+  'src/cli/writing_flags.ts',
+  'src/parity/check.ts',
+]
+
+describe('every module has a test, under its path or by name', () => {
+  const helpers = ['spec', 'fixtures', 'scripts', 'bench'].flatMap((folder) => readSources(folder))
+  const all = [...modules, ...helpers.map(parseModule)]
+  const pages = { openedBy: 'spec/web/chromium.ts', modules: pageModules(readSources('src/web', '.html')) }
+
+  test('in src/', () => expect(untestedModules(all)).toEqual(awaitingNames))
+
+  test('what tests name is there, and they reach it', () => {
+    expect(pages.modules).toContain('src/web/main.ts')
+    expect(namedInVain(all, doorsOf(), pages)).toEqual([])
+  })
+
+  test('a spec, a full spec, a list of mutants and a page of laws under its path are tests of a module', () => {
+    const code = 'export const a = 1'
+    const files = {
+      'src/ops/add.ts': code,
+      'src/io/zip.ts': code,
+      'src/io/hub/cache.ts': code,
+      'src/index.ts': code,
+      'src/verify/ops/add.ts': '',
+      'spec/ops/add.mutants.ts': '',
+      'spec/io/zip.full.spec.ts': '',
+      'spec/io/hub/cache.spec.ts': '',
+      'spec/index.spec.ts': '',
+    }
+    expect(testsOf('src/ops/add.ts', planted(files))).toEqual([
+      'src/verify/ops/add.ts',
+      'spec/ops/add.mutants.ts',
+    ])
+    expect(untestedModules(planted(files))).toEqual([])
+  })
+
+  test('a module that is named at the head of a spec is tested, alone or with its folder', () => {
+    const code = 'export const a = 1'
+    const head = '/**\n * Zip archives. Tests src/io/zip.ts,\n * src/io/files.ts and src/io/hub/.\n */\n'
+    const files = {
+      'src/io/zip.ts': code,
+      'src/io/files.ts': code,
+      'src/io/hub/cache.ts': code,
+      'src/io/hubs.ts': code,
+      'src/io/late.ts': code,
+      'spec/io/archives.spec.ts': `${head}// Tests src/io/late.ts.`,
+      'spec/io/archives.ts': '/** Tests src/io/late.ts. */',
+    }
+    expect(untestedModules(planted(files))).toEqual(['src/io/hubs.ts', 'src/io/late.ts'])
+  })
+
+  test('a module of types, or of exports of others, needs no test; one that has code does', () => {
+    const files = {
+      'src/io/a.ts': "import { b } from './b.ts'\nexport interface A {}\nexport type B = A",
+      'src/io/b.ts': "export * from './a.ts'\nexport { type B } from './a.ts'",
+      'src/io/c.ts': 'export type A = 1\nexport const a: A = 1',
+      'src/io/d.ts': "import './a.ts'\nstart()",
+    }
+    expect(untestedModules(planted(files))).toEqual(['src/io/c.ts', 'src/io/d.ts'])
+  })
+
+  test('a name of no module, and of one that the spec does not reach, is found', () => {
+    const files = {
+      'src/io/zip.ts': 'export const a = 1',
+      'src/io/inner.ts': "import './zip.ts'",
+      'src/web/main.ts': '',
+      'src/io/far.ts': 'export const a = 1',
+      'spec/io/helper.ts': "import '../../src/io/inner.ts'",
+      'spec/web/chromium.ts': '',
+      'spec/io/a.spec.ts': "/** Tests src/io/zip.ts and src/io/far.ts. */ import './helper.ts'",
+      'spec/io/b.spec.ts': '/** Tests src/io/gone.ts and src/gone/. */',
+      'spec/web/page.spec.ts': "/** Tests src/web/main.ts. */ import './chromium.ts'",
+    }
+    expect(namedInVain(planted(files), {}, pages)).toEqual([
+      'spec/io/a.spec.ts: names src/io/far.ts, which it does not reach',
+      'spec/io/b.spec.ts: names src/io/gone.ts, which does not exist',
+      'spec/io/b.spec.ts: names src/gone/, which does not exist',
+    ])
+  })
 })
 
 describe('a file opens with a comment', () => {

@@ -2,7 +2,8 @@
  * Every option of the library's calls has an effect, and the same one along every path: the library, a batch, the engine of
  * the page and the command line.
  *
- * Tests src/options.ts, src/planner_options.ts, src/shadow_model.ts, src/engine/batch.ts and src/web/engine/.
+ * Tests src/options.ts, src/planner_options.ts, src/shadow_model.ts, src/engine/batch.ts,
+ * src/web/engine/engine.ts, src/web/engine/remote_model.ts and src/web/engine/study.ts.
  */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,8 @@
 /**
  * The page for who writes a backend (parity.md) says what the code does: its tables, its example bytes, its constants and its
  * account of a model are compared with what they are of.
+ *
+ * Tests src/parity/files.ts and src/parity/op_files.ts.
  */
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'

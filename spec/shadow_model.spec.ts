@@ -1,5 +1,7 @@
 /**
  * The library's door: what it promises to those who hold it right, and what it says to those who do not.
+ *
+ * Tests src/collect_text.ts and src/tensor/ndarrays.ts.
  */
 import fc from 'fast-check'
 import ndarray from 'ndarray'

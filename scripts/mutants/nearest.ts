@@ -5,7 +5,7 @@
  * file that does not use a source file, directly or through others, cannot find a mutant of it.
  */
 import { globSync, readFileSync } from 'node:fs'
-import { basename, posix } from 'node:path'
+import { posix } from 'node:path'
 import { type Module, root, walk } from '../../spec/harness/syntax.ts'
 
 /** For each module the modules that use it; imports of types do not count. */
@@ -32,6 +32,19 @@ export function usersOf(modules: readonly Module[], doors: Readonly<Record<strin
   return users
 }
 
+/** The source file behind each export of this package, by its import specifier. */
+export function doorsOf(): Record<string, string> {
+  const { name, exports } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
+    name: string
+    exports: Record<string, string | Record<string, string>>
+  }
+  return Object.fromEntries(
+    Object.entries(exports).flatMap(([door, target]) =>
+      typeof target === 'string' ? [] : [[name + door.slice(1), target['@shadowllm/source'].slice(2)]],
+    ),
+  )
+}
+
 /** How many steps it is from a module to each that uses it, directly or through others. */
 function distancesFrom(path: string, users: Users): Map<string, number> {
   const distances = new Map([[path, 0]])
@@ -45,23 +58,29 @@ function distancesFrom(path: string, users: Users): Map<string, number> {
 /** Each time a file takes this many seconds it is ranked one step further away. */
 const SECONDS_PER_STEP = 20
 
+/** What else is known of spec files. */
+export interface Known {
+  /** The tests of the source file (spec/harness/tested.ts). */
+  readonly own?: readonly string[]
+  /** The times of spec files. */
+  readonly seconds?: ReadonlyMap<string, number>
+}
+
 /**
- * The spec files that can find a mutant of `file`: that of the same name first, then by steps. Another folder counts as
- * four steps more.
+ * The spec files that can find a mutant of `file`: its own tests first, then by steps. Another folder counts as four steps more.
  * @param specs the spec files of the tier
- * @param seconds the known times of spec files
  */
 export function nearestSpecs(
   file: string,
   specs: readonly string[],
   users: Users,
-  seconds: ReadonlyMap<string, number> = new Map(),
+  { own = [], seconds = new Map() }: Known = {},
 ): string[] {
   const distances = distancesFrom(file, users)
   const [, folder] = file.split('/')
   const rank = (spec: string): number => {
     const same = spec.startsWith(`spec/${folder}/`)
-    if (same && basename(spec, '.spec.ts') === basename(file, '.ts')) return 0
+    if (own.includes(spec)) return 0
     return (distances.get(spec) ?? 0) + (same ? 0 : 4) + (seconds.get(spec) ?? 0) / SECONDS_PER_STEP
   }
   return specs.filter((spec) => distances.has(spec)).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))

@@ -1,6 +1,9 @@
 /**
  * What stands between a caller and a kernel: every call that a kernel could not survive is refused before it runs, with a
  * code, on every backend, and changes nothing.
+ *
+ * Tests src/backends/buffer_scope.ts, src/backends/calls.ts, src/backends/checked_backend.ts and
+ * src/backends/owned_buffer.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { Buffer, Ops, StoredBuffer } from '../../src/backends/backend.ts'

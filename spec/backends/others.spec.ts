@@ -1,6 +1,8 @@
 /**
  * The quick tier's test of every backend except `reference` and `wasm`: each op agrees with its definition, and masked = zeroed.
  * The full tier states all laws over each of them.
+ *
+ * Tests src/backends/backend.ts and src/backends/select.ts.
  */
 import { test } from 'vitest'
 import { LanguageModel } from '../../src/engine/language_model.ts'

@@ -1,6 +1,9 @@
 /**
  * A bench that runs: who is measured, how often, under what; what is kept when it is stopped; where time is said to go.
  * Nothing here says how fast.
+ *
+ * Tests src/bench/job.ts, src/bench/methods.ts, src/bench/profile.ts, src/bench/read_speed.ts, src/bench/subject.ts and
+ * src/bench/tests.ts.
  */
 import { describe, expect, test, vi } from 'vitest'
 import { maskReplay, planOf } from '../../src/bench/methods.ts'

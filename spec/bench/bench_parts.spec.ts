@@ -1,5 +1,8 @@
 /**
  * What a bench is made of: tests by name, random weights, sizes, predictors, and what a token reads.
+ *
+ * Tests src/bench/methods.ts, src/bench/predictors.ts, src/bench/random_weights.ts, src/bench/subject.ts and
+ * src/bench/tests.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

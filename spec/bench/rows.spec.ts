@@ -1,5 +1,7 @@
 /**
  * From turns to rows to a table: every figure is known beforehand.
+ *
+ * Tests src/bench/table.ts and src/bench/profile.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { BenchName } from '../../src/bench/methods.ts'

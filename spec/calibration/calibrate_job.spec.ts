@@ -1,6 +1,8 @@
 /**
  * Jobs of a calibration: jobs of another model are refused, and the number of threads follows the work.
  * calibrate_thread.full.spec.ts uses real threads.
+ *
+ * Tests src/calibration/job_inputs.ts and src/jobs/model_threads.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'

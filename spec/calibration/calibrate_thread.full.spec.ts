@@ -1,5 +1,7 @@
 /**
  * Threads that calibrate: the bits and the order of one thread, whatever their number, and an end whenever it is wanted.
+ *
+ * Tests src/evaluation/jobs/job_thread.ts, src/evaluation/jobs/threads.ts and src/jobs/serve_model.ts.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

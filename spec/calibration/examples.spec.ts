@@ -1,5 +1,7 @@
 /**
  * What an example of a calibration shows, and how examples are added up.
+ *
+ * Tests src/calibration/aggregate.ts.
  */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

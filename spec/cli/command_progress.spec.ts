@@ -2,7 +2,7 @@
  * How far commands say that they are: every stage counts up to its whole, and what is shown beside the bar follows from the
  * same counts and from the seconds that were recorded.
  *
- * Tests src/cli/progress.ts and src/cli/open_model.ts.
+ * Tests src/cli/open_model.ts.
  */
 import { join } from 'node:path'
 import { expect, test } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * The attention criterion: its weights are those the model used, and its scores are their definition over
  * the attention maps of the golden files, which another implementation computed.
+ *
+ * Tests src/criteria/attention_weights.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'

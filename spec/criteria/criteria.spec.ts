@@ -1,6 +1,8 @@
 /**
  * What holds of every criterion, whatever it measures: a finite number for every unit, the same bits on every strict backend
  * and for the same seed, nothing of another example, and the cost it says it has.
+ *
+ * Tests src/criteria/index.ts and src/criteria/pass.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend, Ops } from '../../src/backends/backend.ts'

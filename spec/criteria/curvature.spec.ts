@@ -1,6 +1,8 @@
 /**
  * snip and grasp are derivatives of the loss in the masks: the first and, along the gradient, the second, both found here
  * from losses alone.
+ *
+ * Tests src/criteria/grasp.ts and src/criteria/snip.ts.
  */
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
@@ -90,8 +92,8 @@ const isMinusHessianTimesGradient = lawForAll(
           gradient.neurons.map((value) => value / size),
         )
         for (let n = 0; n < 4; n++) {
-          const kind = data.pick(kinds)
-          const unit = { kind, index: data.integer(0, scores[kind].length - 1) }
+          const kind = data.oneOf('kind', kinds)
+          const unit = { kind, index: data.whole('index', 0, scores[kind].length - 1) }
           const slope = mixedSlope(loaded, text, direction, unit)
           if (slope === null) continue
           const error = Math.abs(scores[kind][unit.index] / size + slope)

@@ -1,6 +1,8 @@
 /**
  * Criteria of a data set: jacov and epenas are their definitions, over gradients taken straight from the passes and, for
  * neurons, over the gradient of their incoming weights written out; and the sample under them is fair.
+ *
+ * Tests src/criteria/epenas.ts, src/criteria/jacov.ts and src/criteria/token_sample.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -227,7 +229,8 @@ describe('the spectral score', () => {
     { N: fc.integer({ min: 2, max: 6 }), data: anyData },
     ({ N, data }) => {
       const rows = Array.from({ length: N }, () => [...data.floats('row', 12)])
-      const turned = rows.map((row) => (data.chance(0.5) ? row.map((value) => -value) : row))
+      const isTurned = data.mask('isTurned', N, (stream) => stream.chance(0.5))
+      const turned = rows.map((row, n) => (isTurned[n] === 1 ? row.map((value) => -value) : row))
       const score = (of: number[][]): number => spectralScore((i, j) => correlate(of[i], of[j]), N)
       expect(score(turned)).toBeCloseTo(score(rows), 4)
     },

@@ -1,6 +1,8 @@
 /**
  * Every criterion of an example equals its formula in float64, unit by unit over the activations of a pass: for any labels, with
  * one scored position or all, with heads of one channel too, with and without a mask.
+ *
+ * Tests src/criteria/index.ts.
  */
 import { valuesOf } from '../../src/backends/calls.ts'
 import fc from 'fast-check'

@@ -1,6 +1,9 @@
 /**
  * Criteria of the released code: what they say of a sequence is what the golden files say, computed in float64 by
  * another implementation. `spec/parity/check.spec.ts` holds their scores of padded batches to them too.
+ *
+ * Tests src/criteria/fisher.ts, src/criteria/gradnorm.ts, src/criteria/l2norm.ts, src/criteria/plainact_weight.ts,
+ * src/criteria/unit_scores.ts and src/criteria/weight_gradient.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { Criterion } from '../../src/criteria/index.ts'

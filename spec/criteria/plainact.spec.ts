@@ -1,6 +1,8 @@
 /**
  * Law 7: plainact is a derivative. The laws stand in src/verify/criteria/plainact_laws.ts; here they are stated, together
  * with the golden values, and bugs are planted that they must find.
+ *
+ * Tests src/verify/criteria/plainact_laws.ts and src/verify/criteria/passes.ts.
  */
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'

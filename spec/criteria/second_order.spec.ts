@@ -104,8 +104,8 @@ const isTheCurvature = lawForAll(
         const text = tinyText(small)
         const scores = withPass(loaded, text, (input) => meanOverLabels(input, subject.estimate))
         for (let n = 0; n < 4; n++) {
-          const kind = data.pick(kinds)
-          const unit = { kind, index: data.integer(0, scores[kind].length - 1) }
+          const kind = data.oneOf('kind', kinds)
+          const unit = { kind, index: data.whole('index', 0, scores[kind].length - 1) }
           const expected = halfCurvature(loaded, text, unit)
           if (expected === null) continue
           const error = Math.abs(scores[kind][unit.index] - expected)

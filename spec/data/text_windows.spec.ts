@@ -1,5 +1,7 @@
 /**
  * Windows of long texts: every token is scored once, in order, after as much as the window holds.
+ *
+ * Tests src/data/windows.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

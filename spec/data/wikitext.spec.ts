@@ -1,6 +1,8 @@
 /**
  * WikiText as others read it: pages split and detokenised by the harness's rules, which are written here as the regular
  * expressions they were published as; the stream as rows of the hub joined by two line breaks.
+ *
+ * Tests src/data/texts.ts.
  */
 import fc from 'fast-check'
 import { parquetWriteBuffer } from 'hyparquet-writer'

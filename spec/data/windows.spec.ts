@@ -1,5 +1,7 @@
 /**
  * Windows: whole words, an exact count of them, no overlap, nothing of a document twice.
+ *
+ * Tests src/io/encode_pieces.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

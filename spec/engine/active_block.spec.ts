@@ -1,5 +1,7 @@
 /**
  * Which key heads a mask of heads needs, and that a packed layer holds these and no others.
+ *
+ * Tests src/engine/unit_lists.ts.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * The cache that a conversation keeps: a turn that uses it gives the logits of one that starts anew, bit
  * for bit, and it is used wherever that holds.
+ *
+ * Tests src/engine/layer_cache.ts.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'

@@ -1,5 +1,7 @@
 /**
  * Generation, batches and sequences as their users meet them: what ends a text, what is refused, what is freed.
+ *
+ * Tests src/engine/batch.ts and src/engine/next_tokens.ts.
  */
 import { afterAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'

@@ -3,6 +3,11 @@
  * chapter must be broken by one of them. A law that nothing breaks is no law.
  *
  * A bug is planted in an op of the backend or in the loaded model, never by editing code, on the reference backend.
+ *
+ * Tests src/verify/model/cases.ts, src/verify/model/check_laws.ts, src/verify/model/engine_cases.ts,
+ * src/verify/model/engine_laws.ts, src/verify/model/finite_differences.ts, src/verify/model/gradient_laws.ts,
+ * src/verify/model/mask_laws.ts, src/verify/model/planner_laws.ts, src/verify/model/sequence_laws.ts and
+ * src/verify/model/storage_laws.ts.
  */
 import { expect, test } from 'vitest'
 import type { Buffer, StoredBuffer } from '../../src/backends/backend.ts'

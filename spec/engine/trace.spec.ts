@@ -26,9 +26,9 @@ const llama: ModelCase['llama'] = {
 }
 
 function maskOf({ shape }: LanguageModel, data: Data): UnitMask {
-  const table = (units: number): Float32Array =>
-    Float32Array.from({ length: shape.layers * units }, () => data.uniform())
-  return makeMask(shape, table(shape.heads), table(shape.neurons))
+  const table = (name: string, units: number): Float32Array =>
+    data.numbers(name, [shape.layers, units], (stream) => stream.uniform(), 1)
+  return makeMask(shape, table('mask of heads', shape.heads), table('mask of neurons', shape.neurons))
 }
 
 /** The trace of what follows the first tokens of another trace. */

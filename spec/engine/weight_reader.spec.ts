@@ -1,6 +1,8 @@
 /**
  * Loading by ranges: however a parameter is cut into rows on its way, what a backend holds is what is stored; no more of it
  * is read at a time than a chunk; what is seen of a tensor on the way counts for all of it.
+ *
+ * Tests src/engine/matrix.ts and src/engine/weight_layout.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

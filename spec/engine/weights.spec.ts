@@ -1,6 +1,8 @@
 /**
  * From a checkpoint's tensors to a model: any of the accepted names, every shape compared before a value is read, no
  * number that is not finite, and nothing left allocated when it fails.
+ *
+ * Tests src/engine/initial_weights.ts and src/engine/names.ts.
  */
 import { describe, expect, test } from 'vitest'
 import { denseMask } from '../../src/masks/mask.ts'

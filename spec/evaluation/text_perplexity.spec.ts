@@ -1,6 +1,9 @@
 /**
  * Perplexity of texts: what is printed is what a plain sum gives, every row scores the same tokens, masks see their
  * prompt only, distances to dense are zero for dense.
+ *
+ * Tests src/evaluation/evaluate.ts, src/evaluation/score_window.ts, src/evaluation/window_evaluator.ts,
+ * src/results/method.ts and src/results/ratio.ts.
  */
 import { beforeAll, describe, expect, test } from 'vitest'
 import { randomPredictor } from '../../src/bench/predictors.ts'

@@ -1,6 +1,8 @@
 /**
  * Each number of a perplexity report is computed again by hand: windows by their offsets in the text, logits token by token,
  * log-probabilities, KL and standard errors by plain loops in float64.
+ *
+ * Tests src/evaluation/text_perplexity.ts and src/evaluation/window_evaluator.ts.
  */
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { plainact } from '../../src/criteria/plainact.ts'

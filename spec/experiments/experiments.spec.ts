@@ -1,5 +1,9 @@
 /**
  * Experiments: each runs to its end on a small model, says what was measured, and compares like with like.
+ *
+ * Tests src/experiments/cost_experiments.ts, src/experiments/criteria_experiments.ts, src/experiments/experiment.ts,
+ * src/experiments/few_shot.ts, src/experiments/index.ts, src/experiments/predictor_experiments.ts,
+ * src/experiments/published.ts and src/experiments/sparsity_curve.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { criteria } from '../../src/criteria/index.ts'

@@ -1,5 +1,7 @@
 /**
  * The grid: which cells there are, that their numbers are those of other computations, and what is drawn and written of them.
+ *
+ * Tests src/experiments/grid_cells.ts.
  */
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

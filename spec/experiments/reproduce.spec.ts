@@ -1,5 +1,7 @@
 /**
  * The whole experiment on a small random model: what the rows count is what was done, and being stopped loses nothing.
+ *
+ * Tests src/evaluation/decode.ts, src/experiments/methods.ts and src/results/report.ts.
  */
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'

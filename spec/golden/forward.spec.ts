@@ -4,6 +4,8 @@
  *
  * Values at padded positions are implementation-defined there and 0 here; only real tokens are compared. So is the score
  * of a left-padded sequence's first token, which padding would have to predict.
+ *
+ * Tests src/engine/loss.ts.
  */
 import { describe, test } from 'vitest'
 import { forwardBatch } from '../../src/engine/batch.ts'

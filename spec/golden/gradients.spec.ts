@@ -1,6 +1,8 @@
 /**
  * The gradients Hugging Face has, the engine has: of head outputs, of activations (in OPT on both sides of ReLU), and of
  * every parameter by its own name and layout; and the derivative with respect to a unit's mask.
+ *
+ * Tests src/engine/backward.ts and src/engine/backward_run.ts.
  */
 import { describe, expect, test } from 'vitest'
 import { backward, type Gradients } from '../../src/engine/backward.ts'

@@ -1,6 +1,8 @@
 /**
  * The products of `src/spec` with int4 matrices: both orientations give the same bits, near those of the numbers that the
  * blocks stand for.
+ *
+ * Tests src/spec/arrays.ts.
  */
 import fc from 'fast-check'
 import { describe, test } from 'vitest'

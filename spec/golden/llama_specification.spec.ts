@@ -4,6 +4,8 @@
  *
  * The specification knows no padding; each row of a case is run alone. Its functions are judged as a table, and the array
  * operations that it calls stand in another, so that a wrong one can be put in.
+ *
+ * Tests src/spec/llama.ts, src/spec/plainact.ts and src/spec/shadowllm.ts.
  */
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'

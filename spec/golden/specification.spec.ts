@@ -5,6 +5,9 @@
  *
  * The specification knows no padding; each row of a case is run alone. The functions are judged as a table, so that a wrong
  * one can be put in.
+ *
+ * Tests src/spec/arrays.ts, src/spec/model.ts, src/spec/opt.ts, src/spec/plainact.ts, src/spec/predictor.ts,
+ * src/spec/select.ts, src/spec/shadowllm.ts and src/verify/model/plain_model.ts.
  */
 import { describe, expect, test } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'

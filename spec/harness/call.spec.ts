@@ -1,6 +1,8 @@
 /**
  * Bugs that no result shows: a kernel that writes beside its output, leaves part of it unwritten, writes to an input, reads past
  * an end, or keeps a buffer is caught by any call.
+ *
+ * Tests src/testing/op_agreement.ts and src/testing/op_call.ts.
  */
 import { expect, test } from 'vitest'
 import type { Backend, Buffer } from '../../src/backends/backend.ts'

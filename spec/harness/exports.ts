@@ -45,6 +45,9 @@ function usersOf(modules: readonly Module[], entries: readonly string[]): Map<st
     modules.map((module) => [module.path, new Set(exportsOf(module).flatMap(({ names }) => names))]),
   )
   const add = ({ target, name }: Use, user: string): void => {
+    for (const file of filesOf(target, known)) addFile({ target: file, name }, user)
+  }
+  const addFile = ({ target, name }: Use, user: string): void => {
     const module = known.get(target)
     if (!module || target === user) return
     const key = `${target} ${name}`
@@ -53,7 +56,7 @@ function usersOf(modules: readonly Module[], entries: readonly string[]): Map<st
     users.set(key, those.add(user))
     // What a module does not have itself comes from those that it exports as a whole.
     if (name === ALL || own.get(target)?.has(name) === false)
-      for (const whole of wholesOf(module)) add({ target: whole, name }, user)
+      for (const whole of wholesOf(module)) addFile({ target: whole, name }, user)
   }
   for (const entry of entries) add({ target: entry, name: ALL }, 'the package')
   for (const module of modules) for (const use of usesOf(module)) add(use, module.path)
@@ -179,11 +182,11 @@ function usesOf(module: Module): Use[] {
   return uses
 }
 
-/** `const { a } = await import(...)`, `(await import(...)).a` and `import(...).then(({ a }) => ...)`; null for other nodes. */
+/** `const { a } = await import(...)`, with a type behind it or not, `(await import(...)).a` and `import(...).then(({ a }) => ...)`; null for other nodes. */
 function namesOfImport(node: Node): { readonly source: Node; readonly names: readonly string[] } | null {
   const awaited = (of: unknown): Node | null => {
     const { type, argument, expression } = (of ?? {}) as Node
-    if (type === 'ParenthesizedExpression') return awaited(expression)
+    if (type === 'ParenthesizedExpression' || type === 'TSAsExpression') return awaited(expression)
     return type === 'AwaitExpression' && (argument as Node).type === 'ImportExpression'
       ? (argument as Node)
       : null
@@ -240,8 +243,25 @@ function nameOf(node: Node): string {
   return String(node.name ?? node.value)
 }
 
-/** The file that a literal names, as a path from the root; none for a package. */
+/** Stands for any text within the name of a file. */
+const ANY_TEXT = '\0'
+
+/** The file that a literal names, as a path from the root; none for a package. A template names files with any text in its holes. */
 function targetsOf({ path }: Module, source: Node): string[] {
-  const { value } = (source.type === 'TSLiteralType' ? source.literal : source) as Node
-  return typeof value === 'string' && value.startsWith('.') ? [posix.join(posix.dirname(path), value)] : []
+  const { type, value, quasis } = (source.type === 'TSLiteralType' ? source.literal : source) as Node
+  const name =
+    type === 'TemplateLiteral'
+      ? (quasis as { value: { cooked: string } }[]).map((part) => part.value.cooked).join(ANY_TEXT)
+      : value
+  return typeof name === 'string' && name.startsWith('.') ? [posix.join(posix.dirname(path), name)] : []
+}
+
+/** The files that a target names. */
+function filesOf(target: string, known: ReadonlyMap<string, Module>): string[] {
+  if (!target.includes(ANY_TEXT)) return [target]
+  const [start, ...rest] = target.split(ANY_TEXT)
+  const end = rest.at(-1) ?? ''
+  return [...known.keys()].filter(
+    (path) => path.startsWith(start) && path.endsWith(end) && !path.slice(start.length, -end.length).includes('/'),
+  )
 }

@@ -12,6 +12,7 @@ import { nearestSpecs, usersOf } from '../../scripts/mutants/nearest.ts'
 import { candidatesOf, drawSlots, folderOf, whyExcluded } from '../../scripts/mutants/sample.ts'
 import { chooseValid, summaryOf, tableOf, type Entry } from '../../scripts/mutants/state.ts'
 import { type Module, parseModule, readSources } from './syntax.ts'
+import { testsOf } from './tested.ts'
 
 const parse = (text: string, path = 'src/ops/add.ts'): Module => parseModule({ path, text })
 
@@ -210,15 +211,18 @@ test('the spec files of a source are ordered: the same name first, then by steps
     { 'shadowllm/masks': 'src/masks/index.ts' },
   )
   const specs = modules.map(({ path }) => path).filter((path) => path.startsWith('spec/'))
-  expect(nearestSpecs('src/masks/budget.ts', specs, users)).toEqual([
+  const own = testsOf('src/masks/budget.ts', modules)
+  expect(nearestSpecs('src/masks/budget.ts', specs, users, { own })).toEqual([
     'spec/masks/budget.spec.ts',
     'spec/masks/near.spec.ts',
     'spec/masks/door.spec.ts',
     'spec/cli/program.spec.ts',
     'spec/eval/other.spec.ts',
   ])
-  const slow = new Map([['spec/masks/near.spec.ts', 30]])
-  expect(nearestSpecs('src/masks/budget.ts', specs, users, slow).indexOf('spec/masks/near.spec.ts')).toBe(2)
+  const seconds = new Map([['spec/masks/near.spec.ts', 30]])
+  expect(nearestSpecs('src/masks/budget.ts', specs, users, { own, seconds })[2]).toBe(
+    'spec/masks/near.spec.ts',
+  )
 })
 
 /** For each spec file, whether each test passes, hangs or fails with so many planted mutants. */

@@ -136,9 +136,9 @@ export async function firstFailure<Subject>(
   subject: Subject,
   runs = scaledRuns(law.runs),
 ): Promise<Failure | null> {
-  const { sentence, arbitraries, examples } = law
+  const { arbitraries, examples } = law
   const predicate: Trial['predicate'] = (args) => law.predicate(subject, args)
-  const trial = { sentence, arbitraries, predicate, seed: KILLING_SEED, runs, examples, shrinkFor: 0 }
+  const trial = { arbitraries, predicate, seed: KILLING_SEED, runs, examples, shrinkFor: 0 }
   return (await tryCases(trial)).failure
 }
 
@@ -154,7 +154,6 @@ export async function checkLaw<Args extends object>(
 ): Promise<void> {
   const file = join(options.folder ?? regressionsFolder, `${slug(name)}.json`)
   const { failure } = await tryCases({
-    sentence: name,
     arbitraries: arbitraries as Trial['arbitraries'],
     predicate: predicate as Trial['predicate'],
     seed: runSeed(),
@@ -163,7 +162,7 @@ export async function checkLaw<Args extends object>(
   })
   if (failure === null) return
   const note = failure.counterexample && keep(file, name, failure.counterexample, options.record)
-  throw new Error(`${failure.report}\n${note ?? ''}`, { cause: failure.error })
+  throw new Error(`${name}\n${failure.report}\n${note ?? ''}`, { cause: failure.error })
 }
 
 /**

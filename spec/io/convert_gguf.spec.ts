@@ -1,6 +1,8 @@
 /**
  * A GGUF file converted to safetensors is the same model: configuration, numbers, tokenizer and chat template, in files that
  * Hugging Face's libraries read.
+ *
+ * Tests src/io/tokenizer_json_writer.ts.
  */
 import fc from 'fast-check'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,6 +1,8 @@
 /**
  * Where a conversion goes: into a new folder, a folder that is there, one file. What is there stays unless it may be
  * replaced, and a conversion that ends early, however, leaves nothing under a name that a reader would look for.
+ *
+ * Tests src/io/staged_output.ts.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

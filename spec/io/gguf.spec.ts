@@ -1,6 +1,8 @@
 /**
  * GGUF files of the golden models, as llama.cpp stores them, give the configuration and the weights that their Hugging Face
  * files give; rows can be read in any cuts; a model is found by its file, or as the only one of a folder.
+ *
+ * Tests src/io/gguf_model.ts.
  */
 import fc from 'fast-check'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'

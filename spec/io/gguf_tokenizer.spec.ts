@@ -1,6 +1,8 @@
 /**
  * Vocabularies of GGUF files: the known ids of 275 texts, on which llama.cpp, tokenizers and sentencepiece agree, and the
  * vocabulary that the model's tokenizer.json has.
+ *
+ * Tests src/io/gguf_entries.ts.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

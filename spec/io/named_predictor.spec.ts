@@ -1,5 +1,7 @@
 /**
  * Predictors are found by a path, by a name in this package, and beside their model.
+ *
+ * Tests src/io/packaged.ts.
  */
 import fc from 'fast-check'
 import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'

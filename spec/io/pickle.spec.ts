@@ -1,6 +1,8 @@
 /**
  * Pickles: PK01 to PK16 of the list of hostile files. A pickle describes tensors or is refused; what it asks to
  * import is named in the error and never looked up.
+ *
+ * Tests src/io/pickle_values.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

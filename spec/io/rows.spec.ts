@@ -1,6 +1,8 @@
 /**
  * Parts of tensors. Rows are what the whole tensor has there, whatever format, element type, split and order they are
  * read in; nothing else is read for them; and a file that would be refused whole is refused in parts.
+ *
+ * Tests src/tensor/concatenate.ts, src/tensor/memory_source.ts and src/tensor/stored_source.ts.
  */
 import { appendFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,9 @@
 /**
  * safetensors. What is written comes back bit for bit; whatever else is in a file of that name, the answer is the
  * tensors or a typed error, before any memory is taken for what the file merely claims.
+ *
+ * Tests src/io/refusal.ts, src/io/safetensors_writer.ts, src/io/tensor_name.ts, src/tensor/quote.ts and
+ * src/tensor/tensor_source.ts.
  */
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,7 @@
 /**
  * Checkpoints in several files: the parts together are the whole, and an index can name nothing but files beside it.
+ *
+ * Tests src/io/safe_path.ts.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -3,6 +3,8 @@
  * refusals that name what is not supported.
  *
  * fixtures/tokenizers holds five small ones and 275 texts, and other forms of them. Where SmolLM2 is at hand, its own is judged too.
+ *
+ * Tests src/verify/tokenizer/cases.ts and src/verify/tokenizer/laws.ts.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

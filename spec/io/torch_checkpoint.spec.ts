@@ -1,6 +1,8 @@
 /**
  * Torch checkpoints: strided views of shared storages become row-major tensors; PK17 to PK22, ZP10 and ZP11 of the
  * list of hostile files are refused. ZP13, the format before torch 1.6, has laws of its own (`torch_legacy.spec.ts`).
+ *
+ * Tests src/io/torch_views.ts and src/io/torch_zip.ts.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

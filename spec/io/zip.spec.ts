@@ -1,5 +1,7 @@
 /**
  * Zip archives, of the one kind that has a single reading. What has more is in the table of hostile inputs.
+ *
+ * Tests src/io/zip_directory.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * Jobs, their store, and what joins their results: equal jobs have equal keys, nothing that was damaged or forged is
  * believed, and no name leads out of the store.
+ *
+ * Tests src/jobs/folder_place.ts and src/jobs/job_store.ts.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,8 @@
 /**
  * The runner over a real server: it gives the results of one thread, in order, with any number of workers and in spite of
  * stopped ones. A job that fails stops no other, a forged job is refused, and a lost job is put into the queue again.
+ *
+ * Tests src/jobs/job_error.ts and src/jobs/queue_worker.ts.
  */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,7 @@
 /**
  * A bucket as a store, over a real service: moto, a server that speaks as S3 does (Debian: python3-moto).
+ *
+ * Tests src/jobs/open_store.ts.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'

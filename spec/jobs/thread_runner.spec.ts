@@ -2,6 +2,8 @@
  * Runners of one machine give results in the order of the jobs, for any number of jobs and threads and in any order of
  * completion. Stand-ins in this process replace threads, so that the seed decides their order;
  * spec/calibration/calibrate_thread.full.spec.ts uses real threads.
+ *
+ * Tests src/jobs/job_threads.ts and src/jobs/runner.ts.
  */
 import { EventEmitter } from 'node:events'
 import fc from 'fast-check'

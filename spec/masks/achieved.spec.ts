@@ -1,6 +1,8 @@
 /**
  * Achieved sparsity is counted from the mask: it agrees with the budget where the budget is exact, and with a count of
  * unread weights, unit by unit.
+ *
+ * Tests src/masks/channels.ts and src/tensor/records.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * Law 4: budgets and the masks selected within them. The laws stand in src/verify/masks/budget_laws.ts; here are the values that are known one by one, and the bugs
  * that the laws must find.
+ *
+ * Tests src/verify/masks/budget_laws.ts and src/verify/masks/cases.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -1,5 +1,7 @@
 /**
  * A mask's file: what was written is read back, and nothing else is.
+ *
+ * Tests src/io/read_finite.ts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -6,6 +6,8 @@
  * with permitted aliasing, on data with ties, signed zeros, subnormals, huge numbers, infinities and NaN; then at
  * random sizes that cross the tiles of a blocked GEMM. It must give the reference's bits, or stay within the bound the
  * catalogue row states, and touch nothing else (harness/call.ts).
+ *
+ * Tests src/backends/reference.ts.
  */
 import { lawsOfPages } from '../../src/verify/ops/index.ts'
 import { stateLaws } from '../harness/state.ts'

@@ -1,6 +1,8 @@
 /**
  * Every law of src/verify/ops holds on every backend, page by page. `agreement.spec.ts` states those of agreement, which take as
  * long as all others together. Bugs for them are planted in the files `<definition>.mutants.ts` beside this one.
+ *
+ * Tests src/verify/ops/.
  */
 import { readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'

@@ -4,6 +4,8 @@
  *
  * A mutant is the reference with one op replaced. With the op replaced by itself, the law holds on the case that killed the
  * mutant. So the bug kills it, and not the replacement.
+ *
+ * Tests src/verify/ops/.
  */
 import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
@@ -14,6 +16,8 @@ import type { Case } from '../../src/verify/law.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { breachOf } from '../harness/mutate.ts'
 import { killingRuns } from '../harness/seed.ts'
+import { readSources } from '../harness/syntax.ts'
+import { testsOf } from '../harness/tested.ts'
 import { mutants, mutantsByDefinition } from './all_mutants.ts'
 import type { Mutant } from './mutant.ts'
 
@@ -54,16 +58,39 @@ async function definitions(): Promise<Map<KernelName, string>> {
   return found
 }
 
-test('each mutant stands in the file that has the name of its definition', async () => {
-  const fileOf = await definitions()
-  const inCatalog = 'catalog'
-  const astray = [...mutantsByDefinition].flatMap(([file, list]) =>
+/** The file whose mutants may be of any op. */
+const inCatalog = 'catalog'
+
+/** Mutants in another file than their definition's, and where they belong. */
+function astray(
+  mutantsOf: ReadonlyMap<string, readonly Mutant[]>,
+  fileOf: ReadonlyMap<KernelName, string>,
+): string[] {
+  return [...mutantsOf].flatMap(([file, list]) =>
     list
       .filter(({ op }) => file !== inCatalog && fileOf.get(op) !== file)
       .map(({ op, bug }) => `${file}.mutants.ts: ${op} ${bug}: expected ${fileOf.get(op)}.mutants.ts`),
   )
-  expect(astray).toEqual([])
+}
+
+test('each mutant stands in the file that has the name of its definition; one elsewhere is found', async () => {
+  const fileOf = await definitions()
+  expect(astray(mutantsByDefinition, fileOf)).toEqual([])
   expect(new Set(mutantsByDefinition.keys())).toEqual(new Set([inCatalog, ...fileOf.values()]))
+  const [log] = mutantsByDefinition.get('exp')?.filter(({ op }) => op === 'log') ?? []
+  expect(astray(new Map([['log_sum_exp', [log]]]), fileOf)).toEqual([
+    `log_sum_exp.mutants.ts: log ${log.bug}: expected exp.mutants.ts`,
+  ])
+})
+
+test('each definition has a page of laws that has its name or names it', async () => {
+  const pages = readSources('src/verify/ops')
+  const lawsOf = (definition: string): string[] => testsOf(`src/ops/${definition}.ts`, pages)
+  const found = new Set((await definitions()).values())
+  expect([...found].filter((definition) => lawsOf(definition).length === 0)).toEqual([])
+  expect(lawsOf('attention')).toContain('src/verify/ops/attention.ts')
+  expect(lawsOf('sum_squares')).toEqual(['src/verify/ops/sum.ts'])
+  expect(lawsOf('subtract')).toEqual([])
 })
 
 test('every op has a mutant', () => {

@@ -1,5 +1,7 @@
 /**
  * The definitions read and write what their sizes say and nothing behind it, in arrays that go on as in those that end there.
+ *
+ * Tests src/ops/op.ts.
  */
 import { describe, expect, test } from 'vitest'
 import { evaluate } from '../../src/testing/op_agreement.ts'

@@ -1,5 +1,7 @@
 /**
  * A certificate says what was found of which kernels, and is stale as soon as they, or the definitions, are others.
+ *
+ * Tests src/backends/kernel_files.ts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,9 @@
 /**
  * Ops as files: they say what the definitions say, an answer that is right passes, and one that is wrong is told where and,
  * where it can be known, why.
+ *
+ * Tests src/parity/op_files.ts, src/parity/op_hints.ts, src/parity/worst.ts, src/testing/op_agreement.ts and
+ * src/testing/op_case.ts.
  */
 import fc from 'fast-check'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'

@@ -1,5 +1,8 @@
 /**
  * `parity run`: its cases try what they say, a backend that is right passes, and one that is wrong is told where.
+ *
+ * Tests src/parity/export.ts, src/parity/kinds.ts, src/parity/op_suite.ts, src/parity/run_model.ts and
+ * src/parity/scores.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'

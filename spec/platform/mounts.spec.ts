@@ -1,5 +1,7 @@
 /**
  * Folders that a page was given are read as folders of a disk are, and paths mean the same without Node.
+ *
+ * Tests src/io/embedded.ts, src/io/find_model.ts, src/platform/paths.ts and src/platform/platform_error.ts.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,8 @@
 /**
  * The room that knows the runtime: files are read by parts and written whole or not at all, and everything can be
  * imported where there is no Node.
+ *
+ * Tests src/platform/builtin.ts, src/platform/checksums.ts, src/platform/files.ts and src/platform/storage.ts.
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'

@@ -85,9 +85,11 @@ const choosesByGate = (make: Make = catsPlanner): ModelLaw =>
     (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
         const tokens = tokensOf(model, data)
-        const prompt = data.integer(1, tokens.length)
-        const denseLayers = data.integer(0, 2)
-        const budget = makeBudget(data.uniform(), { denseLayers })
+        const prompt = data.whole('prompt', 1, tokens.length)
+        const denseLayers = data.whole('denseLayers', 0, 2)
+        const budget = makeBudget(data.numbers('sparsity', 1, (stream) => stream.uniform(), 0)[0], {
+          denseLayers,
+        })
         const F = model.neurons
         const trace = traceForward(loaded, tokens.slice(0, prompt))
         const cutoffs = loaded.weights.blocks.map((_, layer) => {

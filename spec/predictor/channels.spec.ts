@@ -1,6 +1,9 @@
 /**
  * teal and wina against the specification of both (src/spec/channels.ts), and the masks of both against a computation in
  * float64 from what Hugging Face exported. That the engine carries such masks out is a law of the engine (laws.spec.ts).
+ *
+ * Tests src/engine/column_norms.ts, src/predictor/channel_planner.ts, src/predictor/teal.ts, src/predictor/wina.ts and
+ * src/spec/channels.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

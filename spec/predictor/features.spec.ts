@@ -1,5 +1,7 @@
 /**
  * What predictors see and what they are asked for: features scaled, prompts pooled, scores turned into targets.
+ *
+ * Tests src/predictor/targets.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -169,8 +169,10 @@ const keepsMostUsed = (make: Make = griffinPlanner): ModelLaw =>
     (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
         const prompt = tokensOf(model, data)
-        const denseLayers = data.integer(0, 2)
-        const budget = makeBudget(data.uniform(), { denseLayers })
+        const denseLayers = data.whole('denseLayers', 0, 2)
+        const budget = makeBudget(data.numbers('sparsity', 1, (stream) => stream.uniform(), 0)[0], {
+          denseLayers,
+        })
         const trace = traceForward(loaded, prompt)
         const expected = loaded.weights.blocks.map((_, layer) =>
           byFormula(trace.fc1Act(layer), prompt.length),

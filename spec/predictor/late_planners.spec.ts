@@ -1,6 +1,9 @@
 /**
  * coreinfer, glass, griffin-static and prompt-static against their definitions: on written activations and scores, and on
  * those of any small model. griffin has a file of its own.
+ *
+ * Tests src/masks/ranks.ts, src/predictor/coreinfer.ts, src/predictor/glass.ts, src/predictor/griffin_static.ts and
+ * src/predictor/prompt_static.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -241,11 +244,14 @@ const keepsItsBest = (name: string, make: Make = definitions[name].make): ModelL
     { model: anyModel, data: anyData },
     (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
-        const prompt = data.ids('prompt', data.integer(2, model.positions), model.vocabulary)
-        const calibrated = randomScores(loaded.shape, new Random(data.integer(0, 2 ** 20)))
-        const budget = makeBudget(data.uniform(), {
-          denseLayers: data.integer(0, 2),
-          scope: data.pick([...scopes]),
+        const prompt = data.ids('prompt', data.whole('length', 2, model.positions), model.vocabulary)
+        const calibrated = randomScores(
+          loaded.shape,
+          new Random(data.whole('seed of the scores', 0, 2 ** 20)),
+        )
+        const budget = makeBudget(data.numbers('sparsity', 1, (stream) => stream.uniform(), 0)[0], {
+          denseLayers: data.whole('denseLayers', 0, 2),
+          scope: data.oneOf('scope', scopes),
           headFloor: 0,
         })
         const trace = traceForward(loaded, prompt)

@@ -22,15 +22,14 @@ type Correlation = typeof spearman
 
 const isByDefinition = lawForAll(
   "is Pearson's correlation of ranks, ties having their mean rank",
-  { somePair },
-  (measure: Correlation, { somePair: [a, b] }) =>
-    expect(measure(a, b)).toBeCloseTo(rankCorrelation(a, b), 10),
+  { pair: somePair },
+  (measure: Correlation, { pair: [a, b] }) => expect(measure(a, b)).toBeCloseTo(rankCorrelation(a, b), 10),
 )
 
 describe('spearman', () => {
   stateLaw(isByDefinition, spearman)
 
-  law('depends on the order only, and reverses its sign with it', { somePair }, ({ somePair: [a, b] }) => {
+  law('depends on the order only, and reverses its sign with it', { pair: somePair }, ({ pair: [a, b] }) => {
     const curved = a.map((value) => value ** 3 + 7)
     expect(spearman(curved, b)).toBe(spearman(a, b))
     expect(

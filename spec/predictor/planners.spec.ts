@@ -3,6 +3,9 @@
  *
  * A law judges the function that makes a planner, so that the mutants at the end can be judged too. Predictors are
  * stand-ins that write down what they are shown.
+ *
+ * Tests src/masks/planner.ts, src/predictor/dejavu_planner.ts, src/predictor/late_planner.ts, src/predictor/leaky.ts and
+ * src/predictor/pass_planners.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
@@ -71,8 +74,8 @@ const promptLaw = (make = promptPlanner): ModelLaw =>
     { model: anyModel, data: anyData },
     (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
-        const prompt = data.ids('prompt', data.integer(2, model.positions), model.vocabulary)
-        const budget = makeBudget(data.uniform())
+        const prompt = data.ids('prompt', data.whole('length', 2, model.positions), model.vocabulary)
+        const budget = makeBudget(data.numbers('sparsity', 1, (stream) => stream.uniform(), 0)[0])
         const trace = traceForward(loaded, prompt)
         const gradients = backward(loaded, trace, prompt)
         const input = { model: loaded, tokens: prompt, labels: prompt, trace, gradients, seed: 0 }
@@ -94,7 +97,7 @@ const styleLaw = (
     (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
         const prompt = tokensOf(model, data)
-        const budget = makeBudget(data.uniform())
+        const budget = makeBudget(data.numbers('sparsity', 1, (stream) => stream.uniform(), 0)[0])
         const { layers } = loaded.config
         const D = contextWidth(loaded.config)
         const scores = scoresOf(loaded.shape, model.seed)
@@ -124,9 +127,12 @@ const dejavuLaw = (make = dejavuPlanner): ModelLaw =>
     (subject, { model, data }) =>
       withModel(subject, model, (loaded) => {
         const tokens = tokensOf(model, data)
-        const prompt = data.integer(1, tokens.length)
-        const denseLayers = data.integer(0, 2)
-        const budget = makeBudget(data.uniform(), { headFloor: 0, denseLayers })
+        const prompt = data.whole('prompt', 1, tokens.length)
+        const denseLayers = data.whole('denseLayers', 0, 2)
+        const budget = makeBudget(data.numbers('sparsity', 1, (stream) => stream.uniform(), 0)[0], {
+          headFloor: 0,
+          denseLayers,
+        })
         const first = Math.max(1, denseLayers)
         const entered: Float32Array[] = []
         const decided: number[] = []
@@ -185,7 +191,7 @@ const leakyLaw = (ask = leakyMask): ModelLaw =>
             return selectMask(scoresOf(loaded.shape, ids.length), makeBudget(0.5))
           },
         }
-        const leaky = { ...honest, leaky: true, every: data.integer(1, 3) }
+        const leaky = { ...honest, leaky: true, every: data.whole('every', 1, 3) }
         expect(() => loaded.begin({ planner: leaky })).toThrow('expected one that sees the prompt only')
         const mask = ask(loaded, leaky, text)
         expect(asked).toBe(1)

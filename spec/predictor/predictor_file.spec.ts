@@ -1,6 +1,10 @@
 /**
  * Predictors of every kind: what each sees, that it comes back from its file with the same bits, and that a file that is
  * not what it says is refused.
+ *
+ * Tests src/predictor/dejavu.ts, src/predictor/dejavu_style.ts, src/predictor/layer_networks.ts,
+ * src/predictor/make_predictor_config.ts, src/predictor/network.ts, src/predictor/predict.ts,
+ * src/predictor/predictor_config.ts and src/predictor/predictor_config_schema.ts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

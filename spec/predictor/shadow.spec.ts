@@ -1,5 +1,7 @@
 /**
  * The predictor: the golden scores and masks, the file form, and the planners built on it.
+ *
+ * Tests src/backends/rows.ts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

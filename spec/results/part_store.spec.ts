@@ -1,5 +1,7 @@
 /**
  * The store of parts: the same description gives the same result without work, and nothing damaged is believed.
+ *
+ * Tests src/io/canonical_json.ts.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

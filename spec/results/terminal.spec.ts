@@ -1,6 +1,8 @@
 /**
  * Reports in plain text and in JSON show any result, whatever is written in it: numbers read as what they are, columns
  * line up, a terminal is not steered.
+ *
+ * Tests src/experiments/report/json.ts and src/results/cells.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -1,5 +1,7 @@
 /**
  * Routes, keys, origins, chats, streams that fail or are left, and metrics.
+ *
+ * Tests src/server/answers.ts, src/server/metrics.ts and src/server/text_service.ts.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

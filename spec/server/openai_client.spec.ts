@@ -1,6 +1,8 @@
 /**
  * The server over a socket: the `openai` package as its client, bytes that are no requests, and clients that leave. The same in
  * Node and in Deno.
+ *
+ * Tests src/platform/http_server.ts.
  */
 import { createConnection } from 'node:net'
 import { mkdtempSync, rmSync } from 'node:fs'

@@ -1,5 +1,7 @@
 /**
  * Bodies that nobody has checked: any of them is answered, or refused with a status from 400 to 499 and a code.
+ *
+ * Tests src/server/refusals.ts.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'

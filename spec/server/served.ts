@@ -62,7 +62,7 @@ export interface Refused {
 }
 
 /** One text of an answer. */
-interface AnsweredChoice {
+export interface AnsweredChoice {
   readonly index: number
   readonly text: string
   readonly logprobs: CompletionLogprobs | null

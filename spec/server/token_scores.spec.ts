@@ -1,5 +1,7 @@
 /**
  * Log-probabilities of tokens: their numbers, their order and how they are spelled.
+ *
+ * Tests src/server/token_texts.ts.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * Completions are what the library writes and scores, whole and as streams, dense and under masks; and no mask sees what is scored
  * under it.
+ *
+ * Tests src/server/answers.ts.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -92,11 +94,8 @@ const someAsked: fc.Arbitrary<Asked> = fc.record({
 const asTheLibrary = (sentence: string): ReturnType<typeof lawForAll<Ask, [Asked]>> =>
   lawForAll(
     sentence,
-    { someAsked },
-    async (
-      asks: Ask,
-      { someAsked: { prompts, n, seed, temperature, topP, planner, sparsity, maxTokens } },
-    ) => {
+    { asked: someAsked },
+    async (asks: Ask, { asked: { prompts, n, seed, temperature, topP, planner, sparsity, maxTokens } }) => {
       const body = { prompt: prompts, n, seed, temperature, planner, sparsity }
       const { choices, usage } = await asks({ ...body, top_p: topP, max_tokens: maxTokens })
       expect(choices.map(({ index }) => index)).toEqual(

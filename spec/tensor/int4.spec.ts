@@ -231,7 +231,12 @@ describe('blocks of GGUF', () => {
       const scales = data
         .halves('scales', 'f16', [O, B], 'wild')
         .map((scale) => (Math.abs(valueOfHalf(scale)) > 8188 ? 1 : scale))
-      const bytes = Uint8Array.from({ length: 18 * O * B }, () => data.below(256))
+      const bytes = data.deal(
+        'bytes',
+        [O, B, 18],
+        (stream) => Uint8Array.from({ length: 18 * O * B }, () => stream.below(256)),
+        { blank: 0 },
+      )
       const words = new Uint32Array(5 * O * B)
       scales.forEach((scale, block) => {
         const from = bytes.subarray(18 * block, 18 * (block + 1))

@@ -1,5 +1,7 @@
 /**
  * Laws of predictors that correct learnt scores (src/training/learn_predictor.ts), and of the file of what was learnt.
+ *
+ * Tests src/training/learning_file.ts.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,7 @@
 /**
  * Laws of scores that are learnt through the mask (src/training/learn_scores.ts).
+ *
+ * Tests src/engine/divergence.ts.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'

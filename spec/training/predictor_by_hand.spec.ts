@@ -1,6 +1,8 @@
 /**
  * The training of a predictor from examples and its verdict equal a computation by hand: rows, targets, labels, weights of
  * labels, moments, networks, progress, held-out losses, masks and their qualities.
+ *
+ * Tests src/predictor/predict.ts, src/training/judge_predictor.ts and src/training/train_predictor.ts.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * Training the networks of a predictor on every backend: the gradients are those of the loss, a small set can be overfitted, and
  * strict backends give the same bits. training_by_hand.spec.ts compares every number of a training with a computation by hand.
+ *
+ * Tests src/training/network_trainer.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -239,8 +241,8 @@ describe.each(inTier(portableNames))('a network on %s', (name) => {
 
 law(
   'a seed gives the same bits on every strict backend, another seed gives others',
-  { someCase },
-  async ({ someCase: { shape, loss, set } }) => {
+  { one: someCase },
+  async ({ one: { shape, loss, set } }) => {
     const train = async (name: BackendName, seed: number): Promise<NetworkValues> => {
       const backend = await createBackend(name)
       const { values } = await trainNetwork(backend, shape, set, seed, {

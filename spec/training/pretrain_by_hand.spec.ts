@@ -2,6 +2,8 @@
  * The training of a language model equals the same run computed by hand, bit for bit: the windows of each step, its rate, loss,
  * norm and clipping, AdamW with betas 0.9 and 0.95 on every parameter, and the held-out losses. The gradient of one window is
  * that of the model, which other laws compare with finite differences.
+ *
+ * Tests src/training/pretrain.ts, src/training/pretrain_data.ts and src/training/pretrain_settings.ts.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * A step of training a language model: the gradient of a batch is that of its mean loss; clipping keeps the direction
  * and caps the norm; only matrices decay; what is seen again and again is learnt by heart.
+ *
+ * Tests src/training/adamw.ts and src/training/clipping.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -1,6 +1,8 @@
 /**
  * Training predictors from calibration examples: the same bits on every backend, refusals, and freed memory.
  * predictor_by_hand.spec.ts compares the numbers with a computation by hand.
+ *
+ * Tests src/training/split.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'

@@ -1,6 +1,8 @@
 /**
  * The training of the networks of predictors equals a computation by hand, bit for bit: every weight, every reported loss and
  * the kept epoch, over sizes on both sides of every boundary.
+ *
+ * Tests src/predictor/attention_pool.ts, src/predictor/network.ts and src/training/network_trainer.ts.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'

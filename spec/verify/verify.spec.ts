@@ -1,6 +1,8 @@
 /**
  * The laws as data, and what runs them: the same seed means the same cases to the test runner and to `verify`, a bug in a
  * backend fails the laws that are about it and no others, and a run that is stopped keeps what it has.
+ *
+ * Tests src/verify/check.ts, src/verify/digest.ts, src/verify/law.ts and src/verify/suite.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -236,7 +238,6 @@ describe('trying a law', () => {
   test('reports every case until one breaks it, and none of those from shrinking', async () => {
     const told: unknown[] = []
     const { failure, runs } = await tryCases({
-      sentence: 'below 10',
       arbitraries: { x: fc.integer({ min: 0, max: 1000 }) },
       predicate: ({ x }) => (x as number) < 10,
       seed: 4,
@@ -252,7 +253,6 @@ describe('trying a law', () => {
   test('shrinks a case for a limited time, and then has the smallest found', async () => {
     const found = async (shrinkFor: number): Promise<unknown> => {
       const { failure, interrupted } = await tryCases({
-        sentence: 'below 10',
         arbitraries: { x: fc.integer({ min: 0, max: 2 ** 30 }) },
         predicate: async ({ x }) => {
           await new Promise((resolve) => setTimeout(resolve, 5))
@@ -273,7 +273,6 @@ describe('trying a law', () => {
   test('tries its examples first', async () => {
     const told: unknown[] = []
     const trial = {
-      sentence: 'any',
       arbitraries: { x: fc.nat(3) },
       predicate: () => true,
       seed: 4,
@@ -289,7 +288,7 @@ describe('trying a law', () => {
     ['drawn', { x: fc.nat() }, 3],
     ['without arguments', {}, 1],
   ])('%s is interrupted only if it is ended before all cases were tried', async (_, arbitraries, runs) => {
-    const trial = { sentence: 'any', arbitraries, predicate: () => true, seed: 4, runs: 3 }
+    const trial = { arbitraries, predicate: () => true, seed: 4, runs: 3 }
     expect(await tryCases({ ...trial, goOn: () => true })).toEqual({
       interrupted: false,
       runs,
@@ -306,10 +305,10 @@ describe('trying a law', () => {
     const outcome = (check: () => boolean | void): ReturnType<typeof tryCases> =>
       tryCases({ ...lawAlways('once', check), predicate: check, seed: 1, runs: 7 })
     expect(await outcome(() => {})).toEqual({ interrupted: false, runs: 1, failure: null })
-    expect((await outcome(() => false)).failure?.report).toBe('once\n  the law returned false')
+    expect((await outcome(() => false)).failure?.report).toBe('the law returned false')
     const broken = await outcome(() => {
       throw new Error('wrong')
     })
-    expect(broken.failure).toMatchObject({ counterexample: null, path: null, report: 'once\n  wrong' })
+    expect(broken.failure).toMatchObject({ counterexample: null, path: null, report: 'wrong' })
   })
 })

@@ -1,5 +1,7 @@
 /**
  * The state of the page in its address: what is written is read back, and a value that does not fit is refused by name.
+ *
+ * Tests src/web/presets.ts and src/web/engine/study_types.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -1,5 +1,7 @@
 /**
  * The words of the page: what the tour and the glossary point at is there, and explanations are short enough to be read.
+ *
+ * Tests src/web/view/glossary.ts.
  */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'

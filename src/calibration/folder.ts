@@ -92,7 +92,10 @@ export class CalibrationFolder {
     return this.#hasDataset || this.#stored.manifest.datasetCriteria.length === 0
   }
 
-  /** Checks every file: damaged files are removed, complete parts are merged. */
+  /**
+   * Checks every file: damaged files are removed, complete parts are merged.
+   * @param onProgress called before each part and at the end
+   */
   async scan(onProgress: (done: number, total: number) => void, signal?: AbortSignal): Promise<void> {
     const there = new Set(await list(this.path))
     const total = partCount(this.#stored.manifest)
@@ -102,6 +105,7 @@ export class CalibrationFolder {
       await this.#scanPart(part, there)
       await this.#seal(part)
     }
+    onProgress(total, total)
     if (this.hasDataset) return
     const read = (path: string): Promise<unknown> => readDataset(path, this.#stored)
     this.#hasDataset = await this.#isValid(datasetName, there, read)

@@ -146,7 +146,8 @@ export function featureWidths(config: ModelConfig): FeatureWidths {
 
 /** "width 576", and the width of the heads' outputs where that is another. */
 export function describeWidths({ width, contextWidth }: FeatureWidths): string {
-  return `width ${width}${contextWidth === undefined ? '' : `, heads together ${contextWidth}`}`
+  const isOther = contextWidth !== undefined && contextWidth !== width
+  return `width ${width}${isOther ? `, heads together ${contextWidth}` : ''}`
 }
 
 const MAX_LAYERS = 1024
@@ -295,7 +296,8 @@ function readWhole(fields: Fields, name: string, least: number, most: number, ot
   if (typeof value !== 'number' || !Number.isInteger(value))
     throw new InputError('CONFIG_TYPE', `${name}: expected a whole number, got ${describe(value)}`)
   if (value < least || value > most) throw outOfRange(name, least, most, String(value))
-  return value
+  // Adding 0 makes 0 of -0.
+  return value + 0
 }
 
 /** One id or a list of them. */

@@ -12,7 +12,7 @@
  * - under a planner that decides again later, or layer by layer, or leaves the prompt dense: nothing is used again.
  */
 import { expectMask, sameMask, type UnitMask } from '../masks/mask.ts'
-import { isOneMask, type MaskPlanner } from '../masks/planner.ts'
+import { isOneMask, wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
 import { defaultCache } from './layer_cache.ts'
 import type { LanguageModel } from './language_model.ts'
 import type { Sequence, SequenceOptions } from './sequence.ts'
@@ -129,22 +129,15 @@ export class Conversation {
     options: SequenceOptions,
     planner: MaskPlanner,
   ): { sequence: Sequence; logits: Float32Array } | { mask: UnitMask | null } {
-    const { name, placement, leaky } = planner
-    const watched: MaskPlanner = {
-      name,
-      placement,
-      leaky,
-      ...(planner.afterAttention && {
-        afterAttention: (view) => {
-          const mask = planner.afterAttention?.(view)
-          if (mask) expectMask(mask)
-          if (sameMask(mask ?? null, kept.sequence.mask)) throw new SameMask(mask ?? null)
-          // Two caches at once are avoided.
-          kept.sequence.dispose()
-          return mask as UnitMask
-        },
-      }),
-    }
+    // A planner that decides once is asked nothing but this.
+    const watched = wrapPlanner(planner, (ask) => {
+      const mask = (ask() ?? null) as UnitMask | null
+      if (mask) expectMask(mask)
+      if (sameMask(mask, kept.sequence.mask)) throw new SameMask(mask)
+      // Two caches at once are avoided.
+      kept.sequence.dispose()
+      return mask as ReturnType<typeof ask>
+    })
     const sequence = kept.model.begin({ ...options, planner: watched })
     try {
       return { sequence, logits: feedFirst(sequence, prompt) }

@@ -27,7 +27,7 @@ import { relu } from '../ops/relu.ts'
 import { silu_gate } from '../ops/silu_gate.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { recordOf } from '../tensor/records.ts'
-import { activateBlock, denseBlock, type ActiveBlock, type MaskMode } from './active_block.ts'
+import { activateBlock, denseBlock, type ActiveBlock, type CostHints, type MaskMode } from './active_block.ts'
 import { contextWidth, type ModelConfig } from './config.ts'
 import {
   attend,
@@ -109,7 +109,7 @@ export class Sequence {
     this.#cache = new KeyValueCache(model.config, options.cache ?? defaultCache(model.weights.storage))
     this.#whole = model.weights.blocks.map((block) => denseBlock(block, model.config))
     this.#blocks = [...this.#whole]
-    if (mask) this.#adopt(mask, 1)
+    if (mask) this.#adopt(mask, { T: 1, steps: this.#expectedTokens })
   }
 
   /** Tokens fed so far. */
@@ -307,7 +307,7 @@ export class Sequence {
     const channels = schedule?.planner.chooseChannels !== undefined && !unmasked
     const blocks = unmasked ? this.#whole : this.#blocks
     let decided: UnitMask | null = null
-    if (isDense) this.#unmask(T)
+    if (isDense) this.#unmask()
     let backend = home
     let pass = passIn(home)
     for (let layer = 0; layer < config.layers; layer++) {
@@ -324,7 +324,7 @@ export class Sequence {
       attend(pass, active, this.#cache.layer(layer, backend, active.keyHeads), block, everyKey, channelsOf)
       if (layer === schedule?.placement) {
         decided = this.#askAfter(segment, tokens, block)
-        if (decided && !isDense) this.#adopt(decided, T)
+        if (decided && !isDense) this.#adopt(decided, this.#passesUnder(segment, isDense))
       }
       project(pass, blocks[layer], block, channelsOf)
       if (gates) this.#feedByGate(segment, layer, pass, block)
@@ -334,8 +334,7 @@ export class Sequence {
     this.#moveStream(backend, home, T)
     if (isDense && !gates && !channels) {
       const mask = decided ?? schedule?.afterPrompt(tokens) ?? this.#mask
-      // Tokens come one at a time from here on.
-      if (mask) this.#adopt(mask, 1)
+      if (mask) this.#adopt(mask, this.#passesUnder(segment, isDense))
     }
     this.#length = past + T
     return stream
@@ -353,13 +352,15 @@ export class Sequence {
     to.write(this.#stateIn(to).ends(T).stream, from.readF32(this.#stateIn(from).ends(T).stream))
   }
 
-  /** Brings one layer under its row of a mask; null is dense. @param T tokens of the pass it is decided in */
-  #activate(layer: number, mask: LayerMask | null, T: number): void {
+  /**
+   * Brings one layer under its row of a mask; null is dense.
+   * @param passes what runs under it
+   */
+  #activate(layer: number, mask: LayerMask | null, passes: Pick<CostHints, 'T' | 'steps'>): void {
     const { config, weights } = this.model
     const last = this.#blocks[layer]
     this.#blocks[layer] = denseBlock(weights.blocks[layer], config)
     if (!mask) return last.dispose()
-    const { every = Infinity, shift } = this.#schedule?.planner ?? {}
     const changes = this.#schedule?.keepsEveryKey ?? false
     this.#blocks[layer] = activateBlock(
       weights.blocks[layer],
@@ -367,9 +368,7 @@ export class Sequence {
       mask,
       {
         mode: this.mode,
-        T,
-        // Until attention shifts: nobody knows when.
-        steps: shift === undefined ? Math.min(every - 1, this.#expectedTokens) : this.#expectedTokens,
+        ...passes,
         changes,
         packsHeads: !changes && !this.#cache.has(layer),
       },
@@ -377,18 +376,35 @@ export class Sequence {
     )
   }
 
+  /**
+   * The passes that run under a mask that is decided in a segment: the rest of that, and single tokens until the planner is
+   * asked again or the text ends. When attention will shift is not known, so it is taken to stay.
+   */
+  #passesUnder({ past, T }: Segment, isDense: boolean): Pick<CostHints, 'T' | 'steps'> {
+    const { every = Infinity, shift } = this.#schedule?.planner ?? {}
+    const isPrompt = past === 0
+    const fedAfterPrompt = isPrompt ? 0 : past + T - this.#prompt
+    const expected = Math.max(0, this.#expectedTokens - fedAfterPrompt)
+    // The first mask is decided at the last token of the prompt, a later one at the first token of its segment.
+    const left = shift === undefined ? every - (isPrompt ? 1 : T) : Infinity
+    const steps = Math.min(left, expected)
+    // A dense prompt is not under the mask: the first pass is that of the next token.
+    return isDense ? { T: 1, steps: Math.max(0, steps - 1) } : { T, steps }
+  }
+
   /** Brings every layer back to dense, where a prompt that failed has left a mask. */
-  #unmask(T: number): void {
+  #unmask(): void {
     if (!this.#mask) return
-    for (let layer = 0; layer < this.model.config.layers; layer++) this.#activate(layer, null, T)
+    for (let layer = 0; layer < this.model.config.layers; layer++)
+      this.#activate(layer, null, { T: 1, steps: 0 })
     this.#mask = null
   }
 
-  #adopt(mask: UnitMask, T: number): void {
+  #adopt(mask: UnitMask, passes: Pick<CostHints, 'T' | 'steps'>): void {
     checkMask(mask, this.model.shape, this.mode !== 'simulate')
     const start = performance.now()
     for (let layer = 0; layer < this.model.config.layers; layer++)
-      this.#activate(layer, layerMask(mask, layer), T)
+      this.#activate(layer, layerMask(mask, layer), passes)
     this.#mask = mask
     this.#preparing += performance.now() - start
   }
@@ -415,7 +431,7 @@ export class Sequence {
     const kept = this.#noteRow(layer, decided ?? { heads: null, neurons: null })
     if (isDense) return
     const start = performance.now()
-    this.#activate(layer, decided && kept, segment.T)
+    this.#activate(layer, decided && kept, this.#passesUnder(segment, isDense))
     this.#preparing += performance.now() - start
   }
 

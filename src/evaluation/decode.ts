@@ -7,7 +7,7 @@
  * (interleaved_rounds.ts); the figure of a method is the median of its rounds. Only figures of one run can be compared.
  */
 import type { UnitMask } from '../masks/mask.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
+import { wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { expectCheckable, TokenChooser } from '../engine/next_tokens.ts'
 import type { TextRun } from '../engine/generate.ts'
@@ -205,42 +205,12 @@ export function promptTurn(model: LanguageModel, prompt: Int32Array, plan: Plan)
 
 /** The same planner, its time reported. */
 function timed(planner: MaskPlanner, report: (milliseconds: number) => void): MaskPlanner {
-  const onClock = <Result>(work: () => Result): Result => {
+  return wrapPlanner(planner, (ask) => {
     const start = now()
-    const result = work()
+    const answer = ask()
     report(now() - start)
-    return result
-  }
-  const { name, placement, every, shift, prefill } = planner
-  const { afterAttention, beforeLayer, summarize, afterPrompt, summarizeGate, afterGate } = planner
-  const { summarizeChannels, chooseChannels } = planner
-  return {
-    name,
-    placement,
-    every,
-    shift,
-    prefill,
-    ...(afterAttention && { afterAttention: (view) => onClock(() => afterAttention.call(planner, view)) }),
-    ...(beforeLayer && {
-      beforeLayer: (layer, x, count) => onClock(() => beforeLayer.call(planner, layer, x, count)),
-    }),
-    ...(summarize && { summarize: (rows, count) => onClock(() => summarize.call(planner, rows, count)) }),
-    ...(summarizeGate && {
-      summarizeGate: (layer, gate, count) => onClock(() => summarizeGate.call(planner, layer, gate, count)),
-    }),
-    ...(afterGate && {
-      afterGate: (layer, gate, summary) => onClock(() => afterGate.call(planner, layer, gate, summary)),
-    }),
-    ...(summarizeChannels && {
-      summarizeChannels: (layer, site, x, count) =>
-        onClock(() => summarizeChannels.call(planner, layer, site, x, count)),
-    }),
-    ...(chooseChannels && {
-      chooseChannels: (layer, site, x, summary) =>
-        onClock(() => chooseChannels.call(planner, layer, site, x, summary)),
-    }),
-    ...(afterPrompt && { afterPrompt: (view) => onClock(() => afterPrompt.call(planner, view)) }),
-  }
+    return answer
+  })
 }
 
 /**

@@ -5,8 +5,7 @@
 import { ScoreAggregate } from '../calibration/aggregate.ts'
 import { criterionByName } from '../criteria/index.ts'
 import type { AchievedSparsity } from '../masks/achieved.ts'
-import type { UnitMask } from '../masks/mask.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
+import { wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
 import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_block.ts'
 import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
@@ -54,18 +53,19 @@ export class WindowPlanner {
    * @param fresh whether the planner runs its own passes each time it is asked, as one under the clock must
    */
   plan(method: Method, inputs: MethodInputs, fresh = false): MaskPlanner | null {
-    const { planner, every, prefill, leaky, paperCompatible } = method
+    const { planner, every, leaky, paperCompatible } = method
+    const oracleScores = planner === 'oracle' ? this.#oracleScores(method) : undefined
+    const own = planMethod(this.#model, method, inputs, { seed: this.#seed, oracleScores })
     // Planners that read a pass over the prompt, for any budget: they share one pass.
     const shared = !fresh && every === 'once' && !leaky && !paperCompatible
     const scores = shared ? this.#promptScores(method, inputs) : null
-    if (scores)
-      return {
-        ...oraclePlanner(scores, methodBudget(method, inputs), backendTopK(this.#model.backend)),
-        name: planner,
-        prefill,
-      }
-    const oracleScores = planner === 'oracle' ? this.#oracleScores(method) : undefined
-    return planMethod(this.#model, method, inputs, { seed: this.#seed, oracleScores })
+    if (!own || !scores) return own
+    const { afterAttention } = oraclePlanner(
+      scores,
+      methodBudget(method, inputs),
+      backendTopK(this.#model.backend),
+    )
+    return { ...own, afterAttention }
   }
 
   #oracleScores({ criterion, samples }: Method): UnitScores {
@@ -292,13 +292,12 @@ export function scoreTogether(
 
 /** A planner that is asked for the first sequence and repeats itself for others, which must begin with the same prompt. */
 function decideOnce(planner: MaskPlanner): MaskPlanner {
-  const { afterAttention, afterPrompt, every } = planner
   // A planner that decides repeatedly has seen more than the prompt by then.
-  if (every !== undefined) return planner
-  let mask: UnitMask | null = null
-  return {
-    ...planner,
-    ...(afterAttention && { afterAttention: (view) => (mask ??= afterAttention.call(planner, view)) }),
-    ...(afterPrompt && { afterPrompt: (view) => (mask ??= afterPrompt.call(planner, view)) }),
-  }
+  if (planner.every !== undefined) return planner
+  let mask: unknown = null
+  return wrapPlanner(planner, (ask, question) =>
+    question === 'afterAttention' || question === 'afterPrompt'
+      ? ((mask ??= ask()) as ReturnType<typeof ask>)
+      : ask(),
+  )
 }

@@ -5,7 +5,8 @@
  * become special: what a user types never ends a turn or begins one. So a mark, a character of private use
  * that no message contains, is put into every special token that a message spells. The rendered text is cut
  * at special tokens; the marks are then dropped. A message whose first or last characters are a part of a
- * special token is marked there, since the template might write the rest of it.
+ * special token is marked there, since the template might write the rest of it. A role of letters only is left as it is:
+ * templates write `<|user|>` from it.
  *
  * A template that looks for special tokens in messages (`</think>`) therefore finds none.
  */
@@ -38,10 +39,14 @@ export function chatPrompt(
   messages: readonly ChatMessage[],
 ): ChatPrompt {
   const { source, bosToken, eosToken } = template
-  const mark = unusedMark([source, bosToken ?? '', eosToken ?? '', ...messages.map(({ content }) => content)])
-  const spellings = tokenizer.specialSpellings
+  const said = messages.flatMap(({ role, content }) => [role, content])
+  const mark = unusedMark([source, bosToken ?? '', eosToken ?? '', ...said])
+  const marked = (text: string): string => markText(text, tokenizer.specialSpellings, mark)
   const rendered = renderTemplate(source, {
-    messages: messages.map(({ role, content }) => ({ role, content: markText(content, spellings, mark) })),
+    messages: messages.map(({ role, content }) => ({
+      role: /^\w*$/.test(role) ? role : marked(role),
+      content: marked(content),
+    })),
     add_generation_prompt: true,
     tools: null,
     documents: null,
@@ -65,15 +70,23 @@ function unusedMark(texts: readonly string[]): string {
 
 /**
  * A text whose special tokens are marked, so that they are text.
+ *
+ * A template may also remove a part of a message (`replace`, `split`). So the first character of a special token is marked
+ * wherever the others follow it, in their order, at any distance.
  * @param spellings of special tokens
  */
 export function markText(text: string, spellings: readonly string[], mark: string): string {
   /** Marks before the character at a place; places are counted in the text without marks. */
   const marks = new Map<number, string>()
-  for (const spelling of spellings)
-    for (let at = text.indexOf(spelling); at !== -1; at = text.indexOf(spelling, at + 1))
+  for (const spelling of spellings) {
+    const first = String.fromCodePoint(spelling.codePointAt(0) as number)
+    const last = lastStart(text, spelling)
+    for (let at = text.indexOf(first); at !== -1 && at <= last; at = text.indexOf(first, at + 1)) {
       // A token of one character has no inside: two marks follow it.
-      marks.set(at + 1, spelling.length === 1 ? mark + mark : (marks.get(at + 1) ?? mark))
+      const after = at + first.length
+      marks.set(after, spelling === first ? mark + mark : (marks.get(after) ?? mark))
+    }
+  }
   const [start, end] = [text.length - text.trimStart().length, text.trimEnd().length]
   const isPart = (holds: (spelling: string, length: number) => boolean): boolean =>
     spellings.some((spelling) => {
@@ -91,4 +104,14 @@ export function markText(text: string, spellings: readonly string[], mark: strin
     done = at
   }
   return marked + text.slice(done)
+}
+
+/** The last place from which all characters of a spelling follow in their order, at any distance; -1 if there is none. */
+function lastStart(text: string, spelling: string): number {
+  let at = text.length
+  for (const character of [...spelling].toReversed()) {
+    at = at === 0 ? -1 : text.lastIndexOf(character, at - 1)
+    if (at === -1) return -1
+  }
+  return at
 }

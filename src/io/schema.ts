@@ -105,17 +105,29 @@ export function valueThat<Value>(
 
 /** A whole number from `min` to `max`. */
 export function wholeNumber(min: number, max: number): v.GenericSchema<number> {
-  return valueThat(
-    (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
-    `a whole number from ${min} to ${max}`,
+  return unsignedZero(
+    valueThat(
+      (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
+      `a whole number from ${min} to ${max}`,
+    ),
   )
 }
 
 /** A number from `min` to `max`. */
 export function numberBetween(min: number, max: number): v.GenericSchema<number> {
-  return valueThat(
-    (value) => typeof value === 'number' && value >= min && value <= max,
-    `a number from ${min} to ${max}`,
+  return unsignedZero(
+    valueThat(
+      (value) => typeof value === 'number' && value >= min && value <= max,
+      `a number from ${min} to ${max}`,
+    ),
+  )
+}
+
+/** The same with 0 for -0, which is another spelling of it. */
+function unsignedZero(schema: v.GenericSchema<number>): v.GenericSchema<number> {
+  return v.pipe(
+    schema,
+    v.transform((value) => value + 0),
   )
 }
 

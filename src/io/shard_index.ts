@@ -125,7 +125,8 @@ function checkAgreement(index: ShardIndex, opened: ReadonlyMap<string, RawTensor
 
 /** The files as one source. An unknown name goes to the first of them, which throws the error. */
 function joined({ files }: ShardIndex, opened: ReadonlyMap<string, RawTensorSource>): RawTensorSource {
-  const sources = [...opened.values()]
+  // By the names of files, so that the order of the index decides nothing.
+  const sources = [...opened].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, source]) => source)
   const sourceOf = (name: string): RawTensorSource => opened.get(files.get(name) ?? '') ?? sources[0]
   return {
     tensors: new Map([...files.keys()].map((name) => [name, sourceOf(name).tensors.get(name) as TensorInfo])),

@@ -149,7 +149,8 @@ export function readIds(json: JsonValue | undefined, name: string): Map<string, 
  * @throws InputError TOKENIZER_VOCAB
  */
 export function checkId(id: JsonValue | undefined, subject: () => string): number {
-  if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MAX_TOKENS) return id
+  // Adding 0 makes 0 of -0.
+  if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MAX_TOKENS) return id + 0
   throw refusal('TOKENIZER_VOCAB', subject(), `an id from 0 to ${MAX_TOKENS - 1}`, describeJson(id))
 }
 

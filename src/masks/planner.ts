@@ -137,3 +137,35 @@ export function isDensePrompt({ afterPrompt, afterGate, chooseChannels, prefill 
 export function isOneMask(planner: MaskPlanner): boolean {
   return planner.every === undefined && !planner.beforeLayer && !isDensePrompt(planner)
 }
+
+/** Every member of a planner: what it says of itself, or what it is asked. */
+const members: Readonly<Record<keyof MaskPlanner, 'setting' | 'question'>> = {
+  name: 'setting',
+  placement: 'setting',
+  every: 'setting',
+  shift: 'setting',
+  prefill: 'setting',
+  leaky: 'setting',
+  afterAttention: 'question',
+  beforeLayer: 'question',
+  summarize: 'question',
+  afterPrompt: 'question',
+  summarizeGate: 'question',
+  afterGate: 'question',
+  summarizeChannels: 'question',
+  chooseChannels: 'question',
+}
+
+/** What is done around a question to a planner. */
+export type AroundQuestion = <Answer>(ask: () => Answer, question: keyof MaskPlanner) => Answer
+
+/** The same planner, inherited members included, with `around` called in place of each question. */
+export function wrapPlanner(planner: MaskPlanner, around: AroundQuestion): MaskPlanner {
+  const entries = (Object.keys(members) as (keyof MaskPlanner)[]).flatMap((key) => {
+    const member: unknown = planner[key]
+    if (member === undefined) return []
+    if (members[key] === 'setting' || typeof member !== 'function') return [[key, member]]
+    return [[key, (...args: unknown[]) => around<unknown>(() => Reflect.apply(member, planner, args), key)]]
+  })
+  return Object.fromEntries(entries) as MaskPlanner
+}

@@ -181,7 +181,7 @@ export const attentionOp: Op<
       relaxed: attentionRelaxed,
       fast: attentionFast,
       flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 26),
-      bytes: ({ T, S, H, G, K, R }) => 4 * (2 * T * H * K + 2 * Math.min(R, G) * S * K),
+      bytes: ({ T, S, H, G, K, R }) => 4 * (T * (H + R) * K + R + H + 2 * Math.min(R, G) * S * K),
     },
     i8: attentionI8,
   },
@@ -209,4 +209,5 @@ export const attentionBackwardOp: PlainOp<typeof attention_backward, [scale: num
   reference: attention_backward,
   relaxed: attentionBackwardRelaxed,
   flops: ({ T, H, K }) => ((T * (T + 1)) / 2) * H * (11 * K + 30),
+  bytes: ({ T, H, G, K }) => 4 * T * (3 * H + 2 * G + 2 * Math.min(H, G)) * K,
 })

@@ -87,10 +87,10 @@ export const attentionI8: StorageDescription<Parameters<typeof attention_i8>> = 
   formula:
     'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[g,s] key_scales[g,s]>) value[g,s] value_scales[g,s] for chosen heads, else 0; query and weights as int16',
   reference: attention_i8,
-  // The weights have equal bits: their inner products are exact.
-  relaxed: chain(({ S }) => sequential(S), 'value value_scales'),
+  // The weights have equal bits: their inner products are exact, and so are the sums of a block.
+  relaxed: chain(({ S }) => sequential(Math.ceil(S / VALUE_BLOCK)), 'value value_scales'),
   // The sum of the weights too may have another order, and that of the blocks; what is summed has equal bits.
   fast: chain(({ S }) => sequential(S) + sequential(Math.ceil(S / VALUE_BLOCK)), 'value value_scales'),
   flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 30),
-  bytes: ({ T, S, H, G, K, R }) => 8 * T * H * K + 2 * Math.min(R, G) * S * (K + 4),
+  bytes: ({ T, S, H, G, K, R }) => 4 * (T * (H + R) * K + R + H) + 2 * Math.min(R, G) * S * (K + 4),
 }

@@ -46,7 +46,7 @@ export const cacheAppendOp: Op<
       formula: 'cache[h, P + t] = x[t, h] for chosen heads',
       reference: cache_append,
       flops: () => 0,
-      bytes: ({ T, K, R }) => 8 * T * R * K,
+      bytes: ({ T, K, R }) => 8 * T * R * K + 4 * R,
     },
     i8: cacheAppendI8,
   },

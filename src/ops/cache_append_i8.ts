@@ -35,5 +35,5 @@ export const cacheAppendI8: StorageDescription<Parameters<typeof cache_append_i8
     'scales[h, P + t] = max |x[t, h]| / 127 and cache[h, P + t] = round(x[t, h] / scales[h, P + t]) for chosen heads',
   reference: cache_append_i8,
   flops: ({ T, K, R }) => 3 * T * R * K,
-  bytes: ({ T, K, R }) => T * R * (5 * K + 4),
+  bytes: ({ T, K, R }) => T * R * (5 * K + 4) + 4 * R,
 }

@@ -135,5 +135,5 @@ export const embeddingBackwardOp: PlainOp<typeof embedding_backward> = defineOp(
   ],
   reference: embedding_backward,
   flops: ({ T, D }) => T * D,
-  bytes: ({ T, D }) => 4 * (3 * T * D + T),
+  bytes: ({ T, D }) => 4 * (2 * T * D + T),
 })

@@ -12,7 +12,7 @@ import { nearestStep } from '../tensor/dtypes.ts'
 const { abs, fround, max } = Math
 
 /** Steps a number may be away from zero. */
-const LEVELS = 127
+export const LEVELS = 127
 
 /** Rounds x to steps; returns the step, with which x[i] is about step * q[i]. Zeros have step 0. */
 export function roundBlock(

@@ -67,6 +67,7 @@ export const linearBackwardWeightOp: PlainOp<typeof linear_backward_weight> = de
   reference: linear_backward_weight,
   relaxed: chain(({ T }) => sequential(T), 'weight_grad y_grad x'),
   flops: ({ T, R, I }) => 2 * T * R * I,
+  bytes: ({ T, R, I }) => 4 * (R * I + T * R + T * I + R),
 })
 
 /** Op definition. */
@@ -83,4 +84,5 @@ export const linearBackwardBiasOp: PlainOp<typeof linear_backward_bias> = define
   ],
   reference: linear_backward_bias,
   flops: ({ T, R }) => T * R,
+  bytes: ({ T, R }) => 4 * (2 * R + T * R),
 })

@@ -16,7 +16,7 @@ const { abs, floor, fround, max, min } = Math
 const MAX_LEVELS = 32_767
 
 /** The most steps a number may be away from zero if `count` of them are not zero. */
-function levelsFor(count: number): number {
+export function levelsFor(count: number): number {
   return min(MAX_LEVELS, floor((2 ** 31 - 1) / (127 * count)))
 }
 

@@ -11,6 +11,7 @@
  * - broken: wild, with infinities and NaN.
  * - sparse: steep, but zeros of either sign for the first third and for half of the rest, as after ReLU.
  * - equal: one number throughout. Of int8 it is 127, of int4 15, so that sums are as large as they come.
+ * - edges: plain, with the least and the greatest finite numbers of each precision and their neighbours mixed in.
  * - special: nothing but zeros, subnormals of either precision, huge numbers, infinities and NaN.
  */
 import { narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
@@ -20,10 +21,37 @@ import { Random } from '../tensor/random.ts'
 
 /** What float32 data is like; the page above says how. */
 export type DataKind =
-  'smooth' | 'plain' | 'steep' | 'ties' | 'wild' | 'broken' | 'sparse' | 'equal' | 'special'
+  'smooth' | 'plain' | 'steep' | 'ties' | 'wild' | 'broken' | 'sparse' | 'equal' | 'edges' | 'special'
 
 const tied = [-1, -0, 0, 0.5, 1, 1, 2]
 const special = [0, -0, 1.4e-45, -1.4e-45, 1.17549421e-38, 1.17549435e-38, 1e30, -1e30, 1, -1, 16777216]
+/** Where a precision ends or begins anew, and what exp and rounding look at; each has two neighbours. */
+const boundaries: readonly number[] = Object.values({
+  float32: [0, 2 ** -149, 2 ** -126, 2 ** -104, 3.4028234663852886e38],
+  float16: [2 ** -25, 2 ** -24, 2 ** -14, 65504, 65520],
+  bfloat16: [9.183549615799121e-41, 3.3895313892515355e38],
+  integers: [0.5, 1, 127, 127.5, 32767, 2 ** 22, 2 ** 23, 2 ** 24, 2 ** 31],
+  exp: [88.72283935546875, -104],
+  // The greatest number over the steps of int8.
+  int8: [2.6793883890187504e36],
+}).flat()
+
+/** The float32 numbers that are next to others in size, and these. They are finite. */
+function withNeighbours(numbers: readonly number[]): number[] {
+  const values = Float32Array.from(numbers)
+  const patterns = new Uint32Array(values.buffer)
+  const found = [-1, 0, 1].flatMap((step) => {
+    const moved = patterns.map(
+      (pattern) => Math.max(0, (pattern & 0x7fffffff) + step) | (pattern & 0x80000000),
+    )
+    return [...new Float32Array(moved.buffer)]
+  })
+  return found.filter(Number.isFinite).flatMap((value) => [value, -value])
+}
+
+/** Finite numbers at the edges of what is represented. */
+export const edges: readonly number[] = withNeighbours(boundaries)
+
 const beyond = [Infinity, -Infinity, NaN]
 /** Subnormal in half precision: half of the largest, and a tie of the two least. */
 const subnormalF16 = [2 ** -15, 1.5 * 2 ** -24]
@@ -67,7 +95,7 @@ function simplerFloats(kind: DataKind): Simpler<Float32Array> {
 }
 
 /** How many numbers a shape has. */
-export function lengthOf(shape: Shape): number {
+function lengthOf(shape: Shape): number {
   return typeof shape === 'number' ? shape : shape.reduce((product, size) => product * size, 1)
 }
 
@@ -278,6 +306,7 @@ function floatOf(stream: Data, kind: DataKind): number {
   if (kind === 'special') return stream.pick([...special, ...subnormalF16, ...beyond])
   if (kind === 'steep' || kind === 'sparse')
     return (stream.chance(0.5) ? 1 : -1) * 2 ** (stream.uniform() * 17 - 10)
+  if (kind === 'edges') return stream.chance(0.3) ? stream.pick(edges) : stream.uniform() * 4 - 2
   if (kind === 'broken' && stream.chance(0.05)) return stream.pick(beyond)
   if (kind !== 'plain' && stream.chance(0.2)) return stream.pick(special)
   return stream.uniform() * 4 - 2

@@ -6,14 +6,14 @@
  */
 import fc from 'fast-check'
 import { now } from '../platform/platform.ts'
-import { describeCase } from './describe_case.ts'
+import { describeCase, type Sides } from './describe_case.ts'
 import type { Case, Law, Verdict } from './law.ts'
 
 /** A case of many numbers may shrink for hours, by ever less: the search ends after so many milliseconds. */
 const SHRINK_FOR = 10_000
 
 /** A law's parts and how it is tried. */
-export interface Trial extends Pick<Law<never>, 'sentence' | 'arbitraries'> {
+export interface Trial extends Pick<Law<never>, 'arbitraries'> {
   readonly predicate: (args: Case) => Verdict | Promise<Verdict>
   /** A 32-bit signed integer. */
   readonly seed: number
@@ -26,6 +26,8 @@ export interface Trial extends Pick<Law<never>, 'sentence' | 'arbitraries'> {
   readonly goOn?: () => boolean | Promise<boolean>
   /** How many milliseconds the case that breaks the law is shrunk; default: 10,000. With 0 it stays as it was drawn. */
   readonly shrinkFor?: number
+  /** What the report says instead of "expected" and "got". */
+  readonly sides?: Sides
 }
 
 /** The result of a trial. */
@@ -46,7 +48,7 @@ export interface Failure {
   readonly path: string | null
   /** What the predicate threw; an error that says so if it returned false. */
   readonly error: unknown
-  /** All of it in words (describe_case.ts). */
+  /** All of it in words, without the sentence of the law (describe_case.ts). */
   readonly report: string
 }
 
@@ -55,13 +57,13 @@ export async function tryCases(trial: Trial): Promise<Outcome> {
   return Object.keys(trial.arbitraries).length === 0 ? tryOnce(trial) : tryDrawn(trial)
 }
 
-async function tryOnce({ sentence, predicate, goOn }: Trial): Promise<Outcome> {
+async function tryOnce({ predicate, goOn, sides }: Trial): Promise<Outcome> {
   if ((await goOn?.()) === false) return { interrupted: true, runs: 0, failure: null }
   try {
     if ((await predicate({})) === false) throw new Error(RETURNED_FALSE)
     return { interrupted: false, runs: 1, failure: null }
   } catch (error) {
-    const report = describeCase({ sentence, error })
+    const report = describeCase({ error, sides })
     return { interrupted: false, runs: 1, failure: { counterexample: null, path: null, error, report } }
   }
 }
@@ -69,7 +71,7 @@ async function tryOnce({ sentence, predicate, goOn }: Trial): Promise<Outcome> {
 const RETURNED_FALSE = 'the law returned false'
 
 async function tryDrawn(trial: Trial): Promise<Outcome> {
-  const { sentence, arbitraries, predicate, seed, runs, examples = [], onCase, goOn } = trial
+  const { arbitraries, predicate, seed, runs, examples = [], onCase, goOn, sides } = trial
   const { shrinkFor = SHRINK_FOR } = trial
   const names = Object.keys(arbitraries)
   const drawn = Object.values(arbitraries) as [fc.Arbitrary<unknown>, ...fc.Arbitrary<unknown>[]]
@@ -95,7 +97,7 @@ async function tryDrawn(trial: Trial): Promise<Outcome> {
   const details = await fc.check(property, {
     seed,
     numRuns: runs,
-    examples: examples.map((example) => valuesOf(sentence, example, names)),
+    examples: examples.map((example) => valuesOf(example, names)),
     endOnFailure: shrinkFor === 0,
   })
   const { counterexamplePath: path, numRuns, interrupted } = details
@@ -106,9 +108,16 @@ async function tryDrawn(trial: Trial): Promise<Outcome> {
     counterexample: null,
     error: new Error(fc.defaultReportMessage(details)),
   }
-  const report = describeCase({ sentence, counterexample, error, seed, path })
-  const replayable = counterexample && fresh(counterexample)
-  return { interrupted: false, runs: numRuns, failure: { counterexample: replayable, path, error, report } }
+  const failure: Failure = {
+    counterexample: counterexample && fresh(counterexample),
+    path,
+    error,
+    // Who looks for any case that breaks a law needs no words.
+    get report() {
+      return describeCase({ counterexample, error, seed, path, sides })
+    },
+  }
+  return { interrupted: false, runs: numRuns, failure }
 }
 
 /** The arguments of a case, with data that deals from its start again. */
@@ -117,10 +126,10 @@ function fresh(args: Case): Case {
 }
 
 /** The arguments of an example in their order. @throws Error for other names than those of the law */
-function valuesOf(sentence: string, example: Case, names: readonly string[]): [unknown, ...unknown[]] {
+function valuesOf(example: Case, names: readonly string[]): [unknown, ...unknown[]] {
   const given = Object.keys(example)
   if (given.toSorted().join() !== names.toSorted().join())
-    throw new Error(`${sentence}: expected an example of ${names.join(', ')}, got one of ${given.join(', ')}`)
+    throw new Error(`example: expected ${names.join(', ')}, got ${given.join(', ')}`)
   const args = fresh(example)
   return names.map((name) => args[name]) as [unknown, ...unknown[]]
 }

@@ -1,36 +1,48 @@
 /**
- * A broken law in words, the same wherever it is shown: its sentence, what is wrong, each argument and each dealt array by name,
- * and the seed and path that replay the case. At most 20 lines of at most 120 characters, whatever the case.
+ * The case that breaks a law in words, the same wherever it is shown: what is wrong, each argument and each dealt array by
+ * name, and the seed and path that replay it. At most 18 lines of at most 110 characters, whatever the case: with the sentence
+ * of the law above it, and indented, a report has 20 lines of 120 characters.
  */
 import { DrawnData, type Deal } from './drawn_data.ts'
 import type { Case } from './law.ts'
 
 /** The most lines of a report. */
-export const MAX_LINES = 20
+export const MAX_LINES = 18
 /** The most characters of a line. */
-export const MAX_WIDTH = 120
+export const MAX_WIDTH = 110
+
+/** What is said instead of "expected" and "got". */
+export interface Sides {
+  readonly expected: string
+  readonly got: string
+}
 
 /** What is said. */
 export interface BrokenCase {
-  readonly sentence: string
   /** What the predicate threw. */
   readonly error: unknown
   /** The arguments; null if the law has none. */
   readonly counterexample?: Case | null
   readonly seed?: number
   readonly path?: string | null
+  /** Where a law compares two sides and neither is the one that is right by definition. */
+  readonly sides?: Sides
 }
 
 /** The report of a broken law. */
-export function describeCase({ sentence, error, counterexample, seed, path }: BrokenCase): string {
-  const about = [...wrapped(sentence, '', 2), ...wrapped(wordsOf(error), INDENT, 4)]
-  const replay = seed === undefined ? [] : [`${INDENT}seed ${seed}${path ? `, path ${path}` : ''}`]
+export function describeCase({ error, counterexample, seed, path, sides }: BrokenCase): string {
+  const about = wrapped(sided(wordsOf(error), sides), 4)
+  const replay = seed === undefined ? [] : [cut(`seed ${seed}${path ? `, path ${path}` : ''}`, MAX_WIDTH)]
   const free = MAX_LINES - about.length - replay.length
   const values = counterexample ? valueLines(itemsOf(counterexample), free) : []
-  return [...about, ...values, ...replay.map((line) => cut(line, MAX_WIDTH))].join('\n')
+  return [...about, ...values, ...replay].join('\n')
 }
 
-const INDENT = '  '
+/** "expected 1, got 2" in other words. */
+function sided(words: string, sides: Sides | undefined): string {
+  if (sides === undefined) return words
+  return words.replace(/expected (.+), got (.+)/, `${sides.expected} $1, ${sides.got} $2`)
+}
 
 /** A named value, as text that fits into a number of characters. */
 interface Item {
@@ -48,16 +60,16 @@ function wordsOf(error: unknown): string {
 const COLOURS = /\u001b\[[0-9;]*m/g
 
 /** Text in lines, broken at spaces; what does not fit into the last is cut. */
-function wrapped(text: string, indent: string, lines: number): string[] {
+function wrapped(text: string, lines: number): string[] {
   const found: string[] = []
   let rest = text
-  while (found.length < lines - 1 && rest.length > MAX_WIDTH - indent.length) {
-    const space = rest.lastIndexOf(' ', MAX_WIDTH - indent.length)
-    const end = space > 0 ? space : MAX_WIDTH - indent.length
-    found.push(indent + rest.slice(0, end))
+  while (found.length < lines - 1 && rest.length > MAX_WIDTH) {
+    const space = rest.lastIndexOf(' ', MAX_WIDTH)
+    const end = space > 0 ? space : MAX_WIDTH
+    found.push(rest.slice(0, end))
     rest = rest.slice(end).trimStart()
   }
-  return [...found, indent + cut(rest, MAX_WIDTH - indent.length)]
+  return [...found, cut(rest, MAX_WIDTH)]
 }
 
 /** Text without its middle if it is too long. */
@@ -75,11 +87,24 @@ function itemsOf(args: Case): Item[] {
 function partsOf(name: string, value: unknown): Item[] {
   if (value instanceof DrawnData) return value.dealt.map(dealtItem)
   if (isPlain(value) && Object.keys(value).length > 0)
-    return Object.entries(value).flatMap(([key, part]) => partsOf(`${name}.${key}`, part))
+    return inBraces(
+      name,
+      Object.entries(value).flatMap(([key, part]) => partsOf(key, part)),
+    )
   if (isNumbers(value)) return [arrayItem(name, [value.length], value)]
   if (Array.isArray(value) && value.some((part) => typeof part === 'object' && part !== null))
     return value.flatMap((part, i) => partsOf(`${name}[${i}]`, part))
   return [{ name, text: (width) => cut(`${name} = ${plainText(value)}`, width) }]
+}
+
+/** The parts of an object: braces stand before the first and after the last. */
+function inBraces(name: string, parts: readonly Item[]): Item[] {
+  const [before, after] = [`${name} {`, '}']
+  return parts.map((part, i) => {
+    const [left, right] = [i === 0 ? before : '', i === parts.length - 1 ? after : '']
+    const text = (width: number): string => left + part.text(width - left.length - right.length) + right
+    return { name: left + part.name + right, text }
+  })
 }
 
 function dealtItem(deal: Deal): Item {
@@ -94,7 +119,12 @@ function arrayItem(name: string, shape: readonly number[], values: ArrayLike<num
 }
 
 function isPlain(value: unknown): value is Case {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  // fast-check draws records without a prototype too.
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    [Object.prototype, null].includes(Object.getPrototypeOf(value))
+  )
 }
 
 function isNumbers(value: unknown): value is ArrayLike<number> {
@@ -114,7 +144,7 @@ function plainText(value: unknown): string {
     return `{${Object.entries(value)
       .map(([key, part]) => `${key}: ${plainText(part)}`)
       .join(', ')}}`
-  return String(value)
+  return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value)
 }
 
 /** A number in the fewest digits that give it back, if these are few; its size otherwise. */
@@ -184,35 +214,40 @@ function joinedWithin(texts: readonly string[], separator: string, width: number
  */
 function valueLines(items: readonly Item[], most: number): string[] {
   for (const linesEach of [4, 2, 1]) {
-    const lines = linesOf(items, linesEach)
-    if (lines.length <= most) return lines
+    const { lines, shown } = laidOut(items, linesEach, most)
+    if (shown === items.length) return lines
   }
-  let shown = items.length - 1
-  while (linesOf(items.slice(0, shown), 1).length > most - 1) shown--
-  const names = items.slice(shown).map(({ name }) => name)
-  const others = cut(`… and ${names.length} more: ${names.join(', ')}`, MAX_WIDTH - INDENT.length)
-  return [...linesOf(items.slice(0, shown), 1), INDENT + others]
+  const { lines, shown } = laidOut(items, 1, most - 1)
+  const names = items.slice(shown, shown + MAX_WIDTH).map(({ name }) => name)
+  return [...lines, cut(`… and ${items.length - shown} more: ${names.join(', ')}`, MAX_WIDTH)]
 }
 
 /** Values of so many characters stand side by side. */
-const SHORT = 30
+const SHORT = 40
 
-function linesOf(items: readonly Item[], linesEach: number): string[] {
-  const width = MAX_WIDTH - INDENT.length
+/** As many of the first items as there is room for, and how many these are. */
+function laidOut(
+  items: readonly Item[],
+  linesEach: number,
+  most: number,
+): { lines: string[]; shown: number } {
   const lines: string[] = []
-  let short = ''
+  let isOpen = false
+  let shown = 0
   for (const item of items) {
     // A space at the end of a line takes up to a number's length.
-    const text = item.text(width * linesEach - (linesEach - 1) * 14)
-    if (text.length > SHORT) {
-      if (short !== '') lines.push(INDENT + short)
-      short = ''
-      lines.push(...wrapped(text, INDENT, linesEach))
-    } else if (short !== '' && short.length + 2 + text.length <= width) short += `, ${text}`
+    const text = item.text(MAX_WIDTH * linesEach - (linesEach - 1) * 14)
+    const isShort = text.length <= SHORT
+    const last = lines.at(-1) ?? ''
+    if (isShort && isOpen && last.length + 2 + text.length <= MAX_WIDTH)
+      lines[lines.length - 1] += `, ${text}`
     else {
-      if (short !== '') lines.push(INDENT + short)
-      short = text
+      const own = wrapped(text, linesEach)
+      if (lines.length + own.length > most) break
+      lines.push(...own)
     }
+    isOpen = isShort
+    shown++
   }
-  return short === '' ? lines : [...lines, INDENT + short]
+  return { lines, shown }
 }

@@ -44,7 +44,7 @@ export interface LawReport {
   readonly passed: boolean
   /** The smallest arguments found that break the law, as JSON (values.ts). */
   readonly counterexample?: string
-  /** The law, these arguments, what is wrong, and how to replay it, in words: at most 20 lines. Present if it is broken. */
+  /** What is wrong, these arguments by name, and how to replay them, in words: at most 18 lines. Present if it is broken. */
   readonly report?: string
   /** fast-check's path from the seed to the counterexample. */
   readonly path?: string
@@ -114,7 +114,6 @@ async function tryLaw(law: SuiteLaw, backend: Backend, options: TryOptions): Pro
   const live = backend.liveBuffers
   const start = now()
   const outcome = await tryCases({
-    sentence: law.sentence,
     arbitraries: law.arbitraries,
     predicate: (args) => law.predicate(backend, args),
     seed,
@@ -129,7 +128,7 @@ async function tryLaw(law: SuiteLaw, backend: Backend, options: TryOptions): Pro
     chapter: law.chapter,
     backend: law.ofRuntime ? NO_BACKEND : backend.name,
     runs: outcome.runs,
-    ...verdictOf(outcome, law.sentence, backend.liveBuffers - live),
+    ...verdictOf(outcome, backend.liveBuffers - live),
     digest: digest.value,
     milliseconds: now() - start,
   }
@@ -137,11 +136,11 @@ async function tryLaw(law: SuiteLaw, backend: Backend, options: TryOptions): Pro
 
 type VerdictFields = Pick<LawReport, 'passed' | 'counterexample' | 'report' | 'path' | 'error'>
 
-function verdictOf({ failure }: Outcome, sentence: string, leftBehind: number): VerdictFields {
+function verdictOf({ failure }: Outcome, leftBehind: number): VerdictFields {
   if (failure !== null) return { passed: false, ...fieldsOf(failure) }
   if (leftBehind === 0) return { passed: true }
   const error = new Error(`buffers left behind: expected 0, got ${leftBehind}`)
-  return { passed: false, report: describeCase({ sentence, error }), error: error.message }
+  return { passed: false, report: describeCase({ error }), error: error.message }
 }
 
 function fieldsOf({ counterexample, path, error, report }: Failure): Omit<VerdictFields, 'passed'> {

@@ -67,7 +67,7 @@ async function run(seed: string, signal: AbortSignal): Promise<void> {
 }
 
 function row({ law, chapter, passed, runs, digest, milliseconds, report }: LawReport): HTMLElement {
-  const words = passed ? [law] : [make('pre', { text: report ?? law })]
+  const words = passed ? [law] : [law, make('pre', { text: report ?? '' })]
   return make(
     'tr',
     { class: passed ? 'held' : 'broken' },

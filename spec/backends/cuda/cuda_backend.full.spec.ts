@@ -1,6 +1,8 @@
 /**
  * The buffers of the emulated CUDA backends, and their errors: an emulator of other kernels, a device that is too old, a call that
  * fails.
+ *
+ * Tests src/backends/cuda/driver.ts and src/platform/foreign.ts.
  */
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,7 @@
 /**
  * The CUDA backends without a device: their errors, and how kernels are launched.
+ *
+ * Tests src/backends/cuda/launch.ts.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

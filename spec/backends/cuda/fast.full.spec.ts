@@ -6,6 +6,8 @@
  * among others, a step = the whole pass, half precision = its float32 value. The split of a sum depends on the positions of its
  * terms only, or on the order of the definition where terms may be missing. spec/engine/laws.spec.ts and
  * spec/golden/forward.spec.ts state masks, sequences and golden activations of whole models over these backends.
+ *
+ * Tests src/ops/attention_relaxed.ts, src/ops/layer_norm_fast.ts and src/ops/relaxed.ts.
  */
 import { describe, test } from 'vitest'
 import { fastOps } from '../../../src/backends/cuda/fast_launch.ts'

@@ -3,6 +3,8 @@
  *
  * Every call of some work is made to fail in turn. Either it is one that only gives something back, and nobody hears of
  * it, or the error names it; from then on all is refused with the same words; and after `dispose` nothing is held.
+ *
+ * Tests src/backends/cuda/device.ts, src/backends/cuda/launch_memory.ts and src/backends/cuda/graphs.ts.
  */
 import { describe, expect, test } from 'vitest'
 import { whyNoEmulator } from '../../../scripts/cuda/emulator.ts'

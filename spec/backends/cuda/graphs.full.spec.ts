@@ -1,6 +1,8 @@
 /**
  * Launches that come again are replayed as CUDA graphs, and nobody can tell: the bits are the reference's, whatever the
  * order a device takes where an order is not asked for. What is planted here are bugs of the host side.
+ *
+ * Tests src/backends/cuda/footprint.ts.
  */
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { whyNoEmulator } from '../../../scripts/cuda/emulator.ts'

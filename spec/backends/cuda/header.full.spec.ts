@@ -3,6 +3,9 @@
  * kinds of every call's arguments, and the numbers that stand for options and results, the emulator's too.
  *
  * A C++ compiler is asked, with cuda.h in front of it; where there is none of the two this shows as skipped.
+ *
+ * Tests src/backends/cuda/device.ts, src/backends/cuda/driver.ts, src/backends/cuda/launch_memory.ts and
+ * src/backends/cuda/stopwatch.ts.
  */
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,8 @@
 /**
  * The one stream of a CUDA device: copies of any size and number keep their order, whatever becomes of the caller's arrays
  * afterwards; and the device's own clock.
+ *
+ * Tests src/backends/cuda/stopwatch.ts.
  */
 import { describe, expect, test } from 'vitest'
 import { whyNoEmulator } from '../../../scripts/cuda/emulator.ts'

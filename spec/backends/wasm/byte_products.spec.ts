@@ -145,8 +145,12 @@ const planesAreProducts = lawForAll(
   'numbers of 14 bits as two planes of seven give their exact products with int8 weights',
   { data: anyData },
   ({ quads, split: { planesOf, factors, offset, most } }: PlaneProducts, { data }) => {
-    const weights = Int8Array.from({ length: 16 }, () => data.pick([-128, 127, data.integer(-128, 127)]))
-    const q = Array.from({ length: 16 }, () => data.pick([-most, most, 0, data.integer(-most, most)]))
+    const weights = Int8Array.from(
+      data.numbers('weights', 16, (stream) => stream.pick([-128, 127, stream.integer(-128, 127)]), 0),
+    )
+    const q = [
+      ...data.numbers('q', 16, (stream) => stream.pick([-most, most, 0, stream.integer(-most, most)]), 0),
+    ]
     const sums = [0, 0, 0, 0]
     factors.forEach((factor, p) => {
       const plane = planeOf(q.map((number) => planesOf(number)[p]))

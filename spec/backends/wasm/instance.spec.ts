@@ -1,6 +1,8 @@
 /**
  * Several instances of the kernels may work over one memory, each in a scratch of its own: an instance writes nothing
  * below where its scratch begins and nothing past its end, whatever it computes.
+ *
+ * Tests src/backends/wasm/engine.ts.
  */
 import { expect, test } from 'vitest'
 import { PAGE, startAlone } from '../../../src/backends/wasm/engine.ts'

@@ -1,6 +1,9 @@
 /**
  * Threads that share calls for real: the bits are those of one thread, memory may grow under them, a thread that fails is
  * noticed, and where there cannot be threads that is said.
+ *
+ * Tests src/backends/wasm/engine.ts, src/backends/wasm/thread_pool.ts, src/backends/wasm/thread_worker.ts and
+ * src/platform/workers.ts.
  */
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../../src/backends/backend.ts'

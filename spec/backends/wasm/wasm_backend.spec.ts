@@ -1,6 +1,8 @@
 /**
  * The wasm backend as a keeper of buffers: contents survive the growth of its memory, freed room is used again, each
  * backend has a memory of its own, and what it cannot do it refuses by name.
+ *
+ * Tests src/platform/wasm_features.ts.
  */
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'

@@ -2,6 +2,9 @@
  * What models cost that fit nowhere: the count is that of the models that do fit, and of what others published.
  *
  * Each law is a function of the count it judges; mutants of it are caught.
+ *
+ * Tests src/bench/cost/architectures.ts, src/bench/cost/experiments.ts, src/bench/cost/linear_rate.ts,
+ * src/bench/cost/predictor_cost.ts and src/bench/cost/published.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

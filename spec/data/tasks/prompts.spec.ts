@@ -1,6 +1,8 @@
 /**
  * From questions to tokens: the exact text of examples, context and answer. A request that does not fit the model is cut from
  * the left to exactly one token more than the model takes.
+ *
+ * Tests src/calibration/sources.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -1,5 +1,7 @@
 /**
  * The cache of experiments: parts are made once, kept under all they depend on, and are the same whoever made them.
+ *
+ * Tests src/evaluation/cache/measure.ts and src/evaluation/cache/trained.ts.
  */
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

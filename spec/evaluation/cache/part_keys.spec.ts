@@ -1,6 +1,8 @@
 /**
  * The names that parts of experiments are kept under: whatever changes the numbers of a part changes its name, and nothing
  * else does.
+ *
+ * Tests src/evaluation/cache/measure.ts and src/evaluation/settings.ts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,6 +1,8 @@
 /**
  * Choice tasks asked by jobs: the report of one thread, whatever is compared and however the questions are cut; and
  * jobs that nobody vouches for.
+ *
+ * Tests src/evaluation/jobs/do_job.ts, src/jobs/job_model.ts and src/results/method_hash.ts.
  */
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

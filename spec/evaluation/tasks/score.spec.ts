@@ -1,5 +1,7 @@
 /**
  * Choosing answers: by likelihood, under one mask that depends on the context only.
+ *
+ * Tests src/data/tasks/continuation.ts.
  */
 import { beforeAll, describe, expect, test } from 'vitest'
 import { compareMethods } from '../../../src/results/method.ts'

@@ -1,6 +1,9 @@
 /**
  * The page of a report and its figures: one file that asks for nothing and obeys nothing it shows, the same each time,
  * with figures that every reader can tell apart, and hear.
+ *
+ * Tests src/experiments/report/draw.ts, src/experiments/report/figure_words.ts, src/experiments/report/html_tables.ts,
+ * src/experiments/report/markup.ts, src/experiments/report/series.ts and src/experiments/report/style.ts.
  */
 import fc from 'fast-check'
 import { createHash } from 'node:crypto'

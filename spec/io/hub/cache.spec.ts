@@ -1,5 +1,7 @@
 /**
  * The cache of the hub: in the layout that Python shares, filled by several at once, and closed to links that lead out.
+ *
+ * Tests src/platform/links.ts.
  */
 import {
   lstatSync,

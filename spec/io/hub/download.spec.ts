@@ -1,5 +1,7 @@
 /**
  * What comes over the network in pieces: it is taken up where it was, whatever ended it, and the whole is the file.
+ *
+ * Tests src/io/hub.ts and src/io/hub/patience.ts.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,7 @@
 /**
  * Which files of a model are taken, and what a revision means without a network.
+ *
+ * Tests src/io/hub.ts and src/io/hub/listing.ts.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

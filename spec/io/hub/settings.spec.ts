@@ -1,5 +1,7 @@
 /**
  * What a model may be called, and what the environment says about the hub: read as Python's huggingface_hub reads it.
+ *
+ * Tests src/io/hub/names.ts.
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,7 @@
 /**
  * Calls across threads: what they give is what the same call gives here, whatever else comes through the wire.
+ *
+ * Tests src/tensor/packed_error.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

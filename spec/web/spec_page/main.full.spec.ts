@@ -1,6 +1,10 @@
 /**
  * The annotated specification in a real browser: its values are those of Node, bit for bit; every law beside a definition holds,
  * and every bug is found; it can be read without a script, in the dark and on a phone; nothing is logged.
+ *
+ * Tests src/web/spec_page/figures.ts, src/web/spec_page/law_buttons.ts, src/web/spec_page/method.ts,
+ * src/web/spec_page/plants.ts, src/web/spec_page/readout.ts, src/web/spec_page/settings.ts, src/web/spec_page/texts.ts,
+ * src/web/spec_page/try_law.ts and src/web/spec_page/worker.ts.
  */
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
@@ -146,7 +150,12 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
         }
         expect(await press('Try it')).toContain('The law holds on')
         expect(await press('Plant it')).toContain('The law is broken by case')
-        expect(await place.locator('[data-result="broken"] pre').isVisible()).toBe(true)
+        const pre = place.locator('[data-result="broken"] pre')
+        expect(await pre.isVisible()).toBe(true)
+        const lines = ((await pre.textContent()) ?? '').split('\n')
+        expect(lines.length, address).toBeLessThanOrEqual(20)
+        expect(lines[0], address).toMatch(/with the bug .+, without it /)
+        expect(lines.slice(1).join('\n'), address).toMatch(/drawn\.tokens(.*\n)+seed -?\d+, path /)
       }
     })
   })

@@ -1,5 +1,7 @@
 /**
  * A trace holds the events of a study: each token with its KL and its decision, in order.
+ *
+ * Tests src/web/trace/trace.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

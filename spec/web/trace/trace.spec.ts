@@ -1,6 +1,9 @@
 /**
  * What is made of a trace without its model: masks under another budget are those that a planner would have decided, bins
  * lose no unit, and what is said of a unit is true.
+ *
+ * Tests src/web/trace/bins.ts, src/web/trace/quarters.ts, src/web/trace/quick_top_k.ts, src/web/trace/switches.ts and
+ * src/web/trace/unit_facts.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -190,7 +190,7 @@ function formatHeading({ seed, runs, absent }: Verification): string {
 
 /** A law on a backend: a line, and if it is broken the case that breaks it. */
 export function formatReport(report: LawReport, { backends }: Verification): string {
-  const { law, backend, runs, passed, digest } = report
+  const { law, backend, runs, passed, digest, report: words = '' } = report
   const width = Math.max(...[NO_BACKEND, ...backends].map(({ length }) => length))
   const cells = [
     passed ? 'ok  ' : 'FAIL',
@@ -201,8 +201,7 @@ export function formatReport(report: LawReport, { backends }: Verification): str
   ]
   const line = `${cells.join('  ')}\n`
   if (passed) return line
-  const lines = (report.report ?? '').split('\n')
-  return `${line}${lines.map((words) => `      ${words}\n`).join('')}`
+  return `${line}${words.replace(/^/gm, '      ')}\n`
 }
 
 function formatVerdict(found: Verification): string {

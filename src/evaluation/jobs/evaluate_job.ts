@@ -372,6 +372,7 @@ export function parseScores(
       kl: v.number(),
       agreed: wholeNumber(0, scored),
       firstDifference: v.nullable(wholeNumber(0, scored - 1)),
+      decisions: v.optional(count(0)),
     })
   }
   const table = v.strictTuple(

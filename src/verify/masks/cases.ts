@@ -33,11 +33,14 @@ export const someScores: fc.Arbitrary<UnitScores> = fc
   .chain((shape) => {
     const table = (length: number): fc.Arbitrary<Float32Array> =>
       fc
-        .array(fc.oneof(fc.integer({ min: -2, max: 2 }), fc.float({ noNaN: true })), {
-          minLength: length,
-          maxLength: length,
-          size: 'max',
-        })
+        .array(
+          fc.oneof({ withCrossShrink: true }, fc.integer({ min: -2, max: 2 }), fc.float({ noNaN: true })),
+          {
+            minLength: length,
+            maxLength: length,
+            size: 'max',
+          },
+        )
         .map((values) => Float32Array.from(values))
     return fc.record({
       shape: fc.constant(shape),

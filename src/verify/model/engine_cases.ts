@@ -41,6 +41,8 @@ export interface EngineCase extends Omit<ModelCase, 'positions' | 'seed'> {
 }
 
 const number = fc.oneof(
+  // A counterexample has numbers that one can read, if they break the law as well.
+  { withCrossShrink: true },
   fc.integer({ min: -64, max: 64 }).map((n) => n / 32),
   fc.float({ min: -2, max: 2, noNaN: true }),
 )
@@ -438,7 +440,11 @@ const table = (value: fc.Arbitrary<number>, least: number, most: number, columns
     .map(([width, rows]) => rows.map((row) => row.slice(0, width)))
 
 /** Scores of up to four layers, with ties, zeros of both signs, infinities and NaN. */
-const score = fc.oneof(fc.constantFrom(0, -0, 1, NaN, Infinity, -Infinity), fc.float())
+const score = fc.oneof(
+  { withCrossShrink: true },
+  fc.constantFrom(0, -0, 1, NaN, Infinity, -Infinity),
+  fc.float(),
+)
 export const scoreTables = fc
   .tuple(fc.integer({ min: 1, max: 4 }), table(score, 4, 4, 5), table(score, 4, 4, 40))
   .map(([layers, heads, neurons]) => ({ heads: heads.slice(0, layers), neurons: neurons.slice(0, layers) }))

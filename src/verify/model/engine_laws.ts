@@ -325,8 +325,8 @@ export const engineLaws = {
 
   engineSelection: forAll(
     'the mask that keeps the best units within a budget is that of the specification',
-    { scoreTables, budget: anyBudget },
-    ({ backend }, { scoreTables: { heads, neurons }, budget }) => {
+    { scores: scoreTables, budget: anyBudget },
+    ({ backend }, { scores: { heads, neurons }, budget }) => {
       const [layers, H, F] = [heads.length, heads[0].length, neurons[0].length]
       const flat = (rows: readonly (readonly number[])[]): Float32Array => Float32Array.from(rows.flat())
       const scores = { shape: { layers, heads: H, neurons: F }, heads: flat(heads), neurons: flat(neurons) }
@@ -345,8 +345,8 @@ export const engineLaws = {
 
   engineTraining: forAll(
     'a trained network is that of the specification, bit for bit, for any batch, epochs and held-out texts',
-    { trainingCase },
-    async (subject, { trainingCase: { rows, targets, ...options } }) => {
+    { training: trainingCase },
+    async (subject, { training: { rows, targets, ...options } }) => {
       const { backend, compare } = heldTo(subject.backend)
       const set = {
         rows: rows.map((row) => Float32Array.from(row)),

@@ -17,7 +17,7 @@ import { always, forAll, type BackendLaw } from './law.ts'
 
 /** Twice the lanes of a striped reduction, and one. */
 const mostSmall = 33
-const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'wild', 'broken']
+const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'wild', 'edges', 'broken']
 
 /** The largest value of a letter in the random sweep: past the tiles of a blocked GEMM, small enough to be quick. */
 const mostLarge: Readonly<Record<string, number>> = {

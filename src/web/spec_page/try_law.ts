@@ -8,6 +8,7 @@ import { LanguageModel } from '../../engine/language_model.ts'
 import { pause } from '../../platform/pause.ts'
 import { now } from '../../platform/platform.ts'
 import { tryCases } from '../../verify/check.ts'
+import type { Sides } from '../../verify/describe_case.ts'
 import { engineLaws } from '../../verify/model/engine_laws.ts'
 
 /** What became of a law: plain data, which another thread can receive. */
@@ -21,22 +22,29 @@ export interface LawResult {
 /** Other events run after this many milliseconds. */
 const PAUSE_AFTER = 30
 
-/** Tries a law of `engineLaws` on so many cases, drawn from a seed; null if the signal ended it. */
+/** Laws compare the engine with the specification, which has the bug. */
+const sides: Sides = { expected: 'with the bug', got: 'without it' }
+
+/**
+ * Tries a law of `engineLaws` on so many cases, drawn from a seed; null if the signal ended it.
+ * @param isPlanted whether the specification has a bug
+ */
 export async function tryLaw(
   name: string,
   cases: number,
   seed: number,
+  isPlanted: boolean,
   signal: AbortSignal,
 ): Promise<LawResult | null> {
   const law = engineLaws[name as keyof typeof engineLaws]
   const subject = { backend: await createBackend('reference'), load: LanguageModel.load }
   let paused = now()
   const { interrupted, runs, failure } = await tryCases({
-    sentence: law.sentence,
     arbitraries: law.arbitraries,
     predicate: (args) => law.predicate(subject, args),
     seed,
     runs: cases,
+    sides: isPlanted ? sides : undefined,
     goOn: async () => {
       if (now() - paused > PAUSE_AFTER) {
         await pause()

@@ -17,7 +17,7 @@ const calls: CallTable = {
   // The laws and their copies are loaded on use.
   async tryLaw({ signal }, address, law, cases, seed) {
     const planted = typeof address === 'string' ? await plants[address]() : await import('./try_law.ts')
-    return planted.tryLaw(law as string, cases as number, seed as number, signal)
+    return planted.tryLaw(law as string, cases as number, seed as number, address !== null, signal)
   },
   /** Loads them now, so that nothing is asked of the network later. */
   async loadLaws() {

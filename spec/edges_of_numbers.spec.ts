@@ -1,0 +1,363 @@
+/**
+ * The edges of numbers: all 65,536 halves, the greatest and least numbers with their neighbours, and few values where ranks are
+ * taken.
+ *
+ * Tests src/tensor/dtypes.ts, src/tensor/int4.ts, src/io/gguf_blocks.ts, src/ops/quantized_steps.ts, src/ops/int8_blocks.ts,
+ * src/ops/top_k.ts, src/masks/selection.ts, src/engine/sampling.ts and src/web/trace/quick_top_k.ts.
+ * What the operations make of such numbers on each backend is judged with the other data of src/verify/ops/agreement.ts.
+ */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { argmax, makeSampler } from '../src/engine/sampling.ts'
+import { ggufTypes, type GgufType } from '../src/io/gguf_blocks.ts'
+import type { Budget } from '../src/masks/budget.ts'
+import { referenceTopK, selectLayer, type TopK } from '../src/masks/selection.ts'
+import { nthLargest } from '../src/masks/ranks.ts'
+import { roundBlock, LEVELS } from '../src/ops/int8_blocks.ts'
+import { levelsFor, quantizeSteps } from '../src/ops/quantized_steps.ts'
+import { quantizeRow, widenF16 } from '../src/tensor/dtypes.ts'
+import { areFinite, BLOCK, dequantizeBlocks, quantizeBlocks } from '../src/tensor/int4.ts'
+import { edges } from '../src/testing/seeded_data.ts'
+import { quickTopK } from '../src/web/trace/quick_top_k.ts'
+import { kills, lawForAll, stateLaw } from './harness/seed.ts'
+import { isQuick } from './harness/tier.ts'
+
+const everyHalf = Uint16Array.from({ length: 65_536 }, (_, bits) => bits)
+const valueOfHalf = widenF16(everyHalf)
+const MAX_HALF = 65504
+/** Where 8 times a half may be past half precision all of them, and some others; in the full tier all. */
+const halvesOfInt4 = everyHalf.filter((half) => !isQuick || (half & 0x7c00) >= 0x6c00 || half % 16 === 5)
+
+// ---- Halves -----------------------------------------------------------------------------------------------
+
+const blockTypes = [...ggufTypes.values()].filter(({ decode }) => decode !== null)
+
+type Decode = (blocks: Uint8Array, out: Float32Array) => void
+
+/** The places of a block's scales in half precision: those where NaN reaches numbers. */
+function scalePlaces({ bytes, numbers, decode }: GgufType): number[] {
+  const out = new Float32Array(numbers)
+  const isScale = (place: number): boolean => {
+    const block = new Uint8Array(bytes).fill(1)
+    block.set([0xff, 0x7f], place)
+    decode?.(block, out)
+    return out.every(Number.isNaN)
+  }
+  return Array.from({ length: bytes / 2 }, (_, i) => 2 * i).filter(isScale)
+}
+
+/** A block of given bytes with one scale, the others being 0. */
+function withScale(block: Uint8Array, places: readonly number[], place: number, half: number): Uint8Array {
+  const made = block.slice()
+  for (const other of places) made.set([0, 0], other)
+  made.set([half & 255, half >> 8], place)
+  return made
+}
+
+/** Bytes of a block that are not all alike. */
+const patterned = (bytes: number): Uint8Array =>
+  Uint8Array.from({ length: bytes }, (_, i) => (i * 37 + 11) & 255)
+
+describe.each(blockTypes)('$name', (type) => {
+  const { numbers, bytes, decode, asInt4 } = type
+  const places = scalePlaces(type)
+  const block = patterned(bytes)
+
+  /** What is broken of: numbers are their scale times what they are at scale 1, rounded once. */
+  function checkHalves(of: Decode): void {
+    expect(places.length).toBeGreaterThan(0)
+    for (const place of places) {
+      const ones = new Float32Array(numbers)
+      of(withScale(block, places, place, 0x3c00), ones)
+      const blocks = new Uint8Array(bytes * 65_536)
+      for (const half of everyHalf) blocks.set(withScale(block, places, place, half), half * bytes)
+      const out = new Float32Array(numbers * 65_536)
+      of(blocks, out)
+      for (const half of everyHalf)
+        for (let i = 0; i < numbers; i += numbers / 8 + 1) {
+          const expected = Math.fround(valueOfHalf[half] * ones[i])
+          const actual = out[half * numbers + i]
+          // With the sum of two parts a zero may have either sign.
+          if (actual !== expected && !(Number.isNaN(actual) && Number.isNaN(expected)))
+            throw new Error(`half ${half} at ${place}: expected ${expected}, got ${actual}`)
+        }
+    }
+  }
+
+  test('every half is a scale', () => checkHalves(decode as Decode))
+
+  test('a decoder that takes subnormal scales for zeros is found', () => {
+    const flushing: Decode = (blocks, out) => {
+      const copy = blocks.slice()
+      for (let at = 0; at < copy.length; at += bytes)
+        for (const place of places)
+          if ((copy[at + place + 1] & 0x7c) === 0) copy.fill(0, at + place, at + place + 2)
+      decode?.(copy, out)
+    }
+    expect(() => checkHalves(flushing)).toThrow('half')
+  })
+
+  if (asInt4 === undefined) return
+
+  test('every half is a scale of int4 blocks, unless its numbers are past half precision', () => {
+    const checkInt4 = (of: NonNullable<GgufType['asInt4']>): void => {
+      for (const fill of isQuick ? [0x8f] : [0x00, 0xff, 0x8f]) {
+        const nibbles = new Uint8Array(bytes).fill(fill)
+        const expected = new Float32Array(numbers)
+        for (const half of halvesOfInt4) {
+          const made = withScale(nibbles, places, places[0], half)
+          decode?.(made, expected)
+          const words = new Uint32Array(of(made).buffer)
+          const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+          const isFinite = Number.isFinite(largest)
+          if (!isFinite || !areFinite(words)) {
+            if (isFinite && largest <= MAX_HALF) throw new Error(`half ${half}: expected finite int4 numbers`)
+            continue
+          }
+          const actual = dequantizeBlocks(words, 1, BLOCK)
+          // Half a step, and what rounding of the scale and the minimum to half precision moves.
+          const allowed = largest * (1 / 30 + 2 ** -9)
+          const isExact = 8 * Math.abs(valueOfHalf[half]) <= MAX_HALF
+          expected.forEach((value, i) => {
+            const off = Math.abs(actual[i] - value)
+            if (isExact ? off !== 0 : off > allowed)
+              throw new Error(`half ${half}: expected ${value}, got ${actual[i]}`)
+          })
+        }
+      }
+    }
+    checkInt4(asInt4 as NonNullable<typeof asInt4>)
+    expect(() =>
+      checkInt4((blocks) => {
+        const made = (asInt4 as NonNullable<typeof asInt4>)(blocks)
+        if ((made[1] & 0x7c) === 0) made.fill(0, 0, 2)
+        return made
+      }),
+    ).toThrow('half')
+  })
+})
+
+// ---- Quantisers -------------------------------------------------------------------------------------------
+
+const someEdge = fc.oneof(fc.constantFrom(...edges), fc.float({ noNaN: true, noDefaultInfinity: true }))
+const someRow = fc
+  .oneof(
+    fc.array(someEdge, { minLength: 1, maxLength: 40 }),
+    // Numbers of one size: a number far above the others leaves nothing of them.
+    fc
+      .tuple(
+        fc.constantFrom(...edges),
+        fc.array(fc.constantFrom(1, -1, 0.5, 0), { minLength: 1, maxLength: 40 }),
+      )
+      .map(([edge, factors]) => factors.map((factor) => edge * factor)),
+  )
+  .map((numbers) => Float32Array.from(numbers))
+
+/** Rounds a row to whole steps; returns what it stands for, and the step. */
+type RoundRow = (x: Float32Array) => {
+  readonly values: ArrayLike<number>
+  readonly step: number
+  readonly levels: number
+}
+
+const roundings: Readonly<Record<string, RoundRow>> = {
+  'int8 rows': (x) => {
+    const values = new Int8Array(x.length)
+    return { step: quantizeRow(values, x), values, levels: 127 }
+  },
+  'int16 steps': (x) => {
+    const values = new Int16Array(x.length)
+    return { step: quantizeSteps(values, x), values, levels: levelsFor(x.filter((one) => one !== 0).length) }
+  },
+  'int8 blocks': (x) => {
+    const values = new Int8Array(x.length)
+    return { step: roundBlock(values, x), values, levels: LEVELS }
+  },
+}
+
+describe.each(Object.entries(roundings))('%s', (name, round) => {
+  const isNear = lawForAll(
+    `${name}: a row of extremes is off by at most half a step, and what it stands for is finite`,
+    { x: someRow },
+    (of: RoundRow, { x }) => {
+      const { values, step, levels } = of(x)
+      const largest = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+      // An activation next to the greatest float32 may become an infinity. A weight may not.
+      if (name !== 'int8 rows' && largest > 3.4028e38) return
+      expect(Number.isFinite(step)).toBe(true)
+      // A step that is rounded, as a subnormal number is, moves each number by its share.
+      const rounding = Math.max(2 ** -24 * step, 2 ** -150)
+      expect(Math.abs(step - largest / levels)).toBeLessThanOrEqual(
+        largest > 3e38 ? 2 ** -22 * step : rounding,
+      )
+      for (const [i, value] of x.entries()) {
+        const stands = Math.fround(step * values[i])
+        expect(Number.isFinite(stands)).toBe(true)
+        const clamped = Math.max(0, largest - levels * step)
+        const allowed = step / 2 + Math.abs(value) * 2 ** -22 + levels * rounding + clamped
+        expect(Math.abs(stands - value)).toBeLessThanOrEqual(allowed)
+      }
+    },
+    { runs: 300 },
+  )
+  stateLaw(isNear, round)
+
+  test.each<[string, RoundRow]>([
+    [
+      'loses the sign of the largest number',
+      (x) => ({ ...round(x), values: Array.from(round(x).values, Math.abs) }),
+    ],
+    [
+      'cuts instead of rounding',
+      (x) => {
+        const { step, levels } = round(x)
+        return {
+          step,
+          levels,
+          values: Array.from(x, (value) => (step === 0 ? 0 : Math.trunc(value / step / 1.0001))),
+        }
+      },
+    ],
+    [
+      'takes a subnormal step for zero',
+      (x) => {
+        const made = round(x)
+        return made.step < 2 ** -126 ? { ...made, step: 0 } : made
+      },
+    ],
+  ])('one that %s is found', (_, mutant) => kills(isNear, mutant))
+})
+
+test('the greatest float32 is finite again after int8', () => {
+  const x = Float32Array.of(3.4028234663852886e38, -3.4028234663852886e38)
+  const { values, step } = roundings['int8 rows'](x)
+  expect(Math.fround(step * values[0])).toBeLessThan(Infinity)
+})
+
+const blocksAreNear = lawForAll(
+  'blocks of int4 whose numbers fit half precision are off by at most half a step and the rounding of halves',
+  { row: someRow },
+  (of: typeof quantizeBlocks, { row }) => {
+    const x = row.slice(0, BLOCK)
+    const [least, most] = [Math.min(...x), Math.max(...x)]
+    if (most - least > MAX_HALF || Math.max(Math.abs(least), Math.abs(most)) > MAX_HALF) return
+    const words = of(x, 1, x.length)
+    expect(areFinite(words)).toBe(true)
+    const numbers = dequantizeBlocks(words, 1, x.length)
+    const step = (most - least) / 15
+    const half = (size: number): number => Math.max(size * 2 ** -11, 2 ** -25)
+    const allowed = step / 2 + half(Math.abs(least)) + 15.5 * half(step) + 2 ** -22 * (most - least)
+    x.forEach((value, i) => expect(Math.abs(numbers[i] - value)).toBeLessThanOrEqual(allowed * 1.001))
+  },
+  { runs: 300 },
+)
+stateLaw(blocksAreNear, quantizeBlocks)
+
+test('an int4 that measures its steps from zero is found', () =>
+  kills(blocksAreNear, (x, rows, inputs) =>
+    quantizeBlocks(
+      x.map((value) => value - x[0]),
+      rows,
+      inputs,
+    ),
+  ))
+
+// ---- Few values where ranks are taken ---------------------------------------------------------------------
+
+/** The places of the `count` highest numbers: of equal ones the lowest places, and NaN below all. */
+type Rank = (scores: Float32Array, count: number) => readonly number[]
+
+const byDefinition: Rank = (scores, count) => {
+  const rank = (n: number): number => (Number.isNaN(scores[n]) ? -2 : scores[n] === -Infinity ? -1 : 0)
+  return [...scores.keys()]
+    .sort((a, b) => rank(b) - rank(a) || (rank(a) === 0 ? scores[b] - scores[a] || 0 : 0) || a - b)
+    .slice(0, count)
+    .sort((a, b) => a - b)
+}
+
+const asRank =
+  (topK: TopK): Rank =>
+  (scores, count) => [...topK(scores, count)]
+
+/** All tokens that are drawn in many tries. */
+const drawn = (scores: Float32Array, topK: number): number[] => {
+  const sampler = makeSampler({ temperature: 1e6, topK, seed: 1 })
+  const ids = new Set(Array.from({ length: 60 * topK }, () => sampler(scores)))
+  return [...ids].sort((a, b) => a - b)
+}
+
+/** What ranks, and how. A NaN or an infinite number is not drawn. */
+const rankers: Readonly<
+  Record<string, { readonly rank: Rank; readonly isFinite?: boolean; readonly one?: boolean }>
+> = {
+  'the definition of top_k': { rank: asRank(referenceTopK) },
+  'the top_k of the page': { rank: asRank(quickTopK) },
+  'the mask of a layer': {
+    rank: (scores, count) => {
+      const neurons = scores.length
+      const budget: Budget = {
+        headSparsity: 0,
+        neuronSparsity: 1 - count / neurons,
+        headFloor: 0,
+        neuronFloor: 0,
+        scope: 'per-layer',
+        policy: 'exact',
+        denseLayers: 0,
+      }
+      const mask = selectLayer({ heads: new Float32Array(1), neurons: scores }, budget)
+      return [...mask.neurons.keys()].filter((n) => mask.neurons[n] === 1)
+    },
+  },
+  'the number at a rank': {
+    rank: (scores, count) => {
+      if (count === 0) return []
+      const least = nthLargest(scores.slice(), count)
+      const above = [...scores.keys()].filter((n) => scores[n] > least)
+      const equal = [...scores.keys()].filter((n) => scores[n] === least)
+      return [...above, ...equal.slice(0, count - above.length)].sort((a, b) => a - b)
+    },
+    isFinite: true,
+  },
+  'the likeliest token': { rank: (scores) => [argmax(scores)], one: true },
+  'tokens that are drawn of the likeliest': { rank: drawn, isFinite: true },
+}
+
+const someScores = (isFinite: boolean): fc.Arbitrary<Float32Array> =>
+  fc
+    .array(fc.constantFrom(...(isFinite ? [-1, -0, 0, 1, 1] : [-1, -0, 0, 1, 1, NaN, Infinity, -Infinity])), {
+      minLength: 1,
+      maxLength: 12,
+    })
+    .map((values) => Float32Array.from(values))
+
+describe.each(Object.entries(rankers))('%s', (name, { rank, isFinite = false, one = false }) => {
+  const takesTheLowest = lawForAll(
+    `${name} takes the lowest places of equal numbers`,
+    { scores: someScores(isFinite), some: fc.nat() },
+    (of: Rank, { scores, some }) => {
+      const count = one ? 1 : 1 + (some % scores.length)
+      expect(of(scores, count)).toEqual(byDefinition(scores, count))
+    },
+  )
+  stateLaw(takesTheLowest, rank)
+
+  test.each<[string, Rank]>([
+    [
+      'takes the last of equal ones',
+      (scores, count) =>
+        rank(scores.toReversed(), count)
+          .map((n) => scores.length - 1 - n)
+          .toReversed(),
+    ],
+    [
+      'ranks -0 below 0',
+      (scores, count) =>
+        rank(
+          scores.map((x) => (Object.is(x, -0) ? -1e-30 : x)),
+          count,
+        ),
+    ],
+  ])('one that %s is found', (what, mutant) =>
+    name.startsWith('tokens') && what.includes('-0') ? undefined : kills(takesTheLowest, mutant),
+  )
+})

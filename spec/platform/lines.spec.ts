@@ -1,0 +1,73 @@
+/**
+ * Lines of standard input come one by one, piped or typed; ctrl-C at a terminal is told apart from a line.
+ */
+import { PassThrough } from 'node:stream'
+import { afterEach, expect, test, vi } from 'vitest'
+import { openLines } from '../../src/platform/lines.ts'
+
+afterEach(() => vi.restoreAllMocks())
+
+/** Streams in place of those of this process. */
+function played(isTTY: boolean): { stdin: PassThrough; written: () => string } {
+  const [stdin, stdout] = [new PassThrough(), new PassThrough()]
+  Object.assign(stdin, { isTTY })
+  Object.assign(stdout, { isTTY, columns: 80 })
+  vi.spyOn(process, 'stdin', 'get').mockReturnValue(stdin as unknown as typeof process.stdin)
+  vi.spyOn(process, 'stdout', 'get').mockReturnValue(stdout as unknown as typeof process.stdout)
+  let text = ''
+  stdout.on('data', (bytes: Buffer) => (text += bytes.toString()))
+  return { stdin, written: () => text }
+}
+
+test('piped lines come without their ends, without a prompt, and null follows the last', async () => {
+  const { stdin, written } = played(false)
+  const lines = openLines()
+  expect(lines.isTerminal).toBe(false)
+  stdin.end('one\r\n\ntwo')
+  const read = [
+    await lines.next('> '),
+    await lines.next('> '),
+    await lines.next('> '),
+    await lines.next('> '),
+  ]
+  expect(read).toEqual(['one', '', 'two', null])
+  expect(written()).toBe('')
+  lines.close()
+  lines.close()
+})
+
+test('a typed line is prompted for, and the up key brings back the line before', async () => {
+  const { stdin, written } = played(true)
+  const lines = openLines()
+  expect(lines.isTerminal).toBe(true)
+  const first = lines.next('you> ')
+  stdin.write('hello\r')
+  expect(await first).toBe('hello')
+  expect(written()).toContain('you> ')
+  const second = lines.next('you> ')
+  stdin.write('\u001b[A\r')
+  expect(await second).toBe('hello')
+  lines.close()
+})
+
+test.each([
+  ['nothing', '', true],
+  ['a part of a line', 'hel', false],
+])('ctrl-C after %s is an interruption that says whether the line was empty', async (_, typed, isEmpty) => {
+  const { stdin } = played(true)
+  const lines = openLines()
+  const next = lines.next('')
+  stdin.write(`${typed}\u0003`)
+  expect(await next).toEqual({ isEmpty })
+})
+
+test('the end of a terminal, and closing, end a question with null', async () => {
+  const { stdin } = played(true)
+  const lines = openLines()
+  const ended = lines.next('')
+  stdin.write('\u0004')
+  expect(await ended).toBeNull()
+  const closed = lines.next('')
+  lines.close()
+  expect(await closed).toBeNull()
+})
