@@ -21,7 +21,7 @@ import { opNames } from '../../src/ops/catalog.ts'
 import { study } from '../../src/web/engine/study.ts'
 import { decisions, studyPlanners } from '../../src/web/engine/study_types.ts'
 import { loadSmallModel } from '../evaluation/small_model.ts'
-import { writeChatModel } from '../library/chat_model.ts'
+import { writeChatModel } from '../chat_model.ts'
 
 /** The names of all members of an object, inherited ones too, but for those of every object. */
 function memberNames(of: object): string[] {
