@@ -9,9 +9,12 @@ import { describeThreads, gainOf, type ThreadCheck } from '../../../src/cli/thre
 import { portableNames } from '../../harness/strict.ts'
 import { runJson } from '../run_inside.ts'
 
+/** What it reports here; it measures for seconds. */
+const reported = runJson('doctor')
+
 describe('doctor', () => {
   test('reports every backend as working, or names what is missing', async () => {
-    const report = await runJson('doctor')
+    const report = await reported
     expect(report).toMatchObject({ runtime: { name: expect.any(String) }, wasm: { simd: true } })
     const states = report.backends as {
       name: BackendName
@@ -31,7 +34,7 @@ describe('doctor', () => {
   })
 
   test('measures whether threads pay, or states why there is one', async () => {
-    const { available, auto, gain, reason } = (await runJson('doctor')).threads as ThreadCheck
+    const { available, auto, gain, reason } = (await reported).threads as ThreadCheck
     expect(auto).toBe(Math.min(available, 4))
     if (auto > 1) expect(Math.min(...Object.values(gain ?? {}))).toBeGreaterThan(0)
     else expect(reason).toEqual(expect.any(String))
