@@ -51,12 +51,25 @@ function contentOf(path: string): string {
   }
 }
 
-/** Commands that write one file or folder and keep nothing of a run that was stopped. */
+/**
+ * Commands that write one file or folder and keep nothing of a run that was stopped. One that died after its last step has
+ * written all: it is told to replace that.
+ */
 const { 'perplexity --output': _, ...otherWriters } = makeWriters(text)
 const writers = Object.entries({
   ...otherWriters,
-  'convert to a folder': (output: string) => ['convert', tinyFolder, output.replace('.safetensors', '')],
-  convert: (output: string) => ['convert', `${tinyFolder}/model.safetensors`, output],
+  'convert to a folder': (output: string, again = false) => [
+    'convert',
+    tinyFolder,
+    output.replace('.safetensors', ''),
+    ...(again ? ['--force'] : []),
+  ],
+  convert: (output: string, again = false) => [
+    'convert',
+    `${tinyFolder}/model.safetensors`,
+    output,
+    ...(again ? ['--force'] : []),
+  ],
 }).map(([name, args]): Stoppable => ({
   name,
   args,
