@@ -6,7 +6,16 @@
  * Tests src/cli/commands, src/io/staged_output.ts, src/platform/files.ts and src/platform/storage.ts. Each run of the
  * suite draws other places to stop at, more of them and more commands in the full tier.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -16,7 +25,7 @@ import { isQuick } from '../harness/tier.ts'
 import { endOwners, whileDying } from './dying_files.ts'
 import { makeWriters, someText } from './output_writers.ts'
 import { tinyFolder } from './run_cli.ts'
-import { runInside } from './run_inside.ts'
+import { runInside, type Moment } from './run_inside.ts'
 import { lasting, stoppableCommands, type Stoppable } from './signal_cases.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-crashes-'))
@@ -28,6 +37,11 @@ mkdirSync(join(folder, 'inputs'))
 
 /** What a file says, without what differs from run to run. */
 function contentOf(path: string): string {
+  if (statSync(path).isDirectory())
+    return readdirSync(path)
+      .toSorted()
+      .map((name) => `${name}: ${contentOf(join(path, name))}`)
+      .join('\n')
   const bytes = readFileSync(path)
   try {
     return JSON.stringify(lasting(JSON.parse(bytes.toString())))
@@ -37,22 +51,36 @@ function contentOf(path: string): string {
   }
 }
 
-/** Commands that write one file or folder and keep nothing of a run that was stopped. */
+/**
+ * Commands that write one file or folder and keep nothing of a run that was stopped. One that died after its last step has
+ * written all: it is told to replace that.
+ */
 const { 'perplexity --output': _, ...otherWriters } = makeWriters(text)
 const writers = Object.entries({
   ...otherWriters,
-  convert: (output: string) => ['convert', `${tinyFolder}/model.safetensors`, output],
+  'convert to a folder': (output: string, again = false) => [
+    'convert',
+    tinyFolder,
+    output.replace('.safetensors', ''),
+    ...(again ? ['--force'] : []),
+  ],
+  convert: (output: string, again = false) => [
+    'convert',
+    `${tinyFolder}/model.safetensors`,
+    output,
+    ...(again ? ['--force'] : []),
+  ],
 }).map(([name, args]): Stoppable => ({
   name,
   args,
-  resultOf: (place) => contentOf(place),
+  resultOf: (place) => contentOf(existsSync(place) ? place : place.replace('.safetensors', '')),
   prints: 'report',
 }))
 
 /** Those whose results are files. The others have nothing that a stop could leave behind. */
 const printing = new Set(['generate', 'verify', 'bench'])
 /** Those that take longer than a second. */
-const slow = new Set(['calibrate', 'learn', 'eval', 'reproduce', 'parity run', 'pretrain'])
+const slow = new Set(['calibrate', 'learn', 'perplexity', 'eval', 'reproduce', 'parity run', 'pretrain'])
 const all = [...(await stoppableCommands(join(folder, 'inputs'))), ...writers]
 const commands = all.filter(({ name }) => !printing.has(name) && !(isQuick && slow.has(name)))
 
@@ -67,12 +95,11 @@ function newPlace(): { readonly root: string; readonly output: string } {
 const namesIn = (root: string): string[] =>
   readdirSync(root, { recursive: true, encoding: 'utf8' }).toSorted()
 
-/** Places at which a run is stopped, from the first to the last: one drawn, or in the full tier up to six. */
+/** Places at which a run is stopped, evenly from the first to the last; where they begin is drawn. */
 function stops(count: number): number[] {
-  const drawn = new Random(runSeed()).below(Math.max(1, count))
-  if (isQuick) return count === 0 ? [] : [1 + drawn]
-  const step = Math.max(1, Math.ceil(count / 6))
-  return Array.from({ length: Math.ceil(count / step) }, (_, i) => 1 + ((i * step + drawn) % count))
+  const step = Math.max(1, Math.ceil(count / (isQuick ? 3 : 12)))
+  const first = new Random(runSeed()).below(step)
+  return Array.from({ length: Math.ceil((count - first) / step) }, (_, i) => 1 + first + i * step)
 }
 
 /** What a run that is not stopped leaves, and how much it does. */
@@ -112,12 +139,15 @@ describe.each(commands)('$name', ({ args, resultOf }) => {
   }
 
   test('dies at any file operation, and ends as if it had not', { timeout: 600_000 }, async () => {
-    const { operations } = await whole()
+    const { operations, result } = await whole()
     expect(operations).toBeGreaterThan(0)
     for (const at of stops(operations)) {
       const place = newPlace()
       await whileDying(at, () => runInside(args(place.output)))
       endOwners(place.root)
+      // Under its name a file is whole.
+      if (existsSync(place.output) && statSync(place.output).isFile())
+        expect(resultOf(place.output, '')).toEqual(result)
       await expectResumed(place)
     }
   })
@@ -163,30 +193,31 @@ const changes: Readonly<Record<string, readonly (readonly string[])[]>> = {
   ],
 }
 
-describe.each(Object.entries(changes).filter(([name]) => !isQuick || name === 'learn'))(
+describe.each(Object.entries(changes).filter(() => !isQuick))(
   '%s that is started again with another option',
   (name, options) => {
     const { args, resultOf } = all.find((one) => one.name === name) as Stoppable
-    const tried = isQuick ? [options[new Random(runSeed()).below(options.length)]] : options
-
-    test.each(tried.map((one) => [one.join(' '), one] as const))(
+    test.each(options.map((one) => [one.join(' '), one] as const))(
       '%s: is refused, or writes what a new run with it writes',
       { timeout: 600_000 },
       async (_, more) => {
-        const [begun, fresh] = [newPlace(), newPlace()]
-        let seen = 0
-        await runInside(args(begun.output), {
-          interruptWhen: ({ update }) =>
-            update !== null && update.done > 0 && update.done < update.total && ++seen === 3,
-        })
+        const [plain, begun, fresh] = [newPlace(), newPlace(), newPlace()]
+        let events = 0
+        /** Interrupts at a report from amid a stage. */
+        const interruptAt =
+          (at: number) =>
+          ({ update }: Moment): boolean =>
+            update !== null && update.done > 0 && update.done < update.total && ++events === at
+        await runInside(args(plain.output), { interruptWhen: interruptAt(0) })
+        const last = events
+        events = 0
+        await runInside(args(begun.output), { interruptWhen: interruptAt(last) })
         // The last of two equal options counts.
         const again = await runInside([...args(begun.output), ...more])
         if (again.code !== 0) return expect(again.code).toBe(2)
         expect(await runInside([...args(fresh.output), ...more])).toMatchObject({ code: 0 })
         expect(resultOf(begun.output, '')).toEqual(resultOf(fresh.output, ''))
         // The option changes something, or this would show nothing.
-        const plain = newPlace()
-        await runInside(args(plain.output))
         expect(resultOf(plain.output, '')).not.toEqual(resultOf(fresh.output, ''))
       },
     )
