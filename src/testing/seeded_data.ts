@@ -124,7 +124,7 @@ export class Data extends Random {
   /** Shows what was made of the data. */
   show(_name: string, _value: unknown): void {}
 
-  /** Deals numbers that `make` makes from a stream. */
+  /** Deals numbers that `make` makes from a stream: equal ones from an equal stream, since a report makes them again. */
   deal<Dealt extends Dealable>(
     _name: string,
     _shape: Shape,

@@ -75,16 +75,19 @@ export class DrawnData extends Data {
     simpler: Simpler<Dealt>,
   ): Dealt {
     const own = this.#freeName(name)
-    const values = simplified(make(this.#streamOf(own)), simpler, this.plan.rules[own])
     const sizes = typeof shape === 'number' ? [shape] : shape
+    const again = (): Dealt => simplified(make(this.#streamOf(own)), simpler, this.plan.rules[own])
+    let known: Dealt | undefined
     this.dealt.push({
       name: own,
       shape: simpler.isList ? null : sizes,
-      // A predicate may write to what it was dealt.
-      values: values.slice(),
+      // Made again when they are looked at: a predicate may write to what it was dealt, and a copy of each would cost as much.
+      get values() {
+        return (known ??= again())
+      },
       simpler: simpler as unknown as Simpler,
     })
-    return values
+    return again()
   }
 
   protected override choose(
