@@ -262,6 +262,7 @@ function filesOf(target: string, known: ReadonlyMap<string, Module>): string[] {
   const [start, ...rest] = target.split(ANY_TEXT)
   const end = rest.at(-1) ?? ''
   return [...known.keys()].filter(
-    (path) => path.startsWith(start) && path.endsWith(end) && !path.slice(start.length, -end.length).includes('/'),
+    (path) =>
+      path.startsWith(start) && path.endsWith(end) && !path.slice(start.length, -end.length).includes('/'),
   )
 }
