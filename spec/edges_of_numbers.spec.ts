@@ -15,7 +15,7 @@ import { referenceTopK, selectLayer, type TopK } from '../src/masks/selection.ts
 import { nthLargest } from '../src/masks/ranks.ts'
 import { roundBlock, LEVELS } from '../src/ops/int8_blocks.ts'
 import { levelsFor, quantizeSteps } from '../src/ops/quantized_steps.ts'
-import { quantizeRow, widenF16 } from '../src/tensor/dtypes.ts'
+import { quantizeRow } from '../src/tensor/dtypes.ts'
 import { areFinite, BLOCK, dequantizeBlocks, quantizeBlocks } from '../src/tensor/int4.ts'
 import { edges } from '../src/testing/seeded_data.ts'
 import { quickTopK } from '../src/web/trace/quick_top_k.ts'
@@ -23,7 +23,12 @@ import { kills, lawForAll, stateLaw } from './harness/seed.ts'
 import { isQuick } from './harness/tier.ts'
 
 const everyHalf = Uint16Array.from({ length: 65_536 }, (_, bits) => bits)
-const valueOfHalf = widenF16(everyHalf)
+/** What each half is, by the definition of its bits. */
+const valueOfHalf = Float64Array.from(everyHalf, (bits) => {
+  const [sign, exponent, fraction] = [bits & 0x8000 ? -1 : 1, (bits >> 10) & 31, (bits & 1023) / 1024]
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN
+  return exponent === 0 ? sign * fraction * 2 ** -14 : sign * (1 + fraction) * 2 ** (exponent - 15)
+})
 const MAX_HALF = 65504
 /** Where 8 times a half may be past half precision all of them, and some others; in the full tier all. */
 const halvesOfInt4 = everyHalf.filter((half) => !isQuick || (half & 0x7c00) >= 0x6c00 || half % 16 === 5)
@@ -150,6 +155,10 @@ const someRow = fc
         fc.array(fc.constantFrom(1, -1, 0.5, 0), { minLength: 1, maxLength: 40 }),
       )
       .map(([edge, factors]) => factors.map((factor) => edge * factor)),
+    // So many that they have fewer steps.
+    fc
+      .tuple(fc.constantFrom(1, -1), fc.integer({ min: 500, max: 3000 }))
+      .map(([factor, length]) => Array.from({ length }, (_, i) => factor * (1 + (i % 7)))),
   )
   .map((numbers) => Float32Array.from(numbers))
 

@@ -29,7 +29,8 @@ const passing = new Set([
   'date',
 ])
 
-function lasting(value: unknown): unknown {
+/** A value of JSON without what differs from run to run. */
+export function lasting(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(lasting)
   if (typeof value !== 'object' || value === null) return value
   const entries = Object.entries(value).filter(([name]) => !passing.has(name) && !/second|time/i.test(name))

@@ -65,6 +65,8 @@ type Document = Readonly<Record<string, Json>>
 interface Format {
   /** Without any optional entry. */
   readonly base: Document
+  /** Entries without which some defaults show nothing. */
+  readonly beside?: Document
   /** What an optional entry is when it is absent, written down. */
   readonly defaults: Readonly<Record<string, Json>>
   /** The optional entries, from the schema or the source. */
@@ -200,6 +202,7 @@ const formats: Readonly<Record<string, Format>> = {
       `config.json of ${model_type}`,
       {
         base: { ...sizes, model_type, intermediate_size: 12 },
+        beside: { sliding_window: 8 },
         defaults: {
           hidden_act: 'silu',
           attention_bias: false,
@@ -385,19 +388,25 @@ async function outcome(read: Format['read'], text: string): Promise<unknown> {
 }
 
 describe('an absent entry means its default:', () => {
-  for (const [name, { base, defaults, optional, read }] of Object.entries(formats))
+  for (const [name, { base, beside, defaults, optional, read }] of Object.entries(formats))
     test(name, async () => {
-      const names = without(optional(), base)
-      expect(
-        names.filter((entry) => !(entry in defaults)),
-        'entries without a default here',
-      ).toEqual([])
-      const absent = await outcome(read, JSON.stringify(base))
-      expect(JSON.stringify(absent)).not.toContain('"refused"')
-      for (const entry of names)
-        sameData(entry, await outcome(read, JSON.stringify({ ...base, [entry]: defaults[entry] })), absent)
-      const all = { ...base, ...Object.fromEntries(names.map((entry) => [entry, defaults[entry]])) }
-      sameData('all entries', await outcome(read, JSON.stringify(all)), absent)
+      for (const document of beside === undefined ? [base] : [base, { ...base, ...beside }]) {
+        const names = without(optional(), document)
+        expect(
+          names.filter((entry) => !(entry in defaults)),
+          'entries without a default here',
+        ).toEqual([])
+        const absent = await outcome(read, JSON.stringify(document))
+        expect(JSON.stringify(absent)).not.toContain('"refused"')
+        for (const entry of names)
+          sameData(
+            entry,
+            await outcome(read, JSON.stringify({ ...document, [entry]: defaults[entry] })),
+            absent,
+          )
+        const all = { ...document, ...Object.fromEntries(names.map((entry) => [entry, defaults[entry]])) }
+        sameData('all entries', await outcome(read, JSON.stringify(all)), absent)
+      }
     })
 
   test('a field of a request that is null is absent', async () => {

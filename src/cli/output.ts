@@ -2,9 +2,11 @@
  * Files a command writes: checked before the work begins, written complete or not at all.
  */
 import {
+  abandonedOf,
   absolutePath,
   fileKind,
   folderOf,
+  remove,
   systemRefusal,
   writeFileAtomic,
   type FileKind,
@@ -12,7 +14,8 @@ import {
 import { ShadowError, UsageError } from '../tensor/errors.ts'
 
 /**
- * Refuses a path that cannot become a file, before time is spent on what would go there.
+ * Refuses a path that cannot become a file, before time is spent on what would go there. Temporary files that ended processes
+ * left beside it are removed.
  * @throws UsageError OUTPUT
  */
 export async function checkOutput(path: string): Promise<void> {
@@ -24,6 +27,9 @@ export async function checkOutput(path: string): Promise<void> {
   }
   if ((await outputKind(folderOf(path))) !== 'directory')
     throw new UsageError('OUTPUT', `${path}: expected an existing folder to write into, got none`)
+  await whileWriting(path, async () => {
+    for (const abandoned of await abandonedOf(path)) await remove(abandoned)
+  })
 }
 
 /**

@@ -17,7 +17,7 @@ export const MAX_BODY = 2 ** 22
 /** The most texts that one request asks for: prompts times `n`. */
 export const MAX_CHOICES = 128
 /** The most of the likeliest tokens that can be asked for. */
-const MAX_LIKELIEST = 20
+export const MAX_LIKELIEST = 20
 const MAX_STOPS = 16
 /** The longest stop text, in UTF-16 units. */
 const MAX_STOP = 1024

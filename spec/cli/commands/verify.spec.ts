@@ -72,7 +72,7 @@ describe('what is printed', () => {
       /^FAIL {2}reference +\d+ cases? +[0-9a-f]{8} {2}relu: random sizes, lists and data\n/,
     )
     expect(text).toMatch(/\n {6}relu\.y\[2\]: expected -?[\d.e-]+, got 7 at \{"N":3\}\n/)
-    expect(text).toMatch(/\n {6}wanted\.N = 3, .*\n(.*\n)* {6}seed 5, path \d+(:\d+)*\n/)
+    expect(text).toMatch(/\n {6}wanted \{N = 3\}, .*\n(.*\n)* {6}seed 5, path \d+(:\d+)*\n/)
     expect(text).toMatch(/\nfailed: 1 of 1\n$/)
     expect(code).toBe(1)
   })

@@ -5,7 +5,7 @@ import { Option, type Command } from 'commander'
 import type { BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import { parameterShapes } from '../../engine/names.ts'
-import { joinPath, makeFolder } from '../../platform/platform.ts'
+import { joinPath, makeFolder, removeAbandoned } from '../../platform/platform.ts'
 import { embeddedName, findModel } from '../../io/find_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import {
@@ -130,6 +130,7 @@ async function runPretrain(session: Session, flags: PretrainFlags): Promise<void
     const from = checkpoint ? await checkpoint.read(identity) : null
     await whileWriting(output, async () => {
       await makeFolder(output)
+      await removeAbandoned(output)
       if (from === null) await writePlan(output, plan)
       await cutCurve(output, from?.step ?? 0)
     })

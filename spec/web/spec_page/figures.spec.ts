@@ -1,0 +1,270 @@
+/**
+ * Each figure of the annotated page, read back from its picture, table and words, is what its step holds.
+ *
+ * Layers, heads, neurons, tokens, sizes of heads and following tokens are all different in number, so that none can stand for
+ * another. A new figure must be read here.
+ */
+import { expect, test } from 'vitest'
+import { logitsDivergence } from '../../../src/engine/divergence.ts'
+import { Random } from '../../../src/tensor/random.ts'
+import type { Markup } from '../../../src/experiments/report/markup.ts'
+import { brief, percent, visible } from '../../../src/web/view/dom.ts'
+import { figures, type Figure } from '../../../src/web/spec_page/figures.ts'
+import type { Steps } from '../../../src/web/spec_page/method.ts'
+import type { Settings } from '../../../src/web/spec_page/settings.ts'
+
+const [layers, heads, neurons, size, tokens, following, vocabulary] = [4, 3, 11, 2, 5, 6, 13]
+const kinds = ['heads', 'neurons'] as const
+
+const random = new Random(7)
+const numbers = (length: number): Float32Array =>
+  Float32Array.from({ length }, () => random.uniform() * 4 - 1)
+const unitRows = (of: (length: number) => Float32Array): Steps['scores'] => ({
+  heads: Array.from({ length: layers }, () => of(heads)),
+  neurons: Array.from({ length: layers }, () => of(neurons)),
+})
+const pieces = (count: number, name: string): string[] =>
+  Array.from({ length: count }, (_, i) => (i === 1 ? '\n' : `${name}${i}`))
+
+const text = (name: string): Steps['dense'] => ({
+  logits: numbers(vocabulary),
+  ids: Int32Array.from({ length: following }, (_, i) => i),
+  pieces: pieces(following, name),
+})
+const steps: Steps = {
+  tokens: { ids: Int32Array.from({ length: tokens }, (_, i) => 40 + i), pieces: pieces(tokens, 'p') },
+  context: { values: numbers(tokens * heads * size), heads },
+  features: numbers(heads * size),
+  predicted: unitRows(numbers),
+  dense: text('d'),
+  plainact: unitRows((length) => numbers(length).map(Math.abs)),
+  scores: unitRows(numbers),
+  mask: unitRows((length) => Float32Array.from({ length }, () => Math.round(random.uniform()))),
+  masked: text('m'),
+  next: [
+    { id: 3, text: 'x', dense: 0.5, masked: 0.125 },
+    { id: 4, text: 'y', dense: 0.25, masked: 0.75 },
+  ],
+}
+const settings: Settings = { prompt: '', source: 'random', sparsity: 0.3, scope: 'hybrid' }
+
+// ---- Reading ----------------------------------------------------------------------------------------------
+
+/** A heat map as rows of shades, from 0 to 7. */
+function readMap(html: string, key: string): number[][] {
+  const found = new RegExp(
+    `data-map="${key.replaceAll('.', '\\.')}"[^>]*viewBox="0 0 (\\d+) (\\d+)"[^>]*>(.*?)</svg>`,
+    's',
+  ).exec(html)
+  if (found === null) throw new Error(`${key}: expected a map`)
+  const [width, height] = [Number(found[1]), Number(found[2])]
+  const rows = Array.from({ length: height }, () => Array.from({ length: width }, () => 0))
+  for (const [, d, opacity] of found[3].matchAll(/<path d="([^"]*)" stroke-opacity="([\d.]+)"/g))
+    for (const [, x, y, length] of d.matchAll(/M(\d+) (\d+)\.5h(\d+)/g))
+      rows[Number(y)].fill(Math.round(Number(opacity) * 7), Number(x), Number(x) + Number(length))
+  return rows
+}
+
+/** The shade of each number: which eighth of all of them it is in, counted from those below it. */
+function shadesOf(rows: readonly Float32Array[]): number[][] {
+  const all = rows.flatMap((row) => [...row])
+  return rows.map((row) =>
+    Array.from(row, (x) => Math.floor((8 * all.filter((other) => other < x).length) / all.length)),
+  )
+}
+
+/** The cells of the table, its headings first. */
+function readTable(html: string): string[][] {
+  const [, table] = /<table class="values">(.*?)<\/table>/s.exec(html) ?? []
+  return [...(table ?? '').matchAll(/<tr>(.*?)<\/tr>/gs)].map(([, row]) =>
+    [...row.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/gs)].map(([, cell]) => cell),
+  )
+}
+
+const captionOf = (html: string): string => /<figcaption>(.*?)<\/figcaption>/s.exec(html)?.[1] ?? ''
+const ranked = (rows: readonly Float32Array[]): Float32Array[] => rows.slice(1)
+const sum = (row: ArrayLike<number>): number => Array.from(row).reduce((total, x) => total + x, 0)
+
+/** The maps of scores in place and in order, and their table. */
+function checkUnits(html: string, units: Steps['scores'], key: string): void {
+  for (const kind of kinds) {
+    expect(readMap(html, `${key}.${kind}`)).toEqual(shadesOf(ranked(units[kind])))
+    const inOrder = ranked(units[kind]).map((row) => row.toSorted().toReversed())
+    expect(readMap(html, `${key}.${kind}.sorted`)).toEqual(shadesOf(inOrder))
+  }
+  const [, ...rows] = readTable(html)
+  expect(rows).toEqual(
+    Array.from({ length: layers }, (_, l) => [
+      String(l),
+      Array.from(units.heads[l], brief).join(' '),
+      brief(sum(units.neurons[l]) / neurons),
+      brief(Math.min(...units.neurons[l])),
+      brief(Math.max(...units.neurons[l])),
+    ]),
+  )
+}
+
+/** What each figure must show. */
+const checks: Readonly<Record<string, (html: string) => void>> = {
+  'opt.embed': (html) => {
+    const chips = [...html.matchAll(/<li><span class="piece">(.*?)<\/span><span class="id">(\d+)<\/span>/gs)]
+    expect(chips.map(([, piece, id]) => [piece, Number(id)])).toEqual(
+      Array.from({ length: tokens }, (_, t) => [visible(steps.tokens.pieces[t]), 40 + t]),
+    )
+    expect(captionOf(html)).toContain(`The ${tokens} tokens`)
+  },
+  'opt.attend': (html) => {
+    const { values } = steps.context
+    const lengths = Array.from({ length: heads }, (_, h) =>
+      Float32Array.from({ length: tokens }, (_, t) => {
+        let squares = 0
+        for (let k = 0; k < size; k++) squares += values[(t * heads + h) * size + k] ** 2
+        return Math.sqrt(squares)
+      }),
+    )
+    expect(readMap(html, 'context')).toEqual(shadesOf(lengths))
+    expect(readTable(html)).toEqual([
+      ['head', ...steps.tokens.pieces.map(visible)],
+      ...lengths.map((row, h) => [String(h), ...Array.from(row, brief)]),
+    ])
+    expect(captionOf(html)).toContain(`${heads} heads of layer 0`)
+    expect(captionOf(html)).toContain(`${size} numbers (down)`)
+  },
+  'plainact.plainact': (html) => {
+    checkUnits(html, steps.plainact, 'plainact')
+    expect(captionOf(html)).toContain(`<q>${steps.dense.pieces.map(visible).join('')}</q>`)
+  },
+  'predictor.features': (html) => {
+    const bars = [...html.matchAll(/M([\d.]+) 0V(-?[\d.]+)/g)].map(([, x, y]) => [Number(x), Number(y)])
+    const most = Math.max(...steps.features.map(Math.abs))
+    expect(bars.length).toBe(heads * size)
+    bars.forEach(([x, y], i) => {
+      expect(x).toBe(i + 0.5)
+      expect(y).toBeCloseTo(-steps.features[i] / most, 3)
+    })
+    expect(captionOf(html)).toContain(`The ${heads * size} features`)
+    expect(captionOf(html)).toContain(`The longest bar is ${brief(most)}.`)
+    expect(html).toContain(`>${Array.from(steps.features, brief).join(' ')}<`)
+  },
+  'predictor.predict': (html) => checkUnits(html, steps.predicted, 'predicted'),
+  'select.selectMask': (html) => {
+    for (const kind of kinds) {
+      const mask = ranked(steps.mask[kind])
+      expect(readMap(html, `mask.${kind}`)).toEqual(mask.map((row) => Array.from(row, (kept) => 7 * kept)))
+      const count = (layers - 1) * steps.mask[kind][0].length
+      const kept = sum(mask.map(sum))
+      expect(html).toContain(`${kind}: ${kept} of ${count} stay`)
+      const sorted = ranked(steps.scores[kind])
+        .flatMap((row) => [...row])
+        .toSorted((a, b) => b - a)
+      expect(html).toContain(`the cut is at ${kept} of ${count}, score ${brief(sorted[kept - 1])}`)
+      const kind1 = new RegExp(`Scores of ${kind}, sorted(.*?)</svg>`, 's').exec(html)?.[1] ?? ''
+      const [, cut] = /class="cut" d="M([\d.]+) 0V40"/.exec(kind1) ?? []
+      expect(Number(cut)).toBeCloseTo((100 * kept) / count, 2)
+      const curve = /<path d="M([^"]*)"\/><path class="cut"/.exec(kind1)?.[1] ?? ''
+      const points = curve.split('L').map((point) => point.split(' ').map(Number))
+      const least = Math.min(0, sorted[count - 1])
+      expect(points.length).toBe(count)
+      points.forEach(([x, y], i) => {
+        expect(x).toBeCloseTo((100 * i) / count, 1)
+        expect(y).toBeCloseTo(40 * Math.max(0, 1 - (sorted[i] - least) / (sorted[0] - least)), 1)
+      })
+      const all = sum(ranked(steps.plainact[kind]).map(sum))
+      const found = sum(ranked(steps.plainact[kind]).map((row, l) => sum(row.map((x, u) => x * mask[l][u]))))
+      expect(captionOf(html)).toContain(`${percent(found / all)} of the plainact of ${kind}`)
+    }
+    expect(captionOf(html)).toContain(`sparsity ${percent(settings.sparsity)}, ${settings.scope} scope`)
+    expect(captionOf(html)).toContain(`layers 1 to ${layers - 1}`)
+    expect(readTable(html)).toEqual([
+      ['layer', 'heads kept', 'neurons kept'],
+      ...Array.from({ length: layers }, (_, l) => [
+        String(l),
+        String(sum(steps.mask.heads[l])),
+        String(sum(steps.mask.neurons[l])),
+      ]),
+    ])
+  },
+  'shadowllm.generate': (html) => {
+    const rows = readTable(html).slice(1)
+    expect(rows.map(([word]) => word)).toEqual(['x', 'y'])
+    steps.next.forEach(({ dense, masked }, i) => {
+      for (const [kind, share, cell] of [
+        ['dense', dense, rows[i][1]],
+        ['masked', masked, rows[i][2]],
+      ] as const) {
+        expect(cell).toContain(`class="bar ${kind}"`)
+        expect(cell).toContain(`h${(100 * share).toFixed(1)}"`)
+        expect(cell).toContain(percent(share, 1))
+      }
+    })
+    const { dense, masked } = steps
+    expect(captionOf(html)).toContain(`by ${brief(logitsDivergence(dense.logits, masked.logits))} nats`)
+    const furthest = Math.max(...dense.logits.map((logit, v) => Math.abs(logit - masked.logits[v])))
+    expect(captionOf(html)).toContain(`at most ${brief(furthest)}`)
+    for (const name of ['dense', 'masked'] as const)
+      expect(html).toContain(`${name}</span> … ${steps[name].pieces.map(visible).join('')}`)
+  },
+}
+
+// ---- The law ----------------------------------------------------------------------------------------------
+
+type Draw = Figure['draw']
+
+test('every figure of the page is read here, and no other', () =>
+  expect(Object.keys(checks)).toEqual(figures.map(({ address }) => address)))
+
+const drawn = (draw: Draw, of: Steps): string => (draw(of, settings) as Markup).html
+
+test.each(figures)('the figure of $address shows what its step holds', ({ address, draw }) =>
+  checks[address](drawn(draw, steps)),
+)
+
+const layersTurned = (units: Steps['scores']): Steps['scores'] => ({
+  heads: units.heads.toReversed(),
+  neurons: units.neurons.toReversed(),
+})
+
+test.each<[string, Partial<Steps>]>([
+  [
+    'exchanges heads and tokens',
+    {
+      context: {
+        heads,
+        values: steps.context.values.map((_, i, all) => {
+          const [h, t, k] = [Math.floor(i / (tokens * size)), Math.floor(i / size) % tokens, i % size]
+          return all[(t * heads + h) * size + k]
+        }),
+      },
+    },
+  ],
+  ['takes the number of tokens for that of heads', { context: { ...steps.context, heads: tokens } }],
+  [
+    'turns the layers',
+    {
+      predicted: layersTurned(steps.predicted),
+      plainact: layersTurned(steps.plainact),
+      scores: layersTurned(steps.scores),
+      mask: layersTurned(steps.mask),
+    },
+  ],
+  [
+    'exchanges dense and masked',
+    {
+      dense: steps.masked,
+      masked: steps.dense,
+      next: steps.next.map((one) => ({ ...one, dense: one.masked, masked: one.dense })),
+    },
+  ],
+  [
+    'turns the order',
+    {
+      features: steps.features.toReversed(),
+      tokens: { ids: steps.tokens.ids.toReversed(), pieces: steps.tokens.pieces.toReversed() },
+    },
+  ],
+])('a page that %s is found in every figure that shows it', (_, wrong) => {
+  const changed = figures.filter(({ draw }) => drawn(draw, { ...steps, ...wrong }) !== drawn(draw, steps))
+  expect(changed.length).toBeGreaterThan(0)
+  for (const { address, draw } of changed)
+    expect(() => checks[address](drawn(draw, { ...steps, ...wrong })), address).toThrow('expected')
+})
