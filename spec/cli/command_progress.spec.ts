@@ -29,7 +29,7 @@ const lines: readonly [line: string, ends: readonly string[]][] = [
   ['convert {model} {out}/c', [`convert ${modelBytes} of ${modelBytes}`]],
   [
     'calibrate -m {model} --output {out}/c --json --text {long.txt} --limit 4 --prompt 12 --continuation 8',
-    [loading, 'check 0 of 1', 'calibrate 4 of 4'],
+    [loading, 'check 1 of 1', 'calibrate 4 of 4'],
   ],
   // Four layers, the first of them whole: heads and neurons of three, two epochs each; eight examples, two held out.
   [
