@@ -46,7 +46,7 @@ export function startAlone(module: WebAssembly.Module): Engine {
  */
 const idle: WebAssembly.Memory[] = []
 const MAX_IDLE = 2
-const MAX_IDLE_PAGES = 2048
+const MAX_IDLE_PAGES = 1024
 
 /** An idle memory, whose scratch is zero as in a new one; buffers are uninitialised until they are cleared. */
 function takeIdle(): WebAssembly.Memory | undefined {
