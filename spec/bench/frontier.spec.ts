@@ -34,14 +34,23 @@ test('the table of bench/README.md is that of the committed data, and another sp
   expect(() => tableIn('no table', frontier)).toThrow('expected "<!--')
 })
 
-test('the sentences below the figure in README.md have the costs of the committed data', () => {
-  const [, rest] = read('README.md').split('](docs/frontier.svg)')
-  const [sentences] = rest.split('\n## ')
-  const quoted = ['shadowllm int4', 'shadowllm int4, 50 % of neurons skipped']
-  const costOf = new Map(armsOf(frontier).map(({ arm, kl }) => [arm, nats(kl.value)]))
-  expect(sentences.match(/(?<!Q)\d\.\d+/g)?.toSorted()).toEqual(
-    quoted.map((arm) => costOf.get(arm)).toSorted(),
+test('the paragraph below the figure in README.md has the costs and speeds of the committed data', () => {
+  const [, rest] = read('README.md').split('](docs/frontier.svg)\n\n')
+  const [paragraph] = rest.split('\n\n')
+  const quoted = [
+    'shadowllm int4',
+    'shadowllm int4, 50 % of neurons skipped',
+    'llama.cpp Q4_1',
+    'llama.cpp Q4_0',
+  ]
+  const costOf = new Map(armsOf(frontier).map(({ arm, kl }) => [arm, kl.value]))
+  const costs = quoted.map((arm) => nats(costOf.get(arm) ?? NaN))
+  expect(paragraph.match(/(?<!Q)\d\.\d+/g)?.toSorted()).toEqual(costs.toSorted())
+  const speedOf = new Map(frontier.speeds.arms.map(({ arm, tokensPerSecond }) => [arm, tokensPerSecond]))
+  const speeds = ['shadowllm int4', 'llama.cpp Q4_1'].map(
+    (arm) => `${Math.round(speedOf.get(arm) ?? NaN)} tokens/s`,
   )
+  expect(paragraph.match(/\d+ tokens\/s/g)).toEqual(speeds)
 })
 
 test('speeds are those of decoding on one thread', () => {
