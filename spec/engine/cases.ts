@@ -2,10 +2,11 @@
  * How the laws of the model, which stand in src/verify/model, are stated here as tests.
  */
 import { describe, test } from 'vitest'
+import type { Backend } from '../../src/backends/backend.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { ModelCase, ModelLaw, Subject } from '../../src/verify/model/cases.ts'
-import { overBackends } from '../harness/backends.ts'
-import { checkOn } from '../harness/seed.ts'
+import { overBackends, shareOfCases, type Over } from '../harness/backends.ts'
+import { checkOn, someOf } from '../harness/seed.ts'
 
 export * from '../../src/verify/model/cases.ts'
 
@@ -33,12 +34,12 @@ export function checkModel(law: ModelLaw, subject: Subject): Promise<void> {
 export function stateLaws(
   chapter: string,
   laws: Readonly<Record<string, ModelLaw>>,
-  over: typeof overBackends = overBackends,
+  over: Over = overBackends,
 ): void {
-  describe(chapter, () =>
-    over((backend) => {
-      for (const law of Object.values(laws))
-        test(law.sentence, () => checkModel(law, { backend, load: LanguageModel.load }))
-    }),
-  )
+  const declare = (backend: Backend): void => {
+    const share = shareOfCases(backend)
+    for (const law of Object.values(laws))
+      test(law.sentence, () => checkModel(someOf(law, share), { backend, load: LanguageModel.load }))
+  }
+  describe(chapter, () => over(declare, { areLaws: true }))
 }

@@ -69,6 +69,9 @@ const names = Object.keys(makers)
 /** The backends of this tier. They are never disposed: they end with the process. */
 const underTest: readonly UnderTest[] = await Promise.all(names.filter(isInTier).map(start))
 
+/** The reference in the tier rest, for laws alone. */
+const referenceInRest: readonly UnderTest[] = isRest ? [await start('reference')] : []
+
 /** Shows those backends or builds as skipped that this tier does not judge. */
 function skipOutsideTier(these: readonly string[]): void {
   for (const name of these.filter((name) => !isInTier(name)))
@@ -87,34 +90,60 @@ function sectionHere(): { section: string; isEmulated: boolean } {
   return { section, isEmulated: readEmulated(process.env.SHADOWLLM_EMULATE).includes(section) }
 }
 
+/** Declares tests for a backend. */
+export type Declare = (backend: Backend) => void
+
+/** Declares tests for some backends. */
+export type Over = (declare: Declare, options?: OverOptions) => void
+
+/** How tests are declared for some backends. */
+export interface OverOptions {
+  /** Whether they are laws, of which the reference tries all cases in the tier rest (shareOfCases). */
+  readonly areLaws?: boolean
+}
+
+/**
+ * The share of a law's cases that are tried on a backend. The reference is the definition, and slow: the quick tier tries a third
+ * on it, and the tier rest all of them.
+ */
+export function shareOfCases({ name }: Backend): number {
+  return isQuick && name === 'reference' ? 1 / 3 : 1
+}
+
+/** Declares the tests without the reference in the quick tier: what takes long, and judges kernels by the reference. */
+export function overKernels(declare: Declare, options?: OverOptions): void {
+  const reasons: Record<string, string> = isQuick ? { reference: 'is judged by npm run test:full' } : {}
+  stateWithout({ 'cuda-fast-emulated': 'has tests of its own', ...reasons }, declare, options)
+}
+
 /** Declares the tests once for every backend of the tier. */
-export function overEveryBackend(declare: (backend: Backend) => void): void {
-  stateWithout({}, declare)
+export function overEveryBackend(declare: Declare, options?: OverOptions): void {
+  stateWithout({}, declare, options)
 }
 
 /** The same without the emulated fast kernels: most tests would repeat those of the exact kernels. */
-export function overBackends(declare: (backend: Backend) => void): void {
-  stateWithout({ 'cuda-fast-emulated': 'has tests of its own' }, declare)
+export function overBackends(declare: Declare, options?: OverOptions): void {
+  stateWithout({ 'cuda-fast-emulated': 'has tests of its own' }, declare, options)
 }
 
 /**
  * The same without the emulator, for tests that would take minutes there. The emulator exists to test kernels, on ops and
  * small models.
  */
-export function overQuickBackends(declare: (backend: Backend) => void): void {
+export function overQuickBackends(declare: Declare, options?: OverOptions): void {
   const reason = 'is too slow for this section'
-  stateWithout({ 'cuda-emulated': reason, 'cuda-fast-emulated': reason }, declare)
+  stateWithout({ 'cuda-emulated': reason, 'cuda-fast-emulated': reason }, declare, options)
 }
 
 /** Declares tests for the backends that the quick tier omits elsewhere and that need no compiler, in that tier alone. */
-export async function overOtherBackends(declare: (backend: Backend) => void): Promise<void> {
+export async function overOtherBackends(declare: Declare): Promise<void> {
   if (!isQuick) return test.skip('the full tier states every law over each of them', () => {})
   const others = names.filter((name) => !isInQuick(name) && !name.endsWith('emulated'))
   stateOver(await Promise.all(others.map(start)), declare)
 }
 
 /** The same over those alone that run the exact CUDA kernels. */
-export function overCudaBackends(declare: (backend: Backend) => void): void {
+export function overCudaBackends(declare: Declare): void {
   stateOver(
     underTest.filter(({ name }) => /^cuda(-emulated)?$/.test(name)),
     declare,
@@ -122,7 +151,7 @@ export function overCudaBackends(declare: (backend: Backend) => void): void {
 }
 
 /** The same over those alone that run the fast CUDA kernels. */
-export function overFastBackends(declare: (backend: Backend) => void): void {
+export function overFastBackends(declare: Declare): void {
   stateOver(
     underTest.filter(({ name }) => name.startsWith('cuda-fast')),
     declare,
@@ -133,8 +162,13 @@ export function overFastBackends(declare: (backend: Backend) => void): void {
  * Declares tests without some backends, which are shown as skipped with a reason; with all of them if SHADOWLLM_EMULATE
  * names the section.
  */
-function stateWithout(reasons: Readonly<Record<string, string>>, declare: (backend: Backend) => void): void {
-  skipOutsideTier(names)
+function stateWithout(
+  reasons: Readonly<Record<string, string>>,
+  declare: Declare,
+  { areLaws = false }: OverOptions = {},
+): void {
+  if (areLaws) stateOver(referenceInRest, declare)
+  skipOutsideTier(names.filter((name) => !(areLaws && isRest && name === 'reference')))
   const here = sectionHere()
   const isLeftOut = ({ name }: UnderTest): boolean => Object.hasOwn(reasons, name) && !here.isEmulated
   for (const { name } of underTest.filter(isLeftOut))
@@ -145,7 +179,7 @@ function stateWithout(reasons: Readonly<Record<string, string>>, declare: (backe
   )
 }
 
-function stateOver(backends: readonly UnderTest[], declare: (backend: Backend) => void): void {
+function stateOver(backends: readonly UnderTest[], declare: Declare): void {
   for (const { name, backend, reason } of backends) {
     if (backend === null) {
       test.skip(`${name} is not here: ${reason}`, () => {})

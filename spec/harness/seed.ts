@@ -182,6 +182,11 @@ export async function checkOn<Subject>(
   })
 }
 
+/** A law that tries a share of its cases. */
+export function someOf<Subject>(law: Law<Subject>, share: number): Law<Subject> {
+  return { ...law, runs: Math.ceil(law.runs * share) }
+}
+
 /** Stores a counterexample where that is wanted and possible; says what was done. */
 function keep(file: string, name: string, counterexample: Case, record = !process.env.CI): string {
   if (!record) return 'The counterexample was not written down (CI is set, or the law asked for it).'

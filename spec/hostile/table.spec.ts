@@ -54,7 +54,8 @@ afterAll(() => cell.close())
 /** A reader gives each of its inputs the answer that stands beside it, in the words that stand there. */
 async function givesTheAnswers(at: Cell, name: string, inputs: readonly HostileInput[]): Promise<void> {
   const outcomes: Outcome[] = []
-  const made = isQuick ? await Promise.all(inputs.map(({ make }) => make())) : undefined
+  // A cell makes all inputs of a reader itself, or is given some.
+  const made = isQuick || isRest ? await Promise.all(inputs.map(({ make }) => make())) : undefined
   const job = { reader: name, from: 0, to: inputs.length, inputs: made }
   expect(await at.run(job, (i, outcome) => (outcomes[i] = outcome))).toBe(inputs.length)
   const answers = inputs.map(({ ids, what }, i) => `${ids.join()} ${what}: ${answerOf(outcomes[i])}`)
@@ -71,8 +72,8 @@ describe.each(readers.filter(({ name }) => inputsOf(name).some(isTried)))('$name
   test('gives the answers of the table', { timeout: 600_000 }, () =>
     givesTheAnswers(cell, name, inputsOf(name).filter(isTried)),
   )
-  for (const { what } of inputsOf(name).filter((input) => !isTried(input)))
-    test.skip(`${what} is tried by ${isQuick ? 'npm run test:full' : 'npm test'}`, () => {})
+  for (const { what } of isQuick ? inputsOf(name).filter((input) => !isTried(input)) : [])
+    test.skip(`${what} is tried by npm run test:full`, () => {})
 })
 
 describe('a reader with another answer is found', () => {

@@ -10,7 +10,12 @@
  * Tests src/backends/reference.ts.
  */
 import { lawsOfPages } from '../../src/verify/ops/index.ts'
+import { overKernels } from '../harness/backends.ts'
 import { stateLaws } from '../harness/state.ts'
 
 const { agreement } = lawsOfPages
-stateLaws({ agreement })
+const { small = [], random = [] } = Object.groupBy(agreement, ({ arbitraries }) =>
+  Object.keys(arbitraries).length === 0 ? 'small' : 'random',
+)
+stateLaws({ 'random sizes': random })
+stateLaws({ 'small sizes': small }, overKernels)

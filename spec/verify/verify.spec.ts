@@ -55,13 +55,26 @@ describe('the list of laws', () => {
   })
 
   test('holds on wasm, with the number of cases of each law', async () => {
-    const reports = await collect(verify({ backends: ['wasm'], ...few }))
+    // Agreement at every small size takes long: spec/ops/agreement.spec.ts states it.
+    const laws = suite.filter(({ sentence }) => !sentence.includes('at every offset'))
+    expect(laws.length).toBeGreaterThan(suite.length / 2)
+    const reports = await collect(verify({ backends: ['wasm'], ...few, laws }))
     expect(reports.filter(({ passed }) => !passed)).toEqual([])
-    expect(reports.map((report) => report.law)).toEqual(suite.map(({ sentence }) => sentence))
+    expect(reports.map((report) => report.law)).toEqual(laws.map(({ sentence }) => sentence))
     reports.forEach(({ runs, backend }, i) => {
-      expect(runs, suite[i].sentence).toBe(Math.max(1, Math.round(suite[i].runs * few.runs)))
-      expect(backend).toBe(suite[i].ofRuntime ? 'none' : 'wasm')
+      expect(runs, laws[i].sentence).toBe(Math.max(1, Math.round(laws[i].runs * few.runs)))
+      expect(backend).toBe(laws[i].ofRuntime ? 'none' : 'wasm')
     })
+  })
+
+  test('is the whole suite by default', async () => {
+    const stop = new AbortController()
+    const laws: string[] = []
+    for await (const { law } of verify({ backends: ['wasm'], ...few, signal: stop.signal })) {
+      laws.push(law)
+      if (laws.length === 2) stop.abort()
+    }
+    expect(laws).toEqual(suite.slice(0, 2).map(({ sentence }) => sentence))
   })
 })
 
