@@ -261,8 +261,8 @@ describe('mutants are killed', () => {
     }
     await rowsAreThoseOfTheWhole.predicate(mutant, {
       form: 'safetensors',
-      sample: matrix,
-      rows: { at: [1], keys: [2, 1] },
+      given: matrix,
+      cut: { at: [1], keys: [2, 1] },
     })
     await kills(nothingElseIsRead, mutant)
   })
