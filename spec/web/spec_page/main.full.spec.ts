@@ -155,7 +155,7 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
         const lines = ((await pre.textContent()) ?? '').split('\n')
         expect(lines.length, address).toBeLessThanOrEqual(20)
         expect(lines[0], address).toMatch(/with the bug .+, without it /)
-        expect(lines.slice(1).join('\n'), address).toMatch(/drawn\.tokens(.*\n)+seed -?\d+, path /)
+        expect(lines.slice(1).join('\n'), address).toMatch(/ = (.*\n)+seed -?\d+, path /)
       }
     })
   })
