@@ -18,7 +18,7 @@ export default async function setup(project: TestProject): Promise<() => void> {
   process.stdout.write(
     `seed ${seed}${runs === 1 ? '' : `, cases x ${runs}`} (SHADOWLLM_SEED=${seed} replays it)\n`,
   )
-  if (readTier(process.env.SHADOWLLM_TIER) === 'full') {
+  if (['rest', 'full'].includes(readTier(process.env.SHADOWLLM_TIER))) {
     const missing = await whyNoEmulator()
     const emulator =
       missing === null ? await buildEmulator({ output: emulatorPath() }) : `not built: ${missing}`
