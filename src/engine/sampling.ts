@@ -68,15 +68,11 @@ function penalise(logits: Float32Array, before: readonly number[], penalty: numb
   return penalised
 }
 
-/** The token of the highest logit; ties go to the lower id. */
+/** The token of the highest logit; ties go to the lower id, and NaN is below -Infinity. */
 export function argmax(logits: Float32Array): number {
   let best = 0
-  let most = rank(logits[0])
   for (let id = 1; id < logits.length; id++)
-    if (logits[id] > most) {
-      best = id
-      most = logits[id]
-    }
+    if (logits[id] > logits[best] || (Number.isNaN(logits[best]) && !Number.isNaN(logits[id]))) best = id
   return best
 }
 
