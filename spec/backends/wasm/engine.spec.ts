@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { kernelFiles } from '../../../src/backends/kernel_files.ts'
-import { PAGE, startAlone, type Engine } from '../../../src/backends/wasm/engine.ts'
+import { idleMemories, PAGE, startAlone, type Engine } from '../../../src/backends/wasm/engine.ts'
 import { WasmBackend } from '../../../src/backends/wasm/wasm_backend.ts'
 import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
 
@@ -68,15 +68,15 @@ test('a memory that two live engines share is found', () => {
 
 test('an engine gets the memory of one that has ended, unless it is larger than an idle one may be', () => {
   // No memory is idle after as many starts as there may be idle ones.
-  const [first, second, other] = [1, 2, 3].map(() => startAlone(module))
+  const [first, second, ...others] = Array.from({ length: idleMemories.most + 2 }, () => startAlone(module))
   first.end()
-  second.memory.grow(4096)
+  second.memory.grow(idleMemories.pages)
   second.end()
   const third = startAlone(module)
   expect(third.memory).toBe(first.memory)
   const fourth = startAlone(module)
   expect(fourth.memory).not.toBe(second.memory)
-  for (const engine of [other, third, fourth]) engine.end()
+  for (const engine of [...others, third, fourth]) engine.end()
 })
 
 test('a buffer of a backend that has the memory of an ended one begins as zeros', async () => {

@@ -42,11 +42,12 @@ export function startAlone(module: WebAssembly.Module): Engine {
 
 /**
  * Memories of engines that have ended, for the next ones: a JavaScript engine may collect all garbage whenever a memory is made
- * or grows, and that takes longer than a small model computes.
+ * or grows, and where much is alive that takes longer than a small model computes.
  */
 const idle: WebAssembly.Memory[] = []
-const MAX_IDLE = 2
-const MAX_IDLE_PAGES = 1024
+
+/** How many memories wait for the next engine, and how large each may be. A process that makes many backends may raise both. */
+export const idleMemories = { most: 2, pages: 512 }
 
 /** An idle memory, whose scratch is zero as in a new one; buffers are uninitialised until they are cleared. */
 function takeIdle(): WebAssembly.Memory | undefined {
@@ -56,7 +57,8 @@ function takeIdle(): WebAssembly.Memory | undefined {
 }
 
 function keepIdle(memory: WebAssembly.Memory): void {
-  if (idle.length < MAX_IDLE && memory.buffer.byteLength <= PAGE * MAX_IDLE_PAGES) idle.push(memory)
+  if (idle.length < idleMemories.most && memory.buffer.byteLength <= PAGE * idleMemories.pages)
+    idle.push(memory)
 }
 
 /**
