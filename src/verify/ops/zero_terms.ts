@@ -6,8 +6,8 @@
  * A strict backend gives the bits of the definition each time. Where products are fused, a sum may be -0 in place of +0 if
  * nothing follows it, so that results are compared with each other as numbers.
  *
- * Patterns: none but zeros, one other input, a few, any share. Zeros have both signs. The other inputs are plain, or tiny
- * and huge with some that are infinite and NaN. Tokens have zeros of their own besides.
+ * Patterns: none but zeros, one other input, a few, any share. Zeros have both signs. The other inputs are plain, or all of them
+ * are subnormal, or tiny and huge with some that are infinite and NaN. Tokens have zeros of their own besides.
  *
  * Tests src/ops/linear_input_major.ts and src/ops/linear_input_major_i8.ts.
  */
@@ -27,6 +27,9 @@ const widths = [1, 15, 17, 40, 270, 1030]
 /** Few tokens most of all; many are packed, from 8 or 16 on. */
 const tokens = [1, 1, 2, 2, 3, 7, 8, 17]
 
+/** The least number that is not subnormal. */
+const SUBNORMAL = 2 ** -126
+
 /** Inputs that are not zero, in ascending order. */
 function nonzeroInputs(data: Data, I: number): Int32Array {
   const shares = [0, 1 / I, 0.05, data.uniform()]
@@ -35,11 +38,13 @@ function nonzeroInputs(data: Data, I: number): Int32Array {
 
 /** Inputs of T tokens: those that are kept as they are drawn, the others zeros of either sign. */
 function withZeros(data: Data, T: number, I: number, kept: Int32Array): Float32Array {
-  const kind = data.oneOf('kind', ['plain', 'wild', 'broken'] as const)
+  const kind = data.oneOf('kind', ['plain', 'wild', 'broken', 'subnormal'] as const)
   const share = data.oneOf('shareOfKept', [0.5, 1])
   const isKept = new Set(kept)
+  const drawn = (stream: Data): number =>
+    kind === 'subnormal' ? SUBNORMAL * stream.uniform() : stream.floats('x', 1, kind)[0]
   const one = (stream: Data, n: number): number =>
-    isKept.has(n % I) && stream.chance(share) ? stream.floats('x', 1, kind)[0] : stream.pick([0, -0])
+    isKept.has(n % I) && stream.chance(share) ? drawn(stream) : stream.pick([0, -0])
   return data.numbers('x', [T, I], one, 0)
 }
 
