@@ -2,7 +2,10 @@
  * The backends that tests run on.
  *
  * In the quick tier these are `reference` and `wasm`; `spec/backends/others.spec.ts` checks the others there. In the full
- * tier they are all that this runtime can start, and in the tier rest all but those two. `wasm x2` is wasm on two threads that share every call that can be split, of
+ * tier they are all that this runtime can start, and in the tier rest all but those two; laws are stated over `reference` again
+ * there, since the quick tier tries a third of their cases on it.
+ *
+ * `wasm x2` is wasm on two threads that share every call that can be split, of
  * any size; `wasm without relaxed bytes` is the module that `wasm` loads where a runtime has no relaxed SIMD. If g++ is
  * installed, the CUDA emulator is built before the first test of the full tier (run.ts).
  * `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is tested in the sections of those ops.
