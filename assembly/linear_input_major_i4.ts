@@ -79,7 +79,7 @@ export function linear_input_major_i4_part(
   to: i32,
 ): void {
   let count = inputs ? R : I
-  const kept = T == 1 ? listNonzero(packedRight(), x, inputs, T, I, count, (<usize>(to - from)) >> 1) : -1
+  const kept = T == 1 ? listNonzero(packedRight(), x, inputs, T, I, count, <usize>(to - from) >> 1) : -1
   if (kept >= 0) {
     inputs = packedRight()
     count = kept

@@ -52,7 +52,7 @@ function countByte(scores: usize, N: i32, threshold: u32, shift: u32): void {
   memory.fill(counts, 0, 1024)
   for (let n = 0; n < N; n++) {
     const key = keyOf(scores, n)
-    if ((<u64>(key ^ threshold)) >> (shift + 8)) continue
+    if (<u64>(key ^ threshold) >> (shift + 8)) continue
     const at = counts + (((key >> shift) & 255) << 2)
     store<i32>(at, load<i32>(at) + 1)
   }

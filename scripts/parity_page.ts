@@ -6,7 +6,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { format } from 'prettier'
+import { format } from 'oxfmt'
 import { describeBound, kindOf } from '../src/parity/kinds.ts'
 import { arraysOf, shapeOf } from '../src/testing/op_case.ts'
 import { opFile, storedAs } from '../src/parity/op_files.ts'
@@ -66,7 +66,7 @@ export const tensorRows: readonly TensorRow[] = [
   row('masked.loss', 'F32', '1', 'loss under them'),
 ]
 
-/** The parts by name, each as prettier leaves it. */
+/** The parts by name, each as the formatter leaves it. */
 export async function makeParts(): Promise<ReadonlyMap<string, string>> {
   const parts = {
     ops: opTable(),
@@ -81,7 +81,7 @@ export async function makeParts(): Promise<ReadonlyMap<string, string>> {
 }
 
 async function tidy(markdown: string): Promise<string> {
-  return (await format(markdown, { parser: 'markdown', printWidth: 110 })).trim()
+  return (await format('part.md', markdown, { printWidth: 110 })).code.trim()
 }
 
 const marks = (name: string): [string, string] => [`<!-- made: ${name} -->`, '<!-- end -->']

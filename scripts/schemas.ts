@@ -5,7 +5,7 @@
  */
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { format, resolveConfig } from 'prettier'
+import { format } from 'oxfmt'
 import type { JsonOutputs } from '../src/cli/json_outputs.ts'
 import { kernelNames } from '../src/ops/catalog.ts'
 
@@ -66,7 +66,6 @@ export async function makeSchemas(): Promise<Map<string, string>> {
     properties: Record<keyof JsonOutputs, Schema>
     definitions: Schema
   }
-  const style = await resolveConfig(at('docs/schemas/any.json'))
   const files = new Map<string, string>()
   for (const [command, schema] of Object.entries(properties)) {
     const own = {
@@ -75,7 +74,8 @@ export async function makeSchemas(): Promise<Map<string, string>> {
       ...schema,
       definitions: reachable(schema, definitions),
     }
-    files.set(schemaFile(command), await format(JSON.stringify(own), { ...style, parser: 'json' }))
+    const { code } = await format('schema.json', JSON.stringify(own), { printWidth: 110 })
+    files.set(schemaFile(command), code)
   }
   return files
 }

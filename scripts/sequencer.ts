@@ -19,7 +19,7 @@ const first = [
   'spec/cli/parity_example.full.spec.ts',
   'spec/backends/wasm/rust_pack.full.spec.ts',
   'spec/ops/agreement.spec.ts',
-  'spec/ops/mutants.spec.ts',
+  'spec/ops/mutants.full.spec.ts',
   'spec/ops/laws.spec.ts',
   'spec/cli/options/command_line.spec.ts',
   'spec/cli/doors.spec.ts',

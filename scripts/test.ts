@@ -20,7 +20,7 @@ import { readTier } from '../spec/harness/tier.ts'
 const steps: readonly Step[] = [
   { name: 'type check', script: 'typescript/bin/tsc', args: ['--project', '.'] },
   { name: 'lint', script: 'oxlint/bin/oxlint', args: ['--deny-warnings'] },
-  { name: 'format', script: 'prettier/bin/prettier.cjs', args: ['--check', '--log-level=warn', '.'] },
+  { name: 'format', script: 'oxfmt/bin/oxfmt', args: ['--check'] },
 ]
 
 /**

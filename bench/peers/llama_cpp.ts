@@ -34,7 +34,8 @@ interface Context {
 }
 
 type Input =
-  number | readonly [token: number, { readonly generateNext: { probabilities?: true; token?: true } }]
+  | number
+  | readonly [token: number, { readonly generateNext: { probabilities?: true; token?: true } }]
 
 interface Sequence {
   clearHistory(): Promise<void>

@@ -14,7 +14,9 @@ type ElementType = keyof typeof dataTypes
 
 /** An attribute of a node, by its kind. */
 export type Attribute =
-  { readonly float: number } | { readonly int: number } | { readonly ints: readonly number[] }
+  | { readonly float: number }
+  | { readonly int: number }
+  | { readonly ints: readonly number[] }
 
 /** One operation. */
 export interface OnnxNode {

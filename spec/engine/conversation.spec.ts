@@ -54,7 +54,15 @@ function someMask({ shape }: Pick<LanguageModel, 'shape'>, seed: number, dense =
 
 /** Who decides in a turn. */
 type Decider =
-  'dense' | 'mask' | 'same' | 'allOnes' | 'byLength' | 'late' | 'again' | 'byLayer' | 'afterPrompt'
+  | 'dense'
+  | 'mask'
+  | 'same'
+  | 'allOnes'
+  | 'byLength'
+  | 'late'
+  | 'again'
+  | 'byLayer'
+  | 'afterPrompt'
 const deciders: readonly Decider[] = [
   'dense',
   'mask',

@@ -27,8 +27,9 @@ export function linearI8With({ levels, nearest = nearestStep, sum }: Rounding): 
     y.fill(0)
     for (let t = 0; t < T; t++) {
       const token = x.subarray(t * I, (t + 1) * I)
-      const step = fround(token.reduce((most, value) => max(most, abs(value)), 0) / levelsOf(token))
-      const q = Array.from(token, (value) => nearest(value, step, levelsOf(token)) || 0)
+      const most = levelsOf(token)
+      const step = fround(token.reduce((largest, value) => max(largest, abs(value)), 0) / most)
+      const q = Array.from(token, (value) => nearest(value, step, most) || 0)
       for (let r = 0; r < (rows ? R : O); r++) {
         const o = rows ? rows[r] : r
         const products = q.map((steps, i) => steps * weight[o * I + i])

@@ -28,7 +28,7 @@ function promptsOf({ body }: RecordedRequest): number[][] {
 }
 
 /** Which share of the requests is sent: one in so many. */
-const stride = casesAtTier(4, 1)
+const stride = casesAtTier(8, 1)
 
 /** Sends a recorded request. */
 async function send(server: Server, { method, path, headers, body }: RecordedRequest): Promise<unknown> {

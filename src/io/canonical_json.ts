@@ -5,7 +5,12 @@
 
 /** JSON values in plain objects and arrays. */
 export type PlainJson =
-  null | boolean | number | string | readonly PlainJson[] | { readonly [key: string]: PlainJson }
+  | null
+  | boolean
+  | number
+  | string
+  | readonly PlainJson[]
+  | { readonly [key: string]: PlainJson }
 
 /**
  * The text of a value. Keys whose value is undefined are left out, as in JSON.stringify.

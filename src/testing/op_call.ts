@@ -209,17 +209,35 @@ function aliasOutputs(row: Kernel, seats: Seats): void {
   }
 }
 
+/** Whether arrays of equal length are equal bit for bit. Compared as words where they are whole words, which is faster. */
+function haveSameBits(a: Numbers, b: Numbers): boolean {
+  const areWords = [a, b].every(({ byteOffset, byteLength }) => (byteOffset | byteLength) % 4 === 0)
+  const [p, q] = [a, b].map(({ buffer, byteOffset, byteLength }) =>
+    areWords
+      ? new Int32Array(buffer, byteOffset, byteLength / 4)
+      : new Uint8Array(buffer, byteOffset, byteLength),
+  )
+  for (let i = 0; i < p.length; i++) if (p[i] !== q[i]) return false
+  return true
+}
+
 function readBack(backend: Backend, row: Kernel, seats: Seats): Record<string, Numbers> {
   const results: Record<string, Numbers> = {}
   for (const [name, seated] of seats) {
     if (seated === null) continue
     for (const { buffer, before, from, to } of seated.watched) {
       const after = backend.read(buffer)
-      for (let i = 0; i < before.length; i++)
-        if ((i < from || i >= to) && !Object.is(after[i], before[i]))
-          throw new Error(
-            `${row.name}.${name}: expected number ${i - from} of 0..${seated.buffer.length} untouched, got ${after[i]}`,
-          )
+      for (const [begin, end] of [
+        [0, from],
+        [to, before.length],
+      ]) {
+        if (haveSameBits(before.subarray(begin, end), after.subarray(begin, end))) continue
+        const at = before.findIndex((value, i) => i >= begin && i < end && !Object.is(after[i], value))
+        if (at < 0) continue
+        throw new Error(
+          `${row.name}.${name}: expected number ${at - from} of 0..${seated.buffer.length} untouched, got ${after[at]}`,
+        )
+      }
       if (seated.param.role !== 'in') results[name] ??= after.slice(from, to)
     }
   }

@@ -21,7 +21,16 @@ import { Random } from '../tensor/random.ts'
 
 /** What float32 data is like; the page above says how. */
 export type DataKind =
-  'smooth' | 'plain' | 'steep' | 'ties' | 'wild' | 'broken' | 'sparse' | 'equal' | 'edges' | 'special'
+  | 'smooth'
+  | 'plain'
+  | 'steep'
+  | 'ties'
+  | 'wild'
+  | 'broken'
+  | 'sparse'
+  | 'equal'
+  | 'edges'
+  | 'special'
 
 const tied = [-1, -0, 0, 0.5, 1, 1, 2]
 const special = [0, -0, 1.4e-45, -1.4e-45, 1.17549421e-38, 1.17549435e-38, 1e30, -1e30, 1, -1, 16777216]

@@ -11,7 +11,6 @@ import { askRows, type Asked } from '../../src/data/tasks/prompts.ts'
 import { answerOf } from '../../src/evaluation/tasks/score.ts'
 import { scoreWindow } from '../../src/evaluation/score_window.ts'
 import { hasSmollm2, smollm2File } from '../harness/smollm2.ts'
-import { casesAtTier } from '../harness/tier.ts'
 import { expectedItems, hasRecorded, recordedRows, type ExpectedItem } from './recorded.ts'
 import { complete, serverOf } from './served.ts'
 
@@ -65,13 +64,13 @@ const subjects = [
     name: 'tiny-opt',
     path: 'embedded',
     why: hasRecorded ? '' : ' (skipped: no ../shared/lm-eval)',
-    stride: casesAtTier(4, 1),
+    stride: 1,
   },
   {
     name: 'smollm2',
     path: smollm2File,
     why: hasRecorded && hasSmollm2 ? '' : ' (skipped: no ../shared/lm-eval or no SmolLM2)',
-    stride: casesAtTier(20, 5),
+    stride: 5,
   },
 ]
 
@@ -141,7 +140,7 @@ describe.skipIf(!hasRecorded)(`the server has the bits of eval${subjects[0].why}
       const server = serverOf(model)
       const questions = await asked(model, task)
       for (const planner of ['dense', 'random', 'prompt-plainact'] as const)
-        for (const { requests } of questions.slice(0, casesAtTier(1, 4))) {
+        for (const { requests } of questions.slice(0, 4)) {
           const body = {
             max_tokens: 1,
             logprobs: 1,

@@ -2,7 +2,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { WasmBackend } from '../../../src/backends/wasm/wasm_backend.ts'
 import fc from 'fast-check'
-import { inTier } from '../../harness/backends.ts'
 import { law, runSeed } from '../../harness/seed.ts'
 import {
   atAnEdge,
@@ -20,9 +19,8 @@ import {
   type Product,
 } from './block_laws.ts'
 
-const backends = await Promise.all(
-  inTier(['wasm', 'wasm-relaxed', 'wasm-rust'] as const).map((build) => WasmBackend.create({ build })),
-)
+const builds = ['wasm', 'wasm-relaxed', 'wasm-rust'] as const
+const backends = await Promise.all(builds.map((build) => WasmBackend.create({ build })))
 const names = Object.keys(products) as Product[]
 
 afterEach(() => {
