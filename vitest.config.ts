@@ -9,7 +9,8 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     // The spec files of a worker share modules and backends. Each file has its own folder for temporary files.
     isolate: false,
-    maxWorkers: '100%',
+    // A worker waits for disks and timers a third of its time.
+    maxWorkers: '150%',
     // Node 24 is reported to die in garbage collection under long test runs with V8's baseline compiler (nodejs/node 62393).
     execArgv: 'Deno' in globalThis ? [] : ['--no-sparkplug'],
     setupFiles: ['spec/harness/setup.ts'],

@@ -35,6 +35,12 @@ export interface RangedFile {
 /** The maximal size of one read or write; the limit of Node is just under 2 GiB. */
 const MAX_TRANSFER = 2 ** 30
 
+/**
+ * The largest read that is done at once: handing it to a thread would take longer than the read. A model has hundreds of parts
+ * that are so small.
+ */
+const SMALL_READ = 2 ** 18
+
 /** Reads a whole file. In a browser it is in a mounted folder, or a URL that is fetched. */
 export async function readFile(location: Location): Promise<Uint8Array<ArrayBuffer>> {
   const mounted = mountedFile(location)
@@ -53,18 +59,22 @@ export async function readFile(location: Location): Promise<Uint8Array<ArrayBuff
 export async function openRange(location: Location): Promise<RangedFile> {
   const mounted = mountedFile(location)
   if (mounted) return openMounted(await mounted)
-  const handle = await builtin('node:fs').promises.open(location, 'r')
+  const fs = builtin('node:fs')
+  const handle = await fs.promises.open(location, 'r')
   try {
-    const atOpening = await handle.stat()
+    const atOpening = fs.fstatSync(handle.fd)
     return {
       size: atOpening.size,
       async read(offset, length, into = new Uint8Array(length)) {
         const bytes = into.length === length ? into : into.subarray(0, length)
-        const done = await readAll(handle, bytes, offset)
+        const done =
+          length <= SMALL_READ
+            ? fs.readSync(handle.fd, bytes, 0, length, offset)
+            : await readAll(handle, bytes, offset)
         return done === length ? bytes : bytes.slice(0, done)
       },
       async changed() {
-        const now = await handle.stat()
+        const now = fs.fstatSync(handle.fd)
         return now.size !== atOpening.size || now.mtimeMs !== atOpening.mtimeMs
       },
       close: () => handle.close(),
@@ -115,7 +125,7 @@ export async function fileKind(location: Location): Promise<FileKind> {
   // A page has no disk.
   if (hostProcess === null) return 'missing'
   try {
-    const found = await builtin('node:fs').promises.stat(location)
+    const found = builtin('node:fs').statSync(location)
     return found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other'
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
