@@ -7,6 +7,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** What takes longest, as paths from the root. */
 const first = [
+  'spec/golden/smollm2.full.spec.ts',
   'spec/cli/options/slow_commands.full.spec.ts',
   'spec/cli/commands/worker.full.spec.ts',
   'spec/engine/laws.spec.ts',
@@ -19,7 +20,6 @@ const first = [
   'spec/cli/parity_example.full.spec.ts',
   'spec/backends/wasm/rust_pack.full.spec.ts',
   'spec/ops/agreement.spec.ts',
-  'spec/ops/mutants.full.spec.ts',
   'spec/ops/laws.spec.ts',
   'spec/cli/options/command_line.spec.ts',
   'spec/cli/doors.spec.ts',

@@ -112,7 +112,7 @@ const readsMatter = lawForAll(
       model.dispose()
     }
   },
-  { runs: casesAtTier(20, 300) },
+  { runs: casesAtTier(20, 100) },
 )
 
 /**

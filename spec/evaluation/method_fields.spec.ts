@@ -135,7 +135,7 @@ const sharedIsFresh = lawForAll(
       sameData(`plan of ${JSON.stringify(method)}`, actual, expected)
     }
   },
-  { runs: casesAtTier(120, 1500) },
+  { runs: casesAtTier(120, 500) },
 )
 stateLaw(sharedIsFresh, (text, method, inputs) => text.plan(method, inputs))
 
@@ -211,7 +211,7 @@ const jobsAgree = lawForAll(
       })
     sameData('scores', await run(score), await run(here))
   },
-  { runs: casesAtTier(60, 800) },
+  { runs: casesAtTier(60, 300) },
 )
 stateLaw(jobsAgree, byJobs)
 
