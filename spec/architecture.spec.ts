@@ -102,7 +102,7 @@ describe('the specification imports operations and numbers only', () => {
     const files = {
       'src/spec/opt.ts': "import type { Backend } from '../backends/backend.ts'\nimport fc from 'fast-check'",
       'src/spec/select.ts': "import { now } from '../platform/platform.ts'",
-      'src/spec/arrays.ts':
+      'src/spec/plain.ts':
         "import ndarray from 'ndarray'; import '../ops/add.ts'; import '../tensor/random.ts'",
     }
     expect(rules.specificationIsPlain(planted(files))).toEqual([

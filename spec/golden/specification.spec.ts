@@ -1,27 +1,40 @@
 /**
- * What Hugging Face's OPT computes, `src/spec` computes: activations, logits, losses, gradients, plainact, masks and greedy
- * text, within the tolerances of fixtures/golden/README.md. So the specification is judged by another implementation, and
- * the engine by the specification.
+ * What Hugging Face's OPT, Llama and Mistral compute, `src/spec` computes: activations, logits, losses, gradients, plainact, masks
+ * and greedy text, within the tolerances of fixtures/golden/README.md. So the specification is judged by another
+ * implementation, and the engine by the specification.
  *
- * The specification knows no padding; each row of a case is run alone. The functions are judged as a table, so that a wrong
- * one can be put in.
+ * The specification knows no padding; each row of a case is run alone. Its functions are judged as a table, so that a wrong one
+ * can be put in; two derivatives of operations stand in another.
  *
- * Tests src/spec/arrays.ts, src/spec/model.ts, src/spec/opt.ts, src/spec/plainact.ts, src/spec/predictor.ts,
- * src/spec/select.ts, src/spec/shadowllm.ts and src/verify/model/plain_model.ts.
+ * Tests src/spec/gradients.ts, src/spec/llama.ts, src/spec/model.ts, src/spec/opt.ts, src/spec/plain.ts, src/spec/plainact.ts,
+ * src/spec/predictor.ts, src/spec/program.ts, src/spec/select.ts, src/spec/shadowllm.ts and
+ * src/verify/model/plain_model.ts.
  */
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
-import { countScored, shiftLabels } from '../../src/engine/loss.ts'
+import type { ModelConfig } from '../../src/engine/config.ts'
 import type { Unpadded } from '../../src/engine/batch.ts'
-import { tensor, zeros, type Tensor } from '../../src/spec/arrays.ts'
-import type { Mask, Units } from '../../src/spec/model.ts'
-import * as opt from '../../src/spec/opt.ts'
+import { countScored, shiftLabels } from '../../src/engine/loss.ts'
+import * as rotaryOps from '../../src/ops/rotary.ts'
+import * as gateOps from '../../src/ops/silu_gate.ts'
+import { loss, type Model } from '../../src/spec/model.ts'
+import {
+  matrix,
+  run as runProgram,
+  tensor,
+  zeros,
+  type Mask,
+  type Tensor,
+  type Units,
+  type Weights,
+} from '../../src/spec/plain.ts'
 import { plainact } from '../../src/spec/plainact.ts'
 import { features, predict, run, type Network } from '../../src/spec/predictor.ts'
+import type { Value } from '../../src/spec/program.ts'
 import { selectMask } from '../../src/spec/select.ts'
 import { calibrate, generate } from '../../src/spec/shadowllm.ts'
-import { plainOpt } from '../../src/verify/model/plain_model.ts'
 import { unitsOf } from '../../src/verify/model/engine_cases.ts'
+import { plainWeights, programOf } from '../../src/verify/model/plain_model.ts'
 import {
   casesOf,
   expectNear,
@@ -29,12 +42,14 @@ import {
   get,
   getFloats,
   getIds,
+  isLlama,
+  llamaVariants,
+  optVariants,
   readCase,
   rowsIn,
   tolerance,
-  optVariants,
   type Case,
-  type OptVariant,
+  type Variant,
 } from './golden.ts'
 import {
   expectLogits,
@@ -49,43 +64,68 @@ import {
   scoredIn,
 } from './model.ts'
 
-const { forward, backward, attend, embed } = opt
-const predicting = { features, predict, run }
+// The spec files of a worker share modules. This file loads its own and removes them at its end.
+const rotary = { ...rotaryOps }
+const gate = { ...gateOps }
+const mocked = ['../../src/ops/rotary.ts', '../../src/ops/silu_gate.ts']
+vi.resetModules()
+vi.doMock(mocked[0], () => rotary)
+vi.doMock(mocked[1], () => gate)
+const { modelOf } = await import('../../src/spec/model.ts')
+afterAll(() => {
+  for (const path of mocked) vi.doUnmock(path)
+  vi.resetModules()
+})
+
+/** The functions that are judged. */
 const specification = {
-  forward,
-  backward,
-  attend,
-  embed,
+  program: programOf,
+  weights: (tensors: ReturnType<typeof goldenTensors>, _config: ModelConfig): Weights =>
+    plainWeights(tensors, 'f32'),
+  modelOf: (program: Value, weights: Weights): Model => modelOf(program, weights),
   plainact,
-  ...predicting,
+  features,
+  predict,
+  run,
   selectMask,
   calibrate,
   generate,
 }
 type Specification = typeof specification
 
-const shape = (({ layers, heads, neurons }) => ({ layers, heads, neurons }))(goldenConfig('preln'))
+const variants: readonly Variant[] = [...optVariants, ...llamaVariants]
+const configs = new Map(variants.map((variant) => [variant, goldenConfig(variant)]))
+const tensorsOf = new Map(variants.map((variant) => [variant, goldenTensors(variant)]))
+const configOf = (variant: Variant): ModelConfig => configs.get(variant) as ModelConfig
+
+/** A golden model by a specification. */
+function modelBy(spec: Specification, variant: Variant): Model {
+  const config = configOf(variant)
+  const weights = spec.weights(tensorsOf.get(variant) as ReturnType<typeof goldenTensors>, config)
+  return spec.modelOf(spec.program(config), weights)
+}
+
 const kinds = [
   ['heads', 'head'],
   ['neurons', 'ffn'],
 ] as const
 
-const models = Object.fromEntries(
-  optVariants.map((variant) => [
-    variant,
-    plainOpt(goldenConfig(variant), goldenTensors(variant), 'f32', 'f32'),
-  ]),
-) as Record<OptVariant, opt.OptModel>
+/** What is recorded of each layer, by its golden names. */
+const recorded = {
+  context: ['head_out'],
+  preActivation: ['fc1_pre'],
+  activation: ['fc1_act', 'ffn_act'],
+} as const
+type Recorded = keyof typeof recorded
 
-/** A pass over a row of a case. */
-function passOf(
-  spec: Specification,
-  variant: OptVariant,
-  { tokens }: Unpadded,
-  mask: Mask = null,
-): opt.OptPass {
-  return spec.forward(models[variant], tokens, mask)
-}
+/** The names of a case for what is recorded of each layer. */
+const recordedIn = (tensors: Case, suffix = ''): [Recorded, string][] =>
+  Object.entries(recorded).flatMap(([what, names]) =>
+    names
+      .map((name) => `${name}${suffix}`)
+      .filter((name) => tensors.has(name))
+      .map((name): [Recorded, string] => [what as Recorded, name]),
+  )
 
 /** Layer l of the tensor of this name [L, B, T, width], cut to a row of a case. */
 function layerIn(tensors: Case, name: string, l: number, sequence: Unpadded): Float64Array {
@@ -94,129 +134,217 @@ function layerIn(tensors: Case, name: string, l: number, sequence: Unpadded): Fl
 }
 
 /** Activations, logits and the loss. */
-function judgeForward(spec: Specification, variant: OptVariant, name: string): void {
+function judgeForward(spec: Specification, variant: Variant, name: string): void {
   const tensors = readCase(variant, name)
-  const near = tolerance.logits
+  const names = recordedIn(tensors)
+  expect(names.length).toBeGreaterThanOrEqual(2)
+  const model = modelBy(spec, variant)
   for (const sequence of rowsOf(tensors).sequences)
-    passOf(spec, variant, sequence).layers.forEach((at, l) => {
+    model.forward(sequence.tokens, null).layers.forEach((at, l) => {
       const { shape, values } = get(tensors, `hidden.${l}`)
-      expectNear(at.input.data, rowsOf(tensors).cut(values, sequence, shape[2]), near, `hidden.${l}`)
-      for (const [of, own] of [
-        ['head_out', at.context],
-        ['fc1_pre', at.preActivation],
-        ['fc1_act', at.activation],
-      ] as const)
-        expectNear(own.data, layerIn(tensors, of, l, sequence), near, `${of} ${l}`)
+      expectNear(
+        at.input.data,
+        rowsOf(tensors).cut(values, sequence, shape[2]),
+        tolerance.logits,
+        `hidden.${l}`,
+      )
+      for (const [what, of] of names)
+        expectNear(at[what].data, layerIn(tensors, of, l, sequence), tolerance.logits, `${of} ${l}`)
     })
-  judgeLogits(spec, variant, tensors, '', () => null)
+  // The last of what the Llama files record is what the head reads.
+  const last = `hidden.${configOf(variant).layers}`
+  if (isLlama(variant))
+    for (const sequence of rowsOf(tensors).sequences) {
+      const [normed] = model.program.of
+      const { shape, values } = get(tensors, last)
+      const found = runProgram(normed, model.weights, sequence.tokens).get(normed) as Tensor
+      expectNear(found.data, rowsOf(tensors).cut(values, sequence, shape[2]), tolerance.logits, last)
+    }
+  judgeLogits(model, tensors, '', () => null)
 }
 
-/** Logits and losses under the masks of heads, of neurons and of both; and one mask for each row. */
-function judgeMasked(spec: Specification, variant: OptVariant, name: string): void {
+/** Logits and losses under the masks of a case; and under one mask for each row. */
+function judgeMasked(spec: Specification, variant: Variant, name: string): void {
   const tensors = readCase(variant, name)
+  const model = modelBy(spec, variant)
+  expect(maskedKinds(tensors)).not.toEqual([])
   for (const [key, kind] of maskedKinds(tensors)) {
-    const mask = unitsOf(maskOf({ shape }, tensors, kind))
-    judgeLogits(spec, variant, tensors, `${key}.`, () => mask)
+    const mask = unitsOf(maskOf({ shape: configOf(variant) }, tensors, kind))
+    judgeLogits(model, tensors, `${key}.`, () => mask)
   }
   if (!tensors.has('masked_per_sample.logits')) return
   const [heads, neurons] = kinds.map(([, golden]) => get(tensors, `${golden}_mask_per_sample`))
   const own = ({ row }: Unpadded): Units => ({
-    heads: rowsIn(layerOf(heads.values, row, heads.shape[0]), shape.heads),
-    neurons: rowsIn(layerOf(neurons.values, row, heads.shape[0]), shape.neurons),
+    heads: rowsIn(layerOf(heads.values, row, heads.shape[0]), model.heads),
+    neurons: rowsIn(layerOf(neurons.values, row, heads.shape[0]), model.neurons),
   })
   expectLogits(
     tensors,
     'masked_per_sample.logits',
-    (sequence) => passOf(spec, variant, sequence, own(sequence)).logits.data,
+    (sequence) => model.forward(sequence.tokens, own(sequence)).logits.data,
   )
 }
 
 function judgeLogits(
-  spec: Specification,
-  variant: OptVariant,
+  model: Model,
   tensors: Case,
   prefix: string,
   maskFor: (sequence: Unpadded) => Mask,
 ): void {
   const logitsOf = (sequence: Unpadded): Float32Array =>
-    passOf(spec, variant, sequence, maskFor(sequence)).logits.data
+    model.forward(sequence.tokens, maskFor(sequence)).logits.data
   expectLogits(tensors, `${prefix}logits`, logitsOf)
   expectLoss(new ReferenceBackend(), tensors, `${prefix}loss`, logitsOf)
 }
 
-/** Gradients of every unit, and plainact. The loss of a case is the mean over all of its rows. */
-function judgeGradients(spec: Specification, variant: OptVariant, name: string): void {
+type LayerPasses = ReturnType<Model['forward']>['layers']
+type Gradients = ReturnType<ReturnType<Model['forward']>['backward']>
+
+/** The derivative of the loss in the factor of every unit: Σ_t Σ_i a g, of what a unit computes before the mask. */
+function slopesOf(layers: LayerPasses, gradients: Gradients, H: number): Units {
+  const slopes = (a: Tensor, g: Tensor, U: number): Float32Array => {
+    const [, width] = a.shape
+    const sums = new Float32Array(U)
+    a.data.forEach((value, i) => (sums[Math.floor(((i % width) * U) / width)] += value * g.data[i]))
+    return sums
+  }
+  return {
+    heads: layers.map(({ context }, l) => slopes(context, gradients[l].context, H)),
+    neurons: layers.map(({ activation }, l) =>
+      slopes(activation, gradients[l].activation, activation.shape[1]),
+    ),
+  }
+}
+
+/** Gradients of every unit, the derivatives in the masks, and plainact. The loss of a case is the mean over all of its rows. */
+function judgeGradients(spec: Specification, variant: Variant, name: string): void {
   const tensors = readCase(variant, name)
+  const model = modelBy(spec, variant)
   const rows = rowsOf(tensors)
-  const sums = { heads: new Float64Array(), neurons: new Float64Array() }
-  const found = new Map<string, number[]>()
-  const expected = new Map<string, number[]>()
+  const [found, expected] = [new Map<string, number[]>(), new Map<string, number[]>()]
   const note = (to: Map<string, number[]>, of: string, values: ArrayLike<number>): void =>
     void to.set(of, [...(to.get(of) ?? []), ...Array.from(values)])
+  const sums = new Map<string, Float64Array>()
+  const sum = (of: string, values: readonly Float32Array[], share: number): void => {
+    const before = sums.get(of)
+    sums.set(
+      of,
+      Float64Array.from(flatten(values), (value, i) => (before?.[i] ?? 0) + value * share),
+    )
+  }
+  let total = 0
   for (const sequence of rows.sequences) {
     const labels = labelsOf(rows, sequence)
     const share = countScored(labels) / scoredIn(rows)
     if (share === 0) continue
-    const pass = passOf(spec, variant, sequence)
-    const gradients = spec.backward(models[variant], pass, shiftLabels(labels))
-    gradients.forEach(({ context, activation, preActivation }, l) => {
-      for (const [of, own] of [
-        ['head_out_grad', context],
-        ['fc1_act_grad', activation],
-        ['fc1_pre_grad', preActivation],
-      ] as const) {
+    const pass = model.forward(sequence.tokens, null)
+    total += share * loss(pass.logits, shiftLabels(labels))
+    const gradients = pass.backward(shiftLabels(labels))
+    gradients.forEach((grads, l) => {
+      for (const [what, of] of recordedIn(tensors, '_grad')) {
         note(
           found,
           `${of} ${l}`,
-          own.data.map((value) => value * share),
+          Array.from(grads[what].data, (value) => value * share),
         )
         note(expected, `${of} ${l}`, layerIn(tensors, of, l, sequence))
       }
     })
-    const scores = spec.plainact(pass.layers, gradients, shape.heads)
-    for (const [kind] of kinds) {
-      const flat = scores[kind].flatMap((row) => [...row])
-      sums[kind] = Float64Array.from(flat, (score, i) => (sums[kind][i] ?? 0) + score * share)
-    }
+    const scores = spec.plainact(pass.layers, gradients, model.heads)
+    const slopes = slopesOf(pass.layers, gradients, model.heads)
+    sum('crit.plainact_head', scores.heads, share)
+    sum('crit.plainact_ffn_act', scores.neurons, share)
+    if (!tensors.has('crit.plainact_head_signed')) continue
+    sum('crit.plainact_head_signed', slopes.heads, share)
+    sum('crit.plainact_ffn_signed', slopes.neurons, share)
   }
+  expect(found.size).toBeGreaterThan(0)
+  const [expectedLoss] = get(tensors, 'loss').values
+  expect(Math.abs(total / expectedLoss - 1)).toBeLessThanOrEqual(tolerance.loss)
   for (const [of, values] of found) expectNearRelative(values, expected.get(of) ?? [], tolerance.gradient, of)
-  expectScores(tensors, sums)
-}
-
-function expectScores(tensors: Case, scores: Readonly<Record<keyof Units, ArrayLike<number>>>): void {
-  for (const [kind, golden] of [
-    ['heads', 'crit.plainact_head'],
-    ['neurons', 'crit.plainact_ffn_act'],
-  ] as const)
-    expectNearRelative(scores[kind], get(tensors, golden).values, tolerance.gradient, golden)
-}
-
-/** What calibration makes of the one row of `single`, all of whose tokens but the first are scored. */
-function judgeExample(spec: Specification, variant: OptVariant): void {
-  const tensors = readCase(variant, 'single')
-  const [sequence] = rowsOf(tensors).sequences
-  const { context, scores } = spec.calibrate(opt.opt(models[variant]), sequence.tokens, 1)
-  expectNear(
-    context.data,
-    layerIn(tensors, 'head_out', 0, sequence).subarray(0, context.size),
-    1e-5,
-    'context',
-  )
-  expectScores(tensors, { heads: flatten(scores.heads), neurons: flatten(scores.neurons) })
+  for (const [of, values] of sums) expectNearRelative(values, get(tensors, of).values, tolerance.gradient, of)
 }
 
 const flatten = (rows: readonly Float32Array[]): number[] => rows.flatMap((row) => [...row])
 
-/** Sixteen greedy tokens, dense and under a mask. */
-function judgeText(spec: Specification): void {
-  const tensors = readCase('preln', 'greedy')
+/** What calibration makes of the one row of `single`, all of whose tokens but the first are scored. */
+function judgeExample(spec: Specification, variant: Variant): void {
+  const tensors = readCase(variant, 'single')
+  const [sequence] = rowsOf(tensors).sequences
+  const { context, scores } = spec.calibrate(modelBy(spec, variant), sequence.tokens, 1)
+  const seen = layerIn(tensors, 'head_out', 0, sequence).subarray(0, context.size)
+  expectNear(context.data, seen, 1e-5, 'context')
+  for (const [kind, golden] of [
+    ['heads', 'crit.plainact_head'],
+    ['neurons', 'crit.plainact_ffn_act'],
+  ] as const)
+    expectNearRelative(flatten(scores[kind]), get(tensors, golden).values, tolerance.gradient, golden)
+}
+
+/** Sixteen greedy tokens and, where they are recorded, the logits of each; dense and under a mask. */
+function judgeText(spec: Specification, variant: Variant): void {
+  const tensors = readCase(variant, 'greedy')
+  const model = modelBy(spec, variant)
   const prompt = getIds(tensors, 'prompt')
   for (const [kind, mask] of [
     ['dense', null],
-    ['sparse', unitsOf(maskOf({ shape }, tensors, 'both'))],
+    ['sparse', unitsOf(maskOf({ shape: configOf(variant) }, tensors, 'both'))],
   ] as const) {
-    const text = spec.generate(opt.opt(models.preln), prompt, mask, 16)
-    expect([...prompt, ...text]).toEqual([...get(tensors, `${kind}.tokens`).values])
+    // Some cases have the prompt before them.
+    const text = getIds(tensors, `${kind}.tokens`).slice(-16)
+    expect(spec.generate(model, prompt, mask, 16)).toEqual(text)
+    if (!tensors.has(`${kind}.logits`)) continue
+    const { shape, values } = get(tensors, `${kind}.logits`)
+    const { logits } = model.forward(Int32Array.of(...prompt, ...text.slice(0, -1)), mask)
+    expectNear(
+      logits.data.subarray((prompt.length - 1) * shape[1]),
+      values,
+      tolerance.logits,
+      `${kind}.logits`,
+    )
+  }
+}
+
+/** The mean negative log-likelihood in float64 of every token but the first. */
+function lossOf({ data, shape: [T, V] }: Tensor, tokens: Int32Array): number {
+  let total = 0
+  for (let t = 0; t + 1 < T; t++) {
+    const row = data.subarray(t * V, (t + 1) * V)
+    total += Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0)) - row[tokens[t + 1]]
+  }
+  return total / (T - 1)
+}
+
+/**
+ * The loss changes with each unit's factor m as `backward` says, where all units are computed and where half are skipped.
+ * The difference quotient of (m - h, m + h) is extrapolated from h and 2 h, so that it errs by the order of h⁴.
+ */
+function judgeSlopes(spec: Specification): void {
+  const tensors = readCase('llama_gqa', 'single')
+  const model = modelBy(spec, 'llama_gqa')
+  const tokens = getIds(tensors, 'input_ids')
+  const half = unitsOf(maskOf({ shape: configOf('llama_gqa') }, tensors, 'both'))
+  const dense = {
+    heads: half.heads.map((row) => row.map(() => 1)),
+    neurons: half.neurons.map((row) => row.map(() => 1)),
+  }
+  for (const mask of [dense, half]) {
+    const pass = model.forward(tokens, mask)
+    const slopes = slopesOf(pass.layers, pass.backward(Int32Array.of(...tokens.slice(1), -100)), model.heads)
+    for (const kind of ['heads', 'neurons'] as const)
+      mask[kind].forEach((row, l) => {
+        const steps = Float64Array.from(row, (_, u) => {
+          const lossAt = (step: number): number => {
+            const changed = mask[kind].map((all, at) =>
+              at === l ? all.map((m, unit) => m + (unit === u ? step : 0)) : all,
+            )
+            return lossOf(model.forward(tokens, { ...mask, [kind]: changed }).logits, tokens)
+          }
+          const quotient = (h: number): number => (lossAt(h) - lossAt(-h)) / (2 * h)
+          return (4 * quotient(1 / 32) - quotient(1 / 16)) / 3
+        })
+        expectNearRelative(slopes[kind][l], steps, 1e-3, `${kind} ${l}`)
+      })
   }
 }
 
@@ -240,8 +368,8 @@ function goldenNetwork(kind: 'head' | 'ffn', without = 0): Network {
 
 /** The released predictor: its input and its scores. */
 function judgePredictor(spec: Specification): void {
-  const input = getIds(golden, 'input_ids')
-  const { context } = spec.attend(models.preln, 0, spec.embed(models.preln, input))
+  const model = modelBy(spec, 'preln')
+  const context = model.contextOf(getIds(golden, 'input_ids'))
   const [T, D] = context.shape
   const seen = get(golden, 'first_layer_last_token_context').values
   expectNear(context.data.subarray((T - 1) * D), seen, 1e-5, 'context')
@@ -249,42 +377,45 @@ function judgePredictor(spec: Specification): void {
   expectNear(f.data, get(golden, 'predictor_input').values, 1e-5, 'input')
   const predictor = {
     features: 'min_max',
-    heads: goldenNetwork('head', shape.heads),
-    neurons: goldenNetwork('ffn', shape.neurons),
+    heads: goldenNetwork('head', model.heads),
+    neurons: goldenNetwork('ffn', model.neurons),
   } as const
-  const scores = spec.predict(predictor, context, shape.heads, shape.neurons)
+  const scores = spec.predict(predictor, context, model.heads, model.neurons)
   for (const [kind, name] of kinds) {
     const { values } = get(golden, `${name}.scores`)
     expectNear(spec.run(goldenNetwork(name), f).y.data, values, 1e-5, `${name}.scores`)
-    expectNear(flatten(scores[kind].slice(1)), values.subarray(shape[kind]), 1e-5, `${name}.scores`)
+    expectNear(flatten(scores[kind].slice(1)), values.subarray(model[kind]), 1e-5, `${name}.scores`)
   }
 }
 
 /** The masks of the released policy, and logits under one of them. The golden per-layer masks do not keep layer 0. */
 function judgeSelection(spec: Specification): void {
+  const model = modelBy(spec, 'preln')
   const scores = Object.fromEntries(
-    kinds.map(([kind, name]) => [kind, rowsIn(get(golden, `${name}.scores`).values, shape[kind])]),
+    kinds.map(([kind, name]) => [kind, rowsIn(get(golden, `${name}.scores`).values, model[kind])]),
   ) as unknown as Units
-  const maskOf = (percent: number, scope: 'global' | 'per-layer'): Units =>
+  const masksOf = (percent: number, scope: 'global' | 'per-layer'): Units =>
     spec.selectMask(scores, { sparsity: percent / 100, scope, policy: 'released' })
   for (const percent of [25, 50, 75])
     for (const [kind, name] of kinds) {
       const whole = getFloats(golden, `${name}.global_mask_${percent}_layer0kept`)
-      expect(maskOf(percent, 'global')[kind]).toEqual(rowsIn(whole, shape[kind]))
-      const [, ...later] = rowsIn(getFloats(golden, `${name}.perlayer_mask_${percent}`), shape[kind])
-      const [first, ...found] = maskOf(percent, 'per-layer')[kind]
+      expect(masksOf(percent, 'global')[kind]).toEqual(rowsIn(whole, model[kind]))
+      const [, ...later] = rowsIn(getFloats(golden, `${name}.perlayer_mask_${percent}`), model[kind])
+      const [first, ...found] = masksOf(percent, 'per-layer')[kind]
       expect(found).toEqual(later)
       expect(first.every((kept) => kept === 1)).toBe(true)
     }
-  const { logits } = spec.forward(models.preln, getIds(golden, 'input_ids'), maskOf(50, 'global'))
+  const { logits } = model.forward(getIds(golden, 'input_ids'), masksOf(50, 'global'))
   expectNear(logits.data, get(golden, 'global50_layer0kept.logits').values, tolerance.logits, 'logits')
 }
 
+type Judge = (spec: Specification) => void
+
 /** All that is judged, by name. */
-const judgements: Readonly<Record<string, (spec: Specification) => void>> = {
+const judgements: Readonly<Record<string, Judge>> = {
   ...Object.fromEntries(
-    optVariants.flatMap((variant) => [
-      ...casesOf[variant].flatMap((name): [string, (spec: Specification) => void][] => [
+    variants.flatMap((variant) => [
+      ...casesOf[variant].flatMap((name): [string, Judge][] => [
         [`${variant} ${name}: activations, logits and loss`, (spec) => judgeForward(spec, variant, name)],
         [`${variant} ${name}: logits and loss under masks`, (spec) => judgeMasked(spec, variant, name)],
         [`${variant} ${name}: gradients and plainact`, (spec) => judgeGradients(spec, variant, name)],
@@ -292,80 +423,209 @@ const judgements: Readonly<Record<string, (spec: Specification) => void>> = {
       [`${variant}: an example of calibration`, (spec: Specification) => judgeExample(spec, variant)],
     ]),
   ),
-  'greedy text, dense and sparse': judgeText,
+  ...Object.fromEntries(
+    (['preln', ...llamaVariants] as const).map((variant): [string, Judge] => [
+      `${variant}: greedy text, dense and sparse`,
+      (spec) => judgeText(spec, variant),
+    ]),
+  ),
+  'finite differences of the masks': judgeSlopes,
   "the released predictor's input and scores": judgePredictor,
   'masks of the released policy, and logits under one': judgeSelection,
 }
 
 for (const [name, judge] of Object.entries(judgements)) test(name, () => judge(specification))
 
-describe('planted bugs', () => {
-  /** The specification with the model changed before every pass. */
-  const wrongModel = (change: (model: opt.OptModel) => opt.OptModel): Partial<Specification> => ({
-    forward: (model, ...rest) => forward(change(model), ...rest),
-    attend: (model, ...rest) => attend(change(model), ...rest),
-    embed: (model, ...rest) => embed(change(model), ...rest),
-  })
-  const timesRoot = (x: Float32Array, K: number): Float32Array => x.map((value) => value * K ** 0.5)
+test.each(llamaVariants)('both configs of %s describe one program', (variant) => {
+  expect(programOf(goldenConfig(variant, 'config.v5.json'))).toEqual(programOf(configOf(variant)))
+})
 
-  const mutants: Record<string, [wrong: Partial<Specification>, judgement: string]> = {
-    'queries are not scaled by 1 / √K': [
-      wrongModel((model) => ({
+describe('planted bugs', () => {
+  /** The program of a changed configuration. */
+  const wrongConfig = (change: (config: ModelConfig) => Partial<ModelConfig>): Partial<Specification> => ({
+    program: (config) => programOf({ ...config, ...change(config) }),
+  })
+  /** The program with some steps replaced. */
+  const wrongSteps = (change: (step: Value) => Value): Partial<Specification> => ({
+    program: (config) => {
+      const known = new Map<Value, Value>()
+      const copy = (step: Value): Value => {
+        const found = known.get(step) ?? change({ ...step, of: step.of.map(copy) })
+        known.set(step, found)
+        return found
+      }
+      return copy(programOf(config))
+    },
+  })
+  /** The numbers of a parameter changed, as rows of some numbers. */
+  const wrongWeights = (
+    isMeant: (name: string) => boolean,
+    change: (row: (i: number) => Float32Array, i: number, config: ModelConfig) => Float32Array,
+    rowsOf = (rows: number, _config: ModelConfig): number => rows,
+  ): Partial<Specification> => ({
+    weights: (tensors, config) => {
+      const changed = new Map(tensors)
+      for (const [name, { shape, values }] of tensors) {
+        if (!isMeant(name)) continue
+        const columns = shape[1] ?? 1
+        const row = (i: number): Float32Array =>
+          values.subarray(i * columns, (i + 1) * columns) as Float32Array
+        const rows = rowsOf(shape[0], config)
+        const all = Array.from({ length: rows }, (_, i) => [...change(row, i, config)])
+        changed.set(name, { shape: [rows, ...shape.slice(1)], values: Float32Array.from(all.flat()) })
+      }
+      return plainWeights(changed, 'f32')
+    },
+  })
+  /** The model with something done to a mask before each pass. */
+  const wrongMask = (change: (mask: Units) => Mask): Partial<Specification> => ({
+    modelOf: (program, weights) => {
+      const model = modelOf(program, weights)
+      const under = (mask: Mask): Mask => (mask !== null && 'heads' in mask ? change(mask) : mask)
+      return { ...model, forward: (tokens, mask) => model.forward(tokens, under(mask)) }
+    },
+  })
+  /** The model with another backward pass. */
+  const wrongBackward = (
+    change: (backward: (labels: Int32Array) => Gradients, labels: Int32Array) => Gradients,
+  ): Partial<Specification> => ({
+    modelOf: (program, weights) => {
+      const model = modelOf(program, weights)
+      return {
         ...model,
-        layers: model.layers.map((layer) => {
-          const { weight, bias } = layer.query
-          if (weight.storage !== 'f32') throw new TypeError('a golden model is float32')
-          const K = weight.rows / model.heads
-          const query = {
-            weight: { ...weight, numbers: timesRoot(weight.numbers, K) },
-            bias: bias && tensor(timesRoot(bias.data, K), bias.size),
+        forward: (tokens, mask) => {
+          const pass = model.forward(tokens, mask)
+          return { ...pass, backward: (labels) => change(pass.backward, labels) }
+        },
+      }
+    },
+  })
+  const late = <Row>(rows: readonly Row[]): Row[] => [...rows.slice(-1), ...rows.slice(0, -1)]
+  const all = (rows: readonly Float32Array[]): Float32Array[] => rows.map((row) => row.map(() => 1))
+  const isKeyOrValue = (name: string): boolean => /\.[kv]_proj\./.test(name)
+
+  interface Planted {
+    readonly spec?: Partial<Specification>
+    readonly rotary?: Partial<typeof rotaryOps>
+    readonly gate?: Partial<typeof gateOps>
+    /** Words of the names of the judgements that find it. */
+    readonly about: string
+  }
+  const mutants: Readonly<Record<string, Planted>> = {
+    'queries are not scaled by 1 / √K': {
+      spec: wrongWeights(
+        (name) => name.includes('.q_proj.'),
+        (row, i, { headSize: K }) => row(i).map((value) => value * K ** 0.5),
+      ),
+      about: 'activations, logits and loss',
+    },
+    'norms stand on the other side of each half': {
+      spec: wrongConfig(({ preNorm }) => ({ preNorm: !preNorm })),
+      about: 'preln single: activations, logits and loss',
+    },
+    'the last norm is left out': {
+      spec: wrongConfig(() => ({ finalNorm: false })),
+      about: 'preln single: activations, logits and loss',
+    },
+    'head h reads key head h mod G': {
+      spec: {
+        ...wrongConfig(({ heads }) => ({ keyHeads: heads })),
+        ...wrongWeights(
+          isKeyOrValue,
+          (row, i, { headSize: K, keyHeads: G }) => row((Math.floor(i / K) % G) * K + (i % K)),
+          (_rows, { heads: H, headSize: K }) => H * K,
+        ),
+      },
+      about: 'llama_gqa single: activations, logits and loss',
+    },
+    'a rotation turns neighbours': {
+      spec: wrongWeights(
+        (name) => /\.[qk]_proj\./.test(name),
+        (row, i, { headSize: K }) =>
+          row(i - (i % K) + ((i % K) % (K / 2)) * 2 + Math.floor((i % K) / (K / 2))),
+      ),
+      about: 'llama_gqa single: activations, logits and loss',
+    },
+    'keys are not rotated': {
+      spec: wrongSteps((step) => {
+        if (step.op !== 'attention') return step
+        const [q, k, v] = step.of
+        return { ...step, of: [q, k.of[0], v] }
+      }),
+      about: 'llama_gqa single: activations, logits and loss',
+    },
+    'gate and up are exchanged': {
+      spec: wrongSteps((step) => (step.op === 'siluGate' ? { ...step, of: step.of.toReversed() } : step)),
+      about: 'llama_mha single: activations, logits and loss',
+    },
+    'epsilon is 1e-3': {
+      spec: wrongConfig(() => ({ epsilon: 1e-3 })),
+      about: 'llama_mha single: activations, logits and loss',
+    },
+    'the head is the token table': {
+      spec: wrongConfig(() => ({ tied: true })),
+      about: 'llama_mha single: activations, logits and loss',
+    },
+    'the scaling of rotations is ignored': {
+      spec: wrongConfig(({ rotary }) => ({ rotary: rotary && { ...rotary, scaling: null } })),
+      about: 'llama3_rope single: activations, logits and loss',
+    },
+    'masks are one layer late': {
+      spec: wrongMask(({ heads, neurons }) => ({ heads: late(heads), neurons: late(neurons) })),
+      about: 'logits and loss under masks',
+    },
+    'the mask of neurons is left out, as in the released code': {
+      spec: wrongMask((mask) => ({ ...mask, neurons: all(mask.neurons) })),
+      about: 'logits and loss under masks',
+    },
+    'neurons are masked before the gate': {
+      spec: {
+        modelOf: (program, weights) => {
+          const gatesTimes = (mask: Units): Weights => ({
+            ...weights,
+            matrix: (parameter, isTurned) => {
+              const right = weights.matrix(parameter, isTurned)
+              const found = /\.(\d+)\.mlp\.gate_proj/.exec(parameter.name)
+              if (found === null) return right
+              const factors = mask.neurons[Number(found[1])]
+              const numbers = right
+                .widen()
+                .data.map((value, n) => value * factors[Math.floor(n / right.columns)])
+              return matrix(tensor(numbers, right.rows, right.columns))
+            },
+          })
+          const model = modelOf(program, weights)
+          return {
+            ...model,
+            forward: (tokens, mask) =>
+              mask !== null && 'heads' in mask
+                ? modelOf(program, gatesTimes(mask)).forward(tokens, { ...mask, neurons: all(mask.neurons) })
+                : model.forward(tokens, mask),
           }
-          return { ...layer, query }
-        }),
-      })),
-      'activations, logits and loss',
-    ],
-    'norms stand on the other side of each half': [
-      wrongModel((model) => ({ ...model, preNorm: !model.preNorm })),
-      'activations, logits and loss',
-    ],
-    'the last norm is left out': [
-      wrongModel((model) => ({ ...model, finalNorm: null })),
-      'preln single: activations, logits and loss',
-    ],
-    'masks are one layer late': [
-      {
-        forward: (model, tokens, mask = null) => {
-          if (mask === null || !('heads' in mask)) return forward(model, tokens, mask)
-          const late = <Row>(rows: readonly Row[]): Row[] => [...rows.slice(-1), ...rows.slice(0, -1)]
-          return forward(model, tokens, { heads: late(mask.heads), neurons: late(mask.neurons) })
         },
       },
-      'logits and loss under masks',
-    ],
-    'the mask of neurons is left out, as in the released code': [
-      {
-        forward: (model, tokens, mask = null) => {
-          if (mask === null || !('heads' in mask)) return forward(model, tokens, mask)
-          return forward(model, tokens, { ...mask, neurons: mask.neurons.map((row) => row.map(() => 1)) })
-        },
-      },
-      'logits and loss under masks',
-    ],
-    'labels are those of the tokens themselves': [
-      {
-        backward: (model, pass, labels) => backward(model, pass, Int32Array.of(-100, ...labels.slice(0, -1))),
-      },
-      'gradients and plainact',
-    ],
-    'the gradient of an activation is that before relu': [
-      {
-        backward: (...all) => backward(...all).map((one) => ({ ...one, activation: one.preActivation })),
-      },
-      'gradients and plainact',
-    ],
-    'plainact keeps the sign of a token': [
-      {
+      about: 'finite differences of the masks',
+    },
+    'labels are those of the tokens themselves': {
+      spec: wrongBackward((backward, labels) => backward(Int32Array.of(-100, ...labels.slice(0, -1)))),
+      about: 'gradients and plainact',
+    },
+    'the gradient of an activation is that before its function': {
+      spec: wrongBackward((backward, labels) =>
+        backward(labels).map((one) => ({ ...one, activation: one.preActivation })),
+      ),
+      about: 'gradients and plainact',
+    },
+    'the gradient is rotated forwards': {
+      rotary: { rotary_backward: rotaryOps.rotary },
+      about: 'llama_gqa single: gradients and plainact',
+    },
+    'the gradients of gate and up are exchanged': {
+      gate: { silu_gate_backward: (a, b, ...rest) => gateOps.silu_gate_backward(b, a, ...rest) },
+      about: 'llama_gqa: an example of calibration',
+    },
+    'plainact keeps the sign of a token': {
+      spec: {
         plainact: (outputs, gradients, H) => ({
           ...plainact(outputs, gradients, H),
           neurons: outputs.map(({ activation }, l) => {
@@ -376,51 +636,60 @@ describe('planted bugs', () => {
           }),
         }),
       },
-      'gradients and plainact',
-    ],
-    'calibration scores the prompt only': [
-      { calibrate: (model, text) => calibrate(model, text, text.length - 1) },
-      'an example of calibration',
-    ],
-    'text goes on under no mask': [
-      { generate: (model, prompt, _mask, count) => generate(model, prompt, null, count) },
-      'greedy text',
-    ],
-    'the predictor sees the first token': [
-      {
+      about: 'gradients and plainact',
+    },
+    'calibration scores the prompt only': {
+      spec: { calibrate: (model, text) => calibrate(model, text, text.length - 1) },
+      about: 'an example of calibration',
+    },
+    'text goes on under no mask': {
+      spec: { generate: (model, prompt, _mask, count) => generate(model, prompt, null, count) },
+      about: 'greedy text, dense and sparse',
+    },
+    'the predictor sees the first token': {
+      spec: {
         features: (context, scaling) => {
           const [, D] = context.shape
           return features(tensor(context.data.slice(0, D), 1, D), scaling)
         },
       },
-      'the released predictor',
-    ],
-    'scores of a layer are those of the next': [
-      {
+      about: 'the released predictor',
+    },
+    'scores of a layer are those of the next': {
+      spec: {
         predict: (...all) => {
           const { heads, neurons } = predict(...all)
           return { heads: heads.toReversed(), neurons }
         },
       },
-      'the released predictor',
-    ],
-    'layer 0 is left out of the released ranking': [
-      { selectMask: (scores, budget) => selectMask(scores, { ...budget, policy: 'exact' }) },
-      'masks of the released policy',
-    ],
+      about: 'the released predictor',
+    },
+    'layer 0 is left out of the released ranking': {
+      spec: { selectMask: (scores, budget) => selectMask(scores, { ...budget, policy: 'exact' }) },
+      about: 'masks of the released policy',
+    },
   }
 
-  test.each(Object.entries(mutants))('%s: is found', (_bug, [wrong, about]) => {
+  test.each(Object.entries(mutants))('%s: is found', (_bug, { spec, about, ...operations }) => {
     const names = Object.keys(judgements).filter((name) => name.includes(about))
     expect(names).not.toEqual([])
-    for (const name of names)
-      expect(() => judgements[name]({ ...specification, ...wrong }), name).toThrow(
-        expect.objectContaining({ name: 'AssertionError' }) as Error,
-      )
+    Object.assign(rotary, operations.rotary)
+    Object.assign(gate, operations.gate)
+    try {
+      for (const name of names)
+        expect(() => judgements[name]({ ...specification, ...spec }), name).toThrow(
+          expect.objectContaining({ name: 'AssertionError' }) as Error,
+        )
+    } finally {
+      Object.assign(rotary, rotaryOps)
+      Object.assign(gate, gateOps)
+    }
   })
 
-  test('every judgement finds one', () => {
-    const about = Object.values(mutants).map(([, words]) => words)
-    expect(Object.keys(judgements).filter((name) => !about.some((words) => name.includes(words)))).toEqual([])
+  test('every kind of judgement finds one', () => {
+    const kindOf = (name: string): string => name.slice(name.indexOf(': ') + 1).trim()
+    const about = Object.values(mutants).map(({ about }) => kindOf(about))
+    const kinds = new Set(Object.keys(judgements).map(kindOf))
+    expect([...kinds].filter((kind) => !about.some((words) => kind.includes(words)))).toEqual([])
   })
 })

@@ -18,9 +18,17 @@ import { moduleName, type Module } from '../../src/engine/names.ts'
 import { promptMask } from '../../src/predictor/leaky.ts'
 import { magnitudeThreshold, tealPlanner } from '../../src/predictor/teal.ts'
 import { winaPlanner } from '../../src/predictor/wina.ts'
-import { maskUnits } from '../../src/spec/arrays.ts'
-import { teal, wina, type ChannelBudget, type Channels, type Site } from '../../src/spec/channels.ts'
+import {
+  columnNorms as plainColumnNorms,
+  reading,
+  teal,
+  wina,
+  type ChannelBudget,
+  type Channels,
+  type Site,
+} from '../../src/spec/channels.ts'
 import type { Model } from '../../src/spec/model.ts'
+import { maskUnits } from '../../src/spec/plain.ts'
 import type { HostTensor } from '../../src/tensor/memory_source.ts'
 import { lawForAll } from '../../src/verify/law.ts'
 import { forAll, withModel, type ModelLaw } from '../../src/verify/model/cases.ts'
@@ -111,7 +119,7 @@ function follows(
       const [prompt] = endsOf(tokens, parts)
       const plain = plainModel(config, tensors, storage, cache)
       const channels = rule({ sparsity, denseLayers, prompt }, plain)
-      const { logits } = plain.forward(tokens, null, channels)
+      const { logits } = plain.forward(tokens, null, reading(plain, channels))
       await withEngine(subject, config, tensors, { storage }, (model, compare) => {
         const planner = make(model, makeBudget(sparsity, { denseLayers }))
         compare('logits', feedInParts(model, tokens, parts, { planner, cache }), logits.data)
@@ -123,7 +131,7 @@ function follows(
 const followsTeal = (make: Make = (_, budget) => tealPlanner(budget)): ModelLaw =>
   follows('teal', make, (budget) => teal(budget))
 const followsWina = (make: Make = (model, budget) => winaPlanner(model, budget)): ModelLaw =>
-  follows('wina', make, (budget, { norms }) => wina(budget, norms))
+  follows('wina', make, (budget, plain) => wina(budget, (l, site) => plainColumnNorms(plain, l, site)))
 
 stateLaws('channels', { followsTeal: followsTeal(), followsWina: followsWina() })
 
@@ -348,7 +356,8 @@ const isColumnOfZeros = lawForAll(
   },
   { runs: 200 },
 )
-const forwardMasked: Forward = (model, tokens, channels) => model.forward(tokens, null, channels).logits.data
+const forwardMasked: Forward = (model, tokens, channels) =>
+  model.forward(tokens, null, reading(model, channels)).logits.data
 stateLaw(isColumnOfZeros, forwardMasked)
 
 test.each<[string, Forward]>([

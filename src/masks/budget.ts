@@ -7,11 +7,12 @@
  *
  * A floor guarantees every ranked layer its best units. Floors count towards the budget and exceed it only if the budget is
  * smaller than all floors together. Global scope guarantees one head per layer. Hybrid scope is global scope with a floor
- * for neurons too, as in the paper's code: a layer below the floor gets its best units back, and the lowest units of the
- * other layers are skipped instead.
+ * for neurons too: a layer below the floor gets its best units back, and the lowest units of the other layers are skipped
+ * instead.
  *
  * The paper's code ranks the dense layers too, prunes floor(int(percent) N / 100) units and then makes those layers dense,
- * so that it skips less than requested. `policy: 'released'` is compatible with it.
+ * so that it skips less than requested. Its hybrid scope may leave a layer below the floor (src/spec/select.ts says how).
+ * `policy: 'released'` is compatible with it.
  */
 import { checkOptionNames, describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'

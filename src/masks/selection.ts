@@ -106,6 +106,15 @@ function selectUnits(
   const mask = new Float32Array(layers * units)
   const { scope, policy, denseLayers } = budget
   const first = firstRanked(budget)
+  if (scope === 'hybrid' && policy === 'released')
+    return selectAsReleased(
+      scores,
+      layers,
+      units,
+      unitsKept(scores.length, sparsity, policy),
+      floor,
+      topK,
+    ).fill(1, 0, Math.min(layers, denseLayers) * units)
   const keep = (start: number, length: number, count: number): void => {
     const ranked = scores.subarray(start, start + length)
     for (const unit of chooseWithFloor(ranked, length / units, units, count, floor, topK))
@@ -118,6 +127,29 @@ function selectUnits(
     for (let layer = first; layer < layers; layer++)
       keep(layer * units, units, unitsKept(units, sparsity, policy))
   return mask.fill(1, 0, Math.min(layers, denseLayers) * units)
+}
+
+/**
+ * The hybrid scope of the paper's code: the best of all; for each layer with fewer than `floor` of them, so many of the lowest are
+ * given up, and the layer gets its best ones back. It does not look again, so that a layer may keep fewer, or none.
+ */
+function selectAsReleased(
+  scores: Float32Array, // [L, U]
+  layers: number,
+  units: number,
+  count: number,
+  floor: number,
+  topK: TopK,
+): Float32Array {
+  const kept = new Float32Array(layers)
+  for (const unit of topK(scores, count)) kept[Math.floor(unit / units)]++
+  const short = Array.from(kept.keys()).filter((layer) => kept[layer] < floor)
+  const mask = new Float32Array(layers * units)
+  for (const unit of topK(scores, Math.max(0, count - floor * short.length))) mask[unit] = 1
+  for (const layer of short)
+    for (const unit of topK(scores.slice(layer * units, (layer + 1) * units), floor))
+      mask[layer * units + unit] = 1
+  return mask
 }
 
 /** The best `floor` units of every layer, then the best of all others until `count` are chosen. */

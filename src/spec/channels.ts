@@ -11,7 +11,9 @@
  * the mask. The prompt is dense, and so are the first layers, as under the other masks.
  */
 import { top_k } from '../ops/top_k.ts'
-import { tensor, widen, type Matrix, type Tensor } from './arrays.ts'
+import type { Model } from './model.ts'
+import { tensor, type Setting, type Tensor } from './plain.ts'
+import { stepsOf, type Value } from './program.ts'
 
 /** Where a layer reads: query, key and value; out; fc1, or gate and up; fc2, or down. */
 const sites = ['attention', 'heads', 'ffn', 'activations'] as const
@@ -19,9 +21,6 @@ export type Site = (typeof sites)[number]
 
 /** What the matrices of a site of layer l read of x [T, C]. */
 export type Channels = (l: number, site: Site, x: Tensor) => Tensor
-
-/** Every channel. */
-export const allChannels: Channels = (_l, _site, x) => x
 
 /** How much is left out, and what is dense. */
 export interface ChannelBudget {
@@ -80,13 +79,43 @@ function behind(
   }
 }
 
-/** The Euclidean norm of each column [C] of matrices [O, C], one under the other, which are turned or not. */
-export function columnNorms(matrices: readonly Matrix[], isTurned: boolean): Float32Array {
-  const { rows, columns } = matrices[0]
-  const squares = new Float64Array(isTurned ? rows : columns)
-  for (const matrix of matrices)
-    widen(matrix, isTurned).data.forEach((value, n) => {
-      squares[isTurned ? Math.floor(n / matrix.columns) : n % columns] += value * value
+/** Where each site is in a program: the value that its matrices read, by its layer and name. */
+function sitesOf({ program }: Model): Map<Value, { readonly l: number; readonly site: Site }> {
+  const found = new Map<Value, { l: number; site: Site }>()
+  const read = new Map<number, number>()
+  for (const step of stepsOf(program)) {
+    const l = (step.op === 'linear' || step.op === 'combine') && /\.layers\.(\d+)\./.exec(step.weight.name)
+    if (!l || found.has(step.of[0])) continue
+    const count = read.get(Number(l[1])) ?? 0
+    found.set(step.of[0], { l: Number(l[1]), site: sites[count] })
+    read.set(Number(l[1]), count + 1)
+  }
+  return found
+}
+
+/** What the matrices of a model read under a mask of channels. */
+export function reading(model: Model, channels: Channels): NonNullable<Setting['read']> {
+  const places = sitesOf(model)
+  return (value, x) => {
+    const place = places.get(value)
+    return place ? channels(place.l, place.site, x) : x
+  }
+}
+
+/** The Euclidean norm of each column that the channels of a site meet: [C]. */
+export function columnNorms(model: Model, l: number, site: Site): Float32Array {
+  const [value] = [...sitesOf(model)].find(([, place]) => place.l === l && place.site === site) as [
+    Value,
+    unknown,
+  ]
+  const squares = new Float64Array(value.width)
+  for (const step of stepsOf(model.program)) {
+    if ((step.op !== 'linear' && step.op !== 'combine') || step.of[0] !== value) continue
+    const isTurned = step.op === 'combine'
+    const matrix = model.weights.matrix(step.weight, isTurned)
+    matrix.widen().data.forEach((weight, n) => {
+      squares[isTurned ? Math.floor(n / matrix.columns) : n % matrix.columns] += weight * weight
     })
+  }
   return Float32Array.from(squares, Math.sqrt)
 }

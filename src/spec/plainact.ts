@@ -20,8 +20,8 @@
  * Sums over a head are striped (`src/ops/float32.ts`) and sums over tokens sequential, in float32.
  */
 import { dot } from '../ops/float32.ts'
-import type { Tensor } from './arrays.ts'
-import type { UnitOutputs, Units } from './model.ts'
+import type { Tensor, Units } from './plain.ts'
+import type { UnitOutputs } from './model.ts'
 
 /** plainact of every unit. @param a [L] of a pass @param g [L] of its backward pass @param H heads in a layer */
 export function plainact(a: readonly UnitOutputs[], g: readonly UnitOutputs[], H: number): Units {

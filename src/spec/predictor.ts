@@ -20,8 +20,8 @@
  * It predicts layer 0 too. It drops an example with a row of equal numbers, which gives y = 0 here.
  */
 import { min_max } from '../ops/min_max.ts'
-import { layerNorm, linear, relu, store, tensor, zeros, type Tensor } from './arrays.ts'
-import type { UnitKind, Units } from './model.ts'
+import { layerNorm, matrix, rectify, tensor, zeros, type Tensor, type Units } from './plain.ts'
+import type { UnitKind } from './program.ts'
 
 /** Two linear layers: W1 [R, D], b1 [R], W2 [O, R], b2 [O]; O = (L − 1) U. */
 export type Network = readonly Tensor[]
@@ -41,7 +41,7 @@ export function features(context: Tensor, scaling: FeatureScaling): Tensor {
   const [T, D] = context.shape
   const last = tensor(context.data.slice((T - 1) * D), 1, D)
   if (scaling === 'min_max') return minMax(last)
-  return layerNorm(last, { weight: tensor(new Float32Array(D).fill(1), D), bias: zeros(D) })
+  return layerNorm(last, tensor(new Float32Array(D).fill(1), D), zeros(D))
 }
 
 /** What the network of one kind of unit learns: y [(L - 1) U]. @param scores [L] of [U] */
@@ -62,9 +62,9 @@ function minMax(x: Tensor): Tensor {
 
 /** y [B, O] of f [B, D], and the values between: [B, R]. */
 export function run([W1, b1, W2, b2]: Network, f: Tensor) {
-  const hidden = linear(f, store(W1, 'f32'), b1)
-  const active = relu(hidden)
-  return { hidden, active, y: linear(active, store(W2, 'f32'), b2) }
+  const hidden = matrix(W1).dots(f, b1)
+  const active = rectify(hidden)
+  return { hidden, active, y: matrix(W2).dots(active, b2) }
 }
 
 /** A score for every unit of a model with H heads and F neurons in a layer. Those of layer 0 are zeros, and unused. */

@@ -10,8 +10,9 @@
  * bdc5ad5, lm_eval/models/opt.py) asks it once per scored text too, at the last token of the text: it has seen the answer.
  */
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
-import { tensor, type Tensor } from './arrays.ts'
-import type { Mask, Model, UnitKind, Units } from './model.ts'
+import { tensor, type Mask, type Tensor, type Units } from './plain.ts'
+import type { Model } from './model.ts'
+import type { UnitKind } from './program.ts'
 import { plainact } from './plainact.ts'
 import { features, predict, targets } from './predictor.ts'
 import type { FeatureScaling, Network, Predictor, TargetScaling } from './predictor.ts'
@@ -30,7 +31,7 @@ export function calibrate(model: Model, text: Int32Array, promptLength: number):
   labels.set(text.subarray(promptLength), promptLength - 1)
   const pass = model.forward(text, null)
   const scores = plainact(pass.layers, pass.backward(labels), model.heads)
-  return { context: model.look(text.slice(0, promptLength)), scores }
+  return { context: model.contextOf(text.slice(0, promptLength)), scores }
 }
 
 /** What a predictor sees and learns, and how each of its networks is trained. */
@@ -56,7 +57,7 @@ function stack(rows: readonly Float32Array[]): Tensor {
 
 /** The mask for a prompt [P]. */
 export function plan(model: Model, predictor: Predictor, prompt: Int32Array, budget: Budget): Units {
-  const scores = predict(predictor, model.look(prompt), model.heads, model.neurons)
+  const scores = predict(predictor, model.contextOf(prompt), model.heads, model.neurons)
   return selectMask(scores, budget)
 }
 

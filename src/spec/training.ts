@@ -18,7 +18,8 @@ import { adamw_step } from '../ops/adamw_step.ts'
 import { linear_backward_bias, linear_backward_weight } from '../ops/linear_backward.ts'
 import { mse, mse_backward } from '../ops/mse.ts'
 import { Random } from '../tensor/random.ts'
-import { embedding, linearInputMajor, reluBackward, store, tensor, zeros, type Tensor } from './arrays.ts'
+import { relu_backward } from '../ops/relu.ts'
+import { matrix, result, tensor, zeros, type Tensor } from './plain.ts'
 import { run, type Network } from './predictor.ts'
 
 /** The settings of a training. */
@@ -84,7 +85,7 @@ function trainStep(state: TrainingState, [f, target]: Batch, r: number, d: numbe
   const { hidden, active, y } = run(state.network, f)
   const yGrad = zeros(...y.shape)
   mse_backward(yGrad.data, Float32Array.of(1), y.data, target.data, y.size)
-  const hiddenGrad = reluBackward(linearInputMajor(yGrad, store(state.network[2], 'f32')), hidden)
+  const hiddenGrad = intoHidden(matrix(state.network[2]).sums(yGrad, null), hidden)
   const grads = [...parameterGradients(hiddenGrad, f), ...parameterGradients(yGrad, active)]
   const copy = (all: Network): Network => all.map(({ data, shape }) => tensor(data.slice(), ...shape))
   const [network, mean, square] = [state.network, state.mean, state.square].map(copy)
@@ -94,6 +95,11 @@ function trainStep(state: TrainingState, [f, target]: Batch, r: number, d: numbe
     adamw_step(...arrays, r, beta1, beta2, epsilon, d, 1 - beta1 ** n, 1 - beta2 ** n, size)
   })
   return { step: n, network, mean, square }
+}
+
+/** The gradient before relu, from that after it. */
+function intoHidden(grad: Tensor, x: Tensor): Tensor {
+  return result(x.shape, (y) => relu_backward(y, grad.data, x.data, x.size))
 }
 
 /** The gradients of y = x weightᵀ + bias in the weight [O, I] and the bias [O]. */
@@ -137,4 +143,4 @@ function startOf(D: number, R: number, b2: Tensor, random: Random): Network {
 
 const mapped = ({ data, shape }: Tensor, change: (value: number) => number): Tensor =>
   tensor(data.map(change), ...shape)
-const rowsOf = (x: Tensor, rows: Int32Array): Tensor => embedding(store(x, 'f32'), rows)
+const rowsOf = (x: Tensor, rows: Int32Array): Tensor => matrix(x).pick(rows)

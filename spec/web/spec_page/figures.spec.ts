@@ -106,14 +106,14 @@ function checkUnits(html: string, units: Steps['scores'], key: string): void {
 
 /** What each figure must show. */
 const checks: Readonly<Record<string, (html: string) => void>> = {
-  'opt.embed': (html) => {
+  'opt.opt': (html) => {
     const chips = [...html.matchAll(/<li><span class="piece">(.*?)<\/span><span class="id">(\d+)<\/span>/gs)]
     expect(chips.map(([, piece, id]) => [piece, Number(id)])).toEqual(
       Array.from({ length: tokens }, (_, t) => [visible(steps.tokens.pieces[t]), 40 + t]),
     )
     expect(captionOf(html)).toContain(`The ${tokens} tokens`)
   },
-  'opt.attend': (html) => {
+  'opt.layer': (html) => {
     const { values } = steps.context
     const lengths = Array.from({ length: heads }, (_, h) =>
       Float32Array.from({ length: tokens }, (_, t) => {

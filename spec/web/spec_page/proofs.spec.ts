@@ -153,8 +153,8 @@ describe('the page is a document', () => {
 
   test('names in code lead to what they mean, and not where a parameter has their name', () => {
     const opt = sectionsOf(partsOf(specification)).find(([path]) => path === 'src/spec/opt.ts')?.[1] ?? ''
-    expect(opt).toContain('<a href="#arrays.maskUnits">maskUnits</a>')
-    expect(opt).toContain('<a href="#model.factorsOf">factorsOf</a>')
+    expect(opt).toContain('<a href="#program.units">units</a>')
+    expect(opt).toContain('<a href="#program.combine">combine</a>')
     const select = sectionsOf(partsOf(specification)).find(([path]) => path.endsWith('select.ts'))?.[1] ?? ''
     expect(select).toContain('<a href="operations.html#top_k.top_k">top_k</a>')
     expect(operations.chapters.length).toBeGreaterThan(20)

@@ -43,7 +43,7 @@ function ranking(scores: Float32Array): number[] {
 }
 
 /**
- * Selection of one kind of unit as the released code means it: the best of all; then every layer below its floor gets its
+ * Selection of one kind of unit, said otherwise: the best of all; then every layer below its floor gets its
  * best others back, and each is paid for by the lowest unit of a layer that can spare one.
  * @param ranked scores of the layers that compete [L', U]
  * @param spares whether a layer of which `kept` units stay can give one away

@@ -25,8 +25,9 @@ import {
   type NetworkShape,
   type NetworkValues,
 } from '../../predictor/network.ts'
-import { siluGate, tensor, type Tensor } from '../../spec/arrays.ts'
-import type { UnitOutputs, Units } from '../../spec/model.ts'
+import { silu_gate } from '../../ops/silu_gate.ts'
+import { result, tensor, type Tensor, type Units } from '../../spec/plain.ts'
+import type { LayerPass } from '../../spec/model.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { recordOf } from '../../tensor/records.ts'
 import { sameBits } from '../compare.ts'
@@ -234,9 +235,10 @@ export function channelMaskOf(
 }
 
 /** What the gates of a layer of the specification let through: silu of the gate, of OPT its activations. */
-export function gateOf({ activation, gate }: UnitOutputs & { readonly gate?: Tensor }): Tensor {
-  if (!gate) return activation
-  return siluGate(gate, tensor(new Float32Array(gate.size).fill(1), ...gate.shape))
+export function gateOf({ activation, preActivation: gate }: LayerPass, isGated: boolean): Tensor {
+  if (!isGated) return activation
+  const ones = new Float32Array(gate.size).fill(1)
+  return result(gate.shape, (y) => silu_gate(y, gate.data, ones, gate.size))
 }
 
 /**

@@ -19,9 +19,8 @@ import { makePredictorConfig } from '../../predictor/make_predictor_config.ts'
 import { layerParameterNames, type NetworkShape } from '../../predictor/network.ts'
 import { shadowPlanner } from '../../predictor/planners.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
-import { maskUnits, type Tensor } from '../../spec/arrays.ts'
-import type { Channels } from '../../spec/channels.ts'
-import type { Mask, Units } from '../../spec/model.ts'
+import { reading, type Channels } from '../../spec/channels.ts'
+import { maskUnits, type Mask, type Tensor, type Units } from '../../spec/plain.ts'
 import { plainact } from '../../spec/plainact.ts'
 import { selectMask as plainSelectMask } from '../../spec/select.ts'
 import { calibrate, generate, plan, train } from '../../spec/shadowllm.ts'
@@ -169,7 +168,7 @@ export const engineLaws = {
         }
         const planner = plannerOf(drawn, how, choose, (what, layer, rows) => {
           const { context, input, activation } = layers[layer]
-          const gate = gateOf(layers[layer])
+          const gate = gateOf(layers[layer], config.gated)
           const { data, shape } = { context, stream: input, activation, gate }[what]
           // Activations and gates of the prompt are shown before it is asked.
           const end = (what === 'activation' ? prompt : Math.max(prompt, last)) * shape[1]
@@ -223,7 +222,8 @@ export const engineLaws = {
           Array.from({ length: T }, (_, t) => maskAt(t)),
         )
       }
-      const { logits } = plainModel(config, tensors, storage, cache).forward(tokens, null, channels)
+      const plain = plainModel(config, tensors, storage, cache)
+      const { logits } = plain.forward(tokens, null, reading(plain, channels))
       await withEngine(subject, config, tensors, { storage, bytesPerBackend }, (model, compare) => {
         // It is asked for the first time at the last token of the prompt.
         let t = prompt - 2

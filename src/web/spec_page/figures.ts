@@ -5,7 +5,8 @@
  */
 import { markup, trusted, type Content, type Markup } from '../../experiments/report/markup.ts'
 import { logitsDivergence } from '../../engine/divergence.ts'
-import type { UnitKind, Units } from '../../spec/model.ts'
+import type { Units } from '../../spec/plain.ts'
+import type { UnitKind } from '../../spec/program.ts'
 import { brief, percent, visible } from '../view/dom.ts'
 import type { SomeSteps, Steps } from './method.ts'
 import type { ScoreSource, Settings } from './settings.ts'
@@ -28,9 +29,9 @@ const sources: Readonly<Record<ScoreSource, string>> = {
 
 /** The figures, in the order of the page. */
 export const figures: readonly Figure[] = [
-  { address: 'opt.embed', draw: ({ tokens }) => tokens && drawTokens(tokens) },
+  { address: 'opt.opt', draw: ({ tokens }) => tokens && drawTokens(tokens) },
   {
-    address: 'opt.attend',
+    address: 'opt.layer',
     draw: ({ context, tokens }) => (context && tokens ? drawContext(context, tokens) : null),
   },
   {

@@ -12,7 +12,9 @@ import type { Tokenizer } from '../../io/tokenizer.ts'
 import { pause } from '../../platform/pause.ts'
 import { softmax } from '../../ops/softmax.ts'
 import { openPredictor } from '../../predictor/predictor_file.ts'
-import type { Model, UnitKind, Units } from '../../spec/model.ts'
+import type { Model } from '../../spec/model.ts'
+import type { Units } from '../../spec/plain.ts'
+import type { UnitKind } from '../../spec/program.ts'
 import { features, predict, type Network, type Predictor } from '../../spec/predictor.ts'
 import { selectMask, type Budget } from '../../spec/select.ts'
 import { calibrate, generate } from '../../spec/shadowllm.ts'
@@ -139,7 +141,7 @@ export async function* computeSteps(
   const tokens = tokensOf(held, settings.prompt)
   yield { tokens }
   const prompt = tokens.ids
-  const look = model.look(prompt)
+  const look = model.contextOf(prompt)
   const predicted = predict(predictor, look, model.heads, model.neurons)
   yield {
     context: { values: look.data, heads: model.heads },

@@ -1,7 +1,7 @@
 /**
  * What the pointer or the keyboard is at: the unit, its value, its rank, and where the value came from.
  */
-import type { UnitKind } from '../../spec/model.ts'
+import type { UnitKind } from '../../spec/program.ts'
 import { pageDocument } from '../../platform/platform.ts'
 import { brief } from '../view/dom.ts'
 import type { SomeSteps } from './method.ts'
