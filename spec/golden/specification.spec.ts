@@ -6,7 +6,7 @@
  * The specification knows no padding; each row of a case is run alone. Its functions are judged as a table, so that a wrong one
  * can be put in; two derivatives of operations stand in another.
  *
- * Tests src/spec/gradients.ts, src/spec/llama.ts, src/spec/model.ts, src/spec/opt.ts, src/spec/plain.ts, src/spec/plainact.ts,
+ * Tests src/engine/program.ts, src/spec/gradients.ts, src/spec/llama.ts, src/spec/model.ts, src/spec/opt.ts, src/spec/plain.ts, src/spec/plainact.ts,
  * src/spec/predictor.ts, src/spec/program.ts, src/spec/select.ts, src/spec/shadowllm.ts and
  * src/verify/model/plain_model.ts.
  */
@@ -15,6 +15,7 @@ import { ReferenceBackend } from '../../src/backends/reference.ts'
 import type { ModelConfig } from '../../src/engine/config.ts'
 import type { Unpadded } from '../../src/engine/batch.ts'
 import { countScored, shiftLabels } from '../../src/engine/loss.ts'
+import { programOf } from '../../src/engine/program.ts'
 import * as rotaryOps from '../../src/ops/rotary.ts'
 import * as gateOps from '../../src/ops/silu_gate.ts'
 import { loss, type Model } from '../../src/spec/model.ts'
@@ -34,7 +35,7 @@ import type { Value } from '../../src/spec/program.ts'
 import { selectMask } from '../../src/spec/select.ts'
 import { calibrate, generate } from '../../src/spec/shadowllm.ts'
 import { unitsOf } from '../../src/verify/model/engine_cases.ts'
-import { plainWeights, programOf } from '../../src/verify/model/plain_model.ts'
+import { plainWeights } from '../../src/verify/model/plain_model.ts'
 import {
   casesOf,
   expectNear,

@@ -10,6 +10,7 @@ import { InputError } from '../tensor/errors.ts'
 import { shownName } from '../tensor/quote.ts'
 import type { TensorInfo } from '../tensor/tensor_source.ts'
 import type { Family, ModelConfig } from './config.ts'
+import { parametersOf, programOf } from './program.ts'
 
 /** Rows of the position table before position 0: an inheritance of fairseq's padding index. */
 export const POSITION_OFFSET = 2
@@ -118,37 +119,7 @@ export function layerOf(name: string): number | null {
 
 /** Every parameter of a model with its shape as Hugging Face stores it, in the order of the forward pass. */
 export function parameterShapes(config: ModelConfig): Map<string, readonly number[]> {
-  const { width: D, neurons: F, vocabulary: V, embeddingWidth: E, headSize: K } = config
-  const [context, keys] = [config.heads * K, config.keyHeads * K]
-  const names = namesOf(config)
-  const shapes = new Map<string, readonly number[]>()
-  const norm = (name: string): void => {
-    shapes.set(`${name}.weight`, [D])
-    if (config.norm === 'layer') shapes.set(`${name}.bias`, [D])
-  }
-  shapes.set(names.tokenTable, [V, E])
-  if (E !== D) shapes.set(names.projectIn, [D, E])
-  if (config.rotary === null) shapes.set(names.positionTable, [config.positions + POSITION_OFFSET, D])
-  for (let layer = 0; layer < config.layers; layer++) {
-    const matrix = (module: Module, O: number, I: number, hasBias = config.biases === 'all'): void => {
-      const name = moduleName(config, layer, module)
-      shapes.set(`${name}.weight`, [O, I])
-      if (hasBias) shapes.set(`${name}.bias`, [O])
-    }
-    norm(moduleName(config, layer, 'attentionNorm'))
-    matrix('query', context, D, config.biases !== 'none')
-    matrix('key', keys, D, config.biases !== 'none')
-    matrix('value', keys, D, config.biases !== 'none')
-    matrix('out', D, context)
-    norm(moduleName(config, layer, 'ffnNorm'))
-    matrix('fc1', F, D)
-    if (config.gated) matrix('up', F, D)
-    matrix('fc2', D, F)
-  }
-  if (config.finalNorm) norm(names.finalNorm)
-  if (E !== D) shapes.set(names.projectOut, [E, D])
-  if (!config.tied) shapes.set(names.head, [V, E])
-  return shapes
+  return new Map(parametersOf(programOf(config)).map(({ name, shape }) => [name, shape]))
 }
 
 /** Metaseq's words for OPT and ours. */

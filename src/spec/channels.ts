@@ -8,7 +8,7 @@
  *   WINA    m_i = 1 if |x_i| ‖W_i‖ is among the C − ⌊s C⌋ largest of the C channels; ties go to the first
  *
  * W_i is column i of all matrices that read x, one under the other. Matrices round activations, where int8 and int4 do, after
- * the mask. The prompt is dense, and so are the first layers, as under the other masks.
+ * the mask. All tokens of the prompt are dense, and all tokens in the first layers; a mask of units also holds for the prompt.
  */
 import { top_k } from '../ops/top_k.ts'
 import type { Model } from './model.ts'

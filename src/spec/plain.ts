@@ -111,6 +111,8 @@ export interface Setting {
   readonly attention?: typeof attend
   /** What `linear` and `combine` read in place of x [T, width], the result of a step. */
   readonly read?: (value: Value, x: Tensor) => Tensor
+  /** What is kept of the result of a step [T, width]. */
+  readonly keep?: (step: Value, result: Tensor) => Tensor
 }
 
 /** Every step of a program over the ids of a text [T]: [T, width] each. */
@@ -169,7 +171,8 @@ export function run(
         return result(x.shape, (out) => rectify(x).data.forEach((gate, i) => (out[i] = gate * y.data[i])))
     }
   }
-  for (const step of stepsOf(end)) results.set(step, compute(step))
+  const keep = setting.keep ?? ((_step: Value, x: Tensor) => x)
+  for (const step of stepsOf(end)) results.set(step, keep(step, compute(step)))
   return results
 }
 

@@ -1,8 +1,9 @@
 /**
- * plainact, the criterion of ShadowLLM (arXiv 2406.16635): how much the loss would change, to first order, if a unit were
- * multiplied by zero. With g the derivative of the loss in the same place:
+ * plainact, the criterion of ShadowLLM (arXiv 2406.16635): at most how much the loss would change, to first order, if a unit were
+ * multiplied by zero. The change itself is the sum without the absolute values, in which tokens of opposite sign cancel. With g
+ * the derivative of the loss in the same place:
  *
- *   head h:    score = Σ_t | Σ_i a[t, h, i] g[t, h, i] |     a = softmax(q kᵀ) v, before out
+ *   head h:    score = Σ_t | Σ_i a[t, h, i] g[t, h, i] |     a = softmax(q kᵀ / √K) v, before out
  *   neuron j:  score = Σ_t | a[t, j] g[t, j] |               a = relu(fc1(n)), or silu(gate(n)) ⊙ up(n) in Llama
  *
  * The paper's figures name both by (A, dL/dA). Nothing is divided by the length of the text. In OPT the score of a neuron is

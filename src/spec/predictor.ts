@@ -1,16 +1,20 @@
 /**
  * The predictor of ShadowLLM (arXiv 2406.16635): one look at the prompt, and a score for every unit of every later layer.
  *
- *   c = context of layer 0 at the last token of the prompt                [D], before out
+ *   c = context of layer 0 at the last token of the prompt                [H K], before out
  *   f = scale(c)
  *   scores = relu(f W1ᵀ + b1) W2ᵀ + b2                                    [(L − 1) U], one network per kind of unit
  *
- * That takes D R + R (L − 1) U multiplications. A network for each layer, as in DejaVu, takes (L − 1) (D R + R U), and runs for
+ * That takes H K R + R (L − 1) U multiplications. A network for each layer, as in DejaVu, takes (L − 1) (D R + R U), and runs for
  * every token. That one look suffices is the claim of the paper: which units matter depends on the text as a whole, and the
  * attention of an early layer has seen all of it. `reproduce --experiment two-by-two` compares one network with many.
  *
- * It learns y, the scores s of what followed. Here scale gives f mean 0 and variance 1, y = s, and layer 0, which has run
- * when the predictor is asked, has no outputs and no targets. The released code (abdelfattah-lab/shadow_llm at bdc5ad5,
+ * It learns y, the scores s of the whole text under the loss of what followed the prompt. Here y = s, and layer 0, which has run
+ * when the predictor is asked, has no outputs and no targets:
+ *
+ *   f = (c − mean c) / √(var c + 10⁻⁵)                `standard`; mean and variance over the H K numbers of this one c
+ *
+ * The released code (abdelfattah-lab/shadow_llm at bdc5ad5,
  * emnlp_activation_predictor.py for heads, emnlp_activation_ffn_predictor.py for neurons):
  *
  *   f = (c − min c) / (max c − min c)                 `min_max`; c at the last token of all input, the answer included
@@ -23,10 +27,10 @@ import { min_max } from '../ops/min_max.ts'
 import { layerNorm, matrix, rectify, tensor, zeros, type Tensor, type Units } from './plain.ts'
 import type { UnitKind } from './program.ts'
 
-/** Two linear layers: W1 [R, D], b1 [R], W2 [O, R], b2 [O]; O = (L − 1) U. */
+/** Two linear layers: W1 [R, H K], b1 [R], W2 [O, R], b2 [O]; O = (L − 1) U. */
 export type Network = readonly Tensor[]
 
-/** `standard`: to mean 0 and variance 1. `min_max`: to 0 and 1. */
+/** `standard`: to mean 0 and variance 1 within a prompt. `min_max`: to 0 and 1. */
 export type FeatureScaling = 'standard' | 'min_max'
 /** `raw`: as they are. `per_layer` and `global`: to 0 and 1 within a layer or over all of them. */
 export type TargetScaling = 'raw' | 'per_layer' | 'global'
@@ -36,7 +40,7 @@ export interface Predictor extends Readonly<Record<UnitKind, Network>> {
   readonly features: FeatureScaling
 }
 
-/** What the predictor reads of a prompt: f [1, D]. @param context of layer 0, [T, D] */
+/** What the predictor reads of a prompt: f [1, H K]. @param context of layer 0, [T, H K] */
 export function features(context: Tensor, scaling: FeatureScaling): Tensor {
   const [T, D] = context.shape
   const last = tensor(context.data.slice((T - 1) * D), 1, D)
@@ -67,7 +71,10 @@ export function run([W1, b1, W2, b2]: Network, f: Tensor) {
   return { hidden, active, y: matrix(W2).dots(active, b2) }
 }
 
-/** A score for every unit of a model with H heads and F neurons in a layer. Those of layer 0 are zeros, and unused. */
+/**
+ * A score for every unit of a model with H heads and F neurons in a layer. Those of layer 0 are zeros. Layer 0 is dense whatever
+ * they are, but under the released policy they take part in the ranking.
+ */
 export function predict(predictor: Predictor, context: Tensor, H: number, F: number): Units {
   const f = features(context, predictor.features)
   const byLayer = (network: Network, U: number): Float32Array[] => {

@@ -1,13 +1,10 @@
 /**
  * A model as a program: a value for each step, which names its operation and the values that it reads. Nothing is computed
- * here. A family is a function that writes such a program (`opt.ts`, `llama.ts`), from the tokens of a text to its logits.
- * Interpreters walk it:
+ * here. A family is a function that writes such a program (`opt.ts`, `llama.ts`), from the tokens of a text to its logits. Read
+ * these files in the order of `docs/guides/read.md`. Interpreters walk a program:
  *
  *   plain.ts                    computes it on plain arrays, by the definitions of `src/ops`
  *   gradients.ts                goes back from the loss, by one rule for each operation
- *   ../program/needs.ts         finds what a mask makes superfluous, by one rule for each operation
- *   ../program/cost.ts          counts multiplications and bytes
- *   ../program/parameters.ts    lists the parameters and their shapes
  *
  * A value is a row of numbers for each of the T tokens: [T, width].
  *

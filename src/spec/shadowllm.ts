@@ -22,7 +22,7 @@ import { trainNetwork, type TrainingOptions } from './training.ts'
 /** What one text teaches. */
 export interface Example {
   readonly context: Tensor // [P, H K], layer 0 over the prompt
-  readonly scores: Units // of what followed
+  readonly scores: Units // summed over all tokens of the text, by the loss of those after the prompt
 }
 
 /** Scores a text [T] whose first tokens are the prompt: the loss is that of the tokens after it. */

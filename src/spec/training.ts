@@ -10,8 +10,9 @@
  *   released code: rate 1e-3, d = 0.01; heads: R = 2048, B = 32, 100 epochs; neurons: R = 1024, B = 16, 20 epochs
  *
  * The released code holds out 20 % of the texts for heads and 10 % for neurons, unseeded, and reports on them only. This
- * project adds: everything is seeded; the epoch that does best on the texts held out is kept; targets are divided by their
- * spread; and W2 starts at 0 and b2 at the mean of the targets. So the start is the best constant prediction, which is
+ * project adds: everything is seeded; the epoch that does best on the texts held out is kept, or the last one where none are;
+ * targets are divided by their spread, one number for all outputs, and W2 and b2 multiplied by it in the end; and W2 starts at
+ * 0 and b2 at the mean of the targets, both taken over the texts that are not held out. Decay falls on biases too. So the start is the best constant prediction, which is
  * static pruning, and training cannot end with a worse one on the texts held out.
  */
 import { adamw_step } from '../ops/adamw_step.ts'

@@ -5,7 +5,7 @@ import type { ModelConfig } from '../../engine/config.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { Storage } from '../../engine/matrix.ts'
 import { isPositionTable, layerOf } from '../../engine/names.ts'
-import type { Rotary } from '../../ops/rotary_table.ts'
+import { programOf } from '../../engine/program.ts'
 import { attention_i8 } from '../../ops/attention_i8.ts'
 import { cache_append_i8 } from '../../ops/cache_append_i8.ts'
 import {
@@ -14,12 +14,9 @@ import {
   type NetworkShape,
   type NetworkValues,
 } from '../../predictor/network.ts'
-import { llama } from '../../spec/llama.ts'
 import { modelOf, type Model } from '../../spec/model.ts'
-import { opt } from '../../spec/opt.ts'
 import { result, tensor, type Matrix, type Tensor, type Weights } from '../../spec/plain.ts'
 import type { Network } from '../../spec/predictor.ts'
-import type { Value } from '../../spec/program.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { storeWeight } from './stored_matrix.ts'
 
@@ -35,12 +32,6 @@ export function plainModel(
 ): Model {
   const attention = cache === 'int8' ? attendRounded : undefined
   return modelOf(programOf(config), plainWeights(tensors, storage), attention)
-}
-
-/** The program of a model. */
-export function programOf(config: ModelConfig): Value {
-  if (config.family === 'opt') return opt(config)
-  return llama({ ...config, rotary: config.rotary as Rotary, activation: 'silu' })
 }
 
 /** The numbers of a checkpoint, matrices in a storage. Each is rounded once. */

@@ -1,0 +1,123 @@
+/**
+ * Skipping follows from a program: what is not needed under a mask may be anything, and no number of the result changes. Stated over
+ * drawn programs, and over the families.
+ *
+ * Tests src/engine/needs.ts and src/verify/model/program_laws.ts.
+ */
+import { describe, expect, test } from 'vitest'
+import { neededParts, needsOf, type Need } from '../../src/engine/needs.ts'
+import { programOf } from '../../src/engine/program.ts'
+import { stepsOf, type Value } from '../../src/spec/program.ts'
+import { skippedIsZeroed, type NeedsSubject } from '../../src/verify/model/program_laws.ts'
+import { llamaVariants, optVariants } from '../golden/golden.ts'
+import { goldenConfig } from '../golden/model.ts'
+import { kills, stateLaw } from '../harness/seed.ts'
+
+stateLaw(skippedIsZeroed, { needsOf, neededParts })
+
+/** The names of the parameters whose products compute only what is needed. */
+function prunedIn(program: Value): string[] {
+  const needs = needsOf(program)
+  return stepsOf(program).flatMap((step) =>
+    step.op === 'linear' && needs.has(step) ? [step.weight.name] : [],
+  )
+}
+
+test('of OPT, query, key, value and fc1 are computed for needed units; of Llama also gate and up', () => {
+  for (const variant of optVariants) {
+    const config = goldenConfig(variant)
+    const names = prunedIn(programOf(config))
+    expect(names.length).toBe(4 * config.layers)
+    expect(names.slice(0, 4).map((name) => name.split('.').at(-2))).toEqual([
+      'q_proj',
+      'k_proj',
+      'v_proj',
+      'fc1',
+    ])
+  }
+  for (const variant of llamaVariants) {
+    const config = goldenConfig(variant)
+    const names = prunedIn(programOf(config))
+    expect(names.length).toBe(5 * config.layers)
+    expect(names.slice(3, 5).map((name) => name.split('.').at(-2))).toEqual(['gate_proj', 'up_proj'])
+  }
+})
+
+describe('mutants are killed:', () => {
+  const changed = (change: (found: Map<Value, Need>, program: Value) => void): NeedsSubject => ({
+    neededParts,
+    needsOf: (program) => {
+      const found = needsOf(program)
+      change(found, program)
+      return found
+    },
+  })
+  test.each<[string, NeedsSubject]>([
+    [
+      'a key head is needed for its first head only',
+      {
+        needsOf,
+        neededParts: (need, factors) =>
+          neededParts(
+            need,
+            factors.map((factor, unit) => ((unit * need.parts) % need.at.count === 0 ? factor : 0)),
+          ),
+      },
+    ],
+    [
+      'head h reads key head h mod G',
+      {
+        needsOf,
+        neededParts: ({ at, parts }, factors) => {
+          const needed = new Float32Array(parts)
+          factors.forEach((factor, unit) => (needed[unit % parts] ||= factor))
+          return parts === at.count ? factors : needed
+        },
+      },
+    ],
+    [
+      'the result of a product is needed as what it reads',
+      changed((found, program) => {
+        for (const step of stepsOf(program)) {
+          const [at] = step.of
+          if (step.op === 'combine' && at.op === 'units') found.set(step, { at, parts: at.count })
+        }
+      }),
+    ],
+    [
+      'the stream is needed as its units are',
+      changed((found, program) => {
+        for (const step of stepsOf(program)) {
+          const need = found.get(step)
+          if (step.op === 'linear' && need) found.set(step.of[0], need)
+        }
+      }),
+    ],
+    [
+      'one of two readers decides',
+      {
+        neededParts,
+        needsOf: (program) => {
+          const found = needsOf(program)
+          for (const step of stepsOf(program))
+            if (step.op === 'units')
+              for (const value of step.of) found.set(value, { at: step, parts: step.count })
+          return found
+        },
+      },
+    ],
+    [
+      'the last kept unit is not needed',
+      {
+        needsOf,
+        neededParts: (need, factors) => {
+          const last = factors.lastIndexOf(1)
+          return neededParts(
+            need,
+            factors.map((factor, unit) => (unit === last ? 0 : factor)),
+          )
+        },
+      },
+    ],
+  ])('%s', (_, mutant) => kills(skippedIsZeroed, mutant))
+})
