@@ -1,6 +1,6 @@
 /**
  * `npm run mutants`: plants small changes in the sources, one at a time, in a clone of the last commit, and reports which of
- * them a test of the quick tier finds.
+ * them a test of the quick tier finds, or of the files `mutants.full.spec.ts`, which judge laws by planted bugs.
  *
  *   npm run mutants -- --count 60 --seed 1        a sample of 60; equal seeds and sources give equal samples
  *   npm run mutants -- --state build/mine.json    the file of the state; an interrupted run resumes from it
@@ -120,7 +120,8 @@ async function main(flags: Flags, checkout: Checkout): Promise<void> {
     .map((module) => module.path)
     .filter(
       (file) =>
-        file.endsWith('.spec.ts') && !exclude.some((glob) => file.endsWith(glob.split('*').at(-1) ?? '')),
+        /^spec\/(ops|engine)\/mutants\.full\.spec\.ts$/.test(file) ||
+        (file.endsWith('.spec.ts') && !exclude.some((glob) => file.endsWith(glob.split('*').at(-1) ?? ''))),
     )
   const remembered = rememberedTimes()
   const waiting = state.mutants.filter(({ verdict }) => verdict === 'waiting' || verdict === 'undecided')

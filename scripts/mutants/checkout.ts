@@ -62,6 +62,7 @@ export class Checkout {
           // With CI set, counterexamples that a mutant caused are not written to fixtures/regressions.
           CI: '1',
           SHADOWLLM_SEED: String(options.seed),
+          ...(args.some((arg) => arg.endsWith('.full.spec.ts')) && { SHADOWLLM_TIER: 'full' }),
           TMPDIR: join(this.#base, 'temporary'),
         },
       },
