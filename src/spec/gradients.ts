@@ -15,17 +15,8 @@ import { rms_norm_backward } from '../ops/rms_norm.ts'
 import { rotary_backward } from '../ops/rotary.ts'
 import { rotaryTable } from '../ops/rotary_table.ts'
 import { silu_gate_backward } from '../ops/silu_gate.ts'
-import {
-  byHead,
-  EPSILON,
-  factorsOf,
-  maskUnits,
-  result,
-  zeros,
-  type Mask,
-  type Tensor,
-  type Weights,
-} from './plain.ts'
+import { byHead, EPSILON, factorsOf, maskUnits, result, zeros, type Mask, type Tensor } from './plain.ts'
+import { type Weights } from './plain.ts'
 import { stepsOf, type Value } from './program.ts'
 
 /** The derivative of the loss in the logits [T, V]. labels [T]: what follows each token; NOT_SCORED has no part in it. */

@@ -21,20 +21,8 @@
  * relu` the gate is max(gate(n), 0), and most neurons are zero by themselves.
  */
 import type { Rotary } from '../ops/rotary_table.ts'
-import {
-  add,
-  attention,
-  combine,
-  embedding,
-  linear,
-  reluGate,
-  rmsNorm,
-  rotate,
-  siluGate,
-  tap,
-  tokens,
-  units,
-} from './program.ts'
+import { add, attention, combine, embedding, linear, reluGate, rmsNorm, rotate, siluGate } from './program.ts'
+import { tap, tokens, units } from './program.ts'
 import type { Value } from './program.ts'
 
 /** The sizes and forms of a Llama. */

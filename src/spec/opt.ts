@@ -13,19 +13,8 @@
  * The released code of ShadowLLM (abdelfattah-lab/shadow_llm at bdc5ad5, modeling_opt.py:365) never applies m_f: the product
  * goes into an attribute for inspection, and the dense activations go on. Its masks of heads are applied.
  */
-import {
-  add,
-  attention,
-  combine,
-  embedding,
-  layerNorm,
-  linear,
-  positions,
-  relu,
-  tap,
-  tokens,
-  units,
-} from './program.ts'
+import { add, attention, combine, embedding, layerNorm, linear, positions, relu, tap } from './program.ts'
+import { tokens, units } from './program.ts'
 import type { Value } from './program.ts'
 
 /** The sizes and forms of an OPT. */
