@@ -112,7 +112,7 @@ interface Whole {
 }
 
 describe.each(commands)('$name', ({ name, args, resultOf }) => {
-  const most = isQuick || slowest.has(name) ? 3 : 12
+  const most = isQuick || slowest.has(name) ? 3 : 6
   /** A whole run: what it leaves, and how much it does. One at a time: operations are counted in the whole process. */
   const runWhole = async (): Promise<Whole> => {
     const { root, output } = newPlace()
