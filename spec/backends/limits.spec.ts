@@ -90,7 +90,8 @@ describe.each(builds)('%s', async (build) => {
         cases++
       }
     expectUntouched()
-    if (!isQuick) expect(cases).toBeGreaterThanOrEqual(2)
+    // The gradient of nine heads at the longest text would take minutes.
+    if (!isQuick) expect(cases).toBe(name === 'attention_backward' ? 2 : 4)
   })
 
   test.each(limited)('$name refuses $letter past $most', (one) => {
