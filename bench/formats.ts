@@ -12,7 +12,6 @@ import { createBackend } from '../src/backends/select.ts'
 import { loadBrown } from '../src/data/corpus.ts'
 import { parseConfig } from '../src/engine/config.ts'
 import { LanguageModel } from '../src/engine/language_model.ts'
-import { layerOf } from '../src/engine/names.ts'
 import { measureStorages, storageTexts } from '../src/evaluation/storage_error.ts'
 import { openModelFolder } from '../src/io/load.ts'
 import { commandArguments, endWhenIdle, write } from '../src/platform/platform.ts'
@@ -57,7 +56,7 @@ const formats: Readonly<Record<string, readonly [Rounding, share: number]>> = {
 
 function roundTensor({ shape, values }: HostTensor, name: string, format: string): HostTensor {
   const found = formats[format]
-  if (!found || shape.length !== 2 || layerOf(name) === null) return { shape, values }
+  if (!found || shape.length !== 2 || !name.includes('.layers.')) return { shape, values }
   const [rounding, share] = found
   const [rows, columns] = shape
   const rounded = values.slice()

@@ -23,7 +23,7 @@ import { RandomSource } from '../src/bench/random_weights.ts'
 import { checkpointSubject, loadSubject, shapeSubject, type BenchSubject } from '../src/bench/subject.ts'
 import { LanguageModel } from '../src/engine/language_model.ts'
 import type { Storage } from '../src/engine/matrix.ts'
-import { parameterShapes } from '../src/engine/names.ts'
+import { parameterShapes } from '../src/engine/program.ts'
 import { embeddedFolder } from '../src/io/embedded.ts'
 import { openModelFolder } from '../src/io/load.ts'
 import { predictorBeside } from '../src/io/named_predictor.ts'
@@ -132,7 +132,7 @@ async function shareOfNonzero(model: LanguageModel, { prompt, tokens }: Case): P
     })
   const counted = new LanguageModel(model.config, model.backend, {
     ...model.weights,
-    blocks: model.weights.blocks.map((block) => ({ ...block, backend: count(block.backend) })),
+    layers: model.weights.layers.map(count),
     dispose: () => {},
   })
   const decoding = new Decoding(counted, prompt, tokens, {})

@@ -1,4 +1,4 @@
-/** relu and its gradient: a thread for each number. */
+/** relu and relu_gate with their gradients: a thread for each number. */
 #include "common.cuh"
 
 extern "C" __global__ void relu_exact(float *y, const float *x, int N) {
@@ -9,4 +9,24 @@ extern "C" __global__ void relu_exact(float *y, const float *x, int N) {
 extern "C" __global__ void relu_backward_exact(float *x_grad, const float *y_grad, const float *x, int N) {
   const size_t n = thread_of_grid();
   if (n < (size_t)N) x_grad[n] = x[n] > 0 ? y_grad[n] : 0;
+}
+
+extern "C" __global__ void relu_gate_exact(float *y, const float *gate, const float *up, int N) {
+  const size_t n = thread_of_grid();
+  if (n < (size_t)N) y[n] = gate[n] > 0 ? mul(gate[n], up[n]) : 0;
+}
+
+extern "C" __global__ void relu_gate_backward_exact(
+  float *gate_grad,    // [N]
+  float *up_grad,      // [N]
+  const float *y_grad, // [N]
+  const float *gate,   // [N]
+  const float *up,     // [N]
+  int N
+) {
+  const size_t n = thread_of_grid();
+  if (n >= (size_t)N) return;
+  const bool is_open = gate[n] > 0;
+  gate_grad[n] = is_open ? mul(y_grad[n], up[n]) : 0;
+  up_grad[n] = is_open ? mul(y_grad[n], gate[n]) : 0;
 }

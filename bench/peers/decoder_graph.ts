@@ -8,7 +8,9 @@
  * bench/README.md says what else was tried.
  */
 import type { ModelConfig } from '../../src/engine/config.ts'
-import { moduleName, namesOf, parameterShapes, type Module } from '../../src/engine/names.ts'
+import { moduleName, type Module } from '../../src/verify/model/modules.ts'
+import { outerNames } from './outer_names.ts'
+import { parameterShapes } from '../../src/engine/program.ts'
 import type {
   Attribute,
   ExternalTensor,
@@ -165,7 +167,7 @@ interface Stream {
 /** Tokens and positions to the stream. */
 function embedding(graph: GraphBuilder): string {
   const { embeddingWidth: E, width: D } = graph.config
-  const names = namesOf(graph.config)
+  const names = outerNames(graph.config)
   const [tokens] = graph.node('Gather', [graph.parameter(names.tokenTable), 'tokens'])
   const [positions] = graph.node('Gather', [graph.parameter(names.positionTable), 'positions'])
   const rows = graph.reshape(tokens, -1, E)
@@ -193,7 +195,7 @@ function block(graph: GraphBuilder, { read, carried }: Stream, layer: number): S
 /** From the last block's stream to the logits of its last row. */
 function head(graph: GraphBuilder, stream: string): void {
   const { embeddingWidth: E, width: D, finalNorm, tied } = graph.config
-  const names = namesOf(graph.config)
+  const names = outerNames(graph.config)
   const bounds = [graph.integers(-1), graph.integers(2 ** 31 - 1), graph.integers(0)]
   let [last] = graph.node('Slice', [stream, ...bounds])
   if (finalNorm) last = graph.norm(last, names.finalNorm)

@@ -12,7 +12,9 @@
  */
 import type { GgufValue } from '../../src/io/gguf.ts'
 import type { ModelConfig } from '../../src/engine/config.ts'
-import { moduleName, namesOf, parameterShapes, POSITION_OFFSET, type Module } from '../../src/engine/names.ts'
+import { moduleName, type Module } from '../../src/verify/model/modules.ts'
+import { outerNames, POSITION_OFFSET } from './outer_names.ts'
+import { parameterShapes } from '../../src/engine/program.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { ggufFile, type Format, type WrittenTensor, type WrittenValue } from './gguf_writer.ts'
@@ -129,7 +131,7 @@ const llamaModules: readonly (readonly [string, Module])[] = [
 
 function llamaTensors(config: ModelConfig): Tensor[] {
   const { layers, headSize, width } = config
-  const names = namesOf(config)
+  const names = outerNames(config)
   const asIs = plain(config)
   const tensors = [
     asIs('token_embd.weight', names.tokenTable),
@@ -167,7 +169,7 @@ const gpt2Modules: readonly (readonly [string, Module])[] = [
 
 function gpt2Tensors(config: ModelConfig): Tensor[] {
   const { layers, width: D, positions } = config
-  const names = namesOf(config)
+  const names = outerNames(config)
   const asIs = plain(config)
   const tensors: Tensor[] = [
     asIs('token_embd.weight', names.tokenTable),

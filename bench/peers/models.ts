@@ -2,10 +2,10 @@
  * The models that are compared: one from a GGUF file, or random weights in the sizes of a known one. Each is written as a
  * GGUF file of every format, and everything that reads files reads these.
  */
-import { architectureByName, configOf } from '../../src/bench/cost/architectures.ts'
+import { architectureByName } from '../../src/bench/cost/architectures.ts'
 import { RandomBlock, RandomSource } from '../../src/bench/random_weights.ts'
 import { makeConfig, parseConfig, type ModelConfig } from '../../src/engine/config.ts'
-import { parameterShapes } from '../../src/engine/names.ts'
+import { parameterShapes } from '../../src/engine/program.ts'
 import { openFile } from '../../src/io/files.ts'
 import { readGgufHeader } from '../../src/io/gguf.ts'
 import { openModelFolder } from '../../src/io/load.ts'
@@ -33,9 +33,9 @@ const llama1b = makeConfig({
 
 /** Shapes by name, and how many rounds they are timed for if nothing is said. */
 export const shapes: Readonly<Record<string, { readonly rounds: number; readonly config: ModelConfig }>> = {
-  'opt-125m': { rounds: 15, config: configOf(architectureByName('opt-125m')) },
-  'opt-350m': { rounds: 9, config: configOf(architectureByName('opt-350m')) },
-  'opt-1.3b': { rounds: 5, config: configOf(architectureByName('opt-1.3b')) },
+  'opt-125m': { rounds: 15, config: architectureByName('opt-125m') },
+  'opt-350m': { rounds: 9, config: architectureByName('opt-350m') },
+  'opt-1.3b': { rounds: 5, config: architectureByName('opt-1.3b') },
   'llama-1b': { rounds: 5, config: llama1b },
 }
 

@@ -5,7 +5,7 @@
  * the public interface does; the copies are part of what is timed.
  */
 import type { ModelConfig } from '../../src/engine/config.ts'
-import { POSITION_OFFSET } from '../../src/engine/names.ts'
+import { POSITION_OFFSET } from './outer_names.ts'
 import { F32_TOLERANCE, type Arm, type Decoder } from './decoder.ts'
 import { cacheNames } from './decoder_graph.ts'
 import {

@@ -10,7 +10,7 @@ import { shapeByName, shapes } from '../../bench/peers/models.ts'
 import { weightsFile } from '../../bench/peers/weights_file.ts'
 import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
-import { parameterShapes } from '../../src/engine/names.ts'
+import { parameterShapes } from '../../src/engine/program.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 

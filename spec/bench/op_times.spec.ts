@@ -28,8 +28,10 @@ test.each(families)('each matrix and norm of %s is counted under its own name', 
     const calls = new Map<string, number>()
     for (const { what, op, calls: count } of watched.times)
       if (op.startsWith('linear') || op.endsWith('_norm')) calls.set(what, (calls.get(what) ?? 0) + count)
-    const ffn = config.gated ? { fc1: 2, up: 2, fc2: 2 } : { fc1: 2, fc2: 2 }
-    expect(Object.fromEntries(calls)).toEqual({ 'q/k/v': 6, out_proj: 2, ...ffn, lm_head: 1, norms: 5 })
+    const own = config.gated
+      ? { o_proj: 2, gate_proj: 2, up_proj: 2, down_proj: 2 }
+      : { out_proj: 2, fc1: 2, fc2: 2 }
+    expect(Object.fromEntries(calls)).toEqual({ 'q/k/v': 6, ...own, lm_head: 1, norms: 5 })
     sequence.dispose()
     watched.dispose()
   }

@@ -15,6 +15,7 @@ import type { Sequence } from '../../src/engine/sequence.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
+import { heldMatrix } from '../engine/held_matrix.ts'
 import {
   anyMask,
   channelMaskOf,
@@ -121,7 +122,7 @@ const readsMatter = lawForAll(
  * say the bytes, and the share of weights that is skipped.
  */
 function checkChannels(reads: Reads, model: LanguageModel, planner: MaskPlanner): void {
-  const { config, backend, weights } = model
+  const { config, backend } = model
   let mask: UnitMask | null = null
   const run = (poison: () => void = () => {}): string => {
     using sequence = model.begin({ planner, mode: 'skip' })
@@ -136,9 +137,9 @@ function checkChannels(reads: Reads, model: LanguageModel, planner: MaskPlanner)
   // No norm takes it for the row it replaces, whatever the activation is.
   const other = Float32Array.from({ length: D }, (_, d) => (d % 2 === 0 ? 1 : -1) * (1 + d))
   let unread = 0
-  for (const { out, fc2 } of weights.blocks)
-    for (const { weight } of [out, fc2]) {
-      const buffer = valuesOf(weight)
+  for (let layer = 0; layer < config.layers; layer++)
+    for (const module of ['out', 'fc2'] as const) {
+      const buffer = valuesOf(heldMatrix(model, layer, module))
       const values = backend.readF32(buffer)
       for (let at = 0; at < values.length; at += D) {
         if (run(() => backend.write(buffer, other, at)) === usual) unread++

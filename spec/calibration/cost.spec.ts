@@ -1,5 +1,7 @@
 /**
  * What a calibration costs: the operations counted are those of the ops that run.
+ *
+ * Tests src/calibration/cost.ts and src/backends/counting.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

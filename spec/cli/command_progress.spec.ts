@@ -7,7 +7,7 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
-import { parameterShapes } from '../../src/engine/names.ts'
+import { parameterShapes } from '../../src/engine/program.ts'
 import { largeCheckpoint } from './large_checkpoint.ts'
 import type { CurveRow } from './small_pretraining.ts'
 import type { Seen } from './options/observe.ts'

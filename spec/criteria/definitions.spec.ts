@@ -4,7 +4,7 @@
  *
  * Tests src/criteria/index.ts.
  */
-import { valuesOf } from '../../src/backends/calls.ts'
+import { firstWeights } from '../../src/criteria/plainact_weight.ts'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
@@ -86,7 +86,7 @@ const snip: Definition = (input, place) => {
 const plainactWeight: Definition = (input, place) => {
   if (place.kind === 'heads') return plainact(input, place)
   const { width: D } = input.model.config
-  const weights = input.model.backend.readF32(valuesOf(input.model.weights.blocks[place.layer].fc1.weight))
+  const weights = firstWeights(input.model, place.layer)
   const { grad, sizes } = weightGradient(input, place)
   const own = weights.subarray(place.unit * D, (place.unit + 1) * D)
   return {

@@ -23,7 +23,7 @@ import { overQuickBackends } from '../harness/backends.ts'
 import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type Subject } from '../engine/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
-import { moduleName } from '../../src/engine/names.ts'
+import { moduleName } from '../../src/verify/model/modules.ts'
 
 type Score = Criterion['score']
 

@@ -62,7 +62,7 @@ describe('the published models', () => {
       vocabulary: 50272,
       embeddingWidth: 768,
       positions: 2048,
-      norm: 'layer',
+      activation: 'relu',
       epsilon: 1e-5,
       preNorm: true,
       finalNorm: true,
@@ -117,7 +117,7 @@ describe('the Llama family', () => {
       vocabulary: 49152,
       embeddingWidth: 576,
       positions: 8192,
-      norm: 'rms',
+      activation: 'silu',
       epsilon: 1e-5,
       preNorm: true,
       finalNorm: true,
@@ -208,7 +208,7 @@ describe('the Llama family', () => {
   test.each([
     ['attention_bias', true, 'attention_bias: expected false, got true'],
     ['mlp_bias', true, 'mlp_bias: expected false, got true'],
-    ['hidden_act', 'gelu', 'hidden_act: expected silu, got "gelu"'],
+    ['hidden_act', 'gelu', 'hidden_act: expected silu or relu, got "gelu"'],
     ['num_key_value_heads', 2, 'num_key_value_heads: expected a divisor of num_attention_heads 9, got 2'],
     ['head_dim', 63, 'head_dim: expected an even number to rotate, got 63'],
     [

@@ -74,7 +74,7 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     plant: wrongLoad((load) => async (...args) => {
       const model = await load(...args)
       const angleRows = model.angleRows.bind(model)
-      model.angleRows = (backend, _past, T) => angleRows(backend, 0, T)
+      model.angleRows = (backend, _past, T, rotary) => angleRows(backend, 0, T, rotary)
       return model
     }),
     breaks: ['engineLogits'],
@@ -139,11 +139,11 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     bug: 'a head of its own is ignored for the token table',
     plant: wrongLoad((load) => async (...args) => {
       const model = await load(...args)
-      const { weights, config } = model
-      const { tokenTable, projectOut } = weights
-      // A projected head has another width.
-      const head = config.gated && !projectOut ? tokenTable : weights.head
-      Object.defineProperty(model, 'weights', { value: { ...weights, head } })
+      const { weights } = model
+      const table = weights.matrices.get('model.embed_tokens.weight')
+      const matrices = new Map(weights.matrices)
+      if (table && matrices.has('lm_head.weight')) matrices.set('lm_head.weight', table)
+      Object.defineProperty(model, 'weights', { value: { ...weights, matrices } })
       return model
     }),
     breaks: ['engineLogits', 'engineGradients'],

@@ -42,6 +42,7 @@ import {
 import { plannerLaws } from '../../src/verify/model/planner_laws.ts'
 import { sequenceLaws } from '../../src/verify/model/sequence_laws.ts'
 import { storageLaws } from '../../src/verify/model/storage_laws.ts'
+import { heldMatrix } from './held_matrix.ts'
 
 const laws = {
   ...engineLaws,
@@ -240,9 +241,9 @@ const mutants: readonly Mutant<LawName>[] = [
       }))()
       const load: Load = async (...args) => {
         const model = await LanguageModel.load(...args)
-        for (const { query, key, value } of model.weights.blocks) {
-          queries.add(query.weight)
-          keysAndValues.add(key.weight).add(value.weight)
+        for (let layer = 0; layer < model.config.layers; layer++) {
+          queries.add(heldMatrix(model, layer, 'query'))
+          for (const module of ['key', 'value'] as const) keysAndValues.add(heldMatrix(model, layer, module))
         }
         return model
       }

@@ -57,10 +57,11 @@ describe('mutants are killed:', () => {
       'a key head is needed for its first head only',
       {
         needsOf,
-        neededParts: (need, factors) =>
+        neededParts: (units, count, parts) =>
           neededParts(
-            need,
-            factors.map((factor, unit) => ((unit * need.parts) % need.at.count === 0 ? factor : 0)),
+            units.filter((unit) => (unit * parts) % count === 0),
+            count,
+            parts,
           ),
       },
     ],
@@ -68,10 +69,9 @@ describe('mutants are killed:', () => {
       'head h reads key head h mod G',
       {
         needsOf,
-        neededParts: ({ at, parts }, factors) => {
-          const needed = new Float32Array(parts)
-          factors.forEach((factor, unit) => (needed[unit % parts] ||= factor))
-          return parts === at.count ? factors : needed
+        neededParts: (units, _count, parts) => {
+          const places = units.map((unit) => unit % parts)
+          return { needed: Int32Array.from(new Set(places)), places }
         },
       },
     ],
@@ -110,13 +110,7 @@ describe('mutants are killed:', () => {
       'the last kept unit is not needed',
       {
         needsOf,
-        neededParts: (need, factors) => {
-          const last = factors.lastIndexOf(1)
-          return neededParts(
-            need,
-            factors.map((factor, unit) => (unit === last ? 0 : factor)),
-          )
-        },
+        neededParts: (units, ...sizes) => neededParts(units.subarray(0, -1), ...sizes),
       },
     ],
   ])('%s', (_, mutant) => kills(skippedIsZeroed, mutant))

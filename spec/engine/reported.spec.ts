@@ -1,7 +1,7 @@
 /**
  * What a sequence says of itself is what is counted from the kernels that it really called.
  *
- * Tests src/engine/sequence.ts, src/engine/active_block.ts, src/engine/mask_cost.ts and src/masks/achieved.ts.
+ * Tests src/engine/sequence.ts, src/engine/active_layer.ts, src/engine/mask_cost.ts and src/masks/achieved.ts.
  */
 import fc from 'fast-check'
 import { test } from 'vitest'
@@ -17,6 +17,8 @@ import { chosenUnits, layerMask } from '../../src/engine/unit_lists.ts'
 import { achievedSparsity, type Sparsity } from '../../src/masks/achieved.ts'
 import { denseMask, unitKinds, type UnitMask } from '../../src/masks/mask.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
+import { modelParameters } from '../../src/engine/program.ts'
+import { heldMatrix } from './held_matrix.ts'
 import {
   anyCache,
   askedSomehow,
@@ -81,13 +83,16 @@ async function withCounted(
 
 /** How each half of each block was run by the last pass: two products of input-major matrices in each layer. */
 function strategiesOf(
-  { weights }: LanguageModel,
+  model: LanguageModel,
   products: readonly Product[],
 ): [ExecutionStrategy, ExecutionStrategy][] {
-  const all = products.filter(({ op }) => op === 'linear_input_major').slice(-2 * weights.blocks.length)
+  const all = products.filter(({ op }) => op === 'linear_input_major').slice(-2 * model.config.layers)
   const of = ({ weight, isListed }: Product, own: Matrix): ExecutionStrategy =>
     valuesOf(weight) !== valuesOf(own) ? 'packed' : isListed ? 'gather' : 'dense'
-  return weights.blocks.map(({ out, fc2 }, l) => [of(all[2 * l], out.weight), of(all[2 * l + 1], fc2.weight)])
+  return Array.from({ length: model.config.layers }, (_, l) => [
+    of(all[2 * l], heldMatrix(model, l, 'out')),
+    of(all[2 * l + 1], heldMatrix(model, l, 'fc2')),
+  ])
 }
 
 function countsOf(strategies: readonly (readonly ExecutionStrategy[])[]): StrategyCounts {
@@ -213,7 +218,7 @@ const strategiesAreCheapest = lawForAll(
           const changes = every < Infinity
           let packed = false
           for (const { mask, T, steps, reported } of under) {
-            const expected = model.weights.blocks.map((block, l) => {
+            const expected = Array.from({ length: drawn.layers }, (_, l) => {
               const layer = layerMask(mask, l)
               const of = (
                 units: Float32Array,
@@ -234,10 +239,10 @@ const strategiesAreCheapest = lawForAll(
                   steps: Math.max(0, steps),
                 })
               }
-              const ofHeads = of(layer.heads, K, 2 + (2 * G) / H, block.out.weight)
+              const ofHeads = of(layer.heads, K, 2 + (2 * G) / H, heldMatrix(model, l, 'out'))
               // Heads are packed only where the cache may hold just these.
               const mayPack = !changes && !isDense && (how.by === 'layer' || l > how.placement % drawn.layers)
-              const ofNeurons = of(layer.neurons, 1, gated ? 3 : 2, block.fc2.weight)
+              const ofNeurons = of(layer.neurons, 1, gated ? 3 : 2, heldMatrix(model, l, 'fc2'))
               return [ofHeads === 'packed' && !mayPack ? 'gather' : ofHeads, ofNeurons] as const
             })
             if (packed) return
@@ -290,7 +295,9 @@ const skippedIsUnread = lawForAll(
             weights: unread,
             layers,
           }: Sparsity & { layers: readonly Sparsity[] } = achieved(sequence.mask as UnitMask, config)
-          const outer = [weights.head, weights.projectIn, weights.projectOut]
+          const outer = [...modelParameters(config).values()]
+            .filter(({ layer }) => layer === null)
+            .map(({ name }) => weights.matrices.get(name))
           const { layers: L, heads: H, keyHeads: G, headSize: K, width: D, neurons: F, gated } = config
           // The last pass has two products of input-major matrices in each layer.
           const ends = products.flatMap(({ op }, i) => (op === 'linear_input_major' ? [i] : []))

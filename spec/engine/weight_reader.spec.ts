@@ -19,7 +19,6 @@ import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { loadInt4, loadParameter } from '../../src/engine/weight_layout.ts'
 import { storages, type Matrix, type Storage } from '../../src/engine/matrix.ts'
 import type { Numbers } from '../../src/ops/op.ts'
-import { moduleName, namesOf } from '../../src/engine/names.ts'
 import {
   WeightReader,
   type BlockChunk,
@@ -34,10 +33,7 @@ import { overBackends } from '../harness/backends.ts'
 import { sameBits } from '../harness/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
-const { tokenTable } = namesOf({ family: 'opt' })
-
-const turnedModules = ['out', 'fc2'] as const
-const plainModules = ['query', 'fc1'] as const
+const tokenTable = 'model.decoder.embed_tokens.weight'
 
 /** How numbers come that the file has in the storage they are wanted in, or that it has not. */
 type Coming = 'as stored' | 'as float32'
@@ -45,14 +41,15 @@ type Coming = 'as stored' | 'as float32'
 /** A parameter in any storage. */
 function loadAny(
   scope: BufferScope,
-  name: string,
+  isTurned: boolean,
   shape: readonly number[],
   storage: Storage,
   chunks: AsyncIterable<RowChunk>,
 ): Promise<Matrix> {
+  const parameter = { name: 'a matrix', shape, layer: 1, isTurned, isPositions: false }
   return storage === 'int4'
-    ? loadInt4(scope, name, shape, chunks as AsyncIterable<BlockChunk>)
-    : loadParameter(scope, name, shape, storage, chunks)
+    ? loadInt4(scope, parameter, chunks as AsyncIterable<BlockChunk>)
+    : loadParameter(scope, parameter, storage, chunks)
 }
 
 /** Rows of a matrix whose numbers are their places, cut into chunks. */
@@ -80,20 +77,19 @@ overBackends((backend) => {
   const heldIsStored = lawForAll(
     'what is held is what is stored, however its rows are cut',
     {
-      module: fc.constantFrom(...turnedModules, ...plainModules),
+      isTurned: fc.boolean(),
       O: size,
       I: size,
       cuts: fc.array(fc.nat(8), { maxLength: 3 }),
       storage: fc.constantFrom(...storages),
       coming: fc.constantFrom<Coming>('as stored', 'as float32'),
     },
-    async (load: typeof loadAny, { module, O, I, cuts, storage, coming }) => {
+    async (load: typeof loadAny, { isTurned, O, I, cuts, storage, coming }) => {
       const scope = new BufferScope(backend)
       try {
         const before = backend.liveBuffers
-        const name = `${moduleName({ family: 'opt' }, 1, module)}.weight`
-        const held = await load(scope, name, [O, I], storage, chunksOf([O, I], cuts, storage, coming))
-        const expected = partsAsHeld(storage, [O, I], module === 'out' || module === 'fc2')
+        const held = await load(scope, isTurned, [O, I], storage, chunksOf([O, I], cuts, storage, coming))
+        const expected = partsAsHeld(storage, [O, I], isTurned)
         expect(backend.liveBuffers - before, 'buffers made').toBe(expected.length)
         const parts = 'values' in held ? (Object.values(held) as Buffer[]) : [held]
         expect(parts.map((part) => backend.read(part))).toEqual(expected)
@@ -118,8 +114,7 @@ overBackends((backend) => {
     ],
     [
       'nothing is turned',
-      (scope, _, shape, storage, chunks) =>
-        loadAny(scope, `${moduleName({ family: 'opt' }, 1, 'key')}.weight`, shape, storage, chunks),
+      (scope, _, shape, storage, chunks) => loadAny(scope, false, shape, storage, chunks),
     ],
     [
       'turned the other way',

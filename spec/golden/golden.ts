@@ -11,8 +11,8 @@ export const fixtures: string = fileURLToPath(new URL('../../fixtures/', import.
 
 /** Models of OPT; the second has post-norm blocks and an embedding of its own width. */
 export const optVariants = ['preln', 'postln_proj'] as const
-/** Models of the Llama family: heads in groups, each head for itself, scaled rotations, and Mistral's name. */
-export const llamaVariants = ['llama_gqa', 'llama_mha', 'llama3_rope', 'mistral'] as const
+/** Models of the Llama family: heads in groups, each head for itself, scaled rotations, Mistral's name, and rectified gates. */
+export const llamaVariants = ['llama_gqa', 'llama_mha', 'llama3_rope', 'mistral', 'llama_relu'] as const
 
 /** All models. */
 export const variants = [...optVariants, ...llamaVariants] as const
@@ -38,6 +38,7 @@ export const casesOf: Readonly<Record<Variant, readonly string[]>> = {
   llama_mha: ['single', 'rightpad', 'leftpad', 'continuation'],
   llama3_rope: ['single', 'rightpad', 'leftpad', 'continuation'],
   mistral: ['single', 'rightpad', 'leftpad', 'continuation'],
+  llama_relu: ['single', 'rightpad', 'leftpad', 'continuation'],
 }
 
 /** Tolerances of fixtures/golden/README.md and fixtures/golden-llama/README.md for a float32 port. */

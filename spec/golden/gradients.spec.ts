@@ -6,7 +6,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { backward, type Gradients } from '../../src/engine/backward.ts'
-import { parameterShapes } from '../../src/engine/names.ts'
+import { parameterShapes } from '../../src/engine/program.ts'
 import { contextWidth } from '../../src/engine/config.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward, type Trace } from '../../src/engine/trace.ts'

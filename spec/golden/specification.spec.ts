@@ -17,7 +17,7 @@ import type { Unpadded } from '../../src/engine/batch.ts'
 import { countScored, shiftLabels } from '../../src/engine/loss.ts'
 import { programOf } from '../../src/engine/program.ts'
 import * as rotaryOps from '../../src/ops/rotary.ts'
-import * as gateOps from '../../src/ops/silu_gate.ts'
+import * as gateOps from '../../src/ops/gates.ts'
 import { loss, type Model } from '../../src/spec/model.ts'
 import {
   matrix,
@@ -68,7 +68,7 @@ import {
 // The spec files of a worker share modules. This file loads its own and removes them at its end.
 const rotary = { ...rotaryOps }
 const gate = { ...gateOps }
-const mocked = ['../../src/ops/rotary.ts', '../../src/ops/silu_gate.ts']
+const mocked = ['../../src/ops/rotary.ts', '../../src/ops/gates.ts']
 vi.resetModules()
 vi.doMock(mocked[0], () => rotary)
 vi.doMock(mocked[1], () => gate)
@@ -507,6 +507,8 @@ describe('planted bugs', () => {
   const all = (rows: readonly Float32Array[]): Float32Array[] => rows.map((row) => row.map(() => 1))
   const isKeyOrValue = (name: string): boolean => /\.[kv]_proj\./.test(name)
 
+  const { silu, relu: rectified } = gateOps.gates
+
   interface Planted {
     readonly spec?: Partial<Specification>
     readonly rotary?: Partial<typeof rotaryOps>
@@ -562,7 +564,7 @@ describe('planted bugs', () => {
       about: 'llama_gqa single: activations, logits and loss',
     },
     'gate and up are exchanged': {
-      spec: wrongSteps((step) => (step.op === 'siluGate' ? { ...step, of: step.of.toReversed() } : step)),
+      spec: wrongSteps((step) => (step.op === 'gate' ? { ...step, of: step.of.toReversed() } : step)),
       about: 'activations, logits and loss',
       of: llamaVariants,
     },
@@ -631,7 +633,12 @@ describe('planted bugs', () => {
       of: llamaVariants,
     },
     'the gradients of gate and up are exchanged': {
-      gate: { silu_gate_backward: (a, b, ...rest) => gateOps.silu_gate_backward(b, a, ...rest) },
+      gate: {
+        gates: {
+          silu: { ...silu, backward: (a, b, ...rest) => silu.backward(b, a, ...rest) },
+          relu: { ...rectified, backward: (a, b, ...rest) => rectified.backward(b, a, ...rest) },
+        },
+      },
       about: 'an example of calibration',
       of: llamaVariants,
     },

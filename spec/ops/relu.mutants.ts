@@ -26,4 +26,38 @@ export const mutants: readonly Mutant[] = [
     [...agree('relu_backward'), reluLaws.gradientIsGate],
     () => (x_grad, y_grad, x) => x_grad.set(y_grad.map((g, n) => (x[n] >= 0 ? g : 0))),
   ),
+
+  mutant(
+    'relu_gate',
+    'multiplies by what a closed gate would not look at',
+    [...agree('relu_gate'), reluLaws.gateIsRelu],
+    () => (y, gate, up) => y.set(gate.map((value, n) => (value > 0 ? value : 0) * up[n])),
+  ),
+
+  mutant(
+    'relu_gate',
+    'rectifies up',
+    [...agree('relu_gate'), reluLaws.gateIsRelu],
+    () => (y, gate, up) => y.set(up.map((value, n) => (value > 0 ? value * gate[n] : 0))),
+  ),
+
+  mutant(
+    'relu_gate_backward',
+    'exchanges the gradients',
+    [...agree('relu_gate_backward'), reluLaws.gateGradientIsProduct],
+    () => (gate_grad, up_grad, y_grad, gate, up) => {
+      gate_grad.set(y_grad.map((g, n) => (gate[n] > 0 ? g * gate[n] : 0)))
+      up_grad.set(y_grad.map((g, n) => (gate[n] > 0 ? g * up[n] : 0)))
+    },
+  ),
+
+  mutant(
+    'relu_gate_backward',
+    'is open at the kink',
+    [...agree('relu_gate_backward'), reluLaws.gateGradientIsProduct],
+    () => (gate_grad, up_grad, y_grad, gate, up) => {
+      gate_grad.set(y_grad.map((g, n) => (gate[n] >= 0 ? g * up[n] : 0)))
+      up_grad.set(y_grad.map((g, n) => (gate[n] >= 0 ? g * gate[n] : 0)))
+    },
+  ),
 ]

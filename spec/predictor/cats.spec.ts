@@ -92,7 +92,7 @@ const choosesByGate = (make: Make = catsPlanner): ModelLaw =>
         })
         const F = model.neurons
         const trace = traceForward(loaded, tokens.slice(0, prompt))
-        const cutoffs = loaded.weights.blocks.map((_, layer) => {
+        const cutoffs = loaded.weights.layers.map((_, layer) => {
           const gate = trace.fc1Pre(layer)
           if (loaded.config.gated)
             silu_gate(

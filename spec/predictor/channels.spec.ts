@@ -14,7 +14,8 @@ import { channelSites, type ChannelSite } from '../../src/masks/channels.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { columnNorms } from '../../src/engine/column_norms.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
-import { moduleName, type Module } from '../../src/engine/names.ts'
+import { moduleName, type Module } from '../../src/verify/model/modules.ts'
+import { heldMatrix } from '../engine/held_matrix.ts'
 import { promptMask } from '../../src/predictor/leaky.ts'
 import { magnitudeThreshold, tealPlanner } from '../../src/predictor/teal.ts'
 import { winaPlanner } from '../../src/predictor/wina.ts'
@@ -160,8 +161,9 @@ function choosingBy(
 
 /** The norms of the first C rows of a site's first matrix, where they can be read. */
 function rowNorms(model: LanguageModel, layer: number, site: ChannelSite, C: number): Float32Array {
-  const { query, out, fc1, fc2, backend } = model.weights.blocks[layer]
-  const { weight } = { attention: query, heads: out, ffn: fc1, activations: fc2 }[site]
+  const module = ({ attention: 'query', heads: 'out', ffn: 'fc1', activations: 'fc2' } as const)[site]
+  const weight = heldMatrix(model, layer, module)
+  const { backend } = model
   const { dtype } = valuesOf(weight)
   const isTurned = site === 'heads' || site === 'activations'
   const norms = new Float32Array(C).fill(1)

@@ -174,7 +174,7 @@ const keepsMostUsed = (make: Make = griffinPlanner): ModelLaw =>
           denseLayers,
         })
         const trace = traceForward(loaded, prompt)
-        const expected = loaded.weights.blocks.map((_, layer) =>
+        const expected = loaded.weights.layers.map((_, layer) =>
           byFormula(trace.fc1Act(layer), prompt.length),
         )
         trace.dispose()

@@ -255,7 +255,7 @@ const keepsItsBest = (name: string, make: Make = definitions[name].make): ModelL
           headFloor: 0,
         })
         const trace = traceForward(loaded, prompt)
-        const activations = loaded.weights.blocks.map((_, layer) => trace.fc1Act(layer))
+        const activations = loaded.weights.layers.map((_, layer) => trace.fc1Act(layer))
         trace.dispose()
         const { scores, neuronsOnly } = definitions[name]
         // prompt-static decides after the attention of layer 0, which is dense in its mask.

@@ -10,7 +10,7 @@ import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 import { openModelFolder } from '../../src/io/load.ts'
 import { openSafetensors } from '../../src/io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
-import { parameterShapes } from '../../src/engine/names.ts'
+import { parameterShapes } from '../../src/engine/program.ts'
 import type { HostTensor } from '../../src/tensor/memory_source.ts'
 import { narrowToBf16, widenBf16 } from '../../src/tensor/dtypes.ts'
 import {

@@ -29,6 +29,11 @@ export class BufferScope {
     return buffer
   }
 
+  /** Lets a buffer go, which outlives the scope. */
+  release(buffer: Buffer): void {
+    this.#buffers.delete(buffer)
+  }
+
   /** Takes over every buffer of another scope, which is empty then. */
   take(other: BufferScope): void {
     for (const buffer of other.#buffers) this.#buffers.add(buffer)

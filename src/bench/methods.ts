@@ -5,7 +5,7 @@
 import { randomScores } from '../criteria/random.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { TopK } from '../masks/selection.ts'
-import type { MaskMode } from '../engine/active_block.ts'
+import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { readsMean } from '../predictor/planners.ts'

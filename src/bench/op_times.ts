@@ -39,7 +39,7 @@ export class WatchedModel {
     }
     this.model = new LanguageModel(model.config, watch(model.backend), {
       ...weights,
-      blocks: weights.blocks.map((block) => ({ ...block, backend: watch(block.backend) })),
+      layers: weights.layers.map(watch),
       dispose: () => {},
     })
   }
@@ -53,17 +53,8 @@ export class WatchedModel {
     this.model.dispose()
   }
 
-  #name({ blocks, head, projectIn, projectOut }: ModelWeights): void {
-    for (const { query, key, value, out, fc1, up, fc2 } of blocks) {
-      for (const { weight } of [query, key, value]) this.#matrices.set(valuesOf(weight), 'q/k/v')
-      this.#matrices.set(valuesOf(out.weight), 'out_proj')
-      this.#matrices.set(valuesOf(fc1.weight), 'fc1')
-      if (up) this.#matrices.set(valuesOf(up.weight), 'up')
-      this.#matrices.set(valuesOf(fc2.weight), 'fc2')
-    }
-    for (const projection of [projectIn, projectOut])
-      if (projection) this.#matrices.set(valuesOf(projection), 'projections')
-    this.#matrices.set(valuesOf(head), 'lm_head')
+  #name({ matrices }: ModelWeights): void {
+    for (const [name, matrix] of matrices) this.#matrices.set(valuesOf(matrix), shortName(name))
   }
 
   #onOp(op: KernelName, args: readonly FlatArgument[], milliseconds: number): void {
@@ -90,6 +81,13 @@ export class WatchedModel {
     if (op.startsWith('attention') || op.startsWith('cache_append')) return 'attention'
     return op === 'layer_norm' || op === 'rms_norm' ? 'norms' : 'rest'
   }
+}
+
+/** A matrix of any layer: `fc1` of `model.decoder.layers.3.fc1.weight`. Products read the table of tokens as the head. */
+function shortName(name: string): string {
+  const short = name.split('.').at(-2) as string
+  if (short === 'embed_tokens') return 'lm_head'
+  return /^[qkv]_proj$/.test(short) ? 'q/k/v' : short
 }
 
 function argument({ params }: Kernel, name: string, args: readonly FlatArgument[]): unknown {

@@ -6,18 +6,12 @@ import type { HubOrigin } from '../io/hub.ts'
 import { openModelFolder } from '../io/load.ts'
 import { parseConfig, type ModelConfig } from '../engine/config.ts'
 import type { Storage } from '../engine/matrix.ts'
-import { parameterShapes } from '../engine/names.ts'
+import { parameterShapes } from '../engine/program.ts'
 import { LanguageModel } from '../engine/language_model.ts'
 import type { LoadOptions } from '../engine/weight_reader.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
-import {
-  architectureByName,
-  architectureOf,
-  architectures,
-  configOf,
-  type Architecture,
-} from './cost/architectures.ts'
+import { architectureByName, architectureOf, architectures, type Architecture } from './cost/architectures.ts'
 import { hashFiles, hashTexts } from '../results/provenance.ts'
 import { RandomSource } from './random_weights.ts'
 
@@ -66,7 +60,7 @@ export function shapeSubject(shape: string, { seed, layers }: ShapeOptions): Ben
       'SHAPE',
       `shape: expected one of ${benchShapes.join(', ')}, got ${shape || 'nothing'}`,
     )
-  const whole = configOf(architectureByName(shape))
+  const whole = architectureByName(shape)
   if (layers !== undefined && layers > whole.layers)
     throw new UsageError('LAYERS', `layers: expected 1 to ${whole.layers} of ${shape}, got ${layers}`)
   const config = { ...whole, layers: layers ?? whole.layers }

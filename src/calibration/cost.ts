@@ -2,14 +2,19 @@
  * The cost of calibration relative to a forward pass over the same tokens. The paper does not report the overhead of
  * plainact (arXiv 2406.16635).
  *
- * Operations are counted from the configuration and the number of tokens: every op of a pass, as the catalogue counts
- * it. Seconds are measured in the run itself, on its first windows, part by part. The backward pass computes
+ * Operations are counted from the configuration and the number of tokens: both passes run on a backend that counts each op as the
+ * catalogue does, and computes nothing. Seconds are measured in the run itself, on its first windows, part by part. The backward pass computes
  * gradients of activations and none of weights, so it has as many matrix products as the forward pass.
  */
+import { BufferScope } from '../backends/buffer_scope.ts'
+import { CountingBackend } from '../backends/counting.ts'
 import type { Criterion, CriterionCost } from '../criteria/index.ts'
+import { backward } from '../engine/backward.ts'
 import { type ModelConfig, contextWidth } from '../engine/config.ts'
-import { kernels, type KernelName } from '../ops/catalog.ts'
-import type { Sizes } from '../ops/op.ts'
+import { LanguageModel } from '../engine/language_model.ts'
+import { traceForward, type Trace } from '../engine/trace.ts'
+import { zeroParameters } from '../engine/weight_layout.ts'
+import { kernels } from '../ops/catalog.ts'
 import { median } from '../results/interleaved_rounds.ts'
 import type { CollectTimes } from './examples.ts'
 
@@ -81,51 +86,65 @@ function withRatio(parts: Omit<CostParts, 'ratio'>): CostParts {
   return { ...parts, ratio: all / plain }
 }
 
+/** The operations of both passes over T tokens. */
+interface PassFlops {
+  readonly forward: number
+  readonly backward: number
+}
+
+const countsOf = new WeakMap<ModelConfig, (T: number) => PassFlops>()
+
+/** Runs both passes on a backend that only counts. */
+function countPasses(config: ModelConfig, T: number): PassFlops {
+  const count = countsOf.get(config) ?? counterOf(config)
+  countsOf.set(config, count)
+  return count(T)
+}
+
+function counterOf(config: ModelConfig): (T: number) => PassFlops {
+  const backend = new CountingBackend()
+  const matrices = zeroParameters(config, new BufferScope(backend))
+  const model = new LanguageModel(config, backend, {
+    storage: 'f32',
+    matrices,
+    parameters: matrices,
+    layers: Array.from({ length: config.layers }, () => backend),
+    bytes: 0,
+    unused: [],
+    dispose: () => {},
+  })
+  const known = new Map<number, PassFlops>()
+  const countFrom = (work: () => void): number => {
+    backend.flops = 0
+    work()
+    return backend.flops
+  }
+  return (T) => {
+    const found = known.get(T)
+    if (found) return found
+    let trace: Trace | null = null
+    const tokens = new Int32Array(T)
+    const forward = countFrom(() => (trace = traceForward(model, tokens)))
+    const back = countFrom(() => backward(model, trace as unknown as Trace, tokens, { scored: 1 }))
+    const counts = { forward, backward: back }
+    known.set(T, counts)
+    return counts
+  }
+}
+
 /** Floating-point operations of a forward pass over T tokens, the logits of every position included. */
 export function forwardFlops(config: ModelConfig, T: number): number {
-  const { layers, width: D, neurons: F, heads: H, keyHeads: G, headSize: K, gated, rotary } = config
-  const { embeddingWidth: E, vocabulary: V } = config
-  const norm = flops(config.norm === 'rms' ? 'rms_norm' : 'layer_norm', { T, D })
-  const block =
-    linear(T, (H + 2 * G) * K, D) + // query, key, value
-    (rotary ? flops('rotary', { T, H: H + G, K }) : 0) +
-    flops('attention', { T, S: T, R: H, K }) +
-    linear(T, D, H * K) + // out
-    (gated ? 2 : 1) * linear(T, F, D) + // fc1, up
-    flops(gated ? 'silu_gate' : 'relu', { N: T * F }) +
-    linear(T, D, F) + // fc2
-    2 * flops('add', { N: T * D }) +
-    2 * norm
-  const ends = (rotary ? 0 : flops('add', { N: T * D })) + linear(T, V, E)
-  const projections = E === D ? 0 : linear(T, D, E) + linear(T, E, D)
-  const finalNorm = config.finalNorm ? norm : 0
-  return layers * block + ends + projections + finalNorm
+  return countPasses(config, T).forward
 }
 
 /** Floating-point operations of the loss of every position. */
 export function lossFlops({ vocabulary: V }: ModelConfig, T: number): number {
-  return flops('cross_entropy', { T, V })
+  return kernels.cross_entropy.flops({ T, V })
 }
 
 /** Floating-point operations of the loss and of the backward pass to every activation, without gradients of parameters. */
 export function backwardFlops(config: ModelConfig, T: number): number {
-  const { layers, width: D, neurons: F, heads: H, keyHeads: G, headSize: K, gated, rotary } = config
-  const { embeddingWidth: E, vocabulary: V } = config
-  const norm = flops(config.norm === 'rms' ? 'rms_norm_backward' : 'layer_norm_backward', { T, D })
-  const block =
-    linear(T, F, D) + // fc2
-    flops(gated ? 'silu_gate_backward' : 'relu_backward', { N: T * F }) +
-    (gated ? 2 : 1) * linear(T, D, F) + // fc1, up
-    linear(T, H * K, D) + // out
-    flops('attention_backward', { T, H, K }) +
-    (rotary ? flops('rotary_backward', { T, H: H + G, K }) : 0) +
-    linear(T, D, (H + 2 * G) * K) + // query, key, value
-    (gated ? 5 : 4) * flops('add', { N: T * D }) +
-    2 * norm
-  const start = lossFlops(config, T) + flops('cross_entropy_backward', { T, V }) + linear(T, E, V)
-  const projection = E === D ? 0 : linear(T, D, E)
-  const finalNorm = config.finalNorm ? norm : 0
-  return layers * block + start + projection + finalNorm
+  return countPasses(config, T).backward
 }
 
 /**
@@ -137,13 +156,4 @@ export function criterionFlops(cost: CriterionCost, config: ModelConfig, T: numb
   const D = contextWidth(config)
   const passes = cost.forward * forwardFlops(config, T) + cost.backward * backwardFlops(config, T)
   return passes + 2 * T * layers * (D + F)
-}
-
-/** A matrix product [T, I] x [I, O]. */
-function linear(T: number, O: number, I: number): number {
-  return flops('linear', { T, R: O, I })
-}
-
-function flops(name: KernelName, sizes: Sizes): number {
-  return kernels[name].flops(sizes)
 }

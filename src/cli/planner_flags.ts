@@ -10,7 +10,7 @@ import { findPredictor, predictorBeside, predictorNames } from '../io/named_pred
 import { scopes, type Scope } from '../masks/budget.ts'
 import { prefills, type Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import { maskModes, type MaskMode } from '../engine/active_block.ts'
+import { maskModes, type MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { PlannerChoice } from '../planner_options.ts'
 import { plannerNames, readsMean, type PlannerName } from '../predictor/planners.ts'

@@ -2,7 +2,7 @@
  * The flags of commands that write text: how tokens are drawn, and how many.
  */
 import type { Command } from 'commander'
-import type { MaskMode } from '../engine/active_block.ts'
+import type { MaskMode } from '../engine/active_layer.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { generationPlanners, type GenerationPlanner } from '../planner_options.ts'

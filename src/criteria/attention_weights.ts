@@ -4,7 +4,7 @@
  * Sums are in float64, exponentials of ops/float32.ts; so the weights are those of the model up to the rounding of
  * float32, and the same bits on every engine.
  */
-import { attentionScale } from '../engine/forward.ts'
+import { attentionScale } from '../engine/run_step.ts'
 import type { Trace } from '../engine/trace.ts'
 import { exp } from '../ops/float32.ts'
 import { keyHeadOf } from '../ops/key_heads.ts'
@@ -16,7 +16,7 @@ type VisitWeights = (head: number, t: number, weights: Float64Array) => void
 export function eachAttention(trace: Trace, layer: number, visit: VisitWeights): void {
   const { heads: H, keyHeads: G, headSize: K } = trace.model.config
   const T = trace.length
-  const scale = attentionScale(trace.model.config)
+  const scale = attentionScale(trace.model.config.headSize)
   const queries = trace.query(layer) // [T, H, K]
   const keys = trace.key(layer) // [G, T, K]
   const buffer = new Float64Array(T)

@@ -10,10 +10,20 @@
  * tokens cancel where plainact adds them.
  */
 import { valuesOf } from '../backends/calls.ts'
+import type { LoadedModel } from '../engine/loaded_model.ts'
+import type { Matrix } from '../engine/matrix.ts'
+import { parametersOf, siteIn, type Step } from '../engine/plan.ts'
 import type { Criterion } from './criterion.ts'
 import { plainactHeads } from './plainact.ts'
 import { scoreLayers, sumPerUnit } from './unit_scores.ts'
 import { fc1WeightGradient, weightGradientCost } from './weight_gradient.ts'
+
+/** The matrix before the activation function: [F, D], of fc1 or of the gate. */
+export function firstWeights({ plan, backend, weights }: LoadedModel, layer: number): Float32Array {
+  const { gate } = siteIn(plan.sections[layer + 1], 'neurons')
+  const [{ name }] = parametersOf((gate as Step).value)
+  return backend.readF32(valuesOf(weights.matrices.get(name) as Matrix))
+}
 
 /** Sum over inputs of |weight times its gradient|, per neuron: [F]. */
 export function weightSensitivity(
@@ -31,16 +41,12 @@ export const plainactWeight: Criterion = {
   formula: 'head: sum_t |<a, dL/da>|; neuron: sum_in |W1 dL/dW1|',
   cost: weightGradientCost,
   score: (input) => {
-    const { backend, weights, shape } = input.model
+    const { shape } = input.model
     return scoreLayers(
       shape,
       (layer) => plainactHeads(input, layer, false),
       (layer) =>
-        weightSensitivity(
-          backend.readF32(valuesOf(weights.blocks[layer].fc1.weight)),
-          fc1WeightGradient(input, layer),
-          shape.neurons,
-        ),
+        weightSensitivity(firstWeights(input.model, layer), fc1WeightGradient(input, layer), shape.neurons),
     )
   },
 }

@@ -13,7 +13,7 @@ import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
-import { BackwardRun, type BlockGradients } from './backward_run.ts'
+import { BackwardRun, type LayerGradients } from './backward_run.ts'
 import { checkParameters, readParameters, zeroParameters } from './weight_layout.ts'
 import { countScored, meanLoss } from './loss.ts'
 import type { LanguageModel } from './language_model.ts'
@@ -86,7 +86,7 @@ export class Gradients {
   readonly parameters: ReadonlyMap<string, Float32Array>
   readonly #trace: Trace
   readonly #scope: BufferScope
-  readonly #blocks: readonly BlockGradients[] // [L]
+  readonly #layers: readonly LayerGradients[] // [L]
 
   /** See `backward`. */
   constructor(trace: Trace, labels: Int32Array, options: BackwardOptions) {
@@ -103,7 +103,7 @@ export class Gradients {
       const scored = options.scored ?? countScored(labels)
       this.nll = run.score(labels)
       this.loss = meanLoss(this.nll, scored)
-      this.#blocks = run.propagate(labels, scored, options.logitsGradient)
+      this.#layers = run.propagate(labels, scored, options.logitsGradient)
       this.parameters = into && read ? valuesOf(readParameters(config, backend, into)) : new Map()
     } catch (error) {
       this.#scope.dispose()
@@ -115,12 +115,12 @@ export class Gradients {
 
   /** d loss / d head outputs (before any mask), heads side by side: [T, H K]. */
   headOut(layer: number): Float32Array {
-    return this.#read(this.#block(layer).context)
+    return this.#read(this.#layer(layer).context)
   }
 
   /** d loss / d activations (before any mask): [T, F]. Not zero where the activation is. */
   fc1Act(layer: number): Float32Array {
-    return this.#read(this.#block(layer).activation)
+    return this.#read(this.#layer(layer).activation)
   }
 
   /**
@@ -128,17 +128,17 @@ export class Gradients {
    * were switched on. The same as `headOut` where the trace had no mask.
    */
   maskedHeadOut(layer: number): Float32Array {
-    return this.#read(this.#block(layer).maskedContext)
+    return this.#read(this.#layer(layer).maskedContext)
   }
 
   /** d loss / d activations after the mask: [T, F]; see `maskedHeadOut`. */
   maskedFc1Act(layer: number): Float32Array {
-    return this.#read(this.#block(layer).maskedActivation)
+    return this.#read(this.#layer(layer).maskedActivation)
   }
 
   /** d loss / d fc1's output before the activation function: [T, F]. */
   fc1Pre(layer: number): Float32Array {
-    return this.#read(this.#block(layer).preActivation)
+    return this.#read(this.#layer(layer).preActivation)
   }
 
   /** Frees the gradients. Safe to call twice. The trace stays. */
@@ -150,10 +150,10 @@ export class Gradients {
     this.dispose()
   }
 
-  #block(layer: number): BlockGradients {
-    const block = this.#blocks[layer]
-    if (!block) throw new UsageError('LAYER', `layer: expected 0 to ${this.#blocks.length - 1}, got ${layer}`)
-    return block
+  #layer(layer: number): LayerGradients {
+    const own = this.#layers[layer]
+    if (!own) throw new UsageError('LAYER', `layer: expected 0 to ${this.#layers.length - 1}, got ${layer}`)
+    return own
   }
 
   #read(buffer: Buffer): Float32Array {

@@ -1,29 +1,34 @@
 /**
- * The steps of the backward pass, from the loss to the embeddings, as ops of the catalogue.
+ * The backward pass, from the loss to the embeddings: each step passes the gradient of its result on to what it read, by one rule
+ * for each operation, as ops of the catalogue (src/spec/gradients.ts defines them on plain arrays).
  *
- * Every gradient of a linear layer is another op of the catalogue on the same matrix: through a row-major matrix back
+ * Every gradient of a product is another op of the catalogue on the same matrix: through a row-major matrix back
  * goes linear_input_major, through an input-major one back goes linear; and a weight's gradient lies as the weight does,
- * so of an input-major one it is taken with input and output exchanged. The gradient of the stream lives in one place
- * and is moved block by block; what criteria look at is kept, everything else is scratch.
+ * so of an input-major one it is taken with input and output exchanged. What criteria look at is kept; everything else is
+ * freed when it has been passed on.
  *
  * Where a prompt came before the trace, its keys and values are constants: nothing is passed on to the prompt.
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { contextWidth } from './config.ts'
-import { attentionScale } from './forward.ts'
+import type { Instruction } from './active_layer.ts'
 import { shiftLabels, unshiftScores } from './loss.ts'
-import { moduleName, namesOf, readsUnits, type Module } from './names.ts'
-import type { Trace, TracedBlock } from './trace.ts'
-import type { Affine, BlockWeights } from './weights.ts'
+import { parametersOf, siteIn } from './plan.ts'
+import { attentionScale } from './run_step.ts'
+import type { Trace, TracedSection } from './trace.ts'
 
 /** What is kept of one layer. Where the trace had no mask, masked and unmasked are the same buffer. */
-export interface BlockGradients {
+export interface LayerGradients {
   readonly context: Buffer // [T, H K] of the heads' outputs before the mask
   readonly maskedContext: Buffer // [T, H K] after it
   readonly preActivation: Buffer // [T, F]
   readonly activation: Buffer // [T, F] before the mask
   readonly maskedActivation: Buffer // [T, F] after it
+}
+
+/** What a step has at hand: its instruction, and the section it stands in. */
+interface Traced extends TracedSection {
+  readonly instruction: Instruction
 }
 
 /** One run of the backward pass: its temporaries, and where it adds. */
@@ -35,10 +40,8 @@ export class BackwardRun {
   readonly #scope: BufferScope
   /** Gradient accumulators by Hugging Face name, laid out as the weights; null if only activations are wanted. */
   readonly #parameters: ReadonlyMap<string, Buffer> | null
-  /** d loss / d stream at the point reached so far: [T, D]. */
-  #stream: Buffer
-  #branch: Buffer // [T, D]
-  #term: Buffer // [T, D]
+  /** How many places of a section a gradient stands for. */
+  readonly #uses = new Map<Buffer, number>()
 
   constructor(
     trace: Trace,
@@ -50,19 +53,15 @@ export class BackwardRun {
     this.#kept = kept
     this.#scope = scope
     this.#parameters = parameters
-    this.#stream = this.#wide(this.#scope)
-    this.#branch = this.#wide(this.#scope)
-    this.#term = this.#wide(this.#scope)
   }
 
   /** Negative log-likelihood of each position. */
   score(labels: Int32Array): Float32Array {
     const { backend } = this.#kept
-    const { logits } = this.#trace.ends
     const scope = new BufferScope(backend)
     try {
       const scores = scope.allocate('f32', [labels.length])
-      backend.ops.cross_entropy(scores, logits, scope.upload(shiftLabels(labels)))
+      backend.ops.cross_entropy(scores, this.#trace.logitsBuffer, scope.upload(shiftLabels(labels)))
       return unshiftScores(backend.readF32(scores))
     } finally {
       scope.dispose()
@@ -70,238 +69,234 @@ export class BackwardRun {
   }
 
   /** From the loss down to the embeddings. @param given the gradient of the logits, in place of that of the labels: [T, V] */
-  propagate(labels: Int32Array, scored: number, given?: Float32Array): BlockGradients[] {
-    const { blocks, model } = this.#trace
-    this.#fromLoss(labels, scored, given)
-    const gradients: BlockGradients[] = []
-    for (let layer = blocks.length - 1; layer >= 0; layer--) {
-      const block = blocks[layer]
-      const weights = model.weights.blocks[layer]
-      const ffn = this.#feedForward(layer, block, weights)
-      gradients[layer] = { ...ffn, ...this.#attention(layer, block, weights) }
+  propagate(labels: Int32Array, scored: number, given?: Float32Array): LayerGradients[] {
+    const { sections } = this.#trace
+    const gradients: LayerGradients[] = []
+    let leaving = this.#ofLogits(labels, scored, given)
+    for (const traced of sections.toReversed()) {
+      const { layer } = traced.section
+      // Before the layers there are no activations.
+      if (traced === sections[0] && this.#parameters === null) break
+      const kept = layer === null ? null : new Map<number, Buffer>()
+      const entering = this.#section(traced, leaving, kept)
+      if (kept) gradients[layer as number] = this.#keep(traced, kept)
+      if (entering) leaving = entering
     }
-    this.#embedding()
     return gradients
   }
 
-  /** The loss, the head, the projection and the final norm: leaves the gradient of the last block's stream. */
-  #fromLoss(labels: Int32Array, scored: number, given?: Float32Array): void {
-    const { ends, length: T, model, blocks } = this.#trace
-    const { backend, weights, config } = model
-    const { ops } = backend
-    const { embeddingWidth: E, vocabulary: V } = config
-    const names = namesOf(config)
+  #ofLogits(labels: Int32Array, scored: number, given?: Float32Array): Buffer {
+    const { logitsBuffer, length: T } = this.#trace
+    const { backend } = this.#kept
+    if (given) return this.#scope.upload(given, logitsBuffer.shape)
+    const gradient = this.#scope.allocate('f32', logitsBuffer.shape, 'anything')
     const scope = new BufferScope(backend)
     try {
-      const logitsGrad = given ? scope.upload(given, [T, V]) : scope.allocate('f32', [T, V])
-      if (!given) {
-        const each = scope.upload(new Float32Array(T).fill(1 / scored))
-        ops.cross_entropy_backward(logitsGrad, each, ends.logits, scope.upload(shiftLabels(labels)))
-      }
-      this.#weightGradient(config.tied ? names.tokenTable : names.head, logitsGrad, ends.last)
-      const narrow = weights.projectOut ? scope.allocate('f32', [T, E]) : this.#stream
-      ops.linear_input_major(narrow, logitsGrad, weights.head, null, null)
-      const last = blocks[blocks.length - 1].buffers.output
-      if (weights.projectOut) {
-        this.#weightGradient(names.projectOut, narrow, ends.normed ?? last)
-        ops.linear_input_major(this.#stream, narrow, weights.projectOut, null, null)
-      }
-      if (weights.finalNorm) this.#normStream(names.finalNorm, weights.finalNorm, last)
+      const each = scope.upload(new Float32Array(T).fill(1 / scored))
+      backend.ops.cross_entropy_backward(gradient, each, logitsBuffer, scope.upload(shiftLabels(labels)))
+      return gradient
     } finally {
       scope.dispose()
     }
   }
 
-  /** The feed-forward half; the stream's gradient moves from the block's end to its middle. */
-  #feedForward(
-    layer: number,
-    { buffers, units }: TracedBlock,
-    weights: BlockWeights,
-  ): Pick<BlockGradients, 'preActivation' | 'activation' | 'maskedActivation'> {
-    const { length: T, model } = this.#trace
-    const { config } = model
-    const { ops } = model.backend
-    const { neurons: F, preNorm } = config
-    const hidden = (): Buffer => this.#kept.allocate('f32', [T, F])
-    const normName = moduleName(config, layer, 'ffnNorm')
-    if (!preNorm) this.#normStream(normName, weights.ffnNorm, buffers.ffnSum)
-    this.#affineGradient(layer, 'fc2', this.#stream, buffers.maskedActivation)
-    const maskedActivation = hidden()
-    ops.linear(maskedActivation, this.#stream, weights.fc2.weight, null, null)
-    const activation = units.neuronFactors ? hidden() : maskedActivation
-    if (units.neuronFactors) ops.mask_units(activation, maskedActivation, units.neuronFactors)
-    const preActivation = hidden()
-    const { up } = buffers
-    const upGrad = up && this.#scope.allocate('f32', [T, F])
-    if (up && upGrad) ops.silu_gate_backward(preActivation, upGrad, activation, buffers.preActivation, up)
-    else ops.relu_backward(preActivation, activation, buffers.preActivation)
-    this.#affineGradient(layer, 'fc1', preActivation, buffers.ffnInput)
-    ops.linear_input_major(this.#branch, preActivation, weights.fc1.weight, null, null)
-    if (weights.up && upGrad) {
-      this.#affineGradient(layer, 'up', upGrad, buffers.ffnInput)
-      ops.linear_input_major(this.#term, upGrad, weights.up.weight, null, null)
-      ops.add(this.#branch, this.#branch, this.#term)
-      this.#scope.free(upGrad)
+  /**
+   * From the stream that leaves a section to the one that enters it, whose gradient it returns.
+   * @param kept the gradient of every place, unless these are freed
+   */
+  #section(traced: TracedSection, leaving: Buffer, kept: Map<number, Buffer> | null): Buffer | null {
+    const { section, active } = traced
+    const last = section.steps.length
+    /** What later steps pass to a place, the last of them first. */
+    const passed: Buffer[][] = Array.from({ length: last + 1 }, () => [])
+    passed[last].push(leaving)
+    this.#uses.set(leaving, 1)
+    const sites = new Set(section.sites.flatMap(({ place, inner, gate }) => [place, inner, gate?.place]))
+    for (let place = last; place > 0; place--) {
+      const gradient = this.#sum(passed[place])
+      // Nothing comes back to ids.
+      if (gradient === null) continue
+      const { of } = section.steps[place - 1]
+      const isKept = kept !== null && sites.has(place)
+      if (isKept) kept.set(place, gradient)
+      const parts = this.#back({ ...traced, instruction: active.instructions[place - 1] }, gradient)
+      for (const [i, part] of parts.entries()) {
+        passed[of[i]].push(part)
+        this.#uses.set(part, (this.#uses.get(part) ?? 0) + 1)
+      }
+      if (!isKept) this.#release(gradient)
     }
-    if (preNorm) this.#normBranch(normName, weights.ffnNorm, buffers.middle)
-    ops.add(this.#stream, this.#stream, this.#branch)
-    return { preActivation, activation, maskedActivation }
+    return this.#sum(passed[0])
   }
 
-  /** The attention half; the stream's gradient moves from the block's middle to its start. */
+  /** What several steps passed to a value, added up in their order. */
+  #sum(parts: readonly Buffer[]): Buffer | null {
+    if (parts.length === 0) return null
+    return parts.toReversed().reduce((a, b) => {
+      const sum = this.#like(a)
+      this.#kept.backend.ops.add(sum, a, b)
+      for (const part of [a, b]) this.#release(part)
+      this.#uses.set(sum, 1)
+      return sum
+    })
+  }
+
+  #release(gradient: Buffer): void {
+    const uses = (this.#uses.get(gradient) ?? 1) - 1
+    this.#uses.set(gradient, uses)
+    if (uses > 0) return
+    this.#uses.delete(gradient)
+    this.#scope.free(gradient)
+  }
+
+  #like({ shape }: Buffer): Buffer {
+    return this.#scope.allocate('f32', shape, 'anything')
+  }
+
+  /** The gradients of what a step read, from that of its result [T, width]. Parameters get theirs. */
+  #back({ instruction, frame, cache }: Traced, gradient: Buffer): Buffer[] {
+    const { pass } = this.#trace
+    const { ops } = this.#kept.backend
+    const { value, of } = instruction.step
+    const weight = instruction.weight as Buffer
+    const [x, y] = of.map((place) => frame[place])
+    const [weightGradient = null, biasGradient = null] = parametersOf(value).map(
+      ({ name }) => this.#parameters?.get(name) ?? null,
+    )
+    switch (value.op) {
+      case 'tokens':
+      case 'positions':
+        return []
+      case 'embedding':
+        if (weightGradient) this.#embedding(weightGradient, gradient, x, value.of[0].op === 'tokens')
+        return []
+      case 'layerNorm': {
+        const back = this.#like(x)
+        ops.layer_norm_backward(back, weightGradient, biasGradient, gradient, x, weight, value.epsilon)
+        return [back]
+      }
+      case 'rmsNorm': {
+        const back = this.#like(x)
+        ops.rms_norm_backward(back, weightGradient, gradient, x, weight, value.epsilon)
+        return [back]
+      }
+      case 'linear':
+      case 'combine': {
+        const isTurned = value.op === 'combine'
+        const [rows, columns] = isTurned ? [x, gradient] : [gradient, x]
+        if (weightGradient) ops.linear_backward_weight(weightGradient, rows, columns, null)
+        if (biasGradient) ops.linear_backward_bias(biasGradient, gradient, null)
+        const back = this.#like(x)
+        if (isTurned) ops.linear(back, gradient, weight, null, null)
+        else ops.linear_input_major(back, gradient, weight, null, null)
+        return [back]
+      }
+      case 'rotate': {
+        const back = this.#like(x)
+        ops.rotary_backward(back, gradient, pass.angles(value.rotary))
+        return [back]
+      }
+      case 'attention':
+        return this.#attention(
+          gradient,
+          [x, y, frame[of[2]]],
+          cache as NonNullable<typeof cache>,
+          value.headSize,
+        )
+      case 'units': {
+        if (!instruction.factors) return [gradient]
+        const back = this.#like(x)
+        ops.mask_units(back, gradient, instruction.factors)
+        return [back]
+      }
+      case 'add':
+        return [gradient, gradient]
+      case 'relu': {
+        const back = this.#like(x)
+        ops.relu_backward(back, gradient, x)
+        return [back]
+      }
+      case 'gate': {
+        const back = [x, y].map((one) => this.#like(one))
+        ops[`${value.activation}_gate_backward`](back[0], back[1], gradient, x, y)
+        return back
+      }
+    }
+  }
+
+  /** The gradients of queries, keys and values of the trace's tokens. @param gradient [T, H K] */
   #attention(
-    layer: number,
-    { buffers, units, cache }: TracedBlock,
-    weights: BlockWeights,
-  ): Pick<BlockGradients, 'context' | 'maskedContext'> {
-    const { backend, config } = this.#trace.model
-    const { ops } = backend
-    const { preNorm } = config
-    const normName = moduleName(config, layer, 'attentionNorm')
-    if (!preNorm) this.#normStream(normName, weights.attentionNorm, buffers.attentionSum)
-    this.#affineGradient(layer, 'out', this.#stream, buffers.maskedContext)
-    const wide = (): Buffer => this.#kept.allocate('f32', [this.#trace.length, contextWidth(config)])
-    const maskedContext = wide()
-    ops.linear(maskedContext, this.#stream, weights.out.weight, null, null)
-    const context = units.headFactors ? wide() : maskedContext
-    if (units.headFactors) ops.mask_units(context, maskedContext, units.headFactors)
-    this.#queryKeyValue(layer, { buffers, units, cache }, weights, context)
-    if (preNorm) this.#normBranch(normName, weights.attentionNorm, buffers.input)
-    ops.add(this.#stream, this.#stream, this.#branch)
-    return { context, maskedContext }
-  }
-
-  /** From the heads' outputs to what q, k and v read; the sum of the three is left in the branch buffer. */
-  #queryKeyValue(
-    layer: number,
-    { buffers, cache }: TracedBlock,
-    weights: BlockWeights,
-    context: Buffer,
-  ): void {
-    const { backend } = this.#trace.model
-    const { ops } = backend
-    const scope = new BufferScope(backend)
-    try {
-      const [query, key, value] = this.#attentionGradients(scope, { buffers, cache }, context)
-      const { angles } = this.#trace.pass
-      if (angles) for (const grad of [query, key]) ops.rotary_backward(grad, grad, angles)
-      const input = buffers.attentionInput
-      this.#affineGradient(layer, 'query', query, input)
-      this.#affineGradient(layer, 'key', key, input)
-      this.#affineGradient(layer, 'value', value, input)
-      ops.linear_input_major(this.#branch, query, weights.query.weight, null, null)
-      ops.linear_input_major(this.#term, key, weights.key.weight, null, null)
-      ops.add(this.#branch, this.#branch, this.#term)
-      ops.linear_input_major(this.#term, value, weights.value.weight, null, null)
-      ops.add(this.#branch, this.#branch, this.#term)
-    } finally {
-      scope.dispose()
-    }
-  }
-
-  /** The gradients of queries, keys and values of the trace's tokens, before these were rotated. @param context [T, H K] */
-  #attentionGradients(
-    scope: BufferScope,
-    { buffers, cache }: Pick<TracedBlock, 'buffers' | 'cache'>,
-    context: Buffer,
+    gradient: Buffer,
+    operands: readonly Buffer[],
+    cache: NonNullable<TracedSection['cache']>,
+    headSize: number,
   ): Buffer[] {
-    const { past, length: T, model } = this.#trace
-    const { backend } = model
+    const { past, length: T } = this.#trace
+    const { backend } = this.#kept
     const S = past + T
+    const scope = past === 0 ? this.#scope : new BufferScope(backend)
     // The op is of whole sequences: the queries of a prompt are zeros there, and so is what comes back to them.
-    const whole = (buffer: Buffer): Buffer => scope.allocate('f32', [S, buffer.shape[1]])
-    const rest = (buffer: Buffer): Buffer =>
-      backend.view(buffer, [T, buffer.shape[1]], past * buffer.shape[1])
-    const padded = (buffer: Buffer): Buffer => {
-      if (past === 0) return buffer
-      const room = whole(buffer)
-      backend.ops.copy_rows(room, buffer, scope.upload(rowsFrom(past, T)), scope.upload(rowsFrom(0, T)))
+    const whole = (of: Buffer): Buffer => scope.allocate('f32', [S, of.shape[1]])
+    const padded = (of: Buffer): Buffer => {
+      if (past === 0) return of
+      const room = whole(of)
+      backend.ops.copy_rows(room, of, scope.upload(rowsFrom(past, T)), scope.upload(rowsFrom(0, T)))
       return room
     }
-    const gradients = [buffers.query, buffers.key, buffers.value].map(whole)
-    const [query, key, value] = gradients
-    const [given, asked] = [padded(context), padded(buffers.query)]
-    backend.ops.attention_backward(
-      query,
-      key,
-      value,
-      given,
-      asked,
-      cache.key,
-      cache.value,
-      attentionScale(model.config),
-    )
-    return gradients.map(rest)
-  }
-
-  /** The tables and the projection into the model's width. */
-  #embedding(): void {
-    if (this.#parameters === null) return
-    const { ends, length: T, model, tokens } = this.#trace
-    const { backend, weights, config } = model
-    const { ops } = backend
-    const { embeddingWidth: E, padId } = config
-    const names = namesOf(config)
-    const positionTable = this.#parameters.get(names.positionTable)
-    const positions = model.positionRows(0, T)
-    if (positionTable && positions) ops.embedding_backward(positionTable, this.#stream, positions)
-    let token = this.#stream
-    if (weights.projectIn && ends.embedded) {
-      this.#weightGradient(names.projectIn, this.#stream, ends.embedded)
-      token = this.#scope.allocate('f32', [T, E])
-      ops.linear_input_major(token, this.#stream, weights.projectIn, null, null)
+    try {
+      const back = operands.map(whole)
+      const [query, key, value] = back
+      const [given, asked] = [padded(gradient), padded(operands[0])]
+      backend.ops.attention_backward(
+        query,
+        key,
+        value,
+        given,
+        asked,
+        cache.key,
+        cache.value,
+        attentionScale(headSize),
+      )
+      if (past === 0) return back
+      const rest = [scope.upload(rowsFrom(0, T)), scope.upload(rowsFrom(past, T))] as const
+      return back.map((own, i) => {
+        const part = this.#like(operands[i])
+        backend.ops.copy_rows(part, own, ...rest)
+        return part
+      })
+    } finally {
+      if (past > 0) scope.dispose()
     }
+  }
+
+  /** The rows of a table. As in PyTorch, that of the padding id receives nothing. */
+  #embedding(table: Buffer, gradient: Buffer, ids: Buffer, isOfTokens: boolean): void {
+    const { tokens, model } = this.#trace
+    const { backend, config } = model
+    const [, E] = table.shape
     const nothing = new Float32Array(E)
-    tokens.forEach((id, t) => {
-      if (id === padId) backend.write(token, nothing, t * E)
-    })
-    const tokenTable = this.#parameters.get(names.tokenTable) as Buffer
-    ops.embedding_backward(tokenTable, token, ends.tokens)
+    const isShared = (this.#uses.get(gradient) ?? 1) > 1
+    const own = isShared ? this.#scope.upload(backend.readF32(gradient), gradient.shape) : gradient
+    if (isOfTokens)
+      tokens.forEach((id, t) => {
+        if (id === config.padId) backend.write(own, nothing, t * E)
+      })
+    backend.ops.embedding_backward(table, own, ids)
   }
 
-  /** The stream's gradient goes back through a norm that stands on the stream. */
-  #normStream(name: string, weights: Affine, input: Buffer): void {
-    const passed = this.#norm(name, weights, input, this.#stream)
-    this.#term = this.#stream
-    this.#stream = passed
-  }
-
-  /** The branch's gradient goes back through the norm at its start. */
-  #normBranch(name: string, weights: Affine, input: Buffer): void {
-    const passed = this.#norm(name, weights, input, this.#branch)
-    this.#term = this.#branch
-    this.#branch = passed
-  }
-
-  /** Writes the gradient of a norm's input into the spare buffer and returns that. */
-  #norm(name: string, { weight, bias }: Affine, input: Buffer, yGrad: Buffer): Buffer {
-    const { backend, config } = this.#trace.model
-    const { ops } = backend
-    const weightGrad = this.#parameters?.get(`${name}.weight`) ?? null
-    const biasGrad = this.#parameters?.get(`${name}.bias`) ?? null
-    const { epsilon } = config
-    if (bias) ops.layer_norm_backward(this.#term, weightGrad, biasGrad, yGrad, input, weight, epsilon)
-    else ops.rms_norm_backward(this.#term, weightGrad, yGrad, input, weight, epsilon)
-    return this.#term
-  }
-
-  /** Weight and bias of a block's linear layer, from the gradient of its output [T, O] and its input [T, I]. */
-  #affineGradient(layer: number, module: Module, yGrad: Buffer, x: Buffer): void {
-    const name = moduleName(this.#trace.model.config, layer, module)
-    if (readsUnits(`${name}.weight`)) this.#weightGradient(`${name}.weight`, x, yGrad)
-    else this.#weightGradient(`${name}.weight`, yGrad, x)
-    const bias = this.#parameters?.get(`${name}.bias`)
-    if (bias) this.#trace.model.backend.ops.linear_backward_bias(bias, yGrad, null)
-  }
-
-  /** weight [O, I], or held input-major [I, O] with its input and the gradient of its output exchanged. */
-  #weightGradient(name: string, yGrad: Buffer, x: Buffer): void {
-    const weight = this.#parameters?.get(name)
-    if (weight) this.#trace.model.backend.ops.linear_backward_weight(weight, yGrad, x, null)
-  }
-
-  #wide(scope: BufferScope): Buffer {
-    return scope.allocate('f32', [this.#trace.length, this.#trace.model.config.width])
+  /** What criteria look at leaves the run. */
+  #keep({ section }: TracedSection, gradients: ReadonlyMap<number, Buffer>): LayerGradients {
+    const at = (place: number): Buffer => this.#kept.adopt(gradients.get(place) as Buffer)
+    const [heads, neurons] = [siteIn(section, 'heads'), siteIn(section, 'neurons')]
+    const kept = {
+      context: at(heads.inner),
+      maskedContext: at(heads.place),
+      preActivation: at(neurons.gate?.place ?? neurons.inner),
+      activation: at(neurons.inner),
+      maskedActivation: at(neurons.place),
+    }
+    for (const buffer of Object.values(kept)) this.#scope.release(buffer)
+    return kept
   }
 }
 

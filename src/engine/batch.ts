@@ -8,7 +8,7 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import type { LanguageModel } from './language_model.ts'
-import type { MaskMode } from './active_block.ts'
+import type { MaskMode } from './active_layer.ts'
 import type { CacheStorage } from './layer_cache.ts'
 
 /** One sequence of a batch. */

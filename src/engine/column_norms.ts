@@ -11,10 +11,10 @@ import { scalesOf, valuesOf } from '../backends/calls.ts'
 import { channelSites, type ChannelSite } from '../masks/channels.ts'
 import { storedRows, type FloatStorage } from '../ops/stored_rows.ts'
 import { BLOCK, openRow, scaleAt, TILE, unitNumber } from '../tensor/int4.ts'
-import { contextWidth, type ModelConfig } from './config.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { hasBlocks, storageIn, type Matrix } from './matrix.ts'
-import type { BlockWeights, ModelWeights } from './weights.ts'
+import { parametersOf } from './plan.ts'
+import type { ModelWeights } from './weights.ts'
 
 const { fround, sqrt } = Math
 
@@ -22,54 +22,31 @@ const { fround, sqrt } = Math
 const known = new WeakMap<ModelWeights, Map<number, Float32Array>>()
 
 /** The norms of the columns that the channels of a site of a layer meet: [C]. The first call for a site reads its weights. */
-export function columnNorms(
-  { config, weights }: LoadedModel,
-  layer: number,
-  site: ChannelSite,
-): Float32Array {
+export function columnNorms(model: LoadedModel, layer: number, site: ChannelSite): Float32Array {
+  const { weights } = model
   const ofModel = known.get(weights) ?? new Map<number, Float32Array>()
   known.set(weights, ofModel)
   const place = channelSites.length * layer + channelSites.indexOf(site)
-  const norms = ofModel.get(place) ?? computeNorms(config, weights.blocks[layer], site)
+  const norms = ofModel.get(place) ?? computeNorms(model, layer, site)
   ofModel.set(place, norms)
   return norms
 }
 
-function computeNorms(config: ModelConfig, block: BlockWeights, site: ChannelSite): Float32Array {
-  const { width: D, keyHeads: G, headSize: K, neurons: F } = config
-  const { query, key, value, out, fc1, up, fc2 } = block
-  const W = contextWidth(config)
-  const { backend } = block
-  // Of every matrix a row has D numbers: an output's, or an input's of those that are turned.
-  if (site === 'heads') return rowNorms(backend, out.weight, W, D)
-  if (site === 'activations') return rowNorms(backend, fc2.weight, F, D)
-  const squares = new Float64Array(D)
-  const add = (matrix: Matrix, rows: number): void => {
-    const open = rowsIn(backend, matrix, D)
+function computeNorms({ plan, weights }: LoadedModel, layer: number, site: ChannelSite): Float32Array {
+  const reading = plan.sections[layer + 1].steps.filter(({ reads }) => reads?.site === site)
+  const squares = new Float64Array(reading[0].value.of[0].width)
+  for (const { value } of reading) {
+    const isTurned = value.op === 'combine'
+    const [{ name }] = parametersOf(value)
+    const columns = isTurned ? value.width : squares.length
+    const open = rowsIn(weights.layers[layer], weights.matrices.get(name) as Matrix, columns)
+    const rows = isTurned ? squares.length : value.width
     for (let row = 0; row < rows; row++) {
       const values = open(row)
-      for (let i = 0; i < D; i++) squares[i] += values[i] * values[i]
+      for (let i = 0; i < columns; i++) squares[isTurned ? row : i] += values[i] * values[i]
     }
   }
-  if (site === 'attention') {
-    add(query.weight, W)
-    add(key.weight, G * K)
-    add(value.weight, G * K)
-  } else {
-    add(fc1.weight, F)
-    if (up) add(up.weight, F)
-  }
   return Float32Array.from(squares, sqrt)
-}
-
-/** The norms of the rows of a matrix: [rows]. */
-function rowNorms(backend: Backend, matrix: Matrix, rows: number, columns: number): Float32Array {
-  const open = rowsIn(backend, matrix, columns)
-  return Float32Array.from({ length: rows }, (_, row) => {
-    let squares = 0
-    for (const value of open(row)) squares += value * value
-    return sqrt(squares)
-  })
 }
 
 /** A copy of a matrix on the host, whose rows are widened one at a time: the next one overwrites the last. */

@@ -1,6 +1,6 @@
 /**
- * The shape of a model, from its Hugging Face config.json. OPT and the Llama family differ in what stands here, and the
- * engine reads nothing else: norm, positions, feed-forward block, biases, groups of heads.
+ * The shape of a model, from its Hugging Face config.json. What stands here goes into the program of its family
+ * (`src/spec`), and the engine runs that.
  *
  * Every field that changes a number is typed and ranged; sizes have no defaults, the rest has those of Hugging Face.
  * What would need arithmetic that is not here (another activation, other biases, plain layer norms, other rotations) is
@@ -8,13 +8,14 @@
  * followed; `remoteCodeFields` lists them so that a user can be told.
  */
 import { MAX_CONTEXT } from '../ops/attention.ts'
+import { activations, type Activation } from '../ops/gates.ts'
 import type { Rotary, RotaryScaling } from '../ops/rotary_table.ts'
 import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
 
 /** How parameters are called; everything else that tells the families apart has a field of its own. */
 export const families = ['opt', 'llama'] as const
-export type Family = (typeof families)[number]
+type Family = (typeof families)[number]
 
 /** The sizes and switches of a model. */
 export interface ModelConfig {
@@ -31,8 +32,7 @@ export interface ModelConfig {
   readonly embeddingWidth: number // E
   /** The longest sequence. A position table has two rows more. */
   readonly positions: number
-  /** layer_norm or rms_norm, and the constant under its root. */
-  readonly norm: 'layer' | 'rms'
+  /** The constant under the root of norms. */
   readonly epsilon: number
   /** A norm before each branch (all but OPT-350m), or after each residual sum. */
   readonly preNorm: boolean
@@ -40,8 +40,9 @@ export interface ModelConfig {
   readonly finalNorm: boolean
   /** What queries and keys are rotated by; null for a model with a position table. */
   readonly rotary: Rotary | null
-  /** The feed-forward block: relu(fc1), or silu(gate) times up. */
+  /** Whether neurons have a gate: act(gate) times up, in place of act(fc1). */
   readonly gated: boolean
+  readonly activation: Activation
   /** Which matrices of a layer have a bias. */
   readonly biases: 'all' | 'query-key-value' | 'none'
   /** The lm_head is the token table. */
@@ -63,11 +64,11 @@ export type ModelSizes = Pick<
 /** What a family has unless one says otherwise. */
 const usual = {
   opt: {
-    norm: 'layer',
     epsilon: 1e-5,
     preNorm: true,
     rotary: null,
     gated: false,
+    activation: 'relu',
     biases: 'all',
     tied: true,
     bosId: 2,
@@ -75,11 +76,11 @@ const usual = {
     padId: 1,
   },
   llama: {
-    norm: 'rms',
     epsilon: 1e-6,
     preNorm: true,
     rotary: { base: 10_000, scaling: null },
     gated: true,
+    activation: 'silu',
     biases: 'none',
     tied: false,
     bosId: 1,
@@ -192,7 +193,7 @@ function readOpt(fields: Fields): ModelConfig {
 /** Llama, Mistral and Qwen2. Of Mistral and Qwen2 the context ends where a window would begin to slide. */
 function readLlama(fields: Fields): ModelConfig {
   const isQwen = field(fields, 'model_type') === 'qwen2'
-  expectValue(fields, 'hidden_act', ['silu'], 'silu', 'CONFIG_ACTIVATION')
+  expectValue(fields, 'hidden_act', activations, 'silu', 'CONFIG_ACTIVATION')
   expectValue(fields, 'attention_bias', [false], false, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'mlp_bias', [false], false, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'quantization_config', [undefined], undefined, 'CONFIG_UNSUPPORTED')
@@ -210,6 +211,7 @@ function readLlama(fields: Fields): ModelConfig {
     positions: Math.min(trained, windowOf(fields, trained), MAX_CONTEXT),
     epsilon: readNumber(fields, 'rms_norm_eps', 1e-12, 1, 1e-6),
     rotary: readRotary(fields),
+    activation: (field(fields, 'hidden_act') ?? 'silu') as Activation,
     biases: isQwen ? 'query-key-value' : 'none',
     tied: readFlag(fields, 'tie_word_embeddings', false),
     // Qwen2 has no token that begins a text; where one is needed, the one that ends a text stands for it.

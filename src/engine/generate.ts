@@ -13,7 +13,7 @@ import type { CacheStorage } from './layer_cache.ts'
 import type { LanguageModel } from './language_model.ts'
 import { expectCheckable, TokenChooser, type CheckCounts, type ChosenToken } from './next_tokens.ts'
 import { argmax, type Sampler } from './sampling.ts'
-import type { MaskMode } from './active_block.ts'
+import type { MaskMode } from './active_layer.ts'
 
 /** How a text is written and when it ends. */
 export interface GenerateOptions {

@@ -1,7 +1,7 @@
 /**
  * shadowllm/model: OPT and the Llama family inside a backend: weights, forward and backward passes, sequences, sampling.
  */
-export type { MaskMode } from './active_block.ts'
+export type { MaskMode } from './active_layer.ts'
 export { backward, type BackwardOptions, type Gradients } from './backward.ts'
 export { forwardBatch, type BatchOptions } from './batch.ts'
 export { makeConfig, parseConfig, type ModelConfig, type ModelSizes } from './config.ts'

@@ -8,7 +8,7 @@
 import type { HostTensor } from '../tensor/memory_source.ts'
 import { Random } from '../tensor/random.ts'
 import type { ModelConfig } from './config.ts'
-import { parameterShapes, readsUnits } from './names.ts'
+import { modelParameters } from './program.ts'
 
 /** How weights are drawn. */
 export interface InitialWeightsOptions {
@@ -29,8 +29,8 @@ export function initialWeights(
   const { seed = 0, deviation = 0.02, residual = 1, biasDeviation = 0 } = options
   const random = new Random(seed)
   const tensors = new Map<string, HostTensor>()
-  for (const [name, shape] of parameterShapes(config)) {
-    const spread = shape.length === 1 ? biasDeviation : deviation * (readsUnits(name) ? residual : 1)
+  for (const [name, { shape, isTurned }] of modelParameters(config)) {
+    const spread = shape.length === 1 ? biasDeviation : deviation * (isTurned ? residual : 1)
     const centre = name.endsWith('norm.weight') ? 1 : 0
     const length = shape.reduce((product, size) => product * size, 1)
     const draw = spread === 0 ? () => centre : () => centre + spread * random.normal()

@@ -6,12 +6,14 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import type { UnitShape } from '../masks/mask.ts'
-import { rotaryTable } from '../ops/rotary_table.ts'
+import { rotaryTable, type Rotary } from '../ops/rotary_table.ts'
+import { stepsOf } from '../spec/program.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
 import type { ModelConfig } from './config.ts'
 import type { LoadedModel } from './loaded_model.ts'
-import { POSITION_OFFSET } from './names.ts'
+import type { Plan } from './plan.ts'
+import { modelPlan } from './program.ts'
 import { Sequence, type SequenceOptions } from './sequence.ts'
 import type { LoadOptions } from './weight_reader.ts'
 import { loadWeights, type ModelWeights } from './weights.ts'
@@ -22,10 +24,11 @@ export class LanguageModel implements LoadedModel {
   readonly backend: Backend
   readonly weights: ModelWeights
   readonly shape: UnitShape
-  /** Rows of the position table in order, so that a pass takes a slice instead of uploading a list. */
-  readonly #positions: Buffer | null // [positions] i32
+  readonly plan: Plan
+  /** Positions in order, plus each offset, so that a pass takes a slice instead of uploading a list. */
+  readonly #positions = new Map<number, Buffer>() // [positions] i32
   /** Cosines and sines of every position, in each backend that holds layers. */
-  readonly #angles = new Map<Backend, Buffer>() // [positions, K]
+  readonly #angles = new Map<Rotary, Map<Backend, Buffer>>() // [positions, K]
   #disposed = false
 
   /** Takes over the weights; `load` is the usual way here. */
@@ -34,14 +37,26 @@ export class LanguageModel implements LoadedModel {
     this.backend = backend
     this.weights = weights
     this.shape = { layers: config.layers, heads: config.heads, neurons: config.neurons }
-    const { positions, headSize: K, rotary } = config
-    this.#positions = rotary
-      ? null
-      : backend.upload(Int32Array.from({ length: positions }, (_, p) => p + POSITION_OFFSET))
-    if (!rotary) return
+    this.plan = modelPlan(config)
+    for (const step of stepsOf(this.plan.program))
+      if (step.op === 'positions') this.#placePositions(step.offset)
+      else if (step.op === 'rotate') this.#placeAngles(step.rotary, step.headSize)
+  }
+
+  #placePositions(offset: number): void {
+    if (this.#positions.has(offset)) return
+    const ids = Int32Array.from({ length: this.config.positions }, (_, p) => p + offset)
+    this.#positions.set(offset, this.backend.upload(ids))
+  }
+
+  #placeAngles(rotary: Rotary, K: number): void {
+    if (this.#angles.has(rotary)) return
+    const { positions } = this.config
     const table = rotaryTable(rotary, positions, K)
-    for (const holder of new Set(weights.blocks.map((block) => block.backend)))
-      this.#angles.set(holder, holder.upload(table, [positions, K]))
+    const held = [...new Set(this.weights.layers)].map(
+      (holder) => [holder, holder.upload(table, [positions, K])] as const,
+    )
+    this.#angles.set(rotary, new Map(held))
   }
 
   /**
@@ -79,23 +94,23 @@ export class LanguageModel implements LoadedModel {
   }
 
   /** See `LoadedModel`. */
-  positionRows(past: number, T: number): Buffer | null {
-    return this.#positions && this.backend.view(this.#positions, [T], past)
+  positionRows(past: number, T: number, offset: number): Buffer {
+    return this.backend.view(this.#positions.get(offset) as Buffer, [T], past)
   }
 
   /** See `LoadedModel`. */
-  angleRows(backend: Backend, past: number, T: number): Buffer | null {
-    const angles = this.#angles.get(backend)
-    const { headSize: K } = this.config
-    return angles ? backend.view(angles, [T, K], past * K) : null
+  angleRows(backend: Backend, past: number, T: number, rotary: Rotary): Buffer {
+    const table = this.#angles.get(rotary)?.get(backend) as Buffer
+    const [, K] = table.shape
+    return backend.view(table, [T, K], past * K)
   }
 
   /** Frees the weights. Sequences of this model cannot be fed afterwards. Safe to call twice. */
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
-    if (this.#positions) this.backend.free(this.#positions)
-    for (const [backend, angles] of this.#angles) backend.free(angles)
+    for (const ids of this.#positions.values()) this.backend.free(ids)
+    for (const tables of this.#angles.values()) for (const [backend, angles] of tables) backend.free(angles)
     this.weights.dispose()
   }
 

@@ -3,13 +3,16 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import type { UnitShape } from '../masks/mask.ts'
+import type { Rotary } from '../ops/rotary_table.ts'
 import type { ModelConfig } from './config.ts'
+import type { Plan } from './plan.ts'
 import type { ModelWeights } from './weights.ts'
 
 /** A model whose weights are in a backend. */
 export interface LoadedModel {
   readonly config: ModelConfig
   readonly backend: Backend
+  readonly plan: Plan
   readonly weights: ModelWeights
   /** How many heads and neurons can be masked. */
   readonly shape: UnitShape
@@ -20,9 +23,9 @@ export interface LoadedModel {
    */
   checkTokens(tokens: Int32Array, past: number): void
 
-  /** Rows of the position table for T tokens from position `past` on: a view, never freed by itself. Null without one. */
-  positionRows(past: number, T: number): Buffer | null
+  /** Positions from `past` on plus an offset: a view of [T] i32, never freed by itself. */
+  positionRows(past: number, T: number, offset: number): Buffer
 
-  /** The rotations of T tokens from position `past` on, in a backend that holds layers: a view. Null without rotations. */
-  angleRows(backend: Backend, past: number, T: number): Buffer | null
+  /** The rotations of T tokens from position `past` on, in a backend that holds layers: a view of [T, K]. */
+  angleRows(backend: Backend, past: number, T: number, rotary: Rotary): Buffer
 }

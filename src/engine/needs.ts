@@ -5,10 +5,12 @@
  */
 import { stepsOf, type Value } from '../spec/program.ts'
 
+/** A step at which a mask applies. */
+export type UnitsStep = Value & { readonly op: 'units' }
+
 /** The units of a value that are needed: those that a mask keeps at a step, or the key heads that they read. */
 export interface Need {
-  /** The step at which a mask applies. */
-  readonly at: Value & { readonly op: 'units' }
+  readonly at: UnitsStep
   /** How many equal parts a value has: the units of that step, or groups of them. */
   readonly parts: number
 }
@@ -28,8 +30,7 @@ export function needsOf(program: Value): Map<Value, Need> {
         want(step.of[0], { at: step, parts: step.count })
         break
       case 'relu':
-      case 'siluGate':
-      case 'reluGate':
+      case 'gate':
         for (const value of step.of) want(value, need)
         break
       case 'rotate':
@@ -51,11 +52,13 @@ export function needsOf(program: Value): Map<Value, Need> {
   return new Map([...found].filter((entry): entry is [Value, Need] => entry[1] !== null))
 }
 
-/** Which parts of a value are needed: ones and zeros [parts]. @param factors of the units of the step, 0 for a skipped one */
-export function neededParts({ at, parts }: Need, factors: Float32Array): Float32Array {
-  const needed = new Float32Array(parts)
-  factors.forEach((factor, unit) => {
-    if (factor !== 0) needed[Math.floor((unit * parts) / at.count)] = 1
-  })
-  return needed
+/** The parts of a value that are needed for some units. @param units ascending, of `count` @returns ascending, and of each unit its place there */
+export function neededParts(
+  units: Int32Array,
+  count: number,
+  parts: number,
+): { readonly needed: Int32Array; readonly places: Int32Array } {
+  const each = units.map((unit) => Math.floor((unit * parts) / count))
+  const needed = Int32Array.from(new Set(each))
+  return { needed, places: each.map((part) => needed.indexOf(part)) }
 }

@@ -7,39 +7,52 @@
  * When the mask changes, only rows that changed are written (packed_slots.ts). Rows are then out of order, and `terms`
  * says in which order the input-major matrix is to be added up; when that is true of too many, all are packed anew.
  */
-import type { Buffer } from '../backends/backend.ts'
+import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { blocksOfInputs, copyRows, hasBlocks, likeMatrix, matrixRows, type Linear } from './matrix.ts'
+import {
+  blocksOfInputs,
+  copyRows,
+  hasBlocks,
+  likeMatrix,
+  matrixRows,
+  type Linear,
+  type Matrix,
+} from './matrix.ts'
 import { PackedSlots, type SlotChange } from './packed_slots.ts'
 import { rowsOfUnits } from './unit_lists.ts'
-import type { BlockWeights } from './weights.ts'
 
-/** Matrices of a block that have the same units, and what a unit is in them. */
+/** Where the parameters of a section are. */
+export interface HeldWeights {
+  readonly backend: Backend
+  readonly matrices: ReadonlyMap<string, Matrix>
+}
+
+/** A product by the names of its parameters. */
+export interface ProductNames {
+  readonly weight: string
+  readonly bias: string | null
+}
+
+/** Matrices that have the same units, and what a unit is in them. */
 export interface UnitMatrices {
   /** Rows of a matrix that belong to a unit. */
   readonly size: number
   /** Stored one row per output: a unit's rows and their biases. */
-  readonly byRow: readonly ('query' | 'key' | 'value' | 'fc1' | 'up')[]
-  /** Stored one row per input: a unit's rows; its bias is no unit's. */
-  readonly byInput: 'out' | 'fc2' | null
-}
-
-type MatrixName = UnitMatrices['byRow'][number] | NonNullable<UnitMatrices['byInput']>
-
-function namesIn({ byRow, byInput }: Pick<UnitMatrices, 'byRow' | 'byInput'>): MatrixName[] {
-  return byInput ? [...byRow, byInput] : [...byRow]
+  readonly byRow: readonly ProductNames[]
+  /** Stored one row per input: a unit's rows; their biases are no unit's. */
+  readonly byInput: readonly ProductNames[]
 }
 
 /** The share of rows that may be out of order before all are packed anew. */
 const MAX_OUT_OF_ORDER = 0.25
 
-/** The packed matrices of some units of a block. Dispose it. */
+/** The packed matrices of some units of a layer. Dispose it. */
 export class PackedUnits {
   readonly #matrices: UnitMatrices
-  readonly #from: BlockWeights
-  /** With room for `capacity` units. */
-  readonly #room: Partial<BlockWeights>
-  #weights: Partial<BlockWeights> = {}
+  readonly #from: HeldWeights
+  /** With room for `capacity` units, by the names of weights. */
+  readonly #room: ReadonlyMap<string, Linear>
+  readonly #held = new Map<string, Linear>()
   readonly #capacity: number
   readonly #scope: BufferScope
   #slots: PackedSlots
@@ -52,7 +65,7 @@ export class PackedUnits {
    * @param capacity units there is to be room for
    * @throws MissingError BACKEND_MEMORY
    */
-  constructor(from: BlockWeights, matrices: UnitMatrices, units: Int32Array, capacity: number) {
+  constructor(from: HeldWeights, matrices: UnitMatrices, units: Int32Array, capacity: number) {
     this.#from = from
     this.#matrices = matrices
     this.#capacity = Math.max(capacity, units.length)
@@ -77,9 +90,9 @@ export class PackedUnits {
     return this.#slots.countFresh(units)
   }
 
-  /** The matrices, of as many rows as are held. */
-  get weights(): Partial<BlockWeights> {
-    return this.#weights
+  /** A matrix by the name of its weight, of as many rows as are held. */
+  linear(weight: string): Linear {
+    return this.#held.get(weight) as Linear
   }
 
   /** The rows of the input-major matrix in the order they are to be added; null where they are in order. */
@@ -107,37 +120,48 @@ export class PackedUnits {
     this.#scope.dispose()
   }
 
-  #allocate(): Partial<BlockWeights> {
+  #allocate(): Map<string, Linear> {
     const { byRow, byInput, size } = this.#matrices
-    const from = this.#from
     const rows = this.#capacity * size
-    const like = (name: MatrixName): Linear => {
-      const { weight, bias } = from[name] as Linear
-      const own = bias && name !== byInput ? this.#scope.allocate('f32', [rows], 'anything') : bias
-      return { weight: likeMatrix(this.#scope, weight, rows), bias: own }
+    const like = (names: ProductNames, hasRows: boolean): [string, Linear] => {
+      const { weight, bias } = this.#whole(names)
+      const own = bias && hasRows ? this.#scope.allocate('f32', [rows], 'anything') : bias
+      return [names.weight, { weight: likeMatrix(this.#scope, weight, rows), bias: own }]
     }
-    return Object.fromEntries(namesIn({ byRow, byInput }).map((name) => [name, like(name)]))
+    return new Map([
+      ...byRow.map((names) => like(names, true)),
+      ...byInput.map((names) => like(names, false)),
+    ])
+  }
+
+  #whole({ weight, bias }: ProductNames): Linear {
+    const { matrices } = this.#from
+    return {
+      weight: matrices.get(weight) as Matrix,
+      bias: bias === null ? null : (matrices.get(bias) as Buffer),
+    }
   }
 
   #copy({ slots, units }: Omit<SlotChange, 'slots'> & { readonly slots: Int32Array | null }): void {
     const { byRow, byInput, size } = this.#matrices
-    const from = this.#from
-    const { backend } = from
+    const { backend } = this.#from
     const rows = this.count * size
     this.#setBlocks()
     const lists = new BufferScope(backend)
     try {
       const to = slots && lists.upload(rowsOfUnits(slots, size))
       const copied = lists.upload(rowsOfUnits(units, size))
-      for (const name of namesIn({ byRow, byInput })) {
-        const room = this.#room[name] as Linear
-        const whole = from[name] as Linear
+      const copy = (names: ProductNames, hasRows: boolean): void => {
+        const room = this.#room.get(names.weight) as Linear
+        const whole = this.#whole(names)
         const weight = matrixRows(backend, room.weight, rows, this.#blocks)
         copyRows(backend, weight, whole.weight, to, copied)
-        const bias = room.bias && name !== byInput ? backend.view(room.bias, [rows]) : room.bias
-        if (bias && whole.bias && name !== byInput) copyRows(backend, bias, whole.bias, to, copied)
-        this.#weights = { ...this.#weights, [name]: { weight, bias } }
+        const bias = room.bias && hasRows ? backend.view(room.bias, [rows]) : room.bias
+        if (bias && whole.bias && hasRows) copyRows(backend, bias, whole.bias, to, copied)
+        this.#held.set(names.weight, { weight, bias })
       }
+      for (const names of byRow) copy(names, true)
+      for (const names of byInput) copy(names, false)
     } finally {
       lists.dispose()
     }
@@ -146,7 +170,7 @@ export class PackedUnits {
   /** Rows of int4 inputs say which block they are of. */
   #setBlocks(): void {
     const { byInput, size } = this.#matrices
-    if (!byInput || !hasBlocks(this.#from[byInput].weight)) return
+    if (!byInput.some((names) => hasBlocks(this.#whole(names).weight))) return
     if (this.#blocks) this.#scope.free(this.#blocks)
     this.#blocks = this.#scope.upload(blocksOfInputs(rowsOfUnits(this.#slots.units, size)))
   }

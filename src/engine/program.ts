@@ -1,26 +1,34 @@
 /**
- * The program of a model, and what follows from it: its parameters.
+ * The program of a model, and what follows from it: how it is laid out, and its parameters.
  */
 import type { Rotary } from '../ops/rotary_table.ts'
 import { llama } from '../spec/llama.ts'
 import { opt } from '../spec/opt.ts'
-import { stepsOf, type Parameter, type Value } from '../spec/program.ts'
+import type { Value } from '../spec/program.ts'
 import type { ModelConfig } from './config.ts'
+import { planOf, type ModelParameter, type Plan } from './plan.ts'
 
 /** The program of a model: its last value is the logits [T, V]. */
 export function programOf(config: ModelConfig): Value {
   if (config.family === 'opt') return opt(config)
-  return llama({ ...config, rotary: config.rotary as Rotary, activation: 'silu' })
+  return llama({ ...config, rotary: config.rotary as Rotary })
 }
 
-/** Every parameter that a program reads, once, in the order in which it is first read. */
-export function parametersOf(program: Value): Parameter[] {
-  const found = new Map<string, Parameter>()
-  for (const step of stepsOf(program))
-    for (const parameter of [
-      ('weight' in step && step.weight) || null,
-      ('bias' in step && step.bias) || null,
-    ])
-      if (parameter !== null && !found.has(parameter.name)) found.set(parameter.name, parameter)
-  return [...found.values()]
+const plans = new WeakMap<ModelConfig, Plan>()
+
+/** The program of a model, laid out. */
+export function modelPlan(config: ModelConfig): Plan {
+  const plan = plans.get(config) ?? planOf(programOf(config))
+  plans.set(config, plan)
+  return plan
+}
+
+/** Every parameter of a model by its Hugging Face name, in the order of the forward pass. */
+export function modelParameters(config: ModelConfig): ReadonlyMap<string, ModelParameter> {
+  return modelPlan(config).parameters
+}
+
+/** Their shapes as Hugging Face stores them. */
+export function parameterShapes(config: ModelConfig): Map<string, readonly number[]> {
+  return new Map([...modelParameters(config)].map(([name, { shape }]) => [name, shape]))
 }

@@ -23,30 +23,27 @@ import {
   type UnitMask,
 } from '../masks/mask.ts'
 import { isDensePrompt, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
+import { gates } from '../ops/gates.ts'
 import { relu } from '../ops/relu.ts'
-import { silu_gate } from '../ops/silu_gate.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { recordOf } from '../tensor/records.ts'
-import { activateBlock, denseBlock, type ActiveBlock, type CostHints, type MaskMode } from './active_block.ts'
-import { contextWidth, type ModelConfig } from './config.ts'
 import {
-  attend,
-  embed,
-  feedForward,
-  finish,
-  logitsOf,
-  project,
-  type BlockBuffers,
-  type ChooseChannels,
-  type GateChoice,
-  type Pass,
-} from './forward.ts'
+  activateLayer,
+  denseLayer,
+  type ActiveLayer,
+  type CostHints,
+  type Instruction,
+  type MaskMode,
+} from './active_layer.ts'
 import { KeyValueCache } from './kv_cache.ts'
-import { defaultCache, type CacheStorage } from './layer_cache.ts'
+import { defaultCache, type CacheStorage, type LayerCache } from './layer_cache.ts'
 import type { ExecutionStrategy } from './mask_cost.ts'
 import type { LoadedModel } from './loaded_model.ts'
+import type { HeldWeights } from './packing.ts'
+import { siteIn, type Section, type Step, type UnitSite } from './plan.ts'
 import { PlannerSchedule, type Segment } from './planner_schedule.ts'
 import { RunState } from './run_state.ts'
+import { passOf, runStep, type Pass, type ReadChannels } from './run_step.ts'
 import { checkMask, checkSwitch, checkSwitches, chosenUnits, layerMask } from './unit_lists.ts'
 
 /** How a sequence begins. */
@@ -84,9 +81,10 @@ export class Sequence {
   /** Scratch, in each backend that holds a part of the model. */
   readonly #states = new Map<Backend, RunState>()
   readonly #expectedTokens: number
-  readonly #blocks: ActiveBlock[] // [L]
-  /** The same without a mask. */
-  readonly #whole: readonly ActiveBlock[] // [L]
+  /** The sections without a mask. */
+  readonly #whole: readonly ActiveLayer[] // [L + 2]
+  /** The layers under the mask in force. */
+  readonly #layers: ActiveLayer[] // [L]
   #mask: UnitMask | null = null
   /** Layers whose neurons were chosen by their gate. */
   readonly #gathered = new Set<number>()
@@ -107,8 +105,8 @@ export class Sequence {
     this.#capacity = options.capacity
     this.#expectedTokens = options.expectedTokens ?? 0
     this.#cache = new KeyValueCache(model.config, options.cache ?? defaultCache(model.weights.storage))
-    this.#whole = model.weights.blocks.map((block) => denseBlock(block, model.config))
-    this.#blocks = [...this.#whole]
+    this.#whole = model.plan.sections.map((section) => denseLayer(section, this.#heldBy(section.layer)))
+    this.#layers = this.#whole.slice(1, -1)
     if (mask) this.#adopt(mask, { T: 1, steps: this.#expectedTokens })
   }
 
@@ -125,10 +123,9 @@ export class Sequence {
   /** How the mask in force is carried out. */
   get strategies(): StrategyCounts {
     const counts: Record<ExecutionStrategy, number> = { dense: 0, gather: 0, packed: 0 }
-    for (const [layer, { strategies }] of this.#blocks.entries()) {
-      counts[strategies.heads]++
-      counts[this.#gathered.has(layer) ? 'gather' : strategies.neurons]++
-    }
+    for (const [layer, { strategies }] of this.#layers.entries())
+      for (const [i, { step }] of this.#sectionOf(layer).sites.entries())
+        counts[step.kind === 'neurons' && this.#gathered.has(layer) ? 'gather' : strategies[i]]++
     return counts
   }
 
@@ -252,7 +249,7 @@ export class Sequence {
     this.#disposed = true
     this.#cache.dispose()
     for (const state of this.#states.values()) state.dispose()
-    for (const block of this.#blocks) block.dispose()
+    for (const layer of [...this.#layers, ...this.#whole]) layer.dispose()
   }
 
   [Symbol.dispose](): void {
@@ -283,73 +280,128 @@ export class Sequence {
     if (past === 0) this.#prompt = T
   }
 
-  /** The blocks over a segment; returns the stream leaving the last one, in the model's first backend. */
+  /** The layers over a segment; returns the stream leaving the last one, in the model's first backend. */
   #runSegment(segment: Segment, tokens: Int32Array, unmasked: boolean): Buffer {
     const { model } = this
-    const { config, weights } = model
     const { past, T } = segment
     const { backend: home } = model
-    const passIn = (backend: Backend): Pass => {
-      return { backend, config, T, past, angles: model.angleRows(backend, past, T) }
-    }
-    const { embedding, stream } = this.#stateIn(home).ends(T)
-    const ids = home.upload(tokens)
-    try {
-      embed(passIn(home), weights, ids, model.positionRows(past, T), embedding)
-    } finally {
-      home.free(ids)
-    }
     const schedule = this.#schedule
-    const everyKey = schedule?.keepsEveryKey ?? false
     const isDense = schedule?.runsDense(segment) ?? false
-    const summarizes = schedule?.summarizes(segment) ?? false
-    const gates = schedule?.planner.afterGate !== undefined && !unmasked
-    const channels = schedule?.planner.chooseChannels !== undefined && !unmasked
-    const blocks = unmasked ? this.#whole : this.#blocks
-    let decided: UnitMask | null = null
+    const decides = schedule !== null && !unmasked
+    const gates = decides && schedule.planner.afterGate !== undefined
+    const channels = decides && schedule.planner.chooseChannels !== undefined
     if (isDense) this.#unmask()
-    let backend = home
-    let pass = passIn(home)
-    for (let layer = 0; layer < config.layers; layer++) {
-      const next = weights.blocks[layer].backend
+    this.#runStart(segment, tokens)
+    let decided: UnitMask | null = null
+    let pass = passOf(model, home, past, T)
+    for (let layer = 0; layer < model.config.layers; layer++) {
+      const { backend } = pass
+      const next = model.weights.layers[layer]
       if (next !== backend) {
-        this.#moveStream(backend, next, T)
-        backend = next
-        pass = passIn(next)
+        this.#moveStream(layer, backend, next, T)
+        pass = passOf(model, next, past, T)
       }
       this.#askBefore(segment, layer, isDense)
-      const active = blocks[layer]
-      const block = this.#stateIn(backend).block(layer, T, active)
-      const channelsOf = channels ? this.#channelsOf(segment, layer, backend) : null
-      attend(pass, active, this.#cache.layer(layer, backend, active.keyHeads), block, everyKey, channelsOf)
-      if (layer === schedule?.placement) {
-        decided = this.#askAfter(segment, tokens, block)
-        if (decided && !isDense) this.#adopt(decided, this.#passesUnder(segment, isDense))
-      }
-      project(pass, blocks[layer], block, channelsOf)
-      if (gates) this.#feedByGate(segment, layer, pass, block)
-      else feedForward(pass, blocks[layer], block, null, channelsOf)
-      if (summarizes) schedule?.summarize(layer, backend.readF32(block.activation), T)
+      const read = channels ? this.#channelsOf(segment, layer, pass) : null
+      this.#runLayer(pass, layer, unmasked, read, {
+        context: (context) => {
+          if (layer !== schedule?.placement) return
+          decided = schedule.afterAttention(segment, tokens, () => pass.backend.readF32(context))
+          if (decided && !isDense) this.#adopt(decided, this.#passesUnder(segment, isDense))
+        },
+        gate: gates ? (site, gate, scope) => this.#askGate(segment, layer, site, gate, scope) : null,
+        activation: (activation) => {
+          if (schedule?.summarizes(segment)) schedule.summarize(layer, pass.backend.readF32(activation), T)
+        },
+      })
     }
-    this.#moveStream(backend, home, T)
+    const end = model.config.layers
+    if (pass.backend !== home) this.#moveStream(end, pass.backend, home, T)
     if (isDense && !gates && !channels) {
       const mask = decided ?? schedule?.afterPrompt(tokens) ?? this.#mask
       if (mask) this.#adopt(mask, this.#passesUnder(segment, isDense))
     }
     this.#length = past + T
-    return stream
+    return this.#stream(end, home, T)
+  }
+
+  /** What stands before the layers. */
+  #runStart({ past, T }: Segment, tokens: Int32Array): void {
+    const { plan, backend } = this.model
+    const [section] = plan.sections
+    const { instructions } = this.#whole[0]
+    const ids = backend.upload(tokens)
+    try {
+      const pass = passOf(this.model, backend, past, T, ids)
+      const frame = this.#stateIn(backend).frame(section, T, instructions)
+      for (const instruction of instructions) runStep(pass, instruction, frame, noCache)
+    } finally {
+      backend.free(ids)
+    }
+  }
+
+  /** The steps of a layer. Each of the others is called when its value is there, and may bring the layer under a mask. */
+  #runLayer(
+    pass: Pass,
+    layer: number,
+    unmasked: boolean,
+    read: ReadChannels | null,
+    at: {
+      readonly context: (value: Buffer) => void
+      readonly gate: ((site: UnitSite, gate: Buffer, scope: BufferScope) => GateChoice | null) | null
+      readonly activation: (value: Buffer) => void
+    },
+  ): void {
+    const { backend, T } = pass
+    const section = this.#sectionOf(layer)
+    const active = (): ActiveLayer => (unmasked ? this.#whole[layer + 1] : this.#layers[layer])
+    let { instructions } = active()
+    const frame = this.#stateIn(backend).frame(section, T, instructions)
+    const cacheOf = (keyHeads: number): LayerCache => this.#cache.layer(layer, backend, keyHeads)
+    const heads = siteIn(section, 'heads')
+    const neurons = siteIn(section, 'neurons')
+    const scope = new BufferScope(backend)
+    try {
+      for (let i = 0; i < instructions.length; i++) {
+        runStep(pass, instructions[i], frame, cacheOf, read)
+        const place = i + 1
+        if (place === heads?.inner) {
+          at.context(frame[place])
+          ;({ instructions } = active())
+        } else if (at.gate && place === neurons?.gate?.place) {
+          const choice = at.gate(neurons, frame[place], scope)
+          if (choice) instructions = chooseLate(instructions, neurons, choice)
+        } else if (place === neurons?.inner) at.activation(frame[place])
+      }
+    } finally {
+      scope.dispose()
+    }
+  }
+
+  #sectionOf(layer: number): Section {
+    return this.model.plan.sections[layer + 1]
+  }
+
+  #heldBy(layer: number | null): HeldWeights {
+    const { backend, weights } = this.model
+    return { backend: layer === null ? backend : weights.layers[layer], matrices: weights.matrices }
   }
 
   #stateIn(backend: Backend): RunState {
     let state = this.#states.get(backend)
-    if (!state) this.#states.set(backend, (state = new RunState(backend, this.model.config)))
+    if (!state) this.#states.set(backend, (state = new RunState(backend, this.model.plan)))
     return state
   }
 
-  /** The stream goes where the next block's weights are: T rows, through the host. */
-  #moveStream(from: Backend, to: Backend, T: number): void {
-    if (from === to) return
-    to.write(this.#stateIn(to).ends(T).stream, from.readF32(this.#stateIn(from).ends(T).stream))
+  /** The stream that enters a layer, or what stands behind the last: [T, D]. */
+  #stream(layer: number, backend: Backend, T: number): Buffer {
+    const { instructions } = this.#whole[layer + 1]
+    return this.#stateIn(backend).entering(this.#sectionOf(layer), T, instructions)
+  }
+
+  /** The stream goes where the next section's weights are: T rows, through the host. */
+  #moveStream(layer: number, from: Backend, to: Backend, T: number): void {
+    to.write(this.#stream(layer, to, T), from.readF32(this.#stream(layer, from, T)))
   }
 
   /**
@@ -357,23 +409,16 @@ export class Sequence {
    * @param passes what runs under it
    */
   #activate(layer: number, mask: LayerMask | null, passes: Pick<CostHints, 'T' | 'steps'>): void {
-    const { config, weights } = this.model
-    const last = this.#blocks[layer]
-    this.#blocks[layer] = denseBlock(weights.blocks[layer], config)
-    if (!mask) return last.dispose()
+    const held = this.#heldBy(layer)
+    const section = this.#sectionOf(layer)
+    const whole = this.#whole[layer + 1]
+    const last = this.#layers[layer] === whole ? null : this.#layers[layer]
+    this.#layers[layer] = whole
+    if (!mask) return last?.dispose()
     const changes = this.#schedule?.keepsEveryKey ?? false
-    this.#blocks[layer] = activateBlock(
-      weights.blocks[layer],
-      config,
-      mask,
-      {
-        mode: this.mode,
-        ...passes,
-        changes,
-        packsHeads: !changes && !this.#cache.has(layer),
-      },
-      last,
-    )
+    const packsHeads = !changes && !this.#cache.has(layer)
+    const hints = { mode: this.mode, ...passes, changes, packsHeads }
+    this.#layers[layer] = activateLayer(section, held, mask, hints, last)
   }
 
   /**
@@ -409,19 +454,12 @@ export class Sequence {
     this.#preparing += performance.now() - start
   }
 
-  /** The whole-model decision, from the heads' outputs of the layer it is made after. */
-  #askAfter(segment: Segment, tokens: Int32Array, block: BlockBuffers): UnitMask | null {
-    const { backend } = this.model.weights.blocks[this.#schedule?.placement ?? 0]
-    return this.#schedule?.afterAttention(segment, tokens, () => backend.readF32(block.context)) ?? null
-  }
-
   /** One layer's decision, from the stream entering it. @param isDense the decision is kept, and the layer stays as it is */
   #askBefore(segment: Segment, layer: number, isDense: boolean): void {
     const { config, shape, weights } = this.model
-    const { backend } = weights.blocks[layer]
+    const backend = weights.layers[layer]
     const decided = this.#schedule?.beforeLayer(segment, layer, (rows) => {
-      const { stream } = this.#stateIn(backend).ends(segment.T)
-      return backend.readF32(backend.view(stream, [rows, config.width]))
+      return backend.readF32(backend.view(this.#stream(layer, backend, segment.T), [rows, config.width]))
     })
     if (decided === undefined) return
     if (decided) {
@@ -435,57 +473,62 @@ export class Sequence {
     this.#preparing += performance.now() - start
   }
 
-  /** The feed-forward half of a layer whose neurons are chosen by their gate; the prompt is run whole. */
-  #feedByGate(segment: Segment, layer: number, pass: Pass, block: BlockBuffers): void {
-    const { backend, config } = pass
-    const scope = new BufferScope(backend)
+  /** The neurons of a layer by their gate, which has been computed; null keeps all: the prompt is run whole. */
+  #askGate(
+    segment: Segment,
+    layer: number,
+    site: UnitSite,
+    gate: Buffer,
+    scope: BufferScope,
+  ): GateChoice | null {
+    const values = scope.backend.readF32(gate)
+    activate(values, this.#sectionOf(layer), site)
     this.#gathered.delete(layer)
-    const choose = (): GateChoice | null => {
-      const gate = backend.readF32(block.preActivation)
-      applyGate(gate, config.gated)
-      const mask = this.#schedule?.afterGate(segment, layer, gate) as Float32Array
-      const kept = this.#noteRow(layer, { heads: null, neurons: mask })
-      const start = performance.now()
-      const chosen = chosenUnits(kept.neurons)
-      if (segment.past === 0 || (this.mode !== 'simulate' && chosen.length === mask.length)) return null
-      const isSimulated = this.mode === 'simulate'
-      if (!isSimulated) this.#gathered.add(layer)
-      const choice = {
-        neurons: isSimulated ? null : scope.upload(chosen),
-        factors: isSimulated ? scope.upload(kept.neurons.slice()) : null,
-      }
-      this.#preparing += performance.now() - start
-      return choice
+    const mask = this.#schedule?.afterGate(segment, layer, values) as Float32Array
+    const kept = this.#noteRow(layer, { heads: null, neurons: mask })
+    const start = performance.now()
+    const chosen = chosenUnits(kept.neurons)
+    const isSimulated = this.mode === 'simulate'
+    if (segment.past === 0 || (!isSimulated && chosen.length === mask.length)) return null
+    if (!isSimulated) this.#gathered.add(layer)
+    const choice = {
+      neurons: isSimulated ? null : scope.upload(chosen),
+      factors: isSimulated ? scope.upload(kept.neurons.slice()) : null,
     }
-    try {
-      feedForward(pass, this.#blocks[layer], block, choose)
-    } finally {
-      scope.dispose()
-    }
+    this.#preparing += performance.now() - start
+    return choice
   }
 
   /** Asks the planner what the sites of a layer are to read; the prompt reads all. */
-  #channelsOf(segment: Segment, layer: number, backend: Backend): ChooseChannels {
-    return (site, x) => {
-      const [T, C] = x.shape
+  #channelsOf(segment: Segment, layer: number, { backend, T }: Pass): ReadChannels {
+    let masked: Buffer | null = null
+    const state = this.#stateIn(backend)
+    return ({ step }, x) => {
+      const [, C] = x.shape
+      if (step.reads === null) return x
+      if (!step.reads.isFirst) return masked ?? x
+      const { site } = step.reads
       const read = (rows: number): Float32Array => backend.readF32(backend.view(x, [rows, C], (T - rows) * C))
       const mask = this.#schedule?.chooseChannels(segment, layer, site, read) as Float32Array
       if (this.mode !== 'simulate') checkSwitch('channel mask', mask)
       this.#noteChannels(layer, site, mask)
-      if (segment.past === 0) return null
-      const factors = this.#stateIn(backend).factors(C)
+      masked = null
+      if (segment.past === 0) return x
+      const factors = state.factors(C)
       backend.write(factors, mask)
-      return factors
+      masked = state.masked(T, C)
+      backend.ops.mask_units(masked, x, factors)
+      return masked
     }
   }
 
   /** Writes the decision for one site into the mask in force. */
   #noteChannels(layer: number, site: ChannelSite, mask: Float32Array): void {
-    const { shape, config } = this.model
+    const { shape } = this.model
     const last = this.#mask?.channels
     const isFirst = layer === 0 && site === channelSites[0]
     if (isFirst || !last) {
-      const channels = recordOf(channelSites, (of) => last?.[of].slice() ?? allChannels(config, of))
+      const channels = recordOf(channelSites, (of) => last?.[of].slice() ?? allChannels(this.model, of))
       this.#mask = { ...denseMask(shape), channels }
     }
     const { channels } = this.#mask as UnitMask & { readonly channels: ChannelMask }
@@ -515,15 +558,42 @@ export class Sequence {
 
   /** The logits of some rows of the stream, in scratch: [rows, V]. */
   #headOf(stream: Buffer, start: number, rows: number): Buffer {
-    const { backend, config, weights } = this.model
-    const { width: D } = config
-    const pass: Pass = { backend, config, T: rows, past: 0, angles: null }
-    const chosen = backend.view(stream, [rows, D], start * D)
+    const { backend, config } = this.model
+    const section = this.#sectionOf(config.layers)
+    const { instructions } = this.#whole[config.layers + 1]
     const state = this.#stateIn(backend)
-    const logits = state.logits(rows)
-    logitsOf(pass, weights, logits, finish(pass, weights, chosen, state.ends(rows).end))
-    return logits
+    const frame = state.frame(section, rows, instructions).slice()
+    frame[0] = backend.view(stream, [rows, config.width], start * config.width)
+    frame[section.steps.length] = state.logits(rows)
+    const pass = passOf(this.model, backend, 0, rows)
+    for (const instruction of instructions) runStep(pass, instruction, frame, noCache)
+    return frame[section.steps.length]
   }
+}
+
+/** The neurons that are chosen by their gate, in buffers that outlive the layer. */
+interface GateChoice {
+  /** Those that are computed, ascending; null for all. */
+  readonly neurons: Buffer | null // below F
+  /** What activations are multiplied by, where all are computed. */
+  readonly factors: Buffer | null // [F]
+}
+
+/** The instructions of a layer whose neurons are chosen when their gate has been computed. */
+function chooseLate(
+  instructions: readonly Instruction[],
+  { place, gate, makers, readers }: UnitSite,
+  { neurons, factors }: GateChoice,
+): Instruction[] {
+  const choosing = new Set([...makers, ...readers].filter((step) => step !== gate).map((step) => step.place))
+  return instructions.map((one) => {
+    if (one.step.place === place) return { ...one, factors }
+    return choosing.has(one.step.place) ? { ...one, rows: neurons } : one
+  })
+}
+
+function noCache(): never {
+  throw new RangeError('program: expected attention inside layers, got it outside')
 }
 
 function copyMask({ shape, heads, neurons }: UnitMask): UnitMask {
@@ -531,14 +601,15 @@ function copyMask({ shape, heads, neurons }: UnitMask): UnitMask {
 }
 
 /** A mask [L, C] that keeps all channels of a site. */
-function allChannels(config: ModelConfig, site: ChannelSite): Float32Array {
-  const { layers, width, neurons } = config
-  const widths = { attention: width, heads: contextWidth(config), ffn: width, activations: neurons }
-  return new Float32Array(layers * widths[site]).fill(1)
+function allChannels({ plan, config }: LoadedModel, site: ChannelSite): Float32Array {
+  const reading = plan.sections[1].steps.find(({ reads }) => reads?.site === site)
+  return new Float32Array(config.layers * (reading?.value.of[0].width ?? 0)).fill(1)
 }
 
-/** The activation function on a gate [T, F], in place: silu, of OPT relu. */
-function applyGate(gate: Float32Array, gated: boolean): void {
-  if (gated) silu_gate(gate, gate, new Float32Array(gate.length).fill(1), gate.length)
-  else relu(gate, gate, gate.length)
+/** The activation function on a gate [T, F], in place: that of what reads it, without what it is multiplied by. */
+function activate(gate: Float32Array, { steps }: Section, site: UnitSite): void {
+  const { value } = steps.find(({ of }) => of[0] === site.gate?.place) as Step
+  const N = gate.length
+  if (value.op === 'gate') gates[value.activation].forward(gate, gate, new Float32Array(N).fill(1), N)
+  else relu(gate, gate, N)
 }

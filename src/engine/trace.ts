@@ -10,29 +10,22 @@
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import type { UnitMask } from '../masks/mask.ts'
+import type { UnitKind, UnitMask } from '../masks/mask.ts'
+import type { Value } from '../spec/program.ts'
 import { UsageError } from '../tensor/errors.ts'
-import {
-  attend,
-  embed,
-  feedForward,
-  finish,
-  logitsOf,
-  project,
-  type BlockBuffers,
-  type Pass,
-} from './forward.ts'
-import { activateBlock, denseBlock, type ActiveBlock } from './active_block.ts'
-import { contextWidth } from './config.ts'
+import { denseLayer, type ActiveLayer } from './active_layer.ts'
 import type { LanguageModel } from './language_model.ts'
-import { checkMask, layerMask, type LayerUnits } from './unit_lists.ts'
+import { siteIn, type HeadSite, type Section, type Step, type UnitSite } from './plan.ts'
+import { passOf, runStep, type Frame, type Pass } from './run_step.ts'
+import { checkMask, layerMask } from './unit_lists.ts'
 
-/** One layer of a trace. */
-export interface TracedBlock {
-  readonly buffers: BlockBuffers
-  /** Keys and values in float32, those of a prompt before the trace included. */
-  readonly cache: Readonly<Record<'key' | 'value', Buffer>> // [G, S, K]
-  readonly units: LayerUnits
+/** The steps of a trace from one stream to the next. */
+export interface TracedSection {
+  readonly section: Section
+  readonly frame: Frame
+  readonly active: ActiveLayer
+  /** Keys and values in float32, those of a prompt before the trace included; null without attention. */
+  readonly cache: Readonly<Record<'key' | 'value', Buffer>> | null // [G, S, K]
 }
 
 /** What a trace may be run under. */
@@ -41,16 +34,6 @@ export interface TraceOptions {
   readonly mask?: UnitMask | null
   /** The prompt that comes before: so many of the first tokens of another trace. Its activations are kept there. */
   readonly after?: { readonly trace: Trace; readonly length: number }
-}
-
-/** What `backward` reads of the ends of a pass. */
-export interface TracedEnds {
-  readonly tokens: Buffer // [T] i32
-  readonly embedded: Buffer | null // [T, E], only with project_in
-  readonly embeddings: Buffer // [T, D]
-  readonly normed: Buffer | null // [T, D], only with a final norm
-  readonly last: Buffer // [T, E], what the head reads
-  readonly logits: Buffer // [T, V]
 }
 
 /**
@@ -69,33 +52,31 @@ export class Trace {
   readonly pass: Pass
   /** Tokens before the trace. */
   readonly past: number
-  readonly blocks: readonly TracedBlock[] // [L]
-  readonly ends: TracedEnds
+  readonly sections: readonly TracedSection[] // [L + 2]
   readonly #scope: BufferScope
-  readonly #active: ActiveBlock[] = []
 
   /** See `traceForward`. */
   constructor(model: LanguageModel, tokens: Int32Array, { mask = null, after }: TraceOptions) {
     const past = after ? after.length : 0
     if (after) checkPrompt(model, after)
     model.checkTokens(tokens, past)
-    if (model.weights.blocks.some(({ backend }) => backend !== model.backend))
+    if (model.weights.layers.some((backend) => backend !== model.backend))
       throw new UsageError(
         'TRACE_SPLIT',
         'model: expected one whose blocks are all in one backend, got one in several; load it in fewer bits, or with more bytesPerBackend',
       )
     if (mask) checkMask(mask, model.shape)
-    const { backend, config } = model
-    const T = tokens.length
+    const { backend } = model
     this.model = model
     this.tokens = tokens.slice()
     this.past = past
-    this.pass = { backend, config, T, past, angles: model.angleRows(backend, past, T) }
     this.#scope = new BufferScope(backend)
     try {
-      const start = this.#embed()
-      this.blocks = this.#runBlocks(start.embeddings, mask, after?.trace ?? null)
-      this.ends = { ...start, ...this.#finish() }
+      this.pass = passOf(model, backend, past, tokens.length, this.#scope.upload(this.tokens))
+      const sections: TracedSection[] = []
+      this.sections = sections
+      for (const section of model.plan.sections)
+        sections.push(this.#run(section, sections.at(-1)?.frame.at(-1) ?? null, mask, after?.trace ?? null))
     } catch (error) {
       this.dispose()
       throw error
@@ -109,53 +90,61 @@ export class Trace {
 
   /** Logits of every position: [T, V]. */
   logits(): Float32Array {
-    return this.#read(this.ends.logits)
+    return this.#read(this.logitsBuffer)
   }
 
-  /** The stream in Hugging Face's order: 0 the embeddings, l after block l; L after the final norm and projection. */
+  /** The same, where they lie. */
+  get logitsBuffer(): Buffer {
+    return this.sections[this.sections.length - 1].frame.at(-1) as Buffer
+  }
+
+  /** The stream in Hugging Face's order: 0 the embeddings, l after layer l; L after the final norm and projection. */
   hidden(index: number): Float32Array {
-    if (index === this.model.config.layers) return this.#read(this.ends.last) // [T, E]
-    return this.#read(this.#block(index).buffers.input) // [T, D]
+    if (index === this.model.config.layers) {
+      const { section, frame } = this.sections[index + 1]
+      return this.#read(frame[section.steps[section.steps.length - 1].of[0]]) // [T, E]
+    }
+    return this.#read(this.#layer(index).frame[0]) // [T, D]
   }
 
   /** softmax(QK)V before the output matrix and before any mask, heads side by side: [T, H K]. */
   headOut(layer: number): Float32Array {
-    return this.#read(this.#block(layer).buffers.context)
+    return this.#readAt(layer, (at) => at.heads.inner)
   }
 
   /** Queries, rotated and not yet scaled: [T, H, K]. */
   query(layer: number): Float32Array {
-    return this.#read(this.#block(layer).buffers.query)
+    return this.#readAt(layer, (at) => (at.heads.attention as HeadSite).step.of[0])
   }
 
   /** Keys, rotated, head-major, those of a prompt before the trace included: [G, S, K]. */
   key(layer: number): Float32Array {
-    return this.#read(this.#block(layer).cache.key)
+    return this.#readCache(layer, 'key')
   }
 
   /** Values, head-major, those of a prompt before the trace included: [G, S, K]. */
   value(layer: number): Float32Array {
-    return this.#read(this.#block(layer).cache.value)
+    return this.#readCache(layer, 'value')
   }
 
-  /** fc1's output before the activation function; that of the gate in a gated block: [T, F]. */
+  /** fc1's output before the activation function; that of the gate in a gated layer: [T, F]. */
   fc1Pre(layer: number): Float32Array {
-    return this.#read(this.#block(layer).buffers.preActivation)
+    return this.#readAt(layer, (at) => (at.neurons.gate as Step).place)
   }
 
   /** Activations of the neurons before any mask: [T, F]. */
   fc1Act(layer: number): Float32Array {
-    return this.#read(this.#block(layer).buffers.activation)
+    return this.#readAt(layer, (at) => at.neurons.inner)
   }
 
   /** What fc1 reads, the output of its norm: [T, D]. */
   fc1Input(layer: number): Float32Array {
-    return this.#read(this.#block(layer).buffers.ffnInput)
+    return this.#readAt(layer, (at) => (at.neurons.gate as Step).of[0])
   }
 
   /** Frees the activations. Safe to call twice. */
   dispose(): void {
-    for (const active of this.#active) active.dispose()
+    for (const { active } of this.sections) active.dispose()
     this.#scope.dispose()
   }
 
@@ -163,52 +152,64 @@ export class Trace {
     this.dispose()
   }
 
-  #block(layer: number): TracedBlock {
-    const block = this.blocks[layer]
-    if (!block) throw new UsageError('LAYER', `layer: expected 0 to ${this.blocks.length - 1}, got ${layer}`)
-    return block
+  #layer(layer: number): TracedSection {
+    const { layers } = this.model.config
+    if (!Number.isInteger(layer) || layer < 0 || layer >= layers)
+      throw new UsageError('LAYER', `layer: expected 0 to ${layers - 1}, got ${layer}`)
+    return this.sections[layer + 1]
   }
 
   #read(buffer: Buffer): Float32Array {
     return this.model.backend.readF32(buffer)
   }
 
-  #embed(): Pick<TracedEnds, 'tokens' | 'embedded' | 'embeddings'> {
-    const { model, pass } = this
-    const { T } = pass
-    const { width: D, embeddingWidth: E } = model.config
-    const tokens = this.#scope.upload(this.tokens)
-    const embedded = E === D ? null : this.#scope.allocate('f32', [T, E])
-    const position = this.#scope.allocate('f32', [T, D])
-    const embeddings = this.#scope.allocate('f32', [T, D])
-    embed(pass, model.weights, tokens, model.positionRows(pass.past, T), {
-      embedded,
-      position,
-      output: embeddings,
-    })
-    return { tokens, embedded, embeddings }
+  /** A value by its place in a layer, which follows from where units are masked. */
+  #readAt(layer: number, placeIn: (sites: Record<UnitKind, UnitSite>) => number): Float32Array {
+    const { section, frame } = this.#layer(layer)
+    const [heads, neurons] = [siteIn(section, 'heads'), siteIn(section, 'neurons')]
+    return this.#read(frame[placeIn({ heads, neurons })])
   }
 
-  #runBlocks(embeddings: Buffer, mask: UnitMask | null, prompt: Trace | null): TracedBlock[] {
+  #readCache(layer: number, part: 'key' | 'value'): Float32Array {
+    const { cache } = this.#layer(layer)
+    return this.#read((cache as NonNullable<typeof cache>)[part])
+  }
+
+  /** @param entering the stream */
+  #run(
+    section: Section,
+    entering: Buffer | null,
+    mask: UnitMask | null,
+    prompt: Trace | null,
+  ): TracedSection {
+    const { backend, weights } = this.model
     const { pass } = this
-    const S = pass.past + pass.T
-    const { layers, keyHeads: G, headSize: K } = this.model.config
-    const blocks: TracedBlock[] = []
-    let stream = embeddings
-    for (let layer = 0; layer < layers; layer++) {
-      const active = this.#activate(layer, mask)
-      const buffers = this.#allocateBlock(stream, mask)
-      const cache = {
-        key: this.#cacheAfter(prompt?.key(layer), [G, S, K]),
-        value: this.#cacheAfter(prompt?.value(layer), [G, S, K]),
+    const { layer } = section
+    const own = mask && layer !== null ? layerMask(mask, layer) : null
+    const active = denseLayer(section, { backend, matrices: weights.matrices }, own)
+    try {
+      const frame: Frame = entering ? [entering] : []
+      let cache: TracedSection['cache'] = null
+      for (const instruction of active.instructions) {
+        const { step, factors } = instruction
+        // Where nothing is changed, or the operand is never asked for, the result takes its place.
+        const isSame = step.value.op === 'rotate' || (step.value.op === 'units' && !factors)
+        frame[step.place] = isSame
+          ? frame[step.of[0]]
+          : this.#scope.allocate('f32', [pass.T, step.value.width], 'anything')
+        runStep(pass, instruction, frame, (G) => {
+          const K = (step.value as Value & { readonly op: 'attention' }).headSize
+          const [key, value] = (['key', 'value'] as const).map((part) =>
+            this.#cacheAfter(layer !== null ? prompt?.[part](layer) : undefined, [G, pass.past + pass.T, K]),
+          )
+          return (cache = { key, value })
+        })
       }
-      attend(pass, active, cache, buffers, false)
-      project(pass, active, buffers)
-      feedForward(pass, active, buffers)
-      blocks.push({ buffers, cache, units: active.units })
-      stream = buffers.output
+      return { section, frame, active, cache }
+    } catch (error) {
+      active.dispose()
+      throw error
     }
-    return blocks
   }
 
   /** Room for keys or values of S tokens, those of the prompt in it. @param prompt [G, S', K] */
@@ -218,67 +219,6 @@ export class Trace {
     const stride = prompt.length / G
     for (let g = 0; g < G; g++) rows.set(prompt.subarray(g * stride, g * stride + this.past * K), g * S * K)
     return this.#scope.upload(rows, [G, S, K])
-  }
-
-  #activate(layer: number, mask: UnitMask | null): ActiveBlock {
-    const { config, weights } = this.model
-    if (!mask) return denseBlock(weights.blocks[layer], config)
-    const hints = {
-      mode: 'simulate',
-      T: this.length,
-      steps: 0,
-      changes: false,
-      packsHeads: false,
-    } as const
-    const active = activateBlock(weights.blocks[layer], config, layerMask(mask, layer), hints)
-    this.#active.push(active)
-    return active
-  }
-
-  #allocateBlock(stream: Buffer, mask: UnitMask | null): BlockBuffers {
-    const { config } = this.model
-    const { width: D, neurons: F, keyHeads: G, headSize: K, preNorm, gated } = config
-    const { T } = this.pass
-    const rows = (width: number): Buffer => this.#scope.allocate('f32', [T, width])
-    const wide = (): Buffer => rows(D)
-    const context = rows(contextWidth(config))
-    const middle = wide()
-    const output = wide()
-    const hidden = (): Buffer => rows(F)
-    const activation = hidden()
-    return {
-      input: stream,
-      attentionInput: preNorm ? wide() : stream,
-      query: rows(contextWidth(config)),
-      key: rows(G * K),
-      value: rows(G * K),
-      context,
-      maskedContext: mask ? rows(contextWidth(config)) : context,
-      branch: wide(),
-      attentionSum: preNorm ? middle : wide(),
-      middle,
-      ffnInput: preNorm ? wide() : middle,
-      preActivation: hidden(),
-      up: gated ? hidden() : null,
-      activation,
-      maskedActivation: mask ? hidden() : activation,
-      ffnSum: preNorm ? output : wide(),
-      output,
-    }
-  }
-
-  #finish(): Pick<TracedEnds, 'normed' | 'last' | 'logits'> {
-    const { pass } = this
-    const { T } = pass
-    const { config, weights } = this.model
-    const { width: D, embeddingWidth: E, vocabulary: V } = config
-    const stream = this.blocks[this.blocks.length - 1].buffers.output
-    const normed = config.finalNorm ? this.#scope.allocate('f32', [T, D]) : null
-    const projected = E === D ? null : this.#scope.allocate('f32', [T, E])
-    const last = finish(pass, weights, stream, { normed, projected })
-    const logits = this.#scope.allocate('f32', [T, V])
-    logitsOf(pass, weights, logits, last)
-    return { normed, last, logits }
   }
 }
 

@@ -1,40 +1,9 @@
 /**
- * Units as ops take them: lists of those that are computed, or factors that all are multiplied by.
+ * Masks as a model takes them, and the lists of units and rows that follow.
  */
-import type { Buffer } from '../backends/backend.ts'
 import { expectMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
 import type { LayerMask } from '../masks/planner.ts'
-import { keyHeadOf } from '../ops/key_heads.ts'
 import { UsageError } from '../tensor/errors.ts'
-
-/** One layer's mask as its ops take it: lists of chosen units, ascending, of which null is all. */
-export interface LayerUnits {
-  readonly heads: Buffer | null // below H
-  /** The channels of the chosen heads, K each. */
-  readonly channels: Buffer | null // below H K
-  /** The key heads that they read, and the channels of these. */
-  readonly keyHeads: Buffer | null // below G
-  readonly keyChannels: Buffer | null // below G K
-  readonly neurons: Buffer | null // rows of fc1, below F
-  /** The inputs of fc2: the neurons, in the order in which they are added. */
-  readonly terms: Buffer | null // below F
-  /** What head outputs are multiplied by where all are computed under a mask. */
-  readonly headFactors: Buffer | null // [H]
-  /** What activations are multiplied by there. */
-  readonly neuronFactors: Buffer | null // [F]
-}
-
-/** Every unit of a layer. */
-export const allUnits: LayerUnits = {
-  heads: null,
-  channels: null,
-  keyHeads: null,
-  keyChannels: null,
-  neurons: null,
-  terms: null,
-  headFactors: null,
-  neuronFactors: null,
-}
 
 /**
  * Checks that a mask is one of a model of this shape and, where units are to be skipped by it, that it can be.
@@ -83,17 +52,6 @@ export function chosenUnits(mask: Float32Array): Int32Array {
   let count = 0
   for (let unit = 0; unit < mask.length; unit++) if (mask[unit] !== 0) chosen[count++] = unit
   return chosen.slice(0, count)
-}
-
-/** The key heads that these heads read, of G where there are H heads, and which of them each reads. @param heads ascending */
-export function keyHeadsOf(
-  heads: Int32Array,
-  H: number,
-  G: number,
-): { readonly keyHeads: Int32Array; readonly places: Int32Array } {
-  const each = heads.map((h) => keyHeadOf(null, h, G, H))
-  const keyHeads = Int32Array.from(new Set(each))
-  return { keyHeads, places: each.map((g) => keyHeads.indexOf(g)) }
 }
 
 /** The rows of units that have `size` rows each, ascending. */

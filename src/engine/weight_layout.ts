@@ -1,9 +1,9 @@
 /**
  * How parameters lie inside a backend, and the way there and back.
  *
- * A parameter has the layout Hugging Face stores it in, but for out and fc2 (o_proj and down_proj of Llama): these are
- * held input-major, one row per input, so that a head's channels and a neuron's weights are each contiguous and skipping
- * them skips their bytes.
+ * A parameter has the layout Hugging Face stores it in, but for those that `combine` reads (out and fc2, or o_proj and down_proj):
+ * these are held input-major, one row per input, so that a head's channels and a neuron's weights are each contiguous and
+ * skipping them skips their bytes.
  * What belongs to a parameter - its gradient, the moments of an optimiser - lies as the parameter does. Turning a matrix
  * moves numbers and changes none, so values come back bit for bit.
  */
@@ -23,12 +23,13 @@ import {
   type Matrix,
   type Storage,
 } from './matrix.ts'
-import { isPositionTable, layerOf, parameterShapes, readsUnits } from './names.ts'
+import type { ModelParameter } from './plan.ts'
+import { modelParameters } from './program.ts'
 import type { BlockChunk, RowChunk } from './weight_reader.ts'
 
-/** The shape a parameter is held in. @param shape as Hugging Face stores it */
-function heldShape(name: string, shape: readonly number[]): readonly number[] {
-  return readsUnits(name) ? shape.toReversed() : shape
+/** The shape a parameter is held in. */
+function heldShape({ shape, isTurned }: ModelParameter): readonly number[] {
+  return isTurned ? shape.toReversed() : shape
 }
 
 /**
@@ -36,20 +37,20 @@ function heldShape(name: string, shape: readonly number[]): readonly number[] {
  * few and read once, stay float32. The token table and the head of an int4 model are int8, and what stands beside them: no
  * mask skips them, and they are nearest to the logits.
  */
-export function storageOf(name: string, shape: readonly number[], storage: Storage): Storage {
-  if (shape.length === 1 || isPositionTable(name)) return 'f32'
-  return layerOf(name) === null ? outerStorage(storage) : storage
+export function storageOf({ shape, layer, isPositions }: ModelParameter, storage: Storage): Storage {
+  if (shape.length === 1 || isPositions) return 'f32'
+  return layer === null ? outerStorage(storage) : storage
 }
 
 /** The storage of matrices outside the layers. */
-export function outerStorage(storage: Storage): Storage {
+function outerStorage(storage: Storage): Storage {
   return storage === 'int4' ? 'int8' : storage
 }
 
 /** Bytes a parameter takes in a storage. */
-export function parameterBytes(name: string, shape: readonly number[], storage: Storage): number {
-  const [rows, columns = 1] = heldShape(name, shape)
-  return storedBytes(storage, rows, columns, readsUnits(name) ? 'inputs' : 'outputs')
+export function parameterBytes(parameter: ModelParameter, storage: Storage): number {
+  const [rows, columns = 1] = heldShape(parameter)
+  return storedBytes(storage, rows, columns, parameter.isTurned ? 'inputs' : 'outputs')
 }
 
 /**
@@ -58,13 +59,12 @@ export function parameterBytes(name: string, shape: readonly number[], storage: 
  */
 export async function loadParameter(
   scope: BufferScope,
-  name: string,
-  shape: readonly number[],
+  { shape, isTurned }: ModelParameter,
   storage: Exclude<Storage, 'int4'>,
   chunks: AsyncIterable<RowChunk>,
 ): Promise<Matrix> {
   const [rows, columns = 1] = shape
-  if (readsUnits(name)) return loadTurned(scope, rows, columns, storage, chunks)
+  if (isTurned) return loadTurned(scope, rows, columns, storage, chunks)
   const { backend } = scope
   const matrix = makeMatrix(scope, storage, shape, 'anything')
   for await (const { start, values } of chunks)
@@ -83,8 +83,7 @@ export async function loadParameter(
 /** The same for int4, in the layout of the parameter. Its blocks wait on the host until all are there. */
 export async function loadInt4(
   scope: BufferScope,
-  name: string,
-  [O, I]: readonly number[],
+  { shape: [O, I], isTurned }: ModelParameter,
   chunks: AsyncIterable<BlockChunk>,
 ): Promise<Matrix> {
   const words = new Uint32Array((O * blocksOf(I) * BLOCK_BYTES) / 4)
@@ -92,7 +91,7 @@ export async function loadInt4(
     const blocks = values instanceof Uint32Array ? values : quantizeBlocks(values, values.length / I, I)
     words.set(blocks, ((start / I) * blocksOf(I) * BLOCK_BYTES) / 4)
   }
-  return readsUnits(name) ? inputRows(scope, words, O, I) : outputRows(scope, words, O, I)
+  return isTurned ? inputRows(scope, words, O, I) : outputRows(scope, words, O, I)
 }
 
 /** A matrix [O, I] held as [I, O]. Its rows wait in a buffer of their own, and where they are rounded in two. */
@@ -129,10 +128,10 @@ async function loadTurned(
 export function writeParameter(
   backend: Backend,
   held: Buffer,
-  name: string,
+  { isTurned }: ModelParameter,
   { values, shape }: HostTensor,
 ): void {
-  if (!readsUnits(name)) return backend.write(held, values)
+  if (!isTurned) return backend.write(held, values)
   const scope = new BufferScope(backend)
   try {
     backend.ops.transpose(held, scope.upload(values, shape))
@@ -144,8 +143,8 @@ export function writeParameter(
 /** A buffer of zeros for every parameter, in the shape it is held in, by Hugging Face name. */
 export function zeroParameters(config: ModelConfig, scope: BufferScope): Map<string, Buffer> {
   const zeros = new Map<string, Buffer>()
-  for (const [name, shape] of parameterShapes(config))
-    zeros.set(name, scope.allocate('f32', heldShape(name, shape)))
+  for (const [name, parameter] of modelParameters(config))
+    zeros.set(name, scope.allocate('f32', heldShape(parameter)))
   return zeros
 }
 
@@ -157,9 +156,9 @@ export function readParameters(
 ): Map<string, HostTensor> {
   checkParameters(config, held)
   const tensors = new Map<string, HostTensor>()
-  for (const [name, shape] of parameterShapes(config)) {
+  for (const [name, { shape, isTurned }] of modelParameters(config)) {
     const buffer = held.get(name) as Buffer
-    const values = readsUnits(name) ? readTurned(backend, buffer, shape) : backend.readF32(buffer)
+    const values = isTurned ? readTurned(backend, buffer, shape) : backend.readF32(buffer)
     tensors.set(name, { shape, values })
   }
   return tensors
@@ -181,8 +180,8 @@ function readTurned(backend: Backend, buffer: Buffer, shape: readonly number[]):
  * @throws UsageError PARAMETERS naming the first there is none for
  */
 export function checkParameters(config: ModelConfig, held: ReadonlyMap<string, Buffer>): void {
-  for (const [name, shape] of parameterShapes(config)) {
-    const expected = heldShape(name, shape).join(', ')
+  for (const [name, parameter] of modelParameters(config)) {
+    const expected = heldShape(parameter).join(', ')
     const got = held.get(name)?.shape.join(', ')
     if (got !== expected)
       throw new UsageError(

@@ -9,7 +9,7 @@
  */
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import type { MaskMode } from '../engine/active_block.ts'
+import type { MaskMode } from '../engine/active_layer.ts'
 import { divergence, sumRow, type RowSum } from '../engine/divergence.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'

@@ -11,7 +11,7 @@
 import type { AchievedSparsity } from '../masks/achieved.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Prefill } from '../masks/planner.ts'
-import type { MaskMode } from '../engine/active_block.ts'
+import type { MaskMode } from '../engine/active_layer.ts'
 import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import { now } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'

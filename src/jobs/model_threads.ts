@@ -3,7 +3,7 @@
  */
 import type { BackendName } from '../backends/backend.ts'
 import type { ModelConfig } from '../engine/config.ts'
-import { parameterShapes } from '../engine/names.ts'
+import { parameterShapes } from '../engine/program.ts'
 import { machine } from '../platform/platform.ts'
 import type { MethodHash } from '../results/method_hash.ts'
 

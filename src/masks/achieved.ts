@@ -41,6 +41,15 @@ export interface LayerSizes {
   readonly gated?: boolean
 }
 
+/** The sizes of a layer, without those that have their default. */
+export function layerSizes(
+  { width, headSize, keyHeads, gated }: Required<LayerSizes>,
+  heads: number,
+): LayerSizes {
+  const isUsual = headSize * heads === width && keyHeads === heads && !gated
+  return isUsual ? { width } : { width, headSize, keyHeads, gated }
+}
+
 /**
  * The sparsity of each layer and of the whole model.
  * @throws UsageError MASK_SHAPE, WIDTH

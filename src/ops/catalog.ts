@@ -25,7 +25,7 @@ import { minMaxOp } from './min_max.ts'
 import { mseBackwardOp, mseOp } from './mse.ts'
 import { narrowOp } from './narrow.ts'
 import { quantizeRowsOp } from './quantize_rows.ts'
-import { reluBackwardOp, reluOp } from './relu.ts'
+import { reluBackwardOp, reluGateBackwardOp, reluGateOp, reluOp } from './relu.ts'
 import { rmsNormBackwardOp, rmsNormOp } from './rms_norm.ts'
 import { rotaryBackwardOp, rotaryOp } from './rotary.ts'
 import { siluGateBackwardOp, siluGateOp } from './silu_gate.ts'
@@ -54,6 +54,8 @@ export const catalog = {
   attention_backward: attentionBackwardOp,
   relu: reluOp,
   relu_backward: reluBackwardOp,
+  relu_gate: reluGateOp,
+  relu_gate_backward: reluGateBackwardOp,
   silu_gate: siluGateOp,
   silu_gate_backward: siluGateBackwardOp,
   add: addOp,

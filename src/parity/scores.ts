@@ -13,13 +13,12 @@
  * implementation computes something else: with padding they are not written. Other criteria are not compared across
  * implementations: they draw at random, divide small differences, or count signs.
  */
-import { valuesOf } from '../backends/calls.ts'
 import type { Criterion, CriterionInput } from '../criteria/criterion.ts'
 import { fisher } from '../criteria/fisher.ts'
 import { gradnorm } from '../criteria/gradnorm.ts'
 import { l2norm, l2normPre } from '../criteria/l2norm.ts'
 import { plainact, plainactSigned } from '../criteria/plainact.ts'
-import { plainactWeight, weightSensitivity } from '../criteria/plainact_weight.ts'
+import { firstWeights, plainactWeight, weightSensitivity } from '../criteria/plainact_weight.ts'
 import { normPerUnit, scoreLayers } from '../criteria/unit_scores.ts'
 import { fc1WeightGradient } from '../criteria/weight_gradient.ts'
 import type { UnitScores } from '../masks/selection.ts'
@@ -126,13 +125,16 @@ export class BatchScores {
   }
 
   #byWeight(score: NonNullable<ParityCriterion['byWeight']>): UnitScores {
-    const { shape, backend, weights } = this.#model
+    const { shape } = this.#model
     return scoreLayers(
       shape,
       () => new Float32Array(shape.heads),
       (layer) => {
-        const weight = backend.readF32(valuesOf(weights.blocks[layer].fc1.weight))
-        return score(weight, Float32Array.from(this.#weightGrads[layer]), shape.neurons)
+        return score(
+          firstWeights(this.#model, layer),
+          Float32Array.from(this.#weightGrads[layer]),
+          shape.neurons,
+        )
       },
     )
   }

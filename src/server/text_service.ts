@@ -5,7 +5,7 @@
  * step in each round, however many texts it asks for. The first step runs before an answer is begun: what fails there has a
  * status. What fails later is an event of the stream, which then ends without `[DONE]`.
  */
-import type { MaskMode } from '../engine/active_block.ts'
+import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'

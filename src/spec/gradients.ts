@@ -9,15 +9,15 @@
  */
 import { attention_backward } from '../ops/attention.ts'
 import { cross_entropy_backward, NOT_SCORED } from '../ops/cross_entropy.ts'
+import { gates } from '../ops/gates.ts'
 import { layer_norm_backward } from '../ops/layer_norm.ts'
 import { relu_backward } from '../ops/relu.ts'
 import { rms_norm_backward } from '../ops/rms_norm.ts'
 import { rotary_backward } from '../ops/rotary.ts'
 import { rotaryTable } from '../ops/rotary_table.ts'
-import { silu_gate_backward } from '../ops/silu_gate.ts'
-import { byHead, EPSILON, factorsOf, maskUnits, result, zeros, type Mask, type Tensor } from './plain.ts'
+import { byHead, factorsOf, maskUnits, result, zeros, type Mask, type Tensor } from './plain.ts'
 import { type Weights } from './plain.ts'
-import { stepsOf, type Value } from './program.ts'
+import { EPSILON, stepsOf, type Value } from './program.ts'
 
 /** The derivative of the loss in the logits [T, V]. labels [T]: what follows each token; NOT_SCORED has no part in it. */
 export function lossBackward(logits: Tensor, labels: Int32Array): Tensor {
@@ -112,15 +112,10 @@ function propagate(step: Value, grad: Tensor, { weights, at, mask }: Rest): Tens
       return [grad, grad]
     case 'relu':
       return [result(x.shape, (g) => relu_backward(g, grad.data, x.data, x.size))]
-    case 'siluGate': {
+    case 'gate': {
       const grads = [x, y].map(({ shape }) => zeros(...shape))
-      silu_gate_backward(grads[0].data, grads[1].data, grad.data, x.data, y.data, x.size)
+      gates[step.activation].backward(grads[0].data, grads[1].data, grad.data, x.data, y.data, x.size)
       return grads
-    }
-    case 'reluGate': {
-      const open = (value: (i: number) => number): Tensor =>
-        result(x.shape, (g) => x.data.forEach((gate, i) => (g[i] = gate > 0 ? value(i) : 0)))
-      return [open((i) => grad.data[i] * y.data[i]), open((i) => grad.data[i] * x.data[i])]
     }
   }
 }

@@ -20,8 +20,9 @@
  * Unlike relu, silu is almost never zero: a neuron that is skipped would have added something. In models with `hidden_act:
  * relu` the gate is max(gate(n), 0), and most neurons are zero by themselves.
  */
+import type { Activation } from '../ops/gates.ts'
 import type { Rotary } from '../ops/rotary_table.ts'
-import { add, attention, combine, embedding, linear, reluGate, rmsNorm, rotate, siluGate } from './program.ts'
+import { add, attention, combine, embedding, gate, linear, rmsNorm, rotate } from './program.ts'
 import { tap, tokens, units } from './program.ts'
 import type { Value } from './program.ts'
 
@@ -37,7 +38,7 @@ export interface LlamaConfig {
   readonly epsilon: number // of every norm
   readonly rotary: Rotary
   readonly biases: 'all' | 'query-key-value' | 'none'
-  readonly activation: 'silu' | 'relu'
+  readonly activation: Activation
   readonly tied: boolean // whether the head is the token table
 }
 
@@ -46,6 +47,7 @@ export function llama(config: LlamaConfig): Value {
   const { layers: L, width: D, vocabulary: V, epsilon, tied } = config
   let x = embedding(tokens, 'model.embed_tokens', V, D)
   for (let l = 0; l < L; l++) x = layer(config, l, tap(`stream ${l}`, x))
+  x = tap(`stream ${L}`, x)
   return linear(rmsNorm(x, 'model.norm', epsilon), tied ? 'model.embed_tokens' : 'lm_head', V)
 }
 
@@ -70,8 +72,7 @@ function layer(config: LlamaConfig, l: number, x: Value): Value {
   const context = attention(q, k, project('v', G), K) // [T, H K]
   x = add(x, combine(units('heads', l, context, H), `${at}.self_attn.o_proj`, D))
   n = rmsNorm(x, `${at}.post_attention_layernorm`, epsilon)
-  const gated = activation === 'relu' ? reluGate : siluGate
-  const gate = tap(`preActivation ${l}`, linear(n, `${at}.mlp.gate_proj`, F)) // [T, F]
-  const neurons = gated(gate, linear(n, `${at}.mlp.up_proj`, F)) // [T, F]
+  const g = tap(`preActivation ${l}`, linear(n, `${at}.mlp.gate_proj`, F)) // [T, F]
+  const neurons = gate(activation, g, linear(n, `${at}.mlp.up_proj`, F)) // [T, F]
   return add(x, combine(units('neurons', l, neurons, F), `${at}.mlp.down_proj`, D))
 }

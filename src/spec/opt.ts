@@ -40,6 +40,7 @@ export function opt(config: OptConfig): Value {
   const position = embedding(positions(2), `${at}.embed_positions`, config.positions + 2, D)
   let x = add(E === D ? token : linear(token, `${at}.project_in`, D), position)
   for (let l = 0; l < L; l++) x = layer(config, l, tap(`stream ${l}`, x))
+  x = tap(`stream ${L}`, x)
   if (finalNorm) x = layerNorm(x, `${at}.final_layer_norm`)
   if (E !== D) x = linear(x, `${at}.project_out`, E)
   return linear(x, tied ? `${at}.embed_tokens` : 'lm_head', V)

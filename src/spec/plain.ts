@@ -8,6 +8,7 @@ import { add } from '../ops/add.ts'
 import { attention } from '../ops/attention.ts'
 import { cache_append } from '../ops/cache_append.ts'
 import { embedding } from '../ops/embedding.ts'
+import { gates } from '../ops/gates.ts'
 import { layer_norm } from '../ops/layer_norm.ts'
 import { linear } from '../ops/linear.ts'
 import { linear_input_major } from '../ops/linear_input_major.ts'
@@ -16,8 +17,7 @@ import { relu } from '../ops/relu.ts'
 import { rms_norm } from '../ops/rms_norm.ts'
 import { rotary } from '../ops/rotary.ts'
 import { rotaryTable } from '../ops/rotary_table.ts'
-import { silu_gate } from '../ops/silu_gate.ts'
-import { stepsOf, type Parameter, type UnitKind, type Value } from './program.ts'
+import { EPSILON, stepsOf, type Parameter, type UnitKind, type Value } from './program.ts'
 
 /** Row-major float32 numbers and their shape. */
 export type Tensor = NdArray<Float32Array>
@@ -165,19 +165,14 @@ export function run(
         return result(x.shape, (out) => add(out, x.data, y.data, x.size))
       case 'relu':
         return rectify(x)
-      case 'siluGate':
-        return result(x.shape, (out) => silu_gate(out, x.data, y.data, x.size))
-      case 'reluGate':
-        return result(x.shape, (out) => rectify(x).data.forEach((gate, i) => (out[i] = gate * y.data[i])))
+      case 'gate':
+        return result(x.shape, (out) => gates[step.activation].forward(out, x.data, y.data, x.size))
     }
   }
   const keep = setting.keep ?? ((_step: Value, x: Tensor) => x)
   for (const step of stepsOf(end)) results.set(step, keep(step, compute(step)))
   return results
 }
-
-/** The constant under the root of layer_norm, as in every OPT. */
-export const EPSILON = 1e-5
 
 /** (x − mean x) / √(var x + ε) of each row, times a weight plus a bias [D]. x: [T, D] */
 export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor): Tensor {

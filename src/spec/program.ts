@@ -10,6 +10,7 @@
  *
  * Letters: L layers, H heads, G key heads, K head size, D width, F neurons, V vocabulary, T tokens.
  */
+import type { Activation } from '../ops/gates.ts'
 import type { Rotary } from '../ops/rotary_table.ts'
 
 /** The two kinds of units that a mask may skip. */
@@ -26,19 +27,25 @@ type Operation =
   | { readonly op: 'tokens' } // the ids of the text
   | { readonly op: 'positions'; readonly offset: number } // 0, 1, … plus an offset
   | { readonly op: 'embedding'; readonly weight: Parameter } // rows of a table
-  | { readonly op: 'layerNorm'; readonly weight: Parameter; readonly bias: Parameter }
+  | {
+      readonly op: 'layerNorm'
+      readonly weight: Parameter
+      readonly bias: Parameter
+      readonly epsilon: number
+    }
   | { readonly op: 'rmsNorm'; readonly weight: Parameter; readonly epsilon: number }
   | { readonly op: 'linear' | 'combine'; readonly weight: Parameter; readonly bias: Parameter | null }
   | { readonly op: 'rotate'; readonly rotary: Rotary; readonly headSize: number }
   | { readonly op: 'attention'; readonly headSize: number }
   | { readonly op: 'units'; readonly kind: UnitKind; readonly layer: number; readonly count: number }
-  | { readonly op: 'add' | 'relu' | 'siluGate' | 'reluGate' }
+  | { readonly op: 'gate'; readonly activation: Activation }
+  | { readonly op: 'add' | 'relu' }
 
 /** A step of a program and its result: [T, width]. */
 export type Value = Operation & {
   readonly width: number
   readonly of: readonly Value[]
-  /** The name by which others find it: `stream 3` is what enters layer 3. */
+  /** The name by which others find it: `stream 3` is what enters layer 3, of a model of three layers what leaves the last. */
   readonly tap: string | null
 }
 
@@ -59,10 +66,13 @@ export function embedding(ids: Value, table: string, rows: number, D: number): V
   return step({ op: 'embedding', weight: { name: `${table}.weight`, shape: [rows, D] } }, D, ids)
 }
 
+/** The constant under the root of layerNorm, as in every OPT. */
+export const EPSILON = 1e-5
+
 /** Each row to mean 0 and variance 1, then times a weight plus a bias: [T, D]. */
 export function layerNorm(x: Value, name: string): Value {
   const [weight, bias] = ['weight', 'bias'].map((part) => ({ name: `${name}.${part}`, shape: [x.width] }))
-  return step({ op: 'layerNorm', weight, bias }, x.width, x)
+  return step({ op: 'layerNorm', weight, bias, epsilon: EPSILON }, x.width, x)
 }
 
 /** Each row to a mean square of 1, then times a weight: [T, D]. */
@@ -114,14 +124,9 @@ export function relu(x: Value): Value {
   return step({ op: 'relu' }, x.width, x)
 }
 
-/** silu(gate) ⊙ up; silu(z) = z / (1 + e⁻ᶻ). */
-export function siluGate(gate: Value, up: Value): Value {
-  return step({ op: 'siluGate' }, up.width, gate, up)
-}
-
-/** max(gate, 0) ⊙ up. */
-export function reluGate(gate: Value, up: Value): Value {
-  return step({ op: 'reluGate' }, up.width, gate, up)
+/** silu(g) ⊙ up, silu(z) = z / (1 + e⁻ᶻ); or max(g, 0) ⊙ up. */
+export function gate(activation: Activation, g: Value, up: Value): Value {
+  return step({ op: 'gate', activation }, up.width, g, up)
 }
 
 /** The same value under a name. */

@@ -9,7 +9,7 @@ import type { Buffer } from '../backends/backend.ts'
 import { withPass } from '../criteria/pass.ts'
 import { readParameters, writeParameter } from '../engine/weight_layout.ts'
 import { countScored, negativeLogLikelihood } from '../engine/loss.ts'
-import { parameterShapes } from '../engine/names.ts'
+import { modelParameters, parameterShapes } from '../engine/program.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import { AdamW } from './adamw.ts'
@@ -124,11 +124,11 @@ export class LanguageTrainer {
   writeState({ step, weights, means, squares }: TrainerState): void {
     const { backend } = this.model
     this.#optimiser.resumeAfter(step)
-    ;[...this.model.weights.parameters.keys()].forEach((name, i) => {
+    ;[...modelParameters(this.model.config)].forEach(([name, parameter], i) => {
       const { weight, mean, square } = this.#optimiser.slots[i]
-      writeParameter(backend, weight, name, weights.get(name) as HostTensor)
-      writeParameter(backend, mean, name, means.get(name) as HostTensor)
-      writeParameter(backend, square, name, squares.get(name) as HostTensor)
+      writeParameter(backend, weight, parameter, weights.get(name) as HostTensor)
+      writeParameter(backend, mean, parameter, means.get(name) as HostTensor)
+      writeParameter(backend, square, parameter, squares.get(name) as HostTensor)
     })
   }
 

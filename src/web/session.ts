@@ -10,6 +10,7 @@ import { RemoteModel, type ModelSource } from './engine/remote_model.ts'
 import { startEngine } from './engine/start_engine.ts'
 import type { RpcClient } from './engine/worker_rpc.ts'
 import { emptyTrace, growTrace, type Trace, type TraceModel, type TraceSettings } from './trace/trace.ts'
+import { layerSizes } from '../masks/achieved.ts'
 import type { Storage } from '../engine/matrix.ts'
 
 /** The number of generated tokens. */
@@ -41,11 +42,8 @@ export class Session {
   get model(): TraceModel | null {
     if (!this.#opt) return null
     const { name, config } = this.#opt.info
-    const { layers, heads, neurons, width, headSize, keyHeads, gated } = config
-    const shape = { layers, heads, neurons }
-    // Without these fields a model is one of OPT.
-    const isOpt = headSize * heads === width && keyHeads === heads && !gated
-    return { name, shape, width, ...(isOpt ? {} : { headSize, keyHeads, gated }) }
+    const { layers, heads, neurons } = config
+    return { name, shape: { layers, heads, neurons }, ...layerSizes(config, heads) }
   }
 
   /**

@@ -4,15 +4,14 @@
 import { describe, expect, test } from 'vitest'
 import { backwardFlops, forwardFlops } from '../../../src/calibration/cost.ts'
 import { exampleForms } from '../../../src/calibration/calibration_files.ts'
-import { architectureByName, architectures, configOf } from '../../../src/bench/cost/architectures.ts'
+import { architectureByName, architectures } from '../../../src/bench/cost/architectures.ts'
 import { clusterCost, resultBytes, defaultCluster, windowFlops } from '../../../src/bench/cost/cluster.ts'
 
 const opts = architectures.filter(({ gated }) => !gated)
 
 const agrees = (count: typeof windowFlops): void => {
   for (const model of opts) {
-    const config = configOf(model)
-    const exact = forwardFlops(config, 256) + backwardFlops(config, 256)
+    const exact = forwardFlops(model, 256) + backwardFlops(model, 256)
     expect(count(model, 256) / exact, model.name).toBeGreaterThan(0.97)
     expect(count(model, 256) / exact, model.name).toBeLessThan(1.03)
   }

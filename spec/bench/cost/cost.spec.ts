@@ -42,7 +42,7 @@ import type { UnitMask } from '../../../src/masks/mask.ts'
 import { makeConfig, type ModelConfig } from '../../../src/engine/config.ts'
 import { storages, storedBytes, type Storage } from '../../../src/engine/matrix.ts'
 import { arrayTypes } from '../../../src/ops/op.ts'
-import { parameterShapes } from '../../../src/engine/names.ts'
+import { modelParameters, parameterShapes } from '../../../src/engine/program.ts'
 import { loadWeights } from '../../../src/engine/weights.ts'
 import { parameterBytes, storageOf } from '../../../src/engine/weight_layout.ts'
 import { memorySource } from '../../../src/tensor/memory_source.ts'
@@ -70,12 +70,12 @@ describe('parameters', () => {
   )
   stateLaw(sameAsTheLoader, countParameters)
 
-  test.each<[string, (model: Architecture) => Partial<Architecture>]>([
-    ['counts a tied head twice', ({ tied }) => ({ tied: tied && false })],
-    ['has no biases', () => ({ biases: 'none' })],
-    ['forgets the two rows before position 0', ({ positionRows }) => ({ positionRows: positionRows - 2 })],
+  test.each<[string, (model: ModelConfig) => Partial<ModelConfig>]>([
+    ['counts a tied head twice', () => ({ tied: false })],
+    ['has no biases', ({ family, biases }) => ({ biases: family === 'llama' ? 'none' : biases })],
+    ['forgets the two rows before position 0', ({ positions }) => ({ positions: positions - 2 })],
   ])('a count that %s is caught', async (_, change) => {
-    const mutant = (model: Architecture): number => countParameters({ ...model, ...change(model) })
+    const mutant = (model: ModelConfig): number => countParameters({ ...model, ...change(model) })
     await kills(sameAsTheLoader, mutant)
   })
 
@@ -129,8 +129,8 @@ type BytesOf = (config: ModelConfig, storage: Storage) => number
 describe('the bytes of the weights of a model', () => {
   const ofParameters: BytesOf = (config, storage) => {
     let total = 0
-    for (const [name, shape] of parameterShapes(config))
-      total += parameterBytes(name, shape, storageOf(name, shape, storage))
+    for (const parameter of modelParameters(config).values())
+      total += parameterBytes(parameter, storageOf(parameter, storage))
     return total
   }
   const ofArchitecture: BytesOf = (config, storage) => modelBytes(architectureOf('any', config), storage)
@@ -154,7 +154,8 @@ describe('the bytes of the weights of a model', () => {
       expect(ofArchitecture(config, storage)).toBe(bytes)
       // A dense token reads all of it, but of the tables that are no head.
       const model = architectureOf('any', config)
-      const { embeddingWidth: E, width: D, vocabulary: V, positionRows, tied } = model
+      const { embeddingWidth: E, width: D, vocabulary: V, rotary, positions, tied } = model
+      const positionRows = rotary ? 0 : positions + 2
       const table = { f32: 4 * E, bf16: 2 * E, f16: 2 * E, int8: E + 4, int4: E + 4 }[storage] * V
       const rows = 4 * (E + (positionRows > 0 ? D : 0))
       const unread = 4 * positionRows * D + (tied ? 0 : table)
@@ -181,9 +182,10 @@ describe('the bytes of the weights of a model', () => {
       'takes rows of int4 units for rows of outputs',
       (config, storage) => {
         let total = 0
-        for (const [name, shape] of parameterShapes(config)) {
-          const own = storageOf(name, shape, storage)
-          total += own === 'int4' ? storedBytes(own, shape[0], shape[1]) : parameterBytes(name, shape, own)
+        for (const parameter of modelParameters(config).values()) {
+          const own = storageOf(parameter, storage)
+          const [rows, columns] = parameter.shape
+          total += own === 'int4' ? storedBytes(own, rows, columns) : parameterBytes(parameter, own)
         }
         return total
       },

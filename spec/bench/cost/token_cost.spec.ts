@@ -6,10 +6,12 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   architectureByName,
+  architectureOf,
   architectures,
   countParameters,
   type Architecture,
 } from '../../../src/bench/cost/architectures.ts'
+import { makeConfig } from '../../../src/engine/config.ts'
 import {
   clusterCost,
   clusterExperiment,
@@ -33,40 +35,34 @@ import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
 import { mean, near, nearAll } from '../../evaluation/by_hand.ts'
 
 /** Shared keys and values, gates, no biases, and an untied output head. */
-const gated: Architecture = {
-  name: 'gated',
-  layers: 3,
-  width: 8,
-  heads: 4,
-  keyHeads: 2,
-  headSize: 2,
-  neurons: 5,
-  vocabulary: 7,
-  embeddingWidth: 8,
-  positionRows: 0,
-  gated: true,
-  biases: 'none',
-  finalNorm: true,
-  tied: false,
-}
+const gated = architectureOf(
+  'gated',
+  makeConfig({
+    family: 'llama',
+    layers: 3,
+    width: 8,
+    heads: 4,
+    keyHeads: 2,
+    neurons: 5,
+    vocabulary: 7,
+    positions: 10,
+  }),
+)
 
 /** Biases, positions, a narrow token table tied to the output head, and no final norm. */
-const narrow: Architecture = {
-  name: 'narrow',
-  layers: 2,
-  width: 8,
-  heads: 2,
-  keyHeads: 2,
-  headSize: 4,
-  neurons: 6,
-  vocabulary: 7,
-  embeddingWidth: 4,
-  positionRows: 12,
-  gated: false,
-  biases: 'all',
-  finalNorm: false,
-  tied: true,
-}
+const narrow = architectureOf(
+  'narrow',
+  makeConfig({
+    layers: 2,
+    width: 8,
+    heads: 2,
+    neurons: 6,
+    vocabulary: 7,
+    embeddingWidth: 4,
+    positions: 10,
+    preNorm: false,
+  }),
+)
 
 type Cost = typeof tokenCost
 
@@ -193,22 +189,20 @@ const anyArchitecture = fc
     neurons: fc.integer({ min: 1, max: 9 }),
     vocabulary: fc.integer({ min: 1, max: 20 }),
     narrow: fc.boolean(),
-    positionRows: fc.nat(9),
-    gated: fc.boolean(),
-    biases: fc.constantFrom('all', 'query-key-value', 'none'),
-    finalNorm: fc.boolean(),
+    positions: fc.integer({ min: 1, max: 9 }),
+    isLlama: fc.boolean(),
+    hasBiases: fc.boolean(),
+    preNorm: fc.boolean(),
     tied: fc.boolean(),
   })
-  .map(({ heads, group, narrow: isNarrow, ...rest }): Architecture => {
-    const width = heads * group * rest.headSize
-    return {
-      ...rest,
-      name: 'any',
-      heads: heads * group,
-      keyHeads: heads,
-      width,
-      embeddingWidth: isNarrow ? width + 1 : width,
-    }
+  .map(({ heads, group, headSize, narrow: isNarrow, isLlama, hasBiases, preNorm, ...rest }): Architecture => {
+    const own = isLlama
+      ? ({ family: 'llama', keyHeads: heads, biases: hasBiases ? 'query-key-value' : 'none' } as const)
+      : ({ preNorm } as const)
+    const size = isLlama ? 2 * headSize : headSize
+    const width = heads * group * size
+    const embeddingWidth = isNarrow && !isLlama ? width + 1 : width
+    return architectureOf('any', makeConfig({ ...rest, ...own, heads: heads * group, width, embeddingWidth }))
   })
 
 /** A dense token reads every parameter, but only one row of each table. The output head may be the token table. */
@@ -217,7 +211,8 @@ const readsAll = lawForAll(
   { model: anyArchitecture },
   (read: typeof weightsRead, { model }) => {
     const { matrix, table, vector } = read(model, keptUnits(model, 0))
-    const { embeddingWidth: E, width: D, vocabulary: V, positionRows, tied } = model
+    const { embeddingWidth: E, width: D, vocabulary: V, positions, rotary, tied } = model
+    const positionRows = rotary ? 0 : positions + 2
     const rows = E + (positionRows > 0 ? D : 0)
     const tables = positionRows * D + (tied ? 0 : V * E)
     expect(matrix + table + vector - rows + tables).toBe(countParameters(model))
@@ -229,7 +224,7 @@ describe('the cost of tokens', () => {
   test('mutant: a count that leaves gates out: killed', async () => {
     const mutant: typeof weightsRead = (model, kept) => {
       const read = weightsRead(model, kept)
-      return model.gated && model.biases === 'all' ? { ...read, vector: read.vector - kept.neurons } : read
+      return model.gated ? { ...read, matrix: read.matrix - kept.neurons * model.width } : read
     }
     await kills(readsAll, mutant)
   })

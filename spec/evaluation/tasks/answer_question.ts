@@ -2,7 +2,7 @@
  * A question asked under any plans, those of no method too.
  */
 import type { AskedTokens } from '../../../src/data/tasks/prompts.ts'
-import type { MaskMode } from '../../../src/engine/active_block.ts'
+import type { MaskMode } from '../../../src/engine/active_layer.ts'
 import type { LanguageModel } from '../../../src/engine/language_model.ts'
 import { achievedBy } from '../../../src/evaluation/tally.ts'
 import { answerOf, textsOf, type Answer } from '../../../src/evaluation/tasks/score.ts'

@@ -88,7 +88,8 @@ export const queries: Rule = (of) => {
   return launch(blocks, threads, Float32Array.BYTES_PER_ELEMENT * of('S'))
 }
 
-const launches: Readonly<Record<KernelName, Rule>> = {
+/** Kernels without a rule here have a thread for each of N numbers. */
+const launches: Readonly<Partial<Record<KernelName, Rule>>> = {
   embedding,
   embedding_bf16: embedding,
   embedding_f16: embedding,
@@ -124,14 +125,7 @@ const launches: Readonly<Record<KernelName, Rule>> = {
     const { blocks, threads } = blockEach(of('G'), Math.max(of('T'), of('K')))
     return launch(blocks, threads, 2 * Float32Array.BYTES_PER_ELEMENT * of('T'))
   },
-  relu: numbers,
-  relu_backward: numbers,
-  silu_gate: numbers,
-  silu_gate_backward: numbers,
-  add: numbers,
   mask_units: (of) => threadEach(of('T') * of('U') * of('K')),
-  exp: numbers,
-  log: numbers,
   softmax: rowsOf('V'),
   softmax_backward: rowsOf('V'),
   log_sum_exp: rowsOf('V'),
@@ -139,19 +133,14 @@ const launches: Readonly<Record<KernelName, Rule>> = {
   cross_entropy: rowsOf('V'),
   cross_entropy_backward: rowsOf('V'),
   mse: allNumbers,
-  mse_backward: numbers,
   bce: allNumbers,
-  bce_backward: numbers,
   min_max: rowsOf('D'),
   sum: allNumbers,
   sum_squares: allNumbers,
-  adamw_step: numbers,
   top_k: allNumbers,
   transpose,
   transpose_bf16: transpose,
   transpose_f16: transpose,
-  narrow_bf16: numbers,
-  narrow_f16: numbers,
   quantize_rows: (of) => blockEach(of('O'), of('I')),
   copy_rows: copyRows,
   copy_rows_bf16: copyRows,
@@ -163,5 +152,5 @@ const launches: Readonly<Record<KernelName, Rule>> = {
 
 /** How an op is launched, from the sizes of a call. */
 export function launchOf(name: KernelName): Rule {
-  return launches[name]
+  return launches[name] ?? numbers
 }

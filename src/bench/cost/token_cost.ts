@@ -16,8 +16,12 @@
  * whole in all methods and has no predictor. Left out: norms and softmax (in operations), writing to the cache.
  */
 import { unitsKept } from '../../masks/budget.ts'
-import { storedBytes, storedRowBytes, type Storage } from '../../engine/matrix.ts'
-import { outerStorage } from '../../engine/weight_layout.ts'
+import type { UnitKind } from '../../masks/mask.ts'
+import type { ModelConfig } from '../../engine/config.ts'
+import { storedRowBytes, type Storage } from '../../engine/matrix.ts'
+import { parametersOf, type ModelParameter } from '../../engine/plan.ts'
+import { modelParameters, modelPlan } from '../../engine/program.ts'
+import { parameterBytes, storageOf } from '../../engine/weight_layout.ts'
 import { BLOCK, BLOCK_BYTES } from '../../tensor/int4.ts'
 import type { Architecture } from './architectures.ts'
 
@@ -68,27 +72,83 @@ export function keptUnits({ layers, heads, neurons }: Architecture, sparsity: nu
   }
 }
 
-/** Numbers of the matrices of blocks that one token reads, of the lm_head and its projections, and of vectors. */
+/** Numbers of the matrices of layers that one token reads, of the lm_head and its projections, and of vectors. */
 interface NumbersRead {
   readonly matrix: number
   readonly table: number
   readonly vector: number
 }
 
+/** Units that are counted, and the key heads that heads read. */
+type CountedUnits = UnitKind | 'keyHeads'
+
+/** A parameter that a step reads, and the units that it belongs to. */
+interface Reading {
+  readonly parameter: ModelParameter
+  /** The units of which it has a part each; null where it is read whole. */
+  readonly units: { readonly of: CountedUnits; readonly parts: number; readonly size: number } | null
+  /** Whether a token reads one row of it. */
+  readonly isRow: boolean
+}
+
+/** What the steps of a model read, one after the other. */
+function readingsOf(model: Architecture): Reading[] {
+  const { sections, parameters } = modelPlan(model)
+  return sections.flatMap(({ steps }) =>
+    steps.flatMap(({ value, need }) =>
+      parametersOf(value).map(({ name, shape }) => {
+        const parameter = parameters.get(name) as ModelParameter
+        const isSum = value.op === 'combine'
+        const masked = isSum && shape.length === 2 && value.of[0].op === 'units' ? value.of[0] : null
+        const made = isSum ? null : need
+        const [at, parts] = masked ? [masked, masked.count] : [made?.at, made?.parts ?? 0]
+        const of: CountedUnits | undefined = at && (parts === at.count ? at.kind : 'keyHeads')
+        const units = at && of ? { of, parts, size: at.width / at.count } : null
+        return { parameter, units, isRow: value.op === 'embedding' }
+      }),
+    ),
+  )
+}
+
+/** A sum over readings when these units are kept. @param amount of a whole parameter */
+function sumOf(
+  model: Architecture,
+  kept: UnitsKept,
+  readings: readonly Reading[],
+  amount: (parameter: ModelParameter) => number,
+): number {
+  const counts = { ...kept, keyHeads: keptKeyHeads(model, kept) }
+  let whole = 0
+  /** Of one unit of each layer, so that sums are whole numbers. */
+  const ofUnits: Record<CountedUnits, number> = { heads: 0, keyHeads: 0, neurons: 0 }
+  for (const { parameter, units } of readings)
+    if (units) ofUnits[units.of] += amount(parameter) / units.parts
+    else whole += amount(parameter)
+  for (const kind of ['heads', 'keyHeads', 'neurons'] as const)
+    whole += (ofUnits[kind] * counts[kind]) / model.layers
+  return whole
+}
+
+const numbersIn = ({ shape }: ModelParameter): number => shape.reduce((size, n) => size * n, 1)
+
+const isMatrix = ({ parameter, isRow }: Reading): boolean => !isRow && parameter.shape.length === 2
+
 /** What a token reads of the model when these units are kept. */
 export function weightsRead(model: Architecture, kept: UnitsKept): NumbersRead {
-  const { layers: L, width: D, headSize: K, vocabulary: V, embeddingWidth: E, gated } = model
-  const keyHeads = keptKeyHeads(model, kept)
-  const attention = 2 * kept.heads * K * D + 2 * keyHeads * K * D
-  const ffn = (gated ? 3 : 2) * kept.neurons * D
-  const ends = V * E + (E === D ? 0 : 2 * D * E)
-  const isBiased = model.biases === 'all'
-  const biases =
-    (model.biases === 'none' ? 0 : (kept.heads + 2 * keyHeads) * K) +
-    (isBiased ? L * D + (gated ? 2 : 1) * kept.neurons + L * D : 0)
-  const norms = (2 * L + (model.finalNorm ? 1 : 0)) * D * (isBiased ? 2 : 1)
-  const rows = E + (model.positionRows > 0 ? D : 0)
-  return { matrix: attention + ffn, table: ends, vector: biases + norms + rows }
+  const readings = readingsOf(model)
+  const sum = (which: (reading: Reading) => boolean): number =>
+    sumOf(model, kept, readings.filter(which), numbersIn)
+  const rows = readings.reduce((width, { parameter, isRow }) => width + (isRow ? parameter.shape[1] : 0), 0)
+  return {
+    matrix: sum((reading) => isMatrix(reading) && isInLayer(reading)),
+    table: sum((reading) => isMatrix(reading) && !isInLayer(reading)),
+    vector: rows + sum(({ parameter }) => parameter.shape.length === 1),
+  }
+}
+
+/** Whether it is read inside a layer; a tied head is not, though its table is. */
+function isInLayer({ parameter }: Reading): boolean {
+  return parameter.layer !== null
 }
 
 /**
@@ -99,33 +159,23 @@ function keptKeyHeads({ layers, heads, keyHeads }: Architecture, kept: UnitsKept
   return kept.keyHeads ?? (keyHeads === heads ? kept.heads : layers * keyHeads)
 }
 
-/** Bytes that are held: of the matrices of a layer by their units, of the token table, and of its projections. */
-function heldBytes(model: Architecture, storage: Storage) {
-  const { heads, keyHeads, headSize: K, width: D, neurons: F, vocabulary: V, embeddingWidth: E } = model
-  const outer = outerStorage(storage)
-  return {
-    heads: storedBytes(storage, heads * K, D) + storedBytes(storage, heads * K, D, 'inputs'),
-    keyHeads: 2 * storedBytes(storage, keyHeads * K, D),
-    fc1: (model.gated ? 2 : 1) * storedBytes(storage, F, D),
-    fc2: storedBytes(storage, F, D, 'inputs'),
-    table: storedBytes(outer, V, E),
-    projections: E === D ? 0 : storedBytes(outer, D, E) + storedBytes(outer, E, D),
-  }
-}
-
 /**
  * Bytes that a token reads of the weights when these units are kept. Scales of fc2 in int4 count as a whole: a block of 32
  * neurons has some that is kept. A head has blocks of its own.
  */
 export function weightBytes(model: Architecture, kept: UnitsKept, storage: Storage): number {
-  const { layers, heads, keyHeads, neurons, width } = model
-  const held = heldBytes(model, storage)
-  const skipped = layers * neurons - kept.neurons
-  const attention = (kept.heads * held.heads) / heads + (keptKeyHeads(model, kept) * held.keyHeads) / keyHeads
-  const ffn =
-    (kept.neurons * held.fc1) / neurons +
-    (layers * held.fc2 - (skipped + (kept.unreadRows ?? 0)) * storedRowBytes(storage, width, 'inputs'))
-  return attention + ffn + held.table + held.projections + FLOAT_BYTES * weightsRead(model, kept).vector
+  const { layers, neurons, width } = model
+  const bytes = (parameter: ModelParameter): number =>
+    parameterBytes(parameter, storageOf(parameter, storage))
+  const matrices = readingsOf(model).filter(isMatrix)
+  const byRows = (reading: Reading): boolean => reading.parameter.isTurned && reading.units?.size === 1
+  const whole = matrices.map((reading) => (byRows(reading) ? { ...reading, units: null } : reading))
+  const skipped = layers * neurons - kept.neurons + (kept.unreadRows ?? 0)
+  return (
+    sumOf(model, kept, whole, bytes) -
+    skipped * storedRowBytes(storage, width, 'inputs') +
+    FLOAT_BYTES * weightsRead(model, kept).vector
+  )
 }
 
 /** Weights of a method's predictors, biases left out. */
@@ -175,13 +225,11 @@ export function tokenCost(model: Architecture, method: CostMethod, settings: Cos
 }
 
 /** Bytes that a loaded model takes. */
-export function modelBytes(model: Architecture, storage: Storage): number {
-  const { layers, width, embeddingWidth, positionRows, tied } = model
-  const { heads, keyHeads, fc1, fc2, table, projections } = heldBytes(model, storage)
-  const rows = embeddingWidth + (positionRows > 0 ? width : 0)
-  const vectors = weightsRead(model, keptUnits(model, 0)).vector - rows
-  const tables = (tied ? 1 : 2) * table + projections
-  return layers * (heads + keyHeads + fc1 + fc2) + tables + FLOAT_BYTES * (positionRows * width + vectors)
+export function modelBytes(model: ModelConfig, storage: Storage): number {
+  let bytes = 0
+  for (const parameter of modelParameters(model).values())
+    bytes += parameterBytes(parameter, storageOf(parameter, storage))
+  return bytes
 }
 
 function cacheBytes(model: Architecture, { prompt, tokens }: CostSettings): number {

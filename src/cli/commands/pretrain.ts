@@ -4,7 +4,7 @@
 import { Option, type Command } from 'commander'
 import type { BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
-import { parameterShapes } from '../../engine/names.ts'
+import { parameterShapes } from '../../engine/program.ts'
 import { joinPath, makeFolder, removeAbandoned } from '../../platform/platform.ts'
 import { embeddedName, findModel } from '../../io/find_model.ts'
 import { UsageError } from '../../tensor/errors.ts'

@@ -3,7 +3,7 @@
  */
 import { Option, type Command } from 'commander'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
-import type { MaskMode } from '../../engine/active_block.ts'
+import type { MaskMode } from '../../engine/active_layer.ts'
 import { listen, type Listening } from '../../platform/http_server.ts'
 import { generationPlanners, type GenerationPlanner } from '../../planner_options.ts'
 import { createServer, type Server } from '../../server/app.ts'

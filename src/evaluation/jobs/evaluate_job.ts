@@ -32,7 +32,7 @@ import { agreementOf, checkAgreement, type JobModel } from '../../jobs/job_model
 import type { JobStore } from '../../jobs/job_store.ts'
 import { scopes } from '../../masks/budget.ts'
 import { prefills } from '../../masks/planner.ts'
-import { maskModes } from '../../engine/active_block.ts'
+import { maskModes } from '../../engine/active_layer.ts'
 import type { ModelConfig } from '../../engine/config.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { plannerNames, readsMean, scoresPrompt, type Every } from '../../predictor/planners.ts'

@@ -3,7 +3,7 @@
  * is finished at any time can be compared. Here, or as jobs of a few questions each; answers come in the order of the
  * questions.
  */
-import type { MaskMode } from '../../engine/active_block.ts'
+import type { MaskMode } from '../../engine/active_layer.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import { methodHash } from '../../results/method_hash.ts'

@@ -13,6 +13,7 @@ import type { Data } from '../../testing/seeded_data.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { makeConfig, type ModelConfig } from '../../engine/config.ts'
 import { initialWeights } from '../../engine/initial_weights.ts'
+import { activations, type Activation } from '../../ops/gates.ts'
 import type { Rotary, RotaryScaling } from '../../ops/rotary_table.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
@@ -66,6 +67,8 @@ interface LlamaCase {
   readonly biases: boolean
   readonly rotary: Rotary
   readonly epsilon: number
+  /** Default silu. */
+  readonly activation?: Activation
 }
 
 const scaling: fc.Arbitrary<RotaryScaling | null> = fc.oneof(
@@ -86,6 +89,7 @@ const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
   biases: fc.boolean(),
   rotary: fc.record({ base: fc.constantFrom(10_000, 3, 500_000), scaling }),
   epsilon: fc.constantFrom(1e-5, 1e-6, 1e-2),
+  activation: fc.constantFrom(...activations),
 })
 
 /** What the sizes of a model are drawn from. */
@@ -132,6 +136,7 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
     biases: llama.biases ? 'query-key-value' : 'none',
     rotary: llama.rotary,
     epsilon: llama.epsilon,
+    activation: llama.activation ?? 'silu',
   })
 }
 

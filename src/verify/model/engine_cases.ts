@@ -10,11 +10,11 @@ import { owesBits } from '../../testing/op_agreement.ts'
 import { channelSites, type ChannelSite } from '../../masks/channels.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { prefills, type MaskPlanner, type Prefill } from '../../masks/planner.ts'
-import { maskModes } from '../../engine/active_block.ts'
+import { maskModes } from '../../engine/active_layer.ts'
 import type { ModelConfig } from '../../engine/config.ts'
 import { cacheStorages } from '../../engine/layer_cache.ts'
 import { storages } from '../../engine/matrix.ts'
-import { parameterShapes } from '../../engine/names.ts'
+import { parameterShapes } from '../../engine/program.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import type { LogitsWanted, Sequence, SequenceOptions } from '../../engine/sequence.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
@@ -25,7 +25,7 @@ import {
   type NetworkShape,
   type NetworkValues,
 } from '../../predictor/network.ts'
-import { silu_gate } from '../../ops/silu_gate.ts'
+import { gates } from '../../ops/gates.ts'
 import { result, tensor, type Tensor, type Units } from '../../spec/plain.ts'
 import type { LayerPass } from '../../spec/model.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
@@ -234,11 +234,14 @@ export function channelMaskOf(
   return mask
 }
 
-/** What the gates of a layer of the specification let through: silu of the gate, of OPT its activations. */
-export function gateOf({ activation, preActivation: gate }: LayerPass, isGated: boolean): Tensor {
-  if (!isGated) return activation
+/** What the gates of a layer of the specification let through: the gate by its activation function, of OPT the activations. */
+export function gateOf(
+  { activation, preActivation: gate }: LayerPass,
+  { gated, activation: by }: ModelConfig,
+): Tensor {
+  if (!gated) return activation
   const ones = new Float32Array(gate.size).fill(1)
-  return result(gate.shape, (y) => silu_gate(y, gate.data, ones, gate.size))
+  return result(gate.shape, (y) => gates[by].forward(y, gate.data, ones, gate.size))
 }
 
 /**

@@ -168,7 +168,7 @@ export const engineLaws = {
         }
         const planner = plannerOf(drawn, how, choose, (what, layer, rows) => {
           const { context, input, activation } = layers[layer]
-          const gate = gateOf(layers[layer], config.gated)
+          const gate = gateOf(layers[layer], config)
           const { data, shape } = { context, stream: input, activation, gate }[what]
           // Activations and gates of the prompt are shown before it is asked.
           const end = (what === 'activation' ? prompt : Math.max(prompt, last)) * shape[1]

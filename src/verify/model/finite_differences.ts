@@ -5,14 +5,16 @@
  * the slope is largest, and a random one, which a wrong gradient cannot hide from. Away from the kinks of ReLU in OPT: large biases
  * in fc1 fix which neurons are on, so that a small step turns none on or off.
  */
-import { moduleName } from '../../engine/names.ts'
+import { programOf } from '../../engine/program.ts'
 import { countScored, shiftLabels } from '../../engine/loss.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
+import { stepsOf } from '../../spec/program.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { near } from '../compare.ts'
 import type { Text } from '../../criteria/pass.ts'
 import { logSumExp64 } from '../float64.ts'
 import { configOf, tensorsOf, type ModelCase } from './cases.ts'
+import { moduleName } from './modules.ts'
 
 /** Finite steps are 2^-4 down to 2^-13: coarse ones suffer from curvature, fine ones from rounding. */
 const COARSEST_POWER = 4
@@ -37,11 +39,16 @@ export function scoredText(model: ModelCase, data: Data): Text {
   return { tokens, labels: tokens.map((id, t) => (t === kept || scored[t] === 1 ? id : -100)) }
 }
 
-/** The case's weights with every neuron of OPT firmly on or off. silu has no kink. */
+/** The case with gates that have no kink. */
+export function withSmoothGates(model: ModelCase): ModelCase {
+  return model.llama ? { ...model, llama: { ...model.llama, activation: 'silu' } } : model
+}
+
+/** The weights of a case with smooth gates; every neuron that is rectified is firmly on or off. */
 export function awayFromKinks(model: ModelCase): Map<string, HostTensor> {
   const tensors = tensorsOf(model)
   const config = configOf(model)
-  if (config.gated) return tensors
+  if (stepsOf(programOf(config)).every(({ op }) => op !== 'relu')) return tensors
   const data = new Data(model.seed + 1)
   for (let layer = 0; layer < model.layers; layer++) {
     const name = moduleName(config, layer, 'fc1')

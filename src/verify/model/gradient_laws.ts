@@ -3,7 +3,6 @@
  * engine_laws.ts; the specification has no gradients of parameters.
  */
 import { createBackend } from '../../backends/select.ts'
-import { namesOf } from '../../engine/names.ts'
 import { LanguageModel } from '../../engine/language_model.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { sameBits } from '../compare.ts'
@@ -11,7 +10,15 @@ import { withPass } from '../../criteria/pass.ts'
 import { anyData, DrawnData } from '../drawn_data.ts'
 import { withLoaded, feedOnce, forAll, roomyModel, withModel, type ModelCase, type Subject } from './cases.ts'
 import { anyMask, engineCase, heldTo, made, maskOf } from './engine_cases.ts'
-import { awayFromKinks, checkGradient, lossOf, scoredText, type Direction } from './finite_differences.ts'
+import { tokenTableOf } from './modules.ts'
+import {
+  awayFromKinks,
+  checkGradient,
+  lossOf,
+  scoredText,
+  withSmoothGates,
+  type Direction,
+} from './finite_differences.ts'
 
 /** A model so sharp that a step of 2^-7 sees a slope a third too small. */
 const sharpModel: ModelCase = {
@@ -46,7 +53,8 @@ export const gradientLaws = {
   parameters: forAll(
     'the gradient of every parameter = central finite difference, one tensor at a time and all together',
     { model: roomyModel, data: anyData },
-    async (subject, { model, data }) => {
+    async (subject, { model: drawn, data }) => {
+      const model = withSmoothGates(drawn)
       const text = scoredText(model, data)
       const tensors = awayFromKinks(model)
       let all: Direction = new Map()
@@ -97,7 +105,7 @@ export const gradientLaws = {
           { tokens, labels: tokens },
           ({ gradients }) => {
             const E = config.embeddingWidth
-            const table = gradients.parameters.get(namesOf(config).tokenTable) as Float32Array
+            const table = gradients.parameters.get(tokenTableOf(config)) as Float32Array
             sameBits('row', table.subarray(E, 2 * E), new Float32Array(E))
           },
           { parameters: true },

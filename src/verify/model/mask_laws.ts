@@ -6,7 +6,7 @@ import { anyData } from '../drawn_data.ts'
 import fc from 'fast-check'
 import type { ModelConfig } from '../../engine/config.ts'
 import type { Storage } from '../../engine/matrix.ts'
-import { moduleName } from '../../engine/names.ts'
+import { moduleName, neuronMakers } from './modules.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
 import { keyHeadOf } from '../../ops/key_heads.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
@@ -114,8 +114,7 @@ function poisoned(tensors: Tensors, config: ModelConfig, mask: UnitMask): Map<st
       fill(changed, moduleName(config, layer, 'out'), 'columns', head * K, (head + 1) * K, NaN)
     },
     (layer, neuron) => {
-      fill(changed, moduleName(config, layer, 'fc1'), 'rows', neuron, neuron + 1, NaN)
-      if (config.gated) fill(changed, moduleName(config, layer, 'up'), 'rows', neuron, neuron + 1, NaN)
+      for (const name of neuronMakers(config, layer)) fill(changed, name, 'rows', neuron, neuron + 1, NaN)
       fill(changed, moduleName(config, layer, 'fc2'), 'columns', neuron, neuron + 1, NaN)
     },
   )
@@ -215,8 +214,7 @@ function permuteNeurons(
       for (const [to, from] of order.entries())
         for (let d = 0; d < size; d++) values[place(d, to)] = before[place(d, from)]
     }
-    for (const module of config.gated ? (['fc1', 'up'] as const) : (['fc1'] as const)) {
-      const name = moduleName(config, layer, module)
+    for (const name of neuronMakers(config, layer)) {
       permute(`${name}.weight`, (d, j) => j * D + d, D)
       permute(`${name}.bias`, (_, j) => j, 1)
     }

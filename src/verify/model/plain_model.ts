@@ -4,7 +4,6 @@
 import type { ModelConfig } from '../../engine/config.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { Storage } from '../../engine/matrix.ts'
-import { isPositionTable, layerOf } from '../../engine/names.ts'
 import { programOf } from '../../engine/program.ts'
 import { attention_i8 } from '../../ops/attention_i8.ts'
 import { cache_append_i8 } from '../../ops/cache_append_i8.ts'
@@ -54,8 +53,8 @@ export function plainWeights(tensors: Tensors, storage: Storage): Weights {
 
 /** Tables, the head and what stands beside them are int8 where the matrices of the layers are int4; positions are float32. */
 function storageOf(name: string, storage: Storage): Storage {
-  if (isPositionTable(name)) return 'f32'
-  return storage === 'int4' && layerOf(name) === null ? 'int8' : storage
+  if (name.endsWith('embed_positions.weight')) return 'f32'
+  return storage === 'int4' && !name.includes('.layers.') ? 'int8' : storage
 }
 
 /** Attention over keys and values that a cache rounds to int8, with a scale for each key head and token. */

@@ -2,7 +2,17 @@
  * Laws over drawn programs: parts of layers in any order, with masks anywhere.
  */
 import fc from 'fast-check'
-import type { Need, neededParts, needsOf } from '../../engine/needs.ts'
+import type { Buffer } from '../../backends/backend.ts'
+import { BufferScope } from '../../backends/buffer_scope.ts'
+import { createBackend } from '../../backends/select.ts'
+import { maskModes, type ActiveLayer, type activateLayer } from '../../engine/active_layer.ts'
+import type { Matrix } from '../../engine/matrix.ts'
+import { neededParts, needsOf, type Need } from '../../engine/needs.ts'
+import type { Plan, planOf } from '../../engine/plan.ts'
+import { RunState } from '../../engine/run_state.ts'
+import type { Pass, runStep } from '../../engine/run_step.ts'
+import { chosenUnits } from '../../engine/unit_lists.ts'
+import { rotaryTable } from '../../ops/rotary_table.ts'
 import type { gradients } from '../../spec/gradients.ts'
 import { matrix, run, tensor, type Tensor, type Units, type Weights } from '../../spec/plain.ts'
 import {
@@ -10,13 +20,13 @@ import {
   attention,
   combine,
   embedding,
+  gate,
   linear,
-  reluGate,
   relu,
   rmsNorm,
   rotate,
-  siluGate,
   stepsOf,
+  tap,
   tokens,
   units,
   type Value,
@@ -27,50 +37,56 @@ import { lawForAll } from '../law.ts'
 
 /** The parts of which programs are drawn. */
 const part = fc.record({
-  what: fc.constantFrom('attention', 'relu', 'siluGate', 'reluGate', 'bare'),
+  what: fc.constantFrom('attention', 'relu', 'silu gate', 'relu gate', 'bare'),
   isNormed: fc.boolean(),
   isRotated: fc.boolean(),
   isMasked: fc.boolean(),
   /** Whether it reads what the part before it read, and not its result. */
   isParallel: fc.boolean(),
+  hasBias: fc.boolean(),
   /** What a second product reads: nothing, the masked units, or what they were before. */
   readAlso: fc.constantFrom('nothing', 'masked', 'inner'),
   groups: fc.constantFrom(1, 2, 4),
+  /** How often the masked units are added up. */
+  readers: fc.constantFrom(1, 1, 2),
 })
 type Part = ReturnType<(typeof part)['generate']>['value']
 
 const [D, K, F, V] = [8, 4, 6, 5]
 const H = 4
 
-/** A program of parts: [T, V]. */
+/** A program of parts: [T, V]. A layer goes on while parts read what the one before them read; its masks are the same. */
 function programWith(parts: readonly Part[]): Value {
-  let [before, x] = [embedding(tokens, 'table', V, D), embedding(tokens, 'table', V, D)]
+  let layer = 0
+  let x = tap('stream 0', embedding(tokens, 'table', V, D))
+  let before = x
   for (const [l, one] of parts.entries()) {
+    if (l > 0 && !one.isParallel) before = x = tap(`stream ${++layer}`, x)
     const read = one.isParallel ? before : x
     const n = one.isNormed ? rmsNorm(read, `${l}.norm`, 1) : read
     const inner = innerOf(one, l, n)
     const kind = one.what === 'attention' ? 'heads' : 'neurons'
-    const count = kind === 'heads' ? H : F
-    const masked = one.isMasked ? units(kind, l, inner, count) : inner
-    let sum = add(x, combine(masked, `${l}.out`, D))
+    const masked = one.isMasked ? units(kind, layer, inner, kind === 'heads' ? H : F) : inner
+    let sum = x
+    for (let i = 0; i < one.readers; i++) sum = add(sum, combine(masked, `${l}.out.${i}`, D, one.hasBias))
     if (one.readAlso !== 'nothing')
       sum = add(sum, linear(one.readAlso === 'inner' ? inner : masked, `${l}.also`, D))
     ;[before, x] = [x, sum]
   }
-  return linear(x, 'head', V)
+  return linear(tap(`stream ${layer + 1}`, x), 'head', V)
 }
 
-function innerOf({ what, isRotated, groups }: Part, l: number, n: Value): Value {
+function innerOf({ what, isRotated, groups, hasBias }: Part, l: number, n: Value): Value {
   const rotary = { base: 10_000, scaling: null }
   if (what === 'attention') {
     const turned = (value: Value): Value => (isRotated ? rotate(value, rotary, K) : value)
-    const [q, k, v] = [H, groups, groups].map((heads, i) => linear(n, `${l}.${'qkv'[i]}`, heads * K))
+    const [q, k, v] = [H, groups, groups].map((heads, i) => linear(n, `${l}.${'qkv'[i]}`, heads * K, hasBias))
     return attention(turned(q), turned(k), v, K)
   }
-  const up = linear(n, `${l}.up`, F)
+  const up = linear(n, `${l}.up`, F, hasBias)
   if (what === 'bare') return up
   if (what === 'relu') return relu(up)
-  return (what === 'siluGate' ? siluGate : reluGate)(linear(n, `${l}.gate`, F), up)
+  return gate(what === 'silu gate' ? 'silu' : 'relu', linear(n, `${l}.gate`, F), up)
 }
 
 /** Numbers for every parameter of a program, from a list that repeats. */
@@ -107,7 +123,12 @@ function runPoisoned(
     // A skipped unit adds nothing, whatever it is.
     const own = step.op === 'units' ? replace(x, mask[step.kind][step.layer], 0) : x
     const need = needs.get(step)
-    return need ? replace(own, needed(need, mask[need.at.kind][need.at.layer]), NaN) : own
+    if (!need) return own
+    const { at, parts } = need
+    const kept = chosenUnits(mask[at.kind][at.layer])
+    const ones = new Float32Array(parts)
+    for (const part of needed(kept, at.count, parts).needed) ones[part] = 1
+    return replace(own, ones, NaN)
   }
   return run(program, weights, ids, { mask, keep }).get(program) as Tensor
 }
@@ -140,6 +161,139 @@ export const skippedIsZeroed = lawForAll(
   },
 )
 
+/** What the law of compiled programs judges: how a program is laid out, brought under a mask, and run. */
+export interface EngineSubject {
+  readonly planOf: typeof planOf
+  readonly activateLayer: typeof activateLayer
+  readonly runStep: typeof runStep
+}
+
+/** Parameters as the engine holds them, a row for each output, or for each input of those that are turned. */
+function heldWeights(
+  scope: BufferScope,
+  plan: Plan,
+  weights: Weights,
+  unread: ReadonlyMap<string, Float32Array>,
+): Map<string, Matrix> {
+  return new Map(
+    [...plan.parameters.values()].map((parameter) => {
+      const { name, shape, isTurned } = parameter
+      const { data } =
+        shape.length === 1 ? weights.vector(parameter) : weights.matrix(parameter, isTurned).widen()
+      const kept = unread.get(name)
+      const values = data.map((value, i) =>
+        kept?.[Math.floor((i * kept.length) / data.length)] === 0 ? NaN : value,
+      )
+      return [name, scope.upload(values, isTurned ? shape.toReversed() : shape)]
+    }),
+  )
+}
+
+/** Which rows of which parameters are read where a mask skips units: ones and zeros for equal parts of them. */
+function readUnder(program: Value, mask: Units): Map<string, Float32Array> {
+  const steps = stepsOf(program)
+  const needs = needsOf(program)
+  const read = new Map<string, Float32Array>()
+  // Where something else reads the units, their zeros are computed.
+  const isSkipped = (at: Value): boolean =>
+    steps.every((step) => step.op === 'combine' || !step.of.includes(at))
+  for (const step of steps) {
+    const need = needs.get(step)
+    const [at] = step.of
+    if (step.op === 'combine' && at.op === 'units' && isSkipped(at))
+      read.set(step.weight.name, mask[at.kind][at.layer])
+    if (step.op !== 'linear' || !need || !isSkipped(need.at)) continue
+    const parts = new Float32Array(need.parts)
+    const kept = chosenUnits(mask[need.at.kind][need.at.layer])
+    for (const part of neededParts(kept, need.at.count, need.parts).needed) parts[part] = 1
+    for (const parameter of [step.weight, step.bias]) if (parameter) read.set(parameter.name, parts)
+  }
+  return read
+}
+
+/** One text by the engine, in scratch that was used before: the logits [T, V]. */
+function runCompiled(
+  { runStep: run }: EngineSubject,
+  { program, sections }: Plan,
+  layers: readonly ActiveLayer[],
+  state: RunState,
+  scope: BufferScope,
+  ids: Int32Array,
+): Float32Array {
+  const { backend } = scope
+  const T = ids.length
+  const pass: Pass = {
+    backend,
+    T,
+    past: 0,
+    tokens: scope.upload(ids),
+    positions: (offset) => scope.upload(ids.map((_, t) => t + offset)),
+    angles: (rotary) => scope.upload(rotaryTable(rotary, T, K), [T, K]),
+  }
+  let logits: Buffer | null = null
+  for (const [s, section] of sections.entries()) {
+    const { instructions } = layers[s]
+    const frame = state.frame(section, T, instructions).slice()
+    const isLast = section.steps.at(-1)?.value === program
+    if (isLast) frame[section.steps.length] = state.logits(T)
+    for (const instruction of instructions)
+      run(pass, instruction, frame, (G) => ({
+        key: scope.allocate('f32', [G, T, K], 'anything'),
+        value: scope.allocate('f32', [G, T, K], 'anything'),
+      }))
+    if (isLast) logits = frame[section.steps.length]
+  }
+  return backend.readF32(logits as Buffer)
+}
+
+/** The law. */
+export const compiledIsInterpreted = lawForAll(
+  'a program gives the same bits by the engine as on plain arrays: in every mode, under one mask after another, and with NaN in what one mask skips',
+  {
+    parts: fc.array(part, { minLength: 1, maxLength: 4, size: 'max' }),
+    /** Of each text in turn. */
+    lengths: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 3, size: 'max' }),
+    mode: fc.constantFrom(...maskModes),
+    changes: fc.boolean(),
+    data: anyData,
+  },
+  async (subject: EngineSubject, { parts, lengths, mode, changes, data }) => {
+    const program = programWith(parts)
+    const weights = weightsFrom(data.floats('weights', 1009))
+    const backend = await createBackend('reference')
+    const scope = new BufferScope(backend)
+    const plan = subject.planOf(program)
+    const masks = lengths.map((_, i): Units => {
+      const rows = (name: string, count: number): Float32Array[] =>
+        parts.map((_, l) => data.mask(`${name} ${l} of text ${i}`, count, (stream) => stream.chance(0.5)))
+      return { heads: rows('heads', H), neurons: rows('neurons', F) }
+    })
+    const skips = lengths.length === 1 && (mode === 'skip' || mode === 'pack')
+    const read = skips ? readUnder(program, masks[0]) : new Map<string, Float32Array>()
+    const held = { backend, matrices: heldWeights(scope, plan, weights, read) }
+    const state = new RunState(backend, plan)
+    let layers: (ActiveLayer | null)[] = plan.sections.map(() => null)
+    for (const [i, length] of lengths.entries()) {
+      const ids = data.ids(`ids ${i}`, length, V)
+      const mask = masks[i]
+      const hints = { mode, T: length, steps: 8, changes, packsHeads: !changes }
+      layers = plan.sections.map((section, s) => {
+        const l = section.layer ?? 0
+        const own = { heads: mask.heads[l], neurons: mask.neurons[l] }
+        return subject.activateLayer(section, held, own, hints, layers[s])
+      })
+      const found = runCompiled(subject, plan, layers as ActiveLayer[], state, scope, ids)
+      sameBits(`text ${i}`, found, (run(program, weights, ids, { mask }).get(program) as Tensor).data)
+    }
+    for (const layer of layers) layer?.dispose()
+    state.dispose()
+    scope.dispose()
+    if (backend.liveBuffers !== 0)
+      throw new Error(`buffers: expected none to be left, got ${backend.liveBuffers}`)
+  },
+  { runs: 300 },
+)
+
 /** What the law of derivatives judges. */
 export type GradientsSubject = typeof gradients
 
@@ -158,7 +312,7 @@ export const gradientsAreSlopes = lawForAll(
         isMasked: true,
         // Otherwise a stream may grow to numbers whose quotients are far from derivatives.
         isNormed: true,
-        what: one.what.startsWith('relu') ? 'siluGate' : one.what,
+        what: one.what.startsWith('relu') ? 'silu gate' : one.what,
       })),
       { minLength: 1, maxLength: 3, size: 'max' },
     ),
@@ -188,11 +342,16 @@ export const gradientsAreSlopes = lawForAll(
     }
     const steps = stepsOf(program).filter((step) => step.op === 'units')
     const step = steps[place % steps.length]
-    const [inner, grad] = [results.get(step.of[0]), grads.get(step)] as [Tensor, Tensor]
     const unit = Math.floor(place / steps.length) % step.count
-    const terms = inner.data
-      .map((value, i) => value * grad.data[i])
-      .filter((_, i) => Math.floor(((i % step.width) * step.count) / step.width) === unit)
+    // The factors of a layer are those of all its steps.
+    const terms = steps
+      .filter(({ kind, layer }) => kind === step.kind && layer === step.layer)
+      .flatMap((one) => {
+        const [inner, grad] = [results.get(one.of[0]), grads.get(one)] as [Tensor, Tensor]
+        return Array.from(inner.data, (value, i) => value * grad.data[i]).filter(
+          (_, i) => Math.floor(((i % one.width) * one.count) / one.width) === unit,
+        )
+      })
     const quotient = (h: number): number =>
       (valueAt(step.kind, step.layer, unit, h) - valueAt(step.kind, step.layer, unit, -h)) / (2 * h)
     const expected = (4 * quotient(1 / 32) - quotient(1 / 16)) / 3

@@ -4,7 +4,8 @@
  * What rounding does to a model is a matter of measuring (`shadowllm inspect --storage`). How near int8 stays to the float32
  * model of the rounded weights is a law.
  */
-import { parameterShapes, readsUnits } from '../../engine/names.ts'
+import type { ModelParameter } from '../../engine/plan.ts'
+import { modelParameters } from '../../engine/program.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { storageOf } from '../../engine/weight_layout.ts'
 import { transpose } from '../../ops/transpose.ts'
@@ -28,16 +29,17 @@ import { anyStorage, cuts, engineCase, feedInParts, made, modes } from './engine
 /** Weights rounded to int8, as float32. There is a scale for each row as it is held. */
 function roundedTensors(model: ModelCase): Map<string, HostTensor> {
   const tensors = tensorsOf(model)
-  for (const [name, shape] of parameterShapes(configOf(model))) {
+  for (const [name, parameter] of modelParameters(configOf(model))) {
     const { values } = tensors.get(name) as HostTensor
-    if (storageOf(name, shape, 'int8') === 'int8')
-      tensors.set(name, { shape, values: rounded(name, shape, values) })
+    const { shape } = parameter
+    if (storageOf(parameter, 'int8') === 'int8')
+      tensors.set(name, { shape, values: rounded(parameter, values) })
   }
   return tensors
 }
 
-function rounded(name: string, [O, I]: readonly number[], values: Float32Array): Float32Array {
-  if (!readsUnits(name)) return dequantizeRows(quantizeRows(values, O, I))
+function rounded({ shape: [O, I], isTurned }: ModelParameter, values: Float32Array): Float32Array {
+  if (!isTurned) return dequantizeRows(quantizeRows(values, O, I))
   const turned = (x: Float32Array, rows: number, columns: number): Float32Array => {
     const y = new Float32Array(x.length)
     transpose(y, x, rows, columns)

@@ -1,5 +1,5 @@
 /**
- * relu and its gradient by their symmetries.
+ * relu and its gradient by their symmetries, and relu_gate by relu.
  */
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'
@@ -42,5 +42,32 @@ export const gradientIsGate: BackendLaw = forAll(
       x_grad,
       y_grad.map((g, n) => (y[n] === 0 ? 0 : g)),
     )
+  },
+)
+
+export const gateIsRelu: BackendLaw = forAll(
+  'relu_gate: relu(gate) times up, and +0 without a look at up where the gate is not above 0',
+  { N, data: anyData },
+  (backend, { N, data }) => {
+    const [gate, up] = [data.floats('gate', N, 'broken'), data.floats('up', N, 'broken')]
+    const open = call(backend, 'relu', { x: gate, N }).y
+    const { y } = call(backend, 'relu_gate', { gate, up, N })
+    const expected = open.map((value, n) => (value === 0 ? 0 : value * up[n]))
+    sameNumbers('y', y, expected)
+    open.forEach((value, n) => value === 0 && sameBits(`y[${n}]`, y.subarray(n, n + 1), new Float32Array(1)))
+  },
+)
+
+export const gateGradientIsProduct: BackendLaw = forAll(
+  'relu_gate_backward: y_grad times the other factor where the gate is above 0, else +0',
+  { N, data: anyData },
+  (backend, { N, data }) => {
+    const [gate, up] = [data.floats('gate', N, 'broken'), data.floats('up', N)]
+    const y_grad = data.floats('y_grad', N, 'smooth')
+    const { gate_grad, up_grad } = call(backend, 'relu_gate_backward', { y_grad, gate, up, N })
+    const times = (other: Float32Array): Float32Array =>
+      y_grad.map((g, n) => (gate[n] > 0 ? g * other[n] : 0))
+    sameNumbers('gate_grad', gate_grad, times(up))
+    sameNumbers('up_grad', up_grad, times(gate))
   },
 )

@@ -4,7 +4,7 @@
  * Models have numeric handles, which are never reused. Arguments come from another thread and are checked: options by the
  * library, all others here.
  */
-import { architectureOf, countParameters } from '../../bench/cost/architectures.ts'
+import { countParameters } from '../../bench/cost/architectures.ts'
 import { modelBytes } from '../../bench/cost/token_cost.ts'
 import { lookUpModel } from '../../io/hub/in_memory.ts'
 import { readHubSettings } from '../../io/hub/settings.ts'
@@ -101,11 +101,10 @@ async function lookUp(id: unknown, signal: AbortSignal): Promise<HubModelInfo> {
   expectKind(id, kinds.text, 'model', 'HUB_ID')
   const { origin, bytes, readConfig } = await lookUpModel(id as string, await readHubSettings(), { signal })
   const parsed = parseConfig(toPlain(parseJson(await readConfig(), 'config.json')))
-  const architecture = architectureOf(origin.repository, parsed)
   const memory = Object.fromEntries(
-    storages.map((storage) => [storage, modelBytes(architecture, storage)]),
+    storages.map((storage) => [storage, modelBytes(parsed, storage)]),
   ) as HubModelInfo['memory']
-  return { origin, bytes, parameters: countParameters(architecture), memory }
+  return { origin, bytes, parameters: countParameters(parsed), memory }
 }
 
 /** Options as an object; the library checks its content. @throws UsageError OPTIONS */

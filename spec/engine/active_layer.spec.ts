@@ -1,16 +1,17 @@
 /**
  * Which key heads a mask of heads needs, and that a packed layer holds these and no others.
  *
- * Tests src/engine/unit_lists.ts.
+ * Tests src/engine/active_layer.ts, src/engine/needs.ts and src/engine/unit_lists.ts.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
-import { activateBlock } from '../../src/engine/active_block.ts'
+import { activateLayer } from '../../src/engine/active_layer.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { makeConfig } from '../../src/engine/config.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
-import { keyHeadsOf } from '../../src/engine/unit_lists.ts'
+import { neededParts } from '../../src/engine/needs.ts'
+import { siteIn, type HeadSite } from '../../src/engine/plan.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
@@ -25,33 +26,33 @@ function headsOf(H: number, mask: readonly boolean[]): Int32Array {
 const neededAreKept = lawForAll(
   'a key head is kept while any head of its group is, and no longer',
   { groups, mask: kept },
-  (find: typeof keyHeadsOf, { groups: { G, size }, mask }) => {
+  (find: typeof neededParts, { groups: { G, size }, mask }) => {
     const H = G * size
     const heads = headsOf(H, mask)
-    const { keyHeads, places } = find(heads, H, G)
+    const { needed: keyHeads, places } = find(heads, H, G)
     const groupOf = (h: number): number => Math.floor(h / size)
     const needed = Array.from({ length: G }, (_, g) => g).filter((g) => heads.some((h) => groupOf(h) === g))
     expect([...keyHeads]).toEqual(needed)
     expect(Array.from(places, (place) => keyHeads[place])).toEqual(Array.from(heads, groupOf))
   },
 )
-stateLaw(neededAreKept, keyHeadsOf)
+stateLaw(neededAreKept, neededParts)
 
 test('a mutant that keeps the key head of an empty group, and one that drops a needed one: killed', async () => {
-  const keepsAll: typeof keyHeadsOf = (heads, H, G) => {
-    const { keyHeads, places } = keyHeadsOf(heads, H, G)
+  const keepsAll: typeof neededParts = (heads, H, G) => {
+    const { needed, places } = neededParts(heads, H, G)
     return {
-      keyHeads: Int32Array.from({ length: G }, (_, g) => g),
-      places: places.map((place) => keyHeads[place]),
+      needed: Int32Array.from({ length: G }, (_, g) => g),
+      places: places.map((place) => needed[place]),
     }
   }
-  const byFirstHead: typeof keyHeadsOf = (heads, H, G) => {
-    const { keyHeads } = keyHeadsOf(
+  const byFirstHead: typeof neededParts = (heads, H, G) => {
+    const { needed } = neededParts(
       heads.filter((h) => h % (H / G) === 0),
       H,
       G,
     )
-    return { keyHeads, places: keyHeadsOf(heads, H, G).places }
+    return { needed, places: neededParts(heads, H, G).places }
   }
   for (const mutant of [keepsAll, byFirstHead]) await kills(neededAreKept, mutant)
 })
@@ -71,10 +72,14 @@ test('a packed layer holds the key heads of its groups alone, and its cache as m
   const model = await LanguageModel.load(config, memorySource(initialWeights(config)), backend)
   const hints = { mode: 'pack', T: 1, steps: 100, changes: false, packsHeads: true } as const
   const mask = { heads: Float32Array.of(0, 0, 0, 1, 1, 1), neurons: new Float32Array(5).fill(1) }
-  const block = activateBlock(model.weights.blocks[0], config, mask, hints)
-  expect(block).toMatchObject({ heads: 3, keyHeads: 2 })
-  expect(backend.readI32(block.keyHeadOf as never)).toEqual(Int32Array.of(0, 1, 1))
-  block.dispose()
+  const section = model.plan.sections[1]
+  const layer = activateLayer(section, { backend, matrices: model.weights.matrices }, mask, hints)
+  const { step } = siteIn(section, 'heads').attention as HeadSite
+  const [q, k] = step.of.map((place) => layer.instructions[place - 1])
+  expect([q.width, k.width]).toEqual([3 * config.headSize, 2 * config.headSize])
+  const { keyHeadOf } = layer.instructions[step.place - 1]
+  expect(backend.readI32(keyHeadOf as never)).toEqual(Int32Array.of(0, 1, 1))
+  layer.dispose()
   model.dispose()
   expect(backend.liveBuffers).toBe(0)
 })

@@ -1,0 +1,112 @@
+/**
+ * Each step of a program as ops of the catalogue. Every caller runs this function: a whole prompt, one cached token, a trace
+ * for the backward pass.
+ */
+import type { Backend, Buffer } from '../backends/backend.ts'
+import type { Rotary } from '../ops/rotary_table.ts'
+import type { Instruction } from './active_layer.ts'
+import type { LayerCache } from './layer_cache.ts'
+import type { LoadedModel } from './loaded_model.ts'
+
+/** What every step of one pass shares. */
+export interface Pass {
+  readonly backend: Backend
+  /** New tokens. */
+  readonly T: number
+  /** Tokens already in the cache. */
+  readonly past: number
+  /** The ids of the new tokens: [T] i32; null behind the first section. */
+  readonly tokens: Buffer | null
+  /** Their positions plus an offset: [T] i32. */
+  positions(offset: number): Buffer
+  /** Cosines and sines of their positions: [T, K]. */
+  angles(rotary: Rotary): Buffer
+}
+
+/** The values of a section by their places: [T, width] each. */
+export type Frame = Buffer[]
+
+/** A pass of a model over T tokens after others. @param backend one that holds layers */
+export function passOf(
+  model: LoadedModel,
+  backend: Backend,
+  past: number,
+  T: number,
+  tokens: Buffer | null = null,
+): Pass {
+  const known = new Map<Rotary, Buffer>()
+  const angles = (rotary: Rotary): Buffer => {
+    const rows = known.get(rotary) ?? model.angleRows(backend, past, T, rotary)
+    known.set(rotary, rows)
+    return rows
+  }
+  return { backend, T, past, tokens, angles, positions: (offset) => model.positionRows(past, T, offset) }
+}
+
+/** What attention scores are scaled by. */
+export function attentionScale(headSize: number): number {
+  return headSize ** -0.5
+}
+
+/** What products read in place of a value, where input channels are masked. */
+export type ReadChannels = (instruction: Instruction, x: Buffer) => Buffer
+
+/**
+ * Runs one step: its result is in the frame afterwards. Keys and values enter the cache for the key heads of the chosen heads.
+ * @param cacheOf the cache of this section, for so many key heads
+ */
+export function runStep(
+  pass: Pass,
+  instruction: Instruction,
+  frame: Frame,
+  cacheOf: (keyHeads: number) => LayerCache,
+  read: ReadChannels | null = null,
+): void {
+  const { step, rows } = instruction
+  const { value, place, of } = step
+  const { ops } = pass.backend
+  const y = frame[place]
+  const x = frame[of[0]]
+  // Every operation that has a weight reads one.
+  const weight = instruction.weight as Buffer
+  const { bias } = instruction
+  switch (value.op) {
+    case 'tokens':
+      frame[place] = pass.tokens as Buffer
+      return
+    case 'positions':
+      frame[place] = pass.positions(value.offset)
+      return
+    case 'embedding':
+      return ops.embedding(y, weight, x)
+    case 'layerNorm':
+      return ops.layer_norm(y, x, weight, bias as Buffer, value.epsilon)
+    case 'rmsNorm':
+      return ops.rms_norm(y, x, weight, value.epsilon)
+    case 'linear':
+      return ops.linear(y, read ? read(instruction, x) : x, weight, bias, rows)
+    case 'combine':
+      return ops.linear_input_major(y, read ? read(instruction, x) : x, weight, bias, rows)
+    case 'rotate':
+      return ops.rotary(y, x, pass.angles(value.rotary))
+    case 'attention': {
+      const { T, past } = pass
+      const { headSize: K } = value
+      const [key, added] = [frame[of[1]], frame[of[2]]]
+      const cache = cacheOf(key.shape[1] / K)
+      const { keyHeads, keyHeadOf } = instruction
+      ops.cache_append(cache.key, key, keyHeads, past)
+      ops.cache_append(cache.value, added, keyHeads, past)
+      return ops.attention(y, x, cache.key, cache.value, rows, keyHeadOf, attentionScale(K), past + T)
+    }
+    case 'units':
+      if (instruction.factors) ops.mask_units(y, x, instruction.factors)
+      return
+    case 'add':
+      return ops.add(y, x, frame[of[1]])
+    case 'relu':
+      return ops.relu(y, x)
+    case 'gate':
+      return ops[`${value.activation}_gate`](y, x, frame[of[1]])
+  }
+}
