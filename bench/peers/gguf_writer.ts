@@ -10,7 +10,7 @@
  * half precision, as m is.
  */
 import { ggufTypes, type GgufType } from '../../src/io/gguf_blocks.ts'
-import { narrowToF16 } from '../../src/tensor/dtypes.ts'
+import { narrowToF16 } from '../../src/tensor/halves.ts'
 
 /** The types that are written, by ggml's names. */
 export const formats = ['F32', 'F16', 'Q8_0', 'Q4_0', 'Q4_1'] as const

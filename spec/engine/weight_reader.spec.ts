@@ -6,13 +6,8 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  decodeFloats,
-  elementSize,
-  narrowToBf16,
-  narrowToF16,
-  quantizeRows,
-} from '../../src/tensor/dtypes.ts'
+import { decodeFloats, elementSize, quantizeRows } from '../../src/tensor/dtypes.ts'
+import { narrowToBf16, narrowToF16 } from '../../src/tensor/halves.ts'
 import type { Buffer } from '../../src/backends/backend.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'

@@ -16,7 +16,8 @@ import { bytesAsFile } from '../../src/io/files.ts'
 import { openModelFolder } from '../../src/io/load.ts'
 import { parseSafetensors } from '../../src/io/safetensors.ts'
 import { rotaryTable, type Rotary } from '../../src/ops/rotary_table.ts'
-import { decodeFloats, narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/dtypes.ts'
+import { decodeFloats } from '../../src/tensor/dtypes.ts'
+import { narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/halves.ts'
 import { BLOCK_BYTES, blocksOf, dequantizeBlocks } from '../../src/tensor/int4.ts'
 import {
   rowsOf,

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openModelFolder, openWeights } from '../../src/io/load.ts'
 import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
-import { narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/dtypes.ts'
+import { narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/halves.ts'
 import { refusalOf } from './hostile.ts'
 import { P, pickle, torchFile } from '../../fixtures/hostile/build_torch.ts'
 

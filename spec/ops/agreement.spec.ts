@@ -7,7 +7,7 @@
  * random sizes that cross the tiles of a blocked GEMM. It must give the reference's bits, or stay within the bound the
  * catalogue row states, and touch nothing else (harness/call.ts).
  *
- * Tests src/backends/reference.ts.
+ * Tests src/backends/reference.ts and src/ops/contracts/.
  */
 import { lawsOfPages } from '../../src/verify/ops/index.ts'
 import { overKernels } from '../harness/backends.ts'

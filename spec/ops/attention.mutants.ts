@@ -1,7 +1,7 @@
 /**
  * Bugs planted in the operations of src/ops/attention.ts.
  */
-import { keyHeadOf } from '../../src/ops/key_heads.ts'
+import { keyHeadOf } from '../../src/ops/attention.ts'
 import { attentionLaws } from '../../src/verify/ops/attention.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { attentionGradient } from '../../src/verify/ops/gradients.ts'

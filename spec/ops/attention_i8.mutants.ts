@@ -2,7 +2,7 @@
  * Bugs planted in the operations of src/ops/attention_i8.ts.
  */
 import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
-import { keyHeadOf } from '../../src/ops/key_heads.ts'
+import { keyHeadOf } from '../../src/ops/attention.ts'
 import { quantizeRow } from '../../src/tensor/dtypes.ts'
 import { attentionI8Laws } from '../../src/verify/ops/attention_i8.ts'
 import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'

@@ -41,7 +41,8 @@ async function withFusedProducts(): Promise<Kernels> {
     for (const name of ['ops', 'tensor']) cpSync(join(sources, name), join(folder, name), { recursive: true })
     writeFileSync(join(folder, 'package.json'), '{"type": "module"}')
     let changed = 0
-    for (const name of readdirSync(join(folder, 'ops'))) {
+    const names = readdirSync(join(folder, 'ops'), { recursive: true, encoding: 'utf8' })
+    for (const name of names.filter((one) => one.endsWith('.ts'))) {
       const path = join(folder, 'ops', name)
       const [sums, functions = ''] = readFileSync(path, 'utf8').split(/(?=\/\*\*\n \* e\^x in float32)/)
       const fused = sums.replace(addedProduct, (_, sign: string, product: string) => {

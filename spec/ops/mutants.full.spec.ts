@@ -45,12 +45,16 @@ describe.each(mutants.map((mutant) => [`${mutant.op} ${mutant.bug}`, mutant] as 
   })
 })
 
-/** The file of src/ops that defines each kernel: that of its own name, or the one that exports its op. */
+/** The file of src/ops that defines each kernel: that of its own name, or the one whose contracts have its op. */
 async function definitions(): Promise<Map<KernelName, string>> {
-  const files = readdirSync(new URL('../../src/ops/', import.meta.url)).map((file) => file.replace('.ts', ''))
+  const namesIn = (folder: string): string[] =>
+    readdirSync(new URL(folder, import.meta.url)).map((file) => file.replace('.ts', ''))
+  const files = namesIn('../../src/ops/')
   const found = new Map<KernelName, string>()
-  for (const file of files.filter((name) => name !== 'catalog' && name !== 'index')) {
-    const exports = Object.values((await import(`../../src/ops/${file}.ts`)) as Record<string, unknown>)
+  for (const file of namesIn('../../src/ops/contracts/')) {
+    const exports = Object.values(
+      (await import(`../../src/ops/contracts/${file}.ts`)) as Record<string, unknown>,
+    )
     for (const name of kernelNames)
       if (exports.includes(catalog[kernels[name].op as OpName]) && !found.has(name)) found.set(name, file)
   }

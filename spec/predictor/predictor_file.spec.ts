@@ -45,7 +45,7 @@ import { Random } from '../../src/tensor/random.ts'
 import { expectNear, fixtures } from '../golden/golden.ts'
 import { kills, lawAlways, stateLaw } from '../harness/seed.ts'
 import { owesBits, portableNames } from '../harness/strict.ts'
-import { narrowToBf16, widenBf16 } from '../../src/tensor/dtypes.ts'
+import { narrowToBf16, widenBf16 } from '../../src/tensor/halves.ts'
 import { unitKinds } from '../../src/masks/mask.ts'
 
 const shape = { layers: 4, heads: 2, neurons: 5 }

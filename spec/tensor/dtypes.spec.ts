@@ -11,12 +11,9 @@ import {
   decodeIntegers,
   dequantizeRows,
   findNonFinite,
-  narrowToBf16,
-  narrowToF16,
   quantizeRows,
-  widenBf16,
-  widenF16,
 } from '../../src/tensor/dtypes.ts'
+import { narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/halves.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const everyPattern = Uint16Array.from({ length: 65_536 }, (_, i) => i)

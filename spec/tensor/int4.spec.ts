@@ -7,7 +7,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ggufTypes, type GgufType } from '../../src/io/gguf_blocks.ts'
-import { narrowToF16, widenF16 } from '../../src/tensor/dtypes.ts'
+import { narrowToF16, widenF16 } from '../../src/tensor/halves.ts'
 import {
   areFinite,
   BLOCK,

@@ -12,7 +12,7 @@ import { openSafetensors } from '../../src/io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import { parameterShapes } from '../../src/engine/program.ts'
 import type { HostTensor } from '../../src/tensor/memory_source.ts'
-import { narrowToBf16, widenBf16 } from '../../src/tensor/dtypes.ts'
+import { narrowToBf16, widenBf16 } from '../../src/tensor/halves.ts'
 import {
   addToCurve,
   cutCurve,

@@ -7,7 +7,7 @@
 import { attentionScale } from '../engine/run_step.ts'
 import type { Trace } from '../engine/trace.ts'
 import { exp } from '../ops/float32.ts'
-import { keyHeadOf } from '../ops/key_heads.ts'
+import { keyHeadOf } from '../ops/attention.ts'
 
 /** Called with one query's weights over positions 0..t; the array is reused for the next query. */
 type VisitWeights = (head: number, t: number, weights: Float64Array) => void

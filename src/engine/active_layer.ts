@@ -13,7 +13,7 @@
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { LayerMask } from '../masks/planner.ts'
-import { keyHeadOf } from '../ops/key_heads.ts'
+import { keyHeadOf } from '../ops/attention.ts'
 import type { Value } from '../spec/program.ts'
 import { MissingError } from '../tensor/errors.ts'
 import { cheapestStrategy, countRuns, type ExecutionStrategy } from './mask_cost.ts'

@@ -10,7 +10,7 @@
  * Source: the layouts of ggml (ggml-common.h) and its reference decoders, which round each operation to float32. All
  * products but the last of Q6_K fit 24 bits, so rounding once, where a number is stored, gives the same bits.
  */
-import { narrowToF16, widenF16 } from '../tensor/dtypes.ts'
+import { narrowToF16, widenF16 } from '../tensor/halves.ts'
 import { BLOCK, BLOCK_BYTES, quantizeBlocks } from '../tensor/int4.ts'
 import type { SourceDtype } from '../tensor/tensor_source.ts'
 

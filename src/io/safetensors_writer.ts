@@ -4,7 +4,8 @@
  */
 import { writeFileAtomic } from '../platform/platform.ts'
 import { concatenate } from '../tensor/concatenate.ts'
-import { elementSize, narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
+import { elementSize } from '../tensor/dtypes.ts'
+import { narrowToBf16, narrowToF16 } from '../tensor/halves.ts'
 import type { SourceDtype } from '../tensor/tensor_source.ts'
 import { TEXT_LIMIT } from './files.ts'
 import { quote, refusal } from './refusal.ts'

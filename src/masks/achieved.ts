@@ -10,7 +10,7 @@
  * `channels` counts the numbers of these matrices that meet an input channel that is masked. Of them `weights` counts those
  * of out and fc2, which have a row per input: the others are read all the same.
  */
-import { keyHeadOf } from '../ops/key_heads.ts'
+import { keyHeadOf } from '../ops/attention.ts'
 import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { maskedShare, type ChannelSite } from './channels.ts'

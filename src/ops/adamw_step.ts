@@ -4,7 +4,6 @@
  *   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
  *   w = w (1 - rate decay) - rate (m / correction1) / (sqrt(v / correction2) + epsilon)
  */
-import { accumulator, defineOp, input, scalar, size, type PlainOp } from './op.ts'
 
 const { fround, sqrt } = Math
 
@@ -36,36 +35,3 @@ export function adamw_step(
     weight[n] = fround(weight[n] * keep) - step
   }
 }
-
-/** Op definition. */
-export const adamwStepOp: PlainOp<
-  typeof adamw_step,
-  [
-    rate: number,
-    beta1: number,
-    beta2: number,
-    epsilon: number,
-    decay: number,
-    correction1: number,
-    correction2: number,
-  ]
-> = defineOp({
-  name: 'adamw_step',
-  formula: 'w = w (1 - rate decay) - rate (m / correction1) / (sqrt(v / correction2) + epsilon)',
-  params: [
-    accumulator('weight', 'N'),
-    accumulator('mean', 'N'),
-    accumulator('square', 'N', { least: 0 }),
-    input('grad', 'N'),
-    scalar('rate', 1e-4, 1e-1),
-    scalar('beta1', 0.5, 0.95),
-    scalar('beta2', 0.9, 0.999),
-    scalar('epsilon', 1e-8, 1e-4),
-    scalar('decay', 0, 0.1),
-    scalar('correction1', 0.05, 1),
-    scalar('correction2', 0.001, 1),
-    size('N'),
-  ],
-  reference: adamw_step,
-  flops: ({ N }) => 15 * N,
-})

@@ -14,31 +14,18 @@
  * Padding never reaches this op: sequences come unpadded (see engine/batch.ts), so a row sees real tokens only.
  * The cache is head-major, [G, C, K], so that one head at a long context is one sequential stream.
  */
-import { attentionI8, type attention_i8 } from './attention_i8.ts'
-import {
-  chosen,
-  defineOp,
-  defineStoredOp,
-  ids,
-  input,
-  output,
-  scalar,
-  size,
-  sizeNeededBy,
-  stored,
-  type Op,
-  type PlainOp,
-  type Stored,
-} from './op.ts'
-import { attentionBackwardRelaxed, attentionFast, attentionRelaxed } from './attention_relaxed.ts'
 import { dot } from './float32.ts'
-import { keyHeadOf } from './key_heads.ts'
 import { exponentials } from './softmax.ts'
 
 const { fround } = Math
 
 /** The longest context a strict kernel takes; OPT's is 2,048. */
 export const MAX_CONTEXT = 8192
+
+/** The key head, below G, that head h of H reads. @param key_heads [H], or null where neighbours share one */
+export function keyHeadOf(key_heads: Int32Array | null, h: number, G: number, H: number): number {
+  return key_heads ? key_heads[h] : Math.floor((h * G) / H)
+}
 
 /** The attention weights of one query: softmax over positions 0..visible-1. */
 function attend(
@@ -140,74 +127,3 @@ export function attention_backward(
     }
   }
 }
-
-/** Op definition. */
-export const attentionOp: Op<
-  [
-    y: Float32Array,
-    query: Float32Array,
-    key: Stored,
-    value: Stored,
-    heads: Int32Array | null,
-    key_heads: Int32Array | null,
-    scale: number,
-    S: number,
-  ],
-  { f32: typeof attention; i8: typeof attention_i8 }
-> = defineStoredOp(
-  'attention',
-  [
-    output('y', 'T H*K'),
-    input('query', 'T H*K'),
-    stored(input('key', 'G C K'), input('key_scales', 'G C')),
-    stored(input('value', 'G C K'), input('value_scales', 'G C')),
-    chosen('heads', 'R', 'H'),
-    ids('key_heads', 'H', 'G', { optional: true }),
-    scalar('scale', 0.05, 1),
-    size('T'),
-    size('S', 'T', MAX_CONTEXT),
-    size('C', 'S'),
-    size('H'),
-    sizeNeededBy('G', 'H'),
-    // H is a dimension of nothing but H*K and an optional list, so K is needed to know it.
-    size('K', 1),
-    size('R'),
-  ],
-  {
-    f32: {
-      formula:
-        'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[g,s]>) value[g,s] for chosen heads, else 0; g = key_heads[h], or floor(h G / H)',
-      reference: attention,
-      relaxed: attentionRelaxed,
-      fast: attentionFast,
-      flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 26),
-      bytes: ({ T, S, H, G, K, R }) => 4 * (T * (H + R) * K + R + H + 2 * Math.min(R, G) * S * K),
-    },
-    i8: attentionI8,
-  },
-)
-
-/** Op definition. */
-export const attentionBackwardOp: PlainOp<typeof attention_backward, [scale: number]> = defineOp({
-  name: 'attention_backward',
-  formula: 'query_grad, key_grad, value_grad of dense attention over a whole sequence',
-  params: [
-    output('query_grad', 'T H*K'),
-    output('key_grad', 'T G*K'),
-    output('value_grad', 'T G*K'),
-    input('y_grad', 'T H*K'),
-    input('query', 'T H*K'),
-    input('key', 'G C K'),
-    input('value', 'G C K'),
-    scalar('scale', 0.05, 1),
-    size('T', 0, MAX_CONTEXT),
-    size('C', 'T'),
-    size('H'),
-    sizeNeededBy('G', 'H'),
-    size('K'),
-  ],
-  reference: attention_backward,
-  relaxed: attentionBackwardRelaxed,
-  flops: ({ T, H, K }) => ((T * (T + 1)) / 2) * H * (11 * K + 30),
-  bytes: ({ T, H, G, K }) => 4 * T * (3 * H + 2 * G + 2 * Math.min(H, G)) * K,
-})

@@ -17,10 +17,8 @@
  * that is small beside its neighbour's keeps fewer digits, and y is off by at most
  * 1/65534 * sum over blocks of (largest factor * sum over its positions of |value|) / sum e, beside float32's own errors.
  */
-import type { StorageDescription } from './op.ts'
-import { keyHeadOf } from './key_heads.ts'
+import { keyHeadOf } from './attention.ts'
 import { integerDot, quantizeSteps } from './quantized_steps.ts'
-import { chain, sequential } from './relaxed.ts'
 import { exponentials } from './softmax.ts'
 
 const { fround, min } = Math
@@ -80,17 +78,4 @@ export function attention_i8(
       for (let k = 0; k < K; k++) y[row + k] /= total
     }
   }
-}
-
-/** The int8 kernel of `attention`. */
-export const attentionI8: StorageDescription<Parameters<typeof attention_i8>> = {
-  formula:
-    'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[g,s] key_scales[g,s]>) value[g,s] value_scales[g,s] for chosen heads, else 0; query and weights as int16',
-  reference: attention_i8,
-  // The weights have equal bits: their inner products are exact, and so are the sums of a block.
-  relaxed: chain(({ S }) => sequential(Math.ceil(S / VALUE_BLOCK)), 'value value_scales'),
-  // The sum of the weights too may have another order, and that of the blocks; what is summed has equal bits.
-  fast: chain(({ S }) => sequential(S) + sequential(Math.ceil(S / VALUE_BLOCK)), 'value value_scales'),
-  flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 30),
-  bytes: ({ T, S, H, G, K, R }) => 4 * (T * (H + R) * K + R + H) + 2 * Math.min(R, G) * S * (K + 4),
 }

@@ -14,7 +14,7 @@
  * `striped`. A bound that is exponential in the scores promises little where they are large, and
  * nothing better is true: there one score decides which value is taken.
  */
-import { keyHeadOf } from './key_heads.ts'
+import { keyHeadOf } from './attention.ts'
 import type { Relaxed, Sizes } from './op.ts'
 import { productSize, ROUNDING, sequential, striped, TINY } from './relaxed.ts'
 

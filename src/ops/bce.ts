@@ -8,7 +8,6 @@
  * A target is a label, 0 or 1, or a share between them. A target of 1 counts fully, one of 0 by `negative_weight`:
  * where most labels are 0 that keeps them from drowning the others. N is rounded to float32 before it divides.
  */
-import { defineOp, input, output, scalar, size, type PlainOp } from './op.ts'
 import { exp, log, sum } from './float32.ts'
 
 const { fround, abs } = Math
@@ -54,48 +53,3 @@ export function bce_backward(
 function weigh(target: number, floor: number): number {
   return fround(fround(target * fround(1 - floor)) + floor)
 }
-
-/** Op definition. */
-export const bceOp: PlainOp<typeof bce, [negative_weight: number]> = defineOp({
-  name: 'bce',
-  formula: 'loss = sum((y (1 - w) + w) (max(z, 0) - z y + log(1 + exp(-|z|)))) / N',
-  params: [
-    output('loss', '1'),
-    input('logits', 'N'),
-    input('target', 'N'),
-    scalar('negative_weight', 0.1, 1),
-    size('N', 1),
-  ],
-  reference: bce,
-  flops: ({ N }) => 55 * N,
-  gradients: [
-    {
-      of: ['logits'],
-      op: 'bce_backward',
-      bind: {
-        logits_grad: 'logits_grad',
-        loss_grad: 'loss_grad',
-        logits: 'logits',
-        target: 'target',
-        negative_weight: 'negative_weight',
-        N: 'N',
-      },
-    },
-  ],
-})
-
-/** Op definition. */
-export const bceBackwardOp: PlainOp<typeof bce_backward, [negative_weight: number]> = defineOp({
-  name: 'bce_backward',
-  formula: 'logits_grad = loss_grad (y (1 - w) + w) (sigmoid(z) - y) / N',
-  params: [
-    output('logits_grad', 'N'),
-    input('loss_grad', '1'),
-    input('logits', 'N'),
-    input('target', 'N'),
-    scalar('negative_weight', 0.1, 1),
-    size('N', 1),
-  ],
-  reference: bce_backward,
-  flops: ({ N }) => 28 * N,
-})

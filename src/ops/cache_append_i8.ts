@@ -3,7 +3,6 @@
  * own; heads that are not chosen, and positions of other tokens, are left alone.
  */
 import { quantizeRow } from '../tensor/dtypes.ts'
-import type { StorageDescription } from './op.ts'
 
 /** Writes the keys or values of T new tokens into the cache from position P on, for chosen heads. */
 export function cache_append_i8(
@@ -27,13 +26,4 @@ export function cache_append_i8(
       scales[place] = quantizeRow(cache.subarray(place * K, (place + 1) * K), x.subarray(row, row + K))
     }
   }
-}
-
-/** The int8 kernel of `cache_append`. */
-export const cacheAppendI8: StorageDescription<Parameters<typeof cache_append_i8>> = {
-  formula:
-    'scales[h, P + t] = max |x[t, h]| / 127 and cache[h, P + t] = round(x[t, h] / scales[h, P + t]) for chosen heads',
-  reference: cache_append_i8,
-  flops: ({ T, K, R }) => 3 * T * R * K,
-  bytes: ({ T, K, R }) => T * R * (5 * K + 4) + 4 * R,
 }

@@ -5,7 +5,6 @@
  *   row slots[r] of y = row rows[r] of x      slots are 0, 1, 2, ... where there is no list of them
  */
 import { QUAD_BYTES } from '../tensor/int4.ts'
-import { accumulator, defineOp, ids, input, quotient, size, type PlainOp } from './op.ts'
 
 /** Copies R rows. */
 export function copy_interleaved_rows(
@@ -37,24 +36,3 @@ export function copy_interleaved_rows(
     }
   }
 }
-
-/** Op definition. */
-export const copyInterleavedRowsOp: PlainOp<typeof copy_interleaved_rows, [S: number, O: number]> = defineOp({
-  name: 'copy_interleaved_rows',
-  formula: 'row slots[r] of y = row rows[r] of x, four rows side by side',
-  params: [
-    accumulator('y', 'G B 80', { dtype: 'i4' }),
-    input('x', 'Q B 80', { dtype: 'i4' }),
-    { ...ids('slots', 'R', 'S'), optional: true },
-    ids('rows', 'R', 'O'),
-    size('S', 'R'),
-    size('O', 1),
-    size('R'),
-    quotient('G', 'S', 4),
-    quotient('Q', 'O', 4),
-    size('B'),
-  ],
-  reference: copy_interleaved_rows,
-  flops: () => 0,
-  bytes: ({ R, B }) => 40 * R * B + 8 * R,
-})

@@ -9,7 +9,6 @@
  * Backward: logits_grad[t] = nll_grad[t] * (softmax(logits[t]) - onehot(label[t])), and 0 where not scored.
  * The shift by one position (position t is scored by logits[t - 1]) and the mean over scored tokens are the model's.
  */
-import { defineOp, input, labels as labelList, output, size, type PlainOp } from './op.ts'
 import { exponentials } from './softmax.ts'
 import { log } from './float32.ts'
 
@@ -58,48 +57,3 @@ export function cross_entropy_backward(
     }
   }
 }
-
-/** Op definition. */
-export const crossEntropyOp: PlainOp<typeof cross_entropy> = defineOp({
-  name: 'cross_entropy',
-  formula: 'nll[t] = log_sum_exp(logits[t]) - logits[t, labels[t]]; 0 where the label is -100',
-  params: [
-    output('nll', 'T'),
-    input('logits', 'T V'),
-    labelList('labels', 'T', 'V'),
-    size('T'),
-    size('V', 1),
-  ],
-  reference: cross_entropy,
-  flops: ({ T, V }) => 23 * T * V,
-  gradients: [
-    {
-      of: ['logits'],
-      op: 'cross_entropy_backward',
-      bind: {
-        logits_grad: 'logits_grad',
-        nll_grad: 'nll_grad',
-        logits: 'logits',
-        labels: 'labels',
-        T: 'T',
-        V: 'V',
-      },
-    },
-  ],
-})
-
-/** Op definition. */
-export const crossEntropyBackwardOp: PlainOp<typeof cross_entropy_backward> = defineOp({
-  name: 'cross_entropy_backward',
-  formula: 'logits_grad[t] = nll_grad[t] (softmax(logits[t]) - onehot(labels[t])); 0 where the label is -100',
-  params: [
-    output('logits_grad', 'T V'),
-    input('nll_grad', 'T'),
-    input('logits', 'T V'),
-    labelList('labels', 'T', 'V'),
-    size('T'),
-    size('V', 1),
-  ],
-  reference: cross_entropy_backward,
-  flops: ({ T, V }) => 25 * T * V,
-})

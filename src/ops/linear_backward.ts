@@ -7,8 +7,6 @@
  * Sequential in t, added straight onto what is there. The same op serves input-major matrices with the roles of x and
  * y_grad exchanged. Rows that were not chosen receive nothing.
  */
-import { accumulator, chosen, defineOp, input, size, type PlainOp } from './op.ts'
-import { chain, sequential } from './relaxed.ts'
 
 const { fround } = Math
 
@@ -49,40 +47,3 @@ export function linear_backward_bias(
       bias_grad[o] += y_grad[t * O + o]
     }
 }
-
-/** Op definition. */
-export const linearBackwardWeightOp: PlainOp<typeof linear_backward_weight> = defineOp({
-  name: 'linear_backward_weight',
-  formula: 'weight_grad[o,i] += sum over t of y_grad[t,o] x[t,i] for chosen rows o',
-  params: [
-    accumulator('weight_grad', 'O I'),
-    input('y_grad', 'T O'),
-    input('x', 'T I'),
-    chosen('rows', 'R', 'O'),
-    size('T'),
-    size('O'),
-    size('I'),
-    size('R'),
-  ],
-  reference: linear_backward_weight,
-  relaxed: chain(({ T }) => sequential(T), 'weight_grad y_grad x'),
-  flops: ({ T, R, I }) => 2 * T * R * I,
-  bytes: ({ T, R, I }) => 4 * (R * I + T * R + T * I + R),
-})
-
-/** Op definition. */
-export const linearBackwardBiasOp: PlainOp<typeof linear_backward_bias> = defineOp({
-  name: 'linear_backward_bias',
-  formula: 'bias_grad[o] += sum over t of y_grad[t,o] for chosen rows o',
-  params: [
-    accumulator('bias_grad', 'O'),
-    input('y_grad', 'T O'),
-    chosen('rows', 'R', 'O'),
-    size('T'),
-    size('O'),
-    size('R'),
-  ],
-  reference: linear_backward_bias,
-  flops: ({ T, R }) => T * R,
-  bytes: ({ T, R }) => 4 * (2 * R + T * R),
-})

@@ -11,7 +11,6 @@
  */
 import { BLOCK, openRow } from '../tensor/int4.ts'
 import { blockTerm, roundBlock } from './int8_blocks.ts'
-import { input, quotient, type StorageDescription } from './op.ts'
 
 const { fround } = Math
 
@@ -52,16 +51,4 @@ export function linear_i4(
       y[t * O + o] = sum + (bias ? bias[o] : 0)
     }
   }
-}
-
-/** The int4 kernel of `linear`. */
-export const linearI4: StorageDescription<Parameters<typeof linear_i4>> = {
-  formula:
-    'y[t,o] = sum over b of ((scale[o,b] step[t,b]) <q[t,b], n[o,b]> + minimum[o,b] sum[t,b]) + bias[o] for chosen rows o, else 0; x[t,b] ~ step[t,b] q[t,b]',
-  reference: linear_i4,
-  stored: [input('weight', 'G B 80')],
-  sizes: [quotient('G', 'O', 4), quotient('B', 'I', BLOCK)],
-  most: { I: 65_536 },
-  flops: ({ T, R, I }) => 2 * T * R * I,
-  bytes: ({ T, O, I, R, B }) => 4 * (T * O + T * I + 2 * R) + 20 * R * B,
 }

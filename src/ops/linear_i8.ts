@@ -8,7 +8,6 @@
  *
  * It has no gradient: rounding is flat almost everywhere.
  */
-import type { StorageDescription } from './op.ts'
 import { integerDot, quantizeSteps } from './quantized_steps.ts'
 
 const { fround } = Math
@@ -37,14 +36,4 @@ export function linear_i8(
       y[t * O + o] = fround(fround(step * scales[o]) * fround(sum)) + (bias ? bias[o] : 0)
     }
   }
-}
-
-/** The int8 kernel of `linear`. */
-export const linearI8: StorageDescription<Parameters<typeof linear_i8>> = {
-  formula:
-    'y[t,o] = step[t] scales[o] <q[t], weight[o]> + bias[o] for chosen rows o, else 0; x[t] ~ step[t] q[t]',
-  reference: linear_i8,
-  most: { I: 32_768 },
-  flops: ({ T, R, I }) => 2 * T * R * I,
-  bytes: ({ T, O, I, R }) => 4 * (T * O + T * I + 3 * R) + R * I,
 }

@@ -15,9 +15,8 @@
  *
  * It has no gradient: rounding is flat almost everywhere.
  */
-import { BLOCK, scaleAt, TILE, TILE_BYTES, unitNumber } from '../tensor/int4.ts'
+import { scaleAt, TILE, unitNumber } from '../tensor/int4.ts'
 import { blockTerm, roundBlock } from './int8_blocks.ts'
-import { ids, input, quotient, size, sizeNeededBy, type StorageDescription } from './op.ts'
 
 const { fround } = Math
 
@@ -63,21 +62,4 @@ export function linear_input_major_i4(
     }
   }
   if (bias) for (let t = 0; t < T; t++) for (let o = 0; o < O; o++) y[t * O + o] += bias[o]
-}
-
-/** The int4 kernel of `linear_input_major`. */
-export const linearInputMajorI4: StorageDescription<Parameters<typeof linear_input_major_i4>> = {
-  formula:
-    'y[t,o] = sum over b of ((scale[b,o] step[t,b]) (sum over chosen i of b of q[t,i] n[i,o]) + minimum[b,o] sum[t,b]) + bias[o]; x[t,i] ~ step[t,b] q[t,i]',
-  reference: linear_input_major_i4,
-  stored: [
-    input('weight', `C S ${TILE_BYTES}`),
-    input('scales', `C B ${2 * TILE}`, { finite: true }),
-    ids('blocks', 'I', 'B'),
-  ],
-  sizes: [quotient('C', 'O', TILE), size('S', 'I'), sizeNeededBy('B', 'I')],
-  most: { I: 49_152, B: 49_152 },
-  flops: ({ T, R, O }) => 2 * T * R * O,
-  bytes: ({ T, O, R, C }) =>
-    4 * (T * O + T * R + O + 3 * R) + C * (TILE_BYTES * R + 8 * TILE * Math.ceil(R / BLOCK)),
 }

@@ -10,7 +10,6 @@
  *
  * It has no gradient: rounding is flat almost everywhere.
  */
-import type { StorageDescription } from './op.ts'
 import { quantizeSteps } from './quantized_steps.ts'
 
 const { fround } = Math
@@ -45,14 +44,4 @@ export function linear_input_major_i8(
     }
     for (let o = 0; o < O; o++) y[t * O + o] = fround(step * fround(sums[o])) + (bias ? bias[o] : 0)
   }
-}
-
-/** The int8 kernel of `linear_input_major`. */
-export const linearInputMajorI8: StorageDescription<Parameters<typeof linear_input_major_i8>> = {
-  formula:
-    'y[t,o] = step[t] (sum over chosen i of q[t,i] weight[i,o]) + bias[o]; x[t,i] scales[i] ~ step[t] q[t,i]',
-  reference: linear_input_major_i8,
-  most: { I: 65_536 },
-  flops: ({ T, R, O }) => 2 * T * R * O,
-  bytes: ({ T, O, R }) => 4 * (T * O + T * R + O + 2 * R) + R * O,
 }

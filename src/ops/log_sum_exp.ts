@@ -3,7 +3,6 @@
  *
  *   y = max(x) + log(sum(exp(x - max(x)))), striped sum;   x_grad = y_grad * exp(x - y)
  */
-import { defineOp, input, output, size, type PlainOp } from './op.ts'
 import { exp, log } from './float32.ts'
 import { exponentials } from './softmax.ts'
 
@@ -35,35 +34,3 @@ export function log_sum_exp_backward(
   for (let t = 0; t < T; t++)
     for (let n = t * V; n < (t + 1) * V; n++) x_grad[n] = y_grad[t] * exp(fround(x[n] - y[t]))
 }
-
-/** Op definition. */
-export const logSumExpOp: PlainOp<typeof log_sum_exp> = defineOp({
-  name: 'log_sum_exp',
-  formula: 'y = max x + log(sum exp(x - max x)), per row',
-  params: [output('y', 'T'), input('x', 'T V'), size('T'), size('V', 1)],
-  reference: log_sum_exp,
-  flops: ({ T, V }) => 23 * T * V,
-  gradients: [
-    {
-      of: ['x'],
-      op: 'log_sum_exp_backward',
-      bind: { x_grad: 'x_grad', y_grad: 'y_grad', x: 'x', y: 'y', T: 'T', V: 'V' },
-    },
-  ],
-})
-
-/** Op definition. */
-export const logSumExpBackwardOp: PlainOp<typeof log_sum_exp_backward> = defineOp({
-  name: 'log_sum_exp_backward',
-  formula: 'x_grad = y_grad exp(x - y)',
-  params: [
-    output('x_grad', 'T V'),
-    input('y_grad', 'T'),
-    input('x', 'T V'),
-    input('y', 'T'),
-    size('T'),
-    size('V', 1),
-  ],
-  reference: log_sum_exp_backward,
-  flops: ({ T, V }) => 22 * T * V,
-})

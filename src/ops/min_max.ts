@@ -3,7 +3,6 @@
  *
  *   y = (x - min) / (max - min) per row, and 0 for a constant row
  */
-import { defineOp, input, output, size, type PlainOp } from './op.ts'
 
 const { fround } = Math
 
@@ -25,12 +24,3 @@ export function min_max(
     for (let n = t * D; n < (t + 1) * D; n++) y[n] = range > 0 ? fround(x[n] - least) / range : 0
   }
 }
-
-/** Op definition. */
-export const minMaxOp: PlainOp<typeof min_max> = defineOp({
-  name: 'min_max',
-  formula: 'y = (x - min x) / (max x - min x), per row; 0 for a constant row',
-  params: [output('y', 'T D'), input('x', 'T D'), size('T'), size('D')],
-  reference: min_max,
-  flops: ({ T, D }) => 4 * T * D,
-})

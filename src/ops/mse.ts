@@ -5,7 +5,6 @@
  *
  * N is rounded to float32 before it divides.
  */
-import { defineOp, input, output, size, type PlainOp } from './op.ts'
 import { sum } from './float32.ts'
 
 const { fround } = Math
@@ -36,40 +35,3 @@ export function mse_backward(
   const factor = fround(fround(2 * loss_grad[0]) / fround(N))
   for (let n = 0; n < N; n++) prediction_grad[n] = factor * fround(prediction[n] - target[n])
 }
-
-/** Op definition. */
-export const mseOp: PlainOp<typeof mse> = defineOp({
-  name: 'mse',
-  formula: 'loss = sum((prediction - target)^2) / N',
-  params: [output('loss', '1'), input('prediction', 'N'), input('target', 'N'), size('N', 1)],
-  reference: mse,
-  flops: ({ N }) => 3 * N,
-  gradients: [
-    {
-      of: ['prediction'],
-      op: 'mse_backward',
-      bind: {
-        prediction_grad: 'prediction_grad',
-        loss_grad: 'loss_grad',
-        prediction: 'prediction',
-        target: 'target',
-        N: 'N',
-      },
-    },
-  ],
-})
-
-/** Op definition. */
-export const mseBackwardOp: PlainOp<typeof mse_backward> = defineOp({
-  name: 'mse_backward',
-  formula: 'prediction_grad = loss_grad 2 (prediction - target) / N',
-  params: [
-    output('prediction_grad', 'N'),
-    input('loss_grad', '1'),
-    input('prediction', 'N'),
-    input('target', 'N'),
-    size('N', 1),
-  ],
-  reference: mse_backward,
-  flops: ({ N }) => 2 * N,
-})

@@ -6,7 +6,6 @@
  * Rows are finite by contract: what loads weights refuses others.
  */
 import { quantizeRow } from '../tensor/dtypes.ts'
-import { defineOp, input, output, size, type PlainOp } from './op.ts'
 
 /** y, scales = the rows of x in int8. */
 export function quantize_rows(
@@ -19,18 +18,3 @@ export function quantize_rows(
   for (let o = 0; o < O; o++)
     scales[o] = quantizeRow(y.subarray(o * I, (o + 1) * I), x.subarray(o * I, (o + 1) * I))
 }
-
-/** Op definition. */
-export const quantizeRowsOp: PlainOp<typeof quantize_rows> = defineOp({
-  name: 'quantize_rows',
-  formula: 'scales[o] = largest |x[o]| / 127, y[o] = the integers nearest to x[o] / scales[o]',
-  params: [
-    output('y', 'O I', { dtype: 'i8' }),
-    output('scales', 'O'),
-    input('x', 'O I'),
-    size('O'),
-    size('I'),
-  ],
-  reference: quantize_rows,
-  flops: ({ O, I }) => 3 * O * I,
-})

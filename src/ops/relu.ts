@@ -6,8 +6,6 @@
  *
  * Where the gate is not above 0, `up` is not looked at: its neuron may be left out.
  */
-import { defineOp, input, output, size, type PlainOp } from './op.ts'
-
 /** y = max(x, 0); NaN gives +0. */
 export function relu(y: Float32Array, x: Float32Array, N: number): void {
   for (let n = 0; n < N; n++) y[n] = x[n] > 0 ? x[n] : 0
@@ -38,56 +36,3 @@ export function relu_gate_backward(
     up_grad[n] = isOpen ? y_grad[n] * gate[n] : 0
   }
 }
-
-/** Op definition. */
-export const reluOp: PlainOp<typeof relu> = defineOp({
-  name: 'relu',
-  formula: 'y = x > 0 ? x : 0',
-  params: [output('y', 'N', { mayAlias: 'x' }), input('x', 'N'), size('N')],
-  reference: relu,
-  flops: ({ N }) => N,
-  gradients: [
-    { of: ['x'], op: 'relu_backward', bind: { x_grad: 'x_grad', y_grad: 'y_grad', x: 'x', N: 'N' } },
-  ],
-})
-
-/** Op definition. */
-export const reluBackwardOp: PlainOp<typeof relu_backward> = defineOp({
-  name: 'relu_backward',
-  formula: 'x_grad = x > 0 ? y_grad : 0',
-  params: [output('x_grad', 'N', { mayAlias: 'y_grad' }), input('y_grad', 'N'), input('x', 'N'), size('N')],
-  reference: relu_backward,
-  flops: ({ N }) => N,
-})
-
-/** Op definition. */
-export const reluGateOp: PlainOp<typeof relu_gate> = defineOp({
-  name: 'relu_gate',
-  formula: 'y = gate > 0 ? gate * up : 0',
-  params: [output('y', 'N', { mayAlias: 'gate' }), input('gate', 'N'), input('up', 'N'), size('N')],
-  reference: relu_gate,
-  flops: ({ N }) => 2 * N,
-  gradients: [
-    {
-      of: ['gate', 'up'],
-      op: 'relu_gate_backward',
-      bind: { gate_grad: 'gate_grad', up_grad: 'up_grad', y_grad: 'y_grad', gate: 'gate', up: 'up', N: 'N' },
-    },
-  ],
-})
-
-/** Op definition. */
-export const reluGateBackwardOp: PlainOp<typeof relu_gate_backward> = defineOp({
-  name: 'relu_gate_backward',
-  formula: 'gate_grad = gate > 0 ? y_grad up : 0, up_grad = gate > 0 ? y_grad gate : 0',
-  params: [
-    output('gate_grad', 'N'),
-    output('up_grad', 'N'),
-    input('y_grad', 'N'),
-    input('gate', 'N'),
-    input('up', 'N'),
-    size('N'),
-  ],
-  reference: relu_gate_backward,
-  flops: ({ N }) => 4 * N,
-})

@@ -10,7 +10,6 @@
  *
  * Backward: the same by the opposite angle.
  */
-import { defineOp, input, output, size, type PlainOp } from './op.ts'
 
 const { fround } = Math
 
@@ -61,42 +60,3 @@ function turn(
       if (K % 2 === 1) y[at + K - 1] = x[at + K - 1]
     }
 }
-
-/** Op definition. */
-export const rotaryOp: PlainOp<typeof rotary> = defineOp({
-  name: 'rotary',
-  formula: 'y[i] = x[i] cos - x[i + M] sin, y[i + M] = x[i + M] cos + x[i] sin, of each head',
-  params: [
-    output('y', 'T H*K', { mayAlias: 'x' }),
-    input('x', 'T H*K'),
-    input('table', 'T K'),
-    size('T'),
-    size('H'),
-    size('K'),
-  ],
-  reference: rotary,
-  flops: ({ T, H, K }) => 3 * T * H * K,
-  gradients: [
-    {
-      of: ['x'],
-      op: 'rotary_backward',
-      bind: { x_grad: 'x_grad', y_grad: 'y_grad', table: 'table', T: 'T', H: 'H', K: 'K' },
-    },
-  ],
-})
-
-/** Op definition. */
-export const rotaryBackwardOp: PlainOp<typeof rotary_backward> = defineOp({
-  name: 'rotary_backward',
-  formula: 'x_grad[i] = y_grad[i] cos + y_grad[i + M] sin, x_grad[i + M] = y_grad[i + M] cos - y_grad[i] sin',
-  params: [
-    output('x_grad', 'T H*K', { mayAlias: 'y_grad' }),
-    input('y_grad', 'T H*K'),
-    input('table', 'T K'),
-    size('T'),
-    size('H'),
-    size('K'),
-  ],
-  reference: rotary_backward,
-  flops: ({ T, H, K }) => 3 * T * H * K,
-})

@@ -2,7 +2,7 @@
  * Matrices of float32 or half precision, read as float32, a row at a time. Widening is exact, so an op over a matrix in half
  * precision is the float32 op over the widened one, bit for bit; it has no other definition.
  */
-import { widenBf16, widenF16 } from '../tensor/dtypes.ts'
+import { widenBf16, widenF16 } from '../tensor/halves.ts'
 
 /** Storages whose numbers are read as they are, or widened. */
 export type FloatStorage = 'f32' | 'bf16' | 'f16'

@@ -2,7 +2,6 @@
  * sum: adds the sum of N numbers to a total, striped. It reads memory once, forward, and does with each number the least
  * that makes reading it necessary: how fast it runs over more numbers than any cache holds is how fast memory is read.
  */
-import { accumulator, defineOp, input, size, type PlainOp } from './op.ts'
 import { sum as stripedSum } from './float32.ts'
 
 /** total += sum_n x[n]. */
@@ -13,12 +12,3 @@ export function sum(
 ): void {
   total[0] += stripedSum(x, 0, N)
 }
-
-/** Op definition. */
-export const sumOp: PlainOp<typeof sum> = defineOp({
-  name: 'sum',
-  formula: 'total += sum(x)',
-  params: [accumulator('total', '1'), input('x', 'N'), size('N')],
-  reference: sum,
-  flops: ({ N }) => N,
-})

@@ -4,8 +4,6 @@
  * Ties go to the lower index, on every backend. NaN ranks below everything. A larger R keeps a superset: the order is
  * total (score descending, then index ascending), and the list is its prefix put in index order.
  */
-import { chosenOutput, defineOp, input, size, type PlainOp } from './op.ts'
-
 /** The R highest of N scores, ascending by index. */
 export function top_k(
   indices: Int32Array, // [R], ascending, below N
@@ -19,12 +17,3 @@ export function top_k(
   order.sort((a, b) => (rank(a) === rank(b) ? isNumber(b) - isNumber(a) || a - b : rank(b) - rank(a)))
   indices.set(order.slice(0, R).sort((a, b) => a - b))
 }
-
-/** Op definition. */
-export const topKOp: PlainOp<typeof top_k> = defineOp({
-  name: 'top_k',
-  formula: 'indices = the R highest of N scores, ties to the lower index, ascending',
-  params: [chosenOutput('indices', 'R', 'N'), input('scores', 'N'), size('N', 'R'), size('R')],
-  reference: top_k,
-  flops: ({ N }) => N,
-})

@@ -6,7 +6,6 @@
 import ndarray, { type NdArray } from 'ndarray'
 import { add } from '../ops/add.ts'
 import { attention } from '../ops/attention.ts'
-import { cache_append } from '../ops/cache_append.ts'
 import { embedding } from '../ops/embedding.ts'
 import { gates } from '../ops/gates.ts'
 import { layer_norm } from '../ops/layer_norm.ts'
@@ -58,31 +57,18 @@ export interface Matrix {
 
 /** A matrix of float32 numbers. */
 export function matrix(numbers: Tensor): Matrix {
-  const [rows, columns] = numbers.shape
+  const { data: w } = numbers
+  const [N, M] = numbers.shape
+  const product = (op: typeof linear, x: Tensor, bias: Tensor | null, O: number, I: number): Tensor => {
+    const T = x.shape[0]
+    return result([T, O], (y) => op(y, x.data, w, bias?.data ?? null, null, T, O, I, N, 'f32'))
+  }
   return {
-    rows,
-    columns,
-    dots: (x, bias) =>
-      result([x.shape[0], rows], (y) =>
-        linear(y, x.data, numbers.data, bias?.data ?? null, null, x.shape[0], rows, columns, rows, 'f32'),
-      ),
-    sums: (x, bias) =>
-      result([x.shape[0], columns], (y) =>
-        linear_input_major(
-          y,
-          x.data,
-          numbers.data,
-          bias?.data ?? null,
-          null,
-          x.shape[0],
-          columns,
-          rows,
-          rows,
-          'f32',
-        ),
-      ),
-    pick: (ids) =>
-      result([ids.length, columns], (y) => embedding(y, numbers.data, ids, ids.length, rows, columns, 'f32')),
+    rows: N,
+    columns: M,
+    dots: (x, bias) => product(linear, x, bias, N, M),
+    sums: (x, bias) => product(linear_input_major, x, bias, M, N),
+    pick: (ids) => result([ids.length, M], (y) => embedding(y, w, ids, ids.length, N, M, 'f32')),
     widen: () => numbers,
   }
 }
@@ -115,17 +101,14 @@ export interface Setting {
   readonly keep?: (step: Value, result: Tensor) => Tensor
 }
 
-/** Every step of a program over the ids of a text [T]: [T, width] each. */
-export function run(
-  end: Value,
-  weights: Weights,
-  ids: Int32Array,
-  setting: Setting = {},
-): Map<Value, Tensor> {
-  const results = new Map<Value, Tensor>()
+/** What steps gave: [T, width] each. */
+type Results = Map<Value, Tensor>
+
+/** Every step of a program over the ids of a text [T]. */
+export function run(end: Value, weights: Weights, ids: Int32Array, setting: Setting = {}): Results {
+  const results: Results = new Map()
   const T = ids.length
   const at = (value: Value): Tensor => results.get(value) as Tensor
-  const idsOf = ({ data }: Tensor): Int32Array => Int32Array.from(data)
   const read = setting.read ?? ((_value: Value, x: Tensor) => x)
   const compute = (step: Value): Tensor => {
     const [x, y, z] = step.of.map(at)
@@ -133,13 +116,9 @@ export function run(
       case 'tokens':
         return tensor(Float32Array.from(ids), T, 1)
       case 'positions':
-        return tensor(
-          Float32Array.from(ids, (_, t) => t + step.offset),
-          T,
-          1,
-        )
+        return result([T, 1], (out) => ids.forEach((_, t) => (out[t] = t + step.offset)))
       case 'embedding':
-        return weights.matrix(step.weight, false).pick(idsOf(x))
+        return weights.matrix(step.weight, false).pick(Int32Array.from(x.data))
       case 'layerNorm':
         return layerNorm(x, weights.vector(step.weight), weights.vector(step.bias))
       case 'rmsNorm':
@@ -198,8 +177,8 @@ function attend(q: Tensor, k: Tensor, v: Tensor, K: number): Tensor {
 /** [T, G K] to [G, T, K], as attention reads keys and values. */
 export function byHead(x: Tensor, K: number): Float32Array {
   const [T, width] = x.shape
-  const G = width / K
-  return result([G, T, K], (y) => cache_append(y, x.data, null, 0, T, T, G, K, G)).data
+  const placeOf = (g: number, t: number, k: number): number => t * width + g * K + k
+  return x.data.map((_, i) => x.data[placeOf(Math.floor(i / (T * K)), Math.floor(i / K) % T, i % K)])
 }
 
 /** Factors of U units: the same for all tokens, or [T] of them; null is all ones. */

@@ -24,7 +24,7 @@
  * It predicts layer 0 too. It drops an example with a row of equal numbers, which gives y = 0 here.
  */
 import { min_max } from '../ops/min_max.ts'
-import { layerNorm, matrix, rectify, tensor, zeros, type Tensor, type Units } from './plain.ts'
+import { layerNorm, matrix, rectify, result, tensor, zeros, type Tensor, type Units } from './plain.ts'
 import type { UnitKind } from './program.ts'
 
 /** Two linear layers: W1 [R, H K], b1 [R], W2 [O, R], b2 [O]; O = (L − 1) U. */
@@ -59,9 +59,7 @@ export function targets([, ...later]: readonly Float32Array[], scaling: TargetSc
 /** Each row of x [T, D] to 0 and 1. */
 function minMax(x: Tensor): Tensor {
   const [T, D] = x.shape
-  const y = zeros(T, D)
-  min_max(y.data, x.data, T, D)
-  return y
+  return result(x.shape, (y) => min_max(y, x.data, T, D))
 }
 
 /** y [B, O] of f [B, D], and the values between: [B, R]. */

@@ -30,6 +30,9 @@ export interface Budget {
   readonly policy: 'exact' | 'released'
 }
 
+/** A number for each unit of each layer: [L] of [U]. */
+type Scores = readonly Float32Array[]
+
 /** The mask that keeps the best units. */
 export function selectMask({ heads, neurons }: Units, budget: Budget): Units {
   const leastNeurons = budget.scope === 'hybrid' ? Math.min(256, Math.ceil(neurons[0].length / 32)) : 0
@@ -40,9 +43,9 @@ export function selectMask({ heads, neurons }: Units, budget: Budget): Units {
 /** A mask [L] of [U] that is being made from scores, and the units of its layers. */
 class Selection {
   readonly mask: Float32Array[]
-  readonly #scores: readonly Float32Array[]
+  readonly #scores: Scores
 
-  constructor(scores: readonly Float32Array[]) {
+  constructor(scores: Scores) {
     this.#scores = scores
     this.mask = scores.map(({ length }) => new Float32Array(length))
   }
@@ -64,11 +67,7 @@ class Selection {
 }
 
 /** The mask of one kind of unit. @param least how many of its best units every layer keeps */
-function keepBest(
-  scores: readonly Float32Array[],
-  { scope, sparsity }: Budget,
-  least: number,
-): Float32Array[] {
+function keepBest(scores: Scores, { scope, sparsity }: Budget, least: number): Scores {
   const selection = new Selection(scores)
   const [U, ranked] = [scores[0].length, [...scores.keys()].slice(1)]
   for (const layers of scope === 'per-layer' ? ranked.map((l) => [l]) : [ranked]) {
@@ -82,11 +81,7 @@ function keepBest(
 }
 
 /** The mask of one kind of unit as the released code has it. @param least what a layer that came short gets back in hybrid scope */
-function keepAsReleased(
-  scores: readonly Float32Array[],
-  { scope, sparsity }: Budget,
-  least: number,
-): Float32Array[] {
+function keepAsReleased(scores: Scores, { scope, sparsity }: Budget, least: number): Scores {
   const [U, all] = [scores[0].length, [...scores.keys()]]
   const counted = (N: number): number => N - Math.floor((Math.floor(sparsity * 100 + 1e-9) * N) / 100)
   const selection = new Selection(scores)

@@ -114,14 +114,11 @@ function parameterGradients(yGrad: Tensor, x: Tensor): Tensor[] {
 
 /** The mean squared error over some texts; NaN for none. */
 function lossOf(network: Network, batches: readonly Batch[]): number {
-  const loss = new Float32Array(1)
-  let [total, texts] = [0, 0]
-  for (const [f, target] of batches) {
-    mse(loss, run(network, f).y.data, target.data, target.size)
-    total += loss[0] * f.shape[0]
-    texts += f.shape[0]
-  }
-  return total / texts
+  const sizes = batches.map(([f]) => f.shape[0])
+  const meanOf = ([f, { data, size }]: Batch): number =>
+    result([1], (loss) => mse(loss, run(network, f).y.data, data, size)).data[0]
+  const total = batches.reduce((sum, batch, b) => sum + meanOf(batch) * sizes[b], 0)
+  return total / sizes.reduce((sum, B) => sum + B, 0)
 }
 
 /** The mean target [O] over the spread, the root mean square of what is left without the mean. @param targets [N, O] */

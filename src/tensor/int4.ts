@@ -17,7 +17,7 @@
  *              half. Of each tile and block the 64 scales and the 64 minima stand apart, widened to float32: with
  *              few units kept, a block's scales are read for few numbers.
  */
-import { narrowToF16, widenF16 } from './dtypes.ts'
+import { narrowToF16, widenF16 } from './halves.ts'
 
 /** Numbers of a block. */
 export const BLOCK = 32

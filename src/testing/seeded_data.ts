@@ -14,7 +14,7 @@
  * - edges: plain, with the least and the greatest finite numbers of each precision and their neighbours mixed in.
  * - special: nothing but zeros, subnormals of either precision, huge numbers, infinities and NaN.
  */
-import { narrowToBf16, narrowToF16 } from '../tensor/dtypes.ts'
+import { narrowToBf16, narrowToF16 } from '../tensor/halves.ts'
 import { QUAD_BYTES } from '../tensor/int4.ts'
 import type { Numbers } from '../ops/op.ts'
 import { Random } from '../tensor/random.ts'

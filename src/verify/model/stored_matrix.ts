@@ -15,14 +15,8 @@ import { linear_input_major_i4 } from '../../ops/linear_input_major_i4.ts'
 import { linear_input_major_i8 } from '../../ops/linear_input_major_i8.ts'
 import { transpose } from '../../ops/transpose.ts'
 import { matrix, result, tensor, type Matrix, type Tensor } from '../../spec/plain.ts'
-import {
-  dequantizeRows,
-  narrowToBf16,
-  narrowToF16,
-  quantizeRows,
-  widenBf16,
-  widenF16,
-} from '../../tensor/dtypes.ts'
+import { dequantizeRows, quantizeRows } from '../../tensor/dtypes.ts'
+import { narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../tensor/halves.ts'
 import { BLOCK, blocksOf, dequantizeBlocks, interleaveRows, quantizeBlocks } from '../../tensor/int4.ts'
 import { TILE, turnBlocks } from '../../tensor/int4.ts'
 

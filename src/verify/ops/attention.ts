@@ -1,7 +1,7 @@
 /**
  * attention over a cache of float32: the formula in float64, what a token sees, and the cache.
  *
- * Tests src/ops/attention.ts and src/ops/key_heads.ts.
+ * Tests src/ops/attention.ts and src/ops/attention.ts.
  */
 import { call } from '../../testing/op_call.ts'
 import { allowancesOf } from '../../testing/op_agreement.ts'

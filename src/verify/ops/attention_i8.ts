@@ -2,7 +2,7 @@
  * attention_i8: attention over what its cache stands for, as near as int16 queries and weights come; what a token sees; the
  * cache; and groups of heads that share a key head.
  *
- * Tests src/ops/attention_i8.ts and src/ops/key_heads.ts.
+ * Tests src/ops/attention_i8.ts and src/ops/attention.ts.
  */
 import fc from 'fast-check'
 import { VALUE_BLOCK } from '../../ops/attention_i8.ts'

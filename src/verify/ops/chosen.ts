@@ -13,7 +13,7 @@
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
-import { keyHeadOf } from '../../ops/key_heads.ts'
+import { keyHeadOf } from '../../ops/attention.ts'
 import { valueOf, type ArrayParam, type Numbers, type Kernel, type Sizes } from '../../ops/op.ts'
 import { call, poison, type Value, type Values } from '../../testing/op_call.ts'
 import { sameBits, sameNumbers } from '../compare.ts'

@@ -7,7 +7,7 @@
  */
 import fc from 'fast-check'
 import type { KernelName } from '../../ops/catalog.ts'
-import { widenBf16, widenF16 } from '../../tensor/dtypes.ts'
+import { widenBf16, widenF16 } from '../../tensor/halves.ts'
 import { call } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
 import { type DataKind } from '../../testing/seeded_data.ts'

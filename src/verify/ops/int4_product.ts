@@ -8,7 +8,7 @@
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
-import { narrowToF16 } from '../../tensor/dtypes.ts'
+import { narrowToF16 } from '../../tensor/halves.ts'
 import {
   BLOCK,
   blocksOf,

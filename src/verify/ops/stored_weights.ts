@@ -5,7 +5,8 @@
  * Tests src/ops/narrow.ts, src/ops/quantize_rows.ts and src/ops/embedding.ts.
  */
 import fc from 'fast-check'
-import { dequantizeRows, narrowToBf16, narrowToF16, quantizeRows } from '../../tensor/dtypes.ts'
+import { dequantizeRows, quantizeRows } from '../../tensor/dtypes.ts'
+import { narrowToBf16, narrowToF16 } from '../../tensor/halves.ts'
 import { call, callRaw } from '../../testing/op_call.ts'
 import { sameBits } from '../compare.ts'
 import type { Data, DataKind } from '../../testing/seeded_data.ts'

@@ -1,0 +1,93 @@
+/**
+ * The contract of layer_norm: parameters, cost, gradients and bounds.
+ */
+import { moments, layer_norm, layer_norm_backward } from '../layer_norm.ts'
+import { productSize, striped } from '../relaxed.ts'
+import { size, type PlainOp, defineOp, output, input, scalar, accumulator } from '../op.ts'
+import { layerNormFast } from '../layer_norm_fast.ts'
+
+const { fround } = Math
+
+/** What x_grad is rounded with: scale (|g| + mean |g| + |n| mean |g n|); the parameters' gradients do not differ. */
+function layerNormBackwardMagnitude(
+  x_grad: Float32Array, // [T, D]
+  weight_grad: Float32Array | null, // [D]
+  bias_grad: Float32Array | null, // [D]
+  y_grad: Float32Array, // [T, D]
+  x: Float32Array, // [T, D]
+  weight: Float32Array, // [D]
+  epsilon: number,
+  T: number,
+  D: number,
+): void {
+  for (const grad of [weight_grad, bias_grad]) grad?.fill(0, 0, D)
+  for (let t = 0; t < T; t++) {
+    const { mean, scale } = moments(x, t * D, D, fround(epsilon))
+    const normal = Array.from({ length: D }, (_, d) =>
+      productSize(Math.abs(fround(x[t * D + d] - mean)), scale),
+    )
+    const g = Array.from({ length: D }, (_, d) =>
+      productSize(Math.abs(y_grad[t * D + d]), Math.abs(weight[d])),
+    )
+    const gMean = g.reduce((total, size) => total + size, 0) / D
+    const gnMean = g.reduce((total, size, d) => total + productSize(size, normal[d]), 0) / D
+    for (let d = 0; d < D; d++)
+      x_grad[t * D + d] = productSize(scale, fround(g[d] + gMean + productSize(normal[d], fround(gnMean))))
+  }
+}
+
+/** Op definition. */
+export const layerNormOp: PlainOp<typeof layer_norm, [epsilon: number]> = defineOp({
+  name: 'layer_norm',
+  formula: 'y = (x - mean) / sqrt(variance + epsilon) * weight + bias, per row',
+  params: [
+    output('y', 'T D'),
+    input('x', 'T D'),
+    input('weight', 'D'),
+    input('bias', 'D'),
+    scalar('epsilon', 1e-6, 1e-2),
+    size('T'),
+    size('D'),
+  ],
+  reference: layer_norm,
+  fast: layerNormFast,
+  flops: ({ T, D }) => 8 * T * D,
+  gradients: [
+    {
+      of: ['x', 'weight', 'bias'],
+      op: 'layer_norm_backward',
+      bind: {
+        x_grad: 'x_grad',
+        weight_grad: 'weight_grad',
+        bias_grad: 'bias_grad',
+        y_grad: 'y_grad',
+        x: 'x',
+        weight: 'weight',
+        epsilon: 'epsilon',
+        T: 'T',
+        D: 'D',
+      },
+    },
+  ],
+})
+
+/** Op definition. */
+export const layerNormBackwardOp: PlainOp<typeof layer_norm_backward, [epsilon: number]> = defineOp({
+  name: 'layer_norm_backward',
+  formula: 'x_grad = scale ((g - mean(g)) - n mean(g n)); weight_grad += y_grad n; bias_grad += y_grad',
+  params: [
+    output('x_grad', 'T D'),
+    accumulator('weight_grad', 'D', { optional: true }),
+    accumulator('bias_grad', 'D', { optional: true }),
+    input('y_grad', 'T D'),
+    input('x', 'T D'),
+    input('weight', 'D'),
+    scalar('epsilon', 1e-6, 1e-2),
+    size('T'),
+    size('D'),
+  ],
+  reference: layer_norm_backward,
+  // mean(g) differs by its roundings and a division, and what is made of it is rounded three times.
+  relaxed: { bound: ({ D }) => 2 * striped(D) + 8, magnitude: layerNormBackwardMagnitude },
+  flops: ({ T, D }) => 20 * T * D,
+})

@@ -1,0 +1,135 @@
+/**
+ * The contract of linear in every storage: parameters, cost, gradients and bounds.
+ */
+import {
+  type StorageDescription,
+  input,
+  quotient,
+  type GradientRule,
+  arrayTypes,
+  kernelName,
+  type Op,
+  type Stored,
+  type InStorage,
+  defineStoredOp,
+  output,
+  stored,
+  chosen,
+  size,
+} from '../op.ts'
+import { linear_i4 } from '../linear_i4.ts'
+import { BLOCK } from '../../tensor/int4.ts'
+import { linear_i8 } from '../linear_i8.ts'
+import type { FloatStorage } from '../stored_rows.ts'
+import { linear } from '../linear.ts'
+import { chain, striped, sequential } from '../relaxed.ts'
+
+/** The int4 kernel of `linear`. */
+const linearI4: StorageDescription<Parameters<typeof linear_i4>> = {
+  formula:
+    'y[t,o] = sum over b of ((scale[o,b] step[t,b]) <q[t,b], n[o,b]> + minimum[o,b] sum[t,b]) + bias[o] for chosen rows o, else 0; x[t,b] ~ step[t,b] q[t,b]',
+  reference: linear_i4,
+  stored: [input('weight', 'G B 80')],
+  sizes: [quotient('G', 'O', 4), quotient('B', 'I', BLOCK)],
+  most: { I: 65_536 },
+  flops: ({ T, R, I }) => 2 * T * R * I,
+  bytes: ({ T, O, I, R, B }) => 4 * (T * O + T * I + 2 * R) + 20 * R * B,
+}
+
+/** The int8 kernel of `linear`. */
+const linearI8: StorageDescription<Parameters<typeof linear_i8>> = {
+  formula:
+    'y[t,o] = step[t] scales[o] <q[t], weight[o]> + bias[o] for chosen rows o, else 0; x[t] ~ step[t] q[t]',
+  reference: linear_i8,
+  most: { I: 32_768 },
+  flops: ({ T, R, I }) => 2 * T * R * I,
+  bytes: ({ T, O, I, R }) => 4 * (T * O + T * I + 3 * R) + R * I,
+}
+
+/** In a storage that is widened. */
+function inFloats(
+  storage: FloatStorage,
+  more: readonly GradientRule[] = [],
+): StorageDescription<Parameters<typeof linear>> {
+  const width = arrayTypes[storage].BYTES_PER_ELEMENT
+  return {
+    formula: 'y[t,o] = <x[t], weight[o]> + bias[o] for chosen rows o, else 0',
+    reference: (y, x, weight, bias, rows, T, O, I, R) =>
+      linear(y, x, weight, bias, rows, T, O, I, R, storage),
+    relaxed: chain(({ I }) => striped(I) + 1, 'x weight bias'),
+    fast: chain(({ I }) => sequential(I) + 1, 'x weight bias'),
+    flops: ({ T, R, I }) => 2 * T * R * I,
+    bytes: ({ T, O, I, R }) => 4 * (T * O + T * I + 2 * R) + width * R * I,
+    gradients: [
+      {
+        of: ['x'],
+        op: kernelName('linear_input_major', storage),
+        bind: {
+          y: 'x_grad',
+          x: 'y_grad',
+          weight: 'weight',
+          bias: null,
+          inputs: 'rows',
+          T: 'T',
+          O: 'I',
+          I: 'O',
+          R: 'R',
+        },
+      },
+      {
+        of: ['bias'],
+        op: 'linear_backward_bias',
+        bind: { bias_grad: 'bias_grad', y_grad: 'y_grad', rows: 'rows', T: 'T', O: 'O', R: 'R' },
+      },
+      ...more,
+    ],
+  }
+}
+
+/** Weights learn in float32 only. */
+const weightGradient: GradientRule = {
+  of: ['weight'],
+  op: 'linear_backward_weight',
+  bind: {
+    weight_grad: 'weight_grad',
+    y_grad: 'y_grad',
+    x: 'x',
+    rows: 'rows',
+    T: 'T',
+    O: 'O',
+    I: 'I',
+    R: 'R',
+  },
+}
+
+/** Op definition. */
+export const linearOp: Op<
+  [y: Float32Array, x: Float32Array, weight: Stored, bias: Float32Array | null, rows: Int32Array | null],
+  {
+    f32: InStorage<typeof linear, Float32Array>
+    bf16: InStorage<typeof linear, Uint16Array>
+    f16: InStorage<typeof linear, Uint16Array>
+    i8: typeof linear_i8
+    i4: typeof linear_i4
+  }
+> = defineStoredOp(
+  'linear',
+  [
+    output('y', 'T O'),
+    input('x', 'T I'),
+    stored(input('weight', 'O I'), input('scales', 'O', { least: 0 })),
+    input('bias', 'O', { optional: true }),
+    chosen('rows', 'R', 'O'),
+    size('T'),
+    size('O'),
+    size('I'),
+    size('R'),
+  ],
+  {
+    f32: inFloats('f32', [weightGradient]),
+    bf16: inFloats('bf16'),
+    f16: inFloats('f16'),
+    i8: linearI8,
+    i4: linearI4,
+  },
+)

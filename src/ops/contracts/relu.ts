@@ -1,0 +1,58 @@
+/**
+ * The contract of relu: parameters, cost, gradients and bounds.
+ */
+import { type PlainOp, defineOp, output, input, size } from '../op.ts'
+import { relu, relu_backward, relu_gate, relu_gate_backward } from '../relu.ts'
+
+/** Op definition. */
+export const reluOp: PlainOp<typeof relu> = defineOp({
+  name: 'relu',
+  formula: 'y = x > 0 ? x : 0',
+  params: [output('y', 'N', { mayAlias: 'x' }), input('x', 'N'), size('N')],
+  reference: relu,
+  flops: ({ N }) => N,
+  gradients: [
+    { of: ['x'], op: 'relu_backward', bind: { x_grad: 'x_grad', y_grad: 'y_grad', x: 'x', N: 'N' } },
+  ],
+})
+
+/** Op definition. */
+export const reluBackwardOp: PlainOp<typeof relu_backward> = defineOp({
+  name: 'relu_backward',
+  formula: 'x_grad = x > 0 ? y_grad : 0',
+  params: [output('x_grad', 'N', { mayAlias: 'y_grad' }), input('y_grad', 'N'), input('x', 'N'), size('N')],
+  reference: relu_backward,
+  flops: ({ N }) => N,
+})
+
+/** Op definition. */
+export const reluGateOp: PlainOp<typeof relu_gate> = defineOp({
+  name: 'relu_gate',
+  formula: 'y = gate > 0 ? gate * up : 0',
+  params: [output('y', 'N', { mayAlias: 'gate' }), input('gate', 'N'), input('up', 'N'), size('N')],
+  reference: relu_gate,
+  flops: ({ N }) => 2 * N,
+  gradients: [
+    {
+      of: ['gate', 'up'],
+      op: 'relu_gate_backward',
+      bind: { gate_grad: 'gate_grad', up_grad: 'up_grad', y_grad: 'y_grad', gate: 'gate', up: 'up', N: 'N' },
+    },
+  ],
+})
+
+/** Op definition. */
+export const reluGateBackwardOp: PlainOp<typeof relu_gate_backward> = defineOp({
+  name: 'relu_gate_backward',
+  formula: 'gate_grad = gate > 0 ? y_grad up : 0, up_grad = gate > 0 ? y_grad gate : 0',
+  params: [
+    output('gate_grad', 'N'),
+    output('up_grad', 'N'),
+    input('y_grad', 'N'),
+    input('gate', 'N'),
+    input('up', 'N'),
+    size('N'),
+  ],
+  reference: relu_gate_backward,
+  flops: ({ N }) => 4 * N,
+})

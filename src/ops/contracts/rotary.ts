@@ -1,0 +1,44 @@
+/**
+ * The contract of rotary: parameters, cost, gradients and bounds.
+ */
+import { type PlainOp, defineOp, output, input, size } from '../op.ts'
+import { rotary, rotary_backward } from '../rotary.ts'
+
+/** Op definition. */
+export const rotaryOp: PlainOp<typeof rotary> = defineOp({
+  name: 'rotary',
+  formula: 'y[i] = x[i] cos - x[i + M] sin, y[i + M] = x[i + M] cos + x[i] sin, of each head',
+  params: [
+    output('y', 'T H*K', { mayAlias: 'x' }),
+    input('x', 'T H*K'),
+    input('table', 'T K'),
+    size('T'),
+    size('H'),
+    size('K'),
+  ],
+  reference: rotary,
+  flops: ({ T, H, K }) => 3 * T * H * K,
+  gradients: [
+    {
+      of: ['x'],
+      op: 'rotary_backward',
+      bind: { x_grad: 'x_grad', y_grad: 'y_grad', table: 'table', T: 'T', H: 'H', K: 'K' },
+    },
+  ],
+})
+
+/** Op definition. */
+export const rotaryBackwardOp: PlainOp<typeof rotary_backward> = defineOp({
+  name: 'rotary_backward',
+  formula: 'x_grad[i] = y_grad[i] cos + y_grad[i + M] sin, x_grad[i + M] = y_grad[i + M] cos - y_grad[i] sin',
+  params: [
+    output('x_grad', 'T H*K', { mayAlias: 'y_grad' }),
+    input('y_grad', 'T H*K'),
+    input('table', 'T K'),
+    size('T'),
+    size('H'),
+    size('K'),
+  ],
+  reference: rotary_backward,
+  flops: ({ T, H, K }) => 3 * T * H * K,
+})
