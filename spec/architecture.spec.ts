@@ -113,6 +113,33 @@ describe('the specification imports operations and numbers only', () => {
   })
 })
 
+describe('six files ask for the features of a family', () => {
+  test('in src/', () =>
+    expect(rules.filesThatAskForFeatures(modules).toSorted()).toEqual([
+      'src/engine/config.ts',
+      'src/engine/program.ts',
+      'src/masks/achieved.ts',
+      'src/verify/model/cases.ts',
+      'src/verify/model/engine_cases.ts',
+      'src/web/trace/trace_file.ts',
+    ]))
+
+  test('a member and a name taken out of a configuration are found; a step that is named so is not', () => {
+    const files = {
+      'src/engine/a.ts': 'export const a = (of: { gated: boolean }): boolean => of.gated',
+      'src/bench/b.ts': 'export const b = ({ preNorm }: { preNorm: boolean }): boolean => preNorm',
+      'src/engine/c.ts': 'export const c = (config: { rotary: number }): number => config.rotary',
+      'src/engine/d.ts': 'export const d = (step: { rotary: number }): number => step.rotary',
+      'src/spec/opt.ts': 'export const e = (of: { gated: boolean }): boolean => of.gated',
+    }
+    expect(rules.filesThatAskForFeatures(planted(files))).toEqual([
+      'src/engine/a.ts',
+      'src/bench/b.ts',
+      'src/engine/c.ts',
+    ])
+  })
+})
+
 describe('the library knows no evaluation', () => {
   test('in src/', () => expect(rules.libraryKnowsNoEvaluation(modules)).toEqual([]))
 

@@ -98,6 +98,37 @@ export function importsGoOneWay(modules: readonly Module[]): string[] {
   })
 }
 
+/** What tells the layers of families apart, in a configuration. */
+const features = ['preNorm', 'finalNorm', 'gated', 'biases', 'rotary', 'activation']
+/** Those whose names mean other things elsewhere: they count where a configuration is asked. */
+const ambiguous = ['biases', 'rotary', 'activation']
+
+/** The files outside the definitions that ask for a feature of a family: by a member, or by taking it out of an object. */
+export function filesThatAskForFeatures(modules: readonly Module[]): string[] {
+  const nameOf = (node: Node | null): string => (node?.type === 'Identifier' ? (node.name as string) : '')
+  const asks = (module: Module): boolean => {
+    let found = false
+    const visit = (node: Node): void => {
+      if (node.type === 'MemberExpression') {
+        const name = nameOf(node.property as Node)
+        const isConfig = ['config', 'model', 'llama'].includes(nameOf(node.object as Node))
+        found ||= features.includes(name) && (isConfig || !ambiguous.includes(name))
+      }
+      if (node.type === 'ObjectPattern')
+        for (const { key } of node.properties as { key?: Node }[]) {
+          const name = nameOf(key ?? null)
+          found ||= features.includes(name) && !ambiguous.includes(name)
+        }
+    }
+    for (const statement of module.body) walk(statement, visit)
+    return found
+  }
+  return modules
+    .filter(({ path }) => !/^src\/(spec|ops|verify\/ops)\//.test(path))
+    .filter(asks)
+    .map(({ path }) => path)
+}
+
 /** The specification is made of definitions: it imports operations and numbers, and the arrays they stand in. */
 export function specificationIsPlain(modules: readonly Module[]): string[] {
   return modules

@@ -7,6 +7,7 @@ import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { Instruction } from './active_layer.ts'
 import type { Plan, Section } from './plan.ts'
+import type { Value } from '../spec/program.ts'
 import type { Frame } from './run_step.ts'
 
 /** Logits computed at a time, in numbers: bounds the buffer when every position of a long prompt is wanted. */
@@ -15,7 +16,8 @@ const LOGITS_AT_ONCE = 2 ** 20
 /** Views for a section. */
 interface Views {
   readonly T: number
-  readonly instructions: readonly Instruction[]
+  /** Of the results of its steps. */
+  readonly widths: readonly number[]
   readonly frame: Frame
 }
 
@@ -42,19 +44,22 @@ export class RunState {
   frame(section: Section, T: number, instructions: readonly Instruction[]): Frame {
     if (T > this.#rows) this.#grow(T)
     const last = this.#views.get(section)
-    if (last?.T === T && haveSameWidths(last.instructions, instructions)) return last.frame
-    const { entering, slots } = section
-    const widths = [entering?.width ?? 0, ...instructions.map(({ width }) => width)]
-    const frame = slots.map((slot, place) =>
-      slot === null ? NOTHING : this.#backend.view(this.#slots[slot], [T, widths[place]]),
-    )
-    this.#views.set(section, { T, instructions, frame })
+    if (last?.T === T && instructions.every(({ width }, i) => width === last.widths[i])) return last.frame
+    const widths = instructions.map(({ width }) => width)
+    const frame = section.slots.map((slot, place) => {
+      if (slot === null) return NOTHING
+      return place === 0
+        ? this.entering(section, T)
+        : this.#backend.view(this.#slots[slot], [T, widths[place - 1]])
+    })
+    this.#views.set(section, { T, widths, frame })
     return frame
   }
 
   /** Where the stream lies that enters a section: [T, D]. */
-  entering(section: Section, T: number, instructions: readonly Instruction[]): Buffer {
-    return this.frame(section, T, instructions)[0]
+  entering({ entering, slots }: Section, T: number): Buffer {
+    if (T > this.#rows) this.#grow(T)
+    return this.#backend.view(this.#slots[slots[0] as number], [T, (entering as Value).width])
   }
 
   /** How many rows of logits are computed at a time. */
@@ -106,7 +111,3 @@ export class RunState {
 
 /** The place of a value that has no slot. */
 const NOTHING: Buffer = { dtype: 'f32', shape: [0], length: 0 }
-
-function haveSameWidths(a: readonly Instruction[], b: readonly Instruction[]): boolean {
-  return a === b || a.every(({ width }, i) => width === b[i].width)
-}

@@ -365,13 +365,13 @@ export class Sequence {
       for (let i = 0; i < instructions.length; i++) {
         runStep(pass, instructions[i], frame, cacheOf, read)
         const place = i + 1
-        if (place === heads?.inner) {
+        if (place === heads.inner) {
           at.context(frame[place])
           ;({ instructions } = active())
-        } else if (at.gate && place === neurons?.gate?.place) {
+        } else if (at.gate && place === neurons.gate?.place) {
           const choice = at.gate(neurons, frame[place], scope)
           if (choice) instructions = chooseLate(instructions, neurons, choice)
-        } else if (place === neurons?.inner) at.activation(frame[place])
+        } else if (place === neurons.inner) at.activation(frame[place])
       }
     } finally {
       scope.dispose()
@@ -395,8 +395,7 @@ export class Sequence {
 
   /** The stream that enters a layer, or what stands behind the last: [T, D]. */
   #stream(layer: number, backend: Backend, T: number): Buffer {
-    const { instructions } = this.#whole[layer + 1]
-    return this.#stateIn(backend).entering(this.#sectionOf(layer), T, instructions)
+    return this.#stateIn(backend).entering(this.#sectionOf(layer), T)
   }
 
   /** The stream goes where the next section's weights are: T rows, through the host. */
