@@ -103,6 +103,16 @@ const comesBack = lawForAll(
 )
 stateLaw(comesBack, encodeTokenizerJson)
 
+test.each(['gpt-2', 'smollm', 'llama-bpe', 'qwen2', 'spm'])(
+  '%s is written with the model that its file from Hugging Face has',
+  (name) => {
+    const modelOf = (json: string): object => (JSON.parse(json) as { model: object }).model
+    const file = modelOf(readFileSync(join(fixtures, 'tokenizers', `${name}.tokenizer.json`), 'utf8'))
+    // Every byte has a token, so no text has an unknown one.
+    expect(modelOf(encodeTokenizerJson(vocabularyOf(name)))).toEqual({ ...file, unk_token: null })
+  },
+)
+
 describe('mutants are killed:', () => {
   const withJson = (name: string, change: (json: Record<string, unknown>) => void): Convert =>
     converter((folder) => {

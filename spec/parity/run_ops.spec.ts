@@ -23,7 +23,7 @@ import { mutateKernel } from '../harness/mutate.ts'
 import { arraysOf, lettersOf } from '../harness/op_case.ts'
 import { owesBits } from '../harness/strict.ts'
 import { mutants } from '../ops/all_mutants.ts'
-import { loadSmallModel } from '../evaluation/small_model.ts'
+import { loadSmallModel, smallConfig } from '../evaluation/small_model.ts'
 
 const reference = await createBackend('reference')
 const seed = 0
@@ -253,6 +253,21 @@ describe('a planted bug', () => {
     const failed = report.tensors.filter((found) => !found.passed).map(({ name }) => name)
     expect(failed).toContain(tensor)
     if (tensor === 'masked.logits') expect(failed).toEqual([tensor])
+  })
+
+  test('in the choice of tokens is told in the texts, as the token that came in place of the expected one', async () => {
+    const { vocabulary } = smallConfig
+    const broken = mutateKernel(reference, 'linear', (linear) => (y, ...rest) => {
+      linear(y, ...rest)
+      if (y.length % vocabulary === 0) y.forEach((_, i) => (y[i] += i % vocabulary === 7 ? 1e6 : 0))
+    })
+    const { checks } = await againstReference(broken)
+    const texts = checks.filter(({ name }) => name !== 'masks')
+    expect(texts.map(({ name }) => name)).toEqual(['greedy dense', 'greedy sparse'])
+    for (const { passed, detail } of texts) {
+      expect(passed).toBe(false)
+      expect(detail).toMatch(/^token \d+ is 7, expected (?!7,)\d+, whose logit is \d\.\de[+-]\d+ higher$/)
+    }
   })
 
   test('in ranking appears in masks', async () => {

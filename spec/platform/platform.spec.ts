@@ -16,6 +16,7 @@ import {
   crc32,
   exists,
   fileKind,
+  hasColours,
   list,
   machine,
   makeFolder,
@@ -178,6 +179,26 @@ test.each([
     if (!shares) vi.stubGlobal('SharedArrayBuffer', undefined)
     vi.stubGlobal('crossOriginIsolated', isolated)
     expect(canShareMemory()).toBe(expected)
+  },
+)
+
+test.each([
+  { isTTY: true, noColor: false, expected: true },
+  { isTTY: true, noColor: true, expected: false },
+  { isTTY: undefined, noColor: false, expected: false },
+  { isTTY: undefined, noColor: true, expected: false },
+])(
+  'Deno shows colours: $expected, where its output is a terminal ($isTTY) and NO_COLOR set ($noColor)',
+  ({ isTTY, noColor, expected }) => {
+    const before = Object.getOwnPropertyDescriptor(process.stdout, 'isTTY')
+    Object.defineProperty(process.stdout, 'isTTY', { value: isTTY, configurable: true })
+    vi.stubGlobal('Deno', { noColor })
+    try {
+      expect(hasColours('stdout')).toBe(expected)
+    } finally {
+      Reflect.deleteProperty(process.stdout, 'isTTY')
+      if (before) Object.defineProperty(process.stdout, 'isTTY', before)
+    }
   },
 )
 

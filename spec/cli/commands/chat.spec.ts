@@ -254,8 +254,11 @@ async function typed(
     ...broken,
   }
   const options = { planner: 'dense', sparsity: 0.5, maxTokens: 12, temperature: 9 } as const
-  await runChat(session, opt, { options, ...flags })
-  await opt.dispose()
+  try {
+    await runChat(session, opt, { options, ...flags })
+  } finally {
+    await opt.dispose()
+  }
   return { stdout, notes, exitCode: session.exitCode, chats }
 }
 
@@ -316,6 +319,13 @@ describe('at a terminal', () => {
       exitCode: 0,
       notes: [],
     })
+  })
+
+  test('a bug ends the conversation with its error, and is not taken for ctrl-C', async () => {
+    const print = async (text: string): Promise<void> => {
+      if (text.startsWith('no answer yet')) throw new RangeError('odd')
+    }
+    await expect(typed(['/mask', 'a'], {}, { print })).rejects.toThrow(new RangeError('odd'))
   })
 
   test('an answer cannot control the terminal', () => {

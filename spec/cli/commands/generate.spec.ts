@@ -3,7 +3,7 @@
  * src/cli/writing_flags.ts.
  */
 import { readFileSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { timesDense, turnsFit } from '../../../src/cli/commands/generate.ts'
 import type { ProgressUpdate } from '../../../src/cli/progress.ts'
 import { colours, plainScreen } from '../../../src/cli/screen.ts'
@@ -16,6 +16,11 @@ const [known] = JSON.parse(readFileSync(`${fixtures}tiny-opt/expected.json`, 'ut
   greedy_ids: number[]
   greedy_text: string
 }[]
+
+afterEach(() => {
+  vi.useRealTimers()
+  vi.restoreAllMocks()
+})
 
 /** A terminal without colours. */
 const terminal = { columns: 80, paint: plainScreen.paint }
@@ -66,6 +71,28 @@ describe('generate', () => {
     expect((await ratio(...random)) ?? 1).toBeGreaterThan(0)
     for (const flags of [[], [...random, '--quiet'], [...random, '--check', '4']])
       expect(await ratio(...flags)).toBeNull()
+  })
+
+  test('the dense model is asked for half the time of the text at most', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    // No time passes but that of tokens: two milliseconds each, four of a dense one.
+    const { generate } = ShadowModel.prototype
+    const asked = { own: 0, dense: 0 }
+    vi.spyOn(ShadowModel.prototype, 'generate').mockImplementation(function (this: ShadowModel, ...args) {
+      const who = args[1]?.planner === 'dense' ? 'dense' : 'own'
+      const steps = generate.apply(this, args)
+      const next = steps.next.bind(steps)
+      steps.next = () => {
+        asked[who]++
+        vi.advanceTimersByTime(who === 'dense' ? 4 : 2)
+        return next()
+      }
+      return steps
+    })
+    const report = await runJson('generate', known.text, '--max-tokens', '60', '--planner', 'random')
+    expect(report).toMatchObject({ tokens: { length: 60 }, tokensPerSecond: 500, timesDense: 2 })
+    // Half of 120 milliseconds are ten turns of six; before them the text was asked for its end too.
+    expect(asked).toEqual({ own: 60 + 1 + 10, dense: 10 })
   })
 
   test('a sparsity without a planner is that of shadow', async () => {

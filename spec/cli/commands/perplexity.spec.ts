@@ -51,6 +51,23 @@ describe('perplexity', () => {
     expect(stdout).toContain('Masks from the first 16 tokens of each window')
   })
 
+  test('a table leans to the left in its first column, and to the right in every other', async () => {
+    const args = ['--planner', 'random,shadow', '--sparsity', '0.5,0.75', '--by', 'stream', '--context', '24']
+    const { stdout } = await runInside(['perplexity', '--text', text, '--windows', '2', ...args])
+    const [table] = /^planner +asked.*\n(?:.+\n){5}/m.exec(stdout) ?? ['']
+    const cells = table
+      .trimEnd()
+      .split('\n')
+      .map((line) => [...line.matchAll(/\S+(?: \S+)*/g)])
+    const [headings] = cells
+    expect(headings.length).toBeGreaterThan(3)
+    for (const row of cells) {
+      expect(row[0].index).toBe(0)
+      const ends = (of: typeof row): number[] => of.slice(1).map(({ index, 0: cell }) => index + cell.length)
+      expect(ends(row)).toEqual(ends(headings))
+    }
+  })
+
   test('a small KL has its error beside it, in two digits as well', async () => {
     const windows = ['--by', 'stream', '--context', '24', '--windows', '4']
     const { stdout } = await runInside(['perplexity', '--text', text, '--cache', 'int8', ...windows])

@@ -1,5 +1,5 @@
 /**
- * The ticks of a logarithmic axis: powers of ten, and multiples of them where there are few.
+ * The ticks of a logarithmic axis: powers of ten, and multiples of them where there are few. The room that bars have.
  */
 import { expect, test } from 'vitest'
 import { drawPlot } from '../../../src/experiments/report/draw.ts'
@@ -17,4 +17,18 @@ test.each<[name: string, values: readonly number[], labels: readonly string[]]>(
   const { content } = await drawPlot(plot, figureSizes[0])
   const texts = [...content.matchAll(/<text[^>]*>([^<]+)<\/text>/g)].map(([, text]) => text)
   expect(texts.slice(texts.indexOf('units skipped (%)') + 1, texts.indexOf('y'))).toEqual(labels)
+})
+
+test.each([1, 2, 3, 5])('bars of %d series stand apart, so that their numbers can be read', async (count) => {
+  const named = (y: number) => ['dense', 'shadow', 'random'].map((x, i) => ({ x, y: y + i }))
+  const series = Array.from({ length: count }, (_, i) => ({ name: `${i}`, points: named(10 * (i + 1)) }))
+  for (const size of figureSizes) {
+    const { content, height } = await drawPlot(linePlot({ kind: 'bar', series }), size)
+    const numbers = [...content.matchAll(/<text[^>]*translate\([\d.]+,([\d.]+)\)[^>]*10\.5px[^>]*>/g)]
+    const places = numbers.map(([, y]) => Number(y)).toSorted((a, b) => a - b)
+    expect(places).toHaveLength(3 * count)
+    expect(places[0]).toBeGreaterThan(10.5)
+    for (const [i, place] of places.slice(1).entries()) expect(place - places[i]).toBeGreaterThan(1.2 * 10.5)
+    expect(height).toBeGreaterThan(places[3 * count - 1])
+  }
 })

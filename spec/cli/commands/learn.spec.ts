@@ -1,0 +1,81 @@
+/**
+ * `shadowllm learn`: the same command goes on with what was learnt, and one with any other setting is refused.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { writeModel } from '../options/small_files.ts'
+import type { CliResult } from '../run_cli.ts'
+import { runInside } from '../run_inside.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-learn-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+const at = (name: string): string => join(folder, name)
+const sizes = ['--prompt', '12', '--continuation', '8']
+
+beforeAll(async () => {
+  const sentence = 'The captain looked at the sea, and the men looked at him. '
+  for (const [name, count] of [
+    ['sea.txt', 20],
+    ['ship.txt', 24],
+  ] as const)
+    writeFileSync(at(name), sentence.repeat(count))
+  await writeModel(at('model'), 1)
+  await writeModel(at('other-model'), 2)
+  for (const [traces, seed] of [
+    ['traces', '0'],
+    ['other-traces', '1'],
+  ]) {
+    const input = ['-m', at('model'), '--text', at('sea.txt'), '--criteria', 'plainact,l2norm']
+    const args = ['calibrate', ...input, '--output', at(traces), '--limit', '2', '--seed', seed, ...sizes]
+    expect(await runInside(args)).toMatchObject({ code: 0, stderr: '' })
+  }
+})
+
+describe('when all steps are taken', () => {
+  const learn = (...args: string[]): Promise<CliResult> => {
+    const input = ['-m', at('model'), '--calibration', at('traces'), '--text', at('sea.txt'), ...sizes]
+    return runInside(['learn', ...input, '--output', at('learnt'), '--steps', '3', '--json', ...args])
+  }
+  const written = (): Buffer[] => ['learnt', 'learnt.learning'].map((name) => readFileSync(at(name)))
+  let before: Buffer[]
+  beforeAll(async () => {
+    expect(JSON.parse((await learn()).stdout)).toMatchObject({ steps: 3, taken: 3 })
+    before = written()
+  })
+
+  test('the same command takes none, and writes the same predictor', async () => {
+    expect(JSON.parse((await learn()).stdout)).toMatchObject({ steps: 3, taken: 0, kl: null })
+    expect(written()).toEqual(before)
+  })
+
+  // {NAME} is a file of the folder.
+  test.each<[flag: string, differing: string[]]>([
+    ['-m {other-model}', ['model']],
+    ['--calibration {other-traces}', ['calibration']],
+    ['--criterion l2norm', ['criterion']],
+    ['--text {ship.txt}', ['data', 'text']],
+    ['--prompt 13', ['data']],
+    ['--continuation 7', ['data']],
+    ['--seed 1', ['data']],
+    ['--sparsity 0.25', ['headSparsity', 'neuronSparsity']],
+    ['--head-sparsity 0', ['headSparsity']],
+    ['--neuron-sparsity 0.25', ['neuronSparsity']],
+    ['--scope global', ['scope']],
+    ['--prefill masked', ['prefill']],
+    ['--steps 4', ['data', 'steps']],
+    ['--rate 0.1', ['rate']],
+  ])('%s is refused, what differs is named, and the files stay as they are', async (flag, differing) => {
+    const args = flag.split(' ').map((part) => part.replace(/^\{(.+)\}$/, (_, name: string) => at(name)))
+    const { code, stdout, stderr } = await learn(...args)
+    expect([code, stdout]).toEqual([2, ''])
+    expect(stderr).toMatch(/^shadowllm: [^\n]+ \[RESUME\]\n$/)
+    const [asked, found] = [...stderr.matchAll(/\{[^}]+\}/g)].map(
+      ([text]) => JSON.parse(text) as Record<string, unknown>,
+    )
+    const names = Object.keys({ ...asked, ...found })
+    expect(names.filter((name) => asked[name] !== found[name])).toEqual(differing)
+    expect(written()).toEqual(before)
+  })
+})
