@@ -10,7 +10,7 @@ import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { relu } from '../../src/ops/relu.ts'
-import { silu_gate } from '../../src/ops/silu_gate.ts'
+import { gates } from '../../src/ops/gates.ts'
 import { catsPlanner, gateCutoff } from '../../src/predictor/cats.ts'
 import { lawForAll } from '../../src/verify/law.ts'
 import {
@@ -94,13 +94,9 @@ const choosesByGate = (make: Make = catsPlanner): ModelLaw =>
         const trace = traceForward(loaded, tokens.slice(0, prompt))
         const cutoffs = loaded.weights.layers.map((_, layer) => {
           const gate = trace.fc1Pre(layer)
-          if (loaded.config.gated)
-            silu_gate(
-              gate,
-              gate,
-              gate.map(() => 1),
-              gate.length,
-            )
+          const { gated, activation } = loaded.config
+          const ones = gate.map(() => 1)
+          if (gated) gates[activation].forward(gate, gate, ones, gate.length)
           else relu(gate, gate, gate.length)
           return (
             gate.map(Math.abs).toSorted()[Math.floor(budget.neuronSparsity * gate.length + 1e-9)] ?? Infinity

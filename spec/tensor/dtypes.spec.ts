@@ -3,6 +3,8 @@
  *
  * The outside oracle is arithmetic on float64, in which every F16 and BF16 value, and the midpoint of two
  * neighbours, is exact.
+ *
+ * Tests src/tensor/dtypes.ts and src/tensor/halves.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

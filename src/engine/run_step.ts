@@ -3,6 +3,8 @@
  * for the backward pass.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
+import type { OpName } from '../ops/catalog.ts'
+import type { Activation } from '../ops/gates.ts'
 import type { Rotary } from '../ops/rotary_table.ts'
 import type { Instruction } from './active_layer.ts'
 import type { LayerCache } from './layer_cache.ts'
@@ -48,6 +50,9 @@ export function attentionScale(headSize: number): number {
   return headSize ** -0.5
 }
 
+/** The op of each gate. A name that is put together in a loop is looked up slowly. */
+const gateOps = { silu: 'silu_gate', relu: 'relu_gate' } as const satisfies Record<Activation, OpName>
+
 /** What products read in place of a value, where input channels are masked. */
 export type ReadChannels = (instruction: Instruction, x: Buffer) => Buffer
 
@@ -62,14 +67,13 @@ export function runStep(
   cacheOf: (keyHeads: number) => LayerCache,
   read: ReadChannels | null = null,
 ): void {
-  const { step, rows } = instruction
+  const { step, rows, bias } = instruction
   const { value, place, of } = step
   const { ops } = pass.backend
   const y = frame[place]
   const x = frame[of[0]]
   // Every operation that has a weight reads one.
   const weight = instruction.weight as Buffer
-  const { bias } = instruction
   switch (value.op) {
     case 'tokens':
       frame[place] = pass.tokens as Buffer
@@ -107,6 +111,6 @@ export function runStep(
     case 'relu':
       return ops.relu(y, x)
     case 'gate':
-      return ops[`${value.activation}_gate`](y, x, frame[of[1]])
+      return ops[gateOps[value.activation]](y, x, frame[of[1]])
   }
 }

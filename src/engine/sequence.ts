@@ -294,6 +294,17 @@ export class Sequence {
     this.#runStart(segment, tokens)
     let decided: UnitMask | null = null
     let pass = passOf(model, home, past, T)
+    const asks: Asks = {
+      context: (layer, context) => {
+        if (layer !== schedule?.placement) return
+        decided = schedule.afterAttention(segment, tokens, () => pass.backend.readF32(context))
+        if (decided && !isDense) this.#adopt(decided, this.#passesUnder(segment, isDense))
+      },
+      gate: gates ? (...shown) => this.#askGate(segment, ...shown) : null,
+      activation: (layer, activation) => {
+        if (schedule?.summarizes(segment)) schedule.summarize(layer, pass.backend.readF32(activation), T)
+      },
+    }
     for (let layer = 0; layer < model.config.layers; layer++) {
       const { backend } = pass
       const next = model.weights.layers[layer]
@@ -303,17 +314,7 @@ export class Sequence {
       }
       this.#askBefore(segment, layer, isDense)
       const read = channels ? this.#channelsOf(segment, layer, pass) : null
-      this.#runLayer(pass, layer, unmasked, read, {
-        context: (context) => {
-          if (layer !== schedule?.placement) return
-          decided = schedule.afterAttention(segment, tokens, () => pass.backend.readF32(context))
-          if (decided && !isDense) this.#adopt(decided, this.#passesUnder(segment, isDense))
-        },
-        gate: gates ? (site, gate, scope) => this.#askGate(segment, layer, site, gate, scope) : null,
-        activation: (activation) => {
-          if (schedule?.summarizes(segment)) schedule.summarize(layer, pass.backend.readF32(activation), T)
-        },
-      })
+      this.#runLayer(pass, layer, unmasked, read, asks)
     }
     const end = model.config.layers
     if (pass.backend !== home) this.#moveStream(end, pass.backend, home, T)
@@ -340,18 +341,8 @@ export class Sequence {
     }
   }
 
-  /** The steps of a layer. Each of the others is called when its value is there, and may bring the layer under a mask. */
-  #runLayer(
-    pass: Pass,
-    layer: number,
-    unmasked: boolean,
-    read: ReadChannels | null,
-    at: {
-      readonly context: (value: Buffer) => void
-      readonly gate: ((site: UnitSite, gate: Buffer, scope: BufferScope) => GateChoice | null) | null
-      readonly activation: (value: Buffer) => void
-    },
-  ): void {
+  /** The steps of a layer. What asks is called when its value is there, and may bring the layer under a mask. */
+  #runLayer(pass: Pass, layer: number, unmasked: boolean, read: ReadChannels | null, asks: Asks): void {
     const { backend, T } = pass
     const section = this.#sectionOf(layer)
     const active = (): ActiveLayer => (unmasked ? this.#whole[layer + 1] : this.#layers[layer])
@@ -360,21 +351,21 @@ export class Sequence {
     const cacheOf = (keyHeads: number): LayerCache => this.#cache.layer(layer, backend, keyHeads)
     const heads = siteIn(section, 'heads')
     const neurons = siteIn(section, 'neurons')
-    const scope = new BufferScope(backend)
+    const scope = asks.gate && new BufferScope(backend)
     try {
       for (let i = 0; i < instructions.length; i++) {
         runStep(pass, instructions[i], frame, cacheOf, read)
         const place = i + 1
         if (place === heads.inner) {
-          at.context(frame[place])
+          asks.context(layer, frame[place])
           ;({ instructions } = active())
-        } else if (at.gate && place === neurons.gate?.place) {
-          const choice = at.gate(neurons, frame[place], scope)
+        } else if (scope && place === neurons.gate?.place) {
+          const choice = asks.gate?.(layer, neurons, frame[place], scope)
           if (choice) instructions = chooseLate(instructions, neurons, choice)
-        } else if (place === neurons.inner) at.activation(frame[place])
+        } else if (place === neurons.inner) asks.activation(layer, frame[place])
       }
     } finally {
-      scope.dispose()
+      scope?.dispose()
     }
   }
 
@@ -568,6 +559,18 @@ export class Sequence {
     for (const instruction of instructions) runStep(pass, instruction, frame, noCache)
     return frame[section.steps.length]
   }
+}
+
+/** Who is asked in the middle of a layer, and what they are shown. */
+interface Asks {
+  /** The heads' outputs. */
+  readonly context: (layer: number, value: Buffer) => void
+  /** The result of the product before the activation function. */
+  readonly gate:
+    | ((layer: number, site: UnitSite, gate: Buffer, scope: BufferScope) => GateChoice | null)
+    | null
+  /** The activations, before any mask. */
+  readonly activation: (layer: number, value: Buffer) => void
 }
 
 /** The neurons that are chosen by their gate, in buffers that outlive the layer. */
