@@ -130,7 +130,21 @@ const mutants: readonly Mutant<LawName>[] = [
   {
     bug: 'a feed is not cut: what the planner says at its first token holds to its end',
     plant: wrongPlanner(firstHeard),
-    breaks: ['engineSchedule'],
+    breaks: ['engineSchedule', 'engineDejavu'],
+  },
+  {
+    bug: 'a layer is decided by the stream that enters it, not one layer ahead',
+    plant: wrongPlanner(({ beforeLayer, ...planner }) => ({
+      ...planner,
+      // The stream of a layer is shown once more as that of the layer before it.
+      beforeLayer:
+        beforeLayer &&
+        ((layer, ...shown) => {
+          if (layer > 0) beforeLayer(layer - 1, ...shown)
+          return beforeLayer(layer, ...shown)
+        }),
+    })),
+    breaks: ['engineDejavu'],
   },
   {
     bug: 'a planner is asked one layer too early',

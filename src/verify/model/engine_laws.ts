@@ -7,20 +7,23 @@ import { collectExample } from '../../calibration/examples.ts'
 import { plainact as plainactCriterion } from '../../criteria/plainact.ts'
 import { makeBudget } from '../../masks/budget.ts'
 import { channelSites, type ChannelSite } from '../../masks/channels.ts'
-import { denseMask, unitKinds, type UnitMask } from '../../masks/mask.ts'
+import { denseMask, unitKinds, type UnitKind, type UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { UnitScores } from '../../masks/selection.ts'
 import { backward } from '../../engine/backward.ts'
 import { contextWidth } from '../../engine/config.ts'
 import { generateTokens } from '../../engine/generate.ts'
 import { traceForward } from '../../engine/trace.ts'
-import type { ShadowConfig } from '../../predictor/predictor_config.ts'
+import { DejavuPredictor } from '../../predictor/dejavu.ts'
+import { dejavuPlanner } from '../../predictor/dejavu_planner.ts'
+import type { DejavuConfig, ShadowConfig } from '../../predictor/predictor_config.ts'
 import { makePredictorConfig } from '../../predictor/make_predictor_config.ts'
-import { layerParameterNames, type NetworkShape } from '../../predictor/network.ts'
+import { layerParameterNames, type NetworkShape, type NetworkValues } from '../../predictor/network.ts'
 import { shadowPlanner } from '../../predictor/planners.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
 import { reading, type Channels } from '../../spec/channels.ts'
-import { maskUnits, type Mask, type Tensor, type Units } from '../../spec/plain.ts'
+import { dejavu, type LowRank } from '../../spec/dejavu.ts'
+import { maskUnits, tensor, type Mask, type Tensor, type Units } from '../../spec/plain.ts'
 import { plainact } from '../../spec/plainact.ts'
 import { selectMask as plainSelectMask } from '../../spec/select.ts'
 import { calibrate, generate, plan, train } from '../../spec/shadowllm.ts'
@@ -321,6 +324,59 @@ export const engineLaws = {
         }
       })
     },
+  ),
+
+  engineDejavu: forAll(
+    'the logits under DejaVu are those of the specification: each layer decided at each token from the stream one layer before',
+    {
+      drawn: engineCase,
+      networks: fc.record({ heads: networkCase, neurons: networkCase }),
+      budget: anyBudget,
+      mode: modes,
+      parts: cuts,
+    },
+    async (subject, { drawn, networks, budget, mode, parts }) => {
+      const { config, tensors, tokens } = made(drawn)
+      const plain = plainModel(config, tensors, 'f32', 'f32')
+      const { layers, heads, neurons } = drawn
+      const shapeOf = (kind: UnitKind): NetworkShape => ({
+        inputs: config.width,
+        hidden: networks[kind].hidden,
+        outputs: drawn[kind],
+        form: 'low-rank',
+      })
+      const valuesOf = (kind: UnitKind): NetworkValues[] =>
+        Array.from({ length: layers - 1 }, (_, l) =>
+          networkValues(shapeOf(kind), [l + 1, ...networks[kind].numbers]),
+        )
+      const values = { heads: valuesOf('heads'), neurons: valuesOf('neurons') }
+      const lowRank = (kind: UnitKind, l: number): LowRank => {
+        const { hidden: R, inputs: D, outputs: U } = shapeOf(kind)
+        const { inputWeight, outputWeight } = values[kind][l]
+        return { W1: tensor(inputWeight, R, D), W2: tensor(outputWeight, U, R) }
+      }
+      const predictors = values.heads.map((_, l) => ({
+        heads: lowRank('heads', l),
+        neurons: lowRank('neurons', l),
+      }))
+      const about = { shape: { layers, heads, neurons }, width: config.width, ...aboutNothing }
+      const hidden = { headHidden: networks.heads.hidden, neuronHidden: networks.neurons.hidden }
+      const predictorConfig = makePredictorConfig('dejavu', about, { ...hidden, features: 'none' })
+      await withEngine(subject, config, tensors, {}, async (model, compare) => {
+        const trained = new DejavuPredictor(model.backend, predictorConfig as DejavuConfig, values)
+        try {
+          const { sparsity, ...rest } = budget
+          const planner = dejavuPlanner(trained, makeBudget(sparsity, rest))
+          const [prompt] = endsOf(tokens, parts)
+          const masks = dejavu(plain, predictors, tokens, prompt, budget)
+          const { logits } = plain.forward(tokens, masks)
+          compare('logits', feedInParts(model, tokens, parts, { planner, mode }), logits.data)
+        } finally {
+          trained.dispose()
+        }
+      })
+    },
+    { runs: 60 },
   ),
 
   engineSelection: forAll(
