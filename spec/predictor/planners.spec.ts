@@ -18,6 +18,7 @@ import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/engine/backward.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
+import { denseLayers, type PredictorConfig } from '../../src/predictor/predictor_config.ts'
 import { dejavuPlanner } from '../../src/predictor/dejavu_planner.ts'
 import { leakyMask } from '../../src/predictor/leaky.ts'
 import {
@@ -461,6 +462,15 @@ test('layers up to the source layer of a predictor are dense, unless it ranks th
   for (const options of [{}, { prefill: 'masked' }, { prefill: 'dense', every: 16 }] as const)
     expect(planned(2, all, 1, options)).toEqual([5, 5, 5, 0])
   expect(planned(2, all, undefined, { prefill: 'dense' })).toEqual([5, 5, 5, 0])
+})
+
+test('layers that a predictor leaves dense are counted as its planner leaves them', () => {
+  const of = (kind: 'shadow' | 'dejavu', placement: number, ranksFrom?: number): PredictorConfig =>
+    ({ kind, placement, ranksFrom }) as PredictorConfig
+  expect(denseLayers(of('shadow', 2), false)).toBe(3)
+  expect(denseLayers(of('shadow', 2, 1), false)).toBe(3)
+  expect(denseLayers(of('shadow', 2, 1), true)).toBe(1)
+  expect(denseLayers(of('dejavu', 2), false)).toBe(1)
 })
 
 test('a random planner draws again for each decision', () => {

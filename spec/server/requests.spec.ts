@@ -218,6 +218,11 @@ describe('each wrong value has its code', () => {
     expect((await ask(server, '/v1/completions', body)).status).toBe(200)
   })
 
+  test('the most stop texts, and the longest, are taken', async () => {
+    const most = Array.from({ length: 16 }, (_, i) => `${i}`.padEnd(1024, 'x'))
+    expect((await ask(server, '/v1/completions', { ...right, stop: most })).status).toBe(200)
+  })
+
   test('the right values are taken by the same tables', async () => {
     expect((await ask(server, '/v1/completions', right)).status).toBe(200)
     expect((await ask(server, '/v1/completions', { ...right, prompt: [V - 1] })).status).toBe(200)
