@@ -133,13 +133,19 @@ export interface Relaxed<Args extends readonly unknown[]> {
 }
 
 /**
- * How a kernel's gradient is had: run the kernel `op` with its parameters bound to these names of the forward one.
- * `x_grad` and `y_grad` stand for the gradients of `x` and `y`; null stands for an absent optional array.
+ * How a kernel's gradient is had: run the kernel `op` with its parameters bound to names of the forward one, which are their
+ * own unless `bind` has others. `x_grad` and `y_grad` stand for the gradients of `x` and `y`; null stands for an absent optional
+ * array.
  */
 export interface GradientRule {
   readonly of: readonly string[]
   readonly op: string
-  readonly bind: Readonly<Record<string, string | null>>
+  readonly bind?: Readonly<Record<string, string | null>>
+}
+
+/** What a rule binds a parameter of its op to. */
+export function boundBy({ bind = {} }: GradientRule, param: string): string | null {
+  return Object.hasOwn(bind, param) ? bind[param] : param
 }
 
 /** One kernel: `Args` are the arguments of the function that defines it. */

@@ -21,14 +21,6 @@ export const bceOp: PlainOp<typeof bce, [negative_weight: number]> = defineOp({
     {
       of: ['logits'],
       op: 'bce_backward',
-      bind: {
-        logits_grad: 'logits_grad',
-        loss_grad: 'loss_grad',
-        logits: 'logits',
-        target: 'target',
-        negative_weight: 'negative_weight',
-        N: 'N',
-      },
     },
   ],
 })

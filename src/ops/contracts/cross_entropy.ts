@@ -21,14 +21,6 @@ export const crossEntropyOp: PlainOp<typeof cross_entropy> = defineOp({
     {
       of: ['logits'],
       op: 'cross_entropy_backward',
-      bind: {
-        logits_grad: 'logits_grad',
-        nll_grad: 'nll_grad',
-        logits: 'logits',
-        labels: 'labels',
-        T: 'T',
-        V: 'V',
-      },
     },
   ],
 })

@@ -59,7 +59,6 @@ export const embeddingOp: Op<
       {
         of: ['table'],
         op: 'embedding_backward',
-        bind: { table_grad: 'table_grad', y_grad: 'y_grad', ids: 'ids', T: 'T', V: 'V', D: 'D' },
       },
     ]),
     bf16: inFloats('bf16'),

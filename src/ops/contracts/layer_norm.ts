@@ -56,17 +56,6 @@ export const layerNormOp: PlainOp<typeof layer_norm, [epsilon: number]> = define
     {
       of: ['x', 'weight', 'bias'],
       op: 'layer_norm_backward',
-      bind: {
-        x_grad: 'x_grad',
-        weight_grad: 'weight_grad',
-        bias_grad: 'bias_grad',
-        y_grad: 'y_grad',
-        x: 'x',
-        weight: 'weight',
-        epsilon: 'epsilon',
-        T: 'T',
-        D: 'D',
-      },
     },
   ],
 })

@@ -64,22 +64,11 @@ function inFloats(
       {
         of: ['x'],
         op: kernelName('linear_input_major', storage),
-        bind: {
-          y: 'x_grad',
-          x: 'y_grad',
-          weight: 'weight',
-          bias: null,
-          inputs: 'rows',
-          T: 'T',
-          O: 'I',
-          I: 'O',
-          R: 'R',
-        },
+        bind: { y: 'x_grad', x: 'y_grad', bias: null, inputs: 'rows', O: 'I', I: 'O' },
       },
       {
         of: ['bias'],
         op: 'linear_backward_bias',
-        bind: { bias_grad: 'bias_grad', y_grad: 'y_grad', rows: 'rows', T: 'T', O: 'O', R: 'R' },
       },
       ...more,
     ],
@@ -90,16 +79,6 @@ function inFloats(
 const weightGradient: GradientRule = {
   of: ['weight'],
   op: 'linear_backward_weight',
-  bind: {
-    weight_grad: 'weight_grad',
-    y_grad: 'y_grad',
-    x: 'x',
-    rows: 'rows',
-    T: 'T',
-    O: 'O',
-    I: 'I',
-    R: 'R',
-  },
 }
 
 /** Op definition. */

@@ -71,22 +71,12 @@ function inFloats(
       {
         of: ['x'],
         op: kernelName('linear', storage),
-        bind: {
-          y: 'x_grad',
-          x: 'y_grad',
-          weight: 'weight',
-          bias: null,
-          rows: 'inputs',
-          T: 'T',
-          O: 'I',
-          I: 'O',
-          R: 'R',
-        },
+        bind: { y: 'x_grad', x: 'y_grad', bias: null, rows: 'inputs', O: 'I', I: 'O' },
       },
       {
         of: ['bias'],
         op: 'linear_backward_bias',
-        bind: { bias_grad: 'bias_grad', y_grad: 'y_grad', rows: null, T: 'T', O: 'O', R: 'O' },
+        bind: { rows: null, R: 'O' },
       },
       ...more,
     ],
@@ -97,16 +87,7 @@ function inFloats(
 const weightGradient: GradientRule = {
   of: ['weight'],
   op: 'linear_backward_weight',
-  bind: {
-    weight_grad: 'weight_grad',
-    y_grad: 'x',
-    x: 'y_grad',
-    rows: 'inputs',
-    T: 'T',
-    O: 'I',
-    I: 'O',
-    R: 'R',
-  },
+  bind: { y_grad: 'x', x: 'y_grad', rows: 'inputs', O: 'I', I: 'O' },
 }
 
 /** Op definition. */

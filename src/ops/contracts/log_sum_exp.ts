@@ -15,7 +15,6 @@ export const logSumExpOp: PlainOp<typeof log_sum_exp> = defineOp({
     {
       of: ['x'],
       op: 'log_sum_exp_backward',
-      bind: { x_grad: 'x_grad', y_grad: 'y_grad', x: 'x', y: 'y', T: 'T', V: 'V' },
     },
   ],
 })

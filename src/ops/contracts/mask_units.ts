@@ -18,7 +18,5 @@ export const maskUnitsOp: PlainOp<typeof mask_units> = defineOp({
   ],
   reference: mask_units,
   flops: ({ T, U, K }) => T * U * K,
-  gradients: [
-    { of: ['x'], op: 'mask_units', bind: { y: 'x_grad', x: 'y_grad', mask: 'mask', T: 'T', U: 'U', K: 'K' } },
-  ],
+  gradients: [{ of: ['x'], op: 'mask_units', bind: { y: 'x_grad', x: 'y_grad' } }],
 })

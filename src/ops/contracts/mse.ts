@@ -15,13 +15,6 @@ export const mseOp: PlainOp<typeof mse> = defineOp({
     {
       of: ['prediction'],
       op: 'mse_backward',
-      bind: {
-        prediction_grad: 'prediction_grad',
-        loss_grad: 'loss_grad',
-        prediction: 'prediction',
-        target: 'target',
-        N: 'N',
-      },
     },
   ],
 })

@@ -11,9 +11,7 @@ export const reluOp: PlainOp<typeof relu> = defineOp({
   params: [output('y', 'N', { mayAlias: 'x' }), input('x', 'N'), size('N')],
   reference: relu,
   flops: ({ N }) => N,
-  gradients: [
-    { of: ['x'], op: 'relu_backward', bind: { x_grad: 'x_grad', y_grad: 'y_grad', x: 'x', N: 'N' } },
-  ],
+  gradients: [{ of: ['x'], op: 'relu_backward' }],
 })
 
 /** Op definition. */
@@ -36,7 +34,6 @@ export const reluGateOp: PlainOp<typeof relu_gate> = defineOp({
     {
       of: ['gate', 'up'],
       op: 'relu_gate_backward',
-      bind: { gate_grad: 'gate_grad', up_grad: 'up_grad', y_grad: 'y_grad', gate: 'gate', up: 'up', N: 'N' },
     },
   ],
 })

@@ -71,16 +71,6 @@ export const rmsNormOp: PlainOp<typeof rms_norm, [epsilon: number]> = defineOp({
     {
       of: ['x', 'weight'],
       op: 'rms_norm_backward',
-      bind: {
-        x_grad: 'x_grad',
-        weight_grad: 'weight_grad',
-        y_grad: 'y_grad',
-        x: 'x',
-        weight: 'weight',
-        epsilon: 'epsilon',
-        T: 'T',
-        D: 'D',
-      },
     },
   ],
 })

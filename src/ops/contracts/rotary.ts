@@ -22,7 +22,6 @@ export const rotaryOp: PlainOp<typeof rotary> = defineOp({
     {
       of: ['x'],
       op: 'rotary_backward',
-      bind: { x_grad: 'x_grad', y_grad: 'y_grad', table: 'table', T: 'T', H: 'H', K: 'K' },
     },
   ],
 })

@@ -15,7 +15,6 @@ export const siluGateOp: PlainOp<typeof silu_gate> = defineOp({
     {
       of: ['gate', 'up'],
       op: 'silu_gate_backward',
-      bind: { gate_grad: 'gate_grad', up_grad: 'up_grad', y_grad: 'y_grad', gate: 'gate', up: 'up', N: 'N' },
     },
   ],
 })

@@ -36,7 +36,6 @@ export const softmaxOp: PlainOp<typeof softmax> = defineOp({
     {
       of: ['x'],
       op: 'softmax_backward',
-      bind: { x_grad: 'x_grad', y_grad: 'y_grad', y: 'y', T: 'T', V: 'V' },
     },
   ],
 })

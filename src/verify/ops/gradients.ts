@@ -10,7 +10,7 @@
  */
 import type { Backend } from '../../backends/backend.ts'
 import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
-import type { GradientRule, Sizes } from '../../ops/op.ts'
+import { boundBy, type GradientRule, type Param, type Sizes } from '../../ops/op.ts'
 import { call, type Value, type Values } from '../../testing/op_call.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../testing/op_case.ts'
@@ -53,8 +53,9 @@ function checkRule(backend: Backend, name: KernelName, rule: GradientRule, value
   const names: Values = { ...values, [output.name]: y, [`${output.name}_grad`]: yGrad }
   const found = call(backend, rule.op as KernelName, boundValues(rule, names))
   for (const input of rule.of) {
-    const written = Object.keys(rule.bind).find((param) => rule.bind[param] === `${input}_grad`) as string
-    checkDerivative(`${name} by ${input}`, values, input, found[written], data, (moved) =>
+    const { params } = kernels[rule.op as KernelName]
+    const written = params.find((param) => boundBy(rule, param.name) === `${input}_grad`) as Param
+    checkDerivative(`${name} by ${input}`, values, input, found[written.name], data, (moved) =>
       inner(forward(moved), yGrad),
     )
   }
@@ -64,8 +65,7 @@ function checkRule(backend: Backend, name: KernelName, rule: GradientRule, value
 function boundValues(rule: GradientRule, names: Values): Values {
   const values: Record<string, Value> = {}
   for (const param of kernels[rule.op as KernelName].params) {
-    const bound = rule.bind[param.name]
-    if (bound === undefined) throw new Error(`${rule.op}.${param.name}: expected to be bound by the rule`)
+    const bound = boundBy(rule, param.name)
     if (bound === null) values[param.name] = null
     else if (bound in names) values[param.name] = names[bound]
     else {
