@@ -1,6 +1,6 @@
 /**
  * silu_gate: y = gate / (1 + e^-gate) * up.
- * silu_gate_backward: its gradients. Formulas: src/ops/silu_gate.ts.
+ * silu_gate_backward: its gradients. Formulas: src/ops/activations.ts.
  *
  * The numbers past the last whole four go through the same four lanes, one at a time.
  */

@@ -1,6 +1,6 @@
 //! relu: y = x > 0 ? x : +0.
 //! relu_backward: x_grad = x > 0 ? y_grad : +0.
-//! relu_gate: y = gate > 0 ? gate * up : +0; relu_gate_backward: its gradients. Formulas: src/ops/relu.ts.
+//! relu_gate: y = gate > 0 ? gate * up : +0; relu_gate_backward: its gradients. Formulas: src/ops/activations.ts.
 use crate::float32::{in_fours, load, store, zeros};
 use core::arch::wasm32::*;
 

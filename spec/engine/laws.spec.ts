@@ -4,7 +4,7 @@
  *
  * Tests src/engine/language_model.ts, src/engine/matrix.ts, src/engine/sequence.ts, src/engine/unit_lists.ts,
  * src/engine/weight_layout.ts, src/masks/shift.ts,
- * src/spec/training.ts and src/verify/model/modules.ts.
+ * src/spec/dejavu.ts, src/spec/training.ts and src/verify/model/modules.ts.
  */
 import { overEveryBackend, overQuickBackends } from '../harness/backends.ts'
 import { engineLaws } from '../../src/verify/model/engine_laws.ts'

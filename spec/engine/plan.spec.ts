@@ -2,7 +2,7 @@
  * A program that is laid out, brought under a mask and run by ops gives the bits that it has on plain arrays: stated over drawn
  * programs. Bugs that are planted in each of the three are found by that.
  *
- * Tests src/engine/plan.ts, src/engine/active_layer.ts, src/engine/run_step.ts, src/engine/run_state.ts, src/ops/gates.ts
+ * Tests src/engine/plan.ts, src/engine/active_layer.ts, src/engine/run_step.ts, src/engine/run_state.ts, src/ops/activations.ts
  * and src/verify/model/program_laws.ts.
  */
 import { describe, test } from 'vitest'

@@ -17,7 +17,7 @@ import type { Unpadded } from '../../src/engine/batch.ts'
 import { countScored, shiftLabels } from '../../src/engine/loss.ts'
 import { programOf } from '../../src/engine/program.ts'
 import * as rotaryOps from '../../src/ops/rotary.ts'
-import * as gateOps from '../../src/ops/gates.ts'
+import * as gateOps from '../../src/ops/activations.ts'
 import { loss, type Model } from '../../src/spec/model.ts'
 import {
   matrix,
@@ -68,7 +68,7 @@ import {
 // The spec files of a worker share modules. This file loads its own and removes them at its end.
 const rotary = { ...rotaryOps }
 const gate = { ...gateOps }
-const mocked = ['../../src/ops/rotary.ts', '../../src/ops/gates.ts']
+const mocked = ['../../src/ops/rotary.ts', '../../src/ops/activations.ts']
 vi.resetModules()
 vi.doMock(mocked[0], () => rotary)
 vi.doMock(mocked[1], () => gate)

@@ -1,10 +1,10 @@
 /**
  * Bugs planted in the operations of src/ops/linear.ts.
  */
-import { dot } from '../../src/ops/float32.ts'
-import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import * as halfLaws from '../../src/verify/ops/half_precision.ts'
 import * as linearLaws from '../../src/verify/ops/linear.ts'
+import { dot } from '../../src/ops/float32.ts'
+import { chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { tokensApart } from '../../src/verify/ops/tokens.ts'
 import { agree, mutant, type Mutant } from './mutant.ts'
 import { flushF16, truncateBf16 } from './narrow.mutants.ts'
@@ -74,5 +74,29 @@ export const mutants: readonly Mutant[] = [
     [...agree('linear_f16'), halfLaws.linearF16],
     (linear) => (y, x, weight, bias, rows, T, O, I, R) =>
       linear(y, x, flushF16(weight), bias, rows, T, O, I, R),
+  ),
+
+  mutant(
+    'linear_backward_weight',
+    'overwrites instead of adding',
+    [
+      ...agree('linear_backward_weight'),
+      tokensApart('linear_backward_weight'),
+      linearLaws.weightGradientIsProduct,
+    ],
+    (backward) => (weight_grad, y_grad, x, rows, T, O, I, R) => {
+      weight_grad.fill(0)
+      backward(weight_grad, y_grad, x, rows, T, O, I, R)
+    },
+  ),
+
+  mutant(
+    'linear_backward_bias',
+    'overwrites instead of adding',
+    [...agree('linear_backward_bias'), tokensApart('linear_backward_bias'), linearLaws.biasGradientIsSum],
+    (backward) => (bias_grad, y_grad, rows, T, O, R) => {
+      bias_grad.fill(0)
+      backward(bias_grad, y_grad, rows, T, O, R)
+    },
   ),
 ]

@@ -9,7 +9,7 @@
 import type { Backend } from '../backends/backend.ts'
 import { scalesOf, valuesOf } from '../backends/calls.ts'
 import { channelSites, type ChannelSite } from '../masks/channels.ts'
-import { storedRows, type FloatStorage } from '../ops/stored_rows.ts'
+import { storedRows, type FloatStorage } from '../tensor/halves.ts'
 import { BLOCK, openRow, scaleAt, TILE, unitNumber } from '../tensor/int4.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { hasBlocks, storageIn, type Matrix } from './matrix.ts'

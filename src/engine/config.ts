@@ -8,8 +8,8 @@
  * followed; `remoteCodeFields` lists them so that a user can be told.
  */
 import { MAX_CONTEXT } from '../ops/attention.ts'
-import { activations, type Activation } from '../ops/gates.ts'
-import type { Rotary, RotaryScaling } from '../ops/rotary_table.ts'
+import { activations, type Activation } from '../ops/activations.ts'
+import type { Rotary, RotaryScaling } from '../ops/rotary.ts'
 import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
 

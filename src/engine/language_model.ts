@@ -6,7 +6,7 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import type { UnitShape } from '../masks/mask.ts'
-import { rotaryTable, type Rotary } from '../ops/rotary_table.ts'
+import { rotaryTable, type Rotary } from '../ops/rotary.ts'
 import { stepsOf } from '../spec/program.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'

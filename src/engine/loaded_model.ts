@@ -3,7 +3,7 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import type { UnitShape } from '../masks/mask.ts'
-import type { Rotary } from '../ops/rotary_table.ts'
+import type { Rotary } from '../ops/rotary.ts'
 import type { ModelConfig } from './config.ts'
 import type { Plan } from './plan.ts'
 import type { ModelWeights } from './weights.ts'

@@ -1,7 +1,7 @@
 /**
  * The program of a model, and what follows from it: how it is laid out, and its parameters.
  */
-import type { Rotary } from '../ops/rotary_table.ts'
+import type { Rotary } from '../ops/rotary.ts'
 import { llama } from '../spec/llama.ts'
 import { opt } from '../spec/opt.ts'
 import type { Value } from '../spec/program.ts'

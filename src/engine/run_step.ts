@@ -4,8 +4,8 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import type { OpName } from '../ops/catalog.ts'
-import type { Activation } from '../ops/gates.ts'
-import type { Rotary } from '../ops/rotary_table.ts'
+import type { Activation } from '../ops/activations.ts'
+import type { Rotary } from '../ops/rotary.ts'
 import type { Instruction } from './active_layer.ts'
 import type { LayerCache } from './layer_cache.ts'
 import type { LoadedModel } from './loaded_model.ts'

@@ -23,8 +23,8 @@ import {
   type UnitMask,
 } from '../masks/mask.ts'
 import { isDensePrompt, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
-import { gates } from '../ops/gates.ts'
-import { relu } from '../ops/relu.ts'
+import { gates } from '../ops/activations.ts'
+import { relu } from '../ops/activations.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { recordOf } from '../tensor/records.ts'
 import {

@@ -7,7 +7,7 @@
  * The table may be stored in half precision, and is widened then, or in int8 with a scale for each row (embedding_i8:
  * y[t] = scales[ids[t]] * table[ids[t]]); what learns is float32.
  */
-import { storedRows, type FloatStorage } from './stored_rows.ts'
+import { storedRows, type FloatStorage } from '../tensor/halves.ts'
 
 /** Copies the chosen rows of a table. */
 export function embedding(

@@ -16,7 +16,7 @@
  * (linear_input_major_i8.ts, linear_input_major_i4.ts). The gradient with respect to x is an inner product with each weight
  * row: that is linear on the same matrix.
  */
-import { storedRows, type FloatStorage } from './stored_rows.ts'
+import { storedRows, type FloatStorage } from '../tensor/halves.ts'
 
 const { fround } = Math
 

@@ -15,13 +15,13 @@
  *
  *   (y_i, y_{i+K/2}) = (x_i cos a − x_{i+K/2} sin a,  x_{i+K/2} cos a + x_i sin a)     a = p base^(−2i/K), for i < K/2
  *
- * (`src/ops/rotary_table.ts` has how Llama 3.1 stretches the angles for long texts).
+ * (`src/ops/rotary.ts` has how Llama 3.1 stretches the angles for long texts).
  *
  * Unlike relu, silu is almost never zero: a neuron that is skipped would have added something. In models with `hidden_act:
  * relu` the gate is max(gate(n), 0), and most neurons are zero by themselves.
  */
-import type { Activation } from '../ops/gates.ts'
-import type { Rotary } from '../ops/rotary_table.ts'
+import type { Activation } from '../ops/activations.ts'
+import type { Rotary } from '../ops/rotary.ts'
 import { add, attention, combine, embedding, gate, linear, rmsNorm, rotate } from './program.ts'
 import { tap, tokens, units } from './program.ts'
 import type { Value } from './program.ts'

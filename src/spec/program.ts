@@ -10,8 +10,8 @@
  *
  * Letters: L layers, H heads, G key heads, K head size, D width, F neurons, V vocabulary, T tokens.
  */
-import type { Activation } from '../ops/gates.ts'
-import type { Rotary } from '../ops/rotary_table.ts'
+import type { Activation } from '../ops/activations.ts'
+import type { Rotary } from '../ops/rotary.ts'
 
 /** The two kinds of units that a mask may skip. */
 export type UnitKind = 'heads' | 'neurons'

@@ -16,10 +16,10 @@
  * static pruning, and training cannot end with a worse one on the texts held out.
  */
 import { adamw_step } from '../ops/adamw_step.ts'
-import { linear_backward_bias, linear_backward_weight } from '../ops/linear_backward.ts'
+import { linear_backward_bias, linear_backward_weight } from '../ops/linear.ts'
 import { mse, mse_backward } from '../ops/mse.ts'
 import { Random } from '../tensor/random.ts'
-import { relu_backward } from '../ops/relu.ts'
+import { relu_backward } from '../ops/activations.ts'
 import { matrix, result, tensor, zeros, type Tensor } from './plain.ts'
 import { run, type Network } from './predictor.ts'
 

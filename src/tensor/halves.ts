@@ -1,6 +1,9 @@
 /**
  * Half precision as bit patterns: F16 (IEEE 754 binary16) and BF16, the upper half of float32. Widening is exact; narrowing rounds
  * to the nearest, ties to even.
+ *
+ * A matrix in half precision is read as float32, a row at a time. So an op over it is the float32 op over the widened one, bit for
+ * bit; it has no other definition.
  */
 
 // ---- One number -----------------------------------------------------------------------------------------------
@@ -91,4 +94,33 @@ export function narrowToBf16(
 /** The same memory as bit patterns: a NaN that passes through a number may lose its payload. */
 export function patternsOf(values: Float32Array): Uint32Array {
   return new Uint32Array(values.buffer, values.byteOffset, values.length)
+}
+
+// ---- Rows of a matrix ---------------------------------------------------------------------------------------
+
+/** Storages whose numbers are read as they are, or widened. */
+export type FloatStorage = 'f32' | 'bf16' | 'f16'
+
+/** A matrix whose rows can be read as float32. */
+export interface StoredRows {
+  /** Where opened rows are read. */
+  readonly values: Float32Array
+  /** Makes a row readable and says where in `values` it starts; it stays there until the next one is opened. */
+  readonly open: (row: number) => number
+}
+
+/** The rows of a matrix in a storage. */
+export function storedRows(
+  matrix: Float32Array | Uint16Array, // [., width]
+  width: number,
+  storage: FloatStorage,
+): StoredRows {
+  if (storage === 'f32') return { values: matrix as Float32Array, open: (row) => row * width }
+  const widen = storage === 'bf16' ? widenBf16 : widenF16
+  const values = new Float32Array(width)
+  const open = (row: number): number => {
+    widen((matrix as Uint16Array).subarray(row * width, (row + 1) * width), values)
+    return 0
+  }
+  return { values, open }
 }

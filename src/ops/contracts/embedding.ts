@@ -1,7 +1,7 @@
 /**
  * The contract of embedding: parameters, cost, gradients and bounds.
  */
-import type { FloatStorage } from '../stored_rows.ts'
+import type { FloatStorage } from '../../tensor/halves.ts'
 import {
   type GradientRule,
   type StorageDescription,

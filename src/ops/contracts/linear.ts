@@ -1,5 +1,5 @@
 /**
- * The contract of linear in every storage: parameters, cost, gradients and bounds.
+ * The contracts of linear in every storage, and of its gradients: parameters, cost, gradients and bounds.
  */
 import {
   type StorageDescription,
@@ -16,12 +16,15 @@ import {
   stored,
   chosen,
   size,
+  type PlainOp,
+  defineOp,
+  accumulator,
 } from '../op.ts'
 import { linear_i4 } from '../linear_i4.ts'
 import { BLOCK } from '../../tensor/int4.ts'
 import { linear_i8 } from '../linear_i8.ts'
-import type { FloatStorage } from '../stored_rows.ts'
-import { linear } from '../linear.ts'
+import type { FloatStorage } from '../../tensor/halves.ts'
+import { linear, linear_backward_weight, linear_backward_bias } from '../linear.ts'
 import { chain, striped, sequential } from '../relaxed.ts'
 
 /** The int4 kernel of `linear`. */
@@ -112,3 +115,40 @@ export const linearOp: Op<
     i4: linearI4,
   },
 )
+
+/** Op definition. */
+export const linearBackwardWeightOp: PlainOp<typeof linear_backward_weight> = defineOp({
+  name: 'linear_backward_weight',
+  formula: 'weight_grad[o,i] += sum over t of y_grad[t,o] x[t,i] for chosen rows o',
+  params: [
+    accumulator('weight_grad', 'O I'),
+    input('y_grad', 'T O'),
+    input('x', 'T I'),
+    chosen('rows', 'R', 'O'),
+    size('T'),
+    size('O'),
+    size('I'),
+    size('R'),
+  ],
+  reference: linear_backward_weight,
+  relaxed: chain(({ T }) => sequential(T), 'weight_grad y_grad x'),
+  flops: ({ T, R, I }) => 2 * T * R * I,
+  bytes: ({ T, R, I }) => 4 * (R * I + T * R + T * I + R),
+})
+
+/** Op definition. */
+export const linearBackwardBiasOp: PlainOp<typeof linear_backward_bias> = defineOp({
+  name: 'linear_backward_bias',
+  formula: 'bias_grad[o] += sum over t of y_grad[t,o] for chosen rows o',
+  params: [
+    accumulator('bias_grad', 'O'),
+    input('y_grad', 'T O'),
+    chosen('rows', 'R', 'O'),
+    size('T'),
+    size('O'),
+    size('R'),
+  ],
+  reference: linear_backward_bias,
+  flops: ({ T, R }) => T * R,
+  bytes: ({ T, R }) => 4 * (2 * R + T * R),
+})

@@ -22,7 +22,7 @@ import {
 import { linear_input_major_i4 } from '../linear_input_major_i4.ts'
 import { TILE_BYTES, TILE, BLOCK } from '../../tensor/int4.ts'
 import { linear_input_major_i8 } from '../linear_input_major_i8.ts'
-import type { FloatStorage } from '../stored_rows.ts'
+import type { FloatStorage } from '../../tensor/halves.ts'
 import { linear_input_major } from '../linear_input_major.ts'
 import { chain, sequential } from '../relaxed.ts'
 

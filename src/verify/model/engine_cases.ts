@@ -25,7 +25,7 @@ import {
   type NetworkShape,
   type NetworkValues,
 } from '../../predictor/network.ts'
-import { gates } from '../../ops/gates.ts'
+import { gates } from '../../ops/activations.ts'
 import { result, tensor, type Tensor, type Units } from '../../spec/plain.ts'
 import type { LayerPass } from '../../spec/model.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'

@@ -12,7 +12,7 @@ import type { Plan, planOf } from '../../engine/plan.ts'
 import { RunState } from '../../engine/run_state.ts'
 import type { Pass, runStep } from '../../engine/run_step.ts'
 import { chosenUnits } from '../../engine/unit_lists.ts'
-import { rotaryTable } from '../../ops/rotary_table.ts'
+import { rotaryTable } from '../../ops/rotary.ts'
 import type { gradients } from '../../spec/gradients.ts'
 import { matrix, run, tensor, type Tensor, type Units, type Weights } from '../../spec/plain.ts'
 import {

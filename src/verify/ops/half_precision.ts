@@ -3,7 +3,7 @@
  * bit for bit, on one and the same backend. What each pattern is worth is said, and tried for every pattern, in
  * spec/tensor/dtypes.spec.ts.
  *
- * Tests src/ops/linear.ts, src/ops/linear_input_major.ts, src/ops/embedding.ts and src/ops/stored_rows.ts.
+ * Tests src/ops/linear.ts, src/ops/linear_input_major.ts, src/ops/embedding.ts and src/tensor/halves.ts.
  */
 import fc from 'fast-check'
 import type { KernelName } from '../../ops/catalog.ts'

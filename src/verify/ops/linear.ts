@@ -6,7 +6,7 @@
  * Whatever the order, a float32 sum of n products is within n + 1 half units of the sum of their sizes (Higham,
  * Accuracy and Stability of Numerical Algorithms, section 3.1).
  *
- * Tests src/ops/linear.ts, src/ops/linear_input_major.ts and src/ops/linear_backward.ts.
+ * Tests src/ops/linear.ts and src/ops/linear_input_major.ts.
  */
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'

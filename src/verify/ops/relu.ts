@@ -1,5 +1,7 @@
 /**
  * relu and its gradient by their symmetries, and relu_gate by relu.
+ *
+ * Tests src/ops/activations.ts.
  */
 import fc from 'fast-check'
 import { call } from '../../testing/op_call.ts'

@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
-import { rotaryTable } from '../../ops/rotary_table.ts'
+import { rotaryTable } from '../../ops/rotary.ts'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
 import type { Data } from '../../testing/seeded_data.ts'

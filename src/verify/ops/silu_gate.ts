@@ -1,5 +1,7 @@
 /**
  * silu_gate against float64, and what silu is.
+ *
+ * Tests src/ops/activations.ts.
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
