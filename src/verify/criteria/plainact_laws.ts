@@ -13,7 +13,13 @@ import { denseMask, makeMask, type UnitMask } from '../../masks/mask.ts'
 import { atLeast, sameBits } from '../compare.ts'
 import { lawForAll, type Drawn, type Law } from '../law.ts'
 import { feedOnce, roomyModel, withModel, type Subject } from '../model/cases.ts'
-import { awayFromKinks, checkGradient, lossOf, scoredText } from '../model/finite_differences.ts'
+import {
+  awayFromKinks,
+  checkGradient,
+  lossOf,
+  scoredText,
+  withSmoothGates,
+} from '../model/finite_differences.ts'
 import { kinds, textOf, type Kind } from './passes.ts'
 
 /** What these laws judge: models of a subject, scored in some way. */
@@ -25,7 +31,7 @@ interface ScoredSubject extends Subject {
 export type ScoreLaw = Law<ScoredSubject>
 
 /** A model, a text and a mask. */
-const someCase = { model: roomyModel, data: anyData }
+const someCase = { model: roomyModel.map(withSmoothGates), data: anyData }
 
 /** A mask of numbers around 1, and of zeros: the units that are skipped. */
 function softMask({ shape, heads, neurons }: UnitMask, data: Data): UnitMask {

@@ -52,9 +52,8 @@ function moved(
 export const gradientLaws = {
   parameters: forAll(
     'the gradient of every parameter = central finite difference, one tensor at a time and all together',
-    { model: roomyModel, data: anyData },
-    async (subject, { model: drawn, data }) => {
-      const model = withSmoothGates(drawn)
+    { model: roomyModel.map(withSmoothGates), data: anyData },
+    async (subject, { model, data }) => {
       const text = scoredText(model, data)
       const tensors = awayFromKinks(model)
       let all: Direction = new Map()
