@@ -157,7 +157,7 @@ describe.skipIf(missing !== null)(
       },
       {
         bug: 'a number more than there is room for',
-        plant: { file: 'relu.cu', from: 'if (n < (size_t)N) y[n]', to: 'if (n <= (size_t)N) y[n]' },
+        plant: { file: 'relu.cu', from: 'if (n < (size_t)N) y[n] = x', to: 'if (n <= (size_t)N) y[n] = x' },
         op: 'relu',
         says: /^failed: relu: [xy], N=\d+: expected what is behind it untouched, got a change$/m,
       },

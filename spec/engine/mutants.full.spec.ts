@@ -153,7 +153,12 @@ const mutants: readonly Mutant<LawName>[] = [
   },
   {
     bug: 'a prompt that is to run dense runs under its mask',
-    plant: wrongPlanner((planner) => (planner.afterPrompt ? planner : { ...planner, prefill: 'masked' })),
+    plant: wrongPlanner((planner) => {
+      const { afterPrompt, afterGate, chooseChannels } = planner
+      // These are refused where the prompt is not to run dense.
+      const isRefused = afterPrompt ?? afterGate ?? chooseChannels
+      return isRefused ? planner : { ...planner, prefill: 'masked' }
+    }),
     breaks: ['engineSchedule'],
   },
   {

@@ -2,9 +2,9 @@
  * What the tensors of a checkpoint may be called.
  *
  * Canonical names are those of the programs of `src/spec`, which are Hugging Face's: `model.decoder.*` of OPT, `model.*` of the
- * Llama family, `lm_head.weight`. A checkpoint may leave out `model.` or `model.decoder.`; one of OPT may use the names of metaseq: `layer_norm` for the
- * decoder's `final_layer_norm`, `project_in_dim`, `project_out_dim`, `output_projection` for the lm_head. `version`,
- * `rotary_emb.inv_freq` and the like are left unread. Shapes are compared before any value is read.
+ * Llama family, `lm_head.weight`. A checkpoint may leave out `model.` or `model.decoder.`; one of OPT may use the names of
+ * metaseq: `layer_norm` for the decoder's `final_layer_norm`, `project_in_dim`, `project_out_dim`, `output_projection` for the
+ * lm_head. `version`, `rotary_emb.inv_freq` and the like are left unread. Shapes are compared before any value is read.
  */
 import { InputError } from '../tensor/errors.ts'
 import { shownName } from '../tensor/quote.ts'
