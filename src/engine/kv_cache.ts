@@ -1,7 +1,7 @@
 /**
  * The keys and values of one sequence, layer by layer.
  *
- * A layer's part is made when it is first asked for, for the key heads its block holds then: a packed block has no room for
+ * A layer's part is made when it is first asked for, for the key heads that it holds then: a packed layer has no room for
  * those that are skipped. Key heads that are skipped in place are never written, and nobody reads them. The cache doubles
  * when it is full: then every buffer is laid out anew through the host, which happens log2(positions / start) times in
  * a sequence at most.

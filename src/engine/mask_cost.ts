@@ -8,7 +8,7 @@
  * Only ratios count: the constants are of the kernels (bench/README.md has the measurements), not of a machine.
  */
 
-/** How a mask is carried out; see active_block.ts. */
+/** How a mask is carried out; see active_layer.ts. */
 export type ExecutionStrategy = 'dense' | 'gather' | 'packed'
 
 /** The work that a mask leaves of some matrices of one size. */

@@ -65,7 +65,7 @@ export interface SequenceOptions {
   readonly expectedTokens?: number
 }
 
-/** How many halves of blocks (heads of a layer, neurons of a layer) are run by each strategy. */
+/** How many masks of layers (one of heads, one of neurons) are carried out by each strategy. */
 export type StrategyCounts = Readonly<Record<ExecutionStrategy, number>>
 
 /** Which positions' logits a feed hands back. */
