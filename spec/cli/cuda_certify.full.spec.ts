@@ -141,14 +141,18 @@ describe.skipIf(missing !== null)(
       },
       {
         bug: 'a sign of zero that is lost',
-        plant: { file: 'relu.cu', from: 'y[n] = x[n] > 0 ? x[n] : 0', to: 'y[n] = x[n] > 0 ? x[n] : -0.0f' },
+        plant: {
+          file: 'activations.cu',
+          from: 'y[n] = x[n] > 0 ? x[n] : 0',
+          to: 'y[n] = x[n] > 0 ? x[n] : -0.0f',
+        },
         op: 'relu',
         says: /^failed: relu: y\[\d+\] is -0, expected 0, at N=/m,
       },
       {
         bug: 'an input that is written',
         plant: {
-          file: 'relu.cu',
+          file: 'activations.cu',
           from: 'if (n < (size_t)N) y[n] = x[n] > 0 ? x[n] : 0;',
           to: 'if (n >= (size_t)N) return;\n  y[n] = x[n] > 0 ? x[n] : 0;\n  if (y != x) const_cast<float *>(x)[n] = 7;',
         },
@@ -157,7 +161,11 @@ describe.skipIf(missing !== null)(
       },
       {
         bug: 'a number more than there is room for',
-        plant: { file: 'relu.cu', from: 'if (n < (size_t)N) y[n] = x', to: 'if (n <= (size_t)N) y[n] = x' },
+        plant: {
+          file: 'activations.cu',
+          from: 'if (n < (size_t)N) y[n] = x',
+          to: 'if (n <= (size_t)N) y[n] = x',
+        },
         op: 'relu',
         says: /^failed: relu: [xy], N=\d+: expected what is behind it untouched, got a change$/m,
       },

@@ -107,7 +107,9 @@ test('a file of kernels has the name of the file that defines its ops', () => {
 
 test('a planted bug that matches nowhere, or twice, is refused', () => {
   expect(() => readSources({ file: 'add.cu', from: 'sub(', to: '' })).toThrow('expected "sub(" once')
-  expect(() => readSources({ file: 'relu.cu', from: 'size_t', to: '' })).toThrow('expected "size_t" once')
+  expect(() => readSources({ file: 'activations.cu', from: 'size_t', to: '' })).toThrow(
+    'expected "size_t" once',
+  )
   expect(() => readSources({ file: 'none.cu', from: '', to: '' })).toThrow('expected a source of this name')
 })
 

@@ -85,7 +85,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     const file = 'emulator/driver.cpp'
     const from = 'std::malloc(bytes + 2 * GUARD)'
     const plant = { file, from, to: 'bytes > 100 ? nullptr : std::malloc(bytes + 2 * GUARD)' }
-    await withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, (backend) => {
+    await withEmulator({ plant, part: { file: 'activations.cu', ops: ['relu'] } }, (backend) => {
       const kept = backend.upload(Float32Array.of(-3))
       expect(() => backend.allocate('f32', [26])).toThrow(
         expect.objectContaining({ code: 'BACKEND_MEMORY', exitCode: 4 }),
@@ -97,7 +97,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
 
   test('a device that is too old throws CUDA_DEVICE with its name', async () => {
     const plant = { file: 'emulator/driver.cpp', from: 'CAPABILITY_MAJOR = 8', to: 'CAPABILITY_MAJOR = 7' }
-    const opened = withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, () => {})
+    const opened = withEmulator({ plant, part: { file: 'activations.cu', ops: ['relu'] } }, () => {})
     await expect(opened).rejects.toMatchObject({
       code: 'CUDA_DEVICE',
       exitCode: 4,
@@ -110,13 +110,13 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
     { how: 'does not start', from: 'initialized = true;', to: 'return 100; // CUDA_ERROR_NO_DEVICE' },
   ])('no device, where the driver $how: CUDA_DEVICE', async ({ from, to }) => {
     const plant = { file: 'emulator/driver.cpp', from, to }
-    const opened = withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, () => {})
+    const opened = withEmulator({ plant, part: { file: 'activations.cu', ops: ['relu'] } }, () => {})
     await expect(opened).rejects.toMatchObject({ code: 'CUDA_DEVICE', exitCode: 4 })
   })
 
   test('a driver that fails to start is an error that names the call', async () => {
     const plant = { file: 'emulator/driver.cpp', from: 'initialized = true;', to: 'return INVALID_IMAGE;' }
-    const opened = withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, () => {})
+    const opened = withEmulator({ plant, part: { file: 'activations.cu', ops: ['relu'] } }, () => {})
     await expect(opened).rejects.toMatchObject({
       code: 'CUDA_CALL',
       message: expect.stringMatching(/^cuInit: expected CUDA_SUCCESS, got CUDA_ERROR_INVALID_IMAGE/),
@@ -125,7 +125,7 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
 
   test('an emulator built from other kernels is refused', async () => {
     const plant = { file: 'emulator/kernels.cpp', from: '= SOURCES;', to: '= "0";' }
-    const opened = withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, () => {})
+    const opened = withEmulator({ plant, part: { file: 'activations.cu', ops: ['relu'] } }, () => {})
     await expect(opened).rejects.toMatchObject({
       code: 'CUDA_CALL',
       message: expect.stringMatching(
@@ -135,8 +135,8 @@ describe.skipIf(noCompiler !== null)(`emulated${why}`, () => {
   })
 
   test('the next wait names a failed kernel; nothing runs after it, and freeing still works', async () => {
-    const plant = { file: 'relu.cu', from: 'y[n] = x[n] > 0', to: '__syncthreads(), y[n] = x[n] > 0' }
-    await withEmulator({ plant, part: { file: 'relu.cu', ops: ['relu'] } }, (backend) => {
+    const plant = { file: 'activations.cu', from: 'y[n] = x[n] > 0', to: '__syncthreads(), y[n] = x[n] > 0' }
+    await withEmulator({ plant, part: { file: 'activations.cu', ops: ['relu'] } }, (backend) => {
       const x = backend.upload(Float32Array.of(1, 2, 3))
       const failed = expect.objectContaining({
         code: 'CUDA_CALL',

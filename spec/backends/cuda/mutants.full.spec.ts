@@ -144,14 +144,14 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'a gate that is multiplied with a rounded logistic',
-    file: 'silu_gate.cu',
+    file: 'activations.cu',
     from: 'mul(divide(gate[n], denominator(gate[n])), up[n])',
     to: 'mul(mul(gate[n], divide(1, denominator(gate[n]))), up[n])',
     ops: ['silu_gate'],
   },
   {
     bug: 'a slope of the gate without its second term',
-    file: 'silu_gate.cu',
+    file: 'activations.cu',
     from: 'const float slope = mul(s, add(1, mul(z, sub(1, s))));',
     to: 'const float slope = s;',
     ops: ['silu_gate_backward'],
