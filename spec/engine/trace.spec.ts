@@ -65,6 +65,37 @@ const bits = lawForAll(
 )
 stateLaw(bits, after)
 
+test('a trace that finds no room says so, wherever it is missing, and leaves nothing', async () => {
+  const backend = new ReferenceBackend()
+  await withModel({ backend, load: LanguageModel.load }, smallCase, (model) => {
+    const before = backend.liveBuffers
+    const tokens = Int32Array.of(1, 2, 0)
+    const noRoom = new Error('no room')
+    let left = 0
+    for (const name of ['upload', 'allocate'] as const) {
+      const right = backend[name].bind(backend) as (...all: never[]) => never
+      Object.defineProperty(backend, name, {
+        configurable: true,
+        value: (...all: never[]): never => {
+          if (left-- === 0) throw noRoom
+          return right(...all)
+        },
+      })
+    }
+    for (let calls = 0; ; calls++) {
+      left = calls
+      try {
+        traceForward(model, tokens).dispose()
+        expect(calls).toBeGreaterThan(10)
+        return
+      } catch (error) {
+        expect(error).toBe(noRoom)
+      }
+      expect(backend.liveBuffers).toBe(before)
+    }
+  })
+})
+
 test('a prompt under the mask, one token less of it and no prompt are found', async () => {
   await kills(bits, (trace, length, mask) => {
     const prompt = traceForward(trace.model, trace.tokens, { mask })

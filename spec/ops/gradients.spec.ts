@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { checkDerivative } from '../../src/verify/ops/gradients.ts'
+import { boundBy } from '../../src/ops/op.ts'
 
 /** Ops whose gradient has no rule, each with the reason. */
 const exempt: Readonly<Partial<Record<KernelName, string>>> = {
@@ -68,6 +69,15 @@ test('every gradient rule binds parameters of its op, and to other names than th
         ).toContain(param)
         expect(to, `${name} -> ${rule.op}.${param}`).not.toBe(param)
       }
+})
+
+test('every gradient rule binds each parameter of its op to a name of the forward op, or to nothing', () => {
+  for (const name of kernelNames) {
+    const known = kernels[name].params.flatMap((param) => [param.name, `${param.name}_grad`])
+    for (const rule of kernels[name].gradients)
+      for (const param of kernels[rule.op as (typeof kernelNames)[number]].params)
+        expect([...known, null], `${name} -> ${rule.op}.${param.name}`).toContain(boundBy(rule, param.name))
+  }
 })
 
 test('the trainable inputs of an op are covered by its rules', () => {

@@ -21,9 +21,15 @@ import {
   machine,
   makeFolder,
   openRange,
+  portableCrc32,
+  readFile,
+  removeAbandoned,
+  runtime,
+  sha256,
+  sha256File,
+  temporaryName,
+  writeFileAtomic,
 } from '../../src/platform/platform.ts'
-import { portableCrc32, readFile, runtime, sha256, sha256File } from '../../src/platform/platform.ts'
-import { removeAbandoned, temporaryName, writeFileAtomic } from '../../src/platform/platform.ts'
 import { law } from '../harness/seed.ts'
 
 let folder: string

@@ -3,8 +3,8 @@
  * plainact (arXiv 2406.16635).
  *
  * Operations are counted from the configuration and the number of tokens: both passes run on a backend that counts each op as the
- * catalogue does, and computes nothing. Seconds are measured in the run itself, on its first windows, part by part. The backward pass computes
- * gradients of activations and none of weights, so it has as many matrix products as the forward pass.
+ * catalogue does, and computes nothing. Seconds are measured in the run itself, on its first windows, part by part. The backward
+ * pass computes gradients of activations and none of weights, so it has as many matrix products as the forward pass.
  */
 import { BufferScope } from '../backends/buffer_scope.ts'
 import { CountingBackend } from '../backends/counting.ts'

@@ -12,7 +12,7 @@
 import { valuesOf } from '../backends/calls.ts'
 import type { LoadedModel } from '../engine/loaded_model.ts'
 import type { Matrix } from '../engine/matrix.ts'
-import { parametersOf, siteIn, type Step } from '../engine/plan.ts'
+import { layerOf, parametersOf, siteIn, type Step } from '../engine/plan.ts'
 import type { Criterion } from './criterion.ts'
 import { plainactHeads } from './plainact.ts'
 import { scoreLayers, sumPerUnit } from './unit_scores.ts'
@@ -20,7 +20,7 @@ import { fc1WeightGradient, weightGradientCost } from './weight_gradient.ts'
 
 /** The matrix before the activation function: [F, D], of fc1 or of the gate. */
 export function firstWeights({ plan, backend, weights }: LoadedModel, layer: number): Float32Array {
-  const { gate } = siteIn(plan.sections[layer + 1], 'neurons')
+  const { gate } = siteIn(layerOf(plan, layer), 'neurons')
   const [{ name }] = parametersOf((gate as Step).value)
   return backend.readF32(valuesOf(weights.matrices.get(name) as Matrix))
 }

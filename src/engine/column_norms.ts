@@ -13,7 +13,7 @@ import { storedRows, type FloatStorage } from '../tensor/halves.ts'
 import { BLOCK, openRow, scaleAt, TILE, unitNumber } from '../tensor/int4.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import { hasBlocks, storageIn, type Matrix } from './matrix.ts'
-import { parametersOf } from './plan.ts'
+import { layerOf, parametersOf } from './plan.ts'
 import type { ModelWeights } from './weights.ts'
 
 const { fround, sqrt } = Math
@@ -33,7 +33,7 @@ export function columnNorms(model: LoadedModel, layer: number, site: ChannelSite
 }
 
 function computeNorms({ plan, weights }: LoadedModel, layer: number, site: ChannelSite): Float32Array {
-  const reading = plan.sections[layer + 1].steps.filter(({ reads }) => reads?.site === site)
+  const reading = layerOf(plan, layer).steps.filter(({ reads }) => reads?.site === site)
   const squares = new Float64Array(reading[0].value.of[0].width)
   for (const { value } of reading) {
     const isTurned = value.op === 'combine'

@@ -52,7 +52,11 @@ export function needsOf(program: Value): Map<Value, Need> {
   return new Map([...found].filter((entry): entry is [Value, Need] => entry[1] !== null))
 }
 
-/** The parts of a value that are needed for some units. @param units ascending, of `count` @returns ascending, and of each unit its place there */
+/**
+ * The parts of a value that are needed for some units.
+ * @param units ascending, of `count`
+ * @returns the parts, ascending, and for each unit the place of its part among them
+ */
 export function neededParts(
   units: Int32Array,
   count: number,

@@ -85,6 +85,11 @@ export interface Plan {
   readonly parameters: ReadonlyMap<string, ModelParameter>
 }
 
+/** The steps of a layer. */
+export function layerOf({ sections }: Plan, layer: number): Section {
+  return sections[layer + 1]
+}
+
 /** Where the units of a kind are masked in a layer. */
 export function siteIn({ sites }: Section, kind: UnitKind): UnitSite {
   return sites.find(({ step }) => step.kind === kind) as UnitSite

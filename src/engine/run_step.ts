@@ -72,7 +72,7 @@ export function runStep(
   const { ops } = pass.backend
   const y = frame[place]
   const x = frame[of[0]]
-  // Every operation that has a weight reads one.
+  // Steps without a weight do not look at it.
   const weight = instruction.weight as Buffer
   switch (value.op) {
     case 'tokens':

@@ -23,8 +23,7 @@ import {
   type UnitMask,
 } from '../masks/mask.ts'
 import { isDensePrompt, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
-import { gates } from '../ops/activations.ts'
-import { relu } from '../ops/activations.ts'
+import { gates, relu } from '../ops/activations.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { recordOf } from '../tensor/records.ts'
 import {
@@ -40,7 +39,7 @@ import { defaultCache, type CacheStorage, type LayerCache } from './layer_cache.
 import type { ExecutionStrategy } from './mask_cost.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import type { HeldWeights } from './packing.ts'
-import { siteIn, type Section, type Step, type UnitSite } from './plan.ts'
+import { layerOf, siteIn, type Section, type Step, type UnitSite } from './plan.ts'
 import { PlannerSchedule, type Segment } from './planner_schedule.ts'
 import { RunState } from './run_state.ts'
 import { passOf, runStep, type Pass, type ReadChannels } from './run_step.ts'
@@ -370,7 +369,7 @@ export class Sequence {
   }
 
   #sectionOf(layer: number): Section {
-    return this.model.plan.sections[layer + 1]
+    return layerOf(this.model.plan, layer)
   }
 
   #heldBy(layer: number | null): HeldWeights {
@@ -604,7 +603,7 @@ function copyMask({ shape, heads, neurons }: UnitMask): UnitMask {
 
 /** A mask [L, C] that keeps all channels of a site. */
 function allChannels({ plan, config }: LoadedModel, site: ChannelSite): Float32Array {
-  const reading = plan.sections[1].steps.find(({ reads }) => reads?.site === site)
+  const reading = layerOf(plan, 0).steps.find(({ reads }) => reads?.site === site)
   return new Float32Array(config.layers * (reading?.value.of[0].width ?? 0)).fill(1)
 }
 

@@ -71,10 +71,10 @@ export class Trace {
     this.tokens = tokens.slice()
     this.past = past
     this.#scope = new BufferScope(backend)
+    const sections: TracedSection[] = []
+    this.sections = sections
     try {
       this.pass = passOf(model, backend, past, tokens.length, this.#scope.upload(this.tokens))
-      const sections: TracedSection[] = []
-      this.sections = sections
       for (const section of model.plan.sections)
         sections.push(this.#run(section, sections.at(-1)?.frame.at(-1) ?? null, mask, after?.trace ?? null))
     } catch (error) {

@@ -16,8 +16,7 @@ import { crossEntropyBackwardOp, crossEntropyOp } from './contracts/cross_entrop
 import { embeddingBackwardOp, embeddingOp } from './contracts/embedding.ts'
 import { expOp, logOp } from './contracts/exp.ts'
 import { layerNormBackwardOp, layerNormOp } from './contracts/layer_norm.ts'
-import { linearOp } from './contracts/linear.ts'
-import { linearBackwardBiasOp, linearBackwardWeightOp } from './contracts/linear.ts'
+import { linearBackwardBiasOp, linearBackwardWeightOp, linearOp } from './contracts/linear.ts'
 import { linearInputMajorOp } from './contracts/linear_input_major.ts'
 import { logSumExpBackwardOp, logSumExpOp } from './contracts/log_sum_exp.ts'
 import { maskUnitsOp } from './contracts/mask_units.ts'
@@ -25,10 +24,16 @@ import { minMaxOp } from './contracts/min_max.ts'
 import { mseBackwardOp, mseOp } from './contracts/mse.ts'
 import { narrowOp } from './contracts/narrow.ts'
 import { quantizeRowsOp } from './contracts/quantize_rows.ts'
-import { reluBackwardOp, reluGateBackwardOp, reluGateOp, reluOp } from './contracts/activations.ts'
+import {
+  reluBackwardOp,
+  reluGateBackwardOp,
+  reluGateOp,
+  reluOp,
+  siluGateBackwardOp,
+  siluGateOp,
+} from './contracts/activations.ts'
 import { rmsNormBackwardOp, rmsNormOp } from './contracts/rms_norm.ts'
 import { rotaryBackwardOp, rotaryOp } from './contracts/rotary.ts'
-import { siluGateBackwardOp, siluGateOp } from './contracts/activations.ts'
 import { softmaxBackwardOp, softmaxOp } from './contracts/softmax.ts'
 import { sumOp } from './contracts/sum.ts'
 import { sumSquaresOp } from './contracts/sum_squares.ts'

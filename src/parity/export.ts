@@ -19,7 +19,7 @@ import { backward } from '../engine/backward.ts'
 import { forwardBatch, repad, unpad, type Unpadded } from '../engine/batch.ts'
 import { countScored, meanLoss, negativeLogLikelihood } from '../engine/loss.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import { siteIn } from '../engine/plan.ts'
+import { layerOf, siteIn } from '../engine/plan.ts'
 import { traceForward, type Trace } from '../engine/trace.ts'
 import { InputError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
@@ -92,7 +92,7 @@ function addRows(rows: Rows, name: string, values: Float32Array): void {
 
 /** What activations are called: by the matrix before them, or by their block where that is gated. */
 function activationName({ plan }: LanguageModel): string {
-  return siteIn(plan.sections[1], 'neurons').makers.length > 1 ? 'ffn_act' : 'fc1_act'
+  return siteIn(layerOf(plan, 0), 'neurons').makers.length > 1 ? 'ffn_act' : 'fc1_act'
 }
 
 /** Adds what one sequence's forward pass computed. */

@@ -9,14 +9,11 @@
  */
 import { attention_backward } from '../ops/attention.ts'
 import { cross_entropy_backward, NOT_SCORED } from '../ops/cross_entropy.ts'
-import { gates } from '../ops/activations.ts'
+import { gates, relu_backward } from '../ops/activations.ts'
 import { layer_norm_backward } from '../ops/layer_norm.ts'
-import { relu_backward } from '../ops/activations.ts'
 import { rms_norm_backward } from '../ops/rms_norm.ts'
-import { rotary_backward } from '../ops/rotary.ts'
-import { rotaryTable } from '../ops/rotary.ts'
-import { byHead, factorsOf, maskUnits, result, zeros, type Mask, type Tensor } from './plain.ts'
-import { type Weights } from './plain.ts'
+import { rotary_backward, rotaryTable } from '../ops/rotary.ts'
+import { byHead, factorsOf, maskUnits, result, zeros, type Mask, type Tensor, type Weights } from './plain.ts'
 import { EPSILON, stepsOf, type Value } from './program.ts'
 
 /** The derivative of the loss in the logits [T, V]. labels [T]: what follows each token; NOT_SCORED has no part in it. */

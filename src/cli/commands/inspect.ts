@@ -13,7 +13,7 @@ import { isGguf, openModelFolder, openWeights, type ModelFolder } from '../../io
 import { parseConfig, remoteCodeFields, type ModelConfig } from '../../engine/config.ts'
 import { storages, type Storage } from '../../engine/matrix.ts'
 import { LanguageModel } from '../../engine/language_model.ts'
-import { siteIn } from '../../engine/plan.ts'
+import { layerOf, siteIn } from '../../engine/plan.ts'
 import { modelPlan } from '../../engine/program.ts'
 import { folderOf, joinPath } from '../../platform/platform.ts'
 import { InputError } from '../../tensor/errors.ts'
@@ -203,14 +203,14 @@ function formatContents(
 
 function describeConfig(config: ModelConfig): string[] {
   const { layers, width, heads, keyHeads, headSize, neurons, vocabulary, positions, embeddingWidth } = config
-  const { parameters, sections } = modelPlan(config)
-  const [, first] = sections
+  const plan = modelPlan(config)
+  const first = layerOf(plan, 0)
   const isGated = siteIn(first, 'neurons').makers.length > 1
   const family = { opt: 'OPT', llama: 'Llama family' }[config.family]
   const groups = keyHeads === heads ? '' : ` in ${keyHeads} groups`
   const blocks = `${family}: ${layers} layers of width ${width}, ${heads} heads of ${headSize}${groups}, ${neurons} ${isGated ? 'gated ' : ''}neurons`
   const ends = `vocabulary ${vocabulary}${embeddingWidth === width ? '' : `, embedded in ${embeddingWidth}`}`
   const norm = first.steps[0].value.op === 'linear' ? 'norm after each sum' : 'norm before each branch'
-  const head = parameters.has('lm_head.weight') ? 'head of its own' : 'tied head'
+  const head = plan.parameters.has('lm_head.weight') ? 'head of its own' : 'tied head'
   return [`${blocks}; ${ends}; ${positions} positions; ${norm}; ${head}`]
 }
