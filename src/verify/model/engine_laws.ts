@@ -331,7 +331,10 @@ export const engineLaws = {
     {
       drawn: engineCase,
       networks: fc.record({ heads: networkCase, neurons: networkCase }),
-      budget: anyBudget,
+      // The floors of a hybrid scope are those of the exact policy.
+      budget: anyBudget.map((one) =>
+        one.policy === 'released' ? { ...one, scope: 'per-layer' as const } : one,
+      ),
       mode: modes,
       parts: cuts,
     },
