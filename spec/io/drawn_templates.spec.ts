@@ -67,7 +67,7 @@ const someWord = fc.constantFrom(
   '',
   ...specials.filter((special) => special !== '😀'),
 )
-/** Parts that begin and end special tokens: they are written beside plain and trimmed messages only. */
+/** Parts that begin and end special tokens: only templates that do no more to a message than trim it write them. */
 const someStart = fc.constantFrom('<', '<|im_', '😀')
 const someEnd = fc.constantFrom('>', '_end|>')
 
@@ -99,7 +99,7 @@ const someContent = (inLoop: boolean): fc.Arbitrary<string> =>
 /** Where an expression stands. */
 interface Place {
   readonly inLoop: boolean
-  /** Whether a part of a special token may stand beside it: nothing there is removed later. */
+  /** Whether the template writes parts of special tokens, and then only trims messages; otherwise it removes from them too. */
   readonly hasParts: boolean
 }
 
@@ -107,7 +107,9 @@ interface Place {
 function someText({ inLoop, hasParts }: Place): fc.Arbitrary<string> {
   const content = someContent(inLoop)
   const trimmed = fc.tuple(content, fc.constantFrom(...trims)).map((parts) => parts.join(''))
-  const changed = fc.tuple(content, fc.constantFrom(...changes)).map((parts) => parts.join(''))
+  const changed = fc
+    .tuple(content, fc.constantFrom(...(hasParts ? trims : changes)))
+    .map((parts) => parts.join(''))
   const role = inLoop ? 'm.role' : 'messages[0].role'
   const plus = fc.constantFrom(' + ', ' ~ ')
   return fc.oneof(
@@ -184,11 +186,9 @@ function someBody(depth: number, place: Place): fc.Arbitrary<string> {
             constant('endif'),
           ),
           joined(tag(someText(place).map((text) => `set said = ${text}`)), fc.constant('{{ said }}'), inner),
-          joined(
-            constant("filter replace('a', '')"),
-            someBody(depth - 1, { ...place, hasParts: false }),
-            constant('endfilter'),
-          ),
+          ...(place.hasParts
+            ? []
+            : [joined(constant("filter replace('a', '')"), inner, constant('endfilter'))]),
           ...(place.inLoop
             ? []
             : [
@@ -245,7 +245,10 @@ interface Chat {
 }
 
 const someChat: fc.Arbitrary<Chat> = fc.record({
-  source: someBody(2, { inLoop: false, hasParts: true }).map((body) => macro + body),
+  source: fc
+    .boolean()
+    .chain((hasParts) => someBody(2, { inLoop: false, hasParts }))
+    .map((body) => macro + body),
   messages: fc.array(fc.record({ role: someRole, content: someWords }), { minLength: 1, maxLength: 4 }),
 })
 

@@ -8,7 +8,8 @@
  * special token is marked there, since the template might write the rest of it. A role of letters only is left as it is:
  * templates write `<|user|>` from it.
  *
- * A template that looks for special tokens in messages (`</think>`) therefore finds none.
+ * A template that looks for special tokens in messages (`</think>`) therefore finds none. What is promised ends where a template
+ * both removes something inside a message and writes a part of a special token beside it.
  */
 import type { ChatTemplate } from './chat_template.ts'
 import { renderTemplate } from './bounded_jinja.ts'

@@ -79,13 +79,15 @@ export interface LayerScores {
 }
 
 /**
- * The mask of one ranked layer, as `selectMask` selects it in per-layer scope.
+ * The mask of one ranked layer, as `selectMask` selects it in per-layer scope. What hybrid scope of the paper's code gives back to
+ * a layer it takes from others, which a layer alone does not have: there are no floors then.
  * @throws UsageError FLOOR
  */
 export function selectLayer(scores: LayerScores, budget: Budget, topK: TopK = referenceTopK): LayerMask {
   const { heads, neurons } = scores
   const shape = { layers: 1, heads: heads.length, neurons: neurons.length }
-  const alone: Budget = { ...budget, scope: 'per-layer', denseLayers: 0 }
+  const floors = budget.policy === 'released' && budget.scope === 'hybrid' && { headFloor: 0, neuronFloor: 0 }
+  const alone: Budget = { ...budget, ...floors, scope: 'per-layer', denseLayers: 0 }
   const mask = selectMask({ shape, heads, neurons }, alone, topK)
   return { heads: mask.heads, neurons: mask.neurons }
 }

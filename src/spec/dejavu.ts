@@ -63,7 +63,8 @@ export function dejavu(
 function best(predictor: LayerPredictors[number], x: Tensor, budget: Budget): Record<UnitKind, Float32Array> {
   const scoresOf = ({ W1, W2 }: LowRank): Float32Array => matrix(W2).dots(matrix(W1).dots(x, null), null).data
   const [heads, neurons] = [scoresOf(predictor.heads), scoresOf(predictor.neurons)]
-  // A selection has a dense layer before those that are ranked. Of one layer, hybrid scope differs by what every layer keeps.
+  // A selection has a dense layer before those that are ranked. Of one layer, hybrid scope differs by what every layer keeps. What
+  // the released code gives back to a layer in hybrid scope it takes from others, which one layer does not have.
   const scores = { heads: [heads, heads], neurons: [neurons, neurons] }
   const scope = budget.policy === 'exact' ? budget.scope : 'per-layer'
   const mask = selectMask(scores, { ...budget, scope })

@@ -331,10 +331,7 @@ export const engineLaws = {
     {
       drawn: engineCase,
       networks: fc.record({ heads: networkCase, neurons: networkCase }),
-      // The floors of a hybrid scope are those of the exact policy.
-      budget: anyBudget.map((one) =>
-        one.policy === 'released' ? { ...one, scope: 'per-layer' as const } : one,
-      ),
+      budget: anyBudget,
       mode: modes,
       parts: cuts,
     },
