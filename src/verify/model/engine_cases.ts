@@ -273,11 +273,12 @@ export function plannerOf(
     let layer = 0
     return {
       name: 'drawn',
+      by,
       summarize(activations, tokens) {
         shown('activation', layer++, activations)
         return summaryOf(activations, tokens)
       },
-      afterPrompt({ tokens, summaries, ids }) {
+      choose({ tokens, summaries, ids }) {
         layer = 0
         return choose(tokens, summaries, ids)
       },
@@ -287,12 +288,13 @@ export function plannerOf(
     let mask: UnitMask
     return {
       name: 'drawn',
+      by,
       every: 1,
-      summarizeGate(layer, gate, tokens) {
+      summarize(layer, gate, tokens) {
         shown('gate', layer, gate)
         return summaryOf(gate, tokens)
       },
-      afterGate(layer, gate, summary) {
+      choose(layer, gate, summary) {
         if (layer === 0) mask = choose(1, summary, null)
         shown('gate', layer, gate)
         return layerMask(mask, layer).neurons
@@ -303,10 +305,11 @@ export function plannerOf(
     const placement = asked.placement % drawn.layers
     return {
       name: 'drawn',
+      by,
       placement,
       every,
       prefill,
-      afterAttention(view) {
+      choose(view) {
         const mask = choose(view.tokens, view.context, view.ids)
         shown('context', placement, view.context)
         return mask
@@ -316,9 +319,10 @@ export function plannerOf(
   let mask: UnitMask
   return {
     name: 'drawn',
+    by: 'layer',
     every,
     prefill,
-    beforeLayer(layer, x, rows) {
+    choose(layer, x, rows) {
       if (layer === 0) mask = choose(rows, x, null)
       shown('stream', layer, x)
       const own = layerMask(mask, layer)

@@ -9,9 +9,9 @@ import type { UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner, PromptEnd, PromptView } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import { budgetOf } from '../../planner_options.ts'
-import { scoreContinuation } from '../../predictor/pass_planners.ts'
-import { oraclePlanner } from '../../predictor/planners.ts'
-import { rankingOf } from '../../predictor/ranking.ts'
+import { scoreContinuation } from '../../planners/prompt_plainact.ts'
+import { oraclePlanner } from '../../planners/oracle.ts'
+import { rankingOf } from '../../planners/ranking.ts'
 import type { ShadowModel } from '../../shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
@@ -192,8 +192,8 @@ function recording(
   return {
     ...planner,
     every: decides === 'always' ? 1 : undefined,
-    ...(planner.afterPrompt ? { afterPrompt: decide } : { afterAttention: decide }),
-  }
+    choose: decide,
+  } as MaskPlanner
 }
 
 /** The text of each token of a prompt; that of `</s>` is empty. */

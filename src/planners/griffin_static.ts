@@ -15,7 +15,9 @@
 import type { Budget } from '../masks/budget.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
 import { griffinScores } from './griffin.ts'
-import { latePlanner, type LatePlanner } from './late_planner.ts'
+import { latePlanner } from './late.ts'
+import type { LatePlanner } from './ranking.ts'
+import { meanOf, type PlannerRecord } from './record.ts'
 
 /** Keeps the units with the highest scores. @param mean the mean scores of a calibration */
 export function griffinStaticPlanner(
@@ -29,3 +31,12 @@ export function griffinStaticPlanner(
   })
   return latePlanner('griffin-static', { summarize: griffinScores, scores }, budget, topK)
 }
+
+export const griffinStaticRecord = {
+  name: 'griffin-static',
+  help: `keeps what static does, where the score of a neuron counts by how much the prompt uses it; the prompt runs dense: --calibration`,
+  skips: 'units',
+  by: 'prompt',
+  needs: ['calibration'],
+  make: (sources, budget) => griffinStaticPlanner(meanOf('griffin-static', sources), budget, sources.topK),
+} as const satisfies PlannerRecord

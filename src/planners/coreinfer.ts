@@ -19,7 +19,9 @@ import type { Budget } from '../masks/budget.ts'
 import type { UnitShape } from '../masks/mask.ts'
 import { nthLargest } from '../masks/ranks.ts'
 import { referenceTopK, type TopK } from '../masks/selection.ts'
-import { neuronPlanner, type LatePlanner } from './late_planner.ts'
+import { neuronPlanner } from './late.ts'
+import type { LatePlanner } from './ranking.ts'
+import type { PlannerRecord } from './record.ts'
 
 /** The share of a token's positive activations that make a neuron one of its core neurons. */
 const CORE_SHARE = 0.2
@@ -55,3 +57,12 @@ export function coreCounts(activations: Float32Array, tokens: number): Float32Ar
 export function coreinferPlanner(shape: UnitShape, budget: Budget, topK: TopK = referenceTopK): LatePlanner {
   return neuronPlanner('coreinfer', shape, { summarize: coreCounts, scores: (all) => all }, budget, topK)
 }
+
+export const coreinferRecord = {
+  name: 'coreinfer',
+  help: 'keeps neurons as griffin does, by how often a neuron is among the strongest of a token (CoreInfer, arXiv 2410.18311)',
+  skips: 'neurons',
+  by: 'prompt',
+  needs: [],
+  make: ({ model, topK }, budget) => coreinferPlanner(model.shape, budget, topK),
+} as const satisfies PlannerRecord

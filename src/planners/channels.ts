@@ -2,27 +2,27 @@
  * Planners that mask the input channels of matrices, token by token, by what these are to read (masks/channels.ts).
  */
 import type { Budget } from '../masks/budget.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
-import type { ChannelPlannerName } from './late_planner.ts'
+import type { PlannerBy } from '../masks/planner.ts'
 
 /** One of them. */
-export type ChannelPlanner = MaskPlanner & Required<Pick<MaskPlanner, 'chooseChannels'>>
+export type ChannelPlanner = PlannerBy<'channels'>
 
 /** Makes one. Dense layers are neither summarized nor masked. */
 export function channelPlanner(
-  name: ChannelPlannerName,
+  name: string,
   { denseLayers }: Budget,
-  { summarizeChannels, chooseChannels }: Pick<ChannelPlanner, 'summarizeChannels' | 'chooseChannels'>,
+  { summarize, choose }: Pick<ChannelPlanner, 'summarize' | 'choose'>,
 ): ChannelPlanner {
   return {
     name,
+    by: 'channels',
     every: 1,
-    ...(summarizeChannels && {
-      summarizeChannels: (layer, ...shown) =>
-        layer < denseLayers ? new Float32Array(0) : summarizeChannels(layer, ...shown),
+    ...(summarize && {
+      summarize: (layer, ...shown) =>
+        layer < denseLayers ? new Float32Array(0) : summarize(layer, ...shown),
     }),
-    chooseChannels: (layer, site, x, summary) =>
-      layer < denseLayers ? new Float32Array(x.length).fill(1) : chooseChannels(layer, site, x, summary),
+    choose: (layer, site, x, summary) =>
+      layer < denseLayers ? new Float32Array(x.length).fill(1) : choose(layer, site, x, summary),
   }
 }
 

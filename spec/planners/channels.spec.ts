@@ -2,7 +2,7 @@
  * teal and wina against the specification of both (src/spec/channels.ts), and the masks of both against a computation in
  * float64 from what Hugging Face exported. That the engine carries such masks out is a law of the engine (laws.spec.ts).
  *
- * Tests src/engine/column_norms.ts, src/predictor/channel_planner.ts, src/predictor/teal.ts, src/predictor/wina.ts and
+ * Tests src/engine/column_norms.ts, src/planners/channels.ts, src/planners/teal.ts, src/planners/wina.ts and
  * src/spec/channels.ts.
  */
 import fc from 'fast-check'
@@ -16,9 +16,9 @@ import { columnNorms } from '../../src/engine/column_norms.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { moduleName, type Module } from '../../src/verify/model/modules.ts'
 import { heldMatrix } from '../engine/held_matrix.ts'
-import { promptMask } from '../../src/predictor/leaky.ts'
-import { magnitudeThreshold, tealPlanner } from '../../src/predictor/teal.ts'
-import { winaPlanner } from '../../src/predictor/wina.ts'
+import { promptMask } from '../../src/planners/leaky.ts'
+import { magnitudeThreshold, tealPlanner } from '../../src/planners/teal.ts'
+import { winaPlanner } from '../../src/planners/wina.ts'
 import {
   columnNorms as plainColumnNorms,
   reading,
@@ -141,14 +141,15 @@ function choosingBy(
   scores: (x: Float32Array, model: LanguageModel, layer: number, site: ChannelSite) => Float32Array,
 ): Make {
   return (model, budget) => {
-    const { chooseChannels } = winaPlanner(model, budget)
+    const { choose } = winaPlanner(model, budget)
     return {
       ...winaPlanner(model, budget),
-      chooseChannels(layer, site, x, summary) {
+      by: 'channels',
+      choose(layer, site, x, summary) {
         const norms = columnNorms(model, layer, site)
         // The planner multiplies by the norms again.
         const wanted = scores(x, model, layer, site)
-        return chooseChannels(
+        return choose(
           layer,
           site,
           wanted.map((score, i) => (norms[i] === 0 ? 0 : score / norms[i])),
@@ -183,10 +184,11 @@ describe.each<[string, (make: Make) => ModelLaw, Make]>([
       const right = tealPlanner(budget)
       return {
         ...right,
-        chooseChannels: (layer, ...shown) =>
+        by: 'channels',
+        choose: (layer, ...shown) =>
           layer < budget.denseLayers
-            ? right.chooseChannels(layer, ...shown)
-            : right.chooseChannels(layer, ...shown).map((kept) => 1 - kept),
+            ? right.choose(layer, ...shown)
+            : right.choose(layer, ...shown).map((kept) => 1 - kept),
       }
     },
   ],
@@ -195,8 +197,8 @@ describe.each<[string, (make: Make) => ModelLaw, Make]>([
     followsTeal,
     (_, budget) => ({
       ...tealPlanner(budget),
-      chooseChannels: (_layer, _site, x, [threshold = -Infinity]) =>
-        x.map((value) => (value > threshold ? 1 : 0)),
+      by: 'channels',
+      choose: (_layer, _site, x, [threshold = -Infinity]) => x.map((value) => (value > threshold ? 1 : 0)),
     }),
   ],
   [
@@ -206,9 +208,8 @@ describe.each<[string, (make: Make) => ModelLaw, Make]>([
       const right = tealPlanner(budget)
       return {
         ...right,
-        summarizeChannels: (layer, site, x, tokens) =>
-          right.summarizeChannels?.(layer, site, x.slice(x.length - x.length / tokens), 1) ??
-          expect.unreachable(),
+        summarize: (layer, site, x, tokens) =>
+          right.summarize?.(layer, site, x.slice(x.length - x.length / tokens), 1) ?? expect.unreachable(),
       }
     },
   ],
@@ -220,9 +221,10 @@ describe.each<[string, (make: Make) => ModelLaw, Make]>([
       let first: Float32Array
       return {
         ...right,
-        chooseChannels(layer, site, x, summary) {
+        by: 'channels',
+        choose(layer, site, x, summary) {
           if (site === 'attention') first = summary
-          return right.chooseChannels(layer, site, x, first)
+          return right.choose(layer, site, x, first)
         },
       }
     },
@@ -241,8 +243,9 @@ describe.each<[string, (make: Make) => ModelLaw, Make]>([
       const first = new Map<string, Float32Array>()
       return {
         ...right,
-        chooseChannels(layer, site, ...shown) {
-          const mask = first.get(`${layer} ${site}`) ?? right.chooseChannels(layer, site, ...shown)
+        by: 'channels',
+        choose(layer, site, ...shown) {
+          const mask = first.get(`${layer} ${site}`) ?? right.choose(layer, site, ...shown)
           first.set(`${layer} ${site}`, mask)
           return mask
         },

@@ -5,18 +5,14 @@
  * another budget.
  */
 import type { Budget } from '../masks/budget.ts'
-import type { UnitMask } from '../masks/mask.ts'
-import type { MaskPlanner, PromptEnd, PromptView } from '../masks/planner.ts'
+import type { PlannerBy, PromptEnd, PromptView } from '../masks/planner.ts'
 import { selectMask, type TopK, type UnitScores } from '../masks/selection.ts'
 import { isObject } from '../tensor/arguments.ts'
 
 /** The scores and the budget of a ranking planner. */
-export interface Ranking {
-  /**
-   * The importance of each unit: [L, H] and [L, F]. A random planner draws new scores on each call.
-   * @param view what the planner is shown when it is asked: a `PromptEnd` where it has `afterPrompt`
-   */
-  scores(view: PromptView | PromptEnd): UnitScores
+export interface Ranking<View = PromptView | PromptEnd> {
+  /** The importance of each unit: [L, H] and [L, F]. A random planner draws new scores on each call. */
+  scores(view: View): UnitScores
   /** The criterion of the scores, or the one they predict; null if there is none. */
   readonly criterion: string | null
   /** The budget, with the dense layers of the planner. */
@@ -24,27 +20,23 @@ export interface Ranking {
 }
 
 /** A planner whose mask is `selectMask(ranking.scores(view), ranking.budget)`. */
-export interface RankingPlanner extends MaskPlanner {
-  readonly ranking: Ranking
-  afterAttention(view: PromptView): UnitMask
-}
+export type RankingPlanner = PlannerBy<'attention'> & { readonly ranking: Ranking<PromptView> }
+/** The same, decided when the prompt has run. */
+export type LatePlanner = PlannerBy<'prompt'> & { readonly ranking: Ranking<PromptEnd> }
 
 /** Makes one. @throws UsageError (when asked) as `selectMask` */
 export function rankingPlanner(
   name: string,
-  ranking: Ranking,
+  ranking: Ranking<PromptView>,
   topK: TopK,
-  options: Pick<MaskPlanner, 'placement'> = {},
+  options: Pick<RankingPlanner, 'placement'> = {},
 ): RankingPlanner {
-  return {
-    name,
-    ...options,
-    ranking,
-    afterAttention: (view) => selectMask(ranking.scores(view), ranking.budget, topK),
-  }
+  const choose = (view: PromptView): ReturnType<typeof selectMask> =>
+    selectMask(ranking.scores(view), ranking.budget, topK)
+  return { name, by: 'attention', ...options, ranking, choose }
 }
 
 /** The ranking of a planner; null for a planner that does not rank. */
-export function rankingOf(planner: MaskPlanner | null): Ranking | null {
-  return isObject(planner) && 'ranking' in planner ? (planner as RankingPlanner).ranking : null
+export function rankingOf(planner: object | null): Ranking | null {
+  return isObject(planner) && 'ranking' in planner ? (planner.ranking as Ranking) : null
 }

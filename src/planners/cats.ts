@@ -17,8 +17,9 @@
  * the output matrix with or without a planner.
  */
 import type { Budget } from '../masks/budget.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
+import type { PlannerBy } from '../masks/planner.ts'
 import { nthLargest } from '../masks/ranks.ts'
+import type { PlannerRecord } from './record.ts'
 
 /**
  * The cut-off of a layer: floor(s N) of its N gates are below it, if no two are equal; Infinity where that is all of them.
@@ -31,15 +32,21 @@ export function gateCutoff(gate: Float32Array, sparsity: number): number {
 }
 
 /** Decides the neurons of every token by their gates, by cut-offs from the prompt. */
-export function catsPlanner({
-  neuronSparsity,
-  denseLayers,
-}: Budget): MaskPlanner & Required<Pick<MaskPlanner, 'afterGate' | 'summarizeGate'>> {
+export function catsPlanner({ neuronSparsity, denseLayers }: Budget): PlannerBy<'gate'> {
   return {
     name: 'cats',
+    by: 'gate',
     every: 1,
-    summarizeGate: (layer, gate) =>
-      Float32Array.of(layer < denseLayers ? 0 : gateCutoff(gate, neuronSparsity)),
-    afterGate: (_, gate, [cutoff]) => gate.map((value) => (Math.abs(value) >= cutoff ? 1 : 0)),
+    summarize: (layer, gate) => Float32Array.of(layer < denseLayers ? 0 : gateCutoff(gate, neuronSparsity)),
+    choose: (_, gate, [cutoff]) => gate.map((value) => (Math.abs(value) >= cutoff ? 1 : 0)),
   }
 }
+
+export const catsRecord = {
+  name: 'cats',
+  help: `computes at every token the neurons whose own gate is open, and all heads; the gates of all neurons are computed (CATS, arXiv 2404.08763)`,
+  skips: 'neurons',
+  by: 'gate',
+  needs: [],
+  make: (_, budget) => catsPlanner(budget),
+} as const satisfies PlannerRecord

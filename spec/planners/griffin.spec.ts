@@ -7,11 +7,11 @@ import { describe, expect, test } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { makeBudget, type Budget } from '../../src/masks/budget.ts'
 import type { UnitShape } from '../../src/masks/mask.ts'
-import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
-import { griffinPlanner, griffinScores } from '../../src/predictor/griffin.ts'
-import { promptMask } from '../../src/predictor/leaky.ts'
+import { griffinPlanner, griffinScores } from '../../src/planners/griffin.ts'
+import { promptMask } from '../../src/planners/leaky.ts'
+import type { LatePlanner } from '../../src/planners/ranking.ts'
 import { lawForAll } from '../../src/verify/law.ts'
 import { anyModel, forAll, tokensOf, withModel, type ModelLaw } from '../../src/verify/model/cases.ts'
 import { stateLaws } from '../engine/cases.ts'
@@ -160,7 +160,7 @@ test('griffin scores of three tokens, one of them all zero, by hand', () => {
 
 // ---- The planner -----------------------------------------------------------------------------------------------------
 
-type Make = (shape: UnitShape, budget: Budget) => MaskPlanner
+type Make = (shape: UnitShape, budget: Budget) => LatePlanner
 
 const keepsMostUsed = (make: Make = griffinPlanner): ModelLaw =>
   forAll(
@@ -216,8 +216,8 @@ test.each<[string, Make]>([
       const right = griffinPlanner(shape, budget)
       return {
         ...right,
-        afterPrompt: (view) => {
-          const mask = right.afterPrompt(view)
+        choose: (view) => {
+          const mask = right.choose(view)
           return { ...mask, heads: mask.heads.map((_, h) => (h < budget.denseLayers * shape.heads ? 1 : 0)) }
         },
       }
@@ -237,10 +237,10 @@ test.each<[string, Make]>([
       const right = griffinPlanner(shape, budget)
       return {
         ...right,
-        afterPrompt: (view) => {
+        choose: (view) => {
           const { neurons } = shape
           const summaries = view.summaries.map((_, i) => view.summaries[i % neurons])
-          return right.afterPrompt({ ...view, summaries })
+          return right.choose({ ...view, summaries })
         },
       }
     },
@@ -263,11 +263,11 @@ describe('scores of the engine are those of exported activations', () =>
         expect(B).toBe(1)
         const planner = griffinPlanner(model.shape, makeBudget(0.5))
         let seen = new Float32Array(0)
-        const spy: MaskPlanner = {
+        const spy: LatePlanner = {
           ...planner,
-          afterPrompt: (view) => {
+          choose: (view) => {
             seen = view.summaries.slice()
-            return planner.afterPrompt(view)
+            return planner.choose(view)
           },
         }
         promptMask(model, spy, getIds(golden, 'input_ids'))

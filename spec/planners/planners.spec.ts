@@ -4,38 +4,31 @@
  * A law judges the function that makes a planner, so that the mutants at the end can be judged too. Predictors are
  * stand-ins that write down what they are shown.
  *
- * Tests src/masks/planner.ts, src/predictor/dejavu_planner.ts, src/predictor/late_planner.ts, src/predictor/leaky.ts and
- * src/predictor/pass_planners.ts.
+ * Tests src/masks/planner.ts, src/planners/dejavu.ts, src/planners/late.ts, src/planners/leaky.ts and
+ * src/planners/dejavu_style.ts, src/planners/index.ts, src/planners/make.ts and src/planners/record.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { makeBudget, type Budget } from '../../src/masks/budget.ts'
-import { denseMask, makeMask, type UnitShape } from '../../src/masks/mask.ts'
+import { denseMask, type UnitShape } from '../../src/masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
 import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/engine/backward.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { denseLayers, type PredictorConfig } from '../../src/predictor/predictor_config.ts'
-import { dejavuPlanner } from '../../src/predictor/dejavu_planner.ts'
-import { leakyMask } from '../../src/predictor/leaky.ts'
-import {
-  channelPlanners,
-  decidesByToken,
-  keepsHeads,
-  masksChannels,
-} from '../../src/predictor/late_planner.ts'
-import { dejavuStylePlanner, promptPlanner } from '../../src/predictor/pass_planners.ts'
-import {
-  makePlanner,
-  plannerNames,
-  randomPlanner,
-  type PlannerName,
-  type PlannerOptions,
-  type PlannerSources,
-} from '../../src/predictor/planners.ts'
+import { dejavuPlanner } from '../../src/planners/dejavu.ts'
+import { leakyMask } from '../../src/planners/leaky.ts'
+import type { RankingPlanner } from '../../src/planners/ranking.ts'
+import { defaultEvery, keepsHeads, plannerOf, plannersThat } from '../../src/planners/index.ts'
+import { dejavuStylePlanner } from '../../src/planners/dejavu_style.ts'
+import { promptPlanner } from '../../src/planners/prompt_plainact.ts'
+import { plannerNames, type PlannerName } from '../../src/planners/index.ts'
+import { makePlanner, type PlannerOptions } from '../../src/planners/make.ts'
+import { randomPlanner } from '../../src/planners/random.ts'
+import type { PlannerSources } from '../../src/planners/record.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { expectNear, get, getFloats, getIds, readCase, tolerance } from '../golden/golden.ts'
 import { anyModel, forAll, tokensOf, withModel, type ModelLaw } from '../../src/verify/model/cases.ts'
@@ -116,7 +109,7 @@ const styleLaw = (
             sameBits(`layer ${placement}`, row, context.subarray((tokens - 1) * D))
             return denseMask(loaded.shape)
           }
-          plannedIn(loaded, { name: 'looking', placement, afterAttention: look }, prompt)
+          plannedIn(loaded, { name: 'looking', placement, by: 'attention', choose: look }, prompt)
         }
       }),
   )
@@ -151,9 +144,10 @@ const dejavuLaw = (make = dejavuPlanner): ModelLaw =>
         )
         const spy: MaskPlanner = {
           ...planner,
-          beforeLayer(layer, x, rows) {
+          by: 'layer',
+          choose(layer, x, rows) {
             entered[layer] = x.slice((rows - 1) * loaded.config.width)
-            return planner.beforeLayer?.(layer, x, rows) ?? null
+            return planner.choose(layer, x, rows) ?? null
           },
         }
         const sequence = loaded.begin({ planner: spy })
@@ -185,7 +179,8 @@ const leakyLaw = (ask = leakyMask): ModelLaw =>
         let asked = 0
         const honest: MaskPlanner = {
           name: 'law',
-          afterAttention({ context, tokens, ids }) {
+          by: 'attention',
+          choose({ context, tokens, ids }) {
             asked++
             expect(ids).toEqual(text)
             expect(context.length).toBe(tokens * contextWidth(loaded.config))
@@ -215,8 +210,9 @@ describe('mutants of planners', () => {
         const right = promptPlanner(model, budget)
         return {
           ...right,
-          afterAttention: (view) =>
-            right.afterAttention?.({
+          by: 'attention',
+          choose: (view) =>
+            right.choose({
               ...view,
               ids: view.ids.subarray(0, Math.max(2, view.ids.length - 1)),
             }) as ReturnType<typeof denseMask>,
@@ -229,9 +225,10 @@ describe('mutants of planners', () => {
         const right = promptPlanner(model, budget)
         return {
           ...right,
-          afterAttention(view) {
+          by: 'attention',
+          choose(view) {
             traceForward(model, view.ids)
-            return right.afterAttention?.(view) as ReturnType<typeof denseMask>
+            return right.choose(view) as ReturnType<typeof denseMask>
           },
         }
       }),
@@ -240,10 +237,11 @@ describe('mutants of planners', () => {
       'dejavu-style sees the first token',
       styleLaw((model, predictor, budget) => ({
         name: 'mutant',
-        afterAttention: ({ ids }) => {
+        by: 'attention',
+        choose: ({ ids }) => {
           const right = dejavuStylePlanner(model, predictor, budget)
           const view = { context: new Float32Array(0), tokens: 1, ids: ids.slice(0, 1) }
-          return right.afterAttention?.(view) as ReturnType<typeof denseMask>
+          return right.choose(view) as ReturnType<typeof denseMask>
         },
       })),
     ],
@@ -253,9 +251,10 @@ describe('mutants of planners', () => {
         const right = dejavuPlanner(predictor, budget)
         return {
           ...right,
-          beforeLayer(layer, x, rows) {
-            right.beforeLayer?.(0, x, rows)
-            return right.beforeLayer?.(layer, x, rows) ?? null
+          by: 'layer',
+          choose(layer, x, rows) {
+            right.choose(0, x, rows)
+            return right.choose(layer, x, rows) ?? null
           },
         }
       }),
@@ -266,8 +265,8 @@ describe('mutants of planners', () => {
         const right = dejavuPlanner(predictor, budget)
         return {
           ...right,
-          beforeLayer: (layer, x, rows) =>
-            right.beforeLayer?.(layer, x.subarray(0, x.length / rows), 1) ?? null,
+          by: 'layer',
+          choose: (layer, x, rows) => right.choose(layer, x.subarray(0, x.length / rows), 1) ?? null,
         }
       }),
     ],
@@ -303,7 +302,7 @@ describe('by name', () =>
         mean: scores,
         oracleScores: scores,
         shadow: { predict },
-        dejavuStyle: { predict },
+        'dejavu-style': { predict },
         dejavu: { predictLayer },
       }
     }
@@ -320,10 +319,10 @@ describe('by name', () =>
             continue
           }
           expect(planner?.name).toBe(name)
-          expect(planner?.every).toBe(name === 'dejavu' || decidesByToken(name) ? 1 : undefined)
+          expect(planner?.every).toBe(defaultEvery(name) === 1 ? 1 : undefined)
           const mask = plannedIn(model, planner as MaskPlanner, prompt)
           for (const kind of ['heads', 'neurons'] as const) {
-            const keepsAll = masksChannels(name) || (kind === 'heads' && keepsHeads(name))
+            const keepsAll = plannerOf(name).skips === 'channels' || (kind === 'heads' && keepsHeads(name))
             const layers = keepsAll ? 2 : 1.5
             // The share of cats is that of all tokens of the prompt.
             if (kind === 'heads' || name !== 'cats')
@@ -337,7 +336,7 @@ describe('by name', () =>
         for (const name of plannerNames)
           if (
             !['dense', 'random', 'prompt-plainact', 'griffin', 'coreinfer'].includes(name) &&
-            !decidesByToken(name)
+            defaultEvery(name) === 'once'
           )
             expect(() => makePlanner(name, { model }, makeBudget(0.5)), name).toThrow(
               expect.objectContaining({ code: 'PLANNER_SOURCE', exitCode: 4 }),
@@ -371,7 +370,7 @@ describe('by name', () =>
           ['griffin', { prefill: 'masked' }, 'PREFILL'],
           ['griffin', { every: 4 }, 'EVERY'],
           ['griffin-static', { prefill: 'masked' }, 'PREFILL'],
-          ...(['cats', ...channelPlanners] as const).flatMap((name): typeof refused => [
+          ...plannersThat(({ by }) => by === 'gate' || by === 'channels').flatMap((name): typeof refused => [
             [name, { prefill: 'masked' }, 'PREFILL'],
             [name, { every: 4 }, 'EVERY'],
             [name, { every: 'once' }, 'EVERY'],
@@ -416,7 +415,7 @@ describe('by name', () =>
     test('the released dejavu-style omits its scaling in global scope', () =>
       withModelOf((model) => {
         const seen: unknown[] = []
-        const dejavuStyle: PlannerSources['dejavuStyle'] = {
+        const dejavuStyle: NonNullable<PlannerSources['dejavu-style']> = {
           predict(_last, scaling) {
             seen.push(scaling)
             return scoresOf(shape, 1)
@@ -425,7 +424,9 @@ describe('by name', () =>
         for (const released of [false, true])
           for (const scope of ['global', 'per-layer', 'hybrid'] as const) {
             const budget = makeBudget(0.5, { scope })
-            const planner = makePlanner('dejavu-style', { model, dejavuStyle }, budget, { released })
+            const planner = makePlanner('dejavu-style', { model, 'dejavu-style': dejavuStyle }, budget, {
+              released,
+            })
             plannedIn(model, planner as MaskPlanner, Int32Array.of(2, 3))
           }
         expect(seen).toEqual(['fixed', 'fixed', 'fixed', 'as-shipped', 'fixed', 'as-shipped'])
@@ -447,10 +448,10 @@ test('layers up to the source layer of a predictor are dense, unless it ranks th
       { shadow } as unknown as PlannerSources,
       budget,
       options,
-    ) as MaskPlanner
+    ) as RankingPlanner
     expect(planner.placement).toBe(placement)
     const view = { context: new Float32Array(6), tokens: 1, ids: Int32Array.of(1) }
-    const mask = planner.afterAttention?.(view) ?? makeMask(units, new Float32Array(0), new Float32Array(0))
+    const mask = planner.choose(view)
     return Array.from({ length: 4 }, (_, layer) =>
       mask.neurons.subarray(5 * layer, 5 * layer + 5).reduce((sum, value) => sum + value, 0),
     )
@@ -476,5 +477,5 @@ test('layers that a predictor leaves dense are counted as its planner leaves the
 test('a random planner draws again for each decision', () => {
   const planner = randomPlanner({ layers: 3, heads: 8, neurons: 64 }, makeBudget(0.5), 3)
   const view = { context: new Float32Array(6), tokens: 1, ids: Int32Array.of(1) }
-  expect(planner.afterAttention?.(view)).not.toEqual(planner.afterAttention?.(view))
+  expect(planner.choose(view)).not.toEqual(planner.choose(view))
 })

@@ -6,11 +6,11 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { makeBudget, type Budget } from '../../src/masks/budget.ts'
-import type { MaskPlanner } from '../../src/masks/planner.ts'
+import type { PlannerBy } from '../../src/masks/planner.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { gates, relu } from '../../src/ops/activations.ts'
-import { catsPlanner, gateCutoff } from '../../src/predictor/cats.ts'
+import { catsPlanner, gateCutoff } from '../../src/planners/cats.ts'
 import { lawForAll } from '../../src/verify/law.ts'
 import {
   anyModel,
@@ -75,7 +75,7 @@ test('cut-offs of four gates, by hand', () => {
 
 // ---- The planner ------------------------------------------------------------------------------------------------------------
 
-type Make = (budget: Budget) => MaskPlanner
+type Make = (budget: Budget) => PlannerBy<'gate'>
 
 const choosesByGate = (make: Make = catsPlanner): ModelLaw =>
   forAll(
@@ -104,11 +104,11 @@ const choosesByGate = (make: Make = catsPlanner): ModelLaw =>
         trace.dispose()
         const shown: Float32Array[] = []
         const planner = make(budget)
-        const spy: MaskPlanner = {
+        const spy: PlannerBy<'gate'> = {
           ...planner,
-          afterGate(layer, gate, summary) {
+          choose(layer, gate, summary) {
             shown[layer] = gate.slice()
-            return planner.afterGate?.(layer, gate, summary) as Float32Array
+            return planner.choose(layer, gate, summary)
           },
         }
         const before = subject.backend.liveBuffers
@@ -140,14 +140,14 @@ test.each<[string, Make]>([
     'computes what is shut',
     (budget) => {
       const right = catsPlanner(budget)
-      return { ...right, afterGate: (...shown) => right.afterGate(...shown).map((kept) => 1 - kept) }
+      return { ...right, choose: (...shown) => right.choose(...shown).map((kept) => 1 - kept) }
     },
   ],
   [
     'hears open gates of one sign only',
     (budget) => ({
       ...catsPlanner(budget),
-      afterGate: (_, gate, [cutoff]) => gate.map((value) => (value >= cutoff ? 1 : 0)),
+      choose: (_, gate, [cutoff]) => gate.map((value) => (value >= cutoff ? 1 : 0)),
     }),
   ],
   [
@@ -156,8 +156,7 @@ test.each<[string, Make]>([
       const right = catsPlanner(budget)
       return {
         ...right,
-        summarizeGate: (layer, gate, tokens) =>
-          right.summarizeGate(layer, gate.subarray(0, gate.length / tokens), 1),
+        summarize: (layer, gate, tokens) => right.summarize(layer, gate.subarray(0, gate.length / tokens), 1),
       }
     },
   ],

@@ -18,7 +18,9 @@ import type { Budget } from '../masks/budget.ts'
 import { ranks } from '../masks/ranks.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
 import { griffinScores } from './griffin.ts'
-import { neuronPlanner, type LatePlanner } from './late_planner.ts'
+import { neuronPlanner } from './late.ts'
+import type { LatePlanner } from './ranking.ts'
+import { meanOf, type PlannerRecord } from './record.ts'
 
 /** w, the weight of the prompt's rank. */
 const PROMPT_WEIGHT = 0.5
@@ -51,3 +53,12 @@ export function glassPlanner(mean: UnitScores, budget: Budget, topK: TopK = refe
   }
   return neuronPlanner('glass', shape, { summarize: griffinScores, scores }, budget, topK)
 }
+
+export const glassRecord = {
+  name: 'glass',
+  help: 'keeps neurons as griffin does, by ranks merged with those of a calibration (GLASS, arXiv 2508.14302): --calibration',
+  skips: 'neurons',
+  by: 'prompt',
+  needs: ['calibration'],
+  make: (sources, budget) => glassPlanner(meanOf('glass', sources), budget, sources.topK),
+} as const satisfies PlannerRecord

@@ -22,12 +22,13 @@ import { columnNorms } from '../engine/column_norms.ts'
 import type { LoadedModel } from '../engine/loaded_model.ts'
 import type { Budget } from '../masks/budget.ts'
 import { referenceTopK, type TopK } from '../masks/selection.ts'
-import { channelPlanner, countMasked, type ChannelPlanner } from './channel_planner.ts'
+import { channelPlanner, countMasked, type ChannelPlanner } from './channels.ts'
+import type { PlannerRecord } from './record.ts'
 
 /** Keeps the channels of every token that weigh most in the matrices that read them. */
 export function winaPlanner(model: LoadedModel, budget: Budget, topK: TopK = referenceTopK): ChannelPlanner {
   return channelPlanner('wina', budget, {
-    chooseChannels(layer, site, x) {
+    choose(layer, site, x) {
       const norms = columnNorms(model, layer, site)
       const scores = x.map((value, i) => Math.abs(value) * norms[i])
       const mask = new Float32Array(x.length)
@@ -36,3 +37,12 @@ export function winaPlanner(model: LoadedModel, budget: Budget, topK: TopK = ref
     },
   })
 }
+
+export const winaRecord = {
+  name: 'wina',
+  help: 'masks channels as teal does, by size times the norm of the column of weights (WINA, arXiv 2505.19427)',
+  skips: 'channels',
+  by: 'channels',
+  needs: [],
+  make: ({ model, topK }, budget) => winaPlanner(model, budget, topK),
+} as const satisfies PlannerRecord

@@ -2,8 +2,8 @@
  * coreinfer, glass, griffin-static and prompt-static against their definitions: on written activations and scores, and on
  * those of any small model. griffin has a file of its own.
  *
- * Tests src/masks/ranks.ts, src/predictor/coreinfer.ts, src/predictor/glass.ts, src/predictor/griffin_static.ts and
- * src/predictor/prompt_static.ts.
+ * Tests src/masks/ranks.ts, src/planners/coreinfer.ts, src/planners/glass.ts, src/planners/griffin_static.ts and
+ * src/planners/prompt_static.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -15,14 +15,14 @@ import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
-import { coreCounts, coreinferPlanner } from '../../src/predictor/coreinfer.ts'
-import { glassPlanner, mergedRanks } from '../../src/predictor/glass.ts'
-import { griffinPlanner, griffinScores } from '../../src/predictor/griffin.ts'
-import { griffinStaticPlanner } from '../../src/predictor/griffin_static.ts'
-import { promptMask } from '../../src/predictor/leaky.ts'
-import { scoreText } from '../../src/predictor/pass_planners.ts'
-import { staticPlanner } from '../../src/predictor/planners.ts'
-import { geometricMean, promptStaticPlanner } from '../../src/predictor/prompt_static.ts'
+import { coreCounts, coreinferPlanner } from '../../src/planners/coreinfer.ts'
+import { glassPlanner, mergedRanks } from '../../src/planners/glass.ts'
+import { griffinPlanner, griffinScores } from '../../src/planners/griffin.ts'
+import { griffinStaticPlanner } from '../../src/planners/griffin_static.ts'
+import { promptMask } from '../../src/planners/leaky.ts'
+import { scoreText } from '../../src/planners/prompt_plainact.ts'
+import { staticPlanner } from '../../src/planners/static.ts'
+import { geometricMean, promptStaticPlanner } from '../../src/planners/prompt_static.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { lawForAll } from '../../src/verify/law.ts'
 import { anyModel, forAll, withModel, type ModelLaw } from '../../src/verify/model/cases.ts'
@@ -293,7 +293,9 @@ describe('mutants', () => {
       'weights by the score itself',
       (_, calibrated, budget) => {
         const right = griffinStaticPlanner(calibrated, budget)
-        return { ...right, summarize: (...shown) => griffinScores(...shown).map((score) => score * score) }
+        const summarize: typeof griffinScores = (...shown) =>
+          griffinScores(...shown).map((score) => score * score)
+        return { ...right, summarize }
       },
     ],
     [
@@ -308,7 +310,8 @@ describe('mutants', () => {
         const { ranking, ...right } = promptStaticPlanner(model, calibrated, budget)
         return {
           ...right,
-          afterAttention: ({ ids }) => {
+          by: 'attention',
+          choose: ({ ids }) => {
             const own = scoreText(model, ids, ids)
             const sum = (kind: 'heads' | 'neurons'): Float32Array =>
               own[kind].map((score, i) => score + calibrated[kind][i])
@@ -324,8 +327,9 @@ describe('mutants', () => {
         const right = promptStaticPlanner(model, calibrated, budget)
         return {
           ...right,
-          afterAttention: (view) =>
-            right.afterAttention({ ...view, ids: view.ids.subarray(0, Math.max(2, view.ids.length - 1)) }),
+          by: 'attention',
+          choose: (view) =>
+            right.choose({ ...view, ids: view.ids.subarray(0, Math.max(2, view.ids.length - 1)) }),
         }
       },
     ],

@@ -7,8 +7,9 @@
  * The mask of the prompt is decided at its last token, as for every other planner.
  */
 import type { Budget } from '../masks/budget.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
+import type { PlannerBy } from '../masks/planner.ts'
 import { referenceTopK, selectLayer, type LayerScores, type TopK } from '../masks/selection.ts'
+import { given, type PlannerRecord } from './record.ts'
 
 /** The predictor of the dejavu planner, such as `DejavuPredictor`. */
 export interface LayerPredictor {
@@ -21,13 +22,14 @@ export function dejavuPlanner(
   predictor: LayerPredictor,
   budget: Budget,
   topK: TopK = referenceTopK,
-): MaskPlanner {
+): PlannerBy<'layer'> {
   // A pass runs through all layers without interruption, so the state between two layers belongs to one sequence.
   let entered: Float32Array = new Float32Array(0)
   return {
     name: 'dejavu',
+    by: 'layer',
     every: 1,
-    beforeLayer(layer, x, tokens) {
+    choose(layer, x, tokens) {
       const ahead = entered
       entered = x.slice(x.length - x.length / tokens)
       if (layer < Math.max(1, budget.denseLayers)) return null
@@ -35,3 +37,13 @@ export function dejavuPlanner(
     },
   }
 }
+
+export const dejavuRecord = {
+  name: 'dejavu',
+  help: 'each layer decides from the stream one layer earlier: --predictor',
+  skips: 'units',
+  by: 'layer',
+  needs: ['predictor'],
+  make: ({ dejavu, topK }, budget) =>
+    dejavuPlanner(given('dejavu', dejavu, 'a DejaVu predictor'), budget, topK),
+} as const satisfies PlannerRecord

@@ -15,7 +15,9 @@
 import type { Budget } from '../masks/budget.ts'
 import type { UnitShape } from '../masks/mask.ts'
 import { referenceTopK, type TopK } from '../masks/selection.ts'
-import { neuronPlanner, type LatePlanner } from './late_planner.ts'
+import { neuronPlanner } from './late.ts'
+import type { LatePlanner } from './ranking.ts'
+import type { PlannerRecord } from './record.ts'
 
 /**
  * The score of each neuron of a layer: [F]. Sums are in float64, tokens in order, and become float32 once, at the end.
@@ -38,3 +40,12 @@ export function griffinScores(activations: Float32Array, tokens: number): Float3
 export function griffinPlanner(shape: UnitShape, budget: Budget, topK: TopK = referenceTopK): LatePlanner {
   return neuronPlanner('griffin', shape, { summarize: griffinScores, scores: (all) => all }, budget, topK)
 }
+
+export const griffinRecord = {
+  name: 'griffin',
+  help: `keeps the neurons of each layer that the prompt itself uses most, and all heads; the prompt runs dense (GRIFFIN, arXiv 2404.01365)`,
+  skips: 'neurons',
+  by: 'prompt',
+  needs: [],
+  make: ({ model, topK }, budget) => griffinPlanner(model.shape, budget, topK),
+} as const satisfies PlannerRecord

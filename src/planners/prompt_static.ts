@@ -14,8 +14,9 @@ import type { Budget } from '../masks/budget.ts'
 import type { PromptView } from '../masks/planner.ts'
 import { referenceTopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import { promptPlanner, type PromptPlannerOptions } from './pass_planners.ts'
+import { promptPlanner, type PromptPlannerOptions } from './prompt_plainact.ts'
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
+import { meanOf, type PlannerRecord } from './record.ts'
 
 /** The geometric mean of two scores of every unit, computed in float64. */
 export function geometricMean(a: UnitScores, b: UnitScores): UnitScores {
@@ -38,3 +39,15 @@ export function promptStaticPlanner(
   const scores = (view: PromptView): UnitScores => geometricMean(ranking.scores(view), mean)
   return rankingPlanner('prompt-static', { ...ranking, scores }, options.topK ?? referenceTopK)
 }
+
+export const promptStaticRecord = {
+  name: 'prompt-static',
+  help: 'keeps units as prompt-plainact does, its scores merged with the mean scores of a calibration: --calibration',
+  skips: 'units',
+  by: 'attention',
+  needs: ['calibration', 'prompt-loss'],
+  make: (sources, budget) => {
+    const { model, criterion, seed, topK } = sources
+    return promptStaticPlanner(model, meanOf('prompt-static', sources), budget, { criterion, seed, topK })
+  },
+} as const satisfies PlannerRecord

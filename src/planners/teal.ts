@@ -20,7 +20,8 @@
  */
 import type { Budget } from '../masks/budget.ts'
 import { nthLargest } from '../masks/ranks.ts'
-import { channelPlanner, countMasked, type ChannelPlanner } from './channel_planner.ts'
+import { channelPlanner, countMasked, type ChannelPlanner } from './channels.ts'
+import type { PlannerRecord } from './record.ts'
 
 /**
  * The threshold of a site: floor(s N) of its N activations are at most it in size, if no two are equal; -Infinity where that
@@ -36,8 +37,16 @@ export function magnitudeThreshold(x: Float32Array, sparsity: number): number {
 /** Masks the channels of every token that are no larger than the thresholds of the prompt. */
 export function tealPlanner(budget: Budget): ChannelPlanner {
   return channelPlanner('teal', budget, {
-    summarizeChannels: (_layer, _site, x) => Float32Array.of(magnitudeThreshold(x, budget.neuronSparsity)),
-    chooseChannels: (_layer, _site, x, [threshold]) =>
-      x.map((value) => (Math.abs(value) > threshold ? 1 : 0)),
+    summarize: (_layer, _site, x) => Float32Array.of(magnitudeThreshold(x, budget.neuronSparsity)),
+    choose: (_layer, _site, x, [threshold]) => x.map((value) => (Math.abs(value) > threshold ? 1 : 0)),
   })
 }
+
+export const tealRecord = {
+  name: 'teal',
+  help: `masks at every token the input channels of all matrices that are smallest; all units are computed, and only out and fc2 save reading (TEAL, arXiv 2408.14690)`,
+  skips: 'channels',
+  by: 'channels',
+  needs: [],
+  make: (_, budget) => tealPlanner(budget),
+} as const satisfies PlannerRecord
