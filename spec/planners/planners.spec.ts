@@ -4,8 +4,9 @@
  * A law judges the function that makes a planner, so that the mutants at the end can be judged too. Predictors are
  * stand-ins that write down what they are shown.
  *
- * Tests src/masks/planner.ts, src/planners/dejavu.ts, src/planners/late.ts, src/planners/leaky.ts and
- * src/planners/dejavu_style.ts, src/planners/index.ts, src/planners/make.ts and src/planners/record.ts.
+ * Tests src/masks/planner.ts, src/planners/dejavu.ts, src/planners/dejavu_style.ts, src/planners/dense.ts,
+ * src/planners/index.ts, src/planners/late.ts, src/planners/leaky.ts, src/planners/make.ts, src/planners/prompt_plainact.ts and
+ * src/planners/record.ts.
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
@@ -22,7 +23,7 @@ import { denseLayers, type PredictorConfig } from '../../src/predictor/predictor
 import { dejavuPlanner } from '../../src/planners/dejavu.ts'
 import { leakyMask } from '../../src/planners/leaky.ts'
 import type { RankingPlanner } from '../../src/planners/ranking.ts'
-import { defaultEvery, keepsHeads, plannerOf, plannersThat } from '../../src/planners/index.ts'
+import { defaultEvery, keepsHeads, plannerOf, planners, plannersThat } from '../../src/planners/index.ts'
 import { dejavuStylePlanner } from '../../src/planners/dejavu_style.ts'
 import { promptPlanner } from '../../src/planners/prompt_plainact.ts'
 import { plannerNames, type PlannerName } from '../../src/planners/index.ts'
@@ -308,6 +309,33 @@ describe('by name', () =>
     }
     const withModelOf = (work: (model: LanguageModel) => void, on: Backend = backend): Promise<void> =>
       withGolden('preln', on, work)
+
+    test('a planner decides as its record says, and is refused without each of its needs', () =>
+      withModelOf((model) => {
+        const sources = sourcesOf(model)
+        const sourceOf = { calibration: 'mean', continuation: 'oracleScores' } as const
+        for (const { name, by, needs } of planners) {
+          expect(makePlanner(name, sources, makeBudget(0.5))?.by ?? null).toBe(by)
+          // The loss of the prompt is computed from the model.
+          const keys = needs
+            .filter((need) => need !== 'prompt-loss')
+            .map((need) => (need === 'predictor' ? (name as 'shadow') : sourceOf[need]))
+          for (const key of keys)
+            expect(
+              () => makePlanner(name, { ...sources, [key]: undefined }, makeBudget(0.5)),
+              `${name} without ${key}`,
+            ).toThrow(expect.objectContaining({ code: 'PLANNER_SOURCE' }))
+          const only = { model, ...Object.fromEntries(keys.map((key) => [key, sources[key]])) }
+          expect(() => makePlanner(name, only, makeBudget(0.5)), `${name} with its needs`).not.toThrow()
+        }
+      }))
+
+    test('a planner that there is none of is refused by name', () =>
+      withModelOf((model) => {
+        expect(() => makePlanner('none' as 'dense', sourcesOf(model), makeBudget(0.5))).toThrow(
+          'planner: expected one of dense, static',
+        )
+      }))
 
     test('every planner can be created, has its name and decides; dense needs no input', () =>
       withModelOf((model) => {

@@ -1,7 +1,7 @@
 /**
  * The predictor: the golden scores and masks, the file form, and the planners built on it.
  *
- * Tests src/backends/rows.ts.
+ * Tests src/backends/rows.ts, src/planners/oracle.ts, src/planners/random.ts, src/planners/shadow.ts and src/planners/static.ts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -8,14 +8,9 @@
  */
 import type { Budget } from '../masks/budget.ts'
 import type { PlannerBy } from '../masks/planner.ts'
-import { referenceTopK, selectLayer, type LayerScores, type TopK } from '../masks/selection.ts'
+import { referenceTopK, selectLayer, type TopK } from '../masks/selection.ts'
+import type { LayerPredictor } from './predictors.ts'
 import { given, type PlannerRecord } from './record.ts'
-
-/** The predictor of the dejavu planner, such as `DejavuPredictor`. */
-export interface LayerPredictor {
-  /** @param stream the residual stream entering layer - 1, at one token: [D] */
-  predictLayer(layer: number, stream: Float32Array): LayerScores
-}
 
 /** Decides each layer from the stream that enters the layer before it; by default for every token. */
 export function dejavuPlanner(

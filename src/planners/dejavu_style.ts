@@ -9,22 +9,9 @@ import { traceForward, type Trace } from '../engine/trace.ts'
 import type { Budget } from '../masks/budget.ts'
 import type { PromptView } from '../masks/planner.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
+import type { HeadOutputsPredictor, InputScaling } from './predictors.ts'
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 import { given, type PlannerRecord } from './record.ts'
-
-/** `as-shipped` leaves the inputs of the networks unscaled where the released code does; `fixed` scales as in training. */
-export type InputScaling = 'fixed' | 'as-shipped'
-
-/** The predictor of the dejavu-style planner, such as `DejavuStylePredictor`. */
-export interface HeadOutputsPredictor {
-  /** The criterion that it predicts. */
-  readonly config?: { readonly criterion?: string }
-  /**
-   * @param last the heads' outputs of every layer at the last token: [L, D]
-   * @param scaling `as-shipped` leaves them unscaled, see predictor/dejavu_style.ts
-   */
-  predict(last: Float32Array, scaling?: InputScaling): UnitScores
-}
 
 /**
  * Keeps the units with the highest scores, predicted from the head outputs of every layer at the last prompt token of a dense

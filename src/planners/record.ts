@@ -8,16 +8,7 @@ import type { Budget } from '../masks/budget.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { TopK, UnitScores } from '../masks/selection.ts'
 import { MissingError } from '../tensor/errors.ts'
-import type { LayerPredictor } from './dejavu.ts'
-import type { HeadOutputsPredictor } from './dejavu_style.ts'
-import type { PromptPredictor } from './shadow.ts'
-
-/** The predictor that a planner of each kind asks. */
-export interface Predictors {
-  readonly shadow: PromptPredictor
-  readonly 'dejavu-style': HeadOutputsPredictor
-  readonly dejavu: LayerPredictor
-}
+import type { Predictors } from './predictors.ts'
 
 /** The inputs of planners; each needs only its own. */
 export interface PlannerSources extends Partial<Predictors> {

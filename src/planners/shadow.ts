@@ -4,16 +4,9 @@
 import type { Budget } from '../masks/budget.ts'
 import type { PromptView } from '../masks/planner.ts'
 import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
+import type { PromptPredictor } from './predictors.ts'
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 import { given, type PlannerRecord } from './record.ts'
-
-/** The predictor of the shadow planner, such as `ShadowPredictor`. */
-export interface PromptPredictor {
-  /** `placement`: the source layer, whose head outputs it reads, default 0; `criterion`: what it predicts. */
-  readonly config?: { readonly placement?: number; readonly ranksFrom?: number; readonly criterion?: string }
-  /** @param context heads' outputs of layer `placement`: [T, D] */
-  predict(context: Float32Array, tokens: number): UnitScores
-}
 
 /**
  * A mask from predicted scores: the planner of the paper. The layers up to the predictor's source layer run before it

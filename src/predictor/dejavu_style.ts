@@ -9,7 +9,7 @@
  * `as-shipped` does the same, for the published numbers; `fixed` scales as in training.
  */
 import type { UnitScores } from '../masks/selection.ts'
-import type { InputScaling } from '../planners/dejavu_style.ts'
+import type { InputScaling } from '../planners/predictors.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { type DejavuStyleConfig, featureWidth } from './predictor_config.ts'
 import { LayerNetworks } from './layer_networks.ts'

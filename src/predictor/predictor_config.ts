@@ -10,7 +10,7 @@ import type { FeatureWidths } from '../engine/config.ts'
 import type { UnitKind, UnitShape } from '../masks/mask.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from './features.ts'
 import type { NetworkShape } from './network.ts'
-import type { Predictors } from '../planners/record.ts'
+import type { Predictors } from '../planners/predictors.ts'
 
 export type PredictorKind = keyof Predictors
 export const predictorKinds = ['shadow', 'dejavu-style', 'dejavu'] as const satisfies PredictorKind[]
