@@ -2,16 +2,16 @@
  * Pairs of options: a text is the same from the library, the page's model, the server and the command line, under every pair of
  * values of two options that they share.
  *
- * The options are those of `generate` (src/options.ts), without listeners: one that is added there has to have values here. Flags and
- * fields are derived from their names. Tests src/shadow_model.ts, src/planner_options.ts, src/server/text_service.ts,
+ * The options are those of `generate` (src/library/options.ts), without listeners: one that is added there has to have values here. Flags and
+ * fields are derived from their names. Tests src/library/shadow_model.ts, src/library/planner_options.ts, src/server/text_service.ts,
  * src/server/writer.ts, src/web/engine/remote_model.ts and src/cli/writing_flags.ts.
  */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { scoreTokens } from '../../src/server/token_scores.ts'
-import { ShadowError, ShadowModel, type GenerateOptions, type TextRun } from '../../src/index.ts'
-import { generateKinds } from '../../src/options.ts'
+import { ShadowError, ShadowModel, type GenerateOptions, type TextRun } from '../../src/library/index.ts'
+import { generateKinds } from '../../src/library/options.ts'
 import { bodies } from '../../src/server/requests.ts'
 import { generateTokens } from '../../src/engine/generate.ts'
 import { makeSampler, type SamplerOptions } from '../../src/engine/sampling.ts'

@@ -8,8 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { maskOverlap } from '../../../src/masks/overlap.ts'
 import { neuronBudget, ranksNeurons } from '../../../src/predictor/late_planner.ts'
 import { selectMask } from '../../../src/masks/selection.ts'
-import { budgetOf } from '../../../src/planner_options.ts'
-import { ShadowModel } from '../../../src/shadow_model.ts'
+import { budgetOf } from '../../../src/library/planner_options.ts'
+import { ShadowModel } from '../../../src/library/shadow_model.ts'
 import { study } from '../../../src/web/engine/study.ts'
 import type {
   DenseStep,

@@ -30,7 +30,7 @@ import {
   type TargetScaling,
 } from '../../predictor/features.ts'
 import { savePredictor as writePredictor } from '../../predictor/predictor_file.ts'
-import type { ShadowModel } from '../../shadow_model.ts'
+import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, defaultBackend, type ModelFlags } from '../flags.ts'
 import { namedSource, withModel } from '../open_model.ts'

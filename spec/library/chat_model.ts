@@ -4,11 +4,11 @@
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { writeSafetensors } from '../src/io/safetensors_writer.ts'
-import { makeConfig } from '../src/engine/config.ts'
-import { initialWeights } from '../src/engine/initial_weights.ts'
+import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
+import { makeConfig } from '../../src/engine/config.ts'
+import { initialWeights } from '../../src/engine/initial_weights.ts'
 
-const tokenizers = fileURLToPath(new URL('../fixtures/tokenizers/', import.meta.url))
+const tokenizers = fileURLToPath(new URL('../../fixtures/tokenizers/', import.meta.url))
 
 /** A template in ChatML, with a system message of its own where a chat has none. */
 export const chatMl = `{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system

@@ -2,7 +2,7 @@
  * What laws of the library's door ask of a model they are given: how a call ends, and what it leaves behind.
  */
 import { expect } from 'vitest'
-import { ShadowError, type GenerateOptions, type Ids, type ShadowModel } from '../src/index.ts'
+import { ShadowError, type GenerateOptions, type Ids, type ShadowModel } from '../../src/library/index.ts'
 
 /** The ids of a text that is written to its end. */
 export async function write(

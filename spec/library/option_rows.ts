@@ -2,8 +2,8 @@
  * The options of the library's calls, with values of each that give different results. The types require a row for every
  * option.
  */
-import type { ChatOptions, GenerateOptions, MaskOptions, PlanOptions } from '../src/index.ts'
-import type { StudyOptions } from '../src/web/engine/study_types.ts'
+import type { ChatOptions, GenerateOptions, MaskOptions, PlanOptions } from '../../src/library/index.ts'
+import type { StudyOptions } from '../../src/web/engine/study_types.ts'
 
 /** Values of one option, and other options that it needs to have an effect. */
 export interface OptionRow<Options> {

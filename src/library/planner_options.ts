@@ -4,21 +4,21 @@
  * Predictors and a calibration are read once and kept. The predictor beside the model (io/named_predictor.ts) is read when
  * the shadow planner is first used and no other shadow predictor was loaded.
  */
-import type { Calibration } from './calibration/open.ts'
-import { makeMethod, methodBudget, planMethod, predictorKindOf, type Method } from './results/method.ts'
-import { isThere } from './io/files.ts'
-import type { Budget, Scope } from './masks/budget.ts'
-import type { MaskPlanner, Prefill } from './masks/planner.ts'
-import type { UnitScores } from './masks/selection.ts'
-import type { LanguageModel } from './engine/language_model.ts'
-import type { MaskMode } from './engine/active_layer.ts'
-import { findPredictor } from './io/named_predictor.ts'
-import { plannerNames, readsMean, type PlannerName } from './predictor/planners.ts'
-import type { PredictorKind } from './predictor/predictor_config.ts'
-import type { Predictor } from './predictor/predictor_file.ts'
-import { checkPredictor } from './predictor/suitable.ts'
-import { MissingError, UsageError } from './tensor/errors.ts'
-import { featureWidths } from './engine/config.ts'
+import type { Calibration } from '../calibration/open.ts'
+import { makeMethod, methodBudget, planMethod, predictorKindOf, type Method } from '../results/method.ts'
+import { isThere } from '../io/files.ts'
+import type { Budget, Scope } from '../masks/budget.ts'
+import type { MaskPlanner, Prefill } from '../masks/planner.ts'
+import type { UnitScores } from '../masks/selection.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
+import type { MaskMode } from '../engine/active_layer.ts'
+import { findPredictor } from '../io/named_predictor.ts'
+import { plannerNames, readsMean, type PlannerName } from '../predictor/planners.ts'
+import type { PredictorKind } from '../predictor/predictor_config.ts'
+import type { Predictor } from '../predictor/predictor_file.ts'
+import { checkPredictor } from '../predictor/suitable.ts'
+import { MissingError, UsageError } from '../tensor/errors.ts'
+import { featureWidths } from '../engine/config.ts'
 
 /** A planner that needs no continuation, so that it can be used while text is generated. */
 export type GenerationPlanner = Exclude<PlannerName, 'oracle'>
@@ -206,7 +206,7 @@ export class PlannerFiles {
   }
 
   async #readPredictor(path: string): Promise<PredictorKind> {
-    const { openPredictor } = await import('./predictor/predictor_file.ts')
+    const { openPredictor } = await import('../predictor/predictor_file.ts')
     const file = await findPredictor(path)
     const predictor = await openPredictor(file, this.#model.backend, this.#model.weights.storage)
     try {
@@ -222,7 +222,7 @@ export class PlannerFiles {
   }
 
   async #readCalibration(folder: string): Promise<void> {
-    const { openCalibration } = await import('./calibration/open.ts')
+    const { openCalibration } = await import('../calibration/open.ts')
     const calibration = await openCalibration(folder)
     calibration.checkModel({ ...this.#model.shape, ...featureWidths(this.#model.config) })
     this.#calibration = calibration

@@ -1,10 +1,10 @@
 /**
  * A whole text, for programs that do not show it token by token.
  */
-import type { GenerateEnd } from './engine/generate.ts'
+import type { GenerateEnd } from '../engine/generate.ts'
 import type { GenerateStep } from './options.ts'
-import { describeValue } from './tensor/arguments.ts'
-import { UsageError } from './tensor/errors.ts'
+import { describeValue } from '../tensor/arguments.ts'
+import { UsageError } from '../tensor/errors.ts'
 
 /** A text that has ended. */
 export interface WholeText {

@@ -2,7 +2,7 @@
  * Every option of the library's calls has an effect, and the same one along every path: the library, a batch, the engine of
  * the page and the command line.
  *
- * Tests src/options.ts, src/planner_options.ts, src/shadow_model.ts, src/engine/batch.ts,
+ * Tests src/library/options.ts, src/library/planner_options.ts, src/library/shadow_model.ts, src/engine/batch.ts,
  * src/web/engine/engine.ts, src/web/engine/remote_model.ts and src/web/engine/study.ts.
  */
 import { rmSync } from 'node:fs'
@@ -15,15 +15,15 @@ import {
   type MaskOptions,
   type PlanOptions,
   type UnitMask,
-} from '../src/index.ts'
-import { LanguageModel } from '../src/engine/language_model.ts'
-import { readsMean, type PlannerName } from '../src/predictor/planners.ts'
-import { createEngine } from '../src/web/engine/engine.ts'
-import { RemoteModel } from '../src/web/engine/remote_model.ts'
-import { study } from '../src/web/engine/study.ts'
-import type { StudyOptions } from '../src/web/engine/study_types.ts'
-import { RpcClient, serveCalls } from '../src/web/engine/worker_rpc.ts'
-import { runInside } from './cli/run_inside.ts'
+} from '../../src/library/index.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
+import { readsMean, type PlannerName } from '../../src/predictor/planners.ts'
+import { createEngine } from '../../src/web/engine/engine.ts'
+import { RemoteModel } from '../../src/web/engine/remote_model.ts'
+import { study } from '../../src/web/engine/study.ts'
+import type { StudyOptions } from '../../src/web/engine/study_types.ts'
+import { RpcClient, serveCalls } from '../../src/web/engine/worker_rpc.ts'
+import { runInside } from '../cli/run_inside.ts'
 import {
   chatTable,
   generateTable,
@@ -33,9 +33,9 @@ import {
   type OptionRow,
   type OptionRows,
   type OptionTable,
-} from './library_option_rows.ts'
-import { makeFiles } from './cli/options/made_files.ts'
-import { commits, writeSmallFiles } from './cli/options/small_files.ts'
+} from './option_rows.ts'
+import { makeFiles } from '../cli/options/made_files.ts'
+import { commits, writeSmallFiles } from '../cli/options/small_files.ts'
 
 const prompt = 'abcdef'
 const maxTokens = 12

@@ -6,9 +6,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { plainact } from '../src/criteria/plainact.ts'
-import { calibrateToFolder } from '../src/calibration/collect.ts'
-import { openCalibration } from '../src/calibration/open.ts'
+import { plainact } from '../../src/criteria/plainact.ts'
+import { calibrateToFolder } from '../../src/calibration/collect.ts'
+import { openCalibration } from '../../src/calibration/open.ts'
 import {
   achievedSparsity,
   denseMask,
@@ -20,13 +20,13 @@ import {
   ShadowModel,
   type MaskOptions,
   type MaskPlanner,
-} from '../src/index.ts'
-import { argmax } from '../src/engine/sampling.ts'
-import { networkShape, predictorKinds } from '../src/predictor/predictor_config.ts'
-import { DejavuPredictor } from '../src/predictor/dejavu.ts'
-import { DejavuStylePredictor } from '../src/predictor/dejavu_style.ts'
-import { makePredictorConfig } from '../src/predictor/make_predictor_config.ts'
-import { startingNetwork, type NetworkValues } from '../src/predictor/network.ts'
+} from '../../src/library/index.ts'
+import { argmax } from '../../src/engine/sampling.ts'
+import { networkShape, predictorKinds } from '../../src/predictor/predictor_config.ts'
+import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
+import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
+import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
+import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
 import {
   channelPlanners,
   decidesByToken,
@@ -34,13 +34,13 @@ import {
   keepsHeads,
   masksChannels,
   neuronPlanners,
-} from '../src/predictor/late_planner.ts'
-import { promptPlanner, scoreText } from '../src/predictor/pass_planners.ts'
-import { savePredictor } from '../src/predictor/predictor_file.ts'
-import { ShadowPredictor } from '../src/predictor/shadow.ts'
-import { Random } from '../src/tensor/random.ts'
-import { fixtures } from './golden/golden.ts'
-import { unitKinds, type UnitKind } from '../src/masks/mask.ts'
+} from '../../src/predictor/late_planner.ts'
+import { promptPlanner, scoreText } from '../../src/predictor/pass_planners.ts'
+import { savePredictor } from '../../src/predictor/predictor_file.ts'
+import { ShadowPredictor } from '../../src/predictor/shadow.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { fixtures } from '../golden/golden.ts'
+import { unitKinds, type UnitKind } from '../../src/masks/mask.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-planners-'))
 const calibration = join(folder, 'calibration')

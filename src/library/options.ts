@@ -1,22 +1,22 @@
 /**
  * The options of the calls of ShadowModel: their types, and the kind of each option for the check at run time.
  */
-import type { BackendName } from './backends/backend.ts'
-import type { ChatMessage } from './io/chat_prompt.ts'
-import type { ChatTemplate } from './io/chat_template.ts'
-import type { HubOptions } from './io/hub.ts'
-import type { UnitMask } from './masks/mask.ts'
-import type { MaskPlanner } from './masks/planner.ts'
-import type { PromptRun, TextRun } from './engine/generate.ts'
-import type { CacheStorage } from './engine/layer_cache.ts'
-import type { Storage } from './engine/matrix.ts'
-import type { SamplerOptions } from './engine/sampling.ts'
-import type { LoadProgress } from './engine/weight_reader.ts'
+import type { BackendName } from '../backends/backend.ts'
+import type { ChatMessage } from '../io/chat_prompt.ts'
+import type { ChatTemplate } from '../io/chat_template.ts'
+import type { HubOptions } from '../io/hub.ts'
+import type { UnitMask } from '../masks/mask.ts'
+import type { MaskPlanner } from '../masks/planner.ts'
+import type { PromptRun, TextRun } from '../engine/generate.ts'
+import type { CacheStorage } from '../engine/layer_cache.ts'
+import type { Storage } from '../engine/matrix.ts'
+import type { SamplerOptions } from '../engine/sampling.ts'
+import type { LoadProgress } from '../engine/weight_reader.ts'
 import type { PlannerChoice, PlanOptions } from './planner_options.ts'
-import type { PlannerName } from './predictor/planners.ts'
-import { describeValue, isObject, kinds, type Kind } from './tensor/arguments.ts'
-import { InputError, UsageError } from './tensor/errors.ts'
-import type { Ids, IdTable } from './tensor/ndarrays.ts'
+import type { PlannerName } from '../predictor/planners.ts'
+import { describeValue, isObject, kinds, type Kind } from '../tensor/arguments.ts'
+import { InputError, UsageError } from '../tensor/errors.ts'
+import type { Ids, IdTable } from '../tensor/ndarrays.ts'
 
 /** The progress of opening a model: of its download, if it comes from the hub, then of its load. */
 export interface OpenProgress extends LoadProgress {

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { ShadowModel, type ChatMessage, type ChatOptions, type PromptRun } from '../src/index.ts'
-import { kills, lawForAll, stateLaw } from './harness/seed.ts'
+import { ShadowModel, type ChatMessage, type ChatOptions, type PromptRun } from '../../src/library/index.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { writeChatModel } from './chat_model.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-chat-'))

@@ -5,31 +5,31 @@
  * number of generations may run at once: each has its own sequence and gives the same text as alone. `dispose` ends
  * running generations: they throw DISPOSED at their next step.
  */
-import type { Backend } from './backends/backend.ts'
-import { createBackend } from './backends/select.ts'
-import { embeddedName, findModel, type FoundModel } from './io/find_model.ts'
-import type { HubOrigin } from './io/hub.ts'
-import type { ChatMessage, ChatPrompt } from './io/chat_prompt.ts'
-import type { ChatTemplate } from './io/chat_template.ts'
-import { openModelFolder, type ModelFolder } from './io/load.ts'
-import type { Tokenizer } from './io/tokenizer.ts'
-import { criterionByName } from './criteria/index.ts'
-import { denseMask, type UnitMask } from './masks/mask.ts'
-import type { MaskPlanner } from './masks/planner.ts'
-import type { UnitScores } from './masks/selection.ts'
-import { maskModes } from './engine/active_layer.ts'
-import { forwardBatch } from './engine/batch.ts'
-import { parseConfig, type ModelConfig } from './engine/config.ts'
-import { Conversation } from './engine/conversation.ts'
-import { expectCheckable } from './engine/next_tokens.ts'
-import { generateTokens, type GenerateEnd, type PromptRun } from './engine/generate.ts'
-import { cacheStorages } from './engine/layer_cache.ts'
-import { shiftLabels } from './engine/loss.ts'
-import { LanguageModel } from './engine/language_model.ts'
-import { makeSampler } from './engine/sampling.ts'
-import type { LoadProgress } from './engine/weight_reader.ts'
-import { NOT_SCORED } from './ops/cross_entropy.ts'
-import { predictorBeside } from './io/named_predictor.ts'
+import type { Backend } from '../backends/backend.ts'
+import { createBackend } from '../backends/select.ts'
+import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
+import type { HubOrigin } from '../io/hub.ts'
+import type { ChatMessage, ChatPrompt } from '../io/chat_prompt.ts'
+import type { ChatTemplate } from '../io/chat_template.ts'
+import { openModelFolder, type ModelFolder } from '../io/load.ts'
+import type { Tokenizer } from '../io/tokenizer.ts'
+import { criterionByName } from '../criteria/index.ts'
+import { denseMask, type UnitMask } from '../masks/mask.ts'
+import type { MaskPlanner } from '../masks/planner.ts'
+import type { UnitScores } from '../masks/selection.ts'
+import { maskModes } from '../engine/active_layer.ts'
+import { forwardBatch } from '../engine/batch.ts'
+import { parseConfig, type ModelConfig } from '../engine/config.ts'
+import { Conversation } from '../engine/conversation.ts'
+import { expectCheckable } from '../engine/next_tokens.ts'
+import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
+import { cacheStorages } from '../engine/layer_cache.ts'
+import { shiftLabels } from '../engine/loss.ts'
+import { LanguageModel } from '../engine/language_model.ts'
+import { makeSampler } from '../engine/sampling.ts'
+import type { LoadProgress } from '../engine/weight_reader.ts'
+import { NOT_SCORED } from '../ops/cross_entropy.ts'
+import { predictorBeside } from '../io/named_predictor.ts'
 import {
   chatKinds,
   expectMessages,
@@ -49,13 +49,13 @@ import {
   type Perplexity,
 } from './options.ts'
 import { defaultPlanner, generationPlanners, PlannerFiles, type PlanOptions } from './planner_options.ts'
-import { promptMask } from './predictor/leaky.ts'
-import type { PredictorKind } from './predictor/predictor_config.ts'
-import { scoreContinuation } from './predictor/pass_planners.ts'
-import { checkOptions, describeValue, expectKind, isObject, kinds } from './tensor/arguments.ts'
-import { InputError, UsageError } from './tensor/errors.ts'
-import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from './tensor/ndarrays.ts'
-import { pause } from './platform/pause.ts'
+import { promptMask } from '../predictor/leaky.ts'
+import type { PredictorKind } from '../predictor/predictor_config.ts'
+import { scoreContinuation } from '../predictor/pass_planners.ts'
+import { checkOptions, describeValue, expectKind, isObject, kinds } from '../tensor/arguments.ts'
+import { InputError, UsageError } from '../tensor/errors.ts'
+import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from '../tensor/ndarrays.ts'
+import { pause } from '../platform/pause.ts'
 
 const DEFAULT_TOKENS = 64
 /** The default limit of an answer. */
@@ -290,7 +290,7 @@ export class ShadowModel {
     if (!tokenizer)
       throw new InputError('TOKENIZER_MISSING', `${name}: expected a tokenizer with the model, got none`)
     // The template language is loaded where a chat is written.
-    const { chatPrompt } = await import('./io/chat_prompt.ts')
+    const { chatPrompt } = await import('../io/chat_prompt.ts')
     return chatPrompt(template, tokenizer, messages)
   }
 

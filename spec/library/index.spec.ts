@@ -6,7 +6,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import * as library from '../src/index.ts'
+import * as library from '../../src/library/index.ts'
 import {
   achievedSparsity,
   denseMask,
@@ -20,8 +20,8 @@ import {
   type Budget,
   type UnitMask,
   type UnitShape,
-} from '../src/index.ts'
-import { kills, lawForAll, stateLaw } from './harness/seed.ts'
+} from '../../src/library/index.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { outcome } from './held.ts'
 
 const shape: UnitShape = { layers: 2, heads: 3, neurons: 4 }

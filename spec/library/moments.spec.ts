@@ -5,10 +5,10 @@
 import { existsSync, readdirSync, readlinkSync } from 'node:fs'
 import fc from 'fast-check'
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
-import { WasmBackend } from '../src/backends/wasm/wasm_backend.ts'
-import { denseMask, ShadowModel, type GenerateOptions } from '../src/index.ts'
-import { fixtures } from './golden/golden.ts'
-import { kills, lawForAll, stateLaw } from './harness/seed.ts'
+import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
+import { denseMask, ShadowModel, type GenerateOptions } from '../../src/library/index.ts'
+import { fixtures } from '../golden/golden.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { leavesNothing, outcome, write } from './held.ts'
 
 const folder = `${fixtures}golden/preln`

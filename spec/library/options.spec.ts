@@ -4,11 +4,11 @@
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { denseMask, ShadowModel, type UnitMask } from '../src/index.ts'
-import { generateKinds, maskKinds, openKinds, perplexityKinds, planKinds } from '../src/options.ts'
-import type { Kind } from '../src/tensor/arguments.ts'
-import { fixtures } from './golden/golden.ts'
-import { kills, law, lawForAll, stateLaw } from './harness/seed.ts'
+import { denseMask, ShadowModel, type UnitMask } from '../../src/library/index.ts'
+import { generateKinds, maskKinds, openKinds, perplexityKinds, planKinds } from '../../src/library/options.ts'
+import type { Kind } from '../../src/tensor/arguments.ts'
+import { fixtures } from '../golden/golden.ts'
+import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { leavesNothing, outcome, write } from './held.ts'
 
 const tiny = await ShadowModel.fromPretrained(`${fixtures}golden/preln`)

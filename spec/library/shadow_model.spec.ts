@@ -1,7 +1,7 @@
 /**
  * The library's door: what it promises to those who hold it right, and what it says to those who do not.
  *
- * Tests src/collect_text.ts and src/tensor/ndarrays.ts.
+ * Tests src/library/collect_text.ts and src/tensor/ndarrays.ts.
  */
 import fc from 'fast-check'
 import ndarray from 'ndarray'
@@ -19,11 +19,11 @@ import {
   type GenerateStep,
   type Ids,
   type MaskPlanner,
-} from '../src/index.ts'
-import { argmax } from '../src/engine/sampling.ts'
-import { fixtures } from './golden/golden.ts'
-import { law } from './harness/seed.ts'
-import { strictNames } from './harness/strict.ts'
+} from '../../src/library/index.ts'
+import { argmax } from '../../src/engine/sampling.ts'
+import { fixtures } from '../golden/golden.ts'
+import { law } from '../harness/seed.ts'
+import { strictNames } from '../harness/strict.ts'
 
 interface KnownText {
   text: string
