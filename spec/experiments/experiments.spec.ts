@@ -17,7 +17,7 @@ import { Measured, measureVariants, type Variant } from '../../src/experiments/v
 import { sayDifference } from '../../src/results/cells.ts'
 import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import { denseMethod, makeMethod } from '../../src/results/method.ts'
-import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
+import { ExperimentCache, type CacheOptions } from '../../src/experiments/cache/experiment_cache.ts'
 import { renderHtml } from '../../src/experiments/report/html.ts'
 import { formatExperiment } from '../../src/results/terminal.ts'
 import { settingsBySize, type Settings } from '../../src/evaluation/settings.ts'

@@ -6,11 +6,11 @@ import type { Sparsity } from '../masks/achieved.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { PlannerName } from '../predictor/planners.ts'
 import type { UnitKind } from '../masks/mask.ts'
-import { figure, percent, sayDifference } from './cells.ts'
-import type { Column, ExperimentResult, LayerSparsity, Plot, Row } from './experiment_result.ts'
-import { wrapLines } from './fold.ts'
-import type { Provenance } from './provenance.ts'
-import { formatTable } from './terminal.ts'
+import { figure, percent, sayDifference } from '../results/cells.ts'
+import type { Column, ExperimentResult, LayerSparsity, Plot, Row } from '../results/experiment_result.ts'
+import { wrapLines } from '../results/fold.ts'
+import type { Provenance } from '../results/provenance.ts'
+import { formatTable } from '../results/terminal.ts'
 
 /** One method. */
 export interface ReproduceRow {

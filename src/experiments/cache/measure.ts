@@ -10,10 +10,10 @@ import { Random } from '../../tensor/random.ts'
 import { hashWindows } from '../../calibration/manifest.ts'
 import type { PartDescription } from '../../results/part_store.ts'
 import type { Window } from '../../data/windows.ts'
-import { measureDecode, type DecodeSizes } from '../decode.ts'
-import { evaluateJobs, type EvaluateJob } from '../jobs/evaluate_job.ts'
+import { measureDecode, type DecodeSizes } from '../../evaluation/decode.ts'
+import { evaluateJobs, type EvaluateJob } from '../../evaluation/jobs/evaluate_job.ts'
 import type { Method } from '../../results/method.ts'
-import { WindowPlanner, type EvaluatedText, type MethodScore } from '../window_evaluator.ts'
+import { WindowPlanner, type EvaluatedText, type MethodScore } from '../../evaluation/window_evaluator.ts'
 import type { ExperimentCache } from './experiment_cache.ts'
 
 /** A method and its windows, in the order of the windows. */

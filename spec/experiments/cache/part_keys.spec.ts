@@ -2,7 +2,7 @@
  * The names that parts of experiments are kept under: whatever changes the numbers of a part changes its name, and nothing
  * else does.
  *
- * Tests src/evaluation/cache/measure.ts and src/evaluation/settings.ts.
+ * Tests src/experiments/cache/measure.ts and src/evaluation/settings.ts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,12 +12,12 @@ import { createBackend } from '../../../src/backends/select.ts'
 import { randomPredictor } from '../../../src/bench/predictors.ts'
 import { comparisonMethod } from '../../../src/experiments/methods.ts'
 import { denseMethod, type Method, type PredictorSettings } from '../../../src/results/method.ts'
-import { batchWindows, describeBatch } from '../../../src/evaluation/cache/measure.ts'
-import { ExperimentCache, type CacheOptions } from '../../../src/evaluation/cache/experiment_cache.ts'
+import { batchWindows, describeBatch } from '../../../src/experiments/cache/measure.ts'
+import { ExperimentCache, type CacheOptions } from '../../../src/experiments/cache/experiment_cache.ts'
 import { partKey, type PartDescription, type PartStore } from '../../../src/results/part_store.ts'
 import { settingsBySize } from '../../../src/evaluation/settings.ts'
 import type { LanguageModel } from '../../../src/engine/language_model.ts'
-import { encodeLetters, loadSmallModel } from '../small_model.ts'
+import { encodeLetters, loadSmallModel } from '../../evaluation/small_model.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-part-keys-'))
 const file = (name: string): string => join(folder, name)

@@ -1,7 +1,7 @@
 /**
  * The cache of experiments: parts are made once, kept under all they depend on, and are the same whoever made them.
  *
- * Tests src/evaluation/cache/measure.ts and src/evaluation/cache/trained.ts.
+ * Tests src/experiments/cache/measure.ts and src/experiments/cache/trained.ts.
  */
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,8 +10,8 @@ import { plainact } from '../../../src/criteria/plainact.ts'
 import { comparisonMethod } from '../../../src/experiments/methods.ts'
 import { collectExample } from '../../../src/calibration/examples.ts'
 import { criterionName, denseMethod, type Method } from '../../../src/results/method.ts'
-import { ExperimentCache, type CacheOptions } from '../../../src/evaluation/cache/experiment_cache.ts'
-import { measureMethods, type MeasuredMethod } from '../../../src/evaluation/cache/measure.ts'
+import { ExperimentCache, type CacheOptions } from '../../../src/experiments/cache/experiment_cache.ts'
+import { measureMethods, type MeasuredMethod } from '../../../src/experiments/cache/measure.ts'
 import { expectedScores, type MethodScore } from '../../../src/evaluation/window_evaluator.ts'
 import { methodHash } from '../../../src/results/method_hash.ts'
 import { openPartStore, type PartStore } from '../../../src/results/part_store.ts'
@@ -24,7 +24,7 @@ import { makeBudget } from '../../../src/masks/budget.ts'
 import { selectMask } from '../../../src/masks/selection.ts'
 import type { LanguageModel } from '../../../src/engine/language_model.ts'
 import { promptPlanner } from '../../../src/predictor/pass_planners.ts'
-import { somePages, useSmallModel } from '../small_model.ts'
+import { somePages, useSmallModel } from '../../evaluation/small_model.ts'
 
 const small = useSmallModel('wasm')
 let model: LanguageModel

@@ -2,7 +2,7 @@
  * Every derived column of every report is recomputed from the other cells of the same report, or from what its rows were made
  * from: a row knows which row it is compared with.
  *
- * The columns are read from the sources: a column without an entry here fails. Tests src/results/report.ts,
+ * The columns are read from the sources: a column without an entry here fails. Tests src/experiments/reproduce_report.ts,
  * src/evaluation/text_perplexity.ts, src/evaluation/tasks/run.ts, src/experiments/grid.ts, src/bench/rows.ts,
  * src/bench/cost/experiments.ts and src/bench/cost/cluster.ts.
  */
@@ -28,7 +28,11 @@ import { prefills } from '../../src/masks/planner.ts'
 import type { Row } from '../../src/results/experiment_result.ts'
 import { compareMethods, makeMethod } from '../../src/results/method.ts'
 import { makeProvenance, modelSource } from '../../src/results/provenance.ts'
-import { reproduceExperiment, type ReproduceReport, type ReproduceRow } from '../../src/results/report.ts'
+import {
+  reproduceExperiment,
+  type ReproduceReport,
+  type ReproduceRow,
+} from '../../src/experiments/reproduce_report.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { question, smallConfig, somePages, useSmallModel } from '../evaluation/small_model.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -64,7 +68,7 @@ const measured = 'measured'
 
 /** By module of src, and by the key of a column. */
 const modules: Readonly<Record<string, Columns>> = {
-  'results/report.ts': {
+  'experiments/reproduce_report.ts': {
     sparsity: measured,
     planner: measured,
     criterion: measured,
@@ -295,7 +299,7 @@ const reports = lawForAll(
       layers: [],
       seconds: 1,
     }
-    expectDerived(modules['results/report.ts'], make(reproduceExperiment(report, '').rows))
+    expectDerived(modules['experiments/reproduce_report.ts'], make(reproduceExperiment(report, '').rows))
   },
   { runs: 20 },
 )
