@@ -4,15 +4,15 @@
  *
  * The columns are read from the sources: a column without an entry here fails. Tests src/experiments/reproduce_report.ts,
  * src/evaluation/text_perplexity.ts, src/evaluation/tasks/run.ts, src/experiments/grid.ts, src/bench/rows.ts,
- * src/bench/cost/experiments.ts and src/bench/cost/cluster.ts.
+ * src/cost/experiments.ts and src/cost/cluster.ts.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { architectures } from '../../src/bench/cost/architectures.ts'
-import { clusterExperiment, defaultCluster } from '../../src/bench/cost/cluster.ts'
-import { costExperiment, predictorCostExperiment } from '../../src/bench/cost/experiments.ts'
+import { architectures } from '../../src/cost/architectures.ts'
+import { clusterExperiment, defaultCluster } from '../../src/cost/cluster.ts'
+import { costExperiment, predictorCostExperiment } from '../../src/cost/experiments.ts'
 import type { Measured } from '../../src/bench/job.ts'
 import { rowsOf, type BenchRow } from '../../src/bench/rows.ts'
 import { randomSubject } from '../../src/bench/subject.ts'
@@ -111,7 +111,7 @@ const modules: Readonly<Record<string, Columns>> = {
     error: measured,
     word: measured,
   },
-  'experiments/cost_experiments.ts': {
+  'experiments/timing_experiments.ts': {
     criterion: measured,
     flops: measured,
     seconds: measured,
@@ -122,7 +122,7 @@ const modules: Readonly<Record<string, Columns>> = {
     speed: measured,
     ratio: ({ speed }, rows) => ratio(speed, whereIs(rows, { planner: 'dense' })?.speed),
   },
-  'bench/cost/experiments.ts': {
+  'cost/experiments.ts': {
     model: measured,
     dejavu: measured,
     shadow: measured,
@@ -145,7 +145,7 @@ const modules: Readonly<Record<string, Columns>> = {
     share: (row) => (100 * number(row.predictor)) / bytesOf(row),
     flops: measured,
   },
-  'bench/cost/cluster.ts': {
+  'cost/cluster.ts': {
     model: measured,
     work: measured,
     memory: measured,
@@ -314,10 +314,10 @@ const costs = lawForAll(
   async (make: MakeRows, { sparsity, storage }) => {
     const models = architectures.slice(0, 3)
     const { rows } = await costExperiment({ models, sparsity, storage, bandwidth: BANDWIDTH })
-    expectDerived(modules['bench/cost/experiments.ts'], make(rows))
-    expectDerived(modules['bench/cost/experiments.ts'], (await predictorCostExperiment()).rows)
+    expectDerived(modules['cost/experiments.ts'], make(rows))
+    expectDerived(modules['cost/experiments.ts'], (await predictorCostExperiment()).rows)
     const cluster = await clusterExperiment({ ...defaultCluster, windows: 64, models, flops: 1e12 })
-    expectDerived(modules['bench/cost/cluster.ts'], cluster.rows)
+    expectDerived(modules['cost/cluster.ts'], cluster.rows)
   },
   { runs: casesAtTier(3, 20) },
 )

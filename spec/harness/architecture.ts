@@ -24,6 +24,7 @@ const moduleNames = [
   'results',
   'data',
   'jobs',
+  'cost',
   'calibration',
   'evaluation',
   'parity',

@@ -5,7 +5,7 @@
 import { Option, type Command } from 'commander'
 import { criteria, datasetCriteria } from '../../criteria/index.ts'
 import { calibrateToFolder, type CalibrationPlan, type CalibrationReport } from '../../calibration/collect.ts'
-import type { CostParts } from '../../calibration/cost.ts'
+import type { CostParts } from '../../cost/calibration_cost.ts'
 import { checkCalibrationFolder } from '../../calibration/folder.ts'
 import type { CalibrationSource } from '../../calibration/examples.ts'
 import { taskSource, textSource, type TaskRows } from '../../calibration/sources.ts'

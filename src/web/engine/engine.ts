@@ -4,8 +4,8 @@
  * Models have numeric handles, which are never reused. Arguments come from another thread and are checked: options by the
  * library, all others here.
  */
-import { countParameters } from '../../bench/cost/architectures.ts'
-import { modelBytes } from '../../bench/cost/token_cost.ts'
+import { countParameters } from '../../cost/architectures.ts'
+import { modelBytes } from '../../cost/token_cost.ts'
 import { lookUpModel } from '../../io/hub/in_memory.ts'
 import { readHubSettings } from '../../io/hub/settings.ts'
 import { parseJson, toPlain } from '../../io/json.ts'

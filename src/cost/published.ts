@@ -1,7 +1,7 @@
 /**
  * Figures others published, to stand beside ours. They are facts with a source, never inputs of a computation here.
  */
-import type { PaperFigures } from '../../results/experiment_result.ts'
+import type { PaperFigures } from '../results/experiment_result.ts'
 
 /** MACs of the predictors per token, and what one predictor saves. The formula gives 3025 where 3030 is published. */
 export const publishedPredictorCost: PaperFigures = {

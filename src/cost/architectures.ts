@@ -5,9 +5,9 @@
  * neuron j is row j of the gate and up projections and column j of the down projection, and a head is a query head with
  * its channels of the output projection. Keys and values belong to groups of heads.
  */
-import { makeConfig, type ModelConfig, type ModelSizes } from '../../engine/config.ts'
-import { modelParameters } from '../../engine/program.ts'
-import { UsageError } from '../../tensor/errors.ts'
+import { makeConfig, type ModelConfig, type ModelSizes } from '../engine/config.ts'
+import { modelParameters } from '../engine/program.ts'
+import { UsageError } from '../tensor/errors.ts'
 
 /** A model whose costs are counted: its configuration and a name. */
 export interface Architecture extends ModelConfig {

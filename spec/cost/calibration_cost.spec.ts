@@ -1,7 +1,7 @@
 /**
  * What a calibration costs: the operations counted are those of the ops that run.
  *
- * Tests src/calibration/cost.ts and src/backends/counting.ts.
+ * Tests src/cost/calibration_cost.ts and src/backends/counting.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -13,14 +13,14 @@ import {
   criterionFlops,
   forwardFlops,
   lossFlops,
-} from '../../src/calibration/cost.ts'
+} from '../../src/cost/calibration_cost.ts'
 import { backward } from '../../src/engine/backward.ts'
 import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { watchBackend } from '../../src/backends/watched.ts'
 import { kernels } from '../../src/ops/catalog.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { makeSmallModel, smallConfig } from './small_calibration.ts'
+import { makeSmallModel, smallConfig } from '../calibration/small_calibration.ts'
 
 const someConfig: fc.Arbitrary<ModelConfig> = fc
   .record({

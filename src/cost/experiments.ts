@@ -3,10 +3,10 @@
  *
  * Both are arithmetic on sizes; only the bandwidth, where it is not given, is measured.
  */
-import { now } from '../../platform/platform.ts'
-import { percent } from '../../results/cells.ts'
-import type { ExperimentResult, Plot, Row } from '../../results/experiment_result.ts'
-import { hashTexts, makeProvenance, type Provenance } from '../../results/provenance.ts'
+import { now } from '../platform/platform.ts'
+import { percent } from '../results/cells.ts'
+import type { ExperimentResult, Plot, Row } from '../results/experiment_result.ts'
+import { hashTexts, makeProvenance, type Provenance } from '../results/provenance.ts'
 import { architectures, countParameters, type Architecture } from './architectures.ts'
 import { measureBandwidth } from './linear_rate.ts'
 import { PUBLISHED_HIDDEN, predictorCost } from './predictor_cost.ts'

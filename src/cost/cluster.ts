@@ -5,9 +5,9 @@
  * A window is one forward and one backward pass; the way back goes through activations only, so both have the same matrix
  * products. Norms, softmax and the criteria's own sums are left out: less than a hundredth at these sizes.
  */
-import { simulateCluster, type ClusterOutcome } from '../../jobs/simulate.ts'
-import { now } from '../../platform/platform.ts'
-import type { ExperimentResult, Row } from '../../results/experiment_result.ts'
+import { simulateCluster, type ClusterOutcome } from '../jobs/simulate.ts'
+import { now } from '../platform/platform.ts'
+import type { ExperimentResult, Row } from '../results/experiment_result.ts'
 import { architectureByName, countParameters, type Architecture } from './architectures.ts'
 import { countedProvenance, type CostCommand } from './experiments.ts'
 import { measureFlops } from './linear_rate.ts'

@@ -3,9 +3,9 @@
  * token and a matrix far larger than any cache that is the speed decoding goes at here, whatever the memory could do
  * otherwise; with many tokens and a matrix that stays in the cache, what calibration is made of.
  */
-import { createBackend } from '../../backends/select.ts'
-import { now } from '../../platform/platform.ts'
-import { median } from '../../results/interleaved_rounds.ts'
+import { createBackend } from '../backends/select.ts'
+import { now } from '../platform/platform.ts'
+import { median } from '../results/interleaved_rounds.ts'
 
 const ROUNDS = 9
 

@@ -2,10 +2,10 @@
  * What a calibration costs on many machines is counted like one that runs here.
  */
 import { describe, expect, test } from 'vitest'
-import { backwardFlops, forwardFlops } from '../../../src/calibration/cost.ts'
-import { exampleForms } from '../../../src/calibration/calibration_files.ts'
-import { architectureByName, architectures } from '../../../src/bench/cost/architectures.ts'
-import { clusterCost, resultBytes, defaultCluster, windowFlops } from '../../../src/bench/cost/cluster.ts'
+import { backwardFlops, forwardFlops } from '../../src/cost/calibration_cost.ts'
+import { exampleForms } from '../../src/calibration/calibration_files.ts'
+import { architectureByName, architectures } from '../../src/cost/architectures.ts'
+import { clusterCost, resultBytes, defaultCluster, windowFlops } from '../../src/cost/cluster.ts'
 
 const opts = architectures.filter(({ gated }) => !gated)
 

@@ -3,9 +3,9 @@
  * really skipped. Clocks are read in the run itself and never kept.
  */
 import { criteria } from '../criteria/index.ts'
-import { collectExample, type CollectTimes } from '../calibration/examples.ts'
-import { calibrationCost } from '../calibration/cost.ts'
-import { publishedLatency } from '../bench/cost/published.ts'
+import { collectExample } from '../calibration/examples.ts'
+import { calibrationCost, type CollectTimes } from '../cost/calibration_cost.ts'
+import { publishedLatency } from '../cost/published.ts'
 import type { Row } from '../results/experiment_result.ts'
 import { denseMethod } from '../results/method.ts'
 import { measureSpeeds } from './cache/measure.ts'

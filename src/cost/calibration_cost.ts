@@ -16,7 +16,6 @@ import { traceForward, type Trace } from '../engine/trace.ts'
 import { zeroParameters } from '../engine/weight_layout.ts'
 import { kernels } from '../ops/catalog.ts'
 import { median } from '../results/interleaved_rounds.ts'
-import type { CollectTimes } from './examples.ts'
 
 /** The cost of the parts of a calibration: operations of all windows, or seconds of one window. */
 export interface CostParts {
@@ -41,6 +40,12 @@ export interface CalibrationCost {
   /** How many windows were measured. */
   readonly measured: number
 }
+
+/**
+ * Seconds of the parts of one example: `plain`, a forward pass over the same tokens that keeps only the loss; `forward`;
+ * `backward`; and each criterion by its name, criteria of data sets included.
+ */
+export type CollectTimes = Map<string, number>
 
 /** How many windows are measured for a median. */
 export const windowsToMeasure = 8

@@ -15,14 +15,14 @@
  * DejaVu's look-ahead may hide part of its predictors behind other work; nothing here is hidden. The first layer runs
  * whole in all methods and has no predictor. Left out: norms and softmax (in operations), writing to the cache.
  */
-import { unitsKept } from '../../masks/budget.ts'
-import type { UnitKind } from '../../masks/mask.ts'
-import type { ModelConfig } from '../../engine/config.ts'
-import { storedRowBytes, type Storage } from '../../engine/matrix.ts'
-import { parametersOf, type ModelParameter } from '../../engine/plan.ts'
-import { modelParameters, modelPlan } from '../../engine/program.ts'
-import { parameterBytes, storageOf } from '../../engine/weight_layout.ts'
-import { BLOCK, BLOCK_BYTES } from '../../tensor/int4.ts'
+import { unitsKept } from '../masks/budget.ts'
+import type { UnitKind } from '../masks/mask.ts'
+import type { ModelConfig } from '../engine/config.ts'
+import { storedRowBytes, type Storage } from '../engine/matrix.ts'
+import { parametersOf, type ModelParameter } from '../engine/plan.ts'
+import { modelParameters, modelPlan } from '../engine/program.ts'
+import { parameterBytes, storageOf } from '../engine/weight_layout.ts'
+import { BLOCK, BLOCK_BYTES } from '../tensor/int4.ts'
 import type { Architecture } from './architectures.ts'
 
 /** Bytes of a number of biases, norms, positions, keys and values. */

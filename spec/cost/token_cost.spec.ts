@@ -10,8 +10,8 @@ import {
   architectures,
   countParameters,
   type Architecture,
-} from '../../../src/bench/cost/architectures.ts'
-import { makeConfig } from '../../../src/engine/config.ts'
+} from '../../src/cost/architectures.ts'
+import { makeConfig } from '../../src/engine/config.ts'
 import {
   clusterCost,
   clusterExperiment,
@@ -19,8 +19,8 @@ import {
   defaultCluster,
   windowFlops,
   type ClusterOptions,
-} from '../../../src/bench/cost/cluster.ts'
-import { costExperiment, predictorCostExperiment } from '../../../src/bench/cost/experiments.ts'
+} from '../../src/cost/cluster.ts'
+import { costExperiment, predictorCostExperiment } from '../../src/cost/experiments.ts'
 import {
   costMethods,
   keptUnits,
@@ -28,11 +28,11 @@ import {
   weightsRead,
   type CostSettings,
   type TokenCost,
-} from '../../../src/bench/cost/token_cost.ts'
-import type { ClusterOutcome } from '../../../src/jobs/simulate.ts'
-import { storages } from '../../../src/engine/matrix.ts'
-import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
-import { mean, near, nearAll } from '../../evaluation/by_hand.ts'
+} from '../../src/cost/token_cost.ts'
+import type { ClusterOutcome } from '../../src/jobs/simulate.ts'
+import { storages } from '../../src/engine/matrix.ts'
+import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { mean, near, nearAll } from '../evaluation/by_hand.ts'
 
 /** Shared keys and values, gates, no biases, and an untied output head. */
 const gated = architectureOf(

@@ -3,29 +3,25 @@
  *
  * Each law is a function of the count it judges; mutants of it are caught.
  *
- * Tests src/bench/cost/architectures.ts, src/bench/cost/experiments.ts, src/bench/cost/linear_rate.ts,
- * src/bench/cost/predictor_cost.ts and src/bench/cost/published.ts.
+ * Tests src/cost/architectures.ts, src/cost/experiments.ts, src/cost/linear_rate.ts,
+ * src/cost/predictor_cost.ts and src/cost/published.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Backend, Buffer } from '../../../src/backends/backend.ts'
-import { createBackend } from '../../../src/backends/select.ts'
-import { watchBackend } from '../../../src/backends/watched.ts'
+import type { Backend, Buffer } from '../../src/backends/backend.ts'
+import { createBackend } from '../../src/backends/select.ts'
+import { watchBackend } from '../../src/backends/watched.ts'
 import {
   architectureByName,
   architectureOf,
   architectures,
   countParameters,
   type Architecture,
-} from '../../../src/bench/cost/architectures.ts'
-import { measureBandwidth } from '../../../src/bench/cost/linear_rate.ts'
-import {
-  costExperiment,
-  predictorCostExperiment,
-  defaultCostSettings,
-} from '../../../src/bench/cost/experiments.ts'
-import { predictorCost } from '../../../src/bench/cost/predictor_cost.ts'
-import { publishedPredictorCost } from '../../../src/bench/cost/published.ts'
+} from '../../src/cost/architectures.ts'
+import { measureBandwidth } from '../../src/cost/linear_rate.ts'
+import { costExperiment, predictorCostExperiment, defaultCostSettings } from '../../src/cost/experiments.ts'
+import { predictorCost } from '../../src/cost/predictor_cost.ts'
+import { publishedPredictorCost } from '../../src/cost/published.ts'
 import {
   costMethods,
   keptUnits,
@@ -36,20 +32,20 @@ import {
   weightsRead,
   type CostSettings,
   type UnitsKept,
-} from '../../../src/bench/cost/token_cost.ts'
-import { achievedSparsity, keyHeadMask } from '../../../src/masks/achieved.ts'
-import type { UnitMask } from '../../../src/masks/mask.ts'
-import { makeConfig, type ModelConfig } from '../../../src/engine/config.ts'
-import { storages, storedBytes, type Storage } from '../../../src/engine/matrix.ts'
-import { arrayTypes } from '../../../src/ops/op.ts'
-import { modelParameters, parameterShapes } from '../../../src/engine/program.ts'
-import { loadWeights } from '../../../src/engine/weights.ts'
-import { parameterBytes, storageOf } from '../../../src/engine/weight_layout.ts'
-import { memorySource } from '../../../src/tensor/memory_source.ts'
-import { initialWeights } from '../../../src/engine/initial_weights.ts'
-import { LanguageModel } from '../../../src/engine/language_model.ts'
-import { anyModel, configOf, maskOf, withModel } from '../../engine/cases.ts'
-import { anyData, kills, law, lawForAll, stateLaw, type Law } from '../../harness/seed.ts'
+} from '../../src/cost/token_cost.ts'
+import { achievedSparsity, keyHeadMask } from '../../src/masks/achieved.ts'
+import type { UnitMask } from '../../src/masks/mask.ts'
+import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
+import { storages, storedBytes, type Storage } from '../../src/engine/matrix.ts'
+import { arrayTypes } from '../../src/ops/op.ts'
+import { modelParameters, parameterShapes } from '../../src/engine/program.ts'
+import { loadWeights } from '../../src/engine/weights.ts'
+import { parameterBytes, storageOf } from '../../src/engine/weight_layout.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
+import { initialWeights } from '../../src/engine/initial_weights.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
+import { anyModel, configOf, maskOf, withModel } from '../engine/cases.ts'
+import { anyData, kills, law, lawForAll, stateLaw, type Law } from '../harness/seed.ts'
 
 /** What a mask keeps of a model with so many key heads in a layer. */
 function keptBy(mask: UnitMask, keyHeads: number): UnitsKept {
