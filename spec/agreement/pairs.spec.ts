@@ -39,7 +39,7 @@ const values: Readonly<Record<Shared, readonly unknown[]>> = {
   criterion: [undefined, 'l2norm'],
   every: [undefined, 1, 3, 'auto'],
   prefill: [undefined, 'dense', 'masked'],
-  released: [undefined, true],
+  paperCompatible: [undefined, true],
   seed: [undefined, 7],
   mode: [undefined, 'simulate', 'pack'],
   check: [undefined, 3],
@@ -195,13 +195,7 @@ const byHand: Path = async (options) => {
     check,
   } = options
   const isSparse = [options.sparsity, headSparsity, neuronSparsity].some((share) => share !== undefined)
-  const {
-    planner = isSparse ? 'shadow' : 'dense',
-    seed = 0,
-    prefill,
-    released: paperCompatible,
-    maxTokens,
-  } = options
+  const { planner = isSparse ? 'shadow' : 'dense', seed = 0, prefill, paperCompatible, maxTokens } = options
   const { mode, cache, temperature, topK, topP, repetitionPenalty } = options
   const given = { planner, sparsity, headSparsity, neuronSparsity, scope, criterion, every, paperCompatible }
   // What is checked follows a dense prompt.
@@ -286,7 +280,7 @@ describe('a text is the same along every path', () => {
         ['sparsity', null],
         ['every', 'check'],
         ['prefill', 'planner'],
-        ['released', 'sparsity'],
+        ['paperCompatible', 'sparsity'],
         ['check', 'temperature'],
         ['cache', 'mode'],
         ['criterion', null],

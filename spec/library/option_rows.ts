@@ -41,7 +41,7 @@ export const planTable: OptionTable<PlanOptions> = {
   ],
   every: 'all tokens of a pass are its prompt, so the planner is called once',
   prefill: [{ beside: random, values: [undefined, 'dense'] }],
-  released: [
+  paperCompatible: [
     { beside: { ...random, sparsity: 0.7 }, values: [undefined, true] },
     { beside: { planner: 'shadow', sparsity: 0.3 }, values: [false, true] },
   ],
@@ -110,7 +110,7 @@ export const maskTable: OptionTable<MaskOptions> = {
   ],
   every: 'the mask is that of the prompt, so the planner is called once',
   prefill: 'the mask is decided from the prompt, however that runs',
-  released: planTable.released as OptionRows<MaskOptions>,
+  paperCompatible: planTable.paperCompatible as OptionRows<MaskOptions>,
   seed: [
     ...(planTable.seed as OptionRow<MaskOptions>[]),
     { beside: { planner: 'oracle', criterion: 'random', continuation: 'ghi' }, values: [undefined, 1] },

@@ -61,7 +61,7 @@ const takes: Readonly<Record<string, readonly string[]>> = {
   every: ['number', 'string'],
   onEnd: ['function'],
   offline: ['boolean'],
-  released: ['boolean'],
+  paperCompatible: ['boolean'],
   prefill: ['string'],
   onProgress: ['function'],
   onMask: ['function'],

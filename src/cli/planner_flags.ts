@@ -29,7 +29,7 @@ interface DeciderFlags {
   readonly scope: Scope
   readonly predictor: readonly string[]
   readonly calibration?: string
-  readonly released?: boolean
+  readonly paperCompatible?: boolean
 }
 
 /** What `--criterion` and `--scope` are by default. */
@@ -66,7 +66,7 @@ function deciderOptions(): Option[] {
     scopeOption(),
     predictorOption(),
     new Option('--calibration <dir>', 'a calibration, whose mean scores static and others rank by'),
-    new Option('--released', 'select as the released code does'),
+    new Option('--released, --paper-compatible', 'select as the released code does'),
   ]
 }
 
@@ -228,8 +228,8 @@ function checkKinds(planners: readonly PlannerName[], found: readonly NamedKind[
 
 /** The flags as the library takes them. */
 export function choiceOf(flags: PlanFlags): PlannerChoice {
-  const { sparsity, headSparsity, neuronSparsity, scope, criterion, released, seed } = flags
-  return { sparsity, headSparsity, neuronSparsity, scope, criterion, released, seed }
+  const { sparsity, headSparsity, neuronSparsity, scope, criterion, paperCompatible, seed } = flags
+  return { sparsity, headSparsity, neuronSparsity, scope, criterion, paperCompatible, seed }
 }
 
 // ---- Several planners ------------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ export async function withMethods<T>(
   flags: PlannerFlags,
   work: (compared: ComparedMethods) => Promise<T>,
 ): Promise<T> {
-  const { planner: planners, sparsity: sparsities, released: paperCompatible, ...choice } = flags
+  const { planner: planners, sparsity: sparsities, paperCompatible, ...choice } = flags
   const { scope, criterion, every, prefill, leaky, headSparsity, neuronSparsity } = choice
   const predictors = await openPredictors(predictorBeside(opt.weightsFile), opt.model, flags)
   try {

@@ -120,7 +120,7 @@ const choiceKinds: Kinds<PlannerChoice> = {
   criterion: kinds.text,
   every: kinds.numberOrAuto,
   prefill: kinds.text,
-  released: kinds.flag,
+  paperCompatible: kinds.flag,
   seed: kinds.seed,
 }
 

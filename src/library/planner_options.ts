@@ -47,7 +47,7 @@ export interface PlannerChoice {
    */
   readonly prefill?: Prefill
   /** Select as the released code of ShadowLLM does: layer 0 ranked but forced dense, whole percentages. */
-  readonly released?: boolean
+  readonly paperCompatible?: boolean
   /** Seed of sampling and of the random planner; default 0. */
   readonly seed?: number
 }
@@ -91,7 +91,7 @@ function methodOf(
     criterion = 'plainact',
     every,
     prefill,
-    released,
+    paperCompatible,
   }: PlannerChoice,
 ): Method {
   return makeMethod({
@@ -103,7 +103,7 @@ function methodOf(
     ...(scope && { scope }),
     every,
     prefill,
-    paperCompatible: released,
+    paperCompatible,
   })
 }
 

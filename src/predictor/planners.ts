@@ -125,8 +125,8 @@ export interface PlannerOptions {
    * a mask before the text runs; a sequence refuses such a planner.
    */
   readonly leaky?: boolean
-  /** Select as the paper's code does: `policy: 'released'` with its floors, which replace those of the budget. */
-  readonly released?: boolean
+  /** Select as the paper's code does: `policy: 'paper-compatible'` with its floors, which replace those of the budget. */
+  readonly paperCompatible?: boolean
 }
 
 /**
@@ -140,7 +140,7 @@ export function makePlanner(
   budget: Budget,
   options: PlannerOptions = {},
 ): MaskPlanner | null {
-  const { every = defaultEvery(name), prefill, leaky, released } = options
+  const { every = defaultEvery(name), prefill, leaky, paperCompatible } = options
   if (prefill !== undefined && !prefills.includes(prefill))
     throw new UsageError(
       'PREFILL',
@@ -159,7 +159,12 @@ export function makePlanner(
   if (name === 'dense') return null
   if (decidesLate(name) || decidesByToken(name)) expectAfterPrompt(name, every, prefill)
   const ranksRead = prefill === 'dense' && every === 'once'
-  const planner = plannerOf(name, sources, released ? paperCompatibleBudget(budget) : budget, ranksRead)
+  const planner = plannerOf(
+    name,
+    sources,
+    paperCompatible ? paperCompatibleBudget(budget) : budget,
+    ranksRead,
+  )
   if (every === 'auto' && !planner.afterAttention)
     throw new UsageError(
       'EVERY',
@@ -243,7 +248,7 @@ function plannerOf(
 
 /** The same sparsities, scope and dense layers under the paper-compatible policy, with its floors. */
 function paperCompatibleBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
-  return makeBudget(headSparsity, { neuronSparsity, scope, denseLayers, policy: 'released' })
+  return makeBudget(headSparsity, { neuronSparsity, scope, denseLayers, policy: 'paper-compatible' })
 }
 
 /** The same mask for every sequence, from the scores of a calibration set. @throws UsageError as `selectMask` */

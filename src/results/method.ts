@@ -215,7 +215,7 @@ export function planMethod(
   inputs: MethodInputs,
   { seed, oracleScores, topK = backendTopK(model.backend) }: PlanContext = {},
 ): MaskPlanner | null {
-  const { planner, criterion, every, prefill, leaky, paperCompatible: released } = method
+  const { planner, criterion, every, prefill, leaky, paperCompatible } = method
   const { mean, predictor } = inputs
   const sources = {
     model,
@@ -228,7 +228,12 @@ export function planMethod(
     oracleScores,
     criterion: scoresPrompt(planner) ? criterionByName(criterion) : undefined,
   }
-  return makePlanner(planner, sources, methodBudget(method, inputs), { every, prefill, leaky, released })
+  return makePlanner(planner, sources, methodBudget(method, inputs), {
+    every,
+    prefill,
+    leaky,
+    paperCompatible,
+  })
 }
 
 // ---- Methods that are compared ---------------------------------------------------------------------------------------

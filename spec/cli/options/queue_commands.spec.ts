@@ -97,7 +97,7 @@ test.each<[string, CommandTable, string]>([
   [
     'eval',
     evalQueue,
-    '--planner static,dejavu --calibration {traces} --predictor {predictors/dejavu.safetensors} --released --leaky',
+    '--planner static,dejavu --calibration {traces} --predictor {predictors/dejavu.safetensors} --paper-compatible --leaky',
   ],
 ])(
   '%s over a queue gives the results of a run without one, with every option at once',

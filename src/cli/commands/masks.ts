@@ -196,7 +196,7 @@ export interface MasksOutput {
   readonly planner: PlannerName
   readonly criterion: string
   readonly scope: Scope
-  readonly released: boolean
+  readonly paperCompatible: boolean
   readonly seed: number
   /** Shares that were asked for. */
   readonly sparsity: { readonly heads: number; readonly neurons: number; readonly channels?: number }
@@ -218,8 +218,17 @@ function summary(
   { model, origin, sizes, prompt, mask, oracleMask }: Decided,
   flags: MasksFlags,
 ): MasksOutput {
-  const { planner, criterion, scope, sparsity, headSparsity, neuronSparsity, seed, released, continuation } =
-    flags
+  const {
+    planner,
+    criterion,
+    scope,
+    sparsity,
+    headSparsity,
+    neuronSparsity,
+    seed,
+    paperCompatible,
+    continuation,
+  } = flags
   const { layers: achievedLayers, ...achieved } = achievedSparsity(mask, sizes)
   return {
     model,
@@ -230,7 +239,7 @@ function summary(
     planner,
     criterion,
     scope: keepsHeads(planner) ? 'per-layer' : scope,
-    released: released ?? false,
+    paperCompatible: paperCompatible ?? false,
     seed,
     sparsity: masksChannels(planner)
       ? { heads: 0, neurons: 0, channels: neuronSparsity ?? sparsity }
