@@ -25,7 +25,7 @@ import {
   maskOf,
   type ChannelSchedule,
 } from '../../src/verify/model/engine_cases.ts'
-import { Data } from '../harness/data.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 

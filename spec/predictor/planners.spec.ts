@@ -41,7 +41,7 @@ import { expectNear, get, getFloats, getIds, readCase, tolerance } from '../gold
 import { anyModel, forAll, tokensOf, withModel, type ModelLaw } from '../../src/verify/model/cases.ts'
 import { withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { anyData, firstFailure, killingRuns } from '../harness/seed.ts'
 import { roundedShare } from '../masks/cases.ts'
 import { stateLaws } from '../engine/cases.ts'

@@ -8,9 +8,9 @@ import { expect, test } from 'vitest'
 import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import type { OwnedBuffer } from '../../src/backends/owned_buffer.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { call } from './call.ts'
+import { call } from '../../src/testing/op_call.ts'
 import { agreementLaws } from '../../src/verify/ops/agreement.ts'
-import { mutate, verdict } from './mutate.ts'
+import { mutate, verdict } from '../harness/mutate.ts'
 
 const reference = await createBackend('reference')
 
