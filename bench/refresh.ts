@@ -11,7 +11,7 @@ import { cutWindows, makeWordEncoder, type Window } from '../src/data/windows.ts
 import type { LanguageModel } from '../src/engine/language_model.ts'
 import { decodeTurn, tokensPerSecond, type Plan, type Turn } from '../src/evaluation/decode.ts'
 import { DenseLogits, readLogits, scoreWindow } from '../src/evaluation/score_window.ts'
-import { ShadowModel, type MaskPlanner } from '../src/index.ts'
+import { ShadowModel, type MaskPlanner } from '../src/library/index.ts'
 import { write } from '../src/platform/platform.ts'
 import { medianRatio, turnOrder } from '../src/results/interleaved_rounds.ts'
 import { table } from './timing.ts'

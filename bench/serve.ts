@@ -20,7 +20,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { formatColumns } from '../src/cli/words.ts'
-import { ShadowModel } from '../src/index.ts'
+import { ShadowModel } from '../src/library/index.ts'
 import { listen } from '../src/platform/http_server.ts'
 import {
   commandArguments,

@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import type { BackendName } from '../src/backends/backend.ts'
 import { formatColumns } from '../src/cli/words.ts'
-import { ShadowModel, type GenerateOptions } from '../src/index.ts'
+import { ShadowModel, type GenerateOptions } from '../src/library/index.ts'
 import {
   commandArguments,
   machine,

@@ -1,5 +1,5 @@
 /** adamw_step: a thread for each weight. */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 extern "C" __global__ void adamw_step_exact(
   float *weight, float *mean, float *square, const float *grad, float rate, float beta1, float beta2, float epsilon,

@@ -1,5 +1,5 @@
 /** add: a thread for each number. */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 extern "C" __global__ void add_exact(float *y, const float *a, const float *b, int N) {
   const size_t n = thread_of_grid();

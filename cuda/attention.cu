@@ -5,8 +5,8 @@
  * order, as every sum over them does; weights and score gradients of a query stand in shared memory: two float32 for each
  * position.
  */
-#include "attention.cuh"
-#include "key_heads.cuh"
+#include "shared/attention.cuh"
+#include "shared/key_heads.cuh"
 
 extern "C" __global__ void attention_exact(
   float *y,             // [T, H, K]

@@ -2,9 +2,9 @@
  * attention_i8: a block for each token and head, whose factors stand in shared memory: one float32 for each position.
  * What is exact, the inner products, has no order; a thread has a position, then a channel of the values.
  */
-#include "key_heads.cuh"
-#include "quantized.cuh"
-#include "rows.cuh"
+#include "shared/key_heads.cuh"
+#include "shared/quantized.cuh"
+#include "shared/rows.cuh"
 
 /** factors[s] = (step * key_scales[s]) * <query in steps, key[s]>, for a query that is rounded a tile at a time. */
 __device__ inline void scores(

@@ -1,5 +1,5 @@
 /** bce: one block. bce_backward: a thread for each number. */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 /** How much a target counts. */
 __device__ inline float weigh(float target, float floor) { return add(mul(target, sub(1, floor)), floor); }

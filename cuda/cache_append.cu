@@ -1,5 +1,5 @@
 /** cache_append: a thread for each number of a chosen head. */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 extern "C" __global__ void cache_append_exact(
   float *cache,     // [H, C, K]

@@ -1,5 +1,5 @@
 /** cache_append_i8: a block for each token of a chosen head. */
-#include "quantized.cuh"
+#include "shared/quantized.cuh"
 
 extern "C" __global__ void cache_append_i8_exact(
   signed char *cache, // [H, C, K]

@@ -1,6 +1,6 @@
 /** copy_interleaved_rows: a block of threads for each row, byte by byte. */
-#include "copy_rows.cuh"
-#include "int4.cuh"
+#include "shared/copy_rows.cuh"
+#include "shared/int4.cuh"
 
 /** The place of byte k of a row's twenty among those of four rows: scale, minimum, numbers. */
 __device__ inline int place_of_byte(int row, int k) {

@@ -1,5 +1,5 @@
 /** copy_rows, of rows in any kind of numbers: a block for each row, number by number. */
-#include "copy_rows.cuh"
+#include "shared/copy_rows.cuh"
 
 template <typename Stored> __device__ inline void copy_numbers(Stored *to, const Stored *from, int count) {
   for (int i = threadIdx.x; i < count; i += blockDim.x) to[i] = from[i];

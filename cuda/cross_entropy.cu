@@ -1,5 +1,5 @@
 /** cross_entropy and its gradient: a block for each row. */
-#include "rows.cuh"
+#include "shared/rows.cuh"
 
 /** The label of a position that is not scored. */
 constexpr int NOT_SCORED = -100;

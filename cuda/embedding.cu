@@ -3,7 +3,7 @@
  *
  * embedding_backward: a thread for each column, which goes through the tokens in order, for two tokens may have one row.
  */
-#include "storage.cuh"
+#include "shared/storage.cuh"
 
 template <typename Stored>
 __device__ void embedding_of_rows(

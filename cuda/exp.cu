@@ -1,5 +1,5 @@
 /** exp and log: a thread for each number. */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 extern "C" __global__ void exp_exact(float *y, const float *x, int N) {
   const size_t n = thread_of_grid();

@@ -5,7 +5,7 @@
  * has a column and goes through the tokens in order. These work out the moments again, of as many rows at a time as a
  * block has groups.
  */
-#include "rows.cuh"
+#include "shared/rows.cuh"
 
 __device__ inline Moments block_moments(const float *x, float epsilon, int D) {
   return moments(x, epsilon, D, [](auto term, int length) { return block_sum(term, length); });

@@ -5,7 +5,7 @@
  * linear_backward_weight, linear_backward_bias: a thread for each number of a chosen row, which goes through the tokens
  * in order.
  */
-#include "storage.cuh"
+#include "shared/storage.cuh"
 
 template <typename Stored>
 __device__ void linear_of_rows(

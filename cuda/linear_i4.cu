@@ -2,7 +2,7 @@
  * linear_i4: a warp for four rows of a token, which lie side by side. It rounds the token's inputs a block at a time, and
  * its threads share the exact sum of the products of a block. Bytes of rows that are not chosen are not read.
  */
-#include "int4.cuh"
+#include "shared/int4.cuh"
 
 extern "C" __global__ void linear_i4_exact(
   float *y,                    // [T, O]

@@ -2,7 +2,7 @@
  * linear_i8: a block for some outputs of a token, OUTPUTS for each of its warps. The block rounds the token's inputs a
  * tile at a time; the 32 threads of a warp share an exact sum, which has no order.
  */
-#include "quantized.cuh"
+#include "shared/quantized.cuh"
 
 /** Outputs of a warp. */
 constexpr int OUTPUTS = 8;

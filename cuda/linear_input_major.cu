@@ -2,7 +2,7 @@
  * linear_input_major, over weights in float32, bf16 or f16: a thread for each output, which adds its terms in order.
  * Neighbours read neighbouring weights.
  */
-#include "storage.cuh"
+#include "shared/storage.cuh"
 
 template <typename Stored>
 __device__ void linear_of_inputs(

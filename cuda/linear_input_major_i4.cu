@@ -2,7 +2,7 @@
  * linear_input_major_i4: a block of threads for some outputs of a token, one for each thread. Blocks of inputs are taken in
  * order; of each, the chosen inputs are rounded together, a tile at a time.
  */
-#include "int4.cuh"
+#include "shared/int4.cuh"
 
 extern "C" __global__ void linear_input_major_i4_exact(
   float *y,                    // [T, O]

@@ -2,7 +2,7 @@
  * linear_input_major_i8: a block for some outputs of a token, one for each thread. The block rounds the token's factors a
  * tile at a time.
  */
-#include "quantized.cuh"
+#include "shared/quantized.cuh"
 
 extern "C" __global__ void linear_input_major_i8_exact(
   float *y,                  // [T, O]

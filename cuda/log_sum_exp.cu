@@ -1,5 +1,5 @@
 /** log_sum_exp: a block for each row. log_sum_exp_backward: a thread for each number. */
-#include "rows.cuh"
+#include "shared/rows.cuh"
 
 extern "C" __global__ void log_sum_exp_exact(
   float *y,       // [T]

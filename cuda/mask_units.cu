@@ -1,5 +1,5 @@
 /** mask_units: a thread for each number. */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 extern "C" __global__ void mask_units_exact(
   float *y,          // [T, U, K]

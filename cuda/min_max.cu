@@ -1,5 +1,5 @@
 /** min_max: a block for each row. */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 /** The first i < length for which x[i] is `value`; length if there is none. A block together; all get it. */
 __device__ inline int block_find(const float *x, int length, float value) {

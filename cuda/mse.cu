@@ -1,5 +1,5 @@
 /** mse: one block. mse_backward: a thread for each number. */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 extern "C" __global__ void mse_exact(float *loss, const float *prediction, const float *target, int N) {
   const float sum = block_sum(

@@ -1,5 +1,5 @@
 /** narrow_bf16, narrow_f16: a thread for each number. */
-#include "storage.cuh"
+#include "shared/storage.cuh"
 
 extern "C" __global__ void narrow_bf16_exact(bf16 *y, const float *x, int N) {
   const size_t n = thread_of_grid();

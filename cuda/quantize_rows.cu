@@ -1,5 +1,5 @@
 /** quantize_rows: a block for each row. */
-#include "quantized.cuh"
+#include "shared/quantized.cuh"
 
 extern "C" __global__ void quantize_rows_exact(
   signed char *y, // [O, I]

@@ -5,7 +5,7 @@
  * column and goes through the tokens in order. These work out the scales again, of as many rows at a time as a block has
  * groups.
  */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 /** 1 over the root mean square of a row, its sum by group_sum or block_sum. Whoever that takes together; all get it. */
 template <typename Sum> __device__ float rms_scale(const float *x, float epsilon, int D, Sum sum) {

@@ -2,7 +2,7 @@
  * rotary and its gradient: a thread for each pair of a head, and for its last number if that has no partner. It reads both
  * numbers before it writes them, for y may be x.
  */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 /** Turns a pair by the angle of its token, or the other way round where `direction` is -1. */
 __device__ inline void turn(

@@ -1,5 +1,5 @@
 /** softmax and its gradient: a block for each row. */
-#include "rows.cuh"
+#include "shared/rows.cuh"
 
 extern "C" __global__ void softmax_exact(
   float *y,       // [T, V]

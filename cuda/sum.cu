@@ -1,5 +1,5 @@
 /** sum: one block. */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 extern "C" __global__ void sum_exact(float *total, const float *x, int N) {
   const float sum = block_sum([&](int n) { return x[n]; }, N);

@@ -1,5 +1,5 @@
 /** sum_squares: one block. */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 extern "C" __global__ void sum_squares_exact(float *total, const float *x, int N) {
   const float sum = block_sum([&](int n) { return mul(x[n], x[n]); }, N);

@@ -2,7 +2,7 @@
  * top_k: one block. The key of the R-th highest score is found bit by bit from the top, each bit by counting; then every
  * thread, which has a run of neighbouring units, writes those of its run that are in, once it knows how many are before.
  */
-#include "common.cuh"
+#include "shared/common.cuh"
 
 /** A score as an unsigned number: in the same order, both zeros alike, NaN below everything. */
 __device__ inline unsigned key_of(float score) {

@@ -1,5 +1,5 @@
 /** transpose, of numbers in any kind: a thread for each number, in the order it is read. */
-#include "storage.cuh"
+#include "shared/storage.cuh"
 
 template <typename Stored>
 __device__ void transpose(

@@ -71,7 +71,7 @@ describe('a module imports only modules before it', () => {
       'src/stray.ts': '',
       'src/platform/files.ts': "import '../../spec/harness/seed.ts'",
       'src/web/page.ts': "import '../cli/main.ts'",
-      'src/evaluation/perplexity.ts': "import '../index.ts'",
+      'src/evaluation/perplexity.ts': "import '../library/index.ts'",
     }
     expect(rules.importsGoOneWay(planted(files))).toEqual([
       'src/ops/add.ts:2: ops imports masks',
@@ -86,8 +86,8 @@ describe('a module imports only modules before it', () => {
   test('downward imports pass, as do those of the library, cli and web', () => {
     const files = {
       'src/masks/mask.ts': "import '../tensor/errors.ts'; import './budget.ts'",
-      'src/index.ts': "export * from './shadow_model.ts'; export * from './ops/add.ts'",
-      'src/cli/main.ts': "import '../index.ts'; import '../evaluation/perplexity.ts'",
+      'src/library/index.ts': "export * from './shadow_model.ts'; export * from '../ops/add.ts'",
+      'src/cli/main.ts': "import '../library/index.ts'; import '../evaluation/perplexity.ts'",
       'src/engine/forward.ts': "import '../backends/backend.ts'",
       'src/cli/version.ts': "import about from '../../package.json' with { type: 'json' }",
     }
@@ -145,12 +145,12 @@ describe('the library knows no evaluation', () => {
 
   test('broken by an import of what measures, kept by calibrations, results and the entry to measuring', () => {
     const files = {
-      'src/shadow_model.ts':
-        "import type { Tally } from './evaluation/tally.ts'; import './calibration/open.ts'; import './results/method.ts'",
-      'src/eval.ts': "export * from './bench/bench.ts'",
+      'src/library/shadow_model.ts':
+        "import type { Tally } from '../evaluation/tally.ts'; import '../calibration/open.ts'; import '../results/method.ts'",
+      'src/library/eval.ts': "export * from '../bench/bench.ts'",
     }
     expect(rules.libraryKnowsNoEvaluation(planted(files))).toEqual([
-      'src/shadow_model.ts:1: the library imports src/evaluation/tally.ts',
+      'src/library/shadow_model.ts:1: the library imports src/evaluation/tally.ts',
     ])
   })
 })
@@ -325,12 +325,12 @@ describe('every module has a test, under its path or by name', () => {
       'src/ops/add.ts': code,
       'src/io/zip.ts': code,
       'src/io/hub/cache.ts': code,
-      'src/index.ts': code,
+      'src/library/index.ts': code,
       'src/verify/ops/add.ts': '',
       'spec/ops/add.mutants.ts': '',
       'spec/io/zip.full.spec.ts': '',
       'spec/io/hub/cache.spec.ts': '',
-      'spec/index.spec.ts': '',
+      'spec/library/index.spec.ts': '',
     }
     expect(testsOf('src/ops/add.ts', planted(files))).toEqual([
       'src/verify/ops/add.ts',

@@ -205,7 +205,7 @@ describe('every row of a law table names files and titles that exist', () => {
   test('file names are looked up in the folders of the line above, until the next heading', () => {
     const folders = 'Code in `spec/io` and `spec/harness`, laws in `spec`, `spec/harness` and `spec/io`.'
     expect(row('`documents.ts`', '`documentation.spec.ts` "law table"', folders)).toEqual([])
-    expect(row('`src/index.ts`', '`tier.spec.ts`', folders)).toEqual([])
+    expect(row('`src/library/index.ts`', '`tier.spec.ts`', folders)).toEqual([])
     expect(row('`gone.ts`', '`tier.spec.ts`', folders)).toEqual(['page.md:4: gone.ts does not exist'])
     expect(row('`documents.ts`', here, folders, '## Next')).toEqual([
       'page.md:5: documents.ts does not exist',

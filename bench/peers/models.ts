@@ -2,7 +2,7 @@
  * The models that are compared: one from a GGUF file, or random weights in the sizes of a known one. Each is written as a
  * GGUF file of every format, and everything that reads files reads these.
  */
-import { architectureByName } from '../../src/bench/cost/architectures.ts'
+import { architectureByName } from '../../src/cost/architectures.ts'
 import { RandomBlock, RandomSource } from '../../src/bench/random_weights.ts'
 import { makeConfig, parseConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { parameterShapes } from '../../src/engine/program.ts'

@@ -5,7 +5,7 @@
  * adds positions p, p + 16, p + 32, ... in order, then the parts are added in order. What a token gets follows from the
  * positions it sees, and from nothing that comes after them.
  */
-#include "../key_heads.cuh"
+#include "../shared/key_heads.cuh"
 #include "vector.cuh"
 
 namespace fast {

@@ -5,7 +5,7 @@
  * factors of a block of positions, and one adds the values of a block. The past is split for that: part p has blocks
  * p, p + 8, p + 16, ... in order, then the parts are added in order.
  */
-#include "../key_heads.cuh"
+#include "../shared/key_heads.cuh"
 #include "bytes.cuh"
 #include "vector.cuh"
 

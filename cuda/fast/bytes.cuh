@@ -5,7 +5,7 @@
  * Exact sums have no order, so these kernels give the bits of the definition however they divide the work.
  */
 #pragma once
-#include "../quantized.cuh"
+#include "../shared/quantized.cuh"
 
 namespace fast {
 

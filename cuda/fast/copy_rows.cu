@@ -2,7 +2,7 @@
  * copy_rows_fast, of rows in any kind of numbers: a block for each row, 16 bytes at a time where the row and its slot both
  * start at a multiple of that.
  */
-#include "../copy_rows.cuh"
+#include "../shared/copy_rows.cuh"
 
 namespace fast {
 

@@ -3,7 +3,7 @@
  * warps. It rounds the token's inputs a tile at a time. A lane has a block of the four rows, 16 bytes a load, and
  * multiplies four numbers at once; then the terms of each row are added in order by a lane of its own.
  */
-#include "../int4.cuh"
+#include "../shared/int4.cuh"
 #include "bytes.cuh"
 #include "vector.cuh"
 

@@ -4,7 +4,7 @@
  *
  * Of 32 chosen inputs a lane multiplies four with the eight outputs of a word, four products at once.
  */
-#include "../int4.cuh"
+#include "../shared/int4.cuh"
 #include "bytes.cuh"
 
 namespace fast {

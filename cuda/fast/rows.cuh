@@ -1,6 +1,6 @@
 /** How the products over rows divide a list of chosen rows. */
 #pragma once
-#include "../common.cuh"
+#include "../shared/common.cuh"
 
 namespace fast {
 

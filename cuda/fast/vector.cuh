@@ -6,7 +6,7 @@
  * alignment, and not on what else a launch computes.
  */
 #pragma once
-#include "../storage.cuh"
+#include "../shared/storage.cuh"
 
 namespace fast {
 

@@ -1,6 +1,6 @@
 //! attention_i8: causal self-attention of T new tokens over a cache of int8 rows, for chosen heads; +0 for the others.
 //! Formulas and order: src/ops/attention_i8.ts. Many tokens: attention_i8_tile.rs.
-use crate::attention_i8_tile::{attend_bytes_tiled, byte_queries_per_block};
+use crate::attention_i8_tile::{attend_bytes_tiled, byte_queries_per_block, Past};
 use crate::byte_rows::dot_byte_rows;
 use crate::byte_values::add_byte_values;
 use crate::elementwise::{divide_array, scale_array};
@@ -9,15 +9,6 @@ use crate::quantized_steps::quantize_steps;
 use crate::scratch::attention_weights;
 use crate::softmax_row::exponentials;
 use crate::units::{chosen, clear, clear_owned, key_head_of, unit_at, List};
-
-/// Keys and values of one head, int8 rows with a scale each.
-#[derive(Clone, Copy)]
-pub struct Past {
-    pub key: *const i8,           // [C, K]
-    pub key_scales: *const f32,   // [C]
-    pub value: *const i8,         // [C, K]
-    pub value_scales: *const f32, // [C]
-}
 
 #[no_mangle]
 pub unsafe extern "C" fn attention_i8(

@@ -1,7 +1,6 @@
 //! attention_i8 for many tokens: a block of queries of one head at a time, as attention_tile.rs does it. The inner products
 //! are exact integers, so their tiles need no order, and neither do the sums over a block of positions. A position that a
 //! query does not see has the factor 0 among those of its block.
-use crate::attention_i8::Past;
 use crate::attention_tile::{queries_per_block, weight_stride, MOST_QUERIES};
 use crate::byte_values::{add_byte_values, add_sums, round_factors, VALUE_BLOCK};
 use crate::elementwise::{divide_array, scale_array};
@@ -12,6 +11,15 @@ use crate::scratch::{attention_rows, attention_weights, MOST_ROWS};
 use crate::softmax_row::exponentials;
 use crate::units::clear;
 use core::arch::wasm32::*;
+
+/// Keys and values of one head, int8 rows with a scale each.
+#[derive(Clone, Copy)]
+pub struct Past {
+    pub key: *const i8,           // [C, K]
+    pub key_scales: *const f32,   // [C]
+    pub value: *const i8,         // [C, K]
+    pub value_scales: *const f32, // [C]
+}
 
 /// A tile: eight accumulators fit the registers, with six operands.
 const TILE_QUERIES: usize = 2;

@@ -23,12 +23,6 @@ pub unsafe fn store<T>(at: *mut T, x: v128) {
     v128_store(at.cast(), x);
 }
 
-/// A constant that was written to memory to be read from there, whatever compilers know of it.
-#[inline(always)]
-pub unsafe fn constant(at: *const v128) -> v128 {
-    at.read_volatile()
-}
-
 /// The number at an address in each lane.
 #[inline(always)]
 pub unsafe fn splat_at<T>(at: *const T) -> v128 {

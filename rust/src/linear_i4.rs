@@ -6,12 +6,12 @@
 //! of it apart. Several: the numbers of a block are opened once, for all tokens. Chosen rows that are no four are copied
 //! together first.
 use crate::elementwise::{largest_size, scale_array};
-use crate::float32::{constant, load, splat_at, store, zeros};
+use crate::float32::{load, splat_at, store, zeros};
 use crate::int4::{
     copy_interleaved_row, four_halves, four_terms, lower_halves, pair_sums, prepare_int4, round_blocks,
     upper_halves, BLOCK, QUAD,
 };
-use crate::scratch::{gathered_rows, half_places, nibbles, packed_right, quantized, tile_sums};
+use crate::scratch::{constant, gathered_rows, half_places, nibbles, packed_right, quantized, tile_sums};
 use crate::storage::{Stored, F16};
 use crate::units::{chosen, clear, clear_owned, part_of, unit_at, List};
 use core::arch::wasm32::*;

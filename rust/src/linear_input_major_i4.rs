@@ -7,13 +7,13 @@
 //! opened as they are read. Else they are opened first, once for all tokens. For one token, rows of inputs that are zero are
 //! left out where these are many (nonzero.rs).
 use crate::elementwise::{add_arrays, largest_size};
-use crate::float32::{constant, load, splat_at, store};
+use crate::float32::{load, splat_at, store};
 use crate::int4::{
     four_terms, lower_halves, pair_sums, prepare_int4, round_block, upper_halves, BLOCK, LEVELS,
 };
 use crate::nonzero::list_nonzero;
 use crate::quantized_steps::nearest_steps;
-use crate::scratch::{edge_columns, nibbles, opened_rows, packed_left, packed_right, quantized, tile_sums};
+use crate::scratch::{constant, edge_columns, nibbles, opened_rows, packed_left, packed_right, quantized, tile_sums};
 use crate::units::{chosen, clear, unit_at, List};
 use core::arch::wasm32::*;
 

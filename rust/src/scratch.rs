@@ -6,6 +6,12 @@
 //! reaches.
 use core::arch::wasm32::v128;
 
+/// A constant that was written to memory to be read from there, whatever compilers know of it.
+#[inline(always)]
+pub unsafe fn constant(at: *const v128) -> v128 {
+    at.read_volatile()
+}
+
 /// The longest context an attention kernel takes, as in src/ops/attention.ts.
 pub const LONGEST_CONTEXT: usize = 8192;
 

@@ -8,9 +8,9 @@
 //! names fourteen spends more time on them than on its arithmetic (bench/README.md).
 use crate::elementwise::divide_array;
 use crate::float32::{
-    constant, largest, load, store, striped, sum, EXPONENTIAL, LN2_HIGH, LN2_LOW, LOG2_E, ROUNDER, STRIPE,
+    largest, load, store, striped, sum, EXPONENTIAL, LN2_HIGH, LN2_LOW, LOG2_E, ROUNDER, STRIPE,
 };
-use crate::scratch::exponential_constants;
+use crate::scratch::{constant, exponential_constants};
 use core::arch::wasm32::*;
 
 /// y = softmax(x) of one row; y may be x.

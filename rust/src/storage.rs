@@ -4,8 +4,7 @@
 //! A stored f16 whose bits are moved to their places in a float32 stands there as 2^-112 times itself, subnormals included.
 //! What `quad` reads is therefore in units: numbers = in_units(quads). A product may take its factor in units instead, as
 //! long as that stays finite (`fits_units`): the bits are the same, because both factors are exact.
-use crate::float32::{constant, load};
-use crate::scratch::{half_places, half_units};
+use crate::scratch::{constant, half_places, half_units};
 use core::arch::wasm32::*;
 
 /// A way to store float32.
@@ -43,7 +42,7 @@ impl Stored for f32 {
 
     #[inline(always)]
     unsafe fn quad(at: *const f32, q: usize) -> v128 {
-        load(at.add(4 * q))
+        v128_load(at.add(4 * q).cast())
     }
 }
 
@@ -62,7 +61,7 @@ impl Stored for Bf16 {
 
     #[inline(always)]
     unsafe fn quad(at: *const Bf16, q: usize) -> v128 {
-        let eight = load(at.add(q / 2 * 8));
+        let eight = v128_load(at.add(q / 2 * 8).cast());
         let zero = i16x8_splat(0);
         if q % 2 == 0 {
             i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(zero, eight)

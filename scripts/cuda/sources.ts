@@ -6,13 +6,13 @@ import { join } from 'node:path'
 import { hashOf, readTexts, root, type Plant, type Sources } from '../sources.ts'
 
 const emulatorFolder = 'emulator/'
-/** Kernels that trade bits for speed. */
-const fastFolder = 'fast/'
+/** What kernels have in common, and those that trade bits for speed. */
+const kernelFolders = ['', 'shared/', 'fast/']
 
 /** All sources, those of the emulator too. @throws Error if the place of a plant is not there, or not the only one. */
 export function readSources(plant?: Plant): Sources {
   const folder = join(root, 'cuda')
-  const names = ['', fastFolder, emulatorFolder].flatMap((below) =>
+  const names = [...kernelFolders, emulatorFolder].flatMap((below) =>
     readdirSync(join(folder, below))
       .filter((name) => /\.(cu|cuh|h|cpp)$/.test(name))
       .map((name) => below + name),

@@ -48,10 +48,9 @@ export interface Candidates {
   readonly leftOut: Readonly<Record<string, number>>
 }
 
-/** The folder of src that a file is in; `src` for a file in none. */
+/** The folder of src that a file is in. */
 export function folderOf(path: string): string {
-  const [, folder, ...rest] = path.split('/')
-  return rest.length > 0 ? `src/${folder}` : 'src'
+  return path.split('/').slice(0, 2).join('/')
 }
 
 /** Derives the mutants of all modules. */

@@ -2,16 +2,16 @@
  * Pairs of options: a text is the same from the library, the page's model, the server and the command line, under every pair of
  * values of two options that they share.
  *
- * The options are those of `generate` (src/options.ts), without listeners: one that is added there has to have values here. Flags and
- * fields are derived from their names. Tests src/shadow_model.ts, src/planner_options.ts, src/server/text_service.ts,
+ * The options are those of `generate` (src/library/options.ts), without listeners: one that is added there has to have values here. Flags and
+ * fields are derived from their names. Tests src/library/shadow_model.ts, src/library/planner_options.ts, src/server/text_service.ts,
  * src/server/writer.ts, src/web/engine/remote_model.ts and src/cli/writing_flags.ts.
  */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { scoreTokens } from '../../src/server/token_scores.ts'
-import { ShadowError, ShadowModel, type GenerateOptions, type TextRun } from '../../src/index.ts'
-import { generateKinds } from '../../src/options.ts'
+import { ShadowError, ShadowModel, type GenerateOptions, type TextRun } from '../../src/library/index.ts'
+import { generateKinds } from '../../src/library/options.ts'
 import { bodies } from '../../src/server/requests.ts'
 import { generateTokens } from '../../src/engine/generate.ts'
 import { makeSampler, type SamplerOptions } from '../../src/engine/sampling.ts'
@@ -39,7 +39,7 @@ const values: Readonly<Record<Shared, readonly unknown[]>> = {
   criterion: [undefined, 'l2norm'],
   every: [undefined, 1, 3, 'auto'],
   prefill: [undefined, 'dense', 'masked'],
-  released: [undefined, true],
+  paperCompatible: [undefined, true],
   seed: [undefined, 7],
   mode: [undefined, 'simulate', 'pack'],
   check: [undefined, 3],
@@ -195,13 +195,7 @@ const byHand: Path = async (options) => {
     check,
   } = options
   const isSparse = [options.sparsity, headSparsity, neuronSparsity].some((share) => share !== undefined)
-  const {
-    planner = isSparse ? 'shadow' : 'dense',
-    seed = 0,
-    prefill,
-    released: paperCompatible,
-    maxTokens,
-  } = options
+  const { planner = isSparse ? 'shadow' : 'dense', seed = 0, prefill, paperCompatible, maxTokens } = options
   const { mode, cache, temperature, topK, topP, repetitionPenalty } = options
   const given = { planner, sparsity, headSparsity, neuronSparsity, scope, criterion, every, paperCompatible }
   // What is checked follows a dense prompt.
@@ -286,7 +280,7 @@ describe('a text is the same along every path', () => {
         ['sparsity', null],
         ['every', 'check'],
         ['prefill', 'planner'],
-        ['released', 'sparsity'],
+        ['paperCompatible', 'sparsity'],
         ['check', 'temperature'],
         ['cache', 'mode'],
         ['criterion', null],

@@ -15,13 +15,13 @@ import { createBackend } from '../../src/backends/select.ts'
 import { backendNames, type Backend } from '../../src/backends/backend.ts'
 import { WatchedModel } from '../../src/bench/op_times.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
-import { ShadowModel } from '../../src/index.ts'
+import { ShadowModel } from '../../src/library/index.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { opNames } from '../../src/ops/catalog.ts'
 import { study } from '../../src/web/engine/study.ts'
 import { decisions, studyPlanners } from '../../src/web/engine/study_types.ts'
 import { loadSmallModel } from '../evaluation/small_model.ts'
-import { writeChatModel } from '../chat_model.ts'
+import { writeChatModel } from '../library/chat_model.ts'
 
 /** The names of all members of an object, inherited ones too, but for those of every object. */
 function memberNames(of: object): string[] {

@@ -31,8 +31,8 @@ import {
 } from '../../src/ops/op.ts'
 import { ShadowError, UsageError } from '../../src/tensor/errors.ts'
 import { overBackends } from '../harness/backends.ts'
-import { Data } from '../harness/data.ts'
-import { fitSizes, lettersOf, makeValues } from '../harness/op_case.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
+import { fitSizes, lettersOf, makeValues } from '../../src/testing/op_case.ts'
 
 /** The code a call is refused with; null if it is not refused. */
 function codeOf(attempt: () => unknown): string | null {

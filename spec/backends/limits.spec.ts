@@ -15,8 +15,8 @@ import { ANY_SIZE, type Sizes } from '../../src/ops/op.ts'
 import { levelsFor } from '../../src/ops/quantized_steps.ts'
 import { checkAgreement } from '../../src/verify/ops/agreement.ts'
 import { callRaw } from '../../src/testing/op_call.ts'
-import { Data } from '../harness/data.ts'
-import { fitSizes, lettersOf, makeValues, variantsOf } from '../harness/op_case.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
+import { fitSizes, lettersOf, makeValues, variantsOf } from '../../src/testing/op_case.ts'
 import { isQuick } from '../harness/tier.ts'
 
 /** A size at its limit. */

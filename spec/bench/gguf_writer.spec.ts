@@ -18,7 +18,7 @@ import { ggufTypes } from '../../src/io/gguf_blocks.ts'
 import { openGguf } from '../../src/io/gguf_model.ts'
 import { narrowToF16, widenF16 } from '../../src/tensor/halves.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 type Encode = typeof encode

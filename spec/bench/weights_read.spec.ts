@@ -1,12 +1,12 @@
 /**
  * The bytes of weights that a token is said to read are those of the rows whose poisoning with NaN changes its logits.
  *
- * Tests src/bench/rows.ts, src/bench/cost/token_cost.ts, src/bench/cost/architectures.ts and src/masks/achieved.ts.
+ * Tests src/bench/rows.ts, src/cost/token_cost.ts, src/cost/architectures.ts and src/masks/achieved.ts.
  */
 import fc from 'fast-check'
 import { test } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
-import { architectureOf } from '../../src/bench/cost/architectures.ts'
+import { architectureOf } from '../../src/cost/architectures.ts'
 import { achievedSparsity } from '../../src/masks/achieved.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { tokenReads } from '../../src/bench/rows.ts'
@@ -25,7 +25,7 @@ import {
   maskOf,
   type ChannelSchedule,
 } from '../../src/verify/model/engine_cases.ts'
-import { Data } from '../harness/data.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 

@@ -182,7 +182,7 @@ describe.skipIf(missing !== null)(
       {
         bug: 'a barrier that only threads with work come to',
         plant: {
-          file: 'common.cuh',
+          file: 'shared/common.cuh',
           from: 'terms[thread] = term(start + thread);\n    __syncthreads();',
           to: '{ terms[thread] = term(start + thread); __syncthreads(); }',
         },

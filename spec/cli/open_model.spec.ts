@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { ShadowModel, type OpenProgress } from '../../src/index.ts'
+import { ShadowModel, type OpenProgress } from '../../src/library/index.ts'
 import { byteCharacters, specialTokens } from '../../src/io/vocabulary.ts'
 import type { MockHub } from '../io/mock_hub.ts'
 import { commit, golden, startHub, surroundings, vocabulary } from './hub_model.ts'

@@ -19,7 +19,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Data } from '../harness/data.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import { runSeed } from '../harness/seed.ts'
 import { root, runCli, type CliResult } from './run_cli.ts'
 

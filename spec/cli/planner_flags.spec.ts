@@ -107,3 +107,10 @@ describe('a predictor of the wrong kind is refused', () => {
     expect(stderr).toContain('[CHAT_TEMPLATE_MISSING]')
   })
 })
+
+test('`--released` is another name of `--paper-compatible`', async () => {
+  const decide = ['masks', 'The sea', '--planner', 'random', '--sparsity', '0.7', '--json']
+  const former = await runInside([...decide, '--released'])
+  expect(former).toMatchObject({ code: 0, stdout: expect.stringContaining('"paperCompatible": true') })
+  expect(former).toEqual(await runInside([...decide, '--paper-compatible']))
+})

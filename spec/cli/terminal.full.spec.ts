@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { writeChatModel } from '../chat_model.ts'
+import { writeChatModel } from '../library/chat_model.ts'
 import { root, tinyFolder } from './run_cli.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-terminal-'))

@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { cholesky, inverseTrace, logDeterminant } from '../../src/criteria/cholesky.ts'
-import { Data } from '../harness/data.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { determinant } from './determinant.ts'
 

@@ -17,7 +17,7 @@ import {
 import type { UnitScores } from '../../src/masks/selection.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
-import { Data } from '../harness/data.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import { anyData, kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { strictNames } from '../harness/strict.ts'
 import { anyModel, roomyModel, withModel, type ModelCase } from '../engine/cases.ts'

@@ -12,7 +12,7 @@ import type { UnitScores } from '../../src/masks/selection.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
-import { Data } from '../harness/data.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase, type Subject } from '../engine/cases.ts'
 import {

@@ -17,7 +17,7 @@ import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner, PlannerBy } from '../../src/masks/planner.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { withModel, type ModelCase } from './cases.ts'
 

@@ -17,7 +17,7 @@ import { backward } from '../../src/engine/backward.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { LanguageModel as Model } from '../../src/engine/language_model.ts'
 import { overBackends } from '../harness/backends.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { feedOnce, withModel, type ModelCase } from './cases.ts'
 
 const model: ModelCase = {

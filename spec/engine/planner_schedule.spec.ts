@@ -8,7 +8,7 @@ import type { MaskPlanner, PlannerBy, PlannerSettings } from '../../src/masks/pl
 import { shiftLabels } from '../../src/engine/loss.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overBackends, overQuickBackends } from '../harness/backends.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { withModel, type ModelCase } from './cases.ts'
 import { feedInParts } from '../../src/verify/model/engine_cases.ts'
 

@@ -25,7 +25,7 @@ import { blocksOf, interleaveRows, quantizeBlocks, turnBlocks } from '../../src/
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const tokenTable = 'model.decoder.embed_tokens.weight'

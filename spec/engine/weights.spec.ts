@@ -15,7 +15,7 @@ import { InputError } from '../../src/tensor/errors.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { feedOnce } from './cases.ts'
 
 const sizes = { layers: 2, width: 6, heads: 3, neurons: 5, vocabulary: 7, positions: 4 }

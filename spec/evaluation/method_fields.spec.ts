@@ -109,7 +109,7 @@ function expectSettings(method: Method, planner: MaskPlanner | null): void {
   const found = { every: planner.every, shift: planner.shift, prefill: planner.prefill, leaky: planner.leaky }
   sameData('settings', found, { every: undefined, shift: undefined, prefill, leaky, ...times })
   const policy = rankingOf(planner)?.budget.policy
-  if (policy !== undefined) sameData('policy', policy, paperCompatible ? 'released' : 'exact')
+  if (policy !== undefined) sameData('policy', policy, paperCompatible ? 'paper-compatible' : 'exact')
 }
 
 type Plan = (text: WindowPlanner, method: Method, inputs: MethodInputs) => MaskPlanner | null

@@ -1,13 +1,13 @@
 /**
  * Experiments: each runs to its end on a small model, says what was measured, and compares like with like.
  *
- * Tests src/experiments/cost_experiments.ts, src/experiments/criteria_experiments.ts, src/experiments/experiment.ts,
+ * Tests src/experiments/timing_experiments.ts, src/experiments/criteria_experiments.ts, src/experiments/experiment.ts,
  * src/experiments/few_shot.ts, src/experiments/index.ts, src/experiments/predictor_experiments.ts,
  * src/experiments/published.ts and src/experiments/sparsity_curve.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { criteria } from '../../src/criteria/index.ts'
-import { backwardFlops, forwardFlops, lossFlops } from '../../src/calibration/cost.ts'
+import { backwardFlops, forwardFlops, lossFlops } from '../../src/cost/calibration_cost.ts'
 import type { ExperimentResult } from '../../src/results/experiment_result.ts'
 import type { ExperimentContext } from '../../src/experiments/experiment.ts'
 import { windowsWithShots } from '../../src/experiments/few_shot.ts'
@@ -17,7 +17,7 @@ import { Measured, measureVariants, type Variant } from '../../src/experiments/v
 import { sayDifference } from '../../src/results/cells.ts'
 import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import { denseMethod, makeMethod } from '../../src/results/method.ts'
-import { ExperimentCache, type CacheOptions } from '../../src/evaluation/cache/experiment_cache.ts'
+import { ExperimentCache, type CacheOptions } from '../../src/experiments/cache/experiment_cache.ts'
 import { renderHtml } from '../../src/experiments/report/html.ts'
 import { formatExperiment } from '../../src/results/terminal.ts'
 import { settingsBySize, type Settings } from '../../src/evaluation/settings.ts'

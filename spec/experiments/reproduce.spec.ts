@@ -1,7 +1,7 @@
 /**
  * The whole experiment on a small random model: what the rows count is what was done, and being stopped loses nothing.
  *
- * Tests src/evaluation/decode.ts, src/experiments/methods.ts and src/results/report.ts.
+ * Tests src/evaluation/decode.ts, src/experiments/methods.ts and src/experiments/reproduce_report.ts.
  */
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
@@ -17,7 +17,7 @@ import {
   gapClosed,
   reproduceExperiment,
   type ReproduceReport,
-} from '../../src/results/report.ts'
+} from '../../src/experiments/reproduce_report.ts'
 import { reproduce, type ReproduceOptions, type ReproduceProgress } from '../../src/experiments/reproduce.ts'
 import type { Settings } from '../../src/evaluation/settings.ts'
 import { continuationLabels, type Window } from '../../src/data/windows.ts'

@@ -14,7 +14,7 @@ import { decodeFloats } from '../../src/tensor/dtypes.ts'
 import { narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/halves.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import {
   fixtures,
   get,

@@ -391,14 +391,14 @@ function judgePredictor(spec: Specification): void {
   }
 }
 
-/** The masks of the released policy, and logits under one of them. The golden per-layer masks do not keep layer 0. */
+/** The masks of the paper-compatible policy, and logits under one of them. The golden per-layer masks do not keep layer 0. */
 function judgeSelection(spec: Specification): void {
   const model = modelBy(spec, 'preln')
   const scores = Object.fromEntries(
     kinds.map(([kind, name]) => [kind, rowsIn(get(golden, `${name}.scores`).values, model[kind])]),
   ) as unknown as Units
   const masksOf = (percent: number, scope: 'global' | 'per-layer'): Units =>
-    spec.selectMask(scores, { sparsity: percent / 100, scope, policy: 'released' })
+    spec.selectMask(scores, { sparsity: percent / 100, scope, policy: 'paper-compatible' })
   for (const percent of [25, 50, 75])
     for (const [kind, name] of kinds) {
       const whole = getFloats(golden, `${name}.global_mask_${percent}_layer0kept`)
@@ -434,7 +434,7 @@ const judgements: Readonly<Record<string, Judge>> = {
   ),
   'finite differences of the masks': judgeSlopes,
   "the released predictor's input and scores": judgePredictor,
-  'masks of the released policy, and logits under one': judgeSelection,
+  'masks of the paper-compatible policy, and logits under one': judgeSelection,
 }
 
 for (const [name, judge] of Object.entries(judgements)) test(name, () => judge(specification))
@@ -684,7 +684,7 @@ describe('planted bugs', () => {
     },
     'layer 0 is left out of the released ranking': {
       spec: { selectMask: (scores, budget) => selectMask(scores, { ...budget, policy: 'exact' }) },
-      about: 'masks of the released policy',
+      about: 'masks of the paper-compatible policy',
     },
   }
 

@@ -5,11 +5,11 @@ import { expect, test } from 'vitest'
 import { sectionNames, sectionOf, readEmulated } from './emulated.ts'
 import { root } from './syntax.ts'
 
-test('the sections are the folders of spec and the library, and a spec file belongs to its folder', () => {
+test('the sections are the folders of spec, and a spec file belongs to its folder', () => {
   expect(sectionNames()).toEqual(expect.arrayContaining(['golden', 'harness', 'engine', 'library', 'ops']))
   expect(sectionNames()).not.toContain('README.md')
   expect(sectionOf(expect.getState().testPath ?? '')).toBe('harness')
-  expect(sectionOf(`${root}spec/shadow_model.spec.ts`)).toBe('library')
+  expect(sectionOf(`${root}spec/library/shadow_model.spec.ts`)).toBe('library')
   expect(sectionOf(`${root}spec/io/hub/cache.spec.ts`)).toBe('io')
 })
 

@@ -5,7 +5,7 @@
  *   SHADOWLLM_EMULATE=criteria,engine npm run test:full -- spec/criteria spec/engine
  *   SHADOWLLM_EMULATE=all npm run test:full
  *
- * A section is a folder of spec/; `library` is the files that stand in none.
+ * A section is a folder of spec/.
  */
 import { readdirSync } from 'node:fs'
 import { relative } from 'node:path'
@@ -13,20 +13,15 @@ import { fileURLToPath } from 'node:url'
 
 const suite = fileURLToPath(new URL('..', import.meta.url))
 
-/** The section of the files at the top of spec/. */
-const library = 'library'
-
 /** The names of all sections. */
 export function sectionNames(): string[] {
   const entries = readdirSync(suite, { withFileTypes: true })
-  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
-  return [...new Set([...folders, library])]
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
 }
 
-/** The section of a spec file. */
+/** The section of a spec file in a folder. */
 export function sectionOf(path: string): string {
-  const [folder, ...rest] = relative(suite, path).split(/[\\/]/)
-  return rest.length > 0 ? folder : library
+  return relative(suite, path).split(/[\\/]/)[0]
 }
 
 /**

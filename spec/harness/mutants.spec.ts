@@ -115,7 +115,7 @@ describe('a sample', () => {
   const modules = [
     parse(line.repeat(30), 'src/eval/a.ts'),
     parse(line.repeat(9), 'src/ops/b.ts'),
-    parse(line, 'src/index.ts'),
+    parse(line, 'src/library/index.ts'),
     parse(line, 'src/web/view/c.ts'),
   ]
   const draw = (seed: number) => drawSlots(candidatesOf(modules), 12, seed)
@@ -129,7 +129,7 @@ describe('a sample', () => {
     expect(slots.map(({ folder }) => folder)).toEqual([
       ...Array.from({ length: 8 }, () => 'src/eval'),
       ...Array.from({ length: 3 }, () => 'src/ops'),
-      'src',
+      'src/library',
     ])
     // The three kinds in these lines take turns.
     for (let i = 0; i < 12; i += 3)

@@ -11,7 +11,7 @@ import { chatPrompt, markText, type ChatMessage, type ChatPrompt } from '../../s
 import { openChatTemplate, type ChatTemplate } from '../../src/io/chat_template.ts'
 import { createTokenizer, openTokenizer, type Tokenizer } from '../../src/io/tokenizer.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
-import { chatMl } from '../chat_model.ts'
+import { chatMl } from '../library/chat_model.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))

@@ -16,7 +16,7 @@ import { openModelFolder, type ModelFolder } from '../../src/io/load.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
 import { encodeTokenizerJson } from '../../src/io/tokenizer_json_writer.ts'
 import type { Vocabulary } from '../../src/io/vocabulary.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/', import.meta.url))

@@ -25,7 +25,7 @@ import {
   type StoredRows,
   type TensorInfo,
 } from '../../src/tensor/tensor_source.ts'
-import { near, sameBits, sameNumbers } from '../harness/compare.ts'
+import { near, sameBits, sameNumbers } from '../../src/verify/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/golden-llama/', import.meta.url))

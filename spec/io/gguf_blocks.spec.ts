@@ -10,7 +10,7 @@ import { describe, expect, test } from 'vitest'
 import { ggufTypes, type GgufType } from '../../src/io/gguf_blocks.ts'
 import { widenF16 } from '../../src/tensor/halves.ts'
 import { BLOCK, BLOCK_BYTES, dequantizeBlocks } from '../../src/tensor/int4.ts'
-import { sameBits, sameNumbers } from '../harness/compare.ts'
+import { sameBits, sameNumbers } from '../../src/verify/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const folder = fileURLToPath(new URL('../../fixtures/golden-llama/gguf/blocks', import.meta.url))

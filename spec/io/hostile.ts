@@ -11,7 +11,7 @@ import { decodeFloats } from '../../src/tensor/dtypes.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { rowsOf, type RawTensorSource, type TensorSource } from '../../src/tensor/tensor_source.ts'
 import { joined } from '../../fixtures/hostile/bytes.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 
 /** A torch checkpoint in memory. */
 export function parseTorch(bytes: Uint8Array, name = 'checkpoint'): Promise<RawTensorSource> {

@@ -8,7 +8,7 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { ShadowModel } from '../../src/index.ts'
+import { ShadowModel } from '../../src/library/index.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { findPredictor, predictorBeside, predictorNames } from '../../src/io/named_predictor.ts'
 import { openSafetensors } from '../../src/io/safetensors.ts'

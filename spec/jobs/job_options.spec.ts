@@ -29,6 +29,7 @@ import type { JobRunner } from '../../src/jobs/runner.ts'
 import { inlineRunner } from './inline_runner.ts'
 import { makeMask } from '../../src/masks/mask.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
+import { plannerNames } from '../../src/library/index.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
 import type { Predictor } from '../../src/predictor/predictor_file.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -308,26 +309,7 @@ async function scoreInJobs(options: Partial<Method>): Promise<string> {
 }
 
 const methodRows = (): Rows<Method> => ({
-  planner: (
-    [
-      'dense',
-      'static',
-      'random',
-      'oracle',
-      'prompt-plainact',
-      'prompt-static',
-      'griffin',
-      'coreinfer',
-      'glass',
-      'griffin-static',
-      'shadow',
-      'dejavu-style',
-      'dejavu',
-      'cats',
-      'teal',
-      'wina',
-    ] as const
-  ).map((planner) => ({ planner, criterion: 'plainact' })),
+  planner: plannerNames.map((planner) => ({ planner, criterion: 'plainact' })),
   criterion: (['oracle', 'prompt-plainact', 'prompt-static'] as const).flatMap((planner) =>
     ['plainact', 'l2norm'].map((criterion) => ({ planner, criterion })),
   ),

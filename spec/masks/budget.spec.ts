@@ -103,7 +103,7 @@ describe('budgets', () => {
     const said = `${ranked} units at ${sparsity}`
     expect(kept(ranked, sparsity), said).toBe(floorOf(2 * (parts - skipped) * ranked + parts, 2 * parts))
     const percent = floorOf(100 * skipped, parts)
-    expect(kept(ranked, sparsity, 'released'), said).toBe(ranked - floorOf(percent * ranked, 100))
+    expect(kept(ranked, sparsity, 'paper-compatible'), said).toBe(ranked - floorOf(percent * ranked, 100))
   }
   const someParts = fc.constantFrom(10, 100, 1000, 10_000)
   const someDecimal = someParts.chain((parts) =>
@@ -111,7 +111,7 @@ describe('budgets', () => {
   )
   const someCount = fc.nat(400)
   const countIsExact = lawForAll(
-    'the count kept is exact for any decimal share: rounded with halves up; for released, a whole percentage is skipped and rounded down',
+    'the count kept is exact for any decimal share: rounded with halves up; for paper-compatible, a whole percentage is skipped and rounded down',
     { someDecimal, ranked: someCount },
     (kept: Kept, { someDecimal: [skipped, parts], ranked }) => keepsExactly(kept, skipped, parts, ranked),
     {
@@ -135,23 +135,30 @@ describe('budgets', () => {
     [
       'a percentage rounded, not cut',
       (ranked, sparsity, policy) =>
-        unitsKept(ranked, policy === 'released' ? Math.round(sparsity * 100) / 100 : sparsity, policy),
+        unitsKept(
+          ranked,
+          policy === 'paper-compatible' ? Math.round(sparsity * 100) / 100 : sparsity,
+          policy,
+        ),
     ],
     [
-      'a released count rounded, not cut',
+      'a paper-compatible count rounded, not cut',
       (ranked, sparsity, policy) =>
-        policy === 'released'
+        policy === 'paper-compatible'
           ? ranked - Math.round((Math.floor(sparsity * 100 + 1e-9) * ranked) / 100)
           : unitsKept(ranked, sparsity),
     ],
     [
       'halves as floating point has them',
       (ranked, sparsity, policy) =>
-        policy === 'released' ? unitsKept(ranked, sparsity, policy) : Math.round((1 - sparsity) * ranked),
+        policy === 'paper-compatible'
+          ? unitsKept(ranked, sparsity, policy)
+          : Math.round((1 - sparsity) * ranked),
     ],
     [
       'one policy for the other',
-      (ranked, sparsity, policy) => unitsKept(ranked, sparsity, policy === 'released' ? 'exact' : 'released'),
+      (ranked, sparsity, policy) =>
+        unitsKept(ranked, sparsity, policy === 'paper-compatible' ? 'exact' : 'paper-compatible'),
     ],
   ])('%s: killed', (_, mutant) => kills(countIsExact, mutant))
 
@@ -176,16 +183,16 @@ describe('budgets', () => {
       expect(() => makeBudget(0.5, { denseLayers: value })).toThrow('dense layers: expected a whole number')
     expect(makeBudget(0.5, { denseLayers: 0, headFloor: 0 })).toMatchObject({ denseLayers: 0, headFloor: 0 })
     expect(() => makeBudget(0.5, { policy: 'cut' as Budget['policy'] })).toThrow(
-      'policy: expected one of exact, released, got cut',
+      'policy: expected one of exact, paper-compatible, got cut',
     )
     expect(() => makeBudget(0.5, { scope: 'local' as Scope })).toThrow(
       'scope: expected one of global, per-layer, hybrid, got local',
     )
   })
 
-  test('the released policy guarantees nothing unless it is hybrid', () => {
+  test('the paper-compatible policy guarantees nothing unless it is hybrid', () => {
     const floors = (scope: Scope): unknown => {
-      const { headFloor, neuronFloor } = makeBudget(0.5, { scope, policy: 'released' })
+      const { headFloor, neuronFloor } = makeBudget(0.5, { scope, policy: 'paper-compatible' })
       return [headFloor, neuronFloor]
     }
     expect(floors('global')).toEqual([0, 0])
@@ -238,7 +245,7 @@ describe('mutants of selectMask', () =>
     ['counts are rounded down', floored, 'denseLayers'],
     [
       'the first layer is ranked',
-      (scores, budget) => selectMask(scores, { ...budget, policy: 'released' }),
+      (scores, budget) => selectMask(scores, { ...budget, policy: 'paper-compatible' }),
       'denseLayers',
     ],
     [

@@ -12,12 +12,12 @@ describe('selectMask', () => {
     expect(selectMask(scores, makeBudget(2 / 3)).neurons).toEqual(Float32Array.of(1, 1, 1, 0, 1, 0))
   })
 
-  test('the released policy ranks the first layer, prunes floor(p N / 100) and forces it dense afterwards', () => {
+  test('the paper-compatible policy ranks the first layer, prunes floor(p N / 100) and forces it dense afterwards', () => {
     const scores = tiny([-1, -2, 5], [1, 2, 3])
-    const budget = makeBudget(0.5, { policy: 'released' })
+    const budget = makeBudget(0.5, { policy: 'paper-compatible' })
     expect(selectMask(scores, budget).neurons).toEqual(Float32Array.of(1, 1, 1, 0, 1, 1))
-    expect(unitsKept(7, 0.29, 'released')).toBe(7 - 2)
-    expect(unitsKept(100, 0.29, 'released')).toBe(71)
+    expect(unitsKept(7, 0.29, 'paper-compatible')).toBe(7 - 2)
+    expect(unitsKept(100, 0.29, 'paper-compatible')).toBe(71)
   })
 
   test('an invalid budget is refused by name', () => {

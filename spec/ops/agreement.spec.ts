@@ -5,7 +5,7 @@
  * lanes of a striped reduction, and one), at every offset of its arrays, with every optional array there and not,
  * with permitted aliasing, on data with ties, signed zeros, subnormals, huge numbers, infinities and NaN; then at
  * random sizes that cross the tiles of a blocked GEMM. It must give the reference's bits, or stay within the bound the
- * catalogue row states, and touch nothing else (harness/call.ts).
+ * catalogue row states, and touch nothing else (src/testing/op_call.ts).
  *
  * Tests src/backends/reference.ts and src/ops/contracts/.
  */

@@ -21,7 +21,7 @@ import { sizesOf, type Values } from '../../src/testing/op_call.ts'
 import { ROUNDING, TINY } from '../../src/ops/relaxed.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { kills, lawAlways, stateLaw } from '../harness/seed.ts'
-import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../harness/op_case.ts'
+import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../src/testing/op_case.ts'
 
 type Bounded = 'relaxed' | 'fast'
 type Outputs = Readonly<Record<string, Numbers>>

@@ -4,13 +4,13 @@
 import type { Backend } from '../../src/backends/backend.ts'
 import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
 import type { Numbers, Kernel } from '../../src/ops/op.ts'
-import { poison } from '../harness/call.ts'
+import { poison } from '../../src/testing/op_call.ts'
 import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from '../../src/verify/ops/chosen.ts'
 import { gradientLaw } from '../../src/verify/ops/gradients.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
 import { tokenOps, tokensApart } from '../../src/verify/ops/tokens.ts'
 import { mutateKernel, type Definition } from '../harness/mutate.ts'
-import { arraysOf } from '../harness/op_case.ts'
+import { arraysOf } from '../../src/testing/op_case.ts'
 import { agree, type Mutant } from './mutant.ts'
 
 /** The arguments of a call by name, arrays as typed arrays. */

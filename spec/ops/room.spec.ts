@@ -9,7 +9,7 @@ import { poison, type Values } from '../../src/testing/op_call.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
 import { arrayTypes, type Numbers, type Kernel } from '../../src/ops/op.ts'
-import { fitSizes, lettersOf, makeValues, variantsOf } from '../harness/op_case.ts'
+import { fitSizes, lettersOf, makeValues, variantsOf } from '../../src/testing/op_case.ts'
 
 /** Numbers behind the end of each array. */
 const BEHIND = 9

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { cosAndSin, rotaryTable, type Rotary, type RotaryScaling } from '../../src/ops/rotary.ts'
-import { near } from '../harness/compare.ts'
+import { near } from '../../src/verify/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 type CosAndSin = typeof cosAndSin

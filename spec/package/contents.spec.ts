@@ -12,7 +12,7 @@ import * as contents from './contents.ts'
 const right: contents.Manifest = {
   bin: { shadowllm: 'dist/cli/main.js' },
   exports: {
-    '.': { types: './dist/index.d.ts', default: './dist/index.js' },
+    '.': { types: './dist/library/index.d.ts', default: './dist/library/index.js' },
     './package.json': './package.json',
   },
   sideEffects: ['./dist/cli/main.js'],
@@ -20,7 +20,7 @@ const right: contents.Manifest = {
   dependencies: { ndarray: '1.1.1' },
   peerDependencies: {},
 }
-const packed = ['dist/cli/main.js', 'dist/index.d.ts', 'dist/index.js', 'package.json']
+const packed = ['dist/cli/main.js', 'dist/library/index.d.ts', 'dist/library/index.js', 'package.json']
 
 /** Packed files of one byte each. */
 function filesOf(...paths: string[]): contents.Files {
@@ -93,12 +93,12 @@ describe('no dependency runs a script at installation', () => {
 test('the size of the archive, and of its files without the model, is bounded', () => {
   const { archive, unpacked } = contents.limits
   const files = new Map([
-    ['dist/index.js', unpacked],
+    ['dist/library/index.js', unpacked],
     ['fixtures/tiny-opt/model.safetensors', unpacked],
   ])
   expect(contents.sizeIsBounded(archive, files)).toEqual([])
   expect(contents.sizeIsBounded(archive + 1, files)).toHaveLength(1)
-  expect(contents.sizeIsBounded(archive, new Map([['dist/index.js', unpacked + 1]]))).toHaveLength(1)
+  expect(contents.sizeIsBounded(archive, new Map([['dist/library/index.js', unpacked + 1]]))).toHaveLength(1)
 })
 
 test('what is installed is bounded in bytes and in packages', () => {

@@ -107,43 +107,12 @@ describe('the check', () => {
   })
 
   test('ignores an nll directly after padding, which padding scored', () => {
-    const left = {
-      attention_mask: [
-        [1, 3],
-        [0, 1, 1],
-      ],
-    } satisfies Record<string, [number[], number[]]>
-    const a = tensors({
-      ...left,
-      nll: [
-        [1, 3],
-        [0, 7, 2],
-      ],
-    })
-    expect(
-      checkParity(
-        a,
-        tensors({
-          ...left,
-          nll: [
-            [1, 3],
-            [0, 0, 2],
-          ],
-        }),
-      ).passed,
-    ).toBe(true)
-    expect(
-      checkParity(
-        a,
-        tensors({
-          ...left,
-          nll: [
-            [1, 3],
-            [0, 7, 3],
-          ],
-        }),
-      ).passed,
-    ).toBe(false)
+    const first = [1, 3]
+    // The second of two rows begins with padding.
+    const withNll = (...second: number[]): Map<string, ParityTensor> =>
+      tensors({ attention_mask: [first, [0, 1, 1]], nll: [first, second] })
+    expect(checkParity(withNll(0, 7, 2), withNll(0, 0, 2)).passed).toBe(true)
+    expect(checkParity(withNll(0, 7, 2), withNll(0, 7, 3)).passed).toBe(false)
   })
 
   test('fails for another shape, lists a tensor of one file only, and refuses files with nothing in common', () => {

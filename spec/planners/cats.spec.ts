@@ -21,7 +21,7 @@ import {
   type ModelLaw,
 } from '../../src/verify/model/cases.ts'
 import { stateLaws } from '../engine/cases.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { anyData, firstFailure, killingRuns, kills, stateLaw } from '../harness/seed.ts'
 
 // ---- Cut-offs -------------------------------------------------------------------------------------------------------------

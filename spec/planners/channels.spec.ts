@@ -49,7 +49,7 @@ import { plainModel } from '../../src/verify/model/plain_model.ts'
 import { smallCase, stateLaws } from '../engine/cases.ts'
 import { get, getIds, isLlama, readCase, type Variant } from '../golden/golden.ts'
 import { goldenConfig, goldenTensors, layerOf, withGolden } from '../golden/model.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { firstFailure, killingRuns, kills, stateLaw } from '../harness/seed.ts'
 
 // ---- Thresholds -----------------------------------------------------------------------------------------------------------

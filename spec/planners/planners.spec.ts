@@ -35,7 +35,7 @@ import { expectNear, get, getFloats, getIds, readCase, tolerance } from '../gold
 import { anyModel, forAll, tokensOf, withModel, type ModelLaw } from '../../src/verify/model/cases.ts'
 import { withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { anyData, firstFailure, killingRuns } from '../harness/seed.ts'
 import { roundedShare } from '../masks/cases.ts'
 import { stateLaws } from '../engine/cases.ts'
@@ -417,7 +417,7 @@ describe('by name', () =>
           )
       }))
 
-    test('the released policy gives the golden masks and logits', () =>
+    test('the paper-compatible policy gives the golden masks and logits', () =>
       withModelOf((model) => {
         const mean = {
           shape,
@@ -427,13 +427,13 @@ describe('by name', () =>
         const prompt = getIds(golden, 'input_ids')
         for (const percent of [25, 50, 75]) {
           const planner = makePlanner('static', { model, mean }, makeBudget(percent / 100), {
-            released: true,
+            paperCompatible: true,
           })
           const { heads, neurons } = plannedIn(model, planner as MaskPlanner, prompt)
           expect(heads).toEqual(getFloats(golden, `head.global_mask_${percent}_layer0kept`))
           expect(neurons).toEqual(getFloats(golden, `ffn.global_mask_${percent}_layer0kept`))
         }
-        const planner = makePlanner('static', { model, mean }, makeBudget(0.5), { released: true })
+        const planner = makePlanner('static', { model, mean }, makeBudget(0.5), { paperCompatible: true })
         const sequence = model.begin({ planner })
         const logits = sequence.feed(prompt, 'all')
         sequence.dispose()
@@ -449,11 +449,11 @@ describe('by name', () =>
             return scoresOf(shape, 1)
           },
         }
-        for (const released of [false, true])
+        for (const paperCompatible of [false, true])
           for (const scope of ['global', 'per-layer', 'hybrid'] as const) {
             const budget = makeBudget(0.5, { scope })
             const planner = makePlanner('dejavu-style', { model, 'dejavu-style': dejavuStyle }, budget, {
-              released,
+              paperCompatible,
             })
             plannedIn(model, planner as MaskPlanner, Int32Array.of(2, 3))
           }

@@ -13,7 +13,7 @@ import { readWhole } from '../../src/io/files.ts'
 import { refusal } from '../../src/io/refusal.ts'
 import * as platform from '../../src/platform/platform.ts'
 import { portablePaths, type PathRules } from '../../src/platform/platform.ts'
-import { ShadowModel } from '../../src/shadow_model.ts'
+import { ShadowModel } from '../../src/library/shadow_model.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const segment = fc.constantFrom('a', 'b.c', '..', '.', '', 'weights', '...')

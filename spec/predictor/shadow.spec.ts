@@ -99,7 +99,7 @@ describe('the released predictor', () =>
     test('its mask gives the golden logits', () =>
       withGolden('preln', backend, (model) => {
         const scores = goldenScores(backend)
-        const planner = oraclePlanner(scores, makeBudget(0.5, { policy: 'released' }))
+        const planner = oraclePlanner(scores, makeBudget(0.5, { policy: 'paper-compatible' }))
         const sequence = model.begin({ planner })
         const logits = sequence.feed(getIds(golden, 'input_ids'), 'all')
         sequence.dispose()
@@ -116,7 +116,7 @@ function goldenMasks(
   percent: number,
   backend: Backend,
 ): void {
-  const budget = makeBudget(percent / 100, { policy: 'released', scope })
+  const budget = makeBudget(percent / 100, { policy: 'paper-compatible', scope })
   const mask = selectMask(scores, budget, backendTopK(backend))
   for (const [kind, prefix, units] of [
     ['heads', 'head', shape.heads],

@@ -7,8 +7,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { ShadowModel } from '../../src/index.ts'
-import { writeChatModel } from '../chat_model.ts'
+import { ShadowModel } from '../../src/library/index.ts'
+import { writeChatModel } from '../library/chat_model.ts'
 import { ask, complete, eventsOf, requestOf, serverOf, type Completion, type Refused } from './served.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-server-'))

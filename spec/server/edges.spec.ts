@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { ShadowModel } from '../../src/index.ts'
+import { ShadowModel } from '../../src/library/index.ts'
 import { bodies, MAX_CHOICES, MAX_LIKELIEST } from '../../src/server/requests.ts'
 import { CompletionTokens, type CompletionLogprobs } from '../../src/server/token_texts.ts'
 import { unscored } from '../../src/server/token_scores.ts'

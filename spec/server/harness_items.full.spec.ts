@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { ShadowModel } from '../../src/index.ts'
+import { ShadowModel } from '../../src/library/index.ts'
 import { readRows } from '../../src/data/tasks/find_rows.ts'
 import { taskByName, tasks } from '../../src/data/tasks/index.ts'
 import { askRows, type Asked } from '../../src/data/tasks/prompts.ts'

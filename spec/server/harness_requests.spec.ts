@@ -3,7 +3,7 @@
  * the library bit for bit.
  */
 import { afterAll, describe, expect, test } from 'vitest'
-import { ShadowModel } from '../../src/index.ts'
+import { ShadowModel } from '../../src/library/index.ts'
 import { NOT_SCORED } from '../../src/ops/cross_entropy.ts'
 import { casesAtTier } from '../harness/tier.ts'
 import { hasSmollm2, smollm2File } from '../harness/smollm2.ts'

@@ -3,7 +3,7 @@
  */
 import { createServer, type Server, type ServerOptions } from '../../src/server/app.ts'
 import type { CompletionLogprobs } from '../../src/server/token_texts.ts'
-import type { CheckCounts, ShadowModel } from '../../src/index.ts'
+import type { CheckCounts, ShadowModel } from '../../src/library/index.ts'
 
 /** Options that a test may leave out. */
 const usualOptions: ServerOptions = {

@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { ShadowModel } from '../../src/index.ts'
+import { ShadowModel } from '../../src/library/index.ts'
 import { cross_entropy } from '../../src/ops/cross_entropy.ts'
 import { scoreTokens, type TokenScore } from '../../src/server/token_scores.ts'
 import { byText, spellToken } from '../../src/server/token_texts.ts'

@@ -6,7 +6,7 @@
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
-import { ShadowModel, type CheckCounts, type GenerateOptions } from '../../src/index.ts'
+import { ShadowModel, type CheckCounts, type GenerateOptions } from '../../src/library/index.ts'
 import { scoreWindow } from '../../src/evaluation/score_window.ts'
 import { writeText, type WritingTask } from '../../src/server/writer.ts'
 import { unscored, scoreTokens, type TokenScore } from '../../src/server/token_scores.ts'

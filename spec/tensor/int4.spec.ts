@@ -25,7 +25,7 @@ import {
   unitNumber,
 } from '../../src/tensor/int4.ts'
 import { type DataKind } from '../../src/testing/seeded_data.ts'
-import { near, sameBits, sameNumbers } from '../harness/compare.ts'
+import { near, sameBits, sameNumbers } from '../../src/verify/compare.ts'
 import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const rows = fc.integer({ min: 1, max: 9 })

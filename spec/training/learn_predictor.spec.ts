@@ -18,7 +18,7 @@ import { learntPredictor, PredictorLearner, type LearningState } from '../../src
 import { readLearning, saveLearning } from '../../src/training/learning_file.ts'
 import type { Window } from '../../src/data/windows.ts'
 import { smallCase, withModel, type ModelCase } from '../engine/cases.ts'
-import { Data } from '../harness/data.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-learn-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -22,7 +22,7 @@ import {
 } from '../../src/training/learn_scores.ts'
 import { movedMask } from '../criteria/passes.ts'
 import { smallCase, withModel, type ModelCase } from '../engine/cases.ts'
-import { Data } from '../harness/data.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const subject = { backend: new ReferenceBackend(), load: LanguageModel.load }

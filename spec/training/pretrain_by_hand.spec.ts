@@ -21,8 +21,8 @@ import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts
 import { pretrain, type HeldOutReport, type StepReport } from '../../src/training/pretrain.ts'
 import { seededBatches } from '../../src/training/pretrain_data.ts'
 import { embeddedRecipe, type PretrainSettings } from '../../src/training/pretrain_settings.ts'
-import { near, sameBits } from '../harness/compare.ts'
-import { Data } from '../harness/data.ts'
+import { near, sameBits } from '../../src/verify/compare.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { adamw } from './training_by_hand.ts'
 

@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { fitRidge, type LowRankMap } from '../../src/training/ridge.ts'
-import { Data } from '../harness/data.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 interface Cloud {

@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import { test } from 'vitest'
 import { cosineSchedule } from '../../src/training/schedule.ts'
-import { near } from '../harness/compare.ts'
+import { near } from '../../src/verify/compare.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 type Make = typeof cosineSchedule

@@ -13,7 +13,7 @@ import type { NetworkShape } from '../../src/predictor/network.ts'
 import { Random } from '../../src/tensor/random.ts'
 import type { Loss, NetworkTrainer, TrainingSet } from '../../src/training/network_trainer.ts'
 import { trainNetwork, type EpochReport, type NetworkOptions } from '../../src/training/predictor_training.ts'
-import { sameBits } from '../harness/compare.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { engineLearner, plainLearner, trainByHand, type MakeLearner } from './training_by_hand.ts'
 

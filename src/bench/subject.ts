@@ -11,7 +11,12 @@ import { LanguageModel } from '../engine/language_model.ts'
 import type { LoadOptions } from '../engine/weight_reader.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
-import { architectureByName, architectureOf, architectures, type Architecture } from './cost/architectures.ts'
+import {
+  architectureByName,
+  architectureOf,
+  architectures,
+  type Architecture,
+} from '../cost/architectures.ts'
 import { hashFiles, hashTexts } from '../results/provenance.ts'
 import { RandomSource } from './random_weights.ts'
 

@@ -29,14 +29,13 @@ import { calibrateJobs } from './calibrate_job.ts'
 import type { JobModel } from '../jobs/job_model.ts'
 import { defaultThreads, type ThreadModel, type ThreadStart } from '../jobs/model_threads.ts'
 import type { Window } from '../data/windows.ts'
-import { calibrationCost, windowsToMeasure, type CalibrationCost } from './cost.ts'
 import {
-  collectExample,
-  takeWindows,
-  type CalibrationSource,
+  calibrationCost,
   type CollectTimes,
-  type GroupedExample,
-} from './examples.ts'
+  windowsToMeasure,
+  type CalibrationCost,
+} from '../cost/calibration_cost.ts'
+import { collectExample, takeWindows, type CalibrationSource, type GroupedExample } from './examples.ts'
 import { CalibrationFolder } from './folder.ts'
 import {
   hashMask,

@@ -8,6 +8,7 @@
 import type { Criterion, CriterionInput, DatasetScores } from '../criteria/index.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
+import type { CollectTimes } from '../cost/calibration_cost.ts'
 import { backward } from '../engine/backward.ts'
 import { shiftLabels } from '../engine/loss.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
@@ -44,12 +45,6 @@ export async function takeWindows({ name, windows }: CalibrationSource, count: n
 export interface GroupedExample extends CalibrationExample {
   readonly group: string
 }
-
-/**
- * Seconds of the parts of one example: `plain`, a forward pass over the same tokens that keeps only the loss; `forward`;
- * `backward`; and each criterion by its name, criteria of data sets included.
- */
-export type CollectTimes = Map<string, number>
 
 /** Options of `collectExample`. */
 interface CollectOptions {

@@ -3,7 +3,7 @@
  */
 import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
 import type { NamedModel } from '../results/provenance.ts'
-import { ShadowModel } from '../shadow_model.ts'
+import { ShadowModel } from '../library/shadow_model.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
 import { formatShare } from './words.ts'

@@ -12,7 +12,7 @@ import { prefills, type Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { maskModes, type MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import type { PlannerChoice } from '../planner_options.ts'
+import type { PlannerChoice } from '../library/planner_options.ts'
 import {
   defaultEvery,
   defaultPrefill,
@@ -27,7 +27,7 @@ import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
 import { wrapLines } from '../results/fold.ts'
-import type { ShadowModel } from '../shadow_model.ts'
+import type { ShadowModel } from '../library/shadow_model.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { addFlags } from './flags.ts'
 import { everyFlag, namesFlag, shareFlag, sparsityFlag, sparsityListFlag, wholeFlag } from './values.ts'
@@ -39,7 +39,7 @@ interface DeciderFlags {
   readonly scope: Scope
   readonly predictor: readonly string[]
   readonly calibration?: string
-  readonly released?: boolean
+  readonly paperCompatible?: boolean
 }
 
 /** What `--criterion` and `--scope` are by default. */
@@ -76,7 +76,7 @@ function deciderOptions(): Option[] {
     scopeOption(),
     predictorOption(),
     new Option('--calibration <dir>', 'a calibration, whose mean scores static and others rank by'),
-    new Option('--released', 'select as the released code does'),
+    new Option('--released, --paper-compatible', 'select as the released code does'),
   ]
 }
 
@@ -224,8 +224,8 @@ function checkKinds(planners: readonly PlannerName[], found: readonly NamedKind[
 
 /** The flags as the library takes them. */
 export function choiceOf(flags: PlanFlags): PlannerChoice {
-  const { sparsity, headSparsity, neuronSparsity, scope, criterion, released, seed } = flags
-  return { sparsity, headSparsity, neuronSparsity, scope, criterion, released, seed }
+  const { sparsity, headSparsity, neuronSparsity, scope, criterion, paperCompatible, seed } = flags
+  return { sparsity, headSparsity, neuronSparsity, scope, criterion, paperCompatible, seed }
 }
 
 // ---- Several planners ------------------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ export async function withMethods<T>(
   flags: PlannerFlags,
   work: (compared: ComparedMethods) => Promise<T>,
 ): Promise<T> {
-  const { planner: planners, sparsity: sparsities, released: paperCompatible, ...choice } = flags
+  const { planner: planners, sparsity: sparsities, paperCompatible, ...choice } = flags
   const { scope, criterion, every, prefill, leaky, headSparsity, neuronSparsity } = choice
   const predictors = await openPredictors(predictorBeside(opt.weightsFile), opt.model, flags)
   try {

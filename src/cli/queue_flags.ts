@@ -10,7 +10,7 @@ import { openQueue, parseQueueUrl, type QueueAddress } from '../jobs/connection.
 import { openJobStore } from '../jobs/open_store.ts'
 import { QueueRunner } from '../jobs/queue_runner.ts'
 import { queueName } from '../jobs/queued_job.ts'
-import type { ShadowModel } from '../shadow_model.ts'
+import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'

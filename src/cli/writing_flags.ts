@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
-import { generationPlanners, type GenerationPlanner } from '../planner_options.ts'
+import { generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { addFlags, type ModelFlags } from './flags.ts'
 import {
@@ -17,7 +17,7 @@ import {
   prefillOption,
   type PlanFlags,
 } from './planner_flags.ts'
-import type { ChatOptions } from '../options.ts'
+import type { ChatOptions } from '../library/options.ts'
 import type { Session } from './session.ts'
 import { numberFlag, wholeFlag } from './values.ts'
 

@@ -6,7 +6,7 @@
  */
 import { now } from '../platform/platform.ts'
 import type { ExperimentResult } from '../results/experiment_result.ts'
-import type { ExperimentCache, CacheOptions } from '../evaluation/cache/experiment_cache.ts'
+import type { ExperimentCache, CacheOptions } from './cache/experiment_cache.ts'
 import type { Settings } from '../evaluation/settings.ts'
 import type { GridChoice } from './grid_cells.ts'
 

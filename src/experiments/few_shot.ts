@@ -5,7 +5,7 @@
  */
 import { Random } from '../tensor/random.ts'
 import type { ExampleSettings } from '../results/method.ts'
-import type { ExperimentCache } from '../evaluation/cache/experiment_cache.ts'
+import type { ExperimentCache } from './cache/experiment_cache.ts'
 import type { Window } from '../data/windows.ts'
 import type { Experiment, Finding } from './experiment.ts'
 import { publishedShots } from './published.ts'

@@ -9,8 +9,8 @@
  * Decode speed is measured once, after the prompt of the first window, in interleaved rounds, on a machine that may do other
  * things too: the load before and after is part of what is said.
  */
-import { measureMethods, measureSpeeds } from '../evaluation/cache/measure.ts'
-import type { ExperimentCache } from '../evaluation/cache/experiment_cache.ts'
+import { measureMethods, measureSpeeds } from './cache/measure.ts'
+import type { ExperimentCache } from './cache/experiment_cache.ts'
 import type { ComparedCost } from '../evaluation/score_window.ts'
 import type { Settings } from '../evaluation/settings.ts'
 import {

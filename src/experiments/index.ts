@@ -4,9 +4,9 @@
  * Adding one is a file with its question, and its line here.
  */
 import { UsageError } from '../tensor/errors.ts'
-import { costExperiment, predictorCostExperiment } from '../bench/cost/experiments.ts'
+import { costExperiment, predictorCostExperiment } from '../cost/experiments.ts'
 import type { ExperimentResult } from '../results/experiment_result.ts'
-import { calibrationOverhead, latency } from './cost_experiments.ts'
+import { calibrationOverhead, latency } from './timing_experiments.ts'
 import { attentionCriterion, criteriaPredicted, criteriaStatic, secondOrder } from './criteria_experiments.ts'
 import { runExperiment, type Experiment, type ExperimentContext } from './experiment.ts'
 import { fewShot } from './few_shot.ts'

@@ -25,8 +25,8 @@ import {
   type CacheOptions,
   type CacheProgress,
   type CacheStage,
-} from '../evaluation/cache/experiment_cache.ts'
-import { measureMethods, measureSpeeds, type MeasuredMethod } from '../evaluation/cache/measure.ts'
+} from './cache/experiment_cache.ts'
+import { measureMethods, measureSpeeds, type MeasuredMethod } from './cache/measure.ts'
 import {
   compareScores,
   layersOf,
@@ -36,7 +36,7 @@ import {
   skippedBy,
 } from '../evaluation/tally.ts'
 import { percent } from '../results/cells.ts'
-import { methodNames, type Comparison, type ReproduceReport, type ReproduceRow } from '../results/report.ts'
+import { methodNames, type Comparison, type ReproduceReport, type ReproduceRow } from './reproduce_report.ts'
 import { settingsBySize, type ExperimentSize, type Settings } from '../evaluation/settings.ts'
 import { WorkMeter } from './remaining_time.ts'
 import type { UnitKind } from '../masks/mask.ts'

@@ -8,7 +8,7 @@
  */
 import { percent, sayDifference } from '../results/cells.ts'
 import type { Column, LayerSparsity, PaperFigures, Plot, Row } from '../results/experiment_result.ts'
-import { measureMethods } from '../evaluation/cache/measure.ts'
+import { measureMethods } from './cache/measure.ts'
 import {
   denseMethod,
   makeMethod,

@@ -12,7 +12,7 @@
  *
  * The paper's code ranks the dense layers too, prunes floor(int(percent) N / 100) units and then makes those layers dense,
  * so that it skips less than requested. Its hybrid scope may leave a layer below the floor (src/spec/select.ts says how).
- * `policy: 'released'` is compatible with it.
+ * `policy: 'paper-compatible'` is compatible with it.
  */
 import { checkOptionNames, describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -20,7 +20,7 @@ import { UsageError } from '../tensor/errors.ts'
 /** Whether units compete over the whole model or within their layer; hybrid is global with floors under both kinds. */
 export const scopes = ['global', 'per-layer', 'hybrid'] as const
 export type Scope = (typeof scopes)[number]
-const policies = ['exact', 'released'] as const
+const policies = ['exact', 'paper-compatible'] as const
 
 /** A budget: the sparsities, the scope and the floors. */
 export interface Budget {
@@ -50,7 +50,7 @@ export function makeBudget(sparsity: number, options: Partial<Budget> = {}): Bud
   const budget: Budget = {
     headSparsity: sparsity,
     neuronSparsity: sparsity,
-    headFloor: policy === 'released' && scope !== 'hybrid' ? 0 : 1,
+    headFloor: policy === 'paper-compatible' && scope !== 'hybrid' ? 0 : 1,
     neuronFloor: scope === 'hybrid' ? null : 0,
     denseLayers: 1,
     ...options,
@@ -109,7 +109,7 @@ export function unitsKept(ranked: number, sparsity: number, policy: Budget['poli
 
 /** The first layer whose units are ranked. */
 export function firstRanked({ policy, denseLayers }: Budget): number {
-  return policy === 'released' ? 0 : denseLayers
+  return policy === 'paper-compatible' ? 0 : denseLayers
 }
 
 /**

@@ -86,7 +86,8 @@ export interface LayerScores {
 export function selectLayer(scores: LayerScores, budget: Budget, topK: TopK = referenceTopK): LayerMask {
   const { heads, neurons } = scores
   const shape = { layers: 1, heads: heads.length, neurons: neurons.length }
-  const floors = budget.policy === 'released' && budget.scope === 'hybrid' && { headFloor: 0, neuronFloor: 0 }
+  const floors = budget.policy === 'paper-compatible' &&
+    budget.scope === 'hybrid' && { headFloor: 0, neuronFloor: 0 }
   const alone: Budget = { ...budget, ...floors, scope: 'per-layer', denseLayers: 0 }
   const mask = selectMask({ shape, heads, neurons }, alone, topK)
   return { heads: mask.heads, neurons: mask.neurons }
@@ -108,7 +109,7 @@ function selectUnits(
   const mask = new Float32Array(layers * units)
   const { scope, policy, denseLayers } = budget
   const first = firstRanked(budget)
-  if (scope === 'hybrid' && policy === 'released')
+  if (scope === 'hybrid' && policy === 'paper-compatible')
     return selectAsReleased(
       scores,
       layers,

@@ -23,7 +23,7 @@ export function dejavuStylePlanner(
   budget: Budget,
   topK: TopK = referenceTopK,
 ): RankingPlanner {
-  const asShipped = budget.policy === 'released' && budget.scope !== 'per-layer'
+  const asShipped = budget.policy === 'paper-compatible' && budget.scope !== 'per-layer'
   const scaling: InputScaling = asShipped ? 'as-shipped' : 'fixed'
   const scores = ({ ids }: PromptView): UnitScores => {
     const trace = traceForward(model, ids)

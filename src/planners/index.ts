@@ -79,9 +79,11 @@ export function predictorKindOf(name: PlannerName): keyof Predictors | null {
   return needs(name, 'predictor') ? (name as keyof Predictors) : null
 }
 
-/** The kinds of predictor that planners ask. */
+/** The kinds of predictor that planners ask, each once. */
 export function kindsNeeded(names: readonly PlannerName[]): (keyof Predictors)[] {
-  return [...new Set(names.map(predictorKindOf))].filter((kind) => kind !== null)
+  return plannersThat(
+    (planner) => names.includes(planner.name) && planner.needs.includes('predictor'),
+  ) as (keyof Predictors)[]
 }
 
 /** Whether a planner decides about neurons or input channels only; all heads are computed. */

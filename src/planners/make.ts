@@ -21,8 +21,8 @@ export interface PlannerOptions {
    * a mask before the text runs; a sequence refuses such a planner.
    */
   readonly leaky?: boolean
-  /** Select as the paper's code does: `policy: 'released'` with its floors, which replace those of the budget. */
-  readonly released?: boolean
+  /** Select as the paper's code does: `policy: 'paper-compatible'` with its floors, which replace those of the budget. */
+  readonly paperCompatible?: boolean
 }
 
 /**
@@ -36,7 +36,7 @@ export function makePlanner(
   budget: Budget,
   options: PlannerOptions = {},
 ): MaskPlanner | null {
-  const { every = defaultEvery(name), prefill, leaky, released } = options
+  const { every = defaultEvery(name), prefill, leaky, paperCompatible } = options
   const refuse = (code: string, expected: string, got: string): never => {
     throw new UsageError(code, `planner ${name}: expected ${expected}, got ${got}`)
   }
@@ -65,7 +65,11 @@ export function makePlanner(
   }
   const { topK = referenceTopK } = sources
   const ranksRead = prefill === 'dense' && every === 'once'
-  const planner = record.make({ ...sources, topK }, released ? releasedBudget(budget) : budget, ranksRead)
+  const planner = record.make(
+    { ...sources, topK },
+    paperCompatible ? paperCompatibleBudget(budget) : budget,
+    ranksRead,
+  )
   if (planner === null) return null
   if (every === 'auto' && planner.by !== 'attention')
     refuse(
@@ -83,7 +87,7 @@ export function makePlanner(
   }
 }
 
-/** The same sparsities, scope and dense layers under the released policy, with its floors. */
-function releasedBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
-  return makeBudget(headSparsity, { neuronSparsity, scope, denseLayers, policy: 'released' })
+/** The same sparsities, scope and dense layers under the paper-compatible policy, with its floors. */
+function paperCompatibleBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
+  return makeBudget(headSparsity, { neuronSparsity, scope, denseLayers, policy: 'paper-compatible' })
 }

@@ -211,7 +211,7 @@ export function planMethod(
   inputs: MethodInputs,
   { seed, oracleScores, topK = backendTopK(model.backend) }: PlanContext = {},
 ): MaskPlanner | null {
-  const { planner, criterion, every, prefill, leaky, paperCompatible: released } = method
+  const { planner, criterion, every, prefill, leaky, paperCompatible } = method
   const { mean, predictor } = inputs
   const sources = {
     model,
@@ -222,7 +222,12 @@ export function planMethod(
     oracleScores,
     criterion: needs(planner, 'prompt-loss') ? criterionByName(criterion) : undefined,
   }
-  return makePlanner(planner, sources, methodBudget(method, inputs), { every, prefill, leaky, released })
+  return makePlanner(planner, sources, methodBudget(method, inputs), {
+    every,
+    prefill,
+    leaky,
+    paperCompatible,
+  })
 }
 
 // ---- Methods that are compared ---------------------------------------------------------------------------------------

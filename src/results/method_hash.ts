@@ -25,13 +25,13 @@ const calibrationPlaces = [
 const otherPlaces = [
   'predictor',
   'training',
-  'evaluation/cache',
   'evaluation/evaluate.ts',
   'evaluation/jobs',
   'evaluation/score_window.ts',
   'evaluation/tally.ts',
   'evaluation/tasks/score.ts',
   'evaluation/window_evaluator.ts',
+  'experiments/cache',
   'results/method.ts',
 ]
 

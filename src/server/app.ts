@@ -6,7 +6,7 @@
 import { Hono, type Context } from 'hono'
 import { cors } from 'hono/cors'
 import { timingSafeEqual } from 'hono/utils/buffer'
-import type { ShadowModel } from '../shadow_model.ts'
+import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { Metrics } from './metrics.ts'
 import { refusalOf, RequestError } from './refusals.ts'

@@ -71,7 +71,7 @@ export function run([W1, b1, W2, b2]: Network, f: Tensor) {
 
 /**
  * A score for every unit of a model with H heads and F neurons in a layer. Those of layer 0 are zeros. Layer 0 is dense whatever
- * they are, but under the released policy they take part in the ranking.
+ * they are, but under the paper-compatible policy they take part in the ranking.
  */
 export function predict(predictor: Predictor, context: Tensor, H: number, F: number): Units {
   const f = features(context, predictor.features)

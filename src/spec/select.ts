@@ -18,7 +18,7 @@
  * It makes layer 0 dense after that, so that per-layer scope skips s (1 − 1/L) of the units. Global and per-layer scope guarantee
  * nothing. Hybrid scope skips globally, and finds the layers that kept fewer than 1 head or 256 neurons; for each of them it
  * skips so many more of the lowest units of all layers, and then gives it its best ones back. It does not look again, so that a
- * layer may be left with fewer, or with none. `policy: 'released'` does this, with the ties and the 256 of above.
+ * layer may be left with fewer, or with none. `policy: 'paper-compatible'` does this, with the ties and the 256 of above.
  */
 import { top_k } from '../ops/top_k.ts'
 import type { Units } from './plain.ts'
@@ -27,7 +27,7 @@ import type { Units } from './plain.ts'
 export interface Budget {
   readonly sparsity: number // s, in [0, 1]
   readonly scope: 'global' | 'per-layer' | 'hybrid'
-  readonly policy: 'exact' | 'released'
+  readonly policy: 'exact' | 'paper-compatible'
 }
 
 /** A number for each unit of each layer: [L] of [U]. */

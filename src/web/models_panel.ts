@@ -2,7 +2,7 @@
  * Opens models and traces from a folder, from dropped files, or from the hub.
  */
 import { storages, type Storage } from '../engine/matrix.ts'
-import type { OpenProgress } from '../options.ts'
+import type { OpenProgress } from '../library/options.ts'
 import { isIsolated, offerFile, pageDocument } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { App } from './app.ts'

@@ -2,7 +2,7 @@
  * The session of the page: one engine, at most one open model, and the text that is being generated. An error becomes one
  * line.
  */
-import type { OpenProgress } from '../options.ts'
+import type { OpenProgress } from '../library/options.ts'
 import { isIsolated } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import type { HubModelInfo } from './engine/model_info.ts'

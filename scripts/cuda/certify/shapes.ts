@@ -11,7 +11,7 @@
  * packed must give the numbers of what is gathered, bit for bit, and some numbers of dense are computed again by the host.
  */
 import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
-import { architectureByName } from '../../../src/bench/cost/architectures.ts'
+import { architectureByName } from '../../../src/cost/architectures.ts'
 import { kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import type { Dtype } from '../../../src/ops/op.ts'
 import type { Argument, Fill, ProgramWriter } from './program.ts'

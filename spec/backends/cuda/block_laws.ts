@@ -7,9 +7,9 @@ import type { Backend } from '../../../src/backends/backend.ts'
 import { kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import { checkAgreement } from '../../../src/verify/ops/agreement.ts'
 import { sameBits } from '../../../src/verify/compare.ts'
-import { aligned, callRaw } from '../../harness/call.ts'
-import { Data } from '../../harness/data.ts'
-import { fitSizes, lettersOf, makeValues, variantsOf } from '../../harness/op_case.ts'
+import { aligned, callRaw } from '../../../src/testing/op_call.ts'
+import { Data } from '../../../src/testing/seeded_data.ts'
+import { fitSizes, lettersOf, makeValues, variantsOf } from '../../../src/testing/op_case.ts'
 
 /** Around the most threads of a block, twice that, and outputs of an int8 block of 256 threads. */
 const edges = [63, 65, 255, 256, 257, 513, 530]

@@ -90,7 +90,7 @@ test('a mutant that compresses equal cases again is killed', async () => {
 })
 
 test('a changed digit in a kernel is found; one in the emulator does not concern the module', () => {
-  const plant = { file: 'float32.cuh', from: '8388608', to: '8388609' }
+  const plant = { file: 'shared/float32.cuh', from: '8388608', to: '8388609' }
   expect(kernelsHash(readSources(plant))).not.toBe(kernelsHash())
   const emulators = { file: 'emulator/fiber.cpp', from: '256 * 1024', to: '128 * 1024' }
   expect(kernelsHash(readSources(emulators))).toBe(kernelsHash())

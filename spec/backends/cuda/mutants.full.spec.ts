@@ -18,7 +18,7 @@ const inOrder: Mutant['law'] = (backend) => inOrderOfBlocks(backend, runSeed())
 const mutants: Mutant[] = [
   {
     bug: 'the lanes of a sum combined in another order',
-    file: 'common.cuh',
+    file: 'shared/common.cuh',
     from: 'sum = add(sum, __shfl_xor_sync(group, sum, 4));\n  sum = add(sum, __shfl_xor_sync(group, sum, 8));',
     to: 'sum = add(sum, __shfl_xor_sync(group, sum, 8));\n  sum = add(sum, __shfl_xor_sync(group, sum, 4));',
     ...linear,
@@ -32,14 +32,14 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'the last terms of a sum added before the lanes',
-    file: 'common.cuh',
+    file: 'shared/common.cuh',
     from: 'sum = combine_lanes(sum);\n  for (int i = whole; i < length; i++) sum = add(sum, term(i));\n  return',
     to: 'for (int i = whole; i < length; i++) sum = add(sum, term(i));\n  sum = combine_lanes(sum);\n  return',
     ...linear,
   },
   {
     bug: 'a coefficient of exp that is off by one unit',
-    file: 'float32.cuh',
+    file: 'shared/float32.cuh',
     from: '5.0000001201e-1f',
     to: '5.0000007201e-1f',
     unit: 'exp.cu',
@@ -47,7 +47,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'a bias of subnormal f16 that is off by one',
-    file: 'storage.cuh',
+    file: 'shared/storage.cuh',
     from: 'power_of_two(112)',
     to: 'power_of_two(111)',
     unit: 'embedding.cu',
@@ -55,7 +55,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'ties of bf16 always up',
-    file: 'storage.cuh',
+    file: 'shared/storage.cuh',
     from: '0x7fff + (high & 1)',
     to: '0x7fff + 1',
     unit: 'narrow.cu',
@@ -79,7 +79,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'rows of one slot that race for it',
-    file: 'copy_rows.cuh',
+    file: 'shared/copy_rows.cuh',
     unit: 'copy_rows.cu',
     from: 'if (block_total(later) > 0) return;',
     to: '',
@@ -94,7 +94,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'a key head that is rounded up',
-    file: 'key_heads.cuh',
+    file: 'shared/key_heads.cuh',
     unit: 'attention.cu',
     from: '(int)((long long)h * G / H)',
     to: '(int)(((long long)h * G + H - 1) / H) % G',
@@ -158,7 +158,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'one level too many for sums in 32 bits',
-    file: 'quantized.cuh',
+    file: 'shared/quantized.cuh',
     from: '2147483647LL / (127LL * count)',
     to: '1 + 2147483647LL / (127LL * count)',
     unit: 'attention_i8.cu',
@@ -175,14 +175,14 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'upper halves of bytes that have the inputs between those of the lower halves',
-    file: 'int4.cuh',
+    file: 'shared/int4.cuh',
     from: 'row, i % 16)] >> i / 16 * 4 & 15',
     to: 'row, i / 2)] >> i % 2 * 4 & 15',
     ...linearI4,
   },
   {
     bug: 'a step that is multiplied with the sum before the scale',
-    file: 'int4.cuh',
+    file: 'shared/int4.cuh',
     from: 'mul(mul(scale, step), __int2float_rn(product))',
     to: 'mul(scale, mul(step, __int2float_rn(product)))',
     ...linearI4,
@@ -196,7 +196,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'blocks that end where they begin',
-    file: 'int4.cuh',
+    file: 'shared/int4.cuh',
     from: 'first_not_below(block_of, count, block + 1)',
     to: 'first_not_below(block_of, count, block)',
     ...inputMajorI4,
@@ -204,7 +204,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'a search that leaves out the last of a part',
-    file: 'int4.cuh',
+    file: 'shared/int4.cuh',
     from: 'from += warp_total(last < to && number(last) < least) * width;',
     to: 'from += warp_total(last < to - 1 && number(last) < least) * width;',
     ...inputMajorI4,
@@ -212,7 +212,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'lists in any order searched as if blocks never fell',
-    file: 'int4.cuh',
+    file: 'shared/int4.cuh',
     from: 'if (!ascends) return',
     to: 'if (!ascends && count < 0) return',
     ...inputMajorI4,
@@ -249,7 +249,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'scores used before all of them are there',
-    file: 'attention.cuh',
+    file: 'shared/attention.cuh',
     from: 'weights[s] = score;\n  }\n  __syncthreads();',
     to: 'weights[s] = score;\n  }',
     unit: 'attention.cu',
@@ -257,7 +257,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'a barrier that only threads with work come to',
-    file: 'common.cuh',
+    file: 'shared/common.cuh',
     from: 'terms[thread] = term(start + thread);\n    __syncthreads();',
     to: '{ terms[thread] = term(start + thread); __syncthreads(); }',
     ...softmax,
@@ -265,7 +265,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'a shuffle that waits for a group that has ended',
-    file: 'common.cuh',
+    file: 'shared/common.cuh',
     from: '0xffffu << (threadIdx.x & LANES)',
     to: 'WHOLE_WARP',
     ...linear,
@@ -274,7 +274,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'a shuffle by a thread its mask does not name',
-    file: 'common.cuh',
+    file: 'shared/common.cuh',
     from: '0xffffu << (threadIdx.x & LANES)',
     to: '0xffffu',
     ...linear,
@@ -282,7 +282,7 @@ const mutants: Mutant[] = [
   },
   {
     bug: 'shared memory for one warp alone',
-    file: 'common.cuh',
+    file: 'shared/common.cuh',
     from: '__shared__ float terms[MOST_THREADS];',
     to: '__shared__ float terms[WARP];',
     ...softmax,

@@ -8,12 +8,12 @@ import type { Backend } from '../../../src/backends/backend.ts'
 import { MAX_CONTEXT } from '../../../src/ops/attention.ts'
 import { kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import type { Sizes } from '../../../src/ops/op.ts'
-import { Data } from '../../harness/data.ts'
+import { Data } from '../../../src/testing/seeded_data.ts'
 import { sameBits } from '../../../src/verify/compare.ts'
 import { checkAgreement } from '../../../src/verify/ops/agreement.ts'
 import { blocksOf, QUAD_BYTES } from '../../../src/tensor/int4.ts'
-import { call } from '../../harness/call.ts'
-import { fitSizes, makeValues } from '../../harness/op_case.ts'
+import { call } from '../../../src/testing/op_call.ts'
+import { fitSizes, makeValues } from '../../../src/testing/op_case.ts'
 
 /** A product of many tokens, and its list of chosen units. */
 export const products = {

@@ -12,7 +12,7 @@ import binaryen from 'binaryen'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { probeWasm } from '../../../src/platform/wasm_features.ts'
-import { sameNumbers } from '../../harness/compare.ts'
+import { sameNumbers } from '../../../src/verify/compare.ts'
 import { anyData, kills, lawAlways, lawForAll, stateLaw } from '../../harness/seed.ts'
 
 /** Both instructions. a: [16]; b: [16], a plane; c: [4]. */

@@ -9,11 +9,11 @@ import type { WasmName } from '../../../src/backends/kernel_files.ts'
 import { WasmBackend } from '../../../src/backends/wasm/wasm_backend.ts'
 import { kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import type { Sizes } from '../../../src/ops/op.ts'
-import { call, callRaw } from '../../harness/call.ts'
-import { sameBits } from '../../harness/compare.ts'
-import { Data } from '../../harness/data.ts'
+import { call, callRaw } from '../../../src/testing/op_call.ts'
+import { sameBits } from '../../../src/verify/compare.ts'
+import { Data } from '../../../src/testing/seeded_data.ts'
 import { checkAgreement } from '../../../src/verify/ops/agreement.ts'
-import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../harness/op_case.ts'
+import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../../src/testing/op_case.ts'
 
 /** Which units a part computes, from and to. */
 export type Cut = (...part: Parameters<typeof partStart>) => readonly [number, number]

@@ -16,8 +16,8 @@ import { withSharedMemory } from '../../../src/backends/wasm/shared_import.ts'
 import { ThreadPool, type PoolSetup } from '../../../src/backends/wasm/thread_pool.ts'
 import { allStarted } from '../../../src/backends/wasm/threaded_engine.ts'
 import { WasmBackend } from '../../../src/backends/wasm/wasm_backend.ts'
-import { sameBits } from '../../harness/compare.ts'
-import { Data } from '../../harness/data.ts'
+import { sameBits } from '../../../src/verify/compare.ts'
+import { Data } from '../../../src/testing/seeded_data.ts'
 import { runSeed } from '../../harness/seed.ts'
 
 const binary = await kernelFiles.wasm()

@@ -10,7 +10,7 @@ import type { Buffer } from '../../../src/backends/backend.ts'
 import type { OwnedBuffer } from '../../../src/backends/owned_buffer.ts'
 import { WasmBackend } from '../../../src/backends/wasm/wasm_backend.ts'
 import { probeWasm } from '../../../src/platform/wasm_features.ts'
-import { sameBits } from '../../harness/compare.ts'
+import { sameBits } from '../../../src/verify/compare.ts'
 import { law } from '../../harness/seed.ts'
 
 const backend = await WasmBackend.create()

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { timesDense, turnsFit } from '../../../src/cli/commands/generate.ts'
 import type { ProgressUpdate } from '../../../src/cli/progress.ts'
 import { colours, plainScreen } from '../../../src/cli/screen.ts'
-import { collectText, ShadowModel, type GenerateOptions } from '../../../src/index.ts'
+import { collectText, ShadowModel, type GenerateOptions } from '../../../src/library/index.ts'
 import { fixtures } from '../../golden/golden.ts'
 import { runInside, runJson } from '../run_inside.ts'
 

@@ -12,7 +12,7 @@ import type { WorkerOptions } from '../../../src/jobs/queue_worker.ts'
 import type { JobRunner } from '../../../src/jobs/runner.ts'
 import type { DoJob } from '../../../src/jobs/job.ts'
 import type { JobStore } from '../../../src/jobs/job_store.ts'
-import type { ShadowModel } from '../../../src/shadow_model.ts'
+import type { ShadowModel } from '../../../src/library/shadow_model.ts'
 import { calibrateQueue, evalQueue, queueTables } from './queue_rows.ts'
 import { argumentsOf, stateTables, type CommandTable } from './table.ts'
 
@@ -72,7 +72,7 @@ const { run, place } = useSurroundings()
 
 let opt: ShadowModel
 beforeAll(async () => {
-  const { ShadowModel: Library } = await import('../../../src/shadow_model.ts')
+  const { ShadowModel: Library } = await import('../../../src/library/shadow_model.ts')
   const { makeDoJob } = await import('../../../src/evaluation/jobs/do_job.ts')
   const { hashFiles } = await import('../../../src/results/provenance.ts')
   const { methodHash } = await import('../../../src/results/method_hash.ts')
@@ -97,7 +97,7 @@ test.each<[string, CommandTable, string]>([
   [
     'eval',
     evalQueue,
-    '--planner static,dejavu --calibration {traces} --predictor {predictors/dejavu.safetensors} --released --leaky',
+    '--planner static,dejavu --calibration {traces} --predictor {predictors/dejavu.safetensors} --paper-compatible --leaky',
   ],
 ])(
   '%s over a queue gives the results of a run without one, with every option at once',

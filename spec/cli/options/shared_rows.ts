@@ -111,7 +111,7 @@ export function deciderRows(): Row[] {
       values: [null, '{other-predictors/shadow.safetensors}'],
     },
     { flag: '--calibration', beside: '--planner static', values: ['{traces}', '{other-traces}'] },
-    { flag: '--released', beside: '--planner shadow --sparsity 0.3', values: [null, ''] },
-    { flag: '--released', beside: '--planner random --sparsity 0.7', values: [null, ''] },
+    { flag: '--paper-compatible', beside: '--planner shadow --sparsity 0.3', values: [null, ''] },
+    { flag: '--paper-compatible', beside: '--planner random --sparsity 0.7', values: [null, ''] },
   ]
 }

@@ -6,7 +6,7 @@ import { askContinuations } from '../../../src/data/tasks/continuation.ts'
 import { accuracyOf } from '../../../src/evaluation/tasks/score.ts'
 import { brownForEvaluation } from '../../../src/data/texts.ts'
 import { makeWordEncoder } from '../../../src/data/windows.ts'
-import { ShadowModel } from '../../../src/shadow_model.ts'
+import { ShadowModel } from '../../../src/library/shadow_model.ts'
 import { answerQuestion } from './answer_question.ts'
 
 test('the embedded model chooses the continuation of a text better than chance', async () => {

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { describe, test } from 'vitest'
 import { matrix, tensor, type Tensor } from '../../../src/spec/plain.ts'
 import { storeWeight } from '../../../src/verify/model/stored_matrix.ts'
-import { near, sameBits } from '../../harness/compare.ts'
+import { near, sameBits } from '../../../src/verify/compare.ts'
 import { anyData, kills, lawForAll, stateLaw } from '../../harness/seed.ts'
 
 type Store = typeof storeWeight

@@ -9,8 +9,8 @@ import { maskOverlap } from '../../../src/masks/overlap.ts'
 import { keepsHeads } from '../../../src/planners/index.ts'
 import { neuronBudget } from '../../../src/planners/late.ts'
 import { selectMask } from '../../../src/masks/selection.ts'
-import { budgetOf } from '../../../src/planner_options.ts'
-import { ShadowModel } from '../../../src/shadow_model.ts'
+import { budgetOf } from '../../../src/library/planner_options.ts'
+import { ShadowModel } from '../../../src/library/shadow_model.ts'
 import { study } from '../../../src/web/engine/study.ts'
 import type {
   DenseStep,

@@ -17,7 +17,7 @@ export interface Launch {
 /** The value of a size letter of the call. */
 type Size = (letter: string) => number
 
-/** The most threads of a block, MOST_THREADS in cuda/common.cuh. */
+/** The most threads of a block, MOST_THREADS in cuda/shared/common.cuh. */
 const MAX_THREADS = 256
 /** Threads of a warp. */
 export const WARP = 32

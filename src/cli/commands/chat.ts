@@ -2,9 +2,9 @@
  * `shadowllm chat`: a conversation with a model that has a chat template.
  */
 import type { Command } from 'commander'
-import { expectTemplate } from '../../options.ts'
-import { generationPlanners } from '../../planner_options.ts'
-import type { ShadowModel } from '../../shadow_model.ts'
+import { expectTemplate } from '../../library/options.ts'
+import { generationPlanners } from '../../library/planner_options.ts'
+import type { ShadowModel } from '../../library/shadow_model.ts'
 import { runChat } from '../chat_loop.ts'
 import { withModel } from '../open_model.ts'
 import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'

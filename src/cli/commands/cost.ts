@@ -2,9 +2,9 @@
  * `shadowllm cost`: the cost of models that are too large to run here, counted from their sizes.
  */
 import { Option, type Command } from 'commander'
-import { architectureByName, architectures, type Architecture } from '../../bench/cost/architectures.ts'
-import { clusterExperiment, defaultCluster, type ClusterOptions } from '../../bench/cost/cluster.ts'
-import { costExperiment, predictorCostExperiment, defaultCostSettings } from '../../bench/cost/experiments.ts'
+import { architectureByName, architectures, type Architecture } from '../../cost/architectures.ts'
+import { clusterExperiment, defaultCluster, type ClusterOptions } from '../../cost/cluster.ts'
+import { costExperiment, predictorCostExperiment, defaultCostSettings } from '../../cost/experiments.ts'
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { formatExperiment } from '../../results/terminal.ts'

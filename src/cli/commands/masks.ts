@@ -10,7 +10,7 @@ import type { Scope } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
 import { keepsHeads, plannerNames, plannerOf, type PlannerName } from '../../planners/index.ts'
-import type { ShadowModel } from '../../shadow_model.ts'
+import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
@@ -203,7 +203,7 @@ export interface MasksOutput {
   readonly planner: PlannerName
   readonly criterion: string
   readonly scope: Scope
-  readonly released: boolean
+  readonly paperCompatible: boolean
   readonly seed: number
   /** Shares that were asked for. */
   readonly sparsity: { readonly heads: number; readonly neurons: number; readonly channels?: number }
@@ -225,8 +225,17 @@ function summary(
   { model, origin, sizes, prompt, mask, oracleMask }: Decided,
   flags: MasksFlags,
 ): MasksOutput {
-  const { planner, criterion, scope, sparsity, headSparsity, neuronSparsity, seed, released, continuation } =
-    flags
+  const {
+    planner,
+    criterion,
+    scope,
+    sparsity,
+    headSparsity,
+    neuronSparsity,
+    seed,
+    paperCompatible,
+    continuation,
+  } = flags
   const { layers: achievedLayers, ...achieved } = achievedSparsity(mask, sizes)
   return {
     model,
@@ -237,7 +246,7 @@ function summary(
     planner,
     criterion,
     scope: keepsHeads(planner) ? 'per-layer' : scope,
-    released: released ?? false,
+    paperCompatible: paperCompatible ?? false,
     seed,
     sparsity:
       plannerOf(planner).skips === 'channels'

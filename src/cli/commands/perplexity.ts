@@ -20,7 +20,7 @@ import {
 } from '../../data/texts.ts'
 import { readWikitext } from '../../data/wikitext.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
-import type { ShadowModel } from '../../shadow_model.ts'
+import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { namedSource, withModel } from '../open_model.ts'

@@ -6,7 +6,7 @@ import { Option, type Command } from 'commander'
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import type { ExperimentContext } from '../../experiments/experiment.ts'
 import { experimentNames, runByName, sparsityExperiments } from '../../experiments/index.ts'
-import { ExperimentCache, type CacheOptions } from '../../evaluation/cache/experiment_cache.ts'
+import { ExperimentCache, type CacheOptions } from '../../experiments/cache/experiment_cache.ts'
 import { jobThreads } from '../../evaluation/jobs/threads.ts'
 import { defaultThreads } from '../../jobs/model_threads.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
@@ -14,7 +14,11 @@ import { threadRunner } from '../../jobs/thread_runner.ts'
 import { methodHash } from '../../results/method_hash.ts'
 import { hashFiles } from '../../results/provenance.ts'
 import { openPartStore, type PartStore } from '../../results/part_store.ts'
-import { formatReport, reproduceExperiment, type ReproduceReport } from '../../results/report.ts'
+import {
+  formatReport,
+  reproduceExperiment,
+  type ReproduceReport,
+} from '../../experiments/reproduce_report.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { renderJson } from '../../experiments/report/json.ts'
 import { formatExperiment } from '../../results/terminal.ts'
@@ -30,7 +34,7 @@ import {
   type TargetScaling,
 } from '../../predictor/features.ts'
 import { savePredictor as writePredictor } from '../../predictor/predictor_file.ts'
-import type { ShadowModel } from '../../shadow_model.ts'
+import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, defaultBackend, type ModelFlags } from '../flags.ts'
 import { namedSource, withModel } from '../open_model.ts'

@@ -432,7 +432,7 @@ export const anyBudget = fc.record({
     fc.double({ min: 0, max: 1, noNaN: true }),
   ),
   scope: fc.constantFrom('global', 'per-layer', 'hybrid'),
-  policy: fc.constantFrom('exact', 'released'),
+  policy: fc.constantFrom('exact', 'paper-compatible'),
 })
 
 /** From `least` to `most` rows of equal length, of up to `columns` numbers. */

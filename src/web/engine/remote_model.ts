@@ -5,10 +5,10 @@
  * returns a promise.
  */
 import type { UnitMask } from '../../masks/mask.ts'
-import type { BatchInput, GenerateOptions, GenerateStep, MaskOptions } from '../../options.ts'
-import type { OpenOptions, OpenProgress, Perplexity } from '../../options.ts'
+import type { BatchInput, GenerateOptions, GenerateStep, MaskOptions } from '../../library/options.ts'
+import type { OpenOptions, OpenProgress, Perplexity } from '../../library/options.ts'
 import type { GenerateEnd } from '../../engine/generate.ts'
-import type { PlanOptions } from '../../planner_options.ts'
+import type { PlanOptions } from '../../library/planner_options.ts'
 import { asNdarray, type FloatArray, type Ids } from '../../tensor/ndarrays.ts'
 import type { ModelInfo, NextToken } from './model_info.ts'
 import type { RpcClient } from './worker_rpc.ts'

@@ -2,7 +2,7 @@
  * The options and results of a study, as messages between the page and the engine.
  */
 import type { UnitScores } from '../../masks/selection.ts'
-import type { PlannerChoice } from '../../planner_options.ts'
+import type { PlannerChoice } from '../../library/planner_options.ts'
 import type { PlannerName } from '../../planners/index.ts'
 
 /** The planners of a study: those that rank all units at once, and dense. */

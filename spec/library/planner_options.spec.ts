@@ -1,0 +1,287 @@
+/**
+ * Planners at the library's door: each by its name, what it decides by read from files, on a model too small to mean
+ * anything.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { plainact } from '../../src/criteria/plainact.ts'
+import { calibrateToFolder } from '../../src/calibration/collect.ts'
+import { openCalibration } from '../../src/calibration/open.ts'
+import {
+  achievedSparsity,
+  denseMask,
+  generationPlanners,
+  makeBudget,
+  plannerNames,
+  selectMask,
+  ShadowError,
+  ShadowModel,
+  type MaskOptions,
+  type MaskPlanner,
+} from '../../src/library/index.ts'
+import { argmax } from '../../src/engine/sampling.ts'
+import { networkShape, predictorKinds } from '../../src/predictor/predictor_config.ts'
+import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
+import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
+import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
+import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
+import { keepsHeads, defaultPrefill, plannerOf } from '../../src/planners/index.ts'
+import { promptPlanner, scoreText } from '../../src/planners/prompt_plainact.ts'
+import { savePredictor } from '../../src/predictor/predictor_file.ts'
+import { ShadowPredictor } from '../../src/predictor/shadow.ts'
+import { Random } from '../../src/tensor/random.ts'
+import { fixtures } from '../golden/golden.ts'
+import { unitKinds, type UnitKind } from '../../src/masks/mask.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'shadowllm-planners-'))
+const calibration = join(folder, 'calibration')
+const prompt = Int32Array.of(2, 5, 6, 7, 9)
+let opt: ShadowModel
+
+/** A predictor nobody trained, in a file. */
+async function writePredictor(kind: (typeof predictorKinds)[number]): Promise<void> {
+  const { shape, backend } = opt.model
+  const subject = { criterion: 'plainact', seed: 1, examples: 1, dataHash: null }
+  const config = makePredictorConfig(kind, { shape, width: opt.config.width, ...subject })
+  const random = new Random(3)
+  const network = (of: UnitKind): NetworkValues => {
+    const one = networkShape(config, of)
+    return startingNetwork(one, new Float32Array(one.form === 'low-rank' ? 0 : one.outputs), random)
+  }
+  const perLayer = (of: UnitKind): NetworkValues[] =>
+    Array.from({ length: shape.layers - 1 }, () => network(of))
+  const values = Object.fromEntries(
+    unitKinds.map((of) => [of, kind === 'shadow' ? network(of) : perLayer(of)]),
+  ) as never
+  const predictor =
+    config.kind === 'shadow'
+      ? new ShadowPredictor(backend, config, values)
+      : config.kind === 'dejavu'
+        ? new DejavuPredictor(backend, config, values)
+        : new DejavuStylePredictor(backend, config, values)
+  await savePredictor(join(folder, kind), predictor)
+  predictor.dispose()
+}
+
+beforeAll(async () => {
+  opt = await ShadowModel.fromPretrained(`${fixtures}golden/preln`)
+  for (const kind of predictorKinds) await writePredictor(kind)
+  const random = new Random(2)
+  const windows = Array.from({ length: 3 }, (_, i) => {
+    const tokens = Int32Array.from({ length: 8 }, () => random.below(opt.config.vocabulary))
+    return { document: `page ${i}`, genre: 'prose', tokens, promptLength: 4, words: 1 }
+  })
+  await calibrateToFolder({
+    model: opt.model,
+    modelHash: '0'.repeat(64),
+    source: { name: 'pages', windows },
+    examples: windows.length,
+    folder: calibration,
+    criteria: ['plainact', 'fisher'],
+  })
+})
+
+afterAll(async () => {
+  await opt.dispose()
+  expect(opt.model.backend.liveBuffers).toBe(0)
+  rmSync(folder, { recursive: true })
+})
+
+/** A planner object that masks its prompt. */
+const staticMask: MaskPlanner = {
+  name: 'mine',
+  by: 'attention',
+  choose: () => {
+    const mask = denseMask(opt.model.shape)
+    mask.neurons.fill(0, opt.model.shape.neurons)
+    return mask
+  },
+}
+
+/** Ids of a text. */
+async function write(options: Parameters<ShadowModel['generate']>[1]): Promise<number[]> {
+  const tokens: number[] = []
+  for await (const { token } of opt.generate(prompt, { maxTokens: 8, ...options })) tokens.push(token)
+  return tokens
+}
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  const error: unknown = await work.then(
+    () => expect.unreachable(),
+    (reason: unknown) => reason,
+  )
+  if (error instanceof ShadowError) return error.code
+  throw error
+}
+
+test('onMask is called with the mask in force, before the first token and when it is another', async () => {
+  const seen = async (options: Parameters<ShadowModel['generate']>[1]): Promise<unknown[]> => {
+    const masks: unknown[] = []
+    await write({ ...options, onMask: (mask) => void masks.push(mask) })
+    return masks
+  }
+  expect(await seen({})).toEqual([null])
+  const [once, ...more] = await seen({ planner: 'random', sparsity: 0.5 })
+  expect(more).toEqual([])
+  expect(once).toEqual(await opt.mask(prompt, { planner: 'random', sparsity: 0.5 }))
+  expect((await seen({ planner: 'random', every: 3 })).length).toBeGreaterThan(1)
+  // The prompt runs dense; its mask holds from the first token on.
+  expect(await seen({ planner: 'griffin' })).toEqual([expect.objectContaining({ shape: opt.model.shape })])
+})
+
+test('a sparsity without a planner is that of shadow, which needs a predictor', async () => {
+  for (const options of [{ sparsity: 0.5 }, { headSparsity: 0.5 }, { neuronSparsity: 0 }]) {
+    expect(await codeOf(opt.planner(options))).toBe('PREDICTOR_MISSING')
+    expect(await codeOf(write(options))).toBe('PREDICTOR_MISSING')
+    expect(await opt.planner({ planner: 'dense', ...options })).toBeNull()
+  }
+  expect(await opt.planner({ scope: 'per-layer' })).toBeNull()
+})
+
+describe('before anything is read', () => {
+  test('a missing input of a planner is named', async () => {
+    for (const planner of predictorKinds)
+      expect(await codeOf(opt.mask(prompt, { planner })), planner).toBe('PREDICTOR_MISSING')
+    expect(await codeOf(opt.mask(prompt, { planner: 'static' }))).toBe('CALIBRATION_MISSING')
+    expect(await codeOf(opt.mask(prompt, { planner: 'oracle' }))).toBe('CONTINUATION')
+    expect(await codeOf(write({ planner: 'oracle' as 'dense' }))).toBe('PLANNER')
+  })
+})
+
+describe('once predictors and a calibration are read', () => {
+  beforeAll(async () => {
+    const kinds = await Promise.all(predictorKinds.map((kind) => opt.loadPredictor(join(folder, kind))))
+    expect(kinds).toEqual(predictorKinds)
+    await opt.loadCalibration(calibration)
+  })
+
+  test('every planner keeps its share, and skipped text = simulated text', async () => {
+    for (const planner of plannerNames) {
+      const options = { planner, continuation: [3, 4], sparsity: 0.5 }
+      const mask = await opt.mask(prompt, options)
+      const { heads, neurons, channels } = achievedSparsity(mask, opt.config)
+      const expected =
+        planner === 'dense' || plannerOf(planner).skips === 'channels' ? 0 : 0.5 / opt.model.shape.layers
+      // The share of cats is that of all tokens of the prompt.
+      const share = planner === 'cats' ? neurons : expected
+      expect([heads, neurons], planner).toEqual([keepsHeads(planner) ? 0 : expected, share])
+      expect(channels === undefined, planner).toBe(plannerOf(planner).skips !== 'channels')
+      // The share of teal is that of all tokens of the prompt.
+      if (planner === 'wina') expect(channels).toBe(0.5 / opt.model.shape.layers)
+    }
+    for (const planner of generationPlanners) {
+      const every = defaultPrefill(planner) === 'dense' ? undefined : 3
+      const skipped = await write({ planner, every })
+      expect(await write({ planner, every, mode: 'simulate' }), planner).toEqual(skipped)
+    }
+  })
+
+  test('a planner of neurons refuses a share of heads, a masked prompt and a second decision', async () => {
+    for (const [code, options] of [
+      ['SPARSITY', { headSparsity: 0.5 }],
+      ['PREFILL', { prefill: 'masked' }],
+      ['EVERY', { every: 3 }],
+    ] as const)
+      for (const planner of generationPlanners.filter(keepsHeads)) {
+        expect(await codeOf(write({ planner, ...options })), planner).toBe(code)
+        expect(await codeOf(opt.mask(prompt, { planner, ...options })), planner).toBe(code)
+      }
+    expect(await codeOf(write({ planner: 'random', prefill: 'half' as 'dense' }))).toBe('PREFILL')
+  })
+
+  test('static keeps the units the calibration ranks highest, by any of its criteria', async () => {
+    const opened = await openCalibration(calibration)
+    for (const criterion of ['plainact', 'fisher'])
+      expect(await opt.mask(prompt, { planner: 'static', criterion, sparsity: 0.75 })).toEqual(
+        selectMask(await opened.aggregate(criterion), makeBudget(0.75)),
+      )
+    expect(await codeOf(opt.mask(prompt, { planner: 'static', criterion: 'snip' }))).toBe('CRITERION_NAME')
+  })
+
+  test('the oracle keeps what the continuation scores highest', async () => {
+    const continuation = [11, 12, 13]
+    const tokens = Int32Array.of(...prompt, ...continuation)
+    const labels = tokens.map((id, t) => (t < prompt.length ? -100 : id))
+    const oracleScores = scoreText(opt.model, tokens, labels, plainact)
+    const expected = selectMask(oracleScores, makeBudget(0.5))
+    expect(await opt.mask(prompt, { planner: 'oracle', continuation })).toEqual(expected)
+    const other = await opt.mask(prompt, { planner: 'oracle', continuation: [1, 1, 1] })
+    expect(other).not.toEqual(expected)
+  })
+
+  test('head and neuron budgets, scope, seed and policy have their effect', async () => {
+    const mask = (options: MaskOptions): ReturnType<typeof opt.mask> =>
+      opt.mask(prompt, { planner: 'random', sparsity: 0.5, ...options })
+    const own = await mask({ headSparsity: 0, neuronSparsity: 0.25 })
+    expect(achievedSparsity(own, opt.config)).toMatchObject({ heads: 0, neurons: 0.125 })
+    expect(await mask({ seed: 1 })).not.toEqual(await mask({ seed: 2 }))
+    expect(await mask({ scope: 'per-layer' })).toEqual(await mask({ scope: 'global' })) // one ranked layer
+    const skipped = achievedSparsity(await mask({ paperCompatible: true, seed: 5 }), opt.config)
+    expect(skipped.neurons).toBeLessThan(0.5)
+    expect(skipped.neurons).not.toBe(0.25)
+    expect(await codeOf(mask({ scope: 'local' as 'global' }))).toBe('SCOPE')
+  })
+
+  test('a text with a decision every R tokens equals that of the sequence', async () => {
+    const planner = { ...promptPlanner(opt.model, makeBudget(0.9)), every: 2 }
+    const sequence = opt.model.begin({ planner })
+    const expected: number[] = []
+    for (let next = prompt; expected.length < 8; next = Int32Array.of(expected.at(-1) as number))
+      expected.push(argmax(sequence.feed(next, 'last')))
+    sequence.dispose()
+    const options = { planner: 'prompt-plainact', sparsity: 0.9 } as const
+    expect(await write({ ...options, every: 2 })).toEqual(expected)
+  })
+
+  test('every auto is a decision where a window of five tokens has shifted by more than a tenth', async () => {
+    const made = await opt.planner({ planner: 'prompt-plainact', sparsity: 0.9, every: 'auto' })
+    expect([made?.every, made?.shift]).toEqual([5, 0.1])
+    const planner = { ...promptPlanner(opt.model, makeBudget(0.9)), every: 5, shift: 0.1 }
+    const options = { planner: 'prompt-plainact', sparsity: 0.9 } as const
+    expect(await write({ ...options, every: 'auto' })).toEqual(await write({ planner }))
+    for (const planner of generationPlanners.filter(
+      (name) => plannerOf(name).skips === 'neurons' || name === 'dejavu',
+    ))
+      expect(await codeOf(write({ planner, every: 'auto' })), planner).toBe('EVERY')
+    expect(await codeOf(write({ planner: 'random', every: 'often' as 'auto' }))).toBe('OPTION_TYPE')
+  })
+
+  test('a text that is checked is the dense one under every planner, after a dense prompt', async () => {
+    for (const temperature of [0, 1.5]) {
+      const dense = await write({ temperature })
+      for (const planner of generationPlanners)
+        expect(await write({ planner, temperature, check: 3 }), planner).toEqual(dense)
+    }
+    expect(await write({ planner: { ...staticMask, prefill: 'dense' }, check: 3 })).toEqual(await write({}))
+    for (const [code, options] of [
+      ['CHECK', { check: 0 }],
+      ['CHECK', { check: 1.5 }],
+      ['PREFILL', { check: 2, prefill: 'masked' }],
+      ['PREFILL', { check: 2, planner: staticMask }],
+      ['EVERY', { check: 2, every: 2 }],
+      ['EVERY', { check: 2, every: 'auto' }],
+    ] as const)
+      expect(await codeOf(write({ planner: 'random', ...options })), JSON.stringify(options)).toBe(code)
+  })
+
+  test('dense keeps every unit, and a custom planner decides by itself', async () => {
+    expect(await opt.mask(prompt, { planner: 'dense' })).toEqual(denseMask(opt.model.shape))
+    const mine = denseMask(opt.model.shape)
+    mine.heads.fill(0, opt.model.shape.heads)
+    expect(
+      await opt.mask(prompt, { planner: { name: 'mine', by: 'attention', choose: () => mine } }),
+    ).toEqual(mine)
+  })
+
+  test('a predictor or calibration for another model is refused', async () => {
+    const other = await ShadowModel.fromPretrained()
+    const before = other.model.backend.liveBuffers
+    expect(await codeOf(other.loadCalibration(calibration))).toBe('CALIBRATION_MODEL')
+    for (const kind of predictorKinds)
+      expect(await codeOf(other.loadPredictor(join(folder, kind)))).toBe('PREDICTOR_MODEL')
+    expect(other.model.backend.liveBuffers).toBe(before)
+    await other.dispose()
+  })
+})

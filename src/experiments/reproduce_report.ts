@@ -1,0 +1,248 @@
+/**
+ * What a run of `reproduce` found: rows for machines, a table and plain sentences for people, and the experiment that the
+ * HTML report shows.
+ */
+import type { Sparsity } from '../masks/achieved.ts'
+import type { Scope } from '../masks/budget.ts'
+import type { PlannerName } from '../planners/index.ts'
+import type { UnitKind } from '../masks/mask.ts'
+import { figure, percent, sayDifference } from '../results/cells.ts'
+import type { Column, ExperimentResult, LayerSparsity, Plot, Row } from '../results/experiment_result.ts'
+import { wrapLines } from '../results/fold.ts'
+import type { Provenance } from '../results/provenance.ts'
+import { formatTable } from '../results/terminal.ts'
+
+/** One method. */
+export interface ReproduceRow {
+  readonly planner: PlannerName
+  /** `none` where no criterion decides: dense and random. */
+  readonly criterion: string
+  readonly scope: Scope
+  /** Share of the ranked units that was to be skipped; 0 for dense. */
+  readonly sparsity: number
+  readonly seed: number
+  /** What was skipped of the whole model, the dense first layer counted, averaged over windows. */
+  readonly achieved: Sparsity
+  readonly tokenPerplexity: number
+  /** Standard error over windows; null for fewer than two. All rows score the same windows, so that differences have less. */
+  readonly tokenPerplexityError: number | null
+  readonly wordPerplexity: number
+  /** Null if the run was stopped before it was measured. */
+  readonly decodeTokensPerSecond: number | null
+}
+
+/** The predictor against static pruning at one sparsity. */
+export interface Comparison {
+  readonly sparsity: number
+  /** Whether static pruning went by the scores that the predictor learnt, measured in a pruned model. */
+  readonly sameScores?: boolean
+  /** Nats per token by which shadow costs more than static on the same windows: below 0 it is better. */
+  readonly nats: number
+  /** Standard error of that over windows; null for fewer than two windows. */
+  readonly error: number | null
+}
+
+/** What a run found, finished or not. */
+export interface ReproduceReport {
+  readonly rows: readonly ReproduceRow[]
+  readonly provenance: Provenance
+  /** False if the run was stopped; the rows then cover the windows that every method has scored. */
+  readonly complete: boolean
+  readonly calibrationWindows: number
+  readonly evaluationWindows: number
+  /**
+   * Held-out loss of the predictor relative to the best constant's: below 1 it has learnt something. Null where too few windows
+   * were held out.
+   */
+  readonly predictorLoss: Readonly<Record<UnitKind, number | null>> | null
+  readonly shadowAgainstStatic: readonly Comparison[]
+  /** What each row skipped, layer by layer. */
+  readonly layers: readonly LayerSparsity[]
+  readonly seconds: number
+}
+
+function find(report: ReproduceReport, planner: PlannerName, sparsity: number): number | null {
+  const row = report.rows.find((one) => one.planner === planner && one.sparsity === sparsity)
+  return row?.tokenPerplexity ?? null
+}
+
+/** Whether oracle ≤ shadow ≤ random holds at half of the units, as it does of a working method; null if one is missing. */
+function describeOrder(report: ReproduceReport): string | null {
+  const [oracle, shadow, random] = (['oracle', 'shadow', 'random'] as const).map((one) =>
+    find(report, one, 0.5),
+  )
+  if (oracle === null || shadow === null || random === null) return null
+  const order = `oracle ${figure(oracle)} ≤ shadow ${figure(shadow)} ≤ random ${figure(random)}`
+  const holds = oracle <= shadow && shadow <= random
+  return `At 50 %: ${order} ${holds ? 'holds' : 'DOES NOT HOLD'} (perplexity per token).`
+}
+
+/** The share of the perplexity between static pruning and the oracle that the predictor takes away; null if unknown. */
+export function gapClosed(report: ReproduceReport, sparsity: number): number | null {
+  const oracle = find(report, 'oracle', sparsity)
+  const shadow = find(report, 'shadow', sparsity)
+  const fixed = find(report, 'static', sparsity)
+  if (oracle === null || shadow === null || fixed === null || fixed <= oracle) return null
+  return (fixed - shadow) / (fixed - oracle)
+}
+
+/** The columns of a report; rows of one sparsity make a group. */
+const reportColumns: readonly Column[] = [
+  { key: 'sparsity', label: 'asked', unit: '%', digits: 1 },
+  { key: 'planner', label: 'planner' },
+  { key: 'criterion', label: 'criterion' },
+  { key: 'heads', label: 'heads', unit: '%', digits: 1 },
+  { key: 'neurons', label: 'neurons', unit: '%', digits: 1 },
+  { key: 'weights', label: 'weights', unit: '%', digits: 1 },
+  { key: 'token', label: 'ppl/token' },
+  { key: 'tokenError', label: '±' },
+  { key: 'word', label: 'ppl/word' },
+  { key: 'speed', label: 'tokens/s', digits: 0 },
+  { key: 'ratio', label: 'x dense', digits: 2 },
+]
+
+/** Its rows under these columns. */
+function reportRows({ rows }: ReproduceReport): Row[] {
+  const dense = rows.find(({ planner }) => planner === 'dense')?.decodeTokensPerSecond ?? null
+  return rows.map(({ planner, criterion, achieved, sparsity, decodeTokensPerSecond: speed, ...row }) => ({
+    planner,
+    criterion,
+    sparsity: 100 * sparsity,
+    heads: 100 * achieved.heads,
+    neurons: 100 * achieved.neurons,
+    weights: 100 * achieved.weights,
+    token: row.tokenPerplexity,
+    tokenError: row.tokenPerplexityError,
+    word: row.wordPerplexity,
+    speed,
+    ratio: speed === null || dense === null ? null : speed / dense,
+  }))
+}
+
+/** The table of a report and what it says, in lines of plain text. @param width characters of a line */
+export function formatReport(report: ReproduceReport, width = Infinity): string {
+  // A row is named by its sparsity, its planner and its criterion.
+  const table = formatTable(reportColumns, reportRows(report), { columns: width, keys: 3 })
+  return [table, '', ...describeReport(report).map((sentence) => wrapLines(sentence, width))].join('\n')
+}
+
+/** The findings of a report, a sentence each. */
+export function describeReport(report: ReproduceReport): string[] {
+  const order = describeOrder(report)
+  const sentences = order === null ? [] : [order]
+  for (const comparison of report.shadowAgainstStatic) sentences.push(describeComparison(report, comparison))
+  if (report.predictorLoss) {
+    const { heads, neurons } = report.predictorLoss
+    sentences.push(
+      heads !== null && neurons !== null
+        ? `Held-out loss of the predictor, 1 being the mean of its targets: heads ${heads.toFixed(3)}, neurons ${neurons.toFixed(3)}.`
+        : 'Held-out loss of the predictor: not known, too few windows to hold any out.',
+    )
+  }
+  const { calibrationWindows, evaluationWindows, seconds } = report
+  sentences.push(
+    `${calibrationWindows} windows calibrated on, ${evaluationWindows} scored, ${seconds.toFixed(0)} s.`,
+  )
+  if (!report.complete) sentences.push('The run was stopped: the rows cover what was finished.')
+  return sentences
+}
+
+function describeComparison(report: ReproduceReport, comparison: Comparison): string {
+  const { sparsity, nats, error, sameScores = false } = comparison
+  const other = sameScores ? 'static pruning by the scores it learnt' : 'static'
+  const found = sayDifference('the predictor', other, { nats, error: error ?? NaN })
+  const isTold = error !== null && Math.abs(nats) >= 2 * error
+  const closed = sameScores || !isTold ? null : gapClosed(report, sparsity)
+  const gap =
+    closed === null || closed < 0
+      ? ''
+      : `: it closes ${Math.round(100 * closed)} % of the gap to the oracle in perplexity`
+  return `At ${percent(sparsity)} ${found}${gap}.`
+}
+
+/** A run in the form all experiments have. @param command what makes it again */
+export function reproduceExperiment(report: ReproduceReport, command: string): ExperimentResult {
+  const { rows, provenance, layers, complete, seconds } = report
+  return {
+    name: 'reproduce',
+    title: 'ShadowLLM beside its baselines',
+    asks: 'What does skipping units cost in perplexity, and what does it gain in speed, when the prompt alone decides which?',
+    command,
+    columns: reportColumns,
+    rows: reportRows(report),
+    plots: plotsOf(rows),
+    paper: null,
+    findings: [
+      ...describeReport(report),
+      ...(rows.some((row) => row.tokenPerplexityError !== null)
+        ? [
+            '± and error bars are over windows, which all methods share: a difference between two of them has a smaller error.',
+          ]
+        : []),
+    ],
+    layers: layers.filter(({ name }) => !name.startsWith('dense')),
+    provenance,
+    complete,
+    seconds,
+  }
+}
+
+/**
+ * The names of methods: the planner, and whose scores it ranks by where it is there twice. Methods that differ in sparsity alone
+ * have one name.
+ */
+export function methodNames(
+  rows: readonly Pick<ReproduceRow, 'planner' | 'criterion' | 'sparsity'>[],
+): string[] {
+  const keyOf = (row: (typeof rows)[0]): string => `${row.planner} ${row.sparsity}`
+  const counts = new Map<string, number>()
+  for (const row of rows) counts.set(keyOf(row), 1 + (counts.get(keyOf(row)) ?? 0))
+  const twice = new Set(
+    rows.filter((row) => Number(counts.get(keyOf(row))) > 1).map(({ planner }) => planner),
+  )
+  // Scores that were measured in a pruned model are those that the predictor learns.
+  return rows.map(({ planner, criterion }) =>
+    twice.has(planner) && criterion.includes('@') ? `${planner}, ShadowLLM\u2019s scores` : planner,
+  )
+}
+
+function plotsOf(rows: readonly ReproduceRow[]): Plot[] {
+  const dense = rows.find(({ planner }) => planner === 'dense')?.decodeTokensPerSecond ?? null
+  const names = methodNames(rows)
+  const lines = (
+    value: (row: ReproduceRow) => number | null,
+    errorOf: (row: ReproduceRow) => number | null = () => null,
+  ): Plot['series'] =>
+    [...new Set(names)]
+      .filter((name) => name !== 'dense')
+      .map((name) => ({
+        name,
+        points: rows.flatMap((row, i) => {
+          const y = names[i] === name ? value(row) : null
+          const error = errorOf(row)
+          return y === null ? [] : [{ x: 100 * row.sparsity, y, ...(error !== null && { error }) }]
+        }),
+      }))
+  const perplexity: Plot = {
+    title: 'Perplexity of continuations under masks decided by the prompt',
+    kind: 'line',
+    x: { label: 'sparsity of the ranked units (%)' },
+    y: { label: 'perplexity per token', scale: 'log' },
+    series: lines(
+      (row) => row.tokenPerplexity,
+      (row) => row.tokenPerplexityError,
+    ),
+  }
+  const measured = dense !== null && rows.some(({ planner }) => planner !== 'dense')
+  if (!measured) return [perplexity]
+  const speed: Plot = {
+    title: 'Decode speed, units really skipped, the planner included',
+    kind: 'line',
+    x: { label: 'sparsity of the ranked units (%)' },
+    y: { label: 'decode speed (dense = 1)' },
+    series: lines(({ decodeTokensPerSecond }) =>
+      decodeTokensPerSecond === null ? null : decodeTokensPerSecond / dense,
+    ),
+  }
+  return [perplexity, speed]
+}

@@ -1,0 +1,191 @@
+/**
+ * The options of the calls of ShadowModel: their types, and the kind of each option for the check at run time.
+ */
+import type { BackendName } from '../backends/backend.ts'
+import type { ChatMessage } from '../io/chat_prompt.ts'
+import type { ChatTemplate } from '../io/chat_template.ts'
+import type { HubOptions } from '../io/hub.ts'
+import type { UnitMask } from '../masks/mask.ts'
+import type { MaskPlanner } from '../masks/planner.ts'
+import type { PromptRun, TextRun } from '../engine/generate.ts'
+import type { CacheStorage } from '../engine/layer_cache.ts'
+import type { Storage } from '../engine/matrix.ts'
+import type { SamplerOptions } from '../engine/sampling.ts'
+import type { LoadProgress } from '../engine/weight_reader.ts'
+import type { PlannerChoice, PlanOptions } from './planner_options.ts'
+import type { PlannerName } from '../planners/index.ts'
+import { describeValue, isObject, kinds, type Kind } from '../tensor/arguments.ts'
+import { InputError, UsageError } from '../tensor/errors.ts'
+import type { Ids, IdTable } from '../tensor/ndarrays.ts'
+
+/** The progress of opening a model: of its download, if it comes from the hub, then of its load. */
+export interface OpenProgress extends LoadProgress {
+  readonly stage: 'download' | 'load'
+}
+
+/** How a model is loaded. */
+export interface OpenOptions extends Pick<HubOptions, 'revision' | 'offline'> {
+  /** Default `wasm`. */
+  readonly backend?: BackendName
+  /** The storage of weights; default f32. Others take less memory and time, and round (`shadowllm inspect`). */
+  readonly storage?: Storage
+  /** The maximal number of threads, used where measured to be faster; `auto` chooses. Default 1. The text is the same. */
+  readonly threads?: number | 'auto'
+  /** Ends the load; downloaded files stay in the cache. */
+  readonly signal?: AbortSignal
+  /** Called after every few megabytes, and at least once per tensor. */
+  readonly onProgress?: (progress: OpenProgress) => void
+}
+
+/** How a mask is decided. */
+export interface MaskOptions extends PlannerChoice {
+  /** Default `shadow`. The oracle needs the continuation. A planner object is used as it is. */
+  readonly planner?: PlannerName | MaskPlanner
+  /** The text after the prompt, tokenised separately, or its ids. Only the oracle reads it. */
+  readonly continuation?: string | Ids
+}
+
+/** How a text is generated. */
+export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed'> {
+  /** The maximal number of tokens; default 64, or fewer if the model's context ends before. */
+  readonly maxTokens?: number
+  /**
+   * The storage of the KV cache; default `int8` with int8 and int4 weights, else `f32`. `int8` takes a quarter of the memory and of
+   * the memory traffic of a long text; its logits differ slightly.
+   */
+  readonly cache?: CacheStorage
+  /**
+   * Called with the mask in force, null for dense, before the first token and before each token under another mask:
+   * `achievedSparsity` says how much it skips.
+   */
+  readonly onMask?: (mask: UnitMask | null) => void
+  /** Called when the text has ended, however it did, with how often the planner decided and what dense checks did. */
+  readonly onEnd?: (text: TextRun) => void
+}
+
+/** How an answer is generated. */
+export interface ChatOptions extends Omit<GenerateOptions, 'maxTokens'> {
+  /** The maximal number of tokens; default 1024, or fewer if the model's context ends before. */
+  readonly maxTokens?: number
+  /** Called when the chat has been read, before the first token of the answer. */
+  readonly onPrompt?: (prompt: PromptRun) => void
+}
+
+/** One token of a text. */
+export interface GenerateStep {
+  /** The characters that this token completes; empty if it completes none. */
+  readonly text: string
+  readonly token: number
+  /** 0 for the first token after the prompt. */
+  readonly index: number
+}
+
+/** A batch. Each row of the attention mask is one run of ones, with zeros for padding. */
+export interface BatchInput {
+  readonly input_ids: IdTable
+  readonly attention_mask?: IdTable
+}
+
+/** The perplexity of a model on a text. */
+export interface Perplexity {
+  /** exp of the mean negative log-likelihood per token. */
+  readonly tokenPerplexity: number
+  /** The same per whitespace-separated word. */
+  readonly wordPerplexity: number
+  /** Sum of negative log-likelihoods, in nats. */
+  readonly nll: number
+  readonly tokens: number
+  readonly words: number
+}
+
+/** The kind of every option of a call; a missing one does not type-check. */
+export type Kinds<Options> = Readonly<Record<keyof Options, Kind>>
+
+/** The options of `fromPretrained`. */
+export const openKinds: Kinds<OpenOptions> = {
+  backend: kinds.text,
+  storage: kinds.text,
+  threads: kinds.numberOrAuto,
+  revision: kinds.text,
+  offline: kinds.flag,
+  signal: kinds.signal,
+  onProgress: kinds.call,
+}
+
+const choiceKinds: Kinds<PlannerChoice> = {
+  sparsity: kinds.number,
+  headSparsity: kinds.number,
+  neuronSparsity: kinds.number,
+  scope: kinds.text,
+  criterion: kinds.text,
+  every: kinds.numberOrAuto,
+  prefill: kinds.text,
+  paperCompatible: kinds.flag,
+  seed: kinds.seed,
+}
+
+/** The options of `mask`. */
+export const maskKinds: Kinds<MaskOptions> = {
+  ...choiceKinds,
+  planner: kinds.planner,
+  continuation: kinds.ids,
+}
+
+/** The options of `forward`. */
+export const planKinds: Kinds<PlanOptions> = {
+  ...choiceKinds,
+  planner: kinds.planner,
+  mode: kinds.text,
+  check: kinds.number,
+  signal: kinds.signal,
+}
+
+/** The options of `generate`. */
+export const generateKinds: Kinds<GenerateOptions> = {
+  ...planKinds,
+  maxTokens: kinds.number,
+  cache: kinds.text,
+  temperature: kinds.number,
+  topK: kinds.number,
+  topP: kinds.number,
+  repetitionPenalty: kinds.number,
+  onMask: kinds.call,
+  onEnd: kinds.call,
+}
+
+/** The options of `chat`. */
+export const chatKinds: Kinds<ChatOptions> = { ...generateKinds, onPrompt: kinds.call }
+
+/**
+ * Checks the messages of a chat. A role is a word, so that it spells no special token.
+ * @throws UsageError MESSAGES
+ */
+export function expectMessages(messages: readonly ChatMessage[]): void {
+  if (!Array.isArray(messages) || messages.length === 0)
+    throw new UsageError(
+      'MESSAGES',
+      `messages: expected a list of at least one message, got ${describeValue(messages)}`,
+    )
+  messages.forEach((message: unknown, i) => {
+    const { role, content } = (isObject(message) ? message : {}) as Partial<ChatMessage>
+    if (typeof role !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(role))
+      throw new UsageError(
+        'MESSAGES',
+        `message ${i}: expected a word as its role, got ${describeValue(role)}`,
+      )
+    if (typeof content !== 'string')
+      throw new UsageError(
+        'MESSAGES',
+        `message ${i}: expected text as its content, got ${describeValue(content)}`,
+      )
+  })
+}
+
+/** The template of a model that is to chat. @throws InputError CHAT_TEMPLATE_MISSING */
+export function expectTemplate(model: string, template: ChatTemplate | null): ChatTemplate {
+  if (template) return template
+  throw new InputError('CHAT_TEMPLATE_MISSING', `${model}: expected a chat template with the model, got none`)
+}
+
+/** The options of `perplexity`. */
+export const perplexityKinds: Kinds<{ readonly signal?: AbortSignal }> = { signal: kinds.signal }

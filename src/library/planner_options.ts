@@ -1,0 +1,246 @@
+/**
+ * Planners by name for one loaded model: the options that choose one, and the files they read.
+ *
+ * Predictors and a calibration are read once and kept. The predictor beside the model (io/named_predictor.ts) is read when
+ * the shadow planner is first used and no other shadow predictor was loaded.
+ */
+import type { Calibration } from '../calibration/open.ts'
+import { makeMethod, methodBudget, planMethod, type Method } from '../results/method.ts'
+import { isThere } from '../io/files.ts'
+import type { Budget, Scope } from '../masks/budget.ts'
+import type { MaskPlanner, Prefill } from '../masks/planner.ts'
+import type { UnitScores } from '../masks/selection.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
+import type { MaskMode } from '../engine/active_layer.ts'
+import { findPredictor } from '../io/named_predictor.ts'
+import { needs, plannerNames, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
+import type { PredictorKind } from '../predictor/predictor_config.ts'
+import type { Predictor } from '../predictor/predictor_file.ts'
+import { checkPredictor } from '../predictor/suitable.ts'
+import { MissingError, UsageError } from '../tensor/errors.ts'
+import { featureWidths } from '../engine/config.ts'
+
+/** A planner that needs no continuation, so that it can be used while text is generated. */
+export type GenerationPlanner = Exclude<PlannerName, 'oracle'>
+/** All of them. */
+export const generationPlanners: GenerationPlanner[] = plannersThat(
+  (planner) => !planner.needs.includes('continuation'),
+) as GenerationPlanner[]
+
+/** How much is skipped, and which scores decide. */
+export interface PlannerChoice {
+  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing. A planner that decides about neurons skips that share of these alone; one of input channels masks that share of them, and no unit. */
+  readonly sparsity?: number
+  /** The share of heads, if it differs from that of neurons. */
+  readonly headSparsity?: number
+  readonly neuronSparsity?: number
+  /** Which units compete: those of the model or those of a layer; default `global`. */
+  readonly scope?: Scope
+  /** The criterion of the oracle, of the prompt and of mean scores; default `plainact`. */
+  readonly criterion?: string
+  /**
+   * Decide again after every so many tokens, or with `auto` where attention has shifted (masks/shift.ts). Default: the mask of
+   * the prompt stays; planners that decide layer by layer or by the token itself do so at every token.
+   */
+  readonly every?: number | 'auto'
+  /**
+   * Whether the prompt runs `dense` and the mask applies to what follows it, or the prompt runs `masked` too. Default:
+   * `masked`, but `dense` for planners that are shown what it computes, such as `griffin` and `cats`.
+   */
+  readonly prefill?: Prefill
+  /** Select as the released code of ShadowLLM does: layer 0 ranked but forced dense, whole percentages. */
+  readonly paperCompatible?: boolean
+  /** Seed of sampling and of the random planner; default 0. */
+  readonly seed?: number
+}
+
+/** Which units are computed, and how. */
+export interface PlanOptions extends PlannerChoice {
+  /**
+   * Default `dense`, and `shadow` if a sparsity is given. Some need a predictor (see `loadPredictor`) or a calibration (see
+   * `loadCalibration`). A planner object decides itself how much it skips.
+   */
+  readonly planner?: GenerationPlanner | MaskPlanner
+  /** `skip` (default) does not compute skipped units; `simulate` computes and multiplies them by zero. Equal bits. */
+  readonly mode?: MaskMode
+  /**
+   * Run every so many written tokens again dense, and put the dense choice in the place of the first that is another: the text
+   * is that of the dense model (engine/next_tokens.ts). The prompt then runs dense by default, and may not run masked; a
+   * planner that decides again now and then is refused. The tokens after the first are handed out when they are checked.
+   */
+  readonly check?: number
+  readonly signal?: AbortSignal
+}
+
+/** The planner where none is named: ShadowLLM's if a sparsity is given. */
+export function defaultPlanner({
+  sparsity,
+  headSparsity,
+  neuronSparsity,
+}: PlannerChoice): 'shadow' | 'dense' {
+  return (sparsity ?? headSparsity ?? neuronSparsity) === undefined ? 'dense' : 'shadow'
+}
+
+/** The method of these options. */
+function methodOf(
+  planner: PlannerName,
+  {
+    sparsity = 0.5,
+    headSparsity,
+    neuronSparsity,
+    scope,
+    criterion = 'plainact',
+    every,
+    prefill,
+    paperCompatible,
+  }: PlannerChoice,
+): Method {
+  return makeMethod({
+    planner,
+    criterion,
+    sparsity,
+    headSparsity,
+    neuronSparsity,
+    ...(scope && { scope }),
+    every,
+    prefill,
+    paperCompatible,
+  })
+}
+
+/** The budget of these options. @throws UsageError SPARSITY, SCOPE */
+export function budgetOf(options: PlannerChoice): Budget {
+  return methodBudget(methodOf('random', options))
+}
+
+/** The predictors and the calibration of one model. Dispose it. */
+export class PlannerFiles {
+  readonly #model: LanguageModel
+  readonly #beside: string
+  /** Files that are being read. */
+  readonly #pending = new Set<Promise<unknown>>()
+  /** The current predictor of each kind. */
+  readonly #predictors = new Map<Predictor['kind'], Predictor>()
+  /** All that were read: a running generation may still use an earlier one. */
+  readonly #read: Predictor[] = []
+  #own: Promise<unknown> | null = null
+  #calibration: Calibration | null = null
+  readonly #means = new Map<string, UnitScores>()
+  #disposed = false
+
+  /** @param beside the path of the model's own predictor, which may be missing */
+  constructor(model: LanguageModel, beside: string) {
+    this.#model = model
+    this.#beside = beside
+  }
+
+  /**
+   * Reads a predictor of any kind, from a file or by its name in this package; it replaces an earlier one of its kind.
+   * @throws InputError PREDICTOR_MODEL, and what `openPredictor` throws; UsageError DISPOSED
+   */
+  loadPredictor(path: string): Promise<PredictorKind> {
+    return this.#whilePending(this.#readPredictor(path))
+  }
+
+  /**
+   * Opens a calibration; it replaces an earlier one.
+   * @throws InputError CALIBRATION_MODEL, and what `openCalibration` throws
+   */
+  loadCalibration(folder: string): Promise<void> {
+    return this.#whilePending(this.#readCalibration(folder))
+  }
+
+  /**
+   * The planner of a name; null is dense.
+   * @param oracleScores the scores of the oracle
+   * @throws UsageError PLANNER for an unknown name, SPARSITY, SCOPE, CRITERION_NAME; MissingError PREDICTOR_MISSING,
+   *   CALIBRATION_MISSING, PLANNER_SOURCE; and as for every file that is read
+   */
+  async planner(
+    name: PlannerName,
+    options: PlannerChoice,
+    oracleScores?: UnitScores,
+  ): Promise<MaskPlanner | null> {
+    if (!plannerNames.includes(name))
+      throw new UsageError(
+        'PLANNER',
+        `planner: expected one of ${generationPlanners.join(', ')}, got ${String(name)}`,
+      )
+    const method = methodOf(name, options)
+    // An invalid sparsity is refused before a file is read.
+    methodBudget(method)
+    await Promise.all(this.#pending)
+    const kind = predictorKindOf(name)
+    const inputs = {
+      mean: needs(name, 'calibration') ? await this.#mean(name, method.criterion) : undefined,
+      predictor: kind ? await this.#predictor(kind) : undefined,
+    }
+    return planMethod(this.#model, method, inputs, { seed: options.seed, oracleScores })
+  }
+
+  /** Frees every predictor. Safe to call twice. */
+  dispose(): void {
+    this.#disposed = true
+    for (const predictor of this.#read.splice(0)) predictor.dispose()
+  }
+
+  async #whilePending<T>(reading: Promise<T>): Promise<T> {
+    this.#pending.add(reading)
+    try {
+      return await reading
+    } finally {
+      this.#pending.delete(reading)
+    }
+  }
+
+  async #predictor(kind: PredictorKind): Promise<Predictor> {
+    const own = this.#beside
+    if (kind === 'shadow' && !this.#predictors.has(kind) && (await isThere(own)))
+      await (this.#own ??= this.#readPredictor(own))
+    const found = this.#predictors.get(kind)
+    if (found) return found
+    const place = kind === 'shadow' ? `, not even ${own}` : ''
+    throw new MissingError(
+      'PREDICTOR_MISSING',
+      `planner ${kind}: expected a predictor of its kind, got none${place}; "shadowllm train" makes one`,
+    )
+  }
+
+  async #readPredictor(path: string): Promise<PredictorKind> {
+    const { openPredictor } = await import('../predictor/predictor_file.ts')
+    const file = await findPredictor(path)
+    const predictor = await openPredictor(file, this.#model.backend, this.#model.weights.storage)
+    try {
+      if (this.#disposed) throw new UsageError('DISPOSED', 'the model has been disposed')
+      checkPredictor(predictor, this.#model.config, path)
+    } catch (error) {
+      predictor.dispose()
+      throw error
+    }
+    this.#read.push(predictor)
+    this.#predictors.set(predictor.kind, predictor)
+    return predictor.kind
+  }
+
+  async #readCalibration(folder: string): Promise<void> {
+    const { openCalibration } = await import('../calibration/open.ts')
+    const calibration = await openCalibration(folder)
+    calibration.checkModel({ ...this.#model.shape, ...featureWidths(this.#model.config) })
+    this.#calibration = calibration
+    this.#means.clear()
+  }
+
+  async #mean(planner: PlannerName, criterion: string): Promise<UnitScores> {
+    const calibration = this.#calibration
+    if (!calibration)
+      throw new MissingError(
+        'CALIBRATION_MISSING',
+        `planner ${planner}: expected a calibration, got none; "shadowllm calibrate" makes one`,
+      )
+    const known = this.#means.get(criterion)
+    if (known) return known
+    const mean = await calibration.aggregate(criterion)
+    if (calibration === this.#calibration) this.#means.set(criterion, mean)
+    return mean
+  }
+}

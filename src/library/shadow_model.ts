@@ -1,0 +1,514 @@
+/**
+ * ShadowModel: a loaded model with its tokenizer, its backend and its predictor, if it has one. The API of the library.
+ *
+ * Every argument is checked here, and an invalid one is refused by a typed error; the code below trusts its arguments. Any
+ * number of generations may run at once: each has its own sequence and gives the same text as alone. `dispose` ends
+ * running generations: they throw DISPOSED at their next step.
+ */
+import type { Backend } from '../backends/backend.ts'
+import { createBackend } from '../backends/select.ts'
+import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
+import type { HubOrigin } from '../io/hub.ts'
+import type { ChatMessage, ChatPrompt } from '../io/chat_prompt.ts'
+import type { ChatTemplate } from '../io/chat_template.ts'
+import { openModelFolder, type ModelFolder } from '../io/load.ts'
+import type { Tokenizer } from '../io/tokenizer.ts'
+import { criterionByName } from '../criteria/index.ts'
+import { denseMask, type UnitMask } from '../masks/mask.ts'
+import type { MaskPlanner } from '../masks/planner.ts'
+import type { UnitScores } from '../masks/selection.ts'
+import { maskModes } from '../engine/active_layer.ts'
+import { forwardBatch } from '../engine/batch.ts'
+import { parseConfig, type ModelConfig } from '../engine/config.ts'
+import { Conversation } from '../engine/conversation.ts'
+import { expectCheckable } from '../engine/next_tokens.ts'
+import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
+import { cacheStorages } from '../engine/layer_cache.ts'
+import { shiftLabels } from '../engine/loss.ts'
+import { LanguageModel } from '../engine/language_model.ts'
+import { makeSampler } from '../engine/sampling.ts'
+import type { LoadProgress } from '../engine/weight_reader.ts'
+import { NOT_SCORED } from '../ops/cross_entropy.ts'
+import { predictorBeside } from '../io/named_predictor.ts'
+import {
+  chatKinds,
+  expectMessages,
+  expectTemplate,
+  generateKinds,
+  maskKinds,
+  openKinds,
+  perplexityKinds,
+  planKinds,
+  type BatchInput,
+  type ChatOptions,
+  type GenerateOptions,
+  type GenerateStep,
+  type MaskOptions,
+  type OpenOptions,
+  type OpenProgress,
+  type Perplexity,
+} from './options.ts'
+import { defaultPlanner, generationPlanners, PlannerFiles, type PlanOptions } from './planner_options.ts'
+import { promptMask } from '../planners/leaky.ts'
+import type { PredictorKind } from '../predictor/predictor_config.ts'
+import { scoreContinuation } from '../planners/prompt_plainact.ts'
+import { checkOptions, describeValue, expectKind, isObject, kinds } from '../tensor/arguments.ts'
+import { InputError, UsageError } from '../tensor/errors.ts'
+import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from '../tensor/ndarrays.ts'
+import { pause } from '../platform/pause.ts'
+
+const DEFAULT_TOKENS = 64
+/** The default limit of an answer. */
+const MAX_ANSWER = 1024
+
+/** How text and chats differ. */
+interface Writing {
+  /** The default limit of tokens. */
+  readonly most: number
+  readonly stopIds: readonly number[]
+  /** Whether a space that begins the text is part of it. */
+  readonly continues: boolean
+  readonly conversation?: Conversation
+  readonly onPrompt?: (prompt: PromptRun) => void
+}
+
+/** A model that generates and scores text. Made by `fromPretrained`; free it with `dispose`. */
+export class ShadowModel {
+  /** The path of its folder, its name on the hub, or `embedded`. */
+  readonly name: string
+  /** Its repository on the hub and the commit; null for a local model. */
+  readonly origin: HubOrigin | null
+  /** The files it was read from: config, weights or their index, tokenizer; or one GGUF file. */
+  readonly files: readonly string[]
+  /** The file by which it can be opened again: the weights or their index. */
+  readonly weightsFile: string
+  readonly config: ModelConfig
+  readonly model: LanguageModel
+  /** Null if the model's folder has none: then prompts are ids, and steps have no text. */
+  readonly tokenizer: Tokenizer | null
+  /** How a chat is written; null if the model's folder does not say: then `chat` is refused. */
+  readonly chatTemplate: ChatTemplate | null
+  /** Ids that end a text: those of the configuration, and of `generation_config.json`. */
+  readonly stopIds: readonly number[]
+  /** The ids that the model expects before a text: those of its tokenizer, `config.bosId` where it has none. */
+  readonly prefixIds: readonly number[]
+  readonly #backend: Backend
+  readonly #running = new Set<AsyncGenerator<unknown>>()
+  readonly #planners: PlannerFiles
+  readonly #conversation = new Conversation()
+  #disposed = false
+
+  private constructor(
+    name: string,
+    { origin, files, tokenizer, chat, stopIds }: FoundModel & ModelFolder,
+    model: LanguageModel,
+  ) {
+    this.name = name
+    this.origin = origin
+    this.files = files.all
+    this.weightsFile = files.weights
+    this.config = model.config
+    this.model = model
+    this.tokenizer = tokenizer ?? null
+    this.chatTemplate = chat ?? null
+    this.stopIds = [...new Set([...model.config.eosIds, ...(stopIds ?? [])])]
+    this.prefixIds = tokenizer?.prefixIds ?? [model.config.bosId]
+    this.#backend = model.backend
+    this.#planners = new PlannerFiles(model, predictorBeside(files.weights))
+  }
+
+  /**
+   * Loads a model in Hugging Face form: config.json, weights as safetensors or .bin, tokenizer files.
+   * @param pathOrName a folder, or a name on the Hugging Face hub if no folder has this path, or `embedded` (the default)
+   *   for the model in this package
+   * @throws InputError for an invalid file, with the reason as code; HubError HUB_* for a failed download or a model missing in
+   *   the cache; MissingError BACKEND_MISSING, THREADS_MISSING; UsageError MODEL_NAME, BACKEND_NAME, STORAGE, THREADS, HUB_*, and
+   *   OPTIONS, OPTION_NAME, OPTION_TYPE for invalid options; the signal's reason
+   * @example
+   * ```ts
+   * import { ShadowModel } from 'shadowllm'
+   *
+   * const opt = await ShadowModel.fromPretrained()
+   * let text = ''
+   * for await (const step of opt.generate('The captain looked at', { maxTokens: 12 })) text += step.text
+   * console.log(text)
+   * await opt.dispose()
+   * ```
+   */
+  static async fromPretrained(
+    pathOrName: string = embeddedName,
+    options: OpenOptions = {},
+  ): Promise<ShadowModel> {
+    expectKind(pathOrName, kinds.text, 'model', 'MODEL_NAME')
+    checkOptions(options, openKinds)
+    const { signal, revision, offline, storage } = options
+    signal?.throwIfAborted()
+    const tell = (stage: OpenProgress['stage']) => (progress: LoadProgress) =>
+      options.onProgress?.({ stage, ...progress })
+    // Kernels are compiled while files are opened. An error of the files is told first.
+    const backing = createBackend(options.backend ?? 'wasm', { threads: options.threads })
+    backing.catch(() => {})
+    try {
+      const found = await findModel(pathOrName, {
+        revision,
+        offline,
+        signal,
+        onProgress: tell('download'),
+      })
+      const folder = await openModelFolder(found.path)
+      try {
+        const config = parseConfig(folder.configJson)
+        const onProgress = tell('load')
+        const how = { signal, onProgress, storage }
+        const model = await LanguageModel.load(config, folder.source, await backing, how)
+        if (signal?.aborted) {
+          model.dispose()
+          throw signal.reason
+        }
+        return new ShadowModel(pathOrName, { ...found, ...folder }, model)
+      } finally {
+        await folder.source.close()
+      }
+    } catch (error) {
+      await backing.then(
+        (backend) => backend.dispose(),
+        () => {},
+      )
+      throw error
+    }
+  }
+
+  /**
+   * Reads a predictor for the planner of its kind: `shadow`, `dejavu-style` or `dejavu`. It replaces an earlier one of its
+   * kind. Without this, `shadow` uses `predictor.safetensors` in the model's folder, or `NAME.predictor.safetensors` beside
+   * a model of one file `NAME.gguf`. `shadowllm train` makes such files.
+   * @param path a file, or the name of a predictor in this package: `smollm2-135m`
+   * @returns its kind, which is the name of the planner that reads it
+   * @throws InputError PREDICTOR_MODEL for a predictor of a model of another shape, and as for every file
+   */
+  async loadPredictor(path: string): Promise<PredictorKind> {
+    this.#expectLive()
+    expectKind(path, kinds.text, 'predictor', 'PATH')
+    return this.#planners.loadPredictor(path)
+  }
+
+  /**
+   * Opens a calibration, made by `shadowllm calibrate`, for `static` and the other planners that rank units by its mean
+   * scores. It replaces an earlier one.
+   * @throws InputError CALIBRATION_MODEL for a calibration of a model of another shape, and as for every file
+   */
+  async loadCalibration(folder: string): Promise<void> {
+    this.#expectLive()
+    expectKind(folder, kinds.text, 'calibration', 'PATH')
+    await this.#planners.loadCalibration(folder)
+  }
+
+  /**
+   * The ids of a text, without special tokens; with `prefix` those are added that the tokenizer puts around a text, such as
+   * `</s>` before one of OPT. It works after `dispose` too.
+   * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE, TEXT_BYTE; UsageError TEXT
+   */
+  encode(text: string, { prefix = false }: { readonly prefix?: boolean } = {}): number[] {
+    expectKind(text, kinds.text, 'text', 'TEXT')
+    if (this.tokenizer) return this.tokenizer.encode(text, { prefix })
+    throw new InputError(
+      'TOKENIZER_MISSING',
+      `text: expected tokenizer.json, or vocab.json with merges.txt, in the folder of ${this.name}, got neither`,
+    )
+  }
+
+  /**
+   * Continues a prompt, token by token. Leaving the loop ends the generation.
+   * @param prompt text, around which the tokenizer puts its special tokens (`</s>` before one of OPT), or ids, which are
+   *   used unchanged
+   * @returns at the end: `stop` if the model ended the text, `length` if maxTokens or the context did
+   * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS, SPARSITY,
+   *   PLANNER, EVERY, PREFILL, CHECK, CACHE, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME,
+   *   OPTION_TYPE; MissingError PREDICTOR_MISSING; the signal's reason
+   */
+  async *generate(
+    prompt: string | Ids,
+    options: GenerateOptions = {},
+  ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
+    this.#expectLive()
+    checkOptions(options, generateKinds)
+    const ids = this.#promptIds(prompt)
+    return yield* this.#write(ids, options, { most: DEFAULT_TOKENS, stopIds: this.stopIds, continues: true })
+  }
+
+  /**
+   * Answers the last message of a chat, token by token. Leaving the loop ends the answer. The chat is
+   * written by the model's template; what messages spell never becomes a special token.
+   *
+   * The cache is kept until the next chat, whose tokens are taken from it as far as they are the same and
+   * the bits are those of a fresh run: dense, and under planners that decide the same mask again (see
+   * `onPrompt`). One chat is kept.
+   * @returns at the end: `stop` if the model ended the answer, `length` if maxTokens or the context did
+   * @throws InputError CHAT_TEMPLATE_MISSING, TOKENIZER_MISSING, CHAT_TEMPLATE_* for a template that cannot
+   *   be rendered or refuses the messages, CHAT_MESSAGE; UsageError MESSAGES, and as `generate`
+   * @example
+   * ```ts no-run
+   * import { ShadowModel } from 'shadowllm'
+   *
+   * const opt = await ShadowModel.fromPretrained('HuggingFaceTB/SmolLM2-135M-Instruct')
+   * const messages = [{ role: 'user', content: 'What is gravity?' }]
+   * let answer = ''
+   * for await (const step of opt.chat(messages)) answer += step.text
+   * messages.push({ role: 'assistant', content: answer }, { role: 'user', content: 'Who found it?' })
+   * for await (const step of opt.chat(messages, { planner: 'random', sparsity: 0.3 })) console.log(step.text)
+   * await opt.dispose()
+   * ```
+   */
+  async *chat(
+    messages: readonly ChatMessage[],
+    options: ChatOptions = {},
+  ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
+    this.#expectLive()
+    checkOptions(options, chatKinds)
+    expectMessages(messages)
+    const { onPrompt } = options
+    const { ids } = await this.chatPrompt(messages)
+    const eosToken = this.chatTemplate?.eosToken ?? null
+    const end = eosToken === null ? null : (this.tokenizer?.idOf(eosToken) ?? null)
+    return yield* this.#write(this.#promptIds(ids), options, {
+      most: MAX_ANSWER,
+      stopIds: end === null ? this.stopIds : [...this.stopIds, end],
+      continues: false,
+      conversation: this.#conversation,
+      onPrompt,
+    })
+  }
+
+  /**
+   * A chat as the model reads it, ready for an answer.
+   * @throws as `chat`
+   */
+  async chatPrompt(messages: readonly ChatMessage[]): Promise<ChatPrompt> {
+    expectMessages(messages)
+    const { tokenizer, name } = this
+    const template = expectTemplate(name, this.chatTemplate)
+    if (!tokenizer)
+      throw new InputError('TOKENIZER_MISSING', `${name}: expected a tokenizer with the model, got none`)
+    // The template language is loaded where a chat is written.
+    const { chatPrompt } = await import('../io/chat_prompt.ts')
+    return chatPrompt(template, tokenizer, messages)
+  }
+
+  /** The tokens after a prompt, as text too. */
+  async *#write(
+    ids: Int32Array,
+    options: GenerateOptions,
+    { most, continues, ...how }: Writing,
+  ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
+    const maxTokens = options.maxTokens ?? Math.min(most, this.config.positions - ids.length)
+    const { signal, mode, cache, check, onMask, onEnd } = options
+    if (cache !== undefined && !cacheStorages.includes(cache))
+      throw new UsageError(
+        'CACHE',
+        `cache: expected one of ${cacheStorages.join(', ')}, got ${String(cache)}`,
+      )
+    const sampler = makeSampler(options)
+    const planner = await this.#planner(options)
+    this.#expectLive()
+    const decided = { maxTokens, planner, mode, cache, sampler, check, onMask, onEnd, signal }
+    const tokens = generateTokens(this.model, ids, { ...decided, ...how })
+    const text = this.tokenizer?.stream({ skipSpecial: true, continues })
+    this.#running.add(tokens)
+    try {
+      for (let count = 0; ; count++) {
+        const { done, value } = await tokens.next()
+        this.#expectLive()
+        if (done) {
+          const rest = text?.end() ?? ''
+          // The text ended inside a character: its rest comes with the final `</s>`.
+          if (rest !== '') yield { text: rest, token: this.config.eosIds[0], index: count }
+          return value
+        }
+        const { token, index } = value
+        const piece = text?.push(token) ?? ''
+        const isLast = index + 1 === maxTokens
+        yield { text: isLast ? piece + (text?.end() ?? '') : piece, token, index }
+        this.#expectLive()
+      }
+    } finally {
+      this.#running.delete(tokens)
+      await tokens.return('length')
+    }
+  }
+
+  /**
+   * Logits of every position: [T, V] of one sequence, [B, T, V] of a batch (0 at padding).
+   * @throws UsageError TOKENS, BATCH_SHAPE, CONTEXT_LENGTH, SPARSITY, PLANNER, DISPOSED, OPTIONS, OPTION_NAME,
+   *   OPTION_TYPE; InputError MASK_NOT_CONTIGUOUS
+   * @example
+   * ```ts
+   * import { ShadowModel } from 'shadowllm'
+   *
+   * const opt = await ShadowModel.fromPretrained('embedded', { backend: 'reference' })
+   * const { logits } = await opt.forward([2, 601, 3455])
+   * console.log(logits.shape)
+   * await opt.dispose()
+   * ```
+   */
+  async forward(input: Ids | BatchInput, options: PlanOptions = {}): Promise<{ logits: FloatArray }> {
+    this.#expectLive()
+    checkOptions(options, planKinds)
+    const plan = { planner: await this.#planner(options), mode: options.mode }
+    await pause(options.signal)
+    this.#expectLive()
+    const { vocabulary: V } = this.config
+    if (!isObject(input))
+      throw new UsageError('TOKENS', `tokens: expected ids or a batch of them, got ${describeValue(input)}`)
+    if (!('input_ids' in input)) {
+      const ids = readIds(input, 'tokens')
+      return { logits: asNdarray(forwardBatch(this.model, ids, null, 1, ids.length, plan), [ids.length, V]) }
+    }
+    const { B, T, values } = readIdTable(input.input_ids, 'input_ids')
+    const mask = input.attention_mask ? readIdTable(input.attention_mask, 'attention_mask') : null
+    if (mask && (mask.B !== B || mask.T !== T))
+      throw new UsageError('BATCH_SHAPE', `attention_mask: expected [${B}, ${T}], got [${mask.B}, ${mask.T}]`)
+    return {
+      logits: asNdarray(forwardBatch(this.model, values, mask?.values ?? null, B, T, plan), [B, T, V]),
+    }
+  }
+
+  /**
+   * The mask that a planner decides for a prompt.
+   * @returns which heads and neurons are computed: heads [L, H], neurons [L, F]
+   * @throws UsageError PROMPT, PLANNER, CONTINUATION for an oracle without one, CONTEXT_LENGTH, and as `generate`
+   */
+  async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
+    this.#expectLive()
+    checkOptions(options, maskKinds)
+    const ids = this.#promptIds(prompt)
+    const { planner = 'shadow' } = options
+    const oracleScores = planner === 'oracle' ? this.#oracleScores(ids, options) : undefined
+    const decider =
+      typeof planner === 'object' ? planner : await this.#planners.planner(planner, options, oracleScores)
+    this.#expectLive()
+    return decider ? promptMask(this.model, decider, ids) : denseMask(this.model.shape)
+  }
+
+  /**
+   * The planner that `generate` uses with these options; null is dense. `rankingOf` gives the scores of a planner that ranks
+   * units.
+   * @throws UsageError PLANNER, SPARSITY, SCOPE, CRITERION_NAME, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE; MissingError
+   *   PREDICTOR_MISSING, CALIBRATION_MISSING
+   */
+  async planner(options: PlanOptions = {}): Promise<MaskPlanner | null> {
+    this.#expectLive()
+    checkOptions(options, planKinds)
+    return this.#planner(options)
+  }
+
+  /**
+   * The perplexity of the dense model on a text. A text longer than the context is cut into pieces of that length, each
+   * scored separately after what the tokenizer puts before a text, `</s>` of OPT. Where that is nothing, the first token of a
+   * piece has nothing before it and is not scored.
+   * @throws UsageError PROMPT for a text without a token to score, DISPOSED; InputError TOKENIZER_MISSING; the signal's reason
+   */
+  async perplexity(text: string, options: { readonly signal?: AbortSignal } = {}): Promise<Perplexity> {
+    this.#expectLive()
+    checkOptions(options, perplexityKinds)
+    const ids = this.encode(text)
+    const { prefixIds } = this
+    // The first token of a piece is scored if something is before it.
+    const lost = prefixIds.length > 0 ? 0 : 1
+    if (ids.length <= lost)
+      throw new UsageError('PROMPT', `text: expected more than ${lost} tokens, got ${ids.length}`)
+    const room = this.config.positions - prefixIds.length
+    let nll = 0
+    let tokens = 0
+    for (let start = 0; start < ids.length; start += room) {
+      await pause(options.signal)
+      this.#expectLive()
+      const piece = ids.slice(start, start + room)
+      nll += this.#scorePiece(Int32Array.of(...prefixIds, ...piece), prefixIds.length)
+      tokens += piece.length - lost
+    }
+    const words = Math.max(1, text.split(/\s+/).filter(Boolean).length)
+    return {
+      tokenPerplexity: Math.exp(nll / tokens),
+      wordPerplexity: Math.exp(nll / words),
+      nll,
+      tokens,
+      words,
+    }
+  }
+
+  /** Ends all running generations and frees the model. Safe to call twice. */
+  async dispose(): Promise<void> {
+    if (this.#disposed) return
+    this.#disposed = true
+    await Promise.all([...this.#running].map((tokens) => tokens.return(undefined)))
+    this.#conversation.dispose()
+    this.#planners.dispose()
+    this.model.dispose()
+    this.#backend.dispose()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose()
+  }
+
+  #expectLive(): void {
+    if (this.#disposed) throw new UsageError('DISPOSED', 'the model has been disposed')
+  }
+
+  #promptIds(prompt: string | Ids): Int32Array {
+    expectKind(prompt, kinds.ids, 'prompt', 'PROMPT')
+    if (prompt.length === 0) throw new UsageError('PROMPT', 'prompt: expected some text, got none')
+    const ids = typeof prompt === 'string' ? this.encode(prompt, { prefix: true }) : prompt
+    const { positions } = this.config
+    if (ids.length >= positions)
+      throw new UsageError(
+        'CONTEXT_LENGTH',
+        `prompt: expected less than ${positions} tokens, got ${ids.length}`,
+      )
+    return readIds(ids, 'prompt')
+  }
+
+  async #planner(options: PlanOptions): Promise<MaskPlanner | null> {
+    const { planner = defaultPlanner(options), mode = 'auto', check } = options
+    if (!maskModes.includes(mode))
+      throw new UsageError('MODE', `mode: expected one of ${maskModes.join(', ')}, got ${String(mode)}`)
+    if (typeof planner === 'object') {
+      expectCheckable(check, planner)
+      return planner
+    }
+    if (!generationPlanners.includes(planner))
+      throw new UsageError(
+        'PLANNER',
+        `planner: expected one of ${generationPlanners.join(', ')}, got ${String(planner)}`,
+      )
+    // What is checked follows a dense prompt.
+    const prefill = options.prefill ?? (check === undefined ? undefined : 'dense')
+    const decided = await this.#planners.planner(planner, { ...options, prefill })
+    expectCheckable(check, decided)
+    return decided
+  }
+
+  /** The criterion's scores of the continuation of a prompt. */
+  #oracleScores(prompt: Int32Array, { continuation, criterion = 'plainact', seed }: MaskOptions): UnitScores {
+    const ids = typeof continuation === 'string' ? this.encode(continuation) : (continuation ?? [])
+    if (ids.length === 0) throw new UsageError('CONTINUATION', 'oracle: `continuation` is required')
+    return scoreContinuation(
+      this.model,
+      prompt,
+      readIds(ids, 'continuation'),
+      criterionByName(criterion),
+      seed,
+    )
+  }
+
+  /** Nats of the tokens from `from` on; the first token of all is not scored. */
+  #scorePiece(ids: Int32Array, from: number): number {
+    const sequence = this.model.begin({ capacity: ids.length })
+    try {
+      const labels = shiftLabels(ids.slice().fill(NOT_SCORED, 0, from))
+      return sequence.score(ids, labels).reduce((total, value) => total + value, 0)
+    } finally {
+      sequence.dispose()
+    }
+  }
+}
