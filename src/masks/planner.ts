@@ -118,7 +118,7 @@ export interface MaskPlanner {
    */
   summarizeChannels?(layer: number, site: ChannelSite, x: Float32Array, tokens: number): Float32Array
   /**
-   * Decides the input channels of a site for one token; all units are computed. Activations are masked before int8 and int4
+   * Decides the input channels of a site for one token; all units are computed. Activations are masked before matrices
    * round them. It is asked for every token after the prompt, and for the last one of the prompt, which changes no number.
    * `every` is 1.
    * @param x what the site would read of the token: [C], read-only
