@@ -9,7 +9,7 @@
 import { ScoreAggregate } from '../../src/calibration/aggregate.ts'
 import { readWikitext } from '../../src/data/wikitext.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
-import type { Storage } from '../../src/engine/matrix.ts'
+import type { Storage } from '../../src/engine/storages/index.ts'
 import { logitsDivergence } from '../../src/engine/divergence.ts'
 import { achievedBy } from '../../src/evaluation/tally.ts'
 import { openModelFolder } from '../../src/io/load.ts'

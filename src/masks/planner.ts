@@ -113,7 +113,7 @@ export interface ByChannels {
    */
   summarize?(layer: number, site: ChannelSite, x: Float32Array, tokens: number): Float32Array
   /**
-   * Activations are masked before int8 and int4 round them.
+   * Activations are masked before matrices round them.
    * @param x what the site would read of the token: [C], read-only
    * @param summary what `summarize` returned for the site; empty without it
    * @returns ones and zeros: [C]

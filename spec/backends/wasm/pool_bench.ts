@@ -7,7 +7,7 @@ import { instantiate } from '../../../src/backends/wasm/instance.ts'
 import { withSharedMemory } from '../../../src/backends/wasm/shared_import.ts'
 import { ThreadPool, type PoolSetup } from '../../../src/backends/wasm/thread_pool.ts'
 import type { Job, WorkQueue } from '../../../src/backends/wasm/work_queue.ts'
-import { Data } from '../../harness/data.ts'
+import { Data } from '../../../src/testing/seeded_data.ts'
 import { runSeed } from '../../harness/seed.ts'
 
 const module = new WebAssembly.Module(withSharedMemory(await kernelFiles.wasm()))

@@ -2,7 +2,7 @@
  * A study: it generates a sparse and then a dense text, measures their divergence, and records the scores behind the masks.
  * It computes what the page shows and does not depend on the page.
  */
-import { roundsActivations } from '../../engine/matrix.ts'
+import { storageNamed } from '../../engine/storages/index.ts'
 import { criterionByName } from '../../criteria/index.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { UnitMask } from '../../masks/mask.ts'
@@ -84,7 +84,7 @@ export async function* study(
   const kl = compares ? divergences(model, ids, tokens, logits) : null
   await pause(signal)
   // What activations are rounded for has no gradients.
-  const isRounded = roundsActivations(model.weights.storage)
+  const isRounded = storageNamed(model.weights.storage).roundsActivations
   const oracleScores = isRounded ? null : oracleScoresOf(opt, ids, compares ? denseTokens : tokens, options)
   return { kl, divergence, oracleScores, tokensPerSecond: { ...speeds } }
 }
