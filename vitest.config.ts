@@ -1,23 +1,53 @@
+import { globSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { defineConfig } from 'vitest/config'
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
 import LongestFirst from './scripts/sequencer.ts'
 import { readTier, specFilesOf } from './spec/harness/tier.ts'
 
+const isDeno = 'Deno' in globalThis
+const { include, exclude } = specFilesOf(readTier(process.env.SHADOWLLM_TIER))
+
+/** The spec files that put stand-ins in the place of modules. */
+const replacing = globSync(include, { exclude }).filter((path) =>
+  /\bvi\.(do)?[mM]ock\(/.test(readFileSync(path, 'utf8')),
+)
+
+/** What holds for every spec file. */
+const shared: TestProjectInlineConfiguration['test'] = {
+  // The spec files of a worker share modules and backends. Each file has its own folder for temporary files.
+  isolate: false,
+  // Node 24 is reported to die in garbage collection under long test runs with V8's baseline compiler (nodejs/node 62393).
+  execArgv: isDeno ? [] : ['--no-sparkplug'],
+  setupFiles: ['spec/harness/setup.ts'],
+  // The limits are for tests that hang, and no test takes five minutes on a busy machine. SHADOWLLM_EMULATE adds slow sections.
+  testTimeout: process.env.SHADOWLLM_EMULATE ? 600_000 : 300_000,
+  hookTimeout: 300_000,
+}
+
+/**
+ * Node imports the modules itself. Vite would rewrite each of them first, and its modules reach every import through an object,
+ * which costs time in loops; but tests can replace Vite's modules only.
+ */
+const byNode: TestProjectInlineConfiguration = {
+  test: {
+    ...shared,
+    name: '',
+    include,
+    exclude: [...exclude, ...replacing],
+    experimental: { viteModuleRunner: false, nodeLoader: false },
+  },
+}
+const byVite: TestProjectInlineConfiguration = { test: { ...shared, name: 'stand-ins', include: replacing } }
+
 export default defineConfig({
   test: {
-    ...specFilesOf(readTier(process.env.SHADOWLLM_TIER)),
+    ...(isDeno
+      ? { ...shared, include, exclude }
+      : { projects: replacing.length > 0 ? [byNode, byVite] : [byNode] }),
     globalSetup: ['spec/harness/run.ts'],
     sequence: { sequencer: LongestFirst },
-    // The spec files of a worker share modules and backends. Each file has its own folder for temporary files.
-    isolate: false,
     // A worker waits for disks and timers a third of its time; vitest takes no share above 100 %.
     maxWorkers: Math.ceil(1.5 * availableParallelism()),
-    // Node 24 is reported to die in garbage collection under long test runs with V8's baseline compiler (nodejs/node 62393).
-    execArgv: 'Deno' in globalThis ? [] : ['--no-sparkplug'],
-    setupFiles: ['spec/harness/setup.ts'],
-    // The limits are for tests that hang, and no test takes five minutes on a busy machine. SHADOWLLM_EMULATE adds slow sections.
-    testTimeout: process.env.SHADOWLLM_EMULATE ? 600_000 : 300_000,
-    hookTimeout: 300_000,
     teardownTimeout: 60_000,
   },
 })

@@ -12,7 +12,7 @@ import { loadSubject, shapeSubject, type BenchSubject } from '../src/bench/subje
 import { Decoding } from '../src/evaluation/decode.ts'
 import { median, medianRatio, turnOrder } from '../src/results/interleaved_rounds.ts'
 import { cacheStorages, type CacheStorage } from '../src/engine/layer_cache.ts'
-import type { Storage } from '../src/engine/matrix.ts'
+import type { Storage } from '../src/engine/storages/index.ts'
 import { now, write } from '../src/platform/platform.ts'
 import { table } from './timing.ts'
 

@@ -7,9 +7,7 @@
 import { createBackend } from '../src/backends/select.ts'
 import type { Backend, Buffer } from '../src/backends/backend.ts'
 import { BufferScope } from '../src/backends/buffer_scope.ts'
-import { firstRows } from '../src/backends/rows.ts'
-import { scalesOf, valuesOf } from '../src/backends/calls.ts'
-import { makeMatrix, storeRows, type Matrix } from '../src/engine/matrix.ts'
+import { storageNamed, type Matrix } from '../src/engine/storages/index.ts'
 import { write } from '../src/platform/platform.ts'
 import { Random } from '../src/tensor/random.ts'
 import { STREAM_BYTES } from './streams.ts'
@@ -44,13 +42,11 @@ const rowStorages = ['f32', 'bf16', 'f16', 'int8'] as const
 
 function fill(scope: BufferScope, storage: (typeof rowStorages)[number], rows: number, D: number): Matrix {
   const random = new Random(1)
-  const matrix = makeMatrix(scope, storage, [rows, D])
+  const builder = storageNamed(storage).builder(scope, [rows, D], false)
   const some = Float32Array.from({ length: 64 * D }, () => random.uniform() - 0.5)
-  const x = scope.upload(some, [64, D])
   for (let row = 0; row < rows; row += 64)
-    storeRows(scope.backend, matrix, firstRows(scope.backend, x, Math.min(64, rows - row)), row)
-  scope.free(x)
-  return matrix
+    builder.add({ start: row * D, values: some.subarray(0, Math.min(64, rows - row) * D) })
+  return builder.build()
 }
 
 /** A view of rows of a matrix. */
@@ -60,8 +56,7 @@ function rowsFrom(backend: Backend, matrix: Matrix, count: number, start: number
     const width = rest.reduce((product, size) => product * size, 1)
     return backend.view(part, [count, ...rest], start * width)
   }
-  const scales = scalesOf(matrix)
-  return scales ? { values: rows(valuesOf(matrix)), scales: rows(scales) } : rows(valuesOf(matrix))
+  return 'scales' in matrix ? { values: rows(matrix.values), scales: rows(matrix.scales) } : rows(matrix)
 }
 
 /** One token through all blocks of so many channels of heads and neurons that fit into what is held. */

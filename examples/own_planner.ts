@@ -15,7 +15,8 @@ const { shape } = opt.model
 
 const loudest: MaskPlanner = {
   name: 'loudest',
-  afterAttention({ context, tokens }) {
+  by: 'attention',
+  choose({ context, tokens }) {
     // context: [T, D]; head h has the channels from h K to (h + 1) K
     const last = context.subarray((tokens - 1) * shape.heads * headSize)
     const loudness = Float32Array.from({ length: shape.heads }, (_, h) =>

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { format } from 'oxfmt'
 import type { JsonOutputs } from '../src/cli/json_outputs.ts'
 import { kernelNames } from '../src/ops/catalog.ts'
+import { plannerNames } from '../src/planners/index.ts'
 
 /** A schema, as far as it is read here. */
 type Schema = Readonly<Record<string, unknown>>
@@ -59,7 +60,7 @@ export async function makeSchemas(): Promise<Map<string, string>> {
     additionalProperties: false,
   }
   const program = generator.createProgram(config)
-  const parser = generator.createParser(program, config, (own) => own.addNodeParser(opNames(generator)))
+  const parser = generator.createParser(program, config, (own) => own.addNodeParser(listedNames(generator)))
   const formatter = generator.createFormatter(config)
   const whole = new generator.SchemaGenerator(program, parser, formatter, config).createSchema('JsonOutputs')
   const { properties, definitions } = whole as {
@@ -97,12 +98,18 @@ function withNull(name: string, definition: Schema): Schema {
   return { ...definition, properties: Object.fromEntries(allowed) as Schema }
 }
 
-/** Names of ops are computed from the catalogue, which the generator cannot follow. */
-function opNames({ EnumType }: Generator): object {
+/** Types of names that are computed from lists, which the generator cannot follow. */
+const listed: Readonly<Record<string, readonly string[]>> = {
+  KernelName: kernelNames,
+  PlannerName: plannerNames,
+}
+
+function listedNames({ EnumType }: Generator): object {
+  const nameOf = (node: { readonly typeName?: { readonly escapedText?: string } }): string =>
+    String(node.typeName?.escapedText)
   return {
-    supportsNode: (node: { readonly typeName?: { readonly escapedText?: string } }) =>
-      node.typeName?.escapedText === 'KernelName',
-    createType: () => new EnumType('KernelName', kernelNames),
+    supportsNode: (node: object) => Object.hasOwn(listed, nameOf(node)),
+    createType: (node: object) => new EnumType(nameOf(node), listed[nameOf(node)]),
   }
 }
 

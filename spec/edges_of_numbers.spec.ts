@@ -64,7 +64,7 @@ const patterned = (bytes: number): Uint8Array =>
   Uint8Array.from({ length: bytes }, (_, i) => (i * 37 + 11) & 255)
 
 describe.each(blockTypes)('$name', (type) => {
-  const { numbers, bytes, decode, asInt4 } = type
+  const { numbers, bytes, decode, asQ4_1 } = type
   const places = scalePlaces(type)
   const block = patterned(bytes)
 
@@ -102,10 +102,10 @@ describe.each(blockTypes)('$name', (type) => {
     expect(() => checkHalves(flushing)).toThrow('half')
   })
 
-  if (asInt4 === undefined) return
+  if (asQ4_1 === undefined) return
 
   test('every half is a scale of int4 blocks, unless its numbers are past half precision', () => {
-    const checkInt4 = (of: NonNullable<GgufType['asInt4']>): void => {
+    const checkInt4 = (of: NonNullable<GgufType['asQ4_1']>): void => {
       for (const fill of isQuick ? [0x8f] : [0x00, 0xff, 0x8f]) {
         const halves = fill === 0x8f && !isQuick ? everyHalf : someHalves
         const nibbles = new Uint8Array(bytes).fill(fill)
@@ -132,10 +132,10 @@ describe.each(blockTypes)('$name', (type) => {
         }
       }
     }
-    checkInt4(asInt4 as NonNullable<typeof asInt4>)
+    checkInt4(asQ4_1 as NonNullable<typeof asQ4_1>)
     expect(() =>
       checkInt4((blocks) => {
-        const made = (asInt4 as NonNullable<typeof asInt4>)(blocks)
+        const made = (asQ4_1 as NonNullable<typeof asQ4_1>)(blocks)
         if ((made[1] & 0x7c) === 0) made.fill(0, 0, 2)
         return made
       }),

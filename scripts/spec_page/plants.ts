@@ -19,7 +19,7 @@ const marked = (path: string, address: string): string => `${path}?plant=${addre
 
 /** The modules that are copied: the specification, what makes a program of it, and the laws that hold the engine to it. */
 const copied =
-  /\/src\/(?:spec\/\w+|engine\/program|verify\/model\/(?:engine_laws|engine_cases|plain_model|stored_matrix)|web\/spec_page\/try_law)\.ts$/
+  /\/src\/(?:spec\/\w+|engine\/(?:program|storages\/\w+)|verify\/model\/(?:engine_laws|engine_cases|plain_model)|web\/spec_page\/try_law)\.ts$/
 
 /** A file with a bug. @throws Error if the line is not there exactly once */
 export function plant(text: string, line: string, planted: string): string {

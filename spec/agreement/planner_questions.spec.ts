@@ -5,7 +5,7 @@
  * A way to run a text is one entry of `ways`. A module of `src` that begins sequences under planners and has no way here fails
  * the last test. Tests src/engine/sequence.ts, src/engine/planner_schedule.ts, src/engine/next_tokens.ts,
  * src/engine/conversation.ts, src/engine/generate.ts, src/engine/batch.ts, src/evaluation/decode.ts,
- * src/evaluation/score_window.ts, src/evaluation/window_evaluator.ts, src/predictor/leaky.ts, src/server/writer.ts and src/web/engine/writers.ts.
+ * src/evaluation/score_window.ts, src/evaluation/window_evaluator.ts, src/planners/leaky.ts, src/server/writer.ts and src/web/engine/writers.ts.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -24,7 +24,7 @@ import type { Tokenizer } from '../../src/io/tokenizer.ts'
 import { channelSites } from '../../src/masks/channels.ts'
 import { denseMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
-import { promptMask } from '../../src/predictor/leaky.ts'
+import { promptMask } from '../../src/planners/leaky.ts'
 import { writeText } from '../../src/server/writer.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
@@ -250,7 +250,7 @@ const ways: Readonly<Record<string, Way>> = {
     },
   },
   'the mask of a prompt': {
-    of: 'predictor/leaky.ts',
+    of: 'planners/leaky.ts',
     run: (model, planner, { prompt }) => void promptMask(model, planner, prompt),
   },
   'a text of a study': {
@@ -278,9 +278,10 @@ const digest = (values: Float32Array): number =>
 function channelPlanner(schedule: ChannelSchedule): MaskPlanner {
   return {
     name: 'drawn',
+    by: 'channels',
     every: 1,
-    summarizeChannels: (_layer, _site, x, tokens) => summaryOf(x, tokens),
-    chooseChannels: (layer, site, x, summary) =>
+    summarize: (_layer, _site, x, tokens) => summaryOf(x, tokens),
+    choose: (layer, site, x, summary) =>
       channelMaskOf(schedule, digest(x) + digest(summary), layer, site, x.length),
   }
 }
@@ -307,10 +308,10 @@ interface Fed {
 function countDecisions(calls: readonly Call[]): number {
   return calls.filter(
     ({ name, args: [layer, site] }) =>
-      name === 'afterAttention' ||
-      name === 'afterPrompt' ||
-      ((name === 'beforeLayer' || name === 'afterGate') && layer === 0) ||
-      (name === 'chooseChannels' && layer === 0 && site === channelSites[0]),
+      name === 'choose by attention' ||
+      name === 'choose by prompt' ||
+      ((name === 'choose by layer' || name === 'choose by gate') && layer === 0) ||
+      (name === 'choose by channels' && layer === 0 && site === channelSites[0]),
   ).length
 }
 
@@ -510,14 +511,14 @@ test('a planner that is shown forgotten ids, or ids that are not yet fed: killed
     asInAFreshRun,
     wrongly((planner) => {
       let seen = new Int32Array(0)
-      const { afterAttention } = planner
-      if (!afterAttention) return planner
+      if (planner.by !== 'attention') return planner
       return {
         ...planner,
-        afterAttention: (view) => {
+        by: 'attention',
+        choose: (view) => {
           const ids = Int32Array.from(view.ids, (id, i) => seen[i] ?? id)
           if (ids.length > seen.length) seen = ids
-          return afterAttention({ ...view, ids })
+          return planner.choose({ ...view, ids })
         },
       }
     }),
@@ -539,9 +540,12 @@ test('a planner that is asked another time, or with a token too many: killed', a
   await kills(
     asInAFreshRun,
     wrongly((planner) => {
-      const { afterPrompt } = planner
-      if (!afterPrompt) return planner
-      return { ...planner, afterPrompt: (view) => afterPrompt({ ...view, tokens: view.tokens + 1 }) }
+      if (planner.by !== 'prompt') return planner
+      return {
+        ...planner,
+        by: 'prompt',
+        choose: (view) => planner.choose({ ...view, tokens: view.tokens + 1 }),
+      }
     }),
   )
 })
@@ -569,7 +573,13 @@ test('every way refuses a planner that is shown the answer, unless it knows the 
   const { config, tensors } = made({ ...wideCase, tokens: [...tokens] }, 4)
   const model = await LanguageModel.load(config, memorySource(tensors), backend)
   const mask = denseMask(model.shape)
-  const planner: MaskPlanner = { name: 'leaky', leaky: true, prefill: 'dense', afterAttention: () => mask }
+  const planner: MaskPlanner = {
+    name: 'leaky',
+    leaky: true,
+    prefill: 'dense',
+    by: 'attention',
+    choose: () => mask,
+  }
   const text: Text = {
     tokens,
     prompt: tokens.slice(0, 3),

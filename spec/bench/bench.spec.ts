@@ -15,8 +15,8 @@ import { ReadSpeed } from '../../src/bench/read_speed.ts'
 import type { BenchRow } from '../../src/bench/rows.ts'
 import { loadSubject, randomSubject, type BenchSubject } from '../../src/bench/subject.ts'
 import { parseTest } from '../../src/bench/tests.ts'
-import { channelPlanners, latePlanners, ranksNeurons } from '../../src/predictor/late_planner.ts'
-import { randomPlanner } from '../../src/predictor/planners.ts'
+import { keepsHeads, plannersThat, type PlannerName } from '../../src/planners/index.ts'
+import { randomPlanner } from '../../src/planners/random.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
 import { selectMask } from '../../src/masks/selection.ts'
@@ -85,13 +85,17 @@ describe('every method', () => {
   )
 
   test('that decides when the prompt has run has the time of that in its turns', async () => {
+    const latePlanners = plannersThat(({ by }) => by === 'prompt')
     const rows = await run({ planners: latePlanners, tests: ['pp7', 'tg3@5'].map(parseTest) })
     expect(names(rows).length).toBe(2 * (1 + latePlanners.length))
     for (const { planner, sparsity, ways, predictorShare } of rows.filter(
       ({ planner }) => planner !== 'dense',
     )) {
       const { whole } = skipped[0.5]
-      expect([sparsity.heads, sparsity.neurons]).toEqual([ranksNeurons(planner) ? 0 : whole[0], whole[1]])
+      expect([sparsity.heads, sparsity.neurons]).toEqual([
+        keepsHeads(planner as PlannerName) ? 0 : whole[0],
+        whole[1],
+      ])
       expect(ways.dense + ways.gather + ways.packed).toBe(6)
       expect(predictorShare).toBeGreaterThan(0)
     }
@@ -108,7 +112,7 @@ describe('every method', () => {
     expect(predictorShare).toBeGreaterThan(0)
   })
 
-  test.each(channelPlanners)(
+  test.each(plannersThat(({ skips }) => skips === 'channels'))(
     'that masks input channels reads fewer rows of out and fc2: %s',
     async (planner) => {
       const [dense, { sparsity, ways, predictorShare, bytesPerToken }] = await run({
@@ -356,7 +360,8 @@ describe('jobs and profiles leave nothing behind', () =>
           mode: 'pack',
           planner: {
             name: 'law',
-            afterAttention: () => selectMask(randomScores(model.shape, new Random(2)), makeBudget(0.5), topK),
+            by: 'attention',
+            choose: () => selectMask(randomScores(model.shape, new Random(2)), makeBudget(0.5), topK),
           },
         }),
         { tokens: 4, rounds: 2 },

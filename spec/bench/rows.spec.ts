@@ -14,7 +14,7 @@ import { parseTest, type BenchTest } from '../../src/bench/tests.ts'
 import type { Turn } from '../../src/evaluation/decode.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { makeConfig } from '../../src/engine/config.ts'
-import type { Storage } from '../../src/engine/matrix.ts'
+import type { Storage } from '../../src/engine/storages/index.ts'
 
 const sizes = { layers: 2, width: 4, heads: 2, neurons: 6, vocabulary: 10, positions: 64 }
 const subject = randomSubject('tiny', makeConfig(sizes), 0)

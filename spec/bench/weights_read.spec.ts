@@ -53,7 +53,8 @@ const channelPlanner = (schedule: ChannelSchedule): MaskPlanner => ({
   name: 'drawn',
   every: 1,
   // One channel is kept: behind a site that is masked as a whole, all is zero.
-  chooseChannels: (layer, site, x) => channelMaskOf(schedule, 1, layer, site, x.length).fill(1, 0, 1),
+  by: 'channels',
+  choose: (layer, site, x) => channelMaskOf(schedule, 1, layer, site, x.length).fill(1, 0, 1),
 })
 
 /** The mask, with the last unit of each layer kept: what a norm gives to no unit does not matter, and is read. */

@@ -36,7 +36,7 @@ import {
 import { achievedSparsity, keyHeadMask } from '../../src/masks/achieved.ts'
 import type { UnitMask } from '../../src/masks/mask.ts'
 import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
-import { storages, storedBytes, type Storage } from '../../src/engine/matrix.ts'
+import { storages, type Storage } from '../../src/engine/storages/index.ts'
 import { arrayTypes } from '../../src/ops/op.ts'
 import { modelParameters, parameterShapes } from '../../src/engine/program.ts'
 import { loadWeights } from '../../src/engine/weights.ts'
@@ -181,7 +181,7 @@ describe('the bytes of the weights of a model', () => {
         for (const parameter of modelParameters(config).values()) {
           const own = storageOf(parameter, storage)
           const [rows, columns] = parameter.shape
-          total += own === 'int4' ? storedBytes(own, rows, columns) : parameterBytes(parameter, own)
+          total += own.name === 'int4' ? own.bytes(rows, columns, 'outputs') : parameterBytes(parameter, own)
         }
         return total
       },

@@ -30,7 +30,7 @@ import {
   type TokenCost,
 } from '../../src/cost/token_cost.ts'
 import type { ClusterOutcome } from '../../src/jobs/simulate.ts'
-import { storages } from '../../src/engine/matrix.ts'
+import { storages } from '../../src/engine/storages/index.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { mean, near, nearAll } from '../evaluation/by_hand.ts'
 

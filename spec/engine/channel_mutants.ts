@@ -4,32 +4,26 @@
 import type { Buffer } from '../../src/backends/backend.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { quantizeSteps } from '../../src/ops/quantized_steps.ts'
-import { wrongBegin, wrongOps, wrongPlanner, type Mutant } from './plant.ts'
+import { wrongBegin, wrongOps, wrongPlannerBy, type Mutant } from './plant.ts'
 
 /** The mutants. */
 export const channelMutants: readonly Mutant<'engineChannels'>[] = [
   {
     bug: 'masked input channels are read',
-    plant: wrongPlanner(({ chooseChannels, ...planner }) => ({
-      ...planner,
-      chooseChannels: chooseChannels && ((...shown) => chooseChannels(...shown).fill(1)),
-    })),
+    plant: wrongPlannerBy('channels', ({ choose }) => ({ choose: (...shown) => choose(...shown).fill(1) })),
     breaks: ['engineChannels'],
   },
   {
     bug: 'every token has the input channels that the first one chose',
-    plant: wrongPlanner(({ chooseChannels, ...planner }) => {
+    plant: wrongPlannerBy('channels', ({ choose }) => {
       const first = new Map<string, Float32Array>()
       return {
-        ...planner,
-        chooseChannels:
-          chooseChannels &&
-          ((layer, site, ...shown) => {
-            const mask = chooseChannels(layer, site, ...shown)
-            const kept = first.get(`${layer} ${site}`) ?? mask.slice()
-            first.set(`${layer} ${site}`, kept)
-            return kept
-          }),
+        choose(layer, site, ...shown) {
+          const mask = choose(layer, site, ...shown)
+          const kept = first.get(`${layer} ${site}`) ?? mask.slice()
+          first.set(`${layer} ${site}`, kept)
+          return kept
+        },
       }
     }),
     breaks: ['engineChannels'],

@@ -14,7 +14,7 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Sequence, SequenceOptions } from '../../src/engine/sequence.ts'
 import type { MaskMode } from '../../src/engine/active_layer.ts'
 import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
-import type { MaskPlanner } from '../../src/masks/planner.ts'
+import type { MaskPlanner, PlannerBy } from '../../src/masks/planner.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../../src/verify/compare.ts'
@@ -77,11 +77,9 @@ const deciders: readonly Decider[] = [
 
 function decided(loaded: LanguageModel, by: Decider): SequenceOptions {
   const planner = (
-    afterAttention: MaskPlanner['afterAttention'],
-    more: Partial<MaskPlanner> = {},
-  ): SequenceOptions => {
-    return { planner: { name: by, ...more, afterAttention } }
-  }
+    choose: PlannerBy<'attention'>['choose'],
+    more: Partial<PlannerBy<'attention'>> = {},
+  ): SequenceOptions => ({ planner: { name: by, by: 'attention', ...more, choose } })
   switch (by) {
     case 'dense':
       return {}
@@ -99,8 +97,9 @@ function decided(loaded: LanguageModel, by: Decider): SequenceOptions {
       return {
         planner: {
           name: by,
+          by: 'prompt',
           summarize: (activations, tokens) => activations.slice(0, activations.length / tokens),
-          afterPrompt: () => someMask(loaded, 1),
+          choose: () => someMask(loaded, 1),
         },
       }
     case 'again':
@@ -111,7 +110,9 @@ function decided(loaded: LanguageModel, by: Decider): SequenceOptions {
         new Float32Array(loaded.shape.heads).fill(1),
         Float32Array.from({ length: loaded.shape.neurons }, (_, i) => i % 2),
       )
-      return { planner: { name: by, beforeLayer: (layer) => (layer === 0 ? null : { heads, neurons }) } }
+      return {
+        planner: { name: by, by: 'layer', choose: (layer) => (layer === 0 ? null : { heads, neurons }) },
+      }
     }
   }
 }
@@ -241,11 +242,11 @@ test.each<[string, Maker]>([
       ): ReturnType<Conversation['begin']> {
         const { planner } = options
         const view = (tokens: number): number => Math.max(1, tokens - 1)
-        if (!planner?.afterAttention) return super.begin(loaded, prompt, options)
+        if (planner?.by !== 'attention') return super.begin(loaded, prompt, options)
         const asked: MaskPlanner = {
           ...planner,
-          afterAttention: ({ context, tokens, ids }) =>
-            planner.afterAttention?.({ context, tokens: view(tokens), ids }) as UnitMask,
+          by: 'attention',
+          choose: ({ context, tokens, ids }) => planner.choose({ context, tokens: view(tokens), ids }),
         }
         return super.begin(loaded, prompt, { ...options, planner: asked })
       }
@@ -334,7 +335,8 @@ overQuickBackends((other) => {
       kept.keep(first.sequence, [...prompt])
       const planner: MaskPlanner = {
         name: 'none',
-        afterAttention: () => {
+        by: 'attention',
+        choose: () => {
           throw new Error('no idea')
         },
       }

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { denseMask, makeMask } from '../../src/masks/mask.ts'
-import type { MaskPlanner } from '../../src/masks/planner.ts'
+import type { MaskPlanner, PlannerBy } from '../../src/masks/planner.ts'
 import { unpad } from '../../src/engine/batch.ts'
 import { generateTokens, type GenerateOptions, type TextRun } from '../../src/engine/generate.ts'
 import { cacheStorages } from '../../src/engine/layer_cache.ts'
@@ -37,13 +37,14 @@ const prompt = Int32Array.of(2, 7, 11)
 
 const whole = denseMask({ layers: model.layers, heads: model.heads, neurons: model.neurons })
 /** A planner that keeps every unit. */
-const keepsAll = (more: Partial<MaskPlanner>): MaskPlanner => ({
+const keepsAll = (more: Partial<PlannerBy<'attention'>>): MaskPlanner => ({
   name: 'whole',
-  afterAttention: () => whole,
+  by: 'attention',
+  choose: () => whole,
   ...more,
 })
 /** The same after a dense prompt. */
-const late = (more: Partial<MaskPlanner>): MaskPlanner => keepsAll({ prefill: 'dense', ...more })
+const late = (more: Partial<PlannerBy<'attention'>>): MaskPlanner => keepsAll({ prefill: 'dense', ...more })
 
 const withLoaded = (backend: Backend, work: (loaded: LanguageModel) => void | Promise<void>): Promise<void> =>
   withModel({ backend, load: Model.load }, model, work)
@@ -172,7 +173,7 @@ overBackends((backend) => {
         const half = makeMask(shape, denseMask(shape).heads, new Float32Array(40).fill(0.5))
         expect(() => loaded.begin({ mask: half })).toThrow(code('MASK_VALUE'))
         loaded.begin({ mask: half, mode: 'simulate' }).dispose()
-        const planner = { name: 'none' }
+        const planner = keepsAll({})
         expect(() => loaded.begin({ mask: denseMask(shape), planner })).toThrow(code('PLANNER'))
       }))
 
@@ -221,7 +222,7 @@ describe('a generation', async () => {
 
   test('passes mask, planner, mode and cache to its sequence, with a capacity of exactly its tokens', async () => {
     const mask = denseMask({ layers: model.layers, heads: model.heads, neurons: model.neurons })
-    const planner = { name: 'none', beforeLayer: () => null }
+    const planner: MaskPlanner = { name: 'none', by: 'layer', choose: () => null }
     const room = { capacity: prompt.length + 4, expectedTokens: 3 }
     for (const options of [
       { mask, mode: 'skip', cache: 'f32' },

@@ -14,7 +14,7 @@ import type { Buffer, StoredBuffer } from '../../src/backends/backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { denseMask, makeMask } from '../../src/masks/mask.ts'
-import type { MaskPlanner } from '../../src/masks/planner.ts'
+import { ways } from '../../src/masks/planner.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
 import { type Load, type ModelLaw, type Subject } from './cases.ts'
@@ -37,6 +37,7 @@ import {
   wrongLoad,
   wrongOps,
   wrongPlanner,
+  wrongPlannerBy,
   wrongPositions,
 } from './plant.ts'
 import { plannerLaws } from '../../src/verify/model/planner_laws.ts'
@@ -104,17 +105,10 @@ const mutants: readonly Mutant<LawName>[] = [
   },
   {
     bug: 'the planner is shown the last token only',
-    plant: wrongBegin((right, { config }) => ({ planner = null, ...rest } = {}) => {
-      const ask = planner?.afterAttention
-      const shown: MaskPlanner | null = planner && {
-        ...planner,
-        afterAttention:
-          ask &&
-          (({ context, tokens, ids }) =>
-            ask({ context: context.subarray((tokens - 1) * config.width), tokens: 1, ids })),
-      }
-      return right({ ...rest, planner: shown })
-    }),
+    plant: wrongPlannerBy('attention', ({ choose }, { config }) => ({
+      choose: ({ context, tokens, ids }) =>
+        choose({ context: context.subarray((tokens - 1) * config.width), tokens: 1, ids }),
+    })),
     breaks: ['engineSchedule'],
   },
   {
@@ -134,101 +128,75 @@ const mutants: readonly Mutant<LawName>[] = [
   },
   {
     bug: 'a layer is decided by the stream that enters it, not one layer ahead',
-    plant: wrongPlanner(({ beforeLayer, ...planner }) => ({
-      ...planner,
+    plant: wrongPlannerBy('layer', ({ choose }) => ({
       // The stream of a layer is shown once more as that of the layer before it.
-      beforeLayer:
-        beforeLayer &&
-        ((layer, ...shown) => {
-          if (layer > 0) beforeLayer(layer - 1, ...shown)
-          return beforeLayer(layer, ...shown)
-        }),
+      choose(layer, ...shown) {
+        if (layer > 0) choose(layer - 1, ...shown)
+        return choose(layer, ...shown)
+      },
     })),
     breaks: ['engineDejavu'],
   },
   {
     bug: 'a planner is asked one layer too early',
-    plant: wrongPlanner((planner) => ({ ...planner, placement: Math.max(0, (planner.placement ?? 0) - 1) })),
+    plant: wrongPlannerBy('attention', ({ placement = 0 }) => ({ placement: Math.max(0, placement - 1) })),
     breaks: ['engineSchedule'],
   },
   {
     bug: 'a prompt that is to run dense runs under its mask',
-    plant: wrongPlanner((planner) => {
-      const { afterPrompt, afterGate, chooseChannels } = planner
-      // These are refused where the prompt is not to run dense.
-      const isRefused = afterPrompt ?? afterGate ?? chooseChannels
-      return isRefused ? planner : { ...planner, prefill: 'masked' }
-    }),
+    // Those that are shown what the prompt computes are refused where it is not to run dense.
+    plant: wrongPlanner((planner) =>
+      ways[planner.by].seesPrompt ? planner : { ...planner, prefill: 'masked' },
+    ),
     breaks: ['engineSchedule'],
   },
   {
     bug: 'the mask that is decided after the prompt is not applied',
-    plant: wrongPlanner(({ afterPrompt, ...planner }) => ({
-      ...planner,
-      afterPrompt: afterPrompt && ((view) => denseMask(afterPrompt(view).shape)),
-    })),
+    plant: wrongPlannerBy('prompt', ({ choose }) => ({ choose: (view) => denseMask(choose(view).shape) })),
     breaks: ['engineSchedule'],
   },
   {
     bug: 'activations of the first token are not summarised',
-    plant: wrongPlanner(({ summarize, ...planner }) => ({
-      ...planner,
-      summarize:
-        summarize &&
-        ((activations, tokens) =>
-          tokens === 1
-            ? summarize(activations, tokens)
-            : summarize(activations.subarray(activations.length / tokens), tokens - 1)),
+    plant: wrongPlannerBy('prompt', ({ summarize }) => ({
+      summarize: (activations, tokens) =>
+        tokens === 1
+          ? summarize(activations, tokens)
+          : summarize(activations.subarray(activations.length / tokens), tokens - 1),
     })),
     breaks: ['engineSchedule'],
   },
   {
     bug: 'every layer has the summary of the first',
-    plant: wrongBegin((right, { config: { neurons } }) => ({ planner = null, ...rest } = {}) => {
-      const decide = planner?.afterPrompt
-      const shown: MaskPlanner | null = planner && {
-        ...planner,
-        afterPrompt:
-          decide &&
-          (({ summaries, ...view }) =>
-            decide({ ...view, summaries: summaries.map((_, i) => summaries[i % neurons]) })),
-      }
-      return right({ ...rest, planner: shown })
-    }),
-    breaks: ['engineSchedule'],
-  },
-  {
-    bug: 'neurons that their gate leaves out are computed',
-    plant: wrongPlanner(({ afterGate, ...planner }) => ({
-      ...planner,
-      afterGate: afterGate && ((...shown) => afterGate(...shown).fill(1)),
+    plant: wrongPlannerBy('prompt', ({ choose }, { config: { neurons } }) => ({
+      choose: ({ summaries, ...view }) =>
+        choose({ ...view, summaries: summaries.map((_, i) => summaries[i % neurons]) }),
     })),
     breaks: ['engineSchedule'],
   },
   {
+    bug: 'neurons that their gate leaves out are computed',
+    plant: wrongPlannerBy('gate', ({ choose }) => ({ choose: (...shown) => choose(...shown).fill(1) })),
+    breaks: ['engineSchedule'],
+  },
+  {
     bug: 'every token has the neurons that the first one chose',
-    plant: wrongPlanner(({ afterGate, ...planner }) => {
+    plant: wrongPlannerBy('gate', ({ choose }) => {
       const first: Float32Array[] = []
-      return {
-        ...planner,
-        afterGate: afterGate && ((layer, ...shown) => (first[layer] ??= afterGate(layer, ...shown).slice())),
-      }
+      return { choose: (layer, ...shown) => (first[layer] ??= choose(layer, ...shown).slice()) }
     }),
     breaks: ['engineSchedule'],
   },
   {
     bug: 'a planner is shown gates without their sign',
-    plant: wrongPlanner(({ afterGate, ...planner }) => ({
-      ...planner,
-      afterGate: afterGate && ((layer, gate, summary) => afterGate(layer, gate.map(Math.abs), summary)),
+    plant: wrongPlannerBy('gate', ({ choose }) => ({
+      choose: (layer, gate, summary) => choose(layer, gate.map(Math.abs), summary),
     })),
     breaks: ['engineSchedule'],
   },
   {
     bug: 'a planner that decides layer by layer is asked about the layer before',
-    plant: wrongPlanner(({ beforeLayer, ...planner }) => ({
-      ...planner,
-      beforeLayer: beforeLayer && ((layer, ...shown) => beforeLayer(Math.max(0, layer - 1), ...shown)),
+    plant: wrongPlannerBy('layer', ({ choose }) => ({
+      choose: (layer, ...shown) => choose(Math.max(0, layer - 1), ...shown),
     })),
     breaks: ['engineSchedule'],
   },

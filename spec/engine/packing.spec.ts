@@ -18,7 +18,12 @@ async function rowsCopied(before: number, after: number): Promise<number> {
     const table = new Float32Array(layers * neurons).fill(1)
     return makeMask(model, new Float32Array(layers * heads).fill(1), table.fill(0, neurons + kept))
   })
-  const planner = { name: 'growing', every: 1, afterAttention: () => masks.shift() ?? masks[0] }
+  const planner = {
+    name: 'growing',
+    every: 1,
+    by: 'attention' as const,
+    choose: () => masks.shift() ?? masks[0],
+  }
   const copied: number[] = []
   const backend = watchBackend(new ReferenceBackend(), (name, args) => {
     if (name === 'copy_rows') copied.push(args.at(-1) as number)

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
-import type { MaskPlanner } from '../../src/masks/planner.ts'
+import type { MaskPlanner, PlannerBy, PlannerSettings } from '../../src/masks/planner.ts'
 import { shiftLabels } from '../../src/engine/loss.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overBackends, overQuickBackends } from '../harness/backends.ts'
@@ -31,52 +31,45 @@ describe('refused by name', () =>
     const subject = { backend, load: LanguageModel.load }
     const shape = { layers: 3, heads: 2, neurons: 5 }
     const dense = denseMask(shape)
-    const whole = (more: Partial<MaskPlanner>): MaskPlanner => ({
+    const whole = (more: Partial<PlannerBy<'attention'>>): PlannerBy<'attention'> => ({
       name: 'odd',
-      afterAttention: () => dense,
+      by: 'attention',
+      choose: () => dense,
       ...more,
     })
-    const summarize = (): Float32Array => new Float32Array(5)
-    const late = { summarize, afterPrompt: () => dense }
-    const afterGate = (): Float32Array => new Float32Array(5)
-    const byGate = { every: 1, summarizeGate: () => new Float32Array(1), afterGate }
-    const byChannel = { every: 1, chooseChannels: (): Float32Array => new Float32Array(4) }
-    const without = (kind: 'heads' | 'neurons', layer: number): MaskPlanner['afterAttention'] => {
+    const odd = (more: object): MaskPlanner => ({ name: 'odd', ...more }) as MaskPlanner
+    const some = (): Float32Array => new Float32Array(5)
+    const late = { by: 'prompt', summarize: some, choose: () => dense }
+    const byGate = { by: 'gate', every: 1, summarize: some, choose: some }
+    const byChannel = { by: 'channels', every: 1, choose: some }
+    const without = (kind: 'heads' | 'neurons', layer: number): PlannerBy<'attention'>['choose'] => {
       const mask = makeMask(shape, dense.heads.slice(), dense.neurons.slice())
       mask[kind][layer * shape[kind] + 1] = 0
       return () => mask
     }
 
     test.each<[string, string, MaskPlanner]>([
-      ['two ways of deciding', 'PLANNER', whole({ beforeLayer: () => null })],
-      ['a decision in the prompt and one after it', 'PLANNER', whole(late)],
-      ['no way of deciding', 'PLANNER', { name: 'odd' }],
-      [
-        'a decision after the prompt that is shown nothing',
-        'PLANNER',
-        { name: 'odd', afterPrompt: () => dense },
-      ],
-      ['a summary that nothing is decided by', 'PLANNER', whole({ summarize })],
-      [
-        'a masked prompt where the decision comes after it',
-        'PREFILL',
-        { name: 'odd', ...late, prefill: 'masked' },
-      ],
+      ['no way of deciding', 'PLANNER', odd({})],
+      ['a way that there is none of', 'PLANNER', odd({ by: 'luck', choose: some })],
+      ['a way that every object has', 'PLANNER', odd({ by: 'constructor', choose: some })],
+      ['a way without a decision', 'PLANNER', odd({ by: 'attention' })],
+      ['a decision that is no function', 'PLANNER', odd({ by: 'layer', choose: dense })],
+      ['a decision by prompt that is shown nothing', 'PLANNER', odd({ by: 'prompt', choose: () => dense })],
+      ['a decision by prompt whose summary is no function', 'PLANNER', odd({ ...late, summarize: dense })],
+      ['a masked prompt where the decision comes after it', 'PREFILL', odd({ ...late, prefill: 'masked' })],
       ['a prompt that is neither dense nor masked', 'PREFILL', whole({ prefill: 'half' as 'dense' })],
-      ['a decision by gates whose cut-offs nobody makes', 'PLANNER', { name: 'odd', every: 1, afterGate }],
-      ['a decision by gates now and then', 'EVERY', { name: 'odd', ...byGate, every: 2 }],
-      ['a decision by gates once', 'EVERY', { name: 'odd', ...byGate, every: undefined }],
-      ['a masked prompt where gates decide', 'PREFILL', { name: 'odd', ...byGate, prefill: 'masked' }],
-      ['channels summarized that nothing is decided by', 'PLANNER', whole({ summarizeChannels: summarize })],
-      ['input channels and units', 'PLANNER', whole(byChannel)],
-      ['a decision about channels now and then', 'EVERY', { name: 'odd', ...byChannel, every: 2 }],
-      ['a decision about channels once', 'EVERY', { name: 'odd', ...byChannel, every: undefined }],
       [
-        'a masked prompt where channels are chosen',
-        'PREFILL',
-        { name: 'odd', ...byChannel, prefill: 'masked' },
+        'a decision by gates whose cut-offs nobody makes',
+        'PLANNER',
+        odd({ ...byGate, summarize: undefined }),
       ],
-      ['a second decision after the prompt', 'EVERY', { name: 'odd', ...late, every: 4 }],
+      ['a decision by gates now and then', 'EVERY', odd({ ...byGate, every: 2 })],
+      ['a decision by gates once', 'EVERY', odd({ ...byGate, every: undefined })],
+      ['a masked prompt where gates decide', 'PREFILL', odd({ ...byGate, prefill: 'masked' })],
+      ['a decision about channels now and then', 'EVERY', odd({ ...byChannel, every: 2 })],
+      ['a decision about channels once', 'EVERY', odd({ ...byChannel, every: undefined })],
+      ['a masked prompt where channels are chosen', 'PREFILL', odd({ ...byChannel, prefill: 'masked' })],
+      ['a second decision after the prompt', 'EVERY', odd({ ...late, every: 4 })],
       ['a planner that is to see the answer', 'PLANNER', whole({ leaky: true })],
       ['a layer that is not there', 'PLACEMENT', whole({ placement: 3 })],
       ['a layer before the first', 'PLACEMENT', whole({ placement: -1 })],
@@ -85,7 +78,7 @@ describe('refused by name', () =>
       ['every half a token', 'EVERY', whole({ every: 0.5 })],
       ['a shift without windows', 'EVERY', whole({ shift: 0.1 })],
       ['a shift of no size', 'EVERY', whole({ every: 2, shift: NaN })],
-      ['a shift where no source layer is read', 'EVERY', { name: 'odd', ...byGate, shift: 0.1 }],
+      ['a shift where no source layer is read', 'EVERY', odd({ ...byGate, shift: 0.1 })],
     ])('%s', (_, code, planner) =>
       withModel(subject, model, (loaded) =>
         expect(() => loaded.begin({ planner })).toThrow(expect.objectContaining({ code, exitCode: 2 })),
@@ -94,16 +87,17 @@ describe('refused by name', () =>
 
     test('a summary that is not a number for each neuron, and no mask, when the prompt has run', () =>
       withModel(subject, model, (loaded) => {
-        for (const [code, planner] of [
-          ['SCORE_SHAPE', { name: 'odd', ...late, summarize: () => new Float32Array(4) }],
-          ['SCORE_SHAPE', { name: 'odd', ...late, summarize: () => undefined as unknown as Float32Array }],
-          ['MASK_SHAPE', { name: 'odd', ...byGate, afterGate: () => new Float32Array(4) }],
-          ['MASK_VALUE', { name: 'odd', ...byGate, afterGate: () => new Float32Array(5).fill(0.5) }],
-          ['MASK_SHAPE', { name: 'odd', ...byChannel, chooseChannels: () => new Float32Array(3) }],
-          ['MASK_VALUE', { name: 'odd', ...byChannel, chooseChannels: () => new Float32Array(4).fill(0.5) }],
-          ['MASK_SHAPE', { name: 'odd', ...late, afterPrompt: () => null as unknown as UnitMask }],
+        for (const [code, more] of [
+          ['SCORE_SHAPE', { ...late, summarize: () => new Float32Array(4) }],
+          ['SCORE_SHAPE', { ...late, summarize: () => undefined }],
+          ['MASK_SHAPE', { ...byGate, choose: () => new Float32Array(4) }],
+          ['MASK_VALUE', { ...byGate, choose: () => new Float32Array(5).fill(0.5) }],
+          ['MASK_SHAPE', { ...byChannel, choose: () => new Float32Array(3) }],
+          ['MASK_VALUE', { ...byChannel, choose: () => new Float32Array(4).fill(0.5) }],
+          ['MASK_SHAPE', { ...late, choose: () => null }],
+          ['MASK_SHAPE', { by: 'attention', choose: () => null }],
         ] as const) {
-          const sequence = loaded.begin({ planner })
+          const sequence = loaded.begin({ planner: odd(more) })
           expect(() => sequence.feed(Int32Array.of(3, 4))).toThrow(
             expect.objectContaining({ code, exitCode: 2 }),
           )
@@ -119,7 +113,8 @@ describe('refused by name', () =>
         const failing: MaskPlanner = {
           name: 'odd',
           prefill: 'dense',
-          beforeLayer(layer) {
+          by: 'layer',
+          choose(layer) {
             if (layer === 2 && ++calls === 1) throw new Error('no idea')
             return { heads: skipping.heads.slice(0, 2), neurons: skipping.neurons.slice(0, 5) }
           },
@@ -139,7 +134,7 @@ describe('refused by name', () =>
         for (const kind of ['heads', 'neurons'] as const)
           for (const layer of [0, 1, 2]) {
             const sequence = loaded.begin({
-              planner: whole({ placement: 1, afterAttention: without(kind, layer) }),
+              planner: whole({ placement: 1, by: 'attention', choose: without(kind, layer) }),
             })
             const feed = (): unknown => sequence.feed(Int32Array.of(3, 4))
             if (layer <= 1) expect(feed).toThrow('planner odd: expected ones for layers 0 to 1')
@@ -150,15 +145,17 @@ describe('refused by name', () =>
 
     test('after a dense prompt one decision may skip any layer, and another later may not', () =>
       withModel(subject, model, (loaded) => {
-        const afterAttention = without('neurons', 0)
-        const once = loaded.begin({ planner: whole({ placement: 1, prefill: 'dense', afterAttention }) })
+        const choose = without('neurons', 0)
+        const once = loaded.begin({ planner: whole({ placement: 1, prefill: 'dense', choose }) })
         once.feed(Int32Array.of(3, 4), 'none')
         const mask = once.mask as UnitMask
-        const given = loaded.begin({ planner: whole({ prefill: 'dense', afterAttention: () => mask }) })
+        const given = loaded.begin({
+          planner: whole({ prefill: 'dense', by: 'attention', choose: () => mask }),
+        })
         given.feed(Int32Array.of(3, 4), 'none')
         sameBits('logits', once.feed(Int32Array.of(5, 6), 'all'), given.feed(Int32Array.of(5, 6), 'all'))
         const again = loaded.begin({
-          planner: whole({ placement: 1, prefill: 'dense', every: 1, afterAttention }),
+          planner: whole({ placement: 1, prefill: 'dense', every: 1, choose }),
         })
         expect(() => again.feed(Int32Array.of(3, 4))).toThrow('planner odd: expected ones for layers 0 to 1')
         for (const sequence of [once, given, again]) sequence.dispose()
@@ -169,7 +166,7 @@ describe('refused by name', () =>
         let calls = 0
         const planner = whole({
           every: 2,
-          afterAttention() {
+          choose() {
             if (++calls === 2) throw new Error('no idea')
             return dense
           },
@@ -187,17 +184,17 @@ describe('refused by name', () =>
       }))
   }))
 
+/** A planner that keeps every unit. */
+function whole({ shape }: LanguageModel, more: Partial<PlannerSettings>): MaskPlanner {
+  return { name: 'odd', by: 'attention', choose: () => denseMask(shape), ...more }
+}
+
 describe('rewinding', () =>
   overBackends((backend) => {
     test('is refused into the prompt, past the end and under a planner asked now and then', () =>
       withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
-        const planner = (every?: number): MaskPlanner => ({
-          name: 'dense',
-          every,
-          afterAttention: () => denseMask(loaded.shape),
-        })
         const rewound = (length: number, every?: number): (() => void) => {
-          const sequence = loaded.begin({ planner: planner(every) })
+          const sequence = loaded.begin({ planner: whole(loaded, { every }) })
           sequence.feed(Int32Array.of(3, 4), 'none')
           sequence.feed(Int32Array.of(5), 'none')
           return () => {
@@ -215,7 +212,7 @@ describe('rewinding', () =>
 
     test('is refused under a planner that waits for a shift of attention', () =>
       withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
-        const planner = { name: 'odd', every: 1, shift: 0.1, afterAttention: () => denseMask(loaded.shape) }
+        const planner = whole(loaded, { every: 1, shift: 0.1 })
         const sequence = loaded.begin({ planner })
         sequence.feed(Int32Array.of(3, 4), 'none')
         expect(() => sequence.rewind(2)).toThrow('got one asked when attention shifts')
@@ -228,7 +225,7 @@ describe('a dense feed', () =>
     test('is refused where heads may be missing in the cache: after no prompt, or after a masked one', () =>
       withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
         const refused = expect.objectContaining({ code: 'PREFILL', exitCode: 2 }) as object
-        const planner = { name: 'odd', afterAttention: () => denseMask(loaded.shape) }
+        const planner = whole(loaded, {})
         for (const options of [{ planner }, { mask: denseMask(loaded.shape) }]) {
           const sequence = loaded.begin(options)
           sequence.feed(Int32Array.of(3, 4), 'none')
@@ -255,7 +252,8 @@ describe('a vocabulary so wide that logits come a few rows at a time', () =>
         const planner: MaskPlanner = {
           name: 'dense',
           every: 5,
-          afterAttention: () => denseMask(loaded.shape),
+          by: 'attention',
+          choose: () => denseMask(loaded.shape),
         }
         const steps = feedInParts(loaded, tokens, [...tokens.keys()])
         const [once, singly] = [loaded.begin({ planner }), loaded.begin()]

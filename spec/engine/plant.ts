@@ -5,7 +5,7 @@
 import type { Backend, Ops } from '../../src/backends/backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
-import type { MaskPlanner } from '../../src/masks/planner.ts'
+import type { MaskPlanner, PlannerBy } from '../../src/masks/planner.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Load, Subject } from './cases.ts'
 
@@ -67,6 +67,18 @@ export function wrongPlanner(
   })
 }
 
+/** A loader whose models have something wrong with the planners of one way of deciding. */
+export function wrongPlannerBy<By extends MaskPlanner['by']>(
+  by: By,
+  wrong: (planner: PlannerBy<By>, model: LanguageModel) => Partial<PlannerBy<By>>,
+): () => Subject {
+  const isOne = (planner: MaskPlanner): planner is PlannerBy<By> => planner.by === by
+  return wrongBegin((right, model) => ({ planner = null, ...rest } = {}) => {
+    const shown = planner && isOne(planner) ? { ...planner, ...wrong(planner, model) } : planner
+    return right({ ...rest, planner: shown })
+  })
+}
+
 /** A planner that is asked as it should be, but only its first answer of each epoch is heard. */
 export function firstHeard(planner: MaskPlanner, epoch: () => number): MaskPlanner {
   const firsts = new Map<string, unknown>()
@@ -75,11 +87,13 @@ export function firstHeard(planner: MaskPlanner, epoch: () => number): MaskPlann
     if (!firsts.has(key)) firsts.set(key, answer)
     return firsts.get(key) as Answer
   }
-  const { afterAttention, beforeLayer } = planner
+  if (planner.by === 'attention')
+    return { ...planner, by: 'attention', choose: (view) => hear(-1, planner.choose(view)) }
+  if (planner.by !== 'layer') return planner
   return {
     ...planner,
-    afterAttention: afterAttention && ((view) => hear(-1, afterAttention(view))),
-    beforeLayer: beforeLayer && ((layer, x, count) => hear(layer, beforeLayer(layer, x, count))),
+    by: 'layer',
+    choose: (layer, ...shown) => hear(layer, planner.choose(layer, ...shown)),
   }
 }
 

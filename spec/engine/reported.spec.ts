@@ -11,7 +11,7 @@ import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { wrapOps } from '../../src/backends/watched.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { cheapestStrategy, countRuns, type ExecutionStrategy } from '../../src/engine/mask_cost.ts'
-import { rowBytes, type Matrix } from '../../src/engine/matrix.ts'
+import { storageIn, type Matrix } from '../../src/engine/storages/index.ts'
 import type { Sequence, StrategyCounts } from '../../src/engine/sequence.ts'
 import { chosenUnits, layerMask } from '../../src/engine/unit_lists.ts'
 import { achievedSparsity, type Sparsity } from '../../src/masks/achieved.ts'
@@ -234,7 +234,7 @@ const strategiesAreCheapest = lawForAll(
                   chosen: chosen.length * size,
                   runs: countRuns(chosen),
                   fresh: 1,
-                  rowBytes: rowBytes(weight),
+                  rowBytes: storageIn(weight).rowBytes(model.config.width, 'inputs'),
                   T,
                   steps: Math.max(0, steps),
                 })

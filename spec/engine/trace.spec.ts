@@ -52,7 +52,12 @@ const bits = lawForAll(
       const mask = isMasked ? maskOf(model, data) : null
       const whole = traceForward(model, tokens)
       const rest = make(whole, length, mask)
-      const planner: MaskPlanner = { name: 'given', prefill: 'dense', afterAttention: () => mask as UnitMask }
+      const planner: MaskPlanner = {
+        name: 'given',
+        prefill: 'dense',
+        by: 'attention',
+        choose: () => mask as UnitMask,
+      }
       const sequence = model.begin({ mode: 'simulate', ...(mask && { planner }) })
       try {
         sequence.feed(tokens.slice(0, length), 'none')

@@ -2,7 +2,7 @@
  * Loading by ranges: however a parameter is cut into rows on its way, what a backend holds is what is stored; no more of it
  * is read at a time than a chunk; what is seen of a tensor on the way counts for all of it.
  *
- * Tests src/engine/matrix.ts and src/engine/weight_layout.ts.
+ * Tests src/engine/storages/ and src/engine/weight_layout.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -11,15 +11,11 @@ import { narrowToBf16, narrowToF16 } from '../../src/tensor/halves.ts'
 import type { Buffer } from '../../src/backends/backend.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
-import { loadInt4, loadParameter } from '../../src/engine/weight_layout.ts'
-import { storages, type Matrix, type Storage } from '../../src/engine/matrix.ts'
+import { loadParameter } from '../../src/engine/weight_layout.ts'
+import { storageNamed, storages, type Matrix, type Storage } from '../../src/engine/storages/index.ts'
+import type { RowChunk, StorageRecord } from '../../src/engine/storages/storage.ts'
 import type { Numbers } from '../../src/ops/op.ts'
-import {
-  WeightReader,
-  type BlockChunk,
-  type LoadOptions,
-  type RowChunk,
-} from '../../src/engine/weight_reader.ts'
+import { WeightReader, type LoadOptions } from '../../src/engine/weight_reader.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { blocksOf, interleaveRows, quantizeBlocks, turnBlocks } from '../../src/tensor/int4.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
@@ -42,9 +38,7 @@ function loadAny(
   chunks: AsyncIterable<RowChunk>,
 ): Promise<Matrix> {
   const parameter = { name: 'a matrix', shape, layer: 1, isTurned, isPositions: false }
-  return storage === 'int4'
-    ? loadInt4(scope, parameter, chunks as AsyncIterable<BlockChunk>)
-    : loadParameter(scope, parameter, storage, chunks)
+  return loadParameter(scope, parameter, storageNamed(storage), chunks)
 }
 
 /** Rows of a matrix whose numbers are their places, cut into chunks. */
@@ -182,6 +176,7 @@ function sourceOf(
   return { source: { ...source, read: whole, readRows: whole, stream }, came }
 }
 
+const float32 = storageNamed('f32')
 const reader = (source: TensorSource, options: LoadOptions = {}): WeightReader =>
   new WeightReader(source, new Map([[tokenTable, 'table']]), options)
 
@@ -193,7 +188,7 @@ describe('a tensor of many chunks', () => {
   test('is read once, in order, never more than 2 MiB at a time', async () => {
     const { source, came } = sourceOf(shape, values)
     let next = 0
-    for await (const { start, values: part } of reader(source).chunks(tokenTable, 'f32')) {
+    for await (const { start, values: part } of reader(source).chunks(tokenTable, float32)) {
       expect(start).toBe(next)
       expect(part.byteLength).toBeLessThanOrEqual(CHUNK_BYTES)
       sameBits('rows', part as Float32Array, values.subarray(start, start + part.length))
@@ -213,7 +208,7 @@ describe('a tensor of many chunks', () => {
       expect([totalBytes, name]).toEqual([values.byteLength, 'table'])
       seen.push(loadedBytes)
     }
-    const chunks = reader(source, { onProgress }).chunks(tokenTable, 'f32')
+    const chunks = reader(source, { onProgress }).chunks(tokenTable, float32)
     await chunks.next()
     expect(seen).toEqual([])
     await chunks.next()
@@ -225,7 +220,7 @@ describe('a tensor of many chunks', () => {
   test('can be left between two chunks', async () => {
     const stop = new AbortController()
     const { source } = sourceOf(shape, values)
-    const chunks = reader(source, { signal: stop.signal }).chunks(tokenTable, 'f32')
+    const chunks = reader(source, { signal: stop.signal }).chunks(tokenTable, float32)
     await chunks.next()
     stop.abort(new Error('enough'))
     await expect(chunks.next()).rejects.toThrow('enough')
@@ -235,7 +230,7 @@ describe('a tensor of many chunks', () => {
     const broken = values.slice()
     broken[700_000] = NaN
     const all = async (options: LoadOptions): Promise<void> => {
-      const chunks = reader(sourceOf(shape, broken).source, options).chunks(tokenTable, 'f32')
+      const chunks = reader(sourceOf(shape, broken).source, options).chunks(tokenTable, float32)
       for await (const _ of chunks);
     }
     const error: unknown = await all({}).catch((reason: unknown) => reason)
@@ -251,7 +246,7 @@ describe('a tensor of many chunks', () => {
 test('a row that is longer than a chunk is one', async () => {
   const length = 2 ** 19 + 1
   const { source, came } = sourceOf([2, length], new Float32Array(2 * length))
-  for await (const { values: part } of reader(source).chunks(tokenTable, 'f32'))
+  for await (const { values: part } of reader(source).chunks(tokenTable, float32))
     expect(part.length).toBe(length)
   expect(came).toEqual([
     { first: 0, count: 1 },
@@ -263,6 +258,9 @@ describe('numbers of a file', () => {
   const dtypes = ['F64', 'F32', 'F16', 'BF16'] as const
   const same = { f32: 'F32', f16: 'F16', bf16: 'BF16', int8: 'I8', int4: 'I8' } as const
   type Chunks = WeightReader['chunks']
+  /** Another storage in place of one. */
+  const instead = (of: Storage, other: Storage) => (storage: StorageRecord) =>
+    storage.name === of ? storageNamed(other) : storage
 
   const comeAsTheyAre = lawForAll(
     'come bit for bit where they are wanted so, else as float32; the first not finite is named',
@@ -286,6 +284,7 @@ describe('numbers of a file', () => {
       const source: TensorSource = {
         ...memorySource(new Map()),
         tensors: new Map([['table', info]]),
+        streamBlocks: () => null,
         async *stream() {
           const place = new Uint8Array(shift + bytes.length) // at any address
           place.set(bytes, shift)
@@ -297,7 +296,8 @@ describe('numbers of a file', () => {
       const one = new WeightReader(source, new Map([[tokenTable, 'table']]), { allowNonFinite })
       const read = async (): Promise<RowChunk['values'][]> => {
         const parts = []
-        for await (const { values } of change(one.chunks.bind(one))(tokenTable, storage)) parts.push(values)
+        for await (const { values } of change(one.chunks.bind(one))(tokenTable, storageNamed(storage)))
+          parts.push(values)
         return parts
       }
       if (bad >= 0 && !allowNonFinite) {
@@ -328,12 +328,12 @@ describe('numbers of a file', () => {
   test.each<[string, (chunks: Chunks) => Chunks]>([
     [
       'f16 where bf16 is wanted',
-      (chunks) => (name, storage) => chunks(name, storage === 'bf16' ? 'f16' : storage),
+      (chunks) => (name, storage) => chunks(name, instead('bf16', 'f16')(storage)),
     ],
-    ['always float32', (chunks) => (name) => chunks(name, 'int8')],
+    ['always float32', (chunks) => (name) => chunks(name, storageNamed('int8'))],
     [
       'numbers past the range of int4',
-      (chunks) => (name, storage) => chunks(name, storage === 'int4' ? 'int8' : storage),
+      (chunks) => (name, storage) => chunks(name, instead('int4', 'int8')(storage)),
     ],
   ])('a mutant is killed: %s', (_, mutant) => kills(comeAsTheyAre, mutant))
 })

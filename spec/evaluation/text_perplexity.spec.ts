@@ -113,7 +113,8 @@ describe('scored logits', () => {
     const seen: number[][] = []
     const planner = {
       name: 'spy',
-      afterAttention({ ids }: PromptView) {
+      by: 'attention' as const,
+      choose({ ids }: PromptView) {
         seen.push([...ids])
         return denseMask(model.shape)
       },

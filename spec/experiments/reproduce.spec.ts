@@ -27,7 +27,7 @@ import type { UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/engine/backward.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
-import { oraclePlanner } from '../../src/predictor/planners.ts'
+import { oraclePlanner } from '../../src/planners/oracle.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { somePages, useSmallModel } from '../evaluation/small_model.ts'
 import { expectNear } from '../golden/golden.ts'
@@ -135,10 +135,11 @@ describe('decoding', () => {
     const planner = oraclePlanner(trueScores(), makeBudget(0.5))
     const slow: MaskPlanner = {
       name: 'slow',
-      afterAttention(view) {
+      by: 'attention',
+      choose(view) {
         const end = performance.now() + 100
         while (performance.now() < end);
-        return planner.afterAttention(view)
+        return planner.choose(view)
       },
     }
     // Three tokens in more than a tenth of a second.

@@ -99,7 +99,8 @@ overBackends((backend) => {
       const { width } = model.config
       const planner: MaskPlanner = {
         name: 'golden',
-        afterAttention({ context, tokens }) {
+        by: 'attention',
+        choose({ context, tokens }) {
           const expected = get(tensors, 'first_layer_last_token_context').values
           expectNear(context.subarray((tokens - 1) * width), expected, near, 'context')
           return makeMask(

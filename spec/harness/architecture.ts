@@ -18,6 +18,7 @@ const moduleNames = [
   'masks',
   'engine',
   'criteria',
+  'planners',
   'predictor',
   'training',
   'testing',

@@ -18,12 +18,12 @@ export function copyOf(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, copyOf(member)]))
 }
 
-/** The planner, with every question reported before it is asked. */
+/** The planner, with every question reported before it is asked: `choose by gate` and the like. */
 export function recordPlanner(planner: MaskPlanner, onCall: (call: Call) => void): MaskPlanner {
   const recorded = Object.entries(planner).map(([name, member]: [string, unknown]) => {
     if (typeof member !== 'function') return [name, member] as const
     const ask = (...args: unknown[]): unknown => {
-      onCall({ name, args: args.map(copyOf) })
+      onCall({ name: `${name} by ${planner.by}`, args: args.map(copyOf) })
       return Reflect.apply(member, planner, args)
     }
     return [name, ask] as const

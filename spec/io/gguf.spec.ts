@@ -151,7 +151,7 @@ const blocksAreNumbers = lawForAll(
     const names = [...source.tensors.keys()]
     const { name, shape, stored } = source.tensors.get(names[tensor % names.length]) as TensorInfo
     const { rows, columns } = rowsOf(shape)
-    const blocks = source.streamBlocks?.(name, part) ?? null
+    const blocks = source.streamBlocks?.(name, 'Q4_1', part) ?? null
     expect(blocks !== null).toBe(stored?.type === 'Q4_0' || stored?.type === 'Q4_1')
     if (blocks === null) return
     const whole = await openedOf(file).source.read(name)
@@ -195,8 +195,8 @@ test.each<[string, (parts: AsyncIterable<StoredRows>) => AsyncIterable<StoredRow
     const { source } = openedOf(file)
     return {
       ...source,
-      streamBlocks: (name, length) => {
-        const parts = source.streamBlocks?.(name, length) ?? null
+      streamBlocks: (name, type, length) => {
+        const parts = source.streamBlocks?.(name, type, length) ?? null
         return parts && change(parts)
       },
     }

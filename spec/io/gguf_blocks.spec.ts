@@ -70,16 +70,16 @@ test('all types of the format that are supported have golden blocks', () => {
 })
 
 describe('blocks as those of int4', () => {
-  type AsInt4 = (type: GgufType, blocks: Uint8Array) => Uint8Array
-  const asInt4: AsInt4 = (type, blocks) => type.asInt4?.(blocks) ?? new Uint8Array(0)
-  const held = types.filter((type) => type.asInt4 !== undefined)
+  type AsQ4_1 = (type: GgufType, blocks: Uint8Array) => Uint8Array
+  const asQ4_1: AsQ4_1 = (type, blocks) => type.asQ4_1?.(blocks) ?? new Uint8Array(0)
+  const held = types.filter((type) => type.asQ4_1 !== undefined)
   /** The largest scale of Q4_0 whose minimum, -8 times as large, is one of half precision. */
   const LARGEST = 65_504 / 8
 
   const sameAsDecoded = lawForAll(
     'stand for the same numbers, but where a minimum is past half precision',
     { type: fc.constantFrom(...held), first: fc.nat(39), count: fc.integer({ min: 1, max: 40 }) },
-    (judged: AsInt4, { type, first, count }) => {
+    (judged: AsQ4_1, { type, first, count }) => {
       const { blocks, numbers } = goldens.get(type.name) as { blocks: Uint8Array; numbers: Float32Array }
       const end = Math.min(first + count, blocks.length / type.bytes)
       const bytes = judged(type, blocks.subarray(first * type.bytes, end * type.bytes))
@@ -94,7 +94,7 @@ describe('blocks as those of int4', () => {
     },
     { runs: 100, examples: held.map((type) => ({ type, first: 0, count: 40 })) },
   )
-  stateLaw(sameAsDecoded, asInt4)
+  stateLaw(sameAsDecoded, asQ4_1)
 
   test('only types whose numbers they can be have them', () => {
     expect(held.map(({ name }) => name)).toEqual(['Q4_0', 'Q4_1'])
@@ -106,7 +106,7 @@ describe('blocks as those of int4', () => {
     ['the halves of a byte exchanged', (b) => void (b[4] = ((b[4] & 15) << 4) | (b[4] >> 4))],
   ])('a mutant is killed: %s', async (_, change) => {
     await kills(sameAsDecoded, (type, blocks) => {
-      const bytes = asInt4(type, blocks).slice()
+      const bytes = asQ4_1(type, blocks).slice()
       for (let at = 0; at < bytes.length; at += BLOCK_BYTES) change(bytes.subarray(at, at + BLOCK_BYTES))
       return bytes
     })

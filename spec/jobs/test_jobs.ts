@@ -16,10 +16,10 @@ const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 /** Does the jobs of this file. */
-export const doTestJob: DoJob = async ({ kind, settings }, { read, onProgress }) => {
+export const doTestJob: DoJob = async ({ kind, settings }, { read, onProgress, signal }) => {
   const { value, milliseconds, gate, marker } = settings
-  if (typeof milliseconds === 'number') await wait(milliseconds)
-  if (typeof gate === 'string') while (!existsSync(gate)) await wait(10)
+  if (typeof milliseconds === 'number') await wait(milliseconds, undefined, { signal })
+  if (typeof gate === 'string') while (!existsSync(gate)) await wait(10, undefined, { signal })
   if (kind === 'poison') throw new Error(`job ${String(value)} cannot be done`)
   if (kind === 'once' && !existsSync(String(marker))) {
     writeFileSync(String(marker), '')

@@ -67,9 +67,14 @@ class StandIn extends EventEmitter {
     threads.started++
   }
 
-  postMessage(message: Told): void {
-    if (message.job) void this.#perform(message.job)
+  postMessage(message: Told | string): void {
+    if (typeof message !== 'string') return message.job && void this.#perform(message.job)
+    // It is asked to end.
+    this.#threads.ended++
+    this.emit('exit')
   }
+
+  ref(): void {}
 
   async #perform({ kind, settings }: Job): Promise<void> {
     this.#threads.begin(this)
@@ -79,10 +84,6 @@ class StandIn extends EventEmitter {
     else if (kind === 'poison')
       this.emit('message', { failure: { message: `poison ${String(settings.value)}` } })
     else this.emit('message', { result: new TextEncoder().encode(String(settings.value)) })
-  }
-
-  async terminate(): Promise<void> {
-    this.#threads.ended++
   }
 }
 

@@ -2,7 +2,7 @@
  * The functions of the library about masks, budgets and scores, tried as JavaScript may try them: whatever they are
  * given, they answer or refuse by a typed error in one line.
  *
- * Tests src/masks/mask.ts and src/predictor/ranking.ts.
+ * Tests src/masks/mask.ts and src/planners/ranking.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

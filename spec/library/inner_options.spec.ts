@@ -18,7 +18,7 @@ import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { forwardBatch, type BatchOptions } from '../../src/engine/batch.ts'
 import { generateTokens, type GenerateOptions } from '../../src/engine/generate.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
-import { randomPlanner } from '../../src/predictor/planners.ts'
+import { randomPlanner } from '../../src/planners/random.ts'
 import { encodeLetters, loadSmallModel, someMask } from '../evaluation/small_model.ts'
 
 let backend: Backend

@@ -196,7 +196,8 @@ describe('aborting a text', () => {
       const stop = new AbortController()
       const planner = {
         name: 'mine',
-        afterAttention() {
+        by: 'attention' as const,
+        choose() {
           stop.abort(reason)
           return denseMask(tiny.model.shape)
         },

@@ -17,7 +17,7 @@ import {
   type UnitMask,
 } from '../../src/library/index.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
-import { readsMean, type PlannerName } from '../../src/predictor/planners.ts'
+import { needs, type PlannerName } from '../../src/planners/index.ts'
 import { createEngine } from '../../src/web/engine/engine.ts'
 import { RemoteModel } from '../../src/web/engine/remote_model.ts'
 import { study } from '../../src/web/engine/study.ts'
@@ -184,9 +184,11 @@ function* casesOf<Options extends object>(table: OptionTable<Options>): Generato
         for (const value of row.values) yield [`${name} ${String(value)}`, optionsOf(name, row, value)]
 }
 
+const ranksMean = (planner: unknown): boolean =>
+  planner !== undefined && needs(planner as PlannerName, 'calibration')
 /** Whether a planner needs files of its own, which an engine has no call to read. */
 const needsFiles = ({ planner }: { readonly planner?: unknown }): boolean =>
-  readsMean(planner as PlannerName) || ['dejavu', 'dejavu-style'].includes(planner as string)
+  ranksMean(planner) || ['dejavu', 'dejavu-style'].includes(planner as string)
 
 describe('along two paths', () => {
   test(
@@ -224,7 +226,7 @@ describe('along two paths', () => {
       return value === true ? [flag] : [flag, String(value)]
     })
   const filesOf = ({ planner }: { readonly planner?: unknown }): string[] => {
-    if (readsMean(planner as PlannerName)) return ['--calibration', join(folder, 'traces')]
+    if (ranksMean(planner)) return ['--calibration', join(folder, 'traces')]
     return needsFiles({ planner })
       ? ['--predictor', join(folder, `predictors/${String(planner)}.safetensors`)]
       : []

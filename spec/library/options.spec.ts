@@ -251,12 +251,16 @@ describe('an invalid prompt', () => {
 describe('a planner of your own', () => {
   const shape = tiny.model.shape
   const dense = denseMask(shape)
-  const whole = (mask: unknown) => ({ name: 'mine', afterAttention: () => mask as UnitMask })
-  const perLayer = (mask: unknown) => ({ name: 'mine', beforeLayer: () => mask as never })
+  const whole = (mask: unknown) => ({
+    name: 'mine',
+    by: 'attention' as const,
+    choose: () => mask as UnitMask,
+  })
+  const perLayer = (mask: unknown) => ({ name: 'mine', by: 'layer', choose: () => mask as never })
   const short = new Float32Array(1)
   test.each<[string, string, unknown]>([
     ['that is nothing', 'OPTION_TYPE', null],
-    ['without a name', 'OPTION_TYPE', { afterAttention: () => dense }],
+    ['without a name', 'OPTION_TYPE', { by: 'attention', choose: () => dense }],
     ['that decides nothing', 'PLANNER', { name: 'mine' }],
     ['that answers with text', 'MASK_SHAPE', whole('dense')],
     ['that answers with no shape', 'MASK_SHAPE', whole({ heads: dense.heads, neurons: dense.neurons })],
@@ -283,7 +287,8 @@ describe('a planner of your own', () => {
     const odd = new RangeError('mine')
     const planner = {
       name: 'mine',
-      afterAttention() {
+      by: 'attention' as const,
+      choose() {
         throw odd
       },
     }

@@ -27,15 +27,8 @@ import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import { makePredictorConfig } from '../../src/predictor/make_predictor_config.ts'
 import { startingNetwork, type NetworkValues } from '../../src/predictor/network.ts'
-import {
-  channelPlanners,
-  decidesByToken,
-  decidesLate,
-  keepsHeads,
-  masksChannels,
-  neuronPlanners,
-} from '../../src/predictor/late_planner.ts'
-import { promptPlanner, scoreText } from '../../src/predictor/pass_planners.ts'
+import { keepsHeads, defaultPrefill, plannerOf } from '../../src/planners/index.ts'
+import { promptPlanner, scoreText } from '../../src/planners/prompt_plainact.ts'
 import { savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -99,7 +92,8 @@ afterAll(async () => {
 /** A planner object that masks its prompt. */
 const staticMask: MaskPlanner = {
   name: 'mine',
-  afterAttention: () => {
+  by: 'attention',
+  choose: () => {
     const mask = denseMask(opt.model.shape)
     mask.neurons.fill(0, opt.model.shape.neurons)
     return mask
@@ -168,16 +162,17 @@ describe('once predictors and a calibration are read', () => {
       const options = { planner, continuation: [3, 4], sparsity: 0.5 }
       const mask = await opt.mask(prompt, options)
       const { heads, neurons, channels } = achievedSparsity(mask, opt.config)
-      const expected = planner === 'dense' || masksChannels(planner) ? 0 : 0.5 / opt.model.shape.layers
+      const expected =
+        planner === 'dense' || plannerOf(planner).skips === 'channels' ? 0 : 0.5 / opt.model.shape.layers
       // The share of cats is that of all tokens of the prompt.
       const share = planner === 'cats' ? neurons : expected
       expect([heads, neurons], planner).toEqual([keepsHeads(planner) ? 0 : expected, share])
-      expect(channels === undefined, planner).toBe(!masksChannels(planner))
+      expect(channels === undefined, planner).toBe(plannerOf(planner).skips !== 'channels')
       // The share of teal is that of all tokens of the prompt.
       if (planner === 'wina') expect(channels).toBe(0.5 / opt.model.shape.layers)
     }
     for (const planner of generationPlanners) {
-      const every = decidesLate(planner) || decidesByToken(planner) ? undefined : 3
+      const every = defaultPrefill(planner) === 'dense' ? undefined : 3
       const skipped = await write({ planner, every })
       expect(await write({ planner, every, mode: 'simulate' }), planner).toEqual(skipped)
     }
@@ -189,7 +184,7 @@ describe('once predictors and a calibration are read', () => {
       ['PREFILL', { prefill: 'masked' }],
       ['EVERY', { every: 3 }],
     ] as const)
-      for (const planner of [...neuronPlanners, 'cats', ...channelPlanners] as const) {
+      for (const planner of generationPlanners.filter(keepsHeads)) {
         expect(await codeOf(write({ planner, ...options })), planner).toBe(code)
         expect(await codeOf(opt.mask(prompt, { planner, ...options })), planner).toBe(code)
       }
@@ -246,7 +241,9 @@ describe('once predictors and a calibration are read', () => {
     const planner = { ...promptPlanner(opt.model, makeBudget(0.9)), every: 5, shift: 0.1 }
     const options = { planner: 'prompt-plainact', sparsity: 0.9 } as const
     expect(await write({ ...options, every: 'auto' })).toEqual(await write({ planner }))
-    for (const planner of [...neuronPlanners, 'cats', 'dejavu'] as const)
+    for (const planner of generationPlanners.filter(
+      (name) => plannerOf(name).skips === 'neurons' || name === 'dejavu',
+    ))
       expect(await codeOf(write({ planner, every: 'auto' })), planner).toBe('EVERY')
     expect(await codeOf(write({ planner: 'random', every: 'often' as 'auto' }))).toBe('OPTION_TYPE')
   })
@@ -273,7 +270,9 @@ describe('once predictors and a calibration are read', () => {
     expect(await opt.mask(prompt, { planner: 'dense' })).toEqual(denseMask(opt.model.shape))
     const mine = denseMask(opt.model.shape)
     mine.heads.fill(0, opt.model.shape.heads)
-    expect(await opt.mask(prompt, { planner: { name: 'mine', afterAttention: () => mine } })).toEqual(mine)
+    expect(
+      await opt.mask(prompt, { planner: { name: 'mine', by: 'attention', choose: () => mine } }),
+    ).toEqual(mine)
   })
 
   test('a predictor or calibration for another model is refused', async () => {

@@ -204,7 +204,8 @@ describe('generate', () => {
     const asked: number[] = []
     const planner: MaskPlanner = {
       name: 'mine',
-      afterAttention({ context, tokens }) {
+      by: 'attention',
+      choose({ context, tokens }) {
         asked.push(tokens, context.length)
         return denseMask(opt.model.shape)
       },

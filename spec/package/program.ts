@@ -73,7 +73,7 @@ const opening: Promise<ShadowModel> = ShadowModel.fromPretrained('embedded', opt
 const backend: Promise<Backend> = createBackend('wasm')
 const names: KernelName[] = Object.keys(kernels) as KernelName[]
 const mask = (scores: UnitScores): UnitMask => selectMask(scores, makeBudget(0.5))
-const planner: MaskPlanner = { name: 'mine', afterAttention: () => mask({ layers: 1, heads: [], neurons: [] } as never) }
+const planner: MaskPlanner = { name: 'mine', by: 'attention', choose: () => mask({ layers: 1, heads: [], neurons: [] } as never) }
 const first: Criterion = criteria[0]
 const source: Promise<RawTensorSource> = parseSafetensors(new Uint8Array())
 const reports: AsyncIterable<LawReport> = verify({ backends: ['wasm'], seed: 1 })

@@ -1,7 +1,7 @@
 /**
  * The predictor: the golden scores and masks, the file form, and the planners built on it.
  *
- * Tests src/backends/rows.ts.
+ * Tests src/backends/rows.ts, src/planners/oracle.ts, src/planners/random.ts, src/planners/shadow.ts and src/planners/static.ts.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -24,13 +24,11 @@ import {
   Network,
   type NetworkValues,
 } from '../../src/predictor/network.ts'
-import {
-  oraclePlanner,
-  plannerNames,
-  randomPlanner,
-  shadowPlanner,
-  staticPlanner,
-} from '../../src/predictor/planners.ts'
+import { plannerNames } from '../../src/planners/index.ts'
+import { oraclePlanner } from '../../src/planners/oracle.ts'
+import { randomPlanner } from '../../src/planners/random.ts'
+import { shadowPlanner } from '../../src/planners/shadow.ts'
+import { staticPlanner } from '../../src/planners/static.ts'
 import { openPredictor, savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -71,7 +69,8 @@ describe('the released predictor', () =>
         const sequence = model.begin({
           planner: {
             name: 'looking',
-            afterAttention({ context, tokens }) {
+            by: 'attention',
+            choose({ context, tokens }) {
               seen = lastTokenContext(context, tokens)
               return denseMask(shape)
             },
@@ -263,26 +262,25 @@ describe('planners', async () => {
 
   test('dense keeps everything, and static and oracle keep their highest scores for any input', () => {
     for (const planner of [staticPlanner(scores, budget), oraclePlanner(scores, budget)])
-      for (const tokens of [1, 2])
-        expect(planner.afterAttention?.(viewOf(tokens))).toEqual(selectMask(scores, budget))
+      for (const tokens of [1, 2]) expect(planner.choose(viewOf(tokens))).toEqual(selectMask(scores, budget))
   })
 
   test('random draws for each sequence from its seed, nested over sparsities', () => {
     const one = randomPlanner(units, budget, 5)
-    const masks = [1, 2, 3].map(() => one.afterAttention?.(seen))
+    const masks = [1, 2, 3].map(() => one.choose(seen))
     expect(masks[1]).not.toEqual(masks[0])
-    expect(randomPlanner(units, budget, 5).afterAttention?.(seen)).toEqual(masks[0])
-    const narrow = randomPlanner(units, makeBudget(0.8), 5).afterAttention?.(seen)
-    narrow?.neurons.forEach((value, unit) => expect(masks[0]?.neurons[unit]).toBeGreaterThanOrEqual(value))
+    expect(randomPlanner(units, budget, 5).choose(seen)).toEqual(masks[0])
+    const narrow = randomPlanner(units, makeBudget(0.8), 5).choose(seen)
+    narrow.neurons.forEach((value, unit) => expect(masks[0].neurons[unit]).toBeGreaterThanOrEqual(value))
   })
 
   test('shadow depends on the last prompt token only', () => {
     const predictor = makePredictor(backend)
     const planner = shadowPlanner(predictor, budget)
-    const mask = planner.afterAttention?.(seen)
+    const mask = planner.choose(seen)
     expect(mask).toEqual(selectMask(predictor.predict(context, 1), budget))
-    expect(planner.afterAttention?.({ ...viewOf(1), context })).toEqual(mask)
-    expect(planner.afterAttention?.(viewOf(1))).not.toEqual(mask)
+    expect(planner.choose({ ...viewOf(1), context })).toEqual(mask)
+    expect(planner.choose(viewOf(1))).not.toEqual(mask)
     predictor.dispose()
   })
 
@@ -302,7 +300,7 @@ describe('planners', async () => {
   test('the mask of a sequence is the planned one', () =>
     withGolden('preln', backend, (model) => {
       const planned = selectMask(randomScores(shape, new Random(2)), budget)
-      const sequence = model.begin({ planner: { name: 'fixed', afterAttention: () => planned } })
+      const sequence = model.begin({ planner: { name: 'fixed', by: 'attention', choose: () => planned } })
       sequence.feed(getIds(golden, 'input_ids'), 'none')
       expect(sequence.mask).toEqual(makeMask(shape, planned.heads, planned.neurons))
       sequence.dispose()

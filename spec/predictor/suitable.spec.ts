@@ -4,7 +4,8 @@
 import { expect, test } from 'vitest'
 import { makeConfig } from '../../src/engine/config.ts'
 import type { Predictor } from '../../src/predictor/predictor_file.ts'
-import { checkPredictor, kindsNeeded, predictorFor } from '../../src/predictor/suitable.ts'
+import { kindsNeeded } from '../../src/planners/index.ts'
+import { checkPredictor, predictorFor } from '../../src/predictor/suitable.ts'
 
 test('planners need predictors of their own kinds, each once, and others none', () => {
   expect(kindsNeeded(['dejavu', 'oracle', 'shadow', 'dejavu'])).toEqual(['shadow', 'dejavu'])

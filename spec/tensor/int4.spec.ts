@@ -218,7 +218,7 @@ describe('blocks of GGUF', () => {
     'the bytes of whole blocks are those of Q4_1: they stand for the same numbers, bit for bit',
     { O: rows, B: fc.integer({ min: 1, max: 5 }), data: anyData },
     (dequantize: Dequantize, { O, B, data }) => {
-      const words = data.int4Blocks('words', O * B, 'wild')
+      const words = data.blocks('words', O * B, 'wild')
       sameBits('x', dequantize(words, O, B * BLOCK), decoded('Q4_1', new Uint8Array(words.buffer)))
     },
   )
@@ -255,7 +255,7 @@ describe('blocks of GGUF', () => {
     'of a last block that is not full the first numbers count',
     { O: rows, I: inputs, data: anyData },
     (dequantize: Dequantize, { O, I, data }) => {
-      const words = data.int4Blocks('words', O * blocksOf(I))
+      const words = data.blocks('words', O * blocksOf(I))
       const whole = dequantizeBlocks(words, O, blocksOf(I) * BLOCK)
       const expected = Float32Array.from(
         { length: O * I },
@@ -291,7 +291,7 @@ describe('layouts', () => {
     'four rows stand side by side: four scales, four minima, then of each row four bytes of each sixteen',
     { O: rows, B: blocks, data: anyData },
     (interleave: Interleave, { O, B, data }) => {
-      const words = data.int4Blocks('words', O * B, 'wild')
+      const words = data.blocks('words', O * B, 'wild')
       const bytes = new Uint8Array(words.buffer)
       const expected = new Uint8Array(Math.ceil(O / 4) * B * QUAD_BYTES)
       for (let o = 0; o < O; o++)
@@ -312,7 +312,7 @@ describe('layouts', () => {
     'a row of four is opened as it was',
     { O: rows, B: blocks, data: anyData },
     (open: Open, { O, B, data }) => {
-      const words = data.int4Blocks('words', O * B, 'wild')
+      const words = data.blocks('words', O * B, 'wild')
       const quads = interleaveRows(words, O, B)
       for (let o = 0; o < O; o++) {
         const own = Array.from({ length: B }, (_, b) => blockAt(words, o * B + b))
@@ -338,7 +338,7 @@ describe('layouts', () => {
     { O: fc.integer({ min: 1, max: 140 }), I: inputs, data: anyData },
     (turn: Turn, { O, I, data }) => {
       const [B, C] = [blocksOf(I), Math.ceil(O / TILE)]
-      const words = data.int4Blocks('words', O * B, 'wild')
+      const words = data.blocks('words', O * B, 'wild')
       const { values, scales } = turn(words, O, I)
       const expected = { values: new Uint8Array(C * I * 32), scales: new Float32Array(C * B * 128) }
       for (let o = 0; o < O; o++) {
@@ -371,7 +371,7 @@ describe('layouts', () => {
     { O: fc.integer({ min: 1, max: 140 }), I: inputs, room: fc.nat(3), data: anyData },
     ({ number, scale }: Read, { O, I, room, data }) => {
       const [B, C, S] = [blocksOf(I), Math.ceil(O / TILE), I + room]
-      const words = data.int4Blocks('words', O * B, 'wild')
+      const words = data.blocks('words', O * B, 'wild')
       const { values, scales } = turnBlocks(words, O, I)
       const roomy = new Uint8Array(C * S * TILE_BYTES)
       for (let c = 0; c < C; c++)

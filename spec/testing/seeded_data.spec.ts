@@ -65,16 +65,19 @@ test('the first third of sparse data is zero, as is half of the rest', () => {
   expect(zeros).toBeLessThan(0.6)
 })
 
-test('half precision and scales of int4 are finite in every kind', () => {
+test('half precision and scales among bytes are finite in every kind', () => {
   for (const kind of kinds) {
     for (const [dtype, infinite] of [['bf16', 0x7f80] as const, ['f16', 0x7c00] as const])
       expect(Math.max(...new Data(7).halves('x', dtype, LENGTH, kind).map((x) => x & 0x7fff))).toBeLessThan(
         infinite,
       )
-    const words = new Data(7).int4Blocks('blocks', 200, kind)
+    const words = new Data(7).blocks('blocks', 200, kind)
     for (let b = 0; b < 200; b++)
       for (const half of [words[5 * b] & 0xffff, words[5 * b] >>> 16])
         expect(half & 0x7fff).toBeLessThan(0x7c00)
+    const rows = new Uint16Array(new Data(7).bytes('rows', [200, 80], 4, kind).buffer)
+    for (let at = 0; at < rows.length; at += 40)
+      for (const half of rows.subarray(at, at + 8)) expect(half & 0x7fff).toBeLessThan(0x7c00)
   }
 })
 

@@ -55,7 +55,13 @@ function logitsAfter(
   { tokens, promptLength, prefill }: Text,
   mask: UnitMask | null,
 ): Float32Array {
-  const planner = { name: 'given', prefill, placement: 0, afterAttention: () => mask as UnitMask }
+  const planner = {
+    name: 'given',
+    prefill,
+    placement: 0,
+    by: 'attention' as const,
+    choose: () => mask as UnitMask,
+  }
   const isDense = mask !== null && prefill === 'dense'
   const sequence = model.begin({ mode: 'simulate', ...(isDense ? { planner } : { mask }) })
   try {

@@ -83,16 +83,16 @@ interface Int8Buffer {
   readonly scales: Buffer
 }
 
-/** Numbers of int4 with a row per unit, what their blocks are scaled by, and the block of each row. */
-export interface Int4Buffer extends Int8Buffer {
+/** Numbers with a row per unit that are scaled by blocks of rows, and the block of each row. */
+interface BlockBuffer extends Int8Buffer {
   readonly blocks: Buffer
 }
 
 /** An array that has parts. */
-export type ScaledBuffer = Int8Buffer | Int4Buffer
+export type ScaledBuffer = Int8Buffer | BlockBuffer
 
 /** The name of a part. */
-export type BufferPart = keyof Int4Buffer
+export type BufferPart = keyof BlockBuffer
 
 /** An array in any storage. What has scales has them with it. */
 export type StoredBuffer = Buffer | ScaledBuffer

@@ -170,11 +170,6 @@ export function valuesOf(stored: StoredBuffer): Buffer {
   return 'scales' in stored ? stored.values : stored
 }
 
-/** The scales of the rows of an int8 array; null where it has none. */
-export function scalesOf(stored: StoredBuffer): Buffer | null {
-  return 'scales' in stored && !('blocks' in stored) ? stored.scales : null
-}
-
 /** A part of an array; undefined where it has no such part. */
 export function partOf(stored: ScaledBuffer, part: BufferPart): Buffer {
   return (stored as Readonly<Record<BufferPart, Buffer>>)[part]

@@ -8,11 +8,12 @@ import type { UnitMask, UnitShape } from '../masks/mask.ts'
 import type { TopK } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
-import type { Storage } from '../engine/matrix.ts'
+import type { Storage } from '../engine/storages/index.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
-import { kindsNeeded, predictorFor } from '../predictor/suitable.ts'
+import { kindsNeeded } from '../planners/index.ts'
+import { predictorFor } from '../predictor/suitable.ts'
 import { pause } from '../platform/pause.ts'
 import { hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
 import { interleave } from '../results/interleaved_rounds.ts'
@@ -216,7 +217,7 @@ export class Bench {
     const methods = benchMethods({ planners, sparsities, hasMask: mask !== null, every, checks })
     for (const test of tests)
       for (const method of methods) {
-        const predictor = predictorFor(method.planner, predictors)
+        const predictor = method.planner === 'mask' ? undefined : predictorFor(method.planner, predictors)
         this.#jobs.push(
           new Job({
             subject,

@@ -2,7 +2,7 @@
  * One row of a bench in the making: a method on a model under a test, run turn by turn.
  */
 import type { TopK } from '../masks/selection.ts'
-import type { Storage } from '../engine/matrix.ts'
+import type { Storage } from '../engine/storages/index.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { Random } from '../tensor/random.ts'
 import { Decoding, decodeTurn, promptTurn, type Plan, type Turn } from '../evaluation/decode.ts'

@@ -8,36 +8,18 @@ import type { TopK } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import { readsMean } from '../predictor/planners.ts'
+import { needs, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { Random } from '../tensor/random.ts'
 import { MissingError } from '../tensor/errors.ts'
 import type { Plan } from '../evaluation/decode.ts'
-import {
-  inputsFrom,
-  makeMethod,
-  methodTable,
-  planMethod,
-  predictorKindOf,
-  type Method,
-} from '../results/method.ts'
+import { inputsFrom, makeMethod, methodTable, planMethod, type Method } from '../results/method.ts'
 
-/** The planners that can be asked for. `dense` is always measured: it is what the others are compared with. */
-export const benchPlanners = [
-  'dense',
-  'random',
-  'griffin',
-  'coreinfer',
-  'glass',
-  'griffin-static',
-  'shadow',
-  'dejavu-style',
-  'dejavu',
-  'cats',
-  'teal',
-  'wina',
-] as const
-export type BenchPlanner = (typeof benchPlanners)[number]
+/** The planners that can be asked for: those that need no loss of a text, which random weights have no use for. `dense` is always measured: it is what the others are compared with. */
+export const benchPlanners = plannersThat(
+  ({ needs }) => !needs.includes('continuation') && !needs.includes('prompt-loss'),
+)
+export type BenchPlanner = PlannerName
 
 /** The replay of a mask that was given, which says itself how much it skips. */
 export const maskReplay = { planner: 'mask', sparsity: null } as const
@@ -99,9 +81,9 @@ export interface BenchInputs {
 export function planOf(method: BenchMethod, model: LanguageModel, inputs: BenchInputs): Plan {
   const { predictors, mask, mode, cache, check, seed, topK } = inputs
   if (method.planner === 'mask') return { mask, mode, cache, check }
-  const kind = predictorKindOf(method)
+  const kind = predictorKindOf(method.planner)
   // What a calibration says has no influence on the time.
-  const mean = readsMean(method.planner) ? randomScores(model.shape, new Random(seed)) : undefined
+  const mean = needs(method.planner, 'calibration') ? randomScores(model.shape, new Random(seed)) : undefined
   const own = inputsFrom({ predictors, mean })(method)
   if (kind && !own.predictor)
     throw new MissingError(

@@ -22,7 +22,7 @@ import { recordOf } from '../tensor/records.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { ShadowPredictor } from '../predictor/shadow.ts'
 import { type ModelConfig, featureWidths } from '../engine/config.ts'
-import { storedBytes, type Storage } from '../engine/matrix.ts'
+import { storageNamed, type Storage } from '../engine/storages/index.ts'
 import { RandomBlock } from './random_weights.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
@@ -77,7 +77,7 @@ export function predictorBytes(predictor: Predictor, storage: Storage): number {
     .flatMap(({ shape }) => [...networkParameterShapes(shape).values()])
     .reduce((bytes, [rows, columns]) => {
       return (
-        bytes + (columns === undefined ? storedBytes('f32', rows, 1) : storedBytes(storage, rows, columns))
+        bytes + storageNamed(columns === undefined ? 'f32' : storage).bytes(rows, columns ?? 1, 'outputs')
       )
     }, 0)
 }

@@ -4,7 +4,7 @@
 import { Option, type Command } from 'commander'
 import { backendNames, type BackendName } from '../backends/backend.ts'
 import { cacheStorages } from '../engine/layer_cache.ts'
-import { storages, type Storage } from '../engine/matrix.ts'
+import { storageNamed, storages, type Storage } from '../engine/storages/index.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { seedFlag, threadsFlag } from './values.ts'
 
@@ -30,6 +30,9 @@ const offline = (): Option =>
 const json = (): Option => new Option('--json', 'print one JSON object instead of text')
 
 /** Each flag, or the few that belong together, by the name that commands ask for. */
+/** Storages beside which the KV cache is int8. */
+const rounding = storages.filter((name) => storageNamed(name).roundsActivations)
+
 const sharedFlags = {
   /** Which model. */
   model: () => [
@@ -53,7 +56,7 @@ const sharedFlags = {
   cache: () => [
     new Option(
       '--cache <storage>',
-      'what the KV cache is stored as (default: int8 if weights are int8 or int4, else f32)',
+      `what the KV cache is stored as (default: int8 if weights are ${rounding.join(' or ')}, else f32)`,
     ).choices(cacheStorages),
   ],
   threads: () => [

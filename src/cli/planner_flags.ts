@@ -13,10 +13,20 @@ import type { UnitScores } from '../masks/selection.ts'
 import { maskModes, type MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { PlannerChoice } from '../library/planner_options.ts'
-import { plannerNames, readsMean, type PlannerName } from '../predictor/planners.ts'
+import {
+  defaultEvery,
+  defaultPrefill,
+  kindsNeeded,
+  needs,
+  plannerNames,
+  plannerOf,
+  plannersThat,
+  type PlannerName,
+} from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
-import { checkPredictor, kindsNeeded } from '../predictor/suitable.ts'
+import { checkPredictor } from '../predictor/suitable.ts'
+import { wrapLines } from '../results/fold.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { addFlags } from './flags.ts'
@@ -70,11 +80,17 @@ function deciderOptions(): Option[] {
   ]
 }
 
+/** The names of the planners of which something holds, as in a sentence. */
+export function listNames(holds: Parameters<typeof plannersThat>[0]): string {
+  const names = plannersThat(holds)
+  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+}
+
 /** `--every`. */
 export function everyOption(): Option {
   return new Option(
     '--every <count>',
-    'decide again after this many tokens, or auto: where attention has shifted since the last decision (default: once; dejavu, cats, teal and wina: every token)',
+    `decide again after this many tokens, or auto: where attention has shifted since the last decision (default: once; ${listNames(({ name }) => defaultEvery(name) === 1)}: every token)`,
   ).argParser(everyFlag)
 }
 
@@ -88,8 +104,8 @@ export function checkOption(): Option {
 
 /** `--prefill`. */
 export function prefillOption(): Option {
-  const description =
-    'run the prompt dense and mask what follows, or mask the prompt too (default: masked; griffin and its like: dense)'
+  const late = listNames(({ name, by }) => by !== null && defaultPrefill(name) === 'dense')
+  const description = `run the prompt dense and mask what follows, or mask the prompt too (default: masked; ${late}: dense)`
   return new Option('--prefill <how>', description).choices(prefills)
 }
 
@@ -116,42 +132,22 @@ export interface PlanFlags extends DeciderFlags {
   readonly seed: number
 }
 
-const meanings: Record<PlannerName, string> = {
-  dense: 'everything is computed',
-  static: 'keeps the units with the highest mean score of a calibration, whatever the prompt: --calibration',
-  random: 'skips heads and neurons drawn at random',
-  oracle: 'keeps the units that matter most to the continuation, which must be known',
-  'prompt-plainact':
-    "keeps the units that matter most to the prompt's own loss: a forward and a backward pass over it",
-  'prompt-static': 'the same merged with the mean scores of a calibration: --calibration',
-  griffin: `keeps the neurons of each layer that the prompt itself uses most, and all heads; the prompt runs dense
-                   (GRIFFIN, arXiv 2404.01365)`,
-  coreinfer: 'the same by how often a neuron is among the strongest of a token (CoreInfer, arXiv 2410.18311)',
-  glass: 'the same by ranks merged with those of a calibration (GLASS, arXiv 2508.14302): --calibration',
-  'griffin-static': `keeps what static does, where the score of a neuron counts by how much the prompt uses it; the prompt
-                   runs dense: --calibration`,
-  shadow: `keeps the units that the predictor expects to matter most: --predictor, else predictor.safetensors in
-                   the model's folder (the embedded model has one), NAME.predictor.safetensors beside NAME.gguf`,
-  'dejavu-style': 'the same, predicted layer by layer from a dense pass over the prompt: --predictor',
-  dejavu: 'each layer decides from the stream one layer earlier: --predictor',
-  cats: `computes at every token the neurons whose own gate is open, and all heads; the gates of all neurons are computed
-                   (CATS, arXiv 2404.08763)`,
-  teal: `masks at every token the input channels of all matrices that are smallest; all units are computed, and only out
-                   and fc2 save reading (TEAL, arXiv 2408.14690)`,
-  wina: 'the same by size times the norm of the column of weights (WINA, arXiv 2505.19427)',
-}
+/** Characters of a line of help. */
+const HELP_COLUMNS = 120
 
 /** Planners and what they do, for help texts. */
 export function plannersHelp(planners: readonly PlannerName[]): string {
   const width = Math.max(...planners.map(({ length }) => length))
-  const rows = planners.map((name) => `  ${name.padEnd(width)}  ${meanings[name]}`)
+  const rows = planners.map((name) =>
+    wrapLines(`  ${name.padEnd(width)}  ${plannerOf(name).help}`, HELP_COLUMNS, ' '.repeat(width + 4)),
+  )
   return `\nPlanners:\n${rows.join('\n')}\n${sparsityHelp}`
 }
 
 /** What a sparsity costs, for help texts. */
 export const sparsityHelp = `
-griffin, coreinfer, glass and cats decide about neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused.
-teal and wina mask that share of the input channels, and no unit; their numbers say how good choices of inputs can be.
+${listNames(({ skips }) => skips === 'neurons')} decide about neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused.
+${listNames(({ skips }) => skips === 'channels')} mask that share of the input channels, and no unit; their numbers say how good choices of inputs can be.
 
 What a sparsity costs depends on the model. Neurons of OPT are mostly zero after ReLU. Those of gated models (Llama,
 Mistral, Qwen2, SmolLM2) are not. On SmolLM2-135M, static scores cost 0.3 nats of KL per token at 10 % of the neurons, 0.8
@@ -365,7 +361,7 @@ async function calibratedMean(
   opt: ShadowModel,
   { planner, calibration, criterion }: PlannerFlags,
 ): Promise<UnitScores | undefined> {
-  const reader = planner.find(readsMean)
+  const reader = planner.find((name) => needs(name, 'calibration'))
   if (reader === undefined) return undefined
   if (calibration === undefined)
     throw new MissingError(

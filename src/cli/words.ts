@@ -3,7 +3,7 @@
  */
 
 import type { Prefill } from '../masks/planner.ts'
-import { defaultPrefill } from '../predictor/late_planner.ts'
+import { defaultPrefill, type PlannerName } from '../planners/index.ts'
 import { foldColumns, GAP, wrapLines, type Fit } from '../results/fold.ts'
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
@@ -43,7 +43,7 @@ export function methodCells({
   sparsity,
   achieved,
 }: {
-  readonly planner: string
+  readonly planner: PlannerName
   readonly leaky: boolean
   readonly prefill: Prefill
   readonly sparsity: number

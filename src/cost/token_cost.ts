@@ -18,24 +18,14 @@
 import { unitsKept } from '../masks/budget.ts'
 import type { UnitKind } from '../masks/mask.ts'
 import type { ModelConfig } from '../engine/config.ts'
-import { storedRowBytes, type Storage } from '../engine/matrix.ts'
+import { storageNamed, type Storage } from '../engine/storages/index.ts'
 import { parametersOf, type ModelParameter } from '../engine/plan.ts'
 import { modelParameters, modelPlan } from '../engine/program.ts'
 import { parameterBytes, storageOf } from '../engine/weight_layout.ts'
-import { BLOCK, BLOCK_BYTES } from '../tensor/int4.ts'
 import type { Architecture } from './architectures.ts'
 
 /** Bytes of a number of biases, norms, positions, keys and values. */
 const FLOAT_BYTES = 4
-
-/** Bytes of a number of a predictor. The scales of int8 rows are left out; those of int4 blocks are not. */
-const predictorBytes: Readonly<Record<Storage, number>> = {
-  f32: 4,
-  bf16: 2,
-  f16: 2,
-  int8: 1,
-  int4: BLOCK_BYTES / BLOCK,
-}
 
 /** What decides which units are skipped, and how often. */
 export const costMethods = ['dense', 'dejavu', 'shadow-token', 'shadow'] as const
@@ -160,7 +150,7 @@ function keptKeyHeads({ layers, heads, keyHeads }: Architecture, kept: UnitsKept
 }
 
 /**
- * Bytes that a token reads of the weights when these units are kept. Scales of fc2 in int4 count as a whole: a block of 32
+ * Bytes that a token reads of the weights when these units are kept. Scales of fc2 in blocks count as a whole: a block of
  * neurons has some that is kept. A head has blocks of its own.
  */
 export function weightBytes(model: Architecture, kept: UnitsKept, storage: Storage): number {
@@ -173,7 +163,7 @@ export function weightBytes(model: Architecture, kept: UnitsKept, storage: Stora
   const skipped = layers * neurons - kept.neurons + (kept.unreadRows ?? 0)
   return (
     sumOf(model, kept, whole, bytes) -
-    skipped * storedRowBytes(storage, width, 'inputs') +
+    skipped * storageNamed(storage).rowBytes(width, 'inputs') +
     FLOAT_BYTES * weightsRead(model, kept).vector
   )
 }
@@ -212,7 +202,9 @@ export function tokenCost(model: Architecture, method: CostMethod, settings: Cos
   const predicted = predictorWeights(model, method, hidden)
   const weights = weightBytes(model, kept, storage)
   const cache = 2 * keptKeyHeads(model, kept) * model.headSize * context * FLOAT_BYTES
-  const predictor = asked * predicted * predictorBytes[storage]
+  // The scales of rows are left out.
+  const predictorBytes = predicted * storageNamed(storage).numberBytes
+  const predictor = asked * predictorBytes
   return {
     method,
     weights,
@@ -220,7 +212,7 @@ export function tokenCost(model: Architecture, method: CostMethod, settings: Cos
     predictor,
     bytes: weights + cache + predictor,
     flops: 2 * (read.matrix + read.table) + 4 * kept.heads * model.headSize * context + 2 * asked * predicted,
-    memory: modelBytes(model, storage) + cacheBytes(model, settings) + predicted * predictorBytes[storage],
+    memory: modelBytes(model, storage) + cacheBytes(model, settings) + predictorBytes,
   }
 }
 

@@ -11,7 +11,7 @@
  */
 import { valuesOf } from '../backends/calls.ts'
 import type { LoadedModel } from '../engine/loaded_model.ts'
-import type { Matrix } from '../engine/matrix.ts'
+import type { Matrix } from '../engine/storages/index.ts'
 import { layerOf, parametersOf, siteIn, type Step } from '../engine/plan.ts'
 import type { Criterion } from './criterion.ts'
 import { plainactHeads } from './plainact.ts'

@@ -17,7 +17,7 @@ import { keyHeadOf } from '../ops/attention.ts'
 import type { Value } from '../spec/program.ts'
 import { MissingError } from '../tensor/errors.ts'
 import { cheapestStrategy, countRuns, type ExecutionStrategy } from './mask_cost.ts'
-import { rowBytes, type Matrix } from './matrix.ts'
+import { storageIn, type Matrix } from './storages/index.ts'
 import { neededParts } from './needs.ts'
 import { PackedUnits, type HeldWeights, type ProductNames, type UnitMatrices } from './packing.ts'
 import { parametersOf, type HeadSite, type Section, type Step, type UnitSite } from './plan.ts'
@@ -203,7 +203,7 @@ class SiteMask {
       chosen: chosen.length * size,
       runs: countRuns(chosen),
       fresh: last ? last.countFresh(chosen) / Math.max(1, chosen.length) : 1,
-      rowBytes: rowBytes(this.#weightOf(readers[0])),
+      rowBytes: storageIn(this.#weightOf(readers[0])).rowBytes(readers[0].value.width, 'inputs'),
       T,
       steps,
     })

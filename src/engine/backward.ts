@@ -17,7 +17,7 @@ import { BackwardRun, type LayerGradients } from './backward_run.ts'
 import { checkParameters, readParameters, zeroParameters } from './weight_layout.ts'
 import { countScored, meanLoss } from './loss.ts'
 import type { LanguageModel } from './language_model.ts'
-import { roundsActivations } from './matrix.ts'
+import { storageNamed } from './storages/index.ts'
 import type { Trace } from './trace.ts'
 
 /** What to take gradients of, and of what mean. */
@@ -59,7 +59,7 @@ export function backward(
       'TRACE',
       `gradients of parameters: expected the trace of a whole text, got one after ${trace.past} tokens`,
     )
-  if (roundsActivations(model.weights.storage))
+  if (storageNamed(model.weights.storage).roundsActivations)
     throw new UsageError(
       'STORAGE',
       `gradients: expected weights in f32, bf16 or f16, got ${model.weights.storage}, which rounds activations in steps`,

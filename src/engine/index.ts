@@ -17,7 +17,7 @@ export {
 export { initialWeights, type InitialWeightsOptions } from './initial_weights.ts'
 export type { CacheStorage } from './layer_cache.ts'
 export { meanLoss, negativeLogLikelihood, shiftLabels } from './loss.ts'
-export { storages, type Storage } from './matrix.ts'
+export { storages, type Storage } from './storages/index.ts'
 export type { CheckCounts, ChosenToken } from './next_tokens.ts'
 export { LanguageModel } from './language_model.ts'
 export { argmax, makeSampler, type Sampler, type SamplerOptions } from './sampling.ts'

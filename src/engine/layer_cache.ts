@@ -5,8 +5,8 @@
  * position, [G, C]. Ops take them as they are.
  */
 import type { Backend, Buffer, StoredBuffer } from '../backends/backend.ts'
-import { scalesOf, valuesOf } from '../backends/calls.ts'
-import { roundsActivations, type Storage } from './matrix.ts'
+import { storageNamed, type Storage } from './storages/index.ts'
+import { partsOf } from './storages/storage.ts'
 
 /** What keys and values may be stored as: float32, or int8 with a scale per head and position. */
 export const cacheStorages = ['f32', 'int8'] as const
@@ -14,11 +14,11 @@ export const cacheStorages = ['f32', 'int8'] as const
 export type CacheStorage = (typeof cacheStorages)[number]
 
 /**
- * What keys and values are stored as unless one says so: int8 beside int8 and int4 weights, whose rounding is of the same
- * size or larger, and float32 beside weights that are exact or nearly so.
+ * What keys and values are stored as unless one says so: int8 beside weights that round activations too, whose rounding is of
+ * the same size or larger, and float32 beside weights that are exact or nearly so.
  */
 export function defaultCache(weights: Storage): CacheStorage {
-  return roundsActivations(weights) ? 'int8' : 'f32'
+  return storageNamed(weights).roundsActivations ? 'int8' : 'f32'
 }
 
 /** What attention needs of one layer: G key heads, C positions, K numbers in a row. */
@@ -45,9 +45,7 @@ export function allocateRows(
 
 /** Gives the room back. */
 export function freeRows(backend: Backend, rows: StoredBuffer): void {
-  backend.free(valuesOf(rows))
-  const scales = scalesOf(rows)
-  if (scales) backend.free(scales)
+  for (const part of partsOf(rows)) backend.free(part)
 }
 
 /** Copies the first `filled` positions of each head to rows of another capacity, through the host. */
@@ -61,7 +59,6 @@ export function moveRows(backend: Backend, from: StoredBuffer, to: StoredBuffer,
       backend.write(next, values.subarray(start, start + filled * size), h * capacity * size)
     }
   }
-  move(valuesOf(from), valuesOf(to))
-  const [fromScales, toScales] = [scalesOf(from), scalesOf(to)]
-  if (fromScales && toScales) move(fromScales, toScales)
+  const parts = partsOf(to)
+  partsOf(from).forEach((part, i) => move(part, parts[i]))
 }

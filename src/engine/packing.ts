@@ -9,22 +9,20 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import {
-  blocksOfInputs,
-  copyRows,
-  hasBlocks,
-  likeMatrix,
-  matrixRows,
-  type Linear,
-  type Matrix,
-} from './matrix.ts'
 import { PackedSlots, type SlotChange } from './packed_slots.ts'
+import { storageIn, type Matrix } from './storages/index.ts'
 import { rowsOfUnits } from './unit_lists.ts'
 
 /** Where the parameters of a section are. */
 export interface HeldWeights {
   readonly backend: Backend
   readonly matrices: ReadonlyMap<string, Matrix>
+}
+
+/** A matrix and what is added after it, if anything is. */
+interface Linear {
+  readonly weight: Matrix
+  readonly bias: Buffer | null // [O]
 }
 
 /** A product by the names of its parameters. */
@@ -57,8 +55,6 @@ export class PackedUnits {
   readonly #scope: BufferScope
   #slots: PackedSlots
   #terms: Buffer | null = null
-  /** The block of each row of an input-major int4 matrix. */
-  #blocks: Buffer | null = null
 
   /**
    * @param units ascending
@@ -126,7 +122,7 @@ export class PackedUnits {
     const like = (names: ProductNames, hasRows: boolean): [string, Linear] => {
       const { weight, bias } = this.#whole(names)
       const own = bias && hasRows ? this.#scope.allocate('f32', [rows], 'anything') : bias
-      return [names.weight, { weight: likeMatrix(this.#scope, weight, rows), bias: own }]
+      return [names.weight, { weight: storageIn(weight).room(this.#scope, weight, rows), bias: own }]
     }
     return new Map([
       ...byRow.map((names) => like(names, true)),
@@ -146,7 +142,7 @@ export class PackedUnits {
     const { byRow, byInput, size } = this.#matrices
     const { backend } = this.#from
     const rows = this.count * size
-    this.#setBlocks()
+    const held = (): Int32Array => rowsOfUnits(this.#slots.units, size)
     const lists = new BufferScope(backend)
     try {
       const to = slots && lists.upload(rowsOfUnits(slots, size))
@@ -154,10 +150,12 @@ export class PackedUnits {
       const copy = (names: ProductNames, hasRows: boolean): void => {
         const room = this.#room.get(names.weight) as Linear
         const whole = this.#whole(names)
-        const weight = matrixRows(backend, room.weight, rows, this.#blocks)
-        copyRows(backend, weight, whole.weight, to, copied)
+        const storage = storageIn(whole.weight)
+        const before = this.#held.get(names.weight)?.weight
+        const weight = storage.firstRows(this.#scope, room.weight, rows, held, before)
+        storage.copyRows(backend, weight, whole.weight, to, copied)
         const bias = room.bias && hasRows ? backend.view(room.bias, [rows]) : room.bias
-        if (bias && whole.bias && hasRows) copyRows(backend, bias, whole.bias, to, copied)
+        if (bias && whole.bias && hasRows) storageIn(bias).copyRows(backend, bias, whole.bias, to, copied)
         this.#held.set(names.weight, { weight, bias })
       }
       for (const names of byRow) copy(names, true)
@@ -165,14 +163,6 @@ export class PackedUnits {
     } finally {
       lists.dispose()
     }
-  }
-
-  /** Rows of int4 inputs say which block they are of. */
-  #setBlocks(): void {
-    const { byInput, size } = this.#matrices
-    if (!byInput.some((names) => hasBlocks(this.#whole(names).weight))) return
-    if (this.#blocks) this.#scope.free(this.#blocks)
-    this.#blocks = this.#scope.upload(blocksOfInputs(rowsOfUnits(this.#slots.units, size)))
   }
 
   #setTerms(order: Int32Array | null): void {

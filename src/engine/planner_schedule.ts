@@ -6,8 +6,17 @@
  */
 import { channelSites, type ChannelSite } from '../masks/channels.ts'
 import { checkTable, expectMask, type UnitMask } from '../masks/mask.ts'
-import { isDensePrompt, isOneMask, prefills, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
+import {
+  isDensePrompt,
+  isOneMask,
+  prefills,
+  ways,
+  type LayerMask,
+  type MaskPlanner,
+  type PlannerBy,
+} from '../masks/planner.ts'
 import { AttentionShift } from '../masks/shift.ts'
+import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { contextWidth, type ModelConfig } from './config.ts'
 
@@ -43,37 +52,38 @@ export class PlannerSchedule {
   readonly #channels: Float32Array[] = [] // [4 L]
 
   /**
-   * @throws UsageError PLANNER for one that decides in several ways or none, or is to be shown the answer; PREFILL, PLACEMENT, EVERY
+   * @throws UsageError PLANNER for one that decides in no way, or is to be shown the answer; PREFILL, PLACEMENT, EVERY
    */
   constructor(planner: MaskPlanner, config: ModelConfig) {
-    const { name, placement = 0, every, shift, afterAttention, prefill } = planner
+    expectWay(planner)
+    const { name, every, shift, prefill } = planner
+    const placement = planner.by === 'attention' ? (planner.placement ?? 0) : null
     const { layers } = config
-    expectOneWay(planner)
     if (prefill !== undefined && !prefills.includes(prefill))
       throw new UsageError(
         'PREFILL',
         `planner ${name}: expected a prefill of ${prefills.join(' or ')}, got ${String(prefill)}`,
       )
-    expectAfterPrompt(planner)
+    expectSeesPrompt(planner)
     if (planner.leaky)
       throw new UsageError(
         'PLANNER',
         `planner ${name}: expected one that sees the prompt only, got a leaky one`,
       )
-    if (!Number.isInteger(placement) || placement < 0 || placement >= layers)
+    if (placement !== null && (!Number.isInteger(placement) || placement < 0 || placement >= layers))
       throw new UsageError(
         'PLACEMENT',
         `planner ${name}: expected a placement from 0 to ${layers - 1}, got ${placement}`,
       )
     if (every !== undefined && (!Number.isInteger(every) || every < 1))
       throw new UsageError('EVERY', `planner ${name}: expected a whole number of tokens from 1, got ${every}`)
-    if (shift !== undefined && (Number.isNaN(shift) || every === undefined || !afterAttention))
+    if (shift !== undefined && (Number.isNaN(shift) || every === undefined || placement === null))
       throw new UsageError(
         'EVERY',
         `planner ${name}: expected one that decides again after the attention of its source layer, got another with a shift of ${shift}`,
       )
     this.planner = planner
-    this.placement = afterAttention ? placement : null
+    this.placement = placement
     this.#width = contextWidth(config)
     this.#layers = layers
     this.#neurons = config.neurons
@@ -98,7 +108,7 @@ export class PlannerSchedule {
 
   /** Whether the planner is to be shown the activations of a segment. */
   summarizes(segment: Segment): boolean {
-    return this.planner.summarize !== undefined && this.runsDense(segment)
+    return this.planner.by === 'prompt' && this.runsDense(segment)
   }
 
   /**
@@ -107,12 +117,12 @@ export class PlannerSchedule {
    * @throws UsageError SCORE_SHAPE for what is not a number for each neuron
    */
   summarize(layer: number, activations: Float32Array, tokens: number): void {
-    const { planner } = this
+    const planner = this.planner as PlannerBy<'prompt'>
     const F = this.#neurons
-    const summary = planner.summarize?.(activations, tokens)
-    checkTable(summary as Float32Array, `planner ${planner.name}: summary`, 1, F, 'SCORE_SHAPE')
+    const summary = planner.summarize(activations, tokens)
+    checkTable(summary, `planner ${planner.name}: summary`, 1, F, 'SCORE_SHAPE')
     if (layer === 0) this.#summaries = new Float32Array(this.#layers * F)
-    this.#summaries.set(summary as Float32Array, layer * F)
+    this.#summaries.set(summary, layer * F)
   }
 
   /**
@@ -121,13 +131,12 @@ export class PlannerSchedule {
    * @throws UsageError MASK_SHAPE
    */
   afterGate(segment: Segment, layer: number, gate: Float32Array): Float32Array {
-    const { planner } = this
+    const planner = this.planner as PlannerBy<'gate'>
     const F = this.#neurons
-    if (segment.past === 0)
-      this.#gates[layer] = planner.summarizeGate?.(layer, gate, segment.T) ?? new Float32Array(0)
-    const mask = planner.afterGate?.(layer, gate.subarray(gate.length - F), this.#gates[layer])
-    checkTable(mask as Float32Array, 'neuron mask', 1, F)
-    return mask as Float32Array
+    if (segment.past === 0) this.#gates[layer] = planner.summarize(layer, gate, segment.T)
+    const mask = planner.choose(layer, gate.subarray(gate.length - F), this.#gates[layer])
+    checkTable(mask, 'neuron mask', 1, F)
+    return mask
   }
 
   /**
@@ -141,23 +150,23 @@ export class PlannerSchedule {
     site: ChannelSite,
     read: (rows: number) => Float32Array,
   ): Float32Array {
-    const { planner } = this
+    const planner = this.planner as PlannerBy<'channels'>
     const place = channelSites.length * layer + channelSites.indexOf(site)
     if (past === 0)
-      this.#channels[place] = planner.summarizeChannels?.(layer, site, read(T), T) ?? new Float32Array(0)
+      this.#channels[place] = planner.summarize?.(layer, site, read(T), T) ?? new Float32Array(0)
     const x = read(1)
-    const mask = planner.chooseChannels?.(layer, site, x, this.#channels[place])
-    checkTable(mask as Float32Array, 'channel mask', 1, x.length)
-    return mask as Float32Array
+    const mask = planner.choose(layer, site, x, this.#channels[place])
+    checkTable(mask, 'channel mask', 1, x.length)
+    return mask
   }
 
   /** The prompt has run: the decision of a planner that waited for that, else null. @throws UsageError MASK_SHAPE for no mask */
   afterPrompt(tokens: Int32Array): UnitMask | null {
     const { planner } = this
-    if (!planner.afterPrompt) return null
+    if (planner.by !== 'prompt') return null
     const summaries = this.#summaries
     this.#summaries = new Float32Array(0)
-    const mask = planner.afterPrompt({ tokens: tokens.length, ids: tokens.slice(), summaries })
+    const mask = planner.choose({ tokens: tokens.length, ids: tokens.slice(), summaries })
     expectMask(mask)
     return mask
   }
@@ -192,19 +201,18 @@ export class PlannerSchedule {
    * @throws UsageError MASK_SHAPE for what is no mask, PLANNER_MASK if a layer that has run dense is not dense in it
    */
   afterAttention(segment: Segment, tokens: Int32Array, context: () => Float32Array): UnitMask | null {
-    const { planner } = this
+    const planner = this.planner as PlannerBy<'attention'>
     if (!segment.asks && !this.keepsEveryKey) return null
     this.#remember(segment, tokens, context())
     if (!segment.asks) return null
     const count = this.#asked(segment)
-    const mask = planner.afterAttention?.({
+    const mask = planner.choose({
       context: this.#contexts.subarray(0, count * this.#width),
       tokens: count,
       ids: Int32Array.from(this.#ids.slice(0, count)),
     })
     // One that is asked once is shown nothing more.
     if (!this.keepsEveryKey) this.#contexts = new Float32Array(0)
-    if (!mask) return null
     expectMask(mask)
     this.#expectDense(mask)
     this.#shift?.decide(this.#contexts.subarray(0, count * this.#width))
@@ -217,9 +225,9 @@ export class PlannerSchedule {
     layer: number,
     stream: (rows: number) => Float32Array,
   ): LayerMask | null | undefined {
-    if (!segment.asks || !this.planner.beforeLayer) return undefined
+    if (!segment.asks || this.planner.by !== 'layer') return undefined
     const rows = this.#asked(segment) - segment.past
-    return this.planner.beforeLayer(layer, stream(rows), rows)
+    return this.planner.choose(layer, stream(rows), rows)
   }
 
   /** Whether the `every` tokens before `end` call for another mask. */
@@ -266,43 +274,34 @@ export class PlannerSchedule {
   }
 }
 
-/** Refuses a planner that does not decide in exactly one way. */
-function expectOneWay(planner: MaskPlanner): void {
-  const { name, afterAttention, beforeLayer, summarize, afterPrompt, summarizeGate, afterGate } = planner
-  const { summarizeChannels, chooseChannels } = planner
-  const ways = [afterAttention, beforeLayer, afterPrompt, afterGate, chooseChannels].filter(
-    (way) => way !== undefined,
-  )
-  if (ways.length > 1)
-    throw new UsageError('PLANNER', `planner ${name}: expected one way of deciding, got ${ways.length}`)
-  if (typeof ways[0] !== 'function')
+/** Refuses a planner that does not decide in one of the ways. */
+function expectWay(planner: MaskPlanner): void {
+  const { name, by } = planner
+  if (!Object.hasOwn(ways, by))
     throw new UsageError(
       'PLANNER',
-      `planner ${name}: expected afterAttention, beforeLayer, afterPrompt, afterGate or chooseChannels to decide by, got none`,
+      `planner ${name}: expected to decide by ${Object.keys(ways).join(', ')}, got ${describeValue(by)}`,
     )
-  const isPaired =
-    (summarize === undefined) === (afterPrompt === undefined) &&
-    (summarizeGate === undefined) === (afterGate === undefined) &&
-    (summarizeChannels === undefined || chooseChannels !== undefined)
-  if (isPaired) return
+  const { choose, summarize }: { choose?: unknown; summarize?: unknown } = planner as object
+  const needed = [choose, ...(by === 'prompt' || by === 'gate' ? [summarize] : [])]
+  if (needed.every((ask) => typeof ask === 'function')) return
   throw new UsageError(
     'PLANNER',
-    `planner ${name}: expected summarize with afterPrompt, summarizeGate with afterGate, or summarizeChannels with chooseChannels, got one alone`,
+    `planner ${name}: expected ${needed.length > 1 ? 'functions choose and summarize' : 'a function choose'} to decide by ${by}, got ${needed.map(describeValue).join(' and ')}`,
   )
 }
 
-/** Refuses a planner that decides after the prompt and is to mask the prompt, or to decide at other tokens than it does. */
-function expectAfterPrompt(planner: MaskPlanner): void {
-  const { name, every, prefill, afterPrompt, afterGate, chooseChannels } = planner
-  if (!afterPrompt && !afterGate && !chooseChannels) return
+/** Refuses a planner that is shown what the prompt computes and is to mask it, or to decide at other tokens than it does. */
+function expectSeesPrompt({ name, by, every, prefill }: MaskPlanner): void {
+  if (!ways[by].seesPrompt) return
   if (prefill === 'masked')
     throw new UsageError(
       'PREFILL',
       `planner ${name}: expected a dense prefill, after which it decides, got a masked one`,
     )
-  const needed = afterPrompt ? undefined : 1
+  const needed = by === 'prompt' ? undefined : 1
   if (every === needed) return
-  const wanted = afterPrompt ? 'one decision, when the prompt has run' : 'a decision at every token'
+  const wanted = by === 'prompt' ? 'one decision, when the prompt has run' : 'a decision at every token'
   throw new UsageError(
     'EVERY',
     `planner ${name}: expected ${wanted}, got ${every === undefined ? 'one' : `one every ${every} tokens`}`,

@@ -287,8 +287,8 @@ export class Sequence {
     const schedule = this.#schedule
     const isDense = schedule?.runsDense(segment) ?? false
     const decides = schedule !== null && !unmasked
-    const gates = decides && schedule.planner.afterGate !== undefined
-    const channels = decides && schedule.planner.chooseChannels !== undefined
+    const gates = decides && schedule.planner.by === 'gate'
+    const channels = decides && schedule.planner.by === 'channels'
     if (isDense) this.#unmask()
     this.#runStart(segment, tokens)
     let decided: UnitMask | null = null

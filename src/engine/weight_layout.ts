@@ -9,23 +9,13 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { valuesOf } from '../backends/calls.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { BLOCK_BYTES, blocksOf, quantizeBlocks } from '../tensor/int4.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import type { ModelConfig } from './config.ts'
-import {
-  inputRows,
-  makeMatrix,
-  outputRows,
-  storedBytes,
-  storeRows,
-  type Matrix,
-  type Storage,
-} from './matrix.ts'
 import type { ModelParameter } from './plan.ts'
 import { modelParameters } from './program.ts'
-import type { BlockChunk, RowChunk } from './weight_reader.ts'
+import { storageNamed, type Matrix, type Storage } from './storages/index.ts'
+import type { RowChunk, StorageRecord } from './storages/storage.ts'
 
 /** The shape a parameter is held in. */
 function heldShape({ shape, isTurned }: ModelParameter): readonly number[] {
@@ -34,94 +24,30 @@ function heldShape({ shape, isTurned }: ModelParameter): readonly number[] {
 
 /**
  * The storage of a parameter in a model whose matrices are stored as `storage`: vectors and the position table, which are
- * few and read once, stay float32. The token table and the head of an int4 model are int8, and what stands beside them: no
- * mask skips them, and they are nearest to the logits.
+ * few and read once, stay float32.
  */
-export function storageOf({ shape, layer, isPositions }: ModelParameter, storage: Storage): Storage {
-  if (shape.length === 1 || isPositions) return 'f32'
-  return layer === null ? outerStorage(storage) : storage
-}
-
-/** The storage of matrices outside the layers. */
-function outerStorage(storage: Storage): Storage {
-  return storage === 'int4' ? 'int8' : storage
+export function storageOf({ shape, layer, isPositions }: ModelParameter, storage: Storage): StorageRecord {
+  if (shape.length === 1 || isPositions) return storageNamed('f32')
+  const record = storageNamed(storage)
+  return (layer === null && record.outside) || record
 }
 
 /** Bytes a parameter takes in a storage. */
-export function parameterBytes(parameter: ModelParameter, storage: Storage): number {
+export function parameterBytes(parameter: ModelParameter, storage: StorageRecord): number {
   const [rows, columns = 1] = heldShape(parameter)
-  return storedBytes(storage, rows, columns, parameter.isTurned ? 'inputs' : 'outputs')
+  return storage.bytes(rows, columns, parameter.isTurned ? 'inputs' : 'outputs')
 }
 
-/**
- * Makes what a parameter is held in, and fills it from its rows as Hugging Face stores them: a chunk at a time, but for
- * a matrix that is turned, which takes all rows.
- */
+/** Makes what a parameter is held in, from its rows as Hugging Face stores them, a chunk at a time. */
 export async function loadParameter(
   scope: BufferScope,
   { shape, isTurned }: ModelParameter,
-  storage: Exclude<Storage, 'int4'>,
+  storage: StorageRecord,
   chunks: AsyncIterable<RowChunk>,
 ): Promise<Matrix> {
-  const [rows, columns = 1] = shape
-  if (isTurned) return loadTurned(scope, rows, columns, storage, chunks)
-  const { backend } = scope
-  const matrix = makeMatrix(scope, storage, shape, 'anything')
-  for await (const { start, values } of chunks)
-    if (storage === 'f32' || values instanceof Uint16Array) backend.write(valuesOf(matrix), values, start)
-    else {
-      const x = backend.upload(values, [values.length / columns, columns])
-      try {
-        storeRows(backend, matrix, x, start / columns)
-      } finally {
-        backend.free(x)
-      }
-    }
-  return matrix
-}
-
-/** The same for int4, in the layout of the parameter. Its blocks wait on the host until all are there. */
-export async function loadInt4(
-  scope: BufferScope,
-  { shape: [O, I], isTurned }: ModelParameter,
-  chunks: AsyncIterable<BlockChunk>,
-): Promise<Matrix> {
-  const words = new Uint32Array((O * blocksOf(I) * BLOCK_BYTES) / 4)
-  for await (const { start, values } of chunks) {
-    const blocks = values instanceof Uint32Array ? values : quantizeBlocks(values, values.length / I, I)
-    words.set(blocks, ((start / I) * blocksOf(I) * BLOCK_BYTES) / 4)
-  }
-  return isTurned ? inputRows(scope, words, O, I) : outputRows(scope, words, O, I)
-}
-
-/** A matrix [O, I] held as [I, O]. Its rows wait in a buffer of their own, and where they are rounded in two. */
-async function loadTurned(
-  scope: BufferScope,
-  O: number,
-  I: number,
-  storage: Exclude<Storage, 'int4'>,
-  chunks: AsyncIterable<RowChunk>,
-): Promise<Matrix> {
-  const { backend } = scope
-  const matrix = makeMatrix(scope, storage, [I, O], 'anything')
-  const values = valuesOf(matrix)
-  const waiting = new BufferScope(backend)
-  try {
-    let asStored: Buffer | null = null // [O, I]
-    for await (const chunk of chunks) {
-      const dtype = chunk.values instanceof Uint16Array ? values.dtype : 'f32'
-      asStored ??= waiting.allocate(dtype, [O, I], 'anything')
-      backend.write(asStored, chunk.values, chunk.start)
-    }
-    if (asStored === null) return matrix
-    const isAsHeld = asStored.dtype === values.dtype
-    const turned = isAsHeld ? values : waiting.allocate('f32', [I, O], 'anything')
-    backend.ops.transpose(turned, asStored)
-    if (!isAsHeld) storeRows(backend, matrix, turned, 0)
-    return matrix
-  } finally {
-    waiting.dispose()
-  }
+  const builder = storage.builder(scope, shape, isTurned)
+  for await (const chunk of chunks) builder.add(chunk)
+  return builder.build()
 }
 
 /** Overwrites what is held for a parameter by values as Hugging Face stores them. */

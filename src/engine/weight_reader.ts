@@ -6,34 +6,12 @@
  */
 import { decodeFloats, elementSize, findNonFinite } from '../tensor/dtypes.ts'
 import { InputError } from '../tensor/errors.ts'
-import type { Storage } from './matrix.ts'
-import { areFinite, BLOCK_BYTES, blocksOf, dequantizeBlocks } from '../tensor/int4.ts'
-import {
-  rowsOf,
-  type SourceDtype,
-  type StoredRows,
-  type TensorInfo,
-  type TensorSource,
-} from '../tensor/tensor_source.ts'
+import { rowsOf, type SourceDtype, type TensorInfo, type TensorSource } from '../tensor/tensor_source.ts'
+import type { Storage } from './storages/index.ts'
+import type { RowChunk, StorageRecord } from './storages/storage.ts'
 
 /** Stored bytes in a chunk: few enough to stay in a cache on their way. A row that is longer is a chunk by itself. */
 const CHUNK_BYTES = 2 ** 21
-
-/** How the numbers of a storage lie in a file, where a file can have them. */
-const sameInFile: Readonly<Record<Storage, SourceDtype | null>> = {
-  f32: 'F32',
-  f16: 'F16',
-  bf16: 'BF16',
-  int8: null,
-  int4: null,
-}
-
-/** The least size of a number that would become infinite in a storage. */
-const infiniteFrom: Partial<Record<Storage, number>> = {
-  f16: 65_520,
-  bf16: 2 ** 128 - 2 ** 119,
-  int4: 65_520,
-}
 
 /** How far a load has come. */
 export interface LoadProgress {
@@ -61,17 +39,6 @@ export interface LoadOptions {
   readonly bytesPerBackend?: number
 }
 
-/** Consecutive whole rows of a parameter, as Hugging Face stores them. */
-export interface RowChunk<Values = Float32Array | Uint16Array> {
-  /** The place of its first number among those of the parameter. */
-  readonly start: number
-  /** float32, or patterns of the half precision that was asked for; good until the next chunk is asked for. */
-  readonly values: Values
-}
-
-/** Rows for int4: numbers, or blocks that the file has. */
-export type BlockChunk = RowChunk<Float32Array | Uint32Array>
-
 /** Reads parameters out of a checkpoint, each of them once. */
 export class WeightReader {
   readonly #source: TensorSource
@@ -91,63 +58,39 @@ export class WeightReader {
   }
 
   /**
-   * One parameter from its first row to its last, for a storage. A chunk counts as loaded when the next one is asked for.
+   * One parameter from its first row to its last, for a storage: as blocks where the file has them as the storage does. A chunk
+   * counts as loaded when the next one is asked for.
    * @throws InputError WEIGHT_NOT_FINITE, WEIGHT_RANGE for a number that the storage has no room for, DTYPE; what the source
    *   throws; the signal's reason
    */
-  async *chunks(parameter: string, storage: Storage): AsyncGenerator<RowChunk> {
+  async *chunks(parameter: string, storage: StorageRecord): AsyncGenerator<RowChunk> {
     const { signal, onProgress, allowNonFinite } = this.#options
     const { name, shape, dtype } = this.#stored.get(parameter) as TensorInfo
     const { columns } = rowsOf(shape)
+    const { blocksInFile: blocks, inFile } = storage
+    const ofBlocks = blocks && (this.#source.streamBlocks?.(name, blocks.type, CHUNK_BYTES) ?? null)
     signal?.throwIfAborted()
-    for await (const { first, bytes } of this.#source.stream(name, CHUNK_BYTES)) {
+    for await (const { first, bytes } of ofBlocks ?? this.#source.stream(name, CHUNK_BYTES)) {
       signal?.throwIfAborted()
       const start = first * columns
-      const asStored = dtype === sameInFile[storage] && bytes.byteOffset % elementSize(dtype) === 0
-      const values =
-        asStored && elementSize(dtype) === 2
+      const values = ofBlocks
+        ? wordsOf(bytes)
+        : dtype === inFile && elementSize(dtype) === 2 && bytes.byteOffset % 2 === 0
           ? new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2)
           : this.#widen(dtype, bytes, name)
-      if (!allowNonFinite) {
-        const judged = values instanceof Uint16Array ? dtype : 'F32'
-        const at = findNonFinite(judged, values)
-        if (at >= 0) throw notFinite(name, start + at, judged, values.subarray(at, at + 1))
+      let numbers = values.length
+      if (values instanceof Uint32Array) {
+        const rows = bytes.length / storage.rowBytes(columns, 'outputs')
+        numbers = rows * columns
+        if (blocks && !blocks.areFinite(values))
+          checkFinite(name, start, 'F32', blocks.widen(values, rows, columns))
+      } else if (!allowNonFinite) {
+        checkFinite(name, start, values instanceof Uint16Array ? dtype : 'F32', values)
         if (values instanceof Float32Array) checkRange(name, start, values, storage)
       }
       yield { start, values }
-      this.#loadedBytes += bytes.length
+      this.#loadedBytes += numbers * elementSize(dtype)
       onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes, name })
-    }
-  }
-
-  /**
-   * The same for int4: as blocks where the file has them, which are not rounded again.
-   * @throws as `chunks`
-   */
-  async *blocks(parameter: string): AsyncGenerator<BlockChunk> {
-    const { name } = this.#stored.get(parameter) as TensorInfo
-    const parts = this.#source.streamBlocks?.(name, CHUNK_BYTES)
-    if (parts) yield* this.#readBlocks(parts, parameter)
-    else yield* this.chunks(parameter, 'int4') as AsyncGenerator<RowChunk<Float32Array>>
-  }
-
-  async *#readBlocks(parts: AsyncIterable<StoredRows>, parameter: string): AsyncGenerator<BlockChunk> {
-    const { name, shape } = this.#stored.get(parameter) as TensorInfo
-    const { columns } = rowsOf(shape)
-    const rowLength = blocksOf(columns) * BLOCK_BYTES
-    for await (const { first, bytes } of parts) {
-      this.#options.signal?.throwIfAborted()
-      const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
-      const values = new Uint32Array(buffer, byteOffset, bytes.length / 4)
-      const rows = bytes.length / rowLength
-      if (!areFinite(values)) {
-        const numbers = dequantizeBlocks(values, rows, columns)
-        const at = numbers.findIndex((value) => !Number.isFinite(value))
-        if (at >= 0) throw notFinite(name, first * columns + at, 'F32', numbers.subarray(at, at + 1))
-      }
-      yield { start: first * columns, values }
-      this.#loadedBytes += rows * columns * Float32Array.BYTES_PER_ELEMENT
-      this.#options.onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes, name })
     }
   }
 
@@ -157,28 +100,40 @@ export class WeightReader {
   }
 }
 
+/** Whole blocks as words. */
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  const { buffer, byteOffset, length } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
+  return new Uint32Array(buffer, byteOffset, length / 4)
+}
+
 /** @throws InputError WEIGHT_RANGE */
-function checkRange(tensor: string, start: number, values: Float32Array, storage: Storage): void {
-  const limit = infiniteFrom[storage] ?? Infinity
+function checkRange(
+  tensor: string,
+  start: number,
+  values: Float32Array,
+  { name, infiniteFrom: limit }: StorageRecord,
+): void {
   if (limit === Infinity) return
   for (let i = 0; i < values.length; i++)
     if (Math.abs(values[i]) >= limit)
       throw new InputError(
         'WEIGHT_RANGE',
-        `${tensor}[${start + i}]: expected a number below ${limit} in size to be stored as ${storage}, got ${values[i]}`,
+        `${tensor}[${start + i}]: expected a number below ${limit} in size to be stored as ${name}, got ${values[i]}`,
         { tensor },
       )
 }
 
-function notFinite(
+/** @throws InputError WEIGHT_NOT_FINITE */
+function checkFinite(
   tensor: string,
-  at: number,
+  start: number,
   dtype: SourceDtype,
-  one: Float32Array | Uint16Array,
-): InputError {
-  const bytes = new Uint8Array(one.buffer, one.byteOffset, one.byteLength)
-  const [value] = decodeFloats(dtype, bytes, tensor)
-  return new InputError('WEIGHT_NOT_FINITE', `${tensor}[${at}]: expected a finite number, got ${value}`, {
-    tensor,
-  })
+  values: Float32Array | Uint16Array,
+): void {
+  const at = findNonFinite(dtype, values)
+  if (at < 0) return
+  const one = values.subarray(at, at + 1)
+  const [value] = decodeFloats(dtype, new Uint8Array(one.buffer, one.byteOffset, one.byteLength), tensor)
+  const message = `${tensor}[${start + at}]: expected a finite number, got ${value}`
+  throw new InputError('WEIGHT_NOT_FINITE', message, { tensor })
 }

@@ -10,8 +10,9 @@ import { valuesOf } from '../backends/calls.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
 import type { ModelConfig } from './config.ts'
-import { loadInt4, loadParameter, parameterBytes, storageOf } from './weight_layout.ts'
-import { matrixBytes, storages, type Matrix, type Storage } from './matrix.ts'
+import { loadParameter, parameterBytes, storageOf } from './weight_layout.ts'
+import { storages, type Matrix, type Storage } from './storages/index.ts'
+import { matrixBytes } from './storages/storage.ts'
 import { matchTensors } from './names.ts'
 import { modelParameters } from './program.ts'
 import { WeightReader, type LoadOptions } from './weight_reader.ts'
@@ -58,11 +59,7 @@ export async function loadWeights(
     for (const [name, parameter] of modelParameters(config)) {
       const own = storageOf(parameter, storage)
       const scope = places.scopeOf(parameter.layer)
-      const loaded =
-        own === 'int4'
-          ? loadInt4(scope, parameter, reader.blocks(name))
-          : loadParameter(scope, parameter, own, reader.chunks(name, own))
-      matrices.set(name, await loaded)
+      matrices.set(name, await loadParameter(scope, parameter, own, reader.chunks(name, own)))
     }
   } catch (error) {
     places.dispose()

@@ -14,7 +14,7 @@ import { divergence, sumRow, type RowSum } from '../engine/divergence.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Sequence } from '../engine/sequence.ts'
-import { leakyMask } from '../predictor/leaky.ts'
+import { leakyMask } from '../planners/leaky.ts'
 import type { Window } from '../data/windows.ts'
 
 /** The part of a window that scoring needs. */

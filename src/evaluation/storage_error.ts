@@ -4,7 +4,7 @@
  * Keys and values are float32 in all, so that weights alone differ. One model is in memory at a time. The logits of the
  * first, the float32 one, are kept; of the others only the cost of each text and its distance from these logits.
  */
-import type { Storage } from '../engine/matrix.ts'
+import type { Storage } from '../engine/storages/index.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Document } from '../data/corpus.ts'
 import { DenseLogits, readLogits } from './score_window.ts'

@@ -13,9 +13,11 @@ import type { LanguageModel } from '../engine/language_model.ts'
 import { makeSampler } from '../engine/sampling.ts'
 import { traceForward } from '../engine/trace.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
-import { lastHeadOutputs, scoreText } from '../predictor/pass_planners.ts'
-import { oraclePlanner, scoresPrompt } from '../predictor/planners.ts'
-import { geometricMean } from '../predictor/prompt_static.ts'
+import { lastHeadOutputs } from '../planners/dejavu_style.ts'
+import { needs } from '../planners/index.ts'
+import { oraclePlanner } from '../planners/oracle.ts'
+import { scoreText } from '../planners/prompt_plainact.ts'
+import { geometricMean } from '../planners/prompt_static.ts'
 import { Random } from '../tensor/random.ts'
 import { methodBudget, planMethod, type Method, type MethodInputs } from '../results/method.ts'
 import {
@@ -54,18 +56,14 @@ export class WindowPlanner {
    */
   plan(method: Method, inputs: MethodInputs, fresh = false): MaskPlanner | null {
     const { planner, every, leaky, paperCompatible } = method
-    const oracleScores = planner === 'oracle' ? this.#oracleScores(method) : undefined
+    const oracleScores = needs(planner, 'continuation') ? this.#oracleScores(method) : undefined
     const own = planMethod(this.#model, method, inputs, { seed: this.#seed, oracleScores })
     // Planners that read a pass over the prompt, for any budget: they share one pass.
     const shared = !fresh && every === 'once' && !leaky && !paperCompatible
     const scores = shared ? this.#promptScores(method, inputs) : null
     if (!own || !scores) return own
-    const { afterAttention } = oraclePlanner(
-      scores,
-      methodBudget(method, inputs),
-      backendTopK(this.#model.backend),
-    )
-    return { ...own, afterAttention }
+    const { choose } = oraclePlanner(scores, methodBudget(method, inputs), backendTopK(this.#model.backend))
+    return { ...own, choose } as MaskPlanner
   }
 
   #oracleScores({ criterion, samples }: Method): UnitScores {
@@ -80,9 +78,9 @@ export class WindowPlanner {
   #promptScores({ planner, criterion }: Method, { mean, predictor }: MethodInputs): UnitScores | null {
     const { tokens, promptLength } = this.#text
     // The planner itself refuses a prompt of one token.
-    if (scoresPrompt(planner) && promptLength > 1) {
+    if (needs(planner, 'prompt-loss') && promptLength > 1) {
       const own = this.#scoresOf(criterion, 'prompt')
-      if (planner === 'prompt-plainact') return own
+      if (!needs(planner, 'calibration')) return own
       // The planner itself says that its mean scores are missing.
       return mean ? geometricMean(own, mean) : null
     }
@@ -296,7 +294,7 @@ function decideOnce(planner: MaskPlanner): MaskPlanner {
   if (planner.every !== undefined) return planner
   let mask: unknown = null
   return wrapPlanner(planner, (ask, question) =>
-    question === 'afterAttention' || question === 'afterPrompt'
+    question === 'choose' && (planner.by === 'attention' || planner.by === 'prompt')
       ? ((mask ??= ask()) as ReturnType<typeof ask>)
       : ask(),
   )

@@ -9,7 +9,8 @@
  * built it.
  */
 import type { Scope } from '../masks/budget.ts'
-import { plannerNames, type PlannerName } from '../predictor/planners.ts'
+import { needs, plannerNames, plannerOf, predictorKindOf, type PlannerName } from '../planners/index.ts'
+import type { PredictorKind } from '../predictor/predictor_config.ts'
 import {
   makeMethod,
   methodTable,
@@ -63,36 +64,24 @@ export function comparisonMethod(
   sparsity: number,
 ): Method {
   const examples = { count: settings.calibration, shots: null }
-  const base = makeMethod({ planner, sparsity, scope })
-  switch (planner) {
-    case 'dense':
-    case 'random':
-    case 'griffin':
-    case 'coreinfer':
-    case 'cats':
-    case 'teal':
-    case 'wina':
-      return base
-    case 'oracle':
-    case 'prompt-plainact':
-      return { ...base, criterion }
-    case 'static':
-    case 'prompt-static':
-    case 'glass':
-    case 'griffin-static':
-      return { ...base, criterion, examples }
-    case 'shadow':
-      return {
-        ...base,
-        criterion,
-        examples: prunedExamples(settings, sparsity),
-        predictor: shadowSettings(settings),
-      }
-    case 'dejavu-style':
-      return { ...base, criterion: baselineCriterion, examples, predictor: dejavuStyleSettings(settings) }
-    case 'dejavu':
-      return { ...base, criterion: baselineCriterion, examples, predictor: dejavuSettings(settings) }
+  const kind = predictorKindOf(planner)
+  return {
+    ...makeMethod({ planner, sparsity, scope }),
+    ...(plannerOf(planner).needs.length > 0 && {
+      criterion: kind === null || kind === 'shadow' ? criterion : baselineCriterion,
+    }),
+    ...(needs(planner, 'calibration') && { examples }),
+    ...(kind !== null && {
+      examples: kind === 'shadow' ? prunedExamples(settings, sparsity) : examples,
+      predictor: predictorSettings[kind](settings),
+    }),
   }
+}
+
+const predictorSettings: Readonly<Record<PredictorKind, (settings: Settings) => PredictorSettings>> = {
+  shadow: shadowSettings,
+  'dejavu-style': dejavuStyleSettings,
+  dejavu: dejavuSettings,
 }
 
 /** ShadowLLM's predictor as the settings have it. */

@@ -15,11 +15,11 @@ import { criterionByName } from '../criteria/index.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { now } from '../platform/platform.ts'
-import type { PlannerName } from '../predictor/planners.ts'
+import { predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { comparisonMethods } from './methods.ts'
-import { learns, methodRow, predictorKindOf, type Method } from '../results/method.ts'
+import { learns, methodRow, type Method } from '../results/method.ts'
 import {
   ExperimentCache,
   type CacheOptions,
@@ -264,7 +264,7 @@ function reproduceRow({ method, scores }: MeasuredMethod, seed: number, speed: n
 function distinctPredictors(methods: readonly Method[]): Method[] {
   const keyOf = ({ planner, criterion, examples }: Method): string =>
     JSON.stringify([planner, criterion, examples])
-  const asking = methods.filter((method) => predictorKindOf(method))
+  const asking = methods.filter(({ planner }) => predictorKindOf(planner))
   return [...new Map(asking.toReversed().map((method) => [keyOf(method), method])).values()].toReversed()
 }
 
@@ -293,7 +293,7 @@ function expectedWork(
   const parameters = layers * (4 * width * width + 2 * neurons * width) + vocabulary * width
   const outputs = (layers - 1) * (heads * settings.headHidden + neurons * settings.neuronHidden)
   const trained = outputs + width * (settings.headHidden + settings.neuronHidden)
-  const kinds = new Set(methods.map(predictorKindOf)).size
+  const kinds = new Set(methods.map(({ planner }) => predictorKindOf(planner))).size
   // One token at a time is bound by memory: about four times the cost.
   const alone = 4 * continuation
   const scored = methods.reduce(

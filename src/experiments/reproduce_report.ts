@@ -4,7 +4,7 @@
  */
 import type { Sparsity } from '../masks/achieved.ts'
 import type { Scope } from '../masks/budget.ts'
-import type { PlannerName } from '../predictor/planners.ts'
+import type { PlannerName } from '../planners/index.ts'
 import type { UnitKind } from '../masks/mask.ts'
 import { figure, percent, sayDifference } from '../results/cells.ts'
 import type { Column, ExperimentResult, LayerSparsity, Plot, Row } from '../results/experiment_result.ts'

@@ -1,7 +1,7 @@
 /**
  * The main figure: perplexity over sparsity for every planner, and whether the order is the one the method promises.
  */
-import type { PlannerName } from '../predictor/planners.ts'
+import type { PlannerName } from '../planners/index.ts'
 import { makeMethod } from '../results/method.ts'
 import { comparisonMethod, prunedExamples, sparsePlanners } from './methods.ts'
 import type { Settings } from '../evaluation/settings.ts'

@@ -11,7 +11,7 @@
  * products but the last of Q6_K fit 24 bits, so rounding once, where a number is stored, gives the same bits.
  */
 import { narrowToF16, widenF16 } from '../tensor/halves.ts'
-import { BLOCK, BLOCK_BYTES, quantizeBlocks } from '../tensor/int4.ts'
+import { BLOCK, quantizeBlocks } from '../tensor/int4.ts'
 import type { SourceDtype } from '../tensor/tensor_source.ts'
 
 /** An element type of GGUF. */
@@ -25,8 +25,8 @@ export interface GgufType {
   readonly dtype: SourceDtype
   /** Writes the numbers of whole blocks; null for a plain type, whose bytes are handed out as they are. */
   readonly decode: ((blocks: Uint8Array, out: Float32Array) => void) | null
-  /** Whole blocks as those of int4 (src/tensor/int4.ts), for a type whose numbers those can be. */
-  readonly asInt4?: (blocks: Uint8Array) => Uint8Array<ArrayBuffer>
+  /** Whole blocks as those of Q4_1, for a type whose numbers those can be. */
+  readonly asQ4_1?: (blocks: Uint8Array) => Uint8Array<ArrayBuffer>
 }
 
 const plain = (name: SourceDtype & string, bytes: number): GgufType => {
@@ -48,10 +48,8 @@ function quantized(name: string, numbers: number, bytes: number, block: DecodeBl
   }
 }
 
-/** Blocks of Q4_1 are those of int4. */
-function fromQ4_1(blocks: Uint8Array): Uint8Array<ArrayBuffer> {
-  return blocks.slice()
-}
+/** Bytes of a block of Q4_1. */
+export const Q4_1_BYTES = 20
 
 /**
  * d (q - 8) = d q + m with m = -8 d, which is exact but where it is past half precision: such a block is rounded anew, and
@@ -62,9 +60,9 @@ function fromQ4_0(blocks: Uint8Array): Uint8Array<ArrayBuffer> {
   const count = blocks.length / Q4_0_BYTES
   const scales = Float32Array.from({ length: count }, (_, i) => half(blocks, i * Q4_0_BYTES))
   const minima = narrowToF16(scales.map((d) => -8 * d))
-  const out = new Uint8Array(count * BLOCK_BYTES)
+  const out = new Uint8Array(count * Q4_1_BYTES)
   for (let i = 0; i < count; i++) {
-    const [from, to] = [i * Q4_0_BYTES, i * BLOCK_BYTES]
+    const [from, to] = [i * Q4_0_BYTES, i * Q4_1_BYTES]
     const isPast = Number.isFinite(scales[i]) && (minima[i] & 0x7fff) >= 0x7c00
     if (isPast) {
       const numbers = new Float32Array(BLOCK)
@@ -188,8 +186,8 @@ const decodeQ6_K: DecodeBlock = (b, at, out, to) => {
 export const ggufTypes: ReadonlyMap<number, GgufType> = new Map([
   [0, plain('F32', 4)],
   [1, plain('F16', 2)],
-  [2, { ...quantized('Q4_0', 32, 18, decodeQ4_0), asInt4: fromQ4_0 }],
-  [3, { ...quantized('Q4_1', 32, 20, decodeQ4_1), asInt4: fromQ4_1 }],
+  [2, { ...quantized('Q4_0', 32, 18, decodeQ4_0), asQ4_1: fromQ4_0 }],
+  [3, { ...quantized('Q4_1', 32, Q4_1_BYTES, decodeQ4_1), asQ4_1: (blocks) => blocks.slice() }],
   [6, quantized('Q5_0', 32, 22, decodeQ5_0)],
   [7, quantized('Q5_1', 32, 24, decodeQ5_1)],
   [8, quantized('Q8_0', 32, 34, decodeQ8_0)],

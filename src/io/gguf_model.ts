@@ -13,13 +13,12 @@
  * Tensors are read in parts of a few megabytes and turned into float32 on the way; halves stay halves.
  */
 import { elementSize } from '../tensor/dtypes.ts'
-import { BLOCK_BYTES } from '../tensor/int4.ts'
 import { storedSource, type StoredTensor } from '../tensor/stored_source.ts'
 import { rowsOf, type RawTensorSource } from '../tensor/tensor_source.ts'
 import { checkSource, type ChatTemplate } from './chat_template.ts'
 import { openWith, readParts, readUnchanged, type RangedFile } from './files.ts'
 import { readGgufHeader, type GgufTensor } from './gguf.ts'
-import type { GgufType } from './gguf_blocks.ts'
+import { Q4_1_BYTES, type GgufType } from './gguf_blocks.ts'
 import { GgufEntries } from './gguf_entries.ts'
 import { readGgufVocabulary } from './gguf_tokenizer.ts'
 import { refusal, refuseTensor } from './refusal.ts'
@@ -287,7 +286,8 @@ function storedTensor(
     Math.min(rows, Math.max(1, Math.floor(length / (together * ofRow))) * together)
   const read = (partRows: number): AsyncIterable<Uint8Array<ArrayBuffer>> =>
     readParts(file, start, tensor.byteLength, partRows * rowBytes, name)
-  const { asInt4 } = type
+  const { asQ4_1 } = type
+  const blockRow = (columns / type.numbers) * Q4_1_BYTES
   return {
     info: {
       name: hugging,
@@ -316,14 +316,17 @@ function storedTensor(
         if (room) spare.push(room)
       }
     },
-    ...(asInt4 && {
-      async *blocks(length: number): AsyncGenerator<Uint8Array> {
-        const blockRow = (columns / type.numbers) * BLOCK_BYTES
-        for await (const stored of read(wholeHeads(length, blockRow))) {
-          const bytes = asInt4(stored)
-          const turned = pairs === null ? bytes : unpermute(bytes, pairs, blockRow)
-          for (let at = 0; at < turned.length; at += length) yield turned.subarray(at, at + length)
-        }
+    ...(asQ4_1 && {
+      blocks: {
+        type: 'Q4_1',
+        rowLength: blockRow,
+        async *parts(length: number): AsyncGenerator<Uint8Array> {
+          for await (const stored of read(wholeHeads(length, blockRow))) {
+            const bytes = asQ4_1(stored)
+            const turned = pairs === null ? bytes : unpermute(bytes, pairs, blockRow)
+            for (let at = 0; at < turned.length; at += length) yield turned.subarray(at, at + length)
+          }
+        },
       },
     }),
   }

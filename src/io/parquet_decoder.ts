@@ -59,7 +59,7 @@ async function ask(question: ParquetQuestion): Promise<JsonMap[]> {
     thread.send(question)
   }).finally(() => clearTimeout(watch))
   if (answer === null) {
-    await thread?.end()
+    await thread?.terminate()
     thread = null
     const expected = 'a parquet file that decodes in bounded time and memory'
     throw refusal('PARQUET', name, expected, 'a file that does not')

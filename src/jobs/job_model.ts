@@ -3,7 +3,7 @@
  */
 import { refusal } from '../io/refusal.ts'
 import type { Job } from './job.ts'
-import type { Storage } from '../engine/matrix.ts'
+import type { Storage } from '../engine/storages/index.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { describeValue } from '../tensor/arguments.ts'
 import type { MethodHash } from '../results/method_hash.ts'

@@ -66,7 +66,7 @@ export class JobThreads {
     })
   }
 
-  /** Ends every thread at once; active jobs fail. */
+  /** Ends every thread; active jobs fail. */
   async close(): Promise<void> {
     this.#closed = true
     const workers = [...this.#workers]
@@ -140,6 +140,7 @@ export function serveJobs(open: (start: unknown) => Promise<DoJob>): void {
   let work: Promise<DoJob> | null = null
   const kept = new Map<string, Uint8Array>()
   const asked = new Map<string, (answer: Extract<ToThread, { file: string }>) => void>()
+  const stop = new AbortController()
   const say = (message: FromThread): void => send?.(message)
   const files = {
     read(name: string): Promise<Uint8Array | null> {
@@ -160,13 +161,14 @@ export function serveJobs(open: (start: unknown) => Promise<DoJob>): void {
   const perform = async (job: Job): Promise<void> => {
     try {
       const doJob = await (work as Promise<DoJob>)
-      const context = contextOf(job, files, { onProgress: (progress) => say({ progress }) })
+      const { signal } = stop
+      const context = contextOf(job, files, { onProgress: (progress) => say({ progress }), signal })
       say({ result: await doJob(job, context) })
     } catch (error) {
       say({ failure: packError(error) })
     }
   }
-  const send = listenAsThread((message) => {
+  const hear = (message: unknown): void => {
     const told = message as ToThread
     if ('start' in told) {
       work = open(told.start)
@@ -174,5 +176,6 @@ export function serveJobs(open: (start: unknown) => Promise<DoJob>): void {
       work.catch(() => {})
     } else if ('job' in told) void perform(told.job)
     else asked.get(told.file)?.(told)
-  })
+  }
+  const send = listenAsThread(hear, () => stop.abort())
 }

@@ -9,11 +9,11 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { PromptRun, TextRun } from '../engine/generate.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
-import type { Storage } from '../engine/matrix.ts'
+import type { Storage } from '../engine/storages/index.ts'
 import type { SamplerOptions } from '../engine/sampling.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import type { PlannerChoice, PlanOptions } from './planner_options.ts'
-import type { PlannerName } from '../predictor/planners.ts'
+import type { PlannerName } from '../planners/index.ts'
 import { describeValue, isObject, kinds, type Kind } from '../tensor/arguments.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import type { Ids, IdTable } from '../tensor/ndarrays.ts'
@@ -50,7 +50,7 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
   /** The maximal number of tokens; default 64, or fewer if the model's context ends before. */
   readonly maxTokens?: number
   /**
-   * The storage of the KV cache; default `int8` with int8 and int4 weights, else `f32`. `int8` takes a quarter of the memory and of
+   * The storage of the KV cache; default `int8` with weights that round activations, else `f32`. `int8` takes a quarter of the memory and of
    * the memory traffic of a long text; its logits differ slightly.
    */
   readonly cache?: CacheStorage

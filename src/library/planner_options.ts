@@ -5,7 +5,7 @@
  * the shadow planner is first used and no other shadow predictor was loaded.
  */
 import type { Calibration } from '../calibration/open.ts'
-import { makeMethod, methodBudget, planMethod, predictorKindOf, type Method } from '../results/method.ts'
+import { makeMethod, methodBudget, planMethod, type Method } from '../results/method.ts'
 import { isThere } from '../io/files.ts'
 import type { Budget, Scope } from '../masks/budget.ts'
 import type { MaskPlanner, Prefill } from '../masks/planner.ts'
@@ -13,7 +13,7 @@ import type { UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import { findPredictor } from '../io/named_predictor.ts'
-import { plannerNames, readsMean, type PlannerName } from '../predictor/planners.ts'
+import { needs, plannerNames, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
@@ -23,11 +23,13 @@ import { featureWidths } from '../engine/config.ts'
 /** A planner that needs no continuation, so that it can be used while text is generated. */
 export type GenerationPlanner = Exclude<PlannerName, 'oracle'>
 /** All of them. */
-export const generationPlanners: GenerationPlanner[] = plannerNames.filter((name) => name !== 'oracle')
+export const generationPlanners: GenerationPlanner[] = plannersThat(
+  (planner) => !planner.needs.includes('continuation'),
+) as GenerationPlanner[]
 
 /** How much is skipped, and which scores decide. */
 export interface PlannerChoice {
-  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing; `griffin`, `coreinfer`, `glass` and `cats` skip neurons alone; `teal` and `wina` mask that share of input channels, and no unit. */
+  /** The share of heads and neurons that is skipped, from 0 to 1; default 0.5. `dense` skips nothing. A planner that decides about neurons skips that share of these alone; one of input channels masks that share of them, and no unit. */
   readonly sparsity?: number
   /** The share of heads, if it differs from that of neurons. */
   readonly headSparsity?: number
@@ -38,12 +40,12 @@ export interface PlannerChoice {
   readonly criterion?: string
   /**
    * Decide again after every so many tokens, or with `auto` where attention has shifted (masks/shift.ts). Default: the mask of
-   * the prompt stays; `dejavu`, `cats`, `teal` and `wina` decide at every token.
+   * the prompt stays; planners that decide layer by layer or by the token itself do so at every token.
    */
   readonly every?: number | 'auto'
   /**
    * Whether the prompt runs `dense` and the mask applies to what follows it, or the prompt runs `masked` too. Default:
-   * `masked`, but `dense` for `griffin`, `coreinfer`, `glass`, `griffin-static`, `cats`, `teal` and `wina`, which need what it computes.
+   * `masked`, but `dense` for planners that are shown what it computes, such as `griffin` and `cats`.
    */
   readonly prefill?: Prefill
   /** Select as the released code of ShadowLLM does: layer 0 ranked but forced dense, whole percentages. */
@@ -55,9 +57,8 @@ export interface PlannerChoice {
 /** Which units are computed, and how. */
 export interface PlanOptions extends PlannerChoice {
   /**
-   * Default `dense`, and `shadow` if a sparsity is given. `shadow`, `dejavu-style` and `dejavu` need a predictor (see
-   * `loadPredictor`); `static`, `prompt-static`, `glass` and `griffin-static` a calibration (see `loadCalibration`). A planner
-   * object decides itself how much it skips.
+   * Default `dense`, and `shadow` if a sparsity is given. Some need a predictor (see `loadPredictor`) or a calibration (see
+   * `loadCalibration`). A planner object decides itself how much it skips.
    */
   readonly planner?: GenerationPlanner | MaskPlanner
   /** `skip` (default) does not compute skipped units; `simulate` computes and multiplies them by zero. Equal bits. */
@@ -169,9 +170,9 @@ export class PlannerFiles {
     // An invalid sparsity is refused before a file is read.
     methodBudget(method)
     await Promise.all(this.#pending)
-    const kind = predictorKindOf(method)
+    const kind = predictorKindOf(name)
     const inputs = {
-      mean: readsMean(name) ? await this.#mean(name, method.criterion) : undefined,
+      mean: needs(name, 'calibration') ? await this.#mean(name, method.criterion) : undefined,
       predictor: kind ? await this.#predictor(kind) : undefined,
     }
     return planMethod(this.#model, method, inputs, { seed: options.seed, oracleScores })

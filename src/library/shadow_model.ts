@@ -49,9 +49,9 @@ import {
   type Perplexity,
 } from './options.ts'
 import { defaultPlanner, generationPlanners, PlannerFiles, type PlanOptions } from './planner_options.ts'
-import { promptMask } from '../predictor/leaky.ts'
+import { promptMask } from '../planners/leaky.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
-import { scoreContinuation } from '../predictor/pass_planners.ts'
+import { scoreContinuation } from '../planners/prompt_plainact.ts'
 import { checkOptions, describeValue, expectKind, isObject, kinds } from '../tensor/arguments.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from '../tensor/ndarrays.ts'

@@ -1,8 +1,8 @@
 /**
  * copy_rows: rows of one matrix take places in another, whose other rows stay. This is how the weights of the units a
  * sequence keeps are packed, and how they follow a mask that changes. Rows may be stored in any kind of numbers; they are
- * copied as they are. The scales of int8 rows are copied by a call of their own, as rows of one number; int4 rows of units
- * are rows of bytes, and those of outputs, which lie four side by side, have an op of their own (copy_interleaved_rows.ts).
+ * copied as they are. The scales of int8 rows are copied by a call of their own, as rows of one number. Rows that lie side by side have an
+ * op of their own (copy_interleaved_rows.ts).
  *
  *   y[slots[r]] = x[rows[r]]      slots are 0, 1, 2, ... where there is no list of them
  */

@@ -1,5 +1,5 @@
 /**
- * How the int4 ops round their activations: blocks of 32 to int8, each with a step of its own.
+ * How products with blocks round their activations: blocks of 32 to int8, each with a step of its own.
  *
  *   step = largest |x| / 127        q = nearest(x / step), ties to the even one        sum = step * (the sum of q)
  *

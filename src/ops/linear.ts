@@ -7,8 +7,8 @@
  * step equals the full pass bit for bit. Choosing rows is how heads (in q, k, v) and neurons (in fc1) are skipped: the
  * weights of a row that is not chosen are never read.
  *
- * The weights may be stored in half precision, and are widened then; in int8 and int4 they have definitions of their own
- * (linear_i8.ts, linear_i4.ts). The gradient with respect to x is a sum of weight rows: that is linear_input_major on the
+ * The weights may be stored in half precision, and are widened then; in whole numbers they have definitions of their own
+ * (linear_i8.ts and others). The gradient with respect to x is a sum of weight rows: that is linear_input_major on the
  * same matrix.
  *
  * linear_backward_weight and linear_backward_bias: what a linear layer's parameters receive.

@@ -12,8 +12,8 @@
  * never -0, so adding the product changes no bit. Kernels may therefore leave out the rows of inputs that are zero: after
  * ReLU those are most of fc2. Weights have to be finite for this; what loads them refuses others.
  *
- * The weights may be stored in half precision, and are widened then; in int8 and int4 they have definitions of their own
- * (linear_input_major_i8.ts, linear_input_major_i4.ts). The gradient with respect to x is an inner product with each weight
+ * The weights may be stored in half precision, and are widened then; in whole numbers they have definitions of their own
+ * (linear_input_major_i8.ts and others). The gradient with respect to x is an inner product with each weight
  * row: that is linear on the same matrix.
  */
 import { storedRows, type FloatStorage } from '../tensor/halves.ts'

@@ -6,7 +6,7 @@
  *
  * A kernel is the flat form of an op for one storage: a function of arrays, scalars and all sizes. Kernels are what foreign
  * backends implement and parity files record. The kernel of float32 has the name of the op, that of another storage the
- * name with the storage after it: `linear`, `linear_bf16`, `linear_i8`. An array of int8 or int4 numbers has what they are
+ * name with the storage after it: `linear`, `linear_bf16`, `linear_i8`. An array of whole numbers has what they are
  * scaled by after it.
  *
  * Letters: T tokens, S tokens in the cache, C cache capacity, P position, H heads, G key heads, K head size, D width, V vocabulary,
@@ -77,6 +77,8 @@ export interface ArrayParam {
   readonly finite: boolean
   /** An output that may be the same buffer as this input. */
   readonly mayAlias: string | null
+  /** Rows of blocks side by side in its last dimension, whose scales, then minima, come first, in half precision; else 0. */
+  readonly sideBySide: number
   /** Whether its dtype is the storage of the kernel. */
   readonly isStored: boolean
   /** Of scales and the like: the array they belong to. */
@@ -211,7 +213,9 @@ type Arrays<Args extends readonly unknown[]> = Args extends readonly [...infer H
     : Args
   : []
 
-type ArrayOptions = Partial<Pick<ArrayParam, 'dtype' | 'optional' | 'least' | 'finite' | 'mayAlias'>>
+type ArrayOptions = Partial<
+  Pick<ArrayParam, 'dtype' | 'optional' | 'least' | 'finite' | 'mayAlias' | 'sideBySide'>
+>
 
 function array(
   name: string,
@@ -228,6 +232,7 @@ function array(
     least: null,
     finite: false,
     mayAlias: null,
+    sideBySide: 0,
     isStored: false,
     partOf: null,
   } as const

@@ -20,7 +20,6 @@ import {
   type Variant,
 } from '../testing/op_case.ts'
 import { poison, sizesOf, type Values } from '../testing/op_call.ts'
-import { QUAD_BYTES } from '../tensor/int4.ts'
 import { Data, type DataKind } from '../testing/seeded_data.ts'
 
 /** One call of an op. */
@@ -183,25 +182,26 @@ function disordered(row: Kernel, values: Values): Values {
 }
 
 /**
- * Where four rows of int4 stand side by side, scales and minima of places that hold no chosen row are NaN: what a kernel
- * reads with a row must not be in its result. Places past the last row are such, where packing left what was there.
+ * Where rows of blocks lie side by side, scales and minima of places that hold no chosen row are NaN: what a kernel reads
+ * with a row must not be in its result. Places past the last row are such, where packing left what was there.
  */
 function spoilt(row: Kernel, values: Values): Values {
   const list = arraysOf(row).find(({ holds }) => holds === 'ascending')
-  const weight = arraysOf(row).find(({ shape }) => shape.at(-1) === String(QUAD_BYTES))
+  const weight = arraysOf(row).find(({ sideBySide }) => sideBySide > 0)
   if (!list?.below || !weight) return values
   const isChosen = (o: number): boolean =>
     values[list.name] === null
       ? o < (values[list.below as string] as number)
       : (values[list.name] as Int32Array).includes(o)
-  const [quads, blocks] = shapeOf(weight, sizesOf(row, values))
+  const { sideBySide } = weight
+  const [groups, blocks, size] = shapeOf(weight, sizesOf(row, values))
   const bytes = (values[weight.name] as Uint8Array).slice()
   const halves = new Uint16Array(bytes.buffer)
-  for (let o = 0; o < 4 * quads; o++) {
+  for (let o = 0; o < sideBySide * groups; o++) {
     if (isChosen(o)) continue
     for (let b = 0; b < blocks; b++) {
-      const at = ((o >> 2) * blocks + b) * (QUAD_BYTES / 2) + (o & 3)
-      halves[at] = halves[at + 4] = poison.f16
+      const at = (Math.floor(o / sideBySide) * blocks + b) * (size / 2) + (o % sideBySide)
+      halves[at] = halves[at + sideBySide] = poison.f16
     }
   }
   return { ...values, [weight.name]: bytes }

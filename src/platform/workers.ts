@@ -9,9 +9,20 @@ export interface Thread {
   send(message: unknown): void
   /** Lets the process end while the thread runs. */
   release(): void
-  /** Ends it at once. */
+  /**
+   * Asks it to end. It ends when it has read all earlier messages and has nothing else to do, also if it is only starting; it is
+   * terminated if that takes longer than PATIENCE. The process stays alive until then. A browser terminates it at once.
+   */
   end(): Promise<void>
+  /** Terminates it amid whatever it does: for a thread that may never end by itself. */
+  terminate(): Promise<void>
 }
+
+/** How long a thread may take to end, in milliseconds: longer than a start on a busy machine. */
+const PATIENCE = 30_000
+
+/** The message that asks a thread to end. */
+const END = 'end of thread'
 
 /** Handlers of the events of a thread. */
 export interface ThreadEvents {
@@ -51,10 +62,19 @@ export function startThread(code: ThreadCode, events: ThreadEvents, megabytes?: 
   worker.on('message', events.onMessage)
   worker.on('error', events.onError)
   if (events.onEnd) worker.on('exit', events.onEnd)
+  const ended = new Promise<void>((resolve) => worker.on('exit', () => resolve()))
+  const terminate = async (): Promise<void> => void (await worker.terminate())
   return {
     send: (message) => worker.postMessage(message, []),
     release: () => worker.unref(),
-    end: async () => void (await worker.terminate()),
+    async end() {
+      worker.ref()
+      worker.postMessage(END, [])
+      const watch = setTimeout(() => void terminate(), PATIENCE)
+      await ended
+      clearTimeout(watch)
+    },
+    terminate,
   }
 }
 
@@ -62,10 +82,13 @@ function startInBrowser(code: ThreadCode, { onMessage, onError }: ThreadEvents):
   const worker = code(Worker)
   worker.addEventListener('message', ({ data }: MessageEvent<unknown>) => onMessage(data))
   worker.addEventListener('error', ({ message }) => onError(new Error(message)))
+  const terminate = async (): Promise<void> => worker.terminate()
   return {
     send: (message) => worker.postMessage(message, []),
     release: () => {},
-    end: async () => worker.terminate(),
+    // Browsers do not report that a worker has ended.
+    end: terminate,
+    terminate,
   }
 }
 
@@ -76,8 +99,14 @@ interface WorkerScope {
   postMessage(message: unknown, transfer: Transferable[]): void
 }
 
-/** Inside a thread: the channel to the thread that started it. Null outside of threads. */
-export function listenAsThread(onMessage: (message: unknown) => void): ((answer: unknown) => void) | null {
+/**
+ * Inside a thread: the channel to the thread that started it. Null outside of threads.
+ * @param onEnd called when the thread is asked to end: it reads no more messages, and is to finish what it does
+ */
+export function listenAsThread(
+  onMessage: (message: unknown) => void,
+  onEnd?: () => void,
+): ((answer: unknown) => void) | null {
   if (hostProcess === null) {
     const scope = globalThis as unknown as WorkerScope
     if (scope.WorkerGlobalScope === undefined) return null
@@ -86,7 +115,13 @@ export function listenAsThread(onMessage: (message: unknown) => void): ((answer:
   }
   const port = builtin('node:worker_threads').parentPort
   if (port === null) return null
-  port.on('message', onMessage)
+  // A port without listeners lets its thread end.
+  const listen = (message: unknown): void => {
+    if (message !== END) return onMessage(message)
+    port.off('message', listen)
+    onEnd?.()
+  }
+  port.on('message', listen)
   return (answer) => port.postMessage(answer, [])
 }
 

@@ -9,11 +9,10 @@
  * `as-shipped` does the same, for the published numbers; `fixed` scales as in training.
  */
 import type { UnitScores } from '../masks/selection.ts'
+import type { InputScaling } from '../planners/predictors.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { type DejavuStyleConfig, featureWidth } from './predictor_config.ts'
 import { LayerNetworks } from './layer_networks.ts'
-
-export type InputScaling = 'fixed' | 'as-shipped'
 
 /** A trained per-layer baseline inside a backend. Dispose it. */
 export class DejavuStylePredictor extends LayerNetworks<DejavuStyleConfig> {

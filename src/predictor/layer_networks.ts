@@ -4,7 +4,7 @@
 import type { Backend } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { LayerScores, UnitScores } from '../masks/selection.ts'
-import type { Storage } from '../engine/matrix.ts'
+import type { Storage } from '../engine/storages/index.ts'
 import { featureWidth, networkShape, type DejavuConfig, type DejavuStyleConfig } from './predictor_config.ts'
 import { scaleFeatures, type FeatureMoments, type FeatureScaling } from './features.ts'
 import { Network, type NetworkValues } from './network.ts'

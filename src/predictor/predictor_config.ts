@@ -10,9 +10,10 @@ import type { FeatureWidths } from '../engine/config.ts'
 import type { UnitKind, UnitShape } from '../masks/mask.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from './features.ts'
 import type { NetworkShape } from './network.ts'
+import type { Predictors } from '../planners/predictors.ts'
 
-export const predictorKinds = ['shadow', 'dejavu-style', 'dejavu'] as const
-export type PredictorKind = (typeof predictorKinds)[number]
+export type PredictorKind = keyof Predictors
+export const predictorKinds = ['shadow', 'dejavu-style', 'dejavu'] as const satisfies PredictorKind[]
 
 /** mse: squared error of scores. bce: cross-entropy of labels (whether a unit is among the best). */
 export const losses = ['mse', 'bce'] as const

@@ -13,7 +13,7 @@
  * Predictors with networks for every layer have `heads.<layer>.*` with layers from 1, and features.* [L-1, D].
  */
 import type { Backend } from '../backends/backend.ts'
-import type { Storage } from '../engine/matrix.ts'
+import type { Storage } from '../engine/storages/index.ts'
 import { readFinite } from '../io/read_finite.ts'
 import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'

@@ -9,7 +9,7 @@
 import type { Backend } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import type { Storage } from '../engine/matrix.ts'
+import type { Storage } from '../engine/storages/index.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { recordOf } from '../tensor/records.ts'
 import { firstRankedBy, networkShape, type ShadowConfig, featureWidth } from './predictor_config.ts'

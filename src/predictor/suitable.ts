@@ -1,20 +1,16 @@
 /**
- * Chooses predictors: the kinds that planners need, the predictor of a kind, and whether it fits the model.
+ * Chooses predictors: the one that a planner asks, and whether it fits the model.
  */
 import { describeWidths, featureWidths, type FeatureWidths, type ModelConfig } from '../engine/config.ts'
 import type { UnitShape } from '../masks/mask.ts'
+import { predictorKindOf, type PlannerName } from '../planners/index.ts'
 import { InputError } from '../tensor/errors.ts'
-import { predictorKinds, type PredictorConfigBase, type PredictorKind } from './predictor_config.ts'
+import type { PredictorConfigBase } from './predictor_config.ts'
 import type { Predictor } from './predictor_file.ts'
 
-/** The kinds of predictor that planners of these names need. */
-export function kindsNeeded(planners: readonly string[]): PredictorKind[] {
-  return predictorKinds.filter((kind) => planners.includes(kind))
-}
-
 /** The last predictor of the kind that a planner needs; undefined if there is none, or it needs none. */
-export function predictorFor(planner: string, predictors: readonly Predictor[]): Predictor | undefined {
-  return predictors.findLast(({ kind }) => kind === planner)
+export function predictorFor(planner: PlannerName, predictors: readonly Predictor[]): Predictor | undefined {
+  return predictors.findLast(({ kind }) => kind === predictorKindOf(planner))
 }
 
 /** Refuses a predictor of a model of another shape. @param path its name in errors @throws InputError PREDICTOR_MODEL */

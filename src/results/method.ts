@@ -16,18 +16,19 @@ import type { MaskPlanner, Prefill } from '../masks/planner.ts'
 import { backendTopK, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
-import { defaultPrefill, keepsHeads, masksChannels } from '../predictor/late_planner.ts'
 import {
   defaultEvery,
-  makePlanner,
-  readsMean,
-  scoresPrompt,
+  defaultPrefill,
+  keepsHeads,
+  needs,
+  plannerOf,
   type Every,
   type PlannerName,
-} from '../predictor/planners.ts'
-import { denseLayers, type LossName, type PredictorKind } from '../predictor/predictor_config.ts'
+} from '../planners/index.ts'
+import { makePlanner } from '../planners/make.ts'
+import { denseLayers, type LossName } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
-import { kindsNeeded, predictorFor } from '../predictor/suitable.ts'
+import { predictorFor } from '../predictor/suitable.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { TrainingOptions } from '../training/predictor_training.ts'
 
@@ -116,14 +117,9 @@ export function prefillOf({ planner, prefill, leaky = false }: Method): Prefill 
 /** The method that skips nothing. */
 export const denseMethod: Method = makeMethod({ planner: 'dense', sparsity: 0 })
 
-/** The kind of predictor a method asks, or null. */
-export function predictorKindOf({ planner }: Method): PredictorKind | null {
-  return kindsNeeded([planner])[0] ?? null
-}
-
 /** Whether a method learns from examples. */
-export function learns(method: Method): boolean {
-  return readsMean(method.planner) || predictorKindOf(method) !== null
+export function learns({ planner }: Method): boolean {
+  return needs(planner, 'calibration') || needs(planner, 'predictor')
 }
 
 /** What a table row says of a method. */
@@ -173,7 +169,7 @@ export interface MethodSources {
 /** Of these sources, what a method decides by. */
 export function inputsFrom({ mean, predictors = [] }: MethodSources): (method: Method) => MethodInputs {
   return ({ planner }) => ({
-    mean: readsMean(planner) ? mean : undefined,
+    mean: needs(planner, 'calibration') ? mean : undefined,
     predictor: predictorFor(planner, predictors),
   })
 }
@@ -198,7 +194,7 @@ export function methodBudget(method: Method, { predictor }: MethodInputs = {}): 
   if (keepsHeads(planner) && headSparsity !== 0)
     throw new UsageError(
       'SPARSITY',
-      `planner ${planner}: expected no head sparsity, because it decides about ${masksChannels(planner) ? 'input channels' : 'neurons'} and keeps all heads, got ${headSparsity}`,
+      `planner ${planner}: expected no head sparsity, because it decides about ${plannerOf(planner).skips === 'channels' ? 'input channels' : 'neurons'} and keeps all heads, got ${headSparsity}`,
     )
   const ranksRead = prefillOf(method) === 'dense' && method.every === 'once'
   const whole = method.denseLayers ?? (predictor ? denseLayers(predictor.config, ranksRead) : 1)
@@ -222,11 +218,9 @@ export function planMethod(
     topK,
     seed,
     mean,
-    shadow: predictor?.kind === 'shadow' ? predictor : undefined,
-    dejavuStyle: predictor?.kind === 'dejavu-style' ? predictor : undefined,
-    dejavu: predictor?.kind === 'dejavu' ? predictor : undefined,
+    ...(predictor && { [predictor.kind]: predictor }),
     oracleScores,
-    criterion: scoresPrompt(planner) ? criterionByName(criterion) : undefined,
+    criterion: needs(planner, 'prompt-loss') ? criterionByName(criterion) : undefined,
   }
   return makePlanner(planner, sources, methodBudget(method, inputs), {
     every,
@@ -261,10 +255,11 @@ export function compareMethods(
   const inputsOf = inputsFrom(sources)
   const methods = methodTable(planners, sparsities, options.scope, (planner, sparsity) => {
     const method = makeMethod({ planner, sparsity, ...options })
-    const hasNone = planner === 'random' || (keepsHeads(planner) && !readsMean(planner))
+    const hasNone = plannerOf(planner).needs.length === 0
     const own = inputsOf(method).predictor?.config.criterion ?? (hasNone ? 'none' : criterion)
     return { ...method, criterion: own }
   })
-  for (const method of methods) if (method.planner !== 'oracle') planMethod(model, method, inputsOf(method))
+  for (const method of methods)
+    if (!needs(method.planner, 'continuation')) planMethod(model, method, inputsOf(method))
   return methods
 }

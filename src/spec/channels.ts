@@ -7,8 +7,7 @@
  *   TEAL    m_i = 1 if |x_i| > t           t: a share s of the |x| that the prompt had at this site is at most t
  *   WINA    m_i = 1 if |x_i| ‖W_i‖ is among the C − ⌊s C⌋ largest of the C channels; ties go to the first
  *
- * W_i is column i of all matrices that read x, one under the other. Matrices round activations, where int8 and int4 do, after
- * the mask. All tokens of the prompt are dense, and all tokens in the first layers; a mask of units also holds for the prompt.
+ * W_i is column i of all matrices that read x, one under the other. Matrices that round activations do so after the mask. All tokens of the prompt are dense, and all tokens in the first layers; a mask of units also holds for the prompt.
  */
 import { top_k } from '../ops/top_k.ts'
 import type { Model } from './model.ts'

@@ -4,8 +4,8 @@
  *
  *   loss = −(1 / N) Σ log softmax(logits[t])[label[t]]     over the N tokens t that have a label
  *
- * `linear` and `combine` are each other's gradients; the gradient of `units` is `units`. A matrix of int8 or int4 rounds a
- * derivative like an activation.
+ * `linear` and `combine` are each other's gradients; the gradient of `units` is `units`. A matrix that rounds activations
+ * rounds a derivative likewise.
  */
 import { attention_backward } from '../ops/attention.ts'
 import { cross_entropy_backward, NOT_SCORED } from '../ops/cross_entropy.ts'

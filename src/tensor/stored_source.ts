@@ -3,7 +3,6 @@
  */
 import { checkFloat, decodeFloats, elementSize } from './dtypes.ts'
 import { InputError } from './errors.ts'
-import { BLOCK_BYTES, blocksOf } from './int4.ts'
 import { quote } from './quote.ts'
 import { checkRows, rowsInParts, rowsOf, type RawTensorSource, type TensorInfo } from './tensor_source.ts'
 
@@ -14,8 +13,8 @@ export interface StoredTensor {
   readonly rows: (first: number, count: number) => Promise<Uint8Array<ArrayBuffer>>
   /** All bytes in parts of `length`, which is a multiple of a row. They are checked as `TensorSource.stream` says. */
   readonly parts: (length: number) => AsyncIterable<Uint8Array>
-  /** Its int4 blocks in such parts, where it has them. */
-  readonly blocks?: (length: number) => AsyncIterable<Uint8Array>
+  /** Its blocks of a type in such parts, where it has them; a row is `rowLength` bytes. */
+  readonly blocks?: { type: string; rowLength: number; parts: StoredTensor['parts'] }
 }
 
 /**
@@ -57,10 +56,9 @@ export function storedSource(
       const { info, parts } = find(tensor)
       yield* rowsInParts(info, rowsOf(info.shape).columns * elementSize(info.dtype), partLength, parts)
     },
-    streamBlocks(tensor, partLength) {
+    streamBlocks(tensor, type, partLength) {
       const { info, blocks } = find(tensor)
-      if (!blocks) return null
-      return rowsInParts(info, blocksOf(rowsOf(info.shape).columns) * BLOCK_BYTES, partLength, blocks)
+      return blocks?.type === type ? rowsInParts(info, blocks.rowLength, partLength, blocks.parts) : null
     },
     close,
   }

@@ -53,10 +53,10 @@ export interface TensorSource {
    */
   stream(name: string, partLength: number): AsyncIterable<StoredRows>
   /**
-   * The same as int4 blocks (int4.ts), for a tensor that the file has as such; null for others. A source need not have it.
+   * The same as blocks of a type of GGUF, for a tensor that the file has as such; null for others. A source need not have it.
    * @throws InputError as `stream`
    */
-  streamBlocks?(name: string, partLength: number): AsyncIterable<StoredRows> | null
+  streamBlocks?(name: string, type: string, partLength: number): AsyncIterable<StoredRows> | null
   close(): Promise<void>
 }
 

@@ -6,7 +6,6 @@
  */
 import { kernels, type KernelName } from '../ops/catalog.ts'
 import { ANY_SIZE, elementCount, valueOf, type ArrayParam, type Kernel, type Sizes } from '../ops/op.ts'
-import { QUAD_BYTES } from '../tensor/int4.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import type { Data, DataKind } from './seeded_data.ts'
 import type { Value, Values } from './op_call.ts'
@@ -140,8 +139,8 @@ function makeArray(param: ArrayParam, sizes: Sizes, data: Data, kind: DataKind):
   if (param.holds === 'labels')
     return data.deal(name, shape, (stream) => labels(stream, length, limit), { blank: 0 })
   if (param.dtype === 'i8') return data.int8s(name, shape, kind)
-  if (param.dtype === 'i4') return data.int4s(name, shape, param.shape.at(-1) === String(QUAD_BYTES), kind)
   if (param.dtype === 'bf16' || param.dtype === 'f16') return data.halves(name, param.dtype, shape, kind)
+  if (param.dtype !== 'f32') return data.bytes(name, shape, param.sideBySide, kind)
   let values = data.floats(name, shape, kind)
   if (param.finite) values = values.map((value) => (Number.isFinite(value) ? value : 1))
   // A zero that is kept out of the negative numbers is +0.

@@ -10,12 +10,11 @@
  * - wild: plain, with zeros of both signs, subnormals and numbers up to 1e30 mixed in.
  * - broken: wild, with infinities and NaN.
  * - sparse: steep, but zeros of either sign for the first third and for half of the rest, as after ReLU.
- * - equal: one number throughout. Of int8 it is 127, of int4 15, so that sums are as large as they come.
+ * - equal: one number throughout. Of int8 it is 127, of bytes 255, so that sums are as large as they come.
  * - edges: plain, with the least and the greatest finite numbers of each precision and their neighbours mixed in.
  * - special: nothing but zeros, subnormals of either precision, huge numbers, infinities and NaN.
  */
 import { narrowToBf16, narrowToF16 } from '../tensor/halves.ts'
-import { QUAD_BYTES } from '../tensor/int4.ts'
 import type { Numbers } from '../ops/op.ts'
 import { Random } from '../tensor/random.ts'
 
@@ -229,21 +228,21 @@ export class Data extends Random {
     })
   }
 
-  /** Bytes of int4 numbers; with their scales among them (`interleaved`, of 80 bytes each), these are finite. */
-  int4s(name: string, shape: Shape, interleaved: boolean, kind: DataKind = 'plain'): Uint8Array {
+  /** Bytes; of rows of blocks that lie `sideBySide` (`ArrayParam`), scales and minima are finite. */
+  bytes(name: string, shape: readonly number[], sideBySide = 0, kind: DataKind = 'plain'): Uint8Array {
     const length = lengthOf(shape)
     const make = (stream: Data): Uint8Array => {
       const bytes = Uint8Array.from({ length }, () => (kind === 'equal' ? 0xff : stream.below(256)))
-      if (interleaved)
-        for (let at = 0; at < length; at += QUAD_BYTES)
-          bytes.set(new Uint8Array(halvesOf(stream, 'f16', 8, kind).buffer), at)
+      if (sideBySide > 0)
+        for (let at = 0; at < length; at += shape[shape.length - 1])
+          bytes.set(new Uint8Array(halvesOf(stream, 'f16', 2 * sideBySide, kind).buffer), at)
       return bytes
     }
     return this.deal(name, shape, make, { blank: kind === 'equal' ? null : 0 })
   }
 
-  /** Blocks of int4 numbers with finite scales and minima: [count, 5] words (src/tensor/int4.ts). */
-  int4Blocks(name: string, count: number, kind: DataKind = 'plain'): Uint32Array {
+  /** Blocks of Q4_1 with finite scales and minima: [count, 5] words. */
+  blocks(name: string, count: number, kind: DataKind = 'plain'): Uint32Array {
     const make = (stream: Data): Uint32Array => {
       const words = Uint32Array.from({ length: 5 * count }, () => stream.below(2 ** 32))
       const halves = halvesOf(stream, 'f16', 2 * count, kind)

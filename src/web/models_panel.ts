@@ -1,7 +1,7 @@
 /**
  * Opens models and traces from a folder, from dropped files, or from the hub.
  */
-import { storages, type Storage } from '../engine/matrix.ts'
+import { storages, type Storage } from '../engine/storages/index.ts'
 import type { OpenProgress } from '../library/options.ts'
 import { isIsolated, offerFile, pageDocument } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'

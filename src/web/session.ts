@@ -11,7 +11,7 @@ import { startEngine } from './engine/start_engine.ts'
 import type { RpcClient } from './engine/worker_rpc.ts'
 import { emptyTrace, growTrace, type Trace, type TraceModel, type TraceSettings } from './trace/trace.ts'
 import { layerSizes } from '../masks/achieved.ts'
-import type { Storage } from '../engine/matrix.ts'
+import type { Storage } from '../engine/storages/index.ts'
 
 /** The number of generated tokens. */
 const TOKENS = 48

@@ -9,19 +9,17 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../../src/backends/backend.ts'
 import { createBackend } from '../../../src/backends/select.ts'
 import { kernelFiles } from '../../../src/backends/kernel_files.ts'
-import { makeMemory, PAGE, startAlone } from '../../../src/backends/wasm/engine.ts'
-import { instantiate } from '../../../src/backends/wasm/instance.ts'
+import { startAlone } from '../../../src/backends/wasm/engine.ts'
 import { WorkQueue, MAX_PARTS, type Job } from '../../../src/backends/wasm/work_queue.ts'
 import { withSharedMemory } from '../../../src/backends/wasm/shared_import.ts'
-import { ThreadPool, type PoolSetup } from '../../../src/backends/wasm/thread_pool.ts'
 import { allStarted } from '../../../src/backends/wasm/threaded_engine.ts'
 import { WasmBackend } from '../../../src/backends/wasm/wasm_backend.ts'
 import { sameBits } from '../../../src/verify/compare.ts'
 import { Data } from '../../../src/testing/seeded_data.ts'
 import { runSeed } from '../../harness/seed.ts'
+import { Bench } from './pool_bench.ts'
 
 const binary = await kernelFiles.wasm()
-const module = new WebAssembly.Module(withSharedMemory(binary))
 const rust = new WebAssembly.Module(withSharedMemory(await kernelFiles['wasm-rust']()))
 
 const ended: { dispose?(): void; end?(): void }[] = []
@@ -30,12 +28,10 @@ afterEach(() => {
   for (const one of ended.splice(0)) (one.dispose ?? one.end)?.call(one)
 })
 
-const [T, O, I] = [8, 640, 512]
-const PARTS = 8
 /** A test that waits this long hangs; milliseconds. */
 const HANG = 60_000
 
-/** An owner that leaves the last part of each job to a helper, however late that one is scheduled. */
+/** An owner that leaves the last part of each job to a helper, however late that one is scheduled, until the queue ends. */
 class LeavesTheLast extends WorkQueue {
   #due = Infinity
 
@@ -45,7 +41,7 @@ class LeavesTheLast extends WorkQueue {
   }
 
   override take(word: number): number {
-    if (!this.isLeft(word & MAX_PARTS)) return super.take(word)
+    if (this.isEnded || !this.isLeft(word & MAX_PARTS)) return super.take(word)
     if (performance.now() > this.#due) throw new Error('expected a helper to take a part, got none')
     return -1
   }
@@ -76,78 +72,18 @@ class LeavesOne extends LeavesTheLast {
   }
 }
 
-/** A product in the memory that a pool's threads share, and helpers for it. */
-class Bench {
-  readonly pool: ThreadPool
-  readonly #memory = makeMemory(2)
-  readonly #kernels
-  readonly #names: readonly string[]
-  #place: number
-  readonly expected: Float32Array
-
-  constructor(
-    given: Partial<PoolSetup> = {},
-    makeQueue?: (memory: SharedArrayBuffer) => WorkQueue,
-    own = module,
-  ) {
-    this.#memory.grow(Math.ceil((4 * (T * O + T * I + O * I)) / PAGE))
-    const { kernels, scratchSize } = instantiate(own, this.#memory, 0)
-    this.#kernels = kernels
-    this.#names = Object.keys(kernels)
-    this.#place = 2 * scratchSize
-    const setup = {
-      module: own,
-      memory: this.#memory,
-      scratchStarts: [scratchSize],
-      kernels: this.#names,
-      ...given,
-    }
-    this.pool = new ThreadPool(setup, makeQueue)
-    ended.push(this.pool)
-    const data = new Data(runSeed())
-    this.#numbers(T * O, T * I + O * I).set(data.floats('x and weight', T * I + O * I))
-    kernels.linear(...this.#call)
-    this.expected = this.#numbers(0, T * O).slice()
-  }
-
-  /** The product once more, in parts: what came of it. */
-  multiply(): Float32Array {
-    this.#numbers(0, T * O).fill(NaN)
-    const job: Job = {
-      kernel: this.#names.indexOf('linear_part'),
-      parts: PARTS,
-      units: O,
-      grain: 16,
-      call: this.#call,
-    }
-    this.pool.run(job, this.#kernels.linear_part)
-    return this.#numbers(0, T * O).slice()
-  }
-
-  /** Grows the memory and moves the numbers beyond its former end. */
-  move(): void {
-    const [from, length] = [this.#place, T * O + T * I + O * I]
-    const end = this.#memory.buffer.byteLength
-    this.#memory.grow(Math.ceil((4 * length) / PAGE))
-    this.#place = end
-    this.#numbers(0, length).set(new Float32Array(this.#memory.buffer, from, length))
-  }
-
-  get #call(): readonly (number | null)[] {
-    const [y, x] = [this.#place, this.#place + 4 * T * O]
-    return [y, x, x + 4 * T * I, null, null, T, O, I, 0]
-  }
-
-  #numbers(from: number, length: number): Float32Array {
-    return new Float32Array(this.#memory.buffer, this.#place + 4 * from, length)
-  }
+/** A bench whose helpers end after the test. */
+function makeBench(...args: ConstructorParameters<typeof Bench>): Bench {
+  const bench = new Bench(...args)
+  ended.push(bench.pool)
+  return bench
 }
 
 test.each([
-  ['AssemblyScript', module],
+  ['AssemblyScript', undefined],
   ['Rust', rust],
 ])('parts that helpers compute have the bits of the whole, in %s', async (_, own) => {
-  const bench = new Bench({}, (memory) => new LeavesOne(memory), own)
+  const bench = makeBench({ makeQueue: (memory) => new LeavesOne(memory), own })
   await bench.pool.ready
   expect(bench.pool.helpers).toBe(1)
   for (let i = 0; i < 100; i++) sameBits('product', bench.multiply(), bench.expected)
@@ -155,7 +91,7 @@ test.each([
 })
 
 test('a helper computes on memory beyond the end at its start', async () => {
-  const bench = new Bench({}, (memory) => new LeavesOne(memory))
+  const bench = makeBench({ makeQueue: (memory) => new LeavesOne(memory) })
   await bench.pool.ready
   for (let i = 0; i < 20; i++) {
     bench.move()
@@ -170,7 +106,7 @@ test('a mutant that does not wait for helpers: killed', async () => {
       return true
     }
   }
-  const bench = new Bench({}, (memory) => new NoBarrier(memory))
+  const bench = makeBench({ makeQueue: (memory) => new NoBarrier(memory) })
   await bench.pool.ready
   const isWrong = (): boolean => bench.multiply().some((value, i) => !Object.is(value, bench.expected[i]))
   // The helper has usually just begun the last part. If this thread was suspended meanwhile, it tries again.
@@ -178,7 +114,7 @@ test('a mutant that does not wait for helpers: killed', async () => {
 })
 
 test('before helpers start and after they end, the caller computes alone', async () => {
-  const bench = new Bench()
+  const bench = makeBench()
   expect(bench.pool.helpers).toBe(0)
   await bench.pool.ready
   bench.pool.end()
@@ -189,16 +125,17 @@ test('before helpers start and after they end, the caller computes alone', async
 describe('a helper that fails', () => {
   test('in a part ends the call with its code, and all helpers end', async () => {
     // It knows no kernel by the number that jobs have.
-    const bench = new Bench({ kernels: [] }, (memory) => new LeavesOne(memory))
+    const bench = makeBench({ setup: { kernels: [] }, makeQueue: (memory) => new LeavesOne(memory) })
     await bench.pool.ready
     expect(() => bench.multiply()).toThrow(
       expect.objectContaining({ code: 'BACKEND_THREAD', exitCode: 4 }) as Error,
     )
     expect(bench.pool.helpers).toBe(0)
+    sameBits('product', bench.multiply(), bench.expected)
   })
 
   test('or a caller that fails: helpers end with the call', async () => {
-    const bench = new Bench()
+    const bench = makeBench()
     await bench.pool.ready
     const job: Job = { kernel: 0, parts: 2, units: 2, grain: 1, call: [] }
     const fail = (): never => {
@@ -212,7 +149,7 @@ describe('a helper that fails', () => {
   })
 
   test('at its start leaves one thread', async () => {
-    const bench = new Bench({ module: new WebAssembly.Module(binary) })
+    const bench = makeBench({ setup: { module: new WebAssembly.Module(binary) } })
     await bench.pool.ready
     expect(bench.pool.helpers).toBe(0)
     sameBits('product', bench.multiply(), bench.expected)

@@ -3,7 +3,7 @@
  * part of each job is computed once, by its own call, and the owner goes on when all of them are finished, not before.
  */
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { WorkQueue, makeQueueMemory, type Job } from '../../../src/backends/wasm/work_queue.ts'
 import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
 
@@ -41,22 +41,61 @@ function* owner(board: WorkQueue, jobs: readonly number[], log: Log): Steps {
   board.end()
 }
 
-/** Looks, takes, reads, computes and finishes as a helper does. */
+/** How often sleeping threads were woken, and whether the last that lay down sleeps. */
+const sleep = { wakes: 0, isAsleep: false }
+
+/** Puts a sleep of steps in the place of one of threads, until the function it returns is called. */
+function sleepInSteps(): () => void {
+  const wait = vi.spyOn(Atomics, 'wait').mockImplementation((words, index, value) => {
+    sleep.isAsleep = Atomics.load(words as unknown as Int32Array, index) === Number(value)
+    return sleep.isAsleep ? 'ok' : 'not-equal'
+  })
+  const notify = vi.spyOn(Atomics, 'notify').mockImplementation(() => ++sleep.wakes)
+  return () => {
+    wait.mockRestore()
+    notify.mockRestore()
+  }
+}
+
+/** Sleeps as a helper does. */
+function* sleepOver(board: WorkQueue, word: number): Steps {
+  const { wakes } = sleep
+  board.sleep(word)
+  if (sleep.isAsleep) while (sleep.wakes === wakes) yield
+}
+
+/** Looks, takes, reads, computes, finishes and sleeps as a helper does. */
 function* helper(board: WorkQueue, log: Log): Steps {
-  while (!board.isEnded) {
+  for (;;) {
     const word = board.look()
     yield
-    if (!WorkQueue.hasParts(word)) continue
-    const left = board.take(word)
+    if (board.isEnded) return
     yield
-    if (left < 0) continue
-    const { parts, call } = board.read()
-    yield
-    log.finished.push(`${call[0]}.${parts - 1 - left}`)
-    yield
-    board.finish()
-    yield
+    yield* help(board, word, log)
   }
+}
+
+/** A helper that asks for the end first, and looks then. */
+function* sleepyHelper(board: WorkQueue, log: Log): Steps {
+  while (!board.isEnded) {
+    yield
+    const word = board.look()
+    yield
+    yield* help(board, word, log)
+  }
+}
+
+function* help(board: WorkQueue, word: number, log: Log): Steps {
+  if (!WorkQueue.hasParts(word)) return yield* sleepOver(board, word)
+  const left = board.take(word)
+  yield
+  if (left < 0) return
+  const { parts, call } = board.read()
+  yield
+  log.finished.push(`${call[0]}.${parts - 1 - left}`)
+  yield
+  board.finish()
+  yield
 }
 
 /** A helper that reads the job first, and then takes a part of whatever is there. */
@@ -83,7 +122,7 @@ const MOST_STEPS = 100_000
 
 /** Threads take steps in the order drawn, then in turns until all have ended. */
 const eachPartOnce = lawForAll(
-  'each part is computed once, and a job ends after its last part',
+  'each part is computed once, a job ends after its last part, and every thread ends',
   {
     jobs: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 5 }),
     helpers: fc.integer({ min: 1, max: 3 }),
@@ -96,9 +135,14 @@ const eachPartOnce = lawForAll(
     for (let i = 0; i < helpers; i++) threads.push(help(makeQueue(memory), log))
     const running = new Set(threads)
     let step = 0
-    for (; running.size > 0 && step < MOST_STEPS; step++) {
-      const thread = threads[(order[step] ?? step) % threads.length]
-      if (thread.next().done) running.delete(thread)
+    const restore = sleepInSteps()
+    try {
+      for (; running.size > 0 && step < MOST_STEPS; step++) {
+        const thread = threads[(order[step] ?? step) % threads.length]
+        if (thread.next().done) running.delete(thread)
+      }
+    } finally {
+      restore()
     }
     expect(step, 'steps').toBeLessThan(MOST_STEPS)
     const parts = jobs.flatMap((count, number) =>
@@ -148,6 +192,7 @@ const mutants: [string, Threads][] = [
   ['parts taken with an old word', { ...right, makeQueue: (memory) => new AnyWord(memory) }],
   ['a job that is opened before it is written', { ...right, makeQueue: (memory) => new OpensFirst(memory) }],
   ['a helper that reads its job too early', { ...right, help: hastyHelper }],
+  ['a helper that looks after it asked for the end', { ...right, help: sleepyHelper }],
 ]
 
 test.each(mutants)('a mutant is killed: %s', (_, threads) => kills(eachPartOnce, threads))

@@ -32,8 +32,8 @@ import { scopes, type Scope } from '../../../src/masks/budget.ts'
 import { maskModes, type MaskMode } from '../../../src/engine/active_layer.ts'
 import { predictorKinds } from '../../../src/predictor/predictor_config.ts'
 import type { Prefill } from '../../../src/masks/planner.ts'
-import { decidesByToken, decidesLate, masksChannels } from '../../../src/predictor/late_planner.ts'
-import { plannerNames, type Every, type PlannerName } from '../../../src/predictor/planners.ts'
+import { defaultPrefill, plannerOf } from '../../../src/planners/index.ts'
+import { plannerNames, type Every, type PlannerName } from '../../../src/planners/index.ts'
 import { encodePredictor, type Predictor } from '../../../src/predictor/predictor_file.ts'
 import { Random } from '../../../src/tensor/random.ts'
 import { law } from '../../harness/seed.ts'
@@ -100,9 +100,9 @@ const someCase = drawnCase.map(({ planners, prefill, ...rest }) => ({
   ...rest,
   planners: planners.filter(
     (name) =>
-      !(rest.leaky && masksChannels(name)) &&
+      !(rest.leaky && plannerOf(name).skips === 'channels') &&
       (rest.every === undefined ||
-        !(decidesLate(name) || decidesByToken(name) || (name === 'dejavu' && rest.every === 'auto'))),
+        !(defaultPrefill(name) === 'dense' || (name === 'dejavu' && rest.every === 'auto'))),
   ),
   prefill: rest.leaky ? undefined : prefill,
 }))

@@ -14,9 +14,9 @@ import type { PlanText } from '../../../src/evaluation/window_evaluator.ts'
 import { makeWordEncoder } from '../../../src/data/windows.ts'
 import { makeBudget } from '../../../src/masks/budget.ts'
 import { denseMask } from '../../../src/masks/mask.ts'
-import type { MaskPlanner, PromptView } from '../../../src/masks/planner.ts'
+import type { MaskPlanner, PlannerSettings, PromptView } from '../../../src/masks/planner.ts'
 import type { LanguageModel } from '../../../src/engine/language_model.ts'
-import { randomPlanner } from '../../../src/predictor/planners.ts'
+import { randomPlanner } from '../../../src/planners/random.ts'
 import { Random } from '../../../src/tensor/random.ts'
 import { answerQuestion } from './answer_question.ts'
 import { encodeLetters, question, smallConfig, useSmallModel } from '../small_model.ts'
@@ -54,9 +54,10 @@ const masksOncePerContext = (ask: typeof answerQuestion) => {
     const random = randomPlanner(model.shape, makeBudget(0.6), 4)
     const plan: PlanText = () => ({
       name: 'spy',
-      afterAttention(view: PromptView) {
+      by: 'attention',
+      choose(view: PromptView) {
         seen.push([...view.ids])
-        return random.afterAttention?.(view) ?? denseMask(model.shape)
+        return random.choose(view)
       },
     })
     const { logLikelihoods } = ask(model, asked, plan)
@@ -67,14 +68,14 @@ const masksOncePerContext = (ask: typeof answerQuestion) => {
     sequence.feed(asked.requests[0].tokens.slice(0, 8))
     const mask = sequence.mask ?? denseMask(model.shape)
     sequence.dispose()
-    const under: MaskPlanner = { name: 'fixed', afterAttention: () => mask }
+    const under: MaskPlanner = { name: 'fixed', by: 'attention', choose: () => mask }
     expect(ask(model, asked, () => under).logLikelihoods).toEqual(logLikelihoods)
   }
 }
 
 /** The same plans, told something else. */
 const changed =
-  (plan: PlanText | undefined, more: Partial<MaskPlanner>): PlanText =>
+  (plan: PlanText | undefined, more: Partial<PlannerSettings>): PlanText =>
   (request) => {
     const planner = plan?.(request) ?? null
     return planner && { ...planner, ...more }
@@ -92,7 +93,8 @@ describe('an answer', () => {
     const plan: PlanText = () => ({
       name: 'spy',
       leaky: true,
-      afterAttention({ tokens }: PromptView) {
+      by: 'attention',
+      choose({ tokens }: PromptView) {
         seen.push(tokens)
         return denseMask(model.shape)
       },

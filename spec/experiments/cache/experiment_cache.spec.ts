@@ -23,7 +23,7 @@ import type { Job } from '../../../src/jobs/job.ts'
 import { makeBudget } from '../../../src/masks/budget.ts'
 import { selectMask } from '../../../src/masks/selection.ts'
 import type { LanguageModel } from '../../../src/engine/language_model.ts'
-import { promptPlanner } from '../../../src/predictor/pass_planners.ts'
+import { promptPlanner } from '../../../src/planners/prompt_plainact.ts'
 import { somePages, useSmallModel } from '../../evaluation/small_model.ts'
 
 const small = useSmallModel('wasm')

@@ -2,11 +2,12 @@
  * What the page shows of a text is what the library does: the same tokens, the same masks, and distances that can be had
  * from its logits.
  *
- * Tests src/predictor/ranking.ts and src/web/engine/writers.ts.
+ * Tests src/planners/ranking.ts and src/web/engine/writers.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { maskOverlap } from '../../../src/masks/overlap.ts'
-import { neuronBudget, ranksNeurons } from '../../../src/predictor/late_planner.ts'
+import { keepsHeads } from '../../../src/planners/index.ts'
+import { neuronBudget } from '../../../src/planners/late.ts'
 import { selectMask } from '../../../src/masks/selection.ts'
 import { budgetOf } from '../../../src/library/planner_options.ts'
 import { ShadowModel } from '../../../src/library/shadow_model.ts'
@@ -88,7 +89,7 @@ describe.each(['shadow', 'prompt-plainact', 'griffin', 'random', 'dense'] as con
       const scores = steps.flatMap((step) => step.scores ?? [])
       expect(scores).toHaveLength(planner === 'dense' ? 0 : 1)
       const mask = await opt.mask(prompt, { planner, ...half })
-      const budget = ranksNeurons(planner) ? neuronBudget(budgetOf(half)) : budgetOf(half)
+      const budget = keepsHeads(planner) ? neuronBudget(budgetOf(half)) : budgetOf(half)
       for (const one of scores) expect(selectMask(one, budget)).toEqual(mask)
       expect(start.denseLayers).toBe(planner === 'dense' ? opt.config.layers : 1)
     })

@@ -10,8 +10,8 @@ import { describe, expect, test } from 'vitest'
 import { makeBudget, scopes, type Budget } from '../../../src/masks/budget.ts'
 import { denseMask, type UnitMask, type UnitShape } from '../../../src/masks/mask.ts'
 import { referenceTopK, selectMask, type TopK, type UnitScores } from '../../../src/masks/selection.ts'
-import { griffinPlanner } from '../../../src/predictor/griffin.ts'
-import { oraclePlanner } from '../../../src/predictor/planners.ts'
+import { griffinPlanner } from '../../../src/planners/griffin.ts'
+import { oraclePlanner } from '../../../src/planners/oracle.ts'
 import { binsOf, tallySpan, type Tally } from '../../../src/web/trace/bins.ts'
 import { quarterOf, quartersOf, type Quarters } from '../../../src/web/trace/quarters.ts'
 import { quickTopK } from '../../../src/web/trace/quick_top_k.ts'
@@ -105,7 +105,7 @@ const asThePlanner = lawForAll(
       makeBudget(chosen.sparsity, { scope: chosen.scope, denseLayers: dense }),
     )
     const view = { context: new Float32Array(0), tokens: 0, ids: new Int32Array(0) }
-    expect(select(given, dense, chosen)).toEqual(planner.afterAttention(view))
+    expect(select(given, dense, chosen)).toEqual(planner.choose(view))
   },
   { runs: 300 },
 )
@@ -122,7 +122,7 @@ const asGriffin = lawForAll(
     const budget = makeBudget(chosen.sparsity, { scope: chosen.scope, denseLayers: dense })
     const planner = griffinPlanner(given.shape, budget)
     const summaries = given.neurons
-    const expected = planner.afterPrompt({ tokens: 0, ids: new Int32Array(0), summaries })
+    const expected = planner.choose({ tokens: 0, ids: new Int32Array(0), summaries })
     expect(select(given, dense, chosen)).toEqual(expected)
     expect(expected.heads.every((kept) => kept === 1)).toBe(true)
   },

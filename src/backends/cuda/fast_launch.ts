@@ -3,7 +3,7 @@
  *
  * Results do not depend on what is chosen here, which is tried; a kernel's file says which of it the kernel expects.
  */
-import { kernelNames, type KernelName } from '../../ops/catalog.ts'
+import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
 import { blockEach, copyRows, launch, launchOf, queries, threadsFor, WARP, type Rule } from './launch.ts'
 
 /** exact: equal to the definitions, bit for bit. fast: where there is one, a kernel that owes the fast bound of its definition. */
@@ -49,8 +49,6 @@ const wideRows: Rule = (of) => blockEach(of('T'), ceil(of('D') / WIDE))
 
 const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
   linear,
-  linear_bf16: linear,
-  linear_f16: linear,
   linear_i8: (of) => {
     const threads = threadsFor(of('I') / BYTES + (of('O') / BYTE_ROWS) * WARP)
     const outputs = (threads / WARP) * BYTE_ROWS
@@ -61,32 +59,29 @@ const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
     return launch(of('T') * ceil(of('G') / (threads / WARP)), threads)
   },
   linear_input_major: linearInputMajor,
-  linear_input_major_bf16: linearInputMajor,
-  linear_input_major_f16: linearInputMajor,
   linear_input_major_i8: (of) =>
     launch(of('T') * ceil(of('O') / BYTE_COLUMNS), threadsFor((of('I') * BYTE_COLUMNS) / WIDE)),
   linear_input_major_i4: (of) => launch(of('T') * ceil(of('O') / NIBBLE_COLUMNS), threadsFor(of('B') * WARP)),
   layer_norm: wideRows,
   rms_norm: wideRows,
   attention: queries,
-  attention_i8: queries,
   softmax: (of) => blockEach(of('T'), of('V')),
   copy_rows: copyRows,
-  copy_rows_bf16: copyRows,
-  copy_rows_f16: copyRows,
-  copy_rows_i8: copyRows,
-  copy_rows_i4: copyRows,
 }
 
+/** The rule of a kernel, or of its op. */
+const fastRule = (name: KernelName): Rule | undefined =>
+  fastLaunches[name] ?? fastLaunches[kernels[name].op as KernelName]
+
 /** The ops that have a kernel in cuda/fast, in the order of the catalogue. */
-export const fastOps: readonly KernelName[] = kernelNames.filter((name) => Object.hasOwn(fastLaunches, name))
+export const fastOps: readonly KernelName[] = kernelNames.filter(fastRule)
 
 /** The kernel of an op in a set, by its name in the module, and how it is launched. */
 export function kernelIn(
   set: KernelSet,
   name: KernelName,
 ): { readonly symbol: string; readonly launch: Rule } {
-  const fast = set === 'fast' ? fastLaunches[name] : undefined
+  const fast = set === 'fast' ? fastRule(name) : undefined
   return fast === undefined
     ? { symbol: `${name}_exact`, launch: launchOf(name) }
     : { symbol: `${name}_fast`, launch: fast }

@@ -3,7 +3,7 @@
  *
  * A kernel finds its place by what is set here, and its file says which of these it expects.
  */
-import type { KernelName } from '../../ops/catalog.ts'
+import { kernels, type KernelName } from '../../ops/catalog.ts'
 import { BLOCK_BYTES } from '../../tensor/int4.ts'
 
 /** A launch in one dimension; no blocks is no launch. */
@@ -91,13 +91,8 @@ export const queries: Rule = (of) => {
 /** Kernels without a rule here have a thread for each of N numbers. */
 const launches: Readonly<Partial<Record<KernelName, Rule>>> = {
   embedding,
-  embedding_bf16: embedding,
-  embedding_f16: embedding,
-  embedding_i8: embedding,
   embedding_backward: (of) => threadEach(of('D')),
   linear,
-  linear_bf16: linear,
-  linear_f16: linear,
   linear_i8: (of) => {
     const threads = threadsFor(of('I'))
     const outputs = (threads / WARP) * OUTPUTS_OF_WARP
@@ -105,8 +100,6 @@ const launches: Readonly<Partial<Record<KernelName, Rule>>> = {
   },
   linear_i4: (of) => warpEach(of('T') * of('G')),
   linear_input_major: linearInputMajor,
-  linear_input_major_bf16: linearInputMajor,
-  linear_input_major_f16: linearInputMajor,
   linear_input_major_i8: outputsOfToken,
   linear_input_major_i4: outputsOfToken,
   linear_backward_weight: (of) => threadEach(of('O') * of('I')),
@@ -120,7 +113,6 @@ const launches: Readonly<Partial<Record<KernelName, Rule>>> = {
   cache_append: (of) => threadEach(of('H') * of('T') * of('K')),
   cache_append_i8: (of) => blockEach(of('H') * of('T'), of('K')),
   attention: queries,
-  attention_i8: queries,
   attention_backward: (of) => {
     const { blocks, threads } = blockEach(of('G'), Math.max(of('T'), of('K')))
     return launch(blocks, threads, 2 * Float32Array.BYTES_PER_ELEMENT * of('T'))
@@ -139,18 +131,12 @@ const launches: Readonly<Partial<Record<KernelName, Rule>>> = {
   sum_squares: allNumbers,
   top_k: allNumbers,
   transpose,
-  transpose_bf16: transpose,
-  transpose_f16: transpose,
   quantize_rows: (of) => blockEach(of('O'), of('I')),
   copy_rows: copyRows,
-  copy_rows_bf16: copyRows,
-  copy_rows_f16: copyRows,
-  copy_rows_i8: copyRows,
-  copy_rows_i4: copyRows,
   copy_interleaved_rows: (of) => blockEach(of('R'), of('B') * BLOCK_BYTES),
 }
 
 /** How an op is launched, from the sizes of a call. */
 export function launchOf(name: KernelName): Rule {
-  return launches[name] ?? numbers
+  return launches[name] ?? launches[kernels[name].op as KernelName] ?? numbers
 }

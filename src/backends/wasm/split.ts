@@ -6,7 +6,7 @@
  * write to separate places and keep the order of every addition, so the bits are those of the whole call, on any
  * thread and in any order.
  */
-import { kernels, type KernelName } from '../../ops/catalog.ts'
+import { kernelNames, kernels, type KernelName, type OpName } from '../../ops/catalog.ts'
 import type { Kernel } from '../../ops/op.ts'
 import type { KernelArgument } from '../checked_ops.ts'
 
@@ -32,26 +32,15 @@ const byRows: Cut = { along: 'rows', times: ['T', 'I'], grain: 16, least: [16, 1
  * more of what the processor reads ahead belongs to another part (bench/README.md).
  */
 const byColumns: Cut = { along: 'O', times: ['T', 'inputs'], grain: 16, least: [1024, 384] }
-/** The same for int4, whose tiles are wider and stand apart: a part reads whole ones. */
-const byWideColumns: Cut = { ...byColumns, grain: 64, least: [64, 64] }
 /** Heads. */
 const byHeads: Cut = { along: 'heads', times: ['T', 'S', 'K'], grain: 1, least: [1, 1] }
 
-/** All ops that are not named here are computed whole. */
-const cuts: Partial<Record<KernelName, Cut>> = {
+/** How the kernels of an op are cut. All ops that are not named here are computed whole. */
+const cuts: Partial<Record<OpName, Cut>> = {
   linear: byRows,
-  linear_bf16: byRows,
-  linear_f16: byRows,
-  linear_i8: byRows,
-  linear_i4: byRows,
   linear_input_major: byColumns,
-  linear_input_major_bf16: byColumns,
-  linear_input_major_f16: byColumns,
-  linear_input_major_i8: byColumns,
-  linear_input_major_i4: byWideColumns,
   linear_backward_weight: byRows,
   attention: byHeads,
-  attention_i8: byHeads,
 }
 
 /** Multiply-adds of a part that is worth while: about twenty microseconds, or less of int8. */
@@ -135,12 +124,23 @@ function placeOf({ params }: Kernel, name: string): number {
   return params.findIndex((param) => param.name === name)
 }
 
-/** The ops that can be shared. */
-export const splitOps: readonly KernelName[] = Object.keys(cuts) as KernelName[]
-
 const splits = new Map(
-  (Object.entries(cuts) as [KernelName, Cut][]).map(([name, cut]) => [name, new Split(name, cut)]),
+  kernelNames.flatMap((name) => {
+    const cut = cuts[kernels[name].op as OpName]
+    return cut ? [[name, new Split(name, withTiles(kernels[name], cut))] as const] : []
+  }),
 )
+
+/** Where outputs stand in tiles apart, a part reads whole ones. */
+function withTiles({ params }: Kernel, cut: Cut): Cut {
+  const tiles = params.find((param) => param.kind === 'size' && param.quotient?.of === cut.along)
+  if (tiles?.kind !== 'size' || !tiles.quotient) return cut
+  const { by } = tiles.quotient
+  return { ...cut, grain: by, least: [by, by] }
+}
+
+/** The kernels whose calls can be shared. */
+export const splitOps: readonly KernelName[] = [...splits.keys()]
 
 /** How calls of an op are cut; null for one that is computed whole. */
 export function splitOf(name: KernelName): Split | null {

@@ -32,7 +32,8 @@ export class ThreadPool {
   readonly ready: Promise<void>
   readonly #queue: WorkQueue
   readonly #threads: readonly Thread[]
-  #isOver = false
+  #ending: Promise<unknown> | null = null
+  #onReady = (): void => {}
   #helped = 0
 
   /** @param makeQueue how the owner looks at the queue; laws pass worse ones */
@@ -42,20 +43,16 @@ export class ThreadPool {
   ) {
     const queue = makeQueueMemory()
     this.#queue = makeQueue(queue)
-    let resolve = (): void => {}
-    this.ready = new Promise((done) => (resolve = done))
+    this.ready = new Promise((resolve) => (this.#onReady = resolve))
     let started = 0
     // A helper says one thing: that it looks for jobs.
     const onMessage = (): void => {
-      if (++started < scratchStarts.length) return
+      if (++started < scratchStarts.length || this.#ending !== null) return
       // The process is kept alive while they are on their way; now it may end when it has nothing else to do.
       for (const thread of this.#threads) thread.release()
-      resolve()
+      this.#onReady()
     }
-    const onEnd = (): void => {
-      this.end()
-      resolve()
-    }
+    const onEnd = (): void => void this.end()
     this.#threads = scratchStarts.map((scratchStart) => {
       const thread = startThread(helper, { onMessage, onError: onEnd, onEnd })
       thread.send({ ...common, scratchStart, queue } satisfies ThreadSetup)
@@ -66,7 +63,7 @@ export class ThreadPool {
   /** How many help by now. */
   get helpers(): number {
     // Asked of the queue, since messages wait while the caller computes.
-    return this.#isOver ? 0 : this.#queue.arrived
+    return this.#ending === null ? this.#queue.arrived : 0
   }
 
   /** How many parts they have computed. */
@@ -84,48 +81,56 @@ export class ThreadPool {
     queue.write(job)
     queue.open(job.parts)
     let own = 0
+    let failure: { readonly cause: unknown } | null = null
     for (let word = queue.look(); WorkQueue.hasParts(word); word = queue.look()) {
       const left = queue.take(word)
       if (left < 0) continue
-      this.#compute(kernel, job, job.parts - 1 - left)
       own++
+      // After a failure nobody computes the rest.
+      failure ??= attempt(kernel, job, job.parts - 1 - left)
     }
-    this.#await(job.parts - own, start)
+    // Also after a failure, so that no helper writes when the call is over.
+    const isWhole = this.#await(job.parts - own, start)
     this.#helped += job.parts - own
+    if (failure === null && isWhole) return
+    void this.end()
+    if (failure !== null) throw failure.cause
+    throw new MissingError(
+      'BACKEND_THREAD',
+      'backend wasm: expected every thread to finish its part of a call, got one that failed',
+    )
   }
 
-  /** Ends the helpers; there are none from now on. */
-  end(): void {
-    if (this.#isOver) return
-    this.#isOver = true
-    this.#queue.end()
-    for (const thread of this.#threads) void thread.end()
-  }
-
-  #compute(kernel: KernelFunction<number>, job: Job, part: number): void {
-    try {
-      runPart(kernel, job, part)
-    } catch (error) {
-      // The others may still be at their parts of a call that is over.
-      this.end()
-      throw error
+  /** Ends the helpers; there are none from now on. Resolves when they have ended, in a browser at once. */
+  end(): Promise<unknown> {
+    if (this.#ending === null) {
+      this.#queue.end()
+      this.#ending = Promise.all(this.#threads.map((thread) => thread.end()))
+      this.#onReady()
     }
+    return this.#ending
   }
 
-  #await(parts: number, start: number): void {
+  /** Waits for the parts of helpers. @returns whether all were computed */
+  #await(parts: number, start: number): boolean {
     let due = 0
     for (let looks = 1; !this.#queue.isSettled(parts); looks++) {
       relax()
       if (looks % LOOKS > 0) continue
       const time = now()
       due ||= time + Math.max(PATIENCE.least, PATIENCE.times * (time - start))
-      if (this.#queue.isBroken || time > due) {
-        this.end()
-        throw new MissingError(
-          'BACKEND_THREAD',
-          'backend wasm: expected every thread to finish its part of a call, got one that failed',
-        )
-      }
+      if (time > due) return false
     }
+    return !this.#queue.isBroken
+  }
+}
+
+/** Computes a part. @returns what it threw, if it failed */
+function attempt(kernel: KernelFunction<number>, job: Job, part: number): { readonly cause: unknown } | null {
+  try {
+    runPart(kernel, job, part)
+    return null
+  } catch (cause) {
+    return { cause }
   }
 }

@@ -26,14 +26,17 @@ function serve(
   { module, memory, scratchStart, queue: queueMemory, kernels: names }: ThreadSetup,
   onArrival: () => void,
 ): void {
-  const { kernels } = instantiate(module, memory, scratchStart)
   const queue = new WorkQueue(queueMemory)
+  if (queue.isEnded) return
+  const { kernels } = instantiate(module, memory, scratchStart)
   queue.arrive()
   onArrival()
   let lastJob = now()
   let looks = 0
-  while (!queue.isEnded) {
+  for (;;) {
+    // The end changes the word, so a thread that takes the word before it asks for the end cannot sleep through it.
     const word = queue.look()
+    if (queue.isEnded) return
     if (WorkQueue.hasParts(word)) {
       const left = queue.take(word)
       if (left < 0) continue
@@ -43,8 +46,9 @@ function serve(
       } catch (error) {
         queue.fail()
         throw error
+      } finally {
+        queue.finish()
       }
-      queue.finish()
       lastJob = now()
     } else if (++looks % LOOKS > 0) relax()
     else if (now() - lastJob > AWAKE) {

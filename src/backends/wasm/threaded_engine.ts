@@ -67,7 +67,7 @@ export function startThreaded(module: WebAssembly.Module, sharing: Sharing): Eng
       return { threads: 1 + pool.helpers, calls: shared.flatMap((one) => one.report()) }
     },
     ready: pool.ready,
-    end: () => pool.end(),
+    end: () => void pool.end(),
   }
 }
 

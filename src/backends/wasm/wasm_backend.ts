@@ -4,7 +4,7 @@
  * `wasm-rust` is rust/, with the bits of `wasm` from another compiler.
  *
  * Where a runtime has relaxed SIMD, `wasm` is compiled with one instruction of it, the product of bytes, which is exact for
- * the operands that kernels give it (assembly/int4.ts): the bits are the same.
+ * the operands that kernels give it: the bits are the same.
  *
  * One memory holds all buffers, and a buffer is an address in it. Only the backend and its own threads have access to it.
  * The memory grows on demand up to the 4 GiB that 32-bit addresses reach; growing detaches every view, so views are made

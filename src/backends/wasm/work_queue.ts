@@ -32,7 +32,7 @@ const ASLEEP = 1 // whether a thread may be asleep
 const ENDED = 2 // whether the queue has ended
 const ARRIVED = 3 // threads that poll for jobs, without the owner
 const DONE = 16 // parts finished by threads other than the owner
-const BROKEN = 17 // whether another thread failed
+const BROKEN = 17 // whether another thread failed in the job
 const WORDS = 32
 
 /** The numbers of a job follow the words: its head, then the arguments of the kernel. */
@@ -73,6 +73,7 @@ export class WorkQueue {
     job[4] = call.length
     for (let i = 0; i < call.length; i++) job[HEAD + i] = Number(call[i])
     Atomics.store(this.#words, DONE, 0)
+    Atomics.store(this.#words, BROKEN, 0)
   }
 
   /** Owner: opens the job that was written, with 1 to MAX_PARTS parts, and wakes sleeping threads. */
@@ -113,12 +114,12 @@ export class WorkQueue {
     return Atomics.load(this.#words, ARRIVED)
   }
 
-  /** Not the owner: a part is finished. */
+  /** Not the owner: a part is finished, or has failed. */
   finish(): void {
     Atomics.add(this.#words, DONE, 1)
   }
 
-  /** Not the owner: a part failed. */
+  /** Not the owner: a part failed; call it before `finish`. */
   fail(): void {
     Atomics.store(this.#words, BROKEN, 1)
   }
@@ -128,7 +129,7 @@ export class WorkQueue {
     return Atomics.load(this.#words, DONE) === parts
   }
 
-  /** Owner: whether another thread failed. */
+  /** Owner: whether another thread failed in the job. */
   get isBroken(): boolean {
     return Atomics.load(this.#words, BROKEN) === 1
   }

@@ -15,14 +15,21 @@ import { kindOf } from '../../io/files.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import type { MaskMode } from '../../engine/active_layer.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
-import { storages, type Storage } from '../../engine/matrix.ts'
+import { storages, type Storage } from '../../engine/storages/index.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { predictorBeside, predictorFile } from '../../io/named_predictor.ts'
 import { joinPath } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { checkOption, everyOption, modeOption, openPredictors, predictorOption } from '../planner_flags.ts'
+import {
+  checkOption,
+  everyOption,
+  listNames,
+  modeOption,
+  openPredictors,
+  predictorOption,
+} from '../planner_flags.ts'
 import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { listFlag, namesFlag, sparsityListFlag, threadsFlag, wholeFlag } from '../values.ts'
@@ -51,7 +58,7 @@ taken inside rounds. Columns:
   of read    bytes of weights per second over the speed at which one thread reads memory forward; can exceed 100 %
 
 ideal and of read count fc2 rows of zero neurons as read. After ReLU many are not, so that of read is an upper bound there.
-teal and wina skip no unit. Weights counts the rows of out and fc2 that meet their masked channels, and so do ideal and of
+${listNames(({ skips }) => skips === 'channels')} skip no unit. Weights counts the rows of out and fc2 that meet their masked channels, and so do ideal and of
 read; the columns of q, k, v, fc1 and up that meet masked channels are read.
 
 Examples:

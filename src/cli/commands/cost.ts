@@ -8,7 +8,7 @@ import { costExperiment, predictorCostExperiment, defaultCostSettings } from '..
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { formatExperiment } from '../../results/terminal.ts'
-import { storages, type Storage } from '../../engine/matrix.ts'
+import { storages, type Storage } from '../../engine/storages/index.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags } from '../flags.ts'
 import { checkOutput, writeOutput } from '../output.ts'

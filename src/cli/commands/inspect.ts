@@ -11,7 +11,7 @@ import { measureStorages, storageTexts, type StorageError } from '../../evaluati
 import type { HubOrigin } from '../../io/hub.ts'
 import { isGguf, openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts'
 import { parseConfig, remoteCodeFields, type ModelConfig } from '../../engine/config.ts'
-import { storages, type Storage } from '../../engine/matrix.ts'
+import { storageNamed, storages, type Storage } from '../../engine/storages/index.ts'
 import { LanguageModel } from '../../engine/language_model.ts'
 import { layerOf, siteIn } from '../../engine/plan.ts'
 import { modelPlan } from '../../engine/program.ts'
@@ -32,10 +32,11 @@ then downloaded. Tensors of a GGUF file have the names of Hugging Face here.
 
 With --storage the model is loaded in float32 and in each storage named, and reads --texts pieces of the Brown corpus in
 each: how far its logits and its perplexity are from float32.
+${storages.map((name) => `  ${name.padEnd(5)} ${storageNamed(name).words}`).join('\n')}
 
 Examples:
   $ shadowllm inspect fixtures/tiny-opt
-  $ shadowllm inspect fixtures/tiny-opt --storage bf16,f16,int8,int4
+  $ shadowllm inspect fixtures/tiny-opt --storage ${storages.slice(1).join(',')}
   $ shadowllm inspect model.safetensors --json`
 
 /** Gives the command its arguments, flags and action. */

@@ -9,8 +9,7 @@ import { achievedSparsity, type LayerSizes, type Sparsity } from '../../masks/ac
 import type { Scope } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
-import { keepsHeads, masksChannels } from '../../predictor/late_planner.ts'
-import { plannerNames, readsMean, scoresPrompt, type PlannerName } from '../../predictor/planners.ts'
+import { keepsHeads, plannerNames, plannerOf, type PlannerName } from '../../planners/index.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { UsageError } from '../../tensor/errors.ts'
@@ -18,7 +17,14 @@ import { addFlags, type ModelFlags } from '../flags.ts'
 import { formatMask, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
-import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
+import {
+  addPlanFlags,
+  choiceOf,
+  loadPlanFiles,
+  listNames,
+  plannersHelp,
+  type PlanFlags,
+} from '../planner_flags.ts'
 import { printResult } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import type { Screen } from '../screen.ts'
@@ -36,7 +42,7 @@ continuation. recall: share of the oracle's units that are kept; precision: shar
 oracle's; Jaccard: units of both over units of either; chance: the expected recall of as many units drawn at random.
 Layer 0 is dense in both and left out.
 
-Of teal and wina the table has the shares of input channels that are masked at the last token of the prompt: of what q, k
+Of ${listNames(({ skips }) => skips === 'channels')} the table has the shares of input channels that are masked at the last token of the prompt: of what q, k
 and v read (attention), out (heads), fc1 and up (ffn), fc2 (activations). channels counts the numbers of the matrices that
 meet them, weights those of out and fc2 alone.
 
@@ -84,7 +90,7 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
       `prompt and --text: expected one of them, got ${prompt === undefined ? 'neither' : 'both'}`,
     )
   const { output, planner } = flags
-  if (output !== undefined && masksChannels(planner))
+  if (output !== undefined && plannerOf(planner).skips === 'channels')
     throw new UsageError(
       'PLANNER',
       `planner ${planner}: expected one that masks units for --output, got one that masks input channels of each token`,
@@ -138,12 +144,13 @@ function picture(
   const { layers, heads, neurons } = mask.shape
   const { planner, scope, criterion } = flags
   const { ids, left } = prompt
-  const by = planner === 'oracle' || readsMean(planner) || scoresPrompt(planner) ? ` by ${criterion}` : ''
-  const ranked = masksChannels(planner)
-    ? 'input channels of the last token of the prompt, all units kept'
-    : keepsHeads(planner)
-      ? 'neurons within their layer, all heads kept'
-      : scope
+  const by = plannerOf(planner).needs.some((need) => need !== 'predictor') ? ` by ${criterion}` : ''
+  const ranked =
+    plannerOf(planner).skips === 'channels'
+      ? 'input channels of the last token of the prompt, all units kept'
+      : keepsHeads(planner)
+        ? 'neurons within their layer, all heads kept'
+        : scope
   const lines = [
     `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons`,
     wrapLines(
@@ -241,12 +248,13 @@ function summary(
     scope: keepsHeads(planner) ? 'per-layer' : scope,
     paperCompatible: paperCompatible ?? false,
     seed,
-    sparsity: masksChannels(planner)
-      ? { heads: 0, neurons: 0, channels: neuronSparsity ?? sparsity }
-      : {
-          heads: headSparsity ?? (keepsHeads(planner) ? 0 : sparsity),
-          neurons: neuronSparsity ?? sparsity,
-        },
+    sparsity:
+      plannerOf(planner).skips === 'channels'
+        ? { heads: 0, neurons: 0, channels: neuronSparsity ?? sparsity }
+        : {
+            heads: headSparsity ?? (keepsHeads(planner) ? 0 : sparsity),
+            neurons: neuronSparsity ?? sparsity,
+          },
     achieved,
     overlap: oracleMask && overlapOf(mask, oracleMask),
     layers: achievedLayers.map((layer, index) => ({

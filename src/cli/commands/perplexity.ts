@@ -39,8 +39,7 @@ Two numbers that cannot be compared with each other:
              as published. This is lm-evaluation-harness's word_perplexity of WikiText.
   ppl/token  the text in one stream, a window every --stride tokens, as in Hugging Face's guide to perplexity.
 A planner sees the first --prompt tokens of each window; these are scored in no row.
-With --cache int8, or int8 or int4 weights, all rows have a KV cache of int8, and are compared with the dense model whose cache
-is f32.
+Where the KV cache is int8 (--cache), it is so in all rows, and these are compared with the dense model whose cache is f32.
 
 The text is --wikitext, or --text, or else documents of the Brown corpus that predictors are not trained on.
 Ctrl-C reports what is finished.

@@ -35,12 +35,12 @@ import { prefills } from '../../masks/planner.ts'
 import { maskModes } from '../../engine/active_layer.ts'
 import type { ModelConfig } from '../../engine/config.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
-import { plannerNames, readsMean, scoresPrompt, type Every } from '../../predictor/planners.ts'
+import { needs, plannerNames, predictorKindOf, type Every } from '../../planners/index.ts'
 import { encodePredictor, parsePredictor, type Predictor } from '../../predictor/predictor_file.ts'
 import { checkPredictor } from '../../predictor/suitable.ts'
 import { encodeUnits, parseUnits } from '../../calibration/job_inputs.ts'
 import { evaluate, type EvaluateOptions } from '../evaluate.ts'
-import { predictorKindOf, type Method, type MethodInputs } from '../../results/method.ts'
+import { learns, type Method, type MethodInputs } from '../../results/method.ts'
 import type { ScoredText } from '../score_window.ts'
 import { windowsUnder, type EvaluatedText, type MethodScore } from '../window_evaluator.ts'
 
@@ -235,12 +235,11 @@ const settingsSchema = v.object({
       v.pipe(
         v.object({ method: methodSchema, by: v.nullable(v.string()) }),
         v.check(({ method: { planner, criterion } }) => {
-          const isScored = planner === 'oracle' || scoresPrompt(planner)
+          const isScored = needs(planner, 'continuation') || needs(planner, 'prompt-loss')
           return !isScored || criteria.some(({ name }) => name === criterion)
         }, 'a criterion that there is'),
         v.check(
-          ({ method, by }) =>
-            (by !== null) === (readsMean(method.planner) || predictorKindOf(method) !== null),
+          ({ method, by }) => (by !== null) === learns(method),
           'a file for a method that decides by one, and none for another',
         ),
       ),
@@ -263,7 +262,7 @@ function openMethodFiles(
   const openPredictor = async (by: string, method: Method): Promise<Predictor> => {
     const predictor = await parsePredictor(await read(by), model.backend)
     try {
-      const kind = predictorKindOf(method)
+      const kind = predictorKindOf(method.planner)
       if (predictor.kind !== kind)
         throw refusal('SHARD_FORMAT', 'job predictor', `one of the kind ${kind}`, predictor.kind)
       checkPredictor(predictor, model.config, `job predictor ${kind}`)
@@ -277,7 +276,7 @@ function openMethodFiles(
     async inputsOf(method) {
       const by = fileOf.get(method) ?? null
       if (by === null) return {}
-      if (readsMean(method.planner)) return { mean: await parseUnits(await read(by), model.shape) }
+      if (needs(method.planner, 'calibration')) return { mean: await parseUnits(await read(by), model.shape) }
       const known = predictors.get(by) ?? openPredictor(by, method)
       predictors.set(by, known)
       return { predictor: await known }

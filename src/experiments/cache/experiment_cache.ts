@@ -40,7 +40,6 @@ import {
 import { cutWindows, drawWindows, makeWordEncoder, type Window } from '../../data/windows.ts'
 import type { Encode } from '../../io/encode_pieces.ts'
 import {
-  predictorKindOf,
   type Aggregation,
   type ExampleSettings,
   type Method,
@@ -50,7 +49,7 @@ import type { JobRunner } from '../../jobs/runner.ts'
 import type { JobModel } from '../../jobs/job_model.ts'
 import { bitsOf } from '../../jobs/model_threads.ts'
 import { sha256 } from '../../platform/platform.ts'
-import { readsMean } from '../../predictor/planners.ts'
+import { needs, predictorKindOf } from '../../planners/index.ts'
 import { encodePredictor, type Predictor } from '../../predictor/predictor_file.ts'
 import { predictorFor } from '../../predictor/suitable.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
@@ -323,7 +322,7 @@ export class ExperimentCache {
   /** The trained predictor of a method. It lives as long as the cache. */
   predictor(method: Method, seed: number): Promise<TrainedPredictor> {
     const { criterion, examples, predictor } = method
-    const description = { kind: predictorKindOf(method), criterion, examples, predictor, seed }
+    const description = { kind: predictorKindOf(method.planner), criterion, examples, predictor, seed }
     return remember(this.#predictors, JSON.stringify(description), () =>
       this.#makePredictor(method, seed, description),
     )
@@ -333,8 +332,8 @@ export class ExperimentCache {
   async inputs(method: Method, seed: number): Promise<MethodInputs> {
     const given = this.#given(method)
     if (given) return { predictor: given }
-    if (predictorKindOf(method)) return { predictor: (await this.predictor(method, seed)).predictor }
-    return readsMean(method.planner) ? { mean: await this.mean(method, seed) } : {}
+    if (predictorKindOf(method.planner)) return { predictor: (await this.predictor(method, seed)).predictor }
+    return needs(method.planner, 'calibration') ? { mean: await this.mean(method, seed) } : {}
   }
 
   /** SHA-256 of the given predictor that a method asks; null where it asks none. */

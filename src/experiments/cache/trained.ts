@@ -13,7 +13,8 @@ import {
   type PredictorTraining,
   type TrainedPredictor,
 } from '../../training/train_predictor.ts'
-import { predictorKindOf, type Method } from '../../results/method.ts'
+import { predictorKindOf } from '../../planners/index.ts'
+import type { Method } from '../../results/method.ts'
 import { unitKinds, type UnitKind } from '../../masks/mask.ts'
 import { featureWidths } from '../../engine/config.ts'
 
@@ -37,7 +38,7 @@ export function trainMethod(
   { signal, onEpoch }: TrainMethodOptions = {},
 ): Promise<TrainedPredictor> {
   const { criterion, predictor: settings } = method
-  const kind = predictorKindOf(method)
+  const kind = predictorKindOf(method.planner)
   if (!kind || !settings) throw new TypeError(`${method.planner}: expected settings of a predictor, got none`)
   const { training, headHidden, neuronHidden, features, targets, placement, pooling, loss, top } = settings
   const base: PredictorConfigBase = {

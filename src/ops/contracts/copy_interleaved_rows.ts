@@ -9,8 +9,8 @@ export const copyInterleavedRowsOp: PlainOp<typeof copy_interleaved_rows, [S: nu
   name: 'copy_interleaved_rows',
   formula: 'row slots[r] of y = row rows[r] of x, four rows side by side',
   params: [
-    accumulator('y', 'G B 80', { dtype: 'i4' }),
-    input('x', 'Q B 80', { dtype: 'i4' }),
+    accumulator('y', 'G B 80', { dtype: 'i4', sideBySide: 4 }),
+    input('x', 'Q B 80', { dtype: 'i4', sideBySide: 4 }),
     { ...ids('slots', 'R', 'S'), optional: true },
     ids('rows', 'R', 'O'),
     size('S', 'R'),

@@ -15,6 +15,11 @@ import {
   size,
 } from '../op.ts'
 import { copy_rows } from '../copy_rows.ts'
+import { recordOf } from '../../tensor/records.ts'
+
+/** What the numbers of a matrix may be. */
+type MatrixDtype = Exclude<Dtype, 'i32'>
+const dtypes = (Object.keys(arrayTypes) as Dtype[]).filter((dtype): dtype is MatrixDtype => dtype !== 'i32')
 
 function inStorage(storage: Dtype): StorageDescription<Parameters<typeof copy_rows>> {
   return {
@@ -28,13 +33,7 @@ function inStorage(storage: Dtype): StorageDescription<Parameters<typeof copy_ro
 /** Op definition. */
 export const copyRowsOp: Op<
   [y: Numbers, x: Numbers, slots: Int32Array | null, rows: Int32Array],
-  {
-    f32: typeof copy_rows
-    bf16: typeof copy_rows
-    f16: typeof copy_rows
-    i8: typeof copy_rows
-    i4: typeof copy_rows
-  }
+  Record<MatrixDtype, typeof copy_rows>
 > = defineStoredOp(
   'copy_rows',
   [
@@ -47,11 +46,5 @@ export const copyRowsOp: Op<
     size('I'),
     size('R'),
   ],
-  {
-    f32: inStorage('f32'),
-    bf16: inStorage('bf16'),
-    f16: inStorage('f16'),
-    i8: inStorage('i8'),
-    i4: inStorage('i4'),
-  },
+  recordOf(dtypes, inStorage),
 )

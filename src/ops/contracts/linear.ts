@@ -32,7 +32,7 @@ const linearI4: StorageDescription<Parameters<typeof linear_i4>> = {
   formula:
     'y[t,o] = sum over b of ((scale[o,b] step[t,b]) <q[t,b], n[o,b]> + minimum[o,b] sum[t,b]) + bias[o] for chosen rows o, else 0; x[t,b] ~ step[t,b] q[t,b]',
   reference: linear_i4,
-  stored: [input('weight', 'G B 80')],
+  stored: [input('weight', 'G B 80', { sideBySide: 4 })],
   sizes: [quotient('G', 'O', 4), quotient('B', 'I', BLOCK)],
   most: { I: 65_536 },
   flops: ({ T, R, I }) => 2 * T * R * I,

@@ -13,7 +13,7 @@ import { prefills, type MaskPlanner, type Prefill } from '../../masks/planner.ts
 import { maskModes } from '../../engine/active_layer.ts'
 import type { ModelConfig } from '../../engine/config.ts'
 import { cacheStorages } from '../../engine/layer_cache.ts'
-import { storages } from '../../engine/matrix.ts'
+import { storageNamed, storages, type Storage } from '../../engine/storages/index.ts'
 import { parameterShapes } from '../../engine/program.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import type { LogitsWanted, Sequence, SequenceOptions } from '../../engine/sequence.ts'
@@ -58,7 +58,7 @@ export const engineCase: fc.Arbitrary<EngineCase> = fc.record({
   tokens: fc.array(fc.nat({ max: 34 }), { minLength: 1, maxLength: 12, size: 'max' }),
 })
 
-/** A model of more than 64 outputs and several blocks of inputs: what int4 is held in has several tiles. */
+/** A model of more than 64 outputs and several blocks of inputs, which are held in several tiles. */
 export const wideCase: EngineCase = {
   layers: 2,
   heads: 3,
@@ -73,6 +73,9 @@ export const wideCase: EngineCase = {
   numbers: [0.5, -0.25, 1, 0.03125, -1.5, 0.75, -0.5, 2, -0.125, 0.375, -2, 1.25, 0.0625],
   tokens: [1, 4, 2, 0, 3, 3],
 }
+
+/** A storage of blocks. */
+export const blockStorage = storages.find((name) => storageNamed(name).block > 1) as Storage
 
 /** Which units a mask skips, as shares of the way from the first unit of the model to the last. */
 const place = fc.integer({ min: 0, max: 999 })
@@ -273,11 +276,12 @@ export function plannerOf(
     let layer = 0
     return {
       name: 'drawn',
+      by,
       summarize(activations, tokens) {
         shown('activation', layer++, activations)
         return summaryOf(activations, tokens)
       },
-      afterPrompt({ tokens, summaries, ids }) {
+      choose({ tokens, summaries, ids }) {
         layer = 0
         return choose(tokens, summaries, ids)
       },
@@ -287,12 +291,13 @@ export function plannerOf(
     let mask: UnitMask
     return {
       name: 'drawn',
+      by,
       every: 1,
-      summarizeGate(layer, gate, tokens) {
+      summarize(layer, gate, tokens) {
         shown('gate', layer, gate)
         return summaryOf(gate, tokens)
       },
-      afterGate(layer, gate, summary) {
+      choose(layer, gate, summary) {
         if (layer === 0) mask = choose(1, summary, null)
         shown('gate', layer, gate)
         return layerMask(mask, layer).neurons
@@ -303,10 +308,11 @@ export function plannerOf(
     const placement = asked.placement % drawn.layers
     return {
       name: 'drawn',
+      by,
       placement,
       every,
       prefill,
-      afterAttention(view) {
+      choose(view) {
         const mask = choose(view.tokens, view.context, view.ids)
         shown('context', placement, view.context)
         return mask
@@ -316,9 +322,10 @@ export function plannerOf(
   let mask: UnitMask
   return {
     name: 'drawn',
+    by: 'layer',
     every,
     prefill,
-    beforeLayer(layer, x, rows) {
+    choose(layer, x, rows) {
       if (layer === 0) mask = choose(rows, x, null)
       shown('stream', layer, x)
       const own = layerMask(mask, layer)

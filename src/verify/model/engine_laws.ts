@@ -15,11 +15,11 @@ import { contextWidth } from '../../engine/config.ts'
 import { generateTokens } from '../../engine/generate.ts'
 import { traceForward } from '../../engine/trace.ts'
 import { DejavuPredictor } from '../../predictor/dejavu.ts'
-import { dejavuPlanner } from '../../predictor/dejavu_planner.ts'
+import { dejavuPlanner } from '../../planners/dejavu.ts'
 import type { DejavuConfig, ShadowConfig } from '../../predictor/predictor_config.ts'
 import { makePredictorConfig } from '../../predictor/make_predictor_config.ts'
 import { layerParameterNames, type NetworkShape, type NetworkValues } from '../../predictor/network.ts'
-import { shadowPlanner } from '../../predictor/planners.ts'
+import { shadowPlanner } from '../../planners/shadow.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
 import { reading, type Channels } from '../../spec/channels.ts'
 import { dejavu, type LowRank } from '../../spec/dejavu.ts'
@@ -41,6 +41,7 @@ import {
   anyMask,
   anyMemory,
   anyStorage,
+  blockStorage,
   anyTexts,
   anyTraining,
   askedSomehow,
@@ -118,7 +119,7 @@ export const engineLaws = {
         {
           drawn: wideCase,
           skip: { heads: [0, 600], neurons: [50, 300, 600, 900] },
-          storage: 'int4',
+          storage: blockStorage,
           cache: 'f32',
           mode: 'pack',
           parts: [2],
@@ -191,7 +192,7 @@ export const engineLaws = {
             skips: [100, 300, 700, 999].map((place) => ({ heads: [], neurons: [place, 500] })),
           },
           how: { by: 'attention', placement: 0, every: 1 },
-          storage: 'int4',
+          storage: blockStorage,
           cache: 'f32',
           mode: 'pack',
           parts: [1],
@@ -238,13 +239,14 @@ export const engineLaws = {
           Float32Array.of(l, channelSites.indexOf(site))
         const planner: MaskPlanner = {
           name: 'drawn',
+          by: 'channels',
           every: 1,
-          summarizeChannels(l, site, x, rows) {
+          summarize(l, site, x, rows) {
             same('rows', rows, prompt)
             shown(l, site, x, prompt)
             return summaryOfSite(l, site)
           },
-          chooseChannels(l, site, x, summary) {
+          choose(l, site, x, summary) {
             if (l === 0 && site === channelSites[0]) t++
             sameBits('summary', summary, summaryOfSite(l, site))
             shown(l, site, x, t + 1)

@@ -5,7 +5,7 @@
 import { anyData } from '../drawn_data.ts'
 import fc from 'fast-check'
 import type { ModelConfig } from '../../engine/config.ts'
-import type { Storage } from '../../engine/matrix.ts'
+import { storageNamed, type Storage } from '../../engine/storages/index.ts'
 import { moduleName, neuronMakers } from './modules.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
 import { keyHeadOf } from '../../ops/attention.ts'
@@ -77,7 +77,7 @@ function eachSkipped(
 }
 
 /**
- * The same weights with what skipped units hand on set to zero: columns of out_proj and fc2. In int4, columns of other units
+ * The same weights with what skipped units hand on set to zero: columns of out_proj and fc2. In blocks, columns of other units
  * share their scales, so that there the rows of fc1 are, which makes activations zero; heads have no such rows.
  */
 function zeroed(
@@ -88,7 +88,8 @@ function zeroed(
 ): Map<string, HostTensor> {
   const { headSize: K } = config
   const changed = copyOf(tensors)
-  const [module, axis] = storage === 'int4' ? (['fc1', 'rows'] as const) : (['fc2', 'columns'] as const)
+  const [module, axis] =
+    storageNamed(storage).block > 1 ? (['fc1', 'rows'] as const) : (['fc2', 'columns'] as const)
   eachSkipped(
     mask,
     (layer, head) => fill(changed, moduleName(config, layer, 'out'), 'columns', head * K, (head + 1) * K, 0),
@@ -144,11 +145,11 @@ export async function poisonIsUnseen(
 
 export const maskLaws = {
   maskedIsZeroed: forAll(
-    "skipped = simulated = dense with those units' weights zeroed, as numbers, for any mask (of neurons in int4), in every storage",
+    "skipped = simulated = dense with those units' weights zeroed, as numbers, for any mask (of neurons where inputs are stored in blocks), in every storage",
     { drawn: engineCase, skip: anyMask, storage: anyStorage, cache: anyCache },
     async (subject, { drawn, skip, storage, cache }) => {
       const { config, tensors, tokens } = made(drawn)
-      const mask = maskOf(drawn, storage === 'int4' ? { ...skip, heads: [] } : skip)
+      const mask = maskOf(drawn, storageNamed(storage).block > 1 ? { ...skip, heads: [] } : skip)
       let expected = new Float32Array(0)
       await withLoaded(subject, config, zeroed(tensors, config, mask, storage), { storage }, (dense) => {
         expected = feedOnce(dense, tokens, { cache }).slice()

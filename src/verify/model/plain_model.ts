@@ -3,7 +3,8 @@
  */
 import type { ModelConfig } from '../../engine/config.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
-import type { Storage } from '../../engine/matrix.ts'
+import { storageNamed, type Storage } from '../../engine/storages/index.ts'
+import type { StorageRecord } from '../../engine/storages/storage.ts'
 import { programOf } from '../../engine/program.ts'
 import { attention_i8 } from '../../ops/attention_i8.ts'
 import { cache_append_i8 } from '../../ops/cache_append_i8.ts'
@@ -17,7 +18,6 @@ import { modelOf, type Model } from '../../spec/model.ts'
 import { result, tensor, type Matrix, type Tensor, type Weights } from '../../spec/plain.ts'
 import type { Network } from '../../spec/predictor.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
-import { storeWeight } from './stored_matrix.ts'
 
 /** Tensors by Hugging Face name, and in its layout. */
 type Tensors = ReadonlyMap<string, HostTensor>
@@ -44,17 +44,18 @@ export function plainWeights(tensors: Tensors, storage: Storage): Weights {
     vector: ({ name }) => numbers(name),
     matrix: ({ name }, isTurned) => {
       const key = `${name} ${isTurned}`
-      const found = known.get(key) ?? storeWeight(numbers(name), storageOf(name, storage), isTurned)
+      const found = known.get(key) ?? storageOf(name, storage).plain(numbers(name), isTurned)
       known.set(key, found)
       return found
     },
   }
 }
 
-/** Tables, the head and what stands beside them are int8 where the matrices of the layers are int4; positions are float32. */
-function storageOf(name: string, storage: Storage): Storage {
-  if (name.endsWith('embed_positions.weight')) return 'f32'
-  return storage === 'int4' && !name.includes('.layers.') ? 'int8' : storage
+/** Tables, the head and what stands beside them may have another storage than the layers; positions are float32. */
+function storageOf(name: string, storage: Storage): StorageRecord {
+  if (name.endsWith('embed_positions.weight')) return storageNamed('f32')
+  const record = storageNamed(storage)
+  return (!name.includes('.layers.') && record.outside) || record
 }
 
 /** Attention over keys and values that a cache rounds to int8, with a scale for each key head and token. */

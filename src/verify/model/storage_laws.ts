@@ -7,9 +7,10 @@
 import type { ModelParameter } from '../../engine/plan.ts'
 import { modelParameters } from '../../engine/program.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
+import { storageNamed } from '../../engine/storages/index.ts'
 import { storageOf } from '../../engine/weight_layout.ts'
 import { transpose } from '../../ops/transpose.ts'
-import { dequantizeRows, quantizeRows } from '../../tensor/dtypes.ts'
+import { result, tensor } from '../../spec/plain.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { near, sameBits } from '../compare.ts'
 import {
@@ -32,20 +33,17 @@ function roundedTensors(model: ModelCase): Map<string, HostTensor> {
   for (const [name, parameter] of modelParameters(configOf(model))) {
     const { values } = tensors.get(name) as HostTensor
     const { shape } = parameter
-    if (storageOf(parameter, 'int8') === 'int8')
+    if (storageOf(parameter, 'int8').name === 'int8')
       tensors.set(name, { shape, values: rounded(parameter, values) })
   }
   return tensors
 }
 
 function rounded({ shape: [O, I], isTurned }: ModelParameter, values: Float32Array): Float32Array {
-  if (!isTurned) return dequantizeRows(quantizeRows(values, O, I))
-  const turned = (x: Float32Array, rows: number, columns: number): Float32Array => {
-    const y = new Float32Array(x.length)
-    transpose(y, x, rows, columns)
-    return y
-  }
-  return turned(dequantizeRows(quantizeRows(turned(values, O, I), I, O)), I, O)
+  const { data } = storageNamed('int8')
+    .plain(tensor(values, O, I), isTurned)
+    .widen()
+  return isTurned ? result([O, I], (y) => transpose(y, data, I, O)).data : data
 }
 
 export const storageLaws = {
@@ -75,11 +73,11 @@ export const storageLaws = {
   ),
 
   pastFollowsWeights: forAll(
-    'the past is kept as int8 where weights are int8 or int4 and as float32 elsewhere, unless one says so',
+    'the past is kept as int8 where weights round activations and as float32 elsewhere, unless one says so',
     { drawn: engineCase, storage: anyStorage, mode: modes, parts: cuts },
     async (subject, { drawn, storage, mode, parts }) => {
       const { config, tensors, tokens } = made(drawn)
-      const cache = storage === 'int8' || storage === 'int4' ? 'int8' : 'f32'
+      const cache = storageNamed(storage).roundsActivations ? 'int8' : 'f32'
       await withLoaded(subject, config, tensors, { storage }, (model) =>
         sameBits(
           'logits',

@@ -65,7 +65,7 @@ function unitRows(words: Uint32Array, O: number, I: number) {
 /** Rows of units [C, I, 32] that take the places 0, 1, 2, ... of S; the others have any bytes. */
 function rowsOfUnits(weight: Uint8Array, I: number, units: Int32Array, S: number, data: Data): Uint8Array {
   const C = I === 0 ? 0 : weight.length / (I * TILE_BYTES)
-  const rows = data.int4s('rows', [C, S, TILE_BYTES], false)
+  const rows = data.bytes('rows', [C, S, TILE_BYTES])
   for (let c = 0; c < C; c++)
     units.forEach((i, r) => {
       const from = (c * I + i) * TILE_BYTES
@@ -91,7 +91,7 @@ function isProduct(op: Int4Op): BackendLaw {
       const B = blocksOf(I)
       const [x, words] = [
         data.floats('x', [T, I], data.oneOf('kind', ['plain', 'steep'])),
-        data.int4Blocks('words', O * B),
+        data.blocks('words', O * B),
       ]
       const bias = hasBias ? data.floats('bias', O) : null
       const y = run(backend, op, { x, words, bias, T, O, I })
@@ -139,7 +139,7 @@ function isExact(op: Int4Op): BackendLaw {
       const halves = narrowToF16(
         data.numbers('scales', [O, B, 2], (stream) => stream.pick([-2, -1, -0.5, 0.5, 1, 2]), 1),
       )
-      const words = data.int4Blocks('words', O * B).map((word, n) => {
+      const words = data.blocks('words', O * B).map((word, n) => {
         const block = Math.floor(n / 5)
         if (n % 5 === 0) return halves[2 * block] | (halves[2 * block + 1] << 16)
         return isExtreme ? 0xffffffff : word
@@ -162,7 +162,7 @@ function isPlain(op: Int4Op): BackendLaw {
     `${op}: a row of zeros gives the bias or +0; a NaN or an infinity makes its token NaN and no other`,
     { T: fc.integer({ min: 2, max: 10 }), O, I, data: anyData },
     (backend, { T, O, I, data }) => {
-      const words = data.int4Blocks('words', O * blocksOf(I), data.oneOf('kind', ['plain', 'ties', 'wild']))
+      const words = data.blocks('words', O * blocksOf(I), data.oneOf('kind', ['plain', 'ties', 'wild']))
       const [x, bias] = [new Float32Array(T * I), data.floats('bias', O)]
       const biases = Float32Array.from({ length: T * O }, (_, n) => bias[n % O])
       sameBits('y', run(backend, op, { x, words, bias, T, O, I }), biases)
@@ -186,7 +186,7 @@ export const oneStoredTwice: BackendLaw = forAll(
   'linear_i4, linear_input_major_i4: both layouts of the same blocks give the same bits',
   { T, O, I, data: anyData },
   (backend, { T, O, I, data }) => {
-    const [x, words] = [data.floats('x', [T, I], 'wild'), data.int4Blocks('words', O * blocksOf(I), 'wild')]
+    const [x, words] = [data.floats('x', [T, I], 'wild'), data.blocks('words', O * blocksOf(I), 'wild')]
     const given = { x, words, bias: data.floats('bias', O), T, O, I }
     sameBits('y', run(backend, 'linear_input_major_i4', given), run(backend, 'linear_i4', given))
   },
@@ -199,7 +199,7 @@ export const otherRowsAreUnseen: BackendLaw = forAll(
   { T, O, I, data: anyData },
   (backend, { T, O, I, data }) => {
     const B = blocksOf(I)
-    const [x, words] = [data.floats('x', [T, I], 'wild'), data.int4Blocks('words', O * B)]
+    const [x, words] = [data.floats('x', [T, I], 'wild'), data.blocks('words', O * B)]
     const rows = data.someOf('rows', O)
     const kept = new Set(rows)
     const spoilt = words.map((word, n) => (kept.has(Math.floor(n / (5 * B))) ? word : 0xffffffff))
@@ -217,7 +217,7 @@ export const otherInputsAreUnseen: BackendLaw = forAll(
   'linear_input_major_i4: what stands in the rows of other inputs, and in room behind the rows, does not matter',
   { T, O, I, data: anyData },
   (backend, { T, O, I, data }) => {
-    const whole = unitRows(data.int4Blocks('words', O * blocksOf(I)), O, I)
+    const whole = unitRows(data.blocks('words', O * blocksOf(I)), O, I)
     const inputs = data.someOf('inputs', I)
     const kept = new Set(inputs)
     const S = I + data.whole('spare', 0, 3)
@@ -252,7 +252,7 @@ export const skipsAsZeroed: BackendLaw = forAll(
   'linear_input_major_i4: a list of inputs gives the bits of all inputs with the others zeroed',
   { T, O, I, data: anyData },
   (backend, { T, O, I, data }) => {
-    const [x, words] = [data.floats('x', [T, I], 'wild'), data.int4Blocks('words', O * blocksOf(I), 'wild')]
+    const [x, words] = [data.floats('x', [T, I], 'wild'), data.blocks('words', O * blocksOf(I), 'wild')]
     const inputs = data.someOf('inputs', I)
     const kept = new Set(inputs)
     const given = { words, bias: data.floats('bias', O), T, O, I }
@@ -270,7 +270,7 @@ export const packsInAnyOrder: BackendLaw = forAll(
   'linear_input_major_i4: rows packed in any order, with their blocks, give the bits of a list of them in any order',
   { T, O, I, data: anyData },
   (backend, { T, O, I, data }) => {
-    const [x, words] = [data.floats('x', [T, I], 'wild'), data.int4Blocks('words', O * blocksOf(I), 'wild')]
+    const [x, words] = [data.floats('x', [T, I], 'wild'), data.blocks('words', O * blocksOf(I), 'wild')]
     const bias = data.floats('bias', O)
     const inputs = data.someInAnyOrder('inputs', I)
     const R = inputs.length

@@ -4,7 +4,7 @@
 import type { ThreadReport } from '../../backends/backend.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import type { ModelConfig } from '../../engine/config.ts'
-import type { Storage } from '../../engine/matrix.ts'
+import type { Storage } from '../../engine/storages/index.ts'
 
 /** An open model and its handle. */
 export interface ModelInfo {

@@ -2,16 +2,16 @@
  * A study: it generates a sparse and then a dense text, measures their divergence, and records the scores behind the masks.
  * It computes what the page shows and does not depend on the page.
  */
-import { roundsActivations } from '../../engine/matrix.ts'
+import { storageNamed } from '../../engine/storages/index.ts'
 import { criterionByName } from '../../criteria/index.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner, PromptEnd, PromptView } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import { budgetOf } from '../../library/planner_options.ts'
-import { scoreContinuation } from '../../predictor/pass_planners.ts'
-import { oraclePlanner } from '../../predictor/planners.ts'
-import { rankingOf } from '../../predictor/ranking.ts'
+import { scoreContinuation } from '../../planners/prompt_plainact.ts'
+import { oraclePlanner } from '../../planners/oracle.ts'
+import { rankingOf } from '../../planners/ranking.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
@@ -84,7 +84,7 @@ export async function* study(
   const kl = compares ? divergences(model, ids, tokens, logits) : null
   await pause(signal)
   // What activations are rounded for has no gradients.
-  const isRounded = roundsActivations(model.weights.storage)
+  const isRounded = storageNamed(model.weights.storage).roundsActivations
   const oracleScores = isRounded ? null : oracleScoresOf(opt, ids, compares ? denseTokens : tokens, options)
   return { kl, divergence, oracleScores, tokensPerSecond: { ...speeds } }
 }
@@ -192,8 +192,8 @@ function recording(
   return {
     ...planner,
     every: decides === 'always' ? 1 : undefined,
-    ...(planner.afterPrompt ? { afterPrompt: decide } : { afterAttention: decide }),
-  }
+    choose: decide,
+  } as MaskPlanner
 }
 
 /** The text of each token of a prompt; that of `</s>` is empty. */

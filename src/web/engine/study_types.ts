@@ -3,7 +3,7 @@
  */
 import type { UnitScores } from '../../masks/selection.ts'
 import type { PlannerChoice } from '../../library/planner_options.ts'
-import type { PlannerName } from '../../predictor/planners.ts'
+import type { PlannerName } from '../../planners/index.ts'
 
 /** The planners of a study: those that rank all units at once, and dense. */
 export const studyPlanners = [
@@ -17,6 +17,8 @@ export const studyPlanners = [
   'dense',
 ] as const satisfies PlannerName[]
 export type StudyPlanner = (typeof studyPlanners)[number]
+/** Those of them that rank neurons and keep all heads. */
+export const neuronStudyPlanners: readonly StudyPlanner[] = ['griffin', 'coreinfer']
 
 /** Once, during the prompt, as in the paper; or at every token. */
 export const decisions = ['once', 'always'] as const

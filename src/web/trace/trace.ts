@@ -7,8 +7,15 @@
 import { makeBudget, type Budget, type Scope } from '../../masks/budget.ts'
 import { denseMask, makeMask, unitKinds, type UnitMask, type UnitShape } from '../../masks/mask.ts'
 import { selectMask, type UnitScores } from '../../masks/selection.ts'
-import { neuronBudget, ranksNeurons } from '../../predictor/late_planner.ts'
-import type { Decision, Speeds, StudyEnd, StudyEvent, StudyPlanner } from '../engine/study_types.ts'
+import { neuronBudget } from '../../planners/late.ts'
+import {
+  neuronStudyPlanners,
+  type Decision,
+  type Speeds,
+  type StudyEnd,
+  type StudyEvent,
+  type StudyPlanner,
+} from '../engine/study_types.ts'
 import { quickTopK } from './quick_top_k.ts'
 import type { LayerSizes } from '../../masks/achieved.ts'
 
@@ -92,7 +99,7 @@ export class Masks {
     const { sparsity, scope } = selection
     const budget = makeBudget(sparsity, { scope, denseLayers })
     this.selection = selection
-    this.#keepsHeads = ranksNeurons(settings.planner)
+    this.#keepsHeads = neuronStudyPlanners.includes(settings.planner)
     this.budget = this.#keepsHeads ? neuronBudget(budget) : budget
   }
 
@@ -103,7 +110,7 @@ export class Masks {
       selection.sparsity === sparsity &&
       selection.scope === scope &&
       budget.denseLayers === denseLayers &&
-      this.#keepsHeads === ranksNeurons(settings.planner)
+      this.#keepsHeads === neuronStudyPlanners.includes(settings.planner)
     )
   }
 

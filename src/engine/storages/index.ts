@@ -1,0 +1,51 @@
+/**
+ * The storages of weight matrices, listed once.
+ */
+import type { BufferScope } from '../../backends/buffer_scope.ts'
+import { valuesOf } from '../../backends/calls.ts'
+import { bfloat16 } from './bfloat16.ts'
+import { float16 } from './float16.ts'
+import { float32 } from './float32.ts'
+import { int4 } from './int4.ts'
+import { int8 } from './int8.ts'
+import type { Matrix, StorageRecord } from './storage.ts'
+
+export type { Matrix } from './storage.ts'
+
+/** The names of all of them. */
+export const storages = ['f32', 'bf16', 'f16', 'int8', 'int4'] as const
+
+/** What weights may be stored as. */
+export type Storage = (typeof storages)[number]
+
+const records: { readonly [Name in Storage]: StorageRecord<Name> } = {
+  f32: float32,
+  bf16: bfloat16,
+  f16: float16,
+  int8,
+  int4,
+}
+
+/** A storage by its name. */
+export function storageNamed(name: Storage): StorageRecord {
+  return records[name]
+}
+
+/** What a matrix is stored as. */
+export function storageIn(matrix: Matrix): StorageRecord {
+  const { dtype } = valuesOf(matrix)
+  return Object.values(records).find((record) => record.dtype === dtype) as StorageRecord
+}
+
+/** A matrix of these numbers that lives as long as the scope. @param values [rows, columns], finite */
+export function matrixOf(
+  scope: BufferScope,
+  storage: Storage,
+  values: Float32Array,
+  rows: number,
+  columns: number,
+): Matrix {
+  const builder = storageNamed(storage).builder(scope, [rows, columns], false)
+  builder.add({ start: 0, values })
+  return builder.build()
+}

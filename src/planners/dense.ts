@@ -1,0 +1,13 @@
+/**
+ * dense: no scores, no mask: everything is computed.
+ */
+import type { PlannerRecord } from './record.ts'
+
+export const denseRecord = {
+  name: 'dense',
+  help: 'everything is computed',
+  skips: 'nothing',
+  by: null,
+  needs: [],
+  make: () => null,
+} as const satisfies PlannerRecord

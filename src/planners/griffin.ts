@@ -1,0 +1,51 @@
+/**
+ * griffin: keeps the neurons that the prompt uses most, relative to the size of each token's activations (GRIFFIN,
+ * Dong et al. 2024, arXiv 2404.01365).
+ *
+ *   z[t, j]  activation of neuron j at token t of the prompt: relu(fc1 x), in Llama silu(gate x) up x
+ *   s[j]     = sqrt( sum over t of ( z[t, j] / |z[t]| )² )         |z[t]| = sqrt( sum over j of z[t, j]² )
+ *
+ * The prompt runs dense. When it has run, the k neurons of each layer with the highest s are kept for all later tokens.
+ * There is nothing to train and nothing to load. Heads are not ranked: all are kept.
+ *
+ * A token whose activations are all zero adds nothing; the released code (hdong920/GRIFFIN) divides by zero there. Scores
+ * are compared within a layer, as in the paper. Dense layers and the rounding of k are those of the budget: by default
+ * layer 0 is dense here, and is pruned in the paper.
+ */
+import type { Budget } from '../masks/budget.ts'
+import type { UnitShape } from '../masks/mask.ts'
+import { referenceTopK, type TopK } from '../masks/selection.ts'
+import { neuronPlanner } from './late.ts'
+import type { LatePlanner } from './ranking.ts'
+import type { PlannerRecord } from './record.ts'
+
+/**
+ * The score of each neuron of a layer: [F]. Sums are in float64, tokens in order, and become float32 once, at the end.
+ * @param activations of the prompt: [T, F]
+ * @param tokens T, at least 1
+ */
+export function griffinScores(activations: Float32Array, tokens: number): Float32Array {
+  const F = activations.length / tokens
+  const sums = new Float64Array(F)
+  for (let start = 0; start < activations.length; start += F) {
+    let squares = 0
+    for (let j = 0; j < F; j++) squares += activations[start + j] * activations[start + j]
+    if (squares === 0) continue
+    for (let j = 0; j < F; j++) sums[j] += (activations[start + j] * activations[start + j]) / squares
+  }
+  return Float32Array.from(sums, Math.sqrt)
+}
+
+/** Keeps the neurons with the highest scores of each layer, and all heads. */
+export function griffinPlanner(shape: UnitShape, budget: Budget, topK: TopK = referenceTopK): LatePlanner {
+  return neuronPlanner('griffin', shape, { summarize: griffinScores, scores: (all) => all }, budget, topK)
+}
+
+export const griffinRecord = {
+  name: 'griffin',
+  help: `keeps the neurons of each layer that the prompt itself uses most, and all heads; the prompt runs dense (GRIFFIN, arXiv 2404.01365)`,
+  skips: 'neurons',
+  by: 'prompt',
+  needs: [],
+  make: ({ model, topK }, budget) => griffinPlanner(model.shape, budget, topK),
+} as const satisfies PlannerRecord

@@ -1,0 +1,93 @@
+/**
+ * Makes the planner of a name, and refuses what it cannot do.
+ */
+import { makeBudget, type Budget } from '../masks/budget.ts'
+import { prefills, ways, type MaskPlanner, type Prefill } from '../masks/planner.ts'
+import { referenceTopK } from '../masks/selection.ts'
+import { SHIFT_DISTANCE, SHIFT_WINDOW } from '../masks/shift.ts'
+import { describeValue } from '../tensor/arguments.ts'
+import { UsageError } from '../tensor/errors.ts'
+import { defaultEvery, plannerOf, type Every, type PlannerName } from './index.ts'
+import type { PlannerSources } from './record.ts'
+
+/** When and from what a planner decides. */
+export interface PlannerOptions {
+  /** Default: `defaultEvery`. */
+  readonly every?: Every
+  /** Whether the prompt runs dense, or under the mask; default `defaultPrefill`. */
+  readonly prefill?: Prefill
+  /**
+   * Decide from the whole text that is scored, not only the prompt, as for the published numbers. `leakyMask` computes such
+   * a mask before the text runs; a sequence refuses such a planner.
+   */
+  readonly leaky?: boolean
+  /** Select as the paper's code does: `policy: 'paper-compatible'` with its floors, which replace those of the budget. */
+  readonly paperCompatible?: boolean
+}
+
+/**
+ * The planner of a name; null for dense, which needs none.
+ * @throws MissingError PLANNER_SOURCE if its input is missing; UsageError PREFILL, also for a prompt that cannot run so:
+ *   masked where the planner decides when it has run, dense where it is leaky; EVERY for a planner that cannot decide again
+ */
+export function makePlanner(
+  name: PlannerName,
+  sources: PlannerSources,
+  budget: Budget,
+  options: PlannerOptions = {},
+): MaskPlanner | null {
+  const { every = defaultEvery(name), prefill, leaky, paperCompatible } = options
+  const refuse = (code: string, expected: string, got: string): never => {
+    throw new UsageError(code, `planner ${name}: expected ${expected}, got ${got}`)
+  }
+  if (prefill !== undefined && !prefills.includes(prefill))
+    throw new UsageError(
+      'PREFILL',
+      `prefill: expected one of ${prefills.join(', ')}, got ${describeValue(prefill)}`,
+    )
+  if (leaky && prefill === 'dense')
+    refuse('PREFILL', 'a masked prefill, because a leaky mask is known before the prompt runs', 'a dense one')
+  const record = plannerOf(name)
+  if (leaky && record.by === 'channels')
+    refuse(
+      'PREFILL',
+      'a dense prefill, because it chooses input channels token by token',
+      'a leaky mask, which is known before the prompt runs',
+    )
+  if (record.by !== null && ways[record.by].seesPrompt) {
+    if (prefill === 'masked')
+      refuse('PREFILL', 'a dense prefill, because it decides when the prompt has run', 'a masked one')
+    if (every !== defaultEvery(name)) {
+      const asked = every === 'auto' ? 'one wherever attention shifts' : `one every ${every} tokens`
+      if (record.by === 'prompt') refuse('EVERY', 'one decision, when the prompt has run', asked)
+      refuse('EVERY', 'a decision at every token', every === 'once' ? 'one' : asked)
+    }
+  }
+  const { topK = referenceTopK } = sources
+  const ranksRead = prefill === 'dense' && every === 'once'
+  const planner = record.make(
+    { ...sources, topK },
+    paperCompatible ? paperCompatibleBudget(budget) : budget,
+    ranksRead,
+  )
+  if (planner === null) return null
+  if (every === 'auto' && planner.by !== 'attention')
+    refuse(
+      'EVERY',
+      'once or a number of tokens, because it does not read the attention of a source layer',
+      'auto',
+    )
+  return {
+    ...planner,
+    ...(every === 'auto'
+      ? { every: SHIFT_WINDOW, shift: SHIFT_DISTANCE }
+      : { every: every === 'once' ? undefined : every }),
+    ...(prefill && { prefill }),
+    ...(leaky && { leaky }),
+  }
+}
+
+/** The same sparsities, scope and dense layers under the paper-compatible policy, with its floors. */
+function paperCompatibleBudget({ headSparsity, neuronSparsity, scope, denseLayers }: Budget): Budget {
+  return makeBudget(headSparsity, { neuronSparsity, scope, denseLayers, policy: 'paper-compatible' })
+}

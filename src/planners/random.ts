@@ -1,0 +1,38 @@
+/**
+ * random: a mask of seeded noise, new for every sequence.
+ */
+import { randomScores } from '../criteria/random.ts'
+import { checkBudget, type Budget } from '../masks/budget.ts'
+import { checkUnitShape, type UnitShape } from '../masks/mask.ts'
+import { referenceTopK, type TopK } from '../masks/selection.ts'
+import { expectKind, kinds } from '../tensor/arguments.ts'
+import { Random } from '../tensor/random.ts'
+import { rankingPlanner, type RankingPlanner } from './ranking.ts'
+import type { PlannerRecord } from './record.ts'
+
+/**
+ * A mask of noise; the n-th sequence of two planners of the same seed gets the same one.
+ * @throws UsageError MASK_SHAPE, SEED, and as `checkBudget`
+ */
+export function randomPlanner(
+  shape: UnitShape,
+  budget: Budget,
+  seed: number,
+  topK: TopK = referenceTopK,
+): RankingPlanner {
+  checkUnitShape(shape)
+  checkBudget(budget)
+  expectKind(seed, kinds.seed, 'seed', 'SEED')
+  const random = new Random(seed)
+  const scores = (): ReturnType<typeof randomScores> => randomScores(shape, random)
+  return rankingPlanner('random', { scores, criterion: null, budget }, topK)
+}
+
+export const randomRecord = {
+  name: 'random',
+  help: 'skips heads and neurons drawn at random',
+  skips: 'units',
+  by: 'attention',
+  needs: [],
+  make: ({ model, seed = 0, topK }, budget) => randomPlanner(model.shape, budget, seed, topK),
+} as const satisfies PlannerRecord
