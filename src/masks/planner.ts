@@ -53,7 +53,7 @@ export const prefills = ['dense', 'masked'] as const
 export type Prefill = (typeof prefills)[number]
 
 /** Decides for the whole model, from the heads' outputs of one early layer. */
-export interface ByAttention {
+interface ByAttention {
   readonly by: 'attention'
   /** The source layer, after whose attention it is asked; default 0. Layers 0 to this one run dense. */
   readonly sourceLayer?: number
@@ -62,7 +62,7 @@ export interface ByAttention {
 }
 
 /** Decides for the whole model when the prompt has run, which it does dense; once. */
-export interface ByPrompt {
+interface ByPrompt {
   readonly by: 'prompt'
   /**
    * Makes a number for each neuron of a layer from its activations over the prompt; nothing else is kept of these.
@@ -75,7 +75,7 @@ export interface ByPrompt {
 }
 
 /** Decides layer by layer. */
-export interface ByLayer {
+interface ByLayer {
   readonly by: 'layer'
   /**
    * Null keeps the layer dense.
@@ -86,7 +86,7 @@ export interface ByLayer {
 }
 
 /** Decides the neurons of each token; all heads are computed. */
-export interface ByGate {
+interface ByGate {
   readonly by: 'gate'
   /**
    * Makes numbers of a layer's gate over the prompt.
@@ -104,7 +104,7 @@ export interface ByGate {
 }
 
 /** Decides what matrices read of each token; all units are computed. */
-export interface ByChannels {
+interface ByChannels {
   readonly by: 'channels'
   /**
    * Makes numbers of what a site of a layer reads over the prompt.
