@@ -164,7 +164,7 @@ const asByHand = lawForAll(
     const { config, tensors, tokens } = made(drawn, maxTokens)
     const model = await LanguageModel.load(config, memorySource(tensors), backend)
     try {
-      const how = { by, placement: 0, prefill: 'dense', every } as const
+      const how = { by, sourceLayer: 0, prefill: 'dense', every } as const
       const planner = fickle(drawn, how, masksUnder(drawn, schedule, how))
       const isClock = name === 'a text under the clock'
       const base = { prompt: tokens, maxTokens, check, stopId: -1 }

@@ -281,7 +281,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'train --criterion <name>': { wrong: usage('CRITERION_NAME', 'plainact', 'no-such', '') },
     '--width <units>': whole(1),
     '--head-width <units>': whole(1),
-    '--placement <layer>': whole(0),
+    '--placement, --source-layer <layer>': whole(0),
     '--top <list>': { wrong: usage('VALUE', 'a number from 0 to 1', '1.5', '-1', '', '0.3,', 'NaN') },
     '--epochs <count>': whole(1),
     '--patience <epochs>': whole(1),

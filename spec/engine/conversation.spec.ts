@@ -92,7 +92,7 @@ function decided(loaded: LanguageModel, by: Decider): SequenceOptions {
     case 'byLength':
       return planner(({ tokens }) => someMask(loaded, tokens))
     case 'late':
-      return planner(() => someMask(loaded, 2, 2), { placement: 1 })
+      return planner(() => someMask(loaded, 2, 2), { sourceLayer: 1 })
     case 'afterPrompt':
       return {
         planner: {

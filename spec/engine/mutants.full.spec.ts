@@ -139,7 +139,9 @@ const mutants: readonly Mutant<LawName>[] = [
   },
   {
     bug: 'a planner is asked one layer too early',
-    plant: wrongPlannerBy('attention', ({ placement = 0 }) => ({ placement: Math.max(0, placement - 1) })),
+    plant: wrongPlannerBy('attention', ({ sourceLayer = 0 }) => ({
+      sourceLayer: Math.max(0, sourceLayer - 1),
+    })),
     breaks: ['engineSchedule'],
   },
   {

@@ -71,9 +71,9 @@ describe('refused by name', () =>
       ['a masked prompt where channels are chosen', 'PREFILL', odd({ ...byChannel, prefill: 'masked' })],
       ['a second decision after the prompt', 'EVERY', odd({ ...late, every: 4 })],
       ['a planner that is to see the answer', 'PLANNER', whole({ leaky: true })],
-      ['a layer that is not there', 'PLACEMENT', whole({ placement: 3 })],
-      ['a layer before the first', 'PLACEMENT', whole({ placement: -1 })],
-      ['half a layer', 'PLACEMENT', whole({ placement: 0.5 })],
+      ['a layer that is not there', 'PLACEMENT', whole({ sourceLayer: 3 })],
+      ['a layer before the first', 'PLACEMENT', whole({ sourceLayer: -1 })],
+      ['half a layer', 'PLACEMENT', whole({ sourceLayer: 0.5 })],
       ['every no tokens', 'EVERY', whole({ every: 0 })],
       ['every half a token', 'EVERY', whole({ every: 0.5 })],
       ['a shift without windows', 'EVERY', whole({ shift: 0.1 })],
@@ -134,7 +134,7 @@ describe('refused by name', () =>
         for (const kind of ['heads', 'neurons'] as const)
           for (const layer of [0, 1, 2]) {
             const sequence = loaded.begin({
-              planner: whole({ placement: 1, by: 'attention', choose: without(kind, layer) }),
+              planner: whole({ sourceLayer: 1, by: 'attention', choose: without(kind, layer) }),
             })
             const feed = (): unknown => sequence.feed(Int32Array.of(3, 4))
             if (layer <= 1) expect(feed).toThrow('planner odd: expected ones for layers 0 to 1')
@@ -146,7 +146,7 @@ describe('refused by name', () =>
     test('after a dense prompt one decision may skip any layer, and another later may not', () =>
       withModel(subject, model, (loaded) => {
         const choose = without('neurons', 0)
-        const once = loaded.begin({ planner: whole({ placement: 1, prefill: 'dense', choose }) })
+        const once = loaded.begin({ planner: whole({ sourceLayer: 1, prefill: 'dense', choose }) })
         once.feed(Int32Array.of(3, 4), 'none')
         const mask = once.mask as UnitMask
         const given = loaded.begin({
@@ -155,7 +155,7 @@ describe('refused by name', () =>
         given.feed(Int32Array.of(3, 4), 'none')
         sameBits('logits', once.feed(Int32Array.of(5, 6), 'all'), given.feed(Int32Array.of(5, 6), 'all'))
         const again = loaded.begin({
-          planner: whole({ placement: 1, prefill: 'dense', every: 1, choose }),
+          planner: whole({ sourceLayer: 1, prefill: 'dense', every: 1, choose }),
         })
         expect(() => again.feed(Int32Array.of(3, 4))).toThrow('planner odd: expected ones for layers 0 to 1')
         for (const sequence of [once, given, again]) sequence.dispose()

@@ -241,7 +241,8 @@ const strategiesAreCheapest = lawForAll(
               }
               const ofHeads = of(layer.heads, K, 2 + (2 * G) / H, heldMatrix(model, l, 'out'))
               // Heads are packed only where the cache may hold just these.
-              const mayPack = !changes && !isDense && (how.by === 'layer' || l > how.placement % drawn.layers)
+              const mayPack =
+                !changes && !isDense && (how.by === 'layer' || l > how.sourceLayer % drawn.layers)
               const ofNeurons = of(layer.neurons, 1, gated ? 3 : 2, heldMatrix(model, l, 'fc2'))
               return [ofHeads === 'packed' && !mayPack ? 'gather' : ofHeads, ofNeurons] as const
             })
@@ -278,7 +279,7 @@ const skippedIsUnread = lawForAll(
   (achieved: Achieved, { drawn, schedule, by, mode, parts }) =>
     withCounted(drawn, (model, products, tokens) => {
       const { config, weights } = model
-      const how = by && { by, placement: 0 }
+      const how = by && { by, sourceLayer: 0 }
       const masks = masksUnder(drawn, schedule, how)
       const sequence = begin(model, drawn, how, masks, { mode })
       try {

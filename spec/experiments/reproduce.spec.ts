@@ -52,7 +52,7 @@ const settings: Settings = {
   sparsities: [0.5, 0.75],
   features: 'standard',
   targets: 'raw',
-  placement: 0,
+  sourceLayer: 0,
   pooling: 'last',
   headHidden: 4,
   neuronHidden: 4,

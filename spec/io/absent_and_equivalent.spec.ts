@@ -310,7 +310,7 @@ const formats: Readonly<Record<string, Format>> = {
             kind,
             contextWidth: 16,
             dataHash: null,
-            placement: 0,
+            sourceLayer: 0,
             ranksFrom: 1,
             pooling: 'last',
             loss: 'mse',
@@ -323,7 +323,7 @@ const formats: Readonly<Record<string, Format>> = {
             checkPredictor({ config }, model, 'predictor')
             // What is as wide as the stream is not said apart, nor is the layer after the source.
             const { contextWidth = config.width, ...rest } = config
-            const { ranksFrom = 'placement' in config ? config.placement + 1 : 1, ...others } =
+            const { ranksFrom = 'sourceLayer' in config ? config.sourceLayer + 1 : 1, ...others } =
               rest as typeof rest & {
                 readonly ranksFrom?: number
               }

@@ -104,13 +104,13 @@ const styleLaw = (
         const mask = plannedIn(loaded, make(loaded, { predict }, budget), prompt)
         expect(mask).toEqual(selectMask(scores, budget))
         expect(shown).toHaveLength(1)
-        for (let placement = 0; placement < layers; placement++) {
+        for (let sourceLayer = 0; sourceLayer < layers; sourceLayer++) {
           const look = ({ context, tokens }: PromptView): ReturnType<typeof denseMask> => {
-            const row = shown[0].subarray(placement * D, (placement + 1) * D)
-            sameBits(`layer ${placement}`, row, context.subarray((tokens - 1) * D))
+            const row = shown[0].subarray(sourceLayer * D, (sourceLayer + 1) * D)
+            sameBits(`layer ${sourceLayer}`, row, context.subarray((tokens - 1) * D))
             return denseMask(loaded.shape)
           }
-          plannedIn(loaded, { name: 'looking', placement, by: 'attention', choose: look }, prompt)
+          plannedIn(loaded, { name: 'looking', sourceLayer, by: 'attention', choose: look }, prompt)
         }
       }),
   )
@@ -457,19 +457,19 @@ test('layers up to the source layer of a predictor are dense, unless it ranks th
   const units = { layers: 4, heads: 3, neurons: 5 }
   const scores = scoresOf(units, 3)
   const planned = (
-    placement: number,
+    sourceLayer: number,
     budget: Budget,
     ranksFrom?: number,
     options: PlannerOptions = {},
   ): number[] => {
-    const shadow = { config: { placement, ranksFrom }, predict: () => scores }
+    const shadow = { config: { sourceLayer, ranksFrom }, predict: () => scores }
     const planner = makePlanner(
       'shadow',
       { shadow } as unknown as PlannerSources,
       budget,
       options,
     ) as RankingPlanner
-    expect(planner.placement).toBe(placement)
+    expect(planner.sourceLayer).toBe(sourceLayer)
     const view = { context: new Float32Array(6), tokens: 1, ids: Int32Array.of(1) }
     const mask = planner.choose(view)
     return Array.from({ length: 4 }, (_, layer) =>
@@ -486,8 +486,8 @@ test('layers up to the source layer of a predictor are dense, unless it ranks th
 })
 
 test('layers that a predictor leaves dense are counted as its planner leaves them', () => {
-  const of = (kind: 'shadow' | 'dejavu', placement: number, ranksFrom?: number): PredictorConfig =>
-    ({ kind, placement, ranksFrom }) as PredictorConfig
+  const of = (kind: 'shadow' | 'dejavu', sourceLayer: number, ranksFrom?: number): PredictorConfig =>
+    ({ kind, sourceLayer, ranksFrom }) as PredictorConfig
   expect(denseLayers(of('shadow', 2), false)).toBe(3)
   expect(denseLayers(of('shadow', 2, 1), false)).toBe(3)
   expect(denseLayers(of('shadow', 2, 1), true)).toBe(1)

@@ -99,7 +99,7 @@ describe('targets', () => {
     const roots = [1, 3, 0, 8].map((score) => Math.fround(Math.sqrt(score / 3)))
     expect(asked('shadow', { targets: 'root' })[0]).toEqual(roots)
     expect(asked('dejavu-style', {})[0]).toEqual([0, 1, 0, 1])
-    expect(asked('shadow', { targets: 'raw', placement: 1 })[0]).toEqual([0, 8])
+    expect(asked('shadow', { targets: 'raw', sourceLayer: 1 })[0]).toEqual([0, 8])
   })
 
   test('are labels: the best of the model for ShadowLLM, of each layer for DejaVu', () => {

@@ -22,7 +22,11 @@ import {
   type ShadowConfig,
 } from '../../src/predictor/predictor_config.ts'
 import { openSafetensors } from '../../src/io/safetensors.ts'
-import { configEntry } from '../../src/predictor/predictor_config_schema.ts'
+import {
+  configEntry,
+  predictorConfigText,
+  readPredictorConfig,
+} from '../../src/predictor/predictor_config_schema.ts'
 import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
 import type { PromptFeatures } from '../../src/predictor/example.ts'
@@ -56,7 +60,7 @@ const sizes = { headHidden: 3, neuronHidden: 4 }
 /** Every kind, and every choice that changes what is in the file. */
 const choices: [string, PredictorKind, PredictorChoices][] = [
   ['shadow', 'shadow', {}],
-  ['shadow behind layer 1, mean', 'shadow', { placement: 1, pooling: 'mean', features: 'dataset' }],
+  ['shadow behind layer 1, mean', 'shadow', { sourceLayer: 1, pooling: 'mean', features: 'dataset' }],
   ['shadow, attention, labels', 'shadow', { pooling: 'attention', features: 'dataset', loss: 'bce' }],
   ['dejavu-style', 'dejavu-style', {}],
   ['dejavu-style, moments', 'dejavu-style', { features: 'dataset', targets: 'raw' }],
@@ -186,7 +190,7 @@ describe.each(choices)('%s', (_, kind, chosen) => {
   test('scores the units of the layers that are not dense, each on its own', async () => {
     const backend = await createBackend('reference')
     const predictor = somePredictor(backend, kind, chosen)
-    const dense = 1 + (chosen.placement ?? 0)
+    const dense = 1 + (chosen.sourceLayer ?? 0)
     const scores = predictScores(predictor, features)
     for (const units of unitKinds) {
       const split = dense * shape[units]
@@ -242,7 +246,7 @@ describe('the inputs of each kind', async () => {
   }
 
   test('ShadowLLM reads one layer, for all later layers', () => {
-    const predictor = somePredictor(backend, 'shadow', { placement: 1, pooling: 'mean', features: 'none' })
+    const predictor = somePredictor(backend, 'shadow', { sourceLayer: 1, pooling: 'mean', features: 'none' })
     expect([0, 1, 2, 3].map((row) => touched(predictor, 'mean', row))).toEqual([[], [2, 3], [], []])
     expect([0, 1, 2, 3].map((row) => touched(predictor, 'last', row))).toEqual([[], [], [], []])
     predictor.dispose()
@@ -320,18 +324,28 @@ describe('the inputs of each kind', async () => {
 })
 
 describe('a configuration', () => {
+  test('has its source layer in a file under the former name, placement', () => {
+    const subject = { shape: { layers: 4, heads: 2, neurons: 3 }, width: 4, criterion: 'plainact' }
+    const origin = { ...subject, seed: 0, examples: 5, dataHash: null }
+    const config = makePredictorConfig('shadow', origin, { sourceLayer: 2 })
+    const text = predictorConfigText(config)
+    expect(JSON.parse(text)).toMatchObject({ placement: 2 })
+    expect(text).not.toContain('sourceLayer')
+    expect(readPredictorConfig(text)).toMatchObject({ sourceLayer: 2 })
+  })
+
   test('of a file without a kind is ShadowLLM with the last token of layer 0', async () => {
     const backend = await createBackend('reference')
     const today = await openPredictor(`${fixtures}tiny-opt/predictor.safetensors`, backend)
-    const { kind, placement, pooling, loss, top, ...written } = today.config as ShadowConfig
-    expect([kind, placement, pooling, loss, top]).toEqual(['shadow', 0, 'last', 'mse', []])
+    const { kind, sourceLayer, pooling, loss, top, ...written } = today.config as ShadowConfig
+    expect([kind, sourceLayer, pooling, loss, top]).toEqual(['shadow', 0, 'last', 'mse', []])
     await writeSafetensors(path, predictorTensors(today), { [configEntry]: JSON.stringify(written) })
     today.dispose()
     const predictor = await openPredictor(path, backend)
     expect(predictor.config).toMatchObject({
       ...written,
       kind: 'shadow',
-      placement: 0,
+      sourceLayer: 0,
       pooling: 'last',
       loss: 'mse',
     })
@@ -344,14 +358,14 @@ describe('a configuration', () => {
     [
       'a layer that is not there',
       'shadow',
-      { placement: 4 },
-      ' placement: expected a whole number from 0 to 3',
+      { sourceLayer: 4 },
+      ' sourceLayer: expected a whole number from 0 to 3',
     ],
     [
       'attention over a later layer',
       'shadow',
-      { pooling: 'attention', placement: 1 },
-      ' placement: expected 0 with attention pooling',
+      { pooling: 'attention', sourceLayer: 1 },
+      ' sourceLayer: expected 0 with attention pooling',
     ],
     ['an unknown pooling', 'shadow', { pooling: 'max' }, ' pooling: expected last or mean or attention'],
     ['an unknown loss', 'shadow', { loss: 'hinge' }, ' loss: expected mse or bce'],
@@ -384,8 +398,8 @@ describe('a configuration', () => {
 
   test.each<[PredictorKind, PredictorChoices, string]>([
     ['dejavu', { pooling: 'mean' }, 'pooling: expected no choice with a predictor of the kind dejavu'],
-    ['shadow', { pooling: 'attention', placement: 2 }, 'placement: expected 0 with attention pooling'],
-    ['shadow', { placement: 4 }, 'placement: expected a whole number from 0 to 3, got the number 4'],
+    ['shadow', { pooling: 'attention', sourceLayer: 2 }, 'sourceLayer: expected 0 with attention pooling'],
+    ['shadow', { sourceLayer: 4 }, 'sourceLayer: expected a whole number from 0 to 3, got the number 4'],
     ['shadow', { top: [0.5] }, 'top: expected no shares with the loss mse'],
     ['dejavu', { top: [0.5, 1] }, 'top.1: expected a share between 0 and 1, got the number 1'],
     ['dejavu-style', { headHidden: 0 }, 'headHidden: expected a whole number from 1'],

@@ -85,8 +85,8 @@ function predicted(
 test('rank 0 gives the learnt scores for every prompt, from the first ranked layer on', () =>
   withModel(subject, small, (model) => {
     const state = plantedState(model, 0)
-    const made = learntPredictor(model, state, budget, { placement: 1, rank: 0, penalty: 1 }, origin)
-    expect(made.config).toMatchObject({ placement: 1, ranksFrom: 1, pooling: 'mean', features: 'dataset' })
+    const made = learntPredictor(model, state, budget, { sourceLayer: 1, rank: 0, penalty: 1 }, origin)
+    expect(made.config).toMatchObject({ sourceLayer: 1, ranksFrom: 1, pooling: 'mean', features: 'dataset' })
     const C = contextWidth(model.config)
     const { heads, neurons } = predicted(model, made, state.observations[0].features.subarray(C, 2 * C))
     const { heads: H, neurons: F } = model.shape
@@ -100,7 +100,7 @@ test('what a prompt changes is added to the scores, nine tenths of it', () =>
     const state = plantedState(model, 0)
     const C = contextWidth(model.config)
     const F = model.shape.neurons
-    const made = learntPredictor(model, state, budget, { placement: 1, rank: C, penalty: 1e-4 }, origin)
+    const made = learntPredictor(model, state, budget, { sourceLayer: 1, rank: C, penalty: 1e-4 }, origin)
     const usages = state.observations.map(({ usage }) => usage)
     for (const { features, usage } of state.observations.slice(0, 5)) {
       const { heads, neurons } = predicted(model, made, features.subarray(C, 2 * C))
@@ -116,12 +116,12 @@ test('how much of the deviation is predicted is told from windows that it was no
   withModel(subject, small, (model) => {
     const C = contextWidth(model.config)
     const explained = (noise: number, penalty: number): number | null =>
-      learntPredictor(model, plantedState(model, noise), budget, { placement: 1, rank: C, penalty }, origin)
+      learntPredictor(model, plantedState(model, noise), budget, { sourceLayer: 1, rank: C, penalty }, origin)
         .explained
     expect(explained(0, 1e-4)).toBeGreaterThan(0.99)
     expect(explained(1e3, 30)).toBeLessThan(0.1)
     const few = plantedState(model, 0, 9)
-    const made = learntPredictor(model, few, budget, { placement: 1, rank: C, penalty: 1 }, origin)
+    const made = learntPredictor(model, few, budget, { sourceLayer: 1, rank: C, penalty: 1 }, origin)
     expect(made.explained).toBeNull()
   }))
 

@@ -58,7 +58,7 @@ function logitsAfter(
   const planner = {
     name: 'given',
     prefill,
-    placement: 0,
+    sourceLayer: 0,
     by: 'attention' as const,
     choose: () => mask as UnitMask,
   }

@@ -40,7 +40,7 @@ const someChoices: Record<PredictorKind, fc.Arbitrary<PredictorChoices>> = {
     fc.record({
       ...someFeatures,
       targets: fc.constantFrom(...targetScalings),
-      placement: fc.nat(2),
+      sourceLayer: fc.nat(2),
       pooling: fc.constantFrom('last', 'mean'),
     }),
     fc.record({ ...someFeatures, loss: fc.constant('bce'), top: someShares }),
@@ -73,9 +73,9 @@ const someCase: fc.Arbitrary<Case> = fc
   )
   .map(({ kind, choices, shape, width, headHidden, neuronHidden, count, unseen, seed }) => {
     const random = new Random(seed)
-    const { placement } = choices
+    const { sourceLayer } = choices
     const subject = { shape, width, criterion: 'plainact', seed, examples: count, dataHash: null }
-    const own = placement === undefined ? {} : { placement: Math.min(placement, shape.layers - 1) }
+    const own = sourceLayer === undefined ? {} : { sourceLayer: Math.min(sourceLayer, shape.layers - 1) }
     const config = makePredictorConfig(kind, subject, { headHidden, neuronHidden, ...choices, ...own })
     const examples = Array.from({ length: count + unseen }, (_, index) => someExample(config, index, random))
     return { config, examples: examples.slice(0, count), unseen: examples.slice(count) }

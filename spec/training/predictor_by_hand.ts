@@ -35,7 +35,7 @@ const kinds = ['heads', 'neurons'] as const
 
 /** How many layers, from the first on, are dense. */
 function denseOf(config: PredictorConfig): number {
-  return config.kind === 'shadow' ? config.placement + 1 : 1
+  return config.kind === 'shadow' ? config.sourceLayer + 1 : 1
 }
 
 /** Row `layer` of a table [L, width]. */
@@ -142,12 +142,12 @@ export function networksByHand(
     const inputs = examples.map(({ features }) =>
       config.pooling === 'attention'
         ? (features.sequence as Float32Array)
-        : rowOf(config.pooling === 'last' ? features.last : features.mean, config.placement, width),
+        : rowOf(config.pooling === 'last' ? features.last : features.mean, config.sourceLayer, width),
     )
     const { rows, moments } = scaled(inputs, config)
     return kinds.map((kind) => {
       const targets = examples.map((example) => targetsByHand(config, example, kind))
-      const outputs = (shape.layers - config.placement - 1) * shape[kind]
+      const outputs = (shape.layers - config.sourceLayer - 1) * shape[kind]
       const pools = config.pooling === 'attention'
       return {
         kind,

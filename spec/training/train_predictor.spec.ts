@@ -35,7 +35,7 @@ const row = (table: Float32Array, layer: number): Float32Array =>
 /** Each kind, with what it sees of a layer's example. */
 const kinds: [PredictorKind, PredictorChoices, Source][] = [
   ['shadow', {}, ({ last }) => row(last, 0)],
-  ['shadow', { placement: 1, pooling: 'mean', features: 'dataset' }, ({ mean }) => row(mean, 1)],
+  ['shadow', { sourceLayer: 1, pooling: 'mean', features: 'dataset' }, ({ mean }) => row(mean, 1)],
   ['dejavu-style', { features: 'dataset', targets: 'raw' }, ({ last }, layer) => row(last, layer)],
   ['dejavu', {}, ({ stream }, layer) => row(stream, layer - 1)],
 ]

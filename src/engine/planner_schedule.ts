@@ -34,14 +34,14 @@ export interface Segment {
 export class PlannerSchedule {
   readonly planner: MaskPlanner
   /** The layer after whose attention the planner is asked; null where it is asked before each layer or after the prompt. */
-  readonly placement: number | null
+  readonly sourceLayer: number | null
   readonly #width: number
   readonly #layers: number
   readonly #neurons: number
   readonly #shift: AttentionShift | null
   /** Ids so far, as far as the planner may be shown them. */
   readonly #ids: number[] = []
-  /** Heads' outputs of layer `placement` so far: [S, H K], and room. */
+  /** Heads' outputs of layer `sourceLayer` so far: [S, H K], and room. */
   #contexts: Float32Array = new Float32Array(0)
   #prompt = 0
   /** What the planner made of the layers' activations over the prompt: [L, F]. */
@@ -57,7 +57,7 @@ export class PlannerSchedule {
   constructor(planner: MaskPlanner, config: ModelConfig) {
     expectWay(planner)
     const { name, every, shift, prefill } = planner
-    const placement = planner.by === 'attention' ? (planner.placement ?? 0) : null
+    const sourceLayer = planner.by === 'attention' ? (planner.sourceLayer ?? 0) : null
     const { layers } = config
     if (prefill !== undefined && !prefills.includes(prefill))
       throw new UsageError(
@@ -70,20 +70,20 @@ export class PlannerSchedule {
         'PLANNER',
         `planner ${name}: expected one that sees the prompt only, got a leaky one`,
       )
-    if (placement !== null && (!Number.isInteger(placement) || placement < 0 || placement >= layers))
+    if (sourceLayer !== null && (!Number.isInteger(sourceLayer) || sourceLayer < 0 || sourceLayer >= layers))
       throw new UsageError(
         'PLACEMENT',
-        `planner ${name}: expected a placement from 0 to ${layers - 1}, got ${placement}`,
+        `planner ${name}: expected a source layer from 0 to ${layers - 1}, got ${sourceLayer}`,
       )
     if (every !== undefined && (!Number.isInteger(every) || every < 1))
       throw new UsageError('EVERY', `planner ${name}: expected a whole number of tokens from 1, got ${every}`)
-    if (shift !== undefined && (Number.isNaN(shift) || every === undefined || placement === null))
+    if (shift !== undefined && (Number.isNaN(shift) || every === undefined || sourceLayer === null))
       throw new UsageError(
         'EVERY',
         `planner ${name}: expected one that decides again after the attention of its source layer, got another with a shift of ${shift}`,
       )
     this.planner = planner
-    this.placement = placement
+    this.sourceLayer = sourceLayer
     this.#width = contextWidth(config)
     this.#layers = layers
     this.#neurons = config.neurons
@@ -196,7 +196,7 @@ export class PlannerSchedule {
   }
 
   /**
-   * The heads' outputs of a segment have left layer `placement`: remembers what may be shown later, and asks if it is time.
+   * The heads' outputs of a segment have left layer `sourceLayer`: remembers what may be shown later, and asks if it is time.
    * @param context [T, H K], read when it is needed
    * @throws UsageError MASK_SHAPE for what is no mask, PLANNER_MASK if a layer that has run dense is not dense in it
    */
@@ -260,7 +260,7 @@ export class PlannerSchedule {
     // After a dense prompt no later pass has begun when a single decision is made.
     const { planner } = this
     const decidesBetween = isDensePrompt(planner) && planner.every === undefined
-    const rows = decidesBetween ? 0 : (this.placement ?? -1) + 1
+    const rows = decidesBetween ? 0 : (this.sourceLayer ?? -1) + 1
     const isOne = (value: number): boolean => value === 1
     if (
       heads.subarray(0, rows * shape.heads).every(isOne) &&

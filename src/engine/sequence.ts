@@ -295,7 +295,7 @@ export class Sequence {
     let pass = passOf(model, home, past, T)
     const asks: Asks = {
       context: (layer, context) => {
-        if (layer !== schedule?.placement) return
+        if (layer !== schedule?.sourceLayer) return
         decided = schedule.afterAttention(segment, tokens, () => pass.backend.readF32(context))
         if (decided && !isDense) this.#adopt(decided, this.#passesUnder(segment, isDense))
       },

@@ -29,7 +29,7 @@ export interface Settings {
   readonly features: FeatureScaling
   readonly targets: TargetScaling
   /** The layer whose heads the predictor sees, and how it sees a whole prompt. */
-  readonly placement: number
+  readonly sourceLayer: number
   readonly pooling: Pooling
   /** Hidden units of the two networks. */
   readonly headHidden: number
@@ -51,7 +51,7 @@ const fullSettings: Settings = {
   sparsities: [0.3, 0.5, 0.7, 0.8, 0.9],
   features: 'standard',
   targets: 'raw',
-  placement: 0,
+  sourceLayer: 0,
   pooling: 'last',
   headHidden: 64,
   neuronHidden: 32,

@@ -86,15 +86,15 @@ const predictorSettings: Readonly<Record<PredictorKind, (settings: Settings) => 
 
 /** ShadowLLM's predictor as the settings have it. */
 export function shadowSettings(settings: Settings): PredictorSettings {
-  const { headHidden, neuronHidden, features, targets, placement, pooling, training } = settings
-  return { headHidden, neuronHidden, features, targets, placement, pooling, training, loss: 'mse', top: [] }
+  const { headHidden, neuronHidden, features, targets, sourceLayer, pooling, training } = settings
+  return { headHidden, neuronHidden, features, targets, sourceLayer, pooling, training, loss: 'mse', top: [] }
 }
 
 /** The per-layer baseline of the released code. */
 export function dejavuStyleSettings(settings: Settings): PredictorSettings {
   return {
     ...shadowSettings(settings),
-    placement: 0,
+    sourceLayer: 0,
     pooling: 'last',
     features: 'min_max',
     targets: 'per_layer',

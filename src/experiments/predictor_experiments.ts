@@ -93,10 +93,10 @@ export const placement: Experiment = comparisonExperiment(
     return {
       shares,
       variants: places.flatMap((layer) => [
-        variant(context, `layer ${layer}`, { settings: { placement: layer } }),
+        variant(context, `layer ${layer}`, { settings: { sourceLayer: layer } }),
         variant(context, `static below layer ${layer}`, { planner: 'static', denseLayers: layer + 1 }),
       ]),
-      plot: 'Perplexity by placement',
+      plot: 'Perplexity by source layer',
       say: (measured, share) => `: ${measured.versus(pairs, share)}`,
     }
   },

@@ -2,14 +2,14 @@
  * A planner decides masks while a sequence runs. There are five ways of deciding:
  *
  *   by           is asked                               answers
- *   attention    after the attention of `placement`     a mask of the whole model
+ *   attention    after the attention of `sourceLayer`   a mask of the whole model
  *   prompt       when the prompt has run                a mask of the whole model
  *   layer        before each layer                      the mask of that layer
  *   gate         after the gate of a token in a layer   the neurons of that token
  *   channels     before a matrix reads a token          the input channels of that token (channels.ts)
  *
  * The first feed of a sequence is the prompt. A mask of the whole model and of a layer is decided while it runs, applies to the rest
- * of that pass and to every later token, and stays, so that skipped heads leave no holes in the KV cache. Layers 0 to `placement`
+ * of that pass and to every later token, and stays, so that skipped heads leave no holes in the KV cache. Layers 0 to `sourceLayer`
  * have run by then: those rows of a mask are ones, unless it is decided once in a prompt that runs dense.
  *
  * A prompt may run dense (`prefill`); the mask then applies to the tokens after it. It always does by prompt, gate and channels,
@@ -32,7 +32,7 @@ export interface LayerMask {
 /** What a planner by attention is shown: the text so far, up to its source layer. Read-only. */
 export interface PromptView {
   /**
-   * Attention output of layer `placement` for all tokens so far, heads concatenated, before out_proj: [T, D]. The layers
+   * Attention output of layer `sourceLayer` for all tokens so far, heads concatenated, before out_proj: [T, D]. The layers
    * up to there run dense, so it equals that of a dense pass over the same tokens.
    */
   readonly context: Float32Array
@@ -53,16 +53,16 @@ export const prefills = ['dense', 'masked'] as const
 export type Prefill = (typeof prefills)[number]
 
 /** Decides for the whole model, from the heads' outputs of one early layer. */
-export interface ByAttention {
+interface ByAttention {
   readonly by: 'attention'
   /** The source layer, after whose attention it is asked; default 0. Layers 0 to this one run dense. */
-  readonly placement?: number
-  /** @returns a mask whose rows 0 to `placement` are ones, unless it decides once, in a dense prompt */
+  readonly sourceLayer?: number
+  /** @returns a mask whose rows 0 to `sourceLayer` are ones, unless it decides once, in a dense prompt */
   choose(view: PromptView): UnitMask
 }
 
 /** Decides for the whole model when the prompt has run, which it does dense; once. */
-export interface ByPrompt {
+interface ByPrompt {
   readonly by: 'prompt'
   /**
    * Makes a number for each neuron of a layer from its activations over the prompt; nothing else is kept of these.
@@ -75,7 +75,7 @@ export interface ByPrompt {
 }
 
 /** Decides layer by layer. */
-export interface ByLayer {
+interface ByLayer {
   readonly by: 'layer'
   /**
    * Null keeps the layer dense.
@@ -86,7 +86,7 @@ export interface ByLayer {
 }
 
 /** Decides the neurons of each token; all heads are computed. */
-export interface ByGate {
+interface ByGate {
   readonly by: 'gate'
   /**
    * Makes numbers of a layer's gate over the prompt.
@@ -104,7 +104,7 @@ export interface ByGate {
 }
 
 /** Decides what matrices read of each token; all units are computed. */
-export interface ByChannels {
+interface ByChannels {
   readonly by: 'channels'
   /**
    * Makes numbers of what a site of a layer reads over the prompt.
@@ -178,7 +178,7 @@ export function wrapPlanner(planner: MaskPlanner, around: AroundQuestion): MaskP
       [question]: (...args: unknown[]) => around(() => Reflect.apply(answer, planner, args), question),
     }
   }
-  const placement = by === 'attention' ? planner.placement : undefined
-  const settings = { name, by, every, shift, prefill, leaky, placement }
+  const sourceLayer = by === 'attention' ? planner.sourceLayer : undefined
+  const settings = { name, by, every, shift, prefill, leaky, sourceLayer }
   return { ...settings, ...asked('choose'), ...asked('summarize') } as MaskPlanner
 }

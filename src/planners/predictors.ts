@@ -5,9 +5,13 @@ import type { LayerScores, UnitScores } from '../masks/selection.ts'
 
 /** The predictor of the shadow planner, such as `ShadowPredictor`. */
 export interface PromptPredictor {
-  /** `placement`: the source layer, whose head outputs it reads, default 0; `criterion`: what it predicts. */
-  readonly config?: { readonly placement?: number; readonly ranksFrom?: number; readonly criterion?: string }
-  /** @param context heads' outputs of layer `placement`: [T, D] */
+  /** `sourceLayer`: the source layer, whose head outputs it reads, default 0; `criterion`: what it predicts. */
+  readonly config?: {
+    readonly sourceLayer?: number
+    readonly ranksFrom?: number
+    readonly criterion?: string
+  }
+  /** @param context heads' outputs of layer `sourceLayer`: [T, D] */
   predict(context: Float32Array, tokens: number): UnitScores
 }
 

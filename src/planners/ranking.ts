@@ -29,7 +29,7 @@ export function rankingPlanner(
   name: string,
   ranking: Ranking<PromptView>,
   topK: TopK,
-  options: Pick<RankingPlanner, 'placement'> = {},
+  options: Pick<RankingPlanner, 'sourceLayer'> = {},
 ): RankingPlanner {
   const choose = (view: PromptView): ReturnType<typeof selectMask> =>
     selectMask(ranking.scores(view), ranking.budget, topK)

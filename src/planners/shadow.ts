@@ -19,11 +19,11 @@ export function shadowPlanner(
   topK: TopK = referenceTopK,
   ranksRead = false,
 ): RankingPlanner {
-  const { placement = 0, ranksFrom = placement + 1, criterion = null } = predictor.config ?? {}
-  const first = ranksRead ? ranksFrom : Math.max(ranksFrom, placement + 1)
+  const { sourceLayer = 0, ranksFrom = sourceLayer + 1, criterion = null } = predictor.config ?? {}
+  const first = ranksRead ? ranksFrom : Math.max(ranksFrom, sourceLayer + 1)
   const behind = { ...budget, denseLayers: Math.max(budget.denseLayers, first) }
   const scores = ({ context, tokens }: PromptView): UnitScores => predictor.predict(context, tokens)
-  return rankingPlanner('shadow', { scores, criterion, budget: behind }, topK, { placement })
+  return rankingPlanner('shadow', { scores, criterion, budget: behind }, topK, { sourceLayer })
 }
 
 export const shadowRecord = {

@@ -24,7 +24,7 @@ export interface PredictorChoices {
   readonly targets?: TargetScaling
   /** ShadowLLM only. */
   readonly loss?: LossName
-  readonly placement?: number
+  readonly sourceLayer?: number
   readonly pooling?: Pooling
   /** For predictors that learn labels: the shares of units that count as best. */
   readonly top?: readonly number[]
@@ -44,7 +44,7 @@ const DEFAULT_CHOICES = {
     features: 'standard',
     targets: 'raw',
     loss: shadowDefaults.loss,
-    placement: shadowDefaults.placement,
+    sourceLayer: shadowDefaults.sourceLayer,
     pooling: shadowDefaults.pooling,
     top: [],
   },

@@ -12,14 +12,14 @@ import type { Predictor } from './predictor_file.ts'
  * @throws UsageError EXAMPLES if the example lacks it
  */
 export function promptInput(config: ShadowConfig, features: PromptFeatures): Float32Array {
-  const { placement, pooling } = config
+  const { sourceLayer, pooling } = config
   const width = featureWidth(config)
-  if (pooling !== 'attention') return features[pooling].slice(placement * width, (placement + 1) * width)
-  if (placement > 0 || features.sequence === null)
+  if (pooling !== 'attention') return features[pooling].slice(sourceLayer * width, (sourceLayer + 1) * width)
+  if (sourceLayer > 0 || features.sequence === null)
     throw new UsageError(
       'EXAMPLES',
-      `attention pooling: expected examples that keep the whole prompt's context in layer 0, and placement 0, got ${
-        placement > 0 ? `placement ${placement}` : 'examples without it'
+      `attention pooling: expected examples that keep the whole prompt's context in layer 0, and source layer 0, got ${
+        sourceLayer > 0 ? `source layer ${sourceLayer}` : 'examples without it'
       }`,
     )
   return features.sequence

@@ -39,9 +39,9 @@ export interface PredictorConfigBase extends FeatureWidths {
 export interface ShadowConfig extends PredictorConfigBase {
   readonly kind: 'shadow'
   /** The source layer: the predictor reads its heads. */
-  readonly placement: number
+  readonly sourceLayer: number
   /**
-   * The first layer whose units it ranks; default the one after `placement`. Layers before that can be masked only after a
+   * The first layer whose units it ranks; default the one after `sourceLayer`. Layers before that can be masked only after a
    * dense prompt: in a masked one they have run when the predictor decides.
    */
   readonly ranksFrom?: number
@@ -71,7 +71,7 @@ export type PredictorConfig = ShadowConfig | DejavuStyleConfig | DejavuConfig
 /** The defaults of fields that older files of ShadowLLM predictors lack. */
 export const shadowDefaults = {
   kind: 'shadow',
-  placement: 0,
+  sourceLayer: 0,
   pooling: 'last',
   loss: 'mse',
   top: [],
@@ -79,7 +79,7 @@ export const shadowDefaults = {
 
 /** The first layer whose units a predictor ranks. */
 export function firstRankedBy(config: PredictorConfig): number {
-  return config.kind === 'shadow' ? (config.ranksFrom ?? config.placement + 1) : 1
+  return config.kind === 'shadow' ? (config.ranksFrom ?? config.sourceLayer + 1) : 1
 }
 
 /**
@@ -88,7 +88,7 @@ export function firstRankedBy(config: PredictorConfig): number {
  */
 export function denseLayers(config: PredictorConfig, ranksRead: boolean): number {
   const first = firstRankedBy(config)
-  return config.kind === 'shadow' && !ranksRead ? Math.max(first, config.placement + 1) : first
+  return config.kind === 'shadow' && !ranksRead ? Math.max(first, config.sourceLayer + 1) : first
 }
 
 /** The numbers in a row that a predictor reads: those of the stream for DejaVu, of the heads' outputs for the others. */

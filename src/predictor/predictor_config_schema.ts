@@ -2,6 +2,7 @@
  * The schema of predictor configs: for files, which are untrusted input, and for `makePredictorConfig`.
  */
 import * as v from 'valibot'
+import { isObject } from '../tensor/arguments.ts'
 import { parseBySchema, seedNumber, valueThat, wholeNumber } from '../io/schema.ts'
 import { featureScalings, poolings, targetScalings } from './features.ts'
 import { losses, shadowDefaults, type PredictorConfig } from './predictor_config.ts'
@@ -35,7 +36,7 @@ const shadow = v.pipe(
   v.object({
     kind: v.optional(v.literal('shadow'), shadowDefaults.kind),
     ...base,
-    placement: v.optional(wholeNumber(0, 2 ** 24), shadowDefaults.placement),
+    sourceLayer: v.optional(wholeNumber(0, 2 ** 24), shadowDefaults.sourceLayer),
     ranksFrom: v.exactOptional(wholeNumber(0, 2 ** 24)),
     pooling: v.optional(v.picklist(poolings), shadowDefaults.pooling),
     targets: v.picklist(targetScalings),
@@ -44,24 +45,24 @@ const shadow = v.pipe(
   }),
   v.forward(
     v.check(
-      ({ placement, shape }) => placement < shape.layers,
+      ({ sourceLayer, shape }) => sourceLayer < shape.layers,
       ({ input }) => `a whole number from 0 to ${input.shape.layers - 1}`,
     ),
-    ['placement'],
+    ['sourceLayer'],
   ),
   v.forward(
     v.check(
-      ({ placement, ranksFrom = 0 }) => ranksFrom <= placement + 1,
-      ({ input }) => `a whole number from 0 to ${input.placement + 1}, the layer after the source`,
+      ({ sourceLayer, ranksFrom = 0 }) => ranksFrom <= sourceLayer + 1,
+      ({ input }) => `a whole number from 0 to ${input.sourceLayer + 1}, the layer after the source`,
     ),
     ['ranksFrom'],
   ),
   v.forward(
     v.check(
-      ({ placement, pooling }) => placement === 0 || pooling !== 'attention',
+      ({ sourceLayer, pooling }) => sourceLayer === 0 || pooling !== 'attention',
       '0 with attention pooling, which sees layer 0',
     ),
-    ['placement'],
+    ['sourceLayer'],
   ),
 )
 
@@ -72,11 +73,28 @@ export const predictorConfigSchema: v.GenericSchema<unknown, PredictorConfig> = 
   v.object({ kind: v.literal('dejavu'), ...base, top: shares }),
 ])
 
+/** The config as files have it: there the source layer has its former name, `placement`. */
+export function predictorConfigText(config: PredictorConfig): string {
+  const entries = Object.entries(config).map(([name, value]) => [
+    name === 'sourceLayer' ? 'placement' : name,
+    value,
+  ])
+  return JSON.stringify(Object.fromEntries(entries))
+}
+
+const configOfFile = v.pipe(
+  v.unknown(),
+  v.transform((value) =>
+    isObject(value) && 'placement' in value ? { ...value, sourceLayer: value.placement } : value,
+  ),
+  predictorConfigSchema,
+)
+
 /**
  * Parses the config of a file.
  * @param text the metadata entry `shadowllm.predictor`
  * @throws InputError PREDICTOR_CARD for a missing or invalid config, JSON_*
  */
 export function readPredictorConfig(text: string | undefined): PredictorConfig {
-  return parseBySchema(predictorConfigSchema, text, { code: 'PREDICTOR_CARD', subject: configEntry })
+  return parseBySchema(configOfFile, text, { code: 'PREDICTOR_CARD', subject: configEntry })
 }

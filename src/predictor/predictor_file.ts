@@ -19,7 +19,7 @@ import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
 import { networkShape, type PredictorConfig, featureWidth } from './predictor_config.ts'
-import { configEntry, readPredictorConfig } from './predictor_config_schema.ts'
+import { configEntry, predictorConfigText, readPredictorConfig } from './predictor_config_schema.ts'
 import { DejavuPredictor } from './dejavu.ts'
 import { DejavuStylePredictor } from './dejavu_style.ts'
 import type { FeatureMoments } from './features.ts'
@@ -72,7 +72,7 @@ export function encodePredictor(predictor: Predictor): Uint8Array {
 }
 
 function metadataOf({ config }: Predictor): Record<string, string> {
-  return { [configEntry]: JSON.stringify(config) }
+  return { [configEntry]: predictorConfigText(config) }
 }
 
 /** The tensors of a predictor's file. */

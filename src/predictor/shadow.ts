@@ -1,8 +1,8 @@
 /**
  * The predictor of ShadowLLM: one pair of small networks for the whole model (arXiv 2406.16635).
  *
- * From the context of the prompt in the source layer (`placement`, default 0) one network predicts a score for every head of
- * the later layers, the other for every neuron. Layers up to `placement` have run by then and are not predicted. It predicts
+ * From the context of the prompt in the source layer (`sourceLayer`, default 0) one network predicts a score for every head of
+ * the later layers, the other for every neuron. Layers up to `sourceLayer` have run by then and are not predicted. It predicts
  * once per sequence, from the prompt only. Training is in src/training; the file form in
  * `predictor_file.ts`.
  */
@@ -59,7 +59,7 @@ export class ShadowPredictor {
   /**
    * Predicted scores of every unit; the rows of dense layers are zeros. For `bce` a score is the log odds that the unit
    * is kept.
-   * @param context the context of the prompt in layer `placement`, before the output matrix: [T, H K]
+   * @param context the context of the prompt in layer `sourceLayer`, before the output matrix: [T, H K]
    * @param tokens T, at least 1
    * @throws UsageError FEATURE_SHAPE
    */

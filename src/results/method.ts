@@ -58,7 +58,7 @@ export interface PredictorSettings {
   readonly features: FeatureScaling
   readonly targets: TargetScaling
   /** Of ShadowLLM's predictor; the others have a layer each. */
-  readonly placement: number
+  readonly sourceLayer: number
   readonly pooling: Pooling
   readonly loss: LossName
   /** Shares of best units, by which labels are made. */
@@ -95,7 +95,7 @@ export interface Method {
   readonly leaky?: boolean
   /** Select as the released code of the paper does. */
   readonly paperCompatible?: boolean
-  /** Layers that run whole; default 1, or what the predictor's placement asks for. */
+  /** Layers that run whole; default 1, or what the source layer of the predictor asks for. */
   readonly denseLayers?: number
 }
 

@@ -110,7 +110,7 @@ function observe(trace: Trace, promptLength: number): Observation {
 /** How the correction is fitted. */
 export interface CorrectionOptions extends RidgeOptions {
   /** The source layer. */
-  readonly placement: number
+  readonly sourceLayer: number
 }
 
 /** A predictor's numbers, before it is in a backend. */
@@ -129,12 +129,12 @@ export function learntPredictor(
   { config: modelConfig, shape }: Pick<LanguageModel, 'config' | 'shape'>,
   { scores, observations }: LearningState,
   budget: Budget,
-  { placement, ...ridge }: CorrectionOptions,
+  { sourceLayer, ...ridge }: CorrectionOptions,
   origin: Pick<ShadowConfig, 'seed' | 'dataHash'>,
 ): LearntPredictor {
-  const ranksFrom = Math.min(firstRanked(budget), placement + 1)
+  const ranksFrom = Math.min(firstRanked(budget), sourceLayer + 1)
   const C = contextWidth(modelConfig)
-  const rows = observations.map(({ features }) => features.subarray(placement * C, (placement + 1) * C))
+  const rows = observations.map(({ features }) => features.subarray(sourceLayer * C, (sourceLayer + 1) * C))
   const moments = featureMoments(rows, C)
   const from = ranksFrom * shape.neurons
   const usages = observations.map(({ usage }) => usage.subarray(from))
@@ -151,7 +151,7 @@ export function learntPredictor(
       criterion: 'learnt',
       ...origin,
       examples: observations.length,
-      placement,
+      sourceLayer,
       ranksFrom,
       pooling: 'mean',
       targets: 'rank',

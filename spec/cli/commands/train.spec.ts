@@ -94,7 +94,12 @@ describe('train', () => {
   test.each<[string, string[], string, number]>([
     ['a criterion the calibration lacks', ['--criterion', 'fisher'], '(plainact, l2norm), got fisher', 2],
     ['a choice of another kind', ['--kind', 'dejavu', '--pooling', 'mean'], 'pooling: expected no choice', 2],
-    ['a layer that is not there', ['--placement', '8'], 'placement: expected a whole number from 0 to 7', 2],
+    [
+      'a layer that is not there',
+      ['--source-layer', '8'],
+      'sourceLayer: expected a whole number from 0 to 7',
+      2,
+    ],
     ['whole prompts that were not kept', ['--pooling', 'attention'], '"calibrate --keep-sequence" makes', 2],
     ['a share of everything', ['--loss', 'bce', '--top', '1'], 'top.0: expected a share between 0 and 1', 2],
     ['a folder that is none', ['--calibration', folder], 'calibration.json', 3],

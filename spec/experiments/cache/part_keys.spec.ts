@@ -145,7 +145,7 @@ const changes: readonly [what: string, inputs: () => Inputs, parts: readonly Par
       predictorWith({ neuronHidden: 3 }),
       predictorWith({ features: 'min_max' }),
       predictorWith({ targets: 'per_layer' }),
-      predictorWith({ placement: 1 }),
+      predictorWith({ sourceLayer: 1 }),
       predictorWith({ pooling: 'mean' }),
       predictorWith({ loss: 'bce' }),
       predictorWith({ top: [0.1] }),

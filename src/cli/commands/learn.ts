@@ -40,7 +40,7 @@ regression learns, from all these windows, how a prompt deviates from what is co
 shadow planner. Use it as it was learnt: with the same --prefill, --scope and about the same sparsity.
 
 After Ctrl-C the same command goes on with FILE.learning, which holds what was learnt. It may be deleted when the predictor
-is written; while it is there, another --placement, --rank or --penalty takes no further steps.
+is written; while it is there, another --source-layer, --rank or --penalty takes no further steps.
 
 Examples:
   $ shadowllm calibrate -m DIR --output traces --limit 48
@@ -59,7 +59,7 @@ interface LearnFlags extends ModelFlags {
   readonly prefill: Prefill
   readonly steps: number
   readonly rate: number
-  readonly placement?: number
+  readonly sourceLayer?: number
   readonly rank: number
   readonly penalty: number
   readonly text?: readonly string[]
@@ -103,9 +103,9 @@ export function define(command: Command, session: Session): void {
     .option('--steps <count>', 'windows to learn from, one a step', wholeFlag('steps', 1), 280)
     .option('--rate <number>', 'how far a step moves scores, in ranks', numberFlag('rate', 0), DEFAULT_RATE)
     .option(
-      '--placement <layer>',
+      '--placement, --source-layer <layer>',
       'the layer whose heads the predictor sees (default: a quarter of the way up)',
-      wholeFlag('placement', 0),
+      wholeFlag('source-layer', 0),
     )
     .option(
       '--rank <count>',
@@ -136,14 +136,14 @@ async function runLearn(session: Session, flags: LearnFlags): Promise<void> {
     const learning = await begin(opt, flags, budget)
     const taken = await learnFrom(session, opt, flags, learning)
     const { layers } = opt.config
-    const { placement = Math.floor(layers / 4), rank, penalty, seed } = flags
-    if (placement >= layers)
+    const { sourceLayer = Math.floor(layers / 4), rank, penalty, seed } = flags
+    if (sourceLayer >= layers)
       throw new UsageError(
         'PLACEMENT',
-        `--placement: expected a layer from 0 to ${layers - 1}, got ${placement}`,
+        `--source-layer: expected a layer from 0 to ${layers - 1}, got ${sourceLayer}`,
       )
     const { learner, settings } = learning
-    const correction = { placement, rank, penalty }
+    const correction = { sourceLayer, rank, penalty }
     const origin = { seed, dataHash: String(settings.data) }
     const made = learntPredictor(opt.model, learner.state, budget, correction, origin)
     const predictor = new ShadowPredictor(opt.model.backend, made.config, made.values)
@@ -258,7 +258,7 @@ function endsOf(taken: readonly number[]): { first: number; last: number } {
 
 function formatReport({ output, card, steps, taken, kl, explained, seconds }: LearnReport): string {
   const lines = [
-    `${output}: heads of layer ${card.placement}, ${formatCount(steps)} windows, ${formatCount(taken)} of them now, ${seconds.toFixed(1)} s`,
+    `${output}: heads of layer ${card.sourceLayer}, ${formatCount(steps)} windows, ${formatCount(taken)} of them now, ${seconds.toFixed(1)} s`,
   ]
   if (kl) lines.push(`KL under the soft mask ${kl.first.toFixed(3)} at first, ${kl.last.toFixed(3)} at last`)
   if (explained !== null)

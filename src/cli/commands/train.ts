@@ -67,7 +67,7 @@ interface TrainFlags {
   readonly criterion: string
   readonly width?: number
   readonly headWidth?: number
-  readonly placement?: number
+  readonly sourceLayer?: number
   readonly pooling?: PredictorChoices['pooling']
   readonly features?: PredictorChoices['features']
   readonly targets?: PredictorChoices['targets']
@@ -121,9 +121,9 @@ export function define(command: Command, session: Session): void {
     )
     .option('--head-width <units>', 'of those for heads (default: 64)', wholeFlag('head-width', 1, MAX_SIZE))
     .option(
-      '--placement <layer>',
+      '--placement, --source-layer <layer>',
       'shadow: the layer it sees; layers up to it are dense (default: 0)',
-      wholeFlag('placement', 0, MAX_SIZE),
+      wholeFlag('source-layer', 0, MAX_SIZE),
     )
     .addOption(choice('--pooling <name>', 'shadow: how tokens become one row (default: last)', poolings))
     .addOption(choice('--features <name>', `how that is scaled (${usual})`, featureScalings))
@@ -229,7 +229,7 @@ function configOf({ manifest, identity, path }: Calibration, flags: TrainFlags):
     examples: 0,
     dataHash: identity,
   }
-  const { placement, pooling, features, targets, loss, top } = flags
+  const { sourceLayer, pooling, features, targets, loss, top } = flags
   if (pooling === 'attention' && !manifest.keepSequence)
     throw new UsageError(
       'CHOICE',
@@ -238,7 +238,7 @@ function configOf({ manifest, identity, path }: Calibration, flags: TrainFlags):
   const sizes = { headHidden: flags.headWidth, neuronHidden: flags.width }
   return makePredictorConfig(flags.kind, subject, {
     ...sizes,
-    placement,
+    sourceLayer,
     pooling,
     features,
     targets,

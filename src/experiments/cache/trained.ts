@@ -40,7 +40,7 @@ export function trainMethod(
   const { criterion, predictor: settings } = method
   const kind = predictorKindOf(method.planner)
   if (!kind || !settings) throw new TypeError(`${method.planner}: expected settings of a predictor, got none`)
-  const { training, headHidden, neuronHidden, features, targets, placement, pooling, loss, top } = settings
+  const { training, headHidden, neuronHidden, features, targets, sourceLayer, pooling, loss, top } = settings
   const base: PredictorConfigBase = {
     shape: model.shape,
     ...featureWidths(model.config),
@@ -59,7 +59,7 @@ export function trainMethod(
       onEpoch?.(network * training.epochs + epoch, networks * training.epochs),
   }
   const configs = {
-    shadow: { ...base, kind: 'shadow', placement, pooling, targets, loss, top },
+    shadow: { ...base, kind: 'shadow', sourceLayer, pooling, targets, loss, top },
     'dejavu-style': { ...base, kind: 'dejavu-style', targets },
     dejavu: { ...base, kind: 'dejavu', top },
   } as const satisfies Record<PredictorKind, PredictorConfig>

@@ -102,7 +102,7 @@ export const checkLaws = {
     async (subject, { drawn, cache, check, maxTokens, sampling }) => {
       const { config, tensors, tokens: prompt } = made(drawn, maxTokens)
       await withLoaded(subject, config, tensors, {}, async (model) => {
-        const how = { by: 'attention', placement: 0, prefill: 'dense' } as const
+        const how = { by: 'attention', sourceLayer: 0, prefill: 'dense' } as const
         const planner = plannerOf(drawn, how, () => denseMask(model.shape))
         const options = { maxTokens, cache, sampler: makeSampler(sampling), stopIds: [], planner, check }
         const { checked } = (await write(model, prompt, options)).run

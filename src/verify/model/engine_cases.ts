@@ -159,12 +159,12 @@ export function masksOf(drawn: EngineCase, { drifts, skips }: Schedule, dense: n
 }
 
 /**
- * How a planner is asked: layer by layer, for the whole model after the attention of layer `placement`, for the whole
+ * How a planner is asked: layer by layer, for the whole model after the attention of layer `sourceLayer`, for the whole
  * model when the prompt has run, or for the neurons of every token by their gates.
  */
 export interface Asked {
   readonly by: 'attention' | 'layer' | 'prompt' | 'gate'
-  readonly placement: number
+  readonly sourceLayer: number
   /** Again after every so many tokens; not where it is asked when the prompt has run, or by gates. */
   readonly every?: number
   /** Whether the prompt runs dense in any case. */
@@ -172,7 +172,7 @@ export interface Asked {
 }
 export const askedOnce = {
   by: fc.constantFrom('attention', 'layer', 'prompt', 'gate'),
-  placement: fc.nat({ max: 2 }),
+  sourceLayer: fc.nat({ max: 2 }),
   prefill: fc.constantFrom(undefined, ...prefills),
 } as const
 export const askedSomehow: fc.Arbitrary<Asked> = fc.record({
@@ -181,8 +181,8 @@ export const askedSomehow: fc.Arbitrary<Asked> = fc.record({
 })
 
 /** Layers, from the first, that are dense in every mask of a planner that is asked so. */
-export function denseLayers({ layers }: EngineCase, { by, placement }: Asked): number {
-  return by === 'attention' ? 1 + (placement % layers) : 0
+export function denseLayers({ layers }: EngineCase, { by, sourceLayer }: Asked): number {
+  return by === 'attention' ? 1 + (sourceLayer % layers) : 0
 }
 
 /** After how many tokens a planner that is asked so is asked again. */
@@ -305,16 +305,16 @@ export function plannerOf(
     }
   }
   if (by === 'attention') {
-    const placement = asked.placement % drawn.layers
+    const sourceLayer = asked.sourceLayer % drawn.layers
     return {
       name: 'drawn',
       by,
-      placement,
+      sourceLayer,
       every,
       prefill,
       choose(view) {
         const mask = choose(view.tokens, view.context, view.ids)
-        shown('context', placement, view.context)
+        shown('context', sourceLayer, view.context)
         return mask
       },
     }

@@ -191,7 +191,7 @@ export const engineLaws = {
             drifts: true,
             skips: [100, 300, 700, 999].map((place) => ({ heads: [], neurons: [place, 500] })),
           },
-          how: { by: 'attention', placement: 0, every: 1 },
+          how: { by: 'attention', sourceLayer: 0, every: 1 },
           storage: blockStorage,
           cache: 'f32',
           mode: 'pack',

@@ -120,16 +120,16 @@ export const plannerLaws = {
     {
       drawn: engineCase,
       schedule: maskSchedule,
-      placement: fc.nat({ max: 2 }),
+      sourceLayer: fc.nat({ max: 2 }),
       prefill: fc.constantFrom(undefined, ...prefills),
       every: anyWindow,
       shift: fc.constantFrom(0, 0.02, 0.1, 0.5),
       cache: anyCache,
       parts: cuts,
     },
-    async (subject, { drawn, schedule, placement, prefill, every, shift, cache, parts }) => {
+    async (subject, { drawn, schedule, sourceLayer, prefill, every, shift, cache, parts }) => {
       const { config, tensors, tokens } = made(drawn)
-      const how = { placement, prefill, cache }
+      const how = { sourceLayer, prefill, cache }
       const masks = masksUnder(drawn, schedule, { ...how, by: 'attention' })
       const [prompt] = endsOf(tokens, parts)
       await withLoaded(subject, config, tensors, {}, (model) => {
@@ -148,16 +148,16 @@ export const plannerLaws = {
     {
       drawn: engineCase,
       schedule: maskSchedule,
-      placement: fc.nat({ max: 2 }),
+      sourceLayer: fc.nat({ max: 2 }),
       prefill: fc.constantFrom(undefined, ...prefills),
       window: anyWindow,
       isNever: fc.boolean(),
       cache: anyCache,
       parts: cuts,
     },
-    async (subject, { drawn, schedule, placement, prefill, window, isNever, cache, parts }) => {
+    async (subject, { drawn, schedule, sourceLayer, prefill, window, isNever, cache, parts }) => {
       const { config, tensors, tokens } = made(drawn)
-      const how = { placement, prefill, cache }
+      const how = { sourceLayer, prefill, cache }
       const masks = masksUnder(drawn, schedule, { ...how, by: 'attention' })
       await withLoaded(subject, config, tensors, {}, (model) => {
         const every = isNever ? undefined : window
@@ -175,13 +175,13 @@ export const plannerLaws = {
     {
       drawn: engineCase,
       skip: anyMask,
-      placement: fc.nat({ max: 2 }),
+      sourceLayer: fc.nat({ max: 2 }),
       cache: anyCache,
       mode: fc.constantFrom('skip', 'pack'),
       parts: cuts,
     },
-    async (subject, { drawn, skip, placement, cache, mode, parts }) => {
-      const how = { by: 'attention', placement } as const
+    async (subject, { drawn, skip, sourceLayer, cache, mode, parts }) => {
+      const how = { by: 'attention', sourceLayer } as const
       const mask = maskOf(drawn, skip, denseLayers(drawn, how))
       const planner = plannerOf(drawn, how, () => mask)
       await poisonIsUnseen(subject, drawn, mask, parts, { planner, mode, cache })

@@ -103,16 +103,16 @@ async function readPredictor(path: string): Promise<Predictor> {
     kind,
     features: scaling,
     pooling,
-    placement,
+    sourceLayer,
   } = read.config as typeof read.config & {
     readonly pooling: string
-    readonly placement: number
+    readonly sourceLayer: number
   }
   const isScaled = scaling === 'standard' || scaling === 'min_max'
-  if (read.kind !== 'shadow' || pooling !== 'last' || placement !== 0 || !isScaled)
+  if (read.kind !== 'shadow' || pooling !== 'last' || sourceLayer !== 0 || !isScaled)
     throw new InputError(
       'PREDICTOR_CARD',
-      `predictor: expected one of the specification, got ${kind}, ${scaling}, ${pooling}, layer ${placement}`,
+      `predictor: expected one of the specification, got ${kind}, ${scaling}, ${pooling}, layer ${sourceLayer}`,
     )
   const network = (units: UnitKind): Network =>
     plainNetwork(read.networks[units].shape, read.networks[units].read())
