@@ -4,7 +4,7 @@
  *
  * Tests src/criteria/index.ts and src/criteria/pass.ts.
  */
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import type { Backend, Ops } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import {
@@ -38,6 +38,9 @@ async function scoresOn(
   return scores
 }
 
+const strict = await Promise.all(strictNames.map((name) => createBackend(name)))
+afterAll(() => strict.forEach((backend) => backend.dispose()))
+
 for (const criterion of criteria)
   describe(criterion.name, () => {
     law(
@@ -45,7 +48,7 @@ for (const criterion of criteria)
       { model: anyModel },
       async ({ model }) => {
         const all: UnitScores[] = []
-        for (const name of strictNames) all.push(await scoresOn(await createBackend(name), model, criterion))
+        for (const backend of strict) all.push(await scoresOn(backend, model, criterion))
         for (const kind of kinds) {
           const units = model.layers * model[kind]
           expect(all[0][kind].length).toBe(units)
