@@ -1,5 +1,6 @@
 import { globSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config'
 import LongestFirst from './scripts/sequencer.ts'
 import { readTier, specFilesOf } from './spec/harness/tier.ts'
@@ -18,6 +19,8 @@ const shared: TestProjectInlineConfiguration['test'] = {
   isolate: false,
   // Node 24 is reported to die in garbage collection under long test runs with V8's baseline compiler (nodejs/node 62393).
   execArgv: isDeno ? [] : ['--no-sparkplug'],
+  // Threads and processes that tests start load hundreds of modules. Compiling these once is enough for all of them, and runs.
+  env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('build/compile-cache', import.meta.url)) },
   setupFiles: ['spec/harness/setup.ts'],
   // The limits are for tests that hang, and no test takes five minutes on a busy machine. SHADOWLLM_EMULATE adds slow sections.
   testTimeout: process.env.SHADOWLLM_EMULATE ? 600_000 : 300_000,

@@ -61,14 +61,24 @@ function run(
   })
 }
 
-/** Runs a tool under this runtime, says how it went, and counts it as one test. */
-export async function runStep({ name, script, args }: Step): Promise<Counts> {
+/** How a tool went. */
+export interface StepResult {
+  /** A line that says so, and the output of the tool if it failed. */
+  readonly text: string
+  /** Of one test. */
+  readonly counts: Counts
+}
+
+/** Runs a tool under this runtime, and counts it as one test. */
+export async function runStep({ name, script, args }: Step): Promise<StepResult> {
   const start = performance.now()
   const { code, output } = await run(thisRuntime, script, args, { live: false })
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
   const failed = code !== 0
-  process.stdout.write(`${name.padEnd(12)}${failed ? 'FAILED' : 'ok'}  ${seconds} s\n${failed ? output : ''}`)
-  return { ...noCounts(), passed: failed ? 0 : 1, failures: failed ? [name] : [] }
+  return {
+    text: `${name.padEnd(12)}${failed ? 'FAILED' : 'ok'}  ${seconds} s\n${failed ? output : ''}`,
+    counts: { ...noCounts(), passed: failed ? 0 : 1, failures: failed ? [name] : [] },
+  }
 }
 
 /** How the laws are run. */

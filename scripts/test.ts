@@ -1,10 +1,10 @@
 /**
  * What `npm test`, `npm run test:full` and the like run: type check, lint, format check and the laws of the tier, which is the
- * first argument. The tiers full and rest run some laws once more in Deno; rest has no steps before the laws.
+ * first argument. The tiers full and rest run some laws once more in Deno; rest has no steps but the laws.
  *
- * Every step runs even if one before it failed. The output ends with what each folder of tests cost, each failure,
- * `failed: <name>: <why>`, and the line `N passed, N failed, N skipped`, where a step before the laws counts as one test. The
- * exit code is 1 if anything failed.
+ * Every step runs even if another failed; the steps of tools run beside the laws, and are reported after them. The output ends
+ * with what each folder of tests cost, each failure, `failed: <name>: <why>`, and the line `N passed, N failed, N skipped`, where
+ * a tool counts as one test. The exit code is 1 if anything failed.
  * Further arguments go to vitest, and Deno is then left out:
  *
  *   npm test -- spec/masks -t 'lower index'
@@ -17,7 +17,11 @@ import { runLaws, runLawsInDeno, runStep, type Step } from './steps.ts'
 import { readTier } from '../spec/harness/tier.ts'
 
 const steps: readonly Step[] = [
-  { name: 'type check', script: 'typescript/bin/tsc', args: ['--project', '.'] },
+  {
+    name: 'type check',
+    script: 'typescript/bin/tsc',
+    args: ['--project', '.', '--incremental', '--tsBuildInfoFile', 'build/type_check.tsbuildinfo'],
+  },
   { name: 'lint', script: 'oxlint/bin/oxlint', args: ['--deny-warnings'] },
   { name: 'format', script: 'oxfmt/bin/oxfmt', args: ['--check'] },
 ]
@@ -48,9 +52,13 @@ const env = {
   // Both runtimes draw the same cases.
   SHADOWLLM_SEED: process.env.SHADOWLLM_SEED || String(randomInt(2 ** 31)),
 }
-if (tier !== 'rest') for (const step of steps) add(await runStep(step))
+const running = tier === 'rest' ? [] : steps.map(runStep)
 process.stdout.write('laws\n')
 add(await runLaws({ args, env }))
+for (const { text, counts } of await Promise.all(running)) {
+  process.stdout.write(text)
+  add(counts)
+}
 if ((tier === 'full' || tier === 'rest') && args.length === 0) {
   process.stdout.write('laws in Deno\n')
   const counts = await runLawsInDeno(findDeno(), { args: inDeno, env: { ...env, SHADOWLLM_TIER: 'quick' } })

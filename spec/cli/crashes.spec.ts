@@ -4,7 +4,7 @@
  * others.
  *
  * Tests src/cli/commands, src/io/staged_output.ts, src/platform/files.ts and src/platform/storage.ts. Each run of the
- * suite draws other places to stop at, more of them and more commands in the full tier.
+ * suite draws other places to stop at. The quick tier tries every second place of the commands that are not slow.
  */
 import {
   existsSync,
@@ -21,7 +21,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { Random } from '../../src/tensor/random.ts'
 import { runSeed } from '../harness/seed.ts'
-import { isQuick } from '../harness/tier.ts'
+import { isAtTier, isQuick } from '../harness/tier.ts'
 import { endOwners, whileDying } from './dying_files.ts'
 import { makeWriters, someText } from './output_writers.ts'
 import { tinyFolder } from './run_cli.ts'
@@ -96,11 +96,12 @@ function newPlace(): { readonly root: string; readonly output: string } {
 const namesIn = (root: string): string[] =>
   readdirSync(root, { recursive: true, encoding: 'utf8' }).toSorted()
 
-/** Places at which a run is stopped, evenly from the first to the last; where they begin is drawn. */
-function stops(count: number, most: number): number[] {
-  const step = Math.max(1, Math.ceil(count / most))
+/** Places at which a command is stopped, evenly from the first to the last; where they begin is drawn. */
+function stops(command: string, count: number): number[] {
+  const step = Math.max(1, Math.ceil(count / (slowest.has(command) ? 3 : 6)))
   const first = new Random(runSeed()).below(step)
-  return Array.from({ length: Math.ceil((count - first) / step) }, (_, i) => 1 + first + i * step)
+  const places = Array.from({ length: Math.ceil((count - first) / step) }, (_, i) => 1 + first + i * step)
+  return slow.has(command) ? places : places.filter((_, i) => isAtTier(i, 2))
 }
 
 /** What a run that is not stopped leaves, and how much it does. */
@@ -112,7 +113,6 @@ interface Whole {
 }
 
 describe.each(commands)('$name', ({ name, args, resultOf }) => {
-  const most = isQuick || slowest.has(name) ? 3 : 6
   /** A whole run: what it leaves, and how much it does. One at a time: operations are counted in the whole process. */
   const runWhole = async (): Promise<Whole> => {
     const { root, output } = newPlace()
@@ -143,7 +143,7 @@ describe.each(commands)('$name', ({ name, args, resultOf }) => {
   test('dies at any file operation, and ends as if it had not', { timeout: 600_000 }, async () => {
     const { operations, result } = await whole()
     expect(operations).toBeGreaterThan(0)
-    for (const at of stops(operations, most)) {
+    for (const at of stops(name, operations)) {
       const place = newPlace()
       await whileDying(at, () => runInside(args(place.output)))
       endOwners(place.root)
@@ -159,7 +159,7 @@ describe.each(commands)('$name', ({ name, args, resultOf }) => {
     { timeout: 600_000 },
     async () => {
       const { events, result } = await whole()
-      for (const at of stops(events, most)) {
+      for (const at of stops(name, events)) {
         const place = newPlace()
         let seen = 0
         const { code, stdout } = await runInside(args(place.output), {

@@ -2,15 +2,11 @@
  * Runs the command line as a user does: a process of its own, its two outputs apart, neither of them a terminal.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { thisRuntime, type Runner } from '../../scripts/steps.ts'
 
 /** The top of the checkout, where commands run. */
 export const root: string = fileURLToPath(new URL('../../', import.meta.url))
-
-/** Kept from run to run. */
-const compileCache = join(root, 'build/compile-cache')
 
 /** The embedded model's small cousins: random, quick to load, without a tokenizer. */
 export const tinyFolder = 'fixtures/golden/preln'
@@ -56,8 +52,7 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
   const { program, options: flags } = options.runner ?? thisRuntime
   const child = spawn(program, [...flags, options.entry ?? 'src/cli/main.ts', ...args], {
     cwd: root,
-    // Compiling the modules is most of what a short command does; once is enough for all of them.
-    env: { ...process.env, NODE_COMPILE_CACHE: compileCache, ...options.env },
+    env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let stdout = ''

@@ -5,7 +5,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { root } from './syntax.ts'
-import { readTier, specFilesOf, tiers, type Tier } from './tier.ts'
+import { casesAtTier, isAtTier, readTier, specFilesOf, tiers, type Tier } from './tier.ts'
 
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 
@@ -34,6 +34,14 @@ test('quick and rest are the full tier; in rest are the files that look at their
   expect(again).toContain('spec/engine/laws.spec.ts') // through cases.ts and harness/backends.ts
   expect(again).not.toContain('spec/harness/counting.spec.ts')
   expect(again.length).toBeLessThan(quick.length / 2)
+})
+
+test('the cases of the full tier are those of quick and of rest, each once', () => {
+  for (const number of Array(20).keys())
+    expect(tiers.filter((tier) => isAtTier(number, 8, tier))).toEqual(
+      tiers.filter((tier) => tier !== (number % 8 === 0 ? 'rest' : 'quick')),
+    )
+  expect(tiers.map((tier) => casesAtTier(3, 10, tier))).toEqual([3, 7, 10, 10])
 })
 
 test('a tier has its name, quick is the default, and another name is refused', () => {

@@ -2,7 +2,7 @@
  * The tiers of the suite. SHADOWLLM_TIER chooses one; `scripts/test.ts` sets it.
  *
  *   quick   npm test             every law on `reference` and `wasm`, in this process
- *   rest    npm run test:rest    the other backends, more cases, and what needs compilers, processes, servers, browsers
+ *   rest    npm run test:rest    the other backends and cases, and what needs compilers, processes, servers, browsers
  *   full    npm run test:full    quick and rest in one run
  *   soak    npm run test:soak    long runs; SHADOWLLM_SOAK scales their length
  *
@@ -63,7 +63,18 @@ function filesThatLookAtTheirTier(): string[] {
   return [...found].filter((path) => path.endsWith('.spec.ts')).toSorted()
 }
 
-/** The number of cases of a slow law: few in the quick tier, more in the others. */
-export function casesAtTier(quick: number, full: number): number {
-  return isQuick ? quick : full
+/** The number of cases of a slow law: few in the quick tier, the others in the tier rest. */
+export function casesAtTier(quick: number, full: number, tier: Tier = tierHere): number {
+  if (tier === 'rest') return full - quick
+  return tier === 'quick' ? quick : full
+}
+
+/**
+ * Whether a tier tries a numbered case of many: one in so many is of the quick tier, the others are of the tier rest.
+ * @param stride one in how many
+ */
+export function isAtTier(number: number, stride: number, tier: Tier = tierHere): boolean {
+  const isOfQuick = number % stride === 0
+  if (tier === 'rest') return !isOfQuick
+  return tier === 'quick' ? isOfQuick : true
 }

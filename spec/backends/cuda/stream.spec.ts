@@ -30,9 +30,9 @@ function forget(copy: (values: Float32Array) => void, length: number): WeakRef<F
   return new WeakRef(values)
 }
 
-/** Whether an array is collected. A reference keeps its array until the turn of the event loop ends. */
+/** Whether an array is collected. A reference keeps its array until the turn of the event loop ends; the next ones are to be sure. */
 async function isCollected(array: WeakRef<Float32Array>): Promise<boolean> {
-  for (let turn = 0; turn < 10; turn++) {
+  for (let turn = 0; turn < 3; turn++) {
     await new Promise((done) => setImmediate(done))
     collect()
     if (array.deref() === undefined) return true
