@@ -119,12 +119,11 @@ function outcome(render: Render, source: string): Outcome {
   }
 }
 
-describe('a template that takes too much is refused within seconds', () => {
-  test.each(Object.keys(greedy))('%s', { timeout: 20_000 }, (name) => {
-    const start = performance.now()
-    expect(outcome(renderTemplate, greedy[name])).toBe('refused')
-    expect(performance.now() - start).toBeLessThan(10_000)
-  })
+describe('a template that takes too much is refused', () => {
+  // Five seconds at most on an idle machine; without bounds they would take hours.
+  test.each(Object.keys(greedy))('%s', (name) =>
+    expect(outcome(renderTemplate, greedy[name])).toBe('refused'),
+  )
 
   test.each([
     'a long source',
