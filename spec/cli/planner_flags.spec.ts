@@ -53,6 +53,28 @@ describe('a sparsity without a planner is that of shadow', () => {
   })
 })
 
+describe('a share of what dense planners skip is refused', () => {
+  test.each([
+    ['generate', 'a', '--planner', 'dense', '--sparsity', '0.5'],
+    ['masks', 'a', '--planner', 'dense', '--head-sparsity', '0.5'],
+    ['chat', '--planner', 'dense', '--neuron-sparsity', '0.5'],
+    ['serve', '--planner', 'dense', '--sparsity', '0.5'],
+    ['perplexity', ...measuring, '--planner', 'dense', '--sparsity', '0,0.5'],
+  ])('by %s', async (...args) => {
+    const { code, stdout, stderr } = await runInside(args)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toContain('planner dense: expected no sparsity, because it skips nothing, got 0')
+  })
+
+  test('but not a share of nothing, nor one that another planner skips', async () => {
+    expect(
+      (await runInside(['generate', 'a', '--planner', 'dense', '--sparsity', '0', '--max-tokens', '1'])).code,
+    ).toBe(0)
+    const both = ['--planner', 'dense,random', '--sparsity', '0.5']
+    expect((await runInside(['perplexity', ...measuring, ...both])).code).toBe(0)
+  })
+})
+
 describe('a predictor of the wrong kind is refused', () => {
   const { shadow, dejavu } = predictors
   test.each<[string, string[], string]>([

@@ -175,6 +175,7 @@ const refusals: readonly (readonly [
   ['a planner without its predictor', { ...right, planner: 'dejavu' }, 400, 'PREDICTOR_MISSING'],
   ['a planner without its calibration', { ...right, planner: 'static' }, 400, 'CALIBRATION_MISSING'],
   ['a sparsity above 1', { ...right, sparsity: 1.5 }, 400, 'SPARSITY'],
+  ['a share of what dense skips', { ...right, planner: 'dense', sparsity: 0.5 }, 400, 'SPARSITY'],
   ['mask_prompt_tokens of 0', { ...right, mask_prompt_tokens: 0 }, 400, 'FIELD'],
   ['a penalty', { ...right, presence_penalty: 0.5 }, 400, 'FIELD'],
   ['a bias', { ...right, logit_bias: { 5: 1 } }, 400, 'FIELD'],

@@ -96,7 +96,14 @@ const asTheLibrary = (sentence: string): ReturnType<typeof lawForAll<Ask, [Asked
     sentence,
     { asked: someAsked },
     async (asks: Ask, { asked: { prompts, n, seed, temperature, topP, planner, sparsity, maxTokens } }) => {
-      const body = { prompt: prompts, n, seed, temperature, planner, sparsity }
+      const body = {
+        prompt: prompts,
+        n,
+        seed,
+        temperature,
+        planner,
+        ...(planner !== 'dense' && { sparsity }),
+      }
       const { choices, usage } = await asks({ ...body, top_p: topP, max_tokens: maxTokens })
       expect(choices.map(({ index }) => index)).toEqual(
         Array.from({ length: prompts.length * n }, (_, i) => i),

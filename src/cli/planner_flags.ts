@@ -181,6 +181,7 @@ export function addPlanFlags(
       ),
     )
   for (const option of deciderOptions()) command.addOption(option)
+  refuseSharesOfDense(command)
   return addFlags(command, 'seed')
 }
 
@@ -228,6 +229,22 @@ export function choiceOf(flags: PlanFlags): PlannerChoice {
   return { sparsity, headSparsity, neuronSparsity, scope, criterion, paperCompatible, seed }
 }
 
+/** Refuses shares that are asked of planners which are all dense. @throws UsageError SPARSITY */
+function refuseSharesOfDense(command: Command): void {
+  command.hook('preAction', (_, called) => {
+    const planners = [called.getOptionValue('planner') as string | readonly string[]].flat()
+    if (planners.length === 0 || planners.some((name) => name !== 'dense')) return
+    for (const name of ['sparsity', 'headSparsity', 'neuronSparsity']) {
+      const shares = [called.getOptionValue(name) as number | readonly number[]].flat()
+      if (called.getOptionValueSource(name) === 'cli' && shares.some((share) => share !== 0))
+        throw new UsageError(
+          'SPARSITY',
+          `planner dense: expected no sparsity, because it skips nothing, got ${shares.join(',')}`,
+        )
+    }
+  })
+}
+
 // ---- Several planners ------------------------------------------------------------------------------------------------
 
 /** What a command that compares planners is given. */
@@ -270,6 +287,7 @@ export function addPlannerFlags(command: Command): Command {
     )
   for (const option of [...deciderOptions(), everyOption(), prefillOption(), modeOption()])
     command.addOption(option)
+  refuseSharesOfDense(command)
   return command.option(
     '--leaky',
     'let planners see the whole text, answer included, as the published numbers did',

@@ -431,6 +431,11 @@ function planningOf({ planner, sparsity, every, check }: CommonBody, usual: Plan
   const { headSparsity, neuronSparsity, ...rest } = usual
   const shares = asked === null ? { headSparsity, neuronSparsity } : { sparsity: asked }
   const named = planner as GenerationPlanner | null | undefined
+  if (named === 'dense' && asked !== null && asked !== 0)
+    throw new UsageError(
+      'SPARSITY',
+      `planner dense: expected no sparsity, because it skips nothing, got ${asked}`,
+    )
   return {
     ...rest,
     ...shares,

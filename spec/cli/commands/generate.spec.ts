@@ -104,7 +104,7 @@ describe('generate', () => {
     ])
       expect(await run(...flags)).toMatchObject({ planner: 'shadow', tokens: named.tokens })
     expect(await run()).toMatchObject({ planner: 'dense', sparsity: 0 })
-    expect(await run('--sparsity', '0.9', '--planner', 'dense')).toMatchObject({ planner: 'dense' })
+    expect(await run('--sparsity', '0', '--planner', 'dense')).toMatchObject({ planner: 'dense' })
   })
 
   test('on a terminal the prompt stands dimmed before the text, unless it is a message', async () => {

@@ -30,7 +30,7 @@ export const generateTable: CommandTable = {
     { flag: '--prefill', beside: `--planner random ${drawn}`, values: [null, 'dense'] },
     { flag: '--check', beside: `--planner random ${drawn}`, values: [null, '2'] },
     // After ReLU most gates are zero: to skip those changes nothing.
-    { flag: '--planner', beside: `--sparsity 0.95 ${drawn}`, values: ['dense', 'cats', 'teal', 'wina'] },
+    { flag: '--planner', beside: `--sparsity 0.95 ${drawn}`, values: ['cats', 'teal', 'wina'] },
     {
       flag: '--max-tokens',
       values: ['1', '2', '40'],
