@@ -24,6 +24,7 @@ async function run(folder: string, args: readonly string[]): Promise<string> {
 }
 
 const vitest = ['node_modules/vitest/vitest.mjs', 'run']
+const typeCheck = 'node_modules/typescript/bin/tsc'
 const command = 'src/cli/main.ts'
 
 const folders: string[] = []
@@ -55,6 +56,7 @@ describe('a section is all that is needed for', () => {
     const files = carryOut(sectionOf(contributing, `Adding ${what}`), folder)
     expect(files).toHaveLength(2)
     const own = files.find((file) => file.endsWith('.spec.ts')) as string
+    expect(await run(folder, [typeCheck, '--project', 'tsconfig.example.json'])).toBe('')
     expect(await run(folder, [...vitest, own])).toMatch(/Tests\s+[1-9]\d* passed/)
     expect(await run(folder, [...vitest, tests, '-t', titled])).toMatch(/Tests\s+[1-9]\d* passed/)
     expect(await run(folder, [command, 'masks', '--help'])).toContain(name)

@@ -337,6 +337,8 @@ async function scoredByHand(
   options: OptionRow,
 ): Promise<{ ids: number[]; logprobs: (number | null)[] } | null> {
   const { planner: name, sparsity, every, check, mask_prompt_tokens: seenAtMost = 8 } = options
+  // A share of what dense skips is refused.
+  if (name === 'dense' && sparsity !== undefined) return null
   const ids = opt.encode(prompt, { prefix: options.add_special_tokens === true })
   const model = opt.model
   try {

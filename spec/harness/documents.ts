@@ -5,6 +5,7 @@
  * How a block is read:
  *   ```ts            type-checked and executed; imports the library as 'shadowllm'
  *   ```ts no-run     type-checked only (it needs a network, a GPU or a file of the reader)
+ *   ```ts file=PATH  a file of a worked example, which is carried out (worked_example.ts)
  *   <!-- run -->     before a ```sh block: executed. Other sh blocks are not; npm scripts in them must exist
  *   ```text          directly after one of these: its exact output, where a line `...` stands for any lines
  */
@@ -53,7 +54,7 @@ export function examplesOf({ path, text }: Source): Example[] {
   const blocks = fences(text)
   return blocks.flatMap((block, i): Example[] => {
     const [language, ...words] = block.info.split(/\s+/)
-    if (language !== 'ts' && language !== 'sh') return []
+    if ((language !== 'ts' && language !== 'sh') || words.some((word) => word.startsWith('file='))) return []
     const marked = lines.slice(0, block.line - 1).findLast((line) => line.trim() !== '') === '<!-- run -->'
     const next = blocks[i + 1]
     const adjacent =

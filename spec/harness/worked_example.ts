@@ -1,8 +1,8 @@
 /**
  * Worked examples of CONTRIBUTING.md, carried out on a copy of the project.
  *
- *   ```ts no-run file=PATH      the text of a file that is added
- *   ```diff                     lines added to a file: `@@`, then a line before them, or more of them, each of which is there once
+ *   ```ts file=PATH      the text of a file that is added
+ *   ```diff              lines added to a file: `@@`, then a line before them, or more of them, each of which is there once
  */
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -34,7 +34,8 @@ function added(text: string, hunk: string): string {
 }
 
 /**
- * Carries out a worked example in an empty folder: the project with the files and lines that the section adds.
+ * Carries out a worked example in an empty folder: the project with the files and lines that the section adds, and
+ * tsconfig.example.json, which checks the types of these files.
  * @returns the paths of files that were added
  */
 export function carryOut(section: string, folder: string): string[] {
@@ -57,5 +58,7 @@ export function carryOut(section: string, folder: string): string[] {
       writeFileSync(path, hunks.reduce(added, readFileSync(path, 'utf8')))
     }
   }
+  const config = { extends: './tsconfig.json', include: [], files }
+  writeFileSync(join(folder, 'tsconfig.example.json'), JSON.stringify(config))
   return files
 }
