@@ -1,8 +1,9 @@
 /**
  * The parameters of a model inside a backend, or in several where one has no room for all.
  *
- * Matrices stay one row per output; those that `combine` reads are turned at load to one row per input (weight_layout.ts says why). They are loaded by ranges (weight_reader.ts): beside what the backend holds
- * there are never more than a few megabytes of a tensor, and a second copy of one matrix while it is turned.
+ * A matrix has a row per output; one that `combine` reads is turned at load, so that it has a row per input (weight_layout.ts says
+ * why). Tensors are read in parts (weight_reader.ts): besides the backend's copy, the host holds a few megabytes of a tensor, and a
+ * second copy of a matrix while it is turned.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
@@ -27,7 +28,7 @@ export interface ModelWeights {
   readonly layers: readonly Backend[] // [L]
   /** The numbers of the parameters, without scales. */
   readonly parameters: ReadonlyMap<string, Buffer>
-  /** Bytes all of them take. */
+  /** Bytes that all matrices take. */
   readonly bytes: number
   /** Tensors of the checkpoint that were not needed. */
   readonly unused: readonly string[]
@@ -38,8 +39,8 @@ export interface ModelWeights {
 const BYTES_PER_BACKEND = 1.75 * 2 ** 30
 
 /**
- * Loads every parameter. What stands outside the blocks goes into the backend given, blocks too until it holds
- * `bytesPerBackend`; further ones go into its siblings, which the weights own.
+ * Loads every parameter. The given backend holds the parameters outside the layers, and layers until it holds `bytesPerBackend`.
+ * Its siblings, which the weights own, hold the other layers.
  * @throws InputError TENSOR_MISSING, TENSOR_SHAPE, TENSOR_DUPLICATE, TENSOR_EXTRA before anything is read;
  *   WEIGHT_NOT_FINITE, WEIGHT_RANGE while reading; UsageError STORAGE; what the source throws; the signal's reason
  */

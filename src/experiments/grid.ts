@@ -6,8 +6,8 @@
  * all seeds together. KL is also compared window by window with static scores of the same prompt, and with griffin, wherever
  * these have the same budget.
  *
- * Decode speed is measured once, after the prompt of the first window, in interleaved rounds, on a machine that may do other
- * things too: the load before and after is part of what is said.
+ * Decode speed is measured once, after the prompt of the first window, in interleaved rounds. The machine may be busy, so its load
+ * before and after is reported.
  */
 import { measureMethods, measureSpeeds } from './cache/measure.ts'
 import type { ExperimentCache } from './cache/experiment_cache.ts'

@@ -39,7 +39,7 @@ export type GgufNumbers =
 export interface GgufTensor {
   readonly name: string
   readonly type: GgufType
-  /** Sizes with the fastest last, as everywhere else in this project; the file has them reversed. */
+  /** Sizes, row-major as everywhere in this project; the file lists them in reverse. */
   readonly shape: readonly number[]
   /** The place of its blocks in the file, in bytes. */
   readonly start: number
@@ -54,7 +54,7 @@ export interface GgufHeader {
 
 /** The largest header. A vocabulary of 256,000 tokens takes 10 MB. */
 const MAX_HEADER = 2 ** 26
-/** What is read of the header at first; a longer one is read again, twice as far each time. */
+/** The first read of the header, in bytes; a longer header is read again, twice as far each time. */
 const FIRST_READ = 2 ** 22
 const MAX_ENTRIES = 65_536
 const MAX_TENSORS = 100_000

@@ -8,17 +8,17 @@
  *   gate         after the gate of a token in a layer   the neurons of that token
  *   channels     before a matrix reads a token          the input channels of that token (channels.ts)
  *
- * The first feed of a sequence is the prompt. A mask of the whole model and of a layer is decided while it runs, applies to the rest
- * of that pass and to every later token, and stays, so that skipped heads leave no holes in the KV cache. Layers 0 to `sourceLayer`
+ * The first feed of a sequence is the prompt. By attention and by layer a mask is decided while the prompt runs. It applies to the
+ * rest of that pass and to every later token, so that skipped heads leave no holes in the KV cache. Layers 0 to `sourceLayer`
  * have run by then: those rows of a mask are ones, unless it is decided once in a prompt that runs dense.
  *
- * A prompt may run dense (`prefill`); the mask then applies to the tokens after it. It always does by prompt, gate and channels,
- * whose planners are shown what it computed, layer by layer: `summarize` makes numbers of that, which are kept and shown to `choose`.
+ * The prompt may run dense (`prefill`); the mask then applies to the tokens after the prompt. By prompt, gate and channels the
+ * prompt always runs dense: `summarize` is shown the activations that each layer computes, and `choose` is shown its results.
  *
  * With `every` = R a planner decides again: a mask decided at token p applies to tokens p to p + R - 1, and the first mask
  * is decided at the last token of the prompt. Keys and values of all heads are cached then, because a head may be selected
- * later. By gate and by channels R is 1: they are asked for every token after the prompt, and for its last one, which changes no
- * number. With `shift` a planner decides only at those of these tokens before which attention has shifted (shift.ts).
+ * later. By gate and by channels R is 1: the planner is asked at every token after the prompt, and at the last token of the prompt,
+ * whose answer changes no number. With `shift` a planner decides only after attention has shifted (shift.ts).
  */
 import type { ChannelSite } from './channels.ts'
 import type { UnitMask } from './mask.ts'

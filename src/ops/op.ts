@@ -5,9 +5,8 @@
  * Sizes follow from the shapes of the arrays; only a size that no array has is passed, at the end.
  *
  * A kernel is the flat form of an op for one storage: a function of arrays, scalars and all sizes. Kernels are what foreign
- * backends implement and parity files record. The kernel of float32 has the name of the op, that of another storage the
- * name with the storage after it: `linear`, `linear_bf16`, `linear_i8`. An array of whole numbers has what they are
- * scaled by after it.
+ * backends implement and parity files record. The kernel of float32 is named after the op; other kernels have the storage after
+ * that name: `linear`, `linear_bf16`, `linear_i8`. The scales of an array of whole numbers are the parameter after it.
  *
  * Letters: T tokens, S tokens in the cache, C cache capacity, P position, H heads, G key heads, K head size, D width, V vocabulary,
  * O outputs, I inputs, R chosen units, U units, B blocks, N any count. `H*K` is one dimension of a buffer that kernels see as
@@ -15,8 +14,8 @@
  */
 
 /**
- * Kinds of numbers a buffer may hold. Half precision (bf16, f16) is held as bit patterns; i4 as bytes, of which a matrix
- * has its scales among them or beside it (src/tensor/int4.ts).
+ * The element types of buffers. Half precision (bf16, f16) is held as bit patterns. i4 is held as bytes; the scales of a matrix
+ * stand among these bytes or beside them (src/tensor/int4.ts).
  */
 export type Dtype = 'f32' | 'i32' | 'bf16' | 'f16' | 'i8' | 'i4'
 

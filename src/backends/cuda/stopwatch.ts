@@ -1,13 +1,13 @@
 /**
- * How long a device computes, by its own clock: an event before the first launch after an idle moment, one after the last
- * before the host waits, and the time between the two, which includes pauses between launches.
+ * How long a device computes, by its own clock: the time between an event before the first launch after an idle moment and an event
+ * after the last launch before the host waits. Pauses between launches are included.
  */
 import type { Driver } from './driver.ts'
 
 /** CU_EVENT_DEFAULT: an event that takes the time. */
 export const TAKES_TIME = 0
 
-/** Two events. They are there from the first `lap` on, and nothing is measured before. */
+/** Two events. The first `lap` creates them; nothing is measured before it. */
 export class Stopwatch {
   readonly #driver: Driver
   readonly #stream: number
@@ -36,7 +36,7 @@ export class Stopwatch {
     this.#state = 'stopped'
   }
 
-  /** When all of it has been waited for. @throws MissingError CUDA_CALL */
+  /** Call it after waiting for the last launch. @throws MissingError CUDA_CALL */
   read(): void {
     if (this.#events === null || this.#state !== 'stopped') return
     const milliseconds = new Float32Array(1)
@@ -45,7 +45,7 @@ export class Stopwatch {
     this.#state = 'idle'
   }
 
-  /** Milliseconds since the last one. While nothing is under way. @throws MissingError CUDA_CALL */
+  /** Milliseconds since the last lap. Call it while nothing is running. @throws MissingError CUDA_CALL */
   lap(): number {
     this.#events ??= this.#create()
     const total = this.#total
@@ -53,7 +53,7 @@ export class Stopwatch {
     return total
   }
 
-  /** Gives the events back, as far as the driver still does that. */
+  /** Destroys the events; ignores the errors of a driver that is shutting down. */
   destroy(): void {
     if (this.#events === null) return
     for (const event of Object.values(this.#events)) this.#driver.tryCall('cuEventDestroy_v2', event)
