@@ -52,24 +52,24 @@ interface Asked {
   readonly temperature: number
   readonly seed: number
   readonly planner: 'dense' | 'random' | 'shadow'
-  readonly sparsity: number
+  readonly sparsity?: number
 }
 
 function someText(random: Random, maxTokens: number): Asked {
   const below = (count: number): number => Math.floor(random.uniform() * count)
-  return {
+  const text = {
     prompt: Array.from({ length: 4 + below(24) }, () => 3 + below(4000)),
     max_tokens: maxTokens,
     temperature: 1,
     seed: below(1000),
     planner: (['dense', 'random', 'shadow'] as const)[below(3)],
-    sparsity: 0.5,
   }
+  return text.planner === 'dense' ? text : { ...text, sparsity: 0.5 }
 }
 
 /** The texts of one timing. */
 const timed = (count: number): Asked[] => Array.from({ length: count }, (_, i) => someText(new Random(i), 24))
-const longText: Asked = { ...someText(new Random(7), 200), planner: 'dense' }
+const longText: Asked = { ...someText(new Random(7), 200), planner: 'dense', sparsity: undefined }
 
 // ---- The server's process --------------------------------------------------------------------------------------------
 

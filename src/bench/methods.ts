@@ -16,7 +16,7 @@ import type { Plan } from '../evaluation/decode.ts'
 import { inputsFrom, makeMethod, methodTable, planMethod, type Method } from '../results/method.ts'
 
 /** The planners that can be asked for: those that need no loss of a text, which random weights have no use for. `dense` is always measured: it is what the others are compared with. */
-export const benchPlanners = plannersThat(
+export const benchPlanners: readonly PlannerName[] = plannersThat(
   ({ needs }) => !needs.includes('continuation') && !needs.includes('prompt-loss'),
 )
 export type BenchPlanner = PlannerName

@@ -42,11 +42,11 @@ export function catsPlanner({ neuronSparsity, denseLayers }: Budget): PlannerBy<
   }
 }
 
-export const catsRecord = {
+export const catsRecord: PlannerRecord<'cats'> = {
   name: 'cats',
   help: `computes at every token the neurons whose own gate is open, and all heads; the gates of all neurons are computed (CATS, arXiv 2404.08763)`,
   skips: 'neurons',
   by: 'gate',
   needs: [],
   make: (_, budget) => catsPlanner(budget),
-} as const satisfies PlannerRecord
+}

@@ -58,11 +58,11 @@ export function coreinferPlanner(shape: UnitShape, budget: Budget, topK: TopK = 
   return neuronPlanner('coreinfer', shape, { summarize: coreCounts, scores: (all) => all }, budget, topK)
 }
 
-export const coreinferRecord = {
+export const coreinferRecord: PlannerRecord<'coreinfer'> = {
   name: 'coreinfer',
   help: 'keeps neurons as griffin does, by how often a neuron is among the strongest of a token (CoreInfer, arXiv 2410.18311)',
   skips: 'neurons',
   by: 'prompt',
   needs: [],
   make: ({ model, topK }, budget) => coreinferPlanner(model.shape, budget, topK),
-} as const satisfies PlannerRecord
+}

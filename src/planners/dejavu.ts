@@ -33,7 +33,7 @@ export function dejavuPlanner(
   }
 }
 
-export const dejavuRecord = {
+export const dejavuRecord: PlannerRecord<'dejavu'> = {
   name: 'dejavu',
   help: 'each layer decides from the stream one layer earlier: --predictor',
   skips: 'units',
@@ -41,4 +41,4 @@ export const dejavuRecord = {
   needs: ['predictor'],
   make: ({ dejavu, topK }, budget) =>
     dejavuPlanner(given('dejavu', dejavu, 'a DejaVu predictor'), budget, topK),
-} as const satisfies PlannerRecord
+}

@@ -51,7 +51,7 @@ export function lastHeadOutputs(trace: Trace): Float32Array {
   return outputs
 }
 
-export const dejavuStyleRecord = {
+export const dejavuStyleRecord: PlannerRecord<'dejavu-style'> = {
   name: 'dejavu-style',
   help: 'keeps the units that the predictors of their layers expect to matter most, after a dense pass over the prompt: --predictor',
   skips: 'units',
@@ -61,4 +61,4 @@ export const dejavuStyleRecord = {
     const predictor = given('dejavu-style', sources['dejavu-style'], 'a DejaVu-style predictor')
     return dejavuStylePlanner(sources.model, predictor, budget, sources.topK)
   },
-} as const satisfies PlannerRecord
+}

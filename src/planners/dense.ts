@@ -3,11 +3,11 @@
  */
 import type { PlannerRecord } from './record.ts'
 
-export const denseRecord = {
+export const denseRecord: PlannerRecord<'dense'> = {
   name: 'dense',
   help: 'everything is computed',
   skips: 'nothing',
   by: null,
   needs: [],
   make: () => null,
-} as const satisfies PlannerRecord
+}

@@ -54,11 +54,11 @@ export function glassPlanner(mean: UnitScores, budget: Budget, topK: TopK = refe
   return neuronPlanner('glass', shape, { summarize: griffinScores, scores }, budget, topK)
 }
 
-export const glassRecord = {
+export const glassRecord: PlannerRecord<'glass'> = {
   name: 'glass',
   help: 'keeps neurons as griffin does, by ranks merged with those of a calibration (GLASS, arXiv 2508.14302): --calibration',
   skips: 'neurons',
   by: 'prompt',
   needs: ['calibration'],
   make: (sources, budget) => glassPlanner(meanOf('glass', sources), budget, sources.topK),
-} as const satisfies PlannerRecord
+}

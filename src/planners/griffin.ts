@@ -41,11 +41,11 @@ export function griffinPlanner(shape: UnitShape, budget: Budget, topK: TopK = re
   return neuronPlanner('griffin', shape, { summarize: griffinScores, scores: (all) => all }, budget, topK)
 }
 
-export const griffinRecord = {
+export const griffinRecord: PlannerRecord<'griffin'> = {
   name: 'griffin',
   help: `keeps the neurons of each layer that the prompt itself uses most, and all heads; the prompt runs dense (GRIFFIN, arXiv 2404.01365)`,
   skips: 'neurons',
   by: 'prompt',
   needs: [],
   make: ({ model, topK }, budget) => griffinPlanner(model.shape, budget, topK),
-} as const satisfies PlannerRecord
+}

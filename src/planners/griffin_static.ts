@@ -32,11 +32,11 @@ export function griffinStaticPlanner(
   return latePlanner('griffin-static', { summarize: griffinScores, scores }, budget, topK)
 }
 
-export const griffinStaticRecord = {
+export const griffinStaticRecord: PlannerRecord<'griffin-static'> = {
   name: 'griffin-static',
   help: `keeps what static does, where the score of a neuron counts by how much the prompt uses it; the prompt runs dense: --calibration`,
   skips: 'units',
   by: 'prompt',
   needs: ['calibration'],
   make: (sources, budget) => griffinStaticPlanner(meanOf('griffin-static', sources), budget, sources.topK),
-} as const satisfies PlannerRecord
+}

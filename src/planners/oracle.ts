@@ -15,7 +15,7 @@ export function oraclePlanner(
   return rankingPlanner('oracle', { scores: () => scores, criterion: null, budget }, topK)
 }
 
-export const oracleRecord = {
+export const oracleRecord: PlannerRecord<'oracle'> = {
   name: 'oracle',
   help: 'keeps the units that matter most to the continuation, which must be known',
   skips: 'units',
@@ -23,4 +23,4 @@ export const oracleRecord = {
   needs: ['continuation'],
   make: ({ oracleScores, topK }, budget) =>
     oraclePlanner(given('oracle', oracleScores, 'the oracle scores of the text'), budget, topK),
-} as const satisfies PlannerRecord
+}

@@ -67,11 +67,11 @@ export function promptPlanner(
   return rankingPlanner(name, { scores, criterion: criterion.name, budget }, topK)
 }
 
-export const promptPlainactRecord = {
+export const promptPlainactRecord: PlannerRecord<'prompt-plainact'> = {
   name: 'prompt-plainact',
   help: "keeps the units that matter most to the prompt's own loss: a forward and a backward pass over it",
   skips: 'units',
   by: 'attention',
   needs: ['prompt-loss'],
   make: ({ model, criterion, seed, topK }, budget) => promptPlanner(model, budget, { criterion, seed, topK }),
-} as const satisfies PlannerRecord
+}

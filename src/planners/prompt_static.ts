@@ -40,7 +40,7 @@ export function promptStaticPlanner(
   return rankingPlanner('prompt-static', { ...ranking, scores }, options.topK ?? referenceTopK)
 }
 
-export const promptStaticRecord = {
+export const promptStaticRecord: PlannerRecord<'prompt-static'> = {
   name: 'prompt-static',
   help: 'keeps units as prompt-plainact does, its scores merged with the mean scores of a calibration: --calibration',
   skips: 'units',
@@ -50,4 +50,4 @@ export const promptStaticRecord = {
     const { model, criterion, seed, topK } = sources
     return promptStaticPlanner(model, meanOf('prompt-static', sources), budget, { criterion, seed, topK })
   },
-} as const satisfies PlannerRecord
+}

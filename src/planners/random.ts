@@ -28,11 +28,11 @@ export function randomPlanner(
   return rankingPlanner('random', { scores, criterion: null, budget }, topK)
 }
 
-export const randomRecord = {
+export const randomRecord: PlannerRecord<'random'> = {
   name: 'random',
   help: 'skips heads and neurons drawn at random',
   skips: 'units',
   by: 'attention',
   needs: [],
   make: ({ model, seed = 0, topK }, budget) => randomPlanner(model.shape, budget, seed, topK),
-} as const satisfies PlannerRecord
+}

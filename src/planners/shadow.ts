@@ -26,7 +26,7 @@ export function shadowPlanner(
   return rankingPlanner('shadow', { scores, criterion, budget: behind }, topK, { sourceLayer })
 }
 
-export const shadowRecord = {
+export const shadowRecord: PlannerRecord<'shadow'> = {
   name: 'shadow',
   help: `keeps the units that the predictor expects to matter most: --predictor, else predictor.safetensors in the model's folder (the embedded model has one), NAME.predictor.safetensors beside NAME.gguf`,
   skips: 'units',
@@ -34,4 +34,4 @@ export const shadowRecord = {
   needs: ['predictor'],
   make: ({ shadow, topK }, budget, ranksRead) =>
     shadowPlanner(given('shadow', shadow, 'a ShadowLLM predictor'), budget, topK, ranksRead),
-} as const satisfies PlannerRecord
+}

@@ -17,11 +17,11 @@ export function staticPlanner(
   return { ...planner, choose: () => mask }
 }
 
-export const staticRecord = {
+export const staticRecord: PlannerRecord<'static'> = {
   name: 'static',
   help: 'keeps the units with the highest mean score of a calibration, whatever the prompt: --calibration',
   skips: 'units',
   by: 'attention',
   needs: ['calibration'],
   make: (sources, budget) => staticPlanner(meanOf('static', sources), budget, sources.topK),
-} as const satisfies PlannerRecord
+}

@@ -42,11 +42,11 @@ export function tealPlanner(budget: Budget): ChannelPlanner {
   })
 }
 
-export const tealRecord = {
+export const tealRecord: PlannerRecord<'teal'> = {
   name: 'teal',
   help: `masks at every token the input channels of all matrices that are smallest; all units are computed, and only out and fc2 save reading (TEAL, arXiv 2408.14690)`,
   skips: 'channels',
   by: 'channels',
   needs: [],
   make: (_, budget) => tealPlanner(budget),
-} as const satisfies PlannerRecord
+}

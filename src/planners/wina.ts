@@ -38,11 +38,11 @@ export function winaPlanner(model: LoadedModel, budget: Budget, topK: TopK = ref
   })
 }
 
-export const winaRecord = {
+export const winaRecord: PlannerRecord<'wina'> = {
   name: 'wina',
   help: 'masks channels as teal does, by size times the norm of the column of weights (WINA, arXiv 2505.19427)',
   skips: 'channels',
   by: 'channels',
   needs: [],
   make: ({ model, topK }, budget) => winaPlanner(model, budget, topK),
-} as const satisfies PlannerRecord
+}

@@ -42,6 +42,7 @@ export const endByThemselves = lawForAll(
     const realTimeout = setTimeout
     // The timer after which a thread is terminated stands still.
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    let alarm: NodeJS.Timeout | undefined
     try {
       let queue = new WorkQueue(makeQueueMemory())
       let words = new Int32Array(makeQueueMemory())
@@ -61,13 +62,14 @@ export const endByThemselves = lawForAll(
         queue.open(bench.job.parts)
       }
       const ended = pool.end()
-      if (patience < Infinity) realTimeout(() => vi.runAllTimers(), patience)
+      if (patience < Infinity) alarm = realTimeout(() => vi.runAllTimers(), patience)
       expect(pool.helpers).toBe(0)
       await pool.ready
       await ended
       expect(terminate).not.toHaveBeenCalled()
     } finally {
       vi.useRealTimers()
+      clearTimeout(alarm)
       terminate.mockRestore()
     }
   },
