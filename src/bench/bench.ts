@@ -12,12 +12,12 @@ import type { Storage } from '../engine/storages/index.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
-import { kindsNeeded } from '../planners/index.ts'
+import { kindsNeeded, type PlannerName } from '../planners/index.ts'
 import { predictorFor } from '../predictor/suitable.ts'
 import { pause } from '../platform/pause.ts'
 import { hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
 import { interleave } from '../results/interleaved_rounds.ts'
-import { benchMethods, planOf, type BenchMethod, type BenchPlanner, type BenchInputs } from './methods.ts'
+import { benchMethods, planOf, type BenchMethod, type BenchInputs } from './methods.ts'
 import { Job, randomIds, type Threads } from './job.ts'
 import { predictorBytes, randomPredictor } from './predictors.ts'
 import { profileDecode, type Profile } from './profile.ts'
@@ -30,7 +30,7 @@ import { checkFits, parseTest, type BenchTest } from './tests.ts'
 export interface BenchOptions {
   readonly subjects: readonly BenchSubject[]
   readonly storages: readonly Storage[]
-  readonly planners: readonly BenchPlanner[]
+  readonly planners: readonly PlannerName[]
   readonly sparsities: readonly number[]
   readonly tests: readonly BenchTest[]
   readonly rounds: number

@@ -15,11 +15,13 @@ import { MissingError } from '../tensor/errors.ts'
 import type { Plan } from '../evaluation/decode.ts'
 import { inputsFrom, makeMethod, methodTable, planMethod, type Method } from '../results/method.ts'
 
-/** The planners that can be asked for: those that need no loss of a text, which random weights have no use for. `dense` is always measured: it is what the others are compared with. */
+/**
+ * The planners that can be asked for: those that need no loss of a text, which says nothing of random weights. `dense` is always
+ * measured, since the others are compared with it.
+ */
 export const benchPlanners: readonly PlannerName[] = plannersThat(
   ({ needs }) => !needs.includes('continuation') && !needs.includes('prompt-loss'),
 )
-export type BenchPlanner = PlannerName
 
 /** The replay of a mask that was given, which says itself how much it skips. */
 export const maskReplay = { planner: 'mask', sparsity: null } as const
@@ -41,7 +43,7 @@ export function methodName({ planner, sparsity }: BenchName): string {
 
 /** What is to be compared. */
 interface BenchMethodOptions {
-  readonly planners: readonly BenchPlanner[]
+  readonly planners: readonly PlannerName[]
   readonly sparsities: readonly number[]
   /** Whether there is a mask to replay. */
   readonly hasMask: boolean

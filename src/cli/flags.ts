@@ -29,10 +29,10 @@ const offline = (): Option =>
   new Option('--offline', 'take a model of the hub from the cache, without network access')
 const json = (): Option => new Option('--json', 'print one JSON object instead of text')
 
-/** Each flag, or the few that belong together, by the name that commands ask for. */
 /** Storages beside which the KV cache is int8. */
 const rounding = storages.filter((name) => storageNamed(name).roundsActivations)
 
+/** Each flag, or the few that belong together, by the name that commands ask for. */
 const sharedFlags = {
   /** Which model. */
   model: () => [

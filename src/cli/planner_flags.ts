@@ -12,7 +12,7 @@ import { prefills, type Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { maskModes, type MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import type { PlannerChoice } from '../library/planner_options.ts'
+import { expectSkipping, type PlannerChoice } from '../library/planner_options.ts'
 import {
   defaultEvery,
   defaultPrefill,
@@ -233,15 +233,10 @@ export function choiceOf(flags: PlanFlags): PlannerChoice {
 function refuseSharesOfDense(command: Command): void {
   command.hook('preAction', (_, called) => {
     const planners = [called.getOptionValue('planner') as string | readonly string[]].flat()
-    if (planners.length === 0 || planners.some((name) => name !== 'dense')) return
-    for (const name of ['sparsity', 'headSparsity', 'neuronSparsity']) {
-      const shares = [called.getOptionValue(name) as number | readonly number[]].flat()
-      if (called.getOptionValueSource(name) === 'cli' && shares.some((share) => share !== 0))
-        throw new UsageError(
-          'SPARSITY',
-          `planner dense: expected no sparsity, because it skips nothing, got ${shares.join(',')}`,
-        )
-    }
+    if (planners.length === 0) return
+    for (const name of ['sparsity', 'headSparsity', 'neuronSparsity'])
+      if (called.getOptionValueSource(name) === 'cli')
+        expectSkipping(planners, [called.getOptionValue(name) as number | readonly number[]].flat())
   })
 }
 

@@ -81,6 +81,15 @@ export function defaultPlanner({
   return (sparsity ?? headSparsity ?? neuronSparsity) === undefined ? 'dense' : 'shadow'
 }
 
+/** Refuses shares to skip where all planners are dense. @throws UsageError SPARSITY */
+export function expectSkipping(planners: readonly string[], shares: readonly number[]): void {
+  if (planners.some((name) => name !== 'dense') || shares.every((share) => share === 0)) return
+  throw new UsageError(
+    'SPARSITY',
+    `planner dense: expected no sparsity, because it skips nothing, got ${shares.join(',')}`,
+  )
+}
+
 /** The method of these options. */
 function methodOf(
   planner: PlannerName,

@@ -179,6 +179,14 @@ export function wrapPlanner(planner: MaskPlanner, around: AroundQuestion): MaskP
     }
   }
   const sourceLayer = by === 'attention' ? planner.sourceLayer : undefined
-  const settings = { name, by, every, shift, prefill, leaky, sourceLayer }
+  const settings: Record<keyof PlannerSettings | 'by' | 'sourceLayer', unknown> = {
+    name,
+    by,
+    every,
+    shift,
+    prefill,
+    leaky,
+    sourceLayer,
+  }
   return { ...settings, ...asked('choose'), ...asked('summarize') } as MaskPlanner
 }

@@ -19,6 +19,7 @@
 import type { Budget } from '../masks/budget.ts'
 import type { PlannerBy } from '../masks/planner.ts'
 import { nthLargest } from '../masks/ranks.ts'
+import { countMasked } from './channels.ts'
 import type { PlannerRecord } from './record.ts'
 
 /**
@@ -27,7 +28,7 @@ import type { PlannerRecord } from './record.ts'
  * @param sparsity s, in [0, 1]
  */
 export function gateCutoff(gate: Float32Array, sparsity: number): number {
-  const kept = gate.length - Math.floor(sparsity * gate.length + 1e-9)
+  const kept = gate.length - countMasked(gate.length, sparsity)
   return kept === 0 ? Infinity : nthLargest(gate.map(Math.abs), kept)
 }
 

@@ -14,7 +14,7 @@ import { achievedSparsity } from '../masks/achieved.ts'
 import { now } from '../platform/platform.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import { expectTemplate } from '../library/options.ts'
-import type { GenerationPlanner, PlannerChoice } from '../library/planner_options.ts'
+import { expectSkipping, type GenerationPlanner, type PlannerChoice } from '../library/planner_options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { InputError, MissingError, UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
@@ -431,11 +431,7 @@ function planningOf({ planner, sparsity, every, check }: CommonBody, usual: Plan
   const { headSparsity, neuronSparsity, ...rest } = usual
   const shares = asked === null ? { headSparsity, neuronSparsity } : { sparsity: asked }
   const named = planner as GenerationPlanner | null | undefined
-  if (named === 'dense' && asked !== null && asked !== 0)
-    throw new UsageError(
-      'SPARSITY',
-      `planner dense: expected no sparsity, because it skips nothing, got ${asked}`,
-    )
+  if (named && asked !== null) expectSkipping([named], [asked])
   return {
     ...rest,
     ...shares,

@@ -6,6 +6,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { maskOverlap } from '../../../src/masks/overlap.ts'
+import { neuronStudyPlanners, studyPlanners } from '../../../src/web/engine/study_types.ts'
 import { keepsHeads } from '../../../src/planners/index.ts'
 import { neuronBudget } from '../../../src/planners/late.ts'
 import { selectMask } from '../../../src/masks/selection.ts'
@@ -95,6 +96,9 @@ describe.each(['shadow', 'prompt-plainact', 'griffin', 'random', 'dense'] as con
     })
   },
 )
+
+test('the planners of the page that keep all heads are those whose records say so', () =>
+  expect(neuronStudyPlanners).toEqual(studyPlanners.filter(keepsHeads)))
 
 test('the oracle is the one given the dense text', async () => {
   const { steps, end } = await tell({ planner: 'oracle', ...half })

@@ -3,7 +3,8 @@
  * machine.
  */
 import { Option, type Command } from 'commander'
-import { benchPlanners, type BenchPlanner } from '../../bench/methods.ts'
+import { benchPlanners } from '../../bench/methods.ts'
+import type { PlannerName } from '../../planners/index.ts'
 import { Bench, type BenchOptions, type MethodProfile } from '../../bench/bench.ts'
 import type { BenchRow } from '../../bench/rows.ts'
 import type { Provenance } from '../../results/provenance.ts'
@@ -74,7 +75,7 @@ interface BenchFlags extends Pick<ModelFlags, 'backend' | 'revision' | 'offline'
   readonly shape?: readonly string[]
   readonly layers?: number
   readonly storage: readonly Storage[]
-  readonly planner?: readonly BenchPlanner[]
+  readonly planner?: readonly PlannerName[]
   readonly sparsity?: readonly number[]
   readonly predictor: readonly string[]
   readonly mask?: string
