@@ -11,7 +11,7 @@
 import { Command } from 'commander'
 import { hasSmollm2, smollm2File } from '../spec/harness/smollm2.ts'
 import { describeFailure } from '../src/cli/failure.ts'
-import { wholeFlag } from '../src/cli/values.ts'
+import { flagOf, whole } from '../src/cli/values.ts'
 import {
   commandArguments,
   endWhenIdle,
@@ -54,7 +54,7 @@ function readFlags(args: readonly string[]): Flags {
     .description('tokens per second against KL from dense float32: data, figure and table')
     .option('--speeds <file>', 'take decode speeds from what "npm run bench:peers -- --json" printed')
     .option('--wikitext <file>', 'measure costs anew on this text, raw or parquet, of SmolLM2-135M-Instruct')
-    .option('--windows <n>', 'windows to score', wholeFlag('windows', 2, MAX_WINDOWS), DEFAULT_WINDOWS)
+    .addOption(flagOf('--windows <n>', 'windows to score', whole(2, MAX_WINDOWS), DEFAULT_WINDOWS))
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .parse(args, { from: 'user' })

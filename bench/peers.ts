@@ -14,7 +14,7 @@ import { loadavg } from 'node:os'
 import { Command, Option } from 'commander'
 import { hasSmollm2, smollm2File } from '../spec/harness/smollm2.ts'
 import { describeFailure } from '../src/cli/failure.ts'
-import { wholeFlag } from '../src/cli/values.ts'
+import { flagOf, oneOf, whole } from '../src/cli/values.ts'
 import {
   commandArguments,
   exit,
@@ -67,17 +67,13 @@ function readFlags(args: readonly string[]): Flags {
       ),
     )
     .option('--predictor <file or name>', 'of that model; default one of random numbers')
-    .addOption(new Option('--shape <name>', 'sizes of random weights').choices(Object.keys(shapes)))
+    .addOption(flagOf('--shape <name>', 'sizes of random weights', oneOf(Object.keys(shapes))))
     .addOption(
-      new Option('--layers <n>', 'fewer layers than the shape has')
-        .argParser(wholeFlag('layers', 1, MAX_COUNT))
-        .conflicts('model'),
+      flagOf('--layers <n>', 'fewer layers than the shape has', whole(1, MAX_COUNT)).conflicts('model'),
     )
-    .option('--rounds <n>', 'rounds of turns', wholeFlag('rounds', 1, MAX_COUNT))
-    .option(
-      '--threads <n>',
-      `only on so many (default: ${THREADS.join(', then ')})`,
-      wholeFlag('threads', 1, MAX_THREADS),
+    .addOption(flagOf('--rounds <n>', 'rounds of turns', whole(1, MAX_COUNT)))
+    .addOption(
+      flagOf('--threads <n>', `only on so many (default: ${THREADS.join(', then ')})`, whole(1, MAX_THREADS)),
     )
     .option('--browser', 'in a page of Chromium, beside llama.cpp in WebAssembly (wllama)')
     .option('--json', 'print one JSON object')

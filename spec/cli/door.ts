@@ -35,6 +35,11 @@ export const share: Door = {
 export const shares: Door = {
   wrong: usage('SPARSITY', 'a share from 0 to 1', '1.2', '0.5,-0.1', '0.5,NaN', '', '0.5,', '0.5;0.7'),
 }
+/** Wrong values under the code of an option. */
+export const coded = (code: string, { wrong, ...door }: Door): Door => ({
+  ...door,
+  wrong: wrong.map((one) => ({ ...one, code })),
+})
 /** A whole number from `least`. */
 export const whole = (least: number, ...more: string[]): Door => ({
   wrong: usage('VALUE', 'a whole number', `${least - 1}`, '-1', '1.5', 'NaN', '', '1e3', '0x10', ...more),
@@ -46,5 +51,5 @@ export const number = (...outside: string[]): Door => ({
 /** Names out of a few. */
 export const names = (code: string, says: string): Door => ({ wrong: usage(code, says, 'no-such', '', ',') })
 export const threads: Door = {
-  wrong: usage('VALUE', 'auto or a whole number', '0', '-1', '1.5', '', 'all', '33'),
+  wrong: usage('THREADS', 'auto or a whole number', '0', '-1', '1.5', '', 'all', '33'),
 }

@@ -6,7 +6,19 @@
  */
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { input, names, number, share, shares, threads, usage, whole, type Door, type Wrong } from './door.ts'
+import {
+  coded,
+  input,
+  names,
+  number,
+  share,
+  shares,
+  threads,
+  usage,
+  whole,
+  type Door,
+  type Wrong,
+} from './door.ts'
 import { nobody, queueDoors } from './queue_doors.ts'
 import { root, tinyFolder } from './run_cli.ts'
 
@@ -188,7 +200,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       input('FILE_READ', 'got ELOOP', loop),
     ],
   }
-  const tasks = names('TASK_NAME', 'names of piqa')
+  const tasks = names('TASK_NAME', 'one of piqa')
   const rows: Door = {
     beside: ['--tasks', 'copa'],
     wrong: [
@@ -232,10 +244,10 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--sparsity <list>': shares,
     '--head-sparsity <share>': share,
     '--neuron-sparsity <share>': share,
-    '--seed <number>': whole(0, '4294967296'),
+    '--seed <number>': coded('SEED', whole(0, '4294967296')),
     '--threads <count>': threads,
-    '--every <count>': { wrong: usage('VALUE', 'auto or a whole number', '0', '-1', '1.5', '', 'all') },
-    '--check <count>': whole(1),
+    '--every <count>': { wrong: usage('EVERY', 'auto or a whole number', '0', '-1', '1.5', '', 'all') },
+    '--check <count>': coded('CHECK', whole(1)),
     '--limit <count>': whole(1),
     '--shots <count>': whole(0),
     '--prompt <count>': whole(1),
@@ -255,12 +267,12 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     // reproduce
     '--experiment <names>': names('EXPERIMENT', 'two-by-two'),
     '--examples <count>': whole(1),
-    '--seeds <list>': { wrong: usage('VALUE', 'a whole number', '-1', '0,1.5', '', '0,', '4294967296') },
+    '--seeds <list>': { wrong: usage('SEED', 'a whole number', '-1', '0,1.5', '', '0,', '4294967296') },
     '--save-predictor <file>': written,
     'reproduce --predictor <file>': { ...predictor, beside: ['--experiment', 'grid', '--quick'] },
-    '--units <list>': names('UNITS', 'names of heads'),
-    '--prefill <list>': names('PREFILL', 'names of dense'),
-    '--every <list>': whole(1),
+    '--units <list>': names('UNITS', 'one of heads'),
+    '--prefill <list>': names('PREFILL', 'one of dense'),
+    '--every <list>': coded('EVERY', whole(1)),
     '--windows <list>': {
       wrong: usage('VALUE', 'shapes such as 128+128', '128', '128+', '+128', '1.5+2', '', '8+8,'),
     },
@@ -268,7 +280,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       wrong: [file, below, loop].map((value) => ({ value, exitCode: 5, code: 'CACHE', says: 'cache' })),
     },
     // calibrate
-    '--criteria <list>': names('CRITERION_NAME', 'names of plainact'),
+    '--criteria <list>': names('CRITERION_NAME', 'one of plainact'),
     'calibrate --examples <count>': { wrong: usage('FLAGS', 'expected --limit', '8', '0') },
     'calibrate --text <file...>': { ...text, beside: ['--prompt', '8', '--continuation', '8'] },
     'calibrate --prompt <count>': whole(2),
@@ -294,17 +306,21 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--penalty <number>': number('-1', '0'),
     // generate
     'generate <prompt>': { wrong: usage('PROMPT', 'some text', '') },
-    '--max-tokens <count>': { wrong: [...whole(1).wrong, ...usage('CONTEXT_LENGTH', 'together', '100000')] },
+    '--max-tokens <count>': {
+      wrong: [...coded('MAX_TOKENS', whole(0)).wrong, ...usage('CONTEXT_LENGTH', 'together', '100000')],
+    },
     'generate --system <text>': {
       wrong: [...usage('SYSTEM', '--chat', 'x'), ...usage('SYSTEM', 'some text', '')],
     },
     // chat
-    'chat --max-tokens <count>': whole(1),
+    'chat --max-tokens <count>': coded('MAX_TOKENS', whole(0)),
     'chat --system <text>': { wrong: usage('SYSTEM', 'some text', '') },
-    '--temperature <number>': number('-1', '101'),
-    '--top-k <count>': whole(1),
-    '--repetition-penalty <number>': number('-1', '0', '101'),
-    '--top-p <share>': { wrong: [...number('1.5', '-1').wrong, ...usage('VALUE', 'above 0', '0')] },
+    '--temperature <number>': coded('TEMPERATURE', number('-1')),
+    '--top-k <count>': coded('TOP_K', whole(1)),
+    '--repetition-penalty <number>': coded('REPETITION_PENALTY', number('-1', '0')),
+    '--top-p <share>': {
+      wrong: usage('TOP_P', 'a share above 0, up to 1', '1.5', '-1', '0', 'NaN', '', 'much'),
+    },
     // masks
     'masks <prompt>': { wrong: usage('PROMPT', 'some text', '') },
     'masks --text <file>': { wrong: read() },
@@ -328,7 +344,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'eval --text <file...>': { beside: ['--tasks', 'continuation'], wrong: read() },
     'eval --prompt <count>': whole(2),
     // parity
-    '--ops <list>': names('OPS', 'names of embedding'),
+    '--ops <list>': names('OPS', 'one of embedding'),
     '--certificate <file>': written,
     'parity verify-certificate <file>': { wrong: [...read(), input('JSON_SYNTAX', 'expected', file)] },
     'parity check-ops <expected>': answers,
@@ -338,14 +354,14 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'parity check <b>': { wrong: read() },
     '--tolerance <share>': number('-1'),
     // verify
-    '--backend <list>': names('BACKEND_NAME', 'names of all, reference'),
+    '--backend <list>': names('BACKEND_NAME', 'one of all, reference'),
     'verify --seed <number>': whole(0, '2147483648'),
     '--runs <factor>': number('0', '-1', '10001'),
     '--law <words>': { wrong: usage('LAW', 'words of a law', 'no-such') },
     // inspect
     'inspect <path>': weights,
     'inspect --revision <name>': { ...revision, beside: ['nobody/nothing', '--offline'] },
-    'inspect --storage <names>': { wrong: usage('VALUE', 'f32, bf16, f16, int8', 'no-such', '', 'f32,') },
+    'inspect --storage <names>': { wrong: usage('STORAGE', 'f32, bf16, f16, int8', 'no-such', '', 'f32,') },
     '--texts <count>': whole(1, '501'),
     // convert
     'convert <source>': weights,
@@ -373,7 +389,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--test <list>': { wrong: usage('TEST', 'pp', 'no-such', '', 'pp0', 'tg-1', 'pp1.5', 'tg32@') },
     '--rounds <count>': whole(1, '2000000'),
     'bench --threads <list>': {
-      wrong: usage('VALUE', 'auto or a whole number', '0', '1,1.5', '', '1,', '33'),
+      wrong: usage('THREADS', 'auto or a whole number', '0', '1,1.5', '', '1,', '33'),
     },
     // pretrain
     '--config <path>': {

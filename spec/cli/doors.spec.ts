@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import type { Command, Option } from 'commander'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeProgram } from '../../src/cli/program.ts'
-import type { Door, Wrong } from './door.ts'
+import { usage, type Door, type Wrong } from './door.ts'
 import { calibrationArguments, leastArguments, makeDoors, makePlaces } from './door_table.ts'
 import { writeModel } from './options/small_files.ts'
 import type { CliResult } from './run_cli.ts'
@@ -80,18 +80,28 @@ function casesOf({ name, command }: Named): Case[] {
   })
   for (const option of command.options.filter(takesValue)) {
     const key = flagOf(option)
-    const door = option.argChoices ? choiceDoor(option.argChoices) : rowOf(name, key)?.[1]
+    const door = option.argChoices ? choiceDoor(option) : rowOf(name, key)?.[1]
     if (door) cases.push({ name, key, door, flag: option.long as string, place: 0 })
   }
   return cases
 }
 
+/** The codes of options of the library that take names; other flags have VALUE. */
+const nameCodes: Readonly<Record<string, string>> = {
+  '--backend': 'BACKEND_NAME',
+  '--storage': 'STORAGE',
+  '--cache': 'CACHE',
+  '--mode': 'MODE',
+  '--prefill': 'PREFILL',
+  '--scope': 'SCOPE',
+  '--criterion': 'CRITERION_NAME',
+  '--planner': 'PLANNER',
+}
+
 /** No other name than those is taken, and the line says all of them. */
-function choiceDoor(choices: readonly string[]): Door {
+function choiceDoor({ long, argChoices: choices = [] }: Option): Door {
   const wrong = ['no-such', '', choices[0].toUpperCase(), `${choices[0]} `]
-  return {
-    wrong: wrong.map((value) => ({ value, exitCode: 2, code: 'INVALID_ARGUMENT', says: choices.join(', ') })),
-  }
+  return { wrong: usage(nameCodes[long as string] ?? 'VALUE', `one of ${choices.join(', ')}`, ...wrong) }
 }
 
 /** The least arguments of a command with one wrong value among them. */

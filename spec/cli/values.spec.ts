@@ -1,24 +1,20 @@
 /**
- * Flags are read strictly: what is not exactly a value of the range is refused, by name, before anything runs.
+ * Flags are read strictly: what is not exactly a value of their option is refused, by name, before anything runs.
  */
+import type { Option } from 'commander'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  bytesFlag,
-  everyFlag,
-  numberFlag,
-  seedFlag,
-  sparsityFlag,
-  sparsityListFlag,
-  threadsFlag,
-  wholeFlag,
-} from '../../src/cli/values.ts'
+import { bytes, flagOf, listOf, number, sharesOf, whole } from '../../src/cli/values.ts'
 import { methodCells } from '../../src/cli/words.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
+import { seedOption } from '../../src/tensor/option.ts'
 import { law } from '../harness/seed.ts'
 
+/** What a flag makes of a text. */
+const parsed = (flag: Option, text: string): unknown => flag.parseArg?.(text, undefined)
+
 describe('bytes', () => {
-  const size = bytesFlag('shard-size')
+  const size = flagOf('--shard-size <bytes>', 'how long', bytes)
   const units = {
     '': 1,
     kB: 1_000,
@@ -39,97 +35,99 @@ describe('bytes', () => {
       space: fc.constantFrom('', ' '),
       spelling: fc.constantFrom('toUpperCase', 'toLowerCase', 'toString'),
     },
-    ({ count, unit: [name, bytes], space, spelling }) => {
-      expect(size(`${count}${space}${name[spelling]()}`)).toBe(count * bytes)
+    ({ count, unit: [name, each], space, spelling }) => {
+      expect(parsed(size, `${count}${space}${name[spelling]()}`)).toBe(count * each)
     },
   )
 
-  test.each(['0', '0kB', '9007199254740992', '9999TiB9', '5PB', 'kB', '1.5GB', '-1', '1 k B'])(
-    'rejects %j',
-    (text) =>
-      expect(() => size(text)).toThrow(
-        `--shard-size: expected bytes, such as 5000000, 5GB or 5GiB, got ${text}`,
-      ),
+  test.each([
+    '0',
+    '0kB',
+    '9007199254740993',
+    '9999TiB9',
+    '9999TiB',
+    '5PB',
+    '5GBB',
+    '1e9',
+    'kB',
+    '1.5GB',
+    '-1',
+    '1 k B',
+  ])('rejects %j', (text) =>
+    expect(() => parsed(size, text)).toThrow(
+      `--shard-size: expected bytes, such as 5000000, 5GB or 5GiB, got ${text}`,
+    ),
   )
 })
 
 describe('a number', () => {
-  const temperature = numberFlag('temperature', 0, 10)
+  const rate = flagOf('-r, --rate <number>', 'how fast', number(0, 10))
 
   law(
     'inside its range is read exactly',
     { value: fc.double({ min: 0, max: 10, noNaN: true }) },
     ({ value }) => {
-      expect(temperature(String(value))).toBe(value)
+      expect(parsed(rate, String(value))).toBe(value)
     },
   )
 
   law(
     'outside is refused, naming flag and range',
-    { value: fc.double({ min: 10, minExcluded: true }) },
+    { value: fc.double({ min: 10, minExcluded: true, noDefaultInfinity: true, noNaN: true }) },
     ({ value }) => {
-      expect(() => temperature(String(value))).toThrow(
-        `--temperature: expected a number from 0 to 10, got ${value}`,
+      expect(() => parsed(rate, String(value))).toThrow(
+        `--rate: expected a number from 0 to 10, got ${value}`,
       )
     },
   )
 
   test.each(['', ' ', '1x', '0x10', 'NaN', 'Infinity', '1,5', '1e', '--1'])('rejects %j', (text) => {
-    expect(() => temperature(text)).toThrow(UsageError)
+    expect(() => parsed(rate, text)).toThrow(UsageError)
+  })
+
+  test('without an end is finite', () => {
+    expect(() => parsed(flagOf('--rate <number>', 'how fast', number(0)), '1e999')).toThrow(
+      '--rate: expected a number from 0, got 1e999',
+    )
   })
 })
 
 describe('a whole number', () => {
-  const tokens = wholeFlag('max-tokens', 1)
+  const tokens = flagOf('--tokens <count>', 'how many', whole(1))
 
-  law('is read exactly', { value: fc.integer({ min: 1 }) }, ({ value }) => tokens(String(value)) === value)
-
-  test.each(['0', '-1', '1.0', '1e3', 'ten', ''])('rejects %j', (text) => {
-    expect(() => tokens(text)).toThrow(/^--max-tokens: expected a whole number, 1 or more, got/)
-  })
-
-  test('a seed has 32 bits', () => {
-    expect(seedFlag('4294967295')).toBe(4294967295)
-    expect(() => seedFlag('4294967296')).toThrow('--seed: expected a whole number from 0 to 4294967295')
-  })
-})
-
-describe('after how many tokens a planner decides again', () => {
-  test('is a whole number or auto', () => {
-    expect([everyFlag('1'), everyFlag('300'), everyFlag('auto')]).toEqual([1, 300, 'auto'])
-  })
-
-  test.each(['0', '-2', '1.5', 'once', ''])('rejects %j', (text) => {
-    expect(() => everyFlag(text)).toThrow('--every: expected auto or a whole number, 1 or more, got')
-  })
-})
-
-describe('a number of threads', () => {
-  test('is a whole number or auto', () => {
-    expect([threadsFlag('1'), threadsFlag('32'), threadsFlag('auto')]).toEqual([1, 32, 'auto'])
-  })
-
-  test.each(['0', '33', '1.5', '-2', 'all', ''])('rejects %j', (text) => {
-    expect(() => threadsFlag(text)).toThrow('--threads: expected auto or a whole number from 1 to 32, got')
-  })
-})
-
-describe('a sparsity', () => {
   law(
-    'is a share',
-    { value: fc.double({ min: 0, max: 1, noNaN: true }) },
-    ({ value }) => sparsityFlag(String(value)) === value,
+    'is read exactly',
+    { value: fc.integer({ min: 1 }) },
+    ({ value }) => parsed(tokens, String(value)) === value,
   )
 
-  test('outside [0, 1] is refused, a percentage with a hint', () => {
-    expect(() => sparsityFlag('1.2')).toThrow('--sparsity: expected a share from 0 to 1, got 1.2')
-    expect(() => sparsityFlag('-0.1')).toThrow('--sparsity: expected a share from 0 to 1, got -0.1')
-    expect(() => sparsityFlag('50')).toThrow('got 50 (50 % is 0.5)')
+  test.each(['0', '-1', '1.0', '1e3', 'ten', ''])('rejects %j', (text) => {
+    expect(() => parsed(tokens, text)).toThrow(/^--tokens: expected a whole number from 1, got/)
+  })
+})
+
+describe('values separated by commas', () => {
+  test('are read each, in their order, and each once', () => {
+    expect(parsed(listOf('--seeds <list>', 'which', seedOption), '2, 0,1,0')).toEqual([2, 0, 1])
   })
 
-  test('lists are sorted and have no duplicates', () => {
-    expect(sparsityListFlag('0.8, 0.5,0.8')).toEqual([0.5, 0.8])
-    expect(() => sparsityListFlag('0.5,,0.7')).toThrow('got nothing')
+  test('are refused by the first that is none', () => {
+    expect(() => parsed(listOf('--seeds <list>', 'which', seedOption), '2,-1,x')).toThrow(
+      '--seeds: expected a whole number from 0 to 4294967295, got -1',
+    )
+  })
+
+  test('are in ascending order if they are shares', () => {
+    const shares = sharesOf('--sparsity <list>', 'how much')
+    expect(parsed(shares, '0.8, 0.5,0.8')).toEqual([0.5, 0.8])
+    expect(() => parsed(shares, '0.5,,0.7')).toThrow('got nothing')
+  })
+
+  test('have a default that the help shows as one writes it', () => {
+    expect(listOf('--seeds <list>', 'which', seedOption, [1, 2])).toMatchObject({
+      defaultValue: [1, 2],
+      defaultValueDescription: '1,2',
+    })
   })
 })
 

@@ -245,7 +245,7 @@ describe('once predictors and a calibration are read', () => {
       (name) => plannerOf(name).skips === 'neurons' || name === 'dejavu',
     ))
       expect(await codeOf(write({ planner, every: 'auto' })), planner).toBe('EVERY')
-    expect(await codeOf(write({ planner: 'random', every: 'often' as 'auto' }))).toBe('OPTION_TYPE')
+    expect(await codeOf(write({ planner: 'random', every: 'often' as 'auto' }))).toBe('EVERY')
   })
 
   test('a text that is checked is the dense one under every planner, after a dense prompt', async () => {

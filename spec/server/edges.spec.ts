@@ -56,14 +56,14 @@ describe.each([-DEFAULT_TOKENS - 1, -DEFAULT_TOKENS, -2, -1, 0, 1])(
 // ---- Limits of fields -------------------------------------------------------------------------------------
 
 test.each([
-  ['n', MAX_CHOICES],
-  ['logprobs', MAX_LIKELIEST],
-  ['seed', 2 ** 32 - 1],
-])('%s is taken up to %i, and not past it', async (field, most) => {
+  ['n', MAX_CHOICES, 'FIELD'],
+  ['logprobs', MAX_LIKELIEST, 'FIELD'],
+  ['seed', 2 ** 32 - 1, 'SEED'],
+])('%s is taken up to %i, and not past it', async (field, most, code) => {
   const few = { prompt: [5], max_tokens: 0, ...(field === 'n' ? {} : { n: 1 }) }
   expect((await post({ ...few, [field]: most })).status).toBe(200)
   const past = await post({ ...few, [field]: most + 1 })
-  expect([past.status, past.json.error.code]).toEqual([400, 'FIELD'])
+  expect([past.status, past.json.error.code]).toEqual([400, code])
 })
 
 // ---- Left out ---------------------------------------------------------------------------------------------

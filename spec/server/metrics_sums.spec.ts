@@ -37,7 +37,7 @@ const anyRequest = fc.record({
     { planner: 'griffin', check: 2 },
     { planner: 'random', every: 2 },
     { planner: 'cats' },
-    { planner: 'random', sparsity: 2 },
+    { planner: 'griffin', every: 2 },
   ),
   stop: fc.constantFrom(undefined, ['e'], ['a', 'b', 'c', 'd']),
 })
@@ -164,7 +164,7 @@ test('counters that count an echo, a prompt once, or a refused request as a text
   )
   await kills(
     countersAreSums,
-    more('texts_total', ({ planning }) => ('sparsity' in planning && planning.sparsity === 2 ? 1 : 0)),
+    more('texts_total', ({ planning }) => ('every' in planning && planning.planner === 'griffin' ? 1 : 0)),
   )
   await kills(
     countersAreSums,

@@ -73,7 +73,7 @@ describe('addresses of others', () => {
     ['sparsity=', 'address sparsity: expected a whole number from 0 to 95, got ""'],
     ['temperature=-1', 'address temperature: expected a number from 0 to 2, got "-1"'],
     ['temperature=1e9', 'address temperature: expected a number from 0 to 2, got "1e9"'],
-    ['seed=4294967296', 'address seed: expected a number from 0 to 4294967295, got "4294967296"'],
+    ['seed=4294967296', 'address seed: expected a whole number from 0 to 4294967295, got "4294967296"'],
     [
       'planner=static',
       expect.stringMatching(/^address planner: expected one of shadow, [^]*, got "static"$/),
@@ -93,7 +93,7 @@ describe('addresses of others', () => {
   })
 
   test('a number that no address can hold is left out', () => {
-    expect(encodeState({ ...defaultState, seed: NaN, temperature: 1 / 3, sparsity: 2 })).toBe('')
+    expect(encodeState({ ...defaultState, seed: NaN, temperature: 3, sparsity: 2 })).toBe('')
   })
 })
 

@@ -13,6 +13,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { catalog, KernelName, OpName } from '../ops/catalog.ts'
 import type { Dtype, Numbers } from '../ops/op.ts'
+import { nameOption, orWord, wholeOption, type NameOption, type OptionRecord } from '../tensor/option.ts'
 
 /**
  * The backends a user can name. They give the bits of the reference, but for `wasm-relaxed`, whose multiply-adds
@@ -33,9 +34,10 @@ export const backendNames = [
 
 /** The name of a backend. */
 export type BackendName = (typeof backendNames)[number]
+export const backendOption: NameOption<BackendName> = nameOption('BACKEND_NAME', backendNames)
 
-/** More threads than this have nothing to share. */
-export const MAX_THREADS = 32
+/** More threads than 32 have nothing to share. */
+export const threadsOption: OptionRecord = orWord('auto', wholeOption('THREADS', 1, 32))
 
 /** How a backend is started. */
 export interface BackendOptions {

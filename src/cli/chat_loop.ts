@@ -18,7 +18,8 @@ import { UsageError } from '../tensor/errors.ts'
 import { describeFailure, exitCodes } from './failure.ts'
 import { formatMask } from './mask_picture.ts'
 import type { Session } from './session.ts'
-import { sparsityFlag } from './values.ts'
+import { shareOption } from '../masks/budget.ts'
+import { readOption } from '../tensor/option.ts'
 import { formatCount, formatPercent, harmless } from './words.ts'
 import { samplingWords } from './writing_flags.ts'
 
@@ -152,7 +153,7 @@ class ChatLoop {
       case 'help':
         return this.#say(help)
       case 'sparsity': {
-        const sparsity = sparsityFlag(value)
+        const sparsity = readOption<number>('/sparsity', value, shareOption)
         const usual = this.#options.planner === 'dense' && sparsity > 0 ? { planner: 'shadow' as const } : {}
         return this.#choose({ ...usual, sparsity, headSparsity: undefined, neuronSparsity: undefined })
       }

@@ -2,11 +2,19 @@
  * Flags that several commands share, spelled and described once.
  */
 import { Option, type Command } from 'commander'
-import { backendNames, type BackendName } from '../backends/backend.ts'
-import { cacheStorages } from '../engine/layer_cache.ts'
-import { storageNamed, storages, type Storage } from '../engine/storages/index.ts'
+import { backendOption, threadsOption, type BackendName } from '../backends/backend.ts'
+import { criterionOption } from '../criteria/index.ts'
+import { modeOption } from '../engine/active_layer.ts'
+import { cacheOption } from '../engine/layer_cache.ts'
+import { checkOption } from '../engine/next_tokens.ts'
+import { storageNamed, storageOption, storages, type Storage } from '../engine/storages/index.ts'
+import { predictorNames } from '../io/named_predictor.ts'
+import { scopeOption } from '../masks/budget.ts'
+import { everyOption, prefillOption } from '../masks/planner.ts'
+import { defaultEvery, defaultPrefill, plannersThat } from '../planners/index.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { seedFlag, threadsFlag } from './values.ts'
+import { seedOption } from '../tensor/option.ts'
+import { flagOf } from './values.ts'
 
 /** The flags of a command that runs a model. */
 export interface ModelFlags {
@@ -20,14 +28,20 @@ export interface ModelFlags {
   readonly threads?: number | 'auto'
 }
 
-/** What `--backend` is by default. */
-export const defaultBackend = 'wasm'
+/** What flags are by default whose value is not always written into a command. */
+export const flagDefaults = { backend: 'wasm', criterion: 'plainact', scope: 'global' } as const
 
 const revision = (): Option =>
   new Option('--revision <name>', 'of a model on the hub: a branch, a tag or a commit (default: main)')
 const offline = (): Option =>
   new Option('--offline', 'take a model of the hub from the cache, without network access')
 const json = (): Option => new Option('--json', 'print one JSON object instead of text')
+
+/** The names of the planners of which something holds, as in a sentence. */
+export function listNames(holds: Parameters<typeof plannersThat>[0]): string {
+  const names = plannersThat(holds)
+  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+}
 
 /** Storages beside which the KV cache is int8. */
 const rounding = storages.filter((name) => storageNamed(name).roundsActivations)
@@ -46,26 +60,78 @@ const sharedFlags = {
   /** Where a model comes from, for commands that take its name otherwise. */
   hub: () => [revision(), offline()],
   backend: () => [
-    new Option('--backend <name>', 'the backend that computes').choices(backendNames).default(defaultBackend),
+    flagOf('--backend <name>', 'the backend that computes', backendOption, flagDefaults.backend),
   ],
-  /** What weights are stored as. */
-  storage: () => [
-    new Option('--storage <name>', 'what weights are stored as').choices(storages).default('f32'),
-  ],
-  /** What the KV cache is stored as. */
+  storage: () => [flagOf('--storage <name>', 'what weights are stored as', storageOption, 'f32')],
   cache: () => [
-    new Option(
+    flagOf(
       '--cache <storage>',
       `what the KV cache is stored as (default: int8 if weights are ${rounding.join(' or ')}, else f32)`,
-    ).choices(cacheStorages),
+      cacheOption,
+    ),
   ],
   threads: () => [
-    new Option(
+    flagOf(
       '--threads <count>',
       'threads that may compute, or auto; more than one where measured to be faster (default: 1)',
-    ).argParser(threadsFlag),
+      threadsOption,
+    ),
   ],
-  seed: () => [new Option('--seed <number>', 'seed of all random numbers').argParser(seedFlag).default(0)],
+  seed: () => [flagOf('--seed <number>', 'seed of all random numbers', seedOption, 0)],
+  criterion: () => [
+    flagOf(
+      '--criterion <name>',
+      'what units are scored by, where planners or experiments score them',
+      criterionOption,
+      flagDefaults.criterion,
+    ),
+  ],
+  scope: () => [
+    flagOf(
+      '--scope <name>',
+      'whether units compete over the whole model or within their layer; hybrid has floors under both kinds',
+      scopeOption,
+      flagDefaults.scope,
+    ),
+  ],
+  /** It may be given several times. */
+  predictor: () => [
+    new Option(
+      '--predictor <file>',
+      `a trained predictor, or the name of one in this package (${predictorNames.join(', ')}); its kind says which planner it is for, so give one for each planner that needs one`,
+    )
+      .argParser((file: string, before: readonly string[]) => [...before, file])
+      .default([], 'none'),
+  ],
+  every: () => [
+    flagOf(
+      '--every <count>',
+      `decide again after this many tokens, or auto: where attention has shifted since the last decision (default: once; ${listNames(({ name }) => defaultEvery(name) === 1)}: every token)`,
+      everyOption,
+    ),
+  ],
+  check: () => [
+    flagOf(
+      '--check <count>',
+      'run every so many tokens again dense, in one pass, and put the dense choice in the place of the first that is another: the text is that of the dense model (default: no check)',
+      checkOption,
+    ),
+  ],
+  prefill: () => [
+    flagOf(
+      '--prefill <how>',
+      `run the prompt dense and mask what follows, or mask the prompt too (default: masked; ${listNames(({ name, by }) => by !== null && defaultPrefill(name) === 'dense')}: dense)`,
+      prefillOption,
+    ),
+  ],
+  mode: () => [
+    flagOf(
+      '--mode <name>',
+      'how a mask is executed: pack the kept units, skip the others in place, simulate by multiplying, or the cheapest of these',
+      modeOption,
+      'auto',
+    ),
+  ],
   json: () => [json()],
   /** Where a report goes. */
   report: () => [json(), new Option('-o, --output <file>', 'also write the JSON object to a file')],

@@ -1,16 +1,18 @@
 /**
  * Flags that choose cells of the grid: `reproduce --experiment grid`.
  */
-import { Option, type Command } from 'commander'
+import type { Command } from 'commander'
 import { unitChoices, type GridChoice, type GridWindow, type Units } from '../experiments/grid_cells.ts'
 import { predictorBeside } from '../io/named_predictor.ts'
-import { prefills, type Prefill } from '../masks/planner.ts'
-import { plannerNames, type Every, type PlannerName } from '../planners/index.ts'
+import { everyTokens, prefillOption, type Prefill } from '../masks/planner.ts'
+import { plannerOption, type Every, type PlannerName } from '../planners/index.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { openPredictors, predictorOption } from './planner_flags.ts'
-import { listFlag, namesFlag, wholeFlag } from './values.ts'
+import { nameOption, orWord, type OptionRecord } from '../tensor/option.ts'
+import { addFlags } from './flags.ts'
+import { openPredictors } from './planner_flags.ts'
+import { listOf } from './values.ts'
 
 /** What a command is given that may run the grid. */
 export interface GridFlags {
@@ -24,46 +26,46 @@ export interface GridFlags {
 
 /** Adds the flags to a command. */
 export function addGridFlags(command: Command): Command {
-  return command
-    .option(
-      '--planner <list>',
-      'grid: planners, separated by commas (default: all)',
-      namesFlag('planner', plannerNames, 'PLANNER'),
-    )
-    .addOption(predictorOption())
-    .option(
-      '--units <list>',
-      `grid: which units are skipped, of ${unitChoices.join(', ')} (default: each)`,
-      namesFlag('units', unitChoices, 'UNITS'),
-    )
-    .option(
-      '--prefill <list>',
-      'grid: how the prompt runs, dense or masked (default: each)',
-      namesFlag('prefill', prefills, 'PREFILL'),
+  return addFlags(
+    command.addOption(
+      listOf('--planner <list>', 'grid: planners, separated by commas (default: all)', plannerOption),
+    ),
+    'predictor',
+  )
+    .addOption(
+      listOf(
+        '--units <list>',
+        `grid: which units are skipped, of ${unitChoices.join(', ')} (default: each)`,
+        nameOption('UNITS', unitChoices),
+      ),
     )
     .addOption(
-      new Option(
+      listOf('--prefill <list>', 'grid: how the prompt runs, dense or masked (default: each)', prefillOption),
+    )
+    .addOption(
+      listOf(
         '--every <list>',
         'grid: when is decided, once or after so many tokens (default: each)',
-      ).argParser(listFlag(everyFlag)),
+        orWord('once', everyTokens),
+      ),
     )
     .addOption(
-      new Option(
+      listOf(
         '--windows <list>',
         'grid: tokens of a prompt and of what follows, such as 128+128,32+224 (default: three shapes)',
-      ).argParser(listFlag(windowFlag)),
+        windowShape,
+      ),
     )
 }
 
-function everyFlag(text: string): Every {
-  return text === 'once' ? text : wholeFlag('every', 1)(text)
-}
-
-function windowFlag(text: string): GridWindow {
-  const [, prompt, continuation] = /^(\d+)\+(\d+)$/.exec(text) ?? []
-  if (prompt === undefined)
-    throw new UsageError('VALUE', `--windows: expected shapes such as 128+128, got ${text || 'nothing'}`)
-  return { prompt: Number(prompt), continuation: Number(continuation) }
+const windowShape: OptionRecord = {
+  code: 'VALUE',
+  words: 'shapes such as 128+128',
+  holds: (value) => value !== null,
+  read: (text) => {
+    const [, prompt, continuation] = /^(\d+)\+(\d+)$/.exec(text) ?? []
+    return prompt === undefined ? null : { prompt: Number(prompt), continuation: Number(continuation) }
+  },
 }
 
 const chosen = ['planner', 'units', 'prefill', 'every', 'windows'] as const

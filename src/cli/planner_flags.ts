@@ -2,25 +2,22 @@
  * Flags that say which planners run and what they decide by: one planner (generate, masks), or several that are compared
  * (perplexity, eval). What several decide by is read here from the files they name.
  */
-import { Option, type Command } from 'commander'
-import { criteria } from '../criteria/index.ts'
+import type { Command, Option } from 'commander'
 import { compareMethods, type Method, type MethodSources } from '../results/method.ts'
 import { isThere } from '../io/files.ts'
-import { findPredictor, predictorBeside, predictorNames } from '../io/named_predictor.ts'
-import { scopes, type Scope } from '../masks/budget.ts'
-import { prefills, type Prefill } from '../masks/planner.ts'
+import { findPredictor, predictorBeside } from '../io/named_predictor.ts'
+import { shareOption, type Scope } from '../masks/budget.ts'
+import type { Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import { maskModes, type MaskMode } from '../engine/active_layer.ts'
+import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { expectSkipping, type PlannerChoice } from '../library/planner_options.ts'
 import {
-  defaultEvery,
-  defaultPrefill,
   kindsNeeded,
   needs,
   plannerNames,
   plannerOf,
-  plannersThat,
+  plannerOption,
   type PlannerName,
 } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
@@ -29,8 +26,9 @@ import { checkPredictor } from '../predictor/suitable.ts'
 import { wrapLines } from '../results/fold.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
-import { addFlags } from './flags.ts'
-import { everyFlag, namesFlag, shareFlag, sparsityFlag, sparsityListFlag, wholeFlag } from './values.ts'
+import { nameOption } from '../tensor/option.ts'
+import { addFlags, listNames } from './flags.ts'
+import { flagOf, listOf, sharesOf } from './values.ts'
 import { featureWidths } from '../engine/config.ts'
 
 /** What decides, whether a command runs one planner or compares several. */
@@ -42,83 +40,19 @@ interface DeciderFlags {
   readonly paperCompatible?: boolean
 }
 
-/** What `--criterion` and `--scope` are by default. */
-export const defaultCriterion = 'plainact'
-export const defaultScope = 'global'
-
-/** `--criterion`. */
-export function criterionOption(description: string): Option {
-  const names = criteria.map(({ name }) => name)
-  return new Option('--criterion <name>', description).choices(names).default(defaultCriterion)
-}
-
-/** `--scope`. */
-export function scopeOption(): Option {
-  const description =
-    'whether units compete over the whole model or within their layer; hybrid has floors under both kinds'
-  return new Option('--scope <name>', description).choices(scopes).default(defaultScope)
-}
-
-/** `--predictor`, which may be given several times. */
-export function predictorOption(): Option {
-  return new Option(
-    '--predictor <file>',
-    `a trained predictor, or the name of one in this package (${predictorNames.join(', ')}); its kind says which planner it is for, so give one for each planner that needs one`,
-  )
-    .argParser((file: string, before: readonly string[]) => [...before, file])
-    .default([], 'none')
-}
-
-/** Flags that say what planners decide by. */
-function deciderOptions(): Option[] {
-  return [
-    criterionOption('the score that the oracle, static and prompt planners use'),
-    scopeOption(),
-    predictorOption(),
-    new Option('--calibration <dir>', 'a calibration, whose mean scores static and others rank by'),
-    new Option('--released, --paper-compatible', 'select as the released code does'),
+/** Adds the flags of planners, of shares and of what planners decide by. A share without a planner is one of ShadowLLM. */
+function addDeciderFlags(command: Command, [planner, sparsity]: readonly Option[], usual: unknown): void {
+  const shares = [
+    sparsity,
+    flagOf('--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', shareOption),
+    flagOf('--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', shareOption),
   ]
-}
-
-/** The names of the planners of which something holds, as in a sentence. */
-export function listNames(holds: Parameters<typeof plannersThat>[0]): string {
-  const names = plannersThat(holds)
-  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
-}
-
-/** `--every`. */
-export function everyOption(): Option {
-  return new Option(
-    '--every <count>',
-    `decide again after this many tokens, or auto: where attention has shifted since the last decision (default: once; ${listNames(({ name }) => defaultEvery(name) === 1)}: every token)`,
-  ).argParser(everyFlag)
-}
-
-/** `--check`. */
-export function checkOption(): Option {
-  return new Option(
-    '--check <count>',
-    'run every so many tokens again dense, in one pass, and put the dense choice in the place of the first that is another: the text is that of the dense model (default: no check)',
-  ).argParser(wholeFlag('check', 1))
-}
-
-/** `--prefill`. */
-export function prefillOption(): Option {
-  const late = listNames(({ name, by }) => by !== null && defaultPrefill(name) === 'dense')
-  const description = `run the prompt dense and mask what follows, or mask the prompt too (default: masked; ${late}: dense)`
-  return new Option('--prefill <how>', description).choices(prefills)
-}
-
-/** `--mode`. */
-export function modeOption(): Option {
-  const description =
-    'how a mask is executed: pack the kept units, skip the others in place, simulate by multiplying, or the cheapest of these'
-  return new Option('--mode <name>', description).choices(maskModes).default('auto')
-}
-
-/** A sparsity: without a planner it is that of ShadowLLM. */
-function impliesShadow(flags: string, description: string, planner: unknown = 'shadow'): Option {
-  return new Option(flags, description).implies({ planner })
+  for (const option of [planner, ...shares.map((one) => one.implies({ planner: usual }))])
+    command.addOption(option)
+  addFlags(command, 'criterion', 'scope', 'predictor')
+    .option('--calibration <dir>', 'a calibration, whose mean scores static and others rank by')
+    .option('--released, --paper-compatible', 'select as the released code does')
+  refuseSharesOfDense(command)
 }
 
 // ---- One planner -----------------------------------------------------------------------------------------------------
@@ -159,29 +93,19 @@ export function addPlanFlags(
   planners: readonly PlannerName[],
   usual: PlannerName,
 ): Command {
-  command
-    .addOption(
-      new Option('--planner <name>', 'which planner decides what is skipped')
-        .choices(planners)
-        .default(usual),
-    )
-    .addOption(
-      impliesShadow('--sparsity <share>', 'share of heads and neurons to skip, from 0 to 1')
-        .argParser(sparsityFlag)
-        .default(0.5),
-    )
-    .addOption(
-      impliesShadow('--head-sparsity <share>', 'of heads, if different').argParser(
-        shareFlag('head-sparsity'),
-      ),
-    )
-    .addOption(
-      impliesShadow('--neuron-sparsity <share>', 'of neurons, if different').argParser(
-        shareFlag('neuron-sparsity'),
-      ),
-    )
-  for (const option of deciderOptions()) command.addOption(option)
-  refuseSharesOfDense(command)
+  const planner = flagOf(
+    '--planner <name>',
+    'which planner decides what is skipped',
+    nameOption('PLANNER', planners),
+    usual,
+  )
+  const sparsity = flagOf(
+    '--sparsity <share>',
+    'share of heads and neurons to skip, from 0 to 1',
+    shareOption,
+    0.5,
+  )
+  addDeciderFlags(command, [planner, sparsity], 'shadow')
   return addFlags(command, 'seed')
 }
 
@@ -256,33 +180,14 @@ export interface PlannerFlags extends DeciderFlags {
 
 /** Adds the flags to a command. */
 export function addPlannerFlags(command: Command): Command {
-  command
-    .addOption(
-      new Option(
-        '--planner <list>',
-        `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')}; dense is always measured`,
-      )
-        .argParser(namesFlag('planner', plannerNames, 'PLANNER'))
-        .default([], 'dense'),
-    )
-    .addOption(
-      impliesShadow('--sparsity <list>', 'shares to skip, separated by commas', ['shadow'])
-        .argParser(sparsityListFlag)
-        .default([0.5], '0.5'),
-    )
-    .addOption(
-      impliesShadow('--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', [
-        'shadow',
-      ]).argParser(shareFlag('head-sparsity')),
-    )
-    .addOption(
-      impliesShadow('--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', [
-        'shadow',
-      ]).argParser(shareFlag('neuron-sparsity')),
-    )
-  for (const option of [...deciderOptions(), everyOption(), prefillOption(), modeOption()])
-    command.addOption(option)
-  refuseSharesOfDense(command)
+  const planner = listOf(
+    '--planner <list>',
+    `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')}; dense is always measured`,
+    plannerOption,
+  ).default([], 'dense')
+  const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
+  addDeciderFlags(command, [planner, sparsity], ['shadow'])
+  addFlags(command, 'every', 'prefill', 'mode')
   return command.option(
     '--leaky',
     'let planners see the whole text, answer included, as the published numbers did',

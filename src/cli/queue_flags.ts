@@ -1,7 +1,7 @@
 /**
  * The flags of commands that put work into a queue or take work from one.
  */
-import { Option } from 'commander'
+import { Option, type Command } from 'commander'
 import type { BackendName } from '../backends/backend.ts'
 import { methodHash } from '../results/method_hash.ts'
 import { hashFiles } from '../results/provenance.ts'
@@ -23,26 +23,33 @@ export interface QueueFlags {
 
 const address = 'a Redis or Valkey server, such as redis://host:6379 (rediss: with TLS)'
 
-/** `--queue` of a command that hands its work over. */
-export function queueOption(): Option {
-  return new Option('--queue <url>', `distribute the work over the workers of ${address}`).argParser(
-    parseQueueUrl,
+const shards = (): Option =>
+  new Option(
+    '--shards <place>',
+    'where workers find their input and leave results: a folder all of them see, or s3://bucket/prefix',
   )
+
+/** Adds the flags of a command that may hand its work over. */
+export function addQueueFlags(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--queue <url>', `distribute the work over the workers of ${address}`).argParser(
+        parseQueueUrl,
+      ),
+    )
+    .addOption(shards())
 }
 
-/** `--queue` of a command that serves queues. */
-export function serverOption(): Option {
+/** Where a command that serves queues finds them. */
+export function servedQueue(): Option {
   return new Option('--queue <url>', `where the queues are: ${address}`)
     .argParser(parseQueueUrl)
     .makeOptionMandatory()
 }
 
-/** `--shards`. */
-export function shardsOption(): Option {
-  return new Option(
-    '--shards <place>',
-    'where workers find their input and leave results: a folder all of them see, or s3://bucket/prefix',
-  )
+/** Where it finds and leaves files. */
+export function servedShards(): Option {
+  return shards().makeOptionMandatory()
 }
 
 /** Refuses one of both flags without the other, and threads where workers do it. @throws UsageError FLAGS */

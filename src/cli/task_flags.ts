@@ -3,7 +3,8 @@
  */
 import { Option, type Command } from 'commander'
 import { UsageError } from '../tensor/errors.ts'
-import { namesFlag } from './values.ts'
+import { listOf } from './values.ts'
+import { nameOption } from '../tensor/option.ts'
 
 /** The flags. */
 export interface TaskFlags {
@@ -20,9 +21,7 @@ export function addTaskFlags(
 ): Command {
   return command
     .addOption(
-      new Option('--tasks <list>', description)
-        .argParser(namesFlag('tasks', names, 'TASK_NAME'))
-        .makeOptionMandatory(isMandatory),
+      listOf('--tasks <list>', description, nameOption('TASK_NAME', names)).makeOptionMandatory(isMandatory),
     )
     .option('--data <dir>', 'folder with a file of rows for each task')
     .addOption(

@@ -3,23 +3,17 @@
  */
 import type { Command } from 'commander'
 import type { MaskMode } from '../engine/active_layer.ts'
+import { maxTokensOption } from '../engine/generate.ts'
+import { samplingOptions } from '../engine/sampling.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { addFlags, type ModelFlags } from './flags.ts'
-import {
-  addPlanFlags,
-  checkOption,
-  choiceOf,
-  everyOption,
-  modeOption,
-  prefillOption,
-  type PlanFlags,
-} from './planner_flags.ts'
+import { addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
 import type { ChatOptions } from '../library/options.ts'
 import type { Session } from './session.ts'
-import { numberFlag, wholeFlag } from './values.ts'
+import { flagOf } from './values.ts'
 
 /** Of text at a terminal: greedy text of a small model repeats itself. */
 const TERMINAL_TEMPERATURE = 0.7
@@ -55,43 +49,44 @@ export function addWritingFlags(
   add: (command: Command) => void,
 ): Command {
   addFlags(command, 'model')
-  addPlanFlags(command, generationPlanners, 'dense')
-    .addOption(everyOption())
-    .addOption(prefillOption())
-    .addOption(checkOption())
-    .option(
-      '--max-tokens <count>',
-      `how many tokens at most (default: ${maxTokens})`,
-      wholeFlag('max-tokens', 1),
+  addFlags(addPlanFlags(command, generationPlanners, 'dense'), 'every', 'prefill', 'check')
+    .addOption(
+      flagOf('--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption),
     )
-    .option(
-      '--temperature <number>',
-      `0 is greedy, above 0 tokens are drawn by --seed (default: ${TERMINAL_TEMPERATURE} at a terminal, else 0)`,
-      numberFlag('temperature', 0, 100),
+    .addOption(
+      flagOf(
+        '--temperature <number>',
+        `0 is greedy, above 0 tokens are drawn by --seed (default: ${TERMINAL_TEMPERATURE} at a terminal, else 0)`,
+        samplingOptions.temperature,
+      ),
     )
-    .option('--top-k <count>', 'draw among this many tokens only (default: all)', wholeFlag('top-k', 1))
-    .option('--top-p <share>', 'draw among the likeliest tokens that hold this share together', topPFlag, 1)
-    .option(
-      '--repetition-penalty <number>',
-      'above 1: earlier tokens are drawn less',
-      numberFlag('repetition-penalty', 0.01, 100),
-      1,
+    .addOption(
+      flagOf('--top-k <count>', 'draw among this many tokens only (default: all)', samplingOptions.topK),
+    )
+    .addOption(
+      flagOf(
+        '--top-p <share>',
+        'draw among the likeliest tokens that hold this share together',
+        samplingOptions.topP,
+        1,
+      ),
+    )
+    .addOption(
+      flagOf(
+        '--repetition-penalty <number>',
+        'above 1: earlier tokens are drawn less',
+        samplingOptions.repetitionPenalty,
+        1,
+      ),
     )
   add(command)
-  addFlags(command, 'backend', 'storage', 'threads').addOption(modeOption())
-  return addFlags(command, 'cache', 'json', 'quiet')
+  return addFlags(command, 'backend', 'storage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
 
 /** The text of a system message. */
 export function systemFlag(text: string): string {
   if (text !== '') return text
   throw new UsageError('SYSTEM', '--system: expected some text, got nothing')
-}
-
-function topPFlag(text: string): number {
-  const share = numberFlag('top-p', 0, 1)(text)
-  if (share > 0) return share
-  throw new UsageError('VALUE', '--top-p: expected a share above 0, got 0')
 }
 
 /** The flags with a temperature: the one asked for, else one for readers at a terminal and 0 for pipes and JSON. */

@@ -7,7 +7,7 @@
  */
 import { makeConfig, type ModelConfig, type ModelSizes } from '../engine/config.ts'
 import { modelParameters } from '../engine/program.ts'
-import { UsageError } from '../tensor/errors.ts'
+import { expectOption, nameOption, type NameOption } from '../tensor/option.ts'
 
 /** A model whose costs are counted: its configuration and a name. */
 export interface Architecture extends ModelConfig {
@@ -57,12 +57,16 @@ export const architectures: readonly Architecture[] = [
   opt('opt-175b', 96, 12288, 96),
 ]
 
+/** The name of one. */
+export const architectureOption: NameOption<string> = nameOption(
+  'COST_MODEL',
+  architectures.map(({ name }) => name),
+)
+
 /** A model by its name. @throws UsageError COST_MODEL */
 export function architectureByName(name: string): Architecture {
-  const found = architectures.find((one) => one.name === name)
-  if (found) return found
-  const names = architectures.map((one) => one.name).join(', ')
-  throw new UsageError('COST_MODEL', `model: expected one of ${names}, got ${name}`)
+  expectOption('model', name, architectureOption)
+  return architectures.find((one) => one.name === name) as Architecture
 }
 
 /** How many numbers a model is made of, tied ones counted once. */

@@ -1,7 +1,7 @@
 /**
  * The criteria, by name.
  */
-import { UsageError } from '../tensor/errors.ts'
+import { expectOption, nameOption, type NameOption } from '../tensor/option.ts'
 import { attention } from './attention.ts'
 import type { Criterion, DatasetCriterion } from './criterion.ts'
 import { epenas } from './epenas.ts'
@@ -45,6 +45,15 @@ export const criteria: readonly Criterion[] = [
 /** The criteria of whole data sets, in the order of listings. */
 export const datasetCriteria: readonly DatasetCriterion[] = [jacov, epenas]
 
+const optionOf = (list: readonly { readonly name: string }[]): NameOption<string> =>
+  nameOption(
+    'CRITERION_NAME',
+    list.map(({ name }) => name),
+  )
+
+/** The name of a criterion. */
+export const criterionOption: NameOption<string> = optionOf(criteria)
+
 /** The criterion with this name. @throws UsageError CRITERION_NAME */
 export function criterionByName(name: string): Criterion {
   return named(criteria, name)
@@ -56,8 +65,6 @@ export function datasetCriterionByName(name: string): DatasetCriterion {
 }
 
 function named<Kind extends { readonly name: string }>(list: readonly Kind[], name: string): Kind {
-  const found = list.find((criterion) => criterion.name === name)
-  if (found) return found
-  const names = list.map((criterion) => criterion.name).join(', ')
-  throw new UsageError('CRITERION_NAME', `criterion: expected one of ${names}, got ${name}`)
+  expectOption('criterion', name, optionOf(list))
+  return list.find((criterion) => criterion.name === name) as Kind
 }

@@ -16,6 +16,7 @@ import type { LayerMask } from '../masks/planner.ts'
 import { keyHeadOf } from '../ops/attention.ts'
 import type { Value } from '../spec/program.ts'
 import { MissingError } from '../tensor/errors.ts'
+import { nameOption, type NameOption } from '../tensor/option.ts'
 import { cheapestStrategy, countRuns, type ExecutionStrategy } from './mask_cost.ts'
 import { storageIn, type Matrix } from './storages/index.ts'
 import { neededParts } from './needs.ts'
@@ -29,6 +30,7 @@ import { chosenUnits, rowsOfUnits } from './unit_lists.ts'
  */
 export const maskModes = ['auto', 'pack', 'skip', 'simulate'] as const
 export type MaskMode = (typeof maskModes)[number]
+export const modeOption: NameOption<MaskMode> = nameOption('MODE', maskModes)
 
 /** A step and what it reads and computes. */
 export interface Instruction {

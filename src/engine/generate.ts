@@ -8,6 +8,7 @@
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { expectOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 import { Conversation } from './conversation.ts'
 import type { CacheStorage } from './layer_cache.ts'
 import type { LanguageModel } from './language_model.ts'
@@ -128,10 +129,12 @@ export async function* generateTokens(
   }
 }
 
+/** The most tokens of a text. */
+export const maxTokensOption: OptionRecord = wholeOption('MAX_TOKENS', 0)
+
 function checkLength(model: LanguageModel, promptLength: number, maxTokens: number): void {
   const { positions } = model.config
-  if (!Number.isInteger(maxTokens) || maxTokens < 0)
-    throw new UsageError('MAX_TOKENS', `maxTokens: expected a whole number from 0, got ${maxTokens}`)
+  expectOption('maxTokens', maxTokens, maxTokensOption)
   if (promptLength + maxTokens > positions)
     throw new UsageError(
       'CONTEXT_LENGTH',

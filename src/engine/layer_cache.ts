@@ -7,11 +7,13 @@
 import type { Backend, Buffer, StoredBuffer } from '../backends/backend.ts'
 import { storageNamed, type Storage } from './storages/index.ts'
 import { partsOf } from './storages/storage.ts'
+import { nameOption, type NameOption } from '../tensor/option.ts'
 
 /** What keys and values may be stored as: float32, or int8 with a scale per head and position. */
 export const cacheStorages = ['f32', 'int8'] as const
 /** One of them. */
 export type CacheStorage = (typeof cacheStorages)[number]
+export const cacheOption: NameOption<CacheStorage> = nameOption('CACHE', cacheStorages)
 
 /**
  * What keys and values are stored as unless one says so: int8 beside weights that round activations too, whose rounding is of

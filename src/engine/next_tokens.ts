@@ -21,6 +21,7 @@
 import { isDensePrompt, type MaskPlanner } from '../masks/planner.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { expectOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 import type { Sampler } from './sampling.ts'
 import type { Sequence } from './sequence.ts'
 
@@ -57,6 +58,9 @@ export interface NextTokens {
   readonly planner?: MaskPlanner | null
 }
 
+/** Tokens from one dense check to the next. */
+export const checkOption: OptionRecord = wholeOption('CHECK', 1)
+
 /**
  * Refuses a check that cannot be made as the rule has it.
  * @throws UsageError CHECK for no whole number from 1, PREFILL for a prompt that runs masked, EVERY for a planner that decides
@@ -68,8 +72,7 @@ export function expectCheckable(
   mask: UnitMask | null = null,
 ): void {
   if (check === undefined) return
-  if (!Number.isInteger(check) || check < 1)
-    throw new UsageError('CHECK', `check: expected a whole number of tokens from 1, got ${String(check)}`)
+  expectOption('check', check, checkOption)
   if (mask || (planner && !isDensePrompt(planner)))
     throw new UsageError(
       'PREFILL',

@@ -9,7 +9,8 @@ import { checkTable, expectMask, type UnitMask } from '../masks/mask.ts'
 import {
   isDensePrompt,
   isOneMask,
-  prefills,
+  everyTokens,
+  prefillOption,
   ways,
   type LayerMask,
   type MaskPlanner,
@@ -18,6 +19,7 @@ import {
 import { AttentionShift } from '../masks/shift.ts'
 import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { expectOption } from '../tensor/option.ts'
 import { contextWidth, type ModelConfig } from './config.ts'
 
 /** A run of tokens under one mask. */
@@ -59,11 +61,7 @@ export class PlannerSchedule {
     const { name, every, shift, prefill } = planner
     const sourceLayer = planner.by === 'attention' ? (planner.sourceLayer ?? 0) : null
     const { layers } = config
-    if (prefill !== undefined && !prefills.includes(prefill))
-      throw new UsageError(
-        'PREFILL',
-        `planner ${name}: expected a prefill of ${prefills.join(' or ')}, got ${String(prefill)}`,
-      )
+    if (prefill !== undefined) expectOption(`planner ${name}, prefill`, prefill, prefillOption)
     expectSeesPrompt(planner)
     if (planner.leaky)
       throw new UsageError(
@@ -75,8 +73,7 @@ export class PlannerSchedule {
         'PLACEMENT',
         `planner ${name}: expected a source layer from 0 to ${layers - 1}, got ${sourceLayer}`,
       )
-    if (every !== undefined && (!Number.isInteger(every) || every < 1))
-      throw new UsageError('EVERY', `planner ${name}: expected a whole number of tokens from 1, got ${every}`)
+    if (every !== undefined) expectOption(`planner ${name}, every`, every, everyTokens)
     if (shift !== undefined && (Number.isNaN(shift) || every === undefined || sourceLayer === null))
       throw new UsageError(
         'EVERY',

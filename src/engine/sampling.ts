@@ -6,7 +6,7 @@
  * this project's own `exp`: a seed draws the same tokens on every engine and backend.
  */
 import { exp } from '../ops/float32.ts'
-import { UsageError } from '../tensor/errors.ts'
+import { expectOption, numberOption, seedOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 import { Random } from '../tensor/random.ts'
 
 const { fround } = Math
@@ -36,20 +36,29 @@ export interface SamplerOptions {
   readonly seed?: number
 }
 
+/** What each of them takes. */
+export const samplingOptions: Readonly<Record<keyof SamplerOptions, OptionRecord>> = {
+  temperature: numberOption('TEMPERATURE', 'a number from 0', (value) => value >= 0 && value < Infinity),
+  topK: wholeOption('TOP_K', 1),
+  topP: numberOption('TOP_P', 'a share above 0, up to 1', (value) => value > 0 && value <= 1),
+  repetitionPenalty: numberOption(
+    'REPETITION_PENALTY',
+    'a number above 0',
+    (value) => value > 0 && value < Infinity,
+  ),
+  seed: seedOption,
+}
+
 /**
  * Makes a sampler with a random stream of its own.
- * @throws UsageError TEMPERATURE, TOP_K, TOP_P, REPETITION_PENALTY for a number outside its range
+ * @throws UsageError TEMPERATURE, TOP_K, TOP_P, REPETITION_PENALTY, SEED for what `samplingOptions` do not take
  */
 export function makeSampler(options: SamplerOptions = {}): Sampler {
+  for (const [name, option] of Object.entries(samplingOptions)) {
+    const value = options[name as keyof SamplerOptions]
+    if (value !== undefined) expectOption(name, value, option)
+  }
   const { temperature = 0, topK = Infinity, topP = 1, repetitionPenalty: penalty = 1, seed = 0 } = options
-  if (!(temperature >= 0 && temperature < Infinity))
-    throw new UsageError('TEMPERATURE', `temperature: expected 0 or more, got ${temperature}`)
-  if (!(topK >= 1 && (Number.isInteger(topK) || topK === Infinity)))
-    throw new UsageError('TOP_K', `topK: expected a whole number from 1, got ${topK}`)
-  if (!(topP > 0 && topP <= 1))
-    throw new UsageError('TOP_P', `topP: expected a share above 0 and up to 1, got ${topP}`)
-  if (!(penalty > 0 && penalty < Infinity))
-    throw new UsageError('REPETITION_PENALTY', `repetitionPenalty: expected a number above 0, got ${penalty}`)
   const penalised = (choose: (logits: Float32Array) => number): Sampler =>
     penalty === 1 ? choose : (logits, before = []) => choose(penalise(logits, before, penalty))
   if (temperature === 0) return penalised(argmax)

@@ -9,10 +9,11 @@ import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import { valuesOf } from '../backends/calls.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { expectOption } from '../tensor/option.ts'
 import type { TensorSource } from '../tensor/tensor_source.ts'
 import type { ModelConfig } from './config.ts'
 import { loadParameter, parameterBytes, storageOf } from './weight_layout.ts'
-import { storages, type Matrix, type Storage } from './storages/index.ts'
+import { storageOption, type Matrix, type Storage } from './storages/index.ts'
 import { matrixBytes } from './storages/storage.ts'
 import { matchTensors } from './names.ts'
 import { modelParameters } from './program.ts'
@@ -79,8 +80,7 @@ export async function loadWeights(
 
 /** @throws UsageError STORAGE for an unknown one, or one that has no room for what is not finite */
 function checkStorage(storage: Storage, allowNonFinite: boolean): void {
-  if (!storages.includes(storage))
-    throw new UsageError('STORAGE', `storage: expected one of ${storages.join(', ')}, got ${String(storage)}`)
+  expectOption('storage', storage, storageOption)
   if (storage !== 'f32' && allowNonFinite)
     throw new UsageError(
       'STORAGE',

@@ -13,6 +13,8 @@ import { InputError, type UsageError } from '../tensor/errors.ts'
 /** The error for a value that does not fit. */
 export interface SchemaSubject {
   readonly code: string
+  /** The codes of keys of an object that have their own. */
+  readonly codeOf?: (key: unknown) => string | undefined
   /** The name of the value in the message; empty for options, whose names suffice. */
   readonly subject: string
   /** InputError unless given. */
@@ -38,8 +40,8 @@ export function checkSchema<Output>(
     const words = [about.subject, place.map(({ key }) => keyWords(key)).join('.')].filter(
       (part) => part !== '',
     )
-    const { code, error = InputError } = about
-    throw new error(code, `${words.join(' ')}: expected ${expected}, got ${got}`)
+    const { code, codeOf, error = InputError } = about
+    throw new error(codeOf?.(place[0]?.key) ?? code, `${words.join(' ')}: expected ${expected}, got ${got}`)
   }
   if (last?.origin !== 'key')
     return refuse(path, issue.message, describeJson((last ? last.value : issue.input) as JsonValue))

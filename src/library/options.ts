@@ -1,21 +1,26 @@
 /**
  * The options of the calls of ShadowModel: their types, and the kind of each option for the check at run time.
  */
-import type { BackendName } from '../backends/backend.ts'
+import { backendOption, threadsOption, type BackendName } from '../backends/backend.ts'
+import { criterionOption } from '../criteria/index.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import type { ChatTemplate } from '../io/chat_template.ts'
 import type { HubOptions } from '../io/hub.ts'
 import type { UnitMask } from '../masks/mask.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
-import type { PromptRun, TextRun } from '../engine/generate.ts'
-import type { CacheStorage } from '../engine/layer_cache.ts'
-import type { Storage } from '../engine/storages/index.ts'
-import type { SamplerOptions } from '../engine/sampling.ts'
+import { scopeOption, shareOption } from '../masks/budget.ts'
+import { everyOption, prefillOption, type MaskPlanner } from '../masks/planner.ts'
+import { modeOption } from '../engine/active_layer.ts'
+import { maxTokensOption, type PromptRun, type TextRun } from '../engine/generate.ts'
+import { cacheOption, type CacheStorage } from '../engine/layer_cache.ts'
+import { checkOption } from '../engine/next_tokens.ts'
+import { storageOption, type Storage } from '../engine/storages/index.ts'
+import { samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import type { PlannerChoice, PlanOptions } from './planner_options.ts'
 import type { PlannerName } from '../planners/index.ts'
-import { describeValue, isObject, kinds, type Kind } from '../tensor/arguments.ts'
+import { describeValue, isObject } from '../tensor/arguments.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
+import { kinds, seedOption, type Kind } from '../tensor/option.ts'
 import type { Ids, IdTable } from '../tensor/ndarrays.ts'
 
 /** The progress of opening a model: of its download, if it comes from the hub, then of its load. */
@@ -103,9 +108,9 @@ export type Kinds<Options> = Readonly<Record<keyof Options, Kind>>
 
 /** The options of `fromPretrained`. */
 export const openKinds: Kinds<OpenOptions> = {
-  backend: kinds.text,
-  storage: kinds.text,
-  threads: kinds.numberOrAuto,
+  backend: backendOption,
+  storage: storageOption,
+  threads: threadsOption,
   revision: kinds.text,
   offline: kinds.flag,
   signal: kinds.signal,
@@ -113,15 +118,15 @@ export const openKinds: Kinds<OpenOptions> = {
 }
 
 const choiceKinds: Kinds<PlannerChoice> = {
-  sparsity: kinds.number,
-  headSparsity: kinds.number,
-  neuronSparsity: kinds.number,
-  scope: kinds.text,
-  criterion: kinds.text,
-  every: kinds.numberOrAuto,
-  prefill: kinds.text,
+  sparsity: shareOption,
+  headSparsity: shareOption,
+  neuronSparsity: shareOption,
+  scope: scopeOption,
+  criterion: criterionOption,
+  every: everyOption,
+  prefill: prefillOption,
   paperCompatible: kinds.flag,
-  seed: kinds.seed,
+  seed: seedOption,
 }
 
 /** The options of `mask`. */
@@ -135,20 +140,17 @@ export const maskKinds: Kinds<MaskOptions> = {
 export const planKinds: Kinds<PlanOptions> = {
   ...choiceKinds,
   planner: kinds.planner,
-  mode: kinds.text,
-  check: kinds.number,
+  mode: modeOption,
+  check: checkOption,
   signal: kinds.signal,
 }
 
 /** The options of `generate`. */
 export const generateKinds: Kinds<GenerateOptions> = {
   ...planKinds,
-  maxTokens: kinds.number,
-  cache: kinds.text,
-  temperature: kinds.number,
-  topK: kinds.number,
-  topP: kinds.number,
-  repetitionPenalty: kinds.number,
+  ...samplingOptions,
+  maxTokens: maxTokensOption,
+  cache: cacheOption,
   onMask: kinds.call,
   onEnd: kinds.call,
 }

@@ -13,11 +13,12 @@ import type { UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import { findPredictor } from '../io/named_predictor.ts'
-import { needs, plannerNames, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
+import { needs, plannerOption, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
+import { expectOption, nameOption, type NameOption } from '../tensor/option.ts'
 import { featureWidths } from '../engine/config.ts'
 
 /** A planner that needs no continuation, so that it can be used while text is generated. */
@@ -26,6 +27,7 @@ export type GenerationPlanner = Exclude<PlannerName, 'oracle'>
 export const generationPlanners: GenerationPlanner[] = plannersThat(
   (planner) => !planner.needs.includes('continuation'),
 ) as GenerationPlanner[]
+export const generationOption: NameOption<GenerationPlanner> = nameOption('PLANNER', generationPlanners)
 
 /** How much is skipped, and which scores decide. */
 export interface PlannerChoice {
@@ -170,11 +172,7 @@ export class PlannerFiles {
     options: PlannerChoice,
     oracleScores?: UnitScores,
   ): Promise<MaskPlanner | null> {
-    if (!plannerNames.includes(name))
-      throw new UsageError(
-        'PLANNER',
-        `planner: expected one of ${generationPlanners.join(', ')}, got ${String(name)}`,
-      )
+    expectOption('planner', name, plannerOption)
     const method = methodOf(name, options)
     // An invalid sparsity is refused before a file is read.
     methodBudget(method)

@@ -17,13 +17,11 @@ import { criterionByName } from '../criteria/index.ts'
 import { denseMask, type UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import { maskModes } from '../engine/active_layer.ts'
 import { forwardBatch } from '../engine/batch.ts'
 import { parseConfig, type ModelConfig } from '../engine/config.ts'
 import { Conversation } from '../engine/conversation.ts'
 import { expectCheckable } from '../engine/next_tokens.ts'
 import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
-import { cacheStorages } from '../engine/layer_cache.ts'
 import { shiftLabels } from '../engine/loss.ts'
 import { LanguageModel } from '../engine/language_model.ts'
 import { makeSampler } from '../engine/sampling.ts'
@@ -48,12 +46,13 @@ import {
   type OpenProgress,
   type Perplexity,
 } from './options.ts'
-import { defaultPlanner, generationPlanners, PlannerFiles, type PlanOptions } from './planner_options.ts'
+import { defaultPlanner, generationOption, PlannerFiles, type PlanOptions } from './planner_options.ts'
 import { promptMask } from '../planners/leaky.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import { scoreContinuation } from '../planners/prompt_plainact.ts'
-import { checkOptions, describeValue, expectKind, isObject, kinds } from '../tensor/arguments.ts'
+import { describeValue, isObject } from '../tensor/arguments.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
+import { checkOptions, expectOption, kinds } from '../tensor/option.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from '../tensor/ndarrays.ts'
 import { pause } from '../platform/pause.ts'
 
@@ -139,7 +138,7 @@ export class ShadowModel {
     pathOrName: string = embeddedName,
     options: OpenOptions = {},
   ): Promise<ShadowModel> {
-    expectKind(pathOrName, kinds.text, 'model', 'MODEL_NAME')
+    expectOption('model', pathOrName, { ...kinds.text, code: 'MODEL_NAME' })
     checkOptions(options, openKinds)
     const { signal, revision, offline, storage } = options
     signal?.throwIfAborted()
@@ -188,7 +187,7 @@ export class ShadowModel {
    */
   async loadPredictor(path: string): Promise<PredictorKind> {
     this.#expectLive()
-    expectKind(path, kinds.text, 'predictor', 'PATH')
+    expectOption('predictor', path, { ...kinds.text, code: 'PATH' })
     return this.#planners.loadPredictor(path)
   }
 
@@ -199,7 +198,7 @@ export class ShadowModel {
    */
   async loadCalibration(folder: string): Promise<void> {
     this.#expectLive()
-    expectKind(folder, kinds.text, 'calibration', 'PATH')
+    expectOption('calibration', folder, { ...kinds.text, code: 'PATH' })
     await this.#planners.loadCalibration(folder)
   }
 
@@ -209,7 +208,7 @@ export class ShadowModel {
    * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE, TEXT_BYTE; UsageError TEXT
    */
   encode(text: string, { prefix = false }: { readonly prefix?: boolean } = {}): number[] {
-    expectKind(text, kinds.text, 'text', 'TEXT')
+    expectOption('text', text, { ...kinds.text, code: 'TEXT' })
     if (this.tokenizer) return this.tokenizer.encode(text, { prefix })
     throw new InputError(
       'TOKENIZER_MISSING',
@@ -302,11 +301,6 @@ export class ShadowModel {
   ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
     const maxTokens = options.maxTokens ?? Math.min(most, this.config.positions - ids.length)
     const { signal, mode, cache, check, onMask, onEnd } = options
-    if (cache !== undefined && !cacheStorages.includes(cache))
-      throw new UsageError(
-        'CACHE',
-        `cache: expected one of ${cacheStorages.join(', ')}, got ${String(cache)}`,
-      )
     const sampler = makeSampler(options)
     const planner = await this.#planner(options)
     this.#expectLive()
@@ -456,7 +450,7 @@ export class ShadowModel {
   }
 
   #promptIds(prompt: string | Ids): Int32Array {
-    expectKind(prompt, kinds.ids, 'prompt', 'PROMPT')
+    expectOption('prompt', prompt, { ...kinds.ids, code: 'PROMPT' })
     if (prompt.length === 0) throw new UsageError('PROMPT', 'prompt: expected some text, got none')
     const ids = typeof prompt === 'string' ? this.encode(prompt, { prefix: true }) : prompt
     const { positions } = this.config
@@ -469,18 +463,12 @@ export class ShadowModel {
   }
 
   async #planner(options: PlanOptions): Promise<MaskPlanner | null> {
-    const { planner = defaultPlanner(options), mode = 'auto', check } = options
-    if (!maskModes.includes(mode))
-      throw new UsageError('MODE', `mode: expected one of ${maskModes.join(', ')}, got ${String(mode)}`)
+    const { planner = defaultPlanner(options), check } = options
     if (typeof planner === 'object') {
       expectCheckable(check, planner)
       return planner
     }
-    if (!generationPlanners.includes(planner))
-      throw new UsageError(
-        'PLANNER',
-        `planner: expected one of ${generationPlanners.join(', ')}, got ${String(planner)}`,
-      )
+    expectOption('planner', planner, generationOption)
     // What is checked follows a dense prompt.
     const prefill = options.prefill ?? (check === undefined ? undefined : 'dense')
     const decided = await this.#planners.planner(planner, { ...options, prefill })

@@ -16,11 +16,28 @@
  */
 import { checkOptionNames, describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
+import {
+  expectOption,
+  nameOption,
+  numberOption,
+  type NameOption,
+  type OptionRecord,
+} from '../tensor/option.ts'
 
 /** Whether units compete over the whole model or within their layer; hybrid is global with floors under both kinds. */
 export const scopes = ['global', 'per-layer', 'hybrid'] as const
 export type Scope = (typeof scopes)[number]
 const policies = ['exact', 'paper-compatible'] as const
+
+/** The share of units that is skipped. */
+export const shareOption: OptionRecord = numberOption(
+  'SPARSITY',
+  'a share from 0 to 1',
+  (share) => share >= 0 && share <= 1,
+  (value) =>
+    typeof value === 'number' && value >= 2 && value <= 100 ? ` (${value} % is ${value / 100})` : '',
+)
+export const scopeOption: NameOption<Scope> = nameOption('SCOPE', scopes)
 
 /** A budget: the sparsities, the scope and the floors. */
 export interface Budget {
@@ -71,8 +88,6 @@ const fields: readonly (keyof Budget)[] = [
   'policy',
 ]
 
-const isShare = (value: unknown): boolean => typeof value === 'number' && value >= 0 && value <= 1
-
 /** Checks a budget. @throws UsageError SPARSITY, SCOPE, POLICY, FLOOR, DENSE_LAYERS */
 export function checkBudget(budget: Budget): void {
   if (!isObject(budget))
@@ -80,11 +95,9 @@ export function checkBudget(budget: Budget): void {
   const { scope, policy } = budget
   if (!policies.includes(policy))
     throw new UsageError('POLICY', `policy: expected one of ${policies.join(', ')}, got ${String(policy)}`)
-  if (!scopes.includes(scope))
-    throw new UsageError('SCOPE', `scope: expected one of ${scopes.join(', ')}, got ${String(scope)}`)
+  expectOption('scope', scope, scopeOption)
   for (const share of [budget.headSparsity, budget.neuronSparsity])
-    if (!isShare(share))
-      throw new UsageError('SPARSITY', `sparsity: expected a share from 0 to 1, got ${describeValue(share)}`)
+    expectOption('sparsity', share, shareOption)
   for (const floor of [budget.headFloor, budget.neuronFloor ?? 0])
     if (!Number.isInteger(floor) || floor < 0)
       throw new UsageError(

@@ -22,6 +22,7 @@
  */
 import type { ChannelSite } from './channels.ts'
 import type { UnitMask } from './mask.ts'
+import { nameOption, orWord, wholeOption, type NameOption, type OptionRecord } from '../tensor/option.ts'
 
 /** The mask of one layer. */
 export interface LayerMask {
@@ -51,6 +52,12 @@ export interface PromptEnd extends Pick<PromptView, 'tokens' | 'ids'> {
 /** Whether the prompt runs dense, or under the mask that is decided while it runs. */
 export const prefills = ['dense', 'masked'] as const
 export type Prefill = (typeof prefills)[number]
+export const prefillOption: NameOption<Prefill> = nameOption('PREFILL', prefills)
+
+/** From one decision to the next: tokens. */
+export const everyTokens: OptionRecord = wholeOption('EVERY', 1)
+/** The same, or wherever attention has shifted. */
+export const everyOption: OptionRecord = orWord('auto', everyTokens)
 
 /** Decides for the whole model, from the heads' outputs of one early layer. */
 interface ByAttention {

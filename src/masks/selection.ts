@@ -8,7 +8,8 @@
  */
 import type { Backend } from '../backends/backend.ts'
 import { top_k } from '../ops/top_k.ts'
-import { describeValue, expectKind, isObject, kinds } from '../tensor/arguments.ts'
+import { describeValue, isObject } from '../tensor/arguments.ts'
+import { expectOption, kinds } from '../tensor/option.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { checkBudget, firstRanked, unitsKept, defaultNeuronFloor, type Budget } from './budget.ts'
 import { checkTable, checkUnitShape, makeMask, type UnitMask, type UnitShape } from './mask.ts'
@@ -59,7 +60,7 @@ export function selectMask(scores: UnitScores, budget: Budget, topK: TopK = refe
     )
   checkUnitShape(scores.shape)
   checkBudget(budget)
-  expectKind(topK, kinds.call, 'topK', 'OPTION_TYPE')
+  expectOption('topK', topK, kinds.call)
   const { layers, heads, neurons } = scores.shape
   checkTable(scores.heads, 'head scores', layers, heads, 'SCORE_SHAPE')
   checkTable(scores.neurons, 'neuron scores', layers, neurons, 'SCORE_SHAPE')

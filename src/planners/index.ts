@@ -4,8 +4,7 @@
  * What differs between them is the source of their scores and when they decide; each file begins with its formula.
  */
 import { ways, type Prefill } from '../masks/planner.ts'
-import { describeValue } from '../tensor/arguments.ts'
-import { UsageError } from '../tensor/errors.ts'
+import { expectOption, nameOption, type NameOption } from '../tensor/option.ts'
 import { catsRecord } from './cats.ts'
 import { coreinferRecord } from './coreinfer.ts'
 import { dejavuRecord } from './dejavu.ts'
@@ -51,6 +50,7 @@ export const planners: readonly PlannerRecord<PlannerName>[] = list
 
 /** Their names, in the order of a table. */
 export const plannerNames: readonly PlannerName[] = planners.map(({ name }) => name)
+export const plannerOption: NameOption<PlannerName> = nameOption('PLANNER', plannerNames)
 
 /** The names of the planners of which something holds. */
 export function plannersThat(holds: (planner: PlannerRecord<PlannerName>) => boolean): PlannerName[] {
@@ -61,12 +61,8 @@ const records = new Map(planners.map((record) => [record.name, record]))
 
 /** The record of a name. @throws UsageError PLANNER for a name of none */
 export function plannerOf(name: PlannerName): PlannerRecord<PlannerName> {
-  const record = records.get(name)
-  if (record) return record
-  throw new UsageError(
-    'PLANNER',
-    `planner: expected one of ${plannerNames.join(', ')}, got ${describeValue(name)}`,
-  )
+  expectOption('planner', name, plannerOption)
+  return records.get(name) as PlannerRecord<PlannerName>
 }
 
 /** Whether a planner decides by something. */

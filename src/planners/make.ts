@@ -2,11 +2,11 @@
  * Makes the planner of a name, and refuses what it cannot do.
  */
 import { makeBudget, type Budget } from '../masks/budget.ts'
-import { prefills, ways, type MaskPlanner, type Prefill } from '../masks/planner.ts'
+import { prefillOption, ways, type MaskPlanner, type Prefill } from '../masks/planner.ts'
 import { referenceTopK } from '../masks/selection.ts'
 import { SHIFT_DISTANCE, SHIFT_WINDOW } from '../masks/shift.ts'
-import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { expectOption } from '../tensor/option.ts'
 import { defaultEvery, plannerOf, type Every, type PlannerName } from './index.ts'
 import type { PlannerSources } from './record.ts'
 
@@ -40,11 +40,7 @@ export function makePlanner(
   const refuse = (code: string, expected: string, got: string): never => {
     throw new UsageError(code, `planner ${name}: expected ${expected}, got ${got}`)
   }
-  if (prefill !== undefined && !prefills.includes(prefill))
-    throw new UsageError(
-      'PREFILL',
-      `prefill: expected one of ${prefills.join(', ')}, got ${describeValue(prefill)}`,
-    )
+  if (prefill !== undefined) expectOption('prefill', prefill, prefillOption)
   if (leaky && prefill === 'dense')
     refuse('PREFILL', 'a masked prefill, because a leaky mask is known before the prompt runs', 'a dense one')
   const record = plannerOf(name)

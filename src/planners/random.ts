@@ -5,7 +5,7 @@ import { randomScores } from '../criteria/random.ts'
 import { checkBudget, type Budget } from '../masks/budget.ts'
 import { checkUnitShape, type UnitShape } from '../masks/mask.ts'
 import { referenceTopK, type TopK } from '../masks/selection.ts'
-import { expectKind, kinds } from '../tensor/arguments.ts'
+import { expectOption, seedOption } from '../tensor/option.ts'
 import { Random } from '../tensor/random.ts'
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 import type { PlannerRecord } from './record.ts'
@@ -22,7 +22,7 @@ export function randomPlanner(
 ): RankingPlanner {
   checkUnitShape(shape)
   checkBudget(budget)
-  expectKind(seed, kinds.seed, 'seed', 'SEED')
+  expectOption('seed', seed, seedOption)
   const random = new Random(seed)
   const scores = (): ReturnType<typeof randomScores> => randomScores(shape, random)
   return rankingPlanner('random', { scores, criterion: null, budget }, topK)

@@ -6,10 +6,17 @@
  * clients label their requests are taken and not used.
  */
 import * as v from 'valibot'
+import { maxTokensOption } from '../engine/generate.ts'
+import { checkOption } from '../engine/next_tokens.ts'
+import { samplingOptions } from '../engine/sampling.ts'
 import { parseJson, toPlain } from '../io/json.ts'
-import { checkSchema, wholeNumber } from '../io/schema.ts'
+import { checkSchema, valueThat, wholeNumber } from '../io/schema.ts'
+import { generationOption, type GenerationPlanner } from '../library/planner_options.ts'
+import { shareOption } from '../masks/budget.ts'
+import { everyOption } from '../masks/planner.ts'
 import { checkOptionNames, describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { seedOption, type OptionRecord } from '../tensor/option.ts'
 import { RequestError } from './refusals.ts'
 
 /** The most bytes of a body. */
@@ -34,12 +41,15 @@ const isPrompt = (value: unknown): boolean =>
 /** A prompt as a request has it. */
 type PromptField = string | readonly string[] | readonly number[] | readonly (readonly number[])[]
 
-const number = v.nullish(v.number())
 const flag = v.nullish(v.boolean())
 const text = v.nullish(v.string())
-const seed = wholeNumber(0, 2 ** 32 - 1)
-const count = (most = 2 ** 31 - 1): v.GenericSchema<number> => wholeNumber(0, most)
-const likeliest = count(MAX_LIKELIEST)
+const likeliest = v.nullish(wholeNumber(0, MAX_LIKELIEST))
+/** A number of things, of which more than a body can hold are no number of them. */
+const count = v.nullish(wholeNumber(1, 2 ** 31 - 1))
+
+/** An option of the library, whose refusal has the code of the option. */
+const option = <Value>({ holds, words, code }: OptionRecord): v.GenericSchema<Value | null | undefined> =>
+  v.pipe(v.nullish(valueThat<Value>(holds, words)), v.metadata({ code }))
 
 /** A field that is taken only with the values that change nothing. */
 const onlyNeutral = (words: string, ...values: readonly unknown[]): v.GenericSchema<unknown> =>
@@ -64,21 +74,19 @@ const stop = v.nullish(
 /** What both kinds of completions have. */
 const common = {
   model: text,
-  max_tokens: v.nullish(count()),
-  temperature: number,
-  top_p: number,
-  top_k: v.nullish(wholeNumber(1, 2 ** 31 - 1)),
+  max_tokens: option<number>(maxTokensOption),
+  temperature: option<number>(samplingOptions.temperature),
+  top_p: option<number>(samplingOptions.topP),
+  top_k: option<number>(samplingOptions.topK),
   n: v.nullish(wholeNumber(1, MAX_CHOICES)),
-  seed: v.nullish(seed),
+  seed: option<number>(seedOption),
   stop,
   stream: flag,
   stream_options: v.nullish(v.strictObject({ include_usage: flag }, 'an object of include_usage')),
-  planner: text,
-  sparsity: number,
-  every: v.nullish(
-    v.union([v.literal('auto'), wholeNumber(1, 2 ** 31 - 1)], 'auto or a whole number from 1 to 2147483647'),
-  ),
-  check: v.nullish(wholeNumber(1, 2 ** 31 - 1)),
+  planner: option<GenerationPlanner>(generationOption),
+  sparsity: option<number>(shareOption),
+  every: option<number | 'auto'>(everyOption),
+  check: option<number>(checkOption),
   presence_penalty: onlyNeutral('0, as penalties are not supported', 0),
   frequency_penalty: onlyNeutral('0, as penalties are not supported', 0),
   logit_bias: onlyNeutral('an empty object, as a bias is not supported', 'empty'),
@@ -89,10 +97,10 @@ const common = {
 const completion = v.object({
   ...common,
   prompt: v.custom<PromptField>(isPrompt, 'text, a list of texts, a list of ids or a list of such lists'),
-  logprobs: v.nullish(likeliest),
+  logprobs: likeliest,
   echo: flag,
   add_special_tokens: flag,
-  mask_prompt_tokens: v.nullish(wholeNumber(1, 2 ** 31 - 1)),
+  mask_prompt_tokens: count,
   best_of: v.nullish(wholeNumber(1, MAX_CHOICES)),
   suffix: onlyNeutral('nothing, as a suffix is not supported'),
 })
@@ -109,9 +117,9 @@ const message = v.object({
 const chat = v.object({
   ...common,
   messages: v.array(message),
-  max_completion_tokens: v.nullish(count()),
+  max_completion_tokens: option<number>(maxTokensOption),
   logprobs: flag,
-  top_logprobs: v.nullish(likeliest),
+  top_logprobs: likeliest,
   tools: onlyNeutral('nothing, as tools are not supported', 'empty'),
   tool_choice: onlyNeutral('none, as tools are not supported', 'none', 'auto'),
   response_format: onlyNeutral('nothing, as formats are not supported'),
@@ -144,7 +152,7 @@ export const bodies = { completion, chat, tokenize, detokenize } as const
 
 /**
  * Reads the body of a request.
- * @throws RequestError CONTENT_TYPE, BODY_SIZE; InputError JSON_*; UsageError FIELD, OPTION_NAME
+ * @throws RequestError CONTENT_TYPE, BODY_SIZE; InputError JSON_*; UsageError OPTION_NAME, the codes of options, and FIELD for others
  */
 export async function readBody<Fields extends v.ObjectEntries>(
   request: Request,
@@ -165,6 +173,7 @@ export async function readBody<Fields extends v.ObjectEntries>(
   checkOptionNames(body, Object.keys(schema.entries))
   return checkSchema(schema as v.GenericSchema<unknown, v.InferOutput<typeof schema>>, body, {
     code: 'FIELD',
+    codeOf: (field) => v.getMetadata(schema.entries[field as string] ?? v.any()).code as string | undefined,
     subject: '',
     error: UsageError,
   })

@@ -7,7 +7,7 @@
  */
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
-import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
+import type { SamplerOptions } from '../engine/sampling.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { achievedSparsity } from '../masks/achieved.ts'
@@ -198,7 +198,6 @@ export class TextService {
       topP: body.top_p ?? 1,
       topK: body.top_k ?? undefined,
     }
-    makeSampler(sampling)
     const seed = body.seed ?? this.#seeds.uint32()
     const stops = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? [])
     const choices = prompts.flatMap(({ ids, echo }) => {

@@ -1,36 +1,7 @@
 /**
- * Checks of the arguments of the public API, which JavaScript callers pass without a type check.
+ * What callers of JavaScript pass without a type check: described in words, and the names of options checked.
  */
 import { UsageError } from './errors.ts'
-
-/** A type that an argument must have: its name in errors, and a check. */
-export interface Kind {
-  readonly words: string
-  readonly holds: (value: unknown) => boolean
-}
-
-/** The types of options. */
-export const kinds = {
-  text: { words: 'text', holds: (value) => typeof value === 'string' },
-  number: { words: 'a number', holds: (value) => typeof value === 'number' },
-  flag: { words: 'true or false', holds: (value) => typeof value === 'boolean' },
-  call: { words: 'a function', holds: (value) => typeof value === 'function' },
-  signal: { words: 'an AbortSignal', holds: (value) => value instanceof AbortSignal },
-  seed: {
-    words: 'a whole number from 0 to 4294967295',
-    holds: (value) => typeof value === 'number' && value === value >>> 0,
-  },
-  numberOrAuto: {
-    words: 'a number or auto',
-    holds: (value) => typeof value === 'number' || value === 'auto',
-  },
-  ids: { words: 'text or ids', holds: (value) => typeof value === 'string' || isList(value) },
-  planner: {
-    words: "a planner's name, or an object with its name",
-    holds: (value) =>
-      typeof value === 'string' || (isObject(value) && 'name' in value && typeof value.name === 'string'),
-  },
-} satisfies Record<string, Kind>
 
 /** Whether a value is an object, not null. */
 export function isObject(value: unknown): value is object {
@@ -53,27 +24,6 @@ export function describeValue(value: unknown): string {
 
 function oneLine(text: string): string {
   return text.slice(0, 40).replace(/\s+/g, ' ').trim()
-}
-
-/**
- * Checks the type of a value.
- * @throws UsageError with this code
- */
-export function expectKind(value: unknown, kind: Kind, name: string, code: string): void {
-  if (!kind.holds(value))
-    throw new UsageError(code, `${name}: expected ${kind.words}, got ${describeValue(value)}`)
-}
-
-/**
- * Checks the options of a call: they are an object, every name is known, and every value has its type. Ranges are checked
- * by the functions that use the options.
- * @param known the type of each option
- * @throws UsageError OPTIONS if they are no object, OPTION_NAME for an unknown name (with the closest known one), OPTION_TYPE
- */
-export function checkOptions(options: unknown, known: Readonly<Record<string, Kind>>): void {
-  checkOptionNames(options, Object.keys(known))
-  for (const [name, value] of Object.entries(options as object))
-    if (value !== undefined) expectKind(value, known[name], name, 'OPTION_TYPE')
 }
 
 /** Checks the names of options only. @throws UsageError OPTIONS, OPTION_NAME */

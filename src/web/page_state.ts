@@ -3,9 +3,10 @@
  * the fragment, which browsers do not send to a server. An address is untrusted input: each value is checked, and one that
  * does not fit is refused by name.
  */
-import { scopes, type Scope } from '../masks/budget.ts'
-import { criteria } from '../criteria/index.ts'
-import { decisions, studyPlanners, type Decision, type StudyPlanner } from './engine/study_types.ts'
+import { criterionOption } from '../criteria/index.ts'
+import { scopeOption } from '../masks/budget.ts'
+import { nameOption, numberOption, seedOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
+import { decisions, studyPlanners, type StudyPlanner } from './engine/study_types.ts'
 import type { TraceSettings } from './trace/trace.ts'
 
 /** The prompt and the settings. */
@@ -42,23 +43,17 @@ interface Field<Value> {
 
 type Fields = { readonly [Name in keyof PageState]: Field<PageState[Name]> }
 
-const oneOf = <Value extends string>(names: readonly Value[]): Field<Value> => ({
-  expected: `one of ${names.join(', ')}`,
-  write: (value) => value,
-  read: (text) => names.find((name) => name === text),
-})
-
-/** A number with at most `digits` decimals, from 0. */
-const upTo = (max: number, digits: number): Field<number> => ({
-  expected: `a number from 0 to ${max}`,
+/** What an option takes, as a text spells it. */
+const of = <Value>({ words, holds, read }: OptionRecord): Field<Value> => ({
+  expected: words,
   write: String,
   read: (text) => {
-    const isNumber = new RegExp(`^\\d{1,10}${digits > 0 ? `(\\.\\d{1,${digits}})?` : ''}$`).test(text)
-    return isNumber && Number(text) <= max ? Number(text) : undefined
+    const value = read(text)
+    return holds(value) ? (value as Value) : undefined
   },
 })
 
-const percents = upTo(MAX_PERCENT, 0)
+const percents = of<number>(wholeOption('SPARSITY', 0, MAX_PERCENT))
 
 const fields: Fields = {
   prompt: {
@@ -67,19 +62,19 @@ const fields: Fields = {
     read: (text) => (text.length <= MAX_PROMPT ? text : undefined),
   },
   sparsity: {
-    expected: `a whole number from 0 to ${MAX_PERCENT}`,
+    expected: percents.expected,
     write: (value) => String(Math.round(100 * value)),
     read: (text) => {
       const percent = percents.read(text)
       return percent === undefined ? undefined : percent / 100
     },
   },
-  planner: oneOf(pagePlanners),
-  criterion: oneOf(criteria.map(({ name }) => name)),
-  scope: oneOf<Scope>(scopes),
-  decides: oneOf<Decision>(decisions),
-  temperature: upTo(2, 3),
-  seed: upTo(2 ** 32 - 1, 0),
+  planner: of(nameOption('PLANNER', pagePlanners)),
+  criterion: of(criterionOption),
+  scope: of(scopeOption),
+  decides: of(nameOption('DECIDES', decisions)),
+  temperature: of(numberOption('TEMPERATURE', 'a number from 0 to 2', (value) => value >= 0 && value <= 2)),
+  seed: of(seedOption),
 }
 
 const names = Object.keys(fields) as (keyof PageState)[]

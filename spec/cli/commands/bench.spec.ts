@@ -151,7 +151,7 @@ describe('bench', () => {
 
 describe('bench refuses', () => {
   test.each([
-    [['--shape', 'opt-13b'], 'SHAPE', 2, 'expected names of opt-125m, '],
+    [['--shape', 'opt-13b'], 'SHAPE', 2, 'expected one of opt-125m, '],
     [['--shape', ''], 'SHAPE', 2, 'got nothing'],
     [['--shape', 'opt-125m,opt-350m', '--layers', '13'], 'LAYERS', 2, 'expected 1 to 12 of opt-125m'],
     [['-m', tinyFolder, '--shape', 'opt-125m'], 'FLAGS', 2, '--shape: expected no --model'],
@@ -161,8 +161,8 @@ describe('bench refuses', () => {
     [['--test', 'tg49@2000'], 'CONTEXT_LENGTH', 2, 'expected at most 2048 positions'],
     [['--planner', 'oracle'], 'PLANNER', 2, 'got oracle'],
     [['--sparsity', '50'], 'SPARSITY', 2, '50 % is 0.5'],
-    [['--storage', 'f64'], 'STORAGE', 2, 'expected names of f32, bf16, f16, int8'],
-    [['--threads', '0'], 'VALUE', 2, '--threads: expected auto or a whole number'],
+    [['--storage', 'f64'], 'STORAGE', 2, 'expected one of f32, bf16, f16, int8'],
+    [['--threads', '0'], 'THREADS', 2, '--threads: expected auto or a whole number'],
     [['--threads', '2', '--backend', 'reference'], 'THREADS', 2, 'expected 1 with the reference backend'],
     [['--no-graphs'], 'FLAGS', 2, '--no-graphs: expected a CUDA backend, got wasm'],
     [['--rounds', '0'], 'VALUE', 2, '--rounds: expected a whole number'],

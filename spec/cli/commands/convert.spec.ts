@@ -5,9 +5,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, expect, test } from 'vitest'
-import { bytesFlag } from '../../../src/cli/values.ts'
 import { openSafetensors } from '../../../src/io/safetensors.ts'
-import { UsageError } from '../../../src/tensor/errors.ts'
 import { tinyFolder } from '../run_cli.ts'
 import { runInside } from '../run_inside.ts'
 import { largeCheckpoint } from '../large_checkpoint.ts'
@@ -76,20 +74,4 @@ test('ctrl-C leaves no file and ends with 130', async () => {
   expect(result).toEqual({ code: 130, stdout: '', stderr: 'shadowllm: interrupted [INTERRUPTED]\n' })
   expect(wasBegun).toBe(true)
   expect(readdirSync(folder)).toEqual(['large.safetensors'])
-})
-
-test('bytes are a number and maybe a unit', () => {
-  const read = bytesFlag('shard-size')
-  const cases: [string, number][] = [
-    ['1', 1],
-    ['5000000', 5e6],
-    ['5GB', 5e9],
-    ['5gb', 5e9],
-    ['2 MiB', 2 ** 21],
-    ['1KiB', 1024],
-    ['1TB', 1e12],
-  ]
-  for (const [text, bytes] of cases) expect(read(text)).toBe(bytes)
-  for (const text of ['', '0', '-1', '1.5GB', 'GB', '5XB', '5GBB', '1e9', '9007199254740993', '9999TiB'])
-    expect(() => read(text), text).toThrow(UsageError)
 })

@@ -62,7 +62,7 @@ describe('cost', () => {
     [['--sparsity', '50'], /\(50 % is 0\.5\) \[SPARSITY\]/],
     [['--tokens', '0'], /--tokens: expected a whole number from 1 to 1048576, got 0 \[VALUE\]/],
     [['--bandwidth', '0'], /--bandwidth: expected a number/],
-    [['--storage', 'f64'], /Allowed choices are f32, bf16, f16, int8/],
+    [['--storage', 'f64'], /--storage: expected one of f32, bf16, f16, int8/],
     [['--html', 'no/such/folder/x.html'], /expected an existing folder to write into, got none \[OUTPUT\]/],
   ])('refuses %j', async (args, message) => {
     const { code, stdout, stderr } = await runInside(['cost', ...args])

@@ -119,7 +119,7 @@ describe('eval', () => {
   })
 
   test.each([
-    [['--tasks', 'boolq'], 2, '--tasks: expected names of piqa, '],
+    [['--tasks', 'boolq'], 2, '--tasks: expected one of piqa, '],
     [[], 2, "required option '--tasks <list>' not specified"],
     [['--tasks', 'piqa'], 2, 'task piqa: expected --data or --rows piqa=FILE, got neither'],
     [['--tasks', 'rte', '--data', folder], 4, 'expected rte.jsonl or rte.parquet'],

@@ -36,7 +36,7 @@ describe('inspect', () => {
     expect(int4.kl).toBeGreaterThan(int8.kl)
     expect(int4.kl).toBeLessThan(0.05)
     const { code, stderr } = await runInside(['inspect', 'fixtures/tiny-opt', '--storage', 'int3'])
-    expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected names of f32, bf16')])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--storage: expected one of f32, bf16')])
   })
 
   test.each([true, false])('counts an own head and no tied one: tied %s', async (tied) => {

@@ -111,7 +111,7 @@ describe('perplexity', () => {
   })
 
   test.each([
-    [['--planner', 'best'], 2, '--planner: expected names of dense'],
+    [['--planner', 'best'], 2, '--planner: expected one of dense'],
     [['--planner', 'static'], 4, 'planner static: expected --calibration, got none'],
     [['--planner', 'random,glass'], 4, 'planner glass: expected --calibration, got none'],
     [['--planner', 'griffin', '--prefill', 'masked'], 2, 'planner griffin: expected a dense prefill'],

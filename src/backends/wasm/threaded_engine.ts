@@ -4,8 +4,9 @@
  */
 import { canShareMemory, machine, now } from '../../platform/platform.ts'
 import type { KernelName } from '../../ops/catalog.ts'
-import { MissingError, UsageError } from '../../tensor/errors.ts'
-import { MAX_THREADS, type CallReport, type ThreadReport } from '../backend.ts'
+import { MissingError } from '../../tensor/errors.ts'
+import { expectOption } from '../../tensor/option.ts'
+import { threadsOption, type CallReport, type ThreadReport } from '../backend.ts'
 import type { KernelFunction } from '../checked_ops.ts'
 import { makeMemory, type Engine } from './engine.ts'
 import { instantiate } from './instance.ts'
@@ -34,11 +35,7 @@ const MAX_AUTOMATIC = 4
  */
 export function countThreads(threads: number | 'auto'): number {
   if (threads === 'auto') return canShareMemory() ? Math.min(machine().threads, MAX_AUTOMATIC) : 1
-  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS)
-    throw new UsageError(
-      'THREADS',
-      `threads: expected auto or a whole number from 1 to ${MAX_THREADS}, got ${threads}`,
-    )
+  expectOption('threads', threads, threadsOption)
   if (threads > 1 && !canShareMemory())
     throw new MissingError(
       'THREADS_MISSING',

@@ -2,7 +2,7 @@
  * `shadowllm bench`: the speed of prompts and of generation, dense and with units skipped, beside the memory bandwidth of this
  * machine.
  */
-import { Option, type Command } from 'commander'
+import { type Command } from 'commander'
 import { benchPlanners } from '../../bench/methods.ts'
 import type { PlannerName } from '../../planners/index.ts'
 import { Bench, type BenchOptions, type MethodProfile } from '../../bench/bench.ts'
@@ -16,24 +16,19 @@ import { kindOf } from '../../io/files.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import type { MaskMode } from '../../engine/active_layer.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
-import { storages, type Storage } from '../../engine/storages/index.ts'
+import { storages, type Storage, storageOption } from '../../engine/storages/index.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { predictorBeside, predictorFile } from '../../io/named_predictor.ts'
 import { joinPath } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
+import { addFlags, type ModelFlags, listNames } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import {
-  checkOption,
-  everyOption,
-  listNames,
-  modeOption,
-  openPredictors,
-  predictorOption,
-} from '../planner_flags.ts'
+import { openPredictors } from '../planner_flags.ts'
 import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
-import { listFlag, namesFlag, sparsityListFlag, threadsFlag, wholeFlag } from '../values.ts'
+import { flagOf, listOf, sharesOf, whole } from '../values.ts'
+import { threadsOption } from '../../backends/backend.ts'
+import { nameOption } from '../../tensor/option.ts'
 
 const help = `
 Tests, as llama-bench names them:
@@ -113,55 +108,53 @@ export function define(command: Command, session: Session): void {
     'folder of a model in Hugging Face form, else its name on the hub, or embedded',
   )
   addFlags(command, 'hub')
-    .option(
-      '--shape <names>',
-      `sizes with random weights instead, separated by commas: ${benchShapes.join(', ')} (default: opt-125m)`,
-      namesFlag('shape', benchShapes, 'SHAPE'),
-    )
-    .option('--layers <count>', 'only the first layers of a shape', wholeFlag('layers', 1, sizes))
     .addOption(
-      new Option(
+      listOf(
+        '--shape <names>',
+        `sizes with random weights instead, separated by commas: ${benchShapes.join(', ')} (default: opt-125m)`,
+        nameOption('SHAPE', benchShapes),
+      ),
+    )
+    .addOption(flagOf('--layers <count>', 'only the first layers of a shape', whole(1, sizes)))
+    .addOption(
+      listOf(
         '--storage <list>',
         `what weights are stored as, separated by commas: ${storages.join(', ')}`,
-      )
-        .argParser(namesFlag('storage', storages, 'STORAGE'))
-        .default(['f32'], 'f32'),
+        storageOption,
+        ['f32'],
+      ),
     )
-    .option(
-      '--planner <list>',
-      `planners that decide what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')}, and with --model random)`,
-      namesFlag('planner', benchPlanners, 'PLANNER'),
+    .addOption(
+      listOf(
+        '--planner <list>',
+        `planners that decide what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')}, and with --model random)`,
+        nameOption('PLANNER', benchPlanners),
+      ),
     )
-    .option(
-      '--sparsity <list>',
-      `shares to skip, separated by commas (default: ${usual.sparsities.join(',')})`,
-      sparsityListFlag,
+    .addOption(
+      sharesOf(
+        '--sparsity <list>',
+        `shares to skip, separated by commas (default: ${usual.sparsities.join(',')})`,
+      ),
     )
     .option('--mask <file>', 'also measure under this mask, as "shadowllm masks --output" writes it')
-    .addOption(predictorOption())
-    .addOption(everyOption())
-    .addOption(checkOption())
+  addFlags(command, 'predictor', 'every', 'check')
     .option(
       '--test <list>',
       `what is timed, separated by commas (default: ${usual.tests.join(',')})`,
       // Duplicates are found by name: each parsed test is an object of its own.
-      (text: string) => listFlag(String)(text).map(parseTest),
+      (text: string) => [...new Set(text.split(',').map((name) => name.trim()))].map(parseTest),
     )
-    .option(
-      '--rounds <count>',
-      `rounds of each row (default: ${usual.rounds})`,
-      wholeFlag('rounds', 1, sizes),
-    )
+    .addOption(flagOf('--rounds <count>', `rounds of each row (default: ${usual.rounds})`, whole(1, sizes)))
     .addOption(
-      new Option(
+      listOf(
         '--threads <list>',
         'threads that may compute, or auto, separated by commas; more than one where measured to be faster',
-      )
-        .argParser(listFlag(threadsFlag))
-        .default([1], '1'),
+        threadsOption,
+        [1],
+      ),
     )
-  addFlags(command, 'backend').addOption(modeOption())
-  addFlags(command, 'cache', 'seed')
+  addFlags(command, 'backend', 'mode', 'cache', 'seed')
     .option('--no-graphs', 'launch every CUDA kernel by itself instead of as part of a graph')
     .option('--quick', 'fewer rounds of shorter tests: less than a minute')
     .option('--profile', 'also measure the time of each part of a token')

@@ -2,7 +2,7 @@
  * `shadowllm calibrate`: runs a model over text or tasks and keeps what predictors learn from and static pruning ranks
  * by. It can be stopped at any moment; the same command continues it.
  */
-import { Option, type Command } from 'commander'
+import { type Command } from 'commander'
 import { criteria, datasetCriteria } from '../../criteria/index.ts'
 import { calibrateToFolder, type CalibrationPlan, type CalibrationReport } from '../../calibration/collect.ts'
 import type { CostParts } from '../../cost/calibration_cost.ts'
@@ -23,14 +23,15 @@ import { isAbort } from '../failure.ts'
 import { addFlags, renamedOption, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutputFolder } from '../output.ts'
-import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
+import { addQueueFlags, checkQueueFlags, withRunner, type QueueFlags } from '../queue_flags.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
-import { namesFlag, wholeFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
+import { flagOf, listOf, whole } from '../values.ts'
+import { nameOption } from '../../tensor/option.ts'
 
 const criterionNames = [...criteria, ...datasetCriteria].map(({ name }) => name)
 const taskNames = tasks.map(({ name }) => name)
@@ -79,35 +80,38 @@ const defaultLength = 128
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
     .requiredOption('-o, --output <dir>', 'folder to write, or to complete')
-    .option('--limit <count>', 'how many windows', wholeFlag('limit', 1), 480)
+    .addOption(flagOf('--limit <count>', 'how many windows', whole(1), 480))
     .addOption(renamedOption('--examples <count>', '--limit'))
     .addOption(
-      new Option('--criteria <list>', 'what units are scored by, separated by commas')
-        .argParser(namesFlag('criteria', criterionNames, 'CRITERION_NAME'))
-        .default(['plainact'], 'plainact'),
+      listOf(
+        '--criteria <list>',
+        'what units are scored by, separated by commas',
+        nameOption('CRITERION_NAME', criterionNames),
+      ).default(['plainact'], 'plainact'),
     )
     .option('--text <file...>', 'texts to cut windows from (default: the Brown corpus)')
   addTaskFlags(command, taskNames, `questions in place of text: ${taskNames.join(', ')}`)
-    .option('--shots <count>', 'solved questions before each (default: 0)', wholeFlag('shots', 0))
-    .option(
-      '--prompt <count>',
-      `most tokens of a prompt of text (default: ${defaultLength})`,
-      wholeFlag('prompt', 2),
+    .addOption(flagOf('--shots <count>', 'solved questions before each (default: 0)', whole(0)))
+    .addOption(
+      flagOf('--prompt <count>', `most tokens of a prompt of text (default: ${defaultLength})`, whole(2)),
     )
-    .option(
-      '--continuation <count>',
-      `most tokens of its continuation (default: ${defaultLength})`,
-      wholeFlag('continuation', 1),
+    .addOption(
+      flagOf(
+        '--continuation <count>',
+        `most tokens of its continuation (default: ${defaultLength})`,
+        whole(1),
+      ),
     )
     .option('--mask <file>', 'score in a pruned model: a mask that "shadowllm masks --output" wrote')
     .option('--keep-sequence', 'also keep the features of every prompt token after layer 0')
-    .option(
-      '--threads <count>',
-      'threads, each with a model of its own (default: as many as fit)',
-      wholeFlag('threads', 1, 64),
+    .addOption(
+      flagOf(
+        '--threads <count>',
+        'threads, each with a model of its own (default: as many as fit)',
+        whole(1, 64),
+      ),
     )
-    .addOption(queueOption())
-    .addOption(shardsOption())
+  addQueueFlags(command)
   addFlags(command, 'seed', 'backend', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: CalibrateFlags) => runCalibrate(session, flags))

@@ -9,8 +9,8 @@ import { findWithProgress, showBytes } from '../open_model.ts'
 import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
-import { bytesFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
+import { bytes, flagOf } from '../values.ts'
 
 const help = `
 SOURCE is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub. OUTPUT
@@ -34,11 +34,7 @@ export function define(command: Command, session: Session): void {
   command
     .argument('<source>', 'folder, weights file or name on the hub')
     .argument('<output>', 'folder, or a file that ends with .safetensors')
-    .option(
-      '--shard-size <bytes>',
-      'split into files of at most so many bytes of tensors',
-      bytesFlag('shard-size'),
-    )
+    .addOption(flagOf('--shard-size <bytes>', 'split into files of at most so many bytes of tensors', bytes))
     .option('--force', 'replace existing files')
   addFlags(command, 'hub', 'json', 'quiet')
     .addHelpText('after', help)

@@ -1,20 +1,26 @@
 /**
  * `shadowllm cost`: the cost of models that are too large to run here, counted from their sizes.
  */
-import { Option, type Command } from 'commander'
-import { architectureByName, architectures, type Architecture } from '../../cost/architectures.ts'
+import { type Command } from 'commander'
+import {
+  architectureByName,
+  architectures,
+  type Architecture,
+  architectureOption,
+} from '../../cost/architectures.ts'
 import { clusterExperiment, defaultCluster, type ClusterOptions } from '../../cost/cluster.ts'
 import { costExperiment, predictorCostExperiment, defaultCostSettings } from '../../cost/experiments.ts'
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { formatExperiment } from '../../results/terminal.ts'
-import { storages, type Storage } from '../../engine/storages/index.ts'
+import { type Storage, storageOption } from '../../engine/storages/index.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags } from '../flags.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
-import { listFlag, numberFlag, sparsityFlag, wholeFlag } from '../values.ts'
+import { shareOption } from '../../masks/budget.ts'
+import { flagOf, number, readList, whole } from '../values.ts'
 
 const help = `
 Decoding is bound by memory: tokens per second are the bandwidth divided by the bytes of a token. Without --bandwidth it
@@ -52,39 +58,40 @@ interface CostFlags {
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   const usual = defaultCostSettings
-  const countFlag = (name: string): ((text: string) => number) => wholeFlag(name, 1, 2 ** 20)
-  const modelsFlag = listFlag((name) => architectureByName(name.toLowerCase()))
+  const sizes = whole(1, 2 ** 20)
+  const modelsFlag = (text: string): Architecture[] =>
+    readList<string>('--model', text.toLowerCase(), architectureOption).map(architectureByName)
   command
     .option('-m, --model <names>', 'one or several, separated by commas (default: all)', modelsFlag)
-    .option('--sparsity <share>', 'share of heads and neurons to skip', sparsityFlag, usual.sparsity)
-    .option('--prompt <count>', 'tokens of the prompt', countFlag('prompt'), usual.prompt)
-    .option('--tokens <count>', 'tokens generated after it', countFlag('tokens'), usual.tokens)
     .addOption(
-      new Option('--storage <type>', 'how weights are stored').choices(storages).default(usual.storage),
+      flagOf('--sparsity <share>', 'share of heads and neurons to skip', shareOption, usual.sparsity),
     )
-    .option('--hidden <count>', 'hidden units of each predictor', countFlag('hidden'), usual.hidden)
-    .option(
-      '--bandwidth <GB/s>',
-      'how fast weights are read (default: measured here)',
-      numberFlag('bandwidth', 1e-3, 1e6),
+    .addOption(flagOf('--prompt <count>', 'tokens of the prompt', sizes, usual.prompt))
+    .addOption(flagOf('--tokens <count>', 'tokens generated after it', sizes, usual.tokens))
+    .addOption(flagOf('--storage <type>', 'how weights are stored', storageOption, usual.storage))
+    .addOption(flagOf('--hidden <count>', 'hidden units of each predictor', sizes, usual.hidden))
+    .addOption(
+      flagOf('--bandwidth <GB/s>', 'how fast weights are read (default: measured here)', number(1e-3, 1e6)),
     )
     .option('--predictors', "count the predictors' own work by the paper's formula, in place of a token")
     .option('--cluster', 'count what calibrating takes on many machines, in place of a token')
-    .option('--machines <count>', `of a cluster (default: ${defaultCluster.machines})`, countFlag('machines'))
-    .option(
-      '--windows <count>',
-      `that a cluster calibrates on (default: ${defaultCluster.windows})`,
-      countFlag('windows'),
+    .addOption(flagOf('--machines <count>', `of a cluster (default: ${defaultCluster.machines})`, sizes))
+    .addOption(
+      flagOf('--windows <count>', `that a cluster calibrates on (default: ${defaultCluster.windows})`, sizes),
     )
-    .option(
-      '--gflops <rate>',
-      'GFLOP/s of one machine of a cluster (default: measured here on one thread)',
-      numberFlag('gflops', 1e-3, 1e9),
+    .addOption(
+      flagOf(
+        '--gflops <rate>',
+        'GFLOP/s of one machine of a cluster (default: measured here on one thread)',
+        number(1e-3, 1e9),
+      ),
     )
-    .option(
-      '--deaths <rate>',
-      `how often in an hour a machine of a cluster dies (default: ${defaultCluster.deathsPerHour})`,
-      numberFlag('deaths', 0, 60),
+    .addOption(
+      flagOf(
+        '--deaths <rate>',
+        `how often in an hour a machine of a cluster dies (default: ${defaultCluster.deathsPerHour})`,
+        number(0, 60),
+      ),
     )
   addFlags(command, 'seed', 'json')
     .option('--html <file>', 'also write a page with figures')

@@ -14,14 +14,14 @@ import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput } from '../output.ts'
 import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
-import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
+import { addQueueFlags, checkQueueFlags, withRunner, type QueueFlags } from '../queue_flags.ts'
 import { showReport, type ReportFlags } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
-import { wholeFlag } from '../values.ts'
 import { formatColumns, formatPercent, methodCells } from '../words.ts'
+import { flagOf, whole } from '../values.ts'
 
 const taskNames: readonly string[] = [...tasks.map(({ name }) => name), continuationName]
 
@@ -58,25 +58,18 @@ export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
   addTaskFlags(command, taskNames, 'tasks to ask, separated by commas', true)
     .option('--text <file...>', 'texts of the continuation task (default: the Brown corpus)')
-    .option('--shots <count>', 'examples before each question', wholeFlag('shots', 0), 0)
-    .option('--limit <count>', 'questions of each task at most, the first ones', wholeFlag('limit', 1))
+    .addOption(flagOf('--shots <count>', 'examples before each question', whole(0), 0))
+    .addOption(flagOf('--limit <count>', 'questions of each task at most, the first ones', whole(1)))
     .option(
       '--bos',
       "put the model's first token, </s> of OPT, before each context (the harness does not unless add_bos_token is set)",
     )
-    .option('--prompt <count>', 'most tokens of a context of continuation', wholeFlag('prompt', 2), 64)
-    .option(
-      '--continuation <count>',
-      'most tokens of an answer of continuation',
-      wholeFlag('continuation', 1),
-      32,
-    )
+    .addOption(flagOf('--prompt <count>', 'most tokens of a context of continuation', whole(2), 64))
+    .addOption(flagOf('--continuation <count>', 'most tokens of an answer of continuation', whole(1), 32))
     .option('--log-samples', 'with --json, every question with the log-likelihoods of its answers')
   addPlannerFlags(command)
   addFlags(command, 'seed', 'backend', 'storage', 'threads')
-    .addOption(queueOption())
-    .addOption(shardsOption())
-  addFlags(command, 'report', 'quiet')
+  addFlags(addQueueFlags(command), 'report', 'quiet')
     .addHelpText('after', help)
     .action((flags: EvalFlags) => runEval(session, flags))
 }

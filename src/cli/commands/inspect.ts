@@ -11,7 +11,7 @@ import { measureStorages, storageTexts, type StorageError } from '../../evaluati
 import type { HubOrigin } from '../../io/hub.ts'
 import { isGguf, openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts'
 import { parseConfig, remoteCodeFields, type ModelConfig } from '../../engine/config.ts'
-import { storageNamed, storages, type Storage } from '../../engine/storages/index.ts'
+import { storageNamed, storages, type Storage, storageOption } from '../../engine/storages/index.ts'
 import { LanguageModel } from '../../engine/language_model.ts'
 import { layerOf, siteIn } from '../../engine/plan.ts'
 import { modelPlan } from '../../engine/program.ts'
@@ -23,8 +23,8 @@ import { findWithProgress } from '../open_model.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
-import { namesFlag, wholeFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
+import { flagOf, listOf, whole } from '../values.ts'
 
 const help = `
 PATH is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub, which is
@@ -43,12 +43,10 @@ Examples:
 export function define(command: Command, session: Session): void {
   command.argument('<path>', 'folder, weights file or name on the hub')
   addFlags(command, 'hub')
-    .option(
-      '--storage <names>',
-      'measure the error of these storages, separated by commas',
-      namesFlag('storage', storages, 'VALUE'),
+    .addOption(
+      listOf('--storage <names>', 'measure the error of these storages, separated by commas', storageOption),
     )
-    .option('--texts <count>', 'texts to read for that', wholeFlag('texts', 1, 500), 16)
+    .addOption(flagOf('--texts <count>', 'texts to read for that', whole(1, 500), 16))
   addFlags(command, 'json')
     .addHelpText('after', help)
     .action(async (path: string, flags: InspectFlags) => {

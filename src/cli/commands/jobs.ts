@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
 import { readQueues, retryFailed, type QueueState } from '../../jobs/queue_state.ts'
 import { addFlags } from '../flags.ts'
-import { serverOption } from '../queue_flags.ts'
+import { servedQueue } from '../queue_flags.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
@@ -28,7 +28,7 @@ interface JobsFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command.addOption(serverOption()).option('--retry', 'try failed jobs again')
+  command.addOption(servedQueue()).option('--retry', 'try failed jobs again')
   addFlags(command, 'json')
     .addHelpText('after', help)
     .action((flags: JobsFlags) => show(session, flags))

@@ -2,7 +2,7 @@
  * `shadowllm learn`: scores learnt through the mask, and a predictor of what a prompt changes of them. It can be stopped at any
  * moment; the same command goes on.
  */
-import { Option, type Command } from 'commander'
+import { type Command } from 'commander'
 import { takeWindows } from '../../calibration/examples.ts'
 import { hashWindows } from '../../calibration/manifest.ts'
 import { openCalibration } from '../../calibration/open.ts'
@@ -12,8 +12,8 @@ import { readDocuments } from '../../data/texts.ts'
 import type { Window } from '../../data/windows.ts'
 import { featureWidths } from '../../engine/config.ts'
 import { isThere } from '../../io/files.ts'
-import { makeBudget, scopes, type Budget, type Scope } from '../../masks/budget.ts'
-import { prefills, type Prefill } from '../../masks/planner.ts'
+import { makeBudget, type Budget, type Scope, scopeOption, shareOption } from '../../masks/budget.ts'
+import { type Prefill, prefillOption } from '../../masks/planner.ts'
 import { fileNameOf, now } from '../../platform/platform.ts'
 import { pause } from '../../platform/pause.ts'
 import { matrixTypes, savePredictor, type PredictorFileOptions } from '../../predictor/predictor_file.ts'
@@ -30,8 +30,8 @@ import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
-import { numberFlag, shareFlag, sparsityFlag, wholeFlag } from '../values.ts'
 import { formatCount } from '../words.ts'
+import { flagOf, number, oneOf, whole } from '../values.ts'
 
 const help = `
 Scores begin as the mean scores of --calibration. Each step runs a window of text dense and under a soft mask of the
@@ -93,35 +93,33 @@ export function define(command: Command, session: Session): void {
     .requiredOption('--calibration <dir>', 'a calibration, whose mean scores are the start')
     .requiredOption('-o, --output <file>', 'file for the predictor')
     .option('--criterion <name>', 'of the calibration', 'plainact')
-    .option('--sparsity <share>', 'share of units to skip', sparsityFlag, 0.5)
-    .option('--head-sparsity <share>', 'of heads, if different', shareFlag('head-sparsity'))
-    .option('--neuron-sparsity <share>', 'of neurons, if different', shareFlag('neuron-sparsity'))
-    .addOption(new Option('--scope <name>', 'which units compete').choices(scopes).default('per-layer'))
+    .addOption(flagOf('--sparsity <share>', 'share of units to skip', shareOption, 0.5))
+    .addOption(flagOf('--head-sparsity <share>', 'of heads, if different', shareOption))
+    .addOption(flagOf('--neuron-sparsity <share>', 'of neurons, if different', shareOption))
+    .addOption(flagOf('--scope <name>', 'which units compete', scopeOption, 'per-layer'))
+    .addOption(flagOf('--prefill <how>', 'whether prompts run dense or masked', prefillOption, 'dense'))
+    .addOption(flagOf('--steps <count>', 'windows to learn from, one a step', whole(1), 280))
+    .addOption(flagOf('--rate <number>', 'how far a step moves scores, in ranks', number(0), DEFAULT_RATE))
     .addOption(
-      new Option('--prefill <how>', 'whether prompts run dense or masked').choices(prefills).default('dense'),
+      flagOf(
+        '--placement, --source-layer <layer>',
+        'the layer whose heads the predictor sees (default: a quarter of the way up)',
+        whole(0),
+      ),
     )
-    .option('--steps <count>', 'windows to learn from, one a step', wholeFlag('steps', 1), 280)
-    .option('--rate <number>', 'how far a step moves scores, in ranks', numberFlag('rate', 0), DEFAULT_RATE)
-    .option(
-      '--placement, --source-layer <layer>',
-      'the layer whose heads the predictor sees (default: a quarter of the way up)',
-      wholeFlag('source-layer', 0),
+    .addOption(
+      flagOf(
+        '--rank <count>',
+        'directions of its features; 0 for the scores alone, the same for every prompt',
+        whole(0),
+        64,
+      ),
     )
-    .option(
-      '--rank <count>',
-      'directions of its features; 0 for the scores alone, the same for every prompt',
-      wholeFlag('rank', 0),
-      64,
-    )
-    .option('--penalty <number>', 'of its regression', numberFlag('penalty', 1e-6), 10)
+    .addOption(flagOf('--penalty <number>', 'of its regression', number(1e-6), 10))
     .option('--text <file...>', 'texts to cut windows from (default: the Brown corpus)')
-    .option('--prompt <count>', 'most tokens of a prompt', wholeFlag('prompt', 2), 128)
-    .option('--continuation <count>', 'most tokens of its continuation', wholeFlag('continuation', 1), 128)
-    .addOption(
-      new Option('--matrices <type>', 'type of the matrices in the file')
-        .choices(matrixTypes)
-        .default('bf16'),
-    )
+    .addOption(flagOf('--prompt <count>', 'most tokens of a prompt', whole(2), 128))
+    .addOption(flagOf('--continuation <count>', 'most tokens of its continuation', whole(1), 128))
+    .addOption(flagOf('--matrices <type>', 'type of the matrices in the file', oneOf(matrixTypes), 'bf16'))
   addFlags(command, 'seed', 'backend', 'threads', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: LearnFlags) => runLearn(session, flags))

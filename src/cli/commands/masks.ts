@@ -13,24 +13,17 @@ import { keepsHeads, plannerNames, plannerOf, type PlannerName } from '../../pla
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
+import { addFlags, type ModelFlags, listNames } from '../flags.ts'
 import { formatMask, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
-import {
-  addPlanFlags,
-  choiceOf,
-  loadPlanFiles,
-  listNames,
-  plannersHelp,
-  type PlanFlags,
-} from '../planner_flags.ts'
+import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
 import { printResult } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { wholeFlag } from '../values.ts'
 import { formatColumns, formatCount, formatPercent } from '../words.ts'
+import { flagOf, whole } from '../values.ts'
 
 const help = `${plannersHelp(plannerNames)}
 
@@ -67,10 +60,12 @@ export function define(command: Command, session: Session): void {
   command.argument('[prompt]', 'text to decide by')
   addFlags(command, 'model')
     .option('--text <file>', 'a file with the prompt instead')
-    .option(
-      '--tokens <count>',
-      "tokens of the prompt that count, from its beginning (default: all that fit the model's context)",
-      wholeFlag('tokens', 1),
+    .addOption(
+      flagOf(
+        '--tokens <count>',
+        "tokens of the prompt that count, from its beginning (default: all that fit the model's context)",
+        whole(1),
+      ),
     )
     .option('--continuation <text>', 'what follows the prompt, for the oracle and for recall')
   addPlanFlags(command, plannerNames, 'shadow')

@@ -16,10 +16,10 @@ import { checkOutput, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { numberFlag } from '../values.ts'
 import { formatBytes, formatColumns } from '../words.ts'
 import { addParityOps } from './parity_ops.ts'
 import { addParityRun } from './parity_run.ts'
+import { flagOf, number } from '../values.ts'
 
 const exportHelp = `
 FILE of --cases holds input_ids [B, T] and, as wanted, attention_mask and labels [B, T] (-100 is not scored),
@@ -60,10 +60,12 @@ export function define(parity: Command, session: Session): void {
     .description('compare two parity files, tensor by tensor')
     .argument('<a>', 'safetensors, such as a golden file')
     .argument('<b>', 'safetensors to compare with it')
-    .option(
-      '--tolerance <share>',
-      'one bound for every tensor, relative to its largest value; 0 asks for equality',
-      numberFlag('tolerance', 0),
+    .addOption(
+      flagOf(
+        '--tolerance <share>',
+        'one bound for every tensor, relative to its largest value; 0 asks for equality',
+        number(0),
+      ),
     )
   addFlags(checking, 'json')
     .addHelpText('after', checkHelp)

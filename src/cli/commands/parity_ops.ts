@@ -20,9 +20,9 @@ import { checkOutputFolder, whileWriting, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { numberFlag } from '../values.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
-import { formatSizes, opsFlag } from './parity_run.ts'
+import { formatSizes, opsOption } from './parity_run.ts'
+import { flagOf, number } from '../values.ts'
 
 const exportHelp = `
 Writes a file <op>.safetensors for each op: of case 3 the arrays it reads as 3.in.x, what the definition writes as
@@ -63,7 +63,7 @@ export function addParityOps(parity: Command, session: Session): void {
     .command('export-ops')
     .description('write calls of ops and their results, for a backend in any language')
     .requiredOption('-o, --output <dir>', 'folder for the files; made if it does not exist')
-    .option('--ops <list>', 'only these ops, separated by commas', opsFlag)
+    .addOption(opsOption('only these ops, separated by commas'))
     .option('--small', 'leave out the sizes of OPT-125m')
   addFlags(exporting, 'seed', 'quiet')
     .addHelpText('after', exportHelp)
@@ -75,10 +75,12 @@ export function addParityOps(parity: Command, session: Session): void {
     .argument('<actual>', 'folder of files of the same names with the outputs')
     .option('--strict', 'fail if a file is in one folder only')
     .option('--relaxed', 'allow the error of unrounded products of multiply-adds')
-    .option(
-      '--tolerance <share>',
-      "one bound for every op, relative to an output's largest number; 0 asks for equal bits",
-      numberFlag('tolerance', 0),
+    .addOption(
+      flagOf(
+        '--tolerance <share>',
+        "one bound for every op, relative to an output's largest number; 0 asks for equal bits",
+        number(0),
+      ),
     )
   addFlags(checking, 'json', 'quiet')
     .addHelpText('after', checkHelp)

@@ -2,7 +2,7 @@
  * `shadowllm parity run` and `parity verify-certificate`: a backend of this project against the reference, and whether what
  * was found of it still holds.
  */
-import type { Command } from 'commander'
+import type { Command, Option } from 'commander'
 import type { Backend, BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import { describeWorst } from '../../parity/check.ts'
@@ -31,8 +31,9 @@ import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { namesFlag } from '../values.ts'
 import { formatColumns, formatCount, formatFacts } from '../words.ts'
+import { listOf } from '../values.ts'
+import { nameOption } from '../../tensor/option.ts'
 
 const runHelp = `
 Every op of the catalogue is called on seeded cases: each size 0, 1 and odd, more than a tile on extreme numbers, then
@@ -60,8 +61,10 @@ interface RunFlags extends ModelFlags {
   readonly json?: boolean
 }
 
-/** Names of ops of the catalogue. */
-export const opsFlag: (text: string) => KernelName[] = namesFlag('ops', kernelNames, 'OPS')
+/** `--ops`: names of the catalogue. */
+export function opsOption(description: string): Option {
+  return listOf('--ops <list>', description, nameOption('OPS', kernelNames))
+}
 
 /** Adds both commands. */
 export function addParityRun(parity: Command, session: Session): void {
@@ -69,7 +72,7 @@ export function addParityRun(parity: Command, session: Session): void {
     .command('run')
     .description('compare a backend with the reference: every op, then a whole model')
   addFlags(running, 'backend', 'model', 'seed')
-    .option('--ops <list>', 'only these ops, separated by commas, and no model', opsFlag)
+    .addOption(opsOption('only these ops, separated by commas, and no model'))
     .option('--small', 'leave out the sizes of OPT-125m')
     .option('--certificate <file>', 'write the findings as JSON, with the hash of the kernels they hold for')
   addFlags(running, 'json', 'quiet')

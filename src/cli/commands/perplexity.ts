@@ -2,7 +2,7 @@
  * `shadowllm perplexity`: the perplexity of a model on a text, per word of its pages and per token of its stream, dense and
  * with units skipped.
  */
-import { Option, type Command } from 'commander'
+import { type Command } from 'commander'
 import {
   prefixes,
   protocols,
@@ -30,8 +30,8 @@ import { showReport, type ReportFlags } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { wholeFlag } from '../values.ts'
 import { formatColumns, formatCount, formatPercent, methodCells } from '../words.ts'
+import { flagOf, oneOf, whole } from '../values.ts'
 
 const help = `
 Two numbers that cannot be compared with each other:
@@ -76,34 +76,43 @@ export function define(command: Command, session: Session): void {
     .option('--text <file...>', 'texts to read, each a page')
     .option('--wikitext <file>', 'WikiText to read, raw or parquet')
     .addOption(
-      new Option('--by <protocol>', 'per word of pages, per token of the stream, or both')
-        .choices(['both', ...protocols])
-        .default('both'),
+      flagOf(
+        '--by <protocol>',
+        'per word of pages, per token of the stream, or both',
+        oneOf(['both', ...protocols]),
+        'both',
+      ),
     )
-    .option('--context <count>', "tokens of a window (default: the model's context)", wholeFlag('context', 2))
-    .option(
-      '--windows <count>',
-      'how many windows to read, spread evenly over the text (default: all)',
-      wholeFlag('windows', 1),
-    )
-    .option('--stride <count>', "of the stream's windows (default: the context)", wholeFlag('stride', 1))
+    .addOption(flagOf('--context <count>', "tokens of a window (default: the model's context)", whole(2)))
     .addOption(
-      new Option(
+      flagOf(
+        '--windows <count>',
+        'how many windows to read, spread evenly over the text (default: all)',
+        whole(1),
+      ),
+    )
+    .addOption(flagOf('--stride <count>', "of the stream's windows (default: the context)", whole(1)))
+    .addOption(
+      flagOf(
         '--prefix <where>',
         'where the stream has what the tokenizer puts before a text: </s> of OPT, nothing of SmolLM2',
-      )
-        .choices(prefixes)
-        .default('start'),
+        oneOf(prefixes),
+        'start',
+      ),
     )
-    .option(
-      '--prompt <count>',
-      'tokens of each window that planners see (default: a quarter of the context, at most 128)',
-      wholeFlag('prompt', 1),
+    .addOption(
+      flagOf(
+        '--prompt <count>',
+        'tokens of each window that planners see (default: a quarter of the context, at most 128)',
+        whole(1),
+      ),
     )
-    .option(
-      '--limit <count>',
-      `how many pages to read (default: all; ${defaultDocuments} of the Brown corpus)`,
-      wholeFlag('limit', 1),
+    .addOption(
+      flagOf(
+        '--limit <count>',
+        `how many pages to read (default: all; ${defaultDocuments} of the Brown corpus)`,
+        whole(1),
+      ),
     )
   addPlannerFlags(command)
   addFlags(command, 'cache', 'seed', 'backend', 'storage', 'threads', 'report', 'quiet')

@@ -1,7 +1,7 @@
 /**
  * `shadowllm pretrain`: trains a small model from text, with this project's own backward pass.
  */
-import { Option, type Command } from 'commander'
+import type { Option, type Command } from 'commander'
 import type { BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import { parameterShapes } from '../../engine/program.ts'
@@ -32,8 +32,9 @@ import { outputKind, whileWriting } from '../output.ts'
 import { readPlan, readWindows, writePlan, type ModelPlan } from '../pretrain_inputs.ts'
 import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
-import { numberFlag, seedFlag, wholeFlag } from '../values.ts'
 import { formatBytes, formatCount } from '../words.ts'
+import { flagOf, number, whole } from '../values.ts'
+import { type OptionRecord, seedOption } from '../../tensor/option.ts'
 
 const help = `
 The default is the first part of the embedded model's recipe, on the Brown corpus: AdamW (betas 0.9 and 0.95, weight decay
@@ -78,8 +79,8 @@ export function define(command: Command, session: Session): void {
     )
   for (const option of settingOptions()) command.addOption(option)
   command
-    .option('--evaluate-every <steps>', 'measure the held-out loss', wholeFlag('evaluate-every', 1), 100)
-    .option('--save-every <steps>', 'save the state', wholeFlag('save-every', 1), 100)
+    .addOption(flagOf('--evaluate-every <steps>', 'measure the held-out loss', whole(1), 100))
+    .addOption(flagOf('--save-every <steps>', 'save the state', whole(1), 100))
     .option('--resume', 'continue the run in the folder; its settings hold')
   addFlags(command, 'backend', 'json', 'quiet')
     .addHelpText('after', help)
@@ -88,26 +89,22 @@ export function define(command: Command, session: Session): void {
 
 /** No defaults: a run that is resumed has its own. */
 function settingOptions(): Option[] {
-  const option = (
-    name: keyof PretrainSettings,
-    value: string,
-    what: string,
-    parse: (text: string) => number,
-  ) => new Option(`--${name} <${value}>`, `${what} (default: ${embeddedRecipe[name]})`).argParser(parse)
-  const whole = (name: keyof PretrainSettings, least: number, what: string): Option =>
-    option(name, 'count', what, wholeFlag(name, least))
-  const number = (name: keyof PretrainSettings, least: number, most: number, what: string): Option =>
-    option(name, 'number', what, numberFlag(name, least, most))
+  const option = (name: keyof PretrainSettings, value: string, what: string, kind: OptionRecord) =>
+    flagOf(`--${name} <${value}>`, `${what} (default: ${embeddedRecipe[name]})`, kind)
+  const count = (name: keyof PretrainSettings, least: number, what: string): Option =>
+    option(name, 'count', what, whole(least))
+  const size = (name: keyof PretrainSettings, least: number, most: number, what: string): Option =>
+    option(name, 'number', what, number(least, most))
   return [
-    whole('steps', 1, 'steps of the whole run'),
-    whole('batch', 1, 'windows a step learns from'),
-    whole('length', 2, 'tokens of a window'),
-    number('rate', 0, 1, 'highest learning rate'),
-    whole('warmup', 0, 'steps over which the rate rises'),
-    option('floor', 'share', 'share of the highest rate the cosine ends at', numberFlag('floor', 0, 1)),
-    number('decay', 0, 1, 'weight decay of matrices'),
-    number('clip', 1e-6, Infinity, 'norm that gradients are clipped to'),
-    option('seed', 'number', 'seed of the first weights and of the order', seedFlag),
+    count('steps', 1, 'steps of the whole run'),
+    count('batch', 1, 'windows a step learns from'),
+    count('length', 2, 'tokens of a window'),
+    size('rate', 0, 1, 'highest learning rate'),
+    count('warmup', 0, 'steps over which the rate rises'),
+    option('floor', 'share', 'share of the highest rate the cosine ends at', number(0, 1)),
+    size('decay', 0, 1, 'weight decay of matrices'),
+    size('clip', 1e-6, Infinity, 'norm that gradients are clipped to'),
+    option('seed', 'number', 'seed of the first weights and of the order', seedOption),
   ]
 }
 

@@ -2,7 +2,7 @@
  * `shadowllm reproduce`: the main job, ShadowLLM from calibration to perplexity and speed beside its baselines; and, by
  * name, every experiment of the paper.
  */
-import { Option, type Command } from 'commander'
+import { type Command } from 'commander'
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import type { ExperimentContext } from '../../experiments/experiment.ts'
 import { experimentNames, runByName, sparsityExperiments } from '../../experiments/index.ts'
@@ -24,7 +24,7 @@ import { renderJson } from '../../experiments/report/json.ts'
 import { formatExperiment } from '../../results/terminal.ts'
 import { reproduce, type ReproduceOptions } from '../../experiments/reproduce.ts'
 import { settingsBySize, type ExperimentSize, type Settings } from '../../evaluation/settings.ts'
-import type { Scope } from '../../masks/budget.ts'
+import { type Scope } from '../../masks/budget.ts'
 import { readWikitext } from '../../data/wikitext.ts'
 import { joinPath, remove, temporaryFolder, temporaryName } from '../../platform/platform.ts'
 import {
@@ -36,11 +36,10 @@ import {
 import { savePredictor as writePredictor } from '../../predictor/predictor_file.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { addFlags, defaultBackend, type ModelFlags } from '../flags.ts'
+import { addFlags, type ModelFlags, flagDefaults } from '../flags.ts'
 import { namedSource, withModel } from '../open_model.ts'
 import { checkOutput, whileWriting, writeOutput } from '../output.ts'
-import { criterionOption, defaultCriterion, defaultScope, scopeOption } from '../planner_flags.ts'
-import { checkQueueFlags, queueOption, shardsOption, withRunner, type QueueFlags } from '../queue_flags.ts'
+import { addQueueFlags, checkQueueFlags, withRunner, type QueueFlags } from '../queue_flags.ts'
 import { showReport, type ReportFlags } from '../report.ts'
 import type { Session } from '../session.ts'
 import {
@@ -51,7 +50,8 @@ import {
   withGridPredictors,
   type GridFlags,
 } from '../grid_flags.ts'
-import { namesFlag, seedListFlag, sparsityListFlag, wholeFlag } from '../values.ts'
+import { flagOf, listOf, oneOf, readList, sharesOf, whole } from '../values.ts'
+import { nameOption, seedOption } from '../../tensor/option.ts'
 
 const help = `
 It scores every head and neuron by backward passes over documents of the Brown corpus, trains the predictors on those
@@ -104,44 +104,50 @@ export function define(command: Command, session: Session): void {
       'experiments of the paper in place of the comparison, separated by commas, or all',
       experimentsFlag,
     )
-  addFlags(command, 'model')
-    .option('--sparsity <list>', 'shares to skip, separated by commas, such as 0.5,0.8', sparsityListFlag)
-    .addOption(criterionOption('what units are scored by'))
-    .addOption(scopeOption())
-    .option('--limit <count>', 'how many windows to score', wholeFlag('limit', 1))
-    .option('--examples <count>', 'how many windows to calibrate on', wholeFlag('examples', 2))
+  addFlags(command, 'model').addOption(
+    sharesOf('--sparsity <list>', 'shares to skip, separated by commas, such as 0.5,0.8'),
+  )
+  addFlags(command, 'criterion', 'scope')
+    .addOption(flagOf('--limit <count>', 'how many windows to score', whole(1)))
+    .addOption(flagOf('--examples <count>', 'how many windows to calibrate on', whole(2)))
     .option(
       '--wikitext <file>',
       'WikiText to score windows of, raw or parquet; calibration keeps the Brown corpus',
     )
     .addOption(
-      new Option('--features <scaling>', 'how the predictor input is scaled (default: standard)').choices(
-        featureScalings,
+      flagOf(
+        '--features <scaling>',
+        'how the predictor input is scaled (default: standard)',
+        oneOf(featureScalings),
       ),
     )
     .addOption(
-      new Option('--targets <scaling>', 'how the scores it learns are scaled (default: raw)').choices(
-        targetScalings,
+      flagOf(
+        '--targets <scaling>',
+        'how the scores it learns are scaled (default: raw)',
+        oneOf(targetScalings),
       ),
     )
-  addFlags(command, 'seed').option(
-    '--seeds <list>',
-    'several seeds for --experiment in place of the one of --seed, such as 0,1,2',
-    seedListFlag,
+  addFlags(command, 'seed').addOption(
+    listOf(
+      '--seeds <list>',
+      'several seeds for --experiment in place of the one of --seed, such as 0,1,2',
+      seedOption,
+    ),
   )
   addGridFlags(command)
   addFlags(command, 'backend')
-    .option(
-      '--threads <count>',
-      'threads, each with a model of its own (default: as many as fit)',
-      wholeFlag('threads', 1, 64),
+    .addOption(
+      flagOf(
+        '--threads <count>',
+        'threads, each with a model of its own (default: as many as fit)',
+        whole(1, 64),
+      ),
     )
     .option('--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)")
     .option('--no-cache', 'keep no parts and use none')
     .option('--no-speed', 'do not measure decode speed; the rest of the report is the same on every machine')
-    .addOption(queueOption())
-    .addOption(shardsOption())
-  addFlags(command, 'report')
+  addFlags(addQueueFlags(command), 'report')
     .option('--html <file>', 'also write a report with figures, as one self-contained file')
     .option('--save-predictor <file>', 'write the trained predictor to a file')
   addFlags(command, 'quiet')
@@ -151,7 +157,7 @@ export function define(command: Command, session: Session): void {
 
 /** Names of experiments, or `all`. */
 function experimentsFlag(text: string): readonly string[] {
-  const names = namesFlag('experiment', ['all', ...experimentNames], 'EXPERIMENT')(text)
+  const names = readList<string>('--experiment', text, nameOption('EXPERIMENT', ['all', ...experimentNames]))
   return names.includes('all') ? experimentNames : names
 }
 
@@ -188,8 +194,8 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
 function checkExperimentFlags({ experiment: names, ...flags }: ReproduceFlags): void {
   if (!names) return
   const ofComparison = {
-    criterion: flags.criterion !== defaultCriterion,
-    scope: flags.scope !== defaultScope,
+    criterion: flags.criterion !== flagDefaults.criterion,
+    scope: flags.scope !== flagDefaults.scope,
     'save-predictor': flags.savePredictor !== undefined,
   }
   for (const [flag, isGiven] of Object.entries(ofComparison))
@@ -358,7 +364,7 @@ function commandOf(name: string, flags: ReproduceFlags): string {
   const { model, backend, limit, examples, wikitext, sparsity, seed, seeds, features, targets } = flags
   const words: [string, string | number | undefined][] = [
     ['-m', model],
-    ['--backend', backend === defaultBackend ? undefined : backend],
+    ['--backend', backend === flagDefaults.backend ? undefined : backend],
     ['--limit', limit],
     ['--examples', examples],
     ['--wikitext', wikitext],

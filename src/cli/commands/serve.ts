@@ -12,18 +12,9 @@ import type { ShadowModel } from '../../library/shadow_model.ts'
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
-import {
-  addPlanFlags,
-  checkOption,
-  choiceOf,
-  everyOption,
-  loadPlanFiles,
-  modeOption,
-  plannersHelp,
-  type PlanFlags,
-} from '../planner_flags.ts'
+import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
-import { numberFlag, wholeFlag } from '../values.ts'
+import { flagOf, number, whole } from '../values.ts'
 
 const help = `${plannersHelp(generationPlanners)}
 
@@ -73,7 +64,7 @@ export function define(command: Command, session: Session): void {
       hostFlag,
       '127.0.0.1',
     )
-    .option('--port <number>', 'the port; 0 for any that is free', wholeFlag('port', 0, 65_535), 8080)
+    .addOption(flagOf('--port <number>', 'the port; 0 for any that is free', whole(0, 65_535), 8080))
     .option('--name <name>', 'what clients call the model (default: the last part of --model)', nameFlag)
     .option(
       '--api-key <key>',
@@ -88,40 +79,29 @@ export function define(command: Command, session: Session): void {
         .argParser((origin: string, before: readonly string[]) => [...before, originFlag(origin)])
         .default([], 'none'),
     )
-    .option(
-      '--parallel <count>',
-      'requests that compute in turn; each holds a cache',
-      wholeFlag('parallel', 1, 1024),
-      16,
+    .addOption(
+      flagOf('--parallel <count>', 'requests that compute in turn; each holds a cache', whole(1, 1024), 16),
     )
-    .option(
-      '--waiting <count>',
-      'requests that wait; further ones are refused',
-      wholeFlag('waiting', 0, 65_536),
-      64,
+    .addOption(
+      flagOf('--waiting <count>', 'requests that wait; further ones are refused', whole(0, 65_536), 64),
     )
-    .option(
-      '--mask-tokens <count>',
-      'first tokens of an echoed prompt that planners see, where log-probabilities are asked for',
-      wholeFlag('mask-tokens', 1),
-      8,
+    .addOption(
+      flagOf(
+        '--mask-tokens <count>',
+        'first tokens of an echoed prompt that planners see, where log-probabilities are asked for',
+        whole(1),
+        8,
+      ),
     )
-    .option(
-      '--stall <seconds>',
-      'how long a stream waits for its reader',
-      numberFlag('stall', 0.001, MAX_SECONDS),
-      60,
+    .addOption(
+      flagOf('--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60),
     )
-    .option(
-      '--drain <seconds>',
-      'how long requests may take at the end',
-      numberFlag('drain', 0, MAX_SECONDS),
-      30,
+    .addOption(
+      flagOf('--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 30),
     )
   addFlags(command, 'model')
-  addPlanFlags(command, generationPlanners, 'dense').addOption(everyOption()).addOption(checkOption())
-  addFlags(command, 'backend', 'storage', 'threads').addOption(modeOption())
-  addFlags(command, 'cache', 'quiet')
+  addFlags(addPlanFlags(command, generationPlanners, 'dense'), 'every', 'check')
+  addFlags(command, 'backend', 'storage', 'threads', 'mode', 'cache', 'quiet')
     .addHelpText('after', help)
     .action((flags: ServeFlags) => withModel(session, flags, (opt) => serve(session, opt, flags)))
 }

@@ -1,12 +1,12 @@
 /**
  * `shadowllm train`: a predictor of any kind from a calibration, judged on examples it never saw.
  */
-import { Option, type Command } from 'commander'
+import { type Command } from 'commander'
 import type { Backend, BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import type { Calibration } from '../../calibration/open.ts'
 import { openCalibration } from '../../calibration/open.ts'
-import { scopes, type Scope } from '../../masks/budget.ts'
+import { type Scope, scopeOption } from '../../masks/budget.ts'
 import { backendTopK } from '../../masks/selection.ts'
 import { now } from '../../platform/platform.ts'
 import {
@@ -39,9 +39,10 @@ import { checkOutput, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { numberFlag, sparsityListFlag, wholeFlag } from '../values.ts'
 import { formatColumns, formatCount } from '../words.ts'
 import { unitKinds } from '../../masks/mask.ts'
+import { flagOf, number, oneOf, sharesOf, whole } from '../values.ts'
+import { readOption } from '../../tensor/option.ts'
 
 const help = `
 Kinds:
@@ -106,50 +107,61 @@ const MAX_SIZE = 2 ** 24
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  const choice = (flags: string, description: string, names: readonly string[]): Option =>
-    new Option(flags, description).choices(names)
   const usual = 'default: by kind'
   command
     .requiredOption('--calibration <dir>', 'folder that "shadowllm calibrate" wrote')
     .requiredOption('-o, --output <file>', 'file for the predictor')
-    .addOption(choice('--kind <name>', 'which predictor', predictorKinds).default('shadow'))
+    .addOption(flagOf('--kind <name>', 'which predictor', oneOf(predictorKinds), 'shadow'))
     .option('--criterion <name>', 'whose scores are learnt; the calibration must have them', 'plainact')
-    .option(
-      '--width <units>',
-      'hidden units of networks for neurons (default: 32)',
-      wholeFlag('width', 1, MAX_SIZE),
+    .addOption(
+      flagOf('--width <units>', 'hidden units of networks for neurons (default: 32)', whole(1, MAX_SIZE)),
     )
-    .option('--head-width <units>', 'of those for heads (default: 64)', wholeFlag('head-width', 1, MAX_SIZE))
-    .option(
-      '--placement, --source-layer <layer>',
-      'shadow: the layer it sees; layers up to it are dense (default: 0)',
-      wholeFlag('source-layer', 0, MAX_SIZE),
+    .addOption(flagOf('--head-width <units>', 'of those for heads (default: 64)', whole(1, MAX_SIZE)))
+    .addOption(
+      flagOf(
+        '--placement, --source-layer <layer>',
+        'shadow: the layer it sees; layers up to it are dense (default: 0)',
+        whole(0, MAX_SIZE),
+      ),
     )
-    .addOption(choice('--pooling <name>', 'shadow: how tokens become one row (default: last)', poolings))
-    .addOption(choice('--features <name>', `how that is scaled (${usual})`, featureScalings))
-    .addOption(choice('--targets <name>', `how scores are scaled (${usual})`, targetScalings))
-    .addOption(choice('--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', losses))
+    .addOption(
+      flagOf('--pooling <name>', 'shadow: how tokens become one row (default: last)', oneOf(poolings)),
+    )
+    .addOption(flagOf('--features <name>', `how that is scaled (${usual})`, oneOf(featureScalings)))
+    .addOption(flagOf('--targets <name>', `how scores are scaled (${usual})`, oneOf(targetScalings)))
+    .addOption(
+      flagOf('--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', oneOf(losses)),
+    )
     .option('--top <list>', 'labels: shares of units that are best, such as 0.5,0.3', sharesFlag)
-    .option('--epochs <count>', 'times through the examples, at most', wholeFlag('epochs', 1), 40)
-    .option('--rate <number>', 'highest learning rate of AdamW', numberFlag('rate', 0), 1e-3)
-    .option('--batch <count>', 'examples per step', wholeFlag('batch', 1), 32)
-    .option('--decay <number>', 'weight decay', numberFlag('decay', 0), 0.01)
+    .addOption(flagOf('--epochs <count>', 'times through the examples, at most', whole(1), 40))
+    .addOption(flagOf('--rate <number>', 'highest learning rate of AdamW', number(0), 1e-3))
+    .addOption(flagOf('--batch <count>', 'examples per step', whole(1), 32))
+    .addOption(flagOf('--decay <number>', 'weight decay', number(0), 0.01))
     .addOption(
-      choice('--spread <name>', 'scale squared errors by one spread, or by that of each unit', [
+      flagOf(
+        '--spread <name>',
+        'scale squared errors by one spread, or by that of each unit',
+        oneOf(['all', 'unit']),
         'all',
-        'unit',
-      ]).default('all'),
+      ),
     )
-    .option('--patience <epochs>', 'stop after this many without improvement', wholeFlag('patience', 1), 8)
+    .addOption(flagOf('--patience <epochs>', 'stop after this many without improvement', whole(1), 8))
     .addOption(
-      choice('--matrices <type>', 'type of the matrices in the file; bf16 halves it', matrixTypes).default(
+      flagOf(
+        '--matrices <type>',
+        'type of the matrices in the file; bf16 halves it',
+        oneOf(matrixTypes),
         'f32',
       ),
     )
-    .option('--held-out <share>', 'share of examples to judge on', numberFlag('held-out', 0, 0.9), 0.2)
-    .option('--sparsity <list>', 'sparsities at which masks are compared', sparsityListFlag, [0.5, 0.7, 0.8])
+    .addOption(flagOf('--held-out <share>', 'share of examples to judge on', number(0, 0.9), 0.2))
+    .addOption(sharesOf('--sparsity <list>', 'sparsities at which masks are compared', [0.5, 0.7, 0.8]))
     .addOption(
-      choice('--scope <name>', 'scope of these masks (default: global for shadow, else per-layer)', scopes),
+      flagOf(
+        '--scope <name>',
+        'scope of these masks (default: global for shadow, else per-layer)',
+        scopeOption,
+      ),
     )
   addFlags(command, 'seed', 'backend', 'json', 'quiet')
     .addHelpText('after', help)
@@ -157,8 +169,7 @@ export function define(command: Command, session: Session): void {
 }
 
 function sharesFlag(text: string): number[] {
-  const share = numberFlag('top', 0, 1)
-  return text.split(',').map((item) => share(item.trim()))
+  return text.split(',').map((item) => readOption('--top', item.trim(), number(0, 1)))
 }
 
 async function runTrain(session: Session, flags: TrainFlags): Promise<void> {

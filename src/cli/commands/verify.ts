@@ -19,8 +19,9 @@ import { addFlags } from '../flags.ts'
 import { jsonText } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { namesFlag, numberFlag, wholeFlag } from '../values.ts'
 import { formatCount } from '../words.ts'
+import { flagOf, listOf, number, whole } from '../values.ts'
+import { nameOption } from '../../tensor/option.ts'
 
 const help = `
 Every law is tried on cases drawn from the seed. The cases are the same on every runtime; the checksum beside a law
@@ -64,21 +65,22 @@ export interface Verification {
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   command
-    .option(
-      '--backend <list>',
-      'backends, separated by commas (default: all of this machine)',
-      namesFlag('backend', ['all', ...backendNames], 'BACKEND_NAME'),
+    .addOption(
+      listOf(
+        '--backend <list>',
+        'backends, separated by commas (default: all of this machine)',
+        nameOption('BACKEND_NAME', ['all', ...backendNames]),
+      ),
     )
-    .option(
-      '--seed <number>',
-      'seed of all cases (default: a new one, which is printed)',
-      wholeFlag('seed', 0, MAX_SEED),
+    .addOption(
+      flagOf(
+        '--seed <number>',
+        'seed of all cases (default: a new one, which is printed)',
+        whole(0, MAX_SEED),
+      ),
     )
-    .option(
-      '--runs <factor>',
-      'how many times as many cases as each law says',
-      numberFlag('runs', 0.001, 10_000),
-      1,
+    .addOption(
+      flagOf('--runs <factor>', 'how many times as many cases as each law says', number(0.001, 10_000), 1),
     )
     .option('--law <words>', 'only laws whose section or sentence contains these words')
   addFlags(command, 'json', 'quiet')

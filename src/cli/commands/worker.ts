@@ -12,9 +12,9 @@ import { openJobStore } from '../../jobs/open_store.ts'
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../jobs/queue_worker.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { queueOf, serverOption, shardsOption } from '../queue_flags.ts'
+import { queueOf, servedQueue, servedShards } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
-import { numberFlag, wholeFlag } from '../values.ts'
+import { flagOf, number, whole } from '../values.ts'
 
 const help = `
 A worker takes jobs of calibrate, eval and reproduce --queue for its own model, its own version of this program and
@@ -40,26 +40,32 @@ interface WorkerFlags extends ModelFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command.addOption(serverOption()).addOption(shardsOption().makeOptionMandatory())
+  command.addOption(servedQueue()).addOption(servedShards())
   addFlags(command, 'model', 'backend')
-    .option(
-      '--concurrency <count>',
-      'jobs at once, each in a thread with a model of its own',
-      wholeFlag('concurrency', 1, 64),
-      1,
+    .addOption(
+      flagOf(
+        '--concurrency <count>',
+        'jobs at once, each in a thread with a model of its own',
+        whole(1, 64),
+        1,
+      ),
     )
-    .option(
-      '--grace <seconds>',
-      'how long jobs may take to finish after the worker is told to stop',
-      numberFlag('grace', 0, 86400),
-      30,
+    .addOption(
+      flagOf(
+        '--grace <seconds>',
+        'how long jobs may take to finish after the worker is told to stop',
+        number(0, 86400),
+        30,
+      ),
     )
-    .option('--idle <seconds>', 'stop after this long without work', numberFlag('idle', 0.1, 86400))
-    .option(
-      '--lock <seconds>',
-      'return the jobs of a worker that has been silent for this long to the queue',
-      numberFlag('lock', 1, 3600),
-      30,
+    .addOption(flagOf('--idle <seconds>', 'stop after this long without work', number(0.1, 86400)))
+    .addOption(
+      flagOf(
+        '--lock <seconds>',
+        'return the jobs of a worker that has been silent for this long to the queue',
+        number(1, 3600),
+        30,
+      ),
     )
     .option('--json', 'print each job and the end as JSON, one object in a line')
   addFlags(command, 'quiet')

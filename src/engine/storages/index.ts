@@ -3,6 +3,7 @@
  */
 import type { BufferScope } from '../../backends/buffer_scope.ts'
 import { valuesOf } from '../../backends/calls.ts'
+import { nameOption, type NameOption } from '../../tensor/option.ts'
 import { bfloat16 } from './bfloat16.ts'
 import { float16 } from './float16.ts'
 import { float32 } from './float32.ts'
@@ -17,6 +18,7 @@ export const storages = ['f32', 'bf16', 'f16', 'int8', 'int4'] as const
 
 /** What weights may be stored as. */
 export type Storage = (typeof storages)[number]
+export const storageOption: NameOption<Storage> = nameOption('STORAGE', storages)
 
 const records: { readonly [Name in Storage]: StorageRecord<Name> } = {
   f32: float32,

@@ -17,7 +17,8 @@ import type { PlanOptions } from '../../library/planner_options.ts'
 import { argmax } from '../../engine/sampling.ts'
 import { mountFolder, unmountFolder } from '../../platform/platform.ts'
 import { ShadowModel } from '../../library/shadow_model.ts'
-import { describeValue, expectKind, isObject, kinds } from '../../tensor/arguments.ts'
+import { describeValue, isObject } from '../../tensor/arguments.ts'
+import { expectOption, kinds } from '../../tensor/option.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
 import type { VerifyOptions } from '../../verify/index.ts'
@@ -98,7 +99,7 @@ export function createEngine(): CallTable {
 
 /** The size of a model of the hub. @throws as `lookUpModel` and `parseConfig` */
 async function lookUp(id: unknown, signal: AbortSignal): Promise<HubModelInfo> {
-  expectKind(id, kinds.text, 'model', 'HUB_ID')
+  expectOption('model', id, { ...kinds.text, code: 'HUB_ID' })
   const { origin, bytes, readConfig } = await lookUpModel(id as string, await readHubSettings(), { signal })
   const parsed = parseConfig(toPlain(parseJson(await readConfig(), 'config.json')))
   const memory = Object.fromEntries(
