@@ -1,7 +1,7 @@
 /**
  * `shadowllm pretrain`: trains a small model from text, with this project's own backward pass.
  */
-import type { Option, type Command } from 'commander'
+import type { Command, Option } from 'commander'
 import type { BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import { parameterShapes } from '../../engine/program.ts'
