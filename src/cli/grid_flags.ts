@@ -12,7 +12,7 @@ import { UsageError } from '../tensor/errors.ts'
 import { nameOption, orWord, type OptionRecord } from '../tensor/option.ts'
 import { addFlags } from './flags.ts'
 import { openPredictors } from './planner_flags.ts'
-import { listOf } from './values.ts'
+import { listOf, addOwnFlags } from './values.ts'
 
 /** What a command is given that may run the grid. */
 export interface GridFlags {
@@ -26,36 +26,32 @@ export interface GridFlags {
 
 /** Adds the flags to a command. */
 export function addGridFlags(command: Command): Command {
-  return addFlags(
-    command.addOption(
-      listOf('--planner <list>', 'grid: planners, separated by commas (default: all)', plannerOption),
+  return addOwnFlags(
+    addFlags(
+      command.addOption(
+        listOf('--planner <list>', 'grid: planners, separated by commas (default: all)', plannerOption),
+      ),
+      'predictor',
     ),
-    'predictor',
-  )
-    .addOption(
+    [
       listOf(
         '--units <list>',
         `grid: which units are skipped, of ${unitChoices.join(', ')} (default: each)`,
         nameOption('UNITS', unitChoices),
       ),
-    )
-    .addOption(
       listOf('--prefill <list>', 'grid: how the prompt runs, dense or masked (default: each)', prefillOption),
-    )
-    .addOption(
       listOf(
         '--every <list>',
         'grid: when is decided, once or after so many tokens (default: each)',
         orWord('once', everyTokens),
       ),
-    )
-    .addOption(
       listOf(
         '--windows <list>',
         'grid: tokens of a prompt and of what follows, such as 128+128,32+224 (default: three shapes)',
         windowShape,
       ),
-    )
+    ],
+  )
 }
 
 const windowShape: OptionRecord = {

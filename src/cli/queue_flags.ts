@@ -14,6 +14,7 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
+import { addOwnFlags } from './values.ts'
 
 /** What a command is given that may use a queue. */
 export interface QueueFlags {
@@ -31,13 +32,12 @@ const shards = (): Option =>
 
 /** Adds the flags of a command that may hand its work over. */
 export function addQueueFlags(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--queue <url>', `distribute the work over the workers of ${address}`).argParser(
-        parseQueueUrl,
-      ),
-    )
-    .addOption(shards())
+  return addOwnFlags(command, [
+    new Option('--queue <url>', `distribute the work over the workers of ${address}`).argParser(
+      parseQueueUrl,
+    ),
+    shards(),
+  ])
 }
 
 /** Where a command that serves queues finds them. */

@@ -3,7 +3,7 @@
  */
 import { Option, type Command } from 'commander'
 import { UsageError } from '../tensor/errors.ts'
-import { listOf } from './values.ts'
+import { listOf, addOwnFlags } from './values.ts'
 import { nameOption } from '../tensor/option.ts'
 
 /** The flags. */
@@ -19,16 +19,13 @@ export function addTaskFlags(
   description: string,
   isMandatory = false,
 ): Command {
-  return command
-    .addOption(
-      listOf('--tasks <list>', description, nameOption('TASK_NAME', names)).makeOptionMandatory(isMandatory),
-    )
-    .option('--data <dir>', 'folder with a file of rows for each task')
-    .addOption(
-      new Option('--rows <task=file>', 'the rows of one task; may be given for each')
-        .argParser(rowsFlag(names))
-        .default(new Map(), 'none'),
-    )
+  return addOwnFlags(command, [
+    listOf('--tasks <list>', description, nameOption('TASK_NAME', names)).makeOptionMandatory(isMandatory),
+    ['--data <dir>', 'folder with a file of rows for each task'],
+    new Option('--rows <task=file>', 'the rows of one task; may be given for each')
+      .argParser(rowsFlag(names))
+      .default(new Map(), 'none'),
+  ])
 }
 
 /** A parser of TASK=FILE, which adds to the earlier ones. */

@@ -2,13 +2,36 @@
  * Flags that take values. What one takes is said by the record of an option (tensor/option.ts), and read strictly: digits where a
  * number is expected; a value that it does not take is refused by the name of the flag, with what was expected.
  */
-import { Option } from 'commander'
+import { Option, type Command } from 'commander'
 import { shareOption } from '../masks/budget.ts'
 import { nameOption, numberOption, readOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 
 /** A flag. @param flags as commander has them: `-s, --sparsity <share>` */
 export function flagOf(flags: string, description: string, option: OptionRecord, usual?: unknown): Option {
   return withParser(flags, description, option, (name, text) => readOption(name, text, option)).default(usual)
+}
+
+/** A flag that a command needs. */
+export function required(flags: string, description: string): Option {
+  return new Option(flags, description).makeOptionMandatory()
+}
+
+/** A flag as a row of a table: how it is written, what it says, what it takes, and its value if it is not given. */
+export type FlagRow =
+  | Option
+  | readonly [flags: string, description: string, option?: OptionRecord, usual?: unknown]
+
+/** Adds the flags of one command, in this order. */
+export function addOwnFlags(command: Command, rows: readonly FlagRow[]): Command {
+  for (const row of rows) {
+    if (row instanceof Option) command.addOption(row)
+    else {
+      const [flags, description, option, usual] = row
+      const flag = option ? flagOf(flags, description, option) : new Option(flags, description)
+      command.addOption(flag.default(usual))
+    }
+  }
+  return command
 }
 
 /** A flag of several values, separated by commas, without duplicates, in the order given. */
@@ -61,6 +84,14 @@ export const whole = (least: number, most?: number): OptionRecord => wholeOption
 
 /** One of a few names. */
 export const oneOf = (names: readonly string[]): OptionRecord => nameOption('VALUE', names)
+
+/** A text, which is not empty. */
+export const text = (code: string, words = 'some text'): OptionRecord => ({
+  code,
+  words,
+  holds: (value) => typeof value === 'string' && value !== '',
+  read: (given) => given,
+})
 
 const byteUnits: ReadonlyMap<string, number> = new Map([
   ['', 1],

@@ -8,12 +8,12 @@ import { samplingOptions } from '../engine/sampling.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
-import { UsageError } from '../tensor/errors.ts'
 import { addFlags, type ModelFlags } from './flags.ts'
 import { addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
 import type { ChatOptions } from '../library/options.ts'
 import type { Session } from './session.ts'
-import { flagOf } from './values.ts'
+import { addOwnFlags, type FlagRow, text } from './values.ts'
+import { type OptionRecord } from '../tensor/option.ts'
 
 /** Of text at a terminal: greedy text of a small model repeats itself. */
 const TERMINAL_TEMPERATURE = 0.7
@@ -41,53 +41,37 @@ export interface WritingFlags extends ModelFlags, PlanFlags {
 /**
  * Adds the flags.
  * @param maxTokens how the default limit is described
- * @param add adds flags after those of the planner
+ * @param own flags of one command, which stand after those of the planner
  */
-export function addWritingFlags(
-  command: Command,
-  maxTokens: string,
-  add: (command: Command) => void,
-): Command {
+export function addWritingFlags(command: Command, maxTokens: string, own: readonly FlagRow[]): Command {
   addFlags(command, 'model')
-  addFlags(addPlanFlags(command, generationPlanners, 'dense'), 'every', 'prefill', 'check')
-    .addOption(
-      flagOf('--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption),
-    )
-    .addOption(
-      flagOf(
-        '--temperature <number>',
-        `0 is greedy, above 0 tokens are drawn by --seed (default: ${TERMINAL_TEMPERATURE} at a terminal, else 0)`,
-        samplingOptions.temperature,
-      ),
-    )
-    .addOption(
-      flagOf('--top-k <count>', 'draw among this many tokens only (default: all)', samplingOptions.topK),
-    )
-    .addOption(
-      flagOf(
-        '--top-p <share>',
-        'draw among the likeliest tokens that hold this share together',
-        samplingOptions.topP,
-        1,
-      ),
-    )
-    .addOption(
-      flagOf(
-        '--repetition-penalty <number>',
-        'above 1: earlier tokens are drawn less',
-        samplingOptions.repetitionPenalty,
-        1,
-      ),
-    )
-  add(command)
+  addOwnFlags(addFlags(addPlanFlags(command, generationPlanners, 'dense'), 'every', 'prefill', 'check'), [
+    ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption],
+    [
+      '--temperature <number>',
+      `0 is greedy, above 0 tokens are drawn by --seed (default: ${TERMINAL_TEMPERATURE} at a terminal, else 0)`,
+      samplingOptions.temperature,
+    ],
+    ['--top-k <count>', 'draw among this many tokens only (default: all)', samplingOptions.topK],
+    [
+      '--top-p <share>',
+      'draw among the likeliest tokens that hold this share together',
+      samplingOptions.topP,
+      1,
+    ],
+    [
+      '--repetition-penalty <number>',
+      'above 1: earlier tokens are drawn less',
+      samplingOptions.repetitionPenalty,
+      1,
+    ],
+    ...own,
+  ])
   return addFlags(command, 'backend', 'storage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
 
-/** The text of a system message. */
-export function systemFlag(text: string): string {
-  if (text !== '') return text
-  throw new UsageError('SYSTEM', '--system: expected some text, got nothing')
-}
+/** A system message. */
+export const systemText: OptionRecord = text('SYSTEM')
 
 /** The flags with a temperature: the one asked for, else one for readers at a terminal and 0 for pipes and JSON. */
 export function withTemperature<Flags extends WritingFlags>(

@@ -2,7 +2,7 @@
  * `shadowllm bench`: the speed of prompts and of generation, dense and with units skipped, beside the memory bandwidth of this
  * machine.
  */
-import { type Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { benchPlanners } from '../../bench/methods.ts'
 import type { PlannerName } from '../../planners/index.ts'
 import { Bench, type BenchOptions, type MethodProfile } from '../../bench/bench.ts'
@@ -26,7 +26,7 @@ import { findWithProgress } from '../open_model.ts'
 import { openPredictors } from '../planner_flags.ts'
 import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
-import { flagOf, listOf, sharesOf, whole } from '../values.ts'
+import { listOf, sharesOf, whole, addOwnFlags } from '../values.ts'
 import { threadsOption } from '../../backends/backend.ts'
 import { nameOption } from '../../tensor/option.ts'
 
@@ -108,56 +108,53 @@ export function define(command: Command, session: Session): void {
     'folder of a model in Hugging Face form, else its name on the hub, or embedded',
   )
   addFlags(command, 'hub')
-    .addOption(
-      listOf(
-        '--shape <names>',
-        `sizes with random weights instead, separated by commas: ${benchShapes.join(', ')} (default: opt-125m)`,
-        nameOption('SHAPE', benchShapes),
-      ),
-    )
-    .addOption(flagOf('--layers <count>', 'only the first layers of a shape', whole(1, sizes)))
-    .addOption(
-      listOf(
-        '--storage <list>',
-        `what weights are stored as, separated by commas: ${storages.join(', ')}`,
-        storageOption,
-        ['f32'],
-      ),
-    )
-    .addOption(
-      listOf(
-        '--planner <list>',
-        `planners that decide what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')}, and with --model random)`,
-        nameOption('PLANNER', benchPlanners),
-      ),
-    )
-    .addOption(
-      sharesOf(
-        '--sparsity <list>',
-        `shares to skip, separated by commas (default: ${usual.sparsities.join(',')})`,
-      ),
-    )
-    .option('--mask <file>', 'also measure under this mask, as "shadowllm masks --output" writes it')
+  addOwnFlags(command, [
+    listOf(
+      '--shape <names>',
+      `sizes with random weights instead, separated by commas: ${benchShapes.join(', ')} (default: opt-125m)`,
+      nameOption('SHAPE', benchShapes),
+    ),
+    ['--layers <count>', 'only the first layers of a shape', whole(1, sizes)],
+    listOf(
+      '--storage <list>',
+      `what weights are stored as, separated by commas: ${storages.join(', ')}`,
+      storageOption,
+      ['f32'],
+    ),
+    listOf(
+      '--planner <list>',
+      `planners that decide what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')}, and with --model random)`,
+      nameOption('PLANNER', benchPlanners),
+    ),
+    sharesOf(
+      '--sparsity <list>',
+      `shares to skip, separated by commas (default: ${usual.sparsities.join(',')})`,
+    ),
+    ['--mask <file>', 'also measure under this mask, as "shadowllm masks --output" writes it'],
+  ])
   addFlags(command, 'predictor', 'every', 'check')
-    .option(
+  addOwnFlags(command, [
+    new Option(
       '--test <list>',
       `what is timed, separated by commas (default: ${usual.tests.join(',')})`,
+    ).argParser(
       // Duplicates are found by name: each parsed test is an object of its own.
       (text: string) => [...new Set(text.split(',').map((name) => name.trim()))].map(parseTest),
-    )
-    .addOption(flagOf('--rounds <count>', `rounds of each row (default: ${usual.rounds})`, whole(1, sizes)))
-    .addOption(
-      listOf(
-        '--threads <list>',
-        'threads that may compute, or auto, separated by commas; more than one where measured to be faster',
-        threadsOption,
-        [1],
-      ),
-    )
+    ),
+    ['--rounds <count>', `rounds of each row (default: ${usual.rounds})`, whole(1, sizes)],
+    listOf(
+      '--threads <list>',
+      'threads that may compute, or auto, separated by commas; more than one where measured to be faster',
+      threadsOption,
+      [1],
+    ),
+  ])
   addFlags(command, 'backend', 'mode', 'cache', 'seed')
-    .option('--no-graphs', 'launch every CUDA kernel by itself instead of as part of a graph')
-    .option('--quick', 'fewer rounds of shorter tests: less than a minute')
-    .option('--profile', 'also measure the time of each part of a token')
+  addOwnFlags(command, [
+    ['--no-graphs', 'launch every CUDA kernel by itself instead of as part of a graph'],
+    ['--quick', 'fewer rounds of shorter tests: less than a minute'],
+    ['--profile', 'also measure the time of each part of a token'],
+  ])
   addFlags(command, 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: BenchFlags) => runBench(session, flags))

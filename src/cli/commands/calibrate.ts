@@ -30,7 +30,7 @@ import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
-import { flagOf, listOf, whole } from '../values.ts'
+import { listOf, whole, addOwnFlags, required } from '../values.ts'
 import { nameOption } from '../../tensor/option.ts'
 
 const criterionNames = [...criteria, ...datasetCriteria].map(({ name }) => name)
@@ -79,38 +79,25 @@ const defaultLength = 128
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
-    .requiredOption('-o, --output <dir>', 'folder to write, or to complete')
-    .addOption(flagOf('--limit <count>', 'how many windows', whole(1), 480))
-    .addOption(renamedOption('--examples <count>', '--limit'))
-    .addOption(
-      listOf(
-        '--criteria <list>',
-        'what units are scored by, separated by commas',
-        nameOption('CRITERION_NAME', criterionNames),
-      ).default(['plainact'], 'plainact'),
-    )
-    .option('--text <file...>', 'texts to cut windows from (default: the Brown corpus)')
-  addTaskFlags(command, taskNames, `questions in place of text: ${taskNames.join(', ')}`)
-    .addOption(flagOf('--shots <count>', 'solved questions before each (default: 0)', whole(0)))
-    .addOption(
-      flagOf('--prompt <count>', `most tokens of a prompt of text (default: ${defaultLength})`, whole(2)),
-    )
-    .addOption(
-      flagOf(
-        '--continuation <count>',
-        `most tokens of its continuation (default: ${defaultLength})`,
-        whole(1),
-      ),
-    )
-    .option('--mask <file>', 'score in a pruned model: a mask that "shadowllm masks --output" wrote')
-    .option('--keep-sequence', 'also keep the features of every prompt token after layer 0')
-    .addOption(
-      flagOf(
-        '--threads <count>',
-        'threads, each with a model of its own (default: as many as fit)',
-        whole(1, 64),
-      ),
-    )
+  addOwnFlags(command, [
+    required('-o, --output <dir>', 'folder to write, or to complete'),
+    ['--limit <count>', 'how many windows', whole(1), 480],
+    renamedOption('--examples <count>', '--limit'),
+    listOf(
+      '--criteria <list>',
+      'what units are scored by, separated by commas',
+      nameOption('CRITERION_NAME', criterionNames),
+    ).default(['plainact'], 'plainact'),
+    ['--text <file...>', 'texts to cut windows from (default: the Brown corpus)'],
+  ])
+  addOwnFlags(addTaskFlags(command, taskNames, `questions in place of text: ${taskNames.join(', ')}`), [
+    ['--shots <count>', 'solved questions before each (default: 0)', whole(0)],
+    ['--prompt <count>', `most tokens of a prompt of text (default: ${defaultLength})`, whole(2)],
+    ['--continuation <count>', `most tokens of its continuation (default: ${defaultLength})`, whole(1)],
+    ['--mask <file>', 'score in a pruned model: a mask that "shadowllm masks --output" wrote'],
+    ['--keep-sequence', 'also keep the features of every prompt token after layer 0'],
+    ['--threads <count>', 'threads, each with a model of its own (default: as many as fit)', whole(1, 64)],
+  ])
   addQueueFlags(command)
   addFlags(command, 'seed', 'backend', 'json', 'quiet')
     .addHelpText('after', help)

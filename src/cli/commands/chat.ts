@@ -11,7 +11,7 @@ import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import {
   addWritingFlags,
-  systemFlag,
+  systemText,
   withTemperature,
   writingOptions,
   type WritingFlags,
@@ -32,7 +32,7 @@ Examples:
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
-  addWritingFlags(command, '1024', (to) => to.option('--system <text>', 'the system message', systemFlag))
+  addWritingFlags(command, '1024', [['--system <text>', 'the system message', systemText]])
     .addHelpText('after', help)
     .action((flags: WritingFlags) => withModel(session, flags, (opt) => chat(session, opt, flags)))
 }

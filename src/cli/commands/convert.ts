@@ -10,7 +10,7 @@ import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
-import { bytes, flagOf } from '../values.ts'
+import { bytes, addOwnFlags } from '../values.ts'
 
 const help = `
 SOURCE is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub. OUTPUT
@@ -31,11 +31,15 @@ Examples:
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .argument('<source>', 'folder, weights file or name on the hub')
-    .argument('<output>', 'folder, or a file that ends with .safetensors')
-    .addOption(flagOf('--shard-size <bytes>', 'split into files of at most so many bytes of tensors', bytes))
-    .option('--force', 'replace existing files')
+  addOwnFlags(
+    command
+      .argument('<source>', 'folder, weights file or name on the hub')
+      .argument('<output>', 'folder, or a file that ends with .safetensors'),
+    [
+      ['--shard-size <bytes>', 'split into files of at most so many bytes of tensors', bytes],
+      ['--force', 'replace existing files'],
+    ],
+  )
   addFlags(command, 'hub', 'json', 'quiet')
     .addHelpText('after', help)
     .action((source: string, output: string, flags: ConvertFlags) => run(session, source, output, flags))

@@ -1,7 +1,7 @@
 /**
  * `shadowllm cost`: the cost of models that are too large to run here, counted from their sizes.
  */
-import { type Command } from 'commander'
+import { Option, type Command } from 'commander'
 import {
   architectureByName,
   architectures,
@@ -20,7 +20,7 @@ import { checkOutput, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { shareOption } from '../../masks/budget.ts'
-import { flagOf, number, readList, whole } from '../values.ts'
+import { number, readList, whole, addOwnFlags } from '../values.ts'
 
 const help = `
 Decoding is bound by memory: tokens per second are the bandwidth divided by the bytes of a token. Without --bandwidth it
@@ -61,38 +61,31 @@ export function define(command: Command, session: Session): void {
   const sizes = whole(1, 2 ** 20)
   const modelsFlag = (text: string): Architecture[] =>
     readList<string>('--model', text.toLowerCase(), architectureOption).map(architectureByName)
-  command
-    .option('-m, --model <names>', 'one or several, separated by commas (default: all)', modelsFlag)
-    .addOption(
-      flagOf('--sparsity <share>', 'share of heads and neurons to skip', shareOption, usual.sparsity),
-    )
-    .addOption(flagOf('--prompt <count>', 'tokens of the prompt', sizes, usual.prompt))
-    .addOption(flagOf('--tokens <count>', 'tokens generated after it', sizes, usual.tokens))
-    .addOption(flagOf('--storage <type>', 'how weights are stored', storageOption, usual.storage))
-    .addOption(flagOf('--hidden <count>', 'hidden units of each predictor', sizes, usual.hidden))
-    .addOption(
-      flagOf('--bandwidth <GB/s>', 'how fast weights are read (default: measured here)', number(1e-3, 1e6)),
-    )
-    .option('--predictors', "count the predictors' own work by the paper's formula, in place of a token")
-    .option('--cluster', 'count what calibrating takes on many machines, in place of a token')
-    .addOption(flagOf('--machines <count>', `of a cluster (default: ${defaultCluster.machines})`, sizes))
-    .addOption(
-      flagOf('--windows <count>', `that a cluster calibrates on (default: ${defaultCluster.windows})`, sizes),
-    )
-    .addOption(
-      flagOf(
-        '--gflops <rate>',
-        'GFLOP/s of one machine of a cluster (default: measured here on one thread)',
-        number(1e-3, 1e9),
-      ),
-    )
-    .addOption(
-      flagOf(
-        '--deaths <rate>',
-        `how often in an hour a machine of a cluster dies (default: ${defaultCluster.deathsPerHour})`,
-        number(0, 60),
-      ),
-    )
+  addOwnFlags(command, [
+    new Option('-m, --model <names>', 'one or several, separated by commas (default: all)').argParser(
+      modelsFlag,
+    ),
+    ['--sparsity <share>', 'share of heads and neurons to skip', shareOption, usual.sparsity],
+    ['--prompt <count>', 'tokens of the prompt', sizes, usual.prompt],
+    ['--tokens <count>', 'tokens generated after it', sizes, usual.tokens],
+    ['--storage <type>', 'how weights are stored', storageOption, usual.storage],
+    ['--hidden <count>', 'hidden units of each predictor', sizes, usual.hidden],
+    ['--bandwidth <GB/s>', 'how fast weights are read (default: measured here)', number(1e-3, 1e6)],
+    ['--predictors', "count the predictors' own work by the paper's formula, in place of a token"],
+    ['--cluster', 'count what calibrating takes on many machines, in place of a token'],
+    ['--machines <count>', `of a cluster (default: ${defaultCluster.machines})`, sizes],
+    ['--windows <count>', `that a cluster calibrates on (default: ${defaultCluster.windows})`, sizes],
+    [
+      '--gflops <rate>',
+      'GFLOP/s of one machine of a cluster (default: measured here on one thread)',
+      number(1e-3, 1e9),
+    ],
+    [
+      '--deaths <rate>',
+      `how often in an hour a machine of a cluster dies (default: ${defaultCluster.deathsPerHour})`,
+      number(0, 60),
+    ],
+  ])
   addFlags(command, 'seed', 'json')
     .option('--html <file>', 'also write a page with figures')
     .addHelpText('after', help)

@@ -21,7 +21,7 @@ import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
 import { formatColumns, formatPercent, methodCells } from '../words.ts'
-import { flagOf, whole } from '../values.ts'
+import { whole, addOwnFlags } from '../values.ts'
 
 const taskNames: readonly string[] = [...tasks.map(({ name }) => name), continuationName]
 
@@ -56,17 +56,18 @@ interface EvalFlags extends ModelFlags, PlannerFlags, QueueFlags, TaskFlags, Rep
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
-  addTaskFlags(command, taskNames, 'tasks to ask, separated by commas', true)
-    .option('--text <file...>', 'texts of the continuation task (default: the Brown corpus)')
-    .addOption(flagOf('--shots <count>', 'examples before each question', whole(0), 0))
-    .addOption(flagOf('--limit <count>', 'questions of each task at most, the first ones', whole(1)))
-    .option(
+  addOwnFlags(addTaskFlags(command, taskNames, 'tasks to ask, separated by commas', true), [
+    ['--text <file...>', 'texts of the continuation task (default: the Brown corpus)'],
+    ['--shots <count>', 'examples before each question', whole(0), 0],
+    ['--limit <count>', 'questions of each task at most, the first ones', whole(1)],
+    [
       '--bos',
       "put the model's first token, </s> of OPT, before each context (the harness does not unless add_bos_token is set)",
-    )
-    .addOption(flagOf('--prompt <count>', 'most tokens of a context of continuation', whole(2), 64))
-    .addOption(flagOf('--continuation <count>', 'most tokens of an answer of continuation', whole(1), 32))
-    .option('--log-samples', 'with --json, every question with the log-likelihoods of its answers')
+    ],
+    ['--prompt <count>', 'most tokens of a context of continuation', whole(2), 64],
+    ['--continuation <count>', 'most tokens of an answer of continuation', whole(1), 32],
+    ['--log-samples', 'with --json, every question with the log-likelihoods of its answers'],
+  ])
   addPlannerFlags(command)
   addFlags(command, 'seed', 'backend', 'storage', 'threads')
   addFlags(addQueueFlags(command), 'report', 'quiet')

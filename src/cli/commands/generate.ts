@@ -24,7 +24,7 @@ import { harmless } from '../words.ts'
 import {
   addWritingFlags,
   samplingWords,
-  systemFlag,
+  systemText,
   withTemperature,
   writingOptions,
   type WritingFlags,
@@ -66,11 +66,10 @@ type DecidedFlags = GenerateFlags & { readonly temperature: number }
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   command.argument('<prompt>', 'text to begin with, or - for the text of standard input')
-  addWritingFlags(command, '64', (to) =>
-    to
-      .option('--chat', "the prompt is a user's message, which the model answers; it needs a chat template")
-      .option('--system <text>', 'with --chat, the system message', systemFlag),
-  )
+  addWritingFlags(command, '64', [
+    ['--chat', "the prompt is a user's message, which the model answers; it needs a chat template"],
+    ['--system <text>', 'with --chat, the system message', systemText],
+  ])
     .addHelpText('after', help)
     .action(async (given: string, flags: GenerateFlags) => {
       if (flags.system !== undefined && !flags.chat)

@@ -24,7 +24,7 @@ import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
-import { flagOf, listOf, whole } from '../values.ts'
+import { listOf, whole, addOwnFlags } from '../values.ts'
 
 const help = `
 PATH is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub, which is
@@ -43,10 +43,10 @@ Examples:
 export function define(command: Command, session: Session): void {
   command.argument('<path>', 'folder, weights file or name on the hub')
   addFlags(command, 'hub')
-    .addOption(
-      listOf('--storage <names>', 'measure the error of these storages, separated by commas', storageOption),
-    )
-    .addOption(flagOf('--texts <count>', 'texts to read for that', whole(1, 500), 16))
+  addOwnFlags(command, [
+    listOf('--storage <names>', 'measure the error of these storages, separated by commas', storageOption),
+    ['--texts <count>', 'texts to read for that', whole(1, 500), 16],
+  ])
   addFlags(command, 'json')
     .addHelpText('after', help)
     .action(async (path: string, flags: InspectFlags) => {

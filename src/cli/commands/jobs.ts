@@ -10,6 +10,7 @@ import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount } from '../words.ts'
+import { addOwnFlags } from '../values.ts'
 
 const help = `
 A queue is named by the first digits of the model's hash and of the method's, and by the kind of bits its workers give.
@@ -28,7 +29,7 @@ interface JobsFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command.addOption(servedQueue()).option('--retry', 'try failed jobs again')
+  addOwnFlags(command, [servedQueue(), ['--retry', 'try failed jobs again']])
   addFlags(command, 'json')
     .addHelpText('after', help)
     .action((flags: JobsFlags) => show(session, flags))

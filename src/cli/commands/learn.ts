@@ -25,13 +25,13 @@ import { learntPredictor, PredictorLearner, type LearntPredictor } from '../../t
 import { readLearning, saveLearning, type LearningSettings } from '../../training/learning_file.ts'
 import { DEFAULT_RATE } from '../../training/learn_scores.ts'
 import { isAbort } from '../failure.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
+import { addFlags, type ModelFlags, flagDefaults } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { formatCount } from '../words.ts'
-import { flagOf, number, oneOf, whole } from '../values.ts'
+import { number, oneOf, whole, addOwnFlags, required } from '../values.ts'
 
 const help = `
 Scores begin as the mean scores of --calibration. Each step runs a window of text dense and under a soft mask of the
@@ -90,36 +90,34 @@ const SAVE_EVERY = 20
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
-    .requiredOption('--calibration <dir>', 'a calibration, whose mean scores are the start')
-    .requiredOption('-o, --output <file>', 'file for the predictor')
-    .option('--criterion <name>', 'of the calibration', 'plainact')
-    .addOption(flagOf('--sparsity <share>', 'share of units to skip', shareOption, 0.5))
-    .addOption(flagOf('--head-sparsity <share>', 'of heads, if different', shareOption))
-    .addOption(flagOf('--neuron-sparsity <share>', 'of neurons, if different', shareOption))
-    .addOption(flagOf('--scope <name>', 'which units compete', scopeOption, 'per-layer'))
-    .addOption(flagOf('--prefill <how>', 'whether prompts run dense or masked', prefillOption, 'dense'))
-    .addOption(flagOf('--steps <count>', 'windows to learn from, one a step', whole(1), 280))
-    .addOption(flagOf('--rate <number>', 'how far a step moves scores, in ranks', number(0), DEFAULT_RATE))
-    .addOption(
-      flagOf(
-        '--placement, --source-layer <layer>',
-        'the layer whose heads the predictor sees (default: a quarter of the way up)',
-        whole(0),
-      ),
-    )
-    .addOption(
-      flagOf(
-        '--rank <count>',
-        'directions of its features; 0 for the scores alone, the same for every prompt',
-        whole(0),
-        64,
-      ),
-    )
-    .addOption(flagOf('--penalty <number>', 'of its regression', number(1e-6), 10))
-    .option('--text <file...>', 'texts to cut windows from (default: the Brown corpus)')
-    .addOption(flagOf('--prompt <count>', 'most tokens of a prompt', whole(2), 128))
-    .addOption(flagOf('--continuation <count>', 'most tokens of its continuation', whole(1), 128))
-    .addOption(flagOf('--matrices <type>', 'type of the matrices in the file', oneOf(matrixTypes), 'bf16'))
+  addOwnFlags(command, [
+    required('--calibration <dir>', 'a calibration, whose mean scores are the start'),
+    required('-o, --output <file>', 'file for the predictor'),
+    ['--criterion <name>', 'of the calibration', undefined, flagDefaults.criterion],
+    ['--sparsity <share>', 'share of units to skip', shareOption, 0.5],
+    ['--head-sparsity <share>', 'of heads, if different', shareOption],
+    ['--neuron-sparsity <share>', 'of neurons, if different', shareOption],
+    ['--scope <name>', 'which units compete', scopeOption, 'per-layer'],
+    ['--prefill <how>', 'whether prompts run dense or masked', prefillOption, 'dense'],
+    ['--steps <count>', 'windows to learn from, one a step', whole(1), 280],
+    ['--rate <number>', 'how far a step moves scores, in ranks', number(0), DEFAULT_RATE],
+    [
+      '--placement, --source-layer <layer>',
+      'the layer whose heads the predictor sees (default: a quarter of the way up)',
+      whole(0),
+    ],
+    [
+      '--rank <count>',
+      'directions of its features; 0 for the scores alone, the same for every prompt',
+      whole(0),
+      64,
+    ],
+    ['--penalty <number>', 'of its regression', number(1e-6), 10],
+    ['--text <file...>', 'texts to cut windows from (default: the Brown corpus)'],
+    ['--prompt <count>', 'most tokens of a prompt', whole(2), 128],
+    ['--continuation <count>', 'most tokens of its continuation', whole(1), 128],
+    ['--matrices <type>', 'type of the matrices in the file', oneOf(matrixTypes), 'bf16'],
+  ])
   addFlags(command, 'seed', 'backend', 'threads', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: LearnFlags) => runLearn(session, flags))

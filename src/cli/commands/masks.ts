@@ -23,7 +23,7 @@ import { wrapLines } from '../../results/fold.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount, formatPercent } from '../words.ts'
-import { flagOf, whole } from '../values.ts'
+import { whole, addOwnFlags } from '../values.ts'
 
 const help = `${plannersHelp(plannerNames)}
 
@@ -59,15 +59,15 @@ interface MasksFlags extends ModelFlags, PlanFlags {
 export function define(command: Command, session: Session): void {
   command.argument('[prompt]', 'text to decide by')
   addFlags(command, 'model')
-    .option('--text <file>', 'a file with the prompt instead')
-    .addOption(
-      flagOf(
-        '--tokens <count>',
-        "tokens of the prompt that count, from its beginning (default: all that fit the model's context)",
-        whole(1),
-      ),
-    )
-    .option('--continuation <text>', 'what follows the prompt, for the oracle and for recall')
+  addOwnFlags(command, [
+    ['--text <file>', 'a file with the prompt instead'],
+    [
+      '--tokens <count>',
+      "tokens of the prompt that count, from its beginning (default: all that fit the model's context)",
+      whole(1),
+    ],
+    ['--continuation <text>', 'what follows the prompt, for the oracle and for recall'],
+  ])
   addPlanFlags(command, plannerNames, 'shadow')
   addFlags(command, 'backend', 'storage', 'json').option(
     '-o, --output <file>',

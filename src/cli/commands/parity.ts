@@ -19,7 +19,7 @@ import type { Session } from '../session.ts'
 import { formatBytes, formatColumns } from '../words.ts'
 import { addParityOps } from './parity_ops.ts'
 import { addParityRun } from './parity_run.ts'
-import { flagOf, number } from '../values.ts'
+import { flagOf, number, addOwnFlags, required } from '../values.ts'
 
 const exportHelp = `
 FILE of --cases holds input_ids [B, T] and, as wanted, attention_mask and labels [B, T] (-100 is not scored),
@@ -50,8 +50,10 @@ export function define(parity: Command, session: Session): void {
     .command('export')
     .description('run a model on cases and write every intermediate result')
   addFlags(exporting, 'model')
-    .requiredOption('--cases <file>', 'safetensors with the cases')
-    .requiredOption('-o, --output <file>', 'safetensors to write')
+  addOwnFlags(exporting, [
+    required('--cases <file>', 'safetensors with the cases'),
+    required('-o, --output <file>', 'safetensors to write'),
+  ])
   addFlags(exporting, 'backend', 'quiet')
     .addHelpText('after', exportHelp)
     .action((flags: ExportFlags) => runExport(session, flags))

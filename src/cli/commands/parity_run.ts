@@ -32,7 +32,7 @@ import { printResult } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount, formatFacts } from '../words.ts'
-import { listOf } from '../values.ts'
+import { listOf, addOwnFlags } from '../values.ts'
 import { nameOption } from '../../tensor/option.ts'
 
 const runHelp = `
@@ -72,9 +72,11 @@ export function addParityRun(parity: Command, session: Session): void {
     .command('run')
     .description('compare a backend with the reference: every op, then a whole model')
   addFlags(running, 'backend', 'model', 'seed')
-    .addOption(opsOption('only these ops, separated by commas, and no model'))
-    .option('--small', 'leave out the sizes of OPT-125m')
-    .option('--certificate <file>', 'write the findings as JSON, with the hash of the kernels they hold for')
+  addOwnFlags(running, [
+    opsOption('only these ops, separated by commas, and no model'),
+    ['--small', 'leave out the sizes of OPT-125m'],
+    ['--certificate <file>', 'write the findings as JSON, with the hash of the kernels they hold for'],
+  ])
   addFlags(running, 'json', 'quiet')
     .addHelpText('after', runHelp)
     .action((flags: RunFlags) => runParity(session, flags))

@@ -31,7 +31,7 @@ import { wrapLines } from '../../results/fold.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount, formatPercent, methodCells } from '../words.ts'
-import { flagOf, oneOf, whole } from '../values.ts'
+import { oneOf, whole, addOwnFlags } from '../values.ts'
 
 const help = `
 Two numbers that cannot be compared with each other:
@@ -73,47 +73,35 @@ interface PerplexityFlags extends ModelFlags, PlannerFlags, ReportFlags {
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
-    .option('--text <file...>', 'texts to read, each a page')
-    .option('--wikitext <file>', 'WikiText to read, raw or parquet')
-    .addOption(
-      flagOf(
-        '--by <protocol>',
-        'per word of pages, per token of the stream, or both',
-        oneOf(['both', ...protocols]),
-        'both',
-      ),
-    )
-    .addOption(flagOf('--context <count>', "tokens of a window (default: the model's context)", whole(2)))
-    .addOption(
-      flagOf(
-        '--windows <count>',
-        'how many windows to read, spread evenly over the text (default: all)',
-        whole(1),
-      ),
-    )
-    .addOption(flagOf('--stride <count>', "of the stream's windows (default: the context)", whole(1)))
-    .addOption(
-      flagOf(
-        '--prefix <where>',
-        'where the stream has what the tokenizer puts before a text: </s> of OPT, nothing of SmolLM2',
-        oneOf(prefixes),
-        'start',
-      ),
-    )
-    .addOption(
-      flagOf(
-        '--prompt <count>',
-        'tokens of each window that planners see (default: a quarter of the context, at most 128)',
-        whole(1),
-      ),
-    )
-    .addOption(
-      flagOf(
-        '--limit <count>',
-        `how many pages to read (default: all; ${defaultDocuments} of the Brown corpus)`,
-        whole(1),
-      ),
-    )
+  addOwnFlags(command, [
+    ['--text <file...>', 'texts to read, each a page'],
+    ['--wikitext <file>', 'WikiText to read, raw or parquet'],
+    [
+      '--by <protocol>',
+      'per word of pages, per token of the stream, or both',
+      oneOf(['both', ...protocols]),
+      'both',
+    ],
+    ['--context <count>', "tokens of a window (default: the model's context)", whole(2)],
+    ['--windows <count>', 'how many windows to read, spread evenly over the text (default: all)', whole(1)],
+    ['--stride <count>', "of the stream's windows (default: the context)", whole(1)],
+    [
+      '--prefix <where>',
+      'where the stream has what the tokenizer puts before a text: </s> of OPT, nothing of SmolLM2',
+      oneOf(prefixes),
+      'start',
+    ],
+    [
+      '--prompt <count>',
+      'tokens of each window that planners see (default: a quarter of the context, at most 128)',
+      whole(1),
+    ],
+    [
+      '--limit <count>',
+      `how many pages to read (default: all; ${defaultDocuments} of the Brown corpus)`,
+      whole(1),
+    ],
+  ])
   addPlannerFlags(command)
   addFlags(command, 'cache', 'seed', 'backend', 'storage', 'threads', 'report', 'quiet')
     .addHelpText('after', help)

@@ -33,7 +33,7 @@ import { readPlan, readWindows, writePlan, type ModelPlan } from '../pretrain_in
 import { jsonText } from '../report.ts'
 import type { Session } from '../session.ts'
 import { formatBytes, formatCount } from '../words.ts'
-import { flagOf, number, whole } from '../values.ts'
+import { flagOf, number, whole, addOwnFlags, required } from '../values.ts'
 import { type OptionRecord, seedOption } from '../../tensor/option.ts'
 
 const help = `
@@ -65,23 +65,19 @@ interface PretrainFlags extends Partial<PretrainSettings> {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .requiredOption(
-      '-o, --output <dir>',
-      'folder for the model, the loss curve and the state to continue from',
-    )
-    .option('--config <path>', "config.json or its folder: the model's sizes (default: those of tiny-opt)")
-    .option('--tokenizer <dir>', 'folder of vocab.json and merges.txt (default: that of the config)')
-    .option('--text <file...>', 'text to learn from (default: the Brown corpus but for every fifth document)')
-    .option(
-      '--held-out <file...>',
-      'text that is only measured (default: those documents, or each 20th window)',
-    )
+  addOwnFlags(command, [
+    required('-o, --output <dir>', 'folder for the model, the loss curve and the state to continue from'),
+    ['--config <path>', "config.json or its folder: the model's sizes (default: those of tiny-opt)"],
+    ['--tokenizer <dir>', 'folder of vocab.json and merges.txt (default: that of the config)'],
+    ['--text <file...>', 'text to learn from (default: the Brown corpus but for every fifth document)'],
+    ['--held-out <file...>', 'text that is only measured (default: those documents, or each 20th window)'],
+  ])
   for (const option of settingOptions()) command.addOption(option)
-  command
-    .addOption(flagOf('--evaluate-every <steps>', 'measure the held-out loss', whole(1), 100))
-    .addOption(flagOf('--save-every <steps>', 'save the state', whole(1), 100))
-    .option('--resume', 'continue the run in the folder; its settings hold')
+  addOwnFlags(command, [
+    ['--evaluate-every <steps>', 'measure the held-out loss', whole(1), 100],
+    ['--save-every <steps>', 'save the state', whole(1), 100],
+    ['--resume', 'continue the run in the folder; its settings hold'],
+  ])
   addFlags(command, 'backend', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: PretrainFlags) => runPretrain(session, flags))

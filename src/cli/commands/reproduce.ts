@@ -2,7 +2,7 @@
  * `shadowllm reproduce`: the main job, ShadowLLM from calibration to perplexity and speed beside its baselines; and, by
  * name, every experiment of the paper.
  */
-import { type Command } from 'commander'
+import { Option, type Command } from 'commander'
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import type { ExperimentContext } from '../../experiments/experiment.ts'
 import { experimentNames, runByName, sparsityExperiments } from '../../experiments/index.ts'
@@ -50,7 +50,7 @@ import {
   withGridPredictors,
   type GridFlags,
 } from '../grid_flags.ts'
-import { flagOf, listOf, oneOf, readList, sharesOf, whole } from '../values.ts'
+import { listOf, oneOf, readList, sharesOf, whole, addOwnFlags } from '../values.ts'
 import { nameOption, seedOption } from '../../tensor/option.ts'
 
 const help = `
@@ -96,38 +96,25 @@ interface ReproduceFlags extends Omit<ModelFlags, 'threads'>, QueueFlags, Report
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .option('--quick', 'short windows, and few of them: less than a minute on the embedded model')
-    .option('--full', 'more windows, at more sparsities: some five minutes on the embedded model')
-    .option(
+  addOwnFlags(command, [
+    ['--quick', 'short windows, and few of them: less than a minute on the embedded model'],
+    ['--full', 'more windows, at more sparsities: some five minutes on the embedded model'],
+    new Option(
       '--experiment <names>',
       'experiments of the paper in place of the comparison, separated by commas, or all',
-      experimentsFlag,
-    )
+    ).argParser(experimentsFlag),
+  ])
   addFlags(command, 'model').addOption(
     sharesOf('--sparsity <list>', 'shares to skip, separated by commas, such as 0.5,0.8'),
   )
   addFlags(command, 'criterion', 'scope')
-    .addOption(flagOf('--limit <count>', 'how many windows to score', whole(1)))
-    .addOption(flagOf('--examples <count>', 'how many windows to calibrate on', whole(2)))
-    .option(
-      '--wikitext <file>',
-      'WikiText to score windows of, raw or parquet; calibration keeps the Brown corpus',
-    )
-    .addOption(
-      flagOf(
-        '--features <scaling>',
-        'how the predictor input is scaled (default: standard)',
-        oneOf(featureScalings),
-      ),
-    )
-    .addOption(
-      flagOf(
-        '--targets <scaling>',
-        'how the scores it learns are scaled (default: raw)',
-        oneOf(targetScalings),
-      ),
-    )
+  addOwnFlags(command, [
+    ['--limit <count>', 'how many windows to score', whole(1)],
+    ['--examples <count>', 'how many windows to calibrate on', whole(2)],
+    ['--wikitext <file>', 'WikiText to score windows of, raw or parquet; calibration keeps the Brown corpus'],
+    ['--features <scaling>', 'how the predictor input is scaled (default: standard)', oneOf(featureScalings)],
+    ['--targets <scaling>', 'how the scores it learns are scaled (default: raw)', oneOf(targetScalings)],
+  ])
   addFlags(command, 'seed').addOption(
     listOf(
       '--seeds <list>',
@@ -137,19 +124,16 @@ export function define(command: Command, session: Session): void {
   )
   addGridFlags(command)
   addFlags(command, 'backend')
-    .addOption(
-      flagOf(
-        '--threads <count>',
-        'threads, each with a model of its own (default: as many as fit)',
-        whole(1, 64),
-      ),
-    )
-    .option('--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)")
-    .option('--no-cache', 'keep no parts and use none')
-    .option('--no-speed', 'do not measure decode speed; the rest of the report is the same on every machine')
-  addFlags(addQueueFlags(command), 'report')
-    .option('--html <file>', 'also write a report with figures, as one self-contained file')
-    .option('--save-predictor <file>', 'write the trained predictor to a file')
+  addOwnFlags(command, [
+    ['--threads <count>', 'threads, each with a model of its own (default: as many as fit)', whole(1, 64)],
+    ['--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)"],
+    ['--no-cache', 'keep no parts and use none'],
+    ['--no-speed', 'do not measure decode speed; the rest of the report is the same on every machine'],
+  ])
+  addOwnFlags(addFlags(addQueueFlags(command), 'report'), [
+    ['--html <file>', 'also write a report with figures, as one self-contained file'],
+    ['--save-predictor <file>', 'write the trained predictor to a file'],
+  ])
   addFlags(command, 'quiet')
     .addHelpText('after', help)
     .action((flags: ReproduceFlags) => runReproduce(session, flags))

@@ -14,7 +14,7 @@ import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
-import { flagOf, number, whole } from '../values.ts'
+import { number, whole, addOwnFlags, text } from '../values.ts'
 
 const help = `${plannersHelp(generationPlanners)}
 
@@ -57,64 +57,39 @@ const MAX_SECONDS = 86_400
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .option(
+  addOwnFlags(command, [
+    [
       '--host <address>',
       'the address to listen at; 0.0.0.0 for all of this machine',
-      hostFlag,
+      // Of no address a system makes every one of the machine.
+      text('ADDRESS', 'an address of this machine'),
       '127.0.0.1',
-    )
-    .addOption(flagOf('--port <number>', 'the port; 0 for any that is free', whole(0, 65_535), 8080))
-    .option('--name <name>', 'what clients call the model (default: the last part of --model)', nameFlag)
-    .option(
+    ],
+    ['--port <number>', 'the port; 0 for any that is free', whole(0, 65_535), 8080],
+    ['--name <name>', 'what clients call the model (default: the last part of --model)', text('NAME')],
+    new Option(
       '--api-key <key>',
       'what clients must send as a bearer token (default: SHADOWLLM_API_KEY, or none)',
-      keyFlag,
-    )
-    .addOption(
-      new Option(
-        '--cors <origin>',
-        'an origin whose pages may ask, such as https://example.org, or * for all',
-      )
-        .argParser((origin: string, before: readonly string[]) => [...before, originFlag(origin)])
-        .default([], 'none'),
-    )
-    .addOption(
-      flagOf('--parallel <count>', 'requests that compute in turn; each holds a cache', whole(1, 1024), 16),
-    )
-    .addOption(
-      flagOf('--waiting <count>', 'requests that wait; further ones are refused', whole(0, 65_536), 64),
-    )
-    .addOption(
-      flagOf(
-        '--mask-tokens <count>',
-        'first tokens of an echoed prompt that planners see, where log-probabilities are asked for',
-        whole(1),
-        8,
-      ),
-    )
-    .addOption(
-      flagOf('--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60),
-    )
-    .addOption(
-      flagOf('--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 30),
-    )
+    ).argParser(keyFlag),
+    new Option('--cors <origin>', 'an origin whose pages may ask, such as https://example.org, or * for all')
+      .argParser((origin: string, before: readonly string[]) => [...before, originFlag(origin)])
+      .default([], 'none'),
+    ['--parallel <count>', 'requests that compute in turn; each holds a cache', whole(1, 1024), 16],
+    ['--waiting <count>', 'requests that wait; further ones are refused', whole(0, 65_536), 64],
+    [
+      '--mask-tokens <count>',
+      'first tokens of an echoed prompt that planners see, where log-probabilities are asked for',
+      whole(1),
+      8,
+    ],
+    ['--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60],
+    ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 30],
+  ])
   addFlags(command, 'model')
   addFlags(addPlanFlags(command, generationPlanners, 'dense'), 'every', 'check')
   addFlags(command, 'backend', 'storage', 'threads', 'mode', 'cache', 'quiet')
     .addHelpText('after', help)
     .action((flags: ServeFlags) => withModel(session, flags, (opt) => serve(session, opt, flags)))
-}
-
-function hostFlag(address: string): string {
-  // Of no address a system makes every one of the machine.
-  if (address !== '') return address
-  throw new UsageError('ADDRESS', '--host: expected an address of this machine, got nothing')
-}
-
-function nameFlag(name: string): string {
-  if (name !== '') return name
-  throw new UsageError('NAME', '--name: expected some text, got nothing')
 }
 
 function keyFlag(key: string): string {

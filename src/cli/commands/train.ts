@@ -1,7 +1,7 @@
 /**
  * `shadowllm train`: a predictor of any kind from a calibration, judged on examples it never saw.
  */
-import { type Command } from 'commander'
+import { Option, type Command } from 'commander'
 import type { Backend, BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import type { Calibration } from '../../calibration/open.ts'
@@ -34,14 +34,14 @@ import {
   type TrainedPredictor,
   type TrainingProgress,
 } from '../../training/train_predictor.ts'
-import { addFlags } from '../flags.ts'
+import { addFlags, flagDefaults } from '../flags.ts'
 import { checkOutput, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount } from '../words.ts'
 import { unitKinds } from '../../masks/mask.ts'
-import { flagOf, number, oneOf, sharesOf, whole } from '../values.ts'
+import { number, oneOf, sharesOf, whole, addOwnFlags, required } from '../values.ts'
 import { readOption } from '../../tensor/option.ts'
 
 const help = `
@@ -108,61 +108,46 @@ const MAX_SIZE = 2 ** 24
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   const usual = 'default: by kind'
-  command
-    .requiredOption('--calibration <dir>', 'folder that "shadowllm calibrate" wrote')
-    .requiredOption('-o, --output <file>', 'file for the predictor')
-    .addOption(flagOf('--kind <name>', 'which predictor', oneOf(predictorKinds), 'shadow'))
-    .option('--criterion <name>', 'whose scores are learnt; the calibration must have them', 'plainact')
-    .addOption(
-      flagOf('--width <units>', 'hidden units of networks for neurons (default: 32)', whole(1, MAX_SIZE)),
-    )
-    .addOption(flagOf('--head-width <units>', 'of those for heads (default: 64)', whole(1, MAX_SIZE)))
-    .addOption(
-      flagOf(
-        '--placement, --source-layer <layer>',
-        'shadow: the layer it sees; layers up to it are dense (default: 0)',
-        whole(0, MAX_SIZE),
-      ),
-    )
-    .addOption(
-      flagOf('--pooling <name>', 'shadow: how tokens become one row (default: last)', oneOf(poolings)),
-    )
-    .addOption(flagOf('--features <name>', `how that is scaled (${usual})`, oneOf(featureScalings)))
-    .addOption(flagOf('--targets <name>', `how scores are scaled (${usual})`, oneOf(targetScalings)))
-    .addOption(
-      flagOf('--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', oneOf(losses)),
-    )
-    .option('--top <list>', 'labels: shares of units that are best, such as 0.5,0.3', sharesFlag)
-    .addOption(flagOf('--epochs <count>', 'times through the examples, at most', whole(1), 40))
-    .addOption(flagOf('--rate <number>', 'highest learning rate of AdamW', number(0), 1e-3))
-    .addOption(flagOf('--batch <count>', 'examples per step', whole(1), 32))
-    .addOption(flagOf('--decay <number>', 'weight decay', number(0), 0.01))
-    .addOption(
-      flagOf(
-        '--spread <name>',
-        'scale squared errors by one spread, or by that of each unit',
-        oneOf(['all', 'unit']),
-        'all',
-      ),
-    )
-    .addOption(flagOf('--patience <epochs>', 'stop after this many without improvement', whole(1), 8))
-    .addOption(
-      flagOf(
-        '--matrices <type>',
-        'type of the matrices in the file; bf16 halves it',
-        oneOf(matrixTypes),
-        'f32',
-      ),
-    )
-    .addOption(flagOf('--held-out <share>', 'share of examples to judge on', number(0, 0.9), 0.2))
-    .addOption(sharesOf('--sparsity <list>', 'sparsities at which masks are compared', [0.5, 0.7, 0.8]))
-    .addOption(
-      flagOf(
-        '--scope <name>',
-        'scope of these masks (default: global for shadow, else per-layer)',
-        scopeOption,
-      ),
-    )
+  addOwnFlags(command, [
+    required('--calibration <dir>', 'folder that "shadowllm calibrate" wrote'),
+    required('-o, --output <file>', 'file for the predictor'),
+    ['--kind <name>', 'which predictor', oneOf(predictorKinds), 'shadow'],
+    [
+      '--criterion <name>',
+      'whose scores are learnt; the calibration must have them',
+      undefined,
+      flagDefaults.criterion,
+    ],
+    ['--width <units>', 'hidden units of networks for neurons (default: 32)', whole(1, MAX_SIZE)],
+    ['--head-width <units>', 'of those for heads (default: 64)', whole(1, MAX_SIZE)],
+    [
+      '--placement, --source-layer <layer>',
+      'shadow: the layer it sees; layers up to it are dense (default: 0)',
+      whole(0, MAX_SIZE),
+    ],
+    ['--pooling <name>', 'shadow: how tokens become one row (default: last)', oneOf(poolings)],
+    ['--features <name>', `how that is scaled (${usual})`, oneOf(featureScalings)],
+    ['--targets <name>', `how scores are scaled (${usual})`, oneOf(targetScalings)],
+    ['--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', oneOf(losses)],
+    new Option('--top <list>', 'labels: shares of units that are best, such as 0.5,0.3').argParser(
+      sharesFlag,
+    ),
+    ['--epochs <count>', 'times through the examples, at most', whole(1), 40],
+    ['--rate <number>', 'highest learning rate of AdamW', number(0), 1e-3],
+    ['--batch <count>', 'examples per step', whole(1), 32],
+    ['--decay <number>', 'weight decay', number(0), 0.01],
+    [
+      '--spread <name>',
+      'scale squared errors by one spread, or by that of each unit',
+      oneOf(['all', 'unit']),
+      'all',
+    ],
+    ['--patience <epochs>', 'stop after this many without improvement', whole(1), 8],
+    ['--matrices <type>', 'type of the matrices in the file; bf16 halves it', oneOf(matrixTypes), 'f32'],
+    ['--held-out <share>', 'share of examples to judge on', number(0, 0.9), 0.2],
+    sharesOf('--sparsity <list>', 'sparsities at which masks are compared', [0.5, 0.7, 0.8]),
+    ['--scope <name>', 'scope of these masks (default: global for shadow, else per-layer)', scopeOption],
+  ])
   addFlags(command, 'seed', 'backend', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: TrainFlags) => runTrain(session, flags))

@@ -20,7 +20,7 @@ import { jsonText } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { formatCount } from '../words.ts'
-import { flagOf, listOf, number, whole } from '../values.ts'
+import { listOf, number, whole, addOwnFlags } from '../values.ts'
 import { nameOption } from '../../tensor/option.ts'
 
 const help = `
@@ -64,25 +64,16 @@ export interface Verification {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command
-    .addOption(
-      listOf(
-        '--backend <list>',
-        'backends, separated by commas (default: all of this machine)',
-        nameOption('BACKEND_NAME', ['all', ...backendNames]),
-      ),
-    )
-    .addOption(
-      flagOf(
-        '--seed <number>',
-        'seed of all cases (default: a new one, which is printed)',
-        whole(0, MAX_SEED),
-      ),
-    )
-    .addOption(
-      flagOf('--runs <factor>', 'how many times as many cases as each law says', number(0.001, 10_000), 1),
-    )
-    .option('--law <words>', 'only laws whose section or sentence contains these words')
+  addOwnFlags(command, [
+    listOf(
+      '--backend <list>',
+      'backends, separated by commas (default: all of this machine)',
+      nameOption('BACKEND_NAME', ['all', ...backendNames]),
+    ),
+    ['--seed <number>', 'seed of all cases (default: a new one, which is printed)', whole(0, MAX_SEED)],
+    ['--runs <factor>', 'how many times as many cases as each law says', number(0.001, 10_000), 1],
+    ['--law <words>', 'only laws whose section or sentence contains these words'],
+  ])
   addFlags(command, 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: VerifyFlags) => runVerify(session, flags))

@@ -14,7 +14,7 @@ import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
 import { queueOf, servedQueue, servedShards } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
-import { flagOf, number, whole } from '../values.ts'
+import { number, whole, addOwnFlags } from '../values.ts'
 
 const help = `
 A worker takes jobs of calibrate, eval and reproduce --queue for its own model, its own version of this program and
@@ -40,34 +40,25 @@ interface WorkerFlags extends ModelFlags {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command.addOption(servedQueue()).addOption(servedShards())
+  addOwnFlags(command, [servedQueue(), servedShards()])
   addFlags(command, 'model', 'backend')
-    .addOption(
-      flagOf(
-        '--concurrency <count>',
-        'jobs at once, each in a thread with a model of its own',
-        whole(1, 64),
-        1,
-      ),
-    )
-    .addOption(
-      flagOf(
-        '--grace <seconds>',
-        'how long jobs may take to finish after the worker is told to stop',
-        number(0, 86400),
-        30,
-      ),
-    )
-    .addOption(flagOf('--idle <seconds>', 'stop after this long without work', number(0.1, 86400)))
-    .addOption(
-      flagOf(
-        '--lock <seconds>',
-        'return the jobs of a worker that has been silent for this long to the queue',
-        number(1, 3600),
-        30,
-      ),
-    )
-    .option('--json', 'print each job and the end as JSON, one object in a line')
+  addOwnFlags(command, [
+    ['--concurrency <count>', 'jobs at once, each in a thread with a model of its own', whole(1, 64), 1],
+    [
+      '--grace <seconds>',
+      'how long jobs may take to finish after the worker is told to stop',
+      number(0, 86400),
+      30,
+    ],
+    ['--idle <seconds>', 'stop after this long without work', number(0.1, 86400)],
+    [
+      '--lock <seconds>',
+      'return the jobs of a worker that has been silent for this long to the queue',
+      number(1, 3600),
+      30,
+    ],
+    ['--json', 'print each job and the end as JSON, one object in a line'],
+  ])
   addFlags(command, 'quiet')
     .addHelpText('after', help)
     .action((flags: WorkerFlags) => work(session, flags))
