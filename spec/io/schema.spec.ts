@@ -146,3 +146,31 @@ law(
     expect(answer === value).toBe(value >= min && value <= max)
   },
 )
+
+test('a schema that takes nothing without being optional is a bug of ours', () => {
+  const schema = v.object({ x: v.custom((value) => value === undefined) })
+  expect(() => checkSchema(schema, {}, about)).toThrow('schema of x: it takes nothing, but is not optional')
+})
+
+describe('a value is looked at a few times, however long it is', () => {
+  const message = v.object({ role: v.string(), name: v.nullish(v.string()) })
+  /** How often the items of a list are asked for something. */
+  function looks(schema: v.GenericSchema, items: number, last: object): number {
+    let count = 0
+    const watched = (item: object): object =>
+      new Proxy(item, { get: (target, key) => (count++, Reflect.get(target, key)) })
+    const list = Array.from({ length: items }, (_, i) => watched(i + 1 === items ? last : { role: 'user' }))
+    answerOf(() => checkSchema(schema, { list }, about))
+    return count
+  }
+
+  test.each([
+    ['that is right', { role: 'user' }],
+    ['whose last item lacks a key', {}],
+    ['whose last item is wrong', { role: 1 }],
+  ])('a list %s', (_, last) => {
+    const schema = v.object({ list: v.array(message) })
+    expect(looks(schema, 1000, last)).toBeLessThanOrEqual(20 * looks(schema, 100, last))
+    expect(looks(schema, 1000, last)).toBeLessThan(10_000)
+  })
+})

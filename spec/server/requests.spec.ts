@@ -6,7 +6,7 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
-import { MAX_BODY, MAX_CHOICES } from '../../src/server/requests.ts'
+import { MAX_BODY, MAX_CHOICES, MAX_CONTAINERS } from '../../src/server/requests.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 import { ask, requestOf, serverOf, type Body, type Refused } from './served.ts'
@@ -130,6 +130,20 @@ const refusals: readonly (readonly [
   ['no body', '', 400, 'JSON_SYNTAX'],
   ['a body that is too large', `{"prompt":"${'a'.repeat(MAX_BODY)}"}`, 413, 'BODY_SIZE'],
   ['deep nesting', '['.repeat(100_000), 400, 'JSON_DEPTH'],
+  [
+    'more lists than a body may have',
+    `{"prompt":"a","metadata":{"a":[${'[],'.repeat(MAX_CONTAINERS)}[]]}}`,
+    400,
+    'JSON_LIMIT',
+  ],
+  ['a name of a field of four million letters', `{"${'a'.repeat(MAX_BODY - 20)}":1}`, 400, 'OPTION_NAME'],
+  [
+    '1,500 empty messages, which are no bug',
+    { messages: Array.from({ length: 1500 }, () => ({ role: 'u', content: '' })) },
+    400,
+    'CHAT_TEMPLATE_MISSING',
+    '/v1/chat/completions',
+  ],
   ['a key twice', '{"prompt":"a","prompt":"b"}', 400, 'JSON_DUPLICATE'],
   ['half a surrogate pair', '{"prompt":"\\ud800"}', 400, 'JSON_SURROGATE'],
   ['a list as the body', '[]', 400, 'FIELD'],

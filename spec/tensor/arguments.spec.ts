@@ -32,3 +32,10 @@ describe('a name that differs from a known one by', () => {
 test('the nearest of several near names is suggested', () => {
   expect(suggestionFor('topQ', ['stopKs', 'topK', 'top'])).toBe('topK')
 })
+
+test('a name that no option could have meant is compared with none', () => {
+  expect(suggestionFor(`${'x'.repeat(60)}topK`, ['topK'])).toBeNull()
+  const known = `${'y'.repeat(64)}`
+  expect(suggestionFor(`${known.slice(1)}`, [known])).toBe(known)
+  expect(suggestionFor(`${known}z`, [known])).toBeNull()
+})

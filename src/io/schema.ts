@@ -33,15 +33,25 @@ export function checkSchema<Output>(
 ): Output {
   const result = v.safeParse(schema, value, { abortEarly: true, message: expectedWords })
   if (result.success) return result.output
-  const [issue] = result.issues
+  throw refused(schema, value, about, result.issues[0])
+}
+
+/** The refusal of a value. @throws Error for a schema that takes nothing without being optional */
+function refused(
+  schema: v.GenericSchema,
+  value: unknown,
+  about: SchemaSubject,
+  issue: v.BaseIssue<unknown>,
+  isFilled = false,
+): Error {
   const path = issue.path ?? []
   const last = path.at(-1)
-  const refuse = (place: readonly v.IssuePathItem[], expected: string, got: string): never => {
+  const refuse = (place: readonly v.IssuePathItem[], expected: string, got: string): Error => {
     const words = [about.subject, place.map(({ key }) => keyWords(key)).join('.')].filter(
       (part) => part !== '',
     )
     const { code, codeOf, error = InputError } = about
-    throw new error(codeOf?.(place[0]?.key) ?? code, `${words.join(' ')}: expected ${expected}, got ${got}`)
+    return new error(codeOf?.(place[0]?.key) ?? code, `${words.join(' ')}: expected ${expected}, got ${got}`)
   }
   if (last?.origin !== 'key')
     return refuse(path, issue.message, describeJson((last ? last.value : issue.input) as JsonValue))
@@ -52,7 +62,11 @@ export function checkSchema<Output>(
   if (Object.hasOwn(holder as object, key as string))
     return refuse(place, issue.message, `the key ${keyWords(key)}`)
   // valibot reports a missing key without what it expects; the schema of the key says it for undefined.
-  return checkSchema(schema, withKey(value, path), about)
+  const filled = withKey(value, path)
+  const again = v.safeParse(schema, filled, { abortEarly: true, message: expectedWords })
+  if (isFilled || again.success)
+    throw new Error(`schema of ${keyWords(key)}: it takes nothing, but is not optional`)
+  return refused(schema, filled, about, again.issues[0], true)
 }
 
 /** A copy of a value with undefined at a path. */

@@ -21,6 +21,8 @@ import { RequestError } from './refusals.ts'
 
 /** The most bytes of a body. */
 export const MAX_BODY = 2 ** 22
+/** The most lists and objects of a body: a chat has one for each message, or two with its parts. */
+export const MAX_CONTAINERS = 2 ** 16
 /** The most texts that one request asks for: prompts times `n`. */
 export const MAX_CHOICES = 128
 /** The most of the likeliest tokens that can be asked for. */
@@ -53,13 +55,13 @@ const option = <Value>({ holds, words, code }: OptionRecord): v.GenericSchema<Va
 
 /** A field that is taken only with the values that change nothing. */
 const onlyNeutral = (words: string, ...values: readonly unknown[]): v.GenericSchema<unknown> =>
-  v.custom<unknown>(
-    (value) =>
-      value === undefined ||
-      value === null ||
-      values.includes(value) ||
-      (values.includes('empty') && isObject(value) && Object.keys(value).length === 0),
-    words,
+  v.nullish(
+    v.custom<unknown>(
+      (value) =>
+        values.includes(value) ||
+        (values.includes('empty') && isObject(value) && Object.keys(value).length === 0),
+      words,
+    ),
   )
 
 const stop = v.nullish(
@@ -166,7 +168,8 @@ export async function readBody<Fields extends v.ObjectEntries>(
       'CONTENT_TYPE',
       `content-type: expected application/json, got ${describeValue(type)}`,
     )
-  const json = parseJson(await readBytes(request), 'body', { maxDepth: 16 })
+  const budget = { max: MAX_CONTAINERS, left: MAX_CONTAINERS }
+  const json = parseJson(await readBytes(request), 'body', { maxDepth: 16, budget })
   const body = toPlain(json)
   if (!(json instanceof Map))
     throw new UsageError('FIELD', `body: expected an object, got ${describeValue(body)}`)

@@ -33,11 +33,14 @@ export function checkOptionNames(options: unknown, known: readonly string[]): vo
   for (const name of Object.keys(options)) if (!known.includes(name)) throw unknownOption(name, known)
 }
 
+/** The longest name that is compared with known ones. */
+const MAX_NAME = 64
+
 function unknownOption(name: string, known: readonly string[]): UsageError {
-  const [near] = known
+  const [near] = (name.length <= MAX_NAME ? known : [])
     .map((one) => ({ one, distance: editDistance(name.toLowerCase(), one.toLowerCase()) }))
     .toSorted((a, b) => a.distance - b.distance)
-  const hint = near.distance <= Math.max(2, name.length / 3) ? ` (did you mean ${near.one}?)` : ''
+  const hint = near && near.distance <= Math.max(2, name.length / 3) ? ` (did you mean ${near.one}?)` : ''
   return new UsageError(
     'OPTION_NAME',
     `options: expected some of ${known.join(', ')}, got ${oneLine(name) || 'nothing'}${hint}`,
