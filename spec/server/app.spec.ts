@@ -93,6 +93,26 @@ describe('who may ask', () => {
     expect((await ask(guarded, '/v1/models', undefined, withKey('Bearer secret'))).status).toBe(200)
   })
 
+  test.each([
+    ['localhost', 200],
+    ['localhost:8080', 200],
+    ['127.0.0.1:8080', 200],
+    ['[::1]:8080', 200],
+    ['LOCALHOST', 200],
+    ['rebound.example', 403],
+    ['localhost.example:8080', 403],
+    ['127.0.0.1.example', 403],
+    ['192.168.0.7:8080', 403],
+  ])('the host %s of a server of this machine alone is answered with %i', async (host, status) => {
+    const answer = await ask<Refused>(server, '/tokenizer_info', undefined, { headers: { host } })
+    expect(answer.status).toBe(status)
+    if (status === 403) expect(answer.json.error.code).toBe('HOST')
+    for (const open of [{ isLocal: false }, { origins: [`https://${host}`] }])
+      expect(
+        (await ask(serverOf(opt, open), '/tokenizer_info', undefined, { headers: { host } })).status,
+      ).toBe(200)
+  })
+
   test('pages of other sites are refused unless their origin was allowed', async () => {
     const from = (origin: string): RequestInit => ({ headers: { origin } })
     const { status, json, headers } = await ask<Refused>(

@@ -15,6 +15,7 @@ const usualOptions: ServerOptions = {
   queue: 64,
   apiKey: null,
   origins: [],
+  isLocal: true,
   report: (error) => {
     throw error
   },

@@ -172,7 +172,7 @@ class BpeTokenizer implements Tokenizer {
       else if (part !== '')
         for (const word of this.wordsOf(part, i === 0)) for (const id of this.idsOf(word)) ids.push(id)
     }
-    if (prefix) ids.push(...this.vocabulary.suffix)
+    if (prefix) for (const id of this.vocabulary.suffix) ids.push(id)
     return ids
   }
 

@@ -21,6 +21,11 @@ export interface ServerOptions extends ServiceOptions, Limits {
   readonly apiKey: string | null
   /** The origins of pages that may ask; `*` for all. */
   readonly origins: readonly string[]
+  /**
+   * Whether only names of this machine may be asked for, and those of origins: a page could let another name lead here (DNS
+   * rebinding).
+   */
+  readonly isLocal: boolean
 }
 
 /** The status of an answer that nobody waits for. */
@@ -38,12 +43,13 @@ export interface Server {
 
 /** The server of a model. @throws InputError TOKENIZER_MISSING */
 export function createServer(model: ShadowModel, options: ServerOptions): Server {
-  const { name, apiKey, origins } = options
+  const { name, apiKey, origins, isLocal } = options
   const scheduler = new Scheduler(options)
   const metrics = new Metrics()
   const texts = new TextService(model, options, scheduler, metrics)
   const { tokenizer } = texts
   const app = new Hono()
+  const named = new Set(origins.filter((origin) => origin !== '*').map((origin) => new URL(origin).host))
   const created = Math.floor(Date.now() / 1000)
 
   app.use(async (c, next) => {
@@ -54,6 +60,16 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     const origin = c.req.header('origin')
     if (origin !== undefined && !origins.includes('*') && !origins.includes(origin))
       throw new RequestError(403, 'ORIGIN', 'origin: expected one that was allowed at the start, got another')
+    return next()
+  })
+  app.use((c, next) => {
+    const host = c.req.header('host')
+    if (isLocal && host !== undefined && !isLoopback(host.replace(/:\d+$/, '')) && !named.has(host))
+      throw new RequestError(
+        403,
+        'HOST',
+        'host: expected a name of this machine, such as localhost, got another',
+      )
     return next()
   })
   if (origins.length > 0) app.use(cors({ origin: origins.includes('*') ? '*' : [...origins] }))
@@ -148,6 +164,11 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     drain: () => scheduler.drain(),
     end: () => scheduler.end(),
   }
+}
+
+/** Whether a host is this machine, reached from nowhere else. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i.test(host)
 }
 
 async function hasKey(header: string | undefined, key: string): Promise<boolean> {

@@ -117,7 +117,9 @@ export class TextService {
     const likeliest = logprobs ?? null
     // A client that is given the prompt back counts the tokens that it sent.
     const prefix = body.add_special_tokens ?? !echo
-    const prompts = promptsOf(prompt).map((one) => {
+    const given = promptsOf(prompt)
+    expectFew(given.length, n ?? 1)
+    const prompts = given.map((one) => {
       const ids = typeof one === 'string' ? tokenizer.encode(one, { prefix }) : one
       return { ids, echo: echo ? (typeof one === 'string' ? one : tokenizer.decode(ids)) : null }
     })
@@ -188,11 +190,6 @@ export class TextService {
     this.expectModel(body.model)
     const { mode, cache, planning } = this.#options
     const n = body.n ?? 1
-    if (prompts.length * n > MAX_CHOICES)
-      throw new UsageError(
-        'CHOICES',
-        `prompt and n: expected at most ${MAX_CHOICES} texts, got ${prompts.length} x ${n}`,
-      )
     const sampling = {
       temperature: body.temperature ?? 1,
       topP: body.top_p ?? 1,
@@ -438,6 +435,15 @@ function planningOf({ planner, sparsity, every, check }: CommonBody, usual: Plan
     every: every ?? usual.every,
     check: check ?? usual.check,
   }
+}
+
+/** Refuses more texts than a request may ask for, before any is read. @throws UsageError CHOICES */
+function expectFew(prompts: number, n: number): void {
+  if (prompts * n > MAX_CHOICES)
+    throw new UsageError(
+      'CHOICES',
+      `prompt and n: expected at most ${MAX_CHOICES} texts, got ${prompts} x ${n}`,
+    )
 }
 
 /** The prompts of a request, each as text or ids. @throws UsageError PROMPT for none */

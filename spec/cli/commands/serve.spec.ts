@@ -19,10 +19,11 @@ afterAll(() => rmSync(folder, { recursive: true }))
 async function answersWith(
   variable: string | undefined,
   ...flags: readonly string[]
-): Promise<{ code: number; stderr: string; statuses: readonly number[] }> {
+): Promise<{ code: number; stderr: string; notes: readonly string[]; statuses: readonly number[] }> {
   const interrupt = new AbortController()
   let asking: Promise<number[]> = Promise.resolve([])
   let stderr = ''
+  const notes: string[] = []
   const statusOf = async (address: string, key: string | null): Promise<number> => {
     const headers = key === null ? undefined : { authorization: `Bearer ${key}` }
     const response = await fetch(new URL('/v1/models', address), { headers })
@@ -37,9 +38,10 @@ async function answersWith(
     ...quietSession(print, ['serve', '-m', model, '--port', '0', '--quiet', ...flags]),
     environment: (name) => (name === 'SHADOWLLM_API_KEY' ? variable : undefined),
     signal: interrupt.signal,
+    note: async (text) => void notes.push(text),
     complain: async (text) => void (stderr += text),
   })
-  return { code, stderr, statuses: await asking }
+  return { code, stderr, notes, statuses: await asking }
 }
 
 test.each<[string, string | undefined, string[], number[]]>([
@@ -53,7 +55,14 @@ test.each<[string, string | undefined, string[], number[]]>([
     [401, 200, 401],
   ],
 ])('%s', async (_, variable, flags, statuses) => {
-  expect(await answersWith(variable, ...flags)).toEqual({ code: 0, stderr: '', statuses })
+  expect(await answersWith(variable, ...flags)).toEqual({ code: 0, stderr: '', notes: [], statuses })
+})
+
+test.each([
+  ['', ['0.0.0.0: everybody who reaches this address is answered; --api-key asks for a key']],
+  ['of-the-variable', []],
+])('an address that others reach, with the key "%s", is told of: %j', async (key, notes) => {
+  expect((await answersWith(key || undefined, '--host', '0.0.0.0')).notes).toEqual(notes)
 })
 
 test('a variable that is no key is refused', async () => {

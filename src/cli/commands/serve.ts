@@ -6,7 +6,7 @@ import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { MaskMode } from '../../engine/active_layer.ts'
 import { listen, type Listening } from '../../platform/http_server.ts'
 import { generationPlanners, type GenerationPlanner } from '../../library/planner_options.ts'
-import { createServer, type Server } from '../../server/app.ts'
+import { createServer, isLoopback, type Server } from '../../server/app.ts'
 import { RequestError, refusalOf } from '../../server/refusals.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { MissingError, UsageError } from '../../tensor/errors.ts'
@@ -112,13 +112,16 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
   // What the flags ask for is refused at the start, not at the first request.
   const planning = { ...choiceOf(flags), planner, every, check }
   await opt.planner({ ...planning, mode })
+  const apiKey = flags.apiKey ?? keyOfEnvironment(session)
+  const isLocal = isLoopback(host)
   const server = createServer(opt, {
+    isLocal,
     planning,
     mode,
     cache,
     maskTokens,
     name: flags.name ?? (opt.name.split(/[\\/]/).findLast((part) => part !== '') || opt.name),
-    apiKey: flags.apiKey ?? keyOfEnvironment(session),
+    apiKey,
     origins: cors,
     seats: parallel,
     queue: waiting,
@@ -128,6 +131,8 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
   const listening = await listenAt(server, host, port)
   const shown = host.includes(':') ? `[${host}]` : host
   await session.print(`http://${shown}:${listening.port}\n`)
+  if (!isLocal && apiKey === null)
+    await session.note(`${host}: everybody who reaches this address is answered; --api-key asks for a key`)
   await untilAborted(session.signal)
   await endServer(server, listening, flags.drain)
 }
