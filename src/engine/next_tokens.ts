@@ -24,7 +24,7 @@ import { UsageError } from '../tensor/errors.ts'
 import type { Sampler } from './sampling.ts'
 import type { Sequence } from './sequence.ts'
 
-/** What checks did to a text. */
+/** Counts of the dense checks of a text. */
 export interface CheckCounts {
   /** Dense passes. */
   readonly checks: number
@@ -39,7 +39,7 @@ export interface CheckCounts {
 /** A token of the text. */
 export interface ChosenToken {
   readonly token: number
-  /** What it was chosen from: [V]. */
+  /** The logits it was chosen from: [V]. */
   readonly logits: Float32Array
 }
 
