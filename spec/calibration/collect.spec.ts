@@ -2,8 +2,8 @@
  * Calibration into a folder: stopped anywhere and resumed it is the one that was never stopped, and what is read back is
  * what was computed, or an error.
  *
- * Tests src/calibration/calibration_files.ts, src/calibration/folder.ts, src/calibration/manifest.ts and
- * src/calibration/open.ts.
+ * Tests src/calibration/calibration_files.ts, src/calibration/collect_examples.ts, src/calibration/folder.ts,
+ * src/calibration/manifest.ts and src/calibration/open.ts.
  */
 import {
   copyFileSync,

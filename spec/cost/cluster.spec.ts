@@ -39,7 +39,6 @@ describe('a cluster', () => {
         seed: 0,
         keepSequence: false,
         mask: null,
-        shardExamples: 1,
       },
       Array.from({ length: 10 }, () => 128),
     )

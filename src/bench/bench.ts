@@ -26,7 +26,7 @@ import { rowsOf, type BenchRow } from './rows.ts'
 import { loadSubject, type BenchSubject } from './subject.ts'
 import { checkFits, parseTest, type BenchTest } from './tests.ts'
 
-/** What is measured, and how. */
+/** The options of a benchmark. */
 export interface BenchOptions {
   readonly subjects: readonly BenchSubject[]
   readonly storages: readonly Storage[]
@@ -38,7 +38,7 @@ export interface BenchOptions {
   /** How many may compute; each of several has its own rows. */
   readonly threads: readonly Threads[]
   readonly mode: MaskMode
-  /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
+  /** The storage of keys and values; default `int8` where weights are int8, else `f32`. */
   readonly cache?: CacheStorage
   /** When planners decide again; default: as each does by itself. */
   readonly every?: number | 'auto'
@@ -111,7 +111,7 @@ export class Bench {
     this.#signal = signal
   }
 
-  /** What was measured so far. */
+  /** The measurements so far. */
   get rows(): BenchRow[] {
     return [...this.#finished, ...this.#rowsNow()]
   }

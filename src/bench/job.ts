@@ -13,7 +13,7 @@ import { USUAL_PROMPT, type BenchTest } from './tests.ts'
 /** How many threads may compute. */
 export type Threads = number | 'auto'
 
-/** What a job runs. */
+/** The work of a job. */
 export interface JobParts {
   readonly subject: BenchSubject
   readonly storage: Storage
@@ -29,7 +29,7 @@ export interface JobParts {
   readonly seed: number
 }
 
-/** What was measured of one row. */
+/** The measurements of one row. */
 export interface Measured extends Omit<JobParts, 'model' | 'makePlan' | 'seed'> {
   /** How many threads there were by the last turn. */
   readonly threadsUsed: number
@@ -59,7 +59,7 @@ export class Job {
     this.#prompt = randomIds(length, model.config.vocabulary, seed)
   }
 
-  /** What was measured so far. */
+  /** The measurements so far. */
   get measured(): Measured {
     const { every = 'once', shift } = this.#plan.planner ?? {}
     const decisions = this.turns.at(-1)?.decisions ?? 1

@@ -29,14 +29,14 @@ export const maskReplay = { planner: 'mask', sparsity: null } as const
 /** A method, or a mask that was given. */
 export type BenchMethod = Method | typeof maskReplay
 
-/** What tables say of one. */
+/** The description of a method in tables. */
 export interface BenchName {
   readonly planner: BenchMethod['planner']
   /** The share of ranked heads and neurons that is to be skipped; null where a mask says it. */
   readonly sparsity: number | null
 }
 
-/** What a method is called in a line of text. */
+/** The name of a method in a line of text. */
 export function methodName({ planner, sparsity }: BenchName): string {
   return sparsity === null || planner === 'dense' ? planner : `${planner} ${+(100 * sparsity).toFixed(1)} %`
 }
@@ -63,7 +63,7 @@ export function benchMethods(options: BenchMethodOptions): BenchMethod[] {
   return [...methods, ...(hasMask ? [maskReplay] : [])]
 }
 
-/** What the methods of one model are run with. */
+/** The inputs of the methods of one model. */
 export interface BenchInputs {
   readonly predictors: readonly Predictor[]
   readonly mask: UnitMask | null
@@ -72,7 +72,7 @@ export interface BenchInputs {
   /** Tokens from one dense check to the next. */
   readonly check?: number
   readonly seed: number
-  /** What ranks units; default the model's backend. */
+  /** The backend that ranks units; default: the model's. */
   readonly topK?: TopK
 }
 

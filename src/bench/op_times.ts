@@ -44,7 +44,7 @@ export class WatchedModel {
     })
   }
 
-  /** What was recorded. */
+  /** The recorded times. */
   get times(): OpTime[] {
     return [...this.#times.values()]
   }

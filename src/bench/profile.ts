@@ -28,7 +28,7 @@ interface ProfileLine {
 
 /** Where the time of a token goes. */
 export interface Profile {
-  /** What takes longest first. */
+  /** The longest first. */
   readonly lines: readonly ProfileLine[]
   /** Of a watched token, the sum of the lines. */
   readonly milliseconds: number

@@ -16,7 +16,7 @@ import { deviation, median, medianRatio } from '../results/interleaved_rounds.ts
 import type { BenchMethod } from './methods.ts'
 import type { Measured, Threads } from './job.ts'
 
-/** What rows have in common. */
+/** The settings that rows have in common. */
 interface RowContext {
   readonly backend: BackendName
   /** Where it was not left to the storage of the weights. */
@@ -35,7 +35,7 @@ export interface BenchRow {
   /** How many computed by the end. */
   readonly threads: number
   readonly threadsAsked: Threads
-  /** What keys and values are stored as. */
+  /** The storage of keys and values. */
   readonly cache: CacheStorage
   readonly planner: BenchMethod['planner']
   /** The share of ranked units that was to be skipped, and what was skipped of the whole model. */

@@ -146,7 +146,7 @@ function sameBut(row: BenchRow, ...but: ('planner' | 'test')[]): string {
   return JSON.stringify({ ...all, ...Object.fromEntries(but.map((key) => [key, null])) })
 }
 
-/** What a sentence or a profile is about. */
+/** The subject of a sentence or a profile. */
 function subjectName({
   model,
   storage,

@@ -14,19 +14,20 @@ import { refusal } from '../io/refusal.ts'
 import { checkSchema, wholeNumber } from '../io/schema.ts'
 import type { Job, JobContext } from '../jobs/job.ts'
 import type { JobStore } from '../jobs/job_store.ts'
+import type { JobRunner } from '../jobs/runner.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { pause } from '../platform/pause.ts'
 import { collectExample, type GroupedExample } from './examples.ts'
 import { parseStored, type StoredManifest } from './manifest.ts'
-import { encodeExamples, type Range } from './calibration_files.ts'
+import { encodeExamples, parseExamples, type Range } from './calibration_files.ts'
 import type { Window } from '../data/windows.ts'
 import { encodeUnits, encodeWindows, parseUnits, parseWindows } from './job_inputs.ts'
 import { agreementOf, checkAgreed, checkAgreement, type JobModel } from '../jobs/job_model.ts'
 
 export const calibrateKind = 'calibrate'
 
-/** A calibration to be done by jobs. */
-interface CalibrationData {
+/** A calibration to be computed. */
+export interface CalibrationData {
   readonly stored: StoredManifest
   readonly windows: readonly Window[]
   readonly mask: UnitMask | null
@@ -49,6 +50,31 @@ export async function calibrateJobs(
     jobs.push({ kind: calibrateKind, settings, files })
   }
   return jobs
+}
+
+/**
+ * Collects these examples by jobs. The ranges of the jobs are the same in every run, so that a resumed run requests the same
+ * jobs, whose results may be stored already.
+ * @throws as `JobRunner.run`; InputError as `parseExamples`
+ */
+export async function* collectByJobs(
+  calibration: CalibrationData,
+  indices: readonly number[],
+  model: JobModel,
+  runner: JobRunner,
+  signal?: AbortSignal,
+): AsyncGenerator<GroupedExample, void, void> {
+  const { stored, windows } = calibration
+  const size = runner.examplesPerJob
+  const asked = new Set(indices)
+  const ranges = [...new Set(indices.map((index) => Math.floor(index / size)))].map((place): Range => {
+    return { first: place * size, end: Math.min(windows.length, (place + 1) * size) }
+  })
+  const jobs = await calibrateJobs(calibration, ranges, model, runner.store)
+  let next = 0
+  for await (const result of runner.run(jobs, { signal }))
+    for (const example of await parseExamples(result, stored, ranges[next++]))
+      if (asked.has(example.index)) yield example
 }
 
 /** The maximal number of examples of a job. */

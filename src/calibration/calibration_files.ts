@@ -16,14 +16,14 @@
  */
 import type { UnitScores } from '../masks/selection.ts'
 import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
-import { encodeSafetensors, type TensorForm } from '../io/safetensors_writer.ts'
+import { encodeSafetensors, safetensorsSize, type TensorForm } from '../io/safetensors_writer.ts'
 import { quote, refusal } from '../io/refusal.ts'
 import { sha256 } from '../platform/platform.ts'
 import { concatenate } from '../tensor/concatenate.ts'
 import { decodeFloats, decodeIntegers } from '../tensor/dtypes.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
 import type { GroupedExample } from './examples.ts'
-import type { CalibrationManifest, StoredManifest } from './manifest.ts'
+import type { CalibrationManifest, DescribedCalibration, StoredManifest } from './manifest.ts'
 
 export const datasetName = 'dataset.safetensors'
 
@@ -57,7 +57,7 @@ type Values = Float32Array | Int32Array
 
 /** The dtypes and shapes of the tensors of examples. @param lengths of their prompts */
 export function exampleForms(
-  manifest: CalibrationManifest,
+  manifest: DescribedCalibration,
   lengths: readonly number[],
 ): Map<string, TensorForm> {
   const { layers: L, heads: H, neurons: F, width: D, contextWidth: C = D } = manifest.model
@@ -82,7 +82,7 @@ export function exampleForms(
 }
 
 /** The shapes of the tensors of a data set's scores. */
-export function datasetForms({ model, datasetCriteria }: CalibrationManifest): Map<string, TensorForm> {
+function datasetForms({ model, datasetCriteria }: CalibrationManifest): Map<string, TensorForm> {
   const forms = new Map<string, TensorForm>()
   for (const { name } of datasetCriteria) {
     forms.set(`heads.${name}`, { dtype: 'F32', shape: [model.layers, model.heads] })
@@ -96,6 +96,29 @@ const FORMAT = 'shadowllm-calibration'
 /** The metadata of a file. */
 export function calibrationMetadata(identity: string, checksum: string): Record<string, string> {
   return { format: FORMAT, calibration: identity, checksum }
+}
+
+/** As many examples as fit into a file of 16 MiB, at most 64. @param lengths of all prompts */
+export function defaultFileExamples(described: DescribedCalibration, lengths: readonly number[]): number {
+  const longest = lengths.reduce((a, b) => Math.max(a, b), 0)
+  const bytes = safetensorsSize(exampleForms(described, [longest]))
+  return Math.max(1, Math.min(64, Math.floor(2 ** 24 / bytes)))
+}
+
+/** The files of a finished calibration, and the exact size of its folder. @param lengths of all prompts */
+export function planFiles(
+  { manifest, text, identity }: StoredManifest,
+  lengths: readonly number[],
+): { shards: number; bytes: number } {
+  const shards = partCount(manifest)
+  const files = Array.from({ length: shards }, (_, part) => {
+    const { first, end } = partRange(manifest, part)
+    return exampleForms(manifest, lengths.slice(first, end))
+  })
+  if (manifest.datasetCriteria.length > 0) files.push(datasetForms(manifest))
+  const metadata = calibrationMetadata(identity, '0'.repeat(64))
+  const sizes = files.map((forms) => safetensorsSize(forms, metadata))
+  return { shards, bytes: sizes.reduce((sum, size) => sum + size, new TextEncoder().encode(text).length) }
 }
 
 /** The file of these examples. @param examples in order @param lengths of their prompts */

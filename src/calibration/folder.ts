@@ -1,24 +1,15 @@
 /**
- * The folder of an unfinished calibration: its valid files, and the examples that are added.
+ * The files of an unfinished calibration: those that are valid, and those of the examples that are added.
  *
  * An example has its own file until all examples of its part are there. Every file is checked against its checksum
  * (calibration_files.ts). Two processes may fill the same folder, because they write the same bytes.
  */
 import type { UnitScores } from '../masks/selection.ts'
-import {
-  exists,
-  joinPath,
-  list,
-  makeFolder,
-  remove,
-  removeAbandoned,
-  writeFileAtomic,
-} from '../platform/platform.ts'
-import { InputError, UsageError } from '../tensor/errors.ts'
+import { exists, joinPath, list, remove, writeFileAtomic } from '../platform/platform.ts'
+import { InputError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
-import type { Window } from '../data/windows.ts'
 import type { GroupedExample } from './examples.ts'
-import { checkSame, manifestName, readManifest, type StoredManifest } from './manifest.ts'
+import type { StoredManifest } from './manifest.ts'
 import {
   datasetName,
   encodeDataset,
@@ -32,20 +23,6 @@ import {
   type Range,
 } from './calibration_files.ts'
 
-/**
- * Refuses a folder that contains other files than a calibration. A missing folder is accepted.
- * @throws UsageError OUTPUT
- */
-export async function checkCalibrationFolder(folder: string): Promise<void> {
-  if (!(await exists(folder)) || (await exists(joinPath(folder, manifestName)))) return
-  // A temporary file of a manifest is not another file.
-  if ((await list(folder)).every((name) => name.endsWith('.tmp'))) return
-  throw new UsageError(
-    'OUTPUT',
-    `${folder}: expected an empty folder or a calibration, got a folder with other files`,
-  )
-}
-
 /** See the head of this file. */
 export class CalibrationFolder {
   readonly path: string
@@ -54,36 +31,33 @@ export class CalibrationFolder {
   /** Damaged files. */
   readonly damaged: string[] = []
   readonly #stored: StoredManifest
-  readonly #windows: readonly Window[]
+  /** The lengths of the prompts. */
+  readonly #lengths: readonly number[]
   readonly #sealed = new Set<number>()
   #hasDataset = false
 
-  private constructor(path: string, stored: StoredManifest, windows: readonly Window[]) {
+  private constructor(path: string, stored: StoredManifest, lengths: readonly number[]) {
     this.path = path
     this.#stored = stored
-    this.#windows = windows
+    this.#lengths = lengths
   }
 
   /**
-   * Creates the folder and its manifest, or checks that the manifest is that of this calibration.
-   * @throws UsageError OUTPUT; InputError CALIBRATION_DIFFERS, CALIBRATION_FORMAT
+   * Opens a folder that has this manifest (`claimFolder`) and checks every file: damaged files are removed, complete parts are
+   * merged.
+   * @param lengths of all prompts
+   * @param onProgress called before each part and at the end
+   * @throws the signal's reason
    */
   static async open(
     path: string,
     stored: StoredManifest,
-    windows: readonly Window[],
+    lengths: readonly number[],
+    onProgress: (done: number, total: number) => void,
+    signal?: AbortSignal,
   ): Promise<CalibrationFolder> {
-    await checkCalibrationFolder(path)
-    await makeFolder(path)
-    await removeAbandoned(path)
-    const folder = new CalibrationFolder(path, stored, windows)
-    const manifest = joinPath(path, manifestName)
-    if (await exists(manifest)) {
-      const found = await readManifest(path)
-      checkSame(found.manifest, stored.manifest, manifest)
-      if (found.identity === stored.identity) return folder
-    }
-    await writeFileAtomic(manifest, stored.text)
+    const folder = new CalibrationFolder(path, stored, lengths)
+    await folder.#scan(onProgress, signal)
     return folder
   }
 
@@ -92,11 +66,7 @@ export class CalibrationFolder {
     return this.#hasDataset || this.#stored.manifest.datasetCriteria.length === 0
   }
 
-  /**
-   * Checks every file: damaged files are removed, complete parts are merged.
-   * @param onProgress called before each part and at the end
-   */
-  async scan(onProgress: (done: number, total: number) => void, signal?: AbortSignal): Promise<void> {
+  async #scan(onProgress: (done: number, total: number) => void, signal?: AbortSignal): Promise<void> {
     const there = new Set(await list(this.path))
     const total = partCount(this.#stored.manifest)
     for (let part = 0; part < total; part++) {
@@ -114,7 +84,7 @@ export class CalibrationFolder {
   /** Adds an example that is missing. */
   async add(example: GroupedExample): Promise<void> {
     const { index } = example
-    const lengths = [this.#windows[index].promptLength]
+    const lengths = [this.#lengths[index]]
     await this.#write(exampleName(index), await encodeExamples(this.#stored, [example], lengths))
     this.kept.add(index)
     await this.#seal(Math.floor(index / this.#stored.manifest.shardExamples))
@@ -165,7 +135,7 @@ export class CalibrationFolder {
     const places = placesOf(range)
     if (this.#sealed.has(part) || !places.every((index) => this.kept.has(index))) return
     const path = this.#pathOf(partName(part))
-    const lengths = places.map((index) => this.#windows[index].promptLength)
+    const lengths = places.map((index) => this.#lengths[index])
     try {
       const examples: GroupedExample[] = []
       for (const index of places)

@@ -1,6 +1,6 @@
 /**
  * `calibration.json`, the manifest of a calibration: its model, data and settings. It is written once, before the first
- * example. The same model, data and settings give the same text, whose SHA-256 is the identity of the calibration; every
+ * example; a folder with another manifest is refused. The same model, data and settings give the same text, whose SHA-256 is the identity of the calibration; every
  * file of the calibration carries it.
  *
  * Therefore it contains no date, path or duration. It contains the formulas of criteria, because a changed criterion is a
@@ -13,7 +13,16 @@ import { parseJson, toPlain } from '../io/json.ts'
 import { quote, refusal } from '../io/refusal.ts'
 import { checkSchema, seedNumber, sha256Text, wholeNumber } from '../io/schema.ts'
 import type { UnitMask, UnitShape } from '../masks/mask.ts'
-import { joinPath, sha256 } from '../platform/platform.ts'
+import {
+  exists,
+  joinPath,
+  list,
+  makeFolder,
+  removeAbandoned,
+  sha256,
+  writeFileAtomic,
+} from '../platform/platform.ts'
+import { UsageError } from '../tensor/errors.ts'
 import type { Window } from '../data/windows.ts'
 import type { FeatureWidths } from '../engine/config.ts'
 
@@ -22,7 +31,7 @@ const format = 'shadowllm-calibration'
 const version = 1
 
 /** The name and the formula of a criterion. */
-export interface NamedFormula {
+interface NamedFormula {
   readonly name: string
   readonly formula: string
 }
@@ -54,12 +63,43 @@ export interface CalibrationManifest {
   readonly shardExamples: number
 }
 
+/** A manifest without the number of examples per file. */
+export type DescribedCalibration = Omit<CalibrationManifest, 'shardExamples'>
+
 /** A manifest and its text. */
 export interface StoredManifest {
   readonly manifest: CalibrationManifest
   readonly text: string
   /** SHA-256 of the text. */
   readonly identity: string
+}
+
+/** The settings and the data that a manifest describes. */
+interface CalibrationContent extends Omit<DescribedCalibration, 'data' | 'mask'> {
+  /** The name of the source of the windows. */
+  readonly source: string
+  readonly windows: readonly Window[]
+  readonly mask: UnitMask | null
+}
+
+/** Describes a calibration, whose windows and mask stand in the manifest as hashes. */
+export async function describeCalibration(content: CalibrationContent): Promise<DescribedCalibration> {
+  const { model, source, windows, criteria, datasetCriteria, seed, keepSequence, mask } = content
+  const named = ({ name, formula }: NamedFormula): NamedFormula => ({ name, formula })
+  return {
+    model,
+    data: {
+      name: source,
+      hash: await hashWindows(windows),
+      windows: windows.length,
+      groups: [...new Set(windows.map(({ genre }) => genre))],
+    },
+    criteria: criteria.map(named),
+    datasetCriteria: datasetCriteria.map(named),
+    seed,
+    keepSequence,
+    mask: mask && (await hashMask(mask)),
+  }
 }
 
 /** The text of a manifest: one value on a line, so that a person can read it. */
@@ -91,10 +131,37 @@ function hashText(text: string): Promise<string> {
 }
 
 /**
- * Refuses a calibration that differs from the requested one.
- * @throws InputError CALIBRATION_DIFFERS, naming the first field that differs
+ * Refuses a folder that contains other files than a calibration. A missing folder is accepted.
+ * @throws UsageError OUTPUT
  */
-export function checkSame(found: CalibrationManifest, asked: CalibrationManifest, path: string): void {
+export async function checkCalibrationFolder(folder: string): Promise<void> {
+  if (!(await exists(folder)) || (await exists(joinPath(folder, manifestName)))) return
+  // A temporary file of a manifest is not another file.
+  if ((await list(folder)).every((name) => name.endsWith('.tmp'))) return
+  throw new UsageError(
+    'OUTPUT',
+    `${folder}: expected an empty folder or a calibration, got a folder with other files`,
+  )
+}
+
+/**
+ * Creates a folder with a manifest, or checks that the manifest in it is equal. Abandoned temporary files are removed.
+ * @throws UsageError OUTPUT; InputError CALIBRATION_DIFFERS, naming the first field that differs, CALIBRATION_FORMAT
+ */
+export async function claimFolder(folder: string, stored: StoredManifest): Promise<void> {
+  await checkCalibrationFolder(folder)
+  await makeFolder(folder)
+  await removeAbandoned(folder)
+  const path = joinPath(folder, manifestName)
+  if (await exists(path)) {
+    const found = await readManifest(folder)
+    checkSame(found.manifest, stored.manifest, path)
+    if (found.identity === stored.identity) return
+  }
+  await writeFileAtomic(path, stored.text)
+}
+
+function checkSame(found: CalibrationManifest, asked: CalibrationManifest, path: string): void {
   for (const [name, one, other] of fieldsOf(found, asked)) {
     const [got, expected] = [canonicalJson(one), canonicalJson(other)]
     if (got === expected) continue

@@ -47,7 +47,7 @@ const defaultModels = ['opt-30b', 'opt-66b', 'opt-175b', '70b-like'] as const
 /** Jobs this long cost the queue little, and lose little with a machine. */
 const jobSeconds = 60
 
-/** What calibrating one model costs. */
+/** The cost of calibrating one model. */
 interface ClusterCost {
   /** Floating-point operations of one window. */
   readonly flops: number

@@ -31,7 +31,7 @@ const FLOAT_BYTES = 4
 export const costMethods = ['dense', 'dejavu', 'shadow-token', 'shadow'] as const
 export type CostMethod = (typeof costMethods)[number]
 
-/** What is to be counted. */
+/** The settings of a count. */
 export interface CostSettings {
   /** Share of the ranked heads and neurons that is skipped. */
   readonly sparsity: number
@@ -177,7 +177,7 @@ export function predictorWeights(model: Architecture, method: CostMethod, hidden
   return outputs + (method === 'dejavu' ? (layers - 1) * inputs : inputs)
 }
 
-/** What one token of one method costs, on average over the tokens generated. */
+/** The cost of one token of one method, on average over the generated tokens. */
 export interface TokenCost {
   readonly method: CostMethod
   /** Bytes read. */

@@ -10,7 +10,7 @@
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { CriterionCost, CriterionInput } from './criterion.ts'
 
-/** What the gradient of every layer costs. */
+/** The cost of the gradients of all layers. */
 export const weightGradientCost: CriterionCost = { forward: 0, backward: 1 / 3 }
 
 /** d loss / d fc1's weights of one layer, a row per neuron: [F, D]. */

@@ -45,7 +45,7 @@ export interface Instruction {
   /** The key heads whose keys and values are kept, and that of each head: null for all, and where neighbours share one. */
   readonly keyHeads: Buffer | null
   readonly keyHeadOf: Buffer | null
-  /** What units are multiplied by; null for ones. */
+  /** The factors of units; null if all are 1. */
   readonly factors: Buffer | null
 }
 
@@ -60,7 +60,7 @@ export interface ActiveLayer {
   dispose(kept?: readonly PackedUnits[]): void
 }
 
-/** What the choice of a strategy depends on besides the mask. */
+/** The inputs of the choice of a strategy, besides the mask. */
 export interface CostHints {
   readonly mode: MaskMode
   /** Tokens of the pass in which the mask is decided. */
@@ -149,7 +149,7 @@ export function activateLayer(
   }
 }
 
-/** What the masks of a section write to. */
+/** The buffers and instructions that the masks of a section add to. */
 interface Layer {
   readonly scope: BufferScope
   readonly own: PackedUnits[]

@@ -80,7 +80,7 @@ export function backward(
 export class Gradients {
   /** Mean negative log-likelihood over the scored positions, in nats. */
   readonly loss: number
-  /** Of each position, 0 where not scored: [T]. */
+  /** The negative log-likelihood of each position, 0 where not scored: [T]. */
   readonly nll: Float32Array
   /** By Hugging Face name, in Hugging Face layout; empty unless `parameters` was `true`. */
   readonly parameters: ReadonlyMap<string, Float32Array>

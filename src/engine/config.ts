@@ -61,7 +61,7 @@ export type ModelSizes = Pick<
 > &
   Partial<ModelConfig>
 
-/** What a family has unless one says otherwise. */
+/** The defaults of a family. */
 const usual = {
   opt: {
     epsilon: 1e-5,
@@ -221,7 +221,7 @@ function readLlama(fields: Fields): ModelConfig {
   })
 }
 
-/** What all families call alike. */
+/** The fields that have the same name in all families. */
 function readSizes(fields: Fields): Pick<ModelConfig, 'layers' | 'width' | 'heads' | 'vocabulary'> {
   const width = readWhole(fields, 'hidden_size', 1, MAX_WIDTH)
   return {

@@ -31,7 +31,7 @@ interface Kept {
   readonly model: LanguageModel
   readonly sequence: Sequence
   readonly tokens: readonly number[]
-  /** What must be equal, beside the mask. */
+  /** The settings that must be equal, besides the mask. */
   readonly how: string
 }
 

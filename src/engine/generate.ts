@@ -24,7 +24,7 @@ export interface GenerateOptions {
   readonly planner?: MaskPlanner | null
   /** Default `auto`. */
   readonly mode?: MaskMode
-  /** What keys and values are stored as; default `int8` where weights are, else `f32`. */
+  /** The storage of keys and values; default `int8` where weights are int8, else `f32`. */
   readonly cache?: CacheStorage
   /** Default greedy. */
   readonly sampler?: Sampler
@@ -60,7 +60,7 @@ export interface PromptRun {
 export interface TextRun {
   /** How many times a mask was decided; 0 without a planner. */
   readonly decisions: number
-  /** What dense checks did; null without them. */
+  /** The results of dense checks; null without checks. */
   readonly checked: CheckCounts | null
 }
 

@@ -23,7 +23,7 @@ export function defaultCache(weights: Storage): CacheStorage {
   return storageNamed(weights).roundsActivations ? 'int8' : 'f32'
 }
 
-/** What attention needs of one layer: G key heads, C positions, K numbers in a row. */
+/** The keys and values of one layer: G key heads, C positions, K numbers in a row. */
 export interface LayerCache {
   readonly key: StoredBuffer // [G, C, K]
   readonly value: StoredBuffer // [G, C, K]

@@ -11,7 +11,7 @@ import { UsageError } from '../tensor/errors.ts'
 
 const { fround } = Math
 
-/** What each row of logits is asked for: the label of the next position; nothing for the last row. */
+/** The target of each row of logits: the label of the next position; none for the last row. */
 export function shiftLabels(labels: Int32Array): Int32Array {
   const shifted = new Int32Array(labels.length).fill(NOT_SCORED)
   shifted.set(labels.subarray(1))

@@ -28,7 +28,7 @@ export interface Work {
   readonly steps: number
 }
 
-/** What a jump costs, as bytes that could have been read instead. */
+/** The cost of a jump, in bytes that could have been read instead. */
 const JUMP_BYTES = 4096
 
 /** Tokens whose arithmetic takes as long as reading the weights once. */
@@ -43,7 +43,7 @@ const LIST_COST = 0.05
 /** Bytes moved by packing a byte: read, and written over something that is fetched first. */
 const MOVES_PER_BYTE = 3
 
-/** What each strategy costs, in bytes; equal units for all, so that they can be compared. */
+/** The cost of each strategy in bytes, so that strategies can be compared. */
 export function costOfStrategies(work: Work): Record<ExecutionStrategy, number> {
   const { matrices, rows, chosen, runs, fresh, rowBytes, T, steps } = work
   const reads = steps + Math.max(1, T / TOKENS_PER_READ)

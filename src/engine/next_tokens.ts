@@ -25,7 +25,7 @@ import { expectOption, wholeOption, type OptionRecord } from '../tensor/option.t
 import type { Sampler } from './sampling.ts'
 import type { Sequence } from './sequence.ts'
 
-/** What checks did to a text. */
+/** Counts of the dense checks of a text. */
 export interface CheckCounts {
   /** Dense passes. */
   readonly checks: number
@@ -40,7 +40,7 @@ export interface CheckCounts {
 /** A token of the text. */
 export interface ChosenToken {
   readonly token: number
-  /** What it was chosen from: [V]. */
+  /** The logits it was chosen from: [V]. */
   readonly logits: Float32Array
 }
 

@@ -6,7 +6,7 @@
  * their terms are added in.
  */
 
-/** What a new mask asks of packed rows. */
+/** The changes of packed rows under a new mask. */
 export interface SlotChange {
   /** Slots to be written, ascending, and the unit each receives. */
   readonly slots: Int32Array

@@ -10,7 +10,7 @@ import type { Instruction } from './active_layer.ts'
 import type { LayerCache } from './layer_cache.ts'
 import type { LoadedModel } from './loaded_model.ts'
 
-/** What every step of one pass shares. */
+/** The state that all steps of one pass share. */
 export interface Pass {
   readonly backend: Backend
   /** New tokens. */
@@ -45,7 +45,7 @@ export function passOf(
   return { backend, T, past, tokens, angles, positions: (offset) => model.positionRows(past, T, offset) }
 }
 
-/** What attention scores are scaled by. */
+/** The factor of attention scores. */
 export function attentionScale(headSize: number): number {
   return headSize ** -0.5
 }

@@ -325,7 +325,7 @@ export class Sequence {
     return this.#stream(end, home, T)
   }
 
-  /** What stands before the layers. */
+  /** The steps before the layers. */
   #runStart({ past, T }: Segment, tokens: Int32Array): void {
     const { plan, backend } = this.model
     const [section] = plan.sections
@@ -576,7 +576,7 @@ interface Asks {
 interface GateChoice {
   /** Those that are computed, ascending; null for all. */
   readonly neurons: Buffer | null // below F
-  /** What activations are multiplied by, where all are computed. */
+  /** The factors of activations, where all are computed. */
   readonly factors: Buffer | null // [F]
 }
 

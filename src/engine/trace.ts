@@ -28,7 +28,7 @@ export interface TracedSection {
   readonly cache: Readonly<Record<'key' | 'value', Buffer>> | null // [G, S, K]
 }
 
-/** What a trace may be run under. */
+/** The options of a trace. */
 export interface TraceOptions {
   /** Multiplied into the heads' outputs and the activations; any numbers. */
   readonly mask?: UnitMask | null
@@ -137,7 +137,7 @@ export class Trace {
     return this.#readAt(layer, (at) => at.neurons.inner)
   }
 
-  /** What fc1 reads, the output of its norm: [T, D]. */
+  /** The input of fc1, which is the output of its norm: [T, D]. */
   fc1Input(layer: number): Float32Array {
     return this.#readAt(layer, (at) => (at.neurons.gate as Step).of[0])
   }

@@ -21,7 +21,7 @@ import { WeightReader, type LoadOptions } from './weight_reader.ts'
 
 /** Every parameter of a model. */
 export interface ModelWeights {
-  /** What its matrices are stored as. */
+  /** The storage of its matrices. */
   readonly storage: Storage
   /** The parameters as they are held, by Hugging Face name, in the order of the forward pass. */
   readonly matrices: ReadonlyMap<string, Matrix>
@@ -92,7 +92,7 @@ function checkStorage(storage: Storage, allowNonFinite: boolean): void {
 class Places {
   /** Scopes of the backend given and of its siblings, in the order of the layers. */
   readonly #scopes: BufferScope[]
-  /** Of each layer: an index into the scopes. */
+  /** An index into the scopes for each layer. */
   readonly #layers: number[] = []
 
   constructor(config: ModelConfig, home: Backend, storage: Storage, most: number) {

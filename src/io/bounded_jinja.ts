@@ -167,7 +167,7 @@ function formatDate(date: Date, format: string): string {
   })
 }
 
-/** What a value contains, with repetitions. */
+/** The size of a value, with repetitions. */
 interface Size {
   readonly chars: number
   readonly items: number

@@ -8,7 +8,7 @@
 import * as v from 'valibot'
 import { joinPath } from '../platform/platform.ts'
 import { isThere, readWhole } from './files.ts'
-import { decodeText, describeJson, parseJson, toPlain } from './json.ts'
+import { decodeText, objectOf, parseJson, toPlain } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { checkSchema, wholeNumber } from './schema.ts'
 
@@ -91,8 +91,7 @@ async function readJson<Output>(
 ): Promise<Output | null> {
   const path = joinPath(folder, name)
   if (!(await isThere(path))) return null
-  const json = parseJson(await readWhole(path), name, { numbers: 'rounded' })
-  if (!(json instanceof Map)) throw refusal(code, name, 'an object', describeJson(json))
+  const json = objectOf(parseJson(await readWhole(path), name, { numbers: 'rounded' }), code, name)
   return checkSchema(schema, toPlain(json), { code, subject: name })
 }
 

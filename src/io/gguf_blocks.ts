@@ -222,7 +222,7 @@ const otherTypes: ReadonlyMap<number, string> = new Map([
   [39, 'MXFP4'],
 ])
 
-/** What an unsupported type is called. */
+/** The name of an unsupported type. */
 export function describeGgufType(type: number): string {
   return otherTypes.get(type) ?? `type ${type}`
 }

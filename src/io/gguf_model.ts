@@ -106,7 +106,7 @@ const ROTATION_FACTORS = 'rope_freqs.weight'
 
 type Architecture = 'llama' | 'qwen2'
 
-/** What a tensor is called, and the entry of the configuration that says how many heads its rows are permuted in. */
+/** The name of a tensor, and the entry of the configuration with the number of heads in which its rows are permuted. */
 interface Known {
   readonly hugging: string
   readonly heads: 'num_attention_heads' | 'num_key_value_heads' | null

@@ -6,7 +6,7 @@
  * and memory are linear in the file; the recursion is at most `maxDepth` deep.
  */
 import { quote, refusal } from './refusal.ts'
-import type { InputError } from '../tensor/errors.ts'
+import type { ErrorDetails, InputError } from '../tensor/errors.ts'
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonMap
 export type JsonMap = Map<string, JsonValue>
@@ -41,8 +41,14 @@ const MAX_CONTAINERS = 1_000_000
  *   JSON_SURROGATE.
  */
 export function parseJson(bytes: Uint8Array, name: string, options: JsonOptions = {}): JsonValue {
-  const reader = new JsonReader(decodeText(bytes, name, options.byteOffset), name, options)
-  return reader.readAll()
+  const { byteOffset: start = 0 } = options
+  const text = decodeText(bytes, name, start)
+  // Positions count UTF-16 units; the file counts bytes.
+  const refuse: Refuse = (position, code, expected, got) => {
+    const byteOffset = start + new TextEncoder().encode(text.slice(0, position)).length
+    return refusal(code, `${name} at byte ${byteOffset}`, expected, got, { byteOffset })
+  }
+  return new JsonReader(text, options, refuse).readAll()
 }
 
 /**
@@ -50,10 +56,9 @@ export function parseJson(bytes: Uint8Array, name: string, options: JsonOptions 
  * @throws InputError JSON_BOM for a byte order mark, JSON_ENCODING for bytes that are not UTF-8.
  */
 export function decodeText(bytes: Uint8Array, name: string, byteOffset = 0): string {
-  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
-    throw refusal('JSON_BOM', name, 'text without a byte order mark', 'a byte order mark', { byteOffset })
-  }
   const text = decodeUtf8(bytes)
+  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf)
+    throw refusal('JSON_BOM', name, 'text without a byte order mark', 'a byte order mark', { byteOffset })
   if (text !== null) return text
   throw refusal('JSON_ENCODING', name, 'UTF-8 text', 'other bytes', { byteOffset })
 }
@@ -87,6 +92,29 @@ export function describeJson(value: JsonValue | undefined): string {
   return Array.isArray(value) ? 'a list' : 'an object'
 }
 
+/** The error for a JSON value that is not the expected one. */
+export function refuseJson(
+  code: string,
+  subject: string,
+  expected: string,
+  value: JsonValue | undefined,
+  details?: ErrorDetails,
+): InputError {
+  const got = describeJson(value)
+  return refusal(code, subject, expected, got, details)
+}
+
+/** A value that must be an object. @throws InputError of this code for any other value */
+export function objectOf(
+  value: JsonValue | undefined,
+  code: string,
+  subject: string,
+  details?: ErrorDetails,
+): JsonMap {
+  if (value instanceof Map) return value
+  throw refuseJson(code, subject, 'an object', value, details)
+}
+
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 const NUMBER_GOES_ON = /[-+.0-9A-Za-z_]/y
 const HEX = /[0-9A-Fa-f]{4}/y
@@ -108,24 +136,25 @@ const escapes = new Map([
   ['t', '\t'],
 ])
 
+/** The error at a position of the text. */
+type Refuse = (position: number, code: string, expected: string, got: string) => InputError
+
 class JsonReader {
   private position = 0
   private depth = 0
   private readonly text: string
-  private readonly name: string
   private readonly maxDepth: number
   private readonly integersOnly: boolean
   private readonly rounds: boolean
-  private readonly byteOffset: number
   private readonly budget: JsonBudget
+  private readonly refuseAt: Refuse
 
-  constructor(text: string, name: string, options: JsonOptions) {
+  constructor(text: string, options: JsonOptions, refuseAt: Refuse) {
     this.text = text
-    this.name = name
+    this.refuseAt = refuseAt
     this.maxDepth = options.maxDepth ?? 64
     this.integersOnly = options.numbers === 'integers'
     this.rounds = options.numbers === 'rounded'
-    this.byteOffset = options.byteOffset ?? 0
     this.budget = options.budget ?? { max: MAX_CONTAINERS, left: MAX_CONTAINERS }
   }
 
@@ -312,9 +341,6 @@ class JsonReader {
   }
 
   private refuse(code: string, expected: string, got: string): InputError {
-    // Positions count UTF-16 units; the file counts bytes.
-    const before = new TextEncoder().encode(this.text.slice(0, this.position)).length
-    const byteOffset = this.byteOffset + before
-    return refusal(code, `${this.name} at byte ${byteOffset}`, expected, got, { byteOffset })
+    return this.refuseAt(this.position, code, expected, got)
   }
 }

@@ -10,7 +10,7 @@ import { fileNameOf, folderOf, joinPath, list } from '../platform/platform.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
 import type { ChatTemplate } from './chat_template.ts'
 import { isThere, kindOf, readWhole } from './files.ts'
-import { describeJson, parseJson, toPlain } from './json.ts'
+import { objectOf, parseJson, toPlain } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { joinSafely } from './safe_path.ts'
 import { openSafetensors } from './safetensors.ts'
@@ -173,9 +173,7 @@ async function present(folder: string, names: readonly string[]): Promise<string
 }
 
 async function readConfig(path: string): Promise<unknown> {
-  const json = parseJson(await readWhole(path), fileNameOf(path))
-  if (!(json instanceof Map)) throw refusal('MODEL_CONFIG', path, 'an object', describeJson(json))
-  return toPlain(json)
+  return toPlain(objectOf(parseJson(await readWhole(path), fileNameOf(path)), 'MODEL_CONFIG', path))
 }
 
 /**

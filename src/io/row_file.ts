@@ -5,7 +5,7 @@
  * depend on the format.
  */
 import { openFile, readExactly, readWhole, TEXT_LIMIT } from './files.ts'
-import { describeJson, parseJson, type JsonMap } from './json.ts'
+import { objectOf, parseJson, type JsonMap } from './json.ts'
 import { decodeParquet } from './parquet_decoder.ts'
 import { refusal } from './refusal.ts'
 
@@ -69,10 +69,8 @@ function parseJsonLines(bytes: Uint8Array, name: string): PlacedRow[] {
       if (end - start > TEXT_LIMIT)
         throw refusal('ROW_LIMIT', place, `lines of at most ${TEXT_LIMIT} bytes`, `${end - start}`)
       if (rows.length === ROW_LIMIT) throw refusal('ROW_LIMIT', name, `at most ${ROW_LIMIT} rows`, 'more')
-      const values = parseJson(bytes.subarray(start, end), place, { byteOffset: start, budget })
-      if (!(values instanceof Map))
-        throw refusal('ROW_SYNTAX', place, 'an object', describeJson(values), { byteOffset: start })
-      rows.push({ place, values })
+      const row = parseJson(bytes.subarray(start, end), place, { byteOffset: start, budget })
+      rows.push({ place, values: objectOf(row, 'ROW_SYNTAX', place, { byteOffset: start }) })
     }
     start = end + 1
   }

@@ -22,7 +22,7 @@ import {
   TEXT_LIMIT,
   type RangedFile,
 } from './files.ts'
-import { describeJson, parseJson, type JsonValue } from './json.ts'
+import { describeJson, objectOf, parseJson, refuseJson, type JsonValue } from './json.ts'
 import { quote, refusal, refuseTensor } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
@@ -108,10 +108,9 @@ function parseHeader(
   name: string,
 ): { metadata: Map<string, string>; entries: Entry[] } {
   const options = { maxDepth: HEADER_DEPTH, numbers: 'integers', byteOffset: LENGTH_BYTES } as const
-  const json = parseJson(text, `${name} header`, options)
-  if (!(json instanceof Map)) {
-    throw refusal('SAFETENSORS_HEADER', `${name} header`, 'an object', describeJson(json), { byteOffset: 8 })
-  }
+  const subject = `${name} header`
+  const header = parseJson(text, subject, options)
+  const json = objectOf(header, 'SAFETENSORS_HEADER', subject, { byteOffset: LENGTH_BYTES })
   const entries: Entry[] = []
   for (const [tensor, description] of json) {
     if (tensor !== '__metadata__') entries.push(readEntry(tensor, description, name))
@@ -124,11 +123,9 @@ function readMetadata(json: JsonValue | undefined, name: string): Map<string, st
   const metadata = new Map<string, string>()
   if (json === undefined) return metadata
   const subject = `${name} __metadata__`
-  if (!(json instanceof Map)) throw refusal('SAFETENSORS_METADATA', subject, 'an object', describeJson(json))
-  for (const [key, value] of json) {
-    if (typeof value !== 'string') {
-      throw refusal('SAFETENSORS_METADATA', `${subject} ${quote(key)}`, 'text', describeJson(value))
-    }
+  for (const [key, value] of objectOf(json, 'SAFETENSORS_METADATA', subject)) {
+    if (typeof value !== 'string')
+      throw refuseJson('SAFETENSORS_METADATA', `${subject} ${quote(key)}`, 'text', value)
     metadata.set(key, value)
   }
   return metadata

@@ -7,7 +7,7 @@
 import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
 import { fileNameOf, folderOf } from '../platform/platform.ts'
 import { isThere, readWhole } from './files.ts'
-import { describeJson, parseJson, type JsonMap } from './json.ts'
+import { objectOf, parseJson, refuseJson, type JsonMap } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { joinSafely, safePath } from './safe_path.ts'
 import { checkTensorName } from './tensor_name.ts'
@@ -41,12 +41,8 @@ export function encodeShardIndex(files: ReadonlyMap<string, string>, totalBytes:
  *   PATH_UNSAFE, TENSOR_NAME, SHARD_LIMIT for more than 10,000 files.
  */
 export function parseShardIndex(bytes: Uint8Array, name: string, ending: string): ShardIndex {
-  const json = parseJson(bytes, name, { maxDepth: 8 })
-  if (!(json instanceof Map)) throw refusal('SHARD_INDEX', name, 'an object', describeJson(json))
-  const weightMap = json.get('weight_map')
-  if (!(weightMap instanceof Map)) {
-    throw refusal('SHARD_INDEX', `${name} weight_map`, 'an object', describeJson(weightMap))
-  }
+  const json = objectOf(parseJson(bytes, name, { maxDepth: 8 }), 'SHARD_INDEX', name)
+  const weightMap = objectOf(json.get('weight_map'), 'SHARD_INDEX', `${name} weight_map`)
   const files = readWeightMap(weightMap, name, ending)
   const shards = [...new Set(files.values())]
   if (shards.length === 0) throw refusal('SHARD_INDEX', `${name} weight_map`, 'tensors', 'none')
@@ -63,7 +59,7 @@ function readWeightMap(weightMap: JsonMap, name: string, ending: string): Map<st
     checkTensorName(tensor, name)
     if (typeof file !== 'string') {
       const subject = `${name} ${quote(tensor)}`
-      throw refusal('SHARD_INDEX', subject, 'the name of a file', describeJson(file), { tensor })
+      throw refuseJson('SHARD_INDEX', subject, 'the name of a file', file, { tensor })
     }
     if (!judged.has(file)) {
       safePath(file, name)

@@ -8,7 +8,7 @@
  * Added tokens are special tokens here, whatever the file says of them: text never becomes one.
  */
 import * as v from 'valibot'
-import { describeJson, parseJson, toPlain, type JsonMap, type JsonValue } from './json.ts'
+import { objectOf, parseJson, refuseJson, toPlain, type JsonMap, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { checkSchema } from './schema.ts'
 import {
@@ -31,16 +31,13 @@ import {
  */
 export function parseTokenizerJson(bytes: Uint8Array): Vocabulary {
   const name = 'tokenizer.json'
-  const json = parseJson(bytes, name)
-  if (!(json instanceof Map)) throw refusal('TOKENIZER_VOCAB', name, 'an object', describeJson(json))
-  const model = json.get('model')
-  if (!(model instanceof Map))
-    throw refusal('TOKENIZER_VOCAB', `${name} model`, 'an object', describeJson(model))
+  const json = objectOf(parseJson(bytes, name), 'TOKENIZER_VOCAB', name)
+  const model = objectOf(json.get('model'), 'TOKENIZER_VOCAB', `${name} model`)
   const spelling = readSpelling(json, model)
   const ids = readIds(model.get('vocab'), `${name} vocab`)
   const special = addTokens(ids, json.get('added_tokens'))
   const list = model.get('merges')
-  if (!Array.isArray(list)) throw refusal('TOKENIZER_MERGES', `${name} merges`, 'a list', describeJson(list))
+  if (!Array.isArray(list)) throw refuseJson('TOKENIZER_MERGES', `${name} merges`, 'a list', list)
   const merges = list.map((merge, i) => {
     const parts = typeof merge === 'string' ? merge.split(' ') : merge
     return readPair(Array.isArray(parts) ? parts : [parts], `${name} merge ${i + 1}`)
@@ -54,11 +51,11 @@ function addTokens(ids: Map<string, number>, list: JsonValue | undefined): Set<s
   const special = new Set(specialTokens)
   if (list === undefined || list === null) return special
   const name = 'tokenizer.json added_tokens'
-  if (!Array.isArray(list)) throw refusal('TOKENIZER_VOCAB', name, 'a list', describeJson(list))
+  if (!Array.isArray(list)) throw refuseJson('TOKENIZER_VOCAB', name, 'a list', list)
   for (const item of list) {
     const content = item instanceof Map ? item.get('content') : undefined
     if (!(item instanceof Map) || typeof content !== 'string' || content === '') {
-      throw refusal('TOKENIZER_VOCAB', name, 'objects with content and id', describeJson(item))
+      throw refuseJson('TOKENIZER_VOCAB', name, 'objects with content and id', item)
     }
     const id = checkId(item.get('id'), () => `${name} ${quote(content)}`)
     const known = ids.get(content)

@@ -75,7 +75,7 @@ function decoderOf(space: 'always' | 'unlessThere' | 'never'): object {
   return { type: 'Sequence', decoders }
 }
 
-/** What is put around a text. */
+/** The ids around a text. */
 function templateOf({ ids, prefix, suffix }: Vocabulary): object {
   const names = new Map([...ids].map(([token, id]) => [id, token]))
   const part = (id: number): object => ({ SpecialToken: { id: names.get(id), type_id: 0 } })

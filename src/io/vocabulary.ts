@@ -9,7 +9,7 @@
  * Invariants, checked here: ids are unique; the token of a byte is no special token; each merge joins two tokens into a third
  * one, none of which is special; no merge is repeated. So text never becomes a special token.
  */
-import { decodeText, describeJson, parseJson, type JsonValue } from './json.ts'
+import { decodeText, describeJson, objectOf, parseJson, refuseJson, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 
 /** A vocabulary. */
@@ -133,9 +133,8 @@ export function parseVocabularyFiles(vocab: Uint8Array, merges: Uint8Array): Voc
 
 /** The ids of an object of tokens. @param name of the object, for errors @throws InputError TOKENIZER_VOCAB */
 export function readIds(json: JsonValue | undefined, name: string): Map<string, number> {
-  if (!(json instanceof Map)) throw refusal('TOKENIZER_VOCAB', name, 'an object', describeJson(json))
   const ids = new Map<string, number>()
-  for (const [token, id] of json)
+  for (const [token, id] of objectOf(json, 'TOKENIZER_VOCAB', name))
     ids.set(
       token,
       checkId(id, () => `${name} ${quote(token)}`),
@@ -151,7 +150,7 @@ export function readIds(json: JsonValue | undefined, name: string): Map<string, 
 export function checkId(id: JsonValue | undefined, subject: () => string): number {
   // Adding 0 makes 0 of -0.
   if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < MAX_TOKENS) return id + 0
-  throw refusal('TOKENIZER_VOCAB', subject(), `an id from 0 to ${MAX_TOKENS - 1}`, describeJson(id))
+  throw refuseJson('TOKENIZER_VOCAB', subject(), `an id from 0 to ${MAX_TOKENS - 1}`, id)
 }
 
 function readMergeLines(text: string): (readonly [string, string])[] {

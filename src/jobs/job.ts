@@ -30,7 +30,7 @@ export interface JobProgress {
   readonly total: number
 }
 
-/** What the code that does a job gets. */
+/** The arguments of the code that does a job. */
 export interface JobContext {
   /** Reads the file of this name in `files` and checks its hash. @throws InputError SHARD_FILE, SHARD_DAMAGED */
   read(name: string): Promise<Uint8Array>

@@ -38,7 +38,7 @@ const WAIT = 100
 /** The bytes of a refusal that are read: its first fields say why. */
 const REFUSAL_BYTES = 4096
 
-/** What a service answers. */
+/** The answer of a service. */
 interface Answer {
   readonly status: number
   /** The object; nothing of a refusal. */

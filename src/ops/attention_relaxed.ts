@@ -1,18 +1,19 @@
 /**
- * What a relaxed backend may differ by in attention and its gradients, and a fast one in attention (relaxed.ts says what
- * that means).
+ * Bounds of attention and its gradients on relaxed backends, and of attention on fast backends (relaxed.ts defines bounds and
+ * magnitudes).
  *
- * A score is an inner product of `striped(K)` roundings, so two of them are within 2 striped(K) 2^-24 |score| of each other,
- * with |score| the sum of its terms' sizes, at most A for one query. A weight is e^score over a sum of such, so its
- * logarithm moves by twice that, and by what the shifted scores (of at most 2 A) are rounded by, above and below the line:
+ * A score is an inner product in which a term is rounded at most `striped(K)` times. Two computations of a score therefore differ
+ * by at most 2 striped(K) 2^-24 |score|, where |score| is the sum of its absolute terms. A is the largest |score| of a query.
+ * A weight is e^score over the sum of these powers. The logarithm of a weight therefore moves by at most twice the difference of
+ * the scores, and by the rounding of the shifted scores (of at most 2 A) in the numerator and the denominator:
  *
  *   | log(weight' / weight) | <= (4 striped(K) + 8) 2^-24 A
  *
- * and each weight is rounded by e^x (4 units, above and below the line, twice), by its sum and by the quotient. To the
- * first order all that is a multiple of 2^-24 of (1 + A) weight; past it of (1 + (e^(c A) - 1) / c) weight, c the bound.
- * Sums of weighted values are chains. In any order of additions the same holds with `sequential` in the place of
- * `striped`. A bound that is exponential in the scores promises little where they are large, and
- * nothing better is true: there one score decides which value is taken.
+ * A weight is also rounded by e^x (4 units, in the numerator and the denominator of both computations), by the sum and by the
+ * quotient. All of this together is, to the first order, a multiple of 2^-24 of (1 + A) weight; in general it is that multiple
+ * of (1 + (e^(c A) - 1) / c) weight, where c is the bound.
+ * Weighted values are added one after the other. For sums in any order `sequential` takes the place of `striped`. The bound grows
+ * exponentially with the scores. No better one holds: a large score alone decides which value is taken.
  */
 import { keyHeadOf } from './attention.ts'
 import type { Relaxed, Sizes } from './op.ts'
@@ -20,10 +21,10 @@ import { productSize, ROUNDING, sequential, striped, TINY } from './relaxed.ts'
 
 const { abs, expm1 } = Math
 
-/** Roundings of a term of a sum of so many products. */
+/** The most roundings of a term in a sum of `length` products. */
 type Order = (length: number) => number
 
-/** Roundings of a weight over S positions and of the sum of weighted values, the scores' included. */
+/** Roundings of a weight over S positions and of the sum of weighted values, including the roundings of the scores. */
 function attentionBound({ S, K }: Sizes, order: Order = striped): number {
   return 4 * order(K) + 8 + 2 * order(S) + 18 + 2 * sequential(S)
 }
@@ -39,7 +40,7 @@ interface Query {
   readonly K: number
 }
 
-/** The weights of a query, in float64, each times what a part of it may differ by: 1 + (e^(c A) - 1) / c. */
+/** The weights of a query in float64, each times 1 + (e^(c A) - 1) / c, the factor of the head of this file. */
 function weightsOf({ query, at, key, keyAt, scale, visible, K }: Query, bound: number): Float64Array {
   const scores = new Float64Array(visible)
   let most = 0
@@ -59,7 +60,7 @@ function weightsOf({ query, at, key, keyAt, scale, visible, K }: Query, bound: n
   return powers.map((power) => (power / total + TINY) * (1 + expm1(c * most) / c))
 }
 
-/** Of each output: the sum over what it sees of weight |value|. */
+/** For each output: the sum of weight |value| over the visible positions. */
 function attentionMagnitude(
   y: Float32Array, // [T, H, K]
   query: Float32Array, // [T, H, K]
@@ -104,16 +105,16 @@ export const attentionRelaxed: Relaxed<Arguments> = {
   magnitude: (...args) => attentionMagnitude(...args),
 }
 
-/** attention, its sums in any order. */
+/** attention with sums in any order. */
 export const attentionFast: Relaxed<Arguments> = {
   bound: (sizes) => attentionBound(sizes, sequential),
   magnitude: (...args) => attentionMagnitude(...args, sequential),
 }
 
 /**
- * A score's gradient is weight (w_grad - mean), with w_grad of at most B = max over s of sum |y_grad value[s]|: it moves by
- * what the weight does in itself, in the mean and before it, 3 times, and by the roundings of w_grad (twice striped(K), and
- * as much in the mean), of the mean and of what is made of both. B is the size that all this is relative to.
+ * The gradient of a score is weight (w_grad - mean), where |w_grad| is at most B = max over s of sum |y_grad value[s]|. The error
+ * of the weight enters three times: in the factor, in the mean, and in the product. To it come the roundings of w_grad (twice
+ * striped(K), and as much in the mean), of the mean, and of their difference and product. All of them are relative to B.
  */
 function attentionBackwardBound({ T, H, G, K }: Sizes): number {
   const products = 4 * striped(K) + 2 * striped(T) + 8
@@ -122,7 +123,7 @@ function attentionBackwardBound({ T, H, G, K }: Sizes): number {
   return 3 * attentionBound({ S: T, K }) + products + 4 * sequential(sharing * T) + 4
 }
 
-/** Of each gradient: the sum of its terms' sizes, a score's gradient taken as weight B. */
+/** For each gradient: the sum of its absolute terms, with weight B for the gradient of a score. */
 function attentionBackwardMagnitude(
   query_grad: Float32Array, // [T, H, K]
   key_grad: Float32Array, // [T, G, K]

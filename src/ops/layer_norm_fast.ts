@@ -1,5 +1,5 @@
 /**
- * What a fast backend may differ by in layer_norm: its sums have any order (relaxed.ts says what that means).
+ * The bound of layer_norm on fast backends, whose sums have any order (relaxed.ts defines bounds and magnitudes).
  *
  * With A the mean of |x|, s = sqrt(variance + epsilon) and n = (x - mean) / s, all exact, and c roundings:
  *   the mean is off by c 2^-24 A, for it is a sum over a count;
@@ -25,7 +25,7 @@ function roundings(D: number): number {
 /** Sums past this may overflow in float32, in one order if not in the other: then nothing is known. */
 const MOST = 2 ** 126
 
-/** Of each output: |weight| (A + |n| (A + s)) / s' + |bias|. */
+/** For each output: |weight| (A + |n| (A + s)) / s' + |bias|. */
 function layerNormMagnitude(
   y: Float32Array, // [T, D]
   x: Float32Array, // [T, D]

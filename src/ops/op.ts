@@ -196,7 +196,7 @@ type WithArray<Args extends readonly unknown[], Array> = {
   [I in keyof Args]: Float32Array | Uint16Array extends Args[I] ? Array : Args[I]
 }
 
-/** What a kernel is given. */
+/** The arguments of a kernel. */
 type DefinitionArguments<D> = D extends (...args: infer Args) => void ? Args : never
 
 /** An op that has one kernel: a call takes the arrays of its definition, then these numbers. */

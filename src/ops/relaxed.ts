@@ -1,11 +1,11 @@
 /**
- * What backends may differ by that do not owe the bits of the definition. A relaxed one computes with the additions of the
- * definition, in their order, but a product that is added to a sum may stay unrounded there. A fast one may also add in
- * any order, the same each time:
+ * Bounds for backends that do not owe the bits of the definition. A relaxed backend adds as the definition does, in the same
+ * order, but a product that is added to a sum may stay unrounded there. A fast backend may also add in any order, if it is the
+ * same order each time:
  *
  *   |actual - expected| <= bound(sizes) * 2^-24 * (magnitude + 2^-102)
  *
- * Where no kernel says otherwise its bits are those of the definition.
+ * A kernel without a bound owes the bits of the definition.
  *
  * Bounds are counts of roundings. A number that was rounded d times on its way into a sum is within d * 2^-24 of itself,
  * to first order (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), so a sum of terms is within that
@@ -20,7 +20,7 @@ import type { Relaxed, Sizes } from './op.ts'
 /** Relative error of one rounding. */
 export const ROUNDING: number = 2 ** -24
 
-/** What numbers count as at least when they are rounded. */
+/** The least size that a number counts as when it is rounded. */
 export const TINY: number = 2 ** -102
 
 /**

@@ -19,7 +19,7 @@ import type { OpOutcome } from './run_ops.ts'
 
 const format = 'shadowllm-parity-certificate 1'
 
-/** What a certificate holds. */
+/** The content of a certificate. */
 export interface Certificate {
   readonly format: typeof format
   /** Its data is the definitions that were compared with. */

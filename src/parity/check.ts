@@ -16,7 +16,7 @@ export interface ParityTensor {
 /** A file of them, by name. */
 export type ParityTensors = ReadonlyMap<string, ParityTensor>
 
-/** What was found of one tensor. */
+/** The result of one tensor. */
 export interface TensorComparison {
   readonly name: string
   readonly kind: TensorKind['kind']
@@ -34,7 +34,7 @@ export interface TensorComparison {
   readonly mismatch: string | null
 }
 
-/** What was found of two files. */
+/** The result of two files. */
 export interface ParityReport {
   readonly passed: boolean
   /** Tensors in both files, in the order of the first. */

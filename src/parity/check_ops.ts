@@ -19,7 +19,7 @@ import { openOpFile, opFileName, opsOfFiles, readNumbers, type StoredCase } from
 import { hintOf, type AnsweredCase } from './op_hints.ts'
 import { worseOf, type PlacedDifference } from './worst.ts'
 
-/** What was found of one op's file. */
+/** The result of the file of one op. */
 export interface OpCheck {
   readonly op: KernelName
   readonly passed: boolean

@@ -7,7 +7,7 @@ import { decodeFloats, decodeIntegers } from '../tensor/dtypes.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
 import type { ParityTensor, ParityTensors } from './check.ts'
 
-/** What the reference is run on. */
+/** The inputs of the reference. */
 export interface ParityCases {
   readonly B: number
   readonly T: number

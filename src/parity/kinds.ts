@@ -16,10 +16,10 @@
  * Rows that belong to padding are undefined, so they are left out; `rows` says which axes of a tensor they are.
  */
 
-/** What an error is measured against. */
+/** How an error is measured. */
 export type Measure = 'absolute' | 'relative' | 'largest'
 
-/** What is expected of a kind of tensor. */
+/** The expectation for a kind of tensor. */
 export interface TensorKind {
   readonly kind: 'inputs' | 'logits' | 'nll' | 'loss' | 'gradients' | 'criteria' | 'activations'
   readonly tolerance: number

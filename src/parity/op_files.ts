@@ -18,10 +18,10 @@ import { arraysOf, shapeOf } from '../testing/op_case.ts'
 import { sizesOf, type Value, type Values } from '../testing/op_call.ts'
 import { casesOf, type SuiteOptions } from './op_suite.ts'
 
-/** What the metadata of every file says first. */
+/** The first entries of the metadata of every file. */
 export const opFormat = 'shadowllm-op 1'
 
-/** What safetensors calls the kinds of numbers. */
+/** The names of the kinds of numbers in safetensors. */
 export const storedAs: Readonly<Record<Dtype, SourceDtype>> = {
   f32: 'F32',
   i32: 'I32',
@@ -83,7 +83,7 @@ export interface StoredCase {
   readonly index: number
   readonly sizes: Sizes
   readonly values: Values
-  /** What the definition gave. */
+  /** The result of the definition. */
   readonly expected: Readonly<Record<string, Numbers>>
 }
 

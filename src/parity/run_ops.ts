@@ -16,7 +16,7 @@ import { boundOf, compareOutputs, evaluate, owedBy } from '../testing/op_agreeme
 import { casesOf, type OpCase, type SuiteOptions } from './op_suite.ts'
 import { worseOf, type PlacedDifference } from './worst.ts'
 
-/** What was found of one op. */
+/** The result of one op. */
 export interface OpOutcome {
   readonly op: KernelName
   readonly passed: boolean

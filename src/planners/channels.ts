@@ -7,7 +7,7 @@ import type { PlannerBy } from '../masks/planner.ts'
 /** One of them. */
 export type ChannelPlanner = PlannerBy<'channels'>
 
-/** Makes one. Dense layers are neither summarized nor masked. */
+/** A planner of input channels. Dense layers are neither summarized nor masked. */
 export function channelPlanner(
   name: string,
   { denseLayers }: Budget,

@@ -23,7 +23,7 @@ export interface LateRanking<Scores> extends Pick<LatePlanner, 'summarize'> {
   readonly scores: (summaries: Float32Array) => Scores
 }
 
-/** Makes one. @throws UsageError (when asked) as `selectMask` */
+/** A planner that ranks all units after the prompt. @throws UsageError (when asked) as `selectMask` */
 export function latePlanner(
   name: string,
   { summarize, scores }: LateRanking<UnitScores>,
@@ -39,7 +39,7 @@ export function latePlanner(
   }
 }
 
-/** Makes one that ranks neurons, [L, F], and keeps all heads, whatever the budget says of these. @throws as `latePlanner` */
+/** A planner that ranks neurons, [L, F], and keeps all heads, also under a budget for heads. @throws as `latePlanner` */
 export function neuronPlanner(
   name: string,
   shape: UnitShape,

@@ -1,8 +1,7 @@
 /**
  * Planners that rank all units of a model at once: they compute scores, and the best units are kept within a budget.
  *
- * The scores and the budget of such a planner are accessible, so that the scores can be shown, stored, and used with
- * another budget.
+ * Such a planner exposes its scores and its budget, so that the scores can be shown, stored, and used with another budget.
  */
 import type { Budget } from '../masks/budget.ts'
 import type { PlannerBy, PromptEnd, PromptView } from '../masks/planner.ts'
@@ -21,10 +20,10 @@ export interface Ranking<View = PromptView | PromptEnd> {
 
 /** A planner whose mask is `selectMask(ranking.scores(view), ranking.budget)`. */
 export type RankingPlanner = PlannerBy<'attention'> & { readonly ranking: Ranking<PromptView> }
-/** The same, decided when the prompt has run. */
+/** A ranking planner that decides after the prompt has run. */
 export type LatePlanner = PlannerBy<'prompt'> & { readonly ranking: Ranking<PromptEnd> }
 
-/** Makes one. @throws UsageError (when asked) as `selectMask` */
+/** A planner that ranks all units when it is asked. @throws UsageError (when asked) as `selectMask` */
 export function rankingPlanner(
   name: string,
   ranking: Ranking<PromptView>,

@@ -3,7 +3,7 @@
  */
 import type { Column, Row } from './experiment_result.ts'
 
-/** What stands where nothing was measured. */
+/** The content of a cell without a measurement. */
 export const NOTHING = '-'
 
 /** The heading of a column, with its unit. */

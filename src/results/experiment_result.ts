@@ -62,7 +62,7 @@ export interface LayerSparsity {
   readonly neurons: readonly number[] // [L]
 }
 
-/** What an experiment found. */
+/** The result of an experiment. */
 export interface ExperimentResult {
   /** What `--experiment` calls it. */
   readonly name: string

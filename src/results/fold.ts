@@ -3,7 +3,7 @@
  * between words.
  */
 
-/** Where a table is shown. */
+/** The width that a table must fit. */
 export interface Fit {
   /** Characters of a line; default: no limit. */
   readonly columns?: number
@@ -15,10 +15,10 @@ export interface Fit {
 export const GAP = 2
 
 /**
- * Which columns each part of a table has, so that no line is longer than `columns`. A part has one column besides its keys
- * at least, whatever its width.
+ * Divides the columns of a table into parts, so that no line is longer than `columns`. Each part has at least one column besides
+ * the keys, even if that column is too wide.
  * @param widths of the columns, without gaps
- * @returns indices of columns: in each part the keys, then columns that no other part has, in their order
+ * @returns for each part the indices of its columns: the keys, then the columns of this part, in order
  */
 export function foldColumns(
   widths: readonly number[],
@@ -41,7 +41,7 @@ export function foldColumns(
   return [...parts, part].map((own) => [...lead.keys(), ...own])
 }
 
-/** A text in lines of at most `columns` characters; a longer word has a line of its own. Line breaks stay. */
+/** Wraps a text to lines of at most `columns` characters; a longer word has a line of its own. Line breaks are kept. */
 export function wrapLines(text: string, columns: number, indent = ''): string {
   return text
     .split('\n')

@@ -122,7 +122,7 @@ export function learns({ planner }: Method): boolean {
   return needs(planner, 'calibration') || needs(planner, 'predictor')
 }
 
-/** What a table row says of a method. */
+/** The cells of a table row that describe a method. */
 export type MethodRow = Pick<Method, 'planner' | 'criterion' | 'scope' | 'sparsity'>
 
 /** A criterion and where it was measured, such as `plainact@0.7`. */
@@ -130,7 +130,7 @@ export function criterionName({ criterion, examples }: Method): string {
   return examples?.pruned === undefined ? criterion : `${criterion}@${examples.pruned}`
 }
 
-/** What every table row begins with. */
+/** The first cells of every table row. */
 export function methodRow(method: Method): MethodRow {
   const { planner, scope, sparsity } = method
   return { planner, criterion: criterionName(method), scope, sparsity }
@@ -152,7 +152,7 @@ export function methodTable<Name extends PlannerName>(
 
 // ---- What it decides by ----------------------------------------------------------------------------------------------
 
-/** What a method decides by that is the same for every text. */
+/** The inputs of a method that are the same for every text. */
 export interface MethodInputs {
   /** Planners that rank by mean scores: those of a calibration set. */
   readonly mean?: UnitScores
@@ -166,7 +166,7 @@ export interface MethodSources {
   readonly predictors?: readonly Predictor[]
 }
 
-/** Of these sources, what a method decides by. */
+/** The sources among these that a method decides by. */
 export function inputsFrom({ mean, predictors = [] }: MethodSources): (method: Method) => MethodInputs {
   return ({ planner }) => ({
     mean: needs(planner, 'calibration') ? mean : undefined,
@@ -174,13 +174,13 @@ export function inputsFrom({ mean, predictors = [] }: MethodSources): (method: M
   })
 }
 
-/** What is particular to one text. */
+/** The inputs of one text. */
 interface PlanContext {
   /** random, and criteria that draw: default 0. */
   readonly seed?: number
   /** oracle: the scores of this text. */
   readonly oracleScores?: UnitScores
-  /** What ranks units; default the model's backend. */
+  /** The backend that ranks units; default: the model's. */
   readonly topK?: TopK
 }
 

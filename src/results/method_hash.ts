@@ -6,7 +6,7 @@
  */
 import { fileKind, joinPath, list, pathOfUrl, readFile, sha256, sha256File } from '../platform/platform.ts'
 
-/** What traces depend on. */
+/** The sources that traces depend on. */
 const calibrationPlaces = [
   'tensor',
   'ops',
@@ -21,7 +21,7 @@ const calibrationPlaces = [
   'data/windows.ts',
 ]
 
-/** What else scores and predictors depend on; what only shows numbers, reads commands or opens files is left out. */
+/** The other sources that scores and predictors depend on; not those that show numbers, read commands or open files. */
 const otherPlaces = [
   'predictor',
   'training',

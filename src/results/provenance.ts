@@ -50,12 +50,12 @@ export interface NamedModel {
   readonly argv?: readonly string[]
 }
 
-/** What a report says of a model. */
+/** The description of a model in a report. */
 export function modelSource(name: string, hash: string, origin: HubOrigin | null = null): ModelSource {
   return { name, hash, ...(origin && { hub: origin }) }
 }
 
-/** What only the run itself knows. */
+/** The part of the provenance that only the run itself knows. */
 interface ProvenanceInputs {
   readonly backend: Pick<Backend, 'name' | 'device'>
   readonly model: ModelSource

@@ -11,13 +11,13 @@ import type { TokenScore } from './token_scores.ts'
 /** How one text ended. */
 export interface ChoiceEnd extends TextRun {
   readonly end: 'stop' | 'length'
-  /** What was skipped under the mask at the end, as shares; zeros if dense. */
+  /** The skipped shares under the last mask; zeros if dense. */
   readonly skipped: Pick<AchievedSparsity, 'heads' | 'neurons' | 'weights'>
   /** By which the text can be written again. */
   readonly seed: number
 }
 
-/** What a request cost. */
+/** The cost of a request. */
 export interface Usage {
   readonly prompt_tokens: number
   readonly completion_tokens: number

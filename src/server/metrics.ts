@@ -3,7 +3,7 @@
  */
 import type { Sparsity } from '../masks/achieved.ts'
 
-/** What is true now, beside what was counted. */
+/** The current state, beside the counters. */
 export interface MetricsNow {
   readonly seated: number
   readonly queued: number

@@ -6,7 +6,7 @@
  * until that is known: at most one fewer than the longest stop text has.
  */
 
-/** What may be shown after a piece. */
+/** The text that may be shown after a piece. */
 export interface ShownText {
   readonly text: string
   /** Whether a stop text was found; then the text is complete. */

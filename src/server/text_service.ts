@@ -75,7 +75,7 @@ interface TextRequest {
   readonly includesUsage: boolean
 }
 
-/** What a step of a request was: a piece of a text, or its end. */
+/** A step of a request: a piece of a text, or its end. */
 type Event =
   | { readonly choice: number; readonly piece: Piece; readonly isFirst: boolean }
   | { readonly choice: number; readonly end: ChoiceEnd; readonly tokens: number }
@@ -173,7 +173,7 @@ export class TextService {
       throw new UsageError('TOKENS', `tokens: expected ids from 0 to ${vocabulary - 1}, got ${outside}`)
   }
 
-  /** What a request asks for, checked against the model. */
+  /** A request, checked against the model. */
   #request(
     body: CommonBody,
     prompts: readonly { readonly ids: readonly number[]; readonly echo: string | null }[],
@@ -421,7 +421,7 @@ function usageOf(prompt: number, completion: number): Usage {
   return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion }
 }
 
-/** What a request decides of its planner; the rest is the server's. A sparsity alone means the shadow planner. */
+/** The planner options of a request; the server decides the others. A sparsity alone means the shadow planner. */
 function planningOf({ planner, sparsity, every, check }: CommonBody, usual: Planning): Planning {
   const asked = sparsity ?? null
   const { headSparsity, neuronSparsity, ...rest } = usual

@@ -52,7 +52,7 @@ export interface WritingTask {
   readonly continues: boolean
 }
 
-/** What one step added. */
+/** The text that one step added. */
 export interface Piece {
   /** Complete characters that no stop text can still take back. */
   readonly text: string

@@ -12,7 +12,7 @@ export interface PackedError {
   readonly exitCode?: number
 }
 
-/** What was thrown, as data. */
+/** A thrown error, as data. */
 export function packError(error: unknown): PackedError {
   if (error instanceof ShadowError) {
     const { message, code, exitCode } = error

@@ -14,7 +14,7 @@ import { ROUNDING, TINY } from '../ops/relaxed.ts'
 import { arraysOf } from './op_case.ts'
 import { sizesOf, type Values } from './op_call.ts'
 
-/** What a backend is held to. */
+/** The requirement on a backend. */
 export type Owed = 'row' | 'relaxed' | 'fast' | { readonly share: number }
 
 /** The backends that owe bounds of the catalogue in place of bits. */
@@ -53,7 +53,7 @@ export interface Difference {
   readonly passed: boolean
 }
 
-/** What was found of one call. */
+/** The result of one call. */
 export interface Comparison {
   readonly passed: boolean
   /** How many numbers were compared. */

@@ -72,7 +72,7 @@ interface Watched {
 /** An array argument in its surroundings. */
 interface Seat {
   readonly param: ArrayParam
-  /** What the op is given. */
+  /** The arguments of the op. */
   readonly buffer: Buffer
   readonly watched: readonly Watched[]
 }

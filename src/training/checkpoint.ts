@@ -32,7 +32,7 @@ const stateFile = 'training.safetensors'
 const modelFile = 'model.safetensors'
 const curveFile = 'loss.jsonl'
 
-/** What a run and the state it resumes from must have in common. */
+/** The settings in which a run and the state it resumes from must be equal. */
 export interface RunIdentity {
   readonly settings: PretrainSettings
   readonly config: ModelConfig

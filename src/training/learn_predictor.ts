@@ -42,7 +42,7 @@ export interface Observation {
   readonly usage: Float32Array
 }
 
-/** What was learnt so far: all that the next step and the predictor depend on. */
+/** The state of learning: everything that the next step and the predictor depend on. */
 export interface LearningState extends LearnerState {
   /** One for each step. */
   readonly observations: readonly Observation[]
@@ -72,7 +72,7 @@ export class PredictorLearner {
     this.#observations = 'step' in start ? [...start.observations] : []
   }
 
-  /** What was learnt so far. Its tables change with each step. */
+  /** The state of learning. Its tables change with each step. */
   get state(): LearningState {
     return { ...this.#learner.state, observations: this.#observations }
   }

@@ -155,7 +155,7 @@ export interface LearningOptions {
   readonly prefill?: Prefill
 }
 
-/** What was learnt so far: all that the next step depends on. */
+/** The state of learning: everything that the next step depends on. */
 export interface LearnerState {
   readonly scores: UnitScores
   /** r² of each group. */
@@ -197,7 +197,7 @@ export class ScoreLearner {
     }
   }
 
-  /** What was learnt so far. Tables change with each step. */
+  /** The state of learning. Tables change with each step. */
   get state(): LearnerState {
     return { scores: this.#scores, squares: this.#squares, step: this.#step }
   }

@@ -17,7 +17,7 @@ export interface Sides {
   readonly got: string
 }
 
-/** What is said. */
+/** The message. */
 export interface BrokenCase {
   /** What the predicate threw. */
   readonly error: unknown
@@ -158,7 +158,7 @@ function numberText(value: number, isSingle = false): string {
   return `${Number(value.toPrecision(5))}…`
 }
 
-/** Of a long number, as 1e30 in float32, the size. */
+/** The size of a number with many digits, such as 1e30 in float32. */
 function shortest(text: string, value: number): string {
   return text.length <= 10 ? text : `${Number(value.toPrecision(5))}…`
 }

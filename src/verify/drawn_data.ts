@@ -41,7 +41,7 @@ interface DealtChoice {
   readonly name: string
   /** 0 is the simplest; null for what was only shown. */
   readonly choice: number | null
-  /** What was chosen. */
+  /** The chosen value. */
   readonly shown: unknown
 }
 

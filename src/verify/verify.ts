@@ -27,7 +27,7 @@ export interface TryOptions {
   readonly laws?: readonly SuiteLaw[]
 }
 
-/** What is run. */
+/** The laws to run. */
 export interface VerifyOptions extends TryOptions {
   /** Names of backends, as `createBackend` knows them. */
   readonly backends: readonly string[]

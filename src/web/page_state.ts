@@ -90,7 +90,7 @@ export function encodeState(state: PageState): string {
   return new URLSearchParams(entries).toString()
 }
 
-/** What an address says. */
+/** The content of an address. */
 export interface ReadState {
   readonly state: PageState
   /** A line for each value that was refused; the default stands in its place. */

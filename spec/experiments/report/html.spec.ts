@@ -64,7 +64,7 @@ describe('a plot', () => {
     const logarithmic = { ...plot, y: { label: 'y', scale: 'log' } } as const
     expect(countMissing(logarithmic)).toBe(4)
     expect(await renderHtml([resultOf({ plots: [logarithmic] })], provenance)).toContain(
-      '4 points have no place on it.',
+      '4 points have no place in the figure.',
     )
   })
 

@@ -44,7 +44,7 @@ function planOf(kernel: Kernel): readonly ArrayPlan[] {
   return plan
 }
 
-/** What a launch touches. */
+/** The memory that a launch reads and writes. */
 export function footprintOf({ kernel, args }: Pick<Task, 'kernel' | 'args'>): Footprint {
   const ranges: Range[] = []
   for (const { at, isWritten, bytes, shapeAt } of planOf(kernel.definition)) {

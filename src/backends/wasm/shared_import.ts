@@ -7,7 +7,7 @@
  */
 
 const IMPORT_SECTION = 2
-/** What an import is, as its descriptor begins. */
+/** The kind of an import, the first byte of its descriptor. */
 const kinds = { function: 0, table: 1, memory: 2, global: 3 } as const
 /** The flags of a memory that has a maximum, which a shared one must have. */
 const HAS_MAXIMUM = 1

@@ -20,7 +20,7 @@ const LOOKS = 1000
 const helper: ThreadCode = (Worker) =>
   new Worker(new URL('./thread_worker.ts', import.meta.url), { type: 'module' })
 
-/** What the helpers have in common. */
+/** The state that the helpers share. */
 export interface PoolSetup extends Omit<ThreadSetup, 'queue' | 'scratchStart'> {
   /** Where each of them has its scratch. */
   readonly scratchStarts: readonly number[]

@@ -91,7 +91,7 @@ interface SharedKernel {
   readonly op: KernelName
   /** The op as a kernel. */
   readonly run: KernelFunction<number>
-  /** What was found so far. */
+  /** The findings so far. */
   readonly report: () => CallReport[]
 }
 

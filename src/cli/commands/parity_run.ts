@@ -89,7 +89,7 @@ export function addParityRun(parity: Command, session: Session): void {
     .action((file: string, flags: { json?: boolean }) => runVerify(session, file, flags))
 }
 
-/** What was found so far. */
+/** The findings so far. */
 export interface Findings {
   ops: OpOutcome[]
   model: ModelOutcome | null

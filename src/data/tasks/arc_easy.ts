@@ -1,5 +1,5 @@
 /**
- * ARC, the easy set (Clark et al. 2018): science questions of grade school, three to five answers.
+ * ARC Easy (Clark et al. 2018): grade-school science questions with three to five answers.
  */
 import { choose, type Task } from './task.ts'
 

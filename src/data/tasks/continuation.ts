@@ -1,6 +1,6 @@
 /**
- * `continuation`: how a text goes on, among three other continuations. A task from any text, for models too small for
- * the others.
+ * `continuation`: the true continuation of a text among three others. It is made from any text, for models too small for
+ * the published tasks.
  *
  * A window's prompt is the context; the answers are its own continuation and those of three windows of the same genre,
  * from other documents and of as many tokens where there are enough. All are whole words, so a model that ignores the
@@ -30,7 +30,7 @@ export interface ContinuationOptions {
   /** Most tokens of a context, `prefixIds` included, and of an answer. */
   readonly prompt: number
   readonly continuation: number
-  /** What every context begins with. */
+  /** The text at the start of every context. */
   readonly prefixIds: readonly number[]
   /** The token before an answer that is asked alone, where nothing begins a context. */
   readonly emptyId: number

@@ -1,5 +1,5 @@
 /**
- * Where the rows of a task are: a file named for it, or one of the usual names in a folder.
+ * Finds the rows of a task: a file given for it, or a file of a usual name in a folder.
  */
 import { isThere } from '../../io/files.ts'
 import { readRowFile, type PlacedRow } from '../../io/row_file.ts'

@@ -1,5 +1,5 @@
 /**
- * HellaSwag (Zellers et al. 2019): how a description goes on. Marks in brackets, left over from WikiHow, are taken out.
+ * HellaSwag (Zellers et al. 2019): how a description goes on. Bracketed marks of WikiHow are removed.
  */
 import { capitalize, strip } from '../python_text.ts'
 import { choose, type Task } from './task.ts'

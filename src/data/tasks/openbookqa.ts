@@ -1,5 +1,5 @@
 /**
- * OpenBookQA (Mihaylov et al. 2018): elementary science; the stem alone is the context.
+ * OpenBookQA (Mihaylov et al. 2018): elementary science questions; the context is the question stem alone.
  */
 import { choose, type Task } from './task.ts'
 

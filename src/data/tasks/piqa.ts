@@ -1,5 +1,5 @@
 /**
- * PIQA (Bisk et al. 2020): which of two ways reaches a goal of everyday physics.
+ * PIQA (Bisk et al. 2020): which of two actions reaches a goal in everyday physics.
  */
 import { choose, type Task } from './task.ts'
 

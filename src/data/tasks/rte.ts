@@ -1,7 +1,7 @@
 /**
  * RTE (Dagan et al. 2005 and later; in GLUE and SuperGLUE): whether a text entails a statement, as True or False.
  *
- * GLUE calls the two sentence1 and sentence2, SuperGLUE premise and hypothesis; a label is 0 (it does) or 1, or in words.
+ * The fields are sentence1 and sentence2 in GLUE, premise and hypothesis in SuperGLUE. A label is 0 (entailment), 1, or a word.
  */
 import { choose, type Task } from './task.ts'
 

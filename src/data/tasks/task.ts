@@ -1,5 +1,5 @@
 /**
- * A choice task: a question, some answers, and the model's choice is the one it finds likeliest.
+ * A choice task: a question and some answers; the model chooses the likeliest answer.
  *
  * Each answer is scored by its log-likelihood after its context. `acc` takes the highest, `acc_norm` the highest per
  * character of the answer, so that short answers have no advantage. Prompts are those of lm-evaluation-harness 0.4: the

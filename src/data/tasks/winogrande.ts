@@ -1,6 +1,6 @@
 /**
- * WinoGrande (Sakaguchi et al. 2020): which option fills the blank. Partial scoring: the option stands in the context,
- * and what is scored is the rest of the sentence, the same for both.
+ * WinoGrande (Sakaguchi et al. 2020): which option fills the blank. Partial scoring: each option completes
+ * the context, and the score is that of the rest of the sentence, which is the same for both.
  */
 import { strip } from '../python_text.ts'
 import { countCharacters, type Task } from './task.ts'

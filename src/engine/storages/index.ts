@@ -16,7 +16,7 @@ export type { Matrix } from './storage.ts'
 /** The names of all of them. */
 export const storages = ['f32', 'bf16', 'f16', 'int8', 'int4'] as const
 
-/** What weights may be stored as. */
+/** The storages of weights. */
 export type Storage = (typeof storages)[number]
 export const storageOption: NameOption<Storage> = nameOption('STORAGE', storages)
 
@@ -33,7 +33,7 @@ export function storageNamed(name: Storage): StorageRecord {
   return records[name]
 }
 
-/** What a matrix is stored as. */
+/** The storage of a matrix. */
 export function storageIn(matrix: Matrix): StorageRecord {
   const { dtype } = valuesOf(matrix)
   return Object.values(records).find((record) => record.dtype === dtype) as StorageRecord

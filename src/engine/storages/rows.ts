@@ -9,7 +9,7 @@ import { transpose } from '../../ops/transpose.ts'
 import { result, type Matrix as PlainMatrix, type Tensor } from '../../spec/plain.ts'
 import { partsOf, type Matrix, type RowChunk, type StorageRecord } from './storage.ts'
 
-/** What such a storage has of its own. */
+/** The properties of such a storage. */
 type Own = 'name' | 'words' | 'dtype' | 'roundsActivations' | 'infiniteFrom' | 'inFile'
 interface RowStorage<Name extends string> extends Pick<StorageRecord<Name>, Own> {
   readonly hasScales: boolean

@@ -14,7 +14,7 @@ import type { SourceDtype } from '../../tensor/tensor_source.ts'
 /** A matrix [rows, columns] inside a backend, or a vector: its numbers, with scales where they have any. */
 export type Matrix = StoredBuffer
 
-/** What a matrix has a row for. */
+/** Whether each row of a matrix belongs to an output or to an input. */
 export type RowsOf = 'outputs' | 'inputs'
 
 /** Consecutive whole rows of a parameter, as Hugging Face stores them. */
@@ -35,7 +35,7 @@ interface MatrixBuilder {
 /** One storage. */
 export interface StorageRecord<Name extends string = string> {
   readonly name: Name
-  /** What it is, for people who choose one. */
+  /** A description for people who choose one. */
   readonly words: string
   /** The element type of its numbers, which no other storage has. */
   readonly dtype: Dtype

@@ -24,7 +24,7 @@ import type { TaskRun } from './asking.ts'
 export interface PrepareOptions {
   readonly config: ModelConfig
   readonly encode: Encode
-  /** What the model expects before a text. */
+  /** The ids that the model expects before a text. */
   readonly prefixIds: readonly number[]
   readonly decode: (tokens: Int32Array) => string
   /** Folder of row files. */

@@ -41,7 +41,7 @@ export interface TaskSample extends MethodRow {
   readonly task: string
   /** Where the question is from. */
   readonly place: string
-  /** Of each answer, in nats. */
+  /** The log-likelihood of each answer, in nats. */
   readonly logLikelihoods: readonly number[]
   readonly gold: number
   /** Whether each metric takes the right answer: 1 or 0. */

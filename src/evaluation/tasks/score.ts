@@ -15,7 +15,7 @@ import type { Metric } from '../../data/tasks/task.ts'
 
 /** A question answered. */
 export interface Answer {
-  /** Of each answer, in nats. */
+  /** The log-likelihood of each answer, in nats. */
   readonly logLikelihoods: readonly number[]
   /** Which one each metric takes; the first of equals. */
   readonly chosen: Readonly<Partial<Record<Metric, number>>>

@@ -75,7 +75,7 @@ export async function describeBatch(
 
 /** A batch, and the jobs that compute what the store lacks. */
 interface OpenBatch {
-  /** Of each method's scores in the store; none without a store. */
+  /** The description of each method's scores in the store; none without a store. */
   readonly descriptions: readonly PartDescription[]
   /** What is known under each method; empty for methods that the jobs score. */
   readonly scores: MethodScore[][][]

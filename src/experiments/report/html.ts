@@ -1,6 +1,6 @@
 /**
- * The report as one HTML file that needs nothing else: no script, no font, no image, no request. A content security
- * policy in it forbids all of them, so that this holds whatever it shows.
+ * The report as one HTML file without scripts, fonts, images or requests. Its content security policy forbids all of them,
+ * so that no content of a report can load anything.
  *
  * The same results give the same bytes. Text from outside (names of models, files, commands) is escaped by `markup`.
  */
@@ -59,7 +59,7 @@ ${provenanceList(provenance)}
   return page.html
 }
 
-/** Nothing but the one style sheet of the page. */
+/** The content security policy, which allows the style sheet of the page and nothing else. */
 async function policy(): Promise<string> {
   const hex = await sha256(new TextEncoder().encode(pageStyle))
   const bytes = hex.match(/../g) ?? []
@@ -81,7 +81,7 @@ function contents(results: readonly ExperimentResult[]): Markup {
 ${items}</ol></nav>`
 }
 
-/** One experiment; alone on the page, its heading is that of the page. */
+/** One experiment. @param head its heading; null for the only experiment of a page, which has the heading of the page */
 async function section(result: ExperimentResult, id: string, head: Markup | null): Promise<Markup> {
   const { asks, columns, rows, paper, findings, plots, layers = [], command, complete } = result
   const figures: Markup[] = []
@@ -90,7 +90,7 @@ async function section(result: ExperimentResult, id: string, head: Markup | null
   return markup`<section aria-labelledby="${id}">
 ${head}
 <p class="asks">${asks}</p>
-${complete ? null : markup`<p class="stopped">The run was stopped: this is what was finished.</p>`}
+${complete ? null : markup`<p class="stopped">The run was stopped. These results were finished before.</p>`}
 ${findings.length > 0 ? markup`<ul class="findings">${findings.map((one) => markup`<li>${one}</li>`)}</ul>` : null}
 ${figures}
 <div class="tables">
@@ -123,13 +123,13 @@ ${caption(plot, missing)}
 `
 }
 
-/** What the drawing does not say by itself; nothing where it says it all. */
+/** Notes on a drawing: its error bars, a logarithmic scale, missing points; null if there are none. */
 function caption(plot: Plot, missing: number): Content {
   const bars = plot.series.some(({ points }) => points.some(({ error }) => error !== undefined))
   const words = [
     bars ? 'Error bars are one standard error to each side.' : '',
     plot.y.scale === 'log' ? 'The scale is logarithmic.' : '',
-    missing > 0 ? `${missing} ${missing === 1 ? 'point has' : 'points have'} no place on it.` : '',
+    missing > 0 ? `${missing} ${missing === 1 ? 'point has' : 'points have'} no place in the figure.` : '',
   ].filter((word) => word !== '')
   return words.length > 0 ? words.join(' ') : null
 }
@@ -148,7 +148,7 @@ ${items}</ul>
 `
 }
 
-/** Whose numbers a section holds, in one line. */
+/** The model, data, seed, backend and duration of an experiment, in one line. */
 function origin({ provenance, seconds }: ExperimentResult): Markup {
   const { model, data, seed, backend } = provenance
   return markup`<p class="origin">${model.name}; ${data.name}; seed ${seed}; backend ${backend}; ${figure(seconds, seconds < 10 ? 1 : 0)} s</p>`

@@ -251,7 +251,7 @@ export const compiledIsInterpreted = lawForAll(
   'a program gives the same bits by the engine as on plain arrays: in every mode, under one mask after another, and with NaN in what one mask skips',
   {
     parts: fc.array(part, { minLength: 1, maxLength: 4, size: 'max' }),
-    /** Of each text in turn. */
+    /** The length of each text. */
     lengths: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 3, size: 'max' }),
     mode: fc.constantFrom(...maskModes),
     changes: fc.boolean(),

@@ -1,7 +1,6 @@
 /**
- * Laws of sequences that the specification, which knows one text without padding, does not state: batches, scores that are
- * taken inside the backend, and what holds between the runs of a backend that owes bounds and not the bits of the
- * specification.
+ * Laws of sequences that the specification does not state, because it has one text without padding: batches; scores computed
+ * inside the backend; and the equality of two runs on one backend, also on one that differs from the specification within bounds.
  */
 import fc from 'fast-check'
 import { forwardBatch } from '../../engine/batch.ts'
@@ -34,7 +33,7 @@ import {
 /** A mask, a planner, or neither. */
 const anySkipping = { schedule: fc.option(maskSchedule), how: fc.option(askedSomehow) }
 
-/** What a sequence begins with: nothing, the first mask of a schedule, or a planner that gives its masks in turn. */
+/** The options of a sequence: none, the first mask of a schedule, or a planner that returns the masks of the schedule in turn. */
 function skippingOf(
   drawn: EngineCase,
   schedule: Schedule | null,
@@ -79,7 +78,7 @@ export const sequenceLaws = {
     'a sequence gets the same bits alone and in a batch, padded left, right or both; padding gets 0',
     {
       drawn: engineCase,
-      // The rows of the batch: how much of the text, the padding before and after it, and a mask or none.
+      // The rows of the batch: where the text begins, the padding before it, and a mask or none.
       rows: fc.array(
         fc.record({
           tokens: fc.nat({ max: 11 }),

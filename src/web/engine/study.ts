@@ -124,7 +124,7 @@ async function* textOf(
   }
 }
 
-/** What a text depends on. */
+/** The inputs of a text. */
 interface TextOptions extends Pick<StudyOptions, 'temperature' | 'seed' | 'signal'> {
   readonly maxTokens: number
   readonly planner: MaskPlanner | null

@@ -13,7 +13,7 @@
 import { packError, unpackError } from '../../tensor/packed_error.ts'
 import { isObject } from '../../tensor/arguments.ts'
 
-/** What a call gets besides its arguments. */
+/** The context of a call, besides its arguments. */
 interface CallContext {
   /** Aborted when the caller cancels. */
   readonly signal: AbortSignal

@@ -3,11 +3,11 @@
  */
 import type { Budget } from '../../spec/select.ts'
 
-/** What decides the mask: the predictor, or something in its place. */
+/** The source of the mask: the predictor, or a substitute. */
 export const scoreSources = ['predicted', 'oracle', 'static', 'random'] as const
 export type ScoreSource = (typeof scoreSources)[number]
 
-/** What a reader chooses. */
+/** The choices of a reader. */
 export interface Settings {
   readonly prompt: string
   readonly source: ScoreSource
@@ -15,7 +15,7 @@ export interface Settings {
   readonly scope: Budget['scope']
 }
 
-/** What the page begins with. */
+/** The choices when the page opens. */
 export const defaultSettings: Settings = {
   prompt: 'Once upon a time there was a little girl who lived in the forest and',
   source: 'predicted',

@@ -11,7 +11,7 @@ import { tryCases } from '../../verify/check.ts'
 import type { Sides } from '../../verify/describe_case.ts'
 import { engineLaws } from '../../verify/model/engine_laws.ts'
 
-/** What became of a law: plain data, which another thread can receive. */
+/** The outcome of a law: plain data, which another thread can receive. */
 export interface LawResult {
   /** Cases that were tried. */
   readonly cases: number

@@ -27,7 +27,7 @@ export interface NetworkState {
   readonly compares: boolean
 }
 
-/** What the picture calls. */
+/** The callbacks of the picture. */
 interface NetworkEvents {
   choose(cell: Cell): void
   /** Enter on the chosen cell. */
