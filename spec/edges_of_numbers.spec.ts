@@ -20,7 +20,7 @@ import { areFinite, BLOCK, dequantizeBlocks, quantizeBlocks } from '../src/tenso
 import { edges } from '../src/testing/seeded_data.ts'
 import { near } from '../src/verify/compare.ts'
 import { quickTopK } from '../src/web/trace/quick_top_k.ts'
-import { kills, lawForAll, stateLaw } from './harness/seed.ts'
+import { kills, killsEach, lawForAll, stateLaw } from './harness/seed.ts'
 import { isQuick } from './harness/tier.ts'
 
 const everyHalf = Uint16Array.from({ length: 65_536 }, (_, bits) => bits)
@@ -214,30 +214,24 @@ describe.each(Object.entries(roundings))('%s', (name, round) => {
   )
   stateLaw(isNear, round)
 
-  test.each<[string, RoundRow]>([
-    [
-      'loses the sign of the largest number',
-      (x) => ({ ...round(x), values: Array.from(round(x).values, Math.abs) }),
-    ],
-    [
-      'cuts instead of rounding',
-      (x) => {
-        const { step, levels } = round(x)
-        return {
-          step,
-          levels,
-          values: Array.from(x, (value) => (step === 0 ? 0 : Math.trunc(value / step / 1.0001))),
-        }
-      },
-    ],
-    [
-      'takes a subnormal step for zero',
-      (x) => {
-        const made = round(x)
-        return made.step < 2 ** -126 ? { ...made, step: 0 } : made
-      },
-    ],
-  ])('one that %s is found', (_, mutant) => kills(isNear, mutant))
+  killsEach('one that %s is found', isNear, {
+    'loses the sign of the largest number': (x) => ({
+      ...round(x),
+      values: Array.from(round(x).values, Math.abs),
+    }),
+    'cuts instead of rounding': (x) => {
+      const { step, levels } = round(x)
+      return {
+        step,
+        levels,
+        values: Array.from(x, (value) => (step === 0 ? 0 : Math.trunc(value / step / 1.0001))),
+      }
+    },
+    'takes a subnormal step for zero': (x) => {
+      const made = round(x)
+      return made.step < 2 ** -126 ? { ...made, step: 0 } : made
+    },
+  })
 })
 
 test('the greatest float32 is finite again after int8', () => {

@@ -12,7 +12,7 @@ import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { parameterShapes } from '../../src/engine/program.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, lawOf, stateLaw } from '../harness/seed.ts'
 
 const config: fc.Arbitrary<ModelConfig> = fc
   .record({
@@ -147,28 +147,30 @@ const nodesChanged =
 
 type Stored = Parameters<typeof weightsFile>[0]
 
-test.each<[string, Build]>([
-  ['nodes in another order', nodesChanged((nodes) => nodes.toReversed())],
-  ['a node left out', nodesChanged((nodes) => nodes.slice(1))],
-  ['a node twice', nodesChanged((nodes) => [...nodes, nodes[0]])],
-  [
-    'one layer for all',
-    (config) => ({
-      ...decoderGraph(config),
-      model: { ...decoderGraph(config).model, nodes: decoderGraph({ ...config, layers: 1 }).model.nodes },
-    }),
-  ],
-])('a graph with %s: killed', (_, mutant) => kills(isAGraph, mutant))
+killsEach('a graph with %s: killed', isAGraph, {
+  'nodes in another order': nodesChanged((nodes) => nodes.toReversed()),
+  'a node left out': nodesChanged((nodes) => nodes.slice(1)),
+  'a node twice': nodesChanged((nodes) => [...nodes, nodes[0]]),
+  'one layer for all': (config) => ({
+    ...decoderGraph(config),
+    model: { ...decoderGraph(config).model, nodes: decoderGraph({ ...config, layers: 1 }).model.nodes },
+  }),
+})
 
-test.each<[string, Build]>([
-  ['a layer less', (config) => decoderGraph({ ...config, layers: Math.max(1, config.layers - 1) })],
-  ['a head of its own', (config) => decoderGraph({ ...config, tied: false })],
-  ['no last norm', (config) => decoderGraph({ ...config, finalNorm: false })],
-])('a graph with %s: killed', (_, mutant) => kills(usesEveryParameter, mutant))
+killsEach('a graph with %s: killed', usesEveryParameter, {
+  'a layer less': (config) => decoderGraph({ ...config, layers: Math.max(1, config.layers - 1) }),
+  'a head of its own': (config) => decoderGraph({ ...config, tied: false }),
+  'no last norm': (config) => decoderGraph({ ...config, finalNorm: false }),
+})
 
-test.each<[string, (stored: Stored) => Stored]>([
-  ['nothing turned', (stored) => stored.map((one) => ({ ...one, turned: false }))],
-  ['no gaps', (stored) => stored.map((one) => ({ ...one, tensor: { ...one.tensor, offset: 0 } }))],
-])('a file of weights with %s: killed', (_, change) =>
-  kills(fileHoldsThem, (stored, source) => weightsFile(change(stored), source)),
+killsEach(
+  'a file of weights with %s: killed',
+  lawOf(
+    fileHoldsThem,
+    (change: (stored: Stored) => Stored) => (stored, source) => weightsFile(change(stored), source),
+  ),
+  {
+    'nothing turned': (stored) => stored.map((one) => ({ ...one, turned: false })),
+    'no gaps': (stored) => stored.map((one) => ({ ...one, tensor: { ...one.tensor, offset: 0 } })),
+  },
 )

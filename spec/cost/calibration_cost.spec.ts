@@ -19,7 +19,7 @@ import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { watchBackend } from '../../src/backends/watched.ts'
 import { kernels } from '../../src/ops/catalog.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, lawOf, stateLaw } from '../harness/seed.ts'
 import { makeSmallModel, smallConfig } from '../calibration/small_calibration.ts'
 
 const someConfig: fc.Arbitrary<ModelConfig> = fc
@@ -89,19 +89,21 @@ describe('the cost', () => {
   )
   stateLaw(isWhatRuns, rightCounts)
 
-  test.each<[string, Partial<Counts>]>([
-    ['no logits', { forward: (c, T) => forwardFlops(c, T) - 2 * T * c.vocabulary * c.embeddingWidth }],
-    [
-      'no projection of the embedding',
-      { forward: (c, T) => forwardFlops({ ...c, embeddingWidth: c.width }, T) },
-    ],
-    [
-      'attention as if all tokens saw all',
-      { forward: (c, T) => forwardFlops(c, T) + c.layers * T * (T - 1) * c.width },
-    ],
-    ['the backward pass twice the forward pass', { backward: (c, T) => 2 * forwardFlops(c, T) }],
-    ['no final norm', { backward: (c, T) => backwardFlops({ ...c, finalNorm: false }, T) }],
-  ])('mutant killed: %s', (_, mutant) => kills(isWhatRuns, { ...rightCounts, ...mutant }))
+  killsEach(
+    'mutant killed: %s',
+    lawOf(isWhatRuns, (mutant: Partial<Counts>) => ({ ...rightCounts, ...mutant })),
+    {
+      'no logits': { forward: (c, T) => forwardFlops(c, T) - 2 * T * c.vocabulary * c.embeddingWidth },
+      'no projection of the embedding': {
+        forward: (c, T) => forwardFlops({ ...c, embeddingWidth: c.width }, T),
+      },
+      'attention as if all tokens saw all': {
+        forward: (c, T) => forwardFlops(c, T) + c.layers * T * (T - 1) * c.width,
+      },
+      'the backward pass twice the forward pass': { backward: (c, T) => 2 * forwardFlops(c, T) },
+      'no final norm': { backward: (c, T) => backwardFlops({ ...c, finalNorm: false }, T) },
+    },
+  )
 
   test('of a calibration is the sum over its windows, and the ratio is against a plain pass', () => {
     const plainact = criterionByName('plainact')

@@ -45,7 +45,7 @@ import { memorySource } from '../../src/tensor/memory_source.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { anyModel, configOf, maskOf, withModel } from '../engine/cases.ts'
-import { anyData, kills, law, lawForAll, stateLaw, type Law } from '../harness/seed.ts'
+import { anyData, kills, killsEach, law, type Law, lawForAll, stateLaw } from '../harness/seed.ts'
 
 /** What a mask keeps of a model with so many key heads in a layer. */
 function keptBy(mask: UnitMask, keyHeads: number): UnitsKept {
@@ -173,24 +173,19 @@ describe('the bytes of the weights of a model', () => {
     expect(all - at({ heads: layers * heads, neurons: layers * neurons - 1 })).toBe(output + input)
   })
 
-  test.each<[string, BytesOf]>([
-    [
-      'takes rows of int4 units for rows of outputs',
-      (config, storage) => {
-        let total = 0
-        for (const parameter of modelParameters(config).values()) {
-          const own = storageOf(parameter, storage)
-          const [rows, columns] = parameter.shape
-          total += own.name === 'int4' ? own.bytes(rows, columns, 'outputs') : parameterBytes(parameter, own)
-        }
-        return total
-      },
-    ],
-    [
-      'has no scales of int8 rows',
-      (config, storage) => ofArchitecture(config, storage === 'int8' ? 'bf16' : storage),
-    ],
-  ])('a count that %s is caught', (_, mutant) => kills(sameAsTheBuffers, mutant))
+  killsEach('a count that %s is caught', sameAsTheBuffers, {
+    'takes rows of int4 units for rows of outputs': (config, storage) => {
+      let total = 0
+      for (const parameter of modelParameters(config).values()) {
+        const own = storageOf(parameter, storage)
+        const [rows, columns] = parameter.shape
+        total += own.name === 'int4' ? own.bytes(rows, columns, 'outputs') : parameterBytes(parameter, own)
+      }
+      return total
+    },
+    'has no scales of int8 rows': (config, storage) =>
+      ofArchitecture(config, storage === 'int8' ? 'bf16' : storage),
+  })
 })
 
 /** Runs `work` on a backend that counts the weights its kernels read; the numbers of matrices. */

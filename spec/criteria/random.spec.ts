@@ -7,7 +7,7 @@ import { random } from '../../src/criteria/random.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
-import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type ModelCase } from '../engine/cases.ts'
 import { kinds, textOf, withPass } from './passes.ts'
 
@@ -71,10 +71,10 @@ describe('mutants of random', () => {
     const scores = random.score(input)
     return { ...scores, neurons: scores.neurons.map((_, unit) => scores.heads[unit % scores.heads.length]) }
   }
-  test.each([
-    ['the seed is not looked at', always],
-    ['neurons repeat the heads', same],
-  ])('%s: killed', (_, score) => kills(knowsItsSeedOnly, score))
+  killsEach('%s: killed', knowsItsSeedOnly, {
+    'the seed is not looked at': always,
+    'neurons repeat the heads': same,
+  })
 
   test('a skewed draw: killed', async () => {
     const skewed: Score = (input) => {

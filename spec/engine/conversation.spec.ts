@@ -18,7 +18,7 @@ import type { MaskPlanner, PlannerBy } from '../../src/masks/planner.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { withModel, type ModelCase } from './cases.ts'
 
 const model: ModelCase = {
@@ -227,50 +227,41 @@ const withFirst = (pick: (first: SequenceOptions) => SequenceOptions): Maker =>
     }
   }
 
-test.each<[string, Maker]>([
-  ['reuses one token too many', OneTooMany],
-  ['ignores that the storage of the cache changed', withFirst(({ cache }) => ({ cache }))],
-  [
-    'keeps the mask though another is decided',
-    withFirst(({ planner = null, mask = null }) => ({ planner, mask })),
-  ],
-  [
-    'asks the planner about the new tokens only',
-    class extends Conversation {
-      override begin(
-        ...[loaded, prompt, options]: Parameters<Conversation['begin']>
-      ): ReturnType<Conversation['begin']> {
-        const { planner } = options
-        const view = (tokens: number): number => Math.max(1, tokens - 1)
-        if (planner?.by !== 'attention') return super.begin(loaded, prompt, options)
-        const asked: MaskPlanner = {
-          ...planner,
-          by: 'attention',
-          choose: ({ context, tokens, ids }) => planner.choose({ context, tokens: view(tokens), ids }),
-        }
-        return super.begin(loaded, prompt, { ...options, planner: asked })
+killsEach('a conversation that %s is found', reuseIsUnseen, {
+  'reuses one token too many': OneTooMany,
+  'ignores that the storage of the cache changed': withFirst(({ cache }) => ({ cache })),
+  'keeps the mask though another is decided': withFirst(({ planner = null, mask = null }) => ({
+    planner,
+    mask,
+  })),
+  'asks the planner about the new tokens only': class extends Conversation {
+    override begin(
+      ...[loaded, prompt, options]: Parameters<Conversation['begin']>
+    ): ReturnType<Conversation['begin']> {
+      const { planner } = options
+      const view = (tokens: number): number => Math.max(1, tokens - 1)
+      if (planner?.by !== 'attention') return super.begin(loaded, prompt, options)
+      const asked: MaskPlanner = {
+        ...planner,
+        by: 'attention',
+        choose: ({ context, tokens, ids }) => planner.choose({ context, tokens: view(tokens), ids }),
       }
-    },
-  ],
-  [
-    'keeps a sequence whose tokens ran under several masks',
-    class extends Conversation {
-      override begin(
-        ...[loaded, prompt, options]: Parameters<Conversation['begin']>
-      ): ReturnType<Conversation['begin']> {
-        const { planner } = options
-        const hidden = planner?.every === undefined ? planner : { ...planner, every: undefined }
-        return super.begin(loaded, prompt, { ...options, planner: hidden })
-      }
-    },
-  ],
-  [
-    'does not free what it kept',
-    class extends Conversation {
-      override dispose(): void {}
-    },
-  ],
-])('a conversation that %s is found', (_, mutant) => kills(reuseIsUnseen, mutant))
+      return super.begin(loaded, prompt, { ...options, planner: asked })
+    }
+  },
+  'keeps a sequence whose tokens ran under several masks': class extends Conversation {
+    override begin(
+      ...[loaded, prompt, options]: Parameters<Conversation['begin']>
+    ): ReturnType<Conversation['begin']> {
+      const { planner } = options
+      const hidden = planner?.every === undefined ? planner : { ...planner, every: undefined }
+      return super.begin(loaded, prompt, { ...options, planner: hidden })
+    }
+  },
+  'does not free what it kept': class extends Conversation {
+    override dispose(): void {}
+  },
+})
 
 // ---- What is used again -----------------------------------------------------------------------------------
 

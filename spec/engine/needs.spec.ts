@@ -11,7 +11,7 @@ import { stepsOf, type Value } from '../../src/spec/program.ts'
 import { skippedIsZeroed, type NeedsSubject } from '../../src/verify/model/program_laws.ts'
 import { llamaVariants, optVariants } from '../golden/golden.ts'
 import { goldenConfig } from '../golden/model.ts'
-import { kills, stateLaw } from '../harness/seed.ts'
+import { killsEach, stateLaw } from '../harness/seed.ts'
 
 stateLaw(skippedIsZeroed, { needsOf, neededParts })
 
@@ -52,66 +52,48 @@ describe('mutants are killed:', () => {
       return found
     },
   })
-  test.each<[string, NeedsSubject]>([
-    [
-      'a key head is needed for its first head only',
-      {
-        needsOf,
-        neededParts: (units, count, parts) =>
-          neededParts(
-            units.filter((unit) => (unit * parts) % count === 0),
-            count,
-            parts,
-          ),
+  killsEach('%s', skippedIsZeroed, {
+    'a key head is needed for its first head only': {
+      needsOf,
+      neededParts: (units, count, parts) =>
+        neededParts(
+          units.filter((unit) => (unit * parts) % count === 0),
+          count,
+          parts,
+        ),
+    },
+    'head h reads key head h mod G': {
+      needsOf,
+      neededParts: (units, _count, parts) => {
+        const places = units.map((unit) => unit % parts)
+        return { needed: Int32Array.from(new Set(places)), places }
       },
-    ],
-    [
-      'head h reads key head h mod G',
-      {
-        needsOf,
-        neededParts: (units, _count, parts) => {
-          const places = units.map((unit) => unit % parts)
-          return { needed: Int32Array.from(new Set(places)), places }
-        },
+    },
+    'the result of a product is needed as what it reads': changed((found, program) => {
+      for (const step of stepsOf(program)) {
+        const [at] = step.of
+        if (step.op === 'combine' && at.op === 'units') found.set(step, { at, parts: at.count })
+      }
+    }),
+    'the stream is needed as its units are': changed((found, program) => {
+      for (const step of stepsOf(program)) {
+        const need = found.get(step)
+        if (step.op === 'linear' && need) found.set(step.of[0], need)
+      }
+    }),
+    'one of two readers decides': {
+      neededParts,
+      needsOf: (program) => {
+        const found = needsOf(program)
+        for (const step of stepsOf(program))
+          if (step.op === 'units')
+            for (const value of step.of) found.set(value, { at: step, parts: step.count })
+        return found
       },
-    ],
-    [
-      'the result of a product is needed as what it reads',
-      changed((found, program) => {
-        for (const step of stepsOf(program)) {
-          const [at] = step.of
-          if (step.op === 'combine' && at.op === 'units') found.set(step, { at, parts: at.count })
-        }
-      }),
-    ],
-    [
-      'the stream is needed as its units are',
-      changed((found, program) => {
-        for (const step of stepsOf(program)) {
-          const need = found.get(step)
-          if (step.op === 'linear' && need) found.set(step.of[0], need)
-        }
-      }),
-    ],
-    [
-      'one of two readers decides',
-      {
-        neededParts,
-        needsOf: (program) => {
-          const found = needsOf(program)
-          for (const step of stepsOf(program))
-            if (step.op === 'units')
-              for (const value of step.of) found.set(value, { at: step, parts: step.count })
-          return found
-        },
-      },
-    ],
-    [
-      'the last kept unit is not needed',
-      {
-        needsOf,
-        neededParts: (units, ...sizes) => neededParts(units.subarray(0, -1), ...sizes),
-      },
-    ],
-  ])('%s', (_, mutant) => kills(skippedIsZeroed, mutant))
+    },
+    'the last kept unit is not needed': {
+      needsOf,
+      neededParts: (units, ...sizes) => neededParts(units.subarray(0, -1), ...sizes),
+    },
+  })
 })

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { argmax, makeSampler, type Sampler, type SamplerOptions } from '../../src/engine/sampling.ts'
 import { exp } from '../../src/ops/float32.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { kills, law, lawForAll, scaledRuns, stateLaw } from '../harness/seed.ts'
+import { kills, killsEach, law, lawForAll, scaledRuns, stateLaw } from '../harness/seed.ts'
 
 /** Logits with many ties. */
 const someLogits = fc
@@ -255,32 +255,22 @@ describe('a repetition penalty', () => {
       return (logits, before = []) => sampler(change(logits, before, repetitionPenalty))
     }
 
-  test.each<[string, typeof makeSampler]>([
-    ['penalises nothing', mutant((logits) => logits)],
-    [
-      'divides logits below 0 too',
-      mutant((logits, before, penalty) =>
-        logits.map((logit, id) => (before.includes(id) ? logit / penalty : logit)),
-      ),
-    ],
-    [
-      'penalises a token as often as it was there',
-      mutant((logits, before, penalty) =>
-        before.reduce((penalised, id) => penalisedLogits(penalised, [id], penalty), logits),
-      ),
-    ],
-    [
-      'forgets the last token',
-      mutant((logits, before, penalty) => penalisedLogits(logits, before.slice(0, -1), penalty)),
-    ],
-    [
-      'writes into the logits it was given',
-      mutant((logits, before, penalty) => {
-        logits.set(penalisedLogits(logits, before, penalty))
-        return logits
-      }),
-    ],
-  ])('a mutant that %s is killed', (_, make) => kills(isTheDefinition, make))
+  killsEach('a mutant that %s is killed', isTheDefinition, {
+    'penalises nothing': mutant((logits) => logits),
+    'divides logits below 0 too': mutant((logits, before, penalty) =>
+      logits.map((logit, id) => (before.includes(id) ? logit / penalty : logit)),
+    ),
+    'penalises a token as often as it was there': mutant((logits, before, penalty) =>
+      before.reduce((penalised, id) => penalisedLogits(penalised, [id], penalty), logits),
+    ),
+    'forgets the last token': mutant((logits, before, penalty) =>
+      penalisedLogits(logits, before.slice(0, -1), penalty),
+    ),
+    'writes into the logits it was given': mutant((logits, before, penalty) => {
+      logits.set(penalisedLogits(logits, before, penalty))
+      return logits
+    }),
+  })
 })
 
 test.each([

@@ -19,7 +19,7 @@ import { matrixBytes } from '../../src/engine/storages/storage.ts'
 import { matrix, tensor, type Matrix, type Tensor } from '../../src/spec/plain.ts'
 import { overBackends } from '../harness/backends.ts'
 import { near, sameBits } from '../../src/verify/compare.ts'
-import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { readSources } from '../harness/syntax.ts'
 
 test('names and element types of storages differ, and a matrix is of the storage it was made in', () => {
@@ -109,18 +109,15 @@ describe('mutants are killed:', () => {
       ...shape,
     )
 
-  test.each<[string, Store]>([
-    ['turned weights begin at the second number', storing((x, turned) => (turned ? shifted(x) : x))],
-    ['all weights begin at the second number', storing(shifted)],
-    [
-      'a product without the bias',
-      (...all) => {
-        const right = storeWeight(...all)
-        return { ...right, dots: (x) => right.dots(x, null) }
-      },
-    ],
-    ['blocks of the first output for every output', storing((x, turned) => (turned ? firstRows(x) : x))],
-  ])('%s', (_, mutant) => kills(isProduct, mutant))
+  killsEach('%s', isProduct, {
+    'turned weights begin at the second number': storing((x, turned) => (turned ? shifted(x) : x)),
+    'all weights begin at the second number': storing(shifted),
+    'a product without the bias': (...all) => {
+      const right = storeWeight(...all)
+      return { ...right, dots: (x) => right.dots(x, null) }
+    },
+    'blocks of the first output for every output': storing((x, turned) => (turned ? firstRows(x) : x)),
+  })
 })
 
 /** Files of src/ that name int4, but for its modules and its operations: definitions, contracts and laws that are named so. */

@@ -22,7 +22,7 @@ import { memorySource } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
 import { overBackends } from '../harness/backends.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const tokenTable = 'model.decoder.embed_tokens.weight'
 
@@ -89,39 +89,25 @@ overBackends((backend) => {
   )
   stateLaw(heldIsStored, loadAny)
 
-  test.each<[string, typeof loadAny]>([
-    [
-      'every chunk at the start',
-      (scope, name, shape, storage, chunks) =>
-        loadAny(
-          scope,
-          name,
-          shape,
-          storage,
-          mapChunks(chunks, (chunk) => ({ ...chunk, start: 0 })),
-        ),
-    ],
-    [
-      'nothing is turned',
-      (scope, _, shape, storage, chunks) => loadAny(scope, false, shape, storage, chunks),
-    ],
-    [
-      'turned the other way',
-      (scope, name, [O, I], storage, chunks) => loadAny(scope, name, [I, O], storage, chunks),
-    ],
-    [
-      'the storage is forgotten',
-      (scope, name, shape, _, chunks) => loadAny(scope, name, shape, 'f32', chunks),
-    ],
-    [
-      'what waits to be turned is kept',
-      async (scope, name, shape, storage, chunks) => {
-        const held = await loadAny(scope, name, shape, storage, chunks)
-        scope.allocate('f32', valuesOf(held).shape)
-        return held
-      },
-    ],
-  ])('a mutant is killed: %s', (_, mutant) => kills(heldIsStored, mutant))
+  killsEach('a mutant is killed: %s', heldIsStored, {
+    'every chunk at the start': (scope, name, shape, storage, chunks) =>
+      loadAny(
+        scope,
+        name,
+        shape,
+        storage,
+        mapChunks(chunks, (chunk) => ({ ...chunk, start: 0 })),
+      ),
+    'nothing is turned': (scope, _, shape, storage, chunks) => loadAny(scope, false, shape, storage, chunks),
+    'turned the other way': (scope, name, [O, I], storage, chunks) =>
+      loadAny(scope, name, [I, O], storage, chunks),
+    'the storage is forgotten': (scope, name, shape, _, chunks) => loadAny(scope, name, shape, 'f32', chunks),
+    'what waits to be turned is kept': async (scope, name, shape, storage, chunks) => {
+      const held = await loadAny(scope, name, shape, storage, chunks)
+      scope.allocate('f32', valuesOf(held).shape)
+      return held
+    },
+  })
 })
 
 /** The arrays of a matrix [O, I] whose numbers are their places, as it is held. */
@@ -325,15 +311,10 @@ describe('numbers of a file', () => {
   )
   stateLaw(comeAsTheyAre, (chunks) => chunks)
 
-  test.each<[string, (chunks: Chunks) => Chunks]>([
-    [
-      'f16 where bf16 is wanted',
-      (chunks) => (name, storage) => chunks(name, instead('bf16', 'f16')(storage)),
-    ],
-    ['always float32', (chunks) => (name) => chunks(name, storageNamed('int8'))],
-    [
-      'numbers past the range of int4',
-      (chunks) => (name, storage) => chunks(name, instead('int4', 'int8')(storage)),
-    ],
-  ])('a mutant is killed: %s', (_, mutant) => kills(comeAsTheyAre, mutant))
+  killsEach('a mutant is killed: %s', comeAsTheyAre, {
+    'f16 where bf16 is wanted': (chunks) => (name, storage) => chunks(name, instead('bf16', 'f16')(storage)),
+    'always float32': (chunks) => (name) => chunks(name, storageNamed('int8')),
+    'numbers past the range of int4': (chunks) => (name, storage) =>
+      chunks(name, instead('int4', 'int8')(storage)),
+  })
 })

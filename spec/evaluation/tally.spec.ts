@@ -2,10 +2,10 @@
  * A tally has plain sums over its scores: by unit for errors, over the whole text for the first difference.
  */
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect } from 'vitest'
 import type { ComparedCost } from '../../src/evaluation/score_window.ts'
 import { Tally, type Measured } from '../../src/evaluation/tally.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { ratioByHand } from './by_hand.ts'
 
 /** A score of numbers that float64 adds exactly. */
@@ -101,13 +101,11 @@ describe('a tally', () => {
     }
   }
 
-  test.each<[string, () => Tally]>([
-    ['forgets how many tokens came before', () => new InItsWindow()],
-    ['takes a negative KL for a positive one', () => new Unsigned()],
-    ['takes all units for one', () => new OneUnit()],
-    ['adds the errors of two rows', () => new Unpaired()],
-    ['takes the other row less this one', () => new Reversed()],
-  ])('mutant: one that %s: killed', async (_, make) => {
-    await kills(addsUp, make)
+  killsEach('mutant: one that %s: killed', addsUp, {
+    'forgets how many tokens came before': () => new InItsWindow(),
+    'takes a negative KL for a positive one': () => new Unsigned(),
+    'takes all units for one': () => new OneUnit(),
+    'adds the errors of two rows': () => new Unpaired(),
+    'takes the other row less this one': () => new Reversed(),
   })
 })

@@ -2,8 +2,8 @@
  * One seed for the whole run, and the ways to state a law as a test and to judge mutants by it.
  *
  * `law` states a law that depends on its arguments only. `lawForAll` makes a law of a subject: a sentence, arbitraries and a
- * predicate. `stateLaw` states it of the real subject, and `kills` judges a mutant on the same arbitraries. `kills` refuses a
- * law that no `stateLaw` of the file states.
+ * predicate. `stateLaw` states it of the real subject, and `kills` and `killsEach` judge mutants on the same arbitraries. They
+ * refuse a law that no `stateLaw` of the file states.
  *
  *   SHADOWLLM_SEED=123 npm test     the same cases as the run that printed "seed 123"
  *   SHADOWLLM_RUNS=10 npm test      ten times as many cases per law (0.1: a tenth, at least one)
@@ -55,7 +55,7 @@ export function configureProperties(): void {
 export type Predicate<Args> = (args: Args) => Verdict | Promise<Verdict>
 
 export { anyData } from '../../src/verify/drawn_data.ts'
-export { lawAlways, lawForAll, type Arbitraries, type Drawn, type Law } from '../../src/verify/law.ts'
+export { lawAlways, lawForAll, lawOf, type Arbitraries, type Drawn, type Law } from '../../src/verify/law.ts'
 
 /** How a law is stated here. */
 export interface LawOptions<Args> {
@@ -128,6 +128,18 @@ export async function kills<Subject>(law: Law<Subject>, mutant: Subject): Promis
   const failure = await firstFailure(law, mutant, killingRuns(law))
   if (failure === null)
     throw new Error(`${law.sentence}: expected the mutant to break it, got a mutant that keeps it`)
+}
+
+/**
+ * States that a law breaks on each mutant: a test a mutant.
+ * @param title of a test, with %s for the name of its mutant
+ */
+export function killsEach<Subject>(
+  title: string,
+  law: Law<Subject>,
+  mutants: Readonly<Record<string, NoInfer<Subject>>>,
+): void {
+  test.each(Object.entries(mutants))(title, (_, mutant) => kills(law, mutant))
 }
 
 /** The first drawn case that breaks a law on a subject, not shrunk; null if none does. */

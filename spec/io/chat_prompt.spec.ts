@@ -12,7 +12,7 @@ import { openChatTemplate, type ChatTemplate } from '../../src/io/chat_template.
 import { createTokenizer, openTokenizer, type Tokenizer } from '../../src/io/tokenizer.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
 import { chatMl } from '../library/chat_model.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 /** The parts of a tokenizer.json that are changed here. */
@@ -184,48 +184,33 @@ test('the way to plant mutants is right', () => {
   expect(planted).toEqual(chatPrompt(chatTemplate, tokenizers.smollm, messages))
 })
 
-test.each<[string, Write]>([
-  ['marks nothing', marking((text) => text)],
-  ['marks the first special token only', marking((text, [first], mark) => markText(text, [first], mark))],
-  [
-    'marks a special token at its end',
-    marking((text, spellings, mark) =>
-      spellings.reduce((marked, spelling) => marked.replaceAll(spelling, `${spelling}${mark}`), text),
+killsEach('a writer of chats that %s is found', textStaysText, {
+  'marks nothing': marking((text) => text),
+  'marks the first special token only': marking((text, [first], mark) => markText(text, [first], mark)),
+  'marks a special token at its end': marking((text, spellings, mark) =>
+    spellings.reduce((marked, spelling) => marked.replaceAll(spelling, `${spelling}${mark}`), text),
+  ),
+  'does not look at the ends of a message': marking((text, spellings, mark) => {
+    const marked = markText(`x${text}x`, spellings, mark)
+    return marked.slice(1, -1)
+  }),
+  'keeps the marks': (template, tokenizer, messages) =>
+    chatPrompt(
+      template,
+      tokenizer,
+      messages.map(({ role, content }) => ({ role, content: markText(content, ['<|im_end|>'], '\uf000') })),
     ),
-  ],
-  [
-    'does not look at the ends of a message',
-    marking((text, spellings, mark) => {
-      const marked = markText(`x${text}x`, spellings, mark)
-      return marked.slice(1, -1)
-    }),
-  ],
-  [
-    'keeps the marks',
-    (template, tokenizer, messages) =>
-      chatPrompt(
-        template,
-        tokenizer,
-        messages.map(({ role, content }) => ({ role, content: markText(content, ['<|im_end|>'], '\uf000') })),
-      ),
-  ],
-  [
-    'lets no token be special',
-    (template, tokenizer, messages) => {
-      const { text } = chatPrompt(template, tokenizer, messages)
-      return { text, ids: [2, ...tokenizer.encode(text, { prefix: false })] }
-    },
-  ],
-  [
-    'drops what is like its mark from messages',
-    (template, tokenizer, messages) =>
-      chatPrompt(
-        template,
-        tokenizer,
-        messages.map(({ role, content }) => ({ role, content: content.replaceAll('\ue000', '') })),
-      ),
-  ],
-])('a writer of chats that %s is found', (_, mutant) => kills(textStaysText, mutant))
+  'lets no token be special': (template, tokenizer, messages) => {
+    const { text } = chatPrompt(template, tokenizer, messages)
+    return { text, ids: [2, ...tokenizer.encode(text, { prefix: false })] }
+  },
+  'drops what is like its mark from messages': (template, tokenizer, messages) =>
+    chatPrompt(
+      template,
+      tokenizer,
+      messages.map(({ role, content }) => ({ role, content: content.replaceAll('\ue000', '') })),
+    ),
+})
 
 describe('a token of one letter', () => {
   test('is special from the template, and text from a message', () => {

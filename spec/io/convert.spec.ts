@@ -15,7 +15,7 @@ import { matchTensors } from '../../src/engine/names.ts'
 import { parseConfig } from '../../src/engine/config.ts'
 import { elementSize } from '../../src/tensor/dtypes.ts'
 import type { TensorInfo } from '../../src/tensor/tensor_source.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { contentsOf, refusalOf, withByte, type Contents } from './hostile.ts'
 import {
   dict,
@@ -171,45 +171,33 @@ describe('checkpoints at random', () => {
   )
   stateLaw(nothingIsLost, convertCheckpoint)
 
-  test.each<[string, Convert]>([
-    ['a tensor is lost', edited((tensors) => void tensors.delete([...tensors.keys()][0]))],
-    [
-      'one byte is another',
-      edited((tensors) => {
-        for (const [name, one] of tensors) {
-          const data = one.data as Uint8Array
-          if (data.length > 0) return void tensors.set(name, { ...one, data: withByte(data, 0, data[0] ^ 1) })
+  killsEach('a mutant is killed: %s', nothingIsLost, {
+    'a tensor is lost': edited((tensors) => void tensors.delete([...tensors.keys()][0])),
+    'one byte is another': edited((tensors) => {
+      for (const [name, one] of tensors) {
+        const data = one.data as Uint8Array
+        if (data.length > 0) return void tensors.set(name, { ...one, data: withByte(data, 0, data[0] ^ 1) })
+      }
+    }),
+    'a type of the same size': edited((tensors) => {
+      for (const [name, one] of tensors) if (one.dtype === 'F16') tensors.set(name, { ...one, dtype: 'BF16' })
+    }),
+    'strides are overlooked': async (from, to, options) => {
+      const { tensors } = await contentsOf(openWeights(from))
+      const conversion = await convertCheckpoint(from, to, options)
+      const turned = new Map(tensors.map(({ name, bytes, ...form }) => [name, { ...form, bytes }]))
+      return edited((written) => {
+        for (const [name, one] of written) {
+          const { shape, bytes } = turned.get(name) as (typeof tensors)[number]
+          if (shape.length === 2)
+            written.set(name, { ...one, data: transposed(bytes, shape, elementSize(one.dtype)) })
         }
-      }),
-    ],
-    [
-      'a type of the same size',
-      edited((tensors) => {
-        for (const [name, one] of tensors)
-          if (one.dtype === 'F16') tensors.set(name, { ...one, dtype: 'BF16' })
-      }),
-    ],
-    [
-      'strides are overlooked',
-      async (from, to, options) => {
-        const { tensors } = await contentsOf(openWeights(from))
-        const conversion = await convertCheckpoint(from, to, options)
-        const turned = new Map(tensors.map(({ name, bytes, ...form }) => [name, { ...form, bytes }]))
-        return edited((written) => {
-          for (const [name, one] of written) {
-            const { shape, bytes } = turned.get(name) as (typeof tensors)[number]
-            if (shape.length === 2)
-              written.set(name, { ...one, data: transposed(bytes, shape, elementSize(one.dtype)) })
-          }
-        })(from, to, { ...options, force: true }).then(() => conversion)
-      },
-    ],
-    [
-      'files of twice the size',
-      (from, to, { shardSize = 1 } = {}) => convertCheckpoint(from, to, { shardSize: 2 * shardSize }),
-    ],
-    ['everything in one file', (from, to) => convertCheckpoint(from, to)],
-  ])('a mutant is killed: %s', (_, mutant) => kills(nothingIsLost, mutant))
+      })(from, to, { ...options, force: true }).then(() => conversion)
+    },
+    'files of twice the size': (from, to, { shardSize = 1 } = {}) =>
+      convertCheckpoint(from, to, { shardSize: 2 * shardSize }),
+    'everything in one file': (from, to) => convertCheckpoint(from, to),
+  })
 })
 
 /** Rows as columns. */
@@ -247,14 +235,11 @@ describe('parts', () => {
   )
   stateLaw(isSplit, splitTensors)
 
-  test.each<[string, typeof splitTensors]>([
-    ['in the order of text', (infos) => [infos.toSorted((a, b) => (a.name < b.name ? -1 : 1))]],
-    [
-      'one tensor each',
-      (infos, size) => splitTensors(infos, size).flatMap((part) => part.map((one) => [one])),
-    ],
-    ['one too many', (infos, size) => splitTensors(infos, size + 20)],
-  ])('a mutant is killed: %s', (_, mutant) => kills(isSplit, mutant))
+  killsEach('a mutant is killed: %s', isSplit, {
+    'in the order of text': (infos) => [infos.toSorted((a, b) => (a.name < b.name ? -1 : 1))],
+    'one tensor each': (infos, size) => splitTensors(infos, size).flatMap((part) => part.map((one) => [one])),
+    'one too many': (infos, size) => splitTensors(infos, size + 20),
+  })
 })
 
 test('a stream of another length than its tensor is refused, and no file remains', async () => {

@@ -17,7 +17,7 @@ import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
 import { encodeTokenizerJson } from '../../src/io/tokenizer_json_writer.ts'
 import type { Vocabulary } from '../../src/io/vocabulary.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/', import.meta.url))
 const models = join(fixtures, 'golden-llama/gguf/models')
@@ -120,15 +120,15 @@ describe('mutants are killed:', () => {
       change(json)
       writeFileSync(join(folder, name), JSON.stringify(json))
     })
-  test.each<[string, Convert]>([
-    ['no tokenizer', converter((folder) => rmSync(join(folder, 'tokenizer.json')))],
-    ['the usual epsilon', withJson('config.json', (json) => delete json.rms_norm_eps)],
-    ['rotations not scaled', withJson('config.json', (json) => delete json.rope_scaling)],
-    [
-      'a head of its own taken for a tied one',
-      withJson('config.json', (json) => (json.tie_word_embeddings = true)),
-    ],
-  ])('%s', (_, mutant) => kills(sameModel, mutant))
+  killsEach('%s', sameModel, {
+    'no tokenizer': converter((folder) => rmSync(join(folder, 'tokenizer.json'))),
+    'the usual epsilon': withJson('config.json', (json) => delete json.rms_norm_eps),
+    'rotations not scaled': withJson('config.json', (json) => delete json.rope_scaling),
+    'a head of its own taken for a tied one': withJson(
+      'config.json',
+      (json) => (json.tie_word_embeddings = true),
+    ),
+  })
 
   const changed =
     (change: (json: Record<string, never>) => void): typeof encodeTokenizerJson =>
@@ -137,14 +137,13 @@ describe('mutants are killed:', () => {
       change(json)
       return JSON.stringify(json)
     }
-  test.each<[string, typeof encodeTokenizerJson]>([
-    ['no template', changed((json) => delete json.post_processor)],
-    ['no normalizer', changed((json) => (json.normalizer = null as never))],
-    [
-      'words that are tokens merged',
-      changed((json) => ((json.model as { ignore_merges: boolean }).ignore_merges = false)),
-    ],
-    ['the last merge lost', changed((json) => (json.model as { merges: unknown[] }).merges.pop())],
-    ['special tokens as text', changed((json) => (json.added_tokens = [] as never))],
-  ])('%s', (_, mutant) => kills(comesBack, mutant))
+  killsEach('%s', comesBack, {
+    'no template': changed((json) => delete json.post_processor),
+    'no normalizer': changed((json) => (json.normalizer = null as never)),
+    'words that are tokens merged': changed(
+      (json) => ((json.model as { ignore_merges: boolean }).ignore_merges = false),
+    ),
+    'the last merge lost': changed((json) => (json.model as { merges: unknown[] }).merges.pop()),
+    'special tokens as text': changed((json) => (json.added_tokens = [] as never)),
+  })
 })

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { convertCheckpoint } from '../../src/io/convert.ts'
 import { openModelFolder } from '../../src/io/load.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { contentsOf } from './hostile.ts'
 
 const golden = fileURLToPath(new URL('../../fixtures/golden/preln/', import.meta.url))
@@ -128,24 +128,18 @@ describe('a conversion that ends early', () => {
   )
   stateLaw(leavesNothing, convertCheckpoint)
 
-  test.each<[string, typeof convertCheckpoint]>([
-    [
-      'writes in place',
-      async (from, to, options = {}) => {
-        mkdirSync(to, { recursive: true })
-        writeFileSync(join(to, 'model.safetensors'), '')
-        return convertCheckpoint(from, to, options)
-      },
-    ],
-    ['does not hear', (from, to, options) => convertCheckpoint(from, to, { ...options, signal: undefined })],
-    [
-      'leaves its parts',
-      (from, to, options) => {
-        mkdirSync(`${to}.tmp`)
-        return convertCheckpoint(from, to, options)
-      },
-    ],
-  ])('a mutant that %s is killed', (_, mutant) => kills(leavesNothing, mutant))
+  killsEach('a mutant that %s is killed', leavesNothing, {
+    'writes in place': async (from, to, options = {}) => {
+      mkdirSync(to, { recursive: true })
+      writeFileSync(join(to, 'model.safetensors'), '')
+      return convertCheckpoint(from, to, options)
+    },
+    'does not hear': (from, to, options) => convertCheckpoint(from, to, { ...options, signal: undefined }),
+    'leaves its parts': (from, to, options) => {
+      mkdirSync(`${to}.tmp`)
+      return convertCheckpoint(from, to, options)
+    },
+  })
 
   test('a source that proves broken leaves nothing', async () => {
     put(folder, 'config.json', 'pytorch_model.bin')

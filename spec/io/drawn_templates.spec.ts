@@ -18,7 +18,7 @@ import { chatPrompt, markText, type ChatMessage } from '../../src/io/chat_prompt
 import { createTokenizer, type Tokenizer } from '../../src/io/tokenizer.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
 import { casesAtTier } from '../harness/tier.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 // ---- Special tokens ---------------------------------------------------------------------------------------
 
@@ -312,19 +312,14 @@ const rendersAsUnbounded = lawForAll(
 )
 stateLaw(rendersAsUnbounded, renderTemplate)
 
-test.each<[string, Render]>([
-  ['takes a trim for nothing', (source, values) => renderTemplate(source.replaceAll(' | trim', ''), values)],
-  ['does not trim at a dash', (source, values) => renderTemplate(source.replaceAll('-%}', '%}'), values)],
-  [
-    'joins with a space',
-    (source, values) => renderTemplate(source.replaceAll("join('')", "join(' ')"), values),
-  ],
-  [
-    'forgets the last message',
-    (source, values) =>
-      renderTemplate(source, { ...values, messages: (values.messages as ChatMessage[]).slice(0, -1) }),
-  ],
-])('a renderer that %s is found', (_, mutant) => kills(rendersAsUnbounded, mutant))
+killsEach('a renderer that %s is found', rendersAsUnbounded, {
+  'takes a trim for nothing': (source, values) => renderTemplate(source.replaceAll(' | trim', ''), values),
+  'does not trim at a dash': (source, values) => renderTemplate(source.replaceAll('-%}', '%}'), values),
+  'joins with a space': (source, values) =>
+    renderTemplate(source.replaceAll("join('')", "join(' ')"), values),
+  'forgets the last message': (source, values) =>
+    renderTemplate(source, { ...values, messages: (values.messages as ChatMessage[]).slice(0, -1) }),
+})
 
 // ---- Special tokens come from the template ----------------------------------------------------------------
 
@@ -389,44 +384,32 @@ test('a chat that is written by marking as the module marks is the chat of the m
   }
 })
 
-test.each<[string, Write]>([
-  ['marks nothing', marking((text) => text)],
-  [
-    'marks no part where the message has space before it',
-    marking((text, spellings, mark) =>
-      /^\s/.test(text)
-        ? text[0] + markText(`x${text.slice(1)}`, spellings, mark).slice(1)
-        : markText(text, spellings, mark),
+killsEach('a writer of chats that %s is found', onlyTheTemplateIsSpecial, {
+  'marks nothing': marking((text) => text),
+  'marks no part where the message has space before it': marking((text, spellings, mark) =>
+    /^\s/.test(text)
+      ? text[0] + markText(`x${text.slice(1)}`, spellings, mark).slice(1)
+      : markText(text, spellings, mark),
+  ),
+  'marks no part where the message has space after it': marking((text, spellings, mark) =>
+    /\s$/.test(text) ? markText(`${text}x`, spellings, mark).slice(0, -1) : markText(text, spellings, mark),
+  ),
+  'marks whole special tokens only where they are in one piece': marking((text, spellings, mark) =>
+    markText(
+      text,
+      spellings.filter((spelling) => text.includes(spelling)),
+      mark,
     ),
-  ],
-  [
-    'marks no part where the message has space after it',
-    marking((text, spellings, mark) =>
-      /\s$/.test(text) ? markText(`${text}x`, spellings, mark).slice(0, -1) : markText(text, spellings, mark),
+  ),
+  'marks no special token of one character': marking((text, spellings, mark) =>
+    markText(
+      text,
+      spellings.filter((spelling) => [...spelling].length > 1),
+      mark,
     ),
-  ],
-  [
-    'marks whole special tokens only where they are in one piece',
-    marking((text, spellings, mark) =>
-      markText(
-        text,
-        spellings.filter((spelling) => text.includes(spelling)),
-        mark,
-      ),
-    ),
-  ],
-  [
-    'marks no special token of one character',
-    marking((text, spellings, mark) =>
-      markText(
-        text,
-        spellings.filter((spelling) => [...spelling].length > 1),
-        mark,
-      ),
-    ),
-  ],
-  ['marks no role', marking(markText, (text) => text)],
-])('a writer of chats that %s is found', (_, mutant) => kills(onlyTheTemplateIsSpecial, mutant))
+  ),
+  'marks no role': marking(markText, (text) => text),
+})
 
 test('a role of letters may be the beginning of a special token, which the template then writes', () => {
   const source = "{{ messages[0].role + '>' + messages[0].content }}"

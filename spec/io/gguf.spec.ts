@@ -26,7 +26,7 @@ import {
   type TensorInfo,
 } from '../../src/tensor/tensor_source.ts'
 import { near, sameBits, sameNumbers } from '../../src/verify/compare.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { kills, killsEach, lawForAll, lawOf, stateLaw } from '../harness/seed.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/golden-llama/', import.meta.url))
 
@@ -169,38 +169,37 @@ const blocksAreNumbers = lawForAll(
 )
 stateLaw(blocksAreNumbers, (file) => openedOf(file).source)
 
-test.each<[string, (parts: AsyncIterable<StoredRows>) => AsyncIterable<StoredRows>]>([
-  [
-    'rows of a part in another order',
-    async function* (parts) {
+killsEach(
+  'a mutant of blocks is killed: %s',
+  lawOf(
+    blocksAreNumbers,
+    (change: (parts: AsyncIterable<StoredRows>) => AsyncIterable<StoredRows>) => (file) => {
+      const { source } = openedOf(file)
+      return {
+        ...source,
+        streamBlocks: (name, type, length) => {
+          const parts = source.streamBlocks?.(name, type, length) ?? null
+          return parts && change(parts)
+        },
+      }
+    },
+  ),
+  {
+    'rows of a part in another order': async function* (parts) {
       for await (const { first, bytes } of parts) {
         const moved = bytes.slice()
         moved.copyWithin(0, BLOCK_BYTES)
         yield { first, bytes: moved }
       }
     },
-  ],
-  [
-    'the last part left out',
-    async function* (parts) {
+    'the last part left out': async function* (parts) {
       let last: StoredRows | null = null
       for await (const part of parts) {
         if (last) yield last
         last = part
       }
     },
-  ],
-])('a mutant of blocks is killed: %s', (_, change) =>
-  kills(blocksAreNumbers, (file) => {
-    const { source } = openedOf(file)
-    return {
-      ...source,
-      streamBlocks: (name, type, length) => {
-        const parts = source.streamBlocks?.(name, type, length) ?? null
-        return parts && change(parts)
-      },
-    }
-  }),
+  },
 )
 
 describe('mutants are killed:', () => {
@@ -225,49 +224,34 @@ describe('mutants are killed:', () => {
       const { configJson, source } = await open(file)
       return { configJson, source: change(source) }
     }
-  test.each<[string, Open]>([
-    [
-      'the rows of queries as they lie',
-      withSource(moved((row, { name }) => (name.includes('q_proj') ? asStored(row, 8) : row))),
-    ],
-    [
-      'the rows of keys as they lie',
-      withSource(moved((row, { name }) => (name.includes('k_proj') ? asStored(row, 8) : row))),
-    ],
-    [
-      'the rows of values put back too',
-      withSource(moved((row, { name }) => (name.includes('v_proj') ? asStored(row, 8) : row))),
-    ],
-    [
-      'gate and up exchanged',
-      withSource((source) => ({
-        ...source,
-        read: (name) =>
-          source.read(name.replace(/gate|up(?=_proj)/, (word) => (word === 'up' ? 'gate' : 'up'))),
-      })),
-    ],
-    [
-      'epsilon as the float32 it is stored as',
-      async (file) => {
-        const { configJson, source } = await open(file)
-        return { configJson: { ...configJson, rms_norm_eps: Math.fround(1e-5) }, source }
-      },
-    ],
-    [
-      'the factors of rotations forgotten',
-      async (file) => {
-        const { configJson, source } = await open(file)
-        return { configJson: { ...configJson, rope_scaling: null }, source }
-      },
-    ],
-    [
-      'groups forgotten',
-      async (file) => {
-        const { configJson, source } = await open(file)
-        return { configJson: { ...configJson, num_key_value_heads: configJson.num_attention_heads }, source }
-      },
-    ],
-  ])('%s', (_, mutant) => kills(sameAsHuggingFace, mutant))
+  killsEach('%s', sameAsHuggingFace, {
+    'the rows of queries as they lie': withSource(
+      moved((row, { name }) => (name.includes('q_proj') ? asStored(row, 8) : row)),
+    ),
+    'the rows of keys as they lie': withSource(
+      moved((row, { name }) => (name.includes('k_proj') ? asStored(row, 8) : row)),
+    ),
+    'the rows of values put back too': withSource(
+      moved((row, { name }) => (name.includes('v_proj') ? asStored(row, 8) : row)),
+    ),
+    'gate and up exchanged': withSource((source) => ({
+      ...source,
+      read: (name) =>
+        source.read(name.replace(/gate|up(?=_proj)/, (word) => (word === 'up' ? 'gate' : 'up'))),
+    })),
+    'epsilon as the float32 it is stored as': async (file) => {
+      const { configJson, source } = await open(file)
+      return { configJson: { ...configJson, rms_norm_eps: Math.fround(1e-5) }, source }
+    },
+    'the factors of rotations forgotten': async (file) => {
+      const { configJson, source } = await open(file)
+      return { configJson: { ...configJson, rope_scaling: null }, source }
+    },
+    'groups forgotten': async (file) => {
+      const { configJson, source } = await open(file)
+      return { configJson: { ...configJson, num_key_value_heads: configJson.num_attention_heads }, source }
+    },
+  })
 
   test('rows of a head read from where the rows begin, not from where the head does', () =>
     kills(rowsInAnyCut, (file) => {

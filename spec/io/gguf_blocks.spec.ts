@@ -11,7 +11,7 @@ import { ggufTypes, type GgufType } from '../../src/io/gguf_blocks.ts'
 import { widenF16 } from '../../src/tensor/halves.ts'
 import { BLOCK, BLOCK_BYTES, dequantizeBlocks } from '../../src/tensor/int4.ts'
 import { sameBits, sameNumbers } from '../../src/verify/compare.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, lawOf, stateLaw } from '../harness/seed.ts'
 
 const folder = fileURLToPath(new URL('../../fixtures/golden-llama/gguf/blocks', import.meta.url))
 
@@ -100,17 +100,19 @@ describe('blocks as those of int4', () => {
     expect(held.map(({ name }) => name)).toEqual(['Q4_0', 'Q4_1'])
   })
 
-  test.each<[string, (bytes: Uint8Array) => void]>([
-    ['scale and minimum exchanged', (b) => b.set([b[2], b[3], b[0], b[1]])],
-    ['no minimum', (b) => b.fill(0, 2, 4)],
-    ['the halves of a byte exchanged', (b) => void (b[4] = ((b[4] & 15) << 4) | (b[4] >> 4))],
-  ])('a mutant is killed: %s', async (_, change) => {
-    await kills(sameAsDecoded, (type, blocks) => {
+  killsEach(
+    'a mutant is killed: %s',
+    lawOf(sameAsDecoded, (change: (bytes: Uint8Array) => void) => (type, blocks) => {
       const bytes = asQ4_1(type, blocks).slice()
       for (let at = 0; at < bytes.length; at += BLOCK_BYTES) change(bytes.subarray(at, at + BLOCK_BYTES))
       return bytes
-    })
-  })
+    }),
+    {
+      'scale and minimum exchanged': (b) => b.set([b[2], b[3], b[0], b[1]]),
+      'no minimum': (b) => b.fill(0, 2, 4),
+      'the halves of a byte exchanged': (b) => void (b[4] = ((b[4] & 15) << 4) | (b[4] >> 4)),
+    },
+  )
 })
 
 describe('mutants are killed:', () => {
@@ -138,75 +140,46 @@ describe('mutants are killed:', () => {
       for (let i = at + from; i < at + from + count; i++) b[i] = ((b[i] & 15) << 4) | (b[i] >> 4)
     }
   }
-  test.each<[string, Decode]>([
-    ['the halves of Q4_0 exchanged', changed('Q4_0', each(swapNibbles(2, 16)))],
-    [
-      'scale and minimum of Q4_1 exchanged',
-      changed(
-        'Q4_1',
-        each((b, at) => b.set([b[at + 2], b[at + 3], b[at], b[at + 1]], at)),
-      ),
-    ],
-    [
-      'the fifth bits of Q5_0 in the order of bytes reversed',
-      changed(
-        'Q5_0',
-        each((b, at) => b.set(b.slice(at + 2, at + 6).toReversed(), at + 2)),
-      ),
-    ],
-    [
-      'the fifth bits of Q5_1 left out',
-      changed(
-        'Q5_1',
-        each((b, at) => b.fill(0, at + 4, at + 8)),
-      ),
-    ],
-    [
-      'Q8_0 without its sign',
-      changed(
-        'Q8_0',
-        each((b, at) => b.subarray(at + 2, at + 34).forEach((q, i) => (b[at + 2 + i] = q & 127))),
-      ),
-    ],
-    [
-      'the upper two bits of the last four scales of Q4_K left out',
-      changed(
-        'Q4_K',
-        each((b, at) => b.subarray(at + 4, at + 8).forEach((q, i) => (b[at + 4 + i] = q & 63))),
-      ),
-    ],
-    [
-      'scales and minima of Q4_K exchanged',
-      changed(
-        'Q4_K',
-        each((b, at) => b.set([...b.slice(at + 8, at + 12), ...b.slice(at + 4, at + 8)], at + 4)),
-      ),
-    ],
-    [
-      'the fifth bits of Q5_K shifted by one part',
-      changed(
-        'Q5_K',
-        each((b, at) =>
-          b.subarray(at + 16, at + 48).forEach((q, i) => (b[at + 16 + i] = (q << 1) | (q >> 7))),
-        ),
-      ),
-    ],
-    [
-      'one scale for 32 numbers of Q6_K',
-      changed(
-        'Q6_K',
-        each((b, at) => {
-          for (let i = 0; i < 16; i += 2) b[at + 193 + i] = b[at + 192 + i]
-        }),
-      ),
-    ],
-    [
-      'the last product of Q6_K not rounded alone',
-      changed(
-        'Q6_K',
-        () => {},
-        (out) => out.forEach((x, i) => (out[i] = Math.fround(x * (1 + 2 ** -23)))),
-      ),
-    ],
-  ])('%s', (_, mutant) => kills(sameAsGgml, mutant))
+  killsEach('%s', sameAsGgml, {
+    'the halves of Q4_0 exchanged': changed('Q4_0', each(swapNibbles(2, 16))),
+    'scale and minimum of Q4_1 exchanged': changed(
+      'Q4_1',
+      each((b, at) => b.set([b[at + 2], b[at + 3], b[at], b[at + 1]], at)),
+    ),
+    'the fifth bits of Q5_0 in the order of bytes reversed': changed(
+      'Q5_0',
+      each((b, at) => b.set(b.slice(at + 2, at + 6).toReversed(), at + 2)),
+    ),
+    'the fifth bits of Q5_1 left out': changed(
+      'Q5_1',
+      each((b, at) => b.fill(0, at + 4, at + 8)),
+    ),
+    'Q8_0 without its sign': changed(
+      'Q8_0',
+      each((b, at) => b.subarray(at + 2, at + 34).forEach((q, i) => (b[at + 2 + i] = q & 127))),
+    ),
+    'the upper two bits of the last four scales of Q4_K left out': changed(
+      'Q4_K',
+      each((b, at) => b.subarray(at + 4, at + 8).forEach((q, i) => (b[at + 4 + i] = q & 63))),
+    ),
+    'scales and minima of Q4_K exchanged': changed(
+      'Q4_K',
+      each((b, at) => b.set([...b.slice(at + 8, at + 12), ...b.slice(at + 4, at + 8)], at + 4)),
+    ),
+    'the fifth bits of Q5_K shifted by one part': changed(
+      'Q5_K',
+      each((b, at) => b.subarray(at + 16, at + 48).forEach((q, i) => (b[at + 16 + i] = (q << 1) | (q >> 7)))),
+    ),
+    'one scale for 32 numbers of Q6_K': changed(
+      'Q6_K',
+      each((b, at) => {
+        for (let i = 0; i < 16; i += 2) b[at + 193 + i] = b[at + 192 + i]
+      }),
+    ),
+    'the last product of Q6_K not rounded alone': changed(
+      'Q6_K',
+      () => {},
+      (out) => out.forEach((x, i) => (out[i] = Math.fround(x * (1 + 2 ** -23)))),
+    ),
+  })
 })

@@ -14,7 +14,7 @@ import { findPredictor, predictorBeside, predictorNames } from '../../src/io/nam
 import { openSafetensors } from '../../src/io/safetensors.ts'
 import { openPredictor, sourceEntry } from '../../src/predictor/predictor_file.ts'
 import { fixtures } from '../golden/golden.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-named-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -36,18 +36,13 @@ const isBeside = lawForAll(
 
 describe('the predictor beside a model', () => {
   stateLaw(isBeside, predictorBeside)
-  test.each<[string, typeof predictorBeside]>([
-    [
-      'any model of a folder takes predictor.safetensors',
-      (weights) => join(dirname(weights), 'predictor.safetensors'),
-    ],
-    ['every file has one of its name', (weights) => weights.replace(/\.[^.]*$/, '.predictor.safetensors')],
-    [
-      '.gguf is not taken off',
-      (weights) =>
-        weights.endsWith('.gguf') ? `${weights}.predictor.safetensors` : predictorBeside(weights),
-    ],
-  ])('mutant: %s: killed', (_, mutant) => kills(isBeside, mutant))
+  killsEach('mutant: %s: killed', isBeside, {
+    'any model of a folder takes predictor.safetensors': (weights) =>
+      join(dirname(weights), 'predictor.safetensors'),
+    'every file has one of its name': (weights) => weights.replace(/\.[^.]*$/, '.predictor.safetensors'),
+    '.gguf is not taken off': (weights) =>
+      weights.endsWith('.gguf') ? `${weights}.predictor.safetensors` : predictorBeside(weights),
+  })
 })
 
 describe('a predictor in this package', () => {

@@ -19,7 +19,7 @@ import { UsageError } from '../../src/tensor/errors.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { rowsOf, type TensorInfo, type TensorSource } from '../../src/tensor/tensor_source.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { refusalOf, withByte } from './hostile.ts'
 import { dict, P, pickle, sizes, storage, tensor, torchFile } from '../../fixtures/hostile/build_torch.ts'
 
@@ -220,41 +220,26 @@ describe('rows', () => {
 })
 
 describe('mutants are killed', () => {
-  test.each<[string, ReadRows]>([
-    [
-      'one row further on',
-      (source, first, count) =>
-        source.readRows('x', Math.min(first + 1, rowsOf(infoOf(source).shape).rows - count), count),
-    ],
-    [
-      'one row less, and zeros',
-      async (source, first, count) => {
-        const { columns } = rowsOf(infoOf(source).shape)
-        const values = new Float32Array(count * columns)
-        values.set(await source.readRows('x', first, Math.max(0, count - 1)))
-        return values
-      },
-    ],
-    [
-      'elements of four bytes, whatever their type',
-      async (source, first, count) => {
-        const { dtype, shape } = infoOf(source)
-        const skipped = Math.floor((first * rowsOf(shape).columns * 4) / elementSize(dtype))
-        return (await source.read('x')).slice(skipped, skipped + count * rowsOf(shape).columns)
-      },
-    ],
-    [
-      'rows as long as the last dimension',
-      async (source, first, count) => {
-        const { shape } = infoOf(source)
-        const columns = shape.length > 1 ? (shape.at(-1) as number) : 1
-        return (await source.read('x')).slice(
-          first * columns,
-          first * columns + count * rowsOf(shape).columns,
-        )
-      },
-    ],
-  ])('%s', (_, mutant) => kills(rowsAreThoseOfTheWhole, mutant))
+  killsEach('%s', rowsAreThoseOfTheWhole, {
+    'one row further on': (source, first, count) =>
+      source.readRows('x', Math.min(first + 1, rowsOf(infoOf(source).shape).rows - count), count),
+    'one row less, and zeros': async (source, first, count) => {
+      const { columns } = rowsOf(infoOf(source).shape)
+      const values = new Float32Array(count * columns)
+      values.set(await source.readRows('x', first, Math.max(0, count - 1)))
+      return values
+    },
+    'elements of four bytes, whatever their type': async (source, first, count) => {
+      const { dtype, shape } = infoOf(source)
+      const skipped = Math.floor((first * rowsOf(shape).columns * 4) / elementSize(dtype))
+      return (await source.read('x')).slice(skipped, skipped + count * rowsOf(shape).columns)
+    },
+    'rows as long as the last dimension': async (source, first, count) => {
+      const { shape } = infoOf(source)
+      const columns = shape.length > 1 ? (shape.at(-1) as number) : 1
+      return (await source.read('x')).slice(first * columns, first * columns + count * rowsOf(shape).columns)
+    },
+  })
 
   test('the whole tensor, cut afterwards', async () => {
     const mutant: ReadRows = async (source, first, count) => {

@@ -16,7 +16,7 @@ import {
   type StoredRows,
   type TensorSource,
 } from '../../src/tensor/tensor_source.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { joined } from '../../fixtures/hostile/bytes.ts'
 import { refusalOf, streamedBytes, withByte } from './hostile.ts'
 import {
@@ -129,16 +129,15 @@ describe('parts', () => {
   )
   stateLaw(partsAreTheTensor, real)
 
-  test.each<[string, Stream]>([
-    ['the second part is left out', changed((part, i) => (i === 1 ? [] : [part]))],
-    ['every part is said to be the first', changed((part) => [{ ...part, first: 0 }])],
-    [
-      'parts of one byte',
-      changed(({ first, bytes }) => [...bytes].map((byte) => ({ first, bytes: Uint8Array.of(byte) }))),
-    ],
-    ['everything at once', (source) => real(source, 1e9)],
-    ['bytes in another order', changed(({ first, bytes }) => [{ first, bytes: bytes.toReversed() }])],
-  ])('a mutant is killed: %s', (_, mutant) => kills(partsAreTheTensor, mutant))
+  killsEach('a mutant is killed: %s', partsAreTheTensor, {
+    'the second part is left out': changed((part, i) => (i === 1 ? [] : [part])),
+    'every part is said to be the first': changed((part) => [{ ...part, first: 0 }]),
+    'parts of one byte': changed(({ first, bytes }) =>
+      [...bytes].map((byte) => ({ first, bytes: Uint8Array.of(byte) })),
+    ),
+    'everything at once': (source) => real(source, 1e9),
+    'bytes in another order': changed(({ first, bytes }) => [{ first, bytes: bytes.toReversed() }]),
+  })
 
   test('of a tensor in memory are its numbers', async () => {
     const values = Float32Array.from({ length: 12 }, (_, i) => i)

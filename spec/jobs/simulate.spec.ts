@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { simulateCluster, type ClusterRules, type ClusterSettings } from '../../src/jobs/simulate.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const quiet: ClusterSettings = {
   workers: 10,
@@ -53,10 +53,10 @@ const failing: ClusterSettings = { ...quiet, jobs: 2000, deathsPerHour: 5, cutsP
 describe('a cluster', () => {
   stateLaw(losesNothing, undefined)
 
-  test.each<[string, ClusterRules]>([
-    ['no lock ever runs out', { handsOutAgain: false, countsOnce: true }],
-    ['a second result counts too', { handsOutAgain: true, countsOnce: false }],
-  ])('a mutant is killed: %s', (_, rules) => kills(losesNothing, rules))
+  killsEach('a mutant is killed: %s', losesNothing, {
+    'no lock ever runs out': { handsOutAgain: false, countsOnce: true },
+    'a second result counts too': { handsOutAgain: true, countsOnce: false },
+  })
 
   test('without failures takes rounds of equal jobs, plus loading', () => {
     expect(simulateCluster(quiet)).toEqual({

@@ -15,7 +15,7 @@ import { memoryStore, type JobStore } from '../../src/jobs/job_store.ts'
 import type { ThreadSource } from '../../src/jobs/job_threads.ts'
 import { threadRunner } from '../../src/jobs/thread_runner.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { doTestJob, echoJobs, texts } from './test_jobs.ts'
 
 interface Told {
@@ -126,24 +126,16 @@ const isInOrder = lawForAll(
 describe('a runner over threads', () => {
   stateLaw(isInOrder, overThreads)
 
-  test.each<[string, Make]>([
-    [
-      'asks for them in another order',
-      (threads, count) => {
-        const runner = overThreads(threads, count)
-        return { ...runner, run: (jobs, options) => runner.run(jobs.toReversed(), options) }
-      },
-    ],
-    [
-      'sorts them as texts',
-      (threads, count) => {
-        const runner = overThreads(threads, count)
-        return { ...runner, run: (jobs, options) => runner.run(byText(jobs), options) }
-      },
-    ],
-    ['has one thread more', (threads, count) => overThreads(threads, count + 1)],
-  ])('mutant: one that %s: killed', async (_, make) => {
-    await kills(isInOrder, make)
+  killsEach('mutant: one that %s: killed', isInOrder, {
+    'asks for them in another order': (threads, count) => {
+      const runner = overThreads(threads, count)
+      return { ...runner, run: (jobs, options) => runner.run(jobs.toReversed(), options) }
+    },
+    'sorts them as texts': (threads, count) => {
+      const runner = overThreads(threads, count)
+      return { ...runner, run: (jobs, options) => runner.run(byText(jobs), options) }
+    },
+    'has one thread more': (threads, count) => overThreads(threads, count + 1),
   })
 
   test.each([

@@ -16,7 +16,7 @@ import {
   type UnitScores,
 } from '../../src/masks/selection.ts'
 import { budgetLaws, floorsFor, repaired, someFloor } from '../../src/verify/masks/budget_laws.ts'
-import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import {
   count,
   killMutants,
@@ -131,36 +131,20 @@ describe('budgets', () => {
       for (let ranked = 0; ranked <= 100; ranked++) keepsExactly(unitsKept, percent, 100, ranked)
   })
 
-  test.each<[string, Kept]>([
-    [
-      'a percentage rounded, not cut',
-      (ranked, sparsity, policy) =>
-        unitsKept(
-          ranked,
-          policy === 'paper-compatible' ? Math.round(sparsity * 100) / 100 : sparsity,
-          policy,
-        ),
-    ],
-    [
-      'a paper-compatible count rounded, not cut',
-      (ranked, sparsity, policy) =>
-        policy === 'paper-compatible'
-          ? ranked - Math.round((Math.floor(sparsity * 100 + 1e-9) * ranked) / 100)
-          : unitsKept(ranked, sparsity),
-    ],
-    [
-      'halves as floating point has them',
-      (ranked, sparsity, policy) =>
-        policy === 'paper-compatible'
-          ? unitsKept(ranked, sparsity, policy)
-          : Math.round((1 - sparsity) * ranked),
-    ],
-    [
-      'one policy for the other',
-      (ranked, sparsity, policy) =>
-        unitsKept(ranked, sparsity, policy === 'paper-compatible' ? 'exact' : 'paper-compatible'),
-    ],
-  ])('%s: killed', (_, mutant) => kills(countIsExact, mutant))
+  killsEach('%s: killed', countIsExact, {
+    'a percentage rounded, not cut': (ranked, sparsity, policy) =>
+      unitsKept(ranked, policy === 'paper-compatible' ? Math.round(sparsity * 100) / 100 : sparsity, policy),
+    'a paper-compatible count rounded, not cut': (ranked, sparsity, policy) =>
+      policy === 'paper-compatible'
+        ? ranked - Math.round((Math.floor(sparsity * 100 + 1e-9) * ranked) / 100)
+        : unitsKept(ranked, sparsity),
+    'halves as floating point has them': (ranked, sparsity, policy) =>
+      policy === 'paper-compatible'
+        ? unitsKept(ranked, sparsity, policy)
+        : Math.round((1 - sparsity) * ranked),
+    'one policy for the other': (ranked, sparsity, policy) =>
+      unitsKept(ranked, sparsity, policy === 'paper-compatible' ? 'exact' : 'paper-compatible'),
+  })
 
   test('a share outside [0, 1] is refused for heads and neurons; 0 and 1 are accepted', () => {
     for (const share of [-1, -1e-9, 1 + 1e-9, 2, NaN, Infinity, '0.5' as unknown as number])

@@ -20,7 +20,7 @@ import { allowancesOf, compareOutputs, evaluate, shareOfAllowed } from '../../sr
 import { sizesOf, type Values } from '../../src/testing/op_call.ts'
 import { ROUNDING, TINY } from '../../src/ops/relaxed.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
-import { kills, lawAlways, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawAlways, stateLaw } from '../harness/seed.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../src/testing/op_case.ts'
 
 type Bounded = 'relaxed' | 'fast'
@@ -267,9 +267,9 @@ describe.each(bounded)('the $owed bound of $name', ({ owed, name }) => {
   })
   stateLaw(law, asStated)
 
-  test.each<[string, BoundOf]>([
-    ['twice as wide', (size) => 2 * size],
-    ['as narrow as half of what is reached', (size) => (size * shareOf(measured.few, asStated)) / 2],
-    ['that grows with the square of the sizes', (size) => size ** 2],
-  ])('one that is %s is found', (_, mutant) => kills(law, mutant))
+  killsEach('one that is %s is found', law, {
+    'twice as wide': (size) => 2 * size,
+    'as narrow as half of what is reached': (size) => (size * shareOf(measured.few, asStated)) / 2,
+    'that grows with the square of the sizes': (size) => size ** 2,
+  })
 })

@@ -22,7 +22,7 @@ import {
 } from '../../src/verify/model/cases.ts'
 import { stateLaws } from '../engine/cases.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { anyData, firstFailure, killingRuns, kills, stateLaw } from '../harness/seed.ts'
+import { anyData, firstFailure, killingRuns, killsEach, stateLaw } from '../harness/seed.ts'
 
 // ---- Cut-offs -------------------------------------------------------------------------------------------------------------
 
@@ -48,18 +48,15 @@ const isQuantile = lawForAll(
 )
 stateLaw(isQuantile, gateCutoff)
 
-test.each<[string, Cutoff]>([
-  ['has one gate more below it', (gate, sparsity) => gateCutoff(gate, sparsity + 1 / gate.length)],
-  [
-    'goes by signed numbers',
-    (gate, sparsity) =>
-      gateCutoff(
-        gate.map((value) => value + 8),
-        sparsity,
-      ) - 8,
-  ],
-  ['is the share of the largest', (gate, sparsity) => sparsity * Math.max(...gate.map(Math.abs))],
-])('a cut-off that %s: killed', (_, mutant) => kills(isQuantile, mutant))
+killsEach('a cut-off that %s: killed', isQuantile, {
+  'has one gate more below it': (gate, sparsity) => gateCutoff(gate, sparsity + 1 / gate.length),
+  'goes by signed numbers': (gate, sparsity) =>
+    gateCutoff(
+      gate.map((value) => value + 8),
+      sparsity,
+    ) - 8,
+  'is the share of the largest': (gate, sparsity) => sparsity * Math.max(...gate.map(Math.abs)),
+})
 
 test('cut-offs of four gates, by hand', () => {
   const gate = Float32Array.of(-0.25, 3, 0, -1)

@@ -50,7 +50,7 @@ import { smallCase, stateLaws } from '../engine/cases.ts'
 import { get, getIds, isLlama, readCase, type Variant } from '../golden/golden.ts'
 import { goldenConfig, goldenTensors, layerOf, withGolden } from '../golden/model.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { firstFailure, killingRuns, kills, stateLaw } from '../harness/seed.ts'
+import { firstFailure, killingRuns, kills, killsEach, stateLaw } from '../harness/seed.ts'
 
 // ---- Thresholds -----------------------------------------------------------------------------------------------------------
 
@@ -76,21 +76,15 @@ const isQuantile = lawForAll(
 )
 stateLaw(isQuantile, magnitudeThreshold)
 
-test.each<[string, Threshold]>([
-  [
-    'has one activation more below it',
-    (x, share) => magnitudeThreshold(x, Math.min(1, share + 1 / x.length)),
-  ],
-  ['counts from the largest', (x, share) => magnitudeThreshold(x, 1 - share)],
-  [
-    'goes by signed numbers',
-    (x, share) =>
-      magnitudeThreshold(
-        x.map((value) => value + 8),
-        share,
-      ) - 8,
-  ],
-])('a threshold that %s: killed', (_, mutant) => kills(isQuantile, mutant))
+killsEach('a threshold that %s: killed', isQuantile, {
+  'has one activation more below it': (x, share) => magnitudeThreshold(x, Math.min(1, share + 1 / x.length)),
+  'counts from the largest': (x, share) => magnitudeThreshold(x, 1 - share),
+  'goes by signed numbers': (x, share) =>
+    magnitudeThreshold(
+      x.map((value) => value + 8),
+      share,
+    ) - 8,
+})
 
 // ---- The planners ---------------------------------------------------------------------------------------------------------
 

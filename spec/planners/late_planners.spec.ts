@@ -27,7 +27,7 @@ import { Random } from '../../src/tensor/random.ts'
 import { lawForAll } from '../../src/verify/law.ts'
 import { anyModel, forAll, withModel, type ModelLaw } from '../../src/verify/model/cases.ts'
 import { stateLaws } from '../engine/cases.ts'
-import { anyData, firstFailure, killingRuns, kills, stateLaw } from '../harness/seed.ts'
+import { anyData, firstFailure, killingRuns, killsEach, stateLaw } from '../harness/seed.ts'
 
 // ---- coreinfer: counts --------------------------------------------------------------------------------------------------
 
@@ -84,40 +84,25 @@ const countsCores = lawForAll(
 )
 stateLaw(countsCores, coreCounts)
 
-test.each<[string, Counts]>([
-  [
-    'give every token a limit of its own',
-    (activations, tokens) =>
-      countsByDefinition(activations, tokens, (positives, t) => Math.floor(0.2 * positives[t] + 1e-9)),
-  ],
-  [
-    'round the limit up',
-    (activations, tokens) =>
-      countsByDefinition(activations, tokens, (positives) => Math.ceil(0.2 * mean(positives) - 1e-9)),
-  ],
-  [
-    'take a share of all neurons',
-    (activations, tokens) =>
-      countsByDefinition(activations, tokens, () => Math.floor((0.2 * activations.length) / tokens)),
-  ],
-  [
-    'go by size, whatever the sign',
-    (activations, tokens) =>
-      countsByDefinition(
-        activations,
-        tokens,
-        (positives) => Math.floor(0.2 * mean(positives) + 1e-9),
-        Math.abs,
-      ),
-  ],
-  [
-    'leave out the last token',
-    (activations, tokens) =>
-      tokens === 1
-        ? coreCounts(activations, 1)
-        : coreCounts(activations.subarray(0, ((tokens - 1) * activations.length) / tokens), tokens - 1),
-  ],
-])('counts of core neurons that %s: killed', (_, mutant) => kills(countsCores, mutant))
+killsEach('counts of core neurons that %s: killed', countsCores, {
+  'give every token a limit of its own': (activations, tokens) =>
+    countsByDefinition(activations, tokens, (positives, t) => Math.floor(0.2 * positives[t] + 1e-9)),
+  'round the limit up': (activations, tokens) =>
+    countsByDefinition(activations, tokens, (positives) => Math.ceil(0.2 * mean(positives) - 1e-9)),
+  'take a share of all neurons': (activations, tokens) =>
+    countsByDefinition(activations, tokens, () => Math.floor((0.2 * activations.length) / tokens)),
+  'go by size, whatever the sign': (activations, tokens) =>
+    countsByDefinition(
+      activations,
+      tokens,
+      (positives) => Math.floor(0.2 * mean(positives) + 1e-9),
+      Math.abs,
+    ),
+  'leave out the last token': (activations, tokens) =>
+    tokens === 1
+      ? coreCounts(activations, 1)
+      : coreCounts(activations.subarray(0, ((tokens - 1) * activations.length) / tokens), tokens - 1),
+})
 
 test('core neurons of two tokens, by hand', () => {
   // Ten positive activations at the first token, none at the second: one neuron of either counts, if it is positive.
@@ -157,19 +142,16 @@ const mergesRanks = lawForAll(
 )
 stateLaw(mergesRanks, mergedRanks)
 
-test.each<[string, Merge]>([
-  ['adds scores', (prompt, general) => prompt.map((score, j) => (score + general[j]) / 2)],
-  ['hears the calibration only', (_, general) => mergedRanks(general, general)],
-  ['hears the prompt only', (prompt) => mergedRanks(prompt, prompt)],
-  [
-    'ranks the strongest lowest',
-    (prompt, general) =>
-      mergedRanks(
-        prompt.map((score) => -score),
-        general,
-      ),
-  ],
-])('a glass that %s: killed', (_, mutant) => kills(mergesRanks, mutant))
+killsEach('a glass that %s: killed', mergesRanks, {
+  'adds scores': (prompt, general) => prompt.map((score, j) => (score + general[j]) / 2),
+  'hears the calibration only': (_, general) => mergedRanks(general, general),
+  'hears the prompt only': (prompt) => mergedRanks(prompt, prompt),
+  'ranks the strongest lowest': (prompt, general) =>
+    mergedRanks(
+      prompt.map((score) => -score),
+      general,
+    ),
+})
 
 test('a score that is not a number ranks lowest', () => {
   expect([...mergedRanks(Float32Array.of(NaN, 1, 2), Float32Array.of(5, 5, NaN))]).toEqual([0.75, 1.25, 1])

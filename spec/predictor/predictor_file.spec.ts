@@ -47,7 +47,7 @@ import {
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { expectNear, fixtures } from '../golden/golden.ts'
-import { kills, lawAlways, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawAlways, stateLaw } from '../harness/seed.ts'
 import { owesBits, portableNames } from '../harness/strict.ts'
 import { narrowToBf16, widenBf16 } from '../../src/tensor/halves.ts'
 import { unitKinds } from '../../src/masks/mask.ts'
@@ -142,29 +142,22 @@ const isHalved = lawAlways(
 describe('a file', () => {
   stateLaw(isHalved, savePredictor)
 
-  test.each<[string, Save]>([
-    [
-      'it is written as f32 all the same',
-      (to, predictor, options) => savePredictor(to, predictor, { ...options, matrices: 'f32' }),
-    ],
-    [
-      'it does not say what it was made from',
-      (to, predictor) => savePredictor(to, predictor, { matrices: 'bf16' }),
-    ],
-    [
-      'everything is rounded',
-      (to, predictor, { source } = {}) => {
-        const metadata = {
-          [configEntry]: JSON.stringify(predictor.config),
-          [sourceEntry]: JSON.stringify(source),
-        }
-        const tensors = [...predictorTensors(predictor)].map(
-          ([name, tensor]) => [name, { ...tensor, dtype: 'BF16' }] as const,
-        )
-        return writeSafetensors(to, new Map<string, TensorToWrite>(tensors), metadata)
-      },
-    ],
-  ])('mutant: %s: killed', (_, save) => kills(isHalved, save))
+  killsEach('mutant: %s: killed', isHalved, {
+    'it is written as f32 all the same': (to, predictor, options) =>
+      savePredictor(to, predictor, { ...options, matrices: 'f32' }),
+    'it does not say what it was made from': (to, predictor) =>
+      savePredictor(to, predictor, { matrices: 'bf16' }),
+    'everything is rounded': (to, predictor, { source } = {}) => {
+      const metadata = {
+        [configEntry]: JSON.stringify(predictor.config),
+        [sourceEntry]: JSON.stringify(source),
+      }
+      const tensors = [...predictorTensors(predictor)].map(
+        ([name, tensor]) => [name, { ...tensor, dtype: 'BF16' }] as const,
+      )
+      return writeSafetensors(to, new Map<string, TensorToWrite>(tensors), metadata)
+    },
+  })
 })
 
 describe.each(choices)('%s', (_, kind, chosen) => {

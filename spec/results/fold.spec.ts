@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { foldColumns, GAP, wrapLines } from '../../src/results/fold.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const widths = fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 12 })
 const fits = fc.record({ columns: fc.integer({ min: 1, max: 100 }), keys: fc.integer({ min: 0, max: 4 }) })
@@ -30,19 +30,15 @@ const foldsWell = lawForAll(
 stateLaw(foldsWell, foldColumns)
 
 describe('a mutant of folding is killed that', () => {
-  test.each<[string, typeof foldColumns]>([
-    ['does not fold', (all) => foldColumns(all, { keys: 0 })],
-    ['forgets the gaps', (all, fit = {}) => foldColumns(all, { ...fit, columns: (fit.columns ?? 0) + GAP })],
-    [
-      'folds one column too early',
-      (all, fit = {}) => foldColumns(all, { ...fit, columns: (fit.columns ?? 0) - 1 }),
-    ],
-    [
-      'repeats one key only',
-      (all, fit) => foldColumns(all, fit).map((part, i) => (i === 0 ? part : part.slice(1))),
-    ],
-    ['loses the last part', (all, fit) => foldColumns(all, fit).slice(0, -1)],
-  ])('%s', (_, mutant) => kills(foldsWell, mutant))
+  killsEach('%s', foldsWell, {
+    'does not fold': (all) => foldColumns(all, { keys: 0 }),
+    'forgets the gaps': (all, fit = {}) => foldColumns(all, { ...fit, columns: (fit.columns ?? 0) + GAP }),
+    'folds one column too early': (all, fit = {}) =>
+      foldColumns(all, { ...fit, columns: (fit.columns ?? 0) - 1 }),
+    'repeats one key only': (all, fit) =>
+      foldColumns(all, fit).map((part, i) => (i === 0 ? part : part.slice(1))),
+    'loses the last part': (all, fit) => foldColumns(all, fit).slice(0, -1),
+  })
 })
 
 const texts = fc.array(fc.constantFrom('a', 'word', 'a-longer-word', '±', 'x'.repeat(25)), { maxLength: 20 })
@@ -64,13 +60,13 @@ const wrapsWell = lawForAll(
 stateLaw(wrapsWell, wrapLines)
 
 describe('a mutant of wrapping is killed that', () => {
-  test.each<[string, typeof wrapLines]>([
-    ['does not wrap', (text) => text],
-    ['wraps one character too early', (text, columns, indent) => wrapLines(text, columns - 1, indent)],
-    ['wraps one character too late', (text, columns, indent) => wrapLines(text, columns + 1, indent)],
-    ['forgets the indent', (text, columns) => wrapLines(text, columns)],
-    ['loses a word', (text, ...rest) => wrapLines(text, ...rest).replace(/\n\s*\S+/, '\n')],
-  ])('%s', (_, mutant) => kills(wrapsWell, mutant))
+  killsEach('%s', wrapsWell, {
+    'does not wrap': (text) => text,
+    'wraps one character too early': (text, columns, indent) => wrapLines(text, columns - 1, indent),
+    'wraps one character too late': (text, columns, indent) => wrapLines(text, columns + 1, indent),
+    'forgets the indent': (text, columns) => wrapLines(text, columns),
+    'loses a word': (text, ...rest) => wrapLines(text, ...rest).replace(/\n\s*\S+/, '\n'),
+  })
 })
 
 test('line breaks and the spaces of short lines stay', () => {

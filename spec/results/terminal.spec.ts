@@ -10,7 +10,7 @@ import type { Column, ExperimentResult, Row } from '../../src/results/experiment
 import { cell, figure, groupStarts, heading, isNumeric } from '../../src/results/cells.ts'
 import { renderJson } from '../../src/experiments/report/json.ts'
 import { formatExperiment, formatTable } from '../../src/results/terminal.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { provenance, resultOf } from '../experiments/report/report_cases.ts'
 
 describe('a figure', () => {
@@ -85,16 +85,11 @@ describe('a table', () => {
   )
   stateLaw(linesUp, formatTable)
 
-  test.each<[string, typeof formatTable]>([
-    [
-      'leans numbers to the left',
-      (some, rows) => formatTable(some, [...rows, { value: 'words' }]).replace(/\n.*$/, ''),
-    ],
-    [
-      'forgets how wide the rows are',
-      (some, rows) => formatTable(some, rows).replace(/^(\S+) {2,}/gm, '$1 '),
-    ],
-  ])('a table that %s is caught', (_, mutant) => kills(linesUp, mutant))
+  killsEach('a table that %s is caught', linesUp, {
+    'leans numbers to the left': (some, rows) =>
+      formatTable(some, [...rows, { value: 'words' }]).replace(/\n.*$/, ''),
+    'forgets how wide the rows are': (some, rows) => formatTable(some, rows).replace(/^(\S+) {2,}/gm, '$1 '),
+  })
 
   test('aligns numbers right and words left', () => {
     const rows = [{ name: 'a', value: null }]

@@ -2,11 +2,11 @@
  * Derivatives follow from a program: they are difference quotients, for any drawn program. The values of Hugging Face judge those of
  * the families (spec/golden/specification.spec.ts).
  */
-import { describe, test } from 'vitest'
+import { describe } from 'vitest'
 import { gradients } from '../../src/spec/gradients.ts'
 import { matrix, zeros, type Tensor, type Weights } from '../../src/spec/plain.ts'
 import { gradientsAreSlopes, type GradientsSubject } from '../../src/verify/model/program_laws.ts'
-import { kills, stateLaw } from '../harness/seed.ts'
+import { killsEach, stateLaw } from '../harness/seed.ts'
 
 stateLaw(gradientsAreSlopes, gradients)
 
@@ -25,30 +25,22 @@ describe('mutants are killed:', () => {
       return gradients(program, lossy, ...rest)
     }
 
-  test.each<[string, GradientsSubject]>([
-    [
-      'the mask is forgotten',
-      (program, weights, results, endGrad) => gradients(program, weights, results, endGrad),
-    ],
-    [
-      'a derivative is that before the mask',
-      (...all) => {
-        const right = gradients(...all)
-        return new Map(
-          [...right].map(([step, grad]) => [
-            step,
-            step.op === 'units' ? (right.get(step.of[0]) as Tensor) : grad,
-          ]),
-        )
-      },
-    ],
-    ['the second reader of units passes nothing back', without((name) => name.includes('.also.'))],
-    ['keys pass nothing back', without((name) => name.includes('.k.'))],
-    ['gates pass nothing back', without((name) => name.includes('.gate.'))],
-    [
-      'the derivative in the result is taken for 1',
-      (program, weights, results, endGrad, mask) =>
-        gradients(program, weights, results, { ...endGrad, data: endGrad.data.map(() => 1) } as Tensor, mask),
-    ],
-  ])('%s', (_, mutant) => kills(gradientsAreSlopes, mutant))
+  killsEach('%s', gradientsAreSlopes, {
+    'the mask is forgotten': (program, weights, results, endGrad) =>
+      gradients(program, weights, results, endGrad),
+    'a derivative is that before the mask': (...all) => {
+      const right = gradients(...all)
+      return new Map(
+        [...right].map(([step, grad]) => [
+          step,
+          step.op === 'units' ? (right.get(step.of[0]) as Tensor) : grad,
+        ]),
+      )
+    },
+    'the second reader of units passes nothing back': without((name) => name.includes('.also.')),
+    'keys pass nothing back': without((name) => name.includes('.k.')),
+    'gates pass nothing back': without((name) => name.includes('.gate.')),
+    'the derivative in the result is taken for 1': (program, weights, results, endGrad, mask) =>
+      gradients(program, weights, results, { ...endGrad, data: endGrad.data.map(() => 1) } as Tensor, mask),
+  })
 })

@@ -25,7 +25,7 @@ import { embeddedRecipe } from '../../src/training/pretrain_settings.ts'
 import type { TrainerState } from '../../src/training/pretrain_trainer.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { configOf, type ModelCase } from '../engine/cases.ts'
 import { someModel } from './pretrain_cases.ts'
 
@@ -96,14 +96,12 @@ describe('a checkpoint', () => {
         { ...tensor, values: widenBf16(narrowToBf16(tensor.values)) },
       ]),
     )
-  test.each<[string, Save]>([
-    ['rounds', (to, state, of) => saveCheckpoint(to, { ...state, squares: rounded(state.squares) }, of)],
-    [
-      'keeps one kind of moments',
-      (to, state, of) => saveCheckpoint(to, { ...state, squares: state.means }, of),
-    ],
-    ['counts from 1', (to, state, of) => saveCheckpoint(to, { ...state, step: state.step + 1 }, of)],
-  ])('written by code that %s is found', (_, mutant) => kills(comesBack, mutant))
+  killsEach('written by code that %s is found', comesBack, {
+    rounds: (to, state, of) => saveCheckpoint(to, { ...state, squares: rounded(state.squares) }, of),
+    'keeps one kind of moments': (to, state, of) =>
+      saveCheckpoint(to, { ...state, squares: state.means }, of),
+    'counts from 1': (to, state, of) => saveCheckpoint(to, { ...state, step: state.step + 1 }, of),
+  })
 
   test('is for a run of its own kind only', async () => {
     const identity = identityOf(someModel)

@@ -23,7 +23,7 @@ import { judgePredictor } from '../../src/training/judge_predictor.ts'
 import type { NetworkTrainer } from '../../src/training/network_trainer.ts'
 import { trainPredictor, type TrainingProgress } from '../../src/training/train_predictor.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { kills, law, lawForAll, runSeed, stateLaw } from '../harness/seed.ts'
+import { killsEach, law, lawForAll, lawOf, runSeed, stateLaw } from '../harness/seed.ts'
 import { constantByHand, judgeByHand, networksByHand, rawByHand, targetsByHand } from './predictor_by_hand.ts'
 import { engineLearner, plainLearner, trainByHand } from './training_by_hand.ts'
 
@@ -245,27 +245,21 @@ describe('a comparison with constants', async () => {
     predictor.dispose()
   })
 
-  test.each<[string, Judge]>([
-    [
-      'in another scope',
-      (...[predictor, seen, unseen, asked]) =>
+  killsEach(
+    '%s is found',
+    lawOf(isJudged, (judge: Judge) => ({ backend, judge })),
+    {
+      'in another scope': (...[predictor, seen, unseen, asked]) =>
         judgePredictor(predictor, seen, unseen, {
           ...asked,
           scope: asked.scope === 'global' ? 'per-layer' : 'global',
         }),
-    ],
-    [
-      'whose constants are means of the examples it judges',
-      (predictor, _, unseen, asked) => judgePredictor(predictor, unseen, unseen, asked),
-    ],
-    [
-      'on the examples of the training',
-      (predictor, seen, _, asked) => judgePredictor(predictor, seen, seen, asked),
-    ],
-    [
-      'with its budgets in reverse order',
-      (predictor, seen, unseen, asked) =>
+      'whose constants are means of the examples it judges': (predictor, _, unseen, asked) =>
+        judgePredictor(predictor, unseen, unseen, asked),
+      'on the examples of the training': (predictor, seen, _, asked) =>
+        judgePredictor(predictor, seen, seen, asked),
+      'with its budgets in reverse order': (predictor, seen, unseen, asked) =>
         judgePredictor(predictor, seen, unseen, { ...asked, sparsities: asked.sparsities.toReversed() }),
-    ],
-  ])('%s is found', (_, judge) => kills(isJudged, { backend, judge }))
+    },
+  )
 })

@@ -10,7 +10,7 @@ import type { TrainerState } from '../../src/training/pretrain_trainer.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { configOf, roomyModel, type ModelCase } from '../engine/cases.ts'
 import { someModel, turned } from './pretrain_cases.ts'
 
@@ -75,20 +75,17 @@ overQuickBackends((backend) => {
 
     const withoutValues = (tensors: ReadonlyMap<string, HostTensor>): Map<string, HostTensor> =>
       new Map([...tensors].map(([name, { shape, values }]) => [name, { shape, values: values.map(() => 0) }]))
-    test.each<[string, (state: TrainerState) => TrainerState]>([
-      ['its first moments', (state) => ({ ...state, means: withoutValues(state.means) })],
-      ['its second moments', (state) => ({ ...state, squares: withoutValues(state.squares) })],
-      ['a step it took', (state) => ({ ...state, step: Math.max(0, state.step - 1) })],
-      [
-        'how fc2 lies',
-        (state) => {
-          const weights = new Map(state.weights)
-          for (const [name, tensor] of weights)
-            if (name.endsWith('fc2.weight')) weights.set(name, { ...tensor, values: turned(tensor) })
-          return { ...state, weights }
-        },
-      ],
-    ])('that lost %s is found', (_, carry) => kills(goesOnAsIfNot, carry))
+    killsEach('that lost %s is found', goesOnAsIfNot, {
+      'its first moments': (state) => ({ ...state, means: withoutValues(state.means) }),
+      'its second moments': (state) => ({ ...state, squares: withoutValues(state.squares) }),
+      'a step it took': (state) => ({ ...state, step: Math.max(0, state.step - 1) }),
+      'how fc2 lies': (state) => {
+        const weights = new Map(state.weights)
+        for (const [name, tensor] of weights)
+          if (name.endsWith('fc2.weight')) weights.set(name, { ...tensor, values: turned(tensor) })
+        return { ...state, weights }
+      },
+    })
 
     test('stops when the loss is NaN, and keeps the state before it', async () => {
       const options = optionsFor(someModel)

@@ -23,7 +23,7 @@ import { seededBatches } from '../../src/training/pretrain_data.ts'
 import { embeddedRecipe, type PretrainSettings } from '../../src/training/pretrain_settings.ts'
 import { near, sameBits } from '../../src/verify/compare.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { adamw } from './training_by_hand.ts'
 
 const backend = await createBackend('wasm')
@@ -213,19 +213,16 @@ describe('a run', () => {
     (change: (settings: PretrainSettings) => Partial<PretrainSettings>): Pretrain =>
     (options) =>
       pretrain({ ...options, settings: { ...options.settings, ...change(options.settings) } })
-  test.each<[string, Pretrain]>([
-    ['that is not clipped', misled(() => ({ clip: Infinity }))],
-    ['that warms up longer', misled(({ warmup }) => ({ warmup: warmup + 1 }))],
-    ['that falls to nothing', misled(() => ({ floor: 0 }))],
-    [
-      'that measures the first held-out windows only',
-      (options) =>
-        pretrain({
-          ...options,
-          windows: { ...options.windows, heldOut: options.windows.heldOut.slice(0, 32) },
-        }),
-    ],
-  ])('%s is found', (_, mutant) => kills(isByHand, mutant))
+  killsEach('%s is found', isByHand, {
+    'that is not clipped': misled(() => ({ clip: Infinity })),
+    'that warms up longer': misled(({ warmup }) => ({ warmup: warmup + 1 })),
+    'that falls to nothing': misled(() => ({ floor: 0 })),
+    'that measures the first held-out windows only': (options) =>
+      pretrain({
+        ...options,
+        windows: { ...options.windows, heldOut: options.windows.heldOut.slice(0, 32) },
+      }),
+  })
 })
 
 test('a window as long as the context is trained on, a longer one is refused', async () => {

@@ -14,7 +14,7 @@ import {
   spread,
 } from '../../src/training/pretrain_data.ts'
 import { fixtures } from '../golden/golden.ts'
-import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
+import { kills, killsEach, law, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const tokenizer = await openTokenizer(`${fixtures}tiny-opt`)
 if (tokenizer === null) throw new Error('the embedded model has a tokenizer')
@@ -148,25 +148,17 @@ describe('batches', () => {
   )
   stateLaw(goThroughAll, seededBatches)
 
-  test.each<[string, typeof seededBatches]>([
-    [
-      'are drawn anew each step',
-      (windows, batch, seed) => (step) => seededBatches(windows, batch, seed + step)(0),
-    ],
-    [
-      'have one order for all epochs',
-      (windows, batch, seed) => {
-        const order = seededBatches(windows, windows, seed)(0)
-        return (step) => Int32Array.from({ length: batch }, (_, b) => order[(step * batch + b) % windows])
-      },
-    ],
-    ['do not ask the seed', (windows, batch) => seededBatches(windows, batch, 0)],
-    [
-      'count on being asked in order',
-      (windows, batch, seed) => {
-        let step = 0
-        return () => seededBatches(windows, batch, seed)(step++)
-      },
-    ],
-  ])('batches that %s are found', (_, mutant) => kills(goThroughAll, mutant))
+  killsEach('batches that %s are found', goThroughAll, {
+    'are drawn anew each step': (windows, batch, seed) => (step) =>
+      seededBatches(windows, batch, seed + step)(0),
+    'have one order for all epochs': (windows, batch, seed) => {
+      const order = seededBatches(windows, windows, seed)(0)
+      return (step) => Int32Array.from({ length: batch }, (_, b) => order[(step * batch + b) % windows])
+    },
+    'do not ask the seed': (windows, batch) => seededBatches(windows, batch, 0),
+    'count on being asked in order': (windows, batch, seed) => {
+      let step = 0
+      return () => seededBatches(windows, batch, seed)(step++)
+    },
+  })
 })

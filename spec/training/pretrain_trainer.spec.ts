@@ -22,7 +22,7 @@ import { LanguageTrainer } from '../../src/training/pretrain_trainer.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { near, sameBits } from '../../src/verify/compare.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
-import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { anyData, killsEach, lawForAll, lawOf, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase } from '../engine/cases.ts'
 import { someModel, turned } from './pretrain_cases.ts'
 
@@ -96,20 +96,18 @@ overQuickBackends((backend) => {
     }
     stateLaw(isOfTheMean, right)
 
-    test.each<[string, Partial<Gradients>]>([
-      [
-        'weighs windows, not tokens',
-        {
+    killsEach(
+      'one that %s is found',
+      lawOf(isOfTheMean, (mutant: Partial<Gradients>) => ({ ...right, ...mutant })),
+      {
+        'weighs windows, not tokens': {
           accumulate: async (trainer, windows) => {
             let loss = 0
             for (const tokens of windows) loss += (await trainer.accumulate([tokens])) / windows.length
             return loss
           },
         },
-      ],
-      [
-        'keeps the last window only',
-        {
+        'keeps the last window only': {
           accumulate: async (trainer, windows) => {
             const loss = await trainer.accumulate(windows)
             trainer.discard()
@@ -117,10 +115,7 @@ overQuickBackends((backend) => {
             return loss
           },
         },
-      ],
-      [
-        'is read as it is held',
-        {
+        'is read as it is held': {
           read: (trainer) =>
             new Map(
               [...trainer.readGradients()].map(([name, tensor]) => [
@@ -129,8 +124,8 @@ overQuickBackends((backend) => {
               ]),
             ),
         },
-      ],
-    ])('one that %s is found', (_, mutant) => kills(isOfTheMean, { ...right, ...mutant }))
+      },
+    )
 
     test('is refused for missing or too short buffers', () =>
       withModel(subject(backend), someModel, (model) => {
@@ -200,32 +195,24 @@ overQuickBackends((backend) => {
       const values = backend.readF32(gradient).map((value) => value * factor)
       backend.write(gradient, values)
     }
-    test.each<[string, Clip]>([
-      [
-        'clips each tensor by itself',
-        (_, gradients, limit) => Math.hypot(...gradients.map((one) => clipGradients(backend, [one], limit))),
-      ],
-      [
-        'makes short gradients long',
-        (_, gradients, limit) => {
-          const norm = clipGradients(backend, gradients, limit)
-          if (norm > 0 && norm < limit) for (const gradient of gradients) scale(gradient, limit / norm)
-          return norm
-        },
-      ],
-      [
-        'clips single numbers',
-        (_, gradients, limit) => {
-          const norm = clipGradients(backend, gradients, Infinity)
-          for (const gradient of gradients)
-            backend.write(
-              gradient,
-              backend.readF32(gradient).map((x) => Math.max(-limit, Math.min(limit, x))),
-            )
-          return norm
-        },
-      ],
-    ])('a bug that %s is found', (_, mutant) => kills(capsTheNorm, mutant))
+    killsEach('a bug that %s is found', capsTheNorm, {
+      'clips each tensor by itself': (_, gradients, limit) =>
+        Math.hypot(...gradients.map((one) => clipGradients(backend, [one], limit))),
+      'makes short gradients long': (_, gradients, limit) => {
+        const norm = clipGradients(backend, gradients, limit)
+        if (norm > 0 && norm < limit) for (const gradient of gradients) scale(gradient, limit / norm)
+        return norm
+      },
+      'clips single numbers': (_, gradients, limit) => {
+        const norm = clipGradients(backend, gradients, Infinity)
+        for (const gradient of gradients)
+          backend.write(
+            gradient,
+            backend.readF32(gradient).map((x) => Math.max(-limit, Math.min(limit, x))),
+          )
+        return norm
+      },
+    })
 
     test('leaves NaN unchanged, and reports it', () => {
       const scope = new BufferScope(backend)
@@ -272,15 +259,14 @@ overQuickBackends((backend) => {
         optimiser.step(rate)
         optimiser.dispose()
       }
-    test.each<[string, Step]>([
-      ['of everything', stepWith((_, decay) => decay)],
-      ['of whatever is called a weight', stepWith((name, decay) => (name.endsWith('weight') ? decay : 0))],
-      [
-        'of blocks only',
-        stepWith((name, decay) => (/layers.*[1cvtkq][12]?(_proj)?\.weight/.test(name) ? decay : 0)),
-      ],
-      ['of nothing', stepWith(() => 0)],
-    ])('%s is found', (_, mutant) => kills(isForMatrices, mutant))
+    killsEach('%s is found', isForMatrices, {
+      'of everything': stepWith((_, decay) => decay),
+      'of whatever is called a weight': stepWith((name, decay) => (name.endsWith('weight') ? decay : 0)),
+      'of blocks only': stepWith((name, decay) =>
+        /layers.*[1cvtkq][12]?(_proj)?\.weight/.test(name) ? decay : 0,
+      ),
+      'of nothing': stepWith(() => 0),
+    })
   })
 
   describe('one repeated sequence', () => {

@@ -2,10 +2,9 @@
  * The learning rate over a run: a straight rise, then half a cosine down to a floor, in closed form.
  */
 import fc from 'fast-check'
-import { test } from 'vitest'
 import { cosineSchedule } from '../../src/training/schedule.ts'
 import { near } from '../../src/verify/compare.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 type Make = typeof cosineSchedule
 
@@ -39,24 +38,18 @@ const isClosedForm = lawForAll(
 )
 stateLaw(isClosedForm, cosineSchedule)
 
-test.each<[string, Make]>([
-  ['falls to nothing', (peak, steps, warmup) => cosineSchedule(peak, steps, warmup)],
-  [
-    'begins its rise at nothing',
+killsEach('a schedule that %s is found', isClosedForm, {
+  'falls to nothing': (peak, steps, warmup) => cosineSchedule(peak, steps, warmup),
+  'begins its rise at nothing':
     (...given) =>
-      (step) =>
-        cosineSchedule(...given)(Math.max(0, step - 1)),
-  ],
-  [
-    'falls over all steps',
+    (step) =>
+      cosineSchedule(...given)(Math.max(0, step - 1)),
+  'falls over all steps':
     (peak, steps, warmup = 0, floor = 0) =>
-      (step) =>
-        cosineSchedule(peak, steps, step < warmup ? warmup : 0, floor)(step),
-  ],
-  [
-    'adds its floor to all of it',
+    (step) =>
+      cosineSchedule(peak, steps, step < warmup ? warmup : 0, floor)(step),
+  'adds its floor to all of it':
     (peak, steps, warmup, floor = 0) =>
-      (step) =>
-        cosineSchedule(peak, steps, warmup)(step) + floor * peak,
-  ],
-])('a schedule that %s is found', (_, mutant) => kills(isClosedForm, mutant))
+    (step) =>
+      cosineSchedule(peak, steps, warmup)(step) + floor * peak,
+})

@@ -19,7 +19,7 @@ import { makeTokenizing } from '../../src/verify/tokenizer/cases.ts'
 import { tokenizerLaws } from '../../src/verify/tokenizer/laws.ts'
 import { decode, encode } from '../../src/verify/values.ts'
 import { mutateKernel } from '../harness/mutate.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const reference = await createBackend('reference')
 
@@ -152,13 +152,11 @@ describe('a report', () => {
   )
   stateLaw(isShort, describeCase)
 
-  test.each<[string, typeof describeCase]>([
-    [
-      'of every argument in full',
-      (one) => `${describeCase(one)}\n${Object.keys(one.counterexample ?? {}).join()}`,
-    ],
-    ['of the whole error', (one) => `${String(one.error)}\n${describeCase(one)}`],
-  ])('%s is found to be too long', (_, mutant) => kills(isShort, mutant))
+  killsEach('%s is found to be too long', isShort, {
+    'of every argument in full': (one) =>
+      `${describeCase(one)}\n${Object.keys(one.counterexample ?? {}).join()}`,
+    'of the whole error': (one) => `${String(one.error)}\n${describeCase(one)}`,
+  })
 
   const shown = (x: unknown): string =>
     describeCase({ error: new Error('e'), counterexample: { x } }).slice(2)

@@ -16,7 +16,7 @@ import {
   type PageState,
 } from '../../src/web/page_state.ts'
 import { presets } from '../../src/web/presets.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const states: fc.Arbitrary<PageState> = fc.record({
   prompt: fc.oneof(
@@ -44,18 +44,14 @@ const roundTrips = lawForAll(
 )
 stateLaw(roundTrips, encodeState)
 
-test.each<[string, Encode]>([
-  ['writes text as it is', (state) => `${encodeState({ ...state, prompt: 'x' })}&prompt=${state.prompt}`],
-  [
-    'rounds the sparsity to tenths',
-    (state) => encodeState({ ...state, sparsity: Math.round(10 * state.sparsity) / 10 }),
-  ],
-  ['keeps 31 bits of a seed', (state) => encodeState({ ...state, seed: state.seed & 0x7fffffff })],
-  [
-    'leaves out what is falsy',
-    (state) => encodeState({ ...state, temperature: state.temperature || defaultState.temperature }),
-  ],
-])('a mutant that %s: killed', (_, mutant) => kills(roundTrips, mutant))
+killsEach('a mutant that %s: killed', roundTrips, {
+  'writes text as it is': (state) => `${encodeState({ ...state, prompt: 'x' })}&prompt=${state.prompt}`,
+  'rounds the sparsity to tenths': (state) =>
+    encodeState({ ...state, sparsity: Math.round(10 * state.sparsity) / 10 }),
+  'keeps 31 bits of a seed': (state) => encodeState({ ...state, seed: state.seed & 0x7fffffff }),
+  'leaves out what is falsy': (state) =>
+    encodeState({ ...state, temperature: state.temperature || defaultState.temperature }),
+})
 
 describe('addresses of others', () => {
   test('an address without a fragment holds the default state, which is not written', () => {

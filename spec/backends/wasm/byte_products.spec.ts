@@ -13,7 +13,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { probeWasm } from '../../../src/platform/wasm_features.ts'
 import { sameNumbers } from '../../../src/verify/compare.ts'
-import { anyData, kills, lawAlways, lawForAll, stateLaw } from '../../harness/seed.ts'
+import { anyData, killsEach, lawAlways, lawForAll, lawOf, stateLaw } from '../../harness/seed.ts'
 
 /** Both instructions. a: [16]; b: [16], a plane; c: [4]. */
 interface ByteProducts {
@@ -233,28 +233,32 @@ describe('an engine that WebAssembly permits keeps the laws:', () => {
 })
 
 describe('mutants are killed:', () => {
-  test.each<[string, ByteProducts]>([
-    ['the first operand unsigned', modelOf({ first: (byte) => byte & 255 })],
-    [
-      'operands exchanged',
-      { ...modelOf({}), pairs: (a, b) => modelOf({}).pairs(new Int8Array(b), new Uint8Array(a)) },
-    ],
-    [
-      'lanes exchanged',
-      { ...modelOf({}), pairs: (a, b) => Array.from(modelOf({}).pairs(a, b)).toReversed() },
-    ],
-  ])('%s', (_, mutant) => kills(everyPair, mutant))
+  killsEach('%s', everyPair, {
+    'the first operand unsigned': modelOf({ first: (byte) => byte & 255 }),
+    'operands exchanged': {
+      ...modelOf({}),
+      pairs: (a, b) => modelOf({}).pairs(new Int8Array(b), new Uint8Array(a)),
+    },
+    'lanes exchanged': { ...modelOf({}), pairs: (a, b) => Array.from(modelOf({}).pairs(a, b)).toReversed() },
+  })
 
-  test.each<[string, ByteProducts]>([
-    ['sums of pairs saturated one too early', modelOf({ fit: (sum) => Math.max(-32511, sum) })],
-    ['nothing added', { ...modelOf({}), quads: (a, b) => modelOf({}).quads(a, b, new Int32Array(4)) }],
-  ])('%s', (_, mutant) => kills(extremes, mutant))
+  killsEach('%s', extremes, {
+    'sums of pairs saturated one too early': modelOf({ fit: (sum) => Math.max(-32511, sum) }),
+    'nothing added': { ...modelOf({}), quads: (a, b) => modelOf({}).quads(a, b, new Int32Array(4)) },
+  })
 
-  test.each<[string, Partial<Split>]>([
-    ['a plane of eight bits', { planesOf: (q) => [(q + 8192) >> 8, (q + 8192) & 255], factors: [256, 1] }],
-    ['numbers of 15 bits in two planes', { most: 16_383 }],
-    ['one number too many', { most: 8192 }],
-    ['planes with signs', { planesOf: (q) => [q >> 7, q & 127], offset: 0 }],
-    ['the offset forgotten', { offset: 0 }],
-  ])('%s', (_, change) => kills(planesAreProducts, { ...modelOf({}), split: { ...twoPlanes, ...change } }))
+  killsEach(
+    '%s',
+    lawOf(planesAreProducts, (change: Partial<Split>) => ({
+      ...modelOf({}),
+      split: { ...twoPlanes, ...change },
+    })),
+    {
+      'a plane of eight bits': { planesOf: (q) => [(q + 8192) >> 8, (q + 8192) & 255], factors: [256, 1] },
+      'numbers of 15 bits in two planes': { most: 16_383 },
+      'one number too many': { most: 8192 },
+      'planes with signs': { planesOf: (q) => [q >> 7, q & 127], offset: 0 },
+      'the offset forgotten': { offset: 0 },
+    },
+  )
 })

@@ -1,10 +1,9 @@
 /**
  * The law of how pools end finds ends that helpers do not see: each then waits until the helpers are terminated.
  */
-import { test } from 'vitest'
 import { WorkQueue } from '../../../src/backends/wasm/work_queue.ts'
-import { kills, stateLaw } from '../../harness/seed.ts'
-import { ASLEEP, endByThemselves, right, type PoolEnds } from './pool_ends.ts'
+import { killsEach, stateLaw } from '../../harness/seed.ts'
+import { ASLEEP, endByThemselves, right } from './pool_ends.ts'
 
 stateLaw(endByThemselves, right)
 
@@ -30,8 +29,8 @@ class WakesNobody extends WorkQueue {
   }
 }
 
-test.each([
-  ['a queue whose end is not written', { makeQueue: (memory) => new Untold(memory), patience: PATIENCE }],
-  ['an end that wakes nobody', { makeQueue: (memory) => new WakesNobody(memory), patience: PATIENCE }],
-  ['helpers that are terminated at once', { ...right, patience: 0 }],
-] satisfies [string, PoolEnds][])('a mutant is killed: %s', (_, ends) => kills(endByThemselves, ends))
+killsEach('a mutant is killed: %s', endByThemselves, {
+  'a queue whose end is not written': { makeQueue: (memory) => new Untold(memory), patience: PATIENCE },
+  'an end that wakes nobody': { makeQueue: (memory) => new WakesNobody(memory), patience: PATIENCE },
+  'helpers that are terminated at once': { ...right, patience: 0 },
+})

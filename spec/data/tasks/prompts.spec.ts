@@ -12,7 +12,7 @@ import { askRows, taskWindows, type PromptOptions, type Request } from '../../..
 import type { Window } from '../../../src/data/windows.ts'
 import type { PlacedRow } from '../../../src/io/row_file.ts'
 import { Random } from '../../../src/tensor/random.ts'
-import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../../harness/seed.ts'
 
 /** A letter is a token, so that tokens can be read. */
 const encode = (text: string): number[] => Array.from(text, (letter) => letter.codePointAt(0) as number)
@@ -106,19 +106,15 @@ describe('tokens', () => {
   stateLaw(requestsSpell, same)
   stateLaw(isCutFromTheLeft, same)
 
-  test.each<[string, Change]>([
-    ['the answer begins one token late', lateAnswer],
-    ['the right end is cut', cutRight],
-  ])('%s: killed', async (_, mutant) => {
-    await kills(requestsSpell, mutant)
+  killsEach('%s: killed', requestsSpell, {
+    'the answer begins one token late': lateAnswer,
+    'the right end is cut': cutRight,
   })
 
-  test.each<[string, Change]>([
-    ['the answer begins one token late', lateAnswer],
-    ['the right end is cut', cutRight],
-    ['one token too few is kept', shorter],
-  ])('%s, of what is cut: killed', async (_, mutant) => {
-    await kills(isCutFromTheLeft, mutant)
+  killsEach('%s, of what is cut: killed', isCutFromTheLeft, {
+    'the answer begins one token late': lateAnswer,
+    'the right end is cut': cutRight,
+    'one token too few is kept': shorter,
   })
 
   test('of examples depend on the seed, and not on the limit', () => {

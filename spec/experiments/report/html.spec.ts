@@ -15,7 +15,7 @@ import { renderHtml } from '../../../src/experiments/report/html.ts'
 import { escapeText, markup } from '../../../src/experiments/report/markup.ts'
 import { figureSizes, type FigureSize } from '../../../src/experiments/report/plot_spec.ts'
 import { seriesColours, seriesStyles } from '../../../src/experiments/report/series.ts'
-import { kills, law, lawForAll, stateLaw } from '../../harness/seed.ts'
+import { killsEach, law, lawForAll, stateLaw } from '../../harness/seed.ts'
 import { casesAtTier } from '../../harness/tier.ts'
 import type { Provenance } from '../../../src/results/provenance.ts'
 import { linePlot, provenance, resultOf } from './report_cases.ts'
@@ -173,11 +173,11 @@ describe('markup', () => {
   )
   stateLaw(isText, escapeText)
 
-  test.each<[string, (text: string) => string]>([
-    ['quotes', (text) => escapeText(text).replaceAll('&quot;', '"')],
-    ['ampersands', (text) => text.replaceAll('<', '&lt;').replaceAll('>', '&gt;').replace(/["']/g, '')],
-    ['all but the first bracket', (text) => text.replace('<', '&lt;').replace(/[>"'&]/g, '')],
-  ])('an escape that omits %s is found', (_, mutant) => kills(isText, mutant))
+  killsEach('an escape that omits %s is found', isText, {
+    quotes: (text) => escapeText(text).replaceAll('&quot;', '"'),
+    ampersands: (text) => text.replaceAll('<', '&lt;').replaceAll('>', '&gt;').replace(/["']/g, ''),
+    'all but the first bracket': (text) => text.replace('<', '&lt;').replace(/[>"'&]/g, ''),
+  })
 
   test('markup stays as it is, with escaped text inside', () => {
     const piece = markup`<b>${'<'}</b>`

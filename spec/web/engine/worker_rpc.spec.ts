@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { HubError, InputError, MissingError, UsageError } from '../../../src/tensor/errors.ts'
 import { RpcClient, serveCalls, type CallTable } from '../../../src/web/engine/worker_rpc.ts'
-import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../../harness/seed.ts'
 
 /** A turn of the event loop, after which all sent messages have arrived. */
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -132,45 +132,36 @@ const unmoved = lawForAll(
 )
 stateLaw(unmoved, makeWire)
 
-test.each<[string, () => Wire]>([
-  [
-    'an engine that answers an id twice',
-    () =>
-      makeWire((calls, send) => {
-        const [first, second] = [serveCalls(calls, send), serveCalls(calls, send)]
-        const seen = new Set<unknown>()
-        return (data) => {
-          const known = (data as { id?: unknown } | null)?.id
-          if (seen.has(known)) second(data)
-          else first(data)
-          seen.add(known)
-        }
-      }),
-  ],
-  [
-    'an engine that takes any message for an object',
-    () =>
-      makeWire((calls, send) => {
-        const receive = serveCalls(calls, send)
-        return (data) => receive({ ...(data as object), kind: (data as { kind: unknown }).kind })
-      }),
-  ],
-  [
-    'a page that gives any answer to who waits longest',
-    () =>
-      makeWire(serveCalls, (send) => {
-        const line = new RpcClient(send)
-        const route = line.receive
-        const receive = (data: unknown): void =>
-          route(
-            typeof data === 'object' && data !== null && 'kind' in data && data.kind === 'value'
-              ? { ...data, id: 1 }
-              : data,
-          )
-        return Object.assign(line, { receive })
-      }),
-  ],
-])('%s: killed', (_, make) => kills(unmoved, make))
+killsEach('%s: killed', unmoved, {
+  'an engine that answers an id twice': () =>
+    makeWire((calls, send) => {
+      const [first, second] = [serveCalls(calls, send), serveCalls(calls, send)]
+      const seen = new Set<unknown>()
+      return (data) => {
+        const known = (data as { id?: unknown } | null)?.id
+        if (seen.has(known)) second(data)
+        else first(data)
+        seen.add(known)
+      }
+    }),
+  'an engine that takes any message for an object': () =>
+    makeWire((calls, send) => {
+      const receive = serveCalls(calls, send)
+      return (data) => receive({ ...(data as object), kind: (data as { kind: unknown }).kind })
+    }),
+  'a page that gives any answer to who waits longest': () =>
+    makeWire(serveCalls, (send) => {
+      const line = new RpcClient(send)
+      const route = line.receive
+      const receive = (data: unknown): void =>
+        route(
+          typeof data === 'object' && data !== null && 'kind' in data && data.kind === 'value'
+            ? { ...data, id: 1 }
+            : data,
+        )
+      return Object.assign(line, { receive })
+    }),
+})
 
 describe('a call', () => {
   test('receives progress', async () => {

@@ -16,7 +16,7 @@ import {
   meanDivergence,
   type Trace,
 } from '../../../src/web/trace/trace.ts'
-import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../../harness/seed.ts'
 
 const shape = { layers: 2, heads: 2, neurons: 4 }
 const model = { name: 'any', shape, width: 8 }
@@ -112,40 +112,26 @@ const hasWhatWasTold = lawForAll(
 describe('a growing trace', () => {
   stateLaw(hasWhatWasTold, growTrace)
 
-  test.each<[string, Grow]>([
-    [
-      'keeps the last decision only',
-      (trace, event) => {
-        const grown = growTrace(trace, event)
-        return { ...grown, decisions: grown.decisions.slice(-1) }
-      },
-    ],
-    [
-      'takes a KL of 0 for no KL',
-      (trace, event) => {
-        const grown = growTrace(trace, event)
-        return { ...grown, columns: grown.columns.map((one) => ({ ...one, kl: one.kl || null })) }
-      },
-    ],
-    [
-      'puts a dense token one column late',
-      (trace, event) =>
-        growTrace(
-          trace,
-          'kind' in event && event.kind === 'dense'
-            ? { ...event, index: Math.min(event.index + 1, trace.columns.length - 1) }
-            : event,
-        ),
-    ],
-    [
-      'changes the earlier trace',
-      (trace, event) => {
-        const grown = growTrace(trace, event)
-        return Object.assign(trace, grown)
-      },
-    ],
-  ])('a mutant that %s: killed', async (_, grow) => {
-    await kills(hasWhatWasTold, grow)
+  killsEach('a mutant that %s: killed', hasWhatWasTold, {
+    'keeps the last decision only': (trace, event) => {
+      const grown = growTrace(trace, event)
+      return { ...grown, decisions: grown.decisions.slice(-1) }
+    },
+    'takes a KL of 0 for no KL': (trace, event) => {
+      const grown = growTrace(trace, event)
+      return { ...grown, columns: grown.columns.map((one) => ({ ...one, kl: one.kl || null })) }
+    },
+    'puts a dense token one column late': (trace, event) =>
+      growTrace(
+        trace,
+        'kind' in event && event.kind === 'dense'
+          ? { ...event, index: Math.min(event.index + 1, trace.columns.length - 1) }
+          : event,
+      ),
+    'changes the earlier trace': (trace, event) => {
+      const grown = growTrace(trace, event)
+      return Object.assign(trace, grown)
+    },
   })
 
   test('begins without tokens, with every layer dense', () => {

@@ -18,7 +18,7 @@ import { quickTopK } from '../../../src/web/trace/quick_top_k.ts'
 import { Switches } from '../../../src/web/trace/switches.ts'
 import { Masks } from '../../../src/web/trace/trace.ts'
 import { placeOf, unitFacts, type Unit, type UnitFacts } from '../../../src/web/trace/unit_facts.ts'
-import { kills, law, lawForAll, stateLaw } from '../../harness/seed.ts'
+import { kills, killsEach, law, lawForAll, stateLaw } from '../../harness/seed.ts'
 
 const score = fc.oneof(
   fc.constantFrom(0, -0, 1, 2, NaN, Infinity, -Infinity),
@@ -59,32 +59,23 @@ const isTopK = lawForAll(
 )
 stateLaw(isTopK, quickTopK)
 
-test.each<[string, TopK]>([
-  [
-    'gives ties to the higher index',
-    (table, count) =>
-      quickTopK(table.toReversed(), count)
-        .map((i) => table.length - 1 - i)
-        .sort(),
-  ],
-  [
-    'takes NaN for the highest',
-    (table, count) =>
-      quickTopK(
-        table.map((one) => (one === one ? one : Infinity)),
-        count,
-      ),
-  ],
-  [
-    'takes NaN for the lowest number',
-    (table, count) =>
-      quickTopK(
-        table.map((one) => (one === one ? one : -Infinity)),
-        count,
-      ),
-  ],
-  ['takes one less', (table, count) => quickTopK(table, Math.max(0, count - 1))],
-])('a mutant that %s: killed', (_, topK) => kills(isTopK, topK))
+killsEach('a mutant that %s: killed', isTopK, {
+  'gives ties to the higher index': (table, count) =>
+    quickTopK(table.toReversed(), count)
+      .map((i) => table.length - 1 - i)
+      .sort(),
+  'takes NaN for the highest': (table, count) =>
+    quickTopK(
+      table.map((one) => (one === one ? one : Infinity)),
+      count,
+    ),
+  'takes NaN for the lowest number': (table, count) =>
+    quickTopK(
+      table.map((one) => (one === one ? one : -Infinity)),
+      count,
+    ),
+  'takes one less': (table, count) => quickTopK(table, Math.max(0, count - 1)),
+})
 
 type Select = (
   scores: UnitScores,
@@ -132,17 +123,12 @@ stateLaw(asGriffin, reselectNeurons)
 test('a mutant that selects the heads and the scope of griffin as of others: killed', () =>
   kills(asGriffin, reselect))
 
-test.each<[string, Select]>([
-  ['forgets the layers that run whole', (given, _, chosen) => reselect(given, 0, chosen)],
-  [
-    'forgets the scope',
-    (given, dense, { sparsity }) => reselect(given, dense, { sparsity, scope: 'global' }),
-  ],
-  [
-    'rounds sparsity',
-    (given, dense, { sparsity, scope }) => reselect(given, dense, { sparsity: Math.round(sparsity), scope }),
-  ],
-])('a mutant that %s: killed', (_, select) => kills(asThePlanner, select))
+killsEach('a mutant that %s: killed', asThePlanner, {
+  'forgets the layers that run whole': (given, _, chosen) => reselect(given, 0, chosen),
+  'forgets the scope': (given, dense, { sparsity }) => reselect(given, dense, { sparsity, scope: 'global' }),
+  'rounds sparsity': (given, dense, { sparsity, scope }) =>
+    reselect(given, dense, { sparsity: Math.round(sparsity), scope }),
+})
 
 // ---- Bins ----------------------------------------------------------------------------------------------------------------
 
@@ -164,21 +150,15 @@ const partition = lawForAll(
 )
 stateLaw(partition, binsOf)
 
-test.each<[string, typeof binsOf]>([
-  [
-    'loses the last units',
-    (units, most) =>
-      Array.from({ length: Math.min(units, most) }, (_, b) => {
-        const size = Math.floor(units / Math.min(units, most))
-        return { start: b * size, end: (b + 1) * size }
-      }),
-  ],
-  [
-    'fills the last bin',
-    (units, most) =>
-      binsOf(units, most).map((span, b, all) => (b === all.length - 1 ? { ...span, end: units + 1 } : span)),
-  ],
-])('a mutant that %s: killed', (_, bins) => kills(partition, bins))
+killsEach('a mutant that %s: killed', partition, {
+  'loses the last units': (units, most) =>
+    Array.from({ length: Math.min(units, most) }, (_, b) => {
+      const size = Math.floor(units / Math.min(units, most))
+      return { start: b * size, end: (b + 1) * size }
+    }),
+  'fills the last bin': (units, most) =>
+    binsOf(units, most).map((span, b, all) => (b === all.length - 1 ? { ...span, end: units + 1 } : span)),
+})
 
 const masksOfOneShape = shapes.chain((shape) => {
   const table = (units: number): fc.Arbitrary<Float32Array> =>
@@ -217,20 +197,14 @@ const countsUnits = lawForAll(
 )
 stateLaw(countsUnits, tallySpan)
 
-test.each<[string, typeof tallySpan]>([
-  [
-    'has the layer off by one',
-    (mask, oracle, { kind, layer }, span) =>
-      tallySpan(mask, oracle, { kind, layer: Math.max(0, layer - 1) }, span),
-  ],
-  [
-    'exchanges the two',
-    (mask, oracle, where, span) => {
-      const { extra, missed, ...rest } = tallySpan(mask, oracle, where, span)
-      return { ...rest, extra: missed, missed: extra }
-    },
-  ],
-])('a mutant that %s: killed', (_, count) => kills(countsUnits, count))
+killsEach('a mutant that %s: killed', countsUnits, {
+  'has the layer off by one': (mask, oracle, { kind, layer }, span) =>
+    tallySpan(mask, oracle, { kind, layer: Math.max(0, layer - 1) }, span),
+  'exchanges the two': (mask, oracle, where, span) => {
+    const { extra, missed, ...rest } = tallySpan(mask, oracle, where, span)
+    return { ...rest, extra: missed, missed: extra }
+  },
+})
 
 // ---- One unit ------------------------------------------------------------------------------------------------------------
 
@@ -285,21 +259,15 @@ const saysTheTruth = lawForAll(
 )
 stateLaw(saysTheTruth, unitFacts)
 
-test.each<[string, Facts]>([
-  [
-    'counts ranks from 0',
-    (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, rank: ranked.rank - 1 })),
-  ],
-  [
-    'ranks over all layers in every scope',
-    (unit, given, mask, budget) => unitFacts(unit, given, mask, { ...budget, scope: 'global' }),
-  ],
-  [
-    'takes its own score for the cut-off',
-    (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, cutOff: ranked.score })),
-  ],
-  ['knows no floor', (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, byFloor: false }))],
-])('a mutant that %s: killed', (_, facts) => kills(saysTheTruth, facts))
+killsEach('a mutant that %s: killed', saysTheTruth, {
+  'counts ranks from 0': (...args) =>
+    change(unitFacts(...args), (ranked) => ({ ...ranked, rank: ranked.rank - 1 })),
+  'ranks over all layers in every scope': (unit, given, mask, budget) =>
+    unitFacts(unit, given, mask, { ...budget, scope: 'global' }),
+  'takes its own score for the cut-off': (...args) =>
+    change(unitFacts(...args), (ranked) => ({ ...ranked, cutOff: ranked.score })),
+  'knows no floor': (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, byFloor: false })),
+})
 
 function change(
   facts: UnitFacts,
@@ -398,7 +366,7 @@ const dividesEvenly = lawForAll(
 )
 stateLaw(dividesEvenly, quartersOf)
 
-test.each<[string, ToQuarters]>([
-  ['counts the dense layer', (scores, mask) => quartersOf(scores, mask, 0)],
-  ['counts skipped units', (scores, { shape }, dense) => quartersOf(scores, denseMask(shape), dense)],
-])('a mutant that %s: killed', (_, divide) => kills(dividesEvenly, divide))
+killsEach('a mutant that %s: killed', dividesEvenly, {
+  'counts the dense layer': (scores, mask) => quartersOf(scores, mask, 0),
+  'counts skipped units': (scores, { shape }, dense) => quartersOf(scores, denseMask(shape), dense),
+})

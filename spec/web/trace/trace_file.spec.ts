@@ -13,7 +13,7 @@ import { InputError } from '../../../src/tensor/errors.ts'
 import { decisions as ways, studyPlanners } from '../../../src/web/engine/study_types.ts'
 import type { Trace } from '../../../src/web/trace/trace.ts'
 import { encodeTrace, parseTrace, traceEntry } from '../../../src/web/trace/trace_file.ts'
-import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
+import { kills, killsEach, lawForAll, lawOf, stateLaw } from '../../harness/seed.ts'
 
 const text = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 6 }),
@@ -94,45 +94,37 @@ const comesBack = lawForAll(
 )
 stateLaw(comesBack, encodeTrace)
 
-test.each<[string, (trace: Trace) => Trace]>([
-  ['drops the oracle scores', (trace) => ({ ...trace, oracleScores: null })],
-  [
-    'exchanges the texts',
-    (trace) => ({
+killsEach(
+  'a mutant that %s: killed',
+  lawOf(comesBack, (mutate: (trace: Trace) => Trace) => (trace) => encodeTrace(mutate(trace))),
+  {
+    'drops the oracle scores': (trace) => ({ ...trace, oracleScores: null }),
+    'exchanges the texts': (trace) => ({
       ...trace,
       columns: trace.columns.map((one) => (one.dense ? { ...one.dense, dense: one, kl: one.kl } : one)),
     }),
-  ],
-  [
-    'takes a KL below 0 for no KL',
-    (trace) => ({
+    'takes a KL below 0 for no KL': (trace) => ({
       ...trace,
       columns: trace.columns.map((one) => ({ ...one, kl: one.kl !== null && one.kl < 0 ? null : one.kl })),
     }),
-  ],
-  [
-    'loses the sign of a zero',
-    (trace) => ({
+    'loses the sign of a zero': (trace) => ({
       ...trace,
       decisions: trace.decisions.map((one) => ({ ...one, heads: one.heads.map((score) => score + 0) })),
     }),
-  ],
-  [
-    'flushes subnormals to 0',
-    (trace) => ({
+    'flushes subnormals to 0': (trace) => ({
       ...trace,
       columns: trace.columns.map((one) => ({
         ...one,
         kl: one.kl !== null && Math.abs(one.kl) < 2 ** -126 ? 0 : one.kl,
       })),
     }),
-  ],
-  [
-    'keeps 31 bits of a seed',
-    (trace) => ({ ...trace, settings: { ...trace.settings, seed: trace.settings.seed & 0x7fffffff } }),
-  ],
-  ['keeps one decision', (trace) => ({ ...trace, decisions: trace.decisions.slice(0, 1) })],
-])('a mutant that %s: killed', (_, mutate) => kills(comesBack, (trace) => encodeTrace(mutate(trace))))
+    'keeps 31 bits of a seed': (trace) => ({
+      ...trace,
+      settings: { ...trace.settings, seed: trace.settings.seed & 0x7fffffff },
+    }),
+    'keeps one decision': (trace) => ({ ...trace, decisions: trace.decisions.slice(0, 1) }),
+  },
+)
 
 // ---- Files of others ----------------------------------------------------------------------------------------------------
 

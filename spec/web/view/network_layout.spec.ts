@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { boxOf, cellAt, layOut, type NetworkLayout } from '../../../src/web/view/network_layout.ts'
-import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../../harness/seed.ts'
 
 const shapes = fc.record({
   layers: fc.integer({ min: 1, max: 48 }),
@@ -55,24 +55,17 @@ const changing =
     return { ...layout, grids: change(layout) }
   }
 
-test.each<[string, LayOut]>([
-  [
-    'loses the last unit of a layer',
-    changing(({ grids }) =>
-      grids.map((grid) => (grid.kind === 'neurons' ? { ...grid, cells: grid.cells.slice(0, -1) } : grid)),
-    ),
-  ],
-  [
-    'puts the neurons over the heads',
-    changing(({ grids }) =>
-      grids.map((grid, i) => ({ ...grid, x: grids[i - (i % 2)].x, y: grids[i - (i % 2)].y })),
-    ),
-  ],
-  [
-    'has one column more',
-    changing(({ grids }) => grids.map((grid) => ({ ...grid, columns: grid.columns + 9 }))),
-  ],
-])('a mutant that %s: killed', (_, lay) => kills(findsEveryUnit, lay))
+killsEach('a mutant that %s: killed', findsEveryUnit, {
+  'loses the last unit of a layer': changing(({ grids }) =>
+    grids.map((grid) => (grid.kind === 'neurons' ? { ...grid, cells: grid.cells.slice(0, -1) } : grid)),
+  ),
+  'puts the neurons over the heads': changing(({ grids }) =>
+    grids.map((grid, i) => ({ ...grid, x: grids[i - (i % 2)].x, y: grids[i - (i % 2)].y })),
+  ),
+  'has one column more': changing(({ grids }) =>
+    grids.map((grid) => ({ ...grid, columns: grid.columns + 9 })),
+  ),
+})
 
 test('the embedded model has a square for every neuron, on a desk and on a phone', () => {
   const shape = { layers: 8, heads: 8, neurons: 1024 }
