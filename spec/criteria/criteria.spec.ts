@@ -22,7 +22,7 @@ import { anyData, kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { strictNames } from '../harness/strict.ts'
 import { isRest } from '../harness/tier.ts'
 import { anyModel, roomyModel, withModel, type ModelCase } from '../engine/cases.ts'
-import { kinds, textOf, withPass } from './passes.ts'
+import { unitKinds, textOf, withPass } from './passes.ts'
 
 /** Scores of a model's text. */
 async function scoresOn(
@@ -51,7 +51,7 @@ for (const criterion of isRest ? [] : criteria)
       async ({ model }) => {
         const all: UnitScores[] = []
         for (const backend of strict) all.push(await scoresOn(backend, model, criterion))
-        for (const kind of kinds) {
+        for (const kind of unitKinds) {
           const units = model.layers * model[kind]
           expect(all[0][kind].length).toBe(units)
           expect(all[0][kind].every(Number.isFinite)).toBe(true)

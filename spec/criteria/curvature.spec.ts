@@ -18,7 +18,7 @@ import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type Subject } from '../engine/cases.ts'
 import {
   alone,
-  kinds,
+  unitKinds,
   lossUnder,
   movedMask,
   sameSides,
@@ -92,7 +92,7 @@ const isMinusHessianTimesGradient = lawForAll(
           gradient.neurons.map((value) => value / size),
         )
         for (let n = 0; n < 4; n++) {
-          const kind = data.oneOf('kind', kinds)
+          const kind = data.oneOf('kind', unitKinds)
           const unit = { kind, index: data.whole('index', 0, scores[kind].length - 1) }
           const slope = mixedSlope(loaded, text, direction, unit)
           if (slope === null) continue
@@ -115,7 +115,7 @@ const isTheSizeOfTheSlope = lawForAll(
       withPass(loaded, textOf(model, data), (input) => {
         const scores = subject.score(input)
         const gradient = maskGradients(input)
-        for (const kind of kinds) expect(scores[kind]).toEqual(gradient[kind].map(Math.abs))
+        for (const kind of unitKinds) expect(scores[kind]).toEqual(gradient[kind].map(Math.abs))
       })
     })
   },

@@ -15,12 +15,12 @@ import { near } from '../../src/verify/compare.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, tensorsOf, withModel, type ModelCase } from '../engine/cases.ts'
-import { kinds, someMask, withPass, type Kind, type Text } from './passes.ts'
+import { unitKinds, someMask, withPass, type UnitKind, type Text } from './passes.ts'
 import { determinant } from './determinant.ts'
 
 /** A unit of one layer. */
 interface Place {
-  readonly kind: Kind
+  readonly kind: UnitKind
   readonly layer: number
   readonly unit: number
 }
@@ -239,7 +239,7 @@ const isDefined = (
       anyText(model, data),
       (input) => {
         const scores = score(input)
-        for (const kind of kinds)
+        for (const kind of unitKinds)
           for (let layer = 0; layer < model.layers; layer++)
             for (let unit = 0; unit < model[kind]; unit++) {
               const { score, size } = define(input, { kind, layer, unit })
@@ -281,7 +281,7 @@ law(
       trace: { headOut: () => heads, fc1Pre: () => neurons },
     } as unknown as CriterionInput
     const scores = criterionByName('nwot').score(input)
-    for (const kind of kinds) {
+    for (const kind of unitKinds) {
       const { score, size } = nwot(input, { kind, layer: 0, unit: 0 })
       near(kind, scores[kind], [score], ERROR * size)
     }

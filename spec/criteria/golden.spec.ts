@@ -22,7 +22,7 @@ import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type Subject } from '../engine/cases.ts'
-import { kinds, textOf, withPass } from './passes.ts'
+import { unitKinds, textOf, withPass } from './passes.ts'
 import { moduleName } from '../../src/verify/model/modules.ts'
 
 type Score = Criterion['score']
@@ -50,7 +50,7 @@ async function isGolden(
       const rows = rowsOf(tensors)
       const row = rows.sequences[0]
       const scores = withPass(model, { tokens: row.tokens, labels: labelsOf(rows, row) }, score)
-      for (const kind of kinds) {
+      for (const kind of unitKinds) {
         const name = `crit.${names[kind]}`
         expectNearRelative(scores[kind], get(tensors, name).values, tolerance.gradient, `${variant} ${name}`)
       }

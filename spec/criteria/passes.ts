@@ -4,17 +4,17 @@
 import { countScored } from '../../src/engine/loss.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { withPass, type Text } from '../../src/criteria/pass.ts'
-import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import { denseMask, makeMask, type UnitKind, type UnitMask } from '../../src/masks/mask.ts'
 import type { Data } from '../../src/testing/seeded_data.ts'
-import type { Kind } from '../../src/verify/criteria/passes.ts'
 import { tensorsOf, type ModelCase } from '../../src/verify/model/cases.ts'
 
 export * from '../../src/criteria/pass.ts'
-export * from '../../src/verify/criteria/passes.ts'
+export { unitKinds, type UnitKind } from '../../src/masks/mask.ts'
+export { textOf } from '../../src/verify/model/cases.ts'
 
 /** One unit of a model. */
 export interface Unit {
-  readonly kind: Kind
+  readonly kind: UnitKind
   readonly index: number
 }
 
@@ -24,7 +24,7 @@ export function movedMask(
   by: number,
   from: UnitMask = denseMask(direction.shape),
 ): UnitMask {
-  const move = (kind: Kind): Float32Array => direction[kind].map((value, i) => from[kind][i] + by * value)
+  const move = (kind: UnitKind): Float32Array => direction[kind].map((value, i) => from[kind][i] + by * value)
   return makeMask(direction.shape, move('heads'), move('neurons'))
 }
 

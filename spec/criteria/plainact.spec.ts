@@ -2,7 +2,7 @@
  * Law 7: plainact is a derivative. The laws stand in src/verify/criteria/plainact_laws.ts; here they are stated, together
  * with the golden values, and bugs are planted that they must find.
  *
- * Tests src/verify/criteria/plainact_laws.ts and src/verify/criteria/passes.ts.
+ * Tests src/verify/criteria/plainact_laws.ts.
  */
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
@@ -17,7 +17,7 @@ import { casesOf, expectNearRelative, get, readCase, tolerance, optVariants } fr
 import { labelsOf, rowsOf, scoredIn, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { kills, stateLaw } from '../harness/seed.ts'
-import { withPass, type Kind } from './passes.ts'
+import { withPass, type UnitKind } from './passes.ts'
 
 type Score = Criterion['score']
 
@@ -41,7 +41,7 @@ overQuickBackends((backend) => {
                 scored,
               }),
             )
-            const sum = (kind: Kind): Float64Array =>
+            const sum = (kind: UnitKind): Float64Array =>
               Float64Array.from(perRow[0][kind], (_, unit) =>
                 perRow.reduce((total, row) => total + row[kind][unit], 0),
               )

@@ -9,7 +9,7 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { anyData, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type ModelCase } from '../engine/cases.ts'
-import { kinds, textOf, withPass } from './passes.ts'
+import { unitKinds, textOf, withPass } from './passes.ts'
 
 type Score = Criterion['score']
 
@@ -21,7 +21,7 @@ const knowsItsSeedOnly = lawForAll(
     await withModel({ backend, load: LanguageModel.load }, { ...model, neurons: 37 }, (loaded) => {
       const draw = (seed: number): ReturnType<Score> => withPass(loaded, textOf(model, data), score, { seed })
       const [first, again, other] = [draw(1), draw(1), draw(2)]
-      for (const kind of kinds) {
+      for (const kind of unitKinds) {
         expect(first[kind]).toEqual(again[kind])
         expect(first[kind]).not.toEqual(other[kind])
         expect(first[kind].every((value) => value >= 0 && value < 1)).toBe(true)

@@ -17,7 +17,7 @@ import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase, type Subject } from '../engine/cases.ts'
 import {
   alone,
-  kinds,
+  unitKinds,
   movedMask,
   sameSides,
   smoothTensors,
@@ -104,7 +104,7 @@ const isTheCurvature = lawForAll(
         const text = tinyText(small)
         const scores = withPass(loaded, text, (input) => meanOverLabels(input, subject.estimate))
         for (let n = 0; n < 4; n++) {
-          const kind = data.oneOf('kind', kinds)
+          const kind = data.oneOf('kind', unitKinds)
           const unit = { kind, index: data.whole('index', 0, scores[kind].length - 1) }
           const expected = halfCurvature(loaded, text, unit)
           if (expected === null) continue
@@ -140,7 +140,7 @@ async function tendsToTheMean(backend: Backend, score: Criterion['score']): Prom
     withPass(loaded, tinyText(fixed), (input) => {
       const exact = meanOverLabels(input, addCurvature)
       const draws = Array.from({ length: runs }, (_, seed) => score({ ...input, seed }))
-      for (const kind of kinds)
+      for (const kind of unitKinds)
         exact[kind].forEach((expected, unit) => {
           const values = draws.map((draw) => draw[kind][unit])
           const mean = values.reduce((a, b) => a + b, 0) / runs

@@ -165,7 +165,7 @@ describe('a job', () => {
       null,
       ['a'.repeat(64)],
     ])
-      expect(() => checkHash(name, 'name')).toThrow(InputError)
+      expect(() => checkHash(name)).toThrow(InputError)
   })
 })
 

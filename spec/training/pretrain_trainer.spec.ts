@@ -2,7 +2,7 @@
  * A step of training a language model: the gradient of a batch is that of its mean loss; clipping keeps the direction
  * and caps the norm; only matrices decay; what is seen again and again is learnt by heart.
  *
- * Tests src/training/adamw.ts and src/training/clipping.ts.
+ * Tests src/training/adamw.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -17,8 +17,7 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import type { HostTensor } from '../../src/tensor/memory_source.ts'
 import { AdamW } from '../../src/training/adamw.ts'
-import { clipGradients } from '../../src/training/clipping.ts'
-import { LanguageTrainer } from '../../src/training/pretrain_trainer.ts'
+import { clipGradients, LanguageTrainer } from '../../src/training/pretrain_trainer.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { near, sameBits } from '../../src/verify/compare.ts'
 import { Data } from '../../src/testing/seeded_data.ts'

@@ -4,8 +4,8 @@
  *
  * Tests src/web/dropped.ts, src/web/main.ts, src/web/models_panel.ts, src/web/next_tokens.ts, src/web/verify_panel.ts,
  * src/web/engine/engine.ts, src/web/engine/engine_worker.ts, src/web/engine/remote_model.ts,
- * src/web/engine/start_engine.ts, src/web/view/bars.ts, src/web/view/cells.ts, src/web/view/controls.ts,
- * src/web/view/dom.ts, src/web/view/inspector.ts, src/web/view/layer_table.ts, src/web/view/network_view.ts,
+ * src/web/engine/start_engine.ts, src/web/view/cells.ts, src/web/view/controls.ts,
+ * src/web/view/dom.ts, src/web/view/inspector.ts, src/web/view/network_view.ts,
  * src/web/view/overview.ts, src/web/view/stage.ts, src/web/view/texts.ts, src/web/view/timeline.ts, src/web/view/tip.ts and
  * src/platform/page.ts.
  */

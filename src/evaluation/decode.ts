@@ -127,13 +127,8 @@ export class Decoding {
     const { check, planner } = this.#plan
     // The prompt gives one token more, which is not timed.
     const maxTokens = this.#tokens + 1
-    const chooser = new TokenChooser(sequence, {
-      sampler: argmax,
-      maxTokens,
-      stops: new Set(),
-      check,
-      planner,
-    })
+    const stops = new Set<number>()
+    const chooser = new TokenChooser(sequence, { sampler: argmax, maxTokens, stops, check, planner })
     const passes = chooser.tokens(this.#logits)
     passes.next()
     let stepping = 0

@@ -55,15 +55,7 @@ const fullSettings: Settings = {
   pooling: 'last',
   headHidden: 64,
   neuronHidden: 32,
-  training: {
-    epochs: 40,
-    batch: 32,
-    rate: 1e-3,
-    decay: 0.01,
-    heldOut: 0.1,
-    patience: 8,
-    spread: 'unit',
-  },
+  training: { epochs: 40, batch: 32, rate: 1e-3, decay: 0.01, heldOut: 0.1, patience: 8, spread: 'unit' },
   decode: { prompt: 64, tokens: 64, rounds: 5 },
 }
 

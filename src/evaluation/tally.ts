@@ -38,10 +38,7 @@ function meanOf(all: readonly Sparsity[]): Sparsity {
 
 /** Nats per token of windows; NaN for no windows. */
 export function natsPerToken(scores: readonly Cost[]): Ratio {
-  return ratioOf(
-    scores.map(({ nll }) => nll),
-    scores.map(({ tokens }) => tokens),
-  )
+  return perToken(scores, ({ nll }) => nll)
 }
 
 /** Nats per word of windows; NaN for no windows. */
@@ -72,9 +69,7 @@ export interface Difference {
  * windows have in common cancels, so small differences are visible; the error is that of a ratio of sums.
  */
 export function compareScores(first: readonly Cost[], second: readonly Cost[]): Difference {
-  const { value, error } = natsPerToken(
-    first.map(({ nll, tokens }, i) => ({ nll: nll - second[i].nll, tokens })),
-  )
+  const { value, error } = perToken(first, ({ nll }, i) => nll - second[i].nll)
   return { nats: value, error }
 }
 
@@ -97,24 +92,16 @@ function perToken<Score extends Cost>(
   scores: readonly Score[],
   valueOf: (score: Score, window: number) => number,
 ): Ratio {
-  return ratioOf(
-    scores.map(valueOf),
-    scores.map(({ tokens }) => tokens),
-  )
+  const tokens = scores.map((score) => score.tokens)
+  return ratioOf(scores.map(valueOf), tokens)
 }
 
 // ---- By page, or by window of a stream -------------------------------------------------------------------------------
 
-interface Unit {
-  nll: number
-  tokens: number
-  kl: number
-}
-
 /** Tokens that were scored, and KL(dense || this) of them together, in nats. */
-export type UnitCost = Readonly<Pick<Unit, 'tokens' | 'kl'>>
+export type UnitCost = Pick<ComparedCost, 'tokens' | 'kl'>
 
-/** A perplexity and its standard error, which is null for a single unit. */
+/** A number and its standard error, which is null for a single unit. */
 export interface Measured {
   readonly value: number
   readonly error: number | null
@@ -122,7 +109,7 @@ export interface Measured {
 
 /** The sums of one row. */
 export class Tally {
-  readonly #units = new Map<number, Unit>()
+  readonly #units = new Map<number, Cost & UnitCost>()
   readonly #achieved: AchievedSparsity[] = []
   #agreed = 0
   #firstDifference: number | null = null
@@ -135,11 +122,8 @@ export class Tally {
     score: Readonly<ComparedCost & { decisions?: number }>,
     achieved: AchievedSparsity,
   ): void {
-    const sum = this.#units.get(unit) ?? { nll: 0, tokens: 0, kl: 0 }
-    this.#units.set(unit, sum)
-    sum.nll += score.nll
-    sum.tokens += score.tokens
-    sum.kl += score.kl
+    const { nll, tokens, kl } = this.#units.get(unit) ?? { nll: 0, tokens: 0, kl: 0 }
+    this.#units.set(unit, { nll: nll + score.nll, tokens: tokens + score.tokens, kl: kl + score.kl })
     if (score.firstDifference !== null) this.#firstDifference ??= this.tokens + score.firstDifference
     this.tokens += score.tokens
     this.#agreed += score.agreed
@@ -174,24 +158,13 @@ export class Tally {
 
   /** KL(dense || this) in nats per token. */
   get kl(): Measured {
-    const units = [...this.#units.values()]
-    return measured(
-      ratioOf(
-        units.map(({ kl }) => kl),
-        units.map(({ tokens }) => tokens),
-      ),
-    )
+    return measured(perToken([...this.#units.values()], ({ kl }) => kl))
   }
 
   /** By how much `kl` is more than that of another row over the same windows, window by window. */
   klOver(other: Tally): Measured {
-    const units = [...this.#units]
-    return measured(
-      ratioOf(
-        units.map(([unit, { kl }]) => kl - (other.#units.get(unit)?.kl ?? 0)),
-        units.map(([, { tokens }]) => tokens),
-      ),
-    )
+    const others = [...this.#units.keys()].map((unit) => other.#units.get(unit)?.kl ?? 0)
+    return measured(perToken([...this.#units.values()], ({ kl }, i) => kl - others[i]))
   }
 
   /**
@@ -199,11 +172,11 @@ export class Tally {
    * @param perToken how many of these a unit has per token of it; default 1
    */
   natsPer(perToken: (unit: number) => number = () => 1): Ratio {
-    const units = [...this.#units]
-    return ratioOf(
-      units.map(([, { nll }]) => nll),
-      units.map(([unit, { tokens }]) => tokens * perToken(unit)),
-    )
+    const units = Array.from(this.#units, ([unit, { nll, tokens }]) => ({
+      nll,
+      tokens: tokens * perToken(unit),
+    }))
+    return natsPerToken(units)
   }
 }
 
@@ -212,6 +185,7 @@ export function perplexityOf({ value, error }: Ratio): Measured {
   return measured({ value: Math.exp(value), error: Math.exp(value) * error })
 }
 
-function measured({ value, error }: Ratio): Measured {
+/** A ratio whose error may be unknown. */
+export function measured({ value, error }: Ratio): Measured {
   return { value, error: Number.isNaN(error) ? null : error }
 }

@@ -139,10 +139,8 @@ export function expectedScores(
   const drawn: UnitScores[] = []
   return (samples) => {
     while (drawn.length < samples) {
-      const [read, labels] = continuationOf(
-        continuePrompt(model, text, seeds.uint32()),
-        model.config.positions,
-      )
+      const continued = continuePrompt(model, text, seeds.uint32())
+      const [read, labels] = continuationOf(continued, model.config.positions)
       drawn.push(scoreText(model, read, labels, criterionByName(criterion)))
     }
     const sum = new ScoreAggregate()

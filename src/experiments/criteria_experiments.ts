@@ -38,13 +38,11 @@ function sayRanking(measured: Measured, share: number): string {
 }
 
 /** Static pruning by every criterion. */
-export const criteriaStatic: Experiment = comparisonExperiment(
-  {
-    name: 'criteria-static',
-    title: 'Criteria, one mask for all texts',
-    asks: 'Which criterion, averaged over a calibration set, tells best which units can go? (The ablation of criteria with aggregated scores.)',
-  },
-  (context) => {
+export const criteriaStatic: Experiment = comparisonExperiment({
+  name: 'criteria-static',
+  title: 'Criteria, one mask for all texts',
+  asks: 'Which criterion, averaged over a calibration set, tells best which units can go? (The ablation of criteria with aggregated scores.)',
+  compare(context) {
     const names = [...criteria, ...datasetCriteria].map(({ name }) => name)
     const { examples, shared } = sharedBy(context, names)
     return {
@@ -57,16 +55,14 @@ export const criteriaStatic: Experiment = comparisonExperiment(
       say: sayRanking,
     }
   },
-)
+})
 
 /** Predicted scores of the criteria that have scores per example. */
-export const criteriaPredicted: Experiment = comparisonExperiment(
-  {
-    name: 'criteria-predicted',
-    title: 'Criteria, predicted from the prompt',
-    asks: "Which criterion can be predicted, and does predicting it beat its own mean? (The ablation of criteria with ShadowLLM's predictor.)",
-  },
-  (context) => {
+export const criteriaPredicted: Experiment = comparisonExperiment({
+  name: 'criteria-predicted',
+  title: 'Criteria, predicted from the prompt',
+  asks: "Which criterion can be predicted, and does predicting it beat its own mean? (The ablation of criteria with ShadowLLM's predictor.)",
+  compare(context) {
     const names = ['plainact', 'plainact-weight', 'fisher', 'gradnorm', 'snip', 'l2norm']
     const { examples, shared } = sharedBy(context, names)
     const sayGain = (measured: Measured, name: string): string => {
@@ -87,11 +83,11 @@ export const criteriaPredicted: Experiment = comparisonExperiment(
       say: sayRanking,
     }
   },
-)
+})
 
 /** A criterion against plainact, as static scores, predicted, and known. */
 function againstPlainact(name: string, criterion: string, title: string, asks: string): Experiment {
-  return comparisonExperiment({ name, title, asks }, (context) => {
+  const compare = (context: ExperimentContext): Comparison => {
     const { examples, shared } = sharedBy(context, ['plainact', criterion])
     const pairs = ['oracle', 'predicted', 'static'].map(
       (form) => [`${criterion}, ${form}`, `plainact, ${form}`] as const,
@@ -106,7 +102,8 @@ function againstPlainact(name: string, criterion: string, title: string, asks: s
       plot: title,
       say: (measured, share) => `: ${measured.versus(pairs, share)}`,
     }
-  })
+  }
+  return comparisonExperiment({ name, title, asks, compare })
 }
 
 /** Open question 2 of the paper. */

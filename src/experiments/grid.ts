@@ -17,15 +17,16 @@ import {
   agreementOf,
   compareKl,
   klPerToken,
+  measured as measuredRatio,
   natsPerToken,
   perplexityOf,
   skippedBy,
+  type Measured,
 } from '../evaluation/tally.ts'
 import type { MethodScore } from '../evaluation/window_evaluator.ts'
 import { machineLoad } from '../platform/platform.ts'
 import type { Column, Plot, Row } from '../results/experiment_result.ts'
 import { denseMethod } from '../results/method.ts'
-import type { Ratio } from '../results/ratio.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Experiment, ExperimentContext, Finding } from './experiment.ts'
 import { cellWords, gridCells, isPeer, type Cell, type GridWindow } from './grid_cells.ts'
@@ -166,8 +167,8 @@ export function gridRows(
   return measured.map(({ cell, scores }): Row => {
     const { heads, neurons } = skippedBy(scores)
     const perplexity = perplexityOf(natsPerToken(scores))
-    const kl = klPerToken(scores)
-    const agreement = agreementOf(scores)
+    const kl = measuredRatio(klPerToken(scores))
+    const agreement = measuredRatio(agreementOf(scores))
     const overStatic = cell && over(scores, peerOf(cell, measured, 'static'))
     const overGriffin = cell && over(scores, peerOf(cell, measured, 'griffin'))
     return {
@@ -180,25 +181,20 @@ export function gridRows(
       perplexity: perplexity.value,
       perplexityError: perplexity.error,
       kl: kl.value,
-      klError: known(kl.error),
+      klError: kl.error,
       agreement: 100 * agreement.value,
-      agreementError: known(100 * agreement.error),
+      agreementError: agreement.error === null ? null : 100 * agreement.error,
       overStatic: overStatic?.value ?? null,
-      overStaticError: known(overStatic?.error),
+      overStaticError: overStatic?.error ?? null,
       overGriffin: overGriffin?.value ?? null,
-      overGriffinError: known(overGriffin?.error),
+      overGriffinError: overGriffin?.error ?? null,
       speed: speeds?.get(cell) ?? null,
     }
   })
 }
 
-/** An error of a single window is none. */
-function known(error: number | undefined): number | null {
-  return error === undefined || Number.isNaN(error) ? null : error
-}
-
-function over(scores: readonly ComparedScore[], peer: MeasuredCell | undefined): Ratio | null {
-  return peer && peer.scores !== scores ? compareKl(scores, peer.scores) : null
+function over(scores: readonly ComparedScore[], peer: MeasuredCell | undefined): Measured | null {
+  return peer && peer.scores !== scores ? measuredRatio(compareKl(scores, peer.scores)) : null
 }
 
 /** Static scores over the whole model, or griffin, by the same budget; static with the same prompt. */
@@ -280,10 +276,10 @@ function gridPlots(rows: readonly Row[]): Plot[] {
 }
 
 function seriesOf(rows: readonly Row[], key: 'sparsity' | 'speed'): Plot['series'] {
-  const lines = Map.groupBy(
-    rows.filter((row) => row[key] !== null),
-    ({ planner, every, prompt }) => `${String(planner)}, ${String(every)}, ${String(prompt)} prompt`,
-  )
+  const timed = rows.filter((row) => row[key] !== null)
+  const nameOf = ({ planner, every, prompt }: Row): string =>
+    `${String(planner)}, ${String(every)}, ${String(prompt)} prompt`
+  const lines = Map.groupBy(timed, nameOf)
   return [...lines].map(([name, line]) => ({
     name,
     points: line.map((row) => ({

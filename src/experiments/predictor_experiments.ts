@@ -11,13 +11,11 @@ import { comparisonExperiment, variant, type Measured } from './variants.ts'
 const shares = [0.5, 0.7, 0.8]
 
 /** How units compete, and how targets are scaled for that. */
-export const globalLocal: Experiment = comparisonExperiment(
-  {
-    name: 'global-local',
-    title: 'Global against local pruning',
-    asks: 'Should units compete over the whole model or within their layer, and how must targets be scaled for it? (The ablation of global and local pruning.)',
-  },
-  (context) => {
+export const globalLocal: Experiment = comparisonExperiment({
+  name: 'global-local',
+  title: 'Global against local pruning',
+  asks: 'Should units compete over the whole model or within their layer, and how must targets be scaled for it? (The ablation of global and local pruning.)',
+  compare(context) {
     const scopes: readonly [Scope, string][] = [
       ['global', 'global'],
       ['hybrid', 'hybrid'],
@@ -49,16 +47,14 @@ export const globalLocal: Experiment = comparisonExperiment(
       },
     }
   },
-)
+})
 
 /** Which part of the method helps: the single predictor or the criterion. */
-export const twoByTwo: Experiment = comparisonExperiment(
-  {
-    name: 'two-by-two',
-    title: 'Predictor or criterion: which part helps?',
-    asks: 'ShadowLLM changes two things at once: one predictor in place of many, and plainact in place of the norm. Which of them helps? Input and target scalings are the same in all four, and so is the scope.',
-  },
-  (context) => {
+export const twoByTwo: Experiment = comparisonExperiment({
+  name: 'two-by-two',
+  title: 'Predictor or criterion: which part helps?',
+  asks: 'ShadowLLM changes two things at once: one predictor in place of many, and plainact in place of the norm. Which of them helps? Input and target scalings are the same in all four, and so is the scope.',
+  compare(context) {
     const same = { features: 'min_max', targets: 'per_layer' } as const
     const effects = [
       ['single, plainact', 'single, l2norm'],
@@ -77,16 +73,14 @@ export const twoByTwo: Experiment = comparisonExperiment(
       say: (measured, share) => `: ${measured.versus(effects, share)}`,
     }
   },
-)
+})
 
 /** Where in the model the predictor sits. */
-export const placement: Experiment = comparisonExperiment(
-  {
-    name: 'placement',
-    title: 'Where the predictor sits',
-    asks: 'Does a predictor that waits for a later layer, and leaves the layers before it whole, choose better for the rest? Static pruning of the same layers is beside it, because whole layers alone help. (An open question of the paper.)',
-  },
-  (context) => {
+export const placement: Experiment = comparisonExperiment({
+  name: 'placement',
+  title: 'Where the predictor sits',
+  asks: 'Does a predictor that waits for a later layer, and leaves the layers before it whole, choose better for the rest? Static pruning of the same layers is beside it, because whole layers alone help. (An open question of the paper.)',
+  compare(context) {
     const { layers } = context.cache.model.shape
     const places = [0, 1, 2, 4].filter((layer) => layer < layers - 1)
     const pairs = places.map((layer) => [`layer ${layer}`, `static below layer ${layer}`] as const)
@@ -100,16 +94,14 @@ export const placement: Experiment = comparisonExperiment(
       say: (measured, share) => `: ${measured.versus(pairs, share)}`,
     }
   },
-)
+})
 
 /** What the predictor sees of the prompt. */
-export const features: Experiment = comparisonExperiment(
-  {
-    name: 'features',
-    title: 'What the predictor sees',
-    asks: 'Is the last token of the prompt enough, or does the whole prompt tell more? (The full-sequence variant of the released code.)',
-  },
-  (context) => {
+export const features: Experiment = comparisonExperiment({
+  name: 'features',
+  title: 'What the predictor sees',
+  asks: 'Is the last token of the prompt enough, or does the whole prompt tell more? (The full-sequence variant of the released code.)',
+  compare(context) {
     const variants = [
       variant(context, 'last, standard', {}),
       variant(context, 'last, min-max', { settings: { features: 'min_max' } }),
@@ -125,16 +117,14 @@ export const features: Experiment = comparisonExperiment(
       say: (measured, share) => `: ${measured.versus(pairs, share)}`,
     }
   },
-)
+})
 
 /** How many examples are enough. */
-export const calibrationSize: Experiment = comparisonExperiment(
-  {
-    name: 'calibration-size',
-    title: 'How many examples are enough',
-    asks: 'How do static pruning and the predictor gain from more calibration examples?',
-  },
-  (context) => {
+export const calibrationSize: Experiment = comparisonExperiment({
+  name: 'calibration-size',
+  title: 'How many examples are enough',
+  asks: 'How do static pruning and the predictor gain from more calibration examples?',
+  compare(context) {
     const { calibration } = context.settings
     const parts = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1]
     const counts = [...new Set(parts.map((part) => Math.max(8, Math.round(part * calibration))))]
@@ -165,16 +155,14 @@ export const calibrationSize: Experiment = comparisonExperiment(
       say: (measured, share) => `: ${measured.versus(pairs, share)}`,
     }
   },
-)
+})
 
 /** Where scores are measured: in the dense model, or in one that is pruned already. */
-export const prunedTargets: Experiment = comparisonExperiment(
-  {
-    name: 'pruned-targets',
-    title: 'Scores of a model that is pruned already',
-    asks: 'plainact asks what the dense model would miss. What a unit is worth changes once most others are gone: are scores measured under a static mask better ones, for static pruning and as what the predictor learns? (Not in the paper.)',
-  },
-  (context) => {
+export const prunedTargets: Experiment = comparisonExperiment({
+  name: 'pruned-targets',
+  title: 'Scores of a model that is pruned already',
+  asks: 'plainact asks what the dense model would miss. What a unit is worth changes once most others are gone: are scores measured under a static mask better ones, for static pruning and as what the predictor learns? (Not in the paper.)',
+  compare(context) {
     const { calibration: count } = context.settings
     const named = (pruned: number | null): string => (pruned === null ? 'dense' : `at ${percent(pruned)}`)
     return {
@@ -206,16 +194,14 @@ export const prunedTargets: Experiment = comparisonExperiment(
       },
     }
   },
-)
+})
 
 /** What any predictor could reach. */
-export const ceiling: Experiment = comparisonExperiment(
-  {
-    name: 'ceiling',
-    title: 'What a predictor could reach',
-    asks: "The oracle reads the answer. How much of its lead is in the prompt at all? Scores averaged over continuations that the model itself writes are what a predictor that knew everything the model knows would predict; the prompt's own scores need no predictor.",
-  },
-  (context) => {
+export const ceiling: Experiment = comparisonExperiment({
+  name: 'ceiling',
+  title: 'What a predictor could reach',
+  asks: "The oracle reads the answer. How much of its lead is in the prompt at all? Scores averaged over continuations that the model itself writes are what a predictor that knew everything the model knows would predict; the prompt's own scores need no predictor.",
+  compare(context) {
     const between = [
       ...[1, 4, 8].map((count) =>
         variant(context, `expected over ${count}`, { planner: 'oracle', samples: count }),
@@ -241,4 +227,4 @@ export const ceiling: Experiment = comparisonExperiment(
       },
     }
   },
-)
+})

@@ -95,12 +95,8 @@ export async function reproduce(
   const settings: Settings = { ...settingsBySize[options.size ?? 'usual'], ...options.settings }
   const { prompt, continuation, calibration, evaluation, decode } = settings
   for (const name of [criterion, baselineCriterion]) criterionByName(name)
-  const methods = comparisonMethods(settings, {
-    planners: options.planners,
-    criterion,
-    baselineCriterion,
-    scope,
-  })
+  const { planners } = options
+  const methods = comparisonMethods(settings, { planners, criterion, baselineCriterion, scope })
   const { positions } = model.config
   const needed = decode.prompt + decode.tokens
   if (needed > positions)
@@ -198,14 +194,10 @@ class Progress {
   ) {
     this.#rounds = calibrationsOf(methods)
     const meter = new WorkMeter(expectedWork(model, settings, methods))
-    this.tell = (stage, done, total) =>
-      onProgress({
-        stage,
-        done,
-        total,
-        secondsLeft: meter.update(stage, total > 0 ? done / total : 1),
-        note: this.note,
-      })
+    this.tell = (stage, done, total) => {
+      const secondsLeft = meter.update(stage, total > 0 ? done / total : 1)
+      onProgress({ stage, done, total, secondsLeft, note: this.note })
+    }
   }
 
   startTraining(index: number, count: number): void {
@@ -296,11 +288,9 @@ function expectedWork(
   const kinds = new Set(methods.map(({ planner }) => predictorKindOf(planner))).size
   // One token at a time is bound by memory: about four times the cost.
   const alone = 4 * continuation
-  const scored = methods.reduce(
-    (total, { planner, sparsity }) =>
-      total + (1 - 0.7 * sparsity) * (planner === 'dejavu' ? prompt + alone : window),
-    0,
-  )
+  const scored = methods.reduce((total, { planner, sparsity }) => {
+    return total + (1 - 0.7 * sparsity) * (planner === 'dejavu' ? prompt + alone : window)
+  }, 0)
   return {
     prepare: 40 * window,
     calibrate: 3 * window * calibration * calibrationsOf(methods),

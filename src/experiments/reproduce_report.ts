@@ -160,9 +160,13 @@ function describeComparison(report: ReproduceReport, comparison: Comparison): st
   return `At ${percent(sparsity)} ${found}${gap}.`
 }
 
+const ABOUT_ERRORS =
+  '± and error bars are over windows, which all methods share: a difference between two of them has a smaller error.'
+
 /** A run in the form all experiments have. @param command what makes it again */
 export function reproduceExperiment(report: ReproduceReport, command: string): ExperimentResult {
   const { rows, provenance, layers, complete, seconds } = report
+  const hasErrors = rows.some((row) => row.tokenPerplexityError !== null)
   return {
     name: 'reproduce',
     title: 'ShadowLLM beside its baselines',
@@ -172,14 +176,7 @@ export function reproduceExperiment(report: ReproduceReport, command: string): E
     rows: reportRows(report),
     plots: plotsOf(rows),
     paper: null,
-    findings: [
-      ...describeReport(report),
-      ...(rows.some((row) => row.tokenPerplexityError !== null)
-        ? [
-            '± and error bars are over windows, which all methods share: a difference between two of them has a smaller error.',
-          ]
-        : []),
-    ],
+    findings: [...describeReport(report), ...(hasErrors ? [ABOUT_ERRORS] : [])],
     layers: layers.filter(({ name }) => !name.startsWith('dense')),
     provenance,
     complete,

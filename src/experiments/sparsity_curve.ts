@@ -2,7 +2,7 @@
  * The main figure: perplexity over sparsity for every planner, and whether the order is the one the method promises.
  */
 import type { PlannerName } from '../planners/index.ts'
-import { makeMethod } from '../results/method.ts'
+import { makeMethod, type Method } from '../results/method.ts'
 import { comparisonMethod, prunedExamples, sparsePlanners } from './methods.ts'
 import type { Settings } from '../evaluation/settings.ts'
 import type { Experiment, ExperimentContext } from './experiment.ts'
@@ -29,16 +29,11 @@ export function plannerVariants(
 
 /** Static pruning by the scores that ShadowLLM learns: what of its lead is the scores', not the predictor's. */
 function sameScores(settings: Settings): Variant {
-  return {
-    label: 'static, ShadowLLM\u2019s scores',
-    method: (sparsity) =>
-      makeMethod({
-        planner: 'static',
-        criterion: 'plainact',
-        sparsity,
-        examples: prunedExamples(settings, sparsity),
-      }),
+  const method = (sparsity: number): Method => {
+    const examples = prunedExamples(settings, sparsity)
+    return makeMethod({ planner: 'static', criterion: 'plainact', sparsity, examples })
   }
+  return { label: 'static, ShadowLLM\u2019s scores', method }
 }
 
 const steps = [
@@ -59,14 +54,12 @@ function sayOrder(measured: Measured, sparsity: number): string {
   return `: ${measured.versus(steps, sparsity)}${gap}`
 }
 
-export const sparsityCurve: Experiment = comparisonExperiment(
-  {
-    name: 'sparsity-curve',
-    title: 'Perplexity over sparsity',
-    asks: 'How much perplexity does each way of choosing cost, from prompt alone, heads and neurons pruned together? (The perplexity figures of the paper, which are of attention heads alone and let the predictor see the answer.)',
-    takesSparsity: true,
-  },
-  (context) => {
+export const sparsityCurve: Experiment = comparisonExperiment({
+  name: 'sparsity-curve',
+  title: 'Perplexity over sparsity',
+  asks: 'How much perplexity does each way of choosing cost, from prompt alone, heads and neurons pruned together? (The perplexity figures of the paper, which are of attention heads alone and let the predictor see the answer.)',
+  takesSparsity: true,
+  compare(context) {
     const { sparsities } = context.settings
     const judged = sparsities.filter((share) => [0.5, 0.7, 0.8].includes(share))
     return {
@@ -79,4 +72,4 @@ export const sparsityCurve: Experiment = comparisonExperiment(
       say: sayOrder,
     }
   },
-)
+})

@@ -183,15 +183,15 @@ export async function measureVariants(
   sparsities: readonly number[] = settings.sparsities,
   windows = settings.evaluation,
 ): Promise<Measured> {
-  const keys = [
-    keyOf('dense', 0),
-    ...sparsities.flatMap((share) => variants.map(({ label }) => keyOf(label, share))),
-  ]
-  const methods = [denseMethod, ...sparsities.flatMap((share) => variants.map(({ method }) => method(share)))]
-  const scores = new Map<string, MethodScore[]>(keys.map((key) => [key, []]))
+  const cells = sparsities.flatMap((share) =>
+    variants.map(({ label, method }) => ({ key: keyOf(label, share), method: method(share) })),
+  )
+  const all = [{ key: keyOf('dense', 0), method: denseMethod }, ...cells]
+  const methods = all.map(({ method }) => method)
+  const scores = new Map<string, MethodScore[]>(all.map(({ key }) => [key, []]))
   for (const seed of seeds)
     for (const [i, measured] of (await measureMethods(cache, methods, windows, seed)).entries())
-      scores.get(keys[i])?.push(...measured.scores)
+      scores.get(all[i].key)?.push(...measured.scores)
   return new Measured(variants, sparsities, scores)
 }
 
@@ -248,10 +248,11 @@ export async function compareVariants(
 /** Those of the main comparison, so that all experiments read the same traces. */
 const mainCriteria: readonly string[] = ['plainact', 'l2norm']
 
+interface ComparisonExperiment extends Omit<Experiment, 'run'> {
+  compare(context: ExperimentContext): Comparison
+}
+
 /** An experiment that is such a comparison. */
-export function comparisonExperiment(
-  about: Omit<Experiment, 'run'>,
-  comparisonOf: (context: ExperimentContext) => Comparison,
-): Experiment {
-  return { ...about, run: (context) => compareVariants(context, comparisonOf(context)) }
+export function comparisonExperiment({ compare, ...about }: ComparisonExperiment): Experiment {
+  return { ...about, run: (context) => compareVariants(context, compare(context)) }
 }

@@ -23,20 +23,15 @@ export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${Array.from(value, canonicalJson).join(',')}]`
   if (isPlain(value)) {
     const keys = Object.keys(value).filter((key) => value[key] !== undefined)
-    return `{${keys
-      .toSorted(byUnits)
-      .map((key) => `${canonicalJson(key)}:${canonicalJson(value[key])}`)
-      .join(',')}}`
+    const entries = keys.sort().map((key) => `${canonicalJson(key)}:${canonicalJson(value[key])}`)
+    return `{${entries.join(',')}}`
   }
   const got = typeof value === 'object' ? value?.constructor?.name : String(value)
   throw new TypeError(`canonical JSON: expected a JSON value, got ${got}`)
 }
 
-function byUnits(a: string, b: string): number {
-  return a < b ? -1 : 1
-}
-
-function isPlain(value: unknown): value is Record<string, unknown> {
+/** Whether a value is an object of no class. */
+export function isPlain(value: unknown): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return false
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === Object.prototype || prototype === null

@@ -28,7 +28,6 @@ export interface QueueAddress {
 /** BullMQ and what it connects through. */
 export interface QueueTools {
   readonly bullmq: typeof BullMQ
-  readonly address: QueueAddress
   /** A connection that reconnects by itself; the caller ends it. */
   connect(): Redis
 }
@@ -87,17 +86,10 @@ export async function openQueue(address: QueueAddress): Promise<QueueTools> {
     return redis
   }
   await expectAnswer(make({ lazyConnect: true, retryStrategy: () => null }), address)
-  return {
-    bullmq,
-    address,
-    connect: () => make({ retryStrategy: (times: number) => Math.min(100 * times, 2000) }),
-  }
+  return { bullmq, connect: () => make({ retryStrategy: (times: number) => Math.min(100 * times, 2000) }) }
 }
 
-async function loadPackages(): Promise<{
-  bullmq: typeof BullMQ
-  Redis: typeof Redis
-}> {
+async function loadPackages(): Promise<{ bullmq: typeof BullMQ; Redis: typeof Redis }> {
   try {
     const [bullmq, ioredis] = await Promise.all([import('bullmq'), import('ioredis')])
     return { bullmq, Redis: ioredis.Redis }

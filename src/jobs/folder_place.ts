@@ -73,8 +73,6 @@ async function inFolder<T>(root: string, action: () => Promise<T>): Promise<T> {
   } catch (cause) {
     const { code, syscall } = cause as NodeJS.ErrnoException
     if (syscall === undefined) throw cause
-    throw new JobError('SHARD_STORE', `${root}: expected a folder to read and write, got ${code}`, {
-      cause,
-    })
+    throw new JobError('SHARD_STORE', `${root}: expected a folder to read and write, got ${code}`, { cause })
   }
 }

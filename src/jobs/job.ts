@@ -96,6 +96,6 @@ export function parseJob(text: unknown, subject: string): Job {
 }
 
 /** A name in the store. @throws InputError SHARD_FORMAT for anything but 64 hexadecimal digits */
-export function checkHash(value: unknown, subject: string): string {
-  return checkSchema(sha256Text, value, { code: 'SHARD_FORMAT', subject })
+export function checkHash(name: unknown): string {
+  return checkSchema(sha256Text, name, { code: 'SHARD_FORMAT', subject: 'name' })
 }

@@ -12,9 +12,7 @@ export class JobError extends ShadowError {
 
 /** Jobs that failed on every attempt, after all others were done: exit code 1. */
 export class JobsFailed extends ShadowError {
-  /** The message of each failure, by key. */
-  readonly failures: ReadonlyMap<string, string>
-
+  /** @param failures the message of each, by key */
   constructor(failures: ReadonlyMap<string, string>, total: number) {
     const [[key, words]] = failures
     const others = failures.size > 1 ? ` and ${failures.size - 1} more` : ''
@@ -23,6 +21,5 @@ export class JobsFailed extends ShadowError {
       `expected ${total} jobs, ${failures.size} failed: ${key.slice(0, 12)} (${words})${others}; "shadowllm jobs" lists them`,
       1,
     )
-    this.failures = failures
   }
 }

@@ -34,7 +34,7 @@ export class JobStore {
 
   /** Whether there is a file of this name; it may be damaged. @throws InputError SHARD_FORMAT for an invalid name */
   async has(name: string): Promise<boolean> {
-    return this.place.has(checkHash(name, 'name'))
+    return this.place.has(checkHash(name))
   }
 
   /**
@@ -42,7 +42,7 @@ export class JobStore {
    * @throws InputError SHARD_DAMAGED for a damaged file, SHARD_FORMAT for an invalid name
    */
   async read(name: string): Promise<Uint8Array | null> {
-    const file = await this.place.read(checkHash(name, 'name'))
+    const file = await this.place.read(checkHash(name))
     return file && unwrap(file, `${this.place.name} ${name}`)
   }
 
@@ -59,7 +59,7 @@ export class JobStore {
 
   /** Stores the result of a job under its key. @throws InputError SHARD_FORMAT for an invalid name */
   async write(name: string, bytes: Uint8Array): Promise<void> {
-    await this.place.write(checkHash(name, 'name'), await wrap(bytes))
+    await this.place.write(checkHash(name), await wrap(bytes))
   }
 
   /** Stores an input under its own hash, unless it is there. @returns the hash */

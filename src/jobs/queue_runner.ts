@@ -96,10 +96,8 @@ export class QueueRunner implements JobRunner {
           asking = this.#ask(groups[asked++])
           await orAborted(asking, signal)
         }
-        const results = await orAborted(
-          this.#resultsOf(group, failures, () => !signal?.aborted),
-          signal,
-        )
+        const coming = this.#resultsOf(group, failures, () => !signal?.aborted)
+        const results = await orAborted(coming, signal)
         note(group.keys)
         if (failures.size === 0) yield* results
       }

@@ -35,6 +35,7 @@ export interface WorkerOptions {
 
 /** An event of a job. */
 export interface WorkerEvent {
+  /** `found`: the result was in the store already. */
   readonly what: 'done' | 'found' | 'failed' | 'returned'
   readonly kind: string
   readonly key: string
@@ -43,14 +44,8 @@ export interface WorkerEvent {
   readonly words?: string
 }
 
-/** The counts of a finished worker. */
-export interface WorkerReport {
-  readonly done: number
-  /** Jobs whose result was in the store already. */
-  readonly found: number
-  readonly failed: number
-  readonly returned: number
-}
+/** How many jobs of a finished worker had each event. */
+export type WorkerReport = Readonly<Record<WorkerEvent['what'], number>>
 
 /** After so many dead workers a job is considered the cause and fails. */
 const MAX_DEATHS = 25

@@ -9,6 +9,7 @@ import { concatenate } from '../tensor/concatenate.ts'
 import { InputError } from '../tensor/errors.ts'
 import { refusal } from '../io/refusal.ts'
 import { parseJob, jobKey, jobText, type Job, type JobContext } from './job.ts'
+import type { Agreement } from './job_model.ts'
 
 /** The data of a job in a queue. */
 export interface JobData {
@@ -19,16 +20,8 @@ export interface JobData {
 /** The kind of a job that joins the results of others. */
 export const joinKind = 'join'
 
-/** What machines that share work must agree on: the model, the method, and the bits of results. */
-interface QueueIdentity {
-  /** SHA-256 of the model's files and of the sources that decide the numbers, and the kind of backend. */
-  readonly model: string
-  readonly method: string
-  readonly bits: string
-}
-
 /** The name of the queue of machines that agree, so that no worker gets a job of another model or method. */
-export function queueName({ model, method, bits }: QueueIdentity): string {
+export function queueName({ model, method, bits }: Omit<Agreement, 'storage'>): string {
   return `${model.slice(0, 16)}-${method.slice(0, 16)}-${bits}`
 }
 
@@ -61,12 +54,11 @@ export async function parseQueuedJob(
   id: string | undefined,
   data: unknown,
 ): Promise<{ job: Job; key: string }> {
-  const subject = 'job'
   const text = typeof data === 'object' && data !== null ? (data as Partial<JobData>).shard : undefined
-  const job = parseJob(text, subject)
+  const job = parseJob(text, 'job')
   const key = await jobKey(job)
   if (id === jobIdOf(key)) return { job, key }
-  throw refusal('SHARD_FORMAT', `${subject} id`, jobIdOf(key), 'another id')
+  throw refusal('SHARD_FORMAT', 'job id', jobIdOf(key), 'another id')
 }
 
 /** Whether a retry is useless: the job is invalid or does not fit this worker. */

@@ -158,11 +158,7 @@ export function learntPredictor(
       loss: 'mse',
       top: [],
     },
-    values: {
-      heads: correctedBy(null, C, scores.heads.slice(ranksFrom * shape.heads)),
-      neurons,
-      moments,
-    },
+    values: { heads: correctedBy(null, C, scores.heads.slice(ranksFrom * shape.heads)), neurons, moments },
     explained: map && explainedShare(rows, usages, ridge),
   }
 }
@@ -174,27 +170,20 @@ function fitDeviation(
   ridge: RidgeOptions,
 ): LowRankMap {
   const mean = meanOf(usages)
-  return fitRidge(
-    rows.map((row) => scaleFeatures(row, 'dataset', moments)),
-    usages.map((usage) => usage.map((rank, j) => rank - mean[j])),
-    ridge,
-  )
+  const scaled = rows.map((row) => scaleFeatures(row, 'dataset', moments))
+  const deviations = usages.map((usage) => usage.map((rank, j) => rank - mean[j]))
+  return fitRidge(scaled, deviations, ridge)
 }
 
 /** The network of scores and their correction; without one, of a single hidden unit that does nothing. */
 function correctedBy(map: LowRankMap | null, width: number, scores: Float32Array): NetworkValues {
-  const { rank, inputs, outputs } = map ?? {
-    rank: 0,
-    inputs: new Float32Array(0),
-    outputs: new Float32Array(0),
-  }
+  const nothing = new Float32Array(0)
+  const { rank, inputs, outputs } = map ?? { rank: 0, inputs: nothing, outputs: nothing }
   const hidden = Math.max(1, 2 * rank)
   const inputWeight = new Float32Array(hidden * width)
+  const opposite = inputs.map((value) => -value)
   inputWeight.set(inputs)
-  inputWeight.set(
-    inputs.map((value) => -value),
-    inputs.length,
-  )
+  inputWeight.set(opposite, inputs.length)
   const outputWeight = new Float32Array(scores.length * hidden)
   for (let unit = 0; unit < scores.length; unit++)
     for (let i = 0; i < rank; i++) {

@@ -29,16 +29,13 @@ export async function saveLearning(
 ): Promise<void> {
   const { layers: L, heads: H, neurons: F } = scores.shape
   const N = observations.length
-  const all = (name: keyof Observation): Float32Array =>
-    concatenate(
-      Float32Array,
-      observations.map((one) => one[name]),
-    )
-  const tensor = (shape: readonly number[], data: Float32Array): TensorToWrite => ({
-    dtype: 'F32',
-    shape,
-    data,
-  })
+  const all = (name: keyof Observation): Float32Array => {
+    const parts = observations.map((one) => one[name])
+    return concatenate(Float32Array, parts)
+  }
+  const tensor = (shape: readonly number[], data: Float32Array): TensorToWrite => {
+    return { dtype: 'F32', shape, data }
+  }
   const tensors = new Map([
     ['scores.heads', tensor([L, H], scores.heads)],
     ['scores.neurons', tensor([L, F], scores.neurons)],

@@ -114,10 +114,8 @@ function startOf(
   loss: Loss,
   kind: 'all' | 'unit',
 ): { start: Float32Array; spread: Float64Array | null } {
-  const moments = columnMoments(
-    Array.from(chosen, (place) => rows[place]),
-    length,
-  )
+  const training = Array.from(chosen, (place) => rows[place])
+  const moments = columnMoments(training, length)
   const mean = Float32Array.from(moments.mean)
   if (loss.name === 'mse') {
     const { deviation } = moments

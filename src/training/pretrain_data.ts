@@ -24,10 +24,8 @@ export function makeTextEncoder(encode: Encode): (text: string) => Int32Array {
 /** The tokens of documents, joined by `separator`. */
 export function joinDocuments(documents: readonly Int32Array[], separator: number): Int32Array {
   const between = Int32Array.of(separator)
-  return concatenate(
-    Int32Array,
-    documents.flatMap((tokens, i) => (i === 0 ? [tokens] : [between, tokens])),
-  )
+  const parts = documents.flatMap((tokens, i) => (i === 0 ? [tokens] : [between, tokens]))
+  return concatenate(Int32Array, parts)
 }
 
 /**

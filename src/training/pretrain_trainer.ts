@@ -5,7 +5,8 @@
  * The gradient of a batch is that of the mean loss over all its scored tokens; sequences run one by one. Weight decay applies to
  * matrices, including both embedding tables, not to biases and layer norms.
  */
-import type { Buffer } from '../backends/backend.ts'
+import type { Backend, Buffer } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
 import { withPass } from '../criteria/pass.ts'
 import { readParameters, writeParameter } from '../engine/weight_layout.ts'
 import { countScored, negativeLogLikelihood } from '../engine/loss.ts'
@@ -13,7 +14,6 @@ import { modelParameters, parameterShapes } from '../engine/program.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import { AdamW } from './adamw.ts'
-import { clipGradients } from './clipping.ts'
 import { pause } from '../platform/pause.ts'
 
 /** The state of a run, by Hugging Face name and in Hugging Face layout. */
@@ -135,5 +135,30 @@ export class LanguageTrainer {
   /** Frees gradients and moments; the model stays. */
   dispose(): void {
     this.#optimiser.dispose()
+  }
+}
+
+/**
+ * Clips gradients in place by the norm of all of them together (Pascanu, Mikolov and Bengio 2013): if it exceeds the limit, every
+ * gradient is multiplied by limit / norm, which keeps the direction. Only the norm is read from the backend.
+ * @returns their norm before clipping; if it is infinite or NaN, nothing is changed
+ */
+export function clipGradients(backend: Backend, gradients: readonly Buffer[], limit: number): number {
+  const scope = new BufferScope(backend)
+  try {
+    const total = scope.allocate('f32', [1])
+    for (const gradient of gradients) backend.ops.sum_squares(total, gradient)
+    const norm = Math.sqrt(backend.readF32(total)[0])
+    if (Number.isFinite(norm) && norm > limit) {
+      const factor = scope.upload(Float32Array.of(limit / norm))
+      // One unit of all the numbers there are.
+      for (const gradient of gradients) {
+        const all = backend.view(gradient, [1, gradient.length])
+        backend.ops.mask_units(all, all, factor)
+      }
+    }
+    return norm
+  } finally {
+    scope.dispose()
   }
 }

@@ -192,13 +192,10 @@ async function trainLayers(
 ): Promise<{ values: LayerValues; heldOut: Record<UnitKind, number> }> {
   checkExamples(config, examples)
   const layers = Array.from({ length: config.shape.layers - 1 }, (_, i) => i + 1)
-  const inputs = layers.map((layer) =>
-    scaleRows(
-      examples.map((example) => seen(example, layer)),
-      featureWidth(config),
-      config.features,
-    ),
-  )
+  const inputs = layers.map((layer) => {
+    const read = examples.map((example) => seen(example, layer))
+    return scaleRows(read, featureWidth(config), config.features)
+  })
   const jobs = unitKinds.flatMap((kind) => {
     const targets = examples.map((example) => targetsOf(config, scoresOf(config, example), kind))
     const units = config.shape[kind]

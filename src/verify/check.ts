@@ -5,6 +5,7 @@
  * depend on the arbitraries and the seed only.
  */
 import fc from 'fast-check'
+import { pause } from '../platform/pause.ts'
 import { now } from '../platform/platform.ts'
 import { describeCase, type Sides } from './describe_case.ts'
 import type { Case, Law, Verdict } from './law.ts'
@@ -50,6 +51,21 @@ export interface Failure {
   readonly error: unknown
   /** All of it in words, without the sentence of the law (describe_case.ts). */
   readonly report: string
+}
+
+/** Other events run after this many milliseconds. */
+const PAUSE_AFTER = 30
+
+/** A trial's `goOn`, which ends the trial once the signal is aborted, and lets other events run from time to time. */
+export function pausing(signal: AbortSignal | undefined): () => Promise<boolean> {
+  let last = now()
+  return async () => {
+    if (now() - last > PAUSE_AFTER) {
+      await pause()
+      last = now()
+    }
+    return signal?.aborted !== true
+  }
 }
 
 /** Tries a law. A broken law is a failure in the outcome and no error. */

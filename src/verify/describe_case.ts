@@ -3,6 +3,7 @@
  * name, and the seed and path that replay it. At most 18 lines of at most 110 characters, whatever the case: with the sentence
  * of the law above it, and indented, a report has 20 lines of 120 characters.
  */
+import { isPlain } from '../io/canonical_json.ts'
 import { DrawnData, type Deal } from './drawn_data.ts'
 import type { Case } from './law.ts'
 
@@ -79,18 +80,14 @@ function cut(text: string, width: number): string {
   return `${text.slice(0, head)} … ${text.slice(text.length - (width - 3 - head))}`
 }
 
-/** The arguments, and what parts they have. */
-function itemsOf(args: Case): Item[] {
-  return Object.entries(args).flatMap(([name, value]) => partsOf(name, value))
+/** Named values, and what parts they have. */
+function itemsOf(values: Case): Item[] {
+  return Object.entries(values).flatMap(([name, value]) => partsOf(name, value))
 }
 
 function partsOf(name: string, value: unknown): Item[] {
   if (value instanceof DrawnData) return value.dealt.map(dealtItem)
-  if (isPlain(value) && Object.keys(value).length > 0)
-    return inBraces(
-      name,
-      Object.entries(value).flatMap(([key, part]) => partsOf(key, part)),
-    )
+  if (isPlain(value) && Object.keys(value).length > 0) return inBraces(name, itemsOf(value))
   if (isNumbers(value)) return [arrayItem(name, [value.length], value)]
   if (Array.isArray(value) && value.some((part) => typeof part === 'object' && part !== null))
     return value.flatMap((part, i) => partsOf(`${name}[${i}]`, part))
@@ -99,9 +96,8 @@ function partsOf(name: string, value: unknown): Item[] {
 
 /** The parts of an object: braces stand before the first and after the last. */
 function inBraces(name: string, parts: readonly Item[]): Item[] {
-  const [before, after] = [`${name} {`, '}']
   return parts.map((part, i) => {
-    const [left, right] = [i === 0 ? before : '', i === parts.length - 1 ? after : '']
+    const [left, right] = [i === 0 ? `${name} {` : '', i === parts.length - 1 ? '}' : '']
     const text = (width: number): string => left + part.text(width - left.length - right.length) + right
     return { name: left + part.name + right, text }
   })
@@ -118,15 +114,6 @@ function arrayItem(name: string, shape: readonly number[], values: ArrayLike<num
   return { name, text: (width) => `${label}${numbersText(values, Math.max(20, width - label.length))}` }
 }
 
-function isPlain(value: unknown): value is Case {
-  // fast-check draws records without a prototype too.
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    [Object.prototype, null].includes(Object.getPrototypeOf(value))
-  )
-}
-
 function isNumbers(value: unknown): value is ArrayLike<number> {
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) return true
   return Array.isArray(value) && value.length > 0 && value.every((part) => typeof part === 'number')
@@ -140,10 +127,10 @@ function plainText(value: unknown): string {
   if (typeof value === 'function') return 'a function'
   if (Array.isArray(value)) return `[${value.map(plainText).join(', ')}]`
   if (value instanceof Map || value instanceof Set) return plainText([...value])
-  if (isPlain(value))
-    return `{${Object.entries(value)
-      .map(([key, part]) => `${key}: ${plainText(part)}`)
-      .join(', ')}}`
+  if (isPlain(value)) {
+    const parts = Object.entries(value).map(([key, part]) => `${key}: ${plainText(part)}`)
+    return `{${parts.join(', ')}}`
+  }
   return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value)
 }
 

@@ -122,15 +122,15 @@ function simplified<Dealt extends Dealable>(
 ): Dealt {
   let simpler = rule.form !== undefined && rule.form in forms ? forms[rule.form](values) : values
   if (rule.blank === undefined) return simpler
-  if (isList) {
-    const isLeftOut = (place: number): boolean =>
-      (rule.blank ?? []).some(([from, to]) => place >= from && place < to)
-    return simpler.filter((_, place) => !isLeftOut(place)) as Dealt
-  }
+  if (isList) return simpler.filter((_, place) => !isBlank(rule, place)) as Dealt
   if (blank === null) return simpler
   simpler = simpler.slice() as Dealt
   for (const [from, to] of rule.blank) simpler.fill(blank, from, to)
   return simpler
+}
+
+function isBlank({ blank = [] }: Rule, place: number): boolean {
+  return blank.some(([from, to]) => place >= from && place < to)
 }
 
 /** Simpler data than the data that dealt this, the simplest first. */
@@ -165,9 +165,7 @@ function placesToBlank({ values, simpler }: DealtArray, rule: Rule = {}): number
   const places: number[] = []
   if (simpler.isList) {
     // Places of the list before any was left out.
-    const isLeftOut = (place: number): boolean =>
-      (rule.blank ?? []).some(([from, to]) => place >= from && place < to)
-    for (let place = 0; places.length < values.length; place++) if (!isLeftOut(place)) places.push(place)
+    for (let place = 0; places.length < values.length; place++) if (!isBlank(rule, place)) places.push(place)
   } else if (simpler.blank !== null)
     for (let place = 0; place < values.length; place++)
       if (!Object.is(values[place], simpler.blank)) places.push(place)

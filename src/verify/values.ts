@@ -5,7 +5,7 @@
  * What cannot come back equal (functions, class instances) is refused rather than written approximately; the bits of a
  * NaN beyond its being NaN are not kept. Equal values are written equally on every engine.
  */
-
+import { isPlain } from '../io/canonical_json.ts'
 import { DrawnData, type DataPlan } from './drawn_data.ts'
 
 const arrayTypes = {
@@ -42,11 +42,10 @@ export function encode(value: unknown, path = 'value'): Json {
   if (type in arrayTypes) {
     return { [`$${type}`]: Array.from(value as Float32Array, (item) => encode(item, path)) }
   }
-  if (typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value))) {
-    const entries = Object.entries(value).map(([key, item]): [string, Json] => [
-      key,
-      encode(item, `${path}.${key}`),
-    ])
+  if (isPlain(value)) {
+    const entries = Object.entries(value).map(
+      ([key, item]) => [key, encode(item, `${path}.${key}`)] as [string, Json],
+    )
     // A key that could be read as one of our tags moves the whole object behind a tag of its own.
     return entries.some(([key]) => key.startsWith('$')) ? { $object: entries } : Object.fromEntries(entries)
   }

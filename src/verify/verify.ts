@@ -8,9 +8,8 @@ import type { Backend, BackendName } from '../backends/backend.ts'
 import { createBackend } from '../backends/select.ts'
 import { now } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { pause } from '../platform/pause.ts'
 import { suite, type SuiteLaw } from './suite.ts'
-import { tryCases, type Failure, type Outcome } from './check.ts'
+import { pausing, tryCases, type Failure, type Outcome } from './check.ts'
 import { describeCase } from './describe_case.ts'
 import { CaseDigest } from './digest.ts'
 import { encode } from './values.ts'
@@ -54,9 +53,6 @@ export interface LawReport {
   readonly digest: string
   readonly milliseconds: number
 }
-
-/** Other events run after this many milliseconds. */
-const PAUSE_AFTER = 30
 
 /** The name of the backend in the report of a law of the runtime. */
 export const NO_BACKEND = 'none'
@@ -150,18 +146,6 @@ function fieldsOf({ counterexample, path, error, report }: Failure): Omit<Verdic
     report,
     ...(path === null ? {} : { path }),
     error: words.replace(/\s+/g, ' ').trim(),
-  }
-}
-
-/** Asked before every case whether to continue; lets other events run from time to time. */
-function pausing(signal: AbortSignal | undefined): () => Promise<boolean> {
-  let last = now()
-  return async () => {
-    if (now() - last > PAUSE_AFTER) {
-      await pause()
-      last = now()
-    }
-    return signal?.aborted !== true
   }
 }
 

@@ -221,13 +221,8 @@ export class App {
     )
     const { sparsity, scope } = trace.settings
     showHeadline(factsOf(trace, decided), sparsity !== settings.sparsity || scope !== settings.scope)
-    if (inspected)
-      this.#next.ask(
-        this.#isOfModel ? trace : null,
-        this.#column,
-        decided,
-        this.#switches.size > 0 ? mask : null,
-      )
+    const switched = this.#switches.size > 0 ? mask : null
+    if (inspected) this.#next.ask(this.#isOfModel ? trace : null, this.#column, decided, switched)
     this.#inspector.show(inspected && { ...inspected, next: this.#next.shown })
   }
 
@@ -242,9 +237,8 @@ export class App {
     if (!trace || !this.#masks || trace.columns.length === 0) return `${title}.`
     if (layer < trace.denseLayers) return `${title}: always computed.`
     const mask = this.#switches.apply(this.#masks.ofColumn(trace, this.#column))
-    const kept = Array.from({ length: count }, (_, i) =>
-      isAnyOn([{ kind, layer, index: start + i }], mask),
-    ).filter(Boolean).length
+    const units = Array.from({ length: count }, (_, i): Unit => ({ kind, layer, index: start + i }))
+    const kept = units.filter((unit) => isAnyOn([unit], mask)).length
     if (count > 1) return `${title}: ${kept} of ${count} computed.`
     const scores = decisionOf(trace, this.#column)
     const facts = scores && unitFacts({ kind, layer, index: start }, scores, mask, this.#masks.budget)
@@ -306,13 +300,10 @@ export class App {
     if (end - start === 1) return []
     const neurons = Array.from({ length: end - start }, (_, i) => start + i)
     const kept = neurons.filter((index) => factsOf({ ...cell, index }).kept).length
-    return [
-      [WHOLE, `Neurons ${start} to ${end - 1}: ${kept} of ${end - start} kept`],
-      ...neurons.map(
-        (index) =>
-          [String(index), `Neuron ${index}${factsOf({ ...cell, index }).kept ? ', kept' : ''}`] as const,
-      ),
-    ]
+    const named = neurons.map((index): Choice => {
+      return [String(index), `Neuron ${index}${factsOf({ ...cell, index }).kept ? ', kept' : ''}`]
+    })
+    return [[WHOLE, `Neurons ${start} to ${end - 1}: ${kept} of ${end - start} kept`], ...named]
   }
 
   #toggle(): void {

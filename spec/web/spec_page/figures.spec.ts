@@ -28,7 +28,6 @@ const pieces = (count: number, name: string): string[] =>
 
 const text = (name: string): Steps['dense'] => ({
   logits: numbers(vocabulary),
-  ids: Int32Array.from({ length: following }, (_, i) => i),
   pieces: pieces(following, name),
 })
 const steps: Steps = {

@@ -3,7 +3,7 @@
  * and every bug is found; it can be read without a script, in the dark and on a phone; nothing is logged.
  *
  * Tests src/web/spec_page/figures.ts, src/web/spec_page/law_buttons.ts, src/web/spec_page/method.ts,
- * src/web/spec_page/plants.ts, src/web/spec_page/readout.ts, src/web/spec_page/settings.ts, src/web/spec_page/texts.ts,
+ * src/web/spec_page/plants.ts, src/web/spec_page/readout.ts, src/web/spec_page/settings.ts,
  * src/web/spec_page/try_law.ts and src/web/spec_page/worker.ts.
  */
 import { createHash } from 'node:crypto'

@@ -115,15 +115,10 @@ export async function encodeJobs(
   for (const { methods, texts } of evaluations) {
     const packed = await packMethods(methods, inputsOf, store)
     const seeds = texts.map(({ seed }) => seed)
+    const agreed = agreementOf(model, 'all')
     jobs.push({
       kind,
-      settings: {
-        ...agreementOf(model, 'all'),
-        methods: packed.methods,
-        mode,
-        seeds,
-        ...(compared && { compared }),
-      },
+      settings: { ...agreed, methods: packed.methods, mode, seeds, ...(compared && { compared }) },
       files: { ...packed.files, texts: await store.add(encodeTexts(texts)) },
     })
   }
@@ -179,10 +174,7 @@ async function packMethods(
     const bytes = bytesOf(await inputsOf(method))
     const file = bytes && (await store.add(bytes))
     if (file && !names.has(file)) names.set(file, `by-${names.size}`)
-    entries.push({
-      method: method as unknown as PlainJson,
-      by: file ? (names.get(file) as string) : null,
-    })
+    entries.push({ method: method as unknown as PlainJson, by: file ? (names.get(file) as string) : null })
   }
   return { methods: entries, files: Object.fromEntries([...names].map(([file, name]) => [name, file])) }
 }

@@ -10,11 +10,11 @@ import type { AchievedSparsity } from '../../masks/achieved.ts'
 import type { Prefill } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import { methodRow, prefillOf, type Method, type MethodRow } from '../../results/method.ts'
-import { meanAchieved } from '../tally.ts'
+import { meanAchieved, type Measured } from '../tally.ts'
 import type { Metric } from '../../data/tasks/task.ts'
 import type { Provenance } from '../../results/provenance.ts'
 import { askTasks, type AskedTasks, type TaskProgress, type TaskRun } from './asking.ts'
-import { accuracyOf, accuracyOver, meanAccuracy, type Accuracy, type Answer } from './score.ts'
+import { accuracyOf, accuracyOver, meanAccuracy, type Answer } from './score.ts'
 
 /** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
 type TaskScores = Readonly<Record<string, number | string>>
@@ -30,7 +30,7 @@ export interface TaskRow extends MethodRow {
   readonly achieved: AchievedSparsity
   readonly scores: TaskScores
   /** By how much each share is more than the dense one, question by question. */
-  readonly overDense: Readonly<Partial<Record<Metric, Accuracy>>>
+  readonly overDense: Readonly<Partial<Record<Metric, Measured>>>
   /** Share of questions in which the choice of `acc` is the dense one's. */
   readonly agreement: number
   readonly questions: number
@@ -55,7 +55,7 @@ interface TaskMean {
   readonly acc: number
   /** One standard error; null where a task has one question. */
   readonly error: number | null
-  readonly overDense: Accuracy
+  readonly overDense: Measured
 }
 
 /** The results, of a finished run or of a stopped one. */
@@ -144,6 +144,13 @@ function makeReport(
       }
     }),
   )
+  const meanOfTasks = (method: Method, i: number): TaskMean => {
+    const shares = begun.map(({ rows: all }) => accuracyOf(all[i], 'acc'))
+    const overDense = begun.map(({ rows: all }) => accuracyOver(all[i], all[0], 'acc'))
+    const { planner, sparsity } = method
+    const { value: acc, error } = meanAccuracy(shares)
+    return { planner, sparsity, acc, error, overDense: meanAccuracy(overDense) }
+  }
   const byTask = <T>(value: (task: TaskRun, count: number) => T): Record<string, T> =>
     Object.fromEntries(begun.map(({ task, rows: all }) => [task.name, value(task, all[0].length)]))
   return {
@@ -151,15 +158,7 @@ function makeReport(
       rows.filter(({ planner }) => planner === 'dense').map(({ task, scores }) => [task, scores]),
     ),
     rows,
-    means:
-      begun.length > 0
-        ? methods.map((method, i) =>
-            meanOf(
-              method,
-              begun.map(({ rows: all }) => [all[i], all[0]]),
-            ),
-          )
-        : [],
+    means: begun.length > 0 ? methods.map(meanOfTasks) : [],
     configs: byTask(({ config: one }) => one),
     versions: byTask(({ version }) => version),
     'n-shot': byTask(({ shots }) => shots),
@@ -179,16 +178,6 @@ function makeReport(
     complete,
     seconds,
   }
-}
-
-/** @param tasks the answers to each task, and the dense ones */
-function meanOf(
-  { planner, sparsity }: Method,
-  tasks: readonly (readonly [mine: readonly Answer[], dense: readonly Answer[]])[],
-): TaskMean {
-  const { value: acc, error } = meanAccuracy(tasks.map(([mine]) => accuracyOf(mine, 'acc')))
-  const overDense = meanAccuracy(tasks.map(([mine, dense]) => accuracyOver(mine, dense, 'acc')))
-  return { planner, sparsity, acc, error, overDense }
 }
 
 function sampleOf({ name, asked, metrics }: TaskRun, method: Method, k: number, answer: Answer): TaskSample {

@@ -39,12 +39,7 @@ import {
 } from '../../results/provenance.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Window } from '../../data/windows.ts'
 import type { Encode } from '../../io/encode_pieces.ts'
-import {
-  type Aggregation,
-  type ExampleSettings,
-  type Method,
-  type MethodInputs,
-} from '../../results/method.ts'
+import type { Aggregation, ExampleSettings, Method, MethodInputs } from '../../results/method.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import type { JobModel } from '../../jobs/job_model.ts'
 import { bitsOf } from '../../jobs/model_threads.ts'
@@ -456,25 +451,19 @@ export class ExperimentCache {
     const { store } = this.options
     if (!store) return this.#train(method, seed)
     const windows = await this.examplesHash(needExamples(method), seed)
-    const folder = await store.files(
-      { ...this.identity('predictor'), windows, ...description },
-      async (to) => {
-        const trained = await this.#train(method, seed)
-        await saveTrained(to, trained)
-        trained.predictor.dispose()
-      },
-    )
+    const part = { ...this.identity('predictor'), windows, ...description }
+    const folder = await store.files(part, async (to) => {
+      const trained = await this.#train(method, seed)
+      await saveTrained(to, trained)
+      trained.predictor.dispose()
+    })
     return openTrained(folder, this.model.backend)
   }
 
   async #train(method: Method, seed: number): Promise<TrainedPredictor> {
     const { criterion, predictor } = method
-    const examples = await this.examples(
-      needExamples(method),
-      seed,
-      [criterion],
-      predictor?.pooling === 'attention',
-    )
+    const keepSequence = predictor?.pooling === 'attention'
+    const examples = await this.examples(needExamples(method), seed, [criterion], keepSequence)
     return trainMethod(this.model, method, examples, seed, this.dataHash, {
       signal: this.options.signal,
       onEpoch: (done, total) => this.tell('train', done, total),

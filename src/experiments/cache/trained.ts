@@ -17,6 +17,7 @@ import { predictorKindOf } from '../../planners/index.ts'
 import type { Method } from '../../results/method.ts'
 import { unitKinds, type UnitKind } from '../../masks/mask.ts'
 import { featureWidths } from '../../engine/config.ts'
+import { recordOf } from '../../tensor/records.ts'
 
 const predictorName = 'predictor.safetensors'
 const reportName = 'held_out.json'
@@ -77,9 +78,6 @@ export async function saveTrained(folder: string, { predictor, heldOut }: Traine
 export async function openTrained(folder: string, backend: Backend): Promise<TrainedPredictor> {
   const text = new TextDecoder().decode(await readFile(joinPath(folder, reportName)))
   const stored = JSON.parse(text) as Record<UnitKind, number | null>
-  const heldOut = Object.fromEntries(unitKinds.map((kind) => [kind, stored[kind] ?? NaN]))
-  return {
-    predictor: await openPredictor(joinPath(folder, predictorName), backend),
-    heldOut: heldOut as Record<UnitKind, number>,
-  }
+  const predictor = await openPredictor(joinPath(folder, predictorName), backend)
+  return { predictor, heldOut: recordOf(unitKinds, (kind) => stored[kind] ?? NaN) }
 }

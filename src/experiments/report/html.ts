@@ -156,20 +156,15 @@ function origin({ provenance, seconds }: ExperimentResult): Markup {
 
 function provenanceList(provenance: Provenance): Markup {
   const { version, commit, processor, threads, backend, device, model, data } = provenance
+  const { hub } = model
+  const revision = hub && markup`${hub.revision} of ${hub.repository}, commit <code>${hub.commit}</code>`
   const rows: readonly (readonly [string, Content])[] = [
     ['shadowllm', commit === null ? version : markup`${version}, commit <code>${commit}</code>`],
     ['runs on', `${provenance.runtime}, ${provenance.system}`],
     ['processor', `${processor}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`],
     ['backend', device === null ? backend : `${backend} on ${device}`],
     ['model', markup`${model.name}, SHA-256 <code>${model.hash}</code>`],
-    ...(model.hub
-      ? [
-          [
-            'revision',
-            markup`${model.hub.revision} of ${model.hub.repository}, commit <code>${model.hub.commit}</code>`,
-          ] as const,
-        ]
-      : []),
+    ...(revision ? [['revision', revision] as const] : []),
     ['data', markup`${data.name}, SHA-256 <code>${data.hash}</code>`],
     ['seed', provenance.seed],
     ['command', markup`<code>shadowllm ${provenance.argv.join(' ')}</code>`],

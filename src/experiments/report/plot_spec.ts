@@ -168,6 +168,12 @@ function bars(plot: Plot, data: readonly Datum[], size: FigureSize, look: Look):
   }
   const names = plot.series.map(({ name }) => guarded(name))
   const grouped = names.length > 1
+  const yOffset = {
+    field: 'series',
+    type: 'nominal',
+    sort: names,
+    scale: { paddingInner: 0.18, paddingOuter: 0.09 },
+  }
   const across = {
     y: {
       field: 'x',
@@ -183,19 +189,10 @@ function bars(plot: Plot, data: readonly Datum[], size: FigureSize, look: Look):
       },
       scale: { paddingInner: grouped ? 0.25 : 0.35, paddingOuter: 0.15 },
     },
-    ...(grouped
-      ? {
-          yOffset: {
-            field: 'series',
-            type: 'nominal',
-            sort: names,
-            scale: { paddingInner: 0.18, paddingOuter: 0.09 },
-          },
-        }
-      : {}),
+    ...(grouped && { yOffset }),
   }
   return {
-    height: { step: grouped ? 15 : 24, ...(grouped ? { for: 'offset' } : {}) },
+    height: { step: grouped ? 15 : 24, ...(grouped && { for: 'offset' }) },
     autosize: { type: 'fit-x', contains: 'padding' },
     encoding: { ...across, color: look.color },
     layer: [

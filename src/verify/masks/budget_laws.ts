@@ -7,13 +7,13 @@
  */
 import fc from 'fast-check'
 import { makeBudget, scopes, type Budget, type Scope } from '../../masks/budget.ts'
+import { unitKinds, type UnitKind } from '../../masks/mask.ts'
 import type { UnitScores } from '../../masks/selection.ts'
 import { atLeast, same, sameBits } from '../compare.ts'
 import {
   bothKinds,
   count,
   forAll,
-  kinds,
   roundedShare,
   rowsOf,
   sameMask,
@@ -31,10 +31,7 @@ export function floorsFor(
   headFloor: number,
   neuronFloor: number,
 ): { headFloor: number; neuronFloor: number } {
-  return {
-    headFloor: Math.min(headFloor, shape.heads),
-    neuronFloor: Math.min(neuronFloor, shape.neurons),
-  }
+  return { headFloor: Math.min(headFloor, shape.heads), neuronFloor: Math.min(neuronFloor, shape.neurons) }
 }
 
 /** Units of a table, best first: the higher score, and of equal scores the lower index. */
@@ -76,7 +73,7 @@ export function repaired(
 }
 
 /** The floor of a kind of unit. */
-function floorOf(kind: 'heads' | 'neurons', floors: ReturnType<typeof floorsFor>): number {
+function floorOf(kind: UnitKind, floors: ReturnType<typeof floorsFor>): number {
   return kind === 'heads' ? floors.headFloor : floors.neuronFloor
 }
 
@@ -116,11 +113,8 @@ export const budgetLaws = {
       for (const { kind, values, units } of bothKinds(mask, scores)) {
         const floor = floorOf(kind, floors)
         const kept = rowsOf(values, units).slice(1).map(count)
-        atLeast(
-          `${kind} kept`,
-          kept,
-          kept.map(() => floor),
-        )
+        const least = kept.map(() => floor)
+        atLeast(`${kind} kept`, kept, least)
         const wanted = roundedShare(kept.length * units, sparsity)
         same(`${kind} kept`, count(values.subarray(units)), Math.max(wanted, kept.length * floor))
       }
@@ -141,7 +135,7 @@ export const budgetLaws = {
       const floors = floorsFor(scores, heads, neurons)
       const wide = select(scores, makeBudget(Math.min(one, two), { scope, ...floors }))
       const narrow = select(scores, makeBudget(Math.max(one, two), { scope, ...floors }))
-      for (const kind of kinds) atLeast(kind, wide[kind], narrow[kind])
+      for (const kind of unitKinds) atLeast(kind, wide[kind], narrow[kind])
     },
   ),
 

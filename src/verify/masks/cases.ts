@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { scopes, type Budget, type Scope } from '../../masks/budget.ts'
-import type { UnitMask } from '../../masks/mask.ts'
+import { unitKinds, type UnitKind, type UnitMask } from '../../masks/mask.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import { sameBits } from '../compare.ts'
 import { lawForAll, type Law, type LawForAll } from '../law.ts'
@@ -31,16 +31,14 @@ export const someScores: fc.Arbitrary<UnitScores> = fc
     neurons: fc.integer({ min: 1, max: 37 }),
   })
   .chain((shape) => {
+    const score = fc.oneof(
+      { withCrossShrink: true },
+      fc.integer({ min: -2, max: 2 }),
+      fc.float({ noNaN: true }),
+    )
     const table = (length: number): fc.Arbitrary<Float32Array> =>
       fc
-        .array(
-          fc.oneof({ withCrossShrink: true }, fc.integer({ min: -2, max: 2 }), fc.float({ noNaN: true })),
-          {
-            minLength: length,
-            maxLength: length,
-            size: 'max',
-          },
-        )
+        .array(score, { minLength: length, maxLength: length, size: 'max' })
         .map((values) => Float32Array.from(values))
     return fc.record({
       shape: fc.constant(shape),
@@ -75,12 +73,9 @@ export function rowsOf(table: Float32Array, units: number): Float32Array[] {
   )
 }
 
-/** The two kinds of unit. */
-export const kinds = ['heads', 'neurons'] as const
-
 /** One kind of unit of a mask: its values [L, U], its scores [L, U], units per layer. */
 export interface KindOfUnit {
-  readonly kind: (typeof kinds)[number]
+  readonly kind: UnitKind
   readonly values: Float32Array
   readonly scores: Float32Array
   readonly units: number
@@ -88,10 +83,15 @@ export interface KindOfUnit {
 
 /** Both kinds of unit. */
 export function bothKinds(mask: UnitMask, scores: UnitScores): KindOfUnit[] {
-  return kinds.map((kind) => ({ kind, values: mask[kind], scores: scores[kind], units: mask.shape[kind] }))
+  return unitKinds.map((kind) => ({
+    kind,
+    values: mask[kind],
+    scores: scores[kind],
+    units: mask.shape[kind],
+  }))
 }
 
 /** @throws Error naming the first unit that one mask keeps and the other does not */
 export function sameMask(actual: UnitMask, expected: UnitMask): void {
-  for (const kind of kinds) sameBits(kind, actual[kind], expected[kind])
+  for (const kind of unitKinds) sameBits(kind, actual[kind], expected[kind])
 }

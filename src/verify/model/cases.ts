@@ -9,6 +9,7 @@
  */
 import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
+import type { Text } from '../../criteria/pass.ts'
 import type { Data } from '../../testing/seeded_data.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { makeConfig, type ModelConfig } from '../../engine/config.ts'
@@ -145,36 +146,44 @@ export function tensorsOf(model: ModelCase): Map<string, HostTensor> {
   return initialWeights(configOf(model), { seed: model.seed, deviation: 0.4, biasDeviation: 0.3 })
 }
 
-/** Loads a model, gives it to `work`, and frees it. */
-export async function withLoaded(
+/** Loads a model, gives it to `work`, and frees it. @returns what `work` does */
+export async function withLoaded<Result>(
   { load, backend }: Subject,
   config: ModelConfig,
   tensors: ReadonlyMap<string, HostTensor>,
   options: LoadOptions,
-  work: (model: LanguageModel) => void | Promise<void>,
-): Promise<void> {
+  work: (model: LanguageModel) => Result | Promise<Result>,
+): Promise<Result> {
   const model = await load(config, memorySource(tensors), backend, options)
   try {
-    await work(model)
+    return await work(model)
   } finally {
     model.dispose()
   }
 }
 
 /** The same with the model of a case. @param tensors its weights, if they are others */
-export function withModel(
+export function withModel<Result>(
   subject: Subject,
   model: ModelCase,
-  work: (model: LanguageModel) => void | Promise<void>,
+  work: (model: LanguageModel) => Result | Promise<Result>,
   tensors: ReadonlyMap<string, HostTensor> = tensorsOf(model),
   options: LoadOptions = {},
-): Promise<void> {
+): Promise<Result> {
   return withLoaded(subject, configOf(model), tensors, options, work)
 }
 
 /** From one token to as many as there are positions. */
 export function tokensOf(model: ModelCase, data: Data): Int32Array {
   return data.ids('tokens', data.whole('length', 1, model.positions), model.vocabulary)
+}
+
+/** Two tokens or more, the last half of which is scored. */
+export function textOf(model: ModelCase, data: Data): Text {
+  const tokens = data.ids('tokens', data.whole('length', 2, model.positions), model.vocabulary)
+  const labels = tokens.slice()
+  labels.fill(-100, 0, Math.max(1, labels.length >> 1))
+  return { tokens, labels }
 }
 
 /** A mask of zeros and ones; now and then a kind or a whole layer is all zeros or all ones. */

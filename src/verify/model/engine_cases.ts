@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { owesBits } from '../../testing/op_agreement.ts'
 import { channelSites, type ChannelSite } from '../../masks/channels.ts'
-import { makeMask, type UnitMask } from '../../masks/mask.ts'
+import { makeMask, unitKinds, type UnitMask } from '../../masks/mask.ts'
 import { prefills, type MaskPlanner, type Prefill } from '../../masks/planner.ts'
 import { maskModes } from '../../engine/active_layer.ts'
 import type { ModelConfig } from '../../engine/config.ts'
@@ -199,11 +199,7 @@ export function leavesPrompt({ by, prefill }: Asked): boolean {
 export function masksFor({ by }: Asked, masks: readonly UnitMask[]): UnitMask[] {
   if (by !== 'gate') return [...masks]
   return masks.map(({ shape, heads, neurons }) =>
-    makeMask(
-      shape,
-      heads.map(() => 1),
-      neurons,
-    ),
+    makeMask(shape, new Float32Array(heads.length).fill(1), neurons),
   )
 }
 
@@ -383,7 +379,7 @@ export type Compare = typeof sameBits
 
 /** Compares a number of each unit. @throws Error as `compare` */
 export function compareUnits(compare: Compare, what: string, found: Units, expected: Units): void {
-  for (const kind of ['heads', 'neurons'] as const)
+  for (const kind of unitKinds)
     expected[kind].forEach((row, l) => compare(`${what} of ${kind}`, found[kind][l], row))
 }
 

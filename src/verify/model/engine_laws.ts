@@ -31,6 +31,7 @@ import { trainNetwork as plainTrainNetwork } from '../../spec/training.ts'
 import { trainNetwork } from '../../training/predictor_training.ts'
 import { trainShadow } from '../../training/train_predictor.ts'
 import { concatenate } from '../../tensor/concatenate.ts'
+import { recordOf } from '../../tensor/records.ts'
 import { same, sameBits } from '../compare.ts'
 import { selectOn } from '../masks/cases.ts'
 import { forAll } from './cases.ts'
@@ -156,10 +157,8 @@ export const engineLaws = {
       const units: Mask = Array.from(tokens, (_, t) => unitsOf(maskAt(t)))
       const { logits, layers } = plainModel(config, tensors, storage, cache).forward(tokens, units)
       const ofPrompt = layers.map(({ activation: { data, shape } }) => data.slice(0, prompt * shape[1]))
-      const summaries = concatenate(
-        Float32Array,
-        ofPrompt.map((activations) => summaryOf(activations, prompt)),
-      )
+      const ofLayers = ofPrompt.map((activations) => summaryOf(activations, prompt))
+      const summaries = concatenate(Float32Array, ofLayers)
       await withEngine(subject, config, tensors, { storage }, (model, compare) => {
         let asked = 0
         let last = 0 // the token it is asked at, plus 1
@@ -221,10 +220,8 @@ export const engineLaws = {
         const [T, C] = x.shape
         const maskAt = (t: number): Float32Array =>
           t < prompt ? new Float32Array(C).fill(1) : channelMaskOf(schedule, t, l, site, C)
-        return maskUnits(
-          x,
-          Array.from({ length: T }, (_, t) => maskAt(t)),
-        )
+        const masks = Array.from({ length: T }, (_, t) => maskAt(t))
+        return maskUnits(x, masks)
       }
       const plain = plainModel(config, tensors, storage, cache)
       const { logits } = plain.forward(tokens, null, reading(plain, channels))
@@ -283,32 +280,20 @@ export const engineLaws = {
         hidden: networks[kind].hidden,
         outputs: (drawn.layers - 1) * drawn[kind],
       })
-      const values = {
-        heads: networkValues(shapeOf('heads'), networks.heads.numbers),
-        neurons: networkValues(shapeOf('neurons'), networks.neurons.numbers),
-      }
+      const values = recordOf(unitKinds, (kind) => networkValues(shapeOf(kind), networks[kind].numbers))
       const predictor = {
         features: networks.features,
-        heads: plainNetwork(shapeOf('heads'), values.heads),
-        neurons: plainNetwork(shapeOf('neurons'), values.neurons),
+        ...recordOf(unitKinds, (kind) => plainNetwork(shapeOf(kind), values[kind])),
       }
       const expected = plan(plain, predictor, prompt, budget)
       const text = generate(plain, prompt, expected, count)
-      const predictorConfig = makePredictorConfig(
-        'shadow',
-        {
-          shape: { layers: drawn.layers, heads: drawn.heads, neurons: drawn.neurons },
-          width: contextWidth(config),
-          ...aboutNothing,
-        },
-        {
-          headHidden: networks.heads.hidden,
-          neuronHidden: networks.neurons.hidden,
-          features: networks.features,
-        },
-      ) as ShadowConfig
+      const { layers, heads, neurons } = drawn
+      const about = { shape: { layers, heads, neurons }, width: contextWidth(config), ...aboutNothing }
+      const hidden = { headHidden: networks.heads.hidden, neuronHidden: networks.neurons.hidden }
+      const { features } = networks
+      const predictorConfig = makePredictorConfig('shadow', about, { ...hidden, features })
       await withEngine(subject, config, tensors, { storage }, async (model, compare) => {
-        const trained = new ShadowPredictor(model.backend, predictorConfig, values)
+        const trained = new ShadowPredictor(model.backend, predictorConfig as ShadowConfig, values)
         try {
           const { sparsity, ...rest } = budget
           const planner = shadowPlanner(trained, makeBudget(sparsity, rest))
@@ -351,16 +336,13 @@ export const engineLaws = {
         Array.from({ length: layers - 1 }, (_, l) =>
           networkValues(shapeOf(kind), [l + 1, ...networks[kind].numbers]),
         )
-      const values = { heads: valuesOf('heads'), neurons: valuesOf('neurons') }
+      const values = recordOf(unitKinds, valuesOf)
       const lowRank = (kind: UnitKind, l: number): LowRank => {
         const { hidden: R, inputs: D, outputs: U } = shapeOf(kind)
         const { inputWeight, outputWeight } = values[kind][l]
         return { W1: tensor(inputWeight, R, D), W2: tensor(outputWeight, U, R) }
       }
-      const predictors = values.heads.map((_, l) => ({
-        heads: lowRank('heads', l),
-        neurons: lowRank('neurons', l),
-      }))
+      const predictors = values.heads.map((_, l) => recordOf(unitKinds, (kind) => lowRank(kind, l)))
       const about = { shape: { layers, heads, neurons }, width: config.width, ...aboutNothing }
       const hidden = { headHidden: networks.heads.hidden, neuronHidden: networks.neurons.hidden }
       const predictorConfig = makePredictorConfig('dejavu', about, { ...hidden, features: 'none' })
@@ -390,13 +372,8 @@ export const engineLaws = {
       const scores = { shape: { layers, heads: H, neurons: F }, heads: flat(heads), neurons: flat(neurons) }
       const { sparsity, ...rest } = budget
       const mask = unitsOf(selectOn(backend)(scores, makeBudget(sparsity, rest)))
-      const expected = plainSelectMask(
-        {
-          heads: heads.map((row) => Float32Array.from(row)),
-          neurons: neurons.map((row) => Float32Array.from(row)),
-        },
-        budget,
-      )
+      const rows = (table: readonly number[][]): Float32Array[] => table.map((row) => Float32Array.from(row))
+      const expected = plainSelectMask({ heads: rows(heads), neurons: rows(neurons) }, budget)
       compareUnits(sameBits, 'mask', mask, expected)
     },
   ),

@@ -12,7 +12,7 @@ import { stepsOf } from '../../spec/program.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { near } from '../compare.ts'
 import type { Text } from '../../criteria/pass.ts'
-import { logSumExp64 } from '../float64.ts'
+import { dot64, logSumExp64 } from '../float64.ts'
 import { configOf, tensorsOf, type ModelCase } from './cases.ts'
 import { moduleName } from './modules.ts'
 
@@ -76,17 +76,12 @@ export function lossOf(logits: Float32Array, labels: Int32Array): number {
 export type Direction = ReadonlyMap<string, Float32Array | Float64Array>
 
 function lengthOf(direction: Direction): number {
-  let squares = 0
-  for (const values of direction.values()) for (const value of values) squares += value * value
-  return Math.sqrt(squares)
+  return Math.sqrt(along(direction, direction))
 }
 
 function along(gradient: Direction, direction: Direction): number {
   let sum = 0
-  for (const [name, values] of direction) {
-    const of = gradient.get(name) as Float32Array
-    values.forEach((value, i) => (sum += value * of[i]))
-  }
+  for (const [name, values] of direction) sum += dot64(values, gradient.get(name) as Float32Array)
   return sum
 }
 

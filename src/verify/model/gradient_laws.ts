@@ -56,27 +56,13 @@ export const gradientLaws = {
     async (subject, { model, data }) => {
       const text = scoredText(model, data)
       const tensors = awayFromKinks(model)
-      let all: Direction = new Map()
-      await withModel(
-        subject,
-        model,
-        (loaded) =>
-          withPass(loaded, text, ({ gradients }) => void (all = new Map(gradients.parameters)), {
-            parameters: true,
-          }),
-        tensors,
-      )
+      const gradientOf = (loaded: LanguageModel): Direction =>
+        withPass(loaded, text, ({ gradients }) => new Map(gradients.parameters), { parameters: true })
+      const all = await withModel(subject, model, gradientOf, tensors)
       const one = data.oneOf('tensor', [...all.keys()])
-      const lossAt = async (direction: Direction, step: number): Promise<number> => {
-        let loss = NaN
-        await withModel(
-          subject,
-          model,
-          (loaded) => void (loss = lossOf(feedOnce(loaded, text.tokens), text.labels)),
-          moved(tensors, direction, step),
-        )
-        return loss
-      }
+      const lossIn = (loaded: LanguageModel): number => lossOf(feedOnce(loaded, text.tokens), text.labels)
+      const lossAt = (direction: Direction, step: number): Promise<number> =>
+        withModel(subject, model, lossIn, moved(tensors, direction, step))
       await checkGradient('all', all, data, lossAt)
       await checkGradient(one, new Map([[one, all.get(one) as Float32Array]]), data, lossAt)
     },
@@ -120,25 +106,23 @@ export const gradientLaws = {
     async ({ backend, load }, { drawn, skip }) => {
       const { config, tensors, tokens } = made(drawn)
       if (tokens.length < 2) return
-      const resultsOf = async (subject: Subject): Promise<Map<string, Float32Array>> => {
-        const results = new Map<string, Float32Array>()
-        await withLoaded(subject, config, tensors, {}, (model) =>
+      const options = { mask: maskOf(drawn, skip), parameters: true }
+      const resultsOf = (subject: Subject): Promise<Map<string, Float32Array>> =>
+        withLoaded(subject, config, tensors, {}, (model) =>
           withPass(
             model,
             { tokens, labels: tokens },
             ({ gradients }) => {
-              results.set('loss', Float32Array.of(gradients.loss))
+              const results = new Map([...gradients.parameters, ['loss', Float32Array.of(gradients.loss)]])
               for (let layer = 0; layer < drawn.layers; layer++) {
                 results.set(`headOut ${layer}`, gradients.headOut(layer))
                 results.set(`fc1Act ${layer}`, gradients.fc1Act(layer))
               }
-              gradients.parameters.forEach((values, name) => results.set(name, values))
+              return results
             },
-            { mask: maskOf(drawn, skip), parameters: true },
+            options,
           ),
         )
-        return results
-      }
       const held = heldTo(backend)
       const expected = await resultsOf({
         backend: await createBackend('reference'),

@@ -5,6 +5,7 @@
 import { anyData } from '../drawn_data.ts'
 import fc from 'fast-check'
 import type { ModelConfig } from '../../engine/config.ts'
+import type { LanguageModel } from '../../engine/language_model.ts'
 import { storageNamed, type Storage } from '../../engine/storages/index.ts'
 import { moduleName, neuronMakers } from './modules.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
@@ -131,13 +132,10 @@ export async function poisonIsUnseen(
   options: SequenceOptions,
 ): Promise<void> {
   const { config, tensors, tokens } = made(drawn)
-  const run = async (weights: Tensors): Promise<Float32Array> => {
-    let logits = new Float32Array(0)
-    await withLoaded(subject, config, weights, { allowNonFinite: true }, (model) => {
-      logits = feedInParts(model, tokens, parts, options).slice()
-    })
-    return logits
-  }
+  const run = (weights: Tensors): Promise<Float32Array> =>
+    withLoaded(subject, config, weights, { allowNonFinite: true }, (model) =>
+      feedInParts(model, tokens, parts, options),
+    )
   const clean = await run(tensors)
   if (clean.some((value) => !Number.isFinite(value))) throw new Error('a finite model gave NaN')
   sameBits('poisoned', await run(poisoned(tensors, config, mask)), clean)
@@ -150,10 +148,10 @@ export const maskLaws = {
     async (subject, { drawn, skip, storage, cache }) => {
       const { config, tensors, tokens } = made(drawn)
       const mask = maskOf(drawn, storageNamed(storage).block > 1 ? { ...skip, heads: [] } : skip)
-      let expected = new Float32Array(0)
-      await withLoaded(subject, config, zeroed(tensors, config, mask, storage), { storage }, (dense) => {
-        expected = feedOnce(dense, tokens, { cache }).slice()
-      })
+      const others = zeroed(tensors, config, mask, storage)
+      const expected = await withLoaded(subject, config, others, { storage }, (dense) =>
+        feedOnce(dense, tokens, { cache }),
+      )
       await withLoaded(subject, config, tensors, { storage }, (model) => {
         for (const mode of ['skip', 'simulate'] as const)
           sameNumbers(mode, feedOnce(model, tokens, { mask, mode, cache }), expected)
@@ -178,19 +176,10 @@ export const maskLaws = {
       const mask = seededMaskOf(model, data)
       const order = data.order('order', model.neurons)
       const { tensors, permuted } = permuteNeurons(model, mask, order)
-      let expected = new Float32Array(0)
-      await withModel(
-        subject,
-        model,
-        (loaded) => void (expected = feedOnce(loaded, tokens, { mask }).slice()),
-      )
+      const expected = await withModel(subject, model, (loaded) => feedOnce(loaded, tokens, { mask }))
       const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
-      await withModel(
-        subject,
-        model,
-        (loaded) => near('logits', feedOnce(loaded, tokens, { mask: permuted }), expected, 1e-4 * largest),
-        tensors,
-      )
+      const run = (loaded: LanguageModel): Float32Array => feedOnce(loaded, tokens, { mask: permuted })
+      near('logits', await withModel(subject, model, run, tensors), expected, 1e-4 * largest)
     },
   ),
 }

@@ -9,6 +9,7 @@ import { contextWidth } from '../../engine/config.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import type { SequenceOptions } from '../../engine/sequence.ts'
 import { same, sameBits } from '../compare.ts'
+import { dot64 } from '../float64.ts'
 import { withLoaded, forAll } from './cases.ts'
 import { poisonIsUnseen } from './mask_laws.ts'
 import {
@@ -76,10 +77,9 @@ function meanCosine(rows: Float32Array, width: number, start: number, end: numbe
       return sum / (to - from)
     })
   const [a, b] = [mean(start, end), mean(0, seen)]
-  const dot = (x: number[], y: number[]): number => x.reduce((sum, value, i) => sum + value * y[i], 0)
-  const [ofA, ofB] = [dot(a, a), dot(b, b)]
+  const [ofA, ofB] = [dot64(a, a), dot64(b, b)]
   if (ofA === 0 || ofB === 0) return ofA === 0 && ofB === 0 ? 1 : 0
-  return dot(a, b) / Math.sqrt(ofA * ofB)
+  return dot64(a, b) / Math.sqrt(ofA * ofB)
 }
 
 /** Half the distance from a bound at which the rounding of two ways to sum could matter. */

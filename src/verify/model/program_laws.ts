@@ -31,8 +31,10 @@ import {
   units,
   type Value,
 } from '../../spec/program.ts'
+import type { Data } from '../../testing/seeded_data.ts'
 import { sameBits } from '../compare.ts'
 import { anyData } from '../drawn_data.ts'
+import { dot64 } from '../float64.ts'
 import { lawForAll } from '../law.ts'
 
 /** The parts of which programs are drawn. */
@@ -103,6 +105,13 @@ function weightsFrom(numbers: Float32Array): Weights {
   }
 }
 
+/** A mask of the units of every layer that parts may have. @param share of units that are kept */
+function maskFor(parts: readonly Part[], data: Data, share: number, of = ''): Units {
+  const rows = (kind: string, count: number): Float32Array[] =>
+    parts.map((_, l) => data.mask(`${kind} ${l}${of}`, count, (stream) => stream.chance(share)))
+  return { heads: rows('heads', H), neurons: rows('neurons', F) }
+}
+
 /** The result of a program whose superfluous numbers are NaN. */
 function runPoisoned(
   program: Value,
@@ -114,10 +123,9 @@ function runPoisoned(
 ): Tensor {
   const replace = (x: Tensor, parts: Float32Array, value: number): Tensor => {
     const [, width] = x.shape
-    return tensor(
-      x.data.map((old, i) => (parts[Math.floor(((i % width) * parts.length) / width)] === 0 ? value : old)),
-      ...x.shape,
-    )
+    const partOf = (i: number): number => Math.floor(((i % width) * parts.length) / width)
+    const replaced = x.data.map((old, i) => (parts[partOf(i)] === 0 ? value : old))
+    return tensor(replaced, ...x.shape)
   }
   const keep = (step: Value, x: Tensor): Tensor => {
     // A skipped unit adds nothing, whatever it is.
@@ -151,9 +159,7 @@ export const skippedIsZeroed = lawForAll(
     const program = programWith(parts)
     const weights = weightsFrom(data.floats('weights', 1009))
     const ids = data.ids('ids', length, V)
-    const rows = (name: string, count: number): Float32Array[] =>
-      parts.map((_, l) => data.mask(`${name} ${l}`, count, (stream) => stream.chance(0.5)))
-    const mask = { heads: rows('heads', H), neurons: rows('neurons', F) }
+    const mask = maskFor(parts, data, 0.5)
     const expected = run(program, weights, ids, { mask }).get(program) as Tensor
     const needs = subject.needsOf(program)
     const found = runPoisoned(program, weights, ids, mask, needs, subject.neededParts)
@@ -263,11 +269,7 @@ export const compiledIsInterpreted = lawForAll(
     const backend = await createBackend('reference')
     const scope = new BufferScope(backend)
     const plan = subject.planOf(program)
-    const masks = lengths.map((_, i): Units => {
-      const rows = (name: string, count: number): Float32Array[] =>
-        parts.map((_, l) => data.mask(`${name} ${l} of text ${i}`, count, (stream) => stream.chance(0.5)))
-      return { heads: rows('heads', H), neurons: rows('neurons', F) }
-    })
+    const masks = lengths.map((_, i) => maskFor(parts, data, 0.5, ` of text ${i}`))
     const skips = lengths.length === 1 && (mode === 'skip' || mode === 'pack')
     const read = skips ? readUnder(program, masks[0]) : new Map<string, Float32Array>()
     const held = { backend, matrices: heldWeights(scope, plan, weights, read) }
@@ -297,11 +299,6 @@ export const compiledIsInterpreted = lawForAll(
 /** What the law of derivatives judges. */
 export type GradientsSubject = typeof gradients
 
-/** Σ of the numbers of a result times some weights, in float64. */
-function weighed({ data }: Tensor, by: Tensor): number {
-  return data.reduce((sum, value, i) => sum + value * by.data[i], 0)
-}
-
 /** The law. Parts with a kink are left out: there a difference quotient is no derivative. */
 export const gradientsAreSlopes = lawForAll(
   'the derivative of a number in the factor of a unit is the difference quotient, for any program',
@@ -326,19 +323,15 @@ export const gradientsAreSlopes = lawForAll(
     const weights = weightsFrom(data.floats('weights', 1009, 'smooth').map((value) => value / 2))
     const ids = data.ids('ids', length, V)
     const endGrad = tensor(data.floats('weights of the result', [length, V], 'smooth'), length, V)
-    const rows = (name: string, count: number): Float32Array[] =>
-      parts.map((_, l) => data.mask(`${name} ${l}`, count, (stream) => stream.chance(0.7)))
-    const mask = { heads: rows('heads', H), neurons: rows('neurons', F) }
+    const mask = maskFor(parts, data, 0.7)
     const results = run(program, weights, ids, { mask })
     const grads = subject(program, weights, results, endGrad, mask)
     const valueAt = (kind: keyof Units, l: number, unit: number, step: number): number => {
       const changed = mask[kind].map((row, at) =>
         row.map((factor, u) => (at === l && u === unit ? factor + step : factor)),
       )
-      return weighed(
-        run(program, weights, ids, { mask: { ...mask, [kind]: changed } }).get(program) as Tensor,
-        endGrad,
-      )
+      const moved = run(program, weights, ids, { mask: { ...mask, [kind]: changed } })
+      return dot64((moved.get(program) as Tensor).data, endGrad.data)
     }
     const steps = stepsOf(program).filter((step) => step.op === 'units')
     const step = steps[place % steps.length]

@@ -61,10 +61,9 @@ export const sequenceLaws = {
     async (subject, { drawn, schedule, how, storage, cache, mode, parts, bytesPerBackend }) => {
       const { config, tensors, tokens } = made(drawn)
       const [prompt] = endsOf(tokens, parts)
-      let expected: Float32Array = new Float32Array(0)
-      await withLoaded(subject, config, tensors, { storage }, (model) => {
+      const expected = await withLoaded(subject, config, tensors, { storage }, (model) => {
         const options = { ...skippingOf(drawn, schedule, how), mode: 'skip', cache } as const
-        expected = feedInParts(model, tokens, [prompt - 1], options)
+        return feedInParts(model, tokens, [prompt - 1], options)
       })
       const same = mode === 'skip' || mode === 'pack' ? sameBits : sameNumbers
       await withLoaded(subject, config, tensors, { storage, bytesPerBackend }, (model) => {

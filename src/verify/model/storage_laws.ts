@@ -53,22 +53,10 @@ export const storageLaws = {
     async (subject, { model, data }) => {
       const tokens = tokensOf(model, data)
       const logitsOf = (loaded: LanguageModel): Float32Array => feedOnce(loaded, tokens, { cache: 'f32' })
-      let expected = new Float32Array(0)
-      await withModel(
-        subject,
-        model,
-        (rounded) => void (expected = logitsOf(rounded).slice()),
-        roundedTensors(model),
-      )
+      const expected = await withModel(subject, model, logitsOf, roundedTensors(model))
       const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
-      const tensors = tensorsOf(model)
-      await withModel(
-        subject,
-        model,
-        (held) => near('int8', logitsOf(held), expected, 5e-3 * largest),
-        tensors,
-        { storage: 'int8' },
-      )
+      const found = await withModel(subject, model, logitsOf, tensorsOf(model), { storage: 'int8' })
+      near('int8', found, expected, 5e-3 * largest)
     },
   ),
 

@@ -20,16 +20,7 @@ const mostSmall = 33
 const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'wild', 'edges', 'broken']
 
 /** The largest value of a letter in the random sweep: past the tiles of a blocked GEMM, small enough to be quick. */
-const mostLarge: Readonly<Record<string, number>> = {
-  T: 19,
-  S: 70,
-  C: 90,
-  P: 40,
-  H: 5,
-  G: 5,
-  K: 70,
-  B: 9,
-}
+const mostLarge: Readonly<Record<string, number>> = { T: 19, S: 70, C: 90, P: 40, H: 5, G: 5, K: 70, B: 9 }
 
 /** @throws Error naming the number in which the backend's call differs most from the reference, by more than it may. */
 export function checkAgreement(backend: Backend, name: KernelName, values: Values, placing: Placing): void {
@@ -72,13 +63,8 @@ export function randomSizes(name: KernelName): BackendLaw {
     { wanted: sizes, offset: fc.nat({ max: 4 }), data: anyData },
     (backend, { wanted, offset, data }) => {
       const { absent, aliased } = data.oneOf('variant', variants)
-      const values = makeValues(
-        name,
-        fitSizes(row, shortenLists(row, wanted)),
-        data,
-        data.oneOf('kind', kinds),
-        absent,
-      )
+      const fitted = fitSizes(row, shortenLists(row, wanted))
+      const values = makeValues(name, fitted, data, data.oneOf('kind', kinds), absent)
       checkAgreement(backend, name, values, { offset, aliased })
     },
     { runs: 150 },

@@ -1,15 +1,14 @@
 /**
  * attention over a cache of float32: the formula in float64, what a token sees, and the cache.
  *
- * Tests src/ops/attention.ts and src/ops/attention.ts.
+ * Tests src/ops/attention.ts.
  */
 import { call } from '../../testing/op_call.ts'
 import { allowancesOf } from '../../testing/op_agreement.ts'
 import { near, sameBits, sameNumbers } from '../compare.ts'
-import { cacheLaws, G, H, K, sequence, shared, T } from './cached_attention.ts'
-import type { CachedAttention, CacheLaw } from './cached_attention.ts'
+import { cacheLaws, G, H, K, sequence, shared, T, type CachedAttention } from './cached_attention.ts'
 import { anyData } from '../drawn_data.ts'
-import { forAll, type BackendLaw } from './law.ts'
+import { forAll } from './law.ts'
 
 /** Over a cache [G, C, K]. */
 const attention: CachedAttention<Float32Array> = {
@@ -30,7 +29,7 @@ const attention: CachedAttention<Float32Array> = {
 }
 
 /** The laws. */
-export const attentionLaws: Record<CacheLaw | 'oneToken' | 'groupsAddGradients', BackendLaw> = {
+export const attentionLaws = {
   ...cacheLaws(attention),
 
   oneToken: forAll(

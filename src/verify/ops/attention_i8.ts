@@ -21,10 +21,9 @@ import {
   shared,
   T,
   type CachedAttention,
-  type CacheLaw,
 } from './cached_attention.ts'
 import { anyData } from '../drawn_data.ts'
-import { forAll, type BackendLaw } from './law.ts'
+import { forAll } from './law.ts'
 
 /**
  * How far rounding takes a head's output from float64. The query is off by half a step in each channel, which moves a
@@ -97,10 +96,7 @@ const attention: CachedAttention<ByteCache> = {
 }
 
 /** The laws. */
-export const attentionI8Laws: Record<
-  CacheLaw | 'isNearOverBlocks' | 'brokenQueriesShow' | 'oneToken',
-  BackendLaw
-> = {
+export const attentionI8Laws = {
   ...cacheLaws(attention),
 
   isNearOverBlocks: forAll(

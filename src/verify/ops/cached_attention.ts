@@ -128,19 +128,8 @@ export function nearAttention<Cache>(
     }
 }
 
-/** The names of the laws. */
-export type CacheLaw =
-  | 'isNear'
-  | 'futureIsUnseen'
-  | 'pastIsSeen'
-  | 'stepIsPass'
-  | 'capacityIsRoom'
-  | 'equalScores'
-  | 'groupsShareKeys'
-  | 'neighboursShare'
-
 /** The laws of one op. */
-export function cacheLaws<Cache>(attention: CachedAttention<Cache>): Record<CacheLaw, BackendLaw> {
+export function cacheLaws<Cache>(attention: CachedAttention<Cache>) {
   const { op, argumentsOf, poison } = attention
   const law = (
     words: string,

@@ -109,10 +109,8 @@ function readUnits({ row, letter, sizes, list, values }: Choice): Map<string, In
   for (const { name, holds, shape, below } of arraysOf(row))
     if (holds === 'ids' && shape[0] === letter && below !== null) {
       const ids = values[name] as Int32Array | null
-      units.set(
-        below,
-        list.map((unit) => keyHeadOf(ids, unit, sizes[below], sizes[letter])),
-      )
+      const read = list.map((unit) => keyHeadOf(ids, unit, sizes[below], sizes[letter]))
+      units.set(below, read)
     }
   return units
 }
@@ -136,15 +134,10 @@ export function chosenIsZeroed(name: KernelName): BackendLaw {
     const factor = arraysOf(row).find(
       ({ shape, role }) => role === 'in' && shape.includes(letter),
     ) as ArrayParam
-    if (!ownOutput)
-      zeroed[factor.name] = replaceOthers(
-        factor,
-        letter,
-        sizes,
-        list,
-        values[factor.name] as Float32Array,
-        () => 0,
-      )
+    if (!ownOutput) {
+      const terms = values[factor.name] as Float32Array
+      zeroed[factor.name] = replaceOthers(factor, letter, sizes, list, terms, () => 0)
+    }
     const expected = call(backend, name, zeroed)
     for (const param of outputs) {
       const before = values[param.name] as Float32Array | undefined

@@ -14,6 +14,7 @@ import { boundBy, type GradientRule, type Param, type Sizes } from '../../ops/op
 import { call, type Value, type Values } from '../../testing/op_call.ts'
 import { Data } from '../../testing/seeded_data.ts'
 import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../testing/op_case.ts'
+import { dot64 } from '../float64.ts'
 import { always, type BackendLaw } from './law.ts'
 
 /** The step of the differences. */
@@ -56,7 +57,7 @@ function checkRule(backend: Backend, name: KernelName, rule: GradientRule, value
     const { params } = kernels[rule.op as KernelName]
     const written = params.find((param) => boundBy(rule, param.name) === `${input}_grad`) as Param
     checkDerivative(`${name} by ${input}`, values, input, found[written.name], data, (moved) =>
-      inner(forward(moved), yGrad),
+      dot64(forward(moved), yGrad),
     )
   }
 }
@@ -107,13 +108,6 @@ export function checkDerivative(
   }
 }
 
-/** Inner product in float64. */
-function inner(a: Float32Array, b: Float32Array): number {
-  let total = 0
-  for (let i = 0; i < a.length; i++) total += a[i] * b[i]
-  return total
-}
-
 /** Head-major caches [G, C, K] of a whole sequence [T, G, K], by cache_append. */
 function cacheOf(backend: Backend, x: Value, { T, C, G, K }: Sizes): Float32Array {
   return call(backend, 'cache_append', { x, P: 0, T, C, H: G, K }).cache
@@ -151,7 +145,7 @@ export const attentionGradient: BackendLaw = always(
       const found = call(backend, 'attention_backward', { ...cached(values), y_grad: yGrad })
       for (const input of ['query', 'key', 'value'])
         checkDerivative(`attention by ${input}`, values, input, found[`${input}_grad`], data, (moved) =>
-          inner(call(backend, 'attention', cached(moved)).y, yGrad),
+          dot64(call(backend, 'attention', cached(moved)).y, yGrad),
         )
     }
   },

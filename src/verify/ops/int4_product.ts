@@ -221,24 +221,11 @@ export const otherInputsAreUnseen: BackendLaw = forAll(
     const inputs = data.someOf('inputs', I)
     const kept = new Set(inputs)
     const S = I + data.whole('spare', 0, 3)
-    const rows = rowsOfUnits(
-      whole.weight,
-      I,
-      Int32Array.from({ length: I }, (_, i) => i),
-      S,
-      data,
-    )
+    const all = Int32Array.from({ length: I }, (_, i) => i)
+    const rows = rowsOfUnits(whole.weight, I, all, S, data)
     const spoilt = rows.map((byte, n) => (kept.has(Math.floor(n / TILE_BYTES) % S) ? byte : ~byte))
-    const given = {
-      ...whole,
-      x: data.floats('x', [T, I], 'wild'),
-      bias: data.floats('bias', O),
-      inputs,
-      T,
-      O,
-      I,
-      S,
-    }
+    const [x, bias] = [data.floats('x', [T, I], 'wild'), data.floats('bias', O)]
+    const given = { ...whole, x, bias, inputs, T, O, I, S }
     sameBits(
       'y',
       call(backend, 'linear_input_major_i4', { ...given, weight: spoilt }).y,

@@ -18,17 +18,9 @@ export const splitsInTwo: BackendLaw = forAll(
     const x = data.floats('x', N, 'wild')
     const up = call(backend, 'relu', { x, N }).y
     const down = call(backend, 'relu', { x: x.map((value) => -value), N }).y
-    sameNumbers(
-      'x',
-      up.map((value, n) => value - down[n]),
-      x,
-    )
-    for (const part of [up, down])
-      sameBits(
-        'sign',
-        part,
-        part.map((value) => Math.abs(value)),
-      )
+    const difference = up.map((value, n) => value - down[n])
+    sameNumbers('x', difference, x)
+    for (const part of [up, down]) sameBits('sign', part, part.map(Math.abs))
   },
 )
 
@@ -39,11 +31,8 @@ export const gradientIsGate: BackendLaw = forAll(
     const [x, y_grad] = [data.floats('x', N, 'broken'), data.floats('y_grad', N, 'smooth')]
     const { y } = call(backend, 'relu', { x, N })
     const { x_grad } = call(backend, 'relu_backward', { y_grad, x, N })
-    sameBits(
-      'x_grad',
-      x_grad,
-      y_grad.map((g, n) => (y[n] === 0 ? 0 : g)),
-    )
+    const expected = y_grad.map((g, n) => (y[n] === 0 ? 0 : g))
+    sameBits('x_grad', x_grad, expected)
   },
 )
 

@@ -15,11 +15,8 @@ export const movesElements: BackendLaw = forAll(
   (backend, { op, O, I }) => {
     const x = new kinds[op](O * I).map((_, n) => n)
     const { y } = call(backend, op, { x, O, I })
-    sameBits(
-      'y',
-      y,
-      y.map((_, n) => (n % O) * I + Math.floor(n / O)),
-    )
+    const expected = y.map((_, n) => (n % O) * I + Math.floor(n / O))
+    sameBits('y', y, expected)
     sameBits('x', call(backend, op, { x: y, O: I, I: O }).y, x)
   },
 )

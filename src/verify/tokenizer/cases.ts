@@ -96,10 +96,8 @@ function makeVocabulary(data: Data): Vocabulary {
     merges.push([left, right])
     tokens.push(left + right)
   }
-  data.show(
-    'merges',
-    merges.map((pair) => pair.join(' ')),
-  )
+  const shown = merges.map((pair) => pair.join(' '))
+  data.show('merges', shown)
   const all = [...specialTokens, ...(isByteLevel ? [] : byteTokens), ...tokens]
   const ids = new Map(all.map((token, id) => [token, id]))
   const special = new Set(specialTokens)

@@ -20,6 +20,7 @@ import { ShadowModel } from '../../library/shadow_model.ts'
 import { describeValue, isObject } from '../../tensor/arguments.ts'
 import { expectOption, kinds } from '../../tensor/option.ts'
 import { UsageError } from '../../tensor/errors.ts'
+import { recordOf } from '../../tensor/records.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
 import type { VerifyOptions } from '../../verify/index.ts'
 import type { HubModelInfo, ModelInfo, NextToken } from './model_info.ts'
@@ -45,16 +46,8 @@ export function createEngine(): CallTable {
     const { name, origin, files, config, model, tokenizer } = opt
     const { threads } = model.backend
     const { storage } = model.weights
-    return {
-      handle: handles,
-      name,
-      origin,
-      files,
-      config,
-      storage,
-      threads,
-      hasTokenizer: tokenizer !== null,
-    }
+    const hasTokenizer = tokenizer !== null
+    return { handle: handles, name, origin, files, config, storage, threads, hasTokenizer }
   }
   return {
     async open({ signal, progress }, source, options) {
@@ -102,9 +95,7 @@ async function lookUp(id: unknown, signal: AbortSignal): Promise<HubModelInfo> {
   expectOption('model', id, { ...kinds.text, code: 'HUB_ID' })
   const { origin, bytes, readConfig } = await lookUpModel(id as string, await readHubSettings(), { signal })
   const parsed = parseConfig(toPlain(parseJson(await readConfig(), 'config.json')))
-  const memory = Object.fromEntries(
-    storages.map((storage) => [storage, modelBytes(parsed, storage)]),
-  ) as HubModelInfo['memory']
+  const memory = recordOf(storages, (storage) => modelBytes(parsed, storage))
   return { origin, bytes, parameters: countParameters(parsed), memory }
 }
 
@@ -137,11 +128,10 @@ function nextTokens(opt: ShadowModel, ids: unknown, masks: unknown): NextToken[]
   return [...new Set(tables.flatMap((table) => likeliest(table)))]
     .toSorted((a, b) => best(b) - best(a) || a - b)
     .slice(0, SHOWN)
-    .map((id) => ({
-      id,
-      text: opt.tokenizer?.decode([id]) ?? String(id),
-      shares: tables.map((table) => table[id]),
-    }))
+    .map((id) => {
+      const text = opt.tokenizer?.decode([id]) ?? String(id)
+      return { id, text, shares: tables.map((table) => table[id]) }
+    })
 }
 
 /** The number of tokens shown. */

@@ -17,10 +17,6 @@ import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 /** The source of a model: a name as in `fromPretrained`, or the files of a folder by name. */
 export type ModelSource = string | ReadonlyMap<string, Blob>
 
-interface Signalled {
-  readonly signal?: AbortSignal
-}
-
 /** A model in a worker. Dispose it. */
 export class RemoteModel {
   readonly info: ModelInfo
@@ -72,7 +68,7 @@ export class RemoteModel {
   }
 
   /** As `ShadowModel.perplexity`. */
-  async perplexity(text: string, { signal }: Signalled = {}): Promise<Perplexity> {
+  async perplexity(text: string, { signal }: Pick<OpenOptions, 'signal'> = {}): Promise<Perplexity> {
     return (await this.#rpc.call('perplexity', [this.info.handle, text], { signal })) as Perplexity
   }
 
@@ -94,7 +90,7 @@ export class RemoteModel {
   async next(
     ids: Int32Array,
     masks: readonly (UnitMask | null)[],
-    { signal }: Signalled = {},
+    { signal }: Pick<OpenOptions, 'signal'> = {},
   ): Promise<NextToken[]> {
     return (await this.#rpc.call('next', [this.info.handle, ids, masks], { signal })) as NextToken[]
   }

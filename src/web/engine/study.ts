@@ -15,7 +15,7 @@ import { rankingOf } from '../../planners/ranking.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
-import type { Speeds, StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
+import type { Speeds, StudyEnd, StudyEvent, StudyOptions, StudyStep } from './study_types.ts'
 import { divergences, Writer } from './writers.ts'
 
 /** Milliseconds of work after which the event loop runs, so that a cancellation is received. */
@@ -59,14 +59,8 @@ export async function* study(
     speeds.sparse = writer.tokensPerSecond
     if (compares) logits.push(writer.logits)
     tokens.push(token)
-    yield {
-      kind: 'step',
-      index,
-      token,
-      text,
-      scores: decided.pop() ?? null,
-      tokensPerSecond: { ...speeds },
-    }
+    const scores = decided.pop() ?? null
+    yield { kind: 'step', index, token, text, scores, tokensPerSecond: { ...speeds } }
   }
 
   const denseTokens: number[] = []
@@ -90,11 +84,8 @@ export async function* study(
 }
 
 /** One token of a text, before the model reads it. */
-interface WrittenToken {
+interface WrittenToken extends Pick<StudyStep, 'index' | 'token' | 'text'> {
   readonly writer: Writer
-  readonly index: number
-  readonly token: number
-  readonly text: string
 }
 
 /** Generates one text to its end. The event loop runs now and then, and the memory is freed at the end. */
@@ -189,11 +180,7 @@ function recording(
     onScores(scores)
     return selectMask(scores, ranking.budget, topK)
   }
-  return {
-    ...planner,
-    every: decides === 'always' ? 1 : undefined,
-    choose: decide,
-  } as MaskPlanner
+  return { ...planner, every: decides === 'always' ? 1 : undefined, choose: decide } as MaskPlanner
 }
 
 /** The text of each token of a prompt; that of `</s>` is empty. */

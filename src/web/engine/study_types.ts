@@ -54,26 +54,26 @@ export interface Speeds {
   readonly dense: number | null
 }
 
-/** One token of the sparse text. */
-export interface StudyStep {
-  readonly kind: 'step'
+/** One token of a text. */
+interface TextStep {
   readonly index: number
   readonly token: number
   readonly text: string
-  /** The scores of the mask, if a mask was decided at this token. */
-  readonly scores: UnitScores | null
   readonly tokensPerSecond: Speeds
 }
 
+/** One token of the sparse text. */
+export interface StudyStep extends TextStep {
+  readonly kind: 'step'
+  /** The scores of the mask, if a mask was decided at this token. */
+  readonly scores: UnitScores | null
+}
+
 /** One token of the dense text, which begins when the sparse one is complete and is at most as long. */
-export interface DenseStep {
+export interface DenseStep extends TextStep {
   readonly kind: 'dense'
-  readonly index: number
-  readonly token: number
-  readonly text: string
   /** The first index where the texts differ; null while they agree. */
   readonly divergence: number | null
-  readonly tokensPerSecond: Speeds
 }
 
 export type StudyEvent = StudyStart | StudyStep | DenseStep

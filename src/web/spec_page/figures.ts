@@ -5,8 +5,10 @@
  */
 import { markup, trusted, type Content, type Markup } from '../../experiments/report/markup.ts'
 import { logitsDivergence } from '../../engine/divergence.ts'
+import { unitKinds } from '../../masks/mask.ts'
 import type { Units } from '../../spec/plain.ts'
 import type { UnitKind } from '../../spec/program.ts'
+import { dot64 } from '../../verify/float64.ts'
 import { brief, percent, visible } from '../view/dom.ts'
 import type { SomeSteps, Steps } from './method.ts'
 import type { ScoreSource, Settings } from './settings.ts'
@@ -19,7 +21,6 @@ export interface Figure {
   readonly draw: (steps: SomeSteps, settings: Settings) => Markup | null | undefined
 }
 
-const kinds: readonly UnitKind[] = ['heads', 'neurons']
 const sources: Readonly<Record<ScoreSource, string>> = {
   predicted: 'predicted scores',
   oracle: 'plainact of the text that follows',
@@ -118,14 +119,11 @@ function sorted(rows: readonly Float32Array[]): Float32Array[] {
 /** Scores of both kinds over [layer, unit], in place and sorted, with the line under the pointer. */
 function unitMaps(name: string, units: Units, key: string): Markup {
   // Layer 0 is dense and has no score.
-  const maps = kinds.map((kind) => {
+  const maps = unitKinds.map((kind) => {
     const rows = units[kind].slice(1)
     const place = heatMap(`${name} of ${kind}, layer by layer`, rows, `${key}.${kind}`)
-    const order = heatMap(
-      `${name} of ${kind}, best first in each layer`,
-      sorted(rows),
-      `${key}.${kind}.sorted`,
-    )
+    const ordered = `${name} of ${kind}, best first in each layer`
+    const order = heatMap(ordered, sorted(rows), `${key}.${kind}.sorted`)
     return markup`<div class="kind"><p class="label">${kind}</p><div class="in-place">${place}</div><div class="in-order">${order}</div></div>`
   })
   return markup`<div class="maps">${maps}</div><p class="readout" role="status" data-readout="${key}">Layers 1 to ${units.heads.length - 1} from top to bottom. Point at a unit, or focus a map and use the arrow keys.</p>`
@@ -136,16 +134,11 @@ const mean = (row: Float32Array): number => row.reduce((sum, value) => sum + val
 /** The scores of each layer in short. */
 function unitTable(units: Units): Markup {
   const ofHeads = units.heads.map((row) => [...row].map(brief).join(' '))
-  return table(
-    ['layer', 'heads', 'neurons: mean', 'least', 'most'],
-    units.neurons.map((row, l) => [
-      String(l),
-      ofHeads[l],
-      brief(mean(row)),
-      brief(row.reduce((a, b) => Math.min(a, b))),
-      brief(row.reduce((a, b) => Math.max(a, b))),
-    ]),
-  )
+  const rows = units.neurons.map((row, l) => {
+    const [least, most] = [row.reduce((a, b) => Math.min(a, b)), row.reduce((a, b) => Math.max(a, b))]
+    return [String(l), ofHeads[l], ...[mean(row), least, most].map(brief)]
+  })
+  return table(['layer', 'heads', 'neurons: mean', 'least', 'most'], rows)
 }
 
 // ---- Figures ----------------------------------------------------------------------------------------------------
@@ -166,14 +159,12 @@ function drawContext({ values, heads }: Steps['context'], { pieces }: Steps['tok
       return Math.hypot(...own)
     }),
   )
+  const rows = lengths.map((row, h) => [String(h), ...Array.from(row, brief)])
   const label = 'The length of what each head of layer 0 gives out, by head and token'
   return figure(
     `What the ${heads} heads of layer 0 give out: the length of each head's ${K} numbers (down), at each token (across). The predictor reads the last column.`,
     markup`<div class="context">${heatMap(label, lengths, 'context')}</div>`,
-    table(
-      ['head', ...pieces.map(visible)],
-      lengths.map((row, h) => [String(h), ...Array.from(row, brief)]),
-    ),
+    table(['head', ...pieces.map(visible)], rows),
   )
 }
 
@@ -212,36 +203,31 @@ function drawSelection(
   plainact: Steps['plainact'] | undefined,
   settings: Settings,
 ): Markup {
-  const panels = kinds.map((kind) => {
+  const panels = unitKinds.map((kind) => {
     const ranked = Float32Array.from(scores[kind].slice(1).flatMap((row) => [...row])).toSorted(
       (a, b) => b - a,
     )
     const kept = countAll(mask[kind].slice(1))
     return markup`<div class="kind"><p class="label">${kind}: ${kept} of ${ranked.length} stay</p>${curve(kind, ranked, kept)}${maskMap(kind, mask[kind].slice(1))}</div>`
   })
+  const rows = mask.heads.map((row, l) => [l, count(row), count(mask.neurons[l])].map(String))
   const found = plainact === undefined || settings.source === 'oracle' ? '' : ` ${recallLine(mask, plainact)}`
   return figure(
     `The scores sorted (${sources[settings.source]}), where the budget cuts them at sparsity ${percent(settings.sparsity)}, ${settings.scope} scope; the highest fiftieth leaves the picture; below, the mask of layers 1 to ${mask.heads.length - 1}.${found}`,
     markup`<div class="maps">${panels}</div>`,
-    table(
-      ['layer', 'heads kept', 'neurons kept'],
-      mask.heads.map((row, l) => [String(l), String(count(row)), String(count(mask.neurons[l]))]),
-    ),
+    table(['layer', 'heads kept', 'neurons kept'], rows),
   )
 }
 
 /** How much of the plainact of all units the mask keeps. */
 function recallLine(mask: Units, plainact: Units): string {
-  const shares = kinds.map((kind) => {
-    const [kept, all] = [true, false].map((masked) =>
-      plainact[kind]
-        .slice(1)
-        .reduce(
-          (sum, row, l) =>
-            sum + row.reduce((part, score, u) => part + (masked ? mask[kind][l + 1][u] : 1) * score, 0),
-          0,
-        ),
-    )
+  const shares = unitKinds.map((kind) => {
+    let [kept, all] = [0, 0]
+    for (const [l, row] of plainact[kind].entries()) {
+      if (l === 0) continue
+      kept += dot64(mask[kind][l], row)
+      all += row.reduce((sum, score) => sum + score, 0)
+    }
     return `${percent(kept / all)} of the plainact of ${kind}`
   })
   return `It keeps ${shares.join(' and ')}.`

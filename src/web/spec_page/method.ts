@@ -11,6 +11,7 @@ import { predictorBeside } from '../../io/named_predictor.ts'
 import type { Tokenizer } from '../../io/tokenizer.ts'
 import { pause } from '../../platform/pause.ts'
 import { softmax } from '../../ops/softmax.ts'
+import type { ShadowConfig } from '../../predictor/predictor_config.ts'
 import { openPredictor } from '../../predictor/predictor_file.ts'
 import type { Model } from '../../spec/model.ts'
 import type { Units } from '../../spec/plain.ts'
@@ -20,18 +21,17 @@ import { selectMask, type Budget } from '../../spec/select.ts'
 import { calibrate, generate } from '../../spec/shadowllm.ts'
 import { InputError } from '../../tensor/errors.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
+import { unitKinds } from '../../masks/mask.ts'
 import { Random } from '../../tensor/random.ts'
+import { recordOf } from '../../tensor/records.ts'
 import { plainModel, plainNetwork } from '../../verify/model/plain_model.ts'
 import type { Settings } from './settings.ts'
-import { texts } from './texts.ts'
 
 /** The embedded model, as the specification has it. */
 export interface SpecModel {
   readonly model: Model
   readonly predictor: Predictor
   readonly tokenizer: Tokenizer
-  readonly vocabulary: number // V
-  readonly positions: number
 }
 
 /** The most tokens of a prompt. */
@@ -56,20 +56,12 @@ export interface Steps {
   readonly features: Float32Array // [H K]
   readonly predicted: Units
   /** The dense text after the prompt, and plainact of every unit for it. */
-  readonly dense: {
-    readonly logits: Float32Array
-    readonly ids: Int32Array
-    readonly pieces: readonly string[]
-  }
+  readonly dense: { readonly logits: Float32Array; readonly pieces: readonly string[] }
   readonly plainact: Units
   /** The scores that were chosen, and the mask of the best of them. */
   readonly scores: Units
   readonly mask: Units
-  readonly masked: {
-    readonly logits: Float32Array
-    readonly ids: Int32Array
-    readonly pieces: readonly string[]
-  }
+  readonly masked: Steps['dense']
   readonly next: readonly NextToken[]
 }
 
@@ -90,8 +82,6 @@ export async function openSpecModel(): Promise<SpecModel> {
     model: plainModel(config, tensors, 'f32', 'f32'),
     predictor: await readPredictor(predictorBeside(files.weights)),
     tokenizer,
-    vocabulary: config.vocabulary,
-    positions: config.positions,
   }
 }
 
@@ -99,15 +89,7 @@ export async function openSpecModel(): Promise<SpecModel> {
 async function readPredictor(path: string): Promise<Predictor> {
   const backend = await createBackend('reference')
   const read = await openPredictor(path, backend)
-  const {
-    kind,
-    features: scaling,
-    pooling,
-    sourceLayer,
-  } = read.config as typeof read.config & {
-    readonly pooling: string
-    readonly sourceLayer: number
-  }
+  const { kind, features: scaling, pooling, sourceLayer } = read.config as ShadowConfig
   const isScaled = scaling === 'standard' || scaling === 'min_max'
   if (read.kind !== 'shadow' || pooling !== 'last' || sourceLayer !== 0 || !isScaled)
     throw new InputError(
@@ -116,7 +98,7 @@ async function readPredictor(path: string): Promise<Predictor> {
     )
   const network = (units: UnitKind): Network =>
     plainNetwork(read.networks[units].shape, read.networks[units].read())
-  return { features: scaling, heads: network('heads'), neurons: network('neurons') }
+  return { features: scaling, ...recordOf(unitKinds, network) }
 }
 
 /**
@@ -154,7 +136,7 @@ export async function* computeSteps(
   await pause()
   const logits = lastRow(model, prompt, null)
   const ids = generate(model, prompt, null, FOLLOWING)
-  yield { dense: { logits, ids, pieces: spelled(tokenizer, ids) } }
+  yield { dense: { logits, pieces: spelled(tokenizer, ids) } }
   await pause()
   const plainact = calibrate(model, Int32Array.of(...prompt, ...ids), prompt.length).scores
   yield { plainact }
@@ -164,7 +146,7 @@ export async function* computeSteps(
   await pause()
   const maskedLogits = lastRow(model, prompt, mask)
   const maskedIds = generate(model, prompt, mask, FOLLOWING)
-  const masked = { logits: maskedLogits, ids: maskedIds, pieces: spelled(tokenizer, maskedIds) }
+  const masked = { logits: maskedLogits, pieces: spelled(tokenizer, maskedIds) }
   yield { masked, next: likeliest(tokenizer, logits, maskedLogits) }
 }
 
@@ -178,10 +160,20 @@ async function quickScores(held: SpecModel, { source }: Settings, predicted: Uni
 /** The same numbers for every prompt, drawn from a fixed seed. */
 function randomScores(like: Units): Units {
   const random = new Random(1)
-  const rows = (units: readonly Float32Array[]): Float32Array[] =>
-    units.map((row) => row.map(() => random.uniform()))
-  return { heads: rows(like.heads), neurons: rows(like.neurons) }
+  return recordOf(unitKinds, (kind) => like[kind].map((row) => row.map(() => random.uniform())))
 }
+
+/** The texts behind static scores: plain sentences of several kinds. */
+const texts: readonly string[] = [
+  'The old man walked down to the harbour every morning and watched the boats come in with their fish.',
+  'She opened the letter with care, read it twice, and put it back into the drawer without a word.',
+  'Tom had a red ball. He threw the ball to his dog, and the dog ran after it as fast as it could.',
+  'The river rises in the hills to the north and flows through three towns before it reaches the sea.',
+  'I shall recommend to the Congress a measure for the relief of the people in the western states.',
+  'It was a cold night, and nobody in the house could sleep while the wind was at the windows.',
+  'The captain ordered the men to the boats, for the whale had been seen again to the south of the ship.',
+  'The film was first shown in the spring of that year and was received well by most of its critics.',
+]
 
 const means = new WeakMap<SpecModel, Units>()
 
@@ -199,7 +191,7 @@ async function staticScores(held: SpecModel): Promise<Units> {
     all[0][kind].map((row, l) =>
       row.map((_, u) => all.reduce((sum, scores) => sum + scores[kind][l][u], 0) / all.length),
     )
-  const found = { heads: mean('heads'), neurons: mean('neurons') }
+  const found = recordOf(unitKinds, mean)
   means.set(held, found)
   return found
 }

@@ -5,9 +5,7 @@
  */
 import { createBackend } from '../../backends/select.ts'
 import { LanguageModel } from '../../engine/language_model.ts'
-import { pause } from '../../platform/pause.ts'
-import { now } from '../../platform/platform.ts'
-import { tryCases } from '../../verify/check.ts'
+import { pausing, tryCases } from '../../verify/check.ts'
 import type { Sides } from '../../verify/describe_case.ts'
 import { engineLaws } from '../../verify/model/engine_laws.ts'
 
@@ -18,9 +16,6 @@ export interface LawResult {
   /** The smallest case found that breaks it, in words (src/verify/describe_case.ts); null if the law holds. */
   readonly broken: string | null
 }
-
-/** Other events run after this many milliseconds. */
-const PAUSE_AFTER = 30
 
 /** Laws compare the engine with the specification, which has the bug. */
 const sides: Sides = { expected: 'with the bug', got: 'without it' }
@@ -38,20 +33,13 @@ export async function tryLaw(
 ): Promise<LawResult | null> {
   const law = engineLaws[name as keyof typeof engineLaws]
   const subject = { backend: await createBackend('reference'), load: LanguageModel.load }
-  let paused = now()
   const { interrupted, runs, failure } = await tryCases({
     arbitraries: law.arbitraries,
     predicate: (args) => law.predicate(subject, args),
     seed,
     runs: cases,
     sides: isPlanted ? sides : undefined,
-    goOn: async () => {
-      if (now() - paused > PAUSE_AFTER) {
-        await pause()
-        paused = now()
-      }
-      return !signal.aborted
-    },
+    goOn: pausing(signal),
   })
   if (interrupted) return null
   return { cases: runs, broken: failure?.report ?? null }

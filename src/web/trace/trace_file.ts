@@ -97,19 +97,14 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
     return values
   }
   const N = columns.length
+  const kl = Float32Array.from(columns, (column) => column.kl ?? -1)
   const f32 = (shape: number[], data: Float32Array): TensorToWrite => ({ dtype: 'F32', shape, data })
   const i32 = (data: Int32Array): TensorToWrite => ({ dtype: 'I32', shape: [data.length], data })
   const tensors = new Map<string, TensorToWrite>([
     ['prompt', i32(prompt)],
     ['tokens', i32(Int32Array.from(columns, ({ token }) => token))],
     ['dense', i32(Int32Array.from(columns, ({ dense }) => dense?.token ?? -1))],
-    [
-      'kl',
-      f32(
-        [N],
-        Float32Array.from(columns, ({ kl }) => kl ?? -1),
-      ),
-    ],
+    ['kl', f32([N], kl)],
     ['heads', f32([trace.decisions.length, L, H], table('heads'))],
     ['neurons', f32([trace.decisions.length, L, F], table('neurons'))],
   ])
@@ -231,7 +226,6 @@ class TraceTensors {
 
 /** The fields that are there. */
 function present<Fields extends object>(fields: Fields): Partial<Fields> {
-  return Object.fromEntries(
-    Object.entries(fields).filter(([, value]) => value !== undefined),
-  ) as Partial<Fields>
+  const there = Object.entries(fields).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(there) as Partial<Fields>
 }

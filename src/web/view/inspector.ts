@@ -1,11 +1,11 @@
 /**
- * One unit: its score, rank and cut-off, the oracle, and a switch. For a bin, the neuron is chosen from a list.
+ * One unit: its score, rank and cut-off, the oracle, a switch, and the most likely next tokens without and with switched units. For
+ * a bin, the neuron is chosen from a list.
  */
 import type { UnitKind } from '../../masks/mask.ts'
 import type { NextToken } from '../engine/model_info.ts'
 import type { UnitFacts } from '../trace/unit_facts.ts'
-import { nextBars } from './bars.ts'
-import { brief, fillSelect, make, type Choice } from './dom.ts'
+import { brief, fillSelect, make, percent, visible, type Choice } from './dom.ts'
 
 /** The content of the inspector. */
 export interface InspectorState {
@@ -60,12 +60,8 @@ export class Inspector {
   /** Shows a unit, or a hint how to choose one. */
   show(state: InspectorState | null): void {
     if (!state) {
-      this.#root.replaceChildren(
-        make('p', {
-          class: 'soft',
-          text: 'Choose a head or a neuron of the picture to see its score and rank.',
-        }),
-      )
+      const text = 'Choose a head or a neuron of the picture to see its score and rank.'
+      this.#root.replaceChildren(make('p', { class: 'soft', text }))
       return
     }
     this.#title.textContent = state.title
@@ -140,4 +136,30 @@ function factRows({ planner, criterion, facts, oracle }: InspectorState): [strin
       ['Oracle rank', oracle.ranked.rank.toLocaleString('en')],
     )
   return rows
+}
+
+/** The bars of some tokens; the second share of each is that with switches, if there are any. */
+function nextBars(tokens: readonly NextToken[]): HTMLTableElement {
+  const largest = Math.max(...tokens.flatMap(({ shares }) => shares))
+  const bar = (share: number, name: string): HTMLElement => {
+    const element = make('span', { class: `bar ${name}` })
+    element.style.width = `${(100 * share) / largest}%`
+    return element
+  }
+  const rows = tokens.map(({ text, shares }) => {
+    const after = shares.at(-1) as number
+    const bars = shares.length > 1 ? [bar(shares[0], 'before'), bar(after, 'after')] : [bar(after, 'after')]
+    return make(
+      'tr',
+      {},
+      make('th', { scope: 'row', text: visible(text).replace(/^ /, '·') }),
+      make('td', {}, ...bars),
+      make('td', { text: percent(after, 1) }),
+    )
+  })
+  const caption =
+    tokens[0].shares.length > 1
+      ? 'Next tokens: grey before switching, blue after'
+      : 'Next tokens, by probability'
+  return make('table', { class: 'bars' }, make('caption', { text: caption }), make('tbody', {}, ...rows))
 }

@@ -2,10 +2,12 @@
  * The texts around the map: achieved sparsity, speed, divergence and the current token; and the table.
  */
 import { achievedSparsity } from '../../masks/achieved.ts'
+import { unitKinds } from '../../masks/mask.ts'
 import { maskOverlap } from '../../masks/overlap.ts'
+import { tallySpan, type Tally } from '../trace/bins.ts'
 import { meanDivergence, type Masks, type Trace } from '../trace/trace.ts'
+import type { CellMasks } from './cells.ts'
 import { byId, make, percent, visible } from './dom.ts'
-import { layerTable } from './layer_table.ts'
 
 /** Shows all of them. */
 export function showOverview(trace: Trace | null, masks: Masks | null, column: number): void {
@@ -59,4 +61,39 @@ function showColumn({ columns }: Trace, column: number): void {
   line.replaceChildren(`Token ${column + 1} of ${columns.length}: `, make('q', { text: visible(text) }))
   if (dense && dense.text !== text) line.append(', dense ', make('q', { text: visible(dense.text) }))
   if (kl !== null) line.append(`, KL ${kl.toFixed(3)} nats`)
+}
+
+const heading = ['Layer', 'heads kept', 'as the oracle', 'neurons kept', 'as the oracle']
+
+/** One token as a table, for screen readers and for exact numbers. */
+function layerTable({ mask, oracle, denseLayers }: CellMasks): HTMLTableElement {
+  const { shape } = mask
+  const row = (layer: number): HTMLElement => {
+    const cells = unitKinds.flatMap((kind) => {
+      const units = shape[kind]
+      return tallyWords(
+        tallySpan(mask, oracle, { kind, layer }, { start: 0, end: units }),
+        units,
+        oracle !== null,
+      )
+    })
+    const name = layer < denseLayers ? `${layer}, dense` : String(layer)
+    return make(
+      'tr',
+      {},
+      make('th', { scope: 'row', text: name }),
+      ...cells.map((text) => make('td', { text })),
+    )
+  }
+  return make(
+    'table',
+    {},
+    make('thead', {}, make('tr', {}, ...heading.map((text) => make('th', { scope: 'col', text })))),
+    make('tbody', {}, ...Array.from({ length: shape.layers }, (_, layer) => row(layer))),
+  )
+}
+
+function tallyWords({ both, extra }: Tally, units: number, isCompared: boolean): string[] {
+  const kept = both + extra
+  return [`${kept} of ${units}`, isCompared ? `${both} of ${kept}` : '–']
 }
