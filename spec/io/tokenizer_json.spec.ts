@@ -123,6 +123,17 @@ describe('special tokens', () => {
   })
 })
 
+test('of 20,000 special tokens each is found, the longest where several are', () => {
+  const added_tokens = Array.from({ length: 20_000 }, (_, i) => ({ id: 1000 + i, content: `<t${i}>` }))
+  const longer = { id: 60_000, content: '<t7><t8>' }
+  const made = make({ ...smallTokenizer, added_tokens: [...added_tokens, longer] })
+  const special = { mark: '\ue000' }
+  expect(made.encode('<t19999><t0>', { prefix: false, special })).toEqual([20_999, 1000])
+  expect(made.encode('<t7><t8><t8>', { prefix: false, special })).toEqual([60_000, 1008])
+  // Two marks behind the longest one leave a shorter one.
+  expect(made.encode('<t7><t8>\ue000\ue000', { prefix: false, special })[0]).toBe(1007)
+})
+
 test('a text with a byte that a vocabulary lacks is refused', () => {
   const vocab = { ...smallModel.vocab, '\u0104': undefined }
   const made = make({ ...smallTokenizer, model: { ...smallModel, vocab } })

@@ -81,23 +81,30 @@ export function markText(text: string, spellings: readonly string[], mark: strin
   const marks = new Map<number, string>()
   for (const spelling of spellings) {
     const first = String.fromCodePoint(spelling.codePointAt(0) as number)
+    const earliest = text.indexOf(first)
+    if (earliest === -1) continue
     const last = lastStart(text, spelling)
-    for (let at = text.indexOf(first); at !== -1 && at <= last; at = text.indexOf(first, at + 1)) {
+    for (let at = earliest; at !== -1 && at <= last; at = text.indexOf(first, at + 1)) {
       // A token of one character has no inside: two marks follow it.
       const after = at + first.length
       marks.set(after, spelling === first ? mark + mark : (marks.get(after) ?? mark))
     }
   }
   const [start, end] = [text.length - text.trimStart().length, text.trimEnd().length]
-  const isPart = (holds: (spelling: string, length: number) => boolean): boolean =>
+  if (start >= end) return text
+  /** Whether the text may begin, or end, with the rest of some special token after, or before, one of its characters. */
+  const isPart = (unit: string, holds: (spelling: string, at: number) => boolean): boolean =>
     spellings.some((spelling) => {
-      for (let length = 1; length < spelling.length; length++) if (holds(spelling, length)) return true
+      for (let at = spelling.indexOf(unit); at !== -1; at = spelling.indexOf(unit, at + 1))
+        if (holds(spelling, at)) return true
       return false
     })
-  if (isPart((spelling, length) => text.startsWith(spelling.slice(length), start)) && !marks.has(start))
-    marks.set(start, mark)
-  if (isPart((spelling, length) => text.endsWith(spelling.slice(0, length), end)) && !marks.has(end))
-    marks.set(end, mark)
+  const begins = (spelling: string, at: number): boolean =>
+    at > 0 && text.startsWith(spelling.slice(at), start)
+  if (!marks.has(start) && isPart(text[start], begins)) marks.set(start, mark)
+  const ends = (spelling: string, at: number): boolean =>
+    at < spelling.length - 1 && text.endsWith(spelling.slice(0, at + 1), end)
+  if (!marks.has(end) && isPart(text[end - 1], ends)) marks.set(end, mark)
   let marked = ''
   let done = 0
   for (const at of [...marks.keys()].toSorted((a, b) => a - b)) {

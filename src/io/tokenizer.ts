@@ -129,6 +129,8 @@ class BpeTokenizer implements Tokenizer {
   private readonly known = new Map<string, readonly number[]>() // ids of words
   private readonly bytes: Uint8Array[] = [] // by id; holes where an id has no token
   private readonly specialIds = new Set<number>()
+  private readonly isSpecial: ReadonlySet<string> // the special spellings
+  private readonly specialLengths = new Map<string, readonly number[]>() // of those that begin with a character, longest first
   private readonly missing: readonly string[] // characters of bytes without a token
 
   constructor(vocabulary: Vocabulary) {
@@ -145,6 +147,9 @@ class BpeTokenizer implements Tokenizer {
     this.specialSpellings = [...special]
       .filter((token) => ids.has(token) && token.trim() !== '')
       .toSorted((a, b) => b.length - a.length || (a < b ? -1 : 1))
+    this.isSpecial = new Set(this.specialSpellings)
+    for (const [first, spellings] of Map.groupBy(this.specialSpellings, (spelling) => spelling[0]))
+      this.specialLengths.set(first, [...new Set(spellings.map(({ length }) => length))])
     this.prefixIds = vocabulary.prefix
     this.vocabulary = vocabulary
     this.missing =
@@ -178,12 +183,26 @@ class BpeTokenizer implements Tokenizer {
 
   /** A text as ids of spelled special tokens, and the texts between them without marks. */
   private cut(text: string, mark: string): (number | string)[] {
-    if (this.specialSpellings.length === 0) return [text.replaceAll(mark, '')]
-    const escape = (part: string): string => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
-    const pattern = new RegExp(`(${this.specialSpellings.map(escape).join('|')})(?!${escape(mark + mark)})`)
-    return text
-      .split(pattern)
-      .map((part, i) => (i % 2 === 1 ? (this.idOf(part) as number) : part.replaceAll(mark, '')))
+    const parts: (number | string)[] = []
+    let from = 0
+    for (let at = 0; at < text.length; at++) {
+      const spelling = this.specialAt(text, at, mark + mark)
+      if (spelling === null) continue
+      parts.push(text.slice(from, at).replaceAll(mark, ''), this.idOf(spelling) as number)
+      from = at + spelling.length
+      at = from - 1
+    }
+    parts.push(text.slice(from).replaceAll(mark, ''))
+    return parts
+  }
+
+  /** The longest special token at a place that the marks do not follow; null if there is none. */
+  private specialAt(text: string, at: number, marks: string): string | null {
+    for (const length of this.specialLengths.get(text[at]) ?? []) {
+      const spelling = text.slice(at, at + length)
+      if (this.isSpecial.has(spelling) && !text.startsWith(marks, at + length)) return spelling
+    }
+    return null
   }
 
   private idsOf(word: string): readonly number[] {
