@@ -111,6 +111,12 @@ const greedy: Readonly<Record<string, string>> = {
     '{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}',
   'macros without an end': '{% set n = namespace() %}{% macro f(f) %}{{ f(f) }}{% endmacro %}{{ f(f) }}',
   'macros declared in a loop': `{% for a in range(9999) %}{% macro g() %}${repeated('{{ 1 }}', 5000)}{% endmacro %}{% endfor %}`,
+  'a list made text again and again': `{% set l = range(9999) %}{% set l = [l, l, l, l, l, l, l, l] %}${repeated('{% set x %}{{ l }}{% endset %}', 400)}`,
+  'a list compared with a text': `{% set l = range(9999) %}{% set l = [l, l, l, l, l, l, l, l] %}${repeated("{{ 'x' == l }}", 400)}`,
+  'a list beside a text': `{% set l = range(9999) %}{% set l = [l, l, l, l, l, l, l, l] %}${repeated("{% set x = l ~ '' %}", 400)}`,
+  'a list of characters, split again and again': `{% set a = "a " %}${repeated('{% set a = a + a %}', 19)}${repeated('{% set x = a.split(" ") %}', 60)}`,
+  'characters listed again and again': `{% set a = "a " %}${repeated('{% set a = a + a %}', 19)}${repeated('{% set x = a | list %}', 60)}`,
+  'slices of a long text': `{% set a = "a " %}${repeated('{% set a = a + a %}', 19)}${repeated('{% set x = a[::2] %}', 60)}`,
   'a search that starts over': `{% set a = "a" %}${repeated('{% set a = a + a %}', 21)}{% set b = "b" + a[:1000000] %}{{ b in a }}`,
 }
 

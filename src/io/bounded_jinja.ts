@@ -20,6 +20,8 @@ const MAX_VALUE = 2 ** 22
 /** The budget: a character costs 1, a step STEP. It lasts for about a second. */
 const MAX_WORK = 2 ** 26
 const STEP = 256
+/** What an object costs that is made of a character or an item. */
+const ITEM = 64
 /** The deepest list or object. */
 const MAX_DEPTH = 64
 /** The longest `range`. */
@@ -49,6 +51,7 @@ interface JinjaLibrary {
   readonly Interpreter: new (scope: Scope) => {
     run(program: AnyNode): Value
     evaluate(node: AnyNode | undefined, scope: Scope): Value
+    evaluateBlock(nodes: readonly AnyNode[], scope: Scope): Value
   }
   parse(tokens: unknown): AnyNode
   tokenize(source: string, options: { lstrip_blocks: boolean; trim_blocks: boolean }): unknown
@@ -213,9 +216,12 @@ class BoundedInterpreter extends Interpreter {
     const value = (part: unknown): Value => this.evaluate(part as AnyNode, environment)
     switch (node.type) {
       case 'BinaryExpression': {
-        if (!['in', 'not in'].includes((node.operator as { value: string }).value)) return node
+        const { value: operator } = node.operator as { value: string }
+        if (operator === 'and' || operator === 'or') return node
         const [left, right] = [value(node.left), value(node.right)]
-        this.#spendSearch(textOf(right), textOf(left))
+        // A list beside a text is made text.
+        for (const side of [left, right]) this.#expectText(side)
+        if (operator === 'in' || operator === 'not in') this.#spendSearch(textOf(right), textOf(left))
         return { ...node, left: constant(left), right: constant(right) }
       }
       case 'For': {
@@ -251,9 +257,37 @@ class BoundedInterpreter extends Interpreter {
         this.#callee = { ...callee, object: constant(object), ...(name && { property: constant(name) }) }
         return { ...node, callee: this.#callee, args }
       }
+      case 'MemberExpression': {
+        if ((node.property as AnyNode).type !== 'SliceExpression') return node
+        const object = value(node.object)
+        this.#spendItems(object)
+        return { ...node, object: constant(object) }
+      }
       default:
         return node
     }
+  }
+
+  /** The values of statements as one text; a list among them is written as JSON. */
+  override evaluateBlock(nodes: readonly AnyNode[], environment: Scope): Value {
+    const values = nodes.map((node) => {
+      const value = this.evaluate(node, environment)
+      this.#expectText(value)
+      return constant(value)
+    })
+    return super.evaluateBlock(values, environment)
+  }
+
+  /** Weighs what a list or an object is as text, before it is made one. */
+  #expectText(value: Value): void {
+    if (value.type === 'StringValue') return
+    const { chars, items, depth } = this.#sizeOf(value)
+    if (items > 1) this.#expectLength(6 * chars + items * (8 + 2 * depth))
+  }
+
+  /** Each character or item of a value is made an object of its own. */
+  #spendItems(value: Value): void {
+    this.#spend(ITEM * ((textOf(value)?.length ?? 0) + this.#lengthOf(value)))
   }
 
   /** Arguments with their values in place; `selectattr` needs its literals as they are. */
@@ -287,6 +321,19 @@ class BoundedInterpreter extends Interpreter {
       case 'tojson':
         return this.#expectLength(6 * chars + items * (8 + 2 * longest + most * (depth + 1)))
       case 'split':
+        this.#spend(ITEM * countOf(text ?? '', texts[0] ?? ' '))
+        return this.#spendSearch(text, texts[0] ?? '')
+      case 'string':
+        return this.#expectText(operand)
+      case 'list':
+      case 'items':
+      case 'reverse':
+      case 'map':
+      case 'select':
+      case 'reject':
+      case 'selectattr':
+      case 'rejectattr':
+        return this.#spendItems(operand)
       case 'startswith':
       case 'endswith':
         return texts.forEach((part) => this.#spendSearch(text, part))
