@@ -15,6 +15,7 @@ import { UsageError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
 import { kindOf, readWhole } from './files.ts'
 import { parseJson } from './json.ts'
+import { expectInside } from './inside.ts'
 import { chatFiles, findModelFiles, isGguf, openWeights } from './load.ts'
 import { streamSafetensors, type Metadata } from './safetensors_writer.ts'
 import { encodeShardIndex, shardIndexName } from './shard_index.ts'
@@ -218,6 +219,7 @@ function shardNames(count: number): string[] {
 }
 
 async function companionsOf(folder: string): Promise<Companion[]> {
+  await expectInside(folder, companions)
   const found: Companion[] = []
   for (const name of companions) {
     const path = joinPath(folder, name)

@@ -12,6 +12,8 @@ import type { ChatTemplate } from './chat_template.ts'
 import { isThere, kindOf, readWhole } from './files.ts'
 import { objectOf, parseJson, toPlain } from './json.ts'
 import { quote, refusal } from './refusal.ts'
+import { expectInside } from './inside.ts'
+import { predictorFile } from './named_predictor.ts'
 import { joinSafely } from './safe_path.ts'
 import { openSafetensors } from './safetensors.ts'
 import { openShards } from './shard_index.ts'
@@ -109,6 +111,8 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
   }
   const folder = kind === 'directory' ? path : folderOf(path)
   if (kind !== 'directory' && isGguf(path)) return { folder, weights: path, all: [path] }
+  await expectInside(folder, [CONFIG, ...tokenizerFiles, ...chatFiles, predictorFile])
+  if (kind === 'directory') await expectInside(folder, weightNames)
   const [config] = await present(folder, [CONFIG])
   const [weights] = kind === 'directory' ? await present(folder, weightNames) : [path]
   if (weights === undefined || config === undefined) {
@@ -159,7 +163,9 @@ async function onlyGguf(folder: string): Promise<string | null> {
     throw refusal('MODEL_WEIGHTS', folder, 'one GGUF file, or the path of one', `${names.length}: ${some}`)
   }
   // The name is of the folder, not of the user, and is part of messages.
-  return names.length === 1 ? joinSafely(folder, names[0], folder) : null
+  if (names.length === 0) return null
+  await expectInside(folder, names)
+  return joinSafely(folder, names[0], folder)
 }
 
 /** The paths of the existing files. */

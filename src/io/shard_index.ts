@@ -9,6 +9,7 @@ import { fileNameOf, folderOf } from '../platform/platform.ts'
 import { isThere, readWhole } from './files.ts'
 import { objectOf, parseJson, refuseJson, type JsonMap } from './json.ts'
 import { quote, refusal } from './refusal.ts'
+import { expectInside } from './inside.ts'
 import { joinSafely, safePath } from './safe_path.ts'
 import { checkTensorName } from './tensor_name.ts'
 
@@ -88,6 +89,7 @@ export async function openShards(
   try {
     for (const file of index.shards) {
       const path = joinSafely(folderOf(indexPath), file, name)
+      await expectInside(folderOf(indexPath), [file])
       if (!(await isThere(path))) {
         throw refusal('SHARD_MISSING', name, `file ${quote(file)} next to it`, 'no such file')
       }
