@@ -113,11 +113,10 @@ describe('the specification imports operations and numbers only', () => {
   })
 })
 
-describe('six files ask for the features of a family', () => {
+describe('five files ask for the features of a family', () => {
   test('in src/', () =>
     expect(rules.filesThatAskForFeatures(modules).toSorted()).toEqual([
       'src/engine/config.ts',
-      'src/engine/program.ts',
       'src/masks/achieved.ts',
       'src/verify/model/cases.ts',
       'src/verify/model/engine_cases.ts',

@@ -1,21 +1,26 @@
 /**
- * The worked examples of CONTRIBUTING.md: what a planner and a criterion need is in their section, and nothing else. Each is carried
- * out on a copy of the project, where its own tests and those of all planners or criteria pass, and commands know the new name.
+ * The worked examples of CONTRIBUTING.md: what an extension needs is in its section, and nothing else. Each is carried out on a copy of
+ * the project, where all types check, its own tests and the laws of its kind pass, and commands know the new name.
  */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
+import { whyNoEmulator } from '../scripts/cuda/emulator.ts'
+import { findToolchain } from '../scripts/rust/toolchain.ts'
+import { whyMissing } from '../scripts/tool.ts'
+import type { Tier } from './harness/tier.ts'
 import { root } from './harness/syntax.ts'
 import { carryOut, sectionOf } from './harness/worked_example.ts'
 
+const noCuda = (await whyMissing('nvcc')) ?? (await whyNoEmulator())
 const contributing = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8')
 
 /** Runs a program of a folder, and gives what it printed. @throws Error with that if it fails */
-async function run(folder: string, args: readonly string[]): Promise<string> {
-  const env = { ...process.env, SHADOWLLM_TIER: 'quick', NO_COLOR: '1', FORCE_COLOR: undefined }
+async function run(folder: string, args: readonly string[], tier: Tier = 'quick'): Promise<string> {
+  const env = { ...process.env, SHADOWLLM_TIER: tier, NO_COLOR: '1', FORCE_COLOR: undefined }
   const run = promisify(execFile)(process.execPath, ['scripts/node.mjs', ...args], { cwd: folder, env })
   const { stdout } = await run.catch((error: { stdout: string; stderr: string }) => {
     throw new Error(`${args.join(' ')}: ${error.stdout}${error.stderr}`)
@@ -23,9 +28,13 @@ async function run(folder: string, args: readonly string[]): Promise<string> {
   return stdout
 }
 
-const vitest = ['node_modules/vitest/vitest.mjs', 'run']
-const typeCheck = 'node_modules/typescript/bin/tsc'
 const command = 'src/cli/main.ts'
+
+/** Runs tests of a folder, those of a title if it is given: some pass, and none fails. */
+async function passes(folder: string, tests: string, titled?: string, tier?: Tier): Promise<void> {
+  const args = ['node_modules/vitest/vitest.mjs', 'run', tests, ...(titled ? ['-t', titled] : [])]
+  expect(await run(folder, args, tier)).toMatch(/Tests\s+[1-9]\d* passed/)
+}
 
 const folders: string[] = []
 afterEach(() => folders.splice(0).forEach((folder) => rmSync(folder, { recursive: true })))
@@ -35,42 +44,142 @@ function emptyFolder(): string {
   return folder
 }
 
+const counts = ['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven']
+const prompt = 'The captain looked'
+const few = ['--max-tokens', '3', '--json']
+
+/** What there is to try of an extension once it is in a folder. */
+interface Extension {
+  /** What commands know it by. */
+  readonly name: string
+  /** A command whose help names it. */
+  readonly help?: string
+  /** Spec files with its laws, and the titles of those. */
+  readonly laws: readonly (readonly [file: string, titled?: string, tier?: Tier])[]
+  /** Commands that print a JSON object. */
+  readonly commands?: readonly (readonly string[])[]
+  /** What else there is. @param own runs a program of the folder */
+  readonly more?: (folder: string, own: (...args: string[]) => Promise<string>) => Promise<void>
+}
+
+const masked = ['--sparsity', '0.5', '--json']
+const extensions: Readonly<Record<string, Extension>> = {
+  'an operation': {
+    name: 'multiply',
+    laws: [
+      ['spec/ops/mutants.full.spec.ts', 'multiply|an? (mutant|page)', 'full'],
+      ['spec/ops/', 'exempt|every gradient rule|longer arrays > multiply'],
+    ],
+    async more(folder, own) {
+      const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+        scripts: Record<string, string>
+      }
+      for (const step of scripts['build:wasm'].split(' && '))
+        await own(...step.replace('node scripts/node.mjs ', '').split(' '))
+      const isCompiled = typeof (await findToolchain()) !== 'string'
+      if (isCompiled) await own('scripts/build_rust.ts')
+      await passes(folder, 'spec/ops/', '(reference|wasm) > .*multiply')
+      await passes(folder, 'spec/backends/others.spec.ts', `(relaxed${isCompiled ? '|rust' : ''}) > multiply`)
+      const shown = ['--ops', 'multiply', '--small', '--quiet']
+      expect(await own(command, 'parity', 'run', '--backend', 'wasm', ...shown)).toContain('passed: 1 op')
+    },
+  },
+  'a storage': {
+    name: 'e5m2',
+    help: 'generate',
+    laws: [
+      ['spec/engine/storages.spec.ts'],
+      ['spec/engine/weight_reader.spec.ts'],
+      ['spec/engine/laws.spec.ts', '(specification|masks|storage) > wasm'],
+      ['spec/cost/'],
+    ],
+    commands: [
+      ['generate', prompt, '--storage', 'e5m2', ...few],
+      ['inspect', 'fixtures/tiny-opt', '--storage', 'f16,e5m2', '--json'],
+    ],
+  },
+  'a family of models': {
+    name: 'stablelm',
+    laws: [
+      ['spec/engine/laws.spec.ts', '> wasm >'],
+      ['spec/engine/config.spec.ts'],
+      ['spec/bench/op_times.spec.ts'],
+    ],
+    async more(folder, own) {
+      const [from, to] = [join(folder, 'untrained'), join(folder, 'trained')]
+      mkdirSync(from)
+      const sizes = { hidden_size: 16, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 24 }
+      const ends = { vocab_size: 700, max_position_embeddings: 32, eos_token_id: 0, bos_token_id: 0 }
+      const fields = { model_type: 'stablelm', partial_rotary_factor: 1, ...sizes, ...ends }
+      writeFileSync(join(from, 'config.json'), JSON.stringify(fields))
+      cpSync(join(root, 'fixtures/tokenizers/smollm.tokenizer.json'), join(from, 'tokenizer.json'))
+      const steps = ['--steps', '2', '--batch', '2', '--length', '16', '--warmup', '1']
+      await own(command, 'pretrain', '--config', from, '--text', 'spec/README.md', '-o', to, ...steps)
+      expect(await own(command, 'inspect', to)).toContain('StableLM: 2 layers of width 16')
+      const text = await own(command, 'generate', '-m', to, prompt, '--planner', 'griffin', ...masked)
+      expect(JSON.parse(text)).toBeTypeOf('object')
+    },
+  },
+  'a backend': {
+    name: 'untyped',
+    help: 'generate',
+    laws: [
+      ['spec/backends/others.spec.ts', 'untyped'],
+      ['spec/backends/checked_ops.spec.ts', 'untyped', 'rest'],
+    ],
+    commands: [
+      ['generate', prompt, '--backend', 'untyped', ...few],
+      ['parity', 'run', '--backend', 'untyped', '--ops', 'linear', '--small', '--json'],
+    ],
+  },
+  'a planner': {
+    name: 'prompt-size',
+    help: 'masks',
+    laws: [['spec/planners/planners.spec.ts', 'by name']],
+    commands: [['generate', prompt, '--planner', 'prompt-size', ...masked]],
+  },
+  'a criterion': {
+    name: 'l1norm',
+    help: 'masks',
+    laws: [['spec/criteria/criteria.spec.ts', 'l1norm']],
+    commands: [['masks', prompt, '--planner', 'prompt-plainact', '--criterion', 'l1norm', ...masked]],
+  },
+}
+
 describe('a section is all that is needed for', () => {
-  test.each([
-    [
-      'a planner',
-      'prompt-size',
-      'spec/planners/planners.spec.ts',
-      'by name',
-      ['generate', '--planner', 'prompt-size'],
-    ],
-    [
-      'a criterion',
-      'l1norm',
-      'spec/criteria/criteria.spec.ts',
-      'l1norm',
-      ['masks', '--planner', 'prompt-plainact', '--criterion', 'l1norm'],
-    ],
-  ])('%s', { timeout: 600_000 }, async (what, name, tests, titled, [subject, ...flags]) => {
+  const timeout = 900_000
+
+  test.each(Object.entries(extensions))('%s', { timeout }, async (what, extension) => {
+    const { name, help, laws, commands = [], more } = extension
     const folder = emptyFolder()
-    const files = carryOut(sectionOf(contributing, `Adding ${what}`), folder)
-    expect(files).toHaveLength(2)
-    const own = files.find((file) => file.endsWith('.spec.ts')) as string
-    expect(await run(folder, [typeCheck, '--project', 'tsconfig.example.json'])).toBe('')
-    expect(await run(folder, [...vitest, own])).toMatch(/Tests\s+[1-9]\d* passed/)
-    expect(await run(folder, [...vitest, tests, '-t', titled])).toMatch(/Tests\s+[1-9]\d* passed/)
-    expect(await run(folder, [command, 'masks', '--help'])).toContain(name)
-    const text = await run(folder, [
-      command,
-      subject,
-      'The captain looked',
-      ...flags,
-      '--sparsity',
-      '0.5',
-      '--json',
-    ])
-    expect(JSON.parse(text)).toBeTypeOf('object')
+    const section = sectionOf(contributing, `Adding ${what}`)
+    const { added, changed } = carryOut(section, folder)
+    expect(section).toMatch(
+      new RegExp(
+        `^\\s*${what} takes ${counts[added.length]} new files and lines in ${counts[changed.length]} others?\\. The example is \`${name}\``,
+        'i',
+      ),
+    )
+    expect(await run(folder, ['node_modules/typescript/bin/tsc', '--project', '.'])).toBe('')
+    for (const file of added.filter((file) => file.endsWith('.spec.ts'))) await passes(folder, file)
+    await passes(folder, 'spec/architecture.spec.ts')
+    for (const [file, titled, tier] of laws) await passes(folder, file, titled, tier)
+    if (help) expect(await run(folder, [command, help, '--help'])).toContain(name)
+    for (const args of commands)
+      expect(JSON.parse(await run(folder, [command, ...args]))).toBeTypeOf('object')
+    await more?.(folder, (...args) => run(folder, args))
   })
+
+  test.skipIf(noCuda !== null)(
+    `the CUDA kernel of an operation, on the emulator${noCuda === null ? '' : ` (skipped: ${noCuda})`}`,
+    { timeout },
+    async () => {
+      const folder = emptyFolder()
+      carryOut(sectionOf(contributing, 'Adding an operation'), folder)
+      await run(folder, ['scripts/build_cuda.ts'])
+      await passes(folder, 'spec/ops/', 'cuda-emulated > .*multiply', 'rest')
+    },
+  )
 
   test('no planner without its line in the list, and no example whose lines are not where they were', async () => {
     const section = sectionOf(contributing, 'Adding a planner')

@@ -36,7 +36,7 @@ import {
 import { achievedSparsity, keyHeadMask } from '../../src/masks/achieved.ts'
 import type { UnitMask } from '../../src/masks/mask.ts'
 import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
-import { storages, type Storage } from '../../src/engine/storages/index.ts'
+import { storageNamed, storages, type Storage } from '../../src/engine/storages/index.ts'
 import { arrayTypes } from '../../src/ops/op.ts'
 import { modelParameters, parameterShapes } from '../../src/engine/program.ts'
 import { loadWeights } from '../../src/engine/weights.ts'
@@ -152,7 +152,8 @@ describe('the bytes of the weights of a model', () => {
       const model = architectureOf('any', config)
       const { embeddingWidth: E, width: D, vocabulary: V, rotary, positions, tied } = model
       const positionRows = rotary ? 0 : positions + 2
-      const table = { f32: 4 * E, bf16: 2 * E, f16: 2 * E, int8: E + 4, int4: E + 4 }[storage] * V
+      const record = storageNamed(storage)
+      const table = (record.outside ?? record).bytes(V, E, 'outputs')
       const rows = 4 * (E + (positionRows > 0 ? D : 0))
       const unread = 4 * positionRows * D + (tied ? 0 : table)
       expect(weightBytes(model, keptUnits(model, 0), storage) - rows + unread).toBe(bytes)
@@ -311,8 +312,8 @@ describe('the cost of a token', () => {
       expect(dense.memory).toBeGreaterThanOrEqual(dense.weights)
       const { memory } = cost(model, 'shadow', settings)
       expect(memory).toBe(cost(model, 'shadow', { ...settings, sparsity: 0 }).memory)
-      const bytes = { f32: 4, bf16: 2, f16: 2, int8: 1, int4: 0.625 }[settings.storage]
-      expect(memory).toBeGreaterThanOrEqual(countParameters(model) * bytes)
+      const { numberBytes } = storageNamed(settings.storage)
+      expect(memory).toBeGreaterThanOrEqual(countParameters(model) * numberBytes)
     },
   }
 

@@ -30,7 +30,7 @@ import {
   type TokenCost,
 } from '../../src/cost/token_cost.ts'
 import type { ClusterOutcome } from '../../src/jobs/simulate.ts'
-import { storages } from '../../src/engine/storages/index.ts'
+import { storageNamed, storages } from '../../src/engine/storages/index.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { mean, near, nearAll } from '../evaluation/by_hand.ts'
 
@@ -163,7 +163,7 @@ const isTheMeanOfOnes = lawForAll(
         expect(2 * one.cache, `cache of ${method}`).toBe(cache * (prompt + i + 1))
         const isPaidBefore = method === 'shadow' && i > 0
         // Two operations for each weight of a predictor.
-        const weights = one.predictor / { f32: 4, bf16: 2, f16: 2, int8: 1, int4: 0.625 }[settings.storage]
+        const weights = one.predictor / storageNamed(settings.storage).numberBytes
         return isPaidBefore
           ? { ...one, predictor: 0, bytes: one.bytes - one.predictor, flops: one.flops - 2 * weights }
           : one

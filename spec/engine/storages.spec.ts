@@ -16,17 +16,48 @@ import {
   type Storage,
 } from '../../src/engine/storages/index.ts'
 import { matrixBytes } from '../../src/engine/storages/storage.ts'
+import { floatStorage } from '../../src/engine/storages/floats.ts'
 import { matrix, tensor, type Matrix, type Tensor } from '../../src/spec/plain.ts'
+import { widenBf16 } from '../../src/tensor/halves.ts'
 import { overBackends } from '../harness/backends.ts'
 import { near, sameBits } from '../../src/verify/compare.ts'
 import { anyData, kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { readSources } from '../harness/syntax.ts'
 
-test('names and element types of storages differ, and a matrix is of the storage it was made in', () => {
-  const records = storages.map(storageNamed)
-  expect(new Set(records.map(({ dtype }) => dtype)).size).toBe(records.length)
-  expect(storages).toEqual(records.map(({ name }) => name))
-})
+/** The largest float32. */
+const MAX_FLOAT = 2 ** 128 - 2 ** 104
+
+test('each storage is listed under its own name', () =>
+  expect(storages).toEqual(storages.map((name) => storageNamed(name).name)))
+
+/** The bytes of a number of those that came first. */
+const known: Readonly<Partial<Record<Storage, number>>> = { f32: 4, bf16: 2, f16: 2, int8: 1, int4: 0.625 }
+
+test.each(storages)(
+  '%s: the bytes of a matrix are those of its numbers, and of a scale for each row',
+  (name) => {
+    const { numberBytes, bytes } = storageNamed(name)
+    const [rows, columns] = [8, 320]
+    const scales = bytes(rows, columns, 'outputs') - rows * columns * numberBytes
+    expect([0, 4 * rows]).toContain(scales)
+    expect(numberBytes).toBe(known[name] ?? numberBytes)
+  },
+)
+
+test.each(storages)(
+  '%s: the least size that it refuses is the least that it rounds to no finite number',
+  (name) => {
+    const { infiniteFrom, plain } = storageNamed(name)
+    const isFinite = (value: number): boolean =>
+      Number.isFinite(plain(tensor(Float32Array.of(value), 1, 1), false).widen().data[0])
+    const pattern = new Uint32Array(Float32Array.of(Math.min(infiniteFrom, MAX_FLOAT)).buffer)
+    const below = new Float32Array(Uint32Array.of(pattern[0] - 1).buffer)[0]
+    for (const sign of [1, -1]) {
+      expect(isFinite(sign * below)).toBe(true)
+      if (infiniteFrom < Infinity) expect(isFinite(sign * infiniteFrom)).toBe(false)
+    }
+  },
+)
 
 overBackends((backend) => {
   type ReadBack = (matrix: HeldMatrix, row: number, columns: number) => Float32Array
@@ -50,7 +81,7 @@ overBackends((backend) => {
         const builder = record.builder(scope, [O, I], isTurned)
         builder.add({ start: 0, values: weight.data })
         const held = isTurned ? builder.build() : matrixOf(scope, storage, weight.data, O, I)
-        expect(storageIn(held)).toBe(record)
+        expect(storageIn(held).dtype).toBe(record.dtype)
         expect(matrixBytes(held)).toBe(record.bytes(rows, columns, isTurned ? 'inputs' : 'outputs'))
         const row = data.whole('row', 0, rows - 1)
         sameBits('row', read(held, row, columns), numbers.data.subarray(row * columns, (row + 1) * columns))
@@ -60,6 +91,31 @@ overBackends((backend) => {
     },
   )
   stateLaw(isRead, opened)
+
+  test.each([false, true])(
+    'numbers are rounded on the host where no op rounds so; turned: %s',
+    (isTurned) => {
+      const cut = floatStorage(
+        { name: 'cut', dtype: 'bf16', words: 'bf16, cut off', infiniteFrom: Infinity, inFile: null },
+        (x) => new Uint16Array(x.slice().buffer).filter((_, i) => i % 2 === 1),
+        widenBf16,
+      )
+      const [O, I] = [3, 5]
+      const weight = tensor(
+        Float32Array.from({ length: O * I }, (_, i) => (i + 1) / 3),
+        O,
+        I,
+      )
+      const scope = new BufferScope(backend)
+      const builder = cut.builder(scope, [O, I], isTurned)
+      builder.add({ start: 0, values: weight.data })
+      const open = cut.open(backend, builder.build(), isTurned ? O : I)
+      const rows = Array.from({ length: isTurned ? I : O }, (_, row) => [...open(row)])
+      scope.dispose()
+      expect(rows.flat()).toEqual([...cut.plain(weight, isTurned).widen().data])
+      expect(rows[0][0]).toBe(new Float32Array(Uint32Array.of(0x3eaa_0000).buffer)[0])
+    },
+  )
 
   test('reading the row before is found', () =>
     kills(isRead, (held, row, columns) => opened(held, Math.max(0, row - 1), columns)))

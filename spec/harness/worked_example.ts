@@ -2,7 +2,8 @@
  * Worked examples of CONTRIBUTING.md, carried out on a copy of the project.
  *
  *   ```ts file=PATH      the text of a file that is added
- *   ```diff              lines added to a file: `@@`, then a line before them, or more of them, each of which is there once
+ *   ```diff              lines added and removed, of files that each begin with `+++ b/PATH`: `@@`, then the lines around them, which
+ *                        together are there once
  */
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -23,42 +24,44 @@ export function sectionOf(text: string, heading: string): string {
   return section.split('\n## ')[0]
 }
 
-/** A text with the lines of a hunk added. @throws Error if what is around them is not there once */
-function added(text: string, hunk: string): string {
+/** A text after a hunk. @throws Error if the lines that it finds are not there once */
+function patched(text: string, hunk: string): string {
   const lines = hunk.split('\n').filter((line) => line !== '')
   const before = lines.filter((line) => !line.startsWith('+')).map((line) => `${line.slice(1)}\n`)
-  const after = lines.map((line) => `${line.slice(1)}\n`)
+  const after = lines.filter((line) => !line.startsWith('-')).map((line) => `${line.slice(1)}\n`)
   const parts = text.split(before.join(''))
   if (parts.length !== 2) throw new Error(`expected these lines once, got ${parts.length - 1}:\n${hunk}`)
   return parts.join(after.join(''))
 }
 
-/**
- * Carries out a worked example in an empty folder: the project with the files and lines that the section adds, and
- * tsconfig.example.json, which checks the types of these files.
- * @returns the paths of files that were added
- */
-export function carryOut(section: string, folder: string): string[] {
-  for (const name of ['src', 'spec', 'scripts'])
+/** What a worked example does: the paths of files that it adds, and of those that it changes. */
+export interface Carried {
+  readonly added: readonly string[]
+  readonly changed: readonly string[]
+}
+
+/** Carries out a worked example in an empty folder: the project with the files and lines that the section adds. */
+export function carryOut(section: string, folder: string): Carried {
+  for (const name of ['src', 'spec', 'scripts', 'assembly', 'rust', 'cuda', 'fixtures', 'bench', 'examples'])
     cpSync(join(root, name), join(folder, name), { recursive: true })
-  for (const name of ['package.json', 'tsconfig.json', 'vitest.config.ts'])
+  for (const name of ['package.json', 'tsconfig.json', 'vitest.config.ts', 'asconfig.json'])
     cpSync(join(root, name), join(folder, name))
-  for (const name of ['node_modules', 'fixtures', 'build', 'docs', 'tools'])
+  for (const name of ['node_modules', 'build', 'docs', 'tools'])
     symlinkSync(join(root, name), join(folder, name))
-  const files: string[] = []
+  const added: string[] = []
+  const changed: string[] = []
   for (const { info, text } of blocksOf(section)) {
     const file = / file=(\S+)/.exec(info)?.[1]
     if (file !== undefined) {
       mkdirSync(dirname(join(folder, file)), { recursive: true })
       writeFileSync(join(folder, file), text)
-      files.push(file)
-    } else if (info === 'diff') {
-      const [head, ...hunks] = text.split(/^@@\n/m)
-      const path = join(folder, /^\+\+\+ b\/(\S+)$/m.exec(head)?.[1] ?? '')
-      writeFileSync(path, hunks.reduce(added, readFileSync(path, 'utf8')))
-    }
+      added.push(file)
+    } else if (info === 'diff')
+      for (const [, name, hunks] of text.matchAll(/^\+\+\+ b\/(\S+)\n@@\n([^]*?)(?=^--- |$(?![^]))/gm)) {
+        const path = join(folder, name)
+        writeFileSync(path, hunks.split(/^@@\n/m).reduce(patched, readFileSync(path, 'utf8')))
+        changed.push(name)
+      }
   }
-  const config = { extends: './tsconfig.json', include: [], files }
-  writeFileSync(join(folder, 'tsconfig.example.json'), JSON.stringify(config))
-  return files
+  return { added, changed }
 }

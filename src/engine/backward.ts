@@ -17,7 +17,7 @@ import { BackwardRun, type LayerGradients } from './backward_run.ts'
 import { checkParameters, readParameters, zeroParameters } from './weight_layout.ts'
 import { countScored, meanLoss } from './loss.ts'
 import type { LanguageModel } from './language_model.ts'
-import { storageNamed } from './storages/index.ts'
+import { storageNamed, storages } from './storages/index.ts'
 import type { Trace } from './trace.ts'
 
 /** What to take gradients of, and of what mean. */
@@ -59,10 +59,11 @@ export function backward(
       'TRACE',
       `gradients of parameters: expected the trace of a whole text, got one after ${trace.past} tokens`,
     )
-  if (storageNamed(model.weights.storage).roundsActivations)
+  const exact = storages.filter((name) => !storageNamed(name).roundsActivations)
+  if (!exact.includes(model.weights.storage))
     throw new UsageError(
       'STORAGE',
-      `gradients: expected weights in f32, bf16 or f16, got ${model.weights.storage}, which rounds activations in steps`,
+      `gradients: expected weights in ${exact.join(', ')}, got ${model.weights.storage}, which rounds activations in steps`,
     )
   if (labels.length !== trace.length)
     throw new UsageError('LABELS', `labels: expected ${trace.length}, got ${labels.length}`)

@@ -15,7 +15,9 @@ import { quote } from '../tensor/quote.ts'
 
 /** How parameters are called; everything else that tells the families apart has a field of its own. */
 export const families = ['opt', 'llama'] as const
-type Family = (typeof families)[number]
+
+/** A family of models. */
+export type Family = (typeof families)[number]
 
 /** The sizes and switches of a model. */
 export interface ModelConfig {
@@ -61,6 +63,19 @@ export type ModelSizes = Pick<
 > &
   Partial<ModelConfig>
 
+const usualLlama = {
+  epsilon: 1e-6,
+  preNorm: true,
+  rotary: { base: 10_000, scaling: null },
+  gated: true,
+  activation: 'silu',
+  biases: 'none',
+  tied: false,
+  bosId: 1,
+  eosIds: [2],
+  padId: null,
+} as const
+
 /** The defaults of a family. */
 const usual = {
   opt: {
@@ -75,19 +90,16 @@ const usual = {
     eosIds: [2],
     padId: 1,
   },
-  llama: {
-    epsilon: 1e-6,
-    preNorm: true,
-    rotary: { base: 10_000, scaling: null },
-    gated: true,
-    activation: 'silu',
-    biases: 'none',
-    tied: false,
-    bosId: 1,
-    eosIds: [2],
-    padId: null,
-  },
+  llama: usualLlama,
 } as const satisfies Record<Family, Partial<ModelConfig>>
+
+/** What reads the fields of each `model_type`. */
+const readers = {
+  opt: readOpt,
+  llama: readLlama,
+  mistral: readLlama,
+  qwen2: readLlama,
+} as const
 
 /**
  * A configuration from sizes, for models that are made rather than read.
@@ -166,8 +178,8 @@ export function parseConfig(json: unknown): ModelConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new InputError('CONFIG_NOT_OBJECT', `config: expected an object, got ${describe(json)}`)
   const fields = json as Fields
-  expectValue(fields, 'model_type', ['opt', 'llama', 'mistral', 'qwen2'], undefined, 'CONFIG_MODEL_TYPE')
-  return field(fields, 'model_type') === 'opt' ? readOpt(fields) : readLlama(withoutNulls(fields))
+  expectValue(fields, 'model_type', Object.keys(readers), undefined, 'CONFIG_MODEL_TYPE')
+  return readers[field(fields, 'model_type') as keyof typeof readers](fields)
 }
 
 function readOpt(fields: Fields): ModelConfig {
@@ -191,7 +203,8 @@ function readOpt(fields: Fields): ModelConfig {
 }
 
 /** Llama, Mistral and Qwen2. Of Mistral and Qwen2 the context ends where a window would begin to slide. */
-function readLlama(fields: Fields): ModelConfig {
+function readLlama(all: Fields): ModelConfig {
+  const fields = withoutNulls(all)
   const isQwen = field(fields, 'model_type') === 'qwen2'
   expectValue(fields, 'hidden_act', activations, 'silu', 'CONFIG_ACTIVATION')
   expectValue(fields, 'attention_bias', [false], false, 'CONFIG_UNSUPPORTED')

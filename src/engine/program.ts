@@ -5,13 +5,18 @@ import type { Rotary } from '../ops/rotary.ts'
 import { llama } from '../spec/llama.ts'
 import { opt } from '../spec/opt.ts'
 import type { Value } from '../spec/program.ts'
-import type { ModelConfig } from './config.ts'
+import type { Family, ModelConfig } from './config.ts'
 import { planOf, type ModelParameter, type Plan } from './plan.ts'
+
+/** The program of each family; only OPT has no rotations. */
+const programs: Readonly<Record<Family, (config: ModelConfig & { rotary: Rotary }) => Value>> = {
+  opt,
+  llama,
+}
 
 /** The program of a model: its last value is the logits [T, V]. */
 export function programOf(config: ModelConfig): Value {
-  if (config.family === 'opt') return opt(config)
-  return llama({ ...config, rotary: config.rotary as Rotary })
+  return programs[config.family](config as ModelConfig & { rotary: Rotary })
 }
 
 const plans = new WeakMap<ModelConfig, Plan>()

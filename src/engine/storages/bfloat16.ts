@@ -7,7 +7,13 @@ import type { StorageRecord } from './storage.ts'
 
 /** The storage. */
 export const bfloat16: StorageRecord<'bf16'> = floatStorage(
-  { name: 'bf16', words: 'the upper half of float32', infiniteFrom: 2 ** 128 - 2 ** 119, inFile: 'BF16' },
+  {
+    name: 'bf16',
+    dtype: 'bf16',
+    words: 'the upper half of float32',
+    infiniteFrom: 2 ** 128 - 2 ** 119,
+    inFile: 'BF16',
+  },
   narrowToBf16,
   widenBf16,
 )

@@ -7,7 +7,7 @@ import type { StorageRecord } from './storage.ts'
 
 /** The storage. */
 export const float16: StorageRecord<'f16'> = floatStorage(
-  { name: 'f16', words: 'half precision', infiniteFrom: 65_520, inFile: 'F16' },
+  { name: 'f16', dtype: 'f16', words: 'half precision', infiniteFrom: 65_520, inFile: 'F16' },
   narrowToF16,
   widenF16,
 )

@@ -5,23 +5,32 @@ import { embedding } from '../../ops/embedding.ts'
 import { linear } from '../../ops/linear.ts'
 import { linear_input_major } from '../../ops/linear_input_major.ts'
 import { matrix } from '../../spec/plain.ts'
-import { storedRows, type FloatStorage } from '../../tensor/halves.ts'
+import { narrowToBf16, narrowToF16, storedRows, type FloatStorage } from '../../tensor/halves.ts'
 import { rowStorage } from './rows.ts'
 import { plainMatrix, type StorageRecord } from './storage.ts'
 
-/** A storage of floats of an element type, which is also its name. @param narrow and `widen`: of half precision */
-export function floatStorage<Name extends FloatStorage>(
-  own: Pick<StorageRecord<Name>, 'name' | 'words' | 'infiniteFrom' | 'inFile'>,
+/** What the op narrow computes; a backend rounds by it, and any other rounding is the host's. */
+const byOp: readonly unknown[] = [narrowToBf16, narrowToF16]
+
+/** A storage of floats of an element type. @param narrow and `widen`: of half precision */
+export function floatStorage<Name extends string>(
+  own: Pick<StorageRecord<Name>, 'name' | 'words' | 'infiniteFrom' | 'inFile'> & {
+    readonly dtype: FloatStorage
+  },
   narrow?: (x: Float32Array) => Uint16Array,
   widen?: (w: Uint16Array) => Float32Array,
 ): StorageRecord<Name> {
-  const { name: dtype } = own
+  const { dtype } = own
   return rowStorage({
     ...own,
-    dtype,
     roundsActivations: false,
     hasScales: false,
-    round: narrow ? ({ ops }, x, values) => ops.narrow(values, x) : null,
+    round: narrow
+      ? (backend, x, values) => {
+          if (byOp.includes(narrow)) backend.ops.narrow(values, x)
+          else backend.write(values, narrow(backend.readF32(x)))
+        }
+      : null,
     openRows(numbers, _, columns) {
       const { values, open } = storedRows(numbers as Float32Array | Uint16Array, columns, dtype)
       return (row) => {

@@ -33,10 +33,10 @@ export function storageNamed(name: Storage): StorageRecord {
   return records[name]
 }
 
-/** The storage of a matrix. */
+/** A storage of matrices of this element type, which tells how to read one; storages that share a type hold a matrix alike. */
 export function storageIn(matrix: Matrix): StorageRecord {
   const { dtype } = valuesOf(matrix)
-  return Object.values(records).find((record) => record.dtype === dtype) as StorageRecord
+  return Object.values<StorageRecord>(records).find((record) => record.dtype === dtype) as StorageRecord
 }
 
 /** A matrix of these numbers that lives as long as the scope. @param values [rows, columns], finite */

@@ -37,7 +37,7 @@ export interface StorageRecord<Name extends string = string> {
   readonly name: Name
   /** A description for people who choose one. */
   readonly words: string
-  /** The element type of its numbers, which no other storage has. */
+  /** The element type of its numbers. Storages that share one hold a matrix alike, and differ in how they round it. */
   readonly dtype: Dtype
   /** Bytes of a number. The scales of blocks have a part in it, those of rows have none. */
   readonly numberBytes: number

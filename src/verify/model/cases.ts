@@ -12,7 +12,7 @@ import type { Backend } from '../../backends/backend.ts'
 import type { Text } from '../../criteria/pass.ts'
 import type { Data } from '../../testing/seeded_data.ts'
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
-import { makeConfig, type ModelConfig } from '../../engine/config.ts'
+import { families, makeConfig, type Family, type ModelConfig } from '../../engine/config.ts'
 import { initialWeights } from '../../engine/initial_weights.ts'
 import { activations, type Activation } from '../../ops/activations.ts'
 import type { Rotary, RotaryScaling } from '../../ops/rotary.ts'
@@ -58,8 +58,10 @@ export interface ModelCase {
   readonly seed: number
 }
 
-/** How a model of the Llama family differs from others of its sizes. */
+/** How a model of the Llama family, or of another that has its configuration, differs from others of its sizes. */
 interface LlamaCase {
+  /** Default llama. */
+  readonly family?: Family
   /** Which of the divisors of the heads is the number of key heads. */
   readonly groups: number
   /** Pairs of numbers in a head: half a head size of its own. */
@@ -85,6 +87,7 @@ const scaling: fc.Arbitrary<RotaryScaling | null> = fc.oneof(
 )
 
 const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
+  family: fc.constantFrom(...families.filter((family) => family !== 'opt')),
   groups: fc.nat({ max: 2 }),
   pairs: fc.integer({ min: 1, max: 5 }),
   biases: fc.boolean(),
@@ -131,7 +134,7 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
   const divisors = Array.from({ length: heads }, (_, i) => i + 1).filter((G) => heads % G === 0)
   return makeConfig({
     ...shared,
-    family: 'llama',
+    family: llama.family ?? 'llama',
     keyHeads: divisors[llama.groups % divisors.length],
     headSize: 2 * llama.pairs,
     biases: llama.biases ? 'query-key-value' : 'none',

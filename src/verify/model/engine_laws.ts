@@ -13,6 +13,7 @@ import type { UnitScores } from '../../masks/selection.ts'
 import { backward } from '../../engine/backward.ts'
 import { contextWidth } from '../../engine/config.ts'
 import { generateTokens } from '../../engine/generate.ts'
+import { storageNamed, storages } from '../../engine/storages/index.ts'
 import { traceForward } from '../../engine/trace.ts'
 import { DejavuPredictor } from '../../predictor/dejavu.ts'
 import { dejavuPlanner } from '../../planners/dejavu.ts'
@@ -448,7 +449,7 @@ export const engineLaws = {
     {
       drawn: engineCase,
       skip: fc.option(anyMask),
-      storage: fc.constantFrom('f32', 'bf16', 'f16'),
+      storage: fc.constantFrom(...storages.filter((name) => !storageNamed(name).roundsActivations)),
       scored: fc.array(fc.boolean(), { minLength: 1 }),
     },
     async (subject, { drawn, skip, storage, scored }) => {
