@@ -34,12 +34,6 @@ export class BufferScope {
     this.#buffers.delete(buffer)
   }
 
-  /** Takes over every buffer of another scope, which is empty then. */
-  take(other: BufferScope): void {
-    for (const buffer of other.#buffers) this.#buffers.add(buffer)
-    other.#buffers.clear()
-  }
-
   /** Frees one buffer before the others. */
   free(buffer: Buffer): void {
     if (this.#buffers.delete(buffer)) this.backend.free(buffer)

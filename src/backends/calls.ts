@@ -127,21 +127,14 @@ function isDerived({ divisors, otherwise }: SizeForm): boolean {
 
 /** How a size follows from the arrays: from one that is always there and has it as a dimension, if one does. */
 function sizeForm(arrays: readonly ArrayForm[], to: number): SizeForm | null {
-  const all = arrays.flatMap(({ dims, param, below }, array) =>
-    dims.flatMap(({ places, times }, dim) =>
-      times === 1 && places.includes(to)
-        ? [
-            {
-              to,
-              array,
-              dim: dims.length === 1 ? -1 : dim,
-              divisors: places.filter((place) => place !== to),
-              otherwise: param.optional ? below : -1,
-            },
-          ]
-        : [],
-    ),
-  )
+  const all: SizeForm[] = []
+  for (const [array, { dims, param, below }] of arrays.entries())
+    for (const [dim, { places, times }] of dims.entries()) {
+      if (times !== 1 || !places.includes(to)) continue
+      const divisors = places.filter((place) => place !== to)
+      const otherwise = param.optional ? below : -1
+      all.push({ to, array, dim: dims.length === 1 ? -1 : dim, divisors, otherwise })
+    }
   return (
     all.find((form) => !isDerived(form) && !arrays[form.array].param.optional) ?? all.find(isDerived) ?? null
   )

@@ -102,12 +102,8 @@ function namedTemplate(
   const found = template.find(({ name }) => name === 'default')
   if (found) return found.template
   const names = template.map(({ name }) => quote(name))
-  throw refusal(
-    'CHAT_TEMPLATE_NAME',
-    `${tokenizerConfig} chat_template`,
-    'a template "default"',
-    names.slice(0, 4).join(', ') || 'none',
-  )
+  const got = names.slice(0, 4).join(', ') || 'none'
+  throw refusal('CHAT_TEMPLATE_NAME', `${tokenizerConfig} chat_template`, 'a template "default"', got)
 }
 
 function spelling(found: string | { content: string } | null | undefined): string | null {

@@ -16,6 +16,7 @@
 import type { InputError } from '../tensor/errors.ts'
 import { readUnchanged, type RangedFile } from './files.ts'
 import { describeGgufType, ggufTypes, type GgufType } from './gguf_blocks.ts'
+import { decodeUtf8 } from './json.ts'
 import { quote, refusal, refuseTensor } from './refusal.ts'
 import { checkTensorName } from './tensor_name.ts'
 
@@ -109,7 +110,6 @@ class Cursor {
   readonly #bytes: Uint8Array<ArrayBuffer>
   readonly #view: DataView
   readonly #fileSize: number
-  readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   at = 0
 
   constructor(bytes: Uint8Array<ArrayBuffer>, fileSize: number, name: string) {
@@ -154,12 +154,9 @@ class Cursor {
   text(what: string): string {
     const length = this.count(`bytes of ${what}`, 1)
     const start = this.take(length)
-    if (length === 0) return ''
-    try {
-      return this.#decoder.decode(this.#bytes.subarray(start, start + length))
-    } catch {
-      throw this.refuse('GGUF_TEXT', `UTF-8 in ${what}`, 'other bytes', start)
-    }
+    const text = decodeUtf8(this.#bytes.subarray(start, start + length))
+    if (text !== null) return text
+    throw this.refuse('GGUF_TEXT', `UTF-8 in ${what}`, 'other bytes', start)
   }
 
   /** Numbers of a type, copied. */
@@ -245,13 +242,10 @@ function readArray(cursor: Cursor, key: string): GgufValue {
     return texts
   }
   const type = code === BOOLEAN ? Uint8Array : numberTypes.get(code)
-  if (!type)
-    throw cursor.refuse(
-      'GGUF_VALUE',
-      `numbers, texts or booleans in ${quote(key)}`,
-      code === ARRAY ? 'arrays' : `type ${code}`,
-      start,
-    )
+  if (!type) {
+    const got = code === ARRAY ? 'arrays' : `type ${code}`
+    throw cursor.refuse('GGUF_VALUE', `numbers, texts or booleans in ${quote(key)}`, got, start)
+  }
   const values = cursor.numbers(type, cursor.count(what, type.BYTES_PER_ELEMENT))
   if (code === BOOLEAN) for (const value of values) checkBoolean(cursor, key, value as number)
   return values
@@ -298,12 +292,10 @@ function readTensor(cursor: Cursor): Described {
   if (sizes.includes(0n)) throw refuse('GGUF_SHAPE', 'sizes from 1', `[${sizes.join(', ')}]`)
   const count = sizes.reduce((product, size) => product * size, 1n)
   const bytes = (count * BigInt(type.bytes)) / BigInt(type.numbers)
-  if (sizes[0] % BigInt(type.numbers) !== 0n)
-    throw refuse(
-      'GGUF_SHAPE',
-      `rows of whole blocks of ${type.numbers} for ${type.name}`,
-      `rows of ${sizes[0]}`,
-    )
+  if (sizes[0] % BigInt(type.numbers) !== 0n) {
+    const expected = `rows of whole blocks of ${type.numbers} for ${type.name}`
+    throw refuse('GGUF_SHAPE', expected, `rows of ${sizes[0]}`)
+  }
   // float32 takes four bytes a number, whatever the file takes.
   if (4n * count > BigInt(Number.MAX_SAFE_INTEGER))
     throw refuse('TENSOR_OVERFLOW', 'a size of at most 2^53 - 1 bytes', `[${sizes.join(', ')}]`)
@@ -332,14 +324,10 @@ function placeTensors(
     }
     starts.set(tensor.name, data + expected)
     end = data + expected + tensor.byteLength
-    if (end > fileSize)
-      throw refuseTensor(
-        'GGUF_TRUNCATED',
-        name,
-        tensor.name,
-        `an end by ${fileSize}`,
-        `${end}: the file is cut`,
-      )
+    if (end > fileSize) {
+      const got = `${end}: the file is cut`
+      throw refuseTensor('GGUF_TRUNCATED', name, tensor.name, `an end by ${fileSize}`, got)
+    }
     expected = padded(expected + tensor.byteLength)
   }
   if (fileSize > padded(end))

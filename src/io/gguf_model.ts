@@ -67,13 +67,11 @@ export async function readGguf(file: RangedFile, name: string): Promise<GgufMode
   }
   const vocabulary = readGgufVocabulary(entries, name)
   const rows = configJson.vocab_size as number
-  if (vocabulary && vocabulary.ids.size > rows)
-    throw refusal(
-      'TOKENIZER_VOCAB',
-      `${name} "tokenizer.ggml.tokens"`,
-      `at most ${rows}, the vocabulary of the model`,
-      `${vocabulary.ids.size}`,
-    )
+  if (vocabulary && vocabulary.ids.size > rows) {
+    const expected = `at most ${rows}, the vocabulary of the model`
+    const got = `${vocabulary.ids.size}`
+    throw refusal('TOKENIZER_VOCAB', `${name} "tokenizer.ggml.tokens"`, expected, got)
+  }
   return {
     configJson,
     source: storedSource(name, stored, entries.textsBelow('general.'), () => file.close()),
@@ -157,9 +155,8 @@ function readConfig(
     entries.has(key) ? { [name]: entries.whole(key) } : {}
   const heads = entries.whole(own('attention.head_count'))
   const width = entries.whole(own('embedding_length'))
-  const headSize = entries.has(own('attention.key_length'))
-    ? entries.whole(own('attention.key_length'))
-    : width / heads
+  const keyLength = own('attention.key_length')
+  const headSize = entries.has(keyLength) ? entries.whole(keyLength) : width / heads
   entries.expect(own('attention.value_length'), headSize)
   entries.expect(own('rope.dimension_count'), headSize)
   entries.expect(own('expert_count'), 0)
@@ -180,7 +177,7 @@ function readConfig(
     num_attention_heads: heads,
     num_key_value_heads: heads,
     ...optional(own('attention.head_count_kv'), 'num_key_value_heads'),
-    ...optional(own('attention.key_length'), 'head_dim'),
+    ...optional(keyLength, 'head_dim'),
     intermediate_size: entries.whole(own('feed_forward_length')),
     vocab_size: table ? rowsOf(table.shape).rows : entries.whole(own('vocab_size')),
     max_position_embeddings: entries.whole(own('context_length')),
@@ -202,9 +199,8 @@ function readScaling(
   factors: readonly number[] | undefined,
 ): object | null {
   // llama.cpp scales a file that has a factor and no kind.
-  const kind = entries.has(own('rope.scaling.type'))
-    ? entries.oneOf(own('rope.scaling.type'), ['none', 'linear'])
-    : 'linear'
+  const type = own('rope.scaling.type')
+  const kind = entries.has(type) ? entries.oneOf(type, ['none', 'linear']) : 'linear'
   // An old name of the same.
   const key = [own('rope.scaling.factor'), own('rope.scale_linear')].find((name) => entries.has(name))
   const isLinear = key !== undefined && kind === 'linear'
@@ -218,14 +214,10 @@ const MAX_PAIRS = 2 ** 16
 
 async function readFactors(file: RangedFile, name: string, tensor: GgufTensor): Promise<readonly number[]> {
   const { type, shape, start, byteLength } = tensor
-  if (type.name !== 'F32' || shape.length !== 1 || shape[0] > MAX_PAIRS)
-    throw refuseTensor(
-      'GGUF_SHAPE',
-      name,
-      tensor.name,
-      `F32 [1 to ${MAX_PAIRS}]`,
-      `${type.name} [${shape.join(', ')}]`,
-    )
+  if (type.name !== 'F32' || shape.length !== 1 || shape[0] > MAX_PAIRS) {
+    const got = `${type.name} [${shape.join(', ')}]`
+    throw refuseTensor('GGUF_SHAPE', name, tensor.name, `F32 [1 to ${MAX_PAIRS}]`, got)
+  }
   const { buffer } = await readUnchanged(file, start, byteLength, name)
   return [...new Float32Array(buffer)]
 }

@@ -333,11 +333,8 @@ class JsonReader {
 
   private unexpected(expected: string): InputError {
     const here = this.text.codePointAt(this.position)
-    return this.refuse(
-      'JSON_SYNTAX',
-      expected,
-      here === undefined ? 'the end' : quote(String.fromCodePoint(here)),
-    )
+    const got = here === undefined ? 'the end' : quote(String.fromCodePoint(here))
+    return this.refuse('JSON_SYNTAX', expected, got)
   }
 
   private refuse(code: string, expected: string, got: string): InputError {

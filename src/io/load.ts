@@ -122,20 +122,15 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
   if (config === undefined) {
     // The form in which Meta gives out its models.
     const [original] = await present(folder, ['params.json'])
-    throw refusal(
-      'MODEL_CONFIG',
-      folder,
-      original === undefined ? 'config.json in it' : "a model in Hugging Face's form, with config.json",
-      original === undefined ? 'no such file' : "Meta's own form, with params.json",
-    )
+    const [expected, got] =
+      original === undefined
+        ? ['config.json in it', 'no such file']
+        : ["a model in Hugging Face's form, with config.json", "Meta's own form, with params.json"]
+    throw refusal('MODEL_CONFIG', folder, expected, got)
   }
   if (weights === undefined) {
-    throw refusal(
-      'MODEL_WEIGHTS',
-      folder,
-      `${weightNames.slice(0, -1).join(', ')} or ${weightNames.at(-1)}`,
-      'none',
-    )
+    const expected = `${weightNames.slice(0, -1).join(', ')} or ${weightNames.at(-1)}`
+    throw refusal('MODEL_WEIGHTS', folder, expected, 'none')
   }
   return { folder, weights, all: [config, weights, ...(await present(folder, tokenizerFiles))] }
 }
@@ -192,12 +187,8 @@ export async function openWeights(path: string): Promise<RawTensorSource> {
   if (path.endsWith('.bin')) return openTorch(path)
   if (path.endsWith('.safetensors.index.json')) return openShards(path, '.safetensors', openSafetensors)
   if (path.endsWith('.bin.index.json')) return openShards(path, '.bin', openTorch)
-  throw refusal(
-    'MODEL_FORMAT',
-    path,
-    'a name that ends with .safetensors, .bin, .index.json or .gguf',
-    fileNameOf(path),
-  )
+  const expected = 'a name that ends with .safetensors, .bin, .index.json or .gguf'
+  throw refusal('MODEL_FORMAT', path, expected, fileNameOf(path))
 }
 
 /** Opens a torch checkpoint. Few models have one, so its reader is loaded on first use. */

@@ -28,13 +28,10 @@ export function checkPages(bytes: Uint8Array, metadata: FileMetaData, name: stri
       const start = Number(column.dictionary_page_offset ?? column.data_page_offset)
       const length = Number(column.total_compressed_size)
       values += Number(column.num_values)
-      if (!(start >= 0 && length >= 0 && start + length <= bytes.length && values <= MAX_VALUES))
-        throw refusal(
-          'PARQUET',
-          name,
-          `columns in the file, of at most ${MAX_VALUES} values`,
-          'other columns',
-        )
+      if (!(start >= 0 && length >= 0 && start + length <= bytes.length && values <= MAX_VALUES)) {
+        const expected = `columns in the file, of at most ${MAX_VALUES} values`
+        throw refusal('PARQUET', name, expected, 'other columns')
+      }
       checkColumn(bytes.subarray(start, start + length), Number(column.num_values), name)
     }
 }
@@ -68,10 +65,8 @@ function headerOf(
 function levelsFit(page: PageHeader): boolean {
   const header = page.data_page_header_v2
   if (page.type !== 'DATA_PAGE_V2' || header === undefined) return true
-  const [definitions, repetitions] = [
-    header.definition_levels_byte_length,
-    header.repetition_levels_byte_length,
-  ]
+  const definitions = header.definition_levels_byte_length
+  const repetitions = header.repetition_levels_byte_length
   const levels = definitions + repetitions
   const areCounts = [header.num_nulls, header.num_rows, definitions, repetitions].every(isCount)
   const fits = levels <= page.compressed_page_size && levels <= page.uncompressed_page_size

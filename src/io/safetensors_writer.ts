@@ -124,13 +124,10 @@ function planFile<Tensor extends TensorForm>(
     fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`)
   }
   const text = new TextEncoder().encode(`{${fields.join(',')}}`)
-  if (text.length > TEXT_LIMIT - 8)
-    throw refusal(
-      'SAFETENSORS_HEADER_LIMIT',
-      'safetensors',
-      `a header of at most ${TEXT_LIMIT} bytes`,
-      `${text.length}`,
-    )
+  if (text.length > TEXT_LIMIT - 8) {
+    const expected = `a header of at most ${TEXT_LIMIT} bytes`
+    throw refusal('SAFETENSORS_HEADER_LIMIT', 'safetensors', expected, `${text.length}`)
+  }
   const header = new Uint8Array(8 + Math.ceil(text.length / 8) * 8).fill(0x20)
   new DataView(header.buffer).setBigUint64(0, BigInt(header.length - 8), true)
   header.set(text, 8)

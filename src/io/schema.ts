@@ -121,30 +121,24 @@ export function valueThat<Value>(
 
 /** A whole number from `min` to `max`. */
 export function wholeNumber(min: number, max: number): v.GenericSchema<number> {
-  return unsignedZero(
-    valueThat(
-      (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
-      `a whole number from ${min} to ${max}`,
-    ),
-  )
+  const holds = (value: unknown): boolean => Number.isInteger(value) && isBetween(value, min, max)
+  return unsignedZero(valueThat(holds, `a whole number from ${min} to ${max}`))
 }
 
 /** A number from `min` to `max`. */
 export function numberBetween(min: number, max: number): v.GenericSchema<number> {
-  return unsignedZero(
-    valueThat(
-      (value) => typeof value === 'number' && value >= min && value <= max,
-      `a number from ${min} to ${max}`,
-    ),
-  )
+  const holds = (value: unknown): boolean => isBetween(value, min, max)
+  return unsignedZero(valueThat(holds, `a number from ${min} to ${max}`))
+}
+
+function isBetween(value: unknown, min: number, max: number): boolean {
+  return typeof value === 'number' && value >= min && value <= max
 }
 
 /** The same with 0 for -0, which is another spelling of it. */
 function unsignedZero(schema: v.GenericSchema<number>): v.GenericSchema<number> {
-  return v.pipe(
-    schema,
-    v.transform((value) => value + 0),
-  )
+  const unsigned = v.transform((value: number) => value + 0)
+  return v.pipe(schema, unsigned)
 }
 
 /** The seed of a generator: 32 bits. */

@@ -16,13 +16,8 @@ export const MAX_DIMENSIONS = 32
 export function checkTensorName(name: string, file: string): void {
   if (name.length >= 1 && name.length <= MAX_NAME_LENGTH && name.isWellFormed() && !/\p{Cc}/u.test(name))
     return
-  const got = `${quote(name)} of ${name.length}`
-  throw refusal(
-    'TENSOR_NAME',
-    file,
-    `tensor names of 1 to ${MAX_NAME_LENGTH} characters, no control marks`,
-    got,
-  )
+  const expected = `tensor names of 1 to ${MAX_NAME_LENGTH} characters, no control marks`
+  throw refusal('TENSOR_NAME', file, expected, `${quote(name)} of ${name.length}`)
 }
 
 /**
@@ -39,12 +34,8 @@ export function byteLengthOf(dtype: SourceDtype, shape: readonly number[], subje
   for (const size of shape) {
     if (size !== 0) bytes *= size
     if (!Number.isSafeInteger(bytes)) {
-      throw refusal(
-        'TENSOR_OVERFLOW',
-        subject(),
-        'a size of at most 2^53 - 1 bytes',
-        `shape [${shape.join(', ')}]`,
-      )
+      const got = `shape [${shape.join(', ')}]`
+      throw refusal('TENSOR_OVERFLOW', subject(), 'a size of at most 2^53 - 1 bytes', got)
     }
   }
   return shape.includes(0) ? 0 : bytes

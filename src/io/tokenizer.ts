@@ -92,10 +92,9 @@ export const tokenizerFiles: readonly string[] = ['vocab.json', 'merges.txt', 't
  * @throws InputError TOKENIZER_FILES if only one of the pair is there, and as `vocabulary.ts` and `tokenizer_json.ts` say.
  */
 export async function openTokenizer(folder: string): Promise<Tokenizer | null> {
-  const [vocab, merges, whole] = tokenizerFiles.map((name) => joinPath(folder, name))
-  const [hasVocab, hasMerges, hasWhole] = await Promise.all(
-    [vocab, merges, whole].map((path) => isThere(path)),
-  )
+  const paths = tokenizerFiles.map((name) => joinPath(folder, name))
+  const [vocab, merges, whole] = paths
+  const [hasVocab, hasMerges, hasWhole] = await Promise.all(paths.map(isThere))
   if (hasWhole) {
     // Its schemas are loaded where they are needed.
     const { parseTokenizerJson } = await import('./tokenizer_json.ts')
@@ -105,12 +104,8 @@ export async function openTokenizer(folder: string): Promise<Tokenizer | null> {
     return createTokenizer(parseVocabularyFiles(await readWhole(vocab), await readWhole(merges)))
   }
   if (hasVocab || hasMerges) {
-    throw refusal(
-      'TOKENIZER_FILES',
-      folder,
-      'both vocab.json and merges.txt',
-      `only ${hasVocab ? 'the first' : 'the second'}`,
-    )
+    const got = `only ${hasVocab ? 'the first' : 'the second'}`
+    throw refusal('TOKENIZER_FILES', folder, 'both vocab.json and merges.txt', got)
   }
   return null
 }

@@ -60,12 +60,8 @@ function addTokens(ids: Map<string, number>, list: JsonValue | undefined): Set<s
     const id = checkId(item.get('id'), () => `${name} ${quote(content)}`)
     const known = ids.get(content)
     if (known !== undefined && known !== id) {
-      throw refusal(
-        'TOKENIZER_VOCAB',
-        `${name} ${quote(content)}`,
-        `id ${known} as in the vocabulary`,
-        `${id}`,
-      )
+      const expected = `id ${known} as in the vocabulary`
+      throw refusal('TOKENIZER_VOCAB', `${name} ${quote(content)}`, expected, `${id}`)
     }
     ids.set(content, id)
     special.add(content)
@@ -120,23 +116,18 @@ const byteLevel = v.object({
   add_prefix_space: v.literal(false, 'false'),
   use_regex: v.optional(v.boolean(), true),
 })
-const steps = v.array(v.variant('type', [digits, split, byteLevel]))
+const pretokenizers = v.array(v.variant('type', [digits, split, byteLevel]))
+const cutting = v.variant('type', [byteLevel, v.object({ type: v.literal('Sequence'), pretokenizers })])
 
 function readByteLevel(json: JsonMap, ignoreMerges: boolean): Spelling {
   const normalizer = readPart(json, 'normalizer', v.nullable(nfc))
   readPart(json, 'decoder', v.nullable(v.object({ type: type('ByteLevel') })))
-  const found = readPart(
-    json,
-    'pre_tokenizer',
-    v.variant('type', [byteLevel, v.object({ type: v.literal('Sequence'), pretokenizers: steps })]),
-  )
+  const found = readPart(json, 'pre_tokenizer', cutting)
   const list = found.type === 'Sequence' ? found.pretokenizers : [found]
-  if (list.findIndex((step) => step.type === 'ByteLevel') !== list.length - 1)
-    throw unsupported(
-      'pre_tokenizer',
-      'ByteLevel once, at the end',
-      list.map((step) => step.type).join() || 'nothing',
-    )
+  if (list.findIndex((step) => step.type === 'ByteLevel') !== list.length - 1) {
+    const got = list.map((step) => step.type).join() || 'nothing'
+    throw unsupported('pre_tokenizer', 'ByteLevel once, at the end', got)
+  }
   const patterns = list.flatMap((step): PatternName[] => {
     if (step.type === 'Digits') return [step.individual_digits ? 'digit' : 'digits']
     if (step.type === 'ByteLevel') return step.use_regex ? ['gpt-2'] : []
@@ -180,12 +171,10 @@ const strip = v.object({
 function readByteFallback(json: JsonMap): Spelling {
   const marked = readPart(json, 'normalizer', v.nullable(markSpaces))
   const splitter = readPart(json, 'pre_tokenizer', v.nullable(metaspace))
-  if ((marked === null) === (splitter === null))
-    throw unsupported(
-      'pre_tokenizer',
-      'Metaspace, or a normalizer that replaces spaces',
-      marked ? 'both' : 'neither',
-    )
+  if ((marked === null) === (splitter === null)) {
+    const got = marked ? 'both' : 'neither'
+    throw unsupported('pre_tokenizer', 'Metaspace, or a normalizer that replaces spaces', got)
+  }
   const puts = splitter === null ? marked?.type === 'Sequence' : splitter.prepend_scheme !== 'never'
   const space = !puts ? 'never' : splitter === null ? 'always' : 'unlessThere'
   // What is put before a text is taken away again.
@@ -211,22 +200,15 @@ const template = v.object({
   special_tokens: v.record(v.string(), v.object({ ids: v.array(v.number()) })),
 })
 const processor = v.variant('type', [template, v.object({ type: v.literal('ByteLevel') })])
+const processors = v.array(processor)
+const processing = v.variant('type', [processor, v.object({ type: v.literal('Sequence'), processors })])
 
 /** The ids around a text: those of a template, else those of OPT. */
 function readTemplate(
   json: JsonMap,
   ids: ReadonlyMap<string, number>,
 ): Pick<Vocabulary, 'prefix' | 'suffix'> {
-  const found = readPart(
-    json,
-    'post_processor',
-    v.nullable(
-      v.variant('type', [
-        processor,
-        v.object({ type: v.literal('Sequence'), processors: v.array(processor) }),
-      ]),
-    ),
-  )
+  const found = readPart(json, 'post_processor', v.nullable(processing))
   const list = found === null ? [] : found.type === 'Sequence' ? found.processors : [found]
   const [own, ...others] = list.filter((one) => one.type === 'TemplateProcessing')
   if (own === undefined) return { prefix: optPrefix(ids), suffix: [] }
@@ -237,12 +219,8 @@ function readTemplate(
       const token = 'SpecialToken' in part ? part.SpecialToken.id : ''
       const found = Object.hasOwn(own.special_tokens, token) ? own.special_tokens[token].ids : []
       if (found.length > 0 && found.every((id) => known.has(id))) return found
-      throw refusal(
-        'TOKENIZER_VOCAB',
-        'tokenizer.json post_processor.single',
-        'sequence A once, and special tokens with ids',
-        quote(token),
-      )
+      const expected = 'sequence A once, and special tokens with ids'
+      throw refusal('TOKENIZER_VOCAB', 'tokenizer.json post_processor.single', expected, quote(token))
     })
   if (at === -1 || others.length > 0)
     throw unsupported('post_processor', 'one template with sequence A', 'another')

@@ -67,14 +67,10 @@ export function storagesOf(
     if (view) said.push([view.key, `${dtype}, ${view.length} from ${view.offset} on of storage ${key}`])
     for (const [one, meaning] of said) {
       const known = meanings.get(one) ?? meaning
-      if (known !== meaning)
-        throw refuseTensor(
-          'TORCH_STORAGE_TYPE',
-          name,
-          tensor,
-          `one meaning of key ${one}`,
-          `${meaning} and ${known}`,
-        )
+      if (known !== meaning) {
+        const got = `${meaning} and ${known}`
+        throw refuseTensor('TORCH_STORAGE_TYPE', name, tensor, `one meaning of key ${one}`, got)
+      }
       meanings.set(one, meaning)
     }
     if (!storages.has(key)) storages.set(key, { key, dtype, length, tensor })

@@ -37,12 +37,8 @@ function findRoot(archive: ZipArchive, name: string): string {
   const [root] = /^[^/]+\/(?=data\.pkl$)/.exec(pickles[0]) ?? []
   const stray = [...archive.entries.keys()].find((entry) => root === undefined || !entry.startsWith(root))
   if (root === undefined || stray !== undefined) {
-    throw refusal(
-      'TORCH_PICKLE',
-      name,
-      'everything in one folder, beside data.pkl',
-      quote(stray ?? pickles[0]),
-    )
+    const expected = 'everything in one folder, beside data.pkl'
+    throw refusal('TORCH_PICKLE', name, expected, quote(stray ?? pickles[0]))
   }
   if ([...archive.entries.keys()].some((entry) => entry.startsWith(`${root}code/`))) {
     throw refusal('TORCH_SCRIPT', name, 'a checkpoint of tensors', 'a TorchScript program')

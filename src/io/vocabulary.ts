@@ -118,27 +118,24 @@ export function parseVocabularyFiles(vocab: Uint8Array, merges: Uint8Array): Voc
   const json = parseJson(vocab, 'vocab.json', { maxDepth: 2, numbers: 'integers' })
   const ids = readIds(json, 'vocab.json')
   requireTokens(ids, [...specialTokens, ...byteCharacters])
-  return checkVocabulary(
-    {
-      ids,
-      merges: readMergeLines(decodeText(merges, 'merges.txt')),
-      special: new Set(specialTokens),
-      spelling: GPT2_SPELLING,
-      prefix: optPrefix(ids),
-      suffix: [],
-    },
-    'merges.txt',
-  )
+  const vocabulary: Vocabulary = {
+    ids,
+    merges: readMergeLines(decodeText(merges, 'merges.txt')),
+    special: new Set(specialTokens),
+    spelling: GPT2_SPELLING,
+    prefix: optPrefix(ids),
+    suffix: [],
+  }
+  return checkVocabulary(vocabulary, 'merges.txt')
 }
 
 /** The ids of an object of tokens. @param name of the object, for errors @throws InputError TOKENIZER_VOCAB */
 export function readIds(json: JsonValue | undefined, name: string): Map<string, number> {
   const ids = new Map<string, number>()
-  for (const [token, id] of objectOf(json, 'TOKENIZER_VOCAB', name))
-    ids.set(
-      token,
-      checkId(id, () => `${name} ${quote(token)}`),
-    )
+  for (const [token, value] of objectOf(json, 'TOKENIZER_VOCAB', name)) {
+    const id = checkId(value, () => `${name} ${quote(token)}`)
+    ids.set(token, id)
+  }
   return ids
 }
 
@@ -197,12 +194,8 @@ export function checkVocabulary(vocabulary: Vocabulary, name: string): Vocabular
   for (const [token, id] of ids) {
     const other = tokens.get(id)
     if (other !== undefined) {
-      throw refusal(
-        'TOKENIZER_VOCAB',
-        `token ${quote(token)}`,
-        'a unique id',
-        `${id}, the id of ${quote(other)} too`,
-      )
+      const got = `${id}, the id of ${quote(other)} too`
+      throw refusal('TOKENIZER_VOCAB', `token ${quote(token)}`, 'a unique id', got)
     }
     tokens.set(id, token)
     if (isByteLevel && !special.has(token) && bytesOfToken(token) === null) {

@@ -89,13 +89,8 @@ function storedArchive(file: RangedFile, name: string, places: ReadonlyMap<strin
       const inPassing = length === entry.size && length > 0 && !checked.has(entry.name)
       if (!inPassing) await check(entry)
       let [crc, done] = [0, 0]
-      for await (const part of readParts(
-        file,
-        placeOf(entry).dataOffset + offset,
-        length,
-        partLength,
-        name,
-      )) {
+      const start = placeOf(entry).dataOffset + offset
+      for await (const part of readParts(file, start, length, partLength, name)) {
         if (inPassing) crc = crc32(part, crc)
         done += part.length
         if (inPassing && done === length) judge(entry, crc)
@@ -157,11 +152,10 @@ async function checkEntry(file: RangedFile, name: string, record: ZipRecord, nex
     const got = `${after} bytes after ${quote(entry.name)}`
     throw refuse('ZIP_GAP', 'the next entry at once', got, next - after)
   }
-  if (isDescribed)
-    check(
-      descriptorAgrees(await directory.viewFile(file, next - after, after, name), record),
-      'checksum and sizes',
-    )
+  if (isDescribed) {
+    const descriptor = await directory.viewFile(file, next - after, after, name)
+    check(descriptorAgrees(descriptor, record), 'checksum and sizes')
+  }
   return { ...record, dataOffset }
 }
 

@@ -205,8 +205,8 @@ describe('mutants are killed', () => {
       'no look at the range',
       wrongRangeIsRefused,
       'hub/download.ts',
-      'status === 206 && !new',
-      'status === 207 && !new',
+      'status === 206 && !asked',
+      'status === 207 && !asked',
     ],
     [
       'asking for everything again',

@@ -44,11 +44,6 @@ export class Graphs {
     return { ...this.#counts }
   }
 
-  /** How many are held. */
-  get size(): number {
-    return [...this.#known.values()].filter((graph) => graph !== null).length
-  }
-
   /**
    * Launches by a graph what is worth one.
    * @returns whether it did; else nothing was launched

@@ -10,11 +10,11 @@ import type { AchievedSparsity } from '../../masks/achieved.ts'
 import type { Prefill } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import { methodRow, prefillOf, type Method, type MethodRow } from '../../results/method.ts'
-import { meanAchieved, type Measured } from '../tally.ts'
+import { meanAchieved } from '../tally.ts'
 import type { Metric } from '../../data/tasks/task.ts'
 import type { Provenance } from '../../results/provenance.ts'
 import { askTasks, type AskedTasks, type TaskProgress, type TaskRun } from './asking.ts'
-import { accuracyOf, accuracyOver, meanAccuracy, type Answer } from './score.ts'
+import { accuracyOf, accuracyOver, meanAccuracy, type Accuracy, type Answer } from './score.ts'
 
 /** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
 type TaskScores = Readonly<Record<string, number | string>>
@@ -30,7 +30,7 @@ export interface TaskRow extends MethodRow {
   readonly achieved: AchievedSparsity
   readonly scores: TaskScores
   /** By how much each share is more than the dense one, question by question. */
-  readonly overDense: Readonly<Partial<Record<Metric, Measured>>>
+  readonly overDense: Readonly<Partial<Record<Metric, Accuracy>>>
   /** Share of questions in which the choice of `acc` is the dense one's. */
   readonly agreement: number
   readonly questions: number
@@ -55,7 +55,7 @@ interface TaskMean {
   readonly acc: number
   /** One standard error; null where a task has one question. */
   readonly error: number | null
-  readonly overDense: Measured
+  readonly overDense: Accuracy
 }
 
 /** The results, of a finished run or of a stopped one. */

@@ -8,7 +8,7 @@
 import type { AchievedSparsity } from '../../masks/achieved.ts'
 import { ratioOf } from '../../results/ratio.ts'
 import type { ScoredText } from '../score_window.ts'
-import { measured, skippedBy, type Measured } from '../tally.ts'
+import { measured, skippedBy } from '../tally.ts'
 import type { EvaluatedText, MethodScore } from '../window_evaluator.ts'
 import type { AskedTokens, Request } from '../../data/tasks/prompts.ts'
 import type { Metric } from '../../data/tasks/task.ts'
@@ -61,11 +61,15 @@ function highest(values: readonly number[]): number {
   return values.indexOf(Math.max(...values))
 }
 
-/**
- * How many were answered rightly, as a share. There must be at least one. The error is the sample standard deviation
- * over the square root of the count, as lm-evaluation-harness has it; null below two.
- */
-export function accuracyOf(answers: readonly Answer[], metric: Metric): Measured {
+/** A share of questions, and its standard error. */
+export interface Accuracy {
+  readonly value: number
+  /** Sample standard deviation over the square root of the count, as lm-evaluation-harness has it; null below two. */
+  readonly error: number | null
+}
+
+/** How many were answered rightly, as a share. There must be at least one. */
+export function accuracyOf(answers: readonly Answer[], metric: Metric): Accuracy {
   const n = answers.length
   const right = answers.filter(({ chosen, gold }) => chosen[metric] === gold).length
   const value = right / n
@@ -78,14 +82,14 @@ export function accuracyOver(
   answers: readonly Answer[],
   others: readonly Answer[],
   metric: Metric,
-): Measured {
+): Accuracy {
   const isRight = ({ chosen, gold }: Answer): number => Number(chosen[metric] === gold)
   const more = answers.map((answer, i) => isRight(answer) - isRight(others[i]))
   return measured(ratioOf(more, new Array<number>(more.length).fill(1)))
 }
 
 /** The mean of the shares of several tasks, whose errors are independent; each task counts alike. */
-export function meanAccuracy(tasks: readonly Measured[]): Measured {
+export function meanAccuracy(tasks: readonly Accuracy[]): Accuracy {
   const sum = (values: readonly number[]): number => values.reduce((total, one) => total + one, 0)
   const errors = tasks.map(({ error }) => error)
   const isKnown = errors.every((error) => error !== null)

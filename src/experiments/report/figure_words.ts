@@ -46,7 +46,7 @@ function describeSeries(plot: Plot, { name, points }: PlotSeries): string {
 
 /** Where a point stands on the first axis. */
 export function place({ x }: PlotPoint): string {
-  return typeof x === 'string' ? x : String(x)
+  return String(x)
 }
 
 function amount({ y, error }: PlotPoint): string {

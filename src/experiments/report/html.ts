@@ -111,11 +111,10 @@ async function plotFigure(plot: Plot, id: string, command: string): Promise<Mark
     drawings.push(markup`<svg class="plot ${size.name}" viewBox="0 0 ${width} ${height}" role="img" aria-labelledby="${own}-title" aria-describedby="${own}-text" xmlns="http://www.w3.org/2000/svg"><title id="${own}-title">${plot.title}</title><desc id="${own}-text">${describePlot(plot)}</desc>${trusted(content)}</svg>
 `)
   }
-  const missing = countMissing(plot)
   return markup`<figure>
 <h3>${plot.title}</h3>
 ${plot.series.length > 1 ? legend(plot) : null}${drawings}<figcaption>
-${caption(plot, missing)}
+${caption(plot)}
 <details><summary>The figure in numbers</summary>${pointsTable(plot)}</details>
 <code class="made-by">${command}</code>
 </figcaption>
@@ -124,7 +123,8 @@ ${caption(plot, missing)}
 }
 
 /** Notes on a drawing: its error bars, a logarithmic scale, missing points; null if there are none. */
-function caption(plot: Plot, missing: number): Content {
+function caption(plot: Plot): Content {
+  const missing = countMissing(plot)
   const bars = plot.series.some(({ points }) => points.some(({ error }) => error !== undefined))
   const words = [
     bars ? 'Error bars are one standard error to each side.' : '',

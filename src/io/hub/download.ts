@@ -203,13 +203,11 @@ class Filling {
     if (length !== null && !headers.has('content-encoding') && Number(length) !== rest)
       throw hubRefusal('HUB_SIZE', subject, `${rest} bytes`, length)
     const range = headers.get('content-range')
-    if (status === 206 && !new RegExp(`^bytes ${this.#done}-\\d+/(?:${file.size}|\\*)$`).test(range ?? ''))
-      throw hubRefusal(
-        'HUB_ANSWER',
-        subject,
-        `bytes from ${this.#done} of ${file.size}`,
-        quote(range ?? 'nothing'),
-      )
+    const asked = new RegExp(`^bytes ${this.#done}-\\d+/(?:${file.size}|\\*)$`)
+    if (status === 206 && !asked.test(range ?? '')) {
+      const expected = `bytes from ${this.#done} of ${file.size}`
+      throw hubRefusal('HUB_ANSWER', subject, expected, quote(range ?? 'nothing'))
+    }
   }
 
   async #restart(): Promise<void> {

@@ -67,13 +67,10 @@ export async function downloadModel(
   { signal, onProgress }: HubOptions = {},
 ): Promise<Map<string, Blob>> {
   for (const { name, size } of files)
-    if (size > MAX_BYTES)
-      throw hubRefusal(
-        'HUB_SIZE',
-        `${origin.repository} ${name}`,
-        `at most ${MAX_BYTES} bytes without a disk`,
-        `${size}`,
-      )
+    if (size > MAX_BYTES) {
+      const expected = `at most ${MAX_BYTES} bytes without a disk`
+      throw hubRefusal('HUB_SIZE', `${origin.repository} ${name}`, expected, `${size}`)
+    }
   const client = new HubClient(settings)
   const blobs = new Map<string, Blob>()
   let before = 0
