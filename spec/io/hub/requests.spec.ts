@@ -4,20 +4,18 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
-import { openHubModel } from '../../../src/io/hub.ts'
+import { expect } from 'vitest'
 import {
   codeOf,
   content,
   errorOf,
-  expectKilled,
   hubCase,
   misbehaving,
   noise,
+  stateHubLaw,
   weights,
   type HubCase,
   type HubLaw,
-  type Mutant,
 } from './hub_cases.ts'
 import type { Exchange, Misbehaviour } from '../mock_hub.ts'
 
@@ -178,83 +176,41 @@ const pagesAreTheHubs: HubLaw = async (open) => {
 
 // ---- What they judge --------------------------------------------------------------------------------------------
 
-const laws: Record<string, HubLaw> = {
-  'the token is sent to the hub only': tokenStaysAtTheHub,
-  'an answer that is not the file is refused by name, and not kept': badAnswersAreRefused,
-  'facts about a model come from the hub only': factsComeFromTheHub,
-  'a list of files with invalid values is refused': listsAreJudged,
-  'the next page of a list is requested from the hub only': pagesAreTheHubs,
-}
+stateHubLaw('the token is sent to the hub only', tokenStaysAtTheHub, {
+  'the token for everyone': ['hub/requests.ts', 'atHub && token', 'token'],
+  'another port is the same hub': [
+    'hub/requests.ts',
+    'href.startsWith(`${this.base}/`)',
+    'href.startsWith(this.base.slice(0, 16))',
+  ],
+})
 
-test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))
+stateHubLaw('an answer that is not the file is refused by name, and not kept', badAnswersAreRefused, {
+  'any redirect': ['hub/requests.ts', "to.username === '' && to.password === ''", 'true'],
+  'no look at the type': ['hub/download.ts', '/^text\\/html\\b/i.test', '/^never$/.test'],
+  'no look at the hash': ['hub/download.ts', 'if (again !== download.file.hash) {', 'if (again === null) {'],
+  'no look at the length': ['hub/download.ts', 'Number(length) !== rest', 'false'],
+  'no look at the end': ['hub/download.ts', 'this.#done + piece.length > file.size', 'false'],
+  'no look at the etag': ['hub/download.ts', 'etag !== null && etag !== file.hash', 'false'],
+})
 
-describe('mutants are killed', () => {
-  test.each<Mutant>([
-    ['the token for everyone', tokenStaysAtTheHub, 'hub/requests.ts', 'atHub && token', 'token'],
-    [
-      'another port is the same hub',
-      tokenStaysAtTheHub,
-      'hub/requests.ts',
-      'href.startsWith(`${this.base}/`)',
-      'href.startsWith(this.base.slice(0, 16))',
-    ],
-    [
-      'facts from anywhere',
-      factsComeFromTheHub,
-      'hub/requests.ts',
-      'request.hubOnly && !atHub',
-      'request.hubOnly && atHub && !atHub',
-    ],
-    [
-      'pages from anywhere',
-      pagesAreTheHubs,
-      'hub/requests.ts',
-      'request.hubOnly && !atHub',
-      'request.hubOnly && atHub && !atHub',
-    ],
-    [
-      'any redirect',
-      badAnswersAreRefused,
-      'hub/requests.ts',
-      "to.username === '' && to.password === ''",
-      'true',
-    ],
-    [
-      'no look at the type',
-      badAnswersAreRefused,
-      'hub/download.ts',
-      '/^text\\/html\\b/i.test',
-      '/^never$/.test',
-    ],
-    [
-      'no look at the hash',
-      badAnswersAreRefused,
-      'hub/download.ts',
-      'if (again !== download.file.hash) {',
-      'if (again === null) {',
-    ],
-    ['no look at the length', badAnswersAreRefused, 'hub/download.ts', 'Number(length) !== rest', 'false'],
-    [
-      'no look at the end',
-      badAnswersAreRefused,
-      'hub/download.ts',
-      'this.#done + piece.length > file.size',
-      'false',
-    ],
-    [
-      'no look at the etag',
-      badAnswersAreRefused,
-      'hub/download.ts',
-      'etag !== null && etag !== file.hash',
-      'false',
-    ],
-    [
-      'any commit',
-      factsComeFromTheHub,
-      'hub/listing.ts',
-      "typeof sha !== 'string' || !isCommit(sha)",
-      'false',
-    ],
-    ['any hash', listsAreJudged, 'hub/listing.ts', '.test(hash) &&', '.test(hash) !== null &&'],
-  ])('%s', (_, law, ...change) => expectKilled(law, ...change))
+stateHubLaw('facts about a model come from the hub only', factsComeFromTheHub, {
+  'facts from anywhere': [
+    'hub/requests.ts',
+    'request.hubOnly && !atHub',
+    'request.hubOnly && atHub && !atHub',
+  ],
+  'any commit': ['hub/listing.ts', "typeof sha !== 'string' || !isCommit(sha)", 'false'],
+})
+
+stateHubLaw('a list of files with invalid values is refused', listsAreJudged, {
+  'any hash': ['hub/listing.ts', '.test(hash) &&', '.test(hash) !== null &&'],
+})
+
+stateHubLaw('the next page of a list is requested from the hub only', pagesAreTheHubs, {
+  'pages from anywhere': [
+    'hub/requests.ts',
+    'request.hubOnly && !atHub',
+    'request.hubOnly && atHub && !atHub',
+  ],
 })

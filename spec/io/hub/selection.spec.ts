@@ -5,18 +5,16 @@
  */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
-import { openHubModel } from '../../../src/io/hub.ts'
+import { expect } from 'vitest'
 import {
   codeOf,
   content,
-  expectKilled,
   hubCase,
   noise,
   repository,
+  stateHubLaw,
   weights,
   type HubLaw,
-  type Mutant,
 } from './hub_cases.ts'
 
 const commit = 'a'.repeat(40)
@@ -212,79 +210,53 @@ const oneFileIsNamed: HubLaw = async (open) => {
 
 // ---- What they judge --------------------------------------------------------------------------------------------
 
-const laws: Record<string, HubLaw> = {
-  'only the needed files are downloaded, weights last': onlyTheNeededComes,
-  'a repository that is no model is refused, and not cached': incompleteIsRefused,
-  'offline, a revision means the last complete commit': offlineMeansTheLastComplete,
-  'offline, an incomplete model is refused': offlineWantsAllOfIt,
-  'invalid names are refused before any request': namesAreJudged,
-  'a named file is the whole model, online and offline': oneFileIsNamed,
-}
+stateHubLaw('only the needed files are downloaded, weights last', onlyTheNeededComes, {
+  '.bin first': ['load.ts', "  'model.safetensors',\n", ''],
+  'every part of a tokenizer': [
+    'hub/selection.ts',
+    "if (await place.has('tokenizer.json')) return ['tokenizer.json']",
+    '',
+  ],
+  'no chats': ['hub/selection.ts', 'of chatFiles)', 'of [])'],
+})
 
-test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))
+stateHubLaw('a repository that is no model is refused, and not cached', incompleteIsRefused, {
+  'remembered too early': [
+    'hub.ts',
+    'await cache.prepare(commit)',
+    'await cache.prepare(commit), await cache.writeReference(revision, commit)',
+  ],
+})
 
-describe('mutants are killed', () => {
-  test.each<Mutant>([
-    ['.bin first', onlyTheNeededComes, 'load.ts', "  'model.safetensors',\n", ''],
-    [
-      'every part of a tokenizer',
-      onlyTheNeededComes,
-      'hub/selection.ts',
-      "if (await place.has('tokenizer.json')) return ['tokenizer.json']",
-      '',
-    ],
-    ['no chats', onlyTheNeededComes, 'hub/selection.ts', 'of chatFiles)', 'of [])'],
-    [
-      'remembered too early',
-      incompleteIsRefused,
-      'hub.ts',
-      'await cache.prepare(commit)',
-      'await cache.prepare(commit), await cache.writeReference(revision, commit)',
-    ],
-    [
-      'remembered before it is there',
-      offlineMeansTheLastComplete,
-      'hub.ts',
-      'await cache.prepare(commit)',
-      'await cache.prepare(commit), await cache.writeReference(revision, commit)',
-    ],
-    [
-      'never remembered',
-      offlineMeansTheLastComplete,
-      'hub.ts',
-      'await cache.writeReference(revision, commit)',
-      '',
-    ],
-    ['kept for fresh', offlineMeansTheLastComplete, 'hub.ts', 'options.offline ?? used.offline', 'true'],
-    [
-      'a part for the whole',
-      offlineWantsAllOfIt,
-      'hub/selection.ts',
-      "return { names, missing: 'shard' }",
-      'continue',
-    ],
-    ['any reference', offlineWantsAllOfIt, 'hub/cache.ts', 'if (isCommit(text)) return text', 'return text'],
-    [
-      'the file forgotten offline',
-      oneFileIsNamed,
-      'hub.ts',
-      'revision, options.file)',
-      'revision, undefined)',
-    ],
-    [
-      'the first GGUF file for the named one',
-      oneFileIsNamed,
-      'hub/selection.ts',
-      "missing: (await place.has(file)) ? null : 'file'",
-      'missing: null',
-    ],
-    ['any id', namesAreJudged, 'hub/names.ts', 'parts.length === 2 &&', 'parts.length > 0 &&'],
-    [
-      'any revision',
-      namesAreJudged,
-      'hub/names.ts',
-      "return safePath(text, 'revision')",
-      "return text + safePath('a', '').slice(1)",
-    ],
-  ])('%s', (_, law, ...change) => expectKilled(law, ...change))
+stateHubLaw('offline, a revision means the last complete commit', offlineMeansTheLastComplete, {
+  'remembered before it is there': [
+    'hub.ts',
+    'await cache.prepare(commit)',
+    'await cache.prepare(commit), await cache.writeReference(revision, commit)',
+  ],
+  'never remembered': ['hub.ts', 'await cache.writeReference(revision, commit)', ''],
+  'kept for fresh': ['hub.ts', 'options.offline ?? used.offline', 'true'],
+})
+
+stateHubLaw('offline, an incomplete model is refused', offlineWantsAllOfIt, {
+  'a part for the whole': ['hub/selection.ts', "return { names, missing: 'shard' }", 'continue'],
+  'any reference': ['hub/cache.ts', 'if (isCommit(text)) return text', 'return text'],
+})
+
+stateHubLaw('invalid names are refused before any request', namesAreJudged, {
+  'any id': ['hub/names.ts', 'parts.length === 2 &&', 'parts.length > 0 &&'],
+  'any revision': [
+    'hub/names.ts',
+    "return safePath(text, 'revision')",
+    "return text + safePath('a', '').slice(1)",
+  ],
+})
+
+stateHubLaw('a named file is the whole model, online and offline', oneFileIsNamed, {
+  'the file forgotten offline': ['hub.ts', 'revision, options.file)', 'revision, undefined)'],
+  'the first GGUF file for the named one': [
+    'hub/selection.ts',
+    "missing: (await place.has(file)) ? null : 'file'",
+    'missing: null',
+  ],
 })
