@@ -14,7 +14,7 @@ import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { roomyModel, withModel, type ModelCase, type Subject } from '../engine/cases.ts'
+import { roomyModel, smallCase, withModel, type ModelCase, type Subject } from '../engine/cases.ts'
 import {
   alone,
   kinds,
@@ -120,15 +120,11 @@ const isTheCurvature = lawForAll(
 
 /** A model of the tests that need many draws. */
 const fixed: ModelCase = {
-  layers: 2,
-  heads: 2,
+  ...smallCase,
   headSize: 4,
   neurons: 5,
   vocabulary: 3,
   positions: 6,
-  embeddingWidth: 0,
-  preNorm: true,
-  finalNorm: true,
   tied: false,
   seed: 11,
 }
