@@ -2,12 +2,11 @@
  * The GGUF files of the bench of peers: numbers are rounded by ggml's rules, and a model comes back from its file.
  */
 import fc from 'fast-check'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { ggufModel, plainTokenizer, tokenizerOf } from '../../bench/peers/gguf_model.ts'
 import { encode, formats, ggufFile, type Format, type WrittenValue } from '../../bench/peers/gguf_writer.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
@@ -20,12 +19,12 @@ import { narrowToF16, widenF16 } from '../../src/tensor/halves.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
 type Encode = typeof encode
 type Symmetric = 'Q8_0' | 'Q4_0'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-gguf-writer-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 /** The numbers that the reader of this project finds in bytes. */
 function decode(format: Format, bytes: Uint8Array<ArrayBuffer>): Float32Array {

@@ -7,8 +7,7 @@
  * src/io/tokenizer_json.ts, src/io/shard_index.ts, src/io/hub/download.ts, src/masks/mask_file.ts,
  * src/predictor/predictor_config_schema.ts, src/calibration/manifest.ts and src/server/requests.ts.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -33,14 +32,14 @@ import { Random } from '../../src/tensor/random.ts'
 import { copyOf, sameData } from '../harness/recorded.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier, isAtTier } from '../harness/tier.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { writeChatModel } from '../library/chat_model.ts'
 import { ask, serverOf } from '../server/served.ts'
 import { openHubModel } from '../../src/io/hub.ts'
 import { codeOf, hubCase } from './hub/hub_cases.ts'
 import { encodeGguf, type EntryValue, type FileTensor } from './gguf_file.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-equivalent-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 await writeChatModel(join(folder, 'model'))
 const opt = await ShadowModel.fromPretrained(join(folder, 'model'), { backend: 'reference' })
 afterAll(() => opt.dispose())

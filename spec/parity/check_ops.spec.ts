@@ -6,10 +6,9 @@
  * src/testing/op_case.ts.
  */
 import fc from 'fast-check'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { checkOps, type OpCheck } from '../../src/parity/check_ops.ts'
 import type { Owed } from '../../src/testing/op_agreement.ts'
 import { evaluate } from '../../src/testing/op_agreement.ts'
@@ -25,9 +24,9 @@ import { arraysOf, shapeOf } from '../../src/testing/op_case.ts'
 import type { Definition } from '../harness/mutate.ts'
 import { law } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-parity-ops-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const options = { seed: 0, small: true }
 const expected = join(folder, 'expected')
