@@ -152,22 +152,19 @@ const withBytes =
     return bytes
   }
 
-test.each<[string, Encode]>([
-  ['numbers without their sign', withNumbers(Math.abs)],
-  ['numbers one step off', withBytes((bytes) => (bytes[5] += 1))],
-  ['a scale one step off', withBytes((bytes) => (bytes[0] ^= 1))],
-  [
-    'the halves of a block changed',
-    (format, x) => encode(format, Float32Array.from([...x.slice(16), ...x.slice(0, 16)])),
-  ],
-  [
-    'high and low bits changed',
-    withBytes((bytes, format) => {
+test.each(
+  Object.entries<Encode>({
+    'numbers without their sign': withNumbers(Math.abs),
+    'numbers one step off': withBytes((bytes) => (bytes[5] += 1)),
+    'a scale one step off': withBytes((bytes) => (bytes[0] ^= 1)),
+    'the halves of a block changed': (format, x) =>
+      encode(format, Float32Array.from([...x.slice(16), ...x.slice(0, 16)])),
+    'high and low bits changed': withBytes((bytes, format) => {
       const first = { F32: 0, F16: 0, Q8_0: bytes.length, Q4_0: 2, Q4_1: 4 }[format]
       for (let i = first; i < bytes.length; i++) bytes[i] = (bytes[i] >> 4) | ((bytes[i] & 15) << 4)
     }),
-  ],
-])('a rounding with %s is killed', async (_, mutant) => {
+  }),
+)('a rounding with %s is killed', async (_, mutant) => {
   await kills(comesBack, mutant)
   await kills(nearEnough, mutant)
 })

@@ -79,16 +79,14 @@ describe('files of torch before 1.6 are read', () => {
     await sameAsZip(read)
   })
 
-  test.each<[string, Read]>([
-    [
-      'a mutant that swaps two tensors',
-      async (bytes) => edited(await read(bytes), ([a, b]) => [{ ...a, bytes: b.bytes }]),
-    ],
-    [
-      'a mutant that drops the last tensor',
-      async (bytes) => edited(await read(bytes), (all) => all.slice(0, -1)),
-    ],
-  ])('%s is killed', async (_, mutant) => {
+  test.each(
+    Object.entries<Read>({
+      'a mutant that swaps two tensors': async (bytes) =>
+        edited(await read(bytes), ([a, b]) => [{ ...a, bytes: b.bytes }]),
+      'a mutant that drops the last tensor': async (bytes) =>
+        edited(await read(bytes), (all) => all.slice(0, -1)),
+    }),
+  )('%s is killed', async (_, mutant) => {
     await expect(sameAsZip(mutant)).rejects.toThrow('expected')
   })
 
@@ -343,13 +341,13 @@ describe('damage', () => {
 
   test('any changed byte is refused, or changes a value, a name or a location', damageIsSeen(read))
 
-  test.each<[string, (bytes: Uint8Array) => Uint8Array]>([
-    [
-      'goes by the keys and overlooks the counts',
-      (bytes) => withPart(bytes, sample.length - two.length - 8, 8),
-    ],
-    ['overlooks the number at the start', (bytes) => withPart(bytes, 0, 15)],
-  ])('a mutant that %s is killed', async (_, repaired) => {
+  test.each(
+    Object.entries<(bytes: Uint8Array) => Uint8Array>({
+      'goes by the keys and overlooks the counts': (bytes) =>
+        withPart(bytes, sample.length - two.length - 8, 8),
+      'overlooks the number at the start': (bytes) => withPart(bytes, 0, 15),
+    }),
+  )('a mutant that %s is killed', async (_, repaired) => {
     await expect(damageIsSeen((bytes) => read(repaired(bytes)))()).rejects.toThrow('byte')
   })
 

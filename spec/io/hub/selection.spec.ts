@@ -22,60 +22,54 @@ const other = 'b'.repeat(40)
 
 // ---- The laws ---------------------------------------------------------------------------------------------------
 
-const needed: [string, Map<string, Buffer>, string[]][] = [
-  [
-    'safetensors before .bin',
-    repository(['config.json', 'pytorch_model.bin', 'model.safetensors']),
-    ['config.json', 'model.safetensors'],
-  ],
-  [
-    'parts before another format',
-    repository(['config.json', 'pytorch_model.bin'], 'model.safetensors.index.json', [
-      'model-2.safetensors',
-      'model-1.safetensors',
-    ]),
-    ['config.json', 'model.safetensors.index.json', 'model-2.safetensors', 'model-1.safetensors'],
-  ],
-  [
-    'a whole before parts',
-    repository(['config.json', 'pytorch_model.bin'], 'pytorch_model.bin.index.json', ['p1.bin']),
-    ['config.json', 'pytorch_model.bin'],
-  ],
-  [
-    'parts of torch',
-    repository(['config.json', 'p3.bin'], 'pytorch_model.bin.index.json', ['p1.bin', 'p2.bin']),
-    ['config.json', 'pytorch_model.bin.index.json', 'p1.bin', 'p2.bin'],
-  ],
-  [
-    'tokenizer.json before a pair',
-    repository(['config.json', 'tokenizer.json', 'merges.txt', 'vocab.json', 'model.safetensors']),
-    ['config.json', 'tokenizer.json', 'model.safetensors'],
-  ],
-  [
-    'tokenizer.json before half a pair',
-    repository(['config.json', 'tokenizer.json', 'vocab.json', 'model.safetensors']),
-    ['config.json', 'tokenizer.json', 'model.safetensors'],
-  ],
-  [
-    'what chats need, where it is',
-    repository([
-      'config.json',
-      'chat_template.jinja',
-      'tokenizer_config.json',
-      'model.safetensors',
-      'x.jinja',
-    ]),
-    ['config.json', 'chat_template.jinja', 'tokenizer_config.json', 'model.safetensors'],
-  ],
-  [
-    'no tokenizer at all',
-    repository(['config.json', 'model.safetensors', 'notes.txt']),
-    ['config.json', 'model.safetensors'],
-  ],
-]
+/** Repositories, and which of their files are downloaded. */
+const needed: Readonly<Record<string, { readonly files: Map<string, Buffer>; readonly expected: string[] }>> =
+  {
+    'safetensors before .bin': {
+      files: repository(['config.json', 'pytorch_model.bin', 'model.safetensors']),
+      expected: ['config.json', 'model.safetensors'],
+    },
+    'parts before another format': {
+      files: repository(['config.json', 'pytorch_model.bin'], 'model.safetensors.index.json', [
+        'model-2.safetensors',
+        'model-1.safetensors',
+      ]),
+      expected: ['config.json', 'model.safetensors.index.json', 'model-2.safetensors', 'model-1.safetensors'],
+    },
+    'a whole before parts': {
+      files: repository(['config.json', 'pytorch_model.bin'], 'pytorch_model.bin.index.json', ['p1.bin']),
+      expected: ['config.json', 'pytorch_model.bin'],
+    },
+    'parts of torch': {
+      files: repository(['config.json', 'p3.bin'], 'pytorch_model.bin.index.json', ['p1.bin', 'p2.bin']),
+      expected: ['config.json', 'pytorch_model.bin.index.json', 'p1.bin', 'p2.bin'],
+    },
+    'tokenizer.json before a pair': {
+      files: repository(['config.json', 'tokenizer.json', 'merges.txt', 'vocab.json', 'model.safetensors']),
+      expected: ['config.json', 'tokenizer.json', 'model.safetensors'],
+    },
+    'tokenizer.json before half a pair': {
+      files: repository(['config.json', 'tokenizer.json', 'vocab.json', 'model.safetensors']),
+      expected: ['config.json', 'tokenizer.json', 'model.safetensors'],
+    },
+    'what chats need, where it is': {
+      files: repository([
+        'config.json',
+        'chat_template.jinja',
+        'tokenizer_config.json',
+        'model.safetensors',
+        'x.jinja',
+      ]),
+      expected: ['config.json', 'chat_template.jinja', 'tokenizer_config.json', 'model.safetensors'],
+    },
+    'no tokenizer at all': {
+      files: repository(['config.json', 'model.safetensors', 'notes.txt']),
+      expected: ['config.json', 'model.safetensors'],
+    },
+  }
 
 const onlyTheNeededComes: HubLaw = async (open) => {
-  for (const [what, files, expected] of needed) {
+  for (const [what, { files, expected }] of Object.entries(needed)) {
     const one = await hubCase(files)
     const { folder } = await open(one.hub.id, {}, one.settings)
     expect([what, readdirSync(folder).toSorted()]).toEqual([what, expected.toSorted()])
