@@ -6,10 +6,8 @@
  * src/evaluation/decode.ts, src/evaluation/text_perplexity.ts, src/evaluation/tasks/asking.ts, src/parity/run_ops.ts,
  * src/calibration/collect.ts, src/calibration/folder.ts and src/io/convert.ts.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { calibrateToFolder } from '../../src/calibration/collect.ts'
 import { textOfDocuments } from '../../src/data/texts.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
@@ -27,10 +25,10 @@ import { memorySource } from '../../src/tensor/memory_source.ts'
 import { makeWindows, smallOptions } from '../calibration/small_calibration.ts'
 import { question, smallConfig, somePages, useSmallModel } from '../evaluation/small_model.ts'
 import { tinyFolder } from '../cli/run_cli.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
 const small = useSmallModel('reference')
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-progress-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 let model: LanguageModel
 beforeAll(() => void ({ model } = small.source()))
 

@@ -5,8 +5,7 @@
  * Tests src/backends/watched.ts, src/bench/op_times.ts and src/web/engine/study.ts. Wrappers of planners that sequences see are
  * in planner_questions.spec.ts.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { watchBackend, wrapOps } from '../../src/backends/watched.ts'
@@ -22,6 +21,7 @@ import { study } from '../../src/web/engine/study.ts'
 import { decisions, studyPlanners } from '../../src/web/engine/study_types.ts'
 import { loadSmallModel } from '../evaluation/small_model.ts'
 import { writeChatModel } from '../library/chat_model.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
 /** The names of all members of an object, inherited ones too, but for those of every object. */
 function memberNames(of: object): string[] {
@@ -166,8 +166,7 @@ test('a watched model has every member of the model, and its numbers', async () 
 })
 
 describe('the planner of a study', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-wrappers-'))
-  afterAll(() => rmSync(folder, { recursive: true }))
+  const folder = temporaryFolder()
   const opened = writeChatModel(join(folder, 'model')).then(() =>
     ShadowModel.fromPretrained(join(folder, 'model'), { backend: 'reference' }),
   )

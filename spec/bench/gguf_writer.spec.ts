@@ -2,12 +2,11 @@
  * The GGUF files of the bench of peers: numbers are rounded by ggml's rules, and a model comes back from its file.
  */
 import fc from 'fast-check'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { ggufModel, plainTokenizer, tokenizerOf } from '../../bench/peers/gguf_model.ts'
 import { encode, formats, ggufFile, type Format, type WrittenValue } from '../../bench/peers/gguf_writer.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
@@ -20,12 +19,12 @@ import { narrowToF16, widenF16 } from '../../src/tensor/halves.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
 type Encode = typeof encode
 type Symmetric = 'Q8_0' | 'Q4_0'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-gguf-writer-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 /** The numbers that the reader of this project finds in bytes. */
 function decode(format: Format, bytes: Uint8Array<ArrayBuffer>): Float32Array {
@@ -153,22 +152,19 @@ const withBytes =
     return bytes
   }
 
-test.each<[string, Encode]>([
-  ['numbers without their sign', withNumbers(Math.abs)],
-  ['numbers one step off', withBytes((bytes) => (bytes[5] += 1))],
-  ['a scale one step off', withBytes((bytes) => (bytes[0] ^= 1))],
-  [
-    'the halves of a block changed',
-    (format, x) => encode(format, Float32Array.from([...x.slice(16), ...x.slice(0, 16)])),
-  ],
-  [
-    'high and low bits changed',
-    withBytes((bytes, format) => {
+test.each(
+  Object.entries<Encode>({
+    'numbers without their sign': withNumbers(Math.abs),
+    'numbers one step off': withBytes((bytes) => (bytes[5] += 1)),
+    'a scale one step off': withBytes((bytes) => (bytes[0] ^= 1)),
+    'the halves of a block changed': (format, x) =>
+      encode(format, Float32Array.from([...x.slice(16), ...x.slice(0, 16)])),
+    'high and low bits changed': withBytes((bytes, format) => {
       const first = { F32: 0, F16: 0, Q8_0: bytes.length, Q4_0: 2, Q4_1: 4 }[format]
       for (let i = first; i < bytes.length; i++) bytes[i] = (bytes[i] >> 4) | ((bytes[i] & 15) << 4)
     }),
-  ],
-])('a rounding with %s is killed', async (_, mutant) => {
+  }),
+)('a rounding with %s is killed', async (_, mutant) => {
   await kills(comesBack, mutant)
   await kills(nearEnough, mutant)
 })

@@ -150,34 +150,28 @@ test('the file states its version, and a node has the name of its first output',
 })
 
 const firstOnly = <Item>(items: readonly Item[]): readonly Item[] => items.slice(0, 1)
-const mutants: readonly (readonly [string, (model: OnnxModel) => OnnxModel])[] = [
-  ['outputs before inputs', (m) => ({ ...m, inputs: m.outputs, outputs: m.inputs })],
-  ['one node', (m) => ({ ...m, nodes: firstOnly(m.nodes) })],
-  ['nodes in another order', (m) => ({ ...m, nodes: m.nodes.toReversed() })],
-  ['no attributes', (m) => ({ ...m, nodes: m.nodes.map((node) => ({ ...node, attributes: {} })) })],
-  ['no domains', (m) => ({ ...m, nodes: m.nodes.map((node) => ({ ...node, domain: '' })) })],
-  [
-    'values from the start of the buffer',
-    (m) => ({
-      ...m,
-      parameters: m.parameters.map((tensor) =>
-        'values' in tensor && tensor.values instanceof Float32Array
-          ? { ...tensor, values: new Float32Array(tensor.values.buffer, 0, tensor.values.length) }
-          : tensor,
-      ),
-    }),
-  ],
-  [
-    'offsets of 32 bits',
-    (m) => ({
-      ...m,
-      parameters: m.parameters.map((tensor) =>
-        'values' in tensor ? tensor : { ...tensor, offset: tensor.offset | 0 },
-      ),
-    }),
-  ],
-]
+const mutants: Readonly<Record<string, (model: OnnxModel) => OnnxModel>> = {
+  'outputs before inputs': (m) => ({ ...m, inputs: m.outputs, outputs: m.inputs }),
+  'one node': (m) => ({ ...m, nodes: firstOnly(m.nodes) }),
+  'nodes in another order': (m) => ({ ...m, nodes: m.nodes.toReversed() }),
+  'no attributes': (m) => ({ ...m, nodes: m.nodes.map((node) => ({ ...node, attributes: {} })) }),
+  'no domains': (m) => ({ ...m, nodes: m.nodes.map((node) => ({ ...node, domain: '' })) }),
+  'values from the start of the buffer': (m) => ({
+    ...m,
+    parameters: m.parameters.map((tensor) =>
+      'values' in tensor && tensor.values instanceof Float32Array
+        ? { ...tensor, values: new Float32Array(tensor.values.buffer, 0, tensor.values.length) }
+        : tensor,
+    ),
+  }),
+  'offsets of 32 bits': (m) => ({
+    ...m,
+    parameters: m.parameters.map((tensor) =>
+      'values' in tensor ? tensor : { ...tensor, offset: tensor.offset | 0 },
+    ),
+  }),
+}
 
-test.each(mutants)('a mutant is killed: %s', (_, breaks) =>
+test.each(Object.entries(mutants))('a mutant is killed: %s', (_, breaks) =>
   kills(comesBack, (model) => writeModel(breaks(model))),
 )

@@ -1,17 +1,15 @@
 /**
  * The bench's torch file is one: every tensor comes back from it as it was described.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { writeTorch, type TorchForm } from '../../bench/torch_writer.ts'
 import { openTorchCheckpoint } from '../../src/io/torch_checkpoint.ts'
 import { elementSize } from '../../src/tensor/dtypes.ts'
 import { contentsOf } from '../io/hostile.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-torch-writer-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 test('a torch file round-trips through its bytes', async () => {
   const forms = new Map<string, TorchForm>([

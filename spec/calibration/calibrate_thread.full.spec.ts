@@ -3,8 +3,6 @@
  *
  * Tests src/evaluation/jobs/job_thread.ts, src/evaluation/jobs/threads.ts and src/jobs/serve_model.ts.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
@@ -21,8 +19,9 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
 import { root, tinyFolder } from '../cli/run_cli.ts'
 import { filesOf, makeWindows, jobsOf, smallOptions } from './small_calibration.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-threads-'))
+const folder = temporaryFolder()
 const path = join(root, tinyFolder)
 let backend: Backend
 let model: JobModel
@@ -31,10 +30,7 @@ beforeAll(async () => {
   const opened = await LanguageModel.load(goldenConfig('preln'), goldenSource('preln'), backend)
   model = { model: opened, hash: 'a'.repeat(64), method: await methodHash() }
 })
-afterAll(() => {
-  model.model.dispose()
-  rmSync(folder, { recursive: true })
-})
+afterAll(() => model.model.dispose())
 
 /** Windows of very different lengths, so that threads overtake each other. */
 const windows = makeWindows(20)

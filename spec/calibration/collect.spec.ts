@@ -5,16 +5,7 @@
  * Tests src/calibration/calibration_files.ts, src/calibration/collect_examples.ts, src/calibration/folder.ts,
  * src/calibration/manifest.ts and src/calibration/open.ts.
  */
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -29,10 +20,11 @@ import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law, type Drawn } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { answerOf, refusalOf } from '../io/hostile.ts'
 import { filesOf, makeSmallModel, makeWindows, smallConfig, smallOptions } from './small_calibration.ts'
 
-const top = mkdtempSync(join(tmpdir(), 'shadowllm-calibration-'))
+const top = temporaryFolder()
 let backend: Backend
 let model: LanguageModel
 let count = 0
@@ -45,7 +37,6 @@ beforeAll(async () => {
 afterAll(() => {
   model.dispose()
   expect(backend.liveBuffers).toBe(0)
-  rmSync(top, { recursive: true })
 })
 
 const windows = makeWindows(5)

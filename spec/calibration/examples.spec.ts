@@ -16,7 +16,7 @@ import type { UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/engine/backward.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
-import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
+import { kills, killsByLaw, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { makeSmallModel, makeWindows, smallConfig } from './small_calibration.ts'
 
 let backend: Backend
@@ -248,44 +248,31 @@ describe('aggregation over examples', () => {
     },
   )
 
-  test.each<[keyof typeof laws, string, Aggregate]>([
-    [
-      'isItsDefinition',
-      'sum over everything',
-      (examples, how) =>
+  killsByLaw<keyof typeof laws, Aggregate>(laws, {
+    isItsDefinition: {
+      'sum over everything': (examples, how) =>
         aggregateScores(
           changed(examples, (v) => v),
           how === 'sum' ? 'mean' : how,
         ),
-    ],
-    [
-      'isItsDefinition',
-      'the last example forgotten',
-      (examples, how) => aggregateScores(examples.slice(0, Math.max(1, examples.length - 1)), how),
-    ],
-    ['countsOrderOnly', 'scores in place of ranks', (examples) => aggregateScores(examples, 'mean')],
-    [
-      'countsOrderOnly',
-      'ranks from above',
-      (examples, how) =>
+      'the last example forgotten': (examples, how) =>
+        aggregateScores(examples.slice(0, Math.max(1, examples.length - 1)), how),
+    },
+    countsOrderOnly: {
+      'scores in place of ranks': (examples) => aggregateScores(examples, 'mean'),
+      'ranks from above': (examples, how) =>
         aggregateScores(
           changed(examples, (v) => v.map((x) => -x)),
           how,
         ),
-    ],
-    [
-      'countsOrderOnly',
-      'ties to the lower index',
-      (examples, how) =>
+      'ties to the lower index': (examples, how) =>
         aggregateScores(
           changed(examples, (v) => v.map((x, i) => x - i / 1e4)),
           how,
         ),
-    ],
-    [
-      'forgetsTheScaleOfLayers',
-      'scaled over the model',
-      (examples, how) =>
+    },
+    forgetsTheScaleOfLayers: {
+      'scaled over the model': (examples, how) =>
         aggregateScores(
           changed(examples, (v) => {
             const [least, most] = [Math.min(...v), Math.max(...v)]
@@ -293,13 +280,10 @@ describe('aggregation over examples', () => {
           }),
           how === 'per-layer' ? 'mean' : how,
         ),
-    ],
-    [
-      'forgetsTheScaleOfLayers',
-      'scaled after adding',
-      (examples) => aggregateScores([{ scores: aggregateScores(examples, 'mean'), group: '' }], 'per-layer'),
-    ],
-  ])('%s kills: %s', (name, _, mutant) => kills(laws[name], mutant))
+      'scaled after adding': (examples) =>
+        aggregateScores([{ scores: aggregateScores(examples, 'mean'), group: '' }], 'per-layer'),
+    },
+  })
 
   test('NaN ranks below every number, and no example gives no ranking', () => {
     const scores = {

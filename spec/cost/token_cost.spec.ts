@@ -232,32 +232,25 @@ describe('the cost of tokens', () => {
   test('equals a count by hand', () => isCountedByHand(tokenCost))
   stateLaw(isTheMeanOfOnes, tokenCost)
 
-  test.each<[string, Cost]>([
-    [
-      'takes the last context minus half a token for the mean context',
-      (model, method, settings) => {
+  test.each(
+    Object.entries<Cost>({
+      'takes the last context minus half a token for the mean context': (model, method, settings) => {
         const cost = tokenCost(model, method, settings)
         const cache =
           (cost.cache * (settings.prompt + settings.tokens / 2)) /
           (settings.prompt + (settings.tokens + 1) / 2)
         return { ...cost, cache, bytes: cost.bytes - cost.cache + cache }
       },
-    ],
-    [
-      'has no cache of the generated tokens',
-      (model, method, settings) => ({
+      'has no cache of the generated tokens': (model, method, settings) => ({
         ...tokenCost(model, method, settings),
         memory: tokenCost(model, method, { ...settings, tokens: 1 }).memory,
       }),
-    ],
-    [
-      'runs the predictor for every token',
-      (model, method, settings) => ({
+      'runs the predictor for every token': (model, method, settings) => ({
         ...tokenCost(model, method === 'shadow' ? 'shadow-token' : method, settings),
         method,
       }),
-    ],
-  ])('mutant: a count that %s: killed', async (_, mutant) => {
+    }),
+  )('mutant: a count that %s: killed', async (_, mutant) => {
     expect(() => isCountedByHand(mutant)).toThrow('gated')
     await kills(isTheMeanOfOnes, mutant)
   })

@@ -118,41 +118,37 @@ function withConfidence(confidence: (weights: Float64Array) => number): Score {
   }
 }
 
-const mutants: [string, Score][] = [
-  ['a look at the first position counts', withConfidence((weights) => Math.max(...weights))],
-  [
-    'the mean of what is looked at',
-    withConfidence((weights) => weights.slice(1).reduce((a, b) => a + b, 0) / (weights.length - 1)),
-  ],
-  [
-    'attention of the neurons’ own layer',
-    (input) => {
-      const { shape } = input.model
-      const T = input.trace.length
-      const { neurons } = scoreLayers(
-        shape,
-        () => new Float32Array(shape.heads),
-        (layer) => {
-          const received = new Float64Array(T)
-          eachAttention(input.trace, layer, (_, __, weights) =>
-            weights.forEach((weight, s) => (received[s] += s === 0 ? 0 : weight / (shape.heads * T))),
-          )
-          const act = input.trace.fc1Act(layer)
-          return sumPerUnit(
-            act.length,
-            shape.neurons,
-            1,
-            (i) => act[i] * received[Math.floor(i / shape.neurons)],
-          )
-        },
-      )
-      return { ...attention.score(input), neurons }
-    },
-  ],
-]
+const mutants: Readonly<Record<string, Score>> = {
+  'a look at the first position counts': withConfidence((weights) => Math.max(...weights)),
+  'the mean of what is looked at': withConfidence(
+    (weights) => weights.slice(1).reduce((a, b) => a + b, 0) / (weights.length - 1),
+  ),
+  'attention of the neurons’ own layer': (input) => {
+    const { shape } = input.model
+    const T = input.trace.length
+    const { neurons } = scoreLayers(
+      shape,
+      () => new Float32Array(shape.heads),
+      (layer) => {
+        const received = new Float64Array(T)
+        eachAttention(input.trace, layer, (_, __, weights) =>
+          weights.forEach((weight, s) => (received[s] += s === 0 ? 0 : weight / (shape.heads * T))),
+        )
+        const act = input.trace.fc1Act(layer)
+        return sumPerUnit(
+          act.length,
+          shape.neurons,
+          1,
+          (i) => act[i] * received[Math.floor(i / shape.neurons)],
+        )
+      },
+    )
+    return { ...attention.score(input), neurons }
+  },
+}
 
 describe('mutants of attention', () => {
-  for (const [name, score] of mutants)
+  for (const [name, score] of Object.entries(mutants))
     test(`${name}: killed`, async () => {
       await expect(isTheDefinition(await createBackend('reference'), score)).rejects.toThrow('largest error')
     })

@@ -3,10 +3,10 @@
  * whose eigenvalues are known, against those.
  */
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { cholesky, inverseTrace, logDeterminant } from '../../src/criteria/cholesky.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { determinant } from './determinant.ts'
 
 /** What is judged: ln det and tr of the inverse of a matrix. */
@@ -69,21 +69,13 @@ test('a matrix that is not positive definite is refused', () => {
   expect(() => cholesky(Float64Array.of(NaN), 1)).toThrow('matrix: expected positive definite')
 })
 
-const mutants: [string, Measure][] = [
-  [
-    'half the logarithm of the determinant',
-    (matrix, N) => ({ ...ours(matrix, N), logDet: ours(matrix, N).logDet / 2 }),
-  ],
-  [
-    'the inverse of the diagonal',
-    (matrix, N) => ({
-      ...ours(matrix, N),
-      trace: Array.from({ length: N }, (_, i) => 1 / matrix[i * (N + 1)]).reduce((a, b) => a + b, 0),
-    }),
-  ],
-]
-
-describe('mutants of cholesky', () => {
-  for (const [name, measure] of mutants)
-    test(`${name}: killed`, () => kills(isDeterminantAndInverse, measure))
+killsEach('%s, of cholesky: killed', isDeterminantAndInverse, {
+  'half the logarithm of the determinant': (matrix, N) => ({
+    ...ours(matrix, N),
+    logDet: ours(matrix, N).logDet / 2,
+  }),
+  'the inverse of the diagonal': (matrix, N) => ({
+    ...ours(matrix, N),
+    trace: Array.from({ length: N }, (_, i) => 1 / matrix[i * (N + 1)]).reduce((a, b) => a + b, 0),
+  }),
 })

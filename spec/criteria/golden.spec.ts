@@ -122,49 +122,44 @@ function withHeads(
   }
 }
 
-const mutants: [string, Criterion, Score][] = [
-  [
-    'plainact-weight with sizes taken before tokens are added',
-    plainactWeight,
-    withNeurons(plainactWeight, ({ gradients, trace, model }, layer) => {
+const mutants: Readonly<Record<string, { readonly criterion: Criterion; readonly score: Score }>> = {
+  'plainact-weight with sizes taken before tokens are added': {
+    criterion: plainactWeight,
+    score: withNeurons(plainactWeight, ({ gradients, trace, model }, layer) => {
       const [z, gz] = [trace.fc1Pre(layer), gradients.fc1Pre(layer)]
       return sumPerUnit(z.length, model.shape.neurons, 1, (i) => Math.abs(z[i] * gz[i]))
     }),
-  ],
-  ['plainact-weight by activation', plainactWeight, plainact.score],
-  ['l2norm before ReLU', l2norm, l2normPre.score],
-  ['l2norm-pre after ReLU', l2normPre, l2norm.score],
-  [
-    'l2norm of heads across the channels of two',
-    l2norm,
-    withHeads(l2norm, ({ trace, model }, layer) => {
+  },
+  'plainact-weight by activation': { criterion: plainactWeight, score: plainact.score },
+  'l2norm before ReLU': { criterion: l2norm, score: l2normPre.score },
+  'l2norm-pre after ReLU': { criterion: l2normPre, score: l2norm.score },
+  'l2norm of heads across the channels of two': {
+    criterion: l2norm,
+    score: withHeads(l2norm, ({ trace, model }, layer) => {
       const { heads, headSize } = model.config
       const shifted = trace.headOut(layer)
       shifted.copyWithin(1, 0)
       return normPerUnit(shifted, heads, headSize)
     }),
-  ],
-  [
-    'gradnorm of neurons by their activation',
-    gradnorm,
-    withNeurons(gradnorm, ({ gradients, model }, layer) =>
+  },
+  'gradnorm of neurons by their activation': {
+    criterion: gradnorm,
+    score: withNeurons(gradnorm, ({ gradients, model }, layer) =>
       normPerUnit(gradients.fc1Pre(layer), model.shape.neurons, 1),
     ),
-  ],
-  [
-    'gradnorm without the root',
-    gradnorm,
-    withHeads(gradnorm, (input, layer) =>
+  },
+  'gradnorm without the root': {
+    criterion: gradnorm,
+    score: withHeads(gradnorm, (input, layer) =>
       gradnorm
         .score(input)
         .heads.slice(layer * input.model.shape.heads, (layer + 1) * input.model.shape.heads)
         .map((norm) => norm * norm),
     ),
-  ],
-  [
-    'fisher squared after the sum over channels',
-    fisher,
-    withHeads(fisher, ({ trace, gradients, model }, layer) => {
+  },
+  'fisher squared after the sum over channels': {
+    criterion: fisher,
+    score: withHeads(fisher, ({ trace, gradients, model }, layer) => {
       const { heads, headSize: K } = model.config
       const [a, g] = [trace.headOut(layer), gradients.headOut(layer)]
       const perToken = Float64Array.from({ length: a.length / K }, (_, row) => {
@@ -174,19 +169,18 @@ const mutants: [string, Criterion, Score][] = [
       })
       return sumPerUnit(perToken.length, heads, 1, (i) => perToken[i] / trace.length)
     }),
-  ],
-  [
-    'fisher added up over tokens',
-    fisher,
-    withNeurons(fisher, ({ trace, gradients, model }, layer) => {
+  },
+  'fisher added up over tokens': {
+    criterion: fisher,
+    score: withNeurons(fisher, ({ trace, gradients, model }, layer) => {
       const [z, gz] = [trace.fc1Pre(layer), gradients.fc1Pre(layer)]
       return sumPerUnit(z.length, model.shape.neurons, 1, (i) => (z[i] * gz[i]) ** 2)
     }),
-  ],
-]
+  },
+}
 
 describe('mutants of the released criteria', () => {
-  for (const [name, criterion, score] of mutants)
+  for (const [name, { criterion, score }] of Object.entries(mutants))
     test(`${name}: killed`, async () => {
       const names = expected.find(([each]) => each === criterion)?.[1]
       if (!names) throw new Error(`${criterion.name}: has no golden scores`)

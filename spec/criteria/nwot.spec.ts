@@ -2,15 +2,15 @@
  * nwot is the determinant of its definition, taken here from the whole kernel over tokens, and for a neuron its closed
  * form.
  */
-import { describe, expect, test } from 'vitest'
+import { expect } from 'vitest'
 import { nwot } from '../../src/criteria/nwot.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
 import { sumPerUnit, scoreLayers } from '../../src/criteria/unit_scores.ts'
-import { createBackend } from '../../src/backends/select.ts'
+import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsEach, lawForAll, lawOf, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type Subject } from '../engine/cases.ts'
 import { textOf, withPass } from './passes.ts'
 import { determinant } from './determinant.ts'
@@ -62,10 +62,15 @@ overQuickBackends((backend) => {
   stateLaw(isTheKernelsDeterminant, { backend, load: LanguageModel.load, score: nwot.score })
 })
 
-const mutants: [string, Score][] = [
-  [
-    'the share of what is off, as the released code',
-    (input) => ({
+killsEach(
+  'nwot by %s: killed',
+  lawOf(isTheKernelsDeterminant, (score: Score) => ({
+    backend: new ReferenceBackend(),
+    load: LanguageModel.load,
+    score,
+  })),
+  {
+    'the share of what is off, as the released code': (input) => ({
       ...nwot.score(input),
       neurons: scoreLayers(
         input.model.shape,
@@ -79,10 +84,7 @@ const mutants: [string, Score][] = [
         },
       ).neurons,
     }),
-  ],
-  [
-    'heads by the sum over their channels, each on its own',
-    (input) => {
+    'heads by the sum over their channels, each on its own': (input) => {
       const { heads, headSize } = input.model.config
       const T = input.trace.length
       return {
@@ -98,13 +100,5 @@ const mutants: [string, Score][] = [
         ).heads,
       }
     },
-  ],
-]
-
-describe('mutants of nwot', () => {
-  for (const [name, score] of mutants)
-    test(`${name}: killed`, async () => {
-      const backend = await createBackend('reference')
-      await kills(isTheKernelsDeterminant, { backend, load: LanguageModel.load, score })
-    })
-})
+  },
+)

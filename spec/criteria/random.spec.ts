@@ -8,7 +8,7 @@ import type { Criterion } from '../../src/criteria/index.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { anyData, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
-import { anyModel, withModel, type ModelCase } from '../engine/cases.ts'
+import { anyModel, smallCase, withModel, type ModelCase } from '../engine/cases.ts'
 import { unitKinds, textOf, withPass } from './passes.ts'
 
 type Score = Criterion['score']
@@ -35,19 +35,7 @@ const knowsItsSeedOnly = lawForAll(
 /** Mean and variance over many seeds of a unit, and no relation between two. */
 async function isUniform(score: Score): Promise<void> {
   const backend = await createBackend('reference')
-  const model: ModelCase = {
-    layers: 2,
-    heads: 2,
-    headSize: 2,
-    neurons: 3,
-    vocabulary: 5,
-    positions: 4,
-    embeddingWidth: 0,
-    preNorm: true,
-    finalNorm: true,
-    tied: true,
-    seed: 3,
-  }
+  const model: ModelCase = { ...smallCase, headSize: 2, neurons: 3, vocabulary: 5, positions: 4, seed: 3 }
   await withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
     const text = textOf(model, new Data(1))
     const draws = Array.from({ length: 2000 }, (_, seed) => withPass(loaded, text, score, { seed }))

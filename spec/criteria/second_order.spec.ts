@@ -14,7 +14,7 @@ import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { roomyModel, withModel, type ModelCase, type Subject } from '../engine/cases.ts'
+import { roomyModel, smallCase, withModel, type ModelCase, type Subject } from '../engine/cases.ts'
 import {
   alone,
   unitKinds,
@@ -120,15 +120,11 @@ const isTheCurvature = lawForAll(
 
 /** A model of the tests that need many draws. */
 const fixed: ModelCase = {
-  layers: 2,
-  heads: 2,
+  ...smallCase,
   headSize: 4,
   neurons: 5,
   vocabulary: 3,
   positions: 6,
-  embeddingWidth: 0,
-  preNorm: true,
-  finalNorm: true,
   tied: false,
   seed: 11,
 }
@@ -188,65 +184,52 @@ test('a token of probability 0 is never drawn', () => {
 })
 
 describe('mutants of second-order', () => {
-  test.each<[string, typeof addCurvature]>([
-    [
-      'the square of the mean, not of the sum',
-      (sums, input, labels, share) => addCurvature(sums, input, labels, share / 2),
-    ],
-    [
-      'one label for all positions',
-      (sums, input, labels, share) =>
+  test.each(
+    Object.entries<typeof addCurvature>({
+      'the square of the mean, not of the sum': (sums, input, labels, share) =>
+        addCurvature(sums, input, labels, share / 2),
+      'one label for all positions': (sums, input, labels, share) =>
         addCurvature(
           sums,
           input,
           labels.map((label) => (label === -100 ? -100 : labels[labels.length - 1])),
           share,
         ),
-    ],
-    [
-      'the labels of the text',
-      (sums, input, labels, share) =>
+      'the labels of the text': (sums, input, labels, share) =>
         addCurvature(
           sums,
           input,
           labels.map((label, t) => (label === -100 ? -100 : input.trace.tokens[t])),
           share,
         ),
-    ],
-  ])('%s: killed', async (_, estimate) => {
+    }),
+  )('%s: killed', async (_, estimate) => {
     const backend = await createBackend('reference')
     await kills(isTheCurvature, { backend, load: LanguageModel.load, estimate })
   })
 
-  test.each<[string, typeof drawLabels]>([
-    [
-      'labels drawn from a row too late',
-      (logits, labels, random) => {
+  test.each(
+    Object.entries<typeof drawLabels>({
+      'labels drawn from a row too late': (logits, labels, random) => {
         const V = logits.length / labels.length
         const late = new Float32Array(logits.length)
         late.set(logits.subarray(V))
         return drawLabels(late, labels, random)
       },
-    ],
-    [
-      'labels drawn evenly',
-      (logits, labels, random) =>
+      'labels drawn evenly': (logits, labels, random) =>
         drawLabels(
           logits.map(() => 0),
           labels,
           random,
         ),
-    ],
-    [
-      'unscored positions drawn',
-      (logits, labels, random) =>
+      'unscored positions drawn': (logits, labels, random) =>
         drawLabels(
           logits,
           labels.map(() => 1),
           random,
         ),
-    ],
-  ])('%s: killed', (_, draw) => expect(() => drawsFromTheModel(draw)).toThrow('expected'))
+    }),
+  )('%s: killed', (_, draw) => expect(() => drawsFromTheModel(draw)).toThrow('expected'))
 
   test('estimates of the text’s own labels: killed', async () => {
     const own: Criterion['score'] = (input) => {

@@ -88,17 +88,17 @@ const change =
   (edit: (window: TextWindow) => TextWindow) =>
   (windows: TextWindow[]): TextWindow[] =>
     windows.map(edit)
-const mutants: [string, (windows: TextWindow[]) => TextWindow[]][] = [
-  ['a token is scored twice', change((window) => ({ ...window, from: Math.max(1, window.from - 1) }))],
-  ['the last window is forgotten', (windows) => windows.slice(0, -1)],
-  [
-    'the window begins one token late',
-    change((w) => ({ tokens: w.tokens.slice(1), from: Math.max(1, w.from - 1) })),
-  ],
-]
+const mutants: Readonly<Record<string, (windows: TextWindow[]) => TextWindow[]>> = {
+  'a token is scored twice': change((window) => ({ ...window, from: Math.max(1, window.from - 1) })),
+  'the last window is forgotten': (windows) => windows.slice(0, -1),
+  'the window begins one token late': change((w) => ({
+    tokens: w.tokens.slice(1),
+    from: Math.max(1, w.from - 1),
+  })),
+}
 
 describe('mutants', () => {
-  test.each(mutants)('%s: killed', async (_, mutant) => {
+  test.each(Object.entries(mutants))('%s: killed', async (_, mutant) => {
     const page: typeof pageWindows = (...args) => mutant(pageWindows(...args))
     const stream: typeof streamWindows = (...args) => mutant(streamWindows(...args))
     await kills(pagesAreRead, page)

@@ -6,10 +6,9 @@
  */
 import fc from 'fast-check'
 import { parquetWriteBuffer } from 'hyparquet-writer'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { firstPages, textOfDocuments } from '../../src/data/texts.ts'
 import {
   detokenise,
@@ -20,10 +19,10 @@ import {
   wikitextOf,
 } from '../../src/data/wikitext.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { developmentData } from './development_data.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-wikitext-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 /** The rules one by one, as published; quadratic where the input is unkind. */
 function byTheRules(page: string): string {

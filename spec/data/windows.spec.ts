@@ -130,19 +130,18 @@ const withText =
   (change: (window: Window) => Window): Cut =>
   (...args) =>
     cutWindows(...args).map(change)
-const mutants: [string, Cut][] = [
-  ['words of the whole window are counted', withText((window) => ({ ...window, words: window.words + 1 }))],
-  ['the prompt forgets </s>', withText((window) => ({ ...window, tokens: window.tokens.subarray(1) }))],
-  [
-    'every model expects </s>',
-    (document, words, sizes) => cutWindows(document, words, { ...sizes, prefixIds: [2] }),
-  ],
-  [
-    'the boundary is off by one token',
-    withText((window) => ({ ...window, promptLength: window.promptLength + 1 })),
-  ],
-]
+const mutants: Readonly<Record<string, Cut>> = {
+  'words of the whole window are counted': withText((window) => ({ ...window, words: window.words + 1 })),
+  'the prompt forgets </s>': withText((window) => ({ ...window, tokens: window.tokens.subarray(1) })),
+  'every model expects </s>': (document, words, sizes) =>
+    cutWindows(document, words, { ...sizes, prefixIds: [2] }),
+  'the boundary is off by one token': withText((window) => ({
+    ...window,
+    promptLength: window.promptLength + 1,
+  })),
+}
 
 describe('mutants of cutWindows', () => {
-  for (const [name, mutant] of mutants) test(`${name}: killed`, () => kills(cutsAreExact, mutant))
+  for (const [name, mutant] of Object.entries(mutants))
+    test(`${name}: killed`, () => kills(cutsAreExact, mutant))
 })

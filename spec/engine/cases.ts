@@ -1,12 +1,13 @@
 /**
  * How the laws of the model, which stand in src/verify/model, are stated here as tests.
  */
-import { describe, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
+import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { ModelCase, ModelLaw, Subject } from '../../src/verify/model/cases.ts'
 import { overBackends, shareOfCases, type Over } from '../harness/backends.ts'
-import { checkOn, someOf } from '../harness/seed.ts'
+import { checkOn, firstFailure, killingRuns, someOf } from '../harness/seed.ts'
 
 export * from '../../src/verify/model/cases.ts'
 
@@ -42,4 +43,20 @@ export function stateLaws(
       test(law.sentence, () => checkModel(someOf(law, share), { backend, load: LanguageModel.load }))
   }
   describe(chapter, () => over(declare, { areLaws: true }))
+}
+
+/**
+ * States that a law of models which judges something besides them, such as a way to make planners, breaks on each wrong one: a
+ * test a mutant. @param title of a test, with %s for the name of its mutant
+ */
+export function findsEach<Judged>(
+  title: string,
+  lawOf: (judged: Judged) => ModelLaw,
+  mutants: Readonly<Record<string, NoInfer<Judged>>>,
+): void {
+  test.each(Object.entries(mutants))(title, async (_, mutant) => {
+    const law = lawOf(mutant)
+    const subject = { backend: new ReferenceBackend(), load: LanguageModel.load }
+    expect(await firstFailure(law, subject, killingRuns(law))).not.toBeNull()
+  })
 }

@@ -4,17 +4,15 @@
 import type { Buffer } from '../../src/backends/backend.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { quantizeSteps } from '../../src/ops/quantized_steps.ts'
-import { wrongBegin, wrongOps, wrongPlannerBy, type Mutant } from './plant.ts'
+import { wrongBegin, wrongOps, wrongPlannerBy, type Mutants } from './plant.ts'
 
 /** The mutants. */
-export const channelMutants: readonly Mutant<'engineChannels'>[] = [
-  {
-    bug: 'masked input channels are read',
+export const channelMutants: Mutants<'engineChannels'> = {
+  'masked input channels are read': {
     plant: wrongPlannerBy('channels', ({ choose }) => ({ choose: (...shown) => choose(...shown).fill(1) })),
     breaks: ['engineChannels'],
   },
-  {
-    bug: 'every token has the input channels that the first one chose',
+  'every token has the input channels that the first one chose': {
     plant: wrongPlannerBy('channels', ({ choose }) => {
       const first = new Map<string, Float32Array>()
       return {
@@ -28,8 +26,7 @@ export const channelMutants: readonly Mutant<'engineChannels'>[] = [
     }),
     breaks: ['engineChannels'],
   },
-  {
-    bug: 'input channels of the prompt are masked after its first token',
+  'input channels of the prompt are masked after its first token': {
     plant: wrongBegin((right, { config: { vocabulary: V } }) => (options) => {
       const sequence = right(options)
       const feed = sequence.feed.bind(sequence)
@@ -44,8 +41,7 @@ export const channelMutants: readonly Mutant<'engineChannels'>[] = [
     }),
     breaks: ['engineChannels'],
   },
-  {
-    bug: 'activations are rounded for int8 before their input channels are masked',
+  'activations are rounded for int8 before their input channels are masked': {
     plant: wrongOps((right, backend) => {
       const rounded = new Map<Buffer, Float32Array>()
       return {
@@ -70,8 +66,7 @@ export const channelMutants: readonly Mutant<'engineChannels'>[] = [
     }),
     breaks: ['engineChannels'],
   },
-  {
-    bug: 'what is masked for the matrices is masked in the stream',
+  'what is masked for the matrices is masked in the stream': {
     plant: wrongOps((right) => ({
       mask_units(y, x, mask) {
         if (y !== x) right.mask_units(x, x, mask)
@@ -80,4 +75,4 @@ export const channelMutants: readonly Mutant<'engineChannels'>[] = [
     })),
     breaks: ['engineChannels'],
   },
-]
+}

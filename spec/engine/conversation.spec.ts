@@ -19,18 +19,16 @@ import { Random } from '../../src/tensor/random.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
-import { withModel, type ModelCase } from './cases.ts'
+import { smallCase, withModel, type ModelCase } from './cases.ts'
 
 const model: ModelCase = {
+  ...smallCase,
   layers: 3,
   heads: 4,
   headSize: 4,
   neurons: 20,
   vocabulary: 40,
   positions: 64,
-  embeddingWidth: 0,
-  preNorm: true,
-  finalNorm: true,
   tied: false,
   seed: 5,
 }

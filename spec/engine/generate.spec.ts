@@ -18,18 +18,15 @@ import { traceForward } from '../../src/engine/trace.ts'
 import { LanguageModel as Model } from '../../src/engine/language_model.ts'
 import { overBackends } from '../harness/backends.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { feedOnce, withModel, type ModelCase } from './cases.ts'
+import { feedOnce, smallCase, withModel, type ModelCase } from './cases.ts'
 
 const model: ModelCase = {
-  layers: 2,
+  ...smallCase,
   heads: 3,
   headSize: 4,
   neurons: 20,
   vocabulary: 40,
   positions: 24,
-  embeddingWidth: 0,
-  preNorm: true,
-  finalNorm: true,
   tied: false,
   seed: 5,
 }

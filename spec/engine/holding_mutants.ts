@@ -5,21 +5,19 @@ import type { Buffer } from '../../src/backends/backend.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { BLOCK } from '../../src/tensor/int4.ts'
 import type { engineLaws } from '../../src/verify/model/engine_laws.ts'
-import { wrongBackend, wrongBegin, wrongOps, type Mutant } from './plant.ts'
+import { wrongBackend, wrongBegin, wrongOps, type Mutants } from './plant.ts'
 import type { sequenceLaws } from '../../src/verify/model/sequence_laws.ts'
 import type { storageLaws } from '../../src/verify/model/storage_laws.ts'
 
 type LawName = keyof typeof engineLaws | keyof typeof sequenceLaws | keyof typeof storageLaws
 
 /** The mutants of this page. */
-export const holdingMutants: readonly Mutant<LawName>[] = [
-  {
-    bug: 'the past is kept as float32 whatever weights are stored as',
+export const holdingMutants: Mutants<LawName> = {
+  'the past is kept as float32 whatever weights are stored as': {
     plant: wrongBegin((right) => (options) => right({ ...options, cache: options?.cache ?? 'f32' })),
     breaks: ['pastFollowsWeights'],
   },
-  {
-    bug: 'packing copies the row after the one that is wanted',
+  'packing copies the row after the one that is wanted': {
     plant: wrongOps((right, backend) => ({
       copy_rows(y, x, slots, rows) {
         const last = x.shape[0] - 1
@@ -30,8 +28,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineLogits', 'anyRun'],
   },
-  {
-    bug: 'packed rows that changed their places are added in the order they stand in',
+  'packed rows that changed their places are added in the order they stand in': {
     plant: wrongOps((right) => ({
       linear_input_major(y, x, weight, bias, inputs) {
         const packed = inputs?.length === x.shape[1]
@@ -40,8 +37,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineSchedule', 'anyRun'],
   },
-  {
-    bug: 'half precision is cut off, not rounded',
+  'half precision is cut off, not rounded': {
     plant: wrongOps((right, backend) => ({
       narrow(y, x) {
         const by = y.dtype === 'bf16' ? 0.996 : 1
@@ -52,8 +48,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineLogits', 'engineGradients'],
   },
-  {
-    bug: 'every int8 row has the scale of the first',
+  'every int8 row has the scale of the first': {
     plant: wrongOps((right, backend) => ({
       linear(y, x, weight, ...rest) {
         if (!('scales' in weight)) return right.linear(y, x, weight, ...rest)
@@ -64,8 +59,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['int8IsNearRounded', 'engineLogits'],
   },
-  {
-    bug: 'packing leaves the scales of int8 rows behind',
+  'packing leaves the scales of int8 rows behind': {
     plant: wrongOps((right) => {
       let copies = 0
       return {
@@ -78,8 +72,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
     }),
     breaks: ['engineLogits', 'anyRun'],
   },
-  {
-    bug: 'packed int4 inputs have the blocks of their places',
+  'packed int4 inputs have the blocks of their places': {
     plant: wrongOps((right, backend) => ({
       linear_input_major(y, x, weight, ...rest) {
         if (!('blocks' in weight)) return right.linear_input_major(y, x, weight, ...rest)
@@ -91,8 +84,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineLogits'],
   },
-  {
-    bug: 'of int4 inputs the first tile of outputs is packed',
+  'of int4 inputs the first tile of outputs is packed': {
     plant: wrongOps((right) => {
       let rowsOfFirst: Buffer | null = null
       return {
@@ -105,15 +97,13 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
     }),
     breaks: ['engineLogits', 'engineSchedule'],
   },
-  {
-    bug: 'int4 rows of outputs are packed from the first place on, wherever they belong',
+  'int4 rows of outputs are packed from the first place on, wherever they belong': {
     plant: wrongOps((right) => ({
       copy_interleaved_rows: (y, x, _, ...rest) => right.copy_interleaved_rows(y, x, null, ...rest),
     })),
     breaks: ['engineSchedule'],
   },
-  {
-    bug: 'bf16 rows lose their last number where there is one token',
+  'bf16 rows lose their last number where there is one token': {
     plant: wrongOps((right, backend) => ({
       linear(y, x, weight, bias, rows) {
         const [T, I] = x.shape
@@ -125,8 +115,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineLogits', 'anyRun'],
   },
-  {
-    bug: 'the stream does not reach a second backend',
+  'the stream does not reach a second backend': {
     plant: () =>
       wrongBackend((right) => ({
         sibling: () => {
@@ -137,8 +126,7 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
       })),
     breaks: ['engineLogits', 'anyRun'],
   },
-  {
-    bug: 'packing forgets biases',
+  'packing forgets biases': {
     plant: wrongOps((right) => ({
       copy_rows(y, x, slots, rows) {
         if (x.shape[1] !== 1) right.copy_rows(y, x, slots, rows)
@@ -146,4 +134,4 @@ export const holdingMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineLogits', 'anyRun'],
   },
-]
+}

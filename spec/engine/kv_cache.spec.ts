@@ -15,51 +15,24 @@ const makeCache = (): KeyValueCache => new KeyValueCache(config, 'f32')
 
 test.each([
   // The first time as much as is needed or hinted at, and never more than there are positions.
-  [[[3, 0]], [3]],
-  [[[3, 8]], [8]],
-  [[[3, 1000]], [positions]],
+  { needed: [3], hints: [0], rooms: [3] },
+  { needed: [3], hints: [8], rooms: [8] },
+  { needed: [3], hints: [1000], rooms: [positions] },
   // After that twice as much, or what is needed, if that is more.
-  [
-    [
-      [3, 0],
-      [4, 50],
-    ],
-    [3, 6],
-  ],
-  [
-    [
-      [3, 0],
-      [9, 0],
-    ],
-    [3, 9],
-  ],
-  [
-    [
-      [60, 0],
-      [61, 0],
-    ],
-    [60, positions],
-  ],
+  { needed: [3, 4], hints: [0, 50], rooms: [3, 6] },
+  { needed: [3, 9], hints: [0, 0], rooms: [3, 9] },
+  { needed: [60, 61], hints: [0, 0], rooms: [60, positions] },
   // What there is room for changes nothing.
-  [
-    [
-      [8, 0],
-      [5, 90],
-      [8, 0],
-    ],
-    [8, 8, 8],
-  ],
-])('asked for %j (positions needed, hint) a cache has room for %j', (asked, expected) => {
+  { needed: [8, 5, 8], hints: [0, 90, 0], rooms: [8, 8, 8] },
+])('asked for $needed positions, with the hints $hints, a cache has room for $rooms', (given) => {
   const cache = makeCache()
-  cache.reserve(...([asked[0][0], 0, asked[0][1]] as const))
-  cache.layer(0, backend, 2)
-  const found = [cache.capacity]
-  for (const [needed, hint] of asked.slice(1)) {
-    cache.reserve(needed, 1, hint)
-    found.push(cache.capacity)
-  }
+  const found = given.needed.map((needed, i) => {
+    cache.reserve(needed, i === 0 ? 0 : 1, given.hints[i])
+    if (i === 0) cache.layer(0, backend, 2)
+    return cache.capacity
+  })
   cache.dispose()
-  expect(found).toEqual(expected)
+  expect(found).toEqual(given.rooms)
   expect(backend.liveBuffers).toBe(0)
 })
 

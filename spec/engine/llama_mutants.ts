@@ -5,14 +5,13 @@ import type { Buffer } from '../../src/backends/backend.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
 import type { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import type { gradientLaws } from '../../src/verify/model/gradient_laws.ts'
-import { wrongLoad, wrongOps, type Mutant } from './plant.ts'
+import { wrongLoad, wrongOps, type Mutants } from './plant.ts'
 
 type LawName = keyof typeof engineLaws | keyof typeof gradientLaws
 
 /** The mutants of this page. */
-export const llamaMutants: readonly Mutant<LawName>[] = [
-  {
-    bug: 'heads read key heads in turn: h mod G, and not by groups of neighbours',
+export const llamaMutants: Mutants<LawName> = {
+  'heads read key heads in turn: h mod G, and not by groups of neighbours': {
     plant: wrongOps((right, backend) => ({
       attention(y, query, key, value, heads, keyHeads, scale, S) {
         const [G, , K] = valuesOf(key).shape
@@ -24,16 +23,14 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineLogits', 'engineGradients'],
   },
-  {
-    bug: 'packed heads read key heads by their new places, whatever their groups were',
+  'packed heads read key heads by their new places, whatever their groups were': {
     plant: wrongOps((right) => ({
       attention: (y, query, key, value, heads, _keyHeads, scale, S) =>
         right.attention(y, query, key, value, heads, null, scale, S),
     })),
     breaks: ['engineLogits'],
   },
-  {
-    bug: 'the last key head that is needed is not written',
+  'the last key head that is needed is not written': {
     plant: wrongOps((right, backend) => ({
       cache_append(cache, x, heads, P) {
         if (!heads || heads.length === 0) return right.cache_append(cache, x, heads, P)
@@ -44,8 +41,7 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineLogits'],
   },
-  {
-    bug: 'pairs are neighbours, as in GGUF, and not halves',
+  'pairs are neighbours, as in GGUF, and not halves': {
     plant: wrongOps((right, backend) => {
       // Neighbours become halves, are turned, and become neighbours again.
       const reordered = (x: Buffer, K: number, place: (i: number) => number): Buffer => {
@@ -69,8 +65,7 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     }),
     breaks: ['engineLogits', 'engineGradients'],
   },
-  {
-    bug: 'positions start at 0 again with every feed',
+  'positions start at 0 again with every feed': {
     plant: wrongLoad((load) => async (...args) => {
       const model = await load(...args)
       const angleRows = model.angleRows.bind(model)
@@ -79,8 +74,7 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     }),
     breaks: ['engineLogits'],
   },
-  {
-    bug: 'keys are not rotated',
+  'keys are not rotated': {
     plant: wrongOps((right) => {
       let calls = 0
       return {
@@ -91,8 +85,7 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     }),
     breaks: ['engineLogits', 'engineGradients'],
   },
-  {
-    bug: 'the gate and what it lets through are exchanged',
+  'the gate and what it lets through are exchanged': {
     plant: wrongOps((right, backend) => ({
       silu_gate(y, gate, up) {
         const first = backend.upload(backend.readF32(gate), gate.shape)
@@ -102,8 +95,7 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineLogits', 'engineGradients'],
   },
-  {
-    bug: 'the mask of neurons is applied to the gate, before silu',
+  'the mask of neurons is applied to the gate, before silu': {
     plant: wrongOps((right, backend) => {
       let gate: Float32Array | null = null
       let last: readonly [y: Buffer, up: Buffer] | null = null
@@ -128,15 +120,13 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     }),
     breaks: ['engineLogits'],
   },
-  {
-    bug: 'the constant of norms is ten times too large',
+  'the constant of norms is ten times too large': {
     plant: wrongOps((right) => ({
       rms_norm: (y, x, weight, epsilon) => right.rms_norm(y, x, weight, 10 * epsilon),
     })),
     breaks: ['engineLogits', 'engineGradients'],
   },
-  {
-    bug: 'a head of its own is ignored for the token table',
+  'a head of its own is ignored for the token table': {
     plant: wrongLoad((load) => async (...args) => {
       const model = await load(...args)
       const { weights } = model
@@ -148,8 +138,7 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     }),
     breaks: ['engineLogits', 'engineGradients'],
   },
-  {
-    bug: 'of a group only the first head gives its key head a gradient',
+  'of a group only the first head gives its key head a gradient': {
     plant: wrongOps((right, backend) => ({
       attention_backward(query, key, value, yGrad, ...rest) {
         const [[, contextWidth], [, keyWidth]] = [query.shape, key.shape]
@@ -167,8 +156,7 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineGradients', 'engineLearning', 'parameters'],
   },
-  {
-    bug: 'gradients of queries and keys are not turned back',
+  'gradients of queries and keys are not turned back': {
     plant: wrongOps((right, backend) => ({
       rotary_backward(xGrad, yGrad) {
         if (xGrad !== yGrad) backend.write(xGrad, backend.readF32(yGrad))
@@ -177,8 +165,7 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineGradients', 'parameters'],
   },
-  {
-    bug: 'no gradient passes through what a gate lets through',
+  'no gradient passes through what a gate lets through': {
     plant: wrongOps((right, backend) => ({
       silu_gate_backward(gateGrad, upGrad, ...rest) {
         right.silu_gate_backward(gateGrad, upGrad, ...rest)
@@ -187,4 +174,4 @@ export const llamaMutants: readonly Mutant<LawName>[] = [
     })),
     breaks: ['engineGradients', 'engineLearning', 'parameters'],
   },
-]
+}

@@ -9,22 +9,10 @@ import { shiftLabels } from '../../src/engine/loss.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overBackends, overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { withModel, type ModelCase } from './cases.ts'
+import { smallCase, withModel, type ModelCase } from './cases.ts'
 import { feedInParts } from '../../src/verify/model/engine_cases.ts'
 
-const model: ModelCase = {
-  layers: 3,
-  heads: 2,
-  headSize: 2,
-  neurons: 5,
-  vocabulary: 11,
-  positions: 12,
-  embeddingWidth: 0,
-  preNorm: true,
-  finalNorm: true,
-  tied: true,
-  seed: 1,
-}
+const model: ModelCase = { ...smallCase, layers: 3, headSize: 2, neurons: 5, positions: 12 }
 
 describe('refused by name', () =>
   overBackends((backend) => {

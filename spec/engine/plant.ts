@@ -9,12 +9,10 @@ import type { MaskPlanner, PlannerBy } from '../../src/masks/planner.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Load, Subject } from './cases.ts'
 
-/** A bug, a way to plant it, and the laws it must break. */
-export interface Mutant<LawName> {
-  readonly bug: string
-  readonly plant: () => Subject
-  readonly breaks: readonly LawName[]
-}
+/** Bugs by name: a way to plant each, and the laws it must break. */
+export type Mutants<LawName> = Readonly<
+  Record<string, { readonly plant: () => Subject; readonly breaks: readonly LawName[] }>
+>
 
 /** A backend some of whose members are wrong. */
 export function wrongBackend(wrong: (right: Backend) => Partial<Backend> & { ops?: Ops }): Subject {

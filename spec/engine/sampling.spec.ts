@@ -143,17 +143,19 @@ describe('drawing', () => {
     expect(kept.toSorted((a, b) => a - b)).toEqual(ids)
   })
 
-  test.each<[string, (logits: Float32Array, options: SamplerOptions) => SamplerOptions]>([
-    ['one token too many', (_, options) => ({ ...options, topK: (options.topK ?? Infinity) + 1 })],
-    ['a share of what top-k left out too', (_, { topK: _k, ...options }) => options],
-    ['no share', (_, options) => ({ ...options, topP: 1 })],
-    [
-      'a share a little larger',
-      (_, options) => ({ ...options, topP: Math.min(1, (options.topP ?? 1) * (1 + 1e-9)) }),
-    ],
-    ['another temperature', (_, options) => ({ ...options, temperature: 2 * (options.temperature ?? 1) })],
-    ['another seed', (_, options) => ({ ...options, seed: (options.seed ?? 0) + 1 })],
-  ])('%s: killed', async (_, change) => {
+  test.each(
+    Object.entries<(logits: Float32Array, options: SamplerOptions) => SamplerOptions>({
+      'one token too many': (_, options) => ({ ...options, topK: (options.topK ?? Infinity) + 1 }),
+      'a share of what top-k left out too': (_, { topK: _k, ...options }) => options,
+      'no share': (_, options) => ({ ...options, topP: 1 }),
+      'a share a little larger': (_, options) => ({
+        ...options,
+        topP: Math.min(1, (options.topP ?? 1) * (1 + 1e-9)),
+      }),
+      'another temperature': (_, options) => ({ ...options, temperature: 2 * (options.temperature ?? 1) }),
+      'another seed': (_, options) => ({ ...options, seed: (options.seed ?? 0) + 1 }),
+    }),
+  )('%s: killed', async (_, change) => {
     // Each has its own sampler, because a random stream continues from draw to draw.
     const mutant: typeof makeSampler = (options = {}) => {
       let sampler: Sampler | null = null

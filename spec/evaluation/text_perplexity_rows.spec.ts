@@ -272,17 +272,17 @@ describe('the rows of a perplexity report', () => {
     expect(() => isByHand(broken)).toThrow('row 1')
   })
 
-  test.each<[string, (row: TextPerplexityReport['rows'][number]) => object]>([
-    [
-      'a first difference that is counted within its window',
-      ({ firstDifference: n }) => ({ firstDifference: (n ?? 0) % 10 }),
-    ],
-    [
-      'an error in nats that is shown as one of perplexity',
-      (row) => ({ tokenPerplexityError: Number(row.tokenPerplexityError) / Number(row.tokenPerplexity) }),
-    ],
-    ['bits are nats', ({ bitsPerByte }) => ({ bitsPerByte: Number(bitsPerByte) * Math.LN2 })],
-  ])('mutant: %s: killed', (_, change) => {
+  test.each(
+    Object.entries<(row: TextPerplexityReport['rows'][number]) => object>({
+      'a first difference that is counted within its window': ({ firstDifference: n }) => ({
+        firstDifference: (n ?? 0) % 10,
+      }),
+      'an error in nats that is shown as one of perplexity': (row) => ({
+        tokenPerplexityError: Number(row.tokenPerplexityError) / Number(row.tokenPerplexity),
+      }),
+      'bits are nats': ({ bitsPerByte }) => ({ bitsPerByte: Number(bitsPerByte) * Math.LN2 }),
+    }),
+  )('mutant: %s: killed', (_, change) => {
     const rows = report.rows.map((row) => ({ ...row, ...change(row) }))
     expect(() => isByHand({ ...report, rows })).toThrow('row')
   })

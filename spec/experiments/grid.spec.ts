@@ -360,26 +360,22 @@ describe('the rows of the grid', () => {
       gridRows(...given).map(how)
   const naive = (values: number[]): number => mean(values.map((value, i) => value / tokens[i]))
 
-  test.each<[string, typeof gridRows]>([
-    ['a mean of the means of windows', change((row) => ({ ...row, kl: naive(kls.shadow) }))],
-    ['agreement as such a mean', change((row) => ({ ...row, agreement: 100 * naive(agreements.shadow) }))],
-    [
-      'the error of a difference that is not paired',
-      change((row) => ({
+  test.each(
+    Object.entries<typeof gridRows>({
+      'a mean of the means of windows': change((row) => ({ ...row, kl: naive(kls.shadow) })),
+      'agreement as such a mean': change((row) => ({ ...row, agreement: 100 * naive(agreements.shadow) })),
+      'the error of a difference that is not paired': change((row) => ({
         ...row,
         overStaticError: Math.hypot(
           ratioByHand(kls.shadow, tokens).error,
           ratioByHand(kls.static, tokens).error,
         ),
       })),
-    ],
-    [
-      'a difference the wrong way round',
-      change((row) => ({ ...row, overGriffin: -Number(row.overGriffin) })),
-    ],
-    [
-      'static of another prompt',
-      (shape, cells, speeds) =>
+      'a difference the wrong way round': change((row) => ({
+        ...row,
+        overGriffin: -Number(row.overGriffin),
+      })),
+      'static of another prompt': (shape, cells, speeds) =>
         gridRows(
           shape,
           cells.map(({ cell, scores }) => ({
@@ -388,8 +384,8 @@ describe('the rows of the grid', () => {
           })),
           speeds,
         ),
-    ],
-  ])('mutant: %s: killed', (_, mutant) => expect(() => isByHand(mutant)).toThrow())
+    }),
+  )('mutant: %s: killed', (_, mutant) => expect(() => isByHand(mutant)).toThrow())
 
   test('of a single window have no errors', () => {
     const [, , one] = gridRows(
@@ -429,19 +425,16 @@ describe('the rows of the grid', () => {
 
   test('name the cell of the least KL among cells that skip equal shares', () => findsTheLeast(gridFindings))
 
-  test.each<[string, typeof gridFindings]>([
-    ['shares are left out of sight', (all) => gridFindings(all.map((row) => ({ ...row, neurons: 25 })))],
-    [
-      'a bound is a planner',
-      (all) =>
+  test.each(
+    Object.entries<typeof gridFindings>({
+      'shares are left out of sight': (all) => gridFindings(all.map((row) => ({ ...row, neurons: 25 }))),
+      'a bound is a planner': (all) =>
         gridFindings(all.map((row) => (row.planner === 'oracle' ? { ...row, planner: 'glass' } : row))),
-    ],
-    [
-      'more is less',
-      (all) => gridFindings(all.map((row) => ({ ...row, overStatic: -Number(row.overStatic) }))),
-    ],
-    ['the most for the least', (all) => gridFindings(all.map((row) => ({ ...row, kl: -Number(row.kl) })))],
-  ])('mutant: %s: killed', (_, mutant) => expect(() => findsTheLeast(mutant)).toThrow())
+      'more is less': (all) =>
+        gridFindings(all.map((row) => ({ ...row, overStatic: -Number(row.overStatic) }))),
+      'the most for the least': (all) => gridFindings(all.map((row) => ({ ...row, kl: -Number(row.kl) }))),
+    }),
+  )('mutant: %s: killed', (_, mutant) => expect(() => findsTheLeast(mutant)).toThrow())
 })
 
 // ---- The figure and the page -----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
  * One seed for the whole run, and the ways to state a law as a test and to judge mutants by it.
  *
  * `law` states a law that depends on its arguments only. `lawForAll` makes a law of a subject: a sentence, arbitraries and a
- * predicate. `stateLaw` states it of the real subject, and `kills` and `killsEach` judge mutants on the same arbitraries. They
+ * predicate. `stateLaw` states it of the real subject, and `kills`, `killsEach` and `killsByLaw` judge mutants on the same arbitraries. They
  * refuse a law that no `stateLaw` of the file states.
  *
  *   SHADOWLLM_SEED=123 npm test     the same cases as the run that printed "seed 123"
@@ -14,7 +14,7 @@
  */
 import fc from 'fast-check'
 import { join, relative } from 'node:path'
-import { inject, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { tryCases, type Failure, type Trial } from '../../src/verify/check.ts'
 import { CASES_PER_LAW, type Arbitraries, type Case, type Law, type Verdict } from '../../src/verify/law.ts'
 import { readRegressions, regressionsFolder, slug, writeRegression } from './regressions.ts'
@@ -140,6 +140,18 @@ export function killsEach<Subject>(
   mutants: Readonly<Record<string, NoInfer<Subject>>>,
 ): void {
   test.each(Object.entries(mutants))(title, (_, mutant) => kills(law, mutant))
+}
+
+/** States that each law breaks on the mutants under its name, a test a mutant, and that each law has one. */
+export function killsByLaw<Name extends string, Subject>(
+  laws: Readonly<Record<Name, Law<Subject>>>,
+  mutants: Readonly<Record<NoInfer<Name>, Readonly<Record<string, NoInfer<Subject>>>>>,
+): void {
+  for (const name of Object.keys(laws) as Name[]) killsEach(`%s: breaks ${name}`, laws[name], mutants[name])
+  test('every law is broken by a mutant', () => {
+    for (const [name, some] of Object.entries<object>(mutants))
+      expect(Object.keys(some), name).not.toEqual([])
+  })
 }
 
 /** The first drawn case that breaks a law on a subject, not shrunk; null if none does. */

@@ -1,18 +1,15 @@
 /**
  * A finding of the fuzzer is reproduced from its seed and number, and from its file.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { law } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import fc from 'fast-check'
 import { readFindings, writeFinding } from './findings.ts'
 import { mutantOf } from './mutate.ts'
 import * as project from './readers.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-findings-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 law(
   'a mutant is a function of seed and number',

@@ -7,8 +7,7 @@
  * src/io/tokenizer_json.ts, src/io/shard_index.ts, src/io/hub/download.ts, src/masks/mask_file.ts,
  * src/predictor/predictor_config_schema.ts, src/calibration/manifest.ts and src/server/requests.ts.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -31,21 +30,28 @@ import { bodies } from '../../src/server/requests.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { copyOf, sameData } from '../harness/recorded.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier, isAtTier } from '../harness/tier.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { writeChatModel } from '../library/chat_model.ts'
 import { ask, serverOf } from '../server/served.ts'
 import { openHubModel } from '../../src/io/hub.ts'
 import { codeOf, hubCase } from './hub/hub_cases.ts'
 import { encodeGguf, type EntryValue, type FileTensor } from './gguf_file.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-equivalent-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 await writeChatModel(join(folder, 'model'))
 const opt = await ShadowModel.fromPretrained(join(folder, 'model'), { backend: 'reference' })
 afterAll(() => opt.dispose())
 
 const source = (path: string): string => readFileSync(new URL(`../../src/${path}`, import.meta.url), 'utf8')
+
+/** The names that a pattern finds in a source, between two of its texts. */
+function namesIn(path: string, pattern: RegExp, from = '', to?: string): string[] {
+  const text = source(path)
+  const part = text.slice(text.indexOf(from), to === undefined ? undefined : text.indexOf(to))
+  return Array.from(part.matchAll(pattern), ([, name]) => name)
+}
 
 /** Plain data of any outcome: maps and sets become lists, whose order counts. */
 function plain(value: unknown): unknown {
@@ -179,6 +185,9 @@ const tokenizerBase: Document = {
   decoder: { type: 'ByteLevel' },
 }
 
+const readTokenizer = (json: Document): unknown =>
+  plain(parseTokenizerJson(new TextEncoder().encode(JSON.stringify(json))))
+
 const formats: Readonly<Record<string, Format>> = {
   'config.json of OPT': {
     base: { ...sizes, model_type: 'opt', ffn_dim: 12 },
@@ -230,10 +239,7 @@ const formats: Readonly<Record<string, Format>> = {
   'generation_config.json': {
     base: {},
     defaults: { eos_token_id: [] },
-    optional: () =>
-      [...source('io/chat_template.ts').matchAll(/ {2}(\w+): v\.nullish\(v\.union\(\[id/g)].map(
-        ([, name]) => name,
-      ),
+    optional: () => namesIn('io/chat_template.ts', / {2}(\w+): v\.nullish\(v\.union\(\[id/g),
     read: (text) => inFolder('generation_config.json', text, openStopIds),
   },
   ...Object.fromEntries(
@@ -242,11 +248,7 @@ const formats: Readonly<Record<string, Format>> = {
       {
         base,
         defaults: { chat_template: null, bos_token: null, eos_token: null },
-        optional: () => {
-          const text = source('io/chat_template.ts')
-          const schema = text.slice(text.indexOf('const configSchema'), text.indexOf('const id ='))
-          return [...schema.matchAll(/^ {2}(\w+):/gm)].map(([, name]) => name)
-        },
+        optional: () => namesIn('io/chat_template.ts', /^ {2}(\w+):/gm, 'const configSchema', 'const id ='),
         read: (text) => inFolder('tokenizer_config.json', text, openChatTemplate),
       },
     ]),
@@ -254,10 +256,7 @@ const formats: Readonly<Record<string, Format>> = {
   'tokenizer.json': {
     base: { ...tokenizerBase, model: tokenizerModel },
     defaults: { added_tokens: [], normalizer: null, post_processor: null },
-    optional: () =>
-      [...source('io/tokenizer_json.ts').matchAll(/(?:readPart\(json, |json\.get\()'(\w+)'/g)].map(
-        ([, name]) => name,
-      ),
+    optional: () => namesIn('io/tokenizer_json.ts', /(?:readPart\(json, |json\.get\()'(\w+)'/g),
     read: (text) => plain(parseTokenizerJson(new TextEncoder().encode(text))),
   },
   'the model of tokenizer.json': {
@@ -271,28 +270,27 @@ const formats: Readonly<Record<string, Format>> = {
       byte_fallback: false,
       ignore_merges: false,
     },
-    optional: () => {
-      const text = source('io/tokenizer_json.ts')
-      const schema = text.slice(text.indexOf('const modelOptions'), text.indexOf('function readSpelling'))
-      return [...schema.matchAll(/^ {2}(\w+): (?:absent|v\.nullish|v\.optional)/gm)].map(([, name]) => name)
-    },
-    read: (text) => {
-      const whole = { ...tokenizerBase, model: JSON.parse(text) as Json }
-      return plain(parseTokenizerJson(new TextEncoder().encode(JSON.stringify(whole))))
-    },
+    optional: () =>
+      namesIn(
+        'io/tokenizer_json.ts',
+        /^ {2}(\w+): (?:absent|v\.nullish|v\.optional)/gm,
+        'const modelOptions',
+        'function readSpelling',
+      ),
+    read: (text) => readTokenizer({ ...tokenizerBase, model: JSON.parse(text) as Json }),
   },
   'the ByteLevel step of tokenizer.json': {
     base: tokenizerBase.pre_tokenizer as Document,
     defaults: { use_regex: true },
-    optional: () => {
-      const text = source('io/tokenizer_json.ts')
-      const schema = text.slice(text.indexOf('const byteLevel'), text.indexOf('const steps'))
-      return [...schema.matchAll(/^ {2}(\w+): v\.(?:optional|nullish)/gm)].map(([, name]) => name)
-    },
-    read: (text) => {
-      const whole = { ...tokenizerBase, model: tokenizerModel, pre_tokenizer: JSON.parse(text) as Json }
-      return plain(parseTokenizerJson(new TextEncoder().encode(JSON.stringify(whole))))
-    },
+    optional: () =>
+      namesIn(
+        'io/tokenizer_json.ts',
+        /^ {2}(\w+): v\.(?:optional|nullish)/gm,
+        'const byteLevel',
+        'const steps',
+      ),
+    read: (text) =>
+      readTokenizer({ ...tokenizerBase, model: tokenizerModel, pre_tokenizer: JSON.parse(text) as Json }),
   },
   ...Object.fromEntries(
     (predictorConfigSchema as unknown as SchemaLike).options?.map((schema, i): [string, Format] => {
@@ -769,45 +767,27 @@ const anyOrder = lawForAll(
 )
 stateLaw(anyOrder, parseSafetensors)
 
-test('a reader that wants an empty tensor before its neighbour, or values in the order of the header: killed', async () => {
-  const refusing =
-    (isWrong: (entries: [string, { shape: number[]; data_offsets: [number, number] }][]) => boolean): Parse =>
-    async (bytes, name) => {
-      const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true))
-      const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length))) as Record<
-        string,
-        never
-      >
-      const entries = Object.entries(header).filter(([key]) => key !== '__metadata__')
-      if (isWrong(entries)) throw new Error('refused')
-      return parseSafetensors(bytes, name)
-    }
-  await kills(
-    anyOrder,
-    refusing((entries) =>
-      entries.some(
-        (
-          [
-            ,
-            {
-              data_offsets: [begin, end],
-            },
-          ],
-          i,
-        ) =>
-          begin === end &&
-          entries
-            .slice(0, i)
-            .some(([, other]) => other.data_offsets[0] === begin && other.data_offsets[1] > begin),
-      ),
+/** A reader that refuses some places of tensors, in the order of the header. */
+const refusing =
+  (isWrong: (places: readonly (readonly [begin: number, end: number])[]) => boolean): Parse =>
+  async (bytes, name) => {
+    const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true))
+    const { __metadata__, ...tensors } = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)))
+    const places = Object.values(tensors as Record<string, { data_offsets: [number, number] }>)
+    if (isWrong(places.map(({ data_offsets }) => data_offsets))) throw new Error('refused')
+    return parseSafetensors(bytes, name)
+  }
+
+killsEach('a reader that wants %s: killed', anyOrder, {
+  'an empty tensor before its neighbour': refusing((places) =>
+    places.some(
+      ([begin, end], i) =>
+        begin === end && places.slice(0, i).some(([first, last]) => first === begin && last > begin),
     ),
-  )
-  await kills(
-    anyOrder,
-    refusing((entries) =>
-      entries.some(([, { data_offsets }], i) => i > 0 && data_offsets[0] < entries[i - 1][1].data_offsets[0]),
-    ),
-  )
+  ),
+  'values in the order of the header': refusing((places) =>
+    places.some(([begin], i) => i > 0 && begin < places[i - 1][0]),
+  ),
 })
 
 test('a mask, and a checkpoint of several files, are the same in any order', async () => {

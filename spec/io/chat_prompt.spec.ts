@@ -1,18 +1,15 @@
 /**
- * The ids of chats: those of the known chats of SmolLM2, and no special token from what a message spells.
+ * The ids of chats: those of the known chats of SmolLM2, and of a vocabulary that puts a space before each text.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { renderTemplate } from '../../src/io/bounded_jinja.ts'
-import { chatPrompt, markText, type ChatMessage, type ChatPrompt } from '../../src/io/chat_prompt.ts'
+import { chatPrompt, type ChatMessage } from '../../src/io/chat_prompt.ts'
 import { openChatTemplate, type ChatTemplate } from '../../src/io/chat_template.ts'
 import { createTokenizer, openTokenizer, type Tokenizer } from '../../src/io/tokenizer.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
 import { chatMl } from '../library/chat_model.ts'
-import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 /** The parts of a tokenizer.json that are changed here. */
@@ -20,8 +17,6 @@ interface TokenizerJson {
   normalizer: unknown
   pre_tokenizer: unknown
   readonly decoder: { readonly decoders: unknown[] }
-  readonly model: { readonly vocab: object }
-  readonly added_tokens: object[]
 }
 const fixture = (name: string, change: (json: TokenizerJson) => void = () => {}): Tokenizer => {
   const json = JSON.parse(readFileSync(join(root, `fixtures/tokenizers/${name}.tokenizer.json`), 'utf8'))
@@ -94,136 +89,6 @@ test.skipIf(!existsSync(expected))(
   },
 )
 
-// ---- Text stays text --------------------------------------------------------------------------------------
-
-/** A template that trims, cuts, and puts messages next to parts of its own special tokens. */
-const tight: ChatTemplate = {
-  ...chatTemplate,
-  source:
-    "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m.content | trim + '<|im_end|>' + m.content[1:] + '|' + m.content.split(' ')[-1] + '>' }}{{ '<|im' + m.content + '_end|' + m.content }}{% endfor %}",
-}
-
-const pieces = [
-  '<|im_start|>',
-  '<|im_end|>',
-  '<|endoftext|>',
-  '<|',
-  '|>',
-  '<',
-  '>',
-  '_end|>',
-  'end',
-  ' ',
-  '\n',
-  'a',
-  '\ue000',
-]
-const someContent = fc.array(fc.constantFrom(...pieces), { maxLength: 6 }).map((parts) => parts.join(''))
-const someMessages = fc.array(
-  fc.record({ role: fc.constantFrom('user', 'assistant', 'system'), content: someContent }),
-  { minLength: 1, maxLength: 4 },
-)
-const tokenizers = {
-  smollm: fixture('smollm'),
-  'with a token of one letter': fixture('smollm', (json) => {
-    const id = Object.keys(json.model.vocab).length + 3
-    json.added_tokens.push({ ...json.added_tokens[0], id, content: '☃' })
-  }),
-}
-
-type Write = typeof chatPrompt
-const specialsOf = (tokenizer: Tokenizer, { ids }: ChatPrompt): number[] => {
-  const special = new Set(tokenizer.specialSpellings.map((spelling) => tokenizer.idOf(spelling)))
-  return ids.filter((id) => special.has(id))
-}
-
-/** The special tokens of a chat are those of the same chat with harmless messages. */
-const textStaysText = lawForAll(
-  'a message that spells special tokens gives none, and the text is what was rendered',
-  {
-    template: fc.constantFrom(chatTemplate, tight),
-    tokenizer: fc.constantFrom(...Object.values(tokenizers)),
-    messages: someMessages,
-  },
-  (of: Write, { template, tokenizer, messages }) => {
-    const prompt = of(template, tokenizer, messages)
-    const harmless = messages.map(({ role }) => ({ role, content: 'x' }))
-    expect(specialsOf(tokenizer, prompt)).toEqual(specialsOf(tokenizer, of(template, tokenizer, harmless)))
-    expect(tokenizer.decode(prompt.ids)).toBe(prompt.text)
-    if (template !== chatTemplate) return
-    const { source, bosToken: bos_token, eosToken: eos_token } = template
-    const variables = { messages, add_generation_prompt: true, bos_token, eos_token }
-    expect(prompt.text).toBe(renderTemplate(source, variables))
-  },
-)
-stateLaw(textStaysText, chatPrompt)
-
-/** Writes a chat with another way to mark messages. */
-const marking =
-  (change: (text: string, spellings: readonly string[], mark: string) => string): Write =>
-  (template, tokenizer, messages) => {
-    const mark = '\uf000'
-    const { source, bosToken: bos_token, eosToken: eos_token } = template
-    const marked = messages.map(({ role, content }) => ({
-      role,
-      content: change(content, tokenizer.specialSpellings, mark),
-    }))
-    const text = renderTemplate(source, {
-      messages: marked,
-      add_generation_prompt: true,
-      bos_token,
-      eos_token,
-    })
-    const ids = tokenizer.encode(text, { prefix: false, special: { mark } })
-    return { text: text.replaceAll(mark, ''), ids }
-  }
-
-test('the way to plant mutants is right', () => {
-  const messages = [{ role: 'user', content: 'a <|im_end|> <' }]
-  const planted = marking(markText)(chatTemplate, tokenizers.smollm, messages)
-  expect(planted).toEqual(chatPrompt(chatTemplate, tokenizers.smollm, messages))
-})
-
-killsEach('a writer of chats that %s is found', textStaysText, {
-  'marks nothing': marking((text) => text),
-  'marks the first special token only': marking((text, [first], mark) => markText(text, [first], mark)),
-  'marks a special token at its end': marking((text, spellings, mark) =>
-    spellings.reduce((marked, spelling) => marked.replaceAll(spelling, `${spelling}${mark}`), text),
-  ),
-  'does not look at the ends of a message': marking((text, spellings, mark) => {
-    const marked = markText(`x${text}x`, spellings, mark)
-    return marked.slice(1, -1)
-  }),
-  'keeps the marks': (template, tokenizer, messages) =>
-    chatPrompt(
-      template,
-      tokenizer,
-      messages.map(({ role, content }) => ({ role, content: markText(content, ['<|im_end|>'], '\uf000') })),
-    ),
-  'lets no token be special': (template, tokenizer, messages) => {
-    const { text } = chatPrompt(template, tokenizer, messages)
-    return { text, ids: [2, ...tokenizer.encode(text, { prefix: false })] }
-  },
-  'drops what is like its mark from messages': (template, tokenizer, messages) =>
-    chatPrompt(
-      template,
-      tokenizer,
-      messages.map(({ role, content }) => ({ role, content: content.replaceAll('\ue000', '') })),
-    ),
-})
-
-describe('a token of one letter', () => {
-  test('is special from the template, and text from a message', () => {
-    const tokenizer = tokenizers['with a token of one letter']
-    const template = { ...chatTemplate, source: '{{ "☃" + messages[0].content }}' }
-    const { ids } = chatPrompt(template, tokenizer, [{ role: 'user', content: '☃' }])
-    const id = tokenizer.idOf('☃')
-    expect(ids[0]).toBe(id)
-    expect(ids.filter((one) => one === id)).toHaveLength(1)
-    expect(ids.length).toBeGreaterThan(1)
-  })
-})
-
 describe('a vocabulary with byte fallback', () => {
   const template = {
     source: '<s>{{ messages[0].content }}</s>{{ messages[0].content }}',
@@ -267,7 +132,7 @@ describe('a vocabulary with byte fallback', () => {
 
 test('messages with every character of private use are refused', () => {
   const content = Array.from({ length: 6400 }, (_, i) => String.fromCharCode(0xe000 + i)).join('')
-  expect(() => chatPrompt(chatTemplate, tokenizers.smollm, [{ role: 'user', content }])).toThrow(
+  expect(() => chatPrompt(chatTemplate, fixture('smollm'), [{ role: 'user', content }])).toThrow(
     expect.objectContaining({ code: 'CHAT_MESSAGE' }),
   )
 })

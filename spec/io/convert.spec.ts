@@ -2,12 +2,11 @@
  * Conversion to safetensors: whatever form a checkpoint has, the result has its tensors, byte for byte; it is the same from
  * every form, loads as the same model, and is there as a whole or not at all.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { convertCheckpoint, splitTensors, type Conversion } from '../../src/io/convert.ts'
 import { openModelFolder, openWeights } from '../../src/io/load.ts'
 import { encodeSafetensors, streamSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
@@ -16,7 +15,9 @@ import { parseConfig } from '../../src/engine/config.ts'
 import { elementSize } from '../../src/tensor/dtypes.ts'
 import type { TensorInfo } from '../../src/tensor/tensor_source.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { contentsOf, refusalOf, withByte, type Contents } from './hostile.ts'
+import { columnMajor, rowMajor, storageTypes, type Sample } from './samples.ts'
 import {
   dict,
   legacyFile,
@@ -31,12 +32,8 @@ import {
 } from '../../fixtures/hostile/build_torch.ts'
 
 const golden = fileURLToPath(new URL('../../fixtures/golden', import.meta.url))
-let root: string
+const root = temporaryFolder()
 let count = 0
-beforeAll(() => {
-  root = mkdtempSync(join(tmpdir(), 'shadowllm-convert-'))
-})
-afterAll(() => rmSync(root, { recursive: true }))
 const fresh = (): string => join(root, `${count++}`)
 
 /** What is judged here. */
@@ -57,16 +54,7 @@ const entryOf = (folder: string, { files }: Conversion): string => join(folder, 
 
 // ---- Checkpoints at random ------------------------------------------------------------------------------------
 
-const storageTypes = {
-  F64: 'DoubleStorage',
-  F32: 'FloatStorage',
-  F16: 'HalfStorage',
-  BF16: 'BFloat16Storage',
-  I64: 'LongStorage',
-  U8: 'ByteStorage',
-} as const
-type Kind = keyof typeof storageTypes
-const kinds = Object.keys(storageTypes) as Kind[]
+const kinds = ['F64', 'F32', 'F16', 'BF16', 'I64', 'U8'] as const
 
 /** A tensor of a torch file: a view of one of its storages. */
 interface View {
@@ -76,7 +64,7 @@ interface View {
 }
 
 interface Made {
-  readonly dtype: Kind
+  readonly dtype: Sample['dtype']
   readonly seed: number
   readonly views: readonly View[]
 }
@@ -88,8 +76,7 @@ const view: fc.Arbitrary<View> = fc
     offset: fc.nat(3),
   })
   .map(({ shape, turned, offset }) => {
-    const product = (part: number[]): number => part.reduce((all, size) => all * size, 1)
-    const strides = shape.map((_, i) => product(turned ? shape.slice(0, i) : shape.slice(i + 1)))
+    const strides = turned ? columnMajor(shape) : rowMajor(shape)
     return { shape, strides, offset }
   })
 const checkpoint: fc.Arbitrary<Made[]> = fc.array(

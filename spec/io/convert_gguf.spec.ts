@@ -5,11 +5,10 @@
  * Tests src/io/tokenizer_json_writer.ts.
  */
 import fc from 'fast-check'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parseConfig } from '../../src/engine/config.ts'
 import { convertCheckpoint } from '../../src/io/convert.ts'
 import { openModelFolder, type ModelFolder } from '../../src/io/load.ts'
@@ -18,11 +17,11 @@ import { encodeTokenizerJson } from '../../src/io/tokenizer_json_writer.ts'
 import type { Vocabulary } from '../../src/io/vocabulary.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/', import.meta.url))
 const models = join(fixtures, 'golden-llama/gguf/models')
-const root = mkdtempSync(join(tmpdir(), 'shadowllm-convert-gguf-'))
-afterAll(() => rmSync(root, { recursive: true }))
+const root = temporaryFolder()
 let count = 0
 
 /** Opens what a converter makes of a file. */

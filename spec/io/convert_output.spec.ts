@@ -4,26 +4,22 @@
  *
  * Tests src/io/staged_output.ts.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { convertCheckpoint } from '../../src/io/convert.ts'
 import { openModelFolder } from '../../src/io/load.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { contentsOf } from './hostile.ts'
 
 const golden = fileURLToPath(new URL('../../fixtures/golden/preln/', import.meta.url))
-let root: string
+const root = temporaryFolder()
 let folder: string
 let count = 0
-beforeAll(() => {
-  root = mkdtempSync(join(tmpdir(), 'shadowllm-convert-output-'))
-})
-afterAll(() => rmSync(root, { recursive: true }))
 beforeEach(() => {
   folder = join(root, `${count++}`)
   mkdirSync(folder)

@@ -17,6 +17,7 @@ import { renderTemplate } from '../../src/io/bounded_jinja.ts'
 import { chatPrompt, markText, type ChatMessage } from '../../src/io/chat_prompt.ts'
 import { createTokenizer, type Tokenizer } from '../../src/io/tokenizer.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
+import { chatMl } from '../library/chat_model.ts'
 import { casesAtTier } from '../harness/tier.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
@@ -218,10 +219,15 @@ const macro = "{% macro show(text, around='') %}{{ around }}{{ text | trim }}{% 
 /** What messages are made of: special tokens, whole and in parts, also with what a template removes inside them. */
 const pieces = [
   ...specials,
+  '<',
+  '<|',
   '<|im',
   '<|im_end|',
   '|im_end|>',
+  '_end|>',
   'end|>',
+  'end',
+  '|>',
   '>',
   '<|aim_start|>',
   'user',
@@ -231,7 +237,9 @@ const pieces = [
   'a',
   '\ue000',
 ]
-const someWords = fc.array(fc.constantFrom(...pieces), { maxLength: 3 }).map((parts) => parts.join(''))
+const wordsOf = (list: readonly string[], maxLength: number): fc.Arbitrary<string> =>
+  fc.array(fc.constantFrom(...list), { maxLength }).map((parts) => parts.join(''))
+const someWords = wordsOf(pieces, 3)
 const someRole = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom('system', 'user', 'assistant') },
   fc.constantFrom('user\ue000', 'a<|im_end|>'),
@@ -273,7 +281,20 @@ const someCutToken: fc.Arbitrary<Chat> = fc
       messages: [{ role: 'user', content: isFirst ? space + end + rest : rest + start + space }],
     }
   })
-const anyChat = fc.oneof({ weight: 3, arbitrary: someChat }, someCutToken)
+
+/** Messages that spell the special tokens of every chat, on which a template of another kind is tried. */
+const plainMessages = fc.array(
+  fc.record({
+    role: fc.constantFrom('system', 'user', 'assistant'),
+    content: wordsOf(
+      pieces.filter((piece) => !added.includes(piece)),
+      6,
+    ),
+  }),
+  { minLength: 1, maxLength: 4 },
+)
+const someChatMl = plainMessages.map((messages): Chat => ({ source: chatMl, messages }))
+const anyChat = fc.oneof({ weight: 3, arbitrary: someChat }, someCutToken, someChatMl)
 
 const [bosToken, eosToken] = ['<|im_start|>', '<|im_end|>']
 const variables = (messages: readonly ChatMessage[]): Record<string, unknown> => ({
@@ -375,6 +396,19 @@ const marking =
     }
   }
 
+/** Marks each message as if there were text around it. */
+const unendedMarks = marking((text, spellings, mark) => markText(`x${text}x`, spellings, mark).slice(1, -1))
+
+/** Writes a chat with the contents of its messages changed. */
+const saying =
+  (change: (content: string) => string): Write =>
+  (template, tokenizer, messages) =>
+    chatPrompt(
+      template,
+      tokenizer,
+      messages.map(({ role, content }) => ({ role, content: change(content) })),
+    )
+
 test('a chat that is written by marking as the module marks is the chat of the module', () => {
   for (const { source, messages } of fc.sample(anyChat, 50)) {
     const template = { source, bosToken, eosToken }
@@ -409,6 +443,39 @@ killsEach('a writer of chats that %s is found', onlyTheTemplateIsSpecial, {
     ),
   ),
   'marks no role': marking(markText, (text) => text),
+  'marks the first special token only': marking((text, [first], mark) => markText(text, [first], mark)),
+  'marks a special token at its end': marking((text, spellings, mark) =>
+    spellings.reduce((marked, spelling) => marked.replaceAll(spelling, `${spelling}${mark}`), text),
+  ),
+  'does not look at the ends of a message': unendedMarks,
+  'keeps the marks': saying((content) => markText(content, ['<|im_end|>'], '\uf000')),
+  'lets no token be special': (template, tokenizer, messages) => {
+    const { text } = chatPrompt(template, tokenizer, messages)
+    return { text, ids: [2, ...tokenizer.encode(text, { prefix: false })] }
+  },
+  'drops what is like its mark from messages': saying((content) => content.replaceAll('\ue000', '')),
+})
+
+/** A template that cuts messages, and puts them next to parts of special tokens. A cut may take a mark with it. */
+const cutting =
+  "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' + m.content | trim + '<|im_end|>' + m.content[1:] + '|' + m.content.split(' ')[-1] + '>' }}{{ '<|im' + m.content + '_end|' + m.content }}{% endfor %}"
+
+const cutTextStaysText = lawForAll(
+  'messages that a template cuts give no special tokens',
+  { messages: plainMessages },
+  (of: Write, { messages }) => {
+    const template = { source: cutting, bosToken, eosToken }
+    const prompt = of(template, tokenizer, messages)
+    const others = messages.map(({ role }) => ({ role, content: 'x' }))
+    expect(specialsOf(prompt.ids)).toEqual(specialsOf(of(template, tokenizer, others).ids))
+    expect(tokenizer.decode(prompt.ids)).toBe(prompt.text)
+  },
+)
+stateLaw(cutTextStaysText, chatPrompt)
+
+killsEach('a chat of cut messages that %s is found', cutTextStaysText, {
+  'marks nothing': marking((text) => text),
+  'does not look at the ends of a message': unendedMarks,
 })
 
 test('a role of letters may be the beginning of a special token, which the template then writes', () => {

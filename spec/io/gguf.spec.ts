@@ -5,11 +5,10 @@
  * Tests src/io/gguf_model.ts.
  */
 import fc from 'fast-check'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parseConfig } from '../../src/engine/config.ts'
 import { readGguf, type GgufModel } from '../../src/io/gguf_model.ts'
 import { bytesAsFile } from '../../src/io/files.ts'
@@ -27,6 +26,7 @@ import {
 } from '../../src/tensor/tensor_source.ts'
 import { near, sameBits, sameNumbers } from '../../src/verify/compare.ts'
 import { kills, killsEach, lawForAll, lawOf, stateLaw } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/golden-llama/', import.meta.url))
 
@@ -280,8 +280,7 @@ describe('mutants are killed:', () => {
 })
 
 describe('a model', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-gguf-'))
-  afterAll(() => rmSync(folder, { recursive: true }))
+  const folder = temporaryFolder()
   const gqa = pathOf(['llama_gqa', 'F16'])
 
   test('is a GGUF file, which has the configuration and the tokenizer too', async () => {

@@ -2,11 +2,10 @@
  * GGUF files nobody should trust: what fixtures/hostile/gguf.ts cannot say as bytes. Its rows are tried by
  * spec/hostile/table.spec.ts.
  */
-import { appendFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, mkdtempSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   entriesWith,
   F32,
@@ -28,11 +27,11 @@ import { SPACE_MARK } from '../../src/io/vocabulary.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import type { RawTensorSource } from '../../src/tensor/tensor_source.ts'
 import { law } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { tensorsOf } from '../hostile/gguf_readers.ts'
 import { answerOf, refusalOf } from './hostile.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-gguf-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 describe('files that change', () => {
   const norm = 'model.norm.weight'

@@ -15,7 +15,7 @@ import { readGgufVocabulary } from '../../src/io/gguf_tokenizer.ts'
 import { createTokenizer } from '../../src/io/tokenizer.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
 import type { Vocabulary } from '../../src/io/vocabulary.ts'
-import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
+import { killsByLaw, lawForAll, stateLaw } from '../harness/seed.ts'
 import fc from 'fast-check'
 
 const folder = fileURLToPath(new URL('../../fixtures/tokenizers', import.meta.url))
@@ -132,45 +132,37 @@ describe('mutants are killed:', () => {
       const vocabulary = read(entries)
       return { ...vocabulary, ...change(vocabulary) }
     }
-  test.each<[string, typeof knownTexts, Read]>([
-    [
-      'merges of scores from the lowest up',
-      knownTexts,
-      of(({ spelling, merges }) =>
-        spelling.kind === 'byte_fallback' ? { merges: merges.toReversed() } : {},
-      ),
-    ],
-    [
-      'merges of equal scores in the order of the vocabulary',
-      sameAsJson,
-      of(({ spelling, merges, ids }) =>
-        spelling.kind === 'byte_fallback'
-          ? {
-              merges: merges.toSorted(
-                (a, b) =>
-                  (ids.get(a.join('')) as number) - (ids.get(b.join('')) as number) || (a[0] < b[0] ? -1 : 1),
-              ),
-            }
-          : {},
-      ),
-    ],
-    [
-      'digits not split off by smollm',
-      sameAsJson,
-      of(({ spelling }) =>
-        spelling.kind === 'byte_level'
-          ? { spelling: { ...spelling, patterns: spelling.patterns.filter((one) => one !== 'digit') } }
-          : {},
-      ),
-    ],
-    [
-      'no space before a text',
-      knownTexts,
-      of(({ spelling }) =>
-        spelling.kind === 'byte_fallback' ? { spelling: { ...spelling, space: 'never' } } : {},
-      ),
-    ],
-    ['control tokens as text', sameAsJson, of(() => ({ special: new Set() }))],
-    ['no token before a text', sameAsJson, of(() => ({ prefix: [] }))],
-  ])('%s', (_, law, mutant) => kills(law, mutant))
+  killsByLaw<'knownTexts' | 'sameAsJson', Read>(
+    { knownTexts, sameAsJson },
+    {
+      knownTexts: {
+        'merges of scores from the lowest up': of(({ spelling, merges }) =>
+          spelling.kind === 'byte_fallback' ? { merges: merges.toReversed() } : {},
+        ),
+        'no space before a text': of(({ spelling }) =>
+          spelling.kind === 'byte_fallback' ? { spelling: { ...spelling, space: 'never' } } : {},
+        ),
+      },
+      sameAsJson: {
+        'merges of equal scores in the order of the vocabulary': of(({ spelling, merges, ids }) =>
+          spelling.kind === 'byte_fallback'
+            ? {
+                merges: merges.toSorted(
+                  (a, b) =>
+                    (ids.get(a.join('')) as number) - (ids.get(b.join('')) as number) ||
+                    (a[0] < b[0] ? -1 : 1),
+                ),
+              }
+            : {},
+        ),
+        'digits not split off by smollm': of(({ spelling }) =>
+          spelling.kind === 'byte_level'
+            ? { spelling: { ...spelling, patterns: spelling.patterns.filter((one) => one !== 'digit') } }
+            : {},
+        ),
+        'control tokens as text': of(() => ({ special: new Set() })),
+        'no token before a text': of(() => ({ prefix: [] })),
+      },
+    },
+  )
 })

@@ -1,16 +1,16 @@
 /**
  * Whole models: every form of the same checkpoint gives the same tensors, and what is missing is said.
  */
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { openModelFolder, openWeights } from '../../src/io/load.ts'
 import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { narrowToBf16, narrowToF16, widenBf16, widenF16 } from '../../src/tensor/halves.ts'
 import { refusalOf } from './hostile.ts'
 import { P, pickle, torchFile } from '../../fixtures/hostile/build_torch.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures', import.meta.url))
 const golden = join(fixtures, 'golden')
@@ -100,13 +100,9 @@ describe('a model', () => {
 })
 
 describe('a missing or broken file is named', () => {
-  let root: string
+  const root = temporaryFolder()
   let folder: string
   let count = 0
-  beforeAll(() => {
-    root = mkdtempSync(join(tmpdir(), 'shadowllm-load-'))
-  })
-  afterAll(() => rmSync(root, { recursive: true }))
   beforeEach(() => {
     folder = join(root, `${count++}`)
     mkdirSync(folder)

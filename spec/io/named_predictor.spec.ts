@@ -4,10 +4,9 @@
  * Tests src/io/packaged.ts.
  */
 import fc from 'fast-check'
-import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, existsSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { findPredictor, predictorBeside, predictorNames } from '../../src/io/named_predictor.ts'
@@ -15,9 +14,9 @@ import { openSafetensors } from '../../src/io/safetensors.ts'
 import { openPredictor, sourceEntry } from '../../src/predictor/predictor_file.ts'
 import { fixtures } from '../golden/golden.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-named-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const isBeside = lawForAll(
   'of a folder is predictor.safetensors in it; of NAME.gguf it is NAME.predictor.safetensors',

@@ -4,11 +4,10 @@
  *
  * Tests src/tensor/concatenate.ts, src/tensor/memory_source.ts and src/tensor/stored_source.ts.
  */
-import { appendFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { bytesAsFile, type RangedFile } from '../../src/io/files.ts'
 import { openSafetensors, readSafetensors } from '../../src/io/safetensors.ts'
 import { encodeSafetensors } from '../../src/io/safetensors_writer.ts'
@@ -20,33 +19,14 @@ import { memorySource } from '../../src/tensor/memory_source.ts'
 import { rowsOf, type TensorInfo, type TensorSource } from '../../src/tensor/tensor_source.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { refusalOf, withByte } from './hostile.ts'
+import { columnMajor, sampleOf, torchOf, type Sample } from './samples.ts'
 import { dict, P, pickle, sizes, storage, tensor, torchFile } from '../../fixtures/hostile/build_torch.ts'
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'shadowllm-rows-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
-const dtypes = ['F64', 'F32', 'F16', 'BF16'] as const
-const storages = { F64: 'DoubleStorage', F32: 'FloatStorage', F16: 'HalfStorage', BF16: 'BFloat16Storage' }
-
-/** A tensor called "x", as bytes of some element type. */
-interface Sample {
-  readonly dtype: (typeof dtypes)[number]
-  readonly shape: readonly number[]
-  readonly data: Uint8Array
-}
-
-const product = (shape: readonly number[]): number => shape.reduce((count, size) => count * size, 1)
-
-const sample: fc.Arbitrary<Sample> = fc
-  .record({ dtype: fc.constantFrom(...dtypes), shape: fc.array(fc.nat(5), { maxLength: 3 }) })
-  .chain(({ dtype, shape }) => {
-    const length = product(shape) * elementSize(dtype)
-    return fc.uint8Array({ minLength: length, maxLength: length }).map((data) => ({ dtype, shape, data }))
-  })
+const sample = sampleOf('F64', 'F32', 'F16', 'BF16')
 
 /** A file in memory that counts what is read of it. */
 class CountedFile implements RangedFile {
@@ -79,29 +59,18 @@ interface Opened {
 
 /** A safetensors file that has other values before and after those of "x". */
 function safetensorsOf({ dtype, shape, data }: Sample): Uint8Array {
-  const around = { dtype, shape: [3], data: new Uint8Array(3 * elementSize(dtype)).fill(0x55) }
+  const other = { dtype, shape: [3], data: new Uint8Array(3 * elementSize(dtype)).fill(0x55) }
   return encodeSafetensors(
     new Map([
-      ['w', around],
+      ['w', other],
       ['x', { dtype, shape, data }],
-      ['y', around],
+      ['y', other],
     ]),
   )
 }
 
-/** Strides of numbers that follow each other, the last dimension first, or the first. */
-const rowMajor = (shape: readonly number[]): number[] => shape.map((_, i) => product(shape.slice(i + 1)))
-const columnMajor = (shape: readonly number[]): number[] => shape.map((_, i) => product(shape.slice(0, i)))
-
-/** A torch file whose storage has three other values before and two after those of "x". */
-function torchOf({ dtype, shape, data }: Sample, stridesOf = rowMajor): Uint8Array {
-  const size = elementSize(dtype)
-  const stored = new Uint8Array(data.length + 5 * size).fill(0x55)
-  stored.set(data, 3 * size)
-  const from = storage(storages[dtype], '0', P.int(stored.length / size))
-  const x = tensor(from, P.int(3), sizes(...shape), sizes(...stridesOf(shape)))
-  return torchFile(pickle(dict([P.text('x'), x])), { 0: stored }).bytes
-}
+/** What stands around the values of "x" in its storage. */
+const around = [3, 2] as const
 
 /** Every form a sample can be read from. */
 const forms: Readonly<Record<string, (sample: Sample) => Promise<Opened>>> = {
@@ -129,11 +98,11 @@ const forms: Readonly<Record<string, (sample: Sample) => Promise<Opened>>> = {
     return { source, files: [one, two] }
   },
   torch: async (given) => {
-    const file = new CountedFile(torchOf(given))
+    const file = new CountedFile(torchOf(given, around))
     return { source: await readTorchCheckpoint(file, 'pytorch_model.bin'), files: [file] }
   },
   'torch, a turned view': async (given) => {
-    const file = new CountedFile(torchOf(given, columnMajor))
+    const file = new CountedFile(torchOf(given, around, columnMajor))
     return { source: await readTorchCheckpoint(file, 'pytorch_model.bin'), files: [file] }
   },
 }
@@ -307,7 +276,7 @@ describe('hostile files', () => {
 
   test.each([
     ['safetensors', safetensorsOf, openSafetensors],
-    ['torch', torchOf, openTorchCheckpoint],
+    ['torch', (given: Sample) => torchOf(given, around), openTorchCheckpoint],
   ] as const)('ST25 a file that is cut or written to between rows: %s', async (_, encode, open) => {
     const path = join(folder, 'changing')
     const bytes = encode(matrix)
@@ -329,7 +298,7 @@ describe('hostile files', () => {
     'ZP09 a changed byte of a storage is found for any rows',
     { place: fc.nat(), a: fc.nat(4), b: fc.nat(4) },
     async (readRows: ReadRows, { place, a, b }): Promise<void> => {
-      const bytes = torchOf(matrix)
+      const bytes = torchOf(matrix, around)
       const start = bytes.findIndex((_, i) => bytes.subarray(i, i + 12).every((byte) => byte === 0x55))
       const at = start + (place % (12 + 48 + 8))
       const source = await readTorchCheckpoint(bytesAsFile(withByte(bytes, at, bytes[at] ^ 1)), 'b')

@@ -5,11 +5,10 @@
  * Tests src/io/refusal.ts, src/io/safetensors_writer.ts, src/io/tensor_name.ts, src/tensor/quote.ts and
  * src/tensor/tensor_source.ts.
  */
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parseJson, type JsonMap } from '../../src/io/json.ts'
 import { openSafetensors, parseSafetensors } from '../../src/io/safetensors.ts'
 import {
@@ -21,15 +20,12 @@ import {
 import { InputError } from '../../src/tensor/errors.ts'
 import { readIntegers, type SourceDtype } from '../../src/tensor/tensor_source.ts'
 import { law, scaledRuns } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { concat } from '../../fixtures/hostile/bytes.ts'
 import { headerField, rawSafetensors } from '../../fixtures/hostile/build_safetensors.ts'
 import { answerOf, contentsOf, damagedValues, refusalOf, withByte } from './hostile.ts'
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'shadowllm-safetensors-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const sizes: Record<SourceDtype, number> = {
   F64: 8,

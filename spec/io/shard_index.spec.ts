@@ -3,26 +3,22 @@
  *
  * Tests src/io/safe_path.ts.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { joinSafely, safePath } from '../../src/io/safe_path.ts'
 import { openSafetensors } from '../../src/io/safetensors.ts'
 import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { openShards, parseShardIndex } from '../../src/io/shard_index.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { concat } from '../../fixtures/hostile/bytes.ts'
 import { unsafePaths } from '../../fixtures/hostile/shards.ts'
 import { answerOf, contentsOf, damagedValues, refusalOf, withByte } from './hostile.ts'
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'shadowllm-shards-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 describe('names of files', () => {
   test.each(unsafePaths)('IX01 %j is not safe', async (name) => {

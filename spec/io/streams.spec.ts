@@ -19,53 +19,17 @@ import {
 import { kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { joined } from '../../fixtures/hostile/bytes.ts'
 import { refusalOf, streamedBytes, withByte } from './hostile.ts'
-import {
-  dict,
-  legacyFile,
-  legacyStorage,
-  P,
-  pickle,
-  sizes,
-  storage,
-  tensor,
-  torchFile,
-} from '../../fixtures/hostile/build_torch.ts'
+import { columnMajor, rowMajor, sampleOf, storageTypes, torchOf, type Sample } from './samples.ts'
+import { dict, legacyFile, legacyStorage, P, sizes, tensor } from '../../fixtures/hostile/build_torch.ts'
 
-const storageTypes = {
-  F32: 'FloatStorage',
-  F16: 'HalfStorage',
-  I64: 'LongStorage',
-  BOOL: 'BoolStorage',
-} as const
+const sample = sampleOf('F32', 'F16', 'I64', 'BOOL')
 
-/** A tensor called "x", as bytes of some element type. */
-interface Sample {
-  readonly dtype: keyof typeof storageTypes
-  readonly shape: readonly number[]
-  readonly data: Uint8Array
-}
-
-const product = (shape: readonly number[]): number => shape.reduce((count, size) => count * size, 1)
-
-const sample: fc.Arbitrary<Sample> = fc
-  .record({
-    dtype: fc.constantFrom(...(['F32', 'F16', 'I64', 'BOOL'] as const)),
-    shape: fc.array(fc.nat(5), { maxLength: 3 }),
-  })
-  .chain(({ dtype, shape }) => {
-    const length = product(shape) * elementSize(dtype)
-    return fc.uint8Array({ minLength: length, maxLength: length }).map((data) => ({ dtype, shape, data }))
-  })
-
-const rowMajor = (shape: readonly number[]): number[] => shape.map((_, i) => product(shape.slice(i + 1)))
-const columnMajor = (shape: readonly number[]): number[] => shape.map((_, i) => product(shape.slice(0, i)))
-
-/** Every file a sample can be in; `around` is more of the same storage on either side. */
+/** Every file that a sample can be in. */
 const files: Readonly<Record<string, (sample: Sample) => Uint8Array>> = {
   safetensors: (given) => encodeSafetensors(new Map([['x', given]])),
-  torch: (given) => torchOf(given, 0, rowMajor),
-  'torch, part of a storage': (given) => torchOf(given, 3, rowMajor),
-  'torch, a turned view': (given) => torchOf(given, 1, columnMajor),
+  torch: (given) => torchOf(given, [0, 0]),
+  'torch, part of a storage': (given) => torchOf(given, [3, 3]),
+  'torch, a turned view': (given) => torchOf(given, [1, 1], columnMajor),
   'torch before 1.6': ({ dtype, shape, data }) => {
     const count = data.length / elementSize(dtype)
     const x = tensor(
@@ -76,15 +40,6 @@ const files: Readonly<Record<string, (sample: Sample) => Uint8Array>> = {
     )
     return legacyFile({ tensors: dict([P.text('x'), x]), storages: [[count, data]] })
   },
-}
-
-function torchOf({ dtype, shape, data }: Sample, around: number, stridesOf: typeof rowMajor): Uint8Array {
-  const size = elementSize(dtype)
-  const stored = new Uint8Array(data.length + 2 * around * size).fill(0x55)
-  stored.set(data, around * size)
-  const from = storage(storageTypes[dtype], '0', P.int(stored.length / size))
-  const x = tensor(from, P.int(around), sizes(...shape), sizes(...stridesOf(shape)))
-  return torchFile(pickle(dict([P.text('x'), x])), { 0: stored }).bytes
 }
 
 const openFile = (file: RangedFile, form: string): Promise<RawTensorSource> =>

@@ -17,7 +17,7 @@ import { splitPatterns, type Vocabulary } from '../../src/io/vocabulary.ts'
 import { plainText, type Tokenizing } from '../../src/verify/tokenizer/cases.ts'
 import { tokenizerLaws } from '../../src/verify/tokenizer/laws.ts'
 import { smallModel, smallPieces, smallTokenizer } from '../../fixtures/hostile/tokenizer.ts'
-import { kills, stateLaw } from '../harness/seed.ts'
+import { killsEach, stateLaw } from '../harness/seed.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const folder = join(root, 'fixtures/tokenizers')
@@ -199,54 +199,48 @@ describe('what is not supported is named', () => {
     invert: false,
     ...changes,
   })
-  const rows: [json: object, message: string][] = [
-    [
-      { ...smallTokenizer, model: { ...smallModel, type: 'Unigram' } },
-      'model type: expected "BPE", got the text "Unigram"',
-    ],
-    [
-      { ...smallTokenizer, model: { ...smallModel, dropout: 0.1 } },
-      'model dropout: expected none, got the number 0.1',
-    ],
-    [
-      { ...smallTokenizer, model: { ...smallModel, end_of_word_suffix: '</w>' } },
-      'model end_of_word_suffix: expected none, got the text "</w>"',
-    ],
-    [
-      { ...smallTokenizer, normalizer: { type: 'Lowercase' } },
-      'normalizer type: expected "NFC", got the text "Lowercase"',
-    ],
-    [
+  const refused: Readonly<Record<string, object>> = {
+    'model type: expected "BPE", got the text "Unigram"': {
+      ...smallTokenizer,
+      model: { ...smallModel, type: 'Unigram' },
+    },
+    'model dropout: expected none, got the number 0.1': {
+      ...smallTokenizer,
+      model: { ...smallModel, dropout: 0.1 },
+    },
+    'model end_of_word_suffix: expected none, got the text "</w>"': {
+      ...smallTokenizer,
+      model: { ...smallModel, end_of_word_suffix: '</w>' },
+    },
+    'normalizer type: expected "NFC", got the text "Lowercase"': {
+      ...smallTokenizer,
+      normalizer: { type: 'Lowercase' },
+    },
+    'pre_tokenizer pretokenizers.0.pattern.Regex: expected a pattern of GPT-2, Llama 3 or Qwen2, got the text "(a+)+$"':
       sequence(split({ pattern: { Regex: '(a+)+$' } }), smallTokenizer.pre_tokenizer),
-      'pre_tokenizer pretokenizers.0.pattern.Regex: expected a pattern of GPT-2, Llama 3 or Qwen2, got the text "(a+)+$"',
-    ],
-    [
-      sequence(split({ behavior: 'Removed' }), smallTokenizer.pre_tokenizer),
-      'pre_tokenizer pretokenizers.0.behavior: expected "Isolated", got the text "Removed"',
-    ],
-    [sequence(split({})), 'pre_tokenizer: expected ByteLevel once, at the end, got Split'],
-    [
+    'pre_tokenizer pretokenizers.0.behavior: expected "Isolated", got the text "Removed"': sequence(
+      split({ behavior: 'Removed' }),
+      smallTokenizer.pre_tokenizer,
+    ),
+    'pre_tokenizer: expected ByteLevel once, at the end, got Split': sequence(split({})),
+    'pre_tokenizer pretokenizers.0.type: expected Digits or Split or ByteLevel, got the text "Punctuation"':
       sequence({ type: 'Punctuation' }),
-      'pre_tokenizer pretokenizers.0.type: expected Digits or Split or ByteLevel, got the text "Punctuation"',
-    ],
-    [
-      { ...smallTokenizer, decoder: { type: 'WordPiece' } },
-      'decoder type: expected "ByteLevel", got the text "WordPiece"',
-    ],
-    [
+    'decoder type: expected "ByteLevel", got the text "WordPiece"': {
+      ...smallTokenizer,
+      decoder: { type: 'WordPiece' },
+    },
+    'post_processor type: expected TemplateProcessing or ByteLevel or Sequence, got the text "BertProcessing"':
       { ...smallTokenizer, post_processor: { type: 'BertProcessing' } },
-      'post_processor type: expected TemplateProcessing or ByteLevel or Sequence, got the text "BertProcessing"',
-    ],
-    [
-      { ...smallPieces, normalizer: null },
-      'pre_tokenizer: expected Metaspace, or a normalizer that replaces spaces, got neither',
-    ],
-    [
-      { ...smallPieces, decoder: { ...decoder, decoders: decoder.decoders.slice(1) } },
-      'decoder decoders.0.type: expected "Replace", got the text "ByteFallback"',
-    ],
-  ]
-  test.each(rows.map(([json, message]) => [message, json] as const))('%s', (message, json) => {
+    'pre_tokenizer: expected Metaspace, or a normalizer that replaces spaces, got neither': {
+      ...smallPieces,
+      normalizer: null,
+    },
+    'decoder decoders.0.type: expected "Replace", got the text "ByteFallback"': {
+      ...smallPieces,
+      decoder: { ...decoder, decoders: decoder.decoders.slice(1) },
+    },
+  }
+  test.each(Object.entries(refused))('%s', (message, json) => {
     expect(() => parse(json)).toThrow(
       expect.objectContaining({
         code: 'TOKENIZER_UNSUPPORTED',
@@ -274,28 +268,29 @@ describe('mutants', () => {
     ],
   }
   const spm = fixture('spm')
-  const mutants: [bug: string, mutant: Tokenizing, law: keyof typeof tokenizerLaws][] = [
-    ['text is cut as in GPT-2', without(joined, { patterns: ['gpt-2'] }), 'isBpe'],
-    ['digits are cut one by one', without(joined, { patterns: ['digit', 'llama-bpe'] }), 'isBpe'],
-    ['no space is put before a text', without(spm, { space: 'never' }), 'isBpe'],
-    [
-      'a space is put before a text that begins with one',
-      without({ ...spm, spelling: { kind: 'byte_fallback', space: 'unlessThere' } }, { space: 'always' }),
-      'isBpe',
-    ],
-    ['text is composed', without(llama, { composed: true }), 'comesBack'],
-    [
-      'the space before a text is not taken away',
-      {
+  /** Mutants by the law that they break. */
+  const mutants: Partial<Record<keyof typeof tokenizerLaws, Readonly<Record<string, Tokenizing>>>> = {
+    isBpe: {
+      'text is cut as in GPT-2': without(joined, { patterns: ['gpt-2'] }),
+      'digits are cut one by one': without(joined, { patterns: ['digit', 'llama-bpe'] }),
+      'no space is put before a text': without(spm, { space: 'never' }),
+      'a space is put before a text that begins with one': without(
+        { ...spm, spelling: { kind: 'byte_fallback', space: 'unlessThere' } },
+        { space: 'always' },
+      ),
+    },
+    comesBack: {
+      'text is composed': without(llama, { composed: true }),
+      'the space before a text is not taken away': {
         vocabulary: spm,
         tokenizer: Object.assign(Object.create(createTokenizer(spm)) as Tokenizer, {
           decode: (ids: number[]) => createTokenizer(spm).decode(ids, { continues: true }),
         }),
       },
-      'comesBack',
-    ],
-  ]
-  test.each(mutants)('%s: killed', (_, mutant, name) => kills(tokenizerLaws[name], mutant))
+    },
+  }
+  for (const [name, some] of Object.entries(mutants))
+    killsEach('%s: killed', tokenizerLaws[name as keyof typeof mutants], some)
 })
 
 // ---- A published tokenizer --------------------------------------------------------------------------------------

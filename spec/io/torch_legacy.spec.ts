@@ -49,12 +49,14 @@ const state = (...pieces: Piece[]): Uint8Array =>
 
 const six = floats(1, 2, 3, 4, 5, 6)
 const two = floats(7, 8)
+/** Storages of six numbers and of two, with these counts. */
+const counted = (first: number | bigint, second = 2): NonNullable<LegacyParts['storages']> => [
+  [first, six],
+  [second, two],
+]
 const plain: LegacyParts = {
   tensors: state(row('0', 6), row('1', 2)),
-  storages: [
-    [6, six],
-    [2, two],
-  ],
+  storages: counted(6),
 }
 
 /** What is judged here. */
@@ -77,16 +79,14 @@ describe('files of torch before 1.6 are read', () => {
     await sameAsZip(read)
   })
 
-  test.each<[string, Read]>([
-    [
-      'a mutant that swaps two tensors',
-      async (bytes) => edited(await read(bytes), ([a, b]) => [{ ...a, bytes: b.bytes }]),
-    ],
-    [
-      'a mutant that drops the last tensor',
-      async (bytes) => edited(await read(bytes), (all) => all.slice(0, -1)),
-    ],
-  ])('%s is killed', async (_, mutant) => {
+  test.each(
+    Object.entries<Read>({
+      'a mutant that swaps two tensors': async (bytes) =>
+        edited(await read(bytes), ([a, b]) => [{ ...a, bytes: b.bytes }]),
+      'a mutant that drops the last tensor': async (bytes) =>
+        edited(await read(bytes), (all) => all.slice(0, -1)),
+    }),
+  )('%s is killed', async (_, mutant) => {
     await expect(sameAsZip(mutant)).rejects.toThrow('expected')
   })
 
@@ -158,156 +158,116 @@ function edited(contents: Contents, change: (tensors: Contents['tensors']) => Co
   return { ...contents, tensors: change(contents.tensors) }
 }
 
-describe('bytes without one meaning are refused', () => {
-  test.each<[string, string, Partial<LegacyParts>]>([
-    ['another number at the start', 'TORCH_FORMAT', { start: P.long(0x1950a86a20f9469cfc6dn, 10) }],
-    ['another version', 'TORCH_LEGACY_VERSION', { version: P.int(1000) }],
-    ['a version of text', 'TORCH_LEGACY_VERSION', { version: P.text('1001') }],
-    ['a machine that is no dict', 'TORCH_LEGACY_MACHINE', { machine: P.none }],
-    ['a machine of another version', 'TORCH_LEGACY_VERSION', { machine: machine(P.true, P.int(1002)) }],
-    ['ZP11 big-endian', 'TORCH_BYTEORDER', { machine: machine(P.false) }],
-    ['ZP11 little_endian as a number', 'TORCH_BYTEORDER', { machine: machine(P.int(1)) }],
-    ['ZP11 no word about the order', 'TORCH_BYTEORDER', { machine: dict() }],
-    ['PK01 a machine that would run a command', 'PICKLE_GLOBAL', { machine: attack() }],
-    ['PK01 tensors that would run a command', 'PICKLE_GLOBAL', { tensors: attack() }],
-    ['PK01 keys that would run a command', 'PICKLE_GLOBAL', { keys: attack() }],
-    ['no dict of tensors', 'TORCH_ENTRY', { tensors: P.none }],
-    [
-      'a storage instead of a tensor',
-      'TORCH_ENTRY',
-      { tensors: state(legacyStorage('FloatStorage', '0', P.int(6))) },
-    ],
-    [
-      'PK17 five items, as in a zip archive',
-      'PICKLE_PERSID',
-      {
-        tensors: state(
-          concat(
-            tuple(P.text('storage'), P.global('torch', 'FloatStorage'), P.text('0'), P.text('cpu'), P.int(6)),
-            'Q',
-          ),
+/** What is refused, by the code of its error. */
+const refusedParts: Readonly<Record<string, Readonly<Record<string, Partial<LegacyParts>>>>> = {
+  TORCH_FORMAT: {
+    'another number at the start': { start: P.long(0x1950a86a20f9469cfc6dn, 10) },
+  },
+  TORCH_LEGACY_VERSION: {
+    'another version': { version: P.int(1000) },
+    'a version of text': { version: P.text('1001') },
+    'a machine of another version': { machine: machine(P.true, P.int(1002)) },
+  },
+  TORCH_LEGACY_MACHINE: {
+    'a machine that is no dict': { machine: P.none },
+  },
+  TORCH_BYTEORDER: {
+    'ZP11 big-endian': { machine: machine(P.false) },
+    'ZP11 little_endian as a number': { machine: machine(P.int(1)) },
+    'ZP11 no word about the order': { machine: dict() },
+  },
+  PICKLE_GLOBAL: {
+    'PK01 a machine that would run a command': { machine: attack() },
+    'PK01 tensors that would run a command': { tensors: attack() },
+    'PK01 keys that would run a command': { keys: attack() },
+  },
+  TORCH_ENTRY: {
+    'no dict of tensors': { tensors: P.none },
+    'a storage instead of a tensor': { tensors: state(legacyStorage('FloatStorage', '0', P.int(6))) },
+  },
+  PICKLE_PERSID: {
+    'PK17 five items, as in a zip archive': {
+      tensors: state(
+        concat(
+          tuple(P.text('storage'), P.global('torch', 'FloatStorage'), P.text('0'), P.text('cpu'), P.int(6)),
+          'Q',
         ),
-      },
-    ],
-    [
-      'PK17 a module',
-      'PICKLE_PERSID',
-      { tensors: state(concat(tuple(P.text('module'), P.none, P.text('a.py'), P.text('')), 'Q')) },
-    ],
-    ['PK18 a key that is a path', 'PICKLE_STORAGE_KEY', { tensors: state(row('../0', 6)) }],
-    ['a view that is no tuple', 'PICKLE_VIEW', { tensors: state(row('0', 6, 0, 6, P.text('1'))) }],
-    ['a view of two', 'PICKLE_VIEW', { tensors: state(row('0', 6, 0, 6, tuple(P.text('1'), P.int(0)))) }],
-    [
-      'a view with a key that is none',
-      'PICKLE_STORAGE_KEY',
-      { tensors: state(row('0', 6, 0, 6, tuple(P.int(1), P.int(0), P.int(6)))) },
-    ],
-    [
-      'a view with a negative offset',
-      'PICKLE_TENSOR',
-      { tensors: state(row('0', 6, 0, 6, view('9', -1, 6))) },
-    ],
-    [
-      'a view with a negative length',
-      'PICKLE_TENSOR',
-      { tensors: state(row('0', 6, 0, 6, view('9', 0, -6))) },
-    ],
-    [
-      'a view past the end',
-      'TORCH_BOUNDS',
-      { tensors: state(row('0', 6, 0, 1, view('9', 5, 2)), row('1', 2)) },
-    ],
-    [
-      'a tensor past the end of a view',
-      'TORCH_BOUNDS',
-      { tensors: state(row('0', 6, 0, 3, view('9', 2, 2)), row('1', 2)) },
-    ],
-    [
-      'a key for two views',
-      'TORCH_STORAGE_TYPE',
-      { tensors: state(row('0', 6, 0, 2, view('9', 2, 2)), row('0', 6, 0, 2, view('9', 3, 2))) },
-    ],
-    [
-      'a key for a view and a storage',
-      'TORCH_STORAGE_TYPE',
-      { tensors: state(row('0', 6, 0, 2, view('1', 2, 2)), row('1', 2)) },
-    ],
-    ['a storage of two lengths', 'TORCH_STORAGE_TYPE', { tensors: state(row('0', 6), row('0', 5)) }],
-    ['keys that are no list', 'TORCH_LEGACY_KEYS', { keys: tuple(P.text('0'), P.text('1')) }],
-    ['a key that is a number', 'TORCH_LEGACY_KEYS', { keys: concat('](', P.int(0), P.int(1), 'e') }],
-    ['a key twice', 'TORCH_LEGACY_KEYS', { keys: texts('0', '1', '0') }],
-    ['a key of no tensor', 'TORCH_LEGACY_KEYS', { keys: texts('0', '1', '2') }],
-    ['a key that is missing', 'TORCH_STORAGE_MISSING', { keys: texts('1') }],
-    ['the key of a view', 'TORCH_LEGACY_KEYS', { tensors: state(row('0', 6, 0, 2, view('1', 2, 2))) }],
-    ['keys out of order', 'TORCH_STORAGE_SIZE', { keys: texts('1', '0') }],
-    [
-      'a count that is less',
-      'TORCH_STORAGE_SIZE',
-      {
-        storages: [
-          [5, six],
-          [2, two],
-        ],
-      },
-    ],
-    [
-      'a count that is more',
-      'TORCH_STORAGE_SIZE',
-      {
-        storages: [
-          [7, six],
-          [2, two],
-        ],
-      },
-    ],
-    [
-      'a negative count',
-      'TORCH_STORAGE_SIZE',
-      {
-        storages: [
-          [-6, six],
-          [2, two],
-        ],
-      },
-    ],
-    [
-      'a count of 2^63',
-      'TORCH_STORAGE_SIZE',
-      {
-        storages: [
-          [2n ** 63n, six],
-          [2, two],
-        ],
-      },
-    ],
-    [
-      'a count that both lie about',
-      'TORCH_LEGACY_TRUNCATED',
-      {
-        tensors: state(row('0', 6), row('1', 2 ** 30)),
-        storages: [
-          [6, six],
-          [2 ** 30, two],
-        ],
-      },
-    ],
-    ['a storage that is missing', 'TORCH_LEGACY_TRUNCATED', { keys: texts('0', '1'), storages: [[6, six]] }],
-    ['bytes after the last storage', 'TORCH_LEGACY_TRAILING', { after: Uint8Array.of(0) }],
-    ['a storage that nobody asked for', 'TORCH_LEGACY_TRAILING', { after: new Uint8Array(8) }],
-    [
-      'PK21 five names for all values',
-      'TORCH_SHARING',
-      { tensors: state(...Array.from({ length: 5 }, () => row('0', 6))), storages: [[6, six]] },
-    ],
-    [
-      'PK19 expanded by strides of 0',
-      'TORCH_EXPANDED',
-      {
-        tensors: state(tensor(legacyStorage('FloatStorage', '0', P.int(6)), P.int(0), sizes(7), sizes(0))),
-        storages: [[6, six]],
-      },
-    ],
-  ])('%s: %s', async (_, code, parts) => {
+      ),
+    },
+    'PK17 a module': {
+      tensors: state(concat(tuple(P.text('module'), P.none, P.text('a.py'), P.text('')), 'Q')),
+    },
+  },
+  PICKLE_STORAGE_KEY: {
+    'PK18 a key that is a path': { tensors: state(row('../0', 6)) },
+    'a view with a key that is none': {
+      tensors: state(row('0', 6, 0, 6, tuple(P.int(1), P.int(0), P.int(6)))),
+    },
+  },
+  PICKLE_VIEW: {
+    'a view that is no tuple': { tensors: state(row('0', 6, 0, 6, P.text('1'))) },
+    'a view of two': { tensors: state(row('0', 6, 0, 6, tuple(P.text('1'), P.int(0)))) },
+  },
+  PICKLE_TENSOR: {
+    'a view with a negative offset': { tensors: state(row('0', 6, 0, 6, view('9', -1, 6))) },
+    'a view with a negative length': { tensors: state(row('0', 6, 0, 6, view('9', 0, -6))) },
+  },
+  TORCH_BOUNDS: {
+    'a view past the end': { tensors: state(row('0', 6, 0, 1, view('9', 5, 2)), row('1', 2)) },
+    'a tensor past the end of a view': { tensors: state(row('0', 6, 0, 3, view('9', 2, 2)), row('1', 2)) },
+  },
+  TORCH_STORAGE_TYPE: {
+    'a key for two views': {
+      tensors: state(row('0', 6, 0, 2, view('9', 2, 2)), row('0', 6, 0, 2, view('9', 3, 2))),
+    },
+    'a key for a view and a storage': { tensors: state(row('0', 6, 0, 2, view('1', 2, 2)), row('1', 2)) },
+    'a storage of two lengths': { tensors: state(row('0', 6), row('0', 5)) },
+  },
+  TORCH_LEGACY_KEYS: {
+    'keys that are no list': { keys: tuple(P.text('0'), P.text('1')) },
+    'a key that is a number': { keys: concat('](', P.int(0), P.int(1), 'e') },
+    'a key twice': { keys: texts('0', '1', '0') },
+    'a key of no tensor': { keys: texts('0', '1', '2') },
+    'the key of a view': { tensors: state(row('0', 6, 0, 2, view('1', 2, 2))) },
+  },
+  TORCH_STORAGE_MISSING: { 'a key that is missing': { keys: texts('1') } },
+  TORCH_STORAGE_SIZE: {
+    'keys out of order': { keys: texts('1', '0') },
+    'a count that is less': { storages: counted(5) },
+    'a count that is more': { storages: counted(7) },
+    'a negative count': { storages: counted(-6) },
+    'a count of 2^63': { storages: counted(2n ** 63n) },
+  },
+  TORCH_LEGACY_TRUNCATED: {
+    'a count that both lie about': {
+      tensors: state(row('0', 6), row('1', 2 ** 30)),
+      storages: counted(6, 2 ** 30),
+    },
+    'a storage that is missing': { keys: texts('0', '1'), storages: [[6, six]] },
+  },
+  TORCH_LEGACY_TRAILING: {
+    'bytes after the last storage': { after: Uint8Array.of(0) },
+    'a storage that nobody asked for': { after: new Uint8Array(8) },
+  },
+  TORCH_SHARING: {
+    'PK21 five names for all values': {
+      tensors: state(...Array.from({ length: 5 }, () => row('0', 6))),
+      storages: [[6, six]],
+    },
+  },
+  TORCH_EXPANDED: {
+    'PK19 expanded by strides of 0': {
+      tensors: state(tensor(legacyStorage('FloatStorage', '0', P.int(6)), P.int(0), sizes(7), sizes(0))),
+      storages: [[6, six]],
+    },
+  },
+}
+
+describe('bytes without one meaning are refused', () => {
+  const refused = Object.entries(refusedParts).flatMap(([code, cases]) =>
+    Object.entries(cases).map(([what, parts]) => ({ what, code, parts })),
+  )
+  test.each(refused)('$what: $code', async ({ code, parts }) => {
     const error = await refusalOf(() => read(legacyFile({ ...plain, ...parts })))
     expect(error.code).toBe(code)
     expect(error.message).toContain(code.startsWith('PICKLE') ? 'at byte' : ':')
@@ -381,13 +341,13 @@ describe('damage', () => {
 
   test('any changed byte is refused, or changes a value, a name or a location', damageIsSeen(read))
 
-  test.each<[string, (bytes: Uint8Array) => Uint8Array]>([
-    [
-      'goes by the keys and overlooks the counts',
-      (bytes) => withPart(bytes, sample.length - two.length - 8, 8),
-    ],
-    ['overlooks the number at the start', (bytes) => withPart(bytes, 0, 15)],
-  ])('a mutant that %s is killed', async (_, repaired) => {
+  test.each(
+    Object.entries<(bytes: Uint8Array) => Uint8Array>({
+      'goes by the keys and overlooks the counts': (bytes) =>
+        withPart(bytes, sample.length - two.length - 8, 8),
+      'overlooks the number at the start': (bytes) => withPart(bytes, 0, 15),
+    }),
+  )('a mutant that %s is killed', async (_, repaired) => {
     await expect(damageIsSeen((bytes) => read(repaired(bytes)))()).rejects.toThrow('byte')
   })
 

@@ -4,11 +4,10 @@
  *
  * Tests src/jobs/folder_place.ts and src/jobs/job_store.ts.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { canonicalJson } from '../../src/io/canonical_json.ts'
 import { folderPlace } from '../../src/jobs/folder_place.ts'
 import { parseS3Url } from '../../src/jobs/s3_place.ts'
@@ -17,9 +16,9 @@ import { doJoin, jobIdOf, joinJob, parseQueuedJob, splitJoined } from '../../src
 import { memoryStore, JobStore } from '../../src/jobs/job_store.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-shards-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const hash = fc
   .uint8Array({ minLength: 32, maxLength: 32 })

@@ -4,8 +4,6 @@
  *
  * Tests src/evaluation/jobs/, src/evaluation/tasks/asking.ts and src/calibration/collect.ts.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
@@ -38,11 +36,12 @@ import { filesOf, makeWindows, smallOptions } from '../calibration/small_calibra
 import { loadSmallModel, question, smallConfig, someMask } from '../evaluation/small_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
 import { randomScores } from '../../src/criteria/random.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
 /** Changes of options, each with another result; or why an option changes no result. */
 type Rows<Options> = Readonly<Record<keyof Required<Options>, readonly Partial<Options>[] | string>>
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-option-jobs-'))
+const folder = temporaryFolder()
 let model: JobModel
 let predictors: Predictor[]
 let others: Predictor[]
@@ -58,7 +57,6 @@ beforeAll(async () => {
 afterAll(() => {
   for (const predictor of [...predictors, ...others]) predictor.dispose()
   model.model.dispose()
-  rmSync(folder, { recursive: true })
 })
 
 /** Expects each change to give another result, and the same one here and in jobs. */

@@ -4,8 +4,7 @@
  *
  * Tests src/jobs/job_error.ts and src/jobs/queue_worker.ts.
  */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -21,8 +20,9 @@ import { JobStore } from '../../src/jobs/job_store.ts'
 import { isInOrder } from './order.ts'
 import { startServer, whyNoServer, type TestServer } from './server.ts'
 import { doTestJob, echoJobs, testThreads, texts } from './test_jobs.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-queue-laws-'))
+const folder = temporaryFolder()
 let server: TestServer
 let tools: QueueTools
 beforeAll(async () => {
@@ -30,10 +30,7 @@ beforeAll(async () => {
   server = await startServer()
   tools = await server.tools()
 })
-afterAll(async () => {
-  await server?.stop()
-  rmSync(folder, { recursive: true })
-})
+afterAll(() => server?.stop())
 
 let queues = 0
 /** A queue and a store that nobody else uses. */

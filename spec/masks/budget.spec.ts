@@ -16,17 +16,8 @@ import {
   type UnitScores,
 } from '../../src/masks/selection.ts'
 import { budgetLaws, floorsFor, repaired, someFloor } from '../../src/verify/masks/budget_laws.ts'
-import { killsEach, law, lawForAll, stateLaw } from '../harness/seed.ts'
-import {
-  count,
-  killMutants,
-  roundedShare,
-  rowsOf,
-  someScores,
-  someSparsity,
-  stateMaskLaws,
-  type Select,
-} from './cases.ts'
+import { killsByLaw, killsEach, law, lawForAll, stateLaw } from '../harness/seed.ts'
+import { count, roundedShare, rowsOf, someScores, someSparsity, stateMaskLaws, type Select } from './cases.ts'
 
 /** Budget changed before the real selection. */
 const withBudget =
@@ -222,62 +213,49 @@ const perParity: Select = (scores, budget) =>
     : negated(scores, budget)
 
 describe('mutants of selectMask', () =>
-  killMutants(budgetLaws, [
-    ['the lowest stay', negated, 'bestStay'],
-    ['ties go to the higher index', (scores, budget) => selectMask(scores, budget, lastOnes), 'bestStay'],
-    ['the mask is off by one layer', shifted, 'denseLayers'],
-    ['counts are rounded down', floored, 'denseLayers'],
-    [
-      'the first layer is ranked',
-      (scores, budget) => selectMask(scores, { ...budget, policy: 'paper-compatible' }),
-      'denseLayers',
-    ],
-    [
-      'the global budget is used in each layer',
-      (scores, budget) => selectMask(scores, { ...budget, scope: 'global' }),
-      'bestStay',
-    ],
-    ['the floor keeps the first head instead of the best', floorAfterwards, 'bestStay'],
-    ['the order changes with the budget', perParity, 'floorsNest'],
-    [
-      'a unit is favoured for its place',
-      (scores, budget) => selectMask({ ...scores, neurons: scores.neurons.map((_, n) => -n) }, budget),
-      'bestStay',
-    ],
-    [
-      'a floor is paid twice',
-      handmade((ranked, units, wanted, floor) => repaired(ranked, units, Math.max(0, wanted - floor), floor)),
-      'floorsArePaid',
-    ],
-    [
-      'a floor is not paid for',
-      handmade((ranked, units, wanted, floor) => repaired(ranked, units, wanted, floor, () => false)),
-      'floorsArePaid',
-    ],
-    [
-      'a layer pays below its own floor',
-      handmade((ranked, units, wanted, floor) => repaired(ranked, units, wanted, floor, () => true)),
-      'bestStay',
-    ],
-    ['hybrid forgets the neurons', withBudget(() => ({ neuronFloor: 0 })), 'bestStay'],
-    [
-      'the floor is the share that goes instead of a share that stays',
-      withBudget(({ neuronSparsity }, { shape }) => ({
-        neuronFloor: Math.floor(neuronSparsity * shape.neurons),
-      })),
-      'floorsNest',
-    ],
-    ['one dense layer whatever was asked for', withBudget(() => ({ denseLayers: 1 })), 'denseLayers'],
-    [
-      'dense layers are paid for',
-      withBudget(({ denseLayers, headSparsity }, { shape }) => ({
+  killsByLaw(budgetLaws, {
+    bestStay: {
+      'the lowest stay': negated,
+      'ties go to the higher index': (scores, budget) => selectMask(scores, budget, lastOnes),
+      'the global budget is used in each layer': (scores, budget) =>
+        selectMask(scores, { ...budget, scope: 'global' }),
+      'the floor keeps the first head instead of the best': floorAfterwards,
+      'a unit is favoured for its place': (scores, budget) =>
+        selectMask({ ...scores, neurons: scores.neurons.map((_, n) => -n) }, budget),
+      'a layer pays below its own floor': handmade((ranked, units, wanted, floor) =>
+        repaired(ranked, units, wanted, floor, () => true),
+      ),
+      'hybrid forgets the neurons': withBudget(() => ({ neuronFloor: 0 })),
+    },
+    denseLayers: {
+      'the mask is off by one layer': shifted,
+      'counts are rounded down': floored,
+      'the first layer is ranked': (scores, budget) =>
+        selectMask(scores, { ...budget, policy: 'paper-compatible' }),
+      'one dense layer whatever was asked for': withBudget(() => ({ denseLayers: 1 })),
+      'dense layers are paid for': withBudget(({ denseLayers, headSparsity }, { shape }) => ({
         headSparsity: Math.min(1, (headSparsity * shape.layers) / Math.max(1, shape.layers - denseLayers)),
       })),
-      'denseLayers',
-    ],
-    [
-      'neurons go by the share of the heads',
-      withBudget(({ headSparsity }) => ({ neuronSparsity: headSparsity })),
-      'sharesApart',
-    ],
-  ]))
+    },
+    floorsNest: {
+      'the order changes with the budget': perParity,
+      'the floor is the share that goes instead of a share that stays': withBudget(
+        ({ neuronSparsity }, { shape }) => ({
+          neuronFloor: Math.floor(neuronSparsity * shape.neurons),
+        }),
+      ),
+    },
+    floorsArePaid: {
+      'a floor is paid twice': handmade((ranked, units, wanted, floor) =>
+        repaired(ranked, units, Math.max(0, wanted - floor), floor),
+      ),
+      'a floor is not paid for': handmade((ranked, units, wanted, floor) =>
+        repaired(ranked, units, wanted, floor, () => false),
+      ),
+    },
+    sharesApart: {
+      'neurons go by the share of the heads': withBudget(({ headSparsity }) => ({
+        neuronSparsity: headSparsity,
+      })),
+    },
+  }))

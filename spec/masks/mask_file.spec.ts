@@ -3,16 +3,15 @@
  *
  * Tests src/io/read_finite.ts.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { readMask } from '../../src/masks/mask_file.ts'
 import type { InputError } from '../../src/tensor/errors.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-mask-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const path = join(folder, 'mask.safetensors')
 const shape = { layers: 2, heads: 2, neurons: 3 }

@@ -43,17 +43,15 @@ describe('overlap', () => {
     },
   )
 
-  const mutants: [string, Compare][] = [
-    ['recall and precision change places', (chosen, oracle) => setOverlap(oracle, chosen)],
-    [
-      'a unit that neither keeps counts as agreement',
-      (chosen, oracle) => ({
-        ...setOverlap(chosen, oracle),
-        jaccard: chosen.filter((value, unit) => value === oracle[unit]).length / Math.max(1, chosen.length),
-      }),
-    ],
-  ]
-  for (const [name, mutant] of mutants) test(`${name}: killed`, () => kills(byDefinition, mutant))
+  const mutants: Readonly<Record<string, Compare>> = {
+    'recall and precision change places': (chosen, oracle) => setOverlap(oracle, chosen),
+    'a unit that neither keeps counts as agreement': (chosen, oracle) => ({
+      ...setOverlap(chosen, oracle),
+      jaccard: chosen.filter((value, unit) => value === oracle[unit]).length / Math.max(1, chosen.length),
+    }),
+  }
+  for (const [name, mutant] of Object.entries(mutants))
+    test(`${name}: killed`, () => kills(byDefinition, mutant))
 
   test('dense layers are excluded', () => {
     const shape = { layers: 2, heads: 2, neurons: 3 }

@@ -3,8 +3,7 @@
  *
  * Tests src/backends/kernel_files.ts.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { readKernels } from '../../src/backends/kernel_files.ts'
@@ -21,9 +20,9 @@ import { runOp } from '../../src/parity/run_ops.ts'
 import { sha256, sha256File } from '../../src/platform/platform.ts'
 import { probeWasm } from '../../src/platform/wasm_features.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-certificate-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const wasm = await createBackend('wasm')
 afterAll(() => wasm.dispose())

@@ -6,10 +6,9 @@
  * src/testing/op_case.ts.
  */
 import fc from 'fast-check'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { checkOps, type OpCheck } from '../../src/parity/check_ops.ts'
 import type { Owed } from '../../src/testing/op_agreement.ts'
 import { evaluate } from '../../src/testing/op_agreement.ts'
@@ -25,9 +24,9 @@ import { arraysOf, shapeOf } from '../../src/testing/op_case.ts'
 import type { Definition } from '../harness/mutate.ts'
 import { law } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-parity-ops-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const options = { seed: 0, small: true }
 const expected = join(folder, 'expected')
@@ -243,116 +242,98 @@ describe('a set of results', () => {
 })
 
 describe('a common mistake is named', () => {
+  const mistake = <Name extends KernelName>(
+    op: Name,
+    change: (definition: Definition<Name>) => Definition<Name>,
+    hint: RegExp,
+  ): [KernelName, Answer, RegExp] => [op, changed(op, change), hint]
   test.each<[KernelName, Answer, RegExp]>([
-    [
+    mistake(
       'linear',
-      changed(
-        'linear',
-        (linear) =>
-          (y, x, weight, _bias, ...rest) =>
-            linear(y, x, weight, null, ...rest),
-      ),
+      (linear) =>
+        (y, x, weight, _bias, ...rest) =>
+          linear(y, x, weight, null, ...rest),
       /as if there were no bias$/,
-    ],
-    [
+    ),
+    mistake(
       'linear',
-      changed(
-        'linear',
-        (linear) =>
-          (y, x, weight, bias, rows, T, O, ...rest) =>
-            // The last row has none behind it: what comes of that is anything.
-            linear(y, x, weight, bias, rows && rows.map((row) => row + 1), T, O, ...rest),
-      ),
+      (linear) =>
+        (y, x, weight, bias, rows, T, O, ...rest) =>
+          // The last row has none behind it: what comes of that is anything.
+          linear(y, x, weight, bias, rows && rows.map((row) => row + 1), T, O, ...rest),
       /as if every index in rows were one higher$/,
-    ],
-    [
+    ),
+    mistake(
       'embedding',
-      changed(
-        'embedding',
-        (embedding) => (y, table, ids, T, V, D) =>
-          embedding(
-            y,
-            table,
-            ids.map((id) => Math.max(0, id - 1)),
-            T,
-            V,
-            D,
-          ),
-      ),
+      (embedding) => (y, table, ids, T, V, D) =>
+        embedding(
+          y,
+          table,
+          ids.map((id) => Math.max(0, id - 1)),
+          T,
+          V,
+          D,
+        ),
       /as if every index in ids were one lower$/,
-    ],
-    [
+    ),
+    mistake(
       'attention',
-      changed(
-        'attention',
-        (attention) =>
-          (y, q, k, v, _heads, ...rest) =>
-            attention(y, q, k, v, null, ...rest),
-      ),
+      (attention) =>
+        (y, q, k, v, _heads, ...rest) =>
+          attention(y, q, k, v, null, ...rest),
       /as if heads were not there$/,
-    ],
-    [
+    ),
+    mistake(
       'attention',
-      changed(
-        'attention',
-        (attention) =>
-          (y, q, k, v, heads, keyHeads, _scale, ...rest) =>
-            attention(y, q, k, v, heads, keyHeads, 1, ...rest),
-      ),
+      (attention) =>
+        (y, q, k, v, heads, keyHeads, _scale, ...rest) =>
+          attention(y, q, k, v, heads, keyHeads, 1, ...rest),
       /as if scale were 1$/,
-    ],
-    [
+    ),
+    mistake(
       'layer_norm',
-      changed(
-        'layer_norm',
-        (norm) =>
-          (y, x, weight, bias, _epsilon, ...rest) =>
-            norm(y, x, weight, bias, 1e-12, ...rest),
-      ),
+      (norm) =>
+        (y, x, weight, bias, _epsilon, ...rest) =>
+          norm(y, x, weight, bias, 1e-12, ...rest),
       /as if epsilon were 1e-12$/,
-    ],
-    [
+    ),
+    mistake(
       'cache_append',
-      changed(
-        'cache_append',
-        (append) =>
-          (cache, ...rest) =>
-            append(cache.fill(0), ...rest),
-      ),
+      (append) =>
+        (cache, ...rest) =>
+          append(cache.fill(0), ...rest),
       /as if what cache held before were zeros$/,
-    ],
-    [
+    ),
+    mistake(
       'transpose',
-      changed('transpose', () => (y, x) => y.set(x)),
+      () => (y, x) => y.set(x),
       /as if y had the layout \[O, I\]$|as if x were stored column by column$/,
-    ],
-    [
+    ),
+    mistake(
       'linear_input_major',
-      changed(
-        'linear_input_major',
-        (linear) =>
-          (y, x, weight, bias, inputs, ...rest) =>
-            linear(y, x, weight, bias, inputs?.toSorted() ?? null, ...rest),
-      ),
+      (linear) =>
+        (y, x, weight, bias, inputs, ...rest) =>
+          linear(y, x, weight, bias, inputs?.toSorted() ?? null, ...rest),
       /as if inputs were sorted$/,
-    ],
+    ),
     ['relu', ({ expected }) => ({ y: expected.y.slice().fill(0) }), /as if y were all zeros$/],
-    [
+    mistake(
       'linear',
-      changed('linear', (linear) => (y, x, weight, bias, rows, ...rest) => {
-        linear(y, x, weight, bias, rows, ...rest)
-        if (rows) y.fill(3)
-      }),
+      (linear) =>
+        (y, x, weight, bias, rows, ...rest) => {
+          linear(y, x, weight, bias, rows, ...rest)
+          if (rows) y.fill(3)
+        },
       /^it fails in every case with rows and in none without$/,
-    ],
-    [
+    ),
+    mistake(
       'add',
-      changed('add', (add) => (y, a, b, N) => {
+      (add) => (y, a, b, N) => {
         add(y, a, b, N)
         y.fill(3, 32, N)
-      }),
+      },
       /^it fails from N = 33 on and never below$/,
-    ],
+    ),
   ])('%#: %s', async (op, answer, hint) => {
     const found = await verdictOn(op, answer)
     expect(found.passed).toBe(false)

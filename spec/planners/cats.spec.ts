@@ -20,9 +20,9 @@ import {
   withModel,
   type ModelLaw,
 } from '../../src/verify/model/cases.ts'
-import { stateLaws } from '../engine/cases.ts'
+import { findsEach, smallCase, stateLaws } from '../engine/cases.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { anyData, firstFailure, killingRuns, killsEach, stateLaw } from '../harness/seed.ts'
+import { anyData, killsEach, stateLaw } from '../harness/seed.ts'
 
 // ---- Cut-offs -------------------------------------------------------------------------------------------------------------
 
@@ -132,40 +132,25 @@ const choosesByGate = (make: Make = catsPlanner): ModelLaw =>
 
 stateLaws('cats', { choosesByGate: choosesByGate() })
 
-test.each<[string, Make]>([
-  [
-    'computes what is shut',
-    (budget) => {
-      const right = catsPlanner(budget)
-      return { ...right, choose: (...shown) => right.choose(...shown).map((kept) => 1 - kept) }
-    },
-  ],
-  [
-    'hears open gates of one sign only',
-    (budget) => ({
-      ...catsPlanner(budget),
-      choose: (_, gate, [cutoff]) => gate.map((value) => (value >= cutoff ? 1 : 0)),
-    }),
-  ],
-  [
-    'takes the cut-off from the first token',
-    (budget) => {
-      const right = catsPlanner(budget)
-      return {
-        ...right,
-        summarize: (layer, gate, tokens) => right.summarize(layer, gate.subarray(0, gate.length / tokens), 1),
-      }
-    },
-  ],
-  ['skips in dense layers', (budget) => catsPlanner({ ...budget, denseLayers: 0 })],
-  [
-    'skips half of what is asked',
-    (budget) => catsPlanner({ ...budget, neuronSparsity: budget.neuronSparsity / 2 }),
-  ],
-])('cats that %s: killed', async (_, make) => {
-  const law = choosesByGate(make)
-  const subject = { backend: new ReferenceBackend(), load: LanguageModel.load }
-  expect(await firstFailure(law, subject, killingRuns(law))).not.toBeNull()
+findsEach('cats that %s: killed', choosesByGate, {
+  'computes what is shut': (budget) => {
+    const right = catsPlanner(budget)
+    return { ...right, choose: (...shown) => right.choose(...shown).map((kept) => 1 - kept) }
+  },
+  'hears open gates of one sign only': (budget) => ({
+    ...catsPlanner(budget),
+    choose: (_, gate, [cutoff]) => gate.map((value) => (value >= cutoff ? 1 : 0)),
+  }),
+  'takes the cut-off from the first token': (budget) => {
+    const right = catsPlanner(budget)
+    return {
+      ...right,
+      summarize: (layer, gate, tokens) => right.summarize(layer, gate.subarray(0, gate.length / tokens), 1),
+    }
+  },
+  'skips in dense layers': (budget) => catsPlanner({ ...budget, denseLayers: 0 }),
+  'skips half of what is asked': (budget) =>
+    catsPlanner({ ...budget, neuronSparsity: budget.neuronSparsity / 2 }),
 })
 
 test('a token reads the kept rows of fc2 and of a gated block alone', async () => {
@@ -190,20 +175,7 @@ test('a token reads the kept rows of fc2 and of a gated block alone', async () =
     },
   })
   const llama = { groups: 0, pairs: 2, biases: false, rotary: { base: 10_000, scaling: null }, epsilon: 1e-5 }
-  const model = {
-    layers: 2,
-    heads: 2,
-    headSize: 3,
-    neurons: 24,
-    vocabulary: 11,
-    positions: 8,
-    embeddingWidth: 0,
-    preNorm: true,
-    finalNorm: true,
-    tied: true,
-    seed: 1,
-    llama,
-  }
+  const model = { ...smallCase, neurons: 24, positions: 8, llama }
   await withModel({ backend: watched, load: LanguageModel.load }, model, (loaded) => {
     const sequence = loaded.begin({ planner: catsPlanner(makeBudget(0.5)), mode: 'skip' })
     sequence.feed(Int32Array.of(3, 4, 5, 6), 'none')

@@ -6,7 +6,7 @@
  * src/spec/channels.ts.
  */
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { valuesOf } from '../../src/backends/calls.ts'
 import { makeBudget, type Budget } from '../../src/masks/budget.ts'
@@ -46,11 +46,11 @@ import {
   withEngine,
 } from '../../src/verify/model/engine_cases.ts'
 import { plainModel } from '../../src/verify/model/plain_model.ts'
-import { smallCase, stateLaws } from '../engine/cases.ts'
+import { findsEach, smallCase, stateLaws } from '../engine/cases.ts'
 import { get, getIds, isLlama, readCase, type Variant } from '../golden/golden.ts'
 import { goldenConfig, goldenTensors, layerOf, withGolden } from '../golden/model.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { firstFailure, killingRuns, kills, killsEach, stateLaw } from '../harness/seed.ts'
+import { kills, killsEach, stateLaw } from '../harness/seed.ts'
 
 // ---- Thresholds -----------------------------------------------------------------------------------------------------------
 
@@ -170,127 +170,81 @@ function rowNorms(model: LanguageModel, layer: number, site: ChannelSite, C: num
   return norms.map((_, row) => Math.hypot(...Array.from({ length: columns }, (_, i) => at(row % rows, i))))
 }
 
-describe.each<[string, (make: Make) => ModelLaw, Make]>([
-  [
-    'teal keeps what is small',
-    followsTeal,
-    (_, budget) => {
-      const right = tealPlanner(budget)
-      return {
-        ...right,
-        by: 'channels',
-        choose: (layer, ...shown) =>
-          layer < budget.denseLayers
-            ? right.choose(layer, ...shown)
-            : right.choose(layer, ...shown).map((kept) => 1 - kept),
-      }
-    },
-  ],
-  [
-    'teal keeps large activations of one sign only',
-    followsTeal,
-    (_, budget) => ({
-      ...tealPlanner(budget),
+findsEach('%s: killed', followsTeal, {
+  'teal keeps what is small': (_, budget) => {
+    const right = tealPlanner(budget)
+    return {
+      ...right,
       by: 'channels',
-      choose: (_layer, _site, x, [threshold = -Infinity]) => x.map((value) => (value > threshold ? 1 : 0)),
+      choose: (layer, ...shown) =>
+        layer < budget.denseLayers
+          ? right.choose(layer, ...shown)
+          : right.choose(layer, ...shown).map((kept) => 1 - kept),
+    }
+  },
+  'teal keeps large activations of one sign only': (_, budget) => ({
+    ...tealPlanner(budget),
+    by: 'channels',
+    choose: (_layer, _site, x, [threshold = -Infinity]) => x.map((value) => (value > threshold ? 1 : 0)),
+  }),
+  'teal takes the threshold from the last token of the prompt': (_, budget) => {
+    const right = tealPlanner(budget)
+    return {
+      ...right,
+      summarize: (layer, site, x, tokens) =>
+        right.summarize?.(layer, site, x.slice(x.length - x.length / tokens), 1) ?? expect.unreachable(),
+    }
+  },
+  'teal has one threshold for all sites': (_, budget) => {
+    const right = tealPlanner(budget)
+    let first: Float32Array
+    return {
+      ...right,
+      by: 'channels',
+      choose(layer, site, x, summary) {
+        if (site === 'attention') first = summary
+        return right.choose(layer, site, x, first)
+      },
+    }
+  },
+  'teal masks dense layers': (_, budget) => tealPlanner({ ...budget, denseLayers: 0 }),
+  'teal masks half of what is asked': (_, budget) =>
+    tealPlanner({ ...budget, neuronSparsity: budget.neuronSparsity / 2 }),
+  'teal gives every token the mask of the first': (_, budget) => {
+    const right = tealPlanner(budget)
+    const first = new Map<string, Float32Array>()
+    return {
+      ...right,
+      by: 'channels',
+      choose(layer, site, ...shown) {
+        const mask = first.get(`${layer} ${site}`) ?? right.choose(layer, site, ...shown)
+        first.set(`${layer} ${site}`, mask)
+        return mask
+      },
+    }
+  },
+})
+
+findsEach('%s: killed', followsWina, {
+  'wina goes by activations alone': choosingBy((x) => x.map(Math.abs)),
+  'wina goes by the norms of rows': choosingBy((x, model, layer, site) => {
+    const norms = rowNorms(model, layer, site, x.length)
+    return x.map((value, i) => Math.abs(value) * norms[i])
+  }),
+  'wina goes by squared norms': choosingBy((x, model, layer, site) => {
+    const norms = columnNorms(model, layer, site)
+    return x.map((value, i) => Math.abs(value) * norms[i] ** 2)
+  }),
+  'wina goes by the norms of the first layer': choosingBy((x, model, _layer, site) => {
+    const norms = columnNorms(model, 0, site)
+    return x.map((value, i) => Math.abs(value) * norms[i])
+  }),
+  'wina masks dense layers': (model, budget) => winaPlanner(model, { ...budget, denseLayers: 0 }),
+  'wina keeps the last of equal channels': (model, budget) =>
+    winaPlanner(model, budget, (scores, count) => {
+      const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || b - a)
+      return Int32Array.from(order.slice(0, count)).sort()
     }),
-  ],
-  [
-    'teal takes the threshold from the last token of the prompt',
-    followsTeal,
-    (_, budget) => {
-      const right = tealPlanner(budget)
-      return {
-        ...right,
-        summarize: (layer, site, x, tokens) =>
-          right.summarize?.(layer, site, x.slice(x.length - x.length / tokens), 1) ?? expect.unreachable(),
-      }
-    },
-  ],
-  [
-    'teal has one threshold for all sites',
-    followsTeal,
-    (_, budget) => {
-      const right = tealPlanner(budget)
-      let first: Float32Array
-      return {
-        ...right,
-        by: 'channels',
-        choose(layer, site, x, summary) {
-          if (site === 'attention') first = summary
-          return right.choose(layer, site, x, first)
-        },
-      }
-    },
-  ],
-  ['teal masks dense layers', followsTeal, (_, budget) => tealPlanner({ ...budget, denseLayers: 0 })],
-  [
-    'teal masks half of what is asked',
-    followsTeal,
-    (_, budget) => tealPlanner({ ...budget, neuronSparsity: budget.neuronSparsity / 2 }),
-  ],
-  [
-    'teal gives every token the mask of the first',
-    followsTeal,
-    (_, budget) => {
-      const right = tealPlanner(budget)
-      const first = new Map<string, Float32Array>()
-      return {
-        ...right,
-        by: 'channels',
-        choose(layer, site, ...shown) {
-          const mask = first.get(`${layer} ${site}`) ?? right.choose(layer, site, ...shown)
-          first.set(`${layer} ${site}`, mask)
-          return mask
-        },
-      }
-    },
-  ],
-  ['wina goes by activations alone', followsWina, choosingBy((x) => x.map(Math.abs))],
-  [
-    'wina goes by the norms of rows',
-    followsWina,
-    choosingBy((x, model, layer, site) => {
-      const norms = rowNorms(model, layer, site, x.length)
-      return x.map((value, i) => Math.abs(value) * norms[i])
-    }),
-  ],
-  [
-    'wina goes by squared norms',
-    followsWina,
-    choosingBy((x, model, layer, site) => {
-      const norms = columnNorms(model, layer, site)
-      return x.map((value, i) => Math.abs(value) * norms[i] ** 2)
-    }),
-  ],
-  [
-    'wina goes by the norms of the first layer',
-    followsWina,
-    choosingBy((x, model, _layer, site) => {
-      const norms = columnNorms(model, 0, site)
-      return x.map((value, i) => Math.abs(value) * norms[i])
-    }),
-  ],
-  [
-    'wina masks dense layers',
-    followsWina,
-    (model, budget) => winaPlanner(model, { ...budget, denseLayers: 0 }),
-  ],
-  [
-    'wina keeps the last of equal channels',
-    followsWina,
-    (model, budget) =>
-      winaPlanner(model, budget, (scores, count) => {
-        const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || b - a)
-        return Int32Array.from(order.slice(0, count)).sort()
-      }),
-  ],
-])('%s', (_, lawOf, make) => {
-  test('killed', async () => {
-    const law = lawOf(make)
-    const subject = { backend: new ReferenceBackend(), load: LanguageModel.load }
-    expect(await firstFailure(law, subject, killingRuns(law))).not.toBeNull()
-  })
 })
 
 test('a sequence that was rewound chooses channels as before, keeps the masks that it gave, and leaves nothing behind', () =>

@@ -7,13 +7,12 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { randomScores } from '../../src/criteria/random.ts'
 import { makeBudget, scopes, type Budget } from '../../src/masks/budget.ts'
 import { denseMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
-import { LanguageModel } from '../../src/engine/language_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { coreCounts, coreinferPlanner } from '../../src/planners/coreinfer.ts'
 import { glassPlanner, mergedRanks } from '../../src/planners/glass.ts'
@@ -26,8 +25,8 @@ import { geometricMean, promptStaticPlanner } from '../../src/planners/prompt_st
 import { Random } from '../../src/tensor/random.ts'
 import { lawForAll } from '../../src/verify/law.ts'
 import { anyModel, forAll, withModel, type ModelLaw } from '../../src/verify/model/cases.ts'
-import { stateLaws } from '../engine/cases.ts'
-import { anyData, firstFailure, killingRuns, killsEach, stateLaw } from '../harness/seed.ts'
+import { findsEach, stateLaws } from '../engine/cases.ts'
+import { anyData, killsEach, stateLaw } from '../harness/seed.ts'
 
 // ---- coreinfer: counts --------------------------------------------------------------------------------------------------
 
@@ -258,67 +257,53 @@ stateLaws(
 )
 
 describe('mutants', () => {
-  test.each<[string, string, Make]>([
-    ['coreinfer', 'is griffin', ({ shape }, _, budget) => griffinPlanner(shape, budget)],
-    ['glass', 'is griffin', ({ shape }, _, budget) => griffinPlanner(shape, budget)],
-    [
-      'glass',
-      'reads the calibration of the first layer',
-      (_, { neurons, ...calibrated }, budget) => {
-        const { neurons: F } = calibrated.shape
-        return glassPlanner({ ...calibrated, neurons: neurons.map((__, i) => neurons[i % F]) }, budget)
-      },
-    ],
-    ['griffin-static', 'is static', (_, calibrated, budget) => staticPlanner(calibrated, budget)],
-    [
-      'griffin-static',
-      'weights by the score itself',
-      (_, calibrated, budget) => {
-        const right = griffinStaticPlanner(calibrated, budget)
-        const summarize: typeof griffinScores = (...shown) =>
-          griffinScores(...shown).map((score) => score * score)
-        return { ...right, summarize }
-      },
-    ],
-    [
-      'griffin-static',
-      'keeps all heads',
-      (_, calibrated, budget) => griffinStaticPlanner(calibrated, { ...budget, headSparsity: 0 }),
-    ],
-    [
-      'prompt-static',
-      'adds the two scores',
-      (model, calibrated, budget) => {
-        const { ranking, ...right } = promptStaticPlanner(model, calibrated, budget)
-        return {
-          ...right,
-          by: 'attention',
-          choose: ({ ids }) => {
-            const own = scoreText(model, ids, ids)
-            const sum = (kind: 'heads' | 'neurons'): Float32Array =>
-              own[kind].map((score, i) => score + calibrated[kind][i])
-            return selectMask({ ...own, heads: sum('heads'), neurons: sum('neurons') }, ranking.budget)
-          },
-        }
-      },
-    ],
-    [
-      'prompt-static',
-      'forgets the last token',
-      (model, calibrated, budget) => {
-        const right = promptStaticPlanner(model, calibrated, budget)
-        return {
-          ...right,
-          by: 'attention',
-          choose: (view) =>
-            right.choose({ ...view, ids: view.ids.subarray(0, Math.max(2, view.ids.length - 1)) }),
-        }
-      },
-    ],
-  ])('%s that %s: killed', async (name, _, make) => {
-    const law = keepsItsBest(name, make)
-    const subject = { backend: new ReferenceBackend(), load: LanguageModel.load }
-    expect(await firstFailure(law, subject, killingRuns(law))).not.toBeNull()
+  findsEach('coreinfer that %s: killed', (make: Make) => keepsItsBest('coreinfer', make), {
+    'is griffin': ({ shape }, _, budget) => griffinPlanner(shape, budget),
+  })
+
+  findsEach('glass that %s: killed', (make: Make) => keepsItsBest('glass', make), {
+    'is griffin': ({ shape }, _, budget) => griffinPlanner(shape, budget),
+    'reads the calibration of the first layer': (_, { neurons, ...calibrated }, budget) => {
+      const { neurons: F } = calibrated.shape
+      return glassPlanner({ ...calibrated, neurons: neurons.map((__, i) => neurons[i % F]) }, budget)
+    },
+  })
+
+  findsEach('griffin-static that %s: killed', (make: Make) => keepsItsBest('griffin-static', make), {
+    'is static': (_, calibrated, budget) => staticPlanner(calibrated, budget),
+    'weights by the score itself': (_, calibrated, budget) => {
+      const right = griffinStaticPlanner(calibrated, budget)
+      const summarize: typeof griffinScores = (...shown) =>
+        griffinScores(...shown).map((score) => score * score)
+      return { ...right, summarize }
+    },
+    'keeps all heads': (_, calibrated, budget) =>
+      griffinStaticPlanner(calibrated, { ...budget, headSparsity: 0 }),
+  })
+
+  findsEach('prompt-static that %s: killed', (make: Make) => keepsItsBest('prompt-static', make), {
+    'adds the two scores': (model, calibrated, budget) => {
+      const { ranking, ...right } = promptStaticPlanner(model, calibrated, budget)
+      return {
+        ...right,
+        by: 'attention',
+        choose: ({ ids }) => {
+          const own = scoreText(model, ids, ids)
+          const sum = (kind: 'heads' | 'neurons'): Float32Array =>
+            own[kind].map((score, i) => score + calibrated[kind][i])
+          return selectMask({ ...own, heads: sum('heads'), neurons: sum('neurons') }, ranking.budget)
+        },
+      }
+    },
+    'forgets the last token': (model, calibrated, budget) => {
+      const right = promptStaticPlanner(model, calibrated, budget)
+      return {
+        ...right,
+        by: 'attention',
+        choose: (view) =>
+          right.choose({ ...view, ids: view.ids.subarray(0, Math.max(2, view.ids.length - 1)) }),
+      }
+    },
   })
 })
 

@@ -10,14 +10,13 @@
  */
 import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
-import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { plainact } from '../../src/criteria/plainact.ts'
 import { makeBudget, type Budget } from '../../src/masks/budget.ts'
 import { denseMask, type UnitShape } from '../../src/masks/mask.ts'
 import type { MaskPlanner, PromptView } from '../../src/masks/planner.ts'
 import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
 import { backward } from '../../src/engine/backward.ts'
-import { LanguageModel } from '../../src/engine/language_model.ts'
+import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward } from '../../src/engine/trace.ts'
 import { denseLayers, type PredictorConfig } from '../../src/predictor/predictor_config.ts'
 import { dejavuPlanner } from '../../src/planners/dejavu.ts'
@@ -36,9 +35,9 @@ import { anyModel, forAll, tokensOf, withModel, type ModelLaw } from '../../src/
 import { withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../../src/verify/compare.ts'
-import { anyData, firstFailure, killingRuns } from '../harness/seed.ts'
+import { anyData } from '../harness/seed.ts'
 import { roundedShare } from '../masks/cases.ts'
-import { stateLaws } from '../engine/cases.ts'
+import { findsEach, stateLaws } from '../engine/cases.ts'
 import { randomScores } from '../../src/criteria/random.ts'
 import { contextWidth } from '../../src/engine/config.ts'
 
@@ -203,88 +202,70 @@ stateLaws('planners', {
   leaky: leakyLaw(),
 })
 
-describe('mutants of planners', () => {
-  const mutants: [string, ModelLaw][] = [
-    [
-      'prompt-plainact forgets the last token',
-      promptLaw((model, budget) => {
-        const right = promptPlanner(model, budget)
-        return {
-          ...right,
-          by: 'attention',
-          choose: (view) =>
-            right.choose({
-              ...view,
-              ids: view.ids.subarray(0, Math.max(2, view.ids.length - 1)),
-            }) as ReturnType<typeof denseMask>,
-        }
-      }),
-    ],
-    [
-      'prompt-plainact keeps the trace',
-      promptLaw((model, budget) => {
-        const right = promptPlanner(model, budget)
-        return {
-          ...right,
-          by: 'attention',
-          choose(view) {
-            traceForward(model, view.ids)
-            return right.choose(view) as ReturnType<typeof denseMask>
-          },
-        }
-      }),
-    ],
-    [
-      'dejavu-style sees the first token',
-      styleLaw((model, predictor, budget) => ({
-        name: 'mutant',
-        by: 'attention',
-        choose: ({ ids }) => {
-          const right = dejavuStylePlanner(model, predictor, budget)
-          const view = { context: new Float32Array(0), tokens: 1, ids: ids.slice(0, 1) }
-          return right.choose(view) as ReturnType<typeof denseMask>
-        },
-      })),
-    ],
-    [
-      'dejavu does not look ahead',
-      dejavuLaw((predictor, budget) => {
-        const right = dejavuPlanner(predictor, budget)
-        return {
-          ...right,
-          by: 'layer',
-          choose(layer, x, rows) {
-            right.choose(0, x, rows)
-            return right.choose(layer, x, rows) ?? null
-          },
-        }
-      }),
-    ],
-    [
-      'dejavu sees the first row',
-      dejavuLaw((predictor, budget) => {
-        const right = dejavuPlanner(predictor, budget)
-        return {
-          ...right,
-          by: 'layer',
-          choose: (layer, x, rows) => right.choose(layer, x.subarray(0, x.length / rows), 1) ?? null,
-        }
-      }),
-    ],
-    [
-      'dejavu decides once',
-      dejavuLaw((predictor, budget) => ({ ...dejavuPlanner(predictor, budget), every: undefined })),
-    ],
-    [
-      'a leaky mask sees all but the last token',
-      leakyLaw((model, planner, text) => leakyMask(model, planner, text.slice(0, -1))),
-    ],
-  ]
-  for (const [name, mutant] of mutants)
-    test(`${name}: killed`, async () => {
-      const subject = { backend: new ReferenceBackend(), load: LanguageModel.load }
-      expect(await firstFailure(mutant, subject, killingRuns(mutant))).not.toBeNull()
-    })
+findsEach('%s: killed', promptLaw, {
+  'prompt-plainact forgets the last token': (model, budget) => {
+    const right = promptPlanner(model, budget)
+    return {
+      ...right,
+      by: 'attention',
+      choose: (view) =>
+        right.choose({
+          ...view,
+          ids: view.ids.subarray(0, Math.max(2, view.ids.length - 1)),
+        }) as ReturnType<typeof denseMask>,
+    }
+  },
+  'prompt-plainact keeps the trace': (model, budget) => {
+    const right = promptPlanner(model, budget)
+    return {
+      ...right,
+      by: 'attention',
+      choose(view) {
+        traceForward(model, view.ids)
+        return right.choose(view) as ReturnType<typeof denseMask>
+      },
+    }
+  },
+})
+
+findsEach('%s: killed', styleLaw, {
+  'dejavu-style sees the first token': (model, predictor, budget) => ({
+    name: 'mutant',
+    by: 'attention',
+    choose: ({ ids }) => {
+      const right = dejavuStylePlanner(model, predictor, budget)
+      const view = { context: new Float32Array(0), tokens: 1, ids: ids.slice(0, 1) }
+      return right.choose(view) as ReturnType<typeof denseMask>
+    },
+  }),
+})
+
+findsEach('%s: killed', dejavuLaw, {
+  'dejavu does not look ahead': (predictor, budget) => {
+    const right = dejavuPlanner(predictor, budget)
+    return {
+      ...right,
+      by: 'layer',
+      choose(layer, x, rows) {
+        right.choose(0, x, rows)
+        return right.choose(layer, x, rows) ?? null
+      },
+    }
+  },
+  'dejavu sees the first row': (predictor, budget) => {
+    const right = dejavuPlanner(predictor, budget)
+    return {
+      ...right,
+      by: 'layer',
+      choose: (layer, x, rows) => right.choose(layer, x.subarray(0, x.length / rows), 1) ?? null,
+    }
+  },
+  'dejavu decides once': (predictor, budget) => ({ ...dejavuPlanner(predictor, budget), every: undefined }),
+})
+
+findsEach('%s: killed', leakyLaw, {
+  'a leaky mask sees all but the last token': (model, planner, text) =>
+    leakyMask(model, planner, text.slice(0, -1)),
 })
 
 describe('by name', () =>

@@ -5,12 +5,12 @@
  * Tests src/platform/builtin.ts, src/platform/checksums.ts, src/platform/files.ts and src/platform/storage.ts.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import {
   canShareMemory,
   crc32,
@@ -31,12 +31,9 @@ import {
   writeFileAtomic,
 } from '../../src/platform/platform.ts'
 import { law } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-let folder: string
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'shadowllm-platform-'))
-})
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 law(
   'any range of a file is the same bytes, cut where the file ends',

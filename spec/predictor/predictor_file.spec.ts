@@ -6,10 +6,9 @@
  * src/predictor/make_predictor_config.ts, src/predictor/network.ts, src/predictor/predict.ts,
  * src/predictor/predictor_config.ts and src/predictor/predictor_config_schema.ts.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
@@ -49,6 +48,7 @@ import { Random } from '../../src/tensor/random.ts'
 import { expectNear, fixtures } from '../golden/golden.ts'
 import { killsEach, lawAlways, stateLaw } from '../harness/seed.ts'
 import { owesBits, portableNames } from '../harness/strict.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { narrowToBf16, widenBf16 } from '../../src/tensor/halves.ts'
 import { unitKinds } from '../../src/masks/mask.ts'
 
@@ -104,8 +104,7 @@ const features: PromptFeatures = {
   sequence: table(3 * width),
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-kinds-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 const path = join(folder, 'predictor.safetensors')
 
 type Save = typeof savePredictor

@@ -3,10 +3,9 @@
  *
  * Tests src/backends/rows.ts, src/planners/oracle.ts, src/planners/random.ts, src/planners/shadow.ts and src/planners/static.ts.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { createBackend } from '../../src/backends/select.ts'
@@ -35,6 +34,7 @@ import { Random } from '../../src/tensor/random.ts'
 import { expectNear, get, getFloats, getIds, readCase, tolerance, type Case } from '../golden/golden.ts'
 import { withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { randomScores } from '../../src/criteria/random.ts'
 
 const golden = readCase('preln', 'predictor')
@@ -198,8 +198,7 @@ test('targets are the scores of layers 1 to L - 1, as they are or scaled layer b
 })
 
 describe('a predictor as a file', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-predictor-'))
-  afterAll(() => rmSync(folder, { recursive: true }))
+  const folder = temporaryFolder()
   const path = join(folder, 'predictor.safetensors')
   const backend = await createBackend('reference')
 

@@ -2,15 +2,14 @@
  * A part store that several processes use in parallel.
  */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { openPartStore } from '../../src/results/part_store.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const top = mkdtempSync(join(tmpdir(), 'shadowllm-parts-'))
+const top = temporaryFolder()
 const folder = join(top, 'store')
-afterAll(() => rmSync(top, { recursive: true }))
 
 test('parallel processes all get the part, and one complete entry remains', async () => {
   const script = join(top, 'worker.mjs')

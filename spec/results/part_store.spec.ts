@@ -3,19 +3,18 @@
  *
  * Tests src/io/canonical_json.ts.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { openPartStore, partKey, PartStore, type PartDescription } from '../../src/results/part_store.ts'
 import { canonicalJson } from '../../src/io/canonical_json.ts'
 import { cacheFolder, list, sha256 } from '../../src/platform/platform.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const top = mkdtempSync(join(tmpdir(), 'shadowllm-parts-'))
-afterAll(() => rmSync(top, { recursive: true }))
+const top = temporaryFolder()
 let folder = ''
 let count = 0
 beforeEach(() => (folder = join(top, `${count++}`)))

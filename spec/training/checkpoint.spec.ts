@@ -3,10 +3,9 @@
  * had seen.
  */
 import fc from 'fast-check'
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { openModelFolder } from '../../src/io/load.ts'
 import { openSafetensors } from '../../src/io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
@@ -26,11 +25,11 @@ import type { TrainerState } from '../../src/training/pretrain_trainer.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { configOf, type ModelCase } from '../engine/cases.ts'
 import { someModel } from './pretrain_cases.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-checkpoint-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const identityOf = (model: ModelCase): RunIdentity => ({
   settings: { ...embeddedRecipe, rate: 0.1 + 0.2 },

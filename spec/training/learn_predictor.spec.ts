@@ -3,10 +3,8 @@
  *
  * Tests src/training/learning_file.ts.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { contextWidth } from '../../src/engine/config.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
@@ -19,9 +17,9 @@ import { readLearning, saveLearning } from '../../src/training/learning_file.ts'
 import type { Window } from '../../src/data/windows.ts'
 import { smallCase, withModel, type ModelCase } from '../engine/cases.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-learn-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const subject = { backend: new ReferenceBackend(), load: LanguageModel.load }
 const small: ModelCase = { ...smallCase, layers: 3, positions: 16 }

@@ -2,22 +2,10 @@
  * What the tests of training a language model share.
  */
 import type { HostTensor } from '../../src/tensor/memory_source.ts'
-import type { ModelCase } from '../engine/cases.ts'
+import { smallCase, type ModelCase } from '../engine/cases.ts'
 
 /** A small model. */
-export const someModel: ModelCase = {
-  layers: 1,
-  heads: 2,
-  headSize: 4,
-  neurons: 9,
-  vocabulary: 11,
-  positions: 6,
-  embeddingWidth: 0,
-  preNorm: true,
-  finalNorm: true,
-  tied: true,
-  seed: 1,
-}
+export const someModel: ModelCase = { ...smallCase, layers: 1, headSize: 4, neurons: 9, positions: 6 }
 
 /** The values of a matrix with rows and columns exchanged, under the old shape. */
 export function turned({ shape: [rows, columns], values }: HostTensor): Float32Array {

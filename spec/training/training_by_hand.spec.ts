@@ -137,18 +137,18 @@ const misled =
     trainNetwork(backend, shape, set, seed, { ...options, ...change(options, set) })
 
 describe('a training', () => {
-  test.each<[string, Train]>([
-    ['in larger batches', misled(({ batch }) => ({ batch: batch + 1 }))],
-    ['of one more epoch', misled(({ epochs }) => ({ epochs: epochs + 1 }))],
-    ['with more patience', misled(({ patience }) => ({ patience: patience + 1 }))],
-    ['that holds nothing out', misled(() => ({ heldOut: 0 }))],
-    ['without weight decay', misled(() => ({ decay: 0 }))],
-    ['in the other measure', misled(({ spread }) => ({ spread: spread === 'unit' ? 'all' : 'unit' }))],
-    [
-      'from another seed',
-      (backend, shape, set, seed, ...rest) => trainNetwork(backend, shape, set, seed + 1, ...rest),
-    ],
-  ])('%s is found', async (_, train) => {
+  test.each(
+    Object.entries<Train>({
+      'in larger batches': misled(({ batch }) => ({ batch: batch + 1 })),
+      'of one more epoch': misled(({ epochs }) => ({ epochs: epochs + 1 })),
+      'with more patience': misled(({ patience }) => ({ patience: patience + 1 })),
+      'that holds nothing out': misled(() => ({ heldOut: 0 })),
+      'without weight decay': misled(() => ({ decay: 0 })),
+      'in the other measure': misled(({ spread }) => ({ spread: spread === 'unit' ? 'all' : 'unit' })),
+      'from another seed': (backend, shape, set, seed, ...rest) =>
+        trainNetwork(backend, shape, set, seed + 1, ...rest),
+    }),
+  )('%s is found', async (_, train) => {
     const backend = await createBackend('reference')
     await kills(isByHand, { backend, train })
     backend.dispose()

@@ -205,14 +205,14 @@ describe('shrinking', () => {
   }
 
   const rulesOf = ({ plan }: DrawnData): Rule[] => Object.values(plan.rules)
-  test.each<[string, (candidate: DrawnData) => boolean]>([
-    ['that simplifies nothing', () => false],
-    ['without simpler forms', (candidate) => rulesOf(candidate).every(({ form }) => form === undefined)],
-    [
-      'of whole arrays only',
-      (candidate) => rulesOf(candidate).every(({ blank = [] }) => blank.every(([, to]) => to > 200)),
-    ],
-  ])('%s is found', async (_, isOffered) => {
+  test.each(
+    Object.entries<(candidate: DrawnData) => boolean>({
+      'that simplifies nothing': () => false,
+      'without simpler forms': (candidate) => rulesOf(candidate).every(({ form }) => form === undefined),
+      'of whole arrays only': (candidate) =>
+        rulesOf(candidate).every(({ blank = [] }) => blank.every(([, to]) => to > 200)),
+    }),
+  )('%s is found', async (_, isOffered) => {
     await expect(findsPlaces(new Fewer(isOffered))).rejects.toThrow('expected')
   })
 })

@@ -3,18 +3,16 @@
  * reads. `npm run test:cuda-asan` runs the laws of the ops so.
  */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { buildEmulator } from '../../../scripts/cuda/emulator.ts'
 import { sanitizerLibrary } from '../../../scripts/cuda/sanitizer.ts'
 import { root, type Plant } from '../../../scripts/sources.ts'
+import { temporaryFolder } from '../../harness/temporary_folder.ts'
 
 const library = await sanitizerLibrary()
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-asan-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 /** Builds an emulator with the sanitizer, and runs the probe on it. */
 async function probe(name: string, plant?: Plant): Promise<{ stdout: string; stderr: string }> {

@@ -4,21 +4,20 @@
  *
  * Tests src/backends/cuda/driver.ts and src/platform/foreign.ts.
  */
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { emulatorPath, whyNoEmulator } from '../../../scripts/cuda/emulator.ts'
 import type { CudaBackend } from '../../../src/backends/cuda/cuda_backend.ts'
 import { Driver } from '../../../src/backends/cuda/driver.ts'
 import { createBackend } from '../../../src/backends/select.ts'
 import { checkOn } from '../../harness/seed.ts'
+import { temporaryFolder } from '../../harness/temporary_folder.ts'
 import { agreementLaws } from '../../../src/verify/ops/agreement.ts'
 import { pastABlock } from './block_laws.ts'
 import { withEmulator } from './emulator.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cuda-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const noCompiler = await whyNoEmulator()
 const why = noCompiler === null ? '' : `, which needs g++: ${noCompiler}`

@@ -3,10 +3,8 @@
  *
  * Tests src/backends/cuda/launch.ts.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { CudaBackend } from '../../../src/backends/cuda/cuda_backend.ts'
 import { Driver } from '../../../src/backends/cuda/driver.ts'
 import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
@@ -16,9 +14,9 @@ import { createBackend } from '../../../src/backends/select.ts'
 import { MAX_CONTEXT } from '../../../src/ops/attention.ts'
 import { kernelNames } from '../../../src/ops/catalog.ts'
 import { MissingError } from '../../../src/tensor/errors.ts'
+import { temporaryFolder } from '../../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cuda-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 test('without a driver the backend is missing, with exit code 4 and one line', async () => {
   const nowhere = Driver.open(join(folder, 'none.so'), 'backend cuda: expected the NVIDIA driver')

@@ -13,7 +13,7 @@ import { UsageError } from '../../../src/tensor/errors.ts'
 import { sameBits } from '../../../src/verify/compare.ts'
 import { Data } from '../../../src/testing/seeded_data.ts'
 import { checkOn, lawForAll } from '../../harness/seed.ts'
-import { maskOf, withModel, type ModelCase } from '../../engine/cases.ts'
+import { maskOf, smallCase, withModel, type ModelCase } from '../../engine/cases.ts'
 
 const BUFFERS = 5
 const LENGTH = 12
@@ -174,19 +174,7 @@ const otherOrder: Program = {
 /** Programs that are always tried, however few others are. */
 const programs: readonly Program[] = [sums, otherOrder, overwritten]
 
-const smallModel: ModelCase = {
-  layers: 2,
-  heads: 2,
-  headSize: 4,
-  neurons: 18,
-  vocabulary: 11,
-  positions: 20,
-  embeddingWidth: 0,
-  preNorm: true,
-  finalNorm: true,
-  tied: true,
-  seed: 7,
-}
+const smallModel: ModelCase = { ...smallCase, headSize: 4, neurons: 18, positions: 20, seed: 7 }
 
 const STEPS = 5
 

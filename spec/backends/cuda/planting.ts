@@ -17,9 +17,8 @@ import { runSeed } from '../../harness/seed.ts'
 import { pastABlock, whereverItStands } from './block_laws.ts'
 import { withEmulator } from './emulator.ts'
 
-/** A bug, and what finds it. */
+/** Where a bug is planted, and what finds it. */
 export interface Mutant extends Plant {
-  readonly bug: string
   /** The file that is compiled; the file with the bug, unless that is a header. */
   readonly unit?: string
   readonly ops: readonly KernelName[]
@@ -28,6 +27,9 @@ export interface Mutant extends Plant {
   /** What is said; default: that numbers differ. */
   readonly says?: RegExp
 }
+
+/** Mutants by their bugs. */
+export type Mutants = Readonly<Record<string, Mutant>>
 
 /** A law of every backend. */
 export const keeps =
@@ -55,11 +57,11 @@ export const wide =
 const missing = await whyNoEmulator()
 
 /** States that each mutant of a set of kernels is found, and that the laws which find them pass on the backend of the set. */
-export function stateMutants(set: KernelSet, mutants: readonly Mutant[]): void {
+export function stateMutants(set: KernelSet, mutants: Mutants): void {
   const whole: CudaName = set === 'fast' ? 'cuda-fast-emulated' : 'cuda-emulated'
   const why = missing === null ? '' : `, which is not here: ${missing}`
   describe.skipIf(missing !== null)(`built by g++${why}`, () => {
-    test.each(mutants)('$bug: found', async (mutant) => {
+    test.each(Object.entries(mutants))('%s: found', async (_, mutant) => {
       const { file, from, to, unit = file, ops, says = /: expected / } = mutant
       const build = { plant: { file, from, to }, part: { file: unit, ops, set } }
       await withEmulator(build, async (backend) => {
@@ -69,7 +71,9 @@ export function stateMutants(set: KernelSet, mutants: readonly Mutant[]): void {
 
     test('without a bug the same laws pass', async () => {
       const backend = await createBackend(whole)
-      const laws = new Map(mutants.map((mutant) => [mutant.law ?? mutant.ops[0], lawOf(mutant)]))
+      const laws = new Map(
+        Object.values(mutants).map((mutant) => [mutant.law ?? mutant.ops[0], lawOf(mutant)]),
+      )
       for (const law of laws.values()) await law(backend)
       backend.dispose()
     })

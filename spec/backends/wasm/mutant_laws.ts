@@ -9,12 +9,14 @@ import type { Plant } from '../../../scripts/sources.ts'
 import { verdict } from '../../harness/mutate.ts'
 import { manyQueries, type Attention } from './block_laws.ts'
 
-/** A bug, where it is planted, and what finds it. */
+/** Where a bug is planted, and what finds it. */
 export interface Mutant extends Plant {
-  readonly bug: string
   /** The law that finds it: throws. */
   readonly law: (backend: Backend) => void | Promise<void>
 }
+
+/** Mutants by their bugs. */
+export type Mutants = Readonly<Record<string, Mutant>>
 
 /** A law of every backend. */
 export function common(law: BackendLaw): Mutant['law'] {

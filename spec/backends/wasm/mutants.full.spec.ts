@@ -18,60 +18,52 @@ import {
   tinySumsAreZero,
 } from './block_laws.ts'
 import { compileKernels, readCommitted } from './compile.ts'
-import { common, edgesOf, smallSizes, type Mutant } from './mutant_laws.ts'
+import { common, edgesOf, smallSizes, type Mutants } from './mutant_laws.ts'
 
-const mutants: Mutant[] = [
-  {
-    bug: 'the accumulators of a dot combined in another order',
+const mutants: Mutants = {
+  'the accumulators of a dot combined in another order': {
     file: 'float32.ts',
     from: 'f32x4.add(f32x4.add(acc0, acc1), f32x4.add(acc2, acc3))',
     to: 'f32x4.add(f32x4.add(acc0, acc2), f32x4.add(acc1, acc3))',
     law: smallSizes('linear'),
   },
-  {
-    bug: 'one tie too many',
+  'one tie too many': {
     file: 'top_k.ts',
     from: 'equals-- <= 0',
     to: 'equals-- < 0',
     law: smallSizes('top_k'),
   },
-  {
-    bug: 'a second block of tokens that packs the first again',
+  'a second block of tokens that packs the first again': {
     file: 'linear_tile.ts',
     from: 'packTokens(x, first, last, T, I)',
     to: 'packTokens(x, 0, last - first, T, I)',
     law: (backend) => pastEveryBlock(backend, 'linear', runSeed()),
   },
-  {
-    bug: 'rows packed over the end of their scratch',
+  'rows packed over the end of their scratch': {
     file: 'linear_tile.ts',
     from: 'const BLOCK_ROWS: i32 = 65536',
     to: 'const BLOCK_ROWS: i32 = 131072',
     law: (backend) => longRows(backend, runSeed()),
   },
-  {
-    bug: 'the fifth token of a tall tile taken for the fourth',
+  'the fifth token of a tall tile taken for the fourth': {
     file: 'linear_tile.ts',
     from: 'x = v128.load(left, 64)',
     to: 'x = v128.load(left, 48)',
     law: smallSizes('linear'),
   },
-  {
-    bug: 'the fifth row of a tall tile taken for the fourth',
+  'the fifth row of a tall tile taken for the fourth': {
     file: 'outer_product.ts',
     from: 'factor = v128.load32_splat(a, 16)',
     to: 'factor = v128.load32_splat(a, 12)',
     law: (backend) => pastEveryBlock(backend, 'linear_backward_weight', runSeed()),
   },
-  {
-    bug: 'a second block of terms that packs the first again',
+  'a second block of terms that packs the first again': {
     file: 'outer_product.ts',
     from: 'packB<W>(b, bWidth, kList, n, k, nSize, kSize)',
     to: 'packB<W>(b, bWidth, kList, n, 0, nSize, kSize)',
     law: (backend) => pastEveryBlock(backend, 'linear_input_major', runSeed()),
   },
-  {
-    bug: 'the columns past the first chunk of several rows left out',
+  'the columns past the first chunk of several rows left out': {
     file: 'weighted_rows.ts',
     from: 'column < width; column += chunk',
     to: 'column < 1; column += chunk',
@@ -79,183 +71,157 @@ const mutants: Mutant[] = [
       for (let seed = 0; seed < 200; seed++) atAnEdge(backend, 'linear_input_major', 'O', seed)
     },
   },
-  {
-    bug: 'exponentials of a row that end where float32 has its last normal number',
+  'exponentials of a row that end where float32 has its last normal number': {
     file: 'softmax_row.ts',
     from: 'f32x4.splat(-104)',
     to: 'f32x4.splat(-87)',
     law: smallSizes('softmax'),
   },
-  {
-    bug: 'the last block of queries, moved back, sees as if it had not been',
+  'the last block of queries, moved back, sees as if it had not been': {
     file: 'attention_tile.ts',
     from: 'const shared = S - T + first + 1',
     to: 'const shared = S - T + t + 1',
     law: edgesOf('attention'),
   },
-  {
-    bug: 'four keys in a row of which the last stream has none',
+  'four keys in a row of which the last stream has none': {
     file: 'attention_stream.ts',
     from: 'store_lane<f32>(to + apart * 3, four, 3)',
     to: 'store_lane<f32>(to + apart * 3, four, 2)',
     law: edgesOf('attention'),
   },
-  {
-    bug: 'the values after an even number of positions left out',
+  'the values after an even number of positions left out': {
     file: 'attention_stream.ts',
     from: 'if (pairs == visible) return',
     to: 'if (pairs <= visible) return',
     law: edgesOf('attention'),
   },
-  {
-    bug: 'every head without a list with the key head of its own number',
+  'every head without a list with the key head of its own number': {
     file: 'units.ts',
     from: '<i32>((<i64>h * <i64>G) / <i64>H)',
     to: 'min<i32>(h, G - 1)',
     law: edgesOf('attention'),
   },
-  {
-    bug: 'gradients of keys with as many rows as there are heads',
+  'gradients of keys with as many rows as there are heads': {
     file: 'attention.ts',
     from: 's * G + g, K',
     to: 's * H + g, K',
     law: smallSizes('attention_backward'),
   },
-  {
-    bug: 'the tail of a pair of halves turned the other way',
+  'the tail of a pair of halves turned the other way': {
     file: 'rotary.ts',
     from: 'second * cos + first * sin',
     to: 'second * cos - first * sin',
     law: smallSizes('rotary'),
   },
-  {
-    bug: 'bytes after the last stream of four scaled like those of the third',
+  'bytes after the last stream of four scaled like those of the third': {
     file: 'byte_rows.ts',
     from: 'scales += apart * 3',
     to: 'scales += apart * 2',
     law: smallSizes('attention_i8'),
   },
-  {
-    bug: 'a second block of values that is the first again',
+  'a second block of values that is the first again': {
     file: 'attention_i8_tile.ts',
     from: 'value += <usize>first * <usize>K',
     to: 'value += 0',
     law: edgesOf('attention_i8'),
   },
-  {
-    bug: 'a later query of a tile that sees no more than the first',
+  'a later query of a tile that sees no more than the first': {
     file: 'attention_i8_tile.ts',
     from: 'max<i32>(0, shared + i - first)',
     to: 'max<i32>(0, shared - first)',
     law: edgesOf('attention_i8'),
   },
-  {
-    bug: 'factors of positions past a block left among its own',
+  'factors of positions past a block left among its own': {
     file: 'byte_values.ts',
     from: 'memory.fill(x, 0, padded - x)',
     to: 'memory.fill(x, 0, 0)',
     law: edgesOf('attention_i8'),
   },
-  {
-    bug: 'int16 queries of as many levels as there are, whatever they add up to',
+  'int16 queries of as many levels as there are, whatever they add up to': {
     file: 'quantized_steps.ts',
     from: 'MOST_LEVELS, i32.MAX_VALUE / (127',
     to: 'MOST_LEVELS, i32.MAX_VALUE / (100',
     law: (backend) => longHeads(backend, 'attention_i8', runSeed()),
   },
-  {
-    bug: 'the last of an odd number of rows side by side left out',
+  'the last of an odd number of rows side by side left out': {
     file: 'weighted_rows.ts',
     from: 'if (r < rows) {',
     to: 'if (r > rows) {',
     law: smallSizes('linear_input_major_bf16'),
   },
-  {
-    bug: 'f16 without the lower half of its fraction',
+  'f16 without the lower half of its fraction': {
     file: 'storage.ts',
     from: '<i32>0x8fffe000',
     to: '<i32>0x8ffc0000',
     law: smallSizes('linear_f16'),
   },
-  {
-    bug: 'the halves of eight bf16 exchanged',
+  'the halves of eight bf16 exchanged': {
     file: 'storage.ts',
     from: '0, 8, 1, 9, 2, 10, 3, 11',
     to: '4, 12, 5, 13, 6, 14, 7, 15',
     law: smallSizes('embedding_bf16'),
   },
-  {
-    bug: 'tokens with numbers too large for units of f16 taken in units',
+  'tokens with numbers too large for units of f16 taken in units': {
     file: 'elementwise.ts',
     from: 'unit<W>() < Infinity',
     to: 'unit<W>() <= Infinity',
     law: smallSizes('linear_f16'),
   },
-  {
-    bug: 'factors too large for units of f16 taken in units',
+  'factors too large for units of f16 taken in units': {
     file: 'storage.ts',
     from: '< Infinity || !(abs',
     to: '<= Infinity || !(abs',
     law: smallSizes('linear_input_major_f16'),
   },
-  {
-    bug: 'subnormal f16 rounded from the wrong place',
+  'subnormal f16 rounded from the wrong place': {
     file: 'narrow.ts',
     from: 'f32x4.splat(0.5)',
     to: 'f32x4.splat(0.25)',
     law: common(narrowsToF16),
   },
-  {
-    bug: 'one level too many for sums in 32 bits',
+  'one level too many for sums in 32 bits': {
     file: 'quantized_steps.ts',
     from: 'MOST_LEVELS, i32.MAX_VALUE / (127 *',
     to: 'MOST_LEVELS, 1 + i32.MAX_VALUE / (127 *',
     law: (backend) => longRows(backend, runSeed()),
   },
-  {
-    bug: 'a second block of tokens that rounds the first again',
+  'a second block of tokens that rounds the first again': {
     file: 'linear_i8.ts',
     from: 'quantizeSteps(stepsAt(t, I), rowAt(x, first + t, I), I)',
     to: 'quantizeSteps(stepsAt(t, I), rowAt(x, t, I), I)',
     law: (backend) => pastEveryBlock(backend, 'linear_i8', runSeed()),
   },
-  {
-    bug: 'a last odd term in a pair with what stood there before',
+  'a last odd term in a pair with what stood there before': {
     file: 'linear_input_major_i8.ts',
     from: 'if (paired > count)',
     to: 'if (paired < count)',
     law: (backend) => pastEveryBlock(backend, 'linear_input_major_i8', runSeed()),
   },
-  {
-    bug: 'tiny inputs taken for zeros',
+  'tiny inputs taken for zeros': {
     file: 'nonzero.ts',
     from: 'f32x4.ne(v128.load(x + bytes(t * I + r)), f32x4.splat(0))',
     to: 'f32x4.gt(f32x4.abs(v128.load(x + bytes(t * I + r))), f32x4.splat(1e-37))',
     law: common(zeroTerms),
   },
-  {
-    bug: 'the last listed row dropped',
+  'the last listed row dropped': {
     file: 'linear_input_major.ts',
     from: 'packedLeft(), T, width, O, I, kept)',
     to: 'packedLeft(), T, width, O, I, kept & ~1)',
     law: common(zeroTermsBf16),
   },
-  {
-    bug: 'inputs that are zero for the first token alone left out',
+  'inputs that are zero for the first token alone left out': {
     file: 'nonzero.ts',
     from: 'any = v128.or(any, f32x4.ne(v128.load(x + bytes(t * I + r)), f32x4.splat(0)))',
     to: 'any = f32x4.ne(v128.load(x + bytes(r)), f32x4.splat(0))',
     law: common(zeroTerms),
   },
-  {
-    bug: 'places of a list taken for the inputs that stand there',
+  'places of a list taken for the inputs that stand there': {
     file: 'nonzero.ts',
     from: 'store<i32>(list + bytes(kept), i)',
     to: 'store<i32>(list + bytes(kept), r)',
     law: common(zeroTermsI8),
   },
-  {
-    bug: 'a second block of pairs that packs the first again',
+  'a second block of pairs that packs the first again': {
     file: 'outer_product.ts',
     from: 'const first = (k + j) << 1',
     to: 'const first = j << 1',
@@ -263,192 +229,167 @@ const mutants: Mutant[] = [
       for (let seed = 0; seed < 200; seed++) atAnEdge(backend, 'linear_input_major_i8', 'I', seed)
     },
   },
-  {
-    bug: 'numbers of four bits of which the upper ones are not shifted',
+  'numbers of four bits of which the upper ones are not shifted': {
     file: 'int4.ts',
     from: 'v128.and(i16x8.shr_u(x, 4), mask)',
     to: 'v128.and(i16x8.shr_u(x, 0), mask)',
     law: smallSizes('linear_i4'),
   },
-  {
-    bug: 'the minimum of a block forgotten',
+  'the minimum of a block forgotten': {
     file: 'int4.ts',
     from: 'f32x4.mul(minima, sum)',
     to: 'f32x4.splat(0)',
     law: smallSizes('linear_input_major_i4'),
   },
-  {
-    bug: 'a short last block read past its end',
+  'a short last block read past its end': {
     file: 'int4.ts',
     from: 'min<i32>(BLOCK, I - i)',
     to: 'BLOCK',
     law: smallSizes('linear_i4'),
   },
-  {
-    bug: 'a short last block with what the one before left behind it',
+  'a short last block with what the one before left behind it': {
     file: 'int4.ts',
     from: 'memory.fill(shortBlock(), 0, bytes(BLOCK))',
     to: 'memory.fill(shortBlock(), 0, 0)',
     law: smallSizes('linear_i4'),
   },
-  {
-    bug: 'an interleaved row that keeps its old minima',
+  'an interleaved row that keeps its old minima': {
     file: 'int4.ts',
     from: 'store<u16>(toHalf + at, load<u16>(fromHalf + at, 8), 8)',
     to: '',
     law: smallSizes('copy_interleaved_rows'),
   },
-  {
-    bug: 'the second of two fours a four too far',
+  'the second of two fours a four too far': {
     file: 'linear_i4.ts',
     from: 'min<i32>(quad + half, quads - 1)',
     to: 'min<i32>(quad + half + 1, quads - 1)',
     law: smallSizes('linear_i4'),
   },
-  {
-    bug: 'chosen rows that begin a four taken for a four',
+  'chosen rows that begin a four taken for a four': {
     file: 'linear_i4.ts',
     from: 'unitAt(rows, r + 3) == first + 3',
     to: 'unitAt(rows, r + 3) >= first + 3',
     law: smallSizes('linear_i4'),
   },
-  {
-    bug: 'steps too large for units of f16 taken in units',
+  'steps too large for units of f16 taken in units': {
     file: 'linear_i4.ts',
     from: 'unit<f16>() < Infinity',
     to: 'unit<f16>() <= Infinity',
     law: smallSizes('linear_i4'),
   },
-  {
-    bug: 'the partner of an only input that is multiplied',
+  'the partner of an only input that is multiplied': {
     file: 'linear_input_major_i4.ts',
     from: 'store<i8>(q + <usize>members, 0)',
     to: 'store<i8>(q + <usize>members, 1)',
     law: smallSizes('linear_input_major_i4'),
   },
-  {
-    bug: 'sixteen rows more that replace the sums of sixteen',
+  'sixteen rows more that replace the sums of sixteen': {
     file: 'linear_input_major_i4.ts',
     from: 'addOpened(to, openedRows(), q, pairs, k == slot)',
     to: 'addOpened(to, openedRows(), q, pairs, true)',
     law: smallSizes('linear_input_major_i4'),
   },
-  {
-    bug: 'sizes of activations of which one sum does not fit 16 bits',
+  'sizes of activations of which one sum does not fit 16 bits': {
     file: 'linear_input_major_i4.ts',
     from: 'const MOST_SIZE: i32 = 2184',
     to: 'const MOST_SIZE: i32 = 2185',
     law: largestInt4Sums,
   },
-  {
-    bug: 'a tile at the edge written as a whole one',
+  'a tile at the edge written as a whole one': {
     file: 'linear_input_major_i4.ts',
     from: 'memory.copy(row, edgeColumns(), bytes(width))',
     to: 'memory.copy(row, edgeColumns(), bytes(TILE))',
     law: smallSizes('linear_input_major_i4'),
   },
-  {
-    bug: 'steps of tokens written over the end of their scratch',
+  'steps of tokens written over the end of their scratch': {
     file: 'linear_input_major_i4.ts',
     from: 'const MOST_STEPS: i32 = 49152',
     to: 'const MOST_STEPS: i32 = 4915200',
     law: (backend) => manyInt4Tokens(backend, runSeed()),
   },
-  {
-    bug: 'rounded numbers of tokens written over the end of their scratch',
+  'rounded numbers of tokens written over the end of their scratch': {
     file: 'linear_input_major_i4.ts',
     from: 'const MOST_NUMBERS: i32 = 524288',
     to: 'const MOST_NUMBERS: i32 = 5242880',
     law: (backend) => manyInt4Tokens(backend, runSeed()),
   },
-  {
-    bug: 'products of more int4 rows than fit 16 bits added there',
+  'products of more int4 rows than fit 16 bits added there': {
     file: 'linear_input_major_i4.ts',
     from: 'const MOST_ROWS: i32 = 16',
     to: 'const MOST_ROWS: i32 = 32',
     law: common(inputMajorIsExact),
   },
-  {
-    bug: 'blocks of int4 rows in the order of the list',
+  'blocks of int4 rows in the order of the list': {
     file: 'linear_input_major_i4.ts',
     from: 'if (b < last) return -1',
     to: 'if (b < -1) return -1',
     law: smallSizes('linear_input_major_i4'),
   },
-  {
-    bug: 'a second block of tokens that rounds the first again, in blocks of 32',
+  'a second block of tokens that rounds the first again, in blocks of 32': {
     file: 'linear_i4.ts',
     from: 'rowAt(x, first + t, I)',
     to: 'rowAt(x, t, I)',
     law: (backend) => pastEveryBlock(backend, 'linear_i4', runSeed()),
   },
-  {
-    bug: 'the last of an odd number of fours of int4 rows left out',
+  'the last of an odd number of fours of int4 rows left out': {
     file: 'linear_i4.ts',
     from: 'const half = (quads + 1) >> 1',
     to: 'const half = quads >> 1',
     law: smallSizes('linear_i4'),
   },
-  {
-    bug: 'int4 rows copied without their last four bytes',
+  'int4 rows copied without their last four bytes': {
     file: 'int4.ts',
     from: 'load<u32>(from + at, 48), 48)',
     to: 'load<u32>(to + at, 48), 48)',
     law: smallSizes('copy_interleaved_rows'),
   },
-]
+}
 
 /** Planted in the relaxed build, which owes bounds where it multiplies and adds, and bits elsewhere. */
-const relaxedMutants: Mutant[] = [
-  {
-    bug: 'the last term of a dot left out',
+const relaxedMutants: Mutants = {
+  'the last term of a dot left out': {
     file: 'float32.ts',
     from: 'total = madd1(total, load<f32>(x), one<W>(w))',
     to: 'if (x + 4 < end) total = madd1(total, load<f32>(x), one<W>(w))',
     law: smallSizes('linear'),
   },
-  {
-    bug: 'factors without their last three bits',
+  'factors without their last three bits': {
     file: 'float32.ts',
     from: 'return f32x4.relaxed_madd(a, b, sum)',
     to: 'return f32x4.relaxed_madd(v128.and(a, i32x4.splat(-8)), b, sum)',
     law: smallSizes('linear_input_major'),
   },
-  {
-    bug: 'sums of fused products that stay -0 where zeros are left out',
+  'sums of fused products that stay -0 where zeros are left out': {
     file: 'linear_input_major.ts',
     from: 'clearSigns(rowAt(y, t, O), width)',
     to: 'clearSigns(rowAt(y, t, O), 0)',
     law: tinySumsAreZero,
   },
-  {
-    bug: 'a mean gradient that is off by a share of 2^-12',
+  'a mean gradient that is off by a share of 2^-12': {
     file: 'softmax.ts',
     from: 'const mean = dot<f32>(grad, output, V)',
     to: 'const mean = dot<f32>(grad, output, V) * 1.000244140625',
     law: smallSizes('softmax_backward'),
   },
-  {
-    bug: 'squares of rms_norm, of which bits are owed, added unrounded',
+  'squares of rms_norm, of which bits are owed, added unrounded': {
     file: 'float32.ts',
     from: 'total += deviation * deviation',
     to: 'total = madd1(total, deviation, deviation)',
     law: smallSizes('rms_norm'),
   },
-  {
-    bug: 'exponentials, of which bits are owed, with a coefficient that is off by one unit',
+  'exponentials, of which bits are owed, with a coefficient that is off by one unit': {
     file: 'float32.ts',
     from: '5.0000001201e-1',
     to: '5.0000007201e-1',
     law: smallSizes('exp'),
   },
-]
+}
 
 describe.each([
   ['release', 'wasm', mutants],
   ['relaxed', 'wasm-relaxed', relaxedMutants],
 ] as const)('in the %s build', (build, name, mutants) => {
-  test.each(mutants)('$bug: found', async (mutant) => {
+  test.each(Object.entries(mutants))('%s: found', async (_, mutant) => {
     // Unoptimised: the same arithmetic, compiled sooner.
     const binary = await compileKernels(mutant, ['--optimizeLevel', '0'], build)
     const backend = new WasmBackend(new WebAssembly.Module(binary), undefined, name)
@@ -458,7 +399,7 @@ describe.each([
 
   test('without a bug the same laws pass', async () => {
     const backend = new WasmBackend(new WebAssembly.Module(await readCommitted(build)), undefined, name)
-    for (const { law } of mutants) await law(backend)
+    for (const { law } of Object.values(mutants)) await law(backend)
     backend.dispose()
   })
 })

@@ -120,93 +120,76 @@ describe('mutants are killed:', () => {
     test.each(cuts)('%s', (_, by, cut) => isFound(new PartByPart(committed, cut), name, by))
   })
 
-  const plants: [string, KernelName, Plant][] = [
-    [
-      'the bias of all columns added by every part',
-      'linear_input_major',
-      {
-        file: 'linear_input_major.ts',
-        from: 'addArrays(row, row, bias + bytes(from), width)',
-        to: 'addArrays(row, row, bias + bytes(from), O - from)',
-      },
-    ],
-    [
-      'a column too few',
-      'linear_input_major',
-      {
-        file: 'linear_input_major.ts',
-        from: 'const width = to - from',
-        to: 'const width = to - from - i32(to < O)',
-      },
-    ],
-    [
-      'every part clears all rows',
-      'linear',
-      {
-        file: 'linear.ts',
-        from: 'clearOwned(y, rows, T, O, 1, R, from, to)',
-        to: 'clearOwned(y, rows, T, O, 1, R, 0, R)',
-      },
-    ],
-    [
-      'a part that clears up to its last head only',
-      'attention',
-      { file: 'units.ts', from: 'to == count ? U : unitAt(list, to)', to: 'unitAt(list, to - 1) + 1' },
-    ],
-    [
-      'every part takes the scales of the first rows',
-      'linear_i8',
-      { file: 'linear_i8.ts', from: 'scales += bytes(from)', to: 'scales += bytes(from - from)' },
-    ],
-    [
-      'every part takes the first fours of rows',
-      'linear_i4',
-      {
-        file: 'linear_i4.ts',
-        from: 'weight += <usize>(from >> 2)',
-        to: 'weight += <usize>((from - from) >> 2)',
-      },
-    ],
-    [
-      'tiles of every part from the first on',
-      'linear_input_major_i4',
-      {
-        file: 'linear_input_major_i4.ts',
-        from: 'for (let tile = from; tile < from + apart; tile += TILE)',
-        to: 'for (let tile = 0; tile < apart; tile += TILE)',
-      },
-    ],
-    [
-      'columns that lie as close as those of a part',
-      'linear_input_major_i8',
-      {
-        file: 'linear_input_major_i8.ts',
-        from: 'addFour(rowAt(y, t, stride)',
-        to: 'addFour(rowAt(y, t, width)',
-      },
-    ],
-    [
-      'halves as far apart as numbers',
-      'linear_input_major_bf16',
-      {
-        file: 'linear_input_major.ts',
-        from: 'weight = storedRow<W>(weight, from, 1)',
-        to: 'weight += bytes(from)',
-      },
-    ],
-    [
-      'heads of the list from its beginning on',
-      'attention_i8',
-      { file: 'attention_i8.ts', from: 'unitAt(heads, r)', to: 'unitAt(heads, heads ? r - from : r)' },
-    ],
-    [
-      'every part adds from the first row of the gradient on',
-      'linear_backward_weight',
-      { file: 'linear_backward.ts', from: 'y_grad += bytes(from)', to: 'y_grad += bytes(from - from)' },
-    ],
-  ]
-  test.each(plants)('%s', async (_, name, plant) => {
+  const plants: Readonly<Record<string, Plant & { readonly op: KernelName }>> = {
+    'the bias of all columns added by every part': {
+      op: 'linear_input_major',
+      file: 'linear_input_major.ts',
+      from: 'addArrays(row, row, bias + bytes(from), width)',
+      to: 'addArrays(row, row, bias + bytes(from), O - from)',
+    },
+    'a column too few': {
+      op: 'linear_input_major',
+      file: 'linear_input_major.ts',
+      from: 'const width = to - from',
+      to: 'const width = to - from - i32(to < O)',
+    },
+    'every part clears all rows': {
+      op: 'linear',
+      file: 'linear.ts',
+      from: 'clearOwned(y, rows, T, O, 1, R, from, to)',
+      to: 'clearOwned(y, rows, T, O, 1, R, 0, R)',
+    },
+    'a part that clears up to its last head only': {
+      op: 'attention',
+      file: 'units.ts',
+      from: 'to == count ? U : unitAt(list, to)',
+      to: 'unitAt(list, to - 1) + 1',
+    },
+    'every part takes the scales of the first rows': {
+      op: 'linear_i8',
+      file: 'linear_i8.ts',
+      from: 'scales += bytes(from)',
+      to: 'scales += bytes(from - from)',
+    },
+    'every part takes the first fours of rows': {
+      op: 'linear_i4',
+      file: 'linear_i4.ts',
+      from: 'weight += <usize>(from >> 2)',
+      to: 'weight += <usize>((from - from) >> 2)',
+    },
+    'tiles of every part from the first on': {
+      op: 'linear_input_major_i4',
+      file: 'linear_input_major_i4.ts',
+      from: 'for (let tile = from; tile < from + apart; tile += TILE)',
+      to: 'for (let tile = 0; tile < apart; tile += TILE)',
+    },
+    'columns that lie as close as those of a part': {
+      op: 'linear_input_major_i8',
+      file: 'linear_input_major_i8.ts',
+      from: 'addFour(rowAt(y, t, stride)',
+      to: 'addFour(rowAt(y, t, width)',
+    },
+    'halves as far apart as numbers': {
+      op: 'linear_input_major_bf16',
+      file: 'linear_input_major.ts',
+      from: 'weight = storedRow<W>(weight, from, 1)',
+      to: 'weight += bytes(from)',
+    },
+    'heads of the list from its beginning on': {
+      op: 'attention_i8',
+      file: 'attention_i8.ts',
+      from: 'unitAt(heads, r)',
+      to: 'unitAt(heads, heads ? r - from : r)',
+    },
+    'every part adds from the first row of the gradient on': {
+      op: 'linear_backward_weight',
+      file: 'linear_backward.ts',
+      from: 'y_grad += bytes(from)',
+      to: 'y_grad += bytes(from - from)',
+    },
+  }
+  test.each(Object.entries(plants))('%s', async (_, { op, ...plant }) => {
     const binary = await compileKernels(plant, ['--optimizeLevel', '0'])
-    await isFound(new PartByPart(new WebAssembly.Module(binary), usualCut), name, 'whole')
+    await isFound(new PartByPart(new WebAssembly.Module(binary), usualCut), op, 'whole')
   })
 })

@@ -8,11 +8,10 @@
  */
 import fc from 'fast-check'
 import { parquetWriteBuffer } from 'hyparquet-writer'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { capitalize, countPieces, strip } from '../../../src/data/python_text.ts'
 import { findRows, findTrainRows } from '../../../src/data/tasks/find_rows.ts'
 import { clean } from '../../../src/data/tasks/hellaswag.ts'
@@ -23,10 +22,10 @@ import { shotText, type Question } from '../../../src/data/tasks/task.ts'
 import { parseRows, readRowFile, type PlacedRow } from '../../../src/io/row_file.ts'
 import { InputError } from '../../../src/tensor/errors.ts'
 import { law } from '../../harness/seed.ts'
+import { temporaryFolder } from '../../harness/temporary_folder.ts'
 import { developmentData } from '../development_data.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-tasks-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 

@@ -2,17 +2,16 @@
  * A task is made ready from a named file of rows, or from a folder; its source has the name and the hash of what was read.
  */
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Document } from '../../../src/data/corpus.ts'
 import { prepareTask, type PrepareOptions } from '../../../src/evaluation/tasks/prepare.ts'
 import { Random } from '../../../src/tensor/random.ts'
 import { encodeLetters, smallConfig } from '../small_model.ts'
+import { temporaryFolder } from '../../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-prepare-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 
 const rowsOf = (goals: readonly string[]): string =>
   goals.map((goal) => `${JSON.stringify({ goal, sol1: 'a', sol2: 'bb', label: 1 })}\n`).join('')

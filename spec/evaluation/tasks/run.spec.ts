@@ -236,22 +236,20 @@ describe('the rows of a report of tasks', () => {
     expect(report.rows.filter(({ agreement }) => agreement > 0 && agreement < 1).length).toBeGreaterThan(2)
   })
 
-  test.each<[string, Partial<RunOptions>]>([
-    ['another seed', { seed: seed + 1 }],
-    [
-      'questions in another order',
-      { tasks: tasks.map((task) => ({ ...task, asked: task.asked.toReversed() })) },
-    ],
-    [
-      'tokens in place of bytes',
-      {
+  test.each(
+    Object.entries<Partial<RunOptions>>({
+      'another seed': { seed: seed + 1 },
+      'questions in another order': {
+        tasks: tasks.map((task) => ({ ...task, asked: task.asked.toReversed() })),
+      },
+      'tokens in place of bytes': {
         tasks: tasks.map((task) => ({
           ...task,
           asked: task.asked.map((one) => ({ ...one, lengths: [3, 3, 3] })),
         })),
       },
-    ],
-  ])('mutant: %s: killed', async (_, more) => {
+    }),
+  )('mutant: %s: killed', async (_, more) => {
     const broken = await run(more)
     expect(() => isByHand({ ...broken, rows: broken.rows.map((row) => ({ ...row, seed })) })).toThrow('row')
   })

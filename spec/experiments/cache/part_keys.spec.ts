@@ -4,8 +4,7 @@
  *
  * Tests src/experiments/cache/measure.ts and src/evaluation/settings.ts.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createBackend } from '../../../src/backends/select.ts'
@@ -18,8 +17,9 @@ import { partKey, type PartDescription, type PartStore } from '../../../src/resu
 import { settingsBySize } from '../../../src/evaluation/settings.ts'
 import type { LanguageModel } from '../../../src/engine/language_model.ts'
 import { encodeLetters, loadSmallModel } from '../../evaluation/small_model.ts'
+import { temporaryFolder } from '../../harness/temporary_folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'shadowllm-part-keys-'))
+const folder = temporaryFolder()
 const file = (name: string): string => join(folder, name)
 let model: LanguageModel
 /** Another seed than 1 that draws the same windows to calibrate on: what else it decides must be in the names. */
@@ -32,10 +32,7 @@ beforeAll(async () => {
   do twin++
   while (drawn(twin) !== drawn(1))
 })
-afterAll(() => {
-  model.dispose()
-  rmSync(folder, { recursive: true })
-})
+afterAll(() => model.dispose())
 
 // Two windows to calibrate on, in the first document, and two to evaluate on, in the fifth.
 const document = (name: string, letters: string) => ({

@@ -133,13 +133,16 @@ describe('a plot', () => {
     },
   )
 
-  test.each<[string, typeof drawPlot]>([
-    ['wider than its room', (plot, size) => drawPlot(plot, { ...size, width: size.width + 20 })],
-    [
-      'where there is no number',
-      async ({ series }) => ({ width: 1, height: 1, content: `<line x2="${series[0].points[0].y}"/>` }),
-    ],
-  ])('a drawing %s is caught', async (_, mutant) => {
+  test.each(
+    Object.entries<typeof drawPlot>({
+      'wider than its room': (plot, size) => drawPlot(plot, { ...size, width: size.width + 20 }),
+      'where there is no number': async ({ series }) => ({
+        width: 1,
+        height: 1,
+        content: `<line x2="${series[0].points[0].y}"/>`,
+      }),
+    }),
+  )('a drawing %s is caught', async (_, mutant) => {
     const nowhere = linePlot({ series: [{ name: 'a', points: [{ x: 1, y: NaN }] }] })
     await expect(isDrawn(mutant)(nowhere, figureSizes[1])).rejects.toThrow(/expected/)
   })

@@ -15,23 +15,22 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { openHubModel } from '../../../src/io/hub.ts'
 import type { ShadowError } from '../../../src/tensor/errors.ts'
 import {
   codeOf,
   content,
-  expectKilled,
   expectWhole,
   hubCase,
   noise,
   repository,
+  stateHubLaw,
   temporary,
   torchRepository,
   weights,
   type HubCase,
   type HubLaw,
-  type Mutant,
 } from './hub_cases.ts'
 import { gitSha1, sha256 } from '../mock_hub.ts'
 
@@ -180,60 +179,52 @@ const cacheTroubleIsSaid: HubLaw = async (open) => {
 
 // ---- What they judge --------------------------------------------------------------------------------------------
 
-const laws: Record<string, HubLaw> = {
-  'the layout is that of Python, and a second download fetches nothing': layoutIsShared,
-  'files that others put into the cache are used': othersWorkIsUsed,
-  'a link to other content is replaced': wrongLinkIsReplaced,
-  'links that leave the cache are refused, and nothing is written through them': linksThatLeadOutAreRefused,
-  'parallel downloads do not conflict': writersDoNotMeet,
-  'a cache that cannot be written is reported': cacheTroubleIsSaid,
-}
+stateHubLaw('the layout is that of Python, and a second download fetches nothing', layoutIsShared, {
+  'a folder of another name': ['hub/cache.ts', "'models', ...id", "'model', ...id"],
+})
 
-test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))
+stateHubLaw('files that others put into the cache are used', othersWorkIsUsed, {
+  'everything again': ['hub.ts', 'if (await cache.hasExactly(commit, file)) return', ''],
+  'no look at blobs': ['hub.ts', '!(await cache.hasBlob(file))', 'true'],
+})
 
-describe('mutants are killed', () => {
-  test.each<Mutant>([
-    ['a folder of another name', layoutIsShared, 'hub/cache.ts', "'models', ...id", "'model', ...id"],
-    ['everything again', othersWorkIsUsed, 'hub.ts', 'if (await cache.hasExactly(commit, file)) return', ''],
-    ['no look at blobs', othersWorkIsUsed, 'hub.ts', '!(await cache.hasBlob(file))', 'true'],
-    [
-      'any blob of the right length',
-      wrongLinkIsReplaced,
-      'hub/cache.ts',
-      'fileNameOf(real) === file.hash',
-      'true',
-    ],
-    ['any link', linksThatLeadOutAreRefused, 'hub/cache.ts', 'isBelow(root, real)) return', 'true) return'],
-    [
-      'links in the way are not looked at',
-      linksThatLeadOutAreRefused,
+stateHubLaw('a link to other content is replaced', wrongLinkIsReplaced, {
+  'any blob of the right length': ['hub/cache.ts', 'fileNameOf(real) === file.hash', 'true'],
+})
+
+stateHubLaw(
+  'links that leave the cache are refused, and nothing is written through them',
+  linksThatLeadOutAreRefused,
+  {
+    'any link': ['hub/cache.ts', 'isBelow(root, real)) return', 'true) return'],
+    'links in the way are not looked at': [
       'hub/cache.ts',
       'await makeFolder(step)\n      await this.#checkInside(step)',
       'await makeFolder(step)',
     ],
-    [
-      'no last look',
-      linksThatLeadOutAreRefused,
+    'no last look': [
       'hub.ts',
       '  await selectFiles(cachedPlace(cache, commit), options.file)\n  return {',
       '  return {',
     ],
-    ['a part that is a link', linksThatLeadOutAreRefused, '../platform/files.ts', ' | noLink', ''],
-    [
-      'one partial file for all',
-      writersDoNotMeet,
-      'hub/download.ts',
-      'const mine = temporaryName(partialOf(place))',
-      'const mine = partialOf(place)',
-    ],
-    [
-      'the system in its own words',
-      cacheTroubleIsSaid,
-      'hub/cache.ts',
-      'error instanceof ShadowError || refused === null',
-      'error instanceof Error',
-    ],
-  ])('%s', (_, law, ...change) => expectKilled(law, ...change))
+    'a part that is a link': ['../platform/files.ts', ' | noLink', ''],
+  },
+)
+
+stateHubLaw('parallel downloads do not conflict', writersDoNotMeet, {
+  'one partial file for all': [
+    'hub/download.ts',
+    'const mine = temporaryName(partialOf(place))',
+    'const mine = partialOf(place)',
+  ],
+})
+
+stateHubLaw('a cache that cannot be written is reported', cacheTroubleIsSaid, {
+  'the system in its own words': [
+    'hub/cache.ts',
+    'error instanceof ShadowError || refused === null',
+    'error instanceof Error',
+  ],
 })
 
 test('without links there are copies, with the same properties', async () => {

@@ -6,26 +6,25 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
-import { openHubModel, type DownloadProgress } from '../../../src/io/hub.ts'
+import { expect } from 'vitest'
+import type { DownloadProgress } from '../../../src/io/hub.ts'
 import { runSeed, scaledRuns } from '../../harness/seed.ts'
 import {
   codeOf,
   content,
   dropOnce,
   errorOf,
-  expectKilled,
   expectWhole,
   hubCase,
   leftovers,
   misbehaving,
-  NOW,
   noise,
+  NOW,
+  stateHubLaw,
   torchRepository,
   weights,
   type HubCase,
   type HubLaw,
-  type Mutant,
 } from './hub_cases.ts'
 import { sha256, type Misbehaviour } from '../mock_hub.ts'
 
@@ -185,95 +184,70 @@ const patienceEnds: HubLaw = async (open) => {
 
 // ---- What they judge --------------------------------------------------------------------------------------------
 
-const laws: Record<string, HubLaw> = {
-  'a connection that drops at any byte is resumed there': droppedIsResumed,
-  'a download that is stopped at any byte resumes there': killedIsResumed,
-  'a server that ignores ranges is read from the start': ignoredRangeStartsAgain,
-  'a damaged part and a partial file are replaced': damagedPartIsNotBelieved,
-  'a range that was not requested is refused': wrongRangeIsRefused,
-  'a busy server is retried after the time it states': busyIsWaitedFor,
-  'retries end': patienceEnds,
-  'a silent server counts as a dropped connection': silenceIsADrop,
-  'progress counts downloaded bytes': progressCountsBytes,
-}
+stateHubLaw('a connection that drops at any byte is resumed there', droppedIsResumed, {
+  'asking for everything again': [
+    'hub/download.ts',
+    'this.#done > 0 ? { range:',
+    'this.#done < 0 ? { range:',
+  ],
+  'a range that begins one byte late': [
+    'hub/download.ts',
+    'range: `bytes=${this.#done}-`',
+    'range: `bytes=${this.#done + 1}-`',
+  ],
+})
 
-test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))
+stateHubLaw('a download that is stopped at any byte resumes there', killedIsResumed, {
+  'nothing left for the next time': [
+    'hub/download.ts',
+    'else await rename(mine, partialOf(place))',
+    'else await remove(mine)',
+  ],
+  'a part that is not in the hash': [
+    'hub/download.ts',
+    'await this.#readBack(inherited)',
+    'this.#done = inherited',
+  ],
+})
 
-describe('mutants are killed', () => {
-  test.each<Mutant>([
-    [
-      'no look at the range',
-      wrongRangeIsRefused,
-      'hub/download.ts',
-      'status === 206 && !asked',
-      'status === 207 && !asked',
-    ],
-    [
-      'asking for everything again',
-      droppedIsResumed,
-      'hub/download.ts',
-      'this.#done > 0 ? { range:',
-      'this.#done < 0 ? { range:',
-    ],
-    [
-      'a range that begins one byte late',
-      droppedIsResumed,
-      'hub/download.ts',
-      'range: `bytes=${this.#done}-`',
-      'range: `bytes=${this.#done + 1}-`',
-    ],
-    [
-      'nothing left for the next time',
-      killedIsResumed,
-      'hub/download.ts',
-      'else await rename(mine, partialOf(place))',
-      'else await remove(mine)',
-    ],
-    [
-      'a part that is not in the hash',
-      killedIsResumed,
-      'hub/download.ts',
-      'await this.#readBack(inherited)',
-      'this.#done = inherited',
-    ],
-    [
-      'going on where another beginning is sent',
-      ignoredRangeStartsAgain,
-      'hub/download.ts',
-      'if (status === 200) await this.#restart()',
-      'if (status === 201) await this.#restart()',
-    ],
-    [
-      'a damaged part for ever',
-      damagedPartIsNotBelieved,
-      'hub/download.ts',
-      'inherited > 0 ? await new Filling(download, growing).fill(0) : digest',
-      'digest',
-    ],
-    [
-      'content that is trusted by its name',
-      damagedPartIsNotBelieved,
-      'hub/cache.ts',
-      '(await this.#isFile(path)) && (await sizeOf(path)) === file.size',
-      'true',
-    ],
-    [
-      'no ear for what the server asks',
-      busyIsWaitedFor,
-      'hub/patience.ts',
-      'retryAfter ?? FIRST_WAIT',
-      'FIRST_WAIT',
-    ],
-    ['dates as seconds', busyIsWaitedFor, 'hub/requests.ts', 'Math.max(0, date - now)', 'date'],
-    ['waiting for ever', patienceEnds, 'hub/patience.ts', 'retryAfter > this.#budget.left', 'false'],
-    [
-      'each thing with a budget of its own',
-      patienceEnds,
-      'hub/patience.ts',
-      'this.#budget.left -= retryAfter',
-      '',
-    ],
-    ['any progress is enough', patienceEnds, 'hub/download.ts', 'counted + LEAST_PROGRESS', 'counted + 1'],
-    ['counting files, not bytes', progressCountsBytes, 'hub.ts', 'loadedBytes += bytes', 'loadedBytes++'],
-  ])('%s', (_, law, ...change) => expectKilled(law, ...change))
+stateHubLaw('a server that ignores ranges is read from the start', ignoredRangeStartsAgain, {
+  'going on where another beginning is sent': [
+    'hub/download.ts',
+    'if (status === 200) await this.#restart()',
+    'if (status === 201) await this.#restart()',
+  ],
+})
+
+stateHubLaw('a damaged part and a partial file are replaced', damagedPartIsNotBelieved, {
+  'a damaged part for ever': [
+    'hub/download.ts',
+    'inherited > 0 ? await new Filling(download, growing).fill(0) : digest',
+    'digest',
+  ],
+  'content that is trusted by its name': [
+    'hub/cache.ts',
+    '(await this.#isFile(path)) && (await sizeOf(path)) === file.size',
+    'true',
+  ],
+})
+
+stateHubLaw('a range that was not requested is refused', wrongRangeIsRefused, {
+  'no look at the range': ['hub/download.ts', 'status === 206 && !asked', 'status === 207 && !asked'],
+})
+
+stateHubLaw('a busy server is retried after the time it states', busyIsWaitedFor, {
+  'no ear for what the server asks': ['hub/patience.ts', 'retryAfter ?? FIRST_WAIT', 'FIRST_WAIT'],
+  'dates as seconds': ['hub/requests.ts', 'Math.max(0, date - now)', 'date'],
+})
+
+stateHubLaw('retries end', patienceEnds, {
+  'waiting for ever': ['hub/patience.ts', 'retryAfter > this.#budget.left', 'false'],
+  'each thing with a budget of its own': ['hub/patience.ts', 'this.#budget.left -= retryAfter', ''],
+  'any progress is enough': ['hub/download.ts', 'counted + LEAST_PROGRESS', 'counted + 1'],
+})
+
+stateHubLaw('a silent server counts as a dropped connection', silenceIsADrop)
+
+stateHubLaw('progress counts downloaded bytes', progressCountsBytes, {
+  'counting files, not bytes': ['hub.ts', 'loadedBytes += bytes', 'loadedBytes++'],
 })

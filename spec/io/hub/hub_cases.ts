@@ -7,8 +7,8 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, wr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { expect, onTestFinished } from 'vitest'
-import type { DownloadProgress, openHubModel } from '../../../src/io/hub.ts'
+import { expect, onTestFinished, test } from 'vitest'
+import { openHubModel, type DownloadProgress } from '../../../src/io/hub.ts'
 import type { HubSettings } from '../../../src/io/hub/settings.ts'
 import { ShadowError } from '../../../src/tensor/errors.ts'
 import { root } from '../../harness/syntax.ts'
@@ -149,13 +149,15 @@ async function mutantOf(file: string, from: string, to: string): Promise<Open> {
   return module.openHubModel
 }
 
-/** What is planted: its name, the law it breaks, the file below src/io, the text that is replaced, and by what. */
-export type Mutant = [name: string, law: HubLaw, file: string, from: string, to: string]
+/** Bugs by name: in a file below src/io, a text that is found once, and what replaces it. */
+type Bugs = Readonly<Record<string, readonly [file: string, from: string, to: string]>>
 
-/** A law must not hold of a mutant. */
-export async function expectKilled(law: HubLaw, file: string, from: string, to: string): Promise<void> {
-  const mutant = await mutantOf(`io/${file}`, from, to)
-  await expect(law(mutant)).rejects.toThrow()
+/** States a law of `openHubModel`, and that it finds each bug. */
+export function stateHubLaw(sentence: string, law: HubLaw, bugs: Bugs = {}): void {
+  test(sentence, () => law(openHubModel))
+  test.each(Object.entries(bugs))(`${sentence}: a mutant is killed: %s`, async (_, [file, from, to]) => {
+    await expect(law(await mutantOf(`io/${file}`, from, to))).rejects.toThrow()
+  })
 }
 
 // ---- Weights on their way ---------------------------------------------------------------------------------------

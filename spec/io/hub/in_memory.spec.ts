@@ -31,14 +31,16 @@ describe('a look-up of a model', () => {
     expect(hub.served).toEqual(['config.json'])
   })
 
-  test.each<[string, Map<string, Buffer>]>([
-    ['MODEL_CONFIG', repository(['model.safetensors'])],
-    ['MODEL_WEIGHTS', repository(['config.json'])],
-    [
-      'JSON_SYNTAX',
-      new Map([...repository(['config.json']), ['model.safetensors.index.json', Buffer.from('{')]]),
-    ],
-  ])('is refused if something is missing: %s', async (code, files) => {
+  test.each(
+    Object.entries<Map<string, Buffer>>({
+      MODEL_CONFIG: repository(['model.safetensors']),
+      MODEL_WEIGHTS: repository(['config.json']),
+      JSON_SYNTAX: new Map([
+        ...repository(['config.json']),
+        ['model.safetensors.index.json', Buffer.from('{')],
+      ]),
+    }),
+  )('is refused if something is missing: %s', async (code, files) => {
     const { hub, settings } = await hubCase(files)
     expect(await codeOf(() => lookUpModel(hub.id, settings))).toBe(code)
   })

@@ -4,20 +4,18 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
-import { openHubModel } from '../../../src/io/hub.ts'
+import { expect } from 'vitest'
 import {
   codeOf,
   content,
   errorOf,
-  expectKilled,
   hubCase,
   misbehaving,
   noise,
+  stateHubLaw,
   weights,
   type HubCase,
   type HubLaw,
-  type Mutant,
 } from './hub_cases.ts'
 import type { Exchange, Misbehaviour } from '../mock_hub.ts'
 
@@ -33,79 +31,84 @@ const tokenStaysAtTheHub: HubLaw = async (open) => {
   expect(seen('store')).toEqual([undefined])
 }
 
-/** Answers that are refused: what was done, and what it is called. */
-const refused: [string, string, string, (exchange: Exchange, one: HubCase) => void][] = [
-  [
-    'a web page instead of weights',
-    weights,
-    'HUB_ANSWER',
-    ({ send }) => send(200, { 'content-type': 'text/html; charset=utf-8' }, '<html>log in</html>'),
-  ],
-  [
-    'a web page instead of the configuration',
-    'config.json',
-    'HUB_ANSWER',
-    ({ send }) => send(200, { 'content-type': 'text/html' }, '<html>'),
-  ],
-  [
-    'other bytes of the same length',
-    weights,
-    'HUB_HASH',
-    ({ send }) => send(200, {}, noise(content.length, 'other')),
-  ],
-  [
-    'another small file of the same length',
-    'config.json',
-    'HUB_HASH',
-    ({ send }) => send(200, {}, '{"model_type":"OPT"}'),
-  ],
-  [
-    'a length that is too large',
-    weights,
-    'HUB_SIZE',
-    ({ send }) => send(200, { 'content-length': content.length + 1 }, Buffer.concat([content, Buffer.of(1)])),
-  ],
-  [
-    'a length that is too small',
-    weights,
-    'HUB_SIZE',
-    ({ send }) => send(200, { 'content-length': 10 }, content.subarray(0, 10)),
-  ],
-  [
-    'more bytes than the file has, without a length',
-    weights,
-    'HUB_SIZE',
-    ({ response }) => void (response.write(content), response.end('more')),
-  ],
-  [
-    'an etag other than that of the list',
-    'config.json',
-    'HUB_HASH',
-    ({ send, body }) => send(200, { 'x-linked-etag': `W/"${'b'.repeat(40)}"` }, body),
-  ],
-  [
-    'a redirect to a file of this machine',
-    'config.json',
-    'HUB_REDIRECT',
-    ({ send }) => send(302, { location: 'file:///etc/passwd' }),
-  ],
-  [
-    'a redirect with a password in it',
-    'config.json',
-    'HUB_REDIRECT',
-    ({ send }, { hub }) => send(302, { location: hub.store.replace('//', '//me:secret@') }),
-  ],
-  ['a redirect to nowhere', 'config.json', 'HUB_REDIRECT', ({ send }) => send(302, {})],
-  ['endless redirects', 'config.json', 'HUB_REDIRECT', ({ send, path }) => send(307, { location: path })],
-  ['no such file', weights, 'HUB_NOT_FOUND', ({ send }) => send(404, {})],
-  ['a gate', weights, 'HUB_ACCESS', ({ send }) => send(403, { 'x-error-code': 'GatedRepo' })],
-  ['a status of its own', weights, 'HUB_STATUS', ({ send }) => send(418, {})],
-]
+/** Answers that are refused: for which file, with which code, and what is answered. */
+interface Refused {
+  readonly file: string
+  readonly code: string
+  readonly answer: (exchange: Exchange, one: HubCase) => void
+}
+
+const refused: Readonly<Record<string, Refused>> = {
+  'a web page instead of weights': {
+    file: weights,
+    code: 'HUB_ANSWER',
+    answer: ({ send }) => send(200, { 'content-type': 'text/html; charset=utf-8' }, '<html>log in</html>'),
+  },
+  'a web page instead of the configuration': {
+    file: 'config.json',
+    code: 'HUB_ANSWER',
+    answer: ({ send }) => send(200, { 'content-type': 'text/html' }, '<html>'),
+  },
+  'other bytes of the same length': {
+    file: weights,
+    code: 'HUB_HASH',
+    answer: ({ send }) => send(200, {}, noise(content.length, 'other')),
+  },
+  'another small file of the same length': {
+    file: 'config.json',
+    code: 'HUB_HASH',
+    answer: ({ send }) => send(200, {}, '{"model_type":"OPT"}'),
+  },
+  'a length that is too large': {
+    file: weights,
+    code: 'HUB_SIZE',
+    answer: ({ send }) =>
+      send(200, { 'content-length': content.length + 1 }, Buffer.concat([content, Buffer.of(1)])),
+  },
+  'a length that is too small': {
+    file: weights,
+    code: 'HUB_SIZE',
+    answer: ({ send }) => send(200, { 'content-length': 10 }, content.subarray(0, 10)),
+  },
+  'more bytes than the file has, without a length': {
+    file: weights,
+    code: 'HUB_SIZE',
+    answer: ({ response }) => void (response.write(content), response.end('more')),
+  },
+  'an etag other than that of the list': {
+    file: 'config.json',
+    code: 'HUB_HASH',
+    answer: ({ send, body }) => send(200, { 'x-linked-etag': `W/"${'b'.repeat(40)}"` }, body),
+  },
+  'a redirect to a file of this machine': {
+    file: 'config.json',
+    code: 'HUB_REDIRECT',
+    answer: ({ send }) => send(302, { location: 'file:///etc/passwd' }),
+  },
+  'a redirect with a password in it': {
+    file: 'config.json',
+    code: 'HUB_REDIRECT',
+    answer: ({ send }, { hub }) => send(302, { location: hub.store.replace('//', '//me:secret@') }),
+  },
+  'a redirect to nowhere': { file: 'config.json', code: 'HUB_REDIRECT', answer: ({ send }) => send(302, {}) },
+  'endless redirects': {
+    file: 'config.json',
+    code: 'HUB_REDIRECT',
+    answer: ({ send, path }) => send(307, { location: path }),
+  },
+  'no such file': { file: weights, code: 'HUB_NOT_FOUND', answer: ({ send }) => send(404, {}) },
+  'a gate': {
+    file: weights,
+    code: 'HUB_ACCESS',
+    answer: ({ send }) => send(403, { 'x-error-code': 'GatedRepo' }),
+  },
+  'a status of its own': { file: weights, code: 'HUB_STATUS', answer: ({ send }) => send(418, {}) },
+}
 
 const badAnswersAreRefused: HubLaw = async (open) => {
-  for (const [what, name, code, answer] of refused) {
+  for (const [what, { file, code, answer }] of Object.entries(refused)) {
     const one = await hubCase()
-    one.hub.misbehave = misbehaving(name, (exchange) => {
+    one.hub.misbehave = misbehaving(file, (exchange) => {
       answer(exchange, one)
       return true
     })
@@ -178,83 +181,41 @@ const pagesAreTheHubs: HubLaw = async (open) => {
 
 // ---- What they judge --------------------------------------------------------------------------------------------
 
-const laws: Record<string, HubLaw> = {
-  'the token is sent to the hub only': tokenStaysAtTheHub,
-  'an answer that is not the file is refused by name, and not kept': badAnswersAreRefused,
-  'facts about a model come from the hub only': factsComeFromTheHub,
-  'a list of files with invalid values is refused': listsAreJudged,
-  'the next page of a list is requested from the hub only': pagesAreTheHubs,
-}
+stateHubLaw('the token is sent to the hub only', tokenStaysAtTheHub, {
+  'the token for everyone': ['hub/requests.ts', 'atHub && token', 'token'],
+  'another port is the same hub': [
+    'hub/requests.ts',
+    'href.startsWith(`${this.base}/`)',
+    'href.startsWith(this.base.slice(0, 16))',
+  ],
+})
 
-test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))
+stateHubLaw('an answer that is not the file is refused by name, and not kept', badAnswersAreRefused, {
+  'any redirect': ['hub/requests.ts', "to.username === '' && to.password === ''", 'true'],
+  'no look at the type': ['hub/download.ts', '/^text\\/html\\b/i.test', '/^never$/.test'],
+  'no look at the hash': ['hub/download.ts', 'if (again !== download.file.hash) {', 'if (again === null) {'],
+  'no look at the length': ['hub/download.ts', 'Number(length) !== rest', 'false'],
+  'no look at the end': ['hub/download.ts', 'this.#done + piece.length > file.size', 'false'],
+  'no look at the etag': ['hub/download.ts', 'etag !== null && etag !== file.hash', 'false'],
+})
 
-describe('mutants are killed', () => {
-  test.each<Mutant>([
-    ['the token for everyone', tokenStaysAtTheHub, 'hub/requests.ts', 'atHub && token', 'token'],
-    [
-      'another port is the same hub',
-      tokenStaysAtTheHub,
-      'hub/requests.ts',
-      'href.startsWith(`${this.base}/`)',
-      'href.startsWith(this.base.slice(0, 16))',
-    ],
-    [
-      'facts from anywhere',
-      factsComeFromTheHub,
-      'hub/requests.ts',
-      'request.hubOnly && !atHub',
-      'request.hubOnly && atHub && !atHub',
-    ],
-    [
-      'pages from anywhere',
-      pagesAreTheHubs,
-      'hub/requests.ts',
-      'request.hubOnly && !atHub',
-      'request.hubOnly && atHub && !atHub',
-    ],
-    [
-      'any redirect',
-      badAnswersAreRefused,
-      'hub/requests.ts',
-      "to.username === '' && to.password === ''",
-      'true',
-    ],
-    [
-      'no look at the type',
-      badAnswersAreRefused,
-      'hub/download.ts',
-      '/^text\\/html\\b/i.test',
-      '/^never$/.test',
-    ],
-    [
-      'no look at the hash',
-      badAnswersAreRefused,
-      'hub/download.ts',
-      'if (again !== download.file.hash) {',
-      'if (again === null) {',
-    ],
-    ['no look at the length', badAnswersAreRefused, 'hub/download.ts', 'Number(length) !== rest', 'false'],
-    [
-      'no look at the end',
-      badAnswersAreRefused,
-      'hub/download.ts',
-      'this.#done + piece.length > file.size',
-      'false',
-    ],
-    [
-      'no look at the etag',
-      badAnswersAreRefused,
-      'hub/download.ts',
-      'etag !== null && etag !== file.hash',
-      'false',
-    ],
-    [
-      'any commit',
-      factsComeFromTheHub,
-      'hub/listing.ts',
-      "typeof sha !== 'string' || !isCommit(sha)",
-      'false',
-    ],
-    ['any hash', listsAreJudged, 'hub/listing.ts', '.test(hash) &&', '.test(hash) !== null &&'],
-  ])('%s', (_, law, ...change) => expectKilled(law, ...change))
+stateHubLaw('facts about a model come from the hub only', factsComeFromTheHub, {
+  'facts from anywhere': [
+    'hub/requests.ts',
+    'request.hubOnly && !atHub',
+    'request.hubOnly && atHub && !atHub',
+  ],
+  'any commit': ['hub/listing.ts', "typeof sha !== 'string' || !isCommit(sha)", 'false'],
+})
+
+stateHubLaw('a list of files with invalid values is refused', listsAreJudged, {
+  'any hash': ['hub/listing.ts', '.test(hash) &&', '.test(hash) !== null &&'],
+})
+
+stateHubLaw('the next page of a list is requested from the hub only', pagesAreTheHubs, {
+  'pages from anywhere': [
+    'hub/requests.ts',
+    'request.hubOnly && !atHub',
+    'request.hubOnly && atHub && !atHub',
+  ],
 })

@@ -5,18 +5,16 @@
  */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
-import { openHubModel } from '../../../src/io/hub.ts'
+import { expect } from 'vitest'
 import {
   codeOf,
   content,
-  expectKilled,
   hubCase,
   noise,
   repository,
+  stateHubLaw,
   weights,
   type HubLaw,
-  type Mutant,
 } from './hub_cases.ts'
 
 const commit = 'a'.repeat(40)
@@ -24,60 +22,54 @@ const other = 'b'.repeat(40)
 
 // ---- The laws ---------------------------------------------------------------------------------------------------
 
-const needed: [string, Map<string, Buffer>, string[]][] = [
-  [
-    'safetensors before .bin',
-    repository(['config.json', 'pytorch_model.bin', 'model.safetensors']),
-    ['config.json', 'model.safetensors'],
-  ],
-  [
-    'parts before another format',
-    repository(['config.json', 'pytorch_model.bin'], 'model.safetensors.index.json', [
-      'model-2.safetensors',
-      'model-1.safetensors',
-    ]),
-    ['config.json', 'model.safetensors.index.json', 'model-2.safetensors', 'model-1.safetensors'],
-  ],
-  [
-    'a whole before parts',
-    repository(['config.json', 'pytorch_model.bin'], 'pytorch_model.bin.index.json', ['p1.bin']),
-    ['config.json', 'pytorch_model.bin'],
-  ],
-  [
-    'parts of torch',
-    repository(['config.json', 'p3.bin'], 'pytorch_model.bin.index.json', ['p1.bin', 'p2.bin']),
-    ['config.json', 'pytorch_model.bin.index.json', 'p1.bin', 'p2.bin'],
-  ],
-  [
-    'tokenizer.json before a pair',
-    repository(['config.json', 'tokenizer.json', 'merges.txt', 'vocab.json', 'model.safetensors']),
-    ['config.json', 'tokenizer.json', 'model.safetensors'],
-  ],
-  [
-    'tokenizer.json before half a pair',
-    repository(['config.json', 'tokenizer.json', 'vocab.json', 'model.safetensors']),
-    ['config.json', 'tokenizer.json', 'model.safetensors'],
-  ],
-  [
-    'what chats need, where it is',
-    repository([
-      'config.json',
-      'chat_template.jinja',
-      'tokenizer_config.json',
-      'model.safetensors',
-      'x.jinja',
-    ]),
-    ['config.json', 'chat_template.jinja', 'tokenizer_config.json', 'model.safetensors'],
-  ],
-  [
-    'no tokenizer at all',
-    repository(['config.json', 'model.safetensors', 'notes.txt']),
-    ['config.json', 'model.safetensors'],
-  ],
-]
+/** Repositories, and which of their files are downloaded. */
+const needed: Readonly<Record<string, { readonly files: Map<string, Buffer>; readonly expected: string[] }>> =
+  {
+    'safetensors before .bin': {
+      files: repository(['config.json', 'pytorch_model.bin', 'model.safetensors']),
+      expected: ['config.json', 'model.safetensors'],
+    },
+    'parts before another format': {
+      files: repository(['config.json', 'pytorch_model.bin'], 'model.safetensors.index.json', [
+        'model-2.safetensors',
+        'model-1.safetensors',
+      ]),
+      expected: ['config.json', 'model.safetensors.index.json', 'model-2.safetensors', 'model-1.safetensors'],
+    },
+    'a whole before parts': {
+      files: repository(['config.json', 'pytorch_model.bin'], 'pytorch_model.bin.index.json', ['p1.bin']),
+      expected: ['config.json', 'pytorch_model.bin'],
+    },
+    'parts of torch': {
+      files: repository(['config.json', 'p3.bin'], 'pytorch_model.bin.index.json', ['p1.bin', 'p2.bin']),
+      expected: ['config.json', 'pytorch_model.bin.index.json', 'p1.bin', 'p2.bin'],
+    },
+    'tokenizer.json before a pair': {
+      files: repository(['config.json', 'tokenizer.json', 'merges.txt', 'vocab.json', 'model.safetensors']),
+      expected: ['config.json', 'tokenizer.json', 'model.safetensors'],
+    },
+    'tokenizer.json before half a pair': {
+      files: repository(['config.json', 'tokenizer.json', 'vocab.json', 'model.safetensors']),
+      expected: ['config.json', 'tokenizer.json', 'model.safetensors'],
+    },
+    'what chats need, where it is': {
+      files: repository([
+        'config.json',
+        'chat_template.jinja',
+        'tokenizer_config.json',
+        'model.safetensors',
+        'x.jinja',
+      ]),
+      expected: ['config.json', 'chat_template.jinja', 'tokenizer_config.json', 'model.safetensors'],
+    },
+    'no tokenizer at all': {
+      files: repository(['config.json', 'model.safetensors', 'notes.txt']),
+      expected: ['config.json', 'model.safetensors'],
+    },
+  }
 
 const onlyTheNeededComes: HubLaw = async (open) => {
-  for (const [what, files, expected] of needed) {
+  for (const [what, { files, expected }] of Object.entries(needed)) {
     const one = await hubCase(files)
     const { folder } = await open(one.hub.id, {}, one.settings)
     expect([what, readdirSync(folder).toSorted()]).toEqual([what, expected.toSorted()])
@@ -212,79 +204,53 @@ const oneFileIsNamed: HubLaw = async (open) => {
 
 // ---- What they judge --------------------------------------------------------------------------------------------
 
-const laws: Record<string, HubLaw> = {
-  'only the needed files are downloaded, weights last': onlyTheNeededComes,
-  'a repository that is no model is refused, and not cached': incompleteIsRefused,
-  'offline, a revision means the last complete commit': offlineMeansTheLastComplete,
-  'offline, an incomplete model is refused': offlineWantsAllOfIt,
-  'invalid names are refused before any request': namesAreJudged,
-  'a named file is the whole model, online and offline': oneFileIsNamed,
-}
+stateHubLaw('only the needed files are downloaded, weights last', onlyTheNeededComes, {
+  '.bin first': ['load.ts', "  'model.safetensors',\n", ''],
+  'every part of a tokenizer': [
+    'hub/selection.ts',
+    "if (await place.has('tokenizer.json')) return ['tokenizer.json']",
+    '',
+  ],
+  'no chats': ['hub/selection.ts', 'of chatFiles)', 'of [])'],
+})
 
-test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))
+stateHubLaw('a repository that is no model is refused, and not cached', incompleteIsRefused, {
+  'remembered too early': [
+    'hub.ts',
+    'await cache.prepare(commit)',
+    'await cache.prepare(commit), await cache.writeReference(revision, commit)',
+  ],
+})
 
-describe('mutants are killed', () => {
-  test.each<Mutant>([
-    ['.bin first', onlyTheNeededComes, 'load.ts', "  'model.safetensors',\n", ''],
-    [
-      'every part of a tokenizer',
-      onlyTheNeededComes,
-      'hub/selection.ts',
-      "if (await place.has('tokenizer.json')) return ['tokenizer.json']",
-      '',
-    ],
-    ['no chats', onlyTheNeededComes, 'hub/selection.ts', 'of chatFiles)', 'of [])'],
-    [
-      'remembered too early',
-      incompleteIsRefused,
-      'hub.ts',
-      'await cache.prepare(commit)',
-      'await cache.prepare(commit), await cache.writeReference(revision, commit)',
-    ],
-    [
-      'remembered before it is there',
-      offlineMeansTheLastComplete,
-      'hub.ts',
-      'await cache.prepare(commit)',
-      'await cache.prepare(commit), await cache.writeReference(revision, commit)',
-    ],
-    [
-      'never remembered',
-      offlineMeansTheLastComplete,
-      'hub.ts',
-      'await cache.writeReference(revision, commit)',
-      '',
-    ],
-    ['kept for fresh', offlineMeansTheLastComplete, 'hub.ts', 'options.offline ?? used.offline', 'true'],
-    [
-      'a part for the whole',
-      offlineWantsAllOfIt,
-      'hub/selection.ts',
-      "return { names, missing: 'shard' }",
-      'continue',
-    ],
-    ['any reference', offlineWantsAllOfIt, 'hub/cache.ts', 'if (isCommit(text)) return text', 'return text'],
-    [
-      'the file forgotten offline',
-      oneFileIsNamed,
-      'hub.ts',
-      'revision, options.file)',
-      'revision, undefined)',
-    ],
-    [
-      'the first GGUF file for the named one',
-      oneFileIsNamed,
-      'hub/selection.ts',
-      "missing: (await place.has(file)) ? null : 'file'",
-      'missing: null',
-    ],
-    ['any id', namesAreJudged, 'hub/names.ts', 'parts.length === 2 &&', 'parts.length > 0 &&'],
-    [
-      'any revision',
-      namesAreJudged,
-      'hub/names.ts',
-      "return safePath(text, 'revision')",
-      "return text + safePath('a', '').slice(1)",
-    ],
-  ])('%s', (_, law, ...change) => expectKilled(law, ...change))
+stateHubLaw('offline, a revision means the last complete commit', offlineMeansTheLastComplete, {
+  'remembered before it is there': [
+    'hub.ts',
+    'await cache.prepare(commit)',
+    'await cache.prepare(commit), await cache.writeReference(revision, commit)',
+  ],
+  'never remembered': ['hub.ts', 'await cache.writeReference(revision, commit)', ''],
+  'kept for fresh': ['hub.ts', 'options.offline ?? used.offline', 'true'],
+})
+
+stateHubLaw('offline, an incomplete model is refused', offlineWantsAllOfIt, {
+  'a part for the whole': ['hub/selection.ts', "return { names, missing: 'shard' }", 'continue'],
+  'any reference': ['hub/cache.ts', 'if (isCommit(text)) return text', 'return text'],
+})
+
+stateHubLaw('invalid names are refused before any request', namesAreJudged, {
+  'any id': ['hub/names.ts', 'parts.length === 2 &&', 'parts.length > 0 &&'],
+  'any revision': [
+    'hub/names.ts',
+    "return safePath(text, 'revision')",
+    "return text + safePath('a', '').slice(1)",
+  ],
+})
+
+stateHubLaw('a named file is the whole model, online and offline', oneFileIsNamed, {
+  'the file forgotten offline': ['hub.ts', 'revision, options.file)', 'revision, undefined)'],
+  'the first GGUF file for the named one': [
+    'hub/selection.ts',
+    "missing: (await place.has(file)) ? null : 'file'",
+    'missing: null',
+  ],
 })

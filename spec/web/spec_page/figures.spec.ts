@@ -223,10 +223,9 @@ const layersTurned = (units: Steps['scores']): Steps['scores'] => ({
   neurons: units.neurons.toReversed(),
 })
 
-test.each<[string, Partial<Steps>]>([
-  [
-    'exchanges heads and tokens',
-    {
+test.each(
+  Object.entries<Partial<Steps>>({
+    'exchanges heads and tokens': {
       context: {
         heads,
         values: steps.context.values.map((_, i, all) => {
@@ -235,33 +234,24 @@ test.each<[string, Partial<Steps>]>([
         }),
       },
     },
-  ],
-  ['takes the number of tokens for that of heads', { context: { ...steps.context, heads: tokens } }],
-  [
-    'turns the layers',
-    {
+    'takes the number of tokens for that of heads': { context: { ...steps.context, heads: tokens } },
+    'turns the layers': {
       predicted: layersTurned(steps.predicted),
       plainact: layersTurned(steps.plainact),
       scores: layersTurned(steps.scores),
       mask: layersTurned(steps.mask),
     },
-  ],
-  [
-    'exchanges dense and masked',
-    {
+    'exchanges dense and masked': {
       dense: steps.masked,
       masked: steps.dense,
       next: steps.next.map((one) => ({ ...one, dense: one.masked, masked: one.dense })),
     },
-  ],
-  [
-    'turns the order',
-    {
+    'turns the order': {
       features: steps.features.toReversed(),
       tokens: { ids: steps.tokens.ids.toReversed(), pieces: steps.tokens.pieces.toReversed() },
     },
-  ],
-])('a page that %s is found in every figure that shows it', (_, wrong) => {
+  }),
+)('a page that %s is found in every figure that shows it', (_, wrong) => {
   const changed = figures.filter(({ draw }) => drawn(draw, { ...steps, ...wrong }) !== drawn(draw, steps))
   expect(changed.length).toBeGreaterThan(0)
   for (const { address, draw } of changed)

@@ -211,55 +211,47 @@ describe('impossible traces are refused by name', () => {
     data: new Int32Array(length),
   })
 
-  test.each<[string, string, (entry: Record<string, unknown>, tensors: Map<string, TensorToWrite>) => void]>([
-    ['another version', 'TRACE_CARD', (entry) => (entry.version = 2)],
-    ['no entry', 'TRACE_CARD', (entry) => delete entry.shape],
-    ['a planner nobody knows', 'TRACE_CARD', (entry) => (entry.planner = '__proto__')],
-    ['a criterion nobody knows', 'TRACE_CARD', (entry) => (entry.criterion = '<script>')],
-    ['a sparsity of 7', 'TRACE_CARD', (entry) => (entry.sparsity = 7)],
-    ['more dense layers than layers', 'TRACE_CARD', (entry) => (entry.denseLayers = 99)],
-    [
-      'sizes beyond any model',
-      'TRACE_CARD',
-      (entry) => (entry.shape = { layers: 2 ** 30, heads: 1, neurons: 1 }),
-    ],
-    [
-      'a size that does not fit the scores',
-      'TENSOR_SHAPE',
-      (entry) => (entry.shape = { layers: 9, heads: 9, neurons: 9 }),
-    ],
-    ['a text too few', 'TRACE_CARD', (entry) => (entry.texts as string[]).pop()],
-    ['pieces that are no texts', 'TRACE_CARD', (entry) => (entry.pieces = [[]])],
-    ['a divergence past the end', 'TRACE_CARD', (entry) => (entry.divergence = 4)],
-    ['speeds that are text', 'TRACE_CARD', (entry) => (entry.speeds = { sparse: 'fast' })],
-    ['a prompt of a million tokens', 'TENSOR_SHAPE', (_, tensors) => tensors.set('prompt', long(1e6))],
-    ['ids of another length', 'TENSOR_SHAPE', (_, tensors) => tensors.set('dense', long(2))],
-    [
-      'ids below 0',
-      'TRACE_VALUE',
-      (_, tensors) => tensors.set('tokens', { dtype: 'I32', shape: [3], data: Int32Array.of(1, -1, 1) }),
-    ],
-    [
-      'ids that are floats',
-      'TENSOR_SHAPE',
-      (_, tensors) => tensors.set('tokens', { dtype: 'F32', shape: [3], data: new Float32Array(3) }),
-    ],
-    [
-      'scores that are NaN',
-      'TRACE_VALUE',
-      (_, tensors) => tensors.set('kl', { dtype: 'F32', shape: [3], data: Float32Array.of(1, NaN, 1) }),
-    ],
-    [
-      'two decisions for three tokens',
-      'TRACE_VALUE',
-      (_, tensors) => {
+  /** What is refused, by its code. */
+  const forgeries: Readonly<Record<string, Readonly<Record<string, Parameters<typeof forged>[0]>>>> = {
+    TRACE_CARD: {
+      'another version': (entry) => (entry.version = 2),
+      'no entry': (entry) => delete entry.shape,
+      'a planner nobody knows': (entry) => (entry.planner = '__proto__'),
+      'a criterion nobody knows': (entry) => (entry.criterion = '<script>'),
+      'a sparsity of 7': (entry) => (entry.sparsity = 7),
+      'more dense layers than layers': (entry) => (entry.denseLayers = 99),
+      'sizes beyond any model': (entry) => (entry.shape = { layers: 2 ** 30, heads: 1, neurons: 1 }),
+      'a text too few': (entry) => (entry.texts as string[]).pop(),
+      'pieces that are no texts': (entry) => (entry.pieces = [[]]),
+      'a divergence past the end': (entry) => (entry.divergence = 4),
+      'speeds that are text': (entry) => (entry.speeds = { sparse: 'fast' }),
+    },
+    TENSOR_SHAPE: {
+      'a size that does not fit the scores': (entry) => (entry.shape = { layers: 9, heads: 9, neurons: 9 }),
+      'a prompt of a million tokens': (_, tensors) => tensors.set('prompt', long(1e6)),
+      'ids of another length': (_, tensors) => tensors.set('dense', long(2)),
+      'ids that are floats': (_, tensors) =>
+        tensors.set('tokens', { dtype: 'F32', shape: [3], data: new Float32Array(3) }),
+    },
+    TRACE_VALUE: {
+      'ids below 0': (_, tensors) =>
+        tensors.set('tokens', { dtype: 'I32', shape: [3], data: Int32Array.of(1, -1, 1) }),
+      'scores that are NaN': (_, tensors) =>
+        tensors.set('kl', { dtype: 'F32', shape: [3], data: Float32Array.of(1, NaN, 1) }),
+      'two decisions for three tokens': (_, tensors) => {
         const { heads: H, layers: L } = trace.model.shape
         tensors.set('heads', { dtype: 'F32', shape: [2, L, H], data: new Float32Array(2 * L * H) })
       },
-    ],
-    ['no tokens', 'TENSOR_MISSING', (_, tensors) => tensors.delete('tokens')],
-    ['half of the oracle scores', 'TENSOR_MISSING', (_, tensors) => tensors.delete('truth.neurons')],
-  ])('%s: %s', async (_, code, change) => {
+    },
+    TENSOR_MISSING: {
+      'no tokens': (_, tensors) => tensors.delete('tokens'),
+      'half of the oracle scores': (_, tensors) => tensors.delete('truth.neurons'),
+    },
+  }
+  const forgedRows = Object.entries(forgeries).flatMap(([code, changes]) =>
+    Object.entries(changes).map(([what, change]) => ({ what, code, change })),
+  )
+  test.each(forgedRows)('$what: $code', async ({ code, change }) => {
     await expect(parseTrace(await forged(change))).rejects.toMatchObject({ code, name: 'InputError' })
   })
 
