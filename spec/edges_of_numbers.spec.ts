@@ -1,13 +1,17 @@
 /**
- * The edges of numbers: all 65,536 halves, the greatest and least numbers with their neighbours, and few values where ranks are
- * taken.
+ * The edges of numbers: all 65,536 halves, the greatest and least numbers with their neighbours, few values where ranks are
+ * taken, limits that are met exactly, and numbers shown at the limits of their form.
  *
  * Tests src/tensor/dtypes.ts, src/tensor/int4.ts, src/io/gguf_blocks.ts, src/ops/quantized_steps.ts, src/ops/int8_blocks.ts,
- * src/ops/top_k.ts, src/masks/selection.ts, src/engine/sampling.ts and src/web/trace/quick_top_k.ts.
+ * src/ops/top_k.ts, src/masks/selection.ts, src/engine/sampling.ts, src/web/trace/quick_top_k.ts, src/data/windows.ts,
+ * src/training/pretrain_data.ts, src/results/fold.ts, src/results/cells.ts, src/cli/words.ts and src/cli/progress.ts.
  * What the operations make of such numbers on each backend is judged with the other data of src/verify/ops/agreement.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { formatSeconds } from '../src/cli/progress.ts'
+import { formatBytes, formatCount } from '../src/cli/words.ts'
+import { cutWindows, pageWindows, streamWindows } from '../src/data/windows.ts'
 import { argmax, makeSampler } from '../src/engine/sampling.ts'
 import { ggufTypes, type GgufType } from '../src/io/gguf_blocks.ts'
 import type { Budget } from '../src/masks/budget.ts'
@@ -16,9 +20,13 @@ import { nthLargest } from '../src/masks/ranks.ts'
 import { roundBlock, LEVELS } from '../src/ops/int8_blocks.ts'
 import { levelsFor, quantizeSteps } from '../src/ops/quantized_steps.ts'
 import { quantizeRow } from '../src/tensor/dtypes.ts'
+import { figure } from '../src/results/cells.ts'
+import { foldColumns, GAP, wrapLines } from '../src/results/fold.ts'
 import { areFinite, BLOCK, dequantizeBlocks, quantizeBlocks } from '../src/tensor/int4.ts'
 import { edges } from '../src/testing/seeded_data.ts'
+import { cutStream } from '../src/training/pretrain_data.ts'
 import { near } from '../src/verify/compare.ts'
+import { brief } from '../src/web/view/dom.ts'
 import { quickTopK } from '../src/web/trace/quick_top_k.ts'
 import { kills, killsEach, lawForAll, stateLaw } from './harness/seed.ts'
 import { isQuick } from './harness/tier.ts'
@@ -360,3 +368,220 @@ describe.each(Object.entries(rankers))('%s', (name, { rank, isFinite = false, on
   }
   test.each(Object.entries(mutants))('one that %s is found', (_, mutant) => kills(takesTheLowest, mutant))
 })
+
+// ---- Limits that are met exactly --------------------------------------------------------------------------
+
+/** How many of items of these sizes, from the first on, come under a limit. */
+type Fill = (sizes: readonly number[], limit: number) => number
+
+/** Things that are filled up to a limit. */
+interface Filled {
+  readonly fill: Fill
+  /** The size between two items; default 0. */
+  readonly gap?: number
+  /** Items that are taken even if they are too large; default 0. */
+  readonly least?: number
+  /** Whether items differ in size, are equal, or have the size 1; default: they differ. */
+  readonly sizes?: 'equal' | 'ones'
+}
+
+/** The number of items that have this size together. */
+function countOf(sizes: readonly number[], total: number): number {
+  let sum = 0
+  return [0, ...sizes.map((size) => (sum += size))].indexOf(total)
+}
+
+/** The tokens of the prompt and of the continuation of the first window of words of these sizes, which short words follow. */
+function firstWindow(sizes: readonly number[], prompt: number, continuation: number): [number, number] {
+  const words = [...sizes, ...Array.from({ length: 20 }, () => 1)].map((size) => new Int32Array(size))
+  const document = { name: '', genre: '', text: '' }
+  const [window] = cutWindows(document, () => words, { prompt, continuation, prefixIds: [] })
+  return window ? [window.promptLength, window.tokens.length - window.promptLength] : [0, 0]
+}
+
+const filled: Readonly<Record<string, Filled>> = {
+  'the prompt of a window': { fill: (sizes, limit) => countOf(sizes, firstWindow(sizes, limit, 9)[0]) },
+  'the continuation of a window': {
+    fill: (sizes, limit) => countOf(sizes, firstWindow([2, ...sizes], 2, limit)[1]),
+  },
+  'the first window of a page': {
+    fill: ({ length }, limit) => pageWindows(new Int32Array(length), limit, 0)[0].tokens.length - 1,
+    sizes: 'ones',
+  },
+  'the first window of a stream': {
+    fill: ({ length }, limit) => streamWindows(new Int32Array(length), limit, 1)[0].tokens.length,
+    sizes: 'ones',
+  },
+  'a text, by windows to train on': {
+    fill: ([size], limit) => cutStream(new Int32Array(limit), size + 1, 0).length,
+    sizes: 'equal',
+  },
+  'a part of a folded table': {
+    fill: (sizes, columns) => foldColumns(sizes, { columns, keys: 0 })[0].length,
+    gap: GAP,
+    least: 1,
+  },
+  'a wrapped line': {
+    fill: (sizes, columns) => {
+      const text = sizes.map((size) => 'x'.repeat(size)).join(' ')
+      return wrapLines(text, columns).split('\n')[0].split(' ').length
+    },
+    gap: 1,
+    least: 1,
+  },
+}
+
+describe.each(Object.entries(filled))('%s', (name, { fill, gap = 0, least = 0, sizes: kind }) => {
+  const sumOf = (sizes: readonly number[]): number =>
+    sizes.reduce((sum, size) => sum + size, gap * Math.max(0, sizes.length - 1))
+  const takesWhatFits = lawForAll(
+    `${name} takes the items that fit exactly, and none that is one too large`,
+    {
+      drawn: fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 2, maxLength: 9, size: 'max' }),
+      some: fc.nat(),
+      off: fc.constantFrom(-1, 0, 1),
+    },
+    (of: Fill, { drawn, some, off }) => {
+      const sizes = kind === undefined ? drawn : drawn.map(() => (kind === 'ones' ? 1 : drawn[0]))
+      const limit = Math.max(2, sumOf(sizes.slice(0, 1 + (some % (sizes.length - 1)))) + off)
+      const counts = Array.from({ length: sizes.length + 1 }, (_, count) => count)
+      const fitting = counts.findLast((count) => sumOf(sizes.slice(0, count)) <= limit) as number
+      expect(of(sizes, limit)).toBe(Math.max(least, fitting))
+    },
+  )
+  stateLaw(takesWhatFits, fill)
+
+  test.each<[string, Fill]>([
+    ['is full one too early', (sizes, limit) => fill(sizes, Math.max(2, limit - 1))],
+    ['is full one too late', (sizes, limit) => fill(sizes, limit + 1)],
+  ])('one that %s is found', (_, mutant) => kills(takesWhatFits, mutant))
+})
+
+// ---- Numbers shown at the limits of their form ------------------------------------------------------------
+
+type Show = (value: number) => string
+
+/** How numbers are shown. */
+interface Shown {
+  readonly show: Show
+  /** The form of the text of a number that is not negative. */
+  readonly form: (value: number) => RegExp
+  /** The number of a text. */
+  readonly read: (text: string) => number
+  /** How far the number of a text may be from what is shown. */
+  readonly within: (value: number) => number
+  /** Whether only whole numbers are shown, from 0 on; default: no. */
+  readonly isWhole?: boolean
+  /** Numbers at which the form changes, besides powers of ten. */
+  readonly limits?: readonly number[]
+  /** A bug at one of these numbers, which the law must find. */
+  readonly late: readonly [number, string]
+}
+
+const unitSizes = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40, PiB: 2 ** 50 }
+/** A whole part, with thousands set apart from 10,000 on. */
+const apart = String.raw`(\d{1,4}|\d{2,3}(,\d{3})+|\d(,\d{3}){2,})`
+const withoutCommas = (text: string): number => Number(text.replaceAll(',', ''))
+
+const shown: Readonly<Record<string, Shown>> = {
+  'a figure of four digits': {
+    show: (value) => figure(value),
+    form: (value) => {
+      if (value !== 0 && (value < 1e-3 || value >= 1e7)) return /^\d\.\d{3}e-?\d+$/
+      return value >= 1000
+        ? new RegExp(`^${apart}$`)
+        : /^(0\.0{0,2}[1-9]\d{3}|0\.000|(?=.{5}$)[1-9]\d*\.\d+|1000)$/
+    },
+    read: withoutCommas,
+    within: (value) => 0.501e-3 * Math.abs(value),
+    limits: [999.95, 9999.5, 99.995],
+    late: [1e7, '10,000,000'],
+  },
+  'a figure of one decimal': {
+    show: (value) => figure(value, 1),
+    form: (value) => (value < 1e15 ? new RegExp(String.raw`^${apart}\.\d$`) : /^\d\.\d{3}e\d+$/),
+    read: withoutCommas,
+    within: (value) => (Math.abs(value) < 1e15 ? 0.0501 : 0.501e-3 * Math.abs(value)),
+    limits: [9999.95],
+    late: [1e4, '10000.0'],
+  },
+  'a count': {
+    show: formatCount,
+    form: () => /^\d{1,3}(,\d{3})*$/,
+    read: withoutCommas,
+    within: () => 0,
+    isWhole: true,
+    late: [1000, '1000'],
+  },
+  bytes: {
+    show: formatBytes,
+    form: (value) => {
+      const unit = Object.entries(unitSizes).findLast(([, size]) => size <= Math.max(1, value)) as [
+        string,
+        number,
+      ]
+      if (unit[0] === 'B') return /^\d{1,4} B$/
+      return new RegExp(
+        String.raw`^${value / unit[1] < 10 ? String.raw`\d+\.\d` : String.raw`\d+`} ${unit[0]}$`,
+      )
+    },
+    read: (text) => Number.parseFloat(text) * unitSizes[text.split(' ')[1] as keyof typeof unitSizes],
+    within: (value) => 0.0501 * value,
+    isWhole: true,
+    limits: Object.values(unitSizes).flatMap((size) => [size, 10 * size]),
+    late: [2 ** 20, '1024 KiB'],
+  },
+  'a duration': {
+    show: formatSeconds,
+    form: (value) => (value < 3600 ? /^[1-5]?\d:[0-5]\d$/ : /^[1-9]\d*:[0-5]\d:[0-5]\d$/),
+    read: (text) => text.split(':').reduce((total, part) => 60 * total + Number(part), 0),
+    within: () => 0,
+    isWhole: true,
+    limits: [60, 600, 3600, 36_000],
+    late: [3600, '60:00'],
+  },
+  'a value of a picture': {
+    show: brief,
+    form: (value) => {
+      if (value === 0) return /^0$/
+      return value < 1e-3 || value >= 1e5
+        ? /^\d\.\d\de[+-]\d+$/
+        : /^(0\.0{0,2}[1-9]\d\d|[1-9][\d.]{2,3}|[1-9]\.\d\de\+\d)$/
+    },
+    read: Number,
+    within: (value) => 0.501e-2 * Math.abs(value),
+    limits: [999.5],
+    late: [1e-3, '1.00e-3'],
+  },
+}
+
+/** A number, and the numbers of float64 next to it. */
+function neighbours(value: number): number[] {
+  const [bits] = new BigInt64Array(Float64Array.of(value).buffer)
+  return [-1n, 0n, 1n].map((off) => new Float64Array(BigInt64Array.of(bits + off).buffer)[0])
+}
+
+describe.each(Object.entries(shown))(
+  '%s',
+  (name, { show, form, read, within, isWhole, limits = [], late }) => {
+    const powers = Array.from({ length: 23 }, (_, i) => 10 ** (i - 6))
+    const values = [...powers, ...limits].flatMap((limit) =>
+      isWhole ? [-1, 0, 1].map((off) => Math.max(0, Math.round(limit) + off)) : neighbours(limit),
+    )
+    const readsBack = lawForAll(
+      `${name} has one form, and reads back as the number it shows, at every limit of the form`,
+      { value: fc.constantFrom(0, ...values), isNegative: fc.boolean() },
+      (of: Show, { value, isNegative }) => {
+        const number = isNegative && !isWhole ? -value : value
+        const text = of(number)
+        expect(text.replace('-', number < 0 ? '' : '-')).toMatch(form(value))
+        expect(Math.abs(read(text) - number)).toBeLessThanOrEqual(within(number))
+      },
+      { runs: 1000 },
+    )
+    stateLaw(readsBack, show)
+
+    test('one that changes its form one number too late is found', () =>
+      kills(readsBack, (value) => (value === late[0] ? late[1] : show(value))))
+  },
+)

@@ -29,12 +29,15 @@ const passing = new Set([
   'date',
 ])
 
-/** A value of JSON without what differs from run to run. */
+/** A value of JSON, in which only the presence remains of what differs from run to run: a run that was stopped may lack it. */
 export function lasting(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(lasting)
   if (typeof value !== 'object' || value === null) return value
-  const entries = Object.entries(value).filter(([name]) => !passing.has(name) && !/second|time/i.test(name))
-  return Object.fromEntries(entries.map(([name, one]) => [name, lasting(one)]))
+  const differs = (name: string): boolean => passing.has(name) || /second|time/i.test(name)
+  const entries = Object.entries(value).map(([name, one]): [string, unknown] => {
+    return [name, differs(name) ? one !== null : lasting(one)]
+  })
+  return Object.fromEntries(entries)
 }
 
 /** A JSON file without what differs from run to run; null if there is no file. @throws SyntaxError for a partial file */

@@ -4,7 +4,12 @@
  */
 import { describe, expect, test } from 'vitest'
 import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
-import type { MaskPlanner, PlannerBy, PlannerSettings } from '../../src/masks/planner.ts'
+import {
+  wrapPlanner,
+  type MaskPlanner,
+  type PlannerBy,
+  type PlannerSettings,
+} from '../../src/masks/planner.ts'
 import { shiftLabels } from '../../src/engine/loss.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overBackends, overQuickBackends } from '../harness/backends.ts'
@@ -72,6 +77,39 @@ describe('refused by name', () =>
         expect(() => loaded.begin({ planner })).toThrow(expect.objectContaining({ code, exitCode: 2 })),
       ),
     )
+
+    test.each<[string, string, MaskPlanner]>([
+      ['sourceLayer', 'placement', odd({ ...whole({}), placement: 1 })],
+      ['sourceLayer', 'source_layer', odd({ ...whole({}), source_layer: 1 })],
+      ['every', 'evry', odd({ ...whole({}), evry: 4 })],
+      ['prefill', 'preFill', odd({ ...whole({}), preFill: 'dense' })],
+      ['leaky', 'leak', odd({ ...byGate, leak: true })],
+      ['summarize', 'summarise', odd({ ...byChannel, summarise: some })],
+    ])('the field %s by the name %s, also in a wrapped planner', (setting, field, planner) =>
+      withModel(subject, model, (loaded) => {
+        const refused = expect.objectContaining({
+          code: 'PLANNER',
+          message: `planner odd: expected the field ${setting}, got ${field}`,
+        })
+        expect(() => loaded.begin({ planner })).toThrow(refused)
+        expect(() => wrapPlanner(planner, (ask) => ask())).toThrow(refused)
+      }),
+    )
+
+    test('no field of the planner itself, and none beside the setting that it resembles', () =>
+      withModel(subject, model, (loaded) => {
+        for (const own of [
+          { asked: 0, top: 3, layer: 2, ranking: null },
+          { sourceLayer: 0, placement: 'a note' },
+          { every: 2, shift: 0.1, shifts: 0, evry: 1 },
+        ]) {
+          const planner = { ...whole({}), ...own } as MaskPlanner
+          for (const one of [planner, { ...planner, every: 4 }, wrapPlanner(planner, (ask) => ask())])
+            loaded.begin({ planner: one }).dispose()
+        }
+        const byAnother = odd({ ...byGate, placement: 1, shifts: 0 })
+        loaded.begin({ planner: byAnother }).dispose()
+      }))
 
     test('a summary that is not a number for each neuron, and no mask, when the prompt has run', () =>
       withModel(subject, model, (loaded) => {

@@ -7,6 +7,7 @@
 import { channelSites, type ChannelSite } from '../masks/channels.ts'
 import { checkTable, expectMask, type UnitMask } from '../masks/mask.ts'
 import {
+  expectFields,
   isDensePrompt,
   isOneMask,
   everyTokens,
@@ -54,7 +55,8 @@ export class PlannerSchedule {
   readonly #channels: Float32Array[] = [] // [4 L]
 
   /**
-   * @throws UsageError PLANNER for one that decides in no way, or is to be shown the answer; PREFILL, PLACEMENT, EVERY
+   * @throws UsageError PLANNER for one that decides in no way, has a misspelled field, or is to be shown the answer; PREFILL,
+   *   PLACEMENT, EVERY
    */
   constructor(planner: MaskPlanner, config: ModelConfig) {
     expectWay(planner)
@@ -271,7 +273,7 @@ export class PlannerSchedule {
   }
 }
 
-/** Refuses a planner that does not decide in one of the ways. */
+/** Refuses a planner that does not decide in one of the ways, or has a misspelled field. */
 function expectWay(planner: MaskPlanner): void {
   const { name, by } = planner
   if (!Object.hasOwn(ways, by))
@@ -279,6 +281,7 @@ function expectWay(planner: MaskPlanner): void {
       'PLANNER',
       `planner ${name}: expected to decide by ${Object.keys(ways).join(', ')}, got ${describeValue(by)}`,
     )
+  expectFields(planner)
   const { choose, summarize }: { choose?: unknown; summarize?: unknown } = planner as object
   const needed = [choose, ...(by === 'prompt' || by === 'gate' ? [summarize] : [])]
   if (needed.every((ask) => typeof ask === 'function')) return

@@ -10,7 +10,7 @@
  * fallback from one to the other.
  */
 import { readWhole } from './files.ts'
-import { downloadBlob } from './hub/download.ts'
+import { downloadBlob, removePartials } from './hub/download.ts'
 import { ModelCache, type RemoteFile } from './hub/cache.ts'
 import { lookUpRevision } from './hub/listing.ts'
 import { checkModelId, checkRevision, DEFAULT_REVISION } from './hub/names.ts'
@@ -135,14 +135,16 @@ async function download(
   }
   const fetchFile = async (file: RemoteFile): Promise<void> => {
     signal?.throwIfAborted()
-    if (await cache.hasExactly(commit, file)) return
-    if (!(await cache.hasBlob(file))) {
-      const address = client.fileAddress(id, commit, file.name)
-      const subject = `${id} ${file.name}`
-      const onBytes = (done: number): void => report(file, done)
-      await downloadBlob({ client, cache, address, file, subject, signal, onBytes })
+    if (!(await cache.hasExactly(commit, file))) {
+      if (!(await cache.hasBlob(file))) {
+        const address = client.fileAddress(id, commit, file.name)
+        const subject = `${id} ${file.name}`
+        const onBytes = (done: number): void => report(file, done)
+        await downloadBlob({ client, cache, address, file, subject, signal, onBytes })
+      }
+      await cache.link(commit, file)
     }
-    await cache.link(commit, file)
+    await removePartials(cache, file)
   }
   const known = (name: string): RemoteFile => files.get(name) as RemoteFile
   const remote: FilePlace = {

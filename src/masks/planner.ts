@@ -20,6 +20,8 @@
  * later. By gate and by channels R is 1: the planner is asked at every token after the prompt, and at the last token of the prompt,
  * whose answer changes no number. With `shift` a planner decides only after attention has shifted (shift.ts).
  */
+import { nearestName } from '../tensor/arguments.ts'
+import { UsageError } from '../tensor/errors.ts'
 import type { ChannelSite } from './channels.ts'
 import type { UnitMask } from './mask.ts'
 import { nameOption, orWord, wholeOption, type NameOption, type OptionRecord } from '../tensor/option.ts'
@@ -172,11 +174,35 @@ export function isOneMask(planner: MaskPlanner): boolean {
   return planner.every === undefined && planner.by === 'attention' && !isDensePrompt(planner)
 }
 
+/**
+ * Refuses a planner whose field has nearly the name of an optional setting that the planner lacks, or the old name of it: such a
+ * setting would have no effect. Any other field belongs to the planner alone.
+ * @throws UsageError PLANNER
+ */
+export function expectFields(planner: MaskPlanner): void {
+  const { by, name } = planner
+  const optional: string[] = ['every', 'prefill', 'leaky']
+  if (by === 'attention') optional.push('sourceLayer', 'shift')
+  if (by === 'channels') optional.push('summarize')
+  const lacking = optional.filter((setting) => Reflect.get(planner, setting) === undefined)
+  for (const field of Object.keys(planner)) {
+    if (optional.includes(field)) continue
+    const known = field === 'placement' ? 'sourceLayer' : field
+    const meant = nearestName(known, lacking, field.length > 7 ? 2 : 1)
+    if (meant !== null)
+      throw new UsageError('PLANNER', `planner ${name}: expected the field ${meant}, got ${field}`)
+  }
+}
+
 /** What is done around a question to a planner. */
 export type AroundQuestion = <Answer>(ask: () => Answer, question: 'choose' | 'summarize') => Answer
 
-/** The same planner, inherited members included, with `around` called in place of each question. */
+/**
+ * The same planner, inherited members included, with `around` called in place of each question.
+ * @throws UsageError PLANNER as `expectFields`
+ */
 export function wrapPlanner(planner: MaskPlanner, around: AroundQuestion): MaskPlanner {
+  expectFields(planner)
   const { name, every, shift, prefill, leaky, by } = planner
   const asked = (question: 'choose' | 'summarize'): object => {
     const answer: unknown = (planner as Partial<ByPrompt>)[question]

@@ -37,14 +37,26 @@ export function checkOptionNames(options: unknown, known: readonly string[]): vo
 const MAX_NAME = 64
 
 function unknownOption(name: string, known: readonly string[]): UsageError {
-  const [near] = (name.length <= MAX_NAME ? known : [])
-    .map((one) => ({ one, distance: editDistance(name.toLowerCase(), one.toLowerCase()) }))
-    .toSorted((a, b) => a.distance - b.distance)
-  const hint = near && near.distance <= Math.max(2, name.length / 3) ? ` (did you mean ${near.one}?)` : ''
+  const near = name.length <= MAX_NAME ? nearestName(name, known, Math.max(2, name.length / 3)) : null
+  const hint = near === null ? '' : ` (did you mean ${near}?)`
   return new UsageError(
     'OPTION_NAME',
     `options: expected some of ${known.join(', ')}, got ${oneLine(name) || 'nothing'}${hint}`,
   )
+}
+
+/** The known name nearest to this one, regardless of case; null if all are more than `most` edits away. */
+export function nearestName<Name extends string>(
+  name: string,
+  known: readonly Name[],
+  most: number,
+): Name | null {
+  let found: { near: Name; distance: number } | null = null
+  for (const near of known) {
+    const distance = editDistance(name.toLowerCase(), near.toLowerCase())
+    if (distance <= most && (!found || distance < found.distance)) found = { near, distance }
+  }
+  return found && found.near
 }
 
 /** The Levenshtein distance of two words. */

@@ -8,7 +8,9 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect } from 'vitest'
 import type { DownloadProgress } from '../../../src/io/hub.ts'
+import { endOwners, whileDying, type Counted } from '../../cli/dying_files.ts'
 import { runSeed, scaledRuns } from '../../harness/seed.ts'
+import { isQuick } from '../../harness/tier.ts'
 import {
   codeOf,
   content,
@@ -119,6 +121,25 @@ const damagedPartIsNotBelieved: HubLaw = async (open) => {
   }
 }
 
+/** Two processes that download at once die together at any of their file operations; the next process ends their work. */
+const diedAnywhereIsResumed: HubLaw = async (open) => {
+  const runTwo = (one: HubCase, at: number): Promise<Counted<unknown>> =>
+    whileDying(at, () => Promise.allSettled([1, 2].map(() => open(one.hub.id, {}, one.settings))))
+  const whole = await hubCase()
+  const { operations } = await runTwo(whole, 0)
+  expectWhole(whole)
+  await whole.hub.stop()
+  const step = isQuick ? 9 : 2
+  for (let at = 1 + (runSeed() % step); at <= operations; at += step) {
+    const one = await hubCase()
+    await runTwo(one, at)
+    endOwners(one.cache)
+    await open(one.hub.id, {}, one.settings)
+    expectWhole(one)
+    await one.hub.stop()
+  }
+}
+
 const progressCountsBytes: HubLaw = async (open) => {
   const one = await hubCase()
   const seen: DownloadProgress[] = []
@@ -209,6 +230,19 @@ stateHubLaw('a download that is stopped at any byte resumes there', killedIsResu
     'this.#done = inherited',
   ],
 })
+
+stateHubLaw(
+  'two downloads that die together at any file operation are resumed, and nothing of them is left',
+  diedAnywhereIsResumed,
+  {
+    'partial files of others left behind': ['hub.ts', 'await removePartials(cache, file)', ''],
+    'a finished file that keeps its partial name': [
+      'hub/download.ts',
+      'await rename(free, mine)',
+      'await rename(free, `${mine}.old`)',
+    ],
+  },
+)
 
 stateHubLaw('a server that ignores ranges is read from the start', ignoredRangeStartsAgain, {
   'going on where another beginning is sent': [

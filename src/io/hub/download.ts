@@ -58,7 +58,6 @@ export async function downloadBlob(download: Download): Promise<void> {
       await leavePartial(mine, place)
       throw error
     }
-    await removePartials(place)
   })
 }
 
@@ -95,8 +94,12 @@ async function leavePartial(mine: string, place: string): Promise<void> {
   else await rename(mine, partialOf(place))
 }
 
-async function removePartials(place: string): Promise<void> {
-  for (const path of await freePartials(place)) await remove(path)
+/** Removes what other processes left of a file that is complete now. @throws HubError HUB_CACHE */
+export async function removePartials(cache: ModelCache, file: RemoteFile): Promise<void> {
+  const place = cache.blob(file)
+  await cache.guard(place, async () => {
+    for (const path of await freePartials(place)) await remove(path)
+  })
 }
 
 /** Writes a file until its hash is that of the hub. */
