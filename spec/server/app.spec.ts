@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
 import { writeChatModel } from '../library/chat_model.ts'
+import { MAX_BODIES, MAX_BODY } from '../../src/server/requests.ts'
 import { ask, complete, eventsOf, requestOf, serverOf, type Completion, type Refused } from './served.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-server-'))
@@ -111,6 +112,42 @@ describe('who may ask', () => {
       expect(
         (await ask(serverOf(opt, open), '/tokenizer_info', undefined, { headers: { host } })).status,
       ).toBe(200)
+  })
+
+  test('bodies that do not end take a bounded memory together, and give it back', async () => {
+    const many = serverOf(opt)
+    const stop = new AbortController()
+    /** Sends a body but for its end, which does not come. */
+    const send = (): { answer: Promise<number>; sent: Promise<void> } => {
+      let rest = MAX_BODY
+      let tell = (): void => {}
+      const sent = new Promise<void>((resolve) => (tell = resolve))
+      const body = new ReadableStream<Uint8Array>({
+        start: (controller) =>
+          stop.signal.addEventListener('abort', () => controller.error(stop.signal.reason)),
+        pull: (controller) => {
+          if (rest === 0) return tell()
+          controller.enqueue(new Uint8Array(2 ** 20).fill(0x20))
+          rest -= 2 ** 20
+        },
+      })
+      const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body, duplex: 'half' }
+      const request = new Request('http://localhost/v1/completions', init as RequestInit)
+      return {
+        sent,
+        answer: Promise.resolve(many.fetch(request)).then(
+          ({ status }) => status,
+          () => 0,
+        ),
+      }
+    }
+    const hanging = Array.from({ length: MAX_BODIES / MAX_BODY }, send)
+    await Promise.all(hanging.map(({ sent }) => sent))
+    const { status, json } = await ask<Refused>(many, '/v1/completions', { prompt: [5], max_tokens: 1 })
+    expect([status, json.error.code]).toEqual([503, 'BODIES'])
+    stop.abort()
+    await Promise.all(hanging.map(({ answer }) => answer))
+    expect((await ask(many, '/v1/completions', { prompt: [5], max_tokens: 1 })).status).toBe(200)
   })
 
   test('pages of other sites are refused unless their origin was allowed', async () => {

@@ -10,7 +10,7 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { Metrics } from './metrics.ts'
 import { refusalOf, RequestError } from './refusals.ts'
-import { bodies, readBody } from './requests.ts'
+import { bodies, HeldBytes, readBody } from './requests.ts'
 import { Scheduler, type Limits } from './scheduler.ts'
 import { messagesOf, TextService, type ServiceOptions } from './text_service.ts'
 import { spellToken } from './token_texts.ts'
@@ -48,6 +48,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   const metrics = new Metrics()
   const texts = new TextService(model, options, scheduler, metrics)
   const { tokenizer } = texts
+  const held = new HeldBytes()
   const app = new Hono()
   const named = new Set(origins.filter((origin) => origin !== '*').map((origin) => new URL(origin).host))
   const created = Math.floor(Date.now() / 1000)
@@ -105,7 +106,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     '/tokenizer_info': { GET: (c) => c.json(tokenizerInfo(model)) },
     '/tokenize': {
       POST: async (c) => {
-        const body = await readBody(c.req.raw, bodies.tokenize)
+        const body = await readBody(c.req.raw, bodies.tokenize, held)
         texts.expectModel(body.model)
         const tokens = await tokensOf(model, body)
         return c.json({ tokens, count: tokens.length, max_model_len: model.config.positions })
@@ -113,7 +114,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     },
     '/detokenize': {
       POST: async (c) => {
-        const body = await readBody(c.req.raw, bodies.detokenize)
+        const body = await readBody(c.req.raw, bodies.detokenize, held)
         texts.expectModel(body.model)
         texts.expectTokens(body.tokens)
         return c.json({ prompt: tokenizer.decode(body.tokens) })
@@ -122,13 +123,13 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     '/v1/completions': {
       POST: async (c) => {
         const { signal } = c.req.raw
-        return texts.complete(await readBody(c.req.raw, bodies.completion), signal)
+        return texts.complete(await readBody(c.req.raw, bodies.completion, held), signal)
       },
     },
     '/v1/chat/completions': {
       POST: async (c) => {
         const { signal } = c.req.raw
-        return texts.chat(await readBody(c.req.raw, bodies.chat), signal)
+        return texts.chat(await readBody(c.req.raw, bodies.chat, held), signal)
       },
     },
   }

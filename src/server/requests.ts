@@ -21,6 +21,8 @@ import { RequestError } from './refusals.ts'
 
 /** The most bytes of a body. */
 export const MAX_BODY = 2 ** 22
+/** The most bytes of all bodies that are being read. */
+export const MAX_BODIES = 2 ** 26
 /** The most lists and objects of a body: a chat has one for each message, or two with its parts. */
 export const MAX_CONTAINERS = 2 ** 16
 /** The most texts that one request asks for: prompts times `n`. */
@@ -154,11 +156,13 @@ export const bodies = { completion, chat, tokenize, detokenize } as const
 
 /**
  * Reads the body of a request.
- * @throws RequestError CONTENT_TYPE, BODY_SIZE; InputError JSON_*; UsageError OPTION_NAME, the codes of options, and FIELD for others
+ * @param held of all bodies of the server
+ * @throws RequestError CONTENT_TYPE, BODY_SIZE, BODIES; InputError JSON_*; UsageError OPTION_NAME, the codes of options, and FIELD for others
  */
 export async function readBody<Fields extends v.ObjectEntries>(
   request: Request,
   schema: v.ObjectSchema<Fields, undefined>,
+  held: HeldBytes,
 ): Promise<v.InferOutput<typeof schema>> {
   // A page of another site can send any other type without asking this server first.
   const type = request.headers.get('content-type') ?? ''
@@ -169,7 +173,7 @@ export async function readBody<Fields extends v.ObjectEntries>(
       `content-type: expected application/json, got ${describeValue(type)}`,
     )
   const budget = { max: MAX_CONTAINERS, left: MAX_CONTAINERS }
-  const json = parseJson(await readBytes(request), 'body', { maxDepth: 16, budget })
+  const json = parseJson(await readBytes(request, held), 'body', { maxDepth: 16, budget })
   const body = toPlain(json)
   if (!(json instanceof Map))
     throw new UsageError('FIELD', `body: expected an object, got ${describeValue(body)}`)
@@ -182,16 +186,38 @@ export async function readBody<Fields extends v.ObjectEntries>(
   })
 }
 
-async function readBytes(request: Request): Promise<Uint8Array> {
+/** How many bytes of bodies a server holds while they come. */
+export class HeldBytes {
+  #count = 0
+
+  /** Takes more bytes, or gives some back. @throws RequestError BODIES for more than there is room for */
+  add(bytes: number): void {
+    if (bytes > 0 && this.#count + bytes > MAX_BODIES)
+      throw new RequestError(
+        503,
+        'BODIES',
+        `bodies: expected at most ${MAX_BODIES} bytes of them at a time, got more; try again`,
+        { 'retry-after': '1' },
+      )
+    this.#count += bytes
+  }
+}
+
+async function readBytes(request: Request, held: HeldBytes): Promise<Uint8Array> {
   const tooLong = (): RequestError =>
     new RequestError(413, 'BODY_SIZE', `body: expected at most ${MAX_BODY} bytes, got more`)
   if (Number(request.headers.get('content-length')) > MAX_BODY) throw tooLong()
   const parts: Uint8Array[] = []
   let size = 0
-  for await (const part of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-    size += part.length
-    if (size > MAX_BODY) throw tooLong()
-    parts.push(part)
+  try {
+    for await (const part of (request.body ?? []) as AsyncIterable<Uint8Array>) {
+      if (size + part.length > MAX_BODY) throw tooLong()
+      held.add(part.length)
+      size += part.length
+      parts.push(part)
+    }
+  } finally {
+    held.add(-size)
   }
   const bytes = new Uint8Array(size)
   let at = 0
