@@ -10,7 +10,7 @@ import { createBackend } from '../../src/backends/select.ts'
 import { attention } from '../../src/criteria/attention.ts'
 import { eachAttention } from '../../src/criteria/attention_weights.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
-import { scoreLayers, sumPerUnit } from '../../src/criteria/unit_scores.ts'
+import { sumPerUnit } from '../../src/criteria/unit_scores.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import {
   expectNear,
@@ -25,7 +25,7 @@ import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type Subject } from '../engine/cases.ts'
-import { textOf, withPass } from './passes.ts'
+import { textOf, withPass, withUnits } from './passes.ts'
 
 type Score = Criterion['score']
 
@@ -99,52 +99,30 @@ overQuickBackends((backend) => {
 })
 
 /** The criterion with other heads. */
-function withConfidence(confidence: (weights: Float64Array) => number): Score {
-  return (input) => {
-    const { shape } = input.model
-    const T = input.trace.length
-    const { heads } = scoreLayers(
-      shape,
-      (layer) => {
-        const sums = new Float64Array(shape.heads)
-        eachAttention(input.trace, layer, (head, t, weights) => {
-          if (t > 0) sums[head] += confidence(weights) / (T - 1)
-        })
-        return sums
-      },
-      () => new Float32Array(shape.neurons),
-    )
-    return { ...attention.score(input), heads }
-  }
-}
+const withConfidence = (confidence: (weights: Float64Array) => number): Score =>
+  withUnits(attention, 'heads', ({ trace, model }, layer) => {
+    const sums = new Float64Array(model.shape.heads)
+    eachAttention(trace, layer, (head, t, weights) => {
+      if (t > 0) sums[head] += confidence(weights) / (trace.length - 1)
+    })
+    return sums
+  })
 
 const mutants: Readonly<Record<string, Score>> = {
   'a look at the first position counts': withConfidence((weights) => Math.max(...weights)),
   'the mean of what is looked at': withConfidence(
     (weights) => weights.slice(1).reduce((a, b) => a + b, 0) / (weights.length - 1),
   ),
-  'attention of the neurons’ own layer': (input) => {
-    const { shape } = input.model
-    const T = input.trace.length
-    const { neurons } = scoreLayers(
-      shape,
-      () => new Float32Array(shape.heads),
-      (layer) => {
-        const received = new Float64Array(T)
-        eachAttention(input.trace, layer, (_, __, weights) =>
-          weights.forEach((weight, s) => (received[s] += s === 0 ? 0 : weight / (shape.heads * T))),
-        )
-        const act = input.trace.fc1Act(layer)
-        return sumPerUnit(
-          act.length,
-          shape.neurons,
-          1,
-          (i) => act[i] * received[Math.floor(i / shape.neurons)],
-        )
-      },
+  'attention of the neurons’ own layer': withUnits(attention, 'neurons', ({ trace, model }, layer) => {
+    const { heads: H, neurons: F } = model.shape
+    const T = trace.length
+    const received = new Float64Array(T)
+    eachAttention(trace, layer, (_, __, weights) =>
+      weights.forEach((weight, s) => (received[s] += s === 0 ? 0 : weight / (H * T))),
     )
-    return { ...attention.score(input), neurons }
-  },
+    const act = trace.fc1Act(layer)
+    return sumPerUnit(act.length, F, 1, (i) => act[i] * received[Math.floor(i / F)])
+  }),
 }
 
 describe('mutants of attention', () => {

@@ -12,7 +12,7 @@ import { gradnorm } from '../../src/criteria/gradnorm.ts'
 import { l2norm, l2normPre } from '../../src/criteria/l2norm.ts'
 import { plainact, plainactSigned } from '../../src/criteria/plainact.ts'
 import { plainactWeight } from '../../src/criteria/plainact_weight.ts'
-import { normPerUnit, scoreLayers, sumPerUnit } from '../../src/criteria/unit_scores.ts'
+import { normPerUnit, sumPerUnit } from '../../src/criteria/unit_scores.ts'
 import { fc1WeightGradient } from '../../src/criteria/weight_gradient.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
@@ -22,7 +22,7 @@ import { labelsOf, rowsOf, withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { anyData, kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type Subject } from '../engine/cases.ts'
-import { unitKinds, textOf, withPass } from './passes.ts'
+import { unitKinds, textOf, withPass, withUnits } from './passes.ts'
 import { moduleName } from '../../src/verify/model/modules.ts'
 
 type Score = Criterion['score']
@@ -90,42 +90,10 @@ test('every golden score belongs to a criterion', () => {
   expect(new Set(golden)).toEqual(names)
 })
 
-/** Scores of another criterion's heads, with neurons of one's own. */
-function withNeurons(
-  base: Criterion,
-  neurons: (input: Parameters<Score>[0], layer: number) => ArrayLike<number>,
-): Score {
-  return (input) => {
-    const { shape } = input.model
-    const table = scoreLayers(
-      shape,
-      () => new Float32Array(shape.heads),
-      (layer) => neurons(input, layer),
-    )
-    return { ...base.score(input), neurons: table.neurons }
-  }
-}
-
-/** The same, of heads. */
-function withHeads(
-  base: Criterion,
-  heads: (input: Parameters<Score>[0], layer: number) => ArrayLike<number>,
-): Score {
-  return (input) => {
-    const { shape } = input.model
-    const table = scoreLayers(
-      shape,
-      (layer) => heads(input, layer),
-      () => new Float32Array(shape.neurons),
-    )
-    return { ...base.score(input), heads: table.heads }
-  }
-}
-
 const mutants: Readonly<Record<string, { readonly criterion: Criterion; readonly score: Score }>> = {
   'plainact-weight with sizes taken before tokens are added': {
     criterion: plainactWeight,
-    score: withNeurons(plainactWeight, ({ gradients, trace, model }, layer) => {
+    score: withUnits(plainactWeight, 'neurons', ({ gradients, trace, model }, layer) => {
       const [z, gz] = [trace.fc1Pre(layer), gradients.fc1Pre(layer)]
       return sumPerUnit(z.length, model.shape.neurons, 1, (i) => Math.abs(z[i] * gz[i]))
     }),
@@ -135,7 +103,7 @@ const mutants: Readonly<Record<string, { readonly criterion: Criterion; readonly
   'l2norm-pre after ReLU': { criterion: l2normPre, score: l2norm.score },
   'l2norm of heads across the channels of two': {
     criterion: l2norm,
-    score: withHeads(l2norm, ({ trace, model }, layer) => {
+    score: withUnits(l2norm, 'heads', ({ trace, model }, layer) => {
       const { heads, headSize } = model.config
       const shifted = trace.headOut(layer)
       shifted.copyWithin(1, 0)
@@ -144,13 +112,13 @@ const mutants: Readonly<Record<string, { readonly criterion: Criterion; readonly
   },
   'gradnorm of neurons by their activation': {
     criterion: gradnorm,
-    score: withNeurons(gradnorm, ({ gradients, model }, layer) =>
+    score: withUnits(gradnorm, 'neurons', ({ gradients, model }, layer) =>
       normPerUnit(gradients.fc1Pre(layer), model.shape.neurons, 1),
     ),
   },
   'gradnorm without the root': {
     criterion: gradnorm,
-    score: withHeads(gradnorm, (input, layer) =>
+    score: withUnits(gradnorm, 'heads', (input, layer) =>
       gradnorm
         .score(input)
         .heads.slice(layer * input.model.shape.heads, (layer + 1) * input.model.shape.heads)
@@ -159,7 +127,7 @@ const mutants: Readonly<Record<string, { readonly criterion: Criterion; readonly
   },
   'fisher squared after the sum over channels': {
     criterion: fisher,
-    score: withHeads(fisher, ({ trace, gradients, model }, layer) => {
+    score: withUnits(fisher, 'heads', ({ trace, gradients, model }, layer) => {
       const { heads, headSize: K } = model.config
       const [a, g] = [trace.headOut(layer), gradients.headOut(layer)]
       const perToken = Float64Array.from({ length: a.length / K }, (_, row) => {
@@ -172,7 +140,7 @@ const mutants: Readonly<Record<string, { readonly criterion: Criterion; readonly
   },
   'fisher added up over tokens': {
     criterion: fisher,
-    score: withNeurons(fisher, ({ trace, gradients, model }, layer) => {
+    score: withUnits(fisher, 'neurons', ({ trace, gradients, model }, layer) => {
       const [z, gz] = [trace.fc1Pre(layer), gradients.fc1Pre(layer)]
       return sumPerUnit(z.length, model.shape.neurons, 1, (i) => (z[i] * gz[i]) ** 2)
     }),

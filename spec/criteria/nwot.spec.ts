@@ -5,14 +5,14 @@
 import { expect } from 'vitest'
 import { nwot } from '../../src/criteria/nwot.ts'
 import type { Criterion } from '../../src/criteria/index.ts'
-import { sumPerUnit, scoreLayers } from '../../src/criteria/unit_scores.ts'
+import { sumPerUnit } from '../../src/criteria/unit_scores.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { killsEach, lawForAll, lawOf, stateLaw } from '../harness/seed.ts'
 import { anyModel, withModel, type Subject } from '../engine/cases.ts'
-import { textOf, withPass } from './passes.ts'
+import { textOf, withPass, withUnits } from './passes.ts'
 import { determinant } from './determinant.ts'
 
 type Score = Criterion['score']
@@ -70,35 +70,25 @@ killsEach(
     score,
   })),
   {
-    'the share of what is off, as the released code': (input) => ({
-      ...nwot.score(input),
-      neurons: scoreLayers(
-        input.model.shape,
-        () => new Float32Array(input.model.shape.heads),
-        (layer) => {
-          const z = input.trace.fc1Pre(layer)
-          const T = input.trace.length
-          return sumPerUnit(z.length, input.model.shape.neurons, 1, (i) => (z[i] <= 0 ? 1 / T : 0)).map(
-            Math.log,
-          )
-        },
-      ).neurons,
-    }),
-    'heads by the sum over their channels, each on its own': (input) => {
-      const { heads, headSize } = input.model.config
-      const T = input.trace.length
-      return {
-        ...nwot.score(input),
-        heads: scoreLayers(
-          input.model.shape,
-          (layer) => {
-            const a = input.trace.headOut(layer)
-            const on = sumPerUnit(a.length, heads * headSize, 1, (i) => (a[i] > 0 ? 1 : 0))
-            return sumPerUnit(on.length, heads, headSize, (i) => Math.log((1 + on[i]) * (1 + T - on[i])))
-          },
-          () => new Float32Array(input.model.shape.neurons),
-        ).heads,
-      }
-    },
+    'the share of what is off, as the released code': withUnits(
+      nwot,
+      'neurons',
+      ({ trace, model }, layer) => {
+        const z = trace.fc1Pre(layer)
+        const shares = sumPerUnit(z.length, model.shape.neurons, 1, (i) => (z[i] <= 0 ? 1 / trace.length : 0))
+        return shares.map(Math.log)
+      },
+    ),
+    'heads by the sum over their channels, each on its own': withUnits(
+      nwot,
+      'heads',
+      ({ trace, model }, layer) => {
+        const { heads, headSize } = model.config
+        const a = trace.headOut(layer)
+        const on = sumPerUnit(a.length, heads * headSize, 1, (i) => (a[i] > 0 ? 1 : 0))
+        const counted = (i: number): number => Math.log((1 + on[i]) * (1 + trace.length - on[i]))
+        return sumPerUnit(on.length, heads, headSize, counted)
+      },
+    ),
   },
 )

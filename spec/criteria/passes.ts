@@ -3,7 +3,9 @@
  */
 import { countScored } from '../../src/engine/loss.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
+import type { Criterion } from '../../src/criteria/index.ts'
 import { withPass, type Text } from '../../src/criteria/pass.ts'
+import { scoreLayers } from '../../src/criteria/unit_scores.ts'
 import { denseMask, makeMask, type UnitKind, type UnitMask } from '../../src/masks/mask.ts'
 import type { Data } from '../../src/testing/seeded_data.ts'
 import { tensorsOf, type ModelCase } from '../../src/verify/model/cases.ts'
@@ -47,6 +49,22 @@ export function alone(model: LanguageModel, unit: Unit): UnitMask {
 export function lossUnder(model: LanguageModel, text: Text, mask: UnitMask): number {
   const nll = withPass(model, text, ({ gradients }) => gradients.nll, { mask })
   return nll.reduce((total, term) => total + term, 0) / countScored(text.labels)
+}
+
+type Score = Criterion['score']
+
+/** The scores of a criterion, with other ones for the units of one kind, layer by layer. */
+export function withUnits(
+  base: Criterion,
+  kind: UnitKind,
+  scoresOf: (input: Parameters<Score>[0], layer: number) => ArrayLike<number>,
+): Score {
+  return (input) => {
+    const { shape } = input.model
+    const of = (one: UnitKind) => (layer: number) =>
+      one === kind ? scoresOf(input, layer) : new Float32Array(shape[one])
+    return { ...base.score(input), [kind]: scoreLayers(shape, of('heads'), of('neurons'))[kind] }
+  }
 }
 
 /** Whether every one of these masks leaves each neuron on the side of ReLU it is on without: no kink lies among them. */

@@ -188,20 +188,14 @@ describe('mutants of second-order', () => {
     Object.entries<typeof addCurvature>({
       'the square of the mean, not of the sum': (sums, input, labels, share) =>
         addCurvature(sums, input, labels, share / 2),
-      'one label for all positions': (sums, input, labels, share) =>
-        addCurvature(
-          sums,
-          input,
-          labels.map((label) => (label === -100 ? -100 : labels[labels.length - 1])),
-          share,
-        ),
-      'the labels of the text': (sums, input, labels, share) =>
-        addCurvature(
-          sums,
-          input,
-          labels.map((label, t) => (label === -100 ? -100 : input.trace.tokens[t])),
-          share,
-        ),
+      'one label for all positions': (sums, input, labels, share) => {
+        const wrong = labels.map((label) => (label === -100 ? -100 : labels[labels.length - 1]))
+        addCurvature(sums, input, wrong, share)
+      },
+      'the labels of the text': (sums, input, labels, share) => {
+        const wrong = labels.map((label, t) => (label === -100 ? -100 : input.trace.tokens[t]))
+        addCurvature(sums, input, wrong, share)
+      },
     }),
   )('%s: killed', async (_, estimate) => {
     const backend = await createBackend('reference')

@@ -233,17 +233,9 @@ const sharedMutants: Mutants<LawName> = {
   'a token sees the one after it': {
     plant: wrongOps((right) => ({
       attention: (y, q, k, v, heads, keyHeads, scale, S) => {
-        const [, C] = valuesOf(k).shape
-        right.attention(
-          y,
-          q,
-          k,
-          v,
-          heads,
-          keyHeads,
-          scale,
-          valuesOf(k).dtype === 'f32' ? Math.min(S + 1, C) : S,
-        )
+        const { dtype, shape } = valuesOf(k)
+        const seen = dtype === 'f32' ? Math.min(S + 1, shape[1]) : S
+        right.attention(y, q, k, v, heads, keyHeads, scale, seen)
       },
     })),
     breaks: ['engineLogits', 'anyRun'],
@@ -299,15 +291,17 @@ const sharedMutants: Mutants<LawName> = {
   },
   'the final norm is forgotten': {
     plant: wrongLoad(
-      (load) => (config, source, backend, options) =>
-        load({ ...config, finalNorm: false }, source, backend, options),
+      (load) =>
+        (config, ...rest) =>
+          load({ ...config, finalNorm: false }, ...rest),
     ),
     breaks: ['golden', 'agreement', 'engineLogits'],
   },
   'layer norms stand before each branch whatever the config says': {
     plant: wrongLoad(
-      (load) => (config, source, backend, options) =>
-        load({ ...config, preNorm: true }, source, backend, options),
+      (load) =>
+        (config, ...rest) =>
+          load({ ...config, preNorm: true }, ...rest),
     ),
     breaks: ['golden', 'agreement'],
   },

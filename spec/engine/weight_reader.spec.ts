@@ -94,14 +94,10 @@ overBackends((backend) => {
   stateLaw(heldIsStored, loadAny)
 
   killsEach('a mutant is killed: %s', heldIsStored, {
-    'every chunk at the start': (scope, name, shape, storage, chunks) =>
-      loadAny(
-        scope,
-        name,
-        shape,
-        storage,
-        mapChunks(chunks, (chunk) => ({ ...chunk, start: 0 })),
-      ),
+    'every chunk at the start': (scope, name, shape, storage, chunks) => {
+      const wrong = mapChunks(chunks, (chunk) => ({ ...chunk, start: 0 }))
+      return loadAny(scope, name, shape, storage, wrong)
+    },
     'nothing is turned': (scope, _, shape, storage, chunks) => loadAny(scope, false, shape, storage, chunks),
     'turned the other way': (scope, name, [O, I], storage, chunks) =>
       loadAny(scope, name, [I, O], storage, chunks),

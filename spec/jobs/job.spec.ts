@@ -54,10 +54,8 @@ describe('a job', () => {
   )
   stateLaw(isItsText, parseJob)
 
-  test('a mutant that loses the settings is killed', async () => {
-    const mutant: Parse = (text, subject) => ({ ...parseJob(text, subject), settings: {} })
-    await kills(isItsText, mutant)
-  })
+  test('a mutant that loses the settings is killed', () =>
+    kills(isItsText, (text, subject) => ({ ...parseJob(text, subject), settings: {} })))
 
   const isOfEquals = lawForAll(
     'has the key of equal jobs and of no other',
@@ -75,10 +73,8 @@ describe('a job', () => {
   )
   stateLaw(isOfEquals, jobKey)
 
-  test('a mutant that depends on the order of settings is killed', async () => {
-    const mutant: typeof jobKey = async (one) => JSON.stringify(Object.entries(one.settings)) + jobText(one)
-    await kills(isOfEquals, mutant)
-  })
+  test('a mutant that depends on the order of settings is killed', () =>
+    kills(isOfEquals, async (one) => JSON.stringify(Object.entries(one.settings)) + jobText(one)))
 
   const keepsFiles = lawForAll(
     'has another key with another file',
@@ -94,10 +90,8 @@ describe('a job', () => {
   )
   stateLaw(keepsFiles, jobKey)
 
-  test('a mutant whose key omits the files is killed', async () => {
-    const mutant = (one: Job): Promise<string> => jobKey({ ...one, files: {} })
-    await kills(keepsFiles, mutant)
-  })
+  test('a mutant whose key omits the files is killed', () =>
+    kills(keepsFiles, (one: Job): Promise<string> => jobKey({ ...one, files: {} })))
 
   test.each([
     ['no text', 7],
@@ -311,11 +305,10 @@ describe('joined results', () => {
   test.each<[string, (names: string[]) => string[]]>([
     ['sorts names as texts', (names) => names.toSorted()],
     ['turns the order round', (names) => names.toReversed()],
-  ])('a mutant that %s is killed', async (_, sort) => {
-    const mutant: typeof doJoin = (one, context) => {
+  ])('a mutant that %s is killed', (_, sort) =>
+    kills(joinsThem, (one, context) => {
       const names = sort(Object.keys(one.files))
       return doJoin(one, { ...context, read: (name) => context.read(names[Number(name)]) })
-    }
-    await kills(joinsThem, mutant)
-  })
+    }),
+  )
 })

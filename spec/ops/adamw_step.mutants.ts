@@ -10,21 +10,10 @@ export const mutants: readonly Mutant[] = [
     'adamw_step',
     'decays the gradient instead of the weight',
     [...agree('adamw_step'), adamwLaws.decayAlone, adamwLaws.followsFloat64],
-    (step) => (w, m, v, g, rate, b1, b2, epsilon, decay, c1, c2, N) =>
-      step(
-        w,
-        m,
-        v,
-        g.map((value, n) => value + decay * w[n]),
-        rate,
-        b1,
-        b2,
-        epsilon,
-        0,
-        c1,
-        c2,
-        N,
-      ),
+    (step) => (w, m, v, g, rate, b1, b2, epsilon, decay, c1, c2, N) => {
+      const wrong = g.map((value, n) => value + decay * w[n])
+      step(w, m, v, wrong, rate, b1, b2, epsilon, 0, c1, c2, N)
+    },
   ),
 
   mutant(

@@ -34,15 +34,10 @@ export const mutants: readonly Mutant[] = [
     'bce_backward',
     'has the sign of the logit wrong',
     [...agree('bce_backward'), ...gradients('bce')],
-    (backward) => (grad, loss_grad, logits, target, negative_weight, N) =>
-      backward(
-        grad,
-        loss_grad,
-        logits.map((logit) => -logit),
-        target,
-        negative_weight,
-        N,
-      ),
+    (backward) => (grad, loss_grad, logits, target, negative_weight, N) => {
+      const wrong = logits.map((logit) => -logit)
+      backward(grad, loss_grad, wrong, target, negative_weight, N)
+    },
   ),
 
   mutant(

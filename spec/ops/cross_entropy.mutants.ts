@@ -38,14 +38,10 @@ export const mutants: readonly Mutant[] = [
     'cross_entropy',
     'takes "not scored" for the first label',
     [...agree('cross_entropy'), crossEntropyLaws.notScored],
-    (cross_entropy) => (nll, logits, labels, T, V) =>
-      cross_entropy(
-        nll,
-        logits,
-        labels.map((label) => Math.max(label, 0)),
-        T,
-        V,
-      ),
+    (cross_entropy) => (nll, logits, labels, T, V) => {
+      const wrong = labels.map((label) => Math.max(label, 0))
+      cross_entropy(nll, logits, wrong, T, V)
+    },
   ),
 
   mutant(

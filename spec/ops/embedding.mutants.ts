@@ -24,30 +24,20 @@ export const mutants: readonly Mutant[] = [
     'embedding',
     'takes the row before',
     [...agree('embedding'), embeddingLaws.copiesRows],
-    (embedding) => (y, table, ids, T, V, D) =>
-      embedding(
-        y,
-        table,
-        ids.map((id) => Math.max(id - 1, 0)),
-        T,
-        V,
-        D,
-      ),
+    (embedding) => (y, table, ids, T, V, D) => {
+      const wrong = ids.map((id) => Math.max(id - 1, 0))
+      embedding(y, table, wrong, T, V, D)
+    },
   ),
 
   mutant(
     'embedding_bf16',
     'takes the row before',
     [...agree('embedding_bf16'), halfLaws.embeddingBf16],
-    (embedding) => (y, table, ids, T, V, D) =>
-      embedding(
-        y,
-        table,
-        ids.map((id) => max(id - 1, 0)),
-        T,
-        V,
-        D,
-      ),
+    (embedding) => (y, table, ids, T, V, D) => {
+      const wrong = ids.map((id) => max(id - 1, 0))
+      embedding(y, table, wrong, T, V, D)
+    },
   ),
 
   mutant(

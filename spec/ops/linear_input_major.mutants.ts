@@ -118,18 +118,10 @@ export const mutants: readonly Mutant[] = [
     'linear_input_major_bf16',
     'reads the matrix one row per output',
     [...agree('linear_input_major_bf16'), halfLaws.linearInputMajorBf16, gradients('linear_bf16')[0]],
-    (linear) => (y, x, weight, bias, inputs, T, O, I, R) =>
-      linear(
-        y,
-        x,
-        weight.map((_, n) => weight[(n % O) * I + Math.floor(n / O)]),
-        bias,
-        inputs,
-        T,
-        O,
-        I,
-        R,
-      ),
+    (linear) => (y, x, weight, bias, inputs, T, O, I, R) => {
+      const wrong = weight.map((_, n) => weight[(n % O) * I + Math.floor(n / O)])
+      linear(y, x, wrong, bias, inputs, T, O, I, R)
+    },
   ),
 
   mutant(

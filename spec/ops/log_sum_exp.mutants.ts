@@ -20,14 +20,9 @@ export const mutants: readonly Mutant[] = [
     'log_sum_exp_backward',
     'forgets the gradient of the output',
     [...agree('log_sum_exp_backward'), ...gradients('log_sum_exp')],
-    (backward) => (x_grad, y_grad, x, y, T, V) =>
-      backward(
-        x_grad,
-        y_grad.map(() => 1),
-        x,
-        y,
-        T,
-        V,
-      ),
+    (backward) => (x_grad, y_grad, x, y, T, V) => {
+      const wrong = y_grad.map(() => 1)
+      backward(x_grad, wrong, x, y, T, V)
+    },
   ),
 ]

@@ -10,14 +10,10 @@ export const mutants: readonly Mutant[] = [
     'mse_backward',
     'forgets the 2',
     [...agree('mse_backward'), ...gradients('mse')],
-    (backward) => (grad, loss_grad, prediction, target, N) =>
-      backward(
-        grad,
-        loss_grad.map((g) => g / 2),
-        prediction,
-        target,
-        N,
-      ),
+    (backward) => (grad, loss_grad, prediction, target, N) => {
+      const wrong = loss_grad.map((g) => g / 2)
+      backward(grad, wrong, prediction, target, N)
+    },
   ),
 
   mutant(

@@ -48,15 +48,10 @@ export const mutants: readonly Mutant[] = [
     'rms_norm',
     'scales by 1 + weight',
     [...agree('rms_norm'), rmsNormLaws.isClosedForm, rmsNormLaws.meanSquare],
-    (rms_norm) => (y, x, weight, epsilon, T, D) =>
-      rms_norm(
-        y,
-        x,
-        weight.map((w) => 1 + w),
-        epsilon,
-        T,
-        D,
-      ),
+    (rms_norm) => (y, x, weight, epsilon, T, D) => {
+      const wrong = weight.map((w) => 1 + w)
+      rms_norm(y, x, wrong, epsilon, T, D)
+    },
   ),
 
   mutant(

@@ -38,15 +38,10 @@ export const mutants: readonly Mutant[] = [
     'rotary',
     'has the sine with the wrong sign',
     [...agree('rotary'), ...gradients('rotary'), rotaryLaws.isComplexProduct, rotaryLaws.isUndone],
-    (rotary) => (y, x, table, T, H, K) =>
-      rotary(
-        y,
-        x,
-        withSines(table, K, (sin) => -sin),
-        T,
-        H,
-        K,
-      ),
+    (rotary) => (y, x, table, T, H, K) => {
+      const wrong = withSines(table, K, (sin) => -sin)
+      rotary(y, x, wrong, T, H, K)
+    },
   ),
 
   mutant(
@@ -64,44 +59,29 @@ export const mutants: readonly Mutant[] = [
     'rotary',
     'forgets the sines',
     [...agree('rotary'), rotaryLaws.keepsLength, rotaryLaws.scoresByDistance, rotaryLaws.isUndone],
-    (rotary) => (y, x, table, T, H, K) =>
-      rotary(
-        y,
-        x,
-        withSines(table, K, () => 0),
-        T,
-        H,
-        K,
-      ),
+    (rotary) => (y, x, table, T, H, K) => {
+      const wrong = withSines(table, K, () => 0)
+      rotary(y, x, wrong, T, H, K)
+    },
   ),
 
   mutant(
     'rotary',
     'turns every token as the first',
     [...agree('rotary'), tokensApart('rotary'), rotaryLaws.isComplexProduct, rotaryLaws.isUndone],
-    (rotary) => (y, x, table, T, H, K) =>
-      rotary(
-        y,
-        x,
-        table.map((_, i) => table[i % K]),
-        T,
-        H,
-        K,
-      ),
+    (rotary) => (y, x, table, T, H, K) => {
+      const wrong = table.map((_, i) => table[i % K])
+      rotary(y, x, wrong, T, H, K)
+    },
   ),
 
   mutant(
     'rotary_backward',
     'turns in the direction of the forward pass',
     [...agree('rotary_backward'), ...gradients('rotary'), rotaryLaws.isUndone],
-    (backward) => (x_grad, y_grad, table, T, H, K) =>
-      backward(
-        x_grad,
-        y_grad,
-        withSines(table, K, (sin) => -sin),
-        T,
-        H,
-        K,
-      ),
+    (backward) => (x_grad, y_grad, table, T, H, K) => {
+      const wrong = withSines(table, K, (sin) => -sin)
+      backward(x_grad, y_grad, wrong, T, H, K)
+    },
   ),
 ]

@@ -35,12 +35,9 @@ export const mutants: readonly Mutant[] = [
     'top_k',
     'ranks NaN first',
     [...agree('top_k'), topKLaws.isCounted],
-    (top_k) => (indices, scores, N, R) =>
-      top_k(
-        indices,
-        scores.map((score) => (Number.isNaN(score) ? Infinity : score)),
-        N,
-        R,
-      ),
+    (top_k) => (indices, scores, N, R) => {
+      const wrong = scores.map((score) => (Number.isNaN(score) ? Infinity : score))
+      top_k(indices, wrong, N, R)
+    },
   ),
 ]

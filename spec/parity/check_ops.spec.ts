@@ -265,15 +265,10 @@ describe('a common mistake is named', () => {
     ),
     mistake(
       'embedding',
-      (embedding) => (y, table, ids, T, V, D) =>
-        embedding(
-          y,
-          table,
-          ids.map((id) => Math.max(0, id - 1)),
-          T,
-          V,
-          D,
-        ),
+      (embedding) => (y, table, ids, T, V, D) => {
+        const wrong = ids.map((id) => Math.max(0, id - 1))
+        embedding(y, table, wrong, T, V, D)
+      },
       /as if every index in ids were one lower$/,
     ),
     mistake(

@@ -41,10 +41,7 @@ test.each<[string, Partial<PathRules>]>([
   ['forgets ".."', { join: (...segments) => segments.filter(Boolean).join('/') || '.' }],
   ['cuts the root off', { dirname: (name) => name.split('/').slice(0, -1).join('/') || '.' }],
   ['keeps a slash at the end', { basename: (name) => name.split('/').at(-1) as string }],
-])('a mutant that %s: killed', async (_, mutant) => {
-  const rules = { ...portablePaths, ...mutant }
-  await kills(samePaths, rules)
-})
+])('a mutant that %s: killed', (_, mutant) => kills(samePaths, { ...portablePaths, ...mutant }))
 
 const fileName = fc
   .array(fc.constantFrom('a', 'b', 'config.json', 'deep'), { minLength: 1, maxLength: 3 })
@@ -119,10 +116,9 @@ const cut = async (file: platform.MountedFile): Promise<Blob | Uint8Array<ArrayB
 test.each<[string, (table: Table) => Table]>([
   ['loses what lies in folders', (table) => new Map([...table].filter(([name]) => !name.includes('/')))],
   ['loses last bytes', (table) => new Map([...table].map(([name, file]) => [name, cut(file)]))],
-])('a mutant that %s: killed', async (_, mutate) => {
-  const mount: Mount = (name, table) => platform.mountFolder(name, mutate(table))
-  await kills(readsAsADisk, mount)
-})
+])('a mutant that %s: killed', (_, mutate) =>
+  kills(readsAsADisk, (name, table) => platform.mountFolder(name, mutate(table))),
+)
 
 test('a model from files in memory generates the text of the model on a disk', async () => {
   const folder = await embeddedFolder()

@@ -40,10 +40,8 @@ killsEach('an order that %s is found', placesAreShared, {
   'only turns round': (round, count) => turnOrder(round % 2 === 0 ? 0 : 1, count),
 })
 
-test('an order that omits one is found', async () => {
-  const mutant: Order = (round, count) => turnOrder(round, count).slice(1)
-  await kills(everyoneOnce, mutant)
-})
+test('an order that omits one is found', () =>
+  kills(everyoneOnce, (round, count) => turnOrder(round, count).slice(1)))
 
 test('medians are the middle values', () => {
   expect(median([3, 1, 2])).toBe(2)

@@ -123,36 +123,45 @@ describe('scores as bytes', () => {
     expect(() => parse({ firstDifference: 4 })).toThrow('firstDifference: expected')
   })
 
-  test.each<[string, string, unknown]>([
-    ['nothing', ': expected a list, got null', null],
-    ['a method too few', ' 0.1.0: expected an object, got nothing', whole.slice(1)],
-    ['a method too many', ' 2: expected nothing, got a list', [...whole, whole[1]]],
-    ['a text too few', ' 0.1: expected a list, got nothing', whole.map((row) => row.slice(1))],
-    [
-      'a window too few',
-      ' 0.0.0.tokens: expected 4, got the number 1',
-      [[scoresOf(text).slice(1), scoresOf(alone)], whole[1]],
-    ],
-    [
-      'what is dense alone under another method',
-      ' 1.1.0: expected nothing, got an object',
-      [whole[0], whole[0]],
-    ],
-    ['no likelihood', ' 0.0.0.nll: expected a number, got null', with0({ nll: null })],
-    ['another count of tokens', ' 0.0.0.tokens: expected 4, got the number 99', with0({ tokens: 99 })],
-    ['another count of words', ' 0.0.0.words: expected 0, got the number 99', with0({ words: 99 })],
-    [
-      'a share above 1',
-      ' 0.0.0.achieved.heads: expected a number from 0 to 1, got the number 1.5',
-      with0({ achieved: { ...sparsity, heads: 1.5, layers: [sparsity] } }),
-    ],
-    [
-      'a layer too few',
-      ' 0.0.0.achieved.layers: expected a list of 1, got a list',
-      with0({ achieved: { ...sparsity, layers: [] } }),
-    ],
-    ['no layers', ' 0.0.0.achieved.layers: expected a list, got nothing', with0({ achieved: sparsity })],
-  ])('are refused with %s', (_, words, table) => {
+  const refused: Readonly<Record<string, { readonly words: string; readonly table: unknown }>> = {
+    nothing: { words: ': expected a list, got null', table: null },
+    'a method too few': { words: ' 0.1.0: expected an object, got nothing', table: whole.slice(1) },
+    'a method too many': { words: ' 2: expected nothing, got a list', table: [...whole, whole[1]] },
+    'a text too few': {
+      words: ' 0.1: expected a list, got nothing',
+      table: whole.map((row) => row.slice(1)),
+    },
+    'a window too few': {
+      words: ' 0.0.0.tokens: expected 4, got the number 1',
+      table: [[scoresOf(text).slice(1), scoresOf(alone)], whole[1]],
+    },
+    'what is dense alone under another method': {
+      words: ' 1.1.0: expected nothing, got an object',
+      table: [whole[0], whole[0]],
+    },
+    'no likelihood': { words: ' 0.0.0.nll: expected a number, got null', table: with0({ nll: null }) },
+    'another count of tokens': {
+      words: ' 0.0.0.tokens: expected 4, got the number 99',
+      table: with0({ tokens: 99 }),
+    },
+    'another count of words': {
+      words: ' 0.0.0.words: expected 0, got the number 99',
+      table: with0({ words: 99 }),
+    },
+    'a share above 1': {
+      words: ' 0.0.0.achieved.heads: expected a number from 0 to 1, got the number 1.5',
+      table: with0({ achieved: { ...sparsity, heads: 1.5, layers: [sparsity] } }),
+    },
+    'a layer too few': {
+      words: ' 0.0.0.achieved.layers: expected a list of 1, got a list',
+      table: with0({ achieved: { ...sparsity, layers: [] } }),
+    },
+    'no layers': {
+      words: ' 0.0.0.achieved.layers: expected a list, got nothing',
+      table: with0({ achieved: sparsity }),
+    },
+  }
+  test.each(Object.entries(refused))('are refused with %s', (_, { words, table }) => {
     const bytes = new TextEncoder().encode(JSON.stringify(table))
     expect(() => parseScores(bytes, job, 1)).toThrow(
       expect.objectContaining({ code: 'SHARD_FORMAT', message: `scores${words}` }),

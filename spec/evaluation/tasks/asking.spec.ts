@@ -205,42 +205,31 @@ describe('tasks asked by jobs', () => {
     expect(resultOf(await run(wholeCase, inJobs(wholeCase)))).toBe(resultOf(await run(wholeCase, null)))
   })
 
-  const others = /^expected .* to be/
-  const refused = /^scores [\d.]+\w*: expected .*, got/
-  test.each<[string, RegExp, (one: Case) => JobRunner]>([
-    ['texts in another order', refused, changed((scores) => scores.map((row) => row.toReversed()))],
-    [
-      'questions swapped',
-      others,
-      // Each question is two texts.
-      changed((scores) =>
-        scores.map(([own, alone, ...rest]) => [...rest.slice(0, 2), own, alone, ...rest.slice(2)]),
-      ),
-    ],
-    [
-      'answers swapped',
-      refused,
-      changed((scores) => scores.map((row) => row.map((answers) => answers.toReversed()))),
-    ],
-    ['an answer left out', refused, changed((scores) => scores.map((row) => row.map((one) => one.slice(1))))],
-    ['methods in another order', /expected/, changed((scores) => scores.toReversed())],
-    [
-      'another order of jobs',
-      refused,
-      (one) => {
-        const runner = inJobs(one)
-        return { ...runner, run: (jobs, options) => runner.run(jobs.toReversed(), options) }
-      },
-    ],
-    [
-      'the same random masks for every question',
-      others,
-      withSettings(({ seeds }) => ({ seeds: (seeds as number[]).map(() => 1) })),
-    ],
-    ['planners that see the answers', others, withMethods((method) => ({ ...method, leaky: true }))],
-    ['another criterion', others, withMethods((method) => ({ ...method, criterion: 'plainact' }))],
-  ])('mutant: %s: killed', async (_, words, mutant) => {
-    await expect(givesTheAnswersOfNone(mutant)(wholeCase)).rejects.toThrow(words)
+  const isFound = (words: RegExp, mutants: Readonly<Record<string, (one: Case) => JobRunner>>): void =>
+    test.each(Object.entries(mutants))('mutant: %s: killed', async (_, mutant) => {
+      await expect(givesTheAnswersOfNone(mutant)(wholeCase)).rejects.toThrow(words)
+    })
+  isFound(/^scores [\d.]+\w*: expected .*, got/, {
+    'texts in another order': changed((scores) => scores.map((row) => row.toReversed())),
+    'answers swapped': changed((scores) => scores.map((row) => row.map((answers) => answers.toReversed()))),
+    'an answer left out': changed((scores) => scores.map((row) => row.map((one) => one.slice(1)))),
+    'another order of jobs': (one) => {
+      const runner = inJobs(one)
+      return { ...runner, run: (jobs, options) => runner.run(jobs.toReversed(), options) }
+    },
+  })
+  isFound(/^expected .* to be/, {
+    'questions swapped': changed((scores) =>
+      scores.map(([own, alone, ...rest]) => [...rest.slice(0, 2), own, alone, ...rest.slice(2)]),
+    ),
+    'the same random masks for every question': withSettings(({ seeds }) => ({
+      seeds: (seeds as number[]).map(() => 1),
+    })),
+    'planners that see the answers': withMethods((method) => ({ ...method, leaky: true })),
+    'another criterion': withMethods((method) => ({ ...method, criterion: 'plainact' })),
+  })
+  isFound(/expected/, {
+    'methods in another order': changed((scores) => scores.toReversed()),
   })
 
   test('a change without effect is no mutant', async () => {
