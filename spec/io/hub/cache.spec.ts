@@ -194,7 +194,7 @@ test.each(Object.entries(laws))('%s', (_, holds) => holds(openHubModel))
 describe('mutants are killed', () => {
   test.each<Mutant>([
     ['a folder of another name', layoutIsShared, 'hub/cache.ts', "'models', ...id", "'model', ...id"],
-    ['everything again', othersWorkIsUsed, 'hub.ts', 'if (await cache.hasExactly(commit, file)) return', ''],
+    ['everything again', othersWorkIsUsed, 'hub.ts', 'if (!(await cache.hasExactly(commit, file))) {', '{'],
     ['no look at blobs', othersWorkIsUsed, 'hub.ts', '!(await cache.hasBlob(file))', 'true'],
     [
       'any blob of the right length',
