@@ -184,7 +184,7 @@ stateHubLaw('the layout is that of Python, and a second download fetches nothing
 })
 
 stateHubLaw('files that others put into the cache are used', othersWorkIsUsed, {
-  'everything again': ['hub.ts', 'if (await cache.hasExactly(commit, file)) return', ''],
+  'everything again': ['hub.ts', 'if (!(await cache.hasExactly(commit, file))) {', '{'],
   'no look at blobs': ['hub.ts', '!(await cache.hasBlob(file))', 'true'],
 })
 

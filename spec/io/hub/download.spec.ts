@@ -3,7 +3,7 @@
  *
  * Tests src/io/hub.ts and src/io/hub/patience.ts.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect } from 'vitest'
@@ -127,6 +127,14 @@ const diedAnywhereIsResumed: HubLaw = async (open) => {
     whileDying(at, () => Promise.allSettled([1, 2].map(() => open(one.hub.id, {}, one.settings))))
   const whole = await hubCase()
   const { operations } = await runTwo(whole, 0)
+  expectWhole(whole)
+  // Each of two other processes died with a part of every file that is complete by now.
+  const blobs = join(whole.folder, 'blobs')
+  for (const [i, name] of readdirSync(blobs).entries())
+    for (const one of [i, i + 100])
+      writeFileSync(join(blobs, `${name}.partial.${process.pid}-00000000-${one}.tmp`), 'part')
+  endOwners(whole.cache)
+  await open(whole.hub.id, {}, whole.settings)
   expectWhole(whole)
   await whole.hub.stop()
   const step = isQuick ? 9 : 2
