@@ -38,7 +38,7 @@ export interface BenchOptions {
   /** How many may compute; each of several has its own rows. */
   readonly threads: readonly Threads[]
   readonly mode: MaskMode
-  /** The storage of keys and values; default `int8` where weights are int8, else `f32`. */
+  /** The storage of keys and values; default `int8` with weights that round activations, else `f32`. */
   readonly cache?: CacheStorage
   /** When planners decide again; default: as each does by itself. */
   readonly every?: number | 'auto'

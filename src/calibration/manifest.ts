@@ -1,7 +1,7 @@
 /**
- * `calibration.json`, the manifest of a calibration: its model, data and settings. It is written once, before the first
- * example; a folder with another manifest is refused. The same model, data and settings give the same text, whose SHA-256 is the identity of the calibration; every
- * file of the calibration carries it.
+ * `calibration.json`, the manifest of a calibration: its model, data and settings. It is written once, before the first example; a
+ * folder with another manifest is refused. The same model, data and settings give the same text, whose SHA-256 is the identity of
+ * the calibration; every file of the calibration carries it.
  *
  * Therefore it contains no date, path or duration. It contains the formulas of criteria, because a changed criterion is a
  * different one.

@@ -83,7 +83,7 @@ export interface BatchOptions {
   /** Asked once per sequence. */
   readonly planner?: MaskPlanner | null
   readonly mode?: MaskMode
-  /** The storage of keys and values; default `int8` where weights are int8, else `f32`. */
+  /** The storage of keys and values; default `int8` with weights that round activations, else `f32`. */
   readonly cache?: CacheStorage
 }
 

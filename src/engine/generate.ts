@@ -24,7 +24,7 @@ export interface GenerateOptions {
   readonly planner?: MaskPlanner | null
   /** Default `auto`. */
   readonly mode?: MaskMode
-  /** The storage of keys and values; default `int8` where weights are int8, else `f32`. */
+  /** The storage of keys and values; default `int8` with weights that round activations, else `f32`. */
   readonly cache?: CacheStorage
   /** Default greedy. */
   readonly sampler?: Sampler

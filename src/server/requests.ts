@@ -157,7 +157,8 @@ export const bodies = { completion, chat, tokenize, detokenize } as const
 /**
  * Reads the body of a request.
  * @param held of all bodies of the server
- * @throws RequestError CONTENT_TYPE, BODY_SIZE, BODIES; InputError JSON_*; UsageError OPTION_NAME, the codes of options, and FIELD for others
+ * @throws RequestError CONTENT_TYPE, BODY_SIZE, BODIES; InputError JSON_*; UsageError OPTION_NAME, the codes of options, and
+ *   FIELD for other fields
  */
 export async function readBody<Fields extends v.ObjectEntries>(
   request: Request,
