@@ -208,6 +208,20 @@ describe.each(Object.entries(stores))('a store in %s', (_, open) => {
     }
   })
 
+  test('rejects an input with other bytes than those that it is named by', async () => {
+    const store = await open()
+    const [mine, other] = [Uint8Array.of(1, 2, 3), Uint8Array.of(1, 2, 4)]
+    const name = await store.add(mine)
+    expect(await store.readInput(name)).toEqual(mine)
+    await store.place.remove(name)
+    expect(await store.readInput(name)).toBeNull()
+    // A result has the name of its job.
+    await store.write(name, other)
+    expect(await store.read(name)).toEqual(other)
+    await expect(store.readInput(name)).rejects.toMatchObject({ code: 'SHARD_DAMAGED' })
+    await store.close()
+  })
+
   test('rejects a truncated or changed file, and replaces it', async () => {
     const name = 'ab'.repeat(32)
     const bytes = Uint8Array.of(1, 2, 3, 4, 5)

@@ -16,7 +16,7 @@ import type { ThreadSource } from '../../src/jobs/job_threads.ts'
 import { threadRunner } from '../../src/jobs/thread_runner.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
-import { doTestJob, echoJobs, texts } from './test_jobs.ts'
+import { doTestJob, echoJobs, testThreads, texts } from './test_jobs.ts'
 
 interface Told {
   readonly job?: Job
@@ -212,4 +212,17 @@ describe('a runner in this thread', () => {
     await write(name, (files.get(name) as Uint8Array).slice(0, -1))
     expect(await texts(runner.run(jobs))).toEqual(expected)
   })
+})
+
+test('a thread is given no input with other bytes than those that it is named by', async () => {
+  const runner = threadRunner(testThreads, 1)
+  const { jobs, expected } = await echoJobs(runner.store, 1)
+  expect(await texts(runner.run(jobs))).toEqual(expected)
+  const { jobs: others } = await echoJobs(runner.store, 1, {}, 1)
+  const files = { input: await runner.store.add(new TextEncoder().encode('of another input')) }
+  await runner.store.write(files.input, new TextEncoder().encode('of a stranger'))
+  await expect(texts(runner.run(others.map((job) => ({ ...job, files }))))).rejects.toMatchObject({
+    code: 'SHARD_DAMAGED',
+  })
+  await runner.close()
 })

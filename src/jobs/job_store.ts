@@ -46,7 +46,18 @@ export class JobStore {
     return file && unwrap(file, `${this.place.name} ${name}`)
   }
 
-  /** The same, but a damaged file is removed and counts as missing. */
+  /**
+   * An input, whose name is its own hash: whoever may write into the place could have put other bytes under it.
+   * @throws as `read`; InputError SHARD_DAMAGED for other bytes
+   */
+  async readInput(name: string): Promise<Uint8Array | null> {
+    const bytes = await this.read(name)
+    if (bytes === null || (await hashOf(bytes)) === name) return bytes
+    const subject = `${this.place.name} ${name}`
+    throw refusal('SHARD_DAMAGED', subject, 'the bytes that it is the hash of', 'others')
+  }
+
+  /** The bytes under a name, but a damaged file is removed and counts as missing. */
   async readOrRemove(name: string): Promise<Uint8Array | null> {
     try {
       return await this.read(name)

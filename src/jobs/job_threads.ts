@@ -121,7 +121,7 @@ export class JobThreads {
   async #bring({ thread }: Worker, file: string): Promise<void> {
     let answer: ToThread
     try {
-      answer = { file, bytes: await this.#store.read(file), damaged: null }
+      answer = { file, bytes: await this.#store.readInput(file), damaged: null }
     } catch (error) {
       answer = { file, bytes: null, damaged: packError(error) }
     }
