@@ -59,7 +59,10 @@ test.each<[string, string | undefined, string[], number[]]>([
 })
 
 test.each([
-  ['', ['0.0.0.0: everybody who reaches this address is answered; --api-key asks for a key']],
+  [
+    '',
+    ['0.0.0.0: everybody who reaches this address is answered; a key in SHADOWLLM_API_KEY keeps others out'],
+  ],
   ['of-the-variable', []],
 ])('an address that others reach, with the key "%s", is told of: %j', async (key, notes) => {
   expect((await answersWith(key || undefined, '--host', '0.0.0.0')).notes).toEqual(notes)

@@ -33,7 +33,7 @@ SIGTERM or ctrl-C ends the server once it has answered what it has taken. SHADOW
 Examples:
   $ shadowllm serve --port 8080
   $ shadowllm serve -m HuggingFaceTB/SmolLM2-135M-Instruct --planner random --sparsity 0.3
-  $ shadowllm serve -m DIR --planner shadow --sparsity 0.5 --name my-model --api-key KEY`
+  $ shadowllm serve -m DIR --planner shadow --sparsity 0.5 --name my-model`
 
 interface ServeFlags extends ModelFlags, PlanFlags {
   readonly planner: GenerationPlanner
@@ -132,7 +132,9 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
   const shown = host.includes(':') ? `[${host}]` : host
   await session.print(`http://${shown}:${listening.port}\n`)
   if (!isLocal && apiKey === null)
-    await session.note(`${host}: everybody who reaches this address is answered; --api-key asks for a key`)
+    await session.note(
+      `${host}: everybody who reaches this address is answered; a key in SHADOWLLM_API_KEY keeps others out`,
+    )
   await untilAborted(session.signal)
   await endServer(server, listening, flags.drain)
 }
