@@ -146,7 +146,7 @@ describe.each(runners)('shadowllm serve in %s', (_, runner) => {
       socket.on('error', () => {})
       socket.pause()
       socket.write(
-        `POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+        `POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
       )
       await expect.poll(() => metric(url, 'generated_tokens_total'), { timeout: 30_000 }).toBeGreaterThan(0)
       await expect.poll(() => metric(url, 'active_requests'), { timeout: 100_000, interval: 200 }).toBe(0)
