@@ -11,9 +11,8 @@ import { runTasks } from '../../src/evaluation/tasks/run.ts'
 import { settingsBySize } from '../../src/evaluation/settings.ts'
 import { textPerplexity } from '../../src/evaluation/text_perplexity.ts'
 import { reproduce } from '../../src/experiments/reproduce.ts'
-import { compareMethods } from '../../src/results/method.ts'
 import { lasting } from '../cli/signal_cases.ts'
-import { question, somePages, useSmallModel } from '../evaluation/small_model.ts'
+import { someMethods, somePages, someTasks, useSmallModel } from '../evaluation/small_model.ts'
 import { provenance } from '../experiments/report/report_cases.ts'
 import { isAtTier } from '../harness/tier.ts'
 
@@ -21,14 +20,6 @@ const small = useSmallModel('reference')
 
 /** Does a piece of work, and calls `onProgress` at each report. */
 type Work = (onProgress: () => void, signal: AbortSignal) => Promise<{ readonly complete: boolean }>
-
-const methods = () =>
-  compareMethods(small.source().model, {
-    planners: ['random', 'griffin'],
-    sparsities: [0.5],
-    scope: 'global',
-    criterion: 'none',
-  })
 
 const works: Readonly<Record<string, Work>> = {
   'the main experiment': (onProgress, signal) => {
@@ -48,22 +39,17 @@ const works: Readonly<Record<string, Work>> = {
   },
   'perplexity of a text': (onProgress, signal) => {
     const text = textOfDocuments('pages', somePages(3))
-    const options = { ...small.source(), text, methods: methods(), prompt: 6, windows: 4 }
+    const source = small.source()
+    const options = { ...source, text, methods: someMethods(source.model), prompt: 6, windows: 4 }
     return textPerplexity(options, onProgress, signal)
   },
   tasks: (onProgress, signal) => {
-    const tasks = [2, 3].map((count, i) => ({
-      name: `task ${i}`,
-      version: 1,
-      metrics: ['acc'] as const,
-      shots: 0,
-      original: count,
-      asked: Array.from({ length: count }, (_, n) => question(10 * i + n)),
-      leftOut: [],
-      config: {},
-    }))
     const { model } = small.source()
-    return runTasks({ model, tasks, methods: methods(), seed: 1, config: {}, provenance }, onProgress, signal)
+    return runTasks(
+      { model, tasks: someTasks(), methods: someMethods(model), seed: 1, config: {}, provenance },
+      onProgress,
+      signal,
+    )
   },
 }
 

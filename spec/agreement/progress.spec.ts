@@ -20,10 +20,17 @@ import { textPerplexity } from '../../src/evaluation/text_perplexity.ts'
 import { convertCheckpoint } from '../../src/io/convert.ts'
 import { kernelNames } from '../../src/ops/catalog.ts'
 import { runOps } from '../../src/parity/run_ops.ts'
-import { compareMethods, inputsFrom } from '../../src/results/method.ts'
+import { inputsFrom } from '../../src/results/method.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { makeWindows, smallOptions } from '../calibration/small_calibration.ts'
-import { question, smallConfig, somePages, useSmallModel } from '../evaluation/small_model.ts'
+import {
+  question,
+  smallConfig,
+  someMethods,
+  somePages,
+  someTasks,
+  useSmallModel,
+} from '../evaluation/small_model.ts'
 import { tinyFolder } from '../cli/run_cli.ts'
 import { temporaryFolder } from '../harness/temporary_folder.ts'
 
@@ -37,24 +44,8 @@ type Report = readonly [stage: string, done: number, total: number]
 /** Does a piece of work. @returns how much of each stage there was to do, counted otherwise */
 type Work = (report: (...one: Report) => void) => Promise<Readonly<Record<string, number>>>
 
-const methods = () =>
-  compareMethods(model, {
-    planners: ['random', 'griffin'],
-    sparsities: [0.5],
-    scope: 'global',
-    criterion: 'none',
-  })
 const windows = [1, 2, 3].map((seed) => ({ ...question(seed).requests[0], words: 1 }))
-const tasks = [2, 3].map((count, i) => ({
-  name: `task ${i}`,
-  version: 1,
-  metrics: ['acc'] as const,
-  shots: 0,
-  original: count,
-  asked: Array.from({ length: count }, (_, n) => question(10 * i + n)),
-  leftOut: [],
-  config: {},
-}))
+const tasks = someTasks()
 
 const works: Readonly<Record<string, Work>> = {
   ...Object.fromEntries(
@@ -84,7 +75,10 @@ const works: Readonly<Record<string, Work>> = {
     let scored = 0
     const texts = windows.map((window, i) => ({ windows: [window], seed: i, denseOnly: i === 1 }))
     const onScore = (done: number, total: number): void => report('texts', done, total)
-    for await (const scores of evaluate(model, methods(), texts, { inputsOf: inputsFrom({}), onScore }))
+    for await (const scores of evaluate(model, someMethods(model), texts, {
+      inputsOf: inputsFrom({}),
+      onScore,
+    }))
       scored += scores.length
     return { texts: scored }
   },
@@ -101,13 +95,13 @@ const works: Readonly<Record<string, Work>> = {
   'measuring perplexity': async (report) => {
     const text = textOfDocuments('pages', somePages(3))
     const measured = await textPerplexity(
-      { ...small.source(), text, methods: methods(), prompt: 6, windows: 4 },
+      { ...small.source(), text, methods: someMethods(model), prompt: 6, windows: 4 },
       (protocol, done, total) => report(protocol, done, total),
     )
     return measured.protocol.windows as Readonly<Record<string, number>>
   },
   'asking questions': async (report) => {
-    const asked = { model, tasks, methods: methods(), seed: 1 }
+    const asked = { model, tasks, methods: someMethods(model), seed: 1 }
     const counts: Record<string, number> = {}
     for await (const { task } of askTasks(asked, { tell: report })) {
       const { name } = tasks[task]

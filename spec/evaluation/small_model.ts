@@ -10,12 +10,14 @@ import type { Backend, BackendName } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import type { Document } from '../../src/data/corpus.ts'
 import type { Asked, Request } from '../../src/data/tasks/prompts.ts'
+import type { TaskRun } from '../../src/evaluation/tasks/asking.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../src/masks/mask.ts'
 import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { Random } from '../../src/tensor/random.ts'
+import { compareMethods, type Method } from '../../src/results/method.ts'
 import type { NamedModel } from '../../src/results/provenance.ts'
 
 export const smallConfig: ModelConfig = makeConfig({
@@ -69,6 +71,26 @@ export function useSmallModel(
     prefixIds: [model.config.bosId],
   })
   return { folder, source }
+}
+
+/** Dense and two planners that need nothing. */
+export function someMethods(model: LanguageModel): Method[] {
+  const planners = ['random', 'griffin'] as const
+  return compareMethods(model, { planners, sparsities: [0.5], scope: 'global', criterion: 'none' })
+}
+
+/** A task of two questions and one of three. */
+export function someTasks(): TaskRun[] {
+  return [2, 3].map((count, i) => ({
+    name: `task ${i}`,
+    version: 1,
+    metrics: ['acc'],
+    shots: 0,
+    original: count,
+    asked: Array.from({ length: count }, (_, n) => question(10 * i + n)),
+    leftOut: [],
+    config: {},
+  }))
 }
 
 /** Documents of forty random words, prose and verse in turn. */

@@ -28,7 +28,7 @@ export interface ModelFlags {
   readonly threads?: number | 'auto'
 }
 
-/** What flags are by default whose value is not always written into a command. */
+/** Defaults of flags that commands compare with what was given. */
 export const flagDefaults = { backend: 'wasm', criterion: 'plainact', scope: 'global' } as const
 
 const revision = (): Option =>

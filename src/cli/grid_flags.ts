@@ -26,32 +26,27 @@ export interface GridFlags {
 
 /** Adds the flags to a command. */
 export function addGridFlags(command: Command): Command {
-  return addOwnFlags(
-    addFlags(
-      command.addOption(
-        listOf('--planner <list>', 'grid: planners, separated by commas (default: all)', plannerOption),
-      ),
-      'predictor',
-    ),
-    [
-      listOf(
-        '--units <list>',
-        `grid: which units are skipped, of ${unitChoices.join(', ')} (default: each)`,
-        nameOption('UNITS', unitChoices),
-      ),
-      listOf('--prefill <list>', 'grid: how the prompt runs, dense or masked (default: each)', prefillOption),
-      listOf(
-        '--every <list>',
-        'grid: when is decided, once or after so many tokens (default: each)',
-        orWord('once', everyTokens),
-      ),
-      listOf(
-        '--windows <list>',
-        'grid: tokens of a prompt and of what follows, such as 128+128,32+224 (default: three shapes)',
-        windowShape,
-      ),
-    ],
+  command.addOption(
+    listOf('--planner <list>', 'grid: planners, separated by commas (default: all)', plannerOption),
   )
+  return addOwnFlags(addFlags(command, 'predictor'), [
+    listOf(
+      '--units <list>',
+      `grid: which units are skipped, of ${unitChoices.join(', ')} (default: each)`,
+      nameOption('UNITS', unitChoices),
+    ),
+    listOf('--prefill <list>', 'grid: how the prompt runs, dense or masked (default: each)', prefillOption),
+    listOf(
+      '--every <list>',
+      'grid: when is decided, once or after so many tokens (default: each)',
+      orWord('once', everyTokens),
+    ),
+    listOf(
+      '--windows <list>',
+      'grid: tokens of a prompt and of what follows, such as 128+128,32+224 (default: three shapes)',
+      windowShape,
+    ),
+  ])
 }
 
 const windowShape: OptionRecord = {

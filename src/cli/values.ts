@@ -27,8 +27,10 @@ export function addOwnFlags(command: Command, rows: readonly FlagRow[]): Command
     if (row instanceof Option) command.addOption(row)
     else {
       const [flags, description, option, usual] = row
-      const flag = option ? flagOf(flags, description, option) : new Option(flags, description)
-      command.addOption(flag.default(usual))
+      const flag = option
+        ? flagOf(flags, description, option, usual)
+        : new Option(flags, description).default(usual)
+      command.addOption(flag)
     }
   }
   return command

@@ -13,7 +13,7 @@ import { addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
 import type { ChatOptions } from '../library/options.ts'
 import type { Session } from './session.ts'
 import { addOwnFlags, type FlagRow, text } from './values.ts'
-import { type OptionRecord } from '../tensor/option.ts'
+import type { OptionRecord } from '../tensor/option.ts'
 
 /** Of text at a terminal: greedy text of a small model repeats itself. */
 const TERMINAL_TEMPERATURE = 0.7

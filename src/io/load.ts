@@ -111,8 +111,9 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
   }
   const folder = kind === 'directory' ? path : folderOf(path)
   if (kind !== 'directory' && isGguf(path)) return { folder, weights: path, all: [path] }
-  await expectInside(folder, [CONFIG, ...tokenizerFiles, ...chatFiles, predictorFile])
-  if (kind === 'directory') await expectInside(folder, weightNames)
+  // Weights that were named themselves may lie anywhere.
+  const found = kind === 'directory' ? weightNames : []
+  await expectInside(folder, [CONFIG, ...tokenizerFiles, ...chatFiles, predictorFile, ...found])
   const [config] = await present(folder, [CONFIG])
   const [weights] = kind === 'directory' ? await present(folder, weightNames) : [path]
   if (weights === undefined || config === undefined) {

@@ -13,12 +13,12 @@ import type { UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import { findPredictor } from '../io/named_predictor.ts'
-import { needs, plannerOption, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
+import { needs, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
-import { expectOption, nameOption, type NameOption } from '../tensor/option.ts'
+import { nameOption, type NameOption } from '../tensor/option.ts'
 import { featureWidths } from '../engine/config.ts'
 
 /** A planner that needs no continuation, so that it can be used while text is generated. */
@@ -172,7 +172,6 @@ export class PlannerFiles {
     options: PlannerChoice,
     oracleScores?: UnitScores,
   ): Promise<MaskPlanner | null> {
-    expectOption('planner', name, plannerOption)
     const method = methodOf(name, options)
     // An invalid sparsity is refused before a file is read.
     methodBudget(method)

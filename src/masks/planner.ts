@@ -174,6 +174,22 @@ export function isOneMask(planner: MaskPlanner): boolean {
   return planner.every === undefined && planner.by === 'attention' && !isDensePrompt(planner)
 }
 
+type Setting = Exclude<keyof PlannerSettings, 'name'> | 'sourceLayer'
+
+/** The optional settings, each with the only way of deciding that has it; null: all ways have it. */
+const settings: Readonly<Record<Setting, MaskPlanner['by'] | null>> = {
+  every: null,
+  shift: 'attention',
+  prefill: null,
+  leaky: null,
+  sourceLayer: 'attention',
+}
+
+/** The names of the settings that planners of one way may have. */
+function settingsOf(by: MaskPlanner['by']): string[] {
+  return Object.entries(settings).flatMap(([name, only]) => (only === null || only === by ? [name] : []))
+}
+
 /**
  * Refuses a planner whose field has nearly the name of an optional setting that the planner lacks, or the old name of it: such a
  * setting would have no effect. Any other field belongs to the planner alone.
@@ -181,8 +197,7 @@ export function isOneMask(planner: MaskPlanner): boolean {
  */
 export function expectFields(planner: MaskPlanner): void {
   const { by, name } = planner
-  const optional: string[] = ['every', 'prefill', 'leaky']
-  if (by === 'attention') optional.push('sourceLayer', 'shift')
+  const optional = settingsOf(by)
   if (by === 'channels') optional.push('summarize')
   const lacking = optional.filter((setting) => Reflect.get(planner, setting) === undefined)
   for (const field of Object.keys(planner)) {
@@ -203,7 +218,7 @@ export type AroundQuestion = <Answer>(ask: () => Answer, question: 'choose' | 's
  */
 export function wrapPlanner(planner: MaskPlanner, around: AroundQuestion): MaskPlanner {
   expectFields(planner)
-  const { name, every, shift, prefill, leaky, by } = planner
+  const { name, by } = planner
   const asked = (question: 'choose' | 'summarize'): object => {
     const answer: unknown = (planner as Partial<ByPrompt>)[question]
     if (typeof answer !== 'function') return {}
@@ -211,15 +226,6 @@ export function wrapPlanner(planner: MaskPlanner, around: AroundQuestion): MaskP
       [question]: (...args: unknown[]) => around(() => Reflect.apply(answer, planner, args), question),
     }
   }
-  const sourceLayer = by === 'attention' ? planner.sourceLayer : undefined
-  const settings: Record<keyof PlannerSettings | 'by' | 'sourceLayer', unknown> = {
-    name,
-    by,
-    every,
-    shift,
-    prefill,
-    leaky,
-    sourceLayer,
-  }
-  return { ...settings, ...asked('choose'), ...asked('summarize') } as MaskPlanner
+  const own = Object.keys(settings).map((setting) => [setting, Reflect.get(planner, setting)])
+  return { name, by, ...Object.fromEntries(own), ...asked('choose'), ...asked('summarize') } as MaskPlanner
 }

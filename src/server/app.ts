@@ -177,7 +177,7 @@ async function hasKey(header: string | undefined, key: string): Promise<boolean>
   return given !== undefined && (await timingSafeEqual(given, key))
 }
 
-/** The first request of clients that tokenize by this server. */
+/** Describes the tokenizer, for clients that tokenize by this server. */
 function tokenizerInfo({ tokenizer, chatTemplate, config, prefixIds }: ShadowModel): object {
   const spelled = (id: number | null | undefined): string | null =>
     tokenizer && typeof id === 'number' && id < tokenizer.vocabularySize ? spellToken(tokenizer, id) : null

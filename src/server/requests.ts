@@ -48,8 +48,6 @@ type PromptField = string | readonly string[] | readonly number[] | readonly (re
 const flag = v.nullish(v.boolean())
 const text = v.nullish(v.string())
 const likeliest = v.nullish(wholeNumber(0, MAX_LIKELIEST))
-/** A number of things, of which more than a body can hold are no number of them. */
-const count = v.nullish(wholeNumber(1, 2 ** 31 - 1))
 
 /** An option of the library, whose refusal has the code of the option. */
 const option = <Value>({ holds, words, code }: OptionRecord): v.GenericSchema<Value | null | undefined> =>
@@ -104,7 +102,7 @@ const completion = v.object({
   logprobs: likeliest,
   echo: flag,
   add_special_tokens: flag,
-  mask_prompt_tokens: count,
+  mask_prompt_tokens: v.nullish(wholeNumber(1, 2 ** 31 - 1)),
   best_of: v.nullish(wholeNumber(1, MAX_CHOICES)),
   suffix: onlyNeutral('nothing, as a suffix is not supported'),
 })

@@ -44,7 +44,7 @@ interface Field<Value> {
 type Fields = { readonly [Name in keyof PageState]: Field<PageState[Name]> }
 
 /** What an option takes, as a text spells it. */
-const of = <Value>({ words, holds, read }: OptionRecord): Field<Value> => ({
+const fieldOf = <Value>({ words, holds, read }: OptionRecord): Field<Value> => ({
   expected: words,
   write: String,
   read: (text) => {
@@ -53,7 +53,7 @@ const of = <Value>({ words, holds, read }: OptionRecord): Field<Value> => ({
   },
 })
 
-const percents = of<number>(wholeOption('SPARSITY', 0, MAX_PERCENT))
+const percents = fieldOf<number>(wholeOption('SPARSITY', 0, MAX_PERCENT))
 
 const fields: Fields = {
   prompt: {
@@ -69,12 +69,14 @@ const fields: Fields = {
       return percent === undefined ? undefined : percent / 100
     },
   },
-  planner: of(nameOption('PLANNER', pagePlanners)),
-  criterion: of(criterionOption),
-  scope: of(scopeOption),
-  decides: of(nameOption('DECIDES', decisions)),
-  temperature: of(numberOption('TEMPERATURE', 'a number from 0 to 2', (value) => value >= 0 && value <= 2)),
-  seed: of(seedOption),
+  planner: fieldOf(nameOption('PLANNER', pagePlanners)),
+  criterion: fieldOf(criterionOption),
+  scope: fieldOf(scopeOption),
+  decides: fieldOf(nameOption('DECIDES', decisions)),
+  temperature: fieldOf(
+    numberOption('TEMPERATURE', 'a number from 0 to 2', (value) => value >= 0 && value <= 2),
+  ),
+  seed: fieldOf(seedOption),
 }
 
 const names = Object.keys(fields) as (keyof PageState)[]
