@@ -4,7 +4,7 @@
  */
 import { Option, type Command } from 'commander'
 import { shareOption } from '../masks/budget.ts'
-import { nameOption, numberOption, readOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
+import { nameOption, rangeOption, readOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 
 /** A flag. @param flags as commander has them: `-s, --sparsity <share>` */
 export function flagOf(flags: string, description: string, option: OptionRecord, usual?: unknown): Option {
@@ -74,12 +74,7 @@ export function readList<Value>(name: string, text: string, option: OptionRecord
 }
 
 /** A number from `least` to `most`, which is finite. */
-export const number = (least: number, most = Infinity): OptionRecord =>
-  numberOption(
-    'VALUE',
-    `a number from ${least}${most === Infinity ? '' : ` to ${most}`}`,
-    (value) => value >= least && value <= most && value < Infinity,
-  )
+export const number = (least: number, most?: number): OptionRecord => rangeOption('VALUE', least, most)
 
 /** A whole number. */
 export const whole = (least: number, most?: number): OptionRecord => wholeOption('VALUE', least, most)

@@ -6,7 +6,14 @@
  * this project's own `exp`: a seed draws the same tokens on every engine and backend.
  */
 import { exp } from '../ops/float32.ts'
-import { expectOption, numberOption, seedOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
+import {
+  expectOption,
+  numberOption,
+  rangeOption,
+  seedOption,
+  wholeOption,
+  type OptionRecord,
+} from '../tensor/option.ts'
 import { Random } from '../tensor/random.ts'
 
 const { fround } = Math
@@ -38,7 +45,7 @@ export interface SamplerOptions {
 
 /** What each of them takes. */
 export const samplingOptions: Readonly<Record<keyof SamplerOptions, OptionRecord>> = {
-  temperature: numberOption('TEMPERATURE', 'a number from 0', (value) => value >= 0 && value < Infinity),
+  temperature: rangeOption('TEMPERATURE', 0),
   topK: wholeOption('TOP_K', 1),
   topP: numberOption('TOP_P', 'a share above 0, up to 1', (value) => value > 0 && value <= 1),
   repetitionPenalty: numberOption(

@@ -9,6 +9,7 @@ import * as v from 'valibot'
 import { describeJson, parseJson, toPlain, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { InputError, type UsageError } from '../tensor/errors.ts'
+import { rangeOption, seedOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 
 /** The error for a value that does not fit. */
 export interface SchemaSubject {
@@ -119,20 +120,19 @@ export function valueThat<Value>(
   return v.custom<Value>(holds, words)
 }
 
+/** The numbers that an option takes. A refusal has the code of the schema's subject. */
+function valueOf(option: Pick<OptionRecord, 'holds' | 'words'>): v.GenericSchema<number> {
+  return unsignedZero(valueThat(option.holds, option.words))
+}
+
 /** A whole number from `min` to `max`. */
 export function wholeNumber(min: number, max: number): v.GenericSchema<number> {
-  const holds = (value: unknown): boolean => Number.isInteger(value) && isBetween(value, min, max)
-  return unsignedZero(valueThat(holds, `a whole number from ${min} to ${max}`))
+  return valueOf(wholeOption('VALUE', min, max))
 }
 
 /** A number from `min` to `max`. */
 export function numberBetween(min: number, max: number): v.GenericSchema<number> {
-  const holds = (value: unknown): boolean => isBetween(value, min, max)
-  return unsignedZero(valueThat(holds, `a number from ${min} to ${max}`))
-}
-
-function isBetween(value: unknown, min: number, max: number): boolean {
-  return typeof value === 'number' && value >= min && value <= max
+  return valueOf(rangeOption('VALUE', min, max))
 }
 
 /** The same with 0 for -0, which is another spelling of it. */
@@ -142,7 +142,7 @@ function unsignedZero(schema: v.GenericSchema<number>): v.GenericSchema<number> 
 }
 
 /** The seed of a generator: 32 bits. */
-export const seedNumber: v.GenericSchema<number> = wholeNumber(0, 2 ** 32 - 1)
+export const seedNumber: v.GenericSchema<number> = valueOf(seedOption)
 
 /** A SHA-256: 64 hexadecimal digits. */
 export const sha256Text: v.GenericSchema<string> = valueThat(

@@ -63,6 +63,12 @@ export function numberOption(
   return { code, words, holds: (value) => typeof value === 'number' && holds(value), read: readNumber, hint }
 }
 
+/** A number from `least` to `most`, which is finite. */
+export function rangeOption(code: string, least: number, most: number = Infinity): OptionRecord {
+  const words = `a number from ${least}${most === Infinity ? '' : ` to ${most}`}`
+  return numberOption(code, words, (value) => value >= least && value <= most && value < Infinity)
+}
+
 /** A whole number. */
 export function wholeOption(code: string, least: number, most: number = Infinity): OptionRecord {
   return {

@@ -5,7 +5,7 @@
  */
 import { criterionOption } from '../criteria/index.ts'
 import { scopeOption } from '../masks/budget.ts'
-import { nameOption, numberOption, seedOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
+import { nameOption, rangeOption, seedOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 import { decisions, studyPlanners, type StudyPlanner } from './engine/study_types.ts'
 import type { TraceSettings } from './trace/trace.ts'
 
@@ -73,9 +73,7 @@ const fields: Fields = {
   criterion: fieldOf(criterionOption),
   scope: fieldOf(scopeOption),
   decides: fieldOf(nameOption('DECIDES', decisions)),
-  temperature: fieldOf(
-    numberOption('TEMPERATURE', 'a number from 0 to 2', (value) => value >= 0 && value <= 2),
-  ),
+  temperature: fieldOf(rangeOption('TEMPERATURE', 0, 2)),
   seed: fieldOf(seedOption),
 }
 
