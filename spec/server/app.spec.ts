@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
 import { writeChatModel } from '../library/chat_model.ts'
-import { MAX_BODIES, MAX_BODY } from '../../src/server/requests.ts'
+import { amounts, MAX_BODIES } from '../../src/server/amounts.ts'
 import { ask, complete, eventsOf, requestOf, serverOf, type Completion, type Refused } from './served.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-server-'))
@@ -119,7 +119,7 @@ describe('who may ask', () => {
     const stop = new AbortController()
     /** Sends a body but for its end, which does not come. */
     const send = (): { answer: Promise<number>; sent: Promise<void> } => {
-      let rest = MAX_BODY
+      let rest = amounts.bytes.most
       let tell = (): void => {}
       const sent = new Promise<void>((resolve) => (tell = resolve))
       const body = new ReadableStream<Uint8Array>({
@@ -141,7 +141,7 @@ describe('who may ask', () => {
         ),
       }
     }
-    const hanging = Array.from({ length: MAX_BODIES / MAX_BODY }, send)
+    const hanging = Array.from({ length: MAX_BODIES / amounts.bytes.most }, send)
     await Promise.all(hanging.map(({ sent }) => sent))
     const { status, json } = await ask<Refused>(many, '/v1/completions', { prompt: [5], max_tokens: 1 })
     expect([status, json.error.code]).toEqual([503, 'BODIES'])

@@ -6,7 +6,8 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
-import { bodies, MAX_CHOICES, MAX_LIKELIEST } from '../../src/server/requests.ts'
+import { amounts } from '../../src/server/amounts.ts'
+import { bodies } from '../../src/server/requests.ts'
 import { CompletionTokens, type CompletionLogprobs } from '../../src/server/token_texts.ts'
 import { unscored } from '../../src/server/token_scores.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -56,8 +57,8 @@ describe.each([-DEFAULT_TOKENS - 1, -DEFAULT_TOKENS, -2, -1, 0, 1])(
 // ---- Limits of fields -------------------------------------------------------------------------------------
 
 test.each([
-  ['n', MAX_CHOICES, 'FIELD'],
-  ['logprobs', MAX_LIKELIEST, 'FIELD'],
+  ['n', amounts.texts.most, 'FIELD'],
+  ['logprobs', amounts.likeliest.most, 'FIELD'],
   ['seed', 2 ** 32 - 1, 'SEED'],
 ])('%s is taken up to %i, and not past it', async (field, most, code) => {
   const few = { prompt: [5], max_tokens: 0, ...(field === 'n' ? {} : { n: 1 }) }

@@ -6,7 +6,7 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
-import { MAX_BODY, MAX_CHOICES, MAX_CONTAINERS } from '../../src/server/requests.ts'
+import { amounts } from '../../src/server/amounts.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 import { ask, requestOf, serverOf, type Body, type Refused } from './served.ts'
@@ -128,15 +128,20 @@ const refusals: readonly (readonly [
   ['a body that is not UTF-8', Uint8Array.of(0x22, 0xff, 0x22), 400, 'JSON_ENCODING'],
   ['a byte order mark', Uint8Array.of(0xef, 0xbb, 0xbf, 0x7b, 0x7d), 400, 'JSON_BOM'],
   ['no body', '', 400, 'JSON_SYNTAX'],
-  ['a body that is too large', `{"prompt":"${'a'.repeat(MAX_BODY)}"}`, 413, 'BODY_SIZE'],
+  ['a body that is too large', `{"prompt":"${'a'.repeat(amounts.bytes.most)}"}`, 413, 'BODY_SIZE'],
   ['deep nesting', '['.repeat(100_000), 400, 'JSON_DEPTH'],
   [
     'more lists than a body may have',
-    `{"prompt":"a","metadata":{"a":[${'[],'.repeat(MAX_CONTAINERS)}[]]}}`,
+    `{"prompt":"a","metadata":{"a":[${'[],'.repeat(amounts.containers.most)}[]]}}`,
     400,
     'JSON_LIMIT',
   ],
-  ['a name of a field of four million letters', `{"${'a'.repeat(MAX_BODY - 20)}":1}`, 400, 'OPTION_NAME'],
+  [
+    'a name of a field of four million letters',
+    `{"${'a'.repeat(amounts.bytes.most - 20)}":1}`,
+    400,
+    'OPTION_NAME',
+  ],
   [
     '1,500 empty messages, which are no bug',
     { messages: Array.from({ length: 1500 }, () => ({ role: 'u', content: '' })) },
@@ -176,7 +181,7 @@ const refusals: readonly (readonly [
     'CONTEXT_LENGTH',
   ],
   ['max_tokens below zero', { ...right, max_tokens: -1 }, 400, 'MAX_TOKENS'],
-  ['too many texts', { ...right, prompt: ['a', 'b'], n: MAX_CHOICES }, 400, 'CHOICES'],
+  ['too many texts', { ...right, prompt: ['a', 'b'], n: amounts.texts.most }, 400, 'CHOICES'],
   ['n of 0', { ...right, n: 0 }, 400, 'FIELD'],
   ['a temperature below zero', { ...right, temperature: -1 }, 400, 'TEMPERATURE'],
   ['top_p of 0', { ...right, top_p: 0 }, 400, 'TOP_P'],

@@ -10,6 +10,7 @@ const usualOptions: ServerOptions = {
   name: 'tiny-opt',
   planning: { planner: 'dense' },
   maskTokens: 8,
+  readTime: 60_000,
   stall: 60_000,
   seats: 16,
   queue: 64,

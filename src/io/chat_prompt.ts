@@ -31,13 +31,15 @@ export interface ChatPrompt {
 
 /**
  * Writes a chat, ready for an answer.
- * @throws InputError as `renderTemplate`; CHAT_MESSAGE if the messages contain every character of private
+ * @param expectFits refuses a text before it is made tokens
+ * @throws what `expectFits` throws; InputError as `renderTemplate`; CHAT_MESSAGE if the messages contain every character of private
  *   use; TEXT_SURROGATE, TEXT_BYTE
  */
 export function chatPrompt(
   template: ChatTemplate,
   tokenizer: Tokenizer,
   messages: readonly ChatMessage[],
+  expectFits?: (text: string) => void,
 ): ChatPrompt {
   const { source, bosToken, eosToken } = template
   const said = messages.flatMap(({ role, content }) => [role, content])
@@ -54,17 +56,21 @@ export function chatPrompt(
     ...(bosToken !== null && { bos_token: bosToken }),
     ...(eosToken !== null && { eos_token: eosToken }),
   })
+  const text = rendered.replaceAll(mark, '')
+  expectFits?.(text)
   return {
-    text: rendered.replaceAll(mark, ''),
+    text,
     ids: tokenizer.encode(rendered, { prefix: false, special: { mark } }),
   }
 }
 
 /** A character of private use that is in none of the texts. */
 function unusedMark(texts: readonly string[]): string {
+  const used = new Set<string>()
+  for (const text of texts) for (const [mark] of text.matchAll(/[\ue000-\uf8ff]/g)) used.add(mark)
   for (let code = 0xe000; code < 0xf900; code++) {
     const mark = String.fromCharCode(code)
-    if (!texts.some((text) => text.includes(mark))) return mark
+    if (!used.has(mark)) return mark
   }
   throw refusal('CHAT_MESSAGE', 'messages', 'a character from U+E000 to U+F8FF that is unused', 'none')
 }

@@ -67,9 +67,14 @@ export interface Tokenizer {
   readonly specialSpellings: readonly string[]
   /** The id of a token by its spelling; null if there is none. */
   idOf(spelling: string): number | null
+  /** What it was made of. */
+  readonly vocabulary: Vocabulary
   /** The ids that a model expects before a text: `</s>` of OPT, none of SmolLM2 and Qwen2. */
   readonly prefixIds: readonly number[]
-  /** @throws InputError TEXT_SURROGATE for half a surrogate pair, TEXT_BYTE for a byte that the vocabulary lacks. */
+  /**
+   * @throws InputError TEXT_SURROGATE for half a surrogate pair, TEXT_BYTE for a byte that the vocabulary lacks, TEXT_MARKS for
+   *   more combining marks in a row than normal forms are made of
+   */
   encode(text: string, options?: EncodeOptions): number[]
   /** Ids without a token count as `<unk>`, or as U+FFFD if there is none. @throws InputError TOKEN_ID for anything but an integer from 0 on. */
   decode(ids: Iterable<number>, options?: DecodeOptions): string
@@ -118,7 +123,7 @@ class BpeTokenizer implements Tokenizer {
   readonly special: Tokenizer['special']
   readonly specialSpellings: readonly string[]
   readonly prefixIds: readonly number[]
-  private readonly vocabulary: Vocabulary
+  readonly vocabulary: Vocabulary
   private readonly wordsOf: Words
   private readonly merge: (word: string) => readonly string[]
   private readonly known = new Map<string, readonly number[]>() // ids of words
@@ -271,7 +276,17 @@ type Words = (text: string, isFirst?: boolean) => readonly string[]
 
 /** Cuts text by patterns and spells each word by byte characters. */
 function byteLevelWords({ composed }: Spelling & { kind: 'byte_level' }, splitter: Words): Words {
-  return (text) => splitter(composed ? text.normalize('NFC') : text)
+  return (text) => splitter(composed ? compose(text) : text)
+}
+
+/** More combining marks in a row than any language has (Unicode Standard Annex 15, the stream-safe text format). */
+const MARKS = 30
+const manyMarks = new RegExp(`\\p{M}{${MARKS + 1}}`, 'u')
+
+/** Unicode's normal form C, whose time is quadratic in the marks in a row. @throws InputError TEXT_MARKS */
+function compose(text: string): string {
+  if (!manyMarks.test(text)) return text.normalize('NFC')
+  throw refusal('TEXT_MARKS', 'text', `at most ${MARKS} combining marks in a row`, 'more')
 }
 
 /**

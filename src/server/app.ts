@@ -7,16 +7,19 @@ import { Hono, type Context } from 'hono'
 import { cors } from 'hono/cors'
 import { timingSafeEqual } from 'hono/utils/buffer'
 import type { ShadowModel } from '../library/shadow_model.ts'
-import { UsageError } from '../tensor/errors.ts'
 import { Metrics } from './metrics.ts'
 import { refusalOf, RequestError } from './refusals.ts'
-import { bodies, HeldBytes, readBody } from './requests.ts'
+import { Readers } from './readers.ts'
+import { expectModel, type Reading } from './reading.ts'
+import { HeldBytes, takeBody, type BodyName } from './requests.ts'
 import { Scheduler, type Limits } from './scheduler.ts'
-import { messagesOf, TextService, type ServiceOptions } from './text_service.ts'
+import { TextService, type ServiceOptions } from './text_service.ts'
 import { spellToken } from './token_texts.ts'
 
 /** How a server answers. */
 export interface ServerOptions extends ServiceOptions, Limits {
+  /** Milliseconds that reading the body of a request may take. */
+  readonly readTime: number
   /** The key that clients must send; null for none. */
   readonly apiKey: string | null
   /** The origins of pages that may ask; `*` for all. */
@@ -35,7 +38,9 @@ const CLIENT_LEFT = 499
 export interface Server {
   /** Answers one request. Its signal is aborted when the client leaves. */
   fetch(request: Request): Response | Promise<Response>
-  /** Takes no further request. @returns when the last one has been answered */
+  /** Makes ready what the first chat would wait for. */
+  start(): void
+  /** Takes no further request, and refuses those that are being read. @returns when the last one has been answered */
   drain(): Promise<void>
   /** Ends every request at its next step. */
   end(): void
@@ -47,8 +52,23 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   const scheduler = new Scheduler(options)
   const metrics = new Metrics()
   const texts = new TextService(model, options, scheduler, metrics)
-  const { tokenizer } = texts
   const held = new HeldBytes()
+  const names = [name, model.name]
+  const { tokenizer } = texts
+  const { vocabulary, positions } = model.config
+  const readers = new Readers(
+    { tokenizer, chatTemplate: model.chatTemplate, names, vocabulary, positions },
+    scheduler,
+    options.readTime,
+  )
+  const read = async <Name extends BodyName>(of: Name, request: Request): Promise<Reading[Name]> => {
+    const bytes = await takeBody(request, held)
+    try {
+      return await readers.read(of, bytes, request.signal)
+    } finally {
+      held.add(-bytes.length)
+    }
+  }
   const app = new Hono()
   const named = new Set(origins.filter((origin) => origin !== '*').map((origin) => new URL(origin).host))
   const created = Math.floor(Date.now() / 1000)
@@ -104,33 +124,13 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     },
     '/v1/models': { GET: (c) => c.json({ object: 'list', data: [described] }) },
     '/tokenizer_info': { GET: (c) => c.json(tokenizerInfo(model)) },
-    '/tokenize': {
-      POST: async (c) => {
-        const body = await readBody(c.req.raw, bodies.tokenize, held)
-        texts.expectModel(body.model)
-        const tokens = await tokensOf(model, body)
-        return c.json({ tokens, count: tokens.length, max_model_len: model.config.positions })
-      },
-    },
-    '/detokenize': {
-      POST: async (c) => {
-        const body = await readBody(c.req.raw, bodies.detokenize, held)
-        texts.expectModel(body.model)
-        texts.expectTokens(body.tokens)
-        return c.json({ prompt: tokenizer.decode(body.tokens) })
-      },
-    },
+    '/tokenize': { POST: async (c) => json(await read('tokenize', c.req.raw)) },
+    '/detokenize': { POST: async (c) => json(await read('detokenize', c.req.raw)) },
     '/v1/completions': {
-      POST: async (c) => {
-        const { signal } = c.req.raw
-        return texts.complete(await readBody(c.req.raw, bodies.completion, held), signal)
-      },
+      POST: async (c) => texts.complete(await read('completion', c.req.raw), c.req.raw.signal),
     },
     '/v1/chat/completions': {
-      POST: async (c) => {
-        const { signal } = c.req.raw
-        return texts.chat(await readBody(c.req.raw, bodies.chat, held), signal)
-      },
+      POST: async (c) => texts.chat(await read('chat', c.req.raw), c.req.raw.signal),
     },
   }
   const paths = new Set(Object.keys(routes))
@@ -143,7 +143,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     })
   }
   app.get('/v1/models/:name{.+}', (c) => {
-    texts.expectModel(c.req.param('name'))
+    expectModel(names, c.req.param('name'))
     return c.json(described)
   })
   app.notFound((c) => {
@@ -162,7 +162,11 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   })
   return {
     fetch: (request) => app.fetch(request),
-    drain: () => scheduler.drain(),
+    start: () => readers.start(),
+    drain() {
+      readers.end(scheduler.ending())
+      return scheduler.drain()
+    },
     end: () => scheduler.end(),
   }
 }
@@ -193,23 +197,6 @@ function tokenizerInfo({ tokenizer, chatTemplate, config, prefixIds }: ShadowMod
   }
 }
 
-/**
- * The ids of a text or of a chat. A text that as a whole is the spelling of a special token is that token: so clients ask for
- * the id of `eos_token`. No part of a longer text is one.
- */
-async function tokensOf(
-  model: ShadowModel,
-  {
-    prompt,
-    messages,
-    add_special_tokens: prefix,
-  }: Awaited<ReturnType<typeof readBody<typeof bodies.tokenize.entries>>>,
-): Promise<readonly number[]> {
-  const { tokenizer } = model
-  if ((typeof prompt === 'string') === Array.isArray(messages))
-    throw new UsageError('FIELD', 'body: expected a prompt or messages, got both or none')
-  if (messages) return (await model.chatPrompt(messagesOf(messages))).ids
-  const text = prompt as string
-  const special = tokenizer?.specialSpellings.includes(text) ? tokenizer.idOf(text) : null
-  return special === null ? model.encode(text, { prefix: prefix ?? true }) : [special]
+function json(answer: Uint8Array): Response {
+  return new Response(answer as BodyInit, { headers: { 'content-type': 'application/json' } })
 }

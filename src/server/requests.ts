@@ -9,7 +9,7 @@ import * as v from 'valibot'
 import { maxTokensOption } from '../engine/generate.ts'
 import { checkOption } from '../engine/next_tokens.ts'
 import { samplingOptions } from '../engine/sampling.ts'
-import { parseJson, toPlain } from '../io/json.ts'
+import { describeJson, parseJson, toPlain } from '../io/json.ts'
 import { checkSchema, valueThat, wholeNumber } from '../io/schema.ts'
 import { generationOption, type GenerationPlanner } from '../library/planner_options.ts'
 import { shareOption } from '../masks/budget.ts'
@@ -17,21 +17,8 @@ import { everyOption } from '../masks/planner.ts'
 import { checkOptionNames, describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { seedOption, type OptionRecord } from '../tensor/option.ts'
+import { amounts, expectAmount, MAX_BODIES, type AmountName } from './amounts.ts'
 import { RequestError } from './refusals.ts'
-
-/** The most bytes of a body. */
-export const MAX_BODY = 2 ** 22
-/** The most bytes of all bodies that are being read. */
-export const MAX_BODIES = 2 ** 26
-/** The most lists and objects of a body: a chat has one for each message, or two with its parts. */
-export const MAX_CONTAINERS = 2 ** 16
-/** The most texts that one request asks for: prompts times `n`. */
-export const MAX_CHOICES = 128
-/** The most of the likeliest tokens that can be asked for. */
-export const MAX_LIKELIEST = 20
-const MAX_STOPS = 16
-/** The longest stop text, in UTF-16 units. */
-const MAX_STOP = 1024
 
 // ---- Fields ----------------------------------------------------------------------------------------------------------
 
@@ -45,9 +32,17 @@ const isPrompt = (value: unknown): boolean =>
 /** A prompt as a request has it. */
 type PromptField = string | readonly string[] | readonly number[] | readonly (readonly number[])[]
 
+/**
+ * A field of text or of a list, and the limit of its length, which is checked before the field is. Where that is the body's
+ * own, no work is done with it that is not linear in its bytes.
+ */
+const limited = <Field extends v.GenericSchema>(field: Field, amount: AmountName): Field =>
+  v.pipe(field, v.metadata({ amount })) as unknown as Field
+
 const flag = v.nullish(v.boolean())
-const text = v.nullish(v.string())
-const likeliest = v.nullish(wholeNumber(0, MAX_LIKELIEST))
+/** A text that is compared, or not used. */
+const text = limited(v.nullish(v.string()), 'bytes')
+const likeliest = v.nullish(wholeNumber(0, amounts.likeliest.most))
 
 /** An option of the library, whose refusal has the code of the option. */
 const option = <Value>({ holds, words, code }: OptionRecord): v.GenericSchema<Value | null | undefined> =>
@@ -64,13 +59,17 @@ const onlyNeutral = (words: string, ...values: readonly unknown[]): v.GenericSch
     ),
   )
 
-const stop = v.nullish(
-  v.custom<string | readonly string[]>((value) => {
-    const stops: unknown[] = Array.isArray(value) ? value : [value]
-    const isStop = (one: unknown): boolean =>
-      typeof one === 'string' && one !== '' && one.length <= MAX_STOP && one.isWellFormed()
-    return stops.length <= MAX_STOPS && stops.every(isStop)
-  }, `a text of up to ${MAX_STOP} characters, or up to ${MAX_STOPS} of them`),
+const { stop: stopLength, stops: stopCount } = amounts
+const stop = limited(
+  v.nullish(
+    v.custom<string | readonly string[]>((value) => {
+      const stops: unknown[] = Array.isArray(value) ? value : [value]
+      const isStop = (one: unknown): boolean =>
+        typeof one === 'string' && one !== '' && one.length <= stopLength.most && one.isWellFormed()
+      return stops.length <= stopCount.most && stops.every(isStop)
+    }, `a text of up to ${stopLength.most} characters, or up to ${stopCount.most} of them`),
+  ),
+  'bytes',
 )
 
 /** What both kinds of completions have. */
@@ -80,7 +79,7 @@ const common = {
   temperature: option<number>(samplingOptions.temperature),
   top_p: option<number>(samplingOptions.topP),
   top_k: option<number>(samplingOptions.topK),
-  n: v.nullish(wholeNumber(1, MAX_CHOICES)),
+  n: v.nullish(wholeNumber(1, amounts.texts.most)),
   seed: option<number>(seedOption),
   stop,
   stream: flag,
@@ -93,32 +92,37 @@ const common = {
   frequency_penalty: onlyNeutral('0, as penalties are not supported', 0),
   logit_bias: onlyNeutral('an empty object, as a bias is not supported', 'empty'),
   user: text,
-  metadata: v.nullish(v.record(v.string(), v.unknown(), 'an object')),
+  metadata: limited(v.nullish(v.record(v.string(), v.unknown(), 'an object')), 'containers'),
 }
 
 const completion = v.object({
   ...common,
-  prompt: v.custom<PromptField>(isPrompt, 'text, a list of texts, a list of ids or a list of such lists'),
+  prompt: limited(
+    v.custom<PromptField>(isPrompt, 'text, a list of texts, a list of ids or a list of such lists'),
+    'bytes',
+  ),
   logprobs: likeliest,
   echo: flag,
   add_special_tokens: flag,
   mask_prompt_tokens: v.nullish(wholeNumber(1, 2 ** 31 - 1)),
-  best_of: v.nullish(wholeNumber(1, MAX_CHOICES)),
+  best_of: v.nullish(wholeNumber(1, amounts.texts.most)),
   suffix: onlyNeutral('nothing, as a suffix is not supported'),
 })
 
-const part = v.object({ type: v.literal('text'), text: v.string() })
+const part = v.object({ type: v.literal('text'), text: limited(v.string(), 'bytes') })
 const message = v.object({
-  role: v.string(),
-  content: v.union([v.string(), v.array(part)], 'text, or a list of parts of text'),
+  role: limited(v.string(), 'bytes'),
+  content: limited(
+    v.union([v.string(), limited(v.array(part), 'containers')], 'text, or a list of parts of text'),
+    'bytes',
+  ),
   name: onlyNeutral('nothing, as names are not supported'),
   tool_calls: onlyNeutral('nothing, as tools are not supported', 'empty'),
   tool_call_id: onlyNeutral('nothing, as tools are not supported'),
 })
-
 const chat = v.object({
   ...common,
-  messages: v.array(message),
+  messages: limited(v.array(message), 'messages'),
   max_completion_tokens: option<number>(maxTokensOption),
   logprobs: flag,
   top_logprobs: likeliest,
@@ -130,14 +134,14 @@ const chat = v.object({
 
 const tokenize = v.object({
   model: text,
-  prompt: v.nullish(v.string()),
-  messages: v.nullish(v.array(message)),
+  prompt: limited(v.nullish(v.string()), 'characters'),
+  messages: limited(v.nullish(v.array(message)), 'messages'),
   add_special_tokens: flag,
 })
 
 const detokenize = v.object({
   model: text,
-  tokens: v.custom<readonly number[]>(isIds, 'a list of ids'),
+  tokens: limited(v.custom<readonly number[]>(isIds, 'a list of ids'), 'bytes'),
 })
 
 /** A request for completions. */
@@ -149,20 +153,46 @@ export type CommonBody = Pick<CompletionBody, Exclude<keyof typeof common, 'logp
 
 /** The schemas of bodies. */
 export const bodies = { completion, chat, tokenize, detokenize } as const
+export type BodyName = keyof typeof bodies
+/** A checked body. */
+export type BodyOf<Name extends BodyName> = v.InferOutput<(typeof bodies)[Name]>
 
 // ---- Reading ---------------------------------------------------------------------------------------------------------
 
 /**
- * Reads the body of a request.
- * @param held of all bodies of the server
- * @throws RequestError CONTENT_TYPE, BODY_SIZE, BODIES; InputError JSON_*; UsageError OPTION_NAME, the codes of options, and
- *   FIELD for other fields
+ * Checks a body.
+ * @throws InputError JSON_*; UsageError OPTION_NAME, the codes of options, FIELD for other fields; RequestError for more
+ *   than the limits of fields
  */
-export async function readBody<Fields extends v.ObjectEntries>(
-  request: Request,
-  schema: v.ObjectSchema<Fields, undefined>,
-  held: HeldBytes,
-): Promise<v.InferOutput<typeof schema>> {
+export function parseBody<Name extends BodyName>(name: Name, bytes: Uint8Array): BodyOf<Name> {
+  const { entries }: v.ObjectSchema<v.ObjectEntries, undefined> = bodies[name]
+  const { containers, depth } = amounts
+  const budget = { max: containers.most, left: containers.most }
+  const json = parseJson(bytes, 'body', { maxDepth: depth.most, budget })
+  if (!(json instanceof Map))
+    throw new UsageError('FIELD', `body: expected an object, got ${describeJson(json)}`)
+  for (const [field, entry] of Object.entries(entries)) {
+    const value = json.get(field)
+    const { amount } = v.getMetadata(entry) as { readonly amount?: AmountName }
+    if (amount && (typeof value === 'string' || Array.isArray(value)))
+      expectAmount(amount, field, value.length)
+  }
+  const body = toPlain(json) as object
+  checkOptionNames(body, Object.keys(entries))
+  return checkSchema(bodies[name] as v.GenericSchema<unknown, BodyOf<Name>>, body, {
+    code: 'FIELD',
+    codeOf: (field) => v.getMetadata(entries[field as string] ?? v.any()).code as string | undefined,
+    subject: '',
+    error: UsageError,
+  })
+}
+
+/**
+ * Takes the body of a request.
+ * @param held of all bodies of the server, the bytes of this one too until the caller gives them back
+ * @throws RequestError CONTENT_TYPE, BODY_SIZE, BODIES
+ */
+export async function takeBody(request: Request, held: HeldBytes): Promise<Uint8Array> {
   // A page of another site can send any other type without asking this server first.
   const type = request.headers.get('content-type') ?? ''
   if (!/^application\/json\s*(;|$)/i.test(type))
@@ -171,21 +201,10 @@ export async function readBody<Fields extends v.ObjectEntries>(
       'CONTENT_TYPE',
       `content-type: expected application/json, got ${describeValue(type)}`,
     )
-  const budget = { max: MAX_CONTAINERS, left: MAX_CONTAINERS }
-  const json = parseJson(await readBytes(request, held), 'body', { maxDepth: 16, budget })
-  const body = toPlain(json)
-  if (!(json instanceof Map))
-    throw new UsageError('FIELD', `body: expected an object, got ${describeValue(body)}`)
-  checkOptionNames(body, Object.keys(schema.entries))
-  return checkSchema(schema as v.GenericSchema<unknown, v.InferOutput<typeof schema>>, body, {
-    code: 'FIELD',
-    codeOf: (field) => v.getMetadata(schema.entries[field as string] ?? v.any()).code as string | undefined,
-    subject: '',
-    error: UsageError,
-  })
+  return readBytes(request, held)
 }
 
-/** How many bytes of bodies a server holds while they come. */
+/** How many bytes of bodies a server holds until they have been read. */
 export class HeldBytes {
   #count = 0
 
@@ -203,20 +222,19 @@ export class HeldBytes {
 }
 
 async function readBytes(request: Request, held: HeldBytes): Promise<Uint8Array> {
-  const tooLong = (): RequestError =>
-    new RequestError(413, 'BODY_SIZE', `body: expected at most ${MAX_BODY} bytes, got more`)
-  if (Number(request.headers.get('content-length')) > MAX_BODY) throw tooLong()
+  expectAmount('bytes', 'body', Number(request.headers.get('content-length') ?? 0))
   const parts: Uint8Array[] = []
   let size = 0
   try {
     for await (const part of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-      if (size + part.length > MAX_BODY) throw tooLong()
+      expectAmount('bytes', 'body', size + part.length)
       held.add(part.length)
       size += part.length
       parts.push(part)
     }
-  } finally {
+  } catch (error) {
     held.add(-size)
+    throw error
   }
   const bytes = new Uint8Array(size)
   let at = 0

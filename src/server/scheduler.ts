@@ -48,6 +48,8 @@ export class Scheduler {
   readonly #waiting = new Set<Waiting>()
   readonly #steps: Step[] = []
   #seated = 0
+  /** Requests that wait to be read. */
+  #unread = 0
   #isRunning = false
   #isDraining = false
   #isOver = false
@@ -64,7 +66,7 @@ export class Scheduler {
 
   /** Requests without one. */
   get queued(): number {
-    return this.#waiting.size
+    return this.#waiting.size + this.#unread
   }
 
   /** Whether no request is taken any more. */
@@ -78,7 +80,7 @@ export class Scheduler {
    */
   async enter(signal: AbortSignal): Promise<Seat> {
     signal.throwIfAborted()
-    if (this.#isDraining) throw this.#ending()
+    if (this.#isDraining) throw this.ending()
     if (this.#seated < this.#limits.seats) this.#seated++
     else await this.#wait(signal)
     let isSeated = true
@@ -91,6 +93,18 @@ export class Scheduler {
     }
   }
 
+  /**
+   * Takes a place among those that wait, for a request that has yet to be read.
+   * @returns gives it back
+   * @throws RequestError QUEUE_FULL, DRAINING
+   */
+  wait(): () => void {
+    if (this.#isDraining) throw this.ending()
+    this.#expectRoom()
+    this.#unread++
+    return () => void this.#unread--
+  }
+
   /** Takes no further request. @returns when the last one has left */
   async drain(): Promise<void> {
     this.#isDraining = true
@@ -100,17 +114,11 @@ export class Scheduler {
   /** Ends every request at its next step. */
   end(): void {
     this.#isDraining = this.#isOver = true
-    for (const one of this.#waiting) one.refuse(this.#ending())
+    for (const one of this.#waiting) one.refuse(this.ending())
   }
 
   #wait(signal: AbortSignal): Promise<void> {
-    if (this.#waiting.size >= this.#limits.queue)
-      throw new RequestError(
-        429,
-        'QUEUE_FULL',
-        `queue: expected at most ${this.#limits.queue} waiting requests, got one more; try again`,
-        { 'retry-after': RETRY_AFTER },
-      )
+    this.#expectRoom()
     return new Promise((resolve, reject) => {
       const done = (): void => {
         this.#waiting.delete(waiting)
@@ -124,6 +132,16 @@ export class Scheduler {
       signal.addEventListener('abort', onAbort)
       this.#waiting.add(waiting)
     })
+  }
+
+  #expectRoom(): void {
+    if (this.queued >= this.#limits.queue)
+      throw new RequestError(
+        429,
+        'QUEUE_FULL',
+        `queue: expected at most ${this.#limits.queue} waiting requests, got one more; try again`,
+        { 'retry-after': RETRY_AFTER },
+      )
   }
 
   #leave(): void {
@@ -152,14 +170,15 @@ export class Scheduler {
     this.#isRunning = true
     for (let step = this.#steps.shift(); step; step = this.#steps.shift()) {
       if (step.signal.aborted) step.refuse(step.signal.reason)
-      else if (this.#isOver) step.refuse(this.#ending())
+      else if (this.#isOver) step.refuse(this.ending())
       else step.run()
       await nextTurn()
     }
     this.#isRunning = false
   }
 
-  #ending(): RequestError {
+  /** Why a server that ends refuses. */
+  ending(): RequestError {
     return new RequestError(503, 'DRAINING', 'server: expected one that takes requests, got one that ends', {
       'retry-after': RETRY_AFTER,
     })

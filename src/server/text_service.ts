@@ -8,12 +8,10 @@
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { SamplerOptions } from '../engine/sampling.ts'
-import type { ChatMessage } from '../io/chat_prompt.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { achievedSparsity } from '../masks/achieved.ts'
 import { now } from '../platform/platform.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import { expectTemplate } from '../library/options.ts'
 import { expectSkipping, type GenerationPlanner, type PlannerChoice } from '../library/planner_options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { InputError, MissingError, UsageError } from '../tensor/errors.ts'
@@ -29,7 +27,8 @@ import {
 } from './answers.ts'
 import type { Metrics } from './metrics.ts'
 import { refusalOf, RequestError } from './refusals.ts'
-import { MAX_CHOICES, type ChatBody, type CommonBody, type CompletionBody } from './requests.ts'
+import type { Asked, Reading, ReadPrompt } from './reading.ts'
+import type { CommonBody } from './requests.ts'
 import type { Scheduler, Seat } from './scheduler.ts'
 import { writeText, type Piece, type WritingTask } from './writer.ts'
 
@@ -54,9 +53,6 @@ export interface ServiceOptions {
   /** Is told of bugs, whose text no client sees. */
   readonly report: (error: unknown) => void
 }
-
-/** The tokens of completions and of chats if a request does not say, as the OpenAI API has them; and of the library. */
-const [DEFAULT_TOKENS, DEFAULT_ANSWER] = [16, 1024]
 
 /** One text of a request; its planner is made when it is begun. */
 interface Choice extends Omit<WritingTask, 'planner' | 'check' | 'sampling'> {
@@ -105,51 +101,28 @@ export class TextService {
     this.#seeds = new Random(options.planning.seed ?? 0)
   }
 
-  /**
-   * Answers `/v1/completions`.
-   * @throws UsageError, InputError, MissingError, RequestError for what is answered with a status
-   */
-  async complete(body: CompletionBody, signal: AbortSignal): Promise<Response> {
+  /** Answers `/v1/completions`. @throws UsageError, InputError, MissingError, RequestError for what is answered with a status */
+  complete({ asked, prompts }: Reading['completion'], signal: AbortSignal): Promise<Response> {
     const { tokenizer } = this
-    const { prompt, echo, logprobs, n, best_of: best } = body
-    if (best !== undefined && best !== null && best !== (n ?? 1))
-      throw new UsageError('FIELD', `best_of: expected the value of n, got ${best}`)
-    const likeliest = logprobs ?? null
-    // A client that is given the prompt back counts the tokens that it sent.
-    const prefix = body.add_special_tokens ?? !echo
-    const given = promptsOf(prompt)
-    expectFew(given.length, n ?? 1)
-    const prompts = given.map((one) => {
-      const ids = typeof one === 'string' ? tokenizer.encode(one, { prefix }) : one
-      return { ids, echo: echo ? (typeof one === 'string' ? one : tokenizer.decode(ids)) : null }
-    })
-    const form = completionForm({ tokenizer, likeliest, continues: !echo })
-    const request = this.#request(body, prompts, form, {
-      most: DEFAULT_TOKENS,
-      maxTokens: body.max_tokens ?? null,
+    const likeliest = asked.logprobs ?? null
+    const form = completionForm({ tokenizer, likeliest, continues: !asked.echo })
+    const request = this.#request(asked, prompts, form, {
       likeliest,
       continues: true,
-      maskTokens: body.mask_prompt_tokens ?? this.#options.maskTokens,
+      maskTokens: asked.mask_prompt_tokens ?? this.#options.maskTokens,
       stopIds: new Set(this.model.stopIds),
     })
     return this.#answer(request, signal)
   }
 
-  /** Answers `/v1/chat/completions`. @throws as `complete`; InputError CHAT_*; UsageError MESSAGES */
-  async chat(body: ChatBody, signal: AbortSignal): Promise<Response> {
+  /** Answers `/v1/chat/completions`. @throws as `complete` */
+  chat({ asked, prompts }: Reading['chat'], signal: AbortSignal): Promise<Response> {
     const { tokenizer, model } = this
-    expectTemplate(this.#options.name, model.chatTemplate)
-    const { ids } = await model.chatPrompt(messagesOf(body.messages))
-    const { logprobs, top_logprobs: top, max_tokens: old, max_completion_tokens: most } = body
-    if ((top ?? 0) > 0 && !logprobs)
-      throw new UsageError('FIELD', `logprobs: expected true beside top_logprobs, got ${logprobs}`)
-    const likeliest = logprobs ? (top ?? 0) : null
+    const likeliest = asked.logprobs ? (asked.top_logprobs ?? 0) : null
     const form = chatForm({ tokenizer, likeliest, continues: false })
     const eosToken = model.chatTemplate?.eosToken ?? null
     const eosId = eosToken === null ? null : tokenizer.idOf(eosToken)
-    const request = this.#request(body, [{ ids, echo: null }], form, {
-      most: DEFAULT_ANSWER,
-      maxTokens: most ?? old ?? null,
+    const request = this.#request(asked, prompts, form, {
       likeliest,
       continues: false,
       maskTokens: 1,
@@ -158,73 +131,40 @@ export class TextService {
     return this.#answer(request, signal)
   }
 
-  /** The name of the model, if that is what a request asks for. @throws RequestError MODEL */
-  expectModel(name: string | null | undefined): void {
-    const known = [this.#options.name, this.model.name]
-    if (name === null || name === undefined || known.includes(name)) return
-    throw new RequestError(404, 'MODEL', `model: expected ${this.#options.name}, got another`)
-  }
-
-  /** @throws UsageError TOKENS for an id that the model does not have */
-  expectTokens(ids: readonly number[]): void {
-    const { vocabulary } = this.model.config
-    const outside = ids.find((id) => id >= vocabulary)
-    if (outside !== undefined)
-      throw new UsageError('TOKENS', `tokens: expected ids from 0 to ${vocabulary - 1}, got ${outside}`)
-  }
-
-  /** A request, checked against the model. */
   #request(
-    body: CommonBody,
-    prompts: readonly { readonly ids: readonly number[]; readonly echo: string | null }[],
+    asked: Asked<CommonBody>,
+    prompts: readonly ReadPrompt[],
     form: AnswerForm,
-    {
-      most,
-      maxTokens,
-      ...how
-    }: Pick<Choice, 'likeliest' | 'continues' | 'maskTokens' | 'stopIds'> & {
-      readonly most: number
-      readonly maxTokens: number | null
-    },
+    how: Pick<Choice, 'likeliest' | 'continues' | 'maskTokens' | 'stopIds'>,
   ): TextRequest {
-    this.expectModel(body.model)
     const { mode, cache, planning } = this.#options
-    const n = body.n ?? 1
+    const n = asked.n ?? 1
     const sampling = {
-      temperature: body.temperature ?? 1,
-      topP: body.top_p ?? 1,
-      topK: body.top_k ?? undefined,
+      temperature: asked.temperature ?? 1,
+      topP: asked.top_p ?? 1,
+      topK: asked.top_k ?? undefined,
     }
-    const seed = body.seed ?? this.#seeds.uint32()
-    const stops = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? [])
-    const choices = prompts.flatMap(({ ids, echo }) => {
-      const limit = this.#checkPrompt(ids, maxTokens, most)
-      const common = { ...how, ids: Int32Array.from(ids), echo, maxTokens: limit, stops, mode, cache }
-      return Array.from({ length: n }, (_, i) => ({ ...common, seed: (seed + i) >>> 0 }))
-    })
+    const seed = asked.seed ?? this.#seeds.uint32()
+    const stops = typeof asked.stop === 'string' ? [asked.stop] : (asked.stop ?? [])
+    const choices = prompts.flatMap((prompt) =>
+      Array.from({ length: n }, (_, i) => ({
+        ...how,
+        ...prompt,
+        stops,
+        mode,
+        cache,
+        seed: (seed + i) >>> 0,
+      })),
+    )
     return {
       form,
       choices,
       sampling,
-      planning: planningOf(body, planning),
+      planning: planningOf(asked, planning),
       promptTokens: prompts.reduce((total, { ids }) => total + ids.length, 0),
-      stream: body.stream ?? false,
-      includesUsage: body.stream_options?.include_usage ?? false,
+      stream: asked.stream ?? false,
+      includesUsage: asked.stream_options?.include_usage ?? false,
     }
-  }
-
-  /** The limit of tokens after a prompt. @throws UsageError PROMPT, TOKENS, CONTEXT_LENGTH */
-  #checkPrompt(ids: readonly number[], maxTokens: number | null, most: number): number {
-    const { positions } = this.model.config
-    if (ids.length === 0) throw new UsageError('PROMPT', 'prompt: expected at least one token, got none')
-    this.expectTokens(ids)
-    const limit = maxTokens ?? Math.min(most, Math.max(1, positions - ids.length))
-    if (ids.length + limit > positions)
-      throw new UsageError(
-        'CONTEXT_LENGTH',
-        `prompt and max_tokens: expected at most ${positions} positions together, got ${ids.length} + ${limit}`,
-      )
-    return limit
   }
 
   async #answer(request: TextRequest, signal: AbortSignal): Promise<Response> {
@@ -422,7 +362,7 @@ function usageOf(prompt: number, completion: number): Usage {
 }
 
 /** The planner options of a request; the server decides the others. A sparsity alone means the shadow planner. */
-function planningOf({ planner, sparsity, every, check }: CommonBody, usual: Planning): Planning {
+function planningOf({ planner, sparsity, every, check }: Asked<CommonBody>, usual: Planning): Planning {
   const asked = sparsity ?? null
   const { headSparsity, neuronSparsity, ...rest } = usual
   const shares = asked === null ? { headSparsity, neuronSparsity } : { sparsity: asked }
@@ -435,30 +375,4 @@ function planningOf({ planner, sparsity, every, check }: CommonBody, usual: Plan
     every: every ?? usual.every,
     check: check ?? usual.check,
   }
-}
-
-/** Refuses more texts than a request may ask for, before any is read. @throws UsageError CHOICES */
-function expectFew(prompts: number, n: number): void {
-  if (prompts * n > MAX_CHOICES)
-    throw new UsageError(
-      'CHOICES',
-      `prompt and n: expected at most ${MAX_CHOICES} texts, got ${prompts} x ${n}`,
-    )
-}
-
-/** The prompts of a request, each as text or ids. @throws UsageError PROMPT for none */
-function promptsOf(prompt: CompletionBody['prompt']): (string | readonly number[])[] {
-  if (typeof prompt === 'string') return [prompt]
-  if (prompt.length === 0) throw new UsageError('PROMPT', 'prompt: expected at least one token, got none')
-  return typeof prompt[0] === 'number'
-    ? [prompt as readonly number[]]
-    : [...(prompt as readonly string[] | readonly number[][])]
-}
-
-/** The messages of a chat, each with its parts as one text. */
-export function messagesOf(messages: ChatBody['messages']): ChatMessage[] {
-  return messages.map(({ role, content }) => ({
-    role,
-    content: typeof content === 'string' ? content : content.map(({ text }) => text).join(''),
-  }))
 }

@@ -49,6 +49,7 @@ interface ServeFlags extends ModelFlags, PlanFlags {
   readonly parallel: number
   readonly waiting: number
   readonly maskTokens: number
+  readonly read: number
   readonly stall: number
   readonly drain: number
 }
@@ -82,6 +83,7 @@ export function define(command: Command, session: Session): void {
       whole(1),
       8,
     ],
+    ['--read <seconds>', 'how long reading the body of a request may take', number(0.001, MAX_SECONDS), 10],
     ['--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60],
     ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 30],
   ])
@@ -108,7 +110,8 @@ function originFlag(origin: string): string {
 
 async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Promise<void> {
   await loadPlanFiles(opt, flags, true)
-  const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, stall, host, port } = flags
+  const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, read, stall, host, port } =
+    flags
   // What the flags ask for is refused at the start, not at the first request.
   const planning = { ...choiceOf(flags), planner, every, check }
   await opt.planner({ ...planning, mode })
@@ -125,10 +128,12 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
     origins: cors,
     seats: parallel,
     queue: waiting,
+    readTime: read * 1000,
     stall: stall * 1000,
     report: (error) => void session.note(error instanceof Error ? `${error.stack}` : String(error)),
   })
   const listening = await listenAt(server, host, port)
+  if (opt.chatTemplate) server.start()
   const shown = host.includes(':') ? `[${host}]` : host
   await session.print(`http://${shown}:${listening.port}\n`)
   if (!isLocal && apiKey === null)

@@ -1,0 +1,33 @@
+/**
+ * What reading needs of a model, as bytes in shared memory: a thread that starts makes its own of it, and nothing is copied on
+ * the thread that answers.
+ */
+import { createTokenizer } from '../io/tokenizer.ts'
+import type { Vocabulary } from '../io/vocabulary.ts'
+import type { ReadingModel } from './reading.ts'
+
+/** As JSON has it. */
+interface Packed extends Omit<ReadingModel, 'tokenizer'> {
+  readonly tokens: Omit<Vocabulary, 'ids' | 'special'> & {
+    readonly ids: readonly (readonly [string, number])[]
+    readonly special: readonly string[]
+  }
+}
+
+/** Packs a model. */
+export function packModel({ tokenizer, ...rest }: ReadingModel): Uint8Array {
+  const { ids, special, ...tokens } = tokenizer.vocabulary
+  const packed: Packed = { ...rest, tokens: { ...tokens, ids: [...ids], special: [...special] } }
+  const text = new TextEncoder().encode(JSON.stringify(packed))
+  const bytes = new Uint8Array(new SharedArrayBuffer(text.length))
+  bytes.set(text)
+  return bytes
+}
+
+/** The model of `packModel`. */
+export function unpackModel(bytes: Uint8Array): ReadingModel {
+  // Text cannot be decoded from shared memory.
+  const { tokens, ...rest } = JSON.parse(new TextDecoder().decode(bytes.slice())) as Packed
+  const vocabulary = { ...tokens, ids: new Map(tokens.ids), special: new Set(tokens.special) }
+  return { ...rest, tokenizer: createTokenizer(vocabulary) }
+}

@@ -1,0 +1,43 @@
+/**
+ * A thread that reads requests (readers.ts).
+ */
+import { listenAsThread } from '../platform/platform.ts'
+import { packError, type PackedError } from '../tensor/packed_error.ts'
+import { RequestError, type RefusalStatus } from './refusals.ts'
+import { unpackModel } from './packed_model.ts'
+import { RequestReader, type Reading } from './reading.ts'
+import type { BodyName } from './requests.ts'
+
+/** The first message is a packed model, every other one a request. */
+export type ToReader =
+  | { readonly model: Uint8Array }
+  | { readonly name: BodyName; readonly bytes: Uint8Array }
+
+/** That it has its model, and one answer to each request. */
+export type FromReader =
+  | { readonly ready: true }
+  | { readonly reading: Reading[BodyName] }
+  | {
+      readonly failure: PackedError
+      readonly status: RefusalStatus | null
+      readonly stack: string | undefined
+    }
+
+let reader: RequestReader | null = null
+
+const answer = listenAsThread((message) => {
+  const told = message as ToReader
+  if ('model' in told) {
+    reader = new RequestReader(unpackModel(told.model))
+    answer?.({ ready: true } satisfies FromReader)
+  } else answer?.(read(told.name, told.bytes))
+})
+
+function read(name: BodyName, bytes: Uint8Array): FromReader {
+  try {
+    return { reading: (reader as RequestReader).read(name, bytes, true) as Reading[BodyName] }
+  } catch (error) {
+    const status = error instanceof RequestError ? error.status : null
+    return { failure: packError(error), status, stack: (error as Error).stack }
+  }
+}
