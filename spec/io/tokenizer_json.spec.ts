@@ -170,6 +170,24 @@ test('a space before a text is put there and taken away', () => {
   expect([ids.map((id) => stream.push(id)).join(''), stream.end()]).toEqual(['a b', ''])
 })
 
+test('more combining marks in a row than normal forms are made of are refused where text is composed', () => {
+  const made = make({ ...smallTokenizer, normalizer: { type: 'NFC' } })
+  const plain = make(smallTokenizer)
+  const code = (of: Tokenizer, marks: number): string => {
+    try {
+      of.encode(`a${'\u0301'.repeat(marks)}`)
+    } catch (error) {
+      return (error as { code: string }).code
+    }
+    return 'taken'
+  }
+  expect([code(made, 30), code(made, 31), code(plain, 31)]).toEqual([
+    code(plain, 30),
+    'TEXT_MARKS',
+    code(plain, 30),
+  ])
+})
+
 test('text in another normal form is composed where the file says so', () => {
   const made = make({ ...smallTokenizer, normalizer: { type: 'NFC' } })
   expect(made.encode('e\u0301')).toEqual(make(smallTokenizer).encode('é'))

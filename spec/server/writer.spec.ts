@@ -358,6 +358,20 @@ describe('forms of a prompt', () => {
     expect(usage.completion_tokens).toBe(0)
   })
 
+  test('a long prompt is read in many steps, dense and under a planner', async () => {
+    const ids = new Int32Array(100).fill(5)
+    for (const planner of [null, await plannerOf({ planner: 'random', sparsity: 0.5, maskTokens: 1 })]) {
+      const steps = writeText(opt.model, opt.tokenizer as NonNullable<typeof opt.tokenizer>, {
+        ...taskOf(ids, planner, 1),
+        echo: null,
+      })
+      let before = 0
+      while (steps.next().value === null) before++
+      expect(before).toBeGreaterThanOrEqual(planner ? 10 * opt.config.layers : 4)
+      steps.return({ end: 'length', tokens: 0, mask: null, decisions: 0, checked: null })
+    }
+  })
+
   test('an end token is counted and told, and no part of the text', () => {
     const ids = Int32Array.from(opt.encode('The captain', { prefix: true }))
     const written = (

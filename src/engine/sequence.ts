@@ -70,6 +70,9 @@ export type StrategyCounts = Readonly<Record<ExecutionStrategy, number>>
 /** Which positions' logits a feed hands back. */
 export type LogitsWanted = 'all' | 'last' | 'none'
 
+/** The most tokens that run without a pause in a layer. */
+const AT_ONCE = 32
+
 /** A sequence in the making. Made by `LanguageModel.begin`; give it back with `dispose`. */
 export class Sequence {
   readonly model: LoadedModel
@@ -146,6 +149,16 @@ export class Sequence {
    *   PLANNER_MASK, MASK_SHAPE or MASK_VALUE for a planner's mask. Segments that ran before the planner failed stay fed.
    */
   feed(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
+    return finish(this.#feed(tokens, logits, false))
+  }
+
+  /**
+   * Runs tokens as `feed` does, and yields null after each operation on more than a few of them, so that a long prompt, which runs as a
+   * whole where a planner is asked for it, does not hold up what else is to be done. A sequence that is left in between is of
+   * no further use.
+   * @throws as `feed`
+   */
+  feedInSteps(tokens: Int32Array, logits: LogitsWanted = 'last'): Generator<null, Float32Array, void> {
     return this.#feed(tokens, logits, false)
   }
 
@@ -163,10 +176,10 @@ export class Sequence {
         'PREFILL',
         'dense feed: expected a prompt that ran dense before it, so that the cache has all heads, got another',
       )
-    return this.#feed(tokens, logits, true)
+    return finish(this.#feed(tokens, logits, true))
   }
 
-  #feed(tokens: Int32Array, logits: LogitsWanted, unmasked: boolean): Float32Array {
+  *#feed(tokens: Int32Array, logits: LogitsWanted, unmasked: boolean): Generator<null, Float32Array, void> {
     const { vocabulary: V } = this.model.config
     const T = tokens.length
     let rows: Float32Array = new Float32Array(logits === 'all' ? T * V : 0)
@@ -175,7 +188,7 @@ export class Sequence {
         this.#eachChunk(count, (at, some) => rows.set(this.#logits(stream, at, some), (start + at) * V))
       else if (logits === 'last' && start + count === T) rows = this.#logits(stream, count - 1, 1)
     }
-    this.#run(tokens, read, unmasked)
+    yield* this.#run(tokens, read, unmasked)
     return rows
   }
 
@@ -203,9 +216,9 @@ export class Sequence {
         backend.free(nll)
       }
     }
-    this.#run(tokens, (stream, start, count) =>
-      this.#eachChunk(count, (from, rows) => scoreChunk(stream, from, rows, start + from)),
-    )
+    const read = (stream: Buffer, start: number, count: number): void =>
+      this.#eachChunk(count, (from, rows) => scoreChunk(stream, from, rows, start + from))
+    finish(this.#run(tokens, read))
     return scores
   }
 
@@ -260,11 +273,11 @@ export class Sequence {
    * @param each is given a segment's stream [count, D], which stays in scratch, and its place
    * @param unmasked whether no mask applies to them
    */
-  #run(
+  *#run(
     tokens: Int32Array,
     each: (stream: Buffer, start: number, count: number) => void,
     unmasked = false,
-  ): void {
+  ): Generator<null, void, void> {
     const T = tokens.length
     const past = this.#length
     if (this.#disposed) throw new UsageError('DISPOSED', 'the sequence has been disposed')
@@ -273,14 +286,18 @@ export class Sequence {
     const segments = unmasked ? null : this.#schedule?.segments(past, T)
     for (const segment of segments ?? [{ past, T, asks: false }]) {
       const start = segment.past - past
-      each(this.#runSegment(segment, tokens.subarray(start, start + segment.T), unmasked), start, segment.T)
+      each(
+        yield* this.#runSegment(segment, tokens.subarray(start, start + segment.T), unmasked),
+        start,
+        segment.T,
+      )
       if (segment.asks) this.#decisions++
     }
     if (past === 0) this.#prompt = T
   }
 
   /** The layers over a segment; returns the stream leaving the last one, in the model's first backend. */
-  #runSegment(segment: Segment, tokens: Int32Array, unmasked: boolean): Buffer {
+  *#runSegment(segment: Segment, tokens: Int32Array, unmasked: boolean): Generator<null, Buffer, void> {
     const { model } = this
     const { past, T } = segment
     const { backend: home } = model
@@ -313,7 +330,7 @@ export class Sequence {
       }
       this.#askBefore(segment, layer, isDense)
       const read = channels ? this.#channelsOf(segment, layer, pass) : null
-      this.#runLayer(pass, layer, unmasked, read, asks)
+      yield* this.#runLayer(pass, layer, unmasked, read, asks)
     }
     const end = model.config.layers
     if (pass.backend !== home) this.#moveStream(end, pass.backend, home, T)
@@ -341,7 +358,13 @@ export class Sequence {
   }
 
   /** The steps of a layer. What asks is called when its value is there, and may bring the layer under a mask. */
-  #runLayer(pass: Pass, layer: number, unmasked: boolean, read: ReadChannels | null, asks: Asks): void {
+  *#runLayer(
+    pass: Pass,
+    layer: number,
+    unmasked: boolean,
+    read: ReadChannels | null,
+    asks: Asks,
+  ): Generator<null, void, void> {
     const { backend, T } = pass
     const section = this.#sectionOf(layer)
     const active = (): ActiveLayer => (unmasked ? this.#whole[layer + 1] : this.#layers[layer])
@@ -354,6 +377,7 @@ export class Sequence {
     try {
       for (let i = 0; i < instructions.length; i++) {
         runStep(pass, instructions[i], frame, cacheOf, read)
+        if (T > AT_ONCE) yield null
         const place = i + 1
         if (place === heads.inner) {
           asks.context(layer, frame[place])
@@ -557,6 +581,14 @@ export class Sequence {
     const pass = passOf(this.model, backend, 0, rows)
     for (const instruction of instructions) runStep(pass, instruction, frame, noCache)
     return frame[section.steps.length]
+  }
+}
+
+/** What a generator returns. */
+function finish<Value>(steps: Generator<null, Value, void>): Value {
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done) return value
   }
 }
 

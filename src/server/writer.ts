@@ -3,8 +3,8 @@
  * texts. A writer is a generator: each `next` is one step, and `return` frees what it holds.
  *
  * The tokens are those of `ShadowModel.generate` with the same seed. Where they are checked dense, those that are not yet
- * checked are held back. A dense prompt is read in parts, so that others get their turns; under a planner it is one step,
- * since the planner is asked for the prompt as a whole.
+ * checked are held back. A dense prompt is read in parts, so that others get their turns; under a planner, which is asked for the
+ * prompt as a whole, a step is one operation on it.
  *
  * Echoed log-probabilities under a planner: which part of the prompt is the answer that a client scores is not known here, and
  * a mask must not be decided from a token that it then scores. So the planner is shown the first `maskTokens` tokens only, all
@@ -177,7 +177,7 @@ function* readPrompt(model: LanguageModel, task: WritingTask): Generator<null, R
   try {
     let logits: Float32Array | null = null
     if (seen > 0) {
-      logits = sequence.feed(ids.subarray(0, seen), 'last')
+      logits = yield* sequence.feedInSteps(ids.subarray(0, seen), 'last')
       if (isScored) score(logits, seen - 1, 1)
       yield null
     }

@@ -85,7 +85,7 @@ export function define(command: Command, session: Session): void {
     ],
     ['--read <seconds>', 'how long reading the body of a request may take', number(0.001, MAX_SECONDS), 10],
     ['--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60],
-    ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 30],
+    ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 4],
   ])
   addFlags(command, 'model')
   addFlags(addPlanFlags(command, generationPlanners, 'dense'), 'every', 'check')
