@@ -120,6 +120,7 @@ describe('values separated by commas', () => {
   test('are in ascending order if they are shares', () => {
     const shares = sharesOf('--sparsity <list>', 'how much')
     expect(parsed(shares, '0.8, 0.5,0.8')).toEqual([0.5, 0.8])
+    expect(parsed(shares, '0.5,1e-7')).toEqual([1e-7, 0.5])
     expect(() => parsed(shares, '0.5,,0.7')).toThrow('got nothing')
   })
 

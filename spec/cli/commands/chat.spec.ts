@@ -154,8 +154,10 @@ describe('through a pipe', () => {
   test('ctrl-C ends the program with 130', async () => {
     const args = ['chat', '-m', model, '--max-tokens', '300', '--temperature', '9']
     const interruptWhen = ({ stdout }: { stdout: string }): boolean => stdout !== ''
-    const { code, stderr } = await runInside(args, { input: ['a', 'a'], interruptWhen })
+    const { code, stdout, stderr } = await runInside(args, { input: ['a', 'a'], interruptWhen })
     expect([code, stderr]).toEqual([130, 'shadowllm: interrupted [INTERRUPTED]\n'])
+    // What was printed when it was pressed, and not 300 tokens.
+    expect(stdout.length).toBeLessThan(100)
   })
 
   test('a model without a template, and a planner without its file, are refused at the start', async () => {

@@ -39,8 +39,9 @@ describe('perplexity', () => {
     const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, ...args])
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toMatch(/^sea\.txt|^\/.*sea\.txt: 1 pages, 96 words, 464 bytes\n/)
+    // Four significant digits.
     expect(stdout).toMatch(
-      /\ndense, whole stream: [\d.]+ per token, of \d+; context 256, stride 256, a first token at the start\n/,
+      /\ndense, whole stream: (?:\d{4,}|\d{3}\.\d|\d{2}\.\d{2}|\d\.\d{3}) per token, of \d+; context 256, stride 256, a first token at the start\n/,
     )
     expect(stdout).toMatch(/\ndense, whole pages: [\d.]+ per word, of \d+ tokens, .* bits per byte [\d.]+\n/)
     // The dense value beside masks is of fewer tokens, and has a name of its own.
