@@ -35,8 +35,10 @@ export interface AnswerHead {
 export interface AnswerForm {
   /** Before the name of an answer. */
   readonly prefix: 'cmpl' | 'chatcmpl'
-  /** The whole answer. */
-  whole(head: AnswerHead, choices: readonly WholeChoice[], usage: Usage): object
+  /** What an answer is that is no stream. */
+  readonly object: 'text_completion' | 'chat.completion'
+  /** A text of it. @param index its place */
+  whole(index: number, choice: WholeChoice): object
   /** The event of a piece; null if it has nothing to tell. @param choice its index */
   piece(head: AnswerHead, choice: number, piece: Piece, isFirst: boolean): object | null
   /** The event of the end of a text. */
@@ -83,16 +85,12 @@ export function completionForm({ tokenizer, likeliest, continues }: FormOptions)
   }
   return {
     prefix: 'cmpl',
-    whole: (head, choices, usage) => ({
-      ...head,
-      object,
-      choices: choices.map((choice, index) => ({
-        index,
-        text: choice.text,
-        logprobs: logprobs(index, choice.scores),
-        ...endOf(choice),
-      })),
-      usage,
+    object,
+    whole: (index, choice) => ({
+      index,
+      text: choice.text,
+      logprobs: logprobs(index, choice.scores),
+      ...endOf(choice),
     }),
     piece: (head, index, { text, scores }) =>
       text === '' && scores.length === 0
@@ -118,16 +116,12 @@ export function chatForm({ tokenizer, likeliest }: FormOptions): AnswerForm {
     likeliest === null ? null : chatTokens(tokenizer, scores, likeliest)
   return {
     prefix: 'chatcmpl',
-    whole: (head, choices, usage) => ({
-      ...head,
-      object: 'chat.completion',
-      choices: choices.map((choice, index) => ({
-        index,
-        message: { role: 'assistant', content: choice.text, refusal: null },
-        logprobs: logprobs(choice.scores),
-        ...endOf(choice),
-      })),
-      usage,
+    object: 'chat.completion',
+    whole: (index, choice) => ({
+      index,
+      message: { role: 'assistant', content: choice.text, refusal: null },
+      logprobs: logprobs(choice.scores),
+      ...endOf(choice),
     }),
     piece: (head, index, { text, scores }, isFirst) =>
       text === '' && scores.length === 0 && !isFirst

@@ -23,7 +23,6 @@ import {
   type AnswerHead,
   type ChoiceEnd,
   type Usage,
-  type WholeChoice,
 } from './answers.ts'
 import type { Metrics } from './metrics.ts'
 import { refusalOf, RequestError } from './refusals.ts'
@@ -334,27 +333,31 @@ class StallTimer {
   }
 }
 
-/** The answer as one object. */
+/** The answer as one object, of which each text is written when it has ended: they may be many megabytes together. */
 async function whole(
-  { form, choices, promptTokens }: TextRequest,
+  { form, promptTokens }: TextRequest,
   head: AnswerHead,
   events: AsyncGenerator<Event, void, void>,
 ): Promise<Response> {
-  const texts = choices.map(() => '')
-  const scores = choices.map((): Piece['scores'][number][] => [])
-  const ends: ChoiceEnd[] = []
+  const choices: string[] = []
+  let text = ''
+  let scores: Piece['scores'][number][] = []
   let completionTokens = 0
   for await (const event of events) {
     if ('end' in event) {
-      ends.push(event.end)
+      choices.push(JSON.stringify(form.whole(event.choice, { ...event.end, text, scores })))
       completionTokens += event.tokens
+      text = ''
+      scores = []
     } else {
-      texts[event.choice] += event.piece.text
-      for (const score of event.piece.scores) scores[event.choice].push(score)
+      text += event.piece.text
+      for (const score of event.piece.scores) scores.push(score)
     }
   }
-  const answers = ends.map((end, i): WholeChoice => ({ ...end, text: texts[i], scores: scores[i] }))
-  return Response.json(form.whole(head, answers, usageOf(promptTokens, completionTokens)))
+  const beginning = JSON.stringify({ ...head, object: form.object }).slice(0, -1)
+  const usage = JSON.stringify(usageOf(promptTokens, completionTokens))
+  const answer = `${beginning},"choices":[${choices.join()}],"usage":${usage}}`
+  return new Response(answer, { headers: { 'content-type': 'application/json' } })
 }
 
 function usageOf(prompt: number, completion: number): Usage {
