@@ -28,6 +28,8 @@ export const amounts = {
   texts: { most: 128, unit: 'texts', code: 'CHOICES', status: 400 },
   /** UTF-16 units of one text that becomes tokens. One word of so many takes 130 MB. */
   characters: { most: 2 ** 19, unit: 'characters', code: 'TEXT_LENGTH', status: 400 },
+  /** Ids of one list that becomes text. */
+  ids: { most: 2 ** 19, unit: 'ids', code: 'TOKENS', status: 400 },
   /** The likeliest tokens told at each place. */
   likeliest: { most: 20, unit: 'tokens', code: 'FIELD', status: 400 },
   stops: { most: 16, unit: 'texts', code: 'FIELD', status: 400 },
@@ -43,7 +45,7 @@ export const READ_AT_ONCE = 2 ** 12
 /** The largest body that is read before longer ones. */
 export const READ_SOON = 2 ** 14
 /** The heap of a thread that reads bodies, in MiB. */
-export const READER_HEAP = 512
+export const READER_HEAP = 256
 
 /** Counts what a request brings. @throws RequestError with the code of the limit for more */
 export function expectAmount(name: AmountName, subject: string, count: number): void {

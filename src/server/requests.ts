@@ -141,7 +141,7 @@ const tokenize = v.object({
 
 const detokenize = v.object({
   model: text,
-  tokens: limited(v.custom<readonly number[]>(isIds, 'a list of ids'), 'bytes'),
+  tokens: limited(v.custom<readonly number[]>(isIds, 'a list of ids'), 'ids'),
 })
 
 /** A request for completions. */
