@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
 import { writeChatModel } from '../library/chat_model.ts'
-import { MAX_BODIES, MAX_BODY } from '../../src/server/requests.ts'
+import { MAX_BODIES, MAX_BODY } from '../../src/server/body_bytes.ts'
 import { ask, complete, eventsOf, requestOf, serverOf, type Completion, type Refused } from './served.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-server-'))

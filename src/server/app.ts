@@ -8,9 +8,10 @@ import { cors } from 'hono/cors'
 import { timingSafeEqual } from 'hono/utils/buffer'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { HeldBytes, type BodyPatience } from './body_bytes.ts'
 import { Metrics } from './metrics.ts'
 import { refusalOf, RequestError } from './refusals.ts'
-import { bodies, HeldBytes, readBody } from './requests.ts'
+import { bodies, readBody } from './requests.ts'
 import { Scheduler, type Limits } from './scheduler.ts'
 import { messagesOf, TextService, type ServiceOptions } from './text_service.ts'
 import { spellToken } from './token_texts.ts'
@@ -26,6 +27,8 @@ export interface ServerOptions extends ServiceOptions, Limits {
    * rebinding).
    */
   readonly isLocal: boolean
+  /** How long bodies may take; default: a minute, and ten seconds without a byte. */
+  readonly bodyPatience?: BodyPatience
 }
 
 /** The status of an answer that nobody waits for. */
@@ -48,7 +51,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   const metrics = new Metrics()
   const texts = new TextService(model, options, scheduler, metrics)
   const { tokenizer } = texts
-  const held = new HeldBytes()
+  const held = new HeldBytes(options.bodyPatience)
   const app = new Hono()
   const named = new Set(origins.filter((origin) => origin !== '*').map((origin) => new URL(origin).host))
   const created = Math.floor(Date.now() / 1000)

@@ -9,7 +9,7 @@
 import { ShadowError } from '../tensor/errors.ts'
 
 /** A status of a refusal. */
-export type RefusalStatus = 400 | 401 | 403 | 404 | 405 | 413 | 415 | 429 | 503
+export type RefusalStatus = 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 429 | 503
 
 /** A refused request. */
 export class RequestError extends ShadowError {

@@ -1,7 +1,7 @@
 /**
  * The bodies of requests: JSON that nobody has checked, made into checked values or refused.
  *
- * Bodies have bounded bytes, nesting, prompts and choices. A field that is not known is refused by name, and so is one that is
+ * Bodies have bounded nesting, prompts and choices (body_bytes.ts bounds their bytes and their time). A field that is not known is refused by name, and so is one that is
  * known and not supported, unless it has the value that changes nothing: an option is never ignored. Only fields by which
  * clients label their requests are taken and not used.
  */
@@ -17,12 +17,9 @@ import { everyOption } from '../masks/planner.ts'
 import { checkOptionNames, describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { seedOption, type OptionRecord } from '../tensor/option.ts'
+import { readBytes, type HeldBytes } from './body_bytes.ts'
 import { RequestError } from './refusals.ts'
 
-/** The most bytes of a body. */
-export const MAX_BODY = 2 ** 22
-/** The most bytes of all bodies that are being read. */
-export const MAX_BODIES = 2 ** 26
 /** The most lists and objects of a body: a chat has one for each message, or two with its parts. */
 export const MAX_CONTAINERS = 2 ** 16
 /** The most texts that one request asks for: prompts times `n`. */
@@ -155,7 +152,7 @@ export const bodies = { completion, chat, tokenize, detokenize } as const
 /**
  * Reads the body of a request.
  * @param held of all bodies of the server
- * @throws RequestError CONTENT_TYPE, BODY_SIZE, BODIES; InputError JSON_*; UsageError OPTION_NAME, the codes of options, and
+ * @throws RequestError CONTENT_TYPE, BODY_SIZE, BODY_TIME, BODIES; InputError JSON_*; UsageError OPTION_NAME, the codes of options, and
  *   FIELD for other fields
  */
 export async function readBody<Fields extends v.ObjectEntries>(
@@ -183,46 +180,4 @@ export async function readBody<Fields extends v.ObjectEntries>(
     subject: '',
     error: UsageError,
   })
-}
-
-/** How many bytes of bodies a server holds while they come. */
-export class HeldBytes {
-  #count = 0
-
-  /** Takes more bytes, or gives some back. @throws RequestError BODIES for more than there is room for */
-  add(bytes: number): void {
-    if (bytes > 0 && this.#count + bytes > MAX_BODIES)
-      throw new RequestError(
-        503,
-        'BODIES',
-        `bodies: expected at most ${MAX_BODIES} bytes of them at a time, got more; try again`,
-        { 'retry-after': '1' },
-      )
-    this.#count += bytes
-  }
-}
-
-async function readBytes(request: Request, held: HeldBytes): Promise<Uint8Array> {
-  const tooLong = (): RequestError =>
-    new RequestError(413, 'BODY_SIZE', `body: expected at most ${MAX_BODY} bytes, got more`)
-  if (Number(request.headers.get('content-length')) > MAX_BODY) throw tooLong()
-  const parts: Uint8Array[] = []
-  let size = 0
-  try {
-    for await (const part of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-      if (size + part.length > MAX_BODY) throw tooLong()
-      held.add(part.length)
-      size += part.length
-      parts.push(part)
-    }
-  } finally {
-    held.add(-size)
-  }
-  const bytes = new Uint8Array(size)
-  let at = 0
-  for (const one of parts) {
-    bytes.set(one, at)
-    at += one.length
-  }
-  return bytes
 }

@@ -73,3 +73,11 @@ test('a variable that is no key is refused', async () => {
   expect(stderr).toMatch(/^shadowllm: [^\n]*visible characters[^\n]* \[API_KEY\]\n$/)
   expect([code, statuses]).toEqual([2, []])
 })
+
+test('fewer connections than requests that may compute and wait are refused at the start', async () => {
+  const flags = ['--parallel', '3', '--waiting', '4', '--connections']
+  const { code, stderr } = await answersWith(undefined, ...flags, '7')
+  expect(stderr).toMatch(/^shadowllm: --connections: expected more than 7, [^\n]* \[CONNECTIONS\]\n$/)
+  expect(code).toBe(2)
+  expect((await answersWith(undefined, ...flags, '8')).code).toBe(0)
+})

@@ -48,12 +48,15 @@ interface ServeFlags extends ModelFlags, PlanFlags {
   readonly cors: readonly string[]
   readonly parallel: number
   readonly waiting: number
+  readonly connections?: number
   readonly maskTokens: number
   readonly stall: number
   readonly drain: number
 }
 
 const MAX_SECONDS = 86_400
+/** Open connections, where requests that compute and wait are fewer than half of them. */
+const CONNECTIONS = 512
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
@@ -76,6 +79,11 @@ export function define(command: Command, session: Session): void {
       .default([], 'none'),
     ['--parallel <count>', 'requests that compute in turn; each holds a cache', whole(1, 1024), 16],
     ['--waiting <count>', 'requests that wait; further ones are refused', whole(0, 65_536), 64],
+    [
+      '--connections <count>',
+      `open connections; further ones are refused (default: ${CONNECTIONS}, or twice --parallel and --waiting together)`,
+      whole(1, 2 ** 20),
+    ],
     [
       '--mask-tokens <count>',
       'first tokens of an echoed prompt that planners see, where log-probabilities are asked for',
@@ -108,7 +116,8 @@ function originFlag(origin: string): string {
 
 async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Promise<void> {
   await loadPlanFiles(opt, flags, true)
-  const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, stall, host, port } = flags
+  const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, stall, host } = flags
+  const connections = connectionsOf(flags)
   // What the flags ask for is refused at the start, not at the first request.
   const planning = { ...choiceOf(flags), planner, every, check }
   await opt.planner({ ...planning, mode })
@@ -128,7 +137,7 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
     stall: stall * 1000,
     report: (error) => void session.note(error instanceof Error ? `${error.stack}` : String(error)),
   })
-  const listening = await listenAt(server, host, port)
+  const listening = await listenAt(server, flags, connections)
   const shown = host.includes(':') ? `[${host}]` : host
   await session.print(`http://${shown}:${listening.port}\n`)
   if (!isLocal && apiKey === null)
@@ -139,16 +148,37 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
   await endServer(server, listening, flags.drain)
 }
 
+/** The most open connections. @throws UsageError CONNECTIONS for fewer than there may be requests */
+function connectionsOf({ parallel, waiting, connections }: ServeFlags): number {
+  const requests = parallel + waiting
+  if (connections === undefined) return Math.max(CONNECTIONS, 2 * requests)
+  if (connections > requests) return connections
+  throw new UsageError(
+    'CONNECTIONS',
+    `--connections: expected more than ${requests}, which --parallel and --waiting are together, got ${connections}`,
+  )
+}
+
 /** @throws UsageError ADDRESS, MissingError PORT */
-async function listenAt(server: Server, host: string, port: number): Promise<Listening> {
-  const refuse = (reason: string): Response => {
-    const { status, body } = refusalOf(
-      new RequestError(400, 'ADDRESS', `request: expected ${reason}, got another`),
-    )
-    return Response.json(body, { status })
+async function listenAt(server: Server, { host, port }: ServeFlags, connections: number): Promise<Listening> {
+  const answer = (error: RequestError): Response => {
+    const { status, headers, body } = refusalOf(error)
+    return Response.json(body, { status, headers })
   }
+  const refuse = (reason: string): Response =>
+    answer(new RequestError(400, 'ADDRESS', `request: expected ${reason}, got another`))
+  const refuseConnection = (): Response =>
+    answer(
+      new RequestError(
+        503,
+        'CONNECTIONS',
+        `connections: expected at most ${connections} at a time, got more; try again`,
+        { 'retry-after': '1', connection: 'close' },
+      ),
+    )
+  const options = { host, port, refuse, connections, refuseConnection }
   try {
-    return await listen((request) => server.fetch(request), { host, port, refuse })
+    return await listen((request) => server.fetch(request), options)
   } catch (error) {
     const code = String((error as { code?: unknown }).code ?? (error as Error).name)
     const address = `${host}:${port}`
