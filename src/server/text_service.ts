@@ -51,7 +51,7 @@ export interface ServiceOptions {
   readonly maskTokens: number
   /** Milliseconds after which a stream ends that nobody reads. */
   readonly stall: number
-  /** Is told of bugs, whose text no client sees. */
+  /** Is told of what is no fault of a request: bugs, whose text no client sees, and logits that are not finite. */
   readonly report: (error: unknown) => void
 }
 

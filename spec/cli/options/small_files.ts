@@ -55,10 +55,16 @@ function writeDescription(folder: string, layers = smallConfig.layers, vocabular
   )
 }
 
-/** Writes a model. @param folder it is made */
-export async function writeModel(folder: string, seed: number): Promise<void> {
+/**
+ * Writes a model.
+ * @param folder it is made
+ * @param overflows whether its weights, each finite, make logits that are not
+ */
+export async function writeModel(folder: string, seed: number, overflows = false): Promise<void> {
   writeDescription(folder)
   const weights = initialWeights(smallConfig, { seed, deviation: 0.3, biasDeviation: 0.1 })
+  if (overflows)
+    for (const [name, { values }] of weights) if (name.includes('decoder.final_layer_norm')) values.fill(3e38)
   const tensors = [...weights].map(
     ([name, { shape, values }]) => [name, { dtype: 'F32', shape, data: values as Float32Array }] as const,
   )

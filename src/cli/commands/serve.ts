@@ -9,7 +9,7 @@ import { generationPlanners, type GenerationPlanner } from '../../library/planne
 import { createServer, isLoopback, type Server } from '../../server/app.ts'
 import { RequestError, refusalOf } from '../../server/refusals.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
-import { MissingError, UsageError } from '../../tensor/errors.ts'
+import { MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
@@ -135,7 +135,14 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
     seats: parallel,
     queue: waiting,
     stall: stall * 1000,
-    report: (error) => void session.note(error instanceof Error ? `${error.stack}` : String(error)),
+    report: (error) =>
+      void session.note(
+        error instanceof ShadowError
+          ? error.message
+          : error instanceof Error
+            ? `${error.stack}`
+            : String(error),
+      ),
   })
   const listening = await listenAt(server, flags, connections)
   const shown = host.includes(':') ? `[${host}]` : host
