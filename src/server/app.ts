@@ -7,6 +7,7 @@ import { Hono, type Context } from 'hono'
 import { cors } from 'hono/cors'
 import { timingSafeEqual } from 'hono/utils/buffer'
 import type { ShadowModel } from '../library/shadow_model.ts'
+import { isLoopback } from '../platform/loopback.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { HeldBytes, type BodyPatience } from './body_bytes.ts'
 import { Metrics } from './metrics.ts'
@@ -168,11 +169,6 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     drain: () => scheduler.drain(),
     end: () => scheduler.end(),
   }
-}
-
-/** Whether a host is this machine, reached from nowhere else. */
-export function isLoopback(host: string): boolean {
-  return /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i.test(host)
 }
 
 async function hasKey(header: string | undefined, key: string): Promise<boolean> {

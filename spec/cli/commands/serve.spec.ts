@@ -81,3 +81,12 @@ test('fewer connections than requests that may compute and wait are refused at t
   expect(code).toBe(2)
   expect((await answersWith(undefined, ...flags, '8')).code).toBe(0)
 })
+
+test('no example of the help has a key on the command line', async () => {
+  let help = ''
+  await runCommandLine(quietSession((text) => (help += text), ['serve', '--help']))
+  const examples = help.split('\n').filter((line) => line.startsWith('  $ '))
+  expect(examples.length).toBeGreaterThan(1)
+  expect(examples.filter((line) => line.includes('--api-key'))).toEqual([])
+  expect(help).toContain('A key belongs into SHADOWLLM_API_KEY')
+})

@@ -5,8 +5,9 @@ import { Option, type Command } from 'commander'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { MaskMode } from '../../engine/active_layer.ts'
 import { listen, type Listening } from '../../platform/http_server.ts'
+import { isLoopback } from '../../platform/loopback.ts'
 import { generationPlanners, type GenerationPlanner } from '../../library/planner_options.ts'
-import { createServer, isLoopback, type Server } from '../../server/app.ts'
+import { createServer, type Server } from '../../server/app.ts'
 import { RequestError, refusalOf } from '../../server/refusals.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
@@ -28,7 +29,8 @@ A request may have its own planner, sparsity, every and check. Of a text that is
 checked yet. A prompt that is echoed with log-probabilities is masked by its first
 tokens alone: --mask-tokens, or mask_prompt_tokens of the request. docs/guides/serve.md has the details.
 
-SIGTERM or ctrl-C ends the server once it has answered what it has taken. SHADOWLLM_API_KEY may hold the key.
+SIGTERM or ctrl-C ends the server once it has answered what it has taken. A key belongs into SHADOWLLM_API_KEY: other users of
+the machine can read --api-key in the list of processes.
 
 Examples:
   $ shadowllm serve --port 8080
