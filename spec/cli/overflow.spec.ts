@@ -16,7 +16,7 @@ import { runInside } from './run_inside.ts'
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-overflow-'))
 const [model, text, output] = ['model', 'a.txt', 'c'].map((name) => join(folder, name))
 beforeAll(async () => {
-  await writeModel(model, 3, true)
+  await writeModel(model, 3, { overflows: true })
   writeFileSync(text, 'one two three four five six seven eight nine ten eleven twelve '.repeat(3))
 })
 afterAll(() => rmSync(folder, { recursive: true }))

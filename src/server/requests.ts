@@ -26,6 +26,8 @@ export const MAX_CONTAINERS = 2 ** 16
 export const MAX_CHOICES = 128
 /** The most of the likeliest tokens that can be asked for. */
 export const MAX_LIKELIEST = 20
+/** The most log-probabilities of one answer, which is at most about 100 MiB long then: it is one text, and V8's longest has 512 MiB. */
+export const MAX_SCORES = 2 ** 20
 const MAX_STOPS = 16
 /** The longest stop text, in UTF-16 units. */
 const MAX_STOP = 1024
@@ -180,4 +182,18 @@ export async function readBody<Fields extends v.ObjectEntries>(
     subject: '',
     error: UsageError,
   })
+}
+
+/**
+ * Refuses more log-probabilities than an answer may have, before any is computed.
+ * @param tokens that are echoed or written, of all texts
+ * @param likeliest how many of the likeliest each has beside its own; null for no log-probabilities
+ * @throws UsageError SCORES
+ */
+export function expectFewScores(tokens: number, likeliest: number | null): void {
+  if (likeliest === null || tokens * (likeliest + 1) <= MAX_SCORES) return
+  throw new UsageError(
+    'SCORES',
+    `logprobs: expected at most ${MAX_SCORES} log-probabilities in an answer, got ${tokens} tokens x ${likeliest + 1}`,
+  )
 }

@@ -29,7 +29,13 @@ import {
 } from './answers.ts'
 import type { Metrics } from './metrics.ts'
 import { refusalOf, RequestError } from './refusals.ts'
-import { MAX_CHOICES, type ChatBody, type CommonBody, type CompletionBody } from './requests.ts'
+import {
+  expectFewScores,
+  MAX_CHOICES,
+  type ChatBody,
+  type CommonBody,
+  type CompletionBody,
+} from './requests.ts'
 import type { Scheduler, Seat } from './scheduler.ts'
 import { writeText, type Piece, type WritingTask } from './writer.ts'
 
@@ -202,6 +208,11 @@ export class TextService {
       const common = { ...how, ids: Int32Array.from(ids), echo, maxTokens: limit, stops, mode, cache }
       return Array.from({ length: n }, (_, i) => ({ ...common, seed: (seed + i) >>> 0 }))
     })
+    const tokens = choices.map(({ ids, echo, maxTokens: limit }) => limit + (echo === null ? 0 : ids.length))
+    expectFewScores(
+      tokens.reduce((total, count) => total + count, 0),
+      how.likeliest,
+    )
     return {
       form,
       choices,
