@@ -13,6 +13,7 @@ import OpenAI, { APIError, AuthenticationError, BadRequestError, NotFoundError, 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
 import { listen, type Listening } from '../../src/platform/http_server.ts'
+import { nextTurn } from '../../src/platform/pause.ts'
 import { runtime } from '../../src/platform/platform.ts'
 import type { Server } from '../../src/server/app.ts'
 import { kills, law, lawAlways, stateLaw } from '../harness/seed.ts'
@@ -377,6 +378,8 @@ describe('what stays on the socket', () => {
     const busy = await connect(at)
     await busy.send(half)
     await turns(4)
+    // As steps of a model do: timers come next, before what is on the socket.
+    await nextTurn()
     const sent = busy.send(right.slice(-10))
     const until = performance.now() + 2 * part
     while (performance.now() < until);
