@@ -100,7 +100,9 @@ async function serve(): Promise<void> {
     report: (error) => void process.stderr.write(`${(error as Error).stack}\n`),
   })
   const refuse = (): Response => new Response(null, { status: 400 })
-  const socket = await listen((one) => server.fetch(one), { host: '127.0.0.1', port: 0, refuse })
+  const refuseConnection = (): Response => new Response(null, { status: 503 })
+  const where = { host: '127.0.0.1', port: 0, refuse, connections: 512, refuseConnection }
+  const socket = await listen((one) => server.fetch(one), where)
   const tell = (value: unknown): Promise<void> => write('stdout', `${JSON.stringify(value)}\n`)
   await tell(socket.port)
   let cycle = 0

@@ -234,6 +234,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       wrong: usage('ORIGIN', 'an origin', '', 'example.org', 'https://example.org/', 'null'),
     },
     '--parallel <count>': whole(1, '1025'),
+    '--connections <count>': whole(1, '1048577'),
     '--waiting <count>': whole(0, '65537'),
     '--mask-tokens <count>': whole(1),
     '--stall <seconds>': number('0', '-1', '86401'),

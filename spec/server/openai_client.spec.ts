@@ -13,9 +13,10 @@ import OpenAI, { APIError, AuthenticationError, BadRequestError, NotFoundError, 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
 import { listen, type Listening } from '../../src/platform/http_server.ts'
+import { nextTurn } from '../../src/platform/pause.ts'
 import { runtime } from '../../src/platform/platform.ts'
 import type { Server } from '../../src/server/app.ts'
-import { law } from '../harness/seed.ts'
+import { kills, law, lawAlways, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 import { writeChatModel } from '../library/chat_model.ts'
 import { requestOf, serverOf } from './served.ts'
@@ -28,11 +29,17 @@ const [opt, chatty] = [
 ]
 
 const refuse = (): Response => Response.json({ error: { code: 'ADDRESS' } }, { status: 400 })
+const refuseConnection = (): Response =>
+  Response.json(
+    { error: { code: 'CONNECTIONS' } },
+    { status: 503, headers: { 'retry-after': '1', connection: 'close' } },
+  )
 const server = serverOf(opt, { apiKey: 'secret', seats: 2, queue: 2 })
 const chatServer = serverOf(chatty, { name: 'chatty' })
 const sockets: Listening[] = []
-async function open(of: Server): Promise<{ url: string; port: number }> {
-  const socket = await listen((request) => of.fetch(request), { host: '127.0.0.1', port: 0, refuse })
+async function open(of: Server, connections = 512): Promise<{ url: string; port: number }> {
+  const options = { host: '127.0.0.1', port: 0, refuse, connections, refuseConnection }
+  const socket = await listen((request) => of.fetch(request), options)
   sockets.push(socket)
   return { url: `http://127.0.0.1:${socket.port}/v1`, port: socket.port }
 }
@@ -282,4 +289,113 @@ describe('bytes on the socket', () => {
     },
     { runs: casesAtTier(25, 400) },
   )
+})
+
+// ---- Connections and bodies that stay ---------------------------------------------------------------------------------
+
+/** A connection that sends bytes when it is told to. */
+interface Raw {
+  send(bytes: string): Promise<void>
+  /** What has come so far. */
+  readonly text: string
+  /** What came until the server closed. */
+  readonly ended: Promise<string>
+  destroy(): void
+}
+
+async function connect(to: number): Promise<Raw> {
+  const socket = createConnection({ port: to, host: '127.0.0.1' })
+  let text = ''
+  socket.on('data', (data) => (text += data.toString('latin1')))
+  socket.on('error', () => {})
+  const ended = new Promise<string>((resolve) => socket.on('close', () => resolve(text)))
+  await new Promise((resolve) => socket.once('connect', resolve))
+  return {
+    send: (bytes) => new Promise((resolve) => socket.write(bytes, 'latin1', () => resolve())),
+    get text() {
+      return text
+    },
+    ended,
+    destroy: () => socket.destroy(),
+  }
+}
+
+const half = right.slice(0, -10)
+const turns = async (count: number): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+describe('what stays on the socket', () => {
+  const isLimited = lawAlways(
+    'connections past the limit are refused with a code that clients try again, until others end',
+    async (opens: (connections: number) => ReturnType<typeof open>) => {
+      const few = await opens(2)
+      const held = await Promise.all([connect(few.port), connect(few.port)])
+      for (const one of held) await one.send(half)
+      const late = new OpenAI({ baseURL: few.url, apiKey: 'secret', maxRetries: 0 })
+      const refused = async (): Promise<unknown> =>
+        late.models.list().then(
+          () => null,
+          (error: unknown) => (error instanceof APIError ? [error.status, error.code] : error),
+        )
+      await expect.poll(refused).toEqual([503, 'CONNECTIONS'])
+      for (const one of held) await one.send(right.slice(-10))
+      for (const one of held) expect(await one.ended).toMatch(/^HTTP\/1\.1 200 /)
+      await expect.poll(refused).toBe(null)
+    },
+  )
+  stateLaw(isLimited, (connections) => open(server, connections))
+  test('a server without a limit is found', () => kills(isLimited, () => open(server, 512)))
+  test('a server that allows one connection more is found', () =>
+    kills(isLimited, (connections) => open(server, connections + 1)))
+
+  test.skipIf(runtime.name !== 'node')(
+    'a connection past the limit that asks nothing is closed (skipped in Deno, which does not tell of connections)',
+    async () => {
+      const few = await open(server, 1)
+      const told = await Promise.all(Array.from({ length: 1 + 64 }, () => connect(few.port)))
+      // As many are told that they are past the limit; the next one is closed at once, before any of them.
+      const last = await connect(few.port)
+      const ends = [last, ...told].map((one, i) => one.ended.then((text) => [i, text]))
+      expect(await Promise.race(ends)).toEqual([0, ''])
+      await Promise.all(ends.filter((_, i) => i !== 1))
+      for (const one of told) one.destroy()
+    },
+  )
+
+  test('a body that stalls is refused, and one that was held up with the event loop is not', async () => {
+    const part = 200
+    const { port: at } = await open(
+      serverOf(opt, { apiKey: 'secret', bodyPatience: { whole: 60_000, part } }),
+    )
+    const stalled = await connect(at)
+    await stalled.send(half)
+    // Node closes the connection then; Deno waits for the rest of the body.
+    await expect
+      .poll(() => stalled.text, { timeout: 20_000 })
+      .toMatch(/^HTTP\/1\.1 408 [^]*"code":"BODY_TIME"/)
+    stalled.destroy()
+    const busy = await connect(at)
+    await busy.send(half)
+    await turns(4)
+    // As steps of a model do: timers come next, before what is on the socket.
+    await nextTurn()
+    const sent = busy.send(right.slice(-10))
+    const until = performance.now() + 2 * part
+    while (performance.now() < until);
+    await sent
+    expect(await busy.ended).toMatch(/^HTTP\/1\.1 200 /)
+  })
+
+  test('a body that trickles is refused when its time is over', async () => {
+    const { port: at } = await open(
+      serverOf(opt, { apiKey: 'secret', bodyPatience: { whole: 100, part: 60_000 } }),
+    )
+    const slow = await connect(at)
+    await slow.send(half)
+    const timer = setInterval(() => void slow.send(' '), 20)
+    const text = await slow.ended
+    clearInterval(timer)
+    expect(text).toMatch(/^HTTP\/1\.1 408 [^]*"code":"BODY_TIME"/)
+  })
 })

@@ -10,6 +10,7 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { CollectTimes } from '../cost/calibration_cost.ts'
 import { backward } from '../engine/backward.ts'
+import { expectFinite } from '../engine/finite_logits.ts'
 import { shiftLabels } from '../engine/loss.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { traceForward, type Trace } from '../engine/trace.ts'
@@ -67,7 +68,8 @@ interface CollectOptions {
 
 /**
  * Collects one example.
- * @throws UsageError TOKENS, CONTEXT_LENGTH as `traceForward`, LABELS for a window without a continuation
+ * @throws UsageError TOKENS, CONTEXT_LENGTH as `traceForward`, LABELS for a window without a continuation; InputError
+ *   LOGITS_NOT_FINITE
  */
 export function collectExample(
   model: LanguageModel,
@@ -88,6 +90,7 @@ export function collectExample(
   try {
     const gradients = timed('backward', () => backward(model, trace, labels))
     try {
+      expectFinite(gradients.loss)
       const own = exampleSeed(seed, index)
       const input: CriterionInput = { model, tokens: window.tokens, labels, trace, gradients, seed: own }
       const scores = new Map<string, UnitScores>()

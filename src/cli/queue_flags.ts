@@ -6,10 +6,11 @@ import type { BackendName } from '../backends/backend.ts'
 import { methodHash } from '../results/method_hash.ts'
 import { hashFiles } from '../results/provenance.ts'
 import { bitsOf } from '../jobs/model_threads.ts'
-import { openQueue, parseQueueUrl, type QueueAddress } from '../jobs/connection.ts'
+import { openQueue, parseQueueUrl, type QueueAddress, type QueueTools } from '../jobs/connection.ts'
 import { openJobStore } from '../jobs/open_store.ts'
 import { QueueRunner } from '../jobs/queue_runner.ts'
 import { queueName } from '../jobs/queued_job.ts'
+import { isLoopback } from '../platform/loopback.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ModelFlags } from './flags.ts'
@@ -74,6 +75,14 @@ export async function queueOf(model: string, backend: BackendName): Promise<stri
   return queueName({ model, method: (await methodHash()).all, bits: bitsOf(backend) })
 }
 
+/** Connects to a queue, and warns where its password goes to another machine in clear. @throws as `openQueue` */
+export async function connectQueue(session: Session, address: QueueAddress): Promise<QueueTools> {
+  const { host, tls, password } = address
+  if (password !== undefined && !tls && !isLoopback(host))
+    await session.note(`${host}: the password of the queue is sent unencrypted; rediss:// encrypts it`)
+  return openQueue(address)
+}
+
 /**
  * Works with a runner over the queue that was asked for, or with none; and closes it.
  * @throws as `openQueue`, `openJobStore` and the work
@@ -86,7 +95,7 @@ export async function withRunner<T>(
 ): Promise<T> {
   if (flags.queue === undefined || flags.shards === undefined) return work(null)
   const queue = await queueOf(await hashFiles(opt.files), opt.model.backend.name)
-  const tools = await openQueue(flags.queue)
+  const tools = await connectQueue(session, flags.queue)
   const runner = new QueueRunner({ tools, queue, store: await openJobStore(flags.shards) })
   try {
     if ((await runner.workers()) === 0)

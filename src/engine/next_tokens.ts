@@ -22,6 +22,7 @@ import { isDensePrompt, type MaskPlanner } from '../masks/planner.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { expectOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
+import { expectFinite } from './finite_logits.ts'
 import type { Sampler } from './sampling.ts'
 import type { Sequence } from './sequence.ts'
 
@@ -120,6 +121,7 @@ export class TokenChooser {
   /**
    * The tokens, for as long as the caller asks, each run when the next is asked for. Null is a pass that settled no token.
    * @param logits of the last token of the prompt: [V]
+   * @throws InputError LOGITS_NOT_FINITE
    */
   *tokens(logits: Float32Array): Generator<ChosenToken | null, void, void> {
     const { check } = this.#options
@@ -138,6 +140,7 @@ export class TokenChooser {
   /** Chooses the next token of the text. */
   #settle(logits: Float32Array): number {
     const token = this.#options.sampler(logits, this.#text)
+    expectFinite(logits[token])
     this.#text.push(token)
     return token
   }

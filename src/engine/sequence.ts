@@ -34,6 +34,7 @@ import {
   type Instruction,
   type MaskMode,
 } from './active_layer.ts'
+import { expectFinite } from './finite_logits.ts'
 import { KeyValueCache } from './kv_cache.ts'
 import { defaultCache, type CacheStorage, type LayerCache } from './layer_cache.ts'
 import type { ExecutionStrategy } from './mask_cost.ts'
@@ -197,7 +198,7 @@ export class Sequence {
    * @param tokens [T]
    * @param targets [T], the id that follows each token, or -100 for "not scored"
    * @returns negative log-likelihoods in nats [T], 0 where not scored
-   * @throws UsageError as `feed`; LABELS if the lists differ in length
+   * @throws UsageError as `feed`; LABELS if the lists differ in length; InputError LOGITS_NOT_FINITE
    */
   score(tokens: Int32Array, targets: Int32Array): Float32Array {
     if (targets.length !== tokens.length)
@@ -219,6 +220,7 @@ export class Sequence {
     const read = (stream: Buffer, start: number, count: number): void =>
       this.#eachChunk(count, (from, rows) => scoreChunk(stream, from, rows, start + from))
     finish(this.#run(tokens, read))
+    scores.forEach(expectFinite)
     return scores
   }
 

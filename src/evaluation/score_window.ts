@@ -11,6 +11,7 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import { divergence, sumRow, type RowSum } from '../engine/divergence.ts'
+import { expectFinite } from '../engine/finite_logits.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Sequence } from '../engine/sequence.ts'
@@ -65,7 +66,10 @@ export interface WindowScore extends Cost, Partial<DenseDistance> {
   readonly decisions?: number
 }
 
-/** Scores one window. Its last token is scored and never fed: there may be one more than positions. */
+/**
+ * Scores one window. Its last token is scored and never fed: there may be one more than positions.
+ * @throws InputError LOGITS_NOT_FINITE
+ */
 export function scoreWindow(
   model: LanguageModel,
   window: ScoredText,
@@ -118,7 +122,9 @@ function scoreLogits(model: LanguageModel, logits: Float32Array, token: number):
   const [nll, row, label] = buffers
   try {
     backend.ops.cross_entropy(nll, row, label)
-    return backend.readF32(nll)[0]
+    const [cost] = backend.readF32(nll)
+    expectFinite(cost)
+    return cost
   } finally {
     for (const buffer of buffers) backend.free(buffer)
   }
@@ -168,18 +174,19 @@ export class DenseLogits {
       this.#rows.push(sumRow(read.logits, at, vocabulary))
   }
 
-  /** The cost of the tokens from `start` on in the dense model. */
+  /** The cost of the tokens from `start` on in the dense model. @throws InputError LOGITS_NOT_FINITE */
   scoreFrom(start: number): ComparedCost {
     let nll = 0
     for (let t = start; t < this.#tokens.length; t++) {
       const row = t - this.read.start
       nll += this.#rows[row].logSum - this.read.logits[row * this.#vocabulary + this.#tokens[t]]
     }
+    expectFinite(nll)
     const tokens = this.#tokens.length - start
     return { nll, tokens, kl: 0, agreed: tokens, firstDifference: null }
   }
 
-  /** The cost of the tokens of other logits, compared with dense. */
+  /** The cost of the tokens of other logits, compared with dense. @throws InputError LOGITS_NOT_FINITE */
   compare({ logits, start }: ScoredLogits): ComparedCost {
     const V = this.#vocabulary
     let nll = 0
@@ -196,6 +203,7 @@ export class DenseLogits {
       if (best === dense.best) agreed++
       else firstDifference ??= t - start
     }
+    expectFinite(nll + kl)
     return { nll, tokens: this.#tokens.length - start, kl, agreed, firstDifference }
   }
 }

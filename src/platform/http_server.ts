@@ -4,7 +4,7 @@
  * It is no part of `platform.ts`, so that only a server loads the bridge.
  */
 import type { Server as NodeServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { builtin, hostProcess } from './builtin.ts'
 import { PlatformError } from './platform_error.ts'
 
@@ -18,6 +18,13 @@ export interface ListenOptions {
   readonly port: number
   /** Answers what is no request of HTTP. @param reason for people */
   readonly refuse: (reason: string) => Response
+  /**
+   * The most open connections. In Deno, which does not tell of connections, the most requests that are being read or answered:
+   * HTTP/1.1 has one of them at a time on a connection.
+   */
+  readonly connections: number
+  /** Answers the first request of a connection past the limit. */
+  readonly refuseConnection: () => Response
 }
 
 /** A server that listens. */
@@ -38,12 +45,16 @@ interface DenoServer {
 interface DenoGlobal {
   serve(
     options: { hostname: string; port: number; onListen: () => void; onError: () => Response },
-    fetch: Fetch,
+    fetch: (request: Request, info: { readonly completed: Promise<void> }) => ReturnType<Fetch>,
   ): DenoServer
 }
 
-/** Milliseconds in which a client must have sent its request. */
+/** Milliseconds in which a client must have sent its request, in Node. In Deno only the time of a body is bounded, by its reader. */
 const REQUEST_TIMEOUT = 60_000
+/** Connections past the limit that are told so; further ones are closed at once. */
+const REFUSED_CONNECTIONS = 64
+/** Milliseconds for which such a connection may take to send its request. */
+const REFUSED_FOR = 1000
 /**
  * Milliseconds for which a connection is kept without a request. Node keeps it for five seconds, after which clients of a busy
  * machine send requests into connections that are being closed.
@@ -65,21 +76,23 @@ export async function listen(fetch: Fetch, options: ListenOptions): Promise<List
   return listenInNode(fetch, options)
 }
 
-async function listenInNode(fetch: Fetch, { host, port, refuse }: ListenOptions): Promise<Listening> {
+async function listenInNode(
+  fetch: Fetch,
+  { host, port, refuse, connections, refuseConnection }: ListenOptions,
+): Promise<Listening> {
   const { getRequestListener } = await import('@hono/node-server')
-  const listener = getRequestListener(fetch, {
-    overrideGlobalObjects: false,
-    errorHandler: () => refuse(ADDRESS),
-  })
+  const options = { overrideGlobalObjects: false, errorHandler: () => refuse(ADDRESS) }
+  const listener = getRequestListener(fetch, options)
+  const refusing = getRequestListener(refuseConnection, options)
   const times = {
     requestTimeout: REQUEST_TIMEOUT,
     headersTimeout: REQUEST_TIMEOUT,
     keepAliveTimeout: KEPT_FOR,
   }
-  const server = builtin('node:http').createServer(
-    times,
-    (request, response) => void listener(request, response),
-  )
+  const server = builtin('node:http').createServer(times, (request, response) => {
+    void (refused.has(request.socket) ? refusing : listener)(request, response)
+  })
+  const refused = limitConnections(server, connections)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, () => {
@@ -96,6 +109,23 @@ async function listenInNode(fetch: Fetch, { host, port, refuse }: ListenOptions)
   }
 }
 
+/** Limits the connections of a server. @returns those past the limit, each of which is closed soon */
+function limitConnections(server: NodeServer, limit: number): WeakSet<Socket> {
+  const refused = new WeakSet<Socket>()
+  let open = 0
+  server.maxConnections = limit + REFUSED_CONNECTIONS
+  server.on('connection', (socket) => {
+    const isRefused = ++open > limit
+    const timer = isRefused ? setTimeout(() => socket.destroy(), REFUSED_FOR) : undefined
+    if (isRefused) refused.add(socket)
+    socket.once('close', () => {
+      open--
+      clearTimeout(timer)
+    })
+  })
+  return refused
+}
+
 /** Connections that are kept for further requests are closed once they have none. */
 function closeInNode(server: NodeServer): Promise<void> {
   return new Promise((resolve) => {
@@ -110,10 +140,20 @@ function closeInNode(server: NodeServer): Promise<void> {
 async function listenInDeno(
   deno: DenoGlobal,
   fetch: Fetch,
-  { host, port, refuse }: ListenOptions,
+  { host, port, refuse, connections, refuseConnection }: ListenOptions,
 ): Promise<Listening> {
   const onError = (): Response => refuse(ADDRESS)
-  const server = deno.serve({ hostname: host, port, onListen: () => {}, onError }, fetch)
+  let open = 0
+  const server = deno.serve(
+    { hostname: host, port, onListen: () => {}, onError },
+    async (request, { completed }) => {
+      if (open >= connections) return refuseConnection()
+      const left = (): void => void open--
+      open++
+      completed.then(left, left)
+      return fetch(request)
+    },
+  )
   let end = (): void => {}
   const ended = new Promise<void>((resolve) => {
     end = () => {

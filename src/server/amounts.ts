@@ -32,13 +32,15 @@ export const amounts = {
   ids: { most: 2 ** 19, unit: 'ids', code: 'TOKENS', status: 400 },
   /** The likeliest tokens told at each place. */
   likeliest: { most: 20, unit: 'tokens', code: 'FIELD', status: 400 },
+  /** Log-probabilities of an answer, which then has some 50 MB. */
+  scores: { most: 2 ** 20, unit: 'log-probabilities in an answer', code: 'SCORES', status: 400 },
   stops: { most: 16, unit: 'texts', code: 'FIELD', status: 400 },
   /** UTF-16 units of a stop text. */
   stop: { most: 1024, unit: 'characters', code: 'FIELD', status: 400 },
 } as const satisfies Readonly<Record<string, Amount>>
 export type AmountName = keyof typeof amounts
 
-/** The most bytes of all bodies that a server holds at a time. */
+/** The most bytes of all bodies that a server holds at a time, until they have been read. */
 export const MAX_BODIES = 2 ** 26
 /** The largest body that is read on the thread that answers, if no template is rendered for it. */
 export const READ_AT_ONCE = 2 ** 12
@@ -50,18 +52,18 @@ export const READER_HEAP = 256
 /** Counts what a request brings. @throws RequestError with the code of the limit for more */
 export function expectAmount(name: AmountName, subject: string, count: number): void {
   const { most, unit, code, status } = amounts[name]
-  if (count > most) throw tooMuch(status, code, subject, `${most} ${unit}`, String(count))
+  if (count > most)
+    throw new RequestError(status, code, `${subject}: expected at most ${most} ${unit}, got ${count}`)
 }
 
-/** The refusal of more than a limit. */
-export function tooMuch(
-  status: RefusalStatus,
-  code: string,
-  subject: string,
-  most: string,
-  got: string,
-): RequestError {
-  return new RequestError(status, code, `${subject}: expected at most ${most}, got ${got}`)
+/**
+ * Counts the log-probabilities of an answer.
+ * @param tokens that are echoed or written, of all texts
+ * @param likeliest how many of the likeliest each has beside its own; null for no log-probabilities
+ * @throws RequestError SCORES
+ */
+export function expectFewScores(tokens: number, likeliest: number | null): void {
+  if (likeliest !== null) expectAmount('scores', 'logprobs', tokens * (likeliest + 1))
 }
 
 /** How many characters the normal form C can make one of: U+1F82 is a letter with three marks. */

@@ -7,11 +7,13 @@ import { Hono, type Context } from 'hono'
 import { cors } from 'hono/cors'
 import { timingSafeEqual } from 'hono/utils/buffer'
 import type { ShadowModel } from '../library/shadow_model.ts'
+import { isLoopback } from '../platform/loopback.ts'
+import { HeldBytes, type BodyPatience } from './body_bytes.ts'
 import { Metrics } from './metrics.ts'
 import { refusalOf, RequestError } from './refusals.ts'
 import { Readers } from './readers.ts'
 import { expectModel, type Reading } from './reading.ts'
-import { HeldBytes, takeBody, type BodyName } from './requests.ts'
+import { takeBody, type BodyName } from './requests.ts'
 import { Scheduler, type Limits } from './scheduler.ts'
 import { TextService, type ServiceOptions } from './text_service.ts'
 import { spellToken } from './token_texts.ts'
@@ -29,6 +31,8 @@ export interface ServerOptions extends ServiceOptions, Limits {
    * rebinding).
    */
   readonly isLocal: boolean
+  /** How long bodies may take; default: a minute, and ten seconds without a byte. */
+  readonly bodyPatience?: BodyPatience
 }
 
 /** The status of an answer that nobody waits for. */
@@ -52,7 +56,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   const scheduler = new Scheduler(options)
   const metrics = new Metrics()
   const texts = new TextService(model, options, scheduler, metrics)
-  const held = new HeldBytes()
+  const held = new HeldBytes(options.bodyPatience)
   const names = [name, model.name]
   const { tokenizer } = texts
   const { vocabulary, positions } = model.config
@@ -169,11 +173,6 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     },
     end: () => scheduler.end(),
   }
-}
-
-/** Whether a host is this machine, reached from nowhere else. */
-export function isLoopback(host: string): boolean {
-  return /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i.test(host)
 }
 
 async function hasKey(header: string | undefined, key: string): Promise<boolean> {

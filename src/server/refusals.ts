@@ -4,12 +4,14 @@
  *   { "error": { "message": "max_tokens: expected ..., got ...", "type": "invalid_request_error", "param": null, "code": "FIELD" } }
  *
  * Every ShadowError that a request causes is the fault of the request (400, unless it has a status of its own): the model was
- * opened before. Any other error is a bug: its status is 500, and its text stays on this side.
+ * opened before. Only a model whose logits are not finite is no fault of the request: 500 with its code, which others than the
+ * client must mend. Any other error is a bug: its status is 500, and its text stays on this side.
  */
+import { LOGITS_NOT_FINITE } from '../engine/finite_logits.ts'
 import { ShadowError } from '../tensor/errors.ts'
 
 /** A status of a refusal. */
-export type RefusalStatus = 400 | 401 | 403 | 404 | 405 | 413 | 415 | 429 | 503
+export type RefusalStatus = 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 429 | 503
 
 /** A refused request. */
 export class RequestError extends ShadowError {
@@ -57,7 +59,8 @@ const types: Readonly<Partial<Record<Refusal['status'], string>>> = {
 /** The answer to a request that failed. */
 export function refusalOf(error: unknown): Refusal {
   const known = error instanceof ShadowError
-  const status = error instanceof RequestError ? error.status : known ? 400 : 500
+  const isOfRequest = known && error.code !== LOGITS_NOT_FINITE
+  const status = error instanceof RequestError ? error.status : isOfRequest ? 400 : 500
   return {
     status,
     headers: error instanceof RequestError ? error.headers : {},

@@ -1,7 +1,7 @@
 /**
  * The bodies of requests: JSON that nobody has checked, made into checked values or refused.
  *
- * Bodies have bounded bytes, nesting, prompts and choices. A field that is not known is refused by name, and so is one that is
+ * Bodies have bounded nesting, prompts and choices (body_bytes.ts bounds their bytes and their time). A field that is not known is refused by name, and so is one that is
  * known and not supported, unless it has the value that changes nothing: an option is never ignored. Only fields by which
  * clients label their requests are taken and not used.
  */
@@ -17,7 +17,8 @@ import { everyOption } from '../masks/planner.ts'
 import { checkOptionNames, describeValue, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { seedOption, type OptionRecord } from '../tensor/option.ts'
-import { amounts, expectAmount, MAX_BODIES, type AmountName } from './amounts.ts'
+import { amounts, expectAmount, type AmountName } from './amounts.ts'
+import { readBytes, type HeldBytes } from './body_bytes.ts'
 import { RequestError } from './refusals.ts'
 
 // ---- Fields ----------------------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ export function parseBody<Name extends BodyName>(name: Name, bytes: Uint8Array):
 /**
  * Takes the body of a request.
  * @param held of all bodies of the server, the bytes of this one too until the caller gives them back
- * @throws RequestError CONTENT_TYPE, BODY_SIZE, BODIES
+ * @throws RequestError CONTENT_TYPE, BODY_SIZE, BODY_TIME, BODIES
  */
 export async function takeBody(request: Request, held: HeldBytes): Promise<Uint8Array> {
   // A page of another site can send any other type without asking this server first.
@@ -202,45 +203,4 @@ export async function takeBody(request: Request, held: HeldBytes): Promise<Uint8
       `content-type: expected application/json, got ${describeValue(type)}`,
     )
   return readBytes(request, held)
-}
-
-/** How many bytes of bodies a server holds until they have been read. */
-export class HeldBytes {
-  #count = 0
-
-  /** Takes more bytes, or gives some back. @throws RequestError BODIES for more than there is room for */
-  add(bytes: number): void {
-    if (bytes > 0 && this.#count + bytes > MAX_BODIES)
-      throw new RequestError(
-        503,
-        'BODIES',
-        `bodies: expected at most ${MAX_BODIES} bytes of them at a time, got more; try again`,
-        { 'retry-after': '1' },
-      )
-    this.#count += bytes
-  }
-}
-
-async function readBytes(request: Request, held: HeldBytes): Promise<Uint8Array> {
-  expectAmount('bytes', 'body', Number(request.headers.get('content-length') ?? 0))
-  const parts: Uint8Array[] = []
-  let size = 0
-  try {
-    for await (const part of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-      expectAmount('bytes', 'body', size + part.length)
-      held.add(part.length)
-      size += part.length
-      parts.push(part)
-    }
-  } catch (error) {
-    held.add(-size)
-    throw error
-  }
-  const bytes = new Uint8Array(size)
-  let at = 0
-  for (const one of parts) {
-    bytes.set(one, at)
-    at += one.length
-  }
-  return bytes
 }

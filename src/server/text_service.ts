@@ -26,6 +26,7 @@ import {
 } from './answers.ts'
 import type { Metrics } from './metrics.ts'
 import { refusalOf, RequestError } from './refusals.ts'
+import { expectFewScores } from './amounts.ts'
 import type { Asked, Reading, ReadPrompt } from './reading.ts'
 import type { CommonBody } from './requests.ts'
 import type { Scheduler, Seat } from './scheduler.ts'
@@ -49,7 +50,7 @@ export interface ServiceOptions {
   readonly maskTokens: number
   /** Milliseconds after which a stream ends that nobody reads. */
   readonly stall: number
-  /** Is told of bugs, whose text no client sees. */
+  /** Is told of what is no fault of a request: bugs, whose text no client sees, and logits that are not finite. */
   readonly report: (error: unknown) => void
 }
 
@@ -145,6 +146,8 @@ export class TextService {
     }
     const seed = asked.seed ?? this.#seeds.uint32()
     const stops = typeof asked.stop === 'string' ? [asked.stop] : (asked.stop ?? [])
+    const told = prompts.map(({ ids, echo, maxTokens }) => maxTokens + (echo === null ? 0 : ids.length))
+    expectFewScores(n * told.reduce((total, count) => total + count, 0), how.likeliest)
     const choices = prompts.flatMap((prompt) =>
       Array.from({ length: n }, (_, i) => ({
         ...how,

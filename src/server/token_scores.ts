@@ -5,6 +5,7 @@
  * scoring it has in the library, and a token that is the likeliest has exactly the largest number among the likeliest, by
  * which a client tells greedy continuations. They are of the model's own distribution, whatever temperature draws tokens.
  */
+import { expectFinite } from '../engine/finite_logits.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 
 /** One of the likeliest tokens, in nats. */
@@ -32,6 +33,7 @@ export function unscored(token: number): TokenScore {
  * @param logits [T, V]
  * @param tokens [T], each the one that follows its row
  * @param count of the likeliest tokens
+ * @throws InputError LOGITS_NOT_FINITE
  */
 export function scoreTokens(
   model: LanguageModel,
@@ -67,7 +69,9 @@ function logProbabilities(
       const labels = backend.upload(Int32Array.from(ids))
       try {
         backend.ops.cross_entropy(nll, rows, labels)
-        return backend.readF32(nll).map((value) => 0 - value)
+        const costs = backend.readF32(nll)
+        costs.forEach(expectFinite)
+        return costs.map((value) => 0 - value)
       } finally {
         backend.free(labels)
       }

@@ -17,6 +17,7 @@
  */
 import { maskGradients } from '../criteria/plainact.ts'
 import { backward } from '../engine/backward.ts'
+import { expectFinite } from '../engine/finite_logits.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { sumRow } from '../engine/divergence.ts'
 import { traceForward, type Trace } from '../engine/trace.ts'
@@ -120,6 +121,7 @@ export function maskedDivergence(
       const row = (rows: Float32Array, at: number): Float32Array => rows.subarray(at * V, (at + 1) * V)
       kl += divergeRow(row(gradient, first + t), row(teacher, t), row(logits, first + t), 1 / count)
     }
+    expectFinite(kl)
     const labels = trace.tokens.map((id, t) => (t < first ? NOT_SCORED : id))
     const gradients = backward(model, trace, labels, { logitsGradient: gradient })
     try {

@@ -115,6 +115,7 @@ async function measure(trainer: LanguageTrainer, options: PretrainOptions): Prom
   const due = trainer.steps % evaluateEvery === 0 || trainer.steps === settings.steps
   if (!due || windows.heldOut.length === 0) return
   const heldOut = await trainer.loss(spread(windows.heldOut, HELD_OUT_WINDOWS), signal)
+  if (!Number.isFinite(heldOut)) throw diverged(`held-out loss after ${trainer.steps} steps, got ${heldOut}`)
   await onHeldOut?.({ step: trainer.steps, heldOut })
 }
 
@@ -129,11 +130,11 @@ async function takeStep(
   const loss = await trainer.accumulate(chosen, signal)
   const norm = Number.isFinite(loss) ? trainer.step(rate, settings.clip) : NaN
   if (!Number.isFinite(norm))
-    throw new ShadowError(
-      'DIVERGED',
-      `training: expected a finite loss and gradient after ${trainer.steps} steps, got ${loss} and ${norm}; a lower rate may help`,
-      1,
-    )
+    throw diverged(`loss and gradient after ${trainer.steps} steps, got ${loss} and ${norm}`)
   const tokens = chosen.reduce((sum, { length }) => sum + length, 0)
   await onStep?.({ step: trainer.steps, loss, norm, rate, tokens, seconds: (now() - start) / 1000 })
+}
+
+function diverged(what: string): ShadowError {
+  return new ShadowError('DIVERGED', `training: expected a finite ${what}; a lower rate may help`, 1)
 }

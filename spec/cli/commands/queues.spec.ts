@@ -40,6 +40,21 @@ test.each<[string, string[], string]>([
   expect(result.stderr.split('\n')).toHaveLength(2)
 })
 
+test.each<[string, string, string | undefined, boolean]>([
+  ['over the network in clear', 'redis://0.0.0.0:1', 'secret', true],
+  ['over the network by TLS', 'rediss://0.0.0.0:1', 'secret', false],
+  ['on this machine', 'redis://127.0.0.1:1', 'secret', false],
+  ['nowhere, as there is none', 'redis://0.0.0.0:1', undefined, false],
+])('a password that goes %s: %s', async (_, url, password, isTold) => {
+  const env = password === undefined ? undefined : { SHADOWLLM_QUEUE_PASSWORD: password }
+  const { code, stderr } = await runInside(['jobs', '--queue', url], { env })
+  const lines = stderr.trimEnd().split('\n')
+  expect([code, lines.at(-1)]).toEqual([5, expect.stringContaining('[QUEUE_CONNECTION]')])
+  expect(lines.slice(0, -1)).toEqual(
+    isTold ? ['0.0.0.0: the password of the queue is sent unencrypted; rediss:// encrypts it'] : [],
+  )
+})
+
 const state = {
   name: 'a',
   workers: 1000,

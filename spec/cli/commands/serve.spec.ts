@@ -73,3 +73,20 @@ test('a variable that is no key is refused', async () => {
   expect(stderr).toMatch(/^shadowllm: [^\n]*visible characters[^\n]* \[API_KEY\]\n$/)
   expect([code, statuses]).toEqual([2, []])
 })
+
+test('fewer connections than requests that may compute and wait are refused at the start', async () => {
+  const flags = ['--parallel', '3', '--waiting', '4', '--connections']
+  const { code, stderr } = await answersWith(undefined, ...flags, '7')
+  expect(stderr).toMatch(/^shadowllm: --connections: expected more than 7, [^\n]* \[CONNECTIONS\]\n$/)
+  expect(code).toBe(2)
+  expect((await answersWith(undefined, ...flags, '8')).code).toBe(0)
+})
+
+test('no example of the help has a key on the command line', async () => {
+  let help = ''
+  await runCommandLine(quietSession((text) => (help += text), ['serve', '--help']))
+  const examples = help.split('\n').filter((line) => line.startsWith('  $ '))
+  expect(examples.length).toBeGreaterThan(1)
+  expect(examples.filter((line) => line.includes('--api-key'))).toEqual([])
+  expect(help).toContain('A key belongs into SHADOWLLM_API_KEY')
+})

@@ -2,6 +2,8 @@
  * Asks a server that a command has started what shows the effects of its flags, and ends it.
  */
 
+import { createConnection, type Socket } from 'node:net'
+
 /** Before any test replaces it by a hub without models. */
 const realFetch = globalThis.fetch
 
@@ -20,6 +22,8 @@ export interface Served {
   readonly scores: readonly (number | null)[] | null
   /** Of four long requests at once: how many compute and how many wait. */
   readonly crowd: readonly [active: number, queued: number] | null
+  /** Whether a connection is refused beside four whose requests do not end. */
+  readonly isFull: boolean | null
   /** The status of a long request that was taken before the end; 0 if it was cut. */
   readonly last: number | null
 }
@@ -52,7 +56,10 @@ export async function askServer(address: string, args: readonly string[], end: (
     await page.body?.cancel()
     const drawn = await choices({ prompt: 'abcdef', max_tokens: 12, temperature: 1.5, n: 2 })
     const echoed = await choices({ prompt: 'abcdef fedcba', max_tokens: 0, echo: true, logprobs: 0 })
-    const crowd = has('--parallel') ? await gather(url, (signal) => post(long, signal)) : null
+    // Few connections would refuse the crowd first.
+    const crowd =
+      has('--parallel') && !has('--connections') ? await gather(url, (signal) => post(long, signal)) : null
+    const isFull = has('--connections') ? await isRefusedBesideFour(url) : null
     let last: Promise<number> | null = null
     if (has('--drain')) {
       last = post(long).then(
@@ -70,6 +77,7 @@ export async function askServer(address: string, args: readonly string[], end: (
       texts: drawn && drawn.map(({ text }) => text),
       scores: echoed && (echoed[0].logprobs?.token_logprobs ?? null),
       crowd,
+      isFull,
       last: await last,
     }
   } finally {
@@ -94,6 +102,31 @@ async function gather(
   clients.abort()
   await Promise.all(sent)
   return load
+}
+
+const TRIES = 20
+
+async function isRefusedBesideFour(url: URL): Promise<boolean> {
+  const head = 'HTTP/1.1\r\nHost: localhost\r\n'
+  const sockets: Socket[] = []
+  /** Sends a request on a connection of its own. @returns the answer, once the server closes */
+  const send = (request: string): Promise<string> =>
+    new Promise((resolve) => {
+      const socket = createConnection({ port: Number(url.port), host: url.hostname })
+      let text = ''
+      sockets.push(socket.on('data', (data) => (text += String(data))))
+      socket.on('error', () => {}).on('close', () => resolve(text))
+      socket.write(request)
+    })
+  for (let i = 0; i < 4; i++)
+    void send(`POST /tokenize ${head}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{`)
+  try {
+    for (let i = 0; i < TRIES; i++)
+      if ((await send(`GET /health ${head}Connection: close\r\n\r\n`)).includes(' 503 ')) return true
+    return false
+  } finally {
+    for (const socket of sockets) socket.destroy()
+  }
 }
 
 async function untilLoad(

@@ -66,6 +66,13 @@ export const servingTable: CommandTable = {
         [1, 2],
       ],
     },
+    {
+      flag: '--connections',
+      beside: '--parallel 1 --waiting 1',
+      values: ['500', '3'],
+      shows: ({ served }) => served?.isFull,
+      is: [false, true],
+    },
     { flag: '--mask-tokens', beside: '--planner random', values: [null, '2', '3'], shows: scores },
     { flag: '--drain', values: ['30', '0'], shows: ({ served }) => served?.last, is: [200, 0] },
     { flag: '--model', values: ['{model}', '{other}'] },

@@ -31,9 +31,14 @@ export const smallConfig: ModelConfig = makeConfig({
 export const commits = { main: 'a'.repeat(40), other: 'b'.repeat(40) } as const
 
 /** Writes the configuration and the tokenizer of a model. */
-function writeDescription(folder: string, layers = smallConfig.layers, vocabulary = tokens): void {
+function writeDescription(
+  folder: string,
+  layers = smallConfig.layers,
+  vocabulary = tokens,
+  positions = smallConfig.positions,
+): void {
   mkdirSync(folder, { recursive: true })
-  const { width, heads, neurons, positions } = smallConfig
+  const { width, heads, neurons } = smallConfig
   const config = {
     model_type: 'opt',
     vocab_size: vocabulary.length,
@@ -55,10 +60,24 @@ function writeDescription(folder: string, layers = smallConfig.layers, vocabular
   )
 }
 
+/** How a model differs from the usual one. */
+interface ModelChanges {
+  /** Whether its weights, each finite, make logits that are not. */
+  readonly overflows?: boolean
+  readonly positions?: number
+}
+
 /** Writes a model. @param folder it is made */
-export async function writeModel(folder: string, seed: number): Promise<void> {
-  writeDescription(folder)
-  const weights = initialWeights(smallConfig, { seed, deviation: 0.3, biasDeviation: 0.1 })
+export async function writeModel(
+  folder: string,
+  seed: number,
+  { overflows = false, positions = smallConfig.positions }: ModelChanges = {},
+): Promise<void> {
+  writeDescription(folder, smallConfig.layers, tokens, positions)
+  const config = { ...smallConfig, positions }
+  const weights = initialWeights(config, { seed, deviation: 0.3, biasDeviation: 0.1 })
+  if (overflows)
+    for (const [name, { values }] of weights) if (name.includes('decoder.final_layer_norm')) values.fill(3e38)
   const tensors = [...weights].map(
     ([name, { shape, values }]) => [name, { dtype: 'F32', shape, data: values as Float32Array }] as const,
   )

@@ -2,10 +2,10 @@
  * `shadowllm jobs`: the queues of a server.
  */
 import type { Command } from 'commander'
-import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
+import type { QueueAddress } from '../../jobs/connection.ts'
 import { readQueues, retryFailed, type QueueState } from '../../jobs/queue_state.ts'
 import { addFlags } from '../flags.ts'
-import { servedQueue } from '../queue_flags.ts'
+import { connectQueue, servedQueue } from '../queue_flags.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
@@ -43,7 +43,7 @@ export interface JobsOutput {
 }
 
 async function show(session: Session, { queue, retry, json }: JobsFlags): Promise<void> {
-  const tools = await openQueue(queue)
+  const tools = await connectQueue(session, queue)
   let retried = 0
   if (retry) for (const { name } of await readQueues(tools)) retried += await retryFailed(tools, name)
   const found: JobsOutput = { queues: await readQueues(tools), retried }

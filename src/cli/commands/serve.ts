@@ -5,11 +5,12 @@ import { Option, type Command } from 'commander'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { MaskMode } from '../../engine/active_layer.ts'
 import { listen, type Listening } from '../../platform/http_server.ts'
+import { isLoopback } from '../../platform/loopback.ts'
 import { generationPlanners, type GenerationPlanner } from '../../library/planner_options.ts'
-import { createServer, isLoopback, type Server } from '../../server/app.ts'
+import { createServer, type Server } from '../../server/app.ts'
 import { RequestError, refusalOf } from '../../server/refusals.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
-import { MissingError, UsageError } from '../../tensor/errors.ts'
+import { MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
@@ -28,7 +29,8 @@ A request may have its own planner, sparsity, every and check. Of a text that is
 checked yet. A prompt that is echoed with log-probabilities is masked by its first
 tokens alone: --mask-tokens, or mask_prompt_tokens of the request. docs/guides/serve.md has the details.
 
-SIGTERM or ctrl-C ends the server once it has answered what it has taken. SHADOWLLM_API_KEY may hold the key.
+SIGTERM or ctrl-C ends the server once it has answered what it has taken. A key belongs into SHADOWLLM_API_KEY: other users of
+the machine can read --api-key in the list of processes.
 
 Examples:
   $ shadowllm serve --port 8080
@@ -48,6 +50,7 @@ interface ServeFlags extends ModelFlags, PlanFlags {
   readonly cors: readonly string[]
   readonly parallel: number
   readonly waiting: number
+  readonly connections?: number
   readonly maskTokens: number
   readonly read: number
   readonly stall: number
@@ -55,6 +58,8 @@ interface ServeFlags extends ModelFlags, PlanFlags {
 }
 
 const MAX_SECONDS = 86_400
+/** Open connections, where requests that compute and wait are fewer than half of them. */
+const CONNECTIONS = 512
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
@@ -77,6 +82,11 @@ export function define(command: Command, session: Session): void {
       .default([], 'none'),
     ['--parallel <count>', 'requests that compute in turn; each holds a cache', whole(1, 1024), 16],
     ['--waiting <count>', 'requests that wait; further ones are refused', whole(0, 65_536), 64],
+    [
+      '--connections <count>',
+      `open connections; further ones are refused (default: ${CONNECTIONS}, or twice --parallel and --waiting together)`,
+      whole(1, 2 ** 20),
+    ],
     [
       '--mask-tokens <count>',
       'first tokens of an echoed prompt that planners see, where log-probabilities are asked for',
@@ -110,8 +120,8 @@ function originFlag(origin: string): string {
 
 async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Promise<void> {
   await loadPlanFiles(opt, flags, true)
-  const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, read, stall, host, port } =
-    flags
+  const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, read, stall, host } = flags
+  const connections = connectionsOf(flags)
   // What the flags ask for is refused at the start, not at the first request.
   const planning = { ...choiceOf(flags), planner, every, check }
   await opt.planner({ ...planning, mode })
@@ -130,9 +140,16 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
     queue: waiting,
     readTime: read * 1000,
     stall: stall * 1000,
-    report: (error) => void session.note(error instanceof Error ? `${error.stack}` : String(error)),
+    report: (error) =>
+      void session.note(
+        error instanceof ShadowError
+          ? error.message
+          : error instanceof Error
+            ? `${error.stack}`
+            : String(error),
+      ),
   })
-  const listening = await listenAt(server, host, port)
+  const listening = await listenAt(server, flags, connections)
   if (opt.chatTemplate) server.start()
   const shown = host.includes(':') ? `[${host}]` : host
   await session.print(`http://${shown}:${listening.port}\n`)
@@ -144,16 +161,37 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
   await endServer(server, listening, flags.drain)
 }
 
+/** The most open connections. @throws UsageError CONNECTIONS for fewer than there may be requests */
+function connectionsOf({ parallel, waiting, connections }: ServeFlags): number {
+  const requests = parallel + waiting
+  if (connections === undefined) return Math.max(CONNECTIONS, 2 * requests)
+  if (connections > requests) return connections
+  throw new UsageError(
+    'CONNECTIONS',
+    `--connections: expected more than ${requests}, which --parallel and --waiting are together, got ${connections}`,
+  )
+}
+
 /** @throws UsageError ADDRESS, MissingError PORT */
-async function listenAt(server: Server, host: string, port: number): Promise<Listening> {
-  const refuse = (reason: string): Response => {
-    const { status, body } = refusalOf(
-      new RequestError(400, 'ADDRESS', `request: expected ${reason}, got another`),
-    )
-    return Response.json(body, { status })
+async function listenAt(server: Server, { host, port }: ServeFlags, connections: number): Promise<Listening> {
+  const answer = (error: RequestError): Response => {
+    const { status, headers, body } = refusalOf(error)
+    return Response.json(body, { status, headers })
   }
+  const refuse = (reason: string): Response =>
+    answer(new RequestError(400, 'ADDRESS', `request: expected ${reason}, got another`))
+  const refuseConnection = (): Response =>
+    answer(
+      new RequestError(
+        503,
+        'CONNECTIONS',
+        `connections: expected at most ${connections} at a time, got more; try again`,
+        { 'retry-after': '1', connection: 'close' },
+      ),
+    )
+  const options = { host, port, refuse, connections, refuseConnection }
   try {
-    return await listen((request) => server.fetch(request), { host, port, refuse })
+    return await listen((request) => server.fetch(request), options)
   } catch (error) {
     const code = String((error as { code?: unknown }).code ?? (error as Error).name)
     const address = `${host}:${port}`

@@ -7,12 +7,12 @@ import { hashFiles } from '../../results/provenance.ts'
 import { jobThreads } from '../../evaluation/jobs/threads.ts'
 import { embeddedName } from '../../io/find_model.ts'
 import { findModelFiles } from '../../io/load.ts'
-import { openQueue, type QueueAddress } from '../../jobs/connection.ts'
+import type { QueueAddress } from '../../jobs/connection.ts'
 import { openJobStore } from '../../jobs/open_store.ts'
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../jobs/queue_worker.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { queueOf, servedQueue, servedShards } from '../queue_flags.ts'
+import { connectQueue, queueOf, servedQueue, servedShards } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
 import { number, whole, addOwnFlags } from '../values.ts'
 
@@ -78,7 +78,7 @@ async function work(session: Session, flags: WorkerFlags): Promise<void> {
   const hash = await hashFiles(all)
   const start = { path: weights, backend, hash, method: await methodHash() }
   const queue = await queueOf(hash, backend)
-  const tools = await openQueue(flags.queue)
+  const tools = await connectQueue(session, flags.queue)
   const tell = (event: WorkerEvent): void => {
     void session.print(json ? `${JSON.stringify(event)}\n` : formatEvent(event)).catch(() => {})
   }

@@ -6,6 +6,7 @@
  */
 import { logitsDivergence } from '../../engine/divergence.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
+import { expectFinite } from '../../engine/finite_logits.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { makeSampler, type Sampler, type SamplerOptions } from '../../engine/sampling.ts'
 import type { Sequence } from '../../engine/sequence.ts'
@@ -49,9 +50,11 @@ export class Writer {
     return this.#milliseconds.length > 0 ? 1000 / median(this.#milliseconds) : null
   }
 
-  /** Chooses the next token, once. It is not yet read. */
+  /** Chooses the next token, once. It is not yet read. @throws InputError LOGITS_NOT_FINITE */
   next(): number {
-    return this.#sampler(this.logits)
+    const token = this.#sampler(this.logits)
+    expectFinite(this.logits[token])
+    return token
   }
 
   /** Reads a token. */
