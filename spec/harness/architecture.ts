@@ -210,8 +210,9 @@ const printing = (
 ).split(' ')
 
 /**
- * Only the terminal of the command line prints, so that no text goes around its escaping: no other file imports the platform's
- * `write`, or can reach it through the whole of the platform, or names a stream or the console.
+ * Only the terminal of the command line prints, so that no text goes around its spelling, and a closed pipe and a full disk have
+ * the same effect in all commands: no other file imports the platform's `write`, or can reach it through the whole of the
+ * platform, or names a stream or the console.
  */
 export function onlyTheTerminalPrints(modules: readonly Module[]): string[] {
   return modules.flatMap((module) => {
