@@ -55,7 +55,8 @@ export function quietSession(
   const terminal = openTerminal({
     write: async (output, text) => (output === 'stdout' ? print(text) : complain(text)),
     isTerminal: (output) => output === 'stdout' && screen !== plainScreen,
-    screenOf: (output) => (output === 'stdout' ? screen : plainScreen),
+    screen: () => screen,
+    columns: () => 80,
     now: () => performance.now(),
   })
   return {

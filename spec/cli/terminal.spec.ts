@@ -69,7 +69,8 @@ function sessionOf(open: Open, args: readonly string[] = []): { session: Session
       written[output] += text.replace(/^\r\u001b\[K/, '')
     },
     isTerminal: (output) => output === 'stderr',
-    screenOf: () => ({ ...plainScreen, columns: 200 }),
+    screen: () => plainScreen,
+    columns: () => 200,
     now: () => 0,
   })
   return { session: { ...quietSession(() => {}, args), ...terminal }, written }

@@ -28,7 +28,10 @@ export interface Terminal {
 export interface Streams {
   write(output: Output, text: string): Promise<void>
   isTerminal(output: Output): boolean
-  screenOf(output: Output): Screen
+  /** What stdout is. */
+  screen(): Screen
+  /** Characters of a line of stderr, now. */
+  columns(): number
   now(): number // ms
 }
 
@@ -36,21 +39,24 @@ export interface Streams {
 const processStreams: Streams = {
   write,
   isTerminal,
-  screenOf: (output) =>
-    isTerminal(output) ? { columns: terminalWidth(output), hasColours: hasColours(output) } : plainScreen,
+  screen: () =>
+    isTerminal('stdout')
+      ? { columns: terminalWidth('stdout'), hasColours: hasColours('stdout') }
+      : plainScreen,
+  columns: () => terminalWidth('stderr'),
   now,
 }
 
 /** Opens stdout and stderr. @param streams default: those of this process */
 export function openTerminal(streams: Streams = processStreams): Terminal {
-  const { isTerminal, screenOf, now } = streams
-  const screens = { stdout: screenOf('stdout'), stderr: screenOf('stderr') }
+  const { isTerminal, columns, now } = streams
+  const screen = streams.screen()
   const put = (output: Output, text: Text): Promise<void> =>
-    streams.write(output, render(text, screens[output]))
+    streams.write(output, render(text, output === 'stdout' ? screen : plainScreen))
   let isQuiet = false
   const line = makeProgressLine({
     watched: isTerminal('stderr'),
-    columns: () => screenOf('stderr').columns,
+    columns,
     write: (text) => void put('stderr', text).catch(() => {}),
     now,
   })
@@ -73,6 +79,6 @@ export function openTerminal(streams: Streams = processStreams): Terminal {
     },
     quieten: () => void (isQuiet = true),
     isTerminal: isTerminal('stdout'),
-    screen: screens.stdout,
+    screen,
   }
 }

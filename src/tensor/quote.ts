@@ -6,7 +6,7 @@
 const MAX_QUOTE_LENGTH = 80
 
 /** Control characters but tabs and line breaks, direction overrides, embeddings and isolates, and the separators of Unicode. */
-const steering = /(?!\r?\n|\t)[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu
+const steering = /[[\p{Cc}--[\t\n\r]]\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]|\r(?!\n)/gv
 
 /** The same, tabs, line breaks, and format characters, most of which nobody sees. */
 const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu
