@@ -227,6 +227,52 @@ describe('only platform names the host', () => {
   ])('%s passes', (text) => expect(rules.onlyPlatformNamesTheHost(op(text))).toEqual([]))
 })
 
+describe('only the terminal of the command line prints', () => {
+  test('in src/', () => expect(rules.onlyTheTerminalPrints(modules)).toEqual([]))
+
+  test.each([
+    ["import { write } from '../platform/platform.ts'"],
+    ["import { now, write as put } from '../platform/platform.ts'"],
+    ["import { 'write' as put } from '../platform/platform.ts'"],
+    ["import * as platform from '../platform/platform.ts'"],
+    ["export { write } from '../platform/platform.ts'"],
+    ["export * from '../platform/platform.ts'"],
+    ["const { write } = await import('../platform/platform.ts')"],
+    ["export const say = (): void => console.log('a')"],
+    ["export const say = (): void => globalThis['console'].error('a')"],
+    ['export const { error: say } = console'],
+    ['export const say = (host: NodeJS.Process): boolean => host.stdout.write(name)'],
+    ['export const say = ({ stderr }: Streams): boolean => stderr.write(name)'],
+    ["export const say = (host: Streams): boolean => host['stdout'].write(name)"],
+    ["export const say = (): void => builtin('node:fs').writeSync(1, name)"],
+    ["export const say = (): Promise<void> => writeFile('/dev/stdout', name)"],
+    ['export const say = (host: NodeJS.Process): void => host.emitWarning(name)'],
+    ["export const say = (): void => void spawn('cat', [name], { stdio: 'inherit' })"],
+  ])('%s is found', (text) => {
+    expect(rules.onlyTheTerminalPrints(planted({ 'src/cli/run.ts': text }))).toEqual([
+      'src/cli/run.ts:1: prints outside src/cli/terminal.ts',
+    ])
+    expect(rules.onlyTheTerminalPrints(planted({ 'src/cli/terminal.ts': text }))).toEqual([])
+  })
+
+  test('a stream that another file of the platform writes to is found', () => {
+    const text = 'export const say = (host: NodeJS.Process): boolean => host.stderr.write(name)'
+    const files = { 'src/platform/files.ts': text, 'src/platform/platform.ts': text }
+    expect(rules.onlyTheTerminalPrints(planted(files))).toEqual([
+      'src/platform/files.ts:1: prints outside src/cli/terminal.ts',
+    ])
+  })
+
+  test.each([
+    ["import { now, writeFileAtomic } from '../platform/platform.ts'"],
+    ["import { write } from '../io/write.ts'"],
+    ["export const a = (session: Session): Promise<void> => session.print('a') // console.log"],
+    ["export const a = 'see stdout'"],
+  ])('%s passes', (text) => {
+    expect(rules.onlyTheTerminalPrints(planted({ 'src/cli/run.ts': text }))).toEqual([])
+  })
+})
+
 describe('imports are literals and of declared dependencies', () => {
   test('in src/', () => {
     expect(rules.importsAreLiterals(modules)).toEqual([])

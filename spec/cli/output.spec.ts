@@ -6,7 +6,6 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { readSources } from '../harness/syntax.ts'
 import { below, expectRefusedWhole, makePlace, makeWriters, someText, type Place } from './output_writers.ts'
 import type { CliResult } from './run_cli.ts'
 import { runInside } from './run_inside.ts'
@@ -74,32 +73,5 @@ describe('bugs planted in the refusal of output are found', () => {
     expectRefusedWhole(result, place)
     const changed = { ...result, ...change(result, place) }
     expect(() => expectRefusedWhole(changed, place)).toThrow()
-  })
-})
-
-describe('only the session and the entry point write to a stream', () => {
-  /** Files of the command line that write to a stream and not through the session, which handles failed writes. */
-  const bypasses = (sources: readonly { path: string; text: string }[]): string[] =>
-    sources
-      .filter(({ path, text: code }) => {
-        const named = /\bimport\s*\{[^}]*\bwrite\b[^}]*\}\s*from '[^']*platform\.ts'/.test(code)
-        return !/\/(session|main)\.ts$/.test(path) && (named || /\bprocess\.std|\bconsole\./.test(code))
-      })
-      .map(({ path }) => path)
-
-  test('no command writes to a stream itself, so a closed pipe and a full disk have the same effect in all', () => {
-    const sources = readSources('src/cli')
-    expect(sources.length).toBeGreaterThan(30)
-    expect(bypasses(sources)).toEqual([])
-  })
-
-  test.each([
-    "import { readFile, write } from '../../platform/platform.ts'",
-    'process.stdout.write(text)',
-    'console.log(text)',
-  ])('%s is found', (code) => {
-    expect(bypasses([{ path: 'src/cli/commands/planted.ts', text: code }])).toEqual([
-      'src/cli/commands/planted.ts',
-    ])
   })
 })

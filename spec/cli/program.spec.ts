@@ -26,7 +26,11 @@ function planted(path: string, line: string): Map<string, Module> {
 // ---- What is loaded --------------------------------------------------------------------------------------------------
 
 /** What may be loaded at the start, in addition to src/cli. */
-const atStart = ['src/platform/', 'src/tensor/errors.ts', 'src/tensor/packages.ts', 'package.json']
+const atStart = [
+  'src/platform/',
+  ...['errors', 'packages', 'quote'].map((name) => `src/tensor/${name}.ts`),
+  'package.json',
+]
 
 /** Expects the start to load no command and nothing of the engine. */
 function startsLight(sources: ReadonlyMap<string, Module>): void {

@@ -3,6 +3,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { formatProgress, formatSeconds, makeProgressLine } from '../../src/cli/progress.ts'
+import { plainScreen, render } from '../../src/cli/screen.ts'
 import { formatShare } from '../../src/cli/words.ts'
 
 describe('the line', () => {
@@ -49,7 +50,7 @@ describe('the screen', () => {
     const line = makeProgressLine({
       watched,
       columns: () => 40,
-      write: (text) => written.push(text),
+      write: (text) => written.push(render(text, plainScreen)),
       now: () => clock,
     })
     return { line, written, wait: (ms: number) => (clock += ms) }

@@ -8,6 +8,7 @@
 import { runCommandLine } from '../../src/cli/run.ts'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
 import { plainScreen, type Screen } from '../../src/cli/screen.ts'
+import { openTerminal } from '../../src/cli/terminal.ts'
 import type { Session } from '../../src/cli/session.ts'
 import { checkOutput } from './json_schema.ts'
 import type { CliResult } from './run_cli.ts'
@@ -37,21 +38,34 @@ export interface InsideOptions {
   readonly interrupt?: AbortController
 }
 
-/** A session that is never interrupted, without variables of the environment. @param print takes its output */
-export function quietSession(print: (text: string) => void, args: readonly string[] = []): Session {
+/** How a session writes. */
+interface Writing {
+  /** Takes what is written to stderr. */
+  readonly complain?: (text: string) => void
+  /** What stdout is; a pipe by default. */
+  readonly screen?: Screen
+}
+
+/** A session that is never interrupted, without variables of the environment. @param print takes what is written to stdout */
+export function quietSession(
+  print: (text: string) => void,
+  args: readonly string[] = [],
+  { complain = () => {}, screen = plainScreen }: Writing = {},
+): Session {
+  const terminal = openTerminal({
+    write: async (output, text) => (output === 'stdout' ? print(text) : complain(text)),
+    isTerminal: (output) => output === 'stdout' && screen !== plainScreen,
+    screen: () => screen,
+    columns: () => 80,
+    now: () => performance.now(),
+  })
   return {
+    ...terminal,
     args,
     environment: () => undefined,
     signal: new AbortController().signal,
-    progress: { update: () => {}, clear: () => {} },
-    print: async (text) => print(text),
-    quieten: () => {},
-    note: async () => {},
-    complain: async () => {},
     lines: () => ({ isTerminal: false, next: async () => null, close: () => {} }),
     takeInterrupts: () => () => {},
-    isTerminal: false,
-    screen: plainScreen,
     exitCode: 0,
   }
 }
@@ -80,7 +94,6 @@ export async function runJson(...args: string[]): Promise<Record<string, unknown
 
 async function runAlone(args: readonly string[], options: InsideOptions): Promise<CliResult> {
   const { env = {}, input = [], interruptWhen = () => false, interrupt = new AbortController() } = options
-  const { screen = plainScreen } = options
   let [stdout, stderr] = ['', '']
   const look = (update: ProgressUpdate | null): void => {
     if (interruptWhen({ update, stdout })) interrupt.abort()
@@ -90,14 +103,10 @@ async function runAlone(args: readonly string[], options: InsideOptions): Promis
     look(null)
   }
   const session: Session = {
-    ...quietSession(print, args),
+    ...quietSession(print, args, { complain: (text) => void (stderr += text), screen: options.screen }),
     environment: (name) => env[name] ?? process.env[name],
     signal: interrupt.signal,
-    screen,
-    isTerminal: screen !== plainScreen,
     progress: { update: look, clear: () => {} },
-    note: async (text) => void (stderr += `${text}\n`),
-    complain: async (text) => void (stderr += text),
     lines: () => {
       const rest = [...input]
       return { isTerminal: false, next: async () => rest.shift() ?? null, close: () => {} }

@@ -4,12 +4,12 @@
  * Tests src/cli/screen.ts, src/cli/words.ts and src/cli/report.ts.
  */
 import { describe, expect, test } from 'vitest'
-import { colours, paintVerdicts, plainScreen, type Screen } from '../../src/cli/screen.ts'
+import { paintVerdicts, render, type Screen } from '../../src/cli/screen.ts'
 import { formatColumns, formatFacts } from '../../src/cli/words.ts'
 import { runInside } from './run_inside.ts'
 
-const narrow: Screen = { columns: 80, paint: plainScreen.paint }
-const coloured: Screen = { columns: 80, paint: colours }
+const narrow: Screen = { columns: 80, hasColours: false }
+const coloured: Screen = { columns: 80, hasColours: true }
 
 /** The lines of a text that are wider than a terminal, without its commands, which are copied as they are. */
 const tooWide = (text: string): string[] =>
@@ -43,16 +43,16 @@ describe('at 80 columns no line is wider, and a pipe has every column on one lin
 
 test('verdicts are coloured where they begin a line, and nowhere else', () => {
   const text = 'ok    relu\nFAIL  linear ok\npassed: 1\nfailed: 1\nokay\n'
-  expect(paintVerdicts(text, colours)).toBe(
+  expect(render(paintVerdicts(text), coloured)).toBe(
     '\x1b[32mok\x1b[39m    relu\n\x1b[31mFAIL\x1b[39m  linear ok\n\x1b[32mpassed\x1b[39m: 1\n\x1b[31mfailed\x1b[39m: 1\nokay\n',
   )
-  expect(paintVerdicts(text, plainScreen.paint)).toBe(text)
+  expect(render(paintVerdicts(text), narrow)).toBe(text)
 })
 
 test.each([
-  [['verify', '--law', 'relu: x', '--backend', 'reference', '--seed', '1'], colours.good('ok')],
-  [['parity', 'check', batch, batch], colours.good('passed')],
-  [['doctor'], colours.good('works')],
+  [['verify', '--law', 'relu: x', '--backend', 'reference', '--seed', '1'], '\x1b[32mok\x1b[39m'],
+  [['parity', 'check', batch, batch], '\x1b[32mpassed\x1b[39m'],
+  [['doctor'], '\x1b[32mworks\x1b[39m'],
 ])('%j is coloured on a terminal with colours', async (args, expected) => {
   const { stdout } = await runInside(args, { screen: coloured })
   expect(stdout).toContain(expected)

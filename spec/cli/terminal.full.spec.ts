@@ -2,7 +2,7 @@
  * A real terminal, which `script` of util-linux provides: the prompt of `shadowllm chat`, its history, ctrl-C and ctrl-D; and
  * colours, which only a terminal has.
  *
- * Tests src/cli/commands/chat.ts, src/cli/chat_loop.ts and src/cli/screen.ts.
+ * Tests src/cli/commands/chat.ts, src/cli/chat_loop.ts, src/cli/screen.ts and src/cli/terminal.ts.
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -104,5 +104,11 @@ describe.skipIf(!isThere)(
     test('prints colours', () => expect(shown(check, {})).toContain('\x1b[32m'))
     test('prints none if NO_COLOR is set', () =>
       expect(shown(check, { NO_COLOR: '1' })).not.toContain('\x1b['))
+    test('spells the control characters of a path', () => {
+      const text = shown("inspect 'none/\x1b[2J\u202e' --offline", {})
+      expect(text).toContain('none/\\u001b[2J\\u202e')
+      expect(text).not.toContain('\x1b')
+      expect(text).not.toContain('\u202e')
+    })
   },
 )

@@ -199,6 +199,54 @@ function hostNamesIn(module: Module): Node[] {
   return found
 }
 
+/** The file that shows all that is printed. */
+const terminal = 'src/cli/terminal.ts'
+/** The files that know the streams of the process: the last one shows a prompt and the keys that are pressed. */
+const streamFiles = [terminal, 'src/platform/platform.ts', 'src/platform/lines.ts']
+/** Names of streams, and what writes to them unasked. */
+const printing = (
+  'stdout stderr console emitWarning _rawDebug debuglog writeSync inherit node:console node:tty ' +
+  '/dev/stdout /dev/stderr /dev/tty /dev/fd/1 /dev/fd/2'
+).split(' ')
+
+/**
+ * Only the terminal of the command line prints, so that no text goes around its spelling, and a closed pipe and a full disk have
+ * the same effect in all commands: no other file imports the platform's `write`, or can reach it through the whole of the
+ * platform, or names a stream or the console.
+ */
+export function onlyTheTerminalPrints(modules: readonly Module[]): string[] {
+  return modules.flatMap((module) => {
+    const found: Node[] = []
+    const isInPlatform = moduleOf(module.path) === 'platform'
+    const visit = (node: Node): void => {
+      const word = node.type === 'Identifier' ? node.name : node.type === 'Literal' ? node.value : null
+      if (!streamFiles.includes(module.path) && printing.includes(word as string)) found.push(node)
+      if (!isInPlatform && module.path !== terminal && takesWrite(module.path, node)) found.push(node)
+    }
+    for (const statement of module.body) walk(statement, visit)
+    return [...new Set(found.map((node) => `${place(module, node.start)}: prints outside ${terminal}`))]
+  })
+}
+
+/** Whether a node imports the platform's `write`, by its name or among all others. */
+function takesWrite(path: string, node: Node): boolean {
+  const source = (node.source as Node | null | undefined)?.value
+  if (typeof source !== 'string' || posix.join(posix.dirname(path), source) !== 'src/platform/platform.ts')
+    return false
+  if (/^(ImportExpression|ExportAllDeclaration)$/.test(node.type)) return true
+  const specifiers = (node.specifiers ?? []) as Node[]
+  return specifiers.some(
+    (specifier) =>
+      specifier.type === 'ImportNamespaceSpecifier' ||
+      [specifier.imported, specifier.local].some((name) => nameIn(name as Node | undefined) === 'write'),
+  )
+}
+
+/** A name that is imported or exported, also where it is written as a string. */
+function nameIn(node: Node | undefined): unknown {
+  return node?.type === 'Literal' ? node.value : node?.name
+}
+
 /** `import(...)` takes a literal: nothing that was read as data decides what code runs. */
 export function importsAreLiterals(modules: readonly Module[]): string[] {
   return modules.flatMap((module) =>

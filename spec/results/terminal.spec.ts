@@ -1,6 +1,6 @@
 /**
  * Reports in plain text and in JSON show any result, whatever is written in it: numbers read as what they are, columns
- * line up, a terminal is not steered.
+ * line up, a cell stays on its line.
  *
  * Tests src/experiments/report/json.ts and src/results/cells.ts.
  */
@@ -91,6 +91,27 @@ describe('a table', () => {
     'forgets how wide the rows are': (some, rows) => formatTable(some, rows).replace(/^(\S+) {2,}/gm, '$1 '),
   })
 
+  const names = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.string({ unit: fc.constantFrom('\u001b', '\u009b', '\u202e', '\n', '\r', 'a') }),
+  )
+
+  const staysInLine = lawForAll(
+    'a cell is on its line, without control and direction characters',
+    { name: names },
+    (format: typeof formatTable, { name }) => {
+      const lines = format(columns, [{ name, value: 1 }]).split('\n')
+      expect(lines).toHaveLength(3)
+      expect(lines[2]).not.toMatch(/[\p{Cc}\p{Cf}]/u)
+    },
+  )
+  stateLaw(staysInLine, formatTable)
+
+  killsEach('a table that %s is found', staysInLine, {
+    'shows a control character': (some, rows) => formatTable(some, rows).replace('\\u009b', '\u009b'),
+    'adds a line': (some, rows) => `${formatTable(some, rows)}\n`,
+  })
+
   test('aligns numbers right and words left', () => {
     const rows = [{ name: 'a', value: null }]
     expect(columns.map((column) => isNumeric(column, rows))).toEqual([false, true, true])
@@ -139,30 +160,6 @@ describe('on the terminal', () => {
     expect(text).toContain('The run was stopped')
     expect(text).not.toContain('Published')
   })
-
-  // Any text, and text that is likely to hold control characters.
-  const binary = fc.oneof(
-    fc.string({ unit: 'binary' }),
-    fc.string({ unit: fc.constantFrom('\u001b', '\u009b', '\r', 'a') }),
-  )
-
-  const steersNothing = lawForAll(
-    'no output contains a terminal control character',
-    { hostile: binary },
-    (format: typeof formatExperiment, { hostile }) => {
-      const rows = [{ planner: hostile, ppl: 1, speed: 2 }]
-      const text = format(resultOf({ title: hostile, rows, findings: [hostile] }))
-      // oxlint-disable-next-line no-control-regex -- those are what must not be there
-      expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
-    },
-  )
-  stateLaw(steersNothing, formatExperiment)
-
-  test('a text that lets one control character through is found', () =>
-    kills(
-      steersNothing,
-      (result) => formatExperiment(result) + (result.title.includes('\u009b') ? '\u009b' : ''),
-    ))
 })
 
 test('a result is its own JSON, with null for NaN and infinities', () => {

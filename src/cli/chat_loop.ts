@@ -17,10 +17,11 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { describeFailure, exitCodes } from './failure.ts'
 import { formatMask } from './mask_picture.ts'
+import type { Text } from './screen.ts'
 import type { Session } from './session.ts'
 import { shareOption } from '../masks/budget.ts'
 import { readOption } from '../tensor/option.ts'
-import { formatCount, formatPercent, harmless } from './words.ts'
+import { formatCount, formatPercent } from './words.ts'
 import { samplingWords } from './writing_flags.ts'
 
 /** How a conversation begins. */
@@ -42,8 +43,7 @@ const help = `Commands:
   /new             forget the conversation, but not the system message
   /help            show this
   /quit            end, as ctrl-D does
-Ctrl-C ends an answer. //TEXT sends a message that begins with a slash.
-`
+Ctrl-C ends an answer. //TEXT sends a message that begins with a slash.`
 
 /** What became of a turn, as a JSON object shows it. */
 export interface Turn {
@@ -112,7 +112,7 @@ class ChatLoop {
   async run(): Promise<void> {
     const { signal } = this.#session
     if (this.#lines.isTerminal)
-      await this.#say(`${this.#opt.name}; ${samplingWords(this.#options)}; /help lists the commands\n`)
+      await this.#say(`${this.#opt.name}; ${samplingWords(this.#options)}; /help lists the commands`)
     let wasInterrupted = false
     while (!this.#isOver) {
       signal.throwIfAborted()
@@ -160,11 +160,11 @@ class ChatLoop {
       case 'planner':
         return this.#choose({ planner: value as GenerationPlanner })
       case 'mask':
-        if (this.#mask === undefined) return this.#say('no answer yet\n')
+        if (this.#mask === undefined) return this.#say('no answer yet')
         return this.#say(
           this.#mask
             ? formatMask(this.#mask, this.#opt.config, this.#session.screen)
-            : 'dense: everything was computed\n',
+            : 'dense: everything was computed',
         )
       case 'system':
         this.#system = value === '' ? undefined : value
@@ -189,7 +189,7 @@ class ChatLoop {
     this.#options = options
     const { planner, sparsity } = options
     const words = planner === 'dense' ? 'dense: nothing is skipped' : `${planner}, ${formatPercent(sparsity)}`
-    await this.#say(`${words}\n`)
+    await this.#say(words)
   }
 
   /** Answers a message. */
@@ -222,7 +222,7 @@ class ChatLoop {
         if (tokens.length === 0) first = now() - started
         tokens.push(value.token)
         answer += value.text
-        if (!json) await this.#print(value.text)
+        if (!json && value.text !== '') await this.#session.print(value.text)
       }
     } finally {
       release()
@@ -276,13 +276,8 @@ class ChatLoop {
     await this.#session.note(`[${words.join('; ')}]`)
   }
 
-  #print(text: string): Promise<void> {
-    if (text === '') return Promise.resolve()
-    return this.#session.print(this.#session.isTerminal ? harmless(text) : text)
-  }
-
   /** What a command answers; beside JSON it is not data. */
-  #say(text: string): Promise<void> {
-    return this.#start.json ? this.#session.note(text.trimEnd()) : this.#session.print(text)
+  #say(text: Text): Promise<void> {
+    return this.#start.json ? this.#session.note(text) : this.#session.print([text, '\n'])
   }
 }

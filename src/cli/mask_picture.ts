@@ -6,7 +6,7 @@ import { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity
 import { channelSites, maskedShare, type ChannelMask } from '../masks/channels.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { GAP, wrapLines } from '../results/fold.ts'
-import type { Screen } from './screen.ts'
+import { dim, type Screen, type Text } from './screen.ts'
 import { formatColumns, formatCount, formatPercent } from './words.ts'
 
 /** Blocks of a row at most. */
@@ -65,7 +65,7 @@ interface Drawing {
  * The table and its legend: as much as fits into a line, at least eight blocks.
  * @param sizes of a layer, by which weights are counted
  */
-export function formatMask(mask: UnitMask, sizes: LayerSizes, { columns, paint }: Screen): string {
+export function formatMask(mask: UnitMask, sizes: LayerSizes, { columns }: Screen): Text {
   if (mask.channels) return formatChannels(mask, mask.channels, achievedSparsity(mask, sizes), columns)
   const { heads, neurons } = mask.shape
   const drawings: Drawing[] = [
@@ -84,7 +84,7 @@ export function formatMask(mask: UnitMask, sizes: LayerSizes, { columns, paint }
   const [none, ...kept] = shades
   const all = kept.pop()
   const legend = `A block is ${unit(heads, 'head')} or ${unit(neurons, 'neuron')}: ${all} all kept, ${kept.toReversed().join(' ')} in part, ${none} none. Columns with - are shares skipped.`
-  return `${table}\n${paint.dim(wrapLines(legend, columns))}\n`
+  return [`${table}\n`, dim(wrapLines(legend, columns))]
 }
 
 function widthOf(rows: readonly (readonly string[])[]): number {
@@ -130,5 +130,5 @@ function formatChannels(
   const rows = layers.map((layer, index) => row(`${index}`, index, 1, layer))
   const headings = ['layer', ...channelSites.map((site) => `${site} -`), 'channels -', 'weights -']
   const total = row('all', 0, shape.layers, { heads: 0, neurons: 0, channels, weights })
-  return formatColumns([headings, ...rows, total], [0, 1, 2, 3, 4, 5, 6], { columns })
+  return formatColumns([headings, ...rows, total], [0, 1, 2, 3, 4, 5, 6], { columns }).trimEnd()
 }

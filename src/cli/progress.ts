@@ -3,6 +3,8 @@
  *
  * It is drawn on a terminal only, at most ten times a second, and removed before anything else is written.
  */
+import { shownLine } from '../tensor/quote.ts'
+import { ERASE_LINE, type Text } from './screen.ts'
 
 /** How far a piece of work is. */
 export interface ProgressUpdate {
@@ -26,7 +28,7 @@ export interface ProgressLine {
 export interface ProgressScreen {
   readonly watched: boolean
   readonly columns: () => number
-  readonly write: (text: string) => void
+  readonly write: (text: Text) => void
   readonly now: () => number // ms
 }
 
@@ -51,11 +53,11 @@ export function makeProgressLine(screen: ProgressScreen): ProgressLine {
       if (!isNew && now - drawnAt < redrawAfter) return
       drawnAt = now
       drawn = true
-      const text = formatProgress(update, now - stageStart).slice(0, Math.max(0, screen.columns() - 1))
-      screen.write(`\r\x1b[K${text}`)
+      const text = shownLine(formatProgress(update, now - stageStart))
+      screen.write([ERASE_LINE, text.slice(0, Math.max(0, screen.columns() - 1))])
     },
     clear() {
-      if (drawn) screen.write('\r\x1b[K')
+      if (drawn) screen.write(ERASE_LINE)
       drawn = false
       drawnAt = -Infinity
     },

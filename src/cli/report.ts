@@ -2,7 +2,7 @@
  * How commands report: in words, as JSON, and to a file.
  */
 import { writeOutput } from './output.ts'
-import type { Screen } from './screen.ts'
+import type { Screen, Text } from './screen.ts'
 import type { Session } from './session.ts'
 
 /** A result as the text of a JSON file. */
@@ -15,7 +15,7 @@ export function printResult<Result extends object>(
   session: Session,
   { json }: { readonly json?: boolean },
   result: Result,
-  words: (result: Result, screen: Screen) => string,
+  words: (result: Result, screen: Screen) => Text,
 ): Promise<void> {
   return session.print(json ? jsonText(result) : words(result, session.screen))
 }
@@ -31,7 +31,7 @@ export async function showReport<Report extends object>(
   session: Session,
   flags: ReportFlags,
   report: Report,
-  words: (report: Report, screen: Screen) => string,
+  words: (report: Report, screen: Screen) => Text,
 ): Promise<void> {
   // Printed first: the refusal of the file must not lose the report.
   await printResult(session, flags, report, words)

@@ -5,6 +5,7 @@
 import type { Prefill } from '../masks/planner.ts'
 import { defaultPrefill, type PlannerName } from '../planners/index.ts'
 import { foldColumns, GAP, wrapLines, type Fit } from '../results/fold.ts'
+import { shownLine } from '../tensor/quote.ts'
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 
@@ -58,19 +59,15 @@ export function methodCells({
   ]
 }
 
-/** Text without the control characters that a terminal would obey; tabs and line breaks stay. */
-export function harmless(text: string): string {
-  return text.replace(/[\p{Cc}--[\n\t]]/gv, '')
-}
-
 const gap = ' '.repeat(GAP)
 
 /** Rows in aligned columns, folded where they do not fit; those in `right` lean to the right. */
 export function formatColumns(
-  rows: readonly (readonly string[])[],
+  texts: readonly (readonly string[])[],
   right: readonly number[] = [],
   fit: Fit = {},
 ): string {
+  const rows = texts.map((row) => row.map(shownLine))
   const widths: number[] = []
   for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)))
   const layOut = (part: readonly number[], row: readonly string[]): string => {
@@ -91,5 +88,7 @@ export function formatFacts(
 ): string {
   const width = Math.max(...facts.map(([name]) => name.length)) + GAP
   const indent = ' '.repeat(width)
-  return facts.map(([name, value]) => `${wrapLines(name.padEnd(width) + value, columns, indent)}\n`).join('')
+  return facts
+    .map(([name, value]) => `${wrapLines(shownLine(name.padEnd(width) + value), columns, indent)}\n`)
+    .join('')
 }

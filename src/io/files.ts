@@ -1,8 +1,7 @@
 /**
  * Reads files with typed errors: for missing files, for folders, and for files that change while they are read.
  */
-import * as platform from '../platform/platform.ts'
-import type { FileKind, RangedFile } from '../platform/platform.ts'
+import { fileKind, openRange, PlatformError, type FileKind, type RangedFile } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import { refusal } from './refusal.ts'
 
@@ -13,7 +12,7 @@ export const TEXT_LIMIT = 25_000_000
 
 /** The kind of a path; links are followed. @throws InputError FILE_READ if the system refuses */
 export function kindOf(path: string): Promise<FileKind> {
-  return system(path, () => platform.fileKind(path))
+  return system(path, () => fileKind(path))
 }
 
 /** Whether a path exists. @throws InputError FILE_READ if the system refuses */
@@ -30,7 +29,7 @@ export async function openFile(path: string): Promise<RangedFile> {
   if (kind === 'missing') throw refusal('FILE_MISSING', path, 'a file', 'nothing')
   if (kind !== 'file')
     throw refusal('FILE_KIND', path, 'a file', kind === 'directory' ? 'a folder' : 'a device')
-  return system(path, () => platform.openRange(path))
+  return system(path, () => openRange(path))
 }
 
 /**
@@ -158,7 +157,7 @@ async function system<T>(path: string, action: () => Promise<T>): Promise<T> {
     return await action()
   } catch (error) {
     // A file that did not come says why.
-    if (error instanceof platform.PlatformError || error instanceof ShadowError) throw error
+    if (error instanceof PlatformError || error instanceof ShadowError) throw error
     const { code, message } = error as NodeJS.ErrnoException
     throw refusal('FILE_READ', path, 'a file that can be read', code ?? message, { cause: error })
   }

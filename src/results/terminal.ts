@@ -5,6 +5,7 @@
 import type { Column, ExperimentResult, Row } from './experiment_result.ts'
 import { cell, groupStarts, heading, isNumeric } from './cells.ts'
 import { foldColumns, GAP, wrapLines, type Fit } from './fold.ts'
+import { shownLine } from '../tensor/quote.ts'
 
 /** The whole of it, ending with a line break. @param width characters of a line */
 export function formatExperiment(result: ExperimentResult, width = Infinity): string {
@@ -21,10 +22,7 @@ export function formatExperiment(result: ExperimentResult, width = Infinity): st
     complete ? '' : 'The run was stopped: the rows hold what was finished.',
     `$ ${command}\n  (${seconds < 10 ? seconds.toFixed(1) : seconds.toFixed(0)} s)`,
   ]
-  return `${parts
-    .filter((part) => part !== '')
-    .map(visible)
-    .join('\n\n')}\n`
+  return `${parts.filter((part) => part !== '').join('\n\n')}\n`
 }
 
 /** How many columns name a row: those with words at the beginning; at least one. */
@@ -38,7 +36,7 @@ function countKeys(columns: readonly Column[], rows: readonly Row[]): number {
  * labels; where it still does not, it is folded.
  */
 export function formatTable(columns: readonly Column[], rows: readonly Row[], fit: Fit = {}): string {
-  const body = rows.map((row) => columns.map((column) => cell(row, column)))
+  const body = rows.map((row) => columns.map((column) => shownLine(cell(row, column))))
   const widthsUnder = (headings: readonly string[][]): number[] =>
     columns.map((_, i) => Math.max(...[...headings, ...body].map((line) => line[i].length)))
   const short = [columns.map(heading)]
@@ -59,10 +57,4 @@ export function formatTable(columns: readonly Column[], rows: readonly Row[], fi
     return [...headings.map(lineOf).filter((line) => line !== ''), rule, ...lines].join('\n')
   }
   return foldColumns(widths, fit).map(layOut).join('\n\n')
-}
-
-/** Control characters in names of files and models would be obeyed by a terminal. */
-function visible(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, '\ufffd')
 }

@@ -6,7 +6,6 @@ import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { timesDense, turnsFit } from '../../../src/cli/commands/generate.ts'
 import type { ProgressUpdate } from '../../../src/cli/progress.ts'
-import { colours, plainScreen } from '../../../src/cli/screen.ts'
 import { collectText, ShadowModel, type GenerateOptions } from '../../../src/library/index.ts'
 import { fixtures } from '../../golden/golden.ts'
 import { runInside, runJson } from '../run_inside.ts'
@@ -23,7 +22,7 @@ afterEach(() => {
 })
 
 /** A terminal without colours. */
-const terminal = { columns: 80, paint: plainScreen.paint }
+const terminal = { columns: 80, hasColours: false }
 
 describe('generate', () => {
   test('prints the text and nothing else; --quiet leaves out the line on stderr', async () => {
@@ -108,12 +107,12 @@ describe('generate', () => {
   })
 
   test('on a terminal the prompt stands dimmed before the text, unless it is a message', async () => {
-    const screen = { columns: 80, paint: colours }
+    const screen = { columns: 80, hasColours: true }
     const args = ['generate', known.text, '--max-tokens', '4', '--temperature', '0', '--quiet']
     const { stdout } = await runInside(args, { screen })
     const plain = await runInside(args)
     expect(stdout).toBe(`\x1b[2m${known.text}\x1b[22m${plain.stdout}`)
-    const { stdout: bare } = await runInside(args, { screen: { ...screen, paint: plainScreen.paint } })
+    const { stdout: bare } = await runInside(args, { screen: terminal })
     expect(bare).toBe(`${known.text}${plain.stdout}`)
     expect((await runInside([...args, '--json'], { screen })).stdout).not.toContain('\x1b')
   })

@@ -9,9 +9,9 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { formatBlocks, formatMask, formatRuns } from '../../../src/cli/mask_picture.ts'
-import { colours, plainScreen } from '../../../src/cli/screen.ts'
+import { plainScreen, render, type Screen } from '../../../src/cli/screen.ts'
 import { openSafetensors } from '../../../src/io/safetensors.ts'
-import { makeMask } from '../../../src/masks/mask.ts'
+import { makeMask, type UnitMask } from '../../../src/masks/mask.ts'
 import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
 import { runInside } from '../run_inside.ts'
 
@@ -166,6 +166,9 @@ describe('the picture', () => {
     await kills(readsBack, mutant)
   })
 
+  const pictureOf = (mask: UnitMask, width: number, screen: Screen): string =>
+    render(formatMask(mask, { width }, screen), screen)
+
   test('a block is drawn full or empty only if all or none of its units are kept', () => {
     expect(formatBlocks(Float32Array.of(1, 0, 1))).toBe('█·█')
     const units = new Float32Array(64).fill(1)
@@ -177,7 +180,7 @@ describe('the picture', () => {
 
   test('a layer without heads says so', () => {
     const mask = makeMask({ layers: 1, heads: 2, neurons: 2 }, Float32Array.of(0, 0), Float32Array.of(0, 1))
-    expect(formatMask(mask, { width: 4 }, plainScreen).split('\n')[1]).toBe(
+    expect(pictureOf(mask, 4, plainScreen).split('\n')[1]).toBe(
       '    0  ··     none  ·█          1  100.0 %     50.0 %     90.0 %',
     )
   })
@@ -191,7 +194,7 @@ describe('the picture', () => {
   const widest = (text: string): number => Math.max(...text.split('\n').map(({ length }) => length))
 
   test.each([200, 120, 100, 80])('fits into %i columns, every layer on one line', (columns) => {
-    const picture = formatMask(half, { width: 768 }, { ...plainScreen, columns })
+    const picture = pictureOf(half, 768, { ...plainScreen, columns })
     expect(widest(picture)).toBeLessThanOrEqual(columns)
     expect(picture.match(/^ +\d {2}/gm)).toHaveLength(3)
     expect(picture).toContain('1,536')
@@ -199,16 +202,15 @@ describe('the picture', () => {
   })
 
   test('is folded where even eight blocks are too many', () => {
-    const picture = formatMask(half, { width: 768 }, { ...plainScreen, columns: 40 })
+    const picture = pictureOf(half, 768, { ...plainScreen, columns: 40 })
     expect(widest(picture)).toBeLessThanOrEqual(40)
     expect(picture.match(/^ +2 {2}/gm)?.length).toBeGreaterThan(1)
   })
 
   test('has a dimmed legend in colours', () => {
-    const size = { width: 768 }
-    const [, legend] = formatMask(half, size, { ...plainScreen, columns: 200 }).split('\n\n')
-    expect(formatMask(half, size, { columns: 200, paint: colours }).split('\n\n')[1]).toBe(
-      `${colours.dim(legend.trimEnd())}\n`,
-    )
+    const screen = { ...plainScreen, columns: 200 }
+    const [, legend] = pictureOf(half, 768, screen).split('\n\n')
+    const [, coloured] = pictureOf(half, 768, { ...screen, hasColours: true }).split('\n\n')
+    expect(coloured).toBe(`\x1b[2m${legend}\x1b[22m`)
   })
 })

@@ -12,6 +12,7 @@ import { LanguageModel } from '../../../src/engine/language_model.ts'
 import type { Sequence } from '../../../src/engine/sequence.ts'
 import { LanguageTrainer } from '../../../src/training/pretrain_trainer.ts'
 import { checkOutput } from '../json_schema.ts'
+import { plainScreen, render } from '../../../src/cli/screen.ts'
 import { quietSession } from '../run_inside.ts'
 import { askServer, type Served } from './ask_server.ts'
 
@@ -96,7 +97,7 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
     ...quietSession(print, args.map(fillIn)),
     signal: interrupt.signal,
     quieten: () => void (isQuiet = true),
-    complain: async (text) => void (stderr += text),
+    complain: async (text) => void (stderr += render(text, plainScreen)),
     lines: () => {
       const lines = ['abcdef']
       return { isTerminal: false, next: async () => lines.shift() ?? null, close: () => {} }

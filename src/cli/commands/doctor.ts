@@ -10,7 +10,7 @@ import { MissingError } from '../../tensor/errors.ts'
 import { exitCodes } from '../failure.ts'
 import { addFlags } from '../flags.ts'
 import { printResult } from '../report.ts'
-import type { Screen } from '../screen.ts'
+import { paintVerdicts, type Screen, type Text } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { dependencies, version } from '../version.ts'
 import { checkThreads, describeThreads, type ThreadCheck } from '../thread_check.ts'
@@ -118,8 +118,8 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
 
 function formatReport(
   { runtime, machine, residentMemory, wasm, threads, backends, dependencies }: DoctorOutput,
-  { columns, paint }: Screen,
-): string {
+  { columns }: Screen,
+): Text {
   const yes = (has: boolean): string => (has ? 'yes' : 'no')
   const size = (bytes: number | null): string => (bytes === null ? 'unknown' : formatBytes(bytes))
   const rows: [string, string][] = [
@@ -142,10 +142,5 @@ function formatReport(
     ]),
     ...Object.entries(dependencies),
   ]
-  return formatFacts(rows, columns)
-    .replace(/^(backend \S+ +)(works)\b/gm, (_, name: string, state: string) => name + paint.good(state))
-    .replace(
-      /^(backend \S+ +)(does not work)\b/gm,
-      (_, name: string, state: string) => name + paint.bad(state),
-    )
+  return paintVerdicts(formatFacts(rows, columns), /(?<=^backend \S+ +)(works|does not work)\b/gm)
 }

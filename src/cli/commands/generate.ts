@@ -19,8 +19,8 @@ import { UsageError } from '../../tensor/errors.ts'
 import { withModel } from '../open_model.ts'
 import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import { jsonText } from '../report.ts'
+import { dim } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { harmless } from '../words.ts'
 import {
   addWritingFlags,
   samplingWords,
@@ -169,10 +169,9 @@ async function write(
     if (done) return void (written.end = value)
     written.times.push(now() - start)
     if (written.steps.length > 0) written.skipped += skipped
-    else if (echoes) await session.print(session.screen.paint.dim(harmless(prompt)))
+    else if (echoes) await session.print(dim(prompt))
     written.steps.push(value)
-    if (!flags.json && value.text !== '')
-      await session.print(session.isTerminal ? harmless(value.text) : value.text)
+    if (!flags.json && value.text !== '') await session.print(value.text)
   }
 }
 

@@ -17,6 +17,7 @@ import { layerOf, siteIn } from '../../engine/plan.ts'
 import { modelPlan } from '../../engine/program.ts'
 import { folderOf, joinPath } from '../../platform/platform.ts'
 import { InputError } from '../../tensor/errors.ts'
+import { shownLine } from '../../tensor/quote.ts'
 import type { TensorInfo } from '../../tensor/tensor_source.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
@@ -197,7 +198,7 @@ function formatContents(
     ...(config ? describeConfig(config) : ['no config.json beside it']),
     ...(remoteCode.length > 0 ? [`not followed, they name remote code: ${remoteCode.join(', ')}`] : []),
   ]
-  return `${table}\n${summary.map((line) => wrapLines(line, columns)).join('\n')}\n`
+  return `${table}\n${summary.map((line) => wrapLines(shownLine(line), columns)).join('\n')}\n`
 }
 
 function describeConfig(config: ModelConfig): string[] {

@@ -11,6 +11,7 @@ import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount } from '../words.ts'
 import { addOwnFlags } from '../values.ts'
+import { shownLine } from '../../tensor/quote.ts'
 
 const help = `
 A queue is named by the first digits of the model's hash and of the method's, and by the kind of bits its workers give.
@@ -69,11 +70,11 @@ export function formatQueues(queues: readonly QueueState[], columns = Infinity):
   const failures = queues.flatMap(({ failures: all }) =>
     all.map(
       ({ key, kind, attempts, words }) =>
-        `failed ${kind} ${key.slice(0, 12)} after ${attempts} tries: ${words.replace(/\s+/g, ' ')}\n`,
+        `failed ${kind} ${key.slice(0, 12)} after ${attempts} tries: ${words.replace(/\s+/g, ' ')}`,
     ),
   )
   const table = formatColumns([headings, ...rows], [1, 2, 3, 4, 5, 6, 7], { columns })
-  return `${table}${failures.map((line) => wrapLines(line, columns, '  ')).join('')}`
+  return `${table}${failures.map((line) => `${wrapLines(shownLine(line), columns, '  ')}\n`).join('')}`
 }
 
 function formatSeconds(seconds: number): string {

@@ -20,7 +20,7 @@ import { checkOutput, whileWriting } from '../output.ts'
 import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
 import { printResult } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
-import type { Screen } from '../screen.ts'
+import { dim, type Screen, type Text } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount, formatPercent } from '../words.ts'
 import { whole, addOwnFlags } from '../values.ts'
@@ -134,8 +134,8 @@ function picture(
   { model, sizes, prompt, mask, oracleMask }: Decided,
   flags: MasksFlags,
   screen: Screen,
-): string {
-  const { columns, paint } = screen
+): Text {
+  const { columns } = screen
   const { layers, heads, neurons } = mask.shape
   const { planner, scope, criterion } = flags
   const { ids, left } = prompt
@@ -146,14 +146,11 @@ function picture(
       : keepsHeads(planner)
         ? 'neurons within their layer, all heads kept'
         : scope
-  const lines = [
-    `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons`,
-    wrapLines(
-      `${planner}${by}, ${ranked}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`,
-      columns,
-    ),
-    '',
+  const how = `${planner}${by}, ${ranked}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`
+  const parts: Text[] = [
+    `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons\n${wrapLines(how, columns)}\n\n`,
     formatMask(mask, sizes, screen),
+    '\n',
   ]
   if (oracleMask) {
     const overlap = overlapOf(mask, oracleMask)
@@ -162,12 +159,12 @@ function picture(
       ...[recall, precision, jaccard, chance].map(formatPercent),
     ])
     const headings = ['of the oracle', 'recall', 'precision', 'Jaccard', 'chance']
-    lines.push(formatColumns([headings, ...rows], [1, 2, 3, 4], { columns }))
+    const table = formatColumns([headings, ...rows], [1, 2, 3, 4], { columns })
     const legend =
       "recall: share of the oracle's units that are kept; precision: share of the kept units that are the oracle's; Jaccard: units of both over units of either; chance: recall of units drawn at random."
-    lines.push(`${paint.dim(wrapLines(legend, columns))}\n`)
+    parts.push(`\n${table}\n`, dim(wrapLines(legend, columns)), '\n')
   }
-  return lines.join('\n')
+  return parts
 }
 
 /** How far a mask is the oracle's, and the recall that chance alone gives. */

@@ -101,8 +101,8 @@ async function runCheck(
   { tolerance, json }: { tolerance?: number; json?: boolean },
 ): Promise<void> {
   const report = checkParity(await readParityFile(a), await readParityFile(b), tolerance ?? null)
-  await printResult(session, { json }, report, (found, { columns, paint }) =>
-    paintVerdicts(formatReport(found, columns), paint),
+  await printResult(session, { json }, report, (found, { columns }) =>
+    paintVerdicts(formatReport(found, columns)),
   )
   if (!report.passed) session.exitCode = exitCodes.checkFailed
 }

@@ -118,8 +118,8 @@ async function runCheckOps(
     onProgress: (done, total, op) =>
       session.progress.update({ stage: 'checking', done, total, ...(op && { note: op }) }),
   })
-  await printResult(session, flags, report, (found, { columns, paint }) =>
-    paintVerdicts(formatReport(found, columns), paint),
+  await printResult(session, flags, report, (found, { columns }) =>
+    paintVerdicts(formatReport(found, columns)),
   )
   if (!report.passed) session.exitCode = exitCodes.checkFailed
 }

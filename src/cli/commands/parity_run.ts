@@ -173,8 +173,8 @@ export async function showFindings(
 ): Promise<void> {
   const passed = hasPassed(found)
   const all: ParityRunOutput = { backend: flags.backend, seed: flags.seed, passed, ...found }
-  await printResult(session, flags, all, (_, { columns, paint }) =>
-    paintVerdicts(formatFindings(flags.backend, found, columns), paint),
+  await printResult(session, flags, all, (_, { columns }) =>
+    paintVerdicts(formatFindings(flags.backend, found, columns)),
   )
   if (!passed) session.exitCode = exitCodes.checkFailed
 }
@@ -257,7 +257,7 @@ async function runVerify(session: Session, file: string, flags: { json?: boolean
   const certificate = await readCertificate(file)
   await checkHolds(file, certificate)
   const all: CertificateOutput = { holds: true, ...certificate }
-  await printResult(session, flags, all, (found, { columns, paint }) => {
+  await printResult(session, flags, all, (found, { columns }) => {
     const { backend, version, date, device, ops, hasModel } = found
     const rows: [string, string][] = [
       ['backend', device === null ? backend : `${backend} on ${device}`],
@@ -266,6 +266,6 @@ async function runVerify(session: Session, file: string, flags: { json?: boolean
       ['kernels', 'unchanged'],
       ['definitions', 'unchanged'],
     ]
-    return `${formatFacts(rows, columns)}${paint.good('holds')}: ${file}\n`
+    return paintVerdicts(`${formatFacts(rows, columns)}holds: ${file}\n`)
   })
 }

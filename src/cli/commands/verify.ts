@@ -113,7 +113,7 @@ async function verifyAll(
   const { seed, reports, expected } = found
   for await (const report of verifyBackends(backends, { seed, runs, laws, signal: session.signal })) {
     reports.push(report)
-    if (!json) await session.print(paintVerdicts(formatReport(report, found), session.screen.paint))
+    if (!json) await session.print(paintVerdicts(formatReport(report, found)))
     session.progress.update({ stage: 'laws', done: reports.length, total: expected, note: report.backend })
   }
 }
@@ -156,7 +156,7 @@ export interface VerifyOutput extends Pick<Verification, 'seed' | 'runs' | 'abse
 export async function showVerdict(session: Session, found: Verification, json: boolean): Promise<void> {
   const passed = found.reports.every((report) => report.passed)
   if (!passed) session.exitCode = exitCodes.checkFailed
-  if (!json) return session.print(paintVerdicts(formatVerdict(found), session.screen.paint))
+  if (!json) return session.print(paintVerdicts(formatVerdict(found)))
   const { seed, runs, absent, expected, reports } = found
   const digests = Object.fromEntries(namesIn(found).map((name) => [name, digestOn(name, found)]))
   const complete = reports.length === expected

@@ -15,6 +15,7 @@ import { findWithProgress } from '../open_model.ts'
 import { connectQueue, queueOf, servedQueue, servedShards } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
 import { number, whole, addOwnFlags } from '../values.ts'
+import { shownLine } from '../../tensor/quote.ts'
 
 const help = `
 A worker takes jobs of calibrate, eval and reproduce --queue for its own model, its own version of this program and
@@ -102,7 +103,7 @@ async function work(session: Session, flags: WorkerFlags): Promise<void> {
 
 function formatEvent({ what, kind, key, seconds, words }: WorkerEvent): string {
   const line = `${what.padEnd(8)} ${kind.padEnd(9)} ${key.slice(0, 12)} ${seconds.toFixed(2).padStart(8)} s`
-  return `${line}${words === undefined ? '' : `  ${words.replace(/\s+/g, ' ')}`}\n`
+  return `${shownLine(`${line}${words === undefined ? '' : `  ${words.replace(/\s+/g, ' ')}`}`)}\n`
 }
 
 function formatReport({ done, found, failed, returned }: WorkerReport): string {
