@@ -240,6 +240,34 @@ test('a row that is longer than a chunk is one', async () => {
   ])
 })
 
+test('blocks come as the file has them where the storage has such blocks, and as numbers elsewhere', async () => {
+  const numbers = Float32Array.from({ length: 64 }, (_, i) => i % 7)
+  const words = quantizeBlocks(numbers, 2, 32)
+  const info = { name: 'table', dtype: 'F32', shape: [2, 32], byteLength: 256 } as const
+  const asked: string[] = []
+  const source: TensorSource = {
+    ...memorySource(new Map()),
+    tensors: new Map([['table', info]]),
+    async *streamBlocks(_, type) {
+      asked.push(type)
+      yield { first: 0, bytes: new Uint8Array(words.buffer) }
+    },
+    async *stream() {
+      asked.push('numbers')
+      yield { first: 0, bytes: new Uint8Array(numbers.buffer) }
+    },
+  }
+  const read = async (storage: Storage): Promise<RowChunk['values'][]> => {
+    const parts = []
+    for await (const { values } of reader(source).chunks(tokenTable, storageNamed(storage)))
+      parts.push(values)
+    return parts
+  }
+  expect(await read('int4')).toEqual([words])
+  expect(await read('int8')).toEqual([numbers])
+  expect(asked).toEqual(['Q4_1', 'numbers'])
+})
+
 describe('numbers of a file', () => {
   const dtypes = ['F64', 'F32', 'F16', 'BF16'] as const
   /** The element type of a file whose numbers a storage takes as they are. */
