@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { afterAll, describe, expect, test } from 'vitest'
 import { createTokenizer } from '../../src/io/tokenizer.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
-import { READ_AT_ONCE, READ_SOON } from '../../src/server/amounts.ts'
+import { amounts, READ_AT_ONCE, READ_SOON } from '../../src/server/amounts.ts'
 import { Readers } from '../../src/server/readers.ts'
 import { RequestReader, type ReadingModel } from '../../src/server/reading.ts'
 import { RequestError } from '../../src/server/refusals.ts'
@@ -71,7 +71,7 @@ describe('a body is read as on this thread', () => {
   })
 
   test('a refusal, with its status and its code', async () => {
-    const prompt = 'a'.repeat(2 ** 19 + 1)
+    const prompt = 'a'.repeat(amounts.characters.most + 1)
     await expect(readers.read('tokenize', bytesOf({ prompt }), client)).rejects.toMatchObject({
       name: 'RequestError',
       status: 400,

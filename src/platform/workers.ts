@@ -21,6 +21,9 @@ export interface Thread {
 /** How long a thread may take to end, in milliseconds: longer than a start on a busy machine. */
 const PATIENCE = 30_000
 
+/** The room for new values of a thread with a limit, in MiB. */
+const NEW_VALUES = 8
+
 /** The message that asks a thread to end. */
 const END = 'end of thread'
 
@@ -47,12 +50,14 @@ export type ThreadCode = <Started>(Worker: ThreadStarter<Started>) => Started
 
 /**
  * Starts a thread, which keeps the process alive until it is ended or released.
- * @param megabytes the limit of its heap; browsers have their own limits
+ * @param megabytes the limit of its heap, of which new values have little room, so that it is collected often; browsers have their
+ *   own limits
  */
 export function startThread(code: ThreadCode, events: ThreadEvents, megabytes?: number): Thread {
   if (hostProcess === null) return startInBrowser(code, events)
   const { Worker } = builtin('node:worker_threads')
-  const limits = megabytes === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: megabytes } }
+  const resourceLimits = { maxOldGenerationSizeMb: megabytes, maxYoungGenerationSizeMb: NEW_VALUES }
+  const limits = megabytes === undefined ? {} : { resourceLimits }
   class LimitedWorker extends Worker {
     constructor(module: URL) {
       super(module, limits)

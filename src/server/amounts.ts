@@ -26,10 +26,10 @@ export const amounts = {
   messages: { most: 2 ** 13, unit: 'messages', code: 'MESSAGES', status: 400 },
   /** Texts that are written: prompts times `n`. */
   texts: { most: 128, unit: 'texts', code: 'CHOICES', status: 400 },
-  /** UTF-16 units of one text that becomes tokens. One word of so many takes 130 MB. */
-  characters: { most: 2 ** 19, unit: 'characters', code: 'TEXT_LENGTH', status: 400 },
+  /** UTF-16 units of one text that becomes tokens. One word of so many takes 65 MB. */
+  characters: { most: 2 ** 18, unit: 'characters', code: 'TEXT_LENGTH', status: 400 },
   /** Ids of one list that becomes text. */
-  ids: { most: 2 ** 19, unit: 'ids', code: 'TOKENS', status: 400 },
+  ids: { most: 2 ** 18, unit: 'ids', code: 'TOKENS', status: 400 },
   /** The likeliest tokens told at each place. */
   likeliest: { most: 20, unit: 'tokens', code: 'FIELD', status: 400 },
   /** Log-probabilities of an answer, which then has some 50 MB. */
@@ -46,8 +46,8 @@ export const MAX_BODIES = 2 ** 26
 export const READ_AT_ONCE = 2 ** 12
 /** The largest body that is read before longer ones. */
 export const READ_SOON = 2 ** 14
-/** The heap of a thread that reads bodies, in MiB. */
-export const READER_HEAP = 256
+/** The heap of a thread that reads bodies, beside that of its tokenizer, in MiB. */
+export const READER_HEAP = 128
 
 /** Counts what a request brings. @throws RequestError with the code of the limit for more */
 export function expectAmount(name: AmountName, subject: string, count: number): void {

@@ -75,10 +75,15 @@ export class Readers {
   }
 }
 
+/** Bytes of the heap of a tokenizer for each of those it is packed in: 18 of SmolLM2's. */
+const TOKENIZER_HEAP = 24
+
 /** One thread, and who waits for it. */
 class Lane {
   readonly #model: Uint8Array
   readonly #deadline: number
+  /** The limit of the thread's heap in MiB. */
+  readonly #heap: number
   readonly #waiting = new Set<Task>()
   #thread: Thread | null = null
   /** Whether the thread has its model. */
@@ -89,6 +94,7 @@ class Lane {
   constructor(model: Uint8Array, deadline: number) {
     this.#model = model
     this.#deadline = deadline
+    this.#heap = Math.ceil(READER_HEAP + (TOKENIZER_HEAP * model.length) / 2 ** 20)
   }
 
   get isBusy(): boolean {
@@ -173,14 +179,14 @@ class Lane {
         },
         onError: (error) => {
           if (thread === this.#thread)
-            this.#stop(isOutOfMemory(error) ? tooSlow(`at most ${READER_HEAP} MiB`) : error)
+            this.#stop(isOutOfMemory(error) ? tooSlow(`at most ${this.#heap} MiB`) : error)
         },
         onEnd: () => {
           if (thread === this.#thread)
             this.#stop(new Error('reader: expected an answer, got the end of its thread'))
         },
       },
-      READER_HEAP,
+      this.#heap,
     )
     thread.release()
     thread.send({ model: this.#model } satisfies ToReader)
