@@ -165,6 +165,16 @@ describe('a row', () => {
       'field choices.text[1]: expected text, got an object',
     ],
     [
+      'arc_easy',
+      { choices: Array.from({ length: 27 }, () => 'a') },
+      'field choices: expected at most 26 texts, got 27',
+    ],
+    [
+      'arc_easy',
+      { choices: { text: ['a', 'b'], label: ['\u001b[2J', 'a'.repeat(99)] } },
+      String.raw`field answerKey: expected "\u001b[2J" or "${'a'.repeat(20)}", got the text "`,
+    ],
+    [
       'winogrande',
       { sentence: 'No blank.' },
       'field sentence: expected a blank, "_", got the text "No blank."',
