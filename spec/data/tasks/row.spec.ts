@@ -170,6 +170,16 @@ describe('a row', () => {
       'field choices: expected at most 26 texts, got 27',
     ],
     [
+      'openbookqa',
+      { choices: { text: ['a', 'b'], label: ['\u001b[2J', 'B'] }, answerKey: 'C' },
+      String.raw`field answerKey: expected "\u001b[2J" or B, got the text "C"`,
+    ],
+    [
+      'arc_easy',
+      { choices: [...'abcdefghij'], answerKey: 'K' },
+      'field answerKey: expected A or B or C or D or E or F or G or H or others, got the text "K"',
+    ],
+    [
       'arc_easy',
       { choices: { text: ['a', 'b'], label: ['\u001b[2J', 'a'.repeat(99)] } },
       String.raw`field answerKey: expected "\u001b[2J" or "${'a'.repeat(20)}", got the text "`,

@@ -9,6 +9,8 @@ import { quote } from '../../tensor/quote.ts'
 
 /** The maximal number of choices or answers; a prompt letters them, and each is scored. */
 const MAX_CHOICES = 26
+/** The number of values that a refusal names. */
+const MAX_SHOWN = 8
 
 /** Reads the fields of one row. */
 export class RowReader {
@@ -51,11 +53,13 @@ export class RowReader {
     throw this.refuse(field, `a whole number from 0 to ${limit - 1}`, value)
   }
 
-  /** Which of the values a field has. @throws InputError TASK_ROW */
-  oneOf(field: string, values: readonly JsonValue[]): number {
-    const found = values.indexOf(this.#values.get(field) ?? null)
+  /** Which of the values a field has. @param value of the field, trimmed @throws InputError TASK_ROW */
+  oneOf(field: string, values: readonly JsonValue[], value = this.#values.get(field) ?? null): number {
+    const found = values.indexOf(value)
     if (found >= 0) return found
-    throw this.refuse(field, values.map(spelled).join(' or '), this.#values.get(field))
+    const shown = values.slice(0, MAX_SHOWN).map(spelled)
+    const expected = [...shown, ...(values.length > MAX_SHOWN ? ['others'] : [])].join(' or ')
+    throw this.refuse(field, expected, this.#values.get(field))
   }
 
   /**
