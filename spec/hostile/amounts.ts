@@ -111,10 +111,11 @@ class Trial {
 
   /** The amount that makes a file of a size. */
   async #amountOf(size: number): Promise<number | null> {
-    const [few, many] = [await this.#growth.make(8), await this.#growth.make(72)]
+    const { make, from = 0 } = this.#growth
+    const [few, many] = [await make(from + 8), await make(from + 72)]
     if (few === null || many === null) return null
     const each = (many.length - few.length) / 64
-    return each > 0 ? Math.max(8, Math.floor((size - few.length) / each)) : null
+    return each > 0 ? from + Math.max(8, Math.floor((size - few.length) / each)) : null
   }
 
   async #read(amount: number): Promise<Reading | null> {

@@ -117,7 +117,8 @@ function jsonText(tree: Tree): string {
   if (Array.isArray(tree)) return `[${tree.map(jsonText).join(',')}]`
   if (tree instanceof Map)
     return `{${Array.from(tree, ([key, item]) => `${JSON.stringify(key)}:${jsonText(item)}`).join(',')}}`
-  return typeof tree === 'bigint' ? String(tree) : JSON.stringify(tree)
+  // What a place lost with its key is null.
+  return typeof tree === 'bigint' ? String(tree) : JSON.stringify(tree ?? null)
 }
 
 /** JSON; a text that is JSON itself is a file inside. */

@@ -16,6 +16,8 @@ export interface Growth {
   readonly amounts?: readonly number[]
   /** The size of the largest case, in bytes. */
   readonly size: number
+  /** The amount in the valid file, for lists and maps. */
+  readonly from?: number
   /** Whether the largest amount that is read is looked for. */
   readonly hasLimit?: boolean
 }
@@ -90,6 +92,11 @@ function itemsOf(node: Tree): Tree[] | null {
   return node instanceof Tagged ? node.parts : null
 }
 
+/** The length of a list or a map; null of anything else. */
+function lengthOf(node: Tree): number | null {
+  return node instanceof Map ? node.size : (itemsOf(node)?.length ?? null)
+}
+
 function withItems(node: Tree, items: Tree[]): Tree {
   return node instanceof Tagged ? new Tagged(node.tag, items) : items
 }
@@ -119,18 +126,21 @@ function distinct(node: Tree, i: number): Tree {
       )
 }
 
-const list =
-  (copy: (item: Tree, i: number) => Tree): Grow =>
-  (node, amount) => {
-    const items = itemsOf(node) as Tree[]
-    const from = items.length === 0 ? [1] : items
-    return withItems(
-      node,
-      Array.from({ length: amount }, (_, i) =>
-        i < items.length ? items[i] : copy(from[i % from.length], i),
-      ),
-    )
-  }
+/** A list with its first element over and over, before the others. */
+const repeatedFirst: Grow = (node, amount) => {
+  const [first = 1, ...rest] = itemsOf(node) as Tree[]
+  return withItems(node, [...Array.from({ length: Math.max(1, amount - rest.length) }, () => first), ...rest])
+}
+
+/** A list that goes on with others of its kind. */
+const continued: Grow = (node, amount) => {
+  const items = itemsOf(node) as Tree[]
+  const from = items.length === 0 ? [1] : items
+  return withItems(
+    node,
+    Array.from({ length: amount }, (_, i) => (i < items.length ? items[i] : later(from[i % from.length], i))),
+  )
+}
 
 const map =
   (copy: (item: Tree, i: number) => Tree): Grow =>
@@ -170,8 +180,8 @@ function grown(node: Tree): [name: string, grow: Grow][] {
   return !hasAnyLength
     ? []
     : [
-        ['equal elements', list(same)],
-        ['other elements', list(later)],
+        ['equal elements', repeatedFirst],
+        ['other elements', continued],
       ]
 }
 
@@ -205,6 +215,7 @@ export async function growthsOf(form: Form, file: Uint8Array, size: number): Pro
         what: `${where}: ${name}`,
         size: name.startsWith('of ') ? size * FOREIGN : size,
         hasLimit: !name.startsWith('of '),
+        from: lengthOf(node) ?? 0,
         make: (amount) => made(() => put(grow(node, amount))),
       })
     if (typeof node === 'number')
@@ -319,10 +330,8 @@ function togetherOf(
   made: (tree: () => Tree) => Promise<Uint8Array | null>,
 ): Growth[] {
   const lengths = new Set<number>()
-  const counted = (node: Tree): number | null =>
-    itemsOf(node)?.length ?? (node instanceof Map ? node.size : null)
   const walk = (node: Tree): void => {
-    const length = counted(node)
+    const length = lengthOf(node)
     if (length !== null && length > 0 && length < 1000) lengths.add(length)
     if (node instanceof Inside) walk(node.tree)
     for (const item of node instanceof Map ? node.values() : (itemsOf(node) ?? [])) walk(item)
@@ -348,7 +357,7 @@ function togetherOf(
                       (itemsOf(node) as Tree[]).map((item) => replaced(item)),
                     )
             // What is inside of a list that grows does not: that would be a product.
-            if (counted(node) !== length || isRoot) return inner
+            if (lengthOf(node) !== length || isRoot) return inner
             return grown(node)[variant]?.[1](node, amount) ?? inner
           }
           return replaced(root, true)

@@ -142,6 +142,6 @@ export const plantedAmounts: readonly PlantedAmount[] = [
     plants: one('tokenizer_json.ts', 'let left = MAX_AROUND', 'let left = Infinity'),
     reader: 'tokenizer-json',
     place: 'json.post_processor.single and .post_processor.special_tokens.<s>.ids',
-    size: 2 ** 20,
+    size: 2 ** 22,
   },
 ]
