@@ -85,7 +85,8 @@ const MOST_DATA = 2 ** 24
 
 /** Bytes of a length: those there are, over and over. */
 function fitted(bytes: Uint8Array, length: number): Uint8Array {
-  if (bytes.length === length || !(length <= MOST_DATA)) return bytes
+  if (bytes.length === length || !(Number.isInteger(length) && length >= 0 && length <= MOST_DATA))
+    return bytes
   const out = new Uint8Array(length)
   if (bytes.length > 0)
     for (let at = 0; at < length; at += bytes.length)
