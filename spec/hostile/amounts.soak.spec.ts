@@ -8,7 +8,7 @@ import { formsOf } from './reader_forms.ts'
 import { readers } from './readers.ts'
 
 const size = 2 ** 22 * Number(process.env.SHADOWLLM_SOAK || 1)
-const limits: Limits = { milliseconds: 30_000, megabytes: 512 }
+const limits: Limits = { milliseconds: 30_000, megabytes: 1024 }
 const cell = new Cell(projectReaders, limits)
 const all: AmountReport[] = []
 

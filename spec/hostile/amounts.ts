@@ -34,7 +34,7 @@ export interface AmountReport extends Reading {
 /** Times below this are not compared. In milliseconds, of reading twice. */
 const FLOOR = 300
 /** Time may grow by this much where a file grows by 4: 4 is linear, 16 is quadratic. */
-const GROWTH = 8
+const GROWTH = 10
 /** From here on it is looked at again, with four times as much. */
 const SUSPECT = 5.5
 /** The longest time for a file: a constant, and so much for each MiB. */
