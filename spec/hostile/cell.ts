@@ -16,6 +16,15 @@ export interface Setting {
   readonly place: Int32Array<SharedArrayBuffer>
   /** For files; the cell removes it, because a thread that is ended cannot. */
   readonly folder: string
+  /** Bugs to plant in modules before they are loaded. */
+  readonly plants: readonly Plant[]
+}
+
+/** A bug: other words in the place of some that occur once in a source file, named from the root. */
+export interface Plant {
+  readonly file: string
+  readonly from: string
+  readonly to: string
 }
 
 /** What a cell does: inputs `from` up to `to`, as many as the time allows. */
@@ -28,6 +37,16 @@ export interface Job {
   readonly seed?: number
   readonly milliseconds?: number
 }
+
+/** What the thread says of one input. */
+export interface Answer {
+  readonly index: number
+  readonly outcome: Outcome
+  /** Processor time of the process. */
+  readonly milliseconds: number
+}
+
+type OnOutcome = (index: number, outcome: Outcome, milliseconds: number) => void
 
 export interface Limits {
   /** For one input, by `workTime`. */
@@ -56,33 +75,44 @@ export class Cell {
   readonly #module: URL
   readonly #limits: Limits
   readonly #now: () => number
+  readonly #plants: readonly Plant[]
   readonly #place = new Int32Array(new SharedArrayBuffer(8))
   #worker: Worker | null = null
   #folder = ''
 
-  /** @param now the clock for the limits of inputs */
-  constructor(module: URL = projectReaders, limits: Limits = usualLimits, now: () => number = workTime) {
+  /**
+   * @param now the clock for the limits of inputs
+   * @param plants bugs in the modules of its thread
+   */
+  constructor(
+    module: URL = projectReaders,
+    limits: Limits = usualLimits,
+    now: () => number = workTime,
+    plants: readonly Plant[] = [],
+  ) {
     this.#module = module
     this.#limits = limits
     this.#now = now
+    this.#plants = plants
   }
 
   /**
-   * Does a job, and tells what became of each input in order.
+   * Does a job, and tells what became of each input in order, and the processor time that it took in milliseconds: 0 if the
+   * thread was ended.
    * @returns the first input that was not tried
    */
-  async run(job: Job, onOutcome: (index: number, outcome: Outcome) => void): Promise<number> {
+  async run(job: Job, onOutcome: OnOutcome): Promise<number> {
     const end = performance.now() + (job.milliseconds ?? Infinity)
     let next = job.from
     while (next < job.to && performance.now() < end) {
       const from = next
-      const fault = await this.#runPart({ ...job, from }, (index, outcome) => {
+      const fault = await this.#runPart({ ...job, from }, (index, outcome, milliseconds) => {
         next = index + 1
-        onOutcome(index, outcome)
+        onOutcome(index, outcome, milliseconds)
       })
       if (fault === 'done') break
       if (fault === 'stained') continue
-      onOutcome(next, { kind: 'fault', what: fault })
+      onOutcome(next, { kind: 'fault', what: fault }, 0)
       next++
     }
     return next
@@ -96,7 +126,7 @@ export class Cell {
   }
 
   /** Works until the job is done, the thread is not what it was, or it is no more: then what ended it. */
-  async #runPart(job: Job, onOutcome: (index: number, outcome: Outcome) => void): Promise<string> {
+  async #runPart(job: Job, onOutcome: OnOutcome): Promise<string> {
     const worker = (this.#worker ??= await this.#start())
     const listening = new AbortController()
     const { signal } = listening
@@ -129,9 +159,9 @@ export class Cell {
           this.#worker = null
           resolve('no end of memory')
         })
-        hear('message', (message: 'done' | 'stained' | { index: number; outcome: Outcome }) => {
+        hear('message', (message: 'done' | 'stained' | Answer) => {
           if (message === 'done' || message === 'stained') resolve(message)
-          else onOutcome(message.index, message.outcome)
+          else onOutcome(message.index, message.outcome, message.milliseconds)
         })
         worker.postMessage(job, [])
       })
@@ -149,8 +179,14 @@ export class Cell {
     if (this.#folder !== '') rmSync(this.#folder, { recursive: true, force: true })
     this.#folder = mkdtempSync(join(tmpdir(), 'shadowllm-cell-'))
     const worker = new Worker(new URL('./cell_thread.ts', import.meta.url), {
-      workerData: { module: this.#module.href, place: this.#place, folder: this.#folder } satisfies Setting,
-      resourceLimits: { maxOldGenerationSizeMb: this.#limits.megabytes },
+      workerData: {
+        module: this.#module.href,
+        place: this.#place,
+        folder: this.#folder,
+        plants: this.#plants,
+      } satisfies Setting,
+      // The stack is that of a process, whose calls take fewer arguments than those of a thread.
+      resourceLimits: { maxOldGenerationSizeMb: this.#limits.megabytes, stackSizeMb: 1 },
       execArgv: [],
     })
     return new Promise((resolve, reject) => {

@@ -2,15 +2,17 @@
  * The inside of a cell: a thread that loads readers and judges one input after the other. It says which one it is at in
  * shared memory, so that whoever ends it knows.
  */
+import { readFileSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { judge, meterMemory } from './judge.ts'
 import { corpusOf, mutantOf } from './mutate.ts'
 import type { HostileInput } from '../../fixtures/hostile/input.ts'
 import type { Reader } from './reader.ts'
-import type { Job, Setting } from './cell.ts'
+import type { Answer, Job, Plant, Setting } from './cell.ts'
 
 meterMemory()
-const { module, place, folder } = workerData as Setting
+const { module, place, folder, plants } = workerData as Setting
+if (plants.length > 0) await plant(plants)
 const { readers, inputsOf } = (await import(module)) as {
   readers: readonly Reader[]
   inputsOf: (name: string) => readonly HostileInput[]
@@ -29,9 +31,11 @@ async function run(job: Job): Promise<void> {
     const bytes = await inputOf(reader, job, index)
     // The time counts from here: making an input is not the reader's work.
     Atomics.store(place, 1, 1)
+    const before = process.cpuUsage()
     const outcome = await judge(reader, bytes, folder)
+    const { user, system } = process.cpuUsage(before)
     Atomics.store(place, 1, 0)
-    parentPort?.postMessage({ index, outcome }, [])
+    parentPort?.postMessage({ index, outcome, milliseconds: (user + system) / 1000 } satisfies Answer, [])
     // What was done to a prototype is done to all that come after.
     if (outcome.kind === 'fault' && outcome.what.startsWith('the prototype'))
       return parentPort?.postMessage('stained', [])
@@ -45,4 +49,26 @@ async function inputOf(reader: Reader, job: Job, index: number): Promise<Uint8Ar
   const corpus = corpora.get(reader.name) ?? (await corpusOf(reader, inputsOf(reader.name)))
   corpora.set(reader.name, corpus)
   return mutantOf(reader, corpus, job.seed, index)
+}
+
+/** Changes the text of source files as they are loaded. */
+async function plant(bugs: readonly Plant[]): Promise<void> {
+  // Deno has no such function.
+  const { registerHooks } = await import('node:module')
+  const sources = new Map<string, string>()
+  for (const { file, from, to } of bugs) {
+    const url = new URL(`../../${file}`, import.meta.url)
+    const source = sources.get(url.href) ?? readFileSync(url, 'utf8')
+    if (source.split(from).length !== 2) throw new RangeError(`${file}: expected once ${from}`)
+    sources.set(
+      url.href,
+      source.replace(from, () => to),
+    )
+  }
+  registerHooks({
+    load(url, context, nextLoad) {
+      const source = sources.get(url)
+      return source === undefined ? nextLoad(url, context) : { ...nextLoad(url, context), source }
+    },
+  })
 }

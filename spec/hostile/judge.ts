@@ -81,7 +81,7 @@ function describe(error: unknown): string {
  * with. Null if nothing is.
  * @param usage codes of wrong use that are right here
  */
-function faultOfRefusal(error: ShadowError, usage: readonly string[] = []): string | null {
+export function faultOfRefusal(error: ShadowError, usage: readonly string[] = []): string | null {
   const { code, message, exitCode } = error
   if (!/^[A-Z][A-Z0-9_]+$/.test(code)) return 'a code that is none'
   if (exitCode !== 3 && !usage.includes(code)) return `exit code ${exitCode}`

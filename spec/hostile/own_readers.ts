@@ -22,6 +22,7 @@ import { readMask } from '../../src/masks/mask_file.ts'
 import { openPredictor, predictorTensors } from '../../src/predictor/predictor_file.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { openCheckpoint, readCurve } from '../../src/training/checkpoint.ts'
+import { faultOfRefusal } from './judge.ts'
 import { repairPart, repairSafetensors, repairShard } from './repair.ts'
 import type { Reader } from './reader.ts'
 
@@ -43,8 +44,9 @@ function askTasks(rows: readonly PlacedRow[]): unknown {
       try {
         return task.read(new RowReader(row))
       } catch (error) {
-        if (error instanceof InputError) return error.message
-        throw error
+        const fault = error instanceof InputError ? faultOfRefusal(error) : 'another exception'
+        if (fault === null) return (error as InputError).message
+        throw new RangeError(`a row that is refused with ${fault}`, { cause: error })
       }
     }),
   )
@@ -173,7 +175,7 @@ export const ownReaders: readonly Reader[] = [
   {
     name: 'rows',
     read: async (bytes) => askTasks(await parseRows(bytes, 'rows')),
-    valid: async () => [concat(own.rowLines)],
+    valid: async () => [concat(own.rowLines), concat(own.taskLines)],
     words: [...jsonWords, '\n', '\r\n', '"goal"', '"label":', '"choice1"'],
     readsPrefixes: true,
   },

@@ -9,9 +9,13 @@ import { opt125m, preln } from '../../fixtures/hostile/config.ts'
 import {
   dict,
   floatTensor,
+  legacyFile,
+  legacyStorage,
   makeZip,
   P,
   pickle,
+  sizes,
+  tensor,
   torchFile,
   type Zip,
 } from '../../fixtures/hostile/build_torch.ts'
@@ -42,6 +46,7 @@ import { parseConfig, remoteCodeFields } from '../../src/engine/config.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { RawTensorSource } from '../../src/tensor/tensor_source.ts'
 import { ggufReaders } from './gguf_readers.ts'
+import { otherReaders } from './other_readers.ts'
 import { ownReaders } from './own_readers.ts'
 import { repairSafetensors, repairZip } from './repair.ts'
 import type { Reader } from './reader.ts'
@@ -102,6 +107,13 @@ const stateDict = pickle(
   'b',
 )
 const storages = { 0: new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer) }
+const legacyTorch = legacyFile({
+  tensors: dict([
+    P.text('w'),
+    tensor(legacyStorage('FloatStorage', '0', P.int(6)), P.int(0), sizes(2, 3), sizes(3, 1)),
+  ]),
+  storages: [[6, storages[0]]],
+})
 const twoEntries: Zip = makeZip([
   { name: 'm/a', data: concat('first'), descriptor: 'marked' },
   { name: 'm/b', data: concat('second') },
@@ -195,6 +207,12 @@ export const readers: readonly Reader[] = [
     repair: repairZip,
   },
   {
+    name: 'torch-legacy',
+    read: (bytes) => everything(readTorchCheckpoint(bytesAsFile(bytes), 'checkpoint')),
+    valid: async () => [legacyTorch],
+    words: pickleWords,
+  },
+  {
     name: 'pickle',
     async read(bytes) {
       const value = unpickle(bytes, 'data.pkl')
@@ -277,6 +295,7 @@ export const readers: readonly Reader[] = [
   },
   ...ggufReaders,
   ...ownReaders,
+  ...otherReaders,
 ]
 
 /** The inputs that the table has for a reader. */

@@ -203,6 +203,9 @@ const processor = v.variant('type', [template, v.object({ type: v.literal('ByteL
 const processors = v.array(processor)
 const processing = v.variant('type', [processor, v.object({ type: v.literal('Sequence'), processors })])
 
+/** The maximal number of ids around a text. */
+const MAX_AROUND = 1024
+
 /** The ids around a text: those of a template, else those of OPT. */
 function readTemplate(
   json: JsonMap,
@@ -214,10 +217,15 @@ function readTemplate(
   if (own === undefined) return { prefix: optPrefix(ids), suffix: [] }
   const at = own.single.findIndex((part) => 'Sequence' in part)
   const known = new Set(ids.values())
+  let left = MAX_AROUND
   const idsOf = (parts: typeof own.single): number[] =>
     parts.flatMap((part) => {
       const token = 'SpecialToken' in part ? part.SpecialToken.id : ''
       const found = Object.hasOwn(own.special_tokens, token) ? own.special_tokens[token].ids : []
+      // Each part may name the same long list.
+      left -= found.length
+      if (left < 0)
+        throw refusal('TOKENIZER_LIMIT', 'tokenizer.json post_processor', `at most ${MAX_AROUND} ids`, 'more')
       if (found.length > 0 && found.every((id) => known.has(id))) return found
       const expected = 'sequence A once, and special tokens with ids'
       throw refusal('TOKENIZER_VOCAB', 'tokenizer.json post_processor.single', expected, quote(token))

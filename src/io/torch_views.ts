@@ -16,6 +16,12 @@ import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 /** All tensors of a file together may be this many times its storages: tied weights are counted once per name. */
 const MAX_SHARING = 4
 
+/**
+ * The spans of views that are not row-major together may be this many times the storages, because each is read whole: the columns
+ * of one matrix as 64 tensors span it 64 times.
+ */
+const MAX_SPANS = 64
+
 /** The bytes of one storage. */
 export interface StorageBytes {
   readonly size: number
@@ -90,12 +96,13 @@ export function judgeViews(
 ): Map<string, StoredTensor> {
   const views = new Map<string, StoredTensor>()
   const firsts = new Map<string, string>()
-  let asked = 0
+  let [asked, spanned] = [0, 0]
   for (const [tensor, value] of tensors) {
     const { key, dtype } = value.storage
     const { shape, strides } = value
     const { offset, byteLength } = judgeView(value, name, tensor)
     asked += byteLength
+    if (!isRowMajor(shape, strides)) spanned += extentOf(shape, strides) * elementSize(dtype)
     const place = [key, offset, ...shape, 'by', ...strides].join(' ')
     const sameAs = firsts.get(place)
     if (sameAs === undefined) firsts.set(place, tensor)
@@ -106,6 +113,10 @@ export function judgeViews(
   if (asked > MAX_SHARING * stored) {
     const expected = `tensors of at most ${MAX_SHARING} times the ${stored} bytes of its storages`
     throw refusal('TORCH_SHARING', name, expected, `${asked}`)
+  }
+  if (spanned > MAX_SPANS * stored) {
+    const expected = `views that span at most ${MAX_SPANS} times the ${stored} bytes of its storages`
+    throw refusal('TORCH_SHARING', name, expected, `${spanned}`)
   }
   return views
 }

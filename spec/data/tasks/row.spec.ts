@@ -165,6 +165,26 @@ describe('a row', () => {
       'field choices.text[1]: expected text, got an object',
     ],
     [
+      'arc_easy',
+      { choices: Array.from({ length: 27 }, () => 'a') },
+      'field choices: expected at most 26 texts, got 27',
+    ],
+    [
+      'openbookqa',
+      { choices: { text: ['a', 'b'], label: ['\u001b[2J', 'B'] }, answerKey: 'C' },
+      String.raw`field answerKey: expected "\u001b[2J" or B, got the text "C"`,
+    ],
+    [
+      'arc_easy',
+      { choices: [...'abcdefghij'], answerKey: 'K' },
+      'field answerKey: expected A or B or C or D or E or F or G or H or others, got the text "K"',
+    ],
+    [
+      'arc_easy',
+      { choices: { text: ['a', 'b'], label: ['\u001b[2J', 'a'.repeat(99)] } },
+      String.raw`field answerKey: expected "\u001b[2J" or "${'a'.repeat(20)}", got the text "`,
+    ],
+    [
       'winogrande',
       { sentence: 'No blank.' },
       'field sentence: expected a blank, "_", got the text "No blank."',

@@ -10,8 +10,7 @@ export const openbookqa: Task = {
   fields: 'question_stem, choices { text, label }, answerKey',
   read(row) {
     const { texts, labels } = row.choices('choices')
-    const gold = labels.indexOf(row.text('answerKey').trimStart())
-    if (gold < 0) throw row.refuse('answerKey', labels.join(' or '), row.text('answerKey'))
+    const gold = row.oneOf('answerKey', labels, row.text('answerKey').trimStart())
     return choose(row.text('question_stem'), texts, gold)
   },
 }

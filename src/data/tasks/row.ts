@@ -5,6 +5,12 @@
 import { describeJson, type JsonMap, type JsonValue } from '../../io/json.ts'
 import type { PlacedRow } from '../../io/row_file.ts'
 import { InputError } from '../../tensor/errors.ts'
+import { quote } from '../../tensor/quote.ts'
+
+/** The maximal number of choices or answers; a prompt letters them, and each is scored. */
+const MAX_CHOICES = 26
+/** The number of values that a refusal names. */
+const MAX_SHOWN = 8
 
 /** Reads the fields of one row. */
 export class RowReader {
@@ -47,11 +53,13 @@ export class RowReader {
     throw this.refuse(field, `a whole number from 0 to ${limit - 1}`, value)
   }
 
-  /** Which of the values a field has. @throws InputError TASK_ROW */
-  oneOf(field: string, values: readonly JsonValue[]): number {
-    const found = values.indexOf(this.#values.get(field) ?? null)
+  /** Which of the values a field has. @param value of the field, trimmed @throws InputError TASK_ROW */
+  oneOf(field: string, values: readonly JsonValue[], value = this.#values.get(field) ?? null): number {
+    const found = values.indexOf(value)
     if (found >= 0) return found
-    throw this.refuse(field, values.map(String).join(' or '), this.#values.get(field))
+    const shown = values.slice(0, MAX_SHOWN).map(spelled)
+    const expected = [...shown, ...(values.length > MAX_SHOWN ? ['others'] : [])].join(' or ')
+    throw this.refuse(field, expected, this.#values.get(field))
   }
 
   /**
@@ -81,9 +89,20 @@ export class RowReader {
   #texts(field: string, value: JsonValue | undefined): string[] {
     if (!Array.isArray(value) || value.length < 2)
       throw this.refuse(field, 'a list of two texts or more', value)
+    if (value.length > MAX_CHOICES)
+      throw new InputError(
+        'TASK_ROW',
+        `${this.place}: field ${field}: expected at most ${MAX_CHOICES} texts, got ${value.length}`,
+      )
     return value.map((item, i) => {
       if (typeof item === 'string' && item.trim() !== '') return item
       throw this.refuse(`${field}[${i}]`, 'text', item)
     })
   }
+}
+
+/** A value in an error message; labels of choices are untrusted. */
+function spelled(value: JsonValue): string {
+  const text = String(value)
+  return /^\w{1,20}$/.test(text) ? text : quote(text.slice(0, 20))
 }
