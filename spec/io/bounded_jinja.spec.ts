@@ -147,6 +147,75 @@ describe('a template that takes too much is refused', () => {
   )
 })
 
+/** The longest text that these operations of the runtime make while something runs. */
+function longestMade(work: () => void): number {
+  let longest = 0
+  const { repeat, replaceAll } = String.prototype
+  const { join } = Array.prototype
+  const noting = <Args extends unknown[]>(make: (this: unknown, ...args: Args) => string) =>
+    function (this: unknown, ...args: Args): string {
+      const text = make.apply(this, args)
+      longest = Math.max(longest, text.length)
+      return text
+    }
+  Object.assign(String.prototype, {
+    repeat: noting(repeat),
+    replaceAll: noting(replaceAll as (this: unknown, ...args: unknown[]) => string),
+  })
+  Object.assign(Array.prototype, { join: noting(join) })
+  try {
+    work()
+  } finally {
+    Object.assign(String.prototype, { repeat, replaceAll })
+    Object.assign(Array.prototype, { join })
+  }
+  return longest
+}
+
+/** The longest text of a template, in characters. */
+const MOST = 2 ** 22
+const growing = [
+  '{{ text | replace("x", part) }}',
+  '{{ text.replace("x", part) }}',
+  '{% filter replace("x", part) %}{{ text }}{% endfilter %}',
+  '{{ list | join(part) }}',
+  '{{ lines | indent(count) }}',
+  '{{ lines | indent(width=count) }}',
+  '{{ "x" | indent(count, true) }}',
+  '{{ list | tojson(indent=count) }}',
+  '{{ lines | indent(part) }}',
+] as const
+
+const isRefusedBefore = lawForAll(
+  'an operation whose result is too long is refused before it runs',
+  {
+    source: fc.constantFrom(...growing),
+    times: fc.constantFrom(1, 30, 1000, 4000),
+    count: fc.constantFrom(0, 1, 1000, 5000, 10_000_000),
+  },
+  (of: Render, { source, times, count }) => {
+    const [text, lines, part] = ['x'.repeat(times), 'x\n'.repeat(times), 'y'.repeat(Math.min(count, 10_000))]
+    const list = Array.from({ length: times }, () => 'x')
+    const made = longestMade(() => {
+      try {
+        of(source, { text, lines, part, list, count })
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error
+      }
+    })
+    expect(made).toBeLessThanOrEqual(MOST)
+  },
+)
+stateLaw(isRefusedBefore, renderTemplate)
+
+killsEach('a renderer that %s is found', isRefusedBefore, {
+  'looks at what was made': (source, variables) => {
+    const text = unbounded(source, variables)
+    if (text.length <= MOST) return text
+    throw new InputError('CHAT_TEMPLATE_LIMIT', 'chat template: expected less, got more')
+  },
+})
+
 test.each([
   ['CHAT_TEMPLATE_SYNTAX', '{% if %}', 'expected a Jinja template, got the error'],
   ['CHAT_TEMPLATE_SYNTAX', '{{ "', 'Unexpected end of input'],
