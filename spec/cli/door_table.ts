@@ -239,6 +239,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--mask-tokens <count>': whole(1),
     '--stall <seconds>': number('0', '-1', '86401'),
     'serve --drain <seconds>': number('-1', '86401'),
+    'serve --read <seconds>': number('0', '86401'),
     '--model <name>': model,
     '--revision <name>': revision,
     '--sparsity <share>': share,

@@ -48,7 +48,7 @@ export interface AnswerForm {
 }
 
 /** A text with its end. */
-export interface WholeChoice extends ChoiceEnd {
+interface WholeChoice extends ChoiceEnd {
   readonly text: string
   readonly scores: readonly TokenScore[]
 }

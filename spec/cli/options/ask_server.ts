@@ -24,6 +24,8 @@ export interface Served {
   readonly crowd: readonly [active: number, queued: number] | null
   /** Whether a connection is refused beside four whose requests do not end. */
   readonly isFull: boolean | null
+  /** The status of a long text that is to be tokenized. */
+  readonly read: number | null
   /** The status of a long request that was taken before the end; 0 if it was cut. */
   readonly last: number | null
 }
@@ -60,6 +62,7 @@ export async function askServer(address: string, args: readonly string[], end: (
     const crowd =
       has('--parallel') && !has('--connections') ? await gather(url, (signal) => post(long, signal)) : null
     const isFull = has('--connections') ? await isRefusedBesideFour(url) : null
+    const read = has('--read') ? await tokenize(url, 'so it was '.repeat(5000)) : null
     let last: Promise<number> | null = null
     if (has('--drain')) {
       last = post(long).then(
@@ -78,11 +81,20 @@ export async function askServer(address: string, args: readonly string[], end: (
       scores: echoed && (echoed[0].logprobs?.token_logprobs ?? null),
       crowd,
       isFull,
+      read,
       last: await last,
     }
   } finally {
     end()
   }
+}
+
+async function tokenize(url: URL, prompt: string): Promise<number> {
+  const body = JSON.stringify({ prompt })
+  const headers = { 'content-type': 'application/json' }
+  const response = await realFetch(new URL('/tokenize', url), { method: 'POST', headers, body })
+  await response.arrayBuffer()
+  return response.status
 }
 
 /** Sends four requests at once and leaves them when each has its place. */

@@ -173,7 +173,8 @@ async function recording<T>(
   threads.Worker = class extends Worker {
     constructor(...given: ConstructorParameters<typeof Worker>) {
       super(...given)
-      counts.workers++
+      // That of a server reads requests, whatever flags say.
+      if (!String(given[0]).includes('/server/')) counts.workers++
     }
   }
   try {

@@ -74,6 +74,7 @@ export const servingTable: CommandTable = {
       is: [false, true],
     },
     { flag: '--mask-tokens', beside: '--planner random', values: [null, '2', '3'], shows: scores },
+    { flag: '--read', values: ['60', '0.001'], shows: ({ served }) => served?.read, is: [200, 400] },
     { flag: '--drain', values: ['30', '0'], shows: ({ served }) => served?.last, is: [200, 0] },
     { flag: '--model', values: ['{model}', '{other}'] },
     ...hubRows(),
