@@ -438,10 +438,12 @@ type Steps = ReturnType<Sequence['feedInSteps']>
 
 /** A feed in steps that has run: what is asked in between does not depend on them (spec/engine/sequence.spec.ts). */
 function atOnce(steps: Steps): Steps {
+  const yielded: null[] = []
   let step = steps.next()
-  while (!step.done) step = steps.next()
+  for (; !step.done; step = steps.next()) yielded.push(step.value)
   const { value } = step
   return (function* () {
+    yield* yielded
     return value
   })()
 }
