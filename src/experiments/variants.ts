@@ -191,7 +191,7 @@ export async function measureVariants(
   const scores = new Map<string, MethodScore[]>(all.map(({ key }) => [key, []]))
   for (const seed of seeds)
     for (const [i, measured] of (await measureMethods(cache, methods, windows, seed)).entries())
-      scores.get(all[i].key)?.push(...measured.scores)
+      for (const one of measured.scores) scores.get(all[i].key)?.push(one)
   return new Measured(variants, sparsities, scores)
 }
 

@@ -121,10 +121,10 @@ export async function measureMethods(
       for (const job of own)
         for (const i of lacking) {
           const { value } = await rows.next()
-          scores[i].push(...(value as MethodScore[][]))
+          for (const one of value as MethodScore[][]) scores[i].push(one)
           if (store && job === own.at(-1)) await store.json(descriptions[i], () => scores[i])
         }
-      scores.forEach((all, i) => found[i].push(...all.flat()))
+      for (const [i, all] of scores.entries()) for (const one of all.flat()) found[i].push(one)
       onBatch?.(measured())
     }
     // The runner says at its end what failed.
