@@ -13,8 +13,11 @@ import { fileURLToPath } from 'node:url'
 /** Plots are drawn by packages that are larger than all of this; who draws in a page adds them. */
 const left = ['vega', 'vega-lite']
 
-/** Files that no page has a use for: those of CUDA, and the threads of calibrations and experiments, which are kept in folders. */
-const notForPages = /\.so$|\/(calibrate|job)_thread\.js$/
+/**
+ * Files that no page has a use for: those of CUDA, the threads of calibrations and experiments, which are kept in folders, and those of
+ * the server.
+ */
+const notForPages = /\.so$|\/(calibrate|job|reading)_thread\.js$/
 const modulesNotForPages = /\.ptx\.js$/
 
 const urls = /new URL\(((?:\s*\/\*[^*]*\*\/\s*)?)'([^']+)', import\.meta\.url\)/g
