@@ -54,7 +54,11 @@ export class RowReader {
   }
 
   /** Which of the values a field has. @param value of the field, trimmed @throws InputError TASK_ROW */
-  oneOf(field: string, values: readonly JsonValue[], value = this.#values.get(field) ?? null): number {
+  oneOf(
+    field: string,
+    values: readonly JsonValue[],
+    value: JsonValue = this.#values.get(field) ?? null,
+  ): number {
     const found = values.indexOf(value)
     if (found >= 0) return found
     const shown = values.slice(0, MAX_SHOWN).map(spelled)
