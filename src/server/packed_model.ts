@@ -4,6 +4,7 @@
  */
 import { createTokenizer } from '../io/tokenizer.ts'
 import type { Vocabulary } from '../io/vocabulary.ts'
+import { shareBytes } from '../platform/platform.ts'
 import type { ReadingModel } from './reading.ts'
 
 /** As JSON has it. */
@@ -18,10 +19,7 @@ interface Packed extends Omit<ReadingModel, 'tokenizer'> {
 export function packModel({ tokenizer, ...rest }: ReadingModel): Uint8Array {
   const { ids, special, ...tokens } = tokenizer.vocabulary
   const packed: Packed = { ...rest, tokens: { ...tokens, ids: [...ids], special: [...special] } }
-  const text = new TextEncoder().encode(JSON.stringify(packed))
-  const bytes = new Uint8Array(new SharedArrayBuffer(text.length))
-  bytes.set(text)
-  return bytes
+  return shareBytes(new TextEncoder().encode(JSON.stringify(packed)))
 }
 
 /** The model of `packModel`. */

@@ -6,7 +6,7 @@
  * answered by then, or has outgrown its memory, is ended, and the next request starts another. Those that wait have places in
  * the queue of requests.
  */
-import { startThread, type Thread } from '../platform/platform.ts'
+import { runtime, shareBytes, startThread, type Thread } from '../platform/platform.ts'
 import { isObject } from '../tensor/arguments.ts'
 import { unpackError } from '../tensor/packed_error.ts'
 import { READ_AT_ONCE, READ_SOON, READER_HEAP } from './amounts.ts'
@@ -143,7 +143,7 @@ class Lane {
     this.#doing = task
     this.start()
     const { name, bytes } = task
-    this.#thread?.send({ name, bytes } satisfies ToReader)
+    this.#thread?.send({ name, bytes: shareBytes(bytes) } satisfies ToReader)
     if (this.#isReady) this.#watch()
   }
 
@@ -186,7 +186,8 @@ class Lane {
             this.#stop(new Error('reader: expected an answer, got the end of its thread'))
         },
       },
-      this.#heap,
+      // Deno ends a thread at its limit, which a body of 4 MiB reaches there, without a word.
+      runtime.name === 'deno' ? undefined : this.#heap,
     )
     thread.release()
     thread.send({ model: this.#model } satisfies ToReader)
@@ -206,7 +207,11 @@ class Lane {
 
 /** Tells a request what came of it. */
 function answerTask(task: Task | null, message: Exclude<FromReader, { readonly ready: true }>): void {
-  if ('reading' in message) return task?.done(message.reading)
+  if ('reading' in message) {
+    const { reading } = message
+    // No answer can be made of shared memory.
+    return task?.done(reading instanceof Uint8Array ? reading.slice() : reading)
+  }
   const { failure, status, stack } = message
   if (status !== null && failure.code !== undefined)
     return task?.fail(new RequestError(status, failure.code, failure.message))

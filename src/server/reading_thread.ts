@@ -1,7 +1,7 @@
 /**
  * A thread that reads requests (readers.ts).
  */
-import { listenAsThread } from '../platform/platform.ts'
+import { listenAsThread, shareBytes } from '../platform/platform.ts'
 import { packError, type PackedError } from '../tensor/packed_error.ts'
 import { RequestError, type RefusalStatus } from './refusals.ts'
 import { unpackModel } from './packed_model.ts'
@@ -35,7 +35,9 @@ const answer = listenAsThread((message) => {
 
 function read(name: BodyName, bytes: Uint8Array): FromReader {
   try {
-    return { reading: (reader as RequestReader).read(name, bytes, true) as Reading[BodyName] }
+    // Text is not decoded from shared memory.
+    const reading = (reader as RequestReader).read(name, bytes.slice(), true) as Reading[BodyName]
+    return { reading: reading instanceof Uint8Array ? shareBytes(reading) : reading }
   } catch (error) {
     const status = error instanceof RequestError ? error.status : null
     return { failure: packError(error), status, stack: (error as Error).stack }
