@@ -6,13 +6,14 @@
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
 import { thisRuntime } from '../../scripts/steps.ts'
 import { root, sendSignal } from '../cli/run_cli.ts'
-import { writeChatModel } from '../library/chat_model.ts'
+import { chatMl, writeChatModel } from '../library/chat_model.ts'
 import { costOf, everyMuch, type Ask, type Cost } from './amounts.ts'
 import { requestOf, serverOf } from './served.ts'
 
@@ -25,7 +26,10 @@ const END = 5000
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-amounts-'))
 afterAll(() => rmSync(folder, { recursive: true }))
-await writeChatModel(folder)
+/** It takes as long as a template may where a message says so. */
+const template = `${chatMl}{% if messages[0].content == 'slowly' %}{% for a in range(9999) %}{% for b in range(9999) %}
+{%- endfor %}{% endfor %}{% endif %}`
+await writeChatModel(folder, { template })
 
 interface Serving {
   readonly url: URL
@@ -108,18 +112,63 @@ describe('one client at a time', () => {
   })
   test('nobody else waits long', () => expect(costs.filter(({ waited }) => waited > WAIT)).toEqual([]))
   test('memory grows by little', () => expect(most - usual).toBeLessThan(ALONE))
-  test('SIGTERM ends it meanwhile', { timeout: 60_000 }, async () => {
-    const ask = askAt(serving.url)
-    const long = JSON.stringify({ prompt: 'ab'.repeat(2 ** 17) })
-    const asked = Array.from({ length: 20 }, () => ask('/tokenize', long).catch(() => null))
-    await new Promise((resolve) => setTimeout(resolve, 300))
+})
+
+/** What is going on when SIGTERM comes. */
+const attacks: Readonly<Record<string, (url: URL) => void>> = {
+  'long texts that are made tokens': (url) => {
+    const prompt = 'ab'.repeat(2 ** 17)
+    for (let i = 0; i < 20; i++) send(url, '/tokenize', { prompt })
+  },
+  'a template that takes long': (url) => {
+    for (let i = 0; i < 20; i++)
+      send(url, '/v1/chat/completions', { messages: [{ role: 'user', content: 'slowly' }] })
+  },
+  'texts without an end': (url) => {
+    for (let i = 0; i < 16; i++) send(url, '/v1/completions', { prompt: 'a', max_tokens: 390, n: 128 })
+  },
+  'long prompts under a planner': (url) => {
+    const prompt = Array.from({ length: 128 }, () => Array.from({ length: 380 }, (_, i) => 3 + (i % 50)))
+    for (let i = 0; i < 16; i++)
+      send(url, '/v1/completions', { prompt, max_tokens: 1, planner: 'random', sparsity: 0.5 })
+  },
+  'streams that nobody reads': (url) => {
+    for (let i = 0; i < 16; i++)
+      raw(url, { prompt: 'a', max_tokens: 390, n: 128, logprobs: 20, stream: true }, 0)
+  },
+  'bodies that do not come': (url) => {
+    for (let i = 0; i < 200; i++) raw(url, { prompt: 'a' }, 1)
+  },
+}
+
+/** Sends a request whose answer nobody needs. */
+function send(url: URL, path: string, body: object): void {
+  void askAt(url)(path, JSON.stringify(body)).catch(() => null)
+}
+
+/** Sends a request without its last bytes, and reads nothing. */
+function raw(url: URL, body: object, missing: number): void {
+  const text = JSON.stringify(body)
+  const socket = createConnection({ port: Number(url.port), host: url.hostname })
+  socket.on('error', () => {}).pause()
+  const head = `Host: localhost\r\nContent-Type: application/json\r\nContent-Length: ${text.length}`
+  socket.write(`POST /v1/completions HTTP/1.1\r\n${head}\r\n\r\n${text.slice(0, text.length - missing)}`)
+}
+
+test.each(Object.entries(attacks))(
+  'SIGTERM ends the server amid %s',
+  { timeout: 60_000 },
+  async (_, attack) => {
+    const serving = await serve()
+    await askAt(serving.url)('/v1/chat/completions', '{"messages":[{"role":"user","content":"a"}]}')
+    attack(serving.url)
+    await new Promise((resolve) => setTimeout(resolve, 1000))
     const start = performance.now()
     serving.stop()
     expect(await serving.ended).toBe(0)
     expect(performance.now() - start).toBeLessThan(END)
-    await Promise.all(asked)
-  })
-})
+  },
+)
 
 test('250 clients at a time', { timeout: 600_000 }, async () => {
   const serving = await serve()
