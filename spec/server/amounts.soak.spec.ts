@@ -215,7 +215,10 @@ describe('what holds up the others is found', async () => {
   /** Work that is done with a body before it is bounded. */
   const bugs: Readonly<Record<string, (body: Record<string, unknown>) => unknown>> = {
     'a check of each item against those before it': ({ prompt }) =>
-      Array.isArray(prompt) && prompt.every((one, i) => prompt.indexOf(one, i) === i),
+      Array.isArray(prompt) &&
+      prompt
+        .slice(0, 40_000)
+        .every((one, i) => prompt.slice(0, i).every((other) => typeof other === typeof one)),
     'a list that is copied for each item': ({ prompt }) =>
       Array.isArray(prompt) && prompt.reduce((before: unknown[], one) => [...before.slice(-20_000), one], []),
     'a copy of the rest for each character': ({ prompt }) => {
@@ -259,9 +262,12 @@ describe('what holds up the others is found', async () => {
       return { status: response.status, text: await response.text() }
     }
 
+  /** The fields that the bugs work with; every other one is as long. */
+  const fields = /^\w+ (prompt|messages|tokens|a name|100,000 names)/
   /** The first request that costs too much. */
   async function firstFault(ask: Ask): Promise<Cost | null> {
     for (const much of everyMuch()) {
+      if (!fields.test(much.name)) continue
       const cost = await costOf(ask, much)
       if (cost.waited > WAIT || cost.status >= 500) return cost
     }
