@@ -62,7 +62,7 @@ const askAt =
     return { status: response.status, text: await response.text() }
   }
 
-/** Resident memory of a process in MiB: now, and the most since the last reset. */
+/** Resident memory of a process in MiB. */
 function memoryOf(pid: number): number {
   const [, kibibytes] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
   return Number(kibibytes) / 1024

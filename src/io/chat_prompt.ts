@@ -32,8 +32,8 @@ export interface ChatPrompt {
 /**
  * Writes a chat, ready for an answer.
  * @param expectFits refuses a text before it is made tokens
- * @throws what `expectFits` throws; InputError as `renderTemplate`; CHAT_MESSAGE if the messages contain every character of private
- *   use; TEXT_SURROGATE, TEXT_BYTE
+ * @throws what `expectFits` throws; InputError as `renderTemplate`; CHAT_MESSAGE if the messages contain every character of
+ *   private use; TEXT_SURROGATE, TEXT_BYTE, TEXT_MARKS
  */
 export function chatPrompt(
   template: ChatTemplate,

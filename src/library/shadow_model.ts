@@ -205,7 +205,7 @@ export class ShadowModel {
   /**
    * The ids of a text, without special tokens; with `prefix` those are added that the tokenizer puts around a text, such as
    * `</s>` before one of OPT. It works after `dispose` too.
-   * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE, TEXT_BYTE; UsageError TEXT
+   * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE, TEXT_BYTE, TEXT_MARKS; UsageError TEXT
    */
   encode(text: string, { prefix = false }: { readonly prefix?: boolean } = {}): number[] {
     expectOption('text', text, { ...kinds.text, code: 'TEXT' })
