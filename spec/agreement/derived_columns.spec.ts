@@ -3,7 +3,7 @@
  * from: a row knows which row it is compared with.
  *
  * The columns are read from the sources: a column without an entry here fails. Tests src/experiments/reproduce_report.ts,
- * src/evaluation/text_perplexity.ts, src/evaluation/tasks/run.ts, src/experiments/grid.ts, src/bench/rows.ts,
+ * src/evaluation/text_perplexity.ts, src/evaluation/tasks/run.ts, src/experiments/grid_rows.ts, src/bench/rows.ts,
  * src/cost/experiments.ts and src/cost/cluster.ts.
  */
 import { readdirSync, readFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ import { textOfDocuments } from '../../src/data/texts.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { runTasks } from '../../src/evaluation/tasks/run.ts'
 import { textPerplexity } from '../../src/evaluation/text_perplexity.ts'
-import { gridRows, type ComparedScore, type MeasuredCell } from '../../src/experiments/grid.ts'
+import { gridRows, type ComparedScore, type MeasuredCell } from '../../src/experiments/grid_rows.ts'
 import { unitChoices } from '../../src/experiments/grid_cells.ts'
 import { prefills } from '../../src/masks/planner.ts'
 import type { Row } from '../../src/results/experiment_result.ts'
@@ -55,14 +55,12 @@ const ratio = (above: Value, below: Value): number | null =>
 const whereIs = (rows: readonly Row[], wanted: Row): Row | undefined =>
   rows.find((row) => Object.entries(wanted).every(([key, value]) => row[key] === value))
 
-/** The KL of a row less that of its peer. Both have scored the same tokens. */
-const klOver =
-  (planner: string, samePrompt: boolean): Recompute =>
-  (row, rows) => {
-    const { window, units, sparsity, prompt } = row
-    const peer = whereIs(rows, { window, units, sparsity, planner, ...(samePrompt && { prompt }) })
-    return row.planner === 'dense' || !peer || peer === row ? null : number(row.kl) - number(peer.kl)
-  }
+/** The KL of a row less that of static scores within layers. Both have scored the same tokens. */
+const overStatic: Recompute = (row, rows) => {
+  const { window, units, sparsity, prompt } = row
+  const peer = whereIs(rows, { window, units, sparsity, planner: 'static, per layer', prompt })
+  return row.planner === 'dense' || !peer || peer === row ? null : number(row.kl) - number(peer.kl)
+}
 
 const measured = 'measured'
 
@@ -81,7 +79,7 @@ const modules: Readonly<Record<string, Columns>> = {
     speed: measured,
     ratio: ({ speed }, rows) => ratio(speed, whereIs(rows, { planner: 'dense' })?.speed),
   },
-  'experiments/grid.ts': {
+  'experiments/grid_rows.ts': {
     window: measured,
     units: measured,
     sparsity: measured,
@@ -96,10 +94,9 @@ const modules: Readonly<Record<string, Columns>> = {
     klError: measured,
     agreement: measured,
     agreementError: measured,
-    overStatic: klOver('static', true),
+    overStatic: overStatic,
     overStaticError: (row) => (row.overStatic === null ? null : undefined),
-    overGriffin: klOver('griffin', false),
-    overGriffinError: (row) => (row.overGriffin === null ? null : undefined),
+    overStaticP: (row) => (row.overStatic === null ? null : undefined),
     speed: measured,
   },
   'experiments/variants.ts': {
@@ -230,16 +227,22 @@ const somePlanner = fc.constantFrom(
 )
 
 const grids = lawForAll(
-  'a cell of the grid is compared with static and griffin of the same units, sparsity and prompt',
+  'a cell of the grid is compared with static scores within layers of the same units, sparsity and prompt',
   {
     cells: fc.uniqueArray(
       fc.record({
         planner: somePlanner,
         units: fc.constantFrom(...unitChoices),
         sparsity: fc.constantFrom(0.25, 0.5),
+        scope: fc.constantFrom('global' as const, 'per-layer' as const),
         prefill: fc.constantFrom(...prefills),
       }),
-      { minLength: 1, maxLength: 14, size: 'max', selector: (cell) => JSON.stringify(cell) },
+      {
+        minLength: 1,
+        maxLength: 14,
+        size: 'max',
+        selector: ({ units, ...method }) => JSON.stringify([units, makeMethod(method)]),
+      },
     ),
     tokens: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 2, maxLength: 4, size: 'max' }),
     seed: fc.nat(),
@@ -264,8 +267,7 @@ const grids = lawForAll(
       })),
     ]
     const rows = gridRows({ prompt: 8, continuation: 4 }, all, null)
-    // Griffin of a dense and of a masked prompt is one planner, of which the first counts.
-    expectDerived(modules['experiments/grid.ts'], make(rows))
+    expectDerived(modules['experiments/grid_rows.ts'], make(rows))
   },
 )
 stateLaw(grids, asTheyAre)
@@ -329,7 +331,6 @@ test('rows that are compared with another sparsity, another prompt, or with the 
     (rows) =>
       rows.map((row, i) => ({ ...row, [key]: rows[(i + 1) % rows.length][key] }))
   await kills(grids, shifted('overStatic'))
-  await kills(grids, shifted('overGriffin'))
   await kills(reports, shifted('ratio'))
   for (const key of ['speed', 'saved', 'rate', 'share']) await kills(costs, shifted(key))
 })

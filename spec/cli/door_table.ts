@@ -271,6 +271,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--examples <count>': whole(1),
     '--seeds <list>': { wrong: usage('SEED', 'a whole number', '-1', '0,1.5', '', '0,', '4294967296') },
     '--save-predictor <file>': written,
+    'reproduce --calibration <dir>': calibration('--experiment', 'grid', '--quick'),
     'reproduce --predictor <file>': { ...predictor, beside: ['--experiment', 'grid', '--quick'] },
     '--units <list>': names('UNITS', 'one of heads'),
     '--prefill <list>': names('PREFILL', 'one of dense'),

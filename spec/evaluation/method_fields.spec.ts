@@ -59,6 +59,7 @@ const fields: { [Field in keyof Required<Omit<Method, Learnt>>]: fc.Arbitrary<Me
   every: fc.constantFrom('once' as const, 'once' as const, 'once' as const, 1, 3, 'auto' as const),
   prefill: fc.constantFrom(undefined, ...prefills),
   samples: fc.constantFrom(undefined, undefined, 1, 2),
+  halves: fc.constantFrom(undefined, undefined, true),
   leaky: fc.constantFrom(undefined, undefined, undefined, true),
   paperCompatible: fc.constantFrom(undefined, undefined, true),
   denseLayers: fc.constantFrom(undefined, undefined, 0, 2),
@@ -223,6 +224,7 @@ test('jobs that drop a field of the method or an option: killed', async () => {
     'leaky',
     'denseLayers',
     'samples',
+    'halves',
   ] as const)
     await kills(jobsAgree, (methods, ...rest) =>
       byJobs(

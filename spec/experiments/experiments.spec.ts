@@ -53,6 +53,7 @@ const contextOf = (own = cache, seeds: readonly number[] = [0]): ExperimentConte
   seeds,
   cache: own,
   openCache,
+  measured: [],
   command: 'shadowllm reproduce --experiment it',
   // A prompt of an eighth of a window is too short for a word.
   grid: { windows: [settings], sparsities: [0.5] },

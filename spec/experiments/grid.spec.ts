@@ -1,13 +1,13 @@
 /**
  * The grid: which cells there are, that their numbers are those of other computations, and what is drawn and written of them.
  *
- * Tests src/experiments/grid_cells.ts.
+ * Tests src/experiments/grid_cells.ts and src/results/measured_run.ts.
  */
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { drawGrid } from '../../bench/grid/figure.ts'
-import { gridRunOf, type GridRun } from '../../bench/grid/data.ts'
-import { pageWith, runsIn } from '../../bench/grid/page.ts'
+import { Grid, gridRunOf } from '../../bench/pages/grid.ts'
+import { drawGrid } from '../../bench/pages/grid_figure.ts'
+import { Pages } from '../../bench/pages/pages.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
 import type { Document } from '../../src/data/corpus.ts'
 import { textOfDocuments } from '../../src/data/texts.ts'
@@ -17,19 +17,22 @@ import { settingsBySize, type Settings } from '../../src/evaluation/settings.ts'
 import { textPerplexity } from '../../src/evaluation/text_perplexity.ts'
 import type { ExperimentContext } from '../../src/experiments/experiment.ts'
 import { cellWords, gridCells, type Cell, type GridChoice } from '../../src/experiments/grid_cells.ts'
+import { grid } from '../../src/experiments/grid.ts'
 import {
-  grid,
   gridFindings,
   gridRows,
+  poolRuns,
   type ComparedScore,
   type MeasuredCell,
-} from '../../src/experiments/grid.ts'
+} from '../../src/experiments/grid_rows.ts'
 import { renderJson } from '../../src/experiments/report/json.ts'
 import { runByName } from '../../src/experiments/index.ts'
 import type { Predictor } from '../../src/predictor/predictor_file.ts'
 import type { ExperimentResult, Row } from '../../src/results/experiment_result.ts'
+import type { MeasuredRun } from '../../src/results/measured_run.ts'
 import { denseMethod, makeMethod, planMethod, type Method } from '../../src/results/method.ts'
 import { openPartStore } from '../../src/results/part_store.ts'
+import { unitsKept } from '../../src/masks/budget.ts'
 import { plannerNames } from '../../src/planners/index.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { mean, near, ratioByHand } from '../evaluation/by_hand.ts'
@@ -60,9 +63,11 @@ const random = new Random(8)
 const words = Array.from({ length: 40 }, () => ` ${'abcdefgh'[random.below(8)]}`)
 const scored: Document = { name: 'scored', genre: 'verse', text: [...words, ' x'].join('') }
 
+const measuredRuns: MeasuredRun[] = []
 const openCache = (more: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
   ExperimentCache.open({
     ...small.source(),
+    onMeasured: (run) => measuredRuns.push(run),
     documents: somePages(20, 'abc'),
     evaluated: [scored],
     predictors: [predictor],
@@ -86,6 +91,7 @@ async function run(options: Partial<CacheOptions> = {}, choice = few): Promise<E
     seeds: [0],
     cache,
     openCache: (more) => openCache({ ...options, ...more }),
+    measured: measuredRuns,
     command: 'shadowllm reproduce --experiment grid',
     grid: choice,
   }
@@ -97,7 +103,7 @@ async function run(options: Partial<CacheOptions> = {}, choice = few): Promise<E
 }
 
 const cellsOf = (choice: GridChoice): Cell[] =>
-  gridCells({ model: small.source().model, settings, predictors: [predictor], choice })
+  gridCells({ model: small.source().model, settings, given: { predictors: [predictor] }, choice })
 
 describe('the cells of the grid', () => {
   const sayCell = ({ units, method: { planner, every, prefill, scope } }: Cell): string =>
@@ -153,12 +159,27 @@ describe('the cells of the grid', () => {
     expect(new Set(words).size).toBe(cells.length)
   })
 
+  test('skip as many units whether these compete within layers or over all of them', () => {
+    const { model } = small.source()
+    const { layers, heads, neurons } = model.shape
+    for (const sparsity of [0.3, 1 / 3, 0.5, 0.61])
+      for (const { method } of cellsOf({ sparsities: [sparsity] })) {
+        const { headSparsity = 0, neuronSparsity = 0 } = method
+        for (const [units, share] of [
+          [heads, headSparsity],
+          [neurons, neuronSparsity],
+        ])
+          expect(unitsKept((layers - 1) * units, share)).toBe((layers - 1) * unitsKept(units, share))
+      }
+  })
+
   test('are those that were asked for; none at all is refused', async () => {
     const cells = cellsOf({ units: ['both'], prefills: ['masked'], every: [16], sparsities: [0.25] })
     expect(cells.map(sayCell)).toEqual([
       'both shadow global 16 masked',
       'both shadow per-layer 16 masked',
       'both dejavu global 16 masked',
+      'both dejavu per-layer 16 masked',
     ])
     await expect(run({}, { planners: ['griffin'], units: ['heads'], speed: false })).rejects.toThrow(
       'grid: expected at least one cell',
@@ -169,8 +190,17 @@ describe('the cells of the grid', () => {
     const [given] = cellsOf({ planners: ['shadow'] })
     expect(given.method).toMatchObject({ criterion: 'none' })
     expect(given.method).not.toHaveProperty('predictor')
-    const [trained] = gridCells({ model: small.source().model, settings, choice: { planners: ['shadow'] } })
+    const { model } = small.source()
+    const [trained] = gridCells({ model, settings, choice: { planners: ['shadow'] } })
     expect(trained.method).toMatchObject({ criterion: 'plainact', predictor: { headHidden: 32 } })
+    const [calibrated] = gridCells({
+      model,
+      settings,
+      given: { calibrated: true },
+      choice: { planners: ['static'] },
+    })
+    expect(calibrated.method).toMatchObject({ criterion: 'plainact' })
+    expect(calibrated.method).not.toHaveProperty('examples')
   })
 })
 
@@ -201,9 +231,7 @@ test('every number of a cell is that of perplexity for the same method, windows 
       heads: near(100 * row.achieved.heads),
       neurons: near(100 * row.achieved.neurons),
       perplexity: near(Number(row.tokenPerplexity)),
-      perplexityError: near(Number(row.tokenPerplexityError)),
       kl: near(row.klPerToken),
-      klError: near(Number(row.klPerTokenError)),
       agreement: near(100 * row.agreement),
     })
   expect(new Set(rows.map(({ kl }) => kl)).size).toBeGreaterThan(10)
@@ -246,7 +274,7 @@ test('jobs, a store, an interruption and a second run change no number', async (
 test('decode speeds are measured on request, of everything but the oracle', async () => {
   const { rows, findings, plots } = await run({}, { ...few, units: ['neurons'], speed: true })
   for (const { planner, speed } of rows)
-    if (planner === 'oracle') expect(speed).toBe(null)
+    if (String(planner).startsWith('oracle')) expect(speed).toBe(null)
     else expect(speed).toBeGreaterThan(0)
   expect(findings.at(-1)).toMatch(
     /^Decode speed: 3 tokens after a prompt of 6, .* load of the machine [\d.]+ to [\d.]+\.$/,
@@ -259,62 +287,86 @@ test('decode speeds are measured on request, of everything but the oracle', asyn
 
 // ---- Rows by hand ----------------------------------------------------------------------------------------------------
 
-/** A window of these costs. */
-const score = (tokens: number, nll: number, kl: number, agreed: number): ComparedScore => ({
-  tokens,
-  nll,
-  kl,
-  agreed,
-  words: 1,
-  firstDifference: null,
-  achieved: { heads: 0, neurons: 0.25, weights: 0, layers: [] },
-})
-const tokens = [10, 2, 6]
+/** Windows of four documents: the first two are of one. */
+const documents = ['a', 'a', 'b', 'c', 'd']
+const tokens = [10, 2, 6, 4, 8]
 const windowsOf = (kl: number[], agreed: number[]): ComparedScore[] =>
-  tokens.map((count, i) => score(count, count + kl[i], kl[i], agreed[i]))
+  tokens.map((count, i) => ({
+    document: documents[i],
+    tokens: count,
+    nll: count + kl[i],
+    kl: kl[i],
+    agreed: agreed[i],
+    words: 1,
+    firstDifference: null,
+    achieved: { heads: 0, neurons: 0.25, weights: 0, layers: [] },
+  }))
 
 const cellOf = (method: Parameters<typeof makeMethod>[0]): Cell => ({
   units: 'neurons',
   method: makeMethod({ prefill: 'dense', ...method }),
 })
-const kls = { static: [4, 1, 3], griffin: [2, 0.5, 2.5], shadow: [3, 0.25, 2], masked: [5, 2, 1] }
-const agreements = { static: [6, 1, 2], griffin: [7, 2, 3], shadow: [5, 2, 6], masked: [1, 0, 1] }
-const measured: MeasuredCell[] = [
-  { cell: null, scores: windowsOf([0, 0, 0], tokens) },
-  {
-    cell: cellOf({ planner: 'static', sparsity: 0.5, prefill: 'masked' }),
-    scores: windowsOf(kls.masked, agreements.masked),
+const kls = {
+  local: [4, 1, 3, 2, 6],
+  global: [5, 2, 1, 4, 8],
+  griffin: [2, 0.5, 2.5, 1, 4.5],
+  shadow: [3, 0.25, 2, 1.5, 6.25],
+  masked: [5, 2, 1, 3, 9],
+}
+const agreed = [6, 1, 2, 3, 7]
+const cellsByName: Readonly<Record<string, MeasuredCell>> = {
+  dense: { cell: null, scores: windowsOf([0, 0, 0, 0, 0], tokens) },
+  masked: {
+    cell: cellOf({ planner: 'static', sparsity: 0.5, scope: 'per-layer', prefill: 'masked' }),
+    scores: windowsOf(kls.masked, agreed),
   },
-  { cell: cellOf({ planner: 'static', sparsity: 0.5 }), scores: windowsOf(kls.static, agreements.static) },
-  { cell: cellOf({ planner: 'griffin', sparsity: 0.5 }), scores: windowsOf(kls.griffin, agreements.griffin) },
-  { cell: cellOf({ planner: 'shadow', sparsity: 0.5 }), scores: windowsOf(kls.shadow, agreements.shadow) },
-  { cell: cellOf({ planner: 'shadow', sparsity: 0.7 }), scores: windowsOf(kls.masked, agreements.masked) },
-]
+  global: { cell: cellOf({ planner: 'static', sparsity: 0.5 }), scores: windowsOf(kls.global, agreed) },
+  local: {
+    cell: cellOf({ planner: 'static', sparsity: 0.5, scope: 'per-layer' }),
+    scores: windowsOf(kls.local, agreed),
+  },
+  griffin: { cell: cellOf({ planner: 'griffin', sparsity: 0.5 }), scores: windowsOf(kls.griffin, agreed) },
+  shadow: { cell: cellOf({ planner: 'shadow', sparsity: 0.5 }), scores: windowsOf(kls.shadow, agreed) },
+  other: { cell: cellOf({ planner: 'shadow', sparsity: 0.7 }), scores: windowsOf(kls.masked, agreed) },
+}
+const measured = Object.values(cellsByName)
 const window = { prompt: 8, continuation: 6 }
-const overByHand = (first: number[], second: number[]): ReturnType<typeof ratioByHand> =>
-  ratioByHand(
-    first.map((kl, i) => kl - second[i]),
-    tokens,
-  )
 
-function isByHand(rowsOf: typeof gridRows): void {
-  const rows = rowsOf(window, measured, null)
-  const [dense, masked, fixed, griffin, shadow, other] = rows
-  expect(dense).toMatchObject({
-    planner: 'dense',
-    kl: 0,
-    agreement: 100,
-    overStatic: null,
-    overGriffin: null,
-  })
-  const kl = ratioByHand(kls.shadow, tokens)
-  const agreement = ratioByHand(agreements.shadow, tokens)
-  const [overStatic, overGriffin] = [kls.static, kls.griffin].map((one) => overByHand(kls.shadow, one))
-  const nats = ratioByHand(
-    tokens.map((count, i) => count + kls.shadow[i]),
-    tokens,
+/** Sums over the windows of each document. */
+const byDocument = (values: readonly number[]): number[] => [values[0] + values[1], ...values.slice(2)]
+const ratio = (values: readonly number[]): ReturnType<typeof ratioByHand> =>
+  ratioByHand(byDocument(values), byDocument(tokens))
+const less = (first: readonly number[], second: readonly number[]): number[] =>
+  first.map((kl, i) => kl - second[i])
+
+/** The p of differences of four documents: all sixteen signs. */
+function pByHand(differences: readonly number[]): number {
+  const sums = [1, -1].flatMap((a) =>
+    [1, -1].flatMap((b) => [1, -1].flatMap((c) => [1, -1].map((d) => [a, b, c, d]))),
   )
-  expect(shadow).toEqual({
+  const sumOf = (signs: readonly number[]): number =>
+    Math.abs(signs.reduce((sum, sign, i) => sum + sign * differences[i], 0))
+  return sums.filter((signs) => sumOf(signs) >= sumOf([1, 1, 1, 1]) - 1e-12).length / 16
+}
+
+type RowsOf = typeof gridRows
+function isByHand(rowsOf: RowsOf): void {
+  const names = Object.keys(cellsByName)
+  const rows = Object.fromEntries(rowsOf(window, measured, null).map((row, i) => [names[i], row]))
+  expect(rows.dense).toMatchObject({ planner: 'dense', kl: 0, agreement: 100, overStatic: null })
+  const kl = ratio(kls.shadow)
+  const agreement = ratio(agreed)
+  const nats = ratio(tokens.map((count, i) => count + kls.shadow[i]))
+  const differences = (['global', 'griffin', 'shadow'] as const).map((name) => less(kls[name], kls.local))
+  const ps = differences.map((values) => pByHand(byDocument(values)))
+  // Three comparisons of one budget.
+  expect(new Set(ps).size).toBe(3)
+  const order = [0, 1, 2].toSorted((a, b) => ps[a] - ps[b])
+  const corrected: number[] = []
+  let least = 0
+  order.forEach((i, rank) => (corrected[i] = least = Math.min(1, Math.max(least, (3 - rank) * ps[i]))))
+  const [, , over] = differences.map(ratio)
+  expect(rows.shadow).toEqual({
     window: '8 + 6',
     units: 'neurons',
     sparsity: 50,
@@ -329,180 +381,237 @@ function isByHand(rowsOf: typeof gridRows): void {
     klError: near(kl.error),
     agreement: near(100 * agreement.value),
     agreementError: near(100 * agreement.error),
-    overStatic: near(overStatic.value),
-    overStaticError: near(overStatic.error),
-    overGriffin: near(overGriffin.value),
-    overGriffinError: near(overGriffin.error),
+    overStatic: near(over.value),
+    overStaticError: near(over.error),
+    overStaticP: near(corrected[2]),
     speed: null,
   })
-  // Of the same prompt; a row is not compared with itself, nor with one of another budget.
-  expect(masked).toMatchObject({
-    overStatic: null,
-    overGriffin: near(overByHand(kls.masked, kls.griffin).value),
+  expect(rows.griffin).toMatchObject({
+    overStatic: near(ratio(differences[1]).value),
+    overStaticP: near(corrected[1]),
   })
-  expect(fixed).toMatchObject({
-    overStatic: null,
-    overGriffin: near(overByHand(kls.static, kls.griffin).value),
+  expect(rows.global).toMatchObject({
+    overStatic: near(ratio(differences[0]).value),
+    overStaticP: near(corrected[0]),
   })
-  expect(griffin).toMatchObject({
-    overStatic: near(overByHand(kls.griffin, kls.static).value),
-    overGriffin: null,
-  })
-  expect(other).toMatchObject({ overStatic: null, overGriffin: null })
+  // The reference is compared with nothing, nor is what has another prompt or budget than it.
+  for (const name of ['local', 'masked', 'other'])
+    expect(rows[name]).toMatchObject({ overStatic: null, overStaticError: null, overStaticP: null })
 }
 
 describe('the rows of the grid', () => {
-  test('equal sums over sums and their errors by hand, and paired differences', () => isByHand(gridRows))
+  test('equal sums over sums by hand, and paired differences, with errors and p over documents', () =>
+    isByHand(gridRows))
 
   const change =
-    (how: (row: Row, i: number) => Row): typeof gridRows =>
+    (how: (row: Row, i: number) => Row): RowsOf =>
     (...given) =>
       gridRows(...given).map(how)
-  const naive = (values: number[]): number => mean(values.map((value, i) => value / tokens[i]))
+  const changeCells =
+    (how: (one: MeasuredCell) => MeasuredCell): RowsOf =>
+    (shape, cells, speeds) =>
+      gridRows(shape, cells.map(how), speeds)
+  const naive = (values: readonly number[]): number => mean(values.map((value, i) => value / tokens[i]))
 
   test.each(
-    Object.entries<typeof gridRows>({
+    Object.entries<RowsOf>({
       'a mean of the means of windows': change((row) => ({ ...row, kl: naive(kls.shadow) })),
-      'agreement as such a mean': change((row) => ({ ...row, agreement: 100 * naive(agreements.shadow) })),
+      'errors over windows': changeCells(({ cell, scores }) => ({
+        cell,
+        scores: scores.map((score) => ({ ...score, document: undefined })),
+      })),
       'the error of a difference that is not paired': change((row) => ({
         ...row,
-        overStaticError: Math.hypot(
-          ratioByHand(kls.shadow, tokens).error,
-          ratioByHand(kls.static, tokens).error,
-        ),
+        overStaticError: Math.hypot(ratio(kls.shadow).error, ratio(kls.local).error),
       })),
-      'a difference the wrong way round': change((row) => ({
+      'a difference the wrong way round': change((row) => ({ ...row, overStatic: -Number(row.overStatic) })),
+      'p that is not corrected': change((row) => ({
         ...row,
-        overGriffin: -Number(row.overGriffin),
+        overStaticP:
+          row.planner === 'shadow' ? pByHand(byDocument(less(kls.shadow, kls.local))) : row.overStaticP,
       })),
-      'static of another prompt': (shape, cells, speeds) =>
-        gridRows(
-          shape,
-          cells.map(({ cell, scores }) => ({
-            cell: cell && { ...cell, method: { ...cell.method, prefill: 'dense' } as Method },
-            scores,
-          })),
-          speeds,
-        ),
+      'static of another prompt': changeCells(({ cell, scores }) => ({
+        cell: cell && { ...cell, method: { ...cell.method, prefill: 'dense' } as Method },
+        scores,
+      })),
+      'static over the whole model': changeCells(({ cell, scores }) => ({
+        cell: cell && {
+          ...cell,
+          method: {
+            ...cell.method,
+            scope: cell.method.scope === 'global' ? 'per-layer' : 'global',
+          } as Method,
+        },
+        scores,
+      })),
     }),
   )('mutant: %s: killed', (_, mutant) => expect(() => isByHand(mutant)).toThrow())
 
-  test('of a single window have no errors', () => {
-    const [, , one] = gridRows(
+  test('of a single document have no errors, and chance explains every difference', () => {
+    const [, , , , griffin] = gridRows(
       window,
-      measured.map(({ cell, scores }) => ({ cell, scores: scores.slice(0, 1) })),
+      measured.map(({ cell, scores }) => ({ cell, scores: scores.slice(0, 2) })),
       null,
     )
-    expect(one).toMatchObject({
+    expect(griffin).toMatchObject({
       klError: null,
       perplexityError: null,
       agreementError: null,
-      overGriffinError: null,
+      overStaticError: null,
+      overStaticP: 1,
     })
+  })
+
+  test('are computed again, to the bit, from the windows that an experiment hands over', async () => {
+    const { rows, measured: runs = [] } = await run()
+    expect(runs).toHaveLength(1)
+    expect(runs[0]).toMatchObject({ seed: 0, prompt: 11, continuation: 10 })
+    expect(runs[0].windows).toHaveLength(4)
+    const read = JSON.parse(JSON.stringify(runs)) as MeasuredRun[]
+    expect(gridRows(settings, poolRuns(read), null)).toEqual(rows)
+    // Another seed's windows stand beside them.
+    const twice = gridRows(settings, poolRuns([...read, ...read]), null)
+    expect(twice.map(({ kl }) => kl)).toEqual(rows.map(({ kl }) => near(Number(kl))))
   })
 
   const rows = gridRows(window, measured, null)
   const asked = '8 + 6, 50 % of neurons (skipped of all: 25.0 %): '
+  type FindingsOf = (found: readonly Row[]) => string[]
+  const findingsOf: FindingsOf = (found) => gridFindings(found, measured)
 
-  function findsTheLeast(findingsOf: typeof gridFindings): void {
-    const { value, error } = overByHand(kls.griffin, kls.static)
-    const kl = ratioByHand(kls.griffin, tokens)
-    const words = (one: ReturnType<typeof ratioByHand>): string =>
-      `${Math.abs(one.value).toFixed(3)} ± ${one.error.toFixed(3)}`
+  function findsTheLeast(say: FindingsOf): void {
+    const words = (values: readonly number[]): string => {
+      const { value, error } = ratio(values)
+      return `${value.toFixed(3)} ± ${error.toFixed(3)}`
+    }
+    const p = (values: readonly number[]): string => `p = ${pByHand(byDocument(values)).toFixed(3)}`
+    const [overShadow, overLocal] = [less(kls.shadow, kls.griffin), less(kls.local, kls.griffin)]
+    const corrected = Number(rows[4].overStaticP).toFixed(3)
     // A cell alone in its budget is compared with nothing.
-    expect(findingsOf(rows)).toEqual([
-      `${asked}griffin (once, dense prompt) has the least KL of 4 cells, ${words(kl)} nats per token; ${words({ value, error })} less than static.`,
+    expect(say(rows)).toEqual([
+      `${asked}griffin (once, dense prompt) has the least KL of 5 cells, ${words(kls.griffin)} nats per token; ${words(overShadow)} less than shadow (once, dense prompt) (${p(overShadow)}); ${words(overLocal)} less than static within layers (p = ${corrected}).`,
     ])
-    const bounds = ['oracle', 'random'].map((planner): Row => ({ ...rows[2], planner, kl: 0 }))
-    expect(findingsOf([...rows, ...bounds])).toEqual(findingsOf(rows))
-    // Static scores that skip more are in another group, and nothing is compared with them.
-    const unequal = findingsOf(rows.map((row) => (row.planner === 'static' ? { ...row, neurons: 30 } : row)))
-    expect(unequal).toEqual([
-      expect.stringContaining('(skipped of all: 30.0 %): static (once, masked prompt) has the least KL of 2'),
-      `${asked}griffin (once, dense prompt) has the least KL of 2 cells, ${words(kl)} nats per token.`,
+    // Whoever skips another share is in another group.
+    expect(say(rows.map((row, i) => (i === 4 ? { ...row, neurons: 30 } : row)))).toEqual([
+      expect.stringContaining(`${asked}shadow (once, dense prompt) has the least KL of 4 cells`),
+    ])
+    // What sees the answer, or nothing, is no planner.
+    expect(say(rows.map((row, i) => (i === 4 ? { ...row, planner: 'oracle' } : row)))).toEqual([
+      expect.stringContaining(`${asked}shadow (once, dense prompt) has the least KL of 4 cells`),
     ])
   }
 
-  test('name the cell of the least KL among cells that skip equal shares', () => findsTheLeast(gridFindings))
+  test('name the cell of the least KL among cells that skip equal shares, and its lead over the second', () =>
+    findsTheLeast(findingsOf))
 
   test.each(
-    Object.entries<typeof gridFindings>({
-      'shares are left out of sight': (all) => gridFindings(all.map((row) => ({ ...row, neurons: 25 }))),
+    Object.entries<FindingsOf>({
+      'shares are left out of sight': (all) => findingsOf(all.map((row) => ({ ...row, neurons: 25 }))),
       'a bound is a planner': (all) =>
-        gridFindings(all.map((row) => (row.planner === 'oracle' ? { ...row, planner: 'glass' } : row))),
+        findingsOf(all.map((row) => (row.planner === 'oracle' ? { ...row, planner: 'glass' } : row))),
       'more is less': (all) =>
-        gridFindings(all.map((row) => ({ ...row, overStatic: -Number(row.overStatic) }))),
-      'the most for the least': (all) => gridFindings(all.map((row) => ({ ...row, kl: -Number(row.kl) }))),
+        findingsOf(all.map((row) => ({ ...row, overStatic: -Number(row.overStatic) }))),
+      'the most for the least': (all) => findingsOf(all.map((row) => ({ ...row, kl: -Number(row.kl) }))),
     }),
   )('mutant: %s: killed', (_, mutant) => expect(() => findsTheLeast(mutant)).toThrow())
 })
 
-// ---- The figure and the page -----------------------------------------------------------------------------------------
+// ---- The figure, the tables and the figures of pages -----------------------------------------------------------------
 
 describe('what is drawn and written of a run', () => {
   let text: string
-  let drawn: GridRun
   beforeAll(async () => {
     const result = await run({}, { ...few, sparsities: [0.25, 0.5], units: ['neurons'] })
     // Speeds as a clock might tell them: the same in every run.
-    const rows = result.rows.map((row, i) => ({ ...row, speed: row.planner === 'oracle' ? null : 20 + i }))
+    const rows = result.rows.map((row, i) => ({
+      ...row,
+      speed: String(row.planner).startsWith('oracle') ? null : 20 + i,
+    }))
     const cache = await openCache()
     text = renderJson([{ ...result, rows }], await cache.provenance(0))
     await cache.dispose()
-    drawn = gridRunOf('a file', text)
   })
-  const changed = (how: (row: Row) => Row): GridRun => ({
-    ...drawn,
-    result: { ...drawn.result, rows: drawn.result.rows.map(how) },
-  })
+  const gridOf = (json = text): Grid => new Grid('few', [gridRunOf('a file', json)])
+  type Numbers = { [Key in 'kl' | 'nll' | 'agreed' | 'neurons']?: number[] }
+  /** The file with other numbers of a planner. */
+  const changed = (planner: string, how: (numbers: Numbers) => void, scope = 'per-layer'): string => {
+    const file = JSON.parse(text) as {
+      experiments: { measured: { methods: (Numbers & { method: Method })[] }[] }[]
+    }
+    for (const one of file.experiments[0].measured[0].methods)
+      if (one.method.planner === planner && one.method.scope === scope) how(one)
+    return JSON.stringify(file)
+  }
+  const twice = (numbers: Numbers): void => void (numbers.kl = numbers.kl?.map((kl) => 2 * kl))
 
   test('a figure is a function of the run alone, and shows each planner by name', async () => {
-    const figure = await drawGrid(drawn)
-    expect(await drawGrid(gridRunOf('again', text))).toBe(figure)
+    const figure = await drawGrid(gridOf())
+    expect(await drawGrid(gridOf())).toBe(figure)
     for (const name of ['static', 'griffin', 'shadow, once', 'shadow, every 16', 'cats', 'dense', '25 %'])
       expect(figure).toContain(`>${name}<`)
     for (const name of ['oracle', 'per layer', 'NaN', 'undefined']) expect(figure).not.toContain(name)
-    const slower = changed((row) => (row.planner === 'cats' ? { ...row, speed: 10 } : row))
-    expect(await drawGrid(slower)).not.toBe(figure)
-    const better = changed((row) => (row.planner === 'cats' ? { ...row, kl: Number(row.kl) / 2 } : row))
-    expect(await drawGrid(better)).not.toBe(figure)
+    const slower = JSON.parse(text) as { experiments: { rows: { planner: string; speed: number }[] }[] }
+    for (const row of slower.experiments[0].rows) if (row.planner === 'cats') row.speed = 10
+    expect(await drawGrid(gridOf(JSON.stringify(slower)))).not.toBe(figure)
+    expect(await drawGrid(gridOf(changed('cats', twice)))).not.toBe(figure)
     // Static scores over the whole model have rows, and no marks.
-    const worse = changed((row) => (row.planner === 'static' ? { ...row, kl: Number(row.kl) * 2 } : row))
-    expect(await drawGrid(worse)).toBe(figure)
+    expect(await drawGrid(gridOf(changed('static', twice, 'global')))).toBe(figure)
   })
 
   test('a run without speeds and other files are refused', async () => {
-    const unTimed = changed((row) => ({ ...row, speed: null }))
-    await expect(drawGrid(unTimed)).rejects.toThrow('grid: expected rows with decode speeds, got none')
-    expect(() => gridRunOf('x.json', '{}')).toThrow(
-      'x.json: expected what "reproduce --experiment grid" writes',
+    const unTimed = JSON.parse(text) as { experiments: { rows: { speed: number | null }[] }[] }
+    for (const row of unTimed.experiments[0].rows) row.speed = null
+    await expect(drawGrid(gridOf(JSON.stringify(unTimed)))).rejects.toThrow(
+      'grid: expected rows with decode speeds, got none',
     )
+    for (const other of ['{}', '{"experiments":[{"name":"grid"}],"provenance":{}}'])
+      expect(() => gridRunOf('x.json', other)).toThrow(
+        'x.json: expected what "reproduce --experiment grid" writes',
+      )
   })
 
-  test('a page has the tables of its runs between their comments, and nothing else of it changes', () => {
-    const page =
-      'Before `<!-- npm run bench:grid: NAME -->`.\n<!-- npm run bench:grid: few -->\nold\n<!-- the end of it -->\nAfter.\n'
-    expect(runsIn(page)).toEqual(['few'])
-    const written = pageWith(page, 'few', drawn)
-    expect(written).toMatch(
-      /^Before `<!-- npm run bench:grid: NAME -->`\.\n<!-- npm run bench:grid: few -->\n/,
+  const page = `Before.\n\n<!--= tables('few') -->old<!--/-->\n\nAfter <!--= kl('few', 'griffin', 50) -->9<!--/-->.\n`
+  const written = (json = text, other = page): string => {
+    const pages = new Pages(
+      [{ path: 'a.md', text: other }],
+      [{ path: 'bench/results/grid/few.json', text: json }],
     )
-    expect(written).toMatch(/\n<!-- the end of it -->\nAfter\.\n$/)
-    expect(written).not.toContain('old')
-    expect(pageWith(written, 'few', drawn)).toBe(written)
-    expect(written).toContain('**25 % of neurons**, prompt + continuation 11 + 10:')
-    const oracle = drawn.result.rows.find(({ planner }) => planner === 'oracle') as Row
-    expect(written).toMatch(/\n\| planner +\| decides +\| prompt +\| neurons, % \| KL/)
-    const heads = changed((row) => ({ ...row, heads: 43.04 }))
-    expect(pageWith(page, 'few', heads)).toMatch(/\| heads, % \| neurons, % \| KL.*\n.*\n.*\| 43\.0 /)
-    expect(written).toContain(`${Number(oracle.kl).toFixed(3)} ± ${Number(oracle.klError).toFixed(3)}`)
-    const better = changed((row) => (row.planner === 'cats' ? { ...row, kl: 0.125 } : row))
-    expect(pageWith(page, 'few', better)).toContain('0.125 ±')
-    const old = { ...drawn, result: { ...drawn.result, findings: ['A winner.', 'Decode speed: a load.'] } }
-    expect(pageWith(page, 'few', old)).toContain('- Decode speed: a load.')
-    expect(pageWith(page, 'few', old)).not.toContain('A winner.')
-    expect(() => pageWith('no table', 'few', drawn)).toThrow('docs/grid.md: expected')
+    return pages.derived()[0].text
+  }
+
+  test('a page has the tables and the figures of its runs, and nothing else of it changes', () => {
+    const found = written()
+    expect(found).toMatch(/^Before\.\n\n<!--= tables\('few'\) -->\n\nDense perplexity/)
+    expect(found).not.toContain('old')
+    expect(written(text, found)).toBe(found)
+    expect(found).toContain('**25 % of neurons**, prompt + continuation 11 + 10:')
+    expect(found).toMatch(/\n\| planner +\| decides +\| prompt +\| neurons, % \| KL/)
+    const { kl } = gridOf().row('griffin', 50)
+    expect(found).toContain(`\n\nAfter <!--= kl('few', 'griffin', 50) -->${Number(kl).toFixed(3)}<!--/-->.\n`)
+    const oracle = gridOf().row('oracle, per layer', 50, { prompt: 'dense' })
+    expect(found).toContain(`| ${Number(oracle.kl).toFixed(3)} `)
   })
+
+  test.each([
+    ['kl', twice],
+    ['nll', (numbers) => void (numbers.nll = numbers.nll?.map((nll) => 1.01 * nll))],
+    ['agreed', (numbers) => void (numbers.agreed = numbers.agreed?.map((count) => count / 2))],
+    ['neurons', (numbers) => void (numbers.neurons = numbers.neurons?.map((share) => 0.9 * share))],
+  ] satisfies [string, (numbers: Numbers) => void][])(
+    'a changed %s of a result file changes the page',
+    (_, how) => expect(written(changed('griffin', how))).not.toBe(written()),
+  )
+
+  test.each([
+    ["kl('few', 'griffin', 51)", 'few: expected one row of griffin at 51 %, got 0'],
+    ["kl('few', 'static', 50)", 'few: expected one row of static at 50 %, got 2'],
+    ["kl('none', 'static', 50)", 'bench/results/grid/none.json: expected a result file, got none'],
+    ['1 +', 'a.md: 1 +: Unexpected'],
+    ['undefined', 'a.md: undefined: expected a text or a number, got undefined'],
+    ['0 / 0', 'a.md: 0 / 0: expected a text or a number, got NaN'],
+  ])('an expression without a value is refused: %s', (expression, says) =>
+    expect(() => written(text, `<!--= ${expression} -->1<!--/-->`)).toThrow(says),
+  )
 })
 
 test('the grid is one of the experiments', () => expect(grid.name).toBe('grid'))

@@ -4,6 +4,7 @@
 import type { Command } from 'commander'
 import { unitChoices, type GridChoice, type GridWindow, type Units } from '../experiments/grid_cells.ts'
 import { predictorBeside } from '../io/named_predictor.ts'
+import type { UnitScores } from '../masks/selection.ts'
 import { everyTokens, prefillOption, type Prefill } from '../masks/planner.ts'
 import { plannerOption, type Every, type PlannerName } from '../planners/index.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
@@ -11,13 +12,14 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { nameOption, orWord, type OptionRecord } from '../tensor/option.ts'
 import { addFlags } from './flags.ts'
-import { openPredictors } from './planner_flags.ts'
+import { meanOf, openPredictors } from './planner_flags.ts'
 import { listOf, addOwnFlags } from './values.ts'
 
 /** What a command is given that may run the grid. */
 export interface GridFlags {
   readonly planner?: readonly PlannerName[]
   readonly predictor: readonly string[]
+  readonly calibration?: string
   readonly units?: readonly Units[]
   readonly prefill?: readonly Prefill[]
   readonly every?: readonly Every[]
@@ -30,6 +32,10 @@ export function addGridFlags(command: Command): Command {
     listOf('--planner <list>', 'grid: planners, separated by commas (default: all)', plannerOption),
   )
   return addOwnFlags(addFlags(command, 'predictor'), [
+    [
+      '--calibration <dir>',
+      'grid: a calibration, whose mean scores static and others rank by (default: of --examples)',
+    ],
     listOf(
       '--units <list>',
       `grid: which units are skipped, of ${unitChoices.join(', ')} (default: each)`,
@@ -59,7 +65,7 @@ const windowShape: OptionRecord = {
   },
 }
 
-const chosen = ['planner', 'units', 'prefill', 'every', 'windows'] as const
+const chosen = ['planner', 'calibration', 'units', 'prefill', 'every', 'windows'] as const
 
 /** Refuses these flags where the grid is not asked for. @throws UsageError FLAGS */
 export function checkGridFlags(flags: GridFlags, experiments: readonly string[]): void {
@@ -95,21 +101,25 @@ export function gridWords({ predictor, ...flags }: GridFlags): [string, string |
     ...predictor.map((file): [string, string] => ['--predictor', file]),
     ...chosen.map((name): [string, string | undefined] => [
       `--${name}`,
-      (name === 'windows' ? shapes : flags[name])?.join(','),
+      name === 'calibration' ? flags.calibration : (name === 'windows' ? shapes : flags[name])?.join(','),
     ]),
   ]
 }
 
-/** Opens the predictors that were named, works with them and disposes them. @throws as `openPredictors`, and the work */
+/**
+ * Opens the predictors and the calibration that were named, works with them and disposes them.
+ * @throws as `openPredictors` and `meanOf`, and the work
+ */
 export async function withGridPredictors<T>(
   opt: ShadowModel,
-  { predictor }: GridFlags,
-  work: (predictors: readonly Predictor[]) => Promise<T>,
+  { predictor, calibration }: GridFlags,
+  work: (given: { readonly predictors: readonly Predictor[]; readonly mean?: UnitScores }) => Promise<T>,
 ): Promise<T> {
   const beside = predictorBeside(opt.weightsFile)
+  const mean = calibration === undefined ? undefined : await meanOf(opt, calibration, 'plainact')
   const predictors = await openPredictors(beside, opt.model, { planner: [], predictor })
   try {
-    return await work(predictors)
+    return await work({ predictors, mean })
   } finally {
     for (const one of predictors) one.dispose()
   }

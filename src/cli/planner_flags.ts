@@ -286,8 +286,13 @@ async function calibratedMean(
       'CALIBRATION_MISSING',
       `planner ${reader}: expected --calibration, got none; "shadowllm calibrate" makes one`,
     )
+  return meanOf(opt, calibration, criterion)
+}
+
+/** The mean scores of a calibration of this model. @throws InputError as `openCalibration`, `checkModel` and `aggregate` */
+export async function meanOf(opt: ShadowModel, folder: string, criterion: string): Promise<UnitScores> {
   const { openCalibration } = await import('../calibration/open.ts')
-  const opened = await openCalibration(calibration)
+  const opened = await openCalibration(folder)
   opened.checkModel({ ...opt.model.shape, ...featureWidths(opt.config) })
   return opened.aggregate(criterion)
 }

@@ -42,6 +42,8 @@ export interface Cost {
   /** Negative log-likelihood of the scored tokens, in nats. */
   readonly nll: number
   readonly tokens: number
+  /** What they were cut from. Costs of one document resemble one another: errors are over documents, else over windows. */
+  readonly document?: string
 }
 
 /** How far from dense the logits of some tokens are. */
@@ -189,11 +191,12 @@ export class DenseLogits {
   /** The cost of the tokens of other logits, compared with dense. @throws InputError LOGITS_NOT_FINITE */
   compare({ logits, start }: ScoredLogits): ComparedCost {
     const V = this.#vocabulary
+    const tokens = logits.length / V
     let nll = 0
     let kl = 0
     let agreed = 0
     let firstDifference: number | null = null
-    for (let t = start; t < this.#tokens.length; t++) {
+    for (let t = start; t < start + tokens; t++) {
       const at = (t - start) * V
       const denseAt = (t - this.read.start) * V
       const dense = this.#rows[t - this.read.start]
@@ -204,6 +207,6 @@ export class DenseLogits {
       else firstDifference ??= t - start
     }
     expectFinite(nll + kl)
-    return { nll, tokens: this.#tokens.length - start, kl, agreed, firstDifference }
+    return { nll, tokens, kl, agreed, firstDifference }
   }
 }

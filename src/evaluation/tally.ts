@@ -8,6 +8,7 @@
 import { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from '../masks/achieved.ts'
 import { denseMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
 import type { LayerSparsity } from '../results/experiment_result.ts'
+import { pairedP } from '../results/paired_test.ts'
 import { ratioOf, type Ratio } from '../results/ratio.ts'
 import type { ComparedCost, Cost } from './score_window.ts'
 
@@ -43,7 +44,7 @@ export function natsPerToken(scores: readonly Cost[]): Ratio {
 
 /** Nats per word of windows; NaN for no windows. */
 export function natsPerWord(scores: readonly (Cost & { readonly words: number })[]): Ratio {
-  return natsPerToken(scores.map(({ nll, words }) => ({ nll, tokens: words })))
+  return natsPerToken(scores.map(({ words, ...score }) => ({ ...score, tokens: words })))
 }
 
 /** The shares that windows skipped, averaged over them. There must be at least one. */
@@ -83,17 +84,43 @@ export function agreementOf(scores: readonly ComparedCost[]): Ratio {
   return perToken(scores, ({ agreed }) => agreed)
 }
 
+/** A paired difference per token, and how often chance alone would make one as large. */
+export interface TestedDifference extends Ratio {
+  /** See `pairedP`; over documents, like the error. */
+  readonly p: number
+}
+
 /** By how much the KL per token of `first` is more than that of `second` on the same windows, window by window. */
-export function compareKl(first: readonly ComparedCost[], second: readonly ComparedCost[]): Ratio {
-  return perToken(first, ({ kl }, i) => kl - second[i].kl)
+export function compareKl(first: readonly ComparedCost[], second: readonly ComparedCost[]): TestedDifference {
+  const more = ({ kl }: ComparedCost, i: number): number => kl - second[i].kl
+  return {
+    ...perToken(first, more),
+    p: pairedP(sumUnits(first, more).map(({ value }) => value)),
+  }
 }
 
 function perToken<Score extends Cost>(
   scores: readonly Score[],
   valueOf: (score: Score, window: number) => number,
 ): Ratio {
-  const tokens = scores.map((score) => score.tokens)
-  return ratioOf(scores.map(valueOf), tokens)
+  const units = sumUnits(scores, valueOf)
+  return ratioOf(
+    units.map(({ value }) => value),
+    units.map(({ tokens }) => tokens),
+  )
+}
+
+/** Sums over what is drawn independently: documents, and windows whose document is not known. */
+function sumUnits<Score extends Cost>(
+  scores: readonly Score[],
+  valueOf: (score: Score, window: number) => number,
+): { readonly value: number; readonly tokens: number }[] {
+  const windows = scores.map((score, i) => ({ ...score, value: valueOf(score, i) }))
+  const units = [...Map.groupBy(windows, ({ document }, i) => document ?? i).values()]
+  return units.map((unit) => ({
+    value: unit.reduce((sum, { value }) => sum + value, 0),
+    tokens: unit.reduce((sum, { tokens }) => sum + tokens, 0),
+  }))
 }
 
 // ---- By page, or by window of a stream -------------------------------------------------------------------------------

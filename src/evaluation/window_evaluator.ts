@@ -18,6 +18,7 @@ import { needs } from '../planners/index.ts'
 import { oraclePlanner } from '../planners/oracle.ts'
 import { scoreText } from '../planners/prompt_plainact.ts'
 import { geometricMean } from '../planners/prompt_static.ts'
+import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import { methodBudget, planMethod, type Method, type MethodInputs } from '../results/method.ts'
 import {
@@ -29,10 +30,13 @@ import {
   type ScoredText,
   type WindowScore,
 } from './score_window.ts'
-import { achievedBy } from './tally.ts'
+import { achievedBy, meanAchieved } from './tally.ts'
 
 /** A prompt and what follows it, to plan for. */
-type PlannedText = Pick<ScoredText, 'tokens' | 'promptLength'>
+interface PlannedText extends Pick<ScoredText, 'tokens' | 'promptLength'> {
+  /** The tokens whose loss an oracle knows, from one to before another; default all after the prompt. */
+  readonly seen?: readonly [start: number, end: number]
+}
 
 /** A text, and the scores that planners needed of it so far. */
 export class WindowPlanner {
@@ -113,11 +117,15 @@ export class WindowPlanner {
  * Tokens and labels of what follows the prompt. A text may have one token more than the model takes: its last one is left
  * out then, or its first one if nothing else is scored.
  */
-function continuationOf({ tokens, promptLength }: PlannedText, positions: number): [Int32Array, Int32Array] {
+function continuationOf(
+  { tokens, promptLength, seen = [promptLength, tokens.length] }: PlannedText,
+  positions: number,
+): [Int32Array, Int32Array] {
   const end = promptLength < positions ? positions : tokens.length
   const start = Math.max(0, end - positions)
   const kept = tokens.slice(start, end)
-  return [kept, kept.slice().fill(NOT_SCORED, 0, promptLength - start)]
+  const [first, last] = seen.map((place) => Math.max(0, place - start))
+  return [kept, kept.slice().fill(NOT_SCORED, 0, first).fill(NOT_SCORED, last)]
 }
 
 /**
@@ -216,6 +224,7 @@ export class WindowEvaluator {
   readonly text: EvaluatedText
   readonly options: EvaluatorOptions
   readonly #planners = new Map<ScoredText, WindowPlanner>()
+  readonly #halves = new Map<ScoredText, readonly ScoredText[]>()
   #dense: DenseLogits | undefined
 
   constructor(model: LanguageModel, text: EvaluatedText, options: EvaluatorOptions = {}) {
@@ -236,10 +245,29 @@ export class WindowEvaluator {
       const [{ promptLength, start = promptLength, words }] = windows
       return [{ ...dense.scoreFrom(start), words, achieved: achievedBy(null, config) }]
     }
-    const plan: PlanText = (window) => this.#plannerOf(window).plan(method, inputs)
-    return scoreTogether(this.model, { windows, known }, plan, { mode, cache, dense }).map(
-      ({ mask, ...score }) => ({ ...score, achieved: achievedBy(mask, config) }),
+    const scored = (texts: Pick<EvaluatedText, 'windows' | 'known'>): MethodScore[] => {
+      const plan: PlanText = (window) => this.#plannerOf(window).plan(method, inputs)
+      return scoreTogether(this.model, texts, plan, { mode, cache, dense }).map(({ mask, ...score }) => ({
+        ...score,
+        achieved: achievedBy(mask, config),
+      }))
+    }
+    if (!method.halves) return scored({ windows, known })
+    return windows.map((window) =>
+      joinHalves(this.#halvesOf(window).map((half) => scored({ windows: [half] })[0])),
     )
+  }
+
+  /** The halves of a window; the planner of each knows the other one. */
+  #halvesOf(window: ScoredText): readonly ScoredText[] {
+    const known = this.#halves.get(window)
+    if (known) return known
+    const halves = halvesOf(window)
+    for (const { text, planned } of halves)
+      this.#planners.set(text, new WindowPlanner(this.model, planned, this.text.seed))
+    const texts = halves.map(({ text }) => text)
+    this.#halves.set(window, texts)
+    return texts
   }
 
   #denseLogits(): DenseLogits | undefined {
@@ -255,6 +283,43 @@ export class WindowEvaluator {
     const known = this.#planners.get(window) ?? new WindowPlanner(this.model, window, this.text.seed)
     this.#planners.set(window, known)
     return known
+  }
+}
+
+/** The halves of what is scored of a window, each planned for by one who knows the other. @throws UsageError HALVES */
+function halvesOf(window: ScoredText): { readonly text: ScoredText; readonly planned: PlannedText }[] {
+  const { tokens, promptLength, start = promptLength } = window
+  const end = tokens.length
+  const middle = (start + end) >> 1
+  if (middle === start)
+    throw new UsageError(
+      'HALVES',
+      `window: expected two scored tokens or more, of which one half chooses for the other, got ${end - start}`,
+    )
+  return [
+    {
+      text: { ...window, tokens: tokens.slice(0, middle) },
+      planned: { tokens, promptLength, seen: [middle, end] },
+    },
+    { text: { ...window, start: middle }, planned: { tokens, promptLength, seen: [start, middle] } },
+  ]
+}
+
+/** A window from its halves. */
+function joinHalves([first, second]: readonly MethodScore[]): MethodScore {
+  const sum = (of: 'kl' | 'agreed'): number => Number(first[of]) + Number(second[of])
+  const { firstDifference: next = null } = second
+  const afterFirst = next === null ? null : first.tokens + next
+  return {
+    ...first,
+    nll: first.nll + second.nll,
+    tokens: first.tokens + second.tokens,
+    achieved: meanAchieved([first.achieved, second.achieved]),
+    ...(first.kl !== undefined && {
+      kl: sum('kl'),
+      agreed: sum('agreed'),
+      firstDifference: first.firstDifference ?? afterFirst,
+    }),
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import { now } from '../platform/platform.ts'
 import type { ExperimentResult } from '../results/experiment_result.ts'
+import type { MeasuredRun } from '../results/measured_run.ts'
 import type { ExperimentCache, CacheOptions } from './cache/experiment_cache.ts'
 import type { Settings } from '../evaluation/settings.ts'
 import type { GridChoice } from './grid_cells.ts'
@@ -18,6 +19,8 @@ export interface ExperimentContext {
   readonly cache: ExperimentCache
   /** Opens a cache that differs in some options. */
   readonly openCache: (options: Partial<CacheOptions>) => Promise<ExperimentCache>
+  /** What the caches have measured; they add to it (`onMeasured`). */
+  readonly measured: MeasuredRun[]
   /** What makes this result again. */
   readonly command: string
   /** Which cells of the grid are measured; default all. */
@@ -27,7 +30,7 @@ export interface ExperimentContext {
 /** What an experiment finds. */
 export type Finding = Omit<
   ExperimentResult,
-  'name' | 'title' | 'asks' | 'command' | 'provenance' | 'complete' | 'seconds'
+  'name' | 'title' | 'asks' | 'command' | 'measured' | 'provenance' | 'complete' | 'seconds'
 >
 
 /** One question of the paper, or one it leaves open. */
@@ -49,12 +52,14 @@ export async function runExperiment(
   const started = now()
   const { name, title, asks } = experiment
   const found = await experiment.run(context)
+  const measured = context.measured.splice(0)
   return {
     name,
     title,
     asks,
     command: context.command,
     ...found,
+    ...(measured.length > 0 && { measured }),
     provenance: await context.cache.provenance(context.seeds[0]),
     complete: true,
     seconds: (now() - started) / 1000,

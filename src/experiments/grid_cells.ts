@@ -1,8 +1,8 @@
 /**
  * The cells of the grid: when is decided, by what, whether the prompt runs dense or masked, which units, how many of them.
  *
- *   by what   every planner; static scores, and a given predictor of shadow, in two scopes: over the whole model, and within
- *             each layer
+ *   by what   every planner, in two scopes: over the whole model, and within each layer; what ranks neurons by the prompt does
+ *             so within layers
  *   when      as the planner does by itself; shadow and dejavu also once, after every 16 tokens and at every token
  *   prompt    dense and masked
  *   units     heads, neurons, and both by the same share
@@ -11,14 +11,21 @@
  * decides at every token. Nothing here lists these. Three kinds of cells are left out on purpose. A second decision of
  * static, random or the oracle would be no other one: their scores do not depend on what was fed. prompt-plainact,
  * prompt-static and dejavu-style run a pass over all tokens so far at each decision, which costs more than it could save.
- * Scopes differ for static, where the difference is known to be large, and for a given predictor, which may have been learnt
- * within layers; the others have that of `makeMethod`.
+ * The oracle chooses by each half of a continuation for the other half, so that no token that is scored has chosen its mask.
  */
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Settings } from '../evaluation/settings.ts'
 import type { Scope } from '../masks/budget.ts'
 import { prefills, type Prefill } from '../masks/planner.ts'
-import { defaultEvery, plannerNames, type Every, type PlannerName } from '../planners/index.ts'
+import type { UnitShape } from '../masks/mask.ts'
+import {
+  defaultEvery,
+  keepsHeads,
+  needs,
+  plannerNames,
+  type Every,
+  type PlannerName,
+} from '../planners/index.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { predictorFor } from '../predictor/suitable.ts'
 import { makeMethod, planMethod, prefillOf, type Method } from '../results/method.ts'
@@ -71,30 +78,48 @@ function timesOf(planner: PlannerName): Every[] {
 /** What follows the name of a planner whose units compete within their layer, where other rows of it have the whole model. */
 export const PER_LAYER = ', per layer'
 
-function scopesOf(planner: PlannerName, predictors: readonly Predictor[]): Scope[] {
-  const isGiven = planner === 'shadow' && predictorFor(planner, predictors) !== undefined
-  return planner === 'static' || isGiven ? ['global', 'per-layer'] : ['global']
+/** Where units of a planner compete; those that rank neurons by the prompt do so within layers alone. */
+function scopesOf(planner: PlannerName): Scope[] {
+  return keepsHeads(planner) ? ['per-layer'] : ['global', 'per-layer']
 }
 
-/** The shares of heads and neurons, both said, so that a planner can refuse what it does not rank. */
-function sharesOf(units: Units, sparsity: number): Required<Pick<Method, 'headSparsity' | 'neuronSparsity'>> {
+/**
+ * The shares of heads and neurons, both said, so that a planner can refuse what it does not rank. They are whole units of a
+ * layer, so that as many are skipped whether units compete within layers or over all of them.
+ */
+function sharesOf(
+  { heads, neurons }: UnitShape,
+  units: Units,
+  sparsity: number,
+): Required<Pick<Method, 'headSparsity' | 'neuronSparsity'>> {
   return {
-    headSparsity: units === 'neurons' ? 0 : sparsity,
-    neuronSparsity: units === 'heads' ? 0 : sparsity,
+    headSparsity: units === 'neurons' ? 0 : Math.round(sparsity * heads) / heads,
+    neuronSparsity: units === 'heads' ? 0 : Math.round(sparsity * neurons) / neurons,
   }
+}
+
+/** Which units a cell's method skips. */
+export function unitsOf({ headSparsity, neuronSparsity }: Method): Units {
+  return headSparsity === 0 ? 'neurons' : neuronSparsity === 0 ? 'heads' : 'both'
 }
 
 /** What cells are made from. */
 interface CellOptions {
   readonly model: LanguageModel
   readonly settings: Settings
-  /** They are asked in place of trained ones. */
-  readonly predictors?: readonly Predictor[]
+  readonly given?: Given
   readonly choice?: GridChoice
 }
 
+/** What was learnt beforehand: methods that ask for it learn nothing in the run. */
+interface Given {
+  readonly predictors?: readonly Predictor[]
+  /** Whether mean scores are given. */
+  readonly calibrated?: boolean
+}
+
 /** The cells, grouped by units and sparsity. */
-export function gridCells({ model, settings, predictors = [], choice = {} }: CellOptions): Cell[] {
+export function gridCells({ model, settings, given = {}, choice = {} }: CellOptions): Cell[] {
   const {
     planners = plannerNames,
     units = unitChoices,
@@ -106,12 +131,15 @@ export function gridCells({ model, settings, predictors = [], choice = {} }: Cel
   return units.flatMap((kind) =>
     sparsities.flatMap((sparsity) =>
       skipping.flatMap((planner) =>
-        scopesOf(planner, predictors).flatMap((scope) => {
-          const base = cellMethod(settings, predictors, planner, sparsity, scope)
+        scopesOf(planner).flatMap((scope) => {
+          const base = cellMethod(settings, given, planner, sparsity, scope)
           return timesOf(planner)
             .filter((every) => times?.includes(every) ?? true)
             .flatMap((every) => prompts.map((prefill) => ({ ...base, every, prefill })))
-            .map((method): Cell => ({ units: kind, method: { ...method, ...sharesOf(kind, sparsity) } }))
+            .map((method): Cell => ({
+              units: kind,
+              method: { ...method, ...sharesOf(model.shape, kind, sparsity) },
+            }))
             .filter(({ method }) => isPossible(model, method))
         }),
       ),
@@ -121,15 +149,17 @@ export function gridCells({ model, settings, predictors = [], choice = {} }: Cel
 
 function cellMethod(
   settings: Settings,
-  predictors: readonly Predictor[],
+  { predictors = [], calibrated = false }: Given,
   planner: PlannerName,
   sparsity: number,
   scope: Scope,
 ): Method {
   const options = { criterion: 'plainact', baselineCriterion: 'l2norm', scope }
-  const { examples, predictor, ...method } = comparisonMethod(settings, options, planner, sparsity)
+  const { examples, predictor, ...rest } = comparisonMethod(settings, options, planner, sparsity)
+  const method = { ...rest, ...(needs(planner, 'continuation') && { halves: true }) }
   const given = predictorFor(planner, predictors)
   if (given) return makeMethod({ ...method, criterion: given.config.criterion })
+  if (calibrated && needs(planner, 'calibration')) return makeMethod(method)
   return { ...method, ...(examples && { examples }), ...(predictor && { predictor }) }
 }
 
@@ -155,7 +185,7 @@ export function cellWords(method: Method): {
   readonly prompt: Prefill
 } {
   const { planner, scope, every } = method
-  const isLocal = (planner === 'static' || planner === 'shadow') && scope === 'per-layer'
+  const isLocal = !keepsHeads(planner) && scope === 'per-layer'
   return {
     planner: isLocal ? `${planner}${PER_LAYER}` : planner,
     every: every === 1 ? 'every token' : every === 'once' ? every : `every ${every}`,

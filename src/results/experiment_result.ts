@@ -5,6 +5,7 @@
  * Nothing here computes or formats. Numbers are kept as they were measured; how many digits are worth showing is said
  * by the column. What was not measured is null, never 0 or NaN.
  */
+import type { MeasuredRun } from './measured_run.ts'
 import type { Provenance } from './provenance.ts'
 
 /** One column of a table. */
@@ -79,6 +80,8 @@ export interface ExperimentResult {
   readonly findings: readonly string[]
   /** Where masks were made. */
   readonly layers?: readonly LayerSparsity[]
+  /** Where windows were scored: what each of them cost under each method. */
+  readonly measured?: readonly MeasuredRun[]
   readonly provenance: Provenance
   /** False if the run was stopped; the rows then hold what was finished. */
   readonly complete: boolean

@@ -91,6 +91,8 @@ export interface Method {
    * the answer is not seen.
    */
   readonly samples?: number
+  /** oracle: each half of the continuation is scored under the mask that the other half chooses, so that no token is seen. */
+  readonly halves?: boolean
   /** The planner is shown all that is fed. */
   readonly leaky?: boolean
   /** Select as the released code of the paper does. */

@@ -153,6 +153,7 @@ const reproduceGrid: CommandTable = {
       beside: '--planner shadow',
       values: ['{predictors/shadow.safetensors}', '{other-predictors/shadow.safetensors}'],
     },
+    { flag: '--calibration', beside: '--planner static', values: ['{traces}', '{other-traces}'] },
     { flag: '--wikitext', values: ['{wiki.raw}', '{other-wiki.raw}'] },
     {
       flag: '--backend',

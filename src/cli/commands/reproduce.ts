@@ -11,6 +11,7 @@ import { jobThreads } from '../../evaluation/jobs/threads.ts'
 import { defaultThreads } from '../../jobs/model_threads.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import { threadRunner } from '../../jobs/thread_runner.ts'
+import type { MeasuredRun } from '../../results/measured_run.ts'
 import { methodHash } from '../../results/method_hash.ts'
 import { hashFiles } from '../../results/provenance.ts'
 import { openPartStore, type PartStore } from '../../results/part_store.ts'
@@ -161,8 +162,8 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
       withWorkers(session, opt, flags, async (runner) => {
         const parts = { store, runner, ...(await evaluatedText(flags)) }
         if (flags.experiment)
-          return withGridPredictors(opt, flags, (predictors) =>
-            runExperiments(session, opt, flags, { ...parts, predictors }),
+          return withGridPredictors(opt, flags, (given) =>
+            runExperiments(session, opt, flags, { ...parts, ...given }),
           )
         const report = await run(session, opt, flags, parts)
         await show(session, report, flags)
@@ -223,7 +224,7 @@ async function withWorkers<T>(
 }
 
 /** Where parts are kept, who makes them in place of this process, what is scored in place of the Brown corpus, and by what. */
-type Parts = Pick<CacheOptions, 'store' | 'runner' | 'evaluated' | 'dataName' | 'predictors'>
+type Parts = Pick<CacheOptions, 'store' | 'runner' | 'evaluated' | 'dataName' | 'predictors' | 'mean'>
 
 async function evaluatedText({ wikitext }: ReproduceFlags): Promise<Pick<Parts, 'evaluated' | 'dataName'>> {
   if (wikitext === undefined) return {}
@@ -297,6 +298,7 @@ async function runExperiments(
 ): Promise<boolean> {
   const { experiment: names = [], seed, seeds = [seed] } = flags
   const settings = allSettings(flags)
+  const measured: MeasuredRun[] = []
   let running = ''
   const openCache = (options: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
     ExperimentCache.open({
@@ -307,6 +309,7 @@ async function runExperiments(
       signal: session.signal,
       onProgress: ({ stage, done, total }) =>
         session.progress.update({ stage: `${running}: ${stage}`, done, total }),
+      onMeasured: (run) => measured.push(run),
       ...options,
     })
   const cache = await openCache()
@@ -319,6 +322,7 @@ async function runExperiments(
         seeds,
         cache,
         openCache,
+        measured,
         command: commandOf(name, flags),
         grid: gridChoice(flags, flags.sparsity, flags.speed),
       }

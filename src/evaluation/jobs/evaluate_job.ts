@@ -210,6 +210,7 @@ const methodSchema: v.GenericSchema<unknown, Method> = v.object({
   ),
   prefill: v.optional(v.picklist(prefills)),
   samples: v.optional(count(1)),
+  halves: v.optional(v.boolean()),
   leaky: v.optional(v.boolean()),
   paperCompatible: v.optional(v.boolean()),
   denseLayers: v.optional(count(0)),

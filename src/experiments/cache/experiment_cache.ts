@@ -28,6 +28,7 @@ import { collectExample, type GroupedExample } from '../../calibration/examples.
 import { hashMask, hashWindows } from '../../calibration/manifest.ts'
 import { openCalibration, type Calibration } from '../../calibration/open.ts'
 import { loadBrown, splitDocuments, type Document, type Split } from '../../data/corpus.ts'
+import type { MeasuredRun } from '../../results/measured_run.ts'
 import { asCache, type PartStore } from '../../results/part_store.ts'
 import {
   hashFiles,
@@ -69,6 +70,8 @@ export interface CacheOptions extends NamedModel {
   readonly shotWindows?: ShotWindows
   /** Predictors that are asked in place of trained ones, by methods that have no settings of one; the caller disposes them. */
   readonly predictors?: readonly Predictor[]
+  /** Mean scores that are ranked by in place of those of examples, by methods that have none. */
+  readonly mean?: UnitScores
   /** Keeps parts between runs; without one they are in memory only. */
   readonly store?: PartStore | null
   /** Calibrates and evaluates in place of this process; the caller closes it. */
@@ -76,6 +79,8 @@ export interface CacheOptions extends NamedModel {
   readonly signal?: AbortSignal
   /** Called with the progress of the part that is computed. */
   readonly onProgress?: (progress: CacheProgress) => void
+  /** Called with all that was measured of some methods on the windows of a seed. */
+  readonly onMeasured?: (run: MeasuredRun) => void
 }
 
 export type CacheStage = 'calibrate' | 'train' | 'evaluate' | 'decode'
@@ -328,13 +333,20 @@ export class ExperimentCache {
     const given = this.#given(method)
     if (given) return { predictor: given }
     if (predictorKindOf(method.planner)) return { predictor: (await this.predictor(method, seed)).predictor }
-    return needs(method.planner, 'calibration') ? { mean: await this.mean(method, seed) } : {}
+    if (!needs(method.planner, 'calibration')) return {}
+    return { mean: this.#givenMean(method) ?? (await this.mean(method, seed)) }
   }
 
-  /** SHA-256 of the given predictor that a method asks; null where it asks none. */
+  /** SHA-256 of the given predictor that a method asks, or of the given scores that it ranks by; null where it asks none. */
   async givenHash(method: Method): Promise<string | null> {
     const given = this.#given(method)
-    return given ? sha256(Uint8Array.from(encodePredictor(given))) : null
+    if (given) return sha256(Uint8Array.from(encodePredictor(given)))
+    const mean = needs(method.planner, 'calibration') && this.#givenMean(method)
+    return mean ? sha256(bytesOf(mean)) : null
+  }
+
+  #givenMean({ examples }: Method): UnitScores | undefined {
+    return examples ? undefined : this.options.mean
   }
 
   #given({ planner, predictor }: Method): Predictor | undefined {
@@ -476,6 +488,11 @@ function remember<T>(known: Map<string, T>, key: string, make: () => T): T {
   let value = known.get(key)
   if (value === undefined) known.set(key, (value = make()))
   return value
+}
+
+/** The scores of heads, then those of neurons. */
+function bytesOf({ heads, neurons }: UnitScores): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Float32Array.of(...heads, ...neurons).buffer)
 }
 
 function needExamples({ planner, examples }: Method): ExampleSettings {

@@ -8,6 +8,7 @@
  */
 import { Random } from '../../tensor/random.ts'
 import { hashWindows } from '../../calibration/manifest.ts'
+import { listWindows } from '../../results/measured_run.ts'
 import type { PartDescription } from '../../results/part_store.ts'
 import type { Window } from '../../data/windows.ts'
 import { measureDecode, type DecodeSizes } from '../../evaluation/decode.ts'
@@ -115,7 +116,11 @@ export async function measureMethods(
   const options = { inputsOf: (method: Method) => cache.inputs(method, seed), compared, signal, onScore }
   const rows = evaluateJobs(cache.model, jobs, options, runner ? { runner, model: cache.jobModel } : null)
   const found: MethodScore[][] = methods.map(() => [])
-  const measured = (): MeasuredMethod[] => methods.map((method, i) => ({ method, scores: found[i] }))
+  const measured = (): MeasuredMethod[] =>
+    methods.map((method, i) => ({
+      method,
+      scores: found[i].map((score, w) => ({ ...score, document: windows[w].document })),
+    }))
   try {
     for (const { descriptions, scores, lacking, jobs: own } of open) {
       for (const job of own)
@@ -133,7 +138,30 @@ export async function measureMethods(
     await rows.return()
   }
   cache.tell('evaluate', total, total)
-  return measured()
+  const all = measured()
+  await record(cache, windows, seed, all)
+  return all
+}
+
+/** Hands over what was measured, for whoever keeps it. */
+async function record(
+  cache: ExperimentCache,
+  windows: readonly Window[],
+  seed: number,
+  measured: readonly MeasuredMethod[],
+): Promise<void> {
+  const { onMeasured, prompt: room, continuation } = cache.options
+  if (!onMeasured) return
+  const methods = []
+  for (const { method, scores } of measured)
+    methods.push(listWindows(method, await cache.givenHash(method), scores))
+  const named = windows.map(({ document, tokens, promptLength: prompt, words }) => ({
+    document,
+    prompt,
+    tokens: tokens.length - prompt,
+    words,
+  }))
+  onMeasured({ seed, prompt: room, continuation, windows: named, methods })
 }
 
 async function openBatch(

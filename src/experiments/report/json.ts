@@ -6,7 +6,9 @@
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import type { Provenance } from '../../results/provenance.ts'
 
-/** `{ experiments, provenance }`, ending with a line break. */
+/** `{ experiments, provenance }`, ending with a line break. A list of numbers is one line. */
 export function renderJson(results: readonly ExperimentResult[], provenance: Provenance): string {
-  return `${JSON.stringify({ experiments: results, provenance }, null, 2)}\n`
+  const text = JSON.stringify({ experiments: results, provenance }, null, 2)
+  // A line break stands between values only: in a text it is written as two signs.
+  return `${text.replace(/\[\n[\s\d.,eE+-]*\]/g, (list) => list.replace(/\s+/g, ' '))}\n`
 }

@@ -1,45 +1,27 @@
 /**
- * The tables of docs/grid.md, each between two comments that name its run.
+ * The tables of a grid, as Markdown.
  */
-import { gridFindings, SPEED_WORDS } from '../../src/experiments/grid.ts'
+import { SPEED_WORDS } from '../../src/experiments/grid.ts'
+import { sayP } from '../../src/experiments/grid_rows.ts'
 import type { Row } from '../../src/results/experiment_result.ts'
-import { InputError } from '../../src/tensor/errors.ts'
-import { budgetsOf, type GridRun } from './data.ts'
-
-const begin = (name: string): string => `<!-- npm run bench:grid: ${name} -->`
-const END = '<!-- the end of it -->'
-
-/** The page with the table of a run in the place of the one that stands there. @throws InputError GRID_PLACE without one */
-export function pageWith(text: string, name: string, run: GridRun): string {
-  const [before, rest] = text.split(begin(name))
-  const end = rest?.indexOf(END) ?? -1
-  if (end === -1)
-    throw new InputError('GRID_PLACE', `docs/grid.md: expected "${begin(name)}" and "${END}", got neither`)
-  return `${before}${begin(name)}\n\n${tablesOf(run)}\n${rest.slice(end)}`
-}
-
-/** The runs whose tables a page has, each named by a line of its own. */
-export function runsIn(text: string): string[] {
-  return [...text.matchAll(/^<!-- npm run bench:grid: ([\w-]+) -->$/gm)].map(([, name]) => name)
-}
+import type { Grid } from './grid.ts'
 
 /** A table for each budget, under its name, then what was found and the command. */
-function tablesOf({ result }: GridRun): string {
-  const tables = budgetsOf(result).map((rows) => `${titleOf(rows[0])}\n\n${tableOf(rows)}`)
-  const dense = result.rows.filter(({ planner }) => planner === 'dense')
+export function tablesOf({ rows: all, budgets, findings: found, runs }: Grid): string {
+  const tables = budgets.map((rows) => `${titleOf(rows[0])}\n\n${tableOf(rows)}`)
+  const dense = all.filter(({ planner }) => planner === 'dense')
   const perplexities = dense.map(
     (row) => `windows of ${String(row.window)}: ${pair(row.perplexity, row.perplexityError, 2)}`,
   )
-  // Files of earlier versions have findings on cells of unequal shares: only the machine's load is read from there.
-  const speeds = result.findings.filter((finding) => finding.startsWith(SPEED_WORDS))
-  const findings = [...gridFindings(result.rows), ...speeds].map((finding) => `- ${finding}`).join('\n')
-  const command = `\`\`\`sh no-run\n${result.command}\n\`\`\``
+  const speeds = runs.flatMap(({ result }) => result.findings.filter((one) => one.startsWith(SPEED_WORDS)))
+  const findings = [...found, ...speeds].map((finding) => `- ${finding}`).join('\n')
+  const command = `\`\`\`sh no-run\n${runs.map(({ result }) => result.command).join('\n')}\n\`\`\``
   return `Dense perplexity, ${perplexities.join(', ')}.\n\n${tables.join('\n')}\n${findings}\n\n${command}\n`
 }
 
 function titleOf({ window, units, sparsity }: Row): string {
   const which = units === 'both' ? 'heads and neurons' : String(units)
-  return `**${String(sparsity)} % of ${which}**, prompt + continuation ${String(window)}:`
+  return `**${Math.round(10 * Number(sparsity)) / 10} % of ${which}**, prompt + continuation ${String(window)}:`
 }
 
 const head = [
@@ -50,7 +32,7 @@ const head = [
   'neurons, %',
   'KL',
   'over static',
-  'over griffin',
+  'p',
   'perplexity',
   'same, %',
   'tokens/s',
@@ -68,7 +50,7 @@ function tableOf(rows: readonly Row[]): string {
       share(row.neurons),
       pair(row.kl, row.klError, 3),
       pair(row.overStatic, row.overStaticError, 3),
-      pair(row.overGriffin, row.overGriffinError, 3),
+      row.overStaticP === null ? '-' : sayP(Number(row.overStaticP)).replace('p = ', ''),
       pair(row.perplexity, row.perplexityError, 1),
       pair(row.agreement, row.agreementError, 1),
       pair(row.speed, null, 1),

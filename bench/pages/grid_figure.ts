@@ -21,7 +21,7 @@ import {
   type Text,
 } from '../figure.ts'
 import { placeLabels, type Point } from '../frontier/labels.ts'
-import type { GridRun } from './data.ts'
+import type { Grid } from './grid.ts'
 
 /** The plot inside its axes, in pixels. */
 const [WIDTH, HEIGHT] = [690, 420]
@@ -53,12 +53,12 @@ function nameOf({ planner, every }: Row, rows: readonly Row[]): string {
 }
 
 /** @throws InputError GRID_DATA for a run without speeds */
-function linesOf({ result }: GridRun): Lines {
-  const [first] = result.rows
-  const dense = result.rows.find(({ planner }) => planner === 'dense')?.speed
-  const cell = result.rows.find(({ planner }) => planner !== 'dense')
-  const planners = new Set(result.rows.map(({ planner }) => planner))
-  const shown = result.rows.filter(
+function linesOf({ rows: all }: Grid): Lines {
+  const [first] = all
+  const dense = all.find(({ planner }) => planner === 'dense')?.speed
+  const cell = all.find(({ planner }) => planner !== 'dense')
+  const planners = new Set(all.map(({ planner }) => planner))
+  const shown = all.filter(
     ({ window, units, prompt, planner, speed, kl }) =>
       window === first.window &&
       units === cell?.units &&
@@ -89,8 +89,8 @@ function linesOf({ result }: GridRun): Lines {
 }
 
 /** The figure, as a file. @throws InputError GRID_DATA for a run without speeds */
-export async function drawGrid(run: GridRun): Promise<string> {
-  const { model } = run.provenance
+export async function drawGrid(run: Grid): Promise<string> {
+  const { model } = run.runs[0].provenance
   const { dense, lines } = linesOf(run)
   return figureFile(specOf({ dense, lines }), {
     width: WIDTH,

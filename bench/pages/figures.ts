@@ -1,0 +1,60 @@
+/**
+ * What expressions of pages may use: rows of the grid, recomputed from the windows of its result files, and how numbers are
+ * written.
+ */
+import { compareKl } from '../../src/evaluation/tally.ts'
+import { sayP, type MeasuredCell } from '../../src/experiments/grid_rows.ts'
+import type { Row } from '../../src/results/experiment_result.ts'
+import { Grid, type GridRun, type Where } from './grid.ts'
+import { tablesOf } from './grid_table.ts'
+
+/** A number with so many digits, and its error where it has one. */
+function pair(value: unknown, error: unknown, digits: number): string {
+  const text = Number(value).toFixed(digits)
+  return typeof error === 'number' ? `${text} ± ${error.toFixed(digits)}` : text
+}
+
+/** What expressions see. @param runsOf the runs of a name, in the order of their seeds */
+export function figuresOf(runsOf: (name: string) => readonly GridRun[]): object {
+  const known = new Map<string, Grid>()
+  const grid = (name: string): Grid => {
+    const one = known.get(name) ?? new Grid(name, runsOf(name))
+    known.set(name, one)
+    return one
+  }
+  const cell = (name: string, planner: string, asked: number, where?: Where): Row =>
+    grid(name).row(planner, asked, where)
+  return {
+    grid,
+    cell,
+    pair,
+    /** KL from dense, nats per token. */
+    kl: (name: string, planner: string, asked: number, where?: Where) => {
+      const { kl, klError } = cell(name, planner, asked, where)
+      return pair(kl, klError, 3)
+    },
+    /** By how much it costs less than static scores within layers. */
+    less: (name: string, planner: string, asked: number, where?: Where) => {
+      const { overStatic, overStaticError } = cell(name, planner, asked, where)
+      return pair(-Number(overStatic), overStaticError, 3)
+    },
+    /** By how much the first costs less than the second, and how sure that is. */
+    ahead: (name: string, first: string, second: string, asked: number, where?: Where) => {
+      const { cells } = grid(name)
+      const of = (planner: string): MeasuredCell => cells[grid(name).find(planner, asked, where)]
+      const { value, error, p } = compareKl(of(first).scores, of(second).scores)
+      return `${pair(-value, error, 3)} (${sayP(p)})`
+    },
+    /** A column of a row. */
+    number: (name: string, planner: string, asked: number, column: string, digits: number, where?: Where) =>
+      Number(cell(name, planner, asked, where)[column]).toFixed(digits),
+    perplexity: (name: string, planner: string, asked: number, where?: Where) => {
+      const { perplexity, perplexityError } = cell(name, planner, asked, where)
+      return pair(perplexity, perplexityError, 1)
+    },
+    windows: (name: string) => grid(name).cells[0].scores.length,
+    documents: (name: string) => new Set(grid(name).cells[0].scores.map(({ document }) => document)).size,
+    seeds: (name: string) => grid(name).runs.length,
+    tables: (name: string) => tablesOf(grid(name)),
+  }
+}
