@@ -299,6 +299,7 @@ const reports = lawForAll(
       predictorLoss: null,
       shadowAgainstStatic: [],
       layers: [],
+      measured: [],
       seconds: 1,
     }
     expectDerived(modules['experiments/reproduce_report.ts'], make(reproduceExperiment(report, '').rows))

@@ -19,7 +19,7 @@ import { scoreText } from '../../src/planners/prompt_plainact.ts'
 import { oraclePlanner } from '../../src/planners/oracle.ts'
 import { randomPlanner } from '../../src/planners/random.ts'
 import { Random } from '../../src/tensor/random.ts'
-import { likelihoodByHand, mean, near, nearAll, ratioByHand } from '../evaluation/by_hand.ts'
+import { likelihoodByHand, readByHand, mean, near, nearAll, ratioByHand } from '../evaluation/by_hand.ts'
 import { smallConfig, somePages, useSmallModel } from '../evaluation/small_model.ts'
 
 /** A window of a known cost that skipped this share of the heads and twice this share of the neurons. */
@@ -153,16 +153,21 @@ test('a row of reproduce has the costs of its windows, each with a seed of its o
   const expected = names.map((planner, row) => {
     const sparsity = [0, 0.5, 0.5, 0.8, 0.8][row]
     const budget = makeBudget(sparsity, { scope: 'global' })
-    const found = windows.map((window, i) => {
+    const found = windows.flatMap((window, i) => {
       if (planner === 'dense') return likelihoodByHand(model, window, null)
       if (planner === 'random')
         return likelihoodByHand(model, window, randomPlanner(model.shape, budget, own[i]))
-      const labels = window.tokens.map((token, t) => (t < window.promptLength ? -100 : token))
-      return likelihoodByHand(
-        model,
-        window,
-        oraclePlanner(scoreText(model, window.tokens, labels, plainact), budget),
-      )
+      // Each half under the mask of the other.
+      const { tokens, promptLength } = window
+      const middle = (promptLength + tokens.length) >> 1
+      const isFirst = (t: number): boolean => t < middle
+      return [isFirst, (t: number): boolean => !isFirst(t)].map((isScored) => {
+        const labels = tokens.map((token, t) => (t < promptLength || isScored(t) ? -100 : token))
+        const chosen = oraclePlanner(scoreText(model, tokens, labels, plainact), budget)
+        const { rows, mask } = readByHand(model, window, chosen)
+        const scored = [...rows].filter(([t]) => isScored(t))
+        return { nats: scored.reduce((sum, [t, logs]) => sum + logs[tokens[t]], 0), mask }
+      })
     })
     const skipped = (kind: 'heads' | 'neurons', units: number): number =>
       mean(
@@ -209,6 +214,7 @@ test('reproduce as an experiment has percentages, and speeds relative to dense',
     predictorLoss: null,
     shadowAgainstStatic: [],
     layers: [{ name: 'dense 0 %', heads: [], neurons: [] }],
+    measured: [],
     seconds: 1,
   }
   const { rows, plots, layers } = reproduceExperiment(report, 'it')

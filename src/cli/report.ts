@@ -1,14 +1,10 @@
 /**
  * How commands report: in words, as JSON, and to a file.
  */
+import { jsonText } from '../results/json_text.ts'
 import { writeOutput } from './output.ts'
 import type { Screen, Text } from './screen.ts'
 import type { Session } from './session.ts'
-
-/** A result as the text of a JSON file. */
-export function jsonText(result: object): string {
-  return `${JSON.stringify(result, null, 2)}\n`
-}
 
 /** Prints a result: as JSON or in words. @throws UsageError OUTPUT */
 export function printResult<Result extends object>(

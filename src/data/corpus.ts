@@ -61,23 +61,23 @@ function brownFolder(): string {
   }
 }
 
-/** Documents to calibrate on, and others to evaluate on. */
+/** Documents to calibrate on, others to evaluate on, and those that are read for published figures alone. */
 export interface Split {
   readonly calibrate: readonly Document[]
   readonly evaluate: readonly Document[]
+  readonly final: readonly Document[]
 }
 
-/** In each genre every fifth document is kept for evaluation, so that both parts hold every genre. */
+/** Of each genre's documents by their place among five: three to calibrate on, so that every part holds every genre. */
 export function splitDocuments(documents: readonly Document[]): Split {
   const seen = new Map<string, number>()
-  const calibrate: Document[] = []
-  const evaluate: Document[] = []
+  const split = { calibrate: [] as Document[], evaluate: [] as Document[], final: [] as Document[] }
   for (const document of documents) {
     const place = (seen.get(document.genre) ?? 0) + 1
     seen.set(document.genre, place)
-    ;(place % 5 === 0 ? evaluate : calibrate).push(document)
+    split[place % 5 === 0 ? 'evaluate' : place % 5 === 3 ? 'final' : 'calibrate'].push(document)
   }
-  return { calibrate, evaluate }
+  return split
 }
 
 /** The first of each list, then the second of each, and so on. */

@@ -28,9 +28,9 @@ import {
 } from '../planners/index.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { predictorFor } from '../predictor/suitable.ts'
-import { makeMethod, planMethod, prefillOf, type Method } from '../results/method.ts'
+import { AS_RELEASED, isReleased, makeMethod, planMethod, prefillOf, type Method } from '../results/method.ts'
 import { ShadowError } from '../tensor/errors.ts'
-import { comparisonMethod } from './methods.ts'
+import { comparisonMethod, waysToLearn } from './methods.ts'
 
 /** Which units are skipped. */
 export const unitChoices = ['heads', 'neurons', 'both'] as const
@@ -77,6 +77,8 @@ function timesOf(planner: PlannerName): Every[] {
 
 /** What follows the name of a planner whose units compete within their layer, where other rows of it have the whole model. */
 export const PER_LAYER = ', per layer'
+/** And where static scores are those that predictors learn. */
+const PRUNED_SCORES = ', scores of a pruned model'
 
 /** Where units of a planner compete; those that rank neurons by the prompt do so within layers alone. */
 function scopesOf(planner: PlannerName): Scope[] {
@@ -140,6 +142,7 @@ export function gridCells({ model, settings, given = {}, choice = {} }: CellOpti
               units: kind,
               method: { ...method, ...sharesOf(model.shape, kind, sparsity) },
             }))
+            .flatMap((cell) => waysToLearn(settings, cell.method).map((method) => ({ ...cell, method })))
             .filter(({ method }) => isPossible(model, method))
         }),
       ),
@@ -155,8 +158,7 @@ function cellMethod(
   scope: Scope,
 ): Method {
   const options = { criterion: 'plainact', baselineCriterion: 'l2norm', scope }
-  const { examples, predictor, ...rest } = comparisonMethod(settings, options, planner, sparsity)
-  const method = { ...rest, ...(needs(planner, 'continuation') && { halves: true }) }
+  const { examples, predictor, ...method } = comparisonMethod(settings, options, planner, sparsity)
   const given = predictorFor(planner, predictors)
   if (given) return makeMethod({ ...method, criterion: given.config.criterion })
   if (calibrated && needs(planner, 'calibration')) return makeMethod(method)
@@ -184,10 +186,15 @@ export function cellWords(method: Method): {
   readonly every: string
   readonly prompt: Prefill
 } {
-  const { planner, scope, every } = method
-  const isLocal = !keepsHeads(planner) && scope === 'per-layer'
+  const { planner, scope, every, examples } = method
+  const own = [
+    planner,
+    isReleased(method) ? AS_RELEASED : '',
+    planner === 'static' && examples?.pruned !== undefined ? PRUNED_SCORES : '',
+    !keepsHeads(planner) && scope === 'per-layer' ? PER_LAYER : '',
+  ]
   return {
-    planner: isLocal ? `${planner}${PER_LAYER}` : planner,
+    planner: own.join(''),
     every: every === 1 ? 'every token' : every === 'once' ? every : `every ${every}`,
     prompt: prefillOf(method),
   }

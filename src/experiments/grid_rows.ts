@@ -135,8 +135,13 @@ function overReference(measured: readonly MeasuredCell[]): ReadonlyMap<MeasuredC
 /** Whether the second cell is what the first is compared with: static scores within layers, by the same budget and prompt. */
 function isReference({ cell: one }: MeasuredCell, { cell: other }: MeasuredCell): boolean {
   if (!one || !other || !isPeer(one, other)) return false
-  const { planner, scope, prefill } = other.method
-  return planner === 'static' && scope === 'per-layer' && prefill === one.method.prefill
+  const { planner, scope, prefill, examples } = other.method
+  return (
+    planner === 'static' &&
+    scope === 'per-layer' &&
+    prefill === one.method.prefill &&
+    examples?.pruned === undefined
+  )
 }
 
 /**

@@ -1,12 +1,14 @@
 /**
  * The methods of the main comparison: every planner at every sparsity, each with what it learns from.
  *
- * ShadowLLM, static pruning, the oracle and prompt-plainact share one criterion. Its scores are of the dense model, as in
- * the paper, except ShadowLLM's: those are measured under static masks (`plainact@0.7`), because the score of a unit
- * changes once others are skipped. Static pruning by the same scores is compared too, to tell that gain from the
- * predictor's. The two DejaVu baselines have their own criterion, by default the norm of activations (`l2norm`), as in
- * the paper. The DejaVu-style one learns scores scaled within each layer from inputs scaled to [0, 1], as its authors
- * built it.
+ * ShadowLLM, static pruning, the oracle and prompt-plainact share one criterion. The two DejaVu baselines have their own, by
+ * default the norm of activations (`l2norm`), as in the paper. Whatever learns does so from the same windows with the same
+ * scalings, and from scores that are measured under static masks (`plainact@0.7`), because the score of a unit changes once
+ * others are skipped. Static pruning by the same scores is compared too, to tell that gain from the predictor's; and so is
+ * what ShadowLLM and DejaVu-style are as their authors released them: scores of the dense model, inputs scaled to [0, 1], and
+ * targets scaled within each layer.
+ *
+ * The oracle chooses by each half of a continuation for the other one.
  */
 import type { Scope } from '../masks/budget.ts'
 import { needs, plannerNames, plannerOf, predictorKindOf, type PlannerName } from '../planners/index.ts'
@@ -14,6 +16,7 @@ import type { PredictorKind } from '../predictor/predictor_config.ts'
 import {
   makeMethod,
   methodTable,
+  releasedScalings,
   type ExampleSettings,
   type Method,
   type PredictorSettings,
@@ -44,13 +47,23 @@ export function comparisonMethods(settings: Settings, options: ComparisonOptions
   const asked = options.planners ?? plannerNames
   const planners = sparsePlanners.filter((planner) => asked.includes(planner))
   return methodTable(planners, settings.sparsities, options.scope, (planner, sparsity) => {
-    const method = comparisonMethod(settings, options, planner, sparsity)
-    const isTwice = planner === 'static' && settings.pruned.length > 0
-    return isTwice ? [method, { ...method, examples: prunedExamples(settings, sparsity) }] : method
+    return waysToLearn(settings, comparisonMethod(settings, options, planner, sparsity))
   })
 }
 
-/** The examples ShadowLLM learns from: scored at the nearest of the sparsities that the settings have for that. */
+/** A method, and what it is if it learns otherwise: static scores of a pruned model, a predictor as released. */
+export function waysToLearn(settings: Settings, method: Method): Method[] {
+  const { planner, sparsity, examples, predictor } = method
+  if (planner === 'static' && examples && settings.pruned.length > 0)
+    return [method, { ...method, examples: prunedExamples(settings, sparsity) }]
+  if (predictor && (planner === 'shadow' || planner === 'dejavu-style')) {
+    const dense = { count: settings.calibration, shots: null }
+    return [method, { ...method, examples: dense, predictor: { ...predictor, ...releasedScalings } }]
+  }
+  return [method]
+}
+
+/** The examples that predictors learn from: scored at the nearest of the sparsities that the settings have for that. */
 export function prunedExamples({ calibration: count, pruned }: Settings, sparsity: number): ExampleSettings {
   const [nearest] = pruned.toSorted((a, b) => Math.abs(a - sparsity) - Math.abs(b - sparsity))
   return { count, shots: null, ...(nearest !== undefined && { pruned: nearest }) }
@@ -70,9 +83,10 @@ export function comparisonMethod(
     ...(plannerOf(planner).needs.length > 0 && {
       criterion: kind === null || kind === 'shadow' ? criterion : baselineCriterion,
     }),
+    ...(needs(planner, 'continuation') && { halves: true }),
     ...(needs(planner, 'calibration') && { examples }),
     ...(kind !== null && {
-      examples: kind === 'shadow' ? prunedExamples(settings, sparsity) : examples,
+      examples: prunedExamples(settings, sparsity),
       predictor: predictorSettings[kind](settings),
     }),
   }
@@ -92,16 +106,10 @@ export function shadowSettings(settings: Settings): PredictorSettings {
 
 /** The per-layer baseline of the released code. */
 export function dejavuStyleSettings(settings: Settings): PredictorSettings {
-  return {
-    ...shadowSettings(settings),
-    sourceLayer: 0,
-    pooling: 'last',
-    features: 'min_max',
-    targets: 'per_layer',
-  }
+  return { ...shadowSettings(settings), sourceLayer: 0, pooling: 'last' }
 }
 
 /** DejaVu's predictors: labels are the best half of a layer's units. */
 function dejavuSettings(settings: Settings): PredictorSettings {
-  return { ...dejavuStyleSettings(settings), features: 'standard', loss: 'bce', top: [0.5] }
+  return { ...dejavuStyleSettings(settings), loss: 'bce', top: [0.5] }
 }

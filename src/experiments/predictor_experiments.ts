@@ -6,6 +6,7 @@ import type { Scope } from '../masks/budget.ts'
 import type { Experiment } from './experiment.ts'
 import { publishedScope, publishedTwoByTwo } from './published.ts'
 import { percent } from '../results/cells.ts'
+import { releasedScalings } from '../results/method.ts'
 import { comparisonExperiment, variant, type Measured } from './variants.ts'
 
 const shares = [0.5, 0.7, 0.8]
@@ -55,7 +56,6 @@ export const twoByTwo: Experiment = comparisonExperiment({
   title: 'Predictor or criterion: which part helps?',
   asks: 'ShadowLLM changes two things at once: one predictor in place of many, and plainact in place of the norm. Which of them helps? Input and target scalings are the same in all four, and so is the scope.',
   compare(context) {
-    const same = { features: 'min_max', targets: 'per_layer' } as const
     const effects = [
       ['single, plainact', 'single, l2norm'],
       ['per layer, plainact', 'per layer, l2norm'],
@@ -65,8 +65,12 @@ export const twoByTwo: Experiment = comparisonExperiment({
     return {
       shares,
       variants: ['plainact', 'l2norm'].flatMap((criterion) => [
-        variant(context, `single, ${criterion}`, { criterion, settings: same }),
-        variant(context, `per layer, ${criterion}`, { planner: 'dejavu-style', criterion, settings: same }),
+        variant(context, `single, ${criterion}`, { criterion, settings: releasedScalings }),
+        variant(context, `per layer, ${criterion}`, {
+          planner: 'dejavu-style',
+          criterion,
+          settings: releasedScalings,
+        }),
       ]),
       plot: 'One predictor or one per layer, two criteria',
       paper: publishedTwoByTwo,

@@ -19,7 +19,7 @@ import { predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { comparisonMethods } from './methods.ts'
-import { learns, methodRow, type Method } from '../results/method.ts'
+import { isReleased, learns, methodRow, type Method } from '../results/method.ts'
 import {
   ExperimentCache,
   type CacheOptions,
@@ -36,6 +36,7 @@ import {
   skippedBy,
 } from '../evaluation/tally.ts'
 import { percent } from '../results/cells.ts'
+import type { MeasuredRun } from '../results/measured_run.ts'
 import { methodNames, type Comparison, type ReproduceReport, type ReproduceRow } from './reproduce_report.ts'
 import { settingsBySize, type ExperimentSize, type Settings } from '../evaluation/settings.ts'
 import { WorkMeter } from './remaining_time.ts'
@@ -44,7 +45,7 @@ import type { UnitKind } from '../masks/mask.ts'
 /** What a run is of; all but the model and the way to its text has a default. */
 export interface ReproduceOptions extends Omit<
   CacheOptions,
-  'prompt' | 'continuation' | 'shotWindows' | 'signal' | 'onProgress'
+  'prompt' | 'continuation' | 'shotWindows' | 'signal' | 'onProgress' | 'onMeasured'
 > {
   /** Default: `usual`. */
   readonly size?: ExperimentSize
@@ -109,9 +110,11 @@ export async function reproduce(
     continuation,
     signal,
     onProgress: (part) => progress.onCache(part),
+    onMeasured: (run) => runs.push(run),
   })
   let predictorLoss: Record<UnitKind, number | null> | null = null
   let measured: readonly MeasuredMethod[] = []
+  const runs: MeasuredRun[] = []
   let speeds: readonly number[] = []
   let complete = false
   try {
@@ -169,6 +172,7 @@ export async function reproduce(
     predictorLoss,
     shadowAgainstStatic: compareWithStatic(measured),
     layers: measured.map(({ scores }, i) => layersOf(names[i], scores)),
+    measured: runs,
     seconds: (now() - started) / 1000,
   }
 }
@@ -262,8 +266,9 @@ function distinctPredictors(methods: readonly Method[]): Method[] {
 
 /** Shadow against static, by either's scores, at every sparsity that has both. */
 function compareWithStatic(measured: readonly MeasuredMethod[]): Comparison[] {
-  return measured.flatMap(({ method: { planner, sparsity }, scores }) => {
-    if (planner !== 'shadow') return []
+  return measured.flatMap(({ method, scores }) => {
+    const { planner, sparsity } = method
+    if (planner !== 'shadow' || isReleased(method)) return []
     const fixed = measured.filter(({ method: one }) => one.planner === 'static' && one.sparsity === sparsity)
     return fixed.map((other) => {
       const { nats, error } = compareScores(scores, other.scores)

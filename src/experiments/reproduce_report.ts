@@ -7,8 +7,10 @@ import type { Scope } from '../masks/budget.ts'
 import type { PlannerName } from '../planners/index.ts'
 import type { UnitKind } from '../masks/mask.ts'
 import { figure, percent, sayDifference } from '../results/cells.ts'
+import { AS_RELEASED } from '../results/method.ts'
 import type { Column, ExperimentResult, LayerSparsity, Plot, Row } from '../results/experiment_result.ts'
 import { wrapLines } from '../results/fold.ts'
+import type { MeasuredRun } from '../results/measured_run.ts'
 import type { Provenance } from '../results/provenance.ts'
 import { formatTable } from '../results/terminal.ts'
 
@@ -58,6 +60,8 @@ export interface ReproduceReport {
   readonly shadowAgainstStatic: readonly Comparison[]
   /** What each row skipped, layer by layer. */
   readonly layers: readonly LayerSparsity[]
+  /** What each window cost under each method; none if the run was stopped before all were scored. */
+  readonly measured: readonly MeasuredRun[]
   readonly seconds: number
 }
 
@@ -185,7 +189,7 @@ export function reproduceExperiment(report: ReproduceReport, command: string): E
 }
 
 /**
- * The names of methods: the planner, and whose scores it ranks by where it is there twice. Methods that differ in sparsity alone
+ * The names of methods: the planner, and whose scores it ranks by, or how it learnt them, where it is there twice. Methods that differ in sparsity alone
  * have one name.
  */
 export function methodNames(
@@ -197,10 +201,12 @@ export function methodNames(
   const twice = new Set(
     rows.filter((row) => Number(counts.get(keyOf(row))) > 1).map(({ planner }) => planner),
   )
-  // Scores that were measured in a pruned model are those that the predictor learns.
-  return rows.map(({ planner, criterion }) =>
-    twice.has(planner) && criterion.includes('@') ? `${planner}, ShadowLLM\u2019s scores` : planner,
-  )
+  return rows.map(({ planner, criterion }) => {
+    if (!twice.has(planner)) return planner
+    if (criterion.endsWith(AS_RELEASED)) return `${planner}${AS_RELEASED}`
+    // Scores that were measured in a pruned model are those that the predictor learns.
+    return planner === 'static' && criterion.includes('@') ? `${planner}, ShadowLLM\u2019s scores` : planner
+  })
 }
 
 function plotsOf(rows: readonly ReproduceRow[]): Plot[] {

@@ -127,8 +127,24 @@ export function learns({ planner }: Method): boolean {
 /** The cells of a table row that describe a method. */
 export type MethodRow = Pick<Method, 'planner' | 'criterion' | 'scope' | 'sparsity'>
 
-/** A criterion and where it was measured, such as `plainact@0.7`. */
-export function criterionName({ criterion, examples }: Method): string {
+/** How the released code scales what a predictor sees and what it learns. */
+export const releasedScalings = {
+  features: 'min_max',
+  targets: 'per_layer',
+} as const satisfies Partial<PredictorSettings>
+/** What follows the name of such a method. */
+export const AS_RELEASED = ', as released'
+
+/** Whether a predictor is trained as in the released code. */
+export function isReleased({ examples, predictor }: Method): boolean {
+  const { features, targets } = releasedScalings
+  return examples?.pruned === undefined && predictor?.features === features && predictor.targets === targets
+}
+
+/** A criterion and how it was measured, such as `plainact@0.7`, or as the released code does. */
+export function criterionName(method: Method): string {
+  const { criterion, examples } = method
+  if (isReleased(method)) return `${criterion}${AS_RELEASED}`
   return examples?.pruned === undefined ? criterion : `${criterion}@${examples.pruned}`
 }
 

@@ -155,6 +155,7 @@ const reproduceGrid: CommandTable = {
     },
     { flag: '--calibration', beside: '--planner static', values: ['{traces}', '{other-traces}'] },
     { flag: '--wikitext', values: ['{wiki.raw}', '{other-wiki.raw}'] },
+    { flag: '--final', values: [null, ''] },
     {
       flag: '--backend',
       values: [null, 'reference'],

@@ -163,6 +163,7 @@ const changes: readonly [what: string, inputs: () => Inputs, parts: readonly Par
   ['the aggregation', () => methodWith({ aggregation: 'rank' }), ['scores']],
   ['how often is asked', () => methodWith({ every: 5 }), ['scores']],
   ['samples', () => methodWith({ samples: 2 }), ['scores']],
+  ['halves', () => methodWith({ halves: true }), ['scores']],
   ['a leak', () => methodWith({ leaky: true }), ['scores']],
   ['a dense prompt', () => methodWith({ prefill: 'dense' }), ['scores']],
   ['layers that run whole', () => methodWith({ denseLayers: 2 }), ['scores']],

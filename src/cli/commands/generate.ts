@@ -18,7 +18,7 @@ import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { withModel } from '../open_model.ts'
 import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
-import { jsonText } from '../report.ts'
+import { jsonText } from '../../results/json_text.ts'
 import { dim } from '../screen.ts'
 import type { Session } from '../session.ts'
 import {

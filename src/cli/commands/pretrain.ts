@@ -30,7 +30,7 @@ import type { TrainerState } from '../../training/pretrain_trainer.ts'
 import { addFlags } from '../flags.ts'
 import { outputKind, whileWriting } from '../output.ts'
 import { readPlan, readWindows, writePlan, type ModelPlan } from '../pretrain_inputs.ts'
-import { jsonText } from '../report.ts'
+import { jsonText } from '../../results/json_text.ts'
 import type { Session } from '../session.ts'
 import { formatBytes, formatCount } from '../words.ts'
 import { flagOf, number, whole, addOwnFlags, required } from '../values.ts'
@@ -69,7 +69,7 @@ export function define(command: Command, session: Session): void {
     required('-o, --output <dir>', 'folder for the model, the loss curve and the state to continue from'),
     ['--config <path>', "config.json or its folder: the model's sizes (default: those of tiny-opt)"],
     ['--tokenizer <dir>', 'folder of vocab.json and merges.txt (default: that of the config)'],
-    ['--text <file...>', 'text to learn from (default: the Brown corpus but for every fifth document)'],
+    ['--text <file...>', 'text to learn from (default: the documents of the Brown corpus that are calibrated on)'],
     ['--held-out <file...>', 'text that is only measured (default: those documents, or each 20th window)'],
   ])
   for (const option of settingOptions()) command.addOption(option)

@@ -26,6 +26,7 @@ import { formatExperiment } from '../../results/terminal.ts'
 import { reproduce, type ReproduceOptions } from '../../experiments/reproduce.ts'
 import { settingsBySize, type ExperimentSize, type Settings } from '../../evaluation/settings.ts'
 import { type Scope } from '../../masks/budget.ts'
+import { loadBrown, splitDocuments } from '../../data/corpus.ts'
 import { readWikitext } from '../../data/wikitext.ts'
 import { joinPath, remove, temporaryFolder, temporaryName } from '../../platform/platform.ts'
 import {
@@ -91,6 +92,7 @@ interface ReproduceFlags extends Omit<ModelFlags, 'threads'>, QueueFlags, Report
   readonly cache: boolean | string
   readonly speed: boolean
   readonly wikitext?: string
+  readonly final?: boolean
   readonly html?: string
   readonly savePredictor?: string
 }
@@ -113,6 +115,10 @@ export function define(command: Command, session: Session): void {
     ['--limit <count>', 'how many windows to score', whole(1)],
     ['--examples <count>', 'how many windows to calibrate on', whole(2)],
     ['--wikitext <file>', 'WikiText to score windows of, raw or parquet; calibration keeps the Brown corpus'],
+    [
+      '--final',
+      'score windows of the documents of the Brown corpus that are read for published figures alone',
+    ],
     ['--features <scaling>', 'how the predictor input is scaled (default: standard)', oneOf(featureScalings)],
     ['--targets <scaling>', 'how the scores it learns are scaled (default: raw)', oneOf(targetScalings)],
   ])
@@ -152,6 +158,8 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
   checkExperimentFlags(flags)
   if (flags.seeds && !flags.experiment)
     throw new UsageError('FLAGS', '--seeds: expected --experiment, got none; --seed is for the comparison')
+  if (flags.final && flags.wikitext !== undefined)
+    throw new UsageError('FLAGS', `--final: expected the Brown corpus, got --wikitext ${flags.wikitext}`)
   if (flags.quick && flags.full) throw new UsageError('FLAGS', '--full: expected it or --quick, got both')
   checkQueueFlags(flags)
   checkGridFlags(flags, flags.experiment ?? [])
@@ -226,7 +234,11 @@ async function withWorkers<T>(
 /** Where parts are kept, who makes them in place of this process, what is scored in place of the Brown corpus, and by what. */
 type Parts = Pick<CacheOptions, 'store' | 'runner' | 'evaluated' | 'dataName' | 'predictors' | 'mean'>
 
-async function evaluatedText({ wikitext }: ReproduceFlags): Promise<Pick<Parts, 'evaluated' | 'dataName'>> {
+async function evaluatedText({
+  wikitext,
+  final,
+}: ReproduceFlags): Promise<Pick<Parts, 'evaluated' | 'dataName'>> {
+  if (final) return { evaluated: splitDocuments(await loadBrown()).final, dataName: 'Brown corpus, final' }
   if (wikitext === undefined) return {}
   const { name, pages } = await readWikitext(wikitext)
   return { evaluated: pages, dataName: `${name}; calibration: Brown corpus` }
@@ -364,8 +376,9 @@ function commandOf(name: string, flags: ReproduceFlags): string {
     ...(name === 'grid' ? gridWords(flags) : []),
   ]
   const unTimed = name === 'grid' && !flags.speed ? ['--no-speed'] : []
+  const final = flags.final ? ['--final'] : []
   const rest = words.flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)]))
   const size = sizeOf(flags)
   const sized = size === 'usual' ? [] : [`--${size}`]
-  return ['shadowllm reproduce --experiment', name, ...sized, ...unTimed, ...rest].join(' ')
+  return ['shadowllm reproduce --experiment', name, ...sized, ...unTimed, ...final, ...rest].join(' ')
 }

@@ -16,7 +16,7 @@ import {
 } from '../../verify/index.ts'
 import { exitCodes } from '../failure.ts'
 import { addFlags } from '../flags.ts'
-import { jsonText } from '../report.ts'
+import { jsonText } from '../../results/json_text.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { formatCount } from '../words.ts'
