@@ -130,6 +130,16 @@ function packagesIn({ inputs }: Metafile): string[] {
   })
 }
 
+/** The text of a licence that a package names and does not hold. @throws Error for another one than MIT */
+async function unwritten(root: string, { name, license }: Readonly<Record<string, string>>): Promise<string> {
+  if (license !== 'MIT') throw new Error(`${name}: expected the text of its licence ${license}, got none`)
+  const own = await readFile(join(root, 'LICENSE'), 'utf8')
+  return own.replace(
+    /^Copyright.*$/m,
+    `Copyright (c) the authors of ${name}, whose package holds no text of its licence`,
+  )
+}
+
 async function licences(root: string, folders: readonly string[]): Promise<string> {
   const parts: string[] = []
   for (const folder of [...new Set(folders)].sort()) {
@@ -140,6 +150,7 @@ async function licences(root: string, folders: readonly string[]): Promise<strin
     const texts: string[] = []
     for await (const file of glob('{LICENSE,LICENCE,license}*', { cwd: join(root, folder) }))
       texts.push(await readFile(join(root, folder, file), 'utf8'))
+    if (texts.length === 0) texts.push(await unwritten(root, about))
     parts.push(`${about.name} ${about.version}: ${about.license}\n\n${texts.join('\n').trim()}`)
   }
   return `The modules beside this file contain these packages.\n\n${parts.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`

@@ -52,6 +52,20 @@ describe('what package.json names is packed, and nothing else', () => {
   )
 })
 
+describe('each package in the modules has the text of its licence', () => {
+  const line = '-'.repeat(80)
+  const text = 'MIT License\n\nCopyright (c) 2020 somebody\n'
+  const listOf = (...parts: string[]): string =>
+    `The modules beside this file contain these packages.\n\n${parts.join(`\n\n${line}\n\n`)}\n`
+
+  test('and passes', () =>
+    expect(contents.withoutLicence(listOf(`a 1.0.0: MIT\n\n${text}`, `b 2.0.0: MIT\n\n${text}`))).toEqual([]))
+  test('and without is found', () =>
+    expect(contents.withoutLicence(listOf(`a 1.0.0: MIT\n\n${text}`, 'b 2.0.0: MIT\n\n'))).toEqual([
+      'b 2.0.0: MIT',
+    ]))
+})
+
 describe('installation runs nothing', () => {
   test('of this package passes', () => expect(contents.installationIsPlain(right)).toEqual([]))
 

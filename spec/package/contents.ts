@@ -36,6 +36,16 @@ const runtimes = /^node(-bin)?(-(linux|darwin|win|aix|sunos)\b.*|-setup)?$/
  */
 export const limits = { archive: 17.85e6, unpacked: 6.2e6, installed: 25e6, packages: 15 }
 
+/** Packages that a list of licences names without the text of theirs. @param text parts between lines of dashes */
+export function withoutLicence(text: string): string[] {
+  const parts = text
+    .split(/^-{80}$/m)
+    .map((part) => /([^\n]+: [^\n]+)\n\n([^]*)$/.exec(part.trimStart().replace(/^The modules[^\n]*\n\n/, '')))
+  return parts.flatMap((part) =>
+    part && /\bCopyright\b/i.test(part[2]) ? [] : [part?.[1] ?? 'a part without a name'],
+  )
+}
+
 /** What package.json names is packed, and nothing that has no place. */
 export function namedFilesArePacked({ bin, exports, sideEffects }: Manifest, files: Files): string[] {
   // The sources are for checkouts, which ask for them by this condition.

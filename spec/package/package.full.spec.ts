@@ -119,6 +119,11 @@ describeInNode(`what is packed${why}`, () => {
     expect(contents.installationIsPlain(manifest)).toEqual([])
   })
 
+  test('names the licence of each package in its modules, with its text', async () => {
+    const path = [...files.keys()].find((name) => name.endsWith('/LICENSES.txt')) ?? expect.unreachable()
+    expect(contents.withoutLicence(await packedText(path))).toEqual([])
+  })
+
   test('is bounded in size', () => {
     expect(contents.sizeIsBounded(project.packed.size, files)).toEqual([])
   })

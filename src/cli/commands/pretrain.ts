@@ -69,7 +69,10 @@ export function define(command: Command, session: Session): void {
     required('-o, --output <dir>', 'folder for the model, the loss curve and the state to continue from'),
     ['--config <path>', "config.json or its folder: the model's sizes (default: those of tiny-opt)"],
     ['--tokenizer <dir>', 'folder of vocab.json and merges.txt (default: that of the config)'],
-    ['--text <file...>', 'text to learn from (default: the documents of the Brown corpus that are calibrated on)'],
+    [
+      '--text <file...>',
+      'text to learn from (default: the documents of the Brown corpus that are calibrated on)',
+    ],
     ['--held-out <file...>', 'text that is only measured (default: those documents, or each 20th window)'],
   ])
   for (const option of settingOptions()) command.addOption(option)
