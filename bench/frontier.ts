@@ -31,14 +31,12 @@ import {
 } from '../src/platform/platform.ts'
 import { MissingError } from '../src/tensor/errors.ts'
 import { speedsOf, type Frontier } from './frontier/data.ts'
-import { drawFrontier, tableIn } from './frontier/figure.ts'
 import { measureQuality, type Quality } from './frontier/quality.ts'
+import { writePages } from './pages/write.ts'
 import { fileSubject } from './peers/models.ts'
 
 const place = (path: string): string => pathOfUrl(new URL(`../${path}`, import.meta.url))
 const DATA = place('bench/results/frontier.json')
-const FIGURE = place('docs/frontier.svg')
-const TABLE = place('bench/README.md')
 
 const DEFAULT_WINDOWS = 16
 const MAX_WINDOWS = 1000
@@ -99,8 +97,7 @@ async function main(args: readonly string[]): Promise<number> {
       quality: wikitext === undefined ? known.quality : await measure(wikitext, windows),
     }
     await writeFileAtomic(DATA, `${JSON.stringify(frontier, null, 2)}\n`)
-    await writeFileAtomic(FIGURE, await drawFrontier(frontier))
-    await writeFileAtomic(TABLE, tableIn(await textOf(TABLE), frontier))
+    await writePages()
     return 0
   } catch (error) {
     const { line, exitCode } = describeFailure(error, false)

@@ -6,7 +6,7 @@
  */
 import { paperColours } from '../../src/experiments/report/plot_spec.ts'
 import { seriesColours } from '../../src/experiments/report/series.ts'
-import { InputError } from '../../src/tensor/errors.ts'
+
 import { armsOf, type Frontier, type FrontierArm } from './data.ts'
 import {
   axisTitle,
@@ -19,6 +19,7 @@ import {
   type Part,
   type Text,
 } from '../figure.ts'
+import { markdownTable } from '../pages/table.ts'
 import { placeLabels, type Point } from './labels.ts'
 
 /** The plot inside its axes, in pixels. */
@@ -190,15 +191,9 @@ const shapes: Readonly<Record<Mark['shape'], Part>> = {
 
 // ---- The table -------------------------------------------------------------------------------------------------------
 
-const [BEGIN, END] = ['<!-- npm run bench:frontier -->', '<!-- the end of it -->']
-
-/** A text with the table in the place of the one that stands there. @throws InputError FRONTIER_PLACE without one */
-export function tableIn(text: string, frontier: Frontier): string {
-  const [before, rest] = text.split(BEGIN)
-  const after = rest?.split(END)[1]
-  if (after === undefined)
-    throw new InputError('FRONTIER_PLACE', `bench/README.md: expected "${BEGIN}" and "${END}", got neither`)
-  return `${before}${BEGIN}\n\n${originOf(frontier)}\n\n${tableOf(frontier)}\n${END}${after}`
+/** Where the numbers come from, and every arm in a line, as Markdown. */
+export function frontierTable(frontier: Frontier): string {
+  return `${originOf(frontier)}\n\n${tableOf(frontier)}`
 }
 
 function originOf({ speeds, quality }: Frontier): string {
@@ -218,8 +213,5 @@ function tableOf(frontier: Frontier): string {
     `${percent(agreement.value)} ± ${(100 * agreement.error).toFixed(1)}`,
     skipped.weights === 0 ? '-' : `${percent(skipped.heads)}, ${percent(skipped.neurons)}`,
   ])
-  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => row[column].length)))
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |\n`
-  return [head, widths.map((width) => '-'.repeat(width)), ...rows].map(line).join('')
+  return markdownTable(head, rows)
 }

@@ -5,8 +5,12 @@
 import { compareKl } from '../../src/evaluation/tally.ts'
 import { sayP, type MeasuredCell } from '../../src/experiments/grid_rows.ts'
 import type { Row } from '../../src/results/experiment_result.ts'
+import { armsOf, type Frontier, type FrontierArm } from '../frontier/data.ts'
+import { frontierTable, nats } from '../frontier/figure.ts'
+import { InputError } from '../../src/tensor/errors.ts'
 import { Grid, type GridRun, type Where } from './grid.ts'
 import { tablesOf } from './grid_table.ts'
+import { overDense, tasksTable, type TaskRun } from './tasks_table.ts'
 
 /** A number with so many digits, and its error where it has one. */
 function pair(value: unknown, error: unknown, digits: number): string {
@@ -14,11 +18,24 @@ function pair(value: unknown, error: unknown, digits: number): string {
   return typeof error === 'number' ? `${text} ± ${error.toFixed(digits)}` : text
 }
 
-/** What expressions see. @param runsOf the runs of a name, in the order of their seeds */
-export function figuresOf(runsOf: (name: string) => readonly GridRun[]): object {
+/** @throws InputError ROW */
+function armOf(frontier: Frontier, name: string): FrontierArm {
+  const found = armsOf(frontier).find(({ arm }) => arm === name)
+  if (found) return found
+  throw new InputError('ROW', `frontier.json: expected an arm ${name}, got none`)
+}
+
+/** Where results are read from. */
+interface Results {
+  runsOf(name: string): readonly GridRun[]
+  resultOf(name: string): unknown
+}
+
+/** What expressions see. */
+export function figuresOf(results: Results): object {
   const known = new Map<string, Grid>()
   const grid = (name: string): Grid => {
-    const one = known.get(name) ?? new Grid(name, runsOf(name))
+    const one = known.get(name) ?? new Grid(name, results.runsOf(name))
     known.set(name, one)
     return one
   }
@@ -56,5 +73,15 @@ export function figuresOf(runsOf: (name: string) => readonly GridRun[]): object 
     documents: (name: string) => new Set(grid(name).cells[0].scores.map(({ document }) => document)).size,
     seeds: (name: string) => grid(name).runs.length,
     tables: (name: string) => tablesOf(grid(name)),
+    /** A storage or an engine of bench/results/frontier.json. */
+    arm: (name: string) => armOf(results.resultOf('frontier') as Frontier, name),
+    frontier: () => frontierTable(results.resultOf('frontier') as Frontier),
+    nats,
+    tasks: () => tasksTable(results.resultOf('tasks') as TaskRun),
+    /** Points of accuracy by which a planner is below dense. */
+    points: (planner: string) => {
+      const { value, error } = overDense(results.resultOf('tasks') as TaskRun, planner)
+      return pair(-100 * value, 100 * error, 1)
+    },
   }
 }

@@ -5,6 +5,7 @@ import { SPEED_WORDS } from '../../src/experiments/grid.ts'
 import { sayP } from '../../src/experiments/grid_rows.ts'
 import type { Row } from '../../src/results/experiment_result.ts'
 import type { Grid } from './grid.ts'
+import { markdownTable } from './table.ts'
 
 /** A table for each budget, under its name, then what was found and the command. */
 export function tablesOf({ rows: all, budgets, findings: found, runs }: Grid): string {
@@ -55,14 +56,7 @@ function tableOf(rows: readonly Row[]): string {
       pair(row.agreement, row.agreementError, 1),
       pair(row.speed, null, 1),
     ])
-  // What no row has is no column.
-  const shown = head.flatMap((_, i) => (cells.some((row) => row[i] !== '-') ? [i] : []))
-  const table = [head, ...cells].map((row) => shown.map((i) => row[i]))
-  const widths = shown.map((_, column) => Math.max(...table.map((row) => row[column].length)))
-  const line = (row: readonly string[]): string =>
-    `| ${row.map((cell, column) => cell.padEnd(widths[column])).join(' | ')} |\n`
-  const [names, ...rest] = table
-  return [names, widths.map((width) => '-'.repeat(width)), ...rest].map(line).join('')
+  return markdownTable(head, cells)
 }
 
 /** What is skipped of all units of the model, in per cent; a dash where none is. */

@@ -2,13 +2,12 @@
  * The pages of the repository that hold figures, and the result files that these follow from.
  */
 import { globSync, readFileSync } from 'node:fs'
-import { basename } from 'node:path'
 import { InputError } from '../../src/tensor/errors.ts'
 import { derive } from './derive.ts'
 import { figuresOf } from './figures.ts'
 import { Grid, gridRunOf, type GridRun } from './grid.ts'
 
-const RESULTS = 'bench/results/grid'
+const RESULTS = 'bench/results'
 
 /** A page by its path from the root. */
 export interface Page {
@@ -19,17 +18,13 @@ export interface Page {
 /** See the head of this file. */
 export class Pages {
   readonly pages: readonly Page[]
-  readonly #runs: ReadonlyMap<string, readonly GridRun[]>
+  /** The files of each name: NAME.0.json and NAME.1.json are of one. */
+  readonly #results: ReadonlyMap<string, readonly Page[]>
 
   constructor(pages: readonly Page[], results: readonly Page[]) {
     this.pages = pages
-    const runs = results.map(({ path, text }) => ({ path, run: gridRunOf(path, text) }))
-    // NAME.0.json and NAME.1.json are of one name.
-    this.#runs = new Map(
-      [...Map.groupBy(runs, ({ path }) => basename(path).split('.')[0])].map(([name, own]) => [
-        name,
-        own.map(({ run }) => run),
-      ]),
+    this.#results = Map.groupBy(results, ({ path }) =>
+      path.slice(RESULTS.length + 1).replace(/(\.\d+)?\.json$/, ''),
     )
   }
 
@@ -41,15 +36,25 @@ export class Pages {
         .map((path) => ({ path, text: readFileSync(`${root}${path}`, 'utf8') }))
     return new Pages(
       filesOf('*.md', '{docs,docs/guides,bench,spec,cuda,rust}/*.md'),
-      filesOf(`${RESULTS}/*.json`),
+      filesOf(`${RESULTS}/**/*.json`),
     )
   }
 
-  /** The runs of a name, in the order of their seeds. @throws InputError RESULT if there is none */
-  runsOf = (name: string): readonly GridRun[] => {
-    const runs = this.#runs.get(name)
-    if (runs) return runs
+  /** The runs of a name, in the order of their seeds. @throws InputError RESULT if there is none; GRID_DATA */
+  runsOf = (name: string): readonly GridRun[] =>
+    this.#filesOf(`grid/${name}`).map(({ path, text }) => gridRunOf(path, text))
+
+  /** What a file holds. @throws InputError RESULT */
+  resultOf = (name: string): unknown => JSON.parse(this.#filesOf(name)[0].text)
+
+  #filesOf(name: string): readonly Page[] {
+    const files = this.#results.get(name)
+    if (files) return files
     throw new InputError('RESULT', `${RESULTS}/${name}.json: expected a result file, got none`)
+  }
+
+  has(name: string): boolean {
+    return this.#results.has(name)
   }
 
   /** The grid of a name. */
@@ -59,7 +64,7 @@ export class Pages {
 
   /** Every page with its figures computed anew. @throws InputError FIGURE, RESULT, ROW */
   derived(): Page[] {
-    const scope = figuresOf(this.runsOf)
+    const scope = figuresOf(this)
     return this.pages.map(({ path, text }) => ({ path, text: derive(path, text, scope) }))
   }
 }

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { armsOf, speedsOf, type Frontier } from '../../bench/frontier/data.ts'
-import { drawFrontier, nats, tableIn } from '../../bench/frontier/figure.ts'
+import { drawFrontier, frontierTable } from '../../bench/frontier/figure.ts'
 import { placeLabels, type Label } from '../../bench/frontier/labels.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { root } from '../harness/syntax.ts'
@@ -27,31 +27,7 @@ test('the committed figure is drawn from the committed data, and another speed i
   expect(await drawFrontier(other)).not.toBe(read('docs/frontier.svg'))
 })
 
-test('the table of bench/README.md is that of the committed data, and another speed is another table', () => {
-  const text = read('bench/README.md')
-  expect(tableIn(text, frontier)).toBe(text)
-  expect(tableIn(text, other)).not.toBe(text)
-  expect(() => tableIn('no table', frontier)).toThrow('expected "<!--')
-})
-
-test('the paragraph below the figure in README.md has the costs and speeds of the committed data', () => {
-  const [, rest] = read('README.md').split('](docs/frontier.svg)\n\n')
-  const [paragraph] = rest.split('\n\n')
-  const quoted = [
-    'shadowllm int4',
-    'shadowllm int4, 50 % of neurons skipped',
-    'llama.cpp Q4_1',
-    'llama.cpp Q4_0',
-  ]
-  const costOf = new Map(armsOf(frontier).map(({ arm, kl }) => [arm, kl.value]))
-  const costs = quoted.map((arm) => nats(costOf.get(arm) ?? NaN))
-  expect(paragraph.match(/(?<!Q)\d\.\d+/g)?.toSorted()).toEqual(costs.toSorted())
-  const speedOf = new Map(frontier.speeds.arms.map(({ arm, tokensPerSecond }) => [arm, tokensPerSecond]))
-  const speeds = ['shadowllm int4', 'llama.cpp Q4_1'].map(
-    (arm) => `${Math.round(speedOf.get(arm) ?? NaN)} tokens/s`,
-  )
-  expect(paragraph.match(/\d+ tokens\/s/g)).toEqual(speeds)
-})
+test('another speed is another table', () => expect(frontierTable(other)).not.toBe(frontierTable(frontier)))
 
 test('speeds are those of decoding on one thread', () => {
   const row = {
