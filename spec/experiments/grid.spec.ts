@@ -520,9 +520,10 @@ describe('the rows of the grid', () => {
       expect.stringContaining(`${asked}shadow (once, dense prompt) has the least KL of 4 cells`),
     ])
     // What sees the answer, or nothing, is no planner.
-    expect(say(rows.map((row, i) => (i === 4 ? { ...row, planner: 'oracle' } : row)))).toEqual([
-      expect.stringContaining(`${asked}shadow (once, dense prompt) has the least KL of 4 cells`),
-    ])
+    for (const planner of ['oracle', 'oracle, per layer', 'random, per layer'])
+      expect(say(rows.map((row, i) => (i === 4 ? { ...row, planner } : row)))).toEqual([
+        expect.stringContaining(`${asked}shadow (once, dense prompt) has the least KL of 4 cells`),
+      ])
   }
 
   test('name the cell of the least KL among cells that skip equal shares, and its lead over the second', () =>
@@ -532,7 +533,9 @@ describe('the rows of the grid', () => {
     Object.entries<FindingsOf>({
       'shares are left out of sight': (all) => findingsOf(all.map((row) => ({ ...row, neurons: 25 }))),
       'a bound is a planner': (all) =>
-        findingsOf(all.map((row) => (row.planner === 'oracle' ? { ...row, planner: 'glass' } : row))),
+        findingsOf(
+          all.map((row) => (String(row.planner).startsWith('oracle') ? { ...row, planner: 'glass' } : row)),
+        ),
       'more is less': (all) =>
         findingsOf(all.map((row) => ({ ...row, overStatic: -Number(row.overStatic) }))),
       'the most for the least': (all) => findingsOf(all.map((row) => ({ ...row, kl: -Number(row.kl) }))),

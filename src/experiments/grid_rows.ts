@@ -76,8 +76,9 @@ export const gridColumns: readonly Column[] = [
 /** How windows of a shape are called. */
 const nameOf = ({ prompt, continuation }: GridWindow): string => `${prompt} + ${continuation}`
 
-/** Whether a planner could be used: these see the answer, or nothing. */
-const isUsable = (planner: unknown): boolean => !['dense', 'oracle', 'random'].includes(String(planner))
+/** Whether the planner of a row could be used, in whatever scope: these see the answer, or nothing. */
+const isUsable = (planner: unknown): boolean =>
+  !['dense', 'oracle', 'random'].includes(String(planner).split(',')[0])
 
 /** The rows of windows of a shape. @param speeds tokens per second; null where they were not measured */
 export function gridRows(
