@@ -11,23 +11,6 @@ import { InputError } from '../../src/tensor/errors.ts'
 
 const derived = /<!--= (.*?) -->(.*?)<!--\/-->/gs
 
-/** A figure of a page. */
-export interface Derived {
-  readonly expression: string
-  readonly value: string
-  /** Where its first comment begins. */
-  readonly index: number
-}
-
-/** The figures of a page, in order. */
-export function derivedIn(text: string): Derived[] {
-  return [...text.matchAll(derived)].map(({ 1: expression, 2: value, index }) => ({
-    expression,
-    value,
-    index,
-  }))
-}
-
 /** A page without the figures that follow from result files. */
 export function withoutDerived(text: string): string {
   return text.replace(derived, '')

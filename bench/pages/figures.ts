@@ -71,7 +71,7 @@ export function figuresOf(results: Results): object {
     },
     windows: (name: string) => grid(name).cells[0].scores.length,
     documents: (name: string) => new Set(grid(name).cells[0].scores.map(({ document }) => document)).size,
-    seeds: (name: string) => grid(name).runs.length,
+    seeds: (name: string) => grid(name).seeds,
     tables: (name: string) => tablesOf(grid(name)),
     /** A storage or an engine of bench/results/frontier.json. */
     arm: (name: string) => armOf(results.resultOf('frontier') as Frontier, name),

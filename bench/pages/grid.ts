@@ -36,16 +36,25 @@ export class Grid {
   readonly runs: readonly GridRun[]
   readonly rows: readonly Row[]
   readonly cells: readonly MeasuredCell[]
+  /** How many seeds drew windows. */
+  readonly seeds: number
 
+  /** @throws InputError GRID_DATA for files with other methods */
   constructor(name: string, runs: readonly GridRun[]) {
     this.name = name
     this.runs = runs
     const measured = runs.flatMap(({ result }) => result.measured ?? [])
-    const shapes = [
-      ...Map.groupBy(measured, ({ prompt, continuation }) => `${prompt} ${continuation}`).values(),
-    ]
-    const found = shapes.map((own) => {
+    this.seeds = new Set(measured.map(({ seed }) => seed)).size
+    const shapes = Map.groupBy(measured, ({ prompt, continuation }) => `${prompt} ${continuation}`)
+    const found = [...shapes.values()].map((own) => {
       const cells = poolRuns(own)
+      const [{ scores }] = cells
+      // Windows are paired by their place: a method that a run lacks would move them.
+      if (cells.some((one) => one.scores.length !== scores.length))
+        throw new InputError(
+          'GRID_DATA',
+          `${name}: expected the same methods in all of its files, got others`,
+        )
       return { cells, rows: gridRows(own[0], cells, null) }
     })
     this.cells = found.flatMap(({ cells }) => cells)

@@ -629,6 +629,13 @@ describe('what is drawn and written of a run', () => {
     (_, how) => expect(written(changed('griffin', how))).not.toBe(written()),
   )
 
+  test('files of one name with other methods are refused', () => {
+    const file = JSON.parse(text) as { experiments: { measured: { methods: unknown[] }[] }[] }
+    file.experiments[0].measured[0].methods.pop()
+    const runs = [text, JSON.stringify(file)].map((json) => gridRunOf('a file', json))
+    expect(() => new Grid('few', runs)).toThrow('few: expected the same methods in all of its files')
+  })
+
   test.each([
     ["kl('few', 'griffin', 51)", 'few: expected one row of griffin at 51 %, got 0'],
     ["kl('few', 'static', 50)", 'few: expected one row of static at 50 %, got 2'],
