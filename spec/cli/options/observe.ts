@@ -5,7 +5,6 @@
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ReadSpeed } from '../../../src/bench/read_speed.ts'
 import type { ProgressUpdate } from '../../../src/cli/progress.ts'
 import { runCommandLine } from '../../../src/cli/run.ts'
 import type { Session } from '../../../src/cli/session.ts'
@@ -14,7 +13,7 @@ import type { Sequence } from '../../../src/engine/sequence.ts'
 import { LanguageTrainer } from '../../../src/training/pretrain_trainer.ts'
 import { checkOutput } from '../json_schema.ts'
 import { plainScreen, render } from '../../../src/cli/screen.ts'
-import { quietSession } from '../run_inside.ts'
+import { quietSession, readingLittle } from '../run_inside.ts'
 import { askServer, type Served } from './ask_server.ts'
 
 /** A model that was loaded. */
@@ -105,7 +104,7 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
     },
     progress: { update: (update) => void updates.push(update), clear: () => {} },
   }
-  const { result: code, recorded } = await recording(() => runCommandLine(session))
+  const { result: code, recorded } = await recording(() => readingLittle(() => runCommandLine(session)))
   checkOutput(args, stdout)
   const served = await serving
   return seenOf({ code, stdout, stderr, ...recorded, isQuiet, updates, served, calls: [...calls] }, out)
@@ -144,7 +143,6 @@ async function recording<T>(
   const { begin, checkTokens } = LanguageModel.prototype
   const { readState } = LanguageTrainer.prototype
   const { Instance } = WebAssembly
-  const { open } = ReadSpeed
   // The sources read the class from this module each time they start a thread.
   const threads = process.getBuiltinModule('node:worker_threads')
   const { Worker } = threads
@@ -172,8 +170,6 @@ async function recording<T>(
       return Reflect.construct(target, given) as WebAssembly.Instance
     },
   })
-  // The speed of memory is no effect of a flag: read a mebibyte instead of hundreds.
-  ReadSpeed.open = () => open.call(ReadSpeed, 2 ** 20)
   threads.Worker = class extends Worker {
     constructor(...given: ConstructorParameters<typeof Worker>) {
       super(...given)
@@ -195,7 +191,6 @@ async function recording<T>(
     LanguageModel.prototype.checkTokens = checkTokens
     LanguageTrainer.prototype.readState = readState
     WebAssembly.Instance = Instance
-    ReadSpeed.open = open
     threads.Worker = Worker
   }
 }
