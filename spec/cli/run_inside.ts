@@ -5,6 +5,7 @@
  * Runs are sequential, because the library reads variables of the hub and of queues from the environment of the process. Each
  * must leave the process unchanged: no test depends on earlier ones.
  */
+import { ReadSpeed } from '../../src/bench/read_speed.ts'
 import { runCommandLine } from '../../src/cli/run.ts'
 import type { ProgressUpdate } from '../../src/cli/progress.ts'
 import { plainScreen, type Screen } from '../../src/cli/screen.ts'
@@ -92,6 +93,17 @@ export async function runJson(...args: string[]): Promise<Record<string, unknown
   return JSON.parse(stdout) as Record<string, unknown>
 }
 
+/** Runs something in which the speed of memory is measured with a mebibyte: no test depends on it, and a bench reads hundreds. */
+export async function readingLittle<T>(work: () => Promise<T>): Promise<T> {
+  const { open } = ReadSpeed
+  ReadSpeed.open = () => open.call(ReadSpeed, 2 ** 20)
+  try {
+    return await work()
+  } finally {
+    ReadSpeed.open = open
+  }
+}
+
 async function runAlone(args: readonly string[], options: InsideOptions): Promise<CliResult> {
   const { env = {}, input = [], interruptWhen = () => false, interrupt = new AbortController() } = options
   let [stdout, stderr] = ['', '']
@@ -116,7 +128,7 @@ async function runAlone(args: readonly string[], options: InsideOptions): Promis
   const before = { ...process.env }
   Object.assign(process.env, env)
   try {
-    const code = await runCommandLine(session)
+    const code = await readingLittle(() => runCommandLine(session))
     checkOutput(args, stdout)
     return { code, stdout, stderr }
   } finally {

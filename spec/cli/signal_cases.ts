@@ -1,8 +1,10 @@
 /**
- * Commands to be interrupted, small enough to run many times, and their results.
+ * Commands to be interrupted, small enough to run many times, and their results. Models are the small ones of the tables of flags: a
+ * command goes through the same stages with them, and reports and writes fewer tensors.
  */
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { writeModel } from './options/small_files.ts'
 import { tinyFolder } from './run_cli.ts'
 import { runInside } from './run_inside.ts'
 
@@ -76,8 +78,10 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
       (_, i) => `${JSON.stringify({ ...row, premise: `It rained on day ${i}.` })}\n`,
     ).join(''),
   )
+  const model = join(folder, 'model')
+  await writeModel(model, 3)
   const calibration = join(folder, 'calibration')
-  const windows = ['--text', text, '--prompt', '16', '--continuation', '16', '--threads', '1']
+  const windows = ['-m', model, '--text', text, '--prompt', '16', '--continuation', '16', '--threads', '1']
   await runInside(['calibrate', '-o', calibration, ...windows, '--limit', '8'])
   return [
     {
@@ -106,13 +110,25 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
     },
     {
       name: 'perplexity',
-      args: (place) => ['perplexity', '--text', text, '--by', 'stream', '--stride', '64', '-o', place],
+      args: (place) => [
+        'perplexity',
+        '-m',
+        model,
+        '--text',
+        text,
+        '--by',
+        'stream',
+        '--stride',
+        '64',
+        '-o',
+        place,
+      ],
       resultOf: (place) => reportAt(place),
       prints: 'report',
     },
     {
       name: 'eval',
-      args: (place) => ['eval', '--tasks', 'copa', '--rows', `copa=${rows}`, '-o', place],
+      args: (place) => ['eval', '-m', model, '--tasks', 'copa', '--rows', `copa=${rows}`, '-o', place],
       resultOf: (place) => reportAt(place),
       prints: 'report',
     },
@@ -148,7 +164,7 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
     {
       name: 'reproduce',
       args: (place) => {
-        const few = ['--quick', '--limit', '1', '--examples', '2', '--sparsity', '0.5']
+        const few = ['-m', model, '--quick', '--limit', '1', '--examples', '2', '--sparsity', '0.5']
         return ['reproduce', ...few, '--cache', `${place}.cache`, '-o', place]
       },
       resultOf: (place) => reportAt(place),
@@ -157,7 +173,20 @@ export async function stoppableCommands(folder: string): Promise<Stoppable[]> {
     {
       name: 'pretrain',
       args: (place, again = false) => {
-        const few = ['--text', text, '--steps', '4', '--batch', '1', '--length', '32', '--save-every', '1']
+        const few = [
+          '--config',
+          model,
+          '--text',
+          text,
+          '--steps',
+          '4',
+          '--batch',
+          '1',
+          '--length',
+          '32',
+          '--save-every',
+          '1',
+        ]
         const resumes = again && existsSync(join(place, 'training.safetensors'))
         return ['pretrain', '-o', place, ...few, ...(resumes ? ['--resume'] : [])]
       },

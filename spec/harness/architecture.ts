@@ -46,8 +46,16 @@ interface Import {
   at: string
 }
 
+const importsByModule = new WeakMap<Module, readonly Import[]>()
+
 /** Everything a module imports: statically, dynamically, as a type, or to export it again. */
-export function importsOf(module: Module): Import[] {
+export function importsOf(module: Module): readonly Import[] {
+  const known = importsByModule.get(module) ?? findImports(module)
+  importsByModule.set(module, known)
+  return known
+}
+
+function findImports(module: Module): Import[] {
   const found: Import[] = []
   const add = (node: Node, literal: Node | null): void => {
     const value = literal?.type === 'Literal' ? literal.value : null

@@ -55,17 +55,24 @@ export function walk(
   key = '',
 ): void {
   visit(node, parent, key)
-  for (const [field, child] of childrenOf(node)) walk(child, visit, node, field)
+  eachChild(node, (field, child) => walk(child, visit, node, field))
 }
 
 /** The nodes directly under a node, each with its field. */
 export function childrenOf(node: Node): (readonly [string, Node])[] {
   const children: [string, Node][] = []
-  for (const [field, value] of Object.entries(node))
-    if (typeof value === 'object' && value !== null)
-      for (const child of Array.isArray(value) ? value : [value])
-        if (isNode(child)) children.push([field, child])
+  eachChild(node, (field, child) => children.push([field, child]))
   return children
+}
+
+/** Calls `visit` on every node directly under a node. The rules visit millions: no list is made. */
+function eachChild(node: Node, visit: (field: string, child: Node) => void): void {
+  for (const field of Object.keys(node)) {
+    const value = node[field]
+    if (Array.isArray(value)) {
+      for (const child of value) if (isNode(child)) visit(field, child)
+    } else if (isNode(value)) visit(field, value)
+  }
 }
 
 function isNode(value: unknown): value is Node {

@@ -13,8 +13,16 @@ import type { Module, Node, Source } from './syntax.ts'
 /** What a name ends with that stands under the path of its module. */
 const endings = ['.spec.ts', '.full.spec.ts', '.mutants.ts']
 
+const testedBySource = new WeakMap<Source, readonly string[]>()
+
 /** The paths that the comment at the head of a file names after the word "Tests"; a folder ends with a slash. */
-function testedPaths({ text }: Source): string[] {
+function testedPaths(source: Source): readonly string[] {
+  const known = testedBySource.get(source) ?? readTestedPaths(source)
+  testedBySource.set(source, known)
+  return known
+}
+
+function readTestedPaths({ text }: Source): string[] {
   const head = /^\/\*\*([\s\S]*?)\*\//.exec(text)?.[1].replace(/\s*\n \*\s*/g, ' ') ?? ''
   const lists = head.matchAll(/\bTests ((?:(?:, | and )?src\/[\w/]+(?:\.ts|\/))+)/g)
   return [...lists].flatMap(([, list]) => list.split(/, | and /))

@@ -35,11 +35,22 @@ const GENRES: readonly [string, string, number][] = [
   ['r', 'humor', 9],
 ]
 
+let brown: Promise<readonly Document[]> | null = null
+
 /**
- * Every sample of the Brown corpus, in order of its name.
+ * Every sample of the Brown corpus, in order of its name. A process reads and untags it once.
  * @throws MissingError CORPUS_MISSING if the package is not installed
  */
-export async function loadBrown(): Promise<Document[]> {
+export function loadBrown(): Promise<readonly Document[]> {
+  brown ??= readBrown().catch((error: unknown) => {
+    // The package may be installed by the next call.
+    brown = null
+    throw error
+  })
+  return brown
+}
+
+async function readBrown(): Promise<Document[]> {
   const folder = brownFolder()
   const decoder = new TextDecoder('latin1')
   const documents: Document[] = []

@@ -13,7 +13,7 @@ import type { Sequence } from '../../../src/engine/sequence.ts'
 import { LanguageTrainer } from '../../../src/training/pretrain_trainer.ts'
 import { checkOutput } from '../json_schema.ts'
 import { plainScreen, render } from '../../../src/cli/screen.ts'
-import { quietSession } from '../run_inside.ts'
+import { quietSession, readingLittle } from '../run_inside.ts'
 import { askServer, type Served } from './ask_server.ts'
 
 /** A model that was loaded. */
@@ -104,7 +104,7 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
     },
     progress: { update: (update) => void updates.push(update), clear: () => {} },
   }
-  const { result: code, recorded } = await recording(() => runCommandLine(session))
+  const { result: code, recorded } = await recording(() => readingLittle(() => runCommandLine(session)))
   checkOutput(args, stdout)
   const served = await serving
   return seenOf({ code, stdout, stderr, ...recorded, isQuiet, updates, served, calls: [...calls] }, out)
