@@ -10,6 +10,7 @@ import { frontierTable, nats } from '../frontier/figure.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { Grid, type GridRun, type Where } from './grid.ts'
 import { tablesOf } from './grid_table.ts'
+import { markdownTable } from './table.ts'
 import { overDense, tasksTable, type TaskRun } from './tasks_table.ts'
 
 /** A number with so many digits, and its error where it has one. */
@@ -73,6 +74,25 @@ export function figuresOf(results: Results): object {
     documents: (name: string) => new Set(grid(name).cells[0].scores.map(({ document }) => document)).size,
     seeds: (name: string) => grid(name).seeds,
     tables: (name: string) => tablesOf(grid(name)),
+    /** A table of one column of rows: a line for each share asked for in per cent, a column for each planner. */
+    matrix: (
+      name: string,
+      column: string,
+      digits: number,
+      planners: string[],
+      asked: number[],
+      where?: Where,
+    ) =>
+      markdownTable(
+        ['skipped', ...planners],
+        asked.map((share) => [
+          `${share} %`,
+          ...planners.map((planner) => {
+            const row = cell(name, planner, share, where)
+            return pair(row[column], row[`${column}Error`], digits)
+          }),
+        ]),
+      ),
     /** A storage or an engine of bench/results/frontier.json. */
     arm: (name: string) => armOf(results.resultOf('frontier') as Frontier, name),
     frontier: () => frontierTable(results.resultOf('frontier') as Frontier),

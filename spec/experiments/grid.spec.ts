@@ -629,6 +629,24 @@ describe('what is drawn and written of a run', () => {
     (_, how) => expect(written(changed('griffin', how))).not.toBe(written()),
   )
 
+  test('a table of one column has a line for each share and a column for each planner', () => {
+    const found = written(text, `<!--= matrix('few', 'kl', 2, ['griffin', 'cats'], [25, 50]) -->x<!--/-->`)
+    const lines = found.split('\n').filter((line) => line.startsWith('|'))
+    const say = (planner: string, asked: number): string => Number(gridOf().row(planner, asked).kl).toFixed(2)
+    expect(
+      lines.map((line) =>
+        line
+          .split('|')
+          .slice(1, -1)
+          .map((one) => one.trim()),
+      ),
+    ).toEqual([
+      ['skipped', 'griffin', 'cats'],
+      ['-------', '-------', '----'],
+      ...[25, 50].map((asked) => [`${asked} %`, say('griffin', asked), say('cats', asked)]),
+    ])
+  })
+
   test('files of one name with other methods are refused', () => {
     const file = JSON.parse(text) as { experiments: { measured: { methods: unknown[] }[] }[] }
     file.experiments[0].measured[0].methods.pop()
