@@ -286,6 +286,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--criteria <list>': names('CRITERION_NAME', 'one of plainact'),
     'calibrate --examples <count>': { wrong: usage('FLAGS', 'expected --limit', '8', '0') },
     'calibrate --text <file...>': { ...text, beside: ['--prompt', '8', '--continuation', '8'] },
+    'calibrate --wikitext <file>': { wrong: read(), beside: ['--prompt', '8', '--continuation', '8'] },
     'calibrate --prompt <count>': whole(2),
     'calibrate --threads <count>': whole(1, '65'),
     'reproduce --threads <count>': whole(1, '65'),

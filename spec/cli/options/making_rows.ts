@@ -347,12 +347,28 @@ const convertOver: CommandTable = {
 
 const convertHub: CommandTable = { ...convertTable, always: 'tiny/model {out}/c', rows: hubRows('') }
 
+/** Pages of WikiText in place of texts. */
+const wikitextRow = { flag: '--wikitext', values: ['{wiki.raw}', '{other-wiki.raw}'] }
+const calibratePages: CommandTable = {
+  ...calibrateTable,
+  always: '-m {model} --output {out}/c --json --limit 1 --prompt 8 --continuation 8',
+  rows: [wikitextRow],
+}
+const learnPages: CommandTable = {
+  ...learnTable,
+  always:
+    '-m {model} --calibration {traces} --output {out}/p --prompt 8 --continuation 8 --steps 1 --rank 0 --json',
+  rows: [wikitextRow],
+}
+
 export const makingTables: readonly CommandTable[] = [
   calibrateTable,
+  calibratePages,
   calibrateTasks,
   trainTable,
   trainWords,
   learnTable,
+  learnPages,
   learnWords,
   pretrainTable,
   pretrainWords,

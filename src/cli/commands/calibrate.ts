@@ -9,17 +9,21 @@ import type { CostParts } from '../../cost/calibration_cost.ts'
 import { checkCalibrationFolder } from '../../calibration/manifest.ts'
 import type { CalibrationSource } from '../../calibration/examples.ts'
 import { taskSource, textSource, type TaskRows } from '../../calibration/sources.ts'
-import { loadBrown, splitDocuments } from '../../data/corpus.ts'
 import { hashFiles } from '../../results/provenance.ts'
 import { findRows, findTrainRows, readRows } from '../../data/tasks/find_rows.ts'
 import { taskByName, tasks } from '../../data/tasks/index.ts'
-import { readDocuments } from '../../data/texts.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import { readMask } from '../../masks/mask_file.ts'
-import { fileNameOf, systemRefusal } from '../../platform/platform.ts'
+import { systemRefusal } from '../../platform/platform.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { ShadowError, UsageError } from '../../tensor/errors.ts'
 import { isAbort } from '../failure.ts'
+import {
+  checkLearningText,
+  learningText,
+  learningTextFlags,
+  type LearningTextFlags,
+} from '../learning_text.ts'
 import { addFlags, renamedOption, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutputFolder } from '../output.ts'
@@ -52,11 +56,10 @@ Examples:
   $ shadowllm calibrate -m DIR --output traces --criteria plainact,l2norm,fisher --text book.txt
   $ shadowllm calibrate -m DIR --output traces --tasks piqa,copa,rte --data DIR --shots 5 --json`
 
-interface CalibrateFlags extends ModelFlags, QueueFlags, TaskFlags {
+interface CalibrateFlags extends ModelFlags, QueueFlags, TaskFlags, LearningTextFlags {
   readonly output: string
   readonly limit: number
   readonly criteria: readonly string[]
-  readonly text?: readonly string[]
   readonly tasks?: readonly string[]
   readonly shots?: number
   readonly prompt?: number
@@ -88,7 +91,7 @@ export function define(command: Command, session: Session): void {
       'what units are scored by, separated by commas',
       nameOption('CRITERION_NAME', criterionNames),
     ).default(['plainact'], 'plainact'),
-    ['--text <file...>', 'texts to cut windows from (default: the Brown corpus)'],
+    ...learningTextFlags,
   ])
   addOwnFlags(addTaskFlags(command, taskNames, `questions in place of text: ${taskNames.join(', ')}`), [
     ['--shots <count>', 'solved questions before each (default: 0)', whole(0)],
@@ -127,12 +130,13 @@ async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<vo
 
 /** @throws UsageError FLAGS for flags that exclude each other */
 function checkFlags(flags: CalibrateFlags): void {
-  const { tasks, text, data, rows, shots, prompt, continuation, queue } = flags
+  const { tasks, text, wikitext, data, rows, shots, prompt, continuation, queue } = flags
   const refuse = (subject: string, expected: string): never => {
     throw new UsageError('FLAGS', `${subject}: expected ${expected}`)
   }
-  if (tasks && (text || prompt !== undefined || continuation !== undefined))
-    refuse('--tasks', 'no --text, --prompt or --continuation, which are for text')
+  checkLearningText(flags)
+  if (tasks && [text, wikitext, prompt, continuation].some((flag) => flag !== undefined))
+    refuse('--tasks', 'no --text, --wikitext, --prompt or --continuation, which are for text')
   if (!tasks && (data !== undefined || rows.size > 0 || shots !== undefined))
     refuse('--data, --rows and --shots', '--tasks with them')
   for (const task of tasks ?? [])
@@ -179,7 +183,7 @@ async function calibrate(
 }
 
 async function sourceOf(opt: ShadowModel, flags: CalibrateFlags): Promise<CalibrationSource> {
-  const { text, tasks: names, limit: count, seed, shots = 0 } = flags
+  const { tasks: names, limit: count, seed, shots = 0 } = flags
   const { prefixIds, config } = opt
   const { bosId: emptyId, positions } = config
   const encode = (part: string): number[] => opt.encode(part)
@@ -195,8 +199,7 @@ async function sourceOf(opt: ShadowModel, flags: CalibrateFlags): Promise<Calibr
       'CONTEXT_LENGTH',
       `--prompt and --continuation: expected ${positions} tokens at most, got ${prompt + continuation}`,
     )
-  const documents = text ? await readDocuments(text) : splitDocuments(await loadBrown()).calibrate
-  const name = text ? text.map(fileNameOf).join(', ') : 'Brown corpus'
+  const { documents, name } = await learningText(flags)
   return textSource(documents, { name, encode, count, seed, prompt, continuation, prefixIds })
 }
 

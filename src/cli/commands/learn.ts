@@ -7,14 +7,12 @@ import { takeWindows } from '../../calibration/examples.ts'
 import { hashWindows } from '../../calibration/manifest.ts'
 import { openCalibration } from '../../calibration/open.ts'
 import { textSource } from '../../calibration/sources.ts'
-import { loadBrown, splitDocuments } from '../../data/corpus.ts'
-import { readDocuments } from '../../data/texts.ts'
 import type { Window } from '../../data/windows.ts'
 import { featureWidths } from '../../engine/config.ts'
 import { isThere } from '../../io/files.ts'
 import { makeBudget, type Budget, type Scope, scopeOption, shareOption } from '../../masks/budget.ts'
 import { type Prefill, prefillOption } from '../../masks/planner.ts'
-import { fileNameOf, now } from '../../platform/platform.ts'
+import { now } from '../../platform/platform.ts'
 import { pause } from '../../platform/pause.ts'
 import { matrixTypes, savePredictor, type PredictorFileOptions } from '../../predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
@@ -25,6 +23,12 @@ import { learntPredictor, PredictorLearner, type LearntPredictor } from '../../t
 import { readLearning, saveLearning, type LearningSettings } from '../../training/learning_file.ts'
 import { DEFAULT_RATE } from '../../training/learn_scores.ts'
 import { isAbort } from '../failure.ts'
+import {
+  checkLearningText,
+  learningText,
+  learningTextFlags,
+  type LearningTextFlags,
+} from '../learning_text.ts'
 import { addFlags, type ModelFlags, flagDefaults } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
@@ -48,7 +52,7 @@ Examples:
   $ shadowllm perplexity -m DIR --planner shadow --predictor neurons.safetensors \\
       --head-sparsity 0 --scope per-layer --prefill dense`
 
-interface LearnFlags extends ModelFlags {
+interface LearnFlags extends ModelFlags, LearningTextFlags {
   readonly calibration: string
   readonly criterion: string
   readonly output: string
@@ -62,7 +66,6 @@ interface LearnFlags extends ModelFlags {
   readonly sourceLayer?: number
   readonly rank: number
   readonly penalty: number
-  readonly text?: readonly string[]
   readonly prompt: number
   readonly continuation: number
   readonly matrices: NonNullable<PredictorFileOptions['matrices']>
@@ -113,7 +116,7 @@ export function define(command: Command, session: Session): void {
       64,
     ],
     ['--penalty <number>', 'of its regression', number(1e-6), 10],
-    ['--text <file...>', 'texts to cut windows from (default: the Brown corpus)'],
+    ...learningTextFlags,
     ['--prompt <count>', 'most tokens of a prompt', whole(2), 128],
     ['--continuation <count>', 'most tokens of its continuation', whole(1), 128],
     ['--matrices <type>', 'type of the matrices in the file', oneOf(matrixTypes), 'bf16'],
@@ -124,6 +127,7 @@ export function define(command: Command, session: Session): void {
 }
 
 async function runLearn(session: Session, flags: LearnFlags): Promise<void> {
+  checkLearningText(flags)
   await checkOutput(flags.output)
   const { sparsity, headSparsity = sparsity, neuronSparsity = sparsity, scope } = flags
   const budget = makeBudget(sparsity, { headSparsity, neuronSparsity, scope })
@@ -174,13 +178,12 @@ interface Learning {
 }
 
 async function begin(opt: ShadowModel, flags: LearnFlags, budget: Budget): Promise<Learning> {
-  const { steps, rate, prefill, criterion, seed, prompt, continuation, text } = flags
+  const { steps, rate, prefill, criterion, seed, prompt, continuation } = flags
   const { model, prefixIds } = opt
   const calibration = await openCalibration(flags.calibration)
   calibration.checkModel({ ...model.shape, ...featureWidths(opt.config) })
   const start = await calibration.aggregate(criterion)
-  const documents = text ? await readDocuments(text) : splitDocuments(await loadBrown()).calibrate
-  const name = text ? text.map(fileNameOf).join(', ') : 'Brown corpus'
+  const { documents, name } = await learningText(flags)
   const encode = (part: string): number[] => opt.encode(part)
   const source = textSource(documents, { name, encode, count: steps, seed, prompt, continuation, prefixIds })
   const windows = await takeWindows(source, steps)

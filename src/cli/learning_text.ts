@@ -1,0 +1,40 @@
+/**
+ * The text that a command learns from: files, WikiText by its pages, or the part of the Brown corpus that is kept for it.
+ */
+import { loadBrown, splitDocuments, type Document } from '../data/corpus.ts'
+import { readDocuments } from '../data/texts.ts'
+import { readWikitext } from '../data/wikitext.ts'
+import { fileNameOf } from '../platform/platform.ts'
+import { UsageError } from '../tensor/errors.ts'
+import type { FlagRow } from './values.ts'
+
+/** What a command is given that learns from text. */
+export interface LearningTextFlags {
+  readonly text?: readonly string[]
+  readonly wikitext?: string
+}
+
+/** The flags. */
+export const learningTextFlags: readonly FlagRow[] = [
+  ['--text <file...>', 'texts to cut windows from (default: the Brown corpus)'],
+  ['--wikitext <file>', 'WikiText to cut windows from, page by page, raw or parquet'],
+]
+
+/** Refuses two texts. @throws UsageError FLAGS */
+export function checkLearningText({ text, wikitext }: LearningTextFlags): void {
+  if (text && wikitext !== undefined)
+    throw new UsageError('FLAGS', `--wikitext: expected it or --text, got ${wikitext} and ${text.join(' ')}`)
+}
+
+/** The documents, and what they are called. @throws as `readDocuments`, `readWikitext` and `loadBrown` */
+export async function learningText({
+  text,
+  wikitext,
+}: LearningTextFlags): Promise<{ readonly name: string; readonly documents: readonly Document[] }> {
+  if (wikitext !== undefined) {
+    const { name, pages } = await readWikitext(wikitext)
+    return { name, documents: pages }
+  }
+  if (text) return { name: text.map(fileNameOf).join(', '), documents: await readDocuments(text) }
+  return { name: 'Brown corpus', documents: splitDocuments(await loadBrown()).calibrate }
+}
