@@ -61,7 +61,7 @@ export function layersOf(name: string, scores: Parameters<typeof skippedBy>[0]):
 /** A difference in nats per token, and its standard error. */
 export interface Difference {
   readonly nats: number
-  /** Standard error over windows; NaN for fewer than two. */
+  /** Standard error over documents, where these are known, else over windows; NaN for fewer than two. */
   readonly error: number
 }
 

@@ -26,7 +26,7 @@ export interface ReproduceRow {
   /** What was skipped of the whole model, the dense first layer counted, averaged over windows. */
   readonly achieved: Sparsity
   readonly tokenPerplexity: number
-  /** Standard error over windows; null for fewer than two. All rows score the same windows, so that differences have less. */
+  /** Standard error over documents; null for fewer than two. All rows score the same windows, so that differences have less. */
   readonly tokenPerplexityError: number | null
   readonly wordPerplexity: number
   /** Null if the run was stopped before it was measured. */
@@ -40,7 +40,7 @@ export interface Comparison {
   readonly sameScores?: boolean
   /** Nats per token by which shadow costs more than static on the same windows: below 0 it is better. */
   readonly nats: number
-  /** Standard error of that over windows; null for fewer than two windows. */
+  /** Standard error of that over documents; null for fewer than two. */
   readonly error: number | null
 }
 
@@ -165,7 +165,7 @@ function describeComparison(report: ReproduceReport, comparison: Comparison): st
 }
 
 const ABOUT_ERRORS =
-  '± and error bars are over windows, which all methods share: a difference between two of them has a smaller error.'
+  '± and error bars are over documents, which all methods share: a difference between two of them has a smaller error.'
 
 /** A run in the form all experiments have. @param command what makes it again */
 export function reproduceExperiment(report: ReproduceReport, command: string): ExperimentResult {

@@ -2,9 +2,9 @@
  * The work that most experiments share: variants of a method at several sparsities, all on the same windows, over all
  * seeds; a row and a point for each.
  *
- * Perplexities are of all windows of all seeds together; their errors, one standard error, are over windows. Two
- * variants are compared window by window, so what windows have in common cancels. Seeds draw windows from the same
- * documents, so windows of different seeds may overlap and errors are a little too small.
+ * Perplexities are of all windows of all seeds together; their errors, one standard error, are over the documents that these are
+ * cut from, so that windows which several seeds draw count as one. Two variants are compared window by window, so what windows
+ * have in common cancels.
  */
 import { percent, sayDifference } from '../results/cells.ts'
 import type { Column, LayerSparsity, PaperFigures, Plot, Row } from '../results/experiment_result.ts'
