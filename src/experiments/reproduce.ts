@@ -7,7 +7,7 @@
  *               every planner at every sparsity scores the same windows
  * 4. decode     tokens per second with units really skipped, the planner's time included, methods in interleaved rounds
  *
- * The oracle alone sees answers; it bounds what a predictor can reach with this criterion. Being stopped is no failure:
+ * The oracle alone sees what follows the prompt: one half of it, for the other half. Being stopped is no failure:
  * what was finished is reported, over the windows that every method has scored. All but the speeds is kept in a part store
  * where one is given, so that a second run, or one that goes on, does not compute it again.
  */
