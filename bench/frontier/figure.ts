@@ -6,7 +6,6 @@
  */
 import { paperColours } from '../../src/experiments/report/plot_spec.ts'
 import { seriesColours } from '../../src/experiments/report/series.ts'
-
 import { armsOf, type Frontier, type FrontierArm } from './data.ts'
 import {
   axisTitle,

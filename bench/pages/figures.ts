@@ -10,14 +10,8 @@ import { frontierTable, nats } from '../frontier/figure.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { Grid, type GridRun, type Where } from './grid.ts'
 import { tablesOf } from './grid_table.ts'
-import { markdownTable } from './table.ts'
+import { markdownTable, pair } from './table.ts'
 import { overDense, tasksTable, type TaskRun } from './tasks_table.ts'
-
-/** A number with so many digits, and its error where it has one. */
-function pair(value: unknown, error: unknown, digits: number): string {
-  const text = Number(value).toFixed(digits)
-  return typeof error === 'number' ? `${text} ± ${error.toFixed(digits)}` : text
-}
 
 /** @throws InputError ROW */
 function armOf(frontier: Frontier, name: string): FrontierArm {

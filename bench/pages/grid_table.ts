@@ -5,7 +5,7 @@ import { SPEED_WORDS } from '../../src/experiments/grid.ts'
 import { sayP } from '../../src/experiments/grid_rows.ts'
 import type { Row } from '../../src/results/experiment_result.ts'
 import type { Grid } from './grid.ts'
-import { markdownTable } from './table.ts'
+import { markdownTable, pair } from './table.ts'
 
 /** A table for each budget, under its name, then what was found and the command. */
 export function tablesOf({ rows: all, budgets, findings: found, runs }: Grid): string {
@@ -62,10 +62,4 @@ function tableOf(rows: readonly Row[]): string {
 /** What is skipped of all units of the model, in per cent; a dash where none is. */
 function share(value: Row[string]): string {
   return value === 0 ? '-' : pair(value, null, 1)
-}
-
-/** A number and its error; a dash for what was not measured. */
-function pair(value: Row[string], error: Row[string], digits: number): string {
-  if (typeof value !== 'number') return '-'
-  return value.toFixed(digits) + (typeof error === 'number' ? ` ± ${error.toFixed(digits)}` : '')
 }

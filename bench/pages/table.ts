@@ -1,6 +1,12 @@
 /**
- * Tables as Markdown, padded as a formatter would.
+ * Tables as Markdown, padded as a formatter would, and numbers in them.
  */
+
+/** A number and its error; a dash for what was not measured. */
+export function pair(value: unknown, error: unknown, digits: number): string {
+  if (typeof value !== 'number') return '-'
+  return value.toFixed(digits) + (typeof error === 'number' ? ` ± ${error.toFixed(digits)}` : '')
+}
 
 /** A table; what no row has but a dash is no column. Ends with a line break. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -21,6 +21,12 @@ test.each(pages.map(({ path, text }, i) => [path, text, all.derived[i].text]))(
   (_, text, derived) => expect(text).toBe(derived),
 )
 
+test('no figure within a sentence begins a line, which Markdown would take for a block of HTML', () => {
+  const beginning = (text: string): string[] => text.match(/^ *<!--= .* -->[^\n]*<!--\/-->/gm) ?? []
+  expect(beginning("It costs\n<!--= kl('a', 'b', 50) -->0.3<!--/--> nats.")).toHaveLength(1)
+  for (const { path, text } of pages) expect(beginning(text), path).toEqual([])
+})
+
 /** Pages whose figures have no result files yet. */
 const toCome: readonly string[] = [
   'README.md',

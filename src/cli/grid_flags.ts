@@ -110,7 +110,7 @@ export function gridWords({ predictor, ...flags }: GridFlags): [string, string |
  * Opens the predictors and the calibration that were named, works with them and disposes them.
  * @throws as `openPredictors` and `meanOf`, and the work
  */
-export async function withGridPredictors<T>(
+export async function withGridInputs<T>(
   opt: ShadowModel,
   { predictor, calibration }: GridFlags,
   work: (given: { readonly predictors: readonly Predictor[]; readonly mean?: UnitScores }) => Promise<T>,

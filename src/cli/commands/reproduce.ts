@@ -49,7 +49,7 @@ import {
   checkGridFlags,
   gridChoice,
   gridWords,
-  withGridPredictors,
+  withGridInputs,
   type GridFlags,
 } from '../grid_flags.ts'
 import { listOf, oneOf, readList, sharesOf, whole, addOwnFlags } from '../values.ts'
@@ -170,7 +170,7 @@ async function runReproduce(session: Session, flags: ReproduceFlags): Promise<vo
       withWorkers(session, opt, flags, async (runner) => {
         const parts = { store, runner, ...(await evaluatedText(flags)) }
         if (flags.experiment)
-          return withGridPredictors(opt, flags, (given) =>
+          return withGridInputs(opt, flags, (given) =>
             runExperiments(session, opt, flags, { ...parts, ...given }),
           )
         const report = await run(session, opt, flags, parts)
