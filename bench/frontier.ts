@@ -8,9 +8,9 @@
  * Data: bench/results/frontier.json, where speeds and costs stand apart: each is replaced alone. From it follow
  * docs/frontier.svg and the table of bench/README.md. Exit codes: 2 usage, 4 the peers, or the model, are missing.
  */
+import { tellFailure } from './failure.ts'
 import { Command } from 'commander'
 import { hasSmollm2, smollm2File } from '../spec/harness/smollm2.ts'
-import { describeFailure } from '../src/cli/failure.ts'
 import { flagOf, whole } from '../src/cli/values.ts'
 import {
   commandArguments,
@@ -100,9 +100,7 @@ async function main(args: readonly string[]): Promise<number> {
     await writePages()
     return 0
   } catch (error) {
-    const { line, exitCode } = describeFailure(error, false)
-    if (line !== '') await write('stderr', `${line}\n`)
-    return exitCode
+    return tellFailure(error)
   }
 }
 

@@ -6,8 +6,8 @@
  *
  * Exit code 3: a file is no result, or an expression has no value.
  */
-import { describeFailure } from '../src/cli/failure.ts'
-import { endWhenIdle, write } from '../src/platform/platform.ts'
+import { tellFailure } from './failure.ts'
+import { endWhenIdle } from '../src/platform/platform.ts'
 import { writePages } from './pages/write.ts'
 
 async function main(): Promise<number> {
@@ -15,9 +15,7 @@ async function main(): Promise<number> {
     await writePages()
     return 0
   } catch (error) {
-    const { line, exitCode } = describeFailure(error, false)
-    if (line !== '') await write('stderr', `${line}\n`)
-    return exitCode
+    return tellFailure(error)
   }
 }
 

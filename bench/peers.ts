@@ -10,10 +10,10 @@
  *
  * This file stands outside of `peers/`, because the packages there bring a commander of their own.
  */
+import { tellFailure } from './failure.ts'
 import { loadavg } from 'node:os'
 import { Command, Option } from 'commander'
 import { hasSmollm2, smollm2File } from '../spec/harness/smollm2.ts'
-import { describeFailure } from '../src/cli/failure.ts'
 import { flagOf, oneOf, whole } from '../src/cli/values.ts'
 import {
   commandArguments,
@@ -211,9 +211,7 @@ async function main(args: readonly string[]): Promise<number> {
     await compare(flags, folder)
     return 0
   } catch (error) {
-    const { line, exitCode } = describeFailure(error, false)
-    if (line !== '') await write('stderr', `${line}\n`)
-    return exitCode
+    return await tellFailure(error)
   } finally {
     release()
     await remove(folder)

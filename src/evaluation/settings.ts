@@ -17,7 +17,7 @@ export interface Settings {
   readonly prompt: number
   readonly continuation: number
   /**
-   * The sparsities at which ShadowLLM's targets are measured, under static masks; a method takes the nearest to its own.
+   * The sparsities at which predictors' targets are measured, under static masks; a method takes the nearest to its own.
    * None: in the dense model, as in the paper.
    */
   readonly pruned: readonly number[]

@@ -14,6 +14,7 @@ import type { Scope } from '../masks/budget.ts'
 import { needs, plannerNames, plannerOf, predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import {
+  isReleased,
   makeMethod,
   methodTable,
   releasedScalings,
@@ -56,7 +57,7 @@ export function waysToLearn(settings: Settings, method: Method): Method[] {
   const { planner, sparsity, examples, predictor } = method
   if (planner === 'static' && examples && settings.pruned.length > 0)
     return [method, { ...method, examples: prunedExamples(settings, sparsity) }]
-  if (predictor && (planner === 'shadow' || planner === 'dejavu-style')) {
+  if (predictor && !isReleased(method) && (planner === 'shadow' || planner === 'dejavu-style')) {
     const dense = { count: settings.calibration, shots: null }
     return [method, { ...method, examples: dense, predictor: { ...predictor, ...releasedScalings } }]
   }

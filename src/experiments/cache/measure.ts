@@ -116,11 +116,7 @@ export async function measureMethods(
   const options = { inputsOf: (method: Method) => cache.inputs(method, seed), compared, signal, onScore }
   const rows = evaluateJobs(cache.model, jobs, options, runner ? { runner, model: cache.jobModel } : null)
   const found: MethodScore[][] = methods.map(() => [])
-  const measured = (): MeasuredMethod[] =>
-    methods.map((method, i) => ({
-      method,
-      scores: found[i].map((score, w) => ({ ...score, document: windows[w].document })),
-    }))
+  const measured = (): MeasuredMethod[] => methods.map((method, i) => ({ method, scores: found[i] }))
   try {
     for (const { descriptions, scores, lacking, jobs: own } of open) {
       for (const job of own)
@@ -129,7 +125,8 @@ export async function measureMethods(
           for (const one of value as MethodScore[][]) scores[i].push(one)
           if (store && job === own.at(-1)) await store.json(descriptions[i], () => scores[i])
         }
-      for (const [i, all] of scores.entries()) for (const one of all.flat()) found[i].push(one)
+      for (const [i, all] of scores.entries())
+        for (const one of all.flat()) found[i].push({ ...one, document: windows[found[i].length].document })
       onBatch?.(measured())
     }
     // The runner says at its end what failed.
