@@ -1,7 +1,6 @@
 /**
  * What a cache of int8 costs: on text the embedded model was not trained on, its logits are those over a cache of float32
- * but for a thousandth of a nat per token. How much exactly is measured by `shadowllm perplexity --cache int8`
- * (bench/README.md).
+ * but for a thousandth of a nat per token. `shadowllm perplexity --cache int8` measures how much exactly.
  */
 import { expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'

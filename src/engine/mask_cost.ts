@@ -5,7 +5,7 @@
  * fetched ahead is lost. Packing reads each chosen row once, with its jumps, and writes it, which also reads what it
  * overwrites. A pass over many tokens reads the rows as often as it has to before arithmetic is what it waits for.
  *
- * Only ratios count: the constants are of the kernels (bench/README.md has the measurements), not of a machine.
+ * Only ratios count: the constants belong to the kernels, not to a machine.
  */
 
 /** How a mask is carried out; see active_layer.ts. */
