@@ -32,11 +32,8 @@ const toCome: readonly string[] = [
   'README.md',
   'docs/embedded.md',
   'docs/grid.md',
-  'docs/guides/chat.md',
-  'docs/guides/gguf.md',
   'docs/guides/smollm2.md',
   'docs/guides/use.md',
-  'rust/README.md',
 ]
 
 /** Numbers that were not measured. */
