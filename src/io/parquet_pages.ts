@@ -11,18 +11,26 @@ import { refusal } from './refusal.ts'
 
 /** The maximal number of values of a file, over all columns. */
 const MAX_VALUES = 10_000_000
+/** The maximal number of columns, and of groups that they form: the decoder seeks each among all of them. */
+const MAX_ELEMENTS = 1024
 
 /** Other encodings build long values from few bytes. */
 const ENCODINGS = ['PLAIN', 'PLAIN_DICTIONARY', 'RLE', 'RLE_DICTIONARY']
 
 /**
- * Checks every page of every column.
- * @throws InputError PARQUET for pages that do not lie in their column, have more values than it, or an encoding that is
- *   not read here; the decoder's error for a broken header
+ * Checks the schema, the rows of every group, and every page of every column.
+ * @throws InputError PARQUET for too many columns, groups that do not have the rows of the file, and pages that do not lie in
+ *   their column, have more values than it, or an encoding that is not read here; the decoder's error for a broken header
  */
 export function checkPages(bytes: Uint8Array, metadata: FileMetaData, name: string): void {
+  const { schema, row_groups: groups, num_rows: rows } = metadata
+  if (schema.length > MAX_ELEMENTS)
+    throw refusal('PARQUET', name, `at most ${MAX_ELEMENTS} columns and groups of them`, `${schema.length}`)
+  const counts = groups.map((group) => Number(group.num_rows))
+  if (!counts.every(isCount) || sumOf(counts) !== Number(rows))
+    throw refusal('PARQUET', name, `groups of ${rows} rows in all`, 'groups of another number')
   let values = 0
-  for (const group of metadata.row_groups)
+  for (const group of groups)
     for (const { meta_data: column } of group.columns) {
       if (column === undefined) continue
       const start = Number(column.dictionary_page_offset ?? column.data_page_offset)
@@ -71,6 +79,10 @@ function levelsFit(page: PageHeader): boolean {
   const areCounts = [header.num_nulls, header.num_rows, definitions, repetitions].every(isCount)
   const fits = levels <= page.compressed_page_size && levels <= page.uncompressed_page_size
   return areCounts && fits && header.num_nulls <= header.num_values
+}
+
+function sumOf(counts: readonly number[]): number {
+  return counts.reduce((sum, count) => sum + count, 0)
 }
 
 /** A header is untrusted: a field may have any type. */

@@ -3,8 +3,8 @@
  *
  * Tests src/data/python_text.ts, src/data/tasks/arc_easy.ts, src/data/tasks/copa.ts, src/data/tasks/find_rows.ts,
  * src/data/tasks/hellaswag.ts, src/data/tasks/index.ts, src/data/tasks/openbookqa.ts, src/data/tasks/piqa.ts,
- * src/data/tasks/rte.ts, src/data/tasks/task.ts, src/data/tasks/winogrande.ts, src/io/row_file.ts, src/io/parquet.ts,
- * src/io/parquet_decoder.ts and src/io/parquet_pages.ts.
+ * src/data/tasks/rte.ts, src/data/tasks/task.ts, src/data/tasks/winogrande.ts, src/io/row_file.ts, src/io/parquet.ts
+ * and src/io/parquet_decoder.ts.
  */
 import fc from 'fast-check'
 import { parquetWriteBuffer } from 'hyparquet-writer'
