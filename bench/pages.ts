@@ -1,8 +1,7 @@
 /**
  * The figures of all pages, from result files.
  *
- *   npm run bench:pages    writes every figure of README.md, SECURITY.md, docs, bench and spec anew, and draws docs/grid.svg
- *                          and docs/frontier.svg
+ *   npm run bench:pages    writes every figure of README.md, SECURITY.md, docs, bench and spec anew, and draws docs/frontier.svg
  *
  * Exit code 3: a file is no result, or an expression has no value.
  */

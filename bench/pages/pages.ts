@@ -53,10 +53,6 @@ export class Pages {
     throw new InputError('RESULT', `${RESULTS}/${name}.json: expected a result file, got none`)
   }
 
-  has(name: string): boolean {
-    return this.#results.has(name)
-  }
-
   /** The grid of a name. */
   grid(name: string): Grid {
     return new Grid(name, this.runsOf(name))

@@ -1,10 +1,9 @@
 /**
- * Writes what follows from result files: figures of pages, and drawings.
+ * Writes what follows from result files: figures of pages, and a drawing.
  */
 import { pathOfUrl, writeFileAtomic } from '../../src/platform/platform.ts'
 import type { Frontier } from '../frontier/data.ts'
 import { drawFrontier } from '../frontier/figure.ts'
-import { drawGrid } from './grid_figure.ts'
 import { Pages } from './pages.ts'
 
 /** @throws InputError for what is no result, or an expression without a value */
@@ -16,6 +15,4 @@ export async function writePages(root = pathOfUrl(new URL('../../', import.meta.
     `${root}docs/frontier.svg`,
     await drawFrontier(pages.resultOf('frontier') as Frontier),
   )
-  if (pages.has('grid/speed'))
-    await writeFileAtomic(`${root}docs/grid.svg`, await drawGrid(pages.grid('speed')))
 }

@@ -6,7 +6,6 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Grid, gridRunOf } from '../../bench/pages/grid.ts'
-import { drawGrid } from '../../bench/pages/grid_figure.ts'
 import { Pages } from '../../bench/pages/pages.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
 import type { Document } from '../../src/data/corpus.ts'
@@ -543,9 +542,9 @@ describe('the rows of the grid', () => {
   )('mutant: %s: killed', (_, mutant) => expect(() => findsTheLeast(mutant)).toThrow())
 })
 
-// ---- The figure, the tables and the figures of pages -----------------------------------------------------------------
+// ---- The tables and the figures of pages -----------------------------------------------------------------
 
-describe('what is drawn and written of a run', () => {
+describe('what is written of a run', () => {
   let text: string
   beforeAll(async () => {
     const result = await run({}, { ...few, sparsities: [0.25, 0.5], units: ['neurons'] })
@@ -571,26 +570,7 @@ describe('what is drawn and written of a run', () => {
   }
   const twice = (numbers: Numbers): void => void (numbers.kl = numbers.kl?.map((kl) => 2 * kl))
 
-  test('a figure is a function of the run alone, and shows each planner by name', async () => {
-    const figure = await drawGrid(gridOf())
-    expect(await drawGrid(gridOf())).toBe(figure)
-    for (const name of ['static', 'griffin', 'shadow, once', 'shadow, every token', 'cats', 'dense', '25 %'])
-      expect(figure).toContain(`>${name}<`)
-    for (const name of ['oracle', 'per layer', 'NaN', 'undefined']) expect(figure).not.toContain(name)
-    const slower = JSON.parse(text) as { experiments: { rows: { planner: string; speed: number }[] }[] }
-    for (const row of slower.experiments[0].rows) if (row.planner === 'cats') row.speed = 10
-    expect(await drawGrid(gridOf(JSON.stringify(slower)))).not.toBe(figure)
-    expect(await drawGrid(gridOf(changed('cats', twice)))).not.toBe(figure)
-    // Static scores over the whole model have rows, and no marks.
-    expect(await drawGrid(gridOf(changed('static', twice, 'global')))).toBe(figure)
-  })
-
-  test('a run without speeds and other files are refused', async () => {
-    const unTimed = JSON.parse(text) as { experiments: { rows: { speed: number | null }[] }[] }
-    for (const row of unTimed.experiments[0].rows) row.speed = null
-    await expect(drawGrid(gridOf(JSON.stringify(unTimed)))).rejects.toThrow(
-      'grid: expected rows with decode speeds, got none',
-    )
+  test('other files are refused', () => {
     for (const other of ['{}', '{"experiments":[{"name":"grid"}],"provenance":{}}'])
       expect(() => gridRunOf('x.json', other)).toThrow(
         'x.json: expected what "reproduce --experiment grid" writes',

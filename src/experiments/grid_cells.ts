@@ -76,7 +76,7 @@ function timesOf(planner: PlannerName): Every[] {
 }
 
 /** What follows the name of a planner whose units compete within their layer, where other rows of it have the whole model. */
-export const PER_LAYER = ', per layer'
+const PER_LAYER = ', per layer'
 /** And where static scores are those that predictors learn. */
 const PRUNED_SCORES = ', scores of a pruned model'
 

@@ -279,7 +279,7 @@ function logarithmic(data: readonly Datum[], margins: number): { scale: Part; ax
 }
 
 /** The multiples of powers of ten that lie in a domain. */
-export function ticksIn([from, to]: readonly number[], multiples: readonly number[]): number[] {
+function ticksIn([from, to]: readonly number[], multiples: readonly number[]): number[] {
   const found: number[] = []
   for (let power = Math.floor(Math.log10(from)); power <= Math.log10(to); power++)
     for (const multiple of multiples) {
