@@ -25,7 +25,7 @@ const PACKED_RIGHT: usize = PACKED_LEFT + 524288 * 4
 const ROW_TAILS: usize = PACKED_RIGHT + (65536 + 128 * 16) * 4
 const ROW_BIASES: usize = ROW_TAILS + 12 * 15 * 16
 const EDGE_TILE: usize = ROW_BIASES + 12 * 16
-const WEIGHTS: usize = EDGE_TILE + 6 * 8 * 4
+const WEIGHTS: usize = EDGE_TILE + 6 * 16 * 4
 const ATTENTION_ROWS: usize = WEIGHTS + MOST_WEIGHTS * 4
 const SCORE_GRADIENTS: usize = ATTENTION_ROWS + MOST_ROWS * 4
 const HEADS: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
@@ -50,7 +50,7 @@ const GATHERED_ROWS: usize = EDGE_COLUMNS + 64 * 4
 /** Bytes of the range, a multiple of 64. */
 export const scratch_size: usize = (GATHERED_ROWS + 2 * 2048 * 80 + 63) & ~63
 
-/** linear_tile: accumulators of a tile of tokens by a block of rows, [group 4][pair 24][token 5][row 2] f32x4. */
+/** linear_tile: accumulators of a tile of tokens by a block of rows, [group][pair 24][token 5][row 2] vectors. */
 export function accumulators(): usize {
   return start + ACCUMULATORS
 }
@@ -75,7 +75,7 @@ export function rowBiases(): usize {
   return start + ROW_BIASES
 }
 
-/** outer_product: a tile that crosses the edge, [6, 8]. */
+/** outer_product: a tile that crosses the edge, [6, 16] at most. */
 export function edgeTile(): usize {
   return start + EDGE_TILE
 }
