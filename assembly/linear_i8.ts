@@ -1,12 +1,13 @@
 /**
  * linear_i8: y[t, o] = (step[t] scales[o]) <q[t], weight[o]> + bias[o] for chosen rows o, +0 for the others.
  *
- * The inner products are exact, so rows and tokens are read in the fastest order: four rows at a time, from four
+ * The inner products are exact, so rows and tokens are read in the fastest order. Few tokens: four rows at a time, from four
  * places of the matrix a quarter of the way apart (bench/README.md), for one token or for two. At the ends some rows and
- * tokens are computed twice.
+ * tokens are computed twice. Several: linear_i8_tile.ts.
  */
 import { bytes } from './float32'
 import { multiplyPairs } from './int16_pairs'
+import { isTiled, multiplyTiled } from './linear_i8_tile'
 import { quantizeSteps } from './quantized_steps'
 import { integerSums, quantized, tokenSteps } from './scratch'
 import { storedRow } from './storage'
@@ -63,7 +64,10 @@ export function linear_i8_part(
     const tokens = min<i32>(block, T - first)
     for (let t = 0; t < tokens; t++)
       store<f32>(tokenSteps() + bytes(t), quantizeSteps(stepsAt(t, I), rowAt(x, first + t, I), I))
-    multiplyBlock(rowAt(y, first, O), weight, scales, bias, rows, tokens, O, I, count)
+    const to = rowAt(y, first, O)
+    if (isTiled(tokens, I, count))
+      multiplyTiled(to, quantized(), tokenSteps(), weight, scales, bias, rows, tokens, O, I, count)
+    else multiplyBlock(to, weight, scales, bias, rows, tokens, O, I, count)
   }
 }
 

@@ -210,7 +210,7 @@ function finish(y: usize, x: usize, rows: usize, k: i32, r: i32, rLast: i32, I: 
 }
 
 /** Writes four numbers to the places of a list. */
-function scatter(y: usize, four: v128, list: usize): void {
+export function scatter(y: usize, four: v128, list: usize): void {
   v128.store_lane<f32>(y + bytes(load<i32>(list)), four, 0)
   v128.store_lane<f32>(y + bytes(load<i32>(list, 4)), four, 1)
   v128.store_lane<f32>(y + bytes(load<i32>(list, 8)), four, 2)

@@ -35,7 +35,15 @@ function isF16<W>(): bool {
 
 /** Whether W is int8, which is multiplied in pairs (int16_pairs.ts). */
 export function isPaired<W>(): bool {
-  return sizeof<W>() == 1
+  return sizeof<W>() == 1 && isSigned<W>()
+}
+
+/** An opened int4 number (int4.ts). One of the compiler's own types has to stand for it. */
+export type opened = u8
+
+/** Whether W is opened int4, which is multiplied by bytes (int4.ts). */
+export function isOpened<W>(): bool {
+  return sizeof<W>() == 1 && !isSigned<W>()
 }
 
 /** The address of row `row` of a matrix of stored numbers. */

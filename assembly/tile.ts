@@ -3,8 +3,9 @@
  * packed in the order of the steps.
  *
  * There are two kinds of product. In dots (L is v128) a step meets a vector of each left row with a vector of each of two
- * right rows, lane by lane, and sums begin at 0. In outer products (L is f32, one number or one pair of int16) a step meets a
- * number of each left row with a line of columns, and sums begin with what is there.
+ * right rows, lane by lane, and sums begin at 0. In outer products (L is f32: one number, a pair of int16 or four bytes) a step
+ * meets a number of each left row with a line of columns, and sums begin with what is there; those of a block of int4 begin at
+ * 0, and what they make is added to what is there.
  *
  * The wide build (WIDE is a constant of each build, asconfig.json) is for engines that join two neighbouring vectors of
  * 16 bytes into one of 32. There a line has four vectors: of dots, two neighbours for each right row; of outer products,
@@ -13,7 +14,8 @@
  */
 import { madd } from './float32'
 import { multiplyPairs } from './int16_pairs'
-import { isPaired } from './storage'
+import { addByteProducts, fourTerms, wholeSums } from './int4'
+import { isOpened, isPaired } from './storage'
 
 /** Bytes of a vector. */
 export const VECTOR: usize = WIDE ? 32 : 16
@@ -49,8 +51,14 @@ export function leftBytes<L>(): usize {
   return isVector<L>() ? VECTOR : 4
 }
 
-/** sum + a * b; of int16, in integers. */
+/** Whether sums begin at 0, and their rows follow each other; else sums begin with what is there. */
+function isAlone<W, L>(): bool {
+  return isVector<L>() || isOpened<W>()
+}
+
+/** sum + a * b; of int16 and of bytes, in integers. */
 function accumulate<W>(sum: v128, a: v128, b: v128): v128 {
+  if (isOpened<W>()) return addByteProducts(sum, a, b)
   return isPaired<W>() ? multiplyPairs(sum, a, b) : madd(sum, a, b)
 }
 
@@ -74,7 +82,7 @@ export function multiplyTile<W, L, H>(
   row4: usize = 0,
   row5: usize = 0,
 ): void {
-  if (isVector<L>()) {
+  if (isAlone<W, L>()) {
     row1 = row0 + LINE
     row2 = row1 + LINE
     row3 = row2 + LINE
@@ -82,30 +90,30 @@ export function multiplyTile<W, L, H>(
     row5 = row4 + LINE
   }
   const height = rowsOf<W, L, H>()
-  let a0 = isVector<L>() ? f32x4.splat(0) : v128.load(row0)
-  let a1 = isVector<L>() ? f32x4.splat(0) : v128.load(row0, 16)
-  let a2 = !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row0, 32)
-  let a3 = !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row0, 48)
-  let b0 = isVector<L>() ? f32x4.splat(0) : v128.load(row1)
-  let b1 = isVector<L>() ? f32x4.splat(0) : v128.load(row1, 16)
-  let b2 = !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row1, 32)
-  let b3 = !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row1, 48)
-  let c0 = isVector<L>() ? f32x4.splat(0) : v128.load(row2)
-  let c1 = isVector<L>() ? f32x4.splat(0) : v128.load(row2, 16)
-  let c2 = !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row2, 32)
-  let c3 = !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row2, 48)
-  let d0 = isVector<L>() ? f32x4.splat(0) : v128.load(row3)
-  let d1 = isVector<L>() ? f32x4.splat(0) : v128.load(row3, 16)
-  let d2 = !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row3, 32)
-  let d3 = !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row3, 48)
-  let e0 = height <= 4 || isVector<L>() ? f32x4.splat(0) : v128.load(row4)
-  let e1 = height <= 4 || isVector<L>() ? f32x4.splat(0) : v128.load(row4, 16)
-  let e2 = height <= 4 || !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row4, 32)
-  let e3 = height <= 4 || !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row4, 48)
-  let f0 = height <= 5 || isVector<L>() ? f32x4.splat(0) : v128.load(row5)
-  let f1 = height <= 5 || isVector<L>() ? f32x4.splat(0) : v128.load(row5, 16)
-  let f2 = height <= 5 || !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row5, 32)
-  let f3 = height <= 5 || !WIDE || isVector<L>() ? f32x4.splat(0) : v128.load(row5, 48)
+  let a0 = isAlone<W, L>() ? f32x4.splat(0) : v128.load(row0)
+  let a1 = isAlone<W, L>() ? f32x4.splat(0) : v128.load(row0, 16)
+  let a2 = !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row0, 32)
+  let a3 = !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row0, 48)
+  let b0 = isAlone<W, L>() ? f32x4.splat(0) : v128.load(row1)
+  let b1 = isAlone<W, L>() ? f32x4.splat(0) : v128.load(row1, 16)
+  let b2 = !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row1, 32)
+  let b3 = !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row1, 48)
+  let c0 = isAlone<W, L>() ? f32x4.splat(0) : v128.load(row2)
+  let c1 = isAlone<W, L>() ? f32x4.splat(0) : v128.load(row2, 16)
+  let c2 = !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row2, 32)
+  let c3 = !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row2, 48)
+  let d0 = isAlone<W, L>() ? f32x4.splat(0) : v128.load(row3)
+  let d1 = isAlone<W, L>() ? f32x4.splat(0) : v128.load(row3, 16)
+  let d2 = !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row3, 32)
+  let d3 = !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row3, 48)
+  let e0 = height <= 4 || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row4)
+  let e1 = height <= 4 || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row4, 16)
+  let e2 = height <= 4 || !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row4, 32)
+  let e3 = height <= 4 || !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row4, 48)
+  let f0 = height <= 5 || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row5)
+  let f1 = height <= 5 || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row5, 16)
+  let f2 = height <= 5 || !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row5, 32)
+  let f3 = height <= 5 || !WIDE || isAlone<W, L>() ? f32x4.splat(0) : v128.load(row5, 48)
   for (const end = right + size; right < end; right += LINE) {
     const w0 = v128.load(right)
     const w1 = v128.load(right, 16)
@@ -165,12 +173,52 @@ export function multiplyTile<W, L, H>(
     }
     left += leftBytes<L>() * <usize>height
   }
-  storeLine(row0, a0, a1, a2, a3)
-  storeLine(row1, b0, b1, b2, b3)
-  storeLine(row2, c0, c1, c2, c3)
-  storeLine(row3, d0, d1, d2, d3)
-  if (height > 4) storeLine(row4, e0, e1, e2, e3)
-  if (height > 5) storeLine(row5, f0, f1, f2, f3)
+  const sums = left + ((<usize>height) << 2)
+  writeLine<W>(row0, a0, a1, a2, a3, right, left, sums)
+  writeLine<W>(row1, b0, b1, b2, b3, right, left + 4, sums + 4)
+  writeLine<W>(row2, c0, c1, c2, c3, right, left + 8, sums + 8)
+  writeLine<W>(row3, d0, d1, d2, d3, right, left + 12, sums + 12)
+  if (height > 4) writeLine<W>(row4, e0, e1, e2, e3, right, left + 16, sums + 16)
+  if (height > 5) writeLine<W>(row5, f0, f1, f2, f3, right, left + 20, sums + 20)
+}
+
+/**
+ * Writes the sums of a row. Those of a block of int4 are added to what is there, as terms: then scales and minima are the next
+ * lines of the right operand, and the steps and sums of all left rows are next in the left one.
+ */
+function writeLine<W>(
+  to: usize,
+  s0: v128,
+  s1: v128,
+  s2: v128,
+  s3: v128,
+  scales: usize,
+  steps: usize,
+  sums: usize,
+): void {
+  if (isOpened<W>()) {
+    const step = v128.load32_splat(steps)
+    const sum = v128.load32_splat(sums)
+    s0 = f32x4.add(
+      v128.load(to),
+      fourTerms(v128.load(scales), step, wholeSums(s0), v128.load(scales, LINE), sum),
+    )
+    s1 = f32x4.add(
+      v128.load(to, 16),
+      fourTerms(v128.load(scales, 16), step, wholeSums(s1), v128.load(scales, LINE + 16), sum),
+    )
+    if (WIDE) {
+      s2 = f32x4.add(
+        v128.load(to, 32),
+        fourTerms(v128.load(scales, 32), step, wholeSums(s2), v128.load(scales, LINE + 32), sum),
+      )
+      s3 = f32x4.add(
+        v128.load(to, 48),
+        fourTerms(v128.load(scales, 48), step, wholeSums(s3), v128.load(scales, LINE + 48), sum),
+      )
+    }
+  }
+  storeLine(to, s0, s1, s2, s3)
 }
 
 /** Stores the sums of a row, the upper half of a vector first: an engine that joins halves then needs one store for both. */
