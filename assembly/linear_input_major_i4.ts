@@ -9,8 +9,9 @@
  * zero are left out where these are many (nonzero.ts).
  */
 import { addArrays, largestSize } from './elementwise'
-import { bytes } from './float32'
+import { bytes, storeStripe, STRIPE } from './float32'
 import { BLOCK, fourTerms, LEVELS, lowerHalves, pairSums, prepareInt4, roundBlock, upperHalves } from './int4'
+import { lowerBytes, upperBytes } from './int16_pairs'
 import { listNonzero } from './nonzero'
 import { nearestSteps } from './quantized_steps'
 import { edgeColumns, nibbles, openedRows, packedLeft, packedRight, quantized, tileSums } from './scratch'
@@ -284,44 +285,53 @@ function addRun(y: usize, rows: usize, slot: i32, end: i32, scales: usize, step:
     const row = rows + load<usize>(at)
     const other = rows + load<usize>(at, 4)
     const factors = v128.load16_splat(q)
-    let a = v128.load(row)
-    let b = v128.load(other)
-    let pair = firstPairs(a, b)
-    s0 = i16x8.add(s0, pairSums(factors, lowerHalves(pair, mask)))
-    s2 = i16x8.add(s2, pairSums(factors, upperHalves(pair, mask)))
-    pair = lastPairs(a, b)
-    s1 = i16x8.add(s1, pairSums(factors, lowerHalves(pair, mask)))
-    s3 = i16x8.add(s3, pairSums(factors, upperHalves(pair, mask)))
-    a = v128.load(row, 16)
-    b = v128.load(other, 16)
-    pair = firstPairs(a, b)
-    s4 = i16x8.add(s4, pairSums(factors, lowerHalves(pair, mask)))
-    s6 = i16x8.add(s6, pairSums(factors, upperHalves(pair, mask)))
-    pair = lastPairs(a, b)
-    s5 = i16x8.add(s5, pairSums(factors, lowerHalves(pair, mask)))
-    s7 = i16x8.add(s7, pairSums(factors, upperHalves(pair, mask)))
+    let first = pairs0(row, other)
+    let last = pairs1(row, other)
+    s0 = i16x8.add(s0, pairSums(factors, lowerHalves(first, mask)))
+    s1 = i16x8.add(s1, pairSums(factors, lowerHalves(last, mask)))
+    s2 = i16x8.add(s2, pairSums(factors, upperHalves(first, mask)))
+    s3 = i16x8.add(s3, pairSums(factors, upperHalves(last, mask)))
+    first = pairs2(row, other)
+    last = pairs3(row, other)
+    s4 = i16x8.add(s4, pairSums(factors, lowerHalves(first, mask)))
+    s5 = i16x8.add(s5, pairSums(factors, lowerHalves(last, mask)))
+    s6 = i16x8.add(s6, pairSums(factors, upperHalves(first, mask)))
+    s7 = i16x8.add(s7, pairSums(factors, upperHalves(last, mask)))
     q += 2
   }
   const steps = v128.load32_splat(step)
   const sums = v128.load32_splat(step, 4)
-  addEight(y, scales, s0, steps, sums)
-  addEight(y + 32, scales + 32, s1, steps, sums)
-  addEight(y + 64, scales + 64, s2, steps, sums)
-  addEight(y + 96, scales + 96, s3, steps, sums)
-  addEight(y + 128, scales + 128, s4, steps, sums)
-  addEight(y + 160, scales + 160, s5, steps, sums)
-  addEight(y + 192, scales + 192, s6, steps, sums)
-  addEight(y + 224, scales + 224, s7, steps, sums)
+  if (WIDE) {
+    storeStripe(tileSums(), s0, s1, s2, s3)
+    storeStripe(tileSums() + STRIPE, s4, s5, s6, s7)
+    for (let at: usize = 0; at < 256; at += 32) {
+      const from = tileSums() + (at >> 1)
+      addEight(y + at, scales + at, v128.load16x4_s(from), v128.load16x4_s(from, 8), steps, sums)
+    }
+    return
+  }
+  addWidened(y, scales, s0, steps, sums)
+  addWidened(y + 32, scales + 32, s1, steps, sums)
+  addWidened(y + 64, scales + 64, s2, steps, sums)
+  addWidened(y + 96, scales + 96, s3, steps, sums)
+  addWidened(y + 128, scales + 128, s4, steps, sums)
+  addWidened(y + 160, scales + 160, s5, steps, sums)
+  addWidened(y + 192, scales + 192, s6, steps, sums)
+  addWidened(y + 224, scales + 224, s7, steps, sums)
+}
+
+/** Adds the terms of eight outputs, whose products are int16. */
+function addWidened(y: usize, scales: usize, s: v128, steps: v128, sums: v128): void {
+  addEight(y, scales, i32x4.extend_low_i16x8_s(s), i32x4.extend_high_i16x8_s(s), steps, sums)
 }
 
 /** Adds the terms of eight outputs. */
-function addEight(y: usize, scales: usize, s: v128, steps: v128, sums: v128): void {
-  const first = i32x4.extend_low_i16x8_s(s)
-  const last = i32x4.extend_high_i16x8_s(s)
+function addEight(y: usize, scales: usize, first: v128, last: v128, steps: v128, sums: v128): void {
   const a = fourTerms(v128.load(scales), steps, first, v128.load(scales, 256), sums)
+  const lower = f32x4.add(v128.load(y), a)
   const b = fourTerms(v128.load(scales, 16), steps, last, v128.load(scales, 272), sums)
-  v128.store(y, f32x4.add(v128.load(y), a))
   v128.store(y, f32x4.add(v128.load(y, 16), b), 16)
+  v128.store(y, lower)
 }
 
 /** The sums of a tile over a run of slots, for every token, as int32. */
@@ -338,13 +348,28 @@ function multiply(rows: usize, slot: i32, end: i32, tokens: i32, slots: i32): vo
   }
 }
 
-/** The first eight bytes of two rows, in pairs; and the last eight. */
-function firstPairs(a: v128, b: v128): v128 {
-  return v128.shuffle<i8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+/** Bytes 0 to 7 of two rows, in pairs. Engines that join vectors join no shuffles, but what can do without. */
+function pairs0(row: usize, other: usize): v128 {
+  if (!WIDE) return lowerBytes(v128.load(row), v128.load(other))
+  return v128.or(v128.load8x8_u(row), i16x8.shl(v128.load8x8_u(other), 8))
 }
 
-function lastPairs(a: v128, b: v128): v128 {
-  return v128.shuffle<i8>(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+/** Bytes 8 to 15. */
+function pairs1(row: usize, other: usize): v128 {
+  if (!WIDE) return upperBytes(v128.load(row), v128.load(other))
+  return v128.or(v128.load8x8_u(row, 8), i16x8.shl(v128.load8x8_u(other, 8), 8))
+}
+
+/** Bytes 16 to 23. */
+function pairs2(row: usize, other: usize): v128 {
+  if (!WIDE) return lowerBytes(v128.load(row, 16), v128.load(other, 16))
+  return v128.or(v128.load8x8_u(row, 16), i16x8.shl(v128.load8x8_u(other, 16), 8))
+}
+
+/** Bytes 24 to 31. */
+function pairs3(row: usize, other: usize): v128 {
+  if (!WIDE) return upperBytes(v128.load(row, 16), v128.load(other, 16))
+  return v128.or(v128.load8x8_u(row, 24), i16x8.shl(v128.load8x8_u(other, 24), 8))
 }
 
 function storeSums(to: usize, s0: v128, s1: v128, s2: v128, s3: v128, isFirst: bool): void {
@@ -383,8 +408,8 @@ function openRows(rows: usize, slot: usize, pairs: i32): void {
 
 function openPair(to: usize, a: v128, b: v128): void {
   const mask = v128.load(nibbles())
-  const first = firstPairs(a, b)
-  const last = lastPairs(a, b)
+  const first = lowerBytes(a, b)
+  const last = upperBytes(a, b)
   v128.store(to, lowerHalves(first, mask))
   v128.store(to, lowerHalves(last, mask), 16)
   v128.store(to, upperHalves(first, mask), 32)

@@ -13,7 +13,7 @@
  */
 import { bytes } from './float32'
 import { edgeTile, packedLeft, packedRight } from './scratch'
-import { lowerPairs, upperPairs } from './int16_pairs'
+import { lowerBytes, upperBytes } from './int16_pairs'
 import { inUnits, isPaired, one, quad0, quad1, quad2, quad3, storedRow } from './storage'
 import { heightOf, LINE, multiplyTile, SHORT, Short, Tall, TALLEST } from './tile'
 import { rowAt, unitAt } from './units'
@@ -181,16 +181,12 @@ function packPairs(
     let to = packedRight() + LINE * <usize>j
     let left = nSize
     for (; left >= WIDTH; left -= WIDTH) {
-      let row0 = v128.load8x8_s(from0)
-      let row1 = v128.load8x8_s(from1)
-      v128.store(to, lowerPairs(row0, row1))
-      v128.store(to, upperPairs(row0, row1), 16)
       if (WIDE) {
-        row0 = v128.load8x8_s(from0, 8)
-        row1 = v128.load8x8_s(from1, 8)
-        v128.store(to, lowerPairs(row0, row1), 32)
-        v128.store(to, upperPairs(row0, row1), 48)
-      }
+        const row0 = v128.load(from0)
+        const row1 = v128.load(from1)
+        storePairs(to, lowerBytes(row0, row1))
+        storePairs(to + 32, upperBytes(row0, row1))
+      } else storePairs(to, lowerBytes(v128.load64_zero(from0), v128.load64_zero(from1)))
       from0 += WIDTH
       from1 += WIDTH
       to += panel
@@ -201,6 +197,13 @@ function packPairs(
       to += 4
     }
   }
+}
+
+/** Eight pairs of bytes as int16. */
+function storePairs(to: usize, pairs: v128): void {
+  const lower = i16x8.extend_low_i8x16_s(pairs)
+  v128.store(to, i16x8.extend_high_i8x16_s(pairs), 16)
+  v128.store(to, lower)
 }
 
 /** All tiles of the packed block of A by the packed block of B. */

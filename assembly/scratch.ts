@@ -46,9 +46,10 @@ const TILE_SUMS: usize = SHORT_BLOCK + 32 * 4
 const OPENED_ROWS: usize = TILE_SUMS + 16 + 64 * 64 * 4
 const EDGE_COLUMNS: usize = OPENED_ROWS + 8 * 128
 const GATHERED_ROWS: usize = EDGE_COLUMNS + 64 * 4
+const STRIPES: usize = GATHERED_ROWS + 2 * 2048 * 80
 
 /** Bytes of the range, a multiple of 64. */
-export const scratch_size: usize = (GATHERED_ROWS + 2 * 2048 * 80 + 63) & ~63
+export const scratch_size: usize = (STRIPES + 3 * 64 + 63) & ~63
 
 /** linear_tile: accumulators of a tile of tokens by a block of rows, [group][pair 24][token 5][row 2] vectors. */
 export function accumulators(): usize {
@@ -178,4 +179,9 @@ export function openedRows(): usize {
 /** linear_input_major_i4: a tile at the edge, [64]. */
 export function edgeColumns(): usize {
   return start + EDGE_COLUMNS
+}
+
+/** float32: the sums of three dots, [3, 16]. */
+export function stripes(): usize {
+  return start + STRIPES
 }

@@ -36,7 +36,7 @@ export type Tall = i16
  * further.
  */
 export function tall<W, L>(): i32 {
-  if (!FUSES || isPaired<W>()) return 5
+  if (!FUSES || isPaired<W>() || isOpened<W>()) return 5
   return isVector<L>() ? SHORT : TALLEST
 }
 
