@@ -19,7 +19,7 @@ export const QUAD: usize = 80
 export const LEVELS: f32 = 127
 
 /** Whether products are added up in 32 bits: one instruction where a processor has AVX-VNNI, three where not. */
-const ADDS_QUADS: bool = ASC_FEATURE_RELAXED_SIMD && WIDE
+export const ADDS_QUADS: bool = ASC_FEATURE_RELAXED_SIMD && WIDE
 
 /** Has to be called before anything else of this file. */
 export function prepareInt4(): void {

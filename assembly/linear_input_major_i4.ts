@@ -8,18 +8,29 @@
  * rows are opened as they are read. Else they are opened first, once for all tokens. For one token, rows of inputs that are
  * zero are left out where these are many (nonzero.ts).
  */
-import { addArrays, largestSize } from './elementwise'
+import { addArrays } from './elementwise'
 import { bytes, storeStripe, STRIPE } from './float32'
-import { BLOCK, fourTerms, LEVELS, lowerHalves, pairSums, prepareInt4, roundBlock, upperHalves } from './int4'
 import { lowerBytes, upperBytes } from './int16_pairs'
+import { fourTerms, lowerHalves, pairSums, prepareInt4, upperHalves } from './int4'
+import {
+  findRuns,
+  inBlockOrder,
+  numbersOf,
+  roundToken,
+  runBlock,
+  runEnd,
+  slotAt,
+  stepOf,
+  TILE_BYTES,
+} from './int4_runs'
+import { mostTokens, multiplyTiled } from './linear_input_major_i4_tile'
 import { listNonzero } from './nonzero'
-import { nearestSteps } from './quantized_steps'
-import { edgeColumns, nibbles, openedRows, packedLeft, packedRight, quantized, tileSums } from './scratch'
-import { rowAt, unitAt } from './units'
+import { edgeColumns, nibbles, openedRows, packedRight, quantized, tileSums } from './scratch'
+import { SHORT } from './tile'
+import { rowAt } from './units'
 
-/** Outputs of a tile, their bytes in a row, and the bytes of their scales and minima in a block. */
+/** Outputs of a tile, and the bytes of their scales and minima in a block. */
 const TILE: i32 = 64
-const TILE_BYTES: usize = 32
 const SCALE_BYTES: usize = 512
 
 /** Tiles that are read in turn. */
@@ -33,13 +44,6 @@ const MOST_SIZE: i32 = 2184
 const MOST_TOKENS: i32 = 64
 const MOST_NUMBERS: i32 = 524288
 const MOST_STEPS: i32 = 49152
-
-// What stands in `packedLeft`, for up to 49152 inputs: 196608 bytes for a number of each.
-const ENDS: usize = 196608
-const SLOTS: usize = ENDS + 196672
-const RUN_ENDS: usize = SLOTS + 2 * 196608
-const RUN_BLOCKS: usize = RUN_ENDS + 196608
-const STEPS: usize = RUN_BLOCKS + 196608
 
 export function linear_input_major_i4(
   y: usize, // [T, O]
@@ -93,19 +97,23 @@ export function linear_input_major_i4_part(
     runs = findRuns(blocks, order, count)
   }
   const slots = max<i32>(1, runs ? runEnd(runs - 1) : 0)
-  const most = max<i32>(
+  let most = max<i32>(
     1,
     min<i32>(MOST_TOKENS, min<i32>(MOST_NUMBERS / slots, MOST_STEPS / max<i32>(1, runs))),
   )
+  const tiled = mostTokens(min<i32>(most, T), runs)
+  if (tiled) most = tiled
   for (let first = 0; first < T; first += most) {
     const tokens = min<i32>(most, T - first)
     for (let t = 0; t < tokens; t++) roundToken(t, rowAt(x, first + t, I), order, runs)
     const row = rowAt(y, first, O)
     for (let t = 0; t < tokens; t++) memory.fill(rowAt(row, t, O) + bytes(from), 0, bytes(to - from))
+    const isTiled = tiled > 0 && tokens >= SHORT
+    if (isTiled) multiplyTiled(row, weight, scales, runs, tokens, slots, O, S, B, from, to)
     // Tiles take turns, from places apart: two streams are read faster than one, and than three.
     const tiles = (to - from + TILE - 1) / TILE
     const apart = ((tiles + STREAMS - 1) / STREAMS) * TILE
-    for (let tile = from; tile < from + apart; tile += TILE)
+    for (let tile = isTiled ? to : from; tile < from + apart; tile += TILE)
       for (let run = 0; run < runs; run++)
         for (let o = tile; o < to; o += apart)
           addRunTo(row, weight, scales, o, min<i32>(TILE, to - o), run, runs, tokens, slots, O, S, B)
@@ -147,123 +155,6 @@ function addRunTo(
   }
   multiply(rows, slot, runEnd(run), tokens, slots)
   addTile(tile, at, run, runs, tokens, width, O)
-}
-
-// ---- Which inputs ---------------------------------------------------------------------------------------------
-
-function blockAt(blocks: usize, order: usize, r: i32): i32 {
-  return load<i32>(blocks + bytes(unitAt(order, r)))
-}
-
-/** The chosen inputs in the order of their blocks, [count]. */
-function inBlockOrder(blocks: usize, inputs: usize, count: i32, B: i32): usize {
-  const order = packedLeft() // [count]
-  const ends = packedLeft() + ENDS // [B + 1]
-  memory.fill(ends, 0, bytes(B + 1))
-  for (let r = 0; r < count; r++) {
-    const at = ends + bytes(blockAt(blocks, inputs, r) + 1)
-    store<i32>(at, load<i32>(at) + 1)
-  }
-  for (let b = 1; b < B; b++) {
-    const at = ends + bytes(b)
-    store<i32>(at, load<i32>(at) + load<i32>(at - 4))
-  }
-  for (let r = 0; r < count; r++) {
-    const at = ends + bytes(blockAt(blocks, inputs, r))
-    const place = load<i32>(at)
-    store<i32>(order + bytes(place), unitAt(inputs, r))
-    store<i32>(at, place + 1)
-  }
-  return order
-}
-
-/** The slot in which a run of inputs of one block ends, and their block. */
-function runEnd(run: i32): i32 {
-  return load<i32>(packedLeft() + RUN_ENDS + bytes(run))
-}
-
-function runBlock(run: i32): i32 {
-  return load<i32>(packedLeft() + RUN_BLOCKS + bytes(run))
-}
-
-/** Where in a tile the row of a slot stands. */
-function slotAt(slot: i32): usize {
-  return packedLeft() + SLOTS + bytes(slot)
-}
-
-/**
- * Gives each run of inputs of one block an even number of slots, and returns how many runs there are; -1 where the inputs
- * are not in the order of their blocks. An input without a partner has itself for one, times 0.
- */
-function findRuns(blocks: usize, order: usize, count: i32): i32 {
-  let runs = 0
-  let slot = 0
-  let last = -1
-  for (let r = 0; r < count; runs++) {
-    const b = blockAt(blocks, order, r)
-    if (b < last) return -1
-    last = b
-    for (; r < count && blockAt(blocks, order, r) == b; r++)
-      store<usize>(slotAt(slot++), <usize>unitAt(order, r) * TILE_BYTES)
-    if (slot & 1) {
-      store<usize>(slotAt(slot), load<usize>(slotAt(slot - 1)))
-      slot++
-    }
-    store<i32>(packedLeft() + RUN_ENDS + bytes(runs), slot)
-    store<i32>(packedLeft() + RUN_BLOCKS + bytes(runs), b)
-  }
-  return runs
-}
-
-// ---- Rounding -------------------------------------------------------------------------------------------------
-
-/** A token's rounded numbers, [slots] i8. */
-function numbersOf(t: i32, slots: i32): usize {
-  return quantized() + <usize>t * <usize>slots
-}
-
-/** A token's step, its sum and the sum of its sizes for a run, [3], with room for one more. */
-function stepOf(t: i32, run: i32, runs: i32): usize {
-  return packedLeft() + STEPS + bytes((t * runs + run) << 2)
-}
-
-/** Rounds the chosen numbers of a token, run by run. */
-function roundToken(t: i32, x: usize, order: usize, runs: i32): void {
-  const slots = runs ? runEnd(runs - 1) : 0
-  const q = numbersOf(t, slots)
-  for (let run = 0, slot = 0, r = 0; run < runs; run++) {
-    const end = runEnd(run)
-    // The partner of an only input is no input.
-    const isOdd = load<usize>(slotAt(end - 1)) == load<usize>(slotAt(end - 2))
-    const members = end - slot - i32(isOdd)
-    roundChosen(q + <usize>slot, stepOf(t, run, runs), x, order, r, members)
-    slot = end
-    r += members
-  }
-}
-
-/** Rounds the chosen numbers of a run; writes them, and what `stepOf` says. */
-function roundChosen(q: usize, step: usize, x: usize, order: usize, r: i32, members: i32): void {
-  let from = x + bytes(r)
-  if (order) {
-    from = packedLeft() + ENDS
-    for (let k = 0; k < members; k++) store<f32>(from + bytes(k), load<f32>(x + bytes(unitAt(order, r + k))))
-  }
-  if (members <= BLOCK) {
-    store<i32>(step, roundBlock(q, step, step + 4, from, members), 8)
-    return
-  }
-  const size = largestSize(from, members) / LEVELS
-  let total = 0
-  for (let k = 0; k < members; k++) {
-    const steps = nearestSteps(v128.load32_zero(from + bytes(k)), f32x4.splat(size), f32x4.splat(LEVELS))
-    total += i32x4.extract_lane(steps, 0)
-    store<i8>(q + <usize>k, <i8>i32x4.extract_lane(steps, 0))
-  }
-  store<i8>(q + <usize>members, 0)
-  store<f32>(step, size)
-  store<f32>(step, size * <f32>total, 4)
-  store<i32>(step, i32.MAX_VALUE, 8)
 }
 
 // ---- Products -------------------------------------------------------------------------------------------------

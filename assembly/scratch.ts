@@ -43,7 +43,7 @@ const INTEGER_SUMS: usize = TOKEN_STEPS + 64 * 4
 const NIBBLES: usize = INTEGER_SUMS + 32
 const SHORT_BLOCK: usize = NIBBLES + 16
 const TILE_SUMS: usize = SHORT_BLOCK + 32 * 4
-const OPENED_ROWS: usize = TILE_SUMS + 16 + 64 * 64 * 4
+const OPENED_ROWS: usize = TILE_SUMS + 16 + 72 * 64 * 4
 const EDGE_COLUMNS: usize = OPENED_ROWS + 8 * 128
 const GATHERED_ROWS: usize = EDGE_COLUMNS + 64 * 4
 const STRIPES: usize = GATHERED_ROWS + 2 * 2048 * 80
@@ -161,7 +161,7 @@ export function shortBlock(): usize {
   return start + SHORT_BLOCK
 }
 
-/** The int4 ops: four numbers on their way, then sums of a tile of 64 tokens by 64 outputs, [4 + 64 * 64]. */
+/** The int4 ops: four numbers on their way, then sums of a tile of up to 72 rows by 64 outputs, [4 + 72 * 64]. */
 export function tileSums(): usize {
   return start + TILE_SUMS
 }

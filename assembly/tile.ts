@@ -11,6 +11,9 @@
  * 16 bytes into one of 32. There a line has four vectors: of dots, two neighbours for each right row; of outer products,
  * twice as many columns. Every operation is then one of two neighbours, and so are the stores at the end, at which such an
  * engine begins to look. Sums are added in the same order in both builds.
+ *
+ * Of two neighbouring loads that widen (load8x8_s and the like), the lower one has to come first in the code: V8 13.6 joins
+ * them at the address of whichever comes first.
  */
 import { madd } from './float32'
 import { multiplyPairs } from './int16_pairs'
