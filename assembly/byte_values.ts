@@ -3,7 +3,7 @@
  * (src/ops/attention_i8.ts). Within a block any order gives the same sum.
  */
 import { largerSizes, largestLane } from './elementwise'
-import { bytes } from './float32'
+import { bytes, storeStripe } from './float32'
 import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
 import { eightSteps, isPlainStep, MOST_LEVELS, nearestSteps } from './quantized_steps'
 import { blockFactors } from './scratch'
@@ -109,10 +109,11 @@ function addColumns(y: usize, rows: usize, q: usize, step: f32, size: i32, K: i3
 
 /** Adds sixteen sums of whole numbers, in steps, to y. */
 export function addSums(y: usize, steps: v128, sum0: v128, sum1: v128, sum2: v128, sum3: v128): void {
-  v128.store(y, addFour(v128.load(y), steps, sum0))
-  v128.store(y, addFour(v128.load(y, 16), steps, sum1), 16)
-  v128.store(y, addFour(v128.load(y, 32), steps, sum2), 32)
-  v128.store(y, addFour(v128.load(y, 48), steps, sum3), 48)
+  const y0 = addFour(v128.load(y), steps, sum0)
+  const y1 = addFour(v128.load(y, 16), steps, sum1)
+  const y2 = addFour(v128.load(y, 32), steps, sum2)
+  const y3 = addFour(v128.load(y, 48), steps, sum3)
+  storeStripe(y, y0, y1, y2, y3)
 }
 
 function addFour(y: v128, steps: v128, sums: v128): v128 {

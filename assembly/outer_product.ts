@@ -200,7 +200,7 @@ function packPairs(
 }
 
 /** Eight pairs of bytes as int16. */
-function storePairs(to: usize, pairs: v128): void {
+export function storePairs(to: usize, pairs: v128): void {
   const lower = i16x8.extend_low_i8x16_s(pairs)
   v128.store(to, i16x8.extend_high_i8x16_s(pairs), 16)
   v128.store(to, lower)

@@ -225,7 +225,7 @@ function writeLine<W>(
 }
 
 /** Stores the sums of a row, the upper half of a vector first: an engine that joins halves then needs one store for both. */
-function storeLine(to: usize, s0: v128, s1: v128, s2: v128, s3: v128): void {
+export function storeLine(to: usize, s0: v128, s1: v128, s2: v128, s3: v128): void {
   v128.store(to, s1, 16)
   v128.store(to, s0)
   if (WIDE) {
