@@ -99,9 +99,12 @@ function multiplyBlock(
     const w3 = storedRow<i8>(weight, o3, I)
     const four = gather(scales, o0, o1, o2, o3)
     const biases = bias ? gather(bias, o0, o1, o2, o3) : f32x4.splat(0)
-    if (tokens == 1) {
-      dotFour(integerSums(), quantized(), w0, w1, w2, w3, I)
-      finish(y, integerSums(), tokenSteps(), four, biases, o0, o1, o2, o3)
+    // Where vectors are joined, one token after the other is faster than two whose sums are not in pairs.
+    if (WIDE || tokens == 1) {
+      for (let t = 0; t < tokens; t++) {
+        dotFour(integerSums(), stepsAt(t, I), w0, w1, w2, w3, I)
+        finish(rowAt(y, t, O), integerSums(), tokenSteps() + bytes(t), four, biases, o0, o1, o2, o3)
+      }
       continue
     }
     for (let t = 0; t < tokens; t += 2) {

@@ -5,8 +5,8 @@
  * Outputs are taken a tile of 64 at a time, and inputs a block at a time, so that the sums of a tile stay in registers and
  * rows are read as they lie. Two rows are read together: their bytes interleaved are pairs, which one instruction
  * multiplies and adds. Sixteen rows fit into 16 bits, and more where activations are small. One token with such activations:
- * rows are opened as they are read. Else they are opened first, once for all tokens. For one token, rows of inputs that are
- * zero are left out where these are many (nonzero.ts).
+ * rows are opened as they are read. Few: they are opened first, once for all tokens. Several: linear_input_major_i4_tile.ts. For
+ * one token, rows of inputs that are zero are left out where these are many (nonzero.ts).
  */
 import { addArrays } from './elementwise'
 import { bytes, storeStripe, STRIPE } from './float32'
@@ -108,15 +108,16 @@ export function linear_input_major_i4_part(
     for (let t = 0; t < tokens; t++) roundToken(t, rowAt(x, first + t, I), order, runs)
     const row = rowAt(y, first, O)
     for (let t = 0; t < tokens; t++) memory.fill(rowAt(row, t, O) + bytes(from), 0, bytes(to - from))
-    const isTiled = tiled > 0 && tokens >= SHORT
-    if (isTiled) multiplyTiled(row, weight, scales, runs, tokens, slots, O, S, B, from, to)
     // Tiles take turns, from places apart: two streams are read faster than one, and than three.
     const tiles = (to - from + TILE - 1) / TILE
     const apart = ((tiles + STREAMS - 1) / STREAMS) * TILE
-    for (let tile = isTiled ? to : from; tile < from + apart; tile += TILE)
-      for (let run = 0; run < runs; run++)
-        for (let o = tile; o < to; o += apart)
-          addRunTo(row, weight, scales, o, min<i32>(TILE, to - o), run, runs, tokens, slots, O, S, B)
+    if (tiled > 0 && tokens >= SHORT)
+      multiplyTiled(row, weight, scales, runs, tokens, slots, O, S, B, from, to)
+    else
+      for (let tile = from; tile < from + apart; tile += TILE)
+        for (let run = 0; run < runs; run++)
+          for (let o = tile; o < to; o += apart)
+            addRunTo(row, weight, scales, o, min<i32>(TILE, to - o), run, runs, tokens, slots, O, S, B)
     if (bias)
       for (let t = 0; t < tokens; t++)
         addArrays(
