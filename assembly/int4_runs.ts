@@ -46,9 +46,14 @@ export function inBlockOrder(blocks: usize, inputs: usize, count: i32, B: i32): 
   return order
 }
 
-/** The slot in which a run of inputs of one block ends, and their block. */
+/** The slots in which runs of inputs of one block end. */
+export function runEnds(): usize {
+  return packedLeft() + RUN_ENDS
+}
+
+/** The slot in which a run ends, and its block. */
 export function runEnd(run: i32): i32 {
-  return load<i32>(packedLeft() + RUN_ENDS + bytes(run))
+  return load<i32>(runEnds() + bytes(run))
 }
 
 export function runBlock(run: i32): i32 {

@@ -3,11 +3,12 @@
  * a lane is a row. A line of rows is opened once for all tokens, and what a block adds to its sums follows its products.
  */
 import { bytes } from './float32'
-import { fourHalves, lowerHalves, QUAD, upperHalves } from './int4'
-import { finish, fourRows, numbersOf, stepsOf, sumsOf } from './int4_rows'
-import { accumulators, halfPlaces, nibbles, packedLeft } from './scratch'
+import { BLOCK, fourHalves, lowerHalves, QUAD, upperHalves } from './int4'
+import { addBlocks, AFTER } from './int4_blocks'
+import { finish, fourRows, numbersOf, stepsOf, sumsOf as sumsOfToken } from './int4_rows'
+import { accumulators, halfPlaces, nibbles, packedLeft, tileSums } from './scratch'
 import { f16, inUnits, opened } from './storage'
-import { heightOf, LINE, multiplyTile, SHORT, Short, Tall } from './tile'
+import { heightOf, LINE } from './tile'
 import { rowAt } from './units'
 
 /** From this many tokens packing costs less than it saves. */
@@ -15,15 +16,25 @@ const LEAST_TOKENS: i32 = WIDE ? 4 : 12
 
 /** Steps of a block. */
 const STEPS: usize = 8
-/** Bytes of a packed block of a line of rows, and of a token: ten numbers for every eight steps. */
-const LINE_BLOCK: usize = LINE * (STEPS + 2)
-const TOKEN_BLOCK: usize = 4 * (STEPS + 2)
+/** Bytes of a packed block of a line of rows, and of a token. */
+const LINE_BLOCK: usize = LINE * (STEPS + AFTER)
+const TOKEN_BLOCK: usize = 4 * (STEPS + AFTER)
 /** Groups of four rows in a line. */
 const QUADS: i32 = <i32>(LINE / 16)
 
 /** Whether `multiplyTiled` takes this shape. */
 export function isTiled(tokens: i32): bool {
   return tokens >= LEAST_TOKENS
+}
+
+/** Where blocks end, [B]. */
+function blockEnds(): usize {
+  return tileSums() + 16
+}
+
+/** The sums of a token of a tile. */
+function sumsOf(k: i32): usize {
+  return accumulators() + LINE * <usize>k
 }
 
 /** A packed line of rows: behind the packed tokens, which are no more than are taken together (linear_i4.ts). */
@@ -42,6 +53,7 @@ export function multiplyTiled(
   B: i32,
 ): void {
   packTokens(tokens, B)
+  for (let b = 0; b < B; b++) store<i32>(blockEnds() + bytes(b), (b + 1) * BLOCK)
   const quads = (count + 3) >> 2
   for (let quad = 0; quad < quads; quad += QUADS) {
     const size = min<i32>(QUADS, quads - quad)
@@ -55,11 +67,11 @@ export function multiplyTiled(
     for (let t = 0, height = 0; t < tokens; t += height) {
       height = heightOf<opened, f32>(tokens - t)
       const t0 = min<i32>(t, tokens - height)
-      multiply(left, height, B)
+      memory.fill(sumsOf(0), 0, LINE * <usize>height)
+      addBlocks(sumsOf(0), left, packedLine(), blockEnds(), 0, B, height)
       for (let k = 0; k < height; k++) {
-        const sums = accumulators() + LINE * <usize>k
         for (let q = 0; q < size; q++)
-          finish(rowAt(y, t0 + k, O), v128.load(sums + ((<usize>q) << 4)), bias, rows, quad + q, count)
+          finish(rowAt(y, t0 + k, O), v128.load(sumsOf(k) + ((<usize>q) << 4)), bias, rows, quad + q, count)
       }
       left += TOKEN_BLOCK * <usize>(height * B)
     }
@@ -84,7 +96,7 @@ function packTokens(tokens: i32, B: i32): void {
         }
         store<f32>(to, load<f32>(stepsOf(t0 + k, B) + bytes(b)))
         to += step
-        store<f32>(to, load<f32>(sumsOf(t0 + k, B) + bytes(b)))
+        store<f32>(to, load<f32>(sumsOfToken(t0 + k, B) + bytes(b)))
         to += step
       }
     }
@@ -112,16 +124,5 @@ function packQuad(to: usize, w: usize, B: i32): void {
     v128.store(to, inUnits<f16>(fourHalves(w, places)), LINE * STEPS)
     v128.store(to, inUnits<f16>(fourHalves(w + 8, places)), LINE * (STEPS + 1))
     to += LINE_BLOCK
-  }
-}
-
-/** The sums of a tile of tokens by the packed line, in `accumulators`. */
-function multiply(left: usize, height: i32, B: i32): void {
-  memory.fill(accumulators(), 0, LINE * <usize>height)
-  let right = packedLine()
-  for (const end = right + LINE_BLOCK * <usize>B; right < end; right += LINE_BLOCK) {
-    if (height == SHORT) multiplyTile<opened, f32, Short>(left, right, LINE * STEPS, accumulators())
-    else multiplyTile<opened, f32, Tall>(left, right, LINE * STEPS, accumulators())
-    left += TOKEN_BLOCK * <usize>height
   }
 }

@@ -1,35 +1,39 @@
 /**
- * linear_input_major_i4 for several tokens: tiles of tokens by lines of outputs (tile.ts), a run of inputs at a time. Four rows
- * are read together, so that four bytes of an output lie side by side and meet four activations.
+ * linear_input_major_i4 for several tokens: tiles of tokens by lines of outputs (int4_blocks.ts). Four rows of a run of inputs
+ * are opened together, so that four bytes of an output lie side by side and meet four activations.
  */
 import { bytes } from './float32'
 import { lowerBytes, lowerPairs, upperBytes, upperPairs } from './int16_pairs'
 import { ADDS_QUADS, BLOCK, lowerHalves, upperHalves } from './int4'
-import { numbersOf, runBlock, runEnd, slotAt, stepOf, TILE_BYTES } from './int4_runs'
+import { addBlocks, AFTER, stepsOf } from './int4_blocks'
+import { numbersOf, runBlock, runEnd, runEnds, slotAt, stepOf, TILE_BYTES } from './int4_runs'
 import { gatheredRows, nibbles, packedRight, tileSums } from './scratch'
 import { opened } from './storage'
-import { heightOf, LINE, multiplyTile, SHORT, Short, Tall, TALLEST } from './tile'
+import { heightOf, LINE, TALLEST } from './tile'
 import { rowAt } from './units'
 
 /** From this many tokens packing costs less than it saves. */
 const LEAST_TOKENS: i32 = WIDE ? 4 : 12
 /** Inputs of a run, at most: as many as fit the scratch, and where sums have 16 bits, these. */
 const LONGEST_RUN: i32 = ADDS_QUADS ? 512 : BLOCK
-/** Bytes of packed tokens, at most. */
+/** Bytes of packed tokens, and of packed rows, at most. */
 const PACKED_TOKENS: i32 = 327680
+const PACKED_ROWS: i32 = 262144
 
-/** Outputs that are taken together, as their rows are stored; lines of them; and the bytes of their scales in a block. */
+/** Outputs whose scales stand together, and their bytes. */
 const OUTPUTS: i32 = 64
-const PANELS: i32 = OUTPUTS / <i32>(LINE / 4)
 const SCALES: usize = 256
+/** Outputs of half a row, sixteen bytes, which are opened together; and lines of them. */
+const HALF: i32 = 32
+const PANELS: i32 = HALF / <i32>(LINE / 4)
 
 function runStart(run: i32): i32 {
   return run == 0 ? 0 : runEnd(run - 1)
 }
 
-/** Steps of four inputs, the last one filled up. */
-function stepsOf(run: i32): i32 {
-  return (runEnd(run) - runStart(run) + 3) >> 2
+/** Lines of a packed run, and numbers of a packed token. */
+function linesOf(run: i32): i32 {
+  return stepsOf(runEnd(run) - runStart(run)) + AFTER
 }
 
 /** How many of `tokens` are taken together; 0 where they are too few, or runs too long. */
@@ -37,8 +41,8 @@ export function mostTokens(tokens: i32, runs: i32): i32 {
   if (tokens < LEAST_TOKENS) return 0
   let size = 0
   for (let run = 0; run < runs; run++) {
-    if (stepsOf(run) << 2 > LONGEST_RUN) return 0
-    size += (stepsOf(run) + 2) << 2
+    if (runEnd(run) - runStart(run) > LONGEST_RUN) return 0
+    size += linesOf(run) << 2
   }
   const most = min<i32>(tokens, PACKED_TOKENS / max<i32>(size, 1) - TALLEST)
   return most >= LEAST_TOKENS ? most : 0
@@ -59,15 +63,17 @@ export function multiplyTiled(
   to: i32,
 ): void {
   packTokens(runs, tokens, slots)
-  const rows = rowsOf(tokens)
-  for (let o = from; o < to; o += OUTPUTS) {
+  const rows = rowsOfAll(tokens)
+  for (let o = from; o < to; o += HALF) {
     const c = <usize>(o >> 6)
-    memory.fill(tileSums(), 0, bytes(rows * OUTPUTS))
-    let left = gatheredRows()
-    for (let run = 0; run < runs; run++) {
-      const at = scales + (c * <usize>B + <usize>runBlock(run)) * (SCALES * 2)
-      packRun(weight + c * <usize>S * TILE_BYTES, run, at)
-      left = multiplyRun(left, stepsOf(run), tokens, rows)
+    const half = <usize>((o & (OUTPUTS - 1)) / HALF)
+    const at = weight + c * <usize>S * TILE_BYTES + half * 16
+    memory.fill(tileSums(), 0, bytes(rows * HALF))
+    for (let run = 0; run < runs;) {
+      const end = lastOf(run, runs)
+      packRuns(at, scales + c * <usize>B * (SCALES * 2) + half * (SCALES / 2), run, end)
+      addRuns(run, end, runs, tokens, rows)
+      run = end
     }
     for (let t = 0, height = 0, row = 0; t < tokens; t += height) {
       height = heightOf<opened, f32>(tokens - t)
@@ -83,27 +89,37 @@ export function multiplyTiled(
   }
 }
 
+/** The run after those from `run` on that are packed together. */
+function lastOf(run: i32, runs: i32): i32 {
+  let size = 0
+  for (; run < runs; run++) {
+    size += linesOf(run) * <i32>LINE * PANELS
+    if (size > PACKED_ROWS) return run
+  }
+  return runs
+}
+
 /** The sums of a line of outputs, [panel][row] LINE. */
 function sumsOf(panel: i32, row: i32, rows: i32): usize {
   return tileSums() + LINE * <usize>(panel * rows + row)
 }
 
 /** The rows of all tiles. */
-function rowsOf(tokens: i32): i32 {
+function rowsOfAll(tokens: i32): i32 {
   let rows = 0
   while (rows < tokens) rows += heightOf<opened, f32>(tokens - rows)
   return rows
 }
 
-/** The tokens as [run][tile][step][row] four bytes, then their steps and sums. */
+/** The tokens as [tile][run][step][row] four bytes, after each run their steps and sums. */
 function packTokens(runs: i32, tokens: i32, slots: i32): void {
   let to = gatheredRows()
-  for (let run = 0; run < runs; run++) {
-    const slot = runStart(run)
-    const count = runEnd(run) - slot
-    for (let t = 0, height = 0; t < tokens; t += height) {
-      height = heightOf<opened, f32>(tokens - t)
-      const t0 = min<i32>(t, tokens - height)
+  for (let t = 0, height = 0; t < tokens; t += height) {
+    height = heightOf<opened, f32>(tokens - t)
+    const t0 = min<i32>(t, tokens - height)
+    for (let run = 0; run < runs; run++) {
+      const slot = runStart(run)
+      const count = runEnd(run) - slot
       for (let k = 0; k < height; k++) {
         const q = numbersOf(t0 + k, slots) + <usize>slot
         let at = to + bytes(k)
@@ -116,42 +132,42 @@ function packTokens(runs: i32, tokens: i32, slots: i32): void {
         store<f32>(at, load<f32>(step))
         store<f32>(at + bytes(height), load<f32>(step, 4))
       }
-      to += bytes(height * (stepsOf(run) + 2))
+      to += bytes(height * linesOf(run))
     }
   }
 }
 
-/** Bytes of a panel of `steps` steps. */
-function panelOf(steps: i32): usize {
-  return LINE * <usize>(steps + 2)
+/** Runs of half rows as [panel][run][step] opened numbers, after each run the scales and minima of its block. */
+function packRuns(rows: usize, scales: usize, run: i32, end: i32): void {
+  const panel = panelOf(run, end)
+  let to = packedRight()
+  for (; run < end; run++) {
+    const last = runEnd(run) - 1
+    for (let slot = runStart(run); slot <= last; slot += 4) {
+      openFour(
+        to,
+        panel,
+        v128.load(rows + load<usize>(slotAt(slot))),
+        v128.load(rows + load<usize>(slotAt(slot + 1))),
+        v128.load(rows + load<usize>(slotAt(min<i32>(slot + 2, last)))),
+        v128.load(rows + load<usize>(slotAt(min<i32>(slot + 3, last)))),
+      )
+      to += LINE
+    }
+    const from = scales + <usize>runBlock(run) * (SCALES * 2)
+    for (let k: usize = 0; k < <usize>PANELS; k++) {
+      memory.copy(to + panel * k, from + LINE * k, LINE)
+      memory.copy(to + panel * k + LINE, from + SCALES + LINE * k, LINE)
+    }
+    to += LINE * AFTER
+  }
 }
 
-/** A run of rows as [panel][step] opened numbers, after each panel's steps its scales and minima. */
-function packRun(rows: usize, run: i32, scales: usize): void {
-  const steps = stepsOf(run)
-  const last = runEnd(run) - 1
-  const panel = panelOf(steps)
-  let slot = runStart(run)
-  for (let to = packedRight(), end = to + LINE * <usize>steps; to < end; to += LINE, slot += 4) {
-    const row0 = rows + load<usize>(slotAt(slot))
-    const row1 = rows + load<usize>(slotAt(slot + 1))
-    const row2 = rows + load<usize>(slotAt(min<i32>(slot + 2, last)))
-    const row3 = rows + load<usize>(slotAt(min<i32>(slot + 3, last)))
-    openFour(to, panel, v128.load(row0), v128.load(row1), v128.load(row2), v128.load(row3))
-    openFour(
-      to + panel * <usize>(PANELS / 2),
-      panel,
-      v128.load(row0, 16),
-      v128.load(row1, 16),
-      v128.load(row2, 16),
-      v128.load(row3, 16),
-    )
-  }
-  for (let k: usize = 0; k < <usize>PANELS; k++) {
-    const to = packedRight() + panel * k + LINE * <usize>steps
-    memory.copy(to, scales + LINE * k, LINE)
-    memory.copy(to + LINE, scales + SCALES + LINE * k, LINE)
-  }
+/** Bytes of a panel of runs. */
+function panelOf(run: i32, end: i32): usize {
+  let lines = 0
+  for (; run < end; run++) lines += linesOf(run)
+  return LINE * <usize>lines
 }
 
 /** Sixteen bytes of each of four rows, opened: 32 outputs of four numbers. */
@@ -177,20 +193,24 @@ function openFour(to: usize, panel: usize, a: v128, b: v128, c: v128, d: v128): 
   v128.store(next + skip, upperHalves(n3, mask), 16)
 }
 
-/** Adds the packed run to the sums of all tokens; returns where the tokens of the next run begin. */
-function multiplyRun(left: usize, steps: i32, tokens: i32, rows: i32): usize {
-  const size = LINE * <usize>steps
-  const panel = panelOf(steps)
+/** Adds the packed runs to the sums of all tokens. */
+function addRuns(run: i32, end: i32, runs: i32, tokens: i32, rows: i32): void {
+  const panel = panelOf(run, end)
+  let left = gatheredRows()
   for (let t = 0, height = 0, row = 0; t < tokens; t += height) {
     height = heightOf<opened, f32>(tokens - t)
-    let right = packedRight()
-    for (let k = 0; k < PANELS; k++) {
-      if (height == SHORT) multiplyTile<opened, f32, Short>(left, right, size, sumsOf(k, row, rows))
-      else multiplyTile<opened, f32, Tall>(left, right, size, sumsOf(k, row, rows))
-      right += panel
-    }
+    const from = left + bytes(height) * (panelOf(0, run) / LINE)
+    for (let k = 0; k < PANELS; k++)
+      addBlocks(
+        sumsOf(k, row, rows),
+        from,
+        packedRight() + panel * <usize>k,
+        runEnds() + bytes(run),
+        runStart(run),
+        end - run,
+        height,
+      )
     row += height
-    left += bytes(height * (steps + 2))
+    left += bytes(height) * (panelOf(0, runs) / LINE)
   }
-  return left
 }
