@@ -2,8 +2,11 @@
  * attention_i8 for many tokens: a block of queries of one head at a time, like attention_tile.ts. The inner products are
  * exact integers, so tiles and the sums over a block of positions may be added in any order. A position after the query
  * has the factor 0 in its block.
+ *
+ * Where vectors are joined, packing for the tiles of tile.ts pays (attention_i8_packed.ts); else tiles are read in place.
  */
 import { MOST_QUERIES, queriesPerBlock, weightStride } from './attention_tile'
+import { addPackedValues, multiplyPackedKeys } from './attention_i8_packed'
 import { addLanes } from './byte_rows'
 import { addByteValues, addSums, roundFactors, VALUE_BLOCK } from './byte_values'
 import { divideArray, scaleArray } from './elementwise'
@@ -50,14 +53,17 @@ export function attendBytesTiled(
     const shared = S - T + first + 1
     const to = rowAt(y, first, token)
     quantizeQueries(to, rowAt(query, first, token), scale, token, K, block)
-    multiplyKeys(weights, key, key_scales, apart, K, block, shared + block - 1)
+    const width = shared + block - 1
+    if (WIDE) multiplyPackedKeys(weights, queries(), steps(), key, key_scales, apart, K, block, width)
+    else multiplyKeys(weights, key, key_scales, apart, K, block, width)
     for (let i = 0; i < block; i++) {
       const row = rowAt(weights, i, apart)
       exponentials(row, row, largest(row, shared + i), shared + i)
       store<f32>(totals() + bytes(i), sum(row, shared + i))
       memory.fill(rowAt(to, i, token), 0, bytes(K))
     }
-    const paired = block & ~1
+    // Without packing, queries are taken two by two.
+    const paired = WIDE ? block : block & ~1
     for (let s = 0; s < shared + paired - 1; s += VALUE_BLOCK)
       addBlock(to, weights, value, value_scales, token, apart, K, paired, shared, s)
     for (let i = paired; i < block; i++)
@@ -187,6 +193,10 @@ function addBlock(
     memory.fill(q + ((<usize>seen) << 1), 0, width - ((<usize>seen) << 1))
   }
   value += <usize>first * <usize>K
+  if (WIDE) {
+    addPackedValues(y, factors(), steps(), value, token, K, block, size)
+    return
+  }
   for (let k = 0; k < K; k += 16) {
     pairRows(value + k, size, K)
     for (let i = 0; i < block; i += 2) addTile(rowAt(y, i, token) + bytes(k), token, i, size)

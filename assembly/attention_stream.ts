@@ -6,8 +6,8 @@
  * positions apart. Values must be added in order, so there the streams are those of four heads, two positions in turn.
  */
 import { addScaled, scaleArray } from './elementwise'
-import { bytes, combineFour, dot, madd, madd1, STRIPE, wholeStripes } from './float32'
-import { attentionWeights, headAddresses, LONGEST_CONTEXT } from './scratch'
+import { bytes, combineFour, dot, madd, madd1, storeStripe, STRIPE, wholeStripes } from './float32'
+import { attentionWeights, headAddresses, LONGEST_CONTEXT, stripes } from './scratch'
 import { softmaxRow } from './softmax_row'
 import { keyHeadOf, rowAt, unitAt } from './units'
 
@@ -103,7 +103,12 @@ function quad(a: usize, b: usize, size: usize): v128 {
     a += STRIPE
     b += STRIPE
   }
-  return f32x4.add(f32x4.add(acc0, acc1), f32x4.add(acc2, acc3))
+  if (!WIDE) return f32x4.add(f32x4.add(acc0, acc1), f32x4.add(acc2, acc3))
+  storeStripe(stripes(), acc0, acc1, acc2, acc3)
+  return f32x4.add(
+    f32x4.add(v128.load(stripes()), v128.load(stripes(), 16)),
+    f32x4.add(v128.load(stripes(), 32), v128.load(stripes(), 48)),
+  )
 }
 
 /** Four numbers, `far` bytes apart. */
@@ -141,22 +146,16 @@ function addTwo(y: usize, rows: usize, factors: usize, K: i32): void {
   const whole = y + wholeStripes(K)
   let next = rows + bytes(K)
   while (y < whole) {
-    v128.store(y, madd(madd(v128.load(y), factor0, v128.load(rows)), factor1, v128.load(next)))
-    v128.store(
-      y,
-      madd(madd(v128.load(y, 16), factor0, v128.load(rows, 16)), factor1, v128.load(next, 16)),
-      16,
-    )
-    v128.store(
-      y,
-      madd(madd(v128.load(y, 32), factor0, v128.load(rows, 32)), factor1, v128.load(next, 32)),
-      32,
-    )
-    v128.store(
-      y,
-      madd(madd(v128.load(y, 48), factor0, v128.load(rows, 48)), factor1, v128.load(next, 48)),
-      48,
-    )
+    // One store after the other is faster, but no place for an engine that joins vectors to begin at (elementwise.ts).
+    const sum0 = madd(madd(v128.load(y), factor0, v128.load(rows)), factor1, v128.load(next))
+    if (!WIDE) v128.store(y, sum0)
+    const sum1 = madd(madd(v128.load(y, 16), factor0, v128.load(rows, 16)), factor1, v128.load(next, 16))
+    if (!WIDE) v128.store(y, sum1, 16)
+    const sum2 = madd(madd(v128.load(y, 32), factor0, v128.load(rows, 32)), factor1, v128.load(next, 32))
+    if (!WIDE) v128.store(y, sum2, 32)
+    const sum3 = madd(madd(v128.load(y, 48), factor0, v128.load(rows, 48)), factor1, v128.load(next, 48))
+    if (!WIDE) v128.store(y, sum3, 48)
+    if (WIDE) storeStripe(y, sum0, sum1, sum2, sum3)
     y += STRIPE
     rows += STRIPE
     next += STRIPE

@@ -5,6 +5,7 @@
  * than from one (bench/README.md). A row is `K` bytes long; its scale is stored elsewhere.
  */
 import { bytes } from './float32'
+import { multiplyPairs } from './int16_pairs'
 
 /** y[s] = (step * scales[s]) * <q, rows[s]>, s < count. */
 export function dotByteRows(
@@ -57,17 +58,25 @@ function dotFour(y: usize, q: usize, steps: v128, rows: usize, scales: usize, K:
   let b = i32x4.splat(0)
   let c = i32x4.splat(0)
   let d = i32x4.splat(0)
+  let a1 = i32x4.splat(0)
+  let b1 = i32x4.splat(0)
+  let c1 = i32x4.splat(0)
+  let d1 = i32x4.splat(0)
   while (rows < whole) {
     const q0 = v128.load(q)
     const q1 = v128.load(q, 16)
-    a = addSixteen(a, rows, q0, q1)
-    b = addSixteen(b, rows + row, q0, q1)
-    c = addSixteen(c, rows + row * 2, q0, q1)
-    d = addSixteen(d, rows + row * 3, q0, q1)
+    a = multiplyPairs(a, q0, v128.load8x8_s(rows))
+    a1 = multiplyPairs(a1, q1, v128.load8x8_s(rows, 8))
+    b = multiplyPairs(b, q0, v128.load8x8_s(rows + row))
+    b1 = multiplyPairs(b1, q1, v128.load8x8_s(rows + row, 8))
+    c = multiplyPairs(c, q0, v128.load8x8_s(rows + row * 2))
+    c1 = multiplyPairs(c1, q1, v128.load8x8_s(rows + row * 2, 8))
+    d = multiplyPairs(d, q0, v128.load8x8_s(rows + row * 3))
+    d1 = multiplyPairs(d1, q1, v128.load8x8_s(rows + row * 3, 8))
     rows += 16
     q += 32
   }
-  let totals = addLanes(a, b, c, d)
+  let totals = addLanes(i32x4.add(a, a1), i32x4.add(b, b1), i32x4.add(c, c1), i32x4.add(d, d1))
   for (; rows < end; rows++) {
     const four = i32x4(
       load<i8>(rows),
@@ -79,13 +88,6 @@ function dotFour(y: usize, q: usize, steps: v128, rows: usize, scales: usize, K:
     q += 2
   }
   v128.store(y, f32x4.mul(f32x4.mul(steps, v128.load(scales)), f32x4.convert_i32x4_s(totals)))
-}
-
-/** Adds sixteen products of a row. */
-function addSixteen(sum: v128, row: usize, q0: v128, q1: v128): v128 {
-  const first = i32x4.dot_i16x8_s(v128.load8x8_s(row), q0)
-  const second = i32x4.dot_i16x8_s(v128.load8x8_s(row, 8), q1)
-  return i32x4.add(i32x4.add(sum, first), second)
 }
 
 /** The sums of the lanes of a, b, c and d. */

@@ -3,8 +3,8 @@
  * (src/ops/attention_i8.ts). Within a block any order gives the same sum.
  */
 import { largerSizes, largestLane } from './elementwise'
-import { bytes } from './float32'
-import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
+import { bytes, storeStripe } from './float32'
+import { lowerBytes, multiplyPairs, upperBytes } from './int16_pairs'
 import { eightSteps, isPlainStep, MOST_LEVELS, nearestSteps } from './quantized_steps'
 import { blockFactors } from './scratch'
 
@@ -89,14 +89,14 @@ function addColumns(y: usize, rows: usize, q: usize, step: f32, size: i32, K: i3
   while (true) {
     for (; q < end; q += 4) {
       const pair = v128.load32_splat(q)
-      const a0 = v128.load8x8_s(rows)
-      const b0 = v128.load8x8_s(rows + apart)
-      const a1 = v128.load8x8_s(rows, 8)
-      const b1 = v128.load8x8_s(rows + apart, 8)
-      sum0 = multiplyPairs(sum0, pair, lowerPairs(a0, b0))
-      sum1 = multiplyPairs(sum1, pair, upperPairs(a0, b0))
-      sum2 = multiplyPairs(sum2, pair, lowerPairs(a1, b1))
-      sum3 = multiplyPairs(sum3, pair, upperPairs(a1, b1))
+      const a = v128.load(rows)
+      const b = v128.load(rows + apart)
+      const lower = lowerBytes(a, b)
+      const upper = upperBytes(a, b)
+      sum0 = multiplyPairs(sum0, pair, i16x8.extend_low_i8x16_s(lower))
+      sum1 = multiplyPairs(sum1, pair, i16x8.extend_high_i8x16_s(lower))
+      sum2 = multiplyPairs(sum2, pair, i16x8.extend_low_i8x16_s(upper))
+      sum3 = multiplyPairs(sum3, pair, i16x8.extend_high_i8x16_s(upper))
       rows += apart << 1
     }
     if (q == last) break
@@ -109,10 +109,11 @@ function addColumns(y: usize, rows: usize, q: usize, step: f32, size: i32, K: i3
 
 /** Adds sixteen sums of whole numbers, in steps, to y. */
 export function addSums(y: usize, steps: v128, sum0: v128, sum1: v128, sum2: v128, sum3: v128): void {
-  v128.store(y, addFour(v128.load(y), steps, sum0))
-  v128.store(y, addFour(v128.load(y, 16), steps, sum1), 16)
-  v128.store(y, addFour(v128.load(y, 32), steps, sum2), 32)
-  v128.store(y, addFour(v128.load(y, 48), steps, sum3), 48)
+  const y0 = addFour(v128.load(y), steps, sum0)
+  const y1 = addFour(v128.load(y, 16), steps, sum1)
+  const y2 = addFour(v128.load(y, 32), steps, sum2)
+  const y3 = addFour(v128.load(y, 48), steps, sum3)
+  storeStripe(y, y0, y1, y2, y3)
 }
 
 function addFour(y: v128, steps: v128, sums: v128): v128 {

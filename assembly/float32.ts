@@ -8,6 +8,7 @@
  * A pointer is a byte address; lengths count numbers. Nothing here allocates.
  */
 
+import { stripes } from './scratch'
 import { inUnits, one, quad0, quad1, quad2, quad3 } from './storage'
 
 /** Bytes of a stripe: sixteen numbers, four accumulators of f32x4. */
@@ -51,6 +52,19 @@ export function combine(acc0: v128, acc1: v128, acc2: v128, acc3: v128): f32 {
   )
 }
 
+/** Stores a stripe. Engines that join vectors begin to look at stores side by side, the upper half first. */
+export function storeStripe(at: usize, acc0: v128, acc1: v128, acc2: v128, acc3: v128): void {
+  v128.store(at, acc1, 16)
+  v128.store(at, acc0)
+  v128.store(at, acc3, 48)
+  v128.store(at, acc2, 32)
+}
+
+/** `combine` of a stripe. */
+function combineAt(at: usize): f32 {
+  return combine(v128.load(at), v128.load(at, 16), v128.load(at, 32), v128.load(at, 48))
+}
+
 /** `combine` of four dots at once: each of a, b, c, d has its four accumulators added pairwise. */
 export function combineFour(a: v128, b: v128, c: v128, d: v128): v128 {
   // (0 + 2) and (1 + 3) of each, then their sum.
@@ -75,7 +89,8 @@ export function dot<W>(x: usize, w: usize, length: i32): f32 {
     x += STRIPE
     w += 16 * sizeof<W>()
   }
-  let total = combine(acc0, acc1, acc2, acc3)
+  if (WIDE) storeStripe(stripes(), acc0, acc1, acc2, acc3)
+  let total = WIDE ? combineAt(stripes()) : combine(acc0, acc1, acc2, acc3)
   while (x < end) {
     total = madd1(total, load<f32>(x), one<W>(w))
     x += 4
@@ -134,9 +149,14 @@ export function dotThree<W>(
     w1 += 16 * sizeof<W>()
     w2 += 16 * sizeof<W>()
   }
-  let value0 = combine(a00, a01, a02, a03)
-  let value1 = combine(a10, a11, a12, a13)
-  let value2 = combine(a20, a21, a22, a23)
+  if (WIDE) {
+    storeStripe(stripes(), a00, a01, a02, a03)
+    storeStripe(stripes() + STRIPE, a10, a11, a12, a13)
+    storeStripe(stripes() + STRIPE * 2, a20, a21, a22, a23)
+  }
+  let value0 = WIDE ? combineAt(stripes()) : combine(a00, a01, a02, a03)
+  let value1 = WIDE ? combineAt(stripes() + STRIPE) : combine(a10, a11, a12, a13)
+  let value2 = WIDE ? combineAt(stripes() + STRIPE * 2) : combine(a20, a21, a22, a23)
   while (x < end) {
     const factor = load<f32>(x)
     value0 = madd1(value0, factor, one<W>(w0))

@@ -18,6 +18,9 @@ export const QUAD: usize = 80
 /** Steps an activation may be away from zero. */
 export const LEVELS: f32 = 127
 
+/** Whether products are added up in 32 bits: one instruction where a processor has AVX-VNNI, three where not. */
+export const ADDS_QUADS: bool = ASC_FEATURE_RELAXED_SIMD && WIDE
+
 /** Has to be called before anything else of this file. */
 export function prepareInt4(): void {
   prepare<f16>()
@@ -39,6 +42,26 @@ export function pairSums(q: v128, n: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_dot_i8x16_i7x16_s(q, n)
   const even = i16x8.mul(i16x8.shr_s(i16x8.shl(q, 8), 8), i16x8.shr_u(i16x8.shl(n, 8), 8))
   return i16x8.add(even, i16x8.mul(i16x8.shr_s(q, 8), i16x8.shr_u(n, 8)))
+}
+
+/** Products of bytes, added up to four int32, or to two int16 for each of them. @param n each 0 to 15 */
+export function byteProducts(q: v128, n: v128): v128 {
+  return ADDS_QUADS ? i32x4.relaxed_dot_i8x16_i7x16_add_s(q, n, i32x4.splat(0)) : pairSums(q, n)
+}
+
+/** sums + `byteProducts`, of a block at most. */
+export function addByteProducts(sums: v128, q: v128, n: v128): v128 {
+  return ADDS_QUADS ? i32x4.relaxed_dot_i8x16_i7x16_add_s(q, n, sums) : i16x8.add(sums, pairSums(q, n))
+}
+
+/** The sums of both. */
+export function addByteSums(a: v128, b: v128): v128 {
+  return ADDS_QUADS ? i32x4.add(a, b) : i16x8.add(a, b)
+}
+
+/** Such sums as four int32. */
+export function wholeSums(sums: v128): v128 {
+  return ADDS_QUADS ? sums : i32x4.extadd_pairwise_i16x8_s(sums)
 }
 
 /** Four numbers of half precision, in units (storage.ts). @param places what is at `halfPlaces()` */

@@ -4,14 +4,16 @@
  *
  * Four rows lie side by side, so a register holds four bytes of each, and meets four activations that are the same for all:
  * a lane is a row, and nothing is added across lanes. One token: two fours at a time, from two places of the matrix half
- * of it apart. Several: the numbers of a block are opened once, for all tokens. Chosen rows that are no four are copied
- * together first.
+ * of it apart. Few: the numbers of a block are opened once, for all tokens. Several: linear_i4_tile.ts. Chosen rows that are
+ * no four are copied together first.
  */
 import { largestSize, scaleArray } from './elementwise'
 import { bytes } from './float32'
 import {
+  addByteProducts,
+  addByteSums,
   BLOCK,
-  copyInterleavedRow,
+  byteProducts,
   fourHalves,
   fourTerms,
   lowerHalves,
@@ -20,10 +22,13 @@ import {
   QUAD,
   roundBlocks,
   upperHalves,
+  wholeSums,
 } from './int4'
-import { gatheredRows, halfPlaces, nibbles, packedRight, quantized, tileSums } from './scratch'
+import { finish, fourRows, numbersOf, stepsOf, sumsOf } from './int4_rows'
+import { isTiled, multiplyTiled } from './linear_i4_tile'
+import { halfPlaces, nibbles, tileSums } from './scratch'
 import { f16, inUnits, unit } from './storage'
-import { clearOwned, rowAt, unitAt } from './units'
+import { clearOwned, rowAt } from './units'
 
 /** Rounded numbers of the tokens that are taken together, at most. */
 const MOST_NUMBERS: i32 = 131072
@@ -80,21 +85,9 @@ export function linear_i4_part(
       roundBlocks(numbersOf(t, B), stepsOf(t, B), sumsOf(t, B), rowAt(x, first + t, I), I)
     const to = rowAt(y, first, O)
     if (tokens == 1 && takeUnits(B)) multiplyOne(to, weight, bias, rows, count, B)
+    else if (isTiled(tokens)) multiplyTiled(to, weight, bias, rows, count, tokens, O, B)
     else multiplyAll(to, weight, bias, rows, count, tokens, O, B)
   }
-}
-
-/** A token's rounded numbers, [B, 32] i8; its steps, [B]; and its sums, [B]. */
-function numbersOf(t: i32, B: i32): usize {
-  return quantized() + <usize>t * <usize>B * BLOCK
-}
-
-function stepsOf(t: i32, B: i32): usize {
-  return packedRight() + bytes(2 * t * B)
-}
-
-function sumsOf(t: i32, B: i32): usize {
-  return packedRight() + bytes((2 * t + 1) * B)
 }
 
 /**
@@ -105,34 +98,6 @@ function takeUnits(B: i32): bool {
   if (!(largestSize(stepsOf(0, B), 2 * B) * unit<f16>() < Infinity)) return false
   scaleArray(stepsOf(0, B), stepsOf(0, B), unit<f16>(), 2 * B)
   return true
-}
-
-/** Where four rows lie side by side: entries 4 quad and on of the list, copied to a place of their own if they must be. */
-function fourRows(place: i32, weight: usize, rows: usize, quad: i32, count: i32, B: i32): usize {
-  const size = <usize>B * QUAD
-  if (!rows) return weight + <usize>quad * size
-  const r = quad << 2
-  const first = unitAt(rows, r)
-  if (!(first & 3) && r + 3 < count && unitAt(rows, r + 3) == first + 3)
-    return weight + <usize>(first >> 2) * size
-  const to = gatheredRows() + <usize>place * size
-  for (let lane = 0; lane < 4; lane++)
-    copyInterleavedRow(to, lane, weight, unitAt(rows, min<i32>(r + lane, count - 1)), B)
-  return to
-}
-
-/** Four numbers as those of entries 4 quad and on, with their biases. */
-function finish(y: usize, four: v128, bias: usize, rows: usize, quad: i32, count: i32): void {
-  const r = quad << 2
-  if (!rows && r + 4 <= count) {
-    v128.store(y + bytes(r), f32x4.add(four, bias ? v128.load(bias + bytes(r)) : f32x4.splat(0)))
-    return
-  }
-  v128.store(tileSums(), four)
-  for (let lane = 0; lane < min<i32>(4, count - r); lane++) {
-    const o = bytes(unitAt(rows, r + lane))
-    store<f32>(y + o, load<f32>(tileSums() + bytes(lane)) + (bias ? load<f32>(bias + o) : 0))
-  }
 }
 
 function multiplyOne(y: usize, weight: usize, bias: usize, rows: usize, count: i32, B: i32): void {
@@ -168,36 +133,38 @@ function dotEight(w0: usize, w1: usize, B: i32): void {
     let upper = v128.load32_splat(q, 16)
     let a = v128.load(w0, 16)
     let b = v128.load(w1, 16)
-    let s0 = i16x8.add(pairSums(lower, lowerHalves(a, mask)), pairSums(upper, upperHalves(a, mask)))
-    let s1 = i16x8.add(pairSums(lower, lowerHalves(b, mask)), pairSums(upper, upperHalves(b, mask)))
+    let s0 = byteProducts(lower, lowerHalves(a, mask))
+    let s1 = byteProducts(lower, lowerHalves(b, mask))
+    let u0 = byteProducts(upper, upperHalves(a, mask))
+    let u1 = byteProducts(upper, upperHalves(b, mask))
     lower = v128.load32_splat(q, 4)
     upper = v128.load32_splat(q, 20)
     a = v128.load(w0, 32)
     b = v128.load(w1, 32)
-    s0 = i16x8.add(s0, pairSums(lower, lowerHalves(a, mask)))
-    s1 = i16x8.add(s1, pairSums(lower, lowerHalves(b, mask)))
-    s0 = i16x8.add(s0, pairSums(upper, upperHalves(a, mask)))
-    s1 = i16x8.add(s1, pairSums(upper, upperHalves(b, mask)))
+    s0 = addByteProducts(s0, lower, lowerHalves(a, mask))
+    s1 = addByteProducts(s1, lower, lowerHalves(b, mask))
+    u0 = addByteProducts(u0, upper, upperHalves(a, mask))
+    u1 = addByteProducts(u1, upper, upperHalves(b, mask))
     lower = v128.load32_splat(q, 8)
     upper = v128.load32_splat(q, 24)
     a = v128.load(w0, 48)
     b = v128.load(w1, 48)
-    s0 = i16x8.add(s0, pairSums(lower, lowerHalves(a, mask)))
-    s1 = i16x8.add(s1, pairSums(lower, lowerHalves(b, mask)))
-    s0 = i16x8.add(s0, pairSums(upper, upperHalves(a, mask)))
-    s1 = i16x8.add(s1, pairSums(upper, upperHalves(b, mask)))
+    s0 = addByteProducts(s0, lower, lowerHalves(a, mask))
+    s1 = addByteProducts(s1, lower, lowerHalves(b, mask))
+    u0 = addByteProducts(u0, upper, upperHalves(a, mask))
+    u1 = addByteProducts(u1, upper, upperHalves(b, mask))
     lower = v128.load32_splat(q, 12)
     upper = v128.load32_splat(q, 28)
     a = v128.load(w0, 64)
     b = v128.load(w1, 64)
-    s0 = i16x8.add(s0, pairSums(lower, lowerHalves(a, mask)))
-    s1 = i16x8.add(s1, pairSums(lower, lowerHalves(b, mask)))
-    s0 = i16x8.add(s0, pairSums(upper, upperHalves(a, mask)))
-    s1 = i16x8.add(s1, pairSums(upper, upperHalves(b, mask)))
+    s0 = addByteProducts(s0, lower, lowerHalves(a, mask))
+    s1 = addByteProducts(s1, lower, lowerHalves(b, mask))
+    u0 = addByteProducts(u0, upper, upperHalves(a, mask))
+    u1 = addByteProducts(u1, upper, upperHalves(b, mask))
     const steps = v128.load32_splat(step)
     const sums = v128.load32_splat(sum)
-    y0 = f32x4.add(y0, blockTerms(w0, s0, steps, sums, places))
-    y1 = f32x4.add(y1, blockTerms(w1, s1, steps, sums, places))
+    y0 = f32x4.add(y0, blockTerms(w0, addByteSums(s0, u0), steps, sums, places))
+    y1 = f32x4.add(y1, blockTerms(w1, addByteSums(s1, u1), steps, sums, places))
     q += BLOCK
     step += 4
     sum += 4
@@ -207,13 +174,12 @@ function dotEight(w0: usize, w1: usize, B: i32): void {
   v128.store(rowSums(), y1, 16)
 }
 
-/** What a block of four rows adds to them. @param s two int16 of each row */
+/** What a block of four rows adds to them. @param s sums of bytes (int4.ts) */
 function blockTerms(w: usize, s: v128, steps: v128, sums: v128, places: v128): v128 {
-  const products = i32x4.extadd_pairwise_i16x8_s(s)
-  return fourTerms(fourHalves(w, places), steps, products, fourHalves(w + 8, places), sums)
+  return fourTerms(fourHalves(w, places), steps, wholeSums(s), fourHalves(w + 8, places), sums)
 }
 
-/** Several tokens: four rows at a time, whose numbers are opened a block at a time. */
+/** Few tokens: four rows at a time, whose numbers are opened a block at a time. */
 function multiplyAll(
   y: usize, // [tokens, O]
   weight: usize,

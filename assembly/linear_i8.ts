@@ -1,12 +1,13 @@
 /**
  * linear_i8: y[t, o] = (step[t] scales[o]) <q[t], weight[o]> + bias[o] for chosen rows o, +0 for the others.
  *
- * The inner products are exact, so rows and tokens are read in the fastest order: four rows at a time, from four
+ * The inner products are exact, so rows and tokens are read in the fastest order. Few tokens: four rows at a time, from four
  * places of the matrix a quarter of the way apart (bench/README.md), for one token or for two. At the ends some rows and
- * tokens are computed twice.
+ * tokens are computed twice. Several: linear_i8_tile.ts.
  */
 import { bytes } from './float32'
 import { multiplyPairs } from './int16_pairs'
+import { isTiled, multiplyTiled } from './linear_i8_tile'
 import { quantizeSteps } from './quantized_steps'
 import { integerSums, quantized, tokenSteps } from './scratch'
 import { storedRow } from './storage'
@@ -63,7 +64,10 @@ export function linear_i8_part(
     const tokens = min<i32>(block, T - first)
     for (let t = 0; t < tokens; t++)
       store<f32>(tokenSteps() + bytes(t), quantizeSteps(stepsAt(t, I), rowAt(x, first + t, I), I))
-    multiplyBlock(rowAt(y, first, O), weight, scales, bias, rows, tokens, O, I, count)
+    const to = rowAt(y, first, O)
+    if (isTiled(tokens, I, count))
+      multiplyTiled(to, quantized(), tokenSteps(), weight, scales, bias, rows, tokens, O, I, count)
+    else multiplyBlock(to, weight, scales, bias, rows, tokens, O, I, count)
   }
 }
 
@@ -95,9 +99,12 @@ function multiplyBlock(
     const w3 = storedRow<i8>(weight, o3, I)
     const four = gather(scales, o0, o1, o2, o3)
     const biases = bias ? gather(bias, o0, o1, o2, o3) : f32x4.splat(0)
-    if (tokens == 1) {
-      dotFour(integerSums(), quantized(), w0, w1, w2, w3, I)
-      finish(y, integerSums(), tokenSteps(), four, biases, o0, o1, o2, o3)
+    // Where vectors are joined, one token after the other is faster than two whose sums are not in pairs.
+    if (WIDE || tokens == 1) {
+      for (let t = 0; t < tokens; t++) {
+        dotFour(integerSums(), stepsAt(t, I), w0, w1, w2, w3, I)
+        finish(rowAt(y, t, O), integerSums(), tokenSteps() + bytes(t), four, biases, o0, o1, o2, o3)
+      }
       continue
     }
     for (let t = 0; t < tokens; t += 2) {
@@ -110,31 +117,36 @@ function multiplyBlock(
   }
 }
 
-/** Four sums at an address: of q times each of four rows. */
+/** Four sums at an address: of q times each of four rows, the even and the odd eights of numbers apart. */
 function dotFour(to: usize, q: usize, w0: usize, w1: usize, w2: usize, w3: usize, I: i32): void {
   const whole = q + storedRow<i16>(0, I & ~15, 1)
   let a0 = i32x4.splat(0)
   let a1 = i32x4.splat(0)
   let a2 = i32x4.splat(0)
   let a3 = i32x4.splat(0)
+  let b0 = i32x4.splat(0)
+  let b1 = i32x4.splat(0)
+  let b2 = i32x4.splat(0)
+  let b3 = i32x4.splat(0)
   while (q < whole) {
     const q0 = v128.load(q)
-    a0 = multiplyPairs(a0, q0, v128.load8x8_s(w0))
-    a1 = multiplyPairs(a1, q0, v128.load8x8_s(w1))
-    a2 = multiplyPairs(a2, q0, v128.load8x8_s(w2))
-    a3 = multiplyPairs(a3, q0, v128.load8x8_s(w3))
     const q1 = v128.load(q, 16)
-    a0 = multiplyPairs(a0, q1, v128.load8x8_s(w0, 8))
-    a1 = multiplyPairs(a1, q1, v128.load8x8_s(w1, 8))
-    a2 = multiplyPairs(a2, q1, v128.load8x8_s(w2, 8))
-    a3 = multiplyPairs(a3, q1, v128.load8x8_s(w3, 8))
+    a0 = multiplyPairs(a0, q0, v128.load8x8_s(w0))
+    b0 = multiplyPairs(b0, q1, v128.load8x8_s(w0, 8))
+    a1 = multiplyPairs(a1, q0, v128.load8x8_s(w1))
+    b1 = multiplyPairs(b1, q1, v128.load8x8_s(w1, 8))
+    a2 = multiplyPairs(a2, q0, v128.load8x8_s(w2))
+    b2 = multiplyPairs(b2, q1, v128.load8x8_s(w2, 8))
+    a3 = multiplyPairs(a3, q0, v128.load8x8_s(w3))
+    b3 = multiplyPairs(b3, q1, v128.load8x8_s(w3, 8))
     q += 32
     w0 += 16
     w1 += 16
     w2 += 16
     w3 += 16
   }
-  v128.store(to, i32x4.add(sumsOfLanes(a0, a1, a2, a3), dotTails(q, w0, w1, w2, w3, I & 15)))
+  const sums = sumsOfLanes(i32x4.add(a0, b0), i32x4.add(a1, b1), i32x4.add(a2, b2), i32x4.add(a3, b3))
+  v128.store(to, i32x4.add(sums, dotTails(q, w0, w1, w2, w3, I & 15)))
 }
 
 /** Eight sums at an address: of p and of q times each of four rows. */

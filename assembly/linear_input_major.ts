@@ -15,10 +15,12 @@ import { rowAt } from './units'
 import { addRows, addRowsOneByOne } from './weighted_rows'
 
 /** From this many tokens packing costs less than it saves. */
-const WORTH_PACKING: i32 = 8
+const WORTH_PACKING: i32 = WIDE ? 4 : 8
+/** From this many tokens leaving out zeros is not looked into. */
+const WORTH_READING: i32 = 8
 
 /** Rows of this many numbers stand far enough apart to be read side by side. */
-const WIDE: i32 = 1024
+const FAR_APART: i32 = 1024
 
 export function linear_input_major(
   y: usize, // [T, O]
@@ -132,11 +134,12 @@ function overInputs<W>(
   weight = storedRow<W>(weight, from, 1)
   prepare<W>()
   for (let t = 0; t < T; t++) memory.fill(rowAt(y, t, O), 0, bytes(width))
-  if (T >= WORTH_PACKING) addOuterProducts<W>(y, 0, O, x, I, 1, weight, O, inputs, T, width, count)
-  else if (T > 0) {
-    const kept = listNonzero(packedLeft(), x, inputs, T, I, count, storedRow<W>(0, width, 1))
+  if (T > 0) {
+    const size = storedRow<W>(0, width, 1)
+    const kept = T < WORTH_READING ? listNonzero(packedLeft(), x, inputs, T, I, count, size) : -1
     if (kept >= 0) addRows<W>(y, weight, x, packedLeft(), T, width, O, I, kept)
-    else if (T > 1 || inputs || O >= WIDE) addRows<W>(y, weight, x, inputs, T, width, O, I, count)
+    else if (T >= WORTH_PACKING) addOuterProducts<W>(y, 0, O, x, I, 1, weight, O, inputs, T, width, count)
+    else if (T > 1 || inputs || O >= FAR_APART) addRows<W>(y, weight, x, inputs, T, width, O, I, count)
     else addRowsOneByOne<W>(y, weight, x, count, width, O)
   }
   if (ASC_FEATURE_RELAXED_SIMD) for (let t = 0; t < T; t++) clearSigns(rowAt(y, t, O), width)

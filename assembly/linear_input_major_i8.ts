@@ -7,7 +7,7 @@
  * is faster (nonzero.ts). Many: register tiles (outer_product.ts).
  */
 import { bytes, wholeQuads } from './float32'
-import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
+import { lowerBytes, multiplyPairs, upperBytes } from './int16_pairs'
 import { listNonzero } from './nonzero'
 import { addOuterProducts } from './outer_product'
 import { quantizeSteps } from './quantized_steps'
@@ -16,7 +16,9 @@ import { storedRow } from './storage'
 import { rowAt, unitAt } from './units'
 
 /** From this many tokens packing costs less than it saves. */
-const WORTH_PACKING: i32 = 16
+const WORTH_PACKING: i32 = WIDE ? 4 : 16
+/** From this many tokens leaving out zeros is not looked into. */
+const WORTH_READING: i32 = 16
 
 /** Rounded numbers of a block of tokens, at most. */
 const BLOCK: i32 = 524288
@@ -58,7 +60,7 @@ export function linear_input_major_i8_part(
 ): void {
   const width = to - from
   let count = inputs ? R : I
-  const kept = T < WORTH_PACKING ? listNonzero(packedLeft(), x, inputs, T, I, count, <usize>width) : -1
+  const kept = T < WORTH_READING ? listNonzero(packedLeft(), x, inputs, T, I, count, <usize>width) : -1
   if (kept >= 0) {
     inputs = packedLeft()
     count = kept
@@ -78,7 +80,7 @@ export function linear_input_major_i8_part(
       store<f32>(tokenSteps() + bytes(t), quantizeSteps(q, packedRight(), count))
       if (paired > count) store<i16>(q + storedRow<i16>(0, count, 1), 0)
     }
-    if (T >= WORTH_PACKING)
+    if (T >= WORTH_PACKING && kept < 0)
       addOuterProducts<i8>(to, 0, O, quantized(), paired >> 1, 1, weight, O, inputs, tokens, width, count)
     else addRows(to, weight, inputs, tokens, width, O, count, paired)
     for (let t = 0; t < tokens; t++) finish(rowAt(to, t, O), load<f32>(tokenSteps() + bytes(t)), bias, width)
@@ -165,30 +167,12 @@ function addFour(y: usize, column: i32, width: i32): void {
   const whole = y + bytes(width & ~15)
   while (y < whole) {
     // Eight columns are stored before the next are read: compilers move nothing across that, and need fewer registers.
-    let sum0 = v128.load(y)
-    let sum1 = v128.load(y, 16)
-    let a = v128.load8x8_s(w0)
-    let b = v128.load8x8_s(w1)
-    sum0 = multiplyPairs(sum0, q01, lowerPairs(a, b))
-    sum1 = multiplyPairs(sum1, q01, upperPairs(a, b))
-    a = v128.load8x8_s(w2)
-    b = v128.load8x8_s(w3)
-    sum0 = multiplyPairs(sum0, q23, lowerPairs(a, b))
-    sum1 = multiplyPairs(sum1, q23, upperPairs(a, b))
-    v128.store(y, sum0)
-    v128.store(y, sum1, 16)
-    sum0 = v128.load(y, 32)
-    sum1 = v128.load(y, 48)
-    a = v128.load8x8_s(w0, 8)
-    b = v128.load8x8_s(w1, 8)
-    sum0 = multiplyPairs(sum0, q01, lowerPairs(a, b))
-    sum1 = multiplyPairs(sum1, q01, upperPairs(a, b))
-    a = v128.load8x8_s(w2, 8)
-    b = v128.load8x8_s(w3, 8)
-    sum0 = multiplyPairs(sum0, q23, lowerPairs(a, b))
-    sum1 = multiplyPairs(sum1, q23, upperPairs(a, b))
-    v128.store(y, sum0, 32)
-    v128.store(y, sum1, 48)
+    const a = v128.load(w0)
+    const b = v128.load(w1)
+    const c = v128.load(w2)
+    const d = v128.load(w3)
+    addEight(y, q01, q23, lowerBytes(a, b), lowerBytes(c, d))
+    addEight(y + 32, q01, q23, upperBytes(a, b), upperBytes(c, d))
     y += 64
     w0 += 16
     w1 += 16
@@ -203,6 +187,16 @@ function addFour(y: usize, column: i32, width: i32): void {
     sum += product(w3++, 3)
     store<i32>(y, sum)
   }
+}
+
+/** Adds eight columns of two pairs of rows. */
+function addEight(y: usize, q01: v128, q23: v128, rows01: v128, rows23: v128): void {
+  let sum0 = multiplyPairs(v128.load(y), q01, i16x8.extend_low_i8x16_s(rows01))
+  let sum1 = multiplyPairs(v128.load(y, 16), q01, i16x8.extend_high_i8x16_s(rows01))
+  sum0 = multiplyPairs(sum0, q23, i16x8.extend_low_i8x16_s(rows23))
+  sum1 = multiplyPairs(sum1, q23, i16x8.extend_high_i8x16_s(rows23))
+  v128.store(y, sum1, 16)
+  v128.store(y, sum0)
 }
 
 /** What a place's factor makes of a weight. */

@@ -1,10 +1,10 @@
 /**
  * linear for several tokens: striped dots of several tokens by two rows at once, in registers.
  *
- * A striped dot is sixteen lanes that add independently, so it can be computed one accumulator (a group of four lanes)
- * at a time. Both operands are packed so that a group's numbers lie in the order the inner loop needs them; a tile of
- * accumulators, one per pair, then walks a group's panels together. At the end each pair's four accumulators are combined
- * as a single dot would combine them: the bits are those of `dot`.
+ * A striped dot is sixteen lanes that add independently, so it can be computed one vector of lanes (a group: a quarter of
+ * them, or half in the wide build) at a time. Both operands are packed so that a group's numbers lie in the order the inner
+ * loop needs them (tile.ts). At the end the lanes of each dot are combined as a single dot would combine them: the bits are
+ * those of `dot`.
  *
  * A tile's tokens stay in a first-level cache while they meet a block of rows, which stays in a second-level cache while
  * it meets all tokens. At the edges the last tile is moved back to overlap its neighbour, and computes those numbers
@@ -13,14 +13,9 @@
 import { bytes, combineFour, madd, STRIPE, wholeStripes } from './float32'
 import { accumulators, packedLeft, packedRight, rowBiases, rowTails } from './scratch'
 import { inUnits, one, quad0, quad1, quad2, quad3, storedRow } from './storage'
+import { heightOf, LINE, multiplyTile, SHORT, Short, Tall, VECTOR } from './tile'
 import { rowAt, unitAt } from './units'
 
-/**
- * Tokens of a tile, by two rows: ten accumulators, three operands and a product fit the 15 registers engines have on x86.
- * Where products are fused, eight do as much arithmetic, and engines unroll the shorter loop further.
- */
-const TALL: i32 = FUSES ? 4 : 5
-const SHORT: i32 = 4
 /** Rows are packed in pairs, and finished four at a time. */
 const PAIR: i32 = 2
 const QUAD: i32 = 4
@@ -36,8 +31,16 @@ const MOST_ROWS: i32 = 48
 /** Four rows of this length are a block. */
 const LONGEST_ROW: i32 = 16384
 
-/** Bytes of the accumulators of one group: [pair of rows 24][token TALL][row 2] f32x4. */
-const GROUP_BYTES: usize = (<usize>(MOST_ROWS * TALL)) << 4
+/** Tokens of a tile, at most. */
+const TALL: i32 = 5
+/** Groups of lanes. */
+const GROUPS: usize = STRIPE / VECTOR
+/** Bytes of the accumulators of one group: [pair of rows 24][token TALL][row 2] vectors. */
+const GROUP_BYTES: usize = <usize>((MOST_ROWS / PAIR) * TALL) * LINE
+/** Where the quads of a dot stand, from the first on. */
+const QUAD1: usize = WIDE ? 16 : GROUP_BYTES
+const QUAD2: usize = WIDE ? GROUP_BYTES : GROUP_BYTES * 2
+const QUAD3: usize = QUAD2 + QUAD1
 /** Bytes of what four rows have past their last whole stripe, [15, 4]. */
 const TAIL_BYTES: usize = 240
 
@@ -67,7 +70,7 @@ export function linearTiled<W>(
       packBlock<W>(weight, bias, rows, r, rLast, I, count)
       let left = packedLeft()
       for (let t = first, height = 0; t < last; t += height) {
-        height = heightOf(last - t)
+        height = heightOf<f32, v128>(last - t)
         const t0 = min<i32>(t, T - height)
         multiply(left, height, rLast - r, I)
         for (let k = 0; k < height; k++)
@@ -78,46 +81,44 @@ export function linearTiled<W>(
   }
 }
 
-/** The tokens of the next tile where `left` are left: short ones first, until tall ones fit. */
-function heightOf(left: i32): i32 {
-  return left % TALL ? SHORT : TALL
-}
-
-/** x as [tile][group 4][step][token] f32x4. */
+/** x as [tile][group][step][token] vectors. */
 function packTokens(x: usize, first: i32, last: i32, T: i32, I: i32): void {
   const whole = wholeStripes(I)
   let tile = packedLeft()
   for (let t = first, height = 0; t < last; t += height) {
-    height = heightOf(last - t)
+    height = heightOf<f32, v128>(last - t)
     const t0 = min<i32>(t, T - height)
+    const step = VECTOR * <usize>height
     for (let k = 0; k < height; k++)
-      spread(tile + ((<usize>k) << 4), (whole >> 2) * height, rowAt(x, t0 + k, I), whole, height << 4)
+      packToken(tile + VECTOR * <usize>k, step, (whole / GROUPS) * height, rowAt(x, t0 + k, I), I)
     tile += whole * height
   }
 }
 
-/** Spreads the stripes of one token: group g of step s goes to g * group + s * width. */
-function spread(to: usize, group: usize, x: usize, whole: usize, width: usize): void {
-  const end = x + whole
+/** The whole stripes of a token: a vector each `step` bytes, the groups `group` bytes apart. */
+function packToken(to: usize, step: usize, group: usize, x: usize, I: i32): void {
   let to1 = to + group
-  let to2 = to1 + group
+  let to2 = WIDE ? to1 : to1 + group
   let to3 = to2 + group
-  while (x < end) {
-    v128.store(to, v128.load(x))
-    v128.store(to1, v128.load(x, 16))
-    v128.store(to2, v128.load(x, 32))
-    v128.store(to3, v128.load(x, 48))
-    to += width
-    to1 += width
-    to2 += width
-    to3 += width
-    x += STRIPE
+  for (const end = x + wholeStripes(I); x < end; x += STRIPE) {
+    storeTwo(to, to1, v128.load(x), v128.load(x, 16))
+    storeTwo(to2, to3, v128.load(x, 32), v128.load(x, 48))
+    to += step
+    to1 += step
+    to2 += step
+    to3 += step
   }
 }
 
-/** Rows r.. of the weights as [group 4][pair][step][row 2] f32x4, their biases, and their numbers past the last stripe. */
+/** Two neighbouring quads of a stripe: one vector of the wide build, else vectors of two groups. */
+function storeTwo(to: usize, other: usize, a: v128, b: v128): void {
+  v128.store(WIDE ? to : other, b, WIDE ? 16 : 0)
+  v128.store(to, a)
+}
+
+/** Rows r.. of the weights as [group][pair][step][row 2] vectors, their biases, and their numbers past the last stripe. */
 function packBlock<W>(weight: usize, bias: usize, rows: usize, r: i32, rLast: i32, I: i32, count: i32): void {
-  const panel = (wholeStripes(I) >> 2) * PAIR
+  const panel = (wholeStripes(I) / GROUPS) * PAIR
   const group = panel * <usize>pairsOf(rLast - r)
   let to = packedRight()
   for (let q = 0; r + q < rLast; q += QUAD) {
@@ -140,27 +141,23 @@ function pairsOf(count: i32): i32 {
   return ((count + QUAD - 1) / QUAD) * 2
 }
 
-/** Two rows of the weights as [group 4][step][row 2] f32x4, the groups `group` bytes apart. */
+/** Two rows of the weights as [group][step][row 2] vectors, the groups `group` bytes apart. */
 function packRows<W>(to: usize, group: usize, weight: usize, rows: usize, r0: i32, I: i32): void {
   let row0 = storedRow<W>(weight, unitAt(rows, r0), I)
   let row1 = storedRow<W>(weight, unitAt(rows, r0 + 1), I)
   let to1 = to + group
-  let to2 = to1 + group
+  let to2 = WIDE ? to1 : to1 + group
   let to3 = to2 + group
-  const end = to + (wholeStripes(I) >> 2) * PAIR
+  const end = to + (wholeStripes(I) / GROUPS) * PAIR
   while (to < end) {
-    v128.store(to, inUnits<W>(quad0<W>(row0)))
-    v128.store(to, inUnits<W>(quad0<W>(row1)), 16)
-    v128.store(to1, inUnits<W>(quad1<W>(row0)))
-    v128.store(to1, inUnits<W>(quad1<W>(row1)), 16)
-    v128.store(to2, inUnits<W>(quad2<W>(row0)))
-    v128.store(to2, inUnits<W>(quad2<W>(row1)), 16)
-    v128.store(to3, inUnits<W>(quad3<W>(row0)))
-    v128.store(to3, inUnits<W>(quad3<W>(row1)), 16)
-    to += PAIR << 4
-    to1 += PAIR << 4
-    to2 += PAIR << 4
-    to3 += PAIR << 4
+    storeTwo(to, to1, inUnits<W>(quad0<W>(row0)), inUnits<W>(quad1<W>(row0)))
+    storeTwo(to + VECTOR, to1 + VECTOR, inUnits<W>(quad0<W>(row1)), inUnits<W>(quad1<W>(row1)))
+    storeTwo(to2, to3, inUnits<W>(quad2<W>(row0)), inUnits<W>(quad3<W>(row0)))
+    storeTwo(to2 + VECTOR, to3 + VECTOR, inUnits<W>(quad2<W>(row1)), inUnits<W>(quad3<W>(row1)))
+    to += LINE
+    to1 += LINE
+    to2 += LINE
+    to3 += LINE
     row0 += 16 * sizeof<W>()
     row1 += 16 * sizeof<W>()
   }
@@ -168,124 +165,39 @@ function packRows<W>(to: usize, group: usize, weight: usize, rows: usize, r0: i3
 
 /** A packed tile of tokens by the packed block of rows, group by group. */
 function multiply(left: usize, height: i32, count: i32, I: i32): void {
-  const panel = wholeStripes(I) >> 2
+  const panel = wholeStripes(I) / GROUPS
   const pairs = pairsOf(count)
   let right = packedRight()
-  for (let group: usize = 0; group < 4; group++) {
+  for (let group: usize = 0; group < GROUPS; group++) {
     let to = accumulators() + group * GROUP_BYTES
     for (let pair = 0; pair < pairs; pair++) {
-      if (TALL == SHORT || height == SHORT) walkShort(to, right, left, panel * PAIR)
-      else walkTall(to, right, left, panel * PAIR)
+      if (height == SHORT) multiplyTile<f32, v128, Short>(left, right, panel * PAIR, to)
+      else multiplyTile<f32, v128, Tall>(left, right, panel * PAIR, to)
       right += panel * PAIR
-      to += (TALL * PAIR) << 4
+      to += LINE * TALL
     }
     left += panel * height
   }
 }
 
-/** One group of the dots of four tokens by two rows; `size` is the bytes of the pair's panel. */
-function walkShort(to: usize, right: usize, left: usize, size: usize): void {
-  let a00 = f32x4.splat(0)
-  let a01 = f32x4.splat(0)
-  let a10 = f32x4.splat(0)
-  let a11 = f32x4.splat(0)
-  let a20 = f32x4.splat(0)
-  let a21 = f32x4.splat(0)
-  let a30 = f32x4.splat(0)
-  let a31 = f32x4.splat(0)
-  const end = right + size
-  while (right < end) {
-    const w0 = v128.load(right)
-    const w1 = v128.load(right, 16)
-    let x = v128.load(left)
-    a00 = madd(a00, x, w0)
-    a01 = madd(a01, x, w1)
-    x = v128.load(left, 16)
-    a10 = madd(a10, x, w0)
-    a11 = madd(a11, x, w1)
-    x = v128.load(left, 32)
-    a20 = madd(a20, x, w0)
-    a21 = madd(a21, x, w1)
-    x = v128.load(left, 48)
-    a30 = madd(a30, x, w0)
-    a31 = madd(a31, x, w1)
-    right += 32
-    left += SHORT << 4
-  }
-  v128.store(to, a00)
-  v128.store(to, a01, 16)
-  v128.store(to, a10, 32)
-  v128.store(to, a11, 48)
-  v128.store(to, a20, 64)
-  v128.store(to, a21, 80)
-  v128.store(to, a30, 96)
-  v128.store(to, a31, 112)
-}
-
-/** One group of the dots of TALL tokens by two rows; `size` is the bytes of the pair's panel. */
-function walkTall(to: usize, right: usize, left: usize, size: usize): void {
-  let a00 = f32x4.splat(0)
-  let a01 = f32x4.splat(0)
-  let a10 = f32x4.splat(0)
-  let a11 = f32x4.splat(0)
-  let a20 = f32x4.splat(0)
-  let a21 = f32x4.splat(0)
-  let a30 = f32x4.splat(0)
-  let a31 = f32x4.splat(0)
-  let a40 = f32x4.splat(0)
-  let a41 = f32x4.splat(0)
-  const end = right + size
-  while (right < end) {
-    const w0 = v128.load(right)
-    const w1 = v128.load(right, 16)
-    let x = v128.load(left)
-    a00 = madd(a00, x, w0)
-    a01 = madd(a01, x, w1)
-    x = v128.load(left, 16)
-    a10 = madd(a10, x, w0)
-    a11 = madd(a11, x, w1)
-    x = v128.load(left, 32)
-    a20 = madd(a20, x, w0)
-    a21 = madd(a21, x, w1)
-    x = v128.load(left, 48)
-    a30 = madd(a30, x, w0)
-    a31 = madd(a31, x, w1)
-    x = v128.load(left, 64)
-    a40 = madd(a40, x, w0)
-    a41 = madd(a41, x, w1)
-    right += 32
-    left += TALL << 4
-  }
-  v128.store(to, a00)
-  v128.store(to, a01, 16)
-  v128.store(to, a10, 32)
-  v128.store(to, a11, 48)
-  v128.store(to, a20, 64)
-  v128.store(to, a21, 80)
-  v128.store(to, a30, 96)
-  v128.store(to, a31, 112)
-  v128.store(to, a40, 128)
-  v128.store(to, a41, 144)
-}
-
-/** The four accumulators of one pair, added pairwise. */
+/** The four quads of a dot, added pairwise. */
 function quad(at: usize): v128 {
   return f32x4.add(
-    f32x4.add(v128.load(at), v128.load(at, GROUP_BYTES)),
-    f32x4.add(v128.load(at, GROUP_BYTES * 2), v128.load(at, GROUP_BYTES * 3)),
+    f32x4.add(v128.load(at), v128.load(at, QUAD1)),
+    f32x4.add(v128.load(at, QUAD2), v128.load(at, QUAD3)),
   )
 }
 
 /** Combines, adds the tails and the biases of token k of the tile, and writes its rows. */
 function finish(y: usize, x: usize, rows: usize, k: i32, r: i32, rLast: i32, I: i32, count: i32): void {
-  let at = accumulators() + ((<usize>k) << 5)
+  let at = accumulators() + LINE * <usize>k
   for (let q = 0; r + q < rLast; q += QUAD) {
     const r0 = min<i32>(r + q, count - QUAD)
     const a = quad(at)
-    const b = quad(at + 16)
-    at += (TALL * PAIR) << 4
-    let totals = combineFour(a, b, quad(at), quad(at + 16))
-    at += (TALL * PAIR) << 4
+    const b = quad(at + VECTOR)
+    at += LINE * TALL
+    let totals = combineFour(a, b, quad(at), quad(at + VECTOR))
+    at += LINE * TALL
     let tail = rowTails() + TAIL_BYTES * <usize>(q / QUAD)
     for (let i = I & ~15; i < I; i++) {
       totals = madd(totals, v128.load32_splat(x + bytes(i)), v128.load(tail))
@@ -298,7 +210,7 @@ function finish(y: usize, x: usize, rows: usize, k: i32, r: i32, rLast: i32, I: 
 }
 
 /** Writes four numbers to the places of a list. */
-function scatter(y: usize, four: v128, list: usize): void {
+export function scatter(y: usize, four: v128, list: usize): void {
   v128.store_lane<f32>(y + bytes(load<i32>(list)), four, 0)
   v128.store_lane<f32>(y + bytes(load<i32>(list, 4)), four, 1)
   v128.store_lane<f32>(y + bytes(load<i32>(list, 8)), four, 2)

@@ -2,7 +2,7 @@
  * C[m, n] += sum over k of A[m, k] * B[k, n], sequential in k, starting from what C holds: the matrix product behind
  * linear_input_major (m tokens, k inputs) and linear_backward_weight (m rows, k tokens).
  *
- * Tiles of sums, eight columns wide, stay in registers while k runs. Both operands are first packed into panels that the
+ * Tiles of sums (tile.ts) stay in registers while k runs. Both operands are first packed into panels that the
  * inner loop reads straight through: a panel of A stays in a first-level cache while it meets every panel of a block of
  * B, which stays in a second-level cache while it meets every panel of A. Between blocks of k the sums rest in C:
  * rounding is the same, since they are float32 in registers too. Edge tiles run at full size on a scratch tile; what lies
@@ -11,17 +11,15 @@
  * B may be stored as any W. int8 is multiplied in integers, two terms at a time: C is i32, and A has rows of int16, in
  * pairs (the last one with 0 if there is an odd number of terms), which stand in a row of their own: only B has a list.
  */
-import { bytes, madd } from './float32'
+import { bytes } from './float32'
 import { edgeTile, packedLeft, packedRight } from './scratch'
-import { inUnits, isPaired, one, quad0, quad1, storedRow } from './storage'
-import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
+import { lowerBytes, upperBytes } from './int16_pairs'
+import { inUnits, isPaired, one, quad0, quad1, quad2, quad3, storedRow } from './storage'
+import { heightOf, LINE, multiplyTile, SHORT, Short, Tall, TALLEST } from './tile'
 import { rowAt, unitAt } from './units'
 
-/** Rows of a short tile, and of a tall one of fused products. */
-const SHORT: i32 = 4
-const TALLEST: i32 = 6
 /** Columns of a tile. */
-const WIDTH: i32 = 8
+const WIDTH: i32 = <i32>(LINE / 4)
 
 /** At most this many terms at a time: a panel of A is 12 KiB then. */
 const DEEPEST: i32 = 512
@@ -77,20 +75,6 @@ function evenly(count: i32, most: i32): i32 {
   return max<i32>((count + blocks - 1) / blocks, 1)
 }
 
-/**
- * Rows of a tall tile: its sums, two columns and a factor fit the 15 registers engines have on x86, and a product unless
- * it is fused.
- */
-function tall<W>(): i32 {
-  return FUSES && !isPaired<W>() ? TALLEST : 5
-}
-
-/** The rows of the next tile where `left` are left: short ones first, until tall ones fit. */
-function heightOf<W>(left: i32): i32 {
-  const even = tall<W>() == TALLEST ? left & 1 : 0
-  return (left + even) % tall<W>() ? SHORT : tall<W>()
-}
-
 /** Packs rows m.. of A as [tile][k][row]; rows past the end repeat the last one and are dropped later. */
 function packA<W>(
   a: usize,
@@ -106,7 +90,7 @@ function packA<W>(
   let to = packedLeft()
   const last = mSize - 1
   for (let tile = 0, height = 0; tile < mSize; tile += height) {
-    height = heightOf<W>(mSize - tile)
+    height = heightOf<W, f32>(mSize - tile)
     const a0 = rowAt(a, unitAt(mList, m + tile), aM)
     const a1 = rowAt(a, unitAt(mList, m + min<i32>(tile + 1, last)), aM)
     const a2 = rowAt(a, unitAt(mList, m + min<i32>(tile + 2, last)), aM)
@@ -147,14 +131,10 @@ function packB<W>(b: usize, bWidth: i32, kList: usize, n: i32, k: i32, nSize: i3
     let row3 = storedRow<W>(b, unitAt(kList, k + j + 3), bWidth)
     const end = row0 + storedRow<W>(0, whole, 1)
     for (let to = packedRight() + bytes(j * WIDTH); row0 < end; to += panel) {
-      v128.store(to, inUnits<W>(quad0<W>(row0)))
-      v128.store(to, inUnits<W>(quad1<W>(row0)), 16)
-      v128.store(to, inUnits<W>(quad0<W>(row1)), 32)
-      v128.store(to, inUnits<W>(quad1<W>(row1)), 48)
-      v128.store(to, inUnits<W>(quad0<W>(row2)), 64)
-      v128.store(to, inUnits<W>(quad1<W>(row2)), 80)
-      v128.store(to, inUnits<W>(quad0<W>(row3)), 96)
-      v128.store(to, inUnits<W>(quad1<W>(row3)), 112)
+      copyLine<W>(to, row0)
+      copyLine<W>(to + LINE, row1)
+      copyLine<W>(to + LINE * 2, row2)
+      copyLine<W>(to + LINE * 3, row3)
       row0 += WIDTH * sizeof<W>()
       row1 += WIDTH * sizeof<W>()
       row2 += WIDTH * sizeof<W>()
@@ -172,7 +152,17 @@ function packB<W>(b: usize, bWidth: i32, kList: usize, n: i32, k: i32, nSize: i3
   }
 }
 
-/** Packs columns n.. of pairs of rows of B, int8, as [tile][k][8][pair]. A row that has no other is paired with itself. */
+/** A line of columns of a row. */
+function copyLine<W>(to: usize, row: usize): void {
+  v128.store(to, inUnits<W>(quad0<W>(row)))
+  v128.store(to, inUnits<W>(quad1<W>(row)), 16)
+  if (WIDE) {
+    v128.store(to, inUnits<W>(quad2<W>(row)), 32)
+    v128.store(to, inUnits<W>(quad3<W>(row)), 48)
+  }
+}
+
+/** Packs columns n.. of pairs of rows of B, int8, as [tile][k][WIDTH][pair]. A row that has no other is paired with itself. */
 function packPairs(
   b: usize,
   bWidth: i32,
@@ -188,15 +178,17 @@ function packPairs(
     const first = (k + j) << 1
     let from0 = storedRow<i8>(b, unitAt(kList, first), bWidth) + <usize>n
     let from1 = storedRow<i8>(b, unitAt(kList, min<i32>(first + 1, K - 1)), bWidth) + <usize>n
-    let to = packedRight() + ((<usize>j) << 5)
+    let to = packedRight() + LINE * <usize>j
     let left = nSize
     for (; left >= WIDTH; left -= WIDTH) {
-      const row0 = v128.load8x8_s(from0)
-      const row1 = v128.load8x8_s(from1)
-      v128.store(to, lowerPairs(row0, row1))
-      v128.store(to, upperPairs(row0, row1), 16)
-      from0 += 8
-      from1 += 8
+      if (WIDE) {
+        const row0 = v128.load(from0)
+        const row1 = v128.load(from1)
+        storePairs(to, lowerBytes(row0, row1))
+        storePairs(to + 32, upperBytes(row0, row1))
+      } else storePairs(to, lowerBytes(v128.load64_zero(from0), v128.load64_zero(from1)))
+      from0 += WIDTH
+      from1 += WIDTH
       to += panel
     }
     for (; left > 0; left--) {
@@ -205,6 +197,13 @@ function packPairs(
       to += 4
     }
   }
+}
+
+/** Eight pairs of bytes as int16. */
+export function storePairs(to: usize, pairs: v128): void {
+  const lower = i16x8.extend_low_i8x16_s(pairs)
+  v128.store(to, i16x8.extend_high_i8x16_s(pairs), 16)
+  v128.store(to, lower)
 }
 
 /** All tiles of the packed block of A by the packed block of B. */
@@ -219,9 +218,10 @@ function multiplyBlock<W>(
   kSize: i32,
 ): void {
   const last = mSize - 1
+  const size = LINE * <usize>kSize
   let left = packedLeft()
   for (let tile = 0, height = 0; tile < mSize; tile += height) {
-    height = heightOf<W>(mSize - tile)
+    height = heightOf<W, f32>(mSize - tile)
     const rows = min<i32>(height, mSize - tile)
     let row0 = rowAt(c, unitAt(mList, m + tile), cWidth) + bytes(n)
     let row1 = rowAt(c, unitAt(mList, m + min<i32>(tile + 1, last)), cWidth) + bytes(n)
@@ -233,8 +233,8 @@ function multiplyBlock<W>(
     for (let column = 0; column < nSize; column += WIDTH) {
       const columns = min<i32>(WIDTH, nSize - column)
       if (columns == WIDTH && rows == height) {
-        if (height > SHORT) multiplyTall<W>(left, right, kSize, row0, row1, row2, row3, row4, row5)
-        else multiplyShort<W>(left, right, kSize, row0, row1, row2, row3)
+        if (height > SHORT) multiplyTile<W, f32, Tall>(left, right, size, row0, row1, row2, row3, row4, row5)
+        else multiplyTile<W, f32, Short>(left, right, size, row0, row1, row2, row3)
       } else {
         const at = bytes(n + column)
         for (let i = 0; i < rows; i++)
@@ -243,7 +243,7 @@ function multiplyBlock<W>(
             rowAt(c, unitAt(mList, m + tile + i), cWidth) + at,
             bytes(columns),
           )
-        multiplyEdge<W>(left, right, kSize, height)
+        multiplyEdge<W>(left, right, size, height)
         for (let i = 0; i < rows; i++)
           memory.copy(
             rowAt(c, unitAt(mList, m + tile + i), cWidth) + at,
@@ -251,12 +251,12 @@ function multiplyBlock<W>(
             bytes(columns),
           )
       }
-      row0 += 32
-      row1 += 32
-      row2 += 32
-      row3 += 32
-      row4 += 32
-      row5 += 32
+      row0 += LINE
+      row1 += LINE
+      row2 += LINE
+      row3 += LINE
+      row4 += LINE
+      row5 += LINE
       right += panelOf(kSize)
     }
     left += bytes(kSize * height)
@@ -264,128 +264,20 @@ function multiplyBlock<W>(
 }
 
 /** A tile of the given height on the scratch tile. */
-function multiplyEdge<W>(a: usize, b: usize, kSize: i32, height: i32): void {
-  const tile = edgeTile()
+function multiplyEdge<W>(left: usize, right: usize, size: usize, height: i32): void {
+  const to = edgeTile()
+  const to3 = to + LINE * 3
   if (height > SHORT)
-    multiplyTall<W>(a, b, kSize, tile, tile + 32, tile + 64, tile + 96, tile + 128, tile + 160)
-  else multiplyShort<W>(a, b, kSize, tile, tile + 32, tile + 64, tile + 96)
-}
-
-/** sums + factor * b; of int8, in integers. */
-function accumulate<W>(sums: v128, factor: v128, b: v128): v128 {
-  return isPaired<W>() ? multiplyPairs(sums, factor, b) : madd(sums, factor, b)
-}
-
-/** Four rows of C by eight columns, over one block of k. */
-function multiplyShort<W>(
-  a: usize,
-  b: usize,
-  kSize: i32,
-  row0: usize,
-  row1: usize,
-  row2: usize,
-  row3: usize,
-): void {
-  let c00 = v128.load(row0)
-  let c01 = v128.load(row0, 16)
-  let c10 = v128.load(row1)
-  let c11 = v128.load(row1, 16)
-  let c20 = v128.load(row2)
-  let c21 = v128.load(row2, 16)
-  let c30 = v128.load(row3)
-  let c31 = v128.load(row3, 16)
-  const end = a + bytes(kSize * SHORT)
-  while (a < end) {
-    const b0 = v128.load(b)
-    const b1 = v128.load(b, 16)
-    let factor = v128.load32_splat(a)
-    c00 = accumulate<W>(c00, factor, b0)
-    c01 = accumulate<W>(c01, factor, b1)
-    factor = v128.load32_splat(a, 4)
-    c10 = accumulate<W>(c10, factor, b0)
-    c11 = accumulate<W>(c11, factor, b1)
-    factor = v128.load32_splat(a, 8)
-    c20 = accumulate<W>(c20, factor, b0)
-    c21 = accumulate<W>(c21, factor, b1)
-    factor = v128.load32_splat(a, 12)
-    c30 = accumulate<W>(c30, factor, b0)
-    c31 = accumulate<W>(c31, factor, b1)
-    a += bytes(SHORT)
-    b += 32
-  }
-  v128.store(row0, c00)
-  v128.store(row0, c01, 16)
-  v128.store(row1, c10)
-  v128.store(row1, c11, 16)
-  v128.store(row2, c20)
-  v128.store(row2, c21, 16)
-  v128.store(row3, c30)
-  v128.store(row3, c31, 16)
-}
-
-/** Five or six rows of C by eight columns, over one block of k. */
-function multiplyTall<W>(
-  a: usize,
-  b: usize,
-  kSize: i32,
-  row0: usize,
-  row1: usize,
-  row2: usize,
-  row3: usize,
-  row4: usize,
-  row5: usize,
-): void {
-  let c00 = v128.load(row0)
-  let c01 = v128.load(row0, 16)
-  let c10 = v128.load(row1)
-  let c11 = v128.load(row1, 16)
-  let c20 = v128.load(row2)
-  let c21 = v128.load(row2, 16)
-  let c30 = v128.load(row3)
-  let c31 = v128.load(row3, 16)
-  let c40 = v128.load(row4)
-  let c41 = v128.load(row4, 16)
-  let c50 = tall<W>() == TALLEST ? v128.load(row5) : c40
-  let c51 = tall<W>() == TALLEST ? v128.load(row5, 16) : c41
-  const end = a + bytes(kSize * tall<W>())
-  while (a < end) {
-    const b0 = v128.load(b)
-    const b1 = v128.load(b, 16)
-    let factor = v128.load32_splat(a)
-    c00 = accumulate<W>(c00, factor, b0)
-    c01 = accumulate<W>(c01, factor, b1)
-    factor = v128.load32_splat(a, 4)
-    c10 = accumulate<W>(c10, factor, b0)
-    c11 = accumulate<W>(c11, factor, b1)
-    factor = v128.load32_splat(a, 8)
-    c20 = accumulate<W>(c20, factor, b0)
-    c21 = accumulate<W>(c21, factor, b1)
-    factor = v128.load32_splat(a, 12)
-    c30 = accumulate<W>(c30, factor, b0)
-    c31 = accumulate<W>(c31, factor, b1)
-    factor = v128.load32_splat(a, 16)
-    c40 = accumulate<W>(c40, factor, b0)
-    c41 = accumulate<W>(c41, factor, b1)
-    if (tall<W>() == TALLEST) {
-      factor = v128.load32_splat(a, 20)
-      c50 = accumulate<W>(c50, factor, b0)
-      c51 = accumulate<W>(c51, factor, b1)
-    }
-    a += bytes(tall<W>())
-    b += 32
-  }
-  v128.store(row0, c00)
-  v128.store(row0, c01, 16)
-  v128.store(row1, c10)
-  v128.store(row1, c11, 16)
-  v128.store(row2, c20)
-  v128.store(row2, c21, 16)
-  v128.store(row3, c30)
-  v128.store(row3, c31, 16)
-  v128.store(row4, c40)
-  v128.store(row4, c41, 16)
-  if (tall<W>() == TALLEST) {
-    v128.store(row5, c50)
-    v128.store(row5, c51, 16)
-  }
+    multiplyTile<W, f32, Tall>(
+      left,
+      right,
+      size,
+      to,
+      to + LINE,
+      to + LINE * 2,
+      to3,
+      to3 + LINE,
+      to3 + LINE * 2,
+    )
+  else multiplyTile<W, f32, Short>(left, right, size, to, to + LINE, to + LINE * 2, to3)
 }

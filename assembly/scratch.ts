@@ -25,7 +25,7 @@ const PACKED_RIGHT: usize = PACKED_LEFT + 524288 * 4
 const ROW_TAILS: usize = PACKED_RIGHT + (65536 + 128 * 16) * 4
 const ROW_BIASES: usize = ROW_TAILS + 12 * 15 * 16
 const EDGE_TILE: usize = ROW_BIASES + 12 * 16
-const WEIGHTS: usize = EDGE_TILE + 6 * 8 * 4
+const WEIGHTS: usize = EDGE_TILE + 6 * 16 * 4
 const ATTENTION_ROWS: usize = WEIGHTS + MOST_WEIGHTS * 4
 const SCORE_GRADIENTS: usize = ATTENTION_ROWS + MOST_ROWS * 4
 const HEADS: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
@@ -43,14 +43,15 @@ const INTEGER_SUMS: usize = TOKEN_STEPS + 64 * 4
 const NIBBLES: usize = INTEGER_SUMS + 32
 const SHORT_BLOCK: usize = NIBBLES + 16
 const TILE_SUMS: usize = SHORT_BLOCK + 32 * 4
-const OPENED_ROWS: usize = TILE_SUMS + 16 + 64 * 64 * 4
+const OPENED_ROWS: usize = TILE_SUMS + 16 + 72 * 64 * 4
 const EDGE_COLUMNS: usize = OPENED_ROWS + 8 * 128
 const GATHERED_ROWS: usize = EDGE_COLUMNS + 64 * 4
+const STRIPES: usize = GATHERED_ROWS + 2 * 2048 * 80
 
 /** Bytes of the range, a multiple of 64. */
-export const scratch_size: usize = (GATHERED_ROWS + 2 * 2048 * 80 + 63) & ~63
+export const scratch_size: usize = (STRIPES + 3 * 64 + 63) & ~63
 
-/** linear_tile: accumulators of a tile of tokens by a block of rows, [group 4][pair 24][token 5][row 2] f32x4. */
+/** linear_tile: accumulators of a tile of tokens by a block of rows, [group][pair 24][token 5][row 2] vectors. */
 export function accumulators(): usize {
   return start + ACCUMULATORS
 }
@@ -75,7 +76,7 @@ export function rowBiases(): usize {
   return start + ROW_BIASES
 }
 
-/** outer_product: a tile that crosses the edge, [6, 8]. */
+/** outer_product: a tile that crosses the edge, [6, 16] at most. */
 export function edgeTile(): usize {
   return start + EDGE_TILE
 }
@@ -160,7 +161,7 @@ export function shortBlock(): usize {
   return start + SHORT_BLOCK
 }
 
-/** The int4 ops: four numbers on their way, then sums of a tile of 64 tokens by 64 outputs, [4 + 64 * 64]. */
+/** The int4 ops: four numbers on their way, then sums of a tile of up to 72 rows by 64 outputs, [4 + 72 * 64]. */
 export function tileSums(): usize {
   return start + TILE_SUMS
 }
@@ -178,4 +179,9 @@ export function openedRows(): usize {
 /** linear_input_major_i4: a tile at the edge, [64]. */
 export function edgeColumns(): usize {
   return start + EDGE_COLUMNS
+}
+
+/** float32: the sums of three dots, [3, 16]. */
+export function stripes(): usize {
+  return start + STRIPES
 }

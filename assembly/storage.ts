@@ -35,7 +35,15 @@ function isF16<W>(): bool {
 
 /** Whether W is int8, which is multiplied in pairs (int16_pairs.ts). */
 export function isPaired<W>(): bool {
-  return sizeof<W>() == 1
+  return sizeof<W>() == 1 && isSigned<W>()
+}
+
+/** An opened int4 number (int4.ts). One of the compiler's own types has to stand for it. */
+export type opened = u8
+
+/** Whether W is opened int4, which is multiplied by bytes (int4.ts). */
+export function isOpened<W>(): bool {
+  return sizeof<W>() == 1 && !isSigned<W>()
 }
 
 /** The address of row `row` of a matrix of stored numbers. */
@@ -64,28 +72,28 @@ export function one<W>(at: usize): f32 {
 export function quad0<W>(at: usize): v128 {
   if (isFloat<W>()) return v128.load(at)
   if (isF16<W>()) return placed(v128.load16x4_s(at))
-  return lower(v128.load(at))
+  return WIDE ? i32x4.shl(v128.load16x4_u(at), 16) : lower(v128.load(at))
 }
 
 /** Numbers 4 to 7, in units. */
 export function quad1<W>(at: usize): v128 {
   if (isFloat<W>()) return v128.load(at, 16)
   if (isF16<W>()) return placed(v128.load16x4_s(at, 8))
-  return upper(v128.load(at))
+  return WIDE ? i32x4.shl(v128.load16x4_u(at, 8), 16) : upper(v128.load(at))
 }
 
 /** Numbers 8 to 11, in units. */
 export function quad2<W>(at: usize): v128 {
   if (isFloat<W>()) return v128.load(at, 32)
   if (isF16<W>()) return placed(v128.load16x4_s(at, 16))
-  return lower(v128.load(at, 16))
+  return WIDE ? i32x4.shl(v128.load16x4_u(at, 16), 16) : lower(v128.load(at, 16))
 }
 
 /** Numbers 12 to 15, in units. */
 export function quad3<W>(at: usize): v128 {
   if (isFloat<W>()) return v128.load(at, 48)
   if (isF16<W>()) return placed(v128.load16x4_s(at, 24))
-  return upper(v128.load(at, 16))
+  return WIDE ? i32x4.shl(v128.load16x4_u(at, 24), 16) : upper(v128.load(at, 16))
 }
 
 /** What is in units as numbers, or numbers in units: times the unit. */

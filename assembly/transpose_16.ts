@@ -26,7 +26,7 @@ export function transpose_f16(
   transpose16(y, x, O, I)
 }
 
-function transpose16(y: usize, x: usize, O: i32, I: i32): void {
+export function transpose16(y: usize, x: usize, O: i32, I: i32): void {
   const wholeO = O & ~7
   const wholeI = I & ~7
   for (let band = 0; band < wholeO; band += BAND) {

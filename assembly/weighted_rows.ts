@@ -7,7 +7,7 @@
  * exception: their streams share pages, and one row after the other is faster (bench/README.md).
  */
 import { addScaled } from './elementwise'
-import { bytes, madd, madd1, STRIPE, wholeStripes } from './float32'
+import { bytes, madd, madd1, storeStripe, STRIPE, wholeStripes } from './float32'
 import { rowAddresses, rowFactors } from './scratch'
 import { fitsUnits, inUnits, one, quad0, quad1, quad2, quad3, storedRow } from './storage'
 import { rowAt, unitAt } from './units'
@@ -115,10 +115,7 @@ function addGroup<W>(y: usize, at: usize, width: i32, size: i32): void {
       sum2 = madd(sum2, factor, quad2<W>(row))
       sum3 = madd(sum3, factor, quad3<W>(row))
     }
-    v128.store(y + at, sum0)
-    v128.store(y + at, sum1, 16)
-    v128.store(y + at, sum2, 32)
-    v128.store(y + at, sum3, 48)
+    storeStripe(y + at, sum0, sum1, sum2, sum3)
   }
   for (; at < end; at += 4) {
     let sum = load<f32>(y + at)

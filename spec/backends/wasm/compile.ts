@@ -11,6 +11,7 @@ export const builds = {
   release: 'kernels.wasm',
   bytes: 'kernels_bytes.wasm',
   relaxed: 'kernels_relaxed.wasm',
+  wide: 'kernels_wide.wasm',
 } as const
 
 /** The name of a build. */

@@ -46,15 +46,15 @@ const mutants: Mutants = {
     law: (backend) => longRows(backend, runSeed()),
   },
   'the fifth token of a tall tile taken for the fourth': {
-    file: 'linear_tile.ts',
-    from: 'x = v128.load(left, 64)',
-    to: 'x = v128.load(left, 48)',
+    file: 'tile.ts',
+    from: 'v128.load(left, VECTOR * 4)',
+    to: 'v128.load(left, VECTOR * 3)',
     law: smallSizes('linear'),
   },
   'the fifth row of a tall tile taken for the fourth': {
-    file: 'outer_product.ts',
-    from: 'factor = v128.load32_splat(a, 16)',
-    to: 'factor = v128.load32_splat(a, 12)',
+    file: 'tile.ts',
+    from: 'v128.load32_splat(left, 16)',
+    to: 'v128.load32_splat(left, 12)',
     law: (backend) => pastEveryBlock(backend, 'linear_backward_weight', runSeed()),
   },
   'a second block of terms that packs the first again': {
@@ -266,7 +266,7 @@ const mutants: Mutants = {
     law: smallSizes('linear_i4'),
   },
   'chosen rows that begin a four taken for a four': {
-    file: 'linear_i4.ts',
+    file: 'int4_rows.ts',
     from: 'unitAt(rows, r + 3) == first + 3',
     to: 'unitAt(rows, r + 3) >= first + 3',
     law: smallSizes('linear_i4'),
@@ -278,7 +278,7 @@ const mutants: Mutants = {
     law: smallSizes('linear_i4'),
   },
   'the partner of an only input that is multiplied': {
-    file: 'linear_input_major_i4.ts',
+    file: 'int4_runs.ts',
     from: 'store<i8>(q + <usize>members, 0)',
     to: 'store<i8>(q + <usize>members, 1)',
     law: smallSizes('linear_input_major_i4'),
@@ -320,7 +320,7 @@ const mutants: Mutants = {
     law: common(inputMajorIsExact),
   },
   'blocks of int4 rows in the order of the list': {
-    file: 'linear_input_major_i4.ts',
+    file: 'int4_runs.ts',
     from: 'if (b < last) return -1',
     to: 'if (b < -1) return -1',
     law: smallSizes('linear_input_major_i4'),
