@@ -12,14 +12,18 @@ import type { BackendName } from './backend.ts'
 /** The names of the backends whose kernels are WebAssembly. */
 export type WasmName = 'wasm' | 'wasm-relaxed' | 'wasm-rust'
 
-/** The names of their modules: `wasm-bytes` is `wasm` with the relaxed instruction for products of bytes, and the same bits. */
-export type WasmModuleName = WasmName | 'wasm-bytes'
+/**
+ * The names of their modules: `wasm-bytes` is `wasm` with the relaxed instruction for products of bytes, and the same bits;
+ * `wasm-wide` is that with tiles for vectors of 32 bytes (wasm/wide.ts).
+ */
+export type WasmModuleName = WasmName | 'wasm-bytes' | 'wasm-wide'
 
 /** What reads each of them. That of CUDA has every set of its kernels: PTX, which the driver compiles for the device it finds. */
 export const kernelFiles: Readonly<Record<WasmModuleName | 'cuda', () => Promise<Uint8Array<ArrayBuffer>>>> =
   {
     wasm: () => readFile(new URL('wasm/kernels.wasm', import.meta.url)),
     'wasm-bytes': () => readFile(new URL('wasm/kernels_bytes.wasm', import.meta.url)),
+    'wasm-wide': () => readFile(new URL('wasm/kernels_wide.wasm', import.meta.url)),
     'wasm-relaxed': () => readFile(new URL('wasm/kernels_relaxed.wasm', import.meta.url)),
     'wasm-rust': () => readFile(new URL('wasm/kernels_rust.wasm', import.meta.url)),
     cuda: () => readFile(new URL('cuda/kernels.ptx', import.meta.url)),

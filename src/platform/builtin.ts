@@ -10,6 +10,7 @@ import type * as osModule from 'node:os'
 import type * as pathModule from 'node:path'
 import type * as readlineModule from 'node:readline'
 import type * as urlModule from 'node:url'
+import type * as v8Module from 'node:v8'
 import type * as workerModule from 'node:worker_threads'
 import type * as zlibModule from 'node:zlib'
 import { PlatformError } from './platform_error.ts'
@@ -38,6 +39,7 @@ export interface ModuleTypes {
   'node:path': typeof pathModule
   'node:readline': typeof readlineModule
   'node:url': typeof urlModule
+  'node:v8': typeof v8Module
   'node:worker_threads': typeof workerModule
   'node:zlib': typeof zlibModule
 }

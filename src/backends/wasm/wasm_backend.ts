@@ -20,6 +20,7 @@ import { Allocator } from './allocator.ts'
 import { kernelFiles, type WasmModuleName, type WasmName } from '../kernel_files.ts'
 import { MAX_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
+import { chooseWidth, mayTryWide } from './wide.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
 
 /** A memory grows by at least 64 MiB: each growth causes a garbage collection, and pages that are never written cost nothing. */
@@ -44,6 +45,12 @@ function loadModule(name: WasmModuleName, isShared: boolean): Promise<WebAssembl
   )
   compiled.set(key, loaded)
   return loaded
+}
+
+/** The strict build with the relaxed product of bytes, as wide as this engine makes it. */
+async function loadBytes(isShared: boolean): Promise<WebAssembly.Module> {
+  const plain = await loadModule('wasm-bytes', isShared)
+  return mayTryWide() ? chooseWidth(plain, await loadModule('wasm-wide', isShared)) : plain
 }
 
 /** Which build, and what laws may set besides. */
@@ -85,7 +92,7 @@ export class WasmBackend extends CheckedBackend<number> {
       )
     const count = countThreads(threads)
     const isBytes = name === 'wasm' && relaxedBytes && has.relaxedSimd
-    const module = await loadModule(isBytes ? 'wasm-bytes' : name, count > 1)
+    const module = await (isBytes ? loadBytes(count > 1) : loadModule(name, count > 1))
     if (count === 1) return new WasmBackend(module, startAlone, name)
     const start = (given: WebAssembly.Module): Engine =>
       startThreaded(given, { threads: count, sharing, cutsSmall })
