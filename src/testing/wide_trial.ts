@@ -6,11 +6,11 @@
  * first of their functions while vectors are joined.
  */
 import { BufferScope } from '../backends/buffer_scope.ts'
-import { WasmBackend } from '../backends/wasm/wasm_backend.ts'
+import { allowWide } from '../backends/select.ts'
 import type { Backend } from '../backends/backend.ts'
 import { kernelNames, kernels, type KernelName } from '../ops/catalog.ts'
 import type { Numbers } from '../ops/op.ts'
-import { canJoinVectors, now, whileOptimizing } from '../platform/platform.ts'
+import { canJoinVectors, environment, now, whileOptimizing } from '../platform/platform.ts'
 import { callRaw, type Values } from './op_call.ts'
 import { fitSizes, lettersOf, makeValues } from './op_case.ts'
 import { Data, type DataKind } from './seeded_data.ts'
@@ -34,25 +34,23 @@ const [TOKENS, NUMBERS, ROWS, TIMES] = [16, 576, 128, 12]
 /** The time of the wide build must be less than this share of the other's. */
 const MOST = 0.9
 
+/** Lets backends of this process use the wide build if SHADOWLLM_WIDE is on. */
+export function allowWideIfAsked(): void {
+  if (environment('SHADOWLLM_WIDE') === 'on') allowWide(tryWide)
+}
+
 /** Says why a wide build is not to be used; null if it may be. */
-export function tryWide(plain: WebAssembly.Module, wide: WebAssembly.Module): string | null {
+export function tryWide(plain: Backend, wide: Backend): string | null {
   if (!canJoinVectors()) return 'this runtime does not join vectors'
-  const [one, other] = [new WasmBackend(plain), new WasmBackend(wide)]
-  try {
-    const calls = callsOf()
-    const expected = calls.map(({ name, values }) => callRaw(one, name, values))
-    const timed = whileOptimizing(false, () => productOf(one))
-    return whileOptimizing(true, () => {
-      const wrong = calls.find(
-        ({ name, values }, i) => !haveSameBits(callRaw(other, name, values), expected[i]),
-      )
-      if (wrong) return `${wrong.name}: other bits than with vectors of 16 bytes`
-      const share = shareOf(productOf(other), timed)
-      return share < MOST ? null : `no faster than vectors of 16 bytes (${share.toFixed(2)} of their time)`
-    })
-  } finally {
-    for (const backend of [one, other]) backend.dispose()
-  }
+  const calls = callsOf()
+  const expected = calls.map(({ name, values }) => callRaw(plain, name, values))
+  const timed = whileOptimizing(false, () => productOf(plain))
+  return whileOptimizing(true, () => {
+    const wrong = calls.find(({ name, values }, i) => !haveSameBits(callRaw(wide, name, values), expected[i]))
+    if (wrong) return `${wrong.name}: other bits than with vectors of 16 bytes`
+    const share = shareOf(productOf(wide), timed)
+    return share < MOST ? null : `no faster than vectors of 16 bytes (${share.toFixed(2)} of their time)`
+  })
 }
 
 interface Call {
@@ -66,7 +64,10 @@ function callsOf(): Call[] {
     cases.map(([tokens, others, kind]) => {
       const row = kernels[name]
       const wanted = Object.fromEntries(
-        lettersOf(row).map((letter) => [letter, letter === 'T' ? tokens : long.includes(letter) ? others : 2]),
+        lettersOf(row).map((letter) => [
+          letter,
+          letter === 'T' ? tokens : long.includes(letter) ? others : 2,
+        ]),
       )
       return { name, values: makeValues(name, fitSizes(row, wanted), data, kind) }
     }),

@@ -40,6 +40,14 @@ export function startAlone(module: WebAssembly.Module): Engine {
   return { memory, kernels, heapBase: scratchSize, threads, ready: Promise.resolve(), end }
 }
 
+/** The kernels of a build for shared memory, on the calling thread alone. @throws MissingError BACKEND_MEMORY if there is no room */
+export function startOverShared(module: WebAssembly.Module): Engine {
+  const memory = makeMemory(2)
+  const { kernels, scratchSize } = instantiate(module, memory, 0)
+  const threads = { threads: 1, calls: [] }
+  return { memory, kernels, heapBase: scratchSize, threads, ready: Promise.resolve(), end: () => {} }
+}
+
 /**
  * Memories of engines that have ended, for the next ones: a JavaScript engine may collect all garbage whenever a memory is made
  * or grows, and where much is alive that takes longer than a small model computes.

@@ -18,9 +18,9 @@ import { CheckedBackend } from '../checked_backend.ts'
 import type { OwnedBuffer } from '../owned_buffer.ts'
 import { Allocator } from './allocator.ts'
 import { kernelFiles, type WasmModuleName, type WasmName } from '../kernel_files.ts'
-import { MAX_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
+import { MAX_PAGES, PAGE, startAlone, startOverShared, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
-import { chooseWidth, mayTryWide } from './wide.ts'
+import { isWideUsed, mayTryWide } from './wide.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
 
 /** A memory grows by at least 64 MiB: each growth causes a garbage collection, and pages that are never written cost nothing. */
@@ -50,7 +50,11 @@ function loadModule(name: WasmModuleName, isShared: boolean): Promise<WebAssembl
 /** The strict build with the relaxed product of bytes, as wide as this engine makes it. */
 async function loadBytes(isShared: boolean): Promise<WebAssembly.Module> {
   const plain = await loadModule('wasm-bytes', isShared)
-  return mayTryWide() ? chooseWidth(plain, await loadModule('wasm-wide', isShared)) : plain
+  if (!mayTryWide()) return plain
+  const wide = await loadModule('wasm-wide', isShared)
+  const start = (module: WebAssembly.Module): Backend =>
+    new WasmBackend(module, isShared ? startOverShared : startAlone)
+  return isWideUsed(plain, wide, start) ? wide : plain
 }
 
 /** Which build, and what laws may set besides. */

@@ -6,13 +6,13 @@
  * bytes and are slow without it. A trial compiles and judges it: one bit that differs from the other build, or no gain, and it is
  * not used. Nothing tries it unless a program allows that, because the flag is the process's for as long as the trial takes.
  */
-import { environment } from '../../platform/platform.ts'
+import type { Backend } from '../backend.ts'
 
 /**
  * Tries a build beside the one that would be used without it.
  * @returns why it is not used; null if it is
  */
-export type WideTrial = (plain: WebAssembly.Module, wide: WebAssembly.Module) => string | null
+export type WideTrial = (plain: Backend, wide: Backend) => string | null
 
 /** What became of the wide build in this process. */
 export interface WideReport {
@@ -22,31 +22,41 @@ export interface WideReport {
 }
 
 let trial: WideTrial | null = null
-let report: WideReport = { used: false, reason: 'not asked for' }
+const NOT_ASKED = 'not asked for'
+let report: WideReport = { used: false, reason: NOT_ASKED }
 
-/** Lets backends that are started from now on use the wide build if `tried` finds no fault with it; null: no longer. */
-export function allowWide(tried: WideTrial | null): void {
-  trial = tried
-  report = { used: false, reason: tried === null ? 'not asked for' : 'no backend was started yet' }
+/** Lets backends that are started from now on use the wide build if `allowed` finds no fault with it; null: no longer. */
+export function allowWide(allowed: WideTrial | null): void {
+  trial = allowed
+  report = { used: false, reason: allowed === null ? NOT_ASKED : 'no backend was started yet' }
 }
 
-/** Whether a wide build may be tried at all. The environment variable SHADOWLLM_WIDE=off forbids it. */
+/** Whether a wide build may be tried at all. */
 export function mayTryWide(): boolean {
-  if (trial === null) return false
-  if (environment('SHADOWLLM_WIDE') !== 'off') return true
-  report = { used: false, reason: 'SHADOWLLM_WIDE is off' }
-  return false
+  return trial !== null
 }
 
 /** What trials found, by the wide build. */
 const found = new WeakMap<WebAssembly.Module, string | null>()
 
-/** The build to use of two. A trial is made once. */
-export function chooseWidth(plain: WebAssembly.Module, wide: WebAssembly.Module): WebAssembly.Module {
+/** Whether to use a wide build. @param start makes a backend of a build, for the trial; a build is tried once */
+export function isWideUsed(
+  plain: WebAssembly.Module,
+  wide: WebAssembly.Module,
+  start: (module: WebAssembly.Module) => Backend,
+): boolean {
   let reason = found.get(wide)
-  if (reason === undefined) found.set(wide, (reason = trial === null ? 'not asked for' : trial(plain, wide)))
+  if (reason === undefined) found.set(wide, (reason = tried(start(plain), start(wide))))
   report = { used: reason === null, reason }
-  return reason === null ? wide : plain
+  return reason === null
+}
+
+function tried(plain: Backend, wide: Backend): string | null {
+  try {
+    return trial === null ? NOT_ASKED : trial(plain, wide)
+  } finally {
+    for (const backend of [plain, wide]) backend.dispose()
+  }
 }
 
 /** What became of the wide build. */

@@ -3,7 +3,7 @@
  */
 import type { Command } from 'commander'
 import { backendNames, type BackendName } from '../../backends/backend.ts'
-import { createBackend } from '../../backends/select.ts'
+import { createBackend, wideReport, type WideReport } from '../../backends/select.ts'
 import { machine, residentMemory, runtime, type Machine, type Runtime } from '../../platform/platform.ts'
 import { probeWasm, type WasmFeatures } from '../../platform/wasm_features.ts'
 import { MissingError } from '../../tensor/errors.ts'
@@ -62,19 +62,24 @@ export interface DoctorOutput {
   readonly wasm: WasmFeatures
   readonly threads: ThreadCheck
   readonly backends: readonly BackendState[]
+  /** Whether the backend wasm computes with vectors of 32 bytes. */
+  readonly wide: WideReport
   /** Versions by the names of packages. */
   readonly dependencies: Readonly<Record<string, string>>
 }
 
 async function examine(): Promise<DoctorOutput> {
+  const threads = await checkThreads()
+  const backends = await Promise.all(backendNames.map(tryBackend))
   return {
     version,
     runtime,
     machine: machine(),
     residentMemory: residentMemory(),
     wasm: probeWasm(),
-    threads: await checkThreads(),
-    backends: await Promise.all(backendNames.map(tryBackend)),
+    threads,
+    backends,
+    wide: wideReport(),
     dependencies,
   }
 }
@@ -117,7 +122,7 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
 }
 
 function formatReport(
-  { runtime, machine, residentMemory, wasm, threads, backends, dependencies }: DoctorOutput,
+  { runtime, machine, residentMemory, wasm, threads, backends, wide, dependencies }: DoctorOutput,
   { columns }: Screen,
 ): Text {
   const yes = (has: boolean): string => (has ? 'yes' : 'no')
@@ -133,6 +138,7 @@ function formatReport(
     ['wasm SIMD', yes(wasm.simd)],
     ['wasm relaxed SIMD', yes(wasm.relaxedSimd)],
     ['wasm threads', `${yes(wasm.threads)}, shared memory: ${yes(wasm.sharedMemory)}`],
+    ['wasm 32 bytes', wide.used ? 'used' : `not used: ${wide.reason}`],
     ['--threads auto', describeThreads(threads)],
     ...backends.map(({ name, works, device, absent, reason }): [string, string] => [
       `backend ${name}`,

@@ -3,5 +3,7 @@
  */
 import { serveModel } from '../../jobs/serve_model.ts'
 import { makeDoJob } from './do_job.ts'
+import { allowWideIfAsked } from '../../testing/wide_trial.ts'
 
+allowWideIfAsked()
 serveModel(makeDoJob)
