@@ -75,6 +75,12 @@ describe('mutants are killed:', () => {
         if (step.op === 'combine' && at.op === 'units') found.set(step, { at, parts: at.count })
       }
     }),
+    'a norm over all heads reads those that are needed': changed((found, program) => {
+      for (const step of stepsOf(program)) {
+        const need = found.get(step)
+        if (step.op === 'rmsNorm' && need) found.set(step.of[0], need)
+      }
+    }),
     'the stream is needed as its units are': changed((found, program) => {
       for (const step of stepsOf(program)) {
         const need = found.get(step)
