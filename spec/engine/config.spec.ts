@@ -189,6 +189,13 @@ describe('the Llama family', () => {
     expect(parseConfig({ ...qwen, use_sliding_window: true }).positions).toBe(4096)
   })
 
+  test('Qwen3 has the fields of Qwen2, no biases, and heads of 128 numbers where nothing else is said', () => {
+    const qwen3 = { ...smolLm2, model_type: 'qwen3', layer_types: null, sliding_window: null }
+    expect(parseConfig(qwen3)).toEqual({ ...parseConfig(smolLm2), family: 'qwen3', headSize: 128 })
+    expect(parseConfig({ ...qwen3, head_dim: 64 }).headSize).toBe(64)
+    expect(codeOf({ ...qwen3, attention_bias: true })).toBe('CONFIG_UNSUPPORTED')
+  })
+
   test('heads may have a size of their own', () => {
     expect(parseConfig({ ...smolLm2, head_dim: 80 })).toMatchObject({ width: 576, heads: 9, headSize: 80 })
     expect(parseConfig({ ...smolLm2, head_dim: null }).headSize).toBe(64)

@@ -14,10 +14,17 @@ import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
 
 /** How parameters are called; everything else that tells the families apart has a field of its own. */
-export const families = ['opt', 'llama'] as const
+export const families = ['opt', 'llama', 'qwen3'] as const
 
 /** A family of models. */
 export type Family = (typeof families)[number]
+
+/** The families in words. */
+export const familyWords: Readonly<Record<Family, string>> = {
+  opt: 'OPT',
+  llama: 'Llama family',
+  qwen3: 'Qwen3',
+}
 
 /** The sizes and switches of a model. */
 export interface ModelConfig {
@@ -91,6 +98,7 @@ const usual = {
     padId: 1,
   },
   llama: usualLlama,
+  qwen3: usualLlama,
 } as const satisfies Record<Family, Partial<ModelConfig>>
 
 /** What reads the fields of each `model_type`. */
@@ -99,6 +107,7 @@ const readers = {
   llama: readLlama,
   mistral: readLlama,
   qwen2: readLlama,
+  qwen3: readQwen3,
 } as const
 
 /**
@@ -202,10 +211,11 @@ function readOpt(fields: Fields): ModelConfig {
   })
 }
 
-/** Llama, Mistral and Qwen2. Of Mistral and Qwen2 the context ends where a window would begin to slide. */
+/** Llama, Mistral and Qwen. Of Mistral and Qwen the context ends where a window would begin to slide. */
 function readLlama(all: Fields): ModelConfig {
   const fields = withoutNulls(all)
-  const isQwen = field(fields, 'model_type') === 'qwen2'
+  const isQwen2 = field(fields, 'model_type') === 'qwen2'
+  const isQwen = isQwen2 || field(fields, 'model_type') === 'qwen3'
   expectValue(fields, 'hidden_act', activations, 'silu', 'CONFIG_ACTIVATION')
   expectValue(fields, 'attention_bias', [false], false, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'mlp_bias', [false], false, 'CONFIG_UNSUPPORTED')
@@ -225,13 +235,18 @@ function readLlama(all: Fields): ModelConfig {
     epsilon: readNumber(fields, 'rms_norm_eps', 1e-12, 1, 1e-6),
     rotary: readRotary(fields),
     activation: (field(fields, 'hidden_act') ?? 'silu') as Activation,
-    biases: isQwen ? 'query-key-value' : 'none',
+    biases: isQwen2 ? 'query-key-value' : 'none',
     tied: readFlag(fields, 'tie_word_embeddings', false),
-    // Qwen2 has no token that begins a text; where one is needed, the one that ends a text stands for it.
+    // Qwen has no token that begins a text; where one is needed, the one that ends a text stands for it.
     bosId: readWhole(fields, 'bos_token_id', 0, vocabulary - 1, isQwen ? eosIds[0] : 1),
     eosIds,
     padId: padId < 0 ? null : padId,
   })
+}
+
+/** Qwen3: the fields of Llama. */
+function readQwen3(fields: Fields): ModelConfig {
+  return { ...readLlama({ head_dim: 128, ...fields }), family: 'qwen3' }
 }
 
 /** The fields that have the same name in all families. */
