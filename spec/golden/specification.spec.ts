@@ -570,6 +570,18 @@ describe('planted bugs', () => {
       }),
       about: 'llama_gqa single: activations, logits and loss',
     },
+    'every layer rotates': {
+      spec: wrongConfig(({ rotary, layers }) => ({
+        layerRotary: Array.from({ length: layers }, () => rotary),
+      })),
+      about: 'activations, logits and loss',
+      of: ['smollm3'],
+    },
+    'the layer after that which does not rotate does not': {
+      spec: wrongConfig(({ layerRotary = [] }) => ({ layerRotary: late(layerRotary) })),
+      about: 'activations, logits and loss',
+      of: ['smollm3'],
+    },
     'queries and keys are normed after they are rotated': {
       spec: wrongSteps((step) => {
         const [norm] = step.of

@@ -49,6 +49,8 @@ export interface ModelConfig {
   readonly finalNorm: boolean
   /** What queries and keys are rotated by; null for a model with a position table. */
   readonly rotary: Rotary | null
+  /** The same of each layer, where they differ; null for one that does not rotate. */
+  readonly layerRotary?: readonly (Rotary | null)[] // [L]
   /** Whether neurons have a gate: act(gate) times up, in place of act(fc1). */
   readonly gated: boolean
   readonly activation: Activation
@@ -108,6 +110,7 @@ const readers = {
   mistral: readLlama,
   qwen2: readLlama,
   qwen3: readQwen3,
+  smollm3: readSmollm3,
 } as const
 
 /**
@@ -247,6 +250,35 @@ function readLlama(all: Fields): ModelConfig {
 /** Qwen3: the fields of Llama. */
 function readQwen3(fields: Fields): ModelConfig {
   return { ...readLlama({ head_dim: 128, ...fields }), family: 'qwen3' }
+}
+
+/** SmolLM3: the fields of Llama, and which layers rotate: those whose `no_rope_layers` is 1. */
+function readSmollm3(all: Fields): ModelConfig {
+  const fields = withoutNulls(all)
+  const config = readLlama({ rope_theta: 2e6, tie_word_embeddings: true, ...fields })
+  const interval = readWhole(fields, 'no_rope_layer_interval', 1, MAX_LAYERS, 4)
+  const usual = Array.from({ length: config.layers }, (_, l) => ((l + 1) % interval === 0 ? 0 : 1))
+  const rotates = readForLayers(fields, 'no_rope_layers', [0, 1], usual)
+  return { ...config, layerRotary: rotates.map((one) => (one === 1 ? config.rotary : null)) }
+}
+
+/** One of a few values for each layer. */
+function readForLayers<const Value extends string | number>(
+  fields: Fields,
+  name: string,
+  allowed: readonly Value[],
+  usual: readonly Value[],
+): readonly Value[] {
+  const values = field(fields, name) ?? usual
+  if (!Array.isArray(values) || values.length !== usual.length)
+    throw new InputError(
+      'CONFIG_TYPE',
+      `${name}: expected a list for ${usual.length} layers, got ${Array.isArray(values) ? `one of ${values.length}` : describe(values)}`,
+    )
+  return values.map((value: unknown, l) => {
+    expectValue({ [`${name}[${l}]`]: value }, `${name}[${l}]`, allowed, undefined, 'CONFIG_UNSUPPORTED')
+    return value as Value
+  })
 }
 
 /** The fields that have the same name in all families. */

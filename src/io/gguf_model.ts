@@ -111,12 +111,16 @@ interface ArchitectureForm {
   readonly biased?: RegExp
   /** Whether rows of q and k are permuted. */
   readonly isPermuted?: boolean
+  /** Fields of config.json, by which the file does not say what it is. */
+  readonly fields?: Readonly<Record<string, unknown>>
 }
 
 const architectures = {
   llama: { modules: { ...norms, ...products }, isPermuted: true },
   qwen2: { modules: { ...norms, ...products }, biased: /^attn_[qkv]$/ },
   qwen3: { modules: { ...norms, ...headNorms, ...products } },
+  // A constant of llama.cpp.
+  smollm3: { modules: { ...norms, ...products }, isPermuted: true, fields: { no_rope_layer_interval: 4 } },
 } as const satisfies Record<string, ArchitectureForm>
 type Architecture = keyof typeof architectures
 const architectureNames = Object.keys(architectures) as Architecture[]
@@ -189,8 +193,10 @@ function readConfig(
       .filter((key) => entries.has(key))
       .map((key) => entries.whole(key)),
   )
+  const { fields }: ArchitectureForm = architectures[architecture]
   return {
     model_type: architecture,
+    ...fields,
     hidden_size: width,
     num_hidden_layers: entries.whole(own('block_count')),
     num_attention_heads: heads,

@@ -37,6 +37,7 @@ export interface LlamaConfig {
   readonly vocabulary: number // V
   readonly epsilon: number // of every norm
   readonly rotary: Rotary
+  readonly layerRotary?: readonly (Rotary | null)[] // [L], where layers differ; null for one that does not rotate
   readonly biases: 'all' | 'query-key-value' | 'none'
   readonly activation: Activation
   readonly tied: boolean // whether the head is the token table
@@ -63,16 +64,18 @@ function llamaLayer(config: LlamaConfig, l: number, x: Value): Value {
 
 /** What the heads of a layer make of n: [T, D]. @param norm of queries and keys, before they are rotated */
 export function headsOf(
-  { heads: H, keyHeads: G, headSize: K, width: D, rotary, biases }: LlamaConfig,
+  { heads: H, keyHeads: G, headSize: K, width: D, biases, ...config }: LlamaConfig,
   l: number,
   n: Value,
   norm: (x: Value, name: string) => Value = (x) => x,
 ): Value {
   const at = `model.layers.${l}.self_attn`
+  const rotary = config.layerRotary ? config.layerRotary[l] : config.rotary
+  const turned = (x: Value): Value => (rotary ? rotate(x, rotary, K) : x)
   const project = (name: string, heads: number): Value =>
     linear(n, `${at}.${name}_proj`, heads * K, biases !== 'none')
   const [q, k] = [norm(project('q', H), `${at}.q_norm`), norm(project('k', G), `${at}.k_norm`)]
-  const context = attention(rotate(q, rotary, K), rotate(k, rotary, K), project('v', G), K) // [T, H K]
+  const context = attention(turned(q), turned(k), project('v', G), K) // [T, H K]
   return combine(units('heads', l, context, H), `${at}.o_proj`, D)
 }
 
