@@ -589,7 +589,7 @@ describe('planted bugs', () => {
         return { ...norm, of: [{ ...step, of: norm.of }] }
       }),
       about: 'activations, logits and loss',
-      of: ['qwen3'],
+      of: ['qwen3', 'olmo2'],
     },
     'the norms of queries and keys are exchanged': {
       spec: wrongSteps((step) =>
@@ -598,14 +598,22 @@ describe('planted bugs', () => {
           : step,
       ),
       about: 'activations, logits and loss',
-      of: ['qwen3'],
+      of: ['qwen3', 'olmo2'],
+    },
+    'the norms after the halves of a layer are left out': {
+      spec: wrongSteps((step) => {
+        const [x, norm] = step.of
+        return step.op === 'add' && norm.op === 'rmsNorm' ? { ...step, of: [x, norm.of[0]] } : step
+      }),
+      about: 'activations, logits and loss',
+      of: ['olmo2'],
     },
     'keys are not normed': {
       spec: wrongSteps((step) =>
         step.op === 'rmsNorm' && step.weight.name.includes('k_norm') ? step.of[0] : step,
       ),
       about: 'activations, logits and loss',
-      of: ['qwen3'],
+      of: ['qwen3', 'olmo2'],
     },
     'gate and up are exchanged': {
       spec: wrongSteps((step) => (step.op === 'gate' ? { ...step, of: step.of.toReversed() } : step)),

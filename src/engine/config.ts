@@ -14,7 +14,7 @@ import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
 
 /** How parameters are called; everything else that tells the families apart has a field of its own. */
-export const families = ['opt', 'llama', 'qwen3'] as const
+export const families = ['opt', 'llama', 'qwen3', 'olmo2'] as const
 
 /** A family of models. */
 export type Family = (typeof families)[number]
@@ -24,6 +24,7 @@ export const familyWords: Readonly<Record<Family, string>> = {
   opt: 'OPT',
   llama: 'Llama family',
   qwen3: 'Qwen3',
+  olmo2: 'OLMo 2',
 }
 
 /** The sizes and switches of a model. */
@@ -51,6 +52,8 @@ export interface ModelConfig {
   readonly rotary: Rotary | null
   /** The same of each layer, where they differ; null for one that does not rotate. */
   readonly layerRotary?: readonly (Rotary | null)[] // [L]
+  /** Whether queries and keys are normed over all heads of a layer, so that no row of them is one head's alone. */
+  readonly normsAllHeads?: boolean
   /** Whether neurons have a gate: act(gate) times up, in place of act(fc1). */
   readonly gated: boolean
   readonly activation: Activation
@@ -101,6 +104,7 @@ const usual = {
   },
   llama: usualLlama,
   qwen3: usualLlama,
+  olmo2: { ...usualLlama, normsAllHeads: true },
 } as const satisfies Record<Family, Partial<ModelConfig>>
 
 /** What reads the fields of each `model_type`. */
@@ -111,6 +115,7 @@ const readers = {
   qwen2: readLlama,
   qwen3: readQwen3,
   smollm3: readSmollm3,
+  olmo2: readOlmo2,
 } as const
 
 /**
@@ -249,7 +254,12 @@ function readLlama(all: Fields): ModelConfig {
 
 /** Qwen3: the fields of Llama. */
 function readQwen3(fields: Fields): ModelConfig {
-  return { ...readLlama({ head_dim: 128, ...fields }), family: 'qwen3' }
+  return makeConfig({ ...readLlama({ head_dim: 128, ...withoutNulls(fields) }), family: 'qwen3' })
+}
+
+/** OLMo 2: the fields of Llama. */
+function readOlmo2(fields: Fields): ModelConfig {
+  return makeConfig({ ...readLlama({ rms_norm_eps: 1e-5, ...withoutNulls(fields) }), family: 'olmo2' })
 }
 
 /** SmolLM3: the fields of Llama, and which layers rotate: those whose `no_rope_layers` is 1. */

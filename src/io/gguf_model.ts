@@ -119,6 +119,14 @@ const architectures = {
   llama: { modules: { ...norms, ...products }, isPermuted: true },
   qwen2: { modules: { ...norms, ...products }, biased: /^attn_[qkv]$/ },
   qwen3: { modules: { ...norms, ...headNorms, ...products } },
+  olmo2: {
+    modules: {
+      ...headNorms,
+      ...products,
+      post_attention_norm: 'post_attention_layernorm',
+      post_ffw_norm: 'post_feedforward_layernorm',
+    },
+  },
   // A constant of llama.cpp.
   smollm3: { modules: { ...norms, ...products }, isPermuted: true, fields: { no_rope_layer_interval: 4 } },
 } as const satisfies Record<string, ArchitectureForm>
