@@ -64,9 +64,9 @@ function formatOf(name: string, shape: readonly number[], format: Format): Forma
 
 /** The architecture of llama.cpp whose matrices a model has; null if there is none. */
 export function architectureFor(config: ModelConfig): 'llama' | 'gpt2' | null {
-  const { family, biases, preNorm, embeddingWidth, width } = config
-  if (family === 'llama') return biases === 'none' ? 'llama' : null
-  return preNorm && embeddingWidth === width ? 'gpt2' : null
+  const { family, biases, layerRotary, preNorm, embeddingWidth, width } = config
+  if (family === 'llama') return biases === 'none' && !layerRotary ? 'llama' : null
+  return family === 'opt' && preNorm && embeddingWidth === width ? 'gpt2' : null
 }
 
 function sizes(config: ModelConfig, architecture: string): [string, WrittenValue][] {

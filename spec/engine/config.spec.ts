@@ -189,6 +189,35 @@ describe('the Llama family', () => {
     expect(parseConfig({ ...qwen, use_sliding_window: true }).positions).toBe(4096)
   })
 
+  test('Qwen3 has the fields of Qwen2, no biases, and heads of 128 numbers where nothing else is said', () => {
+    const qwen3 = { ...smolLm2, model_type: 'qwen3', layer_types: null, sliding_window: null }
+    expect(parseConfig(qwen3)).toEqual({ ...parseConfig(smolLm2), family: 'qwen3', headSize: 128 })
+    expect(parseConfig({ ...qwen3, head_dim: 64 }).headSize).toBe(64)
+    expect(codeOf({ ...qwen3, attention_bias: true })).toBe('CONFIG_UNSUPPORTED')
+  })
+
+  test('SmolLM3 rotates in the layers that say so, and without a list in three of four', () => {
+    const smolLm3 = { ...smolLm2, model_type: 'smollm3', num_hidden_layers: 5 }
+    const rotated = (fields: object): boolean[] | undefined =>
+      parseConfig({ ...smolLm3, ...fields }).layerRotary?.map((rotary) => rotary !== null)
+    expect(rotated({})).toEqual([true, true, true, false, true])
+    expect(rotated({ no_rope_layers: null, no_rope_layer_interval: 2 })).toEqual([
+      true,
+      false,
+      true,
+      false,
+      true,
+    ])
+    expect(rotated({ no_rope_layers: [0, 1, 1, 1, 0] })).toEqual([false, true, true, true, false])
+    const refused: [unknown, string][] = [
+      [[1, 1], 'no_rope_layers: expected a list for 5 layers, got one of 2'],
+      [1, 'no_rope_layers: expected a list for 5 layers, got 1'],
+      [[1, 1, 2, 1, 1], 'no_rope_layers[2]: expected 0 or 1, got 2'],
+    ]
+    for (const [no_rope_layers, message] of refused)
+      expect(() => rotated({ no_rope_layers })).toThrow(message)
+  })
+
   test('heads may have a size of their own', () => {
     expect(parseConfig({ ...smolLm2, head_dim: 80 })).toMatchObject({ width: 576, heads: 9, headSize: 80 })
     expect(parseConfig({ ...smolLm2, head_dim: null }).headSize).toBe(64)

@@ -38,8 +38,14 @@ test('of OPT, query, key, value and fc1 are computed for needed units; of Llama 
   for (const variant of llamaVariants) {
     const config = goldenConfig(variant)
     const names = prunedIn(programOf(config))
-    expect(names.length).toBe(5 * config.layers)
-    expect(names.slice(3, 5).map((name) => name.split('.').at(-2))).toEqual(['gate_proj', 'up_proj'])
+    // A norm over all heads needs every query and key.
+    const products = variant === 'olmo2' ? ['v_proj'] : ['q_proj', 'k_proj', 'v_proj']
+    expect(names.slice(0, products.length).map((name) => name.split('.').at(-2))).toEqual(products)
+    expect(names.length).toBe((products.length + 2) * config.layers)
+    expect(names.slice(products.length, products.length + 2).map((name) => name.split('.').at(-2))).toEqual([
+      'gate_proj',
+      'up_proj',
+    ])
   }
 })
 
@@ -73,6 +79,12 @@ describe('mutants are killed:', () => {
       for (const step of stepsOf(program)) {
         const [at] = step.of
         if (step.op === 'combine' && at.op === 'units') found.set(step, { at, parts: at.count })
+      }
+    }),
+    'a norm over all heads reads those that are needed': changed((found, program) => {
+      for (const step of stepsOf(program)) {
+        const need = found.get(step)
+        if (step.op === 'rmsNorm' && need) found.set(step.of[0], need)
       }
     }),
     'the stream is needed as its units are': changed((found, program) => {

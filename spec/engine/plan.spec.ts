@@ -90,6 +90,7 @@ describe('bugs are found:', () => {
       },
       'what reads all of the units is given those that are kept': withSites(() => ({ isSkippable: true })),
       'what others read too is masked where it lies': withSites(() => ({ isApart: false })),
+      'heads are packed though a norm reads all of them': withSites(() => ({ isPackable: true })),
       'one of two readers of units is forgotten': withSites(({ readers }) => ({
         readers: readers.slice(0, 1),
       })),

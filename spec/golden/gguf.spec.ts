@@ -9,7 +9,7 @@ import { generateTokens } from '../../src/engine/generate.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { openModelFolder } from '../../src/io/load.ts'
 import { overBackends } from '../harness/backends.ts'
-import { expectNear, fixtures, get, getFloats, getIds, llamaVariants, readCase, tolerance } from './golden.ts'
+import { expectNear, get, ggufOf, getFloats, getIds, llamaVariants, readCase, tolerance } from './golden.ts'
 
 // A GGUF file does not say what the activation function is.
 const inGguf = llamaVariants.filter((variant) => variant !== 'llama_relu')
@@ -18,9 +18,7 @@ const files = [...inGguf.map((variant) => [variant, 'F32'] as const), ['llama_gq
 overBackends((backend) => {
   describe.each(files)('%s in %s', (variant, type) => {
     test.each(['dense', 'sparse'] as const)('greedy, %s: sixteen tokens exact, logits near', async (kind) => {
-      const { configJson, source } = await openModelFolder(
-        `${fixtures}golden-llama/gguf/models/${variant}.${type}.gguf`,
-      )
+      const { configJson, source } = await openModelFolder(ggufOf(variant, type))
       const model = await LanguageModel.load(parseConfig(configJson), source, backend)
       try {
         const tensors = readCase(variant, 'greedy')

@@ -11,8 +11,20 @@ export const fixtures: string = fileURLToPath(new URL('../../fixtures/', import.
 
 /** Models of OPT; the second has post-norm blocks and an embedding of its own width. */
 export const optVariants = ['preln', 'postln_proj'] as const
-/** Models of the Llama family: heads in groups, each head for itself, scaled rotations, Mistral's name, and rectified gates. */
-export const llamaVariants = ['llama_gqa', 'llama_mha', 'llama3_rope', 'mistral', 'llama_relu'] as const
+/** Families that differ from Llama in little. */
+const newerVariants = ['qwen3', 'smollm3', 'olmo2'] as const
+/**
+ * Models of the Llama family: heads in groups, each head for itself, scaled rotations, Mistral's name, and rectified gates; and of
+ * the newer ones.
+ */
+export const llamaVariants = [
+  'llama_gqa',
+  'llama_mha',
+  'llama3_rope',
+  'mistral',
+  'llama_relu',
+  ...newerVariants,
+] as const
 
 /** All models. */
 export const variants = [...optVariants, ...llamaVariants] as const
@@ -27,7 +39,18 @@ export function isLlama(variant: Variant): variant is LlamaVariant {
 
 /** A file of a variant. */
 export function pathOf(variant: Variant, file: string): string {
-  return `${fixtures}${isLlama(variant) ? 'golden-llama' : 'golden'}/${variant}/${file}`
+  return `${fixtures}${folderOf(variant)}/${variant}/${file}`
+}
+
+function folderOf(variant: Variant): string {
+  if (newerVariants.some((one) => one === variant)) return 'golden-families'
+  return isLlama(variant) ? 'golden-llama' : 'golden'
+}
+
+/** The GGUF file of a variant. */
+export function ggufOf(variant: LlamaVariant, type = 'F32'): string {
+  const folder = folderOf(variant)
+  return `${fixtures}${folder}/gguf/${folder === 'golden-llama' ? 'models/' : ''}${variant}.${type}.gguf`
 }
 
 /** The cases each variant has. */
@@ -39,9 +62,12 @@ export const casesOf: Readonly<Record<Variant, readonly string[]>> = {
   llama3_rope: ['single', 'rightpad', 'leftpad', 'continuation'],
   mistral: ['single', 'rightpad', 'leftpad', 'continuation'],
   llama_relu: ['single', 'rightpad', 'leftpad', 'continuation'],
+  qwen3: ['single', 'leftpad', 'continuation'],
+  smollm3: ['single', 'leftpad', 'continuation'],
+  olmo2: ['single', 'leftpad', 'continuation'],
 }
 
-/** Tolerances of fixtures/golden/README.md and fixtures/golden-llama/README.md for a float32 port. */
+/** Tolerances of the README.md of each folder for a float32 port. */
 export const tolerance = { logits: 2e-4, loss: 1e-5, gradient: 1e-4 } as const
 
 /** An expected tensor, in float64. */

@@ -6,7 +6,7 @@
  * The specification knows no padding; each row of a case is run alone. Its functions are judged as a table, so that a wrong one
  * can be put in; two derivatives of operations stand in another.
  *
- * Tests src/engine/program.ts, src/spec/gradients.ts, src/spec/llama.ts, src/spec/model.ts, src/spec/opt.ts, src/spec/plain.ts, src/spec/plainact.ts,
+ * Tests src/engine/program.ts, src/spec/families.ts, src/spec/gradients.ts, src/spec/llama.ts, src/spec/model.ts, src/spec/opt.ts, src/spec/plain.ts, src/spec/plainact.ts,
  * src/spec/predictor.ts, src/spec/program.ts, src/spec/select.ts, src/spec/shadowllm.ts and
  * src/verify/model/plain_model.ts.
  */
@@ -31,7 +31,7 @@ import {
 } from '../../src/spec/plain.ts'
 import { plainact } from '../../src/spec/plainact.ts'
 import { features, predict, run, type Network } from '../../src/spec/predictor.ts'
-import type { Value } from '../../src/spec/program.ts'
+import type { Parameter, Value } from '../../src/spec/program.ts'
 import { selectMask } from '../../src/spec/select.ts'
 import { calibrate, generate } from '../../src/spec/shadowllm.ts'
 import { unitsOf } from '../../src/verify/model/engine_cases.ts'
@@ -509,6 +509,12 @@ describe('planted bugs', () => {
 
   const { silu, relu: rectified } = gateOps.gates
 
+  /** The norm of keys for that of queries, and the other way round. */
+  const otherOf = ({ name, shape }: Parameter): Parameter => ({
+    name: name.replace(/[qk](?=_norm)/, (letter) => (letter === 'q' ? 'k' : 'q')),
+    shape,
+  })
+
   interface Planted {
     readonly spec?: Partial<Specification>
     readonly rotary?: Partial<typeof rotaryOps>
@@ -520,8 +526,9 @@ describe('planted bugs', () => {
   }
   const mutants: Readonly<Record<string, Planted>> = {
     'queries are not scaled by 1 / √K': {
+      // A norm of queries takes away what their product is multiplied by.
       spec: wrongWeights(
-        (name) => name.includes('.q_proj.'),
+        (name) => /\.q_(proj|norm)\./.test(name),
         (row, i, { headSize: K }) => row(i).map((value) => value * K ** 0.5),
       ),
       about: 'activations, logits and loss',
@@ -562,6 +569,51 @@ describe('planted bugs', () => {
         return { ...step, of: [q, k.of[0], v] }
       }),
       about: 'llama_gqa single: activations, logits and loss',
+    },
+    'every layer rotates': {
+      spec: wrongConfig(({ rotary, layers }) => ({
+        layerRotary: Array.from({ length: layers }, () => rotary),
+      })),
+      about: 'activations, logits and loss',
+      of: ['smollm3'],
+    },
+    'the layer after that which does not rotate does not': {
+      spec: wrongConfig(({ layerRotary = [] }) => ({ layerRotary: late(layerRotary) })),
+      about: 'activations, logits and loss',
+      of: ['smollm3'],
+    },
+    'queries and keys are normed after they are rotated': {
+      spec: wrongSteps((step) => {
+        const [norm] = step.of
+        if (step.op !== 'rotate' || norm.op !== 'rmsNorm') return step
+        return { ...norm, of: [{ ...step, of: norm.of }] }
+      }),
+      about: 'activations, logits and loss',
+      of: ['qwen3', 'olmo2'],
+    },
+    'the norms of queries and keys are exchanged': {
+      spec: wrongSteps((step) =>
+        step.op === 'rmsNorm' && /[qk]_norm/.test(step.weight.name)
+          ? { ...step, weight: otherOf(step.weight) }
+          : step,
+      ),
+      about: 'activations, logits and loss',
+      of: ['qwen3', 'olmo2'],
+    },
+    'the norms after the halves of a layer are left out': {
+      spec: wrongSteps((step) => {
+        const [x, norm] = step.of
+        return step.op === 'add' && norm.op === 'rmsNorm' ? { ...step, of: [x, norm.of[0]] } : step
+      }),
+      about: 'activations, logits and loss',
+      of: ['olmo2'],
+    },
+    'keys are not normed': {
+      spec: wrongSteps((step) =>
+        step.op === 'rmsNorm' && step.weight.name.includes('k_norm') ? step.of[0] : step,
+      ),
+      about: 'activations, logits and loss',
+      of: ['qwen3', 'olmo2'],
     },
     'gate and up are exchanged': {
       spec: wrongSteps((step) => (step.op === 'gate' ? { ...step, of: step.of.toReversed() } : step)),

@@ -29,15 +29,20 @@ const someMask: fc.Arbitrary<UnitMask> = fc
   })
 
 /** Share of layer weights no token reads, counted one unit at a time. */
-function unreadWeights(mask: UnitMask, { width, headSize, keyHeads, gated }: Required<LayerSizes>): number {
+function unreadWeights(
+  mask: UnitMask,
+  { width, headSize, keyHeads, gated, normsAllHeads }: Required<LayerSizes>,
+): number {
   const { heads, neurons, layers } = mask.shape
   const group = heads / keyHeads
   const ofNeuron = (gated ? 3 : 2) * width
   let unread = 0
-  for (const value of mask.heads) if (value === 0) unread += 2 * headSize * width
+  const [ofHead, ofKeyHead] = [heads, keyHeads].map(
+    (count) => (normsAllHeads && count > 1 ? 1 : 2) * headSize * width,
+  )
+  for (const value of mask.heads) if (value === 0) unread += ofHead
   for (let first = 0; first < mask.heads.length; first += group)
-    if (mask.heads.subarray(first, first + group).every((value) => value === 0))
-      unread += 2 * headSize * width
+    if (mask.heads.subarray(first, first + group).every((value) => value === 0)) unread += ofKeyHead
   for (const value of mask.neurons) if (value === 0) unread += ofNeuron
   return unread / (layers * (2 * (heads + keyHeads) * headSize * width + neurons * ofNeuron))
 }
@@ -48,6 +53,7 @@ const layerSizes = fc.record({
   headSize: fc.integer({ min: 1, max: 8 }),
   group: fc.integer({ min: 1, max: 3 }),
   gated: fc.boolean(),
+  normsAllHeads: fc.boolean(),
 })
 
 const agrees = lawForAll(
@@ -155,6 +161,7 @@ describe('achieved sparsity', () => {
       (mask, { headSize = 1, ...sizes }) => achievedSparsity(mask, { ...sizes, headSize: headSize / 4 }),
       (mask, sizes) => achievedSparsity(mask, { ...sizes, keyHeads: mask.shape.heads }),
       (mask, sizes) => achievedSparsity(mask, { ...sizes, gated: false }),
+      (mask, sizes) => achievedSparsity(mask, { ...sizes, normsAllHeads: false }),
     ]
     for (const mutant of mutants) await kills(agrees, mutant)
   })

@@ -232,10 +232,10 @@ class SiteMask {
 
   /** Rows of chosen units are copied side by side; false where they cannot be. */
   #pack(chosen: Int32Array, last: PackedUnits | null): boolean {
-    const { step, place, size, makers, readers, attention, isApart } = this.#site
+    const { step, place, size, makers, readers, attention, isApart, isPackable } = this.#site
     const { packsHeads } = this.#hints
     // What is read elsewhere too is computed whole.
-    if (isApart || makers.length === 0 || (attention && !packsHeads)) return false
+    if (isApart || !isPackable || makers.length === 0 || (attention && !packsHeads)) return false
     const packed = this.#packUnits({ size, byRow: names(makers), byInput: names(readers) }, chosen, last)
     if (!packed) return false
     this.packed = packed

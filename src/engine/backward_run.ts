@@ -14,7 +14,7 @@ import { BufferScope } from '../backends/buffer_scope.ts'
 import type { Instruction } from './active_layer.ts'
 import { shiftLabels, unshiftScores } from './loss.ts'
 import { parametersOf, siteIn } from './plan.ts'
-import { attentionScale } from './run_step.ts'
+import { attentionScale, inParts } from './run_step.ts'
 import type { Trace, TracedSection } from './trace.ts'
 
 /** What is kept of one layer. Where the trace had no mask, masked and unmasked are the same buffer. */
@@ -177,7 +177,8 @@ export class BackwardRun {
       }
       case 'rmsNorm': {
         const back = this.#like(x)
-        ops.rms_norm_backward(back, weightGradient, gradient, x, weight, value.epsilon)
+        const [to, from, read] = [back, gradient, x].map((one) => inParts(this.#kept.backend, one, weight))
+        ops.rms_norm_backward(to, weightGradient, from, read, weight, value.epsilon)
         return [back]
       }
       case 'linear':

@@ -14,10 +14,18 @@ import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
 
 /** How parameters are called; everything else that tells the families apart has a field of its own. */
-export const families = ['opt', 'llama'] as const
+export const families = ['opt', 'llama', 'qwen3', 'olmo2'] as const
 
 /** A family of models. */
 export type Family = (typeof families)[number]
+
+/** The families in words. */
+export const familyWords: Readonly<Record<Family, string>> = {
+  opt: 'OPT',
+  llama: 'Llama family',
+  qwen3: 'Qwen3',
+  olmo2: 'OLMo 2',
+}
 
 /** The sizes and switches of a model. */
 export interface ModelConfig {
@@ -42,6 +50,10 @@ export interface ModelConfig {
   readonly finalNorm: boolean
   /** What queries and keys are rotated by; null for a model with a position table. */
   readonly rotary: Rotary | null
+  /** The same of each layer, where they differ; null for one that does not rotate. */
+  readonly layerRotary?: readonly (Rotary | null)[] // [L]
+  /** Whether queries and keys are normed over all heads of a layer, so that no row of them is one head's alone. */
+  readonly normsAllHeads?: boolean
   /** Whether neurons have a gate: act(gate) times up, in place of act(fc1). */
   readonly gated: boolean
   readonly activation: Activation
@@ -91,6 +103,8 @@ const usual = {
     padId: 1,
   },
   llama: usualLlama,
+  qwen3: usualLlama,
+  olmo2: { ...usualLlama, normsAllHeads: true },
 } as const satisfies Record<Family, Partial<ModelConfig>>
 
 /** What reads the fields of each `model_type`. */
@@ -99,6 +113,9 @@ const readers = {
   llama: readLlama,
   mistral: readLlama,
   qwen2: readLlama,
+  qwen3: readQwen3,
+  smollm3: readSmollm3,
+  olmo2: readOlmo2,
 } as const
 
 /**
@@ -202,10 +219,11 @@ function readOpt(fields: Fields): ModelConfig {
   })
 }
 
-/** Llama, Mistral and Qwen2. Of Mistral and Qwen2 the context ends where a window would begin to slide. */
+/** Llama, Mistral and Qwen. Of Mistral and Qwen the context ends where a window would begin to slide. */
 function readLlama(all: Fields): ModelConfig {
   const fields = withoutNulls(all)
-  const isQwen = field(fields, 'model_type') === 'qwen2'
+  const isQwen2 = field(fields, 'model_type') === 'qwen2'
+  const isQwen = isQwen2 || field(fields, 'model_type') === 'qwen3'
   expectValue(fields, 'hidden_act', activations, 'silu', 'CONFIG_ACTIVATION')
   expectValue(fields, 'attention_bias', [false], false, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'mlp_bias', [false], false, 'CONFIG_UNSUPPORTED')
@@ -225,12 +243,51 @@ function readLlama(all: Fields): ModelConfig {
     epsilon: readNumber(fields, 'rms_norm_eps', 1e-12, 1, 1e-6),
     rotary: readRotary(fields),
     activation: (field(fields, 'hidden_act') ?? 'silu') as Activation,
-    biases: isQwen ? 'query-key-value' : 'none',
+    biases: isQwen2 ? 'query-key-value' : 'none',
     tied: readFlag(fields, 'tie_word_embeddings', false),
-    // Qwen2 has no token that begins a text; where one is needed, the one that ends a text stands for it.
+    // Qwen has no token that begins a text; where one is needed, the one that ends a text stands for it.
     bosId: readWhole(fields, 'bos_token_id', 0, vocabulary - 1, isQwen ? eosIds[0] : 1),
     eosIds,
     padId: padId < 0 ? null : padId,
+  })
+}
+
+/** Qwen3: the fields of Llama. */
+function readQwen3(fields: Fields): ModelConfig {
+  return makeConfig({ ...readLlama({ head_dim: 128, ...withoutNulls(fields) }), family: 'qwen3' })
+}
+
+/** OLMo 2: the fields of Llama. */
+function readOlmo2(fields: Fields): ModelConfig {
+  return makeConfig({ ...readLlama({ rms_norm_eps: 1e-5, ...withoutNulls(fields) }), family: 'olmo2' })
+}
+
+/** SmolLM3: the fields of Llama, and which layers rotate: those whose `no_rope_layers` is 1. */
+function readSmollm3(all: Fields): ModelConfig {
+  const fields = withoutNulls(all)
+  const config = readLlama({ rope_theta: 2e6, tie_word_embeddings: true, ...fields })
+  const interval = readWhole(fields, 'no_rope_layer_interval', 1, MAX_LAYERS, 4)
+  const usual = Array.from({ length: config.layers }, (_, l) => ((l + 1) % interval === 0 ? 0 : 1))
+  const rotates = readForLayers(fields, 'no_rope_layers', [0, 1], usual)
+  return { ...config, layerRotary: rotates.map((one) => (one === 1 ? config.rotary : null)) }
+}
+
+/** One of a few values for each layer. */
+function readForLayers<const Value extends string | number>(
+  fields: Fields,
+  name: string,
+  allowed: readonly Value[],
+  usual: readonly Value[],
+): readonly Value[] {
+  const values = field(fields, name) ?? usual
+  if (!Array.isArray(values) || values.length !== usual.length)
+    throw new InputError(
+      'CONFIG_TYPE',
+      `${name}: expected a list for ${usual.length} layers, got ${Array.isArray(values) ? `one of ${values.length}` : describe(values)}`,
+    )
+  return values.map((value: unknown, l) => {
+    expectValue({ [`${name}[${l}]`]: value }, `${name}[${l}]`, allowed, undefined, 'CONFIG_UNSUPPORTED')
+    return value as Value
   })
 }
 

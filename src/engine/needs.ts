@@ -36,6 +36,12 @@ export function needsOf(program: Value): Map<Value, Need> {
       case 'rotate':
         want(step.of[0], need)
         break
+      case 'rmsNorm': {
+        // A norm of parts of units reads no other unit.
+        const isByUnit = need !== null && (step.width / need.parts) % step.weight.shape[0] === 0
+        want(step.of[0], isByUnit ? need : null)
+        break
+      }
       case 'attention': {
         const [q, k, v] = step.of
         const isByHead = need !== null && need.parts === step.width / step.headSize
@@ -45,7 +51,7 @@ export function needsOf(program: Value): Map<Value, Need> {
         break
       }
       default:
-        // A norm, a product or a sum reads every number.
+        // A layer norm, a product or a sum reads every number.
         for (const value of step.of) want(value, null)
     }
   }

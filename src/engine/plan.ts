@@ -41,6 +41,8 @@ export interface UnitSite {
   readonly isSkippable: boolean
   /** Whether what is masked is read elsewhere too, and stays as it was. */
   readonly isApart: boolean
+  /** Whether the units may be computed side by side: not where a step reads all of them to make some. */
+  readonly isPackable: boolean
 }
 
 /** What heads have besides: keys and values, which later tokens read. */
@@ -170,6 +172,9 @@ function siteOf(
     attention,
     isSkippable: reading.every((one) => one.value.op === 'combine'),
     isApart: readers.get(step.of[0])?.length !== 1,
+    isPackable: made.every(
+      (one) => one.value.op === 'linear' || one.of.every((at) => steps[at - 1]?.need?.at === step),
+    ),
   }
 }
 

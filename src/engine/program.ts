@@ -2,6 +2,7 @@
  * The program of a model, and what follows from it: how it is laid out, and its parameters.
  */
 import type { Rotary } from '../ops/rotary.ts'
+import { newerFamilies } from '../spec/families.ts'
 import { llama } from '../spec/llama.ts'
 import { opt } from '../spec/opt.ts'
 import type { Value } from '../spec/program.ts'
@@ -12,6 +13,7 @@ import { planOf, type ModelParameter, type Plan } from './plan.ts'
 const programs: Readonly<Record<Family, (config: ModelConfig & { rotary: Rotary }) => Value>> = {
   opt,
   llama,
+  ...newerFamilies,
 }
 
 /** The program of a model: its last value is the logits [T, V]. */

@@ -50,6 +50,11 @@ export function attentionScale(headSize: number): number {
   return headSize ** -0.5
 }
 
+/** Rows [T, width] as the parts that a norm takes by themselves: [T width / size, size]. @param weight [size] */
+export function inParts(backend: Backend, x: Buffer, { length: size }: Buffer): Buffer {
+  return x.shape[1] === size ? x : backend.view(x, [x.length / size, size])
+}
+
 /** The op of each gate. A name that is put together in a loop is looked up slowly. */
 const gateOps = { silu: 'silu_gate', relu: 'relu_gate' } as const satisfies Record<Activation, OpName>
 
@@ -85,8 +90,10 @@ export function runStep(
       return ops.embedding(y, weight, x)
     case 'layerNorm':
       return ops.layer_norm(y, x, weight, bias as Buffer, value.epsilon)
-    case 'rmsNorm':
-      return ops.rms_norm(y, x, weight, value.epsilon)
+    case 'rmsNorm': {
+      const { backend } = pass
+      return ops.rms_norm(inParts(backend, y, weight), inParts(backend, x, weight), weight, value.epsilon)
+    }
     case 'linear':
       return ops.linear(y, read ? read(instruction, x) : x, weight, bias, rows)
     case 'combine':

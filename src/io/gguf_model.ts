@@ -2,13 +2,14 @@
  * A model from a GGUF file: its configuration as config.json would have it, its tensors under the names and in the order
  * of rows of Hugging Face, its vocabulary.
  *
- * Supported are the architectures `llama` (Llama, Mistral, SmolLM2, TinyLlama and others that differ in sizes) and `qwen2`.
+ * Supported are the architectures of the table `architectures`: `llama` is Llama, Mistral, SmolLM2, TinyLlama and others that differ
+ * in sizes.
  * What would need arithmetic that is not here is refused by name, unknown tensors too: a bias or an expert that is left
  * unread would be a silent error.
  *
  * Rotations: Hugging Face rotates channel i with i + K/2, llama.cpp's `llama` channel 2i with 2i + 1. The rows of its q and
  * k are permuted accordingly, and are put back here: row 2i + b of a head in the file is row b K/2 + i of Hugging Face.
- * `qwen2` has Hugging Face's order. `rope_freqs` divides the frequencies, as the scaling of Llama 3 does.
+ * Most others have Hugging Face's order. `rope_freqs` divides the frequencies, as the scaling of Llama 3 does.
  *
  * Tensors are read in parts of a few megabytes and turned into float32 on the way; halves stay halves.
  */
@@ -47,7 +48,7 @@ export function openGguf(path: string): Promise<GgufModel> {
 export async function readGguf(file: RangedFile, name: string): Promise<GgufModel> {
   const header = await readGgufHeader(file, name)
   const entries = new GgufEntries(header.entries, name)
-  const architecture = entries.oneOf('general.architecture', ['llama', 'qwen2'])
+  const architecture = entries.oneOf('general.architecture', architectureNames)
   const { tensors } = header
   const factors = tensors.get(ROTATION_FACTORS)
   const configJson = readConfig(
@@ -88,21 +89,51 @@ const outer: ReadonlyMap<string, string> = new Map([
   ['output.weight', 'lm_head.weight'],
 ])
 
-const inner: ReadonlyMap<string, string> = new Map([
-  ['attn_norm', 'input_layernorm'],
-  ['attn_q', 'self_attn.q_proj'],
-  ['attn_k', 'self_attn.k_proj'],
-  ['attn_v', 'self_attn.v_proj'],
-  ['attn_output', 'self_attn.o_proj'],
-  ['ffn_norm', 'post_attention_layernorm'],
-  ['ffn_gate', 'mlp.gate_proj'],
-  ['ffn_up', 'mlp.up_proj'],
-  ['ffn_down', 'mlp.down_proj'],
-])
+/** Modules of a layer by their names. */
+type Modules = Readonly<Record<string, string>>
+
+const products: Modules = {
+  attn_q: 'self_attn.q_proj',
+  attn_k: 'self_attn.k_proj',
+  attn_v: 'self_attn.v_proj',
+  attn_output: 'self_attn.o_proj',
+  ffn_gate: 'mlp.gate_proj',
+  ffn_up: 'mlp.up_proj',
+  ffn_down: 'mlp.down_proj',
+}
+const norms: Modules = { attn_norm: 'input_layernorm', ffn_norm: 'post_attention_layernorm' }
+const headNorms: Modules = { attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' }
+
+/** An architecture of llama.cpp. */
+interface ArchitectureForm {
+  readonly modules: Modules
+  /** Those that have a bias. */
+  readonly biased?: RegExp
+  /** Whether rows of q and k are permuted. */
+  readonly isPermuted?: boolean
+  /** Fields of config.json, by which the file does not say what it is. */
+  readonly fields?: Readonly<Record<string, unknown>>
+}
+
+const architectures = {
+  llama: { modules: { ...norms, ...products }, isPermuted: true },
+  qwen2: { modules: { ...norms, ...products }, biased: /^attn_[qkv]$/ },
+  qwen3: { modules: { ...norms, ...headNorms, ...products } },
+  olmo2: {
+    modules: {
+      ...headNorms,
+      ...products,
+      post_attention_norm: 'post_attention_layernorm',
+      post_ffw_norm: 'post_feedforward_layernorm',
+    },
+  },
+  // A constant of llama.cpp.
+  smollm3: { modules: { ...norms, ...products }, isPermuted: true, fields: { no_rope_layer_interval: 4 } },
+} as const satisfies Record<string, ArchitectureForm>
+type Architecture = keyof typeof architectures
+const architectureNames = Object.keys(architectures) as Architecture[]
 
 const ROTATION_FACTORS = 'rope_freqs.weight'
-
-type Architecture = 'llama' | 'qwen2'
 
 /** The name of a tensor, and the entry of the configuration with the number of heads in which its rows are permuted. */
 interface Known {
@@ -129,11 +160,11 @@ function tensorOf(
     throw refuseTensor('GGUF_UNSUPPORTED', file, name, `one of ${layers} layers`, `layer ${layer}`)
   // Frequencies that an old converter wrote down; they follow from the base.
   if (module === 'attn_rot_embd' && part === 'weight') return null
-  const found = inner.get(module)
-  const hasBias = architecture === 'qwen2' && /^attn_[qkv]$/.test(module)
-  if (found === undefined || (part === 'bias' && !hasBias))
+  const { modules, biased, isPermuted }: ArchitectureForm = architectures[architecture]
+  const found = Object.hasOwn(modules, module) ? modules[module] : undefined
+  if (found === undefined || (part === 'bias' && !biased?.test(module)))
     throw refuseTensor('GGUF_UNSUPPORTED', file, name, `a tensor of ${architecture}`, 'another')
-  const heads = architecture === 'llama' ? permuted.get(module) : undefined
+  const heads = isPermuted ? permuted.get(module) : undefined
   return { hugging: `model.layers.${layer}.${found}.${part}`, heads: heads ?? null }
 }
 
@@ -170,8 +201,10 @@ function readConfig(
       .filter((key) => entries.has(key))
       .map((key) => entries.whole(key)),
   )
+  const { fields }: ArchitectureForm = architectures[architecture]
   return {
     model_type: architecture,
+    ...fields,
     hidden_size: width,
     num_hidden_layers: entries.whole(own('block_count')),
     num_attention_heads: heads,

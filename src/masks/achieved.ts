@@ -4,7 +4,8 @@
  * `weights` counts the numbers of the matrices of the layers that a mask leaves unread: 2 K D for a head (its rows of query,
  * its channels of the output matrix), 2 K D for a key head (its rows of key and value), which is left unread with the last
  * head of its group, and 2 D for a neuron (its row of fc1, its channel of fc2), or 3 D in a gated block. Without groups a
- * head has a key head of its own. Embeddings, the lm_head, norms and biases belong to no unit and are not counted. Layer 0
+ * head has a key head of its own. Where queries and keys are normed over all heads, rows of query and key are read whatever a mask
+ * skips. Embeddings, the lm_head, norms and biases belong to no unit and are not counted. Layer 0
  * counts like any other layer.
  *
  * `channels` counts the numbers of these matrices that meet an input channel that is masked. Of them `weights` counts those
@@ -39,15 +40,23 @@ export interface LayerSizes {
   readonly keyHeads?: number
   /** Whether a neuron has rows in three matrices; default false: in two. */
   readonly gated?: boolean
+  /** Whether queries and keys are normed over all heads of their kind; default false. */
+  readonly normsAllHeads?: boolean
 }
 
 /** The sizes of a layer, without those that have their default. */
 export function layerSizes(
-  { width, headSize, keyHeads, gated }: Required<LayerSizes>,
+  {
+    width,
+    headSize,
+    keyHeads,
+    gated,
+    normsAllHeads,
+  }: Required<Omit<LayerSizes, 'normsAllHeads'>> & LayerSizes,
   heads: number,
 ): LayerSizes {
-  const isUsual = headSize * heads === width && keyHeads === heads && !gated
-  return isUsual ? { width } : { width, headSize, keyHeads, gated }
+  const isUsual = headSize * heads === width && keyHeads === heads && !gated && !normsAllHeads
+  return isUsual ? { width } : { width, headSize, keyHeads, gated, ...(normsAllHeads && { normsAllHeads }) }
 }
 
 /**
@@ -60,11 +69,13 @@ export function achievedSparsity(mask: UnitMask, sizes: LayerSizes): AchievedSpa
   if (!Number.isInteger(width) || width < 1)
     throw new UsageError('WIDTH', `width: expected a whole number from 1, got ${describeValue(width)}`)
   const { layers, heads: H, neurons: F } = mask.shape
-  const { headSize: K = width / H, keyHeads: G = H, gated = false } = sizes
+  const { headSize: K = width / H, keyHeads: G = H, gated = false, normsAllHeads = false } = sizes
   const keys = G === H ? mask.heads : keyHeadMask(mask, G)
+  /** Of the two matrices of heads or of key heads, those whose rows a skipped one leaves unread. */
+  const unreadOf = (count: number): number => (normsAllHeads && count > 1 ? 1 : 2)
   // Weights of a layer over D.
-  const weights = { heads: 2 * H * K, keys: 2 * G * K, neurons: (gated ? 3 : 2) * F }
-  const total = weights.heads + weights.keys + weights.neurons
+  const weights = { heads: unreadOf(H) * H * K, keys: unreadOf(G) * G * K, neurons: (gated ? 3 : 2) * F }
+  const total = 2 * H * K + 2 * G * K + weights.neurons
   /** Of `count` layers from `first`. */
   const sparsityOf = (first: number, count: number): Sparsity => {
     const heads = zeroShare(mask.heads, first * H, count * H)

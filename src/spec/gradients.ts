@@ -81,9 +81,10 @@ function propagate(step: Value, grad: Tensor, { weights, at, mask }: Rest): Tens
       ]
     }
     case 'rmsNorm': {
-      const { data: weight } = weights.vector(step.weight)
-      const { epsilon, width: D } = step
-      return [result(x.shape, (g) => rms_norm_backward(g, null, grad.data, x.data, weight, epsilon, T, D))]
+      const { data: weight, size: D } = weights.vector(step.weight)
+      const { epsilon } = step
+      const rows = x.size / D
+      return [result(x.shape, (g) => rms_norm_backward(g, null, grad.data, x.data, weight, epsilon, rows, D))]
     }
     case 'linear':
       return [weights.matrix(step.weight, false).sums(grad, null)]

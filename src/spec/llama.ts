@@ -37,13 +37,17 @@ export interface LlamaConfig {
   readonly vocabulary: number // V
   readonly epsilon: number // of every norm
   readonly rotary: Rotary
+  readonly layerRotary?: readonly (Rotary | null)[] // [L], where layers differ; null for one that does not rotate
   readonly biases: 'all' | 'query-key-value' | 'none'
   readonly activation: Activation
   readonly tied: boolean // whether the head is the token table
 }
 
-/** Logits [T, V] of a text. */
-export function llama(config: LlamaConfig): Value {
+/** What a layer of a family makes of the stream [T, D]. */
+export type Layer = (config: LlamaConfig, l: number, x: Value) => Value
+
+/** Logits [T, V] of a text. @param layer of another family that has these configurations and ends */
+export function llama(config: LlamaConfig, layer: Layer = llamaLayer): Value {
   const { layers: L, width: D, vocabulary: V, epsilon, tied } = config
   let x = embedding(tokens, 'model.embed_tokens', V, D)
   for (let l = 0; l < L; l++) x = layer(config, l, tap(`stream ${l}`, x))
@@ -52,27 +56,33 @@ export function llama(config: LlamaConfig): Value {
 }
 
 /** A layer: its heads, then its neurons, are added to the stream [T, D]. */
-function layer(config: LlamaConfig, l: number, x: Value): Value {
-  const {
-    heads: H,
-    keyHeads: G,
-    headSize: K,
-    width: D,
-    neurons: F,
-    epsilon,
-    rotary,
-    biases,
-    activation,
-  } = config
-  const at = `model.layers.${l}`
+function llamaLayer(config: LlamaConfig, l: number, x: Value): Value {
+  const { epsilon } = config
+  x = add(x, headsOf(config, l, rmsNorm(x, `model.layers.${l}.input_layernorm`, epsilon)))
+  return add(x, neuronsOf(config, l, rmsNorm(x, `model.layers.${l}.post_attention_layernorm`, epsilon)))
+}
+
+/** What the heads of a layer make of n: [T, D]. @param norm of queries and keys, before they are rotated */
+export function headsOf(
+  { heads: H, keyHeads: G, headSize: K, width: D, biases, ...config }: LlamaConfig,
+  l: number,
+  n: Value,
+  norm: (x: Value, name: string) => Value = (x) => x,
+): Value {
+  const at = `model.layers.${l}.self_attn`
+  const rotary = config.layerRotary ? config.layerRotary[l] : config.rotary
+  const turned = (x: Value): Value => (rotary ? rotate(x, rotary, K) : x)
   const project = (name: string, heads: number): Value =>
-    linear(n, `${at}.self_attn.${name}_proj`, heads * K, biases !== 'none')
-  let n = rmsNorm(x, `${at}.input_layernorm`, epsilon)
-  const [q, k] = [rotate(project('q', H), rotary, K), rotate(project('k', G), rotary, K)] // [T, H K], [T, G K]
-  const context = attention(q, k, project('v', G), K) // [T, H K]
-  x = add(x, combine(units('heads', l, context, H), `${at}.self_attn.o_proj`, D))
-  n = rmsNorm(x, `${at}.post_attention_layernorm`, epsilon)
-  const g = tap(`preActivation ${l}`, linear(n, `${at}.mlp.gate_proj`, F)) // [T, F]
-  const neurons = gate(activation, g, linear(n, `${at}.mlp.up_proj`, F)) // [T, F]
-  return add(x, combine(units('neurons', l, neurons, F), `${at}.mlp.down_proj`, D))
+    linear(n, `${at}.${name}_proj`, heads * K, biases !== 'none')
+  const [q, k] = [norm(project('q', H), `${at}.q_norm`), norm(project('k', G), `${at}.k_norm`)]
+  const context = attention(turned(q), turned(k), project('v', G), K) // [T, H K]
+  return combine(units('heads', l, context, H), `${at}.o_proj`, D)
+}
+
+/** What the neurons of a layer make of n: [T, D]. */
+export function neuronsOf({ width: D, neurons: F, activation }: LlamaConfig, l: number, n: Value): Value {
+  const at = `model.layers.${l}.mlp`
+  const g = tap(`preActivation ${l}`, linear(n, `${at}.gate_proj`, F)) // [T, F]
+  const neurons = gate(activation, g, linear(n, `${at}.up_proj`, F)) // [T, F]
+  return combine(units('neurons', l, neurons, F), `${at}.down_proj`, D)
 }

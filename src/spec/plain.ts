@@ -119,10 +119,10 @@ export function run(end: Value, weights: Weights, ids: Int32Array, setting: Sett
         return weights.matrix(step.weight, false).pick(Int32Array.from(x.data))
       case 'layerNorm':
         return layerNorm(x, weights.vector(step.weight), weights.vector(step.bias))
-      case 'rmsNorm':
-        return result(x.shape, (out) =>
-          rms_norm(out, x.data, weights.vector(step.weight).data, step.epsilon, T, step.width),
-        )
+      case 'rmsNorm': {
+        const { data: weight, size } = weights.vector(step.weight)
+        return result(x.shape, (out) => rms_norm(out, x.data, weight, step.epsilon, x.size / size, size))
+      }
       case 'linear':
       case 'combine': {
         const bias = step.bias && weights.vector(step.bias)

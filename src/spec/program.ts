@@ -75,9 +75,9 @@ export function layerNorm(x: Value, name: string): Value {
   return step({ op: 'layerNorm', weight, bias, epsilon: EPSILON }, x.width, x)
 }
 
-/** Each row to a mean square of 1, then times a weight: [T, D]. */
-export function rmsNorm(x: Value, name: string, epsilon: number): Value {
-  const weight = { name: `${name}.weight`, shape: [x.width] }
+/** Each row, or each part of `size` numbers of it, to a mean square of 1, then times a weight [size]: [T, D]. */
+export function rmsNorm(x: Value, name: string, epsilon: number, size = x.width): Value {
+  const weight = { name: `${name}.weight`, shape: [size] }
   return step({ op: 'rmsNorm', weight, epsilon }, x.width, x)
 }
 

@@ -10,7 +10,7 @@ import { loadBrown } from '../../data/corpus.ts'
 import { measureStorages, storageTexts, type StorageError } from '../../evaluation/storage_error.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { isGguf, openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts'
-import { parseConfig, remoteCodeFields, type ModelConfig } from '../../engine/config.ts'
+import { familyWords, parseConfig, remoteCodeFields, type ModelConfig } from '../../engine/config.ts'
 import { storageNamed, storages, type Storage, storageOption } from '../../engine/storages/index.ts'
 import { LanguageModel } from '../../engine/language_model.ts'
 import { layerOf, siteIn } from '../../engine/plan.ts'
@@ -206,7 +206,7 @@ function describeConfig(config: ModelConfig): string[] {
   const plan = modelPlan(config)
   const first = layerOf(plan, 0)
   const isGated = siteIn(first, 'neurons').makers.length > 1
-  const family = { opt: 'OPT', llama: 'Llama family' }[config.family]
+  const family = familyWords[config.family]
   const groups = keyHeads === heads ? '' : ` in ${keyHeads} groups`
   const blocks = `${family}: ${layers} layers of width ${width}, ${heads} heads of ${headSize}${groups}, ${neurons} ${isGated ? 'gated ' : ''}neurons`
   const ends = `vocabulary ${vocabulary}${embeddingWidth === width ? '' : `, embedded in ${embeddingWidth}`}`

@@ -69,6 +69,8 @@ interface LlamaCase {
   /** Whether query, key and value have biases. */
   readonly biases: boolean
   readonly rotary: Rotary
+  /** The base of each layer, 0 for one that does not rotate; without, all rotate alike. */
+  readonly bases?: readonly number[] | undefined
   readonly epsilon: number
   /** Default silu. */
   readonly activation?: Activation
@@ -92,6 +94,9 @@ const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
   pairs: fc.integer({ min: 1, max: 5 }),
   biases: fc.boolean(),
   rotary: fc.record({ base: fc.constantFrom(10_000, 3, 500_000), scaling }),
+  bases: fc.option(fc.array(fc.constantFrom(0, 10_000, 5), { minLength: 3, maxLength: 3 }), {
+    nil: undefined,
+  }),
   epsilon: fc.constantFrom(1e-5, 1e-6, 1e-2),
   activation: fc.constantFrom(...activations),
 })
@@ -139,9 +144,15 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
     headSize: 2 * llama.pairs,
     biases: llama.biases ? 'query-key-value' : 'none',
     rotary: llama.rotary,
+    ...(llama.bases && { layerRotary: llama.bases.slice(0, layers).map((base) => rotaryOf(llama, base)) }),
     epsilon: llama.epsilon,
     activation: llama.activation ?? 'silu',
   })
+}
+
+/** The rotations of a layer. */
+function rotaryOf({ rotary }: LlamaCase, base: number): Rotary | null {
+  return base === 0 ? null : base === rotary.base ? rotary : { ...rotary, base }
 }
 
 /** The weights of a case. */

@@ -103,15 +103,18 @@ function zeroed(
 function poisoned(tensors: Tensors, config: ModelConfig, mask: UnitMask): Map<string, HostTensor> {
   const { headSize: K, heads: H, keyHeads: G } = config
   const changed = copyOf(tensors)
+  /** Whether rows of all these heads are needed for a norm over them. */
+  const isNormedWhole = (heads: number): boolean => config.normsAllHeads === true && heads > 1
   eachSkipped(
     mask,
     (layer, head) => {
-      fill(changed, moduleName(config, layer, 'query'), 'rows', head * K, (head + 1) * K, NaN)
+      if (!isNormedWhole(H))
+        fill(changed, moduleName(config, layer, 'query'), 'rows', head * K, (head + 1) * K, NaN)
       const g = keyHeadOf(null, head, G, H)
       const { heads } = layerMask(mask, layer)
       // A key head is needed while any head of its group is.
       if (heads.every((kept, h) => kept === 0 || keyHeadOf(null, h, G, H) !== g))
-        for (const module of ['key', 'value'] as const)
+        for (const module of isNormedWhole(G) ? (['value'] as const) : (['key', 'value'] as const))
           fill(changed, moduleName(config, layer, module), 'rows', g * K, (g + 1) * K, NaN)
       fill(changed, moduleName(config, layer, 'out'), 'columns', head * K, (head + 1) * K, NaN)
     },

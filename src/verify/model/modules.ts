@@ -30,7 +30,10 @@ const moduleOf = (weight: string): string => weight.replace(/\.weight$/, '')
 
 /** The full name of a layer's module: `model.decoder.layers.3.fc1`. It has a `.weight`, and a `.bias` in some models. */
 export function moduleName(config: ModelConfig, layer: number, module: Module): string {
-  const own = layerSteps(config, layer)
+  const steps = layerSteps(config, layer)
+  // Norms of queries and keys are none of these modules.
+  const ofHeads = steps.flatMap((step) => (step.op === 'rotate' || step.op === 'attention' ? step.of : []))
+  const own = steps.filter((step) => step.op !== 'rmsNorm' || !ofHeads.includes(step))
   for (const [ops, modules] of inOrder) {
     const step = own.filter(({ op }) => ops.includes(op))[modules.indexOf(module)] as Value | undefined
     if (modules.includes(module) && step && 'weight' in step) return moduleOf(step.weight.name)

@@ -41,6 +41,11 @@ import { lawForAll } from '../law.ts'
 const part = fc.record({
   what: fc.constantFrom('attention', 'relu', 'silu gate', 'relu gate', 'bare'),
   isNormed: fc.boolean(),
+  /** Over what queries and keys are normed, if they are. */
+  queryNorm: fc.constantFrom('none', 'head', 'width'),
+  keyNorm: fc.constantFrom('none', 'head', 'width'),
+  /** Whether what is added to the stream is normed. */
+  isNormedAfter: fc.boolean(),
   isRotated: fc.boolean(),
   isMasked: fc.boolean(),
   /** Whether it reads what the part before it read, and not its result. */
@@ -70,7 +75,10 @@ function programWith(parts: readonly Part[]): Value {
     const kind = one.what === 'attention' ? 'heads' : 'neurons'
     const masked = one.isMasked ? units(kind, layer, inner, kind === 'heads' ? H : F) : inner
     let sum = x
-    for (let i = 0; i < one.readers; i++) sum = add(sum, combine(masked, `${l}.out.${i}`, D, one.hasBias))
+    for (let i = 0; i < one.readers; i++) {
+      const out = combine(masked, `${l}.out.${i}`, D, one.hasBias)
+      sum = add(sum, one.isNormedAfter ? rmsNorm(out, `${l}.after.${i}`, 1) : out)
+    }
     if (one.readAlso !== 'nothing')
       sum = add(sum, linear(one.readAlso === 'inner' ? inner : masked, `${l}.also`, D))
     ;[before, x] = [x, sum]
@@ -78,12 +86,14 @@ function programWith(parts: readonly Part[]): Value {
   return linear(tap(`stream ${layer + 1}`, x), 'head', V)
 }
 
-function innerOf({ what, isRotated, groups, hasBias }: Part, l: number, n: Value): Value {
+function innerOf({ what, queryNorm, keyNorm, isRotated, groups, hasBias }: Part, l: number, n: Value): Value {
   const rotary = { base: 10_000, scaling: null }
   if (what === 'attention') {
+    const normed = (value: Value, name: string, over: Part['queryNorm']): Value =>
+      over === 'none' ? value : rmsNorm(value, `${l}.${name}`, 1, over === 'head' ? K : value.width)
     const turned = (value: Value): Value => (isRotated ? rotate(value, rotary, K) : value)
     const [q, k, v] = [H, groups, groups].map((heads, i) => linear(n, `${l}.${'qkv'[i]}`, heads * K, hasBias))
-    return attention(turned(q), turned(k), v, K)
+    return attention(turned(normed(q, 'qNorm', queryNorm)), turned(normed(k, 'kNorm', keyNorm)), v, K)
   }
   const up = linear(n, `${l}.up`, F, hasBias)
   if (what === 'bare') return up

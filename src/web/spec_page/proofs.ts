@@ -46,12 +46,12 @@ export const proofs: readonly Proof[] = [
     planted: 'return [zeros(...grad.shape), grad]',
   },
   {
-    address: 'llama.layer',
+    address: 'llama.headsOf',
     law: 'engineLogits',
     cases: 60,
     bug: 'keys are not rotated',
-    line: "const [q, k] = [rotate(project('q', H), rotary, K), rotate(project('k', G), rotary, K)] // [T, H K], [T, G K]",
-    planted: "const [q, k] = [rotate(project('q', H), rotary, K), project('k', G)]",
+    line: "const context = attention(turned(q), turned(k), project('v', G), K) // [T, H K]",
+    planted: "const context = attention(turned(q), k, project('v', G), K)",
   },
   {
     address: 'plainact.plainact',

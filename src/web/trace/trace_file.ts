@@ -40,6 +40,7 @@ const entrySchema = v.pipe(
     headSize: v.exactOptional(wholeNumber(1, max.width)),
     keyHeads: v.exactOptional(units),
     gated: v.exactOptional(v.boolean()),
+    normsAllHeads: v.exactOptional(v.boolean()),
     planner: v.picklist(studyPlanners),
     criterion: v.picklist(criteria.map(({ name }) => name)),
     decides: v.picklist(decisions),
@@ -122,7 +123,7 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
 export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Trace> {
   const source = await parseSafetensors(bytes, name)
   const entry = parseBySchema(entrySchema, source.metadata.get(traceEntry), about)
-  const { shape, width, headSize, keyHeads, gated } = entry
+  const { shape, width, headSize, keyHeads, gated, normsAllHeads } = entry
   const { planner, criterion, decides, sparsity, scope, temperature, seed } = entry
   const file = new TraceTensors(source, name)
   const prompt = await file.ids('prompt', 0)
@@ -130,7 +131,7 @@ export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Tra
   checkSchema(fits(prompt.length, tokens.length), entry, about)
   return {
     // A field that is absent stays absent.
-    model: { name: entry.name, shape, width, ...present({ headSize, keyHeads, gated }) },
+    model: { name: entry.name, shape, width, ...present({ headSize, keyHeads, gated, normsAllHeads }) },
     settings: { planner, criterion, decides, sparsity, scope, temperature, seed },
     ranks: entry.ranks,
     denseLayers: entry.denseLayers,
