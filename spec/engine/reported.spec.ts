@@ -240,9 +240,12 @@ const strategiesAreCheapest = lawForAll(
                 })
               }
               const ofHeads = of(layer.heads, K, 2 + (2 * G) / H, heldMatrix(model, l, 'out'))
-              // Heads are packed only where the cache may hold just these.
+              // Heads are packed only where the cache may hold just these, and where no norm reads all of them.
               const mayPack =
-                !changes && !isDense && (how.by === 'layer' || l > how.sourceLayer % drawn.layers)
+                !changes &&
+                !isDense &&
+                (how.by === 'layer' || l > how.sourceLayer % drawn.layers) &&
+                model.config.family !== 'olmo2'
               const ofNeurons = of(layer.neurons, 1, gated ? 3 : 2, heldMatrix(model, l, 'fc2'))
               return [ofHeads === 'packed' && !mayPack ? 'gather' : ofHeads, ofNeurons] as const
             })
