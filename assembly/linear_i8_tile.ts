@@ -28,7 +28,7 @@ const PAIR_BYTES: usize = LINE * TALL
 
 /** Whether `multiplyTiled` takes this shape. */
 export function isTiled(T: i32, I: i32, count: i32): bool {
-  return T >= LEAST_TOKENS && count >= QUAD && I <= LONGEST_ROW
+  return T >= LEAST_TOKENS && count >= QUAD && I > 0 && I <= LONGEST_ROW
 }
 
 /** Bytes of a packed row. */

@@ -32,14 +32,26 @@ test('a changed digit in a kernel, and a changed byte of the module, are found',
   expect(manifestOf(changed, '').module).not.toBe(module)
 })
 
-test('every kernel file has the name of its AssemblyScript file, and the reverse', () => {
+/** The tiles of vectors that an engine may join, and what they share with other kernels: Rust has tiles of its own. */
+const tiles = [
+  'attention_i8_packed',
+  'int4_blocks',
+  'int4_rows',
+  'int4_runs',
+  'linear_i4_tile',
+  'linear_i8_tile',
+  'linear_input_major_i4_tile',
+  'tile',
+]
+
+test('every kernel file has the name of its AssemblyScript file, and the reverse but for tiles', () => {
   const names = (folder: string, ending: string): string[] =>
     readdirSync(join(root, folder))
       .filter((name) => name.endsWith(ending))
       .map((name) => name.slice(0, -ending.length))
       .filter((name) => !['index', 'lib'].includes(name))
       .sort()
-  expect(names('rust/src', '.rs')).toEqual(names('assembly', '.ts'))
+  expect([...names('rust/src', '.rs'), ...tiles].sort()).toEqual(names('assembly', '.ts'))
 })
 
 test('every op of the catalogue is exported, parts of those that can be shared, the size of the scratch, and what the linker adds', () =>
