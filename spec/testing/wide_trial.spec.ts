@@ -1,7 +1,7 @@
 /**
  * The trial of the wide build: one with other bits is refused by the name of a kernel, and nothing stays changed.
  *
- * Tests src/platform/compiler_flags.ts.
+ * Tests src/backends/wide.ts and src/platform/compiler_flags.ts.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { root } from '../../scripts/sources.ts'
 import type { Backend } from '../../src/backends/backend.ts'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
-import { allowWide, isWideUsed, mayTryWide, wideReport } from '../../src/backends/wasm/wide.ts'
+import { allowWide, isWideUsed, mayTryWide, wideReport } from '../../src/backends/wide.ts'
 import { canJoinVectors, whileOptimizing } from '../../src/platform/platform.ts'
 import { tryWide } from '../../src/testing/wide_trial.ts'
 

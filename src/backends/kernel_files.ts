@@ -14,7 +14,7 @@ export type WasmName = 'wasm' | 'wasm-relaxed' | 'wasm-rust'
 
 /**
  * The names of their modules: `wasm-bytes` is `wasm` with the relaxed instruction for products of bytes, and the same bits;
- * `wasm-wide` is that with tiles for vectors of 32 bytes (wasm/wide.ts).
+ * `wasm-wide` is that with tiles for vectors of 32 bytes (wide.ts).
  */
 export type WasmModuleName = WasmName | 'wasm-bytes' | 'wasm-wide'
 

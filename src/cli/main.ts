@@ -2,10 +2,10 @@
 /**
  * The command line's entry: one run in this process.
  */
-import { allowWideIfAsked } from '../testing/wide_trial.ts'
+import { environment } from '../platform/platform.ts'
 import { runCommandLine } from './run.ts'
 import { openSession } from './session.ts'
 
-allowWideIfAsked()
+if (environment('SHADOWLLM_WIDE') === 'on') (await import('../testing/wide_trial.ts')).allowWideIfAsked()
 const session = openSession()
 session.end(await runCommandLine(session))

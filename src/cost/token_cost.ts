@@ -90,7 +90,9 @@ function readingsOf(model: Architecture): Reading[] {
         const parameter = parameters.get(name) as ModelParameter
         const isSum = value.op === 'combine'
         const masked = isSum && shape.length === 2 && value.of[0].op === 'units' ? value.of[0] : null
-        const made = isSum ? null : need
+        // A norm of parts of a row has one weight for all of them.
+        const isShared = value.op === 'rmsNorm' && shape[0] < value.width
+        const made = isSum || isShared ? null : need
         const [at, parts] = masked ? [masked, masked.count] : [made?.at, made?.parts ?? 0]
         const of: CountedUnits | undefined = at && (parts === at.count ? at.kind : 'keyHeads')
         const units = at && of ? { of, parts, size: at.width / at.count } : null

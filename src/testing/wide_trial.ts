@@ -1,5 +1,5 @@
 /**
- * The trial of the wide build (backends/wasm/wide.ts): every kernel of products at sizes around the edges of tiles, on plain
+ * The trial of the wide build (backends/wide.ts): every kernel of products at sizes around the edges of tiles, on plain
  * numbers and on the least and greatest, against the other build; then a product, whose time must be less.
  *
  * A function is compiled at its first call, so the trial also compiles what later calls use. Calls of the wide build are the

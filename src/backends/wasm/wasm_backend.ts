@@ -20,7 +20,7 @@ import { Allocator } from './allocator.ts'
 import { kernelFiles, type WasmModuleName, type WasmName } from '../kernel_files.ts'
 import { MAX_PAGES, PAGE, startAlone, startOverShared, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
-import { isWideUsed, mayTryWide } from './wide.ts'
+import { isWideUsed, mayTryWide } from '../wide.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
 
 /** A memory grows by at least 64 MiB: each growth causes a garbage collection, and pages that are never written cost nothing. */

@@ -94,7 +94,7 @@ const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
   pairs: fc.integer({ min: 1, max: 5 }),
   biases: fc.boolean(),
   rotary: fc.record({ base: fc.constantFrom(10_000, 3, 500_000), scaling }),
-  bases: fc.option(fc.array(fc.constantFrom(0, 10_000, 5), { minLength: 3, maxLength: 3 }), {
+  bases: fc.option(fc.array(fc.constantFrom(0, 10_000, 5), { minLength: 3, maxLength: 3, size: 'max' }), {
     nil: undefined,
   }),
   epsilon: fc.constantFrom(1e-5, 1e-6, 1e-2),

@@ -6,7 +6,7 @@
  * bytes and are slow without it. A trial compiles and judges it: one bit that differs from the other build, or no gain, and it is
  * not used. Nothing tries it unless a program allows that, because the flag is the process's for as long as the trial takes.
  */
-import type { Backend } from '../backend.ts'
+import type { Backend } from './backend.ts'
 
 /**
  * Tries a build beside the one that would be used without it.
