@@ -1,5 +1,5 @@
 /**
- * rotary: turns the pairs (i, i + M) of every head by the angles of its token; rotary_backward: by the opposite angles.
+ * rotary: turns the pairs (i, i + M) of the first R numbers of every head by the angles of its token; rotary_backward: by the opposite angles.
  * Formulas: src/ops/rotary.ts.
  */
 import { bytes, wholeQuads } from './float32'
@@ -8,33 +8,35 @@ import { rowAt } from './units'
 export function rotary(
   y: usize, // [T, H, K], may be x
   x: usize, // [T, H, K]
-  table: usize, // [T, K]
+  table: usize, // [T, R]
   T: i32,
   H: i32,
+  R: i32,
   K: i32,
 ): void {
-  turn(y, x, table, 1, T, H, K)
+  turn(y, x, table, 1, T, H, R, K)
 }
 
 export function rotary_backward(
   x_grad: usize, // [T, H, K], may be y_grad
   y_grad: usize, // [T, H, K]
-  table: usize, // [T, K]
+  table: usize, // [T, R]
   T: i32,
   H: i32,
+  R: i32,
   K: i32,
 ): void {
-  turn(x_grad, y_grad, table, -1, T, H, K)
+  turn(x_grad, y_grad, table, -1, T, H, R, K)
 }
 
 /** By the angles of the table, or by the opposite ones where `direction` is -1. */
-function turn(y: usize, x: usize, table: usize, direction: f32, T: i32, H: i32, K: i32): void {
-  const half = bytes(K >> 1)
-  const whole = wholeQuads(K >> 1)
+function turn(y: usize, x: usize, table: usize, direction: f32, T: i32, H: i32, R: i32, K: i32): void {
+  const half = bytes(R >> 1)
+  const whole = wholeQuads(R >> 1)
   const row = bytes(K)
   const directions = f32x4.splat(direction)
   for (let t = 0; t < T; t++) {
-    const cosines = rowAt(table, t, K)
+    const cosines = rowAt(table, t, R)
     const sines = cosines + half
     for (let h = 0; h < H; h++) {
       let i: usize = 0
@@ -54,8 +56,8 @@ function turn(y: usize, x: usize, table: usize, direction: f32, T: i32, H: i32, 
         store<f32>(y + i, first * cos - second * sin)
         store<f32>(y + half + i, second * cos + first * sin)
       }
-      // A last number without a partner.
-      if (K & 1) store<f32>(y + half * 2, load<f32>(x + half * 2))
+      // Numbers without a partner.
+      for (i = half * 2; i < row; i += 4) store<f32>(y + i, load<f32>(x + i))
       x += row
       y += row
     }

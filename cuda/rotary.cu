@@ -1,5 +1,5 @@
 /**
- * rotary and its gradient: a thread for each pair of a head, and for its last number if that has no partner. It reads both
+ * rotary and its gradient: a thread for each pair of a head, and for each number that has no partner. It reads both
  * numbers before it writes them, for y may be x.
  */
 #include "shared/common.cuh"
@@ -8,22 +8,22 @@
 __device__ inline void turn(
   float *y,           // [T, H, K]
   const float *x,     // [T, H, K]
-  const float *table, // [T, K]
-  float direction, int T, int H, int K
+  const float *table, // [T, R]
+  float direction, int T, int H, int R, int K
 ) {
-  const int M = K / 2;
-  const int pairs = K - M;
+  const int M = R / 2;
+  const int parts = K - M;
   const size_t n = thread_of_grid();
-  if (n >= (size_t)T * H * pairs) return;
-  const int i = n % pairs;
-  const size_t head = n / pairs;
+  if (n >= (size_t)T * H * parts) return;
+  const int i = n % parts;
+  const size_t head = n / parts;
   x += head * K;
   y += head * K;
-  if (i == M) {
-    y[K - 1] = x[K - 1];
+  if (i >= M) {
+    y[i + M] = x[i + M];
     return;
   }
-  table += head / H * K;
+  table += head / H * R;
   const float cosine = table[i];
   const float sine = mul(direction, table[i + M]);
   const float first = x[i];
@@ -35,17 +35,17 @@ __device__ inline void turn(
 extern "C" __global__ void rotary_exact(
   float *y,           // [T, H, K], may be x
   const float *x,     // [T, H, K]
-  const float *table, // [T, K]
-  int T, int H, int K
+  const float *table, // [T, R]
+  int T, int H, int R, int K
 ) {
-  turn(y, x, table, 1, T, H, K);
+  turn(y, x, table, 1, T, H, R, K);
 }
 
 extern "C" __global__ void rotary_backward_exact(
   float *x_grad,       // [T, H, K], may be y_grad
   const float *y_grad, // [T, H, K]
-  const float *table,  // [T, K]
-  int T, int H, int K
+  const float *table,  // [T, R]
+  int T, int H, int R, int K
 ) {
-  turn(x_grad, y_grad, table, -1, T, H, K);
+  turn(x_grad, y_grad, table, -1, T, H, R, K);
 }

@@ -1,4 +1,4 @@
-//! rotary: turns the pairs (i, i + M) of every head by the angles of its token; rotary_backward: by the opposite angles.
+//! rotary: turns the pairs (i, i + M) of the first R numbers of every head by the angles of its token; rotary_backward: by the opposite angles.
 //! Formulas: src/ops/rotary.ts.
 use crate::float32::{in_fours, load, store};
 use core::arch::wasm32::*;
@@ -7,33 +7,45 @@ use core::arch::wasm32::*;
 pub unsafe extern "C" fn rotary(
     y: *mut f32,       // [T, H, K], may be x
     x: *const f32,     // [T, H, K]
-    table: *const f32, // [T, K]
+    table: *const f32, // [T, R]
     T: usize,
     H: usize,
+    R: usize,
     K: usize,
 ) {
-    turn(y, x, table, 1.0, T, H, K);
+    turn(y, x, table, 1.0, T, H, R, K);
 }
 
 #[no_mangle]
 pub unsafe extern "C" fn rotary_backward(
     x_grad: *mut f32,   // [T, H, K], may be y_grad
     y_grad: *const f32, // [T, H, K]
-    table: *const f32,  // [T, K]
+    table: *const f32,  // [T, R]
     T: usize,
     H: usize,
+    R: usize,
     K: usize,
 ) {
-    turn(x_grad, y_grad, table, -1.0, T, H, K);
+    turn(x_grad, y_grad, table, -1.0, T, H, R, K);
 }
 
 /// By the angles of the table, or by the opposite ones where `direction` is -1.
 #[inline(never)]
-unsafe fn turn(y: *mut f32, x: *const f32, table: *const f32, direction: f32, T: usize, H: usize, K: usize) {
-    let M = K / 2;
+#[allow(clippy::too_many_arguments)]
+unsafe fn turn(
+    y: *mut f32,
+    x: *const f32,
+    table: *const f32,
+    direction: f32,
+    T: usize,
+    H: usize,
+    R: usize,
+    K: usize,
+) {
+    let M = R / 2;
     let directions = f32x4_splat(direction);
     for t in 0..T {
-        let cosines = table.wrapping_add(t * K);
+        let cosines = table.wrapping_add(t * R);
         let sines = cosines.wrapping_add(M);
         for h in 0..H {
             let (x, y) = (x.wrapping_add((t * H + h) * K), y.wrapping_add((t * H + h) * K));
@@ -51,9 +63,9 @@ unsafe fn turn(y: *mut f32, x: *const f32, table: *const f32, direction: f32, T:
                 *y.wrapping_add(i + M) = second * cos + first * sin;
             };
             in_fours(M, four, one);
-            // A last number without a partner.
-            if K % 2 == 1 {
-                *y.wrapping_add(K - 1) = *x.wrapping_add(K - 1);
+            // Numbers without a partner.
+            for i in 2 * M..K {
+                *y.wrapping_add(i) = *x.wrapping_add(i);
             }
         }
     }

@@ -218,6 +218,33 @@ describe('the Llama family', () => {
       expect(() => rotated({ no_rope_layers })).toThrow(message)
   })
 
+  test('Phi-3 rotates a part of each head, and its context ends with that of its short factors', () => {
+    const phi3 = { ...smolLm2, model_type: 'phi3', sliding_window: null }
+    expect(parseConfig(phi3)).toEqual(parseConfig(smolLm2))
+    expect(parseConfig({ ...phi3, sliding_window: 2047 }).positions).toBe(2047)
+    const part = { base: 100_000, scaling: null, size: 48 }
+    expect(parseConfig({ ...phi3, partial_rotary_factor: 0.75 }).rotary).toEqual(part)
+    const rope_parameters = { rope_type: 'default', rope_theta: 100_000, partial_rotary_factor: 0.75 }
+    expect(parseConfig({ ...phi3, rope_parameters }).rotary).toEqual(part)
+    expect(() => parseConfig({ ...phi3, partial_rotary_factor: 0.7 })).not.toThrow()
+    expect(() => parseConfig({ ...phi3, partial_rotary_factor: 0.71 })).toThrow(
+      'partial_rotary_factor: expected an even part of 64 numbers, got 45',
+    )
+    const factors = Array.from({ length: 32 }, (_, i) => 1 + i)
+    const rope_scaling = { type: 'longrope', short_factor: factors, long_factor: factors }
+    const long = { ...phi3, rope_scaling, max_position_embeddings: 131_072 }
+    // sqrt(1 + ln 32 / ln 4096)
+    const magnitude = expect.closeTo(1.190238, 6) as number
+    expect(parseConfig({ ...long, original_max_position_embeddings: 4096 })).toMatchObject({
+      positions: 4096,
+      rotary: { base: 100_000, scaling: { kind: 'factors', factors, magnitude } },
+    })
+    expect(() => parseConfig(long)).toThrow(
+      'original_max_position_embeddings: expected a whole number, got nothing',
+    )
+    expect(codeOf({ ...long, model_type: 'llama' })).toBe('CONFIG_UNSUPPORTED')
+  })
+
   test('heads may have a size of their own', () => {
     expect(parseConfig({ ...smolLm2, head_dim: 80 })).toMatchObject({ width: 576, heads: 9, headSize: 80 })
     expect(parseConfig({ ...smolLm2, head_dim: null }).headSize).toBe(64)

@@ -163,8 +163,10 @@ function sourceOf(
 }
 
 const float32 = storageNamed('f32')
+/** All rows of a tensor. */
+const whole = new Map([[tokenTable, { name: 'table', first: 0, rows: Infinity }]])
 const reader = (source: TensorSource, options: LoadOptions = {}): WeightReader =>
-  new WeightReader(source, new Map([[tokenTable, 'table']]), options)
+  new WeightReader(source, whole, options)
 
 describe('a tensor of many chunks', () => {
   const shape = [130_000, 7] // 3.6 MB
@@ -308,7 +310,7 @@ describe('numbers of a file', () => {
       }
       const expected = decodeFloats(dtype, bytes, 'table')
       const bad = expected.findIndex((value) => !Number.isFinite(value))
-      const one = new WeightReader(source, new Map([[tokenTable, 'table']]), { allowNonFinite })
+      const one = new WeightReader(source, whole, { allowNonFinite })
       const read = async (): Promise<RowChunk['values'][]> => {
         const parts = []
         for await (const { values } of change(one.chunks.bind(one))(tokenTable, storageNamed(storage)))

@@ -122,6 +122,46 @@ overBackends((backend) => {
     expect([...expected].some((value) => value !== 0)).toBe(true)
   })
 
+  test('matrices whose rows stand in one tensor are the same model, in parts of any size', async () => {
+    const config = makeConfig({ ...sizes, family: 'llama', heads: 4, keyHeads: 2, headSize: 6 })
+    const tensors = weightsOf(config)
+    const expected = await logitsOf(config, tensors)
+    const fused = new Map(tensors)
+    const fuse = (layer: number, whole: string, parts: readonly string[]): void => {
+      const at = `model.layers.${layer}.`
+      const all = parts.map((part) => fused.get(`${at}${part}.weight`) as HostTensor)
+      for (const part of parts) fused.delete(`${at}${part}.weight`)
+      const values = Float32Array.from(all.flatMap((one) => [...one.values]))
+      const [, columns] = all[0].shape
+      fused.set(`${at}${whole}.weight`, { shape: [values.length / columns, columns], values })
+    }
+    for (let layer = 0; layer < config.layers; layer++) {
+      const products = ['q', 'k', 'v'].map((name) => `self_attn.${name}_proj`)
+      fuse(layer, 'self_attn.qkv_proj', products)
+      fuse(layer, 'mlp.gate_up_proj', ['mlp.gate_proj', 'mlp.up_proj'])
+    }
+    sameBits('logits', await logitsOf(config, fused), expected)
+    // A part at a time has one row.
+    const source = memorySource(fused)
+    const byRow = { ...source, stream: (name: string) => source.stream(name, 1) }
+    const model = await LanguageModel.load(config, byRow, backend)
+    sameBits('logits', feedOnce(model, tokens), expected)
+    model.dispose()
+    const name = 'model.layers.0.self_attn.qkv_proj.weight'
+    const { shape, values } = fused.get(name) as HostTensor
+    fused.set(name, { shape: [shape[0] - 1, shape[1]], values: values.slice(shape[1]) })
+    const { code, message } = await refusal(config, unread(fused))
+    expect([code, message]).toEqual([
+      'TENSOR_SHAPE',
+      `${name}: expected [${shape.join(', ')}], got [${shape[0] - 1}, ${shape[1]}]`,
+    ])
+    fused.set('model.layers.0.self_attn.v_proj.weight', {
+      shape: [12, config.width],
+      values: new Float32Array(12 * config.width),
+    })
+    expect((await refusal(config, unread(fused))).code).toBe('TENSOR_DUPLICATE')
+  })
+
   test('a wrong shape is refused before anything is read', async () => {
     for (const [name, shape] of parameterShapes(projected)) {
       const tensors = weightsOf(projected)

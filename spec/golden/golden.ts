@@ -12,7 +12,7 @@ export const fixtures: string = fileURLToPath(new URL('../../fixtures/', import.
 /** Models of OPT; the second has post-norm blocks and an embedding of its own width. */
 export const optVariants = ['preln', 'postln_proj'] as const
 /** Families that differ from Llama in little. */
-const newerVariants = ['qwen3', 'smollm3', 'olmo2'] as const
+const newerVariants = ['qwen3', 'smollm3', 'olmo2', 'phi3'] as const
 /**
  * Models of the Llama family: heads in groups, each head for itself, scaled rotations, Mistral's name, and rectified gates; and of
  * the newer ones.
@@ -65,6 +65,7 @@ export const casesOf: Readonly<Record<Variant, readonly string[]>> = {
   qwen3: ['single', 'leftpad', 'continuation'],
   smollm3: ['single', 'leftpad', 'continuation'],
   olmo2: ['single', 'leftpad', 'continuation'],
+  phi3: ['single', 'leftpad', 'continuation'],
 }
 
 /** Tolerances of the README.md of each folder for a float32 port. */

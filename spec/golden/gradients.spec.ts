@@ -22,7 +22,7 @@ import {
   tolerance,
   variants,
 } from './golden.ts'
-import { labelsOf, layerOf, rowsOf, scoredIn, withGolden, type Rows } from './model.ts'
+import { expectedGradients, labelsOf, layerOf, rowsOf, scoredIn, withGolden, type Rows } from './model.ts'
 
 /** Gradients of a whole case: its sequences add up, activations stay per sequence. */
 function eachSequence(
@@ -113,12 +113,13 @@ overBackends((backend) => {
                 sums.set(parameter, sum)
               }
             })
+            const gradientOf = expectedGradients(variant, tensors)
             expect([...sums.keys()]).toEqual([...parameterShapes(model.config).keys()])
             for (const [parameter, sum] of sums) {
-              const expected = get(tensors, `grad.${parameter}`).values
+              const expected = gradientOf(parameter)
               // A key's bias moves all scores of a query alike, so its gradient is 0 but for rounding: its unit is
               // the largest value of the weight beside it.
-              const scale = get(tensors, `grad.${parameter.replace('k_proj.bias', 'k_proj.weight')}`).values
+              const scale = gradientOf(parameter.replace('k_proj.bias', 'k_proj.weight'))
               expectNear(sum, expected, tolerance.gradient * largestValue(scale), parameter)
             }
           }))

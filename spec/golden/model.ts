@@ -8,6 +8,7 @@ import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { unpad, type Unpadded } from '../../src/engine/batch.ts'
 import { parseConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { countScored, meanLoss, negativeLogLikelihood } from '../../src/engine/loss.ts'
+import { matchTensors, type StoredParameter } from '../../src/engine/names.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
@@ -34,6 +35,35 @@ export function goldenTensors(variant: Variant): Map<string, HostTensor> {
   return new Map(
     [...tensors].map(([name, { shape, values }]) => [name, { shape, values: Float32Array.from(values) }]),
   )
+}
+
+/** Where the file of a variant has each parameter. */
+function storedIn(variant: Variant): ReadonlyMap<string, StoredParameter> {
+  return matchTensors(goldenConfig(variant), goldenSource(variant).tensors).stored
+}
+
+/** The same by the names of parameters, of which a file may have several as rows of one tensor. */
+export function goldenParameters(variant: Variant): Map<string, HostTensor> {
+  const tensors = goldenTensors(variant)
+  return new Map(
+    [...storedIn(variant)].map(([parameter, { name, first, rows }]) => {
+      const { shape, values } = tensors.get(name) as HostTensor
+      const length = values.length / shape[0]
+      const own = values.slice(first * length, (first + rows) * length)
+      return [parameter, { shape: [rows, ...shape.slice(1)], values: own }]
+    }),
+  )
+}
+
+/** The expected gradients of a case by the names of parameters. */
+export function expectedGradients(variant: Variant, tensors: Case): (parameter: string) => Float64Array {
+  const stored = storedIn(variant)
+  return (parameter) => {
+    const { name, first, rows } = stored.get(parameter) as StoredParameter
+    const { shape, values } = get(tensors, `grad.${name}`)
+    const length = values.length / shape[0]
+    return values.subarray(first * length, (first + rows) * length)
+  }
 }
 
 /** The float32 weights of a variant as a source. */

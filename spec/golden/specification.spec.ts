@@ -56,7 +56,7 @@ import {
   expectLogits,
   expectLoss,
   goldenConfig,
-  goldenTensors,
+  goldenParameters,
   labelsOf,
   layerOf,
   maskedKinds,
@@ -81,7 +81,7 @@ afterAll(() => {
 /** The functions that are judged. */
 const specification = {
   program: programOf,
-  weights: (tensors: ReturnType<typeof goldenTensors>, _config: ModelConfig): Weights =>
+  weights: (tensors: ReturnType<typeof goldenParameters>, _config: ModelConfig): Weights =>
     plainWeights(tensors, 'f32'),
   modelOf: (program: Value, weights: Weights): Model => modelOf(program, weights),
   plainact,
@@ -96,13 +96,13 @@ type Specification = typeof specification
 
 const variants: readonly Variant[] = [...optVariants, ...llamaVariants]
 const configs = new Map(variants.map((variant) => [variant, goldenConfig(variant)]))
-const tensorsOf = new Map(variants.map((variant) => [variant, goldenTensors(variant)]))
+const tensorsOf = new Map(variants.map((variant) => [variant, goldenParameters(variant)]))
 const configOf = (variant: Variant): ModelConfig => configs.get(variant) as ModelConfig
 
 /** A golden model by a specification. */
 function modelBy(spec: Specification, variant: Variant): Model {
   const config = configOf(variant)
-  const weights = spec.weights(tensorsOf.get(variant) as ReturnType<typeof goldenTensors>, config)
+  const weights = spec.weights(tensorsOf.get(variant) as ReturnType<typeof goldenParameters>, config)
   return spec.modelOf(spec.program(config), weights)
 }
 
@@ -569,6 +569,36 @@ describe('planted bugs', () => {
         return { ...step, of: [q, k.of[0], v] }
       }),
       about: 'llama_gqa single: activations, logits and loss',
+    },
+    'whole heads are rotated': {
+      spec: wrongConfig(({ rotary }) => ({ rotary: rotary && { ...rotary, size: undefined } })),
+      about: 'activations, logits and loss',
+      of: ['phi3'],
+    },
+    'the last part of a head is rotated': {
+      spec: wrongWeights(
+        (name) => /\.[qk]_proj\./.test(name),
+        // Of 16 numbers the first 12 are rotated.
+        (row, i) => row(i - (i % 16) + (((i % 16) + 4) % 16)),
+      ),
+      about: 'activations, logits and loss',
+      of: ['phi3'],
+    },
+    'frequencies are those of whole heads': {
+      spec: wrongConfig(({ rotary }) => ({
+        rotary: rotary && { ...rotary, base: rotary.base ** (12 / 16) },
+      })),
+      about: 'activations, logits and loss',
+      of: ['phi3'],
+    },
+    'fused rows of keys and values are exchanged': {
+      spec: wrongSteps((step) => {
+        if (step.op !== 'linear' || !/\.[kv]_proj/.test(step.weight.name)) return step
+        const name = step.weight.name.replace(/[kv](?=_proj)/, (letter) => (letter === 'k' ? 'v' : 'k'))
+        return { ...step, weight: { ...step.weight, name } }
+      }),
+      about: 'activations, logits and loss',
+      of: ['phi3'],
     },
     'every layer rotates': {
       spec: wrongConfig(({ rotary, layers }) => ({

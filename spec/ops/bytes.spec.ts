@@ -87,7 +87,7 @@ function spreadValues(name: KernelName, letters: readonly number[], data: Data):
   const wanted: Record<string, number> = {}
   lettersOf(row).forEach((letter, i) => (wanted[letter] = letters[i % letters.length]))
   // Rotations are of pairs.
-  if (name.startsWith('rotary')) wanted.K = 2 * wanted.K
+  if (name.startsWith('rotary')) wanted.R = 2 * wanted.R
   // Where all are chosen, nothing is compared.
   if (name === 'top_k') wanted.N = wanted.R + 1
   const chosen = arraysOf(row).find(({ holds }) => holds === 'ascending')

@@ -55,6 +55,7 @@ const llama3 = fc.record<RotaryScaling & { kind: 'llama3' }>({
 const factors = fc.record<RotaryScaling & { kind: 'factors' }>({
   kind: fc.constant('factors'),
   factors: fc.array(fc.integer({ min: 1, max: 64 }), { minLength: 65, maxLength: 65 }),
+  magnitude: fc.constantFrom(1, 1.25),
 })
 const bases = fc.constantFrom(100, 10_000, 100_000, 500_000, 1_000_000)
 
@@ -68,17 +69,30 @@ const frequencyLaws = Object.entries({ plain: fc.constant(null), linear, llama3,
         base: bases,
         scaling: scaling as fc.Arbitrary<RotaryScaling | null>,
         K: fc.integer({ min: 1, max: 130 }),
+        rest: fc.oneof(fc.constant(0), fc.nat({ max: 30 })),
       },
-      (table: typeof rotaryTable, { base, scaling, K }) => {
-        const rotary = { base, scaling }
-        const [M, rows] = [Math.floor(K / 2), table(rotary, POSITIONS, K)]
+      (table: typeof rotaryTable, { base, scaling, K, rest }) => {
+        // The first K numbers of a head are rotated.
+        const rotary = { base, scaling, ...(rest > 0 && { size: K }) }
+        const magnitude = scaling?.kind === 'factors' ? (scaling.magnitude ?? 1) : 1
+        const [M, rows] = [Math.floor(K / 2), table(rotary, POSITIONS, K + rest)]
         for (const t of [0, 1, 2, 17, 128, POSITIONS - 1]) {
           const row = rows.subarray(t * K, (t + 1) * K)
           const angles = Array.from({ length: M }, (_, i) => t * frequencyOf(rotary, i, K))
           // Half a unit in the last place, and what the angle is off by.
-          const error = 2 ** -25 + 2e-15 + POSITIONS * 4e-15
-          near(`cosines of ${t}`, row.subarray(0, M), angles.map(Math.cos), error)
-          near(`sines of ${t}`, row.subarray(M, 2 * M), angles.map(Math.sin), error)
+          const error = (magnitude > 1 ? 2 : 1) * 2 ** -25 + magnitude * (2e-15 + POSITIONS * 4e-15)
+          near(
+            `cosines of ${t}`,
+            row.subarray(0, M),
+            angles.map((angle) => magnitude * Math.cos(angle)),
+            error,
+          )
+          near(
+            `sines of ${t}`,
+            row.subarray(M, 2 * M),
+            angles.map((angle) => magnitude * Math.sin(angle)),
+            error,
+          )
           if (K % 2 === 1) expect(row[K - 1]).toBe(0)
         }
       },
@@ -118,14 +132,29 @@ describe('mutants are killed:', () => {
 
   test('a scaling that is forgotten', async () => {
     for (const law of [ofLinear, ofLlama3, ofFactors])
-      await kills(law, ({ base }, ...rest) => rotaryTable({ base, scaling: null }, ...rest))
+      await kills(law, (rotary, ...rest) => rotaryTable({ ...rotary, scaling: null }, ...rest))
   })
 
+  test('a magnitude that is forgotten', () =>
+    kills(ofFactors, ({ scaling, ...rotary }, ...rest) =>
+      rotaryTable(
+        { ...rotary, scaling: scaling?.kind === 'factors' ? { ...scaling, magnitude: 1 } : scaling },
+        ...rest,
+      ),
+    ))
+
+  test('frequencies of a whole head where a part of it is rotated', () =>
+    kills(ofPlain, (rotary, positions, K) => {
+      const { size: R = K } = rotary
+      const whole = rotaryTable({ ...rotary, size: K }, positions, K)
+      return Float32Array.from({ length: positions * R }, (_, n) => whole[Math.floor(n / R) * K + (n % R)])
+    }))
+
   test('the factor of the neighbouring pair', () =>
-    kills(ofFactors, ({ base, scaling }, ...rest) =>
+    kills(ofFactors, ({ scaling, ...rotary }, ...rest) =>
       rotaryTable(
         {
-          base,
+          ...rotary,
           scaling:
             scaling?.kind === 'factors' ? { ...scaling, factors: scaling.factors.toReversed() } : scaling,
         },
@@ -134,9 +163,12 @@ describe('mutants are killed:', () => {
     ))
 
   test('no frequency between those that are divided by the factor and those that stay', () =>
-    kills(ofLlama3, ({ base, scaling }, ...rest) =>
+    kills(ofLlama3, ({ scaling, ...rotary }, ...rest) =>
       rotaryTable(
-        { base, scaling: scaling?.kind === 'llama3' ? { ...scaling, highFrequencyFactor: 1.001 } : scaling },
+        {
+          ...rotary,
+          scaling: scaling?.kind === 'llama3' ? { ...scaling, highFrequencyFactor: 1.001 } : scaling,
+        },
         ...rest,
       ),
     ))

@@ -177,7 +177,9 @@ export class BackwardRun {
       }
       case 'rmsNorm': {
         const back = this.#like(x)
-        const [to, from, read] = [back, gradient, x].map((one) => inParts(this.#kept.backend, one, weight))
+        const [to, from, read] = [back, gradient, x].map((one) =>
+          inParts(this.#kept.backend, one, weight.length),
+        )
         ops.rms_norm_backward(to, weightGradient, from, read, weight, value.epsilon)
         return [back]
       }
@@ -194,7 +196,8 @@ export class BackwardRun {
       }
       case 'rotate': {
         const back = this.#like(x)
-        ops.rotary_backward(back, gradient, pass.angles(value.rotary))
+        const [to, from] = [back, gradient].map((one) => inParts(this.#kept.backend, one, value.headSize))
+        ops.rotary_backward(to, from, pass.angles(value.rotary))
         return [back]
       }
       case 'attention':

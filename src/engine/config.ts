@@ -114,6 +114,7 @@ const readers = {
   mistral: readLlama,
   qwen2: readLlama,
   qwen3: readQwen3,
+  phi3: readPhi3,
   smollm3: readSmollm3,
   olmo2: readOlmo2,
 } as const
@@ -138,10 +139,11 @@ export function makeConfig(sizes: ModelSizes): ModelConfig {
   const { headSize = width / heads, preNorm = true, rotary = usual[family].rotary } = sizes
   if (rotary !== null && headSize % 2 !== 0)
     throw new InputError('CONFIG_HEADS', `head_dim: expected an even number to rotate, got ${headSize}`)
-  if (rotary?.scaling?.kind === 'factors' && rotary.scaling.factors.length !== headSize / 2)
+  const { size: rotated = headSize }: Partial<Rotary> = rotary ?? {}
+  if (rotary?.scaling?.kind === 'factors' && rotary.scaling.factors.length !== rotated / 2)
     throw new InputError(
       'CONFIG_HEADS',
-      `rope_scaling factors: expected ${headSize / 2} for heads of ${headSize}, got ${rotary.scaling.factors.length}`,
+      `rope_scaling factors: expected ${rotated / 2} for heads of ${rotated}, got ${rotary.scaling.factors.length}`,
     )
   return {
     ...usual[family],
@@ -229,7 +231,8 @@ function readLlama(all: Fields): ModelConfig {
   expectValue(fields, 'mlp_bias', [false], false, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'quantization_config', [undefined], undefined, 'CONFIG_UNSUPPORTED')
   const sizes = readSizes(fields)
-  const { heads, vocabulary } = sizes
+  const { width, heads, vocabulary } = sizes
+  const headSize = readWhole(fields, 'head_dim', 1, MAX_WIDTH, Math.max(1, Math.floor(width / heads)))
   const trained = readWhole(fields, 'max_position_embeddings', 1, MAX_TRAINED_CONTEXT)
   const eosIds = readIds(fields, 'eos_token_id', vocabulary, isQwen ? 0 : 2)
   const padId = isNothing(fields, 'pad_token_id') ? -1 : readWhole(fields, 'pad_token_id', -1, vocabulary - 1)
@@ -239,9 +242,9 @@ function readLlama(all: Fields): ModelConfig {
     keyHeads: readWhole(fields, 'num_key_value_heads', 1, heads, heads),
     ...(isNothing(fields, 'head_dim') ? {} : { headSize: readWhole(fields, 'head_dim', 1, MAX_WIDTH) }),
     neurons: readWhole(fields, 'intermediate_size', 1, MAX_WIDTH),
-    positions: Math.min(trained, windowOf(fields, trained), MAX_CONTEXT),
+    positions: Math.min(trained, windowOf(fields, trained), originalOf(fields, trained), MAX_CONTEXT),
     epsilon: readNumber(fields, 'rms_norm_eps', 1e-12, 1, 1e-6),
-    rotary: readRotary(fields),
+    rotary: readRotary(fields, headSize),
     activation: (field(fields, 'hidden_act') ?? 'silu') as Activation,
     biases: isQwen2 ? 'query-key-value' : 'none',
     tied: readFlag(fields, 'tie_word_embeddings', false),
@@ -260,6 +263,11 @@ function readQwen3(fields: Fields): ModelConfig {
 /** OLMo 2: the fields of Llama. */
 function readOlmo2(fields: Fields): ModelConfig {
   return makeConfig({ ...readLlama({ rms_norm_eps: 1e-5, ...withoutNulls(fields) }), family: 'olmo2' })
+}
+
+/** Phi-3 and Phi-4-mini: the fields of Llama. */
+function readPhi3(fields: Fields): ModelConfig {
+  return readLlama({ rms_norm_eps: 1e-5, eos_token_id: 32_000, ...withoutNulls(fields) })
 }
 
 /** SmolLM3: the fields of Llama, and which layers rotate: those whose `no_rope_layers` is 1. */
@@ -304,25 +312,68 @@ function readSizes(fields: Fields): Pick<ModelConfig, 'layers' | 'width' | 'head
 
 /** How far attention looks back; `otherwise` where it sees everything. */
 function windowOf(fields: Fields, otherwise: number): number {
-  const slides = readFlag(fields, 'use_sliding_window', field(fields, 'model_type') === 'mistral')
+  const isUsual = field(fields, 'model_type') === 'mistral' || isPhi3(fields)
+  const slides = readFlag(fields, 'use_sliding_window', isUsual)
   if (!slides || isNothing(fields, 'sliding_window')) return otherwise
   return readWhole(fields, 'sliding_window', 1, MAX_TRAINED_CONTEXT)
 }
 
-/** `rope_theta` and `rope_scaling`, or `rope_parameters`, which has both. */
-function readRotary(fields: Fields): Rotary {
+function isPhi3(fields: Fields): boolean {
+  return field(fields, 'model_type') === 'phi3'
+}
+
+/** The rotations of Phi-3 that have other factors past the context that the model was first trained for. */
+const LONGROPE = 'longrope'
+
+/** The length up to which rotations have the short factors of `longrope`; `otherwise` where they are the same for all lengths. */
+function originalOf(fields: Fields, otherwise: number): number {
+  const scaling = readObject(fields, 'rope_parameters') ?? readObject(fields, 'rope_scaling') ?? {}
+  if (!isPhi3(fields) || kindOf(scaling) !== LONGROPE) return otherwise
+  const name = 'original_max_position_embeddings'
+  return readWhole(isNothing(scaling, name) ? fields : scaling, name, 2, MAX_TRAINED_CONTEXT)
+}
+
+/** `rope_theta` and `rope_scaling`, or `rope_parameters`, which has both. @param K numbers of a head */
+function readRotary(fields: Fields, K: number): Rotary {
   const both = readObject(fields, 'rope_parameters')
   const scaling = both ?? readObject(fields, 'rope_scaling')
   const base = readNumber(both ?? fields, 'rope_theta', 1, 1e12, 10_000)
-  expectValue(both ?? fields, 'partial_rotary_factor', [1], 1, 'CONFIG_UNSUPPORTED')
-  return { base, scaling: scaling && readScaling(scaling) }
+  const own = both === null || isNothing(both, 'partial_rotary_factor') ? fields : both
+  if (!isPhi3(fields)) expectValue(own, 'partial_rotary_factor', [1], 1, 'CONFIG_UNSUPPORTED')
+  const share = readNumber(own, 'partial_rotary_factor', 0, 1, 1)
+  // A share that is a quotient may lie below it by its rounding.
+  const size = Math.floor(K * share + 1e-9)
+  if (size < K && (size === 0 || size % 2 !== 0))
+    throw new InputError(
+      'CONFIG_HEADS',
+      `partial_rotary_factor: expected an even part of ${K} numbers, got ${size}`,
+    )
+  return { base, scaling: scaling && readScaling(scaling, fields), ...(size < K && { size }) }
 }
 
-function readScaling(fields: Fields): RotaryScaling | null {
+/** The kind of a scaling, under its new name or its old one. */
+function kindOf(scaling: Fields): unknown {
+  return field(scaling, field(scaling, 'rope_type') === undefined ? 'type' : 'rope_type')
+}
+
+function readScaling(fields: Fields, all: Fields): RotaryScaling | null {
   const name = field(fields, 'rope_type') === undefined ? 'type' : 'rope_type'
-  expectValue(fields, name, ['default', 'linear', 'llama3', 'factors'], 'default', 'CONFIG_UNSUPPORTED')
-  const kind = field(fields, name)
-  if (kind === 'factors') return { kind, factors: readFactors(fields) }
+  const kinds = ['default', 'linear', 'llama3', 'factors', ...(isPhi3(all) ? [LONGROPE] : [])]
+  expectValue(fields, name, kinds, 'default', 'CONFIG_UNSUPPORTED')
+  const kind = kindOf(fields)
+  if (kind === 'factors') {
+    const magnitude = isNothing(fields, 'magnitude')
+      ? {}
+      : { magnitude: readNumber(fields, 'magnitude', 0.1, 10) }
+    return { kind, factors: readFactors(fields, 'factors'), ...magnitude }
+  }
+  if (kind === LONGROPE) {
+    const original = originalOf(all, 1)
+    const longer = readWhole(all, 'max_position_embeddings', 1, MAX_TRAINED_CONTEXT) / original
+    const usual = longer <= 1 ? 1 : Math.sqrt(1 + Math.log(longer) / Math.log(original))
+    const magnitude = readNumber(fields, 'attention_factor', 0.1, 10, usual)
+    return { kind: 'factors', factors: readFactors(fields, 'short_factor'), magnitude }
+  }
   if (kind === 'linear') return { kind, factor: readNumber(fields, 'factor', 1, 1e6) }
   if (kind !== 'llama3') return null
   return {
@@ -334,13 +385,13 @@ function readScaling(fields: Fields): RotaryScaling | null {
   }
 }
 
-/** A divisor for each frequency; `makeConfig` checks their number. No file of Hugging Face has them, a GGUF file may. */
-function readFactors(fields: Fields): readonly number[] {
-  const value = field(fields, 'factors')
+/** A divisor for each frequency; `makeConfig` checks their number. Of Hugging Face's files those of Phi-3 have them, a GGUF file may. */
+function readFactors(fields: Fields, name: string): readonly number[] {
+  const value = field(fields, name)
   if (!Array.isArray(value))
-    throw new InputError('CONFIG_TYPE', `factors: expected a list of numbers, got ${describe(value)}`)
+    throw new InputError('CONFIG_TYPE', `${name}: expected a list of numbers, got ${describe(value)}`)
   return value.map((factor: unknown, i) =>
-    readNumber({ [`factors[${i}]`]: factor }, `factors[${i}]`, 1e-6, 1e6),
+    readNumber({ [`${name}[${i}]`]: factor }, `${name}[${i}]`, 1e-6, 1e6),
   )
 }
 

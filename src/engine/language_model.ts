@@ -28,7 +28,7 @@ export class LanguageModel implements LoadedModel {
   /** Positions in order, plus each offset, so that a pass takes a slice instead of uploading a list. */
   readonly #positions = new Map<number, Buffer>() // [positions] i32
   /** Cosines and sines of every position, in each backend that holds layers. */
-  readonly #angles = new Map<Rotary, Map<Backend, Buffer>>() // [positions, K]
+  readonly #angles = new Map<Rotary, Map<Backend, Buffer>>() // [positions, R]
   #disposed = false
 
   /** Takes over the weights; `load` is the usual way here. */
@@ -54,7 +54,7 @@ export class LanguageModel implements LoadedModel {
     const { positions } = this.config
     const table = rotaryTable(rotary, positions, K)
     const held = [...new Set(this.weights.layers)].map(
-      (holder) => [holder, holder.upload(table, [positions, K])] as const,
+      (holder) => [holder, holder.upload(table, [positions, table.length / positions])] as const,
     )
     this.#angles.set(rotary, new Map(held))
   }
@@ -101,8 +101,8 @@ export class LanguageModel implements LoadedModel {
   /** See `LoadedModel`. */
   angleRows(backend: Backend, past: number, T: number, rotary: Rotary): Buffer {
     const table = this.#angles.get(rotary)?.get(backend) as Buffer
-    const [, K] = table.shape
-    return backend.view(table, [T, K], past * K)
+    const [, R] = table.shape
+    return backend.view(table, [T, R], past * R)
   }
 
   /** Frees the weights. Sequences of this model cannot be fed afterwards. Safe to call twice. */

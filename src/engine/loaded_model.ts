@@ -26,6 +26,6 @@ export interface LoadedModel {
   /** Positions from `past` on plus an offset: a view of [T] i32, never freed by itself. */
   positionRows(past: number, T: number, offset: number): Buffer
 
-  /** The rotations of T tokens from position `past` on, in a backend that holds layers: a view of [T, K]. */
+  /** The rotations of T tokens from position `past` on, in a backend that holds layers: a view of [T, R]. */
   angleRows(backend: Backend, past: number, T: number, rotary: Rotary): Buffer
 }

@@ -4,7 +4,8 @@
  * Canonical names are those of the programs of `src/spec`, which are Hugging Face's: `model.decoder.*` of OPT, `model.*` of the
  * Llama family, `lm_head.weight`. A checkpoint may leave out `model.` or `model.decoder.`; one of OPT may use the names of
  * metaseq: `layer_norm` for the decoder's `final_layer_norm`, `project_in_dim`, `project_out_dim`, `output_projection` for the
- * lm_head. `version`, `rotary_emb.inv_freq` and the like are left unread. Shapes are compared before any value is read.
+ * lm_head. One of the Llama family may hold matrices that read the same as rows of one, as Phi-3 does. `version`,
+ * `rotary_emb.inv_freq` and the like are left unread. Shapes are compared before any value is read.
  */
 import { InputError } from '../tensor/errors.ts'
 import { shownName } from '../tensor/quote.ts'
@@ -20,6 +21,18 @@ const METASEQ: ReadonlyMap<string, string> = new Map([
   ['project_out_dim.weight', 'project_out.weight'],
 ])
 
+/** Matrices whose rows stand in one, in their order. */
+const FUSED: ReadonlyMap<string, readonly string[]> = new Map([
+  ['self_attn.qkv_proj', ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj']],
+  ['mlp.gate_up_proj', ['mlp.gate_proj', 'mlp.up_proj']],
+])
+
+/** The canonical names of the parameters whose rows a tensor has: one, or those that are fused in it. */
+function partsOf(canonical: string): readonly string[] {
+  const [, layer, module, part] = /^(model\.layers\.\d+\.)(.+)(\.\w+)$/.exec(canonical) ?? []
+  return FUSED.get(module)?.map((one) => layer + one + part) ?? [canonical]
+}
+
 /** The Hugging Face name of a tensor, whichever of the accepted names it has; unknown names get one too. */
 export function canonicalName(config: ModelConfig, name: string): string {
   const inside = name.replace(/^(model\.)?(decoder\.)?/, '')
@@ -28,10 +41,17 @@ export function canonicalName(config: ModelConfig, name: string): string {
   return isInModel ? `model.${inside}` : `model.decoder.${METASEQ.get(inside) ?? inside}`
 }
 
+/** Where a checkpoint has a parameter: in these rows of a tensor. */
+export interface StoredParameter {
+  readonly name: string
+  readonly first: number
+  readonly rows: number
+}
+
 /** How a checkpoint's tensors serve a model. */
 export interface CheckpointNames {
-  /** Canonical name -> name in the checkpoint, for every parameter of the model, in the order of the forward pass. */
-  readonly stored: ReadonlyMap<string, string>
+  /** By canonical name, for every parameter of the model, in the order of the forward pass. */
+  readonly stored: ReadonlyMap<string, StoredParameter>
   /** Tensors of the checkpoint that this model does not use (a tied lm_head among them). */
   readonly unused: readonly string[]
 }
@@ -42,31 +62,39 @@ export interface CheckpointNames {
  *   block beyond the last: the config belongs to a smaller model)
  */
 export function matchTensors(config: ModelConfig, tensors: ReadonlyMap<string, TensorInfo>): CheckpointNames {
-  const byCanonicalName = new Map<string, string>()
+  const found = new Map<string, StoredParameter>()
   const shapes = parameterShapes(config)
   const unused: string[] = []
   for (const name of tensors.keys()) {
     const canonical = canonicalName(config, name)
     refuseExtraBlock(config, name, canonical)
-    if (!shapes.has(canonical)) {
+    const parts = partsOf(canonical)
+    if (!parts.every((part) => shapes.has(part))) {
       unused.push(name)
       continue
     }
-    const other = byCanonicalName.get(canonical)
-    if (other !== undefined)
-      throw new InputError(
-        'TENSOR_DUPLICATE',
-        `${shownName(canonical)}: expected one tensor, got ${shownName(other)} and ${shownName(name)}`,
-        {
-          tensor: name,
-        },
-      )
-    byCanonicalName.set(canonical, name)
+    let first = 0
+    for (const part of parts) {
+      const other = found.get(part)
+      if (other !== undefined)
+        throw new InputError(
+          'TENSOR_DUPLICATE',
+          `${shownName(part)}: expected one tensor, got ${shownName(other.name)} and ${shownName(name)}`,
+          {
+            tensor: name,
+          },
+        )
+      const [rows] = shapes.get(part) as readonly number[]
+      found.set(part, { name, first, rows })
+      first += rows
+    }
   }
-  const stored = new Map<string, string>()
+  const wholeRows = new Map<string, number>()
+  for (const { name, first, rows } of found.values()) wholeRows.set(name, first + rows)
+  const stored = new Map<string, StoredParameter>()
   for (const [canonical, shape] of shapes) {
-    const name = byCanonicalName.get(canonical)
-    if (name === undefined)
+    const parameter = found.get(canonical)
+    if (parameter === undefined)
       throw new InputError(
         'TENSOR_MISSING',
         `${canonical}: expected [${shape.join(', ')}], got no such tensor`,
@@ -74,8 +102,9 @@ export function matchTensors(config: ModelConfig, tensors: ReadonlyMap<string, T
           tensor: canonical,
         },
       )
-    checkShape(tensors.get(name) as TensorInfo, shape)
-    stored.set(canonical, name)
+    const { name } = parameter
+    checkShape(tensors.get(name) as TensorInfo, [wholeRows.get(name) as number, ...shape.slice(1)])
+    stored.set(canonical, parameter)
   }
   return { stored, unused }
 }

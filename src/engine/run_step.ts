@@ -21,7 +21,7 @@ export interface Pass {
   readonly tokens: Buffer | null
   /** Their positions plus an offset: [T] i32. */
   positions(offset: number): Buffer
-  /** Cosines and sines of their positions: [T, K]. */
+  /** Cosines and sines of their positions: [T, R]. */
   angles(rotary: Rotary): Buffer
 }
 
@@ -50,8 +50,8 @@ export function attentionScale(headSize: number): number {
   return headSize ** -0.5
 }
 
-/** Rows [T, width] as the parts that a norm takes by themselves: [T width / size, size]. @param weight [size] */
-export function inParts(backend: Backend, x: Buffer, { length: size }: Buffer): Buffer {
+/** Rows [T, width] as parts of so many numbers: [T width / size, size]. */
+export function inParts(backend: Backend, x: Buffer, size: number): Buffer {
   return x.shape[1] === size ? x : backend.view(x, [x.length / size, size])
 }
 
@@ -92,14 +92,19 @@ export function runStep(
       return ops.layer_norm(y, x, weight, bias as Buffer, value.epsilon)
     case 'rmsNorm': {
       const { backend } = pass
-      return ops.rms_norm(inParts(backend, y, weight), inParts(backend, x, weight), weight, value.epsilon)
+      const { length: size } = weight
+      return ops.rms_norm(inParts(backend, y, size), inParts(backend, x, size), weight, value.epsilon)
     }
     case 'linear':
       return ops.linear(y, read ? read(instruction, x) : x, weight, bias, rows)
     case 'combine':
       return ops.linear_input_major(y, read ? read(instruction, x) : x, weight, bias, rows)
     case 'rotate':
-      return ops.rotary(y, x, pass.angles(value.rotary))
+      return ops.rotary(
+        inParts(pass.backend, y, value.headSize),
+        inParts(pass.backend, x, value.headSize),
+        pass.angles(value.rotary),
+      )
     case 'attention': {
       const { T, past } = pass
       const { headSize: K } = value

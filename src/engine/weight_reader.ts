@@ -7,6 +7,7 @@
 import { decodeFloats, elementSize, findNonFinite } from '../tensor/dtypes.ts'
 import { InputError } from '../tensor/errors.ts'
 import { rowsOf, type SourceDtype, type TensorInfo, type TensorSource } from '../tensor/tensor_source.ts'
+import type { StoredParameter } from './names.ts'
 import type { Storage } from './storages/index.ts'
 import type { RowChunk, StorageRecord } from './storages/storage.ts'
 
@@ -39,22 +40,23 @@ export interface LoadOptions {
   readonly bytesPerBackend?: number
 }
 
-/** Reads parameters out of a checkpoint, each of them once. */
+/** Reads parameters out of a checkpoint, each of them once; a tensor that holds several as often as it has to. */
 export class WeightReader {
   readonly #source: TensorSource
-  readonly #stored: ReadonlyMap<string, TensorInfo>
+  readonly #stored: ReadonlyMap<string, StoredParameter>
   readonly #options: LoadOptions
   readonly #totalBytes: number
   #loadedBytes = 0
   /** Where halves are widened, chunk after chunk. */
   #room: Float32Array | undefined
 
-  /** @param stored the checkpoint's name of each parameter, by Hugging Face name (`matchTensors`) */
-  constructor(source: TensorSource, stored: ReadonlyMap<string, string>, options: LoadOptions) {
+  /** @param stored where the checkpoint has each parameter, by Hugging Face name (`matchTensors`) */
+  constructor(source: TensorSource, stored: ReadonlyMap<string, StoredParameter>, options: LoadOptions) {
     this.#source = source
-    this.#stored = new Map([...stored].map(([name, own]) => [name, source.tensors.get(own) as TensorInfo]))
+    this.#stored = stored
     this.#options = options
-    this.#totalBytes = [...this.#stored.values()].reduce((sum, { byteLength }) => sum + byteLength, 0)
+    const names = new Set([...stored.values()].map(({ name }) => name))
+    this.#totalBytes = [...names].reduce((sum, name) => sum + this.#infoOf(name).byteLength, 0)
   }
 
   /**
@@ -65,13 +67,22 @@ export class WeightReader {
    */
   async *chunks(parameter: string, storage: StorageRecord): AsyncGenerator<RowChunk> {
     const { signal, onProgress, allowNonFinite } = this.#options
-    const { name, shape, dtype } = this.#stored.get(parameter) as TensorInfo
+    const { name, first: begin, rows: count } = this.#stored.get(parameter) as StoredParameter
+    const { shape, dtype } = this.#infoOf(name)
     const { columns } = rowsOf(shape)
     const { blocksInFile: blocks, inFile } = storage
     const ofBlocks = blocks && (this.#source.streamBlocks?.(name, blocks.type, CHUNK_BYTES) ?? null)
     signal?.throwIfAborted()
-    for await (const { first, bytes } of ofBlocks ?? this.#source.stream(name, CHUNK_BYTES)) {
+    const rowLength = ofBlocks ? storage.rowBytes(columns, 'outputs') : columns * elementSize(dtype)
+    for await (const part of ofBlocks ?? this.#source.stream(name, CHUNK_BYTES)) {
       signal?.throwIfAborted()
+      // The last of several parameters reads its tensor to the end.
+      if (part.first >= begin + count) break
+      // Of a tensor that holds several parameters, the rows of this one.
+      const first = Math.max(part.first, begin)
+      const end = Math.min(part.first + part.bytes.length / rowLength, begin + count)
+      if (first >= end) continue
+      const bytes = part.bytes.subarray((first - part.first) * rowLength, (end - part.first) * rowLength)
       const start = first * columns
       const values = ofBlocks
         ? wordsOf(bytes)
@@ -80,18 +91,21 @@ export class WeightReader {
           : this.#widen(dtype, bytes, name)
       let numbers = values.length
       if (values instanceof Uint32Array) {
-        const rows = bytes.length / storage.rowBytes(columns, 'outputs')
-        numbers = rows * columns
+        numbers = (end - first) * columns
         if (blocks && !blocks.areFinite(values))
-          checkFinite(name, start, 'F32', blocks.widen(values, rows, columns))
+          checkFinite(name, start, 'F32', blocks.widen(values, end - first, columns))
       } else if (!allowNonFinite) {
         checkFinite(name, start, values instanceof Uint16Array ? dtype : 'F32', values)
         if (values instanceof Float32Array) checkRange(name, start, values, storage)
       }
-      yield { start, values }
+      yield { start: start - begin * columns, values }
       this.#loadedBytes += numbers * elementSize(dtype)
       onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes, name })
     }
+  }
+
+  #infoOf(tensor: string): TensorInfo {
+    return this.#source.tensors.get(tensor) as TensorInfo
   }
 
   #widen(dtype: SourceDtype, bytes: Uint8Array, name: string): Float32Array {

@@ -50,7 +50,7 @@ export async function readGguf(file: RangedFile, name: string): Promise<GgufMode
   const entries = new GgufEntries(header.entries, name)
   const architecture = entries.oneOf('general.architecture', architectureNames)
   const { tensors } = header
-  const factors = tensors.get(ROTATION_FACTORS)
+  const factors = tensors.get(ROTATION_FACTORS) ?? tensors.get(SHORT_FACTORS)
   const configJson = readConfig(
     entries,
     architecture,
@@ -127,13 +127,25 @@ const architectures = {
       post_ffw_norm: 'post_feedforward_layernorm',
     },
   },
+  phi3: {
+    modules: {
+      ...norms,
+      attn_qkv: 'self_attn.qkv_proj',
+      attn_output: 'self_attn.o_proj',
+      ffn_up: 'mlp.gate_up_proj',
+      ffn_down: 'mlp.down_proj',
+    },
+  },
   // A constant of llama.cpp.
   smollm3: { modules: { ...norms, ...products }, isPermuted: true, fields: { no_rope_layer_interval: 4 } },
 } as const satisfies Record<string, ArchitectureForm>
 type Architecture = keyof typeof architectures
 const architectureNames = Object.keys(architectures) as Architecture[]
 
+/** Divisors of frequencies: for all lengths, or for those of the context that the model was first trained for. */
 const ROTATION_FACTORS = 'rope_freqs.weight'
+const SHORT_FACTORS = 'rope_factors_short.weight'
+const LONG_FACTORS = 'rope_factors_long.weight'
 
 /** The name of a tensor, and the entry of the configuration with the number of heads in which its rows are permuted. */
 interface Known {
@@ -155,6 +167,7 @@ function tensorOf(
   const outside = outer.get(name)
   if (outside !== undefined) return { hugging: outside, heads: null }
   if (name === ROTATION_FACTORS) return null
+  if (architecture === 'phi3' && (name === SHORT_FACTORS || name === LONG_FACTORS)) return null
   const [, layer, module = '', part] = /^blk\.(0|[1-9]\d{0,8})\.(\w+)\.(weight|bias)$/.exec(name) ?? []
   if (layer !== undefined && Number(layer) >= layers)
     throw refuseTensor('GGUF_UNSUPPORTED', file, name, `one of ${layers} layers`, `layer ${layer}`)
@@ -189,9 +202,14 @@ function readConfig(
   const keyLength = own('attention.key_length')
   const headSize = entries.has(keyLength) ? entries.whole(keyLength) : width / heads
   entries.expect(own('attention.value_length'), headSize)
-  entries.expect(own('rope.dimension_count'), headSize)
+  const rotated = own('rope.dimension_count')
+  const isPartial = architecture === 'phi3' && entries.has(rotated)
+  if (!isPartial) entries.expect(rotated, headSize)
   entries.expect(own('expert_count'), 0)
-  entries.expect(own('rope.scaling.attn_factor'), 1)
+  const isShort = tensors.has(SHORT_FACTORS)
+  if (!isShort) entries.expect(own('rope.scaling.attn_factor'), 1)
+  const original = own('rope.scaling.original_context_length')
+  const context = entries.whole(own('context_length'))
   entries.expect('split.count', 1)
   const table = tensors.get('token_embd.weight')
   const window = own('attention.sliding_window')
@@ -213,12 +231,13 @@ function readConfig(
     ...optional(keyLength, 'head_dim'),
     intermediate_size: entries.whole(own('feed_forward_length')),
     vocab_size: table ? rowsOf(table.shape).rows : entries.whole(own('vocab_size')),
-    max_position_embeddings: entries.whole(own('context_length')),
+    max_position_embeddings: isShort ? Math.min(context, entries.whole(original)) : context,
     ...(entries.has(window) && { use_sliding_window: true, sliding_window: entries.whole(window) }),
     hidden_act: 'silu',
     rms_norm_eps: entries.number(own('attention.layer_norm_rms_epsilon')),
     rope_theta: entries.has(own('rope.freq_base')) ? entries.number(own('rope.freq_base')) : 10_000,
     rope_scaling: readScaling(entries, own, factors),
+    ...(isPartial && { partial_rotary_factor: entries.whole(rotated) / headSize }),
     tie_word_embeddings: !tensors.has('output.weight'),
     ...optional('tokenizer.ggml.bos_token_id', 'bos_token_id'),
     ...(ends.size > 0 && { eos_token_id: ends.size === 1 ? [...ends][0] : [...ends] }),
@@ -238,7 +257,9 @@ function readScaling(
   const key = [own('rope.scaling.factor'), own('rope.scale_linear')].find((name) => entries.has(name))
   const isLinear = key !== undefined && kind === 'linear'
   if (factors && isLinear) entries.expect(key, 1)
-  if (factors) return { rope_type: 'factors', factors }
+  const magnitude = own('rope.scaling.attn_factor')
+  const scaled = entries.has(magnitude) ? { magnitude: entries.number(magnitude) } : {}
+  if (factors) return { rope_type: 'factors', factors, ...scaled }
   return isLinear ? { rope_type: 'linear', factor: entries.number(key) } : null
 }
 

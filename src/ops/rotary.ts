@@ -1,23 +1,24 @@
 /**
- * rotary: positions as rotations (Su et al. 2021, arXiv 2104.09864), as Hugging Face has them for the Llama family: number
- * i of a head and number i + M form a pair, M = floor(K / 2), which turns by an angle of its own at each position.
+ * rotary: positions as rotations (Su et al. 2021, arXiv 2104.09864), as Hugging Face has them for the Llama family: of the first R
+ * numbers of a head, number i and number i + M form a pair, M = floor(R / 2), which turns by an angle of its own at each position.
  *
  *   y[t, h, i]     = x[t, h, i] cos[t, i] - x[t, h, i + M] sin[t, i]        i < M
  *   y[t, h, i + M] = x[t, h, i + M] cos[t, i] + x[t, h, i] sin[t, i]
  *
- * A last number without a partner stays as it is. Row t of the table holds the cosines of the position of token t, then the
+ * The other numbers stay as they are: a last one without a partner, and those from R on. Row t of the table holds the cosines of the position of token t, then the
  * sines: [cos[t, 0..M-1], sin[t, 0..M-1]]. Products are rounded before they are added.
  *
  * Backward: the same by the opposite angle.
  *
  * The table has the cosines and sines of every position.
  *
- *   angle[t, i] = t * frequency[i];   frequency[i] = base^(-2 i / K)       i < M = floor(K / 2)
+ *   angle[t, i] = t * frequency[i];   frequency[i] = base^(-2 i / R)       i < M = floor(R / 2)
  *
  * Long-context checkpoints change the frequencies (`rope_scaling` of a Hugging Face config), with w = 2 pi / frequency:
  *
  *   linear   frequency / factor
- *   factors  frequency / factors[i]                          of llama.cpp, which writes llama3 down so
+ *   factors  frequency / factors[i]                          of llama.cpp, which writes llama3 down so; and of Phi-3, which also
+ *            multiplies cosines and sines by a magnitude
  *   llama3   frequency / factor where w > C / low; frequency where w < C / high; between them
  *            (1 - s) frequency / factor + s frequency,  s = (C / w - low) / (high - low)       C the original context
  *
@@ -32,24 +33,26 @@ const { abs, floor, fround, round } = Math
 export function rotary(
   y: Float32Array, // [T, H, K], may be x
   x: Float32Array, // [T, H, K]
-  table: Float32Array, // [T, K]
+  table: Float32Array, // [T, R]
   T: number,
   H: number,
+  R: number,
   K: number,
 ): void {
-  turn(y, x, table, 1, T, H, K)
+  turn(y, x, table, 1, T, H, R, K)
 }
 
 /** Gradient of rotary. */
 export function rotary_backward(
   x_grad: Float32Array, // [T, H, K], may be y_grad
   y_grad: Float32Array, // [T, H, K]
-  table: Float32Array, // [T, K]
+  table: Float32Array, // [T, R]
   T: number,
   H: number,
+  R: number,
   K: number,
 ): void {
-  turn(x_grad, y_grad, table, -1, T, H, K)
+  turn(x_grad, y_grad, table, -1, T, H, R, K)
 }
 
 /** By the angles of the table, or the other way round where `direction` is -1. */
@@ -60,19 +63,20 @@ function turn(
   direction: 1 | -1,
   T: number,
   H: number,
+  R: number,
   K: number,
 ): void {
-  const M = Math.floor(K / 2)
+  const M = Math.floor(R / 2)
   for (let t = 0; t < T; t++)
     for (let h = 0; h < H; h++) {
       const at = (t * H + h) * K
       for (let i = 0; i < M; i++) {
-        const [cos, sin] = [table[t * K + i], direction * table[t * K + M + i]]
+        const [cos, sin] = [table[t * R + i], direction * table[t * R + M + i]]
         const [first, second] = [x[at + i], x[at + i + M]]
         y[at + i] = fround(first * cos) - fround(second * sin)
         y[at + i + M] = fround(second * cos) + fround(first * sin)
       }
-      if (K % 2 === 1) y[at + K - 1] = x[at + K - 1]
+      for (let i = 2 * M; i < K; i++) y[at + i] = x[at + i]
     }
 }
 
@@ -81,7 +85,12 @@ function turn(
 /** How a checkpoint changes the frequencies. */
 export type RotaryScaling =
   | { readonly kind: 'linear'; readonly factor: number }
-  | { readonly kind: 'factors'; readonly factors: readonly number[] } // [K / 2]
+  | {
+      readonly kind: 'factors'
+      readonly factors: readonly number[] // [R / 2]
+      /** What cosines and sines are multiplied by; 1 without. */
+      readonly magnitude?: number
+    }
   | {
       readonly kind: 'llama3'
       readonly factor: number
@@ -94,24 +103,28 @@ export type RotaryScaling =
 export interface Rotary {
   readonly base: number
   readonly scaling: RotaryScaling | null
+  /** The numbers of a head that are rotated, from its first: R. Without it all of them are. */
+  readonly size?: number
 }
 
-/** The table of the first `positions` positions: [positions, K], row-major. */
+/** The table of the first `positions` positions for heads of K numbers: [positions, R], row-major. */
 export function rotaryTable(rotary: Rotary, positions: number, K: number): Float32Array {
-  const M = floor(K / 2)
-  const table = new Float32Array(positions * K)
-  const frequencies = Array.from({ length: M }, (_, i) => frequencyOf(rotary, i, K))
+  const { size: R = K, scaling } = rotary
+  const magnitude = (scaling?.kind === 'factors' && scaling.magnitude) || 1
+  const M = floor(R / 2)
+  const table = new Float32Array(positions * R)
+  const frequencies = Array.from({ length: M }, (_, i) => frequencyOf(rotary, i, R))
   for (let t = 0; t < positions; t++)
     frequencies.forEach((frequency, i) => {
       const { cos, sin } = cosAndSin(t * frequency)
-      table[t * K + i] = cos
-      table[t * K + M + i] = sin
+      table[t * R + i] = magnitude * cos
+      table[t * R + M + i] = magnitude * sin
     })
   return table
 }
 
-function frequencyOf({ base, scaling }: Rotary, i: number, K: number): number {
-  const frequency = exp((-2 * i * log(base)) / K)
+function frequencyOf({ base, scaling }: Rotary, i: number, R: number): number {
+  const frequency = exp((-2 * i * log(base)) / R)
   if (scaling === null) return frequency
   if (scaling.kind === 'factors') return frequency / scaling.factors[i]
   const slow = frequency / scaling.factor

@@ -93,7 +93,8 @@ function propagate(step: Value, grad: Tensor, { weights, at, mask }: Rest): Tens
     case 'rotate': {
       const { headSize: K, width } = step
       const table = rotaryTable(step.rotary, T, K)
-      return [result(x.shape, (g) => rotary_backward(g, grad.data, table, T, width / K, K))]
+      const [H, R] = [width / K, table.length / T]
+      return [result(x.shape, (g) => rotary_backward(g, grad.data, table, T, H, R, K))]
     }
     case 'attention': {
       const { headSize: K, width } = step

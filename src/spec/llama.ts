@@ -15,7 +15,8 @@
  *
  *   (y_i, y_{i+K/2}) = (x_i cos a − x_{i+K/2} sin a,  x_{i+K/2} cos a + x_i sin a)     a = p base^(−2i/K), for i < K/2
  *
- * (`src/ops/rotary.ts` has how Llama 3.1 stretches the angles for long texts).
+ * (`src/ops/rotary.ts` has how Llama 3.1 stretches the angles for long texts). Some layers of SmolLM3 do not rotate, and Phi-3
+ * rotates the first numbers of each head alone.
  *
  * Unlike relu, silu is almost never zero: a neuron that is skipped would have added something. In models with `hidden_act:
  * relu` the gate is max(gate(n), 0), and most neurons are zero by themselves.

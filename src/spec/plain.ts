@@ -131,8 +131,8 @@ export function run(end: Value, weights: Weights, ids: Int32Array, setting: Sett
         return weights.matrix(step.weight, true).sums(operand, bias)
       }
       case 'rotate': {
-        const [H, table] = [step.width / step.headSize, rotaryTable(step.rotary, T, step.headSize)]
-        return result(x.shape, (out) => rotary(out, x.data, table, T, H, step.headSize))
+        const [K, table] = [step.headSize, rotaryTable(step.rotary, T, step.headSize)]
+        return result(x.shape, (out) => rotary(out, x.data, table, T, step.width / K, table.length / T, K))
       }
       case 'attention':
         return (setting.attention ?? attend)(x, y, z, step.headSize)

@@ -96,7 +96,7 @@ function matrix(x: Value, name: string, outputs: number, hasBias: boolean) {
   return { weight: { name: `${name}.weight`, shape: [outputs, x.width] }, bias }
 }
 
-/** Each head's pairs of numbers turned by the angles of its token's position. x: [T, heads K] */
+/** Each head's pairs of numbers, or those of a part of it, turned by the angles of its token's position. x: [T, heads K] */
 export function rotate(x: Value, rotary: Rotary, headSize: number): Value {
   return step({ op: 'rotate', rotary, headSize }, x.width, x)
 }

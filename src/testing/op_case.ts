@@ -55,7 +55,10 @@ function leastOf(row: Kernel, letter: string): number {
  */
 export function fitSizes(row: Kernel, wanted: Sizes, pinned: string | null = null): Sizes {
   const sizes: Record<string, number> = {}
-  for (const letter of lettersOf(row)) sizes[letter] = Math.max(wanted[letter], leastOf(row, letter))
+  for (const letter of lettersOf(row)) {
+    if (wanted[letter] === undefined) throw new RangeError(`${row.name}: expected a size ${letter}, got none`)
+    sizes[letter] = Math.max(wanted[letter], leastOf(row, letter))
+  }
   const frozen = new Set([pinned])
   const constraints = constraintsOf(row)
   for (let settled = false; !settled;) {

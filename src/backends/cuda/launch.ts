@@ -79,8 +79,8 @@ const rowsAndColumns: Rule = (of) => {
   return launch(of('T') + Math.ceil(of('D') / threads), threads)
 }
 
-/** A thread for each pair of each head; the last number of an odd head counts as one. */
-const rotary: Rule = (of) => threadEach(of('T') * of('H') * Math.ceil(of('K') / 2))
+/** A thread for each pair of each head, and for each number that has no partner. */
+const rotary: Rule = (of) => threadEach(of('T') * of('H') * (of('K') - Math.floor(of('R') / 2)))
 
 /** A block for each token and head, with `bytes` of shared memory for each position. */
 export const queries: Rule = (of) => {

@@ -69,6 +69,8 @@ interface LlamaCase {
   /** Whether query, key and value have biases. */
   readonly biases: boolean
   readonly rotary: Rotary
+  /** Pairs of a head that are rotated, if there are as many; without, all are. */
+  readonly rotated?: number | undefined
   /** The base of each layer, 0 for one that does not rotate; without, all rotate alike. */
   readonly bases?: readonly number[] | undefined
   readonly epsilon: number
@@ -94,7 +96,12 @@ const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
   pairs: fc.integer({ min: 1, max: 5 }),
   biases: fc.boolean(),
   rotary: fc.record({ base: fc.constantFrom(10_000, 3, 500_000), scaling }),
+<<<<<<< HEAD
   bases: fc.option(fc.array(fc.constantFrom(0, 10_000, 5), { minLength: 3, maxLength: 3, size: 'max' }), {
+=======
+  rotated: fc.option(fc.integer({ min: 1, max: 5 }), { nil: undefined }),
+  bases: fc.option(fc.array(fc.constantFrom(0, 10_000, 5), { minLength: 3, maxLength: 3 }), {
+>>>>>>> 096cd0f063c3de31aa5b6b2574335bfea90d81ac
     nil: undefined,
   }),
   epsilon: fc.constantFrom(1e-5, 1e-6, 1e-2),
@@ -137,21 +144,23 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
     return makeConfig({ ...shared, preNorm, finalNorm, embeddingWidth: model.embeddingWidth || width })
   }
   const divisors = Array.from({ length: heads }, (_, i) => i + 1).filter((G) => heads % G === 0)
+  const { rotated, pairs } = llama
+  const rotary = rotated ? { ...llama.rotary, size: 2 * Math.min(rotated, pairs) } : llama.rotary
   return makeConfig({
     ...shared,
     family: llama.family ?? 'llama',
     keyHeads: divisors[llama.groups % divisors.length],
     headSize: 2 * llama.pairs,
     biases: llama.biases ? 'query-key-value' : 'none',
-    rotary: llama.rotary,
-    ...(llama.bases && { layerRotary: llama.bases.slice(0, layers).map((base) => rotaryOf(llama, base)) }),
+    rotary,
+    ...(llama.bases && { layerRotary: llama.bases.slice(0, layers).map((base) => rotaryOf(rotary, base)) }),
     epsilon: llama.epsilon,
     activation: llama.activation ?? 'silu',
   })
 }
 
 /** The rotations of a layer. */
-function rotaryOf({ rotary }: LlamaCase, base: number): Rotary | null {
+function rotaryOf(rotary: Rotary, base: number): Rotary | null {
   return base === 0 ? null : base === rotary.base ? rotary : { ...rotary, base }
 }
 

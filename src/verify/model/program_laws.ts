@@ -46,7 +46,8 @@ const part = fc.record({
   keyNorm: fc.constantFrom('none', 'head', 'width'),
   /** Whether what is added to the stream is normed. */
   isNormedAfter: fc.boolean(),
-  isRotated: fc.boolean(),
+  /** How many numbers of a head are rotated. */
+  rotated: fc.constantFrom(0, 2, 4),
   isMasked: fc.boolean(),
   /** Whether it reads what the part before it read, and not its result. */
   isParallel: fc.boolean(),
@@ -86,12 +87,12 @@ function programWith(parts: readonly Part[]): Value {
   return linear(tap(`stream ${layer + 1}`, x), 'head', V)
 }
 
-function innerOf({ what, queryNorm, keyNorm, isRotated, groups, hasBias }: Part, l: number, n: Value): Value {
-  const rotary = { base: 10_000, scaling: null }
+function innerOf({ what, queryNorm, keyNorm, rotated, groups, hasBias }: Part, l: number, n: Value): Value {
+  const rotary = { base: 10_000, scaling: null, size: rotated }
   if (what === 'attention') {
     const normed = (value: Value, name: string, over: Part['queryNorm']): Value =>
       over === 'none' ? value : rmsNorm(value, `${l}.${name}`, 1, over === 'head' ? K : value.width)
-    const turned = (value: Value): Value => (isRotated ? rotate(value, rotary, K) : value)
+    const turned = (value: Value): Value => (rotated > 0 ? rotate(value, rotary, K) : value)
     const [q, k, v] = [H, groups, groups].map((heads, i) => linear(n, `${l}.${'qkv'[i]}`, heads * K, hasBias))
     return attention(turned(normed(q, 'qNorm', queryNorm)), turned(normed(k, 'kNorm', keyNorm)), v, K)
   }
@@ -244,7 +245,7 @@ function runCompiled(
     past: 0,
     tokens: scope.upload(ids),
     positions: (offset) => scope.upload(ids.map((_, t) => t + offset)),
-    angles: (rotary) => scope.upload(rotaryTable(rotary, T, K), [T, K]),
+    angles: (rotary) => scope.upload(rotaryTable(rotary, T, K), [T, rotary.size ?? K]),
   }
   let logits: Buffer | null = null
   for (const [s, section] of sections.entries()) {
