@@ -96,12 +96,8 @@ const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
   pairs: fc.integer({ min: 1, max: 5 }),
   biases: fc.boolean(),
   rotary: fc.record({ base: fc.constantFrom(10_000, 3, 500_000), scaling }),
-<<<<<<< HEAD
-  bases: fc.option(fc.array(fc.constantFrom(0, 10_000, 5), { minLength: 3, maxLength: 3, size: 'max' }), {
-=======
   rotated: fc.option(fc.integer({ min: 1, max: 5 }), { nil: undefined }),
-  bases: fc.option(fc.array(fc.constantFrom(0, 10_000, 5), { minLength: 3, maxLength: 3 }), {
->>>>>>> 096cd0f063c3de31aa5b6b2574335bfea90d81ac
+  bases: fc.option(fc.array(fc.constantFrom(0, 10_000, 5), { minLength: 3, maxLength: 3, size: 'max' }), {
     nil: undefined,
   }),
   epsilon: fc.constantFrom(1e-5, 1e-6, 1e-2),
