@@ -604,6 +604,7 @@ const ggufDefaults = (begins: boolean): Readonly<Record<string, EntryValue | nul
   'rope.scaling.type': 'none',
   'rope.scaling.factor': { float: 1 },
   'rope.scale_linear': { float: 1 },
+  'rope.scaling.original_context_length': 16,
   'attention.sliding_window': 16,
   vocab_size: V,
   'split.count': 1,
