@@ -121,8 +121,8 @@ const mutants: Mutants = {
   },
   'a gradient that is turned forwards': {
     file: 'rotary.cu',
-    from: 'turn(x_grad, y_grad, table, -1, T, H, K)',
-    to: 'turn(x_grad, y_grad, table, 1, T, H, K)',
+    from: 'turn(x_grad, y_grad, table, -1, T, H, R, K)',
+    to: 'turn(x_grad, y_grad, table, 1, T, H, R, K)',
     ops: ['rotary_backward'],
   },
   'a gate that is multiplied with a rounded logistic': {
