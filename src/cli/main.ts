@@ -2,10 +2,12 @@
 /**
  * The command line's entry: one run in this process.
  */
-import { environment } from '../platform/platform.ts'
+import { canJoinVectors, environment } from '../platform/platform.ts'
 import { runCommandLine } from './run.ts'
 import { openSession } from './session.ts'
 
-if (environment('SHADOWLLM_WIDE') === 'on') (await import('../testing/wide_trial.ts')).allowWideIfAsked()
+// Asked last: Deno allows no look at the environment by itself.
+if (canJoinVectors() && environment('SHADOWLLM_WIDE') === 'on')
+  (await import('../testing/wide_trial.ts')).allowWideIfAsked()
 const session = openSession()
 session.end(await runCommandLine(session))

@@ -36,7 +36,7 @@ const MOST = 0.9
 
 /** Lets backends of this process use the wide build if SHADOWLLM_WIDE is on. */
 export function allowWideIfAsked(): void {
-  if (environment('SHADOWLLM_WIDE') === 'on') allowWide(tryWide)
+  if (canJoinVectors() && environment('SHADOWLLM_WIDE') === 'on') allowWide(tryWide)
 }
 
 /** Says why a wide build is not to be used; null if it may be. */

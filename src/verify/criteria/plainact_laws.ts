@@ -18,7 +18,7 @@ import {
   checkGradient,
   lossOf,
   scoredText,
-  withSmoothGates,
+  withoutKinks,
 } from '../model/finite_differences.ts'
 
 /** What these laws judge: models of a subject, scored in some way. */
@@ -30,7 +30,7 @@ interface ScoredSubject extends Subject {
 export type ScoreLaw = Law<ScoredSubject>
 
 /** A model, a text and a mask. */
-const someCase = { model: roomyModel.map(withSmoothGates), data: anyData }
+const someCase = { model: roomyModel.map(withoutKinks), data: anyData }
 
 /** A mask of numbers around 1, and of zeros: the units that are skipped. */
 function softMask({ shape, heads, neurons }: UnitMask, data: Data): UnitMask {

@@ -39,9 +39,11 @@ export function scoredText(model: ModelCase, data: Data): Text {
   return { tokens, labels: tokens.map((id, t) => (t === kept || scored[t] === 1 ? id : -100)) }
 }
 
-/** The case with gates that have no kink. */
-export function withSmoothGates(model: ModelCase): ModelCase {
-  return model.llama ? { ...model, llama: { ...model.llama, activation: 'silu' } } : model
+/** The case with gates that have no kink, and without norms that are steep where a half that is normed gives nothing. */
+export function withoutKinks(model: ModelCase): ModelCase {
+  if (!model.llama) return model
+  const epsilon = model.llama.family === 'olmo2' ? 1 : model.llama.epsilon
+  return { ...model, llama: { ...model.llama, activation: 'silu', epsilon } }
 }
 
 /** The weights of a case with smooth gates; every neuron that is rectified is firmly on or off. */
