@@ -43,7 +43,7 @@ export const plantedAmounts: readonly PlantedAmount[] = [
     ),
     reader: 'shard-index',
     place: 'json.weight_map.a: of "\\n"',
-    size: 2 ** 20,
+    size: 2 ** 22,
   },
   {
     name: 'files of an index passed as arguments',
@@ -79,7 +79,7 @@ export const plantedAmounts: readonly PlantedAmount[] = [
       {
         file: 'src/io/safetensors.ts',
         from: "if (!isSourceDtype(dtype)) throw refuse('SAFETENSORS_DTYPE', 'an element type',",
-        to: "if (!isSourceDtype(dtype)) throw refuse('SAFETENSORS_DTYPE', `${nearestName(String(dtype), Array.from({ length: 40 }, (_, i) => `element type ${i}`), 9)}`,",
+        to: "if (!isSourceDtype(dtype)) throw refuse('SAFETENSORS_DTYPE', `${nearestName(String(dtype), Array.from({ length: 160 }, (_, i) => `element type ${i}`), 9)}`,",
       },
     ],
     reader: 'safetensors',
