@@ -126,7 +126,7 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
       await page.locator('[data-map="predicted.heads.sorted"]').focus()
       await page.keyboard.press('ArrowRight')
       await expect
-        .poll(() => page.locator('[data-readout="predicted"]').textContent())
+        .poll(() => page.locator('[data-readout="predicted"]').textContent(), { timeout })
         .toContain('layer 1, head')
       await page.locator('#prompt').fill('Two ships')
       await expect.poll(() => page.url(), { timeout }).toContain('prompt=Two+ships')
