@@ -5,6 +5,7 @@
  * the slope is largest, and a random one, which a wrong gradient cannot hide from. Away from the kinks of ReLU in OPT: large biases
  * in fc1 fix which neurons are on, so that a small step turns none on or off.
  */
+import { newerFamilies } from '../../spec/families.ts'
 import { programOf } from '../../engine/program.ts'
 import { countScored, shiftLabels } from '../../engine/loss.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
@@ -39,10 +40,10 @@ export function scoredText(model: ModelCase, data: Data): Text {
   return { tokens, labels: tokens.map((id, t) => (t === kept || scored[t] === 1 ? id : -100)) }
 }
 
-/** The case with gates that have no kink, and without norms that are steep where a half that is normed gives nothing. */
+/** The case with gates that have no kink, and without norms that are steep where queries, keys or a half are next to nothing. */
 export function withoutKinks(model: ModelCase): ModelCase {
   if (!model.llama) return model
-  const epsilon = model.llama.family === 'olmo2' ? 1 : model.llama.epsilon
+  const epsilon = Object.hasOwn(newerFamilies, model.llama.family ?? 'llama') ? 1 : model.llama.epsilon
   return { ...model, llama: { ...model.llama, activation: 'silu', epsilon } }
 }
 

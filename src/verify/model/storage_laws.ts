@@ -24,6 +24,7 @@ import {
   withModel,
   type ModelCase,
 } from './cases.ts'
+import { withoutKinks } from './finite_differences.ts'
 import { anyData } from '../drawn_data.ts'
 import { anyStorage, cuts, engineCase, feedInParts, made, modes } from './engine_cases.ts'
 
@@ -49,7 +50,8 @@ function rounded({ shape: [O, I], isTurned }: ModelParameter, values: Float32Arr
 export const storageLaws = {
   int8IsNearRounded: forAll(
     'int8 is near float32 with the weights rounded to it: activations keep at least twelve bits',
-    { model: roomyModel, data: anyData },
+    // Where a head reads few numbers, or a half is normed that gives next to nothing, nothing says how large what cancelled was.
+    { model: roomyModel.map((model) => withoutKinks({ ...model, embeddingWidth: 0 })), data: anyData },
     async (subject, { model, data }) => {
       const tokens = tokensOf(model, data)
       const logitsOf = (loaded: LanguageModel): Float32Array => feedOnce(loaded, tokens, { cache: 'f32' })
