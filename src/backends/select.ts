@@ -2,8 +2,9 @@
  * Starts backends by name; the only file that names the concrete ones. A backend is loaded when it is started.
  */
 import { UsageError } from '../tensor/errors.ts'
-export { allowWide, wideReport, type WideReport } from './wide.ts'
 import { backendNames, type Backend, type BackendName, type BackendOptions } from './backend.ts'
+
+export { allowWide, wideReport, type WideReport } from './wide.ts'
 
 /**
  * Starts a backend.

@@ -5,8 +5,8 @@
  *   y[t, h, i]     = x[t, h, i] cos[t, i] - x[t, h, i + M] sin[t, i]        i < M
  *   y[t, h, i + M] = x[t, h, i + M] cos[t, i] + x[t, h, i] sin[t, i]
  *
- * The other numbers stay as they are: a last one without a partner, and those from R on. Row t of the table holds the cosines of the position of token t, then the
- * sines: [cos[t, 0..M-1], sin[t, 0..M-1]]. Products are rounded before they are added.
+ * The other numbers stay as they are: a last one without a partner, and those from R on. Row t of the table holds the cosines
+ * of the position of token t, then the sines: [cos[t, 0..M-1], sin[t, 0..M-1]]. Products are rounded before they are added.
  *
  * Backward: the same by the opposite angle.
  *

@@ -16,6 +16,11 @@ export function canJoinVectors(): boolean {
   )
 }
 
+/** Whether the user asks for that: SHADOWLLM_WIDE is on. Looked at in Node alone: Deno allows no look at the environment by itself. */
+export function asksToJoinVectors(): boolean {
+  return canJoinVectors() && hostProcess?.env.SHADOWLLM_WIDE === 'on'
+}
+
 /** Does work during which functions are compiled at their first call, with optimization, and with vectors joined or not. */
 export function whileOptimizing<Result>(joinsVectors: boolean, work: () => Result): Result {
   const { setFlagsFromString: set } = builtin('node:v8')

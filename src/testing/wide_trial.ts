@@ -10,7 +10,7 @@ import { allowWide } from '../backends/select.ts'
 import type { Backend } from '../backends/backend.ts'
 import { kernelNames, kernels, type KernelName } from '../ops/catalog.ts'
 import type { Numbers } from '../ops/op.ts'
-import { canJoinVectors, environment, now, whileOptimizing } from '../platform/platform.ts'
+import { asksToJoinVectors, canJoinVectors, now, whileOptimizing } from '../platform/platform.ts'
 import { callRaw, type Values } from './op_call.ts'
 import { fitSizes, lettersOf, makeValues } from './op_case.ts'
 import { Data, type DataKind } from './seeded_data.ts'
@@ -36,7 +36,7 @@ const MOST = 0.9
 
 /** Lets backends of this process use the wide build if SHADOWLLM_WIDE is on. */
 export function allowWideIfAsked(): void {
-  if (canJoinVectors() && environment('SHADOWLLM_WIDE') === 'on') allowWide(tryWide)
+  if (asksToJoinVectors()) allowWide(tryWide)
 }
 
 /** Says why a wide build is not to be used; null if it may be. */

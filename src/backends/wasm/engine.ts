@@ -30,22 +30,22 @@ export interface Engine {
 /** The kernels on the calling thread, over a memory of its own. @throws MissingError BACKEND_MEMORY if there is no room */
 export function startAlone(module: WebAssembly.Module): Engine {
   const memory = takeIdle() ?? makeMemory(1)
-  const { kernels, scratchSize } = instantiate(module, memory, 0)
-  const threads = { threads: 1, calls: [] }
   let isLive = true
-  const end = (): void => {
+  return startOver(module, memory, () => {
     if (isLive) keepIdle(memory)
     isLive = false
-  }
-  return { memory, kernels, heapBase: scratchSize, threads, ready: Promise.resolve(), end }
+  })
 }
 
 /** The kernels of a build for shared memory, on the calling thread alone. @throws MissingError BACKEND_MEMORY if there is no room */
 export function startOverShared(module: WebAssembly.Module): Engine {
-  const memory = makeMemory(2)
+  return startOver(module, makeMemory(2), () => {})
+}
+
+function startOver(module: WebAssembly.Module, memory: WebAssembly.Memory, end: () => void): Engine {
   const { kernels, scratchSize } = instantiate(module, memory, 0)
   const threads = { threads: 1, calls: [] }
-  return { memory, kernels, heapBase: scratchSize, threads, ready: Promise.resolve(), end: () => {} }
+  return { memory, kernels, heapBase: scratchSize, threads, ready: Promise.resolve(), end }
 }
 
 /**
