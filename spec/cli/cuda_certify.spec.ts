@@ -1,6 +1,7 @@
 /**
  * The cases of cuda/certify cover every op and every kernel. cuda_certify.full.spec.ts makes them again.
  */
+import { createHash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { partsIn, readBundle } from '../../scripts/cuda/certify/bundle.ts'
@@ -8,6 +9,7 @@ import { generate } from '../../scripts/cuda/certify/generated.ts'
 import { checkKernels, kernelSets } from '../../scripts/cuda/certify/sets.ts'
 import { modulePath } from '../../scripts/cuda/module.ts'
 import { kernelNames } from '../../src/ops/catalog.ts'
+import { hashPlaces } from '../../src/results/method_hash.ts'
 
 describe('the bundle', () => {
   test('has cases for every op of the catalogue and every kernel of the module', () => {
@@ -19,6 +21,14 @@ describe('the bundle', () => {
     expect(ops).toEqual(expect.arrayContaining([...kernelNames]))
     const stray = `${module}.visible .entry add_odd(\n)\n`
     expect(() => checkKernels(stray)).toThrow('expected kernels of a known set, got add_odd')
+  })
+
+  test('is of the definitions and kernels that stand here', async () => {
+    const head = Buffer.from(readBundle()).toString('latin1')
+    const kernels = createHash('sha256').update(readFileSync(modulePath)).digest('hex')
+    expect(head, 'run `npm run build:made` and commit the result').toContain(
+      `"definitions":"${await hashPlaces(['ops'])}","kernels":"${kernels}"`,
+    )
   })
 
   test('is small enough to be kept', () => {
