@@ -35,7 +35,7 @@ const SCORE_SLOPES: usize = SCORE_GRADIENTS + LONGEST_GRADIENT * 4
 const HEADS: usize = SCORE_SLOPES + LONGEST_GRADIENT * 4
 const EXPONENTIAL_CONSTANTS: usize = HEADS + 8 * 4
 const BLOCK_FACTORS: usize = EXPONENTIAL_CONSTANTS + 14 * 16
-const ADDRESSES: usize = BLOCK_FACTORS + 64 * 2
+const ADDRESSES: usize = BLOCK_FACTORS + 3 * 64 * 2
 const FACTORS: usize = ADDRESSES + 8 * 4
 const BYTE_COUNTS: usize = FACTORS + 8 * 4
 
@@ -105,7 +105,7 @@ export function exponentialConstants(): usize {
   return start + EXPONENTIAL_CONSTANTS
 }
 
-/** byte_values: the factors of a block of positions, [64] i16. */
+/** byte_values: the factors of a block of positions, of up to three heads, [3, 64] i16. */
 export function blockFactors(): usize {
   return start + BLOCK_FACTORS
 }
