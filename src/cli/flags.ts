@@ -2,7 +2,7 @@
  * Flags that several commands share, spelled and described once.
  */
 import { Option, type Command } from 'commander'
-import { backendOption, threadsOption, type BackendName } from '../backends/backend.ts'
+import { backendOption, threadsOption, wideOption, type BackendName } from '../backends/backend.ts'
 import { criterionOption } from '../criteria/index.ts'
 import { modeOption } from '../engine/active_layer.ts'
 import { cacheOption } from '../engine/layer_cache.ts'
@@ -59,8 +59,14 @@ const sharedFlags = {
   ],
   /** Where a model comes from, for commands that take its name otherwise. */
   hub: () => [revision(), offline()],
+  /** program.ts obeys `--wide` for every command. */
   backend: () => [
     flagOf('--backend <name>', 'the backend that computes', backendOption, flagDefaults.backend),
+    flagOf(
+      '--wide <choice>',
+      'whether wasm may use vectors of 32 bytes, where Node and the processor have them: faster, with the same bits (default: SHADOWLLM_WIDE, or on)',
+      wideOption,
+    ),
   ],
   storage: () => [flagOf('--storage <name>', 'what weights are stored as', storageOption, 'f32')],
   cache: () => [
