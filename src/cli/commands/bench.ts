@@ -69,7 +69,7 @@ interface BenchFlags extends Pick<ModelFlags, 'backend' | 'revision' | 'offline'
   readonly model?: string
   readonly shape?: readonly string[]
   readonly layers?: number
-  readonly storage: readonly Storage[]
+  readonly storage?: readonly Storage[]
   readonly planner?: readonly PlannerName[]
   readonly sparsity?: readonly number[]
   readonly predictor: readonly string[]
@@ -117,9 +117,8 @@ export function define(command: Command, session: Session): void {
     ['--layers <count>', 'only the first layers of a shape', whole(1, sizes)],
     listOf(
       '--storage <list>',
-      `what weights are stored as, separated by commas: ${storages.join(', ')}`,
+      `what weights are stored as, separated by commas: ${storages.join(', ')} (default: int4 for a GGUF file of Q4_0 or Q4_1, else f32)`,
       storageOption,
-      ['f32'],
     ),
     listOf(
       '--planner <list>',
@@ -203,7 +202,6 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     throw new UsageError('FLAGS', `--no-graphs: expected a CUDA backend, got ${backend}`)
   const otherwise = flags.quick ? quick : usual
   const options = {
-    storages: storage,
     // A checkpoint may have no predictor.
     planners: flags.planner ?? (model === undefined ? otherwise.planners : ['random' as const]),
     sparsities: flags.sparsity ?? otherwise.sparsities,
@@ -223,16 +221,18 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
   if (model === undefined) {
     if (flags.revision !== undefined)
       throw new UsageError('FLAGS', '--revision: expected --model beside it, got none')
-    return { ...options, subjects: shapesOf(flags, otherwise.shapes) }
+    return { ...options, storages: storage ?? ['f32'], subjects: shapesOf(flags, otherwise.shapes) }
   }
   for (const name of ['shape', 'layers'] as const)
     if (flags[name] !== undefined)
       throw new UsageError('FLAGS', `--${name}: expected no --model beside it, got one`)
   const { path, origin } = await findWithProgress(session, model, flags)
   const beside = (await kindOf(path)) === 'file' ? predictorBeside(path) : joinPath(path, predictorFile)
+  const subject = await checkpointSubject(model, path, origin)
   return {
     ...options,
-    subjects: [await checkpointSubject(model, path, origin)],
+    subjects: [subject],
+    storages: storage ?? [subject.fileStorage],
     readPredictors: (loaded) => openPredictors(beside, loaded, { ...flags, planner: options.planners }),
   }
 }
