@@ -239,6 +239,12 @@ const benchTable: CommandTable = {
     { flag: '--seed', values: [null, '5'], shows: seedOf, is: [0, 5] },
     { flag: '--seed', values: [null, '5'], shows: ({ fed }) => fed },
     { flag: '--profile', values: [null, ''], shows: ({ json }) => 'profiles' in json, is: [false, true] },
+    {
+      flag: '--depths',
+      values: [null, '0', '1'],
+      shows: ({ json }) => 'depths' in json,
+      is: [false, false, true],
+    },
   ],
 }
 
