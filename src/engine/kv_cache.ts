@@ -8,7 +8,16 @@
  */
 import type { Backend, StoredBuffer } from '../backends/backend.ts'
 import type { ModelConfig } from './config.ts'
-import { allocateRows, freeRows, moveRows, type CacheStorage, type LayerCache } from './layer_cache.ts'
+import {
+  allocateRows,
+  freeRows,
+  moveRows,
+  readRows,
+  writeRows,
+  type CacheStorage,
+  type HeldRows,
+  type LayerCache,
+} from './layer_cache.ts'
 
 /** A layer's part, and whose it is. */
 interface HeldCache extends LayerCache {
@@ -19,13 +28,13 @@ interface HeldCache extends LayerCache {
 /** The cache of all layers. */
 export class KeyValueCache {
   readonly #config: ModelConfig
-  readonly #storage: CacheStorage
+  readonly storage: CacheStorage
   readonly #layers: (HeldCache | null)[]
   #capacity = 0
 
   constructor(config: ModelConfig, storage: CacheStorage) {
     this.#config = config
-    this.#storage = storage
+    this.storage = storage
     this.#layers = new Array<HeldCache | null>(config.layers).fill(null)
   }
 
@@ -42,6 +51,24 @@ export class KeyValueCache {
   /** A layer's part, made for so many key heads if it has none yet. */
   layer(layer: number, backend: Backend, keyHeads: number): LayerCache {
     return (this.#layers[layer] ??= this.#allocate(backend, keyHeads, this.#capacity))
+  }
+
+  /**
+   * What a layer holds of the first S positions.
+   * @param heads the key heads that a layer holds which does not hold all
+   */
+  held(layer: number, S: number, heads: Int32Array): HeldRows {
+    const { backend, keyHeads, key, value } = this.#layers[layer] as HeldCache
+    const { keyHeads: G } = this.#config
+    const which = keyHeads === G ? null : heads
+    return { key: readRows(backend, key, S, G, which), value: readRows(backend, value, S, G, which) }
+  }
+
+  /** Fills a layer, which is empty, with what `held` gave; there is room for S positions. It then holds all key heads. */
+  fill(layer: number, backend: Backend, S: number, { key, value }: HeldRows): void {
+    const made = this.layer(layer, backend, this.#config.keyHeads)
+    writeRows(backend, made.key, key, S)
+    writeRows(backend, made.value, value, S)
   }
 
   /** Makes room for `needed` positions, `filled` of which are kept. `atLeast` is a hint for the first time. */
@@ -81,7 +108,7 @@ export class KeyValueCache {
 
   #allocate(backend: Backend, keyHeads: number, capacity: number): HeldCache {
     const allocate = (): StoredBuffer =>
-      allocateRows(backend, this.#storage, [keyHeads, capacity, this.#config.headSize])
+      allocateRows(backend, this.storage, [keyHeads, capacity, this.#config.headSize])
     const key = allocate()
     try {
       return { backend, keyHeads, key, value: allocate() }

@@ -7,6 +7,7 @@
 import type { Backend, Buffer, StoredBuffer } from '../backends/backend.ts'
 import { storageNamed, type Storage } from './storages/index.ts'
 import { partsOf } from './storages/storage.ts'
+import { arrayTypes, type Numbers } from '../ops/op.ts'
 import { nameOption, type NameOption } from '../tensor/option.ts'
 
 /** What keys and values may be stored as: float32, or int8 with a scale per head and position. */
@@ -43,6 +44,54 @@ export function allocateRows(
     backend.free(values)
     throw error
   }
+}
+
+/** The first positions of keys or values, on the host: float32, or int8 with a scale for each row. */
+export interface HostRows {
+  readonly values: Float32Array | Int8Array // [G, S, K]
+  readonly scales: Float32Array | null // [G, S]
+}
+
+/** What a layer's cache holds of the positions so far. */
+export interface HeldRows {
+  readonly key: HostRows
+  readonly value: HostRows
+}
+
+/**
+ * Copies S positions to the host.
+ * @param rows of some key heads: [H, C, K]
+ * @param heads which of the G key heads these are; null for all of them. The others are zeros.
+ */
+export function readRows(
+  backend: Backend,
+  rows: StoredBuffer,
+  S: number,
+  G: number,
+  heads: Int32Array | null,
+): HostRows {
+  const copy = (part: Buffer): Numbers => {
+    const [H, C, size = 1] = part.shape
+    const held = backend.read(part)
+    const all = new arrayTypes[part.dtype](G * S * size)
+    for (let h = 0; h < H; h++) {
+      const start = h * C * size
+      all.set(held.subarray(start, start + S * size), (heads?.[h] ?? h) * S * size)
+    }
+    return all
+  }
+  const [values, scales = null] = partsOf(rows).map(copy)
+  return { values, scales } as HostRows
+}
+
+/** Writes S positions of all key heads from the host. */
+export function writeRows(backend: Backend, rows: StoredBuffer, host: HostRows, S: number): void {
+  partsOf(rows).forEach((part, i) => {
+    const [G, C, size = 1] = part.shape
+    const numbers = (i === 0 ? host.values : host.scales) as Float32Array
+    for (let g = 0; g < G; g++)
+      backend.write(part, numbers.subarray(g * S * size, (g + 1) * S * size), g * C * size)
+  })
 }
 
 /** Gives the room back. */

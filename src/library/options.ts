@@ -18,6 +18,7 @@ import { samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import type { PlannerChoice, PlanOptions } from './planner_options.ts'
 import type { PlannerName } from '../planners/index.ts'
+import type { TextSession } from './text_session.ts'
 import { describeValue, isObject } from '../tensor/arguments.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import { kinds, seedOption, type Kind } from '../tensor/option.ts'
@@ -64,6 +65,12 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
    * `achievedSparsity` says how much it skips.
    */
   readonly onMask?: (mask: UnitMask | null) => void
+  /**
+   * What the text goes on from, and what can be saved then (`ShadowModel.openSession`). The prompt of `generate` follows the text so
+   * far, and may be empty; `chat` uses the cache of the last answer again. Storage, cache, backend and, of a text, the planner must be
+   * those of the session.
+   */
+  readonly session?: TextSession
   /** Called when the text has ended, however it did, with how often the planner decided and what dense checks did. */
   readonly onEnd?: (text: TextRun) => void
 }
@@ -151,6 +158,10 @@ export const generateKinds: Kinds<GenerateOptions> = {
   ...samplingOptions,
   maxTokens: maxTokensOption,
   cache: cacheOption,
+  session: {
+    words: 'a session of openSession',
+    holds: (value) => isObject(value) && 'place' in value && 'save' in value,
+  },
   onMask: kinds.call,
   onEnd: kinds.call,
 }
