@@ -325,6 +325,9 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--top-p <share>': {
       wrong: usage('TOP_P', 'a share above 0, up to 1', '1.5', '-1', '0', 'NaN', '', 'much'),
     },
+    '--session <file>': {
+      wrong: [...written.wrong, input('SAFETENSORS_HEADER_LIMIT', 'a safetensors header', file)],
+    },
     // masks
     'masks <prompt>': { wrong: usage('PROMPT', 'some text', '') },
     'masks --text <file>': { wrong: read() },

@@ -11,6 +11,9 @@ import { generationPlanners, type GenerationPlanner } from '../library/planner_o
 import { addFlags, type ModelFlags } from './flags.ts'
 import { addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
 import type { ChatOptions } from '../library/options.ts'
+import type { ShadowModel } from '../library/shadow_model.ts'
+import type { TextSession } from '../library/text_session.ts'
+import { checkOutput, whileWriting } from './output.ts'
 import type { Session } from './session.ts'
 import { addOwnFlags, type FlagRow, text } from './values.ts'
 import type { OptionRecord } from '../tensor/option.ts'
@@ -34,6 +37,8 @@ export interface WritingFlags extends ModelFlags, PlanFlags {
   readonly cache?: CacheStorage
   /** The system message of a chat. */
   readonly system?: string
+  /** The file of a session. */
+  readonly session?: string
   readonly json?: boolean
   readonly quiet?: boolean
 }
@@ -66,8 +71,27 @@ export function addWritingFlags(command: Command, maxTokens: string, own: readon
       1,
     ],
     ...own,
+    ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
   ])
   return addFlags(command, 'backend', 'storage', 'threads', 'mode', 'cache', 'json', 'quiet')
+}
+
+/**
+ * The session of a file that can be written; undefined where none is asked for.
+ * @throws UsageError OUTPUT; what `ShadowModel.openSession` throws
+ */
+export async function openSession(
+  opt: ShadowModel,
+  { session }: WritingFlags,
+): Promise<TextSession | undefined> {
+  if (session === undefined) return undefined
+  await checkOutput(session)
+  return opt.openSession(session)
+}
+
+/** Saves a session, if there is one and something to save. @throws UsageError OUTPUT if the system refuses */
+export async function saveSession(session: TextSession | undefined): Promise<void> {
+  if (session) await whileWriting(session.path, () => session.save())
 }
 
 /** A system message. */

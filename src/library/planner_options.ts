@@ -198,20 +198,20 @@ export class PlannerFiles {
       prefill = check === undefined ? undefined : 'dense',
     } = options
     if (planner === null) return 'dense'
-    const described =
-      typeof name === 'object'
-        ? {
-            planner: planner.name,
-            by: planner.by,
-            every: planner.every,
-            shift: planner.shift,
-            prefill: planner.prefill,
-          }
-        : { ...methodOf(name, { ...options, prefill }), from: await this.#source(name) }
-    const known = Object.entries({ ...described, checked: check === undefined ? undefined : 'dense' }).filter(
-      ([, value]) => value !== undefined,
+    const isObject = typeof name === 'object'
+    const { planner: named, ...described } = isObject
+      ? {
+          planner: planner.name,
+          by: planner.by,
+          every: planner.every,
+          shift: planner.shift,
+          prefill: planner.prefill,
+        }
+      : { ...methodOf(name, { ...options, prefill }), from: await this.#source(name) }
+    const known = Object.entries({ ...described, checked: check === undefined ? undefined : 'dense' })
+    return [named, ...known.flatMap(([key, value]) => (value === undefined ? [] : [`${key} ${value}`]))].join(
+      ', ',
     )
-    return known.map(([key, value]) => (key === 'planner' ? `${value}` : `${key} ${value}`)).join(', ')
   }
 
   /** The start of the SHA-256 of the file that a planner decides by. */

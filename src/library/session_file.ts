@@ -48,7 +48,7 @@ export interface SavedSession {
 }
 
 /** A text, or a chat with what its next turn may use again. */
-export type SessionContent =
+type SessionContent =
   | { readonly kind: 'text'; readonly state: TextState }
   | {
       readonly kind: 'chat'

@@ -11,6 +11,7 @@ import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import {
   addWritingFlags,
+  openSession,
   systemText,
   withTemperature,
   writingOptions,
@@ -24,10 +25,14 @@ the answer; at an empty line, twice, it ends the program, as do ctrl-D and /quit
 line, so that conversations can be scripted: then the exit code is that of the last error. At a terminal tokens are drawn at
 temperature 0.7, and the first line says so; a pipe and --json get greedy answers.
 
+With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also one that ctrl-C
+ended: the next answers are those of a conversation that was never left. Model, storage, cache and backend must be the same.
+
 Examples:
   $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct
   $ shadowllm chat -m DIR --system "You answer with one word." --temperature 0.7
   $ shadowllm chat -m DIR --planner random --sparsity 0.3
+  $ shadowllm chat -m DIR --session gravity.session
   $ printf 'Name a colour.\\nAnother one.\\n' | shadowllm chat -m DIR --json`
 
 /** Gives the command its flags and action. */
@@ -42,5 +47,6 @@ async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Pr
   expectTemplate(opt.name, opt.chatTemplate)
   const { system, json, quiet } = flags
   const options = writingOptions(withTemperature(session, flags))
-  await runChat(session, opt, { options, system, json, quiet })
+  const saved = await openSession(opt, flags)
+  await runChat(session, opt, { options, system, json, quiet, saved })
 }
