@@ -19,6 +19,7 @@ import { UsageError } from '../tensor/errors.ts'
 import { describeFailure, exitCodes } from './failure.ts'
 import { formatMask } from './mask_picture.ts'
 import type { Text } from './screen.ts'
+import { stepPrinter } from './step_printer.ts'
 import type { Session } from './session.ts'
 import { shareOption } from '../masks/budget.ts'
 import { readOption } from '../tensor/option.ts'
@@ -52,6 +53,8 @@ Ctrl-C ends an answer. //TEXT sends a message that begins with a slash.`
 export interface Turn {
   readonly message: string
   readonly answer: string
+  /** What the model thought before, if it did. */
+  readonly thinking?: string
   readonly tokens: readonly number[]
   /** `stop`, `length` or `interrupted`. */
   readonly end: string
@@ -220,7 +223,8 @@ class ChatLoop {
       onEnd: (run) => (text = run),
     })
     const tokens: number[] = []
-    let [answer, first, end] = ['', 0, 'interrupted']
+    let [answer, thinking, first, end] = ['', '', 0, 'interrupted']
+    const shown = stepPrinter(this.#session)
     const stop = { isAsked: false }
     const release = this.#lines.isTerminal
       ? this.#session.takeInterrupts(() => (stop.isAsked = true))
@@ -234,8 +238,9 @@ class ChatLoop {
         }
         if (tokens.length === 0) first = now() - started
         tokens.push(value.token)
-        answer += value.text
-        if (!json && value.text !== '') await this.#session.print(value.text)
+        if (value.thinking) thinking += value.text
+        else answer += value.text
+        if (!json) await shown(value)
       }
     } finally {
       release()
@@ -254,6 +259,7 @@ class ChatLoop {
     await this.#report({
       message,
       answer,
+      ...(thinking !== '' && { thinking }),
       tokens,
       end,
       firstSeconds: first / 1000,

@@ -10,6 +10,7 @@ import type { CacheStorage } from '../engine/layer_cache.ts'
 import { generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
 import { addFlags, type ModelFlags } from './flags.ts'
 import { addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
+import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import type { ChatOptions } from '../library/options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
@@ -37,6 +38,8 @@ export interface WritingFlags extends ModelFlags, PlanFlags {
   readonly cache?: CacheStorage
   /** The system message of a chat. */
   readonly system?: string
+  /** Variables of the chat template. */
+  readonly chatTemplateKwargs?: TemplateVariables
   /** The file of a session. */
   readonly session?: string
   readonly json?: boolean
@@ -93,6 +96,13 @@ export async function openSession(
 export async function saveSession(session: TextSession | undefined): Promise<void> {
   if (session) await whileWriting(session.path, () => session.save())
 }
+
+/** Variables of a chat template, by the name that servers and llama.cpp have for them. @param when what it needs, in words */
+export const variablesFlag = (when: string): FlagRow => [
+  '--chat-template-kwargs <json>',
+  `${when}variables of the chat template, such as {"enable_thinking":false}`,
+  variablesOption,
+]
 
 /** A system message. */
 export const systemText: OptionRecord = text('SYSTEM')

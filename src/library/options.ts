@@ -6,6 +6,7 @@ import { criterionOption } from '../criteria/index.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import type { ChatTemplate } from '../io/chat_template.ts'
 import type { HubOptions } from '../io/hub.ts'
+import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { scopeOption, shareOption } from '../masks/budget.ts'
 import { everyOption, prefillOption, type MaskPlanner } from '../masks/planner.ts'
@@ -79,6 +80,8 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
 export interface ChatOptions extends Omit<GenerateOptions, 'maxTokens'> {
   /** The maximal number of tokens; default 1024, or fewer if the model's context ends before. */
   readonly maxTokens?: number
+  /** Variables of the template, such as `{ enable_thinking: false }` of Qwen3. */
+  readonly templateVariables?: TemplateVariables
   /** Called when the chat has been read, before the first token of the answer. */
   readonly onPrompt?: (prompt: PromptRun) => void
 }
@@ -90,6 +93,11 @@ export interface GenerateStep {
   readonly token: number
   /** 0 for the first token after the prompt. */
   readonly index: number
+  /**
+   * Of a chat: whether the text is what the model thinks before it answers, from `<think>` to `</think>`. It is no part of the answer
+   * and of the next prompt.
+   */
+  readonly thinking?: true
 }
 
 /** A batch. Each row of the attention mask is one run of ones, with zeros for padding. */
@@ -167,7 +175,11 @@ export const generateKinds: Kinds<GenerateOptions> = {
 }
 
 /** The options of `chat`. */
-export const chatKinds: Kinds<ChatOptions> = { ...generateKinds, onPrompt: kinds.call }
+export const chatKinds: Kinds<ChatOptions> = {
+  ...generateKinds,
+  templateVariables: variablesOption,
+  onPrompt: kinds.call,
+}
 
 /**
  * Checks the messages of a chat. A role is a word, so that it spells no special token.

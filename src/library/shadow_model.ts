@@ -29,6 +29,8 @@ import { makeSampler } from '../engine/sampling.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { predictorBeside } from '../io/named_predictor.ts'
+import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
+import { ThinkingSplitter } from '../io/thinking.ts'
 import {
   chatKinds,
   expectMessages,
@@ -276,7 +278,8 @@ export class ShadowModel {
 
   /**
    * Answers the last message of a chat, token by token. Leaving the loop ends the answer. The chat is
-   * written by the model's template; what messages spell never becomes a special token.
+   * written by the model's template; what messages spell never becomes a special token. What a model thinks before it answers
+   * is told apart (`thinking` of a step) and is no part of the answer.
    *
    * The cache is kept until the next chat, whose tokens are taken from it as far as they are the same and
    * the bits are those of a fresh run: dense, and under planners that decide the same mask again (see
@@ -304,8 +307,8 @@ export class ShadowModel {
     this.#expectLive()
     checkOptions(options, chatKinds)
     expectMessages(messages)
-    const { onPrompt, session } = options
-    const { ids } = await this.chatPrompt(messages)
+    const { onPrompt, session, templateVariables } = options
+    const { ids } = await this.chatPrompt(messages, templateVariables)
     const eosToken = this.chatTemplate?.eosToken ?? null
     const end = eosToken === null ? null : (this.tokenizer?.idOf(eosToken) ?? null)
     const steps = this.#write(this.#promptIds(ids), options, {
@@ -321,7 +324,7 @@ export class ShadowModel {
     try {
       for (;;) {
         const { done, value } = await steps.next()
-        if (!done) answer = (answer ?? '') + value.text
+        if (!done) answer = (answer ?? '') + (value.thinking ? '' : value.text)
         else {
           answer ??= ''
           return value
@@ -337,17 +340,22 @@ export class ShadowModel {
 
   /**
    * A chat as the model reads it, ready for an answer.
+   * @param templateVariables variables of the template, such as `{ enable_thinking: false }`
    * @throws as `chat`
    */
-  async chatPrompt(messages: readonly ChatMessage[]): Promise<ChatPrompt> {
+  async chatPrompt(
+    messages: readonly ChatMessage[],
+    templateVariables: TemplateVariables = {},
+  ): Promise<ChatPrompt> {
     expectMessages(messages)
+    expectOption('templateVariables', templateVariables, variablesOption)
     const { tokenizer, name } = this
     const template = expectTemplate(name, this.chatTemplate)
     if (!tokenizer)
       throw new InputError('TOKENIZER_MISSING', `${name}: expected a tokenizer with the model, got none`)
     // The template language is loaded where a chat is written.
     const { chatPrompt } = await import('../io/chat_prompt.ts')
-    return chatPrompt(template, tokenizer, messages)
+    return chatPrompt(template, tokenizer, messages, { variables: templateVariables })
   }
 
   /** The tokens after a prompt, as text too. */
@@ -366,6 +374,15 @@ export class ShadowModel {
     const decided = { maxTokens, planner, mode, cache, sampler, check, onMask, onEnd, signal }
     const tokens = generateTokens(this.model, ids, { ...decided, ...how, conversation: place })
     const text = this.tokenizer?.stream({ skipSpecial: true, continues })
+    const splitter = kind === 'chat' && this.tokenizer ? new ThinkingSplitter(this.tokenizer, ids) : null
+    const step = (piece: string, token: number, index: number): GenerateStep => {
+      const part = splitter?.take(token, piece) ?? { thinking: '', text: piece }
+      // A mark has no text, and belongs to the thinking.
+      const isThought = part.thinking !== '' || (part.text === '' && splitter?.isOn)
+      return isThought
+        ? { text: part.thinking, token, index, thinking: true }
+        : { text: part.text, token, index }
+    }
     this.#running.add(tokens)
     try {
       for (let count = 0; ; count++) {
@@ -374,13 +391,13 @@ export class ShadowModel {
         if (done) {
           const rest = text?.end() ?? ''
           // The text ended inside a character: its rest comes with the final `</s>`.
-          if (rest !== '') yield { text: rest, token: this.config.eosIds[0], index: count }
+          if (rest !== '') yield step(rest, this.config.eosIds[0], count)
           return value
         }
         const { token, index } = value
         const piece = text?.push(token) ?? ''
         const isLast = index + 1 === maxTokens
-        yield { text: isLast ? piece + (text?.end() ?? '') : piece, token, index }
+        yield step(isLast ? piece + (text?.end() ?? '') : piece, token, index)
         this.#expectLive()
       }
     } finally {

@@ -13,6 +13,7 @@ import {
   addWritingFlags,
   openSession,
   systemText,
+  variablesFlag,
   withTemperature,
   writingOptions,
   type WritingFlags,
@@ -24,6 +25,9 @@ A line is a message, or a command: /help lists them. Each turn decides its own m
 the answer; at an empty line, twice, it ends the program, as do ctrl-D and /quit. Input that is not a terminal is read line by
 line, so that conversations can be scripted: then the exit code is that of the last error. At a terminal tokens are drawn at
 temperature 0.7, and the first line says so; a pipe and --json get greedy answers.
+
+What a model thinks before it answers is dimmed at a terminal, is the field "thinking" of --json, and is not sent back. Qwen3 answers
+at once with --chat-template-kwargs '{"enable_thinking":false}'.
 
 With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also one that ctrl-C
 ended: the next answers are those of a conversation that was never left. Model, storage, cache and backend must be the same.
@@ -37,7 +41,7 @@ Examples:
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
-  addWritingFlags(command, '1024', [['--system <text>', 'the system message', systemText]])
+  addWritingFlags(command, '1024', [['--system <text>', 'the system message', systemText], variablesFlag('')])
     .addHelpText('after', help)
     .action((flags: WritingFlags) => withModel(session, flags, (opt) => chat(session, opt, flags)))
 }
@@ -46,7 +50,10 @@ async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Pr
   await loadPlanFiles(opt, flags, true)
   expectTemplate(opt.name, opt.chatTemplate)
   const { system, json, quiet } = flags
-  const options = writingOptions(withTemperature(session, flags))
+  const options = {
+    ...writingOptions(withTemperature(session, flags)),
+    templateVariables: flags.chatTemplateKwargs,
+  }
   const saved = await openSession(opt, flags)
   await runChat(session, opt, { options, system, json, quiet, saved })
 }

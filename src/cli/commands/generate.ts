@@ -21,6 +21,7 @@ import { withModel } from '../open_model.ts'
 import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import { dim } from '../screen.ts'
+import { stepPrinter } from '../step_printer.ts'
 import type { Session } from '../session.ts'
 import {
   addWritingFlags,
@@ -28,6 +29,7 @@ import {
   samplingWords,
   saveSession,
   systemText,
+  variablesFlag,
   withTemperature,
   writingOptions,
   type WritingFlags,
@@ -78,11 +80,17 @@ export function define(command: Command, session: Session): void {
   addWritingFlags(command, '64', [
     ['--chat', "the prompt is a user's message, which the model answers; it needs a chat template"],
     ['--system <text>', 'with --chat, the system message', systemText],
+    variablesFlag('with --chat, '),
   ])
     .addHelpText('after', help)
     .action(async (given: string, flags: GenerateFlags) => {
       if (flags.system !== undefined && !flags.chat)
         throw new UsageError('SYSTEM', '--system: expected --chat too, got it alone')
+      if (flags.chatTemplateKwargs && !flags.chat)
+        throw new UsageError(
+          'TEMPLATE_VARIABLES',
+          '--chat-template-kwargs: expected --chat too, got it alone',
+        )
       const prompt = given === '-' ? await readInput(session) : given
       await withModel(session, flags, (opt) =>
         runGenerate(session, opt, prompt, withTemperature(session, flags)),
@@ -178,6 +186,7 @@ async function write(
     onEnd: (run: TextRun) => void (written.run = run),
   }
   const text = textOf(opt, prompt, flags, options)
+  const shown = stepPrinter(session)
   for (;;) {
     const { done, value } = await text.next()
     if (done) return void (written.end = value)
@@ -185,7 +194,7 @@ async function write(
     if (written.steps.length > 0) written.skipped += skipped
     else if (echoes) await session.print(dim(prompt))
     written.steps.push(value)
-    if (!flags.json && value.text !== '') await session.print(value.text)
+    if (!flags.json) await shown(value)
   }
 }
 
@@ -193,14 +202,14 @@ async function write(
 function textOf(
   opt: ShadowModel,
   prompt: string,
-  { chat, system }: GenerateFlags,
+  { chat, system, chatTemplateKwargs: templateVariables }: GenerateFlags,
   options: ChatOptions,
 ): ReturnType<ShadowModel['generate']> {
   if (!chat) return opt.generate(prompt, options)
   const said = options.session?.messages ?? []
   const isSaid = system === undefined || said.length > 0
   const before = isSaid ? said : [{ role: 'system', content: system }]
-  return opt.chat([...before, { role: 'user', content: prompt }], options)
+  return opt.chat([...before, { role: 'user', content: prompt }], { ...options, templateVariables })
 }
 
 /** How often the text and that of the dense model take turns, and in how many milliseconds; a ratio needs some turns. */
@@ -304,6 +313,8 @@ export interface GenerateOutput extends Speed {
   readonly system?: string
   readonly prompt: string
   readonly text: string
+  /** With --chat, what the model thought before, if it did. */
+  readonly thinking?: string
   readonly tokens: readonly number[]
   /** Why it ended: `stop` by the model, `length` by --max-tokens or the context. */
   readonly end: GenerateEnd | 'interrupted'
@@ -331,6 +342,11 @@ export interface GenerateOutput extends Speed {
   readonly seed: number
 }
 
+/** The text that is the answer, or that is thought. */
+function textOfSteps(steps: readonly GenerateStep[], isThought: boolean): string {
+  return steps.map(({ text, thinking = false }) => (thinking === isThought ? text : '')).join('')
+}
+
 function summary(
   { name, origin }: ShadowModel,
   prompt: string,
@@ -347,7 +363,8 @@ function summary(
     ...(origin && { hub: origin }),
     ...(flags.system !== undefined && { system: flags.system }),
     prompt,
-    text: steps.map((step) => step.text).join(''),
+    text: textOfSteps(steps, false),
+    ...(steps.some(({ thinking }) => thinking) && { thinking: textOfSteps(steps, true) }),
     tokens: steps.map((step) => step.token),
     end,
     seconds,
