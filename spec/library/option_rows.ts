@@ -78,7 +78,7 @@ export const generateTable: OptionTable<GenerateOptions> = {
 /** The options of `chat`. */
 export const chatTable: OptionTable<ChatOptions> = {
   ...generateTable,
-  templateVariables: 'this template has none: a test of templates states it',
+  chatTemplateKwargs: 'this template has none: a test of templates states it',
   onPrompt: apart,
 }
 

@@ -33,7 +33,7 @@ export const variablesOption: OptionRecord = {
     try {
       return JSON.parse(text) as unknown
     } catch {
-      return undefined
+      return NaN
     }
   },
 }

@@ -81,7 +81,7 @@ export interface ChatOptions extends Omit<GenerateOptions, 'maxTokens'> {
   /** The maximal number of tokens; default 1024, or fewer if the model's context ends before. */
   readonly maxTokens?: number
   /** Variables of the template, such as `{ enable_thinking: false }` of Qwen3. */
-  readonly templateVariables?: TemplateVariables
+  readonly chatTemplateKwargs?: TemplateVariables
   /** Called when the chat has been read, before the first token of the answer. */
   readonly onPrompt?: (prompt: PromptRun) => void
 }
@@ -177,7 +177,7 @@ export const generateKinds: Kinds<GenerateOptions> = {
 /** The options of `chat`. */
 export const chatKinds: Kinds<ChatOptions> = {
   ...generateKinds,
-  templateVariables: variablesOption,
+  chatTemplateKwargs: variablesOption,
   onPrompt: kinds.call,
 }
 

@@ -307,8 +307,8 @@ export class ShadowModel {
     this.#expectLive()
     checkOptions(options, chatKinds)
     expectMessages(messages)
-    const { onPrompt, session, templateVariables } = options
-    const { ids } = await this.chatPrompt(messages, templateVariables)
+    const { onPrompt, session, chatTemplateKwargs } = options
+    const { ids } = await this.chatPrompt(messages, chatTemplateKwargs)
     const eosToken = this.chatTemplate?.eosToken ?? null
     const end = eosToken === null ? null : (this.tokenizer?.idOf(eosToken) ?? null)
     const steps = this.#write(this.#promptIds(ids), options, {
@@ -340,22 +340,22 @@ export class ShadowModel {
 
   /**
    * A chat as the model reads it, ready for an answer.
-   * @param templateVariables variables of the template, such as `{ enable_thinking: false }`
+   * @param chatTemplateKwargs variables of the template, such as `{ enable_thinking: false }`
    * @throws as `chat`
    */
   async chatPrompt(
     messages: readonly ChatMessage[],
-    templateVariables: TemplateVariables = {},
+    chatTemplateKwargs: TemplateVariables = {},
   ): Promise<ChatPrompt> {
     expectMessages(messages)
-    expectOption('templateVariables', templateVariables, variablesOption)
+    expectOption('chatTemplateKwargs', chatTemplateKwargs, variablesOption)
     const { tokenizer, name } = this
     const template = expectTemplate(name, this.chatTemplate)
     if (!tokenizer)
       throw new InputError('TOKENIZER_MISSING', `${name}: expected a tokenizer with the model, got none`)
     // The template language is loaded where a chat is written.
     const { chatPrompt } = await import('../io/chat_prompt.ts')
-    return chatPrompt(template, tokenizer, messages, { variables: templateVariables })
+    return chatPrompt(template, tokenizer, messages, { variables: chatTemplateKwargs })
   }
 
   /** The tokens after a prompt, as text too. */

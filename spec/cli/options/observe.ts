@@ -84,7 +84,7 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
   calls.length = 0
   /** Replaces `{name}` by the path of a file of that name. */
   const fillIn = (argument: string): string =>
-    argument.replace(/\{([^}]+)\}/, (_, name: string) => (name === 'out' ? out : join(folder, name)))
+    argument.replace(/\{([^}":]+)\}/, (_, name: string) => (name === 'out' ? out : join(folder, name)))
   let [stdout, stderr, isQuiet] = ['', '', false]
   const updates: ProgressUpdate[] = []
   const interrupt = new AbortController()

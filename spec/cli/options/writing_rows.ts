@@ -16,6 +16,8 @@ const shareRows: readonly Row[] = [
 
 const drawn = '--temperature 1.5'
 
+const variablesRow: Omit<Row, 'flag'> = { values: [null, '{"terse":true}'] }
+
 const sessionRow: Omit<Row, 'flag'> = {
   values: [null, '{out}/a.session', '{out}/b.session'],
   shows: (seen) => ['a.session', 'b.session'].map((name) => seen.file(name) !== null),
@@ -54,6 +56,7 @@ export const generateTable: CommandTable = {
     { flag: '--chat', values: [null, ''] },
     { flag: '--system', beside: '--chat', values: [null, 'x', 'y'] },
     { flag: '--session', ...sessionRow },
+    { flag: '--chat-template-kwargs', beside: '--chat', ...variablesRow },
     storageRow,
     threadsRow,
     modeRow('--planner random'),
@@ -72,7 +75,8 @@ export const generateTable: CommandTable = {
 
 /** The rows that both have but for what they show. */
 const ofGenerate = generateTable.rows.filter(
-  ({ flag }) => !['--max-tokens', '--cache', '--chat', '--system', '--session'].includes(flag),
+  ({ flag }) =>
+    !['--max-tokens', '--cache', '--chat', '--system', '--session', '--chat-template-kwargs'].includes(flag),
 )
 
 /** A conversation of one message; the result is the generated tokens. */
@@ -90,6 +94,7 @@ const chatTable: CommandTable = {
     },
     { flag: '--system', values: [null, 'x', 'y'] },
     { flag: '--session', ...sessionRow },
+    { flag: '--chat-template-kwargs', ...variablesRow },
     {
       flag: '--cache',
       values: [null, 'f32', 'int8'],

@@ -52,7 +52,7 @@ async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Pr
   const { system, json, quiet } = flags
   const options = {
     ...writingOptions(withTemperature(session, flags)),
-    templateVariables: flags.chatTemplateKwargs,
+    chatTemplateKwargs: flags.chatTemplateKwargs,
   }
   const saved = await openSession(opt, flags)
   await runChat(session, opt, { options, system, json, quiet, saved })

@@ -202,14 +202,14 @@ async function write(
 function textOf(
   opt: ShadowModel,
   prompt: string,
-  { chat, system, chatTemplateKwargs: templateVariables }: GenerateFlags,
+  { chat, system, chatTemplateKwargs }: GenerateFlags,
   options: ChatOptions,
 ): ReturnType<ShadowModel['generate']> {
   if (!chat) return opt.generate(prompt, options)
   const said = options.session?.messages ?? []
   const isSaid = system === undefined || said.length > 0
   const before = isSaid ? said : [{ role: 'system', content: system }]
-  return opt.chat([...before, { role: 'user', content: prompt }], { ...options, templateVariables })
+  return opt.chat([...before, { role: 'user', content: prompt }], { ...options, chatTemplateKwargs })
 }
 
 /** How often the text and that of the dense model take turns, and in how many milliseconds; a ratio needs some turns. */
