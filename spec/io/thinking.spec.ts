@@ -79,7 +79,11 @@ test.each([
 
 // ---- Thinking ----------------------------------------------------------------------------------------------
 
-const marks = { idOf: (spelling: string) => ({ '<think>': 0, '</think>': 1 })[spelling] ?? null }
+type Marks = Pick<Tokenizer, 'idOf' | 'specialSpellings'>
+const marks: Marks = {
+  specialSpellings: ['</think>', '<think>'],
+  idOf: (spelling) => ({ '<think>': 0, '</think>': 1 })[spelling] ?? null,
+}
 
 /** What a splitter does to pieces. */
 type Splitter = new (
@@ -130,12 +134,12 @@ stateLaw(splits, ThinkingSplitter)
 
 killsEach('a splitter that %s is found', splits, {
   'does not see what the prompt has opened': class extends ThinkingSplitter {
-    constructor(tokenizer: Pick<Tokenizer, 'idOf'>) {
+    constructor(tokenizer: Marks) {
       super(tokenizer, [])
     }
   },
   'takes a prompt that thought for one that thinks': class extends ThinkingSplitter {
-    constructor(tokenizer: Pick<Tokenizer, 'idOf'>, prompt: ArrayLike<number>) {
+    constructor(tokenizer: Marks, prompt: ArrayLike<number>) {
       super(tokenizer, Array.from(prompt).includes(0) ? [0] : [])
     }
   },
@@ -151,7 +155,10 @@ killsEach('a splitter that %s is found', splits, {
   },
 })
 
-test('a tokenizer without the marks thinks nothing', () => {
-  const splitter = new ThinkingSplitter({ idOf: () => null }, [0, 1, 2])
+test.each<[string, Marks]>([
+  ['without the marks', { ...marks, specialSpellings: [] }],
+  ['whose marks are pieces of text', { ...marks, specialSpellings: ['<|im_end|>'] }],
+])('a tokenizer %s thinks nothing', (_, tokenizer) => {
+  const splitter = new ThinkingSplitter(tokenizer, [0, 1, 0])
   expect([splitter.isOn, splitter.take(0, '\na')]).toEqual([false, { thinking: '', text: '\na' }])
 })

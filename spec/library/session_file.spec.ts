@@ -28,6 +28,7 @@ import { same, sameBits, sameNumbers } from '../../src/verify/compare.ts'
 import { withLoaded, type Subject } from '../../src/verify/model/cases.ts'
 import {
   anyCache,
+  anyMemory,
   anyStorage,
   askedSomehow,
   engineCase,
@@ -123,6 +124,8 @@ const anyText = {
   parts,
   temperature: fc.constantFrom(0, 0.8),
   penalty: fc.constantFrom(1, 1.3),
+  /** Of one backend, so that layers lie in several, also after the break. */
+  bytesPerBackend: anyMemory,
   check: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
 }
 
@@ -169,7 +172,7 @@ const goesOn = lawForAll(
   anyText,
   async (
     { subject, through = (saved) => saved }: Break,
-    { drawn, schedule, planner, storage, cache, mode, parts, temperature, penalty, check },
+    { drawn, schedule, planner, storage, cache, mode, parts, temperature, penalty, check, bytesPerBackend },
   ) => {
     const more = parts.reduce((sum, { writes, prompt }) => sum + writes + prompt.length, 0)
     const { config, tensors, tokens } = made(drawn, more)
@@ -228,7 +231,8 @@ const goesOn = lawForAll(
           place.dispose()
           const saved = { model: hash, settings, content: { kind: 'text', state } } as const
           const read = through(await throughFile(saved, model))
-          const fresh = await subject.load(config, memorySource(tensors), subject.backend, options)
+          const there = { storage, bytesPerBackend }
+          const fresh = await subject.load(config, memorySource(tensors), subject.backend, there)
           open.push(fresh)
           return { model: fresh, place: new KeptText(read.content.state as TextState) }
         }),

@@ -1,8 +1,8 @@
 /**
  * What a model thinks before it answers: the tokens from `<think>` to `</think>`, which Qwen3, SmolLM3, DeepSeek and others write.
  *
- * They are told by their ids, so that no text can pretend to be one; a tokenizer without these tokens thinks nothing. A template
- * may have opened or closed the thinking at the end of the prompt.
+ * They are told by the ids of special tokens, which no message becomes; a tokenizer without them thinks nothing. A template may
+ * have opened or closed the thinking at the end of the prompt.
  */
 import type { Tokenizer } from './tokenizer.ts'
 
@@ -20,10 +20,13 @@ export class ThinkingSplitter {
   /** Whether line breaks are dropped until a text comes: those after a mark belong to it. */
   #trims: boolean
 
-  /** @param prompt its ids; those that messages spell are none of these tokens */
-  constructor(tokenizer: Pick<Tokenizer, 'idOf'>, prompt: ArrayLike<number>) {
-    this.#open = tokenizer.idOf('<think>')
-    this.#close = tokenizer.idOf('</think>')
+  /** @param prompt its ids */
+  constructor(tokenizer: Pick<Tokenizer, 'idOf' | 'specialSpellings'>, prompt: ArrayLike<number>) {
+    const { specialSpellings } = tokenizer
+    const idOf = (mark: string): number | null =>
+      specialSpellings.includes(mark) ? tokenizer.idOf(mark) : null
+    this.#open = idOf('<think>')
+    this.#close = idOf('</think>')
     const last = (id: number | null): number =>
       id === null ? -1 : Array.prototype.lastIndexOf.call(prompt, id)
     this.#isOn = last(this.#open) > last(this.#close)
