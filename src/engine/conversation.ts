@@ -9,6 +9,7 @@
  * - under a planner that decides once: the source layer runs for the whole prompt, since the planner is
  *   asked there. If it decides the mask in force (as `static` and `random` do), every shared token is used
  *   again. Else none is: keys and values of the deeper layers depend on the mask;
+ * - where a window has slid past what the next tokens see, nothing is used again;
  * - under a planner that decides again later, or layer by layer, or leaves the prompt dense: nothing is used again.
  */
 import { expectMask, sameMask, type UnitMask } from '../masks/mask.ts'
@@ -72,6 +73,7 @@ interface Kept {
   /** What must be equal, besides the mask. */
   readonly mode: MaskMode
   readonly cache: CacheStorage
+  readonly rewinds: boolean
 }
 
 /** How a begun sequence runs, for the moment it is kept. */
@@ -79,6 +81,7 @@ interface Running {
   readonly model: LanguageModel
   readonly mode: MaskMode
   readonly cache: CacheStorage
+  readonly rewinds: boolean
   readonly decidesOnce: boolean
 }
 
@@ -125,16 +128,17 @@ export class Conversation implements TextPlace {
    * @throws what `LanguageModel.begin` and `Sequence.feed` throw
    */
   begin(model: LanguageModel, prompt: Int32Array, options: SequenceOptions): BegunSequence {
-    const { planner = null, mask = null, mode = 'auto' } = options
+    const { planner = null, mask = null, mode = 'auto', rewinds = false } = options
     const { cache = defaultCache(model.weights.storage) } = options
     const decidesOnce = planner === null || isOneMask(planner)
-    const running = { model, mode, cache, decidesOnce }
+    const running = { model, mode, cache, rewinds, decidesOnce }
     const kept = this.#take() ?? this.#restore(model)
     const shared = kept ? sharedLength(kept.tokens, prompt) : 0
     let isUsed = false
     try {
-      const isAlike = kept?.model === model && kept.mode === mode && kept.cache === cache
-      if (kept && shared > 0 && isAlike && decidesOnce) {
+      const isAlike =
+        kept?.model === model && kept.mode === mode && kept.cache === cache && kept.rewinds === rewinds
+      if (kept && shared > 0 && isAlike && decidesOnce && kept.sequence.canRewind(shared)) {
         const decided = planner ? this.#runUnlessSame(kept, prompt, options, planner) : { mask }
         if ('sequence' in decided) return this.#started(decided.sequence, decided.logits, 0, prompt, running)
         if (sameMask(decided.mask, kept.sequence.mask)) {
@@ -179,7 +183,8 @@ export class Conversation implements TextPlace {
     this.#restored = null
     if (!restored) return null
     const { tokens, mode, sequence } = restored
-    return { model, tokens, mode, cache: sequence.storage, sequence: model.resume(sequence, { mode }) }
+    const { storage: cache, rewinds } = sequence
+    return { model, tokens, mode, cache, rewinds, sequence: model.resume(sequence, { mode }) }
   }
 
   #started(

@@ -103,7 +103,8 @@ export async function* generateTokens(
   expectCheckable(check, planner ?? null, mask)
   let turnStarted = performance.now()
   const how = { sampler, isChecked: check !== undefined && Boolean(planner) }
-  const begun = { mask, planner, mode, cache, capacity, expectedTokens: maxTokens - 1 }
+  const rewinds = check !== undefined
+  const begun = { mask, planner, mode, cache, capacity, rewinds, expectedTokens: maxTokens - 1 }
   const { sequence, reused, text, ...first } = conversation.begin(model, prompt, begun, how)
   const chooser = new TokenChooser(sequence, { sampler, prompt: text, maxTokens, stops, check, planner })
   let told: UnitMask | null | undefined

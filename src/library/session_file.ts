@@ -3,7 +3,7 @@
  *
  *   tokens                        I32 [N]        of the text; those from S on have not run yet, at most one
  *   logits                        F32 [V]        what the next token is chosen from, if all have run and the text goes on
- *   key.<layer> value.<layer>     F32 or I8 [G, S, K]   and, of I8, scales: key.<layer>.scales F32 [G, S]
+ *   key.<layer> value.<layer>     F32 or I8 [G, R, K]   and, of I8, scales: key.<layer>.scales F32 [G, R]; R = S, under a window fewer
  *   mask.heads mask.neurons       F32 [L, H] [L, F]     the mask in force, if there is one: zeros and ones
  *   mask.<site>                   F32 [L, C]     input channels, under a planner of channels
  *   planner.ids planner.contexts  I32 [S] F32 [S, H K]  what a planner by attention is shown again
@@ -19,6 +19,7 @@ import { contextWidth, type ModelConfig } from '../engine/config.ts'
 import type { ConversationState } from '../engine/conversation.ts'
 import type { TextState } from '../engine/kept_text.ts'
 import { cacheStorages, type CacheStorage, type HeldRows, type HostRows } from '../engine/layer_cache.ts'
+import { mayHold } from '../engine/kv_cache.ts'
 import type { PlannerState } from '../engine/planner_schedule.ts'
 import type { SequenceState } from '../engine/sequence.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
@@ -85,6 +86,7 @@ const aboutSchema = v.strictObject({
       prompt: count,
       decisions: count,
       storage: v.picklist(cacheStorages),
+      rewinds: v.boolean(),
       /** Under which a chat ran; null for a text. */
       mode: v.nullable(v.picklist(maskModes)),
       /** The streams of the sampler and of the planner. */
@@ -126,6 +128,7 @@ function encodeSession(
       prompt: state.sequence.prompt,
       decisions: state.sequence.decisions,
       storage: state.sequence.storage,
+      rewinds: state.sequence.rewinds,
       mode: 'mode' in state ? state.mode : null,
       random: 'random' in state ? tupleOf(state.random) : null,
       plannerRandom: tupleOf(state.sequence.planner?.random ?? null),
@@ -151,14 +154,15 @@ function addState(
     data: TensorToWrite['data'],
   ): void => void tensors.set(name, { dtype, shape, data })
   const { layers, heads, neurons, keyHeads: G, headSize: K } = config
-  const { length: S, mask, cache, planner } = sequence
+  const { mask, cache, planner } = sequence
   add('tokens', 'I32', [tokens.length], Int32Array.from(tokens))
   if ('logits' in state && state.logits) add('logits', 'F32', [state.logits.length], state.logits)
   cache.forEach((held, layer) => {
     for (const part of ['key', 'value'] as const) {
       const { values, scales } = held[part]
-      add(`${part}.${layer}`, scales ? 'I8' : 'F32', [G, S, K], values)
-      if (scales) add(`${part}.${layer}.scales`, 'F32', [G, S], scales)
+      const R = values.length / (G * K)
+      add(`${part}.${layer}`, scales ? 'I8' : 'F32', [G, R, K], values)
+      if (scales) add(`${part}.${layer}.scales`, 'F32', [G, R], scales)
     }
   })
   if (mask) {
@@ -288,7 +292,7 @@ class SessionReader {
   }
 
   async state(about: SequenceAbout, kind: About['kind']): Promise<ReadState> {
-    const { length: S, prompt, decisions, storage, mode } = about
+    const { length: S, prompt, decisions, storage, rewinds, mode } = about
     const { positions, vocabulary, layers } = this.#config
     if (S < 1 || S > positions) throw this.#refuse('length', `from 1 to ${positions}`, `${S}`)
     if (prompt < 1 || prompt > S) throw this.#refuse('prompt', `from 1 to ${S}`, `${prompt}`)
@@ -300,14 +304,24 @@ class SessionReader {
     const tokens = await this.#ids('tokens', N)
     const logits = N === S && kind === 'text' ? await this.#floats('logits', [vocabulary]) : null
     const cache: HeldRows[] = []
-    for (let layer = 0; layer < layers; layer++)
+    for (let layer = 0; layer < layers; layer++) {
+      const name = `key.${layer}`
+      const [, R = 0] = this.#source.tensors.get(name)?.shape ?? []
+      const window = rewinds ? null : (this.#config.layerWindow?.[layer] ?? null)
+      if (!mayHold(R, S, window))
+        throw this.#refuse(
+          name,
+          window === null ? `${S} positions` : `those in a window of ${window}`,
+          `${R}`,
+        )
       cache.push({
-        key: await this.#rows(`key.${layer}`, S, storage),
-        value: await this.#rows(`value.${layer}`, S, storage),
+        key: await this.#rows(name, R, storage),
+        value: await this.#rows(`value.${layer}`, R, storage),
       })
+    }
     const mask = await this.#mask()
     const planner = about.hasPlanner ? await this.#planner(about) : null
-    const sequence: SequenceState = { length: S, prompt, decisions, mask, storage, cache, planner }
+    const sequence: SequenceState = { length: S, prompt, decisions, mask, storage, rewinds, cache, planner }
     return { tokens: [...tokens], logits, random: this.#random(about.random), mode: mode ?? 'auto', sequence }
   }
 
@@ -317,11 +331,11 @@ class SessionReader {
     return state
   }
 
-  async #rows(name: string, S: number, storage: CacheStorage): Promise<HostRows> {
+  async #rows(name: string, R: number, storage: CacheStorage): Promise<HostRows> {
     const { keyHeads: G, headSize: K } = this.#config
-    if (storage === 'f32') return { values: await this.#floats(name, [G, S, K]), scales: null }
-    const bytes = await this.#raw(name, 'I8', [G, S, K])
-    return { values: new Int8Array(bytes.buffer), scales: await this.#floats(`${name}.scales`, [G, S]) }
+    if (storage === 'f32') return { values: await this.#floats(name, [G, R, K]), scales: null }
+    const bytes = await this.#raw(name, 'I8', [G, R, K])
+    return { values: new Int8Array(bytes.buffer), scales: await this.#floats(`${name}.scales`, [G, R]) }
   }
 
   async #mask(): Promise<UnitMask | null> {
