@@ -6,16 +6,25 @@
 import fc from 'fast-check'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
+import { makeConfig } from '../../src/engine/config.ts'
+import { initialWeights } from '../../src/engine/initial_weights.ts'
+import { Data } from '../../src/testing/seeded_data.ts'
 import { Conversation, type ConversationState } from '../../src/engine/conversation.ts'
 import { generateTokens, type TextRun } from '../../src/engine/generate.ts'
 import { KeptText, type TextState } from '../../src/engine/kept_text.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
-import type { HeldRows, HostRows } from '../../src/engine/layer_cache.ts'
+import { windowRows } from '../../src/engine/kv_cache.ts'
+import {
+  cacheStorages,
+  type CacheStorage,
+  type HeldRows,
+  type HostRows,
+} from '../../src/engine/layer_cache.ts'
 import type { PlannerState } from '../../src/engine/planner_schedule.ts'
 import { makeSampler } from '../../src/engine/sampling.ts'
-import type { SequenceState } from '../../src/engine/sequence.ts'
+import type { Sequence, SequenceState } from '../../src/engine/sequence.ts'
 import { readSession, writeSession, type SavedSession } from '../../src/library/session_file.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import { channelSites } from '../../src/masks/channels.ts'
@@ -424,6 +433,103 @@ overQuickBackends(
   },
   { areLaws: true },
 )
+
+// ---- Windows ----------------------------------------------------------------------------------------------
+
+describe('where a window slides', () => {
+  const window = 70
+  const config = makeConfig({
+    layers: 2,
+    width: 8,
+    heads: 2,
+    neurons: 4,
+    vocabulary: 8,
+    family: 'llama',
+    positions: 500,
+    layerWindow: [window, null],
+  })
+  const tensors = initialWeights(config, { seed: 3, deviation: 0.4 })
+  const tokens = new Data(5).ids('tokens', 500, config.vocabulary)
+  const savedAs = (sequence: SequenceState): SavedSession => {
+    const known = [...tokens.subarray(0, sequence.length + 1)]
+    return {
+      model: hash,
+      settings,
+      content: { kind: 'text', state: { tokens: known, logits: null, random: null, sequence } },
+    }
+  }
+  const withModel = async (work: (model: LanguageModel) => Promise<void>): Promise<void> => {
+    const model = await LanguageModel.load(config, memorySource(tensors), reference)
+    try {
+      await work(model)
+    } finally {
+      model.dispose()
+    }
+  }
+  const fed = (model: LanguageModel, cache: CacheStorage, rewinds: boolean, cut: number): Sequence => {
+    const sequence = model.begin({ cache, rewinds, capacity: 1 })
+    for (let at = 0; at < cut; at += 30) sequence.feed(tokens.slice(at, Math.min(cut, at + 30)), 'none')
+    return sequence
+  }
+
+  test.each(cacheStorages.flatMap((cache) => [false, true].map((rewinds) => [cache, rewinds] as const)))(
+    'the file holds the window and the text goes on with the same bits: %s, rewinds %s',
+    (cache, rewinds) =>
+      withModel(async (model) => {
+        for (const cut of [1, 69, 71, 200, 333, 450]) {
+          const whole = fed(model, cache, rewinds, cut)
+          const { content } = await throughFile(savedAs(whole.state()), model)
+          const state = content.state as TextState
+          const rows = state.sequence.cache.map(({ key }) => key.values.length / config.width)
+          expect(rows[1]).toBe(cut)
+          if (rewinds) expect(rows[0]).toBe(cut)
+          else expect(rows[0]).toBeLessThanOrEqual(windowRows(window))
+          const fresh = model.resume(state.sequence)
+          for (let length = 1; length <= cut; length++)
+            expect(fresh.canRewind(length)).toBe(whole.canRewind(length))
+          for (let at = cut; at < 500; at += 40)
+            sameBits(
+              'logits',
+              fresh.feed(tokens.slice(at, at + 40), 'all'),
+              whole.feed(tokens.slice(at, at + 40), 'all'),
+            )
+          for (const sequence of [whole, fresh]) sequence.dispose()
+        }
+      }),
+  )
+
+  test('a file with other rows than those of its window is refused', () =>
+    withModel(async (model) => {
+      const sequence = fed(model, 'f32', false, 450)
+      const state = sequence.state()
+      sequence.dispose()
+      const [{ key, value }, other] = state.cache
+      const without = ({ values }: HostRows, rows: number): HostRows => {
+        const R = values.length / config.width
+        const size = (R - rows) * config.headSize
+        const kept = [0, 1].map((g) => {
+          const end = (g + 1) * R * config.headSize
+          return Array.from({ length: size }, (_, i) => values[Math.max(0, end - size + i)] ?? 0)
+        })
+        return { values: Float32Array.from(kept.flat()), scales: null }
+      }
+      const refused = async (rows: number, layer = 0): Promise<unknown> => {
+        const changed = { key: without(key, rows), value: without(value, rows) }
+        const cache = layer === 0 ? [changed, other] : [other, changed]
+        const path = join(folder, `${files++}`)
+        await writeSession(path, savedAs({ ...state, cache }), config)
+        return readSession(path, { config, hash }).then(
+          () => 'read',
+          (error: { code?: string }) => error.code,
+        )
+      }
+      const R = key.values.length / config.width
+      expect(await refused(0)).toBe('read')
+      // Half a block, so many that some are missing, and more than a window may hold.
+      for (const rows of [1, R - 10, R, R - 450]) expect(await refused(rows), `${rows}`).toBe('SESSION')
+      expect(await refused(0, 1)).toBe('SESSION')
+    }))
+})
 
 // ---- Mutants ----------------------------------------------------------------------------------------------
 
