@@ -25,6 +25,7 @@ import { methodHash, type MethodHash } from '../results/method_hash.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { defaultFileExamples, planFiles } from './calibration_files.ts'
 import { collectExamples, type Helpers } from './collect_examples.ts'
+import { collectMoments } from './collect_moments.ts'
 import { takeWindows, type CalibrationSource } from './examples.ts'
 import { CalibrationFolder } from './folder.ts'
 import { claimFolder, describeCalibration, storeManifest, type CalibrationManifest } from './manifest.ts'
@@ -47,6 +48,8 @@ export interface CalibrateOptions extends Helpers {
   readonly mask?: UnitMask | null
   /** Whether to keep the layer-0 features of every prompt token. Default: no. */
   readonly keepSequence?: boolean
+  /** Whether to keep the second moments of all units (collect_moments.ts). Default: no. */
+  readonly moments?: boolean
   /** Examples per file; default: as many as fit into 16 MiB, at most 64. */
   readonly shardExamples?: number
   /** The hash of the sources that decide the numbers; default: those of this program. */
@@ -68,7 +71,7 @@ export interface CalibrationPlan {
 
 /** The progress of a calibration. */
 export interface CalibrateProgress {
-  readonly stage: 'check' | 'calibrate'
+  readonly stage: 'check' | 'calibrate' | 'moments'
   readonly done: number
   readonly total: number
 }
@@ -144,6 +147,11 @@ export async function calibrateToFolder(
   }
   if (dataset.size > 0)
     await folder.addDataset(new Map([...dataset].map(([name, set]) => [name, set.finish()])))
+  if (options.moments) {
+    const { identity } = stored
+    const onMoments = (of: number, total: number): void => onProgress({ stage: 'moments', done: of, total })
+    await collectMoments(options.folder, { model, hash, identity, windows, mask }, onMoments, signal)
+  }
 
   const all = windows.map(({ tokens }) => tokens.length)
   return {
