@@ -131,7 +131,7 @@ const laws = {
       const windows = [0, 1, 2].map((w) =>
         data.ids(`window ${w}`, data.whole(`length ${w}`, 1, config.positions), config.vocabulary),
       )
-      const plain = plainModel(config, tensors, 'f32', 'float32')
+      const plain = plainModel(config, tensors, 'f32', 'f32')
       await withModel(backend, config, sourceOf(tensors), async (model) => {
         const whole = await sumsOver(subject, model, windows)
         const cut = data.whole('cut', 0, windows.length)
