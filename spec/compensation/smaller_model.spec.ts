@@ -22,11 +22,13 @@ import { makeConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { programOf } from '../../src/engine/program.ts'
-import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
+import { parseSafetensors } from '../../src/io/safetensors.ts'
+import { encodeSafetensors, writeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { denseMask, makeMask, type UnitKind, type UnitMask } from '../../src/masks/mask.ts'
 import { run, tensor, type Setting } from '../../src/spec/plain.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
-import type { RawTensorSource } from '../../src/tensor/tensor_source.ts'
+import { concatenate } from '../../src/tensor/concatenate.ts'
+import type { RawTensorSource, TensorInfo } from '../../src/tensor/tensor_source.ts'
 import { owesBits } from '../../src/testing/op_agreement.ts'
 import { near, sameBits } from '../../src/verify/compare.ts'
 import { plainModel, plainWeights } from '../../src/verify/model/plain_model.ts'
@@ -327,6 +329,58 @@ test.each([
     head_dim: 2,
   }
   expect(made.configJson).toEqual({ model_type: family, other: 1, ...ffn, ...fewer })
+})
+
+/** Tensors in half precision, those that read the same as one, as Phi-3 has them. */
+function fusedHalves(tensors: Tensors): Uint8Array<ArrayBuffer> {
+  const fused: readonly (readonly [RegExp, string])[] = [
+    [/(?<=self_attn\.)[qkv]_proj/, 'qkv_proj'],
+    [/(?<=mlp\.)(?:gate|up)_proj/, 'gate_up_proj'],
+  ]
+  const parts = new Map<string, HostTensor[]>()
+  for (const [name, one] of tensors) {
+    const [, to] = fused.find(([own]) => own.test(name)) ?? []
+    const whole = to ? name.replace(/[a-z]+_proj/, to) : name
+    parts.set(whole, [...(parts.get(whole) ?? []), one])
+  }
+  return encodeSafetensors(
+    new Map(
+      [...parts].map(([name, own]) => {
+        const rows = own.reduce((sum, { shape }) => sum + shape[0], 0)
+        const data = concatenate(
+          Float32Array,
+          own.map(({ values }) => values),
+        )
+        return [name, { dtype: 'F16', shape: [rows, ...own[0].shape.slice(1)], data }]
+      }),
+    ),
+  )
+}
+
+test('rows that stand in one tensor are chosen there, and keep their type; what is not of a layer stays', async () => {
+  const sizesOf = { layers: 2, width: 12, heads: 6, keyHeads: 3, neurons: 5, vocabulary: 7, positions: 4 }
+  const config = makeConfig({ ...sizesOf, family: 'llama' })
+  const file = fusedHalves(initialWeights(config, { deviation: 0.5 }))
+  const heads = Float32Array.of(1, 0, 0, 0, 1, 1, 0, 1, 1, 0, 0, 0)
+  const mask = makeMask(config, heads, Float32Array.of(1, 0, 1, 0, 1, 0, 0, 0, 1, 1))
+  const source = await parseSafetensors(file, 'fused')
+  const made = smallerModel({ configJson: {}, source }, config, mask, null)
+  expect(made.units).toEqual({ heads: 4, keyHeads: 2, neurons: 3 })
+  const shapeOf = (name: string): unknown => {
+    const { dtype, shape } = made.source.tensors.get(`model.${name}.weight`) as TensorInfo
+    return [dtype, ...shape]
+  }
+  expect(shapeOf('layers.1.self_attn.qkv_proj')).toEqual(['F16', 16, 12])
+  expect(shapeOf('layers.1.mlp.gate_up_proj')).toEqual(['F16', 6, 12])
+  expect(shapeOf('layers.1.mlp.down_proj')).toEqual(['F16', 12, 3])
+  const same = await source.readRaw('model.embed_tokens.weight')
+  expect(await made.source.readRaw('model.embed_tokens.weight')).toEqual(same)
+  const backend = new ReferenceBackend()
+  const tokens = Int32Array.of(1, 5, 2, 2)
+  const expected = await withModel(backend, config, source, (model) => feedOnce(model, tokens, { mask }))
+  const smaller = withUnits(config, made.units)
+  const actual = await withModel(backend, smaller, made.source, (model) => feedOnce(model, tokens))
+  sameBits('logits', actual, expected)
 })
 
 // ---- Files --------------------------------------------------------------------------------------------------------
