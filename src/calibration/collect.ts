@@ -78,6 +78,8 @@ export interface CalibrateProgress {
 export interface CalibrationReport extends CalibrationPlan {
   /** Examples computed now. */
   readonly computed: number
+  /** Windows whose moments were added now; absent where none were requested. */
+  readonly moments?: number
   /** Damaged files that were computed again. */
   readonly damaged: readonly string[]
   readonly cost: CalibrationCost
@@ -145,10 +147,16 @@ export async function calibrateToFolder(
   }
   if (dataset.size > 0)
     await folder.addDataset(new Map([...dataset].map(([name, set]) => [name, set.finish()])))
+  let moments: number | undefined
   if (options.moments) {
     const { identity } = stored
     const onMoments = (of: number, total: number): void => onProgress({ stage: 'moments', done: of, total })
-    await collectMoments(options.folder, { model, hash, identity, windows, mask }, onMoments, signal)
+    moments = await collectMoments(
+      options.folder,
+      { model, hash, identity, windows, mask },
+      onMoments,
+      signal,
+    )
   }
 
   const all = windows.map(({ tokens }) => tokens.length)
@@ -156,6 +164,7 @@ export async function calibrateToFolder(
     ...plan,
     kept: existing,
     computed: windows.length - existing,
+    ...(moments !== undefined && { moments }),
     damaged: folder.damaged,
     cost: calibrationCost(model.config, all, [...criteria, ...sets], times),
     seconds: (now() - started) / 1000,

@@ -42,6 +42,7 @@ interface MomentsCollection {
 /**
  * Collects the moments of all windows into a folder, or completes them there. A damaged file, or one of another calibration, is made
  * again.
+ * @returns the number of windows that were added now
  * @throws as `traceForward`; the signal's reason, the sums of finished windows are kept; the system's own error if a file cannot be
  *   written
  */
@@ -50,11 +51,11 @@ export async function collectMoments(
   { model, hash, identity, windows, mask, windowsKept = WINDOWS_KEPT }: MomentsCollection,
   onProgress: (done: number, total: number) => void,
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   const [path, sumsPath] = [momentsName, sumsName].map((name) => joinPath(folder, name))
   const { layers } = model.config
   const isOurs = (origin: MomentsOrigin): boolean => origin.model === hash && origin.calibration === identity
-  if (await isFinished(path, model, isOurs)) return
+  if (await isFinished(path, model, isOurs)) return 0
   const begun = await ofValid(sumsPath, () => readSums(sumsPath, layers, momentWidths(model.config)))
   const going = begun && isOurs(begun.origin) && begun.origin.windows <= windows.length ? begun : null
   const sums = new MomentSums(model, going?.sums ?? null)
@@ -76,6 +77,7 @@ export async function collectMoments(
     sums.dispose()
   }
   if (await exists(sumsPath)) await remove(sumsPath)
+  return windows.length - (going?.origin.windows ?? 0)
 }
 
 /** Whether a folder has the moments of all windows. */

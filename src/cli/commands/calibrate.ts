@@ -244,12 +244,13 @@ function formatPlan(path: string, { manifest, shards, bytes, kept }: Calibration
 }
 
 function formatReport(
-  { path, computed, damaged, cost, seconds }: CalibrateOutput,
+  { path, computed, moments, damaged, cost, seconds }: CalibrateOutput,
   { columns }: Screen,
 ): string {
   const lines = damaged.map((name) => `${path}: ${name} was damaged and was made again\n`)
   const about =
     computed === 0 ? 'nothing was left to compute' : `${computed} computed in ${seconds.toFixed(1)} s`
+  if (moments !== undefined) lines.push(`moments: ${formatCount(moments)} windows added\n`)
   return `${lines.join('')}${about}\n\n${formatCost(cost, columns)}`
 }
 
