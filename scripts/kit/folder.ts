@@ -77,6 +77,7 @@ function contentOf({ cases }: KitOp) {
     // A reader in C has no manifest.
     for (const [name, value] of Object.entries(numbers)) metadata[`${index}.${name}`] = String(value)
     metadata[`${index}.judged`] = judged.join(' ')
+    if (one.weights !== undefined) metadata[`${index}.weights`] = String(one.weights)
     return {
       numbers,
       ...tagsOf(one),

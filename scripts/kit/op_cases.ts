@@ -19,7 +19,9 @@ import type { Expected, KitCase, KitOp } from './case.ts'
 const pastTiles = [127, 129, 200, 257, 331]
 /** Sizes of the other letters. */
 const besides = [2, 3, 2]
-const kinds: readonly DataKind[] = ['plain', 'ties', 'sparse']
+const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'sparse']
+/** Terms of a sum past which int8 kernels round activations to fewer levels. */
+const LONG = 1200
 /** As real kernels have them: heads of 64 to 128, rows of multiples of 8, groups that divide. */
 const served: Sizes = { T: 2, P: 6, S: 8, C: 8, H: 4, G: 2, R: 2, D: 64, I: 64, O: 64, V: 64, U: 4, B: 2, N: 256, W: 8 }
 const headSizes = [64, 80, 96, 128]
@@ -38,7 +40,7 @@ export function* opsOfCatalogue(names: readonly KernelName[] = kernelNames): Gen
 }
 
 /** The arguments of every call. */
-function* callsOf(name: KernelName): Generator<Values> {
+export function* callsOf(name: KernelName): Generator<Values> {
   for (const { values } of casesOf(name, { seed: 1, small: true })) yield values
   const row = kernels[name]
   let index = 0
@@ -50,16 +52,17 @@ function* callsOf(name: KernelName): Generator<Values> {
   }
   const letters = lettersOf(row)
   for (const [l, letter] of letters.entries())
-    for (const [s, size] of pastTiles.entries()) {
+    for (const [s, size] of [...pastTiles, ...(letter === 'I' && row.storage === 'i8' ? [LONG, LONG] : [])].entries()) {
       // Where many letters have their turn, each has three of these sizes.
-      if (letters.length > 6 && (l + s) % 5 > 2) continue
+      if (letters.length > 4 && (l + s) % 5 > 2) continue
       const wanted = Object.fromEntries(letters.map((other, o) => [other, besides[(o + s) % besides.length]]))
-      yield make({ ...wanted, [letter]: size }, kinds[(l + s) % kinds.length], (l + s) % 2 === 1)
+      const kind = kinds[(l + s) % kinds.length]
+      yield make({ ...wanted, [letter]: size }, kind, kind === 'plain' && s % 2 === 0, letter)
     }
-  for (const [i, K] of (letters.includes('K') ? headSizes : [64, 64]).entries()) {
+  for (const [i, K] of (letters.includes('K') ? headSizes : [64, 64, 64]).entries()) {
     const wanted: Sizes = { ...served, K, R: letters.includes('H') ? served.R : K }
     const fitted = Object.fromEntries(letters.map((letter) => [letter, wanted[letter] ?? 8]))
-    const values = make(fitted, i % 2 === 0 ? 'plain' : 'sparse', i !== 1)
+    const values = make(fitted, (['plain', 'sparse', 'steep'] as const)[i % 3], i % 3 === 0)
     // Heads are scaled as models scale them.
     yield 'scale' in values ? { ...values, scale: Math.fround(K ** -0.5) } : values
   }
