@@ -13,7 +13,8 @@ import { Arithmetic, type ClassName, type Near } from './arithmetic.ts'
 
 type Nears = readonly Near[]
 const zero: Near = { v: 0, e: 0 }
-const range = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i))
+const range = <T>(count: number, make: (i: number) => T): T[] =>
+  Array.from({ length: count }, (_, i) => make(i))
 
 /** y = x weightᵀ + bias, or of the transposed matrix; the terms and outputs of the lists. */
 export function product(
@@ -22,7 +23,12 @@ export function product(
   weight: Nears,
   bias: Nears | null,
   [T, O, I]: readonly [number, number, number],
-  form: { inputMajor?: boolean; sequential?: boolean; rows?: Int32Array | null; inputs?: Int32Array | null } = {},
+  form: {
+    inputMajor?: boolean
+    sequential?: boolean
+    rows?: Int32Array | null
+    inputs?: Int32Array | null
+  } = {},
 ): Near[] {
   const chosen = form.rows ? new Set(form.rows) : null
   const [step, row] = form.inputMajor ? [O, 1] : [1, I]
@@ -42,7 +48,10 @@ export function product(
 /** (x - mean) / sqrt(variance + epsilon), and 1 over that root. */
 function normal(a: Arithmetic, x: Nears, D: number, epsilon: number): { n: Near[]; scale: Near } {
   const count = a.exactly(D)
-  const mean = a.div(a.sum(D, (d) => x[d]), count)
+  const mean = a.div(
+    a.sum(D, (d) => x[d]),
+    count,
+  )
   const off = x.map((value) => a.sub(value, mean))
   const variance = a.div(a.dot(D, off, 0, off, 0), count)
   const scale = a.div(a.exactly(1), a.sqrt(a.add(variance, a.exactly(epsilon))))
@@ -58,7 +67,15 @@ function rmsNormal(a: Arithmetic, x: Nears, D: number, epsilon: number): { n: Ne
 const rowsOf = (x: Nears, T: number, D: number, of: (row: Nears, t: number) => Near[]): Near[] =>
   range(T, (t) => of(x.slice(t * D, (t + 1) * D), t)).flat()
 
-export function layerNorm(a: Arithmetic, x: Nears, w: Nears, b: Nears, epsilon: number, T: number, D: number): Near[] {
+export function layerNorm(
+  a: Arithmetic,
+  x: Nears,
+  w: Nears,
+  b: Nears,
+  epsilon: number,
+  T: number,
+  D: number,
+): Near[] {
   return rowsOf(x, T, D, (row) =>
     normal(a, row, D, epsilon).n.map((value, d) => a.add(a.mul(value, w[d]), b[d])),
   )
@@ -85,7 +102,7 @@ function softmax(a: Arithmetic, x: Nears): Near[] {
   })
 }
 
-export function rotate(a: Arithmetic, x: Nears, table: Nears, T: number, H: number, R: number, K: number): Near[] {
+export function rotate(a: Arithmetic, x: Nears, table: Nears, H: number, R: number, K: number): Near[] {
   const M = Math.floor(R / 2)
   return x.map((value, at) => {
     const [t, i] = [Math.floor(at / (H * K)), at % K]
@@ -150,7 +167,8 @@ const passed = (x: Near, y: Near): Near =>
 /** 1 + e^-z; where that overflows a kernel may have a 0 or a NaN. */
 const denominator = (a: Arithmetic, z: Near): Near => a.add(a.exactly(1), a.exp(a.neg(z)))
 const silu = (a: Arithmetic, z: Near): Near => a.div(z, denominator(a, z))
-const opened = (a: Arithmetic, gate: Near, x: Near): Near => (a.mayBePositive(gate) ? a.mul(a.positive(gate), x) : zero)
+const opened = (a: Arithmetic, gate: Near, x: Near): Near =>
+  a.mayBePositive(gate) ? a.mul(a.positive(gate), x) : zero
 
 /** What an analysis reads: arrays as the class stores them, lists, sizes and scalars. */
 interface Given {
@@ -218,7 +236,10 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
       const { n: own, scale } = normal(a, row, n.D, n.epsilon)
       normals.push(...own)
       const g = row.map((_, d) => a.mul(grad[t * n.D + d], weight[d]))
-      const gMean = a.div(a.sum(n.D, (d) => g[d]), a.exactly(n.D))
+      const gMean = a.div(
+        a.sum(n.D, (d) => g[d]),
+        a.exactly(n.D),
+      )
       const mean = a.div(a.dot(n.D, g, 0, own, 0), a.exactly(n.D))
       return g.map((value, d) => a.mul(scale, a.sub(a.sub(value, gMean), a.mul(own[d], mean))))
     })
@@ -244,15 +265,19 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
       return g.map((value, d) => a.mul(scale, a.sub(value, a.mul(own[d], mean))))
     })
     const weightGrad = x('weight_grad').map((value, d) =>
-      a.sum(n.T + 1, (t) => (t === 0 ? value : a.mul(grad[(t - 1) * n.D + d], normals[(t - 1) * n.D + d])), false),
+      a.sum(
+        n.T + 1,
+        (t) => (t === 0 ? value : a.mul(grad[(t - 1) * n.D + d], normals[(t - 1) * n.D + d])),
+        false,
+      ),
     )
     return { x_grad, ...(has('weight_grad') && { weight_grad: weightGrad }) }
   }),
-  rotary: of('y x table', (a, { n, x }) => ({ y: rotate(a, x('x'), x('table'), n.T, n.H, n.R, n.K) })),
+  rotary: of('y x table', (a, { n, x }) => ({ y: rotate(a, x('x'), x('table'), n.H, n.R, n.K) })),
   rotary_backward: of('x_grad y_grad table', (a, { n, x }) => {
     const M = Math.floor(n.R / 2)
     const back = x('table').map((value, i) => (i % n.R < M ? value : a.neg(value)))
-    return { x_grad: rotate(a, x('y_grad'), back, n.T, n.H, n.R, n.K) }
+    return { x_grad: rotate(a, x('y_grad'), back, n.H, n.R, n.K) }
   }),
   cache_append: of('cache x heads', (_a, { n, x, list }) => {
     const [cache, from, heads] = [x('cache').slice(), x('x'), list('heads')]
@@ -262,7 +287,15 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
     return { cache }
   }),
   attention: of('y query key value heads key_heads scale cap?', (a, { n, x, list }) => ({
-    y: attend(a, x('query'), x('key'), x('value'), n as unknown as Attention, list('heads'), list('key_heads')),
+    y: attend(
+      a,
+      x('query'),
+      x('key'),
+      x('value'),
+      n as unknown as Attention,
+      list('heads'),
+      list('key_heads'),
+    ),
   })),
   relu: of('y x', (a, { x }) => ({ y: x('x').map((value) => a.positive(value)) })),
   relu_backward: of('x_grad y_grad x', (_, { x }) => {
@@ -319,7 +352,9 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
   log_sum_exp_backward: of('x_grad y_grad x y', (a, { n, x }) => {
     const [grad, y] = [x('y_grad'), x('y')]
     return {
-      x_grad: rowsOf(x('x'), n.T, n.V, (row, t) => row.map((value) => a.mul(grad[t], a.exp(a.sub(value, y[t]))))),
+      x_grad: rowsOf(x('x'), n.T, n.V, (row, t) =>
+        row.map((value) => a.mul(grad[t], a.exp(a.sub(value, y[t])))),
+      ),
     }
   }),
   cross_entropy: of('nll logits labels', (a, { n, x, list }) => {
@@ -357,13 +392,22 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
       const most = a.largest(n.D, (i) => row[i])
       const least = a.neg(a.largest(n.D, (i) => a.neg(row[i])))
       const width = a.sub(most, least)
-      return row.map((value) => (width.v > 0 ? a.div(a.sub(value, least), width) : { v: 0, e: width.e > 0 ? Infinity : 0 }))
+      return row.map((value) =>
+        width.v > 0 ? a.div(a.sub(value, least), width) : { v: 0, e: width.e > 0 ? Infinity : 0 },
+      )
     }),
   })),
   sum: of('total x', (a, { n, x }) => ({
-    total: [a.add(x('total')[0], a.sum(n.N, (i) => x('x')[i]))],
+    total: [
+      a.add(
+        x('total')[0],
+        a.sum(n.N, (i) => x('x')[i]),
+      ),
+    ],
   })),
-  sum_squares: of('total x', (a, { n, x }) => ({ total: [a.add(x('total')[0], a.dot(n.N, x('x'), 0, x('x'), 0))] })),
+  sum_squares: of('total x', (a, { n, x }) => ({
+    total: [a.add(x('total')[0], a.dot(n.N, x('x'), 0, x('x'), 0))],
+  })),
   transpose: of('y x', (_a, { n, x }) => {
     const from = x('x')
     return { y: from.map((_, at) => from[(at % n.O) * n.I + Math.floor(at / n.O)]) }
@@ -411,5 +455,7 @@ export function boundsOfCall(
     has: (array) => Boolean(values[array]),
     list: (array) => (values[array] as Int32Array | null) ?? null,
   })
-  return Object.fromEntries(Object.entries(outputs).map(([key, nears]) => [key, a.boundsOf(results[key], nears)]))
+  return Object.fromEntries(
+    Object.entries(outputs).map(([key, nears]) => [key, a.boundsOf(results[key], nears)]),
+  )
 }

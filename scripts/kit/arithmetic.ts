@@ -170,7 +170,11 @@ export class Arithmetic {
     // An exponential that is 0 in float32 is 0 by every function.
     const size = Math.min(abs(x.v) + x.e, 104)
     if (exp64(x.v - x.e) > MOST * 2) return { v: Infinity, e: 0 }
-    return this.#rounded(exp64(x.v), this.#moved(exp64, x), this.#isHardware ? (6 + 2.4 * size) * UNIT : 4 * UNIT)
+    return this.#rounded(
+      exp64(x.v),
+      this.#moved(exp64, x),
+      this.#isHardware ? (6 + 2.4 * size) * UNIT : 4 * UNIT,
+    )
   }
 
   log(x: Near): Near {

@@ -4,9 +4,6 @@
 import type { TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import type { ClassName } from './arithmetic.ts'
 
-/** Numbers of a case. */
-export type Numbers = Float32Array | Int32Array | Uint16Array | Int8Array | Uint8Array
-
 /** What a kernel must write. */
 export interface Expected {
   readonly name: string
@@ -75,7 +72,12 @@ export function tagsOf({ numbers, inputs }: KitCase): Tags {
 /** A multiple of 2^-7 with 8 significant bits, at most 128, is exact in both. */
 function isOf16Bits(size: number): boolean {
   const steps = size * 128
-  return size === 0 || (size <= 128 && Number.isInteger(steps) && Number.isInteger(steps / 2 ** Math.max(0, Math.floor(Math.log2(steps)) - 7)))
+  return (
+    size === 0 ||
+    (size <= 128 &&
+      Number.isInteger(steps) &&
+      Number.isInteger(steps / 2 ** Math.max(0, Math.floor(Math.log2(steps)) - 7)))
+  )
 }
 
 /** Bounds as bf16, rounded up: they are read once, and 1 % wider than they are. */

@@ -71,9 +71,14 @@ function contentOf({ cases }: KitOp) {
         })
     }
     const numbers = Object.fromEntries(
-      Object.entries(one.numbers).map(([name, value]) => [name, typeof value === 'number' ? Math.fround(value) : value]),
+      Object.entries(one.numbers).map(([name, value]) => [
+        name,
+        typeof value === 'number' ? Math.fround(value) : value,
+      ]),
     )
-    const judged = classes.filter((className) => one.outputs.every(({ bounds }) => bounds[className] !== undefined))
+    const judged = classes.filter((className) =>
+      one.outputs.every(({ bounds }) => bounds[className] !== undefined),
+    )
     // A reader in C has no manifest.
     for (const [name, value] of Object.entries(numbers)) metadata[`${index}.${name}`] = String(value)
     metadata[`${index}.judged`] = judged.join(' ')
@@ -98,7 +103,9 @@ function storedBounds({ bounds }: Expected): [string, Uint16Array][] {
     const own = bounds[className]
     if (!own || own.length === 0) continue
     const rounded = asBf16(own)
-    const isKnown = before ? before.every((word, i) => word === rounded[i]) : rounded.every((word) => word === 0)
+    const isKnown = before
+      ? before.every((word, i) => word === rounded[i])
+      : rounded.every((word) => word === 0)
     if (isKnown) continue
     stored.push([className, rounded])
     before = rounded

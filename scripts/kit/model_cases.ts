@@ -14,7 +14,16 @@ import { newerFamilies } from '../../src/spec/families.ts'
 import { llama, type LlamaConfig } from '../../src/spec/llama.ts'
 import { loss, modelOf } from '../../src/spec/model.ts'
 import { opt, type OptConfig } from '../../src/spec/opt.ts'
-import { byHead, matrix, run, tensor, type Mask, type Tensor, type Units, type Weights } from '../../src/spec/plain.ts'
+import {
+  byHead,
+  matrix,
+  run,
+  tensor,
+  type Mask,
+  type Tensor,
+  type Units,
+  type Weights,
+} from '../../src/spec/plain.ts'
 import { plainact } from '../../src/spec/plainact.ts'
 import { features, run as network, type Network } from '../../src/spec/predictor.ts'
 import { EPSILON, stepsOf, type Parameter, type Value } from '../../src/spec/program.ts'
@@ -91,7 +100,11 @@ const LENGTH = 9
 /** How many tokens are fed at a time. */
 const steps = Int32Array.of(5, 1, 3)
 
-const f32 = (shape: readonly number[], data: Float32Array): TensorToWrite => ({ dtype: 'F32', shape: [...shape], data })
+const f32 = (shape: readonly number[], data: Float32Array): TensorToWrite => ({
+  dtype: 'F32',
+  shape: [...shape],
+  data,
+})
 const ints = (data: Int32Array): TensorToWrite => ({ dtype: 'I32', shape: [data.length], data })
 const ofTensor = (x: Tensor): TensorToWrite => f32(x.shape, x.data)
 
@@ -99,7 +112,12 @@ const ofTensor = (x: Tensor): TensorToWrite => f32(x.shape, x.data)
 export function opsOfModels(): KitOp[] {
   const families = [...new Set(models.map(({ family }) => family))]
   return [
-    ...families.flatMap((family) => opsOfFamily(family, models.filter((model) => model.family === family))),
+    ...families.flatMap((family) =>
+      opsOfFamily(
+        family,
+        models.filter((model) => model.family === family),
+      ),
+    ),
     plainactOp(),
     predictOp(),
     selectOp(),
@@ -124,7 +142,11 @@ function opsOfFamily(family: string, own: readonly KitModel[]): KitOp[] {
       const inputs = new Map([['ids', ints(ids)], ...tableOf(program), ...maskTensors(mask, [L, H, F])])
       const outputs = expectedOf(setting, namedSteps(program))
       const isFirst = whole.length === first
-      const add = (list: KitCase[], more: ReadonlyMap<string, TensorToWrite>, expected: readonly Expected[]): void =>
+      const add = (
+        list: KitCase[],
+        more: ReadonlyMap<string, TensorToWrite>,
+        expected: readonly Expected[],
+      ): void =>
         void list.push({
           numbers,
           inputs: new Map([...(isFirst ? weights.tensors : []), ...inputs, ...more]),
@@ -138,7 +160,9 @@ function opsOfFamily(family: string, own: readonly KitModel[]): KitOp[] {
       layers.push(...layerCases(setting, numbers, isFirst ? weights.tensors : null, firstLayer))
       // Gradients of heads of 64 are a matter of attention_backward.
       if (K < 64 && (name === 'none skipped' || name === 'both'))
-        gradients.push(gradientCase(setting, numbers, inputs, isFirst ? weights.tensors : null, firstGradient))
+        gradients.push(
+          gradientCase(setting, numbers, inputs, isFirst ? weights.tensors : null, firstGradient),
+        )
     }
   }
   const masks = ['head_mask', 'neuron_mask']
@@ -146,11 +170,17 @@ function opsOfFamily(family: string, own: readonly KitModel[]): KitOp[] {
   return [
     {
       name: family,
-      formula: 'logits of ids; a unit whose mask is 0 is skipped; feeds: so many tokens at a time, after a cache',
+      formula:
+        'logits of ids; a unit whose mask is 0 is skipped; feeds: so many tokens at a time, after a cache',
       arrays: ['ids', ...table, ...masks, 'feeds'],
       cases: whole,
     },
-    { name: `${family}_layer`, formula: 'y: the stream after one layer, of x before it', arrays: ['x', ...table, ...masks], cases: layers },
+    {
+      name: `${family}_layer`,
+      formula: 'y: the stream after one layer, of x before it',
+      arrays: ['x', ...table, ...masks],
+      cases: layers,
+    },
     {
       name: `${family}_gradients`,
       formula: 'the mean loss, its derivatives in each unit, and plainact of each',
@@ -165,20 +195,27 @@ function drawWeights(program: Value, data: Data): { weights: Weights; tensors: M
   const known = new Map<string, Tensor>()
   for (const step of stepsOf(program))
     for (const part of ['weight', 'bias'] as const) {
-      const parameter = part in step ? ((step as unknown as Record<string, unknown>)[part] as Parameter | null) : null
+      const parameter =
+        part in step ? ((step as unknown as Record<string, unknown>)[part] as Parameter | null) : null
       if (!parameter || known.has(parameter.name)) continue
       const { shape } = parameter
       const size = shape.length === 1 ? 1 : 1 / Math.sqrt(shape[1])
       const isNorm = step.op.endsWith('Norm') && part === 'weight'
       const numbers = data.numbers(parameter.name, shape, (stream) =>
-        (isNorm ? 0.75 + stream.uniform() / 2 : (stream.uniform() * 4 - 2) * size * (shape.length === 1 ? 0.25 : 1)),
+        isNorm
+          ? 0.75 + stream.uniform() / 2
+          : (stream.uniform() * 4 - 2) * size * (shape.length === 1 ? 0.25 : 1),
       )
       known.set(parameter.name, tensor(numbers, ...shape))
     }
   const at = ({ name }: Parameter): Tensor => known.get(name) as Tensor
   const turned = (x: Tensor): Tensor => {
     const [rows, columns] = x.shape
-    return tensor(x.data.map((_, i) => x.data[(i % rows) * columns + Math.floor(i / rows)]), columns, rows)
+    return tensor(
+      x.data.map((_, i) => x.data[(i % rows) * columns + Math.floor(i / rows)]),
+      columns,
+      rows,
+    )
   }
   const weights: Weights = {
     vector: at,
@@ -196,7 +233,11 @@ function drawMask(name: MaskName, data: Data, [L, H, F]: readonly number[]): Mas
   const draw = (): Units => {
     const kept = (count: number, isMasked: boolean, l: number): Float32Array =>
       Float32Array.from({ length: count }, (_, unit) =>
-        name === 'one unit' ? Number(l === 0 && unit === 1) : name === 'no unit' ? 0 : Number(!isMasked || data.chance(0.5)),
+        name === 'one unit'
+          ? Number(l === 0 && unit === 1)
+          : name === 'no unit'
+            ? 0
+            : Number(!isMasked || data.chance(0.5)),
       )
     const layers = [...Array(L).keys()]
     return {
@@ -219,7 +260,8 @@ function tableOf(program: Value): [string, TensorToWrite][] {
 function maskTensors(mask: Mask, [L, H, F]: readonly number[]): [string, TensorToWrite][] {
   if (mask === null) return []
   const all = 'heads' in mask ? Array.from({ length: LENGTH }, () => mask) : mask
-  const flat = (kind: keyof Units): Float32Array => Float32Array.from(all.flatMap((own) => own[kind].flatMap((layer) => [...layer])))
+  const flat = (kind: keyof Units): Float32Array =>
+    Float32Array.from(all.flatMap((own) => own[kind].flatMap((layer) => [...layer])))
   return [
     ['head_mask', f32([LENGTH, L, H], flat('heads'))],
     ['neuron_mask', f32([LENGTH, L, F], flat('neurons'))],
@@ -244,7 +286,12 @@ function namedSteps(end: Value, last = 'logits'): [string, Value][] {
 }
 
 /** What each step gives, and its bounds. @param start the values that are given, such as the stream before a layer */
-function expectedOf({ program, weights, ids, mask }: Setting, named: readonly [string, Value][], end = program, start?: Value): Expected[] {
+function expectedOf(
+  { program, weights, ids, mask }: Setting,
+  named: readonly [string, Value][],
+  end = program,
+  start?: Value,
+): Expected[] {
   const results = run(program, weights, ids, { mask })
   const known = { results, weights, ids, mask }
   const runs = classes.map((className) => {
@@ -272,7 +319,12 @@ interface Run {
 }
 
 /** Every step in the arithmetic of a class; null where a step has no formula there. */
-function nearsOf(end: Value, a: Arithmetic, { results, weights, ids, mask }: Run, start?: Value): Map<Value, readonly Near[]> | null {
+function nearsOf(
+  end: Value,
+  a: Arithmetic,
+  { results, weights, ids, mask }: Run,
+  start?: Value,
+): Map<Value, readonly Near[]> | null {
   const T = ids.length
   const known = new Map<Value, readonly Near[]>()
   const store = (numbers: Float32Array): Near[] => Array.from(numbers, (v) => a.stored({ v, e: 0 }))
@@ -305,7 +357,7 @@ function nearsOf(end: Value, a: Arithmetic, { results, weights, ids, mask }: Run
           })
         case 'rotate': {
           const table = rotaryTable(step.rotary, T, step.headSize)
-          return rotate(a, x, store(table), T, step.width / step.headSize, table.length / T, step.headSize)
+          return rotate(a, x, store(table), step.width / step.headSize, table.length / T, step.headSize)
         }
         case 'attention': {
           const K = step.headSize
@@ -320,7 +372,9 @@ function nearsOf(end: Value, a: Arithmetic, { results, weights, ids, mask }: Run
             if (mask === null) return 1
             return ('heads' in mask ? mask : mask[t])[step.kind][step.layer][unit]
           }
-          return x.map((near, i) => a.mul(near, a.exactly(factor(Math.floor(i / step.width), Math.floor((i % step.width) / K)))))
+          return x.map((near, i) =>
+            a.mul(near, a.exactly(factor(Math.floor(i / step.width), Math.floor((i % step.width) / K)))),
+          )
         }
         case 'add':
           return x.map((near, i) => a.add(near, y[i]))
@@ -355,11 +409,16 @@ function layerCases(
     const before = new Set(stepsOf(start))
     const named = namedSteps(end, 'y').filter(([, step]) => !before.has(step))
     const own = [...(tensors ?? [])].filter(([name]) => name.startsWith(`w.layers.${l}.`))
-    const masks = maskTensors(mask, [numbers.L, numbers.H, numbers.F] as number[]).map(([name, { data, shape }]): [string, TensorToWrite] => {
-      const [T, L, U] = shape
-      const part = Float32Array.from({ length: T * U }, (_, i) => (data as Float32Array)[(Math.floor(i / U) * L + l) * U + (i % U)])
-      return [name, f32([T, U], part)]
-    })
+    const masks = maskTensors(mask, [numbers.L, numbers.H, numbers.F] as number[]).map(
+      ([name, { data, shape }]): [string, TensorToWrite] => {
+        const [T, L, U] = shape
+        const part = Float32Array.from(
+          { length: T * U },
+          (_, i) => (data as Float32Array)[(Math.floor(i / U) * L + l) * U + (i % U)],
+        )
+        return [name, f32([T, U], part)]
+      },
+    )
     return {
       numbers,
       inputs: new Map([
@@ -368,7 +427,10 @@ function layerCases(
         ...masks,
         ...own.map(([name, x]): [string, TensorToWrite] => [name.replace(`layers.${l}.`, ''), x]),
       ]),
-      outputs: expectedOf(setting, named, end, start).map((output) => ({ ...output, name: output.name.replace(/\.\d+$/, '') })),
+      outputs: expectedOf(setting, named, end, start).map((output) => ({
+        ...output,
+        name: output.name.replace(/\.\d+$/, ''),
+      })),
       ...(tensors ? {} : { weights: first + l }),
     }
   })
@@ -383,7 +445,11 @@ function measured(name: string, kind: string, result: TensorToWrite): Expected {
   const data = result.data as Float32Array
   const most = data.reduce((size, x) => Math.max(size, Math.abs(x)), 0)
   const bound = new Float64Array(data.length).fill(tolerance * most)
-  return { name, tensor: result, bounds: Object.fromEntries(inFloat32.map((className) => [className, bound])) }
+  return {
+    name,
+    tensor: result,
+    bounds: Object.fromEntries(inFloat32.map((className) => [className, bound])),
+  }
 }
 
 function gradientCase(
@@ -443,7 +509,11 @@ function plainactOp(): KitOp {
     const bounds = boundsBy(scores, (arithmetic) => {
       const [x, y] = [nearsIn(arithmetic, a), nearsIn(arithmetic, g)]
       return Array.from(scores, (_, u) =>
-        arithmetic.sum(T, (t) => arithmetic.abs(arithmetic.dot(K, x, (t * U + u) * K, y, (t * U + u) * K)), false),
+        arithmetic.sum(
+          T,
+          (t) => arithmetic.abs(arithmetic.dot(K, x, (t * U + u) * K, y, (t * U + u) * K)),
+          false,
+        ),
       )
     })
     return {
@@ -455,7 +525,12 @@ function plainactOp(): KitOp {
       outputs: [{ name: 'scores', tensor: f32([U], scores), bounds }],
     }
   })
-  return { name: 'plainact', formula: 'scores[u] = sum over t of |<a[t, u], g[t, u]>|', arrays: ['a', 'g'], cases }
+  return {
+    name: 'plainact',
+    formula: 'scores[u] = sum over t of |<a[t, u], g[t, u]>|',
+    arrays: ['a', 'g'],
+    cases,
+  }
 }
 
 function predictOp(): KitOp {
@@ -465,21 +540,44 @@ function predictOp(): KitOp {
     [9, 128, 33, 129],
   ].map(([T, D, R, O]): KitCase => {
     const draw = (name: string, size: number, ...shape: number[]): Tensor =>
-      tensor(data.floats(name, shape).map((x) => x * size), ...shape)
+      tensor(
+        data.floats(name, shape).map((x) => x * size),
+        ...shape,
+      )
     const context = draw('context', 1, T, D)
-    const net: Network = [draw('w1', D ** -0.5, R, D), draw('b1', 1, R), draw('w2', R ** -0.5, O, R), draw('b2', 1, O)]
+    const net: Network = [
+      draw('w1', D ** -0.5, R, D),
+      draw('b1', 1, R),
+      draw('w2', R ** -0.5, O, R),
+      draw('b2', 1, O),
+    ]
     const scores = network(net, features(context, 'standard')).y
     const bounds = boundsBy(scores.data, (a) => {
       const [w1, b1, w2, b2] = net.map((x) => nearsIn(a, x))
       const ones = Array.from({ length: D }, () => a.exactly(1))
       const zeros = ones.map(() => a.exactly(0))
       const f = layerNorm(a, nearsIn(a, context).slice((T - 1) * D), ones, zeros, EPSILON, 1, D)
-      const hidden = product(a, f.map((near) => a.stored(near)), w1, b1, [1, R, D])
-      return product(a, hidden.map((near) => a.stored(a.positive(near))), w2, b2, [1, O, R])
+      const hidden = product(
+        a,
+        f.map((near) => a.stored(near)),
+        w1,
+        b1,
+        [1, R, D],
+      )
+      return product(
+        a,
+        hidden.map((near) => a.stored(a.positive(near))),
+        w2,
+        b2,
+        [1, O, R],
+      )
     })
     return {
       numbers: { T, D, R, O, epsilon: EPSILON },
-      inputs: new Map([['context', ofTensor(context)], ...['w1', 'b1', 'w2', 'b2'].map((name, i): [string, TensorToWrite] => [name, ofTensor(net[i])])]),
+      inputs: new Map([
+        ['context', ofTensor(context)],
+        ...['w1', 'b1', 'w2', 'b2'].map((name, i): [string, TensorToWrite] => [name, ofTensor(net[i])]),
+      ]),
       outputs: [{ name: 'scores', tensor: f32([O], scores.data), bounds }],
     }
   })
@@ -496,11 +594,13 @@ function selectOp(): KitOp {
   const cases = (['global', 'per-layer', 'hybrid'] as const).flatMap((scope) =>
     [0, 0.3, 0.5, 0.9, 1].map((sparsity): KitCase => {
       const [L, H, F] = [4, 6, 70]
-      const draw = (U: number): Float32Array[] => Array.from({ length: L }, () => data.floats('scores', U, 'ties'))
+      const draw = (U: number): Float32Array[] =>
+        Array.from({ length: L }, () => data.floats('scores', U, 'ties'))
       const scores = { heads: draw(H), neurons: draw(F) }
       const budget: Budget = { sparsity, scope, policy: 'exact' }
       const mask = selectMask(scores, budget)
-      const flat = (rows: readonly Float32Array[]): Float32Array => Float32Array.from(rows.flatMap((row) => [...row]))
+      const flat = (rows: readonly Float32Array[]): Float32Array =>
+        Float32Array.from(rows.flatMap((row) => [...row]))
       const output = (kind: keyof Units, U: number): Expected => ({
         name: `${kind}_mask`,
         tensor: { dtype: 'I32', shape: [L, U], data: Int32Array.from(flat(mask[kind])) },
@@ -516,5 +616,10 @@ function selectOp(): KitOp {
       }
     }),
   )
-  return { name: 'select', formula: 'the units that stay at a sparsity and scope (src/spec/select.ts)', arrays: ['heads', 'neurons'], cases }
+  return {
+    name: 'select',
+    formula: 'the units that stay at a sparsity and scope (src/spec/select.ts)',
+    arrays: ['heads', 'neurons'],
+    cases,
+  }
 }

@@ -23,7 +23,23 @@ const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'sparse']
 /** Terms of a sum past which int8 kernels round activations to fewer levels. */
 const LONG = 1200
 /** As real kernels have them: heads of 64 to 128, rows of multiples of 8, groups that divide. */
-const served: Sizes = { T: 2, P: 6, S: 8, C: 8, H: 4, G: 2, R: 2, D: 64, I: 64, O: 64, V: 64, U: 4, B: 2, N: 256, W: 8 }
+const served: Sizes = {
+  T: 2,
+  P: 6,
+  S: 8,
+  C: 8,
+  H: 4,
+  G: 2,
+  R: 2,
+  D: 64,
+  I: 64,
+  O: 64,
+  V: 64,
+  U: 4,
+  B: 2,
+  N: 256,
+  W: 8,
+}
 const headSizes = [64, 80, 96, 128]
 
 /** Every operation of the catalogue. */
@@ -46,13 +62,18 @@ export function* callsOf(name: KernelName): Generator<Values> {
   let index = 0
   const make = (wanted: Sizes, kind: DataKind, of16Bits: boolean, pinned?: string): Values => {
     const data = new Data(crc32(new TextEncoder().encode(`kit ${name} ${index++}`)))
-    const absent = new Set(arraysOf(row).flatMap((param) => (param.optional && data.chance(0.5) ? [param.name] : [])))
+    const absent = new Set(
+      arraysOf(row).flatMap((param) => (param.optional && data.chance(0.5) ? [param.name] : [])),
+    )
     const values = makeValues(name, fitSizes(row, wanted, pinned), data, kind, absent)
     return of16Bits ? roundedTo16Bits(values) : values
   }
   const letters = lettersOf(row)
   for (const [l, letter] of letters.entries())
-    for (const [s, size] of [...pastTiles, ...(letter === 'I' && row.storage === 'i8' ? [LONG, LONG] : [])].entries()) {
+    for (const [s, size] of [
+      ...pastTiles,
+      ...(letter === 'I' && row.storage === 'i8' ? [LONG, LONG] : []),
+    ].entries()) {
       // Where many letters have their turn, each has three of these sizes.
       if (letters.length > 4 && (l + s) % 5 > 2) continue
       const wanted = Object.fromEntries(letters.map((other, o) => [other, besides[(o + s) % besides.length]]))
@@ -73,7 +94,9 @@ function roundedTo16Bits(values: Values): Values {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => [
       name,
-      value instanceof Float32Array ? value.map((x) => Math.max(-3.96875, Math.min(3.96875, Math.round(x * 32) / 32))) : value,
+      value instanceof Float32Array
+        ? value.map((x) => Math.max(-3.96875, Math.min(3.96875, Math.round(x * 32) / 32)))
+        : value,
     ]),
   )
 }
@@ -89,19 +112,21 @@ function caseOf(name: KernelName, values: Values): KitCase {
     if (param.kind !== 'array') numbers[param.name] = value as number
     else if (value !== null) inputs.set(param.name, tensorOf(param, value as Numbers, sizes))
   }
-  const allowed = Object.fromEntries(classes.map((name_) => [name_, boundsOf(name, row, values, results, name_)]))
+  const allowed = Object.fromEntries(
+    classes.map((name_) => [name_, boundsOf(name, row, values, results, name_)]),
+  )
   const outputs = arraysOf(row).flatMap((param): Expected[] => {
-    const numbers_ = results[param.name]
-    if (!numbers_) return []
+    const result = results[param.name]
+    if (!result) return []
     const bounds = Object.fromEntries(
-      classes.flatMap((className) => {
+      classes.flatMap((className): [ClassName, ArrayLike<number> | null][] => {
         // Whole numbers owe bits.
         if (param.dtype !== 'f32') return [[className, null]]
         const found = allowed[className]
         return found === undefined ? [] : [[className, found[param.name] ?? null]]
       }),
     )
-    return [{ name: param.name, tensor: tensorOf(param, numbers_, sizes), bounds }]
+    return [{ name: param.name, tensor: tensorOf(param, result, sizes), bounds }]
   })
   return { numbers, inputs, outputs }
 }
@@ -124,4 +149,3 @@ function boundsOf(
   const owed = className === 'fused' || row.fast === null ? 'relaxed' : 'fast'
   return allowancesOf(name, values, results, owed)
 }
-
