@@ -20,8 +20,8 @@ const pastTiles = [127, 129, 200, 257, 331]
 /** Sizes of the other letters. */
 const besides = [2, 3, 2]
 const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'sparse']
-/** Terms of a sum past which int8 kernels round activations to fewer levels. */
-const LONG = 1200
+/** Terms of a sum past which kernels of whole numbers round to fewer levels, or have a second block of their own. */
+const longSums: Partial<Record<Kernel['storage'], number>> = { i8: 1200, i4: 2100 }
 /** As real kernels have them: heads of 64 to 128, rows of multiples of 8, groups that divide. */
 const served: Sizes = {
   T: 2,
@@ -41,6 +41,11 @@ const served: Sizes = {
   W: 8,
 }
 const headSizes = [64, 80, 96, 128]
+/** One token after a text past a tile of 128, and a prompt, for heads of 64. */
+const longTexts: readonly Sizes[] = [
+  { ...served, K: 64, T: 1, P: 130, S: 131, C: 136, W: 131 },
+  { ...served, K: 64, T: 17, P: 0, S: 17, C: 24, W: 17 },
+]
 
 /** Every operation of the catalogue. */
 export function* opsOfCatalogue(names: readonly KernelName[] = kernelNames): Generator<KitOp> {
@@ -70,22 +75,37 @@ export function* callsOf(name: KernelName): Generator<Values> {
   }
   const letters = lettersOf(row)
   for (const [l, letter] of letters.entries())
-    for (const [s, size] of [
-      ...pastTiles,
-      ...(letter === 'I' && row.storage === 'i8' ? [LONG, LONG] : []),
-    ].entries()) {
+    for (const [i, size] of pastTiles.entries()) {
       // Where many letters have their turn, each has three of these sizes.
-      if (letters.length > 4 && (l + s) % 5 > 2) continue
-      const wanted = Object.fromEntries(letters.map((other, o) => [other, besides[(o + s) % besides.length]]))
-      const kind = kinds[(l + s) % kinds.length]
-      yield make({ ...wanted, [letter]: size }, kind, kind === 'plain' && s % 2 === 0, letter)
+      if (letters.length > 4 && (l + i) % 5 > 2) continue
+      const wanted = Object.fromEntries(letters.map((other, o) => [other, besides[(o + i) % besides.length]]))
+      const kind = kinds[(l + i) % kinds.length]
+      yield make({ ...wanted, [letter]: size }, kind, kind === 'plain' && i % 2 === 0, letter)
     }
-  for (const [i, K] of (letters.includes('K') ? headSizes : [64, 64, 64]).entries()) {
-    const wanted: Sizes = { ...served, K, R: letters.includes('H') ? served.R : K }
-    const fitted = Object.fromEntries(letters.map((letter) => [letter, wanted[letter] ?? 8]))
+  const long = longSums[row.storage]
+  if (long !== undefined && letters.includes('I') && letters.includes('O')) {
+    const chosenOf = arraysOf(row).find(({ holds }) => holds === 'ascending')?.below
+    const sizeOf = (letter: string): number =>
+      letter === 'I' || (letter === 'R' && chosenOf === 'I') ? long : 5
+    for (const kind of ['sparse', 'plain', 'equal'] as const)
+      yield make(Object.fromEntries(letters.map((letter) => [letter, sizeOf(letter)])), kind, false, 'I')
+  }
+  if (row.op === 'narrow')
+    for (const bit of [0x8000, 0x1000]) yield tiesOf(make({ N: 64 }, 'plain', false), bit)
+  // Where R numbers of K are rotated, all are.
+  const isWhole = row.params.some(
+    (param) => param.kind === 'size' && param.name === 'K' && param.least === 'R',
+  )
+  const sizes: Sizes[] = letters.includes('K')
+    ? headSizes.map((K) => ({ ...served, K }))
+    : [served, served, served]
+  if (letters.includes('K') && letters.includes('S')) sizes.push(...longTexts)
+  for (const [i, wanted] of sizes.entries()) {
+    const own = isWhole ? { ...wanted, R: wanted.K } : wanted
+    const fitted = Object.fromEntries(letters.map((letter) => [letter, own[letter] ?? 8]))
     const values = make(fitted, (['plain', 'sparse', 'steep'] as const)[i % 3], i % 3 === 0)
     // Heads are scaled as models scale them.
-    yield 'scale' in values ? { ...values, scale: Math.fround(K ** -0.5) } : values
+    yield 'scale' in values ? { ...values, scale: Math.fround((wanted.K ?? 1) ** -0.5) } : values
   }
 }
 
@@ -99,6 +119,12 @@ function roundedTo16Bits(values: Values): Values {
         : value,
     ]),
   )
+}
+
+/** Numbers halfway between two of 16 bits: all bits below this one are 0. */
+function tiesOf(values: Values, bit: number): Values {
+  const words = new Uint32Array((values.x as Float32Array).slice().buffer)
+  return { ...values, x: new Float32Array(words.map((word) => (word & -(2 * bit)) | bit).buffer) }
 }
 
 function caseOf(name: KernelName, values: Values): KitCase {
