@@ -392,6 +392,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'bench --predictor <file>': { beside: ['--model', root + tinyFolder], wrong: read() },
     '--test <list>': { wrong: usage('TEST', 'pp', 'no-such', '', 'pp0', 'tg-1', 'pp1.5', 'tg32@') },
     '--rounds <count>': whole(1, '2000000'),
+    '--depths <seconds>': whole(0, '100000'),
     'bench --threads <list>': {
       wrong: usage('THREADS', 'auto or a whole number', '0', '1,1.5', '', '1,', '33'),
     },

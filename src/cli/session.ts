@@ -6,6 +6,8 @@
  * code of the work if it was already complete; no signal kills the process.
  */
 import {
+  allowJoining,
+  canJoinVectors,
   commandArguments,
   endWhenIdle,
   environment,
@@ -15,7 +17,9 @@ import {
   openLines,
   type LineInput,
 } from '../platform/platform.ts'
+import { UsageError } from '../tensor/errors.ts'
 import { exitCodes } from './failure.ts'
+import { Interrupts } from './interrupts.ts'
 import { openTerminal, type Terminal } from './terminal.ts'
 
 /** What a command is given: arguments, environment, streams and ctrl-C, of a process or of a test. */
@@ -30,12 +34,14 @@ export interface Session extends Terminal {
   lines(): LineInput
   /** Takes ctrl-C from the session, until the returned function is called. SIGTERM still aborts `signal`. */
   takeInterrupts(handler: () => void): () => void
+  /**
+   * Lets backends use vectors of 32 bytes, or not; by default as SHADOWLLM_WIDE says, which is on if it is not set.
+   * @throws UsageError WIDE if it says something else
+   */
+  joinVectors(choice?: 'on' | 'off'): void
   /** What the command ends with if nothing fails; 0 until a check fails. */
   exitCode: number
 }
-
-/** npm and the launcher pass a ctrl-C on to a process that had it from the terminal already: that is one ctrl-C. */
-const sameKeyPress = 300 // ms
 
 /** The session of a process. */
 export interface ProcessSession extends Session {
@@ -46,15 +52,14 @@ export interface ProcessSession extends Session {
 /** Opens the session of this process. */
 export function openSession(): ProcessSession {
   const interrupt = new AbortController()
-  let firstAt = 0
+  const interrupts = new Interrupts()
   let endsWith: number = exitCodes.interrupted
   let taken: (() => void) | null = null
   onInterrupt((signal) => {
     if (taken && signal === 'SIGINT') return taken()
-    if (!interrupt.signal.aborted) {
-      firstAt = now()
-      interrupt.abort()
-    } else if (now() - firstAt > sameKeyPress) exit(endsWith)
+    const what = interrupts.take(now())
+    if (what === 'ends the work') interrupt.abort()
+    if (what === 'ends the process') exit(endsWith)
   })
   return {
     args: commandArguments(),
@@ -63,6 +68,10 @@ export function openSession(): ProcessSession {
     signal: interrupt.signal,
     exitCode: exitCodes.done,
     lines: openLines,
+    joinVectors(choice) {
+      // Deno allows no look at the environment by itself, and has nothing to choose.
+      if (canJoinVectors()) allowJoining((choice ?? usualChoice()) === 'on')
+    },
     takeInterrupts(handler) {
       taken = handler
       return () => void (taken = null)
@@ -72,4 +81,11 @@ export function openSession(): ProcessSession {
       endWhenIdle(code)
     },
   }
+}
+
+/** What SHADOWLLM_WIDE says of vectors of 32 bytes. */
+function usualChoice(): string {
+  const choice = environment('SHADOWLLM_WIDE') || 'on'
+  if (choice === 'on' || choice === 'off') return choice
+  throw new UsageError('WIDE', `SHADOWLLM_WIDE: expected one of on, off, got ${choice}`)
 }

@@ -67,7 +67,7 @@ export function addWritingFlags(command: Command, maxTokens: string, own: readon
     ],
     ...own,
   ])
-  return addFlags(command, 'backend', 'storage', 'threads', 'mode', 'cache', 'json', 'quiet')
+  return addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
 
 /** A system message. */

@@ -24,6 +24,7 @@ export {
   type PlanOptions,
 } from './planner_options.ts'
 export { backendNames, type BackendName } from '../backends/backend.ts'
+export { allowWide } from '../backends/select.ts'
 export type { HubOrigin } from '../io/hub.ts'
 export type { ChatMessage } from '../io/chat_prompt.ts'
 export type { Tokenizer } from '../io/tokenizer.ts'

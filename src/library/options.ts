@@ -13,7 +13,7 @@ import { modeOption } from '../engine/active_layer.ts'
 import { maxTokensOption, type PromptRun, type TextRun } from '../engine/generate.ts'
 import { cacheOption, type CacheStorage } from '../engine/layer_cache.ts'
 import { checkOption } from '../engine/next_tokens.ts'
-import { storageOption, type Storage } from '../engine/storages/index.ts'
+import { storageChoiceOption, type StorageChoice } from '../engine/storages/index.ts'
 import { samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import type { PlannerChoice, PlanOptions } from './planner_options.ts'
@@ -32,8 +32,11 @@ export interface OpenProgress extends LoadProgress {
 export interface OpenOptions extends Pick<HubOptions, 'revision' | 'offline'> {
   /** Default `wasm`. */
   readonly backend?: BackendName
-  /** The storage of weights; default f32. Others take less memory and time, and round (`shadowllm inspect`). */
-  readonly storage?: Storage
+  /**
+   * The storage of weights; default f32. Others take less memory and time, and round (`shadowllm inspect`). `file` is int4 for a
+   * GGUF file whose matrices are Q4_0 or Q4_1, which it holds as they are, and f32 for others.
+   */
+  readonly storage?: StorageChoice
   /** The maximal number of threads, used where measured to be faster; `auto` chooses. Default 1. The text is the same. */
   readonly threads?: number | 'auto'
   /** Ends the load; downloaded files stay in the cache. */
@@ -109,7 +112,7 @@ export type Kinds<Options> = Readonly<Record<keyof Options, Kind>>
 /** The options of `fromPretrained`. */
 export const openKinds: Kinds<OpenOptions> = {
   backend: backendOption,
-  storage: storageOption,
+  storage: storageChoiceOption,
   threads: threadsOption,
   revision: kinds.text,
   offline: kinds.flag,

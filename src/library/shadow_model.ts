@@ -25,6 +25,7 @@ import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/gene
 import { shiftLabels } from '../engine/loss.ts'
 import { LanguageModel } from '../engine/language_model.ts'
 import { makeSampler } from '../engine/sampling.ts'
+import { chosenStorage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { predictorBeside } from '../io/named_predictor.ts'
@@ -140,7 +141,7 @@ export class ShadowModel {
   ): Promise<ShadowModel> {
     expectOption('model', pathOrName, { ...kinds.text, code: 'MODEL_NAME' })
     checkOptions(options, openKinds)
-    const { signal, revision, offline, storage } = options
+    const { signal, revision, offline, storage = 'f32' } = options
     signal?.throwIfAborted()
     const tell = (stage: OpenProgress['stage']) => (progress: LoadProgress) =>
       options.onProgress?.({ stage, ...progress })
@@ -158,7 +159,7 @@ export class ShadowModel {
       try {
         const config = parseConfig(folder.configJson)
         const onProgress = tell('load')
-        const how = { signal, onProgress, storage }
+        const how = { signal, onProgress, storage: chosenStorage(storage, folder.source) }
         const model = await LanguageModel.load(config, folder.source, await backing, how)
         if (signal?.aborted) {
           model.dispose()

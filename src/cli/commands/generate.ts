@@ -316,14 +316,14 @@ export interface GenerateOutput extends Speed {
 }
 
 function summary(
-  { name, origin }: ShadowModel,
+  { name, origin, model }: ShadowModel,
   prompt: string,
   flags: DecidedFlags,
   written: Written,
   seconds: number,
 ): GenerateOutput {
   const { planner, sparsity, headSparsity, neuronSparsity, scope, every, prefill } = flags
-  const { check, cache, storage, temperature, topK, topP, seed } = flags
+  const { check, cache, temperature, topK, topP, seed } = flags
   const { steps, end, times, run } = written
   const isDense = planner === 'dense'
   return {
@@ -349,7 +349,7 @@ function summary(
       decisions: run?.decisions ?? 0,
     }),
     ...(run?.checked && { checked: run.checked }),
-    cache: cache ?? defaultCache(storage ?? 'f32'),
+    cache: cache ?? defaultCache(model.weights.storage),
     temperature,
     topK,
     topP,
