@@ -26,7 +26,7 @@ import {
 } from '../../src/spec/plain.ts'
 import { plainact } from '../../src/spec/plainact.ts'
 import { features, run as network, type Network } from '../../src/spec/predictor.ts'
-import { EPSILON, stepsOf, type Parameter, type Value } from '../../src/spec/program.ts'
+import { EPSILON, scoring, stepsOf, type Parameter, type Value } from '../../src/spec/program.ts'
 import { selectMask, type Budget } from '../../src/spec/select.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { attend, gated, layerNorm, product, rmsNorm, rotate } from './analyses.ts'
@@ -95,6 +95,8 @@ const models: readonly KitModel[] = [
 /** Which units a case computes. */
 const maskNames = ['none skipped', 'heads', 'neurons', 'both', 'one unit', 'no unit', 'by token'] as const
 type MaskName = (typeof maskNames)[number]
+/** Those of further forms and families. */
+const fewMasks: readonly MaskName[] = ['none skipped', 'both', 'by token']
 
 const LENGTH = 9
 /** How many tokens are fed at a time. */
@@ -136,7 +138,7 @@ function opsOfFamily(family: string, own: readonly KitModel[]): KitOp[] {
     const first = whole.length
     const firstLayer = layers.length
     const firstGradient = gradients.length
-    for (const name of maskNames) {
+    for (const name of m === 0 && !(family in newerFamilies) ? maskNames : fewMasks) {
       const mask = drawMask(name, data, [L, H, F])
       const setting = { program, weights: weights.weights, ids, mask }
       const inputs = new Map([['ids', ints(ids)], ...tableOf(program), ...maskTensors(mask, [L, H, F])])
@@ -360,11 +362,11 @@ function nearsOf(
           return rotate(a, x, store(table), step.width / step.headSize, table.length / T, step.headSize)
         }
         case 'attention': {
-          const K = step.headSize
+          const { headSize: K, scale, cap, window: W } = scoring(step, T)
           const [H, G] = [step.width / K, step.of[1].width / K]
           const places = byHead(tensor(Float32Array.from(y.keys()), T, G * K), K)
           const [keys, values] = [y, z].map((all) => Array.from(places, (place) => all[place]))
-          return attend(a, x, keys, values, { T, S: T, C: T, H, G, K, scale: Math.fround(K ** -0.5) })
+          return attend(a, x, keys, values, { T, S: T, C: T, H, G, K, W, cap, scale: Math.fround(scale) })
         }
         case 'units': {
           const K = step.width / step.count

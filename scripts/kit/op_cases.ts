@@ -65,11 +65,18 @@ export function* callsOf(name: KernelName): Generator<Values> {
   for (const { values } of casesOf(name, { seed: 1, small: true })) yield values
   const row = kernels[name]
   let index = 0
-  const make = (wanted: Sizes, kind: DataKind, of16Bits: boolean, pinned?: string): Values => {
+  const none: ReadonlySet<string> = new Set()
+  const make = (
+    wanted: Sizes,
+    kind: DataKind,
+    of16Bits: boolean,
+    pinned?: string,
+    left?: ReadonlySet<string>,
+  ): Values => {
     const data = new Data(crc32(new TextEncoder().encode(`kit ${name} ${index++}`)))
-    const absent = new Set(
-      arraysOf(row).flatMap((param) => (param.optional && data.chance(0.5) ? [param.name] : [])),
-    )
+    const absent =
+      left ??
+      new Set(arraysOf(row).flatMap((param) => (param.optional && data.chance(0.5) ? [param.name] : [])))
     const values = makeValues(name, fitSizes(row, wanted, pinned), data, kind, absent)
     return of16Bits ? roundedTo16Bits(values) : values
   }
@@ -81,6 +88,18 @@ export function* callsOf(name: KernelName): Generator<Values> {
       const wanted = Object.fromEntries(letters.map((other, o) => [other, besides[(o + i) % besides.length]]))
       const kind = kinds[(l + i) % kinds.length]
       yield make({ ...wanted, [letter]: size }, kind, kind === 'plain' && i % 2 === 0, letter)
+    }
+  // A list of no unit, of one and of all.
+  for (const { below, shape } of arraysOf(row).filter(({ holds }) => holds === 'ascending'))
+    for (const count of [0, 1, 5]) {
+      const sizeOf = (letter: string): number => (letter === shape[0] ? count : letter === below ? 5 : 3)
+      yield make(
+        Object.fromEntries(letters.map((letter) => [letter, sizeOf(letter)])),
+        'plain',
+        false,
+        shape[0],
+        none,
+      )
     }
   const long = longSums[row.storage]
   if (long !== undefined && letters.includes('I') && letters.includes('O')) {
