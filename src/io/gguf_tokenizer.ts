@@ -6,7 +6,8 @@
  * join two pieces into a third one, ordered by the score of the third and then by length, the higher first, as transformers
  * converts such a model.
  *
- * Tokens that are not marked as normal or as a byte are special here: text never becomes one.
+ * Tokens that are not marked as normal or as a byte are special here: text never becomes one. In a `llama` file those that its
+ * user defined are cut out of a text as wholes, as Gemma's runs of spaces are.
  */
 import type { InputError } from '../tensor/errors.ts'
 import type { GgufEntries } from './gguf_entries.ts'
@@ -22,7 +23,7 @@ import {
   type Vocabulary,
 } from './vocabulary.ts'
 
-const [NORMAL, BYTE] = [1, 6]
+const [NORMAL, USER_DEFINED, BYTE] = [1, 4, 6]
 
 /** How text is cut into words, by the name that llama.cpp gives it. */
 const splitters = {
@@ -49,6 +50,7 @@ export function readGgufVocabulary(entries: GgufEntries, file: string): Vocabula
   const types = entries.has(key('token_type')) ? entries.numbers(key('token_type'), tokens.length) : null
   const ids = new Map<string, number>()
   const special = new Set(specialTokens)
+  const whole: string[] = []
   for (const [id, token] of tokens.entries()) {
     const other = ids.get(token)
     if (other !== undefined)
@@ -56,13 +58,18 @@ export function readGgufVocabulary(entries: GgufEntries, file: string): Vocabula
     checkId(id, () => `${file} token ${id}`)
     ids.set(token, id)
     const type = types?.[id] ?? NORMAL
-    if (type !== NORMAL && type !== BYTE) special.add(token)
+    if (type === USER_DEFINED && !isByteLevel && token !== '' && !special.has(token)) whole.push(token)
+    else if (type !== NORMAL && type !== BYTE) special.add(token)
   }
   const idOf = (name: string): number[] =>
     entries.has(key(name)) ? [checkKnown(entries.whole(key(name)), tokens, `${file} ${key(name)}`)] : []
   const spelling: Spelling = isByteLevel
     ? { kind: 'byte_level', ...splitters[entries.oneOf(key('pre'), splitterNames)] }
-    : { kind: 'byte_fallback', space: entries.flag(key('add_space_prefix'), true) ? 'always' : 'never' }
+    : {
+        kind: 'byte_fallback',
+        space: entries.flag(key('add_space_prefix'), true) ? 'always' : 'never',
+        ...(whole.length > 0 && { whole }),
+      }
   // llama.cpp puts the first token before a text of these two unless the file says otherwise.
   const begins = !isByteLevel || entries.text(key('pre')) === 'llama-bpe'
   return checkVocabulary(
@@ -72,7 +79,12 @@ export function readGgufVocabulary(entries: GgufEntries, file: string): Vocabula
       spelling,
       merges: isByteLevel
         ? readMerges(entries.texts(key('merges')), file)
-        : mergesOf(tokens, special, entries.numbers(key('scores'), tokens.length), file),
+        : mergesOf(
+            tokens,
+            new Set([...special, ...whole]),
+            entries.numbers(key('scores'), tokens.length),
+            file,
+          ),
       prefix: entries.flag(key('add_bos_token'), begins) ? idOf('bos_token_id') : [],
       suffix: entries.flag(key('add_eos_token'), false) ? idOf('eos_token_id') : [],
     },
@@ -104,14 +116,14 @@ interface Piece {
   readonly length: number
 }
 
-/** The merges that scores stand for. */
+/** The merges that scores stand for. @param others tokens that are no part of a merge */
 function mergesOf(
   tokens: readonly string[],
-  special: ReadonlySet<string>,
+  others: ReadonlySet<string>,
   scores: ArrayLike<number>,
   file: string,
 ): (readonly [string, string])[] {
-  const pieces = piecesOf(tokens, special, scores, file)
+  const pieces = piecesOf(tokens, others, scores, file)
   const found: { readonly left: Piece; readonly right: Piece; readonly score: number }[] = []
   for (const { token, score } of pieces.values()) {
     for (let at = 1; at < token.length; at++) {
@@ -128,7 +140,7 @@ function mergesOf(
 
 function piecesOf(
   tokens: readonly string[],
-  special: ReadonlySet<string>,
+  others: ReadonlySet<string>,
   scores: ArrayLike<number>,
   file: string,
 ): Map<string, Piece> {
@@ -136,7 +148,7 @@ function piecesOf(
   const bytes = new Set(byteTokens)
   let cuts = 0
   for (const [id, token] of tokens.entries()) {
-    if (special.has(token) || bytes.has(token)) continue
+    if (others.has(token) || bytes.has(token)) continue
     // The work of a cut is as long as the piece.
     cuts += token.length * token.length
     if (cuts > MAX_CUTS) throw refusal('TOKENIZER_LIMIT', file, 'shorter pieces', 'too many ways to cut them')

@@ -2,12 +2,13 @@
  * The vocabulary of a BPE tokenizer, and the files `vocab.json` and `merges.txt` of OPT. `tokenizer_json.ts` reads the other form.
  *
  * Tokens spell text in one of two ways. A byte-level vocabulary (GPT-2, OPT, Llama 3, Qwen2, SmolLM2) represents every byte by
- * one visible character. A byte-fallback vocabulary (Llama 2, Mistral; made by SentencePiece) consists of characters, with a
+ * one visible character. A byte-fallback vocabulary (Llama 2, Mistral, Gemma; made by SentencePiece) consists of characters, with a
  * mark for the space; a character without a token becomes the tokens of its bytes, which must all be there. Some byte-level
  * vocabularies lack bytes that their training data lacked, as SmolLM2's does; a text that has one is refused.
  *
- * Invariants, checked here: ids are unique; the token of a byte is no special token; each merge joins two tokens into a third
- * one, none of which is special; no merge is repeated. So text never becomes a special token.
+ * Invariants, checked here: ids are unique; the token of a byte, or of a space, is no special token and none that is cut out of a
+ * text; each merge joins two tokens into a third one, none of which is special; no merge is repeated. So text never becomes a
+ * special token.
  */
 import { decodeText, describeJson, objectOf, parseJson, refuseJson, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
@@ -44,6 +45,11 @@ export type Spelling =
       readonly space: 'always' | 'unlessThere' | 'never'
       /** Whether none is put before a text that follows a special token; default: one is. */
       readonly onlyFirst?: boolean
+      /**
+       * Tokens that are cut out of a text before pairs are merged, at each place the longest; spaces are marked then. Gemma has
+       * runs of spaces and of line ends. Default: none are.
+       */
+      readonly whole?: readonly string[]
     }
 
 /** The patterns that cut text into words, in the syntax of `tokenizer.json`. Each takes linear time and covers every text. */
@@ -204,8 +210,10 @@ export function checkVocabulary(vocabulary: Vocabulary, name: string): Vocabular
   }
   const plain = isByteLevel ? byteCharacters : [SPACE_MARK, ...byteTokens]
   if (!isByteLevel) requireTokens(ids, plain)
+  const whole = new Set(isByteLevel ? [] : spelling.whole)
   for (const token of plain)
-    if (special.has(token)) throw refusal('TOKENIZER_VOCAB', `token ${quote(token)}`, 'no special token')
+    if (special.has(token) || whole.has(token))
+      throw refusal('TOKENIZER_VOCAB', `token ${quote(token)}`, 'no special token')
   // A merge into the token of a byte would read "<0x41>" in a text as "A".
   checkMerges(vocabulary, isByteLevel ? special : new Set([...special, ...byteTokens]), name)
   return vocabulary
