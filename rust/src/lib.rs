@@ -36,6 +36,7 @@ mod elementwise;
 mod embedding;
 mod exp;
 mod float32;
+mod gelu_tanh_gate;
 mod int16_pairs;
 mod int4;
 mod layer_norm;

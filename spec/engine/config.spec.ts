@@ -253,7 +253,7 @@ describe('the Llama family', () => {
   test.each([
     ['attention_bias', true, 'attention_bias: expected false, got true'],
     ['mlp_bias', true, 'mlp_bias: expected false, got true'],
-    ['hidden_act', 'gelu', 'hidden_act: expected silu or relu, got "gelu"'],
+    ['hidden_act', 'gelu', 'hidden_act: expected silu or relu or gelu_pytorch_tanh, got "gelu"'],
     ['num_key_value_heads', 2, 'num_key_value_heads: expected a divisor of num_attention_heads 9, got 2'],
     ['head_dim', 63, 'head_dim: expected an even number to rotate, got 63'],
     [

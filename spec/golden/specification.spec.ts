@@ -507,7 +507,13 @@ describe('planted bugs', () => {
   const all = (rows: readonly Float32Array[]): Float32Array[] => rows.map((row) => row.map(() => 1))
   const isKeyOrValue = (name: string): boolean => /\.[kv]_proj\./.test(name)
 
-  const { silu, relu: rectified } = gateOps.gates
+  /** Gates that give the gradient of one operand to the other. */
+  const exchanged = Object.fromEntries(
+    Object.entries(gateOps.gates).map(([name, { forward, backward }]) => [
+      name,
+      { forward, backward: (a, b, ...rest) => backward(b, a, ...rest) } satisfies typeof gateOps.gates.silu,
+    ]),
+  ) as unknown as typeof gateOps.gates
 
   /** The norm of keys for that of queries, and the other way round. */
   const otherOf = ({ name, shape }: Parameter): Parameter => ({
@@ -715,12 +721,7 @@ describe('planted bugs', () => {
       of: llamaVariants,
     },
     'the gradients of gate and up are exchanged': {
-      gate: {
-        gates: {
-          silu: { ...silu, backward: (a, b, ...rest) => silu.backward(b, a, ...rest) },
-          relu: { ...rectified, backward: (a, b, ...rest) => rectified.backward(b, a, ...rest) },
-        },
-      },
+      gate: { gates: exchanged },
       about: 'an example of calibration',
       of: llamaVariants,
     },

@@ -215,6 +215,11 @@ export class BackwardRun {
       }
       case 'add':
         return [gradient, gradient]
+      case 'scale': {
+        const back = this.#like(x)
+        ops.mask_units(back, gradient, pass.factor(value.factor))
+        return [back]
+      }
       case 'relu': {
         const back = this.#like(x)
         ops.relu_backward(back, gradient, x)

@@ -8,13 +8,13 @@
  * followed; `remoteCodeFields` lists them so that a user can be told.
  */
 import { MAX_CONTEXT } from '../ops/attention.ts'
-import { activations, type Activation } from '../ops/activations.ts'
+import type { Activation } from '../ops/activations.ts'
 import type { Rotary, RotaryScaling } from '../ops/rotary.ts'
 import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
 
 /** How parameters are called; everything else that tells the families apart has a field of its own. */
-export const families = ['opt', 'llama', 'qwen3', 'olmo2'] as const
+export const families = ['opt', 'llama', 'qwen3', 'olmo2', 'gemma2', 'gemma3'] as const
 
 /** A family of models. */
 export type Family = (typeof families)[number]
@@ -25,6 +25,8 @@ export const familyWords: Readonly<Record<Family, string>> = {
   llama: 'Llama family',
   qwen3: 'Qwen3',
   olmo2: 'OLMo 2',
+  gemma2: 'Gemma 2',
+  gemma3: 'Gemma 3',
 }
 
 /** The sizes and switches of a model. */
@@ -54,6 +56,10 @@ export interface ModelConfig {
   readonly layerRotary?: readonly (Rotary | null)[] // [L]
   /** Whether queries and keys are normed over all heads of a layer, so that no row of them is one head's alone. */
   readonly normsAllHeads?: boolean
+  /** What rows of the token table are multiplied by before the first layer; nothing without. */
+  readonly embeddingScale?: number
+  /** What is added to the weights of norms when they are read; nothing without. */
+  readonly normOffset?: number
   /** Whether neurons have a gate: act(gate) times up, in place of act(fc1). */
   readonly gated: boolean
   readonly activation: Activation
@@ -105,6 +111,8 @@ const usual = {
   llama: usualLlama,
   qwen3: usualLlama,
   olmo2: { ...usualLlama, normsAllHeads: true },
+  gemma2: { ...usualLlama, activation: 'gelu_tanh', normOffset: 1, tied: true },
+  gemma3: { ...usualLlama, activation: 'gelu_tanh', normOffset: 1, tied: true },
 } as const satisfies Record<Family, Partial<ModelConfig>>
 
 /** What reads the fields of each `model_type`. */
@@ -117,7 +125,16 @@ const readers = {
   phi3: readPhi3,
   smollm3: readSmollm3,
   olmo2: readOlmo2,
+  gemma2: readGemma2,
+  gemma3_text: readGemma3,
 } as const
+
+/** Activation functions by their names in a config.json. */
+const activationNames = {
+  silu: 'silu',
+  relu: 'relu',
+  gelu_pytorch_tanh: 'gelu_tanh',
+} as const satisfies Record<string, Activation>
 
 /**
  * A configuration from sizes, for models that are made rather than read.
@@ -226,7 +243,7 @@ function readLlama(all: Fields): ModelConfig {
   const fields = withoutNulls(all)
   const isQwen2 = field(fields, 'model_type') === 'qwen2'
   const isQwen = isQwen2 || field(fields, 'model_type') === 'qwen3'
-  expectValue(fields, 'hidden_act', activations, 'silu', 'CONFIG_ACTIVATION')
+  expectValue(fields, 'hidden_act', Object.keys(activationNames), 'silu', 'CONFIG_ACTIVATION')
   expectValue(fields, 'attention_bias', [false], false, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'mlp_bias', [false], false, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'quantization_config', [undefined], undefined, 'CONFIG_UNSUPPORTED')
@@ -245,7 +262,7 @@ function readLlama(all: Fields): ModelConfig {
     positions: Math.min(trained, windowOf(fields, trained), originalOf(fields, trained), MAX_CONTEXT),
     epsilon: readNumber(fields, 'rms_norm_eps', 1e-12, 1, 1e-6),
     rotary: readRotary(fields, headSize),
-    activation: (field(fields, 'hidden_act') ?? 'silu') as Activation,
+    activation: activationNames[(field(fields, 'hidden_act') ?? 'silu') as keyof typeof activationNames],
     biases: isQwen2 ? 'query-key-value' : 'none',
     tied: readFlag(fields, 'tie_word_embeddings', false),
     // Qwen has no token that begins a text; where one is needed, the one that ends a text stands for it.
@@ -278,6 +295,64 @@ function readSmollm3(all: Fields): ModelConfig {
   const usual = Array.from({ length: config.layers }, (_, l) => ((l + 1) % interval === 0 ? 0 : 1))
   const rotates = readForLayers(fields, 'no_rope_layers', [0, 1], usual)
   return { ...config, layerRotary: rotates.map((one) => (one === 1 ? config.rotary : null)) }
+}
+
+/** Gemma 2: the fields of Llama, and those of `readGemma`. Every other layer slides, from the first on. */
+function readGemma2(all: Fields): ModelConfig {
+  const fields = withoutNulls(all)
+  return readGemma('gemma2', fields, slidingLayers(fields, 2))
+}
+
+/** Gemma 3: the fields of Llama, and those of `readGemma`; layers that slide have rotations of their own. */
+function readGemma3(all: Fields): ModelConfig {
+  const fields = withoutNulls(all)
+  const both = readObject(fields, 'rope_parameters')
+  const one = (kind: string): Fields =>
+    both === null ? fields : { ...fields, rope_parameters: readObject(both, kind) ?? {} }
+  const sliding = slidingLayers(fields, readWhole(fields, 'sliding_window_pattern', 1, MAX_LAYERS, 6))
+  const config = readGemma('gemma3', { rope_theta: 1e6, ...one('full_attention') }, sliding)
+  const local = both
+    ? one('sliding_attention')
+    : { rope_theta: field(fields, 'rope_local_base_freq') ?? 10_000 }
+  const ofSliding = readRotary(local, config.headSize)
+  return { ...config, layerRotary: sliding.map((slides) => (slides ? ofSliding : config.rotary)) }
+}
+
+/**
+ * What Gemma 2 and 3 share: embeddings times √D, as float32; weights of norms without their 1, which a GGUF file has added
+ * (`rms_norm_offset` 0).
+ */
+function readGemma(family: Family, fields: Fields, sliding: readonly boolean[]): ModelConfig {
+  expectValue(fields, 'use_bidirectional_attention', [false], false, 'CONFIG_UNSUPPORTED')
+  const config = readLlama({
+    head_dim: 256,
+    tie_word_embeddings: true,
+    bos_token_id: 2,
+    eos_token_id: 1,
+    pad_token_id: 0,
+    ...fields,
+    hidden_act: field(fields, 'hidden_activation') ?? 'gelu_pytorch_tanh',
+  })
+  const offset = readWhole(fields, 'rms_norm_offset', 0, 1, 1)
+  expectValue(fields, 'query_pre_attn_scalar', [config.headSize], 256, 'CONFIG_UNSUPPORTED')
+  for (const name of ['attn_logit_softcapping', 'final_logit_softcapping'])
+    expectValue(fields, name, [undefined], undefined, 'CONFIG_UNSUPPORTED')
+  const window = readWhole(fields, 'sliding_window', 1, MAX_TRAINED_CONTEXT, 4096)
+  return makeConfig({
+    ...config,
+    family,
+    positions: sliding.includes(true) ? Math.min(window, config.positions) : config.positions,
+    embeddingScale: Math.fround(Math.sqrt(config.width)),
+    normOffset: offset,
+  })
+}
+
+/** Which layers see a window: what `layer_types` says, or all but each `pattern`-th. */
+function slidingLayers(fields: Fields, pattern: number): boolean[] {
+  const layers = readWhole(fields, 'num_hidden_layers', 1, MAX_LAYERS)
+  const kinds = ['sliding_attention', 'full_attention'] as const
+  const usual = Array.from({ length: layers }, (_, l) => kinds[(l + 1) % pattern === 0 ? 1 : 0])
+  return readForLayers(fields, 'layer_types', kinds, usual).map((kind) => kind === kinds[0])
 }
 
 /** One of a few values for each layer. */

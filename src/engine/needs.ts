@@ -30,6 +30,7 @@ export function needsOf(program: Value): Map<Value, Need> {
         want(step.of[0], { at: step, parts: step.count })
         break
       case 'relu':
+      case 'scale':
       case 'gate':
         for (const value of step.of) want(value, need)
         break

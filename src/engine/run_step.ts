@@ -21,6 +21,8 @@ export interface Pass {
   readonly tokens: Buffer | null
   /** Their positions plus an offset: [T] i32. */
   positions(offset: number): Buffer
+  /** A number: [1]. */
+  factor(value: number): Buffer
   /** Cosines and sines of their positions: [T, R]. */
   angles(rotary: Rotary): Buffer
 }
@@ -42,7 +44,15 @@ export function passOf(
     known.set(rotary, rows)
     return rows
   }
-  return { backend, T, past, tokens, angles, positions: (offset) => model.positionRows(past, T, offset) }
+  return {
+    backend,
+    T,
+    past,
+    tokens,
+    angles,
+    positions: (offset) => model.positionRows(past, T, offset),
+    factor: (value) => model.factor(backend, value),
+  }
 }
 
 /** The factor of attention scores. */
@@ -56,7 +66,11 @@ export function inParts(backend: Backend, x: Buffer, size: number): Buffer {
 }
 
 /** The op of each gate. A name that is put together in a loop is looked up slowly. */
-const gateOps = { silu: 'silu_gate', relu: 'relu_gate' } as const satisfies Record<Activation, OpName>
+const gateOps = {
+  silu: 'silu_gate',
+  relu: 'relu_gate',
+  gelu_tanh: 'gelu_tanh_gate',
+} as const satisfies Record<Activation, OpName>
 
 /** What products read in place of a value, where input channels are masked. */
 export type ReadChannels = (instruction: Instruction, x: Buffer) => Buffer
@@ -120,6 +134,10 @@ export function runStep(
       return
     case 'add':
       return ops.add(y, x, frame[of[1]])
+    case 'scale': {
+      // One unit of all the numbers of a row.
+      return ops.mask_units(y, x, pass.factor(value.factor))
+    }
     case 'relu':
       return ops.relu(y, x)
     case 'gate':

@@ -50,7 +50,7 @@ export async function loadParameter(
   return builder.build()
 }
 
-/** Overwrites what is held for a parameter by values as Hugging Face stores them. */
+/** Overwrites what is held for a parameter, or belongs to it, by values as Hugging Face stores them. */
 export function writeParameter(
   backend: Backend,
   held: Buffer,
@@ -64,6 +64,34 @@ export function writeParameter(
   } finally {
     scope.dispose()
   }
+}
+
+/** Overwrites the numbers of a parameter, which are held with its offset added. */
+export function writeWeight(
+  backend: Backend,
+  held: Buffer,
+  parameter: ModelParameter,
+  { values, shape }: HostTensor,
+): void {
+  writeParameter(backend, held, parameter, { shape, values: shifted(values, parameter.offset ?? 0) })
+}
+
+/** The numbers of every parameter as Hugging Face has them. A number that an offset was added to comes back within a rounding. */
+export function readWeights(
+  config: ModelConfig,
+  backend: Backend,
+  held: ReadonlyMap<string, Buffer>,
+): Map<string, HostTensor> {
+  const tensors = readParameters(config, backend, held)
+  for (const [name, { offset = 0 }] of modelParameters(config)) {
+    const { shape, values } = tensors.get(name) as HostTensor
+    tensors.set(name, { shape, values: shifted(values, -offset) })
+  }
+  return tensors
+}
+
+function shifted(values: Float32Array, offset: number): Float32Array {
+  return offset === 0 ? values : values.map((value) => value + offset)
 }
 
 /** A buffer of zeros for every parameter, in the shape it is held in, by Hugging Face name. */

@@ -25,6 +25,8 @@ import { mseBackwardOp, mseOp } from './contracts/mse.ts'
 import { narrowOp } from './contracts/narrow.ts'
 import { quantizeRowsOp } from './contracts/quantize_rows.ts'
 import {
+  geluTanhGateBackwardOp,
+  geluTanhGateOp,
   reluBackwardOp,
   reluGateBackwardOp,
   reluGateOp,
@@ -64,6 +66,8 @@ export const catalog = {
   relu_gate_backward: reluGateBackwardOp,
   silu_gate: siluGateOp,
   silu_gate_backward: siluGateBackwardOp,
+  gelu_tanh_gate: geluTanhGateOp,
+  gelu_tanh_gate_backward: geluTanhGateBackwardOp,
   add: addOp,
   mask_units: maskUnitsOp,
   exp: expOp,

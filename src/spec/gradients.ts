@@ -11,9 +11,20 @@ import { attention_backward } from '../ops/attention.ts'
 import { cross_entropy_backward, NOT_SCORED } from '../ops/cross_entropy.ts'
 import { gates, relu_backward } from '../ops/activations.ts'
 import { layer_norm_backward } from '../ops/layer_norm.ts'
+import { mask_units } from '../ops/mask_units.ts'
 import { rms_norm_backward } from '../ops/rms_norm.ts'
 import { rotary_backward, rotaryTable } from '../ops/rotary.ts'
-import { byHead, factorsOf, maskUnits, result, zeros, type Mask, type Tensor, type Weights } from './plain.ts'
+import {
+  byHead,
+  factorsOf,
+  maskUnits,
+  normWeight,
+  result,
+  zeros,
+  type Mask,
+  type Tensor,
+  type Weights,
+} from './plain.ts'
 import { EPSILON, stepsOf, type Value } from './program.ts'
 
 /** The derivative of the loss in the logits [T, V]. labels [T]: what follows each token; NOT_SCORED has no part in it. */
@@ -81,7 +92,7 @@ function propagate(step: Value, grad: Tensor, { weights, at, mask }: Rest): Tens
       ]
     }
     case 'rmsNorm': {
-      const { data: weight, size: D } = weights.vector(step.weight)
+      const { data: weight, size: D } = normWeight(weights, step.weight)
       const { epsilon } = step
       const rows = x.size / D
       return [result(x.shape, (g) => rms_norm_backward(g, null, grad.data, x.data, weight, epsilon, rows, D))]
@@ -109,6 +120,8 @@ function propagate(step: Value, grad: Tensor, { weights, at, mask }: Rest): Tens
       return [maskUnits(grad, factorsOf(mask, step.kind, step.layer))]
     case 'add':
       return [grad, grad]
+    case 'scale':
+      return [result(x.shape, (g) => mask_units(g, grad.data, Float32Array.of(step.factor), 1, 1, x.size))]
     case 'relu':
       return [result(x.shape, (g) => relu_backward(g, grad.data, x.data, x.size))]
     case 'gate': {

@@ -120,7 +120,7 @@ export function run(end: Value, weights: Weights, ids: Int32Array, setting: Sett
       case 'layerNorm':
         return layerNorm(x, weights.vector(step.weight), weights.vector(step.bias))
       case 'rmsNorm': {
-        const { data: weight, size } = weights.vector(step.weight)
+        const { data: weight, size } = normWeight(weights, step.weight)
         return result(x.shape, (out) => rms_norm(out, x.data, weight, step.epsilon, x.size / size, size))
       }
       case 'linear':
@@ -140,6 +140,8 @@ export function run(end: Value, weights: Weights, ids: Int32Array, setting: Sett
         return maskUnits(x, factorsOf(setting.mask ?? null, step.kind, step.layer))
       case 'add':
         return result(x.shape, (out) => add(out, x.data, y.data, x.size))
+      case 'scale':
+        return result(x.shape, (out) => mask_units(out, x.data, Float32Array.of(step.factor), 1, 1, x.size))
       case 'relu':
         return rectify(x)
       case 'gate':
@@ -155,6 +157,13 @@ export function run(end: Value, weights: Weights, ids: Int32Array, setting: Sett
 export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
   const [T, D] = x.shape
   return result(x.shape, (y) => layer_norm(y, x.data, weight.data, bias.data, EPSILON, T, D))
+}
+
+/** What a norm multiplies by: its offset plus its numbers. */
+export function normWeight(weights: Weights, parameter: Parameter): Tensor {
+  const { offset = 0 } = parameter
+  const numbers = weights.vector(parameter)
+  return offset === 0 ? numbers : result(numbers.shape, (y) => y.set(numbers.data.map((w) => offset + w)))
 }
 
 /** max(x, 0). */

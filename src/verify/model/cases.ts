@@ -76,6 +76,10 @@ interface LlamaCase {
   readonly epsilon: number
   /** Default silu. */
   readonly activation?: Activation
+  /** Without, rows of the token table enter the first layer as they are. */
+  readonly embeddingScale?: number | undefined
+  /** What norms add to their weights; default what the family adds. */
+  readonly normOffset?: number | undefined
 }
 
 const scaling: fc.Arbitrary<RotaryScaling | null> = fc.oneof(
@@ -102,6 +106,8 @@ const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
   }),
   epsilon: fc.constantFrom(1e-5, 1e-6, 1e-2),
   activation: fc.constantFrom(...activations),
+  embeddingScale: fc.option(fc.constantFrom(0.5, 3), { nil: undefined }),
+  normOffset: fc.constantFrom(undefined, 0, 1),
 })
 
 /** What the sizes of a model are drawn from. */
@@ -152,7 +158,13 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
     ...(llama.bases && { layerRotary: llama.bases.slice(0, layers).map((base) => rotaryOf(rotary, base)) }),
     epsilon: llama.epsilon,
     activation: llama.activation ?? 'silu',
+    ...given({ embeddingScale: llama.embeddingScale, normOffset: llama.normOffset }),
   })
+}
+
+/** The fields that are given. */
+function given(fields: Partial<Record<keyof ModelConfig, number | undefined>>): Partial<ModelConfig> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
 
 /** The rotations of a layer. */
