@@ -54,12 +54,20 @@ export interface ModelConfig {
   readonly rotary: Rotary | null
   /** The same of each layer, where they differ; null for one that does not rotate. */
   readonly layerRotary?: readonly (Rotary | null)[] // [L]
+  /** How many positions a token sees in each layer, its own the last of them; null for all. Without it no layer has a window. */
+  readonly layerWindow?: readonly (number | null)[] // [L]
+  /** What attention's scores are multiplied by; K^-1/2 without it. */
+  readonly scoreScale?: number
+  /** The cap c of attention's scores, each of which becomes c tanh(s / c); none without it. */
+  readonly scoreCap?: number
   /** Whether queries and keys are normed over all heads of a layer, so that no row of them is one head's alone. */
   readonly normsAllHeads?: boolean
   /** What rows of the token table are multiplied by before the first layer; nothing without. */
   readonly embeddingScale?: number
   /** What is added to the weights of norms when they are read; nothing without. */
   readonly normOffset?: number
+  /** The cap c of logits, each of which becomes c tanh(s / c); none without it. */
+  readonly logitCap?: number
   /** Whether neurons have a gate: act(gate) times up, in place of act(fc1). */
   readonly gated: boolean
   readonly activation: Activation
@@ -238,7 +246,7 @@ function readOpt(fields: Fields): ModelConfig {
   })
 }
 
-/** Llama, Mistral and Qwen. Of Mistral and Qwen the context ends where a window would begin to slide. */
+/** Llama, Mistral and Qwen. */
 function readLlama(all: Fields): ModelConfig {
   const fields = withoutNulls(all)
   const isQwen2 = field(fields, 'model_type') === 'qwen2'
@@ -251,6 +259,7 @@ function readLlama(all: Fields): ModelConfig {
   const { width, heads, vocabulary } = sizes
   const headSize = readWhole(fields, 'head_dim', 1, MAX_WIDTH, Math.max(1, Math.floor(width / heads)))
   const trained = readWhole(fields, 'max_position_embeddings', 1, MAX_TRAINED_CONTEXT)
+  const positions = Math.min(trained, originalOf(fields, trained), MAX_CONTEXT)
   const eosIds = readIds(fields, 'eos_token_id', vocabulary, isQwen ? 0 : 2)
   const padId = isNothing(fields, 'pad_token_id') ? -1 : readWhole(fields, 'pad_token_id', -1, vocabulary - 1)
   return makeConfig({
@@ -259,9 +268,10 @@ function readLlama(all: Fields): ModelConfig {
     keyHeads: readWhole(fields, 'num_key_value_heads', 1, heads, heads),
     ...(isNothing(fields, 'head_dim') ? {} : { headSize: readWhole(fields, 'head_dim', 1, MAX_WIDTH) }),
     neurons: readWhole(fields, 'intermediate_size', 1, MAX_WIDTH),
-    positions: Math.min(trained, windowOf(fields, trained), originalOf(fields, trained), MAX_CONTEXT),
+    positions,
     epsilon: readNumber(fields, 'rms_norm_eps', 1e-12, 1, 1e-6),
     rotary: readRotary(fields, headSize),
+    ...windowsOf(fields, sizes.layers, positions),
     activation: activationNames[(field(fields, 'hidden_act') ?? 'silu') as keyof typeof activationNames],
     biases: isQwen2 ? 'query-key-value' : 'none',
     tied: readFlag(fields, 'tie_word_embeddings', false),
@@ -299,30 +309,29 @@ function readSmollm3(all: Fields): ModelConfig {
 
 /** Gemma 2: the fields of Llama, and those of `readGemma`. Every other layer slides, from the first on. */
 function readGemma2(all: Fields): ModelConfig {
-  const fields = withoutNulls(all)
-  return readGemma('gemma2', fields, slidingLayers(fields, 2))
+  const usual = { attn_logit_softcapping: 50, final_logit_softcapping: 30, sliding_window_pattern: 2 }
+  return readGemma('gemma2', withoutNulls({ ...usual, ...all }))
 }
 
 /** Gemma 3: the fields of Llama, and those of `readGemma`; layers that slide have rotations of their own. */
 function readGemma3(all: Fields): ModelConfig {
-  const fields = withoutNulls(all)
+  const fields: Fields = { sliding_window_pattern: 6, ...withoutNulls(all) }
   const both = readObject(fields, 'rope_parameters')
-  const one = (kind: string): Fields =>
-    both === null ? fields : { ...fields, rope_parameters: readObject(both, kind) ?? {} }
-  const sliding = slidingLayers(fields, readWhole(fields, 'sliding_window_pattern', 1, MAX_LAYERS, 6))
-  const config = readGemma('gemma3', { rope_theta: 1e6, ...one('full_attention') }, sliding)
-  const local = both
-    ? one('sliding_attention')
-    : { rope_theta: field(fields, 'rope_local_base_freq') ?? 10_000 }
-  const ofSliding = readRotary(local, config.headSize)
-  return { ...config, layerRotary: sliding.map((slides) => (slides ? ofSliding : config.rotary)) }
+  const [full, sliding] = ['full_attention', 'sliding_attention'].map((kind) =>
+    both === null ? null : readObject(both, kind),
+  )
+  const config = readGemma('gemma3', { rope_theta: 1e6, ...fields, ...(full && { rope_parameters: full }) })
+  const local = sliding ?? { rope_theta: field(fields, 'rope_local_base_freq') ?? 10_000 }
+  const rotary = readRotary({ rope_parameters: local }, config.headSize)
+  const types = typesOf(fields, config.layers, 0)
+  return { ...config, layerRotary: types.map((type) => (type === 'full_attention' ? config.rotary : rotary)) }
 }
 
 /**
  * What Gemma 2 and 3 share: embeddings times √D, as float32; weights of norms without their 1, which a GGUF file has added
- * (`rms_norm_offset` 0).
+ * (`rms_norm_offset` 0); windows in the layers that `layer_types` names, or in all but each `sliding_window_pattern`-th.
  */
-function readGemma(family: Family, fields: Fields, sliding: readonly boolean[]): ModelConfig {
+function readGemma(family: Family, fields: Fields): ModelConfig {
   expectValue(fields, 'use_bidirectional_attention', [false], false, 'CONFIG_UNSUPPORTED')
   const config = readLlama({
     head_dim: 256,
@@ -330,29 +339,22 @@ function readGemma(family: Family, fields: Fields, sliding: readonly boolean[]):
     bos_token_id: 2,
     eos_token_id: 1,
     pad_token_id: 0,
+    sliding_window: 4096,
     ...fields,
+    use_sliding_window: true,
     hidden_act: field(fields, 'hidden_activation') ?? 'gelu_pytorch_tanh',
   })
-  const offset = readWhole(fields, 'rms_norm_offset', 0, 1, 1)
-  expectValue(fields, 'query_pre_attn_scalar', [config.headSize], 256, 'CONFIG_UNSUPPORTED')
-  for (const name of ['attn_logit_softcapping', 'final_logit_softcapping'])
-    expectValue(fields, name, [undefined], undefined, 'CONFIG_UNSUPPORTED')
-  const window = readWhole(fields, 'sliding_window', 1, MAX_TRAINED_CONTEXT, 4096)
+  const capOf = (name: string): number | undefined =>
+    isNothing(fields, name) ? undefined : readNumber(fields, name, 1e-6, 1e6)
   return makeConfig({
     ...config,
     family,
-    positions: sliding.includes(true) ? Math.min(window, config.positions) : config.positions,
     embeddingScale: Math.fround(Math.sqrt(config.width)),
-    normOffset: offset,
+    normOffset: readWhole(fields, 'rms_norm_offset', 0, 1, 1),
+    scoreScale: readNumber(fields, 'query_pre_attn_scalar', 1e-6, 1e6, 256) ** -0.5,
+    scoreCap: capOf('attn_logit_softcapping'),
+    logitCap: capOf('final_logit_softcapping'),
   })
-}
-
-/** Which layers see a window: what `layer_types` says, or all but each `pattern`-th. */
-function slidingLayers(fields: Fields, pattern: number): boolean[] {
-  const layers = readWhole(fields, 'num_hidden_layers', 1, MAX_LAYERS)
-  const kinds = ['sliding_attention', 'full_attention'] as const
-  const usual = Array.from({ length: layers }, (_, l) => kinds[(l + 1) % pattern === 0 ? 1 : 0])
-  return readForLayers(fields, 'layer_types', kinds, usual).map((kind) => kind === kinds[0])
 }
 
 /** One of a few values for each layer. */
@@ -385,12 +387,33 @@ function readSizes(fields: Fields): Pick<ModelConfig, 'layers' | 'width' | 'head
   }
 }
 
-/** How far attention looks back; `otherwise` where it sees everything. */
-function windowOf(fields: Fields, otherwise: number): number {
-  const isUsual = field(fields, 'model_type') === 'mistral' || isPhi3(fields)
-  const slides = readFlag(fields, 'use_sliding_window', isUsual)
-  if (!slides || isNothing(fields, 'sliding_window')) return otherwise
-  return readWhole(fields, 'sliding_window', 1, MAX_TRAINED_CONTEXT)
+/** Names of layers in `layer_types`. */
+const layerTypes = ['full_attention', 'sliding_attention'] as const
+
+/**
+ * The windows of layers, where any slides: of those that `layer_types` name, else of all but each `sliding_window_pattern`-th, else
+ * of Qwen's from `max_window_layers` on, else of all.
+ */
+function windowsOf(fields: Fields, layers: number, positions: number): Pick<ModelConfig, 'layerWindow'> {
+  const type = field(fields, 'model_type')
+  const isQwen = type === 'qwen2' || type === 'qwen3'
+  const slides = readFlag(fields, 'use_sliding_window', type === 'mistral' || isPhi3(fields))
+  if (!slides || isNothing(fields, 'sliding_window')) return {}
+  const window = readWhole(fields, 'sliding_window', 1, MAX_TRAINED_CONTEXT)
+  const types = typesOf(
+    fields,
+    layers,
+    isQwen ? readWhole(fields, 'max_window_layers', 0, MAX_LAYERS, 28) : 0,
+  )
+  const layerWindow = types.map((one) => (one === 'sliding_attention' && window < positions ? window : null))
+  return layerWindow.some((one) => one !== null) ? { layerWindow } : {}
+}
+
+/** Which layers slide: those of `layer_types`, or from `first` on all but each `sliding_window_pattern`-th. */
+function typesOf(fields: Fields, layers: number, first: number): readonly (typeof layerTypes)[number][] {
+  const pattern = readWhole(fields, 'sliding_window_pattern', 1, MAX_LAYERS + 1, MAX_LAYERS + 1)
+  const usual = Array.from({ length: layers }, (_, l) => layerTypes[l >= first && (l + 1) % pattern ? 1 : 0])
+  return readForLayers(fields, 'layer_types', layerTypes, usual)
 }
 
 function isPhi3(fields: Fields): boolean {

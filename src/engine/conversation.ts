@@ -9,6 +9,7 @@
  * - under a planner that decides once: the source layer runs for the whole prompt, since the planner is
  *   asked there. If it decides the mask in force (as `static` and `random` do), every shared token is used
  *   again. Else none is: keys and values of the deeper layers depend on the mask;
+ * - where a window has slid past what the next tokens see, nothing is used again;
  * - under a planner that decides again later, or layer by layer, or leaves the prompt dense: nothing is used again.
  */
 import { expectMask, sameMask, type UnitMask } from '../masks/mask.ts'
@@ -77,7 +78,9 @@ export class Conversation {
     const shared = kept ? sharedLength(kept.tokens, prompt) : 0
     let isUsed = false
     try {
-      if (kept && shared > 0 && kept.model === model && kept.how === how && decidesOnce) {
+      const isUsable =
+        shared > 0 && kept?.model === model && kept.how === how && kept.sequence.canRewind(shared)
+      if (kept && isUsable && decidesOnce) {
         const decided = planner ? this.#runUnlessSame(kept, prompt, options, planner) : { mask }
         if ('sequence' in decided) return this.#started(decided.sequence, decided.logits, 0, running)
         if (sameMask(decided.mask, kept.sequence.mask)) {

@@ -23,10 +23,18 @@ export function defaultCache(weights: Storage): CacheStorage {
   return storageNamed(weights).roundsActivations ? 'int8' : 'f32'
 }
 
-/** The keys and values of one layer: G key heads, C positions, K numbers in a row. */
+/** The keys and values of one layer: G key heads, C rows of positions that follow each other, K numbers in a row. */
 export interface LayerCache {
   readonly key: StoredBuffer // [G, C, K]
   readonly value: StoredBuffer // [G, C, K]
+  /** Makes room for tokens from a position on: the row of the first, and how many of the T there is room for at once. */
+  room(position: number, T: number): Room
+}
+
+/** Where new tokens enter a cache. */
+export interface Room {
+  readonly row: number
+  readonly count: number
 }
 
 /** Room for keys or values. @throws MissingError BACKEND_MEMORY if there is none; nothing stays allocated */
@@ -50,15 +58,21 @@ export function freeRows(backend: Backend, rows: StoredBuffer): void {
   for (const part of partsOf(rows)) backend.free(part)
 }
 
-/** Copies the first `filled` positions of each head to rows of another capacity, through the host. */
-export function moveRows(backend: Backend, from: StoredBuffer, to: StoredBuffer, filled: number): void {
+/** Copies `count` rows of each head, from `first` on, to the first rows of others or of the same, through the host. */
+export function moveRows(
+  backend: Backend,
+  from: StoredBuffer,
+  to: StoredBuffer,
+  count: number,
+  first = 0,
+): void {
   const move = (old: Buffer, next: Buffer): void => {
     const [H, C, size = 1] = old.shape
     const capacity = next.shape[1]
     const values = backend.read(old)
     for (let h = 0; h < H; h++) {
-      const start = h * C * size
-      backend.write(next, values.subarray(start, start + filled * size), h * capacity * size)
+      const start = (h * C + first) * size
+      backend.write(next, values.subarray(start, start + count * size), h * capacity * size)
     }
   }
   const parts = partsOf(to)

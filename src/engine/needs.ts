@@ -31,6 +31,7 @@ export function needsOf(program: Value): Map<Value, Need> {
         break
       case 'relu':
       case 'scale':
+      case 'cap':
       case 'gate':
         for (const value of step.of) want(value, need)
         break

@@ -195,7 +195,15 @@ function headSiteOf(step: Step, steps: readonly Step[]): HeadSite {
 }
 
 /** Whether a result may lie where the first of its operands did. */
-const worksInPlace: ReadonlySet<Value['op']> = new Set(['rotate', 'units', 'add', 'scale', 'relu', 'gate'])
+const worksInPlace: ReadonlySet<Value['op']> = new Set([
+  'rotate',
+  'units',
+  'add',
+  'scale',
+  'cap',
+  'relu',
+  'gate',
+])
 
 /**
  * The slot of each value. A slot is free again when the last step that reads its value has run; the narrowest free one that is

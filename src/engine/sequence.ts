@@ -61,6 +61,8 @@ export interface SequenceOptions {
    * for either; the numbers of `int8` are near those of `f32`, not equal.
    */
   readonly cache?: CacheStorage
+  /** Whether `rewind` can go back to any token: then layers with windows keep all positions. Default false. */
+  readonly rewinds?: boolean
   /** Tokens expected after the first feed, one at a time: what `auto` weighs packing against. Default 0. */
   readonly expectedTokens?: number
 }
@@ -107,7 +109,11 @@ export class Sequence {
     this.#schedule = planner && new PlannerSchedule(planner, model.config)
     this.#capacity = options.capacity
     this.#expectedTokens = options.expectedTokens ?? 0
-    this.#cache = new KeyValueCache(model.config, options.cache ?? defaultCache(model.weights.storage))
+    this.#cache = new KeyValueCache(
+      model.config,
+      options.cache ?? defaultCache(model.weights.storage),
+      options.rewinds,
+    )
     this.#whole = model.plan.sections.map((section) => denseLayer(section, this.#heldBy(section.layer)))
     this.#layers = this.#whole.slice(1, -1)
     if (mask) this.#adopt(mask, { T: 1, steps: this.#expectedTokens })
@@ -231,7 +237,7 @@ export class Sequence {
    *   in force, and then lengths inside the first feed are allowed: all that is kept ran under it, except
    *   layers that run dense in any case.
    * @throws UsageError REWIND for a length inside the first feed, by which masks are decided, or past what was fed, and
-   *   under a planner that is asked now and then: its earlier masks are gone
+   *   under a planner that is asked now and then: its earlier masks are gone; and for a length that `canRewind` denies
    */
   rewind(length: number, decided?: UnitMask | null): void {
     const { every = 1, shift, name } = this.#schedule?.planner ?? {}
@@ -252,9 +258,19 @@ export class Sequence {
     const least = isSame ? Math.min(1, this.#prompt) : this.#prompt
     if (!Number.isInteger(length) || length < least || length > this.#length)
       throw new UsageError('REWIND', `rewind: expected ${least} to ${this.#length} tokens, got ${length}`)
+    if (!this.canRewind(length))
+      throw new UsageError(
+        'REWIND',
+        `rewind: expected a length whose window is still held, got ${length} of ${this.#length} tokens; begin with rewinds`,
+      )
     this.#length = length
     this.#prompt = Math.min(this.#prompt, length)
     this.#schedule?.cutPrompt(length)
+  }
+
+  /** Whether the caches still hold what tokens after the first `length` see: those over which a window slid may not. */
+  canRewind(length: number): boolean {
+    return this.#cache.holds(length)
   }
 
   /** Frees the cache, the scratch and the mask. Safe to call twice. */
@@ -372,7 +388,8 @@ export class Sequence {
     const active = (): ActiveLayer => (unmasked ? this.#whole[layer + 1] : this.#layers[layer])
     let { instructions } = active()
     const frame = this.#stateIn(backend).frame(section, T, instructions)
-    const cacheOf = (keyHeads: number): LayerCache => this.#cache.layer(layer, backend, keyHeads)
+    const cacheOf = (keyHeads: number, window: number | null): LayerCache =>
+      this.#cache.layer(layer, backend, keyHeads, window)
     const heads = siteIn(section, 'heads')
     const neurons = siteIn(section, 'neurons')
     const scope = asks.gate && new BufferScope(backend)

@@ -11,7 +11,7 @@
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { UnitKind, UnitMask } from '../masks/mask.ts'
-import type { Value } from '../spec/program.ts'
+import type { AttentionStep } from '../spec/program.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { denseLayer, type ActiveLayer } from './active_layer.ts'
 import type { LanguageModel } from './language_model.ts'
@@ -102,7 +102,9 @@ export class Trace {
   hidden(index: number): Float32Array {
     if (index === this.model.config.layers) {
       const { section, frame } = this.sections[index + 1]
-      return this.#read(frame[section.steps[section.steps.length - 1].of[0]]) // [T, E]
+      // What the head reads; logits may be capped after it.
+      const head = section.steps.findLast(({ value }) => value.op === 'linear') as Step
+      return this.#read(frame[head.of[0]]) // [T, E]
     }
     return this.#read(this.#layer(index).frame[0]) // [T, D]
   }
@@ -130,6 +132,12 @@ export class Trace {
   /** fc1's output before the activation function; that of the gate in a gated layer: [T, F]. */
   fc1Pre(layer: number): Float32Array {
     return this.#readAt(layer, (at) => (at.neurons.gate as Step).place)
+  }
+
+  /** How attention of a layer scores. */
+  attention(layer: number): AttentionStep {
+    const { step } = siteIn(this.#layer(layer).section, 'heads').attention as HeadSite
+    return step.value as AttentionStep
   }
 
   /** Activations of the neurons before any mask: [T, F]. */
@@ -198,11 +206,12 @@ export class Trace {
           ? frame[step.of[0]]
           : this.#scope.allocate('f32', [pass.T, step.value.width], 'anything')
         runStep(pass, instruction, frame, (G) => {
-          const K = (step.value as Value & { readonly op: 'attention' }).headSize
+          const K = (step.value as AttentionStep).headSize
           const [key, value] = (['key', 'value'] as const).map((part) =>
             this.#cacheAfter(layer !== null ? prompt?.[part](layer) : undefined, [G, pass.past + pass.T, K]),
           )
-          return (cache = { key, value })
+          cache = { key, value }
+          return { ...cache, room: (row, count) => ({ row, count }) }
         })
       }
       return { section, frame, active, cache }

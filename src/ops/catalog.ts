@@ -36,6 +36,7 @@ import {
 } from './contracts/activations.ts'
 import { rmsNormBackwardOp, rmsNormOp } from './contracts/rms_norm.ts'
 import { rotaryBackwardOp, rotaryOp } from './contracts/rotary.ts'
+import { softCapBackwardOp, softCapOp } from './contracts/soft_cap.ts'
 import { softmaxBackwardOp, softmaxOp } from './contracts/softmax.ts'
 import { sumOp } from './contracts/sum.ts'
 import { sumSquaresOp } from './contracts/sum_squares.ts'
@@ -68,6 +69,8 @@ export const catalog = {
   silu_gate_backward: siluGateBackwardOp,
   gelu_tanh_gate: geluTanhGateOp,
   gelu_tanh_gate_backward: geluTanhGateBackwardOp,
+  soft_cap: softCapOp,
+  soft_cap_backward: softCapBackwardOp,
   add: addOp,
   mask_units: maskUnitsOp,
   exp: expOp,

@@ -64,12 +64,13 @@ const ROUNDS = 3
 
 /**
  * One tile of 64 outputs and some of a second, with room behind its rows; more inputs than a block has. R is half of what it
- * chooses from; of a rotation, how many numbers of a head rotate.
+ * chooses from; of a rotation, how many numbers of a head rotate. A window slides.
  */
 const PAST_TILE: Sizes = {
   T: 3,
   P: 2,
   S: 45,
+  W: 37,
   C: 48,
   H: 3,
   G: 2,
@@ -88,8 +89,12 @@ const extremes: readonly DataKind[] = ['sparse', 'equal', 'special']
 /** OPT-125m's sizes by letter, and groups of three of its heads. R is as above. */
 const usual: Sizes = { H: 12, K: 64, R: 64, D: 768, I: 768, V: 2048, U: 12, B: 24, N: 3072 }
 const DEFAULT_SIZES: readonly SuiteSizes[] = [
-  { sizes: { ...usual, T: 1, P: 299, S: 300, C: 320, G: 12, O: 3072 }, whole: 'plain', bare: 'sparse' },
-  { sizes: { ...usual, T: 9, P: 0, S: 9, C: 16, G: 4, O: 768 }, whole: 'steep', bare: 'plain' },
+  {
+    sizes: { ...usual, T: 1, P: 299, S: 300, W: 300, C: 320, G: 12, O: 3072 },
+    whole: 'plain',
+    bare: 'sparse',
+  },
+  { sizes: { ...usual, T: 9, P: 0, S: 9, W: 6, C: 16, G: 4, O: 768 }, whole: 'steep', bare: 'plain' },
 ]
 
 /** The cases of an op, one after the other; a large one is made when it is asked for. */

@@ -14,6 +14,7 @@ import { layer_norm_backward } from '../ops/layer_norm.ts'
 import { mask_units } from '../ops/mask_units.ts'
 import { rms_norm_backward } from '../ops/rms_norm.ts'
 import { rotary_backward, rotaryTable } from '../ops/rotary.ts'
+import { soft_cap_backward } from '../ops/soft_cap.ts'
 import {
   byHead,
   factorsOf,
@@ -25,7 +26,7 @@ import {
   type Tensor,
   type Weights,
 } from './plain.ts'
-import { EPSILON, stepsOf, type Value } from './program.ts'
+import { EPSILON, scoring, stepsOf, type Value } from './program.ts'
 
 /** The derivative of the loss in the logits [T, V]. labels [T]: what follows each token; NOT_SCORED has no part in it. */
 export function lossBackward(logits: Tensor, labels: Int32Array): Tensor {
@@ -113,7 +114,8 @@ function propagate(step: Value, grad: Tensor, { weights, at, mask }: Rest): Tens
       const grads = [x, y, z].map(({ shape }) => zeros(...shape))
       const [q, k, v] = grads.map(({ data }) => data)
       const inputs = [grad.data, x.data, byHead(y, K), byHead(z, K)] as const
-      attention_backward(q, k, v, ...inputs, K ** -0.5, T, T, width / K, G, K)
+      const { scale, cap, window } = scoring(step, T)
+      attention_backward(q, k, v, ...inputs, scale, cap, T, window, T, width / K, G, K)
       return grads
     }
     case 'units':
@@ -122,6 +124,8 @@ function propagate(step: Value, grad: Tensor, { weights, at, mask }: Rest): Tens
       return [grad, grad]
     case 'scale':
       return [result(x.shape, (g) => mask_units(g, grad.data, Float32Array.of(step.factor), 1, 1, x.size))]
+    case 'cap':
+      return [result(x.shape, (g) => soft_cap_backward(g, grad.data, x.data, step.cap, x.size))]
     case 'relu':
       return [result(x.shape, (g) => relu_backward(g, grad.data, x.data, x.size))]
     case 'gate': {

@@ -23,9 +23,9 @@
  */
 import type { Activation } from '../ops/activations.ts'
 import type { Rotary } from '../ops/rotary.ts'
-import { add, attention, combine, embedding, gate, linear, rmsNorm, rotate, scale } from './program.ts'
+import { add, attention, cap, combine, embedding, gate, linear, rmsNorm, rotate, scale } from './program.ts'
 import { tap, tokens, units } from './program.ts'
-import type { Value } from './program.ts'
+import type { AttentionForm, Value } from './program.ts'
 
 /** The sizes and forms of a Llama. */
 export interface LlamaConfig {
@@ -39,11 +39,15 @@ export interface LlamaConfig {
   readonly epsilon: number // of every norm
   readonly rotary: Rotary
   readonly layerRotary?: readonly (Rotary | null)[] // [L], where layers differ; null for one that does not rotate
+  readonly layerWindow?: readonly (number | null)[] // [L], the positions that a token sees; null for all of them
+  readonly scoreScale?: number // of every layer's attention, in place of K^(−1/2)
+  readonly scoreCap?: number // of every layer's attention
   readonly biases: 'all' | 'query-key-value' | 'none'
   readonly activation: Activation
   readonly tied: boolean // whether the head is the token table
   readonly embeddingScale?: number // what rows of the token table are multiplied by, where they are
   readonly normOffset?: number // what is added to the weights of norms, if something is
+  readonly logitCap?: number // of the head
 }
 
 /** The norm of a configuration. */
@@ -59,12 +63,13 @@ export type Layer = (config: LlamaConfig, l: number, x: Value) => Value
 
 /** Logits [T, V] of a text. @param layer of another family that has these configurations and ends */
 export function llama(config: LlamaConfig, layer: Layer = llamaLayer): Value {
-  const { layers: L, width: D, vocabulary: V, embeddingScale, tied } = config
+  const { layers: L, width: D, vocabulary: V, embeddingScale, logitCap, tied } = config
   const rows = embedding(tokens, 'model.embed_tokens', V, D)
   let x = embeddingScale === undefined ? rows : scale(rows, embeddingScale)
   for (let l = 0; l < L; l++) x = layer(config, l, tap(`stream ${l}`, x))
   x = tap(`stream ${L}`, x)
-  return linear(normOf(config)(x, 'model.norm'), tied ? 'model.embed_tokens' : 'lm_head', V)
+  const logits = linear(normOf(config)(x, 'model.norm'), tied ? 'model.embed_tokens' : 'lm_head', V)
+  return logitCap === undefined ? logits : cap(logits, logitCap)
 }
 
 /** A layer: its heads, then its neurons, are added to the stream [T, D]. */
@@ -87,8 +92,17 @@ export function headsOf(
   const project = (name: string, heads: number): Value =>
     linear(n, `${at}.${name}_proj`, heads * K, biases !== 'none')
   const [q, k] = [norm(project('q', H), `${at}.q_norm`), norm(project('k', G), `${at}.k_norm`)]
-  const context = attention(turned(q), turned(k), project('v', G), K) // [T, H K]
+  const context = attention(turned(q), turned(k), project('v', G), K, formOf(config, l)) // [T, H K]
   return combine(units('heads', l, context, H), `${at}.o_proj`, D)
+}
+
+/** How attention of a layer differs from the usual one. */
+function formOf(
+  config: Pick<LlamaConfig, 'layerWindow' | 'scoreScale' | 'scoreCap'>,
+  l: number,
+): AttentionForm {
+  const window = config.layerWindow?.[l] ?? undefined
+  return { window, scale: config.scoreScale, cap: config.scoreCap }
 }
 
 /** What the neurons of a layer make of n: [T, D]. */

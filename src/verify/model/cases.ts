@@ -73,6 +73,10 @@ interface LlamaCase {
   readonly rotated?: number | undefined
   /** The base of each layer, 0 for one that does not rotate; without, all rotate alike. */
   readonly bases?: readonly number[] | undefined
+  /** How many positions a token sees in each layer; null for all. Without it no layer has a window. */
+  readonly windows?: readonly (number | null)[] | undefined
+  readonly scoreScale?: number | undefined
+  readonly scoreCap?: number | undefined
   readonly epsilon: number
   /** Default silu. */
   readonly activation?: Activation
@@ -80,6 +84,7 @@ interface LlamaCase {
   readonly embeddingScale?: number | undefined
   /** What norms add to their weights; default what the family adds. */
   readonly normOffset?: number | undefined
+  readonly logitCap?: number | undefined
 }
 
 const scaling: fc.Arbitrary<RotaryScaling | null> = fc.oneof(
@@ -104,10 +109,17 @@ const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
   bases: fc.option(fc.array(fc.constantFrom(0, 10_000, 5), { minLength: 3, maxLength: 3, size: 'max' }), {
     nil: undefined,
   }),
+  windows: fc.option(
+    fc.array(fc.constantFrom(null, 1, 2, 5, 70), { minLength: 3, maxLength: 3, size: 'max' }),
+    { nil: undefined },
+  ),
+  scoreScale: fc.constantFrom(undefined, 0.2),
+  scoreCap: fc.constantFrom(undefined, 3),
   epsilon: fc.constantFrom(1e-5, 1e-6, 1e-2),
   activation: fc.constantFrom(...activations),
   embeddingScale: fc.option(fc.constantFrom(0.5, 3), { nil: undefined }),
   normOffset: fc.constantFrom(undefined, 0, 1),
+  logitCap: fc.constantFrom(undefined, 4),
 })
 
 /** What the sizes of a model are drawn from. */
@@ -156,9 +168,16 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
     biases: llama.biases ? 'query-key-value' : 'none',
     rotary,
     ...(llama.bases && { layerRotary: llama.bases.slice(0, layers).map((base) => rotaryOf(rotary, base)) }),
+    ...(llama.windows && { layerWindow: llama.windows.slice(0, layers) }),
     epsilon: llama.epsilon,
     activation: llama.activation ?? 'silu',
-    ...given({ embeddingScale: llama.embeddingScale, normOffset: llama.normOffset }),
+    ...given({
+      embeddingScale: llama.embeddingScale,
+      normOffset: llama.normOffset,
+      scoreScale: llama.scoreScale,
+      scoreCap: llama.scoreCap,
+      logitCap: llama.logitCap,
+    }),
   })
 }
 

@@ -19,6 +19,7 @@ import { matrix, normWeight, run, tensor, type Tensor, type Units, type Weights 
 import {
   add,
   attention,
+  cap,
   combine,
   embedding,
   gate,
@@ -41,26 +42,33 @@ import { lawForAll } from '../law.ts'
 
 /** The parts of which programs are drawn. */
 const part = fc.record({
-  what: fc.constantFrom('attention', 'relu', 'silu gate', 'relu gate', 'gelu_tanh gate', 'bare'),
+  what: fc.constantFrom('attention', 'attention', 'relu', 'silu gate', 'relu gate', 'gelu_tanh gate', 'bare'),
   isNormed: fc.boolean(),
   /** Over what queries and keys are normed, if they are. */
-  queryNorm: fc.constantFrom('none', 'head', 'width'),
-  keyNorm: fc.constantFrom('none', 'head', 'width'),
+  queryNorm: fc.constantFrom('none', 'none', 'head', 'width'),
+  keyNorm: fc.constantFrom('none', 'none', 'head', 'width'),
   /** What is added to the weights of norms. */
   offset: fc.constantFrom(0, 1),
   /** What units are multiplied by before they are masked; 1 for nothing. */
   factor: fc.constantFrom(1, 1, 3),
+  /** Whether they are capped before they are masked. */
+  isCapped: fc.constantFrom(false, false, true),
   /** Whether what is added to the stream is normed. */
   isNormedAfter: fc.boolean(),
   /** How many numbers of a head are rotated. */
   rotated: fc.constantFrom(0, 2, 4),
+  form: fc.record({
+    window: fc.constantFrom(undefined, undefined, 1, 2, 3),
+    cap: fc.constantFrom(undefined, 2),
+    scale: fc.constantFrom(undefined, 0.25),
+  }),
   isMasked: fc.boolean(),
   /** Whether it reads what the part before it read, and not its result. */
   isParallel: fc.boolean(),
   hasBias: fc.boolean(),
   /** What a second product reads: nothing, the masked units, or what they were before. */
-  readAlso: fc.constantFrom('nothing', 'masked', 'inner'),
-  groups: fc.constantFrom(1, 2, 4),
+  readAlso: fc.constantFrom('nothing', 'nothing', 'masked', 'inner'),
+  groups: fc.constantFrom(1, 2, 2, 4),
   /** How often the masked units are added up. */
   readers: fc.constantFrom(1, 1, 2),
 })
@@ -79,7 +87,8 @@ function programWith(parts: readonly Part[]): Value {
     const read = one.isParallel ? before : x
     const n = one.isNormed ? rmsNorm(read, `${l}.norm`, 1, D, one.offset) : read
     const made = innerOf(one, l, n)
-    const inner = one.factor === 1 ? made : scale(made, one.factor)
+    const scaled = one.factor === 1 ? made : scale(made, one.factor)
+    const inner = one.isCapped ? cap(scaled, 2) : scaled
     const kind = one.what === 'attention' ? 'heads' : 'neurons'
     const masked = one.isMasked ? units(kind, layer, inner, kind === 'heads' ? H : F) : inner
     let sum = x
@@ -95,7 +104,7 @@ function programWith(parts: readonly Part[]): Value {
 }
 
 function innerOf(
-  { what, queryNorm, keyNorm, offset, rotated, groups, hasBias }: Part,
+  { what, queryNorm, keyNorm, offset, rotated, form, groups, hasBias }: Part,
   l: number,
   n: Value,
 ): Value {
@@ -105,7 +114,7 @@ function innerOf(
       over === 'none' ? value : rmsNorm(value, `${l}.${name}`, 1, over === 'head' ? K : value.width, offset)
     const turned = (value: Value): Value => (rotated > 0 ? rotate(value, rotary, K) : value)
     const [q, k, v] = [H, groups, groups].map((heads, i) => linear(n, `${l}.${'qkv'[i]}`, heads * K, hasBias))
-    return attention(turned(normed(q, 'qNorm', queryNorm)), turned(normed(k, 'kNorm', keyNorm)), v, K)
+    return attention(turned(normed(q, 'qNorm', queryNorm)), turned(normed(k, 'kNorm', keyNorm)), v, K, form)
   }
   const up = linear(n, `${l}.up`, F, hasBias)
   if (what === 'bare') return up
@@ -270,6 +279,7 @@ function runCompiled(
       run(pass, instruction, frame, (G) => ({
         key: scope.allocate('f32', [G, T, K], 'anything'),
         value: scope.allocate('f32', [G, T, K], 'anything'),
+        room: (row, count) => ({ row, count }),
       }))
     if (isLast) logits = frame[section.steps.length]
   }
