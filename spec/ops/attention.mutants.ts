@@ -141,6 +141,46 @@ export const mutants: readonly Mutant[] = [
   ),
 
   mutant(
+    'attention',
+    'sees one position more than its window',
+    [...agree('attention'), attentionLaws.pastIsSeen, attentionLaws.isNear, attentionGradient],
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, cap, T, S, W + 1, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'slides a window over the tokens of the call, not over positions',
+    [...agree('attention'), attentionLaws.stepIsPass, attentionLaws.windowIsShort],
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, cap, T, S, S - T + W, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'takes a long window for a short one',
+    [...agree('attention'), attentionLaws.wholeWindow],
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, cap, T, S, W > S ? 1 : W, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'does not cap scores',
+    [...agree('attention'), attentionLaws.isNear, attentionGradient],
+    (attention) => (y, q, k, v, heads, groups, scale, _, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, 0, T, S, W, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'takes a cap of 0 for one that leaves no score',
+    [...agree('attention'), attentionLaws.capIsWide],
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, cap > 0 ? cap : 2 ** -20, T, S, W, C, H, G, K, R),
+  ),
+
+  mutant(
     'attention_backward',
     'gives a key head the gradient of its last head alone',
     [...agree('attention_backward'), attentionLaws.groupsAddGradients, attentionGradient],
@@ -180,5 +220,21 @@ export const mutants: readonly Mutant[] = [
       backward(dq, dk, dv, dy, q, k, v, scale, cap, T, W, C, H, G, K)
       dq.set(dq.map((g) => g / scale))
     },
+  ),
+
+  mutant(
+    'attention_backward',
+    'gives gradients to positions before the window',
+    [...agree('attention_backward'), attentionGradient],
+    (backward) => (dq, dk, dv, dy, q, k, v, scale, cap, T, W, C, H, G, K) =>
+      backward(dq, dk, dv, dy, q, k, v, scale, cap, T, W + 1, C, H, G, K),
+  ),
+
+  mutant(
+    'attention_backward',
+    'takes the gradient of capped scores for that of scores',
+    [...agree('attention_backward'), attentionGradient],
+    (backward) => (dq, dk, dv, dy, q, k, v, scale, cap, T, W, C, H, G, K) =>
+      backward(dq, dk, dv, dy, q, k, v, scale, cap > 0 ? 2 ** 20 : cap, T, W, C, H, G, K),
   ),
 ]

@@ -143,4 +143,80 @@ export const mutants: readonly Mutant[] = [
       y.set(y.map((value) => value * 1.001))
     },
   ),
+
+  mutant(
+    'attention_i8',
+    'sees one position more than its window',
+    [...agree('attention_i8'), attentionI8Laws.pastIsSeen, attentionI8Laws.isNear],
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, query, k, ks, v, vs, heads, groups, scale, cap, T, S, W + 1, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention_i8',
+    'slides a window over the tokens of the call, not over positions',
+    [...agree('attention_i8'), attentionI8Laws.stepIsPass, attentionI8Laws.windowIsShort],
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, query, k, ks, v, vs, heads, groups, scale, cap, T, S, S - T + W, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention_i8',
+    'takes a long window for a short one',
+    [...agree('attention_i8'), attentionI8Laws.wholeWindow],
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, query, k, ks, v, vs, heads, groups, scale, cap, T, S, W > S ? 1 : W, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention_i8',
+    'does not cap scores',
+    [...agree('attention_i8'), attentionI8Laws.isNear],
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, _, T, S, W, C, H, G, K, R) =>
+      attention(y, query, k, ks, v, vs, heads, groups, scale, 0, T, S, W, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention_i8',
+    'takes a cap of 0 for one that leaves no score',
+    [...agree('attention_i8'), attentionI8Laws.capIsWide],
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(
+        y,
+        query,
+        k,
+        ks,
+        v,
+        vs,
+        heads,
+        groups,
+        scale,
+        cap > 0 ? cap : 2 ** -20,
+        T,
+        S,
+        W,
+        C,
+        H,
+        G,
+        K,
+        R,
+      ),
+  ),
+
+  mutant(
+    'attention_i8',
+    'begins blocks of values where the window begins',
+    agree('attention_i8').slice(1),
+    (attention) => (y, query, k, ks, v, vs, heads, groups, scale, cap, T, S, W, C, H, G, K, R) => {
+      for (let t = 0; t < T; t++) {
+        const part = (x: Float32Array): Float32Array => x.subarray(t * H * K, (t + 1) * H * K)
+        const end = S - T + t + 1
+        const first = Math.max(0, end - W)
+        const [keys, values] = [k, v].map((x) => x.subarray(first * K))
+        const [keyScales, valueScales] = [ks, vs].map((x) => x.subarray(first))
+        const past = [keys, keyScales, values, valueScales] as const
+        attention(part(y), part(query), ...past, heads, groups, scale, cap, 1, end - first, W, C, H, G, K, R)
+      }
+    },
+  ),
 ]

@@ -21,7 +21,7 @@ import { sizesOf, type Values } from '../../src/testing/op_call.ts'
 import { ROUNDING, TINY } from '../../src/ops/relaxed.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { killsEach, lawAlways, stateLaw } from '../harness/seed.ts'
-import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../src/testing/op_case.ts'
+import { arraysOf, fitSizes, lettersOf, limitsOf, makeValues, variantsOf } from '../../src/testing/op_case.ts'
 
 type Bounded = 'relaxed' | 'fast'
 type Outputs = Readonly<Record<string, Numbers>>
@@ -121,9 +121,11 @@ function absorbing(name: KernelName, values: Values, [first, others]: readonly [
   return { ...values, ...changed }
 }
 
-/** Sizes of which one letter is this large, and the others as small as they can be; a window sees all there is. */
+/** Sizes of which one letter is this large, and the others as small as they can be; nothing is limited. */
 function onlyLarge(row: Kernel, letter: string, size: number): Sizes {
-  return Object.fromEntries(lettersOf(row).map((one) => [one, one === letter || one === 'W' ? size : 1]))
+  const limits = limitsOf(row)
+  const isLarge = (one: string): boolean => one === letter || limits.includes(one)
+  return Object.fromEntries(lettersOf(row).map((one) => [one, isLarge(one) ? size : 1]))
 }
 
 /** The letters that a bound grows with. */

@@ -14,6 +14,7 @@ import {
   arraysOf,
   fitSizes,
   lettersOf,
+  limitsOf,
   makeValues,
   shapeOf,
   variantsOf,
@@ -137,9 +138,11 @@ function smallPlans(row: Kernel): CasePlan[] {
     const size = smallSizes[turn % smallSizes.length]
     const round = Math.floor(turn / smallSizes.length)
     const letter = letters[round % letters.length]
-    const wanted = Object.fromEntries(
+    const wanted: Record<string, number> = Object.fromEntries(
       letters.map((other, o) => [other, besides[(turn + o) % besides.length]]),
     )
+    // Every other time nothing is limited.
+    for (const limit of turn % 2 ? limitsOf(row) : []) wanted[limit] = smallSizes[smallSizes.length - 1]
     return {
       sizes: fitSizes(row, { ...wanted, [letter]: size }, letter),
       kind: kinds[(turn + round) % kinds.length],
