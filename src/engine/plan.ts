@@ -157,8 +157,8 @@ function siteOf(
 ): UnitSite {
   const step = value as UnitsStep
   const made = steps.filter(({ need }) => need?.at === step)
-  const inner = made.find((one) => one.place === of[0])
-  const attention = inner?.value.op === 'attention' ? headSiteOf(inner, steps) : null
+  const attending = made.find((one) => one.value.op === 'attention')
+  const attention = attending ? headSiteOf(attending, steps) : null
   const makers = made.filter((one) => one.value.op === 'linear' && !attention?.places.has(one.place))
   const reading = steps.filter((one) => one.value.of.includes(step))
   return {
