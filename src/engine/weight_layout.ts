@@ -50,7 +50,7 @@ export async function loadParameter(
   return builder.build()
 }
 
-/** Overwrites what is held for a parameter, or belongs to it, by values as Hugging Face stores them. */
+/** Overwrites what is held for a parameter by values in the layout of Hugging Face. */
 export function writeParameter(
   backend: Backend,
   held: Buffer,
@@ -66,32 +66,21 @@ export function writeParameter(
   }
 }
 
-/** Overwrites the numbers of a parameter, which are held with its offset added. */
-export function writeWeight(
-  backend: Backend,
-  held: Buffer,
-  parameter: ModelParameter,
-  { values, shape }: HostTensor,
-): void {
-  writeParameter(backend, held, parameter, { shape, values: shifted(values, parameter.offset ?? 0) })
-}
-
-/** The numbers of every parameter as Hugging Face has them. A number that an offset was added to comes back within a rounding. */
-export function readWeights(
+/**
+ * Parameters as a checkpoint has them, from what is held: norms without their offset. One that was far from it comes back within a
+ * rounding.
+ */
+export function withoutOffsets(
   config: ModelConfig,
-  backend: Backend,
-  held: ReadonlyMap<string, Buffer>,
+  tensors: ReadonlyMap<string, HostTensor>,
 ): Map<string, HostTensor> {
-  const tensors = readParameters(config, backend, held)
-  for (const [name, { offset = 0 }] of modelParameters(config)) {
-    const { shape, values } = tensors.get(name) as HostTensor
-    tensors.set(name, { shape, values: shifted(values, -offset) })
-  }
-  return tensors
-}
-
-function shifted(values: Float32Array, offset: number): Float32Array {
-  return offset === 0 ? values : values.map((value) => value + offset)
+  const parameters = modelParameters(config)
+  return new Map(
+    [...tensors].map(([name, { shape, values }]) => {
+      const { offset = 0 } = parameters.get(name) as ModelParameter
+      return [name, { shape, values: offset === 0 ? values : values.map((value) => value - offset) }]
+    }),
+  )
 }
 
 /** A buffer of zeros for every parameter, in the shape it is held in, by Hugging Face name. */

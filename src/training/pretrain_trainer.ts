@@ -8,7 +8,7 @@
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import { withPass } from '../criteria/pass.ts'
-import { readParameters, readWeights, writeParameter, writeWeight } from '../engine/weight_layout.ts'
+import { readParameters, writeParameter } from '../engine/weight_layout.ts'
 import { countScored, negativeLogLikelihood } from '../engine/loss.ts'
 import { modelParameters, parameterShapes } from '../engine/program.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
@@ -16,7 +16,7 @@ import type { HostTensor } from '../tensor/memory_source.ts'
 import { AdamW } from './adamw.ts'
 import { pause } from '../platform/pause.ts'
 
-/** The state of a run, by Hugging Face name and in Hugging Face layout. */
+/** The state of a run, by Hugging Face name and in Hugging Face layout; weights of norms have their offset in them. */
 export interface TrainerState {
   /** The number of steps. */
   readonly step: number
@@ -114,7 +114,7 @@ export class LanguageTrainer {
       new Map([...weights.parameters.keys()].map((name, i) => [name, this.#optimiser.slots[i][of]]))
     return {
       step: this.steps,
-      weights: readWeights(config, backend, weights.parameters),
+      weights: readParameters(config, backend, weights.parameters),
       means: readParameters(config, backend, held('mean')),
       squares: readParameters(config, backend, held('square')),
     }
@@ -126,7 +126,7 @@ export class LanguageTrainer {
     this.#optimiser.resumeAfter(step)
     ;[...modelParameters(this.model.config)].forEach(([name, parameter], i) => {
       const { weight, mean, square } = this.#optimiser.slots[i]
-      writeWeight(backend, weight, parameter, weights.get(name) as HostTensor)
+      writeParameter(backend, weight, parameter, weights.get(name) as HostTensor)
       writeParameter(backend, mean, parameter, means.get(name) as HostTensor)
       writeParameter(backend, square, parameter, squares.get(name) as HostTensor)
     })
