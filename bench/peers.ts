@@ -3,7 +3,9 @@
  * or three quarters of the units left out. Every arm is checked before it is timed.
  *
  *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--rounds N] [--threads N]
- *     [--browser] [--json]
+ *     [--depths | --browser] [--json]
+ *
+ * `--depths` times long texts instead, dense, in int8 here and in Q8_0 there, with and without flash attention.
  *
  * Arms on one thread take turns with each other; then those on two threads do, if `--threads` does not name one number. Exit codes: 1 an arm disagrees, 2 usage, 4
  * the peers, or the model, are missing.
@@ -31,10 +33,11 @@ import {
   write,
 } from '../src/platform/platform.ts'
 import { MissingError } from '../src/tensor/errors.ts'
+import type { Arm } from './peers/decoder.ts'
 import { decoderGraph } from './peers/decoder_graph.ts'
 import { architectureFor } from './peers/gguf_model.ts'
 import { describeLlama, llamaArms } from './peers/llama_cpp.ts'
-import { Roster, timeArms, type LeftOut } from './peers/measure.ts'
+import { capacityOf, depthTasks, Roster, shortTasks, timeArms, type LeftOut } from './peers/measure.ts'
 import { fileSubject, shapes, shapeSubject, type Subject } from './peers/models.ts'
 import { loadPackage, type Package } from './peers/onnxruntime.ts'
 import { onnxruntimeArms } from './peers/onnxruntime_arms.ts'
@@ -53,6 +56,7 @@ interface Flags {
   readonly layers?: number
   readonly rounds?: number
   readonly threads?: number
+  readonly depths?: true
   readonly browser?: true
   readonly json?: true
 }
@@ -74,6 +78,11 @@ function readFlags(args: readonly string[]): Flags {
     .addOption(flagOf('--rounds <n>', 'rounds of turns', whole(1, MAX_COUNT)))
     .addOption(
       flagOf('--threads <n>', `only on so many (default: ${THREADS.join(', then ')})`, whole(1, MAX_THREADS)),
+    )
+    .addOption(
+      new Option('--depths', 'long texts, dense, in eight bits: prompts, and decoding after them').conflicts(
+        'browser',
+      ),
     )
     .option('--browser', 'in a page of Chromium, beside llama.cpp in WebAssembly (wllama)')
     .option('--json', 'print one JSON object')
@@ -114,14 +123,30 @@ async function describePeers({ config }: Subject): Promise<Record<string, string
   return described
 }
 
+/** How long is timed, and what. */
+interface Asked {
+  readonly rounds: number
+  readonly depths?: true
+}
+
 /** Loads, checks and times all arms on so many threads. Nothing of their models is kept. */
-async function timeGroup(roster: Roster, subject: Subject, threads: number, rounds: number): Promise<Group> {
+async function timeGroup(
+  roster: Roster,
+  subject: Subject,
+  threads: number,
+  { rounds, depths }: Asked,
+): Promise<Group> {
   await tell(`loading and checking what has ${threads} threads`)
-  const ours = await roster.load(ourArms(subject, threads), subject)
-  const others = [...llamaArms(subject, threads), ...onnxruntimeArms(subject, threads)]
+  const tasks = depths ? depthTasks : shortTasks
+  const capacity = capacityOf(tasks, rounds)
+  const isAsked = ({ format, sparsity }: Arm<Subject>): boolean =>
+    !depths || (format === 'Q8_0' && sparsity === 0)
+  const ours = await roster.load(ourArms(subject, threads, capacity).filter(isAsked), subject)
+  const onnx = depths ? [] : onnxruntimeArms(subject, threads)
+  const others = [...llamaArms(subject, threads, capacity).filter(isAsked), ...onnx]
   const peers = await roster.load(others, subject)
   await tell('timing')
-  const timed = await timeArms([...ours, ...peers], subject.config.vocabulary, rounds)
+  const timed = await timeArms([...ours, ...peers], subject.config.vocabulary, rounds, tasks)
   for (const { decoder } of [...ours, ...peers]) await decoder.dispose()
   return { model: subject.name, ours: ours.map(withoutModel), peers: peers.map(withoutModel), timed }
 }
@@ -134,11 +159,7 @@ interface Comparison {
 }
 
 /** The comparison in this process. @throws MissingError PEERS_MISSING, ShadowError PEER_DISAGREES */
-async function compareHere(
-  subject: Subject,
-  rounds: number,
-  threads: readonly number[],
-): Promise<Comparison> {
+async function compareHere(subject: Subject, asked: Asked, threads: readonly number[]): Promise<Comparison> {
   const { config } = subject
   const peers = await describePeers(subject)
   if (config.family === 'opt') await writeForOnnxruntime(subject)
@@ -149,14 +170,14 @@ async function compareHere(
       reason: 'it has no architecture with the matrices of this model',
     })
   const groups: Group[] = []
-  for (const count of threads) groups.push(await timeGroup(roster, subject, count, rounds))
+  for (const count of threads) groups.push(await timeGroup(roster, subject, count, asked))
   return { peers, groups, leftOut: roster.leftOut }
 }
 
 /** The comparison in a page. @throws as `compareInBrowser` */
 async function compareThere(
   subject: Subject,
-  rounds: number,
+  { rounds }: Asked,
   threads: readonly number[],
 ): Promise<Comparison> {
   const { compareInBrowser } = await import('./peers/browser.ts')
@@ -174,7 +195,7 @@ async function compare(flags: Flags, folder: string): Promise<void> {
   const before = loadavg()[0]
   const { peers, groups, leftOut } = await (flags.browser ? compareThere : compareHere)(
     subject,
-    rounds,
+    { rounds, depths: flags.depths },
     threads,
   )
   // Of the last minute; the second one has this bench in it.
@@ -188,7 +209,7 @@ async function compare(flags: Flags, folder: string): Promise<void> {
   await write(
     'stdout',
     `${host}, load ${load.map((one) => one.toFixed(1)).join(' to ')}\n${described.join(', ')}\n${model}, ${config.layers} layers, weights: ${weights}\n` +
-      `pp128: a prompt of 128 tokens; tg32: 32 tokens after a prompt of 8; ${rounds} rounds\n`,
+      `pp128: a prompt of 128 tokens; tg32: 32 tokens after a prompt of 8, or of the length that is told; ${rounds} rounds\n`,
   )
   for (const [i, group] of groups.entries())
     await write('stdout', `\n${threads[i] === 1 ? '1 thread' : `${threads[i]} threads`}\n${tablesOf(group)}`)

@@ -1,7 +1,8 @@
 /**
  * What a request costs a client: short completions, chats, scored texts and tokens, of this tree and of another one, in turns.
  *
- *   node scripts/node.mjs --conditions=@shadowllm/source bench/serve_requests.ts --before DIR [--model DIR] [--rounds 21] [--requests 30]
+ *   node scripts/node.mjs --conditions=@shadowllm/source bench/serve_requests.ts --before DIR [--model DIR] [--only WORDS]
+ *     [--rounds 21] [--requests 30]
  *
  * Both trees serve the same model, each in a process of its own. A round asks each of them for so many requests of a kind, one
  * after another and eight at a time. Told are medians over the rounds, and the ratio of this tree to the other.
@@ -17,6 +18,7 @@ const { values } = parseArgs({
   options: {
     before: { type: 'string' },
     model: { type: 'string' },
+    only: { type: 'string', default: '' },
     rounds: { type: 'string', default: '21' },
     requests: { type: 'string', default: '30' },
   },
@@ -104,9 +106,10 @@ const trees = [here, values.before ?? here]
 const servings = await Promise.all(trees.map(serve))
 const rows: string[][] = [['request', 'ms alone', 'before', 'ratio', 'requests/s', 'before', 'ratio']]
 for (const [name, kind] of Object.entries(kinds)) {
+  if (!name.includes(values.only)) continue
   const rounds: (readonly [number, number])[][] = [[], []]
   try {
-    for (const serving of servings) await round(serving, kind, 150)
+    for (const serving of servings) await round(serving, kind, 5 * Number(values.requests))
   } catch (error) {
     rows.push([name, (error as Error).message.slice(0, 60)])
     continue

@@ -24,6 +24,7 @@ interface Model {
     readonly contextSize: number
     readonly threads: { readonly ideal: number; readonly min: number }
     readonly performanceTracking: boolean
+    readonly flashAttention: boolean
   }): Promise<Context>
   dispose(): Promise<void>
 }
@@ -174,6 +175,7 @@ export async function loadLlama(
   format: Format,
   threads: number,
   positions: number,
+  flashAttention = false,
 ): Promise<LlamaDecoder> {
   const llama = await (started ??= startLlama())
   const model = await llama.loadModel({ modelPath: await subject.file(format) })
@@ -181,23 +183,34 @@ export async function loadLlama(
     contextSize: positions,
     threads: { ideal: threads, min: threads },
     performanceTracking: true,
+    flashAttention,
   })
   return new LlamaDecoder(model, context, subject.config.vocabulary)
 }
 
-/** The arms of llama.cpp on so many threads; none for a model whose matrices it does not have. */
-export function llamaArms({ config, formats }: Subject, threads: number): Arm<Subject>[] {
+/**
+ * The arms of llama.cpp on so many threads; none for a model whose matrices it does not have. Where texts are long, each stands
+ * here with flash attention too.
+ */
+export function llamaArms(
+  { config, formats }: Subject,
+  threads: number,
+  capacity = CAPACITY,
+): Arm<Subject>[] {
   const architecture = architectureFor(config)
   if (architecture === null) return []
-  return formats.map((format) => ({
-    name: `llama.cpp ${format}`,
-    engine: 'llama.cpp',
-    weights: format,
-    format,
-    sparsity: 0,
-    threads,
-    tolerance: architecture === 'llama' ? tolerances[format] : null,
-    shifted: true,
-    make: (subject) => loadLlama(subject, format, threads, CAPACITY),
-  }))
+  const attentions = capacity > CAPACITY ? [false, true] : [false]
+  return formats.flatMap((format) =>
+    attentions.map((flash): Arm<Subject> => ({
+      name: `llama.cpp ${format}${flash ? ', flash attention' : ''}`,
+      engine: 'llama.cpp',
+      weights: format,
+      format,
+      sparsity: 0,
+      threads,
+      tolerance: architecture === 'llama' ? tolerances[format] : null,
+      shifted: true,
+      make: (subject) => loadLlama(subject, format, threads, capacity, flash),
+    })),
+  )
 }

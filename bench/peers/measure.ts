@@ -21,20 +21,34 @@ export interface LeftOut {
 }
 
 /** What is timed, in tokens. */
-interface Task {
+export interface Task {
   readonly name: string
   readonly prompt: number
   /** Tokens after the prompt; they alone are timed. 0: the prompt is. */
   readonly steps: number
+  /** Whether each round goes on where the last one ended: a long prompt is run once. */
+  readonly goesOn?: true
 }
 
-const tasks: readonly Task[] = [
+/** Short texts. */
+export const shortTasks: readonly Task[] = [
   { name: 'pp128', prompt: 128, steps: 0 },
   { name: 'tg32', prompt: 8, steps: 32 },
 ]
 
-/** Positions the longest task needs. */
-export const CAPACITY: number = Math.max(...tasks.map(({ prompt, steps }) => prompt + steps))
+/** How the cost grows with the text. */
+export const depthTasks: readonly Task[] = [
+  ...[512, 2048, 4096].map((prompt) => ({ name: `pp${prompt}`, prompt, steps: 0 })),
+  ...[1024, 4096, 8000].map((prompt): Task => ({ name: `tg8 at ${prompt}`, prompt, steps: 8, goesOn: true })),
+]
+
+/** Positions that the longest task needs. */
+export function capacityOf(tasks: readonly Task[], rounds: number): number {
+  return Math.max(...tasks.map(({ prompt, steps, goesOn }) => prompt + steps * (goesOn ? rounds + 1 : 1)))
+}
+
+/** Those of short texts. */
+export const CAPACITY: number = capacityOf(shortTasks, 1)
 
 /** The rates of all arms at one task, in their order. */
 export interface Timed {
@@ -91,9 +105,13 @@ export class Roster {
   }
 }
 
-function job({ name, decoder }: LoadedArm, { prompt, steps }: Task, vocabulary: number): WaitingJob {
+function job({ name, decoder }: LoadedArm, { prompt, steps, goesOn }: Task, vocabulary: number): WaitingJob {
   const text = promptOf(prompt, vocabulary)
-  const begin = async (): Promise<void> => void (await decoder.begin(text, false))
+  let hasBegun = false
+  const begin = async (): Promise<void> => {
+    if (!(goesOn && hasBegun)) await decoder.begin(text, false)
+    hasBegun = true
+  }
   const clock = decoder.clock && { clock: () => decoder.clock?.() as Promise<number> }
   if (steps === 0) return { name, work: prompt, prepare: async () => {}, run: begin, ...clock }
   return {
@@ -107,11 +125,12 @@ function job({ name, decoder }: LoadedArm, { prompt, steps }: Task, vocabulary: 
   }
 }
 
-/** Times every arm at every task. */
+/** Times every arm at every task. Tasks that go on want arms that share no sequence. */
 export async function timeArms(
   arms: readonly LoadedArm[],
   vocabulary: number,
   rounds: number,
+  tasks = shortTasks,
 ): Promise<Timed[]> {
   const timed: Timed[] = []
   for (const task of tasks) {

@@ -71,9 +71,9 @@ class Loaded {
   }
 
   /** Takes the place of the sequence before it. */
-  begin(plan: Plan): Sequence {
+  begin(plan: Plan, capacity: number): Sequence {
     this.#sequence?.dispose()
-    this.#sequence = this.model.begin({ ...plan, capacity: CAPACITY, expectedTokens: CAPACITY })
+    this.#sequence = this.model.begin({ ...plan, capacity, expectedTokens: capacity })
     return this.#sequence
   }
 
@@ -91,15 +91,18 @@ class Loaded {
 class OurDecoder implements Decoder {
   readonly #loaded: Loaded
   readonly #plan: Plan
+  readonly #capacity: number
   #sequence: Sequence | null = null
 
-  constructor(loaded: Loaded, plan: Plan) {
+  /** @param capacity positions to make room for */
+  constructor(loaded: Loaded, plan: Plan, capacity: number) {
     this.#loaded = loaded
     this.#plan = plan
+    this.#capacity = capacity
   }
 
   begin(prompt: Int32Array): Float32Array {
-    this.#sequence = this.#loaded.begin(this.#plan)
+    this.#sequence = this.#loaded.begin(this.#plan, this.#capacity)
     return this.#sequence.feed(prompt, 'last')
   }
 
@@ -137,8 +140,8 @@ async function planFor(subject: Subject, loaded: Loaded, skipped: Skipped): Prom
   return planOf(method, loaded.model, { predictors, mask: null, mode: 'auto', seed: SEED })
 }
 
-/** Our arms for a model on so many threads. */
-export function ourArms({ formats }: Subject, threads: number): Arm<Subject>[] {
+/** Our arms for a model on so many threads, with room for so many positions. */
+export function ourArms({ formats }: Subject, threads: number, capacity = CAPACITY): Arm<Subject>[] {
   return ours.flatMap(({ storage: name, format, tolerance, skipped }) => {
     const storage = storages.find((one) => one === name)
     if (storage === undefined || !formats.includes(format)) return []
@@ -154,7 +157,7 @@ export function ourArms({ formats }: Subject, threads: number): Arm<Subject>[] {
         tolerance: share.sparsity === 0 ? tolerance : null,
         async make(subject) {
           const loaded = await (loading ??= load(subject, format, storage, threads))
-          return new OurDecoder(loaded, await planFor(subject, loaded, share))
+          return new OurDecoder(loaded, await planFor(subject, loaded, share), capacity)
         },
       }
     })
@@ -167,7 +170,7 @@ export function exactReference(subject: Subject): Reference {
   return {
     error: exact === 'f32' ? 0 : F16_TOLERANCE,
     async samples(format) {
-      const decoder = new OurDecoder(await load(subject, format, exact, 1), {})
+      const decoder = new OurDecoder(await load(subject, format, exact, 1), {}, CAPACITY)
       const samples = await samplesOf(decoder, config.vocabulary)
       decoder.dispose()
       return samples

@@ -69,6 +69,23 @@ describe('random weights', () => {
   )
   stateLaw(rowsArePartsOf, (seed) => new RandomSource(shapes, seed))
 
+  test('parts of a stream are the whole tensor, and none is longer than asked, but for one row', async () => {
+    const source = new RandomSource(shapes, 5)
+    const whole = Buffer.from((await source.read('a.weight')).buffer)
+    for (const [length, longest] of [
+      [1, 192],
+      [383, 192],
+      [384, 384],
+      [1000, 960],
+      [10 ** 6, 57_600],
+    ]) {
+      const parts: Uint8Array[] = []
+      for await (const { bytes } of source.stream('a.weight', length)) parts.push(bytes)
+      expect(Buffer.concat(parts)).toEqual(whole)
+      expect(Math.max(...parts.map((part) => part.length))).toBe(longest)
+    }
+  })
+
   test('a source that begins every range where the tensor begins is caught', () =>
     kills(rowsArePartsOf, (seed: number): Source => {
       const source = new RandomSource(shapes, seed)

@@ -98,7 +98,6 @@ const calibrateRows = (): Rows<CalibrateOptions> => ({
   folder: apart,
   threads: apart,
   runner: apart,
-  method: apart,
   onPlan: apart,
   source: [{}, { source: { name: 'pages', windows: makeWindows(11, 2) } }],
   examples: [{}, { examples: 9 }, { examples: 10 }],

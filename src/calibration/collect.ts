@@ -21,7 +21,7 @@ import { featureWidths } from '../engine/config.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { now } from '../platform/platform.ts'
-import { methodHash, type MethodHash } from '../results/method_hash.ts'
+import { methodHash } from '../results/method_hash.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { defaultFileExamples, planFiles } from './calibration_files.ts'
 import { collectExamples, type Helpers } from './collect_examples.ts'
@@ -49,8 +49,6 @@ export interface CalibrateOptions extends Helpers {
   readonly keepSequence?: boolean
   /** Examples per file; default: as many as fit into 16 MiB, at most 64. */
   readonly shardExamples?: number
-  /** The hash of the sources that decide the numbers; default: those of this program. */
-  readonly method?: MethodHash
   /** Called with the planned output before the first window runs. */
   readonly onPlan?: (plan: CalibrationPlan) => void | Promise<void>
 }
@@ -114,7 +112,7 @@ export async function calibrateToFolder(
   const shardExamples = options.shardExamples ?? defaultFileExamples(described, lengths)
   const stored = await storeManifest({ ...described, shardExamples })
   const plan = { manifest: stored.manifest, ...planFiles(stored, lengths) }
-  const method = options.method ?? (await methodHash())
+  const method = await methodHash()
 
   const onCheck = (done: number, total: number): void => onProgress({ stage: 'check', done, total })
   await claimFolder(options.folder, stored)

@@ -16,6 +16,7 @@ import {
   type LineInput,
 } from '../platform/platform.ts'
 import { exitCodes } from './failure.ts'
+import { Interrupts } from './interrupts.ts'
 import { openTerminal, type Terminal } from './terminal.ts'
 
 /** What a command is given: arguments, environment, streams and ctrl-C, of a process or of a test. */
@@ -34,9 +35,6 @@ export interface Session extends Terminal {
   exitCode: number
 }
 
-/** npm and the launcher pass a ctrl-C on to a process that had it from the terminal already: that is one ctrl-C. */
-const sameKeyPress = 300 // ms
-
 /** The session of a process. */
 export interface ProcessSession extends Session {
   /** Called when the work is complete: the process ends with this code once it has nothing left to do. */
@@ -46,15 +44,14 @@ export interface ProcessSession extends Session {
 /** Opens the session of this process. */
 export function openSession(): ProcessSession {
   const interrupt = new AbortController()
-  let firstAt = 0
+  const interrupts = new Interrupts()
   let endsWith: number = exitCodes.interrupted
   let taken: (() => void) | null = null
   onInterrupt((signal) => {
     if (taken && signal === 'SIGINT') return taken()
-    if (!interrupt.signal.aborted) {
-      firstAt = now()
-      interrupt.abort()
-    } else if (now() - firstAt > sameKeyPress) exit(endsWith)
+    const what = interrupts.take(now())
+    if (what === 'ends the work') interrupt.abort()
+    if (what === 'ends the process') exit(endsWith)
   })
   return {
     args: commandArguments(),

@@ -70,8 +70,8 @@ export class Conversation {
    * @throws what `LanguageModel.begin` and `Sequence.feed` throw
    */
   begin(model: LanguageModel, prompt: Int32Array, options: SequenceOptions): BegunSequence {
-    const { planner = null, mask = null, mode = 'auto', cache } = options
-    const how = `${mode} ${cache ?? defaultCache(model.weights.storage)}`
+    const { planner = null, mask = null, mode = 'auto', cache, rewinds = false } = options
+    const how = `${mode} ${cache ?? defaultCache(model.weights.storage)} ${rewinds}`
     const decidesOnce = planner === null || isOneMask(planner)
     const running = { model, how, decidesOnce }
     const kept = this.#take()

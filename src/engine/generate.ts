@@ -101,7 +101,8 @@ export async function* generateTokens(
   const { mask, planner, mode, cache, check } = options
   expectCheckable(check, planner ?? null, mask)
   let turnStarted = performance.now()
-  const begun = { mask, planner, mode, cache, capacity, expectedTokens: maxTokens - 1 }
+  const rewinds = check !== undefined
+  const begun = { mask, planner, mode, cache, capacity, rewinds, expectedTokens: maxTokens - 1 }
   const { sequence, reused, ...first } = conversation.begin(model, prompt, begun)
   const chooser = new TokenChooser(sequence, { sampler, prompt, maxTokens, stops, check, planner })
   let told: UnitMask | null | undefined

@@ -4,8 +4,8 @@
  * Each size letter is 0, 1 and the sizes of odd tails once, the other letters small; with optional arrays there and not,
  * and on data with ties, signed zeros, subnormals, huge numbers, infinities and NaN in turn. Then more than a tile,
  * on data that is mostly zeros, on one number throughout and on nothing but special numbers. Then the sizes of OPT-125m,
- * for one token and for a short prompt. It is a short form of the law of agreement (spec/ops), which tries every size, every
- * offset and every combination.
+ * for one token and for a short prompt, where windows slide. It is a short form of the law of agreement (spec/ops), which tries
+ * every size, every offset and every combination.
  */
 import { kernels, type KernelName } from '../ops/catalog.ts'
 import type { Kernel, Sizes } from '../ops/op.ts'
@@ -91,7 +91,7 @@ const extremes: readonly DataKind[] = ['sparse', 'equal', 'special']
 const usual: Sizes = { H: 12, K: 64, R: 64, D: 768, I: 768, V: 2048, U: 12, B: 24, N: 3072 }
 const DEFAULT_SIZES: readonly SuiteSizes[] = [
   {
-    sizes: { ...usual, T: 1, P: 299, S: 300, W: 300, C: 320, G: 12, O: 3072 },
+    sizes: { ...usual, T: 1, P: 299, S: 300, W: 200, C: 320, G: 12, O: 3072 },
     whole: 'plain',
     bare: 'sparse',
   },

@@ -163,7 +163,12 @@ function* readPrompt(model: LanguageModel, task: WritingTask): Generator<null, R
   }
   const T = ids.length
   const seen = planner ? (isScored && check === undefined ? Math.min(task.maskTokens, T) : T) : 0
-  const stored = { mode, cache, capacity: T + Math.min(maxTokens, MAX_RESERVED) }
+  const stored = {
+    mode,
+    cache,
+    capacity: T + Math.min(maxTokens, MAX_RESERVED),
+    rewinds: check !== undefined,
+  }
   if (isScored && seen > 1) {
     const dense = model.begin({ ...stored, capacity: seen })
     try {

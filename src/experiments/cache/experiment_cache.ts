@@ -440,7 +440,6 @@ export class ExperimentCache {
       ...request,
       model,
       modelHash,
-      method: this.#method,
       source: { name: this.#dataName, windows },
       examples: windows.length,
       folder,
