@@ -123,6 +123,20 @@ const usual = {
   gemma3: { ...usualLlama, activation: 'gelu_tanh', normOffset: 1, tied: true },
 } as const satisfies Record<Family, Partial<ModelConfig>>
 
+/** The models that are read, in words, by their `model_type`. */
+export const modelTypes = {
+  opt: 'OPT',
+  llama: 'Llama',
+  mistral: 'Mistral',
+  qwen2: 'Qwen2',
+  qwen3: 'Qwen3',
+  phi3: 'Phi-3 and Phi-4-mini',
+  smollm3: 'SmolLM3',
+  olmo2: 'OLMo 2',
+  gemma2: 'Gemma 2',
+  gemma3_text: 'Gemma 3 (text)',
+} as const
+
 /** What reads the fields of each `model_type`. */
 const readers = {
   opt: readOpt,
@@ -135,7 +149,7 @@ const readers = {
   olmo2: readOlmo2,
   gemma2: readGemma2,
   gemma3_text: readGemma3,
-} as const
+} as const satisfies Record<keyof typeof modelTypes, (fields: Fields) => ModelConfig>
 
 /** Activation functions by their names in a config.json. */
 const activationNames = {

@@ -192,7 +192,8 @@ const architectures = {
   smollm3: { modules: { ...norms, ...products }, isPermuted: true, fields: { no_rope_layer_interval: 4 } },
 } as const satisfies Record<string, ArchitectureForm>
 type Architecture = keyof typeof architectures
-const architectureNames = Object.keys(architectures) as Architecture[]
+/** The architectures that are read, by their names in llama.cpp. */
+export const architectureNames: readonly Architecture[] = Object.keys(architectures) as Architecture[]
 
 /** Divisors of frequencies: for all lengths, or for those of the context that the model was first trained for. */
 const ROTATION_FACTORS = 'rope_freqs.weight'
