@@ -12,6 +12,7 @@
 import { Tokenizer as Library } from '@huggingface/tokenizers'
 import { joinPath } from '../platform/platform.ts'
 import { isThere, readWhole } from './files.ts'
+import { mergePieces, mergesOf, ranksOf } from './piece_merges.ts'
 import { refusal } from './refusal.ts'
 import {
   byteCharacters,
@@ -153,12 +154,20 @@ class BpeTokenizer implements Tokenizer {
     this.missing =
       spelling.kind === 'byte_level' ? byteCharacters.filter((character) => !ids.has(character)) : []
     this.whole = new Set(spelling.kind === 'byte_level' ? [] : spelling.whole)
-    const { model, pre_tokenizer: splitter } = makeLibrary(vocabulary)
-    // Its memory of words makes a frequent word slower with each use.
-    model.max_length_to_cache = 0
-    this.merge = (word) => model.encode([word])
-    this.wordsOf =
-      spelling.kind === 'byte_level' ? byteLevelWords(spelling, splitter) : pieceWords(vocabulary, spelling)
+    if (spelling.kind === 'byte_level') {
+      const { model, pre_tokenizer: splitter } = makeLibrary(vocabulary, spelling)
+      // Its memory of words makes a frequent word slower with each use.
+      model.max_length_to_cache = 0
+      this.merge = (word) => model.encode([word])
+      this.wordsOf = byteLevelWords(spelling, splitter)
+    } else {
+      const rankOf = ranksOf(vocabulary)
+      // Half of a character is none, and a special token is no text.
+      const isPiece = (piece: string): boolean => ids.has(piece) && !special.has(piece)
+      this.merge = (word) =>
+        mergePieces(word, rankOf).flatMap((piece) => (isPiece(piece) ? [piece] : bytesAsTokens(piece)))
+      this.wordsOf = pieceWords(vocabulary, spelling)
+    }
   }
 
   idOf(spelling: string): number | null {
@@ -256,6 +265,11 @@ function utf8(text: string): Uint8Array {
 
 const byteOfToken: ReadonlyMap<string, number> = new Map(byteTokens.map((token, byte) => [token, byte]))
 
+/** The tokens of the bytes of a text. */
+function bytesAsTokens(text: string): string[] {
+  return Array.from(utf8(text), (byte) => byteTokens[byte])
+}
+
 /** The bytes of a token of a byte-fallback vocabulary. */
 function bytesOfPiece(token: string): Uint8Array {
   const byte = byteOfToken.get(token)
@@ -311,7 +325,10 @@ function pieceWords(
   { space, onlyFirst = false, whole = [] }: Spelling & { kind: 'byte_fallback' },
 ): Words {
   const cut = /(?<=[^\u2581])(?=\u2581)/u
-  const crosses = merges.some(([left, right]) => cut.test(left + right))
+  const crosses =
+    'length' in merges
+      ? merges.some(([left, right]) => cut.test(left + right))
+      : [...merges.keys()].some((token) => cut.test(token))
   const wordsIn = (rest: string): readonly string[] => (crosses ? [rest] : rest.split(cut))
   const wholeAt = longestOf(whole)
   const cutOut = (text: string): readonly string[] => {
@@ -344,10 +361,10 @@ interface LibraryParts {
 }
 
 /** The patterns and merges in the library. Special tokens are left out, so that no word is one. */
-function makeLibrary({ ids, merges, special, spelling }: Vocabulary): LibraryParts {
+function makeLibrary(vocabulary: Vocabulary, spelling: Spelling & { kind: 'byte_level' }): LibraryParts {
+  const { ids, special } = vocabulary
   const vocab: Record<string, number> = Object.create(null)
   for (const [token, id] of ids) if (!special.has(token)) vocab[token] = id
-  const isByteLevel = spelling.kind === 'byte_level'
   const split = (name: PatternName): object => ({
     type: 'Split',
     pattern: { Regex: splitPatterns[name] },
@@ -361,7 +378,7 @@ function makeLibrary({ ids, merges, special, spelling }: Vocabulary): LibraryPar
     pre_tokenizer: {
       type: 'Sequence',
       pretokenizers: [
-        ...(isByteLevel ? spelling.patterns.map(split) : []),
+        ...spelling.patterns.map(split),
         { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
       ],
     },
@@ -371,9 +388,9 @@ function makeLibrary({ ids, merges, special, spelling }: Vocabulary): LibraryPar
       type: 'BPE',
       unk_token: null,
       vocab,
-      merges,
-      byte_fallback: !isByteLevel,
-      ignore_merges: isByteLevel && spelling.ignoreMerges,
+      merges: mergesOf(vocabulary),
+      byte_fallback: false,
+      ignore_merges: spelling.ignoreMerges,
     },
   }
   return new Library(description, {}) as unknown as LibraryParts

@@ -2,11 +2,12 @@
  * Writes a vocabulary as `tokenizer.json`. `tokenizer_json.ts` reads the same vocabulary back, and Hugging Face's libraries give
  * the same ids.
  */
+import { mergesOf } from './piece_merges.ts'
 import { SPACE_MARK, splitPatterns, type PatternName, type Spelling, type Vocabulary } from './vocabulary.ts'
 
 /** The text of a `tokenizer.json`. */
 export function encodeTokenizerJson(vocabulary: Vocabulary): string {
-  const { ids, merges, special, spelling } = vocabulary
+  const { ids, special, spelling } = vocabulary
   const isByteLevel = spelling.kind === 'byte_level'
   const whole = new Set(isByteLevel ? [] : spelling.whole)
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false }
@@ -36,7 +37,7 @@ export function encodeTokenizerJson(vocabulary: Vocabulary): string {
       byte_fallback: !isByteLevel,
       ignore_merges: isByteLevel && spelling.ignoreMerges,
       vocab: Object.fromEntries(ids),
-      merges,
+      merges: mergesOf(vocabulary),
     },
   }
   return `${JSON.stringify(json)}\n`

@@ -12,13 +12,14 @@
  */
 import { decodeText, describeJson, objectOf, parseJson, refuseJson, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
+import type { ScoredPieces } from './piece_merges.ts'
 
 /** A vocabulary. */
 export interface Vocabulary {
   /** The id of every token, as it is spelled. */
   readonly ids: ReadonlyMap<string, number>
-  /** The merges, by priority. */
-  readonly merges: readonly (readonly [string, string])[]
+  /** The merges, by priority; or pieces with scores, from which the merges follow (`piece_merges.ts`). */
+  readonly merges: readonly (readonly [string, string])[] | ScoredPieces
   /** Tokens that do not stand for text. */
   readonly special: ReadonlySet<string>
   readonly spelling: Spelling
@@ -192,7 +193,7 @@ export function readPair(parts: readonly JsonValue[], subject: string): readonly
  */
 export function checkVocabulary(vocabulary: Vocabulary, name: string): Vocabulary {
   const { ids, merges, special, spelling } = vocabulary
-  if (merges.length > MAX_TOKENS) {
+  if ('length' in merges && merges.length > MAX_TOKENS) {
     throw refusal('TOKENIZER_LIMIT', name, `at most ${MAX_TOKENS} merges`, `${merges.length}`)
   }
   const isByteLevel = spelling.kind === 'byte_level'
@@ -215,7 +216,8 @@ export function checkVocabulary(vocabulary: Vocabulary, name: string): Vocabular
     if (special.has(token) || whole.has(token))
       throw refusal('TOKENIZER_VOCAB', `token ${quote(token)}`, 'no special token')
   // A merge into the token of a byte would read "<0x41>" in a text as "A".
-  checkMerges(vocabulary, isByteLevel ? special : new Set([...special, ...byteTokens]), name)
+  if ('length' in merges)
+    checkMerges(ids, merges, isByteLevel ? special : new Set([...special, ...byteTokens]), name)
   return vocabulary
 }
 
@@ -225,8 +227,13 @@ function requireTokens(ids: ReadonlyMap<string, number>, tokens: readonly string
       throw refusal('TOKENIZER_VOCAB', 'vocabulary', `token ${quote(token)}`, 'no such token')
 }
 
-function checkMerges({ ids, merges }: Vocabulary, special: ReadonlySet<string>, name: string): void {
-  const seen = new Set<string>()
+function checkMerges(
+  ids: ReadonlyMap<string, number>,
+  merges: readonly (readonly [string, string])[],
+  special: ReadonlySet<string>,
+  name: string,
+): void {
+  const seen = new Set<number>()
   for (const [i, [left, right]] of merges.entries()) {
     const subject = (): string => `${name} merge ${i + 1}`
     for (const token of [left, right, left + right]) {
@@ -235,8 +242,10 @@ function checkMerges({ ids, merges }: Vocabulary, special: ReadonlySet<string>, 
       // Otherwise plain text could be encoded as the end token.
       if (special.has(token)) throw refusal('TOKENIZER_MERGES', subject(), 'no special token', quote(token))
     }
-    const pair = `${left} ${right}`
-    if (seen.has(pair)) throw refusal('TOKENIZER_MERGES', subject(), 'a pair once', `${quote(pair)} twice`)
+    // A number is found faster than a text of both.
+    const pair = (ids.get(left) as number) * MAX_TOKENS + (ids.get(right) as number)
+    if (seen.has(pair))
+      throw refusal('TOKENIZER_MERGES', subject(), 'a pair once', `${quote(`${left} ${right}`)} twice`)
     seen.add(pair)
   }
 }

@@ -3,6 +3,7 @@
  */
 import fc from 'fast-check'
 import type { Data } from '../../testing/seeded_data.ts'
+import { mergesOf } from '../../io/piece_merges.ts'
 import { createTokenizer, type Tokenizer } from '../../io/tokenizer.ts'
 import {
   byteCharacters,
@@ -142,8 +143,9 @@ const plainPatterns: Readonly<Record<PatternName, RegExp>> = {
 }
 
 /** BPE by its definition: of all adjacent pairs, the one with the lowest rank is joined, the leftmost first. */
-export function plainEncode(text: string, { ids, merges, spelling }: Vocabulary): number[] {
-  const ranks = new Map(merges.map(([left, right], rank) => [`${left} ${right}`, rank]))
+export function plainEncode(text: string, vocabulary: Vocabulary): number[] {
+  const { ids, spelling } = vocabulary
+  const ranks = new Map(mergesOf(vocabulary).map(([left, right], rank) => [`${left} ${right}`, rank]))
   const join = (parts: string[]): string[] => {
     for (;;) {
       const rank = parts.slice(1).map((right, i) => ranks.get(`${parts[i]} ${right}`) ?? Infinity)
