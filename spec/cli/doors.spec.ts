@@ -89,6 +89,7 @@ function casesOf({ name, command }: Named): Case[] {
 /** The codes of options of the library that take names; other flags have VALUE. */
 const nameCodes: Readonly<Record<string, string>> = {
   '--backend': 'BACKEND_NAME',
+  '--wide': 'WIDE',
   '--storage': 'STORAGE',
   '--cache': 'CACHE',
   '--mode': 'MODE',

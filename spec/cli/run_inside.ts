@@ -67,6 +67,7 @@ export function quietSession(
     signal: new AbortController().signal,
     lines: () => ({ isTerminal: false, next: async () => null, close: () => {} }),
     takeInterrupts: () => () => {},
+    joinVectors: () => {},
     exitCode: 0,
   }
 }

@@ -5,9 +5,10 @@
  * Tests src/masks/mask.ts and src/planners/ranking.ts.
  */
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import * as library from '../../src/library/index.ts'
 import {
+  allowWide,
   achievedSparsity,
   denseMask,
   makeBudget,
@@ -29,6 +30,9 @@ const table = (length: number): Float32Array => new Float32Array(length).fill(1)
 const mask = makeMask(shape, table(6), table(8))
 const budget = makeBudget(0.5)
 const scores = { shape, heads: table(6), neurons: table(8) }
+
+// A case may allow it.
+afterAll(() => allowWide(false))
 
 describe('masks, budgets and scores', () => {
   test.each<[string, string, () => unknown]>([
@@ -74,6 +78,7 @@ describe('masks, budgets and scores', () => {
     ['randomPlanner', 'SEED', () => randomPlanner(shape, budget, undefined as never)],
     ['randomPlanner', 'SEED', () => randomPlanner(shape, budget, -1)],
     ['staticPlanner', 'SCORE_SHAPE', () => staticPlanner(null as never, budget)],
+    ['allowWide', 'OPTION_TYPE', () => allowWide('on' as never)],
   ])('%s is refused as %s', async (_, code, work) => {
     expect(await outcome(work)).toBe(code)
   })
@@ -109,6 +114,7 @@ describe('masks, budgets and scores', () => {
   test('every exported function is tried', () => {
     expect(functions.map(([name]) => name).toSorted()).toEqual([
       'achievedSparsity',
+      'allowWide',
       'collectText',
       'denseMask',
       'makeBudget',

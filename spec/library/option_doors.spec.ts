@@ -32,7 +32,7 @@ const record =
 
 // ---- Doors -----------------------------------------------------------------------------------------------------------
 
-/** Flags that are called like an option and are another thing: models, folders, and what a calibration has. */
+/** Flags that are called like an option and are another thing: models, folders, what a calibration has, and models without a file. */
 const others = [
   'calibrate --threads',
   'reproduce --threads',
@@ -40,6 +40,7 @@ const others = [
   'verify --seed',
   'train --criterion',
   'learn --criterion',
+  'cost --storage',
 ]
 
 function flagsOf(command: Command, name: string): Map<string, Door> {

@@ -39,6 +39,9 @@ export const backendOption: NameOption<BackendName> = nameOption('BACKEND_NAME',
 /** More threads than 32 have nothing to share. */
 export const threadsOption: OptionRecord = orWord('auto', wholeOption('THREADS', 1, 32))
 
+/** Whether `wasm` may use vectors of 32 bytes. */
+export const wideOption: NameOption<'on' | 'off'> = nameOption('WIDE', ['on', 'off'])
+
 /** How a backend is started. */
 export interface BackendOptions {
   /** How many threads may compute, or as many as suit this machine; default 1. */

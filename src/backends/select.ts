@@ -1,10 +1,10 @@
 /**
  * Starts backends by name; the only file that names the concrete ones. A backend is loaded when it is started.
  */
+import { allowJoining, canJoinVectors, mayJoinVectors } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { expectOption, kinds } from '../tensor/option.ts'
 import { backendNames, type Backend, type BackendName, type BackendOptions } from './backend.ts'
-
-export { allowWide, wideReport, type WideReport } from './wide.ts'
 
 /**
  * Starts a backend.
@@ -37,4 +37,34 @@ export async function createBackend(name: BackendName, options: BackendOptions =
         `backend: expected one of ${backendNames.join(', ')}, got ${String(name)}`,
       )
   }
+}
+
+/**
+ * Lets backends `wasm` that start from now on, in this thread and in those that it starts, use vectors of 32 bytes: kernels are
+ * faster, with the same bits. Each kernel is tried at its first call, while a flag of V8 is set in the whole process; a kernel that
+ * gives other bits is not used. Only Node 24 on x64 with AVX2 has them; elsewhere nothing changes. Not allowed at first.
+ * @throws UsageError OPTION_TYPE
+ */
+export function allowWide(allowed: boolean): void {
+  expectOption('allowed', allowed, kinds.flag)
+  allowJoining(allowed)
+}
+
+/** Whether the backend `wasm` computes with vectors of 32 bytes here. */
+export interface WideReport {
+  readonly used: boolean
+  /** Why it does not, by the name of a kernel if one is wrong; null if it does. */
+  readonly reason: string | null
+}
+
+/** Tries every kernel that has wide tiles, where vectors may be joined; a tenth of a second. */
+export async function tryWide(): Promise<WideReport> {
+  const { loadWide } = await import('./wasm/wasm_backend.ts')
+  const trial = await loadWide(false)
+  if (trial === null) {
+    const reason = canJoinVectors() && !mayJoinVectors() ? 'turned off' : 'this runtime does not join vectors'
+    return { used: false, reason }
+  }
+  const reason = trial.tryAll()
+  return { used: reason === null, reason }
 }

@@ -18,6 +18,7 @@ import { pause } from '../platform/pause.ts'
 import { hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
 import { interleave } from '../results/interleaved_rounds.ts'
 import { benchMethods, planOf, type BenchMethod, type BenchInputs } from './methods.ts'
+import { measureDepths, type DepthRow, type Depths } from './depths.ts'
 import { Job, randomIds, type Threads } from './job.ts'
 import { predictorBytes, randomPredictor } from './predictors.ts'
 import { profileDecode, type Profile } from './profile.ts'
@@ -49,6 +50,8 @@ export interface BenchOptions {
   readonly graphs?: boolean
   /** Whether to find out where the time of a token goes, too. */
   readonly profile: boolean
+  /** Seconds for the speed at lengths of texts, for each model in each storage; 0 for none, which is the default. */
+  readonly depthSeconds?: number
   /** A mask to replay, where there is one. */
   readonly readMask?: (shape: UnitShape) => Promise<UnitMask>
   /** The predictors that were made for a checkpoint, of all these kinds. */
@@ -92,6 +95,8 @@ export class Bench {
   /** What it is measured on; null where that is the processor, and before anything is loaded. */
   device: BenchDevice | null = null
   readonly profiles: MethodProfile[] = []
+  readonly #depths: DepthRow[] = []
+  readonly #leftOut = new Set<number>()
   readonly #options: BenchOptions
   readonly #onProgress: (progress: BenchProgress) => void
   readonly #signal: AbortSignal | undefined
@@ -119,6 +124,11 @@ export class Bench {
   #rowsNow(): BenchRow[] {
     const measured = this.#jobs.map((job) => job.measured)
     return rowsOf(measured, this.#readsNow, this.#options)
+  }
+
+  /** The speed of the dense model by the length of its text. */
+  get depths(): Depths {
+    return { rows: this.#depths, leftOut: [...this.#leftOut].toSorted((a, b) => a - b) }
   }
 
   /** How fast memory was read, in bytes per second, a number per round. */
@@ -172,6 +182,7 @@ export class Bench {
       for (const storage of storages)
         for (const count of threads) await this.#prepare(subject, storage, count, held)
       await this.#interleave(subject, speed)
+      await this.#measureDepths(subject)
       if (this.#options.profile) await this.#profile(subject)
     } finally {
       for (const job of this.#jobs) job.dispose()
@@ -269,6 +280,30 @@ export class Bench {
       await pause(this.#signal)
       await run()
     })
+  }
+
+  /** Measures each model that was loaded at each length. */
+  async #measureDepths(subject: BenchSubject): Promise<void> {
+    const { tests, cache, seed, depthSeconds = 0 } = this.#options
+    if (depthSeconds === 0) return
+    const signal = this.#signal
+    const models = this.#jobs.filter(
+      ({ parts }) => parts.test === tests[0] && parts.method.planner === 'dense',
+    )
+    for (const { parts } of models) {
+      const onLength = (length: number): void =>
+        this.#onProgress({
+          stage: `depths of ${subject.shape}`,
+          done: length,
+          total: subject.config.positions,
+        })
+      const milliseconds = 1000 * depthSeconds
+      const found = measureDepths(parts.model, { cache, seed, milliseconds, onLength, signal })
+      const about = { model: subject.model, storage: parts.storage, threadsAsked: parts.threads }
+      let next = await found.next()
+      for (; !next.done; next = await found.next()) this.#depths.push({ ...about, ...next.value })
+      for (const length of next.value) this.#leftOut.add(length)
+    }
   }
 
   /** Profiles every method under the first test that decodes. */

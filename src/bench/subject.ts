@@ -5,7 +5,7 @@ import type { Backend } from '../backends/backend.ts'
 import type { HubOrigin } from '../io/hub.ts'
 import { openModelFolder } from '../io/load.ts'
 import { parseConfig, type ModelConfig } from '../engine/config.ts'
-import type { Storage } from '../engine/storages/index.ts'
+import { chosenStorage, type Storage } from '../engine/storages/index.ts'
 import { parameterShapes } from '../engine/program.ts'
 import { LanguageModel } from '../engine/language_model.ts'
 import type { LoadOptions } from '../engine/weight_reader.ts'
@@ -38,6 +38,8 @@ export interface BenchSubject {
   /** The model whose sizes it has; layers by width where it is none that is known. */
   readonly shape: string
   readonly weights: 'random' | 'checkpoint'
+  /** The storage that its file has its matrices in; f32 without a file. */
+  readonly fileStorage: Storage
   readonly config: ModelConfig
   readonly architecture: Architecture
   /** SHA-256 of what it is made from. */
@@ -80,6 +82,7 @@ export function randomSubject(name: string, config: ModelConfig, seed: number): 
     model,
     ...sizesOf(model, config),
     weights: 'random',
+    fileStorage: 'f32',
     origin: null,
     hash: () => hashTexts([{ name: model, text: JSON.stringify([config, seed]) }]),
     open: async () => new RandomSource(parameterShapes(config), seed),
@@ -101,6 +104,7 @@ export async function checkpointSubject(
   await source.close()
   return {
     model,
+    fileStorage: chosenStorage('file', source),
     ...sizesOf(model, parseConfig(configJson)),
     weights: 'checkpoint',
     origin,

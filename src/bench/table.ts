@@ -8,6 +8,7 @@ import { formatTable } from '../results/terminal.ts'
 import { median, medianRatio } from '../results/interleaved_rounds.ts'
 import { methodName } from './methods.ts'
 import type { MethodProfile, BenchDevice } from './bench.ts'
+import type { Depths } from './depths.ts'
 import type { Threads } from './job.ts'
 import type { BenchRow } from './rows.ts'
 import { parseTest } from './tests.ts'
@@ -217,4 +218,33 @@ export function formatProfile(profile: MethodProfile, width = Infinity): string 
   const title = `${subjectName(profile)}, ${test}, ${name}`
   const whole = `a watched token takes ${milliseconds.toFixed(2)} ms, ${(1 + overhead).toFixed(2)} times an unwatched one`
   return `${wrapLines(`${title}: ${whole}`, width)}\n\n${formatTable(profileColumns, rows, { columns: width })}\n`
+}
+
+const depthColumns: readonly Column[] = [
+  { key: 'model', label: 'model' },
+  { key: 'storage', label: 'storage' },
+  { key: 'threads', label: 'threads' },
+  { key: 'length', label: 'text', unit: 'tokens' },
+  { key: 'prompt', label: 'prompt', unit: 't/s', digits: 1 },
+  { key: 'decode', label: 'decoding after it', unit: 't/s', digits: 1 },
+]
+
+/** The speed by the length of the text, and what was left out, ending with a line break. @param width characters of a line */
+export function formatDepths({ rows, leftOut }: Depths, width = Infinity): string {
+  const cells = rows.map((row): Row => ({
+    ...row,
+    threads: String(row.threadsAsked),
+    length: String(row.length),
+  }))
+  const isCommon = ({ key }: Column): boolean => cells.every((row) => row[key] === cells[0][key])
+  const columns = depthColumns.filter((column, i) => i >= 3 || !isCommon(column))
+  const lengths = leftOut.join(', ')
+  const words =
+    leftOut.length === 0 ? [] : [`Left out, as time was up: ${lengths} tokens (--depths gives more seconds).`]
+  const parts = [
+    'The dense model by the length of its text; each prompt was read once:',
+    formatTable(columns, cells, { columns: width, keys: columns.length - 2 }),
+    ...words.map((text) => wrapLines(text, width)),
+  ]
+  return `${parts.join('\n\n')}\n`
 }

@@ -2,12 +2,12 @@
  * Flags that several commands share, spelled and described once.
  */
 import { Option, type Command } from 'commander'
-import { backendOption, threadsOption, type BackendName } from '../backends/backend.ts'
+import { backendOption, threadsOption, wideOption, type BackendName } from '../backends/backend.ts'
 import { criterionOption } from '../criteria/index.ts'
 import { modeOption } from '../engine/active_layer.ts'
 import { cacheOption } from '../engine/layer_cache.ts'
 import { checkOption } from '../engine/next_tokens.ts'
-import { storageNamed, storageOption, storages, type Storage } from '../engine/storages/index.ts'
+import { storageChoiceOption, storageNamed, storages, type StorageChoice } from '../engine/storages/index.ts'
 import { predictorNames } from '../io/named_predictor.ts'
 import { scopeOption } from '../masks/budget.ts'
 import { everyOption, prefillOption } from '../masks/planner.ts'
@@ -23,7 +23,8 @@ export interface ModelFlags {
   readonly revision?: string
   readonly offline?: boolean
   readonly backend: BackendName
-  readonly storage?: Storage
+  readonly storage?: StorageChoice
+  readonly quiet?: boolean
   /** Default: one. */
   readonly threads?: number | 'auto'
 }
@@ -35,6 +36,13 @@ const revision = (): Option =>
   new Option('--revision <name>', 'of a model on the hub: a branch, a tag or a commit (default: main)')
 const offline = (): Option =>
   new Option('--offline', 'take a model of the hub from the cache, without network access')
+const storage = (usual: StorageChoice): Option =>
+  flagOf(
+    '--storage <name>',
+    'what weights are stored as; file: as int4 in a GGUF file of Q4_0 or Q4_1, else as f32',
+    storageChoiceOption,
+    usual,
+  )
 const json = (): Option => new Option('--json', 'print one JSON object instead of text')
 
 /** The names of the planners of which something holds, as in a sentence. */
@@ -59,10 +67,18 @@ const sharedFlags = {
   ],
   /** Where a model comes from, for commands that take its name otherwise. */
   hub: () => [revision(), offline()],
+  /** program.ts obeys `--wide` for every command. */
   backend: () => [
     flagOf('--backend <name>', 'the backend that computes', backendOption, flagDefaults.backend),
+    flagOf(
+      '--wide <choice>',
+      'whether wasm may use vectors of 32 bytes, where Node and the processor have them: faster, with the same bits (default: SHADOWLLM_WIDE, or on)',
+      wideOption,
+    ),
   ],
-  storage: () => [flagOf('--storage <name>', 'what weights are stored as', storageOption, 'f32')],
+  storage: () => [storage('f32')],
+  /** For commands that write. */
+  fileStorage: () => [storage('file')],
   cache: () => [
     flagOf(
       '--cache <storage>',

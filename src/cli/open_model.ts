@@ -14,7 +14,7 @@ import { formatShare } from './words.ts'
  */
 export async function withModel<T>(
   session: Session,
-  { model, revision, offline, backend, storage, threads }: ModelFlags,
+  { model, revision, offline, backend, storage, threads, quiet }: ModelFlags,
   work: (opt: ShadowModel) => Promise<T>,
 ): Promise<T> {
   const opt = await ShadowModel.fromPretrained(model ?? embeddedName, {
@@ -29,6 +29,8 @@ export async function withModel<T>(
   })
   session.progress.clear()
   try {
+    if (storage === 'file' && opt.model.weights.storage !== 'f32' && !quiet)
+      await session.note(`weights are int4, as the file has them; --storage f32 widens them`)
     return await work(opt)
   } finally {
     await opt.dispose()

@@ -163,7 +163,9 @@ export async function makeProgram(
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .addHelpText('after', exitCodesHelp)
     .hook('preAction', (_, called) => {
-      if (called.opts<{ quiet?: boolean }>().quiet) session.quieten()
+      const { quiet, wide } = called.opts<{ quiet?: boolean; wide?: 'on' | 'off' }>()
+      if (quiet) session.quieten()
+      session.joinVectors(wide)
     })
   for (const { usage, description, load } of commands) {
     const [name] = usage.split(' ')

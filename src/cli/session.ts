@@ -6,6 +6,8 @@
  * code of the work if it was already complete; no signal kills the process.
  */
 import {
+  allowJoining,
+  canJoinVectors,
   commandArguments,
   endWhenIdle,
   environment,
@@ -15,6 +17,7 @@ import {
   openLines,
   type LineInput,
 } from '../platform/platform.ts'
+import { UsageError } from '../tensor/errors.ts'
 import { exitCodes } from './failure.ts'
 import { Interrupts } from './interrupts.ts'
 import { openTerminal, type Terminal } from './terminal.ts'
@@ -31,6 +34,11 @@ export interface Session extends Terminal {
   lines(): LineInput
   /** Takes ctrl-C from the session, until the returned function is called. SIGTERM still aborts `signal`. */
   takeInterrupts(handler: () => void): () => void
+  /**
+   * Lets backends use vectors of 32 bytes, or not; by default as SHADOWLLM_WIDE says, which is on if it is not set.
+   * @throws UsageError WIDE if it says something else
+   */
+  joinVectors(choice?: 'on' | 'off'): void
   /** What the command ends with if nothing fails; 0 until a check fails. */
   exitCode: number
 }
@@ -60,6 +68,10 @@ export function openSession(): ProcessSession {
     signal: interrupt.signal,
     exitCode: exitCodes.done,
     lines: openLines,
+    joinVectors(choice) {
+      // Deno allows no look at the environment by itself, and has nothing to choose.
+      if (canJoinVectors()) allowJoining((choice ?? usualChoice()) === 'on')
+    },
     takeInterrupts(handler) {
       taken = handler
       return () => void (taken = null)
@@ -69,4 +81,11 @@ export function openSession(): ProcessSession {
       endWhenIdle(code)
     },
   }
+}
+
+/** What SHADOWLLM_WIDE says of vectors of 32 bytes. */
+function usualChoice(): string {
+  const choice = environment('SHADOWLLM_WIDE') || 'on'
+  if (choice === 'on' || choice === 'off') return choice
+  throw new UsageError('WIDE', `SHADOWLLM_WIDE: expected one of on, off, got ${choice}`)
 }

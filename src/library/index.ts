@@ -7,6 +7,7 @@
 export { collectText, type WholeText } from './collect_text.ts'
 export { embeddedName } from '../io/find_model.ts'
 export { ShadowModel } from './shadow_model.ts'
+export type { TextSession } from './text_session.ts'
 export type {
   BatchInput,
   ChatOptions,
@@ -24,6 +25,7 @@ export {
   type PlanOptions,
 } from './planner_options.ts'
 export { backendNames, type BackendName } from '../backends/backend.ts'
+export { allowWide } from '../backends/select.ts'
 export type { HubOrigin } from '../io/hub.ts'
 export type { ChatMessage } from '../io/chat_prompt.ts'
 export type { Tokenizer } from '../io/tokenizer.ts'

@@ -3,8 +3,11 @@
  */
 import { builtin, hostProcess } from './builtin.ts'
 
-/** The first release whose V8 has every flag that is set here: a name that it does not know is printed as an error. */
-const FIRST_NODE = 24
+/**
+ * The V8 (that of Node 24) with which the committed kernels were compiled under every flag that is set here. A fault of a compiler
+ * may end the process, which no trial of compiled code prevents: V8 14.6 (Node 26) ends while it joins vectors of attention.
+ */
+const TESTED_V8 = '13.6.'
 
 /** Whether V8 can join two operations on 16 bytes into one on 32: in Node on x64. The processor has to have AVX2 besides. */
 export function canJoinVectors(): boolean {
@@ -12,13 +15,31 @@ export function canJoinVectors(): boolean {
     hostProcess !== null &&
     !('Deno' in globalThis) &&
     hostProcess.arch === 'x64' &&
-    Number.parseInt(hostProcess.versions.node, 10) >= FIRST_NODE
+    hostProcess.versions.v8.startsWith(TESTED_V8)
   )
 }
 
-/** Whether the user asks for that: SHADOWLLM_WIDE is on. Looked at in Node alone: Deno allows no look at the environment by itself. */
-export function asksToJoinVectors(): boolean {
-  return canJoinVectors() && hostProcess?.env.SHADOWLLM_WIDE === 'on'
+/** Null: as the thread that started this one, and not in a thread that no other thread started. */
+let isAllowed: boolean | null = null
+
+/** Allows it in this thread and in those it starts from now on, or no longer. Not allowed at first. */
+export function allowJoining(allowed: boolean): void {
+  isAllowed = allowed
+}
+
+/** Whether vectors may be joined: it is allowed, and can be done here. */
+export function mayJoinVectors(): boolean {
+  return canJoinVectors() && (isAllowed ??= inherited())
+}
+
+/** What a thread is given by the one that starts it. */
+export interface Inherited {
+  readonly joinsVectors: boolean
+}
+
+function inherited(): boolean {
+  const { workerData } = builtin('node:worker_threads')
+  return (workerData as Partial<Inherited> | null)?.joinsVectors === true
 }
 
 /** Does work during which functions are compiled at their first call, with optimization, and with vectors joined or not. */

@@ -3,6 +3,7 @@
  * are copied, except shared memory.
  */
 import { builtin, hostProcess } from './builtin.ts'
+import { mayJoinVectors, type Inherited } from './compiler_flags.ts'
 
 /** A thread, as seen by the thread that started it. */
 export interface Thread {
@@ -58,9 +59,10 @@ export function startThread(code: ThreadCode, events: ThreadEvents, megabytes?: 
   const { Worker } = builtin('node:worker_threads')
   const resourceLimits = { maxOldGenerationSizeMb: megabytes, maxYoungGenerationSizeMb: NEW_VALUES }
   const limits = megabytes === undefined ? {} : { resourceLimits }
+  const workerData: Inherited = { joinsVectors: mayJoinVectors() }
   class LimitedWorker extends Worker {
     constructor(module: URL) {
-      super(module, limits)
+      super(module, { ...limits, workerData })
     }
   }
   const worker = code(LimitedWorker)

@@ -43,6 +43,7 @@ export class Bench {
     this.#place = (1 + helpers) * scratchSize
     const common = {
       module: own,
+      wide: null,
       memory: this.#memory,
       scratchStarts: Array.from({ length: helpers }, (_, i) => (i + 1) * scratchSize),
       kernels: this.#names,

@@ -2,7 +2,7 @@
  * The flags of the commands that write files for other commands: `calibrate`, `train`, `learn`, `pretrain`, `convert`. Their result
  * is what they write.
  */
-import { hubRows, jsonRow, lasting, modelRows, quietRow, threadsRow } from './shared_rows.ts'
+import { hubRows, jsonRow, lasting, modelRows, quietRow, threadsRow, wideRow } from './shared_rows.ts'
 import type { Seen } from './observe.ts'
 import type { CommandTable } from './table.ts'
 
@@ -169,6 +169,7 @@ const trainTable: CommandTable = {
       shows: ({ instances }) => instances > 0,
       is: [true, false],
     },
+    wideRow,
     quietRow,
   ],
 }
@@ -311,6 +312,7 @@ const pretrainTable: CommandTable = {
       shows: ({ models: [{ backend }] }) => backend,
       is: ['wasm', 'reference'],
     },
+    wideRow,
     quietRow,
   ],
 }

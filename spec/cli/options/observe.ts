@@ -45,6 +45,8 @@ export interface Seen {
   readonly fed: readonly string[]
   /** Whether progress was turned off. */
   readonly isQuiet: boolean
+  /** What was chosen of wide vectors; null for nothing. */
+  readonly wide: 'on' | 'off' | null
   readonly updates: readonly ProgressUpdate[]
   /** How many WebAssembly modules were started; none by the reference. */
   readonly instances: number
@@ -84,8 +86,9 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
   calls.length = 0
   /** Replaces `{name}` by the path of a file of that name. */
   const fillIn = (argument: string): string =>
-    argument.replace(/\{([^}]+)\}/, (_, name: string) => (name === 'out' ? out : join(folder, name)))
+    argument.replace(/\{([^}":]+)\}/, (_, name: string) => (name === 'out' ? out : join(folder, name)))
   let [stdout, stderr, isQuiet] = ['', '', false]
+  let wide: Seen['wide'] = null
   const updates: ProgressUpdate[] = []
   const interrupt = new AbortController()
   let serving: Promise<Served> | null = null
@@ -97,6 +100,7 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
     ...quietSession(print, args.map(fillIn)),
     signal: interrupt.signal,
     quieten: () => void (isQuiet = true),
+    joinVectors: (choice) => void (wide = choice ?? null),
     complain: async (text) => void (stderr += render(text, plainScreen)),
     lines: () => {
       const lines = ['abcdef']
@@ -107,7 +111,7 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
   const { result: code, recorded } = await recording(() => readingLittle(() => runCommandLine(session)))
   checkOutput(args, stdout)
   const served = await serving
-  return seenOf({ code, stdout, stderr, ...recorded, isQuiet, updates, served, calls: [...calls] }, out)
+  return seenOf({ code, stdout, stderr, ...recorded, isQuiet, wide, updates, served, calls: [...calls] }, out)
 }
 
 /** What a run gave, and the files of its folder. It keeps no model alive. */

@@ -1,7 +1,7 @@
 /**
  * The flags of the commands that put work into a queue, take it from there, or show it.
  */
-import { hubRows, jsonRow, quietRow } from './shared_rows.ts'
+import { hubRows, jsonRow, quietRow, wideRow } from './shared_rows.ts'
 import type { Seen } from './observe.ts'
 import type { CommandTable, Row } from './table.ts'
 
@@ -82,6 +82,7 @@ const workerTable: CommandTable = {
       shows: callsWith('backend'),
       is: [['wasm'], ['reference']],
     },
+    wideRow,
     {
       flag: '--concurrency',
       values: [null, '2', '64'],

@@ -1,7 +1,7 @@
 /**
  * The flags of the commands that read files or count: `cost`, `inspect`, `verify` and those of `parity`.
  */
-import { hubRows, jsonResult, jsonRow, modelRows, provenance, quietRow } from './shared_rows.ts'
+import { hubRows, jsonResult, jsonRow, modelRows, provenance, quietRow, wideRow } from './shared_rows.ts'
 import type { Seen } from './observe.ts'
 import type { CommandTable } from './table.ts'
 
@@ -115,6 +115,7 @@ const runOps: CommandTable = {
       shows: ({ instances }) => instances > 0,
       is: [true, false],
     },
+    wideRow,
     {
       flag: '--certificate',
       values: [null, '{out}/certificate'],

@@ -1,7 +1,7 @@
 /**
  * The flags of `serve`, by what its server answers.
  */
-import { deciderRows, hubRows, modeRow, quietRow, storageRow, threadsRow } from './shared_rows.ts'
+import { deciderRows, hubRows, modeRow, quietRow, storageRow, threadsRow, wideRow } from './shared_rows.ts'
 import { generateTable } from './writing_rows.ts'
 import type { Seen } from './observe.ts'
 import type { CommandTable, Row } from './table.ts'
@@ -84,6 +84,7 @@ export const servingTable: CommandTable = {
       shows: ({ models }) => models.at(-1)?.backend,
       is: ['wasm', 'reference'],
     },
+    wideRow,
     ...planning,
     ...deciderRows(),
     { flag: '--seed', values: [null, '1', '2'], shows: texts },

@@ -31,6 +31,14 @@ export const quietRow: Row = {
   is: [false, true],
 }
 
+/** `--wide` allows vectors of 32 bytes or not. No result changes. */
+export const wideRow: Row = {
+  flag: '--wide',
+  values: [null, 'on', 'off'],
+  shows: ({ wide }) => wide,
+  is: [null, 'on', 'off'],
+}
+
 /** `--json` prints one object in place of text; for commands whose other rows print text. */
 export const jsonRow: Row = { flag: '--json', values: [null, ''], shows: isJson, is: [false, true] }
 
@@ -60,6 +68,7 @@ export function modelRows(): Row[] {
       shows: ({ models }) => models.at(-1)?.backend,
       is: ['wasm', 'reference', 'wasm-rust'],
     },
+    wideRow,
     quietRow,
   ]
 }

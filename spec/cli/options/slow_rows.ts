@@ -11,6 +11,7 @@ import {
   provenance,
   quietRow,
   threadsRow,
+  wideRow,
 } from './shared_rows.ts'
 import type { KnownFlag } from './commands.ts'
 import type { Seen } from './observe.ts'
@@ -27,7 +28,7 @@ const reproduceTable: CommandTable = {
   result: rowsOf,
   rows: [
     ...modelRows()
-      .filter(({ flag }) => flag === '--backend' || flag === '--quiet')
+      .filter(({ flag }) => ['--backend', '--wide', '--quiet'].includes(flag))
       .map((row) =>
         row.flag === '--backend' ? { ...row, values: [null, 'reference'], is: ['wasm', 'reference'] } : row,
       ),
@@ -164,6 +165,7 @@ const reproduceGrid: CommandTable = {
         / --backend (\S+)/.exec((json.experiments as { command: string }[])[0].command)?.[1] ?? null,
       is: [null, 'reference'],
     },
+    wideRow,
     // A thread starts with its first job, which has some windows.
     { ...threadsRow, beside: '--limit 9', is: [0, 0, 2] },
   ],
@@ -193,6 +195,7 @@ const benchTable: CommandTable = {
       shows: ({ models: [{ backend }] }) => backend,
       is: ['wasm', 'reference'],
     },
+    wideRow,
     quietRow,
     { flag: '--storage', values: [null, 'int8', 'f32,bf16'] },
     { flag: '--planner', values: [null, 'shadow', 'dense'] },
@@ -236,6 +239,12 @@ const benchTable: CommandTable = {
     { flag: '--seed', values: [null, '5'], shows: seedOf, is: [0, 5] },
     { flag: '--seed', values: [null, '5'], shows: ({ fed }) => fed },
     { flag: '--profile', values: [null, ''], shows: ({ json }) => 'profiles' in json, is: [false, true] },
+    {
+      flag: '--depths',
+      values: [null, '0', '1'],
+      shows: ({ json }) => 'depths' in json,
+      is: [false, false, true],
+    },
   ],
 }
 

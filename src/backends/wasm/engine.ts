@@ -4,7 +4,7 @@
 import { MissingError } from '../../tensor/errors.ts'
 import type { ThreadReport } from '../backend.ts'
 import type { KernelFunction } from '../checked_ops.ts'
-import { instantiate } from './instance.ts'
+import { instantiateBoth, type WideBuild } from './instance.ts'
 
 /** Bytes of a page of WebAssembly memory. */
 export const PAGE = 65536
@@ -27,25 +27,26 @@ export interface Engine {
   end(): void
 }
 
-/** The kernels on the calling thread, over a memory of its own. @throws MissingError BACKEND_MEMORY if there is no room */
-export function startAlone(module: WebAssembly.Module): Engine {
+/**
+ * The kernels on the calling thread, over a memory of its own.
+ * @param wide what may take the place of kernels
+ * @throws MissingError BACKEND_MEMORY if there is no room
+ */
+export function startAlone(module: WebAssembly.Module, wide: WideBuild | null = null): Engine {
   const memory = takeIdle() ?? makeMemory(1)
   let isLive = true
-  return startOver(module, memory, () => {
-    if (isLive) keepIdle(memory)
-    isLive = false
-  })
-}
-
-/** The kernels of a build for shared memory, on the calling thread alone. @throws MissingError BACKEND_MEMORY if there is no room */
-export function startOverShared(module: WebAssembly.Module): Engine {
-  return startOver(module, makeMemory(2), () => {})
-}
-
-function startOver(module: WebAssembly.Module, memory: WebAssembly.Memory, end: () => void): Engine {
-  const { kernels, scratchSize } = instantiate(module, memory, 0)
-  const threads = { threads: 1, calls: [] }
-  return { memory, kernels, heapBase: scratchSize, threads, ready: Promise.resolve(), end }
+  const { kernels, scratchSize } = instantiateBoth(module, wide?.module ?? null, memory, 0)
+  return {
+    memory,
+    kernels: wide?.choose(kernels) ?? kernels,
+    heapBase: scratchSize,
+    threads: { threads: 1, calls: [] },
+    ready: Promise.resolve(),
+    end() {
+      if (isLive) keepIdle(memory)
+      isLive = false
+    },
+  }
 }
 
 /**

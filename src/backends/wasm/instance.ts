@@ -2,6 +2,7 @@
  * One instance of the kernels over a memory. Several may share a memory, one per thread: each works in a scratch of its
  * own, below every buffer (assembly/scratch.ts, rust/src/scratch.rs).
  */
+import type { KernelName } from '../../ops/catalog.ts'
 import type { KernelFunction } from '../checked_ops.ts'
 
 /** The kernels as a module exports them, by name; arrays are byte addresses, and null is the null address. */
@@ -28,6 +29,34 @@ export function instantiate(
   return {
     kernels: kernels as Record<string, KernelFunction<number>>,
     scratchSize: numberOf(scratchSize as WebAssembly.Global | (() => unknown)),
+  }
+}
+
+/** A wide build (wide_trial.ts), and which of its kernels are used. */
+export interface WideBuild {
+  readonly module: WebAssembly.Module
+  isUsed(name: KernelName): boolean
+  /** The kernels of two builds (`instantiateBoth`), of which those with a catalogue's name call the wide build where it is used. */
+  choose(kernels: Instance['kernels']): Instance['kernels']
+}
+
+/** What stands before the names of kernels of a wide build. */
+export const WIDE = 'wide '
+
+/** The kernels of a build and of a wide one, if there is one, over one memory and one scratch: one of them runs at a time. */
+export function instantiateBoth(
+  module: WebAssembly.Module,
+  wide: WebAssembly.Module | null,
+  memory: WebAssembly.Memory,
+  scratchStart: number,
+): Instance {
+  const { kernels, scratchSize } = instantiate(module, memory, scratchStart)
+  if (wide === null) return { kernels, scratchSize }
+  const other = instantiate(wide, memory, scratchStart)
+  const renamed = Object.entries(other.kernels).map(([name, kernel]) => [WIDE + name, kernel] as const)
+  return {
+    kernels: { ...kernels, ...Object.fromEntries(renamed) },
+    scratchSize: Math.max(scratchSize, other.scratchSize),
   }
 }
 

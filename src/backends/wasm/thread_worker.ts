@@ -2,12 +2,14 @@
  * A helper thread: an instance of the kernels over the shared memory, which computes parts from the queue.
  */
 import { listenAsThread, now, relax } from '../../platform/platform.ts'
-import { instantiate } from './instance.ts'
+import { instantiateBoth } from './instance.ts'
 import { WorkQueue, runPart } from './work_queue.ts'
 
 /** The one message to such a thread. */
 export interface ThreadSetup {
   readonly module: WebAssembly.Module
+  /** The wide build; null without one. */
+  readonly wide: WebAssembly.Module | null
   readonly memory: WebAssembly.Memory
   readonly scratchStart: number
   readonly queue: SharedArrayBuffer
@@ -23,12 +25,12 @@ const LOOKS = 100
 
 /** Works until the queue ends. @param onArrival called when it begins to look for jobs */
 function serve(
-  { module, memory, scratchStart, queue: queueMemory, kernels: names }: ThreadSetup,
+  { module, wide, memory, scratchStart, queue: queueMemory, kernels: names }: ThreadSetup,
   onArrival: () => void,
 ): void {
   const queue = new WorkQueue(queueMemory)
   if (queue.isEnded) return
-  const { kernels } = instantiate(module, memory, scratchStart)
+  const { kernels } = instantiateBoth(module, wide, memory, scratchStart)
   queue.arrive()
   onArrival()
   let lastJob = now()

@@ -9,7 +9,7 @@ import { expectOption } from '../../tensor/option.ts'
 import { threadsOption, type CallReport, type ThreadReport } from '../backend.ts'
 import type { KernelFunction } from '../checked_ops.ts'
 import { makeMemory, type Engine } from './engine.ts'
-import { instantiate } from './instance.ts'
+import { instantiateBoth, WIDE, type WideBuild } from './instance.ts'
 import { splitOf, splitOps, type Call, type Split } from './split.ts'
 import { ParallelTuner } from './parallel_tuner.ts'
 import { ThreadPool } from './thread_pool.ts'
@@ -21,6 +21,8 @@ export interface Sharing {
   readonly sharing: 'measured' | 'always'
   /** Whether to cut also calls that are too small to gain, so that laws can use small ones; default: no. */
   readonly cutsSmall?: boolean
+  /** What may take the place of kernels. */
+  readonly wide?: WideBuild | null
 }
 
 /** Parts of a call: several per thread, so that the others take over from a thread that is not scheduled. */
@@ -50,11 +52,13 @@ export function countThreads(threads: number | 'auto'): number {
  * @throws MissingError BACKEND_MEMORY if there is no room
  */
 export function startThreaded(module: WebAssembly.Module, sharing: Sharing): Engine {
-  const { threads } = sharing
+  const { threads, wide = null } = sharing
   const memory = makeMemory(threads)
-  const { kernels, scratchSize } = instantiate(module, memory, 0)
+  const builds = { module, wide: wide?.module ?? null }
+  const { kernels: all, scratchSize } = instantiateBoth(builds.module, builds.wide, memory, 0)
+  const kernels = wide?.choose(all) ?? all
   const scratchStarts = Array.from({ length: threads - 1 }, (_, i) => (i + 1) * scratchSize)
-  const pool = new ThreadPool({ module, memory, scratchStarts, kernels: Object.keys(kernels) })
+  const pool = new ThreadPool({ ...builds, memory, scratchStarts, kernels: Object.keys(all) })
   const shared = splitOps.map((op) => shareKernel(op, kernels, pool, sharing))
   return {
     memory,
@@ -99,17 +103,21 @@ function shareKernel(
   op: KernelName,
   kernels: Readonly<Record<string, KernelFunction<number>>>,
   pool: ThreadPool,
-  { threads, sharing, cutsSmall }: Sharing,
+  { threads, sharing, cutsSmall, wide = null }: Sharing,
 ): SharedKernel {
   const split = splitOf(op) as Split
   const whole = kernels[op]
-  const part = kernels[split.kernel]
-  const number = Object.keys(kernels).indexOf(split.kernel)
+  const [plainPart, widePart] = ['', WIDE].map((build) => {
+    const name = build + split.kernel
+    return { kernel: Object.keys(kernels).indexOf(name), run: kernels[name] }
+  })
   /** By size class. */
   const kinds = new Map<number, Kind>()
 
-  const share = (call: Call, parts: number): void =>
-    pool.run({ kernel: number, parts, units: split.units(call), grain: split.grain, call }, part)
+  const share = (call: Call, parts: number): void => {
+    const { kernel, run } = wide?.isUsed(op) ? widePart : plainPart
+    pool.run({ kernel, parts, units: split.units(call), grain: split.grain, call }, run)
+  }
 
   const measure = (call: Call, parts: number): void => {
     const work = split.work(call)

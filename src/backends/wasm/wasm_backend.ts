@@ -11,6 +11,7 @@
  * when needed and never kept.
  */
 import { MissingError } from '../../tensor/errors.ts'
+import { mayJoinVectors } from '../../platform/platform.ts'
 import { probeWasm } from '../../platform/wasm_features.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import type { Backend, BackendOptions, ThreadReport } from '../backend.ts'
@@ -18,10 +19,10 @@ import { CheckedBackend } from '../checked_backend.ts'
 import type { OwnedBuffer } from '../owned_buffer.ts'
 import { Allocator } from './allocator.ts'
 import { kernelFiles, type WasmModuleName, type WasmName } from '../kernel_files.ts'
-import { MAX_PAGES, PAGE, startAlone, startOverShared, type Engine } from './engine.ts'
+import { MAX_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
-import { isWideUsed, mayTryWide } from '../wide.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
+import { WideTrial } from './wide_trial.ts'
 
 /** A memory grows by at least 64 MiB: each growth causes a garbage collection, and pages that are never written cost nothing. */
 const STEP = 1024 // pages
@@ -47,14 +48,22 @@ function loadModule(name: WasmModuleName, isShared: boolean): Promise<WebAssembl
   return loaded
 }
 
-/** The strict build with the relaxed product of bytes, as wide as this engine makes it. */
-async function loadBytes(isShared: boolean): Promise<WebAssembly.Module> {
-  const plain = await loadModule('wasm-bytes', isShared)
-  if (!mayTryWide()) return plain
-  const wide = await loadModule('wasm-wide', isShared)
-  const start = (module: WebAssembly.Module): Backend =>
-    new WasmBackend(module, isShared ? startOverShared : startAlone)
-  return isWideUsed(plain, wide, start) ? wide : plain
+const trials = new Map<boolean, Promise<WideTrial>>()
+
+/** The wide build and its trial, of which a process has one over either kind of memory; null where it may not be used. */
+export function loadWide(isShared: boolean): Promise<WideTrial> | null {
+  if (!mayJoinVectors() || !probeWasm().relaxedSimd) return null
+  let trial = trials.get(isShared)
+  if (trial === undefined) trials.set(isShared, (trial = startTrial(isShared)))
+  return trial
+}
+
+async function startTrial(isShared: boolean): Promise<WideTrial> {
+  const [plain, wide] = await Promise.all([
+    loadModule('wasm-bytes', isShared),
+    loadModule('wasm-wide', isShared),
+  ])
+  return new WideTrial(plain, wide, isShared)
 }
 
 /** Which build, and what laws may set besides. */
@@ -96,11 +105,14 @@ export class WasmBackend extends CheckedBackend<number> {
       )
     const count = countThreads(threads)
     const isBytes = name === 'wasm' && relaxedBytes && has.relaxedSimd
-    const module = await (isBytes ? loadBytes(count > 1) : loadModule(name, count > 1))
-    if (count === 1) return new WasmBackend(module, startAlone, name)
+    const module = await loadModule(isBytes ? 'wasm-bytes' : name, count > 1)
+    const wide = isBytes ? await loadWide(count > 1) : null
     const start = (given: WebAssembly.Module): Engine =>
-      startThreaded(given, { threads: count, sharing, cutsSmall })
+      count === 1
+        ? startAlone(given, wide)
+        : startThreaded(given, { threads: count, sharing, cutsSmall, wide })
     const backend = new WasmBackend(module, start, name)
+    if (count === 1) return backend
     if (sharing === 'always') await allStarted(backend.#live(), count)
     return backend
   }

@@ -10,7 +10,8 @@ import type { BenchRow } from '../../bench/rows.ts'
 import type { Provenance } from '../../results/provenance.ts'
 import type { Threads } from '../../bench/job.ts'
 import { benchShapes, checkpointSubject, shapeSubject, type BenchSubject } from '../../bench/subject.ts'
-import { formatBench, formatProfile } from '../../bench/table.ts'
+import { depths as lengths, type Depths } from '../../bench/depths.ts'
+import { formatBench, formatDepths, formatProfile } from '../../bench/table.ts'
 import { parseTest, type BenchTest } from '../../bench/tests.ts'
 import { kindOf } from '../../io/files.ts'
 import { readMask } from '../../masks/mask_file.ts'
@@ -35,6 +36,9 @@ Tests, as llama-bench names them:
   pp128      a prompt of 128 tokens is read
   tg128      128 tokens are generated one by one after a prompt of 32; the time includes planning and packing
   tg32@2000  32 tokens are generated at a context of 2000
+
+A table of depths follows: the dense model by the length of its text, each prompt read once, then eight tokens decoded after it.
+Lengths whose prompts would take longer than the time that is left (--depths) are named below it.
 
 Shapes have the sizes of known models and random weights. Their predictors have random weights too: ShadowLLM's runs
 once for each prompt, DejaVu's (rank 1000 for neurons, 512 for heads) in every layer for every token, DejaVu-style's once
@@ -62,6 +66,7 @@ Examples:
   $ shadowllm bench --shape opt-125m,opt-350m --planner shadow,dejavu --sparsity 0.5,0.9
   $ shadowllm bench --shape opt-1.3b --layers 4 --test tg32@100,tg32@2000 --planner dense
   $ shadowllm bench --quick --profile
+  $ shadowllm bench -m FILE.gguf --depths 120
   $ shadowllm bench -m embedded --planner shadow --sparsity 0.5 --check 4
   $ shadowllm bench -m DIR --mask mask.safetensors --test tg64 --json > bench.json`
 
@@ -69,7 +74,7 @@ interface BenchFlags extends Pick<ModelFlags, 'backend' | 'revision' | 'offline'
   readonly model?: string
   readonly shape?: readonly string[]
   readonly layers?: number
-  readonly storage: readonly Storage[]
+  readonly storage?: readonly Storage[]
   readonly planner?: readonly PlannerName[]
   readonly sparsity?: readonly number[]
   readonly predictor: readonly string[]
@@ -85,6 +90,7 @@ interface BenchFlags extends Pick<ModelFlags, 'backend' | 'revision' | 'offline'
   readonly graphs: boolean
   readonly quick?: boolean
   readonly profile?: boolean
+  readonly depths?: number
   readonly json?: boolean
 }
 
@@ -95,10 +101,11 @@ const usual = {
   sparsities: [0.5, 0.75, 0.9],
   tests: ['pp128', 'tg128'],
   rounds: 5,
+  depths: 30,
 } as const
 
 /** The defaults of `--quick`: less than a minute. */
-const quick = { ...usual, sparsities: [0.5, 0.9], tests: ['pp64', 'tg32'], rounds: 3 } as const
+const quick = { ...usual, sparsities: [0.5, 0.9], tests: ['pp64', 'tg32'], rounds: 3, depths: 5 } as const
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
@@ -117,9 +124,8 @@ export function define(command: Command, session: Session): void {
     ['--layers <count>', 'only the first layers of a shape', whole(1, sizes)],
     listOf(
       '--storage <list>',
-      `what weights are stored as, separated by commas: ${storages.join(', ')}`,
+      `what weights are stored as, separated by commas: ${storages.join(', ')} (default: int4 for a GGUF file of Q4_0 or Q4_1, else f32)`,
       storageOption,
-      ['f32'],
     ),
     listOf(
       '--planner <list>',
@@ -154,6 +160,11 @@ export function define(command: Command, session: Session): void {
     ['--no-graphs', 'launch every CUDA kernel by itself instead of as part of a graph'],
     ['--quick', 'fewer rounds of shorter tests: less than a minute'],
     ['--profile', 'also measure the time of each part of a token'],
+    [
+      '--depths <seconds>',
+      `time for the speed at texts of ${lengths.slice(0, -1).join(', ')} and ${lengths.at(-1)} tokens, which ends before a prompt that would take longer; 0 for none (default: ${usual.depths}, with --quick ${quick.depths}, and beside --test 0)`,
+      whole(0, 86_400),
+    ],
   ])
   addFlags(command, 'json', 'quiet')
     .addHelpText('after', help)
@@ -177,6 +188,8 @@ async function runBench(session: Session, flags: BenchFlags): Promise<void> {
 /** What `--json` prints. */
 export interface BenchOutput {
   readonly rows: readonly BenchRow[]
+  /** Of the dense model by the length of its text, unless --depths is 0. */
+  readonly depths?: Depths
   /** With --profile. */
   readonly profiles?: readonly MethodProfile[]
   /** How fast one thread read memory forward, in each round. */
@@ -185,15 +198,25 @@ export interface BenchOutput {
 }
 
 async function show(session: Session, bench: Bench, { json, profile }: BenchFlags): Promise<void> {
-  const { rows, profiles, reads, device } = bench
+  const { rows, profiles, reads, device, depths } = bench
+  const hasDepths = depths.rows.length > 0
   if (json) {
     const provenance = await bench.provenance(session.args)
-    const all: BenchOutput = { rows, ...(profile && { profiles }), readBytesPerSecond: reads, provenance }
+    const all: BenchOutput = {
+      rows,
+      ...(hasDepths && { depths }),
+      ...(profile && { profiles }),
+      readBytesPerSecond: reads,
+      provenance,
+    }
     await session.print(jsonText(all))
     return
   }
   const { columns } = session.screen
-  const tables = profiles.map((one) => formatProfile(one, columns))
+  const tables = [
+    ...(hasDepths ? [formatDepths(depths, columns)] : []),
+    ...profiles.map((one) => formatProfile(one, columns)),
+  ]
   await session.print([formatBench(rows, reads, device, columns), ...tables].join('\n'))
 }
 
@@ -203,7 +226,6 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     throw new UsageError('FLAGS', `--no-graphs: expected a CUDA backend, got ${backend}`)
   const otherwise = flags.quick ? quick : usual
   const options = {
-    storages: storage,
     // A checkpoint may have no predictor.
     planners: flags.planner ?? (model === undefined ? otherwise.planners : ['random' as const]),
     sparsities: flags.sparsity ?? otherwise.sparsities,
@@ -218,21 +240,24 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     seed,
     graphs,
     profile: flags.profile ?? false,
+    depthSeconds: flags.depths ?? (flags.test === undefined ? otherwise.depths : 0),
     ...(mask !== undefined && { readMask: (shape: LanguageModel['shape']) => readMask(mask, shape) }),
   }
   if (model === undefined) {
     if (flags.revision !== undefined)
       throw new UsageError('FLAGS', '--revision: expected --model beside it, got none')
-    return { ...options, subjects: shapesOf(flags, otherwise.shapes) }
+    return { ...options, storages: storage ?? ['f32'], subjects: shapesOf(flags, otherwise.shapes) }
   }
   for (const name of ['shape', 'layers'] as const)
     if (flags[name] !== undefined)
       throw new UsageError('FLAGS', `--${name}: expected no --model beside it, got one`)
   const { path, origin } = await findWithProgress(session, model, flags)
   const beside = (await kindOf(path)) === 'file' ? predictorBeside(path) : joinPath(path, predictorFile)
+  const subject = await checkpointSubject(model, path, origin)
   return {
     ...options,
-    subjects: [await checkpointSubject(model, path, origin)],
+    subjects: [subject],
+    storages: storage ?? [subject.fileStorage],
     readPredictors: (loaded) => openPredictors(beside, loaded, { ...flags, planner: options.planners }),
   }
 }

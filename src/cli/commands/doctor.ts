@@ -3,7 +3,7 @@
  */
 import type { Command } from 'commander'
 import { backendNames, type BackendName } from '../../backends/backend.ts'
-import { createBackend, wideReport, type WideReport } from '../../backends/select.ts'
+import { createBackend, tryWide, type WideReport } from '../../backends/select.ts'
 import { machine, residentMemory, runtime, type Machine, type Runtime } from '../../platform/platform.ts'
 import { probeWasm, type WasmFeatures } from '../../platform/wasm_features.ts'
 import { MissingError } from '../../tensor/errors.ts'
@@ -79,7 +79,7 @@ async function examine(): Promise<DoctorOutput> {
     wasm: probeWasm(),
     threads,
     backends,
-    wide: wideReport(),
+    wide: await tryWide(),
     dependencies,
   }
 }

@@ -99,7 +99,7 @@ export function define(command: Command, session: Session): void {
   ])
   addFlags(command, 'model')
   addFlags(addPlanFlags(command, generationPlanners, 'dense'), 'every', 'check')
-  addFlags(command, 'backend', 'storage', 'threads', 'mode', 'cache', 'quiet')
+  addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'quiet')
     .addHelpText('after', help)
     .action((flags: ServeFlags) => withModel(session, flags, (opt) => serve(session, opt, flags)))
 }

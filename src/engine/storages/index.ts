@@ -4,6 +4,7 @@
 import type { BufferScope } from '../../backends/buffer_scope.ts'
 import { valuesOf } from '../../backends/calls.ts'
 import { nameOption, type NameOption } from '../../tensor/option.ts'
+import type { TensorSource } from '../../tensor/tensor_source.ts'
 import { bfloat16 } from './bfloat16.ts'
 import { float16 } from './float16.ts'
 import { float32 } from './float32.ts'
@@ -20,6 +21,10 @@ export const storages = ['f32', 'bf16', 'f16', 'int8', 'int4'] as const
 export type Storage = (typeof storages)[number]
 export const storageOption: NameOption<Storage> = nameOption('STORAGE', storages)
 
+/** A storage, or `file`: that of the blocks of the file, if it has matrices in such blocks, else f32. */
+export type StorageChoice = Storage | 'file'
+export const storageChoiceOption: NameOption<StorageChoice> = nameOption('STORAGE', [...storages, 'file'])
+
 const records: { readonly [Name in Storage]: StorageRecord<Name> } = {
   f32: float32,
   bf16: bfloat16,
@@ -31,6 +36,19 @@ const records: { readonly [Name in Storage]: StorageRecord<Name> } = {
 /** A storage by its name. */
 export function storageNamed(name: Storage): StorageRecord {
   return records[name]
+}
+
+/**
+ * The storage that is chosen for the weights of a file. Blocks of Q4_0 and Q4_1 are those of int4; a file counts as one of them if
+ * it has all matrices of its layers in such blocks.
+ */
+export function chosenStorage(choice: StorageChoice, { tensors }: Pick<TensorSource, 'tensors'>): Storage {
+  if (choice !== 'file') return choice
+  const matrices = [...tensors.values()].filter(
+    ({ name, shape }) => name.includes('.layers.') && shape.length === 2,
+  )
+  const areInt4 = matrices.every(({ stored }) => stored && ['Q4_0', 'Q4_1'].includes(stored.type))
+  return matrices.length > 0 && areInt4 ? 'int4' : 'f32'
 }
 
 /** A storage of matrices of this element type, which tells how to read one; storages that share a type hold a matrix alike. */

@@ -3,7 +3,5 @@
  */
 import { serveModel } from '../../jobs/serve_model.ts'
 import { makeDoJob } from './do_job.ts'
-import { allowWideIfAsked } from '../../testing/wide_trial.ts'
 
-allowWideIfAsked()
 serveModel(makeDoJob)

@@ -1,0 +1,123 @@
+/**
+ * The storage of a file: commands that write hold a GGUF file of Q4_0 or Q4_1 as int4, as it has its weights, and say so; another
+ * storage has to be asked for. Tests src/engine/storages/index.ts.
+ */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { ggufModel, plainTokenizer } from '../../bench/peers/gguf_model.ts'
+import type { Format } from '../../bench/peers/gguf_writer.ts'
+import { makeConfig } from '../../src/engine/config.ts'
+import { initialWeights } from '../../src/engine/initial_weights.ts'
+import { chosenStorage, storages } from '../../src/engine/storages/index.ts'
+import { ShadowModel } from '../../src/library/index.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
+import type { TensorInfo } from '../../src/tensor/tensor_source.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
+import { runInside } from './run_inside.ts'
+
+const folder = temporaryFolder()
+
+/** A small Llama in a file of this format. */
+async function fileOf(format: Format): Promise<string> {
+  const vocabulary = 300
+  const sizes = { layers: 2, width: 32, heads: 2, neurons: 64, vocabulary, positions: 64 }
+  const config = makeConfig({ ...sizes, family: 'llama' })
+  const source = memorySource(initialWeights(config, { seed: 3, deviation: 0.3 }))
+  const path = join(folder, `${format}.gguf`)
+  await writeFile(path, ggufModel(config, source, format, plainTokenizer(vocabulary)))
+  return path
+}
+
+const said = 'weights are int4, as the file has them; --storage f32 widens them\n'
+
+describe('generate', () => {
+  test.each<[Format, boolean]>([
+    ['F32', false],
+    ['F16', false],
+    ['Q8_0', false],
+    ['Q4_0', true],
+    ['Q4_1', true],
+  ])('a file of %s is held as int4: %s', async (format, isInt4) => {
+    const args = ['generate', 'a', '-m', await fileOf(format), '--max-tokens', '8', '--json']
+    const run = async (...more: string[]) => {
+      const { code, stdout, stderr } = await runInside([...args, ...more])
+      expect(code, stderr).toBe(0)
+      const { tokens, cache } = JSON.parse(stdout) as { tokens: number[]; cache: string }
+      return { tokens, cache, stderr }
+    }
+    const usual = await run()
+    expect(usual).toEqual({
+      ...(await run('--storage', isInt4 ? 'int4' : 'f32')),
+      stderr: isInt4 ? said : '',
+    })
+    expect(usual.cache).toBe(isInt4 ? 'int8' : 'f32')
+    expect((await run('--storage', 'f32')).cache).toBe('f32')
+    expect((await run('--quiet')).stderr).toBe('')
+  })
+})
+
+test.each([
+  ['int4', []],
+  ['f16', ['--storage', 'f16']],
+])('bench times it as %s with %j', async (storage, flags) => {
+  const args = [
+    'bench',
+    '-m',
+    await fileOf('Q4_0'),
+    '--planner',
+    'dense',
+    '--test',
+    'pp4',
+    '--rounds',
+    '1',
+    '--json',
+  ]
+  const { code, stdout, stderr } = await runInside([...args, ...flags])
+  expect(code, stderr).toBe(0)
+  const { rows } = JSON.parse(stdout) as { rows: { storage: string }[] }
+  expect(rows.map((row) => row.storage)).toEqual([storage])
+})
+
+test('the library holds it as float32 unless it is asked for the storage of the file', async () => {
+  const path = await fileOf('Q4_1')
+  for (const [storage, held] of [
+    [undefined, 'f32'],
+    ['file', 'int4'],
+    ['f16', 'f16'],
+  ] as const) {
+    const model = await ShadowModel.fromPretrained(path, { storage })
+    expect(model.model.weights.storage).toBe(held)
+    await model.dispose()
+  }
+})
+
+describe('a file', () => {
+  const matrix = (name: string, type?: string): [string, TensorInfo] => [
+    name,
+    {
+      name,
+      dtype: 'F32',
+      shape: [32, 32],
+      byteLength: 4096,
+      ...(type && { stored: { type, byteLength: 640 } }),
+    },
+  ]
+  const chosen = (...tensors: [string, TensorInfo][]): string =>
+    chosenStorage('file', { tensors: new Map(tensors) })
+  const [first, second] = ['model.layers.0.mlp.up_proj.weight', 'model.layers.1.mlp.up_proj.weight']
+
+  test('is one of int4 if all matrices of its layers are, whatever stands outside', () => {
+    expect(chosen(matrix(first, 'Q4_0'), matrix(second, 'Q4_1'), matrix('lm_head.weight', 'Q6_K'))).toBe(
+      'int4',
+    )
+    expect(chosen(matrix(first, 'Q4_0'), matrix(second, 'Q6_K'))).toBe('f32')
+    expect(chosen(matrix(first, 'Q4_0'), matrix(second))).toBe('f32')
+    expect(chosen(matrix('lm_head.weight', 'Q4_0'))).toBe('f32')
+  })
+
+  test('has no say where a storage is asked for', () => {
+    for (const storage of storages)
+      expect(chosenStorage(storage, { tensors: new Map([matrix(first, 'Q4_0')]) })).toBe(storage)
+  })
+})
