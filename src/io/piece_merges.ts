@@ -46,10 +46,8 @@ export type ScoredPieces = ReadonlyMap<string, { readonly score: number; readonl
 
 /** The ranks that scores stand for. Lengths are below 2^13 and there are fewer than 2^20 pieces, so that a rank is a whole number. */
 function ranksOfScores(pieces: ScoredPieces): RankOf {
-  const scores = Float64Array.from(new Set([...pieces.values()].map(({ score }) => score)))
-    .sort()
-    .reverse()
-  const placeOf = new Map([...scores].map((score, place) => [score, place]))
+  const scores = [...new Set([...pieces.values()].map(({ score }) => score))].toSorted((a, b) => b - a)
+  const placeOf = new Map(scores.map((score, place) => [score, place]))
   return (left, right) => {
     const [from, to] = [pieces.get(left), pieces.get(right)]
     const joined = from && to && pieces.get(left + right)
