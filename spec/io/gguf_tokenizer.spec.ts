@@ -2,7 +2,7 @@
  * Vocabularies of GGUF files: the known ids of 275 texts, and of 283 for Gemma, on which llama.cpp, tokenizers and sentencepiece agree, and the
  * vocabulary that the model's tokenizer.json has.
  *
- * Tests src/io/gguf_entries.ts.
+ * Tests src/io/gguf_entries.ts and src/io/piece_merges.ts.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
