@@ -389,6 +389,9 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'inspect --storage <names>': { wrong: usage('STORAGE', 'f32, bf16, f16, int8', 'no-such', '', 'f32,') },
     '--texts <count>': whole(1, '501'),
     // convert
+    'convert --mask <file>': predictor,
+    '--compensate <file>': { ...predictor, beside: ['--mask', none] },
+    '--ridge <share>': number('-1'),
     'convert <source>': weights,
     'convert <output>': {
       wrong: [...writtenFolder.wrong, ...usage('OUTPUT', 'an existing folder', join(none, 'x'), below)],

@@ -7,6 +7,7 @@ import * as own from '../../fixtures/hostile/build_own.ts'
 import { concat } from '../../fixtures/hostile/bytes.ts'
 import { callFile, certificateFile } from '../../fixtures/hostile/parity_ops.ts'
 import { createBackend } from '../../src/backends/select.ts'
+import { readSums, openMoments } from '../../src/compensation/moments_file.ts'
 import { openCalibration } from '../../src/calibration/open.ts'
 import { storeManifest } from '../../src/calibration/manifest.ts'
 import { readExamples } from '../../src/calibration/calibration_files.ts'
@@ -129,6 +130,27 @@ export const ownReaders: readonly Reader[] = [
       '"I8"',
       '"I32"',
     ],
+    repair: repairSafetensors,
+  },
+  {
+    name: 'moments',
+    read: fromFile('moments.safetensors', async (path) => {
+      const moments = await openMoments(path)
+      try {
+        return [moments.origin, await moments.read('heads', 0, 2), await moments.read('neurons', 0, 3)]
+      } finally {
+        await moments.close()
+      }
+    }),
+    valid: async () => [own.momentsFile()],
+    words: [...tensorWords, '"tokens":"-1"', '"windows":"1e9"', '"format":"shadowllm-moments"'],
+    repair: repairSafetensors,
+  },
+  {
+    name: 'moment-sums',
+    read: fromFile('sums.safetensors', (path) => readSums(path, 1, own.momentWidths)),
+    valid: async () => [own.sumsFile()],
+    words: [...tensorWords, '"tokens":"-1"', '"windows":"1e9"', '"format":"shadowllm-moments"'],
     repair: repairSafetensors,
   },
   {

@@ -140,6 +140,7 @@ const masksTable: CommandTable = {
     { flag: '--planner', values: [null, 'dense', 'random', 'prompt-plainact', 'griffin'] },
     { flag: '--planner', beside: '--continuation ghi', values: ['shadow', 'oracle'] },
     storageRow,
+    { flag: '--all-layers', beside: '--planner static --calibration {traces}', values: [null, ''] },
     {
       flag: '--tokens',
       values: [null, '1', '6'],
