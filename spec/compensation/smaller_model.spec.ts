@@ -419,6 +419,11 @@ test('moments are read back, off by the rounding of a correlation to float16', a
   })
 })
 
+test('a correlation that rounding of sums put past 1 is written as 1', () =>
+  withMoments([4, -4.125, -4.125, 4], [1, 0, 0, 0, 1, 0, 0, 0, 1], async (moments) => {
+    expect(await moments.read('heads', 0, 2)).toEqual(Float64Array.of(1, -1, -1, 1))
+  }))
+
 test('moments that λ does not make positive definite are refused', async () => {
   const config = makeConfig({
     family: 'llama',
