@@ -4,7 +4,7 @@
  *
  * Four rows lie side by side, so a register holds four bytes of each, and meets four activations that are the same for all:
  * a lane is a row, and nothing is added across lanes. One token: two fours at a time, from two places of the matrix half
- * of it apart. Few: the numbers of a block are opened once, for all tokens. Several: linear_i4_tile.ts. Chosen rows that are
+ * of it apart. Few: the same, or the numbers of a block are opened once, for all tokens. Several: linear_i4_tile.ts. Chosen rows that are
  * no four are copied together first.
  */
 import { largestSize, scaleArray } from './elementwise'
@@ -34,6 +34,8 @@ import { clearOwned, rowAt } from './units'
 const MOST_NUMBERS: i32 = 131072
 /** At most this many tokens. */
 const MOST_TOKENS: i32 = 64
+/** Up to this many tokens take rows one after the other: where vectors are joined, that is faster than opening numbers once. */
+const MOST_EACH: i32 = WIDE ? 3 : 1
 
 export function linear_i4(
   y: usize, // [T, O]
@@ -84,23 +86,34 @@ export function linear_i4_part(
     for (let t = 0; t < tokens; t++)
       roundBlocks(numbersOf(t, B), stepsOf(t, B), sumsOf(t, B), rowAt(x, first + t, I), I)
     const to = rowAt(y, first, O)
-    if (tokens == 1 && takeUnits(B)) multiplyOne(to, weight, bias, rows, count, B)
+    if (tokens <= MOST_EACH && takeUnits(tokens, B)) multiplyEach(to, weight, bias, rows, count, tokens, O, B)
     else if (isTiled(tokens)) multiplyTiled(to, weight, bias, rows, count, tokens, O, B)
     else multiplyAll(to, weight, bias, rows, count, tokens, O, B)
   }
 }
 
 /**
- * Takes the steps and sums of the first token in units of half precision (storage.ts), so that scales need not be taken out
+ * Takes the steps and sums of all tokens in units of half precision (storage.ts), so that scales need not be taken out
  * of theirs; false, and nothing is done, where one is too large for that.
  */
-function takeUnits(B: i32): bool {
-  if (!(largestSize(stepsOf(0, B), 2 * B) * unit<f16>() < Infinity)) return false
-  scaleArray(stepsOf(0, B), stepsOf(0, B), unit<f16>(), 2 * B)
+function takeUnits(tokens: i32, B: i32): bool {
+  const count = 2 * B * tokens
+  if (!(largestSize(stepsOf(0, B), count) * unit<f16>() < Infinity)) return false
+  scaleArray(stepsOf(0, B), stepsOf(0, B), unit<f16>(), count)
   return true
 }
 
-function multiplyOne(y: usize, weight: usize, bias: usize, rows: usize, count: i32, B: i32): void {
+/** Eight rows at a time, of which every token reads the numbers again. */
+function multiplyEach(
+  y: usize, // [tokens, O]
+  weight: usize,
+  bias: usize,
+  rows: usize,
+  count: i32,
+  tokens: i32,
+  O: i32,
+  B: i32,
+): void {
   const quads = (count + 3) >> 2
   const half = (quads + 1) >> 1
   for (let quad = 0; quad < half; quad++) {
@@ -108,9 +121,11 @@ function multiplyOne(y: usize, weight: usize, bias: usize, rows: usize, count: i
     const other = min<i32>(quad + half, quads - 1)
     const w0 = fourRows(0, weight, rows, quad, count, B)
     const w1 = fourRows(1, weight, rows, other, count, B)
-    dotEight(w0, w1, B)
-    finish(y, v128.load(rowSums()), bias, rows, quad, count)
-    finish(y, v128.load(rowSums(), 16), bias, rows, other, count)
+    for (let t = 0; t < tokens; t++) {
+      dotEight(t, w0, w1, B)
+      finish(rowAt(y, t, O), v128.load(rowSums()), bias, rows, quad, count)
+      finish(rowAt(y, t, O), v128.load(rowSums(), 16), bias, rows, other, count)
+    }
   }
 }
 
@@ -119,13 +134,13 @@ function rowSums(): usize {
   return tileSums() + 16
 }
 
-/** The sums of two fours of rows, for the first token. */
-function dotEight(w0: usize, w1: usize, B: i32): void {
+/** The sums of two fours of rows, for token t. */
+function dotEight(t: i32, w0: usize, w1: usize, B: i32): void {
   const mask = v128.load(nibbles())
   const places = v128.load(halfPlaces())
-  let q = numbersOf(0, B)
-  let step = stepsOf(0, B)
-  let sum = sumsOf(0, B)
+  let q = numbersOf(t, B)
+  let step = stepsOf(t, B)
+  let sum = sumsOf(t, B)
   let y0 = f32x4.splat(0)
   let y1 = f32x4.splat(0)
   for (const end = w0 + <usize>B * QUAD; w0 < end; w0 += QUAD) {

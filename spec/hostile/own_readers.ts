@@ -19,6 +19,10 @@ import { readRows } from '../../src/data/tasks/find_rows.ts'
 import { RowReader } from '../../src/data/tasks/row.ts'
 import { tasks } from '../../src/data/tasks/index.ts'
 import { parseRows, type PlacedRow } from '../../src/io/row_file.ts'
+import { initialWeights } from '../../src/engine/initial_weights.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
+import { readSession } from '../../src/library/session_file.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
 import { readMask } from '../../src/masks/mask_file.ts'
 import { openPredictor, predictorTensors } from '../../src/predictor/predictor_file.ts'
 import { InputError } from '../../src/tensor/errors.ts'
@@ -54,6 +58,10 @@ function askTasks(rows: readonly PlacedRow[]): unknown {
   return [rows.length, rows.slice(0, 1000), asked]
 }
 
+const weights = initialWeights(own.runConfig, { seed: 1 })
+const sessionModel = async (): Promise<LanguageModel> =>
+  LanguageModel.load(own.runConfig, memorySource(weights), await reference)
+
 const { identity } = await storeManifest(own.manifest)
 const stored = { manifest: own.manifest, text: '', identity }
 const key = await partKey(own.partDescription)
@@ -88,6 +96,40 @@ export const ownReaders: readonly Reader[] = [
     read: fromFile('mask.safetensors', (path) => readMask(path, own.maskShape)),
     valid: async () => [own.tensorFile(own.maskTensors)],
     words: tensorWords,
+    repair: repairSafetensors,
+  },
+  {
+    name: 'session',
+    read: fromFile('a.session', async (path) => {
+      const model = await sessionModel()
+      try {
+        const { content, ...about } = await readSession(path, {
+          config: own.runConfig,
+          hash: own.sessionHash,
+        })
+        // What is read can be gone on with.
+        if (content.state) model.resume(content.state.sequence).dispose()
+        return [about, content]
+      } finally {
+        model.dispose()
+      }
+    }),
+    valid: async () => [
+      own.sessionFile(),
+      own.sessionFile(
+        { kind: 'chat', messages: [{ role: 'user', content: 'a' }], sequence: null },
+        undefined,
+        new Map(),
+      ),
+    ],
+    words: [
+      ...tensorWords,
+      '\\"length\\":1',
+      '\\"storage\\":\\"int8\\"',
+      '\\"mode\\":\\"skip\\"',
+      '"I8"',
+      '"I32"',
+    ],
     repair: repairSafetensors,
   },
   {

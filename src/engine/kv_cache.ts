@@ -18,7 +18,11 @@ import {
   allocateRows,
   freeRows,
   moveRows,
+  readRows,
+  writeRows,
   type CacheStorage,
+  type HeldRows,
+  type HostRows,
   type LayerCache,
   type Room,
 } from './layer_cache.ts'
@@ -32,6 +36,15 @@ const MOST_SPARE = 512
 export function windowRows(window: number): number {
   const seen = Math.ceil(window / VALUE_BLOCK) * VALUE_BLOCK
   return seen + MOST_BACK + VALUE_BLOCK + Math.min(seen, MOST_SPARE)
+}
+
+/** Whether a layer may hold the last R of S positions: all that are seen, and from the start of a block on. */
+export function mayHold(R: number, S: number, window: number | null): boolean {
+  if (window === null) return R === S
+  const first = S - R
+  return (
+    first >= 0 && first % VALUE_BLOCK === 0 && first <= Math.max(0, S - window + 1) && R <= windowRows(window)
+  )
 }
 
 /** A layer's part, and whose it is. */
@@ -105,16 +118,16 @@ class HeldCache implements LayerCache {
 /** The cache of all layers. */
 export class KeyValueCache {
   readonly #config: ModelConfig
-  readonly #storage: CacheStorage
-  readonly #keepsAll: boolean
+  readonly storage: CacheStorage
+  /** Whether positions stay that no window sees any more. */
+  readonly keepsAll: boolean
   readonly #layers: (HeldCache | null)[]
   #capacity = 0
 
-  /** @param keepsAll whether positions stay that no window sees any more */
   constructor(config: ModelConfig, storage: CacheStorage, keepsAll = false) {
     this.#config = config
-    this.#storage = storage
-    this.#keepsAll = keepsAll
+    this.storage = storage
+    this.keepsAll = keepsAll
     this.#layers = new Array<HeldCache | null>(config.layers).fill(null)
   }
 
@@ -138,9 +151,35 @@ export class KeyValueCache {
     return (this.#layers[layer] ??= this.#allocate({
       backend,
       keyHeads,
-      window: this.#keepsAll ? null : window,
+      window: this.keepsAll ? null : window,
       capacity: this.#capacity,
     }))
+  }
+
+  /**
+   * What a layer holds of the first S positions: the last R of them, all without a window.
+   * @param heads the key heads that a layer holds which does not hold all
+   */
+  held(layer: number, S: number, heads: Int32Array): HeldRows {
+    const { backend, keyHeads, key, value, first } = this.#layers[layer] as HeldCache
+    const { keyHeads: G } = this.#config
+    const which = keyHeads === G ? null : heads
+    const read = (rows: StoredBuffer): HostRows => readRows(backend, rows, S - first, G, which)
+    return { key: read(key), value: read(value) }
+  }
+
+  /**
+   * Fills a layer, which is empty, with what `held` gave; there is room for S positions. It then holds all key heads.
+   * @param rows R positions of each head, as `mayHold` has it
+   */
+  fill(layer: number, backend: Backend, S: number, { key, value }: HeldRows): void {
+    const { keyHeads, headSize, layerWindow } = this.#config
+    const R = key.values.length / (keyHeads * headSize)
+    const window = this.keepsAll ? null : (layerWindow?.[layer] ?? null)
+    const made = this.#allocate({ backend, keyHeads, window, first: S - R, capacity: this.#capacity })
+    this.#layers[layer] = made
+    writeRows(backend, made.key, key, R)
+    writeRows(backend, made.value, value, R)
   }
 
   /** Makes room for `needed` positions, `filled` of which are kept. `atLeast` is a hint for the first time. */
@@ -181,7 +220,7 @@ export class KeyValueCache {
 
   #allocate({ backend, keyHeads, window, first, capacity }: Part & { capacity: number }): HeldCache {
     const shape = [keyHeads, rowsFor(window, capacity), this.#config.headSize] as const
-    return new HeldCache(backend, this.#storage, shape, window, first)
+    return new HeldCache(backend, this.storage, shape, window, first)
   }
 }
 

@@ -7,6 +7,7 @@
 import type { Backend, Buffer, StoredBuffer } from '../backends/backend.ts'
 import { storageNamed, type Storage } from './storages/index.ts'
 import { partsOf } from './storages/storage.ts'
+import { arrayTypes, type Numbers } from '../ops/op.ts'
 import { nameOption, type NameOption } from '../tensor/option.ts'
 
 /** What keys and values may be stored as: float32, or int8 with a scale per head and position. */
@@ -51,6 +52,54 @@ export function allocateRows(
     backend.free(values)
     throw error
   }
+}
+
+/** Positions of keys or values that follow each other, on the host: float32, or int8 with a scale for each row. */
+export interface HostRows {
+  readonly values: Float32Array | Int8Array // [G, R, K]
+  readonly scales: Float32Array | null // [G, R]
+}
+
+/** What a layer's cache holds of the positions so far. */
+export interface HeldRows {
+  readonly key: HostRows
+  readonly value: HostRows
+}
+
+/**
+ * Copies the first R rows of each head to the host.
+ * @param rows of some key heads: [H, C, K]
+ * @param heads which of the G key heads these are; null for all of them. The others are zeros.
+ */
+export function readRows(
+  backend: Backend,
+  rows: StoredBuffer,
+  R: number,
+  G: number,
+  heads: Int32Array | null,
+): HostRows {
+  const copy = (part: Buffer): Numbers => {
+    const [H, C, size = 1] = part.shape
+    const held = backend.read(part)
+    const all = new arrayTypes[part.dtype](G * R * size)
+    for (let h = 0; h < H; h++) {
+      const start = h * C * size
+      all.set(held.subarray(start, start + R * size), (heads?.[h] ?? h) * R * size)
+    }
+    return all
+  }
+  const [values, scales = null] = partsOf(rows).map(copy)
+  return { values, scales } as HostRows
+}
+
+/** Writes the first R rows of all key heads from the host. */
+export function writeRows(backend: Backend, rows: StoredBuffer, host: HostRows, R: number): void {
+  partsOf(rows).forEach((part, i) => {
+    const [G, C, size = 1] = part.shape
+    const numbers = (i === 0 ? host.values : host.scales) as Float32Array
+    for (let g = 0; g < G; g++)
+      backend.write(part, numbers.subarray(g * R * size, (g + 1) * R * size), g * C * size)
+  })
 }
 
 /** Gives the room back. */
