@@ -254,7 +254,7 @@ export class ShadowModel {
    * @param path a file; nothing is written before `save`
    * @throws InputError SESSION_MODEL for the session of another model, SESSION for another form, and as for every file
    * @example
-   * ```ts
+   * ```ts no-run
    * import { collectText, ShadowModel } from 'shadowllm'
    *
    * const opt = await ShadowModel.fromPretrained()

@@ -52,7 +52,7 @@ describe.each(splitOps)('%s', (name) => {
     stateLaw({ ...apart, sentence: `${name}: no number is written by two parts of ${by.name}` }, by)
 
   test('the kernel of a part takes the arguments of the op and the part', () => {
-    const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536 })
+    const memory = new WebAssembly.Memory({ initial: 80, maximum: 65536 })
     const { kernels } = instantiate(committed, memory, 0)
     expect(kernels[(splitOf(name) as Split).kernel].length).toBe(definitions[name].params.length + 2)
   })
@@ -93,7 +93,9 @@ test('a list counts its chosen units, no list counts all units', () => {
   const split = splitOf('linear_input_major') as Split
   expect(split.work([1, 1, 1, null, 7, 2, 10, 100, 3])).toBe(2 * 10 * 3)
   expect(split.work([1, 1, 1, null, null, 2, 10, 100, 3])).toBe(2 * 10 * 100)
-  expect((splitOf('attention') as Split).units([1, 1, 1, 1, 7, null, 0.5, 0, 1, 9, 9, 9, 12, 4, 64, 5])).toBe(5)
+  expect((splitOf('attention') as Split).units([1, 1, 1, 1, 7, null, 0.5, 0, 1, 9, 9, 9, 12, 4, 64, 5])).toBe(
+    5,
+  )
 })
 
 describe('mutants are killed:', () => {
