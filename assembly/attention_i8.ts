@@ -4,7 +4,8 @@
  */
 import { attendBytesTiled, byteQueriesPerBlock } from './attention_i8_tile'
 import { dotByteRows } from './byte_rows'
-import { addByteValues } from './byte_values'
+import { addByteValues, VALUE_BLOCK } from './byte_values'
+import { capScores } from './cap_scores'
 import { divideArray, scaleArray } from './elementwise'
 import { bytes, largest, sum } from './float32'
 import { quantizeSteps } from './quantized_steps'
@@ -22,8 +23,10 @@ export function attention_i8(
   heads: usize, // [R] or null
   key_heads: usize, // [H] or null
   scale: f32,
+  cap: f32,
   T: i32,
   S: i32,
+  W: i32,
   C: i32,
   H: i32,
   G: i32,
@@ -40,8 +43,10 @@ export function attention_i8(
     heads,
     key_heads,
     scale,
+    cap,
     T,
     S,
+    W,
     C,
     H,
     G,
@@ -63,8 +68,10 @@ export function attention_i8_part(
   heads: usize, // [R] or null
   key_heads: usize, // [H] or null
   scale: f32,
+  cap: f32,
   T: i32,
   S: i32,
+  W: i32,
   C: i32,
   H: i32,
   G: i32,
@@ -74,7 +81,7 @@ export function attention_i8_part(
   to: i32,
 ): void {
   if (heads) clearOwned(y, heads, T, H, K, R, from, to)
-  const block = byteQueriesPerBlock(T, S, K)
+  const block = byteQueriesPerBlock(T, S, W, K)
   for (let r = from; r < to; r++) {
     const h = unitAt(heads, r)
     const past = keyHeadOf(key_heads, h, G, H) * C
@@ -90,8 +97,10 @@ export function attention_i8_part(
         value + first,
         value_scales + scales,
         scale,
+        cap,
         T,
         S,
+        W,
         H,
         K,
         block,
@@ -107,7 +116,9 @@ export function attention_i8_part(
           value + first,
           value_scales + scales,
           scale,
+          cap,
           S - T + t + 1,
+          W,
           K,
         )
       }
@@ -123,17 +134,26 @@ function attendBytes(
   value: usize, // [C, K] i8
   value_scales: usize, // [C]
   scale: f32,
-  visible: i32,
+  cap: f32,
+  end: i32,
+  W: i32,
   K: i32,
 ): void {
-  const weights = attentionWeights()
+  // Blocks of values begin at multiples of 64, and the weights at that of the first one.
+  const visible = min<i32>(end, W)
+  const first = end - visible
+  const skipped = first & (VALUE_BLOCK - 1)
+  const start = first - skipped
+  const scores = attentionWeights() + bytes(skipped)
   // The query stands in the output row, scaled and then as int16, until the weights are known.
   scaleArray(y, query, scale, K)
   const step = quantizeSteps(y, y, K)
-  dotByteRows(weights, y, step, key, key_scales, visible, K)
-  exponentials(weights, weights, largest(weights, visible), visible)
-  const total = sum(weights, visible)
+  dotByteRows(scores, y, step, key + <usize>first * <usize>K, key_scales + bytes(first), visible, K)
+  capScores(scores, cap, visible)
+  exponentials(scores, scores, largest(scores, visible), visible)
+  const total = sum(scores, visible)
   memory.fill(y, 0, bytes(K))
-  addByteValues(y, value, weights, value_scales, visible, K)
+  const values = value + <usize>start * <usize>K
+  addByteValues(y, values, attentionWeights(), value_scales + bytes(start), skipped, end - start, K)
   divideArray(y, total, K)
 }

@@ -1,14 +1,15 @@
 /**
  * attention_i8 for many tokens: a block of queries of one head at a time, like attention_tile.ts. The inner products are
- * exact integers, so tiles and the sums over a block of positions may be added in any order. A position after the query
- * has the factor 0 in its block.
+ * exact integers, so tiles and the sums over a block of positions may be added in any order. A position after the query,
+ * or before its window, has the factor 0 in its block.
  *
  * Where vectors are joined, packing for the tiles of tile.ts pays (attention_i8_packed.ts); else tiles are read in place.
  */
-import { MOST_QUERIES, queriesPerBlock, weightStride } from './attention_tile'
+import { MOST_QUERIES, positionsOf, queriesPerBlock, weightStride } from './attention_tile'
 import { addPackedValues, multiplyPackedKeys } from './attention_i8_packed'
 import { addLanes } from './byte_rows'
 import { addByteValues, addSums, roundFactors, VALUE_BLOCK } from './byte_values'
+import { capScores } from './cap_scores'
 import { divideArray, scaleArray } from './elementwise'
 import { bytes, largest, sum } from './float32'
 import { lowerPairs, multiplyPairs, upperPairs } from './int16_pairs'
@@ -25,8 +26,8 @@ const TILE_KEYS: i32 = 4
 const BLOCK_KEYS: i32 = 64
 
 /** How many queries a block holds; 0 where tiles do not fit. */
-export function byteQueriesPerBlock(T: i32, S: i32, K: i32): i32 {
-  const block = queriesPerBlock(T, S, K)
+export function byteQueriesPerBlock(T: i32, S: i32, W: i32, K: i32): i32 {
+  const block = queriesPerBlock(T, S, W, K)
   return block >= TILE_KEYS && K >= 16 && (K & 15) == 0 ? block : 0
 }
 
@@ -39,35 +40,58 @@ export function attendBytesTiled(
   value: usize, // [C, K] i8
   value_scales: usize, // [C]
   scale: f32,
+  cap: f32,
   T: i32,
   S: i32,
+  W: i32,
   H: i32,
   K: i32,
   block: i32,
 ): void {
   const weights = attentionWeights()
-  const apart = weightStride(S)
+  const apart = weightStride(positionsOf(S, W))
   const token = H * K
   for (let t = 0; t < T; t += block) {
     const first = min<i32>(t, T - block)
-    const shared = S - T + first + 1
+    // Positions are counted from the block of values on that the first query's window begins in.
+    const start = max<i32>(0, S - T + first + 1 - W) & ~(VALUE_BLOCK - 1)
+    const shared = S - T + first + 1 - start
+    const keys = key + <usize>start * <usize>K
+    const values = value + <usize>start * <usize>K
     const to = rowAt(y, first, token)
     quantizeQueries(to, rowAt(query, first, token), scale, token, K, block)
     const width = shared + block - 1
-    if (WIDE) multiplyPackedKeys(weights, queries(), steps(), key, key_scales, apart, K, block, width)
-    else multiplyKeys(weights, key, key_scales, apart, K, block, width)
+    if (WIDE)
+      multiplyPackedKeys(weights, queries(), steps(), keys, key_scales + bytes(start), apart, K, block, width)
+    else multiplyKeys(weights, keys, key_scales + bytes(start), apart, K, block, width)
     for (let i = 0; i < block; i++) {
-      const row = rowAt(weights, i, apart)
-      exponentials(row, row, largest(row, shared + i), shared + i)
-      store<f32>(totals() + bytes(i), sum(row, shared + i))
+      const skipped = max<i32>(0, shared + i - W)
+      const seen = shared + i - skipped
+      const row = rowAt(weights, i, apart) + bytes(skipped)
+      capScores(row, cap, seen)
+      exponentials(row, row, largest(row, seen), seen)
+      store<f32>(totals() + bytes(i), sum(row, seen))
       memory.fill(rowAt(to, i, token), 0, bytes(K))
     }
     // Without packing, queries are taken two by two.
     const paired = WIDE ? block : block & ~1
     for (let s = 0; s < shared + paired - 1; s += VALUE_BLOCK)
-      addBlock(to, weights, value, value_scales, token, apart, K, paired, shared, s)
-    for (let i = paired; i < block; i++)
-      addByteValues(rowAt(to, i, token), value, rowAt(weights, i, apart), value_scales, shared + i, K)
+      addBlock(to, weights, values, value_scales + bytes(start), token, apart, K, paired, shared, W, s)
+    for (let i = paired; i < block; i++) {
+      const from = max<i32>(0, shared + i - W) & ~(VALUE_BLOCK - 1)
+      const skipped = max<i32>(0, shared + i - W) - from
+      const row = rowAt(weights, i, apart) + bytes(from)
+      const rest = values + <usize>from * <usize>K
+      addByteValues(
+        rowAt(to, i, token),
+        rest,
+        row,
+        value_scales + bytes(start + from),
+        skipped,
+        shared + i - from,
+        K,
+      )
+    }
     for (let i = 0; i < block; i++) divideArray(rowAt(to, i, token), load<f32>(totals() + bytes(i)), K)
   }
 }
@@ -181,6 +205,7 @@ function addBlock(
   K: i32,
   block: i32, // even
   shared: i32,
+  W: i32,
   first: i32,
 ): void {
   const size = min<i32>(VALUE_BLOCK, shared + block - 1 - first)
@@ -188,8 +213,9 @@ function addBlock(
   for (let i = 0; i < block; i++) {
     const q = factors() + <usize>i * width
     const seen = min<i32>(size, max<i32>(0, shared + i - first))
+    const skipped = min<i32>(seen, max<i32>(0, max<i32>(0, shared + i - W) - first))
     const row = rowAt(weights, i, apart) + bytes(first)
-    store<f32>(steps() + bytes(i), roundFactors(q, row, scales + bytes(first), seen))
+    store<f32>(steps() + bytes(i), roundFactors(q, row, scales + bytes(first), skipped, seen))
     memory.fill(q + ((<usize>seen) << 1), 0, width - ((<usize>seen) << 1))
   }
   value += <usize>first * <usize>K

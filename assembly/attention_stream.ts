@@ -5,6 +5,7 @@
  * The scores of a query are independent of each other, so the keys of a head are read from four places, a quarter of the
  * positions apart. Values must be added in order, so there the streams are those of four heads, two positions in turn.
  */
+import { capScores } from './cap_scores'
 import { addScaled, scaleArray } from './elementwise'
 import { bytes, combineFour, dot, madd, madd1, storeStripe, STRIPE, wholeStripes } from './float32'
 import { attentionWeights, headAddresses, LONGEST_CONTEXT, stripes } from './scratch'
@@ -28,8 +29,10 @@ export function attendHeads(
   heads: usize, // list or null
   key_heads: usize, // [H] or null
   scale: f32,
+  cap: f32,
   T: i32,
   S: i32,
+  W: i32,
   C: i32,
   H: i32,
   G: i32,
@@ -40,14 +43,15 @@ export function attendHeads(
   const values = headAddresses()
   const sums = values + bytes(GROUP)
   for (let t = 0; t < T; t++) {
-    const visible = S - T + t + 1
+    const end = S - T + t + 1
+    const visible = min<i32>(end, W)
     for (let g = 0; g < size; g++) {
       const h = unitAt(heads, first + g)
       const row = rowAt(y, t * H + h, K)
       // The scaled query stands in the output row until the weights are known.
       scaleArray(row, rowAt(query, t * H + h, K), scale, K)
-      const past = keyHeadOf(key_heads, h, G, H) * C
-      weigh(weightsOf(g), row, rowAt(key, past, K), visible, K)
+      const past = keyHeadOf(key_heads, h, G, H) * C + end - visible
+      weigh(weightsOf(g), row, rowAt(key, past, K), cap, visible, K)
       memory.fill(row, 0, bytes(K))
       store<usize>(values + bytes(g), rowAt(value, past, K))
       store<usize>(sums + bytes(g), row)
@@ -56,9 +60,10 @@ export function attendHeads(
   }
 }
 
-/** The weights of one scaled query over positions 0..visible-1. */
-export function weigh(weights: usize, scaled: usize, key: usize, visible: i32, K: i32): void {
+/** The weights of one scaled query over the positions that it sees. */
+function weigh(weights: usize, scaled: usize, key: usize, cap: f32, visible: i32, K: i32): void {
   dotRows(weights, scaled, key, visible, K)
+  capScores(weights, cap, visible)
   softmaxRow(weights, weights, visible)
 }
 
@@ -119,7 +124,7 @@ function gather(from: usize, far: usize): v128 {
   return v128.load32_lane(from + far * 3, four, 3)
 }
 
-/** Adds the weighted values of positions 0..visible-1 of each head at `headAddresses`. */
+/** Adds the weighted values of the positions seen, of each head at `headAddresses`. */
 function addValues(size: i32, visible: i32, K: i32): void {
   const values = headAddresses()
   const sums = values + bytes(GROUP)

@@ -11,12 +11,13 @@ import { blockFactors } from './scratch'
 /** Positions of a block. */
 export const VALUE_BLOCK: i32 = 64
 
-/** y += factors[s] scales[s] * rows[s], s < count, the factors of each block as int16. */
+/** y += factors[s] scales[s] * rows[s], skipped <= s < count, the factors of each block as int16; skipped: below a block. */
 export function addByteValues(
   y: usize, // [K]
   rows: usize, // [count, K] i8
   factors: usize, // [count]
   scales: usize, // [count]
+  skipped: i32,
   count: i32,
   K: i32,
 ): void {
@@ -24,7 +25,7 @@ export function addByteValues(
   const whole = K & ~15
   for (let first = 0; first < count; first += VALUE_BLOCK) {
     const size = min<i32>(VALUE_BLOCK, count - first)
-    const step = roundFactors(q, factors, scales, size)
+    const step = roundFactors(q, factors, scales, first == 0 ? skipped : 0, size)
     for (let k = 0; k < whole; k += 16) addColumns(y + bytes(k), rows + k, q, step, size, K)
     for (let k = whole; k < K; k++) addColumn(y + bytes(k), rows + k, q, step, size, K)
     rows += <usize>size * <usize>K
@@ -34,19 +35,30 @@ export function addByteValues(
 }
 
 /**
- * Factors of a block, multiplied by their scales, as int16 steps; returns the step. Up to a multiple of eight, factors and
- * steps are 0.
+ * Factors of a block, multiplied by their scales, as int16 steps; returns the step. Factors and steps that are skipped, and those
+ * after the last up to a multiple of eight, are 0.
  */
 export function roundFactors(
   q: usize, // [VALUE_BLOCK] i16
   factors: usize, // [VALUE_BLOCK]
   scales: usize, // [size]
+  skipped: i32,
   size: i32,
 ): f32 {
   const eights = factors + bytes(size & ~7)
   let most0 = i32x4.splat(0)
   let most1 = i32x4.splat(0)
   let x = factors
+  if (skipped > 0) {
+    memory.fill(x, 0, bytes(skipped))
+    x += bytes(skipped)
+    scales += bytes(skipped)
+    // One by one, up to a multiple of eight.
+    for (const end = factors + bytes(min<i32>(size, (skipped + 7) & ~7)); x < end; x += 4, scales += 4) {
+      store<f32>(x, load<f32>(x) * load<f32>(scales))
+      most0 = largerSizes(most0, v128.load32_zero(x))
+    }
+  }
   for (; x < eights; x += 32, scales += 32) {
     const first = f32x4.mul(v128.load(x), v128.load(scales))
     const second = f32x4.mul(v128.load(x, 16), v128.load(scales, 16))

@@ -28,7 +28,8 @@ const EDGE_TILE: usize = ROW_BIASES + 12 * 16
 const WEIGHTS: usize = EDGE_TILE + 6 * 16 * 4
 const ATTENTION_ROWS: usize = WEIGHTS + MOST_WEIGHTS * 4
 const SCORE_GRADIENTS: usize = ATTENTION_ROWS + MOST_ROWS * 4
-const HEADS: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
+const SCORE_SLOPES: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
+const HEADS: usize = SCORE_SLOPES + LONGEST_CONTEXT * 4
 const EXPONENTIAL_CONSTANTS: usize = HEADS + 8 * 4
 const BLOCK_FACTORS: usize = EXPONENTIAL_CONSTANTS + 14 * 16
 const ADDRESSES: usize = BLOCK_FACTORS + 64 * 2
@@ -109,6 +110,11 @@ export function blockFactors(): usize {
 /** attention_backward: the gradients of one query's scores, [LONGEST_CONTEXT]. */
 export function scoreGradients(): usize {
   return start + SCORE_GRADIENTS
+}
+
+/** attention_backward: what capped scores gain with the scores, [LONGEST_CONTEXT]. */
+export function scoreSlopes(): usize {
+  return start + SCORE_SLOPES
 }
 
 /** weighted_rows: where the rows of a group stand, [8]. */

@@ -153,7 +153,7 @@ export function sumExponentials(x: usize, most: f32, length: i32): f32 {
 }
 
 /** Writes what `power` reads, and says where. */
-function writeConstants(): usize {
+export function writeConstants(): usize {
   const to = exponentialConstants()
   v128.store(to, f32x4.splat(-104))
   v128.store(to, f32x4.splat(1.44269504088896341), 16) // 1 / ln 2
@@ -173,7 +173,7 @@ function writeConstants(): usize {
 }
 
 /** e^x of four lanes, x <= 0 or NaN. @param c what `writeConstants` wrote */
-function power(x: v128, c: usize): v128 {
+export function power(x: v128, c: usize): v128 {
   const v = f32x4.pmax(x, v128.load(c)) // x < -104 ? -104 : x
   const rounded = f32x4.add(f32x4.mul(v, v128.load(c, 16)), v128.load(c, 32))
   const n = f32x4.sub(rounded, v128.load(c, 32))

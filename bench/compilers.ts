@@ -23,8 +23,8 @@ import { ratio, table, interleave, type Job } from './timing.ts'
 /** OPT-125m by letter, at a context of 512; B is the number of blocks of I, R the length of lists that cannot be left out. */
 const usual: Sizes = { H: 12, K: 64, D: 768, I: 768, B: 24, O: 3072, V: 8192, U: 3072, N: 3072, R: 12 }
 const sizesOfTokens: readonly (readonly [string, Sizes])[] = [
-  ['one token', { ...usual, T: 1, P: 511, S: 512, C: 512 }],
-  ['64 tokens', { ...usual, T: 64, P: 448, S: 512, C: 512, N: 64 * 3072 }],
+  ['one token', { ...usual, T: 1, P: 511, S: 512, W: 512, C: 512 }],
+  ['64 tokens', { ...usual, T: 64, P: 448, S: 512, W: 512, C: 512, N: 64 * 3072 }],
 ]
 
 const ROUNDS = 25

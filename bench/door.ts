@@ -30,7 +30,7 @@ export async function run(): Promise<void> {
     job('cache_append', () => cache_append(keys, x4, null, 0)),
     job('linear', () => linear(y2, x4, weight, b2, null)),
     job('linear, chosen rows', () => linear(y4, x4, square, b4, rows)),
-    job('attention', () => attention(y4, x4, keys, values, null, null, 0.5, 1)),
+    job('attention', () => attention(y4, x4, keys, values, null, null, 0.5, 0, 1, 1)),
   ]
   const cells = interleave(jobs, 50).map((rates) => {
     const nanoseconds = (1e6 / Math.max(...rates.samples)).toFixed(0)

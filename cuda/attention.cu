@@ -1,5 +1,5 @@
 /**
- * attention: a block for each token and head, whose weights stand in shared memory: one float32 for each position.
+ * attention: a block for each token and head, whose weights stand in shared memory: one float32 for each position seen.
  *
  * attention_backward: a block for each key head, which goes through its heads in order, and through the queries of each in
  * order, as every sum over them does; weights and score gradients of a query stand in shared memory: two float32 for each
@@ -15,9 +15,9 @@ extern "C" __global__ void attention_exact(
   const float *value,   // [G, C, K]
   const int *heads,     // [R], ascending, or null
   const int *key_heads, // [H], below G, or null
-  float scale, int T, int S, int C, int H, int G, int K, int R
+  float scale, float cap, int T, int S, int W, int C, int H, int G, int K, int R
 ) {
-  DYNAMIC_SHARED(float, weights); // [S]
+  DYNAMIC_SHARED(float, weights); // [min(S, W)]
   const int t = blockIdx.x / H;
   const int h = blockIdx.x % H;
   y += (size_t)blockIdx.x * K;
@@ -25,12 +25,12 @@ extern "C" __global__ void attention_exact(
     for (int k = threadIdx.x; k < K; k += blockDim.x) y[k] = 0;
     return;
   }
-  const size_t head = (size_t)key_head_of(key_heads, h, G, H) * C * K;
-  const int visible = S - T + t + 1;
-  attend(weights, query + (size_t)blockIdx.x * K, key + head, scale, visible, K);
+  const Seen seen = seen_of(S - T + t + 1, W);
+  const size_t head = ((size_t)key_head_of(key_heads, h, G, H) * C + seen.first) * K;
+  attend(weights, query + (size_t)blockIdx.x * K, key + head, scale, cap, seen.count, K);
   for (int k = threadIdx.x; k < K; k += blockDim.x) {
     float sum = 0;
-    for (int s = 0; s < visible; s++) sum = add(sum, mul(weights[s], value[head + (size_t)s * K + k]));
+    for (int s = 0; s < seen.count; s++) sum = add(sum, mul(weights[s], value[head + (size_t)s * K + k]));
     y[k] = sum;
   }
 }
@@ -43,7 +43,7 @@ extern "C" __global__ void attention_backward_exact(
   const float *query,  // [T, H, K]
   const float *key,    // [G, C, K]
   const float *value,  // [G, C, K]
-  float scale, int T, int C, int H, int G, int K
+  float scale, float cap, int T, int W, int C, int H, int G, int K
 ) {
   DYNAMIC_SHARED(float, weights); // [T]
   float *score_grad = weights + T; // [T]
@@ -59,11 +59,13 @@ extern "C" __global__ void attention_backward_exact(
   for (int h = 0; h < H; h++) {
     if (key_head_of(nullptr, h, G, H) != g) continue;
     for (int t = 0; t < T; t++) {
-      const int visible = t + 1;
+      const auto [first, visible] = seen_of(t + 1, W);
       const size_t row = ((size_t)t * H + h) * K;
-      attend(weights, query + row, key, scale, visible, K);
+      const float *seen_key = key + (size_t)first * K;
+      const float *seen_value = value + (size_t)first * K;
+      attend(weights, query + row, seen_key, scale, cap, visible, K);
       for (int s = group_of_block(); s < visible; s += groups_of_block()) {
-        const float *past = value + (size_t)s * K;
+        const float *past = seen_value + (size_t)s * K;
         const float weight_grad = group_sum([&](int k) { return mul(y_grad[row + k], past[k]); }, K);
         if (lane_of_group() == 0) score_grad[s] = weight_grad;
       }
@@ -72,15 +74,22 @@ extern "C" __global__ void attention_backward_exact(
       for (int s = threadIdx.x; s < visible; s += blockDim.x)
         score_grad[s] = mul(weights[s], sub(score_grad[s], mean));
       __syncthreads();
+      if (cap > 0) {
+        for (int s = group_of_block(); s < visible; s += groups_of_block()) {
+          const float slope = cap_slope(score_of(query + row, seen_key + (size_t)s * K, scale, K), cap);
+          if (lane_of_group() == 0) score_grad[s] = mul(score_grad[s], slope);
+        }
+        __syncthreads();
+      }
       for (int k = threadIdx.x; k < K; k += blockDim.x) {
         float sum = 0;
-        for (int s = 0; s < visible; s++) sum = add(sum, mul(score_grad[s], key[(size_t)s * K + k]));
+        for (int s = 0; s < visible; s++) sum = add(sum, mul(score_grad[s], seen_key[(size_t)s * K + k]));
         query_grad[row + k] = mul(sum, scale);
       }
       for (int n = threadIdx.x; n < visible * K; n += blockDim.x) {
         const int s = n / K;
         const int k = n % K;
-        const size_t past = ((size_t)s * G + g) * K + k;
+        const size_t past = ((size_t)(first + s) * G + g) * K + k;
         value_grad[past] = add(value_grad[past], mul(weights[s], y_grad[row + k]));
         key_grad[past] = add(key_grad[past], mul(score_grad[s], mul(query[row + k], scale)));
       }

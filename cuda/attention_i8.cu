@@ -1,18 +1,19 @@
 /**
- * attention_i8: a block for each token and head, whose factors stand in shared memory: one float32 for each position.
+ * attention_i8: a block for each token and head, whose factors stand in shared memory: one float32 for each position seen.
  * What is exact, the inner products, has no order; a thread has a position, then a channel of the values.
  */
+#include "shared/attention.cuh"
 #include "shared/key_heads.cuh"
 #include "shared/quantized.cuh"
 #include "shared/rows.cuh"
 
-/** factors[s] = (step * key_scales[s]) * <query in steps, key[s]>, for a query that is rounded a tile at a time. */
+/** factors[s] = the capped (step * key_scales[s]) * <query in steps, key[s]>, for a query that is rounded a tile at a time. */
 __device__ inline void scores(
   float *factors,          // [visible]
   const float *query,      // [K]
   const signed char *key,  // [visible, K]
   const float *key_scales, // [visible]
-  float scale, int visible, int K
+  float scale, float cap, int visible, int K
 ) {
   __shared__ int tile[MOST_THREADS];
   const int threads = blockDim.x;
@@ -33,7 +34,7 @@ __device__ inline void scores(
     __syncthreads();
   }
   for (int s = threadIdx.x; s < visible; s += threads)
-    factors[s] = mul(mul(steps.step, key_scales[s]), __int2float_rn(__float_as_int(factors[s])));
+    factors[s] = cap_score(mul(mul(steps.step, key_scales[s]), __int2float_rn(__float_as_int(factors[s]))), cap);
   __syncthreads();
 }
 
@@ -46,9 +47,9 @@ extern "C" __global__ void attention_i8_exact(
   const float *value_scales, // [G, C]
   const int *heads,          // [R], ascending, or null
   const int *key_heads,      // [H], below G, or null
-  float scale, int T, int S, int C, int H, int G, int K, int R
+  float scale, float cap, int T, int S, int W, int C, int H, int G, int K, int R
 ) {
-  DYNAMIC_SHARED(float, factors); // [S]
+  DYNAMIC_SHARED(float, factors); // [min(S, W)]
   __shared__ int numbers[VALUE_BLOCK];
   const int t = blockIdx.x / H;
   const int h = blockIdx.x % H;
@@ -57,14 +58,15 @@ extern "C" __global__ void attention_i8_exact(
   y += (size_t)blockIdx.x * K;
   for (int k = threadIdx.x; k < K; k += threads) y[k] = 0;
   if (!chosen) return;
-  const size_t head = (size_t)key_head_of(key_heads, h, G, H) * C;
-  const int visible = S - T + t + 1;
-  scores(factors, query + (size_t)blockIdx.x * K, key + head * K, key_scales + head, scale, visible, K);
+  const auto [first, visible] = seen_of(S - T + t + 1, W);
+  const size_t head = (size_t)key_head_of(key_heads, h, G, H) * C + first;
+  scores(factors, query + (size_t)blockIdx.x * K, key + head * K, key_scales + head, scale, cap, visible, K);
   const float total = exponentials(factors, factors, visible);
   for (int s = threadIdx.x; s < visible; s += threads) factors[s] = mul(factors[s], value_scales[head + s]);
   __syncthreads();
-  for (int start = 0; start < visible; start += VALUE_BLOCK) {
-    const int width = min(VALUE_BLOCK, visible - start);
+  for (int start = 0, width; start < visible; start += width) {
+    // A block ends in front of a multiple of its length.
+    width = min(VALUE_BLOCK - (first + start) % VALUE_BLOCK, visible - start);
     const Steps steps = block_steps([&](int s) { return factors[start + s]; }, width);
     for (int s = threadIdx.x; s < width; s += threads) numbers[s] = round_to(steps, factors[start + s]);
     __syncthreads();

@@ -57,7 +57,7 @@ export const tensorRows: readonly TensorRow[] = [
     '0: input of layer 0; l: output of layer l - 1; the last: input of lm_head, after the final norm',
   ),
   row('head_out', 'F32', 'L B T D', 'softmax(q k) v before out_proj; head h in columns h K to (h + 1) K - 1'),
-  row('fc1_act', 'F32', 'L B T F', 'neurons after ReLU'),
+  row('fc1_act', 'F32', 'L B T F', 'neurons after ReLU; named ffn_act where they are gated, as in Llama'),
   row('head_out_grad', 'F32', 'L B T D', 'derivative of loss with respect to head_out'),
   row('fc1_act_grad', 'F32', 'L B T F', 'derivative of loss with respect to fc1_act, also where it is 0'),
   row('crit.<name>_head', 'F32', 'L H', 'score of each head, over the batch'),

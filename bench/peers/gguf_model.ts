@@ -64,8 +64,10 @@ function formatOf(name: string, shape: readonly number[], format: Format): Forma
 
 /** The architecture of llama.cpp whose matrices a model has; null if there is none. */
 export function architectureFor(config: ModelConfig): 'llama' | 'gpt2' | null {
-  const { family, biases, rotary, layerRotary, preNorm, embeddingWidth, width } = config
-  if (family === 'llama') return biases === 'none' && !layerRotary && !rotary?.size ? 'llama' : null
+  const { family, biases, rotary, layerRotary, layerWindow, preNorm, embeddingWidth, width } = config
+  const { scoreScale, scoreCap } = config
+  const isUsual = !layerRotary && !rotary?.size && !layerWindow && scoreScale === undefined && !scoreCap
+  if (family === 'llama') return biases === 'none' && isUsual ? 'llama' : null
   return family === 'opt' && preNorm && embeddingWidth === width ? 'gpt2' : null
 }
 

@@ -1,5 +1,5 @@
 /**
- * The float contract (spec/parity.md): the two orders of addition, and exp. The same code runs on a CPU and in a kernel.
+ * The float contract (spec/parity.md): the two orders of addition, exp and tanh. The same code runs on a CPU and in a kernel.
  *
  * A product is rounded before it is added. On the CPU that takes a compiler that fuses nothing (-ffp-contract=off); in a
  * kernel the intrinsics say it.
@@ -74,6 +74,14 @@ BOTH inline float powerOfTwo(int n) {
   return value;
 }
 
+BOTH inline float ratio(float a, float b) {
+#ifdef __CUDA_ARCH__
+  return __fdiv_rn(a, b);
+#else
+  return a / b;
+#endif
+}
+
 // e^x by the contract's own polynomial.
 BOTH inline float exponential(float x) {
   if (x < -104.0f) return 0.0f;
@@ -88,4 +96,24 @@ BOTH inline float exponential(float x) {
   const float e = plus(plus(times(p, times(r, r)), r), 1.0f);
   const int half = static_cast<int>(n) >> 1;
   return times(times(e, powerOfTwo(half)), powerOfTwo(static_cast<int>(n) - half));
+}
+
+// tanh x by the contract's own polynomial, or by its e^x.
+BOTH inline float hyperbolicTangent(float x) {
+  const float size = fabsf(x);
+  if (size < 0.625f) {
+    const float s = times(x, x);
+    const float coefficients[4] = {2.06390887954e-2f, -5.37397155531e-2f, 1.33314422036e-1f, -3.33332819422e-1f};
+    float p = -5.70498872745e-3f;
+    for (const float coefficient : coefficients) p = plus(times(p, s), coefficient);
+    return plus(times(times(p, s), x), x);
+  }
+  const float e = exponential(times(-2.0f, size));
+  const float y = ratio(plus(1.0f, -e), plus(1.0f, e));
+  return x < 0.0f ? -y : y;
+}
+
+// A score under a cap; a cap of 0 or less is none.
+BOTH inline float capped(float score, float cap) {
+  return cap > 0.0f ? times(cap, hyperbolicTangent(ratio(score, cap))) : score;
 }

@@ -23,7 +23,8 @@ struct Kernels {
                              int O, int I, int R);
   void (*layer_norm)(float *y, const float *x, const float *weight, const float *bias, float epsilon, int T, int D);
   void (*attention)(float *y, const float *query, const float *key, const float *value, const int *heads,
-                    const int *keyHeads, float scale, int T, int S, int C, int H, int G, int K, int R);
+                    const int *keyHeads, float scale, float cap, int T, int S, int W, int C, int H, int G, int K,
+                    int R);
 };
 
 // One case of an op's file.
@@ -117,8 +118,8 @@ inline void answerLayerNorm(Case &one, const Kernels &kernels) {
 
 inline void answerAttention(Case &one, const Kernels &kernels) {
   const int T = one.size("T"), S = one.size("S"), C = one.size("C"), H = one.size("H"), G = one.size("G");
-  const int K = one.size("K"), R = one.size("R");
-  if (S < T || C < S) throw safetensors::Error("attention: expected T <= S <= C, got others");
+  const int K = one.size("K"), R = one.size("R"), W = one.size("W");
+  if (S < T || C < S || W < 1) throw safetensors::Error("attention: expected T <= S <= C and 1 <= W, got others");
   const auto query = one.floats("query", {T, H, K}), key = one.floats("key", {G, C, K}), value = one.floats("value", {G, C, K});
   const auto heads = one.has("heads") ? one.list("heads", R, H) : std::vector<int>();
   // Without a list neighbours share a key head.
@@ -127,7 +128,7 @@ inline void answerAttention(Case &one, const Kernels &kernels) {
     for (int h = 0; h < H; h++) keyHeads[h] = static_cast<int>(static_cast<int64_t>(h) * G / H);
   std::vector<float> y(count(T, H, K));
   kernels.attention(y.data(), query.data(), key.data(), value.data(), one.has("heads") ? heads.data() : nullptr,
-                    keyHeads.data(), one.scalar("scale"), T, S, C, H, G, K, R);
+                    keyHeads.data(), one.scalar("scale"), one.scalar("cap"), T, S, W, C, H, G, K, R);
   one.answer("y", {T, H, K}, y);
 }
 

@@ -58,26 +58,28 @@ void layer_norm(float *y, const float *x, const float *weight, const float *bias
   }
 }
 
-// Token t of the T new ones sees the positions 0..S - T + t of the cache.
+// Token t of the T new ones sees the W positions of the cache up to S - T + t.
 void attention(float *y, const float *query, const float *key, const float *value, const int *heads,
-               const int *keyHeads, float scale, int T, int S, int C, int H, int /* G */, int K, int R) {
+               const int *keyHeads, float scale, float cap, int T, int S, int W, int C, int H, int /* G */, int K,
+               int R) {
   std::fill(y, y + count(T, H, K), 0.0f);
   std::vector<float> scaled(count(K)), weights(count(S));
   for (int r = 0; r < (heads ? R : H); r++) {
     const int h = heads ? heads[r] : r;
     const size_t past = count(keyHeads[h], C, K);
     for (int t = 0; t < T; t++) {
-      const int visible = S - T + t + 1;
+      const int end = S - T + t + 1;
+      const int first = std::max(0, end - W);
       const size_t row = (count(t, H) + h) * K;
       for (int k = 0; k < K; k++) scaled[k] = times(query[row + k], scale);
       float most = -INFINITY;
-      for (int s = 0; s < visible; s++) {
-        weights[s] = dot(scaled.data(), key + past + count(s, K), K);
+      for (int s = first; s < end; s++) {
+        weights[s] = capped(dot(scaled.data(), key + past + count(s, K), K), cap);
         if (weights[s] > most) most = weights[s];
       }
-      for (int s = 0; s < visible; s++) weights[s] = exponential(plus(weights[s], -most));
-      const float total = sum(weights.data(), visible);
-      for (int s = 0; s < visible; s++) {
+      for (int s = first; s < end; s++) weights[s] = exponential(plus(weights[s], -most));
+      const float total = sum(weights.data() + first, end - first);
+      for (int s = first; s < end; s++) {
         const float share = weights[s] / total;
         for (int k = 0; k < K; k++) y[row + k] = plus(y[row + k], times(share, value[past + count(s, K) + k]));
       }

@@ -139,34 +139,36 @@ void layer_norm(float *y, const float *x, const float *weight, const float *bias
 
 // weights [T * chosen, S] and scaled [T * chosen, K] are scratch, a row for each thread.
 __global__ void attentionKernel(float *y, float *weights, float *scaled, const float *query, const float *key,
-                                const float *value, const int *heads, const int *keyHeads, float scale, int T, int S,
-                                int C, int H, int K, int chosen) {
+                                const float *value, const int *heads, const int *keyHeads, float scale, float cap,
+                                int T, int S, int W, int C, int H, int K, int chosen) {
   const size_t thread = threadNumber();
   if (thread >= static_cast<size_t>(T) * chosen) return;
   const int t = static_cast<int>(thread / chosen);
   const int r = static_cast<int>(thread % chosen);
   const size_t h = heads ? heads[r] : r;
   const size_t past = static_cast<size_t>(keyHeads[h]) * C * K;
-  const int visible = S - T + t + 1;
+  const int end = S - T + t + 1;
+  const int first = end > W ? end - W : 0;
   const size_t row = (static_cast<size_t>(t) * H + h) * K;
   weights += thread * S;
   scaled += thread * K;
   for (int k = 0; k < K; k++) scaled[k] = times(query[row + k], scale);
   float most = -INFINITY;
-  for (int s = 0; s < visible; s++) {
-    weights[s] = dot(scaled, key + past + static_cast<size_t>(s) * K, K);
+  for (int s = first; s < end; s++) {
+    weights[s] = capped(dot(scaled, key + past + static_cast<size_t>(s) * K, K), cap);
     if (weights[s] > most) most = weights[s];
   }
-  for (int s = 0; s < visible; s++) weights[s] = exponential(plus(weights[s], -most));
-  const float total = sum(weights, visible);
-  for (int s = 0; s < visible; s++) {
+  for (int s = first; s < end; s++) weights[s] = exponential(plus(weights[s], -most));
+  const float total = sum(weights + first, end - first);
+  for (int s = first; s < end; s++) {
     const float share = __fdiv_rn(weights[s], total);
     for (int k = 0; k < K; k++) y[row + k] = plus(y[row + k], times(share, value[past + static_cast<size_t>(s) * K + k]));
   }
 }
 
 void attention(float *y, const float *query, const float *key, const float *value, const int *heads,
-               const int *keyHeads, float scale, int T, int S, int C, int H, int G, int K, int R) {
+               const int *keyHeads, float scale, float cap, int T, int S, int W, int C, int H, int G, int K,
+               int R) {
   const int chosen = heads ? R : H;
   const size_t threads = count(T, chosen);
   const auto out = zeros(count(T, H, K)), weights = zeros(threads * S), scaled = zeros(threads * K);
@@ -174,7 +176,7 @@ void attention(float *y, const float *query, const float *key, const float *valu
   const OnDevice<int> list(heads, count(R)), groups(keyHeads, count(H));
   if (threads > 0)
     attentionKernel<<<blocksFor(threads), THREADS>>>(out.get(), weights.get(), scaled.get(), q.get(), k.get(), v.get(),
-                                                     list.get(), groups.get(), scale, T, S, C, H, K, chosen);
+                                                     list.get(), groups.get(), scale, cap, T, S, W, C, H, K, chosen);
   out.copyTo(y, count(T, H, K));
 }
 

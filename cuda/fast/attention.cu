@@ -1,10 +1,12 @@
 /**
- * attention_fast: a block for each token and head, whose weights stand in shared memory: one float32 for each position.
+ * attention_fast: a block for each token and head, whose weights stand in shared memory: one float32 for each position
+ * seen.
  *
  * A group of sixteen threads works out the scores of four positions at a time. The past is split for the values: part p
  * adds positions p, p + 16, p + 32, ... in order, then the parts are added in order. What a token gets follows from the
  * positions it sees, and from nothing that comes after them.
  */
+#include "../shared/attention.cuh"
 #include "../shared/key_heads.cuh"
 #include "vector.cuh"
 
@@ -17,12 +19,12 @@ constexpr int PARTS = 16;
 /** Channels of the values that a block adds at a time. */
 constexpr int CHANNELS = 64;
 
-/** scores[s] = <query * scale, key[s]>, s < visible. */
+/** scores[s] = the capped <query * scale, key[s]>, s < visible. */
 __device__ inline void score_all(
   float *scores,      // [visible]
   const float *query, // [K]
   const float *key,   // [visible, K]
-  float scale, int visible, int K
+  float scale, float cap, int visible, int K
 ) {
   const bool wide = is_wide(query, K) && is_wide(key, K);
   for (int first = group_of_block(); first < visible; first += POSITIONS * groups_of_block()) {
@@ -43,7 +45,7 @@ __device__ inline void score_all(
     for (int n = 0; n < POSITIONS; n++) {
       const float score = group_sum(sums[n]);
       const int s = first + n * groups_of_block();
-      if (lane == 0 && s < visible) scores[s] = score;
+      if (lane == 0 && s < visible) scores[s] = cap_score(score, cap);
     }
   }
   __syncthreads();
@@ -94,9 +96,9 @@ extern "C" __global__ void attention_fast(
   const float *value,   // [G, C, K]
   const int *heads,     // [R], ascending, or null
   const int *key_heads, // [H], below G, or null
-  float scale, int T, int S, int C, int H, int G, int K, int R
+  float scale, float cap, int T, int S, int W, int C, int H, int G, int K, int R
 ) {
-  DYNAMIC_SHARED(float, weights); // [S]
+  DYNAMIC_SHARED(float, weights); // [min(S, W)]
   const int t = blockIdx.x / H;
   const int h = blockIdx.x % H;
   y += (size_t)blockIdx.x * K;
@@ -104,9 +106,9 @@ extern "C" __global__ void attention_fast(
     for (int k = threadIdx.x; k < K; k += blockDim.x) y[k] = 0;
     return;
   }
-  const size_t head = (size_t)key_head_of(key_heads, h, G, H) * C * K;
-  const int visible = S - T + t + 1;
-  fast::score_all(weights, query + (size_t)blockIdx.x * K, key + head, scale, visible, K);
+  const auto [first, visible] = seen_of(S - T + t + 1, W);
+  const size_t head = ((size_t)key_head_of(key_heads, h, G, H) * C + first) * K;
+  fast::score_all(weights, query + (size_t)blockIdx.x * K, key + head, scale, cap, visible, K);
   const float total = fast::exponentials(weights, weights, visible);
   for (int s = threadIdx.x; s < visible; s += blockDim.x) weights[s] = divide(weights[s], total);
   __syncthreads();

@@ -1,10 +1,12 @@
 /**
- * attention_i8_fast: a block for each token and head, whose factors stand in shared memory: one float32 for each position.
+ * attention_i8_fast: a block for each token and head, whose factors stand in shared memory: one float32 for each position
+ * seen, and those before them in their block, which are 0.
  *
  * Inner products are exact and have no order: four threads work out a score, 16 bytes at a time. A warp rounds the
  * factors of a block of positions, and one adds the values of a block. The past is split for that: part p has blocks
  * p, p + 8, p + 16, ... in order, then the parts are added in order.
  */
+#include "../shared/attention.cuh"
 #include "../shared/key_heads.cuh"
 #include "bytes.cuh"
 #include "vector.cuh"
@@ -22,13 +24,13 @@ constexpr int BLOCK_PARTS = 8;
 /** Channels of the values that a warp adds at a time: four for each of half its threads. */
 constexpr int BYTE_CHANNELS = WARP / 2 * 4;
 
-/** scores[s] = (step * key_scales[s]) * <query * scale in steps, key[s]>, s < visible. A block together; all see them. */
+/** scores[s] = the capped (step * key_scales[s]) * <query * scale in steps, key[s]>, s < visible. A block together; all see them. */
 __device__ inline void score_bytes(
   float *scores,           // [visible]
   const float *query,      // [K]
   const signed char *key,  // [visible, K]
   const float *key_scales, // [visible]
-  float scale, int visible, int K
+  float scale, float cap, int visible, int K
 ) {
   __shared__ int4 tile[QUERY_TILE / 8];
   const int scorer = threadIdx.x % SCORERS;
@@ -54,7 +56,7 @@ __device__ inline void score_bytes(
     __syncthreads();
   }
   for (int s = threadIdx.x; s < visible; s += blockDim.x)
-    scores[s] = mul(mul(steps.step, key_scales[s]), __int2float_rn(__float_as_int(scores[s])));
+    scores[s] = cap_score(mul(mul(steps.step, key_scales[s]), __int2float_rn(__float_as_int(scores[s]))), cap);
   __syncthreads();
 }
 
@@ -139,9 +141,9 @@ extern "C" __global__ void attention_i8_fast(
   const float *value_scales, // [G, C]
   const int *heads,          // [R], ascending, or null
   const int *key_heads,      // [H], below G, or null
-  float scale, int T, int S, int C, int H, int G, int K, int R
+  float scale, float cap, int T, int S, int W, int C, int H, int G, int K, int R
 ) {
-  DYNAMIC_SHARED(float, factors); // [S]
+  DYNAMIC_SHARED(float, factors); // [min(S, W + VALUE_BLOCK)]
   __shared__ float steps_of[fast::MOST_BLOCKS];
   const int t = blockIdx.x / H;
   const int h = blockIdx.x % H;
@@ -150,13 +152,17 @@ extern "C" __global__ void attention_i8_fast(
     for (int k = threadIdx.x; k < K; k += blockDim.x) y[k] = 0;
     return;
   }
-  const size_t head = (size_t)key_head_of(key_heads, h, G, H) * C;
-  const int visible = S - T + t + 1;
+  const Seen seen = seen_of(S - T + t + 1, W);
+  const int skipped = seen.first % VALUE_BLOCK;
+  const size_t head = (size_t)key_head_of(key_heads, h, G, H) * C + seen.first;
   const float *own_query = query + (size_t)blockIdx.x * K;
-  fast::score_bytes(factors, own_query, key + head * K, key_scales + head, scale, visible, K);
-  const float total = fast::exponentials(factors, factors, visible);
-  for (int s = threadIdx.x; s < visible; s += blockDim.x) factors[s] = mul(factors[s], value_scales[head + s]);
+  float *scores = factors + skipped;
+  fast::score_bytes(scores, own_query, key + head * K, key_scales + head, scale, cap, seen.count, K);
+  const float total = fast::exponentials(scores, scores, seen.count);
+  for (int s = threadIdx.x; s < seen.count; s += blockDim.x) scores[s] = mul(scores[s], value_scales[head + s]);
+  for (int s = threadIdx.x; s < skipped; s += blockDim.x) factors[s] = 0;
   __syncthreads();
-  fast::round_factors(factors, steps_of, visible);
-  fast::add_bytes(y, factors, steps_of, value + head * K, total, visible, K);
+  const int count = skipped + seen.count;
+  fast::round_factors(factors, steps_of, count);
+  fast::add_bytes(y, factors, steps_of, value + (head - skipped) * K, total, count, K);
 }

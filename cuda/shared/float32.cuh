@@ -1,6 +1,6 @@
 /**
  * The float contract on the device: each operation rounded on its own, to the nearest, never fused with another. The
- * intrinsics say so whatever the compiler's flags are. exp32 and log32 are those of src/ops/float32.ts, step by step.
+ * intrinsics say so whatever the compiler's flags are. exp32, tanh32 and log32 are those of src/ops/float32.ts, step by step.
  */
 #pragma once
 
@@ -35,6 +35,23 @@ __device__ inline float exp32(float x) {
   // The power in two halves: a subnormal result is rounded once, in the last product.
   const int half = (int)n >> 1;
   return mul(mul(e, power_of_two(half)), power_of_two((int)n - half));
+}
+
+/** tanh x. */
+__device__ inline float tanh32(float x) {
+  const float size = fabsf(x);
+  if (size < 0.625f) {
+    const float s = mul(x, x);
+    float p = -5.70498872745e-3f;
+    p = add(mul(p, s), 2.06390887954e-2f);
+    p = add(mul(p, s), -5.37397155531e-2f);
+    p = add(mul(p, s), 1.33314422036e-1f);
+    p = add(mul(p, s), -3.33332819422e-1f);
+    return add(mul(mul(p, s), x), x);
+  }
+  const float e = exp32(mul(-2, size));
+  const float y = divide(sub(1, e), add(1, e));
+  return x < 0 ? -y : y;
 }
 
 /** ln x. */

@@ -2,7 +2,8 @@
 //! Formulas and order: src/ops/attention_i8.ts. Many tokens: attention_i8_tile.rs.
 use crate::attention_i8_tile::{attend_bytes_tiled, byte_queries_per_block, Past};
 use crate::byte_rows::dot_byte_rows;
-use crate::byte_values::add_byte_values;
+use crate::byte_values::{add_byte_values, VALUE_BLOCK};
+use crate::cap_scores::cap_scores;
 use crate::elementwise::{divide_array, scale_array};
 use crate::float32::{largest, sum};
 use crate::quantized_steps::quantize_steps;
@@ -21,8 +22,10 @@ pub unsafe extern "C" fn attention_i8(
     heads: List,              // [R] or null
     key_heads: List,          // [H] or null
     scale: f32,
+    cap: f32,
     T: usize,
     S: usize,
+    W: usize,
     C: usize,
     H: usize,
     G: usize,
@@ -40,8 +43,10 @@ pub unsafe extern "C" fn attention_i8(
         heads,
         key_heads,
         scale,
+        cap,
         T,
         S,
+        W,
         C,
         H,
         G,
@@ -64,8 +69,10 @@ pub unsafe extern "C" fn attention_i8_part(
     heads: List,              // [R] or null
     key_heads: List,          // [H] or null
     scale: f32,
+    cap: f32,
     T: usize,
     S: usize,
+    W: usize,
     C: usize,
     H: usize,
     G: usize,
@@ -77,7 +84,7 @@ pub unsafe extern "C" fn attention_i8_part(
     if !heads.is_null() {
         clear_owned(y, heads, T, H, K, R, from, to);
     }
-    let block = byte_queries_per_block(T, S, K);
+    let block = byte_queries_per_block(T, S, W, K);
     for r in from..to {
         let h = unit_at(heads, r);
         let first = key_head_of(key_heads, h, G, H) * C;
@@ -89,12 +96,13 @@ pub unsafe extern "C" fn attention_i8_part(
         };
         if block > 0 {
             let (y, query) = (y.wrapping_add(h * K), query.wrapping_add(h * K));
-            attend_bytes_tiled(y, query, past, scale, T, S, H, K, block);
+            attend_bytes_tiled(y, query, past, scale, cap, T, S, W, H, K, block);
             continue;
         }
         for t in 0..T {
             let here = (t * H + h) * K;
-            attend_bytes(y.wrapping_add(here), query.wrapping_add(here), past, scale, S - T + t + 1, K);
+            let (y, query) = (y.wrapping_add(here), query.wrapping_add(here));
+            attend_bytes(y, query, past, scale, cap, S - T + t + 1, W, K);
         }
     }
 }
@@ -106,18 +114,28 @@ unsafe fn attend_bytes(
     query: *const f32, // [K]
     past: Past,
     scale: f32,
-    visible: usize,
+    cap: f32,
+    end: usize,
+    W: usize,
     K: usize,
 ) {
-    let weights = attention_weights();
+    // Blocks of values begin at multiples of 64, and the weights at that of the first one.
+    let visible = W.min(end);
+    let first = end - visible;
+    let skipped = first % VALUE_BLOCK;
+    let seen = past.from(first, K);
+    let scores = attention_weights().wrapping_add(skipped);
     // The query stands in the output row, scaled and then as int16, until the weights are known.
     scale_array(y, query, scale, K);
     let steps = y.cast::<i16>();
     let step = quantize_steps(steps, y, K);
-    dot_byte_rows(weights, steps, step, past.key, past.key_scales, visible, K);
-    exponentials(weights, weights, largest(weights, visible), visible);
-    let total = sum(weights, visible);
+    dot_byte_rows(scores, steps, step, seen.key, seen.key_scales, visible, K);
+    cap_scores(scores, cap, visible);
+    exponentials(scores, scores, largest(scores, visible), visible);
+    let total = sum(scores, visible);
     clear(y, K);
-    add_byte_values(y, past.value, weights, past.value_scales, visible, K);
+    let whole = past.from(first - skipped, K);
+    let count = skipped + visible;
+    add_byte_values(y, whole.value, attention_weights(), whole.value_scales, skipped, count, K);
     divide_array(y, total, K);
 }

@@ -1,8 +1,9 @@
 //! attention_i8 for many tokens: a block of queries of one head at a time, as attention_tile.rs does it. The inner products
 //! are exact integers, so their tiles need no order, and neither do the sums over a block of positions. A position that a
-//! query does not see has the factor 0 among those of its block.
-use crate::attention_tile::{queries_per_block, weight_stride, MOST_QUERIES};
+//! query does not see, after it or before its window, has the factor 0 among those of its block.
+use crate::attention_tile::{positions_of, queries_per_block, weight_stride, MOST_QUERIES};
 use crate::byte_values::{add_byte_values, add_sums, round_factors, VALUE_BLOCK};
+use crate::cap_scores::cap_scores;
 use crate::elementwise::{divide_array, scale_array};
 use crate::float32::{largest, load, splat_at, store, sum};
 use crate::int16_pairs::{load_eight, lower_pairs, multiply_pairs, sums_of_lanes, upper_pairs};
@@ -21,6 +22,19 @@ pub struct Past {
     pub value_scales: *const f32, // [C]
 }
 
+impl Past {
+    /// The same from a position on.
+    #[inline(always)]
+    pub fn from(self, position: usize, K: usize) -> Past {
+        Past {
+            key: self.key.wrapping_add(position * K),
+            key_scales: self.key_scales.wrapping_add(position),
+            value: self.value.wrapping_add(position * K),
+            value_scales: self.value_scales.wrapping_add(position),
+        }
+    }
+}
+
 /// A tile: eight accumulators fit the registers, with six operands.
 const TILE_QUERIES: usize = 2;
 const TILE_KEYS: usize = 4;
@@ -29,8 +43,8 @@ const TILE_KEYS: usize = 4;
 const BLOCK_KEYS: usize = 64;
 
 /// How many queries a block holds; 0 where tiles do not fit.
-pub fn byte_queries_per_block(T: usize, S: usize, K: usize) -> usize {
-    let block = queries_per_block(T, S, K);
+pub fn byte_queries_per_block(T: usize, S: usize, W: usize, K: usize) -> usize {
+    let block = queries_per_block(T, S, W, K);
     if block >= TILE_KEYS && K >= 16 && K % 16 == 0 {
         block
     } else {
@@ -45,37 +59,50 @@ pub unsafe fn attend_bytes_tiled(
     query: *const f32, // [T, H, K] from the head on
     past: Past,
     scale: f32,
+    cap: f32,
     T: usize,
     S: usize,
+    W: usize,
     H: usize,
     K: usize,
     block: usize,
 ) {
     let weights = attention_weights();
-    let apart = weight_stride(S);
+    let apart = weight_stride(positions_of(S, W));
     let token = H * K;
     let mut t = 0;
     while t < T {
         let first = t.min(T - block);
-        let shared = S - T + first + 1;
+        // Positions are counted from the block of values on that the first query's window begins in.
+        let end = S - T + first + 1;
+        let start = end.saturating_sub(W) & !(VALUE_BLOCK - 1);
+        let shared = end - start;
+        let past = past.from(start, K);
         let to = y.wrapping_add(first * token);
         quantize_queries(to, query.wrapping_add(first * token), scale, token, K, block);
         multiply_keys(weights, past, apart, K, block, shared + block - 1);
         for i in 0..block {
-            let row = weights.wrapping_add(i * apart);
-            exponentials(row, row, largest(row, shared + i), shared + i);
-            *totals().wrapping_add(i) = sum(row, shared + i);
+            let skipped = (shared + i).saturating_sub(W);
+            let seen = shared + i - skipped;
+            let row = weights.wrapping_add(i * apart + skipped);
+            cap_scores(row, cap, seen);
+            exponentials(row, row, largest(row, seen), seen);
+            *totals().wrapping_add(i) = sum(row, seen);
             clear(to.wrapping_add(i * token), K);
         }
         let paired = block & !1;
         for s in (0..shared + paired - 1).step_by(VALUE_BLOCK) {
-            add_block(to, weights, past, token, apart, K, paired, shared, s);
+            add_block(to, weights, past, token, apart, K, paired, shared, W, s);
         }
         for i in 0..block {
             let row = to.wrapping_add(i * token);
             if i >= paired {
-                let factors = weights.wrapping_add(i * apart);
-                add_byte_values(row, past.value, factors, past.value_scales, shared + i, K);
+                let first = (shared + i).saturating_sub(W);
+                let from = first & !(VALUE_BLOCK - 1);
+                let factors = weights.wrapping_add(i * apart + from);
+                let past = past.from(from, K);
+                let count = shared + i - from;
+                add_byte_values(row, past.value, factors, past.value_scales, first - from, count, K);
             }
             divide_array(row, *totals().wrapping_add(i), K);
         }
@@ -191,14 +218,17 @@ unsafe fn add_block(
     K: usize,
     block: usize, // even
     shared: usize,
+    W: usize,
     first: usize,
 ) {
     let size = VALUE_BLOCK.min(shared + block - 1 - first);
     for i in 0..block {
         let q = factors().wrapping_add(i * VALUE_BLOCK);
         let seen = size.min((shared + i).saturating_sub(first));
+        let skipped = seen.min((shared + i).saturating_sub(W).saturating_sub(first));
         let row = weights.wrapping_add(i * apart + first);
-        *steps().wrapping_add(i) = round_factors(q, row, past.value_scales.wrapping_add(first), seen);
+        let scales = past.value_scales.wrapping_add(first);
+        *steps().wrapping_add(i) = round_factors(q, row, scales, skipped, seen);
         clear(q.wrapping_add(seen), VALUE_BLOCK - seen);
     }
     let value = past.value.wrapping_add(first * K);

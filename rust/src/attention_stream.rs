@@ -3,6 +3,7 @@
 //!
 //! The scores of a query are independent of each other, so the keys of a head are read from four places, a quarter of the
 //! positions apart. Values must be added in order, so there the streams are those of four heads, two positions in turn.
+use crate::cap_scores::cap_scores;
 use crate::elementwise::{add_scaled, scale_array};
 use crate::float32::{add_pairwise, combine_four, dot, load, madd, madd1, splat_at, store, zeros, STRIPE};
 use crate::scratch::{attention_weights, head_sums, head_values, LONGEST_CONTEXT};
@@ -28,8 +29,10 @@ pub unsafe fn attend_heads(
     heads: List,       // list or null
     key_heads: List,   // [H] or null
     scale: f32,
+    cap: f32,
     T: usize,
     S: usize,
+    W: usize,
     C: usize,
     H: usize,
     G: usize,
@@ -38,15 +41,16 @@ pub unsafe fn attend_heads(
     size: usize,
 ) {
     for t in 0..T {
-        let visible = S - T + t + 1;
+        let end = S - T + t + 1;
+        let visible = W.min(end);
         for g in 0..size {
             let h = unit_at(heads, first + g);
             let here = (t * H + h) * K;
             let row = y.wrapping_add(here);
             // The scaled query stands in the output row until the weights are known.
             scale_array(row, query.wrapping_add(here), scale, K);
-            let past = key_head_of(key_heads, h, G, H) * C * K;
-            weigh(weights_of(g), row, key.wrapping_add(past), visible, K);
+            let past = (key_head_of(key_heads, h, G, H) * C + end - visible) * K;
+            weigh(weights_of(g), row, key.wrapping_add(past), cap, visible, K);
             clear(row, K);
             *head_values().wrapping_add(g) = value.wrapping_add(past);
             *head_sums().wrapping_add(g) = row;
@@ -55,9 +59,10 @@ pub unsafe fn attend_heads(
     }
 }
 
-/// The weights of one scaled query over positions 0..visible-1.
-pub unsafe fn weigh(weights: *mut f32, scaled: *const f32, key: *const f32, visible: usize, K: usize) {
+/// The weights of one scaled query over the positions that it sees.
+unsafe fn weigh(weights: *mut f32, scaled: *const f32, key: *const f32, cap: f32, visible: usize, K: usize) {
     dot_rows(weights, scaled, key, visible, K);
+    cap_scores(weights, cap, visible);
     softmax_row(weights, weights, visible);
 }
 
@@ -98,7 +103,7 @@ unsafe fn accumulate(mut a: *const f32, mut b: *const f32, length: usize) -> v12
     add_pairwise(acc)
 }
 
-/// Adds the weighted values of positions 0..visible-1 of each head at `head_values`.
+/// Adds the weighted values of the positions seen, of each head at `head_values`.
 unsafe fn add_values(size: usize, visible: usize, K: usize) {
     let pairs = visible & !1;
     for s in (0..pairs).step_by(2) {

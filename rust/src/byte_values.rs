@@ -11,13 +11,14 @@ use core::arch::wasm32::*;
 /// Positions of a block.
 pub const VALUE_BLOCK: usize = 64;
 
-/// y += factors[s] scales[s] * rows[s], s < count, the factors of each block as int16.
+/// y += factors[s] scales[s] * rows[s], skipped <= s < count, the factors of each block as int16; skipped: below a block.
 #[inline(never)]
 pub unsafe fn add_byte_values(
     y: *mut f32,        // [K]
     rows: *const i8,    // [count, K]
     factors: *mut f32,  // [count]
     scales: *const f32, // [count]
+    skipped: usize,
     count: usize,
     K: usize,
 ) {
@@ -26,7 +27,8 @@ pub unsafe fn add_byte_values(
     for first in (0..count).step_by(VALUE_BLOCK) {
         let size = VALUE_BLOCK.min(count - first);
         let rows = rows.wrapping_add(first * K);
-        let step = round_factors(q, factors.wrapping_add(first), scales.wrapping_add(first), size);
+        let skipped = if first == 0 { skipped } else { 0 };
+        let step = round_factors(q, factors.wrapping_add(first), scales.wrapping_add(first), skipped, size);
         for k in (0..whole).step_by(16) {
             add_columns(y.wrapping_add(k), rows.wrapping_add(k), q, step, size, K);
         }
@@ -36,18 +38,32 @@ pub unsafe fn add_byte_values(
     }
 }
 
-/// Factors of a block, multiplied by their scales, as int16 steps; returns the step. Up to a multiple of eight, factors and
-/// steps are 0.
+/// Factors of a block, multiplied by their scales, as int16 steps; returns the step. Factors and steps that are skipped, and
+/// those after the last up to a multiple of eight, are 0.
 #[inline(never)]
 pub unsafe fn round_factors(
     mut q: *mut i16,        // [VALUE_BLOCK]
     mut factors: *mut f32,  // [VALUE_BLOCK]
     mut scales: *const f32, // [size]
+    skipped: usize,
     size: usize,
 ) -> f32 {
     let (eights, end) = (factors.wrapping_add(size & !7), factors.wrapping_add(size));
     let mut most = [i32x4_splat(0); 2];
     let mut x = factors;
+    if skipped > 0 {
+        clear(x, skipped);
+        x = x.wrapping_add(skipped);
+        scales = scales.wrapping_add(skipped);
+        // One by one, up to a multiple of eight.
+        let next = factors.wrapping_add(size.min((skipped + 7) & !7));
+        while x < next {
+            *x *= *scales;
+            most[0] = larger_sizes(most[0], v128_load32_zero(x.cast()));
+            x = x.add(1);
+            scales = scales.add(1);
+        }
+    }
     while x < eights {
         for half in 0..2 {
             let four = f32x4_mul(load(x.add(4 * half)), load(scales.add(4 * half)));

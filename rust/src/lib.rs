@@ -29,6 +29,7 @@ mod byte_rows;
 mod byte_values;
 mod cache_append;
 mod cache_append_i8;
+mod cap_scores;
 mod copy_interleaved_rows;
 mod copy_rows;
 mod cross_entropy;

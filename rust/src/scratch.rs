@@ -34,6 +34,7 @@ struct Scratch {
     attention_weights: [f32; MOST_WEIGHTS],
     attention_rows: [f32; MOST_ROWS],
     score_gradients: [f32; LONGEST_CONTEXT],
+    score_slopes: [f32; LONGEST_CONTEXT],
     head_values: [*const f32; 4],
     head_sums: [*mut f32; 4],
     exponential_constants: [v128; 14],
@@ -94,6 +95,8 @@ pieces! {
     attention_rows: f32;
     /// attention_backward: the gradients of one query's scores, [LONGEST_CONTEXT].
     score_gradients: f32;
+    /// attention_backward: what capped scores gain with the scores, [LONGEST_CONTEXT].
+    score_slopes: f32;
     /// attention over few tokens: where the values of a group of heads stand, [4].
     head_values: *const f32;
     /// attention over few tokens: where their sums do, [4].

@@ -72,7 +72,7 @@ const EXPONENT: usize = 12;
 const SMALL: usize = 13;
 
 /// Writes what `power` reads.
-unsafe fn write_constants() {
+pub unsafe fn write_constants() {
     let to = exponential_constants();
     *to.add(LEAST) = f32x4_splat(-104.0);
     *to.add(TO_LOG2) = f32x4_splat(LOG2_E);
@@ -89,7 +89,7 @@ unsafe fn write_constants() {
 
 /// e^x of N times four lanes, x <= 0 or NaN, once `write_constants` has been called.
 #[inline(always)]
-unsafe fn power<const N: usize>(x: [v128; N]) -> [v128; N] {
+pub unsafe fn power<const N: usize>(x: [v128; N]) -> [v128; N] {
     let of = |place: usize| constant(exponential_constants().add(place));
     let mut k = of(LEAST);
     let v = x.map(|x| f32x4_pmax(x, k)); // x < -104 ? -104 : x

@@ -14,6 +14,7 @@ import { afterAll, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { forwardBatch } from '../../src/engine/batch.ts'
 import { Conversation } from '../../src/engine/conversation.ts'
+import { KeptText } from '../../src/engine/kept_text.ts'
 import { generateTokens, type TextRun } from '../../src/engine/generate.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Sequence, SequenceOptions } from '../../src/engine/sequence.ts'
@@ -214,6 +215,17 @@ const ways: Readonly<Record<string, Way>> = {
         await generated(() => ({ conversation }))(model, planner, again)
       } finally {
         conversation.dispose()
+      }
+    },
+  },
+  'a text that is kept': {
+    of: 'engine/kept_text.ts',
+    run: async (model, planner, text) => {
+      const kept = new KeptText()
+      try {
+        return await generated(() => ({ conversation: kept }))(model, planner, text)
+      } finally {
+        kept.dispose()
       }
     },
   },

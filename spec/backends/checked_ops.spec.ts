@@ -281,7 +281,7 @@ overBackends((backend) => {
       expect(() => backend.ops.linear(y, x, weight, null, null)).toThrow(
         'linear.weight: expected [8, 7], got [8, 8]',
       )
-      expect(() => backend.ops.attention(y, x, weight, weight, null, null, 1, 3)).toThrow(
+      expect(() => backend.ops.attention(y, x, weight, weight, null, null, 1, 0, 3, 3)).toThrow(
         'attention.key: expected 3 dimensions, got [8, 8]',
       )
     })
@@ -292,7 +292,7 @@ overBackends((backend) => {
       const attend = (heads: number, keyHeads: number): string | null => {
         const [y, query] = [0, 1].map(() => scope.allocate('f32', [2, heads * 4]))
         const [key, value] = [0, 1].map(() => scope.allocate('f32', [keyHeads, 3, 4]))
-        return codeOf(() => backend.ops.attention(y, query, key, value, null, null, 1, 2))
+        return codeOf(() => backend.ops.attention(y, query, key, value, null, null, 1, 0, 2, 2))
       }
       expect([attend(3, 1), attend(0, 0), attend(0, 1), attend(3, 0)]).toEqual([null, null, null, 'SIZE'])
     })

@@ -325,6 +325,27 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--top-p <share>': {
       wrong: usage('TOP_P', 'a share above 0, up to 1', '1.5', '-1', '0', 'NaN', '', 'much'),
     },
+    'chat --chat-template-kwargs <json>': {
+      wrong: usage(
+        'TEMPLATE_VARIABLES',
+        'an object of up to',
+        '',
+        '{',
+        '[]',
+        '1',
+        '{"messages":1}',
+        '{"a":[]}',
+      ),
+    },
+    'generate --chat-template-kwargs <json>': {
+      wrong: [
+        ...usage('TEMPLATE_VARIABLES', '--chat', '{"a":1}'),
+        ...usage('TEMPLATE_VARIABLES', 'an object of up to', '', '{', 'null', '{"a b":1}'),
+      ],
+    },
+    '--session <file>': {
+      wrong: [...written.wrong, input('SAFETENSORS_HEADER_LIMIT', 'a safetensors header', file)],
+    },
     // masks
     'masks <prompt>': { wrong: usage('PROMPT', 'some text', '') },
     'masks --text <file>': { wrong: read() },
@@ -368,6 +389,9 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'inspect --storage <names>': { wrong: usage('STORAGE', 'f32, bf16, f16, int8', 'no-such', '', 'f32,') },
     '--texts <count>': whole(1, '501'),
     // convert
+    'convert --mask <file>': predictor,
+    '--compensate <file>': { ...predictor, beside: ['--mask', none] },
+    '--ridge <share>': number('-1'),
     'convert <source>': weights,
     'convert <output>': {
       wrong: [...writtenFolder.wrong, ...usage('OUTPUT', 'an existing folder', join(none, 'x'), below)],

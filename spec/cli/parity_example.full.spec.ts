@@ -21,6 +21,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { runSeed } from '../harness/seed.ts'
+import { launchedByThread, threadByThread } from '../harness/thread_by_thread.ts'
 import { root, runCli, type CliResult } from './run_cli.ts'
 
 const run = promisify(execFile)
@@ -169,48 +170,12 @@ describe.skipIf(!hasCompiler)(`the example on the CPU${hasCompiler ? '' : ' (ski
   })
 })
 
-/**
- * What the CUDA form needs to be compiled by g++: its kernels have no barriers, so that one thread may run after another.
- * It shows that indices and sums are right; that a GPU runs it, only a GPU can show.
- */
-const threadByThread = `#pragma once
-#include <cmath>
-#include <cstdlib>
-#include <cstring>
-#define __global__
-#define __device__
-struct Place { unsigned x; };
-static Place blockIdx, threadIdx, blockDim;
-enum cudaError_t { cudaSuccess };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
-inline const char *cudaGetErrorString(cudaError_t) { return ""; }
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-template <class T> cudaError_t cudaMalloc(T **place, size_t bytes) {
-  *place = static_cast<T *>(std::malloc(bytes));
-  return cudaSuccess;
-}
-inline void cudaFree(void *place) { std::free(place); }
-inline cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind) {
-  if (bytes > 0) std::memcpy(to, from, bytes);
-  return cudaSuccess;
-}
-inline float __fdiv_rn(float a, float b) { return a / b; }
-inline float __fsqrt_rn(float a) { return std::sqrt(a); }
-template <class Kernel, class... Arguments>
-void launch(unsigned blocks, unsigned threads, Kernel kernel, Arguments... arguments) {
-  blockDim.x = threads;
-  for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++)
-    for (threadIdx.x = 0; threadIdx.x < threads; threadIdx.x++) kernel(arguments...);
-}
-`
-
 /** Compiles the CUDA form for the CPU, something of it written otherwise; the program. */
 async function compileKernels(from = '', to = ''): Promise<string> {
   const copy = join(folder, `build-${builds++}`)
   cpSync(source, copy, { recursive: true })
   writeFileSync(join(copy, 'cuda_runtime.h'), threadByThread)
-  const text = readFileSync(join(copy, 'sparse_ffn.cu'), 'utf8')
-  const launches = text.replace(/(\w+)<<<(.+?), THREADS>>>\(/g, 'launch($2, THREADS, $1, ')
+  const launches = launchedByThread(readFileSync(join(copy, 'sparse_ffn.cu'), 'utf8'))
   expect(launches.split('launch(')).toHaveLength(6)
   expect(launches).toContain(from)
   const file = join(copy, 'kernels.cpp')

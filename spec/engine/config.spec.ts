@@ -180,13 +180,40 @@ describe('the Llama family', () => {
     expect(parseConfig({ ...smolLm2, max_position_embeddings: 131_072 }).positions).toBe(8192)
   })
 
-  test('Mistral and Qwen2 end where their window would begin to slide', () => {
-    const mistral = { ...smolLm2, model_type: 'mistral', sliding_window: 4096 }
-    expect(parseConfig(mistral).positions).toBe(4096)
-    expect(parseConfig({ ...mistral, sliding_window: null }).positions).toBe(8192)
-    const qwen = { ...smolLm2, model_type: 'qwen2', sliding_window: 4096 }
-    expect(parseConfig(qwen)).toMatchObject({ positions: 8192, biases: 'query-key-value' })
-    expect(parseConfig({ ...qwen, use_sliding_window: true }).positions).toBe(4096)
+  test('every layer of Mistral has a window, and of Qwen2 and Qwen3 those that the file says', () => {
+    const five = { ...smolLm2, num_hidden_layers: 5, sliding_window: 4096 }
+    const windows = (fields: object): unknown => parseConfig({ ...five, ...fields }).layerWindow
+    const all = Array<number>(5).fill(4096)
+    const mistral = { model_type: 'mistral' }
+    expect(windows(mistral)).toEqual(all)
+    expect(parseConfig({ ...five, ...mistral }).positions).toBe(8192)
+    expect(windows({ ...mistral, sliding_window: null })).toBeUndefined()
+    // As long as the context.
+    expect(windows({ ...mistral, sliding_window: 8192 })).toBeUndefined()
+    expect(windows({ ...mistral, sliding_window_pattern: 2 })).toEqual([4096, null, 4096, null, 4096])
+    expect(windows({ model_type: 'llama' })).toBeUndefined()
+    for (const model_type of ['qwen2', 'qwen3']) {
+      expect(windows({ model_type })).toBeUndefined()
+      const slides = { model_type, use_sliding_window: true }
+      expect(windows(slides)).toBeUndefined()
+      expect(windows({ ...slides, max_window_layers: 0 })).toEqual(all)
+      expect(windows({ ...slides, max_window_layers: 3 })).toEqual([null, null, null, 4096, 4096])
+      const [full, sliding] = ['full_attention', 'sliding_attention']
+      const layer_types = [sliding, full, full, full, sliding]
+      expect(windows({ ...slides, max_window_layers: 3, layer_types })).toEqual([
+        4096,
+        null,
+        null,
+        null,
+        4096,
+      ])
+      expect(() => windows({ ...slides, layer_types: [full] })).toThrow(
+        'layer_types: expected a list for 5 layers, got one of 1',
+      )
+      expect(codeOf({ ...five, ...slides, layer_types: ['linear_attention', full, full, full, full] })).toBe(
+        'CONFIG_UNSUPPORTED',
+      )
+    }
   })
 
   test('Qwen3 has the fields of Qwen2, no biases, and heads of 128 numbers where nothing else is said', () => {
@@ -221,7 +248,7 @@ describe('the Llama family', () => {
   test('Phi-3 rotates a part of each head, and its context ends with that of its short factors', () => {
     const phi3 = { ...smolLm2, model_type: 'phi3', sliding_window: null }
     expect(parseConfig(phi3)).toEqual(parseConfig(smolLm2))
-    expect(parseConfig({ ...phi3, sliding_window: 2047 }).positions).toBe(2047)
+    expect(parseConfig({ ...phi3, sliding_window: 2047 }).layerWindow?.[0]).toBe(2047)
     const part = { base: 100_000, scaling: null, size: 48 }
     expect(parseConfig({ ...phi3, partial_rotary_factor: 0.75 }).rotary).toEqual(part)
     const rope_parameters = { rope_type: 'default', rope_theta: 100_000, partial_rotary_factor: 0.75 }

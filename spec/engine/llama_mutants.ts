@@ -13,11 +13,11 @@ type LawName = keyof typeof engineLaws | keyof typeof gradientLaws
 export const llamaMutants: Mutants<LawName> = {
   'heads read key heads in turn: h mod G, and not by groups of neighbours': {
     plant: wrongOps((right, backend) => ({
-      attention(y, query, key, value, heads, keyHeads, scale, S) {
+      attention(y, query, key, value, heads, keyHeads, scale, ...rest) {
         const [G, , K] = valuesOf(key).shape
         const H = query.shape[1] / K
         const turns = backend.upload(Int32Array.from({ length: H }, (_, h) => h % G))
-        right.attention(y, query, key, value, heads, keyHeads ?? turns, scale, S)
+        right.attention(y, query, key, value, heads, keyHeads ?? turns, scale, ...rest)
         backend.free(turns)
       },
     })),
@@ -25,8 +25,8 @@ export const llamaMutants: Mutants<LawName> = {
   },
   'packed heads read key heads by their new places, whatever their groups were': {
     plant: wrongOps((right) => ({
-      attention: (y, query, key, value, heads, _keyHeads, scale, S) =>
-        right.attention(y, query, key, value, heads, null, scale, S),
+      attention: (y, query, key, value, heads, _keyHeads, scale, ...rest) =>
+        right.attention(y, query, key, value, heads, null, scale, ...rest),
     })),
     breaks: ['engineLogits'],
   },

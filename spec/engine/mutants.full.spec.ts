@@ -232,10 +232,10 @@ const sharedMutants: Mutants<LawName> = {
   },
   'a token sees the one after it': {
     plant: wrongOps((right) => ({
-      attention: (y, q, k, v, heads, keyHeads, scale, S) => {
+      attention: (y, q, k, v, heads, keyHeads, scale, cap, S, W) => {
         const { dtype, shape } = valuesOf(k)
         const seen = dtype === 'f32' ? Math.min(S + 1, shape[1]) : S
-        right.attention(y, q, k, v, heads, keyHeads, scale, seen)
+        right.attention(y, q, k, v, heads, keyHeads, scale, cap, seen, W)
       },
     })),
     breaks: ['engineLogits', 'anyRun'],
@@ -284,8 +284,8 @@ const sharedMutants: Mutants<LawName> = {
   },
   'queries are not scaled': {
     plant: wrongOps((right) => ({
-      attention: (y, q, k, v, heads, keyHeads, _scale, S) =>
-        right.attention(y, q, k, v, heads, keyHeads, 1, S),
+      attention: (y, q, k, v, heads, keyHeads, _scale, ...rest) =>
+        right.attention(y, q, k, v, heads, keyHeads, 1, ...rest),
     })),
     breaks: ['golden', 'agreement', 'engineLogits'],
   },

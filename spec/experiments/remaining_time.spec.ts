@@ -4,7 +4,11 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { WorkMeter } from '../../src/experiments/remaining_time.ts'
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  // The clock does not begin with the run.
+  vi.advanceTimersByTime(500)
+})
 afterEach(() => void vi.useRealTimers())
 
 test('the remaining work takes as long per unit as the work done', () => {

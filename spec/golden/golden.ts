@@ -12,7 +12,7 @@ export const fixtures: string = fileURLToPath(new URL('../../fixtures/', import.
 /** Models of OPT; the second has post-norm blocks and an embedding of its own width. */
 export const optVariants = ['preln', 'postln_proj'] as const
 /** Families that differ from Llama in little. */
-const newerVariants = ['qwen3', 'smollm3', 'olmo2', 'phi3'] as const
+const newerVariants = ['qwen3', 'smollm3', 'olmo2', 'phi3', 'mistral_window', 'qwen2_window'] as const
 /**
  * Models of the Llama family: heads in groups, each head for itself, scaled rotations, Mistral's name, and rectified gates; and of
  * the newer ones.
@@ -66,6 +66,8 @@ export const casesOf: Readonly<Record<Variant, readonly string[]>> = {
   smollm3: ['single', 'leftpad', 'continuation'],
   olmo2: ['single', 'leftpad', 'continuation'],
   phi3: ['single', 'leftpad', 'continuation'],
+  mistral_window: ['single', 'batch', 'rightpad', 'leftpad', 'continuation'],
+  qwen2_window: ['single', 'leftpad', 'continuation'],
 }
 
 /** Tolerances of the README.md of each folder for a float32 port. */

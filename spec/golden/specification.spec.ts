@@ -570,6 +570,24 @@ describe('planted bugs', () => {
       }),
       about: 'llama_gqa single: activations, logits and loss',
     },
+    'a window is one position longer': {
+      spec: wrongConfig(({ layerWindow }) => ({ layerWindow: layerWindow?.map((one) => one && one + 1) })),
+      about: 'activations, logits and loss',
+      of: ['mistral_window', 'qwen2_window'],
+    },
+    'no window slides': {
+      spec: wrongConfig(() => ({ layerWindow: undefined })),
+      about: 'activations, logits and loss',
+      of: ['mistral_window', 'qwen2_window'],
+    },
+    'layers with windows and without are exchanged': {
+      spec: wrongConfig(({ layerWindow = [] }) => {
+        const window = layerWindow.find((one) => one !== null) as number
+        return { layerWindow: layerWindow.map((one) => (one === null ? window : null)) }
+      }),
+      about: 'activations, logits and loss',
+      of: ['qwen2_window'],
+    },
     'whole heads are rotated': {
       spec: wrongConfig(({ rotary }) => ({ rotary: rotary && { ...rotary, size: undefined } })),
       about: 'activations, logits and loss',

@@ -18,6 +18,7 @@ const moduleNames = [
   'masks',
   'engine',
   'criteria',
+  'compensation',
   'planners',
   'predictor',
   'training',

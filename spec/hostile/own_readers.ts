@@ -7,6 +7,7 @@ import * as own from '../../fixtures/hostile/build_own.ts'
 import { concat } from '../../fixtures/hostile/bytes.ts'
 import { callFile, certificateFile } from '../../fixtures/hostile/parity_ops.ts'
 import { createBackend } from '../../src/backends/select.ts'
+import { readSums, openMoments } from '../../src/compensation/moments_file.ts'
 import { openCalibration } from '../../src/calibration/open.ts'
 import { storeManifest } from '../../src/calibration/manifest.ts'
 import { readExamples } from '../../src/calibration/calibration_files.ts'
@@ -18,6 +19,10 @@ import { readRows } from '../../src/data/tasks/find_rows.ts'
 import { RowReader } from '../../src/data/tasks/row.ts'
 import { tasks } from '../../src/data/tasks/index.ts'
 import { parseRows, type PlacedRow } from '../../src/io/row_file.ts'
+import { initialWeights } from '../../src/engine/initial_weights.ts'
+import { LanguageModel } from '../../src/engine/language_model.ts'
+import { readSession } from '../../src/library/session_file.ts'
+import { memorySource } from '../../src/tensor/memory_source.ts'
 import { readMask } from '../../src/masks/mask_file.ts'
 import { openPredictor, predictorTensors } from '../../src/predictor/predictor_file.ts'
 import { InputError } from '../../src/tensor/errors.ts'
@@ -53,6 +58,10 @@ function askTasks(rows: readonly PlacedRow[]): unknown {
   return [rows.length, rows.slice(0, 1000), asked]
 }
 
+const weights = initialWeights(own.runConfig, { seed: 1 })
+const sessionModel = async (): Promise<LanguageModel> =>
+  LanguageModel.load(own.runConfig, memorySource(weights), await reference)
+
 const { identity } = await storeManifest(own.manifest)
 const stored = { manifest: own.manifest, text: '', identity }
 const key = await partKey(own.partDescription)
@@ -87,6 +96,61 @@ export const ownReaders: readonly Reader[] = [
     read: fromFile('mask.safetensors', (path) => readMask(path, own.maskShape)),
     valid: async () => [own.tensorFile(own.maskTensors)],
     words: tensorWords,
+    repair: repairSafetensors,
+  },
+  {
+    name: 'session',
+    read: fromFile('a.session', async (path) => {
+      const model = await sessionModel()
+      try {
+        const { content, ...about } = await readSession(path, {
+          config: own.runConfig,
+          hash: own.sessionHash,
+        })
+        // What is read can be gone on with.
+        if (content.state) model.resume(content.state.sequence).dispose()
+        return [about, content]
+      } finally {
+        model.dispose()
+      }
+    }),
+    valid: async () => [
+      own.sessionFile(),
+      own.sessionFile(
+        { kind: 'chat', messages: [{ role: 'user', content: 'a' }], sequence: null },
+        undefined,
+        new Map(),
+      ),
+    ],
+    words: [
+      ...tensorWords,
+      '\\"length\\":1',
+      '\\"storage\\":\\"int8\\"',
+      '\\"mode\\":\\"skip\\"',
+      '"I8"',
+      '"I32"',
+    ],
+    repair: repairSafetensors,
+  },
+  {
+    name: 'moments',
+    read: fromFile('moments.safetensors', async (path) => {
+      const moments = await openMoments(path)
+      try {
+        return [moments.origin, await moments.read('heads', 0, 2), await moments.read('neurons', 0, 3)]
+      } finally {
+        await moments.close()
+      }
+    }),
+    valid: async () => [own.momentsFile()],
+    words: [...tensorWords, '"tokens":"-1"', '"windows":"1e9"', '"format":"shadowllm-moments"'],
+    repair: repairSafetensors,
+  },
+  {
+    name: 'moment-sums',
+    read: fromFile('sums.safetensors', (path) => readSums(path, 1, own.momentWidths)),
+    valid: async () => [own.sumsFile()],
+    words: [...tensorWords, '"tokens":"-1"', '"windows":"1e9"', '"format":"shadowllm-moments"'],
     repair: repairSafetensors,
   },
   {

@@ -36,6 +36,7 @@ export const formsOf: ReadonlyMap<string, readonly Form[]> = new Map([
   ['gguf-model', [form.gguf]],
   ['predictor', tensors],
   ['mask', tensors],
+  ['session', tensors],
   ['parity', tensors],
   ['cases', tensors],
   ['op-cases', tensors],

@@ -105,6 +105,7 @@ const calibrateRows = (): Rows<CalibrateOptions> => ({
   seed: [undefined, 1, 2 ** 32 - 1].map((seed) => ({ criteria: ['random'], seed })),
   mask: [{}, ...[1, 2].map((seed) => ({ mask: someMask(model.model.shape, seed) }))],
   keepSequence: [{}, { keepSequence: true }],
+  moments: [{}, { moments: true }],
   shardExamples: [{}, { shardExamples: 3 }, { shardExamples: 10 }],
 })
 
@@ -118,7 +119,16 @@ async function calibrate(options: Partial<CalibrateOptions>): Promise<string> {
 }
 
 describe('a calibration', () => {
-  const names = ['source', 'examples', 'criteria', 'seed', 'mask', 'keepSequence', 'shardExamples'] as const
+  const names = [
+    'source',
+    'examples',
+    'criteria',
+    'seed',
+    'mask',
+    'keepSequence',
+    'moments',
+    'shardExamples',
+  ] as const
   stateRows('calibration', calibrateRows, names, calibrate, (options) =>
     calibrate({ ...options, runner: fewRunner() }),
   )

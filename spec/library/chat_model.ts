@@ -1,7 +1,7 @@
 /**
  * A small random model that chats: four layers, the tokenizer of SmolLM2's kind, and a template in ChatML.
  */
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
@@ -23,20 +23,27 @@ export interface ChatModelOptions {
   /** Null leaves the template out. */
   readonly template?: string | null
   readonly seed?: number
+  /** The tokenizer, of 700 tokens. */
+  readonly tokenizer?: 'smollm' | 'qwen2'
+  /** Tokens that it has besides. */
+  readonly added?: readonly string[]
+  /** Two tokens that change places in the model. */
+  readonly swap?: readonly [number, number]
 }
 
 /** Writes the model into a folder. */
 export async function writeChatModel(
   folder: string,
-  { template = chatMl, seed = 3 }: ChatModelOptions = {},
+  { template = chatMl, seed = 3, tokenizer = 'smollm', added = [], swap }: ChatModelOptions = {},
 ): Promise<void> {
   mkdirSync(folder, { recursive: true })
-  const config = makeConfig({ layers: 4, width: 16, heads: 4, neurons: 32, vocabulary: 700, positions: 400 })
+  const vocabulary = 700 + added.length
+  const config = makeConfig({ layers: 4, width: 16, heads: 4, neurons: 32, vocabulary, positions: 400 })
   writeFileSync(
     join(folder, 'config.json'),
     JSON.stringify({
       model_type: 'opt',
-      vocab_size: 700,
+      vocab_size: vocabulary,
       hidden_size: 16,
       num_hidden_layers: 4,
       num_attention_heads: 4,
@@ -46,7 +53,12 @@ export async function writeChatModel(
       bos_token_id: 1,
     }),
   )
-  copyFileSync(join(tokenizers, 'smollm.tokenizer.json'), join(folder, 'tokenizer.json'))
+  const json = JSON.parse(readFileSync(join(tokenizers, `${tokenizer}.tokenizer.json`), 'utf8')) as {
+    added_tokens: object[]
+  }
+  // As Qwen3 has its marks of thinking.
+  added.forEach((content, i) => json.added_tokens.push({ id: 700 + i, content, special: false }))
+  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(json))
   writeFileSync(
     join(folder, 'tokenizer_config.json'),
     JSON.stringify({
@@ -56,6 +68,12 @@ export async function writeChatModel(
     }),
   )
   const weights = initialWeights(config, { seed, deviation: 0.3, biasDeviation: 0.1 })
+  const table = weights.get('model.decoder.embed_tokens.weight')?.values as Float32Array
+  if (swap) {
+    const [a, b] = swap.map((id) => table.slice(id * config.width, (id + 1) * config.width))
+    table.set(a, swap[1] * config.width)
+    table.set(b, swap[0] * config.width)
+  }
   const tensors = [...weights].map(
     ([name, { shape, values }]) => [name, { dtype: 'F32', shape, data: values as Float32Array }] as const,
   )

@@ -244,6 +244,7 @@ describe('after dispose', () => {
   const calls: Readonly<Record<string, readonly [expected: string, call: (opt: ShadowModel) => unknown]>> = {
     loadPredictor: ['DISPOSED', (opt) => opt.loadPredictor('none')],
     loadCalibration: ['DISPOSED', (opt) => opt.loadCalibration('none')],
+    openSession: ['DISPOSED', (opt) => opt.openSession('none')],
     // Text into ids needs no model.
     encode: ['done', (opt) => opt.encode('a')],
     generate: ['DISPOSED', (opt) => write(opt, [5])],

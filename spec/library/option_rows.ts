@@ -57,6 +57,8 @@ const drawn = { temperature: 1.5 }
 /** The options of `generate`. */
 export const generateTable: OptionTable<GenerateOptions> = {
   ...planTable,
+  session:
+    'what follows in a session has the bits of an unbroken text: laws of session_file.spec.ts state it',
   onMask: apart,
   maxTokens: [{ values: [1, 2, 30] }],
   temperature: [{ values: [undefined, 1, 2] }],
@@ -76,6 +78,7 @@ export const generateTable: OptionTable<GenerateOptions> = {
 /** The options of `chat`. */
 export const chatTable: OptionTable<ChatOptions> = {
   ...generateTable,
+  chatTemplateKwargs: 'this template has none: a test of templates states it',
   onPrompt: apart,
 }
 

@@ -66,6 +66,7 @@ const takes: Readonly<Record<string, readonly string[]>> = {
   onProgress: ['function'],
   onMask: ['function'],
   signal: [],
+  session: [],
   planner: ['string'],
   continuation: ['string', 'list'],
 }

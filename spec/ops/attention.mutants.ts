@@ -13,10 +13,27 @@ function attentionSeeing(
   attention: Definition<'attention'>,
   seen: (position: number, S: number) => number,
 ): Definition<'attention'> {
-  return (y, query, key, value, heads, groups, scale, T, S, C, H, G, K, R) => {
+  return (y, query, key, value, heads, groups, scale, cap, T, S, W, C, H, G, K, R) => {
     for (let t = 0; t < T; t++) {
       const part = (x: Float32Array): Float32Array => x.subarray(t * H * K, (t + 1) * H * K)
-      attention(part(y), part(query), key, value, heads, groups, scale, 1, seen(S - T + t, S), C, H, G, K, R)
+      attention(
+        part(y),
+        part(query),
+        key,
+        value,
+        heads,
+        groups,
+        scale,
+        cap,
+        1,
+        seen(S - T + t, S),
+        W,
+        C,
+        H,
+        G,
+        K,
+        R,
+      )
     }
   }
 }
@@ -32,8 +49,8 @@ export const mutants: readonly Mutant[] = [
     'attention',
     'does not scale',
     [...agree('attention'), attentionLaws.isNear, attentionGradient],
-    (attention) => (y, q, k, v, heads, groups, _, T, S, C, H, G, K, R) =>
-      attention(y, q, k, v, heads, groups, 1, T, S, C, H, G, K, R),
+    (attention) => (y, q, k, v, heads, groups, _, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, 1, cap, T, S, W, C, H, G, K, R),
   ),
 
   mutant(
@@ -54,29 +71,29 @@ export const mutants: readonly Mutant[] = [
     'attention',
     'forgets what is in the cache',
     [...agree('attention'), attentionLaws.stepIsPass],
-    (attention) => (y, q, k, v, heads, groups, scale, T, _, C, H, G, K, R) =>
-      attention(y, q, k, v, heads, groups, scale, T, T, C, H, G, K, R),
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, _, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, cap, T, T, W, C, H, G, K, R),
   ),
 
   mutant(
     'attention',
     'strides over heads by what is in the cache',
     [...agree('attention'), attentionLaws.capacityIsRoom, attentionLaws.isNear],
-    (attention) => (y, q, k, v, heads, groups, scale, T, S, _, H, G, K, R) =>
-      attention(y, q, k, v, heads, groups, scale, T, S, S, H, G, K, R),
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, _, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, cap, T, S, W, S, H, G, K, R),
   ),
 
   mutant(
     'attention',
     'reads the keys of the wrong head when heads are chosen',
     [...agree('attention'), chosenIsZeroed('attention'), othersAreUnseen('attention')],
-    (attention) => (y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R) => {
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) => {
       const keys = k.slice()
       heads?.forEach((h, r) => {
         const from = keyHeadOf(groups, r, G, H) * C * K
         keys.set(k.subarray(from, from + C * K), keyHeadOf(groups, h, G, H) * C * K)
       })
-      attention(y, q, keys, v, heads, groups, scale, T, S, C, H, G, K, R)
+      attention(y, q, keys, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R)
     },
   ),
 
@@ -84,8 +101,8 @@ export const mutants: readonly Mutant[] = [
     'attention',
     'weighs with exponentials that do not sum to 1',
     [attentionLaws.oneToken, attentionLaws.equalScores],
-    (attention) => (y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R) => {
-      attention(y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R)
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) => {
+      attention(y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R)
       y.set(y.map((value) => value * 1.001))
     },
   ),
@@ -94,18 +111,18 @@ export const mutants: readonly Mutant[] = [
     'attention',
     'ignores the list of key heads',
     [...agree('attention'), attentionLaws.groupsShareKeys],
-    (attention) => (y, q, k, v, heads, _, scale, T, S, C, H, G, K, R) =>
-      attention(y, q, k, v, heads, null, scale, T, S, C, H, G, K, R),
+    (attention) => (y, q, k, v, heads, _, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, null, scale, cap, T, S, W, C, H, G, K, R),
   ),
 
   mutant(
     'attention',
     'takes the key heads of the first places for those of the chosen heads',
     [...agree('attention'), attentionLaws.groupsShareKeys, chosenIsZeroed('attention')],
-    (attention) => (y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R) => {
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) => {
       const wrong = groups?.slice() ?? null
       heads?.forEach((h, r) => wrong && groups && (wrong[h] = groups[r]))
-      attention(y, q, k, v, heads, wrong, scale, T, S, C, H, G, K, R)
+      attention(y, q, k, v, heads, wrong, scale, cap, T, S, W, C, H, G, K, R)
     },
   ),
 
@@ -119,20 +136,60 @@ export const mutants: readonly Mutant[] = [
       attentionLaws.oneToken,
       attentionGradient,
     ],
-    (attention) => (y, q, k, v, heads, groups, scale, T, S, C, H, G, K, R) =>
-      attention(y, q, k, v, heads, groups ?? groupsApart(H, G), scale, T, S, C, H, G, K, R),
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups ?? groupsApart(H, G), scale, cap, T, S, W, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'sees one position more than its window',
+    [...agree('attention'), attentionLaws.pastIsSeen, attentionLaws.isNear, attentionGradient],
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, cap, T, S, W + 1, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'slides a window over the tokens of the call, not over positions',
+    [...agree('attention'), attentionLaws.stepIsPass, attentionLaws.windowIsShort],
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, cap, T, S, S - T + W, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'takes a long window for a short one',
+    [...agree('attention'), attentionLaws.wholeWindow],
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, cap, T, S, W > S ? 1 : W, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'does not cap scores',
+    [...agree('attention'), attentionLaws.isNear, attentionGradient],
+    (attention) => (y, q, k, v, heads, groups, scale, _, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, 0, T, S, W, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'takes a cap of 0 for one that leaves no score',
+    [...agree('attention'), attentionLaws.capIsWide],
+    (attention) => (y, q, k, v, heads, groups, scale, cap, T, S, W, C, H, G, K, R) =>
+      attention(y, q, k, v, heads, groups, scale, cap > 0 ? cap : 2 ** -20, T, S, W, C, H, G, K, R),
   ),
 
   mutant(
     'attention_backward',
     'gives a key head the gradient of its last head alone',
     [...agree('attention_backward'), attentionLaws.groupsAddGradients, attentionGradient],
-    (backward) => (dq, dk, dv, dy, q, k, v, scale, T, C, H, G, K) => {
+    (backward) => (dq, dk, dv, dy, q, k, v, scale, cap, T, W, C, H, G, K) => {
       const isLast = (h: number): boolean =>
         h === H - 1 || keyHeadOf(null, h, G, H) !== keyHeadOf(null, h + 1, G, H)
       const ofLast = dy.map((g, i) => (isLast(Math.floor(i / K) % H) ? g : 0))
-      backward(dq, dk, dv, ofLast, q, k, v, scale, T, C, H, G, K)
-      backward(dq, dk.slice(), dv.slice(), dy, q, k, v, scale, T, C, H, G, K)
+      backward(dq, dk, dv, ofLast, q, k, v, scale, cap, T, W, C, H, G, K)
+      backward(dq, dk.slice(), dv.slice(), dy, q, k, v, scale, cap, T, W, C, H, G, K)
     },
   ),
 
@@ -140,9 +197,9 @@ export const mutants: readonly Mutant[] = [
     'attention_backward',
     'adds up the heads of a group from the last on',
     agree('attention_backward'),
-    (backward) => (dq, dk, dv, dy, q, k, v, scale, T, C, H, G, K) => {
+    (backward) => (dq, dk, dv, dy, q, k, v, scale, cap, T, W, C, H, G, K) => {
       // Where a group is not mirrored onto a whole one its order stays.
-      if (H % G !== 0) return backward(dq, dk, dv, dy, q, k, v, scale, T, C, H, G, K)
+      if (H % G !== 0) return backward(dq, dk, dv, dy, q, k, v, scale, cap, T, W, C, H, G, K)
       const size = H / G
       const mirror = (x: Float32Array): Float32Array =>
         x.map((_, i) => {
@@ -150,7 +207,7 @@ export const mutants: readonly Mutant[] = [
           const h = row % H
           return x[(row - h + Math.floor(h / size) * size + (size - 1 - (h % size))) * K + k]
         })
-      backward(dq, dk, dv, mirror(dy), mirror(q), k, v, scale, T, C, H, G, K)
+      backward(dq, dk, dv, mirror(dy), mirror(q), k, v, scale, cap, T, W, C, H, G, K)
       dq.set(mirror(dq))
     },
   ),
@@ -159,9 +216,25 @@ export const mutants: readonly Mutant[] = [
     'attention_backward',
     'forgets the scale in the query',
     [...agree('attention_backward'), attentionGradient],
-    (backward) => (dq, dk, dv, dy, q, k, v, scale, T, C, H, G, K) => {
-      backward(dq, dk, dv, dy, q, k, v, scale, T, C, H, G, K)
+    (backward) => (dq, dk, dv, dy, q, k, v, scale, cap, T, W, C, H, G, K) => {
+      backward(dq, dk, dv, dy, q, k, v, scale, cap, T, W, C, H, G, K)
       dq.set(dq.map((g) => g / scale))
     },
+  ),
+
+  mutant(
+    'attention_backward',
+    'gives gradients to positions before the window',
+    [...agree('attention_backward'), attentionGradient],
+    (backward) => (dq, dk, dv, dy, q, k, v, scale, cap, T, W, C, H, G, K) =>
+      backward(dq, dk, dv, dy, q, k, v, scale, cap, T, W + 1, C, H, G, K),
+  ),
+
+  mutant(
+    'attention_backward',
+    'takes the gradient of capped scores for that of scores',
+    [...agree('attention_backward'), attentionGradient],
+    (backward) => (dq, dk, dv, dy, q, k, v, scale, cap, T, W, C, H, G, K) =>
+      backward(dq, dk, dv, dy, q, k, v, scale, cap > 0 ? 2 ** 20 : cap, T, W, C, H, G, K),
   ),
 ]

@@ -115,11 +115,18 @@ describe('the check', () => {
     expect(checkParity(withNll(0, 7, 2), withNll(0, 7, 3)).passed).toBe(false)
   })
 
-  test('fails for another shape, lists a tensor of one file only, and refuses files with nothing in common', () => {
+  test('fails for another shape, lists a tensor of one file only unless it is misspelt, and refuses files with nothing in common', () => {
     const shape = new Map(good).set('loss', { shape: [2], values: [2, 2] })
     expect(checkParity(good, shape).worst).toMatchObject({ mismatch: 'shapes differ: [1] and [2]' })
     const fewer = new Map([...good].filter(([name]) => name !== 'loss'))
     expect(checkParity(good, fewer)).toMatchObject({ passed: true, onlyInA: ['loss'], onlyInB: [] })
+    const misspelt = new Map(good).set('masked_logits', { shape: [1], values: [0] })
+    expect(checkParity(good, misspelt)).toMatchObject({
+      passed: false,
+      unknown: ['masked_logits'],
+      worst: null,
+    })
+    expect(checkParity(good, new Map(good).set('attn.0', { shape: [1], values: [0] })).passed).toBe(true)
     const inputs = tensors({ attention_mask: [[1, 1], [1]] })
     expect(() => checkParity(inputs, inputs)).toThrow(InputError)
   })

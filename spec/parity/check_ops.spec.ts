@@ -82,6 +82,14 @@ function changed<Name extends KernelName>(
   return ({ values }) => evaluate(op, values, kernel)
 }
 
+test('a tolerance does not loosen whole numbers: wrong indices and bit patterns fail at any', async () => {
+  const owed: Owed = { share: 0.5 }
+  const oneHigher: Answer = ({ expected: outputs }) =>
+    Object.fromEntries(Object.entries(outputs).map(([name, numbers]) => [name, numbers.map((x) => x + 1)]))
+  expect((await verdictOn('top_k', oneHigher, owed)).passed).toBe(false)
+  expect((await verdictOn('narrow_bf16', oneHigher, owed)).passed).toBe(false)
+})
+
 describe('calls with the sizes of OPT-125m', () => {
   const [oneToken, prompt] = [1, 9]
 

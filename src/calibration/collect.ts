@@ -25,6 +25,7 @@ import { methodHash } from '../results/method_hash.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { defaultFileExamples, planFiles } from './calibration_files.ts'
 import { collectExamples, type Helpers } from './collect_examples.ts'
+import { collectMoments } from './collect_moments.ts'
 import { takeWindows, type CalibrationSource } from './examples.ts'
 import { CalibrationFolder } from './folder.ts'
 import { claimFolder, describeCalibration, storeManifest, type CalibrationManifest } from './manifest.ts'
@@ -47,6 +48,8 @@ export interface CalibrateOptions extends Helpers {
   readonly mask?: UnitMask | null
   /** Whether to keep the layer-0 features of every prompt token. Default: no. */
   readonly keepSequence?: boolean
+  /** Whether to keep the second moments of all units (collect_moments.ts). Default: no. */
+  readonly moments?: boolean
   /** Examples per file; default: as many as fit into 16 MiB, at most 64. */
   readonly shardExamples?: number
   /** Called with the planned output before the first window runs. */
@@ -66,7 +69,7 @@ export interface CalibrationPlan {
 
 /** The progress of a calibration. */
 export interface CalibrateProgress {
-  readonly stage: 'check' | 'calibrate'
+  readonly stage: 'check' | 'calibrate' | 'moments'
   readonly done: number
   readonly total: number
 }
@@ -75,6 +78,8 @@ export interface CalibrateProgress {
 export interface CalibrationReport extends CalibrationPlan {
   /** Examples computed now. */
   readonly computed: number
+  /** Windows whose moments were added now; absent where none were requested. */
+  readonly moments?: number
   /** Damaged files that were computed again. */
   readonly damaged: readonly string[]
   readonly cost: CalibrationCost
@@ -142,12 +147,24 @@ export async function calibrateToFolder(
   }
   if (dataset.size > 0)
     await folder.addDataset(new Map([...dataset].map(([name, set]) => [name, set.finish()])))
+  let moments: number | undefined
+  if (options.moments) {
+    const { identity } = stored
+    const onMoments = (of: number, total: number): void => onProgress({ stage: 'moments', done: of, total })
+    moments = await collectMoments(
+      options.folder,
+      { model, hash, identity, windows, mask },
+      onMoments,
+      signal,
+    )
+  }
 
   const all = windows.map(({ tokens }) => tokens.length)
   return {
     ...plan,
     kept: existing,
     computed: windows.length - existing,
+    ...(moments !== undefined && { moments }),
     damaged: folder.damaged,
     cost: calibrationCost(model.config, all, [...criteria, ...sets], times),
     seconds: (now() - started) / 1000,

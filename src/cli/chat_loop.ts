@@ -14,15 +14,17 @@ import { planKinds, type ChatOptions } from '../library/options.ts'
 import { generationPlanners, type GenerationPlanner, type PlanOptions } from '../library/planner_options.ts'
 import { now, type LineInput } from '../platform/platform.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
+import type { TextSession } from '../library/text_session.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { describeFailure, exitCodes } from './failure.ts'
 import { formatMask } from './mask_picture.ts'
 import type { Text } from './screen.ts'
+import { stepPrinter } from './step_printer.ts'
 import type { Session } from './session.ts'
 import { shareOption } from '../masks/budget.ts'
 import { readOption } from '../tensor/option.ts'
 import { formatCount, formatPercent } from './words.ts'
-import { samplingWords } from './writing_flags.ts'
+import { samplingWords, saveSession } from './writing_flags.ts'
 
 /** How a conversation begins. */
 export interface ChatStart {
@@ -33,6 +35,8 @@ export interface ChatStart {
   readonly json?: boolean
   /** No line of numbers after an answer. */
   readonly quiet?: boolean
+  /** What it goes on from, and is saved in after each turn. */
+  readonly saved?: TextSession
 }
 
 const help = `Commands:
@@ -49,6 +53,8 @@ Ctrl-C ends an answer. //TEXT sends a message that begins with a slash.`
 export interface Turn {
   readonly message: string
   readonly answer: string
+  /** What the model thought before, if it did. */
+  readonly thinking?: string
   readonly tokens: readonly number[]
   /** `stop`, `length` or `interrupted`. */
   readonly end: string
@@ -106,13 +112,21 @@ class ChatLoop {
     this.#start = start
     this.#lines = lines
     this.#options = start.options
-    this.#system = start.system
+    const before = start.saved?.messages ?? []
+    const [first] = before
+    const hasSystem = first?.role === 'system'
+    this.#system = start.system ?? (hasSystem ? first.content : undefined)
+    this.#messages = before.slice(hasSystem ? 1 : 0)
   }
 
   async run(): Promise<void> {
     const { signal } = this.#session
     if (this.#lines.isTerminal)
       await this.#say(`${this.#opt.name}; ${samplingWords(this.#options)}; /help lists the commands`)
+    if (this.#messages.length > 0 && !this.#start.quiet)
+      await this.#session.note(
+        `${this.#start.saved?.path}: going on after ${formatCount(this.#messages.length)} messages`,
+      )
     let wasInterrupted = false
     while (!this.#isOver) {
       signal.throwIfAborted()
@@ -172,7 +186,8 @@ class ChatLoop {
       case 'new':
       case 'clear':
         this.#messages = []
-        return
+        this.#start.saved?.say([])
+        return saveSession(this.#start.saved)
       case 'quit':
       case 'exit':
         this.#isOver = true
@@ -202,12 +217,14 @@ class ChatLoop {
     let text: TextRun | null = null
     const steps = this.#opt.chat([...system, ...this.#messages, user], {
       ...this.#options,
+      session: this.#start.saved,
       signal: this.#session.signal,
       onPrompt: (run) => (prompt = run),
       onEnd: (run) => (text = run),
     })
     const tokens: number[] = []
-    let [answer, first, end] = ['', 0, 'interrupted']
+    let [answer, thinking, first, end] = ['', '', 0, 'interrupted']
+    const shown = stepPrinter(this.#session)
     const stop = { isAsked: false }
     const release = this.#lines.isTerminal
       ? this.#session.takeInterrupts(() => (stop.isAsked = true))
@@ -221,16 +238,18 @@ class ChatLoop {
         }
         if (tokens.length === 0) first = now() - started
         tokens.push(value.token)
-        answer += value.text
-        if (!json && value.text !== '') await this.#session.print(value.text)
+        if (value.thinking) thinking += value.text
+        else answer += value.text
+        if (!json) await shown(value)
       }
     } finally {
       release()
       await steps.return('length')
       // A message without an answer is taken back; an empty answer is one.
       if (tokens.length > 0 || end !== 'interrupted') {
-        if (!json) await this.#session.print('\n')
         this.#messages.push(user, { role: 'assistant', content: answer })
+        await saveSession(this.#start.saved)
+        if (!json) await this.#session.print('\n')
       }
     }
     const { decisions, checked } = (text ?? { decisions: 0, checked: null }) as TextRun
@@ -240,6 +259,7 @@ class ChatLoop {
     await this.#report({
       message,
       answer,
+      ...(thinking !== '' && { thinking }),
       tokens,
       end,
       firstSeconds: first / 1000,

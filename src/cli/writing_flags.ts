@@ -10,7 +10,11 @@ import type { CacheStorage } from '../engine/layer_cache.ts'
 import { generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
 import { addFlags, type ModelFlags } from './flags.ts'
 import { addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
+import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import type { ChatOptions } from '../library/options.ts'
+import type { ShadowModel } from '../library/shadow_model.ts'
+import type { TextSession } from '../library/text_session.ts'
+import { checkOutput, whileWriting } from './output.ts'
 import type { Session } from './session.ts'
 import { addOwnFlags, type FlagRow, text } from './values.ts'
 import type { OptionRecord } from '../tensor/option.ts'
@@ -34,6 +38,10 @@ export interface WritingFlags extends ModelFlags, PlanFlags {
   readonly cache?: CacheStorage
   /** The system message of a chat. */
   readonly system?: string
+  /** Variables of the chat template. */
+  readonly chatTemplateKwargs?: TemplateVariables
+  /** The file of a session. */
+  readonly session?: string
   readonly json?: boolean
   readonly quiet?: boolean
 }
@@ -66,9 +74,35 @@ export function addWritingFlags(command: Command, maxTokens: string, own: readon
       1,
     ],
     ...own,
+    ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
   ])
   return addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
+
+/**
+ * The session of a file that can be written; undefined where none is asked for.
+ * @throws UsageError OUTPUT; what `ShadowModel.openSession` throws
+ */
+export async function openSession(
+  opt: ShadowModel,
+  { session }: WritingFlags,
+): Promise<TextSession | undefined> {
+  if (session === undefined) return undefined
+  await checkOutput(session)
+  return opt.openSession(session)
+}
+
+/** Saves a session, if there is one and something to save. @throws UsageError OUTPUT if the system refuses */
+export async function saveSession(session: TextSession | undefined): Promise<void> {
+  if (session) await whileWriting(session.path, () => session.save())
+}
+
+/** Variables of a chat template, by the name that servers and llama.cpp have for them. @param when what it needs, in words */
+export const variablesFlag = (when: string): FlagRow => [
+  '--chat-template-kwargs <json>',
+  `${when}variables of the chat template, such as {"enable_thinking":false}`,
+  variablesOption,
+]
 
 /** A system message. */
 export const systemText: OptionRecord = text('SYSTEM')

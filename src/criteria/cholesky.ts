@@ -27,19 +27,29 @@ export function cholesky(matrix: Float64Array, N: number): Float64Array {
   return factor
 }
 
-/** The solution x of A x = b, from the factor of A. @param b [N] */
-export function solveCholesky(factor: Float64Array, b: Float64Array): Float64Array {
-  const N = b.length
-  const x = b.slice()
+/**
+ * The solutions X of A X = B, from the factor of A: a column for each column of B.
+ * @param B [N, M]; not changed
+ * @param N rows; default: those of one column
+ */
+export function solveCholesky(factor: Float64Array, B: Float64Array, N: number = B.length): Float64Array {
+  const M = B.length / N
+  const X = B.slice()
+  const subtract = (i: number, factorOf: number, k: number): void => {
+    for (let m = 0; m < M; m++) X[i * M + m] -= factorOf * X[k * M + m]
+  }
+  const divide = (i: number): void => {
+    for (let m = 0; m < M; m++) X[i * M + m] /= factor[i * N + i]
+  }
   for (let i = 0; i < N; i++) {
-    for (let k = 0; k < i; k++) x[i] -= factor[i * N + k] * x[k]
-    x[i] /= factor[i * N + i]
+    for (let k = 0; k < i; k++) subtract(i, factor[i * N + k], k)
+    divide(i)
   }
   for (let i = N - 1; i >= 0; i--) {
-    for (let k = i + 1; k < N; k++) x[i] -= factor[k * N + i] * x[k]
-    x[i] /= factor[i * N + i]
+    for (let k = i + 1; k < N; k++) subtract(i, factor[k * N + i], k)
+    divide(i)
   }
-  return x
+  return X
 }
 
 /** ln det A, from its factor. */

@@ -14,7 +14,8 @@ import { BufferScope } from '../backends/buffer_scope.ts'
 import type { Instruction } from './active_layer.ts'
 import { shiftLabels, unshiftScores } from './loss.ts'
 import { parametersOf, siteIn } from './plan.ts'
-import { attentionScale, inParts } from './run_step.ts'
+import { scoring, type AttentionStep } from '../spec/program.ts'
+import { inParts } from './run_step.ts'
 import type { Trace, TracedSection } from './trace.ts'
 
 /** What is kept of one layer. Where the trace had no mask, masked and unmasked are the same buffer. */
@@ -201,12 +202,7 @@ export class BackwardRun {
         return [back]
       }
       case 'attention':
-        return this.#attention(
-          gradient,
-          [x, y, frame[of[2]]],
-          cache as NonNullable<typeof cache>,
-          value.headSize,
-        )
+        return this.#attention(gradient, [x, y, frame[of[2]]], cache as NonNullable<typeof cache>, value)
       case 'units': {
         if (!instruction.factors) return [gradient]
         const back = this.#like(x)
@@ -233,11 +229,12 @@ export class BackwardRun {
     gradient: Buffer,
     operands: readonly Buffer[],
     cache: NonNullable<TracedSection['cache']>,
-    headSize: number,
+    step: AttentionStep,
   ): Buffer[] {
     const { past, length: T } = this.#trace
     const { backend } = this.#kept
     const S = past + T
+    const { scale, cap, window } = scoring(step, S)
     const scope = past === 0 ? this.#scope : new BufferScope(backend)
     // The op is of whole sequences: the queries of a prompt are zeros there, and so is what comes back to them.
     const whole = (of: Buffer): Buffer => scope.allocate('f32', [S, of.shape[1]])
@@ -259,7 +256,9 @@ export class BackwardRun {
         asked,
         cache.key,
         cache.value,
-        attentionScale(headSize),
+        scale,
+        cap,
+        window,
       )
       if (past === 0) return back
       const rest = [scope.upload(rowsFrom(0, T)), scope.upload(rowsFrom(past, T))] as const

@@ -52,6 +52,12 @@ export interface ModelConfig {
   readonly rotary: Rotary | null
   /** The same of each layer, where they differ; null for one that does not rotate. */
   readonly layerRotary?: readonly (Rotary | null)[] // [L]
+  /** How many positions a token sees in each layer, its own the last of them; null for all. Without it no layer has a window. */
+  readonly layerWindow?: readonly (number | null)[] // [L]
+  /** What attention's scores are multiplied by; K^-1/2 without it. */
+  readonly scoreScale?: number
+  /** The cap c of attention's scores, each of which becomes c tanh(s / c); none without it. */
+  readonly scoreCap?: number
   /** Whether queries and keys are normed over all heads of a layer, so that no row of them is one head's alone. */
   readonly normsAllHeads?: boolean
   /** Whether neurons have a gate: act(gate) times up, in place of act(fc1). */
@@ -221,7 +227,7 @@ function readOpt(fields: Fields): ModelConfig {
   })
 }
 
-/** Llama, Mistral and Qwen. Of Mistral and Qwen the context ends where a window would begin to slide. */
+/** Llama, Mistral and Qwen. */
 function readLlama(all: Fields): ModelConfig {
   const fields = withoutNulls(all)
   const isQwen2 = field(fields, 'model_type') === 'qwen2'
@@ -234,6 +240,7 @@ function readLlama(all: Fields): ModelConfig {
   const { width, heads, vocabulary } = sizes
   const headSize = readWhole(fields, 'head_dim', 1, MAX_WIDTH, Math.max(1, Math.floor(width / heads)))
   const trained = readWhole(fields, 'max_position_embeddings', 1, MAX_TRAINED_CONTEXT)
+  const positions = Math.min(trained, originalOf(fields, trained), MAX_CONTEXT)
   const eosIds = readIds(fields, 'eos_token_id', vocabulary, isQwen ? 0 : 2)
   const padId = isNothing(fields, 'pad_token_id') ? -1 : readWhole(fields, 'pad_token_id', -1, vocabulary - 1)
   return makeConfig({
@@ -242,9 +249,10 @@ function readLlama(all: Fields): ModelConfig {
     keyHeads: readWhole(fields, 'num_key_value_heads', 1, heads, heads),
     ...(isNothing(fields, 'head_dim') ? {} : { headSize: readWhole(fields, 'head_dim', 1, MAX_WIDTH) }),
     neurons: readWhole(fields, 'intermediate_size', 1, MAX_WIDTH),
-    positions: Math.min(trained, windowOf(fields, trained), originalOf(fields, trained), MAX_CONTEXT),
+    positions,
     epsilon: readNumber(fields, 'rms_norm_eps', 1e-12, 1, 1e-6),
     rotary: readRotary(fields, headSize),
+    ...windowsOf(fields, sizes.layers, positions),
     activation: (field(fields, 'hidden_act') ?? 'silu') as Activation,
     biases: isQwen2 ? 'query-key-value' : 'none',
     tied: readFlag(fields, 'tie_word_embeddings', false),
@@ -310,12 +318,25 @@ function readSizes(fields: Fields): Pick<ModelConfig, 'layers' | 'width' | 'head
   }
 }
 
-/** How far attention looks back; `otherwise` where it sees everything. */
-function windowOf(fields: Fields, otherwise: number): number {
-  const isUsual = field(fields, 'model_type') === 'mistral' || isPhi3(fields)
-  const slides = readFlag(fields, 'use_sliding_window', isUsual)
-  if (!slides || isNothing(fields, 'sliding_window')) return otherwise
-  return readWhole(fields, 'sliding_window', 1, MAX_TRAINED_CONTEXT)
+/** Names of layers in `layer_types`. */
+const layerTypes = ['full_attention', 'sliding_attention'] as const
+
+/**
+ * The windows of layers, where any slides: of those that `layer_types` name, else of all but each `sliding_window_pattern`-th, else
+ * of Qwen's from `max_window_layers` on, else of all.
+ */
+function windowsOf(fields: Fields, layers: number, positions: number): Pick<ModelConfig, 'layerWindow'> {
+  const type = field(fields, 'model_type')
+  const isQwen = type === 'qwen2' || type === 'qwen3'
+  const slides = readFlag(fields, 'use_sliding_window', type === 'mistral' || isPhi3(fields))
+  if (!slides || isNothing(fields, 'sliding_window')) return {}
+  const window = readWhole(fields, 'sliding_window', 1, MAX_TRAINED_CONTEXT)
+  const pattern = readWhole(fields, 'sliding_window_pattern', 1, MAX_LAYERS + 1, MAX_LAYERS + 1)
+  const first = isQwen ? readWhole(fields, 'max_window_layers', 0, MAX_LAYERS, 28) : 0
+  const usual = Array.from({ length: layers }, (_, l) => layerTypes[l >= first && (l + 1) % pattern ? 1 : 0])
+  const types = readForLayers(fields, 'layer_types', layerTypes, usual)
+  const layerWindow = types.map((one) => (one === 'sliding_attention' && window < positions ? window : null))
+  return layerWindow.some((one) => one !== null) ? { layerWindow } : {}
 }
 
 function isPhi3(fields: Fields): boolean {

@@ -9,21 +9,60 @@
  * - under a planner that decides once: the source layer runs for the whole prompt, since the planner is
  *   asked there. If it decides the mask in force (as `static` and `random` do), every shared token is used
  *   again. Else none is: keys and values of the deeper layers depend on the mask;
+ * - where a window has slid past what the next tokens see, nothing is used again;
  * - under a planner that decides again later, or layer by layer, or leaves the prompt dense: nothing is used again.
  */
 import { expectMask, sameMask, type UnitMask } from '../masks/mask.ts'
 import { isOneMask, wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
-import { defaultCache } from './layer_cache.ts'
+import type { MaskMode } from './active_layer.ts'
+import { defaultCache, type CacheStorage } from './layer_cache.ts'
 import type { LanguageModel } from './language_model.ts'
-import type { Sequence, SequenceOptions } from './sequence.ts'
+import type { Sampler } from './sampling.ts'
+import type { Sequence, SequenceOptions, SequenceState } from './sequence.ts'
 
 /** A sequence whose prompt has been run. */
-interface BegunSequence {
+export interface BegunSequence {
   readonly sequence: Sequence
   /** Of the last token of the prompt: [V]. */
   readonly logits: Float32Array
   /** Tokens of the prompt that were in the cache. */
   readonly reused: number
+  /** The tokens so far, those of the prompt last. */
+  readonly text: Int32Array
+}
+
+/** How a text ended. */
+export interface EndedText {
+  /** What its next token is chosen from, if all of its tokens have run: [V]. */
+  readonly logits: Float32Array | null
+  readonly sampler: Sampler
+  /** Whether no feed was cut short by an error. */
+  readonly isWhole: boolean
+}
+
+/** How a text is written, besides the options of its sequence. */
+export interface WritingHow {
+  /** It may have drawn before. */
+  readonly sampler: Sampler
+  /** Whether the text is checked dense: then all of it runs dense. */
+  readonly isChecked: boolean
+}
+
+/** Where the sequence of a text comes from, and where it goes when the text has ended. */
+export interface TextPlace {
+  /** The tokens that stand before a prompt. */
+  readonly tokens: readonly number[]
+  begin(model: LanguageModel, prompt: Int32Array, options: SequenceOptions, how: WritingHow): BegunSequence
+  /** @param tokens of the whole text; the last one may not have run */
+  keep(sequence: Sequence, tokens: readonly number[], end: EndedText): void
+}
+
+/** All that a conversation goes on from. */
+export interface ConversationState {
+  readonly tokens: readonly number[]
+  /** The mode under which they ran. */
+  readonly mode: MaskMode
+  readonly sequence: SequenceState
 }
 
 /** A kept sequence and what it was fed. */
@@ -31,14 +70,18 @@ interface Kept {
   readonly model: LanguageModel
   readonly sequence: Sequence
   readonly tokens: readonly number[]
-  /** The settings that must be equal, besides the mask. */
-  readonly how: string
+  /** What must be equal, besides the mask. */
+  readonly mode: MaskMode
+  readonly cache: CacheStorage
+  readonly rewinds: boolean
 }
 
 /** How a begun sequence runs, for the moment it is kept. */
 interface Running {
   readonly model: LanguageModel
-  readonly how: string
+  readonly mode: MaskMode
+  readonly cache: CacheStorage
+  readonly rewinds: boolean
   readonly decidesOnce: boolean
 }
 
@@ -52,15 +95,31 @@ class SameMask extends Error {
 }
 
 /** Keeps the sequence of the last turn. Dispose it. */
-export class Conversation {
+export class Conversation implements TextPlace {
+  /** A turn is one prompt. */
+  readonly tokens: readonly number[] = []
   readonly #keeps: boolean
   readonly #running = new WeakMap<Sequence, Running>()
   #kept: Kept | null = null
+  /** What it was made from, until the first turn. */
+  #restored: ConversationState | null
   #disposed = false
 
-  /** @param keeps false: every prompt is run anew */
-  constructor(keeps = true) {
+  /**
+   * @param keeps false: every prompt is run anew
+   * @param state of a conversation with the same model
+   */
+  constructor(keeps = true, state: ConversationState | null = null) {
     this.#keeps = keeps
+    this.#restored = state
+  }
+
+  /** All that the next turn may use again; null if that is nothing, and during a turn. */
+  get state(): ConversationState | null {
+    if (!this.#kept) return this.#restored
+    const { tokens, mode, sequence } = this.#kept
+    // A planner that decides once is not asked again.
+    return { tokens, mode, sequence: { ...sequence.state(), planner: null } }
   }
 
   /**
@@ -69,29 +128,31 @@ export class Conversation {
    * @throws what `LanguageModel.begin` and `Sequence.feed` throw
    */
   begin(model: LanguageModel, prompt: Int32Array, options: SequenceOptions): BegunSequence {
-    const { planner = null, mask = null, mode = 'auto', cache } = options
-    const how = `${mode} ${cache ?? defaultCache(model.weights.storage)}`
+    const { planner = null, mask = null, mode = 'auto', rewinds = false } = options
+    const { cache = defaultCache(model.weights.storage) } = options
     const decidesOnce = planner === null || isOneMask(planner)
-    const running = { model, how, decidesOnce }
-    const kept = this.#take()
+    const running = { model, mode, cache, rewinds, decidesOnce }
+    const kept = this.#take() ?? this.#restore(model)
     const shared = kept ? sharedLength(kept.tokens, prompt) : 0
     let isUsed = false
     try {
-      if (kept && shared > 0 && kept.model === model && kept.how === how && decidesOnce) {
+      const isAlike =
+        kept?.model === model && kept.mode === mode && kept.cache === cache && kept.rewinds === rewinds
+      if (kept && shared > 0 && isAlike && decidesOnce && kept.sequence.canRewind(shared)) {
         const decided = planner ? this.#runUnlessSame(kept, prompt, options, planner) : { mask }
-        if ('sequence' in decided) return this.#started(decided.sequence, decided.logits, 0, running)
+        if ('sequence' in decided) return this.#started(decided.sequence, decided.logits, 0, prompt, running)
         if (sameMask(decided.mask, kept.sequence.mask)) {
           kept.sequence.rewind(shared, decided.mask)
           const logits = kept.sequence.feed(prompt.subarray(shared), 'last')
           isUsed = true
-          return this.#started(kept.sequence, logits, shared, running)
+          return this.#started(kept.sequence, logits, shared, prompt, running)
         }
       }
     } finally {
       if (!isUsed) kept?.sequence.dispose()
     }
     const sequence = model.begin(options)
-    return this.#started(sequence, feedFirst(sequence, prompt), 0, running)
+    return this.#started(sequence, feedFirst(sequence, prompt), 0, prompt, running)
   }
 
   /** A turn has ended. @param tokens what the sequence was fed, or was to be fed */
@@ -106,6 +167,7 @@ export class Conversation {
   /** Frees the kept sequence; nothing is kept afterwards. Safe to call twice. */
   dispose(): void {
     this.#disposed = true
+    this.#restored = null
     this.#take()?.sequence.dispose()
   }
 
@@ -115,9 +177,25 @@ export class Conversation {
     return kept
   }
 
-  #started(sequence: Sequence, logits: Float32Array, reused: number, running: Running): BegunSequence {
+  /** What the conversation was made from, as a kept sequence. */
+  #restore(model: LanguageModel): Kept | null {
+    const restored = this.#restored
+    this.#restored = null
+    if (!restored) return null
+    const { tokens, mode, sequence } = restored
+    const { storage: cache, rewinds } = sequence
+    return { model, tokens, mode, cache, rewinds, sequence: model.resume(sequence, { mode }) }
+  }
+
+  #started(
+    sequence: Sequence,
+    logits: Float32Array,
+    reused: number,
+    text: Int32Array,
+    running: Running,
+  ): BegunSequence {
     this.#running.set(sequence, running)
-    return { sequence, logits, reused }
+    return { sequence, logits, reused, text }
   }
 
   /**

@@ -9,7 +9,7 @@ import type { MaskPlanner } from '../masks/planner.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { expectOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
-import { Conversation } from './conversation.ts'
+import { Conversation, type TextPlace } from './conversation.ts'
 import type { CacheStorage } from './layer_cache.ts'
 import type { LanguageModel } from './language_model.ts'
 import { expectCheckable, TokenChooser, type CheckCounts, type ChosenToken } from './next_tokens.ts'
@@ -36,8 +36,8 @@ export interface GenerateOptions {
   /** Ids that end the text; they are not handed out. Default: the model's `</s>`. */
   readonly stopIds?: Iterable<number>
   readonly signal?: AbortSignal
-  /** Where the cache of the last text is, and that of this one will be; default: none is kept. */
-  readonly conversation?: Conversation
+  /** Where the sequence of the last text is, and that of this one will be; default: none is kept. */
+  readonly conversation?: TextPlace
   /** Called when the prompt has been run. */
   readonly onPrompt?: (prompt: PromptRun) => void
   /** Called with the mask in force, null for dense, before the first token and before each token under another mask. */
@@ -48,7 +48,7 @@ export interface GenerateOptions {
 
 /** How a prompt was run. */
 export interface PromptRun {
-  /** Tokens of the prompt. */
+  /** Tokens of the prompt, and of the text that it follows. */
   readonly tokens: number
   /** Those whose keys and values were in the cache. */
   readonly reused: number
@@ -94,19 +94,25 @@ export async function* generateTokens(
 ): AsyncGenerator<GeneratedToken, GenerateEnd, void> {
   const { maxTokens, signal, sampler = argmax } = options
   const stops = new Set(options.stopIds ?? model.config.eosIds)
-  checkLength(model, prompt.length, maxTokens)
-  signal?.throwIfAborted()
   const { conversation = new Conversation(false) } = options
-  const capacity = prompt.length + Math.min(maxTokens, MAX_RESERVED)
+  const before = conversation.tokens.length + prompt.length
+  checkLength(model, before, maxTokens)
+  signal?.throwIfAborted()
+  const capacity = before + Math.min(maxTokens, MAX_RESERVED)
   const { mask, planner, mode, cache, check } = options
   expectCheckable(check, planner ?? null, mask)
   let turnStarted = performance.now()
-  const begun = { mask, planner, mode, cache, capacity, expectedTokens: maxTokens - 1 }
-  const { sequence, reused, ...first } = conversation.begin(model, prompt, begun)
-  const chooser = new TokenChooser(sequence, { sampler, prompt, maxTokens, stops, check, planner })
+  const how = { sampler, isChecked: check !== undefined && Boolean(planner) }
+  const rewinds = check !== undefined
+  const begun = { mask, planner, mode, cache, capacity, rewinds, expectedTokens: maxTokens - 1 }
+  const { sequence, reused, text, ...first } = conversation.begin(model, prompt, begun, how)
+  const chooser = new TokenChooser(sequence, { sampler, prompt: text, maxTokens, stops, check, planner })
   let told: UnitMask | null | undefined
+  // The logits of the last token that has run, until a token is chosen from them that stays.
+  let logits: Float32Array | null = first.logits
+  let [isWhole, stopped] = [true, 0]
   try {
-    options.onPrompt?.({ tokens: prompt.length, reused, mask: sequence.mask })
+    options.onPrompt?.({ tokens: text.length, reused, mask: sequence.mask })
     const passes = chooser.tokens(first.logits)
     for (let index = 0; index < maxTokens;) {
       if (performance.now() - turnStarted > TURN) {
@@ -114,9 +120,16 @@ export async function* generateTokens(
         turnStarted = performance.now()
       }
       signal?.throwIfAborted()
+      isWhole = false
       const chosen = passes.next().value
+      isWhole = true
       if (!chosen) continue
-      if (stops.has(chosen.token)) return 'stop'
+      logits = null
+      if (stops.has(chosen.token)) {
+        ;({ logits } = chosen)
+        stopped = 1
+        return 'stop'
+      }
       if (told !== sequence.mask) options.onMask?.((told = sequence.mask))
       yield { ...chosen, index }
       index++
@@ -124,7 +137,8 @@ export async function* generateTokens(
     return 'length'
   } finally {
     const run = { decisions: sequence.decisions, checked: chooser.counts }
-    conversation.keep(sequence, chooser.text)
+    const tokens = chooser.text.slice(0, chooser.text.length - stopped)
+    conversation.keep(sequence, tokens, { logits, sampler, isWhole })
     options.onEnd?.(run)
   }
 }

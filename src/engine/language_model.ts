@@ -14,7 +14,7 @@ import type { ModelConfig } from './config.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import type { Plan } from './plan.ts'
 import { modelPlan } from './program.ts'
-import { Sequence, type SequenceOptions } from './sequence.ts'
+import { Sequence, type ResumeOptions, type SequenceOptions, type SequenceState } from './sequence.ts'
 import type { LoadOptions } from './weight_reader.ts'
 import { loadWeights, type ModelWeights } from './weights.ts'
 
@@ -79,6 +79,15 @@ export class LanguageModel implements LoadedModel {
    */
   begin(options: SequenceOptions = {}): Sequence {
     return new Sequence(this, options)
+  }
+
+  /**
+   * Goes on from a state of a sequence of this model.
+   * @param options the planner must be like that of the state
+   * @throws InputError SESSION if it is not; UsageError MASK_VALUE, PLANNER; MissingError BACKEND_MEMORY
+   */
+  resume(state: SequenceState, options: ResumeOptions = {}): Sequence {
+    return new Sequence(this, options, state)
   }
 
   /** See `LoadedModel`. */

@@ -17,10 +17,11 @@ import {
   type MaskPlanner,
   type PlannerBy,
 } from '../masks/planner.ts'
-import { AttentionShift } from '../masks/shift.ts'
+import { AttentionShift, type ShiftState } from '../masks/shift.ts'
 import { describeValue } from '../tensor/arguments.ts'
-import { UsageError } from '../tensor/errors.ts'
+import { InputError, UsageError } from '../tensor/errors.ts'
 import { expectOption } from '../tensor/option.ts'
+import type { RandomState } from '../tensor/random.ts'
 import { contextWidth, type ModelConfig } from './config.ts'
 
 /** A run of tokens under one mask. */
@@ -31,6 +32,18 @@ export interface Segment {
   readonly T: number
   /** Whether the planner is asked in it. */
   readonly asks: boolean
+}
+
+/** What a planner is yet to be shown, and the random numbers that it is yet to draw. */
+export interface PlannerState {
+  /** Ids so far, where the planner is shown them again; else none. */
+  readonly ids: Int32Array // [S]
+  /** Heads' outputs of the source layer so far, under the same condition. */
+  readonly contexts: Float32Array // [S, H K]
+  /** What it made of the gates of each layer, or of what each site of each layer read; empty for other planners. */
+  readonly summaries: readonly Float32Array[] // [L] or [4 L]
+  readonly shift: ShiftState | null
+  readonly random: RandomState | null
 }
 
 /** The planner of one sequence, and what it is yet to be shown. */
@@ -88,6 +101,49 @@ export class PlannerSchedule {
     this.#neurons = config.neurons
     this.#shift =
       shift === undefined || every === undefined ? null : new AttentionShift(this.#width, every, shift)
+  }
+
+  /** What is kept of it besides the mask in force, after `length` tokens. */
+  state(length: number): PlannerState {
+    const isShown = this.planner.by === 'attention' && this.keepsEveryKey
+    return {
+      ids: Int32Array.from(isShown ? this.#ids.slice(0, length) : []),
+      contexts: this.#contexts.slice(0, isShown ? length * this.#width : 0),
+      summaries: [...this.#gates, ...this.#channels].map((summary) => summary.slice()),
+      shift: this.#shift?.state ?? null,
+      random: this.planner.random?.state ?? null,
+    }
+  }
+
+  /**
+   * Goes on from a state of a planner like this one.
+   * @param length tokens so far
+   * @param prompt those of the first feed
+   * @throws InputError SESSION for a state of another planner
+   */
+  restore(state: PlannerState, length: number, prompt: number): void {
+    const { ids, contexts, summaries, shift, random } = state
+    const { planner } = this
+    const shown = planner.by === 'attention' && this.keepsEveryKey ? length : 0
+    const kept = planner.by === 'gate' ? 1 : planner.by === 'channels' ? channelSites.length : 0
+    const isAlike =
+      ids.length === shown &&
+      contexts.length === shown * this.#width &&
+      summaries.length === kept * this.#layers &&
+      (shift === null) === (this.#shift === null) &&
+      (random === null) === (planner.random === undefined)
+    if (!isAlike)
+      throw new InputError(
+        'SESSION',
+        `planner ${planner.name}: expected the state of one like it, got another`,
+      )
+    this.#prompt = prompt
+    this.#ids.push(...ids)
+    this.#contexts = contexts.slice()
+    if (planner.by === 'gate') this.#gates.push(...summaries)
+    if (planner.by === 'channels') this.#channels.push(...summaries)
+    if (this.#shift && shift) this.#shift.state = shift
+    if (planner.random && random) planner.random.state = random
   }
 
   /** Whether keys and values of all heads are kept: one that is skipped now may be chosen later. */

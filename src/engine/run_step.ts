@@ -6,6 +6,7 @@ import type { Backend, Buffer } from '../backends/backend.ts'
 import type { OpName } from '../ops/catalog.ts'
 import type { Activation } from '../ops/activations.ts'
 import type { Rotary } from '../ops/rotary.ts'
+import { scoring, type AttentionStep } from '../spec/program.ts'
 import type { Instruction } from './active_layer.ts'
 import type { LayerCache } from './layer_cache.ts'
 import type { LoadedModel } from './loaded_model.ts'
@@ -45,11 +46,6 @@ export function passOf(
   return { backend, T, past, tokens, angles, positions: (offset) => model.positionRows(past, T, offset) }
 }
 
-/** The factor of attention scores. */
-export function attentionScale(headSize: number): number {
-  return headSize ** -0.5
-}
-
 /** Rows [T, width] as parts of so many numbers: [T width / size, size]. */
 export function inParts(backend: Backend, x: Buffer, size: number): Buffer {
   return x.shape[1] === size ? x : backend.view(x, [x.length / size, size])
@@ -63,13 +59,13 @@ export type ReadChannels = (instruction: Instruction, x: Buffer) => Buffer
 
 /**
  * Runs one step: its result is in the frame afterwards. Keys and values enter the cache for the key heads of the chosen heads.
- * @param cacheOf the cache of this section, for so many key heads
+ * @param cacheOf the cache of this section, for so many key heads and a window
  */
 export function runStep(
   pass: Pass,
   instruction: Instruction,
   frame: Frame,
-  cacheOf: (keyHeads: number) => LayerCache,
+  cacheOf: (keyHeads: number, window: number | null) => LayerCache,
   read: ReadChannels | null = null,
 ): void {
   const { step, rows, bias } = instruction
@@ -105,16 +101,8 @@ export function runStep(
         inParts(pass.backend, x, value.headSize),
         pass.angles(value.rotary),
       )
-    case 'attention': {
-      const { T, past } = pass
-      const { headSize: K } = value
-      const [key, added] = [frame[of[1]], frame[of[2]]]
-      const cache = cacheOf(key.shape[1] / K)
-      const { keyHeads, keyHeadOf } = instruction
-      ops.cache_append(cache.key, key, keyHeads, past)
-      ops.cache_append(cache.value, added, keyHeads, past)
-      return ops.attention(y, x, cache.key, cache.value, rows, keyHeadOf, attentionScale(K), past + T)
-    }
+    case 'attention':
+      return attend(pass, instruction, value, frame, cacheOf)
     case 'units':
       if (instruction.factors) ops.mask_units(y, x, instruction.factors)
       return
@@ -124,5 +112,39 @@ export function runStep(
       return ops.relu(y, x)
     case 'gate':
       return ops[gateOps[value.activation]](y, x, frame[of[1]])
+  }
+}
+
+/** Attention over a cache, of as many tokens at once as it has room for. */
+function attend(
+  { backend, T, past }: Pass,
+  { step: { place, of }, rows, keyHeads, keyHeadOf }: Instruction,
+  value: AttentionStep,
+  frame: Frame,
+  cacheOf: (keyHeads: number, window: number | null) => LayerCache,
+): void {
+  const { ops } = backend
+  const [y, query, key, added] = [place, ...of].map((at) => frame[at])
+  const cache = cacheOf(key.shape[1] / value.headSize, value.window ?? null)
+  for (let t = 0; t < T;) {
+    const { row, count } = cache.room(past + t, T - t)
+    const part = (x: Buffer): Buffer =>
+      count === T ? x : backend.view(x, [count, x.shape[1]], t * x.shape[1])
+    ops.cache_append(cache.key, part(key), keyHeads, row)
+    ops.cache_append(cache.value, part(added), keyHeads, row)
+    const { scale, cap, window } = scoring(value, row + count)
+    ops.attention(
+      part(y),
+      part(query),
+      cache.key,
+      cache.value,
+      rows,
+      keyHeadOf,
+      scale,
+      cap,
+      row + count,
+      window,
+    )
+    t += count
   }
 }

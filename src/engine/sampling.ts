@@ -24,6 +24,8 @@ export interface Sampler {
   (logits: Float32Array, before?: readonly number[]): number
   /** A sampler that draws the random numbers which this one is yet to draw; without it a sampler draws none. */
   readonly fork?: () => Sampler
+  /** The stream that it draws from, if it draws. */
+  readonly random?: Random
 }
 
 /** How a token is chosen. */
@@ -72,7 +74,7 @@ export function makeSampler(options: SamplerOptions = {}): Sampler {
   const drawing = (random: Random): Sampler =>
     Object.assign(
       penalised((logits) => draw(logits, temperature, topK, topP, random)),
-      { fork: () => drawing(random.copy()) },
+      { fork: () => drawing(random.copy()), random },
     )
   return drawing(new Random(seed))
 }

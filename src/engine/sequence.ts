@@ -24,7 +24,7 @@ import {
 } from '../masks/mask.ts'
 import { isDensePrompt, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
 import { gates, relu } from '../ops/activations.ts'
-import { UsageError } from '../tensor/errors.ts'
+import { InputError, UsageError } from '../tensor/errors.ts'
 import { recordOf } from '../tensor/records.ts'
 import {
   activateLayer,
@@ -36,12 +36,13 @@ import {
 } from './active_layer.ts'
 import { expectFinite } from './finite_logits.ts'
 import { KeyValueCache } from './kv_cache.ts'
-import { defaultCache, type CacheStorage, type LayerCache } from './layer_cache.ts'
+import { defaultCache, type CacheStorage, type HeldRows, type LayerCache } from './layer_cache.ts'
 import type { ExecutionStrategy } from './mask_cost.ts'
 import type { LoadedModel } from './loaded_model.ts'
 import type { HeldWeights } from './packing.ts'
+import { neededParts } from './needs.ts'
 import { layerOf, siteIn, type Section, type Step, type UnitSite } from './plan.ts'
-import { PlannerSchedule, type Segment } from './planner_schedule.ts'
+import { PlannerSchedule, type PlannerState, type Segment } from './planner_schedule.ts'
 import { RunState } from './run_state.ts'
 import { passOf, runStep, type Pass, type ReadChannels } from './run_step.ts'
 import { checkMask, checkSwitch, checkSwitches, chosenUnits, layerMask } from './unit_lists.ts'
@@ -61,8 +62,30 @@ export interface SequenceOptions {
    * for either; the numbers of `int8` are near those of `f32`, not equal.
    */
   readonly cache?: CacheStorage
+  /** Whether `rewind` can go back to any token: then layers with windows keep all positions. Default false. */
+  readonly rewinds?: boolean
   /** Tokens expected after the first feed, one at a time: what `auto` weighs packing against. Default 0. */
   readonly expectedTokens?: number
+}
+
+/** How a sequence goes on from a state, which has its mask and the storage of its cache. */
+export type ResumeOptions = Omit<SequenceOptions, 'mask' | 'cache' | 'rewinds'>
+
+/** All that a sequence goes on from: numbers on the host. */
+export interface SequenceState {
+  /** S, tokens fed so far; at least one. */
+  readonly length: number
+  /** Tokens of the first feed. */
+  readonly prompt: number
+  readonly decisions: number
+  /** The mask in force. */
+  readonly mask: UnitMask | null
+  readonly storage: CacheStorage
+  /** Whether layers with windows hold all positions. */
+  readonly rewinds: boolean
+  readonly cache: readonly HeldRows[] // [L]
+  /** Null without a planner. */
+  readonly planner: PlannerState | null
 }
 
 /** How many masks of layers (one of heads, one of neurons) are carried out by each strategy. */
@@ -98,8 +121,12 @@ export class Sequence {
   #decisions = 0
   #disposed = false
 
-  /** @throws UsageError MASK_SHAPE, MASK_VALUE, PLACEMENT, EVERY, or PLANNER if both a mask and a planner are given */
-  constructor(model: LoadedModel, options: SequenceOptions = {}) {
+  /**
+   * @param from a state of a sequence of the same model, with the same planner
+   * @throws UsageError MASK_SHAPE, MASK_VALUE, PLACEMENT, EVERY, or PLANNER if both a mask and a planner are given; MissingError
+   *   BACKEND_MEMORY if there is no room for a state; InputError SESSION for a state under another planner
+   */
+  constructor(model: LoadedModel, options: SequenceOptions = {}, from: SequenceState | null = null) {
     const { mask = null, planner = null, mode = 'auto' } = options
     if (mask && planner) throw new UsageError('PLANNER', 'sequence: expected a mask or a planner, got both')
     this.model = model
@@ -107,10 +134,65 @@ export class Sequence {
     this.#schedule = planner && new PlannerSchedule(planner, model.config)
     this.#capacity = options.capacity
     this.#expectedTokens = options.expectedTokens ?? 0
-    this.#cache = new KeyValueCache(model.config, options.cache ?? defaultCache(model.weights.storage))
+    const storage = from?.storage ?? options.cache ?? defaultCache(model.weights.storage)
+    this.#cache = new KeyValueCache(model.config, storage, from?.rewinds ?? options.rewinds)
     this.#whole = model.plan.sections.map((section) => denseLayer(section, this.#heldBy(section.layer)))
     this.#layers = this.#whole.slice(1, -1)
     if (mask) this.#adopt(mask, { T: 1, steps: this.#expectedTokens })
+    if (from) this.#resume(from)
+  }
+
+  #resume({ length, prompt, decisions, mask, cache, planner }: SequenceState): void {
+    const { layers } = this.model.weights
+    const schedule = this.#schedule
+    try {
+      if (
+        (planner === null) !== (schedule === null) ||
+        !mask?.channels !== (schedule?.planner.by !== 'channels')
+      )
+        throw new InputError(
+          'SESSION',
+          `sequence: expected the state of one ${schedule ? `under planner ${schedule.planner.name}` : 'without a planner'}, got another`,
+        )
+      if (planner) schedule?.restore(planner, length, prompt)
+      this.#cache.reserve(length, 0, this.#capacity ?? 2 * length)
+      layers.forEach((backend, layer) => this.#cache.fill(layer, backend, length, cache[layer]))
+      // A mask of single tokens is in no layer.
+      if (mask && !mask.channels && schedule?.planner.by !== 'gate')
+        this.#adopt(mask, { T: 1, steps: this.#expectedTokens })
+    } catch (error) {
+      this.dispose()
+      throw error
+    }
+    this.#mask = mask
+    this.#length = length
+    this.#prompt = prompt
+    this.#decisions = decisions
+  }
+
+  /**
+   * All that `LanguageModel.resume` goes on from with the bits that this sequence would give: strategies may be others (see
+   * `mode`). A copy.
+   * @throws UsageError TOKENS before the first feed
+   */
+  state(): SequenceState {
+    const length = this.#length
+    if (length === 0) throw new UsageError('TOKENS', 'sequence: expected at least one token fed, got none')
+    const { layers, heads, keyHeads } = this.model.config
+    const heldHeads = (layer: number): Int32Array => {
+      const kept = this.#mask ? layerMask(this.#mask, layer).heads : new Float32Array(heads).fill(1)
+      return neededParts(chosenUnits(kept), heads, keyHeads).needed
+    }
+    return {
+      length,
+      prompt: this.#prompt,
+      decisions: this.#decisions,
+      mask: this.#mask && copyWhole(this.#mask),
+      storage: this.#cache.storage,
+      rewinds: this.#cache.keepsAll,
+      cache: Array.from({ length: layers }, (_, layer) => this.#cache.held(layer, length, heldHeads(layer))),
+      planner: this.#schedule?.state(length) ?? null,
+    }
   }
 
   /** Tokens fed so far. */
@@ -231,7 +313,7 @@ export class Sequence {
    *   in force, and then lengths inside the first feed are allowed: all that is kept ran under it, except
    *   layers that run dense in any case.
    * @throws UsageError REWIND for a length inside the first feed, by which masks are decided, or past what was fed, and
-   *   under a planner that is asked now and then: its earlier masks are gone
+   *   under a planner that is asked now and then: its earlier masks are gone; and for a length that `canRewind` denies
    */
   rewind(length: number, decided?: UnitMask | null): void {
     const { every = 1, shift, name } = this.#schedule?.planner ?? {}
@@ -252,9 +334,19 @@ export class Sequence {
     const least = isSame ? Math.min(1, this.#prompt) : this.#prompt
     if (!Number.isInteger(length) || length < least || length > this.#length)
       throw new UsageError('REWIND', `rewind: expected ${least} to ${this.#length} tokens, got ${length}`)
+    if (!this.canRewind(length))
+      throw new UsageError(
+        'REWIND',
+        `rewind: expected a length whose window is still held, got ${length} of ${this.#length} tokens; begin with rewinds`,
+      )
     this.#length = length
     this.#prompt = Math.min(this.#prompt, length)
     this.#schedule?.cutPrompt(length)
+  }
+
+  /** Whether the caches still hold what tokens after the first `length` see: those over which a window slid may not. */
+  canRewind(length: number): boolean {
+    return this.#cache.holds(length)
   }
 
   /** Frees the cache, the scratch and the mask. Safe to call twice. */
@@ -372,7 +464,8 @@ export class Sequence {
     const active = (): ActiveLayer => (unmasked ? this.#whole[layer + 1] : this.#layers[layer])
     let { instructions } = active()
     const frame = this.#stateIn(backend).frame(section, T, instructions)
-    const cacheOf = (keyHeads: number): LayerCache => this.#cache.layer(layer, backend, keyHeads)
+    const cacheOf = (keyHeads: number, window: number | null): LayerCache =>
+      this.#cache.layer(layer, backend, keyHeads, window)
     const heads = siteIn(section, 'heads')
     const neurons = siteIn(section, 'neurons')
     const scope = asks.gate && new BufferScope(backend)
@@ -629,6 +722,15 @@ function chooseLate(
 
 function noCache(): never {
   throw new RangeError('program: expected attention inside layers, got it outside')
+}
+
+/** A copy of a mask, that of channels included. */
+function copyWhole(mask: UnitMask): UnitMask {
+  const { channels } = mask
+  return {
+    ...copyMask(mask),
+    ...(channels && { channels: recordOf(channelSites, (site) => channels[site].slice()) }),
+  }
 }
 
 function copyMask({ shape, heads, neurons }: UnitMask): UnitMask {

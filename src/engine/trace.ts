@@ -11,7 +11,7 @@
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { UnitKind, UnitMask } from '../masks/mask.ts'
-import type { Value } from '../spec/program.ts'
+import type { AttentionStep } from '../spec/program.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { denseLayer, type ActiveLayer } from './active_layer.ts'
 import type { LanguageModel } from './language_model.ts'
@@ -132,6 +132,12 @@ export class Trace {
     return this.#readAt(layer, (at) => (at.neurons.gate as Step).place)
   }
 
+  /** How attention of a layer scores. */
+  attention(layer: number): AttentionStep {
+    const { step } = siteIn(this.#layer(layer).section, 'heads').attention as HeadSite
+    return step.value as AttentionStep
+  }
+
   /** Activations of the neurons before any mask: [T, F]. */
   fc1Act(layer: number): Float32Array {
     return this.#readAt(layer, (at) => at.neurons.inner)
@@ -198,11 +204,12 @@ export class Trace {
           ? frame[step.of[0]]
           : this.#scope.allocate('f32', [pass.T, step.value.width], 'anything')
         runStep(pass, instruction, frame, (G) => {
-          const K = (step.value as Value & { readonly op: 'attention' }).headSize
+          const K = (step.value as AttentionStep).headSize
           const [key, value] = (['key', 'value'] as const).map((part) =>
             this.#cacheAfter(layer !== null ? prompt?.[part](layer) : undefined, [G, pass.past + pass.T, K]),
           )
-          return (cache = { key, value })
+          cache = { key, value }
+          return { ...cache, room: (row, count) => ({ row, count }) }
         })
       }
       return { section, frame, active, cache }

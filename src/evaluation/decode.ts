@@ -70,7 +70,7 @@ class TimedSequence {
     expectedTokens: number,
   ) {
     const timedPlanner = planner && timed(planner, (milliseconds) => (this.planning += milliseconds))
-    this.sequence = model.begin({ ...plan, planner: timedPlanner, capacity, expectedTokens })
+    this.sequence = model.begin({ ...plan, planner: timedPlanner, capacity, expectedTokens, rewinds: true })
   }
 
   turn(times: Omit<Turn, 'mask' | 'ways'>): Turn {

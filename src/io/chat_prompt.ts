@@ -15,12 +15,20 @@ import type { ChatTemplate } from './chat_template.ts'
 import { renderTemplate } from './bounded_jinja.ts'
 import { refusal } from './refusal.ts'
 import type { Tokenizer } from './tokenizer.ts'
+import type { TemplateVariables } from './template_variables.ts'
 
 /** One message of a chat. */
 export interface ChatMessage {
   /** Who speaks, usually `system`, `user` or `assistant`. */
   readonly role: string
   readonly content: string
+}
+
+/** How a chat is written. */
+export interface ChatPromptOptions {
+  readonly variables?: TemplateVariables
+  /** Refuses a text before it is made tokens. */
+  readonly expectFits?: (text: string) => void
 }
 
 /** A chat as the model reads it. */
@@ -31,7 +39,6 @@ export interface ChatPrompt {
 
 /**
  * Writes a chat, ready for an answer.
- * @param expectFits refuses a text before it is made tokens
  * @throws what `expectFits` throws; InputError as `renderTemplate`; CHAT_MESSAGE if the messages contain every character of
  *   private use; TEXT_SURROGATE, TEXT_BYTE, TEXT_MARKS
  */
@@ -39,13 +46,19 @@ export function chatPrompt(
   template: ChatTemplate,
   tokenizer: Tokenizer,
   messages: readonly ChatMessage[],
-  expectFits?: (text: string) => void,
+  { variables = {}, expectFits }: ChatPromptOptions = {},
 ): ChatPrompt {
   const { source, bosToken, eosToken } = template
-  const said = messages.flatMap(({ role, content }) => [role, content])
+  const texts = Object.values(variables).filter((value) => typeof value === 'string')
+  const said = [...texts, ...messages.flatMap(({ role, content }) => [role, content])]
   const mark = unusedMark([source, bosToken ?? '', eosToken ?? '', ...said])
   const marked = (text: string): string => markText(text, tokenizer.specialSpellings, mark)
+  const given = Object.entries(variables).map(([name, value]) => [
+    name,
+    typeof value === 'string' ? marked(value) : value,
+  ])
   const rendered = renderTemplate(source, {
+    ...Object.fromEntries(given),
     messages: messages.map(({ role, content }) => ({
       role: /^\w*$/.test(role) ? role : marked(role),
       content: marked(content),

@@ -6,6 +6,8 @@
  * everything is written into a temporary folder, which becomes the output if there is none. Otherwise its files are moved
  * into the output, and the file that readers open first is moved last.
  *
+ * A change of the checkpoint may be given, such as leaving units out; then configuration and tensors are those of its result.
+ *
  * Safetensors cannot share values, so a storage of torch is written once for each tensor that uses it. The exception is an
  * lm_head that `config.json` ties to the embedding table and that has the same values: it is left out, as in Hugging Face,
  * because readers of a tied model use the table. Without `config.json` nothing is left out.
@@ -14,8 +16,9 @@ import { absolutePath, fileNameOf, folderOf, joinPath, writeFileAtomic } from '.
 import { UsageError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
 import { kindOf, readWhole } from './files.ts'
-import { parseJson } from './json.ts'
+import { objectOf, parseJson, toPlain } from './json.ts'
 import { expectInside } from './inside.ts'
+import { refusal } from './refusal.ts'
 import { chatFiles, findModelFiles, isGguf, openWeights } from './load.ts'
 import { streamSafetensors, type Metadata } from './safetensors_writer.ts'
 import { encodeShardIndex, shardIndexName } from './shard_index.ts'
@@ -25,17 +28,22 @@ import { tokenizerFiles } from './tokenizer.ts'
 /** The approximate size of a read, in bytes. */
 const PART_LENGTH = 2 ** 22
 
+const CONFIG = 'config.json'
+
 /** Files that are copied with the weights, if they exist. */
-const companions = [
-  'config.json',
-  ...tokenizerFiles,
-  ...chatFiles,
-  'special_tokens_map.json',
-  'added_tokens.json',
-]
+const companions = [CONFIG, ...tokenizerFiles, ...chatFiles, 'special_tokens_map.json', 'added_tokens.json']
+
+/** A checkpoint in the form of Hugging Face. */
+export interface Checkpoint {
+  /** The fields of config.json. */
+  readonly configJson: Readonly<Record<string, unknown>>
+  readonly source: RawTensorSource
+}
 
 /** Options of a conversion. */
 interface ConvertOptions {
+  /** Changes the checkpoint before it is written. The result's source closes that of the input. */
+  readonly change?: (from: Checkpoint) => Checkpoint | Promise<Checkpoint>
   /** The maximal size of a file in bytes, unless one tensor is larger; several files have an index. */
   readonly shardSize?: number
   /** Whether to replace existing files. */
@@ -62,8 +70,10 @@ export interface Conversion {
  * Converts a checkpoint.
  * @param from a model folder, a file of weights, an index of several, or a GGUF file
  * @param to a folder, created if it is missing; or one file, if the name ends with ".safetensors"
- * @throws UsageError OUTPUT for several parts in one file, or an output equal to the input; OUTPUT_EXISTS for an output that exists,
- *   or a folder with weights that readers would prefer; InputError of the reader of the source
+ * @throws UsageError OUTPUT for several parts in one file, an output equal to the input, or a changed checkpoint beside the input
+ *   or in one file, which has no place for its configuration; OUTPUT_EXISTS for an output that exists, or a folder with weights
+ *   that readers would prefer; InputError MODEL_CONFIG for a checkpoint to be changed that has none; those of the reader of the
+ *   source and of the change
  */
 export async function convertCheckpoint(
   from: string,
@@ -82,7 +92,17 @@ export async function convertCheckpoint(
     (toFile ? fileNameOf(to) === fileNameOf(weights) : /\.safetensors(\.index\.json)?$/.test(weights))
   )
     throw new UsageError('OUTPUT', `${to}: expected another path than that of the input, got the input`)
-  const { source, beside: all, tiesHead } = await openInput(weights)
+  if (options.change && (toFile || isInside))
+    throw new UsageError(
+      'OUTPUT',
+      `${to}: expected another folder than that of the input, got ${toFile ? 'a file' : 'the same'}`,
+    )
+  const input = await openInput(weights)
+  const {
+    source,
+    beside: all,
+    tiesHead,
+  } = options.change ? await changed(input, weights, options.change) : input
   try {
     // A GGUF file has no companions beside it, so they are written wherever the output is a folder.
     const beside = toFile || (isInside && !isGguf(weights)) ? [] : all
@@ -125,19 +145,46 @@ async function openInput(weights: string): Promise<Input> {
   return { source: await openWeights(weights), beside, tiesHead: ties }
 }
 
+/** The input after a change. Its source is closed if the change fails. */
+async function changed(
+  { source, beside, tiesHead: isTied }: Input,
+  weights: string,
+  change: NonNullable<ConvertOptions['change']>,
+): Promise<Input> {
+  try {
+    const own = beside.find(({ name }) => name === CONFIG)
+    if (!own) throw refusal('MODEL_CONFIG', folderOf(weights), `${CONFIG} in it`, 'no such file')
+    const json = objectOf(parseJson(await own.read(), CONFIG), 'MODEL_CONFIG', CONFIG)
+    const result = await change({ configJson: toPlain(json) as Checkpoint['configJson'], source })
+    const text = jsonFile(CONFIG, result.configJson)
+    return {
+      source: result.source,
+      beside: beside.map((one) => (one === own ? text : one)),
+      tiesHead: isTied,
+    }
+  } catch (error) {
+    await source.close()
+    throw error
+  }
+}
+
+function textFile(name: string, content: () => string): Companion {
+  return { name, read: async () => new TextEncoder().encode(content()) }
+}
+
+function jsonFile(name: string, value: unknown): Companion {
+  return textFile(name, () => `${JSON.stringify(value, null, 2)}\n`)
+}
+
 /** A GGUF file, with what it says in the files of Hugging Face. Its reader is loaded on first use. */
 async function openGgufInput(path: string): Promise<Input> {
   const { openGguf } = await import('./gguf_model.ts')
   const { encodeTokenizerJson } = await import('./tokenizer_json_writer.ts')
   const { configJson, source, vocabulary, chat } = await openGguf(path)
-  const text = (name: string, content: () => string): Companion => {
-    return { name, read: async () => new TextEncoder().encode(content()) }
-  }
-  const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`
   const tokens = chat && { bos_token: chat.bosToken, eos_token: chat.eosToken, chat_template: chat.source }
-  const beside = [text('config.json', () => json(configJson))]
-  if (vocabulary) beside.push(text('tokenizer.json', () => encodeTokenizerJson(vocabulary)))
-  if (tokens) beside.push(text('tokenizer_config.json', () => json(tokens)))
+  const beside = [jsonFile(CONFIG, configJson)]
+  if (vocabulary) beside.push(textFile('tokenizer.json', () => encodeTokenizerJson(vocabulary)))
+  if (tokens) beside.push(jsonFile('tokenizer_config.json', tokens))
   return { source, beside, tiesHead: configJson.tie_word_embeddings === true }
 }
 
@@ -176,9 +223,9 @@ function planConversion(
 
 /** Whether the configuration ties the lm_head; the default is that it does. */
 async function tiesHead(folder: string): Promise<boolean> {
-  const path = joinPath(folder, 'config.json')
+  const path = joinPath(folder, CONFIG)
   if ((await kindOf(path)) !== 'file') return false
-  const json = parseJson(await readWhole(path), 'config.json')
+  const json = parseJson(await readWhole(path), CONFIG)
   return json instanceof Map && json.get('tie_word_embeddings') !== false
 }
 

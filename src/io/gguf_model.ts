@@ -232,7 +232,12 @@ function readConfig(
     intermediate_size: entries.whole(own('feed_forward_length')),
     vocab_size: table ? rowsOf(table.shape).rows : entries.whole(own('vocab_size')),
     max_position_embeddings: isShort ? Math.min(context, entries.whole(original)) : context,
-    ...(entries.has(window) && { use_sliding_window: true, sliding_window: entries.whole(window) }),
+    // Of a file that has a window every layer slides.
+    ...(entries.has(window) && {
+      use_sliding_window: true,
+      max_window_layers: 0,
+      sliding_window: entries.whole(window),
+    }),
     hidden_act: 'silu',
     rms_norm_eps: entries.number(own('attention.layer_norm_rms_epsilon')),
     rope_theta: entries.has(own('rope.freq_base')) ? entries.number(own('rope.freq_base')) : 10_000,

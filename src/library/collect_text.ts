@@ -9,6 +9,8 @@ import { UsageError } from '../tensor/errors.ts'
 /** A text that has ended. */
 export interface WholeText {
   readonly text: string
+  /** What the model thought before, if it did. */
+  readonly thinking?: string
   readonly tokens: readonly number[]
   /** `stop` if the model ended it, `length` if the limit of tokens or the context did. */
   readonly end: GenerateEnd
@@ -36,12 +38,13 @@ export async function collectText(
       'STEPS',
       `collectText: expected steps of generate or chat, got ${describeValue(steps)}`,
     )
-  let text = ''
+  let [text, thinking] = ['', '']
   const tokens: number[] = []
   for (;;) {
     const { done, value } = await steps.next()
-    if (done) return { text, tokens, end: value }
-    text += value.text
+    if (done) return { text, ...(thinking !== '' && { thinking }), tokens, end: value }
+    if (value.thinking) thinking += value.text
+    else text += value.text
     tokens.push(value.token)
   }
 }

@@ -7,6 +7,7 @@
 export { collectText, type WholeText } from './collect_text.ts'
 export { embeddedName } from '../io/find_model.ts'
 export { ShadowModel } from './shadow_model.ts'
+export type { TextSession } from './text_session.ts'
 export type {
   BatchInput,
   ChatOptions,

@@ -6,6 +6,7 @@ import { criterionOption } from '../criteria/index.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import type { ChatTemplate } from '../io/chat_template.ts'
 import type { HubOptions } from '../io/hub.ts'
+import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { scopeOption, shareOption } from '../masks/budget.ts'
 import { everyOption, prefillOption, type MaskPlanner } from '../masks/planner.ts'
@@ -18,6 +19,7 @@ import { samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import type { PlannerChoice, PlanOptions } from './planner_options.ts'
 import type { PlannerName } from '../planners/index.ts'
+import type { TextSession } from './text_session.ts'
 import { describeValue, isObject } from '../tensor/arguments.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import { kinds, seedOption, type Kind } from '../tensor/option.ts'
@@ -67,6 +69,12 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
    * `achievedSparsity` says how much it skips.
    */
   readonly onMask?: (mask: UnitMask | null) => void
+  /**
+   * What the text goes on from, and what can be saved then (`ShadowModel.openSession`). The prompt of `generate` follows the text so
+   * far, and may be empty; `chat` uses the cache of the last answer again. Storage, cache, backend and, of a text, the planner must be
+   * those of the session.
+   */
+  readonly session?: TextSession
   /** Called when the text has ended, however it did, with how often the planner decided and what dense checks did. */
   readonly onEnd?: (text: TextRun) => void
 }
@@ -75,6 +83,8 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
 export interface ChatOptions extends Omit<GenerateOptions, 'maxTokens'> {
   /** The maximal number of tokens; default 1024, or fewer if the model's context ends before. */
   readonly maxTokens?: number
+  /** Variables of the template, such as `{ enable_thinking: false }` of Qwen3. */
+  readonly chatTemplateKwargs?: TemplateVariables
   /** Called when the chat has been read, before the first token of the answer. */
   readonly onPrompt?: (prompt: PromptRun) => void
 }
@@ -86,6 +96,11 @@ export interface GenerateStep {
   readonly token: number
   /** 0 for the first token after the prompt. */
   readonly index: number
+  /**
+   * Of a chat: whether the text is what the model thinks before it answers, from `<think>` to `</think>`. It is no part of the answer
+   * and of the next prompt.
+   */
+  readonly thinking?: true
 }
 
 /** A batch. Each row of the attention mask is one run of ones, with zeros for padding. */
@@ -154,12 +169,20 @@ export const generateKinds: Kinds<GenerateOptions> = {
   ...samplingOptions,
   maxTokens: maxTokensOption,
   cache: cacheOption,
+  session: {
+    words: 'a session of openSession',
+    holds: (value) => isObject(value) && 'place' in value && 'save' in value,
+  },
   onMask: kinds.call,
   onEnd: kinds.call,
 }
 
 /** The options of `chat`. */
-export const chatKinds: Kinds<ChatOptions> = { ...generateKinds, onPrompt: kinds.call }
+export const chatKinds: Kinds<ChatOptions> = {
+  ...generateKinds,
+  chatTemplateKwargs: variablesOption,
+  onPrompt: kinds.call,
+}
 
 /**
  * Checks the messages of a chat. A role is a word, so that it spells no special token.

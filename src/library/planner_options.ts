@@ -20,6 +20,7 @@ import { checkPredictor } from '../predictor/suitable.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { nameOption, type NameOption } from '../tensor/option.ts'
 import { featureWidths } from '../engine/config.ts'
+import { sha256File } from '../platform/platform.ts'
 
 /** A planner that needs no continuation, so that it can be used while text is generated. */
 export type GenerationPlanner = Exclude<PlannerName, 'oracle'>
@@ -132,6 +133,8 @@ export class PlannerFiles {
   readonly #pending = new Set<Promise<unknown>>()
   /** The current predictor of each kind. */
   readonly #predictors = new Map<Predictor['kind'], Predictor>()
+  /** Where they were read from. */
+  readonly #files = new Map<Predictor['kind'], string>()
   /** All that were read: a running generation may still use an earlier one. */
   readonly #read: Predictor[] = []
   #own: Promise<unknown> | null = null
@@ -184,6 +187,42 @@ export class PlannerFiles {
     return planMethod(this.#model, method, inputs, { seed: options.seed, oracleScores })
   }
 
+  /**
+   * All by which a planner of these options decides, in words: equal words, equal decisions.
+   * @param planner the planner that was made of them; null is dense
+   */
+  async words(planner: MaskPlanner | null, options: PlanOptions): Promise<string> {
+    const {
+      planner: name = defaultPlanner(options),
+      check,
+      prefill = check === undefined ? undefined : 'dense',
+    } = options
+    if (planner === null) return 'dense'
+    const isObject = typeof name === 'object'
+    const { planner: named, ...described } = isObject
+      ? {
+          planner: planner.name,
+          by: planner.by,
+          every: planner.every,
+          shift: planner.shift,
+          prefill: planner.prefill,
+        }
+      : { ...methodOf(name, { ...options, prefill }), from: await this.#source(name) }
+    const known = Object.entries({ ...described, checked: check === undefined ? undefined : 'dense' })
+    return [named, ...known.flatMap(([key, value]) => (value === undefined ? [] : [`${key} ${value}`]))].join(
+      ', ',
+    )
+  }
+
+  /** The start of the SHA-256 of the file that a planner decides by. */
+  async #source(name: PlannerName): Promise<string | undefined> {
+    const kind = predictorKindOf(name)
+    const hash = needs(name, 'calibration')
+      ? this.#calibration?.identity
+      : kind && (await sha256File(this.#files.get(kind) as string))
+    return hash?.slice(0, 12)
+  }
+
   /** Frees every predictor. Safe to call twice. */
   dispose(): void {
     this.#disposed = true
@@ -225,6 +264,7 @@ export class PlannerFiles {
     }
     this.#read.push(predictor)
     this.#predictors.set(predictor.kind, predictor)
+    this.#files.set(predictor.kind, file)
     return predictor.kind
   }
 

@@ -19,7 +19,8 @@ import type { MaskPlanner } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import { forwardBatch } from '../engine/batch.ts'
 import { parseConfig, type ModelConfig } from '../engine/config.ts'
-import { Conversation } from '../engine/conversation.ts'
+import { Conversation, type TextPlace } from '../engine/conversation.ts'
+import { defaultCache } from '../engine/layer_cache.ts'
 import { expectCheckable } from '../engine/next_tokens.ts'
 import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
 import { shiftLabels } from '../engine/loss.ts'
@@ -29,6 +30,8 @@ import { chosenStorage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { predictorBeside } from '../io/named_predictor.ts'
+import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
+import { ThinkingSplitter } from '../io/thinking.ts'
 import {
   chatKinds,
   expectMessages,
@@ -56,6 +59,10 @@ import { InputError, UsageError } from '../tensor/errors.ts'
 import { checkOptions, expectOption, kinds } from '../tensor/option.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from '../tensor/ndarrays.ts'
 import { pause } from '../platform/pause.ts'
+import { hashFiles } from '../results/provenance.ts'
+import { owesBits } from '../testing/op_agreement.ts'
+import type { SessionSettings } from './session_file.ts'
+import type { TextSession } from './text_session.ts'
 
 const DEFAULT_TOKENS = 64
 /** The default limit of an answer. */
@@ -63,12 +70,13 @@ const MAX_ANSWER = 1024
 
 /** How text and chats differ. */
 interface Writing {
+  readonly kind: 'text' | 'chat'
   /** The default limit of tokens. */
   readonly most: number
   readonly stopIds: readonly number[]
   /** Whether a space that begins the text is part of it. */
   readonly continues: boolean
-  readonly conversation?: Conversation
+  readonly conversation?: TextPlace
   readonly onPrompt?: (prompt: PromptRun) => void
 }
 
@@ -96,6 +104,8 @@ export class ShadowModel {
   readonly #running = new Set<AsyncGenerator<unknown>>()
   readonly #planners: PlannerFiles
   readonly #conversation = new Conversation()
+  readonly #sessions = new Set<TextSession>()
+  #hash: Promise<string> | null = null
   #disposed = false
 
   private constructor(
@@ -224,7 +234,7 @@ export class ShadowModel {
    * @returns at the end: `stop` if the model ended the text, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS, SPARSITY,
    *   PLANNER, EVERY, PREFILL, CHECK, CACHE, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME,
-   *   OPTION_TYPE; MissingError PREDICTOR_MISSING; the signal's reason
+   *   OPTION_TYPE, SESSION; MissingError PREDICTOR_MISSING; the signal's reason
    */
   async *generate(
     prompt: string | Ids,
@@ -232,13 +242,45 @@ export class ShadowModel {
   ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
     this.#expectLive()
     checkOptions(options, generateKinds)
-    const ids = this.#promptIds(prompt)
-    return yield* this.#write(ids, options, { most: DEFAULT_TOKENS, stopIds: this.stopIds, continues: true })
+    const { session } = options
+    const before = session?.tokens.length ?? 0
+    const ids = before > 0 ? this.#promptIds(prompt, before) : this.#promptIds(prompt)
+    const how = { most: DEFAULT_TOKENS, stopIds: this.stopIds, continues: true }
+    return yield* this.#write(ids, options, { ...how, kind: 'text' })
+  }
+
+  /**
+   * Opens what texts and chats are saved in and go on from: that of a file, or a new one if there is no file.
+   * @param path a file; nothing is written before `save`
+   * @throws InputError SESSION_MODEL for the session of another model, SESSION for another form, and as for every file
+   * @example
+   * ```ts no-run
+   * import { collectText, ShadowModel } from 'shadowllm'
+   *
+   * const opt = await ShadowModel.fromPretrained()
+   * const session = await opt.openSession('captain.session')
+   * await collectText(opt.generate('The captain looked at', { session, maxTokens: 12 }))
+   * // Goes on where it ended, here or in another process.
+   * await collectText(opt.generate('', { session, maxTokens: 12 }))
+   * await session.save()
+   * await opt.dispose()
+   * ```
+   */
+  async openSession(path: string): Promise<TextSession> {
+    this.#expectLive()
+    expectOption('session', path, { ...kinds.text, code: 'PATH' })
+    const { TextSession } = await import('./text_session.ts')
+    this.#hash ??= hashFiles(this.files)
+    const session = await TextSession.open(path, { config: this.config, hash: await this.#hash })
+    this.#expectLive()
+    this.#sessions.add(session)
+    return session
   }
 
   /**
    * Answers the last message of a chat, token by token. Leaving the loop ends the answer. The chat is
-   * written by the model's template; what messages spell never becomes a special token.
+   * written by the model's template; what messages spell never becomes a special token. What a model thinks before it answers
+   * is told apart (`thinking` of a step) and is no part of the answer.
    *
    * The cache is kept until the next chat, whose tokens are taken from it as far as they are the same and
    * the bits are those of a fresh run: dense, and under planners that decide the same mask again (see
@@ -266,48 +308,82 @@ export class ShadowModel {
     this.#expectLive()
     checkOptions(options, chatKinds)
     expectMessages(messages)
-    const { onPrompt } = options
-    const { ids } = await this.chatPrompt(messages)
+    const { onPrompt, session, chatTemplateKwargs } = options
+    const { ids } = await this.chatPrompt(messages, chatTemplateKwargs)
     const eosToken = this.chatTemplate?.eosToken ?? null
     const end = eosToken === null ? null : (this.tokenizer?.idOf(eosToken) ?? null)
-    return yield* this.#write(this.#promptIds(ids), options, {
+    const steps = this.#write(this.#promptIds(ids), options, {
+      kind: 'chat',
       most: MAX_ANSWER,
       stopIds: end === null ? this.stopIds : [...this.stopIds, end],
       continues: false,
       conversation: this.#conversation,
       onPrompt,
     })
+    if (!session) return yield* steps
+    let answer: string | null = null
+    try {
+      for (;;) {
+        const { done, value } = await steps.next()
+        if (!done) answer = (answer ?? '') + (value.thinking ? '' : value.text)
+        else {
+          answer ??= ''
+          return value
+        }
+        yield value
+      }
+    } finally {
+      await steps.return('length')
+      // A message without an answer is taken back; an empty answer is one.
+      if (answer !== null) session.say([...messages, { role: 'assistant', content: answer }])
+    }
   }
 
   /**
    * A chat as the model reads it, ready for an answer.
+   * @param chatTemplateKwargs variables of the template, such as `{ enable_thinking: false }`
    * @throws as `chat`
    */
-  async chatPrompt(messages: readonly ChatMessage[]): Promise<ChatPrompt> {
+  async chatPrompt(
+    messages: readonly ChatMessage[],
+    chatTemplateKwargs: TemplateVariables = {},
+  ): Promise<ChatPrompt> {
     expectMessages(messages)
+    expectOption('chatTemplateKwargs', chatTemplateKwargs, variablesOption)
     const { tokenizer, name } = this
     const template = expectTemplate(name, this.chatTemplate)
     if (!tokenizer)
       throw new InputError('TOKENIZER_MISSING', `${name}: expected a tokenizer with the model, got none`)
     // The template language is loaded where a chat is written.
     const { chatPrompt } = await import('../io/chat_prompt.ts')
-    return chatPrompt(template, tokenizer, messages)
+    return chatPrompt(template, tokenizer, messages, { variables: chatTemplateKwargs })
   }
 
   /** The tokens after a prompt, as text too. */
   async *#write(
     ids: Int32Array,
     options: GenerateOptions,
-    { most, continues, ...how }: Writing,
+    { kind, most, continues, conversation, ...how }: Writing,
   ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
-    const maxTokens = options.maxTokens ?? Math.min(most, this.config.positions - ids.length)
-    const { signal, mode, cache, check, onMask, onEnd } = options
+    const { signal, mode, cache, check, onMask, onEnd, session } = options
     const sampler = makeSampler(options)
     const planner = await this.#planner(options)
+    const place = session ? session.place(kind, await this.#settings(kind, planner, options)) : conversation
     this.#expectLive()
+    const room = this.config.positions - ids.length - (place?.tokens.length ?? 0)
+    const maxTokens = options.maxTokens ?? Math.max(0, Math.min(most, room))
     const decided = { maxTokens, planner, mode, cache, sampler, check, onMask, onEnd, signal }
-    const tokens = generateTokens(this.model, ids, { ...decided, ...how })
+    const tokens = generateTokens(this.model, ids, { ...decided, ...how, conversation: place })
     const text = this.tokenizer?.stream({ skipSpecial: true, continues })
+    const splitter = kind === 'chat' && this.tokenizer ? new ThinkingSplitter(this.tokenizer, ids) : null
+    const step = (piece: string, token: number, index: number): GenerateStep => {
+      const part = splitter?.take(token, piece) ?? { thinking: '', text: piece }
+      // A mark has no text, and belongs to the thinking.
+      const isThought = part.thinking !== '' || (part.text === '' && splitter?.isOn)
+      return isThought
+        ? { text: part.thinking, token, index, thinking: true }
+        : { text: part.text, token, index }
+    }
     this.#running.add(tokens)
     try {
       for (let count = 0; ; count++) {
@@ -316,13 +392,13 @@ export class ShadowModel {
         if (done) {
           const rest = text?.end() ?? ''
           // The text ended inside a character: its rest comes with the final `</s>`.
-          if (rest !== '') yield { text: rest, token: this.config.eosIds[0], index: count }
+          if (rest !== '') yield step(rest, this.config.eosIds[0], count)
           return value
         }
         const { token, index } = value
         const piece = text?.push(token) ?? ''
         const isLast = index + 1 === maxTokens
-        yield { text: isLast ? piece + (text?.end() ?? '') : piece, token, index }
+        yield step(isLast ? piece + (text?.end() ?? '') : piece, token, index)
         this.#expectLive()
       }
     } finally {
@@ -437,6 +513,7 @@ export class ShadowModel {
     this.#disposed = true
     await Promise.all([...this.#running].map((tokens) => tokens.return(undefined)))
     this.#conversation.dispose()
+    for (const session of this.#sessions) session.dispose()
     this.#planners.dispose()
     this.model.dispose()
     this.#backend.dispose()
@@ -450,17 +527,36 @@ export class ShadowModel {
     if (this.#disposed) throw new UsageError('DISPOSED', 'the model has been disposed')
   }
 
-  #promptIds(prompt: string | Ids): Int32Array {
+  /** @param before tokens of the text that it follows; none need follow some */
+  #promptIds(prompt: string | Ids, before = 0): Int32Array {
     expectOption('prompt', prompt, { ...kinds.ids, code: 'PROMPT' })
-    if (prompt.length === 0) throw new UsageError('PROMPT', 'prompt: expected some text, got none')
-    const ids = typeof prompt === 'string' ? this.encode(prompt, { prefix: true }) : prompt
-    const { positions } = this.config
-    if (ids.length >= positions)
+    if (prompt.length === 0 && before === 0)
+      throw new UsageError('PROMPT', 'prompt: expected some text, got none')
+    const ids = typeof prompt === 'string' ? this.encode(prompt, { prefix: before === 0 }) : prompt
+    const room = this.config.positions - before
+    if (ids.length >= room)
       throw new UsageError(
         'CONTEXT_LENGTH',
-        `prompt: expected less than ${positions} tokens, got ${ids.length}`,
+        `prompt: expected less than ${room} tokens${before > 0 ? ` after the ${before} of the session` : ''}, got ${ids.length}`,
       )
-    return readIds(ids, 'prompt')
+    return ids.length === 0 ? new Int32Array(0) : readIds(ids, 'prompt')
+  }
+
+  /** The settings of a session in which what follows must be equal. */
+  async #settings(
+    kind: Writing['kind'],
+    planner: MaskPlanner | null,
+    options: GenerateOptions,
+  ): Promise<SessionSettings> {
+    const { storage } = this.model.weights
+    const { name } = this.#backend
+    return {
+      storage,
+      cache: options.cache ?? defaultCache(storage),
+      backend: owesBits({ name }) ? 'exact' : name,
+      // A chat decides its mask anew in each turn.
+      planner: kind === 'chat' ? 'any' : await this.#planners.words(planner, options),
+    }
   }
 
   async #planner(options: PlanOptions): Promise<MaskPlanner | null> {

@@ -25,6 +25,7 @@ import { UsageError } from '../tensor/errors.ts'
 import type { ChannelSite } from './channels.ts'
 import type { UnitMask } from './mask.ts'
 import { nameOption, orWord, wholeOption, type NameOption, type OptionRecord } from '../tensor/option.ts'
+import type { Random } from '../tensor/random.ts'
 
 /** The mask of one layer. */
 export interface LayerMask {
@@ -147,6 +148,11 @@ export interface PlannerSettings {
    * beforehand (`leakyMask` in planners/leaky.ts) and runs under that mask.
    */
   readonly leaky?: boolean
+  /**
+   * The stream that it draws from, if it draws. Besides this a planner that is asked more than once remembers nothing, so that a
+   * saved sequence goes on with the masks that it would have had.
+   */
+  readonly random?: Random
 }
 
 /** A way of deciding, and its settings. */
@@ -182,6 +188,7 @@ const settings: Readonly<Record<Setting, MaskPlanner['by'] | null>> = {
   shift: 'attention',
   prefill: null,
   leaky: null,
+  random: null,
   sourceLayer: 'attention',
 }
 

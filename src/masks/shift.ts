@@ -23,6 +23,14 @@ export const SHIFT_WINDOW = 5
 /** How far below the usual cosine a window is to be. */
 export const SHIFT_DISTANCE = 0.1
 
+/** What is remembered of the tokens that a mask was decided from. */
+export interface ShiftState {
+  /** m */
+  readonly mean: Float64Array // [D], empty before the first decision
+  /** mu */
+  readonly usual: number
+}
+
 /** Watches the attention outputs of one layer. */
 export class AttentionShift {
   readonly #width: number
@@ -41,6 +49,16 @@ export class AttentionShift {
     this.#width = width
     this.#window = window
     this.#distance = distance
+  }
+
+  /** What it remembers. */
+  get state(): ShiftState {
+    return { mean: this.#mean.slice(), usual: this.#usual }
+  }
+
+  set state({ mean, usual }: ShiftState) {
+    this.#mean = mean.slice()
+    this.#usual = usual
   }
 
   /** A mask was decided from these tokens. Less than a window are one; the last ones may fill none. @param rows [T, D] */

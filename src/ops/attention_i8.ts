@@ -1,15 +1,15 @@
 /**
  * attention_i8: attention over keys and values held as int8, each row with a scale of its own (cache_append_i8).
  *
- * New token t stands at position p = S - T + t and sees positions 0..p:
+ * New token t stands at position p = S - T + t and sees the W positions up to its own, first..p (attention.ts):
  *   query     = step * q, q the scaled query[t, h] as int16                     quantized_steps.ts
  *   score[s]  = (step * key_scales[h, s]) * <q, key[h, s]>                      the inner product is an exact int32
- *   e[s]      = exp(score[s] - max score[0..p])                                 float32; their sum is striped
+ *   e[s]      = exp(score[s] - max score[first..p])                             float32; their sum is striped
  *   factor[s] = e[s] * value_scales[h, s]                                       float32
  *   y[t, h]   = (sum over blocks of step * <q, value[h, block]>) / sum e        q the block's factors as int16
  * and +0 for heads that are not chosen; their keys, values and scales are never read. Head h reads key head g, which is
- * its own or that of its group (attention.ts); key[h, s] means key[g, s]. A block is 64 positions from a
- * multiple of 64 on, or what there is of them. Its sums are exact in int32 too; each is rounded to float32, multiplied by
+ * its own or that of its group (attention.ts); key[h, s] means key[g, s]. Scores are capped as there, in float32. A block is 64
+ * positions from a multiple of 64 on, or what the token sees of them. Its sums are exact in int32 too; each is rounded to float32, multiplied by
  * the block's step and added, in order of the blocks from +0. A query with NaN or an infinity in it, and a row whose scale
  * is NaN, give NaN.
  *
@@ -17,11 +17,11 @@
  * that is small beside its neighbour's keeps fewer digits, and y is off by at most
  * 1/65534 * sum over blocks of (largest factor * sum over its positions of |value|) / sum e, beside float32's own errors.
  */
-import { keyHeadOf } from './attention.ts'
+import { capScores, keyHeadOf } from './attention.ts'
 import { integerDot, quantizeSteps } from './quantized_steps.ts'
 import { exponentials } from './softmax.ts'
 
-const { fround, min } = Math
+const { fround, max, min } = Math
 
 /** Positions whose values are added as whole numbers: few enough that int16 factors keep all their levels. */
 export const VALUE_BLOCK = 64
@@ -37,8 +37,10 @@ export function attention_i8(
   heads: Int32Array | null, // [R], ascending, below H
   key_heads: Int32Array | null, // [H], below G
   scale: number,
+  cap: number,
   T: number,
   S: number,
+  W: number,
   C: number,
   H: number,
   G: number,
@@ -55,19 +57,22 @@ export function attention_i8(
     const h = heads ? heads[r] : r
     const start = keyHeadOf(key_heads, h, G, H) * C
     for (let t = 0; t < T; t++) {
-      const visible = S - T + t + 1
+      const end = S - T + t + 1
+      const seen = max(0, end - W)
       const row = (t * H + h) * K
       for (let k = 0; k < K; k++) scaled[k] = query[row + k] * fround(scale)
       const step = quantizeSteps(q, scaled)
-      for (let s = 0; s < visible; s++) {
+      for (let s = seen; s < end; s++) {
         const place = start + s
         const sum = integerDot(q, key.subarray(place * K, (place + 1) * K))
         factors[s] = fround(step * key_scales[place]) * fround(sum)
       }
-      const { total } = exponentials(factors, 0, factors, 0, visible)
-      for (let s = 0; s < visible; s++) factors[s] *= value_scales[start + s]
-      for (let first = 0; first < visible; first += VALUE_BLOCK) {
-        const block = factors.subarray(first, min(first + VALUE_BLOCK, visible))
+      capScores(factors, seen, end, cap)
+      const { total } = exponentials(factors, seen, factors, seen, end - seen)
+      for (let s = seen; s < end; s++) factors[s] *= value_scales[start + s]
+      for (let first = seen, next = 0; first < end; first = next) {
+        next = min(first - (first % VALUE_BLOCK) + VALUE_BLOCK, end)
+        const block = factors.subarray(first, next)
         const blockStep = quantizeSteps(numbers, block)
         for (let k = 0; k < K; k++) {
           let sum = 0

@@ -1,5 +1,5 @@
 /**
- * The float contract: how this project adds, and its own `exp` and `log`.
+ * The float contract: how this project adds, and its own `exp`, `tanh` and `log`.
  *
  * Arithmetic is IEEE float32, row-major, each operation rounded on its own: a product is rounded before it is added
  * (no fused multiply-add). Two orders of addition exist.
@@ -8,7 +8,7 @@
  *   tree, then the elements past the last whole stripe are added in order. It is what four SIMD accumulators do.
  * - sequential: one accumulator, terms in index order. A skipped term is an added zero, so masked equals zeroed.
  *
- * JavaScript's Math.exp and Math.log differ between engines; these polynomials do not.
+ * JavaScript's Math.exp, Math.tanh and Math.log differ between engines; these polynomials do not.
  */
 
 /** Lanes of a striped reduction: four accumulators of f32x4. */
@@ -111,6 +111,25 @@ export function exp(x: number): number {
   const e = fround(fround(fround(p * fround(r * r)) + r) + 1)
   const half = n >> 1
   return fround(fround(e * powerOfTwo(half)) * powerOfTwo(n - half))
+}
+
+/** Coefficients of tanh(x) = x + x s P(s), s = x^2, for |x| below 0.625, highest power first (Cephes tanhf). */
+const TANH_POLYNOMIAL = [
+  -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1,
+].map(fround)
+
+/** tanh(x) in float32, within 3 units in the last place. NaN stays NaN. */
+export function tanh(x: number): number {
+  const size = Math.abs(x)
+  if (size < 0.625) {
+    const s = fround(x * x)
+    let p = TANH_POLYNOMIAL[0]
+    for (let i = 1; i < TANH_POLYNOMIAL.length; i++) p = fround(fround(p * s) + TANH_POLYNOMIAL[i])
+    return fround(fround(fround(p * s) * x) + x)
+  }
+  const e = exp(-2 * size)
+  const y = fround(fround(1 - e) / fround(1 + e))
+  return x < 0 ? -y : y
 }
 
 /** Coefficients of log(1 + f) = f - f^2/2 + f^3 P(f), highest power first (Cephes logf). */

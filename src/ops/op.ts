@@ -91,6 +91,8 @@ export interface SizeParam {
   /** The least value: a number, another letter, or a sum of letters. */
   readonly least: number | string
   readonly most: number
+  /** Another letter, of which this is a limit: where it is no less, it limits nothing. */
+  readonly limits: string | null
   /** Another letter: where that is not 0, this is not 0 either. */
   readonly neededBy: string | null
   /** Of a size that follows from another: ceil(of / by). */
@@ -284,6 +286,7 @@ export const size = (name: string, least: number | string = 0, most = ANY_SIZE):
   name,
   least,
   most,
+  limits: null,
   neededBy: null,
   quotient: null,
 })
@@ -293,6 +296,9 @@ export const quotient = (name: string, of: string, by: number): SizeParam => ({
   ...size(name),
   quotient: { of, by },
 })
+
+/** A size letter, at least 1, that limits another. */
+export const limitOf = (name: string, limits: string): SizeParam => ({ ...size(name, 1), limits })
 
 /** A size letter that is 0 only where another is. */
 export const sizeNeededBy = (name: string, user: string): SizeParam => ({ ...size(name), neededBy: user })

@@ -2,10 +2,11 @@
  * Compares two parity files: the worst error of every tensor both have, against the bounds of kinds.ts.
  *
  * Any backend, in any language, is validated by writing such a file and passing this. A tensor only one file has is
- * listed, never an error; two files with nothing in common are refused, because comparing nothing proves nothing.
+ * listed. It is an error if the second file has it under a name that no parity file has, for it is misspelt. Two files with
+ * nothing in common are refused, because comparing nothing proves nothing.
  */
 import { InputError } from '../tensor/errors.ts'
-import { kindOf, type Measure, type TensorKind } from './kinds.ts'
+import { isKnownName, kindOf, type Measure, type TensorKind } from './kinds.ts'
 
 /** A tensor of a parity file. */
 export interface ParityTensor {
@@ -41,6 +42,8 @@ export interface ParityReport {
   readonly tensors: readonly TensorComparison[]
   readonly onlyInA: readonly string[]
   readonly onlyInB: readonly string[]
+  /** Those of the second file alone whose name no parity file has. */
+  readonly unknown: readonly string[]
   /** The failed comparison furthest past its bound, or null. */
   readonly worst: TensorComparison | null
 }
@@ -64,11 +67,14 @@ export function checkParity(
   if (!tensors.some(({ kind }) => kind !== 'inputs'))
     throw new InputError('PARITY_NOTHING', 'parity check: expected outputs that both files have, got none')
   const failed = tensors.filter(({ passed }) => !passed)
+  const onlyInB = [...b.keys()].filter((name) => !a.has(name))
+  const unknown = onlyInB.filter((name) => !isKnownName(name))
   return {
-    passed: failed.length === 0,
+    passed: failed.length === 0 && unknown.length === 0,
     tensors,
     onlyInA: [...a.keys()].filter((name) => !b.has(name)),
-    onlyInB: [...b.keys()].filter((name) => !a.has(name)),
+    onlyInB,
+    unknown,
     worst: failed.toSorted((x, y) => excess(y) - excess(x))[0] ?? null,
   }
 }

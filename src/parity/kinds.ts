@@ -54,6 +54,15 @@ export function kindOf(name: string): TensorKind {
   return { kind, tolerance: 1e-4, measure: 'largest', rows }
 }
 
+/** Whether a parity file has tensors of this name: what has another one is misspelt. */
+export function isKnownName(name: string): boolean {
+  return (
+    inputNames.test(name) ||
+    layerNames.test(name) ||
+    /^(hidden\.\d+|embeddings|attn\.\d+|(crit|grad)\..+|(.+\.)?(logits|nll|loss))$/.test(name)
+  )
+}
+
 /** A bound in words, for a table. */
 export function describeBound(tolerance: number, measure: Measure): string {
   if (tolerance === 0) return 'equal'

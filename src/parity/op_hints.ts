@@ -1,6 +1,6 @@
 /**
  * What a wrong answer of an op usually means. A guess at the bug is put into the definition, and reported only if that
- * gives the wrong numbers of every failing case that was tried and can tell.
+ * gives the wrong numbers of every failing case that can tell.
  *
  * Guesses are made from the kernel's parameters alone: an optional array that was left out, a list that was shifted by one,
  * ignored or sorted, another value of a scalar, an accumulator that was overwritten, a matrix or a result stored the other
@@ -28,9 +28,6 @@ interface Guess {
   readonly predict: (one: StoredCase) => Readonly<Record<string, Numbers>> | null | 'unknown'
 }
 
-/** Failing cases that a guess is tried on, the smallest. */
-const MAX_TRIED = 12
-
 /** What explains the failing cases of an op, or what they have in common; null if nothing does. */
 export function hintOf(op: KernelName, cases: readonly AnsweredCase[], owed: Owed): string | null {
   const failing = cases.filter(({ passed }) => !passed)
@@ -39,7 +36,6 @@ export function hintOf(op: KernelName, cases: readonly AnsweredCase[], owed: Owe
   const explains = ({ predict }: Guess): boolean => {
     let tried = 0
     for (const one of smallestFirst) {
-      if (tried === MAX_TRIED) break
       const predicted = predict(one)
       if (predicted === 'unknown') continue
       if (predicted === null) return false

@@ -4,8 +4,8 @@
  * Each size letter is 0, 1 and the sizes of odd tails once, the other letters small; with optional arrays there and not,
  * and on data with ties, signed zeros, subnormals, huge numbers, infinities and NaN in turn. Then more than a tile,
  * on data that is mostly zeros, on one number throughout and on nothing but special numbers. Then the sizes of OPT-125m,
- * for one token and for a short prompt. It is a short form of the law of agreement (spec/ops), which tries every size, every
- * offset and every combination.
+ * for one token and for a short prompt, where windows slide. It is a short form of the law of agreement (spec/ops), which tries
+ * every size, every offset and every combination.
  */
 import { kernels, type KernelName } from '../ops/catalog.ts'
 import type { Kernel, Sizes } from '../ops/op.ts'
@@ -14,6 +14,7 @@ import {
   arraysOf,
   fitSizes,
   lettersOf,
+  limitsOf,
   makeValues,
   shapeOf,
   variantsOf,
@@ -64,12 +65,13 @@ const ROUNDS = 3
 
 /**
  * One tile of 64 outputs and some of a second, with room behind its rows; more inputs than a block has. R is half of what it
- * chooses from; of a rotation, how many numbers of a head rotate.
+ * chooses from; of a rotation, how many numbers of a head rotate. A window slides.
  */
 const PAST_TILE: Sizes = {
   T: 3,
   P: 2,
   S: 45,
+  W: 37,
   C: 48,
   H: 3,
   G: 2,
@@ -88,8 +90,12 @@ const extremes: readonly DataKind[] = ['sparse', 'equal', 'special']
 /** OPT-125m's sizes by letter, and groups of three of its heads. R is as above. */
 const usual: Sizes = { H: 12, K: 64, R: 64, D: 768, I: 768, V: 2048, U: 12, B: 24, N: 3072 }
 const DEFAULT_SIZES: readonly SuiteSizes[] = [
-  { sizes: { ...usual, T: 1, P: 299, S: 300, C: 320, G: 12, O: 3072 }, whole: 'plain', bare: 'sparse' },
-  { sizes: { ...usual, T: 9, P: 0, S: 9, C: 16, G: 4, O: 768 }, whole: 'steep', bare: 'plain' },
+  {
+    sizes: { ...usual, T: 1, P: 299, S: 300, W: 200, C: 320, G: 12, O: 3072 },
+    whole: 'plain',
+    bare: 'sparse',
+  },
+  { sizes: { ...usual, T: 9, P: 0, S: 9, W: 6, C: 16, G: 4, O: 768 }, whole: 'steep', bare: 'plain' },
 ]
 
 /** The cases of an op, one after the other; a large one is made when it is asked for. */
@@ -132,9 +138,11 @@ function smallPlans(row: Kernel): CasePlan[] {
     const size = smallSizes[turn % smallSizes.length]
     const round = Math.floor(turn / smallSizes.length)
     const letter = letters[round % letters.length]
-    const wanted = Object.fromEntries(
+    const wanted: Record<string, number> = Object.fromEntries(
       letters.map((other, o) => [other, besides[(turn + o) % besides.length]]),
     )
+    // Every other time nothing is limited.
+    for (const limit of turn % 2 ? limitsOf(row) : []) wanted[limit] = smallSizes[smallSizes.length - 1]
     return {
       sizes: fitSizes(row, { ...wanted, [letter]: size }, letter),
       kind: kinds[(turn + round) % kinds.length],

@@ -25,7 +25,7 @@ export function randomPlanner(
   expectOption('seed', seed, seedOption)
   const random = new Random(seed)
   const scores = (): ReturnType<typeof randomScores> => randomScores(shape, random)
-  return rankingPlanner('random', { scores, criterion: null, budget }, topK)
+  return { ...rankingPlanner('random', { scores, criterion: null, budget }, topK), random }
 }
 
 export const randomRecord: PlannerRecord<'random'> = {

@@ -50,6 +50,7 @@ export interface AnswerForm {
 /** A text with its end. */
 interface WholeChoice extends ChoiceEnd {
   readonly text: string
+  readonly thinking: string
   readonly scores: readonly TokenScore[]
 }
 
@@ -109,6 +110,11 @@ export function completionForm({ tokenizer, likeliest, continues }: FormOptions)
   }
 }
 
+/** What the model thought, in the field that vLLM and DeepSeek have for it; none of models that do not think. */
+function reasoningOf({ thinking }: Pick<Piece, 'thinking'>): { readonly reasoning_content?: string } {
+  return thinking === '' ? {} : { reasoning_content: thinking }
+}
+
 /** Answers of `/v1/chat/completions`. */
 export function chatForm({ tokenizer, likeliest }: FormOptions): AnswerForm {
   const object = 'chat.completion.chunk'
@@ -119,12 +125,12 @@ export function chatForm({ tokenizer, likeliest }: FormOptions): AnswerForm {
     object: 'chat.completion',
     whole: (index, choice) => ({
       index,
-      message: { role: 'assistant', content: choice.text, refusal: null },
+      message: { role: 'assistant', content: choice.text, ...reasoningOf(choice), refusal: null },
       logprobs: logprobs(choice.scores),
       ...endOf(choice),
     }),
-    piece: (head, index, { text, scores }, isFirst) =>
-      text === '' && scores.length === 0 && !isFirst
+    piece: (head, index, { text, thinking, scores }, isFirst) =>
+      text === '' && thinking === '' && scores.length === 0 && !isFirst
         ? null
         : {
             ...head,
@@ -132,7 +138,11 @@ export function chatForm({ tokenizer, likeliest }: FormOptions): AnswerForm {
             choices: [
               {
                 index,
-                delta: isFirst ? { role: 'assistant', content: text } : { content: text },
+                delta: {
+                  ...(isFirst && { role: 'assistant' }),
+                  ...reasoningOf({ thinking }),
+                  ...((text !== '' || thinking === '') && { content: text }),
+                },
                 logprobs: logprobs(scores),
                 finish_reason: null,
               },

@@ -6,6 +6,7 @@
  */
 import { chatPrompt, type ChatMessage } from '../io/chat_prompt.ts'
 import type { ChatTemplate } from '../io/chat_template.ts'
+import type { TemplateVariables } from '../io/template_variables.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { expectMessages, expectTemplate } from '../library/options.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -34,7 +35,10 @@ export interface ReadPrompt {
 }
 
 /** The fields of a body that decide how texts are written. */
-export type Asked<Body> = Omit<Body, 'prompt' | 'messages' | 'model' | 'user' | 'metadata'>
+export type Asked<Body> = Omit<
+  Body,
+  'prompt' | 'messages' | 'chat_template_kwargs' | 'model' | 'user' | 'metadata'
+>
 
 /** A request as it has been read. */
 export interface Reading {
@@ -97,12 +101,19 @@ export class RequestReader {
   }
 
   #chat(body: ChatBody): Reading['chat'] {
-    const { messages, model, user: _user, metadata: _metadata, ...asked } = body
+    const {
+      messages,
+      model,
+      user: _user,
+      metadata: _metadata,
+      chat_template_kwargs: variables,
+      ...asked
+    } = body
     const { max_tokens: old, max_completion_tokens: most } = asked
     this.#expectModel(model)
     if ((asked.top_logprobs ?? 0) > 0 && !asked.logprobs)
       throw new UsageError('FIELD', `logprobs: expected true beside top_logprobs, got ${asked.logprobs}`)
-    const ids = this.#chatIds(messages)
+    const ids = this.#chatIds(messages, variables)
     return { asked, prompts: [this.#prompt(ids, null, most ?? old, DEFAULT_ANSWER)] }
   }
 
@@ -110,13 +121,14 @@ export class RequestReader {
    * A text that as a whole is the spelling of a special token is that token: so clients ask for the id of `eos_token`. No part
    * of a longer text is one.
    */
-  #tokenize({ model, prompt, messages, add_special_tokens: prefix }: BodyOf<'tokenize'>): Uint8Array {
+  #tokenize(body: BodyOf<'tokenize'>): Uint8Array {
+    const { model, prompt, messages, add_special_tokens: prefix } = body
     const { tokenizer, positions } = this.#model
     if ((typeof prompt === 'string') === Array.isArray(messages))
       throw new UsageError('FIELD', 'body: expected a prompt or messages, got both or none')
     this.#expectModel(model)
     const tokens = (): readonly number[] => {
-      if (messages) return this.#chatIds(messages)
+      if (messages) return this.#chatIds(messages, body.chat_template_kwargs)
       const text = prompt as string
       const special = tokenizer.specialSpellings.includes(text) ? tokenizer.idOf(text) : null
       return special === null ? tokenizer.encode(text, { prefix: prefix ?? true }) : [special]
@@ -131,7 +143,10 @@ export class RequestReader {
     return json({ prompt: this.#model.tokenizer.decode(tokens) })
   }
 
-  #chatIds(messages: ChatBody['messages']): readonly number[] {
+  #chatIds(
+    messages: ChatBody['messages'],
+    variables: TemplateVariables | null | undefined,
+  ): readonly number[] {
     const { tokenizer, chatTemplate, names } = this.#model
     const template = expectTemplate(names[0], chatTemplate)
     const said = messages.map(({ role, content }): ChatMessage => {
@@ -139,7 +154,8 @@ export class RequestReader {
       return { role, content: whole }
     })
     expectMessages(said)
-    return chatPrompt(template, tokenizer, said, (text) => this.#expectFits(text)).ids
+    const expectFits = (text: string): void => this.#expectFits(text)
+    return chatPrompt(template, tokenizer, said, { variables: variables ?? {}, expectFits }).ids
   }
 
   /** A prompt that fits with what may follow. @throws UsageError PROMPT, TOKENS, CONTEXT_LENGTH */

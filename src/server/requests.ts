@@ -11,6 +11,7 @@ import { checkOption } from '../engine/next_tokens.ts'
 import { samplingOptions } from '../engine/sampling.ts'
 import { describeJson, parseJson, toPlain } from '../io/json.ts'
 import { checkSchema, valueThat, wholeNumber } from '../io/schema.ts'
+import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import { generationOption, type GenerationPlanner } from '../library/planner_options.ts'
 import { shareOption } from '../masks/budget.ts'
 import { everyOption } from '../masks/planner.ts'
@@ -48,6 +49,9 @@ const likeliest = v.nullish(wholeNumber(0, amounts.likeliest.most))
 /** An option of the library, whose refusal has the code of the option. */
 const option = <Value>({ holds, words, code }: OptionRecord): v.GenericSchema<Value | null | undefined> =>
   v.pipe(v.nullish(valueThat<Value>(holds, words)), v.metadata({ code }))
+
+/** Variables of the chat template. */
+const variables = limited(option<TemplateVariables>(variablesOption), 'containers')
 
 /** A field that is taken only with the values that change nothing. */
 const onlyNeutral = (words: string, ...values: readonly unknown[]): v.GenericSchema<unknown> =>
@@ -117,6 +121,8 @@ const message = v.object({
     v.union([v.string(), limited(v.array(part), 'containers')], 'text, or a list of parts of text'),
     'bytes',
   ),
+  /** What a model thought is not sent to it again. */
+  reasoning_content: text,
   name: onlyNeutral('nothing, as names are not supported'),
   tool_calls: onlyNeutral('nothing, as tools are not supported', 'empty'),
   tool_call_id: onlyNeutral('nothing, as tools are not supported'),
@@ -124,6 +130,7 @@ const message = v.object({
 const chat = v.object({
   ...common,
   messages: limited(v.array(message), 'messages'),
+  chat_template_kwargs: variables,
   max_completion_tokens: option<number>(maxTokensOption),
   logprobs: flag,
   top_logprobs: likeliest,
@@ -137,6 +144,7 @@ const tokenize = v.object({
   model: text,
   prompt: limited(v.nullish(v.string()), 'characters'),
   messages: limited(v.nullish(v.array(message)), 'messages'),
+  chat_template_kwargs: variables,
   add_special_tokens: flag,
 })
 

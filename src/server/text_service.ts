@@ -125,6 +125,7 @@ export class TextService {
     const request = this.#request(asked, prompts, form, {
       likeliest,
       continues: false,
+      splits: true,
       maskTokens: 1,
       stopIds: new Set(eosId === null ? model.stopIds : [...model.stopIds, eosId]),
     })
@@ -135,7 +136,7 @@ export class TextService {
     asked: Asked<CommonBody>,
     prompts: readonly ReadPrompt[],
     form: AnswerForm,
-    how: Pick<Choice, 'likeliest' | 'continues' | 'maskTokens' | 'stopIds'>,
+    how: Pick<Choice, 'likeliest' | 'continues' | 'splits' | 'maskTokens' | 'stopIds'>,
   ): TextRequest {
     const { mode, cache, planning } = this.#options
     const n = asked.n ?? 1
@@ -343,17 +344,19 @@ async function whole(
   events: AsyncGenerator<Event, void, void>,
 ): Promise<Response> {
   const choices: string[] = []
-  let text = ''
+  let [text, thinking] = ['', '']
   let scores: Piece['scores'][number][] = []
   let completionTokens = 0
   for await (const event of events) {
     if ('end' in event) {
-      choices.push(JSON.stringify(form.whole(event.choice, { ...event.end, text, scores })))
+      choices.push(JSON.stringify(form.whole(event.choice, { ...event.end, text, thinking, scores })))
       completionTokens += event.tokens
       text = ''
+      thinking = ''
       scores = []
     } else {
       text += event.piece.text
+      thinking += event.piece.thinking
       for (const score of event.piece.scores) scores.push(score)
     }
   }

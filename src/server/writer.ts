@@ -21,6 +21,7 @@ import type { LanguageModel } from '../engine/language_model.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { Sequence } from '../engine/sequence.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
+import { ThinkingSplitter } from '../io/thinking.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import { StopText } from './stop_text.ts'
@@ -50,12 +51,16 @@ export interface WritingTask {
   readonly maskTokens: number
   /** Whether a space that begins the answer is part of it. */
   readonly continues: boolean
+  /** Whether what the model thinks is told apart, as in chats; texts that end an answer do not end that. */
+  readonly splits?: boolean
 }
 
 /** The text that one step added. */
 export interface Piece {
   /** Complete characters that no stop text can still take back. */
   readonly text: string
+  /** What the model thinks before it answers. */
+  readonly thinking: string
   /** The tokens of this step, those of an end token and of a stop text too; none if they were not asked for. */
   readonly scores: readonly TokenScore[]
 }
@@ -113,7 +118,8 @@ export function* writeText(
     checked: chooser.counts,
   })
   try {
-    if (echo !== null) yield { text: echo, scores: ofPrompt }
+    if (echo !== null) yield { text: echo, thinking: '', scores: ofPrompt }
+    const splitter = task.splits ? new ThinkingSplitter(tokenizer, task.ids) : null
     const decoder = tokenizer.stream({ skipSpecial: true, continues: task.continues })
     const stops = new StopText(task.stops)
     const passes = chooser.tokens(first)
@@ -128,8 +134,10 @@ export function* writeText(
       const isEnd = stopIds.has(token)
       const isLast = isEnd || tokens === maxTokens
       const added = (isEnd ? '' : decoder.push(token)) + (isLast ? decoder.end() : '')
-      const { text, stopped } = stops.push(added)
-      yield { text: isLast && !stopped ? text + stops.end() : text, scores }
+      const part = splitter?.take(token, added) ?? { thinking: '', text: added }
+      const { thinking } = part
+      const { text, stopped } = stops.push(part.text)
+      yield { text: isLast && !stopped ? text + stops.end() : text, thinking, scores }
       if (isEnd || stopped) return written('stop', tokens)
       tokens++
     }
@@ -163,7 +171,12 @@ function* readPrompt(model: LanguageModel, task: WritingTask): Generator<null, R
   }
   const T = ids.length
   const seen = planner ? (isScored && check === undefined ? Math.min(task.maskTokens, T) : T) : 0
-  const stored = { mode, cache, capacity: T + Math.min(maxTokens, MAX_RESERVED) }
+  const stored = {
+    mode,
+    cache,
+    capacity: T + Math.min(maxTokens, MAX_RESERVED),
+    rewinds: check !== undefined,
+  }
   if (isScored && seen > 1) {
     const dense = model.begin({ ...stored, capacity: seen })
     try {

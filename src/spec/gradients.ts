@@ -13,6 +13,7 @@ import { gates, relu_backward } from '../ops/activations.ts'
 import { layer_norm_backward } from '../ops/layer_norm.ts'
 import { rms_norm_backward } from '../ops/rms_norm.ts'
 import { rotary_backward, rotaryTable } from '../ops/rotary.ts'
+import { scoring } from './program.ts'
 import { byHead, factorsOf, maskUnits, result, zeros, type Mask, type Tensor, type Weights } from './plain.ts'
 import { EPSILON, stepsOf, type Value } from './program.ts'
 
@@ -102,7 +103,8 @@ function propagate(step: Value, grad: Tensor, { weights, at, mask }: Rest): Tens
       const grads = [x, y, z].map(({ shape }) => zeros(...shape))
       const [q, k, v] = grads.map(({ data }) => data)
       const inputs = [grad.data, x.data, byHead(y, K), byHead(z, K)] as const
-      attention_backward(q, k, v, ...inputs, K ** -0.5, T, T, width / K, G, K)
+      const { scale, cap, window } = scoring(step, T)
+      attention_backward(q, k, v, ...inputs, scale, cap, T, window, T, width / K, G, K)
       return grads
     }
     case 'units':

@@ -25,7 +25,7 @@ import type { Activation } from '../ops/activations.ts'
 import type { Rotary } from '../ops/rotary.ts'
 import { add, attention, combine, embedding, gate, linear, rmsNorm, rotate } from './program.ts'
 import { tap, tokens, units } from './program.ts'
-import type { Value } from './program.ts'
+import type { AttentionForm, Value } from './program.ts'
 
 /** The sizes and forms of a Llama. */
 export interface LlamaConfig {
@@ -39,6 +39,9 @@ export interface LlamaConfig {
   readonly epsilon: number // of every norm
   readonly rotary: Rotary
   readonly layerRotary?: readonly (Rotary | null)[] // [L], where layers differ; null for one that does not rotate
+  readonly layerWindow?: readonly (number | null)[] // [L], the positions that a token sees; null for all of them
+  readonly scoreScale?: number // of every layer's attention, in place of K^(−1/2)
+  readonly scoreCap?: number // of every layer's attention
   readonly biases: 'all' | 'query-key-value' | 'none'
   readonly activation: Activation
   readonly tied: boolean // whether the head is the token table
@@ -76,8 +79,17 @@ export function headsOf(
   const project = (name: string, heads: number): Value =>
     linear(n, `${at}.${name}_proj`, heads * K, biases !== 'none')
   const [q, k] = [norm(project('q', H), `${at}.q_norm`), norm(project('k', G), `${at}.k_norm`)]
-  const context = attention(turned(q), turned(k), project('v', G), K) // [T, H K]
+  const context = attention(turned(q), turned(k), project('v', G), K, formOf(config, l)) // [T, H K]
   return combine(units('heads', l, context, H), `${at}.o_proj`, D)
+}
+
+/** How attention of a layer differs from the usual one. */
+function formOf(
+  config: Pick<LlamaConfig, 'layerWindow' | 'scoreScale' | 'scoreCap'>,
+  l: number,
+): AttentionForm {
+  const window = config.layerWindow?.[l] ?? undefined
+  return { window, scale: config.scoreScale, cap: config.scoreCap }
 }
 
 /** What the neurons of a layer make of n: [T, D]. */

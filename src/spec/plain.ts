@@ -14,7 +14,15 @@ import { linear_input_major } from '../ops/linear_input_major.ts'
 import { mask_units } from '../ops/mask_units.ts'
 import { rms_norm } from '../ops/rms_norm.ts'
 import { rotary, rotaryTable } from '../ops/rotary.ts'
-import { EPSILON, stepsOf, type Parameter, type UnitKind, type Value } from './program.ts'
+import {
+  EPSILON,
+  scoring,
+  stepsOf,
+  type Parameter,
+  type Scoring,
+  type UnitKind,
+  type Value,
+} from './program.ts'
 
 /** Row-major float32 numbers and their shape. */
 export type Tensor = NdArray<Float32Array>
@@ -92,7 +100,7 @@ export interface Units {
 export interface Setting {
   readonly mask?: Mask
   /** Attention where keys and values are rounded for a cache, in place of `attend`. */
-  readonly attention?: typeof attend
+  readonly attention?: Attend
   /** What `linear` and `combine` read in place of x [T, width], the result of a step. */
   readonly read?: (value: Value, x: Tensor) => Tensor
   /** What is kept of the result of a step [T, width]. */
@@ -135,7 +143,7 @@ export function run(end: Value, weights: Weights, ids: Int32Array, setting: Sett
         return result(x.shape, (out) => rotary(out, x.data, table, T, step.width / K, table.length / T, K))
       }
       case 'attention':
-        return (setting.attention ?? attend)(x, y, z, step.headSize)
+        return (setting.attention ?? attend)(x, y, z, scoring(step, T))
       case 'units':
         return maskUnits(x, factorsOf(setting.mask ?? null, step.kind, step.layer))
       case 'add':
@@ -162,13 +170,15 @@ export function rectify(x: Tensor): Tensor {
   return result(x.shape, (y) => relu(y, x.data, x.size))
 }
 
-/** Causal attention, softmax(q kᵀ / √K) v of every head. q and the result: [T, H K]; k, v: [T, G K]. */
-function attend(q: Tensor, k: Tensor, v: Tensor, K: number): Tensor {
+/** Causal attention of every head. q and the result: [T, H K]; k, v: [T, G K]. */
+export type Attend = (q: Tensor, k: Tensor, v: Tensor, numbers: Scoring) => Tensor
+
+function attend(q: Tensor, k: Tensor, v: Tensor, { headSize: K, scale, cap, window: W }: Scoring): Tensor {
   const [[T, width], G] = [q.shape, k.shape[1] / K]
   const H = width / K
   const [keys, values] = [byHead(k, K), byHead(v, K)]
   return result(q.shape, (y) =>
-    attention(y, q.data, keys, values, null, null, K ** -0.5, T, T, T, H, G, K, H),
+    attention(y, q.data, keys, values, null, null, scale, cap, T, T, W, T, H, G, K, H),
   )
 }
 

@@ -22,6 +22,30 @@ export interface Parameter {
   readonly shape: readonly number[]
 }
 
+/** How attention differs from softmax(q kᵀ / √K) v over all that comes before. */
+export interface AttentionForm {
+  /** How many positions a token sees, its own the last of them; all of them without it. */
+  readonly window?: number | undefined // W
+  /** What scores are multiplied by in place of 1 / √K. */
+  readonly scale?: number | undefined
+  /** The cap c of scores: each score s becomes c tanh(s / c) before the softmax. */
+  readonly cap?: number | undefined // c
+}
+
+/** The numbers of attention over T tokens: with the cap 0 there is none, and a window of T is no window. */
+export interface Scoring {
+  readonly headSize: number // K
+  readonly scale: number
+  readonly cap: number
+  readonly window: number // W
+}
+
+/** The numbers of a step over T tokens. */
+export function scoring({ headSize: K, ...form }: AttentionForm & { headSize: number }, T: number): Scoring {
+  const { scale = K ** -0.5, cap = 0, window = Math.max(1, T) } = form
+  return { headSize: K, scale, cap, window }
+}
+
 /** What a step does. */
 type Operation =
   | { readonly op: 'tokens' } // the ids of the text
@@ -36,7 +60,7 @@ type Operation =
   | { readonly op: 'rmsNorm'; readonly weight: Parameter; readonly epsilon: number }
   | { readonly op: 'linear' | 'combine'; readonly weight: Parameter; readonly bias: Parameter | null }
   | { readonly op: 'rotate'; readonly rotary: Rotary; readonly headSize: number }
-  | { readonly op: 'attention'; readonly headSize: number }
+  | ({ readonly op: 'attention'; readonly headSize: number } & AttentionForm)
   | { readonly op: 'units'; readonly kind: UnitKind; readonly layer: number; readonly count: number }
   | { readonly op: 'gate'; readonly activation: Activation }
   | { readonly op: 'add' | 'relu' }
@@ -48,6 +72,9 @@ export type Value = Operation & {
   /** The name by which others find it: `stream 3` is what enters layer 3, of a model of three layers what leaves the last. */
   readonly tap: string | null
 }
+
+/** A step of attention. */
+export type AttentionStep = Extract<Value, { op: 'attention' }>
 
 function step(operation: Operation, width: number, ...of: Value[]): Value {
   return { ...operation, width, of, tap: null }
@@ -105,8 +132,8 @@ export function rotate(x: Value, rotary: Rotary, headSize: number): Value {
  * Causal attention of each head, softmax(q kᵀ / √K) v over its own token and those before it. Head h of H reads key head
  * ⌊h G / H⌋ of G. q and the result: [T, H K]; k, v: [T, G K].
  */
-export function attention(q: Value, k: Value, v: Value, headSize: number): Value {
-  return step({ op: 'attention', headSize }, q.width, q, k, v)
+export function attention(q: Value, k: Value, v: Value, headSize: number, form: AttentionForm = {}): Value {
+  return step({ op: 'attention', headSize, ...form }, q.width, q, k, v)
 }
 
 /** The units of a layer, each times its factor: here a mask skips them. x: [T, count K] */

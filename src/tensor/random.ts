@@ -4,6 +4,9 @@
  * It uses integer arithmetic only, so a seed gives the same numbers on every engine. It is not cryptographic.
  */
 
+/** The state of a generator: four numbers of 32 bits, not all 0. */
+export type RandomState = readonly [number, number, number, number]
+
 /** A stream of random numbers; the same seed gives the same stream. */
 export class Random {
   readonly #state = new Uint32Array(4)
@@ -20,11 +23,21 @@ export class Random {
     }
   }
 
-  /** A stream from the state of the generator: four numbers of 32 bits, not all 0. */
-  static fromState(...state: [number, number, number, number]): Random {
+  /** A stream from the state of the generator. */
+  static fromState(...state: RandomState): Random {
     const random = new Random(0)
-    random.#state.set(state)
+    random.state = state
     return random
+  }
+
+  /** From where the stream goes on: a stream that is set to it draws the same numbers. */
+  get state(): RandomState {
+    const [a, b, c, d] = this.#state
+    return [a, b, c, d]
+  }
+
+  set state(state: RandomState) {
+    this.#state.set(state)
   }
 
   /** A stream that goes on as this one would from here on. */

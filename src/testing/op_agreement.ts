@@ -5,7 +5,7 @@
  *   row       what the kernel's definition says: equal bits, unless it states a bound
  *   relaxed   the same, or what that allows a backend that leaves products of multiply-adds unrounded (ops/relaxed.ts)
  *   fast      the same, or what that allows a backend that also adds in an order of its own
- *   a share   of the largest expected number of an output; 0 asks for equal bits
+ *   a share   of the largest expected number of an output of float32; 0 asks for equal bits, which whole numbers always owe
  */
 import type { BackendName } from '../backends/backend.ts'
 import { kernels, type KernelName } from '../ops/catalog.ts'
@@ -166,7 +166,10 @@ export function allowancesOf(
 }
 
 function sharesOf(expected: Readonly<Record<string, Numbers>>, share: number): Record<string, Float64Array> {
-  return mapOutputs(expected, (numbers) => {
+  const floats = Object.fromEntries(
+    Object.entries(expected).filter(([, numbers]) => numbers instanceof Float32Array),
+  )
+  return mapOutputs(floats, (numbers) => {
     let largest = 0
     for (const x of numbers) if (Number.isFinite(x)) largest = Math.max(largest, Math.abs(x))
     return new Float64Array(numbers.length).fill(share * largest)

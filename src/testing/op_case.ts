@@ -15,6 +15,11 @@ export function lettersOf(row: Kernel): string[] {
   return row.params.flatMap((param) => (param.kind === 'size' && !param.quotient ? [param.name] : []))
 }
 
+/** The size letters of a row that limit others. */
+export function limitsOf(row: Kernel): string[] {
+  return row.params.flatMap((param) => (param.kind === 'size' && param.limits ? [param.name] : []))
+}
+
 /** The arrays of a row, in its order. */
 export function arraysOf(row: Kernel): ArrayParam[] {
   return row.params.filter((param) => param.kind === 'array')

@@ -36,13 +36,19 @@ export function moments64(x: ArrayLike<number>): { mean: number; variance: numbe
   return { mean, variance: values.reduce((total, value) => total + (value - mean) ** 2, 0) / values.length }
 }
 
-/** softmax(<query, keys> scale) applied to the values: one head, one query over `keys.length` positions. */
+/** A score under a cap, cap tanh(score / cap); a cap of 0 or less is none. */
+export function capped64(score: number, cap: number): number {
+  return cap > 0 ? cap * Math.tanh(score / cap) : score
+}
+
+/** softmax(<query, keys> scale, capped) applied to the values: one head, one query over `keys.length` positions. */
 export function attention64(
   query: ArrayLike<number>,
   keys: readonly ArrayLike<number>[],
   values: readonly ArrayLike<number>[],
   scale: number,
+  cap = 0,
 ): number[] {
-  const weights = softmax64(keys.map((key) => dot64(query, key) * scale))
+  const weights = softmax64(keys.map((key) => capped64(dot64(query, key) * scale, cap)))
   return Array.from(query, (_, k) => weights.reduce((total, weight, s) => total + weight * values[s][k], 0))
 }

@@ -187,8 +187,8 @@ function addAttention(program: ProgramWriter, set: KernelSet, shape: Shape): voi
   program.buffer({ name: 'y', dtype: 'f32', length: D, fill: { kind: 'noise' } }) // [1, H, K]
   const attend = (list: string | null, R: number): void => {
     const arrays = [at('y'), at('query'), at('key'), at('value'), list === null ? null : at(list), null]
-    const sizes = [size(1), size(S), size(S), size(H), size(H), size(K), size(R)]
-    launch(program, set, 'attention', [...arrays, { scalar: K ** -0.5 }, ...sizes])
+    const sizes = [size(1), size(S), size(S), size(S), size(H), size(H), size(K), size(R)]
+    launch(program, set, 'attention', [...arrays, { scalar: K ** -0.5 }, { scalar: 0 }, ...sizes])
   }
   program.line('arm', 'dense', 0, bytes)
   attend(null, 0)

@@ -178,6 +178,12 @@ const mutants: Mutants = {
     to: 'multiply_add(steps_of[0], ',
     law: edges('attention_i8'),
   },
+  'positions before a window that stay in their block': {
+    ...attentionI8,
+    from: 's < skipped; s += blockDim.x) factors[s] = 0;',
+    to: 's < skipped; s += blockDim.x) factors[s] = 1;',
+    law: edges('attention_i8'),
+  },
   'squares of the numbers themselves': {
     file: 'fast/layer_norm.cu',
     from: 'const float deviation = sub(value, mean);',

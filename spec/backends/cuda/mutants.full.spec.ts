@@ -78,9 +78,36 @@ const mutants: Mutants = {
   },
   'a query that sees one position less': {
     file: 'attention.cu',
-    from: 'const int visible = S - T + t + 1',
-    to: 'const int visible = S - T + t',
+    from: 'seen_of(S - T + t + 1, W)',
+    to: 'seen_of(S - T + t, W)',
     ops: ['attention'],
+  },
+  'a window that is one position longer': {
+    file: 'shared/attention.cuh',
+    unit: 'attention.cu',
+    from: 'const int count = min(end, W)',
+    to: 'const int count = min(end, W + 1)',
+    ops: ['attention', 'attention_backward'],
+  },
+  'a cap that rounds small scores as large ones': {
+    file: 'shared/float32.cuh',
+    unit: 'attention.cu',
+    from: 'if (size < 0.625f)',
+    to: 'if (size < 0.125f)',
+    ops: ['attention'],
+  },
+  'gradients of capped scores without their slopes': {
+    file: 'attention.cu',
+    from: 'if (cap > 0) {',
+    to: 'if (cap > 0 && T < 0) {',
+    ops: ['attention_backward'],
+  },
+  'blocks of values that begin where the window does': {
+    file: 'attention_i8.cu',
+    from: '(first + start) % VALUE_BLOCK',
+    to: 'start % VALUE_BLOCK',
+    ops: ['attention_i8'],
+    law: edges('attention_i8'),
   },
   'a key head that is rounded up': {
     file: 'shared/key_heads.cuh',

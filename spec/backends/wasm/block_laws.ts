@@ -159,17 +159,19 @@ export function manyQueries(backend: Backend, name: Attention, seed: number): vo
   const S = T + data.pick([0, 1, 2, 3, 13, 29, 61, 64, 221, 256])
   const K = data.pick([15, 16, 17, 32, 64, 80])
   const G = data.pick([1, 2, 5])
-  const sizes = { T, S, C: S + data.below(3), H: 5, G, K, R: data.integer(1, 5) }
-  check(backend, name, sizes, data)
-  check(backend, name, sizes, data, ['key_heads'])
-  check(backend, name, sizes, data, ['heads', 'key_heads'])
+  for (const W of [S, data.pick([1, 3, 5, 31, 33, 40, 64, 65, 100, 200])]) {
+    const sizes = { T, S, W, C: S + data.below(3), H: 5, G, K, R: data.integer(1, 5) }
+    check(backend, name, sizes, data)
+    check(backend, name, sizes, data, ['key_heads'])
+    check(backend, name, sizes, data, ['heads', 'key_heads'])
+  }
 }
 
 /** Heads so long that few queries fit the scratch, or none, and that int16 queries need fewer levels to add up. */
 export function longHeads(backend: Backend, name: Attention, seed: number): void {
   const data = new Data(seed)
   for (const K of [1040, 4096, 5008]) {
-    const sizes = { T: 5, S: 9, C: 9, H: 1, G: 1, K, R: 0 }
+    const sizes = { T: 5, S: 9, W: 9, C: 9, H: 1, G: 1, K, R: 0 }
     const values = makeValues(name, sizes, data, 'plain', new Set(['heads']))
     const ones = new Float32Array(5 * K).fill(1)
     const key = name === 'attention_i8' ? new Int8Array(9 * K).fill(127) : values.key
@@ -180,11 +182,12 @@ export function longHeads(backend: Backend, name: Attention, seed: number): void
 
 /** As many positions as an attention kernel has room for. */
 export function longestContext(backend: Backend, name: Attention, seed: number): void {
-  for (const [T, K] of [
-    [2, 5],
-    [9, 16],
+  for (const [T, K, W] of [
+    [2, 5, MAX_CONTEXT],
+    [9, 16, MAX_CONTEXT],
+    [9, 16, 100],
   ]) {
-    const sizes = { T, S: MAX_CONTEXT, C: MAX_CONTEXT, H: 2, G: 2, K, R: 1 }
+    const sizes = { T, S: MAX_CONTEXT, W, C: MAX_CONTEXT, H: 2, G: 2, K, R: 1 }
     check(backend, name, sizes, new Data(seed))
   }
 }

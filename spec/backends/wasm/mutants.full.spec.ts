@@ -82,9 +82,51 @@ const mutants: Mutants = {
   },
   'the last block of queries, moved back, sees as if it had not been': {
     file: 'attention_tile.ts',
-    from: 'const shared = S - T + first + 1',
-    to: 'const shared = S - T + t + 1',
+    from: 'const end = S - T + first + 1',
+    to: 'const end = S - T + t + 1',
     law: edgesOf('attention'),
+  },
+  'positions that only the first queries of a block still see left out': {
+    file: 'attention_tile.ts',
+    from: 'if (own < all)',
+    to: 'if (own > all)',
+    law: edgesOf('attention'),
+  },
+  'a window that slides with the first token alone': {
+    file: 'attention_stream.ts',
+    from: 'const visible = min<i32>(end, W)',
+    to: 'const visible = t == 0 ? min<i32>(end, W) : end',
+    law: edgesOf('attention'),
+  },
+  'the gradient of a window counted from the first position': {
+    file: 'attention.ts',
+    from: '(first + s) * G + g, K',
+    to: 's * G + g, K',
+    law: smallSizes('attention_backward'),
+  },
+  'gradients of capped scores without their slopes': {
+    file: 'attention.ts',
+    from: 'isCapped ? gradient',
+    to: 'false ? gradient',
+    law: smallSizes('attention_backward'),
+  },
+  'a cap that takes the sign of large scores': {
+    file: 'cap_scores.ts',
+    from: 'v128.or(far, v128.and(x, i32x4.splat(i32.MIN_VALUE)))',
+    to: 'far',
+    law: smallSizes('attention'),
+  },
+  'blocks of bytes that begin where the window does': {
+    file: 'attention_i8.ts',
+    from: 'first & (VALUE_BLOCK - 1)',
+    to: '0',
+    law: edgesOf('attention_i8'),
+  },
+  'factors before a window left among those of its block': {
+    file: 'byte_values.ts',
+    from: 'memory.fill(x, 0, bytes(skipped))',
+    to: 'memory.fill(x, 0, 0)',
+    law: edgesOf('attention_i8'),
   },
   'four keys in a row of which the last stream has none': {
     file: 'attention_stream.ts',
@@ -106,8 +148,8 @@ const mutants: Mutants = {
   },
   'gradients of keys with as many rows as there are heads': {
     file: 'attention.ts',
-    from: 's * G + g, K',
-    to: 's * H + g, K',
+    from: '(first + s) * G + g, K',
+    to: '(first + s) * H + g, K',
     law: smallSizes('attention_backward'),
   },
   'the tail of a pair of halves turned the other way': {

@@ -42,6 +42,24 @@ const first: Mutants = {
     to: 'clear(x, 0);',
     law: edgesOf('attention_i8'),
   },
+  'positions that only the first queries of a block still see left out': {
+    file: 'src/attention_tile.rs',
+    from: 'if own < all {',
+    to: 'if own > all {',
+    law: edgesOf('attention'),
+  },
+  'factors before a window left among those of its block': {
+    file: 'src/byte_values.rs',
+    from: 'clear(x, skipped);',
+    to: 'clear(x, 0);',
+    law: edgesOf('attention_i8'),
+  },
+  'scores that are never capped': {
+    file: 'src/cap_scores.rs',
+    from: 'if cap > 0.0 {',
+    to: 'if cap < -100.0 {',
+    law: smallSizes('attention'),
+  },
   'a second block of tokens that packs the first again': {
     file: 'src/linear_tile.rs',
     from: 'pack_tokens(x, first, last, T, I);',

@@ -93,7 +93,9 @@ test('a list counts its chosen units, no list counts all units', () => {
   const split = splitOf('linear_input_major') as Split
   expect(split.work([1, 1, 1, null, 7, 2, 10, 100, 3])).toBe(2 * 10 * 3)
   expect(split.work([1, 1, 1, null, null, 2, 10, 100, 3])).toBe(2 * 10 * 100)
-  expect((splitOf('attention') as Split).units([1, 1, 1, 1, 7, null, 0.5, 1, 9, 9, 12, 4, 64, 5])).toBe(5)
+  expect((splitOf('attention') as Split).units([1, 1, 1, 1, 7, null, 0.5, 0, 1, 9, 9, 9, 12, 4, 64, 5])).toBe(
+    5,
+  )
 })
 
 describe('mutants are killed:', () => {

@@ -4,8 +4,13 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { makeConfig, parseConfig } from '../../../src/engine/config.ts'
+import { initialWeights } from '../../../src/engine/initial_weights.ts'
+import { openModelFolder } from '../../../src/io/load.ts'
 import { openSafetensors } from '../../../src/io/safetensors.ts'
+import { writeSafetensors } from '../../../src/io/safetensors_writer.ts'
+import { smallConfig, writeModel } from '../options/small_files.ts'
 import { tinyFolder } from '../run_cli.ts'
 import { runInside } from '../run_inside.ts'
 import { largeCheckpoint } from '../large_checkpoint.ts'
@@ -62,6 +67,96 @@ test('refusals end with their codes, and leave nothing', async () => {
   const again = await runInside(['convert', tinyFolder, join(folder, 'there.safetensors')])
   expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('--force')])
   expect(readdirSync(folder)).toEqual(['bad.bin', 'there.safetensors'])
+})
+
+/** A model of the Llama family, with a tokenizer of bytes. */
+async function writeLlama(to: string, seed = 3): Promise<void> {
+  await writeModel(to, seed)
+  const { vocabulary, positions } = smallConfig
+  const sizes = { layers: 2, width: 16, heads: 4, neurons: 12, vocabulary, positions, tied: true }
+  const json = {
+    model_type: 'llama',
+    num_hidden_layers: sizes.layers,
+    hidden_size: sizes.width,
+    num_attention_heads: sizes.heads,
+    intermediate_size: sizes.neurons,
+    vocab_size: vocabulary,
+    max_position_embeddings: positions,
+    tie_word_embeddings: true,
+  }
+  writeFileSync(join(to, 'config.json'), JSON.stringify(json))
+  const weights = initialWeights(makeConfig({ ...sizes, family: 'llama' }), { seed, deviation: 0.3 })
+  const tensors = [...weights].map(
+    ([name, { shape, values }]) => [name, { dtype: 'F32', shape, data: values as Float32Array }] as const,
+  )
+  await writeSafetensors(join(to, 'model.safetensors'), new Map(tensors))
+}
+
+describe('a smaller model', () => {
+  const model = join(root, 'llama')
+  const [mask, traces] = [join(root, 'mask.safetensors'), join(root, 'traces')]
+  const moments = join(traces, 'moments.safetensors')
+  beforeAll(async () => {
+    await writeLlama(model)
+    const windows = ['--limit', '4', '--prompt', '12', '--continuation', '8', '--threads', '1']
+    const text = join(root, 'text.txt')
+    writeFileSync(text, 'abc '.repeat(200))
+    const run = async (...args: string[]): Promise<void> => {
+      const { code, stderr } = await runInside(args)
+      expect([code, stderr], args[0]).toEqual([0, ''])
+    }
+    await run('calibrate', '-m', model, '--output', traces, '--text', text, '--moments', ...windows)
+    const budget = ['--scope', 'per-layer', '--sparsity', '0.5', '--all-layers']
+    await run(
+      'masks',
+      'abc',
+      '-m',
+      model,
+      '--planner',
+      'static',
+      '--calibration',
+      traces,
+      ...budget,
+      '-o',
+      mask,
+    )
+  })
+
+  test('has fewer units in every layer, and is one that --compensate changed', async () => {
+    const texts: unknown[] = []
+    for (const flags of [[], ['--compensate', moments], ['--compensate', moments, '--ridge', '1']]) {
+      const to = join(folder, `${texts.length}`)
+      const result = await runInside(['convert', model, to, '--mask', mask, ...flags, '--json'])
+      expect([result.code, result.stderr]).toEqual([0, ''])
+      expect(JSON.parse(result.stdout)).toMatchObject({ units: { heads: 2, keyHeads: 2, neurons: 6 } })
+      const { configJson, source } = await openModelFolder(to)
+      const { heads, neurons, headSize } = parseConfig(configJson)
+      expect([heads, neurons, headSize]).toEqual([2, 6, 4])
+      texts.push(await source.read('model.layers.1.mlp.down_proj.weight'))
+      await source.close()
+    }
+    expect(texts[1]).not.toEqual(texts[0])
+    expect(texts[2]).not.toEqual(texts[1])
+  })
+
+  test('a mask and moments that do not fit are refused, and leave nothing', async () => {
+    const other = join(folder, 'other')
+    await writeLlama(other, 7)
+    for (const [args, code, says] of [
+      [[model, 'to.safetensors', '--mask', mask], 2, 'OUTPUT'],
+      [[model, 'to', '--compensate', moments], 2, 'FLAGS'],
+      [[model, 'to', '--mask', mask, '--ridge', '1'], 2, 'FLAGS'],
+      [[model, 'to', '--mask', moments], 3, 'TENSOR_MISSING'],
+      [[model, 'to', '--mask', mask, '--compensate', mask], 3, 'MOMENTS_FORMAT'],
+      [[other, 'to', '--mask', mask, '--compensate', moments], 3, 'MOMENTS_MODEL'],
+    ] as const) {
+      const [from, to, ...flags] = args
+      const result = await runInside(['convert', from, join(folder, to), ...flags])
+      expect([result.code, result.stdout]).toEqual([code, ''])
+      expect(result.stderr).toMatch(new RegExp(`^shadowllm: [^\\n]+ \\[${says}\\]\\n$`))
+    }
+    expect(readdirSync(folder)).toEqual(['other'])
+  })
 })
 
 test('ctrl-C leaves no file and ends with 130', async () => {

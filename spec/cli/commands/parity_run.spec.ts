@@ -42,6 +42,13 @@ const wrongSum = mutateKernel(reference, 'add', (add) => (y, a, b, N) => {
   if (N === 5) y[4] = 99
 })
 
+test('a run that is interrupted says that nothing is known of the rest', async () => {
+  const { code, stdout } = await runInside(['parity', 'run', '--ops', 'relu,add', '--small'], {
+    interruptWhen: ({ update }) => update?.done === 1,
+  })
+  expect([code, stdout]).toEqual([130, expect.stringContaining('nothing is known of the rest')])
+})
+
 describe('what is printed', () => {
   test('of a backend that agrees ends with the count', async () => {
     const { text, code } = await shown(reference)

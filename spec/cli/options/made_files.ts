@@ -16,7 +16,15 @@ export async function makeFiles(folder: string): Promise<void> {
   }
   const model = ['-m', place('model')]
   const windows = ['--text', place('long.txt'), '--prompt', '12', '--continuation', '8', '--limit', '8']
-  const calibrate = ['calibrate', ...model, ...windows, '--criteria', 'plainact,l2norm', '--keep-sequence']
+  const calibrate = [
+    'calibrate',
+    ...model,
+    ...windows,
+    '--criteria',
+    'plainact,l2norm',
+    '--keep-sequence',
+    '--moments',
+  ]
   await run(...calibrate, '--output', place('traces'))
   await run(...calibrate, '--output', place('other-traces'), '--seed', '1')
   const training = ['--steps', '2', '--batch', '2', '--length', '16', '--warmup', '1']

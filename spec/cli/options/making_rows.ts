@@ -56,6 +56,12 @@ const calibrateTable: CommandTable = {
     },
     { flag: '--mask', values: [null, '{mask.safetensors}'] },
     { flag: '--keep-sequence', values: [null, ''] },
+    {
+      flag: '--moments',
+      values: [null, ''],
+      shows: (seen) => seen.file('c/moments.safetensors') !== null,
+      is: [false, true],
+    },
     { flag: '--seed', values: [null, '1', '4294967295'] },
     { flag: '--seed', beside: '--criteria random', values: [null, '1'] },
     {
@@ -335,6 +341,17 @@ const convertTable: CommandTable = {
       values: [null, '20kB', '1GiB'],
       shows: ({ json }) => (json.files as object[]).length,
       is: [5, 9, 5],
+    },
+    { flag: '--mask', values: [null, '{mask.safetensors}'] },
+    {
+      flag: '--compensate',
+      beside: '--mask {mask.safetensors}',
+      values: [null, '{traces/moments.safetensors}', '{other-traces/moments.safetensors}'],
+    },
+    {
+      flag: '--ridge',
+      beside: '--mask {mask.safetensors} --compensate {traces/moments.safetensors}',
+      values: [null, '0.1', '1'],
     },
     jsonRow,
     quietRow,

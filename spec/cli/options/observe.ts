@@ -86,7 +86,7 @@ async function observeAlone(args: readonly string[], folder: string): Promise<Se
   calls.length = 0
   /** Replaces `{name}` by the path of a file of that name. */
   const fillIn = (argument: string): string =>
-    argument.replace(/\{([^}]+)\}/, (_, name: string) => (name === 'out' ? out : join(folder, name)))
+    argument.replace(/\{([^}":]+)\}/, (_, name: string) => (name === 'out' ? out : join(folder, name)))
   let [stdout, stderr, isQuiet] = ['', '', false]
   let wide: Seen['wide'] = null
   const updates: ProgressUpdate[] = []

@@ -52,7 +52,7 @@ function writeDescription(
   writeFileSync(join(folder, 'merges.txt'), '#version: 0.2\n')
   writeFileSync(
     join(folder, 'chat_template.jinja'),
-    "{% for message in messages %}{{ message.role + ': ' + message.content + '\\n' }}{% endfor %}assistant: ",
+    "{% for message in messages %}{{ message.role + ': ' + message.content + '\\n' }}{% endfor %}{% if terse %}in a word, {% endif %}assistant: ",
   )
   writeFileSync(
     join(folder, 'vocab.json'),

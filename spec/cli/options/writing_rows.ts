@@ -16,6 +16,18 @@ const shareRows: readonly Row[] = [
 
 const drawn = '--temperature 1.5'
 
+const variablesRow: Omit<Row, 'flag'> = { values: [null, '{"terse":true}'] }
+
+const sessionRow: Omit<Row, 'flag'> = {
+  values: [null, '{out}/a.session', '{out}/b.session'],
+  shows: (seen) => ['a.session', 'b.session'].map((name) => seen.file(name) !== null),
+  is: [
+    [false, false],
+    [true, false],
+    [false, true],
+  ],
+}
+
 /** The result is the generated tokens. */
 export const generateTable: CommandTable = {
   command: 'generate',
@@ -43,6 +55,8 @@ export const generateTable: CommandTable = {
     { flag: '--repetition-penalty', values: [null, '1.5'] },
     { flag: '--chat', values: [null, ''] },
     { flag: '--system', beside: '--chat', values: [null, 'x', 'y'] },
+    { flag: '--session', ...sessionRow },
+    { flag: '--chat-template-kwargs', beside: '--chat', ...variablesRow },
     storageRow,
     threadsRow,
     modeRow('--planner random'),
@@ -61,7 +75,8 @@ export const generateTable: CommandTable = {
 
 /** The rows that both have but for what they show. */
 const ofGenerate = generateTable.rows.filter(
-  ({ flag }) => !['--max-tokens', '--cache', '--chat', '--system'].includes(flag),
+  ({ flag }) =>
+    !['--max-tokens', '--cache', '--chat', '--system', '--session', '--chat-template-kwargs'].includes(flag),
 )
 
 /** A conversation of one message; the result is the generated tokens. */
@@ -78,6 +93,8 @@ const chatTable: CommandTable = {
       is: [1, 2, 40],
     },
     { flag: '--system', values: [null, 'x', 'y'] },
+    { flag: '--session', ...sessionRow },
+    { flag: '--chat-template-kwargs', ...variablesRow },
     {
       flag: '--cache',
       values: [null, 'f32', 'int8'],
@@ -123,6 +140,7 @@ const masksTable: CommandTable = {
     { flag: '--planner', values: [null, 'dense', 'random', 'prompt-plainact', 'griffin'] },
     { flag: '--planner', beside: '--continuation ghi', values: ['shadow', 'oracle'] },
     storageRow,
+    { flag: '--all-layers', beside: '--planner static --calibration {traces}', values: [null, ''] },
     {
       flag: '--tokens',
       values: [null, '1', '6'],

@@ -3,6 +3,7 @@
  *
  * A kernel finds its place by what is set here, and its file says which of these it expects.
  */
+import { VALUE_BLOCK } from '../../ops/attention_i8.ts'
 import { kernels, type KernelName } from '../../ops/catalog.ts'
 import { BLOCK_BYTES } from '../../tensor/int4.ts'
 
@@ -82,10 +83,11 @@ const rowsAndColumns: Rule = (of) => {
 /** A thread for each pair of each head, and for each number that has no partner. */
 const rotary: Rule = (of) => threadEach(of('T') * of('H') * (of('K') - Math.floor(of('R') / 2)))
 
-/** A block for each token and head, with `bytes` of shared memory for each position. */
+/** A block for each token and head, with shared memory for each position seen, and for those before them in a block of 64. */
 export const queries: Rule = (of) => {
-  const { blocks, threads } = blockEach(of('T') * of('H'), Math.max(of('S'), of('K')))
-  return launch(blocks, threads, Float32Array.BYTES_PER_ELEMENT * of('S'))
+  const seen = Math.min(of('S'), of('W') + VALUE_BLOCK)
+  const { blocks, threads } = blockEach(of('T') * of('H'), Math.max(seen, of('K')))
+  return launch(blocks, threads, Float32Array.BYTES_PER_ELEMENT * seen)
 }
 
 /** Kernels without a rule here have a thread for each of N numbers. */

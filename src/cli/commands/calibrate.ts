@@ -48,6 +48,9 @@ share one forward and one backward pass. ${datasetCriteria.map(({ name }) => nam
 The text is --text, or the documents of the Brown corpus that are not used for evaluation; or --tasks, each question
 with its right answer: rows are TASK.train.jsonl or .parquet in --data DIR, else TASK.jsonl and the like, or --rows.
 
+--moments adds one forward pass a window, in this thread, and half of a matrix for each layer's heads and neurons: 81 MB for
+SmolLM2-135M.
+
 After Ctrl-C, a crash or a power cut the same command continues with what is missing; the files have the same bytes as
 those of one run. A folder with another calibration is refused.
 
@@ -66,6 +69,7 @@ interface CalibrateFlags extends ModelFlags, QueueFlags, TaskFlags, LearningText
   readonly continuation?: number
   readonly keepSequence?: boolean
   readonly mask?: string
+  readonly moments?: boolean
   readonly threads?: number
   readonly seed: number
   readonly json?: boolean
@@ -99,6 +103,7 @@ export function define(command: Command, session: Session): void {
     ['--continuation <count>', `most tokens of its continuation (default: ${defaultLength})`, whole(1)],
     ['--mask <file>', 'score in a pruned model: a mask that "shadowllm masks --output" wrote'],
     ['--keep-sequence', 'also keep the features of every prompt token after layer 0'],
+    ['--moments', 'also keep second moments of all units in moments.safetensors, for "convert --compensate"'],
     ['--threads <count>', 'threads, each with a model of its own (default: as many as fit)', whole(1, 64)],
   ])
   addQueueFlags(command)
@@ -152,7 +157,19 @@ async function calibrate(
   flags: CalibrateFlags & { readonly runner: JobRunner | null },
   onKept: (kept: number) => void,
 ): Promise<CalibrationReport> {
-  const { output, limit, criteria, seed, keepSequence, mask, threads: count, backend, runner, json } = flags
+  const {
+    output,
+    limit,
+    criteria,
+    seed,
+    keepSequence,
+    mask,
+    moments,
+    threads: count,
+    backend,
+    runner,
+    json,
+  } = flags
   // What may be refused goes before what takes time.
   const pruned = mask === undefined ? null : await readMask(mask, opt.model.shape)
   let before = 0
@@ -167,6 +184,7 @@ async function calibrate(
       seed,
       keepSequence,
       mask: pruned,
+      moments,
       threads: { path: opt.weightsFile, backend, count },
       runner,
       onPlan: async (plan) => {
@@ -226,12 +244,13 @@ function formatPlan(path: string, { manifest, shards, bytes, kept }: Calibration
 }
 
 function formatReport(
-  { path, computed, damaged, cost, seconds }: CalibrateOutput,
+  { path, computed, moments, damaged, cost, seconds }: CalibrateOutput,
   { columns }: Screen,
 ): string {
   const lines = damaged.map((name) => `${path}: ${name} was damaged and was made again\n`)
   const about =
     computed === 0 ? 'nothing was left to compute' : `${computed} computed in ${seconds.toFixed(1)} s`
+  if (moments !== undefined) lines.push(`moments: ${formatCount(moments)} windows added\n`)
   return `${lines.join('')}${about}\n\n${formatCost(cost, columns)}`
 }
 

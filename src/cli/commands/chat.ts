@@ -11,7 +11,9 @@ import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import {
   addWritingFlags,
+  openSession,
   systemText,
+  variablesFlag,
   withTemperature,
   writingOptions,
   type WritingFlags,
@@ -24,15 +26,22 @@ the answer; at an empty line, twice, it ends the program, as do ctrl-D and /quit
 line, so that conversations can be scripted: then the exit code is that of the last error. At a terminal tokens are drawn at
 temperature 0.7, and the first line says so; a pipe and --json get greedy answers.
 
+What a model thinks before it answers is dimmed at a terminal, is the field "thinking" of --json, and is not sent back. Qwen3 answers
+at once with --chat-template-kwargs '{"enable_thinking":false}'.
+
+With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also one that ctrl-C
+ended: the next answers are those of a conversation that was never left. Model, storage, cache and backend must be the same.
+
 Examples:
   $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct
   $ shadowllm chat -m DIR --system "You answer with one word." --temperature 0.7
   $ shadowllm chat -m DIR --planner random --sparsity 0.3
+  $ shadowllm chat -m DIR --session gravity.session
   $ printf 'Name a colour.\\nAnother one.\\n' | shadowllm chat -m DIR --json`
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
-  addWritingFlags(command, '1024', [['--system <text>', 'the system message', systemText]])
+  addWritingFlags(command, '1024', [['--system <text>', 'the system message', systemText], variablesFlag('')])
     .addHelpText('after', help)
     .action((flags: WritingFlags) => withModel(session, flags, (opt) => chat(session, opt, flags)))
 }
@@ -41,6 +50,10 @@ async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Pr
   await loadPlanFiles(opt, flags, true)
   expectTemplate(opt.name, opt.chatTemplate)
   const { system, json, quiet } = flags
-  const options = writingOptions(withTemperature(session, flags))
-  await runChat(session, opt, { options, system, json, quiet })
+  const options = {
+    ...writingOptions(withTemperature(session, flags)),
+    chatTemplateKwargs: flags.chatTemplateKwargs,
+  }
+  const saved = await openSession(opt, flags)
+  await runChat(session, opt, { options, system, json, quiet, saved })
 }

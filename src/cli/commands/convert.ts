@@ -1,16 +1,26 @@
 /**
- * `shadowllm convert`: any checkpoint that can be read, written as safetensors with the same bytes.
+ * `shadowllm convert`: any checkpoint that can be read, written as safetensors with the same bytes; or a smaller model, without the
+ * units that a mask skips.
  */
 import type { Command } from 'commander'
-import { convertCheckpoint, type Conversion } from '../../io/convert.ts'
+import { openMoments, type Moments } from '../../compensation/moments_file.ts'
+import { smallerModel, type UnitCounts } from '../../compensation/smaller_model.ts'
+import { parseConfig } from '../../engine/config.ts'
+import { checkMask } from '../../engine/unit_lists.ts'
+import { convertCheckpoint, type Checkpoint, type Conversion } from '../../io/convert.ts'
 import type { HubOrigin } from '../../io/hub.ts'
+import { findModelFiles } from '../../io/load.ts'
+import { refusal } from '../../io/refusal.ts'
+import { readMask } from '../../masks/mask_file.ts'
+import { hashFiles } from '../../results/provenance.ts'
+import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress, showBytes } from '../open_model.ts'
 import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { formatBytes, formatColumns, formatCount } from '../words.ts'
-import { bytes, addOwnFlags } from '../values.ts'
+import { bytes, addOwnFlags, number } from '../values.ts'
 
 const help = `
 SOURCE is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub. OUTPUT
@@ -23,11 +33,20 @@ a reader of a tied model takes the table.
 Of a GGUF file the tensors get the names and the order of rows of Hugging Face. Safetensors has no quantised blocks: they
 become the float32 numbers that they stand for, exactly, and take up to eight times the space.
 
+With --mask the output is a model of fewer neurons and heads, without those that "shadowllm masks --output" skipped. Every layer
+gets as many as the layer that keeps most, filled up with zeros; OPT and OLMo 2 keep all heads, of zeros where they are
+skipped. --compensate folds what is skipped into what is kept, by least squares over the moments that
+"shadowllm calibrate --moments" collected; those matrices become float32.
+
 Examples:
   $ shadowllm convert facebook/opt-1.3b opt-1.3b
   $ shadowllm convert opt-6.7b opt-6.7b-parts --shard-size 5GB
   $ shadowllm convert pytorch_model.bin model.safetensors
-  $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2`
+  $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2
+  $ shadowllm convert smollm2 smaller --mask mask.safetensors --compensate traces/moments.safetensors`
+
+/** λ of what is not said; src/compensation/moments_file.ts says why it is not less. */
+const DEFAULT_RIDGE = 0.01
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
@@ -38,6 +57,16 @@ export function define(command: Command, session: Session): void {
     [
       ['--shard-size <bytes>', 'split into files of at most so many bytes of tensors', bytes],
       ['--force', 'replace existing files'],
+      ['--mask <file>', 'leave out the units that this mask skips, as "shadowllm masks --output" wrote it'],
+      [
+        '--compensate <file>',
+        'fold them into the others by these moments of "shadowllm calibrate --moments"',
+      ],
+      [
+        '--ridge <share>',
+        `λ of the least squares, beside the mean square of a unit (default: ${DEFAULT_RIDGE})`,
+        number(0),
+      ],
     ],
   )
   addFlags(command, 'hub', 'json', 'quiet')
@@ -48,6 +77,9 @@ export function define(command: Command, session: Session): void {
 interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
   readonly shardSize?: number
   readonly force?: boolean
+  readonly mask?: string
+  readonly compensate?: string
+  readonly ridge?: number
   readonly json?: boolean
 }
 
@@ -55,35 +87,96 @@ interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
 export interface ConvertOutput extends Conversion {
   readonly source: string
   readonly output: string
+  /** Units of a layer of a smaller model. */
+  readonly units?: UnitCounts
   /** Where a model of the hub is from. */
   readonly hub?: HubOrigin
 }
 
 async function run(session: Session, source: string, output: string, flags: ConvertFlags): Promise<void> {
+  checkFlags(flags)
   await (output.endsWith('.safetensors') ? checkOutput(output) : checkOutputFolder(output))
   const { path, origin } = await findWithProgress(session, source, flags)
-  const conversion = await whileWriting(output, () =>
-    convertCheckpoint(path, output, {
-      shardSize: flags.shardSize,
-      force: flags.force,
-      signal: session.signal,
-      onProgress: ({ doneBytes, totalBytes }) => showBytes(session, 'convert', doneBytes, totalBytes),
-    }),
-  )
-  session.progress.clear()
-  const all: ConvertOutput = { source, output, ...conversion, ...(origin && { hub: origin }) }
-  await printResult(session, flags, all, () => describe(output, conversion))
+  const moments = flags.compensate === undefined ? null : await openMoments(flags.compensate)
+  try {
+    if (moments) await checkMoments(moments, path)
+    let units: UnitCounts | undefined
+    const conversion = await whileWriting(output, () =>
+      convertCheckpoint(path, output, {
+        shardSize: flags.shardSize,
+        force: flags.force,
+        change:
+          flags.mask === undefined
+            ? undefined
+            : async (from) => {
+                const smaller = await withoutSkipped(from, flags, moments)
+                ;({ units } = smaller)
+                return smaller
+              },
+        signal: session.signal,
+        onProgress: ({ doneBytes, totalBytes }) => showBytes(session, 'convert', doneBytes, totalBytes),
+      }),
+    )
+    session.progress.clear()
+    const all: ConvertOutput = {
+      source,
+      output,
+      ...conversion,
+      ...(units && { units }),
+      ...(origin && { hub: origin }),
+    }
+    await printResult(session, flags, all, () => describe(output, all))
+  } finally {
+    await moments?.close()
+  }
 }
 
-function describe(output: string, { files, tensors, bytes, repeated, leftOut }: Conversion): string {
+/** @throws UsageError FLAGS for flags that need another one */
+function checkFlags({ mask, compensate, ridge }: ConvertFlags): void {
+  if (compensate !== undefined && mask === undefined)
+    throw new UsageError('FLAGS', '--compensate: expected --mask with it')
+  if (ridge !== undefined && compensate === undefined)
+    throw new UsageError('FLAGS', '--ridge: expected --compensate with it')
+}
+
+/** @throws InputError MOMENTS_MODEL for moments of another model */
+async function checkMoments({ path, origin }: Moments, model: string): Promise<void> {
+  const { all } = await findModelFiles(model)
+  const hash = await hashFiles(all)
+  if (origin.model !== hash)
+    throw refusal('MOMENTS_MODEL', path, `moments of the model ${hash}`, `those of ${origin.model}`)
+}
+
+/** The model without the units that the mask skips. */
+async function withoutSkipped(
+  from: Checkpoint,
+  { mask: path, ridge = DEFAULT_RIDGE }: ConvertFlags,
+  moments: Moments | null,
+): Promise<ReturnType<typeof smallerModel>> {
+  const config = parseConfig(from.configJson)
+  const mask = await readMask(path as string, config)
+  checkMask(mask, config, true)
+  return smallerModel(from, config, mask, moments && { moments, ridge })
+}
+
+function describe(
+  output: string,
+  { files, tensors, bytes, repeated, leftOut, units }: ConvertOutput,
+): string {
   const table = formatColumns(
     files.map(({ name, bytes: size }) => [name, formatBytes(size)]),
     [1],
   )
   const lines = [
     `${output}: ${formatCount(tensors)} tensors, ${formatBytes(bytes)}`,
+    ...(units ? [describeUnits(units)] : []),
     ...leftOut.map((name) => `left out: ${name}, which config.json ties to the token table`),
     ...repeated.map((name) => `written again, because safetensors cannot share values: ${name}`),
   ]
   return `${table}\n${lines.join('\n')}\n`
+}
+
+function describeUnits({ heads, keyHeads, neurons }: UnitCounts): string {
+  const groups = keyHeads === heads ? '' : ` in ${formatCount(keyHeads)} groups`
+  return `a layer: ${formatCount(heads)} heads${groups}, ${formatCount(neurons)} neurons`
 }

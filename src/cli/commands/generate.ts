@@ -15,16 +15,21 @@ import type { ChatOptions, GenerateStep } from '../../library/options.ts'
 import { generationPlanners, type GenerationPlanner } from '../../library/planner_options.ts'
 import { medianRatio } from '../../results/interleaved_rounds.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
+import type { TextSession } from '../../library/text_session.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { withModel } from '../open_model.ts'
 import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import { dim } from '../screen.ts'
+import { stepPrinter } from '../step_printer.ts'
 import type { Session } from '../session.ts'
 import {
   addWritingFlags,
+  openSession,
   samplingWords,
+  saveSession,
   systemText,
+  variablesFlag,
   withTemperature,
   writingOptions,
   type WritingFlags,
@@ -38,7 +43,11 @@ appear when they are checked. --json tells how many masks were decided, and what
 At a terminal tokens are drawn at temperature 0.7; a pipe and --json get the greedy text, the likeliest token each time.
 A line on stderr says how much of the layers' weights was skipped, how many tokens followed the first one in a second, how many
 times as fast as dense that is, and how tokens were chosen. For the ratio both write once more, in turns, for half a second at
-most (not with -q); "shadowllm bench" measures it longer. Ctrl-C keeps the text so far and ends with exit code 130.
+most (not with -q and --session); "shadowllm bench" measures it longer. Ctrl-C keeps the text so far and ends with exit code 130.
+
+With --session FILE the prompt follows the text of that file, if there is one, and the whole is saved there, also after ctrl-C; the
+prompt may then be empty (""). Nothing is read twice, and the tokens are those of a text without a break: mask, planner and random
+numbers go on where they were. Model, storage, cache, backend and the flags of the planner must be the same.
 
 Examples:
   $ shadowllm generate "Once upon a time"
@@ -53,6 +62,8 @@ Examples:
   $ shadowllm generate "The captain" --planner shadow --sparsity 0.3 --check 4
   $ shadowllm generate -m facebook/opt-125m "The captain"
   $ shadowllm generate -m HuggingFaceTB/SmolLM2-135M-Instruct --chat "What is gravity?"
+  $ shadowllm generate "Once upon a time" --session tale.session
+  $ shadowllm generate "" --session tale.session
   $ shadowllm generate -m DIR "The captain" --planner static --calibration DIR
   $ shadowllm generate -m DIR "The captain" --planner dejavu --predictor FILE`
 
@@ -69,11 +80,17 @@ export function define(command: Command, session: Session): void {
   addWritingFlags(command, '64', [
     ['--chat', "the prompt is a user's message, which the model answers; it needs a chat template"],
     ['--system <text>', 'with --chat, the system message', systemText],
+    variablesFlag('with --chat, '),
   ])
     .addHelpText('after', help)
     .action(async (given: string, flags: GenerateFlags) => {
       if (flags.system !== undefined && !flags.chat)
         throw new UsageError('SYSTEM', '--system: expected --chat too, got it alone')
+      if (flags.chatTemplateKwargs && !flags.chat)
+        throw new UsageError(
+          'TEMPLATE_VARIABLES',
+          '--chat-template-kwargs: expected --chat too, got it alone',
+        )
       const prompt = given === '-' ? await readInput(session) : given
       await withModel(session, flags, (opt) =>
         runGenerate(session, opt, prompt, withTemperature(session, flags)),
@@ -118,6 +135,7 @@ async function runGenerate(
   flags: DecidedFlags,
 ): Promise<void> {
   await loadPlanFiles(opt, flags)
+  const saved = await openSession(opt, flags)
   const written: Written = {
     steps: [],
     end: 'interrupted',
@@ -129,12 +147,14 @@ async function runGenerate(
   const echoes = session.isTerminal && !flags.json && !flags.chat
   const start = now()
   try {
-    await write(session, opt, prompt, flags, written, echoes)
+    await write(session, opt, prompt, flags, saved, written, echoes)
   } finally {
     const { steps, end } = written
     const seconds = (now() - start) / 1000
+    await saveSession(saved)
     if (!flags.json && steps.length > 0) await session.print('\n')
-    if (!flags.quiet && end !== 'interrupted' && flags.planner !== 'dense' && !flags.check)
+    const takesTurns = flags.planner !== 'dense' && !flags.check && !saved
+    if (!flags.quiet && end !== 'interrupted' && takesTurns)
       written.turns = await takeTurns(session, opt, prompt, flags, written.times)
     // Ctrl-C ends the writing with an error; the text so far is kept.
     if (flags.json && (end !== 'interrupted' || session.signal.aborted))
@@ -150,6 +170,7 @@ async function write(
   opt: ShadowModel,
   prompt: string,
   flags: GenerateFlags,
+  saved: TextSession | undefined,
   written: Written,
   echoes: boolean,
 ): Promise<void> {
@@ -157,6 +178,7 @@ async function write(
   let skipped = 0
   const options = {
     ...writingOptions(flags),
+    session: saved,
     signal: session.signal,
     // A text that is checked is computed whole, whatever the drafts skip.
     onMask: (mask: UnitMask | null) =>
@@ -164,6 +186,7 @@ async function write(
     onEnd: (run: TextRun) => void (written.run = run),
   }
   const text = textOf(opt, prompt, flags, options)
+  const shown = stepPrinter(session)
   for (;;) {
     const { done, value } = await text.next()
     if (done) return void (written.end = value)
@@ -171,7 +194,7 @@ async function write(
     if (written.steps.length > 0) written.skipped += skipped
     else if (echoes) await session.print(dim(prompt))
     written.steps.push(value)
-    if (!flags.json && value.text !== '') await session.print(value.text)
+    if (!flags.json) await shown(value)
   }
 }
 
@@ -179,12 +202,14 @@ async function write(
 function textOf(
   opt: ShadowModel,
   prompt: string,
-  { chat, system }: GenerateFlags,
+  { chat, system, chatTemplateKwargs }: GenerateFlags,
   options: ChatOptions,
 ): ReturnType<ShadowModel['generate']> {
   if (!chat) return opt.generate(prompt, options)
-  const before = system === undefined ? [] : [{ role: 'system', content: system }]
-  return opt.chat([...before, { role: 'user', content: prompt }], options)
+  const said = options.session?.messages ?? []
+  const isSaid = system === undefined || said.length > 0
+  const before = isSaid ? said : [{ role: 'system', content: system }]
+  return opt.chat([...before, { role: 'user', content: prompt }], { ...options, chatTemplateKwargs })
 }
 
 /** How often the text and that of the dense model take turns, and in how many milliseconds; a ratio needs some turns. */
@@ -288,6 +313,8 @@ export interface GenerateOutput extends Speed {
   readonly system?: string
   readonly prompt: string
   readonly text: string
+  /** With --chat, what the model thought before, if it did. */
+  readonly thinking?: string
   readonly tokens: readonly number[]
   /** Why it ended: `stop` by the model, `length` by --max-tokens or the context. */
   readonly end: GenerateEnd | 'interrupted'
@@ -315,6 +342,11 @@ export interface GenerateOutput extends Speed {
   readonly seed: number
 }
 
+/** The text that is the answer, or that is thought. */
+function textOfSteps(steps: readonly GenerateStep[], isThought: boolean): string {
+  return steps.map(({ text, thinking = false }) => (thinking === isThought ? text : '')).join('')
+}
+
 function summary(
   { name, origin, model }: ShadowModel,
   prompt: string,
@@ -331,7 +363,8 @@ function summary(
     ...(origin && { hub: origin }),
     ...(flags.system !== undefined && { system: flags.system }),
     prompt,
-    text: steps.map((step) => step.text).join(''),
+    text: textOfSteps(steps, false),
+    ...(steps.some(({ thinking }) => thinking) && { thinking: textOfSteps(steps, true) }),
     tokens: steps.map((step) => step.token),
     end,
     seconds,

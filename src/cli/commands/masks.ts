@@ -6,9 +6,10 @@ import type { Command } from 'commander'
 import { readText } from '../../data/texts.ts'
 import { writeSafetensors } from '../../io/safetensors_writer.ts'
 import { achievedSparsity, type LayerSizes, type Sparsity } from '../../masks/achieved.ts'
-import type { Scope } from '../../masks/budget.ts'
+import { makeBudget, type Scope } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
+import { selectMask } from '../../masks/selection.ts'
 import { keepsHeads, plannerNames, plannerOf, type PlannerName } from '../../planners/index.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
@@ -17,7 +18,14 @@ import { addFlags, type ModelFlags, listNames } from '../flags.ts'
 import { formatMask, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
-import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
+import {
+  addPlanFlags,
+  choiceOf,
+  loadPlanFiles,
+  meanOf,
+  plannersHelp,
+  type PlanFlags,
+} from '../planner_flags.ts'
 import { printResult } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { dim, type Screen, type Text } from '../screen.ts'
@@ -39,6 +47,9 @@ Of ${listNames(({ skips }) => skips === 'channels')} the table has the shares of
 and v read (attention), out (heads), fc1 and up (ffn), fc2 (activations). channels counts the numbers of the matrices that
 meet them, weights those of out and fc2 alone.
 
+--all-layers ranks the units of layer 0 too, which is dense otherwise: a mask for "convert --mask", which needs no prompt to be
+decided. With --scope per-layer every layer keeps as many.
+
 --output holds head_mask [L, H] and ffn_mask [L, F], ones and zeros.
 
 Examples:
@@ -51,6 +62,7 @@ interface MasksFlags extends ModelFlags, PlanFlags {
   readonly text?: string
   readonly tokens?: number
   readonly continuation?: string
+  readonly allLayers?: boolean
   readonly json?: boolean
   readonly output?: string
 }
@@ -67,6 +79,7 @@ export function define(command: Command, session: Session): void {
       whole(1),
     ],
     ['--continuation <text>', 'what follows the prompt, for the oracle and for recall'],
+    ['--all-layers', 'leave no layer dense; with --planner static'],
   ])
   addPlanFlags(command, plannerNames, 'shadow')
   addFlags(command, 'backend', 'storage', 'json').option(
@@ -84,7 +97,12 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
       'PROMPT',
       `prompt and --text: expected one of them, got ${prompt === undefined ? 'neither' : 'both'}`,
     )
-  const { output, planner } = flags
+  const { output, planner, allLayers, calibration, paperCompatible } = flags
+  if (allLayers && (planner !== 'static' || calibration === undefined || paperCompatible))
+    throw new UsageError(
+      'FLAGS',
+      '--all-layers: expected --planner static with a --calibration, and no --released beside it',
+    )
   if (output !== undefined && plannerOf(planner).skips === 'channels')
     throw new UsageError(
       'PLANNER',
@@ -117,7 +135,7 @@ async function decide(opt: ShadowModel, text: string, flags: MasksFlags): Promis
   const room = opt.config.positions - 1 - (continuation === undefined ? 0 : opt.encode(continuation).length)
   const ids = all.slice(0, Math.min(tokens, Math.max(1, room)))
   const options = { ...choiceOf(flags), continuation }
-  const mask = await opt.mask(ids, { ...options, planner })
+  const mask = flags.allLayers ? await staticMask(opt, flags) : await opt.mask(ids, { ...options, planner })
   const oracleMask =
     continuation === undefined ? null : await opt.mask(ids, { ...options, planner: 'oracle' })
   return {
@@ -128,6 +146,19 @@ async function decide(opt: ShadowModel, text: string, flags: MasksFlags): Promis
     mask,
     oracleMask,
   }
+}
+
+/** The mask of the mean scores of a calibration over all layers. */
+async function staticMask(opt: ShadowModel, flags: MasksFlags): Promise<UnitMask> {
+  const { calibration, criterion, sparsity, headSparsity, neuronSparsity, scope } = flags
+  const scores = await meanOf(opt, calibration as string, criterion)
+  const budget = makeBudget(sparsity, {
+    scope,
+    denseLayers: 0,
+    headSparsity: headSparsity ?? sparsity,
+    neuronSparsity: neuronSparsity ?? sparsity,
+  })
+  return selectMask(scores, budget)
 }
 
 function picture(

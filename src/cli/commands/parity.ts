@@ -130,8 +130,13 @@ function formatError(error: number): string {
   return error === 0 ? '0' : error.toExponential(1)
 }
 
-function formatVerdict({ tensors, worst }: ParityReport): string {
-  if (!worst) return `passed: ${tensors.length} tensors within tolerance`
-  const failed = tensors.filter(({ passed }) => !passed).length
-  return `failed: ${failed} of ${tensors.length} tensors past tolerance, worst ${describeWorst(worst)}`
+function formatVerdict({ tensors, worst, unknown, onlyInA }: ParityReport): string {
+  const all = tensors.length + onlyInA.length
+  const compared = onlyInA.length === 0 ? `${all} tensors` : `${tensors.length} of ${all} tensors`
+  if (worst) {
+    const failed = tensors.filter(({ passed }) => !passed).length
+    return `failed: ${failed} of ${tensors.length} tensors past tolerance, worst ${describeWorst(worst)}`
+  }
+  if (unknown.length > 0) return `failed: no tensor has the name ${unknown.join(', ')}`
+  return `passed: ${compared} within tolerance`
 }

@@ -4,6 +4,7 @@
 import {
   type StorageDescription,
   type Op,
+  type Sizes,
   type Stored,
   defineStoredOp,
   output,
@@ -13,6 +14,7 @@ import {
   ids,
   scalar,
   size,
+  limitOf,
   sizeNeededBy,
   type PlainOp,
   defineOp,
@@ -22,17 +24,30 @@ import { chain, sequential } from '../relaxed.ts'
 import { attention, MAX_CONTEXT, attention_backward } from '../attention.ts'
 import { attentionRelaxed, attentionFast, attentionBackwardRelaxed } from '../attention_relaxed.ts'
 
+/** Pairs of a token and a position that it sees: the first `growing` tokens see all there is before them. */
+function pairsSeen({ T, S, W }: Sizes): number {
+  const before = S - T
+  const growing = Math.min(T, Math.max(0, W - before))
+  return growing * (before + (growing + 1) / 2) + (T - growing) * W
+}
+
+/** Positions that one of the tokens sees. */
+function positionsSeen({ T, S, W }: Sizes): number {
+  return Math.min(S, W + T - 1)
+}
+
 /** The int8 kernel of `attention`. */
 const attentionI8: StorageDescription<Parameters<typeof attention_i8>> = {
   formula:
-    'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[g,s] key_scales[g,s]>) value[g,s] value_scales[g,s] for chosen heads, else 0; query and weights as int16',
+    'y[t,h] = sum over p - W < s <= p of softmax(cap tanh(<query[t,h] scale, key[g,s] key_scales[g,s]> / cap)) value[g,s] value_scales[g,s] for chosen heads, else 0; query and weights as int16',
   reference: attention_i8,
   // The weights have equal bits: their inner products are exact, and so are the sums of a block.
   relaxed: chain(({ S }) => sequential(Math.ceil(S / VALUE_BLOCK)), 'value value_scales'),
   // The sum of the weights too may have another order, and that of the blocks; what is summed has equal bits.
   fast: chain(({ S }) => sequential(S) + sequential(Math.ceil(S / VALUE_BLOCK)), 'value value_scales'),
-  flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 30),
-  bytes: ({ T, S, H, G, K, R }) => 4 * (T * (H + R) * K + R + H) + 2 * Math.min(R, G) * S * (K + 4),
+  flops: (sizes) => pairsSeen(sizes) * sizes.R * (4 * sizes.K + 30),
+  bytes: ({ T, S, W, H, G, K, R }) =>
+    4 * (T * (H + R) * K + R + H) + 2 * Math.min(R, G) * positionsSeen({ T, S, W }) * (K + 4),
 }
 
 /** Op definition. */
@@ -45,7 +60,9 @@ export const attentionOp: Op<
     heads: Int32Array | null,
     key_heads: Int32Array | null,
     scale: number,
+    cap: number,
     S: number,
+    W: number,
   ],
   { f32: typeof attention; i8: typeof attention_i8 }
 > = defineStoredOp(
@@ -58,8 +75,10 @@ export const attentionOp: Op<
     chosen('heads', 'R', 'H'),
     ids('key_heads', 'H', 'G', { optional: true }),
     scalar('scale', 0.05, 1),
+    scalar('cap', -4, 12),
     size('T'),
     size('S', 'T', MAX_CONTEXT),
+    limitOf('W', 'S'),
     size('C', 'S'),
     size('H'),
     sizeNeededBy('G', 'H'),
@@ -70,21 +89,26 @@ export const attentionOp: Op<
   {
     f32: {
       formula:
-        'y[t,h] = sum over s <= p of softmax(<query[t,h] scale, key[g,s]>) value[g,s] for chosen heads, else 0; g = key_heads[h], or floor(h G / H)',
+        'y[t,h] = sum over p - W < s <= p of softmax(cap tanh(<query[t,h] scale, key[g,s]> / cap)) value[g,s] for chosen heads, else 0; g = key_heads[h], or floor(h G / H); without tanh where cap <= 0',
       reference: attention,
       relaxed: attentionRelaxed,
       fast: attentionFast,
-      flops: ({ T, S, R, K }) => T * (S - (T - 1) / 2) * R * (4 * K + 26),
-      bytes: ({ T, S, H, G, K, R }) => 4 * (T * (H + R) * K + R + H + 2 * Math.min(R, G) * S * K),
+      flops: (sizes) => pairsSeen(sizes) * sizes.R * (4 * sizes.K + 26),
+      bytes: ({ T, S, W, H, G, K, R }) =>
+        4 * (T * (H + R) * K + R + H + 2 * Math.min(R, G) * positionsSeen({ T, S, W }) * K),
     },
     i8: attentionI8,
   },
 )
 
 /** Op definition. */
-export const attentionBackwardOp: PlainOp<typeof attention_backward, [scale: number]> = defineOp({
+export const attentionBackwardOp: PlainOp<
+  typeof attention_backward,
+  [scale: number, cap: number, W: number]
+> = defineOp({
   name: 'attention_backward',
-  formula: 'query_grad, key_grad, value_grad of dense attention over a whole sequence',
+  formula:
+    'query_grad, key_grad, value_grad of dense attention over a whole sequence, each token seeing W positions',
   params: [
     output('query_grad', 'T H*K'),
     output('key_grad', 'T G*K'),
@@ -94,7 +118,9 @@ export const attentionBackwardOp: PlainOp<typeof attention_backward, [scale: num
     input('key', 'G C K'),
     input('value', 'G C K'),
     scalar('scale', 0.05, 1),
+    scalar('cap', -4, 12),
     size('T', 0, MAX_CONTEXT),
+    limitOf('W', 'T'),
     size('C', 'T'),
     size('H'),
     sizeNeededBy('G', 'H'),
@@ -102,6 +128,6 @@ export const attentionBackwardOp: PlainOp<typeof attention_backward, [scale: num
   ],
   reference: attention_backward,
   relaxed: attentionBackwardRelaxed,
-  flops: ({ T, H, K }) => ((T * (T + 1)) / 2) * H * (11 * K + 30),
+  flops: ({ T, W, H, K }) => pairsSeen({ T, S: T, W }) * H * (11 * K + 30),
   bytes: ({ T, H, G, K }) => 4 * T * (3 * H + 2 * G + 2 * Math.min(H, G)) * K,
 })

@@ -73,6 +73,10 @@ interface LlamaCase {
   readonly rotated?: number | undefined
   /** The base of each layer, 0 for one that does not rotate; without, all rotate alike. */
   readonly bases?: readonly number[] | undefined
+  /** How many positions a token sees in each layer; null for all. Without it no layer has a window. */
+  readonly windows?: readonly (number | null)[] | undefined
+  readonly scoreScale?: number | undefined
+  readonly scoreCap?: number | undefined
   readonly epsilon: number
   /** Default silu. */
   readonly activation?: Activation
@@ -100,6 +104,12 @@ const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
   bases: fc.option(fc.array(fc.constantFrom(0, 10_000, 5), { minLength: 3, maxLength: 3, size: 'max' }), {
     nil: undefined,
   }),
+  windows: fc.option(
+    fc.array(fc.constantFrom(null, 1, 2, 5, 70), { minLength: 3, maxLength: 3, size: 'max' }),
+    { nil: undefined },
+  ),
+  scoreScale: fc.constantFrom(undefined, 0.2),
+  scoreCap: fc.constantFrom(undefined, 3),
   epsilon: fc.constantFrom(1e-5, 1e-6, 1e-2),
   activation: fc.constantFrom(...activations),
 })
@@ -150,6 +160,9 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
     biases: llama.biases ? 'query-key-value' : 'none',
     rotary,
     ...(llama.bases && { layerRotary: llama.bases.slice(0, layers).map((base) => rotaryOf(rotary, base)) }),
+    ...(llama.windows && { layerWindow: llama.windows.slice(0, layers) }),
+    ...(llama.scoreScale !== undefined && { scoreScale: llama.scoreScale }),
+    ...(llama.scoreCap !== undefined && { scoreCap: llama.scoreCap }),
     epsilon: llama.epsilon,
     activation: llama.activation ?? 'silu',
   })

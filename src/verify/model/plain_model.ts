@@ -15,7 +15,7 @@ import {
   type NetworkValues,
 } from '../../predictor/network.ts'
 import { modelOf, type Model } from '../../spec/model.ts'
-import { result, tensor, type Matrix, type Tensor, type Weights } from '../../spec/plain.ts'
+import { result, tensor, type Attend, type Matrix, type Tensor, type Weights } from '../../spec/plain.ts'
 import type { Network } from '../../spec/predictor.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 
@@ -59,7 +59,7 @@ function storageOf(name: string, storage: Storage): StorageRecord {
 }
 
 /** Attention over keys and values that a cache rounds to int8, with a scale for each key head and token. */
-function attendRounded(q: Tensor, k: Tensor, v: Tensor, K: number): Tensor {
+const attendRounded: Attend = (q, k, v, { headSize: K, scale, cap, window }) => {
   const [T, width] = q.shape
   const [H, G] = [width / K, k.shape[1] / K]
   const rounded = (x: Tensor): readonly [numbers: Int8Array, scales: Float32Array] => {
@@ -68,7 +68,24 @@ function attendRounded(q: Tensor, k: Tensor, v: Tensor, K: number): Tensor {
     return [numbers, scales]
   }
   return result(q.shape, (y) =>
-    attention_i8(y, q.data, ...rounded(k), ...rounded(v), null, null, K ** -0.5, T, T, T, H, G, K, H),
+    attention_i8(
+      y,
+      q.data,
+      ...rounded(k),
+      ...rounded(v),
+      null,
+      null,
+      scale,
+      cap,
+      T,
+      T,
+      window,
+      T,
+      H,
+      G,
+      K,
+      H,
+    ),
   )
 }
 

@@ -39,22 +39,27 @@ import { lawForAll } from '../law.ts'
 
 /** The parts of which programs are drawn. */
 const part = fc.record({
-  what: fc.constantFrom('attention', 'relu', 'silu gate', 'relu gate', 'bare'),
+  what: fc.constantFrom('attention', 'attention', 'relu', 'silu gate', 'relu gate', 'bare'),
   isNormed: fc.boolean(),
   /** Over what queries and keys are normed, if they are. */
-  queryNorm: fc.constantFrom('none', 'head', 'width'),
-  keyNorm: fc.constantFrom('none', 'head', 'width'),
+  queryNorm: fc.constantFrom('none', 'none', 'head', 'width'),
+  keyNorm: fc.constantFrom('none', 'none', 'head', 'width'),
   /** Whether what is added to the stream is normed. */
   isNormedAfter: fc.boolean(),
   /** How many numbers of a head are rotated. */
   rotated: fc.constantFrom(0, 2, 4),
+  form: fc.record({
+    window: fc.constantFrom(undefined, undefined, 1, 2, 3),
+    cap: fc.constantFrom(undefined, 2),
+    scale: fc.constantFrom(undefined, 0.25),
+  }),
   isMasked: fc.boolean(),
   /** Whether it reads what the part before it read, and not its result. */
   isParallel: fc.boolean(),
   hasBias: fc.boolean(),
   /** What a second product reads: nothing, the masked units, or what they were before. */
-  readAlso: fc.constantFrom('nothing', 'masked', 'inner'),
-  groups: fc.constantFrom(1, 2, 4),
+  readAlso: fc.constantFrom('nothing', 'nothing', 'masked', 'inner'),
+  groups: fc.constantFrom(1, 2, 2, 4),
   /** How often the masked units are added up. */
   readers: fc.constantFrom(1, 1, 2),
 })
@@ -87,14 +92,18 @@ function programWith(parts: readonly Part[]): Value {
   return linear(tap(`stream ${layer + 1}`, x), 'head', V)
 }
 
-function innerOf({ what, queryNorm, keyNorm, rotated, groups, hasBias }: Part, l: number, n: Value): Value {
+function innerOf(
+  { what, queryNorm, keyNorm, rotated, form, groups, hasBias }: Part,
+  l: number,
+  n: Value,
+): Value {
   const rotary = { base: 10_000, scaling: null, size: rotated }
   if (what === 'attention') {
     const normed = (value: Value, name: string, over: Part['queryNorm']): Value =>
       over === 'none' ? value : rmsNorm(value, `${l}.${name}`, 1, over === 'head' ? K : value.width)
     const turned = (value: Value): Value => (rotated > 0 ? rotate(value, rotary, K) : value)
     const [q, k, v] = [H, groups, groups].map((heads, i) => linear(n, `${l}.${'qkv'[i]}`, heads * K, hasBias))
-    return attention(turned(normed(q, 'qNorm', queryNorm)), turned(normed(k, 'kNorm', keyNorm)), v, K)
+    return attention(turned(normed(q, 'qNorm', queryNorm)), turned(normed(k, 'kNorm', keyNorm)), v, K, form)
   }
   const up = linear(n, `${l}.up`, F, hasBias)
   if (what === 'bare') return up
@@ -257,6 +266,7 @@ function runCompiled(
       run(pass, instruction, frame, (G) => ({
         key: scope.allocate('f32', [G, T, K], 'anything'),
         value: scope.allocate('f32', [G, T, K], 'anything'),
+        room: (row, count) => ({ row, count }),
       }))
     if (isLast) logits = frame[section.steps.length]
   }

@@ -11,7 +11,7 @@ import { compareOutputs, evaluate, owedBy } from '../../testing/op_agreement.ts'
 import type { Kernel, Sizes } from '../../ops/op.ts'
 import { callRaw, sizesOf, type Placing, type Values } from '../../testing/op_call.ts'
 import { Data, type DataKind } from '../../testing/seeded_data.ts'
-import { arraysOf, fitSizes, lettersOf, makeValues, variantsOf } from '../../testing/op_case.ts'
+import { arraysOf, fitSizes, lettersOf, limitsOf, makeValues, variantsOf } from '../../testing/op_case.ts'
 import { anyData } from '../drawn_data.ts'
 import { always, forAll, type BackendLaw } from './law.ts'
 
@@ -45,6 +45,7 @@ function everySmallSize(name: KernelName): BackendLaw {
           for (const { absent, aliased } of variants) {
             const wanted: Record<string, number> = {}
             for (const other of lettersOf(row)) wanted[other] = data.pick([1, 2, 3, 5])
+            for (const limit of limitsOf(row)) if (data.chance(0.5)) wanted[limit] = mostSmall
             const sizes = fitSizes(row, { ...wanted, [letter]: size }, letter)
             const values = makeValues(name, sizes, data, data.pick(kinds), absent)
             checkAgreement(backend, name, values, { offset, aliased })

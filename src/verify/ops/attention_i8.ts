@@ -9,7 +9,7 @@ import { VALUE_BLOCK } from '../../ops/attention_i8.ts'
 import { dequantizeRows } from '../../tensor/dtypes.ts'
 import { call } from '../../testing/op_call.ts'
 import { epsilon32, near, sameBits } from '../compare.ts'
-import { dot64, dotSize64, softmax64 } from '../float64.ts'
+import { capped64, dot64, dotSize64, softmax64 } from '../float64.ts'
 import { append, type ByteCache } from './cache_append.ts'
 import {
   cacheLaws,
@@ -27,7 +27,8 @@ import { forAll } from './law.ts'
 
 /**
  * How far rounding takes a head's output from float64. The query is off by half a step in each channel, which moves a
- * score by half a step times the size of the key; scores are rounded thrice. Scores within e of theirs give weights
+ * score by half a step times the size of the key; scores are rounded thrice, and a cap rounds them by
+ * 8 units of each. Scores within e of theirs give weights
  * within a factor e^(2e), and weights that sum to 1 average no more than the largest value. Then factors are off by half
  * a step of their block.
  */
@@ -35,27 +36,33 @@ function bound(
   query: Float32Array,
   keys: readonly Float32Array[],
   values: readonly Float32Array[],
-  scale: number,
+  { scale, cap, first }: Parameters<CachedAttention<ByteCache>['bound']>[3],
 ): number[] {
   const largest = largestOf(query) * scale
   const sizeOf = (key: Float32Array): number => key.reduce((sum, x) => sum + Math.abs(x), 0)
   const mostKey = Math.max(...keys.map(sizeOf))
   const mostScore = Math.max(...keys.map((key) => dotSize64(query, key) * scale))
-  const ofScores = 0.51 * (largest / 32_767) * mostKey + 8 * epsilon32 * mostScore
+  const ofScores = 0.51 * (largest / 32_767) * mostKey + (cap > 0 ? 24 : 8) * epsilon32 * mostScore
   const ofWeights = (2 * keys.length + 16) * epsilon32
   const most = (k: number): number => Math.max(...values.map((value) => Math.abs(value[k])))
-  const ofFactors = factorsBound(softmax64(keys.map((key) => dot64(query, key) * scale)), values)
+  const weights = softmax64(keys.map((key) => capped64(dot64(query, key) * scale, cap)))
+  const ofFactors = factorsBound(weights, values, first)
   return Array.from(query, (_, k) => Math.expm1(2 * ofScores + ofWeights) * most(k) + ofFactors[k])
 }
 
 const largestOf = (x: Float32Array): number => x.reduce((most, one) => Math.max(most, Math.abs(one)), 0)
 
 /** What half a step of the factors of each block adds up to, per channel. */
-function factorsBound(weights: readonly number[], values: readonly Float32Array[]): Float64Array {
+function factorsBound(
+  weights: readonly number[],
+  values: readonly Float32Array[],
+  first: number,
+): Float64Array {
   const scales = values.map((value) => largestOf(value) / 127)
   const total = new Float64Array(values[0].length)
-  for (let start = 0; start < values.length; start += VALUE_BLOCK) {
-    const block = values.slice(start, start + VALUE_BLOCK)
+  for (let start = 0, next = 0; start < values.length; start = next) {
+    next = start + VALUE_BLOCK - ((first + start) % VALUE_BLOCK)
+    const block = values.slice(start, next)
     const step = Math.max(...block.map((_, s) => weights[start + s] * scales[start + s])) / 32_767
     block.forEach((value, s) =>
       value.forEach((x, k) => (total[k] += 0.51 * step * Math.abs(x / (scales[start + s] || 1)))),

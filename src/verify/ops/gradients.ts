@@ -118,22 +118,23 @@ export const attentionGradient: BackendLaw = always(
   'attention: attention_backward is the derivative by query, key, value over a whole sequence',
   (backend) => {
     const data = new Data(11)
-    for (const [T, C, H, G, K] of [
-      [1, 1, 1, 1, 1],
-      [2, 3, 1, 1, 4],
-      [5, 5, 3, 3, 17],
-      [19, 24, 2, 2, 8],
-      [7, 9, 4, 2, 6],
-      [5, 5, 3, 1, 17],
-      [6, 6, 5, 3, 4],
+    for (const [T, C, H, G, K, W, cap] of [
+      [1, 1, 1, 1, 1, 1, 0],
+      [2, 3, 1, 1, 4, 2, 1.5],
+      [5, 5, 3, 3, 17, 5, 0],
+      [19, 24, 2, 2, 8, 6, 0],
+      [7, 9, 4, 2, 6, 3, 2],
+      [5, 5, 3, 1, 17, 5, 1],
+      [6, 6, 5, 3, 4, 1, 0],
     ]) {
-      const sizes = { T, S: T, C, H, G, K }
+      const sizes = { T, S: T, W, C, H, G, K }
       const tensor = (name: string, heads: number): Float32Array => data.floats(name, [T, heads, K], 'smooth')
       const values = {
         query: tensor('query', H),
         key: tensor('key', G),
         value: tensor('value', G),
         scale: 0.5 ** 2,
+        cap,
         ...sizes,
       }
       const yGrad = tensor('y_grad', H)

@@ -50,8 +50,8 @@ export const proofs: readonly Proof[] = [
     law: 'engineLogits',
     cases: 60,
     bug: 'keys are not rotated',
-    line: "const context = attention(turned(q), turned(k), project('v', G), K) // [T, H K]",
-    planted: "const context = attention(turned(q), k, project('v', G), K)",
+    line: "const context = attention(turned(q), turned(k), project('v', G), K, formOf(config, l)) // [T, H K]",
+    planted: "const context = attention(turned(q), k, project('v', G), K, formOf(config, l))",
   },
   {
     address: 'plainact.plainact',

@@ -1,0 +1,249 @@
+/**
+ * Sessions of the library and of the command line: what goes on, what is refused, and that nothing is lost.
+ */
+import { copyFileSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { collectText, ShadowModel, type GenerateOptions, type WholeText } from '../../src/library/index.ts'
+import { InputError } from '../../src/tensor/errors.ts'
+import { runInside, runJson } from '../cli/run_inside.ts'
+import { temporaryFolder } from '../harness/temporary_folder.ts'
+import { writeChatModel } from './chat_model.ts'
+
+const folder = temporaryFolder()
+const at = (name: string): string => join(folder, name)
+const [model, other] = [at('model'), at('other')]
+await writeChatModel(model)
+await writeChatModel(other, { seed: 4 })
+const opt = await ShadowModel.fromPretrained(model)
+afterAll(() => opt.dispose())
+
+const write = (options: GenerateOptions, prompt = ''): Promise<WholeText> =>
+  collectText(opt.generate(prompt, { temperature: 1.2, ...options }))
+
+describe('a text', () => {
+  test.each<GenerateOptions>([
+    {},
+    { planner: 'random', sparsity: 0.5, every: 3 },
+    { planner: 'griffin', sparsity: 0.5, cache: 'int8' },
+    { planner: 'cats', sparsity: 0.6 },
+    { planner: 'random', sparsity: 0.4, check: 3 },
+  ])('goes on as if there were no break, with %o', async (options) => {
+    const path = at(`text-${JSON.stringify(options).replaceAll(/\W+/g, '-')}`)
+    const whole = await write({ ...options, maxTokens: 24 }, 'Once upon a time')
+    const tokens: number[] = []
+    for (const [maxTokens, prompt] of [
+      [7, 'Once upon a time'],
+      [9, ''],
+      [8, ''],
+    ] as const) {
+      // Each part in a model of its own.
+      const fresh = await ShadowModel.fromPretrained(model)
+      const session = await fresh.openSession(path)
+      const part = await collectText(
+        fresh.generate(prompt, { temperature: 1.2, ...options, maxTokens, session }),
+      )
+      tokens.push(...part.tokens)
+      expect(await session.save()).toBe(true)
+      await fresh.dispose()
+    }
+    expect(tokens).toEqual(whole.tokens)
+  })
+
+  test('has its prompts where they were given, and its first special tokens once', async () => {
+    const session = await opt.openSession(at('prompts'))
+    const first = await write({ session, maxTokens: 3 }, 'Once upon')
+    const before = opt.encode('Once upon', { prefix: true })
+    expect(session.tokens).toEqual([...before, ...first.tokens])
+    const second = await write({ session, maxTokens: 2 }, ' a time')
+    expect(session.tokens).toEqual([...before, ...first.tokens, ...opt.encode(' a time'), ...second.tokens])
+    expect([session.kind, session.messages]).toEqual(['text', []])
+  })
+
+  test('that the model ended can be asked on, and what ended it is no part of it', async () => {
+    const session = await opt.openSession(at('ended'))
+    const text = await write({ session, maxTokens: 40, temperature: 0 }, 'a')
+    const prompt = opt.encode('a', { prefix: true })
+    expect(session.tokens).toEqual([...prompt, ...text.tokens])
+    // By the same logits it ends again.
+    if (text.end === 'stop')
+      expect(await write({ session, maxTokens: 4, temperature: 0 })).toEqual({
+        text: '',
+        tokens: [],
+        end: 'stop',
+      })
+  })
+
+  test('ends where the context does, in one line', async () => {
+    const session = await opt.openSession(at('full'))
+    await write({ session, maxTokens: 396 }, 'a')
+    const left = 400 - session.tokens.length
+    await expect(write({ session, maxTokens: left + 1 })).rejects.toMatchObject({ code: 'CONTEXT_LENGTH' })
+    // A refused call changes nothing.
+    expect(session.tokens.length).toBe(400 - left)
+    expect(await session.save()).toBe(true)
+  })
+
+  test('is not saved if an error has cut it, and the file stays', async () => {
+    const path = at('cut')
+    const session = await opt.openSession(path)
+    const planner = { name: 'failing', by: 'layer', every: 2, choose: () => null } as const
+    await write({ session, planner, maxTokens: 3 }, 'a')
+    await session.save()
+    const before = readFileSync(path)
+    const choose = (): never => {
+      throw new Error('no idea')
+    }
+    const failing = { ...planner, choose }
+    const fresh = await opt.openSession(path)
+    await expect(write({ session: fresh, planner: failing, maxTokens: 6 })).rejects.toThrow('no idea')
+    expect(await fresh.save()).toBe(false)
+    await expect(write({ session: fresh, planner, maxTokens: 1 }, 'b')).rejects.toMatchObject({
+      code: 'SESSION',
+    })
+    expect(readFileSync(path).equals(before)).toBe(true)
+  })
+
+  test('is refused with other settings, a chat or another model, each in words', async () => {
+    const path = at('settings')
+    const session = await opt.openSession(path)
+    const options = { planner: 'random', sparsity: 0.5, maxTokens: 2, session } as const
+    await write(options, 'a')
+    await session.save()
+    const refusal = (change: GenerateOptions) =>
+      write({ ...options, ...change }).then(
+        () => 'none',
+        (error: { code: string; message: string }) => `${error.code} ${error.message}`,
+      )
+    expect(await refusal({ sparsity: 0.25 })).toMatch(
+      /^SESSION planner: expected random, .*sparsity 0.5, .* got random/,
+    )
+    expect(await refusal({ planner: 'dense', sparsity: undefined })).toMatch(/^SESSION .*got dense$/)
+    expect(await refusal({ every: 2 })).toMatch(/^SESSION planner/)
+    expect(await refusal({ cache: 'int8' })).toBe(`SESSION cache: expected f32, as in ${path}, got int8`)
+    const chat = collectText(opt.chat([{ role: 'user', content: 'a' }], { session }))
+    await expect(chat).rejects.toMatchObject({ code: 'SESSION' })
+    expect(await refusal({})).toBe('none')
+    const another = await ShadowModel.fromPretrained(other)
+    await expect(another.openSession(path)).rejects.toMatchObject({ code: 'SESSION_MODEL', exitCode: 3 })
+    await another.dispose()
+    for (const [how, words] of [
+      [{ storage: 'int8' }, 'storage: expected f32'],
+      [{ backend: 'wasm-relaxed' }, 'backend: expected exact'],
+    ] as const) {
+      const fresh = await ShadowModel.fromPretrained(model, how)
+      const session = await fresh.openSession(path)
+      const text = collectText(fresh.generate('', { ...options, cache: 'f32', session }))
+      await expect(text).rejects.toThrow(words)
+      await fresh.dispose()
+    }
+    // Exact backends give the same bits.
+    const reference = await ShadowModel.fromPretrained(model, { backend: 'reference' })
+    const again = await reference.openSession(path)
+    const drawn = { temperature: 1.2, session: again }
+    const there = await collectText(reference.generate('', { ...options, ...drawn }))
+    const here = await write({ ...options, session: await opt.openSession(path) })
+    expect(there.tokens).toEqual(here.tokens)
+    await reference.dispose()
+  })
+
+  test('a file with any byte cut off is refused', async () => {
+    const path = at('whole')
+    const session = await opt.openSession(path)
+    await write({ session, maxTokens: 2 }, 'a')
+    await session.save()
+    const { size } = statSync(path)
+    for (const length of [0, 7, 8, 100, size >> 1, size - 1]) {
+      copyFileSync(path, at('part'))
+      truncateSync(at('part'), length)
+      await expect(opt.openSession(at('part'))).rejects.toBeInstanceOf(InputError)
+    }
+  })
+
+  test('nothing is saved before a text, nor after the model', async () => {
+    const session = await opt.openSession(at('none'))
+    expect([await session.save(), session.kind, session.tokens]).toEqual([false, null, []])
+    await expect(write({ session })).rejects.toMatchObject({ code: 'PROMPT' })
+    session.dispose()
+    await expect(session.save()).rejects.toMatchObject({ code: 'DISPOSED' })
+    expect(readdirSync(folder)).not.toContain('none')
+  })
+})
+
+describe('the command line', () => {
+  const generate = ['generate', '-m', model, '--temperature', '1.2', '-q']
+
+  test('generate goes on with the text of a file, also after ctrl-C', async () => {
+    const path = at('cli')
+    const whole = await runJson(...generate, 'Once upon', '--max-tokens', '20')
+    const args = [...generate, '--json', '--session', path]
+    const stopped = await runInside([...generate, 'Once upon', '--session', path, '--max-tokens', '20'], {
+      interruptWhen: ({ stdout }) => stdout.length > 12,
+    })
+    expect(stopped.code).toBe(130)
+    const session = await opt.openSession(path)
+    const done = session.tokens.length - opt.encode('Once upon', { prefix: true }).length
+    expect(done).toBeGreaterThan(0)
+    expect(done).toBeLessThan(20)
+    const rest = await runInside([...args, '', '--max-tokens', String(20 - done)])
+    const { tokens } = JSON.parse(rest.stdout) as { tokens: number[] }
+    expect(tokens).toEqual((whole.tokens as number[]).slice(done))
+  })
+
+  test('chat goes on with the messages of a file and with its cache', async () => {
+    const path = at('cli-chat')
+    const chat = async (input: string[], ...more: string[]) => {
+      const { code, stdout } = await runInside(
+        ['chat', '-m', model, '--max-tokens', '5', '--json', ...more],
+        {
+          input,
+        },
+      )
+      expect(code).toBe(0)
+      return stdout
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line) as { tokens: number[]; prompt: { tokens: number; reused: number } })
+    }
+    const whole = await chat(['once', 'and then', 'at last'], '--system', 'Be brief.')
+    const shown = ({ tokens, prompt }: (typeof whole)[number]) => ({ tokens, prompt })
+    const parts = [
+      await chat(['once'], '--session', path, '--system', 'Be brief.'),
+      await chat(['and then'], '--session', path),
+      await chat(['at last'], '--session', path),
+    ].flat()
+    expect(parts.map(shown)).toEqual(whole.map(shown))
+    expect(parts[2].prompt.reused).toBeGreaterThan(parts[1].prompt.reused)
+    const { messages } = await opt.openSession(path)
+    expect(messages.map(({ role }) => role)).toEqual([
+      'system',
+      ...Array.from({ length: 3 }, () => ['user', 'assistant']).flat(),
+    ])
+    // One message of a chat is another turn of it.
+    const { stdout } = await runInside([
+      ...generate,
+      '--chat',
+      'more',
+      '--session',
+      path,
+      '--max-tokens',
+      '2',
+    ])
+    expect(stdout).not.toBe('')
+    expect((await opt.openSession(path)).messages.length).toBe(9)
+    // What is forgotten is forgotten in the file too.
+    await chat(['/new'], '--session', path)
+    expect((await opt.openSession(path)).messages).toEqual([])
+  })
+
+  test('a file that cannot be gone on with is one line, and stays as it is', async () => {
+    const path = at('broken')
+    writeFileSync(path, 'no session')
+    const broken = await runInside([...generate, 'a', '--session', path])
+    expect([broken.code, broken.stdout]).toEqual([3, ''])
+    expect(broken.stderr).toMatch(/^shadowllm: .* \[SAFETENSORS_HEADER_LIMIT\]\n$/)
+    expect(readFileSync(path, 'utf8')).toBe('no session')
+    const missing = await runInside([...generate, 'a', '--session', at('no/such')])
+    expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining('[OUTPUT]')])
+  })
+})

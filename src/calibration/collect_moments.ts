@@ -1,0 +1,112 @@
+/**
+ * Second moments of the windows of a calibration (src/compensation), kept in its folder as `moments.safetensors`.
+ *
+ * One forward pass a window, in this thread and in the order of the windows. The sums so far are written after every few windows, so
+ * that the same call goes on after an interruption and ends with the same bytes.
+ */
+import { MomentSums, momentWidths } from '../compensation/moments.ts'
+import {
+  openMoments,
+  readSums,
+  writeMoments,
+  writeSums,
+  type MomentsOrigin,
+} from '../compensation/moments_file.ts'
+import type { Window } from '../data/windows.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
+import type { UnitMask } from '../masks/mask.ts'
+import { exists, joinPath, remove } from '../platform/platform.ts'
+import { pause } from '../platform/pause.ts'
+import { InputError } from '../tensor/errors.ts'
+
+/** The name of the file in a calibration's folder. */
+export const momentsName = 'moments.safetensors'
+const sumsName = 'moments-sums.safetensors'
+
+/** Windows between two writings of the sums. */
+const WINDOWS_KEPT = 32
+
+/** What is collected. */
+interface MomentsCollection {
+  readonly model: LanguageModel
+  /** SHA-256 of the model's files. */
+  readonly hash: string
+  /** The identity of the calibration. */
+  readonly identity: string
+  readonly windows: readonly Window[]
+  readonly mask: UnitMask | null
+  /** Default 32. */
+  readonly windowsKept?: number
+}
+
+/**
+ * Collects the moments of all windows into a folder, or completes them there. A damaged file, or one of another calibration, is made
+ * again.
+ * @returns the number of windows that were added now
+ * @throws as `traceForward`; the signal's reason, the sums of finished windows are kept; the system's own error if a file cannot be
+ *   written
+ */
+export async function collectMoments(
+  folder: string,
+  { model, hash, identity, windows, mask, windowsKept = WINDOWS_KEPT }: MomentsCollection,
+  onProgress: (done: number, total: number) => void,
+  signal?: AbortSignal,
+): Promise<number> {
+  const [path, sumsPath] = [momentsName, sumsName].map((name) => joinPath(folder, name))
+  const { layers } = model.config
+  const isOurs = (origin: MomentsOrigin): boolean => origin.model === hash && origin.calibration === identity
+  if (await isFinished(path, model, isOurs)) return 0
+  const begun = await ofValid(sumsPath, () => readSums(sumsPath, layers, momentWidths(model.config)))
+  const going = begun && isOurs(begun.origin) && begun.origin.windows <= windows.length ? begun : null
+  const sums = new MomentSums(model, going?.sums ?? null)
+  try {
+    let { windows: done = 0, tokens = 0 } = going?.origin ?? {}
+    const origin = (): MomentsOrigin => ({ model: hash, calibration: identity, windows: done, tokens })
+    onProgress(done, windows.length)
+    for (const window of windows.slice(done)) {
+      await pause(signal)
+      sums.add(window.tokens, mask)
+      done++
+      tokens += window.tokens.length
+      if (done % windowsKept === 0 && done < windows.length)
+        await writeSums(sumsPath, origin(), layers, (l) => sums.layer(l))
+      onProgress(done, windows.length)
+    }
+    await writeMoments(path, origin(), layers, (l) => sums.layer(l))
+  } finally {
+    sums.dispose()
+  }
+  if (await exists(sumsPath)) await remove(sumsPath)
+  return windows.length - (going?.origin.windows ?? 0)
+}
+
+/** Whether a folder has the moments of all windows. */
+async function isFinished(
+  path: string,
+  { config }: LanguageModel,
+  isOurs: (origin: MomentsOrigin) => boolean,
+): Promise<boolean> {
+  const widths = momentWidths(config)
+  const found = await ofValid(path, async () => {
+    const moments = await openMoments(path)
+    try {
+      for (let layer = 0; layer < config.layers; layer++)
+        for (const kind of ['heads', 'neurons'] as const) await moments.read(kind, layer, widths[kind])
+      return moments.origin
+    } finally {
+      await moments.close()
+    }
+  })
+  return found !== null && isOurs(found)
+}
+
+/** What a file holds; null for a file that is missing or damaged. */
+async function ofValid<Result>(path: string, read: () => Promise<Result>): Promise<Result | null> {
+  if (!(await exists(path))) return null
+  try {
+    return await read()
+  } catch (error) {
+    if (error instanceof InputError) return null
+    throw error
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * The second moments of a model's units over a text: sums over tokens of a aᵀ, where a are the heads' outputs of a layer, side by
+ * side, or the activations of its neurons, before any mask.
+ *
+ * The sums grow inside the backend, by `linear_backward_weight`, token after token in float32. So they can be read between two
+ * windows and begun from again: what is collected in parts is what is collected at once, bit for bit on a backend that adds
+ * in the stated order. A sum of T terms is off by at most T 2⁻²⁴ of the sum of their sizes.
+ */
+import type { Buffer } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
+import { contextWidth } from '../engine/config.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
+import { siteIn } from '../engine/plan.ts'
+import { traceForward } from '../engine/trace.ts'
+import { unitKinds, type UnitKind, type UnitMask } from '../masks/mask.ts'
+
+/** N: the numbers that the units of each kind give in a layer. */
+export type MomentWidths = Readonly<Record<UnitKind, number>>
+
+/** Symmetric matrices [N, N] of each layer. */
+export type LayerMoments = Readonly<Record<UnitKind, Float32Array>>
+
+/** The widths of a model's moments: H K of heads, F of neurons. */
+export function momentWidths(config: LanguageModel['config']): MomentWidths {
+  return { heads: contextWidth(config), neurons: config.neurons }
+}
+
+/** Sums that grow window by window. Dispose them. */
+export class MomentSums {
+  readonly #model: LanguageModel
+  readonly #scope: BufferScope
+  readonly #sums: readonly Readonly<Record<UnitKind, Buffer>>[] // [L]
+
+  /**
+   * @param begun sums to go on from: [L]; default zeros
+   * @throws MissingError BACKEND_MEMORY
+   */
+  constructor(model: LanguageModel, begun: readonly LayerMoments[] | null = null) {
+    this.#model = model
+    this.#scope = new BufferScope(model.backend)
+    const widths = momentWidths(model.config)
+    const sum = (layer: number, kind: UnitKind): Buffer => {
+      const shape = [widths[kind], widths[kind]]
+      return begun ? this.#scope.upload(begun[layer][kind], shape) : this.#scope.allocate('f32', shape)
+    }
+    try {
+      this.#sums = Array.from({ length: model.config.layers }, (_, layer) => {
+        return { heads: sum(layer, 'heads'), neurons: sum(layer, 'neurons') }
+      })
+    } catch (error) {
+      this.#scope.dispose()
+      throw error
+    }
+  }
+
+  /**
+   * Adds the tokens of a window [T], in one forward pass. @param mask multiplied in, so that what later layers see is pruned
+   * @throws as `traceForward`
+   */
+  add(tokens: Int32Array, mask: UnitMask | null = null): void {
+    const trace = traceForward(this.#model, tokens, { mask })
+    try {
+      for (const [layer, sums] of this.#sums.entries()) {
+        const { section, frame } = trace.sections[layer + 1]
+        for (const kind of unitKinds) {
+          const a = frame[siteIn(section, kind).inner]
+          this.#model.backend.ops.linear_backward_weight(sums[kind], a, a, null)
+        }
+      }
+    } finally {
+      trace.dispose()
+    }
+  }
+
+  /** The sums of a layer, copied. */
+  layer(layer: number): LayerMoments {
+    const { backend } = this.#model
+    const { heads, neurons } = this.#sums[layer]
+    return { heads: backend.readF32(heads), neurons: backend.readF32(neurons) }
+  }
+
+  dispose(): void {
+    this.#scope.dispose()
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * A text or a chat that can be saved, and gone on with later, also by another process.
+ */
+import { Conversation, type TextPlace } from '../engine/conversation.ts'
+import { KeptText } from '../engine/kept_text.ts'
+import type { ChatMessage } from '../io/chat_prompt.ts'
+import { isThere } from '../io/files.ts'
+import { UsageError } from '../tensor/errors.ts'
+import {
+  readSession,
+  sessionSettings,
+  writeSession,
+  type SavedSession,
+  type SessionModel,
+  type SessionSettings,
+} from './session_file.ts'
+
+/** What is going on in a session. */
+type Going =
+  | { readonly kind: 'text'; readonly place: KeptText }
+  | { readonly kind: 'chat'; readonly place: Conversation; messages: readonly ChatMessage[] }
+
+/**
+ * A text or a chat, by the first call of `generate` or `chat` that it is given to. Made by `ShadowModel.openSession`, and freed
+ * with its model. What follows in a session has the bits that it would have without a break: keys, values, tokens, mask, what the
+ * planner remembers and the random numbers yet to be drawn go on where they were.
+ */
+export class TextSession {
+  /** Its file. */
+  readonly path: string
+  readonly #model: SessionModel
+  #settings: SessionSettings | null = null
+  #going: Going | null = null
+  #disposed = false
+
+  private constructor(path: string, model: SessionModel, saved: SavedSession | null) {
+    this.path = path
+    this.#model = model
+    if (!saved) return
+    const { settings, content } = saved
+    this.#settings = settings
+    this.#going =
+      content.kind === 'text'
+        ? { kind: 'text', place: new KeptText(content.state) }
+        : { kind: 'chat', place: new Conversation(true, content.state), messages: content.messages }
+  }
+
+  /** Opens the session of a file; a new one if there is no file. @throws InputError as `readSession` */
+  static async open(path: string, model: SessionModel): Promise<TextSession> {
+    return new TextSession(path, model, (await isThere(path)) ? await readSession(path, model) : null)
+  }
+
+  /** Null before the first text. */
+  get kind(): 'text' | 'chat' | null {
+    return this.#going?.kind ?? null
+  }
+
+  /** The tokens of the text so far; none of a chat, and while a text is written. */
+  get tokens(): readonly number[] {
+    return this.#going?.place.tokens ?? []
+  }
+
+  /** The messages of the chat so far, the last answer included; none of a text. */
+  get messages(): readonly ChatMessage[] {
+    return this.#going?.kind === 'chat' ? this.#going.messages : []
+  }
+
+  /**
+   * Writes the session to its file, which is replaced as a whole or not at all. A text that is being written is not saved, nor is
+   * one that an error has cut: the file then stays as it is.
+   * @returns whether there was something to save
+   * @throws UsageError SESSION as `writeSession`, DISPOSED; the system's error if the file cannot be written
+   */
+  async save(): Promise<boolean> {
+    this.#expectLive()
+    const going = this.#going
+    const { hash, config } = this.#model
+    if (!going || !this.#settings) return false
+    const about = { model: hash, settings: this.#settings }
+    if (going.kind === 'chat') {
+      const { kind, messages, place } = going
+      await writeSession(this.path, { ...about, content: { kind, messages, state: place.state } }, config)
+      return true
+    }
+    const { state } = going.place
+    if (!state) return false
+    await writeSession(this.path, { ...about, content: { kind: going.kind, state } }, config)
+    return true
+  }
+
+  /**
+   * Where the sequence of a text or of an answer comes from; called by `generate` and `chat`.
+   * @throws UsageError SESSION for a session of the other kind, or of other settings; DISPOSED
+   */
+  place(kind: Going['kind'], settings: SessionSettings): TextPlace {
+    this.#expectLive()
+    const going = (this.#going ??=
+      kind === 'text' ? { kind, place: new KeptText() } : { kind, place: new Conversation(), messages: [] })
+    if (going.kind !== kind) throw this.#refuse('session', `a ${kind}`, `a ${going.kind}`)
+    const known = (this.#settings ??= settings)
+    for (const name of sessionSettings)
+      if (known[name] !== settings[name]) throw this.#refuse(name, known[name], settings[name])
+    return going.place
+  }
+
+  /** A turn has ended: what was said so far. */
+  say(messages: readonly ChatMessage[]): void {
+    if (this.#going?.kind === 'chat') this.#going.messages = messages
+  }
+
+  /** Frees what it keeps. Safe to call twice. */
+  dispose(): void {
+    this.#disposed = true
+    this.#going?.place.dispose()
+  }
+
+  #expectLive(): void {
+    if (this.#disposed) throw new UsageError('DISPOSED', 'the session has been disposed')
+  }
+
+  #refuse(what: string, expected: string, got: string): UsageError {
+    return new UsageError('SESSION', `${what}: expected ${expected}, as in ${this.path}, got ${got}`)
+  }
+}
