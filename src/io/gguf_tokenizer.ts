@@ -100,7 +100,7 @@ function checkKnown(id: number, tokens: readonly string[], subject: string): num
 function readMerges(merges: readonly string[], file: string): (readonly [string, string])[] {
   if (merges.length > MAX_TOKENS) throw tooMany(file, `${merges.length}`)
   // A part more than there may be says that there are more.
-  return merges.map((merge, i) => readPair(merge.split(' ', 4), `${file} merge ${i + 1}`))
+  return merges.map((merge, i) => readPair(merge.split(' ', 4), () => `${file} merge ${i + 1}`))
 }
 
 function tooMany(file: string, got: string): InputError {

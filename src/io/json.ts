@@ -124,6 +124,9 @@ const NINE = 0x39
 const SPACE = 0x20
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
+const BRACE = 0x7b
+const BRACKET = 0x5b
+const MINUS = 0x2d
 
 const escapes = new Map([
   ['"', '"'],
@@ -167,24 +170,25 @@ class JsonReader {
 
   private readValue(): JsonValue {
     this.skipWhiteSpace()
-    const start = this.text[this.position]
-    if (start === '"') return this.readString()
-    if (start === '{') return this.nested(() => this.readObject())
-    if (start === '[') return this.nested(() => this.readArray())
-    if (start === '-' || (start >= '0' && start <= '9')) return this.readNumber()
+    const start = this.text.charCodeAt(this.position)
+    if (start === QUOTE) return this.readString()
+    if (start === BRACE || start === BRACKET) {
+      this.enter()
+      const value = start === BRACE ? this.readObject() : this.readArray()
+      this.depth--
+      return value
+    }
+    if (start === MINUS || (start >= ZERO && start <= NINE)) return this.readNumber()
     return this.readWord()
   }
 
-  private nested<T>(read: () => T): T {
+  private enter(): void {
     if (++this.depth > this.maxDepth) {
       throw this.refuse('JSON_DEPTH', `at most ${this.maxDepth} levels`, 'more')
     }
     if (--this.budget.left < 0)
       throw this.refuse('JSON_LIMIT', `at most ${this.budget.max} objects and lists`, 'more')
     this.position++
-    const value = read()
-    this.depth--
-    return value
   }
 
   private readObject(): JsonMap {
@@ -217,12 +221,22 @@ class JsonReader {
 
   private readNumber(): number {
     const start = this.position
-    const value = this.integersOnly ? this.readDigits() : this.readDecimal()
-    NUMBER_GOES_ON.lastIndex = this.position
-    if (Number.isFinite(value) && !NUMBER_GOES_ON.test(this.text)) return value
+    let value = this.readDigits()
+    // Most numbers are digits alone; the others are read again.
+    if (!this.integersOnly && (Number.isNaN(value) || this.goesOn())) {
+      this.position = start
+      value = this.readDecimal()
+    }
+    if (Number.isFinite(value) && !this.goesOn()) return value
     this.position = start
     const expected = this.integersOnly ? 'digits, up to 2^53 - 1' : 'a number that can be represented exactly'
     throw this.refuse('JSON_NUMBER', expected, quote(this.text.slice(start, start + 24).split(/[\s,\]}]/)[0]))
+  }
+
+  /** Whether what stands here cannot follow a number. */
+  private goesOn(): boolean {
+    NUMBER_GOES_ON.lastIndex = this.position
+    return NUMBER_GOES_ON.test(this.text)
   }
 
   /** Digits without a leading zero as an exact integer; NaN for anything else. */
@@ -318,6 +332,7 @@ class JsonReader {
     let at = this.position
     for (; ; at++) {
       const mark = text.charCodeAt(at)
+      if (mark > SPACE) break
       if (mark !== SPACE && mark !== 0x0a && mark !== 0x0d && mark !== 0x09) break
     }
     this.position = at

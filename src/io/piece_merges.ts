@@ -30,15 +30,97 @@ function ranksOfList(
   merges: readonly (readonly [string, string])[],
   ids: ReadonlyMap<string, number>,
 ): RankOf {
-  // Numbers are found faster than pairs of texts; an id is below 2^20.
-  const keyOf = (left: number, right: number): number => left * 2 ** 20 + right
-  const ranks = new Map<number, number>()
-  for (const [rank, [left, right]] of merges.entries())
-    ranks.set(keyOf(ids.get(left) as number, ids.get(right) as number), rank)
+  const pairs = pairsOf(merges, ids)
   return (left, right) => {
-    const [from, to] = [ids.get(left), ids.get(right)]
-    return from === undefined || to === undefined ? undefined : ranks.get(keyOf(from, to))
+    const from = ids.get(left)
+    const to = from === undefined ? undefined : ids.get(right)
+    return from === undefined || to === undefined ? undefined : pairs.rankOf(from, to)
   }
+}
+
+/** The pairs of lists that were checked, by the ids of their tokens: looking half a million texts up takes longer than all else. */
+const checked = new WeakMap<
+  ReadonlyMap<string, number>,
+  { readonly merges: Merging['merges']; readonly pairs: RankedPairs }
+>()
+
+/**
+ * The merges of a list as pairs of ids, which are kept as long as the ids are.
+ * @param idOf the id of a token of the merge at a rank; an error that it throws is thrown here. Default: that of `ids`
+ */
+export function pairsOf(
+  merges: readonly (readonly [string, string])[],
+  ids: ReadonlyMap<string, number>,
+  idOf = (token: string, _rank: number): number => ids.get(token) as number,
+): RankedPairs {
+  const known = checked.get(ids)
+  if (known?.merges === merges) return known.pairs
+  const pairs = new RankedPairs(merges, idOf)
+  checked.set(ids, { merges, pairs })
+  return pairs
+}
+
+/**
+ * A list of merges as pairs of ids, sorted by the left id, then by the right one, then by rank. Sorting is linear in the list and
+ * in the largest id, whatever an untrusted file says; a map from pairs would make an object of each key.
+ */
+class RankedPairs {
+  /** Where the pairs of each left id begin; then the end. */
+  readonly #starts: Uint32Array
+  readonly #rights: Uint32Array
+  readonly #ranks: Uint32Array
+
+  constructor(merges: readonly (readonly [string, string])[], idOf: (token: string, rank: number) => number) {
+    const lefts = new Uint32Array(merges.length)
+    const rights = new Uint32Array(merges.length)
+    for (let rank = 0; rank < merges.length; rank++) {
+      lefts[rank] = idOf(merges[rank][0], rank)
+      rights[rank] = idOf(merges[rank][1], rank)
+    }
+    const byRight = sortStably(Uint32Array.from(merges.keys()), rights)
+    const byBoth = sortStably(byRight.order, lefts)
+    this.#starts = byBoth.starts
+    this.#ranks = byBoth.order
+    this.#rights = byBoth.order.map((rank) => rights[rank])
+  }
+
+  /** The first rank of a pair; undefined if it is not in the list. */
+  rankOf(left: number, right: number): number | undefined {
+    const [begin, end] = [this.#starts[left], this.#starts[left + 1]]
+    let [low, high] = [begin, end]
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#rights[middle] < right) low = middle + 1
+      else high = middle
+    }
+    return low < end && this.#rights[low] === right ? this.#ranks[low] : undefined
+  }
+
+  /** The first rank whose pair was in the list before; undefined if each pair is there once. */
+  repeated(): number | undefined {
+    let first: number | undefined
+    for (let left = 0; left + 1 < this.#starts.length; left++)
+      for (let at = this.#starts[left] + 1; at < this.#starts[left + 1]; at++) {
+        const isRepeated = this.#rights[at] === this.#rights[at - 1]
+        if (isRepeated && (first === undefined || this.#ranks[at] < first)) first = this.#ranks[at]
+      }
+    return first
+  }
+}
+
+/** Places in the order of their keys, and where those of each key begin, the end last. Equal keys keep their order. */
+function sortStably(
+  places: Uint32Array,
+  keys: Uint32Array,
+): { readonly order: Uint32Array; readonly starts: Uint32Array } {
+  const largest = keys.reduce((most, key) => Math.max(most, key), 0)
+  const starts = new Uint32Array(largest + 2)
+  for (const key of keys) starts[key + 1]++
+  for (let key = 0; key <= largest; key++) starts[key + 1] += starts[key]
+  const next = starts.slice()
+  const order = new Uint32Array(places.length)
+  for (const place of places) order[next[keys[place]]++] = place
+  return { order, starts }
 }
 
 /** Pieces that text can become, by their spellings, with their scores and their lengths in characters. */

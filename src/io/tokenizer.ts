@@ -128,7 +128,8 @@ class BpeTokenizer implements Tokenizer {
   private readonly wordsOf: Words
   private readonly merge: (word: string) => readonly string[]
   private readonly known = new Map<string, readonly number[]>() // ids of words
-  private readonly bytes: Uint8Array[] = [] // by id; holes where an id has no token
+  private readonly tokens: string[] = [] // by id; holes where an id has no token
+  private readonly bytes: Uint8Array[] = [] // by id, of those that were asked for
   private readonly specialIds = new Set<number>()
   private readonly specialAt: LongestAt
   private readonly missing: readonly string[] // characters of bytes without a token
@@ -136,13 +137,12 @@ class BpeTokenizer implements Tokenizer {
 
   constructor(vocabulary: Vocabulary) {
     const { ids, special, spelling } = vocabulary
-    const spell = spelling.kind === 'byte_level' ? bytesOfToken : bytesOfPiece
-    for (const [token, id] of ids) {
-      const isSpecial = special.has(token)
-      this.bytes[id] = (isSpecial ? null : spell(token)) ?? utf8(token)
-      if (isSpecial) this.specialIds.add(id)
+    for (const [token, id] of ids) this.tokens[id] = token
+    for (const token of special) {
+      const id = ids.get(token)
+      if (id !== undefined) this.specialIds.add(id)
     }
-    this.vocabularySize = this.bytes.length
+    this.vocabularySize = this.tokens.length
     const [beginning, padding, end, unknown] = specialTokens.map((token) => ids.get(token) ?? null)
     this.special = { beginning, padding, end, unknown }
     this.specialSpellings = [...special]
@@ -250,12 +250,19 @@ class BpeTokenizer implements Tokenizer {
 
   bytesOf(id: number): Uint8Array {
     const known = this.knownId(id)
-    return known === null ? utf8('\ufffd') : this.bytes[known]
+    return known === null ? utf8('\ufffd') : (this.bytes[known] ??= this.spell(known))
+  }
+
+  private spell(id: number): Uint8Array {
+    const token = this.tokens[id]
+    if (this.specialIds.has(id)) return utf8(token)
+    const { kind } = this.vocabulary.spelling
+    return (kind === 'byte_level' ? bytesOfToken(token) : bytesOfPiece(token)) ?? utf8(token)
   }
 
   private knownId(id: number): number | null {
     if (!Number.isInteger(id) || id < 0) throw refusal('TOKEN_ID', 'token', 'an integer from 0 on', `${id}`)
-    return this.bytes[id] === undefined ? this.special.unknown : id
+    return this.tokens[id] === undefined ? this.special.unknown : id
   }
 }
 
@@ -327,7 +334,11 @@ function pieceWords(
   const cut = /(?<=[^\u2581])(?=\u2581)/u
   const crosses =
     'length' in merges
-      ? merges.some(([left, right]) => cut.test(left + right))
+      ? // Most are told by looking for a mark that is not at the begin.
+        merges.some(
+          ([left, right]) =>
+            (right.includes(SPACE_MARK) || left.includes(SPACE_MARK, 1)) && cut.test(left + right),
+        )
       : [...merges.keys()].some((token) => cut.test(token))
   const wordsIn = (rest: string): readonly string[] => (crosses ? [rest] : rest.split(cut))
   const wholeAt = longestOf(whole)

@@ -42,7 +42,7 @@ export function parseTokenizerJson(bytes: Uint8Array): Vocabulary {
   if (!Array.isArray(list)) throw refuseJson('TOKENIZER_MERGES', `${name} merges`, 'a list', list)
   const merges = list.map((merge, i) => {
     const parts = typeof merge === 'string' ? merge.split(' ') : merge
-    return readPair(Array.isArray(parts) ? parts : [parts], `${name} merge ${i + 1}`)
+    return readPair(Array.isArray(parts) ? parts : [parts], () => `${name} merge ${i + 1}`)
   })
   const around = readTemplate(json, ids, plain)
   return checkVocabulary({ ids, merges, special, spelling, ...around }, name)
@@ -234,7 +234,9 @@ function readTemplate(
   const [own, ...others] = list.filter((one) => one.type === 'TemplateProcessing')
   if (own === undefined) return { prefix: kind === 'byte_level' ? optPrefix(ids) : [], suffix: [] }
   const at = own.single.findIndex((part) => 'Sequence' in part)
-  const known = new Set(ids.values())
+  const named = new Set(Object.values(own.special_tokens).flatMap(({ ids }) => ids))
+  const known = new Set<number>()
+  for (const id of ids.values()) if (named.has(id)) known.add(id)
   let left = MAX_AROUND
   const idsOf = (parts: typeof own.single): number[] =>
     parts.flatMap((part) => {

@@ -12,7 +12,7 @@
  */
 import { decodeText, describeJson, objectOf, parseJson, refuseJson, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
-import type { ScoredPieces } from './piece_merges.ts'
+import { pairsOf, type ScoredPieces } from './piece_merges.ts'
 
 /** A vocabulary. */
 export interface Vocabulary {
@@ -136,14 +136,14 @@ export function parseVocabularyFiles(vocab: Uint8Array, merges: Uint8Array): Voc
   return checkVocabulary(vocabulary, 'merges.txt')
 }
 
-/** The ids of an object of tokens. @param name of the object, for errors @throws InputError TOKENIZER_VOCAB */
+/** The ids of an object of tokens: the same map, checked. @param name of the object, for errors @throws InputError TOKENIZER_VOCAB */
 export function readIds(json: JsonValue | undefined, name: string): Map<string, number> {
-  const ids = new Map<string, number>()
-  for (const [token, value] of objectOf(json, 'TOKENIZER_VOCAB', name)) {
+  const object = objectOf(json, 'TOKENIZER_VOCAB', name)
+  for (const [token, value] of object) {
     const id = checkId(value, () => `${name} ${quote(token)}`)
-    ids.set(token, id)
+    if (!Object.is(id, value)) object.set(token, id)
   }
-  return ids
+  return object as Map<string, number>
 }
 
 /**
@@ -165,13 +165,13 @@ function readMergeLines(text: string): (readonly [string, string])[] {
   const merges: (readonly [string, string])[] = []
   for (const [i, line] of lines.entries()) {
     if (i === 0 && line.startsWith('#version')) continue
-    merges.push(readPair(line.replace(/\r$/, '').split(' ', 4), `merges.txt line ${i + 1}`))
+    merges.push(readPair(line.replace(/\r$/, '').split(' ', 4), () => `merges.txt line ${i + 1}`))
   }
   return merges
 }
 
-/** The two tokens of a merge. @throws InputError TOKENIZER_MERGES */
-export function readPair(parts: readonly JsonValue[], subject: string): readonly [string, string] {
+/** The two tokens of a merge. @param subject as that of `checkId` @throws InputError TOKENIZER_MERGES */
+export function readPair(parts: readonly JsonValue[], subject: () => string): readonly [string, string] {
   const [left, right] = parts
   if (
     parts.length === 2 &&
@@ -183,7 +183,7 @@ export function readPair(parts: readonly JsonValue[], subject: string): readonly
     return [left, right]
   }
   const got = parts.slice(0, 4).map((part) => (typeof part === 'string' ? quote(part) : describeJson(part)))
-  throw refusal('TOKENIZER_MERGES', subject, 'two tokens', got.join(' ') || 'nothing')
+  throw refusal('TOKENIZER_MERGES', subject(), 'two tokens', got.join(' ') || 'nothing')
 }
 
 /**
@@ -197,14 +197,14 @@ export function checkVocabulary(vocabulary: Vocabulary, name: string): Vocabular
     throw refusal('TOKENIZER_LIMIT', name, `at most ${MAX_TOKENS} merges`, `${merges.length}`)
   }
   const isByteLevel = spelling.kind === 'byte_level'
-  const tokens = new Map<number, string>()
+  const tokens: (string | undefined)[] = []
   for (const [token, id] of ids) {
-    const other = tokens.get(id)
+    const other = tokens[id]
     if (other !== undefined) {
       const got = `${id}, the id of ${quote(other)} too`
       throw refusal('TOKENIZER_VOCAB', `token ${quote(token)}`, 'a unique id', got)
     }
-    tokens.set(id, token)
+    tokens[id] = token
     if (isByteLevel && !special.has(token) && bytesOfToken(token) === null) {
       throw refusal('TOKENIZER_VOCAB', `token ${quote(token)}`, 'characters of a byte-level vocabulary')
     }
@@ -233,19 +233,28 @@ function checkMerges(
   special: ReadonlySet<string>,
   name: string,
 ): void {
-  const seen = new Set<number>()
-  for (const [i, [left, right]] of merges.entries()) {
-    const subject = (): string => `${name} merge ${i + 1}`
-    for (const token of [left, right, left + right]) {
-      if (!ids.has(token))
-        throw refusal('TOKENIZER_MERGES', subject(), 'tokens of the vocabulary', quote(token))
-      // Otherwise plain text could be encoded as the end token.
-      if (special.has(token)) throw refusal('TOKENIZER_MERGES', subject(), 'no special token', quote(token))
-    }
-    // A number is found faster than a text of both.
-    const pair = (ids.get(left) as number) * MAX_TOKENS + (ids.get(right) as number)
-    if (seen.has(pair))
-      throw refusal('TOKENIZER_MERGES', subject(), 'a pair once', `${quote(`${left} ${right}`)} twice`)
-    seen.add(pair)
+  const refuse = (i: number, expected: string, got: string): Error =>
+    refusal('TOKENIZER_MERGES', `${name} merge ${i + 1}`, expected, got)
+  const isSpecial = new Uint8Array(MAX_TOKENS)
+  for (const token of special) {
+    const id = ids.get(token)
+    if (id !== undefined) isSpecial[id] = 1
+  }
+  const idOf = (token: string, i: number): number => {
+    const id = ids.get(token)
+    if (id === undefined) throw refuse(i, 'tokens of the vocabulary', quote(token))
+    // Otherwise plain text could be encoded as the end token.
+    if (isSpecial[id]) throw refuse(i, 'no special token', quote(token))
+    return id
+  }
+  const repeated = pairsOf(merges, ids, idOf).repeated()
+  if (repeated !== undefined)
+    throw refuse(repeated, 'a pair once', `${quote(merges[repeated].join(' '))} twice`)
+  // Where the merges of a token stand together, it is looked up once.
+  let before = ''
+  for (let i = 0; i < merges.length; i++) {
+    const joined = merges[i][0] + merges[i][1]
+    if (joined !== before) idOf(joined, i)
+    before = joined
   }
 }
