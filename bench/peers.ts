@@ -4,8 +4,10 @@
  *
  *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--rounds N] [--threads N]
  *     [--depths | --browser] [--json]
+ *   npm run bench:peers -- --agree FOLDER [--json]
  *
- * `--depths` times long texts instead, dense, in int8 here and in Q8_0 there, with and without flash attention.
+ * `--depths` times long texts instead, dense, in int8 here and in Q8_0 there, with and without flash attention. `--agree` times nothing: it compares
+ * the greedy tokens and log-probabilities of llama.cpp for every GGUF file of a folder.
  *
  * Arms on one thread take turns with each other; then those on two threads do, if `--threads` does not name one number. Exit codes: 1 an arm disagrees, 2 usage, 4
  * the peers, or the model, are missing.
@@ -33,6 +35,7 @@ import {
   write,
 } from '../src/platform/platform.ts'
 import { MissingError } from '../src/tensor/errors.ts'
+import { agreementsIn } from './peers/agree.ts'
 import type { Arm } from './peers/decoder.ts'
 import { decoderGraph } from './peers/decoder_graph.ts'
 import { architectureFor } from './peers/gguf_model.ts'
@@ -58,6 +61,7 @@ interface Flags {
   readonly threads?: number
   readonly depths?: true
   readonly browser?: true
+  readonly agree?: string
   readonly json?: true
 }
 
@@ -85,6 +89,18 @@ function readFlags(args: readonly string[]): Flags {
       ),
     )
     .option('--browser', 'in a page of Chromium, beside llama.cpp in WebAssembly (wllama)')
+    .addOption(
+      new Option('--agree <folder>', 'compare what each GGUF file of a folder says in llama.cpp').conflicts([
+        'model',
+        'predictor',
+        'shape',
+        'layers',
+        'rounds',
+        'threads',
+        'depths',
+        'browser',
+      ]),
+    )
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -216,6 +232,18 @@ async function compare(flags: Flags, folder: string): Promise<void> {
   await write('stdout', leftOut.map(({ name, reason }) => `\nleft out: ${name}: ${reason}\n`).join(''))
 }
 
+/** Prints a row for each GGUF file of a folder. @returns the exit code: 1 where one disagrees */
+async function agree(folder: string, json: boolean): Promise<number> {
+  const peer = `llama.cpp ${await describeLlama()}`
+  const rows = await agreementsIn(folder)
+  const lines = rows.map(
+    ({ model, family, tokens, equal, error, agrees }) =>
+      `${model} (${family}): ${equal} of ${tokens} greedy tokens equal, log-probabilities within ${error.toExponential(1)} of the largest${agrees ? '' : ': DISAGREES'}`,
+  )
+  await write('stdout', json ? `${JSON.stringify({ peer, rows })}\n` : `${[peer, ...lines].join('\n')}\n`)
+  return rows.every(({ agrees }) => agrees) ? 0 : 1
+}
+
 async function writeForOnnxruntime({ config, folder, open }: Subject): Promise<void> {
   await tell('writing weights for onnxruntime')
   const source = await open()
@@ -228,6 +256,7 @@ async function main(args: readonly string[]): Promise<number> {
   const release = onInterrupt(() => void remove(folder).finally(() => exit(130)))
   try {
     const flags = readFlags(args)
+    if (flags.agree !== undefined) return await agree(flags.agree, flags.json ?? false)
     await makeFolder(folder)
     await compare(flags, folder)
     return 0

@@ -182,7 +182,7 @@ async function llamaReaders(subject: Subject): Promise<Reader[]> {
   const readers: Reader[] = []
   for (const { name: arm, engine, weights, format } of llamaArms(subject, 1)) {
     // A context that is full with the last token is shifted before that is read.
-    const decoder = await loadLlama(subject, format, 1, 2 * WINDOW)
+    const decoder = await loadLlama(await subject.file(format), subject.config.vocabulary, 1, 2 * WINDOW)
     const skipped = { heads: 0, neurons: 0, weights: 0 }
     readers.push({
       about: { arm, engine, weights, skipped },

@@ -169,23 +169,23 @@ const tolerances: Readonly<Record<Format, number>> = {
   Q4_1: INT8_TOLERANCE,
 }
 
-/** A file of a model in llama.cpp. @param positions how many a sequence may have @throws MissingError PEERS_MISSING */
+/** A GGUF file in llama.cpp. @param positions how many a sequence may have @throws MissingError PEERS_MISSING */
 export async function loadLlama(
-  subject: Subject,
-  format: Format,
+  modelPath: string,
+  vocabulary: number,
   threads: number,
   positions: number,
   flashAttention = false,
 ): Promise<LlamaDecoder> {
   const llama = await (started ??= startLlama())
-  const model = await llama.loadModel({ modelPath: await subject.file(format) })
+  const model = await llama.loadModel({ modelPath })
   const context = await model.createContext({
     contextSize: positions,
     threads: { ideal: threads, min: threads },
     performanceTracking: true,
     flashAttention,
   })
-  return new LlamaDecoder(model, context, subject.config.vocabulary)
+  return new LlamaDecoder(model, context, vocabulary)
 }
 
 /**
@@ -210,7 +210,8 @@ export function llamaArms(
       threads,
       tolerance: architecture === 'llama' ? tolerances[format] : null,
       shifted: true,
-      make: (subject) => loadLlama(subject, format, threads, capacity, flash),
+      make: async (subject) =>
+        loadLlama(await subject.file(format), config.vocabulary, threads, capacity, flash),
     })),
   )
 }

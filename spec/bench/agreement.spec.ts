@@ -2,6 +2,7 @@
  * A peer whose logits are not ours is not timed.
  */
 import { describe, expect, test } from 'vitest'
+import { compareContinuations } from '../../bench/peers/agree.ts'
 import {
   checkAgreement,
   promptOf,
@@ -16,6 +17,32 @@ import { MissingError, ShadowError } from '../../src/tensor/errors.ts'
 
 const peer = { name: 'peer', tolerance: 0.01 }
 const f32 = (...values: number[]): Float32Array => Float32Array.from(values)
+
+describe('greedy continuations of two engines', () => {
+  const ours = { tokens: [1, 0, 1], logs: [f32(-4, -1), f32(-1, -2), f32(-2, -1)] }
+
+  test('agree where all tokens are equal and each log-probability is within the tolerance', () => {
+    const logs = [f32(-4, -1), f32(-1, -2), f32(-2.02, -1)]
+    const { error, ...rest } = compareContinuations(ours, { tokens: ours.tokens, logs })
+    expect(rest).toEqual({ tokens: 3, equal: 3, agrees: true })
+    expect(error).toBeCloseTo(0.005)
+  })
+
+  test.each([
+    ['a log-probability beyond the tolerance', ours.tokens, [f32(-4, -1), f32(-1, -2), f32(-2.2, -1)], 3],
+    ['NaN', ours.tokens, [f32(-4, -1), f32(NaN, -2), f32(-2, -1)], 3],
+    ['another vocabulary', ours.tokens, [f32(-4, -1), f32(-1, -2), f32(-2, -1, -9)], 3],
+    ['a step missing', [1, 0], [f32(-4, -1), f32(-1, -2)], 2],
+    ['another token', [1, 1, 1], ours.logs, 1],
+  ])('%s is a disagreement', (_, tokens, logs, equal) => {
+    expect(compareContinuations(ours, { tokens, logs })).toMatchObject({ equal, agrees: false })
+  })
+
+  test('after the first token that differs nothing is compared: the texts are different ones', () => {
+    const logs = [f32(-4, -1), f32(-1, -2), f32(-9, -9)]
+    expect(compareContinuations(ours, { tokens: [1, 1, 0], logs })).toMatchObject({ equal: 1, error: 0 })
+  })
+})
 
 describe('agreement', () => {
   test('the error is the largest one, as a share of the largest logit', () => {
