@@ -5,6 +5,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { modelTypes } from '../../src/engine/config.ts'
 import { architectureNames } from '../../src/io/gguf_model.ts'
 import { pathOfUrl } from '../../src/platform/platform.ts'
+import { InputError } from '../../src/tensor/errors.ts'
 import { markdownTable } from './table.ts'
 
 const fixtures = pathOfUrl(new URL('../../fixtures/', import.meta.url))
@@ -38,23 +39,43 @@ export function modelsInWords(): string {
   return `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
 }
 
-/** A row for each model. */
-export function modelsTable(): string {
+/** What `npm run bench:peers -- --agree FOLDER --json` prints of the files `VARIANT.F32.gguf`. */
+export interface Agreements {
+  readonly rows: readonly { readonly model: string; readonly error: number; readonly agrees: boolean }[]
+}
+
+/** A row for each model. @throws InputError RESULT for a variant that was not compared with llama.cpp, or disagreed */
+export function modelsTable({ rows: compared }: Agreements): string {
+  const errorOf = (name: string): number => {
+    const found = compared.find(({ model }) => model === `${name}.F32`)
+    if (found?.agrees) return found.error
+    const got = found ? 'disagreement' : 'none'
+    throw new InputError('RESULT', `agreement.json ${name}: expected agreement with llama.cpp, got ${got}`)
+  }
   const known = variants()
   const code = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(', ')
   const rows = Object.entries(modelTypes).map(([type, words]) => {
     const own = known.filter((one) => one.type === type)
+    const inGguf = own.filter(({ isInGguf }) => isInGguf).map(({ name }) => name)
     const architecture = type === 'mistral' ? 'llama' : type.replace(/_text$/, '')
     return [
       words,
       code([type]),
       code(architectureNames.filter((name) => name === architecture)) || '-',
       code(own.map(({ name }) => name)) || 'the engine laws alone',
-      code(own.filter(({ isInGguf }) => isInGguf).map(({ name }) => name)) || '-',
+      code(inGguf) || '-',
+      inGguf.length > 0 ? Math.max(...inGguf.map(errorOf)).toExponential(1) : '-',
     ]
   })
   return markdownTable(
-    ['model', '`model_type`', 'in GGUF', 'float64 values of transformers', 'texts of llama.cpp'],
+    [
+      'model',
+      '`model_type`',
+      'in GGUF',
+      'float64 values of transformers',
+      'texts of llama.cpp',
+      'difference of log-probabilities',
+    ],
     rows,
   )
 }
