@@ -322,6 +322,26 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--temperature <number>': coded('TEMPERATURE', number('-1')),
     '--top-k <count>': coded('TOP_K', whole(1)),
     '--repetition-penalty <number>': coded('REPETITION_PENALTY', number('-1', '0')),
+    '--min-p <share>': { wrong: usage('MIN_P', 'a number from 0 to 1', '1.5', '-1', 'NaN', '', 'much') },
+    '--presence-penalty <number>': {
+      wrong: usage('PRESENCE_PENALTY', 'a number from -2 to 2', '2.5', '-3', 'NaN', '', 'much'),
+    },
+    '--frequency-penalty <number>': {
+      wrong: usage('FREQUENCY_PENALTY', 'a number from -2 to 2', '2.5', '-3', 'NaN', '', 'much'),
+    },
+    '--logit-bias <json>': {
+      wrong: usage(
+        'LOGIT_BIAS',
+        'an object of up to',
+        '',
+        '{',
+        '[]',
+        '1',
+        '{"a":1}',
+        '{"1":101}',
+        '{"01":1}',
+      ),
+    },
     '--top-p <share>': {
       wrong: usage('TOP_P', 'a share above 0, up to 1', '1.5', '-1', '0', 'NaN', '', 'much'),
     },

@@ -52,7 +52,7 @@ const someValue: fc.Arbitrary<unknown> = fc.oneof(
 const someField = fc.constantFrom(
   ...(
     'prompt max_tokens temperature top_p n seed stop logprobs echo stream planner every check sparsity stream_options ' +
-    'mask_prompt_tokens messages tokens model best_of logit_bias tools add_special_tokens top_k suffix top_logprobs ' +
+    'mask_prompt_tokens messages tokens model best_of logit_bias min_p repetition_penalty presence_penalty frequency_penalty tools add_special_tokens top_k suffix top_logprobs ' +
     'response_format user metadata __proto__ constructor'
   ).split(' '),
 )
@@ -196,8 +196,13 @@ const refusals: readonly (readonly [
   ['a sparsity above 1', { ...right, sparsity: 1.5 }, 400, 'SPARSITY'],
   ['a share of what dense skips', { ...right, planner: 'dense', sparsity: 0.5 }, 400, 'SPARSITY'],
   ['mask_prompt_tokens of 0', { ...right, mask_prompt_tokens: 0 }, 400, 'FIELD'],
-  ['a penalty', { ...right, presence_penalty: 0.5 }, 400, 'FIELD'],
-  ['a bias', { ...right, logit_bias: { 5: 1 } }, 400, 'FIELD'],
+  ['a presence penalty beyond 2', { ...right, presence_penalty: 2.5 }, 400, 'PRESENCE_PENALTY'],
+  ['a frequency penalty below -2', { ...right, frequency_penalty: -3 }, 400, 'FREQUENCY_PENALTY'],
+  ['a min_p above 1', { ...right, min_p: 1.5 }, 400, 'MIN_P'],
+  ['a repetition penalty of 0', { ...right, repetition_penalty: 0 }, 400, 'REPETITION_PENALTY'],
+  ['a bias above 100', { ...right, logit_bias: { 5: 101 } }, 400, 'LOGIT_BIAS'],
+  ['a bias of a name', { ...right, logit_bias: { a: 1 } }, 400, 'LOGIT_BIAS'],
+  ['a bias of an id past the vocabulary', { ...right, logit_bias: { [V]: 1 } }, 400, 'LOGIT_BIAS'],
   ['an unknown field of an object', { ...right, stream_options: { '': 0 } }, 400, 'FIELD'],
   ['a suffix', { ...right, suffix: 'a' }, 400, 'FIELD'],
   ['best_of beside another n', { ...right, best_of: 3 }, 400, 'FIELD'],

@@ -33,6 +33,9 @@ const rows: [
   ['topK', topK, [1, 50], [0, 1.5, Infinity], 'a whole number from 1'],
   ['topP', samplingOptions.topP, [1e-9, 1], [0, 1.1], 'a share above 0, up to 1'],
   ['repetitionPenalty', samplingOptions.repetitionPenalty, [1e-9, 2], [0, -1, Infinity], 'a number above 0'],
+  ['minP', samplingOptions.minP, [0, 0.05, 1], [-0.1, 1.01, NaN], 'a number from 0 to 1'],
+  ['presencePenalty', samplingOptions.presencePenalty, [-2, 0, 2], [-2.1, 2.1], 'a number from -2 to 2'],
+  ['frequencyPenalty', samplingOptions.frequencyPenalty, [-2, 0, 2], [-2.1, 2.1], 'a number from -2 to 2'],
   ['maxTokens', maxTokensOption, [0, 64], [-1, 0.5], 'a whole number from 0'],
   ['scope', nameOption('SCOPE', ['a', 'b']), ['a', 'b'], ['c', '', 0, ['a']], 'one of a, b'],
 ]

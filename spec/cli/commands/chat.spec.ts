@@ -180,6 +180,24 @@ test('generate --chat answers a message, as a chat of one turn does', async () =
   expect((await runInside(['generate', 'once', '--chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
 })
 
+test('at a terminal flags that are left open are the options of generation_config.json; a pipe uses them with --temperature only', async () => {
+  const path = join(folder, 'drawing')
+  await writeChatModel(path, { generation: { do_sample: true, temperature: 0.5, top_k: 7, top_p: 0.9 } })
+  const screen = { columns: 80, hasColours: false }
+  const answer = async (typed: boolean, ...flags: string[]): Promise<string> => {
+    const args = ['chat', '-m', path, '--max-tokens', '24', '--quiet', ...flags]
+    return (await runInside(args, { input: ['once'], ...(typed && { screen }) })).stdout
+  }
+  const own = ['--temperature', '0.5', '--top-k', '7', '--top-p', '0.9']
+  const greedy = await answer(false)
+  const drawn = await answer(true)
+  expect(drawn).not.toBe(greedy)
+  expect(await answer(false, ...own)).toBe(drawn)
+  expect(await answer(false, '--temperature', '0.5')).toBe(drawn)
+  expect(await answer(true, '--temperature', '0')).toBe(greedy)
+  expect(await answer(true, '--top-k', '1')).toBe(greedy)
+})
+
 test('at a terminal tokens are drawn at temperature 0.7 with seed 0; a pipe and --json get greedy answers', async () => {
   const [greedy] = turnsOf(await chat(['once'], '--json'))
   const [drawn] = turnsOf(await chat(['once'], '--json', '--temperature', '0.7'))
