@@ -1,5 +1,6 @@
 /**
- * A conversation at the terminal or through a pipe: one line is one message or one command.
+ * A conversation at the terminal or through a pipe: one line is one message or one command. Lines that are pasted at a terminal are one
+ * message, or commands if each begins with a slash.
  *
  * Only the user ends it. An error is one line, and the message that caused it is taken back; ctrl-C at a
  * terminal ends an answer, of which the part so far stays in the conversation. Through a pipe ctrl-C ends
@@ -139,7 +140,8 @@ class ChatLoop {
         continue
       }
       wasInterrupted = false
-      await this.#take(line)
+      const each = line.split('\n')
+      for (const one of each.every((part) => part.startsWith('/')) ? each : [line]) await this.#take(one)
     }
   }
 

@@ -323,6 +323,12 @@ describe('at a terminal', () => {
     expect((await typed(['once'], { quiet: true })).notes).toEqual([])
   })
 
+  test('pasted lines are one message, or commands if each begins with a slash', async () => {
+    const { chats, stdout } = await typed(['once\n/mask\nupon', '/planner random\n/sparsity 0.75'])
+    expect(chats.map((messages) => messages.map(({ content }) => content))).toEqual([['once\n/mask\nupon']])
+    expect(stdout).toContain('random, 50.0 %\nrandom, 75.0 %\n')
+  })
+
   test('the first line names the model and how tokens are chosen', async () => {
     expect((await typed([])).stdout).toBe(`${model}; temperature 9, seed 0; /help lists the commands\n`)
   })
