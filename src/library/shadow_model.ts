@@ -197,7 +197,7 @@ export class ShadowModel {
   /**
    * Reads a predictor for the planner of its kind: `shadow`, `dejavu-style` or `dejavu`. It replaces an earlier one of its
    * kind. Without this, `shadow` uses `predictor.safetensors` in the model's folder, or `NAME.predictor.safetensors` beside
-   * a model of one file `NAME.gguf`. `shadowllm train` makes such files.
+   * a model of one file `NAME.gguf`, else the one of this package that was made for such a model. `shadowllm train` makes such files.
    * @param path a file, or the name of a predictor in this package: `smollm2-135m`
    * @returns its kind, which is the name of the planner that reads it
    * @throws InputError PREDICTOR_MODEL for a predictor of a model of another shape, and as for every file
