@@ -150,14 +150,8 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       input('MODEL_MISSING', 'got nothing', none),
       input('MODEL_MISSING', 'got nothing', ''),
       input('MODEL_CONFIG', 'config.json', folder),
-      input('MODEL_CONFIG', 'config.json', file),
-      input('FILE_READ', 'got ELOOP', loop),
-    ],
-  }
-  const weights: Door = {
-    wrong: [
-      ...model.wrong.filter(({ value }) => value !== file),
       input('MODEL_FORMAT', 'ends with .safetensors', file),
+      input('FILE_READ', 'got ELOOP', loop),
     ],
   }
   const revision: Door = {
@@ -404,7 +398,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--runs <factor>': number('0', '-1', '10001'),
     '--law <words>': { wrong: usage('LAW', 'words of a law', 'no-such') },
     // inspect
-    'inspect <path>': weights,
+    'inspect <path>': model,
     'inspect --revision <name>': { ...revision, beside: ['nobody/nothing', '--offline'] },
     'inspect --storage <names>': { wrong: usage('STORAGE', 'f32, bf16, f16, int8', 'no-such', '', 'f32,') },
     '--texts <count>': whole(1, '501'),
@@ -412,7 +406,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'convert --mask <file>': predictor,
     '--compensate <file>': { ...predictor, beside: ['--mask', none] },
     '--ridge <share>': number('-1'),
-    'convert <source>': weights,
+    'convert <source>': model,
     'convert <output>': {
       wrong: [...writtenFolder.wrong, ...usage('OUTPUT', 'an existing folder', join(none, 'x'), below)],
     },

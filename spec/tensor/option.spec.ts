@@ -56,6 +56,19 @@ describe.each(rows)('%s', (name, option, taken, refused, words) => {
   })
 })
 
+test.each([
+  ['50%', ' (50 % is 0.5)'],
+  ['12.5 %', ' (12.5 % is 0.125)'],
+  ['50', ' (50 % is 0.5)'],
+  ['101%', ''],
+  ['%', ''],
+  ['1.5', ''],
+])('a share that is spelled %s is refused with%s', (text, hint) => {
+  expect(() => readOption('--sparsity', text, shareOption)).toThrow(
+    expect.objectContaining({ message: `--sparsity: expected a share from 0 to 1, got ${text}${hint}` }),
+  )
+})
+
 law(
   'a text spells a number strictly',
   { value: fc.double({ min: 0, max: 1, noNaN: true }), junk: fc.constantFrom(' ', 'x', ',', '%') },

@@ -152,7 +152,7 @@ const sharedFlags = {
   /** Where a report goes. */
   report: () => [json(), new Option('-o, --output <file>', 'also write the JSON object to a file')],
   /** program.ts obeys it for every command. */
-  quiet: () => [new Option('-q, --quiet', 'no progress, and no line of numbers after a text')],
+  quiet: () => [new Option('-q, --quiet', 'no progress, and no closing line of numbers')],
 } satisfies Record<string, () => Option[]>
 
 /** A flag that has another name now: it is not in the help, and is refused with the new name. */

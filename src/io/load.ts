@@ -118,6 +118,7 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
   }
   const folder = kind === 'directory' ? path : folderOf(path)
   if (kind !== 'directory' && isGguf(path)) return { folder, weights: path, all: [path] }
+  if (kind !== 'directory') expectWeights(path)
   // Weights that were named themselves may lie anywhere.
   const found = kind === 'directory' ? weightNames : []
   await expectInside(folder, [CONFIG, ...tokenizerFiles, ...chatFiles, predictorFile, ...found])
@@ -134,7 +135,9 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
       original === undefined
         ? ['config.json in it', 'no such file']
         : ["a model in Hugging Face's form, with config.json", "Meta's own form, with params.json"]
-    throw refusal('MODEL_CONFIG', folder, expected, got)
+    throw kind === 'directory'
+      ? refusal('MODEL_CONFIG', folder, expected, got)
+      : refusal('MODEL_CONFIG', path, 'config.json beside it', got)
   }
   if (weights === undefined) {
     const expected = `${weightNames.slice(0, -1).join(', ')} or ${weightNames.at(-1)}`
@@ -195,8 +198,17 @@ export async function openWeights(path: string): Promise<RawTensorSource> {
   if (path.endsWith('.bin')) return openTorch(path)
   if (path.endsWith('.safetensors.index.json')) return openShards(path, '.safetensors', openSafetensors)
   if (path.endsWith('.bin.index.json')) return openShards(path, '.bin', openTorch)
-  const expected = 'a name that ends with .safetensors, .bin, .index.json or .gguf'
-  throw refusal('MODEL_FORMAT', path, expected, fileNameOf(path))
+  throw notWeights(path)
+}
+
+/** Refuses a file that is none of weights by its name. @throws InputError MODEL_FORMAT */
+function expectWeights(path: string): void {
+  if (!/\.(safetensors|gguf|bin|(safetensors|bin)\.index\.json)$/i.test(path)) throw notWeights(path)
+}
+
+function notWeights(path: string): Error {
+  const expected = "a model's folder, or a file whose name ends with .safetensors, .bin, .index.json or .gguf"
+  return refusal('MODEL_FORMAT', path, expected, fileNameOf(path))
 }
 
 /** Opens a torch checkpoint. Few models have one, so its reader is loaded on first use. */

@@ -212,7 +212,10 @@ export function expectMessages(messages: readonly ChatMessage[]): void {
 /** The template of a model that is to chat. @throws InputError CHAT_TEMPLATE_MISSING */
 export function expectTemplate(model: string, template: ChatTemplate | null): ChatTemplate {
   if (template) return template
-  throw new InputError('CHAT_TEMPLATE_MISSING', `${model}: expected a chat template with the model, got none`)
+  throw new InputError(
+    'CHAT_TEMPLATE_MISSING',
+    `${model}: expected a chat template with the model, got none; models that are made for chats have one, such as HuggingFaceTB/SmolLM2-135M-Instruct`,
+  )
 }
 
 /** The options of `perplexity`. */

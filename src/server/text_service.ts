@@ -184,9 +184,11 @@ export class TextService {
     } catch (error) {
       if (!(error instanceof MissingError)) throw error
       const { planner } = planning
+      const [flag, command] =
+        error.code === 'PREDICTOR_MISSING' ? ['predictor', 'train'] : ['calibration', 'calibrate']
       throw new UsageError(
         error.code,
-        `planner: expected one that this server has the files of, got ${planner}`,
+        `planner: expected one that this server has the files of, got ${planner}; it needs --${flag}, which "shadowllm ${command}" makes`,
         { cause: error },
       )
     }

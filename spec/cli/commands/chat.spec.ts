@@ -329,6 +329,14 @@ describe('at a terminal', () => {
     expect(stdout).toContain('random, 50.0 %\nrandom, 75.0 %\n')
   })
 
+  test('a command that is misspelt is refused with the nearest one, if one is near', async () => {
+    const { notes } = await typed(['/sparsty 0.3', '/unheard'])
+    expect(notes).toEqual([
+      expect.stringContaining('/sparsty: expected a command of /help, got another (did you mean /sparsity?)'),
+      expect.stringMatching(/\/unheard: expected a command of \/help, got another \[/),
+    ])
+  })
+
   test('the first line names the model and how tokens are chosen', async () => {
     expect((await typed([])).stdout).toBe(`${model}; temperature 9, seed 0; /help lists the commands\n`)
   })
