@@ -1,7 +1,7 @@
 /**
  * Bodies that nobody has checked: any of them is answered, or refused with a status from 400 to 499 and a code.
  *
- * Tests src/server/refusals.ts.
+ * Tests src/server/refusals.ts and src/server/request_error.ts.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -88,7 +88,7 @@ const isAnswered = lawForAll(
     expect(error).toEqual({
       message: expect.stringMatching(/^[^\n]+: expected [^\n]+$|: expected /),
       type: expect.stringMatching(/^\w+_error$/),
-      param: null,
+      param: error.message.startsWith(`${error.param}`) ? error.param : null,
       code: expect.stringMatching(/^[A-Z0-9_]+$/),
     })
   },
@@ -226,6 +226,26 @@ describe('each wrong value has its code', () => {
     // Nothing of this machine is told.
     expect(answer.json.error.message).not.toMatch(/[\\/](tmp|home|work|usr|fixtures)[\\/]/)
     expect(answer.json.error.message.length).toBeLessThan(600)
+  })
+
+  test.each<[string, Body, string?]>([
+    ['max_tokens', { ...right, max_tokens: -1 }],
+    ['logit_bias', { ...right, logit_bias: { [V]: 1 } }],
+    ['logit_bias', { ...right, logit_bias: 5 }],
+    ['planner', { ...right, planner: 'static' }],
+    ['prompt', { prompt: [], max_tokens: 1 }],
+    ['messages', { messages: [{ role: 5, content: 'a' }] }, '/v1/chat/completions'],
+    ['model', { ...right, model: 'other' }],
+  ])('the field at fault is told: %s', async (param, body, path = '/v1/completions') => {
+    const { json } = await ask<Refused>(server, path, body)
+    expect(json.error.param).toBe(param)
+  })
+
+  test.each<[string, Body]>([
+    ['a name that is no field', { ...right, temprature: 1 }],
+    ['no JSON', '{'],
+  ])('no field is told of %s', async (_, body) => {
+    expect((await ask<Refused>(server, '/v1/completions', body)).json.error.param).toBeNull()
   })
 
   test('null is no value, and neutral values of what is not supported are taken', async () => {

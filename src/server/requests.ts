@@ -20,7 +20,7 @@ import { UsageError } from '../tensor/errors.ts'
 import { seedOption, type OptionRecord } from '../tensor/option.ts'
 import { amounts, expectAmount, type AmountName } from './amounts.ts'
 import { readBytes, type HeldBytes } from './body_bytes.ts'
-import { RequestError } from './refusals.ts'
+import { RequestError } from './request_error.ts'
 
 // ---- Fields ----------------------------------------------------------------------------------------------------------
 

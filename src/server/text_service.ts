@@ -25,7 +25,8 @@ import {
   type Usage,
 } from './answers.ts'
 import type { Metrics } from './metrics.ts'
-import { refusalOf, RequestError } from './refusals.ts'
+import { refusalOf } from './refusals.ts'
+import { RequestError } from './request_error.ts'
 import { expectFewScores } from './amounts.ts'
 import type { Asked, Reading, ReadPrompt } from './reading.ts'
 import type { CommonBody } from './requests.ts'
