@@ -1,9 +1,10 @@
 /**
  * attention_i8: causal self-attention of T new tokens over a cache of int8 rows, for chosen heads; +0 for the others.
- * Formulas and order: src/ops/attention_i8.ts. Many tokens: attention_i8_tile.ts.
+ * Formulas and order: src/ops/attention_i8.ts. Many tokens: attention_i8_tile.ts; heads that share keys: attention_i8_shared.ts.
  */
 import { attendBytesTiled, byteQueriesPerBlock } from './attention_i8_tile'
-import { dotByteRows } from './byte_rows'
+import { attendBytesShared, sharesRows } from './attention_i8_shared'
+import { dotByteRows, Three, Two } from './byte_rows'
 import { addByteValues, VALUE_BLOCK } from './byte_values'
 import { capScores } from './cap_scores'
 import { divideArray, scaleArray } from './elementwise'
@@ -82,13 +83,15 @@ export function attention_i8_part(
 ): void {
   if (heads) clearOwned(y, heads, T, H, K, R, from, to)
   const block = byteQueriesPerBlock(T, S, W, K)
-  for (let r = from; r < to; r++) {
+  for (let r = from, count = 1; r < to; r += count) {
     const h = unitAt(heads, r)
-    const past = keyHeadOf(key_heads, h, G, H) * C
+    const g = keyHeadOf(key_heads, h, G, H)
+    const past = g * C
     const at = rowAt(0, h, K)
     const first = <usize>past * <usize>K
     const scales = bytes(past)
-    if (block > 0)
+    count = 1
+    if (block > 0) {
       attendBytesTiled(
         y + at,
         query + at,
@@ -105,23 +108,69 @@ export function attention_i8_part(
         K,
         block,
       )
-    else
-      for (let t = 0; t < T; t++) {
-        const row = rowAt(at, t * H, K)
+      continue
+    }
+    // Neighbours that read the same key head.
+    if (sharesRows(K))
+      while (count < 3 && r + count < to && keyHeadOf(key_heads, unitAt(heads, r + count), G, H) == g) count++
+    const at1 = rowAt(0, unitAt(heads, r + min<i32>(1, count - 1)), K)
+    const at2 = rowAt(0, unitAt(heads, r + count - 1), K)
+    for (let t = 0; t < T; t++) {
+      const token = rowAt(0, t * H, K)
+      const end = S - T + t + 1
+      const to0 = y + token + at
+      const query0 = query + token + at
+      if (count == 1)
         attendBytes(
-          y + row,
-          query + row,
+          to0,
+          query0,
           key + first,
           key_scales + scales,
           value + first,
           value_scales + scales,
           scale,
           cap,
-          S - T + t + 1,
+          end,
           W,
           K,
         )
-      }
+      else if (count == 2)
+        attendBytesShared<Two>(
+          to0,
+          y + token + at1,
+          y + token + at2,
+          query0,
+          query + token + at1,
+          query + token + at2,
+          key + first,
+          key_scales + scales,
+          value + first,
+          value_scales + scales,
+          scale,
+          cap,
+          end,
+          W,
+          K,
+        )
+      else
+        attendBytesShared<Three>(
+          to0,
+          y + token + at1,
+          y + token + at2,
+          query0,
+          query + token + at1,
+          query + token + at2,
+          key + first,
+          key_scales + scales,
+          value + first,
+          value_scales + scales,
+          scale,
+          cap,
+          end,
+          W,
+          K,
+        )
+    }
   }
 }
 

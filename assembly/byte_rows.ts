@@ -90,6 +90,121 @@ function dotFour(y: usize, q: usize, steps: v128, rows: usize, scales: usize, K:
   v128.store(y, f32x4.mul(f32x4.mul(steps, v128.load(scales)), f32x4.convert_i32x4_s(totals)))
 }
 
+/** Three queries over the same rows, or two, the first twice (attention_i8_shared.ts). */
+export function dotSharedRows<N>(
+  y: usize, // [N, count], `apart` bytes apart
+  apart: usize,
+  q0: usize, // [K] i16
+  q1: usize,
+  q2: usize,
+  steps: usize, // [N]
+  rows: usize, // [count, K] i8
+  scales: usize, // [count]
+  count: i32,
+  K: i32,
+): void {
+  const quarter = (count >> 2) & ~3
+  const line = bytes(quarter)
+  const far = <usize>quarter * <usize>K
+  const four = (<usize>K) << 2
+  let s = 0
+  for (; s < quarter; s += 4) {
+    dotFourShared<N>(y, apart, q0, q1, q2, steps, rows, scales, K)
+    dotFourShared<N>(y + line, apart, q0, q1, q2, steps, rows + far, scales + line, K)
+    dotFourShared<N>(y + line * 2, apart, q0, q1, q2, steps, rows + far * 2, scales + line * 2, K)
+    dotFourShared<N>(y + line * 3, apart, q0, q1, q2, steps, rows + far * 3, scales + line * 3, K)
+    y += 16
+    scales += 16
+    rows += four
+  }
+  y += line * 3
+  scales += line * 3
+  rows += far * 3
+  for (s = quarter * 4; s + 4 <= count; s += 4) {
+    dotFourShared<N>(y, apart, q0, q1, q2, steps, rows, scales, K)
+    y += 16
+    scales += 16
+    rows += four
+  }
+  for (; s < count; s++) {
+    const scale = load<f32>(scales)
+    store<f32>(y, load<f32>(steps) * scale * <f32>dotOne(q0, rows, K))
+    store<f32>(y + apart, load<f32>(steps, 4) * scale * <f32>dotOne(q1, rows, K))
+    if (isThree<N>()) store<f32>(y + apart * 2, load<f32>(steps, 8) * scale * <f32>dotOne(q2, rows, K))
+    y += 4
+    scales += 4
+    rows += K
+  }
+}
+
+/** Four rows that follow each other, each number of which is opened once for all queries. K: a multiple of eight */
+function dotFourShared<N>(
+  y: usize,
+  apart: usize,
+  q0: usize,
+  q1: usize,
+  q2: usize,
+  steps: usize,
+  rows: usize,
+  scales: usize,
+  K: i32,
+): void {
+  const row = <usize>K
+  let a0 = i32x4.splat(0)
+  let b0 = i32x4.splat(0)
+  let c0 = i32x4.splat(0)
+  let d0 = i32x4.splat(0)
+  let a1 = i32x4.splat(0)
+  let b1 = i32x4.splat(0)
+  let c1 = i32x4.splat(0)
+  let d1 = i32x4.splat(0)
+  let a2 = i32x4.splat(0)
+  let b2 = i32x4.splat(0)
+  let c2 = i32x4.splat(0)
+  let d2 = i32x4.splat(0)
+  for (const end = rows + row; rows < end; rows += 8) {
+    const x0 = v128.load(q0)
+    const x1 = v128.load(q1)
+    const x2 = isThree<N>() ? v128.load(q2) : x1
+    let key = v128.load8x8_s(rows)
+    a0 = multiplyPairs(a0, x0, key)
+    a1 = multiplyPairs(a1, x1, key)
+    if (isThree<N>()) a2 = multiplyPairs(a2, x2, key)
+    key = v128.load8x8_s(rows + row)
+    b0 = multiplyPairs(b0, x0, key)
+    b1 = multiplyPairs(b1, x1, key)
+    if (isThree<N>()) b2 = multiplyPairs(b2, x2, key)
+    key = v128.load8x8_s(rows + row * 2)
+    c0 = multiplyPairs(c0, x0, key)
+    c1 = multiplyPairs(c1, x1, key)
+    if (isThree<N>()) c2 = multiplyPairs(c2, x2, key)
+    key = v128.load8x8_s(rows + row * 3)
+    d0 = multiplyPairs(d0, x0, key)
+    d1 = multiplyPairs(d1, x1, key)
+    if (isThree<N>()) d2 = multiplyPairs(d2, x2, key)
+    q0 += 16
+    q1 += 16
+    if (isThree<N>()) q2 += 16
+  }
+  const four = v128.load(scales)
+  storeScores(y, f32x4.mul(v128.load32_splat(steps), four), addLanes(a0, b0, c0, d0))
+  storeScores(y + apart, f32x4.mul(v128.load32_splat(steps, 4), four), addLanes(a1, b1, c1, d1))
+  if (isThree<N>())
+    storeScores(y + apart * 2, f32x4.mul(v128.load32_splat(steps, 8), four), addLanes(a2, b2, c2, d2))
+}
+
+function storeScores(y: usize, factors: v128, sums: v128): void {
+  v128.store(y, f32x4.mul(factors, f32x4.convert_i32x4_s(sums)))
+}
+
+/** How many heads share rows: a type, so that a loop has no question in it. */
+export type Two = u16
+export type Three = u32
+
+export function isThree<N>(): bool {
+  return sizeof<N>() == sizeof<Three>()
+}
+
 /** The sums of the lanes of a, b, c and d. */
 export function addLanes(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 1, 4, 5), v128.shuffle<i32>(a, b, 2, 3, 6, 7))

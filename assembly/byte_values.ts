@@ -2,6 +2,7 @@
  * Values stored as int8, weighted by factors rounded to int16 and added as integers, a block of positions at a time
  * (src/ops/attention_i8.ts). Within a block any order gives the same sum.
  */
+import { isThree } from './byte_rows'
 import { largerSizes, largestLane } from './elementwise'
 import { bytes, storeStripe } from './float32'
 import { lowerBytes, multiplyPairs, upperBytes } from './int16_pairs'
@@ -10,6 +11,8 @@ import { blockFactors } from './scratch'
 
 /** Positions of a block. */
 export const VALUE_BLOCK: i32 = 64
+/** Bytes of its factors. */
+const BLOCK_BYTES: usize = (<usize>VALUE_BLOCK) << 1
 
 /** y += factors[s] scales[s] * rows[s], skipped <= s < count, the factors of each block as int16; skipped: below a block. */
 export function addByteValues(
@@ -87,6 +90,101 @@ export function roundFactors(
     }
   }
   return step
+}
+
+/** The same for three heads, or two, that read the same rows, whose numbers are opened once. K: a multiple of sixteen */
+export function addSharedValues<N>(
+  y0: usize, // [K]
+  y1: usize,
+  y2: usize,
+  rows: usize, // [count, K] i8
+  factors: usize, // [N, count], `apart` bytes apart
+  apart: usize,
+  scales: usize, // [count]
+  steps: usize, // [N], written
+  skipped: i32,
+  count: i32,
+  K: i32,
+): void {
+  const q = blockFactors()
+  for (let first = 0; first < count; first += VALUE_BLOCK) {
+    const size = min<i32>(VALUE_BLOCK, count - first)
+    const left = first == 0 ? skipped : 0
+    store<f32>(steps, roundFactors(q, factors, scales, left, size))
+    store<f32>(steps, roundFactors(q + BLOCK_BYTES, factors + apart, scales, left, size), 4)
+    if (isThree<N>())
+      store<f32>(steps, roundFactors(q + BLOCK_BYTES * 2, factors + apart * 2, scales, left, size), 8)
+    for (let k = 0; k < K; k += 16) {
+      const at = bytes(k)
+      addSharedColumns<N>(y0 + at, y1 + at, y2 + at, rows + k, q, steps, size, K)
+    }
+    rows += <usize>size * <usize>K
+    factors += bytes(size)
+    scales += bytes(size)
+  }
+}
+
+/** Sixteen columns of a block for each head, two rows at a time. */
+function addSharedColumns<N>(
+  y0: usize,
+  y1: usize,
+  y2: usize,
+  rows: usize,
+  q: usize, // [N, VALUE_BLOCK] i16
+  steps: usize, // [N]
+  size: i32,
+  K: i32,
+): void {
+  let a0 = i32x4.splat(0)
+  let b0 = i32x4.splat(0)
+  let c0 = i32x4.splat(0)
+  let d0 = i32x4.splat(0)
+  let a1 = i32x4.splat(0)
+  let b1 = i32x4.splat(0)
+  let c1 = i32x4.splat(0)
+  let d1 = i32x4.splat(0)
+  let a2 = i32x4.splat(0)
+  let b2 = i32x4.splat(0)
+  let c2 = i32x4.splat(0)
+  let d2 = i32x4.splat(0)
+  let apart = <usize>K
+  let end = q + bytes(size >> 1)
+  const last = q + bytes((size + 1) >> 1)
+  while (true) {
+    for (; q < end; q += 4) {
+      const x0 = v128.load32_splat(q)
+      const x1 = v128.load32_splat(q + BLOCK_BYTES)
+      const x2 = isThree<N>() ? v128.load32_splat(q + BLOCK_BYTES * 2) : x1
+      const first = v128.load(rows)
+      const second = v128.load(rows + apart)
+      const lower = lowerBytes(first, second)
+      const upper = upperBytes(first, second)
+      let pairs = i16x8.extend_low_i8x16_s(lower)
+      a0 = multiplyPairs(a0, x0, pairs)
+      a1 = multiplyPairs(a1, x1, pairs)
+      if (isThree<N>()) a2 = multiplyPairs(a2, x2, pairs)
+      pairs = i16x8.extend_high_i8x16_s(lower)
+      b0 = multiplyPairs(b0, x0, pairs)
+      b1 = multiplyPairs(b1, x1, pairs)
+      if (isThree<N>()) b2 = multiplyPairs(b2, x2, pairs)
+      pairs = i16x8.extend_low_i8x16_s(upper)
+      c0 = multiplyPairs(c0, x0, pairs)
+      c1 = multiplyPairs(c1, x1, pairs)
+      if (isThree<N>()) c2 = multiplyPairs(c2, x2, pairs)
+      pairs = i16x8.extend_high_i8x16_s(upper)
+      d0 = multiplyPairs(d0, x0, pairs)
+      d1 = multiplyPairs(d1, x1, pairs)
+      if (isThree<N>()) d2 = multiplyPairs(d2, x2, pairs)
+      rows += apart << 1
+    }
+    if (q == last) break
+    // A last row is its own second, 0 times.
+    apart = 0
+    end = last
+  }
+  addSums(y0, v128.load32_splat(steps), a0, b0, c0, d0)
+  addSums(y1, v128.load32_splat(steps, 4), a1, b1, c1, d1)
+  if (isThree<N>()) addSums(y2, v128.load32_splat(steps, 8), a2, b2, c2, d2)
 }
 
 /** Sixteen columns of a block, two rows at a time. */

@@ -184,6 +184,8 @@ function addRun(
   step: usize,
 ): void {
   const mask = v128.load(nibbles())
+  // 255 in each, and not written as that: V8 makes a constant anew at each use.
+  const low = i16x8.shr_u(v128.or(mask, i16x8.shl(mask, 4)), 8)
   let s0 = i16x8.splat(0)
   let s1 = i16x8.splat(0)
   let s2 = i16x8.splat(0)
@@ -198,14 +200,18 @@ function addRun(
     const row = rows + load<usize>(at)
     const other = rows + load<usize>(at, 4)
     const factors = v128.load16_splat(q)
-    let first = pairs0(row, other)
-    let last = pairs1(row, other)
+    const a0 = v128.load(row)
+    const b0 = v128.load(other)
+    let first = WIDE ? evenPairs(a0, b0, low) : lowerBytes(a0, b0)
+    const a1 = v128.load(row, 16)
+    const b1 = v128.load(other, 16)
+    let last = WIDE ? evenPairs(a1, b1, low) : upperBytes(a0, b0)
     s0 = i16x8.add(s0, pairSums(factors, lowerHalves(first, mask)))
     s1 = i16x8.add(s1, pairSums(factors, lowerHalves(last, mask)))
     s2 = i16x8.add(s2, pairSums(factors, upperHalves(first, mask)))
     s3 = i16x8.add(s3, pairSums(factors, upperHalves(last, mask)))
-    first = pairs2(row, other)
-    last = pairs3(row, other)
+    first = WIDE ? oddPairs(a0, b0, low) : lowerBytes(a1, b1)
+    last = WIDE ? oddPairs(a1, b1, low) : upperBytes(a1, b1)
     s4 = i16x8.add(s4, pairSums(factors, lowerHalves(first, mask)))
     s5 = i16x8.add(s5, pairSums(factors, lowerHalves(last, mask)))
     s6 = i16x8.add(s6, pairSums(factors, upperHalves(first, mask)))
@@ -217,8 +223,9 @@ function addRun(
   if (WIDE) {
     storeStripe(tileSums(), s0, s1, s2, s3)
     storeStripe(tileSums() + STRIPE, s4, s5, s6, s7)
+    zipSums()
     for (let at: usize = 0; at < 256; at += 32) {
-      const from = tileSums() + (at >> 1)
+      const from = zippedSums() + (at >> 1)
       addEight(y + at, scales + at, v128.load16x4_s(from), v128.load16x4_s(from, 8), steps, sums)
     }
     return
@@ -261,28 +268,30 @@ function multiply(rows: usize, slot: i32, end: i32, tokens: i32, slots: i32): vo
   }
 }
 
-/** Bytes 0 to 7 of two rows, in pairs. Engines that join vectors join no shuffles, but what can do without. */
-function pairs0(row: usize, other: usize): v128 {
-  if (!WIDE) return lowerBytes(v128.load(row), v128.load(other))
-  return v128.or(v128.load8x8_u(row), i16x8.shl(v128.load8x8_u(other), 8))
+/** Bytes 0, 2, 4.. of two rows, in pairs: of what makes pairs, engines that join vectors join this, and no shuffles. */
+function evenPairs(a: v128, b: v128, low: v128): v128 {
+  return v128.or(v128.and(a, low), i16x8.shl(b, 8))
 }
 
-/** Bytes 8 to 15. */
-function pairs1(row: usize, other: usize): v128 {
-  if (!WIDE) return upperBytes(v128.load(row), v128.load(other))
-  return v128.or(v128.load8x8_u(row, 8), i16x8.shl(v128.load8x8_u(other, 8), 8))
+/** Bytes 1, 3, 5.. */
+function oddPairs(a: v128, b: v128, low: v128): v128 {
+  return v128.or(i16x8.shr_u(a, 8), v128.andnot(b, low))
 }
 
-/** Bytes 16 to 23. */
-function pairs2(row: usize, other: usize): v128 {
-  if (!WIDE) return lowerBytes(v128.load(row, 16), v128.load(other, 16))
-  return v128.or(v128.load8x8_u(row, 16), i16x8.shl(v128.load8x8_u(other, 16), 8))
+/** Sums of 64 outputs in their order, as int16. */
+function zippedSums(): usize {
+  return tileSums() + STRIPE * 2
 }
 
-/** Bytes 24 to 31. */
-function pairs3(row: usize, other: usize): v128 {
-  if (!WIDE) return upperBytes(v128.load(row, 16), v128.load(other, 16))
-  return v128.or(v128.load8x8_u(row, 24), i16x8.shl(v128.load8x8_u(other, 24), 8))
+/** Puts sums of even and of odd outputs, each [half of bytes][half of a row], into the order of the outputs. */
+function zipSums(): void {
+  for (let at: usize = 0; at < STRIPE; at += 16) {
+    const even = v128.load(tileSums() + at)
+    const odd = v128.load(tileSums() + STRIPE + at)
+    const to = zippedSums() + ((at & 16) << 2) + (at & 32)
+    v128.store(to, v128.shuffle<i16>(even, odd, 0, 8, 1, 9, 2, 10, 3, 11))
+    v128.store(to, v128.shuffle<i16>(even, odd, 4, 12, 5, 13, 6, 14, 7, 15), 16)
+  }
 }
 
 function storeSums(to: usize, s0: v128, s1: v128, s2: v128, s3: v128, isFirst: bool): void {

@@ -10,10 +10,13 @@
 declare const start: usize
 
 /** The longest context an attention kernel takes, as in src/ops/attention.ts. */
-export const LONGEST_CONTEXT: i32 = 8192
+export const LONGEST_CONTEXT: i32 = 32768
 
-/** Numbers of `attentionWeights`: several queries over the longest context, or more over a shorter one. */
-export const MOST_WEIGHTS: i32 = 65536
+/** The longest sequence of `attention_backward`, as there. */
+export const LONGEST_GRADIENT: i32 = 8192
+
+/** Numbers of `attentionWeights`: eight queries over the longest context, or more over a shorter one. */
+export const MOST_WEIGHTS: i32 = 8 * 32784
 
 /** Numbers of `attentionRows`. */
 export const MOST_ROWS: i32 = 16384
@@ -28,11 +31,11 @@ const EDGE_TILE: usize = ROW_BIASES + 12 * 16
 const WEIGHTS: usize = EDGE_TILE + 6 * 16 * 4
 const ATTENTION_ROWS: usize = WEIGHTS + MOST_WEIGHTS * 4
 const SCORE_GRADIENTS: usize = ATTENTION_ROWS + MOST_ROWS * 4
-const SCORE_SLOPES: usize = SCORE_GRADIENTS + LONGEST_CONTEXT * 4
-const HEADS: usize = SCORE_SLOPES + LONGEST_CONTEXT * 4
+const SCORE_SLOPES: usize = SCORE_GRADIENTS + LONGEST_GRADIENT * 4
+const HEADS: usize = SCORE_SLOPES + LONGEST_GRADIENT * 4
 const EXPONENTIAL_CONSTANTS: usize = HEADS + 8 * 4
 const BLOCK_FACTORS: usize = EXPONENTIAL_CONSTANTS + 14 * 16
-const ADDRESSES: usize = BLOCK_FACTORS + 64 * 2
+const ADDRESSES: usize = BLOCK_FACTORS + 3 * 64 * 2
 const FACTORS: usize = ADDRESSES + 8 * 4
 const BYTE_COUNTS: usize = FACTORS + 8 * 4
 
@@ -102,17 +105,17 @@ export function exponentialConstants(): usize {
   return start + EXPONENTIAL_CONSTANTS
 }
 
-/** byte_values: the factors of a block of positions, [64] i16. */
+/** byte_values: the factors of a block of positions, of up to three heads, [3, 64] i16. */
 export function blockFactors(): usize {
   return start + BLOCK_FACTORS
 }
 
-/** attention_backward: the gradients of one query's scores, [LONGEST_CONTEXT]. */
+/** attention_backward: the gradients of one query's scores, [LONGEST_GRADIENT]. */
 export function scoreGradients(): usize {
   return start + SCORE_GRADIENTS
 }
 
-/** attention_backward: what capped scores gain with the scores, [LONGEST_CONTEXT]. */
+/** attention_backward: what capped scores gain with the scores, [LONGEST_GRADIENT]. */
 export function scoreSlopes(): usize {
   return start + SCORE_SLOPES
 }

@@ -14,6 +14,7 @@
 #include "attention.cu"
 #include "attention_i8.cu"
 #include "activations.cu"
+#include "soft_cap.cu"
 #include "add.cu"
 #include "mask_units.cu"
 #include "exp.cu"

@@ -11,6 +11,7 @@ import { InputError } from '../../src/tensor/errors.ts'
 import { Grid, type GridRun, type Where } from './grid.ts'
 import { tablesOf } from './grid_table.ts'
 import { markdownTable, pair } from './table.ts'
+import { modelsInWords, modelsTable } from './models_table.ts'
 import { overDense, tasksTable, type TaskRun } from './tasks_table.ts'
 
 /** @throws InputError ROW */
@@ -40,6 +41,8 @@ export function figuresOf(results: Results): object {
     grid,
     cell,
     pair,
+    modelsInWords,
+    modelsTable,
     /** KL from dense, nats per token. */
     kl: (name: string, planner: string, asked: number, where?: Where) => {
       const { kl, klError } = cell(name, planner, asked, where)

@@ -164,9 +164,11 @@ int cuDeviceGetAttribute(int *value, int attribute, int) {
   if (const Result now = enter()) return now;
   constexpr int COMPUTE_CAPABILITY_MAJOR = 75;
   constexpr int COMPUTE_CAPABILITY_MINOR = 76;
+  constexpr int MAX_SHARED_MEMORY_PER_BLOCK_OPTIN = 97;
   if (attribute == COMPUTE_CAPABILITY_MAJOR) *value = CAPABILITY_MAJOR;
   else if (attribute == COMPUTE_CAPABILITY_MINOR) *value = CAPABILITY_MINOR;
-  else return refuse(INVALID_VALUE, "expected one of the two numbers of the compute capability");
+  else if (attribute == MAX_SHARED_MEMORY_PER_BLOCK_OPTIN) *value = (int)MOST_SHARED;
+  else return refuse(INVALID_VALUE, "expected the compute capability or the shared memory of a block");
   return SUCCESS;
 }
 

@@ -18,7 +18,7 @@ constexpr int QUERY_TILE = 256;
 /** Threads that work out a score. */
 constexpr int SCORERS = 4;
 /** The most blocks of positions: MAX_CONTEXT (src/ops/attention.ts) has so many. */
-constexpr int MOST_BLOCKS = 8192 / VALUE_BLOCK;
+constexpr int MOST_BLOCKS = 32768 / VALUE_BLOCK;
 /** Parts of the past. */
 constexpr int BLOCK_PARTS = 8;
 /** Channels of the values that a warp adds at a time: four for each of half its threads. */

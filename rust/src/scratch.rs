@@ -13,10 +13,13 @@ pub unsafe fn constant(at: *const v128) -> v128 {
 }
 
 /// The longest context an attention kernel takes, as in src/ops/attention.ts.
-pub const LONGEST_CONTEXT: usize = 8192;
+pub const LONGEST_CONTEXT: usize = 32768;
 
-/// Numbers of `attention_weights`: several queries over the longest context, or more over a shorter one.
-pub const MOST_WEIGHTS: usize = 65536;
+/// The longest sequence of `attention_backward`, as there.
+const LONGEST_GRADIENT: usize = 8192;
+
+/// Numbers of `attention_weights`: eight queries over the longest context, or more over a shorter one.
+pub const MOST_WEIGHTS: usize = 8 * 32784;
 
 /// Numbers of `attention_rows`.
 pub const MOST_ROWS: usize = 16384;
@@ -33,8 +36,8 @@ struct Scratch {
     edge_tile: [f32; 6 * 8],
     attention_weights: [f32; MOST_WEIGHTS],
     attention_rows: [f32; MOST_ROWS],
-    score_gradients: [f32; LONGEST_CONTEXT],
-    score_slopes: [f32; LONGEST_CONTEXT],
+    score_gradients: [f32; LONGEST_GRADIENT],
+    score_slopes: [f32; LONGEST_GRADIENT],
     head_values: [*const f32; 4],
     head_sums: [*mut f32; 4],
     exponential_constants: [v128; 14],
@@ -93,9 +96,9 @@ pieces! {
     attention_weights: f32;
     /// attention over many tokens: queries ready for their keys, then values ready for their weights, `MOST_ROWS` numbers.
     attention_rows: f32;
-    /// attention_backward: the gradients of one query's scores, [LONGEST_CONTEXT].
+    /// attention_backward: the gradients of one query's scores, [LONGEST_GRADIENT].
     score_gradients: f32;
-    /// attention_backward: what capped scores gain with the scores, [LONGEST_CONTEXT].
+    /// attention_backward: what capped scores gain with the scores, [LONGEST_GRADIENT].
     score_slopes: f32;
     /// attention over few tokens: where the values of a group of heads stand, [4].
     head_values: *const f32;

@@ -3,6 +3,7 @@
  * that it writes. A formula holds for the parameters that stand beside it. A kernel with others, and one that has no formula
  * here, owes what its contract says (`relaxed` and `fast` in src/ops): bits, or a bound for fused products and for any order.
  */
+import type { Activation } from '../../src/ops/activations.ts'
 import { kernels, type KernelName } from '../../src/ops/catalog.ts'
 import { NOT_SCORED } from '../../src/ops/cross_entropy.ts'
 import type { Numbers, Sizes } from '../../src/ops/op.ts'
@@ -155,9 +156,10 @@ export function attend(
   return y
 }
 
-/** max(gate, 0) up, or silu(gate) up. */
-export function gated(a: Arithmetic, activation: 'silu' | 'relu', gate: Nears, up: Nears): Near[] {
-  return gate.map((z, i) => (activation === 'relu' ? opened(a, z, up[i]) : a.mul(silu(a, z), up[i])))
+/** max(gate, 0) up, silu(gate) up, or gelu(gate) up. */
+export function gated(a: Arithmetic, activation: Activation, gate: Nears, up: Nears): Near[] {
+  const smooth = activation === 'silu' ? silu : gelu
+  return gate.map((z, i) => (activation === 'relu' ? opened(a, z, up[i]) : a.mul(smooth(a, z), up[i])))
 }
 
 /** What passes where x > 0; a kernel that rounds x to 0 passes nothing. */
@@ -167,6 +169,13 @@ const passed = (x: Near, y: Near): Near =>
 /** 1 + e^-z; where that overflows a kernel may have a 0 or a NaN. */
 const denominator = (a: Arithmetic, z: Near): Near => a.add(a.exactly(1), a.exp(a.neg(z)))
 const silu = (a: Arithmetic, z: Near): Near => a.div(z, denominator(a, z))
+/** (a z) (1 + b z^2), the exponent of gelu; and a (1 + 3 b z^2), its slope. */
+const geluExponent = (a: Arithmetic, z: Near): Near => a.mul(a.mul(a.exactly(GELU), z), stretched(a, z, 1))
+const geluSlope = (a: Arithmetic, z: Near): Near => a.mul(a.exactly(GELU), stretched(a, z, 3))
+const stretched = (a: Arithmetic, z: Near, times: number): Near =>
+  a.add(a.exactly(1), a.mul(a.exactly(Math.fround(times * 0.044715)), a.mul(z, z)))
+const GELU = Math.fround(1.5957691216057308)
+const gelu = (a: Arithmetic, z: Near): Near => a.div(z, denominator(a, geluExponent(a, z)))
 const opened = (a: Arithmetic, gate: Near, x: Near): Near =>
   a.mayBePositive(gate) ? a.mul(a.positive(gate), x) : zero
 
@@ -322,6 +331,31 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
       gate_grad: gate.map((z, i) => a.mul(a.mul(grad[i], up[i]), slope(z))),
       up_grad: gate.map((z, i) => a.mul(grad[i], silu(a, z))),
     }
+  }),
+  gelu_tanh_gate: of('y gate up', (a, { x }) => ({ y: gated(a, 'gelu_tanh', x('gate'), x('up')) })),
+  gelu_tanh_gate_backward: of('gate_grad up_grad y_grad gate up', (a, { x }) => {
+    const [grad, gate, up] = [x('y_grad'), x('gate'), x('up')]
+    const one = a.exactly(1)
+    const slope = (z: Near): Near => {
+      const s = a.div(one, denominator(a, geluExponent(a, z)))
+      return a.mul(s, a.add(one, a.mul(a.mul(z, a.sub(one, s)), geluSlope(a, z))))
+    }
+    return {
+      gate_grad: gate.map((z, i) => a.mul(a.mul(grad[i], up[i]), slope(z))),
+      up_grad: gate.map((z, i) => a.mul(grad[i], gelu(a, z))),
+    }
+  }),
+  soft_cap: of('y x cap', (a, { n, x }) => ({
+    y: x('x').map((value) => (n.cap > 0 ? a.capped(value, n.cap) : value)),
+  })),
+  soft_cap_backward: of('x_grad y_grad x cap', (a, { n, x }) => {
+    const from = x('x')
+    const slope = (value: Near): Near => {
+      if (!(n.cap > 0)) return a.exactly(1)
+      const u = a.div(a.capped(value, n.cap), a.exactly(Math.fround(n.cap)))
+      return a.sub(a.exactly(1), a.mul(u, u))
+    }
+    return { x_grad: x('y_grad').map((grad, i) => a.mul(grad, slope(from[i]))) }
   }),
   add: of('y a b', (a, { x }) => {
     const other = x('b')

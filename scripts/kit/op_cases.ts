@@ -106,7 +106,7 @@ export function* callsOf(name: KernelName): Generator<Values> {
     const chosenOf = arraysOf(row).find(({ holds }) => holds === 'ascending')?.below
     const sizeOf = (letter: string): number =>
       letter === 'I' || (letter === 'R' && chosenOf === 'I') ? long : 5
-    for (const kind of ['sparse', 'plain', 'equal'] as const)
+    for (const kind of ['sparse', 'sparse', 'sparse', 'plain', 'equal'] as const)
       yield make(Object.fromEntries(letters.map((letter) => [letter, sizeOf(letter)])), kind, false, 'I')
   }
   if (row.op === 'narrow')

@@ -34,7 +34,7 @@ const named: readonly RegExp[] = [
   // Licences.
   /CC BY-SA \d\.\d/g,
   // Versions.
-  /(?:Node|Redis|CUDA|torch|capability|version|nvcc|\() ?\d+\.\d+(?:\.\d+)?/g,
+  /(?:Node|Python|Redis|CUDA|torch|capability|version|nvcc|\() ?\d+\.\d+(?:\.\d+)?/g,
   // Shares that are asked for, in whole per cent.
   /\b\d+ %/g,
 ]

@@ -401,7 +401,7 @@ async function withMoments<Result>(
   }
 }
 
-test('moments are read back, off by the rounding of a correlation to float16', async () => {
+test('moments are read back, off by the rounding of a correlation to int16', async () => {
   const neurons = [4, 1, 0, 1, 9, 0, 0, 0, 0]
   await withMoments([1, 1, 1, 1], neurons, async (moments) => {
     expect(moments.origin).toEqual({ ...origin([]), windows: 1, tokens: 4 })
@@ -411,13 +411,18 @@ test('moments are read back, off by the rounding of a correlation to float16', a
       'moments',
       read,
       neurons.map((value) => value / 4),
-      (2 ** -12 * 6) / 4,
+      (2 ** -16 * 6) / 4,
     )
     expect(read[2]).toBe(0)
     await expect(moments.read('neurons', 0, 4)).rejects.toMatchObject({ code: 'TENSOR_SHAPE' })
     await expect(moments.read('neurons', 1, 3)).rejects.toMatchObject({ code: 'TENSOR_MISSING' })
   })
 })
+
+test('a correlation that rounding of sums put past 1 is written as 1', () =>
+  withMoments([4, -4.125, -4.125, 4], [1, 0, 0, 0, 1, 0, 0, 0, 1], async (moments) => {
+    expect(await moments.read('heads', 0, 2)).toEqual(Float64Array.of(1, -1, -1, 1))
+  }))
 
 test('moments that λ does not make positive definite are refused', async () => {
   const config = makeConfig({
@@ -447,7 +452,7 @@ test.each([
   ['MOMENTS_FORMAT', { tokens: '-1' }, 1, 0],
   ['MOMENTS_FORMAT', { model: 'x' }, 1, 0],
   ['MOMENTS_VALUE', {}, -1, 0],
-  ['MOMENTS_VALUE', {}, 1, 1.5],
+  ['MOMENTS_VALUE', {}, 1, -32_768],
   ['MOMENTS_VALUE', {}, Infinity, 0],
 ] as const)(
   '%s: a file with %j, a mean square of %d and a correlation of %d',
@@ -456,7 +461,7 @@ test.each([
       path,
       new Map([
         ['heads.0.squares', { dtype: 'F32', shape: [2], data: Float32Array.of(square, 1) }],
-        ['heads.0.correlations', { dtype: 'F16', shape: [1], data: Float32Array.of(correlation) }],
+        ['heads.0.correlations', { dtype: 'I32', shape: [1], data: Int32Array.of(correlation) }],
       ]),
       {
         format: 'shadowllm-moments',

@@ -12,6 +12,7 @@ import {
   type Architecture,
 } from '../../src/cost/architectures.ts'
 import { makeConfig } from '../../src/engine/config.ts'
+import { windowRows } from '../../src/engine/kv_cache.ts'
 import {
   clusterCost,
   clusterExperiment,
@@ -228,6 +229,21 @@ describe('the cost of tokens', () => {
     }))
 
   test('equals a count by hand', () => isCountedByHand(tokenCost))
+
+  test('a layer with a window reads and holds its window, not the whole text', () => {
+    const sizes = { layers: 2, width: 8, heads: 2, neurons: 4, vocabulary: 9, positions: 4000 } as const
+    const settings = { sparsity: 0, storage: 'f32', prompt: 2999, tokens: 1, hidden: 1 } as const
+    const [all, one] = [undefined, [512, null]].map((layerWindow) =>
+      tokenCost(
+        architectureOf('any', makeConfig({ ...sizes, family: 'llama', layerWindow })),
+        'dense',
+        settings,
+      ),
+    )
+    // Keys and values of 8 float32 a layer.
+    expect([all.cache, one.cache]).toEqual([64 * 2 * 3000, 64 * (3000 + 512)])
+    expect(all.memory - one.memory).toBe(64 * (3000 - windowRows(512)))
+  })
   stateLaw(isTheMeanOfOnes, tokenCost)
 
   test.each(

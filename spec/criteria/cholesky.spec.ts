@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { cholesky, inverseTrace, logDeterminant } from '../../src/criteria/cholesky.ts'
+import { cholesky, inverseTrace, logDeterminant, solveCholesky } from '../../src/criteria/cholesky.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { determinant } from './determinant.ts'
@@ -51,6 +51,30 @@ const isDeterminantAndInverse = lawForAll(
 )
 stateLaw(isDeterminantAndInverse, ours)
 
+/** What is judged: solutions of equations with a matrix, from its factor. */
+type Solve = typeof solveCholesky
+
+const solves = lawForAll(
+  'the solutions of several equations give back their right sides, and are those of each alone, bit for bit',
+  { N: fc.integer({ min: 1, max: 9 }), M: fc.integer({ min: 1, max: 4 }), seed: fc.integer() },
+  (solve: Solve, { N, M, seed }) => {
+    const matrix = positive(N, seed)
+    const factor = cholesky(matrix, N)
+    const right = Float64Array.from(new Data(seed).floats('right', [N, M]))
+    const X = solve(factor, right, N)
+    for (let m = 0; m < M; m++) {
+      const column = (of: Float64Array): Float64Array => of.filter((_, i) => i % M === m)
+      expect(column(X)).toEqual(solve(factor, column(right)))
+      for (let i = 0; i < N; i++) {
+        let product = 0
+        for (let k = 0; k < N; k++) product += matrix[i * N + k] * X[k * M + m]
+        expect(Math.abs(product - right[i * M + m])).toBeLessThan(1e-9)
+      }
+    }
+  },
+)
+stateLaw(solves, solveCholesky)
+
 test('of equal correlations r the eigenvalues are 1 + (N - 1) r once and 1 - r', () => {
   for (const N of [1, 2, 5, 40])
     for (const r of [0, 0.3, 0.999]) {
@@ -78,4 +102,13 @@ killsEach('%s, of cholesky: killed', isDeterminantAndInverse, {
     ...ours(matrix, N),
     trace: Array.from({ length: N }, (_, i) => 1 / matrix[i * (N + 1)]).reduce((a, b) => a + b, 0),
   }),
+})
+
+killsEach('%s, of solveCholesky: killed', solves, {
+  'columns as rows': (factor, B, N = B.length) => {
+    const M = B.length / N
+    const turned = B.map((_, i) => B[(i % N) * M + Math.floor(i / N)])
+    return solveCholesky(factor, turned, N)
+  },
+  'the right sides': (_, B) => B.slice(),
 })

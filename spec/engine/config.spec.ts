@@ -177,7 +177,7 @@ describe('the Llama family', () => {
   })
 
   test('a context longer than the kernels take ends there', () => {
-    expect(parseConfig({ ...smolLm2, max_position_embeddings: 131_072 }).positions).toBe(8192)
+    expect(parseConfig({ ...smolLm2, max_position_embeddings: 131_072 }).positions).toBe(32_768)
   })
 
   test('every layer of Mistral has a window, and of Qwen2 and Qwen3 those that the file says', () => {
@@ -272,6 +272,64 @@ describe('the Llama family', () => {
     expect(codeOf({ ...long, model_type: 'llama' })).toBe('CONFIG_UNSUPPORTED')
   })
 
+  const gemma3 = {
+    model_type: 'gemma3_text',
+    hidden_size: 640,
+    num_hidden_layers: 18,
+    num_attention_heads: 4,
+    num_key_value_heads: 1,
+    intermediate_size: 2048,
+    vocab_size: 262_144,
+    max_position_embeddings: 32_768,
+    sliding_window: 512,
+  }
+
+  test('Gemma 3: five layers of six slide and rotate by the local base, embeddings times √D, norms by 1 + w', () => {
+    const config = parseConfig(gemma3)
+    expect(config).toMatchObject({
+      family: 'gemma3',
+      keyHeads: 1,
+      headSize: 256,
+      embeddingScale: Math.fround(Math.sqrt(640)),
+      normOffset: 1,
+      scoreScale: 1 / 16,
+      activation: 'gelu_tanh',
+      tied: true,
+      bosId: 2,
+      eosIds: [1],
+      padId: 0,
+    })
+    expect([config.scoreCap, config.logitCap]).toEqual([undefined, undefined])
+    const isFull = Array.from({ length: 18 }, (_, l) => l % 6 === 5)
+    expect(config.layerWindow).toEqual(isFull.map((full) => (full ? null : 512)))
+    expect(config.layerRotary).toEqual(isFull.map((full) => ({ base: full ? 1e6 : 10_000, scaling: null })))
+    // A window as wide as the context is none, and its layers rotate by the local base all the same.
+    const wide = parseConfig({ ...gemma3, sliding_window: 100_000 })
+    expect([wide.layerWindow, wide.layerRotary]).toEqual([undefined, config.layerRotary])
+  })
+
+  test('Gemma 2: every other layer slides, from the first on; scores and logits are capped', () => {
+    const config = parseConfig({ ...gemma3, model_type: 'gemma2', query_pre_attn_scalar: 144 })
+    expect(config).toMatchObject({ scoreCap: 50, logitCap: 30, scoreScale: 1 / 12, normOffset: 1 })
+    expect(config.layerWindow?.slice(0, 4)).toEqual([512, null, 512, null])
+    expect(config.layerRotary).toBeUndefined()
+    const capless = { ...gemma3, model_type: 'gemma2', attn_logit_softcapping: null }
+    expect(parseConfig({ ...capless, final_logit_softcapping: 3 })).toMatchObject({ logitCap: 3 })
+  })
+
+  test.each([
+    ['layer_types', ['full_attention'], 'layer_types: expected a list for 18 layers, got one of 1'],
+    ['use_bidirectional_attention', true, 'use_bidirectional_attention: expected false, got true'],
+    ['hidden_activation', 'gelu', 'hidden_act: expected silu or relu or gelu_pytorch_tanh, got "gelu"'],
+    ['query_pre_attn_scalar', 0, 'query_pre_attn_scalar: expected 0.000001 to 1000000, got 0'],
+    ['rms_norm_offset', 2, 'rms_norm_offset: expected 0 to 1, got 2'],
+    ['attention_bias', true, 'attention_bias: expected false, got true'],
+    ['model_type', 'gemma3n_text', /^model_type: expected opt or .*gemma3_text.*, got "gemma3n_text"$/],
+    ['model_type', 'gemma3', /^model_type: expected opt or .*, got "gemma3"$/],
+  ])('%s = %j of Gemma is refused by name', (name, value, message) => {
+    expect(() => parseConfig({ ...gemma3, [name]: value })).toThrow(message)
+  })
+
   test('heads may have a size of their own', () => {
     expect(parseConfig({ ...smolLm2, head_dim: 80 })).toMatchObject({ width: 576, heads: 9, headSize: 80 })
     expect(parseConfig({ ...smolLm2, head_dim: null }).headSize).toBe(64)
@@ -280,7 +338,7 @@ describe('the Llama family', () => {
   test.each([
     ['attention_bias', true, 'attention_bias: expected false, got true'],
     ['mlp_bias', true, 'mlp_bias: expected false, got true'],
-    ['hidden_act', 'gelu', 'hidden_act: expected silu or relu, got "gelu"'],
+    ['hidden_act', 'gelu', 'hidden_act: expected silu or relu or gelu_pytorch_tanh, got "gelu"'],
     ['num_key_value_heads', 2, 'num_key_value_heads: expected a divisor of num_attention_heads 9, got 2'],
     ['head_dim', 63, 'head_dim: expected an even number to rotate, got 63'],
     [

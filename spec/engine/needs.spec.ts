@@ -5,6 +5,7 @@
  * Tests src/engine/needs.ts and src/verify/model/program_laws.ts.
  */
 import { describe, expect, test } from 'vitest'
+import { families, makeConfig } from '../../src/engine/config.ts'
 import { neededParts, needsOf, type Need } from '../../src/engine/needs.ts'
 import { programOf } from '../../src/engine/program.ts'
 import { stepsOf, type Value } from '../../src/spec/program.ts'
@@ -39,7 +40,7 @@ test('of OPT, query, key, value and fc1 are computed for needed units; of Llama 
     const config = goldenConfig(variant)
     const names = prunedIn(programOf(config))
     // A norm over all heads needs every query and key.
-    const products = variant === 'olmo2' ? ['v_proj'] : ['q_proj', 'k_proj', 'v_proj']
+    const products = config.normsAllHeads ? ['v_proj'] : ['q_proj', 'k_proj', 'v_proj']
     expect(names.slice(0, products.length).map((name) => name.split('.').at(-2))).toEqual(products)
     expect(names.length).toBe((products.length + 2) * config.layers)
     expect(names.slice(products.length, products.length + 2).map((name) => name.split('.').at(-2))).toEqual([
@@ -48,6 +49,21 @@ test('of OPT, query, key, value and fc1 are computed for needed units; of Llama 
     ])
   }
 })
+
+test.each(families)(
+  'what the configuration of %s says of norms over all heads is what its program needs',
+  (family) => {
+    const sizes = { layers: 1, width: 8, heads: 2, neurons: 3, vocabulary: 5, positions: 4 }
+    const config = makeConfig({ ...sizes, family })
+    const program = programOf(config)
+    const needs = needsOf(program)
+    // A part of what such a norm gives is needed, and all that it reads.
+    const readsAll = stepsOf(program).some(
+      (step) => step.op === 'rmsNorm' && needs.has(step) && !needs.has(step.of[0]),
+    )
+    expect(config.normsAllHeads ?? false).toBe(readsAll)
+  },
+)
 
 describe('mutants are killed:', () => {
   const changed = (change: (found: Map<Value, Need>, program: Value) => void): NeedsSubject => ({

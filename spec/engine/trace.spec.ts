@@ -10,6 +10,7 @@ import { contextWidth } from '../../src/engine/config.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { traceForward, type Trace } from '../../src/engine/trace.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
+import { MAX_GRADIENT_CONTEXT } from '../../src/ops/attention.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
@@ -98,6 +99,17 @@ test('a trace that finds no room says so, wherever it is missing, and leaves not
       }
       expect(backend.liveBuffers).toBe(before)
     }
+  })
+})
+
+test('gradients are of so many tokens as the kernel takes, the prompt included', async () => {
+  await withModel(subject, smallCase, (model) => {
+    const trace = traceForward(model, Int32Array.of(0))
+    const long = Object.assign(Object.create(trace) as typeof trace, { past: MAX_GRADIENT_CONTEXT })
+    expect(() => backward(model, long, Int32Array.of(0))).toThrow(
+      `trace: expected at most ${MAX_GRADIENT_CONTEXT} tokens to take gradients of, got ${MAX_GRADIENT_CONTEXT + 1}`,
+    )
+    trace.dispose()
   })
 })
 

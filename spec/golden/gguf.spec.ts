@@ -25,8 +25,10 @@ import {
 } from './golden.ts'
 import { goldenConfig, goldenSource } from './model.ts'
 
-// A GGUF file does not say what the activation function is, nor which layers of Qwen2 slide.
-const inGguf = llamaVariants.filter((variant) => variant !== 'llama_relu' && variant !== 'qwen2_window')
+// A GGUF file does not say what the activation function is, nor which layers of Qwen2 or of a Gemma 3 of another pattern slide.
+const inGguf = llamaVariants.filter(
+  (variant) => !['llama_relu', 'qwen2_window', 'gemma3_linear'].includes(variant),
+)
 const files = [...inGguf.map((variant) => [variant, 'F32'] as const), ['llama_gqa', 'F16'] as const]
 
 /** A variant from its file. llama.cpp has no window for Mistral, so that file is made here. */

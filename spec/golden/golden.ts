@@ -12,7 +12,17 @@ export const fixtures: string = fileURLToPath(new URL('../../fixtures/', import.
 /** Models of OPT; the second has post-norm blocks and an embedding of its own width. */
 export const optVariants = ['preln', 'postln_proj'] as const
 /** Families that differ from Llama in little. */
-const newerVariants = ['qwen3', 'smollm3', 'olmo2', 'phi3', 'mistral_window', 'qwen2_window'] as const
+const newerVariants = [
+  'qwen3',
+  'smollm3',
+  'olmo2',
+  'phi3',
+  'mistral_window',
+  'qwen2_window',
+  'gemma3',
+  'gemma3_linear',
+  'gemma2',
+] as const
 /**
  * Models of the Llama family: heads in groups, each head for itself, scaled rotations, Mistral's name, and rectified gates; and of
  * the newer ones.
@@ -68,6 +78,9 @@ export const casesOf: Readonly<Record<Variant, readonly string[]>> = {
   phi3: ['single', 'leftpad', 'continuation'],
   mistral_window: ['single', 'batch', 'rightpad', 'leftpad', 'continuation'],
   qwen2_window: ['single', 'leftpad', 'continuation'],
+  gemma3: ['single', 'leftpad', 'continuation'],
+  gemma3_linear: ['single', 'leftpad', 'continuation'],
+  gemma2: ['single', 'leftpad', 'continuation'],
 }
 
 /** Tolerances of the README.md of each folder for a float32 port. */

@@ -23,6 +23,7 @@ import { parseConfig } from '../../src/engine/config.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { bytesAsFile } from '../../src/io/files.ts'
 import { readGguf } from '../../src/io/gguf_model.ts'
+import { mergesOf } from '../../src/io/piece_merges.ts'
 import { createTokenizer } from '../../src/io/tokenizer.ts'
 import type { Vocabulary } from '../../src/io/vocabulary.ts'
 import { InputError } from '../../src/tensor/errors.ts'
@@ -122,7 +123,7 @@ function tokenized(vocabulary: Vocabulary): unknown {
     tokenizer.special,
     encoded,
     tokenizer.encode('a'),
-    vocabulary.merges.length,
+    mergesOf(vocabulary).length,
   ]
 }
 

@@ -82,6 +82,7 @@ const spellings: fc.Arbitrary<Vocabulary['spelling']> = fc.oneof(
     { kind: 'byte_fallback', space: 'unlessThere' } as const,
     { kind: 'byte_fallback', space: 'unlessThere', onlyFirst: true } as const,
     { kind: 'byte_fallback', space: 'never' } as const,
+    { kind: 'byte_fallback', space: 'never', whole: ['e', 'E'] } as const,
   ),
 )
 const vocabularyOf = (name: string): Vocabulary =>
@@ -102,7 +103,7 @@ const comesBack = lawForAll(
 )
 stateLaw(comesBack, encodeTokenizerJson)
 
-test.each(['gpt-2', 'smollm', 'llama-bpe', 'qwen2', 'spm'])(
+test.each(['gpt-2', 'smollm', 'llama-bpe', 'qwen2', 'spm', 'gemma'])(
   '%s is written with the model that its file from Hugging Face has',
   (name) => {
     const modelOf = (json: string): object => (JSON.parse(json) as { model: object }).model

@@ -22,8 +22,9 @@ import { bytesAsFile } from '../../src/io/files.ts'
 import { readGgufHeader, type GgufHeader, type GgufTensor } from '../../src/io/gguf.ts'
 import { openGguf, readGguf } from '../../src/io/gguf_model.ts'
 import { findModelFiles } from '../../src/io/load.ts'
+import { mergesOf } from '../../src/io/piece_merges.ts'
 import { encodeSafetensors } from '../../src/io/safetensors_writer.ts'
-import { SPACE_MARK } from '../../src/io/vocabulary.ts'
+import { SPACE_MARK, type Vocabulary } from '../../src/io/vocabulary.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import type { RawTensorSource } from '../../src/tensor/tensor_source.ts'
 import { law } from '../harness/seed.ts'
@@ -224,7 +225,7 @@ describe('merges of scores', () => {
         })
         .filter(({ pair }) => pair.every((part) => all.includes(part)))
         .toSorted(({ order: a }, { order: b }) => b[0] - a[0] || b[1] - a[1] || b[2] - a[2])
-      expect(vocabulary?.merges).toEqual(expected.map(({ pair }) => pair))
+      expect(mergesOf(vocabulary as Vocabulary)).toEqual(expected.map(({ pair }) => pair))
     },
   )
 })

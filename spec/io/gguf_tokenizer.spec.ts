@@ -1,8 +1,8 @@
 /**
- * Vocabularies of GGUF files: the known ids of 275 texts, on which llama.cpp, tokenizers and sentencepiece agree, and the
+ * Vocabularies of GGUF files: the known ids of 275 texts, and of 283 for Gemma, on which llama.cpp, tokenizers and sentencepiece agree, and the
  * vocabulary that the model's tokenizer.json has.
  *
- * Tests src/io/gguf_entries.ts.
+ * Tests src/io/gguf_entries.ts and src/io/piece_merges.ts.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,17 +12,17 @@ import { bytesAsFile } from '../../src/io/files.ts'
 import { readGgufHeader, type GgufValue } from '../../src/io/gguf.ts'
 import { GgufEntries } from '../../src/io/gguf_entries.ts'
 import { readGgufVocabulary } from '../../src/io/gguf_tokenizer.ts'
+import { mergesOf } from '../../src/io/piece_merges.ts'
 import { createTokenizer } from '../../src/io/tokenizer.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
 import type { Vocabulary } from '../../src/io/vocabulary.ts'
+import { knownTextsOf } from './known_texts.ts'
 import { killsByLaw, lawForAll, stateLaw } from '../harness/seed.ts'
 import fc from 'fast-check'
 
 const folder = fileURLToPath(new URL('../../fixtures/tokenizers', import.meta.url))
-const names = ['gpt-2', 'smollm', 'llama-bpe', 'qwen2', 'spm'] as const
+const names = ['gpt-2', 'smollm', 'llama-bpe', 'qwen2', 'spm', 'gemma'] as const
 type Name = (typeof names)[number]
-type Known = Readonly<Record<Name, number[]> & { text: string }>
-const cases = JSON.parse(readFileSync(join(folder, 'cases.json'), 'utf8')) as Known[]
 
 async function entriesOf(name: Name): Promise<ReadonlyMap<string, GgufValue>> {
   const file = bytesAsFile(readFileSync(join(folder, `${name}.gguf`)))
@@ -40,10 +40,10 @@ const knownTexts = lawForAll(
   { name: fc.constantFrom(...names) },
   (judged: Read, { name }) => {
     const tokenizer = createTokenizer(judged(fileOf(name)))
-    expect(cases).toHaveLength(275)
-    for (const { text, [name]: ids } of cases) {
+    const isMarked = name === 'spm' || name === 'gemma'
+    for (const { text, ids } of knownTextsOf(name)) {
       expect(tokenizer.encode(text, { prefix: false }), JSON.stringify(text)).toEqual(ids)
-      if (name !== 'spm' || !text.includes('\u2581')) expect(tokenizer.decode(ids)).toBe(text)
+      if (!isMarked || !text.includes('\u2581')) expect(tokenizer.decode(ids)).toBe(text)
     }
   },
   { runs: 1, examples: names.map((name) => ({ name })) },
@@ -55,12 +55,21 @@ const sameAsJson = lawForAll(
   { name: fc.constantFrom(...names) },
   (judged: Read, { name }) => {
     const json = parseTokenizerJson(readFileSync(join(folder, `${name}.tokenizer.json`)))
-    const { ids, merges, special, spelling, prefix, suffix } = judged(fileOf(name))
-    expect([ids, merges, special]).toEqual([json.ids, json.merges, json.special])
+    const vocabulary = judged(fileOf(name))
+    const { ids, special, spelling, prefix, suffix } = vocabulary
+    const merges = mergesOf(vocabulary)
+    // Of what is cut out of a text no pair is merged, whether a file has the merge or not.
+    const whole = new Set(json.spelling.kind === 'byte_fallback' ? json.spelling.whole : [])
+    const merged = mergesOf(json).filter((pair) =>
+      [...pair, pair.join('')].every((token) => !whole.has(token)),
+    )
+    expect([ids, merges, special]).toEqual([json.ids, merged, json.special])
     // llama.cpp takes a word of Llama 3 whole if it is a token, and puts the first token before its texts.
     const isLlama3 = name === 'llama-bpe'
     expect(spelling).toEqual(isLlama3 ? { ...json.spelling, ignoreMerges: true } : json.spelling)
-    expect([prefix, suffix]).toEqual([isLlama3 ? [1] : json.prefix, json.suffix])
+    // A file of Gemma's kind from Hugging Face need not say that a text begins with <s>.
+    const begins = name === 'gemma' ? [2] : json.prefix
+    expect([prefix, suffix]).toEqual([isLlama3 ? [1] : begins, json.suffix])
   },
   { runs: 1, examples: names.map((name) => ({ name })) },
 )
@@ -136,18 +145,21 @@ describe('mutants are killed:', () => {
     { knownTexts, sameAsJson },
     {
       knownTexts: {
-        'merges of scores from the lowest up': of(({ spelling, merges }) =>
-          spelling.kind === 'byte_fallback' ? { merges: merges.toReversed() } : {},
+        'merges of scores from the lowest up': of((vocabulary) =>
+          vocabulary.spelling.kind === 'byte_fallback' ? { merges: mergesOf(vocabulary).toReversed() } : {},
+        ),
+        'what is cut out of a text is merged': of(({ spelling }) =>
+          spelling.kind === 'byte_fallback' ? { spelling: { ...spelling, whole: [] } } : {},
         ),
         'no space before a text': of(({ spelling }) =>
           spelling.kind === 'byte_fallback' ? { spelling: { ...spelling, space: 'never' } } : {},
         ),
       },
       sameAsJson: {
-        'merges of equal scores in the order of the vocabulary': of(({ spelling, merges, ids }) =>
-          spelling.kind === 'byte_fallback'
+        'merges of equal scores in the order of the vocabulary': of(({ ids, ...rest }) =>
+          rest.spelling.kind === 'byte_fallback'
             ? {
-                merges: merges.toSorted(
+                merges: mergesOf(rest).toSorted(
                   (a, b) =>
                     (ids.get(a.join('')) as number) - (ids.get(b.join('')) as number) ||
                     (a[0] < b[0] ? -1 : 1),

@@ -2,7 +2,7 @@
  * The tokenizers of the Llama family from their `tokenizer.json`: known ids of known texts, the laws of every tokenizer, and
  * refusals that name what is not supported.
  *
- * fixtures/tokenizers holds five small ones and 275 texts, and other forms of them. Where SmolLM2 is at hand, its own is judged too.
+ * fixtures/tokenizers holds six small ones, 275 texts and 283 of Gemma's kind, and other forms of them. Where SmolLM2 is at hand, its own is judged too.
  *
  * Tests src/verify/tokenizer/cases.ts and src/verify/tokenizer/laws.ts.
  */
@@ -18,14 +18,12 @@ import { plainText, type Tokenizing } from '../../src/verify/tokenizer/cases.ts'
 import { tokenizerLaws } from '../../src/verify/tokenizer/laws.ts'
 import { smallModel, smallPieces, smallTokenizer } from '../../fixtures/hostile/tokenizer.ts'
 import { killsEach, stateLaw } from '../harness/seed.ts'
+import { knownTextsOf } from './known_texts.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const folder = join(root, 'fixtures/tokenizers')
-const names = ['gpt-2', 'smollm', 'llama-bpe', 'qwen2', 'spm'] as const
+const names = ['gpt-2', 'smollm', 'llama-bpe', 'qwen2', 'spm', 'gemma'] as const
 type Name = (typeof names)[number]
-type Known = Readonly<Record<Name, number[]> & { text: string }>
-
-const cases = JSON.parse(readFileSync(join(folder, 'cases.json'), 'utf8')) as Known[]
 
 const parse = (json: unknown): Vocabulary =>
   parseTokenizerJson(new TextEncoder().encode(JSON.stringify(json)))
@@ -38,8 +36,7 @@ describe.each(names)('%s', (name) => {
   const tokenizer = createTokenizer(vocabulary)
 
   test('known texts have their ids and come back', () => {
-    expect(cases).toHaveLength(275)
-    for (const { text, [name]: ids } of cases) {
+    for (const { text, ids } of knownTextsOf(name)) {
       expect(tokenizer.encode(text, { prefix: false }), JSON.stringify(text)).toEqual(ids)
       expect(tokenizer.decode(ids)).toBe(plainText(text, vocabulary))
     }
@@ -83,7 +80,7 @@ test.each(forms)('as Hugging Face reads it: $name', ({ base, changes, model, mer
 describe('special tokens', () => {
   test('are added only where they are asked for', () => {
     const spm = createTokenizer(fixture('spm'))
-    const [{ text, spm: ids }] = cases
+    const [{ text, ids }] = knownTextsOf('spm')
     expect(spm.encode(text)).toEqual([1, ...ids])
     expect(spm.encode('')).toEqual([1])
     expect(spm.decode([1, ...ids])).toBe(`<s> ${text}`)
@@ -146,6 +143,14 @@ test('a text with a byte that a vocabulary lacks is refused', () => {
   )
 })
 
+test('the token of a byte cannot be cut out of a text', () => {
+  const id = parse(smallPieces).ids.get('<0x41>')
+  const added_tokens = [{ id, content: '<0x41>', special: false }]
+  expect(() => parse({ ...smallPieces, added_tokens })).toThrow(
+    expect.objectContaining({ code: 'TOKENIZER_VOCAB' }) as Error,
+  )
+})
+
 test('bytes of a text are not in it as the names of their tokens', () => {
   const made = make(smallPieces)
   expect(made.decode(made.encode('<0x41>', { prefix: false }))).toBe('<0x41>')
@@ -198,7 +203,8 @@ test('tokenizer.json comes before the two files of OPT', async () => {
   try {
     for (const name of ['vocab.json', 'merges.txt']) writeFileSync(join(place, name), 'not of OPT')
     writeFileSync(join(place, 'tokenizer.json'), readFileSync(join(folder, 'qwen2.tokenizer.json')))
-    expect((await openTokenizer(place))?.encode(cases[0].text)).toEqual(cases[0].qwen2)
+    const [{ text, ids }] = knownTextsOf('qwen2')
+    expect((await openTokenizer(place))?.encode(text)).toEqual(ids)
   } finally {
     rmSync(place, { recursive: true })
   }
@@ -285,13 +291,20 @@ describe('mutants', () => {
       ['1', '2'],
     ],
   }
-  const spm = fixture('spm')
+  const [spm, gemma] = [fixture('spm'), fixture('gemma')]
   /** Mutants by the law that they break. */
   const mutants: Partial<Record<keyof typeof tokenizerLaws, Readonly<Record<string, Tokenizing>>>> = {
     isBpe: {
       'text is cut as in GPT-2': without(joined, { patterns: ['gpt-2'] }),
       'digits are cut one by one': without(joined, { patterns: ['digit', 'llama-bpe'] }),
       'no space is put before a text': without(spm, { space: 'never' }),
+      'the shortest of what is cut out of a text is cut out': {
+        vocabulary: gemma,
+        tokenizer: createTokenizer({
+          ...gemma,
+          spelling: { kind: 'byte_fallback', space: 'never', whole: ['\u2581\u2581', '\n', '<b>', '</b>'] },
+        }),
+      },
       'a space is put before a text that begins with one': without(
         { ...spm, spelling: { kind: 'byte_fallback', space: 'unlessThere' } },
         { space: 'always' },

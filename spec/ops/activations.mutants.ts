@@ -1,6 +1,7 @@
 /**
  * Bugs planted in the operations of src/ops/activations.ts.
  */
+import * as geluLaws from '../../src/verify/ops/gelu_tanh_gate.ts'
 import * as reluLaws from '../../src/verify/ops/relu.ts'
 import * as siluGateLaws from '../../src/verify/ops/silu_gate.ts'
 import { agree, mutant, type Mutant, gradients } from './mutant.ts'
@@ -108,6 +109,62 @@ export const mutants: readonly Mutant[] = [
     (backward) => (gate_grad, up_grad, y_grad, gate, up, N) => {
       backward(gate_grad, up_grad, y_grad, gate, up, N)
       gate_grad.set(gate.map((z, n) => (y_grad[n] * up[n]) / (1 + Math.exp(-z))))
+    },
+  ),
+
+  mutant(
+    'gelu_tanh_gate',
+    'leaves out the cube',
+    [...agree('gelu_tanh_gate'), geluLaws.isClosedForm],
+    () => (y, gate, up) =>
+      y.set(gate.map((z, n) => (0.5 * z * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * z)) || 0) * up[n])),
+  ),
+
+  mutant(
+    'gelu_tanh_gate',
+    'is relu',
+    [...agree('gelu_tanh_gate'), ...gradients('gelu_tanh_gate'), geluLaws.isClosedForm],
+    () => (y, gate, up) => y.set(gate.map((z, n) => Math.max(z, 0) * up[n])),
+  ),
+
+  mutant(
+    'gelu_tanh_gate',
+    'takes up through gelu, and gate as it is',
+    [...agree('gelu_tanh_gate'), geluLaws.isClosedForm, geluLaws.oddPart],
+    (gelu_tanh_gate) => (y, gate, up, N) => gelu_tanh_gate(y, up, gate, N),
+  ),
+
+  mutant(
+    'gelu_tanh_gate',
+    'gives what it should with the other sign',
+    [...agree('gelu_tanh_gate'), geluLaws.isClosedForm, geluLaws.skippedIsZero],
+    (gelu_tanh_gate) => (y, gate, up, N) => {
+      gelu_tanh_gate(y, gate, up, N)
+      y.set(y.map((value) => -value))
+    },
+  ),
+
+  mutant(
+    'gelu_tanh_gate_backward',
+    'exchanges gate and up',
+    [...agree('gelu_tanh_gate_backward'), ...gradients('gelu_tanh_gate'), geluLaws.gradientIsClosedForm],
+    (backward) => (gate_grad, up_grad, y_grad, gate, up, N) =>
+      backward(up_grad, gate_grad, y_grad, gate, up, N),
+  ),
+
+  mutant(
+    'gelu_tanh_gate_backward',
+    'leaves out the factor 3 of the slope of a cube',
+    [...agree('gelu_tanh_gate_backward'), ...gradients('gelu_tanh_gate'), geluLaws.gradientIsClosedForm],
+    (backward) => (gate_grad, up_grad, y_grad, gate, up, N) => {
+      backward(gate_grad, up_grad, y_grad, gate, up, N)
+      gate_grad.set(
+        gate.map((z, n) => {
+          const slope = 2 * Math.sqrt(2 / Math.PI) * (1 + 0.044715 * z * z)
+          const s = 1 / (1 + Math.exp(-slope * z))
+          return y_grad[n] * up[n] * s * (1 + z * slope * (1 - s))
+        }),
+      )
     },
   ),
 ]

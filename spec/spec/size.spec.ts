@@ -34,11 +34,11 @@ function reachedFrom(files: readonly string[], read: (path: string) => string): 
 
 const sumOf = (lines: Iterable<number>): number => [...lines].reduce((sum, one) => sum + one, 0)
 
-test('the core has at most 920 lines, and reaches at most 30 files of 2,600 lines', () => {
+test('the core has at most 960 lines, and reaches at most 31 files of 2,800 lines', () => {
   const reached = reachedFrom(core, (path) => readFileSync(root + path, 'utf8'))
-  expect(sumOf(core.map((path) => reached.get(path) as number))).toBeLessThanOrEqual(920)
-  expect(reached.size).toBeLessThanOrEqual(30)
-  expect(sumOf(reached.values())).toBeLessThanOrEqual(2600)
+  expect(sumOf(core.map((path) => reached.get(path) as number))).toBeLessThanOrEqual(960)
+  expect(reached.size).toBeLessThanOrEqual(31)
+  expect(sumOf(reached.values())).toBeLessThanOrEqual(2800)
 })
 
 test('what is reached is counted once, by way of others too', () => {

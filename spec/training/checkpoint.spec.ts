@@ -102,6 +102,26 @@ describe('a checkpoint', () => {
     'counts from 1': (to, state, of) => saveCheckpoint(to, { ...state, step: state.step + 1 }, of),
   })
 
+  test('has norms of Gemma as Hugging Face does, without the 1 that is added to them', async () => {
+    const llama = {
+      groups: 1,
+      pairs: 2,
+      biases: false,
+      rotary: { base: 10_000, scaling: null },
+      epsilon: 1e-5,
+    }
+    const gemma: ModelCase = { ...someModel, llama: { ...llama, family: 'gemma3' } }
+    const state = stateOf(gemma)
+    await saveCheckpoint(folder, state, identityOf(gemma))
+    const { source } = await openModelFolder(join(folder, 'model.safetensors'))
+    for (const [name, { values, shape }] of state.weights) {
+      const expected = shape.length === 1 ? values.map((value) => value - 1) : values
+      sameBits(name, await source.read(name), expected)
+      sameBits(name, ((await read(identityOf(gemma))).weights.get(name) as HostTensor).values, values)
+    }
+    await source.close()
+  })
+
   test('is for a run of its own kind only', async () => {
     const identity = identityOf(someModel)
     await saveCheckpoint(folder, stateOf(someModel), identity)

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { formatReport } from '../../src/cli/commands/verify.ts'
+import { mergesOf } from '../../src/io/piece_merges.ts'
 import { createTokenizer } from '../../src/io/tokenizer.ts'
 import { selectMask } from '../../src/masks/selection.ts'
 import { tryCases, type Failure, type Trial } from '../../src/verify/check.ts'
@@ -107,7 +108,7 @@ describe('a planted bug', () => {
       arbitraries: { ...tokenizerLaws.isBpe.arbitraries, data: anyData },
       predicate: (_: null, { data, ...args }: Case) => {
         const { vocabulary } = makeTokenizing(data as DrawnData)
-        const joined = { ...vocabulary, merges: vocabulary.merges.slice(0, -1) }
+        const joined = { ...vocabulary, merges: mergesOf(vocabulary).slice(0, -1) }
         return tokenizerLaws.isBpe.predicate({ tokenizer: createTokenizer(joined), vocabulary }, args)
       },
     }

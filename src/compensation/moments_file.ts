@@ -2,12 +2,12 @@
  * Second moments as files: safetensors, with two tensors for each layer l and kind of unit.
  *
  *   heads.l.squares          [N]             mean squares: the diagonal of C, float32
- *   heads.l.correlations     [N (N - 1) / 2] C_ij / root of (C_ii C_jj) for j < i, row by row, float16; 0 beside a unit
- *                                            that was never active
+ *   heads.l.correlations     [N (N - 1) / 2] C_ij / root of (C_ii C_jj) for j < i, row by row, times 32767 and rounded to
+ *                                            int16; 0 beside a unit that was never active
  *   neurons.l.…              the same
  *
- * A model of 30 layers of 576 and 1,536 numbers takes 81 MB. Rounding to float16 moves a correlation by up to 2⁻¹², so C may be
- * indefinite by as much; the λ of fold.ts must outweigh that, and 0.01 does for the models that were tried.
+ * A model of 30 layers of 576 and 1,536 numbers takes 81 MB. Rounding moves a correlation by up to 2⁻¹⁶; float16 would move one near
+ * 1 by 2⁻¹². So C may be indefinite by a little, and the λ of fold.ts must outweigh that.
  *
  *   heads.l.sums             [N (N + 1) / 2] sums so far for j ≤ i, row by row, float32: the file of a collection that goes on
  *
@@ -18,10 +18,13 @@ import { readFinite } from '../io/read_finite.ts'
 import { openSafetensors } from '../io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
-import type { RawTensorSource } from '../tensor/tensor_source.ts'
+import { readIntegers, type RawTensorSource } from '../tensor/tensor_source.ts'
 import type { LayerMoments, MomentWidths } from './moments.ts'
 
 const FORMAT = 'shadowllm-moments'
+
+/** What a correlation of 1 is stored as. */
+const ONE = 32_767
 
 /** What a file of moments is of. */
 export interface MomentsOrigin {
@@ -70,7 +73,7 @@ export async function writeMoments(
       const { squares, correlations } = correlationsOf(moments[kind], origin.tokens)
       const place = `${kind}.${l}`
       tensors.set(`${place}.squares`, { dtype: 'F32', shape: [squares.length], data: squares })
-      tensors.set(`${place}.correlations`, { dtype: 'F16', shape: [correlations.length], data: correlations })
+      tensors.set(`${place}.correlations`, { dtype: 'I16', shape: [correlations.length], data: correlations })
     }
   }
   await writeSafetensors(path, tensors, metadataOf(origin))
@@ -80,16 +83,16 @@ export async function writeMoments(
 function correlationsOf(
   sums: Float32Array,
   tokens: number,
-): { readonly squares: Float32Array; readonly correlations: Float32Array } {
+): { readonly squares: Float32Array; readonly correlations: Int16Array } {
   const N = Math.sqrt(sums.length)
   const roots = Float64Array.from({ length: N }, (_, i) => Math.sqrt(sums[i * N + i]))
-  const correlations = new Float32Array((N * (N - 1)) / 2)
+  const correlations = new Int16Array((N * (N - 1)) / 2)
   let at = 0
   for (let i = 0; i < N; i++)
     for (let j = 0; j < i; j++, at++) {
       const size = roots[i] * roots[j]
       // The sums are rounded, so that a correlation of 1 may lie above it.
-      if (size > 0) correlations[at] = Math.max(-1, Math.min(1, sums[i * N + j] / size))
+      if (size > 0) correlations[at] = Math.round(ONE * Math.max(-1, Math.min(1, sums[i * N + j] / size)))
     }
   return { squares: Float32Array.from({ length: N }, (_, i) => sums[i * N + i] / tokens), correlations }
 }
@@ -119,38 +122,38 @@ export class Moments {
 
   /**
    * C of a layer: [N, N], over the tokens.
-   * @throws InputError TENSOR_MISSING, TENSOR_SHAPE if the file is of a model of another shape, MOMENTS_VALUE for mean squares
-   *   below 0, correlations past 1, or what is not finite
+   * @throws InputError TENSOR_MISSING, TENSOR_SHAPE if the file is of a model of another shape, DTYPE, MOMENTS_VALUE for mean squares
+   *   below 0 or not finite, or correlations past 1
    */
   async read(kind: UnitKind, layer: number, N: number): Promise<Float64Array> {
     const place = `${kind}.${layer}`
-    const numbers = (name: string, length: number): Promise<Float32Array> =>
-      readFinite(this.#source, `${place}.${name}`, [length], 'MOMENTS_VALUE', this.path)
-    const squares = await numbers('squares', N)
-    const correlations = await numbers('correlations', (N * (N - 1)) / 2)
-    const refuse = (name: string, expected: string, got: number | undefined): void => {
-      if (got !== undefined)
-        throw refusal('MOMENTS_VALUE', `${this.path} ${place}.${name}`, expected, `${got}`)
-    }
-    refuse(
-      'squares',
-      'mean squares from 0',
-      squares.find((value) => value < 0),
-    )
-    refuse(
-      'correlations',
-      'numbers from -1 to 1',
-      correlations.find((value) => Math.abs(value) > 1),
-    )
+    const { path } = this
+    const squares = await readFinite(this.#source, `${place}.squares`, [N], 'MOMENTS_VALUE', path)
+    const least = squares.find((value) => value < 0)
+    if (least !== undefined)
+      throw refusal('MOMENTS_VALUE', `${path} ${place}.squares`, 'mean squares from 0', `${least}`)
+    const correlations = await this.#correlations(`${place}.correlations`, (N * (N - 1)) / 2)
     const moments = new Float64Array(N * N)
     const roots = Float64Array.from(squares, Math.sqrt)
     let at = 0
     for (let i = 0; i < N; i++) {
       moments[i * N + i] = squares[i]
       for (let j = 0; j < i; j++)
-        moments[i * N + j] = moments[j * N + i] = correlations[at++] * roots[i] * roots[j]
+        moments[i * N + j] = moments[j * N + i] = (correlations[at++] / ONE) * roots[i] * roots[j]
     }
     return moments
+  }
+
+  async #correlations(name: string, length: number): Promise<Int32Array> {
+    const found = this.#source.tensors.get(name)?.shape.join(', ')
+    const refuse = (code: string, expected: string, got: string): Error =>
+      refusal(code, `${this.path} ${name}`, expected, got, { tensor: name })
+    if (found === undefined) throw refuse('TENSOR_MISSING', `[${length}]`, 'no such tensor')
+    if (found !== `${length}`) throw refuse('TENSOR_SHAPE', `[${length}]`, `[${found}]`)
+    const values = await readIntegers(this.#source, name)
+    const wrong = values.find((value) => Math.abs(value) > ONE)
+    if (wrong !== undefined) throw refuse('MOMENTS_VALUE', `numbers from -${ONE} to ${ONE}`, `${wrong}`)
+    return values
   }
 
   close(): Promise<void> {

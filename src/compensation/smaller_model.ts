@@ -299,8 +299,8 @@ async function folded(
     throw refusal(
       'MOMENTS_RIDGE',
       subject,
-      `moments that a ridge of ${ridge} makes positive definite`,
-      'others',
+      `moments that are positive definite with a ridge of ${ridge}`,
+      'others; a larger one may do',
     )
   }
 }

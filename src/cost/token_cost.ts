@@ -19,6 +19,7 @@ import { unitsKept } from '../masks/budget.ts'
 import type { UnitKind } from '../masks/mask.ts'
 import type { ModelConfig } from '../engine/config.ts'
 import { storageNamed, type Storage } from '../engine/storages/index.ts'
+import { rowsFor } from '../engine/kv_cache.ts'
 import { parametersOf, type ModelParameter } from '../engine/plan.ts'
 import { modelParameters, modelPlan } from '../engine/program.ts'
 import { parameterBytes, storageOf } from '../engine/weight_layout.ts'
@@ -203,7 +204,8 @@ export function tokenCost(model: Architecture, method: CostMethod, settings: Cos
   const asked = method === 'shadow' ? 1 / tokens : 1
   const predicted = predictorWeights(model, method, hidden)
   const weights = weightBytes(model, kept, storage)
-  const cache = 2 * keptKeyHeads(model, kept) * model.headSize * context * FLOAT_BYTES
+  const seen = meanOver(model, (window) => Math.min(context, window ?? context))
+  const cache = 2 * keptKeyHeads(model, kept) * model.headSize * seen * FLOAT_BYTES
   // The scales of rows are left out.
   const predictorBytes = predicted * storageNamed(storage).numberBytes
   const predictor = asked * predictorBytes
@@ -213,7 +215,7 @@ export function tokenCost(model: Architecture, method: CostMethod, settings: Cos
     cache,
     predictor,
     bytes: weights + cache + predictor,
-    flops: 2 * (read.matrix + read.table) + 4 * kept.heads * model.headSize * context + 2 * asked * predicted,
+    flops: 2 * (read.matrix + read.table) + 4 * kept.heads * model.headSize * seen + 2 * asked * predicted,
     memory: modelBytes(model, storage) + cacheBytes(model, settings) + predictorBytes,
   }
 }
@@ -227,5 +229,12 @@ export function modelBytes(model: ModelConfig, storage: Storage): number {
 }
 
 function cacheBytes(model: Architecture, { prompt, tokens }: CostSettings): number {
-  return FLOAT_BYTES * 2 * model.layers * model.keyHeads * model.headSize * (prompt + tokens)
+  const rows = meanOver(model, (window) => rowsFor(window, prompt + tokens))
+  return FLOAT_BYTES * 2 * model.layers * model.keyHeads * model.headSize * rows
+}
+
+/** The mean over layers of an amount that follows from their windows, null where there is none. */
+function meanOver({ layers, layerWindow }: ModelConfig, amount: (window: number | null) => number): number {
+  const all = Array.from({ length: layers }, (_, l) => amount(layerWindow?.[l] ?? null))
+  return all.reduce((sum, one) => sum + one, 0) / layers
 }

@@ -11,6 +11,7 @@
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
+import { MAX_GRADIENT_CONTEXT } from '../ops/attention.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { HostTensor } from '../tensor/memory_source.ts'
 import { BackwardRun, type LayerGradients } from './backward_run.ts'
@@ -42,7 +43,7 @@ export interface BackwardOptions {
 /**
  * Gradients of the mean loss of one traced sequence. Give them back with `dispose`.
  * @param labels [T], the sequence's own tokens or -100 where a position is not scored; the shift happens inside
- * @throws UsageError TRACE for another model's trace, and for gradients of parameters after a prompt, to which they would not reach; STORAGE for int8 weights, LABELS for another length or nothing scored, INDEX_RANGE for a
+ * @throws UsageError CONTEXT_LENGTH for a trace of more than 8,192 tokens, its prompt included, TRACE for another model's trace, and for gradients of parameters after a prompt, to which they would not reach; STORAGE for int8 weights, LABELS for another length or nothing scored, INDEX_RANGE for a
  *   label outside the vocabulary, LOGITS for a gradient of another size, PARAMETERS for accumulators that are not there or not
  *   of their parameter's shape
  */
@@ -54,6 +55,12 @@ export function backward(
 ): Gradients {
   if (trace.model !== model)
     throw new UsageError('TRACE', "trace: expected one of this model, got another model's")
+  const length = trace.past + trace.length
+  if (length > MAX_GRADIENT_CONTEXT)
+    throw new UsageError(
+      'CONTEXT_LENGTH',
+      `trace: expected at most ${MAX_GRADIENT_CONTEXT} tokens to take gradients of, got ${length}`,
+    )
   if (trace.past > 0 && options.parameters)
     throw new UsageError(
       'TRACE',

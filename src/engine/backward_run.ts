@@ -211,6 +211,16 @@ export class BackwardRun {
       }
       case 'add':
         return [gradient, gradient]
+      case 'scale': {
+        const back = this.#like(x)
+        ops.mask_units(back, gradient, pass.factor(value.factor))
+        return [back]
+      }
+      case 'cap': {
+        const back = this.#like(x)
+        ops.soft_cap_backward(back, gradient, x, value.cap)
+        return [back]
+      }
       case 'relu': {
         const back = this.#like(x)
         ops.relu_backward(back, gradient, x)

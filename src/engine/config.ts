@@ -8,13 +8,13 @@
  * followed; `remoteCodeFields` lists them so that a user can be told.
  */
 import { MAX_CONTEXT } from '../ops/attention.ts'
-import { activations, type Activation } from '../ops/activations.ts'
+import type { Activation } from '../ops/activations.ts'
 import type { Rotary, RotaryScaling } from '../ops/rotary.ts'
 import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
 
 /** How parameters are called; everything else that tells the families apart has a field of its own. */
-export const families = ['opt', 'llama', 'qwen3', 'olmo2'] as const
+export const families = ['opt', 'llama', 'qwen3', 'olmo2', 'gemma2', 'gemma3'] as const
 
 /** A family of models. */
 export type Family = (typeof families)[number]
@@ -25,6 +25,8 @@ export const familyWords: Readonly<Record<Family, string>> = {
   llama: 'Llama family',
   qwen3: 'Qwen3',
   olmo2: 'OLMo 2',
+  gemma2: 'Gemma 2',
+  gemma3: 'Gemma 3',
 }
 
 /** The sizes and switches of a model. */
@@ -60,6 +62,12 @@ export interface ModelConfig {
   readonly scoreCap?: number
   /** Whether queries and keys are normed over all heads of a layer, so that no row of them is one head's alone. */
   readonly normsAllHeads?: boolean
+  /** What rows of the token table are multiplied by before the first layer; nothing without. */
+  readonly embeddingScale?: number
+  /** What is added to the weights of norms when they are read; nothing without. */
+  readonly normOffset?: number
+  /** The cap c of logits, each of which becomes c tanh(s / c); none without it. */
+  readonly logitCap?: number
   /** Whether neurons have a gate: act(gate) times up, in place of act(fc1). */
   readonly gated: boolean
   readonly activation: Activation
@@ -111,7 +119,23 @@ const usual = {
   llama: usualLlama,
   qwen3: usualLlama,
   olmo2: { ...usualLlama, normsAllHeads: true },
+  gemma2: { ...usualLlama, activation: 'gelu_tanh', normOffset: 1, tied: true },
+  gemma3: { ...usualLlama, activation: 'gelu_tanh', normOffset: 1, tied: true },
 } as const satisfies Record<Family, Partial<ModelConfig>>
+
+/** The models that are read, in words, by their `model_type`. */
+export const modelTypes = {
+  opt: 'OPT',
+  llama: 'Llama',
+  mistral: 'Mistral',
+  qwen2: 'Qwen2',
+  qwen3: 'Qwen3',
+  phi3: 'Phi-3 and Phi-4-mini',
+  smollm3: 'SmolLM3',
+  olmo2: 'OLMo 2',
+  gemma2: 'Gemma 2',
+  gemma3_text: 'Gemma 3 (text)',
+} as const
 
 /** What reads the fields of each `model_type`. */
 const readers = {
@@ -123,7 +147,16 @@ const readers = {
   phi3: readPhi3,
   smollm3: readSmollm3,
   olmo2: readOlmo2,
-} as const
+  gemma2: readGemma2,
+  gemma3_text: readGemma3,
+} as const satisfies Record<keyof typeof modelTypes, (fields: Fields) => ModelConfig>
+
+/** Activation functions by their names in a config.json. */
+const activationNames = {
+  silu: 'silu',
+  relu: 'relu',
+  gelu_pytorch_tanh: 'gelu_tanh',
+} as const satisfies Record<string, Activation>
 
 /**
  * A configuration from sizes, for models that are made rather than read.
@@ -232,7 +265,7 @@ function readLlama(all: Fields): ModelConfig {
   const fields = withoutNulls(all)
   const isQwen2 = field(fields, 'model_type') === 'qwen2'
   const isQwen = isQwen2 || field(fields, 'model_type') === 'qwen3'
-  expectValue(fields, 'hidden_act', activations, 'silu', 'CONFIG_ACTIVATION')
+  expectValue(fields, 'hidden_act', Object.keys(activationNames), 'silu', 'CONFIG_ACTIVATION')
   expectValue(fields, 'attention_bias', [false], false, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'mlp_bias', [false], false, 'CONFIG_UNSUPPORTED')
   expectValue(fields, 'quantization_config', [undefined], undefined, 'CONFIG_UNSUPPORTED')
@@ -253,7 +286,7 @@ function readLlama(all: Fields): ModelConfig {
     epsilon: readNumber(fields, 'rms_norm_eps', 1e-12, 1, 1e-6),
     rotary: readRotary(fields, headSize),
     ...windowsOf(fields, sizes.layers, positions),
-    activation: (field(fields, 'hidden_act') ?? 'silu') as Activation,
+    activation: activationNames[(field(fields, 'hidden_act') ?? 'silu') as keyof typeof activationNames],
     biases: isQwen2 ? 'query-key-value' : 'none',
     tied: readFlag(fields, 'tie_word_embeddings', false),
     // Qwen has no token that begins a text; where one is needed, the one that ends a text stands for it.
@@ -286,6 +319,56 @@ function readSmollm3(all: Fields): ModelConfig {
   const usual = Array.from({ length: config.layers }, (_, l) => ((l + 1) % interval === 0 ? 0 : 1))
   const rotates = readForLayers(fields, 'no_rope_layers', [0, 1], usual)
   return { ...config, layerRotary: rotates.map((one) => (one === 1 ? config.rotary : null)) }
+}
+
+/** Gemma 2: the fields of Llama, and those of `readGemma`. Every other layer slides, from the first on. */
+function readGemma2(all: Fields): ModelConfig {
+  const usual = { attn_logit_softcapping: 50, final_logit_softcapping: 30, sliding_window_pattern: 2 }
+  return readGemma('gemma2', withoutNulls({ ...usual, ...all }))
+}
+
+/** Gemma 3: the fields of Llama, and those of `readGemma`; layers that slide have rotations of their own. */
+function readGemma3(all: Fields): ModelConfig {
+  const fields: Fields = { sliding_window_pattern: 6, ...withoutNulls(all) }
+  const both = readObject(fields, 'rope_parameters')
+  const [full, sliding] = ['full_attention', 'sliding_attention'].map((kind) =>
+    both === null ? null : readObject(both, kind),
+  )
+  const config = readGemma('gemma3', { rope_theta: 1e6, ...fields, ...(full && { rope_parameters: full }) })
+  const local = sliding ?? { rope_theta: field(fields, 'rope_local_base_freq') ?? 10_000 }
+  const rotary = readRotary({ rope_parameters: local }, config.headSize)
+  const types = typesOf(fields, config.layers, 0)
+  return { ...config, layerRotary: types.map((type) => (type === 'full_attention' ? config.rotary : rotary)) }
+}
+
+/**
+ * What Gemma 2 and 3 share: embeddings times √D, as float32; weights of norms without their 1, which a GGUF file has added
+ * (`rms_norm_offset` 0); windows in the layers that `layer_types` names, or in all but each `sliding_window_pattern`-th.
+ */
+function readGemma(family: Family, fields: Fields): ModelConfig {
+  expectValue(fields, 'use_bidirectional_attention', [false], false, 'CONFIG_UNSUPPORTED')
+  const config = readLlama({
+    head_dim: 256,
+    tie_word_embeddings: true,
+    bos_token_id: 2,
+    eos_token_id: 1,
+    pad_token_id: 0,
+    sliding_window: 4096,
+    ...fields,
+    use_sliding_window: true,
+    hidden_act: field(fields, 'hidden_activation') ?? 'gelu_pytorch_tanh',
+  })
+  const capOf = (name: string): number | undefined =>
+    isNothing(fields, name) ? undefined : readNumber(fields, name, 1e-6, 1e6)
+  return makeConfig({
+    ...config,
+    family,
+    embeddingScale: Math.fround(Math.sqrt(config.width)),
+    normOffset: readWhole(fields, 'rms_norm_offset', 0, 1, 1),
+    scoreScale: readNumber(fields, 'query_pre_attn_scalar', 1e-6, 1e6, 256) ** -0.5,
+    scoreCap: capOf('attn_logit_softcapping'),
+    logitCap: capOf('final_logit_softcapping'),
+  })
 }
 
 /** One of a few values for each layer. */
@@ -331,12 +414,20 @@ function windowsOf(fields: Fields, layers: number, positions: number): Pick<Mode
   const slides = readFlag(fields, 'use_sliding_window', type === 'mistral' || isPhi3(fields))
   if (!slides || isNothing(fields, 'sliding_window')) return {}
   const window = readWhole(fields, 'sliding_window', 1, MAX_TRAINED_CONTEXT)
-  const pattern = readWhole(fields, 'sliding_window_pattern', 1, MAX_LAYERS + 1, MAX_LAYERS + 1)
-  const first = isQwen ? readWhole(fields, 'max_window_layers', 0, MAX_LAYERS, 28) : 0
-  const usual = Array.from({ length: layers }, (_, l) => layerTypes[l >= first && (l + 1) % pattern ? 1 : 0])
-  const types = readForLayers(fields, 'layer_types', layerTypes, usual)
+  const types = typesOf(
+    fields,
+    layers,
+    isQwen ? readWhole(fields, 'max_window_layers', 0, MAX_LAYERS, 28) : 0,
+  )
   const layerWindow = types.map((one) => (one === 'sliding_attention' && window < positions ? window : null))
   return layerWindow.some((one) => one !== null) ? { layerWindow } : {}
+}
+
+/** Which layers slide: those of `layer_types`, or from `first` on all but each `sliding_window_pattern`-th. */
+function typesOf(fields: Fields, layers: number, first: number): readonly (typeof layerTypes)[number][] {
+  const pattern = readWhole(fields, 'sliding_window_pattern', 1, MAX_LAYERS + 1, MAX_LAYERS + 1)
+  const usual = Array.from({ length: layers }, (_, l) => layerTypes[l >= first && (l + 1) % pattern ? 1 : 0])
+  return readForLayers(fields, 'layer_types', layerTypes, usual)
 }
 
 function isPhi3(fields: Fields): boolean {

@@ -1,6 +1,6 @@
 /**
  * Weights for a model that was never trained, as OPT and Llama initialise them: matrices and tables normal with deviation
- * 0.02, biases 0, norms 1 and 0. Benches and training begin here; laws ask for livelier numbers.
+ * 0.02, biases 0, norms 1 and 0 (offset and weight together). Benches and training begin here; laws ask for livelier numbers.
  *
  * The matrices out and fc2 add to the stream once per layer and half. They are drawn smaller by 1/sqrt(2 L) (GPT-2, Radford
  * et al. 2019), so that the stream is as wide at the last layer of a deep model as of a shallow one.
@@ -29,9 +29,9 @@ export function initialWeights(
   const { seed = 0, deviation = 0.02, residual = 1, biasDeviation = 0 } = options
   const random = new Random(seed)
   const tensors = new Map<string, HostTensor>()
-  for (const [name, { shape, isTurned }] of modelParameters(config)) {
+  for (const [name, { shape, isTurned, offset = 0 }] of modelParameters(config)) {
     const spread = shape.length === 1 ? biasDeviation : deviation * (isTurned ? residual : 1)
-    const centre = name.endsWith('norm.weight') ? 1 : 0
+    const centre = name.endsWith('norm.weight') ? 1 - offset : 0
     const length = shape.reduce((product, size) => product * size, 1)
     const draw = spread === 0 ? () => centre : () => centre + spread * random.normal()
     tensors.set(name, { shape, values: Float32Array.from({ length }, draw) })

@@ -18,6 +18,7 @@ import {
   allocateRows,
   freeRows,
   moveRows,
+  rowBytes,
   readRows,
   writeRows,
   type CacheStorage,
@@ -236,6 +237,15 @@ function heldIn({ backend, keyHeads, window, first }: HeldCache): Part {
   return { backend, keyHeads, window, first }
 }
 
-function rowsFor(window: number | null, capacity: number): number {
+/** Bytes that the keys and values of a sequence of so many tokens take, where all heads are kept. */
+export function cacheBytes(config: ModelConfig, storage: CacheStorage, positions: number): number {
+  const { layers, keyHeads, headSize, layerWindow } = config
+  let rows = 0
+  for (let l = 0; l < layers; l++) rows += rowsFor(layerWindow?.[l] ?? null, positions)
+  return 2 * rows * keyHeads * rowBytes(storage, headSize)
+}
+
+/** The rows of a layer that has room for so many positions. */
+export function rowsFor(window: number | null, capacity: number): number {
   return window === null ? capacity : Math.min(capacity, windowRows(window))
 }

@@ -29,6 +29,8 @@ export class LanguageModel implements LoadedModel {
   readonly #positions = new Map<number, Buffer>() // [positions] i32
   /** Cosines and sines of every position, in each backend that holds layers. */
   readonly #angles = new Map<Rotary, Map<Backend, Buffer>>() // [positions, R]
+  /** The factors of steps, in each backend that holds layers or what stands beside them. */
+  readonly #factors = new Map<number, Map<Backend, Buffer>>() // [1]
   #disposed = false
 
   /** Takes over the weights; `load` is the usual way here. */
@@ -41,6 +43,16 @@ export class LanguageModel implements LoadedModel {
     for (const step of stepsOf(this.plan.program))
       if (step.op === 'positions') this.#placePositions(step.offset)
       else if (step.op === 'rotate') this.#placeAngles(step.rotary, step.headSize)
+      else if (step.op === 'scale') this.#placeFactor(step.factor)
+  }
+
+  #placeFactor(value: number): void {
+    if (this.#factors.has(value)) return
+    const holders = [...new Set([this.backend, ...this.weights.layers])]
+    this.#factors.set(
+      value,
+      new Map(holders.map((holder) => [holder, holder.upload(Float32Array.of(value))])),
+    )
   }
 
   #placePositions(offset: number): void {
@@ -108,6 +120,11 @@ export class LanguageModel implements LoadedModel {
   }
 
   /** See `LoadedModel`. */
+  factor(backend: Backend, value: number): Buffer {
+    return this.#factors.get(value)?.get(backend) as Buffer
+  }
+
+  /** See `LoadedModel`. */
   angleRows(backend: Backend, past: number, T: number, rotary: Rotary): Buffer {
     const table = this.#angles.get(rotary)?.get(backend) as Buffer
     const [, R] = table.shape
@@ -119,7 +136,8 @@ export class LanguageModel implements LoadedModel {
     if (this.#disposed) return
     this.#disposed = true
     for (const ids of this.#positions.values()) this.backend.free(ids)
-    for (const tables of this.#angles.values()) for (const [backend, angles] of tables) backend.free(angles)
+    for (const held of [...this.#angles.values(), ...this.#factors.values()])
+      for (const [backend, buffer] of held) backend.free(buffer)
     this.weights.dispose()
   }
 

@@ -38,6 +38,11 @@ export interface Room {
   readonly count: number
 }
 
+/** Bytes of a row of K numbers. */
+export function rowBytes(storage: CacheStorage, K: number): number {
+  return storage === 'f32' ? 4 * K : K + 4
+}
+
 /** Room for keys or values. @throws MissingError BACKEND_MEMORY if there is none; nothing stays allocated */
 export function allocateRows(
   backend: Backend,

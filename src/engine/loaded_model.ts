@@ -26,6 +26,9 @@ export interface LoadedModel {
   /** Positions from `past` on plus an offset: a view of [T] i32, never freed by itself. */
   positionRows(past: number, T: number, offset: number): Buffer
 
+  /** A factor of the program, in a backend that holds layers or what stands beside them: [1]. */
+  factor(backend: Backend, value: number): Buffer
+
   /** The rotations of T tokens from position `past` on, in a backend that holds layers: a view of [T, R]. */
   angleRows(backend: Backend, past: number, T: number, rotary: Rotary): Buffer
 }

@@ -30,6 +30,8 @@ export function needsOf(program: Value): Map<Value, Need> {
         want(step.of[0], { at: step, parts: step.count })
         break
       case 'relu':
+      case 'scale':
+      case 'cap':
       case 'gate':
         for (const value of step.of) want(value, need)
         break

@@ -157,8 +157,8 @@ function siteOf(
 ): UnitSite {
   const step = value as UnitsStep
   const made = steps.filter(({ need }) => need?.at === step)
-  const inner = made.find((one) => one.place === of[0])
-  const attention = inner?.value.op === 'attention' ? headSiteOf(inner, steps) : null
+  const attending = made.find((one) => one.value.op === 'attention')
+  const attention = attending ? headSiteOf(attending, steps) : null
   const makers = made.filter((one) => one.value.op === 'linear' && !attention?.places.has(one.place))
   const reading = steps.filter((one) => one.value.of.includes(step))
   return {
@@ -195,7 +195,15 @@ function headSiteOf(step: Step, steps: readonly Step[]): HeadSite {
 }
 
 /** Whether a result may lie where the first of its operands did. */
-const worksInPlace: ReadonlySet<Value['op']> = new Set(['rotate', 'units', 'add', 'relu', 'gate'])
+const worksInPlace: ReadonlySet<Value['op']> = new Set([
+  'rotate',
+  'units',
+  'add',
+  'scale',
+  'cap',
+  'relu',
+  'gate',
+])
 
 /**
  * The slot of each value. A slot is free again when the last step that reads its value has run; the narrowest free one that is

@@ -22,6 +22,8 @@ export interface Pass {
   readonly tokens: Buffer | null
   /** Their positions plus an offset: [T] i32. */
   positions(offset: number): Buffer
+  /** A number: [1]. */
+  factor(value: number): Buffer
   /** Cosines and sines of their positions: [T, R]. */
   angles(rotary: Rotary): Buffer
 }
@@ -43,7 +45,15 @@ export function passOf(
     known.set(rotary, rows)
     return rows
   }
-  return { backend, T, past, tokens, angles, positions: (offset) => model.positionRows(past, T, offset) }
+  return {
+    backend,
+    T,
+    past,
+    tokens,
+    angles,
+    positions: (offset) => model.positionRows(past, T, offset),
+    factor: (value) => model.factor(backend, value),
+  }
 }
 
 /** Rows [T, width] as parts of so many numbers: [T width / size, size]. */
@@ -52,7 +62,11 @@ export function inParts(backend: Backend, x: Buffer, size: number): Buffer {
 }
 
 /** The op of each gate. A name that is put together in a loop is looked up slowly. */
-const gateOps = { silu: 'silu_gate', relu: 'relu_gate' } as const satisfies Record<Activation, OpName>
+const gateOps = {
+  silu: 'silu_gate',
+  relu: 'relu_gate',
+  gelu_tanh: 'gelu_tanh_gate',
+} as const satisfies Record<Activation, OpName>
 
 /** What products read in place of a value, where input channels are masked. */
 export type ReadChannels = (instruction: Instruction, x: Buffer) => Buffer
@@ -108,6 +122,12 @@ export function runStep(
       return
     case 'add':
       return ops.add(y, x, frame[of[1]])
+    case 'scale': {
+      // One unit of all the numbers of a row.
+      return ops.mask_units(y, x, pass.factor(value.factor))
+    }
+    case 'cap':
+      return ops.soft_cap(y, x, value.cap)
     case 'relu':
       return ops.relu(y, x)
     case 'gate':

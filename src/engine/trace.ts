@@ -102,7 +102,9 @@ export class Trace {
   hidden(index: number): Float32Array {
     if (index === this.model.config.layers) {
       const { section, frame } = this.sections[index + 1]
-      return this.#read(frame[section.steps[section.steps.length - 1].of[0]]) // [T, E]
+      // What the head reads; logits may be capped after it.
+      const head = section.steps.findLast(({ value }) => value.op === 'linear') as Step
+      return this.#read(frame[head.of[0]]) // [T, E]
     }
     return this.#read(this.#layer(index).frame[0]) // [T, D]
   }

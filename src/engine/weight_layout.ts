@@ -50,7 +50,7 @@ export async function loadParameter(
   return builder.build()
 }
 
-/** Overwrites what is held for a parameter by values as Hugging Face stores them. */
+/** Overwrites what is held for a parameter by values in the layout of Hugging Face. */
 export function writeParameter(
   backend: Backend,
   held: Buffer,
@@ -64,6 +64,23 @@ export function writeParameter(
   } finally {
     scope.dispose()
   }
+}
+
+/**
+ * Parameters as a checkpoint has them, from what is held: norms without their offset. One that was far from it comes back within a
+ * rounding.
+ */
+export function withoutOffsets(
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, HostTensor>,
+): Map<string, HostTensor> {
+  const parameters = modelParameters(config)
+  return new Map(
+    [...tensors].map(([name, { shape, values }]) => {
+      const { offset = 0 } = parameters.get(name) as ModelParameter
+      return [name, { shape, values: offset === 0 ? values : values.map((value) => value - offset) }]
+    }),
+  )
 }
 
 /** A buffer of zeros for every parameter, in the shape it is held in, by Hugging Face name. */

@@ -60,12 +60,12 @@ export class WeightReader {
   }
 
   /**
-   * One parameter from its first row to its last, for a storage: as blocks where the file has them as the storage does. A chunk
-   * counts as loaded when the next one is asked for.
+   * One parameter from its first row to its last, for a storage: as blocks where the file has them as the storage does, with its
+   * offset added. A chunk counts as loaded when the next one is asked for.
    * @throws InputError WEIGHT_NOT_FINITE, WEIGHT_RANGE for a number that the storage has no room for, DTYPE; what the source
    *   throws; the signal's reason
    */
-  async *chunks(parameter: string, storage: StorageRecord): AsyncGenerator<RowChunk> {
+  async *chunks(parameter: string, storage: StorageRecord, offset = 0): AsyncGenerator<RowChunk> {
     const { signal, onProgress, allowNonFinite } = this.#options
     const { name, first: begin, rows: count } = this.#stored.get(parameter) as StoredParameter
     const { shape, dtype } = this.#infoOf(name)
@@ -98,7 +98,10 @@ export class WeightReader {
         checkFinite(name, start, values instanceof Uint16Array ? dtype : 'F32', values)
         if (values instanceof Float32Array) checkRange(name, start, values, storage)
       }
-      yield { start: start - begin * columns, values }
+      yield {
+        start: start - begin * columns,
+        values: offset === 0 ? values : (values as Float32Array).map((value) => offset + value),
+      }
       this.#loadedBytes += numbers * elementSize(dtype)
       onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes, name })
     }

@@ -61,7 +61,10 @@ export async function loadWeights(
     for (const [name, parameter] of modelParameters(config)) {
       const own = storageOf(parameter, storage)
       const scope = places.scopeOf(parameter.layer)
-      matrices.set(name, await loadParameter(scope, parameter, own, reader.chunks(name, own)))
+      matrices.set(
+        name,
+        await loadParameter(scope, parameter, own, reader.chunks(name, own, parameter.offset)),
+      )
     }
   } catch (error) {
     places.dispose()

@@ -7,6 +7,9 @@
  * join, indent, tojson) is weighed before it runs. So the bounds do not depend on the machine: a template
  * renders everywhere or nowhere.
  *
+ * `strip('...')` and its two sides strip the characters that they are given, as in Python; the library strips white space whatever
+ * it is given.
+ *
  * There is no clock: `strftime_now` tells a fixed date, so that equal chats give equal ids.
  */
 import * as library from '@huggingface/jinja'
@@ -170,6 +173,13 @@ function formatDate(date: Date, format: string): string {
   })
 }
 
+/** The ends that methods strip. */
+const STRIPPED: ReadonlyMap<string, { readonly left: boolean; readonly right: boolean }> = new Map([
+  ['strip', { left: true, right: true }],
+  ['lstrip', { left: true, right: false }],
+  ['rstrip', { left: false, right: true }],
+])
+
 /** The size of a value, with repetitions. */
 interface Size {
   readonly chars: number
@@ -204,7 +214,8 @@ class BoundedInterpreter extends Interpreter {
     // The library walks through the body of a macro each time it is declared.
     this.#spend(node?.type === 'Macro' || node?.type === 'CallStatement' ? 4 * this.#sourceLength : STEP)
     const ready = node && this.#weighed(node, environment)
-    const value = super.evaluate(ready, environment)
+    const isReady = ready?.type === 'Constant'
+    const value = isReady ? (ready.value as Value) : super.evaluate(ready, environment)
     if (ready?.type === 'MemberExpression' && value.type === 'FunctionValue' && ready !== this.#callee)
       throw new Error('a method is expected to be called at once')
     this.#expectSmall(value)
@@ -253,7 +264,10 @@ class BoundedInterpreter extends Interpreter {
         const property = callee.property as AnyNode
         const isComputed = callee.computed === true && property.type !== 'SliceExpression'
         const name = isComputed ? value(property) : null
-        this.#expectResult(String(name ? name.value : property.value), object, args)
+        const method = String(name ? name.value : property.value)
+        this.#expectResult(method, object, args)
+        const stripped = this.#strip(method, object, args)
+        if (stripped) return constant(stripped)
         this.#callee = { ...callee, object: constant(object), ...(name && { property: constant(name) }) }
         return { ...node, callee: this.#callee, args }
       }
@@ -266,6 +280,23 @@ class BoundedInterpreter extends Interpreter {
       default:
         return node
     }
+  }
+
+  /** A text without some characters at its ends; null for another method, or without the characters. */
+  #strip(method: string, object: Value, args: readonly AnyNode[]): Value | null {
+    const text = textOf(object)
+    const [characters] = args.flatMap(valuesOf)
+    const sides = STRIPPED.get(method)
+    if (sides === undefined || text === null || args.length !== 1 || typeof characters !== 'string')
+      return null
+    this.#spend(characters.length + text.length)
+    const strips = new Set(characters)
+    const letters = [...text]
+    let [from, to] = [0, letters.length]
+    if (sides.left) while (from < to && strips.has(letters[from])) from++
+    if (sides.right) while (to > from && strips.has(letters[to - 1])) to--
+    const Text = object.constructor as new (value: string) => Value
+    return new Text(letters.slice(from, to).join(''))
   }
 
   /** The values of statements as one text; a list among them is written as JSON. */

@@ -11,6 +11,8 @@
  * k are permuted accordingly, and are put back here: row 2i + b of a head in the file is row b K/2 + i of Hugging Face.
  * Most others have Hugging Face's order. `rope_freqs` divides the frequencies, as the scaling of Llama 3 does.
  *
+ * Norms of Gemma multiply by 1 + w. Its files have 1 + w, which is what is handed out; `rms_norm_offset: 0` says so.
+ *
  * Tensors are read in parts of a few megabytes and turned into float32 on the way; halves stay halves.
  */
 import { elementSize } from '../tensor/dtypes.ts'
@@ -115,7 +117,32 @@ interface ArchitectureForm {
   readonly isPermuted?: boolean
   /** Fields of config.json, by which the file does not say what it is. */
   readonly fields?: Readonly<Record<string, unknown>>
+  /** Fields of config.json that the file has in entries of this architecture alone. */
+  readonly read?: (own: OwnEntries, sizes: Sizes) => Readonly<Record<string, unknown>>
 }
+
+/** The numbers that a file has under the name of its architecture, as an object of none or one. */
+type OwnEntries = (key: string, name: string) => Readonly<Record<string, number>>
+
+/** Sizes by which llama.cpp knows a model. */
+interface Sizes {
+  readonly layers: number
+  readonly width: number
+  readonly heads: number
+  readonly headSize: number
+}
+
+const gemmaNorms: Modules = {
+  attn_norm: 'input_layernorm',
+  post_attention_norm: 'post_attention_layernorm',
+  ffn_norm: 'pre_feedforward_layernorm',
+  post_ffw_norm: 'post_feedforward_layernorm',
+}
+
+/** What scores are divided by the root of: the file does not say, and llama.cpp tells the largest of each by its layers. */
+const scalarOfGemma = ({ layers, width, heads, headSize }: Sizes, largest: number): object => ({
+  query_pre_attn_scalar: layers === largest ? width / heads : headSize,
+})
 
 const architectures = {
   llama: { modules: { ...norms, ...products }, isPermuted: true },
@@ -138,11 +165,37 @@ const architectures = {
       ffn_down: 'mlp.down_proj',
     },
   },
+  gemma2: {
+    modules: { ...gemmaNorms, ...products },
+    fields: { rms_norm_offset: 0 },
+    read: (own, sizes) => ({
+      ...scalarOfGemma(sizes, 46),
+      ...own('attn_logit_softcapping', 'attn_logit_softcapping'),
+      ...own('final_logit_softcapping', 'final_logit_softcapping'),
+    }),
+  },
+  gemma3: {
+    modules: { ...gemmaNorms, ...headNorms, ...products },
+    // The last two are constants of llama.cpp where the file has no others.
+    fields: {
+      model_type: 'gemma3_text',
+      rms_norm_offset: 0,
+      sliding_window_pattern: 6,
+      rope_local_base_freq: 10_000,
+    },
+    read: (own, sizes) => ({
+      ...scalarOfGemma(sizes, 62),
+      ...own('attention.sliding_window_pattern', 'sliding_window_pattern'),
+      ...own('rope.freq_base_swa', 'rope_local_base_freq'),
+      ...own('final_logit_softcapping', 'final_logit_softcapping'),
+    }),
+  },
   // A constant of llama.cpp.
   smollm3: { modules: { ...norms, ...products }, isPermuted: true, fields: { no_rope_layer_interval: 4 } },
 } as const satisfies Record<string, ArchitectureForm>
 type Architecture = keyof typeof architectures
-const architectureNames = Object.keys(architectures) as Architecture[]
+/** The architectures that are read, by their names in llama.cpp. */
+export const architectureNames: readonly Architecture[] = Object.keys(architectures) as Architecture[]
 
 /** Divisors of frequencies: for all lengths, or for those of the context that the model was first trained for. */
 const ROTATION_FACTORS = 'rope_freqs.weight'
@@ -221,12 +274,16 @@ function readConfig(
       .filter((key) => entries.has(key))
       .map((key) => entries.whole(key)),
   )
-  const { fields }: ArchitectureForm = architectures[architecture]
+  const { fields, read }: ArchitectureForm = architectures[architecture]
+  const layers = entries.whole(own('block_count'))
+  const numberOf: OwnEntries = (key, name) =>
+    entries.has(own(key)) ? { [name]: entries.number(own(key)) } : {}
   return {
     model_type: architecture,
     ...fields,
+    ...read?.(numberOf, { layers, width, heads, headSize }),
     hidden_size: width,
-    num_hidden_layers: entries.whole(own('block_count')),
+    num_hidden_layers: layers,
     num_attention_heads: heads,
     num_key_value_heads: heads,
     ...optional(own('attention.head_count_kv'), 'num_key_value_heads'),

@@ -2,14 +2,14 @@
  * The vocabulary of a GGUF file, from its entries `tokenizer.ggml.*`.
  *
  * Two models are supported: `gpt2`, byte-level BPE with a named way of cutting text (`pre`), and `llama`, the BPE of
- * SentencePiece with byte fallback. A `llama` file has no merges but a score for each piece. A merge is made of every way to
- * join two pieces into a third one, ordered by the score of the third and then by length, the higher first, as transformers
- * converts such a model.
+ * SentencePiece with byte fallback. A `llama` file has no merges but a score for each piece (`piece_merges.ts`).
  *
- * Tokens that are not marked as normal or as a byte are special here: text never becomes one.
+ * Tokens that are not marked as normal or as a byte are special here: text never becomes one. In a `llama` file those that its
+ * user defined are cut out of a text as wholes, as Gemma's runs of spaces are.
  */
 import type { InputError } from '../tensor/errors.ts'
 import type { GgufEntries } from './gguf_entries.ts'
+import type { ScoredPieces } from './piece_merges.ts'
 import { refusal } from './refusal.ts'
 import {
   byteTokens,
@@ -22,7 +22,7 @@ import {
   type Vocabulary,
 } from './vocabulary.ts'
 
-const [NORMAL, BYTE] = [1, 6]
+const [NORMAL, USER_DEFINED, BYTE] = [1, 4, 6]
 
 /** How text is cut into words, by the name that llama.cpp gives it. */
 const splitters = {
@@ -49,6 +49,7 @@ export function readGgufVocabulary(entries: GgufEntries, file: string): Vocabula
   const types = entries.has(key('token_type')) ? entries.numbers(key('token_type'), tokens.length) : null
   const ids = new Map<string, number>()
   const special = new Set(specialTokens)
+  const whole: string[] = []
   for (const [id, token] of tokens.entries()) {
     const other = ids.get(token)
     if (other !== undefined)
@@ -56,13 +57,18 @@ export function readGgufVocabulary(entries: GgufEntries, file: string): Vocabula
     checkId(id, () => `${file} token ${id}`)
     ids.set(token, id)
     const type = types?.[id] ?? NORMAL
-    if (type !== NORMAL && type !== BYTE) special.add(token)
+    if (type === USER_DEFINED && !isByteLevel && token !== '' && !special.has(token)) whole.push(token)
+    else if (type !== NORMAL && type !== BYTE) special.add(token)
   }
   const idOf = (name: string): number[] =>
     entries.has(key(name)) ? [checkKnown(entries.whole(key(name)), tokens, `${file} ${key(name)}`)] : []
   const spelling: Spelling = isByteLevel
     ? { kind: 'byte_level', ...splitters[entries.oneOf(key('pre'), splitterNames)] }
-    : { kind: 'byte_fallback', space: entries.flag(key('add_space_prefix'), true) ? 'always' : 'never' }
+    : {
+        kind: 'byte_fallback',
+        space: entries.flag(key('add_space_prefix'), true) ? 'always' : 'never',
+        ...(whole.length > 0 && { whole }),
+      }
   // llama.cpp puts the first token before a text of these two unless the file says otherwise.
   const begins = !isByteLevel || entries.text(key('pre')) === 'llama-bpe'
   return checkVocabulary(
@@ -72,7 +78,12 @@ export function readGgufVocabulary(entries: GgufEntries, file: string): Vocabula
       spelling,
       merges: isByteLevel
         ? readMerges(entries.texts(key('merges')), file)
-        : mergesOf(tokens, special, entries.numbers(key('scores'), tokens.length), file),
+        : piecesOf(
+            tokens,
+            new Set([...special, ...whole]),
+            entries.numbers(key('scores'), tokens.length),
+            file,
+          ),
       prefix: entries.flag(key('add_bos_token'), begins) ? idOf('bos_token_id') : [],
       suffix: entries.flag(key('add_eos_token'), false) ? idOf('eos_token_id') : [],
     },
@@ -96,47 +107,18 @@ function tooMany(file: string, got: string): InputError {
   return refusal('TOKENIZER_LIMIT', file, `at most ${MAX_TOKENS} merges`, got)
 }
 
-/** A token that text can become. */
-interface Piece {
-  readonly token: string
-  readonly score: number
-  /** In characters. */
-  readonly length: number
-}
-
-/** The merges that scores stand for. */
-function mergesOf(
-  tokens: readonly string[],
-  special: ReadonlySet<string>,
-  scores: ArrayLike<number>,
-  file: string,
-): (readonly [string, string])[] {
-  const pieces = piecesOf(tokens, special, scores, file)
-  const found: { readonly left: Piece; readonly right: Piece; readonly score: number }[] = []
-  for (const { token, score } of pieces.values()) {
-    for (let at = 1; at < token.length; at++) {
-      const left = pieces.get(token.slice(0, at))
-      const right = left && pieces.get(token.slice(at))
-      if (right) found.push({ left, right, score })
-    }
-    if (found.length > MAX_TOKENS) throw tooMany(file, 'pieces that stand for more')
-  }
-  return found
-    .toSorted((a, b) => b.score - a.score || b.left.length - a.left.length || b.right.length - a.right.length)
-    .map(({ left, right }) => [left.token, right.token])
-}
-
+/** The pieces whose scores stand for merges. @param others tokens that are no part of a merge */
 function piecesOf(
   tokens: readonly string[],
-  special: ReadonlySet<string>,
+  others: ReadonlySet<string>,
   scores: ArrayLike<number>,
   file: string,
-): Map<string, Piece> {
-  const pieces = new Map<string, Piece>()
+): ScoredPieces {
+  const pieces = new Map<string, { readonly score: number; readonly length: number }>()
   const bytes = new Set(byteTokens)
   let cuts = 0
   for (const [id, token] of tokens.entries()) {
-    if (special.has(token) || bytes.has(token)) continue
+    if (others.has(token) || bytes.has(token)) continue
     // The work of a cut is as long as the piece.
     cuts += token.length * token.length
     if (cuts > MAX_CUTS) throw refusal('TOKENIZER_LIMIT', file, 'shorter pieces', 'too many ways to cut them')
@@ -146,7 +128,14 @@ function piecesOf(
       const subject = `${file} "tokenizer.ggml.scores" ${id}`
       throw refusal('GGUF_ENTRY', subject, 'a finite number', `${score}`)
     }
-    pieces.set(token, { token, score, length: [...token].length })
+    pieces.set(token, { score, length: charactersIn(token) })
   }
   return pieces
+}
+
+/** How many characters a text has. */
+function charactersIn(text: string): number {
+  let count = 0
+  for (const _ of text) count++
+  return count
 }

@@ -12,6 +12,7 @@
 import { Tokenizer as Library } from '@huggingface/tokenizers'
 import { joinPath } from '../platform/platform.ts'
 import { isThere, readWhole } from './files.ts'
+import { mergePieces, mergesOf, ranksOf } from './piece_merges.ts'
 import { refusal } from './refusal.ts'
 import {
   byteCharacters,
@@ -129,9 +130,9 @@ class BpeTokenizer implements Tokenizer {
   private readonly known = new Map<string, readonly number[]>() // ids of words
   private readonly bytes: Uint8Array[] = [] // by id; holes where an id has no token
   private readonly specialIds = new Set<number>()
-  private readonly isSpecial: ReadonlySet<string> // the special spellings
-  private readonly specialLengths = new Map<string, readonly number[]>() // of those that begin with a character, longest first
+  private readonly specialAt: LongestAt
   private readonly missing: readonly string[] // characters of bytes without a token
+  private readonly whole: ReadonlySet<string> // tokens that are words by themselves
 
   constructor(vocabulary: Vocabulary) {
     const { ids, special, spelling } = vocabulary
@@ -147,19 +148,26 @@ class BpeTokenizer implements Tokenizer {
     this.specialSpellings = [...special]
       .filter((token) => ids.has(token) && token.trim() !== '')
       .toSorted((a, b) => b.length - a.length || (a < b ? -1 : 1))
-    this.isSpecial = new Set(this.specialSpellings)
-    for (const [first, spellings] of Map.groupBy(this.specialSpellings, (spelling) => spelling[0]))
-      this.specialLengths.set(first, [...new Set(spellings.map(({ length }) => length))])
+    this.specialAt = longestOf(this.specialSpellings)
     this.prefixIds = vocabulary.prefix
     this.vocabulary = vocabulary
     this.missing =
       spelling.kind === 'byte_level' ? byteCharacters.filter((character) => !ids.has(character)) : []
-    const { model, pre_tokenizer: splitter } = makeLibrary(vocabulary)
-    // Its memory of words makes a frequent word slower with each use.
-    model.max_length_to_cache = 0
-    this.merge = (word) => model.encode([word])
-    this.wordsOf =
-      spelling.kind === 'byte_level' ? byteLevelWords(spelling, splitter) : pieceWords(vocabulary, spelling)
+    this.whole = new Set(spelling.kind === 'byte_level' ? [] : spelling.whole)
+    if (spelling.kind === 'byte_level') {
+      const { model, pre_tokenizer: splitter } = makeLibrary(vocabulary, spelling)
+      // Its memory of words makes a frequent word slower with each use.
+      model.max_length_to_cache = 0
+      this.merge = (word) => model.encode([word])
+      this.wordsOf = byteLevelWords(spelling, splitter)
+    } else {
+      const rankOf = ranksOf(vocabulary)
+      // Half of a character is none, and a special token is no text.
+      const isPiece = (piece: string): boolean => ids.has(piece) && !special.has(piece)
+      this.merge = (word) =>
+        mergePieces(word, rankOf).flatMap((piece) => (isPiece(piece) ? [piece] : bytesAsTokens(piece)))
+      this.wordsOf = pieceWords(vocabulary, spelling)
+    }
   }
 
   idOf(spelling: string): number | null {
@@ -196,18 +204,10 @@ class BpeTokenizer implements Tokenizer {
     return parts
   }
 
-  /** The longest special token at a place that the marks do not follow; null if there is none. */
-  private specialAt(text: string, at: number, marks: string): string | null {
-    for (const length of this.specialLengths.get(text[at]) ?? []) {
-      const spelling = text.slice(at, at + length)
-      if (this.isSpecial.has(spelling) && !text.startsWith(marks, at + length)) return spelling
-    }
-    return null
-  }
-
   private idsOf(word: string): readonly number[] {
     const known = this.known.get(word)
     if (known) return known
+    if (this.whole.has(word)) return [this.idOf(word) as number]
     const missing = this.missing.find((character) => word.includes(character))
     if (missing !== undefined) {
       const byte = byteCharacters.indexOf(missing)
@@ -265,10 +265,37 @@ function utf8(text: string): Uint8Array {
 
 const byteOfToken: ReadonlyMap<string, number> = new Map(byteTokens.map((token, byte) => [token, byte]))
 
+/** The tokens of the bytes of a text. */
+function bytesAsTokens(text: string): string[] {
+  return Array.from(utf8(text), (byte) => byteTokens[byte])
+}
+
 /** The bytes of a token of a byte-fallback vocabulary. */
 function bytesOfPiece(token: string): Uint8Array {
   const byte = byteOfToken.get(token)
   return byte === undefined ? utf8(token.replaceAll(SPACE_MARK, ' ')) : Uint8Array.of(byte)
+}
+
+/** The longest of some spellings at a place of a text, which the marks do not follow if there are any; null if there is none. */
+type LongestAt = (text: string, at: number, marks?: string) => string | null
+
+function longestOf(spellings: readonly string[]): LongestAt {
+  const known = new Set(spellings)
+  /** Of those that begin with a character, the longest first. */
+  const lengths = new Map(
+    [...Map.groupBy(known, (spelling) => spelling[0])].map(([first, own]) => [
+      first,
+      [...new Set(own.map(({ length }) => length))].toSorted((a, b) => b - a),
+    ]),
+  )
+  return (text, at, marks) => {
+    for (const length of lengths.get(text[at]) ?? []) {
+      const spelling = text.slice(at, at + length)
+      if (known.has(spelling) && (marks === undefined || !text.startsWith(marks, at + length)))
+        return spelling
+    }
+    return null
+  }
 }
 
 /** Cuts text into words. @param isFirst whether it begins the text, and is no part after a special token */
@@ -290,21 +317,40 @@ function compose(text: string): string {
 }
 
 /**
- * Marks the spaces of a text and cuts it before each run of marks, if no merge crosses such a place: then the ids are those of
- * the text as one word.
+ * Marks the spaces of a text, cuts out the tokens that are words by themselves, and cuts the rest before each run of marks, if no
+ * merge crosses such a place: then the ids are those of the text as one word.
  */
 function pieceWords(
   { merges }: Vocabulary,
-  { space, onlyFirst = false }: Spelling & { kind: 'byte_fallback' },
+  { space, onlyFirst = false, whole = [] }: Spelling & { kind: 'byte_fallback' },
 ): Words {
   const cut = /(?<=[^\u2581])(?=\u2581)/u
-  const crosses = merges.some(([left, right]) => cut.test(left + right))
+  const crosses =
+    'length' in merges
+      ? merges.some(([left, right]) => cut.test(left + right))
+      : [...merges.keys()].some((token) => cut.test(token))
+  const wordsIn = (rest: string): readonly string[] => (crosses ? [rest] : rest.split(cut))
+  const wholeAt = longestOf(whole)
+  const cutOut = (text: string): readonly string[] => {
+    const words: string[] = []
+    let from = 0
+    for (let at = 0; at < text.length; at++) {
+      const token = wholeAt(text, at)
+      if (token === null) continue
+      if (at > from) words.push(...wordsIn(text.slice(from, at)))
+      words.push(token)
+      from = at + token.length
+      at = from - 1
+    }
+    if (from < text.length) words.push(...wordsIn(text.slice(from)))
+    return words
+  }
   return (text, isFirst = true) => {
     const marked = text.replaceAll(' ', SPACE_MARK)
     const puts = isFirst || !onlyFirst
     const isPut = puts && (space === 'always' || (space === 'unlessThere' && !marked.startsWith(SPACE_MARK)))
-    const whole = isPut ? SPACE_MARK + marked : marked
-    return crosses ? [whole] : whole.split(cut)
+    const all = isPut ? SPACE_MARK + marked : marked
+    return whole.length > 0 ? cutOut(all) : wordsIn(all)
   }
 }
 
@@ -315,10 +361,10 @@ interface LibraryParts {
 }
 
 /** The patterns and merges in the library. Special tokens are left out, so that no word is one. */
-function makeLibrary({ ids, merges, special, spelling }: Vocabulary): LibraryParts {
+function makeLibrary(vocabulary: Vocabulary, spelling: Spelling & { kind: 'byte_level' }): LibraryParts {
+  const { ids, special } = vocabulary
   const vocab: Record<string, number> = Object.create(null)
   for (const [token, id] of ids) if (!special.has(token)) vocab[token] = id
-  const isByteLevel = spelling.kind === 'byte_level'
   const split = (name: PatternName): object => ({
     type: 'Split',
     pattern: { Regex: splitPatterns[name] },
@@ -332,7 +378,7 @@ function makeLibrary({ ids, merges, special, spelling }: Vocabulary): LibraryPar
     pre_tokenizer: {
       type: 'Sequence',
       pretokenizers: [
-        ...(isByteLevel ? spelling.patterns.map(split) : []),
+        ...spelling.patterns.map(split),
         { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
       ],
     },
@@ -342,9 +388,9 @@ function makeLibrary({ ids, merges, special, spelling }: Vocabulary): LibraryPar
       type: 'BPE',
       unk_token: null,
       vocab,
-      merges,
-      byte_fallback: !isByteLevel,
-      ignore_merges: isByteLevel && spelling.ignoreMerges,
+      merges: mergesOf(vocabulary),
+      byte_fallback: false,
+      ignore_merges: spelling.ignoreMerges,
     },
   }
   return new Library(description, {}) as unknown as LibraryParts

@@ -5,7 +5,8 @@
  * SentencePiece's models are converted to it. Everything else is refused by name: an unknown pattern too, because a pattern of
  * a stranger may take exponential time.
  *
- * Added tokens are special tokens here, whatever the file says of them: text never becomes one.
+ * Added tokens are special tokens here, whatever the file says of them: text never becomes one. Of byte fallback, those that the
+ * file says are not special are cut out of a text as wholes.
  */
 import * as v from 'valibot'
 import { objectOf, parseJson, refuseJson, toPlain, type JsonMap, type JsonValue } from './json.ts'
@@ -33,23 +34,29 @@ export function parseTokenizerJson(bytes: Uint8Array): Vocabulary {
   const name = 'tokenizer.json'
   const json = objectOf(parseJson(bytes, name), 'TOKENIZER_VOCAB', name)
   const model = objectOf(json.get('model'), 'TOKENIZER_VOCAB', `${name} model`)
-  const spelling = readSpelling(json, model)
+  const plain = readSpelling(json, model)
   const ids = readIds(model.get('vocab'), `${name} vocab`)
-  const special = addTokens(ids, json.get('added_tokens'))
+  const { special, whole } = addTokens(ids, json.get('added_tokens'), plain)
+  const spelling = whole.length > 0 ? { ...plain, whole } : plain
   const list = model.get('merges')
   if (!Array.isArray(list)) throw refuseJson('TOKENIZER_MERGES', `${name} merges`, 'a list', list)
   const merges = list.map((merge, i) => {
     const parts = typeof merge === 'string' ? merge.split(' ') : merge
     return readPair(Array.isArray(parts) ? parts : [parts], `${name} merge ${i + 1}`)
   })
-  const around = readTemplate(json, ids)
+  const around = readTemplate(json, ids, plain)
   return checkVocabulary({ ids, merges, special, spelling, ...around }, name)
 }
 
 /** Adds the added tokens; those of the vocabulary must have the same ids. */
-function addTokens(ids: Map<string, number>, list: JsonValue | undefined): Set<string> {
+function addTokens(
+  ids: Map<string, number>,
+  list: JsonValue | undefined,
+  { kind }: Spelling,
+): { readonly special: ReadonlySet<string>; readonly whole: readonly string[] } {
   const special = new Set(specialTokens)
-  if (list === undefined || list === null) return special
+  const whole: string[] = []
+  if (list === undefined || list === null) return { special, whole }
   const name = 'tokenizer.json added_tokens'
   if (!Array.isArray(list)) throw refuseJson('TOKENIZER_VOCAB', name, 'a list', list)
   for (const item of list) {
@@ -64,9 +71,11 @@ function addTokens(ids: Map<string, number>, list: JsonValue | undefined): Set<s
       throw refusal('TOKENIZER_VOCAB', `${name} ${quote(content)}`, expected, `${id}`)
     }
     ids.set(content, id)
-    special.add(content)
+    const isWhole = kind === 'byte_fallback' && item.get('special') === false && !special.has(content)
+    if (isWhole) whole.push(content)
+    else special.add(content)
   }
-  return special
+  return { special, whole }
 }
 
 // ---- What is supported ------------------------------------------------------------------------------------------
@@ -156,6 +165,13 @@ const metaspace = v.object({
   prepend_scheme: v.picklist(['first', 'always', 'never']),
   split: v.literal(false, 'false'),
 })
+/** Cuts at spaces, of which the normalizer leaves none. */
+const nothing = v.object({
+  type: type('Split'),
+  pattern: v.object({ String: v.literal(' ', '" "') }),
+  behavior: v.literal('MergedWithPrevious', '"MergedWithPrevious"'),
+  invert: v.literal(false, 'false'),
+})
 const decode = [
   replace(SPACE_MARK, ' '),
   v.object({ type: type('ByteFallback') }),
@@ -170,7 +186,8 @@ const strip = v.object({
 
 function readByteFallback(json: JsonMap): Spelling {
   const marked = readPart(json, 'normalizer', v.nullable(markSpaces))
-  const splitter = readPart(json, 'pre_tokenizer', v.nullable(metaspace))
+  const cutter = readPart(json, 'pre_tokenizer', v.nullable(v.variant('type', [metaspace, nothing])))
+  const splitter = cutter?.type === 'Metaspace' ? cutter : null
   if ((marked === null) === (splitter === null)) {
     const got = marked ? 'both' : 'neither'
     throw unsupported('pre_tokenizer', 'Metaspace, or a normalizer that replaces spaces', got)
@@ -206,15 +223,16 @@ const processing = v.variant('type', [processor, v.object({ type: v.literal('Seq
 /** The maximal number of ids around a text. */
 const MAX_AROUND = 1024
 
-/** The ids around a text: those of a template, else those of OPT. */
+/** The ids around a text: those of a template, else those of OPT, which is byte-level. */
 function readTemplate(
   json: JsonMap,
   ids: ReadonlyMap<string, number>,
+  { kind }: Spelling,
 ): Pick<Vocabulary, 'prefix' | 'suffix'> {
   const found = readPart(json, 'post_processor', v.nullable(processing))
   const list = found === null ? [] : found.type === 'Sequence' ? found.processors : [found]
   const [own, ...others] = list.filter((one) => one.type === 'TemplateProcessing')
-  if (own === undefined) return { prefix: optPrefix(ids), suffix: [] }
+  if (own === undefined) return { prefix: kind === 'byte_level' ? optPrefix(ids) : [], suffix: [] }
   const at = own.single.findIndex((part) => 'Sequence' in part)
   const known = new Set(ids.values())
   let left = MAX_AROUND

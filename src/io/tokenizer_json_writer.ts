@@ -2,21 +2,23 @@
  * Writes a vocabulary as `tokenizer.json`. `tokenizer_json.ts` reads the same vocabulary back, and Hugging Face's libraries give
  * the same ids.
  */
+import { mergesOf } from './piece_merges.ts'
 import { SPACE_MARK, splitPatterns, type PatternName, type Spelling, type Vocabulary } from './vocabulary.ts'
 
 /** The text of a `tokenizer.json`. */
 export function encodeTokenizerJson(vocabulary: Vocabulary): string {
-  const { ids, merges, special, spelling } = vocabulary
+  const { ids, special, spelling } = vocabulary
   const isByteLevel = spelling.kind === 'byte_level'
+  const whole = new Set(isByteLevel ? [] : spelling.whole)
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false }
   const json = {
     version: '1.0',
     truncation: null,
     padding: null,
     added_tokens: [...ids]
-      .filter(([token]) => special.has(token))
+      .filter(([token]) => special.has(token) || whole.has(token))
       .toSorted(([, a], [, b]) => a - b)
-      .map(([content, id]) => addedToken(content, id)),
+      .map(([content, id]) => addedToken(content, id, special.has(content))),
     normalizer: normalizerOf(vocabulary),
     pre_tokenizer: isByteLevel
       ? { type: 'Sequence', pretokenizers: [...spelling.patterns.map(splitterOf), byteLevel] }
@@ -35,14 +37,14 @@ export function encodeTokenizerJson(vocabulary: Vocabulary): string {
       byte_fallback: !isByteLevel,
       ignore_merges: isByteLevel && spelling.ignoreMerges,
       vocab: Object.fromEntries(ids),
-      merges,
+      merges: mergesOf(vocabulary),
     },
   }
   return `${JSON.stringify(json)}\n`
 }
 
-function addedToken(content: string, id: number): object {
-  return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
+function addedToken(content: string, id: number, special: boolean): object {
+  return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }
 }
 
 function normalizerOf({ spelling }: Vocabulary): object | null {

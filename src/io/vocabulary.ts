@@ -2,22 +2,24 @@
  * The vocabulary of a BPE tokenizer, and the files `vocab.json` and `merges.txt` of OPT. `tokenizer_json.ts` reads the other form.
  *
  * Tokens spell text in one of two ways. A byte-level vocabulary (GPT-2, OPT, Llama 3, Qwen2, SmolLM2) represents every byte by
- * one visible character. A byte-fallback vocabulary (Llama 2, Mistral; made by SentencePiece) consists of characters, with a
+ * one visible character. A byte-fallback vocabulary (Llama 2, Mistral, Gemma; made by SentencePiece) consists of characters, with a
  * mark for the space; a character without a token becomes the tokens of its bytes, which must all be there. Some byte-level
  * vocabularies lack bytes that their training data lacked, as SmolLM2's does; a text that has one is refused.
  *
- * Invariants, checked here: ids are unique; the token of a byte is no special token; each merge joins two tokens into a third
- * one, none of which is special; no merge is repeated. So text never becomes a special token.
+ * Invariants, checked here: ids are unique; the token of a byte, or of a space, is no special token and none that is cut out of a
+ * text; each merge joins two tokens into a third one, none of which is special; no merge is repeated. So text never becomes a
+ * special token.
  */
 import { decodeText, describeJson, objectOf, parseJson, refuseJson, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
+import type { ScoredPieces } from './piece_merges.ts'
 
 /** A vocabulary. */
 export interface Vocabulary {
   /** The id of every token, as it is spelled. */
   readonly ids: ReadonlyMap<string, number>
-  /** The merges, by priority. */
-  readonly merges: readonly (readonly [string, string])[]
+  /** The merges, by priority; or pieces with scores, from which the merges follow (`piece_merges.ts`). */
+  readonly merges: readonly (readonly [string, string])[] | ScoredPieces
   /** Tokens that do not stand for text. */
   readonly special: ReadonlySet<string>
   readonly spelling: Spelling
@@ -44,6 +46,11 @@ export type Spelling =
       readonly space: 'always' | 'unlessThere' | 'never'
       /** Whether none is put before a text that follows a special token; default: one is. */
       readonly onlyFirst?: boolean
+      /**
+       * Tokens that are cut out of a text before pairs are merged, at each place the longest; spaces are marked then. Gemma has
+       * runs of spaces and of line ends. Default: none are.
+       */
+      readonly whole?: readonly string[]
     }
 
 /** The patterns that cut text into words, in the syntax of `tokenizer.json`. Each takes linear time and covers every text. */
@@ -186,7 +193,7 @@ export function readPair(parts: readonly JsonValue[], subject: string): readonly
  */
 export function checkVocabulary(vocabulary: Vocabulary, name: string): Vocabulary {
   const { ids, merges, special, spelling } = vocabulary
-  if (merges.length > MAX_TOKENS) {
+  if ('length' in merges && merges.length > MAX_TOKENS) {
     throw refusal('TOKENIZER_LIMIT', name, `at most ${MAX_TOKENS} merges`, `${merges.length}`)
   }
   const isByteLevel = spelling.kind === 'byte_level'
@@ -204,10 +211,13 @@ export function checkVocabulary(vocabulary: Vocabulary, name: string): Vocabular
   }
   const plain = isByteLevel ? byteCharacters : [SPACE_MARK, ...byteTokens]
   if (!isByteLevel) requireTokens(ids, plain)
+  const whole = new Set(isByteLevel ? [] : spelling.whole)
   for (const token of plain)
-    if (special.has(token)) throw refusal('TOKENIZER_VOCAB', `token ${quote(token)}`, 'no special token')
+    if (special.has(token) || whole.has(token))
+      throw refusal('TOKENIZER_VOCAB', `token ${quote(token)}`, 'no special token')
   // A merge into the token of a byte would read "<0x41>" in a text as "A".
-  checkMerges(vocabulary, isByteLevel ? special : new Set([...special, ...byteTokens]), name)
+  if ('length' in merges)
+    checkMerges(ids, merges, isByteLevel ? special : new Set([...special, ...byteTokens]), name)
   return vocabulary
 }
 
@@ -217,8 +227,13 @@ function requireTokens(ids: ReadonlyMap<string, number>, tokens: readonly string
       throw refusal('TOKENIZER_VOCAB', 'vocabulary', `token ${quote(token)}`, 'no such token')
 }
 
-function checkMerges({ ids, merges }: Vocabulary, special: ReadonlySet<string>, name: string): void {
-  const seen = new Set<string>()
+function checkMerges(
+  ids: ReadonlyMap<string, number>,
+  merges: readonly (readonly [string, string])[],
+  special: ReadonlySet<string>,
+  name: string,
+): void {
+  const seen = new Set<number>()
   for (const [i, [left, right]] of merges.entries()) {
     const subject = (): string => `${name} merge ${i + 1}`
     for (const token of [left, right, left + right]) {
@@ -227,8 +242,10 @@ function checkMerges({ ids, merges }: Vocabulary, special: ReadonlySet<string>, 
       // Otherwise plain text could be encoded as the end token.
       if (special.has(token)) throw refusal('TOKENIZER_MERGES', subject(), 'no special token', quote(token))
     }
-    const pair = `${left} ${right}`
-    if (seen.has(pair)) throw refusal('TOKENIZER_MERGES', subject(), 'a pair once', `${quote(pair)} twice`)
+    // A number is found faster than a text of both.
+    const pair = (ids.get(left) as number) * MAX_TOKENS + (ids.get(right) as number)
+    if (seen.has(pair))
+      throw refusal('TOKENIZER_MERGES', subject(), 'a pair once', `${quote(`${left} ${right}`)} twice`)
     seen.add(pair)
   }
 }

@@ -23,7 +23,10 @@ import { exponentials } from './softmax.ts'
 const { fround, max } = Math
 
 /** The longest context a strict kernel takes; OPT's is 2,048. */
-export const MAX_CONTEXT = 8192
+export const MAX_CONTEXT = 32_768
+
+/** The longest sequence whose gradients a strict kernel takes. */
+export const MAX_GRADIENT_CONTEXT = 8192
 
 /** The key head, below G, that head h of H reads. @param key_heads [H], or null where neighbours share one */
 export function keyHeadOf(key_heads: Int32Array | null, h: number, G: number, H: number): number {

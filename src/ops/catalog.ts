@@ -25,6 +25,8 @@ import { mseBackwardOp, mseOp } from './contracts/mse.ts'
 import { narrowOp } from './contracts/narrow.ts'
 import { quantizeRowsOp } from './contracts/quantize_rows.ts'
 import {
+  geluTanhGateBackwardOp,
+  geluTanhGateOp,
   reluBackwardOp,
   reluGateBackwardOp,
   reluGateOp,
@@ -34,6 +36,7 @@ import {
 } from './contracts/activations.ts'
 import { rmsNormBackwardOp, rmsNormOp } from './contracts/rms_norm.ts'
 import { rotaryBackwardOp, rotaryOp } from './contracts/rotary.ts'
+import { softCapBackwardOp, softCapOp } from './contracts/soft_cap.ts'
 import { softmaxBackwardOp, softmaxOp } from './contracts/softmax.ts'
 import { sumOp } from './contracts/sum.ts'
 import { sumSquaresOp } from './contracts/sum_squares.ts'
@@ -64,6 +67,10 @@ export const catalog = {
   relu_gate_backward: reluGateBackwardOp,
   silu_gate: siluGateOp,
   silu_gate_backward: siluGateBackwardOp,
+  gelu_tanh_gate: geluTanhGateOp,
+  gelu_tanh_gate_backward: geluTanhGateBackwardOp,
+  soft_cap: softCapOp,
+  soft_cap_backward: softCapBackwardOp,
   add: addOp,
   mask_units: maskUnitsOp,
   exp: expOp,

@@ -11,11 +11,22 @@ import { attention_backward } from '../ops/attention.ts'
 import { cross_entropy_backward, NOT_SCORED } from '../ops/cross_entropy.ts'
 import { gates, relu_backward } from '../ops/activations.ts'
 import { layer_norm_backward } from '../ops/layer_norm.ts'
+import { mask_units } from '../ops/mask_units.ts'
 import { rms_norm_backward } from '../ops/rms_norm.ts'
 import { rotary_backward, rotaryTable } from '../ops/rotary.ts'
-import { scoring } from './program.ts'
-import { byHead, factorsOf, maskUnits, result, zeros, type Mask, type Tensor, type Weights } from './plain.ts'
-import { EPSILON, stepsOf, type Value } from './program.ts'
+import { soft_cap_backward } from '../ops/soft_cap.ts'
+import {
+  byHead,
+  factorsOf,
+  maskUnits,
+  normWeight,
+  result,
+  zeros,
+  type Mask,
+  type Tensor,
+  type Weights,
+} from './plain.ts'
+import { EPSILON, scoring, stepsOf, type Value } from './program.ts'
 
 /** The derivative of the loss in the logits [T, V]. labels [T]: what follows each token; NOT_SCORED has no part in it. */
 export function lossBackward(logits: Tensor, labels: Int32Array): Tensor {
@@ -82,7 +93,7 @@ function propagate(step: Value, grad: Tensor, { weights, at, mask }: Rest): Tens
       ]
     }
     case 'rmsNorm': {
-      const { data: weight, size: D } = weights.vector(step.weight)
+      const { data: weight, size: D } = normWeight(weights, step.weight)
       const { epsilon } = step
       const rows = x.size / D
       return [result(x.shape, (g) => rms_norm_backward(g, null, grad.data, x.data, weight, epsilon, rows, D))]
@@ -111,6 +122,10 @@ function propagate(step: Value, grad: Tensor, { weights, at, mask }: Rest): Tens
       return [maskUnits(grad, factorsOf(mask, step.kind, step.layer))]
     case 'add':
       return [grad, grad]
+    case 'scale':
+      return [result(x.shape, (g) => mask_units(g, grad.data, Float32Array.of(step.factor), 1, 1, x.size))]
+    case 'cap':
+      return [result(x.shape, (g) => soft_cap_backward(g, grad.data, x.data, step.cap, x.size))]
     case 'relu':
       return [result(x.shape, (g) => relu_backward(g, grad.data, x.data, x.size))]
     case 'gate': {

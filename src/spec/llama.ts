@@ -23,7 +23,7 @@
  */
 import type { Activation } from '../ops/activations.ts'
 import type { Rotary } from '../ops/rotary.ts'
-import { add, attention, combine, embedding, gate, linear, rmsNorm, rotate } from './program.ts'
+import { add, attention, cap, combine, embedding, gate, linear, rmsNorm, rotate, scale } from './program.ts'
 import { tap, tokens, units } from './program.ts'
 import type { AttentionForm, Value } from './program.ts'
 
@@ -45,6 +45,17 @@ export interface LlamaConfig {
   readonly biases: 'all' | 'query-key-value' | 'none'
   readonly activation: Activation
   readonly tied: boolean // whether the head is the token table
+  readonly embeddingScale?: number // what rows of the token table are multiplied by, where they are
+  readonly normOffset?: number // what is added to the weights of norms, if something is
+  readonly logitCap?: number // of the head
+}
+
+/** The norm of a configuration. */
+export function normOf({
+  epsilon,
+  normOffset,
+}: LlamaConfig): (x: Value, name: string, size?: number) => Value {
+  return (x, name, size) => rmsNorm(x, name, epsilon, size, normOffset)
 }
 
 /** What a layer of a family makes of the stream [T, D]. */
@@ -52,18 +63,20 @@ export type Layer = (config: LlamaConfig, l: number, x: Value) => Value
 
 /** Logits [T, V] of a text. @param layer of another family that has these configurations and ends */
 export function llama(config: LlamaConfig, layer: Layer = llamaLayer): Value {
-  const { layers: L, width: D, vocabulary: V, epsilon, tied } = config
-  let x = embedding(tokens, 'model.embed_tokens', V, D)
+  const { layers: L, width: D, vocabulary: V, embeddingScale, logitCap, tied } = config
+  const rows = embedding(tokens, 'model.embed_tokens', V, D)
+  let x = embeddingScale === undefined ? rows : scale(rows, embeddingScale)
   for (let l = 0; l < L; l++) x = layer(config, l, tap(`stream ${l}`, x))
   x = tap(`stream ${L}`, x)
-  return linear(rmsNorm(x, 'model.norm', epsilon), tied ? 'model.embed_tokens' : 'lm_head', V)
+  const logits = linear(normOf(config)(x, 'model.norm'), tied ? 'model.embed_tokens' : 'lm_head', V)
+  return logitCap === undefined ? logits : cap(logits, logitCap)
 }
 
 /** A layer: its heads, then its neurons, are added to the stream [T, D]. */
 function llamaLayer(config: LlamaConfig, l: number, x: Value): Value {
-  const { epsilon } = config
-  x = add(x, headsOf(config, l, rmsNorm(x, `model.layers.${l}.input_layernorm`, epsilon)))
-  return add(x, neuronsOf(config, l, rmsNorm(x, `model.layers.${l}.post_attention_layernorm`, epsilon)))
+  const norm = normOf(config)
+  x = add(x, headsOf(config, l, norm(x, `model.layers.${l}.input_layernorm`)))
+  return add(x, neuronsOf(config, l, norm(x, `model.layers.${l}.post_attention_layernorm`)))
 }
 
 /** What the heads of a layer make of n: [T, D]. @param norm of queries and keys, before they are rotated */

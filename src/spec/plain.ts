@@ -14,6 +14,7 @@ import { linear_input_major } from '../ops/linear_input_major.ts'
 import { mask_units } from '../ops/mask_units.ts'
 import { rms_norm } from '../ops/rms_norm.ts'
 import { rotary, rotaryTable } from '../ops/rotary.ts'
+import { soft_cap } from '../ops/soft_cap.ts'
 import {
   EPSILON,
   scoring,
@@ -128,7 +129,7 @@ export function run(end: Value, weights: Weights, ids: Int32Array, setting: Sett
       case 'layerNorm':
         return layerNorm(x, weights.vector(step.weight), weights.vector(step.bias))
       case 'rmsNorm': {
-        const { data: weight, size } = weights.vector(step.weight)
+        const { data: weight, size } = normWeight(weights, step.weight)
         return result(x.shape, (out) => rms_norm(out, x.data, weight, step.epsilon, x.size / size, size))
       }
       case 'linear':
@@ -148,6 +149,10 @@ export function run(end: Value, weights: Weights, ids: Int32Array, setting: Sett
         return maskUnits(x, factorsOf(setting.mask ?? null, step.kind, step.layer))
       case 'add':
         return result(x.shape, (out) => add(out, x.data, y.data, x.size))
+      case 'scale':
+        return result(x.shape, (out) => mask_units(out, x.data, Float32Array.of(step.factor), 1, 1, x.size))
+      case 'cap':
+        return result(x.shape, (out) => soft_cap(out, x.data, step.cap, x.size))
       case 'relu':
         return rectify(x)
       case 'gate':
@@ -163,6 +168,13 @@ export function run(end: Value, weights: Weights, ids: Int32Array, setting: Sett
 export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor): Tensor {
   const [T, D] = x.shape
   return result(x.shape, (y) => layer_norm(y, x.data, weight.data, bias.data, EPSILON, T, D))
+}
+
+/** What a norm multiplies by: its offset plus its numbers. */
+export function normWeight(weights: Weights, parameter: Parameter): Tensor {
+  const { offset = 0 } = parameter
+  const numbers = weights.vector(parameter)
+  return offset === 0 ? numbers : result(numbers.shape, (y) => y.set(numbers.data.map((w) => offset + w)))
 }
 
 /** max(x, 0). */

@@ -20,6 +20,8 @@ export type UnitKind = 'heads' | 'neurons'
 export interface Parameter {
   readonly name: string
   readonly shape: readonly number[]
+  /** What is added to each of its numbers before they are used; nothing without. */
+  readonly offset?: number
 }
 
 /** How attention differs from softmax(q kᵀ / √K) v over all that comes before. */
@@ -63,6 +65,8 @@ type Operation =
   | ({ readonly op: 'attention'; readonly headSize: number } & AttentionForm)
   | { readonly op: 'units'; readonly kind: UnitKind; readonly layer: number; readonly count: number }
   | { readonly op: 'gate'; readonly activation: Activation }
+  | { readonly op: 'scale'; readonly factor: number }
+  | { readonly op: 'cap'; readonly cap: number }
   | { readonly op: 'add' | 'relu' }
 
 /** A step of a program and its result: [T, width]. */
@@ -102,9 +106,9 @@ export function layerNorm(x: Value, name: string): Value {
   return step({ op: 'layerNorm', weight, bias, epsilon: EPSILON }, x.width, x)
 }
 
-/** Each row, or each part of `size` numbers of it, to a mean square of 1, then times a weight [size]: [T, D]. */
-export function rmsNorm(x: Value, name: string, epsilon: number, size = x.width): Value {
-  const weight = { name: `${name}.weight`, shape: [size] }
+/** Each row, or each part of `size` numbers of it, to a mean square of 1, then times an offset plus a weight [size]: [T, D]. */
+export function rmsNorm(x: Value, name: string, epsilon: number, size = x.width, offset = 0): Value {
+  const weight = { name: `${name}.weight`, shape: [size], ...(offset !== 0 && { offset }) }
   return step({ op: 'rmsNorm', weight, epsilon }, x.width, x)
 }
 
@@ -146,12 +150,22 @@ export function add(a: Value, b: Value): Value {
   return step({ op: 'add' }, a.width, a, b)
 }
 
+/** x times a factor, rounded to float32. */
+export function scale(x: Value, factor: number): Value {
+  return step({ op: 'scale', factor: Math.fround(factor) }, x.width, x)
+}
+
+/** c tanh(x / c), c the cap. */
+export function cap(x: Value, c: number): Value {
+  return step({ op: 'cap', cap: c }, x.width, x)
+}
+
 /** max(x, 0). */
 export function relu(x: Value): Value {
   return step({ op: 'relu' }, x.width, x)
 }
 
-/** silu(g) ⊙ up, silu(z) = z / (1 + e⁻ᶻ); or max(g, 0) ⊙ up. */
+/** silu(g) ⊙ up, silu(z) = z / (1 + e⁻ᶻ); or max(g, 0) ⊙ up; or gelu(g) ⊙ up, gelu(z) = z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2. */
 export function gate(activation: Activation, g: Value, up: Value): Value {
   return step({ op: 'gate', activation }, up.width, g, up)
 }

@@ -18,6 +18,7 @@ import { parseJson, toPlain } from '../io/json.ts'
 import { checkSchema, parseBySchema } from '../io/schema.ts'
 import type { ModelConfig } from '../engine/config.ts'
 import { parameterShapes } from '../engine/program.ts'
+import { withoutOffsets } from '../engine/weight_layout.ts'
 import { appendFile, joinPath, sha256, writeFileAtomic } from '../platform/platform.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import { concatenate } from '../tensor/concatenate.ts'
@@ -68,7 +69,8 @@ export async function saveCheckpoint(
     data: identity.data,
   })
   // Transformers requires a format entry; "pt" stands for row-major tensors.
-  await writeSafetensors(joinPath(folder, modelFile), floats([...state.weights]), { format: 'pt' })
+  const weights = withoutOffsets(identity.config, state.weights)
+  await writeSafetensors(joinPath(folder, modelFile), floats([...weights]), { format: 'pt' })
 }
 
 function floats(tensors: readonly (readonly [string, HostTensor])[]): Map<string, TensorToWrite> {

@@ -16,7 +16,7 @@ import type { HostTensor } from '../tensor/memory_source.ts'
 import { AdamW } from './adamw.ts'
 import { pause } from '../platform/pause.ts'
 
-/** The state of a run, by Hugging Face name and in Hugging Face layout. */
+/** The state of a run, by Hugging Face name and in Hugging Face layout; weights of norms have their offset in them. */
 export interface TrainerState {
   /** The number of steps. */
   readonly step: number

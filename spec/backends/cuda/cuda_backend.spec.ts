@@ -12,7 +12,7 @@ import { launchOf, MAX_DYNAMIC_SHARED } from '../../../src/backends/cuda/launch.
 import { backendNames } from '../../../src/backends/backend.ts'
 import { createBackend } from '../../../src/backends/select.ts'
 import { MAX_CONTEXT } from '../../../src/ops/attention.ts'
-import { kernelNames } from '../../../src/ops/catalog.ts'
+import { kernelNames, kernels } from '../../../src/ops/catalog.ts'
 import { MissingError } from '../../../src/tensor/errors.ts'
 import { temporaryFolder } from '../../harness/temporary_folder.ts'
 
@@ -49,7 +49,10 @@ test.each(backendNames.filter((name) => name.startsWith('cuda')))('%s refuses th
 function launchesAreSound(rules: typeof launchOf): void {
   for (const name of kernelNames)
     for (const size of [0, 1, 31, 257, MAX_CONTEXT]) {
-      const { blocks, threads, shared } = rules(name)(() => size)
+      const most = new Map(
+        kernels[name].params.map((param) => [param.name, param.kind === 'size' ? param.most : 0]),
+      )
+      const { blocks, threads, shared } = rules(name)((letter) => Math.min(size, most.get(letter) as number))
       expect(Number.isInteger(blocks) && blocks >= 0, `${name}: blocks`).toBe(true)
       expect(threads % 32 === 0 && threads > 0 && threads <= 256, `${name}: threads`).toBe(true)
       expect(shared, `${name}: shared`).toBeLessThanOrEqual(MAX_DYNAMIC_SHARED)

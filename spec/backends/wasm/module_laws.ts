@@ -37,7 +37,7 @@ export function exportsTheOps(module: WebAssembly.Module, others: readonly strin
 
 /** A kernel takes as many arguments as its row lists. */
 export function takesWhatRowsList(module: WebAssembly.Module): void {
-  const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536 })
+  const memory = new WebAssembly.Memory({ initial: 80, maximum: 65536 })
   const { kernels } = instantiate(module, memory, 0)
   for (const name of kernelNames) expect(kernels[name].length, name).toBe(definitions[name].params.length)
 }

@@ -122,6 +122,24 @@ const mutants: Mutants = {
     to: '0',
     law: edgesOf('attention_i8'),
   },
+  'a third head that shares keys with the step of the second': {
+    file: 'byte_rows.ts',
+    from: 'v128.load32_splat(steps, 8), four)',
+    to: 'v128.load32_splat(steps, 4), four)',
+    law: edgesOf('attention_i8'),
+  },
+  'a third head that shares values with the factors of the second': {
+    file: 'byte_values.ts',
+    from: 'v128.load32_splat(q + BLOCK_BYTES * 2)',
+    to: 'v128.load32_splat(q + BLOCK_BYTES)',
+    law: edgesOf('attention_i8'),
+  },
+  'heads that are taken to share keys though a list says otherwise': {
+    file: 'attention_i8.ts',
+    from: 'unitAt(heads, r + count), G, H) == g) count++',
+    to: 'h + count, G, H) == g) count++',
+    law: edgesOf('attention_i8'),
+  },
   'factors before a window left among those of its block': {
     file: 'byte_values.ts',
     from: 'memory.fill(x, 0, bytes(skipped))',

@@ -32,9 +32,10 @@ test('a changed digit in a kernel, and a changed byte of the module, are found',
   expect(manifestOf(changed, '').module).not.toBe(module)
 })
 
-/** The tiles of vectors that an engine may join, and what they share with other kernels: Rust has tiles of its own. */
+/** The tiles of vectors that an engine may join, what they share with other kernels, and heads side by side: not in Rust. */
 const tiles = [
   'attention_i8_packed',
+  'attention_i8_shared',
   'int4_blocks',
   'int4_rows',
   'int4_runs',

@@ -11,9 +11,9 @@ import { kills, lawForAll, stateLaw } from '../../harness/seed.ts'
 
 type Share = (binary: Uint8Array) => Uint8Array<ArrayBuffer>
 
-const plainMemory = (): WebAssembly.Memory => new WebAssembly.Memory({ initial: 64, maximum: 65536 })
+const plainMemory = (): WebAssembly.Memory => new WebAssembly.Memory({ initial: 80, maximum: 65536 })
 const sharedMemory = (): WebAssembly.Memory =>
-  new WebAssembly.Memory({ initial: 64, maximum: 65536, shared: true })
+  new WebAssembly.Memory({ initial: 80, maximum: 65536, shared: true })
 
 /** An unsigned number in groups of seven bits. */
 function integer(value: number): number[] {

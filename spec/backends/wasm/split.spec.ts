@@ -52,7 +52,7 @@ describe.each(splitOps)('%s', (name) => {
     stateLaw({ ...apart, sentence: `${name}: no number is written by two parts of ${by.name}` }, by)
 
   test('the kernel of a part takes the arguments of the op and the part', () => {
-    const memory = new WebAssembly.Memory({ initial: 64, maximum: 65536 })
+    const memory = new WebAssembly.Memory({ initial: 80, maximum: 65536 })
     const { kernels } = instantiate(committed, memory, 0)
     expect(kernels[(splitOf(name) as Split).kernel].length).toBe(definitions[name].params.length + 2)
   })

@@ -170,10 +170,22 @@ export const widePlants: Readonly<Record<string, WidePlant>> = {
     to: 'storeStripe(tileSums(), s1, s0, s2, s3)',
     kernels: ['linear_input_major_i4'],
   },
-  'bytes of another row, for one token': {
+  'odd outputs of one row twice, for one token': {
     file: 'linear_input_major_i4.ts',
-    from: 'v128.load8x8_u(row, 24), i16x8.shl(v128.load8x8_u(other, 24), 8)',
-    to: 'v128.load8x8_u(row, 24), i16x8.shl(v128.load8x8_u(other, 16), 8)',
+    from: 'v128.or(i16x8.shr_u(a, 8), v128.andnot(b, low))',
+    to: 'v128.or(i16x8.shr_u(a, 8), v128.andnot(a, low))',
+    kernels: ['linear_input_major_i4'],
+  },
+  'numbers of the first token for all of a few, in rows of int4': {
+    file: 'linear_i4.ts',
+    from: 'dotEight(t, w0, w1, B)',
+    to: 'dotEight(0, w0, w1, B)',
+    kernels: ['linear_i4'],
+  },
+  'numbers of the first token for all of a few, in columns of int4': {
+    file: 'linear_input_major_i4.ts',
+    from: 'addRun(rowAt(tile, t, O), rows, numbersOf(t, slots),',
+    to: 'addRun(rowAt(tile, t, O), rows, numbersOf(0, slots),',
     kernels: ['linear_input_major_i4'],
   },
 }

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { timesDense, turnsFit } from '../../../src/cli/commands/generate.ts'
+import { describeMemory, timesDense, turnsFit } from '../../../src/cli/commands/generate.ts'
 import type { ProgressUpdate } from '../../../src/cli/progress.ts'
 import { collectText, ShadowModel, type GenerateOptions } from '../../../src/library/index.ts'
 import { fixtures } from '../../golden/golden.ts'
@@ -226,6 +226,17 @@ describe('generate', () => {
     const last = seen.at(-1) as ProgressUpdate
     expect(last.stage).toBe('loading')
     expect(last.done).toBeLessThan(last.total)
+  })
+
+  test('says what keys and values take before a long text takes it, and nothing of a short one', async () => {
+    await using opt = await ShadowModel.fromPretrained()
+    const { model } = opt
+    expect(describeMemory(model, 240)).toBeNull()
+    const config = { ...model.config, layers: 30, keyHeads: 3, headSize: 64 }
+    const large = Object.assign(Object.create(model) as typeof model, { config })
+    // 2 x 30 layers x 3 heads x 32,768 tokens of 64 numbers, or of 64 bytes and a scale.
+    expect(describeMemory(large, 32_768)).toBe('keys and values of 32768 tokens: 1.4 GiB as f32')
+    expect(describeMemory(large, 32_768, 'int8')).toBe('keys and values of 32768 tokens: 383 MiB as int8')
   })
 
   test('ctrl-C keeps the text, ends it with a line, and is 130', async () => {

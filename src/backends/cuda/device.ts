@@ -17,6 +17,8 @@ export const DYNAMIC_SHARED_BYTES = 8
 /** CUdevice_attribute: the compute capability, before and after its point. */
 export const CAPABILITY_MAJOR = 75
 export const CAPABILITY_MINOR = 76
+/** CUdevice_attribute: the shared memory that a block may have if it asks for it. */
+export const MOST_SHARED = 97
 /** What the module is compiled for, at least. */
 const OLDEST_CAPABILITY = 8
 
@@ -34,6 +36,8 @@ export class Device {
   readonly stream: Stream
   readonly #device: number
   readonly #module: number
+  /** Bytes of shared memory that a launch may ask for. */
+  readonly #shared: number
   #kernels = 0
   #users = 0
 
@@ -64,6 +68,7 @@ export class Device {
     this.#device = device
     this.name = name
     this.#module = module
+    this.#shared = Math.min(MAX_DYNAMIC_SHARED, attributeOf(driver, device, MOST_SHARED) - STATIC_SHARED)
     this.stream = stream
   }
 
@@ -90,6 +95,11 @@ export class Device {
       const size = (letter: string): number => args[at.get(letter) as number] as number
       const how = launch(size)
       if (how.blocks === 0) return
+      if (how.shared > this.#shared)
+        throw new MissingError(
+          'CUDA_DEVICE',
+          `${name}: expected a block of a device that has room for ${how.shared} bytes of attention's weights, got ${this.#shared}; take a shorter context`,
+        )
       kernel ??= { definition, handle: this.#functionOf(symbol), id: this.#kernels++ }
       this.stream.launch({ kernel, launch: how, args })
     }
@@ -102,9 +112,18 @@ export class Device {
       this.#module,
       terminated(new TextEncoder().encode(name)),
     )
-    this.driver.call('cuFuncSetAttribute', found, DYNAMIC_SHARED_BYTES, MAX_DYNAMIC_SHARED)
+    this.driver.call('cuFuncSetAttribute', found, DYNAMIC_SHARED_BYTES, this.#shared)
     return found
   }
+}
+
+/** More than any kernel has of shared memory by itself (the table of cuda/README.md). */
+const STATIC_SHARED = 24_576
+
+function attributeOf(driver: Driver, device: number, which: number): number {
+  const number = new Int32Array(1)
+  driver.call('cuDeviceGetAttribute', number, which, device)
+  return number[0]
 }
 
 /** What a device is, in words. @throws MissingError CUDA_DEVICE if the kernels cannot run on it */
@@ -113,12 +132,8 @@ function describeDevice(driver: Driver, device: number, backend: string): string
   driver.call('cuDeviceGetName', bytes, bytes.length, device)
   const name = new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)))
   const number = new Int32Array(1)
-  const attribute = (which: number): number => {
-    driver.call('cuDeviceGetAttribute', number, which, device)
-    return number[0]
-  }
-  const major = attribute(CAPABILITY_MAJOR)
-  const capability = `${major}.${attribute(CAPABILITY_MINOR)}`
+  const major = attributeOf(driver, device, CAPABILITY_MAJOR)
+  const capability = `${major}.${attributeOf(driver, device, CAPABILITY_MINOR)}`
   if (major < OLDEST_CAPABILITY)
     throw new MissingError(
       'CUDA_DEVICE',

@@ -27,8 +27,8 @@ const LANES = 16
 /** Outputs of each warp of the int8 products, OUTPUTS in cuda/linear_i8.cu. */
 const OUTPUTS_OF_WARP = 8
 
-/** What attention_backward takes of shared memory for the longest context: two float32 for each position. */
-export const MAX_DYNAMIC_SHARED = 65_536
+/** What attention takes of shared memory for the longest context: a float32 for each position. */
+export const MAX_DYNAMIC_SHARED = 131_072
 
 /** Whole warps, as many threads as there is work for. */
 export function threadsFor(work: number): number {

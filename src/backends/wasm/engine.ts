@@ -11,7 +11,7 @@ export const PAGE = 65536
 /** What 32-bit addresses reach: 4 GiB. */
 export const MAX_PAGES = 65536
 /** Room for the scratch of a thread. */
-const FIRST_PAGES = 64
+const FIRST_PAGES = 80
 
 /** A memory and every op of the catalogue as a function of addresses in it. */
 export interface Engine {

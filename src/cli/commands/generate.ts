@@ -4,6 +4,7 @@
 import type { Command } from 'commander'
 import type { GenerateEnd, TextRun } from '../../engine/generate.ts'
 import type { LogitBias } from '../../engine/sampling.ts'
+import { cacheBytes } from '../../engine/kv_cache.ts'
 import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
 import type { CheckCounts } from '../../engine/next_tokens.ts'
 import type { HubOrigin } from '../../io/hub.ts'
@@ -22,6 +23,7 @@ import { withModel } from '../open_model.ts'
 import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import { dim } from '../screen.ts'
+import { formatBytes } from '../words.ts'
 import { stepPrinter } from '../step_printer.ts'
 import type { Session } from '../session.ts'
 import {
@@ -138,6 +140,8 @@ async function runGenerate(
   flags: DecidedFlags,
 ): Promise<void> {
   await loadPlanFiles(opt, flags)
+  const memory = describeMemory(opt.model, opt.encode(prompt).length + (flags.maxTokens ?? 0), flags.cache)
+  if (memory !== null && !flags.quiet) await session.note(memory)
   const saved = await openSession(opt, flags)
   const written: Written = {
     steps: [],
@@ -165,6 +169,20 @@ async function runGenerate(
     if (!flags.json && !flags.quiet && end !== 'interrupted')
       await session.note(describeSpeed(flags, measure(written)))
   }
+}
+
+/** So much memory for keys and values is said before it is taken. */
+const LARGE_CACHE = 2 ** 26
+
+/** What the keys and values of a text of so many tokens take; null where that is little. */
+export function describeMemory(
+  { config, weights }: ShadowModel['model'],
+  tokens: number,
+  cache: CacheStorage = defaultCache(weights.storage),
+): string | null {
+  const bytes = cacheBytes(config, cache, tokens)
+  if (bytes < LARGE_CACHE) return null
+  return `keys and values of ${tokens} tokens: ${formatBytes(bytes)} as ${cache}`
 }
 
 /** Writes the text and collects its steps. */

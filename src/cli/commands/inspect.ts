@@ -12,6 +12,8 @@ import type { HubOrigin } from '../../io/hub.ts'
 import { isGguf, openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts'
 import { familyWords, parseConfig, remoteCodeFields, type ModelConfig } from '../../engine/config.ts'
 import { storageNamed, storages, type Storage, storageOption } from '../../engine/storages/index.ts'
+import { cacheBytes } from '../../engine/kv_cache.ts'
+import { cacheStorages } from '../../engine/layer_cache.ts'
 import { LanguageModel } from '../../engine/language_model.ts'
 import { layerOf, siteIn } from '../../engine/plan.ts'
 import { modelPlan } from '../../engine/program.ts'
@@ -212,5 +214,12 @@ function describeConfig(config: ModelConfig): string[] {
   const ends = `vocabulary ${vocabulary}${embeddingWidth === width ? '' : `, embedded in ${embeddingWidth}`}`
   const norm = first.steps[0].value.op === 'linear' ? 'norm after each sum' : 'norm before each branch'
   const head = plan.parameters.has('lm_head.weight') ? 'head of its own' : 'tied head'
-  return [`${blocks}; ${ends}; ${positions} positions; ${norm}; ${head}`]
+  const sliding = (config.layerWindow ?? []).filter((one) => one !== null)
+  const windows =
+    sliding.length > 0 ? `; ${sliding.length} layers with a window of ${Math.max(...sliding)}` : ''
+  const sizes = cacheStorages.map((one) => `${formatBytes(cacheBytes(config, one, positions))} as ${one}`)
+  return [
+    `${blocks}; ${ends}; ${positions} positions${windows}; ${norm}; ${head}`,
+    `keys and values of ${positions} positions: ${sizes.join(', ')}`,
+  ]
 }

@@ -1,8 +1,10 @@
 /**
- * The contracts of relu, silu_gate and relu_gate: parameters, cost and gradients.
+ * The contracts of relu, silu_gate, relu_gate and gelu_tanh_gate: parameters, cost and gradients.
  */
 import { type PlainOp, defineOp, output, input, size } from '../op.ts'
 import {
+  gelu_tanh_gate,
+  gelu_tanh_gate_backward,
   relu,
   relu_backward,
   relu_gate,
@@ -90,4 +92,36 @@ export const siluGateBackwardOp: PlainOp<typeof silu_gate_backward> = defineOp({
   ],
   reference: silu_gate_backward,
   flops: ({ N }) => 32 * N,
+})
+
+/** Op definition. */
+export const geluTanhGateOp: PlainOp<typeof gelu_tanh_gate> = defineOp({
+  name: 'gelu_tanh_gate',
+  formula: 'y = gate / (1 + e^-2u) * up, 2u = a gate (1 + b gate^2), a = 2 sqrt(2 / pi), b = 0.044715',
+  params: [output('y', 'N', { mayAlias: 'gate' }), input('gate', 'N'), input('up', 'N'), size('N')],
+  reference: gelu_tanh_gate,
+  flops: ({ N }) => 29 * N,
+  gradients: [
+    {
+      of: ['gate', 'up'],
+      op: 'gelu_tanh_gate_backward',
+    },
+  ],
+})
+
+/** Op definition. */
+export const geluTanhGateBackwardOp: PlainOp<typeof gelu_tanh_gate_backward> = defineOp({
+  name: 'gelu_tanh_gate_backward',
+  formula:
+    'gate_grad = y_grad up s (1 + gate (1 - s) a (1 + 3 b gate^2)), up_grad = y_grad gate s, s = 1 / (1 + e^-2u)',
+  params: [
+    output('gate_grad', 'N'),
+    output('up_grad', 'N'),
+    input('y_grad', 'N'),
+    input('gate', 'N'),
+    input('up', 'N'),
+    size('N'),
+  ],
+  reference: gelu_tanh_gate_backward,
+  flops: ({ N }) => 42 * N,
 })

@@ -21,7 +21,7 @@ import {
 } from '../op.ts'
 import { attention_i8, VALUE_BLOCK } from '../attention_i8.ts'
 import { chain, sequential } from '../relaxed.ts'
-import { attention, MAX_CONTEXT, attention_backward } from '../attention.ts'
+import { attention, MAX_CONTEXT, MAX_GRADIENT_CONTEXT, attention_backward } from '../attention.ts'
 import { attentionRelaxed, attentionFast, attentionBackwardRelaxed } from '../attention_relaxed.ts'
 
 /** Pairs of a token and a position that it sees: the first `growing` tokens see all there is before them. */
@@ -119,7 +119,7 @@ export const attentionBackwardOp: PlainOp<
     input('value', 'G C K'),
     scalar('scale', 0.05, 1),
     scalar('cap', -4, 12),
-    size('T', 0, MAX_CONTEXT),
+    size('T', 0, MAX_GRADIENT_CONTEXT),
     limitOf('W', 'T'),
     size('C', 'T'),
     size('H'),

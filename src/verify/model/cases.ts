@@ -80,6 +80,11 @@ interface LlamaCase {
   readonly epsilon: number
   /** Default silu. */
   readonly activation?: Activation
+  /** Without, rows of the token table enter the first layer as they are. */
+  readonly embeddingScale?: number | undefined
+  /** What norms add to their weights; default what the family adds. */
+  readonly normOffset?: number | undefined
+  readonly logitCap?: number | undefined
 }
 
 const scaling: fc.Arbitrary<RotaryScaling | null> = fc.oneof(
@@ -112,6 +117,9 @@ const anyLlama: fc.Arbitrary<LlamaCase> = fc.record({
   scoreCap: fc.constantFrom(undefined, 3),
   epsilon: fc.constantFrom(1e-5, 1e-6, 1e-2),
   activation: fc.constantFrom(...activations),
+  embeddingScale: fc.option(fc.constantFrom(0.5, 3), { nil: undefined }),
+  normOffset: fc.constantFrom(undefined, 0, 1),
+  logitCap: fc.constantFrom(undefined, 4),
 })
 
 /** What the sizes of a model are drawn from. */
@@ -161,11 +169,21 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
     rotary,
     ...(llama.bases && { layerRotary: llama.bases.slice(0, layers).map((base) => rotaryOf(rotary, base)) }),
     ...(llama.windows && { layerWindow: llama.windows.slice(0, layers) }),
-    ...(llama.scoreScale !== undefined && { scoreScale: llama.scoreScale }),
-    ...(llama.scoreCap !== undefined && { scoreCap: llama.scoreCap }),
     epsilon: llama.epsilon,
     activation: llama.activation ?? 'silu',
+    ...given({
+      embeddingScale: llama.embeddingScale,
+      normOffset: llama.normOffset,
+      scoreScale: llama.scoreScale,
+      scoreCap: llama.scoreCap,
+      logitCap: llama.logitCap,
+    }),
   })
+}
+
+/** The fields that are given. */
+function given(fields: Partial<Record<keyof ModelConfig, number | undefined>>): Partial<ModelConfig> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
 
 /** The rotations of a layer. */

@@ -12,12 +12,14 @@ import type { Plan, planOf } from '../../engine/plan.ts'
 import { RunState } from '../../engine/run_state.ts'
 import type { Pass, runStep } from '../../engine/run_step.ts'
 import { chosenUnits } from '../../engine/unit_lists.ts'
+import type { Activation } from '../../ops/activations.ts'
 import { rotaryTable } from '../../ops/rotary.ts'
 import type { gradients } from '../../spec/gradients.ts'
-import { matrix, run, tensor, type Tensor, type Units, type Weights } from '../../spec/plain.ts'
+import { matrix, normWeight, run, tensor, type Tensor, type Units, type Weights } from '../../spec/plain.ts'
 import {
   add,
   attention,
+  cap,
   combine,
   embedding,
   gate,
@@ -25,6 +27,7 @@ import {
   relu,
   rmsNorm,
   rotate,
+  scale,
   stepsOf,
   tap,
   tokens,
@@ -39,11 +42,17 @@ import { lawForAll } from '../law.ts'
 
 /** The parts of which programs are drawn. */
 const part = fc.record({
-  what: fc.constantFrom('attention', 'attention', 'relu', 'silu gate', 'relu gate', 'bare'),
+  what: fc.constantFrom('attention', 'attention', 'relu', 'silu gate', 'relu gate', 'gelu_tanh gate', 'bare'),
   isNormed: fc.boolean(),
   /** Over what queries and keys are normed, if they are. */
   queryNorm: fc.constantFrom('none', 'none', 'head', 'width'),
   keyNorm: fc.constantFrom('none', 'none', 'head', 'width'),
+  /** What is added to the weights of norms. */
+  offset: fc.constantFrom(0, 1),
+  /** What units are multiplied by before they are masked; 1 for nothing. */
+  factor: fc.constantFrom(1, 1, 3),
+  /** Whether they are capped before they are masked. */
+  isCapped: fc.constantFrom(false, false, true),
   /** Whether what is added to the stream is normed. */
   isNormedAfter: fc.boolean(),
   /** How many numbers of a head are rotated. */
@@ -76,14 +85,16 @@ function programWith(parts: readonly Part[]): Value {
   for (const [l, one] of parts.entries()) {
     if (l > 0 && !one.isParallel) before = x = tap(`stream ${++layer}`, x)
     const read = one.isParallel ? before : x
-    const n = one.isNormed ? rmsNorm(read, `${l}.norm`, 1) : read
-    const inner = innerOf(one, l, n)
+    const n = one.isNormed ? rmsNorm(read, `${l}.norm`, 1, D, one.offset) : read
+    const made = innerOf(one, l, n)
+    const scaled = one.factor === 1 ? made : scale(made, one.factor)
+    const inner = one.isCapped ? cap(scaled, 2) : scaled
     const kind = one.what === 'attention' ? 'heads' : 'neurons'
     const masked = one.isMasked ? units(kind, layer, inner, kind === 'heads' ? H : F) : inner
     let sum = x
     for (let i = 0; i < one.readers; i++) {
       const out = combine(masked, `${l}.out.${i}`, D, one.hasBias)
-      sum = add(sum, one.isNormedAfter ? rmsNorm(out, `${l}.after.${i}`, 1) : out)
+      sum = add(sum, one.isNormedAfter ? rmsNorm(out, `${l}.after.${i}`, 1, D, one.offset) : out)
     }
     if (one.readAlso !== 'nothing')
       sum = add(sum, linear(one.readAlso === 'inner' ? inner : masked, `${l}.also`, D))
@@ -93,14 +104,14 @@ function programWith(parts: readonly Part[]): Value {
 }
 
 function innerOf(
-  { what, queryNorm, keyNorm, rotated, form, groups, hasBias }: Part,
+  { what, queryNorm, keyNorm, offset, rotated, form, groups, hasBias }: Part,
   l: number,
   n: Value,
 ): Value {
   const rotary = { base: 10_000, scaling: null, size: rotated }
   if (what === 'attention') {
     const normed = (value: Value, name: string, over: Part['queryNorm']): Value =>
-      over === 'none' ? value : rmsNorm(value, `${l}.${name}`, 1, over === 'head' ? K : value.width)
+      over === 'none' ? value : rmsNorm(value, `${l}.${name}`, 1, over === 'head' ? K : value.width, offset)
     const turned = (value: Value): Value => (rotated > 0 ? rotate(value, rotary, K) : value)
     const [q, k, v] = [H, groups, groups].map((heads, i) => linear(n, `${l}.${'qkv'[i]}`, heads * K, hasBias))
     return attention(turned(normed(q, 'qNorm', queryNorm)), turned(normed(k, 'kNorm', keyNorm)), v, K, form)
@@ -108,7 +119,8 @@ function innerOf(
   const up = linear(n, `${l}.up`, F, hasBias)
   if (what === 'bare') return up
   if (what === 'relu') return relu(up)
-  return gate(what === 'silu gate' ? 'silu' : 'relu', linear(n, `${l}.gate`, F), up)
+  const [activation] = what.split(' ') as [Activation]
+  return gate(activation, linear(n, `${l}.gate`, F), up)
 }
 
 /** Numbers for every parameter of a program, from a list that repeats. */
@@ -205,7 +217,7 @@ function heldWeights(
     [...plan.parameters.values()].map((parameter) => {
       const { name, shape, isTurned } = parameter
       const { data } =
-        shape.length === 1 ? weights.vector(parameter) : weights.matrix(parameter, isTurned).widen()
+        shape.length === 1 ? normWeight(weights, parameter) : weights.matrix(parameter, isTurned).widen()
       const kept = unread.get(name)
       const values = data.map((value, i) =>
         kept?.[Math.floor((i * kept.length) / data.length)] === 0 ? NaN : value,
@@ -254,6 +266,7 @@ function runCompiled(
     past: 0,
     tokens: scope.upload(ids),
     positions: (offset) => scope.upload(ids.map((_, t) => t + offset)),
+    factor: (value) => scope.upload(Float32Array.of(value)),
     angles: (rotary) => scope.upload(rotaryTable(rotary, T, K), [T, rotary.size ?? K]),
   }
   let logits: Buffer | null = null

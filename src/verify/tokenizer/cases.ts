@@ -3,6 +3,7 @@
  */
 import fc from 'fast-check'
 import type { Data } from '../../testing/seeded_data.ts'
+import { mergesOf } from '../../io/piece_merges.ts'
 import { createTokenizer, type Tokenizer } from '../../io/tokenizer.ts'
 import {
   byteCharacters,
@@ -46,6 +47,9 @@ const characters = fc.oneof(
     "'s",
     "'ll",
     ' the',
+    '  ',
+    'aeth',
+    '<b>',
     '</s>',
     '<pad>',
   ),
@@ -60,12 +64,27 @@ export const texts: fc.Arbitrary<string> = fc
 /** Characters that have a token in a byte-fallback vocabulary. */
 const pieces = [...'aethslAE.,\n', SPACE_MARK, 'é', '中', '😀']
 
+/** Tokens that some of them cut out of a text. */
+const wholes = [
+  SPACE_MARK.repeat(2),
+  SPACE_MARK.repeat(3),
+  '\n',
+  '\n\n',
+  'ae',
+  'aeth',
+  `,${SPACE_MARK}`,
+  '<b>',
+]
+
 const patternNames = Object.keys(splitPatterns) as PatternName[]
 
 /** A way to spell text; the patterns may be any, in any order. */
 function makeSpelling(data: Data): Spelling {
-  if (data.flag('isByteFallback', 0.3))
-    return { kind: 'byte_fallback', space: data.oneOf('space', ['always', 'unlessThere', 'never']) }
+  if (data.flag('isByteFallback', 0.3)) {
+    const whole = data.flag('cutsOut', 0.5) ? wholes.filter((token) => data.flag(token, 0.6)) : []
+    const space = data.oneOf('space', ['always', 'unlessThere', 'never'] as const)
+    return { kind: 'byte_fallback', space, ...(whole.length > 0 && { whole }) }
+  }
   const patterns = data.flag('isGpt2', 0.4)
     ? ['gpt-2' as const]
     : patternNames.filter((name) => data.flag(name, 0.4))
@@ -98,8 +117,9 @@ function makeVocabulary(data: Data): Vocabulary {
   }
   const shown = merges.map((pair) => pair.join(' '))
   data.show('merges', shown)
-  const all = [...specialTokens, ...(isByteLevel ? [] : byteTokens), ...tokens]
-  const ids = new Map(all.map((token, id) => [token, id]))
+  const whole = isByteLevel ? [] : (spelling.whole ?? [])
+  const all = new Set([...specialTokens, ...(isByteLevel ? [] : byteTokens), ...tokens, ...whole])
+  const ids = new Map([...all].map((token, id) => [token, id]))
   const special = new Set(specialTokens)
   return { ids, merges, special, spelling, prefix: optPrefix(ids), suffix: [] }
 }
@@ -123,8 +143,9 @@ const plainPatterns: Readonly<Record<PatternName, RegExp>> = {
 }
 
 /** BPE by its definition: of all adjacent pairs, the one with the lowest rank is joined, the leftmost first. */
-export function plainEncode(text: string, { ids, merges, spelling }: Vocabulary): number[] {
-  const ranks = new Map(merges.map(([left, right], rank) => [`${left} ${right}`, rank]))
+export function plainEncode(text: string, vocabulary: Vocabulary): number[] {
+  const { ids, spelling } = vocabulary
+  const ranks = new Map(mergesOf(vocabulary).map(([left, right], rank) => [`${left} ${right}`, rank]))
   const join = (parts: string[]): string[] => {
     for (;;) {
       const rank = parts.slice(1).map((right, i) => ranks.get(`${parts[i]} ${right}`) ?? Infinity)
@@ -140,10 +161,16 @@ export function plainEncode(text: string, { ids, merges, spelling }: Vocabulary)
       const isPut =
         text !== '' &&
         (spelling.space === 'always' || (spelling.space === 'unlessThere' && !/^[ \u2581]/.test(text)))
-      const characters = [...(isPut ? ` ${text}` : text).replaceAll(' ', SPACE_MARK)]
-      return join(characters).flatMap((part) =>
-        ids.has(part) ? [part] : [...encoder.encode(part)].map((byte) => byteTokens[byte]),
-      )
+      const marked = (isPut ? ` ${text}` : text).replaceAll(' ', SPACE_MARK)
+      const { whole = [] } = spelling
+      // The longest is the first of those that begin at a place; split gives what it cuts out as every other part.
+      const longestFirst = whole.toSorted((a, b) => b.length - a.length).join('|')
+      const parts = whole.length > 0 ? marked.split(new RegExp(`(${longestFirst})`, 'u')) : [marked]
+      return parts
+        .flatMap((part, i) => (i % 2 === 1 ? [part] : join([...part])))
+        .flatMap((part) =>
+          ids.has(part) ? [part] : [...encoder.encode(part)].map((byte) => byteTokens[byte]),
+        )
     }
     let words = text === '' ? [] : [spelling.composed ? text.normalize('NFC') : text]
     for (const name of spelling.patterns)
