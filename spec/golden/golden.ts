@@ -72,7 +72,7 @@ export const casesOf: Readonly<Record<Variant, readonly string[]>> = {
   llama3_rope: ['single', 'rightpad', 'leftpad', 'continuation'],
   mistral: ['single', 'rightpad', 'leftpad', 'continuation'],
   llama_relu: ['single', 'rightpad', 'leftpad', 'continuation'],
-  qwen3: ['single', 'leftpad', 'continuation'],
+  qwen3: ['single', 'batch', 'leftpad', 'continuation'],
   smollm3: ['single', 'leftpad', 'continuation'],
   olmo2: ['single', 'leftpad', 'continuation'],
   phi3: ['single', 'leftpad', 'continuation'],
@@ -80,7 +80,7 @@ export const casesOf: Readonly<Record<Variant, readonly string[]>> = {
   qwen2_window: ['single', 'leftpad', 'continuation'],
   gemma3: ['single', 'leftpad', 'continuation'],
   gemma3_linear: ['single', 'leftpad', 'continuation'],
-  gemma2: ['single', 'leftpad', 'continuation'],
+  gemma2: ['single', 'batch', 'leftpad', 'continuation'],
 }
 
 /** Tolerances of the README.md of each folder for a float32 port. */
