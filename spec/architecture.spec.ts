@@ -113,10 +113,12 @@ describe('the specification imports operations and numbers only', () => {
   })
 })
 
-describe('five files ask for the features of a family', () => {
+describe('six files ask for the features of a family', () => {
   test('in src/', () =>
     expect(rules.filesThatAskForFeatures(modules).toSorted()).toEqual([
       'src/engine/config.ts',
+      // Tells the model that a predictor was made for.
+      'src/io/named_predictor.ts',
       'src/masks/achieved.ts',
       'src/verify/model/cases.ts',
       'src/verify/model/engine_cases.ts',

@@ -14,7 +14,7 @@ import { ShadowError, ShadowModel, type GenerateOptions, type TextRun } from '..
 import { generateKinds } from '../../src/library/options.ts'
 import { bodies } from '../../src/server/requests.ts'
 import { generateTokens } from '../../src/engine/generate.ts'
-import { makeSampler, type SamplerOptions } from '../../src/engine/sampling.ts'
+import { makeSampler, samplingOptions, type SamplerOptions } from '../../src/engine/sampling.ts'
 import { openPredictor, type Predictor } from '../../src/predictor/predictor_file.ts'
 import { inputsFrom, makeMethod, planMethod, type Method } from '../../src/results/method.ts'
 import { createEngine } from '../../src/web/engine/engine.ts'
@@ -49,6 +49,10 @@ const values: Readonly<Record<Shared, readonly unknown[]>> = {
   topK: [undefined, 5],
   topP: [undefined, 0.8],
   repetitionPenalty: [undefined, 1.3],
+  minP: [undefined, 0.2],
+  presencePenalty: [undefined, 0.9],
+  frequencyPenalty: [undefined, 0.7],
+  logitBias: [undefined, { 5: 2.5, 9: -100 }],
 }
 
 test('every option of generate but its listeners and its session has values', () => {
@@ -137,10 +141,9 @@ const fieldOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_$
 const server =
   (says: boolean): Path =>
   async (options) => {
-    if (options.repetitionPenalty !== undefined) return null
     const given = givenOf(options)
     const isField = (name: string): boolean => fieldOf(name) in bodies.completion.entries
-    const drawing = ['temperature', 'topK', 'topP', 'maxTokens', 'seed']
+    const drawing = [...Object.keys(samplingOptions), 'maxTokens']
     const inRequest = Object.entries(given).filter(
       ([name]) => isField(name) && (says || drawing.includes(name)),
     )
@@ -164,15 +167,19 @@ const server =
       ...Object.fromEntries(inRequest.map(([name, value]) => [fieldOf(name), value])),
     })
     if (status !== 200) return { refused: json.error.code }
-    const [{ text, decisions, checked }] = json.choices
-    return { text, count: json.usage.completion_tokens, decisions, checked: checked ?? null }
+    const [{ text, decisions, checked, finish_reason: end }] = json.choices
+    // A client pays for the token that ends a text, which is not handed out.
+    const count = json.usage.completion_tokens - (end === 'stop' ? 1 : 0)
+    return { text, count, decisions, checked: checked ?? null }
   }
 
 const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 
 const commandLine: Path = async (options) => {
   const flags = Object.entries(givenOf(options)).flatMap(([name, value]) =>
-    value === true ? [flagOf(name)] : [flagOf(name), String(value)],
+    value === true
+      ? [flagOf(name)]
+      : [flagOf(name), typeof value === 'object' ? JSON.stringify(value) : String(value)],
   )
   const files =
     options.planner === 'dejavu' ? ['--predictor', join(folder, 'predictors/dejavu.safetensors')] : []
@@ -196,7 +203,10 @@ const byHand: Path = async (options) => {
   } = options
   const isSparse = [options.sparsity, headSparsity, neuronSparsity].some((share) => share !== undefined)
   const { planner = isSparse ? 'shadow' : 'dense', seed = 0, prefill, paperCompatible, maxTokens } = options
-  const { mode, cache, temperature, topK, topP, repetitionPenalty } = options
+  const { mode, cache } = options
+  const sampling = Object.fromEntries(
+    Object.keys(samplingOptions).map((name) => [name, options[name as Shared]]),
+  )
   const given = { planner, sparsity, headSparsity, neuronSparsity, scope, criterion, every, paperCompatible }
   // What is checked follows a dense prompt.
   const method = { ...given, prefill: prefill ?? (check === undefined ? undefined : 'dense') }
@@ -205,7 +215,7 @@ const byHand: Path = async (options) => {
     const { model } = opt
     const made = makeMethod(givenOf(method) as unknown as Method)
     const own = planMethod(model, made, inputsFrom({ predictors })(made), { seed: seed as number })
-    const sampler = makeSampler({ temperature, topK, topP, repetitionPenalty, seed } as SamplerOptions)
+    const sampler = makeSampler({ ...sampling, seed } as SamplerOptions)
     const how = { planner: own, mode, cache, check, sampler, maxTokens } as Parameters<
       typeof generateTokens
     >[2]
@@ -285,6 +295,9 @@ describe('a text is the same along every path', () => {
         ['cache', 'mode'],
         ['criterion', null],
         ['topK', 'temperature'],
+        ['minP', 'temperature'],
+        ['frequencyPenalty', null],
+        ['logitBias', null],
       ]
       for (const [name, beside] of mutants) {
         const found: unknown[] = []

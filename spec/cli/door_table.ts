@@ -150,14 +150,8 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       input('MODEL_MISSING', 'got nothing', none),
       input('MODEL_MISSING', 'got nothing', ''),
       input('MODEL_CONFIG', 'config.json', folder),
-      input('MODEL_CONFIG', 'config.json', file),
-      input('FILE_READ', 'got ELOOP', loop),
-    ],
-  }
-  const weights: Door = {
-    wrong: [
-      ...model.wrong.filter(({ value }) => value !== file),
       input('MODEL_FORMAT', 'ends with .safetensors', file),
+      input('FILE_READ', 'got ELOOP', loop),
     ],
   }
   const revision: Door = {
@@ -322,6 +316,26 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--temperature <number>': coded('TEMPERATURE', number('-1')),
     '--top-k <count>': coded('TOP_K', whole(1)),
     '--repetition-penalty <number>': coded('REPETITION_PENALTY', number('-1', '0')),
+    '--min-p <share>': { wrong: usage('MIN_P', 'a number from 0 to 1', '1.5', '-1', 'NaN', '', 'much') },
+    '--presence-penalty <number>': {
+      wrong: usage('PRESENCE_PENALTY', 'a number from -2 to 2', '2.5', '-3', 'NaN', '', 'much'),
+    },
+    '--frequency-penalty <number>': {
+      wrong: usage('FREQUENCY_PENALTY', 'a number from -2 to 2', '2.5', '-3', 'NaN', '', 'much'),
+    },
+    '--logit-bias <json>': {
+      wrong: usage(
+        'LOGIT_BIAS',
+        'an object of up to',
+        '',
+        '{',
+        '[]',
+        '1',
+        '{"a":1}',
+        '{"1":101}',
+        '{"01":1}',
+      ),
+    },
     '--top-p <share>': {
       wrong: usage('TOP_P', 'a share above 0, up to 1', '1.5', '-1', '0', 'NaN', '', 'much'),
     },
@@ -384,7 +398,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--runs <factor>': number('0', '-1', '10001'),
     '--law <words>': { wrong: usage('LAW', 'words of a law', 'no-such') },
     // inspect
-    'inspect <path>': weights,
+    'inspect <path>': model,
     'inspect --revision <name>': { ...revision, beside: ['nobody/nothing', '--offline'] },
     'inspect --storage <names>': { wrong: usage('STORAGE', 'f32, bf16, f16, int8', 'no-such', '', 'f32,') },
     '--texts <count>': whole(1, '501'),
@@ -392,7 +406,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'convert --mask <file>': predictor,
     '--compensate <file>': { ...predictor, beside: ['--mask', none] },
     '--ridge <share>': number('-1'),
-    'convert <source>': weights,
+    'convert <source>': model,
     'convert <output>': {
       wrong: [...writtenFolder.wrong, ...usage('OUTPUT', 'an existing folder', join(none, 'x'), below)],
     },

@@ -4,7 +4,13 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { argmax, makeSampler, type Sampler, type SamplerOptions } from '../../src/engine/sampling.ts'
+import {
+  argmax,
+  fillSampling,
+  makeSampler,
+  type Sampler,
+  type SamplerOptions,
+} from '../../src/engine/sampling.ts'
 import { exp } from '../../src/ops/float32.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { kills, killsEach, law, lawForAll, scaledRuns, stateLaw } from '../harness/seed.ts'
@@ -47,6 +53,7 @@ const someOptions: fc.Arbitrary<SamplerOptions> = fc.record(
       fc.constantFrom(1e-9, 0.125, 0.25, 0.5, 0.75, 0.9, 0.999, 1),
       fc.double({ min: 1e-3, max: 1, noNaN: true }),
     ),
+    minP: fc.constantFrom(0, 1e-6, 0.1, 0.5, 1),
     seed: fc.nat(),
   },
   { requiredKeys: ['temperature', 'seed'] },
@@ -54,7 +61,7 @@ const someOptions: fc.Arbitrary<SamplerOptions> = fc.record(
 
 /** Draws by the definition: inverse transform over the remaining tokens. */
 function defined(logits: Float32Array, options: SamplerOptions, draws: number): number[] {
-  const { temperature = 0, topK = Infinity, topP = 1, seed = 0 } = options
+  const { temperature = 0, topK = Infinity, topP = 1, minP = 0, seed = 0 } = options
   const value = (id: number): number => (Number.isNaN(logits[id]) ? -Infinity : logits[id])
   const order = [...logits.keys()].sort((a, b) =>
     value(a) === value(b) ? a - b : value(a) < value(b) ? 1 : -1,
@@ -66,7 +73,8 @@ function defined(logits: Float32Array, options: SamplerOptions, draws: number): 
   const enough = best.findIndex((_, i) => sumOf(best.slice(0, i + 1)) >= topP * sumOf(best))
   // Without top-k and top-p the tokens are in the order of their ids.
   const isWhole = topK >= logits.length && topP === 1
-  const left = isWhole ? [...logits.keys()] : topP < 1 ? best.slice(0, enough + 1) : best
+  const reached = isWhole ? [...logits.keys()] : topP < 1 ? best.slice(0, enough + 1) : best
+  const left = reached.filter((id) => weightOf(id) >= minP * weightOf(order[0]))
   const random = new Random(seed)
   return Array.from({ length: draws }, () => {
     const drawn = random.uniform() * sumOf(left)
@@ -78,7 +86,7 @@ function defined(logits: Float32Array, options: SamplerOptions, draws: number): 
 const fourEqual: SamplerOptions = { temperature: 1, topP: 0.5, seed: 0 }
 
 const drawsAsDefined = lawForAll(
-  'is the draw of the definition, token by token, at any temperature, top-k and top-p, with ties',
+  'is the draw of the definition, token by token, at any temperature, top-k, top-p and min-p, with ties',
   { logits: anyLogits, options: someOptions },
   (make: typeof makeSampler, { logits, options }) => {
     const sampler = make(options)
@@ -151,6 +159,11 @@ describe('drawing', () => {
       'a share a little larger': (_, options) => ({
         ...options,
         topP: Math.min(1, (options.topP ?? 1) * (1 + 1e-9)),
+      }),
+      'no least share of the likeliest': (_, options) => ({ ...options, minP: 0 }),
+      'a larger least share': (_, { minP = 0, ...options }) => ({
+        ...options,
+        minP: Math.min(1, 1.5 * minP),
       }),
       'another temperature': (_, options) => ({ ...options, temperature: 2 * (options.temperature ?? 1) }),
       'another seed': (_, options) => ({ ...options, seed: (options.seed ?? 0) + 1 }),
@@ -275,7 +288,119 @@ describe('a repetition penalty', () => {
   })
 })
 
-test.each([
+describe('penalties of written tokens, and biases', () => {
+  const changed = fc
+    .record({ logits: someLogits, penalty: fc.constantFrom(1, 1.5) })
+    .chain(({ logits, penalty }) =>
+      fc.record({
+        logits: fc.constant(logits),
+        prompt: fc.array(fc.nat(logits.length - 1), { maxLength: 12 }),
+        written: fc.array(fc.nat(logits.length - 1), { maxLength: 30 }),
+        options: fc.record({
+          repetitionPenalty: fc.constant(penalty),
+          presencePenalty: fc.constantFrom(-2, 0, 0.5, 2),
+          frequencyPenalty: fc.constantFrom(-1, 0, 0.25, 2),
+          logitBias: fc.dictionary(
+            fc.nat(logits.length - 1).map(String),
+            fc.constantFrom(-100, -1, 0.5, 100),
+            {
+              maxKeys: 4,
+            },
+          ),
+        }),
+      }),
+    )
+
+  /** The logits of the definition, one id after the other. */
+  const definedLogits = (
+    logits: Float32Array,
+    prompt: readonly number[],
+    written: readonly number[],
+    { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, logitBias = {} }: SamplerOptions,
+  ): Float32Array =>
+    logits.map((logit, id) => {
+      const isThere = prompt.includes(id) || written.includes(id)
+      const count = written.filter((one) => one === id).length
+      const repeated = !isThere ? logit : logit > 0 ? logit / repetitionPenalty : logit * repetitionPenalty
+      const present = count > 0 ? presencePenalty : 0
+      return Math.fround(Math.fround(repeated) - (present + frequencyPenalty * count)) + (logitBias[id] ?? 0)
+    })
+
+  const isTheDefinition = lawForAll(
+    'tokens written so far are penalised once and as often as they were written, the prompt is not, and biases are added',
+    { changed, drawing: someOptions, isGreedy: fc.boolean() },
+    (make: typeof makeSampler, { changed: { logits, prompt, written, options }, drawing, isGreedy }) => {
+      const given = logits.slice()
+      const base = isGreedy ? {} : drawing
+      const token = make({ ...base, ...options })(logits, [...prompt, ...written], prompt.length)
+      expect(token).toBe(make(base)(definedLogits(logits, prompt, written, options)))
+      expect(logits).toEqual(given)
+    },
+    { runs: 300 },
+  )
+  stateLaw(isTheDefinition, makeSampler)
+
+  const mutant =
+    (change: (options: SamplerOptions) => SamplerOptions): typeof makeSampler =>
+    (options = {}) =>
+      makeSampler(change(options))
+  const seen =
+    (
+      change: (before: readonly number[], prompt: number) => readonly [readonly number[], number],
+    ): typeof makeSampler =>
+    (options) => {
+      const sampler = makeSampler(options)
+      return (logits, before = [], prompt = before.length) => sampler(logits, ...change(before, prompt))
+    }
+  killsEach('a mutant that %s is killed', isTheDefinition, {
+    'has no presence penalty': mutant((options) => ({ ...options, presencePenalty: 0 })),
+    'has no frequency penalty': mutant((options) => ({ ...options, frequencyPenalty: 0 })),
+    'has no bias': mutant((options) => ({ ...options, logitBias: {} })),
+    'has one penalty in the place of the other': mutant((options) => ({
+      ...options,
+      presencePenalty: options.frequencyPenalty,
+      frequencyPenalty: options.presencePenalty,
+    })),
+    'penalises the prompt too': seen((before) => [before, 0]),
+    'forgets the last token': seen((before, prompt) => [
+      before.slice(0, Math.max(prompt, before.length - 1)),
+      prompt,
+    ]),
+  })
+
+  test('an id that the vocabulary does not have is refused', () => {
+    const sampler = makeSampler({ logitBias: { 4: 1 } })
+    expect(sampler(new Float32Array(5))).toBe(4)
+    expect(() => sampler(new Float32Array(4))).toThrow(
+      expect.objectContaining({ code: 'LOGIT_BIAS', message: 'logitBias: expected ids from 0 to 3, got 4' }),
+    )
+  })
+})
+
+describe('options that are left open', () => {
+  const own = { temperature: 0.6, topK: 20, repetitionPenalty: 1.1 }
+  test.each<[SamplerOptions, SamplerOptions, SamplerOptions]>([
+    [{}, own, own],
+    [{}, {}, { temperature: 0.7 }],
+    [{ topK: 5, seed: 3, temperature: undefined }, own, { ...own, topK: 5, seed: 3 }],
+    [{ temperature: 1 }, own, { ...own, temperature: 1 }],
+    // A greedy text is that of the model alone.
+    [{ temperature: 0 }, own, { temperature: 0 }],
+    [{ temperature: 0, repetitionPenalty: 1.3 }, own, { temperature: 0, repetitionPenalty: 1.3 }],
+    [{}, { temperature: 0 }, { temperature: 0 }],
+  ])('%j under %j are %j', (asked, model, filled) => {
+    expect(fillSampling(asked, model, 0.7)).toEqual(filled)
+  })
+})
+
+test.each<[SamplerOptions, string]>([
+  [{ minP: -0.1 }, 'MIN_P'],
+  [{ minP: 1.1 }, 'MIN_P'],
+  [{ presencePenalty: 2.1 }, 'PRESENCE_PENALTY'],
+  [{ frequencyPenalty: NaN }, 'FREQUENCY_PENALTY'],
+  [{ logitBias: { 1: 101 } }, 'LOGIT_BIAS'],
+  [{ logitBias: { x: 1 } }, 'LOGIT_BIAS'],
+  [{ logitBias: Object.fromEntries(Array.from({ length: 1025 }, (_, id) => [id, 1])) }, 'LOGIT_BIAS'],
   [{ temperature: -1 }, 'TEMPERATURE'],
   [{ temperature: NaN }, 'TEMPERATURE'],
   [{ temperature: Infinity }, 'TEMPERATURE'],

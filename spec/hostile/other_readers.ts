@@ -10,7 +10,7 @@ import { readText } from '../../src/data/texts.ts'
 import { readWikitext } from '../../src/data/wikitext.ts'
 import { parseScores, parseTexts } from '../../src/evaluation/jobs/evaluate_job.ts'
 import { chatPrompt } from '../../src/io/chat_prompt.ts'
-import { openChatTemplate, openStopIds, type ChatTemplate } from '../../src/io/chat_template.ts'
+import { openChatTemplate, openGenerationConfig, type ChatTemplate } from '../../src/io/chat_template.ts'
 import { createTokenizer } from '../../src/io/tokenizer.ts'
 import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
 import { jobIdOf, parseQueuedJob, splitJoined } from '../../src/jobs/queued_job.ts'
@@ -169,7 +169,7 @@ export const otherReaders: readonly Reader[] = [
   },
   {
     name: 'generation-config',
-    read: inFolder('generation_config.json', openStopIds),
+    read: inFolder('generation_config.json', openGenerationConfig),
     valid: async () => [concat('{"eos_token_id":[2,3,4],"pad_token_id":1}'), concat('{"eos_token_id":2}')],
     words: jsonWords,
   },

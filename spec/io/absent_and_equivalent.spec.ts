@@ -15,7 +15,7 @@ import { parseStored } from '../../src/calibration/manifest.ts'
 import { parseConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { ShadowModel } from '../../src/library/index.ts'
 import { bytesAsFile } from '../../src/io/files.ts'
-import { openChatTemplate, openStopIds } from '../../src/io/chat_template.ts'
+import { openChatTemplate, openGenerationConfig } from '../../src/io/chat_template.ts'
 import { readGguf } from '../../src/io/gguf_model.ts'
 import { parseSafetensors } from '../../src/io/safetensors.ts'
 import { openShards, shardIndexName } from '../../src/io/shard_index.ts'
@@ -155,6 +155,8 @@ const neutralFields: Readonly<Record<string, Json>> = {
   // The server is begun without a seed, and draws its first one.
   seed: new Random(0).uint32(),
   planner: 'dense',
+  min_p: 0,
+  repetition_penalty: 1,
   presence_penalty: 0,
   frequency_penalty: 0,
   logit_bias: {},
@@ -243,9 +245,18 @@ const formats: Readonly<Record<string, Format>> = {
   ),
   'generation_config.json': {
     base: {},
-    defaults: { eos_token_id: [] },
-    optional: () => namesIn('io/chat_template.ts', / {2}(\w+): v\.nullish\(v\.union\(\[id/g),
-    read: (text) => inFolder('generation_config.json', text, openStopIds),
+    defaults: {
+      eos_token_id: [],
+      do_sample: null,
+      temperature: null,
+      top_k: 0,
+      top_p: 0,
+      min_p: null,
+      repetition_penalty: null,
+    },
+    optional: () =>
+      namesIn('io/chat_template.ts', /^ {2}(\w+):/gm, 'const generationSchema', '/** How a model'),
+    read: (text) => inFolder('generation_config.json', text, openGenerationConfig),
   },
   ...Object.fromEntries(
     [{}, { chat_template: 'x' } as Document].map((base, i): [string, Format] => [
@@ -363,6 +374,7 @@ const formats: Readonly<Record<string, Format>> = {
     base: { messages: [{ role: 'user', content: 'abc' }], max_tokens: 3 },
     defaults: {
       ...neutralFields,
+      chat_template_kwargs: {},
       top_logprobs: 0,
       tools: {},
       tool_choice: 'none',
@@ -374,7 +386,7 @@ const formats: Readonly<Record<string, Format>> = {
   },
   'a request for ids': {
     base: { prompt: 'abc' },
-    defaults: { model: 'chatty', messages: null, add_special_tokens: true },
+    defaults: { model: 'chatty', messages: null, add_special_tokens: true, chat_template_kwargs: {} },
     optional: () => optionalIn(bodies.tokenize as unknown as SchemaLike),
     read: (text) => answered('/tokenize', text),
   },
@@ -622,15 +634,26 @@ const ggufDefaults = (begins: boolean): Readonly<Record<string, EntryValue | nul
   'tokenizer.ggml.model': null,
   'tokenizer.ggml.tokens': null,
   'tokenizer.chat_template': null,
+  'general.sampling.temp': null,
+  'general.sampling.top_k': 0,
+  'general.sampling.top_p': { float: 0 },
+  'general.sampling.min_p': null,
+  'general.sampling.penalty_repeat': null,
 })
 
 async function ggufOutcome(bytes: Uint8Array): Promise<unknown> {
   try {
-    const { configJson, source: tensors, vocabulary, chat } = await readGguf(bytesAsFile(bytes), 'file')
+    const {
+      configJson,
+      source: tensors,
+      vocabulary,
+      chat,
+      sampling,
+    } = await readGguf(bytesAsFile(bytes), 'file')
     const values: [string, unknown][] = []
     for (const name of [...tensors.tensors.keys()].toSorted()) values.push([name, await tensors.read(name)])
     const config = outcomeOfConfig(parseConfig(configJson))
-    return { config, values, vocabulary: plain(vocabulary), chat }
+    return { config, values, vocabulary: plain(vocabulary), chat, sampling }
   } catch (error) {
     if (error instanceof ShadowError) return { refused: error.code }
     throw error
@@ -647,8 +670,11 @@ describe('a GGUF file:', () => {
       ),
       ...text.matchAll(/(own)\('(rope\.scal\w+\.?\w*|attention\.sliding_window)'\)/g),
     ].map(([, call, key]) => (call === 'key' ? `tokenizer.ggml.${key}` : key))
+    const sampling = ['temp', 'top_k', 'top_p', 'min_p', 'penalty_repeat'].map(
+      (key) => `general.sampling.${key}`,
+    )
     const named = ['eos_token_id', 'eot_token_id', 'bos_token_id'].map((key) => `tokenizer.ggml.${key}`)
-    return [...new Set([...found, ...named])]
+    return [...new Set([...found, ...named, ...sampling])]
   }
 
   test('every optional entry of the readers has a default', () => {
@@ -668,8 +694,7 @@ describe('a GGUF file:', () => {
             value !== null && !(key in base) && (name !== 'none' || !key.startsWith('tokenizer.ggml.')),
         ) as [string, EntryValue][]
         for (const [key, value] of defaults) {
-          const own =
-            key.startsWith('tokenizer.') || key.startsWith('split.') ? key : `${architecture}.${key}`
+          const own = /^(tokenizer|split|general)\./.test(key) ? key : `${architecture}.${key}`
           const bytes = encodeGguf(Object.entries({ ...base, [own]: value }), tensors)
           sameData(`${name}: ${key}`, await ggufOutcome(bytes), absent)
         }

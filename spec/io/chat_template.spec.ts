@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { openChatTemplate, openStopIds } from '../../src/io/chat_template.ts'
+import { openChatTemplate, openGenerationConfig } from '../../src/io/chat_template.ts'
 
 let folder = ''
 beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'shadowllm-chat-'))))
@@ -68,7 +68,7 @@ describe('a chat template', () => {
 
 describe('the ids that end a text', () => {
   test('are one, several or none', async () => {
-    expect(await openStopIds(folder)).toEqual([])
+    expect(await openGenerationConfig(folder)).toEqual({ stopIds: [], sampling: {} })
     for (const [config, ids] of [
       [{}, []],
       [{ eos_token_id: null }, []],
@@ -76,7 +76,7 @@ describe('the ids that end a text', () => {
       [{ eos_token_id: [128001, 128008, 128009] }, [128001, 128008, 128009]],
     ]) {
       write('generation_config.json', config)
-      expect(await openStopIds(folder)).toEqual(ids)
+      expect((await openGenerationConfig(folder)).stopIds).toEqual(ids)
     }
   })
 
@@ -84,9 +84,50 @@ describe('the ids that end a text', () => {
     'of another form are refused: %j',
     async (config) => {
       write('generation_config.json', config)
-      await expect(openStopIds(folder)).rejects.toThrow(
+      await expect(openGenerationConfig(folder)).rejects.toThrow(
         expect.objectContaining({ code: 'GENERATION_CONFIG' }),
       )
     },
   )
+})
+
+describe('how the makers of a model draw tokens', () => {
+  test.each([
+    [{}, {}],
+    [
+      { do_sample: true, temperature: 0.6, top_p: 0.9 },
+      { temperature: 0.6, topP: 0.9 },
+    ],
+    [
+      { temperature: 0.7, top_k: 20, top_p: 0.8, min_p: 0.05, repetition_penalty: 1.05 },
+      { temperature: 0.7, topK: 20, topP: 0.8, minP: 0.05, repetitionPenalty: 1.05 },
+    ],
+    // transformers has these for all tokens.
+    [{ top_k: 0, top_p: 0 }, {}],
+    [{ temperature: null, top_k: null, do_sample: null }, {}],
+    // transformers then chooses the likeliest token, whatever else is there.
+    [{ do_sample: false, temperature: 0.6, top_p: 0.9, repetition_penalty: 1.2 }, { temperature: 0 }],
+  ])('%j is read', async (config, sampling) => {
+    write('generation_config.json', config)
+    expect((await openGenerationConfig(folder)).sampling).toEqual(sampling)
+  })
+
+  test.each([
+    { temperature: -1 },
+    { temperature: '1' },
+    { top_k: 1.5 },
+    { top_p: 1.1 },
+    { min_p: 2 },
+    { repetition_penalty: 0 },
+    { do_sample: 1 },
+  ])('of another form is refused by name: %j', async (config) => {
+    write('generation_config.json', config)
+    const [name] = Object.keys(config)
+    await expect(openGenerationConfig(folder)).rejects.toThrow(
+      expect.objectContaining({
+        code: 'GENERATION_CONFIG',
+        message: expect.stringContaining(`generation_config.json ${name}: expected `) as unknown,
+      }),
+    )
+  })
 })

@@ -126,6 +126,22 @@ describe('a missing or broken file is named', () => {
     expect(await code(join(folder, 'config.json'))).toBe('MODEL_FORMAT')
   })
 
+  test('a file is named itself, whatever lies beside it', async () => {
+    const [notes, weights] = ['notes.txt', 'x.safetensors'].map((name) => join(folder, name))
+    writeFileSync(notes, '')
+    writeFileSync(weights, '')
+    const refused = async (path: string): Promise<{ code: string; message: string }> =>
+      refusalOf(() => openModelFolder(path))
+    expect(await refused(notes)).toMatchObject({
+      code: 'MODEL_FORMAT',
+      message: `${notes}: expected a model's folder, or a file whose name ends with .safetensors, .bin, .index.json or .gguf, got notes.txt`,
+    })
+    expect(await refused(weights)).toMatchObject({
+      code: 'MODEL_CONFIG',
+      message: `${weights}: expected config.json beside it, got no such file`,
+    })
+  })
+
   test('a broken file is not replaced by another file', async () => {
     copy('config.json')
     copy('pytorch_model.bin')

@@ -9,7 +9,14 @@ import { basename, dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { findPredictor, predictorBeside, predictorNames } from '../../src/io/named_predictor.ts'
+import {
+  findPredictor,
+  ownPredictor,
+  packagedPredictor,
+  predictorBeside,
+  predictorNames,
+  type PredictedModel,
+} from '../../src/io/named_predictor.ts'
 import { openSafetensors } from '../../src/io/safetensors.ts'
 import { openPredictor, sourceEntry } from '../../src/predictor/predictor_file.ts'
 import { fixtures } from '../golden/golden.ts'
@@ -78,6 +85,33 @@ describe('a predictor in this package', () => {
       model: expect.stringMatching(/^[0-9a-f]{64}$/),
       data: expect.any(String),
       windows: expect.any(Number),
+    })
+  })
+
+  describe('belongs to models of its sizes and rotations', () => {
+    const rotary = { base: 100_000, scaling: null }
+    const smollm2 = { layers: 30, width: 576, heads: 9, neurons: 1536, vocabulary: 49_152, rotary }
+    const changes: Readonly<Record<string, Partial<PredictedModel>>> = {
+      layers: { layers: 31 },
+      width: { width: 640 },
+      heads: { heads: 3 },
+      neurons: { neurons: 1024 },
+      vocabulary: { vocabulary: 49_153 },
+      'base of rotations, such as SmolLM-135M': { rotary: { base: 10_000 } },
+      'way of knowing positions': { rotary: null },
+    }
+
+    test('and is found for them where none is beside the model', async () => {
+      expect(packagedPredictor(smollm2)).toBe('smollm2-135m')
+      const beside = join(folder, 'model.predictor.safetensors')
+      expect(await ownPredictor(beside, smollm2)).toBe('smollm2-135m')
+      writeFileSync(beside, '')
+      expect(await ownPredictor(beside, smollm2)).toBe(beside)
+    })
+
+    test.each(Object.entries(changes))('but not for one of another %s', async (_, change) => {
+      expect(packagedPredictor({ ...smollm2, ...change })).toBeNull()
+      expect(await ownPredictor(join(folder, 'none'), { ...smollm2, ...change })).toBeNull()
     })
   })
 

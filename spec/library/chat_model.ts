@@ -29,12 +29,14 @@ export interface ChatModelOptions {
   readonly added?: readonly string[]
   /** Two tokens that change places in the model. */
   readonly swap?: readonly [number, number]
+  /** What `generation_config.json` says; none leaves the file out. */
+  readonly generation?: object
 }
 
 /** Writes the model into a folder. */
 export async function writeChatModel(
   folder: string,
-  { template = chatMl, seed = 3, tokenizer = 'smollm', added = [], swap }: ChatModelOptions = {},
+  { template = chatMl, seed = 3, tokenizer = 'smollm', added = [], swap, generation }: ChatModelOptions = {},
 ): Promise<void> {
   mkdirSync(folder, { recursive: true })
   const vocabulary = 700 + added.length
@@ -67,6 +69,7 @@ export async function writeChatModel(
       ...(template !== null && { chat_template: template }),
     }),
   )
+  if (generation) writeFileSync(join(folder, 'generation_config.json'), JSON.stringify(generation))
   const weights = initialWeights(config, { seed, deviation: 0.3, biasDeviation: 0.1 })
   const table = weights.get('model.decoder.embed_tokens.weight')?.values as Float32Array
   if (swap) {

@@ -223,7 +223,9 @@ describe('along two paths', () => {
     Object.entries(options).flatMap(([name, value]) => {
       const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
       if (value === false || value === undefined) return []
-      return value === true ? [flag] : [flag, String(value)]
+      return value === true
+        ? [flag]
+        : [flag, typeof value === 'object' ? JSON.stringify(value) : String(value)]
     })
   const filesOf = ({ planner }: { readonly planner?: unknown }): string[] => {
     if (ranksMean(planner)) return ['--calibration', join(folder, 'traces')]

@@ -55,6 +55,9 @@ const takes: Readonly<Record<string, readonly string[]>> = {
       'topK',
       'topP',
       'repetitionPenalty',
+      'minP',
+      'presencePenalty',
+      'frequencyPenalty',
     ].map((name) => [name, ['number']]),
   ),
   threads: ['number', 'string'],
@@ -67,6 +70,7 @@ const takes: Readonly<Record<string, readonly string[]>> = {
   onMask: ['function'],
   signal: [],
   session: [],
+  logitBias: ['object'],
   planner: ['string'],
   continuation: ['string', 'list'],
 }
@@ -92,6 +96,10 @@ const codes: Readonly<Record<string, string>> = {
   topK: 'TOP_K',
   topP: 'TOP_P',
   repetitionPenalty: 'REPETITION_PENALTY',
+  minP: 'MIN_P',
+  presencePenalty: 'PRESENCE_PENALTY',
+  frequencyPenalty: 'FREQUENCY_PENALTY',
+  logitBias: 'LOGIT_BIAS',
 }
 
 const someValues: readonly [type: string, value: unknown][] = [

@@ -71,3 +71,43 @@ test('the end of a terminal, and closing, end a question with null', async () =>
   lines.close()
   expect(await closed).toBeNull()
 })
+
+test.each([
+  ['that arrive at once are one, with line breaks', ['one\ntwo\nthree\n'], 'one\ntwo\nthree'],
+  ['without a last line break wait for the key', ['one\ntw', 'o\r'], 'one\ntwo'],
+  ['in marks wait for the key', ['\u001b[200~one\rtwo\r\u001b[201~', '\r'], 'one\ntwo'],
+  ['in marks can be edited at their end', ['\u001b[200~one\rtwo\u001b[201~', '\u007f\u007fen\r'], 'one\nten'],
+  [
+    'in marks are one however slowly they come',
+    ['\u001b[200~one\r', 'two\r', '\u001b[201~three\r'],
+    'one\ntwo\nthree',
+  ],
+])('pasted lines %s', async (_, parts, message) => {
+  const { stdin, written } = played(true)
+  const lines = openLines()
+  const next = lines.next('> ')
+  expect(written()).toContain('\u001b[?2004h')
+  let isThere = false
+  void next.then(() => (isThere = true))
+  for (const [i, part] of parts.entries()) {
+    // Longer than lines of one paste are apart.
+    if (i > 0) await new Promise((resolve) => setTimeout(resolve, 60))
+    expect(isThere).toBe(false)
+    stdin.write(part)
+  }
+  expect(await next).toBe(message)
+  expect(written().endsWith('\u001b[?2004l')).toBe(true)
+  // Nothing is left for the next question.
+  const after = lines.next('> ')
+  stdin.write('alone\r')
+  expect(await after).toBe('alone')
+  lines.close()
+})
+
+test('ctrl-C after pasted lines gives them up, and is not that of an empty line', async () => {
+  const { stdin } = played(true)
+  const lines = openLines()
+  const next = lines.next('')
+  stdin.write('\u001b[200~one\rtwo\r\u001b[201~\u0003')
+  expect(await next).toEqual({ isEmpty: false })
+})

@@ -212,6 +212,43 @@ describe('chats', () => {
     expect(events.map((event) => event?.choices[0].delta.content ?? '').join('')).toBe(text)
   })
 
+  test('what a request leaves open of how tokens are drawn is as the model has it, and a greedy answer is not', async () => {
+    const generation = { temperature: 0.5, top_k: 7, top_p: 0.9, min_p: 0.01, repetition_penalty: 1.4 }
+    await writeChatModel(join(folder, 'drawing'), { generation })
+    const drawing = await ShadowModel.fromPretrained(join(folder, 'drawing'))
+    const own = { temperature: 0.5, topK: 7, topP: 0.9, minP: 0.01, repetitionPenalty: 1.4 }
+    expect(drawing.sampling).toEqual(own)
+    const service = serverOf(drawing)
+    const pairs: [Record<string, unknown>, object][] = [
+      [{}, own],
+      [
+        { temperature: null, top_k: 3 },
+        { ...own, topK: 3 },
+      ],
+      [
+        { temperature: 2, top_p: 1, repetition_penalty: 1 },
+        { ...own, temperature: 2, topP: 1, repetitionPenalty: 1 },
+      ],
+      [{ temperature: 0 }, { temperature: 0 }],
+      [
+        { presence_penalty: 2, frequency_penalty: 1.5, logit_bias: { 7: 3 } },
+        { ...own, presencePenalty: 2, frequencyPenalty: 1.5, logitBias: { 7: 3 } },
+      ],
+    ]
+    const texts = new Set<string>()
+    for (const [fields, options] of pairs) {
+      let text = ''
+      for await (const step of drawing.chat(messages, { maxTokens: 24, seed: 5, ...options }))
+        text += step.text
+      const body = { messages, max_tokens: 24, seed: 5, ...fields }
+      const { json } = await ask<Chat>(service, '/v1/chat/completions', body)
+      expect(json.choices[0].message.content, JSON.stringify(fields)).toBe(text)
+      texts.add(text)
+    }
+    expect(texts.size).toBe(pairs.length)
+    await drawing.dispose()
+  })
+
   test('parts of text are one text, and a message spells no special token', async () => {
     const ids = async (content: unknown): Promise<number[]> =>
       (await ask<{ tokens: number[] }>(chatServer, '/tokenize', { messages: [{ role: 'user', content }] }))

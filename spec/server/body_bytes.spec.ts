@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { expect, test, vi } from 'vitest'
 import { MAX_BODIES } from '../../src/server/amounts.ts'
 import { HeldBytes, readBytes, type BodyPatience } from '../../src/server/body_bytes.ts'
-import type { RequestError } from '../../src/server/refusals.ts'
+import type { RequestError } from '../../src/server/request_error.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 /** Reads a body. */

@@ -80,6 +80,8 @@ const defaults: Readonly<Record<string, unknown>> = {
   stop: [],
   stream: false,
   planner: 'dense',
+  min_p: 0,
+  repetition_penalty: 1,
   presence_penalty: 0,
   frequency_penalty: 0,
   logit_bias: {},

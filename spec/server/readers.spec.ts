@@ -10,7 +10,7 @@ import { parseTokenizerJson } from '../../src/io/tokenizer_json.ts'
 import { amounts, READ_AT_ONCE, READ_SOON } from '../../src/server/amounts.ts'
 import { Readers } from '../../src/server/readers.ts'
 import { RequestReader, type ReadingModel } from '../../src/server/reading.ts'
-import { RequestError } from '../../src/server/refusals.ts'
+import { RequestError } from '../../src/server/request_error.ts'
 import { Scheduler } from '../../src/server/scheduler.ts'
 
 const smollm = new URL('../../fixtures/tokenizers/smollm.tokenizer.json', import.meta.url)

@@ -1,7 +1,7 @@
 /**
  * Bodies that nobody has checked: any of them is answered, or refused with a status from 400 to 499 and a code.
  *
- * Tests src/server/refusals.ts.
+ * Tests src/server/refusals.ts and src/server/request_error.ts.
  */
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -52,7 +52,7 @@ const someValue: fc.Arbitrary<unknown> = fc.oneof(
 const someField = fc.constantFrom(
   ...(
     'prompt max_tokens temperature top_p n seed stop logprobs echo stream planner every check sparsity stream_options ' +
-    'mask_prompt_tokens messages tokens model best_of logit_bias tools add_special_tokens top_k suffix top_logprobs ' +
+    'mask_prompt_tokens messages tokens model best_of logit_bias min_p repetition_penalty presence_penalty frequency_penalty tools add_special_tokens top_k suffix top_logprobs ' +
     'response_format user metadata __proto__ constructor'
   ).split(' '),
 )
@@ -88,7 +88,7 @@ const isAnswered = lawForAll(
     expect(error).toEqual({
       message: expect.stringMatching(/^[^\n]+: expected [^\n]+$|: expected /),
       type: expect.stringMatching(/^\w+_error$/),
-      param: null,
+      param: error.message.startsWith(`${error.param}`) ? error.param : null,
       code: expect.stringMatching(/^[A-Z0-9_]+$/),
     })
   },
@@ -196,8 +196,13 @@ const refusals: readonly (readonly [
   ['a sparsity above 1', { ...right, sparsity: 1.5 }, 400, 'SPARSITY'],
   ['a share of what dense skips', { ...right, planner: 'dense', sparsity: 0.5 }, 400, 'SPARSITY'],
   ['mask_prompt_tokens of 0', { ...right, mask_prompt_tokens: 0 }, 400, 'FIELD'],
-  ['a penalty', { ...right, presence_penalty: 0.5 }, 400, 'FIELD'],
-  ['a bias', { ...right, logit_bias: { 5: 1 } }, 400, 'FIELD'],
+  ['a presence penalty beyond 2', { ...right, presence_penalty: 2.5 }, 400, 'PRESENCE_PENALTY'],
+  ['a frequency penalty below -2', { ...right, frequency_penalty: -3 }, 400, 'FREQUENCY_PENALTY'],
+  ['a min_p above 1', { ...right, min_p: 1.5 }, 400, 'MIN_P'],
+  ['a repetition penalty of 0', { ...right, repetition_penalty: 0 }, 400, 'REPETITION_PENALTY'],
+  ['a bias above 100', { ...right, logit_bias: { 5: 101 } }, 400, 'LOGIT_BIAS'],
+  ['a bias of a name', { ...right, logit_bias: { a: 1 } }, 400, 'LOGIT_BIAS'],
+  ['a bias of an id past the vocabulary', { ...right, logit_bias: { [V]: 1 } }, 400, 'LOGIT_BIAS'],
   ['an unknown field of an object', { ...right, stream_options: { '': 0 } }, 400, 'FIELD'],
   ['a suffix', { ...right, suffix: 'a' }, 400, 'FIELD'],
   ['best_of beside another n', { ...right, best_of: 3 }, 400, 'FIELD'],
@@ -221,6 +226,26 @@ describe('each wrong value has its code', () => {
     // Nothing of this machine is told.
     expect(answer.json.error.message).not.toMatch(/[\\/](tmp|home|work|usr|fixtures)[\\/]/)
     expect(answer.json.error.message.length).toBeLessThan(600)
+  })
+
+  test.each<[string, Body, string?]>([
+    ['max_tokens', { ...right, max_tokens: -1 }],
+    ['logit_bias', { ...right, logit_bias: { [V]: 1 } }],
+    ['logit_bias', { ...right, logit_bias: 5 }],
+    ['planner', { ...right, planner: 'static' }],
+    ['prompt', { prompt: [], max_tokens: 1 }],
+    ['messages', { messages: [{ role: 5, content: 'a' }] }, '/v1/chat/completions'],
+    ['model', { ...right, model: 'other' }],
+  ])('the field at fault is told: %s', async (param, body, path = '/v1/completions') => {
+    const { json } = await ask<Refused>(server, path, body)
+    expect(json.error.param).toBe(param)
+  })
+
+  test.each<[string, Body]>([
+    ['a name that is no field', { ...right, temprature: 1 }],
+    ['no JSON', '{'],
+  ])('no field is told of %s', async (_, body) => {
+    expect((await ask<Refused>(server, '/v1/completions', body)).json.error.param).toBeNull()
   })
 
   test('null is no value, and neutral values of what is not supported are taken', async () => {

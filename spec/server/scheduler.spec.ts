@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { RequestError } from '../../src/server/refusals.ts'
+import { RequestError } from '../../src/server/request_error.ts'
 import { Scheduler, type Limits, type Seat } from '../../src/server/scheduler.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 

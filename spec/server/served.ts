@@ -58,7 +58,7 @@ export interface Refused {
   readonly error: {
     readonly message: string
     readonly type: string
-    readonly param: null
+    readonly param: string | null
     readonly code: string
   }
 }

@@ -33,6 +33,9 @@ const rows: [
   ['topK', topK, [1, 50], [0, 1.5, Infinity], 'a whole number from 1'],
   ['topP', samplingOptions.topP, [1e-9, 1], [0, 1.1], 'a share above 0, up to 1'],
   ['repetitionPenalty', samplingOptions.repetitionPenalty, [1e-9, 2], [0, -1, Infinity], 'a number above 0'],
+  ['minP', samplingOptions.minP, [0, 0.05, 1], [-0.1, 1.01, NaN], 'a number from 0 to 1'],
+  ['presencePenalty', samplingOptions.presencePenalty, [-2, 0, 2], [-2.1, 2.1], 'a number from -2 to 2'],
+  ['frequencyPenalty', samplingOptions.frequencyPenalty, [-2, 0, 2], [-2.1, 2.1], 'a number from -2 to 2'],
   ['maxTokens', maxTokensOption, [0, 64], [-1, 0.5], 'a whole number from 0'],
   ['scope', nameOption('SCOPE', ['a', 'b']), ['a', 'b'], ['c', '', 0, ['a']], 'one of a, b'],
 ]
@@ -51,6 +54,19 @@ describe.each(rows)('%s', (name, option, taken, refused, words) => {
     for (const value of refused.filter((one) => typeof one !== 'object' && one !== '0.5'))
       expect(() => readOption(name, String(value), option)).toThrow(`${name}: expected ${words}, got `)
   })
+})
+
+test.each([
+  ['50%', ' (50 % is 0.5)'],
+  ['12.5 %', ' (12.5 % is 0.125)'],
+  ['50', ' (50 % is 0.5)'],
+  ['101%', ''],
+  ['%', ''],
+  ['1.5', ''],
+])('a share that is spelled %s is refused with%s', (text, hint) => {
+  expect(() => readOption('--sparsity', text, shareOption)).toThrow(
+    expect.objectContaining({ message: `--sparsity: expected a share from 0 to 1, got ${text}${hint}` }),
+  )
 })
 
 law(

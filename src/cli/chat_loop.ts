@@ -1,5 +1,6 @@
 /**
- * A conversation at the terminal or through a pipe: one line is one message or one command.
+ * A conversation at the terminal or through a pipe: one line is one message or one command. Lines that are pasted at a terminal are one
+ * message, or commands if each begins with a slash.
  *
  * Only the user ends it. An error is one line, and the message that caused it is taken back; ctrl-C at a
  * terminal ends an answer, of which the part so far stays in the conversation. Through a pipe ctrl-C ends
@@ -15,6 +16,7 @@ import { generationPlanners, type GenerationPlanner, type PlanOptions } from '..
 import { now, type LineInput } from '../platform/platform.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
+import { nearestName } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { describeFailure, exitCodes } from './failure.ts'
 import { formatMask } from './mask_picture.ts'
@@ -23,7 +25,7 @@ import { stepPrinter } from './step_printer.ts'
 import type { Session } from './session.ts'
 import { shareOption } from '../masks/budget.ts'
 import { readOption } from '../tensor/option.ts'
-import { formatCount, formatPercent } from './words.ts'
+import { countOf, formatCount, formatPercent } from './words.ts'
 import { samplingWords, saveSession } from './writing_flags.ts'
 
 /** How a conversation begins. */
@@ -48,6 +50,9 @@ const help = `Commands:
   /help            show this
   /quit            end, as ctrl-D does
 Ctrl-C ends an answer. //TEXT sends a message that begins with a slash.`
+
+/** The commands that the help lists. */
+const commandNames = Array.from(help.matchAll(/^ {2}\/(\w+)/gm), ([, name]) => name)
 
 /** What became of a turn, as a JSON object shows it. */
 export interface Turn {
@@ -125,7 +130,7 @@ class ChatLoop {
       await this.#say(`${this.#opt.name}; ${samplingWords(this.#options)}; /help lists the commands`)
     if (this.#messages.length > 0 && !this.#start.quiet)
       await this.#session.note(
-        `${this.#start.saved?.path}: going on after ${formatCount(this.#messages.length)} messages`,
+        `${this.#start.saved?.path}: going on after ${countOf(this.#messages.length, 'message')}`,
       )
     let wasInterrupted = false
     while (!this.#isOver) {
@@ -139,7 +144,8 @@ class ChatLoop {
         continue
       }
       wasInterrupted = false
-      await this.#take(line)
+      const each = line.split('\n')
+      for (const one of each.every((part) => part.startsWith('/')) ? each : [line]) await this.#take(one)
     }
   }
 
@@ -192,8 +198,14 @@ class ChatLoop {
       case 'exit':
         this.#isOver = true
         return
-      default:
-        throw new UsageError('UNKNOWN_COMMAND', `/${command}: expected a command of /help, got another`)
+      default: {
+        const near = nearestName(command, commandNames, 2)
+        const hint = near === null ? '' : ` (did you mean /${near}?)`
+        throw new UsageError(
+          'UNKNOWN_COMMAND',
+          `/${command}: expected a command of /help, got another${hint}`,
+        )
+      }
     }
   }
 

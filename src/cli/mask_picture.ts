@@ -79,7 +79,7 @@ export function formatMask(mask: UnitMask, sizes: LayerSizes, { columns }: Scree
   const table = formatColumns(rows, right, { columns })
   const unit = (units: number, name: string): string => {
     const each = units / Math.min(drawing.cells, units)
-    return each === 1 ? `a ${name}` : `${Number(each.toFixed(1))} ${name}s`
+    return each === 1 ? `a ${name}` : `${Number.isInteger(each) ? '' : 'about '}${Math.round(each)} ${name}s`
   }
   const [none, ...kept] = shades
   const all = kept.pop()

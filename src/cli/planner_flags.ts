@@ -4,8 +4,7 @@
  */
 import type { Command, Option } from 'commander'
 import { compareMethods, type Method, type MethodSources } from '../results/method.ts'
-import { isThere } from '../io/files.ts'
-import { findPredictor, predictorBeside } from '../io/named_predictor.ts'
+import { findPredictor, ownPredictor, predictorBeside, type PredictedModel } from '../io/named_predictor.ts'
 import { shareOption, type Scope } from '../masks/budget.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
@@ -247,7 +246,7 @@ export async function openPredictors(
   const { openPredictor } = await import('../predictor/predictor_file.ts')
   const opened: Predictor[] = []
   try {
-    for (const path of await predictorPaths(beside, flags)) {
+    for (const path of await predictorPaths(beside, model.config, flags)) {
       const predictor = await openPredictor(await findPredictor(path), model.backend, model.weights.storage)
       opened.push(predictor)
       checkPredictor(predictor, model.config, path)
@@ -260,16 +259,21 @@ export async function openPredictors(
 }
 
 /**
- * The predictors named, and for the shadow planner the one beside the model where none is named.
+ * The predictors named, and for the shadow planner the model's own: the one beside it, or that of this package.
  * @throws MissingError PREDICTOR_MISSING if the shadow planner has neither
  */
-async function predictorPaths(own: string, { planner, predictor }: PredictorFlags): Promise<string[]> {
+async function predictorPaths(
+  beside: string,
+  model: PredictedModel,
+  { planner, predictor }: PredictorFlags,
+): Promise<string[]> {
+  const own = planner.includes('shadow') ? await ownPredictor(beside, model) : null
   // It comes first: one that is named takes its place.
-  if (planner.includes('shadow') && (await isThere(own))) return [own, ...predictor]
+  if (own !== null) return [own, ...predictor]
   if (planner.includes('shadow') && predictor.length === 0)
     throw new MissingError(
       'PREDICTOR_MISSING',
-      `planner shadow: expected --predictor, or ${own}, got neither; "shadowllm train" makes one`,
+      `planner shadow: expected --predictor, or ${beside}, got neither; "shadowllm train" makes one`,
     )
   return [...predictor]
 }

@@ -31,6 +31,11 @@ export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',')
 }
 
+/** "1 page" and "1,234 pages". */
+export function countOf(count: number, name: string): string {
+  return `${formatCount(count)} ${name}${count === 1 ? '' : 's'}`
+}
+
 /** 0.125 is "12.5 %". */
 export function formatPercent(share: number): string {
   return `${(100 * share).toFixed(1)} %`

@@ -4,7 +4,7 @@
 import type { Command } from 'commander'
 import type { MaskMode } from '../engine/active_layer.ts'
 import { maxTokensOption } from '../engine/generate.ts'
-import { samplingOptions } from '../engine/sampling.ts'
+import { fillSampling, samplingOptions, type LogitBias, type SamplerOptions } from '../engine/sampling.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
@@ -32,8 +32,12 @@ export interface WritingFlags extends ModelFlags, PlanFlags {
   /** Default: as `withTemperature` says. */
   readonly temperature?: number
   readonly topK?: number
-  readonly topP: number
-  readonly repetitionPenalty: number
+  readonly topP?: number
+  readonly minP?: number
+  readonly repetitionPenalty?: number
+  readonly presencePenalty?: number
+  readonly frequencyPenalty?: number
+  readonly logitBias?: LogitBias
   readonly mode: MaskMode
   readonly cache?: CacheStorage
   /** The system message of a chat. */
@@ -57,21 +61,43 @@ export function addWritingFlags(command: Command, maxTokens: string, own: readon
     ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption],
     [
       '--temperature <number>',
-      `0 is greedy, above 0 tokens are drawn by --seed (default: ${TERMINAL_TEMPERATURE} at a terminal, else 0)`,
+      `0 is greedy, above 0 tokens are drawn by --seed (default: at a terminal the model's own, else ${TERMINAL_TEMPERATURE}; elsewhere 0)`,
       samplingOptions.temperature,
     ],
-    ['--top-k <count>', 'draw among this many tokens only (default: all)', samplingOptions.topK],
+    [
+      '--top-k <count>',
+      "draw among this many tokens only (default: the model's own, or all)",
+      samplingOptions.topK,
+    ],
     [
       '--top-p <share>',
-      'draw among the likeliest tokens that hold this share together',
+      "draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
       samplingOptions.topP,
-      1,
+    ],
+    [
+      '--min-p <share>',
+      "draw among tokens at least so many times as likely as the likeliest (default: the model's own, or 0)",
+      samplingOptions.minP,
     ],
     [
       '--repetition-penalty <number>',
-      'above 1: earlier tokens are drawn less',
+      "above 1: earlier tokens are drawn less (default: the model's own, or 1)",
       samplingOptions.repetitionPenalty,
-      1,
+    ],
+    [
+      '--presence-penalty <number>',
+      'above 0: tokens that were written are drawn less',
+      samplingOptions.presencePenalty,
+    ],
+    [
+      '--frequency-penalty <number>',
+      'above 0: tokens are drawn less each time they were written',
+      samplingOptions.frequencyPenalty,
+    ],
+    [
+      '--logit-bias <json>',
+      'what is added to the logits of tokens, by id, such as {"42":-100}',
+      samplingOptions.logitBias,
     ],
     ...own,
     ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
@@ -107,20 +133,37 @@ export const variablesFlag = (when: string): FlagRow => [
 /** A system message. */
 export const systemText: OptionRecord = text('SYSTEM')
 
-/** The flags with a temperature: the one asked for, else one for readers at a terminal and 0 for pipes and JSON. */
-export function withTemperature<Flags extends WritingFlags>(
+/**
+ * The flags with a temperature: the one asked for, else the model's for readers at a terminal and 0 for pipes and JSON. Where
+ * tokens are drawn, other options that are left open are the model's too.
+ */
+export function withSampling<Flags extends WritingFlags>(
   { isTerminal }: Pick<Session, 'isTerminal'>,
   flags: Flags,
+  own: SamplerOptions,
 ): Flags & { readonly temperature: number } {
-  return {
-    ...flags,
-    temperature: flags.temperature ?? (isTerminal && !flags.json ? TERMINAL_TEMPERATURE : 0),
-  }
+  const isRead = isTerminal && !flags.json
+  const asked = isRead ? flags : { ...flags, temperature: flags.temperature ?? 0 }
+  return fillSampling(asked, own, TERMINAL_TEMPERATURE)
 }
 
 /** How tokens are chosen, in words. */
-export function samplingWords({ temperature = 0, seed = 0 }: ChatOptions): string {
-  return temperature === 0 ? 'greedy' : `temperature ${temperature}, seed ${seed}`
+export function samplingWords({ temperature = 0, topK, topP = 1, minP = 0, seed = 0 }: ChatOptions): string {
+  if (temperature === 0) return 'greedy'
+  return [
+    `temperature ${temperature}`,
+    ...(topK === undefined ? [] : [`top-k ${topK}`]),
+    ...(topP === 1 ? [] : [`top-p ${topP}`]),
+    ...(minP === 0 ? [] : [`min-p ${minP}`]),
+    `seed ${seed}`,
+  ].join(', ')
+}
+
+/** The flags about how tokens are drawn. */
+export function samplingOf(flags: WritingFlags): Omit<SamplerOptions, 'seed'> {
+  const { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } =
+    flags
+  return { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias }
 }
 
 /** The flags as the library takes them. */
@@ -128,7 +171,6 @@ export function writingOptions(
   flags: WritingFlags,
 ): ChatOptions & { planner: GenerationPlanner; sparsity: number } {
   const { planner, sparsity, every, prefill, check, maxTokens, mode, cache } = flags
-  const { temperature, topK, topP, repetitionPenalty } = flags
   const decided = { ...choiceOf(flags), planner, sparsity, every, prefill, check, mode }
-  return { ...decided, maxTokens, cache, temperature, topK, topP, repetitionPenalty }
+  return { ...decided, maxTokens, cache, ...samplingOf(flags) }
 }

@@ -91,6 +91,8 @@ export class TokenChooser {
   readonly #sequence: Sequence
   readonly #options: NextTokens
   readonly #text: number[]
+  /** The length of the prompt. */
+  readonly #prompt: number
   /** The most tokens that the text will have, its prompt among them. */
   readonly #longest: number
   readonly #counts = { checks: 0, rewound: 0, replaced: 0, dropped: 0 }
@@ -101,7 +103,8 @@ export class TokenChooser {
     this.#sequence = sequence
     this.#options = options
     this.#text = [...(options.prompt ?? [])]
-    this.#longest = this.#text.length + options.maxTokens
+    this.#prompt = this.#text.length
+    this.#longest = this.#prompt + options.maxTokens
   }
 
   /** The prompt and what was chosen so far; the last token has not run yet. */
@@ -139,7 +142,7 @@ export class TokenChooser {
 
   /** Chooses the next token of the text. */
   #settle(logits: Float32Array): number {
-    const token = this.#options.sampler(logits, this.#text)
+    const token = this.#options.sampler(logits, this.#text, this.#prompt)
     expectFinite(logits[token])
     this.#text.push(token)
     return token
@@ -180,7 +183,11 @@ export class TokenChooser {
     const text = [...this.#text]
     const start = text.length - 1
     while (text.length - start < most) {
-      const token = guess(this.#sequence.feed(Int32Array.of(text[text.length - 1]), 'last'), text)
+      const token = guess(
+        this.#sequence.feed(Int32Array.of(text[text.length - 1]), 'last'),
+        text,
+        this.#prompt,
+      )
       yield null
       if (stops.has(token)) break
       text.push(token)

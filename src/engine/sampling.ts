@@ -1,5 +1,8 @@
 /**
- * From logits to the next token: greedy, or drawn at a temperature from the top-k and top-p tokens.
+ * From logits to the next token: greedy, or drawn at a temperature from the top-k, top-p and min-p tokens.
+ *
+ * Penalties and biases change the logits first, also for greedy texts, in this order: the repetition penalty divides or multiplies,
+ * the frequency and presence penalties are subtracted, the bias is added. The temperature follows, then top-k, top-p and min-p.
  *
  * The order of tokens is total: higher logit first, then lower id; NaN ranks below everything. So greedy ties go to the
  * lower id, top-k keeps exactly k, and top-p keeps the shortest prefix whose probability reaches p. Probabilities use
@@ -14,14 +17,19 @@ import {
   wholeOption,
   type OptionRecord,
 } from '../tensor/option.ts'
+import { isList, isObject } from '../tensor/arguments.ts'
+import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 
 const { fround } = Math
 
 /** Chooses a token from the logits [V] of the last position. */
 export interface Sampler {
-  /** @param before the prompt and the tokens that follow it so far */
-  (logits: Float32Array, before?: readonly number[]): number
+  /**
+   * @param before the prompt and the tokens that follow it so far
+   * @param prompt how many of them are the prompt; default all
+   */
+  (logits: Float32Array, before?: readonly number[], prompt?: number): number
   /** A sampler that draws the random numbers which this one is yet to draw; without it a sampler draws none. */
   readonly fork?: () => Sampler
   /** The stream that it draws from, if it draws. */
@@ -41,8 +49,46 @@ export interface SamplerOptions {
    * multiplied (CTRL, arXiv 1909.05858, section 4.1, in the form of Hugging Face). Default 1: not at all.
    */
   readonly repetitionPenalty?: number
+  /**
+   * Draw among the tokens that are at least so many times as likely as the likeliest one, from 0 to 1 (arXiv 2407.01082); default 0:
+   * all that top-k and top-p leave.
+   */
+  readonly minP?: number
+  /** Subtracted from the logit of each token that the text after the prompt has, from -2 to 2, as in the OpenAI API; default 0. */
+  readonly presencePenalty?: number
+  /** Subtracted once for each time that the text after the prompt has the token, from -2 to 2, as in the OpenAI API; default 0. */
+  readonly frequencyPenalty?: number
+  /** Added to the logits of tokens: numbers from -100 to 100 by id. */
+  readonly logitBias?: LogitBias
   /** Default 0. */
   readonly seed?: number
+}
+
+/** Numbers that are added to logits, by id. */
+export type LogitBias = Readonly<Record<string, number>>
+
+/** How many ids may have a bias. */
+const MAX_BIASES = 1024
+
+const isBias = ([id, bias]: [string, unknown]): boolean =>
+  /^(0|[1-9]\d{0,9})$/.test(id) && typeof bias === 'number' && Math.abs(bias) <= 100
+
+/** The bias as an option; as text it is JSON. */
+const biasOption: OptionRecord = {
+  code: 'LOGIT_BIAS',
+  words: `an object of up to ${MAX_BIASES} ids, each with a number from -100 to 100`,
+  holds: (value) =>
+    isObject(value) &&
+    !isList(value) &&
+    Object.keys(value).length <= MAX_BIASES &&
+    Object.entries(value).every(isBias),
+  read: (text) => {
+    try {
+      return JSON.parse(text) as unknown
+    } catch {
+      return NaN
+    }
+  },
 }
 
 /** What each of them takes. */
@@ -55,35 +101,88 @@ export const samplingOptions: Readonly<Record<keyof SamplerOptions, OptionRecord
     'a number above 0',
     (value) => value > 0 && value < Infinity,
   ),
+  minP: rangeOption('MIN_P', 0, 1),
+  presencePenalty: rangeOption('PRESENCE_PENALTY', -2, 2),
+  frequencyPenalty: rangeOption('FREQUENCY_PENALTY', -2, 2),
+  logitBias: biasOption,
   seed: seedOption,
 }
 
 /**
+ * How tokens are chosen where some options are left open: as the model has them. A greedy text has nothing of the model's options.
+ * @param asked what is not left open
+ * @param own the model's options
+ * @param temperature where neither has one
+ */
+export function fillSampling<Asked extends SamplerOptions>(
+  asked: Asked,
+  own: SamplerOptions,
+  temperature: number,
+): Asked & { readonly temperature: number } {
+  const given = Object.fromEntries(
+    Object.entries(asked).filter(([, value]) => value !== undefined && value !== null),
+  ) as unknown as Asked
+  const filled = { temperature, ...own, ...given }
+  return filled.temperature === 0 ? { ...given, temperature: 0 } : filled
+}
+
+/**
  * Makes a sampler with a random stream of its own.
- * @throws UsageError TEMPERATURE, TOP_K, TOP_P, REPETITION_PENALTY, SEED for what `samplingOptions` do not take
+ * @throws UsageError TEMPERATURE, TOP_K, TOP_P, MIN_P, REPETITION_PENALTY, PRESENCE_PENALTY, FREQUENCY_PENALTY, LOGIT_BIAS, SEED for
+ *   what `samplingOptions` do not take; the sampler throws LOGIT_BIAS for an id that the vocabulary does not have
  */
 export function makeSampler(options: SamplerOptions = {}): Sampler {
   for (const [name, option] of Object.entries(samplingOptions)) {
     const value = options[name as keyof SamplerOptions]
     if (value !== undefined) expectOption(name, value, option)
   }
-  const { temperature = 0, topK = Infinity, topP = 1, repetitionPenalty: penalty = 1, seed = 0 } = options
+  const { temperature = 0, seed = 0 } = options
+  const kept = { topK: options.topK ?? Infinity, topP: options.topP ?? 1, minP: options.minP ?? 0 }
+  const change = changeOf(options)
   const penalised = (choose: (logits: Float32Array) => number): Sampler =>
-    penalty === 1 ? choose : (logits, before = []) => choose(penalise(logits, before, penalty))
+    change === null
+      ? choose
+      : (logits, before = [], prompt = before.length) => choose(change(logits, before, prompt))
   if (temperature === 0) return penalised(argmax)
   const drawing = (random: Random): Sampler =>
     Object.assign(
-      penalised((logits) => draw(logits, temperature, topK, topP, random)),
+      penalised((logits) => draw(logits, temperature, kept, random)),
       { fork: () => drawing(random.copy()), random },
     )
   return drawing(new Random(seed))
 }
 
-/** The logits with those of earlier tokens moved down. */
-function penalise(logits: Float32Array, before: readonly number[], penalty: number): Float32Array {
-  const penalised = logits.slice()
-  for (const id of before) penalised[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty
-  return penalised
+/** Logits [V] after the penalties and the bias, of which each is rounded to float32 once. */
+type Change = (logits: Float32Array, before: readonly number[], prompt: number) => Float32Array
+
+/** The change of the logits by penalties and biases; null for none. */
+function changeOf(options: SamplerOptions): Change | null {
+  const {
+    repetitionPenalty: penalty = 1,
+    presencePenalty: presence = 0,
+    frequencyPenalty: frequency = 0,
+  } = options
+  const biases = Object.entries(options.logitBias ?? {}).map(([id, bias]) => [Number(id), bias] as const)
+  if (penalty === 1 && presence === 0 && frequency === 0 && biases.length === 0) return null
+  return (logits, before, prompt) => {
+    const changed = logits.slice()
+    if (penalty !== 1)
+      for (const id of before) changed[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty
+    if (presence !== 0 || frequency !== 0) {
+      const counts = new Map<number, number>()
+      for (const id of before.slice(prompt)) counts.set(id, (counts.get(id) ?? 0) + 1)
+      for (const [id, count] of counts) changed[id] -= presence + frequency * count
+    }
+    for (const [id, bias] of biases) {
+      if (id >= logits.length)
+        throw new UsageError(
+          'LOGIT_BIAS',
+          `logitBias: expected ids from 0 to ${logits.length - 1}, got ${id}`,
+        )
+      changed[id] += bias
+    }
+    return changed
+  }
 }
 
 /** The token of the highest logit; ties go to the lower id, and NaN is below -Infinity. */
@@ -98,11 +197,15 @@ function rank(logit: number): number {
   return logit === logit ? logit : -Infinity
 }
 
-function draw(logits: Float32Array, temperature: number, topK: number, topP: number, random: Random): number {
+/** Which tokens may be drawn. */
+type Kept = Readonly<Required<Pick<SamplerOptions, 'topK' | 'topP' | 'minP'>>>
+
+function draw(logits: Float32Array, temperature: number, { topK, topP, minP }: Kept, random: Random): number {
   const most = rank(logits[argmax(logits)])
   if (!Number.isFinite(most)) return argmax(logits)
   const weights = Float32Array.from(logits, (logit) => exp(fround(fround(rank(logit) - most) / temperature))) // [V]
-  const kept = keepTop(logits, weights, topK, topP)
+  // The likeliest token has the weight 1.
+  const kept = keepTop(logits, weights, topK, topP).filter((id) => weights[id] >= minP)
   let total = 0
   for (const id of kept) total += weights[id]
   let left = random.uniform() * total

@@ -3,14 +3,14 @@
  *
  * In a folder it is `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`. The latter also
  * names the tokens that begin and end a text, and `generation_config.json` the ids that end one: the end of
- * a turn is often named there only.
+ * a turn is often named there only. That file also says how the model's makers draw tokens.
  */
 import * as v from 'valibot'
 import { joinPath } from '../platform/platform.ts'
 import { isThere, readWhole } from './files.ts'
 import { decodeText, objectOf, parseJson, toPlain } from './json.ts'
 import { quote, refusal } from './refusal.ts'
-import { checkSchema, wholeNumber } from './schema.ts'
+import { checkSchema, numberBetween, valueThat, wholeNumber } from './schema.ts'
 
 /** A chat template and the tokens it writes. */
 export interface ChatTemplate {
@@ -43,9 +43,45 @@ const configSchema = v.object({
   eos_token: token,
 })
 const id = wholeNumber(0, 2 ** 31 - 1)
+const positive = v.nullish(
+  valueThat<number>(
+    (value) => typeof value === 'number' && value > 0 && value < Infinity,
+    'a number above 0',
+  ),
+)
 const generationSchema = v.object({
   eos_token_id: v.nullish(v.union([id, v.array(id)], 'an id or a list of ids')),
+  do_sample: v.nullish(v.boolean()),
+  temperature: v.nullish(numberBetween(0, Number.MAX_VALUE)),
+  top_k: v.nullish(wholeNumber(0, 2 ** 31 - 1)),
+  top_p: v.nullish(numberBetween(0, 1)),
+  min_p: v.nullish(numberBetween(0, 1)),
+  repetition_penalty: positive,
 })
+
+/** How a model's makers draw tokens; what they leave open is not there. */
+export interface OwnSampling {
+  readonly temperature?: number
+  readonly topK?: number
+  readonly topP?: number
+  readonly minP?: number
+  readonly repetitionPenalty?: number
+}
+
+/** Checks the fields of `generation_config.json` about sampling. @throws InputError with the code */
+export function readSampling(fields: object, subject: string, code: string): OwnSampling {
+  return ownSampling(checkSchema(generationSchema, fields, { code, subject }))
+}
+
+/** 0 of top-k and top-p means all tokens, and `do_sample` false is greedy. */
+function ownSampling(fields: v.InferOutput<typeof generationSchema>): OwnSampling {
+  if (fields.do_sample === false) return { temperature: 0 }
+  const { temperature, top_k: topK, top_p: topP, min_p: minP, repetition_penalty: repetitionPenalty } = fields
+  const named = { temperature, topK: topK || null, topP: topP || null, minP, repetitionPenalty }
+  return Object.fromEntries(
+    Object.entries(named).filter(([, value]) => value !== null && value !== undefined),
+  )
+}
 
 /**
  * Opens the chat template of a model's folder; null if it has none.
@@ -74,13 +110,15 @@ export function checkSource(source: string): string {
 }
 
 /**
- * The ids that end a text by `generation_config.json`; none if there is no such file.
+ * What `generation_config.json` says: the ids that end a text, and how tokens are drawn. Without the file it is nothing.
  * @throws InputError GENERATION_CONFIG for another form; JSON_*, FILE_*
  */
-export async function openStopIds(folder: string): Promise<readonly number[]> {
+export async function openGenerationConfig(
+  folder: string,
+): Promise<{ readonly stopIds: readonly number[]; readonly sampling: OwnSampling }> {
   const config = await readJson(folder, generationConfig, generationSchema, 'GENERATION_CONFIG')
   const ids = config?.eos_token_id ?? []
-  return typeof ids === 'number' ? [ids] : ids
+  return { stopIds: typeof ids === 'number' ? [ids] : ids, sampling: ownSampling(config ?? {}) }
 }
 
 async function readJson<Output>(

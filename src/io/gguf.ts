@@ -146,9 +146,11 @@ class Cursor {
   count(what: string, least: number, most = Infinity): number {
     const start = this.at
     const count = this.u64()
-    const fits = Math.min(most, Math.floor((this.#fileSize - this.at) / least))
+    const room = Math.floor((this.#fileSize - this.at) / least)
+    const fits = Math.min(most, room)
     if (count <= BigInt(fits)) return Number(count)
-    throw this.refuse('GGUF_COUNT', `at most ${fits} ${what}`, `${count}`, start)
+    const hint = fits === room ? ': the file ends early, or is damaged' : ''
+    throw this.refuse('GGUF_COUNT', `at most ${fits} ${what}`, `${count}${hint}`, start)
   }
 
   text(what: string): string {

@@ -18,7 +18,7 @@
 import { elementSize } from '../tensor/dtypes.ts'
 import { storedSource, type StoredTensor } from '../tensor/stored_source.ts'
 import { rowsOf, type RawTensorSource } from '../tensor/tensor_source.ts'
-import { checkSource, type ChatTemplate } from './chat_template.ts'
+import { checkSource, readSampling, type ChatTemplate, type OwnSampling } from './chat_template.ts'
 import { openWith, readParts, readUnchanged, type RangedFile } from './files.ts'
 import { readGgufHeader, type GgufTensor } from './gguf.ts'
 import { Q4_1_BYTES, type GgufType } from './gguf_blocks.ts'
@@ -36,6 +36,7 @@ export interface GgufModel {
   readonly vocabulary: Vocabulary | null
   /** Null if the file has none. */
   readonly chat: ChatTemplate | null
+  readonly sampling: OwnSampling
 }
 
 /**
@@ -80,6 +81,7 @@ export async function readGguf(file: RangedFile, name: string): Promise<GgufMode
     source: storedSource(name, stored, entries.textsBelow('general.'), () => file.close()),
     vocabulary,
     chat: readChat(entries),
+    sampling: readOwnSampling(entries, name),
   }
 }
 
@@ -336,6 +338,23 @@ async function readFactors(file: RangedFile, name: string, tensor: GgufTensor): 
   }
   const { buffer } = await readUnchanged(file, start, byteLength, name)
   return [...new Float32Array(buffer)]
+}
+
+/** The names in `generation_config.json` of the keys under `general.sampling.`, which llama.cpp's converter writes. */
+const samplingKeys = {
+  temp: 'temperature',
+  top_k: 'top_k',
+  top_p: 'top_p',
+  min_p: 'min_p',
+  penalty_repeat: 'repetition_penalty',
+} as const
+
+function readOwnSampling(entries: GgufEntries, file: string): OwnSampling {
+  const fields = Object.entries(samplingKeys).flatMap(([key, name]): [string, number][] => {
+    const whole = `general.sampling.${key}`
+    return entries.has(whole) ? [[name, entries.number(whole)]] : []
+  })
+  return readSampling(Object.fromEntries(fields), `${file} general.sampling`, 'GGUF_ENTRY')
 }
 
 function readChat(entries: GgufEntries): ChatTemplate | null {

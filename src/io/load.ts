@@ -8,7 +8,7 @@
  */
 import { fileNameOf, folderOf, joinPath, list } from '../platform/platform.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
-import type { ChatTemplate } from './chat_template.ts'
+import type { ChatTemplate, OwnSampling } from './chat_template.ts'
 import { isThere, kindOf, readWhole } from './files.ts'
 import { objectOf, parseJson, toPlain } from './json.ts'
 import { quote, refusal } from './refusal.ts'
@@ -30,6 +30,8 @@ export interface ModelFolder {
   readonly chat?: ChatTemplate
   /** Ids that end a text, beside those of the configuration. */
   readonly stopIds?: readonly number[]
+  /** How the model's makers draw tokens. */
+  readonly sampling?: OwnSampling
   readonly files: ModelFiles
 }
 
@@ -68,27 +70,32 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   if (isGguf(files.weights)) return openGgufModel(files)
   const configJson = await readConfig(joinPath(files.folder, CONFIG))
   const tokenizer = await openTokenizer(files.folder)
-  const { chat, stopIds } = await openChat(files.folder)
+  const { chat, stopIds, sampling } = await openChat(files.folder)
   const source = await openWeights(files.weights)
-  return { configJson, source, files, stopIds, ...(tokenizer && { tokenizer }), ...(chat && { chat }) }
+  const said = { stopIds, sampling }
+  return { configJson, source, files, ...said, ...(tokenizer && { tokenizer }), ...(chat && { chat }) }
 }
 
 /**
- * The chat template and the ids that end a text. Their schemas are loaded where a folder has one of their
+ * The chat template, the ids that end a text and how tokens are drawn. Their schemas are loaded where a folder has one of their
  * files.
  */
-async function openChat(folder: string): Promise<{ chat: ChatTemplate | null; stopIds: readonly number[] }> {
-  if ((await present(folder, chatFiles)).length === 0) return { chat: null, stopIds: [] }
-  const { openChatTemplate, openStopIds } = await import('./chat_template.ts')
-  return { chat: await openChatTemplate(folder), stopIds: await openStopIds(folder) }
+async function openChat(folder: string): Promise<{
+  readonly chat: ChatTemplate | null
+  readonly stopIds: readonly number[]
+  readonly sampling: OwnSampling
+}> {
+  if ((await present(folder, chatFiles)).length === 0) return { chat: null, stopIds: [], sampling: {} }
+  const { openChatTemplate, openGenerationConfig } = await import('./chat_template.ts')
+  return { chat: await openChatTemplate(folder), ...(await openGenerationConfig(folder)) }
 }
 
 /** A GGUF file as a model. Its reader is loaded on first use. */
 async function openGgufModel(files: ModelFiles): Promise<ModelFolder> {
   const { openGguf } = await import('./gguf_model.ts')
-  const { configJson, source, vocabulary, chat } = await openGguf(files.weights)
+  const { configJson, source, vocabulary, chat, sampling } = await openGguf(files.weights)
   const tokenizer = vocabulary && createTokenizer(vocabulary)
-  return { configJson, source, files, ...(tokenizer && { tokenizer }), ...(chat && { chat }) }
+  return { configJson, source, files, sampling, ...(tokenizer && { tokenizer }), ...(chat && { chat }) }
 }
 
 /** Whether a path is that of a GGUF file, by its name. */
@@ -111,6 +118,7 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
   }
   const folder = kind === 'directory' ? path : folderOf(path)
   if (kind !== 'directory' && isGguf(path)) return { folder, weights: path, all: [path] }
+  if (kind !== 'directory') expectWeights(path)
   // Weights that were named themselves may lie anywhere.
   const found = kind === 'directory' ? weightNames : []
   await expectInside(folder, [CONFIG, ...tokenizerFiles, ...chatFiles, predictorFile, ...found])
@@ -127,7 +135,9 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
       original === undefined
         ? ['config.json in it', 'no such file']
         : ["a model in Hugging Face's form, with config.json", "Meta's own form, with params.json"]
-    throw refusal('MODEL_CONFIG', folder, expected, got)
+    throw kind === 'directory'
+      ? refusal('MODEL_CONFIG', folder, expected, got)
+      : refusal('MODEL_CONFIG', path, 'config.json beside it', got)
   }
   if (weights === undefined) {
     const expected = `${weightNames.slice(0, -1).join(', ')} or ${weightNames.at(-1)}`
@@ -188,8 +198,17 @@ export async function openWeights(path: string): Promise<RawTensorSource> {
   if (path.endsWith('.bin')) return openTorch(path)
   if (path.endsWith('.safetensors.index.json')) return openShards(path, '.safetensors', openSafetensors)
   if (path.endsWith('.bin.index.json')) return openShards(path, '.bin', openTorch)
-  const expected = 'a name that ends with .safetensors, .bin, .index.json or .gguf'
-  throw refusal('MODEL_FORMAT', path, expected, fileNameOf(path))
+  throw notWeights(path)
+}
+
+/** Refuses a file that is none of weights by its name. @throws InputError MODEL_FORMAT */
+function expectWeights(path: string): void {
+  if (!/\.(safetensors|gguf|bin|(safetensors|bin)\.index\.json)$/i.test(path)) throw notWeights(path)
+}
+
+function notWeights(path: string): Error {
+  const expected = "a model's folder, or a file whose name ends with .safetensors, .bin, .index.json or .gguf"
+  return refusal('MODEL_FORMAT', path, expected, fileNameOf(path))
 }
 
 /** Opens a torch checkpoint. Few models have one, so its reader is loaded on first use. */

@@ -2,7 +2,8 @@
  * Where predictors are found: those in this package by name, and the one beside a model.
  *
  * Beside a model in a folder that is `predictor.safetensors` in the folder. A model of one file, `NAME.gguf`, may lie among
- * other models: its predictor is `NAME.predictor.safetensors` beside it.
+ * other models: its predictor is `NAME.predictor.safetensors` beside it. A model that has none has that of this package which was made
+ * for a model of its sizes and rotations; a page does not fetch it unasked.
  */
 import { folderOf, joinPath, mountFolder, runtime } from '../platform/platform.ts'
 import { isThere } from './files.ts'
@@ -15,6 +16,44 @@ const files: ReadonlyMap<string, () => URL> = new Map([
 
 /** The names of the predictors in this package: of the model each was made for. */
 export const predictorNames: readonly string[] = [...files.keys()]
+
+/** The part of a configuration by which the model of a predictor is known. */
+export interface PredictedModel {
+  readonly layers: number
+  readonly width: number
+  readonly heads: number
+  readonly neurons: number
+  readonly vocabulary: number
+  readonly rotary: { readonly base: number } | null
+}
+
+/** The models that the predictors were made for. SmolLM-135M, the earlier one, has the same sizes and another base. */
+const models: readonly (readonly [name: string, model: PredictedModel])[] = [
+  [
+    'smollm2-135m',
+    { layers: 30, width: 576, heads: 9, neurons: 1536, vocabulary: 49_152, rotary: { base: 100_000 } },
+  ],
+]
+
+/** The predictor in this package that was made for such a model; null if there is none. */
+export function packagedPredictor(model: PredictedModel): string | null {
+  const sizes = ['layers', 'width', 'heads', 'neurons', 'vocabulary'] as const
+  const found = models.find(
+    ([, made]) =>
+      sizes.every((size) => made[size] === model[size]) && made.rotary?.base === model.rotary?.base,
+  )
+  return found?.[0] ?? null
+}
+
+/**
+ * The predictor of a model for which none is named: the path of the one beside it, else the name of one in this package.
+ * @param beside the path of the first
+ * @returns null if there is neither
+ */
+export async function ownPredictor(beside: string, model: PredictedModel): Promise<string | null> {
+  if (await isThere(beside)) return beside
+  return runtime.name === 'browser' ? null : packagedPredictor(model)
+}
 
 /** The name of a predictor's file in a model's folder. */
 export const predictorFile = 'predictor.safetensors'

@@ -35,8 +35,8 @@ export interface OpenOptions extends Pick<HubOptions, 'revision' | 'offline'> {
   /** Default `wasm`. */
   readonly backend?: BackendName
   /**
-   * The storage of weights; default f32. Others take less memory and time, and round (`shadowllm inspect`). `file` is int4 for a
-   * GGUF file whose matrices are Q4_0 or Q4_1, which it holds as they are, and f32 for others.
+   * The storage of weights; default f32. Others take less memory and time, and round (`shadowllm inspect`). `file` is that
+   * of the blocks of a GGUF file, which it holds as they are and f32 for other files.
    */
   readonly storage?: StorageChoice
   /** The maximal number of threads, used where measured to be faster; `auto` chooses. Default 1. The text is the same. */
@@ -212,7 +212,10 @@ export function expectMessages(messages: readonly ChatMessage[]): void {
 /** The template of a model that is to chat. @throws InputError CHAT_TEMPLATE_MISSING */
 export function expectTemplate(model: string, template: ChatTemplate | null): ChatTemplate {
   if (template) return template
-  throw new InputError('CHAT_TEMPLATE_MISSING', `${model}: expected a chat template with the model, got none`)
+  throw new InputError(
+    'CHAT_TEMPLATE_MISSING',
+    `${model}: expected a chat template with the model, got none; models that are made for chats have one, such as HuggingFaceTB/SmolLM2-135M-Instruct`,
+  )
 }
 
 /** The options of `perplexity`. */

@@ -6,13 +6,12 @@
  */
 import type { Calibration } from '../calibration/open.ts'
 import { makeMethod, methodBudget, planMethod, type Method } from '../results/method.ts'
-import { isThere } from '../io/files.ts'
 import type { Budget, Scope } from '../masks/budget.ts'
 import type { MaskPlanner, Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
-import { findPredictor } from '../io/named_predictor.ts'
+import { findPredictor, ownPredictor } from '../io/named_predictor.ts'
 import { needs, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
@@ -239,12 +238,13 @@ export class PlannerFiles {
   }
 
   async #predictor(kind: PredictorKind): Promise<Predictor> {
-    const own = this.#beside
-    if (kind === 'shadow' && !this.#predictors.has(kind) && (await isThere(own)))
-      await (this.#own ??= this.#readPredictor(own))
+    if (kind === 'shadow' && !this.#predictors.has(kind)) {
+      const own = await ownPredictor(this.#beside, this.#model.config)
+      if (own !== null) await (this.#own ??= this.#readPredictor(own))
+    }
     const found = this.#predictors.get(kind)
     if (found) return found
-    const place = kind === 'shadow' ? `, not even ${own}` : ''
+    const place = kind === 'shadow' ? `, not even ${this.#beside}` : ''
     throw new MissingError(
       'PREDICTOR_MISSING',
       `planner ${kind}: expected a predictor of its kind, got none${place}; "shadowllm train" makes one`,

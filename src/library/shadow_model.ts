@@ -25,7 +25,7 @@ import { expectCheckable } from '../engine/next_tokens.ts'
 import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
 import { shiftLabels } from '../engine/loss.ts'
 import { LanguageModel } from '../engine/language_model.ts'
-import { makeSampler } from '../engine/sampling.ts'
+import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
 import { chosenStorage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
@@ -98,6 +98,11 @@ export class ShadowModel {
   readonly chatTemplate: ChatTemplate | null
   /** Ids that end a text: those of the configuration, and of `generation_config.json`. */
   readonly stopIds: readonly number[]
+  /**
+   * How the model's makers draw tokens: `generation_config.json`, or `general.sampling` of a GGUF file. `generate` and `chat` of the
+   * library are greedy unless they are asked for it: `chat(messages, { ...model.sampling })`.
+   */
+  readonly sampling: SamplerOptions
   /** The ids that the model expects before a text: those of its tokenizer, `config.bosId` where it has none. */
   readonly prefixIds: readonly number[]
   readonly #backend: Backend
@@ -110,7 +115,7 @@ export class ShadowModel {
 
   private constructor(
     name: string,
-    { origin, files, tokenizer, chat, stopIds }: FoundModel & ModelFolder,
+    { origin, files, tokenizer, chat, stopIds, sampling }: FoundModel & ModelFolder,
     model: LanguageModel,
   ) {
     this.name = name
@@ -122,6 +127,7 @@ export class ShadowModel {
     this.tokenizer = tokenizer ?? null
     this.chatTemplate = chat ?? null
     this.stopIds = [...new Set([...model.config.eosIds, ...(stopIds ?? [])])]
+    this.sampling = sampling ?? {}
     this.prefixIds = tokenizer?.prefixIds ?? [model.config.bosId]
     this.#backend = model.backend
     this.#planners = new PlannerFiles(model, predictorBeside(files.weights))
@@ -191,7 +197,7 @@ export class ShadowModel {
   /**
    * Reads a predictor for the planner of its kind: `shadow`, `dejavu-style` or `dejavu`. It replaces an earlier one of its
    * kind. Without this, `shadow` uses `predictor.safetensors` in the model's folder, or `NAME.predictor.safetensors` beside
-   * a model of one file `NAME.gguf`. `shadowllm train` makes such files.
+   * a model of one file `NAME.gguf`, else the one of this package that was made for such a model. `shadowllm train` makes such files.
    * @param path a file, or the name of a predictor in this package: `smollm2-135m`
    * @returns its kind, which is the name of the planner that reads it
    * @throws InputError PREDICTOR_MODEL for a predictor of a model of another shape, and as for every file
@@ -233,8 +239,8 @@ export class ShadowModel {
    *   used unchanged
    * @returns at the end: `stop` if the model ended the text, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS, SPARSITY,
-   *   PLANNER, EVERY, PREFILL, CHECK, CACHE, TEMPERATURE, TOP_K, TOP_P, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME,
-   *   OPTION_TYPE, SESSION; MissingError PREDICTOR_MISSING; the signal's reason
+   *   PLANNER, EVERY, PREFILL, CHECK, CACHE, TEMPERATURE, TOP_K, TOP_P, MIN_P, REPETITION_PENALTY, PRESENCE_PENALTY,
+   *   FREQUENCY_PENALTY, LOGIT_BIAS, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE, SESSION; MissingError PREDICTOR_MISSING; the signal's reason
    */
   async *generate(
     prompt: string | Ids,

@@ -34,8 +34,12 @@ export const shareOption: OptionRecord = numberOption(
   'SPARSITY',
   'a share from 0 to 1',
   (share) => share >= 0 && share <= 1,
-  (value) =>
-    typeof value === 'number' && value >= 2 && value <= 100 ? ` (${value} % is ${value / 100})` : '',
+  (value) => {
+    const percent =
+      typeof value === 'string' ? Number(/^(\d+(?:\.\d+)?) ?%$/.exec(value)?.[1]) : Number(value)
+    const isPercent = typeof value === 'string' ? percent <= 100 : typeof value === 'number' && percent >= 2
+    return isPercent && percent <= 100 ? ` (${percent} % is ${percent / 100})` : ''
+  },
 )
 export const scopeOption: NameOption<Scope> = nameOption('SCOPE', scopes)
 

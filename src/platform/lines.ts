@@ -13,7 +13,10 @@ export interface Interrupted {
 export interface LineInput {
   /** Whether a person types. */
   readonly isTerminal: boolean
-  /** The next line without its end; null at the end of the input. @param prompt shown at a terminal only */
+  /**
+   * The next line without its end; null at the end of the input. Lines that are pasted at a terminal come as one, with line breaks.
+   * @param prompt shown at a terminal only
+   */
   next(prompt: string): Promise<string | Interrupted | null>
   /** Stops reading. Safe to call twice. */
   close(): void
@@ -21,6 +24,12 @@ export interface LineInput {
 
 /** The number of lines that the up key brings back. */
 const HISTORY = 500
+
+/** Milliseconds after a line in which another one is pasted rather than typed. */
+const PASTE = 20
+
+/** Tells a terminal to mark pasted text, and not to. */
+const [MARK_PASTES, LEAVE_PASTES] = ['\u001b[?2004h', '\u001b[?2004l']
 
 /** Opens standard input. Close it. @throws PlatformError in a browser */
 export function openLines(): LineInput {
@@ -40,18 +49,42 @@ function typedLines(): LineInput {
     next: (prompt) =>
       new Promise((resolve) => {
         const lines = createInterface({ input, output, prompt, history: [...history], historySize: HISTORY })
+        /** Lines that have come. */
+        const all: string[] = []
+        let isPasting = false
+        let timer: ReturnType<typeof setTimeout> | undefined
         const settle = (line: string | Interrupted | null): void => {
           resolve(line)
           lines.close()
         }
+        /** Ends the message where a person has pressed the key; the last line of a paste may have no end yet. */
+        const endMessage = (): void => {
+          if (lines.line === '') settle(all.join('\n').replace(/\n+$/, ''))
+        }
+        const onKey = (_: string | undefined, { name }: { readonly name?: string }): void => {
+          if (name === 'paste-start') isPasting = true
+          if (name === 'paste-end') isPasting = false
+        }
         stop = () => lines.close()
-        lines.on('history', (all) => (history = all))
-        lines.on('line', settle)
+        lines.on('history', (lately) => (history = lately))
+        lines.on('line', (line) => {
+          all.push(line)
+          clearTimeout(timer)
+          // The end of a marked paste sends nothing: it may still be edited.
+          if (!isPasting) timer = setTimeout(endMessage, PASTE)
+        })
         lines.on('SIGINT', () => {
           output.write('^C\n')
-          settle({ isEmpty: lines.line === '' })
+          settle({ isEmpty: lines.line === '' && all.length === 0 })
         })
-        lines.on('close', () => resolve(null))
+        lines.on('close', () => {
+          clearTimeout(timer)
+          input.off('keypress', onKey)
+          output.write(LEAVE_PASTES)
+          resolve(all.length > 0 ? all.join('\n') : null)
+        })
+        input.on('keypress', onKey)
+        output.write(MARK_PASTES)
         lines.prompt()
       }),
     close: () => stop(),

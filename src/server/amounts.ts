@@ -5,7 +5,7 @@
  * (requests.ts).
  */
 import type { Tokenizer } from '../io/tokenizer.ts'
-import { RequestError, type RefusalStatus } from './refusals.ts'
+import { RequestError, type RefusalStatus } from './request_error.ts'
 
 /** A limit. */
 interface Amount {

@@ -4,7 +4,7 @@
 import { nextTurn } from '../platform/pause.ts'
 import { now } from '../platform/platform.ts'
 import { expectAmount, MAX_BODIES } from './amounts.ts'
-import { RequestError } from './refusals.ts'
+import { RequestError } from './request_error.ts'
 
 /** Milliseconds that a body may take. */
 export interface BodyPatience {

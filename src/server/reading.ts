@@ -11,7 +11,7 @@ import type { Tokenizer } from '../io/tokenizer.ts'
 import { expectMessages, expectTemplate } from '../library/options.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { charactersThatFit, expectAmount } from './amounts.ts'
-import { RequestError } from './refusals.ts'
+import { RequestError } from './request_error.ts'
 import { parseBody, type BodyName, type BodyOf, type ChatBody, type CompletionBody } from './requests.ts'
 
 /** What is known of the model. */

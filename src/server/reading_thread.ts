@@ -3,7 +3,7 @@
  */
 import { listenAsThread, shareBytes } from '../platform/platform.ts'
 import { packError, type PackedError } from '../tensor/packed_error.ts'
-import { RequestError, type RefusalStatus } from './refusals.ts'
+import { RequestError, type RefusalStatus } from './request_error.ts'
 import { unpackModel } from './packed_model.ts'
 import { RequestReader, type Reading } from './reading.ts'
 import type { BodyName } from './requests.ts'

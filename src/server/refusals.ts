@@ -1,7 +1,7 @@
 /**
  * What a client sees of an error: a status, and an object in the form of the OpenAI API with a code of this project.
  *
- *   { "error": { "message": "max_tokens: expected ..., got ...", "type": "invalid_request_error", "param": null, "code": "FIELD" } }
+ *   { "error": { "message": "max_tokens: expected ..., got ...", "type": "invalid_request_error", "param": "max_tokens", "code": "FIELD" } }
  *
  * Every ShadowError that a request causes is the fault of the request (400, unless it has a status of its own): the model was
  * opened before. Only a model whose logits are not finite is no fault of the request: 500 with its code, which others than the
@@ -9,27 +9,8 @@
  */
 import { LOGITS_NOT_FINITE } from '../engine/finite_logits.ts'
 import { ShadowError } from '../tensor/errors.ts'
-
-/** A status of a refusal. */
-export type RefusalStatus = 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 429 | 503
-
-/** A refused request. */
-export class RequestError extends ShadowError {
-  readonly status: RefusalStatus
-  /** Further headers of the answer. */
-  readonly headers: Readonly<Record<string, string>>
-
-  constructor(
-    status: RefusalStatus,
-    code: string,
-    message: string,
-    headers: Readonly<Record<string, string>> = {},
-  ) {
-    super(code, message, 2)
-    this.status = status
-    this.headers = headers
-  }
-}
+import { RequestError, type RefusalStatus } from './request_error.ts'
+import { bodies } from './requests.ts'
 
 /** An error as it is answered. */
 export interface Refusal {
@@ -42,8 +23,8 @@ export interface Refusal {
 interface ErrorBody {
   readonly message: string
   readonly type: string
-  /** The field concerned; always null: the message names it. */
-  readonly param: null
+  /** The field at fault; null where it is no field of a completion or a chat. */
+  readonly param: string | null
   readonly code: string
 }
 
@@ -54,6 +35,17 @@ const types: Readonly<Partial<Record<Refusal['status'], string>>> = {
   429: 'rate_limit_error',
   500: 'server_error',
   503: 'server_error',
+}
+
+const fields: ReadonlySet<string> = new Set(
+  [bodies.completion, bodies.chat].flatMap(({ entries }) => Object.keys(entries)),
+)
+
+/** The field that a message begins with, by its own name or by that of the option of the library. */
+function fieldOf(message: string): string | null {
+  const [, first = ''] = /^(\w+)[^:]*: expected /.exec(message) ?? []
+  const name = first.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  return fields.has(name) ? name : null
 }
 
 /** The answer to a request that failed. */
@@ -68,7 +60,7 @@ export function refusalOf(error: unknown): Refusal {
       error: {
         message: known ? error.message : 'internal error: expected an answer, got a bug',
         type: types[status] ?? 'invalid_request_error',
-        param: null,
+        param: isOfRequest ? fieldOf(error.message) : null,
         code: known ? error.code : 'BUG',
       },
     },

@@ -8,7 +8,7 @@
 import * as v from 'valibot'
 import { maxTokensOption } from '../engine/generate.ts'
 import { checkOption } from '../engine/next_tokens.ts'
-import { samplingOptions } from '../engine/sampling.ts'
+import { samplingOptions, type LogitBias } from '../engine/sampling.ts'
 import { describeJson, parseJson, toPlain } from '../io/json.ts'
 import { checkSchema, valueThat, wholeNumber } from '../io/schema.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
@@ -20,7 +20,7 @@ import { UsageError } from '../tensor/errors.ts'
 import { seedOption, type OptionRecord } from '../tensor/option.ts'
 import { amounts, expectAmount, type AmountName } from './amounts.ts'
 import { readBytes, type HeldBytes } from './body_bytes.ts'
-import { RequestError } from './refusals.ts'
+import { RequestError } from './request_error.ts'
 
 // ---- Fields ----------------------------------------------------------------------------------------------------------
 
@@ -84,6 +84,11 @@ const common = {
   temperature: option<number>(samplingOptions.temperature),
   top_p: option<number>(samplingOptions.topP),
   top_k: option<number>(samplingOptions.topK),
+  min_p: option<number>(samplingOptions.minP),
+  repetition_penalty: option<number>(samplingOptions.repetitionPenalty),
+  presence_penalty: option<number>(samplingOptions.presencePenalty),
+  frequency_penalty: option<number>(samplingOptions.frequencyPenalty),
+  logit_bias: option<LogitBias>(samplingOptions.logitBias),
   n: v.nullish(wholeNumber(1, amounts.texts.most)),
   seed: option<number>(seedOption),
   stop,
@@ -93,9 +98,6 @@ const common = {
   sparsity: option<number>(shareOption),
   every: option<number | 'auto'>(everyOption),
   check: option<number>(checkOption),
-  presence_penalty: onlyNeutral('0, as penalties are not supported', 0),
-  frequency_penalty: onlyNeutral('0, as penalties are not supported', 0),
-  logit_bias: onlyNeutral('an empty object, as a bias is not supported', 'empty'),
   user: text,
   metadata: limited(v.nullish(v.record(v.string(), v.unknown(), 'an object')), 'containers'),
 }

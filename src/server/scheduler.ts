@@ -7,7 +7,7 @@
  * nobody up. The event loop has a turn after each step: sockets are read, clients that left are noticed.
  */
 import { nextTurn } from '../platform/pause.ts'
-import { RequestError } from './refusals.ts'
+import { RequestError } from './request_error.ts'
 
 /** How many requests are taken. */
 export interface Limits {

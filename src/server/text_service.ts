@@ -7,7 +7,7 @@
  */
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
-import type { SamplerOptions } from '../engine/sampling.ts'
+import { fillSampling, type SamplerOptions } from '../engine/sampling.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { achievedSparsity } from '../masks/achieved.ts'
 import { now } from '../platform/platform.ts'
@@ -25,7 +25,8 @@ import {
   type Usage,
 } from './answers.ts'
 import type { Metrics } from './metrics.ts'
-import { refusalOf, RequestError } from './refusals.ts'
+import { refusalOf } from './refusals.ts'
+import { RequestError } from './request_error.ts'
 import { expectFewScores } from './amounts.ts'
 import type { Asked, Reading, ReadPrompt } from './reading.ts'
 import type { CommonBody } from './requests.ts'
@@ -140,11 +141,7 @@ export class TextService {
   ): TextRequest {
     const { mode, cache, planning } = this.#options
     const n = asked.n ?? 1
-    const sampling = {
-      temperature: asked.temperature ?? 1,
-      topP: asked.top_p ?? 1,
-      topK: asked.top_k ?? undefined,
-    }
+    const sampling = fillSampling(samplingOf(asked), this.model.sampling, 1)
     const seed = asked.seed ?? this.#seeds.uint32()
     const stops = typeof asked.stop === 'string' ? [asked.stop] : (asked.stop ?? [])
     const told = prompts.map(({ ids, echo, maxTokens }) => maxTokens + (echo === null ? 0 : ids.length))
@@ -188,9 +185,11 @@ export class TextService {
     } catch (error) {
       if (!(error instanceof MissingError)) throw error
       const { planner } = planning
+      const [flag, command] =
+        error.code === 'PREDICTOR_MISSING' ? ['predictor', 'train'] : ['calibration', 'calibrate']
       throw new UsageError(
         error.code,
-        `planner: expected one that this server has the files of, got ${planner}`,
+        `planner: expected one that this server has the files of, got ${planner}; it needs --${flag}, which "shadowllm ${command}" makes`,
         { cause: error },
       )
     }
@@ -368,6 +367,20 @@ async function whole(
 
 function usageOf(prompt: number, completion: number): Usage {
   return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion }
+}
+
+/** How a request asks for tokens to be drawn. */
+function samplingOf(asked: Asked<CommonBody>): SamplerOptions {
+  return {
+    temperature: asked.temperature ?? undefined,
+    topK: asked.top_k ?? undefined,
+    topP: asked.top_p ?? undefined,
+    minP: asked.min_p ?? undefined,
+    repetitionPenalty: asked.repetition_penalty ?? undefined,
+    presencePenalty: asked.presence_penalty ?? undefined,
+    frequencyPenalty: asked.frequency_penalty ?? undefined,
+    logitBias: asked.logit_bias ?? undefined,
+  }
 }
 
 /** The planner options of a request; the server decides the others. A sparsity alone means the shadow planner. */

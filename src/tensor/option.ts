@@ -14,7 +14,7 @@ export interface Kind {
   readonly holds: (value: unknown) => boolean
   /** Of a refusal; default OPTION_TYPE. */
   readonly code?: string
-  /** What to add to the refusal of a value. */
+  /** What to add to the refusal of a value, or of the text that spells it. */
   readonly hint?: (value: unknown) => string
 }
 
@@ -119,7 +119,7 @@ export function expectOption(name: string, value: unknown, option: Kind): void {
 export function readOption<Value>(name: string, text: string, option: OptionRecord): Value {
   const value = option.read(text)
   if (option.holds(value)) return value as Value
-  throw refusedOption(name, option, text === '' ? 'nothing' : text, value)
+  throw refusedOption(name, option, text === '' ? 'nothing' : text, Number.isNaN(value) ? text : value)
 }
 
 function refusedOption(name: string, option: Kind, got: string, value: unknown): UsageError {

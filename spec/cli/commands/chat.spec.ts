@@ -180,6 +180,24 @@ test('generate --chat answers a message, as a chat of one turn does', async () =
   expect((await runInside(['generate', 'once', '--chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
 })
 
+test('at a terminal flags that are left open are the options of generation_config.json; a pipe uses them with --temperature only', async () => {
+  const path = join(folder, 'drawing')
+  await writeChatModel(path, { generation: { do_sample: true, temperature: 0.5, top_k: 7, top_p: 0.9 } })
+  const screen = { columns: 80, hasColours: false }
+  const answer = async (typed: boolean, ...flags: string[]): Promise<string> => {
+    const args = ['chat', '-m', path, '--max-tokens', '24', '--quiet', ...flags]
+    return (await runInside(args, { input: ['once'], ...(typed && { screen }) })).stdout
+  }
+  const own = ['--temperature', '0.5', '--top-k', '7', '--top-p', '0.9']
+  const greedy = await answer(false)
+  const drawn = await answer(true)
+  expect(drawn).not.toBe(greedy)
+  expect(await answer(false, ...own)).toBe(drawn)
+  expect(await answer(false, '--temperature', '0.5')).toBe(drawn)
+  expect(await answer(true, '--temperature', '0')).toBe(greedy)
+  expect(await answer(true, '--top-k', '1')).toBe(greedy)
+})
+
 test('at a terminal tokens are drawn at temperature 0.7 with seed 0; a pipe and --json get greedy answers', async () => {
   const [greedy] = turnsOf(await chat(['once'], '--json'))
   const [drawn] = turnsOf(await chat(['once'], '--json', '--temperature', '0.7'))
@@ -303,6 +321,20 @@ describe('at a terminal', () => {
       /^\[\d+\.\d % of the weights skipped; \d+\.\d tokens\/s; \d+ tokens read in \d\.\d\d s, [1-9]\d* from the cache/,
     )
     expect((await typed(['once'], { quiet: true })).notes).toEqual([])
+  })
+
+  test('pasted lines are one message, or commands if each begins with a slash', async () => {
+    const { chats, stdout } = await typed(['once\n/mask\nupon', '/planner random\n/sparsity 0.75'])
+    expect(chats.map((messages) => messages.map(({ content }) => content))).toEqual([['once\n/mask\nupon']])
+    expect(stdout).toContain('random, 50.0 %\nrandom, 75.0 %\n')
+  })
+
+  test('a command that is misspelt is refused with the nearest one, if one is near', async () => {
+    const { notes } = await typed(['/sparsty 0.3', '/unheard'])
+    expect(notes).toEqual([
+      expect.stringContaining('/sparsty: expected a command of /help, got another (did you mean /sparsity?)'),
+      expect.stringMatching(/\/unheard: expected a command of \/help, got another \[/),
+    ])
   })
 
   test('the first line names the model and how tokens are chosen', async () => {

@@ -66,6 +66,52 @@ test.each([
   expect((await answersWith(key || undefined, '--host', '0.0.0.0')).stderr).toBe(words)
 })
 
+test('without --quiet it tells what it serves, how to ask it, and each request', async () => {
+  let [stderr, address, answered] = ['', '', 0]
+  const interrupt = new AbortController()
+  let asking: Promise<unknown> = Promise.resolve()
+  /** The command that the second line names, as a request. */
+  const asTold = async (): Promise<void> => {
+    const [, url, body] = /^curl (\S+) -H 'content-type: application\/json' -d '(.*)'$/m.exec(stderr) ?? []
+    const headers = { 'content-type': 'application/json' }
+    const response = await fetch(url, { method: 'POST', body, headers })
+    answered = response.status
+    await response.body?.cancel()
+    await (await fetch(new URL('/none', address))).body?.cancel()
+  }
+  const print = (text: string): void => {
+    address = text.trim()
+    asking = asTold().finally(() => interrupt.abort())
+  }
+  const args = [
+    'serve',
+    '-m',
+    model,
+    '--port',
+    '0',
+    '--name',
+    'small',
+    '--planner',
+    'random',
+    '--sparsity',
+    '0.25',
+  ]
+  const code = await runCommandLine({
+    ...quietSession(print, args, { complain: (text) => void (stderr += text) }),
+    environment: () => undefined,
+    signal: interrupt.signal,
+  })
+  await asking
+  expect([code, answered]).toEqual([0, 200])
+  const [first, curl, ...requests] = stderr.trimEnd().split('\n')
+  expect(first).toBe('small: weights f32, backend wasm, planner random, 25.0 % of heads and neurons skipped')
+  expect(curl).toContain(`curl ${address}/v1/`)
+  expect(requests).toEqual([
+    expect.stringMatching(/^POST \/v1\/(chat\/)?completions 200 \d+ ms$/),
+    expect.stringMatching(/^GET \/none 404 \d+ ms$/),
+  ])
+})
+
 test('a variable that is no key is refused', async () => {
   const { code, stderr, statuses } = await answersWith('two words')
   expect(stderr).toMatch(/^shadowllm: [^\n]*visible characters[^\n]* \[API_KEY\]\n$/)

@@ -32,3 +32,14 @@ test.each([1, 2, 3, 5])('bars of %d series stand apart, so that their numbers ca
     expect(height).toBeGreaterThan(places[3 * count - 1])
   }
 })
+
+test.each(['bar', 'line'] as const)('an error stands to both sides of its value (%s)', async (kind) => {
+  const points = [5, 10, 20].map((error, x) => ({ x: kind === 'bar' ? `${x}` : x, y: 50, error }))
+  const { content } = await drawPlot(linePlot({ kind, series: [{ name: 'a', points }] }), figureSizes[0])
+  const along = kind === 'bar' ? 'x2' : 'y2'
+  const rules = [...content.matchAll(/<line[^>]*opacity="0\.9"[^>]*>/g)].map(([line]) => line)
+  const lengths = rules.map((line) => Math.abs(Number(new RegExp(` ${along}="(-?[\\d.]+)"`).exec(line)?.[1])))
+  expect(lengths).toHaveLength(3)
+  expect(lengths[1] / lengths[0]).toBeCloseTo(2, 1)
+  expect(lengths[2] / lengths[0]).toBeCloseTo(4, 1)
+})

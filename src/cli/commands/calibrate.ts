@@ -33,7 +33,7 @@ import { printResult } from '../report.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
-import { formatBytes, formatColumns, formatCount } from '../words.ts'
+import { countOf, formatBytes, formatColumns, formatCount } from '../words.ts'
 import { listOf, whole, addOwnFlags, required } from '../values.ts'
 import { nameOption } from '../../tensor/option.ts'
 
@@ -128,7 +128,7 @@ async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<vo
     await printResult(session, flags, all, formatReport)
   } catch (error) {
     if (isAbort(error) && kept > 0 && !flags.json)
-      await session.print(`${kept} examples are kept; the same command goes on from there\n`)
+      await session.print(`${countOf(kept, 'example')} kept; the same command goes on from there\n`)
     throw putIntoWords(error, flags.output)
   }
 }
@@ -250,7 +250,7 @@ function formatReport(
   const lines = damaged.map((name) => `${path}: ${name} was damaged and was made again\n`)
   const about =
     computed === 0 ? 'nothing was left to compute' : `${computed} computed in ${seconds.toFixed(1)} s`
-  if (moments !== undefined) lines.push(`moments: ${formatCount(moments)} windows added\n`)
+  if (moments !== undefined) lines.push(`moments: ${countOf(moments, 'window')} added\n`)
   return `${lines.join('')}${about}\n\n${formatCost(cost, columns)}`
 }
 

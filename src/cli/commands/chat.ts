@@ -14,17 +14,18 @@ import {
   openSession,
   systemText,
   variablesFlag,
-  withTemperature,
+  withSampling,
   writingOptions,
   type WritingFlags,
 } from '../writing_flags.ts'
 
 const help = `${plannersHelp(generationPlanners)}
 
-A line is a message, or a command: /help lists them. Each turn decides its own mask, for the whole conversation. Ctrl-C ends
+A line is a message, or a command: /help lists them. Lines that are pasted together are one message. Each turn decides its own mask, for the whole conversation. Ctrl-C ends
 the answer; at an empty line, twice, it ends the program, as do ctrl-D and /quit. Input that is not a terminal is read line by
-line, so that conversations can be scripted: then the exit code is that of the last error. At a terminal tokens are drawn at
-temperature 0.7, and the first line says so; a pipe and --json get greedy answers.
+line, so that conversations can be scripted: then the exit code is that of the last error. At a terminal tokens are drawn as
+the model's makers say (generation_config.json), else at temperature 0.7, and the first line says how; a pipe and --json get greedy
+answers.
 
 What a model thinks before it answers is dimmed at a terminal, is the field "thinking" of --json, and is not sent back. Qwen3 answers
 at once with --chat-template-kwargs '{"enable_thinking":false}'.
@@ -51,7 +52,7 @@ async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Pr
   expectTemplate(opt.name, opt.chatTemplate)
   const { system, json, quiet } = flags
   const options = {
-    ...writingOptions(withTemperature(session, flags)),
+    ...writingOptions(withSampling(session, flags, opt.sampling)),
     chatTemplateKwargs: flags.chatTemplateKwargs,
   }
   const saved = await openSession(opt, flags)

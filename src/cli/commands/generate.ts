@@ -3,6 +3,7 @@
  */
 import type { Command } from 'commander'
 import type { GenerateEnd, TextRun } from '../../engine/generate.ts'
+import type { LogitBias } from '../../engine/sampling.ts'
 import { cacheBytes } from '../../engine/kv_cache.ts'
 import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
 import type { CheckCounts } from '../../engine/next_tokens.ts'
@@ -28,11 +29,12 @@ import type { Session } from '../session.ts'
 import {
   addWritingFlags,
   openSession,
+  samplingOf,
   samplingWords,
   saveSession,
   systemText,
   variablesFlag,
-  withTemperature,
+  withSampling,
   writingOptions,
   type WritingFlags,
 } from '../writing_flags.ts'
@@ -42,7 +44,8 @@ const help = `${plannersHelp(generationPlanners)}
 The mask that the prompt decides holds for the whole text, unless --every decides again. With --check N the text is that of
 the dense model: tokens are drafted under the mask and run again dense, N in a pass, after a prompt that runs dense. They
 appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
-At a terminal tokens are drawn at temperature 0.7; a pipe and --json get the greedy text, the likeliest token each time.
+At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7; a pipe and --json get the
+greedy text, the likeliest token each time.
 A line on stderr says how much of the layers' weights was skipped, how many tokens followed the first one in a second, how many
 times as fast as dense that is, and how tokens were chosen. For the ratio both write once more, in turns, for half a second at
 most (not with -q and --session); "shadowllm bench" measures it longer. Ctrl-C keeps the text so far and ends with exit code 130.
@@ -95,7 +98,7 @@ export function define(command: Command, session: Session): void {
         )
       const prompt = given === '-' ? await readInput(session) : given
       await withModel(session, flags, (opt) =>
-        runGenerate(session, opt, prompt, withTemperature(session, flags)),
+        runGenerate(session, opt, prompt, withSampling(session, flags, opt.sampling)),
       )
     })
 }
@@ -357,6 +360,11 @@ export interface GenerateOutput extends Speed {
   readonly temperature: number
   readonly topK?: number
   readonly topP: number
+  readonly minP?: number
+  readonly repetitionPenalty?: number
+  readonly presencePenalty?: number
+  readonly frequencyPenalty?: number
+  readonly logitBias?: LogitBias
   readonly seed: number
 }
 
@@ -373,7 +381,7 @@ function summary(
   seconds: number,
 ): GenerateOutput {
   const { planner, sparsity, headSparsity, neuronSparsity, scope, every, prefill } = flags
-  const { check, cache, temperature, topK, topP, seed } = flags
+  const { check, cache, temperature, topP = 1, seed } = flags
   const { steps, end, times, run } = written
   const isDense = planner === 'dense'
   return {
@@ -401,8 +409,8 @@ function summary(
     }),
     ...(run?.checked && { checked: run.checked }),
     cache: cache ?? defaultCache(model.weights.storage),
+    ...samplingOf(flags),
     temperature,
-    topK,
     topP,
     seed,
   }

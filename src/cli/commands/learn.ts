@@ -34,7 +34,7 @@ import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
-import { formatCount } from '../words.ts'
+import { countOf, formatCount } from '../words.ts'
 import { number, oneOf, whole, addOwnFlags, required } from '../values.ts'
 
 const help = `
@@ -257,7 +257,7 @@ function endsOf(taken: readonly number[]): { first: number; last: number } {
 
 function formatReport({ output, card, steps, taken, kl, explained, seconds }: LearnReport): string {
   const lines = [
-    `${output}: heads of layer ${card.sourceLayer}, ${formatCount(steps)} windows, ${formatCount(taken)} of them now, ${seconds.toFixed(1)} s`,
+    `${output}: heads of layer ${card.sourceLayer}, ${countOf(steps, 'window')}, ${formatCount(taken)} of them now, ${seconds.toFixed(1)} s`,
   ]
   if (kl) lines.push(`KL under the soft mask ${kl.first.toFixed(3)} at first, ${kl.last.toFixed(3)} at last`)
   if (explained !== null)

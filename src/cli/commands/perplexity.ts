@@ -30,7 +30,7 @@ import { showReport, type ReportFlags } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { formatColumns, formatCount, formatPercent, methodCells } from '../words.ts'
+import { countOf, formatColumns, formatCount, formatPercent, methodCells } from '../words.ts'
 import { oneOf, whole, addOwnFlags } from '../values.ts'
 
 const help = `
@@ -198,7 +198,7 @@ export function formatReport(report: TextPerplexityReport, { columns }: Screen):
   const { rows, whole, text, protocol } = report
   const { context, stride, prefix, cache, prompt, windows } = protocol
   const lines = [
-    `${text.name}: ${formatCount(text.pages)} pages, ${formatCount(text.words)} words, ${formatCount(text.bytes)} bytes`,
+    `${text.name}: ${countOf(text.pages, 'page')}, ${countOf(text.words, 'word')}, ${countOf(text.bytes, 'byte')}`,
   ]
   if (windows.stream !== undefined) {
     const where =

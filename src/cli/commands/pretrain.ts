@@ -32,7 +32,7 @@ import { outputKind, whileWriting } from '../output.ts'
 import { readPlan, readWindows, writePlan, type ModelPlan } from '../pretrain_inputs.ts'
 import { jsonText } from '../../results/json_text.ts'
 import type { Session } from '../session.ts'
-import { formatBytes, formatCount } from '../words.ts'
+import { countOf, formatBytes, formatCount } from '../words.ts'
 import { flagOf, number, whole, addOwnFlags, required } from '../values.ts'
 import { type OptionRecord, seedOption } from '../../tensor/option.ts'
 
@@ -219,7 +219,7 @@ function describeRun({ identity, windows, from }: Run): string {
   const perStep = formatCount(settings.batch * settings.length)
   return [
     `${formatCount(parameters)} parameters; a state takes ${formatBytes(parameters * 12)}, the model ${formatBytes(parameters * 4)}`,
-    `${tokens} tokens in ${formatCount(windows.training.length)} windows, ${formatCount(windows.heldOut.length)} windows held out`,
+    `${tokens} tokens in ${countOf(windows.training.length, 'window')}, ${countOf(windows.heldOut.length, 'window')} held out`,
     `${formatCount(settings.steps)} steps of ${perStep} tokens${from ? `, going on after ${formatCount(from.step)}` : ''}`,
   ].join('\n')
 }

@@ -8,13 +8,17 @@ import { listen, type Listening } from '../../platform/http_server.ts'
 import { isLoopback } from '../../platform/loopback.ts'
 import { generationPlanners, type GenerationPlanner } from '../../library/planner_options.ts'
 import { createServer, type Server } from '../../server/app.ts'
-import { RequestError, refusalOf } from '../../server/refusals.ts'
+import { refusalOf } from '../../server/refusals.ts'
+import { RequestError } from '../../server/request_error.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
+import { formatPercent } from '../words.ts'
+import { now } from '../../platform/platform.ts'
+import type { PlannerChoice } from '../../library/planner_options.ts'
 import { number, whole, addOwnFlags, text } from '../values.ts'
 
 const help = `${plannersHelp(generationPlanners)}
@@ -25,9 +29,12 @@ Paths:
   GET  /v1/models            POST /tokenize      GET /health
   GET  /tokenizer_info       POST /detokenize    GET /metrics
 
-A request may have its own planner, sparsity, every and check. Of a text that is checked dense, a stream holds back what is not
+What a request leaves open of how tokens are drawn is as generation_config.json of the model says. A request may have its own planner, sparsity, every and check. Of a text that is checked dense, a stream holds back what is not
 checked yet. A prompt that is echoed with log-probabilities is masked by its first
 tokens alone: --mask-tokens, or mask_prompt_tokens of the request. docs/guides/serve.md has the details.
+
+At its start the server tells on stderr what it serves, and how to ask it; then a line for each request, when its answer begins. --quiet drops
+both.
 
 SIGTERM or ctrl-C ends the server once it has answered what it has taken. A key belongs into SHADOWLLM_API_KEY: other users of
 the machine can read --api-key in the list of processes.
@@ -127,13 +134,14 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
   await opt.planner({ ...planning, mode })
   const apiKey = flags.apiKey ?? keyOfEnvironment(session)
   const isLocal = isLoopback(host)
+  const name = flags.name ?? (opt.name.split(/[\\/]/).findLast((part) => part !== '') || opt.name)
   const server = createServer(opt, {
     isLocal,
     planning,
     mode,
     cache,
     maskTokens,
-    name: flags.name ?? (opt.name.split(/[\\/]/).findLast((part) => part !== '') || opt.name),
+    name,
     apiKey,
     origins: cors,
     seats: parallel,
@@ -149,16 +157,54 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
             : String(error),
       ),
   })
-  const listening = await listenAt(server, flags, connections)
+  const told = flags.quiet ? server : { ...server, fetch: withLog(session, server) }
+  const listening = await listenAt(told, flags, connections)
   if (opt.chatTemplate) server.start()
   const shown = host.includes(':') ? `[${host}]` : host
-  await session.print(`http://${shown}:${listening.port}\n`)
+  const address = `http://${shown}:${listening.port}`
+  if (!flags.quiet)
+    for (const line of startLines(opt, name, planning, address, apiKey !== null)) await session.note(line)
+  await session.print(`${address}\n`)
   if (!isLocal && apiKey === null)
     await session.note(
       `${host}: everybody who reaches this address is answered; a key in SHADOWLLM_API_KEY keeps others out`,
     )
   await untilAborted(session.signal)
   await endServer(server, listening, flags.drain)
+}
+
+/** What is served, and a request to try. */
+function startLines(
+  opt: ShadowModel,
+  name: string,
+  { planner, sparsity }: PlannerChoice & { readonly planner: GenerationPlanner },
+  address: string,
+  hasKey: boolean,
+): string[] {
+  const { storage } = opt.model.weights
+  const skips = planner === 'dense' ? '' : `, ${formatPercent(sparsity ?? 0.5)} of heads and neurons skipped`
+  const [path, asked] = opt.chatTemplate
+    ? ['chat/completions', '"messages":[{"role":"user","content":"What is gravity?"}]']
+    : ['completions', '"prompt":"Once upon a time"']
+  const key = hasKey ? ' -H "authorization: Bearer $SHADOWLLM_API_KEY"' : ''
+  return [
+    `${name}: weights ${storage}, backend ${opt.model.backend.name}, planner ${planner}${skips}`,
+    `curl ${address}/v1/${path}${key} -H 'content-type: application/json' -d '{${asked}}'`,
+  ]
+}
+
+/** Characters of a path in the log. */
+const MAX_PATH = 80
+
+/** Answers, and writes a line for each request when its answer begins. */
+function withLog(session: Session, server: Server): Server['fetch'] {
+  return async (request) => {
+    const start = now()
+    const response = await server.fetch(request)
+    const path = new URL(request.url).pathname.slice(0, MAX_PATH)
+    await session.note(`${request.method} ${path} ${response.status} ${(now() - start).toFixed(0)} ms`)
+    return response
+  }
 }
 
 /** The most open connections. @throws UsageError CONNECTIONS for fewer than there may be requests */

@@ -39,7 +39,7 @@ import { checkOutput, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { formatColumns, formatCount } from '../words.ts'
+import { countOf, formatColumns, formatCount } from '../words.ts'
 import { unitKinds } from '../../masks/mask.ts'
 import { number, oneOf, sharesOf, whole, addOwnFlags, required } from '../values.ts'
 import { readOption } from '../../tensor/option.ts'
@@ -318,7 +318,7 @@ function formatReport(
   const { kind, criterion } = card
   const about =
     `${output}: ${kind} on ${criterion}, ${formatCount(parameters)} numbers, ` +
-    `${formatCount(examples.trained)} examples, ${seconds.toFixed(1)} s\n`
+    `${countOf(examples.trained, 'example')}, ${seconds.toFixed(1)} s\n`
   if (verdict === null) return `${about}nothing was held out to judge it on\n`
   return `${about}on ${formatCount(verdict.examples)} held out:\n\n${formatVerdict(verdict, columns)}`
 }

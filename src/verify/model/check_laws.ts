@@ -56,6 +56,8 @@ async function write(model: LanguageModel, prompt: Int32Array, options: Generate
 const someSampling = fc.record({
   temperature: fc.constantFrom(0, 1, 4),
   repetitionPenalty: fc.constantFrom(1, 1.5),
+  presencePenalty: fc.constantFrom(0, 1.5),
+  frequencyPenalty: fc.constantFrom(0, 1),
 })
 
 export const checkLaws = {

@@ -1,0 +1,25 @@
+/**
+ * A refused request, with its status. refusals.ts makes answers of it.
+ */
+import { ShadowError } from '../tensor/errors.ts'
+
+/** A status of a refusal. */
+export type RefusalStatus = 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 429 | 503
+
+/** A refused request. */
+export class RequestError extends ShadowError {
+  readonly status: RefusalStatus
+  /** Further headers of the answer. */
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(
+    status: RefusalStatus,
+    code: string,
+    message: string,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
+    super(code, message, 2)
+    this.status = status
+    this.headers = headers
+  }
+}
