@@ -19,9 +19,13 @@ import { addRows } from './weighted_rows'
 /** Queries of a block, at most. */
 export const MOST_QUERIES: i32 = 32
 
-/** How many queries a block holds: no more than a window, so that there are positions that all of them see. */
-export function queriesPerBlock(T: i32, S: i32, W: i32, K: i32): i32 {
-  const room = min<i32>(MOST_WEIGHTS / weightStride(positionsOf(S, W)), MOST_ROWS / max<i32>(K, 1))
+/**
+ * How many queries a block holds: no more than a window, so that there are positions that all of them see.
+ * @param parts into which `attentionWeights` and `attentionRows` are divided, one for each matrix of a block
+ */
+export function queriesPerBlock(T: i32, S: i32, W: i32, K: i32, parts: i32 = 1): i32 {
+  const weights = MOST_WEIGHTS / parts / weightStride(positionsOf(S, W))
+  const room = min<i32>(weights, MOST_ROWS / parts / max<i32>(K, 1))
   return min<i32>(min<i32>(T, W), min<i32>(MOST_QUERIES, room))
 }
 

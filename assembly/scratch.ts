@@ -30,8 +30,7 @@ const ROW_BIASES: usize = ROW_TAILS + 12 * 15 * 16
 const EDGE_TILE: usize = ROW_BIASES + 12 * 16
 const WEIGHTS: usize = EDGE_TILE + 6 * 16 * 4
 const ATTENTION_ROWS: usize = WEIGHTS + MOST_WEIGHTS * 4
-const SCORE_GRADIENTS: usize = ATTENTION_ROWS + MOST_ROWS * 4
-const SCORE_SLOPES: usize = SCORE_GRADIENTS + LONGEST_GRADIENT * 4
+const SCORE_SLOPES: usize = ATTENTION_ROWS + MOST_ROWS * 4
 const HEADS: usize = SCORE_SLOPES + LONGEST_GRADIENT * 4
 const EXPONENTIAL_CONSTANTS: usize = HEADS + 8 * 4
 const BLOCK_FACTORS: usize = EXPONENTIAL_CONSTANTS + 14 * 16
@@ -85,7 +84,7 @@ export function edgeTile(): usize {
   return start + EDGE_TILE
 }
 
-/** attention: the weights of several queries, MOST_WEIGHTS numbers. */
+/** attention: the weights of several queries, MOST_WEIGHTS numbers; attention_backward: half of them gradients of scores. */
 export function attentionWeights(): usize {
   return start + WEIGHTS
 }
@@ -108,11 +107,6 @@ export function exponentialConstants(): usize {
 /** byte_values: the factors of a block of positions, of up to three heads, [3, 64] i16. */
 export function blockFactors(): usize {
   return start + BLOCK_FACTORS
-}
-
-/** attention_backward: the gradients of one query's scores, [LONGEST_GRADIENT]. */
-export function scoreGradients(): usize {
-  return start + SCORE_GRADIENTS
 }
 
 /** attention_backward: what capped scores gain with the scores, [LONGEST_GRADIENT]. */

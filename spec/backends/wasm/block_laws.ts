@@ -167,6 +167,16 @@ export function manyQueries(backend: Backend, name: Attention, seed: number): vo
   }
 }
 
+/** Gradients around the edges of a block of queries, of a window, and of heads so long that a block holds seven queries. */
+export function manyGradients(backend: Backend, seed: number): void {
+  const data = new Data(seed)
+  const T = data.pick([1, 3, 4, 5, 7, 8, 9, 31, 32, 33, 35, 63, 65, 67])
+  const K = data.pick([15, 16, 17, 64, 80, 1040])
+  const G = data.pick([1, 2, 3])
+  for (const W of [T, Math.min(T, data.pick([1, 3, 4, 5, 8, 31, 33, 40, 64]))])
+    check(backend, 'attention_backward', { T, W, C: T + data.below(3), H: 3, G, K }, data)
+}
+
 /** Heads so long that few queries fit the scratch, or none, and that int16 queries need fewer levels to add up. */
 export function longHeads(backend: Backend, name: Attention, seed: number): void {
   const data = new Data(seed)

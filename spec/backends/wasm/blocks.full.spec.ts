@@ -12,6 +12,7 @@ import {
   longLists,
   longRows,
   manyInt4Tokens,
+  manyGradients,
   manyQueries,
   pastEveryBlock,
   products,
@@ -51,6 +52,13 @@ describe.each(backends)('$name', (backend) => {
 
   test('linear_input_major: sums of products too small to be told from 0 are +0', () =>
     tinySumsAreZero(backend))
+
+  law(
+    `${backend.name} attention_backward: queries at the edges of blocks and windows, and in long heads`,
+    { seed: fc.nat() },
+    ({ seed }) => manyGradients(backend, seed),
+    { runs: 100 },
+  )
 
   describe.each(attentions)('%s', (name) => {
     law(

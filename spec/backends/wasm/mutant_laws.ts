@@ -7,7 +7,7 @@ import { agreementLaws } from '../../../src/verify/ops/agreement.ts'
 import type { BackendLaw } from '../../../src/verify/ops/law.ts'
 import type { Plant } from '../../../scripts/sources.ts'
 import { verdict } from '../../harness/mutate.ts'
-import { manyQueries, type Attention } from './block_laws.ts'
+import { manyGradients, manyQueries, type Attention } from './block_laws.ts'
 
 /** Where a bug is planted, and what finds it. */
 export interface Mutant extends Plant {
@@ -41,4 +41,9 @@ export function edgesOf(name: Attention): Mutant['law'] {
   return (backend) => {
     for (let seed = 0; seed < 40; seed++) manyQueries(backend, name, seed)
   }
+}
+
+/** Gradients of many queries, at the edges of blocks and windows. */
+export const gradientsAtEdges: Mutant['law'] = (backend) => {
+  for (let seed = 0; seed < 40; seed++) manyGradients(backend, seed)
 }

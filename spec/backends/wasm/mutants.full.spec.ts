@@ -21,7 +21,7 @@ import {
   tinySumsAreZero,
 } from './block_laws.ts'
 import { compileKernels, readCommitted } from './compile.ts'
-import { common, edgesOf, smallSizes, type Mutants } from './mutant_laws.ts'
+import { common, edgesOf, gradientsAtEdges, smallSizes, type Mutants } from './mutant_laws.ts'
 
 const mutants: Mutants = {
   'the accumulators of a dot combined in another order': {
@@ -99,16 +99,34 @@ const mutants: Mutants = {
     law: edgesOf('attention'),
   },
   'the gradient of a window counted from the first position': {
-    file: 'attention.ts',
-    from: '(first + s) * G + g, K',
-    to: 's * G + g, K',
+    file: 'attention_backward.ts',
+    from: 'rowAt(0, first * G, K)',
+    to: 'rowAt(0, 0, K)',
     law: smallSizes('attention_backward'),
   },
   'gradients of capped scores without their slopes': {
-    file: 'attention.ts',
-    from: 'isCapped ? gradient',
+    file: 'attention_backward.ts',
+    from: 'cap > 0 ? gradient',
     to: 'false ? gradient',
     law: smallSizes('attention_backward'),
+  },
+  'positions that only the first queries of a block still see without their gradients': {
+    file: 'attention_backward.ts',
+    from: 'row, early, all - own, G, K',
+    to: 'row, early, 0, G, K',
+    law: gradientsAtEdges,
+  },
+  'gradients of the positions that only later queries of a block see, without the last one': {
+    file: 'attention_backward.ts',
+    from: 'row, further, i, G, K',
+    to: 'row, further, i - 1, G, K',
+    law: gradientsAtEdges,
+  },
+  'blocks of queries of one size, which go on past the last token': {
+    file: 'attention_backward.ts',
+    from: 'count = (T - t + blocks - 1) / blocks',
+    to: 'count = min<i32>(T, block)',
+    law: gradientsAtEdges,
   },
   'a cap that takes the sign of large scores': {
     file: 'cap_scores.ts',
@@ -164,10 +182,10 @@ const mutants: Mutants = {
     to: 'min<i32>(h, G - 1)',
     law: edgesOf('attention'),
   },
-  'gradients of keys with as many rows as there are heads': {
-    file: 'attention.ts',
-    from: '(first + s) * G + g, K',
-    to: '(first + s) * H + g, K',
+  'gradients of keys with the rows of one key head more': {
+    file: 'attention_backward.ts',
+    from: 'addScaled<f32>(rowAt(to, s * G, K)',
+    to: 'addScaled<f32>(rowAt(to, s * (G + 1), K)',
     law: smallSizes('attention_backward'),
   },
   'the tail of a pair of halves turned the other way': {

@@ -32,8 +32,9 @@ test('a changed digit in a kernel, and a changed byte of the module, are found',
   expect(manifestOf(changed, '').module).not.toBe(module)
 })
 
-/** The tiles of vectors that an engine may join, what they share with other kernels, and heads side by side: not in Rust. */
+/** The tiles of vectors that an engine may join, what they share with other kernels, gradients by blocks, and heads side by side: not in Rust. */
 const tiles = [
+  'attention_backward',
   'attention_i8_packed',
   'attention_i8_shared',
   'int4_blocks',

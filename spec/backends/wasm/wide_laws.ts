@@ -11,7 +11,15 @@ import { kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import { Data, type DataKind } from '../../../src/testing/seeded_data.ts'
 import { fitSizes, lettersOf, makeValues, variantsOf } from '../../../src/testing/op_case.ts'
 import { checkAgreement } from '../../../src/verify/ops/agreement.ts'
-import { atAnEdge, attentions, largestInt4Sums, manyQueries, products, type Product } from './block_laws.ts'
+import {
+  atAnEdge,
+  attentions,
+  largestInt4Sums,
+  manyGradients,
+  manyQueries,
+  products,
+  type Product,
+} from './block_laws.ts'
 
 const [file, seed, times] = process.argv.slice(2)
 const data = new Data(Number(seed))
@@ -36,6 +44,7 @@ for (let time = 0; time < Number(times); time++) {
   for (const name of Object.keys(products) as Product[])
     atAnEdge(backend, name, data.pick(['T', 'O', 'I']), data.below(2 ** 30))
   for (const name of attentions) manyQueries(backend, name, data.below(2 ** 30))
+  manyGradients(backend, data.below(2 ** 30))
   for (let k = 0; k < 5; k++) for (const name of Object.keys(kernels) as KernelName[]) atRandomSizes(name)
 }
 backend.dispose()

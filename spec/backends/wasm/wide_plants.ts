@@ -23,7 +23,7 @@ export const widePlants: Readonly<Record<string, WidePlant>> = {
     file: 'tile.ts',
     from: '        a3 = accumulate<W>(a3, z, w3)\n',
     to: '',
-    kernels: tiled,
+    kernels: [...tiled, 'attention_backward'],
   },
   'an accumulator of the last row of a short tile, lost': {
     file: 'tile.ts',

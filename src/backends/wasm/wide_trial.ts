@@ -25,13 +25,14 @@ type Kernels = Instance['kernels']
 /** The kernels that have wide tiles. */
 const tried: ReadonlySet<KernelName> = new Set(kernelNames.filter((name) => /^(linear|attention)/.test(name)))
 
-/** One token, few, and many in short tiles and tall ones; sizes past the edges of vectors, blocks and tiles. */
+/** One token, few, many in short tiles and tall ones, and two blocks; sizes past the edges of vectors, blocks and tiles. */
 const cases: readonly Case[] = [
   { tokens: 1, long: 70 },
   { tokens: 2, long: 70, isWhole: true },
   { tokens: 3, long: 37, isExtreme: true, isWhole: true },
   { tokens: 9, long: 70 },
   { tokens: 6, long: 101, isWhole: true },
+  { tokens: 37, long: 41 },
 ]
 
 /** The call that is timed, and how often. */
