@@ -156,7 +156,7 @@ const modules: Readonly<Record<string, Columns>> = {
     [
       'model parameters storage backend threads cache test planner asked heads neurons weights ways rate deviation',
       'device timesDense timesFirst ideal shareOfIdeal predictor packing bandwidth what calls milliseconds share',
-      'gigabytes',
+      'gigabytes length prompt decode',
     ].flatMap((line) => line.split(' ').map((key) => [key, measured])),
   ),
 }

@@ -79,7 +79,9 @@ const readsMatter = lawForAll(
   async (reads: Reads, { sizes, kind, skip, schedule }) => {
     // A norm of one channel gives the same whatever it reads, of two nearly so.
     // Norms after each half take a neuron's part away where one neuron gives most of it.
-    const drawn = { ...sizes, headSize: 2 + sizes.headSize, preNorm: true }
+    // A logit far past its cap does not say what it is made of.
+    const llama = sizes.llama && { ...sizes.llama, logitCap: undefined }
+    const drawn = { ...sizes, llama, headSize: 2 + sizes.headSize, preNorm: true }
     const { config, tensors } = made({ ...drawn, tokens: [1, 2], vocabulary: Math.max(3, drawn.vocabulary) })
     const data = new Data(drawn.numbers.length)
     // No number is zero, none is like its neighbours, and no neuron of OPT is off: a term of zero is left out.

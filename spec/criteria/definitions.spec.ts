@@ -145,16 +145,20 @@ const nwot: Definition = (input, place) => {
 
 /** Attention weights of a head: [T][T], zeros for later tokens. */
 function attentionOf({ model, trace, tokens }: CriterionInput, layer: number, head: number): number[][] {
-  const { heads: H, keyHeads: G, headSize: K } = model.config
+  const { heads: H, keyHeads: G, headSize: K, layerWindow, scoreCap: c } = model.config
+  const { scoreScale = 1 / Math.sqrt(K) } = model.config
   const T = tokens.length
+  const window = layerWindow?.[layer] ?? T
   const [queries, keys] = [trace.query(layer), trace.key(layer)] // [T, H, K] and [G, T, K]
   const g = Math.floor((head * G) / H)
   return Array.from({ length: T }, (_, t) => {
-    const scores = Array.from({ length: t + 1 }, (_, s) =>
-      add(Array.from({ length: K }, (_, k) => queries[(t * H + head) * K + k] * keys[(g * T + s) * K + k])),
-    )
+    const scores = Array.from({ length: t + 1 }, (_, s) => {
+      const product = (k: number): number => queries[(t * H + head) * K + k] * keys[(g * T + s) * K + k]
+      const score = scoreScale * add(Array.from({ length: K }, (_, k) => product(k)))
+      return c === undefined ? score : c * Math.tanh(score / c)
+    })
     const most = Math.max(...scores)
-    const weights = scores.map((score) => Math.exp((score - most) / Math.sqrt(K)))
+    const weights = scores.map((score, s) => (s > t - window ? Math.exp(score - most) : 0))
     return Array.from({ length: T }, (_, s) => (weights[s] ?? 0) / add(weights))
   })
 }

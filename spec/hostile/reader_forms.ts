@@ -37,6 +37,8 @@ export const formsOf: ReadonlyMap<string, readonly Form[]> = new Map([
   ['predictor', tensors],
   ['mask', tensors],
   ['session', tensors],
+  ['moments', tensors],
+  ['moment-sums', tensors],
   ['parity', tensors],
   ['cases', tensors],
   ['op-cases', tensors],

@@ -80,8 +80,8 @@ describe('a planted bug', () => {
       reference,
       'attention',
       (attention) =>
-        (y, query, key, value, heads, keyHeads, scale, T, S, ...sizes) =>
-          attention(y, query, key, value, heads, keyHeads, scale, T, T > 1 ? S + 1 : S, ...sizes),
+        (y, query, key, value, heads, keyHeads, scale, cap, T, S, ...sizes) =>
+          attention(y, query, key, value, heads, keyHeads, scale, cap, T, T > 1 ? S + 1 : S, ...sizes),
     )
     const { report } = await broken(lawThat('attention: softmax of scaled inner products'), foreseeing)
     expect(report).toMatch(/^T = 2, H = 1, G = 1, K = 1, query \[2, 1, 1\] = all 0/m)

@@ -7,7 +7,13 @@ import { criterionOption } from '../criteria/index.ts'
 import { modeOption } from '../engine/active_layer.ts'
 import { cacheOption } from '../engine/layer_cache.ts'
 import { checkOption } from '../engine/next_tokens.ts'
-import { storageChoiceOption, storageNamed, storages, type StorageChoice } from '../engine/storages/index.ts'
+import {
+  fileStorageWords,
+  storageChoiceOption,
+  storageNamed,
+  storages,
+  type StorageChoice,
+} from '../engine/storages/index.ts'
 import { predictorNames } from '../io/named_predictor.ts'
 import { scopeOption } from '../masks/budget.ts'
 import { everyOption, prefillOption } from '../masks/planner.ts'
@@ -39,7 +45,7 @@ const offline = (): Option =>
 const storage = (usual: StorageChoice): Option =>
   flagOf(
     '--storage <name>',
-    'what weights are stored as; file: as int4 in a GGUF file of Q4_0 or Q4_1, else as f32',
+    `what weights are stored as; file: ${fileStorageWords}`,
     storageChoiceOption,
     usual,
   )

@@ -29,8 +29,9 @@ export async function withModel<T>(
   })
   session.progress.clear()
   try {
-    if (storage === 'file' && opt.model.weights.storage !== 'f32' && !quiet)
-      await session.note(`weights are int4, as the file has them; --storage f32 widens them`)
+    const { storage: held } = opt.model.weights
+    if (storage === 'file' && held !== 'f32' && !quiet)
+      await session.note(`weights are ${held}, as the file has them; --storage f32 widens them`)
     return await work(opt)
   } finally {
     await opt.dispose()

@@ -17,7 +17,7 @@ import { kindOf } from '../../io/files.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import type { MaskMode } from '../../engine/active_layer.ts'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
-import { storages, type Storage, storageOption } from '../../engine/storages/index.ts'
+import { fileStorageWords, storages, type Storage, storageOption } from '../../engine/storages/index.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { predictorBeside, predictorFile } from '../../io/named_predictor.ts'
 import { joinPath } from '../../platform/platform.ts'
@@ -124,7 +124,7 @@ export function define(command: Command, session: Session): void {
     ['--layers <count>', 'only the first layers of a shape', whole(1, sizes)],
     listOf(
       '--storage <list>',
-      `what weights are stored as, separated by commas: ${storages.join(', ')} (default: int4 for a GGUF file of Q4_0 or Q4_1, else f32)`,
+      `what weights are stored as, separated by commas: ${storages.join(', ')} (default: ${fileStorageWords})`,
       storageOption,
     ),
     listOf(

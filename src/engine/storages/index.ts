@@ -21,6 +21,8 @@ export const storages = ['f32', 'bf16', 'f16', 'int8', 'int4'] as const
 export type Storage = (typeof storages)[number]
 export const storageOption: NameOption<Storage> = nameOption('STORAGE', storages)
 
+/** What `file` chooses, in words. */
+export const fileStorageWords = 'int4 for a GGUF file of Q4_0 or Q4_1, which it holds as it is, else f32'
 /** A storage, or `file`: that of the blocks of the file, if it has matrices in such blocks, else f32. */
 export type StorageChoice = Storage | 'file'
 export const storageChoiceOption: NameOption<StorageChoice> = nameOption('STORAGE', [...storages, 'file'])
