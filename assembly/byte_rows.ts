@@ -6,6 +6,7 @@
  */
 import { bytes } from './float32'
 import { multiplyPairs } from './int16_pairs'
+import { accumulators } from './scratch'
 
 /** y[s] = (step * scales[s]) * <q, rows[s]>, s < count. */
 export function dotByteRows(
@@ -149,52 +150,54 @@ function dotFourShared<N>(
   scales: usize,
   K: i32,
 ): void {
+  const sums = accumulators() // [N, row 4] vectors
+  dotTwoShared<N>(sums, q0, q1, q2, rows, K)
+  dotTwoShared<N>(sums + 32, q0, q1, q2, rows + ((<usize>K) << 1), K)
+  const four = v128.load(scales)
+  storeScores(y, f32x4.mul(v128.load32_splat(steps), four), sums)
+  storeScores(y + apart, f32x4.mul(v128.load32_splat(steps, 4), four), sums + 64)
+  if (isThree<N>()) storeScores(y + apart * 2, f32x4.mul(v128.load32_splat(steps, 8), four), sums + 128)
+}
+
+/** Two of the rows: the sums of four would not fit the registers with three queries and a row. */
+function dotTwoShared<N>(sums: usize, q0: usize, q1: usize, q2: usize, rows: usize, K: i32): void {
   const row = <usize>K
   let a0 = i32x4.splat(0)
   let b0 = i32x4.splat(0)
-  let c0 = i32x4.splat(0)
-  let d0 = i32x4.splat(0)
   let a1 = i32x4.splat(0)
   let b1 = i32x4.splat(0)
-  let c1 = i32x4.splat(0)
-  let d1 = i32x4.splat(0)
   let a2 = i32x4.splat(0)
   let b2 = i32x4.splat(0)
-  let c2 = i32x4.splat(0)
-  let d2 = i32x4.splat(0)
   for (const end = rows + row; rows < end; rows += 8) {
     const x0 = v128.load(q0)
     const x1 = v128.load(q1)
     const x2 = isThree<N>() ? v128.load(q2) : x1
-    let key = v128.load8x8_s(rows)
-    a0 = multiplyPairs(a0, x0, key)
-    a1 = multiplyPairs(a1, x1, key)
-    if (isThree<N>()) a2 = multiplyPairs(a2, x2, key)
-    key = v128.load8x8_s(rows + row)
-    b0 = multiplyPairs(b0, x0, key)
-    b1 = multiplyPairs(b1, x1, key)
-    if (isThree<N>()) b2 = multiplyPairs(b2, x2, key)
-    key = v128.load8x8_s(rows + row * 2)
-    c0 = multiplyPairs(c0, x0, key)
-    c1 = multiplyPairs(c1, x1, key)
-    if (isThree<N>()) c2 = multiplyPairs(c2, x2, key)
-    key = v128.load8x8_s(rows + row * 3)
-    d0 = multiplyPairs(d0, x0, key)
-    d1 = multiplyPairs(d1, x1, key)
-    if (isThree<N>()) d2 = multiplyPairs(d2, x2, key)
+    const a = v128.load8x8_s(rows)
+    const b = v128.load8x8_s(rows + row)
+    a0 = multiplyPairs(a0, x0, a)
+    a1 = multiplyPairs(a1, x1, a)
+    if (isThree<N>()) a2 = multiplyPairs(a2, x2, a)
+    b0 = multiplyPairs(b0, x0, b)
+    b1 = multiplyPairs(b1, x1, b)
+    if (isThree<N>()) b2 = multiplyPairs(b2, x2, b)
     q0 += 16
     q1 += 16
     if (isThree<N>()) q2 += 16
   }
-  const four = v128.load(scales)
-  storeScores(y, f32x4.mul(v128.load32_splat(steps), four), addLanes(a0, b0, c0, d0))
-  storeScores(y + apart, f32x4.mul(v128.load32_splat(steps, 4), four), addLanes(a1, b1, c1, d1))
-  if (isThree<N>())
-    storeScores(y + apart * 2, f32x4.mul(v128.load32_splat(steps, 8), four), addLanes(a2, b2, c2, d2))
+  v128.store(sums, a0)
+  v128.store(sums, b0, 16)
+  v128.store(sums, a1, 64)
+  v128.store(sums, b1, 80)
+  if (isThree<N>()) {
+    v128.store(sums, a2, 128)
+    v128.store(sums, b2, 144)
+  }
 }
 
-function storeScores(y: usize, factors: v128, sums: v128): void {
-  v128.store(y, f32x4.mul(factors, f32x4.convert_i32x4_s(sums)))
+/** @param sums [4] vectors, one per row */
+function storeScores(y: usize, factors: v128, sums: usize): void {
+  const totals = addLanes(v128.load(sums), v128.load(sums, 16), v128.load(sums, 32), v128.load(sums, 48))
+  v128.store(y, f32x4.mul(factors, f32x4.convert_i32x4_s(totals)))
 }
 
 /** How many heads share rows: a type, so that a loop has no question in it. */

@@ -54,7 +54,7 @@ const STRIPES: usize = GATHERED_ROWS + 2 * 2048 * 80
 /** Bytes of the range, a multiple of 64. */
 export const scratch_size: usize = (STRIPES + 3 * 64 + 63) & ~63
 
-/** linear_tile: accumulators of a tile of tokens by a block of rows, [group][pair 24][token 5][row 2] vectors. */
+/** Accumulators of a tile; linear_tile: of tokens by a block of rows, [group][pair 24][token 5][row 2] vectors. */
 export function accumulators(): usize {
   return start + ACCUMULATORS
 }

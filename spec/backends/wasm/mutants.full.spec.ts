@@ -146,6 +146,12 @@ const mutants: Mutants = {
     to: 'v128.load32_splat(steps, 4), four)',
     law: edgesOf('attention_i8'),
   },
+  'the second two of four shared keys that are the first two again': {
+    file: 'byte_rows.ts',
+    from: 'q2, rows + ((<usize>K) << 1), K)',
+    to: 'q2, rows, K)',
+    law: edgesOf('attention_i8'),
+  },
   'a third head that shares values with the factors of the second': {
     file: 'byte_values.ts',
     from: 'v128.load32_splat(q + BLOCK_BYTES * 2)',
