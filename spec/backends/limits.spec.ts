@@ -32,10 +32,14 @@ const limited: readonly Limited[] = kernelNames.flatMap((name) =>
   ),
 )
 
-/** A case with a size at this place, and all others of this size where they may be. */
+/** A case with a size at this place, nothing that limits it, and all others of this size where they may be. */
 function sizesAt({ name, letter }: Limited, size: number, others: number): Sizes {
   const row = kernels[name]
-  return fitSizes(row, Object.fromEntries(lettersOf(row).map((one) => [one, one === letter ? size : others])))
+  const whole = row.params.flatMap((param) =>
+    param.kind === 'size' && param.limits === letter ? [param.name] : [],
+  )
+  const sizeOf = (one: string): number => (one === letter || whole.includes(one) ? size : others)
+  return fitSizes(row, Object.fromEntries(lettersOf(row).map((one) => [one, sizeOf(one)])))
 }
 
 /** Work that is done for a case at most. */

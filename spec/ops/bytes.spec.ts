@@ -103,6 +103,8 @@ function spreadValues(name: KernelName, letters: readonly number[], data: Data):
   for (const { name: array, dtype } of arraysOf(row))
     if (dtype === 'f32' && values[array] instanceof Float32Array)
       values[array] = values[array].map((value) => Math.abs(value))
+  // Without a cap, what would be capped does not matter to a gradient.
+  if (name.startsWith('soft_cap')) values.cap = 5
   // A row without a label is not read.
   for (const { name: array, holds, below } of arraysOf(row))
     if (holds === 'labels')

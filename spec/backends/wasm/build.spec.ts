@@ -2,7 +2,12 @@
  * The committed modules, one for each build, have a kernel for every op and nothing else. build.full.spec.ts compiles
  * them again.
  */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { root } from '../../../scripts/sources.ts'
+import { canJoinVectors } from '../../../src/platform/platform.ts'
 import { builds, readCommitted, type Build } from './compile.ts'
 import { exportsTheOps, hasNoData, importsMemoryAnd, takesWhatRowsList } from './module_laws.ts'
 
@@ -20,6 +25,25 @@ describe.each(Object.keys(builds) as Build[])('%s', async (build) => {
   test('it imports a memory and a number, and nothing else', () =>
     importsMemoryAnd(module, [{ module: 'scratch', name: 'start' }]))
 })
+
+/** Compiles all functions of a module at once, as a trial compiles some. */
+const atOnce = `
+import { readFileSync } from 'node:fs'
+new WebAssembly.Module(readFileSync(process.argv[1]))
+process.stdout.write('compiled')`
+
+/** Flags of the trial (src/platform/compiler_flags.ts), without waiting for calls. */
+const joining = ['--experimental-wasm-revectorize', '--no-liftoff', '--no-wasm-lazy-compilation']
+
+test.runIf(canJoinVectors()).each(Object.keys(builds) as Build[])(
+  'no function of %s ends a process that joins its vectors',
+  async (build) => {
+    const path = join(root, 'src/backends/wasm', builds[build])
+    const args = [...joining, '--input-type=module', '--eval', atOnce, path]
+    const { stdout } = await promisify(execFile)(process.execPath, args)
+    expect(stdout).toBe('compiled')
+  },
+)
 
 test('only the relaxed module leaves products unrounded; products of bytes are relaxed there and in the module of bytes', async () => {
   const [relaxedMadd, relaxedDot] = [Buffer.of(0xfd, 0x85, 0x02), Buffer.of(0xfd, 0x92, 0x02)]

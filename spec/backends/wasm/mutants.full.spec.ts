@@ -475,9 +475,14 @@ const relaxedMutants: Mutants = {
 /** Sources of which the wide build has tiles of its own, or loops whose vectors are joined. */
 const wideSources = /^(tile|linear|outer_product|weighted_rows|float32|int4|storage|attention|byte_)/
 
+/** Joining the vectors of this one, unoptimised, ends a process of V8 13.6. No committed build does: `build.spec.ts`. */
+const endsV8 = 'blocks of bytes that begin where the window does'
+
 /** Planted in the wide build too, whose laws are those of `wasm`. */
 const wideMutants: Mutants = {
-  ...Object.fromEntries(Object.entries(mutants).filter(([, { file }]) => wideSources.test(file))),
+  ...Object.fromEntries(
+    Object.entries(mutants).filter(([name, { file }]) => wideSources.test(file) && name !== endsV8),
+  ),
   // It widens bf16 by loads, not by a shuffle.
   'the halves of eight bf16 exchanged': {
     file: 'storage.ts',
