@@ -133,8 +133,8 @@ describe.skipIf(missing !== null)(
         bug: 'a query that sees one position less',
         plant: {
           file: 'attention.cu',
-          from: 'const int visible = S - T + t + 1',
-          to: 'const int visible = S - T + t',
+          from: 'seen_of(S - T + t + 1, W)',
+          to: 'seen_of(S - T + t, W)',
         },
         op: 'attention',
         says: /^failed: attention: y\[\d+\] is \S+, expected \S+, at T=\d+,S=/m,

@@ -245,8 +245,8 @@ const mutants: Mutants = {
   },
   'scores used before all of them are there': {
     file: 'shared/attention.cuh',
-    from: 'weights[s] = score;\n  }\n  __syncthreads();',
-    to: 'weights[s] = score;\n  }',
+    from: 'weights[s] = cap_score(score, cap);\n  }\n  __syncthreads();',
+    to: 'weights[s] = cap_score(score, cap);\n  }',
     unit: 'attention.cu',
     ops: ['attention'],
   },

@@ -50,12 +50,14 @@ export class Device {
     const image = terminated(await kernelFiles.cuda())
     const device = driver.firstDevice(backend)
     const name = describeDevice(driver, device, backend)
+    const shared = Math.min(MAX_DYNAMIC_SHARED, attributeOf(driver, device, MOST_SHARED) - STATIC_SHARED)
     const context = driver.create('cuDevicePrimaryCtxRetain', device)
     let module = 0
     try {
       driver.call('cuCtxSetCurrent', context)
       module = driver.create('cuModuleLoadData', image)
-      return new Device(driver, device, name, module, new Stream(driver, graphs))
+      // The stream comes last: nothing after it can fail.
+      return new Device(driver, device, name, module, shared, new Stream(driver, graphs))
     } catch (error) {
       if (module !== 0) driver.tryCall('cuModuleUnload', module)
       driver.tryCall('cuDevicePrimaryCtxRelease_v2', device)
@@ -63,12 +65,19 @@ export class Device {
     }
   }
 
-  private constructor(driver: Driver, device: number, name: string, module: number, stream: Stream) {
+  private constructor(
+    driver: Driver,
+    device: number,
+    name: string,
+    module: number,
+    shared: number,
+    stream: Stream,
+  ) {
     this.driver = driver
     this.#device = device
     this.name = name
     this.#module = module
-    this.#shared = Math.min(MAX_DYNAMIC_SHARED, attributeOf(driver, device, MOST_SHARED) - STATIC_SHARED)
+    this.#shared = shared
     this.stream = stream
   }
 
