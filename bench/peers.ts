@@ -18,9 +18,11 @@ import { tellFailure } from './failure.ts'
 import { loadavg } from 'node:os'
 import { Command, Option } from 'commander'
 import { hasSmollm2, smollm2File } from '../spec/harness/smollm2.ts'
+import { allowWide, tryWide } from '../src/backends/select.ts'
 import { flagOf, oneOf, whole } from '../src/cli/values.ts'
 import {
   commandArguments,
+  environment,
   exit,
   isTerminal,
   joinPath,
@@ -206,7 +208,10 @@ async function compare(flags: Flags, folder: string): Promise<void> {
   const { name: model, config, weights } = subject
   const rounds = flags.rounds ?? subject.rounds
   const { processor, threads: cores } = machine()
-  const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${cores} x ${processor}`
+  // In a page nothing changes.
+  allowWide(!flags.browser && environment('SHADOWLLM_WIDE') !== 'off')
+  const bytes = (await tryWide()).used ? 32 : 16
+  const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${cores} x ${processor}, our vectors of ${bytes} bytes`
   const threads = flags.threads === undefined ? THREADS : [flags.threads]
   const before = loadavg()[0]
   const { peers, groups, leftOut } = await (flags.browser ? compareThere : compareHere)(
