@@ -35,10 +35,9 @@ export const shareOption: OptionRecord = numberOption(
   'a share from 0 to 1',
   (share) => share >= 0 && share <= 1,
   (value) => {
-    const percent =
-      typeof value === 'string' ? Number(/^(\d+(?:\.\d+)?) ?%$/.exec(value)?.[1]) : Number(value)
-    const isPercent = typeof value === 'string' ? percent <= 100 : typeof value === 'number' && percent >= 2
-    return isPercent && percent <= 100 ? ` (${percent} % is ${percent / 100})` : ''
+    const [, text] = typeof value === 'string' ? (/^(\d+(?:\.\d+)?) ?%$/.exec(value) ?? []) : []
+    const percent = typeof value === 'number' && value >= 2 ? value : Number(text)
+    return percent <= 100 ? ` (${percent} % is ${percent / 100})` : ''
   },
 )
 export const scopeOption: NameOption<Scope> = nameOption('SCOPE', scopes)
