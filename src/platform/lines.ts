@@ -28,8 +28,8 @@ const HISTORY = 500
 /** Milliseconds after a line in which another one is pasted rather than typed. */
 const PASTE = 20
 
-/** Tells a terminal to mark pasted text, and not to. */
-const [MARK_PASTES, LEAVE_PASTES] = ['\u001b[?2004h', '\u001b[?2004l']
+/** Tells a terminal to mark pasted text, and not to. Deno does not read the marks: there lines that come at once are a paste. */
+const [MARK_PASTES, LEAVE_PASTES] = 'Deno' in globalThis ? ['', ''] : ['\u001b[?2004h', '\u001b[?2004l']
 
 /** Opens standard input. Close it. @throws PlatformError in a browser */
 export function openLines(): LineInput {

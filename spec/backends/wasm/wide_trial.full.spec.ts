@@ -37,12 +37,13 @@ describe.skipIf(!canJoinVectors())('the trial', () => {
   })
 })
 
-test('each kernel of products has a bug of one token, of few or of many', () =>
+test('each kernel of products, and the gradient of attention, has a bug of one token, of few or of many', () =>
   expect(everyKernel.toSorted()).toEqual(
     [
       ...['linear', 'linear_input_major'].flatMap((op) =>
         ['', '_bf16', '_f16', '_i8', '_i4'].map((storage) => `${op}${storage}`),
       ),
       'linear_backward_weight',
+      'attention_backward',
     ].toSorted(),
   ))
