@@ -11,6 +11,7 @@ import { InputError } from '../../src/tensor/errors.ts'
 import { Grid, type GridRun, type Where } from './grid.ts'
 import { tablesOf } from './grid_table.ts'
 import { markdownTable, pair } from './table.ts'
+import { peersTable, timesAsFast, type PeersResult } from './peers_table.ts'
 import { modelsInWords, modelsTable, type Agreements } from './models_table.ts'
 import { overDense, tasksTable, type TaskRun } from './tasks_table.ts'
 
@@ -93,6 +94,10 @@ export function figuresOf(results: Results): object {
     /** A storage or an engine of bench/results/frontier.json. */
     arm: (name: string) => armOf(results.resultOf('frontier') as Frontier, name),
     frontier: () => frontierTable(results.resultOf('frontier') as Frontier),
+    peers: () => peersTable(results.resultOf('peers') as PeersResult),
+    /** How many times as fast an arm of this project is as a peer, on one thread. */
+    timesAsFast: (ours: string, peer: string, test: string) =>
+      timesAsFast(results.resultOf('peers') as PeersResult, ours, peer, test),
     nats,
     tasks: () => tasksTable(results.resultOf('tasks') as TaskRun),
     /** Points of accuracy by which a planner is below dense. */
