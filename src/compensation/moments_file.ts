@@ -66,17 +66,32 @@ export async function writeMoments(
   layers: number,
   layer: (l: number) => LayerMoments,
 ): Promise<void> {
+  await writeLayers(path, origin, layers, layer, (moments) => {
+    const { squares, correlations } = correlationsOf(moments, origin.tokens)
+    return { squares: listOf('F32', squares), correlations: listOf('I16', correlations) }
+  })
+}
+
+/** Writes the parts of each layer's matrices. */
+async function writeLayers(
+  path: string,
+  origin: MomentsOrigin,
+  layers: number,
+  layer: (l: number) => LayerMoments,
+  partsOf: (matrix: Float32Array) => Readonly<Record<string, TensorToWrite>>,
+): Promise<void> {
   const tensors = new Map<string, TensorToWrite>()
   for (let l = 0; l < layers; l++) {
-    const moments = layer(l)
-    for (const kind of unitKinds) {
-      const { squares, correlations } = correlationsOf(moments[kind], origin.tokens)
-      const place = `${kind}.${l}`
-      tensors.set(`${place}.squares`, { dtype: 'F32', shape: [squares.length], data: squares })
-      tensors.set(`${place}.correlations`, { dtype: 'I16', shape: [correlations.length], data: correlations })
-    }
+    const matrices = layer(l)
+    for (const kind of unitKinds)
+      for (const [part, tensor] of Object.entries(partsOf(matrices[kind])))
+        tensors.set(`${kind}.${l}.${part}`, tensor)
   }
   await writeSafetensors(path, tensors, metadataOf(origin))
+}
+
+function listOf(dtype: 'F32' | 'I16', data: Float32Array | Int16Array): TensorToWrite {
+  return { dtype, shape: [data.length], data }
 }
 
 /** Mean squares and correlations of sums [N, N] over so many tokens. */
@@ -168,15 +183,7 @@ export async function writeSums(
   layers: number,
   layer: (l: number) => LayerMoments,
 ): Promise<void> {
-  const tensors = new Map<string, TensorToWrite>()
-  for (let l = 0; l < layers; l++) {
-    const sums = layer(l)
-    for (const kind of unitKinds) {
-      const data = lowerTriangle(sums[kind])
-      tensors.set(`${kind}.${l}.sums`, { dtype: 'F32', shape: [data.length], data })
-    }
-  }
-  await writeSafetensors(path, tensors, metadataOf(origin))
+  await writeLayers(path, origin, layers, layer, (sums) => ({ sums: listOf('F32', lowerTriangle(sums)) }))
 }
 
 function lowerTriangle(sums: Float32Array): Float32Array {

@@ -36,7 +36,7 @@ export interface OpenOptions extends Pick<HubOptions, 'revision' | 'offline'> {
   readonly backend?: BackendName
   /**
    * The storage of weights; default f32. Others take less memory and time, and round (`shadowllm inspect`). `file` is that
-   * of the blocks of a GGUF file, which it holds as they are and f32 for other files.
+   * of the blocks of a GGUF file, which it holds as they are, and f32 for other files.
    */
   readonly storage?: StorageChoice
   /** The maximal number of threads, used where measured to be faster; `auto` chooses. Default 1. The text is the same. */
