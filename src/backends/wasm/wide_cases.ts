@@ -11,7 +11,8 @@ import {
   type Numbers,
   type Sizes,
 } from '../../ops/op.ts'
-import { BLOCK } from '../../tensor/int4.ts'
+import { BLOCK, BLOCK_BYTES, blocksOf } from '../../tensor/int4.ts'
+import { Random } from '../../tensor/random.ts'
 
 /** What a call is like. */
 export interface Case {
@@ -77,7 +78,7 @@ function sizeOf(letter: string, tokens: number, long: number): number {
   if (letter === 'T') return tokens
   if (letter === 'H') return 4
   if (letter === 'G') return 2
-  return letter === 'B' ? Math.ceil(long / BLOCK) : long
+  return letter === 'B' ? blocksOf(long) : long
 }
 
 /** The least and the greatest, and such as vanish beside them. */
@@ -99,14 +100,11 @@ function poolOf(dtype: Exclude<Dtype, 'i32'>, isExtreme: boolean): Numbers {
   let pool = pools.get(key)
   if (pool !== undefined) return pool
   pools.set(key, (pool = new arrayTypes[dtype](DRAWN)))
-  let bits = 0x9e3779b9
-  for (let i = 0; i < DRAWN; i++) {
-    // xorshift: 32 bits of which none is 0 for long.
-    bits ^= bits << 13
-    bits ^= bits >>> 17
-    bits ^= bits << 5
-    pool[i] = isExtreme ? extremes[dtype][(bits >>> 0) % extremes[dtype].length] : plain(dtype, bits >>> 0)
-  }
+  const random = new Random(1)
+  for (let i = 0; i < DRAWN; i++)
+    pool[i] = isExtreme
+      ? extremes[dtype][random.below(extremes[dtype].length)]
+      : plain(dtype, random.uint32())
   return pool
 }
 
@@ -134,7 +132,7 @@ function writeList(list: Numbers, { holds, below }: ArrayParam, sizes: Sizes): v
 
 /** Moderate scales and minima, in half precision: of rows side by side they come first in each block. */
 function writeScales(blocks: Numbers, rows: number): void {
-  const size = (4 + BLOCK / 2) * rows
+  const size = BLOCK_BYTES * rows
   for (let block = 0; block < blocks.length; block += size)
     for (let i = block + 1; i < block + 4 * rows; i += 2) blocks[i] = 0x38 | (blocks[i] & 0x83)
 }
