@@ -1,5 +1,5 @@
 /**
- * Decoding beside other engines: the same model in llama.cpp (native) and onnxruntime, dense, and here, dense and with half
+ * Prompts and decoding beside other engines: the same model in llama.cpp (native) and onnxruntime, dense, and here, dense and with half
  * or three quarters of the units left out. Every arm is checked before it is timed.
  *
  *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--rounds N] [--threads N]
