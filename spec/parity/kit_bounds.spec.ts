@@ -114,11 +114,11 @@ test('tags say what a case holds', () => {
       inputs: new Map([['x', { dtype: 'F32', shape, data: Float32Array.from(numbers) }]]),
       outputs: [],
     })
-  expect(tags([1, 2], 1, 0.5)).toEqual({ size: 'small', values: '16 bits', aligned: false, groups: true })
+  expect(tags([1, 2], 1, 0.5)).toEqual({ size: 'small', values: '16_bits', aligned: false, groups: true })
   expect(tags([1, 2], 1, 0.1).values).toBe('plain')
   expect(tags([1, 2], 1, 1e-40).values).toBe('extreme')
   expect(tags([1, 2], 1, NaN).values).toBe('extreme')
   expect(tags([0, 8]).size).toBe('empty')
-  expect(tags([1, 129], 1)).toMatchObject({ size: 'past a tile', aligned: false })
+  expect(tags([1, 129], 1)).toMatchObject({ size: 'past_a_tile', aligned: false })
   expect(tags([1, 128], 1)).toMatchObject({ size: 'tile', aligned: true })
 })
