@@ -279,6 +279,53 @@ const linearInputMajor = of('y x weight bias inputs', (a, { n, x, has, list }) =
   }),
 }))
 
+/** Gradients of a norm, which may take off the mean and have a bias. */
+const normBackward =
+  (isCentred: boolean): Analysis =>
+  (a, { n, x, has }) => {
+    const [grad, weight, count] = [x('y_grad'), x('weight'), a.exactly(n.D)]
+    const normals: Near[] = []
+    const x_grad = rowsOf(x('x'), n.T, n.D, (row, t) => {
+      const { n: own, scale } = (isCentred ? normal : rmsNormal)(a, row, n.D, n.epsilon)
+      normals.push(...own)
+      const g = row.map((_, d) => a.mul(grad[t * n.D + d], weight[d]))
+      const total = a.sum(n.D, (d) => g[d])
+      const mean = a.div(a.dot(n.D, g, 0, own, 0), count)
+      return g.map((value, d) => {
+        const off = isCentred ? a.sub(value, a.div(total, count)) : value
+        return a.mul(scale, a.sub(off, a.mul(own[d], mean)))
+      })
+    })
+    const summed = (name: string, term: (at: number) => Near): Near[] =>
+      x(name).map((value, d) => a.sum(n.T + 1, (t) => (t === 0 ? value : term((t - 1) * n.D + d)), false))
+    return {
+      x_grad,
+      ...(has('weight_grad') && { weight_grad: summed('weight_grad', (at) => a.mul(grad[at], normals[at])) }),
+      ...(has('bias_grad') && { bias_grad: summed('bias_grad', (at) => grad[at]) }),
+    }
+  }
+
+const gate = (activation: Activation) =>
+  of('y gate up', (a, { x }) => ({ y: gated(a, activation, x('gate'), x('up')) }))
+
+/** Gradients of z / (1 + e^-u(z)) up. @param inner u with its derivative, where it is not z */
+const gateBackward = (
+  smooth: (a: Arithmetic, z: Near) => Near,
+  inner?: { readonly u: typeof smooth; readonly slope: typeof smooth },
+) =>
+  of('gate_grad up_grad y_grad gate up', (a, { x }) => {
+    const [grad, gates, up, one] = [x('y_grad'), x('gate'), x('up'), a.exactly(1)]
+    const derivative = (z: Near): Near => {
+      const s = a.div(one, denominator(a, inner ? inner.u(a, z) : z))
+      const rest = a.mul(z, a.sub(one, s))
+      return a.mul(s, a.add(one, inner ? a.mul(rest, inner.slope(a, z)) : rest))
+    }
+    return {
+      gate_grad: gates.map((z, i) => a.mul(a.mul(grad[i], up[i]), derivative(z))),
+      up_grad: gates.map((z, i) => a.mul(grad[i], smooth(a, z))),
+    }
+  })
+
 const embedding = of('y table ids', (_a, { n, x, list }) => {
   const table = x('table')
   return { y: [...(list('ids') ?? [])].flatMap((id) => table.slice(id * n.D, (id + 1) * n.D)) }
@@ -365,50 +412,11 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
   layer_norm: of('y x weight bias epsilon', (a, { n, x }) => ({
     y: layerNorm(a, x('x'), x('weight'), x('bias'), n.epsilon, n.T, n.D),
   })),
-  layer_norm_backward: of('x_grad weight_grad bias_grad y_grad x weight epsilon', (a, { n, x, has }) => {
-    const [grad, from, weight] = [x('y_grad'), x('x'), x('weight')]
-    const normals: Near[] = []
-    const x_grad = rowsOf(from, n.T, n.D, (row, t) => {
-      const { n: own, scale } = normal(a, row, n.D, n.epsilon)
-      normals.push(...own)
-      const g = row.map((_, d) => a.mul(grad[t * n.D + d], weight[d]))
-      const gMean = a.div(
-        a.sum(n.D, (d) => g[d]),
-        a.exactly(n.D),
-      )
-      const mean = a.div(a.dot(n.D, g, 0, own, 0), a.exactly(n.D))
-      return g.map((value, d) => a.mul(scale, a.sub(a.sub(value, gMean), a.mul(own[d], mean))))
-    })
-    const summed = (name: string, term: (at: number) => Near): Near[] =>
-      x(name).map((value, d) => a.sum(n.T + 1, (t) => (t === 0 ? value : term((t - 1) * n.D + d)), false))
-    return {
-      x_grad,
-      ...(has('weight_grad') && { weight_grad: summed('weight_grad', (at) => a.mul(grad[at], normals[at])) }),
-      ...(has('bias_grad') && { bias_grad: summed('bias_grad', (at) => grad[at]) }),
-    }
-  }),
+  layer_norm_backward: of('x_grad weight_grad bias_grad y_grad x weight epsilon', normBackward(true)),
   rms_norm: of('y x weight epsilon', (a, { n, x }) => ({
     y: rmsNorm(a, x('x'), x('weight'), n.epsilon, n.T, n.D),
   })),
-  rms_norm_backward: of('x_grad weight_grad y_grad x weight epsilon', (a, { n, x, has }) => {
-    const [grad, from, weight] = [x('y_grad'), x('x'), x('weight')]
-    const normals: Near[] = []
-    const x_grad = rowsOf(from, n.T, n.D, (row, t) => {
-      const { n: own, scale } = rmsNormal(a, row, n.D, n.epsilon)
-      normals.push(...own)
-      const g = row.map((_, d) => a.mul(grad[t * n.D + d], weight[d]))
-      const mean = a.div(a.dot(n.D, g, 0, own, 0), a.exactly(n.D))
-      return g.map((value, d) => a.mul(scale, a.sub(value, a.mul(own[d], mean))))
-    })
-    const weightGrad = x('weight_grad').map((value, d) =>
-      a.sum(
-        n.T + 1,
-        (t) => (t === 0 ? value : a.mul(grad[(t - 1) * n.D + d], normals[(t - 1) * n.D + d])),
-        false,
-      ),
-    )
-    return { x_grad, ...(has('weight_grad') && { weight_grad: weightGrad }) }
-  }),
+  rms_norm_backward: of('x_grad weight_grad y_grad x weight epsilon', normBackward(false)),
   rotary: of('y x table', (a, { n, x }) => ({ y: rotate(a, x('x'), x('table'), n.H, n.R, n.K) })),
   rotary_backward: of('x_grad y_grad table', (a, { n, x }) => {
     const M = Math.floor(n.R / 2)
@@ -441,7 +449,7 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
     const from = x('x')
     return { x_grad: x('y_grad').map((grad, i) => passed(from[i], grad)) }
   }),
-  relu_gate: of('y gate up', (a, { x }) => ({ y: gated(a, 'relu', x('gate'), x('up')) })),
+  relu_gate: gate('relu'),
   relu_gate_backward: of('gate_grad up_grad y_grad gate up', (a, { x }) => {
     const [grad, gate, up] = [x('y_grad'), x('gate'), x('up')]
     return {
@@ -449,32 +457,10 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
       up_grad: gate.map((z, i) => passed(z, a.mul(grad[i], z))),
     }
   }),
-  silu_gate: of('y gate up', (a, { x }) => ({ y: gated(a, 'silu', x('gate'), x('up')) })),
-  silu_gate_backward: of('gate_grad up_grad y_grad gate up', (a, { x }) => {
-    const [grad, gate, up] = [x('y_grad'), x('gate'), x('up')]
-    const one = a.exactly(1)
-    const slope = (z: Near): Near => {
-      const s = a.div(one, denominator(a, z))
-      return a.mul(s, a.add(one, a.mul(z, a.sub(one, s))))
-    }
-    return {
-      gate_grad: gate.map((z, i) => a.mul(a.mul(grad[i], up[i]), slope(z))),
-      up_grad: gate.map((z, i) => a.mul(grad[i], silu(a, z))),
-    }
-  }),
-  gelu_tanh_gate: of('y gate up', (a, { x }) => ({ y: gated(a, 'gelu_tanh', x('gate'), x('up')) })),
-  gelu_tanh_gate_backward: of('gate_grad up_grad y_grad gate up', (a, { x }) => {
-    const [grad, gate, up] = [x('y_grad'), x('gate'), x('up')]
-    const one = a.exactly(1)
-    const slope = (z: Near): Near => {
-      const s = a.div(one, denominator(a, geluExponent(a, z)))
-      return a.mul(s, a.add(one, a.mul(a.mul(z, a.sub(one, s)), geluSlope(a, z))))
-    }
-    return {
-      gate_grad: gate.map((z, i) => a.mul(a.mul(grad[i], up[i]), slope(z))),
-      up_grad: gate.map((z, i) => a.mul(grad[i], gelu(a, z))),
-    }
-  }),
+  silu_gate: gate('silu'),
+  silu_gate_backward: gateBackward(silu),
+  gelu_tanh_gate: gate('gelu_tanh'),
+  gelu_tanh_gate_backward: gateBackward(gelu, { u: geluExponent, slope: geluSlope }),
   soft_cap: of('y x cap', (a, { n, x }) => ({
     y: x('x').map((value) => (n.cap > 0 ? a.capped(value, n.cap) : value)),
   })),
