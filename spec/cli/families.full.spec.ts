@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { storages } from '../../src/engine/storages/index.ts'
+import { predictorKinds } from '../../src/predictor/predictor_config.ts'
 import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { writeChatModel } from '../library/chat_model.ts'
 import { runInside, runJson } from './run_inside.ts'
@@ -50,6 +51,23 @@ describe.each(['qwen3', 'gemma3', 'gemma2', 'olmo2', 'smollm3'])('a model of %s'
       const { skipped, tokens } = await runJson(...args, '--storage', storage, '--max-tokens', '6')
       expect(skipped).toBeGreaterThan(0.2)
       expect(tokens).not.toEqual([])
+    }
+  })
+
+  test('has predictors of the other kinds, of its own moments, and learnt through the mask', async () => {
+    const learnt = join(folder, `${family}-learnt`)
+    const windows = ['--text', text, '--prompt', '16', '--continuation', '8', '--steps', '3']
+    await runJson('learn', '-m', model, '--calibration', calibration, ...windows, '-o', learnt)
+    const made: [planner: string, file: string][] = [['shadow', learnt]]
+    for (const kind of predictorKinds) {
+      const file = join(folder, `${family}-${kind}`)
+      const how = ['--kind', kind, '--features', 'dataset', '--epochs', '2']
+      await runJson('train', '--calibration', calibration, ...how, '-o', file)
+      made.push([kind, file])
+    }
+    for (const [planner, file] of made) {
+      const args = ['generate', 'Once upon', ...half, '--planner', planner, '--predictor', file]
+      expect((await runJson(...args, '--max-tokens', '3')).skipped).toBeGreaterThan(0.2)
     }
   })
 
