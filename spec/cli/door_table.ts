@@ -129,6 +129,7 @@ export function leastArguments({
     bench: ['--quick'],
     pretrain: ['--output', fresh],
     doctor: [],
+    planners: [],
     worker: ['--queue', nobody, '--shards', fresh, '--model', model],
     jobs: ['--queue', nobody],
   }

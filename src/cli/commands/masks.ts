@@ -23,7 +23,6 @@ import {
   choiceOf,
   loadPlanFiles,
   meanOf,
-  plannersHelp,
   type PlanFlags,
 } from '../planner_flags.ts'
 import { printResult } from '../report.ts'
@@ -33,8 +32,7 @@ import type { Session } from '../session.ts'
 import { formatColumns, formatCount, formatPercent } from '../words.ts'
 import { whole, addOwnFlags } from '../values.ts'
 
-const help = `${plannersHelp(plannerNames)}
-
+const help = `
 In the picture a block is a head, or a few neurons in their order: the darker, the more of them are kept. "-" columns
 are shares that are skipped; weights counts the numbers of the layers' matrices that are not read.
 

@@ -14,15 +14,14 @@ import type { ShadowModel } from '../../library/shadow_model.ts'
 import { MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
-import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
+import { addPlanFlags, choiceOf, loadPlanFiles, type PlanFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { formatPercent } from '../words.ts'
 import { now } from '../../platform/platform.ts'
 import type { PlannerChoice } from '../../library/planner_options.ts'
 import { number, whole, addOwnFlags, text } from '../values.ts'
 
-const help = `${plannersHelp(generationPlanners)}
-
+const help = `
 Paths:
   POST /v1/completions       prompt, max_tokens, temperature, top_p, seed, stop, n, logprobs, echo, stream
   POST /v1/chat/completions  messages, and the same; it needs a model with a chat template
