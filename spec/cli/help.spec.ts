@@ -46,7 +46,8 @@ describe('a bug planted in wrapping is found', () => {
 })
 
 test('lines that follow each other are one paragraph, and rows and examples stay apart', () => {
-  const help = 'Columns:\n  asked  of\n         units\n  got    weights\nTwo\nlines.\n\nExamples:\n  $ a\n  $ b -c \\\n      --d'
+  const help =
+    'Columns:\n  asked  of\n         units\n  got    weights\nTwo\nlines.\n\nExamples:\n  $ a\n  $ b -c \\\n      --d'
   expect(wrapHelp(help, 80)).toBe(
     'Columns:\n  asked  of units\n  got    weights\nTwo lines.\n\nExamples:\n  $ a\n  $ b -c --d',
   )

@@ -168,8 +168,7 @@ test('the list of commands has the usage and the description of each loaded comm
 describe('what is not installed', () => {
   const footer = (...missing: string[]): string => programFooter((name) => !missing.includes(name))
 
-  test('a program whose packages are all there names none', () =>
-    expect(footer()).not.toContain('npm i'))
+  test('a program whose packages are all there names none', () => expect(footer()).not.toContain('npm i'))
 
   test.each([
     ['hono', 'npm i hono @hono/node-server', 'serve'],

@@ -39,7 +39,9 @@ function wrapBlock(block: string, width: number): string {
     if (block.length <= width) return block
     // Only where a flag, another command or a comment begins. The backslash that joins the lines takes two characters.
     const held = block.replaceAll(/(?<=\S) +(?![-|>#])/g, '\u00a0')
-    return wrapLines(held, width - 2, ' '.repeat(6)).replaceAll('\n', ' \\\n').replaceAll('\u00a0', ' ')
+    return wrapLines(held, width - 2, ' '.repeat(6))
+      .replaceAll('\n', ' \\\n')
+      .replaceAll('\u00a0', ' ')
   }
   const [lead = ''] = /^ +\S.*? {2,}(?=\S)/.exec(block) ?? []
   const hanging = lead.length > LEAD_SHARE * width ? indentOf(block) + 4 : lead.length

@@ -11,13 +11,7 @@ import type { UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { expectSkipping, type PlannerChoice } from '../library/planner_options.ts'
-import {
-  kindsNeeded,
-  needs,
-  plannerNames,
-  plannerOption,
-  type PlannerName,
-} from '../planners/index.ts'
+import { kindsNeeded, needs, plannerNames, plannerOption, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'

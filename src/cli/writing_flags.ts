@@ -124,9 +124,9 @@ export async function saveSession(session: TextSession | undefined): Promise<voi
 }
 
 /** Variables of a chat template, by the name that servers and llama.cpp have for them. @param when what it needs, in words */
-export const variablesFlag = (when: string): FlagRow => [
+export const variablesFlag = (when: string, unless = ''): FlagRow => [
   '--chat-template-kwargs <json>',
-  `${when}variables of the chat template, such as {"enable_thinking":false}`,
+  `${when}variables of the chat template, such as {"enable_thinking":false}${unless}`,
   variablesOption,
 ]
 

@@ -12,7 +12,13 @@ import type { Tokenizer } from '../io/tokenizer.ts'
 import { achievedSparsity } from '../masks/achieved.ts'
 import { now } from '../platform/platform.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import { expectSkipping, type GenerationPlanner, type PlannerChoice } from '../library/planner_options.ts'
+import {
+  expectSkipping,
+  generationPlanners,
+  type GenerationPlanner,
+  type PlannerChoice,
+} from '../library/planner_options.ts'
+import { needs } from '../planners/index.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { InputError, MissingError, UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
@@ -187,10 +193,14 @@ export class TextService {
       const { planner } = planning
       const [flag, command] =
         error.code === 'PREDICTOR_MISSING' ? ['predictor', 'train'] : ['calibration', 'calibrate']
+      const own = this.#options.planning.planner
+      const ready = generationPlanners.filter(
+        (name) => name === own || !(needs(name, 'predictor') || needs(name, 'calibration')),
+      )
       throw new UsageError(
         error.code,
-        `planner: expected one that this server has the files of, got ${planner}; it needs --${flag}, which "shadowllm ${command}" makes`,
-        { cause: error },
+        `planner: expected one of ${ready.join(', ')}, got ${planner}: the server was started without --${flag}, which "shadowllm ${command}" makes`,
+        { cause: error, option: 'planner' },
       )
     }
   }

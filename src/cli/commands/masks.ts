@@ -18,13 +18,7 @@ import { addFlags, type ModelFlags, listNames } from '../flags.ts'
 import { formatMask, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
-import {
-  addPlanFlags,
-  choiceOf,
-  loadPlanFiles,
-  meanOf,
-  type PlanFlags,
-} from '../planner_flags.ts'
+import { addPlanFlags, choiceOf, loadPlanFiles, meanOf, type PlanFlags } from '../planner_flags.ts'
 import { printResult } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { dim, type Screen, type Text } from '../screen.ts'

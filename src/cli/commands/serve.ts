@@ -12,7 +12,9 @@ import { refusalOf } from '../../server/refusals.ts'
 import { RequestError } from '../../server/request_error.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
+import type { TemplateVariables } from '../../io/template_variables.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
+import { variablesFlag } from '../writing_flags.ts'
 import { withModel } from '../open_model.ts'
 import { addPlanFlags, choiceOf, loadPlanFiles, type PlanFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
@@ -61,6 +63,7 @@ interface ServeFlags extends ModelFlags, PlanFlags {
   readonly read: number
   readonly stall: number
   readonly drain: number
+  readonly chatTemplateKwargs?: TemplateVariables
 }
 
 const MAX_SECONDS = 86_400
@@ -99,6 +102,7 @@ export function define(command: Command, session: Session): void {
       whole(1),
       8,
     ],
+    variablesFlag('', ', unless a request has others'),
     ['--read <seconds>', 'how long reading the body of a request may take', number(0.001, MAX_SECONDS), 10],
     ['--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60],
     ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 4],
@@ -140,6 +144,7 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
     mode,
     cache,
     maskTokens,
+    variables: flags.chatTemplateKwargs,
     name,
     apiKey,
     origins: cors,
@@ -231,7 +236,7 @@ async function listenAt(server: Server, { host, port }: ServeFlags, connections:
         503,
         'CONNECTIONS',
         `connections: expected at most ${connections} at a time, got more; try again`,
-        { 'retry-after': '1', connection: 'close' },
+        { headers: { 'retry-after': '1', connection: 'close' } },
       ),
     )
   const options = { host, port, refuse, connections, refuseConnection }
