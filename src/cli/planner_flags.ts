@@ -4,7 +4,8 @@
  */
 import type { Command, Option } from 'commander'
 import { compareMethods, type Method, type MethodSources } from '../results/method.ts'
-import { findPredictor, ownPredictor, predictorBeside, type PredictedModel } from '../io/named_predictor.ts'
+import { findPredictor, ownPredictor, predictorBeside } from '../io/named_predictor.ts'
+import type { KnownShape } from '../io/known_models.ts'
 import { shareOption, type Scope } from '../masks/budget.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
@@ -235,7 +236,7 @@ export async function openPredictors(
  */
 async function predictorPaths(
   beside: string,
-  model: PredictedModel,
+  model: KnownShape,
   { planner, predictor }: PredictorFlags,
 ): Promise<string[]> {
   const own = planner.includes('shadow') ? await ownPredictor(beside, model) : null

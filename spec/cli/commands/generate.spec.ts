@@ -49,7 +49,7 @@ describe('generate', () => {
     expect(await skipped('griffin', '--neuron-sparsity', '0.5')).toBeCloseTo(((0.5 * 7) / 8) * (2 / 3), 12)
     expect(await skipped('griffin', '--max-tokens', '1')).toBeNull()
     const { stderr } = await runInside([...args, 'random'])
-    expect(stderr).toMatch(/^44 % of the weights skipped, \d[\d.]* tokens\/s(, \d+\.\d x dense)?, greedy\n$/)
+    expect(stderr).toMatch(/^44 % of the weights skipped, \d[\d.]* tokens\/s(, \d+\.\d × dense)?, greedy\n$/)
   })
 
   test('says how many times as fast as dense it was in the median turn, where dense was asked', async () => {

@@ -321,7 +321,7 @@ function speedWords(
   const rate = `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
   if (planner === 'dense') return `dense, ${rate}`
   if (check) return `checked dense, ${rate}`
-  const ratio = timesDense === null ? '' : `, ${timesDense.toFixed(1)} x dense`
+  const ratio = timesDense === null ? '' : `, ${timesDense.toFixed(1)} × dense`
   return `${Math.round(100 * skipped)} % of the weights skipped, ${rate}${ratio}`
 }
 

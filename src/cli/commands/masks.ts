@@ -23,7 +23,7 @@ import { printResult } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { dim, type Screen, type Text } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { formatColumns, formatCount, formatPercent } from '../words.ts'
+import { countOf, formatColumns, formatCount, formatPercent } from '../words.ts'
 import { whole, addOwnFlags } from '../values.ts'
 
 const help = `
@@ -169,7 +169,7 @@ function picture(
       : keepsHeads(planner)
         ? 'neurons within their layer, all heads kept'
         : scope
-  const how = `${planner}${by}, ${ranked}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`
+  const how = `${planner}${by}, ${ranked}; a prompt of ${countOf(ids.length, 'token')}${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`
   const parts: Text[] = [
     `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons\n${wrapLines(how, columns)}\n\n`,
     formatMask(mask, sizes, screen),
