@@ -215,7 +215,7 @@ tg8   dejavu        50.0       25.0         25.0         25.0  2/1/1  12.00  7.5
 
 tiny (random weights), f32, tg8: shadow 50 % is 3.00 times as fast as dejavu.
 
-Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, those of two cannot.
+Memory is read forward at 6.0 GB/s here. × is the median of ratios within a round, which need not be the ratio of two medians in t/s. Figures of one run can be compared, those of two cannot.
 `,
     )
   })

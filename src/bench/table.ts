@@ -136,7 +136,11 @@ export function findingsOf(rows: readonly BenchRow[], reads: readonly number[]):
   const found = [...againstDejavu(rows), ...acrossContexts(rows)]
   const read =
     reads.length === 0 ? [] : [`Memory is read forward at ${(median(reads) / 1e9).toFixed(1)} GB/s here.`]
-  const notes = [...read, 'Figures of one run can be compared, those of two cannot.']
+  // A machine that slows down between rounds slows all rows of a round.
+  const paired = rows.some(({ planner, timesDense }) => planner !== 'dense' && timesDense !== null)
+    ? ['× is the median of ratios within a round, which need not be the ratio of two medians in t/s.']
+    : []
+  const notes = [...read, ...paired, 'Figures of one run can be compared, those of two cannot.']
   return [...(found.length > 0 ? [found.join('\n')] : []), notes.join(' ')]
 }
 
