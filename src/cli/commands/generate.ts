@@ -15,7 +15,7 @@ import type { Prefill } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import type { ChatOptions, GenerateStep } from '../../library/options.ts'
 import type { GenerationPlanner } from '../../library/planner_options.ts'
-import { medianRatio } from '../../results/interleaved_rounds.ts'
+import { provenRatio } from '../../results/interleaved_rounds.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { TextSession } from '../../library/text_session.ts'
 import { UsageError } from '../../tensor/errors.ts'
@@ -159,7 +159,7 @@ async function runGenerate(
     const seconds = (now() - start) / 1000
     await saveSession(saved)
     if (!flags.json && steps.length > 0) await session.print('\n')
-    const takesTurns = flags.planner !== 'dense' && !flags.check && !saved
+    const takesTurns = written.skipped > 0 && !flags.check && !saved
     if (!flags.quiet && end !== 'interrupted' && takesTurns)
       written.turns = await takeTurns(session, opt, prompt, flags, written.times)
     // Ctrl-C ends the writing with an error; the text so far is kept.
@@ -287,7 +287,7 @@ export interface Speed {
   /** Of the tokens after the first one; null without such. */
   readonly tokensPerSecond: number | null
   /**
-   * How many times as fast as the dense model, in the median of turns that both take afterwards; null if they took none (dense,
+   * How many times as fast as the dense model, in the median of turns that both take afterwards, 1 if the turns do not tell; null if they took none (nothing skipped,
    * --check, --quiet) or too few.
    */
   readonly timesDense: number | null
@@ -303,9 +303,9 @@ function measure({ steps, times, skipped, turns }: Written): Speed {
   }
 }
 
-/** How many times as fast as the dense model a text was: the median over turns; null for few of them. */
+/** How many times as fast as the dense model a text was: the median over turns, 1 where they do not tell; null for few of them. */
 export function timesDense({ own, dense }: Turns): number | null {
-  return Math.min(own.length, dense.length) < turns.least ? null : medianRatio(dense, own)
+  return Math.min(own.length, dense.length) < turns.least ? null : provenRatio(dense, own)
 }
 
 /** The line after a text. */
@@ -321,7 +321,12 @@ function speedWords(
   const rate = `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
   if (planner === 'dense') return `dense, ${rate}`
   if (check) return `checked dense, ${rate}`
-  const ratio = timesDense === null ? '' : `, ${timesDense.toFixed(1)} × dense`
+  const ratio =
+    timesDense === null
+      ? ''
+      : timesDense === 1
+        ? ', about as fast as dense'
+        : `, ${timesDense.toFixed(1)} × dense`
   return `${Math.round(100 * skipped)} % of the weights skipped, ${rate}${ratio}`
 }
 
