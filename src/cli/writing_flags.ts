@@ -148,14 +148,14 @@ export function withSampling<Flags extends WritingFlags>(
 }
 
 /** How tokens are chosen, in words. */
-export function samplingWords({ temperature = 0, topK, topP = 1, minP = 0, seed = 0 }: ChatOptions): string {
+export function samplingWords({ temperature = 0, topK, topP = 1, minP = 0, seed }: SamplerOptions): string {
   if (temperature === 0) return 'greedy'
   return [
     `temperature ${temperature}`,
     ...(topK === undefined ? [] : [`top-k ${topK}`]),
     ...(topP === 1 ? [] : [`top-p ${topP}`]),
     ...(minP === 0 ? [] : [`min-p ${minP}`]),
-    `seed ${seed}`,
+    ...(seed === undefined ? [] : [`seed ${seed}`]),
   ].join(', ')
 }
 

@@ -20,7 +20,7 @@ export interface Refusal {
 }
 
 /** The error object of the OpenAI API. */
-interface ErrorBody {
+export interface ErrorBody {
   readonly message: string
   readonly type: string
   /** The field at fault, known or not; null where it is none. */

@@ -143,9 +143,9 @@ const chat = v.object({
   tool_choice: onlyNeutral('none, as tools are not supported', 'none', 'auto'),
   parallel_tool_calls: flag,
   response_format: v.nullish(
-    v.strictObject({ type: v.literal('text') }, 'the type text, as other formats are not supported'),
+    v.strictObject({ type: v.literal('text', 'the format text, as others are not supported') }, 'a format'),
   ),
-  modalities: v.nullish(v.tuple([v.literal('text')], 'text alone')),
+  modalities: v.nullish(v.tuple([v.literal('text', 'text alone')], 'text alone')),
   store: onlyNeutral('false, as nothing is stored', false),
 })
 
