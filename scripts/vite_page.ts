@@ -107,7 +107,7 @@ function readRepository(): string {
  * Writes the links into the page, where it says `{{source}}` and `{{specification}}`.
  * @param specification where the specification is, if it is built beside the page
  */
-function linked(specification?: string): Plugin {
+export function linked(specification?: string): Plugin {
   return {
     name: 'shadowllm-links',
     transformIndexHtml(html) {

@@ -27,6 +27,13 @@ import { Switches } from './trace/switches.ts'
 import { decisionOf, Masks, type Trace } from './trace/trace.ts'
 import { placeOf, unitFacts, type Unit } from './trace/unit_facts.ts'
 
+/** What is looked at when the page opens: the first head of the first ranked layer. */
+const FIRST_UNIT: Unit = { kind: 'heads', layer: 1, index: 0 }
+
+function cellOf({ kind, layer, index }: Unit): Cell {
+  return { kind, layer, span: { start: index, end: index + 1 } }
+}
+
 /** The neuron that represents a bin. */
 const WHOLE = 'all'
 
@@ -48,8 +55,7 @@ export class App {
   #column = 0
   /** Whether the newest column is shown while the text is generated. */
   #follows = true
-  /** Initially the first head of the first ranked layer. */
-  #cell: Cell | null = { kind: 'heads', layer: 1, span: { start: 0, end: 1 } }
+  #cell: Cell | null = cellOf(FIRST_UNIT)
   #choice = WHOLE
   /** Whether units that the oracle decides otherwise are marked. */
   #compares = false
@@ -77,7 +83,7 @@ export class App {
     this.#network = new NetworkView(byId('layers'), {
       choose: (cell) => this.#choose(this.#column, cell),
       toggle: () => this.#toggle(),
-      open: () => byId('predictor').scrollIntoView({ block: 'nearest' }),
+      open: openPredictor,
       point: (cell, at) => (cell ? this.#tip.show(this.#describe(cell), at) : this.#tip.hide()),
     })
     this.#texts = new TextsView(byId('sparse-text'), byId('dense-text'), (column) =>
@@ -95,6 +101,7 @@ export class App {
       this.#change(() => (this.#compares = compares.checked))
       this.#keepAddress()
     })
+    byId('look-inside').addEventListener('click', openPredictor)
     startGlossary(this.#tip)
     this.#controls.state = defaultState
     this.#show()
@@ -110,8 +117,8 @@ export class App {
     this.#controls.state = read.state
     this.#asked = read.view
     const { unit, compares } = read.view
-    if (unit)
-      this.#cell = { kind: unit.kind, layer: unit.layer, span: { start: unit.index, end: unit.index + 1 } }
+    this.#cell = cellOf(unit ?? FIRST_UNIT)
+    this.#choice = WHOLE
     const box = byId<HTMLInputElement>('compare')
     if (compares !== box.checked) box.click()
     return read.refused.join('; ')
@@ -136,10 +143,10 @@ export class App {
     const { start, end } = this.#cell?.span ?? { start: 0, end: 0 }
     const isUnit = this.#cell !== null && (this.#choice !== WHOLE || end - start === 1)
     const [unit] = isUnit ? this.#units : []
-    const isInitial = unit === undefined || (unit.kind === 'heads' && unit.layer === 1 && unit.index === 0)
+    const isFirst = unit === undefined || sameCell(this.#cell, cellOf(FIRST_UNIT))
     return {
       token: this.#follows ? null : this.#column + 1,
-      unit: isInitial ? null : unit,
+      unit: isFirst ? null : unit,
       compares: this.#compares,
     }
   }
@@ -402,6 +409,10 @@ export class App {
     for (const unit of units) this.#switches.set(unit, on === isAnyOn([unit], decided) ? null : on)
     this.#refresh()
   }
+}
+
+function openPredictor(): void {
+  byId('predictor').scrollIntoView({ block: 'nearest' })
 }
 
 /** Whether any of some units is computed under a mask. */

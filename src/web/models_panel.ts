@@ -154,12 +154,12 @@ function wireHub(session: Session, storage: HTMLSelectElement, open: Open): void
 const MAX_MEMORY = 4 * 2 ** 30
 
 function hubWords({ origin, bytes, parameters, memory }: HubModelInfo, choice: StorageChoice): string {
-  const [held, words] = choice === 'file' ? [bytes, 'in the file'] : [memory[choice], choice]
+  const held = choice === 'file' ? bytes : memory[choice]
   const millions = (count: number): string => Math.round(count / 1e6).toLocaleString('en')
   const warning = held + bytes > MAX_MEMORY ? ' That may be more than a browser gives a page.' : ''
   return (
     `${origin.repository} at ${origin.commit.slice(0, 8)}: ${millions(parameters)} million parameters. ` +
-    `To download: ${millions(bytes)} MB. In memory: ${millions(held)} MB as ${words}, ` +
+    `To download: ${millions(bytes)} MB. In memory: ${millions(held)} MB as ${choice === 'file' ? 'in the file' : choice}, ` +
     `and the download beside it.${warning}`
   )
 }

@@ -13,7 +13,7 @@ export type EmbeddedWeights = 'rounded' | 'whole'
 /** The embedded model by its weights, as the page and its traces name it. */
 export const embeddedNames: Readonly<Record<EmbeddedWeights, string>> = {
   rounded: 'tiny-opt in four bits',
-  whole: 'tiny-opt',
+  whole: 'tiny-opt, whole',
 }
 
 /** Bytes that have come, and all; NaN where a server does not say how many come. */

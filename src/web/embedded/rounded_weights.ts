@@ -46,10 +46,12 @@ export async function unpackWeights(packed: Uint8Array<ArrayBuffer>): Promise<Ui
     const matrix = name.slice(0, -NUMBERS.length)
     const scales = await source.read(matrix + SCALES)
     const numbers = await readIntegers(source, name)
-    const data = Float32Array.from({ length: 2 * numbers.length }, (_, i) => {
-      const pair = numbers[i >> 1]
-      return scales[Math.floor(i / BLOCK)] * ((i & 1 ? pair >> 4 : pair & 15) - 8)
-    })
+    const data = new Float32Array(2 * numbers.length)
+    for (let at = 0; at < numbers.length; at++) {
+      const [pair, scale] = [numbers[at], scales[Math.floor((2 * at) / BLOCK)]]
+      data[2 * at] = scale * ((pair & 15) - 8)
+      data[2 * at + 1] = scale * ((pair >> 4) - 8)
+    }
     tensors.set(matrix, { dtype: 'F32', shape: [shape[0], 2 * shape[1]], data })
   }
   return encodeSafetensors(tensors)

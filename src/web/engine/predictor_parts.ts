@@ -11,11 +11,12 @@ import { openPredictor } from '../../predictor/predictor_file.ts'
 import type { ShadowPredictor } from '../../predictor/shadow.ts'
 import { recordOf } from '../../tensor/records.ts'
 
-/** The matrices of one network: hidden = relu(first features), scores = second hidden, each with biases. */
+/** One network: hidden = relu(first features + firstBias), scores = second hidden + secondBias. */
 interface NetworkParts {
-  readonly hidden: number // R
   readonly first: Float32Array // [R, D]
+  readonly firstBias: Float32Array // [R]
   readonly second: Float32Array // [O, R]
+  readonly secondBias: Float32Array // [O]
 }
 
 /** See the head of this file. */
@@ -36,8 +37,15 @@ export async function predictorParts(opt: ShadowModel, prompt: Int32Array): Prom
     if (predictor.kind !== 'shadow' || predictor.config.pooling === 'attention') return null
     const { networks } = predictor
     const parts = recordOf(unitKinds, (kind): NetworkParts => {
-      const { inputWeight, outputWeight } = networks[kind].read()
-      return { hidden: networks[kind].shape.hidden, first: inputWeight, second: outputWeight }
+      const values = networks[kind].read()
+      const { inputWeight: first, inputBias, outputWeight: second, outputBias } = values
+      const { hidden, outputs } = networks[kind].shape
+      return {
+        first,
+        firstBias: inputBias ?? new Float32Array(hidden),
+        second,
+        secondBias: outputBias ?? new Float32Array(outputs),
+      }
     })
     return { features: await featuresOf(opt, prompt, predictor), ...parts }
   } finally {

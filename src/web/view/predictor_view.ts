@@ -36,13 +36,13 @@ export class PredictorView {
       ...unitKinds.flatMap((kind) => [
         new Stage(canvas(`first-${kind}`), (drawing) =>
           this.#ifParts(drawing, (it, parts) =>
-            drawMatrix(it, parts[kind].first, parts[kind].hidden, parts.features.length),
+            drawMatrix(it, parts[kind].first, parts[kind].firstBias.length, parts.features.length),
           ),
         ),
         new Stage(canvas(`second-${kind}`), (drawing) =>
           this.#ifParts(drawing, (it, parts) => {
-            const { hidden, second } = parts[kind]
-            drawMatrix(it, turned(second, hidden), hidden, second.length / hidden)
+            const { firstBias, second, secondBias } = parts[kind]
+            drawMatrix(it, turned(second, firstBias.length), firstBias.length, secondBias.length)
           }),
         ),
         new Stage(canvas(`sorted-${kind}`), (drawing) => this.#drawSorted(drawing, kind)),
@@ -56,8 +56,8 @@ export class PredictorView {
     const { parts } = state
     byId('predictor').classList.toggle('closed', parts === null)
     if (parts) {
-      const O = (kind: UnitKind): number => parts[kind].second.length / parts[kind].hidden
-      const sizes = unitKinds.map((kind) => `${parts[kind].hidden} for ${kind}`).join(', ')
+      const O = (kind: UnitKind): number => parts[kind].secondBias.length
+      const sizes = unitKinds.map((kind) => `${parts[kind].firstBias.length} for ${kind}`).join(', ')
       byId('features-words').textContent = `${parts.features.length} features of the prompt`
       byId('first-words').textContent = `times W1: hidden numbers, ${sizes}`
       byId('second-words').textContent =
