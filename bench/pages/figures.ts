@@ -94,6 +94,8 @@ export function figuresOf(results: Results): object {
       ),
     /** A storage or an engine of bench/results/frontier.json. */
     arm: (name: string) => armOf(results.resultOf('frontier') as Frontier, name),
+    /** Windows that the costs of arms are measured on. */
+    frontierWindows: () => (results.resultOf('frontier') as Frontier).quality.windows,
     frontier: () => frontierTable(results.resultOf('frontier') as Frontier),
     /** Of `bench:peers`; another name is that of another model. */
     peers: (name = 'peers') => peersTable(results.resultOf(name) as PeersResult),

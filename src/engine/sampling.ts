@@ -178,6 +178,7 @@ function changeOf(options: SamplerOptions): Change | null {
         throw new UsageError(
           'LOGIT_BIAS',
           `logitBias: expected ids from 0 to ${logits.length - 1}, got ${id}`,
+          { option: 'logitBias' },
         )
       changed[id] += bias
     }
