@@ -194,7 +194,7 @@ describe.skipIf(!hasNumpy)(`the judge${hasNumpy ? '' : ' (skipped: no python3-nu
   test('says which bugs are not shown by the cases that a kernel takes', async () => {
     const path = kernels('few', [
       'def relu(x, **_):\n',
-      'from judge import Unsupported\ndef relu(x, **_):\n    if len(x) > 130: raise Unsupported\n',
+      'from judge import Unsupported\ndef relu(x, **_):\n    if len(x) > 210: raise Unsupported\n',
     ])
     const { code, stdout } = await judge(path, '--only', 'relu')
     expect(stdout).toMatch(
@@ -517,7 +517,7 @@ describe.skipIf(!hasGcc)(`the header in C${hasGcc ? '' : ' (skipped: no gcc here
     const example = readFileSync(join(sourceFolder, 'example.cu'), 'utf8')
     const [from, to] = [
       '    if (own < half) shared[own] += ',
-      '    if (own < half && half < 32) shared[own] += ',
+      '    if (own < half && half < 16) shared[own] += ',
     ]
     expect(example.split(from)).toHaveLength(2)
     const source = join(folder, 'wrong.cu')
