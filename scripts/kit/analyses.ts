@@ -7,9 +7,11 @@ import type { Activation } from '../../src/ops/activations.ts'
 import { kernels, type KernelName } from '../../src/ops/catalog.ts'
 import { keyHeadOf } from '../../src/ops/attention.ts'
 import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
+import { LEVELS } from '../../src/ops/int8_blocks.ts'
 import { NOT_SCORED } from '../../src/ops/cross_entropy.ts'
 import type { Numbers, Sizes } from '../../src/ops/op.ts'
 import { levelsFor } from '../../src/ops/quantized_steps.ts'
+import { BLOCK, openRow, scaleAt, TILE, unitNumber } from '../../src/tensor/int4.ts'
 import { widenBf16, widenF16 } from '../../src/tensor/halves.ts'
 import { arraysOf } from '../../src/testing/op_case.ts'
 import type { Values } from '../../src/testing/op_call.ts'
@@ -160,10 +162,10 @@ export function attend(
 }
 
 /** Numbers as whole steps of one size: a kernel that is unsure of a quotient may round it to another step. */
-function inSteps(a: Arithmetic, x: Nears): { q: Near[]; step: Near } {
-  const levels = levelsFor(x.filter(({ v }) => v !== 0).length)
-  const fewest = levelsFor(x.filter(({ v, e }) => v !== 0 || e !== 0).length)
-  const most = levelsFor(x.filter(({ v, e }) => Math.abs(v) > e).length)
+function inSteps(a: Arithmetic, x: Nears, levelsOf = levelsFor): { q: Near[]; step: Near } {
+  const levels = levelsOf(x.filter(({ v }) => v !== 0).length)
+  const fewest = levelsOf(x.filter(({ v, e }) => v !== 0 || e !== 0).length)
+  const most = levelsOf(x.filter(({ v, e }) => Math.abs(v) > e).length)
   const isKnown = x.every(({ v, e }) => Number.isFinite(v) && Number.isFinite(e))
   const largest = a.largest(x.length, (i) => a.abs(x[i]))
   const step = a.div(largest, { v: levels, e: Math.max(levels - fewest, most - levels) })
@@ -185,6 +187,20 @@ function wholeDot(a: Arithmetic, q: Nears, w: Nears, start: number, by = 1): Nea
     e += own.e * Math.abs(w[start + i * by].v)
   }
   return a.add({ v, e }, zero)
+}
+
+/** What a block of int4 weights n adds to an output. */
+function blockTerm(a: Arithmetic, x: Nears, n: Nears, scale: Near, minimum: Near): Near {
+  const { q, step } = inSteps(a, x, () => LEVELS)
+  const ones = x.map(() => a.exactly(1))
+  const product = a.mul(a.mul(scale, step), wholeDot(a, q, n, 0))
+  return a.add(product, a.mul(minimum, a.mul(step, wholeDot(a, q, ones, 0))))
+}
+
+/** The sum of the terms of blocks, and the bias. */
+function ofBlocks(a: Arithmetic, terms: Nears, bias: Near | null): Near {
+  const total = a.sum(terms.length, (b) => terms[b], false)
+  return bias ? a.add(total, bias) : total
 }
 
 /** Attention over int8: queries, and factors in blocks of VALUE_BLOCK positions, as whole steps. */
@@ -263,6 +279,7 @@ interface Given {
   x(name: string): Nears
   has(name: string): boolean
   list(name: string): Int32Array | null
+  bytes(name: string): Uint8Array
 }
 
 type Analysis = (a: Arithmetic, given: Given) => Record<string, Near[]>
@@ -388,6 +405,42 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
           return has('bias') ? a.add(y, bias[o]) : y
         })
       }),
+    }
+  }),
+  linear_i4: of('y x weight bias rows', (a, { n, x, has, list, bytes }) => {
+    const [bias, rows] = [x('bias'), list('rows')]
+    const open = range(n.O, (o) => openRow(bytes('weight'), o, n.B))
+    return {
+      y: rowsOf(x('x'), n.T, n.I, (row) =>
+        open.map(({ numbers, scales, minima }, o) => {
+          if (rows && !rows.includes(o)) return zero
+          const terms = range(n.B, (b) => {
+            const own = row.slice(b * BLOCK, (b + 1) * BLOCK)
+            const weights = own.map((_, i) => a.exactly(numbers[b * BLOCK + i]))
+            return blockTerm(a, own, weights, a.exactly(scales[b]), a.exactly(minima[b]))
+          })
+          return ofBlocks(a, terms, has('bias') ? bias[o] : null)
+        }),
+      ),
+    }
+  }),
+  linear_input_major_i4: of('y x weight scales blocks bias inputs', (a, { n, x, has, list, bytes }) => {
+    const [scales, blocks, bias] = [x('scales'), list('blocks') as Int32Array, x('bias')]
+    const members = range(n.B, (): number[] => [])
+    for (const i of list('inputs') ?? range(n.I, (i) => i)) members[blocks[i]].push(i)
+    return {
+      y: rowsOf(x('x'), n.T, n.I, (row) =>
+        range(n.O, (o) => {
+          const terms = members.flatMap((own, b) => {
+            if (own.length === 0) return []
+            const weights = own.map((i) => a.exactly(unitNumber(bytes('weight'), o, i, n.S)))
+            const at = scaleAt(o, b, n.B)
+            const chosen = own.map((i) => row[i])
+            return [blockTerm(a, chosen, weights, scales[at], scales[at + TILE])]
+          })
+          return ofBlocks(a, terms, has('bias') ? bias[o] : null)
+        }),
+      ),
     }
   }),
   embedding,
@@ -645,6 +698,7 @@ export function boundsOfCall(
     },
     has: (array) => Boolean(values[array]),
     list: (array) => (values[array] as Int32Array | null) ?? null,
+    bytes: (array) => values[array] as Uint8Array,
   })
   return Object.fromEntries(
     Object.entries(outputs).map(([key, nears]) => [key, a.boundsOf(results[key], nears)]),

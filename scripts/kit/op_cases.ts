@@ -22,6 +22,8 @@ const besides = [2, 3, 2]
 const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'sparse']
 /** Terms of a sum past which kernels of whole numbers round to fewer levels, or have a second block of their own. */
 const longSums: Partial<Record<Kernel['storage'], number>> = { i8: 1200, i4: 2100 }
+const kindsOfInt8 = ['sparse', 'sparse', 'sparse', 'plain', 'equal'] as const
+const kindsOfInt4 = ['sparse', 'equal'] as const
 /** As real kernels have them: heads of 64 to 128, rows of multiples of 8, groups that divide. */
 const served: Sizes = {
   T: 2,
@@ -127,13 +129,12 @@ export function* callsOf(name: KernelName): Generator<Values> {
         none,
       )
     }
-  const sparser = ['sparse', 'sparse'] as const
   const long = longSums[row.storage]
   if (long !== undefined && letters.includes('I') && letters.includes('O')) {
     const chosenOf = arraysOf(row).find(({ holds }) => holds === 'ascending')?.below
     const sizeOf = (letter: string): number =>
       letter === 'I' || (letter === 'R' && chosenOf === 'I') ? long : 5
-    for (const kind of [...(row.storage === 'i8' ? sparser : []), 'sparse', 'plain', 'equal'] as const)
+    for (const kind of row.storage === 'i8' ? kindsOfInt8 : kindsOfInt4)
       yield make(Object.fromEntries(letters.map((letter) => [letter, sizeOf(letter)])), kind, false, 'I')
   }
   if (row.op === 'narrow')
