@@ -52,24 +52,50 @@ export function medianRatio(samples: readonly number[], base: readonly number[])
   return median(ratiosOf(samples, base))
 }
 
-/** The chance of an error of `provenRatio`. */
-const CHANCE = 0.05
+/** A median of ratios, and an interval that holds the true one but for a given chance. */
+export interface RatioInterval {
+  readonly median: number
+  readonly low: number
+  readonly high: number
+}
 
 /**
- * The median of these ratios where they are told from 1, else 1: by a two-sided sign test over rounds, so that of equal computations one
- * in twenty at most is said to be faster or slower. Fewer than six rounds tell nothing.
+ * The median of ratios within a round and its interval, which assumes nothing of how times are distributed: each round's ratio is
+ * above the true median as often as below, so the k-th smallest and k-th largest enclose it, but for the chance that fewer than k of
+ * fair coins fall on one side.
+ * @param chance how often the interval may miss
+ * @returns null for rounds too few to exclude that chance: fewer than 8 for 1 in 100
+ */
+export function ratioInterval(
+  samples: readonly number[],
+  base: readonly number[],
+  chance = 0.01,
+): RatioInterval | null {
+  const ratios = ratiosOf(samples, base).toSorted((a, b) => a - b)
+  const both = ratios.length
+  let k = 0
+  let ways = 1 // how many of the 2^n outcomes have k heads
+  for (let missed = 2 / 2 ** both; missed <= chance; missed += (2 * ways) / 2 ** both) {
+    k++
+    ways = (ways * (both - k + 1)) / k
+  }
+  return k === 0 ? null : { median: median(ratios), low: ratios[k - 1], high: ratios[both - k] }
+}
+
+/**
+ * The median of these ratios where they are told from 1, else 1: of equal computations one in twenty at most is said to be faster or
+ * slower. Fewer than six rounds tell nothing.
  */
 export function provenRatio(samples: readonly number[], base: readonly number[]): number {
-  const ratios = ratiosOf(samples, base)
-  const fewer = Math.min(
-    ratios.filter((ratio) => ratio >= 1).length,
-    ratios.filter((ratio) => ratio <= 1).length,
-  )
-  // The probability of `fewer` heads or less of as many coins.
-  let [ways, tail] = [1, 0]
-  for (let heads = 0; heads <= fewer; heads++) {
-    tail += ways
-    ways = (ways * (ratios.length - heads)) / (heads + 1)
-  }
-  return (2 * tail) / 2 ** ratios.length <= CHANCE ? median(ratios) : 1
+  const interval = ratioInterval(samples, base, 0.05)
+  return interval !== null && (interval.low > 1 || interval.high < 1) ? interval.median : 1
+}
+
+/** Equal computations differ by less: buffers that lie elsewhere, another history of a core. */
+const ALIKE = 0.05
+
+/** What an interval of a ratio of speeds allows to say. */
+export function judgeRatio({ low, high }: RatioInterval): 'faster' | 'slower' | 'alike' {
+  if (low > 1 + ALIKE) return 'faster'
+  return high < 1 / (1 + ALIKE) ? 'slower' : 'alike'
 }
