@@ -9,6 +9,7 @@ import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { loadedBy } from '../harness/static_imports.ts'
 import { parseModule, readSources, type Module } from '../harness/syntax.ts'
 import { hasPackage } from '../../src/platform/platform.ts'
+import about from '../../package.json' with { type: 'json' }
 import { quietSession, runInside } from './run_inside.ts'
 
 const modules = new Map(
@@ -40,7 +41,7 @@ function startsLight(sources: ReadonlyMap<string, Module>): void {
   const others = [...files].filter((path) => !/^src\/cli\/[^/]+$/.test(path))
   expect(others.filter((path) => !atStart.some((one) => path.startsWith(one)))).toEqual([])
   expect([...packages]).toEqual(['commander'])
-  expect(files.size).toBeLessThanOrEqual(30)
+  expect(files.size).toBeLessThanOrEqual(31)
 }
 
 /** Expects a command to load no other command. */
@@ -187,6 +188,13 @@ describe('what is not installed', () => {
   ])('without %s the help says: %s', (name, command, use) => {
     const [, row] = /\n\nPackages [^\n]+:\n(.+)$/s.exec(footer(name)) ?? []
     expect(row).toMatch(new RegExp(`^  ${command} +${use}[^\\n]*$`))
+  })
+
+  test('each optional package of package.json is named, and no other', () => {
+    const named = [...programFooter(() => false).matchAll(/^  npm i (.*?)  /gm)].flatMap(([, names]) =>
+      names.trim().split(' '),
+    )
+    expect(named.toSorted()).toEqual(Object.keys(about.peerDependencies).toSorted())
   })
 
   test('no first step needs a package that is not there', () => {

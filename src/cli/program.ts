@@ -74,6 +74,7 @@ const optional: readonly (readonly [packages: string, commands: readonly string[
   ['vega vega-lite', [], 'figures: --html'],
   ['aws4fetch', [], '--shards in a bucket of S3'],
   ['koffi', [], '--backend cuda'],
+  ['webgpu', [], '--backend webgpu in Node'],
 ]
 
 const commands = listed
