@@ -93,6 +93,8 @@ export function figuresOf(results: Results): object {
       ),
     /** A storage or an engine of bench/results/frontier.json. */
     arm: (name: string) => armOf(results.resultOf('frontier') as Frontier, name),
+    /** Windows that the costs of arms are measured on. */
+    frontierWindows: () => (results.resultOf('frontier') as Frontier).quality.windows,
     frontier: () => frontierTable(results.resultOf('frontier') as Frontier),
     peers: () => peersTable(results.resultOf('peers') as PeersResult),
     /** How many times as fast an arm of this project is as a peer, on one thread. */

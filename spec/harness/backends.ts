@@ -8,7 +8,8 @@
  * `wasm x2` is wasm on two threads that share every call that can be split, of
  * any size; `wasm without relaxed bytes` is the module that `wasm` loads where a runtime has no relaxed SIMD. If g++ is
  * installed, the CUDA emulator is built before the first test of the full tier (run.ts).
- * `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is tested in the sections of those ops.
+ * `cuda-fast-emulated` differs from `cuda-emulated` in few ops: it is tested in the sections of those ops. `webgpu` is judged by the
+ * full tier where the runtime finds an adapter: Mesa's llvmpipe is one, and as slow as the emulator.
  *
  * A backend that is omitted, or that this runtime cannot start, is shown as skipped with the reason. SHADOWLLM_BACKENDS lists
  * required backends, separated by commas: with `reference,wasm` a missing wasm fails. A backend is started once for all files
@@ -130,18 +131,17 @@ export function overBackends(declare: Declare, options?: OverOptions): void {
 }
 
 /**
- * The same without the emulator, for tests that would take minutes there. The emulator exists to test kernels, on ops and
- * small models.
+ * The same without the emulator and WebGPU, for tests that would take minutes there. These are to be tested on ops and small models.
  */
 export function overQuickBackends(declare: Declare, options?: OverOptions): void {
   const reason = 'is too slow for this section'
-  stateWithout({ 'cuda-emulated': reason, 'cuda-fast-emulated': reason }, declare, options)
+  stateWithout({ 'cuda-emulated': reason, 'cuda-fast-emulated': reason, webgpu: reason }, declare, options)
 }
 
 /** Declares tests for the backends that the quick tier omits elsewhere and that need no compiler, in that tier alone. */
 export async function overOtherBackends(declare: Declare): Promise<void> {
   if (!isQuick) return test.skip('the full tier states every law over each of them', () => {})
-  const others = names.filter((name) => !isInQuick(name) && !name.endsWith('emulated'))
+  const others = names.filter((name) => !isInQuick(name) && !name.endsWith('emulated') && name !== 'webgpu')
   stateOver(await Promise.all(others.map(start)), declare)
 }
 

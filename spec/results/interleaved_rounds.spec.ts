@@ -8,10 +8,12 @@ import {
   judgeRatio,
   median,
   medianRatio,
+  provenRatio,
   ratioInterval,
   turnOrder,
   type RatioInterval,
 } from '../../src/results/interleaved_rounds.ts'
+import { Random } from '../../src/tensor/random.ts'
 import { kills, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
 type Order = typeof turnOrder
@@ -65,6 +67,37 @@ test('deviations are sample deviations', () => {
 test('ratios are taken within rounds in which both ran', () => {
   expect(medianRatio([2, 8, 9], [1, 2])).toBe(3)
   expect(medianRatio([], [1])).toBeNaN()
+})
+
+type Ratio = typeof provenRatio
+
+/** The share of many comparisons of six to thirty rounds that are told from 1. @param gain of the second over the first */
+function shareTold(ratio: Ratio, gain: number): number {
+  const random = new Random(7)
+  const tries = 400
+  let told = 0
+  for (let i = 0; i < tries; i++) {
+    const noise = (factor: number): number[] =>
+      Array.from({ length: 6 + (i % 25) }, () => factor * (1 + random.uniform()))
+    if (ratio(noise(gain), noise(1)) !== 1) told++
+  }
+  return told / tries
+}
+
+const equalsAreEqual = (ratio: Ratio): void => expect(shareTold(ratio, 1)).toBeLessThanOrEqual(0.05)
+const doubleIsFound = (ratio: Ratio): void => expect(shareTold(ratio, 2)).toBeGreaterThan(0.9)
+
+test('of equal computations at most one in twenty is said to differ, and twice the speed is found', () => {
+  equalsAreEqual(provenRatio)
+  doubleIsFound(provenRatio)
+  expect(provenRatio([2, 2, 2, 4, 2, 2], [1, 1, 1, 1, 1, 1])).toBe(2)
+  expect(provenRatio([2, 2, 2, 2, 2], [1, 1, 1, 1, 1])).toBe(1)
+  expect(provenRatio([], [])).toBe(1)
+})
+
+test('a ratio that is always told, or never, is found', () => {
+  expect(() => equalsAreEqual(medianRatio)).toThrow()
+  expect(() => doubleIsFound(() => 1)).toThrow()
 })
 
 // ---- Speeds -----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import { nameOption, orWord, wholeOption, type NameOption, type OptionRecord } f
  * may leave their products unrounded, and for `cuda-fast`, which also adds in an order of its own: these owe bounds of the
  * catalogue. `wasm-rust` is the strict kernels from another compiler. `cuda` and `cuda-fast` need an NVIDIA GPU;
  * `cuda-emulated` and `cuda-fast-emulated` run the same kernels on the processor, slowly, if the emulator has been built.
+ * `webgpu` needs an adapter that the runtime finds: Deno and browsers have WebGPU, Node has it from the package `webgpu`.
  */
 export const backendNames = [
   'reference',
@@ -30,6 +31,7 @@ export const backendNames = [
   'cuda-fast',
   'cuda-emulated',
   'cuda-fast-emulated',
+  'webgpu',
 ] as const
 
 /** The name of a backend. */

@@ -40,6 +40,7 @@ const fileOf: Readonly<Record<BackendName, keyof typeof kernelFiles | null>> = {
   // The emulator runs the sources of this module, and refuses the module of others.
   'cuda-emulated': 'cuda',
   'cuda-fast-emulated': 'cuda',
+  webgpu: null,
 }
 
 /** A backend's kernels, without starting it, which may need a device; null if they are the definitions. */

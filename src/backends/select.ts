@@ -10,7 +10,7 @@ import { backendNames, type Backend, type BackendName, type BackendOptions } fro
  * Starts a backend.
  * @throws UsageError BACKEND_NAME for an unknown name, THREADS for a number of threads that it cannot have; MissingError
  *   BACKEND_MISSING if this runtime cannot run it, THREADS_MISSING if threads cannot share memory here, CUDA_DRIVER or
- *   CUDA_DEVICE if CUDA kernels cannot run here. There is no silent fallback to another one.
+ *   CUDA_DEVICE if CUDA kernels cannot run here, GPU_MISSING without a WebGPU adapter. There is no silent fallback to another one.
  */
 export async function createBackend(name: BackendName, options: BackendOptions = {}): Promise<Backend> {
   switch (name) {
@@ -30,6 +30,10 @@ export async function createBackend(name: BackendName, options: BackendOptions =
     case 'cuda-fast-emulated': {
       const { CudaBackend } = await import('./cuda/cuda_backend.ts')
       return CudaBackend.create(name, options)
+    }
+    case 'webgpu': {
+      const { WebGpuBackend } = await import('./webgpu/webgpu_backend.ts')
+      return WebGpuBackend.create(options)
     }
     default:
       throw new UsageError(

@@ -41,10 +41,15 @@ export function deviation(values: readonly number[]): number {
   return values.length < 2 ? NaN : Math.sqrt(squares / (values.length - 1))
 }
 
-/** The median of values divided by those of the same round, over the rounds that both have. NaN for none. */
-export function medianRatio(samples: readonly number[], base: readonly number[]): number {
+/** Values divided by those of the same round, over the rounds that both have. */
+function ratiosOf(samples: readonly number[], base: readonly number[]): number[] {
   const both = Math.min(samples.length, base.length)
-  return median(samples.slice(0, both).map((sample, round) => sample / base[round]))
+  return samples.slice(0, both).map((sample, round) => sample / base[round])
+}
+
+/** The median of these ratios. NaN for none. */
+export function medianRatio(samples: readonly number[], base: readonly number[]): number {
+  return median(ratiosOf(samples, base))
 }
 
 /** A median of ratios, and an interval that holds the true one but for a given chance. */
@@ -66,9 +71,8 @@ export function ratioInterval(
   base: readonly number[],
   chance = 0.01,
 ): RatioInterval | null {
-  const both = Math.min(samples.length, base.length)
-  const ratios = Array.from({ length: both }, (_, round) => samples[round] / base[round])
-  ratios.sort((a, b) => a - b)
+  const ratios = ratiosOf(samples, base).toSorted((a, b) => a - b)
+  const both = ratios.length
   let k = 0
   let ways = 1 // how many of the 2^n outcomes have k heads
   for (let missed = 2 / 2 ** both; missed <= chance; missed += (2 * ways) / 2 ** both) {
@@ -76,6 +80,15 @@ export function ratioInterval(
     ways = (ways * (both - k + 1)) / k
   }
   return k === 0 ? null : { median: median(ratios), low: ratios[k - 1], high: ratios[both - k] }
+}
+
+/**
+ * The median of these ratios where they are told from 1, else 1: of equal computations one in twenty at most is said to be faster or
+ * slower. Fewer than six rounds tell nothing.
+ */
+export function provenRatio(samples: readonly number[], base: readonly number[]): number {
+  const interval = ratioInterval(samples, base, 0.05)
+  return interval !== null && (interval.low > 1 || interval.high < 1) ? interval.median : 1
 }
 
 /** Equal computations differ by less: buffers that lie elsewhere, another history of a core. */

@@ -1,11 +1,11 @@
 /**
- * The allocator of the wasm backend: pieces never overlap, whatever is taken and given back in whatever order; what is
+ * The allocator of backends with memory of their own: pieces never overlap, whatever is taken and given back in whatever order; what is
  * given back is used again; when everything is, one free piece is left.
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { Allocator } from '../../../src/backends/wasm/allocator.ts'
-import { law } from '../../harness/seed.ts'
+import { Allocator } from '../../src/backends/allocator.ts'
+import { law } from '../harness/seed.ts'
 
 const BASE = 1000 // not aligned, on purpose
 const ROOM = 1 << 16

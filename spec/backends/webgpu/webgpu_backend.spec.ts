@@ -1,0 +1,70 @@
+/**
+ * The WebGPU backend in the quick tier: what it refuses, one submission for what is read, and memory. The full tier states every law
+ * of ops and models over it.
+ *
+ * Tests src/backends/webgpu/gpu_device.ts, src/backends/webgpu/gpu_thread.ts and src/platform/gpu.ts.
+ */
+import { describe, expect, test } from 'vitest'
+import { createBackend } from '../../../src/backends/select.ts'
+import { WebGpuBackend } from '../../../src/backends/webgpu/webgpu_backend.ts'
+import { MissingError } from '../../../src/tensor/errors.ts'
+import { withWebGpu } from './device.ts'
+
+test('webgpu refuses threads', async () => {
+  await expect(createBackend('webgpu', { threads: 2 })).rejects.toMatchObject({
+    code: 'THREADS',
+    exitCode: 2,
+  })
+})
+
+test('`webgpu` works on this machine, or names what is missing', async () => {
+  const backend = await createBackend('webgpu').catch((error: unknown) => error)
+  if (backend instanceof WebGpuBackend) {
+    expect(backend.device).not.toBe('')
+    backend.dispose()
+  } else expect(backend).toMatchObject({ name: MissingError.name, code: 'GPU_MISSING', exitCode: 4 })
+})
+
+describe('on an adapter', () => {
+  withWebGpu('calls are one submission, made when something is read', (backend) => {
+    const a = backend.upload(Float32Array.of(1, 2, 3))
+    const b = backend.upload(Float32Array.of(10, 20, 30))
+    const y = backend.allocate('f32', [3])
+    const before = { ...backend.counts }
+    for (let i = 0; i < 5; i++) backend.ops.add(y, a, b)
+    backend.ops.add(y, y, b)
+    expect(backend.counts.submissions).toBe(before.submissions)
+    expect(backend.readF32(y)).toEqual(Float32Array.of(21, 42, 63))
+    expect(backend.counts).toMatchObject({
+      submissions: before.submissions + 1,
+      launches: before.launches + 6,
+      bytesRead: before.bytesRead + 12,
+    })
+    for (const buffer of [a, b, y]) backend.free(buffer)
+  })
+
+  withWebGpu('memory that was given back is zeros where zeros were asked for', (backend) => {
+    for (let i = 0; i < 3; i++) {
+      const buffer = backend.allocate('f32', [1000])
+      expect(backend.readF32(buffer)).toEqual(new Float32Array(1000))
+      backend.write(buffer, new Float32Array(1000).fill(i + 1))
+      backend.free(buffer)
+    }
+  })
+
+  withWebGpu('parts of words are written and cleared without their neighbours', (backend) => {
+    const bytes = backend.upload(Int8Array.from({ length: 11 }, (_, i) => i))
+    backend.write(bytes, Int8Array.of(-1, -2), 5)
+    backend.zero(backend.view(bytes, [2], 1))
+    expect(backend.read(bytes)).toEqual(Int8Array.of(0, 0, 0, 3, 4, -1, -2, 7, 8, 9, 10))
+    backend.free(bytes)
+  })
+
+  withWebGpu('a sibling has the same device and its own buffers', (backend) => {
+    const sibling = backend.sibling()
+    const buffer = sibling.upload(Float32Array.of(7))
+    expect(sibling.readF32(buffer)).toEqual(Float32Array.of(7))
+    expect(backend.liveBuffers).toBe(0)
+    sibling.dispose()
+  })
+})

@@ -1,0 +1,272 @@
+/**
+ * The float contract in WGSL: each operation is rounded on its own, to the nearest, ties to even. exp32, tanh32 and log32 are those
+ * of src/ops/float32.ts, step by step.
+ *
+ * WGSL lets a driver fuse a product with a sum, take (x + a) - a for x, assume that there is no NaN, and be off by a few units in a quotient or a root. So each
+ * result passes through an exclusive or with a zero that the compiler does not know, NaN and signs are read from bits, and
+ * quotients and roots are corrected by whole numbers, which are exact everywhere.
+ */
+
+/** Functions that every kernel may call. `p.zero` is 0. */
+export const float32Wgsl = /* wgsl */ `
+const INFINITE = 0x7f800000u;
+const ROUNDER = 12582912.0;
+const LN2_HIGH = 0.693359375;
+const LN2_LOW = -2.12194440054690583e-4;
+/** The largest float32 that times 127 is still finite. */
+const LARGEST_SCALE = 2.6793883890187504e36;
+
+fn bits_of(x: f32) -> u32 { return bitcast<u32>(x); }
+fn of_bits(x: u32) -> f32 { return bitcast<f32>(x ^ p.zero); }
+/** A compiler takes x + 0.0 for x, which is wrong for -0. */
+fn zero() -> f32 { return of_bits(0u); }
+fn nan() -> f32 { return of_bits(0x7fc00000u); }
+fn infinity() -> f32 { return of_bits(INFINITE); }
+fn is_nan(x: f32) -> bool { return (bits_of(x) & 0x7fffffffu) > INFINITE; }
+fn size_of(x: f32) -> f32 { return of_bits(bits_of(x) & 0x7fffffffu); }
+fn minus(x: f32) -> f32 { return of_bits(bits_of(x) ^ 0x80000000u); }
+fn add(a: f32, b: f32) -> f32 { return of_bits(bits_of(a + b)); }
+fn sub(a: f32, b: f32) -> f32 { return of_bits(bits_of(a - b)); }
+fn mul(a: f32, b: f32) -> f32 { return of_bits(bits_of(a * b)); }
+/** The larger one; NaN if one is. */
+fn larger(a: f32, b: f32) -> f32 { return select(b, a, is_nan(a) || a > b); }
+
+struct Parts { fraction: u32, exponent: i32 }
+
+/** A positive number: fraction 2^(exponent - 23), the fraction from 2^23 on and below 2^24. */
+fn parts_of(bits: u32) -> Parts {
+  if (bits < 0x800000u) {
+    let shift = countLeadingZeros(bits) - 8u;
+    return Parts(bits << shift, -126 - i32(shift));
+  }
+  return Parts((bits & 0x7fffffu) | 0x800000u, i32(bits >> 23u) - 127);
+}
+
+/** a / b. */
+fn divide(a: f32, b: f32) -> f32 {
+  let sign = (bits_of(a) ^ bits_of(b)) & 0x80000000u;
+  let x = bits_of(a) & 0x7fffffffu;
+  let y = bits_of(b) & 0x7fffffffu;
+  if (x > INFINITE || y > INFINITE || (x == INFINITE && y == INFINITE) || (x == 0u && y == 0u)) { return nan(); }
+  if (x == INFINITE || y == 0u) { return of_bits(sign | INFINITE); }
+  if (x == 0u || y == INFINITE) { return of_bits(sign); }
+  let m = parts_of(x);
+  let n = parts_of(y);
+  // The whole quotient of m 2^25 and n, from 2^24 on and below 2^26: the driver's, put right by what it leaves, modulo 2^32.
+  var q = u32(f32(m.fraction) / f32(n.fraction) * 33554432.0);
+  var rest = i32((m.fraction << 25u) - q * n.fraction);
+  let divisor = i32(n.fraction);
+  q += u32(rest / divisor);
+  rest %= divisor;
+  if (rest < 0) {
+    q -= 1u;
+    rest += divisor;
+  }
+  let top = 31 - i32(countLeadingZeros(q));
+  let exponent = top + m.exponent - n.exponent - 25;
+  if (exponent > 127) { return of_bits(sign | INFINITE); }
+  let drop = u32(min(31, top - 23 + max(0, -126 - exponent)));
+  let kept = q >> drop;
+  let cut = q & ((1u << drop) - 1u);
+  let half = 1u << (drop - 1u);
+  let up = select(0u, 1u, cut > half || (cut == half && (rest > 0 || (kept & 1u) == 1u)));
+  let base = select(0u, u32(exponent + 126) << 23u, exponent >= -126);
+  return of_bits(sign | (base + kept + up));
+}
+
+/** The square root of x. */
+fn root(x: f32) -> f32 {
+  let bits = bits_of(x);
+  if (bits == 0u || bits == 0x80000000u || bits == INFINITE) { return x; }
+  if (bits > INFINITE) { return nan(); }
+  let parts = parts_of(bits);
+  let shift = 1u + u32(parts.exponent & 1);
+  let m = parts.fraction << shift;
+  // The whole number nearest to the root of m 2^22: 4 m 2^22 against the squares of 2 q + 1 and 2 q - 1, modulo 2^32.
+  let square = m << 24u;
+  var q = u32(sqrt(f32(m)) * 2048.0);
+  loop {
+    if (i32(square - (2u * q + 1u) * (2u * q + 1u)) <= 0) { break; }
+    q += 1u;
+  }
+  loop {
+    if (i32(square - (2u * q - 1u) * (2u * q - 1u)) >= 0) { break; }
+    q -= 1u;
+  }
+  let exponent = (parts.exponent - 23 - i32(shift)) / 2 + 12;
+  return of_bits((u32(exponent + 126) << 23u) + q);
+}
+
+fn power_of_two(n: i32) -> f32 { return of_bits(u32(n + 127) << 23u); }
+
+/** e^x. */
+fn exp32(x: f32) -> f32 {
+  if (is_nan(x)) { return x; }
+  if (x < -104) { return 0; }
+  if (x > 89) { return infinity(); }
+  let n = sub(add(mul(x, 1.44269504088896341), ROUNDER), ROUNDER);
+  let r = sub(sub(x, mul(n, LN2_HIGH)), mul(n, LN2_LOW));
+  var q = 1.98756915e-4;
+  q = add(mul(q, r), 1.3981999507e-3);
+  q = add(mul(q, r), 8.3334519073e-3);
+  q = add(mul(q, r), 4.1665795894e-2);
+  q = add(mul(q, r), 1.6666665459e-1);
+  q = add(mul(q, r), 5.0000001201e-1);
+  let e = add(add(mul(q, mul(r, r)), r), 1);
+  // The power in two halves: a subnormal result is rounded once, in the last product.
+  let half = i32(n) >> 1u;
+  return mul(mul(e, power_of_two(half)), power_of_two(i32(n) - half));
+}
+
+/** tanh x. */
+fn tanh32(x: f32) -> f32 {
+  let size = size_of(x);
+  if (size < 0.625) {
+    let s = mul(x, x);
+    var q = -5.70498872745e-3;
+    q = add(mul(q, s), 2.06390887954e-2);
+    q = add(mul(q, s), -5.37397155531e-2);
+    q = add(mul(q, s), 1.33314422036e-1);
+    q = add(mul(q, s), -3.33332819422e-1);
+    return add(mul(mul(q, s), x), x);
+  }
+  let e = exp32(mul(-2, size));
+  let y = divide(sub(1, e), add(1, e));
+  return select(y, minus(y), x < 0);
+}
+
+/** ln x. */
+fn log32(given: f32) -> f32 {
+  if (is_nan(given) || given < 0) { return nan(); }
+  if (given == 0) { return minus(infinity()); }
+  if (bits_of(given) == INFINITE) { return given; }
+  let parts = parts_of(bits_of(given));
+  var exponent = parts.exponent + 1;
+  var f = of_bits((parts.fraction & 0x7fffffu) | 0x3f000000u); // in [0.5, 1)
+  if (f < 0.707106781186547524) {
+    exponent -= 1;
+    f = sub(add(f, f), 1);
+  } else {
+    f = sub(f, 1);
+  }
+  let square = mul(f, f);
+  var q = 7.0376836292e-2;
+  q = add(mul(q, f), -1.151461031e-1);
+  q = add(mul(q, f), 1.167699874e-1);
+  q = add(mul(q, f), -1.2420140846e-1);
+  q = add(mul(q, f), 1.4249322787e-1);
+  q = add(mul(q, f), -1.6668057665e-1);
+  q = add(mul(q, f), 2.0000714765e-1);
+  q = add(mul(q, f), -2.4999993993e-1);
+  q = add(mul(q, f), 3.3333331174e-1);
+  let shift = f32(exponent);
+  var y = mul(mul(q, f), square);
+  y = add(y, mul(shift, LN2_LOW));
+  y = sub(y, mul(square, 0.5));
+  return add(add(f, y), mul(shift, LN2_HIGH));
+}
+
+/** The sixteen lanes of a striped sum, combined by the fixed tree. */
+fn combine(lanes: array<f32, 16>) -> f32 {
+  let l = lanes;
+  let a = add(add(l[0], l[4]), add(l[8], l[12]));
+  let b = add(add(l[1], l[5]), add(l[9], l[13]));
+  let c = add(add(l[2], l[6]), add(l[10], l[14]));
+  let d = add(add(l[3], l[7]), add(l[11], l[15]));
+  return add(add(a, c), add(b, d));
+}
+
+fn widen_bf16(bits: u32) -> f32 { return of_bits(bits << 16u); }
+
+/** Exact, without a subnormal number on the way. */
+fn widen_f16(bits: u32) -> f32 {
+  let sign = (bits & 0x8000u) << 16u;
+  let size = bits & 0x7fffu;
+  if (size >= 0x7c00u) { return of_bits(sign | INFINITE | (size << 13u)); }
+  if (size >= 0x400u) { return of_bits(sign | ((size << 13u) + 0x38000000u)); }
+  return of_bits(sign | bits_of(f32(size) * 5.9604644775390625e-8));
+}
+
+fn narrow_to_bf16(x: f32) -> u32 {
+  let single = bits_of(x);
+  let high = single >> 16u;
+  if (is_nan(x)) { return select(high | 0x40u, high, (high & 0x7fu) != 0u); }
+  return (single + 0x7fffu + (high & 1u)) >> 16u;
+}
+
+fn narrow_to_f16(x: f32) -> u32 {
+  let sign = (bits_of(x) >> 16u) & 0x8000u;
+  let size = bits_of(x) & 0x7fffffffu;
+  if (size > INFINITE) {
+    let payload = (size >> 13u) & 0x3ffu;
+    return sign | 0x7c00u | select(0x200u, payload, payload != 0u);
+  }
+  if (size >= 0x477ff000u) { return sign | 0x7c00u; }
+  if (size >= 0x38800000u) {
+    let rebiased = size - 0x38000000u; // 2^-14 and up: normal in both
+    return sign | ((rebiased + 0xfffu + ((rebiased >> 13u) & 1u)) >> 13u);
+  }
+  if (size <= 0x33000000u) { return sign; } // up to half the least subnormal
+  let fraction = (size & 0x7fffffu) | 0x800000u;
+  let shift = 126u - (size >> 23u); // in units of 2^-24; 14 to 24
+  let kept = fraction >> shift;
+  let cut = fraction & ((1u << shift) - 1u);
+  let half = 1u << (shift - 1u);
+  return sign | (kept + select(0u, 1u, cut > half || (cut == half && (kept & 1u) == 1u)));
+}
+
+/** The whole number of steps nearest to x, ties to even, at most \`most\` either way; 0 for NaN. */
+fn nearest_step(x: f32, step: f32, most: i32) -> i32 {
+  let nearest = sub(add(divide(x, step), ROUNDER), ROUNDER);
+  if (is_nan(nearest)) { return 0; }
+  let limit = f32(most);
+  if (nearest > limit) { return most; }
+  if (nearest < minus(limit)) { return -most; }
+  return i32(nearest);
+}
+
+/** The most steps an int16 number may be away from zero if \`count\` of them are not zero (src/ops/quantized_steps.ts). */
+fn levels_for(count: i32) -> i32 {
+  if (count == 0) { return 32767; }
+  return min(32767, 2147483647 / (127 * count));
+}
+
+/** The scale of a row of int8 whose largest number this is. */
+fn scale_of_row(largest: f32) -> f32 {
+  if (!(bits_of(largest) < INFINITE)) { return nan(); }
+  let scale = divide(largest, 127);
+  return select(scale, LARGEST_SCALE, scale > LARGEST_SCALE);
+}
+
+/** What a block of int4 adds to an output; \`sum\` is the step times the sum of what the activations are rounded to. */
+fn block_term(scale: f32, minimum: f32, step: f32, product: i32, sum: f32) -> f32 {
+  return add(mul(mul(scale, step), f32(product)), mul(minimum, sum));
+}
+
+fn cap_score(score: f32, cap: f32) -> f32 {
+  if (cap > 0) { return mul(cap, tanh32(divide(score, cap))); }
+  return score;
+}
+
+/** What a capped score gains with the score: 1 - tanh(score / cap)^2. */
+fn cap_slope(score: f32, cap: f32) -> f32 {
+  let u = tanh32(divide(score, cap));
+  return sub(1, mul(u, u));
+}
+
+/** A score as an unsigned number: in the same order, both zeros alike, NaN below everything. */
+fn key_of(score: f32) -> u32 {
+  if (is_nan(score)) { return 0u; }
+  let bits = bits_of(score);
+  if (bits == 0x80000000u) { return bits; }
+  return select(bits | 0x80000000u, ~bits, bits >> 31u == 1u);
+}
+
+/** 1 + e^-z */
+fn denominator(z: f32) -> f32 { return add(1, exp32(minus(z))); }
+
+/** 1 + e^-2u, 2u = (a z) (1 + b z^2) */
+fn gelu_denominator(z: f32) -> f32 {
+  return denominator(mul(mul(1.5957691216057308, z), add(1, mul(0.044715, mul(z, z)))));
+}
+`

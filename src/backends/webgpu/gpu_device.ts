@@ -1,0 +1,420 @@
+/**
+ * A WebGPU device as its caller sees it: launches are collected, and go to the device's thread as one submission when something is
+ * read.
+ */
+import { kernels, type KernelName } from '../../ops/catalog.ts'
+import { arrayTypes, elementCount, type ArrayParam, type Sizes } from '../../ops/op.ts'
+import { shareBytes, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
+import { MissingError } from '../../tensor/errors.ts'
+import type { KernelFunction } from '../checked_ops.ts'
+import { DeviceMemory, offsetOf } from './device_memory.ts'
+import type { WgslKernel } from './exact_kernels.ts'
+import {
+  ANSWERED,
+  CLEAR,
+  CONTROL_BYTES,
+  COPY,
+  LAUNCH,
+  PROGRESS,
+  STATUS,
+  statuses,
+  TEXT_BYTES,
+  TEXT_START,
+  UNIFORM_BYTES,
+  type Batch,
+  type DeviceReport,
+  type DeviceSetup,
+  type GroupOrder,
+  type PipelineOrder,
+  type Upload,
+  type WindowOrder,
+} from './gpu_protocol.ts'
+import { GROUP, shaderText, uniformHead, type Place } from './shader.ts'
+
+const deviceThread: ThreadCode = (Worker) =>
+  new Worker(new URL('./gpu_thread.ts', import.meta.url), { type: 'module' })
+
+/** Launches of a submission, at most. */
+const MAX_LAUNCHES = 8192
+/** Operations of a submission, about: a driver may end what takes seconds. */
+const MAX_WORK = 2 ** 36
+/** Bytes that may wait for a submission: uploads, and memory that was given back. */
+const MAX_WAITING = 2 ** 26
+/** Uploads up to this size go with the commands. */
+const STAGED = 2 ** 16
+/** A device that does nothing for so long hangs. */
+const PATIENCE = 120_000 // ms
+
+/** How a device is opened. */
+export interface GpuOptions {
+  /** The most bytes of a binding, if that is to be less than the adapter allows. */
+  readonly windowBytes?: number
+  /** Milliseconds after which a device that does nothing is given up. */
+  readonly patience?: number
+}
+
+/** What a device has done so far. */
+export interface DeviceCounts {
+  /** Submissions to the queue. */
+  submissions: number
+  launches: number
+  /** Times that something was read, and its bytes. */
+  reads: number
+  bytesRead: number
+  /** Pipelines compiled. */
+  pipelines: number
+}
+
+/** A device, and what is on its way to it. Shared by the backends on it. */
+export class GpuDevice {
+  readonly name: string
+  readonly memory: DeviceMemory
+  readonly counts: DeviceCounts = { submissions: 0, launches: 0, reads: 0, bytesRead: 0, pipelines: 0 }
+  readonly #thread: Thread
+  readonly #control: Int32Array<SharedArrayBuffer>
+  readonly #windowBytes: number
+  readonly #bindings: number
+  readonly #patience: number
+  readonly #pipelines = new Map<string, number>()
+  readonly #groups = new Map<string, number>()
+  #batch = new OpenBatch()
+  /** Pieces that were given back, which commands of this batch may use. */
+  #left: { readonly address: number; readonly bytes: number }[] = []
+  #scratch = { address: 0, words: 0 }
+  #failure: MissingError | null = null
+  #users = 0
+
+  /** @throws MissingError GPU_MISSING if this runtime has no WebGPU, or no adapter; THREADS_MISSING */
+  static async open(backend: string, options: GpuOptions = {}): Promise<GpuDevice> {
+    if (typeof SharedArrayBuffer !== 'function')
+      throw new MissingError('THREADS_MISSING', `backend ${backend}: expected memory that threads can share`)
+    const control = new SharedArrayBuffer(CONTROL_BYTES)
+    let thread: Thread | null = null
+    try {
+      const report = await new Promise<DeviceReport>((resolve) => {
+        const onError = (error: Error): void => resolve({ missing: error.message })
+        thread = startThread(deviceThread, {
+          onMessage: (message) => resolve(message as DeviceReport),
+          onError,
+        })
+        thread.send({ control, windowBytes: options.windowBytes ?? null } satisfies DeviceSetup)
+      })
+      if ('missing' in report)
+        throw new MissingError(
+          'GPU_MISSING',
+          `backend ${backend}: expected a WebGPU adapter, got none: ${report.missing.replace(/\s+/g, ' ')}`,
+        )
+      return new GpuDevice(thread as unknown as Thread, control, report, options)
+    } catch (error) {
+      void (thread as Thread | null)?.end()
+      throw error
+    }
+  }
+
+  private constructor(
+    thread: Thread,
+    control: SharedArrayBuffer,
+    report: Exclude<DeviceReport, { missing: string }>,
+    { patience = PATIENCE }: GpuOptions,
+  ) {
+    this.#thread = thread
+    this.#control = new Int32Array(control)
+    this.name = report.device
+    this.#windowBytes = report.windowBytes
+    this.#bindings = report.bindings
+    this.#patience = patience
+    this.memory = new DeviceMemory(report.windowBytes, (windows) => this.#makeWindows(windows))
+    thread.release()
+  }
+
+  /** Another backend uses this device. */
+  retain(): void {
+    this.#users++
+  }
+
+  /** A backend no longer does; the last one ends the device. */
+  release(): void {
+    if (--this.#users > 0) return
+    void (this.#failure === null ? this.#thread.end() : this.#thread.terminate())
+  }
+
+  /** The function that launches a kernel. */
+  kernelOf(name: KernelName, kernel: WgslKernel, library: string): KernelFunction<number> {
+    const { params, flops } = kernels[name]
+    const arrays = params.flatMap((param, at) => (param.kind === 'array' ? [{ param, at }] : []))
+    const numbers = params.flatMap(({ kind }, at) =>
+      kind === 'array' ? [] : [{ at, isScalar: kind === 'scalar' }],
+    )
+    const letters = params.flatMap(({ kind, name: letter }, at) => (kind === 'size' ? [{ letter, at }] : []))
+    return (...args) => {
+      const sizes: Record<string, number> = {}
+      for (const { letter, at } of letters) sizes[letter] = args[at] as number
+      const of = (letter: string): number => sizes[letter]
+      const scratch = this.#scratchOf(kernel.scratch?.(of) ?? 0)
+      const found = arrays.map(({ param, at }) => this.#find(param, args[at] as number | null, sizes))
+      found.push(scratch)
+      const windows = [
+        ...new Set(found.flatMap((one) => (one === null ? [] : range(one.windows[0], one.windows[1])))),
+      ].sort((a, b) => a - b)
+      if (windows.length > this.#bindings)
+        throw new MissingError(
+          'GPU_LIMIT',
+          `${name}: expected a device with ${windows.length} bindings, got ${this.#bindings}`,
+        )
+      const places = found.map((one): Place =>
+        one === null ? null : [windows.indexOf(one.windows[0]), windows.indexOf(one.windows[1])],
+      )
+      const group = this.#groupOf(windows)
+      for (const { pass, count, first = 0, many = 0 } of kernel.runs(of)) {
+        if (count === 0) continue
+        const pipeline = this.#pipelineOf(name, pass, kernel, places, windows.length, library)
+        const uniforms = this.#batch.launch(pipeline, group, Math.ceil(count / GROUP))
+        uniforms.ints.set([count, 0, first, many])
+        let at = uniformHead.length
+        for (const number of numbers) {
+          const value = args[number.at] as number
+          if (number.isScalar) uniforms.floats[at++] = value
+          else uniforms.ints[at++] = value
+        }
+        for (const one of found) uniforms.ints[at++] = one?.start ?? 0
+        this.counts.launches++
+      }
+      this.#batch.work += flops(sizes as Sizes)
+      if (this.#batch.launches >= MAX_LAUNCHES || this.#batch.work >= MAX_WORK) this.#submit(null)
+    }
+  }
+
+  /** Memory for so many bytes; null if there is not enough, even when all that was given back is free. */
+  allocate(bytes: number): { readonly address: number; readonly isZero: boolean } | null {
+    this.#expectWorking()
+    const found = this.memory.allocate(bytes)
+    if (found !== null || this.#left.length === 0) return found
+    this.#submit(null)
+    return this.memory.allocate(bytes)
+  }
+
+  /** Gives memory back, once nothing of this batch uses it. */
+  giveBack(address: number, bytes: number): void {
+    this.#left.push({ address, bytes })
+    this.#batch.waiting += bytes
+    if (this.#failure === null && this.#batch.waiting > MAX_WAITING) this.#submit(null)
+  }
+
+  /** Sets bytes to 0, whole words. @param isNew whether nothing has used them since they were allocated */
+  clear(address: number, bytes: number, isNew: boolean): void {
+    for (const { window, offset, bytes: length } of this.memory.parts(address, bytes))
+      this.#batch.command(isNew, CLEAR, window, offset, length, 0)
+  }
+
+  /** Copies bytes to the device, whole words. @param isNew as in `clear` */
+  copyIn(address: number, bytes: Uint8Array, isNew: boolean): void {
+    this.#expectWorking()
+    let done = 0
+    for (const { window, offset, bytes: length } of this.memory.parts(address, bytes.length)) {
+      const values = new Uint8Array(length)
+      values.set(bytes.subarray(done, done + length))
+      done += length
+      this.#batch.waiting += length
+      if (isNew && length > STAGED) this.#batch.uploads.push({ window, offset, values: shareBytes(values) })
+      else this.#batch.command(isNew, COPY, window, offset, length, this.#batch.stage(values))
+    }
+    if (this.#batch.waiting > MAX_WAITING) this.#submit(null)
+  }
+
+  /** Bytes of the device, when everything before has been done. */
+  copyOut(address: number, bytes: number): Uint8Array {
+    const parts = this.memory.parts(address, bytes)
+    const whole = parts.reduce((sum, { bytes: length }) => sum + length, 0)
+    const into = new SharedArrayBuffer(whole)
+    this.#submit({ parts, into })
+    this.#await()
+    this.counts.reads++
+    this.counts.bytesRead += bytes
+    const lead = offsetOf(address) % 4
+    return new Uint8Array(new Uint8Array(into, lead, bytes))
+  }
+
+  /** Throws what ended the device. @throws MissingError GPU_LOST, GPU_HUNG, GPU_FAILED, BACKEND_MEMORY */
+  #expectWorking(): void {
+    if (this.#failure !== null) throw this.#failure
+  }
+
+  /** The windows of an array, and where it starts in them, in its numbers. */
+  #find(param: ArrayParam, address: number | null, sizes: Sizes): Found | null {
+    if (address === null) return null
+    const width = arrayTypes[param.dtype].BYTES_PER_ELEMENT
+    const windows = this.memory.windowsOf(address, width * elementCount(param, sizes))
+    return { windows, start: offsetOf(address) / width }
+  }
+
+  #scratchOf(words: number): Found | null {
+    if (words === 0) return null
+    if (words > this.#scratch.words) {
+      if (this.#scratch.words > 0) this.giveBack(this.#scratch.address, 4 * this.#scratch.words)
+      const found = this.allocate(4 * words)
+      if (found === null)
+        throw new MissingError('BACKEND_MEMORY', `backend webgpu: expected room for ${4 * words} more bytes`)
+      this.#scratch = { address: found.address, words }
+    }
+    const { address } = this.#scratch
+    return { windows: this.memory.windowsOf(address, 4 * words), start: offsetOf(address) / 4 }
+  }
+
+  #pipelineOf(
+    name: KernelName,
+    pass: string,
+    kernel: WgslKernel,
+    places: readonly Place[],
+    windows: number,
+    library: string,
+  ): number {
+    const key = `${name} ${pass} ${places.map((place) => (place === null ? '-' : place.join(' '))).join(',')}`
+    let id = this.#pipelines.get(key)
+    if (id === undefined) {
+      id = this.#pipelines.size
+      this.#pipelines.set(key, id)
+      const text = shaderText(kernels[name], kernel.passes[pass], places, this.#windowBytes / 4, library)
+      this.#batch.pipelines.push({ id, text, windows })
+      this.counts.pipelines++
+    }
+    return id
+  }
+
+  #groupOf(windows: readonly number[]): number {
+    const key = windows.join(' ')
+    let id = this.#groups.get(key)
+    if (id === undefined) {
+      id = this.#groups.size
+      this.#groups.set(key, id)
+      this.#batch.groups.push({ id, windows })
+    }
+    return id
+  }
+
+  #makeWindows(windows: readonly WindowOrder[]): boolean {
+    this.#batch.windows.push(...windows)
+    this.#submit({ parts: [], into: new SharedArrayBuffer(0) })
+    return this.#await(true)
+  }
+
+  /** Hands the thread what was collected. */
+  #submit(answer: Batch['answer']): void {
+    this.#expectWorking()
+    const batch = this.#batch
+    this.#batch = new OpenBatch()
+    const left = this.#left
+    this.#left = []
+    const destroyed = left.flatMap(({ address }) => this.memory.free(address))
+    for (const key of this.#groups.keys())
+      if (destroyed.length > 0 && key.split(' ').some((id) => destroyed.includes(Number(id))))
+        this.#groups.delete(key)
+    if (answer !== null) Atomics.store(this.#control, ANSWERED, 0)
+    if (batch.launches > 0 || (answer?.parts.length ?? 0) > 0) this.counts.submissions++
+    this.#thread.send({ ...batch.closed(), destroyed, answer } satisfies Batch)
+  }
+
+  /** Waits for an answer. @returns false where memory is what was missing, and may be */
+  #await(mayLackMemory = false): boolean {
+    for (let before = -1; ;) {
+      const progress = Atomics.load(this.#control, PROGRESS)
+      if (Atomics.wait(this.#control, ANSWERED, 0, this.#patience) !== 'timed-out') break
+      if (progress === before)
+        this.#fail('GPU_HUNG', `expected an answer within ${this.#patience} ms, got none`)
+      before = progress
+    }
+    const status = this.#control[STATUS]
+    if (status === statuses.done) return true
+    if (status === statuses.memory && mayLackMemory) return false
+    const text = new TextDecoder().decode(
+      new Uint8Array(new Uint8Array(this.#control.buffer, TEXT_START, this.#control[TEXT_BYTES])),
+    )
+    const words = text.replace(/\s+/g, ' ').trim()
+    if (status === statuses.memory) return this.#fail('BACKEND_MEMORY', `expected room, got none: ${words}`)
+    if (status === statuses.lost)
+      return this.#fail('GPU_LOST', `expected a working device, got a lost one: ${words}`)
+    return this.#fail('GPU_FAILED', `expected a working device, got an error: ${words}`)
+  }
+
+  #fail(code: string, message: string): never {
+    this.#failure = new MissingError(code, `backend webgpu: ${message} (${this.name})`)
+    throw this.#failure
+  }
+}
+
+/** Where an array stands. */
+interface Found {
+  readonly windows: readonly [first: number, last: number]
+  readonly start: number
+}
+
+const range = (first: number, last: number): number[] =>
+  Array.from({ length: last - first + 1 }, (_, i) => first + i)
+
+/** What has been collected for a submission. */
+class OpenBatch {
+  readonly pipelines: PipelineOrder[] = []
+  readonly groups: GroupOrder[] = []
+  readonly windows: WindowOrder[] = []
+  readonly uploads: Upload[] = []
+  /** Commands on new memory, which nothing before them uses: they come first, so that launches follow each other. */
+  readonly #early: number[] = []
+  readonly #commands: number[] = []
+  readonly #staged: Uint8Array[] = []
+  #stagedBytes = 0
+  #uniforms = new SharedArrayBuffer(UNIFORM_BYTES * 16)
+  launches = 0
+  work = 0
+  waiting = 0
+
+  /** @param isNew whether nothing of this batch has used that memory */
+  command(
+    isNew: boolean,
+    ...command: [kind: number, window: number, offset: number, bytes: number, from: number]
+  ): void {
+    ;(isNew ? this.#early : this.#commands).push(...command)
+  }
+
+  /** Keeps bytes for a copy. @returns where they will stand */
+  stage(values: Uint8Array): number {
+    const start = this.#stagedBytes
+    this.#staged.push(values)
+    this.#stagedBytes += values.length
+    return start
+  }
+
+  /** Adds a launch. @returns its uniforms, zeros */
+  launch(
+    pipeline: number,
+    group: number,
+    groups: number,
+  ): { readonly ints: Int32Array; readonly floats: Float32Array } {
+    this.#commands.push(LAUNCH, pipeline, group, groups, 0)
+    const start = UNIFORM_BYTES * this.launches++
+    if (start + UNIFORM_BYTES > this.#uniforms.byteLength) {
+      const more = new SharedArrayBuffer(2 * this.#uniforms.byteLength)
+      new Uint8Array(more).set(new Uint8Array(this.#uniforms))
+      this.#uniforms = more
+    }
+    const words = UNIFORM_BYTES / 4
+    return {
+      ints: new Int32Array(this.#uniforms, start, words),
+      floats: new Float32Array(this.#uniforms, start, words),
+    }
+  }
+
+  closed(): Omit<Batch, 'answer' | 'destroyed'> {
+    const { pipelines, groups, windows, uploads } = this
+    const commands = new SharedArrayBuffer(8 * (this.#early.length + this.#commands.length))
+    const numbers = new Float64Array(commands)
+    numbers.set(this.#early)
+    numbers.set(this.#commands, this.#early.length)
+    const staged = new Uint8Array(new SharedArrayBuffer(this.#stagedBytes))
+    let at = 0
+    for (const values of this.#staged) {
+      staged.set(values, at)
+      at += values.length
+    }
+    const uniforms = new Uint8Array(this.#uniforms, 0, UNIFORM_BYTES * this.launches)
+    return { pipelines, groups, windows, uploads, staged, uniforms, commands }
+  }
+}

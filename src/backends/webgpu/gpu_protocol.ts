@@ -1,0 +1,85 @@
+/**
+ * What the thread of a device and its caller say to each other. WebGPU answers later; backends are read at once. So a thread of its
+ * own talks to the device, and who reads waits for the thread in shared memory.
+ */
+
+/** A pipeline to be compiled: its shader, and how many windows are bound. */
+export interface PipelineOrder {
+  readonly id: number
+  readonly text: string
+  readonly windows: number
+}
+
+/** A group of bindings: the uniform block, then these windows. */
+export interface GroupOrder {
+  readonly id: number
+  readonly windows: readonly number[]
+}
+
+/** A window of device memory: one buffer, at most as large as a binding may be. */
+export interface WindowOrder {
+  readonly id: number
+  readonly bytes: number
+}
+
+/** A part of a window. */
+export interface Part {
+  readonly window: number
+  readonly offset: number
+  readonly bytes: number
+}
+
+/** What is copied to the device before the commands of its batch. */
+export interface Upload {
+  readonly window: number
+  readonly offset: number
+  readonly values: Uint8Array
+}
+
+/** Commands are runs of COMMAND numbers, the first of which is one of these. */
+export const LAUNCH = 0 // pipeline, group, workgroups; the uniforms of launches follow each other
+export const COPY = 1 // window, offset, bytes, where they are staged
+export const CLEAR = 2 // window, offset, bytes
+export const COMMAND = 5
+
+/** Work for the device, in this order: what is made, uploads, commands in one submission, what is read, what is destroyed. */
+export interface Batch {
+  readonly pipelines: readonly PipelineOrder[]
+  readonly groups: readonly GroupOrder[]
+  readonly windows: readonly WindowOrder[]
+  readonly uploads: readonly Upload[]
+  readonly staged: Uint8Array
+  readonly uniforms: Uint8Array
+  /** Float64: all of it is in shared memory, which messages pass on as it is. */
+  readonly commands: SharedArrayBuffer
+  readonly destroyed: readonly number[]
+  /** What is read, and where to; null if nobody waits. */
+  readonly answer: { readonly parts: readonly Part[]; readonly into: SharedArrayBuffer } | null
+}
+
+/** The first message to the thread. */
+export interface DeviceSetup {
+  readonly control: SharedArrayBuffer
+  /** The most bytes of a binding, if that is to be less than the adapter allows. */
+  readonly windowBytes: number | null
+}
+
+/** The answer to it: what was found, or why there is nothing. */
+export type DeviceReport =
+  | { readonly device: string; readonly windowBytes: number; readonly bindings: number }
+  | { readonly missing: string }
+
+/** Words of the control block: whether the thread has answered, how, and what it has done so far. */
+export const ANSWERED = 0
+export const STATUS = 1
+export const PROGRESS = 2
+/** Bytes of the text of a failure, and the text. */
+export const TEXT_BYTES = 3
+export const TEXT_START = 16
+export const CONTROL_BYTES = 4096
+
+/** How a batch ended. */
+export const statuses = { done: 0, memory: 1, lost: 2, failed: 3 } as const
+
+/** Bytes of the uniforms of a launch: what offsets are multiples of on every device. */
+export const UNIFORM_BYTES = 256

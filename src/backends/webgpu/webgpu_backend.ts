@@ -1,0 +1,156 @@
+/**
+ * The WebGPU backend: every op as WGSL (exact_kernels.ts), on any GPU that the runtime finds, and on the processor through Mesa's
+ * llvmpipe.
+ *
+ * A buffer is an address of device memory. Calls are collected in order and submitted together when something is read. After a
+ * failure every call throws the same error, because the content of buffers is unknown.
+ */
+import type { KernelName } from '../../ops/catalog.ts'
+import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
+import { MissingError } from '../../tensor/errors.ts'
+import type { Backend, BackendOptions } from '../backend.ts'
+import { CheckedBackend, checkOneThread } from '../checked_backend.ts'
+import type { KernelFunction } from '../checked_ops.ts'
+import type { OwnedBuffer } from '../owned_buffer.ts'
+import { exactKernels, type WgslKernel } from './exact_kernels.ts'
+import { float32Wgsl } from './float32_wgsl.ts'
+import { GpuDevice, type DeviceCounts, type GpuOptions } from './gpu_device.ts'
+
+/** The kernels of a backend, and the functions they call. */
+export interface KernelTexts {
+  readonly kernels: Readonly<Partial<Record<KernelName, WgslKernel>>>
+  readonly library: string
+}
+
+/** Runs every op as its WGSL kernel. */
+export class WebGpuBackend extends CheckedBackend<number> {
+  readonly name = 'webgpu'
+  readonly #device: GpuDevice
+  readonly #texts: KernelTexts
+
+  /**
+   * Starts a backend on the adapter that the runtime prefers.
+   * @throws MissingError GPU_MISSING, THREADS_MISSING for what is not here; UsageError THREADS
+   */
+  static async create(
+    options: BackendOptions & GpuOptions = {},
+    texts: KernelTexts = { kernels: exactKernels, library: float32Wgsl },
+  ): Promise<WebGpuBackend> {
+    checkOneThread('webgpu', options)
+    return new WebGpuBackend(await GpuDevice.open('webgpu', options), texts)
+  }
+
+  private constructor(device: GpuDevice, texts: KernelTexts) {
+    super((name) => launcher(device, name, texts))
+    this.#device = device
+    this.#texts = texts
+    device.retain()
+  }
+
+  get device(): string {
+    return this.#device.name
+  }
+
+  /** What the device has done so far, for all backends on it. */
+  get counts(): Readonly<DeviceCounts> {
+    return this.#device.counts
+  }
+
+  /** Bytes of device memory that are held, by all backends on it. */
+  get heldBytes(): number {
+    return this.#device.memory.held
+  }
+
+  sibling(): Backend {
+    this.expectLive()
+    return new WebGpuBackend(this.#device, this.#texts)
+  }
+
+  protected reserve(dtype: Dtype, length: number): number {
+    const bytes = bytesOf(dtype, length)
+    const found = this.#device.allocate(bytes)
+    if (found === null)
+      throw new MissingError(
+        'BACKEND_MEMORY',
+        `backend webgpu: expected room for ${bytes} more bytes, got too little on ${this.#device.name}`,
+      )
+    this.#isZero = found.isZero
+    return found.address
+  }
+
+  /** Whether the memory that was reserved last holds zeros. */
+  #isZero = false
+
+  protected release({ dtype, length, address }: OwnedBuffer<number>): void {
+    this.#device.giveBack(address, bytesOf(dtype, length))
+  }
+
+  protected addressIn({ dtype, address }: OwnedBuffer<number>, start: number): number {
+    return this.#device.memory.further(address, bytesOf(dtype, start))
+  }
+
+  protected clear(buffer: OwnedBuffer<number>, isNew: boolean): void {
+    if (isNew && this.#isZero) return
+    const bytes = bytesOf(buffer.dtype, buffer.length)
+    if (isNew || isWhole(buffer, 0, bytes)) this.#device.clear(buffer.address, bytes, isNew)
+    else this.copyIn(buffer, new arrayTypes[buffer.dtype](buffer.length), 0, false)
+  }
+
+  protected copyIn(buffer: OwnedBuffer<number>, values: Numbers, start: number, isNew: boolean): void {
+    const { dtype, address } = buffer
+    const from = this.#device.memory.further(address, bytesOf(dtype, start))
+    let bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+    if (bytes.length === 0) return
+    if (isNew || isWhole(buffer, bytesOf(dtype, start), bytes.length))
+      return this.#device.copyIn(from, bytes, isNew)
+    // Numbers that share a word with others: the whole words are read, changed and written.
+    const lead = from % 4
+    const words = Math.ceil((lead + bytes.length) / 4) * 4
+    const around = this.#device.copyOut(from - lead, words)
+    around.set(bytes, lead)
+    bytes = around
+    this.#device.copyIn(from - lead, bytes, false)
+  }
+
+  protected copyOut({ dtype, length, address }: OwnedBuffer<number>): Numbers {
+    if (length === 0) return new arrayTypes[dtype](0)
+    const bytes = this.#device.copyOut(address, bytesOf(dtype, length))
+    return new arrayTypes[dtype](bytes.buffer as ArrayBuffer, 0, length)
+  }
+
+  protected shutDown(buffers: readonly OwnedBuffer<number>[]): void {
+    try {
+      for (const buffer of buffers) this.release(buffer)
+    } finally {
+      this.#device.release()
+    }
+  }
+}
+
+function bytesOf(dtype: Dtype, length: number): number {
+  return arrayTypes[dtype].BYTES_PER_ELEMENT * length
+}
+
+/** Whether bytes of a buffer are whole words: after the end of a buffer that is no view there is room for the rest of one. */
+function isWhole(
+  { address, dtype, length, parent }: OwnedBuffer<number>,
+  start: number,
+  bytes: number,
+): boolean {
+  const isToEnd = parent === null && start + bytes === bytesOf(dtype, length)
+  return (address + start) % 4 === 0 && (bytes % 4 === 0 || isToEnd)
+}
+
+/** The kernel of an op. Rows of bytes that are whole words are copied as words. */
+function launcher(
+  device: GpuDevice,
+  name: KernelName,
+  { kernels, library }: KernelTexts,
+): KernelFunction<number> {
+  const kernel = kernels[name]
+  if (kernel === undefined)
+    return () => {
+      throw new MissingError('GPU_KERNEL', `backend webgpu: expected a kernel of ${name}, got none`)
+    }
+  return device.kernelOf(name, kernel, library)
+}
