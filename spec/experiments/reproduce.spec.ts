@@ -368,7 +368,7 @@ describe('a report', () => {
     )
     expect(verdictOf(null)).toContain('too few rounds for a range')
     const measured = reportOf(dense, { ...row('shadow', 105), decodeRatioRange: [1.8, 2.1] })
-    expect(formatReport(measured)).toMatch(/99 % of it\n[^]* 1\.80 to 2\.10/)
+    expect(formatReport(measured)).toMatch(/99 % range\n[^]* 1\.80 to 2\.10/)
     expect(formatReport(reportOf(dense, row('shadow', 105)))).not.toContain('99 %')
   })
 

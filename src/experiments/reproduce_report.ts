@@ -100,7 +100,7 @@ export function gapClosed(report: ReproduceReport, sparsity: number): number | n
 const reportColumns = ({ rows }: Pick<ReproduceReport, 'rows'>): readonly Column[] => [
   ...columns,
   ...(rows.some(({ decodeRatioRange }) => decodeRatioRange !== null)
-    ? [{ key: 'range', label: '99 % of it' }]
+    ? [{ key: 'range', label: '99 % range' }]
     : []),
 ]
 
