@@ -2,6 +2,7 @@
  * The tables of the bench of peers: rates in tokens per second, and ratios taken within rounds.
  */
 import { expect, test } from 'vitest'
+import { weightsTable } from '../../bench/pages/weights_table.ts'
 import {
   ratiosOf,
   rowsOf,
@@ -100,4 +101,16 @@ test('decoding with units left out is told beside the weights that it reads, rou
   const [dense, packed] = group.ours
   expect(skippingOf({ ...group, ours: [dense, { ...packed, weightsRead: null }] })).toEqual([])
   expect(skippingOf({ ...group, ours: [{ ...dense, weights: 'f16' }, packed] })).toEqual([])
+})
+
+test('by the sizes of Gemma 3 270M its head is most of the weights, which bounds what skipping gives', () => {
+  const head = 262_144 * 640
+  const heads = 2 * 640 * 4 * 256 + 2 * 640 * 256
+  const layer = heads + 3 * 640 * 2048
+  const [, , row] = weightsTable(['gemma-3-270m']).split('\n')
+  const [, , share, storage, , , , most] = row.split('|').map((cell) => cell.trim())
+  expect([share, storage]).toEqual([`${((100 * head) / (head + 18 * layer)).toFixed(0)} %`, 'int8'])
+  // Scales and norms beside, and keys and values, which several heads share and which count as read.
+  const keys = 17 * 2 * 640 * 256
+  expect(Number(most)).toBeCloseTo((head + 18 * layer) / (head + layer + keys), 1)
 })
