@@ -20,7 +20,8 @@ import { nameOption, orWord, wholeOption, type NameOption, type OptionRecord } f
  * may leave their products unrounded, and for `cuda-fast`, which also adds in an order of its own: these owe bounds of the
  * catalogue. `wasm-rust` is the strict kernels from another compiler. `cuda` and `cuda-fast` need an NVIDIA GPU;
  * `cuda-emulated` and `cuda-fast-emulated` run the same kernels on the processor, slowly, if the emulator has been built.
- * `webgpu` needs an adapter that the runtime finds: Deno and browsers have WebGPU, Node has it from the package `webgpu`.
+ * `webgpu` and `webgpu-fast` need an adapter that the runtime finds: Deno and browsers have WebGPU, Node has it from the package
+ * `webgpu`. An adapter that does not keep the float contract has `webgpu-fast`, which owes bounds, whichever is asked for.
  */
 export const backendNames = [
   'reference',
@@ -32,6 +33,7 @@ export const backendNames = [
   'cuda-emulated',
   'cuda-fast-emulated',
   'webgpu',
+  'webgpu-fast',
 ] as const
 
 /** The name of a backend. */

@@ -1,6 +1,7 @@
 /**
  * Threads of this machine that run jobs, each with its own copy of a model: where the model is, and how many threads to use.
  */
+import { owesBits } from '../testing/op_agreement.ts'
 import type { BackendName } from '../backends/backend.ts'
 import type { ModelConfig } from '../engine/config.ts'
 import { parameterShapes } from '../engine/program.ts'
@@ -14,12 +15,9 @@ export interface ThreadModel {
   readonly backend: BackendName
 }
 
-/** Backends that agree with the reference within a bound, not bit for bit. */
-const bounded: readonly BackendName[] = ['wasm-relaxed', 'cuda-fast', 'cuda-fast-emulated']
-
 /** Backends with the same name here give the same bits, so they may share work. */
 export function bitsOf(backend: BackendName): string {
-  return bounded.includes(backend) ? backend : 'exact'
+  return owesBits({ name: backend }) ? 'exact' : backend
 }
 
 /** The start message of a thread. */

@@ -22,6 +22,7 @@ const bounded: Partial<Record<BackendName, 'relaxed' | 'fast'>> = {
   'wasm-relaxed': 'relaxed',
   'cuda-fast': 'fast',
   'cuda-fast-emulated': 'fast',
+  'webgpu-fast': 'fast',
 }
 
 /** Whether a backend owes the bits of the reference; the others owe bounds of the catalogue instead. */

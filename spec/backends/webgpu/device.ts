@@ -3,7 +3,11 @@
  */
 import { expect, test } from 'vitest'
 import type { GpuOptions } from '../../../src/backends/webgpu/gpu_device.ts'
-import { WebGpuBackend, type KernelTexts } from '../../../src/backends/webgpu/webgpu_backend.ts'
+import {
+  WebGpuBackend,
+  type KernelTexts,
+  type WebGpuName,
+} from '../../../src/backends/webgpu/webgpu_backend.ts'
 import { MissingError } from '../../../src/tensor/errors.ts'
 
 const isDemanded = (process.env.SHADOWLLM_BACKENDS ?? '').split(',').includes('webgpu')
@@ -24,12 +28,12 @@ export const whyNoAdapter: string | null = await WebGpuBackend.create().then(
 export function withWebGpu(
   name: string,
   check: (backend: WebGpuBackend) => void | Promise<void>,
-  options: GpuOptions = {},
+  { set = 'webgpu', ...options }: GpuOptions & { readonly set?: WebGpuName } = {},
   texts?: () => KernelTexts,
 ): void {
   if (whyNoAdapter !== null) return test.skip(`${name}: ${whyNoAdapter}`, () => {})
   test(name, async () => {
-    const backend = await WebGpuBackend.create(options, texts?.())
+    const backend = await WebGpuBackend.create(set, options, texts?.())
     try {
       await check(backend)
       expect(backend.liveBuffers, 'buffers left behind').toBe(0)

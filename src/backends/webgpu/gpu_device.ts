@@ -2,8 +2,7 @@
  * A WebGPU device as its caller sees it: launches are collected, and go to the device's thread as one submission when something is
  * read.
  */
-import { kernels, type KernelName } from '../../ops/catalog.ts'
-import { arrayTypes, elementCount, type ArrayParam, type Sizes } from '../../ops/op.ts'
+import { arrayTypes, elementCount, type ArrayParam, type Kernel, type Sizes } from '../../ops/op.ts'
 import { shareBytes, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { KernelFunction } from '../checked_ops.ts'
@@ -70,6 +69,8 @@ export class GpuDevice {
   readonly name: string
   readonly memory: DeviceMemory
   readonly counts: DeviceCounts = { submissions: 0, launches: 0, reads: 0, bytesRead: 0, pipelines: 0 }
+  /** What it is called in errors. */
+  readonly #backend: string
   readonly #thread: Thread
   readonly #control: Int32Array<SharedArrayBuffer>
   readonly #windowBytes: number
@@ -105,7 +106,7 @@ export class GpuDevice {
           'GPU_MISSING',
           `backend ${backend}: expected a WebGPU adapter, got none: ${report.missing.replace(/\s+/g, ' ')}`,
         )
-      return new GpuDevice(thread as unknown as Thread, control, report, options)
+      return new GpuDevice(backend, thread as unknown as Thread, control, report, options)
     } catch (error) {
       void (thread as Thread | null)?.end()
       throw error
@@ -113,11 +114,13 @@ export class GpuDevice {
   }
 
   private constructor(
+    backend: string,
     thread: Thread,
     control: SharedArrayBuffer,
     report: Exclude<DeviceReport, { missing: string }>,
     { patience = PATIENCE }: GpuOptions,
   ) {
+    this.#backend = backend
     this.#thread = thread
     this.#control = new Int32Array(control)
     this.name = report.device
@@ -140,8 +143,8 @@ export class GpuDevice {
   }
 
   /** The function that launches a kernel. */
-  kernelOf(name: KernelName, kernel: WgslKernel, library: string): KernelFunction<number> {
-    const { params, flops } = kernels[name]
+  kernelOf(definition: Kernel, kernel: WgslKernel, library: string): KernelFunction<number> {
+    const { name, params, flops } = definition
     const arrays = params.flatMap((param, at) => (param.kind === 'array' ? [{ param, at }] : []))
     const numbers = params.flatMap(({ kind }, at) =>
       kind === 'array' ? [] : [{ at, isScalar: kind === 'scalar' }],
@@ -168,8 +171,12 @@ export class GpuDevice {
       const group = this.#groupOf(windows)
       for (const { pass, count, first = 0, many = 0 } of kernel.runs(of)) {
         if (count === 0) continue
-        const pipeline = this.#pipelineOf(name, pass, kernel, places, windows.length, library)
-        const uniforms = this.#batch.launch(pipeline, group, Math.ceil(count / GROUP))
+        const pipeline = this.#pipelineOf(definition, pass, kernel, places, windows.length, library)
+        const uniforms = this.#batch.launch(
+          pipeline,
+          group,
+          kernel.isGrouped ? count : Math.ceil(count / GROUP),
+        )
         uniforms.ints.set([count, 0, first, many])
         let at = uniformHead.length
         for (const number of numbers) {
@@ -254,7 +261,10 @@ export class GpuDevice {
       if (this.#scratch.words > 0) this.giveBack(this.#scratch.address, 4 * this.#scratch.words)
       const found = this.allocate(4 * words)
       if (found === null)
-        throw new MissingError('BACKEND_MEMORY', `backend webgpu: expected room for ${4 * words} more bytes`)
+        throw new MissingError(
+          'BACKEND_MEMORY',
+          `backend ${this.#backend}: expected room for ${4 * words} more bytes`,
+        )
       this.#scratch = { address: found.address, words }
     }
     const { address } = this.#scratch
@@ -262,19 +272,19 @@ export class GpuDevice {
   }
 
   #pipelineOf(
-    name: KernelName,
+    definition: Kernel,
     pass: string,
     kernel: WgslKernel,
     places: readonly Place[],
     windows: number,
     library: string,
   ): number {
-    const key = `${name} ${pass} ${places.map((place) => (place === null ? '-' : place.join(' '))).join(',')}`
+    const key = `${definition.name} ${pass} ${places.map((place) => (place === null ? '-' : place.join(' '))).join(',')}`
     let id = this.#pipelines.get(key)
     if (id === undefined) {
       id = this.#pipelines.size
       this.#pipelines.set(key, id)
-      const text = shaderText(kernels[name], kernel.passes[pass], places, this.#windowBytes / 4, library)
+      const text = shaderText(definition, kernel, pass, places, this.#windowBytes / 4, library)
       this.#batch.pipelines.push({ id, text, windows })
       this.counts.pipelines++
     }
@@ -339,7 +349,7 @@ export class GpuDevice {
   }
 
   #fail(code: string, message: string): never {
-    this.#failure = new MissingError(code, `backend webgpu: ${message} (${this.name})`)
+    this.#failure = new MissingError(code, `backend ${this.#backend}: ${message} (${this.name})`)
     throw this.#failure
   }
 }
