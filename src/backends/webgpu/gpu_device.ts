@@ -36,7 +36,7 @@ const deviceThread: ThreadCode = (Worker) =>
 /** Launches of a submission, at most. */
 const MAX_LAUNCHES = 8192
 /** Operations of a submission, about: a driver may end what takes seconds. */
-const MAX_WORK = 2 ** 36
+const MAX_WORK = 2 ** 33
 /** Bytes that may wait for a submission: uploads, and memory that was given back. */
 const MAX_WAITING = 2 ** 26
 /** Uploads up to this size go with the commands. */
@@ -46,6 +46,8 @@ const PATIENCE = 120_000 // ms
 
 /** How a device is opened. */
 export interface GpuOptions {
+  /** The thread that talks to the device; tests have worse ones. */
+  readonly thread?: ThreadCode
   /** The most bytes of a binding, if that is to be less than the adapter allows. */
   readonly windowBytes?: number
   /** Milliseconds after which a device that does nothing is given up. */
@@ -95,7 +97,7 @@ export class GpuDevice {
     try {
       const report = await new Promise<DeviceReport>((resolve) => {
         const onError = (error: Error): void => resolve({ missing: error.message })
-        thread = startThread(deviceThread, {
+        thread = startThread(options.thread ?? deviceThread, {
           onMessage: (message) => resolve(message as DeviceReport),
           onError,
         })
@@ -151,6 +153,7 @@ export class GpuDevice {
     )
     const letters = params.flatMap(({ kind, name: letter }, at) => (kind === 'size' ? [{ letter, at }] : []))
     return (...args) => {
+      this.#expectWorking()
       const sizes: Record<string, number> = {}
       for (const { letter, at } of letters) sizes[letter] = args[at] as number
       const of = (letter: string): number => sizes[letter]
@@ -210,6 +213,7 @@ export class GpuDevice {
 
   /** Sets bytes to 0, whole words. @param isNew whether nothing has used them since they were allocated */
   clear(address: number, bytes: number, isNew: boolean): void {
+    this.#expectWorking()
     for (const { window, offset, bytes: length } of this.memory.parts(address, bytes))
       this.#batch.command(isNew, CLEAR, window, offset, length, 0)
   }
