@@ -2,7 +2,7 @@
  * The thread of a device that breaks: after some submissions it is lost or never answers, or large buffers find no memory. It is
  * gpu_thread.ts on an adapter whose methods are replaced.
  */
-import { findGpu } from '../../../src/platform/platform.ts'
+import { findGpu } from '../../../src/platform/gpu.ts'
 
 /** What goes wrong. */
 type Fault = 'lost' | 'hung' | 'memory'
