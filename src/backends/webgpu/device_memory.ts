@@ -57,8 +57,8 @@ export class DeviceMemory {
       const found = place(window, size)
       if (found !== null) return found
     }
-    const doubled = FIRST_SHARED * 2 ** this.#shared.length
-    const order = this.#orders(Math.min(doubled, MOST_SHARED, this.#windowBytes))
+    const doubled = Math.min(FIRST_SHARED * 2 ** this.#shared.length, MOST_SHARED, this.#windowBytes)
+    const order = this.#orders(Math.max(doubled, size))
     if (order === null) return null
     const [{ id, bytes: whole }] = order
     const window = { id, bytes: whole, allocator: new Allocator(0, (end) => end <= whole), fresh: 0 }
