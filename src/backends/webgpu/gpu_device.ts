@@ -77,6 +77,7 @@ export class GpuDevice {
   readonly #patience: number
   readonly #pipelines = new Map<string, number>()
   readonly #groups = new Map<string, number>()
+  #nextGroup = 0
   #batch = new OpenBatch()
   /** Pieces that were given back, which commands of this batch may use. */
   #left: { readonly address: number; readonly bytes: number }[] = []
@@ -284,7 +285,7 @@ export class GpuDevice {
     const key = windows.join(' ')
     let id = this.#groups.get(key)
     if (id === undefined) {
-      id = this.#groups.size
+      id = this.#nextGroup++
       this.#groups.set(key, id)
       this.#batch.groups.push({ id, windows })
     }
@@ -315,9 +316,11 @@ export class GpuDevice {
 
   /** Waits for an answer. @returns false where memory is what was missing, and may be */
   #await(mayLackMemory = false): boolean {
-    for (let before = -1; ;) {
+    let before = -1
+    // The notice of an answer may come after the answer was seen, and wake up who waits for the next one.
+    while (Atomics.load(this.#control, ANSWERED) === 0) {
       const progress = Atomics.load(this.#control, PROGRESS)
-      if (Atomics.wait(this.#control, ANSWERED, 0, this.#patience) !== 'timed-out') break
+      if (Atomics.wait(this.#control, ANSWERED, 0, this.#patience) !== 'timed-out') continue
       if (progress === before)
         this.#fail('GPU_HUNG', `expected an answer within ${this.#patience} ms, got none`)
       before = progress

@@ -115,7 +115,7 @@ class DeviceThread {
         this.#pipelines.set(id, pipeline)
       }),
     )
-    this.#reserveUniforms(batch.uniforms.length)
+    this.#reserveUniforms(Math.max(UNIFORM_BYTES, batch.uniforms.length))
     for (const { id, windows } of batch.groups) {
       this.#windowsOf.set(id, windows)
       this.#makeGroup(id)
