@@ -1,7 +1,8 @@
 /**
  * The thread of a device: does what batches say, in order.
  */
-import { findGpu, listenAsThread } from '../../platform/platform.ts'
+import { findGpu } from '../../platform/gpu.ts'
+import { listenAsThread } from '../../platform/platform.ts'
 import {
   ANSWERED,
   CLEAR,
