@@ -127,7 +127,9 @@ class ChatLoop {
   async run(): Promise<void> {
     const { signal } = this.#session
     if (this.#lines.isTerminal)
-      await this.#say(`${this.#opt.name}; ${samplingWords({ seed: 0, ...this.#options })}; /help lists the commands`)
+      await this.#say(
+        `${this.#opt.name}; ${samplingWords({ seed: 0, ...this.#options })}; /help lists the commands`,
+      )
     if (this.#messages.length > 0 && !this.#start.quiet)
       await this.#session.note(
         `${this.#start.saved?.path}: going on after ${countOf(this.#messages.length, 'message')}`,

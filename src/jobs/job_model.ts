@@ -1,13 +1,13 @@
 /**
  * The model that jobs are done with, and what a job and a worker must agree on.
  */
+import { bitsOf } from '../backends/backend.ts'
 import { refusal } from '../io/refusal.ts'
 import type { Job } from './job.ts'
 import type { Storage } from '../engine/storages/index.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { describeValue } from '../tensor/arguments.ts'
 import type { MethodHash } from '../results/method_hash.ts'
-import { bitsOf } from './model_threads.ts'
 
 /** A model, and the hashes by which jobs refer to it. */
 export interface JobModel {
@@ -32,7 +32,7 @@ export interface Agreement {
 /** The agreement of jobs for this model. @param part the part of the method they depend on */
 export function agreementOf({ model, hash, method }: JobModel, part: keyof MethodHash): Agreement {
   const { backend, weights } = model
-  return { model: hash, method: method[part], bits: bitsOf(backend.name), storage: weights.storage }
+  return { model: hash, method: method[part], bits: bitsOf(backend), storage: weights.storage }
 }
 
 /** Refuses a job of another model, another version, other bits. @throws InputError SHARD_MODEL */

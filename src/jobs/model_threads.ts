@@ -1,7 +1,6 @@
 /**
  * Threads of this machine that run jobs, each with its own copy of a model: where the model is, and how many threads to use.
  */
-import { owesBits } from '../testing/op_agreement.ts'
 import type { BackendName } from '../backends/backend.ts'
 import type { ModelConfig } from '../engine/config.ts'
 import { parameterShapes } from '../engine/program.ts'
@@ -13,11 +12,6 @@ export interface ThreadModel {
   /** A folder, or a file of weights next to its configuration. */
   readonly path: string
   readonly backend: BackendName
-}
-
-/** Backends with the same name here give the same bits, so they may share work. */
-export function bitsOf(backend: BackendName): string {
-  return owesBits({ name: backend }) ? 'exact' : backend
 }
 
 /** The start message of a thread. */

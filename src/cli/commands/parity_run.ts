@@ -145,7 +145,7 @@ async function runOpsOn(session: Session, backend: Backend, flags: RunFlags, fou
 function runModelsOn(session: Session, flags: RunFlags, { opt, reference }: Models): Promise<ModelOutcome> {
   return runModel(opt.model, reference.model, {
     seed: flags.seed,
-    strict: owesBits({ name: flags.backend }),
+    strict: owesBits(opt.model.backend),
     signal: session.signal,
     onProgress: (done, total, note) => session.progress.update({ stage: 'model', done, total, note }),
   })

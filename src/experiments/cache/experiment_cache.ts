@@ -17,6 +17,7 @@ import {
 } from '../../criteria/index.ts'
 import { makeBudget } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
+import { bitsOf } from '../../backends/backend.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
@@ -43,7 +44,6 @@ import type { Encode } from '../../io/encode_pieces.ts'
 import type { Aggregation, ExampleSettings, Method, MethodInputs } from '../../results/method.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import type { JobModel } from '../../jobs/job_model.ts'
-import { bitsOf } from '../../jobs/model_threads.ts'
 import { sha256 } from '../../platform/platform.ts'
 import { needs, predictorKindOf } from '../../planners/index.ts'
 import { encodePredictor, type Predictor } from '../../predictor/predictor_file.ts'
@@ -199,7 +199,7 @@ export class ExperimentCache {
       part,
       method: part === 'calibration' ? this.#method.calibration : this.#method.all,
       model: this.modelHash,
-      bits: bitsOf(this.model.backend.name),
+      bits: bitsOf(this.model.backend),
       data: this.dataHash,
       prompt,
       continuation,
