@@ -41,6 +41,7 @@ const fileOf: Readonly<Record<BackendName, keyof typeof kernelFiles | null>> = {
   'cuda-emulated': 'cuda',
   'cuda-fast-emulated': 'cuda',
   webgpu: null,
+  'webgpu-fast': null,
 }
 
 /** A backend's kernels, without starting it, which may need a device; null if they are the definitions. */
