@@ -59,6 +59,13 @@ async function runInPage(browser: Browser, url: string, options: VerifyOptions):
   }
 }
 
+function parityInWords({ name, notExact, device, ops }: ParityFound): string {
+  const sum = (calls: (one: OpFound) => number): number => ops.reduce((total, one) => total + calls(one), 0)
+  const why = notExact === null ? '' : ` (${notExact})`
+  const counts = `${sum(({ equal }) => equal)} calls agree, ${sum(({ subnormal }) => subnormal)} differ by subnormal numbers`
+  return `${name} on ${device}${why}: ${counts}`
+}
+
 describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-verify-page-'))
   let browser: Browser
@@ -96,14 +103,14 @@ describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
     },
   )
 
-  test(
-    'WebGPU in the page has the bits of the definitions, but where a number is subnormal',
+  test.for(['exact', 'own'] as const)(
+    'WebGPU in the page, with its %s kernels, has the numbers that it owes, but where one is subnormal',
     { timeout: 300_000 },
-    async ({ skip }) => {
+    async (kernels, { skip }) => {
       const server = await serveFolder(folder, true)
       const withGpu = await startChromium({ webgpu: true })
       try {
-        const task: ParityTask = { backend: 'webgpu', families: ['opt', 'llama'], seed: runSeed() }
+        const task: ParityTask = { kernels, families: ['opt', 'llama'], seed: runSeed() }
         const page = await withGpu.newPage()
         const said = watchPage(page)
         await page.goto(server.url)
@@ -117,10 +124,7 @@ describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
         expect(found.models.map(({ passed }) => passed)).toEqual([true, true])
         expect(found.ops.map(({ op }) => op)).toEqual(kernelNames)
         expect(found.ops.filter(({ equal, wrong }) => equal === 0 || wrong.length > 0)).toEqual([])
-        const sum = (calls: (one: OpFound) => number): number =>
-          found.ops.reduce((total, one) => total + calls(one), 0)
-        const words = `${sum(({ equal }) => equal)} calls equal, ${sum(({ subnormal }) => subnormal)} with other bits of subnormals`
-        process.stdout.write(`chromium ${withGpu.version()}, ${found.device}: ${words}\n`)
+        process.stdout.write(`chromium ${withGpu.version()}, ${parityInWords(found)}\n`)
       } finally {
         await withGpu.close()
         await server.close()
