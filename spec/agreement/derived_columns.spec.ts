@@ -451,6 +451,7 @@ const benches = lawForAll(
       fc.record({
         planner: fc.constantFrom('dense' as const, 'shadow' as const, 'random' as const),
         storage: fc.constantFrom('f32' as const, 'int8' as const),
+        backend: fc.constantFrom('wasm' as const, 'webgpu' as const),
         threads: fc.constantFrom(1, 2),
         test: fc.constantFrom('tg8', 'tg4', 'pp16'),
       }),
@@ -474,9 +475,10 @@ const benches = lawForAll(
     })
     const reads = [3e9, 1e9, 2e9]
     const rows = rowsOf(
-      all.map(({ planner, storage, threads, test }, i): Measured => ({
+      all.map(({ planner, storage, backend, threads, test }, i): Measured => ({
         subject,
         storage,
+        backend,
         threads,
         threadsUsed: threads,
         method: { planner, sparsity: planner === 'dense' ? 0 : 0.5 },
@@ -486,7 +488,7 @@ const benches = lawForAll(
         turns: [0, 1, 2].map((round) => turn(rates[(3 * i + round) % rates.length], tests[test].tokens)),
       })),
       reads,
-      { backend: 'wasm' },
+      {},
     )
     for (const row of make(rows)) {
       const denseOf = (of: BenchRow): BenchRow | undefined =>
@@ -495,6 +497,7 @@ const benches = lawForAll(
             other.planner === 'dense' &&
             other.test === row.test &&
             other.storage === of.storage &&
+            other.backend === of.backend &&
             other.threadsAsked === of.threadsAsked,
         )
       const times = (other: BenchRow | undefined): number | null =>
@@ -523,7 +526,7 @@ const benches = lawForAll(
 )
 stateLaw(benches, (rows) => rows)
 
-test('figures of a bench against dense of another storage, thread count or test: killed', async () => {
+test('figures of a bench against dense of another storage, backend, thread count or test: killed', async () => {
   for (const key of [
     'timesDense',
     'timesFirst',

@@ -36,7 +36,7 @@ const usual: BenchOptions = {
   sparsities: [0.5],
   tests: [parseTest('tg3')],
   rounds: 2,
-  backend: 'wasm',
+  backends: ['wasm'],
   threads: [1],
   mode: 'auto',
   cache: 'f32',
@@ -66,7 +66,7 @@ describe('every method', () => {
     'on %s has its turn in every round, and skips what was asked for',
     async (backend) => {
       const tests = ['pp7', 'tg3', 'tg2@5'].map(parseTest)
-      const rows = await run({ backend, planners, sparsities: [0.5, 0.9], tests })
+      const rows = await run({ backends: [backend], planners, sparsities: [0.5, 0.9], tests })
       const each = [['dense', 0], ...[0.5, 0.9].flatMap((s) => planners.map((planner) => [planner, s]))]
       expect(names(rows)).toEqual(tests.flatMap(({ name }) => each.map((method) => [name, ...method])))
       for (const { planner, sparsity, samples, ways, predictorShare } of rows) {
@@ -243,7 +243,7 @@ describe('measurements are kept', () => {
 describe('an impossible bench is refused before anything is measured', () => {
   test.each<[Partial<BenchOptions>, string]>([
     [{ tests: [parseTest('tg33')] }, 'CONTEXT_LENGTH'],
-    [{ threads: [2], backend: 'reference' }, 'THREADS'],
+    [{ threads: [2], backends: ['reference'] }, 'THREADS'],
     [{ planners: ['shadow'], subjects: [{ ...subject, weights: 'checkpoint' }] }, 'PREDICTOR_MISSING'],
   ])('%o: %s', async (options, code) => {
     const bench = new Bench({ ...usual, ...options })

@@ -60,6 +60,7 @@ function measured(
     storage: 'f32',
     threads: 1,
     threadsUsed: 1,
+    backend: 'wasm',
     method: { planner, sparsity: planner === 'dense' ? 0 : 0.5 },
     test,
     predictorBytes: 0,
@@ -75,7 +76,7 @@ function measured(
 
 const tg = parseTest('tg8')
 const pp = parseTest('pp16')
-const context = { backend: 'wasm', cache: 'f32' } as const
+const context = { cache: 'f32' } as const
 /** So that the dense method reads as fast as memory gives. */
 const reads = [10, 20, 30].map((rate) => rate * denseBytes)
 
@@ -133,9 +134,9 @@ describe('rows', () => {
 
   test('state the storage of the cache: the requested one, or the default of the weights', () => {
     const both = [measured(tg, 'dense', [1]), measured(tg, 'dense', [1], { storage: 'int8' })]
-    const caches = (asked: typeof context | { backend: 'wasm' }): string[] =>
+    const caches = (asked: Partial<typeof context>): string[] =>
       rowsOf(both, [1], asked).map(({ cache }) => cache)
-    expect(caches({ backend: 'wasm' })).toEqual(['f32', 'int8'])
+    expect(caches({})).toEqual(['f32', 'int8'])
     expect(caches(context)).toEqual(['f32', 'f32'])
   })
 
@@ -247,6 +248,9 @@ Memory is read forward at 6.0 GB/s here. × is the median of ratios within a rou
     expect(table).toMatch(/^tg8 .* 2\.000 +1\.00 /m)
     expect(table).toContain('Device: a device; its own clock, from the first kernel to the last')
     expect(table).toContain('; launches that come again as graphs.\n')
+    const withoutClock = formatBench(rows, [], { name: 'a device', graphs: null })
+    expect(withoutClock).toContain('Device: a device.\n')
+    expect(withoutClock).not.toContain('ms per token')
     expect(formatBench(rows, [], { name: 'a device', graphs: false })).toContain(
       '; every launch by itself.\n',
     )

@@ -214,6 +214,21 @@ describe.skipIf(missing !== null)(`the least permissions${why}`, () => {
     (one) => suffice(one),
   )
 
+  test(
+    'webgpu needs no package in Deno, reads alone, and writes the text of wasm',
+    { timeout },
+    async ({ skip }) => {
+      const write = (backend: string): Promise<CliResult> =>
+        runCli(['generate', 'The captain', '-q', '--max-tokens', '16', '--backend', backend], {
+          runner: inDeno('--allow-read'),
+        })
+      const found = await write('webgpu')
+      if (found.stderr.endsWith('[GPU_MISSING]\n')) skip(found.stderr)
+      expect(found).toEqual(await write('wasm'))
+      expect(found.code).toBe(0)
+    },
+  )
+
   test('the hub names each permission it lacks, one after the other', async () => {
     const args = ['generate', 'a', '-m', 'nobody/nothing', '--offline']
     const permissions = ['--allow-read', '--allow-env', '--allow-sys']

@@ -424,6 +424,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     // bench
     '--shape <names>': names('SHAPE', 'opt-125m'),
     '--layers <count>': whole(1, '2000000'),
+    'bench --backend <list>': names('BACKEND_NAME', 'one of reference'),
     'bench --storage <list>': names('STORAGE', 'f32, bf16, f16, int8'),
     'bench --planner <list>': names('PLANNER', 'shadow'),
     'bench --mask <file>': { beside: ['--model', root + tinyFolder], wrong: read() },

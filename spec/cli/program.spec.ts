@@ -54,7 +54,7 @@ function loadsNoOther(name: string, sources: ReadonlyMap<string, Module>): void 
 
 /** Packages and parts of the engine that few runs of a command need. */
 const rarelyNeeded =
-  /^src\/(backends\/(reference|wasm\/|cuda\/)|calibration\/|evaluation\/|parity\/|bench\/|experiments\/|data\/|verify\/|jobs\/|io\/(torch_|pickle|hub\.ts|hub\/(download|requests|cache))|predictor\/predictor_file)/
+  /^src\/(backends\/(reference|wasm\/|cuda\/|webgpu\/)|calibration\/|evaluation\/|parity\/|bench\/|experiments\/|data\/|verify\/|jobs\/|io\/(torch_|pickle|hub\.ts|hub\/(download|requests|cache))|predictor\/predictor_file)/
 
 /** Expects `generate` to load only what runs a model. */
 function generatesLight(sources: ReadonlyMap<string, Module>): void {

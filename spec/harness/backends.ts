@@ -117,7 +117,7 @@ export function shareOfCases({ name }: Backend): number {
 /** Declares the tests without the reference in the quick tier: what takes long, and judges kernels by the reference. */
 export function overKernels(declare: Declare, options?: OverOptions): void {
   const reasons: Record<string, string> = isQuick ? { reference: 'is judged by npm run test:full' } : {}
-  stateWithout({ 'cuda-fast-emulated': 'has tests of its own', ...reasons }, declare, options)
+  stateWithout({ ...haveTheirOwn, ...reasons }, declare, options)
 }
 
 /** Declares the tests once for every backend of the tier. */
@@ -125,23 +125,34 @@ export function overEveryBackend(declare: Declare, options?: OverOptions): void 
   stateWithout({}, declare, options)
 }
 
+/** Fast kernels differ from the exact ones in few ops. */
+const haveTheirOwn: Readonly<Record<string, string>> = {
+  'cuda-fast-emulated': 'has tests of its own',
+  'webgpu-fast': 'has tests of its own',
+}
+/** What runs on the processor, thread by thread. */
+const slow = ['cuda-emulated', 'cuda-fast-emulated', 'webgpu', 'webgpu-fast']
+
 /** The same without the emulated fast kernels: most tests would repeat those of the exact kernels. */
 export function overBackends(declare: Declare, options?: OverOptions): void {
-  stateWithout({ 'cuda-fast-emulated': 'has tests of its own' }, declare, options)
+  stateWithout(haveTheirOwn, declare, options)
 }
 
 /**
  * The same without the emulator and WebGPU, for tests that would take minutes there. These are to be tested on ops and small models.
  */
 export function overQuickBackends(declare: Declare, options?: OverOptions): void {
-  const reason = 'is too slow for this section'
-  stateWithout({ 'cuda-emulated': reason, 'cuda-fast-emulated': reason, webgpu: reason }, declare, options)
+  stateWithout(
+    Object.fromEntries(slow.map((name) => [name, 'is too slow for this section'])),
+    declare,
+    options,
+  )
 }
 
 /** Declares tests for the backends that the quick tier omits elsewhere and that need no compiler, in that tier alone. */
 export async function overOtherBackends(declare: Declare): Promise<void> {
   if (!isQuick) return test.skip('the full tier states every law over each of them', () => {})
-  const others = names.filter((name) => !isInQuick(name) && !name.endsWith('emulated') && name !== 'webgpu')
+  const others = names.filter((name) => !isInQuick(name) && !slow.includes(name))
   stateOver(await Promise.all(others.map(start)), declare)
 }
 

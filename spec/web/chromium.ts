@@ -21,7 +21,6 @@ export const withoutChromium: string = chromiumPath === null ? ' (skipped: there
 const flags = [
   '--headless',
   '--no-sandbox',
-  '--disable-gpu',
   '--disable-quic',
   '--no-first-run',
   '--disable-background-networking',
@@ -29,13 +28,16 @@ const flags = [
   '--disable-sync',
 ]
 
-/** Starts it; close it. @throws Error if it does not start */
-export async function startChromium(): Promise<Browser> {
+/** WebGPU on whatever there is, which is SwiftShader on a machine without a GPU; or no GPU. */
+const gpuFlag = (wanted: boolean): string => (wanted ? '--enable-unsafe-webgpu' : '--disable-gpu')
+
+/** Starts it, with WebGPU if that is wanted; close it. @throws Error if it does not start */
+export async function startChromium({ webgpu = false } = {}): Promise<Browser> {
   if (chromiumPath === null) throw new Error('chromium: expected a program, got none')
   // A system allows a socket's path some hundred characters; the folder of a spec file with a long name takes too many.
   const folder = tmpdir()
   const env = { ...process.env, TMPDIR: folder.length > 48 ? dirname(folder) : folder }
-  return chromium.launch({ executablePath: chromiumPath, args: flags, env, timeout: 0 })
+  return chromium.launch({ executablePath: chromiumPath, args: [...flags, gpuFlag(webgpu)], env, timeout: 0 })
 }
 
 /** What a page said while it was watched: what it logged, and what went wrong. */

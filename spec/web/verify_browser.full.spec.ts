@@ -1,7 +1,7 @@
 /**
  * The laws in a page of a real browser: every one of them, those between engine and specification included, holds there on the
  * cases of this process, whether or not the page is isolated so that its threads may share memory, and under a policy that
- * evaluates no text.
+ * evaluates no text. And WebGPU of that browser: whatever its adapter makes of subnormal numbers, all else has the definitions' bits.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,11 +11,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { build } from 'vite'
 import type { Browser } from 'playwright-core'
 import { diskOnly } from '../../scripts/vite_page.ts'
+import { kernelNames } from '../../src/ops/catalog.ts'
 import { NO_BACKEND, type LawReport, type VerifyOptions } from '../../src/verify/index.ts'
 import { engineLaws } from '../../src/verify/model/engine_laws.ts'
+import { runSeed } from '../harness/seed.ts'
 import { fewCases, inWords, otherCases, runHere } from '../verify/same_cases.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium } from './chromium.ts'
 import { serveFolder } from './static_server.ts'
+import type { OpFound, ParityFound } from './verify_page/parity.ts'
+import type { ParityTask } from './verify_page/parity_thread.ts'
 
 /** What was found on one backend, with what looks at none. */
 function onBackend(reports: readonly LawReport[], name: string): LawReport[] {
@@ -55,6 +59,13 @@ async function runInPage(browser: Browser, url: string, options: VerifyOptions):
   }
 }
 
+function parityInWords({ name, notExact, device, ops }: ParityFound): string {
+  const sum = (calls: (one: OpFound) => number): number => ops.reduce((total, one) => total + calls(one), 0)
+  const why = notExact === null ? '' : ` (${notExact})`
+  const counts = `${sum(({ equal }) => equal)} calls agree, ${sum(({ subnormal }) => subnormal)} differ by subnormal numbers`
+  return `${name} on ${device}${why}: ${counts}`
+}
+
 describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-verify-page-'))
   let browser: Browser
@@ -87,6 +98,35 @@ describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
         for (const name of backends) expect(otherCases(here, onBackend(run.reports, name))).toEqual([])
         process.stdout.write(inWords(`chromium ${browser.version()}`, run.reports))
       } finally {
+        await server.close()
+      }
+    },
+  )
+
+  test.for(['exact', 'own'] as const)(
+    'WebGPU in the page, with its %s kernels, has the numbers that it owes, but where one is subnormal',
+    { timeout: 300_000 },
+    async (kernels, { skip }) => {
+      const server = await serveFolder(folder, true)
+      const withGpu = await startChromium({ webgpu: true })
+      try {
+        const task: ParityTask = { kernels, families: ['opt', 'llama'], seed: runSeed() }
+        const page = await withGpu.newPage()
+        const said = watchPage(page)
+        await page.goto(server.url)
+        const found = await page
+          .evaluate<ParityFound>(`findParity(${JSON.stringify(task)})`)
+          .catch((error: Error) => {
+            if (/\[GPU_MISSING\]/.test(error.message)) skip(error.message)
+            throw error
+          })
+        expect([...said.lines, ...said.faults]).toEqual([])
+        expect(found.models.map(({ passed }) => passed)).toEqual([true, true])
+        expect(found.ops.map(({ op }) => op)).toEqual(kernelNames)
+        expect(found.ops.filter(({ equal, wrong }) => equal === 0 || wrong.length > 0)).toEqual([])
+        process.stdout.write(`chromium ${withGpu.version()}, ${parityInWords(found)}\n`)
+      } finally {
+        await withGpu.close()
         await server.close()
       }
     },

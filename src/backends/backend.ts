@@ -16,11 +16,10 @@ import type { Dtype, Numbers } from '../ops/op.ts'
 import { nameOption, orWord, wholeOption, type NameOption, type OptionRecord } from '../tensor/option.ts'
 
 /**
- * The backends a user can name. They give the bits of the reference, but for `wasm-relaxed`, whose multiply-adds
- * may leave their products unrounded, and for `cuda-fast`, which also adds in an order of its own: these owe bounds of the
- * catalogue. `wasm-rust` is the strict kernels from another compiler. `cuda` and `cuda-fast` need an NVIDIA GPU;
- * `cuda-emulated` and `cuda-fast-emulated` run the same kernels on the processor, slowly, if the emulator has been built.
- * `webgpu` needs an adapter that the runtime finds: Deno and browsers have WebGPU, Node has it from the package `webgpu`.
+ * The backends a user can name. `wasm-rust` is the strict kernels from another compiler. `cuda` and `cuda-fast` need an NVIDIA
+ * GPU; `cuda-emulated` and `cuda-fast-emulated` run the same kernels on the processor, slowly, if the emulator has been built.
+ * `webgpu` and `webgpu-fast` need an adapter that the runtime finds: Deno and browsers have WebGPU, Node has it from the package
+ * `webgpu`. An adapter that does not keep the float contract has `webgpu-fast`, whichever is asked for.
  */
 export const backendNames = [
   'reference',
@@ -32,10 +31,36 @@ export const backendNames = [
   'cuda-emulated',
   'cuda-fast-emulated',
   'webgpu',
+  'webgpu-fast',
 ] as const
 
 /** The name of a backend. */
 export type BackendName = (typeof backendNames)[number]
+
+/**
+ * A set of kernels. `exact` gives the bits of the definitions. The others owe bounds of the catalogue: multiply-adds of `relaxed`
+ * may leave their products unrounded, and `fast` also adds in an order of its own.
+ */
+export type KernelSet = 'exact' | 'relaxed' | 'fast'
+
+/** The backends with another set than the exact one. */
+const boundedSets: Partial<Record<BackendName, KernelSet>> = {
+  'wasm-relaxed': 'relaxed',
+  'cuda-fast': 'fast',
+  'cuda-fast-emulated': 'fast',
+  'webgpu-fast': 'fast',
+}
+
+/** The set of kernels of a backend. */
+export function kernelSet(backend: BackendName): KernelSet {
+  return boundedSets[backend] ?? 'exact'
+}
+
+/** Backends for which this is the same give the same bits: they may share work, and take turns in a text. */
+export function bitsOf(backend: BackendName): string {
+  return kernelSet(backend) === 'exact' ? 'exact' : backend
+}
+
 export const backendOption: NameOption<BackendName> = nameOption('BACKEND_NAME', backendNames)
 
 /** More threads than 32 have nothing to share. */
@@ -132,6 +157,8 @@ export interface Backend {
   readonly name: BackendName
   /** The device it computes on, in words; absent where backends of its kind have none but the processor. */
   readonly device?: string
+  /** Why it has another name, with other kernels, than was asked for; null or absent if it has that name. */
+  readonly notExact?: string | null
   readonly ops: Ops
   /** Buffers allocated and not yet freed; 0 after every well-behaved piece of work. */
   readonly liveBuffers: number

@@ -29,7 +29,13 @@ export const kernelFiles: Readonly<Record<WasmModuleName | 'cuda', () => Promise
     cuda: () => readFile(new URL('cuda/kernels.ptx', import.meta.url)),
   }
 
-/** Which of them a backend has; null where the kernels are the definitions themselves. */
+/** The sources, under src/, that write the kernels of backends without a file of them. */
+export const kernelSources: Partial<Record<BackendName, string>> = {
+  webgpu: 'backends/webgpu',
+  'webgpu-fast': 'backends/webgpu',
+}
+
+/** Which of the files a backend has; null where its kernels are the definitions themselves, or are written by sources. */
 const fileOf: Readonly<Record<BackendName, keyof typeof kernelFiles | null>> = {
   reference: null,
   wasm: probeWasm().relaxedSimd ? 'wasm-bytes' : 'wasm',
@@ -41,9 +47,10 @@ const fileOf: Readonly<Record<BackendName, keyof typeof kernelFiles | null>> = {
   'cuda-emulated': 'cuda',
   'cuda-fast-emulated': 'cuda',
   webgpu: null,
+  'webgpu-fast': null,
 }
 
-/** A backend's kernels, without starting it, which may need a device; null if they are the definitions. */
+/** A backend's kernels, without starting it, which may need a device; null if they are no file. */
 export async function readKernels(name: BackendName): Promise<Uint8Array<ArrayBuffer> | null> {
   const file = fileOf[name]
   return file === null ? null : kernelFiles[file]()

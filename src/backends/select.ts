@@ -31,9 +31,10 @@ export async function createBackend(name: BackendName, options: BackendOptions =
       const { CudaBackend } = await import('./cuda/cuda_backend.ts')
       return CudaBackend.create(name, options)
     }
-    case 'webgpu': {
+    case 'webgpu':
+    case 'webgpu-fast': {
       const { WebGpuBackend } = await import('./webgpu/webgpu_backend.ts')
-      return WebGpuBackend.create(options)
+      return WebGpuBackend.create(name, options)
     }
     default:
       throw new UsageError(

@@ -35,7 +35,8 @@ export interface BenchOptions {
   readonly sparsities: readonly number[]
   readonly tests: readonly BenchTest[]
   readonly rounds: number
-  readonly backend: BackendName
+  /** What computes; each of several has its own rows. */
+  readonly backends: readonly BackendName[]
   /** How many may compute; each of several has its own rows. */
   readonly threads: readonly Threads[]
   readonly mode: MaskMode
@@ -71,7 +72,8 @@ export interface BenchProgress {
 /** What it is measured on, where that is not the processor. */
 export interface BenchDevice {
   readonly name: string
-  readonly graphs: boolean
+  /** Whether launches that come again are graphs; null where the device has no clock that is asked. */
+  readonly graphs: boolean | null
 }
 
 /** Where the time of one method goes. */
@@ -158,16 +160,16 @@ export class Bench {
     }
   }
 
-  /** Where the numbers come from. @param argv the command line */
+  /** Where the numbers come from, of the first backend that was measured. @param argv the command line */
   async provenance(argv: readonly string[]): Promise<Provenance> {
-    const { subjects, backend, seed } = this.#options
+    const { subjects, backends, seed } = this.#options
     const hashes: { name: string; text: string }[] = []
     for (const subject of subjects) hashes.push({ name: subject.model, text: await subject.hash() })
     const [{ text: only }] = hashes
     const [{ origin }] = subjects
     const names = hashes.map(({ name }) => name).join(', ')
     return makeProvenance({
-      backend: { name: backend, device: this.device?.name },
+      backend: { name: this.rows[0]?.backend ?? backends[0], device: this.device?.name },
       model: modelSource(names, hashes.length === 1 ? only : await hashTexts(hashes), origin),
       data: { name: 'random prompts', hash: await hashTexts([]) },
       seed,
@@ -178,9 +180,10 @@ export class Bench {
   async #measure(subject: BenchSubject, speed: ReadSpeed): Promise<void> {
     const held: { dispose(): void }[] = []
     try {
-      const { storages, threads } = this.#options
+      const { storages, threads, backends } = this.#options
       for (const storage of storages)
-        for (const count of threads) await this.#prepare(subject, storage, count, held)
+        for (const count of threads)
+          for (const name of backends) await this.#prepare(subject, storage, count, name, held)
       await this.#interleave(subject, speed)
       await this.#measureDepths(subject)
       if (this.#options.profile) await this.#profile(subject)
@@ -190,15 +193,15 @@ export class Bench {
     }
   }
 
-  /** Loads a subject in one storage, for so many threads, and makes its jobs; the methods of a test stand side by side. */
+  /** Loads a subject in one storage, for so many threads of a backend, and makes its jobs; the methods of a test stand side by side. */
   async #prepare(
     subject: BenchSubject,
     storage: Storage,
     threads: Threads,
+    name: BackendName,
     held: { dispose(): void }[],
   ): Promise<void> {
     const {
-      backend: name,
       planners,
       sparsities,
       tests,
@@ -214,7 +217,8 @@ export class Bench {
     const mask = readMask ? await readMask({ layers, heads, neurons }) : null
     const backend: Backend = await createBackend(name, { threads, graphs })
     held.push(backend)
-    this.device = backend.device === undefined ? null : { name: backend.device, graphs }
+    if (backend.device !== undefined)
+      this.device = { name: backend.device, graphs: backend.deviceTime === undefined ? null : graphs }
     const model = await loadSubject(subject, storage, backend, {
       signal: this.#signal,
       onProgress: ({ loadedBytes: done, totalBytes: total }) =>

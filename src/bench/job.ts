@@ -1,6 +1,7 @@
 /**
  * One row of a bench in the making: a method on a model under a test, run turn by turn.
  */
+import type { BackendName } from '../backends/backend.ts'
 import type { TopK } from '../masks/selection.ts'
 import type { Storage } from '../engine/storages/index.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
@@ -31,6 +32,7 @@ export interface JobParts {
 
 /** The measurements of one row. */
 export interface Measured extends Omit<JobParts, 'model' | 'makePlan' | 'seed'> {
+  readonly backend: BackendName
   /** How many threads there were by the last turn. */
   readonly threadsUsed: number
   /** After how many tokens its planner was asked again; the mean where it waited for a shift. */
@@ -65,13 +67,14 @@ export class Job {
     const decisions = this.turns.at(-1)?.decisions ?? 1
     // A planner that is asked where attention shifts was asked so often.
     const asked = shift === undefined ? every : this.parts.test.tokens / decisions
-    return { ...this.parts, every: asked, threadsUsed: this.#threadsUsed, turns: this.turns }
+    const backend = this.parts.model.backend.name
+    return { ...this.parts, backend, every: asked, threadsUsed: this.#threadsUsed, turns: this.turns }
   }
 
   /** Shown as progress. */
   get name(): string {
-    const { method, storage, test, threads } = this.parts
-    return `${test.name} ${storage} ${threads === 1 ? '' : `${threads} threads `}${methodName(method)}`
+    const { method, model, storage, test, threads } = this.parts
+    return `${test.name} ${model.backend.name} ${storage} ${threads === 1 ? '' : `${threads} threads `}${methodName(method)}`
   }
 
   /** Runs what the turns will run, if only a little of it. */

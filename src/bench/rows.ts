@@ -18,7 +18,6 @@ import type { Measured, Threads } from './job.ts'
 
 /** The settings that rows have in common. */
 interface RowContext {
-  readonly backend: BackendName
   /** Where it was not left to the storage of the weights. */
   readonly cache?: CacheStorage
 }
@@ -51,9 +50,9 @@ export interface BenchRow {
   readonly deviation: number | null
   /** Tokens per second, a number per round. */
   readonly samples: readonly number[]
-  /** Times dense of the same model, storage, number of threads and test. */
+  /** Times dense of the same model, storage, backend, number of threads and test. */
   readonly timesDense: number | null
-  /** Times dense of the first storage and the first number of threads. */
+  /** Times dense of the first storage, the first backend and the first number of threads. */
   readonly timesFirst: number | null
   /** What `timesDense` would be, did decoding cost nothing but what a token reads; null for prompts and checked tokens. */
   readonly ideal: number | null
@@ -88,9 +87,9 @@ function rowOf(
   one: Measured,
   all: readonly Measured[],
   reads: readonly number[],
-  { backend, cache }: RowContext,
+  { cache }: RowContext,
 ): BenchRow {
-  const { subject, storage, method, test, turns } = one
+  const { subject, storage, backend, method, test, turns } = one
   const { mask, ways, decisions, checked } = turns[turns.length - 1]
   const { layers: _, ...achieved } = achievedBy(mask, subject.config)
   const samples = turns.map(tokensPerSecond)
@@ -190,13 +189,14 @@ function keptBy({ layers, heads, keyHeads, neurons }: Architecture, mask: UnitMa
 function denseOf(
   all: readonly Measured[],
   { test }: Measured,
-  { storage, threads }: Measured,
+  { storage, backend, threads }: Measured,
 ): Measured | undefined {
   return all.find(
     (one) =>
       one.method.planner === 'dense' &&
       one.test === test &&
       one.storage === storage &&
+      one.backend === backend &&
       one.threads === threads,
   )
 }

@@ -69,7 +69,8 @@ export function formatBench(
   const isCommon = ({ key }: Column): boolean => cells.every((row) => row[key] === cells[0][key])
   const common = subjectColumns.filter(isCommon).map((column) => describeCell(cells[0], column))
   const subjects = subjectColumns.filter((column) => !isCommon(column))
-  const columns = [...subjects, ...figureColumns(firstOf(rows), device !== null)]
+  const hasClock = device !== null && device.graphs !== null
+  const columns = [...subjects, ...figureColumns(firstOf(rows), hasClock)]
   const words = [...(device === null ? [] : [describeDevice(device)]), ...findingsOf(rows, reads)]
   const parts = [
     wrapLines(common.join(', '), width),
@@ -80,15 +81,17 @@ export function formatBench(
 }
 
 function describeDevice({ name, graphs }: BenchDevice): string {
+  if (graphs === null) return `Device: ${name}.`
   const how = graphs ? 'launches that come again as graphs' : 'every launch by itself'
   return `Device: ${name}; its own clock, from the first kernel to the last before a result is waited for; ${how}.`
 }
 
-/** What rows are compared with that differ in storage or threads; null where they do not. */
+/** What rows are compared with that differ in storage, backend or threads; null where they do not. */
 function firstOf(rows: readonly BenchRow[]): string | null {
-  const [{ storage, threadsAsked }] = rows
+  const [{ storage, backend, threadsAsked }] = rows
   const words = [
     ...(rows.some((row) => row.storage !== storage) ? [storage] : []),
+    ...(rows.some((row) => row.backend !== backend) ? [backend] : []),
     ...(rows.some((row) => row.threadsAsked !== threadsAsked) ? [threadWords(threadsAsked)] : []),
   ]
   return words.length === 0 ? null : words.join(', ')

@@ -48,6 +48,13 @@ const storage = (usual: StorageChoice): Option =>
     storageChoiceOption,
     usual,
   )
+/** program.ts obeys it for every command. */
+const wide = (): Option =>
+  flagOf(
+    '--wide <choice>',
+    'whether wasm may use vectors of 32 bytes, where Node and the processor have them: faster, with the same bits (default: SHADOWLLM_WIDE, or on)',
+    wideOption,
+  )
 const json = (): Option => new Option('--json', 'print one JSON object instead of text')
 
 /** The names of the planners of which something holds, as in a sentence. */
@@ -72,15 +79,11 @@ const sharedFlags = {
   ],
   /** Where a model comes from, for commands that take its name otherwise. */
   hub: () => [revision(), offline()],
-  /** program.ts obeys `--wide` for every command. */
   backend: () => [
     flagOf('--backend <name>', 'the backend that computes', backendOption, flagDefaults.backend),
-    flagOf(
-      '--wide <choice>',
-      'whether wasm may use vectors of 32 bytes, where Node and the processor have them: faster, with the same bits (default: SHADOWLLM_WIDE, or on)',
-      wideOption,
-    ),
+    wide(),
   ],
+  wide: () => [wide()],
   storage: () => [storage('f32')],
   /** For commands that write. */
   fileStorage: () => [storage('file')],

@@ -32,6 +32,9 @@ export async function withModel<T>(
     const { storage: held } = opt.model.weights
     if (storage === 'file' && held !== 'f32' && !quiet)
       await session.note(`weights are ${held}, as the file has them; --storage f32 widens them`)
+    const { name, notExact } = opt.model.backend
+    if (notExact && !quiet)
+      await session.note(`${name} computes: the adapter does not keep the float contract, ${notExact}`)
     return await work(opt)
   } finally {
     await opt.dispose()

@@ -2,10 +2,9 @@
  * The flags of commands that put work into a queue or take work from one.
  */
 import { Option, type Command } from 'commander'
-import type { BackendName } from '../backends/backend.ts'
+import { bitsOf, type BackendName } from '../backends/backend.ts'
 import { methodHash } from '../results/method_hash.ts'
 import { hashFiles } from '../results/provenance.ts'
-import { bitsOf } from '../jobs/model_threads.ts'
 import { openQueue, parseQueueUrl, type QueueAddress, type QueueTools } from '../jobs/connection.ts'
 import { openJobStore } from '../jobs/open_store.ts'
 import { QueueRunner } from '../jobs/queue_runner.ts'

@@ -1,13 +1,13 @@
 /**
  * The model that jobs are done with, and what a job and a worker must agree on.
  */
+import { bitsOf } from '../backends/backend.ts'
 import { refusal } from '../io/refusal.ts'
 import type { Job } from './job.ts'
 import type { Storage } from '../engine/storages/index.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { describeValue } from '../tensor/arguments.ts'
 import type { MethodHash } from '../results/method_hash.ts'
-import { bitsOf } from './model_threads.ts'
 
 /** A model, and the hashes by which jobs refer to it. */
 export interface JobModel {

@@ -14,14 +14,6 @@ export interface ThreadModel {
   readonly backend: BackendName
 }
 
-/** Backends that agree with the reference within a bound, not bit for bit. */
-const bounded: readonly BackendName[] = ['wasm-relaxed', 'cuda-fast', 'cuda-fast-emulated']
-
-/** Backends with the same name here give the same bits, so they may share work. */
-export function bitsOf(backend: BackendName): string {
-  return bounded.includes(backend) ? backend : 'exact'
-}
-
 /** The start message of a thread. */
 export interface ThreadStart extends ThreadModel {
   /** The hashes that jobs require, see `JobModel`. */

@@ -5,7 +5,7 @@
  * number of generations may run at once: each has its own sequence and gives the same text as alone. `dispose` ends
  * running generations: they throw DISPOSED at their next step.
  */
-import type { Backend } from '../backends/backend.ts'
+import { bitsOf, type Backend } from '../backends/backend.ts'
 import { createBackend } from '../backends/select.ts'
 import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
 import type { HubOrigin } from '../io/hub.ts'
@@ -61,7 +61,6 @@ import { checkOptions, expectOption, kinds } from '../tensor/option.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from '../tensor/ndarrays.ts'
 import { pause } from '../platform/pause.ts'
 import { hashFiles } from '../results/provenance.ts'
-import { owesBits } from '../testing/op_agreement.ts'
 import type { SessionSettings } from './session_file.ts'
 import type { TextSession } from './text_session.ts'
 
@@ -557,11 +556,10 @@ export class ShadowModel {
     options: GenerateOptions,
   ): Promise<SessionSettings> {
     const { storage } = this.model.weights
-    const { name } = this.#backend
     return {
       storage,
       cache: options.cache ?? defaultCache(storage),
-      backend: owesBits({ name }) ? 'exact' : name,
+      backend: bitsOf(this.#backend.name),
       // A chat decides its mask anew in each turn.
       planner: kind === 'chat' ? 'any' : await this.#planners.words(planner, options),
     }

@@ -6,7 +6,7 @@
  */
 import * as v from 'valibot'
 import { backendNames, type Backend, type BackendName } from '../backends/backend.ts'
-import { readKernels } from '../backends/kernel_files.ts'
+import { kernelSources, readKernels } from '../backends/kernel_files.ts'
 import { readWhole } from '../io/files.ts'
 import { parseJson, toPlain } from '../io/json.ts'
 import { checkSchema, sha256Text } from '../io/schema.ts'
@@ -24,7 +24,7 @@ export interface Certificate {
   readonly format: typeof format
   /** Its data is the definitions that were compared with. */
   readonly provenance: Provenance
-  /** SHA-256 of the file of the kernels, or that of the definitions where the kernels are those. */
+  /** SHA-256 of the file of the kernels, of the sources that write them, or of the definitions where the kernels are those. */
   readonly kernels: string
   readonly passed: boolean
   readonly ops: readonly OpOutcome[]
@@ -73,8 +73,10 @@ interface Hashes {
 
 async function hashesOf(backend: BackendName): Promise<Hashes> {
   const kernels = await readKernels(backend)
-  const definitions = await hashPlaces(['ops'])
-  return { definitions, kernels: kernels === null ? definitions : await sha256(kernels) }
+  return {
+    definitions: await hashPlaces(['ops']),
+    kernels: kernels === null ? await hashPlaces([kernelSources[backend] ?? 'ops']) : await sha256(kernels),
+  }
 }
 
 /** What is read of a certificate: of which backend, device (null for the processor), hashes and how many ops it is. */

@@ -7,7 +7,7 @@
  *   fast      the same, or what that allows a backend that also adds in an order of its own
  *   a share   of the largest expected number of an output of float32; 0 asks for equal bits, which whole numbers always owe
  */
-import type { BackendName } from '../backends/backend.ts'
+import { kernelSet, type BackendName } from '../backends/backend.ts'
 import { kernels, type KernelName } from '../ops/catalog.ts'
 import { arrayTypes, elementCount, type Numbers, type Kernel, type Relaxed } from '../ops/op.ts'
 import { ROUNDING, TINY } from '../ops/relaxed.ts'
@@ -17,21 +17,15 @@ import { sizesOf, type Values } from './op_call.ts'
 /** The requirement on a backend. */
 export type Owed = 'row' | 'relaxed' | 'fast' | { readonly share: number }
 
-/** The backends that owe bounds of the catalogue in place of bits. */
-const bounded: Partial<Record<BackendName, 'relaxed' | 'fast'>> = {
-  'wasm-relaxed': 'relaxed',
-  'cuda-fast': 'fast',
-  'cuda-fast-emulated': 'fast',
-}
-
 /** Whether a backend owes the bits of the reference; the others owe bounds of the catalogue instead. */
-export function owesBits(backend: { readonly name: BackendName }): boolean {
-  return owedBy(backend) === 'row'
+export function owesBits({ name }: { readonly name: BackendName }): boolean {
+  return kernelSet(name) === 'exact'
 }
 
 /** What a backend of this project owes. */
 export function owedBy({ name }: { readonly name: BackendName }): Owed {
-  return bounded[name] ?? 'row'
+  const set = kernelSet(name)
+  return set === 'exact' ? 'row' : set
 }
 
 /** The bound of an op under what is owed; null if its bits must be equal, or what is owed is another thing. */

@@ -3,13 +3,17 @@
  */
 import { expect, test } from 'vitest'
 import type { GpuOptions } from '../../../src/backends/webgpu/gpu_device.ts'
-import { WebGpuBackend } from '../../../src/backends/webgpu/webgpu_backend.ts'
+import {
+  WebGpuBackend,
+  type KernelTexts,
+  type WebGpuName,
+} from '../../../src/backends/webgpu/webgpu_backend.ts'
 import { MissingError } from '../../../src/tensor/errors.ts'
 
 const isDemanded = (process.env.SHADOWLLM_BACKENDS ?? '').split(',').includes('webgpu')
 
 /** Why there is no adapter; null if there is one. */
-const whyNoAdapter: string | null = await WebGpuBackend.create().then(
+export const whyNoAdapter: string | null = await WebGpuBackend.create().then(
   (backend) => {
     backend.dispose()
     return null
@@ -20,15 +24,16 @@ const whyNoAdapter: string | null = await WebGpuBackend.create().then(
   },
 )
 
-/** A test of a backend of its own, which must hold no buffer at the end. */
+/** A test of a backend of its own, which must hold no buffer at the end. @param texts other kernels than the exact ones */
 export function withWebGpu(
   name: string,
   check: (backend: WebGpuBackend) => void | Promise<void>,
-  options: GpuOptions = {},
+  { set = 'webgpu', ...options }: GpuOptions & { readonly set?: WebGpuName } = {},
+  texts?: () => KernelTexts,
 ): void {
   if (whyNoAdapter !== null) return test.skip(`${name}: ${whyNoAdapter}`, () => {})
   test(name, async () => {
-    const backend = await WebGpuBackend.create(options)
+    const backend = await WebGpuBackend.create(set, options, texts?.())
     try {
       await check(backend)
       expect(backend.liveBuffers, 'buffers left behind').toBe(0)

@@ -74,6 +74,11 @@ const broken =
     }) as Memory
   }
 
+test('a piece larger than the first window that is shared has room', () => {
+  const memory = new DeviceMemory(2 ** 24, () => true)
+  expect(memory.allocate(300_000)).toEqual({ address: 0, isZero: true })
+})
+
 test.each<[string, MakeMemory]>([
   [
     'says zeros of what was used',

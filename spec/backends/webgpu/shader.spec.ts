@@ -22,7 +22,14 @@ test.each(kernelNames)(
 )
 
 test('an array in several windows is read where each number stands, and an absent one is nothing', () => {
-  const text = shaderText(kernels.add, exactKernels.add.passes.main, [[0, 0], [1, 3], null, null], 1000)
+  const text = shaderText(
+    kernels.add,
+    exactKernels.add,
+    'main',
+    [[0, 0], [1, 3], null, null],
+    1000,
+    float32Wgsl,
+  )
   expect(text).toContain(
     'switch (w / 1000) { case 0 { return m1[o]; } case 1 { return m2[o]; } default { return m3[o]; } }',
   )

@@ -5,6 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { backendNames, type Backend, type BackendName } from '../../../src/backends/backend.ts'
 import { valuesOf } from '../../../src/backends/calls.ts'
+import { describeBackend, type BackendState } from '../../../src/cli/commands/doctor.ts'
 import { describeThreads, gainOf, type ThreadCheck } from '../../../src/cli/thread_check.ts'
 import { portableNames } from '../../harness/strict.ts'
 import { runJson } from '../run_inside.ts'
@@ -20,17 +21,38 @@ describe('doctor', () => {
       name: BackendName
       works: boolean
       device: string | null
+      set: string | null
       absent: boolean
       reason: string
     }[]
     expect(states.map(({ name }) => name)).toEqual(backendNames)
-    for (const { name, works, device, absent, reason } of states) {
+    for (const { name, works, device, set, absent, reason } of states) {
       expect(works || (absent && !portableNames.includes(name)), `${name}: ${reason}`).toBe(true)
       if (works && name.startsWith('cuda'))
         expect(device).toMatch(/, compute capability \d+\.\d, driver for CUDA \d+\.\d$/)
+      else if (works && name.startsWith('webgpu')) expect(device).toMatch(/./)
       else expect(device).toBeNull()
+      expect(set).toEqual(works ? expect.stringMatching(/^(exact|relaxed|fast)$/) : null)
       if (absent) expect(reason).toMatch(/^backend [a-z-]+: expected .*, got none/)
     }
+  })
+
+  test.each<[Partial<BackendState>, string]>([
+    [{}, 'works, exact'],
+    [{ set: 'relaxed' }, 'works, relaxed'],
+    [{ device: 'llvmpipe' }, 'works, exact: llvmpipe'],
+    [
+      { set: 'fast', notExact: 'add(1e-39, 0): expected 1e-39, got 0', device: 'SwiftShader' },
+      'works, fast (add(1e-39, 0): expected 1e-39, got 0): SwiftShader',
+    ],
+    [
+      { works: false, set: null, absent: true, reason: 'expected a WebGPU adapter, got none' },
+      'is not here: expected a WebGPU adapter, got none',
+    ],
+    [{ works: false, set: null, reason: 'expected 0, got 1' }, 'does not work: expected 0, got 1'],
+  ])('a backend is described in a line: %o', (found, line) => {
+    const state = { name: 'webgpu', works: true, device: null, set: 'exact', notExact: null } as const
+    expect(describeBackend({ ...state, absent: false, reason: null, ...found })).toBe(line)
   })
 
   test('measures whether threads pay, or states why there is one', async () => {

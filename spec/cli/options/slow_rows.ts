@@ -191,9 +191,9 @@ const benchTable: CommandTable = {
     ...hubRows('-m tiny/model', (seen) => provenance(seen).model),
     {
       flag: '--backend',
-      values: [null, 'reference'],
-      shows: ({ models: [{ backend }] }) => backend,
-      is: ['wasm', 'reference'],
+      values: [null, 'reference', 'reference,wasm'],
+      shows: ({ json }) => [...new Set((json.rows as { backend: string }[]).map(({ backend }) => backend))],
+      is: [['wasm'], ['reference'], ['reference', 'wasm']],
     },
     wideRow,
     quietRow,

@@ -2,8 +2,8 @@
  * The thread of that page: is told what to run, and answers with a report per law.
  */
 import { listenAsThread } from '../../../src/platform/platform.ts'
-import { ShadowError } from '../../../src/tensor/errors.ts'
 import { verify, type LawReport, type VerifyOptions } from '../../../src/verify/index.ts'
+import { wordsOf } from './words_of.ts'
 
 /** What it says: a report, that it is done, or what ended it. */
 export type ThreadAnswer = { report: LawReport } | { done: true } | { error: string }
@@ -15,11 +15,6 @@ const answer = listenAsThread((options) => {
     (error: unknown) => say({ error: wordsOf(error) }),
   )
 })
-
-/** With its code: the names of classes are not kept where code is packed. */
-function wordsOf(error: unknown): string {
-  return error instanceof ShadowError ? `${error.message} [${error.code}]` : String(error)
-}
 
 async function run(options: VerifyOptions, say: (words: ThreadAnswer) => void): Promise<void> {
   for await (const report of verify(options)) say({ report })

@@ -1,22 +1,44 @@
 /**
- * A page that does nothing but run the laws, in a thread: `runLaws` of its global scope, for who drives it from outside.
+ * A page that does nothing but run the laws, or compare a backend with the definitions, in a thread: `runLaws` and `findParity` of its
+ * global scope, for who drives it from outside.
  */
 import type { LawReport, VerifyOptions } from '../../../src/verify/index.ts'
 import type { ThreadAnswer } from './laws_thread.ts'
+import type { ParityFound } from './parity.ts'
+import type { ParityAnswer, ParityTask } from './parity_thread.ts'
 
-/** Runs the laws in a thread. Rejects with the words of what ended it, if it was not the last law. */
-function runLaws(options: VerifyOptions): Promise<LawReport[]> {
-  const reports: LawReport[] = []
-  const thread = new Worker(new URL('./laws_thread.ts', import.meta.url), { type: 'module' })
-  return new Promise<LawReport[]>((resolve, reject) => {
+/**
+ * Has a thread do a task, and ends it when `take` gives back a result. Rejects with the words of what ended the thread before.
+ * @param take what is done with each answer; undefined if there are to be more
+ */
+function ask<Answer extends object, Result>(
+  thread: Worker,
+  task: object,
+  take: (answer: Exclude<Answer, { error: string }>) => Result | undefined,
+): Promise<Result> {
+  return new Promise<Result>((resolve, reject) => {
     thread.addEventListener('error', ({ message }) => reject(new Error(`the thread: ${message}`)))
-    thread.addEventListener('message', ({ data }: MessageEvent<ThreadAnswer>) => {
-      if ('report' in data) reports.push(data.report)
-      else if ('error' in data) reject(new Error(data.error))
-      else resolve(reports)
+    thread.addEventListener('message', ({ data }: MessageEvent<Answer>) => {
+      if ('error' in data) return reject(new Error(data.error as string))
+      const result = take(data as Exclude<Answer, { error: string }>)
+      if (result !== undefined) resolve(result)
     })
-    thread.postMessage(options, [])
+    thread.postMessage(task, [])
   }).finally(() => thread.terminate())
 }
 
-Object.assign(globalThis, { runLaws })
+function runLaws(options: VerifyOptions): Promise<LawReport[]> {
+  const reports: LawReport[] = []
+  const thread = new Worker(new URL('./laws_thread.ts', import.meta.url), { type: 'module' })
+  return ask<ThreadAnswer, LawReport[]>(thread, options, (answer) => {
+    if ('done' in answer) return reports
+    reports.push(answer.report)
+  })
+}
+
+function findParity(task: ParityTask): Promise<ParityFound> {
+  const thread = new Worker(new URL('./parity_thread.ts', import.meta.url), { type: 'module' })
+  return ask<ParityAnswer, ParityFound>(thread, task, (found) => found)
+}
+
+Object.assign(globalThis, { runLaws, findParity })

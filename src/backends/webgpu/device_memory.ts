@@ -7,11 +7,12 @@
 import { Allocator } from '../allocator.ts'
 import type { Part, WindowOrder } from './gpu_protocol.ts'
 
-/** Bytes of the first and of the largest window that is shared; each is twice the one before. */
-const FIRST_SHARED = 2 ** 18
+/** Bytes of a window that is shared: a share of what is held, between these. */
+const LEAST_SHARED = 2 ** 20
 const MOST_SHARED = 2 ** 24
+const SHARE = 1 / 64
 /** Pieces of this size have a window of their own. */
-const LARGE = 2 ** 20
+const LARGE = 2 ** 17
 /** A window begins at a multiple of this. */
 const SPACE = 2 ** 32
 /** An array of nothing at the end of a piece is inside it. */
@@ -57,8 +58,8 @@ export class DeviceMemory {
       const found = place(window, size)
       if (found !== null) return found
     }
-    const doubled = FIRST_SHARED * 2 ** this.#shared.length
-    const order = this.#orders(Math.min(doubled, MOST_SHARED, this.#windowBytes))
+    const share = Math.min(MOST_SHARED, Math.max(LEAST_SHARED, SHARE * this.#held))
+    const order = this.#orders(Math.min(Math.ceil(share / 256) * 256, this.#windowBytes))
     if (order === null) return null
     const [{ id, bytes: whole }] = order
     const window = { id, bytes: whole, allocator: new Allocator(0, (end) => end <= whole), fresh: 0 }

@@ -10,7 +10,7 @@ import { NOT_SCORED } from '../../ops/cross_entropy.ts'
 import { BLOCK, TILE } from '../../tensor/int4.ts'
 
 /** The value of a size letter of a call. */
-type Size = (letter: string) => number
+export type Size = (letter: string) => number
 
 /** A run of a pass: how many threads it has, and which rows it is for where it is not for all. */
 interface Run {
@@ -25,6 +25,8 @@ export interface WgslKernel {
   /** The text of each pass. */
   readonly passes: Readonly<Record<string, string>>
   readonly runs: (of: Size) => readonly Run[]
+  /** Whether a workgroup, not a thread, does each piece of work. */
+  readonly isGrouped?: boolean
   /** Words of scratch; default none. */
   readonly scratch?: (of: Size) => number
 }
@@ -85,7 +87,7 @@ const largest = (name: string, length: string, term: (i: string) => string): str
   }`
 
 /** Whether unit `unit` is in an ascending list, which may be absent; a statement that defines \`chosen\`. */
-const chosen = (list: string, unit: string): string => `
+export const chosen = (list: string, unit: string): string => `
   var chosen = true;
   if (has_${list}) {
     var from_ = 0;

@@ -2,8 +2,7 @@
  * A WebGPU device as its caller sees it: launches are collected, and go to the device's thread as one submission when something is
  * read.
  */
-import { kernels, type KernelName } from '../../ops/catalog.ts'
-import { arrayTypes, elementCount, type ArrayParam, type Sizes } from '../../ops/op.ts'
+import { arrayTypes, elementCount, type ArrayParam, type Kernel, type Sizes } from '../../ops/op.ts'
 import { shareBytes, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { KernelFunction } from '../checked_ops.ts'
@@ -37,7 +36,7 @@ const deviceThread: ThreadCode = (Worker) =>
 /** Launches of a submission, at most. */
 const MAX_LAUNCHES = 8192
 /** Operations of a submission, about: a driver may end what takes seconds. */
-const MAX_WORK = 2 ** 36
+const MAX_WORK = 2 ** 33
 /** Bytes that may wait for a submission: uploads, and memory that was given back. */
 const MAX_WAITING = 2 ** 26
 /** Uploads up to this size go with the commands. */
@@ -47,6 +46,8 @@ const PATIENCE = 120_000 // ms
 
 /** How a device is opened. */
 export interface GpuOptions {
+  /** The thread that talks to the device; tests have worse ones. */
+  readonly thread?: ThreadCode
   /** The most bytes of a binding, if that is to be less than the adapter allows. */
   readonly windowBytes?: number
   /** Milliseconds after which a device that does nothing is given up. */
@@ -70,6 +71,8 @@ export class GpuDevice {
   readonly name: string
   readonly memory: DeviceMemory
   readonly counts: DeviceCounts = { submissions: 0, launches: 0, reads: 0, bytesRead: 0, pipelines: 0 }
+  /** What it is called in errors. */
+  readonly #backend: string
   readonly #thread: Thread
   readonly #control: Int32Array<SharedArrayBuffer>
   readonly #windowBytes: number
@@ -77,6 +80,7 @@ export class GpuDevice {
   readonly #patience: number
   readonly #pipelines = new Map<string, number>()
   readonly #groups = new Map<string, number>()
+  #nextGroup = 0
   #batch = new OpenBatch()
   /** Pieces that were given back, which commands of this batch may use. */
   #left: { readonly address: number; readonly bytes: number }[] = []
@@ -93,7 +97,7 @@ export class GpuDevice {
     try {
       const report = await new Promise<DeviceReport>((resolve) => {
         const onError = (error: Error): void => resolve({ missing: error.message })
-        thread = startThread(deviceThread, {
+        thread = startThread(options.thread ?? deviceThread, {
           onMessage: (message) => resolve(message as DeviceReport),
           onError,
         })
@@ -104,7 +108,7 @@ export class GpuDevice {
           'GPU_MISSING',
           `backend ${backend}: expected a WebGPU adapter, got none: ${report.missing.replace(/\s+/g, ' ')}`,
         )
-      return new GpuDevice(thread as unknown as Thread, control, report, options)
+      return new GpuDevice(backend, thread as unknown as Thread, control, report, options)
     } catch (error) {
       void (thread as Thread | null)?.end()
       throw error
@@ -112,11 +116,13 @@ export class GpuDevice {
   }
 
   private constructor(
+    backend: string,
     thread: Thread,
     control: SharedArrayBuffer,
     report: Exclude<DeviceReport, { missing: string }>,
     { patience = PATIENCE }: GpuOptions,
   ) {
+    this.#backend = backend
     this.#thread = thread
     this.#control = new Int32Array(control)
     this.name = report.device
@@ -135,18 +141,20 @@ export class GpuDevice {
   /** A backend no longer does; the last one ends the device. */
   release(): void {
     if (--this.#users > 0) return
-    void (this.#failure === null ? this.#thread.end() : this.#thread.terminate())
+    // Ending a device that hangs would hang too. Its thread is left alone; Dawn ends the process with it, noisily.
+    if (this.#failure?.code !== 'GPU_HUNG') void this.#thread.end()
   }
 
   /** The function that launches a kernel. */
-  kernelOf(name: KernelName, kernel: WgslKernel, library: string): KernelFunction<number> {
-    const { params, flops } = kernels[name]
+  kernelOf(definition: Kernel, kernel: WgslKernel, library: string): KernelFunction<number> {
+    const { name, params, flops } = definition
     const arrays = params.flatMap((param, at) => (param.kind === 'array' ? [{ param, at }] : []))
     const numbers = params.flatMap(({ kind }, at) =>
       kind === 'array' ? [] : [{ at, isScalar: kind === 'scalar' }],
     )
     const letters = params.flatMap(({ kind, name: letter }, at) => (kind === 'size' ? [{ letter, at }] : []))
     return (...args) => {
+      this.#expectWorking()
       const sizes: Record<string, number> = {}
       for (const { letter, at } of letters) sizes[letter] = args[at] as number
       const of = (letter: string): number => sizes[letter]
@@ -167,8 +175,12 @@ export class GpuDevice {
       const group = this.#groupOf(windows)
       for (const { pass, count, first = 0, many = 0 } of kernel.runs(of)) {
         if (count === 0) continue
-        const pipeline = this.#pipelineOf(name, pass, kernel, places, windows.length, library)
-        const uniforms = this.#batch.launch(pipeline, group, Math.ceil(count / GROUP))
+        const pipeline = this.#pipelineOf(definition, pass, kernel, places, windows.length, library)
+        const uniforms = this.#batch.launch(
+          pipeline,
+          group,
+          kernel.isGrouped ? count : Math.ceil(count / GROUP),
+        )
         uniforms.ints.set([count, 0, first, many])
         let at = uniformHead.length
         for (const number of numbers) {
@@ -202,6 +214,7 @@ export class GpuDevice {
 
   /** Sets bytes to 0, whole words. @param isNew whether nothing has used them since they were allocated */
   clear(address: number, bytes: number, isNew: boolean): void {
+    this.#expectWorking()
     for (const { window, offset, bytes: length } of this.memory.parts(address, bytes))
       this.#batch.command(isNew, CLEAR, window, offset, length, 0)
   }
@@ -253,7 +266,10 @@ export class GpuDevice {
       if (this.#scratch.words > 0) this.giveBack(this.#scratch.address, 4 * this.#scratch.words)
       const found = this.allocate(4 * words)
       if (found === null)
-        throw new MissingError('BACKEND_MEMORY', `backend webgpu: expected room for ${4 * words} more bytes`)
+        throw new MissingError(
+          'BACKEND_MEMORY',
+          `backend ${this.#backend}: expected room for ${4 * words} more bytes`,
+        )
       this.#scratch = { address: found.address, words }
     }
     const { address } = this.#scratch
@@ -261,19 +277,19 @@ export class GpuDevice {
   }
 
   #pipelineOf(
-    name: KernelName,
+    definition: Kernel,
     pass: string,
     kernel: WgslKernel,
     places: readonly Place[],
     windows: number,
     library: string,
   ): number {
-    const key = `${name} ${pass} ${places.map((place) => (place === null ? '-' : place.join(' '))).join(',')}`
+    const key = `${definition.name} ${pass} ${places.map((place) => (place === null ? '-' : place.join(' '))).join(',')}`
     let id = this.#pipelines.get(key)
     if (id === undefined) {
       id = this.#pipelines.size
       this.#pipelines.set(key, id)
-      const text = shaderText(kernels[name], kernel.passes[pass], places, this.#windowBytes / 4, library)
+      const text = shaderText(definition, kernel, pass, places, this.#windowBytes / 4, library)
       this.#batch.pipelines.push({ id, text, windows })
       this.counts.pipelines++
     }
@@ -284,7 +300,7 @@ export class GpuDevice {
     const key = windows.join(' ')
     let id = this.#groups.get(key)
     if (id === undefined) {
-      id = this.#groups.size
+      id = this.#nextGroup++
       this.#groups.set(key, id)
       this.#batch.groups.push({ id, windows })
     }
@@ -315,9 +331,11 @@ export class GpuDevice {
 
   /** Waits for an answer. @returns false where memory is what was missing, and may be */
   #await(mayLackMemory = false): boolean {
-    for (let before = -1; ;) {
+    let before = -1
+    // The notice of an answer may come after the answer was seen, and wake up who waits for the next one.
+    while (Atomics.load(this.#control, ANSWERED) === 0) {
       const progress = Atomics.load(this.#control, PROGRESS)
-      if (Atomics.wait(this.#control, ANSWERED, 0, this.#patience) !== 'timed-out') break
+      if (Atomics.wait(this.#control, ANSWERED, 0, this.#patience) !== 'timed-out') continue
       if (progress === before)
         this.#fail('GPU_HUNG', `expected an answer within ${this.#patience} ms, got none`)
       before = progress
@@ -336,7 +354,7 @@ export class GpuDevice {
   }
 
   #fail(code: string, message: string): never {
-    this.#failure = new MissingError(code, `backend webgpu: ${message} (${this.name})`)
+    this.#failure = new MissingError(code, `backend ${this.#backend}: ${message} (${this.name})`)
     throw this.#failure
   }
 }

@@ -1,7 +1,8 @@
 /**
  * The thread of a device: does what batches say, in order.
  */
-import { findGpu, listenAsThread } from '../../platform/platform.ts'
+import { findGpu } from '../../platform/gpu.ts'
+import { listenAsThread } from '../../platform/platform.ts'
 import {
   ANSWERED,
   CLEAR,
@@ -115,7 +116,7 @@ class DeviceThread {
         this.#pipelines.set(id, pipeline)
       }),
     )
-    this.#reserveUniforms(batch.uniforms.length)
+    this.#reserveUniforms(Math.max(UNIFORM_BYTES, batch.uniforms.length))
     for (const { id, windows } of batch.groups) {
       this.#windowsOf.set(id, windows)
       this.#makeGroup(id)

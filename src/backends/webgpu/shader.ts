@@ -9,11 +9,11 @@
  *   set_x(i, v) of arrays that are written; half precision takes bits
  *   has_x       whether it is there
  *
- * and every size and scalar as `p.T`. Arrays stand in windows of memory, each a binding. An array that is larger than a binding may be
+ * and every size and scalar as `p.T`. In a grouped kernel a workgroup runs for each `n`, and `thread` is which of its threads. Arrays stand in windows of memory, each a binding. An array that is larger than a binding may be
  * stands in several, one after the other.
  */
 import type { ArrayParam, Dtype, Kernel } from '../../ops/op.ts'
-import { float32Wgsl } from './float32_wgsl.ts'
+import type { WgslKernel } from './exact_kernels.ts'
 
 /** Threads of a workgroup. */
 export const GROUP = 64
@@ -38,26 +38,62 @@ function arraysOf(kernel: Kernel): readonly Pick<ArrayParam, 'name' | 'dtype' | 
   return [...arrays.map((array) => ({ ...array, name: reserved[array.name] ?? array.name })), scratchParam]
 }
 
+/** Which piece of work is done here. */
+const place = {
+  group: `group.y * ${GRID_WIDTH}u + group.x`,
+  thread: `(group.y * ${GRID_WIDTH}u + group.x) * ${GROUP}u + thread`,
+} as const
+
+/** What the threads of a workgroup find together. All of them call it, and all get the result. */
+const groupWgsl = `
+var<workgroup> shared_values: array<vec4f, ${GROUP}>;
+
+fn group_sum(thread: u32, value: vec4f) -> vec4f {
+  shared_values[thread] = value;
+  workgroupBarrier();
+  for (var apart = ${GROUP / 2}u; apart > 0u; apart /= 2u) {
+    if (thread < apart) { shared_values[thread] = shared_values[thread] + shared_values[thread + apart]; }
+    workgroupBarrier();
+  }
+  let total = shared_values[0];
+  workgroupBarrier();
+  return total;
+}
+
+/** The largest; NaN is passed over. */
+fn group_most(thread: u32, value: f32) -> f32 {
+  shared_values[thread].x = value;
+  workgroupBarrier();
+  var most = value;
+  for (var i = 0; i < ${GROUP}; i++) {
+    if (shared_values[i].x > most) { most = shared_values[i].x; }
+  }
+  workgroupBarrier();
+  return most;
+}
+`
+
 /** Fields of the uniform block before the kernel's own. */
 export const uniformHead = ['count', 'zero', 'first', 'many'] as const
 
 /**
- * The text of a pass.
+ * The text of a pass of a kernel.
  * @param places of the arrays and the scratch
  * @param windowWords words of a binding, where an array stands in several
  */
 export function shaderText(
-  kernel: Kernel,
-  code: string,
+  definition: Kernel,
+  kernel: WgslKernel,
+  pass: string,
   places: readonly Place[],
   windowWords: number,
-  library = float32Wgsl,
+  library: string,
 ): string {
-  const arrays = arraysOf(kernel)
+  const arrays = arraysOf(definition)
   const isAtomic = (slot: number): boolean =>
     arrays.some(({ role, dtype }, i) => role !== 'in' && wordShift[dtype] > 0 && covers(places[i], slot))
   const slots = Math.max(0, ...places.map((place) => (place === null ? 0 : place[1] + 1)))
-  const numbers = kernel.params.filter(({ kind }) => kind !== 'array')
+  const numbers = definition.params.filter(({ kind }) => kind !== 'array')
   const fields = [
     ...uniformHead.map((name) => `${name}: ${name === 'zero' ? 'u32' : 'i32'}`),
     ...numbers.map(({ kind, name }) => `${name}: ${kind === 'scalar' ? 'f32' : 'i32'}`),
@@ -114,17 +150,19 @@ fn set_${name}(i: i32, v: ${shift === 0 && isFloat(dtype) ? 'f32' : shift === 1 
     (_, slot) =>
       `@group(0) @binding(${slot + 1}) var<storage, read_write> m${slot}: array<${isAtomic(slot) ? 'atomic<u32>' : 'u32'}>;`,
   )
+  const work = kernel.isGrouped ? 'group' : 'thread'
   return `
 struct Numbers { ${fields.join(', ')} }
 @group(0) @binding(0) var<uniform> p: Numbers;
 ${memory.join('\n')}
 ${library}
+${kernel.isGrouped ? groupWgsl : ''}
 ${accessors.join('\n')}
 @compute @workgroup_size(${GROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let n = i32((group.y * ${GRID_WIDTH}u + group.x) * ${GROUP}u + thread);
+  let n = i32(${place[work]});
   if (n >= p.count) { return; }
-${code}
+${kernel.passes[pass]}
 }
 `
 }

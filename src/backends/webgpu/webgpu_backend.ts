@@ -1,49 +1,75 @@
 /**
- * The WebGPU backend: every op as WGSL (exact_kernels.ts), on any GPU that the runtime finds, and on the processor through Mesa's
- * llvmpipe.
+ * The WebGPU backends: every op as WGSL, on any GPU that the runtime finds, and on the processor through Mesa's llvmpipe. `webgpu` has
+ * the exact kernels, `webgpu-fast` those of fast_kernels.ts where there is one.
  *
  * A buffer is an address of device memory. Calls are collected in order and submitted together when something is read. After a
  * failure every call throws the same error, because the content of buffers is unknown.
  */
-import type { KernelName } from '../../ops/catalog.ts'
+import { kernels, type KernelName } from '../../ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { Backend, BackendOptions } from '../backend.ts'
 import { CheckedBackend, checkOneThread } from '../checked_backend.ts'
-import type { KernelFunction } from '../checked_ops.ts'
 import type { OwnedBuffer } from '../owned_buffer.ts'
+import { whyNotExact } from './battery.ts'
 import { exactKernels, type WgslKernel } from './exact_kernels.ts'
+import { fastKernels } from './fast_kernels.ts'
 import { float32Wgsl } from './float32_wgsl.ts'
 import { GpuDevice, type DeviceCounts, type GpuOptions } from './gpu_device.ts'
 
+/** The names of the backends of this file: the set of kernels. */
+export type WebGpuName = 'webgpu' | 'webgpu-fast'
+
 /** The kernels of a backend, and the functions they call. */
 export interface KernelTexts {
-  readonly kernels: Readonly<Partial<Record<KernelName, WgslKernel>>>
+  readonly kernels: Readonly<Record<KernelName, WgslKernel>>
   readonly library: string
 }
 
+const texts: Readonly<Record<WebGpuName, KernelTexts>> = {
+  webgpu: { kernels: exactKernels, library: float32Wgsl },
+  'webgpu-fast': { kernels: { ...exactKernels, ...fastKernels }, library: float32Wgsl },
+}
+
+/** Why adapters that were tried in this process do not keep the float contract; null for one that does. */
+const verdicts = new Map<string, string | null>()
+
 /** Runs every op as its WGSL kernel. */
 export class WebGpuBackend extends CheckedBackend<number> {
-  readonly name = 'webgpu'
+  readonly name: WebGpuName
+  /** Why this is `webgpu-fast` although `webgpu` was asked for; null otherwise. */
+  readonly notExact: string | null
   readonly #device: GpuDevice
   readonly #texts: KernelTexts
 
   /**
-   * Starts a backend on the adapter that the runtime prefers.
+   * Starts a backend on the adapter that the runtime prefers. One that does not keep the float contract has the fast set, under its
+   * name, whichever is asked for.
+   * @param own other kernels than those of the set, which are not tried first
    * @throws MissingError GPU_MISSING, THREADS_MISSING for what is not here; UsageError THREADS
    */
   static async create(
+    name: WebGpuName = 'webgpu',
     options: BackendOptions & GpuOptions = {},
-    texts: KernelTexts = { kernels: exactKernels, library: float32Wgsl },
+    own?: KernelTexts,
   ): Promise<WebGpuBackend> {
-    checkOneThread('webgpu', options)
-    return new WebGpuBackend(await GpuDevice.open('webgpu', options), texts)
+    checkOneThread(name, options)
+    const device = await GpuDevice.open(name, options)
+    if (name === 'webgpu-fast' || own !== undefined) return new WebGpuBackend(device, name, null, own)
+    let why = verdicts.get(device.name)
+    if (why === undefined) {
+      why = whyNotExact(device)
+      verdicts.set(device.name, why)
+    }
+    return new WebGpuBackend(device, why === null ? name : 'webgpu-fast', why)
   }
 
-  private constructor(device: GpuDevice, texts: KernelTexts) {
-    super((name) => launcher(device, name, texts))
+  private constructor(device: GpuDevice, name: WebGpuName, notExact: string | null, own = texts[name]) {
+    super((op) => device.kernelOf(kernels[op], own.kernels[op], own.library))
+    this.name = name
+    this.notExact = notExact
     this.#device = device
-    this.#texts = texts
+    this.#texts = own
     device.retain()
   }
 
@@ -63,7 +89,7 @@ export class WebGpuBackend extends CheckedBackend<number> {
 
   sibling(): Backend {
     this.expectLive()
-    return new WebGpuBackend(this.#device, this.#texts)
+    return new WebGpuBackend(this.#device, this.name, this.notExact, this.#texts)
   }
 
   protected reserve(dtype: Dtype, length: number): number {
@@ -72,7 +98,7 @@ export class WebGpuBackend extends CheckedBackend<number> {
     if (found === null)
       throw new MissingError(
         'BACKEND_MEMORY',
-        `backend webgpu: expected room for ${bytes} more bytes, got too little on ${this.#device.name}`,
+        `backend ${this.name}: expected room for ${bytes} more bytes, got too little on ${this.#device.name}`,
       )
     this.#isZero = found.isZero
     return found.address
@@ -139,18 +165,4 @@ function isWhole(
 ): boolean {
   const isToEnd = parent === null && start + bytes === bytesOf(dtype, length)
   return (address + start) % 4 === 0 && (bytes % 4 === 0 || isToEnd)
-}
-
-/** The kernel of an op. Rows of bytes that are whole words are copied as words. */
-function launcher(
-  device: GpuDevice,
-  name: KernelName,
-  { kernels, library }: KernelTexts,
-): KernelFunction<number> {
-  const kernel = kernels[name]
-  if (kernel === undefined)
-    return () => {
-      throw new MissingError('GPU_KERNEL', `backend webgpu: expected a kernel of ${name}, got none`)
-    }
-  return device.kernelOf(name, kernel, library)
 }

@@ -22,13 +22,13 @@ import type { LanguageModel } from '../../engine/language_model.ts'
 import { predictorBeside, predictorFile } from '../../io/named_predictor.ts'
 import { joinPath } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { addFlags, type ModelFlags, listNames } from '../flags.ts'
+import { addFlags, flagDefaults, type ModelFlags, listNames } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
 import { openPredictors } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import type { Session } from '../session.ts'
 import { listOf, sharesOf, whole, addOwnFlags } from '../values.ts'
-import { threadsOption } from '../../backends/backend.ts'
+import { backendOption, threadsOption, type BackendName } from '../../backends/backend.ts'
 import { nameOption } from '../../tensor/option.ts'
 
 const help = `
@@ -49,8 +49,8 @@ taken inside rounds. Columns:
   asked      sparsity of the ranked units
   heads, neurons, weights          share of the whole model that is skipped
   d/g/p      halves of layers that execute the mask dense, by gathering rows, packed
-  × dense    speed over that of the dense method of the same storage and threads; × f32 and the like: over that of the
-             first storage in the list
+  × dense    speed over that of the dense method of the same storage, backend and threads; × f32, × webgpu and the like:
+             over that of the first storage and the first backend in the lists
   ideal      the same ratio if only reading weights took time: lm_head and layer 0 whole, the predictor's weights
              divided among the tokens it is run for
   predictor, packing               shares of the time
@@ -67,10 +67,12 @@ Examples:
   $ shadowllm bench --shape opt-1.3b --layers 4 --test tg32@100,tg32@2000 --planner dense
   $ shadowllm bench --quick --profile
   $ shadowllm bench -m FILE.gguf --depths 120
+  $ shadowllm bench --quick --backend webgpu,wasm
   $ shadowllm bench -m embedded --planner shadow --sparsity 0.5 --check 4
   $ shadowllm bench -m DIR --mask mask.safetensors --test tg64 --json > bench.json`
 
-interface BenchFlags extends Pick<ModelFlags, 'backend' | 'revision' | 'offline'> {
+interface BenchFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
+  readonly backend: readonly BackendName[]
   readonly model?: string
   readonly shape?: readonly string[]
   readonly layers?: number
@@ -154,8 +156,11 @@ export function define(command: Command, session: Session): void {
       threadsOption,
       [1],
     ),
+    listOf('--backend <list>', 'backends that compute, separated by commas', backendOption, [
+      flagDefaults.backend,
+    ]),
   ])
-  addFlags(command, 'backend', 'mode', 'cache', 'seed')
+  addFlags(command, 'wide', 'mode', 'cache', 'seed')
   addOwnFlags(command, [
     ['--no-graphs', 'launch every CUDA kernel by itself instead of as part of a graph'],
     ['--quick', 'fewer rounds of shorter tests: less than a minute'],
@@ -221,9 +226,9 @@ async function show(session: Session, bench: Bench, { json, profile }: BenchFlag
 }
 
 async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOptions> {
-  const { model, mask, storage, backend, threads, mode, cache, every, check, seed, graphs } = flags
-  if (!graphs && !backend.startsWith('cuda'))
-    throw new UsageError('FLAGS', `--no-graphs: expected a CUDA backend, got ${backend}`)
+  const { model, mask, storage, backend: backends, threads, mode, cache, every, check, seed, graphs } = flags
+  if (!graphs && !backends.some((name) => name.startsWith('cuda')))
+    throw new UsageError('FLAGS', `--no-graphs: expected a CUDA backend, got ${backends.join(', ')}`)
   const otherwise = flags.quick ? quick : usual
   const options = {
     // A checkpoint may have no predictor.
@@ -231,7 +236,7 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     sparsities: flags.sparsity ?? otherwise.sparsities,
     tests: flags.test ?? otherwise.tests.map(parseTest),
     rounds: flags.rounds ?? otherwise.rounds,
-    backend,
+    backends,
     threads,
     mode,
     cache,

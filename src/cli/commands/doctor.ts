@@ -2,7 +2,7 @@
  * `shadowllm doctor`: what this machine and runtime offer, and whether each backend really computes here.
  */
 import type { Command } from 'commander'
-import { backendNames, type BackendName } from '../../backends/backend.ts'
+import { backendNames, kernelSet, type BackendName, type KernelSet } from '../../backends/backend.ts'
 import { createBackend, tryWide, type WideReport } from '../../backends/select.ts'
 import { machine, residentMemory, runtime, type Machine, type Runtime } from '../../platform/platform.ts'
 import { probeWasm, type WasmFeatures } from '../../platform/wasm_features.ts'
@@ -18,7 +18,10 @@ import { formatBytes, formatFacts } from '../words.ts'
 
 const help = `
 Ends with exit code 1 if a backend does not work. Not counted: wasm-relaxed without relaxed SIMD, cuda and cuda-fast
-without a GPU, and the emulated ones without their emulator.
+without a GPU, the emulated ones without their emulator, and webgpu without an adapter or its package.
+
+A backend is exact if it owes the bits of the definitions; relaxed and fast ones owe bounds. webgpu tries its adapter at
+the start: one that does not keep the float contract runs webgpu-fast, and what it got wrong is named.
 
 Examples:
   $ shadowllm doctor
@@ -30,14 +33,18 @@ export interface BackendState {
   readonly works: boolean
   /** What it computes on; null where that is the processor, or where it does not work. */
   readonly device: string | null
-  /** Whether what it needs is not on this machine: no driver, no device, no emulator. */
+  /** Its kernels; null where it does not work. */
+  readonly set: KernelSet | null
+  /** Why these are not the exact ones, where its device decides; null otherwise. */
+  readonly notExact: string | null
+  /** Whether what it needs is not on this machine: no driver, no device, no adapter, no package, no emulator. */
   readonly absent: boolean
   /** Why it does not, or null. */
   readonly reason: string | null
 }
 
 /** Codes of errors that say so. */
-const absences = ['CUDA_DRIVER', 'CUDA_DEVICE']
+const absences = ['CUDA_DRIVER', 'CUDA_DEVICE', 'GPU_MISSING']
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
@@ -103,6 +110,8 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
         name,
         works,
         device: backend.device ?? null,
+        set: kernelSet(backend.name),
+        notExact: backend.notExact ?? null,
         absent: false,
         reason: works ? null : `relu of -1, 2: expected 0, 2, got ${first}, ${second}`,
       }
@@ -115,6 +124,8 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
       name,
       works: false,
       device: null,
+      set: null,
+      notExact: null,
       absent,
       reason: error instanceof Error ? error.message : String(error),
     }
@@ -140,13 +151,15 @@ function formatReport(
     ['wasm threads', `${yes(wasm.threads)}, shared memory: ${yes(wasm.sharedMemory)}`],
     ['wasm 32 bytes', wide.used ? 'used' : `not used: ${wide.reason}`],
     ['--threads auto', describeThreads(threads)],
-    ...backends.map(({ name, works, device, absent, reason }): [string, string] => [
-      `backend ${name}`,
-      works
-        ? `works${device === null ? '' : `: ${device}`}`
-        : `${absent ? 'is not here' : 'does not work'}: ${reason}`,
-    ]),
+    ...backends.map((state): [string, string] => [`backend ${state.name}`, describeBackend(state)]),
     ...Object.entries(dependencies),
   ]
   return paintVerdicts(formatFacts(rows, columns), /(?<=^backend \S+ +)(works|does not work)\b/gm)
+}
+
+/** A backend in words: "works, exact: llvmpipe". */
+export function describeBackend({ works, device, set, notExact, absent, reason }: BackendState): string {
+  if (!works) return `${absent ? 'is not here' : 'does not work'}: ${reason}`
+  const kernels = notExact === null ? set : `${set} (${notExact})`
+  return `works, ${kernels}${device === null ? '' : `: ${device}`}`
 }

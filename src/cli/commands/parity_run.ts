@@ -38,9 +38,9 @@ import { nameOption } from '../../tensor/option.ts'
 const runHelp = `
 Every op of the catalogue is called on seeded cases: each size 0, 1 and odd, more than a tile on extreme numbers, then
 the sizes of OPT-125m, whose time is shown. Numbers must be those of its definition, bit for bit, or within the bound of
-its row if the backend may leave products unrounded (wasm-relaxed) or also add in another order (cuda-fast). Then the
-model is compared with the reference: logits, activations, gradients, criteria, masks, logits under a mask and greedy
-tokens. A difference is named, and the command ends with exit code 1.
+its row if the backend may leave products unrounded (wasm-relaxed) or also add in another order (cuda-fast,
+webgpu-fast). Then the model is compared with the reference: logits, activations, gradients, criteria, masks, logits
+under a mask and greedy tokens. A difference is named, and the command ends with exit code 1.
 
 Examples:
   $ shadowllm parity run
@@ -130,7 +130,7 @@ async function runAll(session: Session, flags: RunFlags, models: Models | null):
   } finally {
     backend.dispose()
     // What was found is shown, whatever ended the run.
-    if (found.ops.length > 0) await showFindings(session, flags, found)
+    if (found.ops.length > 0) await showFindings(session, { ...flags, backend: backend.name }, found)
   }
 }
 
@@ -145,7 +145,7 @@ async function runOpsOn(session: Session, backend: Backend, flags: RunFlags, fou
 function runModelsOn(session: Session, flags: RunFlags, { opt, reference }: Models): Promise<ModelOutcome> {
   return runModel(opt.model, reference.model, {
     seed: flags.seed,
-    strict: owesBits({ name: flags.backend }),
+    strict: owesBits(opt.model.backend),
     signal: session.signal,
     onProgress: (done, total, note) => session.progress.update({ stage: 'model', done, total, note }),
   })

@@ -1,0 +1,6 @@
+/**
+ * The thread of a device that is lost after three submissions.
+ */
+import { runFaulty } from './faulty_device.ts'
+
+await runFaulty('lost', 3)

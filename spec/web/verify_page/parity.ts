@@ -1,0 +1,90 @@
+/**
+ * A backend against the definitions, where its device may take subnormal numbers for 0: whether it differs in nothing else.
+ */
+import { isSubnormal, rounding } from './watched_rounding.ts'
+import type { Backend, BackendName } from '../../../src/backends/backend.ts'
+import { makeConfig, type Family } from '../../../src/engine/config.ts'
+import { initialWeights } from '../../../src/engine/initial_weights.ts'
+import { LanguageModel } from '../../../src/engine/language_model.ts'
+import { kernelNames, type KernelName } from '../../../src/ops/catalog.ts'
+import type { Numbers } from '../../../src/ops/op.ts'
+import { casesOf } from '../../../src/parity/op_suite.ts'
+import { runModel, type ModelOutcome } from '../../../src/parity/run_model.ts'
+import { memorySource } from '../../../src/tensor/memory_source.ts'
+import { compareOutputs, evaluate, owedBy, owesBits } from '../../../src/testing/op_agreement.ts'
+import { callRaw } from '../../../src/testing/op_call.ts'
+
+/** Calls of an op whose numbers are what the backend owes, bits or bounds, and the others. */
+export interface OpFound {
+  readonly op: KernelName
+  readonly equal: number
+  /** Other calls in whose computation a number is subnormal. */
+  readonly subnormal: number
+  /** The first wrong number of each call in which none is. */
+  readonly wrong: readonly string[]
+}
+
+/** What was found of a backend. */
+export interface ParityFound {
+  /** Its name, and why it is not the one that was asked for. */
+  readonly name: BackendName
+  readonly notExact: string | null
+  readonly device: string | null
+  readonly models: readonly ModelOutcome[]
+  readonly ops: readonly OpFound[]
+}
+
+/** Compares small models and every op, on the cases of `parity run`. */
+export async function findParity(
+  backend: Backend,
+  reference: Backend,
+  families: readonly Family[],
+  seed: number,
+): Promise<ParityFound> {
+  const models: ModelOutcome[] = []
+  for (const family of families) models.push(await compareModel(family, seed, backend, reference))
+  const ops = kernelNames.map((op) => compareOp(op, seed, backend))
+  const { name, notExact = null, device = null } = backend
+  return { name, notExact, device, models, ops }
+}
+
+/** Tensors, gradients, masks, greedy tokens and their logits. */
+async function compareModel(
+  family: Family,
+  seed: number,
+  backend: Backend,
+  reference: Backend,
+): Promise<ModelOutcome> {
+  const sizes = { layers: 2, width: 48, heads: 4, neurons: 80, vocabulary: 101, positions: 64 }
+  const config = makeConfig({ ...sizes, family })
+  const source = memorySource(initialWeights(config, { seed }))
+  const model = await LanguageModel.load(config, source, backend)
+  const expected = await LanguageModel.load(config, source, reference)
+  try {
+    return await runModel(model, expected, { seed, strict: owesBits(backend) })
+  } finally {
+    model.dispose()
+    expected.dispose()
+  }
+}
+
+/** One op on its cases. */
+export function compareOp(op: KernelName, seed: number, backend: Backend): OpFound {
+  const found = { op, equal: 0, subnormal: 0, wrong: [] as string[] }
+  for (const { values, aliased, sizes } of casesOf(op, { seed, small: true })) {
+    rounding.sawSubnormal = false
+    const expected = evaluate(op, values)
+    const actual = callRaw(backend, op, values, { aliased })
+    const { passed, worst } = compareOutputs(op, values, expected, actual, owedBy(backend))
+    const numbers = [...Object.values(values), ...Object.values(expected)]
+    if (passed) found.equal++
+    else if (rounding.sawSubnormal || numbers.some(hasSubnormal)) found.subnormal++
+    else found.wrong.push(`${worst?.output}[${worst?.index}] at ${JSON.stringify(sizes)}`)
+  }
+  return found
+}
+
+function hasSubnormal(numbers: Numbers | number | null | undefined): boolean {
+  if (typeof numbers === 'number') return isSubnormal(numbers)
+  return numbers instanceof Float32Array && numbers.some(isSubnormal)
+}
