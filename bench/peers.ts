@@ -2,8 +2,8 @@
  * Prompts and decoding beside other engines: the same model in llama.cpp (native) and onnxruntime, dense, and here, dense and with half
  * or three quarters of the units left out. Every arm is checked before it is timed.
  *
- *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--rounds N] [--threads N]
- *     [--depths | --browser] [--json]
+ *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--storage LIST] [--rounds N]
+ *     [--threads N] [--depths | --browser] [--json]
  *   npm run bench:peers -- --agree FOLDER [--json]
  *
  * `--depths` times long texts instead, dense, in int8 here and in Q8_0 there, with and without flash attention. `--agree` times nothing: it compares
@@ -19,7 +19,7 @@ import { loadavg } from 'node:os'
 import { Command, Option } from 'commander'
 import { hasSmollm2, smollm2File } from '../spec/harness/smollm2.ts'
 import { allowWide, tryWide } from '../src/backends/select.ts'
-import { flagOf, oneOf, whole } from '../src/cli/values.ts'
+import { flagOf, listOf, oneOf, whole } from '../src/cli/values.ts'
 import {
   commandArguments,
   environment,
@@ -46,8 +46,8 @@ import { capacityOf, depthTasks, Roster, shortTasks, timeArms, type LeftOut } fr
 import { fileSubject, shapes, shapeSubject, type Subject } from './peers/models.ts'
 import { loadPackage, type Package } from './peers/onnxruntime.ts'
 import { onnxruntimeArms } from './peers/onnxruntime_arms.ts'
-import { exactReference, ourArms } from './peers/our_arms.ts'
-import { ratiosOf, rowsOf, tablesOf, withoutModel, type Group } from './peers/report.ts'
+import { exactReference, formatsBeside, ourArms } from './peers/our_arms.ts'
+import { ratiosOf, rowsOf, skippingOf, tablesOf, withoutModel, type Group } from './peers/report.ts'
 import { writeDecoder } from './peers/weights_file.ts'
 
 /** How many threads, one after the other, where nothing is said. */
@@ -57,7 +57,8 @@ const MAX_THREADS = 64
 interface Flags {
   readonly model?: string
   readonly predictor?: string
-  readonly shape?: string
+  readonly shape?: (typeof shapes)[number]
+  readonly storage?: readonly string[]
   readonly layers?: number
   readonly rounds?: number
   readonly threads?: number
@@ -77,9 +78,16 @@ function readFlags(args: readonly string[]): Flags {
       ),
     )
     .option('--predictor <file or name>', 'of that model; default one of random numbers')
-    .addOption(flagOf('--shape <name>', 'sizes of random weights', oneOf(Object.keys(shapes))))
+    .addOption(flagOf('--shape <name>', 'sizes of random weights', oneOf(shapes)))
     .addOption(
       flagOf('--layers <n>', 'fewer layers than the shape has', whole(1, MAX_COUNT)).conflicts('model'),
+    )
+    .addOption(
+      listOf(
+        '--storage <list>',
+        'only these, and the formats beside them',
+        oneOf(Object.keys(formatsBeside)),
+      ),
     )
     .addOption(flagOf('--rounds <n>', 'rounds of turns', whole(1, MAX_COUNT)))
     .addOption(
@@ -97,6 +105,7 @@ function readFlags(args: readonly string[]): Flags {
         'predictor',
         'shape',
         'layers',
+        'storage',
         'rounds',
         'threads',
         'depths',
@@ -115,7 +124,13 @@ function readFlags(args: readonly string[]): Flags {
 }
 
 /** @throws MissingError MODEL_MISSING where no model is named and SmolLM2 is not there; as `fileSubject`, `shapeSubject` */
-function subjectOf({ model, predictor, shape, layers }: Flags, folder: string): Promise<Subject> {
+async function subjectOf(flags: Flags, folder: string): Promise<Subject> {
+  const subject = await namedSubject(flags, folder)
+  const asked = flags.storage?.flatMap((one) => formatsBeside[one])
+  return asked ? { ...subject, formats: subject.formats.filter((one) => asked.includes(one)) } : subject
+}
+
+function namedSubject({ model, predictor, shape, layers }: Flags, folder: string): Promise<Subject> {
   if (shape !== undefined) return Promise.resolve(shapeSubject(shape, folder, layers))
   if (model !== undefined) return fileSubject(model, predictor ?? null, folder)
   if (hasSmollm2) return fileSubject(smollm2File, predictor ?? 'smollm2-135m', folder)
@@ -222,7 +237,8 @@ async function compare(flags: Flags, folder: string): Promise<void> {
   // Of the last minute; the second one has this bench in it.
   const load = [before, loadavg()[0]]
   if (flags.json) {
-    const measured = { rows: groups.flatMap(rowsOf), ratios: groups.flatMap(ratiosOf), leftOut }
+    const skipping = groups.flatMap(skippingOf)
+    const measured = { rows: groups.flatMap(rowsOf), ratios: groups.flatMap(ratiosOf), skipping, leftOut }
     const about = { host, load, peers, model, weights, layers: config.layers, rounds }
     return write('stdout', `${JSON.stringify({ ...about, ...measured })}\n`)
   }

@@ -5,10 +5,11 @@
  *   npm run build:site && npm run serve:site
  *   npm run build:site -- FOLDER
  */
-import { copyFileSync, existsSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
+import { markup } from '../src/experiments/report/markup.ts'
 import { commandArguments } from '../src/platform/platform.ts'
 import { buildSpecPage } from './spec_page.ts'
 import { compile } from './tool.ts'
@@ -26,5 +27,23 @@ await compile(
   [typedoc, '--options', 'docs/typedoc.json', '--out', `${site}reference`],
   root,
 )
-for (const name of ['index.html', 'site.css']) copyFileSync(`${root}src/web/site/${name}`, `${site}${name}`)
-copyFileSync(`${root}src/web/icon.svg`, `${site}icon.svg`)
+writeFileSync(
+  `${site}index.html`,
+  readFileSync(`${root}src/web/site/index.html`, 'utf8').replace('<!-- guides -->', guides),
+)
+for (const file of ['src/web/site/site.css', 'src/web/icon.svg', 'docs/page.png'])
+  copyFileSync(`${root}${file}`, `${site}${basename(file)}`)
+
+/** The guides as a list, in the order of the reference: that of use. */
+function guides(): string {
+  const { projectDocuments } = JSON.parse(readFileSync(`${root}docs/typedoc.json`, 'utf8')) as {
+    projectDocuments: string[]
+  }
+  const items = projectDocuments.map((file) => {
+    const [, title] = /^# (.*)$/m.exec(readFileSync(`${root}docs/${file}`, 'utf8')) ?? []
+    if (title === undefined) throw new Error(`${file}: expected a title, got none`)
+    const page = `reference/documents/${basename(file, '.md')}.html`
+    return markup`<li><a href="${page}">${title}</a></li>`.html
+  })
+  return `<ol class="guides">${items.join('')}</ol>`
+}

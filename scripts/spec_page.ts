@@ -6,21 +6,29 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build, type Plugin } from 'vite'
 import { figures } from '../src/web/spec_page/figures.ts'
+import { packValues } from '../src/web/spec_page/given_values.ts'
+import { stations } from '../src/web/spec_page/strip.ts'
 import { computeSteps, openSpecModel, type SomeSteps } from '../src/web/spec_page/method.ts'
 import { proofs } from '../src/web/spec_page/proofs.ts'
 import { defaultSettings } from '../src/web/spec_page/settings.ts'
+import { setCompared } from './spec_page/compared.ts'
 import { pageParts, readPages } from './spec_page/document.ts'
 import { plants } from './spec_page/plants.ts'
-import { setProof } from './spec_page/proof.ts'
-import { diskOnly, packing } from './vite_page.ts'
+import { setBugs, setProof } from './spec_page/proof.ts'
+import { diskOnly, linked, packing, pageData } from './vite_page.ts'
 
 const path = (name: string): string => fileURLToPath(new URL(`../${name}`, import.meta.url))
 const read = (name: string): string => readFileSync(path(name), 'utf8')
 
-/** What stands beside definitions, by address: laws, and figures for the default prompt, computed here. */
-async function drawAsides(): Promise<Map<string, string>> {
+/** The steps of the method for the default prompt, by the specification. */
+async function defaultSteps(): Promise<SomeSteps> {
   let steps: SomeSteps = {}
   for await (const more of computeSteps(await openSpecModel(), defaultSettings)) steps = { ...steps, ...more }
+  return steps
+}
+
+/** What stands beside definitions, by address: laws, and figures of steps. */
+function drawAsides(steps: SomeSteps): Map<string, string> {
   const asides = new Map(proofs.map((proof) => [proof.address, setProof(proof)]))
   for (const { address, draw } of figures) {
     const html = draw(steps, defaultSettings)?.html
@@ -33,8 +41,22 @@ async function drawAsides(): Promise<Map<string, string>> {
   return asides
 }
 
-/** Puts contents and chapters where a page has a comment with their name. */
-function specification(asides: ReadonlyMap<string, string>): Plugin {
+/** The parts of the first screen: the method as a strip of figures, the bugs, the comparison, and the values as data. */
+function drawTop(steps: SomeSteps): Readonly<Record<string, string>> {
+  const strip = stations.map(({ address, title, draw }) => {
+    const html = draw(steps, defaultSettings)?.html ?? ''
+    return `<li><a href="#${address.slice('strip.'.length)}">${title}</a><div id="figure.${address}">${html}</div></li>`
+  })
+  return {
+    strip: `<ol class="strip">${strip.join('\n')}</ol>`,
+    bugs: setBugs(proofs),
+    compared: setCompared(read('spec/README.md')),
+    values: `<script type="application/json" id="values">${JSON.stringify(packValues(steps))}</script>`,
+  }
+}
+
+/** Puts the parts of a page where it has a comment with their name. */
+function specification(asides: ReadonlyMap<string, string>, top: Readonly<Record<string, string>>): Plugin {
   const pages = readPages(read('docs/guides/read.md'), read)
   return {
     name: 'shadowllm-specification',
@@ -43,7 +65,7 @@ function specification(asides: ReadonlyMap<string, string>): Plugin {
       handler(html, { filename }) {
         const page = pages.find(({ file }) => filename.endsWith(`/${file}`))
         if (page === undefined) throw new Error(`${filename}: expected a page of the specification`)
-        return Object.entries(pageParts(page, pages, asides)).reduce(
+        return Object.entries({ ...pageParts(page, pages, asides), ...top }).reduce(
           (text, [name, part]) => text.replace(`<!-- ${name} -->`, () => part),
           html,
         )
@@ -55,13 +77,14 @@ function specification(asides: ReadonlyMap<string, string>): Plugin {
 /** Builds the pages into a folder. */
 export async function buildSpecPage(outDir: string): Promise<void> {
   const root = path('src/web/spec_page/')
+  const steps = await defaultSteps()
   await build({
     configFile: false,
     logLevel: 'warn',
     root,
     base: './',
-    plugins: [plants(), diskOnly(), specification(await drawAsides())],
-    worker: { format: 'es', plugins: () => [plants(), diskOnly()] },
+    plugins: [plants(), diskOnly(), linked(), specification(drawAsides(steps), drawTop(steps))],
+    worker: { format: 'es', plugins: () => [plants(), diskOnly(), pageData(['packedWeights'])] },
     build: {
       ...packing(outDir),
       rolldownOptions: {

@@ -5,6 +5,9 @@
  *   npm run dev:web      the page from its sources, with headers that allow threads
  */
 import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type BuildEnvironmentOptions, type InlineConfig, type Plugin } from 'vite'
 
@@ -26,6 +29,39 @@ export function diskOnly(): Plugin {
       if (!id.includes('/src/') || !code.includes('import.meta.url')) return null
       const replaced = code.replace(pattern, 'new URL($1, self.location.href)')
       return replaced === code ? null : { code: replaced, map: null }
+    },
+  }
+}
+
+/** What a page fetches first (`page_data.ts`). */
+type Data = typeof import('./page_data.ts')
+
+/** Makes the files of `src/web/embedded/first_data.ts` when a page is built, and writes their addresses there. @param names the exports */
+export function pageData(names: readonly (keyof Data)[]): Plugin {
+  let folder: string | null = null
+  return {
+    name: 'shadowllm-page-data',
+    apply: 'build',
+    enforce: 'pre',
+    async transform(code, id) {
+      if (!id.replaceAll('\\', '/').endsWith('/src/web/embedded/first_data.ts')) return null
+      const data = await import('./page_data.ts')
+      folder ??= mkdtempSync(join(tmpdir(), 'shadowllm-page-data-'))
+      let text = code
+      for (const name of names) {
+        const file = join(folder, `${name}.bin`)
+        writeFileSync(file, await data[name]())
+        const address = relative(dirname(id), file).replaceAll('\\', '/')
+        text = text.replace(
+          `${name}: URL | null = null`,
+          `${name}: URL = new URL('${address}', import.meta.url)`,
+        )
+      }
+      return { code: text, map: null }
+    },
+    closeBundle() {
+      if (folder !== null) rmSync(folder, { recursive: true, force: true })
+      folder = null
     },
   }
 }
@@ -71,7 +107,7 @@ function readRepository(): string {
  * Writes the links into the page, where it says `{{source}}` and `{{specification}}`.
  * @param specification where the specification is, if it is built beside the page
  */
-function linked(specification?: string): Plugin {
+export function linked(specification?: string): Plugin {
   return {
     name: 'shadowllm-links',
     transformIndexHtml(html) {
@@ -105,7 +141,7 @@ export const packing = (outDir: string): BuildEnvironmentOptions => ({
 export const pageConfig = (outDir: string, specification?: string): InlineConfig => ({
   root,
   base: './',
-  plugins: [diskOnly(), linked(specification)],
+  plugins: [diskOnly(), linked(specification), pageData(['packedWeights', 'firstTrace'])],
   worker: {
     format: 'es',
     plugins: () => [diskOnly()],

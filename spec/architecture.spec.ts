@@ -118,7 +118,7 @@ describe('six files ask for the features of a family', () => {
     expect(rules.filesThatAskForFeatures(modules).toSorted()).toEqual([
       'src/engine/config.ts',
       // Tells the model that a predictor was made for.
-      'src/io/named_predictor.ts',
+      'src/io/known_models.ts',
       'src/masks/achieved.ts',
       'src/verify/model/cases.ts',
       'src/verify/model/engine_cases.ts',

@@ -13,6 +13,7 @@ import { tablesOf } from './grid_table.ts'
 import { markdownTable, pair } from './table.ts'
 import { peersTable, timesAsFast, type PeersResult } from './peers_table.ts'
 import { modelsInWords, modelsTable, type Agreements } from './models_table.ts'
+import { weightsTable } from './weights_table.ts'
 import { overDense, tasksTable, type TaskRun } from './tasks_table.ts'
 
 /** @throws InputError ROW */
@@ -93,8 +94,12 @@ export function figuresOf(results: Results): object {
       ),
     /** A storage or an engine of bench/results/frontier.json. */
     arm: (name: string) => armOf(results.resultOf('frontier') as Frontier, name),
+    /** Windows that the costs of arms are measured on. */
+    frontierWindows: () => (results.resultOf('frontier') as Frontier).quality.windows,
     frontier: () => frontierTable(results.resultOf('frontier') as Frontier),
-    peers: () => peersTable(results.resultOf('peers') as PeersResult),
+    /** Of `bench:peers`; another name is that of another model. */
+    peers: (name = 'peers') => peersTable(results.resultOf(name) as PeersResult),
+    weights: weightsTable,
     /** How many times as fast an arm of this project is as a peer, on one thread. */
     timesAsFast: (ours: string, peer: string, test: string) =>
       timesAsFast(results.resultOf('peers') as PeersResult, ours, peer, test),

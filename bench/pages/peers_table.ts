@@ -1,7 +1,7 @@
 /**
  * Prompts and decoding beside llama.cpp, from what `npm run bench:peers -- --json` printed.
  */
-import type { Ratio } from '../peers/report.ts'
+import type { Ratio, Skipping } from '../peers/report.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { markdownTable } from './table.ts'
 
@@ -19,6 +19,8 @@ export interface PeersResult {
     readonly tokensPerSecond: number
   }[]
   readonly ratios: readonly Ratio[]
+  /** Absent in files from before it was told. */
+  readonly skipping?: readonly Skipping[]
 }
 
 /** What stands beside what: the same file, or the format that people use in its place. */
@@ -28,11 +30,16 @@ const beside: readonly (readonly [ours: string, peer: string])[] = [
   ['shadowllm int8', 'llama.cpp Q8_0'],
   ['shadowllm int4', 'llama.cpp Q4_0'],
   ['shadowllm int4', 'llama.cpp Q4_1'],
+  ['shadowllm int8, 50 % skipped', 'llama.cpp Q8_0'],
   ['shadowllm int4, 50 % skipped', 'llama.cpp Q4_0'],
 ]
 
-/** Where it was measured, and a row for each pair: tokens per second of both, and the ratio with its quartiles, on one thread. */
-export function peersTable({ host, load, peers, model, rounds, rows, ratios }: PeersResult): string {
+/**
+ * Where it was measured, and a row for each pair: tokens per second of both, and the ratio with its quartiles, on one thread. Then what
+ * leaving units out gives beside dense, and beside the weights that are read.
+ */
+export function peersTable(result: PeersResult): string {
+  const { host, load, peers, model, rounds, rows, ratios, skipping = [] } = result
   const speed = (arm: string, test: string): string =>
     (rows.find((row) => row.arm === arm && row.test === test)?.tokensPerSecond ?? NaN).toFixed(0)
   const cells = beside.flatMap(([ours, peer]) =>
@@ -46,7 +53,16 @@ export function peersTable({ host, load, peers, model, rounds, rows, ratios }: P
   const words = Object.entries(peers).map((entry) => entry.join(' '))
   const where = `${model}, one thread; ${host}; ${words.join(', ')}; ${rounds} rounds, load ${load.map((one) => one.toFixed(1)).join(' to ')}.`
   const head = ['here', 'there', 'test', 'tokens/s', 'there', 'times as fast (quartiles)']
-  return `${where}\n\n${markdownTable(head, cells)}`
+  const skipped = skipping
+    .filter(({ threads }) => threads === 1)
+    .map(({ arm, test, timesDense, weightsRatio, share }) => [
+      arm,
+      test,
+      ...[timesDense, weightsRatio, share].map((value) => value.toFixed(2)),
+    ])
+  const told = ['here', 'test', 'times dense', 'ratio of weights read', 'of that ratio']
+  const beneath = skipped.length > 0 ? `\n${markdownTable(told, skipped)}` : ''
+  return `${where}\n\n${markdownTable(head, cells)}${beneath}`
 }
 
 /** The median ratio of a pair, on one thread. @throws InputError ROW for a pair that was not measured */

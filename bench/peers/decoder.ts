@@ -19,6 +19,8 @@ export interface Decoder {
   next(token: number, read: boolean): Logits
   /** Milliseconds that the engine says it computed since this was asked last; absent where it says nothing. */
   clock?(): Promise<number>
+  /** Bytes of weights that its last token read at most; absent where that is not known. */
+  weightsRead?(): number
   dispose(): void | Promise<void>
 }
 

@@ -3,14 +3,16 @@
  * head of a file of four bits are Q8_0: llama.cpp's quantiser does not round them to four bits either, but to Q6_K, and to Q8_0 where
  * a row is no multiple of 256.
  *
- * One of the Llama family has architecture `llama`, and is the same model. llama.cpp has no OPT: its `gpt2` has the same
- * matrices, biases, layer norms and positions, but another activation (GELU in the place of ReLU), so that a file of OPT's
- * weights takes the same time and computes something else. Queries, keys and values are one matrix there.
+ * Llama, Qwen3 and Gemma 3 have architectures of their own, and are the same models; their tensors are those that the reader
+ * (`src/io/gguf_model.ts`) knows. llama.cpp has no OPT: its `gpt2` has the same matrices, biases, layer norms and positions, but another
+ * activation (GELU in the place of ReLU), so that a file of OPT's weights takes the same time and computes something else. Queries, keys
+ * and values are one matrix there.
  *
- * llama.cpp rotates channel 2i of a head with 2i + 1, Hugging Face i with i + K/2: row b K/2 + i of a head of q and k is row
- * 2i + b of the file.
+ * llama.cpp's `llama` rotates channel 2i of a head with 2i + 1, Hugging Face i with i + K/2: row b K/2 + i of a head of q and k is
+ * row 2i + b of the file.
  */
 import type { GgufValue } from '../../src/io/gguf.ts'
+import { ggufNames } from '../../src/io/gguf_model.ts'
 import type { ModelConfig } from '../../src/engine/config.ts'
 import { moduleName, type Module } from '../../src/verify/model/modules.ts'
 import { outerNames, POSITION_OFFSET } from './outer_names.ts'
@@ -39,7 +41,7 @@ export function ggufModel(
   const architecture = architectureFor(config)
   if (architecture === null)
     throw new UsageError('MODEL', `model: expected one whose matrices llama.cpp has, got another`)
-  const tensors = architecture === 'llama' ? llamaTensors(config) : gpt2Tensors(config)
+  const tensors = architecture === 'gpt2' ? gpt2Tensors(config) : tensorsOf(config, architecture)
   const entries = new Map<string, WrittenValue>([
     ['general.architecture', architecture],
     ['general.file_type', { u32: fileTypes[format] }],
@@ -62,16 +64,30 @@ function formatOf(name: string, shape: readonly number[], format: Format): Forma
   return (format === 'Q4_0' || format === 'Q4_1') && ENDS.includes(name) ? 'Q8_0' : format
 }
 
+/** The architectures that are written. */
+type Architecture = 'llama' | 'qwen3' | 'gemma3' | 'gpt2'
+
 /** The architecture of llama.cpp whose matrices a model has; null if there is none. */
-export function architectureFor(config: ModelConfig): 'llama' | 'gpt2' | null {
+export function architectureFor(config: ModelConfig): Architecture | null {
   const { family, biases, rotary, layerRotary, layerWindow, preNorm, embeddingWidth, width } = config
-  const { scoreScale, scoreCap } = config
-  const isUsual = !layerRotary && !rotary?.size && !layerWindow && scoreScale === undefined && !scoreCap
-  if (family === 'llama') return biases === 'none' && isUsual ? 'llama' : null
+  const { scoreScale, scoreCap, logitCap, normOffset } = config
+  const isUsual = biases === 'none' && !rotary?.size && scoreScale === undefined && !scoreCap && !logitCap
+  if (family === 'llama' || family === 'qwen3') return isUsual && !layerRotary && !layerWindow ? family : null
+  // A file has the weights of norms with their 1.
+  if (family === 'gemma3') return isUsual && !normOffset && hasGemmaLayers(config) ? family : null
   return family === 'opt' && preNorm && embeddingWidth === width ? 'gpt2' : null
 }
 
-function sizes(config: ModelConfig, architecture: string): [string, WrittenValue][] {
+/** Whether layers slide and rotate as llama.cpp has it of Gemma 3, of which a file says the width of the window alone. */
+function hasGemmaLayers({ layers, layerWindow = [], layerRotary = [] }: ModelConfig): boolean {
+  const LOCAL_BASE = 10_000
+  return Array.from({ length: layers }).every((_, l) => {
+    const slides = (l + 1) % 6 !== 0
+    return slides === (typeof layerWindow[l] === 'number') && (!slides || layerRotary[l]?.base === LOCAL_BASE)
+  })
+}
+
+function sizes(config: ModelConfig, architecture: Architecture): [string, WrittenValue][] {
   const { layers, width, heads, keyHeads, headSize, neurons, vocabulary, positions, epsilon, rotary } = config
   const own = (key: string, value: WrittenValue): [string, WrittenValue] => [`${architecture}.${key}`, value]
   const common = [
@@ -93,6 +109,7 @@ function sizes(config: ModelConfig, architecture: string): [string, WrittenValue
     own('attention.layer_norm_rms_epsilon', { f32: epsilon }),
     own('rope.dimension_count', { u32: headSize }),
     own('rope.freq_base', { f32: base }),
+    ...(config.layerWindow?.[0] ? [own('attention.sliding_window', { u32: config.layerWindow[0] })] : []),
     own('vocab_size', { u32: vocabulary }),
   ]
 }
@@ -119,35 +136,17 @@ function plain(config: ModelConfig): (name: string, parameter: string) => Tensor
   })
 }
 
-const llamaModules: readonly (readonly [string, Module])[] = [
-  ['attn_norm', 'attentionNorm'],
-  ['attn_q', 'query'],
-  ['attn_k', 'key'],
-  ['attn_v', 'value'],
-  ['attn_output', 'out'],
-  ['ffn_norm', 'ffnNorm'],
-  ['ffn_gate', 'fc1'],
-  ['ffn_up', 'up'],
-  ['ffn_down', 'fc2'],
-]
-
-function llamaTensors(config: ModelConfig): Tensor[] {
-  const { layers, headSize, width } = config
-  const names = outerNames(config)
+/** Those that the reader knows, in the order of the program. */
+function tensorsOf(config: ModelConfig, architecture: Exclude<Architecture, 'gpt2'>): Tensor[] {
+  const { headSize, width } = config
   const asIs = plain(config)
-  const tensors = [
-    asIs('token_embd.weight', names.tokenTable),
-    asIs('output_norm.weight', `${names.finalNorm}.weight`),
-    ...(config.tied ? [] : [asIs('output.weight', names.head)]),
-  ]
-  for (let layer = 0; layer < layers; layer++)
-    for (const [name, module] of llamaModules) {
-      const tensor = asIs(`blk.${layer}.${name}.weight`, `${moduleName(config, layer, module)}.weight`)
-      const turned = module === 'query' || module === 'key'
-      const read: Tensor['read'] = async (source) => permuted(await tensor.read(source), headSize, width)
-      tensors.push(turned ? { ...tensor, read } : tensor)
-    }
-  return tensors
+  const names = ggufNames(architecture, config.layers)
+  return [...names].flatMap(([name, { hugging, heads }]): Tensor[] => {
+    if (config.tied && name === 'output.weight') return []
+    const tensor = asIs(name, hugging)
+    const read: Tensor['read'] = async (source) => permuted(await tensor.read(source), headSize, width)
+    return [heads === null ? tensor : { ...tensor, read }]
+  })
 }
 
 /** Rows of heads of K rows, each from the order of halves to that of pairs of neighbours. */

@@ -208,7 +208,7 @@ export function llamaArms(
       format,
       sparsity: 0,
       threads,
-      tolerance: architecture === 'llama' ? tolerances[format] : null,
+      tolerance: architecture === 'gpt2' ? null : tolerances[format],
       shifted: true,
       make: async (subject) =>
         loadLlama(await subject.file(format), config.vocabulary, threads, capacity, flash),

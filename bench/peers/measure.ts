@@ -12,6 +12,8 @@ export interface LoadedArm extends Omit<Arm<never>, 'make' | 'tolerance'> {
   readonly decoder: Decoder
   /** Of its logits against the exact ones, as a share of the largest logit; null where it is not compared. */
   readonly error: number | null
+  /** Bytes of weights that a token read at most as it was checked; null where that is not known. */
+  readonly weightsRead: number | null
 }
 
 /** An arm that cannot be here, and why. */
@@ -94,6 +96,7 @@ export class Roster {
         loaded.push({
           ...arm,
           decoder,
+          weightsRead: decoder.weightsRead?.() ?? null,
           error: checkAgreement({ ...arm, tolerance: most }, expected, samples),
         })
       } catch (error) {

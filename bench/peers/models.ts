@@ -4,7 +4,7 @@
  */
 import { architectureByName } from '../../src/cost/architectures.ts'
 import { RandomBlock, RandomSource } from '../../src/bench/random_weights.ts'
-import { makeConfig, parseConfig, type ModelConfig } from '../../src/engine/config.ts'
+import { parseConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { parameterShapes } from '../../src/engine/program.ts'
 import { openFile } from '../../src/io/files.ts'
 import { readGgufHeader } from '../../src/io/gguf.ts'
@@ -19,34 +19,29 @@ const SEED = 1
 /** Of vectors over matrices. Biases and norms of an untrained model are 0 and 1, which would hide one that is left out. */
 const VECTOR_SCALE = 5
 
-/** A model of the Llama family with the sizes of Llama 3.2 1B, and of its vocabulary the 32,000 tokens of Llama 2. */
-const llama1b = makeConfig({
-  family: 'llama',
-  layers: 16,
-  width: 2048,
-  heads: 32,
-  keyHeads: 8,
-  neurons: 8192,
-  vocabulary: 32_000,
-  positions: 2048,
-})
+/** Shapes, and how many rounds they are timed for if nothing is said. */
+const rounds = {
+  'opt-125m': 15,
+  'opt-350m': 9,
+  'opt-1.3b': 5,
+  'gemma-3-270m': 9,
+  'qwen3-0.6b': 5,
+  'llama-3.2-1b': 5,
+} as const
 
-/** Shapes by name, and how many rounds they are timed for if nothing is said. */
-export const shapes: Readonly<Record<string, { readonly rounds: number; readonly config: ModelConfig }>> = {
-  'opt-125m': { rounds: 15, config: architectureByName('opt-125m') },
-  'opt-350m': { rounds: 9, config: architectureByName('opt-350m') },
-  'opt-1.3b': { rounds: 5, config: architectureByName('opt-1.3b') },
-  'llama-1b': { rounds: 5, config: llama1b },
-}
+/** The name of a shape. */
+type Shape = keyof typeof rounds
+export const shapes: readonly Shape[] = Object.keys(rounds) as Shape[]
 
 const ROUNDS_OF_FILES = 15
 
 /**
- * A model of `shapes`; with fewer layers if asked, for memories that cannot hold all of them.
+ * A model of `shapes`; with fewer layers if asked, for memories that cannot hold all of them. Weights of norms are those of a GGUF
+ * file, to which nothing is added.
  * @throws UsageError LAYERS if the shape has not as many
  */
 export function shapeByName(name: string, layers?: number): ModelConfig {
-  const { config } = shapes[name]
+  const { name: _, normOffset: __, ...config } = architectureByName(name)
   if (layers !== undefined && layers > config.layers)
     throw new UsageError('LAYERS', `--layers: expected at most ${config.layers} of ${name}, got ${layers}`)
   return { ...config, layers: layers ?? config.layers }
@@ -103,15 +98,15 @@ function subjectOf(
 }
 
 /** Random weights in the sizes of a shape. @throws UsageError LAYERS */
-export function shapeSubject(shape: string, folder: string, layers?: number): Subject {
+export function shapeSubject(shape: Shape, folder: string, layers?: number): Subject {
   const config = shapeByName(shape, layers)
-  const part = config.layers < shapes[shape].config.layers ? `, ${config.layers} layers` : ''
+  const part = config.layers < architectureByName(shape).layers ? `, ${config.layers} layers` : ''
   return subjectOf(
     {
       name: `${shape}${part}`,
       weights: 'random',
       config,
-      rounds: shapes[shape].rounds,
+      rounds: rounds[shape],
       predictor: null,
       folder,
       open: async () => new UntrainedSource(parameterShapes(config), SEED),

@@ -6,6 +6,8 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { planOf } from '../../src/bench/methods.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
+import { tokenReads } from '../../src/bench/rows.ts'
+import { architectureOf } from '../../src/cost/architectures.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { storages, type Storage } from '../../src/engine/storages/index.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
@@ -51,6 +53,14 @@ const ours: readonly {
   { storage: 'int8', format: 'Q8_0', tolerance: INT8_TOLERANCE, skipped: every },
   { storage: 'int4', format: 'Q4_1', tolerance: INT4_TOLERANCE, skipped: every },
 ]
+
+/** The formats of files beside which a storage is compared. */
+export const formatsBeside: Readonly<Record<string, readonly Format[]>> = {
+  f32: ['F32'],
+  f16: ['F16'],
+  int8: ['Q8_0'],
+  int4: ['Q4_0', 'Q4_1'],
+}
 
 /** What an arm of ours is called. */
 function armName(storage: string, { sparsity, headSparsity }: Skipped): string {
@@ -110,6 +120,13 @@ class OurDecoder implements Decoder {
   next(token: number): Float32Array {
     if (!this.#sequence) throw new Error('next: expected a sequence that has begun')
     return this.#sequence.feed(Int32Array.of(token), 'last')
+  }
+
+  weightsRead(): number {
+    const { model } = this.#loaded
+    const asked = { bytes: 0, every: 'once', tokens: 1 } as const
+    const mask = this.#sequence?.mask ?? null
+    return tokenReads(architectureOf('', model.config), model.weights.storage, mask, asked)
   }
 
   dispose(): void {

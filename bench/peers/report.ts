@@ -59,6 +59,20 @@ export interface Ratio {
   readonly upper: number
 }
 
+/** Decoding with units left out, over dense decoding in the same storage, and over what it would be if only weights took time. */
+export interface Skipping {
+  readonly model: string
+  readonly arm: string
+  readonly threads: number
+  readonly test: string
+  /** Over rounds. */
+  readonly timesDense: number
+  /** The bytes of weights that a token of the dense model reads, over those that it reads. */
+  readonly weightsRatio: number
+  /** The first over the second. */
+  readonly share: number
+}
+
 /** Tokens per second from tokens per millisecond. */
 const PER_SECOND = 1000
 
@@ -98,7 +112,35 @@ export function ratiosOf({ model, ours, peers, timed }: Group): Ratio[] {
   )
 }
 
-/** The tables of a group: tokens per second, and for each test ours over every peer. */
+/** Every arm of ours that leaves units out, at every task of single tokens. */
+export function skippingOf({ model, ours, timed }: Group): Skipping[] {
+  return ours.flatMap(({ name, weights, threads, sparsity, weightsRead }, i) => {
+    const dense = ours.findIndex((one) => one.weights === weights && one.sparsity === 0)
+    const whole = ours[dense]?.weightsRead
+    if (sparsity === 0 || !weightsRead || !whole) return []
+    return timed
+      .filter(({ test }) => test.startsWith('tg'))
+      .map(({ test, rates }): Skipping => {
+        const timesDense = median(ratios(rates[i], rates[dense]))
+        const weightsRatio = whole / weightsRead
+        const share = timesDense / weightsRatio
+        return { model, arm: name, threads, test, timesDense, weightsRatio, share }
+      })
+  })
+}
+
+function skippingTable(all: readonly Skipping[]): string {
+  const head = ['test, units left out', 'times dense', 'ratio of weights read', 'of that ratio']
+  const cells = all.map(({ arm, test, timesDense, weightsRatio, share }) => [
+    `${test}, ${arm}`,
+    timesDense.toFixed(2),
+    weightsRatio.toFixed(2),
+    share.toFixed(2),
+  ])
+  return table([head, ...cells])
+}
+
+/** The tables of a group: tokens per second, for each test ours over every peer, and what leaving units out gives. */
 export function tablesOf(group: Group): string {
   const { ours, peers, timed } = group
   const tests = timed.map(({ test }) => test)
@@ -127,5 +169,10 @@ export function tablesOf(group: Group): string {
       ]),
     ]),
   )
-  return [table([head, ...speeds]), ...(peers.length > 0 ? shares : [])].join('\n')
+  const skipping = skippingOf(group)
+  return [
+    table([head, ...speeds]),
+    ...(peers.length > 0 ? shares : []),
+    ...(skipping.length > 0 ? [skippingTable(skipping)] : []),
+  ].join('\n')
 }

@@ -96,25 +96,32 @@ function sectionOf(
   const find = findIn(chapter, page, linkTo)
   const code = codeOf(chapter, (reference) => linkTo(reference.path, reference.name))
   let isInPart = false
-  const rows: string[] = []
-  let beside = '' // what stands beside a definition follows the last of its rows
+  const definitions: string[] = []
+  let [rows, beside] = ['', ''] // of one definition, and what stands beside it
+  const close = (): void => {
+    definitions.push(
+      beside === ''
+        ? rows
+        : `<div class="with-value"><div>${rows}</div><div class="value">${beside}</div></div>`,
+    )
+    ;[rows, beside] = ['', '']
+  }
   for (const row of chapter.rows) {
     const isInside = row.to > row.from && /^\s/.test(chapter.lines[row.from])
-    if (!isInside) rows.push(beside)
-    if (!isInside) beside = ''
+    if (!isInside) close()
     const part = /^-+ (.*?) -+$/m.exec(row.words)
     const heading = part === null && isInPart ? 'h4' : 'h3'
     isInPart ||= part !== null
-    rows.push(rowOf(row, part, heading, path, find, code))
+    rows += rowOf(row, part, heading, path, find, code)
     beside += row.names.map((name) => asides.get(addressOf(path, name)) ?? '').join('')
   }
-  rows.push(beside)
+  close()
   return `<section class="chapter" id="${addressOf(path)}" data-path="${path}">
 <header><p class="path">${path}</p><h2>${titleOf(chapter, page)}</h2></header>
 <div class="head words">${setWords(head, find)}</div>
 ${asides.get(addressOf(path)) ?? ''}
 ${imports.to > imports.from ? `<details class="imports"><summary>imports</summary>${codeBlock(imports, code)}</details>` : ''}
-${rows.join('\n')}
+${definitions.join('\n')}
 </section>`
 }
 

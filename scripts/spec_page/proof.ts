@@ -1,9 +1,22 @@
 /**
  * A law beside a definition as HTML: its sentence, the bug as a diff of one line, and the buttons, hidden until a script works.
  */
-import { markup } from '../../src/experiments/report/markup.ts'
+import { markup, trusted } from '../../src/experiments/report/markup.ts'
 import { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import type { Proof } from '../../src/web/spec_page/proofs.ts'
+
+/** The list of all bugs, of which one is planted from the top of the page. */
+export function setBugs(proofs: readonly Proof[]): string {
+  const options = proofs.map(({ address, bug }) => markup`<option value="${address}">${bug}</option>`)
+  const changes = proofs.map(
+    ({ address, line, planted }, i) =>
+      markup`<div data-bug="${address}"${i > 0 ? trusted(' hidden') : null}><p>In <a href="#${address}">${address.split('.')[0]}.ts, ${address.split('.')[1]}</a>:</p><pre class="diff" tabindex="0"><del>- ${line}</del>
+<ins>+ ${planted}</ins></pre></div>`,
+  )
+  return markup`<div class="choose" hidden><label>The bug: <select id="bug">${options}</select></label> <button type="button" id="plant" class="primary">Plant it</button></div>
+${changes}
+<div class="verdict" role="status"></div>`.html
+}
 
 /** The HTML of a proof. */
 export function setProof({ address, law, cases, bug, line, planted }: Proof): string {

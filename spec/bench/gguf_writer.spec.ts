@@ -203,17 +203,37 @@ const weightsOf = (config: ModelConfig) => initialWeights(config, { seed: 3, bia
 
 type Write = typeof ggufModel
 
+const qwen3 = makeConfig({ ...llama, family: 'qwen3', headSize: 32 })
+const [all, local] = [1e6, 1e4].map((base) => ({ base, scaling: null }))
+/** Seven layers, of which the sixth alone sees all of the text. */
+const gemma3 = makeConfig({
+  ...llama,
+  family: 'gemma3',
+  activation: 'gelu_tanh',
+  layers: 7,
+  headSize: 32,
+  rotary: all,
+  layerRotary: Array.from({ length: 7 }, (_, l) => (l === 5 ? all : local)),
+  layerWindow: Array.from({ length: 7 }, (_, l) => (l === 5 ? null : 16)),
+  embeddingScale: 8,
+  normOffset: 0,
+  padId: 0,
+})
+
 const isTheModel = lawForAll(
-  'a Llama comes back from its file: sizes, names, the order of rows, and numbers as their format rounds them',
-  { format: fc.constantFrom(...formats), tied: fc.boolean() },
-  async (write: Write, { format, tied }) => {
-    const config = { ...llama, tied }
+  'a model comes back from its file: sizes, names, the order of rows, and numbers as their format rounds them',
+  { model: fc.constantFrom(llama, qwen3, gemma3), format: fc.constantFrom(...formats), tied: fc.boolean() },
+  async (write: Write, { model, format, tied }) => {
+    const config = { ...model, tied }
     const weights = weightsOf(config)
     const path = join(folder, `${format}.gguf`)
     await writeFile(path, await bytesOf(write(config, memorySource(weights), format, plainTokenizer(300))))
     const { configJson, source, vocabulary } = await openGguf(path)
     try {
-      expect(parseConfig(configJson)).toEqual(config)
+      // The scale of scores is said of Gemma alone, and is the usual one.
+      const { scoreScale, ...found } = parseConfig(configJson)
+      expect(found).toEqual(config)
+      expect(scoreScale ?? config.headSize ** -0.5).toBe(config.headSize ** -0.5)
       expect(vocabulary?.ids.size).toBe(300)
       expect([...source.tensors.keys()].toSorted()).toEqual([...weights.keys()].toSorted())
       for (const [name, { shape, values }] of weights) {
@@ -299,6 +319,11 @@ test('a model that llama.cpp has no matrices for is refused by name', () => {
   const write = (config: ModelConfig) => () => ggufModel(config, memorySource(new Map()), 'F16', new Map())
   expect(write({ ...opt, preNorm: false })).toThrow('model: expected one whose matrices llama.cpp has')
   expect(write({ ...llama, biases: 'query-key-value' })).toThrow('model: expected one')
+  expect(write({ ...gemma3, normOffset: 1 })).toThrow('model: expected one')
+  expect(write({ ...gemma3, layerWindow: undefined })).toThrow('model: expected one')
+  expect(write({ ...gemma3, layerWindow: gemma3.layerWindow?.map(() => 16) })).toThrow('model: expected one')
+  expect(write({ ...gemma3, layerRotary: undefined })).toThrow('model: expected one')
+  expect(write({ ...qwen3, scoreCap: 30 })).toThrow('model: expected one')
   const scaling = { kind: 'linear', factor: 2 } as const
   expect(write({ ...llama, rotary: { base: 1e4, scaling } })).toThrow('rotations that are not scaled')
 })

@@ -12,7 +12,7 @@ function noting(asked: string[]): LoadedArm {
     next: () => (asked.push('next'), new Float32Array(0)),
     dispose: () => {},
   }
-  return { ...about, sparsity: 0, error: null, decoder }
+  return { ...about, sparsity: 0, error: null, weightsRead: null, decoder }
 }
 
 const rounds = 2

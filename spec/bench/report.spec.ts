@@ -2,7 +2,15 @@
  * The tables of the bench of peers: rates in tokens per second, and ratios taken within rounds.
  */
 import { expect, test } from 'vitest'
-import { ratiosOf, rowsOf, tablesOf, type Group, type TimedArm } from '../../bench/peers/report.ts'
+import { weightsTable } from '../../bench/pages/weights_table.ts'
+import {
+  ratiosOf,
+  rowsOf,
+  skippingOf,
+  tablesOf,
+  type Group,
+  type TimedArm,
+} from '../../bench/peers/report.ts'
 
 const loaded = (name: string, threads: number, error: number | null): TimedArm => ({
   name,
@@ -12,13 +20,17 @@ const loaded = (name: string, threads: number, error: number | null): TimedArm =
   sparsity: 0,
   threads,
   error,
+  weightsRead: null,
 })
 const rates = (name: string, ...samples: number[]) => ({ name, samples })
 
 /** The machine was slow in the second round: medians of each method would hide that ours was always twice as fast. */
 const group: Group = {
   model: 'm',
-  ours: [loaded('dense', 1, 0), loaded('packed', 1, null)],
+  ours: [
+    { ...loaded('dense', 1, 0), weightsRead: 300 },
+    { ...loaded('packed', 1, null), sparsity: 0.5, weightsRead: 200 },
+  ],
   peers: [loaded('peer', 2, 1e-6)],
   timed: [
     {
@@ -80,4 +92,25 @@ test('the tables have the same numbers', () => {
   const [, prompts, steps] = text.split('\n\n')
   expect(prompts).toMatch(/^pp128.* peer\ndense +2\.00 \(2\.00 to 2\.00\)\npacked +4\.00 \(1\.00 to 4\.00\)$/)
   expect(steps).toMatch(/^tg32.* peer\ndense +1\.00 \(0\.50 to 1\.50\)\npacked +1\.00 /)
+})
+
+test('decoding with units left out is told beside the weights that it reads, round by round', () => {
+  const about = { model: 'm', arm: 'packed', threads: 1, test: 'tg32' }
+  expect(skippingOf(group)).toEqual([{ ...about, timesDense: 1, weightsRatio: 1.5, share: 1 / 1.5 }])
+  expect(tablesOf(group).split('\n\n')[3]).toMatch(/\ntg32, packed +1\.00 +1\.50 +0\.67\n$/)
+  const [dense, packed] = group.ours
+  expect(skippingOf({ ...group, ours: [dense, { ...packed, weightsRead: null }] })).toEqual([])
+  expect(skippingOf({ ...group, ours: [{ ...dense, weights: 'f16' }, packed] })).toEqual([])
+})
+
+test('by the sizes of Gemma 3 270M its head is most of the weights, which bounds what skipping gives', () => {
+  const head = 262_144 * 640
+  const heads = 2 * 640 * 4 * 256 + 2 * 640 * 256
+  const layer = heads + 3 * 640 * 2048
+  const [, , row] = weightsTable(['gemma-3-270m']).split('\n')
+  const [, , share, storage, , , , most] = row.split('|').map((cell) => cell.trim())
+  expect([share, storage]).toEqual([`${((100 * head) / (head + 18 * layer)).toFixed(0)} %`, 'int8'])
+  // Scales and norms beside, and keys and values, which several heads share and which count as read.
+  const keys = 17 * 2 * 640 * 256
+  expect(Number(most)).toBeCloseTo((head + 18 * layer) / (head + layer + keys), 1)
 })

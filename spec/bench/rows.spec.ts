@@ -205,7 +205,7 @@ describe('the table', () => {
     expect(formatBench(rowsOf(methods, reads, context), [5e9, 6e9, 7e9])).toBe(
       `tiny (random weights), params 0.0 M, f32, wasm, threads 1, cache f32
 
-test  planner  asked (%)  heads (%)  neurons (%)  weights (%)  d/g/p    t/s      ±  x dense  ideal  of ideal (%)  predictor (%)  packing (%)  of read (%)
+test  planner  asked (%)  heads (%)  neurons (%)  weights (%)  d/g/p    t/s      ±  × dense  ideal  of ideal (%)  predictor (%)  packing (%)  of read (%)
 ----  -------  ---------  ---------  -----------  -----------  -----  -----  -----  -------  -----  ------------  -------------  -----------  -----------
 pp16  dense          0.0        0.0          0.0          0.0  4/0/0  100.0  0.000     1.00      -             -            0.0          0.0            -
 pp16  shadow        50.0       25.0         25.0         25.0  2/1/1  150.0  0.000     1.50      -             -           25.0         12.5            -
@@ -216,7 +216,7 @@ tg8   dejavu        50.0       25.0         25.0         25.0  2/1/1  12.00  7.5
 
 tiny (random weights), f32, tg8: shadow 50 % is 3.00 times as fast as dejavu.
 
-Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, those of two cannot.
+Memory is read forward at 6.0 GB/s here. × is the median of ratios within a round, which need not be the ratio of two medians in t/s. Figures of one run can be compared, those of two cannot.
 `,
     )
   })
@@ -225,7 +225,7 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
     const both = [measured(tg, 'dense', [10]), measured(tg, 'dense', [20], { storage: 'bf16' })]
     const [head, , heading, , ...lines] = formatBench(rowsOf(both, [], context), []).split('\n')
     expect(head).toBe('tiny (random weights), params 0.0 M, wasm, threads 1, cache f32')
-    expect(heading).toMatch(/^storage {2}test .* x dense {2}x f32 {2}ideal/)
+    expect(heading).toMatch(/^storage {2}test .* × dense {2}× f32 {2}ideal/)
     expect(lines[0]).toMatch(/^f32 .* 1\.00 +1\.00 +1\.00/)
     expect(lines.find((line) => line.startsWith('bf16'))).toMatch(/ 1\.00 +2\.00 +1\.00/)
   })
@@ -235,7 +235,7 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
     const both = [measured(tg, 'dense', [10]), measured(tg, 'dense', [20], auto)]
     const [head, , heading, , ...lines] = formatBench(rowsOf(both, [], context), []).split('\n')
     expect(head).toBe('tiny (random weights), params 0.0 M, f32, wasm, cache f32')
-    expect(heading).toMatch(/^threads {2}test .* x dense {2}x 1 thread {2}ideal/)
+    expect(heading).toMatch(/^threads {2}test .* × dense {2}× 1 thread {2}ideal/)
     expect(lines.find((line) => line.startsWith('auto: 2'))).toMatch(/ 1\.00 +2\.00 +1\.00/)
   })
 
@@ -244,7 +244,7 @@ Memory is read forward at 6.0 GB/s here. Figures of one run can be compared, tho
     const rows = rowsOf([measured(tg, 'dense', [], { turns: times })], [], context)
     expect(rows[0].deviceMilliseconds).toBe(2)
     const table = formatBench(rows, [], { name: 'a device', graphs: true })
-    expect(table).toMatch(/ t\/s +± +device \(ms per token\) +x dense /)
+    expect(table).toMatch(/ t\/s +± +device \(ms per token\) +× dense /)
     expect(table).toMatch(/^tg8 .* 2\.000 +1\.00 /m)
     expect(table).toContain('Device: a device; its own clock, from the first kernel to the last')
     expect(table).toContain('; launches that come again as graphs.\n')

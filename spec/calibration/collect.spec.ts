@@ -16,6 +16,7 @@ import { calibrateToFolder, type CalibrateOptions } from '../../src/calibration/
 import { collectExample, type GroupedExample } from '../../src/calibration/examples.ts'
 import { manifestName } from '../../src/calibration/manifest.ts'
 import { openCalibration } from '../../src/calibration/open.ts'
+import { makeConfig } from '../../src/engine/config.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law, type Drawn } from '../harness/seed.ts'
@@ -235,15 +236,15 @@ describe('another calibration is not mixed in', () => {
 })
 
 describe('a calibration that is read', () => {
-  const options = (folder: string): CalibrateOptions =>
-    smallOptions(model, folder, windows, {
+  const options = (folder: string, of = model): CalibrateOptions =>
+    smallOptions(of, folder, windows, {
       shardExamples: 3,
       keepSequence: true,
       criteria: ['plainact', ...sets],
     })
-  const collected = (): GroupedExample[] =>
+  const collected = (of = model): GroupedExample[] =>
     windows.map((window, index) =>
-      collectExample(model, window, [criterionByName('plainact')], { index, keepSequence: true }),
+      collectExample(of, window, [criterionByName('plainact')], { index, keepSequence: true }),
     )
 
   test('equals the computed one, by example and as one ranking', async () => {
@@ -264,6 +265,17 @@ describe('a calibration that is read', () => {
       code: 'CALIBRATION_MODEL',
     })
   })
+
+  test.each([2, 6])(
+    'equals the computed one, where a head has %i numbers of a stream of 8',
+    async (headSize) => {
+      const other = await makeSmallModel(backend, makeConfig({ ...smallConfig, family: 'qwen3', headSize }))
+      const folder = newFolder()
+      await calibrateToFolder(options(folder, other))
+      expect(await (await openCalibration(folder)).readAll()).toEqual(collected(other))
+      other.dispose()
+    },
+  )
 
   test.runIf(sets.length > 0)('is the data set in order, where a criterion needs all of it', async () => {
     const folder = newFolder()

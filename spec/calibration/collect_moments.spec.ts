@@ -33,7 +33,7 @@ afterAll(() => {
 const [hash, identity] = ['0'.repeat(64), '1'.repeat(64)]
 type Collect = typeof collectMoments
 
-/** Collects into a folder, and stops after so many windows. */
+/** Collects into a folder, and stops after so many windows; what is not stopped returns the windows it went through. */
 async function collectSome(
   collect: Collect,
   folder: string,
@@ -41,14 +41,17 @@ async function collectSome(
   stopAfter: number,
 ): Promise<void> {
   const stop = new AbortController()
+  const told: number[] = []
   const onProgress = (done: number): void => {
+    told.push(done)
     if (done === stopAfter) stop.abort()
   }
   const what = { model, hash, identity, windows, mask: null, windowsKept }
-  await collect(folder, what, onProgress, stop.signal).catch((error: unknown) => {
+  const went = await collect(folder, what, onProgress, stop.signal).catch((error: unknown) => {
     if (error !== stop.signal.reason) throw error
-    return 0
+    return null
   })
+  if (went !== null) expect(went).toBe(told.length && Math.max(...told) - Math.min(...told))
 }
 
 const resumed = lawForAll(
@@ -81,6 +84,12 @@ test('a mutant that begins anew with fewer windows is killed', () =>
       onProgress,
       signal,
     )
+  }))
+
+test('a mutant that returns the windows of earlier runs too is killed', () =>
+  kills(resumed, async (folder, what, ...rest) => {
+    const went = await collectMoments(folder, what, ...rest)
+    return went && what.windows.length
   }))
 
 test('a calibration adds moments on request, also to one that is finished; those of another model are made again', async () => {

@@ -129,6 +129,7 @@ export function leastArguments({
     bench: ['--quick'],
     pretrain: ['--output', fresh],
     doctor: [],
+    planners: [],
     worker: ['--queue', nobody, '--shards', fresh, '--model', model],
     jobs: ['--queue', nobody],
   }
@@ -339,7 +340,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--top-p <share>': {
       wrong: usage('TOP_P', 'a share above 0, up to 1', '1.5', '-1', '0', 'NaN', '', 'much'),
     },
-    'chat --chat-template-kwargs <json>': {
+    '--chat-template-kwargs <json>': {
       wrong: usage(
         'TEMPLATE_VARIABLES',
         'an object of up to',

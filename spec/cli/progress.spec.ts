@@ -21,12 +21,12 @@ describe('the line', () => {
 
   test('uses the remaining time that the work reports', () => {
     const update = { stage: 'training', done: 1, total: 4, secondsLeft: 200 }
-    expect(formatProgress(update, 1000)).toMatch(/ 25 %  3:20 left$/)
+    expect(formatProgress(update, 1000)).toMatch(/ 25 %  3:20 left in all$/)
   })
 
   test('ends with the further facts of the work', () => {
     const update = { stage: 'training', done: 1, total: 4, secondsLeft: 200, note: 'loss 4.321' }
-    expect(formatProgress(update, 1000)).toMatch(/ 25 %  3:20 left  loss 4\.321$/)
+    expect(formatProgress(update, 1000)).toMatch(/ 25 %  3:20 left in all  loss 4\.321$/)
   })
 
   test.each([

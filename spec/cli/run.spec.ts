@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { plannerNames } from '../../src/planners/index.ts'
 import { encodeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { P, pickle, torchFile, tuple } from '../../fixtures/hostile/build_torch.ts'
 import { root, tinyFolder, type CliResult } from './run_cli.ts'
@@ -73,15 +74,16 @@ describe('help', () => {
     expect([code, stderr]).toEqual([0, ''])
   })
 
-  test.each(['generate', 'masks'])(
-    'of %s lists the planners, with all meanings in one column',
-    async (command) => {
-      const { stdout } = await runInside([command, '--help'])
-      const [, list] = /\nPlanners:\n((?: +\S.*\n)+)/.exec(stdout) ?? []
+  test.each([[['planners']], [['help', 'planners']]])(
+    '%j lists the planners, with all meanings in one column',
+    async (args) => {
+      const { code, stdout } = await runInside(args)
+      const [, list] = /(?:^|\n)Planners:\n((?: +\S.*\n)+)/.exec(stdout) ?? []
       const lines = list.trimEnd().split('\n')
       const starts = lines.map((line) => /^ {2}\S+ {2,}(?=\S)|^ {3,}(?=\S)/.exec(line)?.[0].length)
       expect(new Set(starts).size, list).toBe(1)
-      expect(lines.filter((line) => /^ {2}\S/.test(line)).length).toBeGreaterThan(4)
+      expect(lines.flatMap((line) => /^ {2}(\S+)/.exec(line)?.[1] ?? [])).toEqual(plannerNames)
+      expect(code).toBe(0)
     },
   )
 

@@ -149,19 +149,23 @@ const isTheMeanOfOnes = lawForAll(
     settings: fc.record({
       sparsity: fc.double({ min: 0, max: 1, noNaN: true }),
       storage: fc.constantFrom(...storages),
-      prompt: fc.integer({ min: 1, max: 2048 }),
+      // A window of 512 positions begins to slide among the tokens of some.
+      prompt: fc.oneof(fc.integer({ min: 1, max: 2048 }), fc.integer({ min: 500, max: 511 })),
       tokens: fc.integer({ min: 1, max: 12 }),
       hidden: fc.integer({ min: 1, max: 4096 }),
     }),
   },
   (cost: Cost, { model, settings }) => {
     const { prompt, tokens } = settings
+    const seenAt = (length: number): number =>
+      mean(Array.from({ length: model.layers }, (_, l) => Math.min(length, model.layerWindow?.[l] ?? length)))
     for (const method of costMethods) {
       const ones = Array.from({ length: tokens }, (_, i) => {
         const one = cost(model, method, { ...settings, prompt: prompt + i, tokens: 1 })
         // A token reads its own key and value too.
         const { cache } = cost(model, method, { ...settings, prompt: 1, tokens: 1 })
-        expect(2 * one.cache, `cache of ${method}`).toBe(cache * (prompt + i + 1))
+        const expected = (cache / 2) * seenAt(prompt + i + 1)
+        expect(Math.abs(one.cache - expected), `cache of ${method}`).toBeLessThanOrEqual(1e-12 * expected)
         const isPaidBefore = method === 'shadow' && i > 0
         // Two operations for each weight of a predictor.
         const weights = one.predictor / storageNamed(settings.storage).numberBytes
@@ -268,6 +272,19 @@ describe('the cost of tokens', () => {
     expect(() => isCountedByHand(mutant)).toThrow('gated')
     await kills(isTheMeanOfOnes, mutant)
   })
+
+  test('mutant: a count that cuts the mean context to the window: killed', () =>
+    kills(isTheMeanOfOnes, (model, method, settings) => {
+      const cost = tokenCost(model, method, settings)
+      if (!model.layerWindow) return cost
+      const { prompt, tokens } = settings
+      const context = prompt + (tokens + 1) / 2
+      const { layerWindow: _, ...whole } = model
+      const { cache: all } = tokenCost(whole, method, settings)
+      const seen = model.layerWindow.map((window) => Math.min(context, window ?? context))
+      const cache = (all / context) * mean(seen)
+      return { ...cost, cache, bytes: cost.bytes - cost.cache + cache }
+    }))
 })
 
 describe('the rows of the cost experiment', () => {

@@ -349,7 +349,7 @@ describe('a report', () => {
     // Static pruning as good as the oracle leaves no gap to close.
     expect(gapClosed(behind, 0.5)).toBeNull()
     const unknown = reportOf(row('oracle', 100), row('shadow', 130), row('static', 120))
-    expect(describeReport(unknown)).toEqual(['6 windows calibrated on, 3 scored, 12 s.'])
+    expect(describeReport(unknown)).toEqual(['Windows: 6 calibrated on, 3 scored; 12 s.'])
   })
 
   test('compares the predictor with static pruning, and says when it may be chance', () => {
@@ -376,10 +376,15 @@ describe('a report', () => {
     expect(said(0.9, null)).toContain('not known')
   })
 
+  test('of a run that was stopped before its first row has no table', () =>
+    expect(formatReport({ ...reportOf(), rows: [], complete: false }).split('\n')).toEqual(
+      describeReport({ ...reportOf(), rows: [], complete: false }),
+    ))
+
   test('is a table of aligned columns', () => {
     const lines = formatReport(reportOf(row('oracle', 100), row('random', 1234.5))).split('\n')
     expect(lines[0]).toMatch(
-      /^asked \(%\) +planner +criterion +heads \(%\) +neurons \(%\) +weights \(%\) +ppl\/token +± +ppl\/word +tokens\/s +x dense$/,
+      /^asked \(%\) +planner +criterion +heads \(%\) +neurons \(%\) +weights \(%\) +ppl\/token +± +ppl\/word +tokens\/s +× dense$/,
     )
     expect(lines[2]).toMatch(/^ +50\.0 +oracle +plainact +43\.8 +43\.8 +43\.8 +100\.0 +2\.000 +1000 +200 +-$/)
     expect(lines[3]).toMatch(/^ +50\.0 +random +plainact .* 1235 +24\.69 +12,345 +200 +-$/)

@@ -80,7 +80,7 @@ afterAll(() => {
 
 /** The functions that are judged. */
 const specification = {
-  program: programOf,
+  program: (config: ModelConfig): Value => programOf(config),
   weights: (tensors: ReturnType<typeof goldenParameters>, _config: ModelConfig): Weights =>
     plainWeights(tensors, 'f32'),
   modelOf: (program: Value, weights: Weights): Model => modelOf(program, weights),

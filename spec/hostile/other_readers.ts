@@ -62,7 +62,7 @@ const trace: Trace = {
   ],
   oracleScores: null,
   divergence: 2,
-  tokensPerSecond: { sparse: 2, dense: null },
+  rounds: { sparse: [2], dense: [3] },
 }
 
 const windows = [

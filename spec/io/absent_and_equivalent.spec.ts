@@ -161,6 +161,9 @@ const neutralFields: Readonly<Record<string, Json>> = {
   frequency_penalty: 0,
   logit_bias: {},
   user: 'someone',
+  safety_identifier: 'someone',
+  prompt_cache_key: 'chats',
+  service_tier: 'auto',
   metadata: {},
 }
 /** Fields that ask for something by being there. */
@@ -378,7 +381,9 @@ const formats: Readonly<Record<string, Format>> = {
       top_logprobs: 0,
       tools: {},
       tool_choice: 'none',
-      response_format: null,
+      parallel_tool_calls: true,
+      response_format: { type: 'text' },
+      modalities: ['text'],
       store: false,
     },
     optional: () => Object.keys(bodies.chat.entries).filter((name) => !asking.includes(name)),

@@ -1,7 +1,7 @@
 /**
  * Predictors are found by a path, by a name in this package, and beside their model.
  *
- * Tests src/io/packaged.ts.
+ * Tests src/io/packaged.ts and src/io/known_models.ts.
  */
 import fc from 'fast-check'
 import { copyFileSync, existsSync, statSync, writeFileSync } from 'node:fs'
@@ -15,8 +15,8 @@ import {
   packagedPredictor,
   predictorBeside,
   predictorNames,
-  type PredictedModel,
 } from '../../src/io/named_predictor.ts'
+import { makersSampling, type KnownShape } from '../../src/io/known_models.ts'
 import { openSafetensors } from '../../src/io/safetensors.ts'
 import { openPredictor, sourceEntry } from '../../src/predictor/predictor_file.ts'
 import { fixtures } from '../golden/golden.ts'
@@ -91,7 +91,7 @@ describe('a predictor in this package', () => {
   describe('belongs to models of its sizes and rotations', () => {
     const rotary = { base: 100_000, scaling: null }
     const smollm2 = { layers: 30, width: 576, heads: 9, neurons: 1536, vocabulary: 49_152, rotary }
-    const changes: Readonly<Record<string, Partial<PredictedModel>>> = {
+    const changes: Readonly<Record<string, Partial<KnownShape>>> = {
       layers: { layers: 31 },
       width: { width: 640 },
       heads: { heads: 3 },
@@ -107,6 +107,16 @@ describe('a predictor in this package', () => {
       expect(await ownPredictor(beside, smollm2)).toBe('smollm2-135m')
       writeFileSync(beside, '')
       expect(await ownPredictor(beside, smollm2)).toBe(beside)
+    })
+
+    test('and how its makers draw tokens holds for chats, where no file says it', () => {
+      const card = { temperature: 0.2, topP: 0.9 }
+      expect(makersSampling({}, smollm2, true)).toEqual(card)
+      expect(makersSampling({}, smollm2, false)).toEqual({})
+      for (const own of [{ topK: 40 }, { temperature: 0 }])
+        expect(makersSampling(own, smollm2, true)).toEqual(own)
+      for (const change of Object.values(changes))
+        expect(makersSampling({}, { ...smollm2, ...change }, true)).toEqual({})
     })
 
     test.each(Object.entries(changes))('but not for one of another %s', async (_, change) => {

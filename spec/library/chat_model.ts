@@ -1,12 +1,14 @@
 /**
- * A small random model that chats: four layers, the tokenizer of SmolLM2's kind, and a template in ChatML.
+ * A small random model that chats: an OPT of four layers if nothing else is asked, the tokenizer of SmolLM2's kind, and a template in
+ * ChatML.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { writeSafetensors } from '../../src/io/safetensors_writer.ts'
-import { makeConfig } from '../../src/engine/config.ts'
+import { parseConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
+import { tokenTableOf } from '../../src/verify/model/modules.ts'
 
 const tokenizers = fileURLToPath(new URL('../../fixtures/tokenizers/', import.meta.url))
 
@@ -18,10 +20,23 @@ Be kind.<|im_end|>
 ' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant
 ' }}{% endif %}`
 
+/** The configuration but for its vocabulary, where no other is given. */
+const smallOpt = {
+  model_type: 'opt',
+  hidden_size: 16,
+  num_hidden_layers: 4,
+  num_attention_heads: 4,
+  ffn_dim: 32,
+  eos_token_id: 0,
+  bos_token_id: 1,
+}
+
 /** What of a model is written in another way. */
 export interface ChatModelOptions {
   /** Null leaves the template out. */
   readonly template?: string | null
+  /** What `config.json` says, but for vocabulary and positions. */
+  readonly config?: object
   readonly seed?: number
   /** The tokenizer, of 700 tokens. */
   readonly tokenizer?: 'smollm' | 'qwen2'
@@ -34,27 +49,14 @@ export interface ChatModelOptions {
 }
 
 /** Writes the model into a folder. */
-export async function writeChatModel(
-  folder: string,
-  { template = chatMl, seed = 3, tokenizer = 'smollm', added = [], swap, generation }: ChatModelOptions = {},
-): Promise<void> {
+export async function writeChatModel(folder: string, options: ChatModelOptions = {}): Promise<void> {
+  const { template = chatMl, seed = 3, tokenizer = 'smollm', added = [], swap, generation } = options
   mkdirSync(folder, { recursive: true })
   const vocabulary = 700 + added.length
-  const config = makeConfig({ layers: 4, width: 16, heads: 4, neurons: 32, vocabulary, positions: 400 })
-  writeFileSync(
-    join(folder, 'config.json'),
-    JSON.stringify({
-      model_type: 'opt',
-      vocab_size: vocabulary,
-      hidden_size: 16,
-      num_hidden_layers: 4,
-      num_attention_heads: 4,
-      ffn_dim: 32,
-      max_position_embeddings: 400,
-      eos_token_id: 0,
-      bos_token_id: 1,
-    }),
-  )
+  const sizes = { vocab_size: vocabulary, max_position_embeddings: 400 }
+  const configJson = { ...(options.config ?? smallOpt), ...sizes }
+  const config = parseConfig(configJson)
+  writeFileSync(join(folder, 'config.json'), JSON.stringify(configJson))
   const json = JSON.parse(readFileSync(join(tokenizers, `${tokenizer}.tokenizer.json`), 'utf8')) as {
     added_tokens: object[]
   }
@@ -71,7 +73,7 @@ export async function writeChatModel(
   )
   if (generation) writeFileSync(join(folder, 'generation_config.json'), JSON.stringify(generation))
   const weights = initialWeights(config, { seed, deviation: 0.3, biasDeviation: 0.1 })
-  const table = weights.get('model.decoder.embed_tokens.weight')?.values as Float32Array
+  const table = weights.get(tokenTableOf(config))?.values as Float32Array
   if (swap) {
     const [a, b] = swap.map((id) => table.slice(id * config.width, (id + 1) * config.width))
     table.set(a, swap[1] * config.width)

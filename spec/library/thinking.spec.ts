@@ -112,8 +112,8 @@ describe('the command line', () => {
 })
 
 describe('the server', () => {
-  const ask = async (body: object): Promise<Response> => {
-    const server = serverOf(opt, { name: 'thinker' })
+  const ask = async (body: object, variables = {}): Promise<Response> => {
+    const server = serverOf(opt, { name: 'thinker', variables })
     try {
       const response = await server.fetch(
         requestOf('/v1/chat/completions', { messages, max_tokens: 8, temperature: 0, ...body }),
@@ -141,6 +141,17 @@ describe('the server', () => {
       events.map(({ choices }) => choices[0].delta[field] ?? '').join('')
     expect([joined('reasoning_content'), joined('content')]).toEqual([thought, answer])
     expect(events[0].choices[0].delta.role).toBe('assistant')
+  })
+
+  test('variables of the server are those of requests that have none of their own', async () => {
+    const thoughtOf = async (body: object, usual: object): Promise<string | undefined> =>
+      ((await (await ask(body, usual)).json()) as { choices: { message: { reasoning_content?: string } }[] })
+        .choices[0].message.reasoning_content
+    const [yes, no] = [true, false].map((begins_thinking) => ({ begins_thinking }))
+    expect(await thoughtOf({}, yes)).toBe(thought)
+    expect(await thoughtOf({ chat_template_kwargs: no }, yes)).toBeUndefined()
+    expect(await thoughtOf({ chat_template_kwargs: yes }, no)).toBe(thought)
+    expect(await thoughtOf({}, {})).toBeUndefined()
   })
 
   test('a stop text ends the answer, not the thinking', async () => {

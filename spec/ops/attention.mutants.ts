@@ -38,6 +38,27 @@ function attentionSeeing(
   }
 }
 
+/** Attention whose cap meets the scores of positions that a token does not see, which are -Infinity before it and -cap after it. */
+const capsWhatIsHidden: Definition<'attention'> = (y, query, key, value, heads, groups, ...numbers) => {
+  const [scale, cap, T, S, W, C, H, G, K] = numbers
+  y.fill(0, 0, T * H * K)
+  for (const h of heads ?? Array.from({ length: H }, (_, i) => i))
+    for (let t = 0; t < T; t++) {
+      const at = (t * H + h) * K
+      const start = keyHeadOf(groups, h, G, H) * C * K
+      const position = S - T + t
+      const weights = Float64Array.from({ length: S }, (_, s) => {
+        let score = 0
+        for (let k = 0; k < K; k++) score += scale * query[at + k] * key[start + s * K + k]
+        return cap * Math.tanh((s > position || s <= position - W ? -Infinity : score) / cap)
+      })
+      const most = Math.max(...weights)
+      const total = weights.reduce((sum, score) => sum + Math.exp(score - most), 0)
+      for (const [s, score] of weights.entries())
+        for (let k = 0; k < K; k++) y[at + k] += (Math.exp(score - most) / total) * value[start + s * K + k]
+    }
+}
+
 /** A list of key heads by which head h shares its own with h + G. */
 export function groupsApart(H: number, G: number): Int32Array {
   return Int32Array.from({ length: H }, (_, h) => h % G)
@@ -170,6 +191,15 @@ export const mutants: readonly Mutant[] = [
     [...agree('attention'), attentionLaws.isNear, attentionGradient],
     (attention) => (y, q, k, v, heads, groups, scale, _, T, S, W, C, H, G, K, R) =>
       attention(y, q, k, v, heads, groups, scale, 0, T, S, W, C, H, G, K, R),
+  ),
+
+  mutant(
+    'attention',
+    'caps scores after the mask',
+    [...agree('attention'), attentionLaws.futureIsUnseen, attentionLaws.isNear, attentionGradient],
+    (attention) =>
+      (...args) =>
+        (args[7] > 0 ? capsWhatIsHidden : attention)(...args),
   ),
 
   mutant(

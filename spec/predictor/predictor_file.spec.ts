@@ -13,6 +13,7 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
 import {
+  featureWidth,
   networkShape,
   predictorKinds,
   type DejavuStyleConfig,
@@ -53,8 +54,9 @@ import { narrowToBf16, widenBf16 } from '../../src/tensor/halves.ts'
 import { unitKinds } from '../../src/masks/mask.ts'
 
 const shape = { layers: 4, heads: 2, neurons: 5 }
-const width = 6
-const subject = { shape, width, criterion: 'plainact', seed: 9, examples: 12, dataHash: null }
+/** Of the stream, and of the heads' outputs side by side. */
+const [width, contextWidth] = [6, 8]
+const subject = { shape, width, contextWidth, criterion: 'plainact', seed: 9, examples: 12, dataHash: null }
 const sizes = { headHidden: 3, neuronHidden: 4 }
 
 /** Every kind, and every choice that changes what is in the file. */
@@ -83,14 +85,15 @@ function someValues(config: PredictorConfig, kind: 'heads' | 'neurons'): Network
 
 function somePredictor(backend: Backend, kind: PredictorKind, chosen: PredictorChoices): Predictor {
   const config = makePredictorConfig(kind, subject, { ...sizes, ...chosen })
-  const moments = { mean: table(width), spread: positive(width) }
+  const inputs = featureWidth(config)
+  const moments = { mean: table(inputs), spread: positive(inputs) }
   const scaled = config.features === 'dataset'
   if (config.kind === 'shadow') {
     const values = { heads: someValues(config, 'heads'), neurons: someValues(config, 'neurons') }
     return new ShadowPredictor(backend, config, { ...values, moments: scaled ? moments : null })
   }
   const of = (units: 'heads' | 'neurons'): NetworkValues[] => [1, 2, 3].map(() => someValues(config, units))
-  const each = [1, 2, 3].map(() => ({ mean: table(width), spread: positive(width) }))
+  const each = [1, 2, 3].map(() => ({ mean: table(inputs), spread: positive(inputs) }))
   const values = { heads: of('heads'), neurons: of('neurons'), moments: scaled ? each : null }
   return config.kind === 'dejavu'
     ? new DejavuPredictor(backend, config, values)
@@ -98,10 +101,10 @@ function somePredictor(backend: Backend, kind: PredictorKind, chosen: PredictorC
 }
 
 const features: PromptFeatures = {
-  last: table(4 * width),
-  mean: table(4 * width),
+  last: table(4 * contextWidth),
+  mean: table(4 * contextWidth),
   stream: table(4 * width),
-  sequence: table(3 * width),
+  sequence: table(3 * contextWidth),
 }
 
 const folder = temporaryFolder()
@@ -218,8 +221,9 @@ describe.each(choices)('%s', (_, kind, chosen) => {
 
 describe('the inputs of each kind', async () => {
   const backend = await createBackend('reference')
+  /** A row of one of the features changed, of the four that it has. */
   const moved = (values: Float32Array, row: number): Float32Array =>
-    values.map((value, i) => (Math.floor(i / width) === row ? value + 1 + (i % 3) : value))
+    values.map((value, i) => (Math.floor((4 * i) / values.length) === row ? value + 1 + (i % 3) : value))
 
   /** Which layers' scores change when row `row` of one of the features does. */
   function touched(
@@ -265,8 +269,8 @@ describe('the inputs of each kind', async () => {
   })
 
   test('pooling: the last token alone, the mean in any order, attention with weights for every token', () => {
-    const prompt = table(3 * width)
-    const turned = Float32Array.from([...prompt.subarray(width), ...prompt.subarray(0, width)])
+    const prompt = table(3 * contextWidth)
+    const turned = Float32Array.from([...prompt.subarray(contextWidth), ...prompt.subarray(0, contextWidth)])
     for (const pooling of ['last', 'mean', 'attention'] as const) {
       const predictor = somePredictor(backend, 'shadow', { pooling, features: 'none' }) as ShadowPredictor
       const { neurons } = predictor.predict(prompt, 3)
@@ -276,7 +280,7 @@ describe('the inputs of each kind', async () => {
       const first = predictor.predict(moved(prompt, 0), 3).neurons
       if (pooling === 'last') expect(first).toEqual(neurons)
       else expect(first).not.toEqual(neurons)
-      expect(() => predictor.predict(prompt.subarray(1), 3)).toThrow('context: expected [3, 6]')
+      expect(() => predictor.predict(prompt.subarray(1), 3)).toThrow('context: expected [3, 8]')
       predictor.dispose()
     }
   })
@@ -291,7 +295,7 @@ describe('the inputs of each kind', async () => {
     }
     const unscaledCard: DejavuStyleConfig = { ...config, features: 'none' }
     const unscaled = new DejavuStylePredictor(backend, unscaledCard, values)
-    const last = table(4 * width)
+    const last = table(4 * contextWidth)
     expect(plain.predict(last, 'as-shipped')).toEqual(unscaled.predict(last))
     expect(plain.predict(last)).toEqual(plain.predict(last, 'fixed'))
     expect(plain.predict(last).neurons).not.toEqual(plain.predict(last, 'as-shipped').neurons)

@@ -10,10 +10,13 @@ import { scopes } from '../../src/masks/budget.ts'
 import { decisions } from '../../src/web/engine/study_types.ts'
 import {
   defaultState,
+  defaultView,
   encodeState,
   pagePlanners,
   readState,
+  refusalOf,
   type PageState,
+  type View,
 } from '../../src/web/page_state.ts'
 import { presets } from '../../src/web/presets.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -32,14 +35,26 @@ const states: fc.Arbitrary<PageState> = fc.record({
   seed: fc.oneof(fc.nat(9), fc.integer({ min: 0, max: 2 ** 32 - 1 })),
 })
 
+const views: fc.Arbitrary<View> = fc.record({
+  token: fc.option(fc.integer({ min: 1, max: 48 })),
+  unit: fc.option(
+    fc.record({
+      kind: fc.constantFrom('heads' as const, 'neurons' as const),
+      layer: fc.nat(40),
+      index: fc.nat(9999),
+    }),
+  ),
+  compares: fc.boolean(),
+})
+
 type Encode = typeof encodeState
 
 const roundTrips = lawForAll(
-  'a state round-trips through an address',
-  { state: states },
-  (encode: Encode, { state }): void => {
-    const address = new URL(`https://example.org/page/#${encode(state)}`)
-    expect(readState(address.hash.slice(1))).toEqual({ state, refused: [] })
+  'a state, and what is looked at, round-trip through an address',
+  { state: states, view: views },
+  (encode: Encode, { state, view }): void => {
+    const address = new URL(`https://example.org/page/#${encode(state, view)}`)
+    expect(readState(address.hash.slice(1))).toEqual({ state, view, refused: [] })
   },
 )
 stateLaw(roundTrips, encodeState)
@@ -51,11 +66,14 @@ killsEach('a mutant that %s: killed', roundTrips, {
   'keeps 31 bits of a seed': (state) => encodeState({ ...state, seed: state.seed & 0x7fffffff }),
   'leaves out what is falsy': (state) =>
     encodeState({ ...state, temperature: state.temperature || defaultState.temperature }),
+  'loses the chosen unit': (state, view = defaultView) => encodeState(state, { ...view, unit: null }),
+  'counts tokens from 0': (state, view = defaultView) =>
+    encodeState(state, { ...view, token: view.token && view.token - 1 }),
 })
 
 describe('addresses of others', () => {
   test('an address without a fragment holds the default state, which is not written', () => {
-    expect(readState('')).toEqual({ state: defaultState, refused: [] })
+    expect(readState('')).toEqual({ state: defaultState, view: defaultView, refused: [] })
     expect(encodeState(defaultState)).toBe('')
   })
 
@@ -76,6 +94,9 @@ describe('addresses of others', () => {
     ],
     ['planner=__proto__', expect.stringContaining('got "__proto__"')],
     ['scope=everything', expect.stringMatching(/^address scope: expected one of global, per-layer, hybrid/)],
+    ['token=0', 'address token: expected a whole number from 1, got "0"'],
+    ['unit=heads.1', 'address unit: expected a unit such as heads.1.0, got "heads.1"'],
+    ['compares=yes', 'address compares: expected true, got "yes"'],
     ['model=x', expect.stringMatching(/^address: expected prompt, [^]*, got "model"$/)],
     [
       `prompt=${'a'.repeat(2001)}`,
@@ -84,6 +105,7 @@ describe('addresses of others', () => {
   ])('%s is refused in one line; the default stands in its place', (fragment, line: unknown) => {
     expect(readState(`${fragment}&decides=always`)).toEqual({
       state: { ...defaultState, decides: 'always' },
+      view: defaultView,
       refused: [line],
     })
   })
@@ -96,5 +118,12 @@ describe('addresses of others', () => {
 test('the examples differ from each other, begin with the default, and fit into an address', () => {
   expect(presets[0].state).toEqual(defaultState)
   expect(new Set(presets.map(({ state }) => encodeState(state))).size).toBe(presets.length)
-  for (const { state } of presets) expect(readState(encodeState(state))).toEqual({ state, refused: [] })
+  for (const { state } of presets) expect(readState(encodeState(state))).toMatchObject({ state, refused: [] })
+})
+
+test('a field that holds no such number is told by its name, and says what it got', () => {
+  expect(refusalOf('temperature', ' 0.5 ')).toBeNull()
+  expect(refusalOf('seed', '7')).toBeNull()
+  expect(refusalOf('temperature', 'hot')).toBe('temperature: expected a number from 0 to 2, got "hot"')
+  expect(refusalOf('seed', '')).toBe('seed: expected a whole number from 0 to 4294967295, got nothing')
 })

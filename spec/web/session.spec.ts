@@ -40,15 +40,14 @@ const rpc = {
     { signal }: Signalled = {},
   ): AsyncGenerator<StudyEvent, StudyEnd> {
     asked.push(`${name} ${String(prompt)}`)
-    const tokensPerSecond = { sparse: null, dense: null }
     yield { kind: 'start', prompt: Int32Array.of(2), pieces: ['a'], ranks: null, denseLayers: 1 }
     for (const index of [0, 1]) {
       await untilLet(`${String(prompt)} ${index}`)
       if (prompt === 'strict') signal?.throwIfAborted()
       if (prompt === 'broken') throw new Error('broken')
-      yield { kind: 'step', index, token: index, text: `${index}`, scores: null, tokensPerSecond }
+      yield { kind: 'step', index, token: index, text: `${index}`, scores: null }
     }
-    return { kl: null, divergence: null, oracleScores: null, tokensPerSecond: { sparse: 5, dense: null } }
+    return { rounds: { sparse: [5], dense: [] } }
   },
 }
 
@@ -91,7 +90,7 @@ test('a text is reported token by token, then its end', async () => {
   expect(traces.at(-1)).toMatchObject({
     model: { name: 'one', shape: { layers: 2, heads: 3, neurons: 5 }, width: 7 },
     settings,
-    tokensPerSecond: { sparse: 5 },
+    rounds: { sparse: [5] },
   })
   expect(session.isWriting).toBe(false)
 })

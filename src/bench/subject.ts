@@ -24,8 +24,11 @@ import { RandomSource } from './random_weights.ts'
 export const benchShapes = [
   'opt-125m',
   'smollm2-135m',
+  'gemma-3-270m',
   'opt-350m',
+  'qwen3-0.6b',
   'tinyllama-1.1b',
+  'llama-3.2-1b',
   'opt-1.3b',
   'opt-2.7b',
   'opt-6.7b',
@@ -118,9 +121,11 @@ function sizesOf(
   config: ModelConfig,
 ): Pick<BenchSubject, 'config' | 'architecture' | 'shape'> {
   const architecture = architectureOf(model, config)
-  const { layers, width, heads, neurons } = config
+  const { layers, width } = config
   const known = architectures.find(
-    (one) => one.layers >= layers && one.width === width && one.heads === heads && one.neurons === neurons,
+    (one) =>
+      one.layers >= layers &&
+      (['family', 'width', 'heads', 'neurons'] as const).every((name) => one[name] === config[name]),
   )
   return { config, architecture, shape: known?.name ?? `${layers}x${width}` }
 }

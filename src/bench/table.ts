@@ -42,8 +42,8 @@ function figureColumns(first: string | null, hasDevice: boolean): Column[] {
     { key: 'rate', label: 't/s' },
     { key: 'deviation', label: '±' },
     ...(hasDevice ? [{ key: 'device', label: 'device', unit: 'ms per token', digits: 3 }] : []),
-    { key: 'timesDense', label: 'x dense', digits: 2 },
-    ...(first === null ? [] : [{ key: 'timesFirst', label: `x ${first}`, digits: 2 }]),
+    { key: 'timesDense', label: '× dense', digits: 2 },
+    ...(first === null ? [] : [{ key: 'timesFirst', label: `× ${first}`, digits: 2 }]),
     { key: 'ideal', label: 'ideal', digits: 2 },
     { key: 'shareOfIdeal', label: 'of ideal', unit: '%', digits: 0 },
     { key: 'predictor', label: 'predictor', unit: '%', digits: 1 },
@@ -139,7 +139,11 @@ export function findingsOf(rows: readonly BenchRow[], reads: readonly number[]):
   const found = [...againstDejavu(rows), ...acrossContexts(rows)]
   const read =
     reads.length === 0 ? [] : [`Memory is read forward at ${(median(reads) / 1e9).toFixed(1)} GB/s here.`]
-  const notes = [...read, 'Figures of one run can be compared, those of two cannot.']
+  // A machine that slows down between rounds slows all rows of a round.
+  const paired = rows.some(({ planner, timesDense }) => planner !== 'dense' && timesDense !== null)
+    ? ['× is the median of ratios within a round, which need not be the ratio of two medians in t/s.']
+    : []
+  const notes = [...read, ...paired, 'Figures of one run can be compared, those of two cannot.']
   return [...(found.length > 0 ? [found.join('\n')] : []), notes.join(' ')]
 }
 

@@ -3,10 +3,10 @@
  *
  *   index, group, lengths       [N] I32   index in the set, index in the groups of the manifest, prompt length
  *   loss                        [N]
- *   last, mean, stream          [N, L, D] see `PromptFeatures`
+ *   last, mean, stream          [N, L, H K] [N, L, H K] [N, L, D] see `PromptFeatures`
  *   heads.<criterion>           [N, L, H]
  *   neurons.<criterion>         [N, L, F]
- *   sequence                    [sum of lengths, D], if it was kept
+ *   sequence                    [sum of lengths, H K], if it was kept
  *
  *   part-00000.safetensors      a part: examples in order, as many as the manifest says
  *   example-00000.safetensors   one example of a part that is not complete yet
@@ -238,7 +238,8 @@ async function examplesOf(
       { shape, heads: row(`heads.${name}`, i, L * H), neurons: row(`neurons.${name}`, i, L * F) },
     ])
     const sequence = (tensors.get('sequence') as Float32Array | undefined)?.slice(from, start) ?? null
-    const [last, mean, stream] = ['last', 'mean', 'stream'].map((name) => row(name, i, L * D))
+    const [last, mean] = ['last', 'mean'].map((name) => row(name, i, L * C))
+    const stream = row('stream', i, L * D)
     return {
       index: first + i,
       group,

@@ -127,7 +127,9 @@ class ChatLoop {
   async run(): Promise<void> {
     const { signal } = this.#session
     if (this.#lines.isTerminal)
-      await this.#say(`${this.#opt.name}; ${samplingWords(this.#options)}; /help lists the commands`)
+      await this.#say(
+        `${this.#opt.name}; ${samplingWords({ seed: 0, ...this.#options })}; /help lists the commands`,
+      )
     if (this.#messages.length > 0 && !this.#start.quiet)
       await this.#session.note(
         `${this.#start.saved?.path}: going on after ${countOf(this.#messages.length, 'message')}`,
@@ -294,9 +296,9 @@ class ChatLoop {
     const { tokens, firstSeconds, seconds, prompt, skipped, decisions, checked, end } = turn
     const rate = tokens.length > 1 ? (tokens.length - 1) / (seconds - firstSeconds) : 0
     const words = [
-      `${formatPercent(skipped)} of the weights skipped`,
+      turn.planner === 'dense' ? 'dense' : `${formatPercent(skipped)} of the weights skipped`,
       `${rate.toFixed(1)} tokens/s`,
-      `${formatCount(prompt.tokens)} tokens read in ${firstSeconds.toFixed(2)} s, ${formatCount(prompt.reused)} from the cache`,
+      `${countOf(prompt.tokens, 'token')} read in ${firstSeconds.toFixed(2)} s, ${formatCount(prompt.reused)} from the cache`,
       ...(decisions > 1 ? [`${formatCount(decisions)} masks`] : []),
       ...(checked
         ? [

@@ -4,29 +4,22 @@
  */
 import type { Command, Option } from 'commander'
 import { compareMethods, type Method, type MethodSources } from '../results/method.ts'
-import { findPredictor, ownPredictor, predictorBeside, type PredictedModel } from '../io/named_predictor.ts'
+import { findPredictor, ownPredictor, predictorBeside } from '../io/named_predictor.ts'
+import type { KnownShape } from '../io/known_models.ts'
 import { shareOption, type Scope } from '../masks/budget.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { expectSkipping, type PlannerChoice } from '../library/planner_options.ts'
-import {
-  kindsNeeded,
-  needs,
-  plannerNames,
-  plannerOf,
-  plannerOption,
-  type PlannerName,
-} from '../planners/index.ts'
+import { kindsNeeded, needs, plannerNames, plannerOption, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
-import { wrapLines } from '../results/fold.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { nameOption } from '../tensor/option.ts'
-import { addFlags, listNames } from './flags.ts'
+import { addFlags } from './flags.ts'
 import { flagOf, listOf, sharesOf } from './values.ts'
 import { featureWidths } from '../engine/config.ts'
 
@@ -65,27 +58,6 @@ export interface PlanFlags extends DeciderFlags {
   readonly seed: number
 }
 
-/** Characters of a line of help. */
-const HELP_COLUMNS = 120
-
-/** Planners and what they do, for help texts. */
-export function plannersHelp(planners: readonly PlannerName[]): string {
-  const width = Math.max(...planners.map(({ length }) => length))
-  const rows = planners.map((name) =>
-    wrapLines(`  ${name.padEnd(width)}  ${plannerOf(name).help}`, HELP_COLUMNS, ' '.repeat(width + 4)),
-  )
-  return `\nPlanners:\n${rows.join('\n')}\n${sparsityHelp}`
-}
-
-/** What a sparsity costs, for help texts. */
-export const sparsityHelp = `
-${listNames(({ skips }) => skips === 'neurons')} decide about neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused.
-${listNames(({ skips }) => skips === 'channels')} mask that share of the input channels, and no unit; their numbers say how good choices of inputs can be.
-
-What a sparsity costs depends on the model. Neurons of OPT are mostly zero after ReLU. Those of gated models (Llama,
-Mistral, Qwen2, SmolLM2) are not. On SmolLM2-135M, static scores cost 0.3 nats of KL per token at 10 % of the neurons, 0.8
-at 30 % and 1.4 at 50 %; 0.1 at 10 % of the heads and 1.1 at a third: docs/guides/smollm2.md.`
-
 /** Adds the flags. */
 export function addPlanFlags(
   command: Command,
@@ -94,7 +66,7 @@ export function addPlanFlags(
 ): Command {
   const planner = flagOf(
     '--planner <name>',
-    'which planner decides what is skipped',
+    'which planner decides what is skipped; "shadowllm planners" tells what each keeps and needs',
     nameOption('PLANNER', planners),
     usual,
   )
@@ -181,7 +153,7 @@ export interface PlannerFlags extends DeciderFlags {
 export function addPlannerFlags(command: Command): Command {
   const planner = listOf(
     '--planner <list>',
-    `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')}; dense is always measured`,
+    `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} ("shadowllm planners" tells what each keeps and needs); dense is always measured`,
     plannerOption,
   ).default([], 'dense')
   const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
@@ -264,7 +236,7 @@ export async function openPredictors(
  */
 async function predictorPaths(
   beside: string,
-  model: PredictedModel,
+  model: KnownShape,
   { planner, predictor }: PredictorFlags,
 ): Promise<string[]> {
   const own = planner.includes('shadow') ? await ownPredictor(beside, model) : null

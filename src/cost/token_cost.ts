@@ -199,12 +199,10 @@ export function tokenCost(model: Architecture, method: CostMethod, settings: Cos
   const { storage, prompt, tokens, hidden } = settings
   const kept = keptUnits(model, method === 'dense' ? 0 : settings.sparsity)
   const read = weightsRead(model, kept)
-  // Of the sequence so far, the new token included, the mean over the tokens generated.
-  const context = prompt + (tokens + 1) / 2
   const asked = method === 'shadow' ? 1 / tokens : 1
   const predicted = predictorWeights(model, method, hidden)
   const weights = weightBytes(model, kept, storage)
-  const seen = meanOver(model, (window) => Math.min(context, window ?? context))
+  const seen = meanOver(model, (window) => meanContext(window ?? Infinity, prompt, tokens))
   const cache = 2 * keptKeyHeads(model, kept) * model.headSize * seen * FLOAT_BYTES
   // The scales of rows are left out.
   const predictorBytes = predicted * storageNamed(storage).numberBytes
@@ -218,6 +216,13 @@ export function tokenCost(model: Architecture, method: CostMethod, settings: Cos
     flops: 2 * (read.matrix + read.table) + 4 * kept.heads * model.headSize * seen + 2 * asked * predicted,
     memory: modelBytes(model, storage) + cacheBytes(model, settings) + predictorBytes,
   }
+}
+
+/** How many positions a token sees, itself included, the mean over the tokens generated. */
+function meanContext(window: number, prompt: number, tokens: number): number {
+  const before = Math.min(tokens, Math.max(0, window - prompt)) // those that see all of the text
+  const sum = before * prompt + (before * (before + 1)) / 2
+  return (before < tokens ? sum + (tokens - before) * window : sum) / tokens
 }
 
 /** Bytes that a loaded model takes. */

@@ -12,6 +12,7 @@ import type { Activation } from '../ops/activations.ts'
 import type { Rotary, RotaryScaling } from '../ops/rotary.ts'
 import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
+import { normsAllHeads } from './program.ts'
 
 /** How parameters are called; everything else that tells the families apart has a field of its own. */
 export const families = ['opt', 'llama', 'qwen3', 'olmo2', 'gemma2', 'gemma3'] as const
@@ -60,8 +61,8 @@ export interface ModelConfig {
   readonly scoreScale?: number
   /** The cap c of attention's scores, each of which becomes c tanh(s / c); none without it. */
   readonly scoreCap?: number
-  /** Whether queries and keys are normed over all heads of a layer, so that no row of them is one head's alone. */
-  readonly normsAllHeads?: boolean
+  /** Whether queries or keys are normed over several heads of a layer, so that no row of them is one head's alone; by the program. */
+  readonly normsAllHeads?: true
   /** What rows of the token table are multiplied by before the first layer; nothing without. */
   readonly embeddingScale?: number
   /** What is added to the weights of norms when they are read; nothing without. */
@@ -87,7 +88,7 @@ export type ModelSizes = Pick<
   ModelConfig,
   'layers' | 'width' | 'heads' | 'neurons' | 'vocabulary' | 'positions'
 > &
-  Partial<ModelConfig>
+  Partial<Omit<ModelConfig, 'normsAllHeads'>>
 
 const usualLlama = {
   epsilon: 1e-6,
@@ -118,7 +119,7 @@ const usual = {
   },
   llama: usualLlama,
   qwen3: usualLlama,
-  olmo2: { ...usualLlama, normsAllHeads: true },
+  olmo2: usualLlama,
   gemma2: { ...usualLlama, activation: 'gelu_tanh', normOffset: 1, tied: true },
   gemma3: { ...usualLlama, activation: 'gelu_tanh', normOffset: 1, tied: true },
 } as const satisfies Record<Family, Partial<ModelConfig>>
@@ -184,7 +185,7 @@ export function makeConfig(sizes: ModelSizes): ModelConfig {
       'CONFIG_HEADS',
       `rope_scaling factors: expected ${rotated / 2} for heads of ${rotated}, got ${rotary.scaling.factors.length}`,
     )
-  return {
+  const config = {
     ...usual[family],
     embeddingWidth: width,
     ...sizes,
@@ -194,6 +195,7 @@ export function makeConfig(sizes: ModelSizes): ModelConfig {
     preNorm,
     finalNorm: preNorm && (sizes.finalNorm ?? true),
   }
+  return { ...config, ...(normsAllHeads(config) && { normsAllHeads: true }) }
 }
 
 /** The width of the heads' outputs, side by side: H K. */

@@ -153,6 +153,7 @@ function checkLength(model: LanguageModel, promptLength: number, maxTokens: numb
     throw new UsageError(
       'CONTEXT_LENGTH',
       `prompt and maxTokens: expected at most ${positions} positions together, got ${promptLength} + ${maxTokens}`,
+      { option: 'maxTokens' },
     )
 }
 

@@ -78,11 +78,13 @@ export function expectCheckable(
     throw new UsageError(
       'PREFILL',
       'check: expected a dense prefill, because what is checked follows a dense prompt, got a masked one',
+      { option: 'check' },
     )
   if (planner && ((planner.every ?? 1) > 1 || planner.shift !== undefined))
     throw new UsageError(
       'EVERY',
       `check: expected a planner that decides once or at every token, because checks rewind, got ${planner.name}, which decides now and then`,
+      { option: 'check' },
     )
 }
 

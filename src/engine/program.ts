@@ -3,39 +3,46 @@
  */
 import type { Rotary } from '../ops/rotary.ts'
 import { newerFamilies } from '../spec/families.ts'
-import { llama } from '../spec/llama.ts'
-import { opt } from '../spec/opt.ts'
-import type { Value } from '../spec/program.ts'
-import type { Family, ModelConfig } from './config.ts'
+import { llama, type LlamaConfig } from '../spec/llama.ts'
+import { opt, type OptConfig } from '../spec/opt.ts'
+import { stepsOf, type Value } from '../spec/program.ts'
+import { needsOf } from './needs.ts'
 import { planOf, type ModelParameter, type Plan } from './plan.ts'
 
-/** The program of each family; only OPT has no rotations. */
-const programs: Readonly<Record<Family, (config: ModelConfig & { rotary: Rotary }) => Value>> = {
-  opt,
-  llama,
-  ...newerFamilies,
-}
+/** What programs read of a configuration; only OPT has no rotations. */
+type ProgramConfig = OptConfig &
+  Omit<LlamaConfig, 'rotary'> & { readonly family: keyof typeof programs; readonly rotary: Rotary | null }
+
+/** The program of each family. */
+const programs = { opt, llama, ...newerFamilies } as const
 
 /** The program of a model: its last value is the logits [T, V]. */
-export function programOf(config: ModelConfig): Value {
-  return programs[config.family](config as ModelConfig & { rotary: Rotary })
+export function programOf(config: ProgramConfig): Value {
+  return programs[config.family](config as ProgramConfig & { rotary: Rotary })
 }
 
-const plans = new WeakMap<ModelConfig, Plan>()
+/** Whether a layer norms queries or keys over several heads: a part of what such a norm gives is needed, and all that it reads. */
+export function normsAllHeads(config: ProgramConfig): boolean {
+  const program = programOf({ ...config, layers: 1 })
+  const needs = needsOf(program)
+  return stepsOf(program).some((step) => step.op === 'rmsNorm' && needs.has(step) && !needs.has(step.of[0]))
+}
+
+const plans = new WeakMap<ProgramConfig, Plan>()
 
 /** The program of a model, laid out. */
-export function modelPlan(config: ModelConfig): Plan {
+export function modelPlan(config: ProgramConfig): Plan {
   const plan = plans.get(config) ?? planOf(programOf(config))
   plans.set(config, plan)
   return plan
 }
 
 /** Every parameter of a model by its Hugging Face name, in the order of the forward pass. */
-export function modelParameters(config: ModelConfig): ReadonlyMap<string, ModelParameter> {
+export function modelParameters(config: ProgramConfig): ReadonlyMap<string, ModelParameter> {
   return modelPlan(config).parameters
 }
 
 /** Their shapes as Hugging Face stores them. */
-export function parameterShapes(config: ModelConfig): Map<string, readonly number[]> {
+export function parameterShapes(config: ProgramConfig): Map<string, readonly number[]> {
   return new Map([...modelParameters(config)].map(([name, { shape }]) => [name, shape]))
 }

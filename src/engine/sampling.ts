@@ -178,6 +178,7 @@ function changeOf(options: SamplerOptions): Change | null {
         throw new UsageError(
           'LOGIT_BIAS',
           `logitBias: expected ids from 0 to ${logits.length - 1}, got ${id}`,
+          { option: 'logitBias' },
         )
       changed[id] += bias
     }
@@ -188,8 +189,16 @@ function changeOf(options: SamplerOptions): Change | null {
 /** The token of the highest logit; ties go to the lower id, and NaN is below -Infinity. */
 export function argmax(logits: Float32Array): number {
   let best = 0
-  for (let id = 1; id < logits.length; id++)
-    if (logits[id] > logits[best] || (Number.isNaN(logits[best]) && !Number.isNaN(logits[id]))) best = id
+  let most = logits[0]
+  for (let id = 1; id < logits.length; id++) {
+    const logit = logits[id]
+    // Nearly all of them end here.
+    if (logit <= most) continue
+    if (logit > most || (Number.isNaN(most) && !Number.isNaN(logit))) {
+      best = id
+      most = logit
+    }
+  }
   return best
 }
 

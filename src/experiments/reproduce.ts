@@ -155,6 +155,7 @@ export async function reproduce(
 
     // 4. decode: the speed of every method, on the prompt of the first window.
     progress.stage = 'decode'
+    progress.note = undefined
     if (options.speed !== false) speeds = await measureSpeeds(cache, methods, decode, evaluation, seed)
     complete = true
   } catch (error) {

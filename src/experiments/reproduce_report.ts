@@ -102,7 +102,7 @@ const reportColumns: readonly Column[] = [
   { key: 'tokenError', label: '±' },
   { key: 'word', label: 'ppl/word' },
   { key: 'speed', label: 'tokens/s', digits: 0 },
-  { key: 'ratio', label: 'x dense', digits: 2 },
+  { key: 'ratio', label: '× dense', digits: 2 },
 ]
 
 /** Its rows under these columns. */
@@ -125,9 +125,10 @@ function reportRows({ rows }: ReproduceReport): Row[] {
 
 /** The table of a report and what it says, in lines of plain text. @param width characters of a line */
 export function formatReport(report: ReproduceReport, width = Infinity): string {
-  // A row is named by its sparsity, its planner and its criterion.
-  const table = formatTable(reportColumns, reportRows(report), { columns: width, keys: 3 })
-  return [table, '', ...describeReport(report).map((sentence) => wrapLines(sentence, width))].join('\n')
+  // A row is named by its sparsity, its planner and its criterion. A run that was stopped early has none.
+  const rows = reportRows(report)
+  const table = rows.length === 0 ? [] : [formatTable(reportColumns, rows, { columns: width, keys: 3 }), '']
+  return [...table, ...describeReport(report).map((sentence) => wrapLines(sentence, width))].join('\n')
 }
 
 /** The findings of a report, a sentence each. */
@@ -145,7 +146,7 @@ export function describeReport(report: ReproduceReport): string[] {
   }
   const { calibrationWindows, evaluationWindows, seconds } = report
   sentences.push(
-    `${calibrationWindows} windows calibrated on, ${evaluationWindows} scored, ${seconds.toFixed(0)} s.`,
+    `Windows: ${calibrationWindows} calibrated on, ${evaluationWindows} scored; ${seconds.toFixed(0)} s.`,
   )
   if (!report.complete) sentences.push('The run was stopped: the rows cover what was finished.')
   return sentences

@@ -5,7 +5,8 @@
 import { folderOf, mountFolder, runtime } from '../platform/platform.ts'
 import { fetchPackaged, packagedPath } from './packaged.ts'
 
-const files: Readonly<Record<string, URL>> = {
+/** The files by name. */
+export const embeddedFiles: Readonly<Record<string, URL>> = {
   'config.json': new URL('../../fixtures/tiny-opt/config.json', import.meta.url),
   'model.safetensors': new URL('../../fixtures/tiny-opt/model.safetensors', import.meta.url),
   'predictor.safetensors': new URL('../../fixtures/tiny-opt/predictor.safetensors', import.meta.url),
@@ -23,12 +24,12 @@ export async function embeddedFolder(): Promise<string> {
 }
 
 async function folderOnDisk(): Promise<string> {
-  return folderOf(await packagedPath(files['config.json'], 'fixtures', 'tiny-opt', 'config.json'))
+  return folderOf(await packagedPath(embeddedFiles['config.json'], 'fixtures', 'tiny-opt', 'config.json'))
 }
 
 /** The small files are read while the weights come. */
 function fetchAll(): string {
-  const fetching = Object.entries(files).map(
+  const fetching = Object.entries(embeddedFiles).map(
     ([name, url]) => [name, fetchPackaged(name, url, "the embedded model's file")] as const,
   )
   Promise.all(fetching.map(([, file]) => file)).catch(() => {

@@ -208,6 +208,21 @@ interface Known {
   readonly heads: 'num_attention_heads' | 'num_key_value_heads' | null
 }
 
+/** The weights of a model with so many layers by their names in a file; a tied head among them. */
+export function ggufNames(architecture: Architecture, layers: number): Map<string, Known> {
+  const { modules, isPermuted }: ArchitectureForm = architectures[architecture]
+  const known = new Map(
+    [...outer].map(([name, hugging]): [string, Known] => [name, { hugging, heads: null }]),
+  )
+  for (let layer = 0; layer < layers; layer++)
+    for (const [module, name] of Object.entries(modules))
+      known.set(`blk.${layer}.${module}.weight`, {
+        hugging: `model.layers.${layer}.${name}.weight`,
+        heads: (isPermuted && permuted.get(module)) || null,
+      })
+  return known
+}
+
 /**
  * What a tensor is; null for one that is not a parameter. A layer has one way to be written, so that no two tensors are the
  * same parameter.

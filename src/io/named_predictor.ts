@@ -7,6 +7,7 @@
  */
 import { folderOf, joinPath, mountFolder, runtime } from '../platform/platform.ts'
 import { isThere } from './files.ts'
+import { knownModel, type KnownShape } from './known_models.ts'
 import { fetchPackaged, packagedPath } from './packaged.ts'
 
 /** The predictors in this package; each has its own `new URL`, so that bundlers find it. */
@@ -17,32 +18,9 @@ const files: ReadonlyMap<string, () => URL> = new Map([
 /** The names of the predictors in this package: of the model each was made for. */
 export const predictorNames: readonly string[] = [...files.keys()]
 
-/** The part of a configuration by which the model of a predictor is known. */
-export interface PredictedModel {
-  readonly layers: number
-  readonly width: number
-  readonly heads: number
-  readonly neurons: number
-  readonly vocabulary: number
-  readonly rotary: { readonly base: number } | null
-}
-
-/** The models that the predictors were made for. SmolLM-135M, the earlier one, has the same sizes and another base. */
-const models: readonly (readonly [name: string, model: PredictedModel])[] = [
-  [
-    'smollm2-135m',
-    { layers: 30, width: 576, heads: 9, neurons: 1536, vocabulary: 49_152, rotary: { base: 100_000 } },
-  ],
-]
-
 /** The predictor in this package that was made for such a model; null if there is none. */
-export function packagedPredictor(model: PredictedModel): string | null {
-  const sizes = ['layers', 'width', 'heads', 'neurons', 'vocabulary'] as const
-  const found = models.find(
-    ([, made]) =>
-      sizes.every((size) => made[size] === model[size]) && made.rotary?.base === model.rotary?.base,
-  )
-  return found?.[0] ?? null
+export function packagedPredictor(shape: KnownShape): string | null {
+  return knownModel(shape)?.name ?? null
 }
 
 /**
@@ -50,7 +28,7 @@ export function packagedPredictor(model: PredictedModel): string | null {
  * @param beside the path of the first
  * @returns null if there is neither
  */
-export async function ownPredictor(beside: string, model: PredictedModel): Promise<string | null> {
+export async function ownPredictor(beside: string, model: KnownShape): Promise<string | null> {
   if (await isThere(beside)) return beside
   return runtime.name === 'browser' ? null : packagedPredictor(model)
 }

@@ -52,7 +52,9 @@ function refused(
       (part) => part !== '',
     )
     const { code, codeOf, error = InputError } = about
-    return new error(codeOf?.(place[0]?.key) ?? code, `${words.join(' ')}: expected ${expected}, got ${got}`)
+    const [first] = place
+    const message = `${words.join(' ')}: expected ${expected}, got ${got}`
+    return new error(codeOf?.(first?.key) ?? code, message, { option: first && keyWords(first.key) })
   }
   if (last?.origin !== 'key')
     return refuse(path, issue.message, describeJson((last ? last.value : issue.input) as JsonValue))

@@ -193,6 +193,7 @@ export function expectMessages(messages: readonly ChatMessage[]): void {
     throw new UsageError(
       'MESSAGES',
       `messages: expected a list of at least one message, got ${describeValue(messages)}`,
+      { option: 'messages' },
     )
   messages.forEach((message: unknown, i) => {
     const { role, content } = (isObject(message) ? message : {}) as Partial<ChatMessage>
@@ -200,11 +201,13 @@ export function expectMessages(messages: readonly ChatMessage[]): void {
       throw new UsageError(
         'MESSAGES',
         `message ${i}: expected a word as its role, got ${describeValue(role)}`,
+        { option: 'messages' },
       )
     if (typeof content !== 'string')
       throw new UsageError(
         'MESSAGES',
         `message ${i}: expected text as its content, got ${describeValue(content)}`,
+        { option: 'messages' },
       )
   })
 }

@@ -89,6 +89,7 @@ export function expectSkipping(planners: readonly string[], shares: readonly num
   throw new UsageError(
     'SPARSITY',
     `planner dense: expected no sparsity, because it skips nothing, got ${shares.join(',')}`,
+    { option: 'sparsity' },
   )
 }
 

@@ -29,6 +29,7 @@ import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
 import { chosenStorage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
+import { makersSampling } from '../io/known_models.ts'
 import { predictorBeside } from '../io/named_predictor.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import { ThinkingSplitter } from '../io/thinking.ts'
@@ -98,7 +99,8 @@ export class ShadowModel {
   /** Ids that end a text: those of the configuration, and of `generation_config.json`. */
   readonly stopIds: readonly number[]
   /**
-   * How the model's makers draw tokens: `generation_config.json`, or `general.sampling` of a GGUF file. `generate` and `chat` of the
+   * How the model's makers draw tokens: `generation_config.json`, or `general.sampling` of a GGUF file; where a file of
+   * SmolLM2-135M-Instruct says nothing, its model card. `generate` and `chat` of the
    * library are greedy unless they are asked for it: `chat(messages, { ...model.sampling })`.
    */
   readonly sampling: SamplerOptions
@@ -126,7 +128,7 @@ export class ShadowModel {
     this.tokenizer = tokenizer ?? null
     this.chatTemplate = chat ?? null
     this.stopIds = [...new Set([...model.config.eosIds, ...(stopIds ?? [])])]
-    this.sampling = sampling ?? {}
+    this.sampling = makersSampling(sampling ?? {}, model.config, chat !== null && chat !== undefined)
     this.prefixIds = tokenizer?.prefixIds ?? [model.config.bosId]
     this.#backend = model.backend
     this.#planners = new PlannerFiles(model, predictorBeside(files.weights))
@@ -557,7 +559,7 @@ export class ShadowModel {
     return {
       storage,
       cache: options.cache ?? defaultCache(storage),
-      backend: bitsOf(this.#backend.name),
+      backend: bitsOf(this.#backend),
       // A chat decides its mask anew in each turn.
       planner: kind === 'chat' ? 'any' : await this.#planners.words(planner, options),
     }

@@ -38,7 +38,9 @@ export function makePlanner(
 ): MaskPlanner | null {
   const { every = defaultEvery(name), prefill, leaky, paperCompatible } = options
   const refuse = (code: string, expected: string, got: string): never => {
-    throw new UsageError(code, `planner ${name}: expected ${expected}, got ${got}`)
+    throw new UsageError(code, `planner ${name}: expected ${expected}, got ${got}`, {
+      option: code.toLowerCase(),
+    })
   }
   if (prefill !== undefined) expectOption('prefill', prefill, prefillOption)
   if (leaky && prefill === 'dense')

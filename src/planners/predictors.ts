@@ -23,7 +23,7 @@ export interface HeadOutputsPredictor {
   /** The criterion that it predicts. */
   readonly config?: { readonly criterion?: string }
   /**
-   * @param last the heads' outputs of every layer at the last token: [L, D]
+   * @param last the heads' outputs of every layer at the last token: [L, H K]
    * @param scaling `as-shipped` leaves them unscaled, see predictor/dejavu_style.ts
    */
   predict(last: Float32Array, scaling?: InputScaling): UnitScores

@@ -30,6 +30,11 @@ export function isIsolated(): boolean {
   return globalThis.crossOriginIsolated === true
 }
 
+/** Whether the browser knows that it has no network. */
+export function isOffline(): boolean {
+  return navigator.onLine === false
+}
+
 /** The fragment of the page's address, without `#`. Browsers do not send it to a server. */
 export function pageFragment(): string {
   return pageDocument().location.hash.slice(1)

@@ -75,3 +75,14 @@ export function packageFile(file: string): string {
   const { createRequire } = builtin('node:module')
   return createRequire(import.meta.url).resolve(file)
 }
+
+/** Whether a package is installed that an import can find. */
+export function hasPackage(name: string): boolean {
+  try {
+    packageFile(`${name}/package.json`)
+    return true
+  } catch (error) {
+    // A package may keep its package.json to itself.
+    return (error as { readonly code?: unknown }).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED'
+  }
+}

@@ -9,13 +9,13 @@ import type { UnitScores } from '../masks/selection.ts'
  * before out_proj.
  */
 export interface PromptFeatures {
-  /** The heads' outputs of every layer at the last prompt token: [L, D]. */
+  /** The heads' outputs of every layer at the last prompt token: [L, H K]. */
   readonly last: Float32Array
-  /** The heads' outputs of every layer, mean over the prompt: [L, D]. */
+  /** The heads' outputs of every layer, mean over the prompt: [L, H K]. */
   readonly mean: Float32Array
   /** The residual stream entering each layer at the last prompt token: [L, D]. */
   readonly stream: Float32Array
-  /** The heads' outputs of layer 0 at every prompt token: [T, D]; null if they were not stored. */
+  /** The heads' outputs of layer 0 at every prompt token: [T, H K]; null if they were not stored. */
   readonly sequence: Float32Array | null
 }
 

@@ -78,7 +78,7 @@ function metadataOf({ config }: Predictor): Record<string, string> {
 /** The tensors of a predictor's file. */
 export function predictorTensors(predictor: Predictor): Map<string, TensorToWrite> {
   const tensors = new Map<string, TensorToWrite>()
-  const { width } = predictor.config
+  const width = featureWidth(predictor.config)
   if (predictor.kind === 'shadow') {
     for (const kind of unitKinds) addNetwork(tensors, kind, predictor.networks[kind])
     if (predictor.moments) addMoments(tensors, [width], [predictor.moments])

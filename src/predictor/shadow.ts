@@ -64,23 +64,31 @@ export class ShadowPredictor {
    * @throws UsageError FEATURE_SHAPE
    */
   predict(context: Float32Array, tokens: number): UnitScores {
-    const { shape, features, pooling } = this.config
+    const input = this.inputOf(context, tokens)
+    const outputs = (kind: UnitKind): Float32Array => this.networks[kind].predict(input)
+    return scoresFromOutputs(
+      this.config.shape,
+      outputs('heads'),
+      outputs('neurons'),
+      firstRankedBy(this.config),
+    )
+  }
+
+  /**
+   * What the networks read of a context: one row [H K], or with attention pooling all rows [T, H K], scaled.
+   * @throws UsageError FEATURE_SHAPE
+   */
+  inputOf(context: Float32Array, tokens: number): Float32Array {
+    const { features, pooling } = this.config
     const width = featureWidth(this.config)
     if (tokens < 1 || context.length !== tokens * width)
       throw new UsageError(
         'FEATURE_SHAPE',
         `context: expected [${tokens}, ${width}], got ${context.length} numbers`,
       )
-    const input =
-      pooling === 'attention'
-        ? scaleFeatures(context, features, this.moments, tokens)
-        : scaleFeatures(
-            (pooling === 'last' ? lastTokenContext : meanContext)(context, tokens),
-            features,
-            this.moments,
-          )
-    const outputs = (kind: UnitKind): Float32Array => this.networks[kind].predict(input)
-    return scoresFromOutputs(shape, outputs('heads'), outputs('neurons'), firstRankedBy(this.config))
+    if (pooling === 'attention') return scaleFeatures(context, features, this.moments, tokens)
+    const row = (pooling === 'last' ? lastTokenContext : meanContext)(context, tokens)
+    return scaleFeatures(row, features, this.moments)
   }
 
   dispose(): void {

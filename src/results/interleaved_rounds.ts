@@ -41,8 +41,61 @@ export function deviation(values: readonly number[]): number {
   return values.length < 2 ? NaN : Math.sqrt(squares / (values.length - 1))
 }
 
-/** The median of values divided by those of the same round, over the rounds that both have. NaN for none. */
-export function medianRatio(samples: readonly number[], base: readonly number[]): number {
+/** Values divided by those of the same round, over the rounds that both have. */
+function ratiosOf(samples: readonly number[], base: readonly number[]): number[] {
   const both = Math.min(samples.length, base.length)
-  return median(samples.slice(0, both).map((sample, round) => sample / base[round]))
+  return samples.slice(0, both).map((sample, round) => sample / base[round])
+}
+
+/** The median of these ratios. NaN for none. */
+export function medianRatio(samples: readonly number[], base: readonly number[]): number {
+  return median(ratiosOf(samples, base))
+}
+
+/** A median of ratios, and an interval that holds the true one but for a given chance. */
+export interface RatioInterval {
+  readonly median: number
+  readonly low: number
+  readonly high: number
+}
+
+/**
+ * The median of ratios within a round and its interval, which assumes nothing of how times are distributed: each round's ratio is
+ * above the true median as often as below, so the k-th smallest and k-th largest enclose it, but for the chance that fewer than k of
+ * fair coins fall on one side.
+ * @param chance how often the interval may miss
+ * @returns null for rounds too few to exclude that chance: fewer than 8 for 1 in 100
+ */
+export function ratioInterval(
+  samples: readonly number[],
+  base: readonly number[],
+  chance = 0.01,
+): RatioInterval | null {
+  const ratios = ratiosOf(samples, base).toSorted((a, b) => a - b)
+  const both = ratios.length
+  let k = 0
+  let ways = 1 // how many of the 2^n outcomes have k heads
+  for (let missed = 2 / 2 ** both; missed <= chance; missed += (2 * ways) / 2 ** both) {
+    k++
+    ways = (ways * (both - k + 1)) / k
+  }
+  return k === 0 ? null : { median: median(ratios), low: ratios[k - 1], high: ratios[both - k] }
+}
+
+/**
+ * The median of these ratios where they are told from 1, else 1: of equal computations one in twenty at most is said to be faster or
+ * slower. Fewer than six rounds tell nothing.
+ */
+export function provenRatio(samples: readonly number[], base: readonly number[]): number {
+  const interval = ratioInterval(samples, base, 0.05)
+  return interval !== null && (interval.low > 1 || interval.high < 1) ? interval.median : 1
+}
+
+/** Equal computations differ by less: buffers that lie elsewhere, another history of a core. */
+const ALIKE = 0.05
+
+/** What an interval of a ratio of speeds allows to say. */
+export function judgeRatio({ low, high }: RatioInterval): 'faster' | 'slower' | 'alike' {
+  if (low > 1 + ALIKE) return 'faster'
+  return high < 1 / (1 + ALIKE) ? 'slower' : 'alike'
 }

@@ -49,11 +49,13 @@ export const READ_SOON = 2 ** 14
 /** The heap of a thread that reads bodies, beside that of its tokenizer, in MiB. */
 export const READER_HEAP = 128
 
-/** Counts what a request brings. @throws RequestError with the code of the limit for more */
-export function expectAmount(name: AmountName, subject: string, count: number): void {
+/** Counts what a request brings. @param option the field, if it is one's. @throws RequestError with the code of the limit for more */
+export function expectAmount(name: AmountName, subject: string, count: number, option?: string): void {
   const { most, unit, code, status } = amounts[name]
   if (count > most)
-    throw new RequestError(status, code, `${subject}: expected at most ${most} ${unit}, got ${count}`)
+    throw new RequestError(status, code, `${subject}: expected at most ${most} ${unit}, got ${count}`, {
+      option,
+    })
 }
 
 /**
@@ -63,7 +65,7 @@ export function expectAmount(name: AmountName, subject: string, count: number): 
  * @throws RequestError SCORES
  */
 export function expectFewScores(tokens: number, likeliest: number | null): void {
-  if (likeliest !== null) expectAmount('scores', 'logprobs', tokens * (likeliest + 1))
+  if (likeliest !== null) expectAmount('scores', 'logprobs', tokens * (likeliest + 1), 'logprobs')
 }
 
 /** How many characters the normal form C can make one of: U+1F82 is a letter with three marks. */

@@ -6,6 +6,7 @@
 import { Hono, type Context } from 'hono'
 import { cors } from 'hono/cors'
 import { timingSafeEqual } from 'hono/utils/buffer'
+import type { TemplateVariables } from '../io/template_variables.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { isLoopback } from '../platform/loopback.ts'
 import { HeldBytes, type BodyPatience } from './body_bytes.ts'
@@ -21,6 +22,8 @@ import { spellToken } from './token_texts.ts'
 
 /** How a server answers. */
 export interface ServerOptions extends ServiceOptions, Limits {
+  /** Variables of the chat template that a request does not set; default none. */
+  readonly variables?: TemplateVariables
   /** Milliseconds that reading the body of a request may take. */
   readonly readTime: number
   /** The key that clients must send; null for none. */
@@ -53,7 +56,7 @@ export interface Server {
 
 /** The server of a model. @throws InputError TOKENIZER_MISSING */
 export function createServer(model: ShadowModel, options: ServerOptions): Server {
-  const { name, apiKey, origins, isLocal } = options
+  const { name, apiKey, origins, isLocal, variables = {} } = options
   const scheduler = new Scheduler(options)
   const metrics = new Metrics()
   const texts = new TextService(model, options, scheduler, metrics)
@@ -62,7 +65,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   const { tokenizer } = texts
   const { vocabulary, positions } = model.config
   const readers = new Readers(
-    { tokenizer, chatTemplate: model.chatTemplate, names, vocabulary, positions },
+    { tokenizer, chatTemplate: model.chatTemplate, variables, names, vocabulary, positions },
     scheduler,
     options.readTime,
   )
@@ -102,7 +105,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   app.use(async (c, next) => {
     if (apiKey !== null && c.req.path !== '/health' && !(await hasKey(c.req.header('authorization'), apiKey)))
       throw new RequestError(401, 'API_KEY', 'authorization: expected the key of this server, got another', {
-        'www-authenticate': 'Bearer',
+        headers: { 'www-authenticate': 'Bearer' },
       })
     return next()
   })
@@ -144,7 +147,9 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     if (methods.POST) app.post(path, methods.POST)
     const allow = Object.keys(methods).join(', ')
     app.all(path, (c) => {
-      throw new RequestError(405, 'METHOD', `${path}: expected ${allow}, got ${c.req.method}`, { allow })
+      throw new RequestError(405, 'METHOD', `${path}: expected ${allow}, got ${c.req.method}`, {
+        headers: { allow },
+      })
     })
   }
   app.get('/v1/models/:name{.+}', (c) => {

@@ -33,7 +33,7 @@ export class HeldBytes {
         503,
         'BODIES',
         `bodies: expected at most ${MAX_BODIES} bytes of them at a time, got more; try again`,
-        { 'retry-after': '1' },
+        { headers: { 'retry-after': '1' } },
       )
     this.#count += bytes
   }
@@ -84,7 +84,7 @@ export async function readBytes(request: Request, held: HeldBytes): Promise<Uint
 
 function late(what: string, milliseconds: number): RequestError {
   const message = `body: expected ${what} within ${milliseconds / 1000} seconds, got none`
-  return new RequestError(408, 'BODY_TIME', message, { connection: 'close' })
+  return new RequestError(408, 'BODY_TIME', message, { headers: { connection: 'close' } })
 }
 
 /** What work gives, or null if it takes longer than so many milliseconds. */

@@ -214,7 +214,7 @@ function answerTask(task: Task | null, message: Exclude<FromReader, { readonly r
   }
   const { failure, status, stack } = message
   if (status !== null && failure.code !== undefined)
-    return task?.fail(new RequestError(status, failure.code, failure.message))
+    return task?.fail(new RequestError(status, failure.code, failure.message, failure))
   const error = unpackError(failure)
   error.stack = stack
   task?.fail(error)

@@ -9,6 +9,7 @@ import type { ChatTemplate } from '../io/chat_template.ts'
 import type { TemplateVariables } from '../io/template_variables.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { expectMessages, expectTemplate } from '../library/options.ts'
+import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { charactersThatFit, expectAmount } from './amounts.ts'
 import { RequestError } from './request_error.ts'
@@ -18,6 +19,8 @@ import { parseBody, type BodyName, type BodyOf, type ChatBody, type CompletionBo
 export interface ReadingModel {
   readonly tokenizer: Tokenizer
   readonly chatTemplate: ChatTemplate | null
+  /** Variables of the template, unless a request has others. */
+  readonly variables?: TemplateVariables
   /** How clients call it; the first is told. */
   readonly names: readonly string[]
   /** Rows of the embedding. */
@@ -84,15 +87,15 @@ export class RequestReader {
     const { prompt, model, user: _user, metadata: _metadata, ...asked } = body
     const { echo, n, best_of: best, max_tokens: most } = asked
     if (best !== undefined && best !== null && best !== (n ?? 1))
-      throw new UsageError('FIELD', `best_of: expected the value of n, got ${best}`)
+      throw new UsageError('FIELD', `best_of: expected the value of n, got ${best}`, { option: 'best_of' })
     this.#expectModel(model)
     // A client that is given the prompt back counts the tokens that it sent.
     const prefix = body.add_special_tokens ?? !echo
     const given = promptsOf(prompt)
-    expectAmount('texts', 'prompt and n', given.length * (n ?? 1))
+    expectAmount('texts', 'prompt and n', given.length * (n ?? 1), 'n')
     const prompts = given.map((one) => {
       if (typeof one === 'string') {
-        this.#expectFits(one)
+        this.#expectFits(one, 'prompt')
         return this.#prompt(tokenizer.encode(one, { prefix }), echo ? one : null, most, DEFAULT_TOKENS)
       }
       return this.#prompt(one, echo ? (ids) => tokenizer.decode(ids) : null, most, DEFAULT_TOKENS)
@@ -112,7 +115,9 @@ export class RequestReader {
     const { max_tokens: old, max_completion_tokens: most } = asked
     this.#expectModel(model)
     if ((asked.top_logprobs ?? 0) > 0 && !asked.logprobs)
-      throw new UsageError('FIELD', `logprobs: expected true beside top_logprobs, got ${asked.logprobs}`)
+      throw new UsageError('FIELD', `logprobs: expected true beside top_logprobs, got ${asked.logprobs}`, {
+        option: 'logprobs',
+      })
     const ids = this.#chatIds(messages, variables)
     return { asked, prompts: [this.#prompt(ids, null, most ?? old, DEFAULT_ANSWER)] }
   }
@@ -139,7 +144,7 @@ export class RequestReader {
 
   #detokenize({ model, tokens }: BodyOf<'detokenize'>): Uint8Array {
     this.#expectModel(model)
-    this.#expectTokens(tokens)
+    this.#expectTokens(tokens, 'tokens')
     return json({ prompt: this.#model.tokenizer.decode(tokens) })
   }
 
@@ -147,15 +152,15 @@ export class RequestReader {
     messages: ChatBody['messages'],
     variables: TemplateVariables | null | undefined,
   ): readonly number[] {
-    const { tokenizer, chatTemplate, names } = this.#model
+    const { tokenizer, chatTemplate, names, variables: usual } = this.#model
     const template = expectTemplate(names[0], chatTemplate)
     const said = messages.map(({ role, content }): ChatMessage => {
       const whole = typeof content === 'string' ? content : content.map(({ text }) => text).join('')
       return { role, content: whole }
     })
     expectMessages(said)
-    const expectFits = (text: string): void => this.#expectFits(text)
-    return chatPrompt(template, tokenizer, said, { variables: variables ?? {}, expectFits }).ids
+    const expectFits = (text: string): void => this.#expectFits(text, 'messages')
+    return chatPrompt(template, tokenizer, said, { variables: { ...usual, ...variables }, expectFits }).ids
   }
 
   /** A prompt that fits with what may follow. @throws UsageError PROMPT, TOKENS, CONTEXT_LENGTH */
@@ -166,26 +171,29 @@ export class RequestReader {
     most: number,
   ): ReadPrompt {
     const { positions } = this.#model
-    if (ids.length === 0) throw new UsageError('PROMPT', 'prompt: expected at least one token, got none')
+    if (ids.length === 0)
+      throw new UsageError('PROMPT', 'prompt: expected at least one token, got none', { option: 'prompt' })
     const maxTokens = asked ?? Math.min(most, Math.max(1, positions - ids.length))
     if (ids.length + maxTokens > positions)
       throw new UsageError(
         'CONTEXT_LENGTH',
         `prompt and max_tokens: expected at most ${positions} positions together, got ${ids.length} + ${maxTokens}`,
+        { option: 'max_tokens' },
       )
-    this.#expectTokens(ids)
+    this.#expectTokens(ids, 'prompt')
     return { ids: Int32Array.from(ids), echo: typeof echo === 'function' ? echo(ids) : echo, maxTokens }
   }
 
   /** Refuses a text that is too long for the model before it is made tokens. @throws UsageError CONTEXT_LENGTH; RequestError TEXT_LENGTH */
-  #expectFits(text: string): void {
+  #expectFits(text: string, option: string): void {
     const { positions } = this.#model
     if (text.length > this.#fitting)
       throw new UsageError(
         'CONTEXT_LENGTH',
-        `prompt: expected a text that fits ${positions} positions, of at most ${this.#fitting} characters, got ${text.length}`,
+        `${option}: expected a text that fits ${positions} positions, of at most ${this.#fitting} characters, got ${text.length}`,
+        { option },
       )
-    expectAmount('characters', 'prompt', text.length)
+    expectAmount('characters', option, text.length, option)
   }
 
   /** @throws RequestError MODEL for a model that a request names and that is another */
@@ -194,24 +202,29 @@ export class RequestReader {
   }
 
   /** @throws UsageError TOKENS for an id that the model does not have */
-  #expectTokens(ids: readonly number[]): void {
+  #expectTokens(ids: readonly number[], option: string): void {
     const { vocabulary } = this.#model
     const outside = ids.find((id) => id >= vocabulary)
     if (outside !== undefined)
-      throw new UsageError('TOKENS', `tokens: expected ids from 0 to ${vocabulary - 1}, got ${outside}`)
+      throw new UsageError('TOKENS', `${option}: expected ids from 0 to ${vocabulary - 1}, got ${outside}`, {
+        option,
+      })
   }
 }
 
 /** @throws RequestError MODEL for a name that is given and is another */
 export function expectModel(names: readonly string[], name: string | null | undefined): void {
   if (name === null || name === undefined || names.includes(name)) return
-  throw new RequestError(404, 'MODEL', `model: expected ${names[0]}, got another`)
+  throw new RequestError(404, 'MODEL', `model: expected ${names[0]}, got ${describeValue(name)}`, {
+    option: 'model',
+  })
 }
 
 /** The prompts of a request, each as text or ids. @throws UsageError PROMPT for none */
 function promptsOf(prompt: CompletionBody['prompt']): (string | readonly number[])[] {
   if (typeof prompt === 'string') return [prompt]
-  if (prompt.length === 0) throw new UsageError('PROMPT', 'prompt: expected at least one token, got none')
+  if (prompt.length === 0)
+    throw new UsageError('PROMPT', 'prompt: expected at least one token, got none', { option: 'prompt' })
   return typeof prompt[0] === 'number'
     ? [prompt as readonly number[]]
     : (prompt as (string | readonly number[])[])

@@ -10,7 +10,7 @@
 import { LOGITS_NOT_FINITE } from '../engine/finite_logits.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import { RequestError, type RefusalStatus } from './request_error.ts'
-import { bodies } from './requests.ts'
+import { fieldOf } from './requests.ts'
 
 /** An error as it is answered. */
 export interface Refusal {
@@ -20,10 +20,10 @@ export interface Refusal {
 }
 
 /** The error object of the OpenAI API. */
-interface ErrorBody {
+export interface ErrorBody {
   readonly message: string
   readonly type: string
-  /** The field at fault; null where it is no field of a completion or a chat. */
+  /** The field at fault, known or not; null where it is none. */
   readonly param: string | null
   readonly code: string
 }
@@ -35,17 +35,6 @@ const types: Readonly<Partial<Record<Refusal['status'], string>>> = {
   429: 'rate_limit_error',
   500: 'server_error',
   503: 'server_error',
-}
-
-const fields: ReadonlySet<string> = new Set(
-  [bodies.completion, bodies.chat].flatMap(({ entries }) => Object.keys(entries)),
-)
-
-/** The field that a message begins with, by its own name or by that of the option of the library. */
-function fieldOf(message: string): string | null {
-  const [, first = ''] = /^(\w+)[^:]*: expected /.exec(message) ?? []
-  const name = first.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-  return fields.has(name) ? name : null
 }
 
 /** The answer to a request that failed. */
@@ -60,7 +49,7 @@ export function refusalOf(error: unknown): Refusal {
       error: {
         message: known ? error.message : 'internal error: expected an answer, got a bug',
         type: types[status] ?? 'invalid_request_error',
-        param: isOfRequest ? fieldOf(error.message) : null,
+        param: isOfRequest && error.option !== undefined ? fieldOf(error.option) : null,
         code: known ? error.code : 'BUG',
       },
     },

@@ -99,6 +99,9 @@ const common = {
   every: option<number | 'auto'>(everyOption),
   check: option<number>(checkOption),
   user: text,
+  safety_identifier: text,
+  prompt_cache_key: text,
+  service_tier: onlyNeutral('auto or default, as there is one tier', 'auto', 'default'),
   metadata: limited(v.nullish(v.record(v.string(), v.unknown(), 'an object')), 'containers'),
 }
 
@@ -138,7 +141,11 @@ const chat = v.object({
   top_logprobs: likeliest,
   tools: onlyNeutral('nothing, as tools are not supported', 'empty'),
   tool_choice: onlyNeutral('none, as tools are not supported', 'none', 'auto'),
-  response_format: onlyNeutral('nothing, as formats are not supported'),
+  parallel_tool_calls: flag,
+  response_format: v.nullish(
+    v.strictObject({ type: v.literal('text', 'the format text, as others are not supported') }, 'a format'),
+  ),
+  modalities: v.nullish(v.tuple([v.literal('text', 'text alone')], 'text alone')),
   store: onlyNeutral('false, as nothing is stored', false),
 })
 
@@ -161,6 +168,11 @@ export type CompletionBody = v.InferOutput<typeof completion>
 export type ChatBody = v.InferOutput<typeof chat>
 /** What both kinds of completions ask for. */
 export type CommonBody = Pick<CompletionBody, Exclude<keyof typeof common, 'logprobs'>>
+
+/** The field that an option of the library has in a request, such as `top_k` of `topK`. */
+export function fieldOf(option: string): string {
+  return option.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}
 
 /** The schemas of bodies. */
 export const bodies = { completion, chat, tokenize, detokenize } as const
@@ -186,7 +198,7 @@ export function parseBody<Name extends BodyName>(name: Name, bytes: Uint8Array):
     const value = json.get(field)
     const { amount } = v.getMetadata(entry) as { readonly amount?: AmountName }
     if (amount && (typeof value === 'string' || Array.isArray(value)))
-      expectAmount(amount, field, value.length)
+      expectAmount(amount, field, value.length, field)
   }
   const body = toPlain(json) as object
   checkOptionNames(body, Object.keys(entries))

@@ -140,7 +140,7 @@ export class Scheduler {
         429,
         'QUEUE_FULL',
         `queue: expected at most ${this.#limits.queue} waiting requests, got one more; try again`,
-        { 'retry-after': RETRY_AFTER },
+        { headers: { 'retry-after': RETRY_AFTER } },
       )
   }
 
@@ -180,7 +180,7 @@ export class Scheduler {
   /** Why a server that ends refuses. */
   ending(): RequestError {
     return new RequestError(503, 'DRAINING', 'server: expected one that takes requests, got one that ends', {
-      'retry-after': RETRY_AFTER,
+      headers: { 'retry-after': RETRY_AFTER },
     })
   }
 }

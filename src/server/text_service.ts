@@ -12,7 +12,12 @@ import type { Tokenizer } from '../io/tokenizer.ts'
 import { achievedSparsity } from '../masks/achieved.ts'
 import { now } from '../platform/platform.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import { expectSkipping, type GenerationPlanner, type PlannerChoice } from '../library/planner_options.ts'
+import {
+  expectSkipping,
+  generationPlanners,
+  type GenerationPlanner,
+  type PlannerChoice,
+} from '../library/planner_options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { InputError, MissingError, UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
@@ -32,6 +37,9 @@ import type { Asked, Reading, ReadPrompt } from './reading.ts'
 import type { CommonBody } from './requests.ts'
 import type { Scheduler, Seat } from './scheduler.ts'
 import { writeText, type Piece, type WritingTask } from './writer.ts'
+
+/** Where neither a request nor the model says another one, as in the OpenAI API. */
+export const REQUEST_TEMPERATURE = 1
 
 /** A planner by name, and how much it skips. */
 interface Planning extends PlannerChoice {
@@ -141,7 +149,7 @@ export class TextService {
   ): TextRequest {
     const { mode, cache, planning } = this.#options
     const n = asked.n ?? 1
-    const sampling = fillSampling(samplingOf(asked), this.model.sampling, 1)
+    const sampling = fillSampling(samplingOf(asked), this.model.sampling, REQUEST_TEMPERATURE)
     const seed = asked.seed ?? this.#seeds.uint32()
     const stops = typeof asked.stop === 'string' ? [asked.stop] : (asked.stop ?? [])
     const told = prompts.map(({ ids, echo, maxTokens }) => maxTokens + (echo === null ? 0 : ids.length))
@@ -187,10 +195,16 @@ export class TextService {
       const { planner } = planning
       const [flag, command] =
         error.code === 'PREDICTOR_MISSING' ? ['predictor', 'train'] : ['calibration', 'calibrate']
+      const ready: string[] = []
+      for (const name of generationPlanners)
+        await this.model.planner({ planner: name }).then(
+          () => ready.push(name),
+          () => {},
+        )
       throw new UsageError(
         error.code,
-        `planner: expected one that this server has the files of, got ${planner}; it needs --${flag}, which "shadowllm ${command}" makes`,
-        { cause: error },
+        `planner: expected one of ${ready.join(', ')}, got ${planner}: the server was started without --${flag}, which "shadowllm ${command}" makes`,
+        { cause: error, option: 'planner' },
       )
     }
   }

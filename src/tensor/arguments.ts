@@ -42,6 +42,7 @@ function unknownOption(name: string, known: readonly string[]): UsageError {
   return new UsageError(
     'OPTION_NAME',
     `options: expected some of ${known.join(', ')}, got ${oneLine(name) || 'nothing'}${hint}`,
+    { option: oneLine(name) },
   )
 }
 

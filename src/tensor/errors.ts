@@ -11,6 +11,8 @@ export interface ErrorDetails {
   byteOffset?: number
   /** The tensor concerned. */
   tensor?: string
+  /** The option, flag or field at fault, by the name that it was given. */
+  option?: string
   /** The underlying error, if any. */
   cause?: unknown
 }
@@ -21,6 +23,7 @@ export class ShadowError extends Error {
   readonly exitCode: number
   readonly byteOffset: number | undefined
   readonly tensor: string | undefined
+  readonly option: string | undefined
 
   constructor(code: string, message: string, exitCode: number, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -29,6 +32,7 @@ export class ShadowError extends Error {
     this.exitCode = exitCode
     this.byteOffset = details.byteOffset
     this.tensor = details.tensor
+    this.option = details.option
   }
 }
 

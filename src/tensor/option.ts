@@ -124,7 +124,9 @@ export function readOption<Value>(name: string, text: string, option: OptionReco
 
 function refusedOption(name: string, option: Kind, got: string, value: unknown): UsageError {
   const { code = 'OPTION_TYPE', words, hint } = option
-  return new UsageError(code, `${name}: expected ${words}, got ${got}${hint?.(value) ?? ''}`)
+  return new UsageError(code, `${name}: expected ${words}, got ${got}${hint?.(value) ?? ''}`, {
+    option: name,
+  })
 }
 
 /**

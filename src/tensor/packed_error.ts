@@ -10,13 +10,14 @@ export interface PackedError {
   readonly name?: string
   readonly code?: string
   readonly exitCode?: number
+  readonly option?: string
 }
 
 /** A thrown error, as data. */
 export function packError(error: unknown): PackedError {
   if (error instanceof ShadowError) {
-    const { message, code, exitCode } = error
-    return { message, code, exitCode }
+    const { message, code, exitCode, option } = error
+    return { message, code, exitCode, ...(option !== undefined && { option }) }
   }
   return error instanceof Error
     ? { name: error.name, message: error.message }
@@ -34,11 +35,12 @@ const families = new Map([
 /** The error, of its class. Data that is no error becomes an error that says so. */
 export function unpackError(data: unknown): Error {
   const packed = (isObject(data) ? data : {}) as Partial<Record<keyof PackedError, unknown>>
-  const { name, message, code, exitCode } = packed
+  const { name, message, code, exitCode, option: given } = packed
   if (typeof message !== 'string') return new Error('the other thread failed without a message')
   if (typeof code === 'string' && typeof exitCode === 'number') {
     const Family = families.get(exitCode)
-    return Family ? new Family(code, message) : new ShadowError(code, message, exitCode)
+    const details = { option: typeof given === 'string' ? given : undefined }
+    return Family ? new Family(code, message, details) : new ShadowError(code, message, exitCode, details)
   }
   const error = new Error(message)
   if (typeof name === 'string') error.name = name

@@ -6,7 +6,8 @@ import type { UnitMask } from '../masks/mask.ts'
 import { pageFragment, replaceFragment } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import type { StudyPlanner } from './engine/study_types.ts'
-import { defaultState, encodeState, readState } from './page_state.ts'
+import type { PredictorParts } from './engine/predictor_parts.ts'
+import { defaultState, defaultView, encodeState, readState, type View } from './page_state.ts'
 import { lineOf, type Session } from './session.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
@@ -16,6 +17,8 @@ import { startGlossary } from './view/glossary.ts'
 import { factsOf, showHeadline } from './view/headline.ts'
 import { NetworkView } from './view/network_view.ts'
 import { showOverview } from './view/overview.ts'
+import { showPlanner } from './view/planner_words.ts'
+import { PredictorView } from './view/predictor_view.ts'
 import { TextsView } from './view/texts.ts'
 import { Timeline } from './view/timeline.ts'
 import { Tip } from './view/tip.ts'
@@ -23,6 +26,13 @@ import { NextTokens } from './next_tokens.ts'
 import { Switches } from './trace/switches.ts'
 import { decisionOf, Masks, type Trace } from './trace/trace.ts'
 import { placeOf, unitFacts, type Unit } from './trace/unit_facts.ts'
+
+/** What is looked at when the page opens: the first head of the first ranked layer. */
+const FIRST_UNIT: Unit = { kind: 'heads', layer: 1, index: 0 }
+
+function cellOf({ kind, layer, index }: Unit): Cell {
+  return { kind, layer, span: { start: index, end: index + 1 } }
+}
 
 /** The neuron that represents a bin. */
 const WHOLE = 'all'
@@ -36,6 +46,7 @@ export class App {
   readonly #texts: TextsView
   readonly #inspector: Inspector
   readonly #next: NextTokens
+  readonly #predictor = new PredictorView()
   readonly #tip = new Tip()
   readonly #switches = new Switches()
   readonly #refresh = perFrame(() => this.#show())
@@ -44,13 +55,19 @@ export class App {
   #column = 0
   /** Whether the newest column is shown while the text is generated. */
   #follows = true
-  /** Initially the first head of the first ranked layer. */
-  #cell: Cell | null = { kind: 'heads', layer: 1, span: { start: 0, end: 1 } }
+  #cell: Cell | null = cellOf(FIRST_UNIT)
   #choice = WHOLE
   /** Whether units that the oracle decides otherwise are marked. */
   #compares = false
   /** Whether the planner was changed because the model has no predictor. */
   #isFallback = false
+  /** Whether the trace was computed when the page was built. */
+  #isFirst = false
+  #keeping: ReturnType<typeof setTimeout> | undefined
+  /** What an address asks to be looked at, until it is there. */
+  #asked: View = defaultView
+  /** The inside of the predictor, and the prompt it was read for. */
+  #parts: { readonly prompt: Int32Array; readonly parts: PredictorParts | null } | null = null
 
   constructor(session: Session) {
     this.#session = session
@@ -66,6 +83,7 @@ export class App {
     this.#network = new NetworkView(byId('layers'), {
       choose: (cell) => this.#choose(this.#column, cell),
       toggle: () => this.#toggle(),
+      open: openPredictor,
       point: (cell, at) => (cell ? this.#tip.show(this.#describe(cell), at) : this.#tip.hide()),
     })
     this.#texts = new TextsView(byId('sparse-text'), byId('dense-text'), (column) =>
@@ -81,7 +99,9 @@ export class App {
     compares.addEventListener('change', () => {
       byId('picture').classList.toggle('compares', compares.checked)
       this.#change(() => (this.#compares = compares.checked))
+      this.#keepAddress()
     })
+    byId('look-inside').addEventListener('click', openPredictor)
     startGlossary(this.#tip)
     this.#controls.state = defaultState
     this.#show()
@@ -95,6 +115,12 @@ export class App {
     const read = readState(pageFragment())
     if (!read) return null
     this.#controls.state = read.state
+    this.#asked = read.view
+    const { unit, compares } = read.view
+    this.#cell = cellOf(unit ?? FIRST_UNIT)
+    this.#choice = WHOLE
+    const box = byId<HTMLInputElement>('compare')
+    if (compares !== box.checked) box.click()
     return read.refused.join('; ')
   }
 
@@ -103,6 +129,32 @@ export class App {
     if (this.#isFallback) this.#controls.settings = { ...this.#controls.settings, planner: 'shadow' }
     this.#isFallback = false
     await this.write()
+  }
+
+  /** Shows the trace that was computed when the page was built, until the model is there; not if the address asks for another. */
+  openFirst(trace: Trace): void {
+    if (this.#trace || encodeState(this.#controls.state) !== '') return
+    this.#isFirst = true
+    this.#take(trace)
+  }
+
+  /** What is looked at. */
+  get #view(): View {
+    const { start, end } = this.#cell?.span ?? { start: 0, end: 0 }
+    const isUnit = this.#cell !== null && (this.#choice !== WHOLE || end - start === 1)
+    const [unit] = isUnit ? this.#units : []
+    const isFirst = unit === undefined || sameCell(this.#cell, cellOf(FIRST_UNIT))
+    return {
+      token: this.#follows ? null : this.#column + 1,
+      unit: isFirst ? null : unit,
+      compares: this.#compares,
+    }
+  }
+
+  /** Says in the address what is looked at, once it is looked at for a moment: browsers refuse an address a frame. */
+  #keepAddress(): void {
+    clearTimeout(this.#keeping)
+    this.#keeping = setTimeout(() => replaceFragment(encodeState(this.#controls.state, this.#view)), 300)
   }
 
   /** The current trace. */
@@ -122,11 +174,14 @@ export class App {
 
   /** Generates from the prompt of the form; errors are shown above the picture. */
   async write(): Promise<void> {
+    if (!this.#controls.check()) return
     this.tell('')
     this.#follows = true
     this.#switches.clear()
     const { state, settings } = this.#controls
-    replaceFragment(encodeState(state))
+    const view = { ...this.#view, token: this.#asked.token }
+    this.#asked = view
+    replaceFragment(encodeState(state, view))
     try {
       const writing = this.#session.write(state.prompt, settings, (trace) => this.#take(trace))
       this.#refresh()
@@ -157,8 +212,26 @@ export class App {
   }
 
   #take(trace: Trace): void {
+    this.#isFirst &&= this.#session.opt === null
     this.#trace = trace
     if (this.#follows) this.#column = Math.max(0, trace.columns.length - 1)
+    const { token } = this.#asked
+    if (token !== null && token <= trace.columns.length) {
+      this.#follows = false
+      this.#column = token - 1
+      this.#asked = { ...this.#asked, token: null }
+    }
+    this.#refresh()
+  }
+
+  /** Reads the predictor of the model for the prompt of a trace. */
+  async #readPredictor({ prompt, settings }: Trace): Promise<void> {
+    if (this.#parts?.prompt === prompt) return
+    this.#parts = { prompt, parts: null }
+    const { opt } = this.#session
+    const parts = settings.planner === 'shadow' ? await opt?.predictor(prompt).catch(() => null) : null
+    if (this.#parts.prompt !== prompt) return
+    this.#parts = { prompt, parts: parts ?? null }
     this.#refresh()
   }
 
@@ -169,6 +242,7 @@ export class App {
       if (!sameCell(cell, this.#cell)) this.#choice = WHOLE
       this.#cell = cell
     })
+    if (this.#trace && !this.#isFirst) this.#keepAddress()
   }
 
   #change(work: () => void): void {
@@ -194,9 +268,12 @@ export class App {
     const cell = this.#cell
     if (trace && !this.#masks?.areOf(trace, settings)) this.#masks = new Masks(trace, settings)
     const masks = this.#masks
-    const { isWriting, opt } = this.#session
-    this.#controls.show({ isWriting, canWrite: opt !== null })
+    const { opt } = this.#session
+    const isWriting = this.#session.isWriting || this.#isFirst
+    this.#controls.show({ isWriting: this.#session.isWriting, canWrite: opt !== null })
+    byId('texts').toggleAttribute('data-first', this.#isFirst)
     byId<HTMLButtonElement>('save').disabled = !trace || isWriting || trace.columns.length === 0
+    showPlanner((trace?.settings ?? settings).planner, trace, isWriting)
     showOverview(trace, masks, this.#column)
     this.#texts.show(trace, this.#column)
     this.#timeline.show({
@@ -207,8 +284,13 @@ export class App {
     })
     if (!trace || !masks || trace.columns.length === 0) {
       const shape = trace?.model.shape ?? this.#session.model?.shape
-      this.#network.show(shape ? { shape, decided: null, cell: null, compares: false } : null, '')
-      showHeadline(factsOf(trace, null), false)
+      const hasPredictor = (trace?.settings ?? settings).planner === 'shadow'
+      this.#network.show(
+        shape ? { shape, decided: null, cell: null, compares: false, hasPredictor } : null,
+        '',
+      )
+      this.#predictor.show({ parts: null, scores: null, mask: null, denseLayers: 0 })
+      showHeadline(factsOf(trace, null, isWriting), false)
       return this.#inspector.show(null)
     }
     const decided = masks.ofColumn(trace, this.#column)
@@ -216,11 +298,24 @@ export class App {
     const inspected = this.#inspect(trace, masks, decided, mask)
     const { shape } = trace.model
     this.#network.show(
-      { shape, decided: { trace, masks, column: this.#column, mask }, cell, compares: this.#compares },
+      {
+        shape,
+        decided: { trace, masks, column: this.#column, mask },
+        cell,
+        compares: this.#compares,
+        hasPredictor: trace.settings.planner === 'shadow',
+      },
       inspected?.title ?? '',
     )
+    const own = this.#parts?.prompt === trace.prompt ? this.#parts.parts : null
+    const { denseLayers } = trace
+    this.#predictor.show({ parts: own, scores: decisionOf(trace, this.#column), mask: decided, denseLayers })
+    if (!isWriting && this.#isOfModel) void this.#readPredictor(trace)
     const { sparsity, scope } = trace.settings
-    showHeadline(factsOf(trace, decided), sparsity !== settings.sparsity || scope !== settings.scope)
+    showHeadline(
+      factsOf(trace, decided, isWriting),
+      sparsity !== settings.sparsity || scope !== settings.scope,
+    )
     const switched = this.#switches.size > 0 ? mask : null
     if (inspected) this.#next.ask(this.#isOfModel ? trace : null, this.#column, decided, switched)
     this.#inspector.show(inspected && { ...inspected, next: this.#next.shown })
@@ -314,6 +409,10 @@ export class App {
     for (const unit of units) this.#switches.set(unit, on === isAnyOn([unit], decided) ? null : on)
     this.#refresh()
   }
+}
+
+function openPredictor(): void {
+  byId('predictor').scrollIntoView({ block: 'nearest' })
 }
 
 /** Whether any of some units is computed under a mask. */

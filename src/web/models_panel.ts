@@ -1,12 +1,13 @@
 /**
  * Opens models and traces from a folder, from dropped files, or from the hub.
  */
-import { storages, type Storage } from '../engine/storages/index.ts'
+import { storages, type StorageChoice } from '../engine/storages/index.ts'
 import type { OpenProgress } from '../library/options.ts'
-import { isIsolated, offerFile, pageDocument } from '../platform/platform.ts'
+import { isIsolated, isOffline, offerFile, pageDocument } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { App } from './app.ts'
 import { chosenFiles, droppedFiles } from './dropped.ts'
+import { embeddedModelFiles, embeddedNames, type EmbeddedWeights } from './embedded/embedded_model.ts'
 import type { HubModelInfo } from './engine/model_info.ts'
 import type { ModelSource } from './engine/remote_model.ts'
 import { lineOf, type Session } from './session.ts'
@@ -21,10 +22,11 @@ type Open = (source: ModelSource, name: string) => Promise<void>
 /** Wires the panel, and opens the embedded model. @returns when its first text is generated */
 export function startPanel(session: Session, app: App): Promise<void> {
   const storage = byId<HTMLSelectElement>('storage')
-  fillSelect(storage, storages)
-  const open: Open = (source, name) => openModel(session, app, source, name, storage.value as Storage)
+  fillSelect(storage, [['file', 'in the file'], ...storages])
+  const open: Open = (source, name) => openModel(session, app, source, name, storage.value as StorageChoice)
 
-  byId('embedded').addEventListener('click', () => void open('embedded', 'embedded'))
+  byId('embedded').addEventListener('click', () => void openEmbedded(session, app, 'rounded'))
+  byId('whole').addEventListener('click', () => void openEmbedded(session, app, 'whole'))
   const folder = byId<HTMLInputElement>('folder')
   folder.addEventListener('change', () => {
     const files = [...(folder.files ?? [])]
@@ -42,21 +44,42 @@ export function startPanel(session: Session, app: App): Promise<void> {
   wireDrops((files, name) => void take(files, name, open, app))
   wireTraces(app)
   byId('threads-line').textContent = threadsLine
-  return open('embedded', 'embedded')
+  session.start() // its code comes beside the weights
+  return openEmbedded(session, app, 'rounded')
+}
+
+/** What opens a model, or fetches its files. */
+type Fetch = (signal: AbortSignal) => Promise<ModelSource>
+
+/** Opens the embedded model; what has come of it is shown. */
+function openEmbedded(session: Session, app: App, weights: EmbeddedWeights): Promise<void> {
+  const name = embeddedNames[weights]
+  const fetched: Fetch = (signal) =>
+    embeddedModelFiles(weights, (loaded, total) => showLoading(name, loaded, total), signal)
+  return openModel(session, app, fetched, name, 'f32')
+}
+
+function showLoading(name: string, loaded: number, total: number): void {
+  const size = (bytes: number): string => (bytes / 1e6).toFixed(1)
+  const isKnown = total > 0 && loaded <= total
+  byId<HTMLProgressElement>('loading').value = isKnown ? loaded / total : 0
+  byId('model-line').textContent =
+    `Loading ${name}: ${size(loaded)} ${isKnown ? `of ${size(total)} ` : ''}MB. What is below was computed when this page was built.`
 }
 
 async function openModel(
   session: Session,
   app: App,
-  source: ModelSource,
+  source: ModelSource | Fetch,
   name: string,
-  storage: Storage,
+  storage: StorageChoice,
 ): Promise<void> {
   const bar = byId<HTMLProgressElement>('loading')
   const line = byId('model-line')
   const onProgress = ({ stage, loadedBytes, totalBytes }: OpenProgress): void => {
     bar.value = totalBytes > 0 ? loadedBytes / totalBytes : 0
-    line.textContent = `${stage === 'load' ? 'Loading' : 'Downloading'} ${name} …`
+    const size = (bytes: number): string => (bytes / 1e6).toFixed(1)
+    line.textContent = `${stage === 'load' ? 'Reading' : 'Downloading'} ${name}: ${size(loadedBytes)} of ${size(totalBytes)} MB`
   }
   app.tell('')
   bar.classList.remove('idle')
@@ -66,7 +89,7 @@ async function openModel(
     await app.begin()
   } catch (error) {
     if ((error as Error).name === 'AbortError') return
-    app.tell(lineOf(error))
+    app.tell(`${name} cannot be opened. ${lineOf(error)}`)
     line.textContent = session.opt ? modelLine(session) : 'No model is open.'
   } finally {
     bar.classList.add('idle')
@@ -78,7 +101,9 @@ function modelLine({ opt }: Session): string {
   const { name, config, storage } = opt.info
   const { layers, heads, neurons, width } = config
   const shape = `${layers} layers of ${heads} heads and ${neurons.toLocaleString('en')} neurons, width ${width}`
-  return `${name === 'embedded' ? 'The embedded model, tiny-opt' : name}: ${shape}; ${storage} weights, WebAssembly on ${isIsolated() ? 'several threads' : 'one thread'}`
+  const isEmbedded = Object.values(embeddedNames).includes(name)
+  const weights = name === embeddedNames.rounded ? 'weights rounded to four bits' : `${storage} weights`
+  return `${isEmbedded ? 'The embedded model, tiny-opt' : name}: ${shape}; ${weights}, WebAssembly on ${isIsolated() ? 'several threads' : 'one thread'}`
 }
 
 const threadsLine = isIsolated()
@@ -99,11 +124,12 @@ function wireHub(session: Session, storage: HTMLSelectElement, open: Open): void
   let found: HubModelInfo | null = null
   const show = (): void => {
     button.disabled = found === null
-    if (found) answer.textContent = hubWords(found, storage.value as Storage)
+    if (found) answer.textContent = hubWords(found, storage.value as StorageChoice)
   }
   const ask = async (id: string): Promise<void> => {
     found = null
     show()
+    if (isOffline()) return void (answer.textContent = 'This browser is offline, so the hub cannot be asked.')
     answer.textContent = 'Asking the hub …'
     try {
       found = await session.lookUp(id)
@@ -127,12 +153,13 @@ function wireHub(session: Session, storage: HTMLSelectElement, open: Open): void
 /** The memory that a browser gives a page, approximately. */
 const MAX_MEMORY = 4 * 2 ** 30
 
-function hubWords({ origin, bytes, parameters, memory }: HubModelInfo, storage: Storage): string {
+function hubWords({ origin, bytes, parameters, memory }: HubModelInfo, choice: StorageChoice): string {
+  const held = choice === 'file' ? bytes : memory[choice]
   const millions = (count: number): string => Math.round(count / 1e6).toLocaleString('en')
-  const warning = memory[storage] + bytes > MAX_MEMORY ? ' That may be more than a browser gives a page.' : ''
+  const warning = held + bytes > MAX_MEMORY ? ' That may be more than a browser gives a page.' : ''
   return (
     `${origin.repository} at ${origin.commit.slice(0, 8)}: ${millions(parameters)} million parameters. ` +
-    `To download: ${millions(bytes)} MB. In memory: ${millions(memory[storage])} MB as ${storage}, ` +
+    `To download: ${millions(bytes)} MB. In memory: ${millions(held)} MB as ${choice === 'file' ? 'in the file' : choice}, ` +
     `and the download beside it.${warning}`
   )
 }

@@ -1,6 +1,6 @@
 /**
- * The state of the page that its address holds: the prompt and the settings, each where it differs from the default. It is in
- * the fragment, which browsers do not send to a server. An address is untrusted input: each value is checked, and one that
+ * The state of the page that its address holds: the prompt and the settings, each where it differs from the default, and what is
+ * looked at: a token, a unit, the comparison with the oracle. It is in the fragment, which browsers do not send to a server. An address is untrusted input: each value is checked, and one that
  * does not fit is refused by name.
  */
 import { criterionOption } from '../criteria/index.ts'
@@ -8,11 +8,15 @@ import { scopeOption } from '../masks/budget.ts'
 import { nameOption, rangeOption, seedOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 import { decisions, studyPlanners, type StudyPlanner } from './engine/study_types.ts'
 import type { TraceSettings } from './trace/trace.ts'
+import type { Unit } from './trace/unit_facts.ts'
 
 /** The prompt and the settings. */
 export interface PageState extends TraceSettings {
   readonly prompt: string
 }
+
+/** The planners whose scores are those of the chosen criterion; with the others only the oracle's are. */
+export const criterionPlanners: readonly StudyPlanner[] = ['prompt-plainact', 'oracle']
 
 /** The state of an address without a fragment. */
 export const defaultState: PageState = {
@@ -79,20 +83,66 @@ const fields: Fields = {
 
 const names = Object.keys(fields) as (keyof PageState)[]
 
-/** The fragment of a state. What an address cannot hold is left out. */
-export function encodeState(state: PageState): string {
+/** What is looked at. */
+export interface View {
+  /** Counted from 1; null for the last one. */
+  readonly token: number | null
+  readonly unit: Unit | null
+  readonly compares: boolean
+}
+
+/** What is looked at when the page opens. */
+export const defaultView: View = { token: null, unit: null, compares: false }
+
+const viewFields: { readonly [Name in keyof View]: Field<View[Name]> } = {
+  token: {
+    expected: 'a whole number from 1',
+    write: String,
+    read: (text) => (/^[1-9]\d{0,5}$/.test(text) ? Number(text) : undefined),
+  },
+  unit: {
+    expected: 'a unit such as heads.1.0',
+    write: (unit) => (unit === null ? '' : `${unit.kind}.${unit.layer}.${unit.index}`),
+    read(text) {
+      const [, kind, layer, index] = /^(heads|neurons)\.(\d{1,4})\.(\d{1,6})$/.exec(text) ?? []
+      return index === undefined
+        ? undefined
+        : { kind: kind as Unit['kind'], layer: Number(layer), index: Number(index) }
+    },
+  },
+  compares: { expected: 'true', write: String, read: (text) => (text === 'true' ? true : undefined) },
+}
+
+const viewNames = Object.keys(viewFields) as (keyof View)[]
+
+/** The fragment of a state and of what is looked at. What an address cannot hold is left out. */
+export function encodeState(state: PageState, view: View = defaultView): string {
   const entries = names.flatMap((name): [string, string][] => {
     const field = fields[name] as Field<unknown>
     const text = field.write(state[name])
     const isDefault = text === field.write(defaultState[name])
     return isDefault || field.read(text) === undefined ? [] : [[name, text]]
   })
+  for (const name of viewNames) {
+    const { write } = viewFields[name] as Field<unknown>
+    if (view[name] !== defaultView[name]) entries.push([name, write(view[name])])
+  }
   return new URLSearchParams(entries).toString()
+}
+
+/** One line about the text of a field that does not fit; null if it fits. */
+export function refusalOf(name: 'temperature' | 'seed', text: string): string | null {
+  const { expected, read } = fields[name]
+  const got = text.trim() === '' ? 'nothing' : JSON.stringify(text.slice(0, 40))
+  return text.trim() !== '' && read(text.trim()) !== undefined
+    ? null
+    : `${name}: expected ${expected}, got ${got}`
 }
 
 /** The content of an address. */
 export interface ReadState {
   readonly state: PageState
+  readonly view: View
   /** A line for each value that was refused; the default stands in its place. */
   readonly refused: readonly string[]
 }
@@ -102,16 +152,25 @@ export function readState(fragment: string): ReadState | null {
   if (fragment !== '' && !fragment.includes('=')) return null
   const refused: string[] = []
   const given = new URLSearchParams(fragment)
-  const read = names.map((name) => {
-    const text = given.get(name)
-    const field = fields[name] as Field<unknown>
-    const value = text === null ? defaultState[name] : field.read(text)
-    if (value === undefined)
-      refused.push(`address ${name}: expected ${field.expected}, got ${JSON.stringify(text?.slice(0, 40))}`)
-    return [name, value ?? defaultState[name]]
-  })
+  const readAll = <Values extends object>(
+    known: { readonly [Name in keyof Values]: Field<Values[Name]> },
+    defaults: Values,
+  ): Values => {
+    const entries = (Object.keys(known) as (keyof Values & string)[]).map((name) => {
+      const text = given.get(name)
+      const value = text === null ? defaults[name] : known[name].read(text)
+      if (value === undefined)
+        refused.push(
+          `address ${name}: expected ${known[name].expected}, got ${JSON.stringify(text?.slice(0, 40))}`,
+        )
+      return [name, value ?? defaults[name]]
+    })
+    return Object.fromEntries(entries) as Values
+  }
+  const [state, view] = [readAll(fields, defaultState), readAll<View>(viewFields, defaultView)]
+  const all = [...names, ...viewNames]
   for (const name of new Set(given.keys()))
-    if (!Object.hasOwn(fields, name))
-      refused.push(`address: expected ${names.join(', ')}, got ${JSON.stringify(name.slice(0, 40))}`)
-  return { state: Object.fromEntries(read) as unknown as PageState, refused }
+    if (!(all as string[]).includes(name))
+      refused.push(`address: expected ${all.join(', ')}, got ${JSON.stringify(name.slice(0, 40))}`)
+  return { state, view, refused }
 }

@@ -11,24 +11,38 @@ import { startEngine } from './engine/start_engine.ts'
 import type { RpcClient } from './engine/worker_rpc.ts'
 import { emptyTrace, growTrace, type Trace, type TraceModel, type TraceSettings } from './trace/trace.ts'
 import { layerSizes } from '../masks/achieved.ts'
-import type { Storage } from '../engine/storages/index.ts'
+import type { StorageChoice } from '../engine/storages/index.ts'
 
 /** The number of generated tokens. */
-const TOKENS = 48
+export const PAGE_TOKENS = 48
 
-/** An error as one line. */
+/** An error as one line. Files are named as their user named them. */
 export function lineOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
-  const line = message.replace(/\s+/g, ' ').trim()
+  const line = message
+    .replace(/\s+/g, ' ')
+    .replace(/mounted:[\w-]+\/?/g, '')
+    .trim()
   return error instanceof ShadowError ? `${line} [${error.code}]` : line
 }
 
 /** An engine and a model. */
 export class Session {
-  readonly rpc: RpcClient = startEngine().rpc
+  #rpc: RpcClient | null = null
   #opt: RemoteModel | null = null
   #writing: AbortController | null = null
   #opening: AbortController | null = null
+
+  /** Starts the engine, if it has not started. */
+  start(): void {
+    void this.rpc
+  }
+
+  /** The engine, which starts when it is first asked. */
+  get rpc(): RpcClient {
+    this.#rpc ??= startEngine().rpc
+    return this.#rpc
+  }
 
   get opt(): RemoteModel | null {
     return this.#opt
@@ -48,22 +62,25 @@ export class Session {
 
   /**
    * Opens a model and closes the previous one, which stays open if this fails.
+   * @param source the model, or what fetches its files
    * @throws as `ShadowModel.fromPretrained`; AbortError if another model was opened meanwhile
    */
   async open(
-    source: ModelSource,
+    source: ModelSource | ((signal: AbortSignal) => Promise<ModelSource>),
     name: string,
-    storage: Storage,
+    storage: StorageChoice,
     onProgress: (progress: OpenProgress) => void,
   ): Promise<void> {
     this.#opening?.abort()
     const opening = (this.#opening = new AbortController())
     const { signal } = opening
     const threads = isIsolated() ? ('auto' as const) : 1
-    const opt = await RemoteModel.fromPretrained(this.rpc, source, { storage, threads, signal, onProgress })
+    const given = typeof source === 'function' ? await source(signal) : source
+    signal.throwIfAborted()
+    const opt = await RemoteModel.fromPretrained(this.rpc, given, { storage, threads, signal, onProgress })
     this.stop()
     const last = this.#opt
-    this.#opt = typeof source === 'string' ? opt : opt.called(name)
+    this.#opt = typeof given === 'string' ? opt : opt.called(name)
     await last?.dispose()
   }
 
@@ -94,7 +111,7 @@ export class Session {
       onTrace(trace)
     }
     try {
-      const events = this.#opt.study(prompt, { ...settings, maxTokens: TOKENS, signal: writing.signal })
+      const events = this.#opt.study(prompt, { ...settings, maxTokens: PAGE_TOKENS, signal: writing.signal })
       for (;;) {
         const { done, value } = await events.next()
         if (writing.signal.aborted) return

@@ -4,6 +4,9 @@
  *
  * Tests src/backends/wasm/wide_cases.ts and src/platform/compiler_flags.ts.
  */
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { startAlone } from '../../../src/backends/wasm/engine.ts'
@@ -24,7 +27,10 @@ import {
 import { memorySource } from '../../../src/tensor/memory_source.ts'
 import { sameBits } from '../../../src/verify/compare.ts'
 import { checkOn, kills, lawForAll, stateLaw } from '../../harness/seed.ts'
-import { readCommitted } from './compile.ts'
+import { root } from '../../../scripts/sources.ts'
+import { builds, readCommitted } from './compile.ts'
+
+const reach = fileURLToPath(new URL('./wide_reach.ts', import.meta.url))
 
 const [plain, wide, other] = await Promise.all(
   (['bytes', 'wide', 'relaxed'] as const).map(
@@ -51,6 +57,22 @@ describe.skipIf(!canJoinVectors())('a trial', () => {
     // How fast it is here is not judged.
     for (const trial of [new WideTrial(plain, wide, false), new WideTrial(await one, await two, true)])
       expect(trial.tryAll() ?? '').not.toContain('other bits')
+  })
+
+  test('compiles all that calls of a kernel reach, so that no part of it is left to be compiled without joined vectors', () => {
+    const files = (['bytes', 'wide'] as const).map((build) => join(root, 'src/backends/wasm', builds[build]))
+    const args = ['--conditions=@shadowllm/source', '--trace-wasm-compilation-times', reach, ...files]
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+    })
+    expect(status, stderr).toBe(0)
+    const modules = new Map<string, string[]>()
+    for (const [, module, compiler] of stdout.matchAll(/^Compiled function (0x\w+)#\d+ using (\w+)/gm))
+      modules.set(module, [...(modules.get(module) ?? []), compiler])
+    // Node's own modules and the plain build begin with the fast compiler.
+    const optimised = [...modules.values()].filter((compilers) => !compilers.includes('Liftoff'))
+    expect(optimised.map(({ length }) => length > 50)).toEqual([true])
   })
 
   test('has no say in kernels that have no wide tiles', () =>

@@ -19,7 +19,7 @@ import { hasSmollm2, smollm2File } from '../../harness/smollm2.ts'
 import { checkOn } from '../../harness/seed.ts'
 import { whyNoAdapter, withWebGpu } from './device.ts'
 
-const sizes = { layers: 3, width: 256, heads: 4, neurons: 2048, vocabulary: 2048, positions: 64 }
+const sizes = { layers: 3, width: 256, heads: 4, neurons: 4096, vocabulary: 8192, positions: 64 }
 
 describe.each(['opt', 'llama'] as const)('%s', (family) => {
   const config = makeConfig({ ...sizes, family })

@@ -127,8 +127,8 @@ statePlants({
   'one tie too many': { op: 'top_k', from: 'left -= taken;', to: '' },
   'the first of the rows of one slot in it': {
     op: 'copy_rows',
-    from: 'if (slots(i) == slots(n))',
-    to: 'if (false)',
+    from: 'var i = n + 1; i < p.R; i++',
+    to: 'var i = 0; i < n; i++',
   },
   'parts of a pair that turn the same way': {
     op: 'rotary',

@@ -26,6 +26,8 @@ export interface Served {
   readonly isFull: boolean | null
   /** The status of a long text that is to be tokenized. */
   readonly read: number | null
+  /** The tokens of a chat, as the template writes it; null without a template. */
+  readonly chat: number | null
   /** The status of a long request that was taken before the end; 0 if it was cut. */
   readonly last: number | null
 }
@@ -63,6 +65,7 @@ export async function askServer(address: string, args: readonly string[], end: (
       has('--parallel') && !has('--connections') ? await gather(url, (signal) => post(long, signal)) : null
     const isFull = has('--connections') ? await isRefusedBesideFour(url) : null
     const read = has('--read') ? await tokenize(url, 'so it was '.repeat(5000)) : null
+    const chat = has('--chat-template-kwargs') ? await chatTokens(url) : null
     let last: Promise<number> | null = null
     if (has('--drain')) {
       last = post(long).then(
@@ -82,6 +85,7 @@ export async function askServer(address: string, args: readonly string[], end: (
       crowd,
       isFull,
       read,
+      chat,
       last: await last,
     }
   } finally {
@@ -89,12 +93,21 @@ export async function askServer(address: string, args: readonly string[], end: (
   }
 }
 
-async function tokenize(url: URL, prompt: string): Promise<number> {
-  const body = JSON.stringify({ prompt })
+function askTokens(url: URL, body: object): Promise<Response> {
   const headers = { 'content-type': 'application/json' }
-  const response = await realFetch(new URL('/tokenize', url), { method: 'POST', headers, body })
+  return realFetch(new URL('/tokenize', url), { method: 'POST', headers, body: JSON.stringify(body) })
+}
+
+async function tokenize(url: URL, prompt: string): Promise<number> {
+  const response = await askTokens(url, { prompt })
   await response.arrayBuffer()
   return response.status
+}
+
+async function chatTokens(url: URL): Promise<number | null> {
+  const response = await askTokens(url, { messages: [{ role: 'user', content: 'abc' }] })
+  const { count } = (await response.json()) as { count?: number }
+  return count ?? null
 }
 
 /** Sends four requests at once and leaves them when each has its place. */

@@ -75,6 +75,11 @@ export const servingTable: CommandTable = {
     },
     { flag: '--mask-tokens', beside: '--planner random', values: [null, '2', '3'], shows: scores },
     { flag: '--read', values: ['60', '0.001'], shows: ({ served }) => served?.read, is: [200, 400] },
+    {
+      flag: '--chat-template-kwargs',
+      values: ['{"terse":false}', '{"terse":true}'],
+      shows: ({ served }) => served?.chat,
+    },
     { flag: '--drain', values: ['30', '0'], shows: ({ served }) => served?.last, is: [200, 0] },
     { flag: '--model', values: ['{model}', '{other}'] },
     ...hubRows(),

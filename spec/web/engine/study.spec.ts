@@ -15,6 +15,7 @@ import { ShadowModel } from '../../../src/library/shadow_model.ts'
 import { study } from '../../../src/web/engine/study.ts'
 import type {
   DenseStep,
+  StudyCompared,
   StudyEnd,
   StudyEvent,
   StudyOptions,
@@ -34,7 +35,7 @@ interface Told {
   readonly start: StudyStart
   readonly steps: StudyStep[]
   readonly dense: DenseStep[]
-  readonly end: StudyEnd
+  readonly end: StudyCompared & StudyEnd
 }
 
 async function tell(options: StudyOptions, text = prompt): Promise<Told> {
@@ -46,8 +47,9 @@ async function tell(options: StudyOptions, text = prompt): Promise<Told> {
     else {
       const steps = told.filter((event) => event.kind === 'step')
       // The dense text begins when the sparse one is complete.
-      const dense = told.slice(1 + steps.length) as DenseStep[]
-      return { start: told[0] as StudyStart, steps, dense, end: value }
+      const dense = told.slice(1 + steps.length, -1) as DenseStep[]
+      const end = { ...(told.at(-1) as StudyCompared), ...value }
+      return { start: told[0] as StudyStart, steps, dense, end }
     }
   }
 }
@@ -156,26 +158,22 @@ test('KL is that of the distributions after the sparse text, and 0 if nothing is
   expect((await tell({ planner: 'random', compares: false })).end.kl).toBeNull()
 })
 
-test('each text has a speed of its own, which is known from its second token on', async () => {
-  const { steps, dense, end } = await tell({ ...half })
-  expect([steps[0], dense[0]].map(({ tokensPerSecond }) => tokensPerSecond)).toEqual([
-    { sparse: null, dense: null },
-    { sparse: steps.at(-1)?.tokensPerSecond.sparse, dense: null },
-  ])
-  expect(steps[1].tokensPerSecond.sparse).toBeGreaterThan(0)
-  expect(end.tokensPerSecond).toEqual(dense.at(-1)?.tokensPerSecond)
-  expect((await tell({ ...half, compares: false })).end.tokensPerSecond.dense).toBeNull()
+test('both models are timed in as many rounds, where the context has space for enough', async () => {
+  const { end } = await tell({ ...half, maxTokens: 2 })
+  expect(end.rounds?.sparse.length).toBeGreaterThanOrEqual(12)
+  expect(end.rounds?.dense).toHaveLength(end.rounds?.sparse.length ?? NaN)
+  for (const time of [...(end.rounds?.sparse ?? []), ...(end.rounds?.dense ?? [])])
+    expect(time).toBeGreaterThan(0)
+  expect((await tell({ ...half, compares: false })).end.rounds).toBeNull()
+  // 256 positions, and a prompt of 227 tokens: seven rounds of four would be too few.
+  expect((await tell({ ...half, maxTokens: 1 }, ' sea'.repeat(226))).end.rounds).toBeNull()
 })
 
 test('int8 weights generate text, and have no oracle scores', async () => {
   const small = await ShadowModel.fromPretrained('embedded', { storage: 'int8' })
-  const events = study(small, prompt, { maxTokens: 3 })
-  for (;;) {
-    const { done, value } = await events.next()
-    if (!done) continue
-    expect(value.oracleScores).toBeNull()
-    break
-  }
+  const events: StudyEvent[] = []
+  for await (const event of study(small, prompt, { maxTokens: 3 })) events.push(event)
+  expect(events.at(-1)).toMatchObject({ kind: 'compared', oracleScores: null })
   await small.dispose()
 })
 

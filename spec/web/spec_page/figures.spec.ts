@@ -2,7 +2,9 @@
  * Each figure of the annotated page, read back from its picture, table and words, is what its step holds.
  *
  * Layers, heads, neurons, tokens, sizes of heads and following tokens are all different in number, so that none can stand for
- * another. A new figure must be read here.
+ * another. A new figure must be read here. So is the strip of small figures; and values that the page carries come back bit for bit.
+ *
+ * Tests src/web/spec_page/quick_steps.ts and src/web/spec_page/same_steps.ts.
  */
 import { expect, test } from 'vitest'
 import { logitsDivergence } from '../../../src/engine/divergence.ts'
@@ -10,8 +12,18 @@ import { Random } from '../../../src/tensor/random.ts'
 import type { Markup } from '../../../src/experiments/report/markup.ts'
 import { brief, percent, visible } from '../../../src/web/view/dom.ts'
 import { figures, type Figure } from '../../../src/web/spec_page/figures.ts'
-import type { Steps } from '../../../src/web/spec_page/method.ts'
-import type { Settings } from '../../../src/web/spec_page/settings.ts'
+import type { SomeSteps, Steps } from '../../../src/web/spec_page/method.ts'
+import { packValues, unpackValues } from '../../../src/web/spec_page/given_values.ts'
+import { budgetOf, randomScores } from '../../../src/web/spec_page/quick_steps.ts'
+import { sameBits } from '../../../src/web/spec_page/same_steps.ts'
+import {
+  addressOfSettings,
+  livePageAddress,
+  readSettings,
+  type Settings,
+} from '../../../src/web/spec_page/settings.ts'
+import { stations } from '../../../src/web/spec_page/strip.ts'
+import { readState } from '../../../src/web/page_state.ts'
 
 const [layers, heads, neurons, size, tokens, following, vocabulary] = [4, 3, 11, 2, 5, 6, 13]
 const kinds = ['heads', 'neurons'] as const
@@ -256,4 +268,71 @@ test.each(
   expect(changed.length).toBeGreaterThan(0)
   for (const { address, draw } of changed)
     expect(() => checks[address](drawn(draw, { ...steps, ...wrong })), address).toThrow('expected')
+})
+
+// ---- The strip, and what the page carries -----------------------------------------------------------------
+
+test('the small figures show what their steps hold, and lead to figures of the page', () => {
+  const html = Object.fromEntries(
+    stations.map(({ address, draw }) => [address.replace('strip.', ''), drawn(draw, steps)]),
+  )
+  for (const address of Object.keys(html)) expect(figures.map((own) => own.address)).toContain(address)
+  expect(html['opt.opt']).toContain(`>${steps.tokens.pieces.slice(1).map(visible).join('')}<`)
+  expect(html['predictor.features']).toContain(`${heads * size} features`)
+  expect(html['predictor.predict']).toContain(`${(layers - 1) * (heads + neurons)} scores`)
+  const kept = sum(ranked(steps.mask.neurons).map(sum))
+  expect(html['select.selectMask']).toContain(`the cut is at ${kept} of ${(layers - 1) * neurons}`)
+  expect(html['select.selectMask']).toContain('30 % are skipped')
+  for (const { text: word, dense, masked } of steps.next) {
+    expect(html['shadowllm.generate']).toContain(`>${word}<`)
+    for (const share of [dense, masked]) expect(html['shadowllm.generate']).toContain(percent(share, 1))
+  }
+  // Nothing is drawn before it is there.
+  for (const { draw } of stations) expect(draw({}, settings) ?? null).toBeNull()
+})
+
+test('the values that the page carries come back bit for bit', () => {
+  const { predicted, plainact } = steps
+  const odd = { ...predicted, heads: predicted.heads.map((row) => row.map((x, i) => (i === 1 ? -0 : x))) }
+  const back = unpackValues(JSON.parse(JSON.stringify(packValues({ predicted: odd, plainact }))))
+  expect(sameBits(back, { predicted: odd, plainact })).toBe(true)
+  expect(() => packValues({ predicted })).toThrow('values: expected scores, got none')
+})
+
+test('equal bits are told from one changed bit, a missing step and another text', () => {
+  expect(sameBits(steps, structuredClone(steps))).toBe(true)
+  const changes: SomeSteps[] = [
+    { ...steps, features: steps.features.map((x, i) => (i === 3 ? x + 1e-6 : x)) },
+    { ...steps, features: steps.features.subarray(1) },
+    { ...steps, dense: { ...steps.dense, pieces: ['other', ...steps.dense.pieces.slice(1)] } },
+    { tokens: steps.tokens },
+  ]
+  for (const changed of changes) {
+    expect(sameBits(steps, changed)).toBe(false)
+    expect(sameBits(changed, steps)).toBe(false)
+  }
+  const zero = { features: Float32Array.of(0) }
+  expect(sameBits(zero, { features: Float32Array.of(-0) })).toBe(false)
+})
+
+test('scores that are drawn have the shape of others and are the same for every prompt', () => {
+  const drawnScores = randomScores(steps.predicted)
+  expect(drawnScores.heads.map((row) => row.length)).toEqual(steps.predicted.heads.map((row) => row.length))
+  expect(sameBits({ scores: randomScores(steps.plainact) }, { scores: drawnScores })).toBe(true)
+  expect(budgetOf(settings)).toEqual({ sparsity: 0.3, scope: 'hybrid', policy: 'exact' })
+})
+
+test('settings come back from an address, and the live page reads the link to it', () => {
+  const own: Settings = { prompt: 'At sea & ashore', source: 'oracle', sparsity: 0.85, scope: 'per-layer' }
+  const address = addressOfSettings('https://example.org/spec/', own, true)
+  expect(readSettings(address)).toEqual({ settings: own, isSorted: true })
+  const state = readState(livePageAddress(own).split('#')[1])
+  expect(state?.refused).toEqual([])
+  expect(state?.state).toMatchObject({
+    prompt: own.prompt,
+    planner: 'oracle',
+    sparsity: 0.85,
+    scope: 'per-layer',
+    temperature: 0,
+  })
 })

@@ -1,9 +1,10 @@
 /**
- * The annotated specification in a real browser: its values are those of Node, bit for bit; every law beside a definition holds,
- * and every bug is found; it can be read without a script, in the dark and on a phone; nothing is logged.
+ * The annotated specification in a real browser: its values, with texts by the engine, are those of the specification in Node, bit
+ * for bit; nothing is fetched before a setting changes; every law beside a definition holds, and every bug is found; it can be read
+ * without a script, in the dark and on a phone; nothing is logged.
  *
  * Tests src/web/spec_page/figures.ts, src/web/spec_page/law_buttons.ts, src/web/spec_page/method.ts,
- * src/web/spec_page/plants.ts, src/web/spec_page/readout.ts, src/web/spec_page/settings.ts,
+ * src/web/spec_page/plants.ts, src/web/spec_page/readout.ts, src/web/spec_page/settings.ts, src/web/spec_page/texts.ts,
  * src/web/spec_page/try_law.ts and src/web/spec_page/worker.ts.
  */
 import { createHash } from 'node:crypto'
@@ -13,9 +14,15 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readingOrder } from '../../../scripts/spec_page/document.ts'
 import { figures } from '../../../src/web/spec_page/figures.ts'
-import { computeSteps, openSpecModel, type SomeSteps } from '../../../src/web/spec_page/method.ts'
+import {
+  computeSteps,
+  openSpecModel,
+  type SomeSteps,
+  type SpecModel,
+} from '../../../src/web/spec_page/method.ts'
 import { proofs } from '../../../src/web/spec_page/proofs.ts'
 import { defaultSettings, type Settings } from '../../../src/web/spec_page/settings.ts'
+import { stations } from '../../../src/web/spec_page/strip.ts'
 import { root } from '../../harness/syntax.ts'
 import { builtSite, cannotBuildSite } from '../built_site.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium } from '../chromium.ts'
@@ -43,9 +50,9 @@ function bitsOf(steps: unknown): string {
   return hash.digest('hex')
 }
 
-async function stepsHere(settings: Settings): Promise<SomeSteps> {
+async function stepsHere(model: SpecModel, settings: Settings): Promise<SomeSteps> {
   let steps: SomeSteps = {}
-  for await (const more of computeSteps(await openSpecModel(), settings)) steps = { ...steps, ...more }
+  for await (const more of computeSteps(model, settings)) steps = { ...steps, ...more }
   return steps
 }
 
@@ -89,6 +96,7 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
 
   test('values are those of Node, bit for bit, for three prompts', async () => {
     const worker = readdirSync(join(folder, 'assets')).find((name) => /^worker-.*\.js$/.test(name))
+    const model = await openSpecModel()
     await inPage('operations.html', async (page) => {
       for (const settings of cases) {
         // Typed arrays come back as lists of bytes, and are hashed here.
@@ -107,38 +115,130 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
               if (data.kind === 'value') resolve(pack(steps))
               if (data.kind === 'error') reject(new Error(JSON.stringify(data.error)))
             }
-            worker.postMessage({ kind: 'call', id: 1, name: 'steps', args: [${JSON.stringify(settings)}] })
+            worker.postMessage({ kind: 'call', id: 1, name: 'steps', args: [${JSON.stringify(settings)}, 'engine'] })
           })`,
         )
-        expect(bitsOf(unpack(packed))).toBe(bitsOf(await stepsHere(settings)))
+        expect(bitsOf(unpack(packed))).toBe(bitsOf(await stepsHere(model, settings)))
       }
     })
   })
 
   test('every figure is there, before and after the values are computed', async () => {
     const html = readFileSync(join(folder, 'index.html'), 'utf8')
-    for (const { address } of figures) expect(html).toContain(`id="figure.${address}"`)
+    for (const { address } of [...figures, ...stations]) expect(html).toContain(`id="figure.${address}"`)
     await inPage('?sparsity=0.5&scores=oracle&order=sorted', async (page) => {
       await computed(page)
       expect(await page.locator('figure').count()).toBe(figures.length)
       expect(await page.locator('figure:not(:has(figcaption))').count()).toBe(0)
       expect(await page.locator('#source').inputValue()).toBe('oracle')
-      await page.locator('[data-map="predicted.heads.sorted"]').focus()
-      await page.keyboard.press('ArrowRight')
-      await expect
-        .poll(() => page.locator('[data-readout="predicted"]').textContent(), { timeout })
-        .toContain('layer 1, head')
       await page.locator('#prompt').fill('Two ships')
       await expect.poll(() => page.url(), { timeout }).toContain('prompt=Two+ships')
       const { tokenizer } = await openSpecModel()
       const { length } = tokenizer.encode('Two ships', { prefix: true })
       await expect.poll(() => page.locator('.tokens li').count(), { timeout }).toBe(length)
+      expect(await page.locator('a[data-live]').getAttribute('href')).toContain('prompt=Two+ships')
+      // Longer than the page computes: told, not cut.
+      await page.locator('#prompt').fill('sea '.repeat(70))
+      await page.locator('#prompt').press('Enter')
+      await expect
+        .poll(() => page.locator('#state').textContent(), { timeout })
+        .toMatch(/^prompt: expected at most 64 tokens, [^]*, got 7\d$/)
+      expect(await page.locator('#prompt').inputValue()).toBe('sea '.repeat(70))
+    })
+  })
+
+  test('the first screen has the method and a bug to plant; nothing is fetched until a setting changes', async () => {
+    const fetched: string[] = []
+    await inPage(
+      '',
+      async (page) => {
+        page.context().on('request', (request) => fetched.push(request.url()))
+        for (const place of ['.strip svg >> nth=0', '#plant', '#sparsity']) {
+          const box = await page.locator(place).boundingBox()
+          expect([place, (box?.y ?? NaN) + (box?.height ?? NaN) <= 900]).toEqual([place, true])
+        }
+        // Values without a download: each unit of the default prompt.
+        await page.locator('[data-map="predicted.heads"]').focus()
+        await page.keyboard.press('ArrowRight')
+        await expect
+          .poll(() => page.locator('[data-readout="predicted"]').textContent(), { timeout })
+          .toMatch(/^layer 1, head 1: [^]*rank \d+ of 56; it (stays|is skipped)/)
+        expect(fetched).toEqual([])
+        const slide = (value: string): Promise<void> =>
+          page.locator('#sparsity').evaluate((input: HTMLInputElement, to) => {
+            input.value = to
+            input.dispatchEvent(new Event('input', { bubbles: true }))
+          }, value)
+        // The mask follows at once, and then the text, by a model that is fetched now.
+        await slide('0.75')
+        expect(await page.locator('[id="figure.select.selectMask"] .label').allTextContents()).toEqual([
+          'heads: 14 of 56 stay',
+          'neurons: 1792 of 7168 stay',
+        ])
+        await computed(page)
+        expect(fetched.some((url) => url.includes('packedWeights'))).toBe(true)
+        // From then on a setting costs what it changes.
+        const secondsOf = async (act: () => Promise<unknown>): Promise<number> => {
+          await act()
+          await computed(page)
+          return Number(/in ([\d.]+) s/.exec((await page.locator('#state').textContent()) ?? '')?.[1])
+        }
+        const seconds: number[] = []
+        for (const value of ['0.3', '0.9', '0.5']) seconds.push(await secondsOf(() => slide(value)))
+        for (const name of ['per-layer', 'hybrid', 'global'])
+          seconds.push(await secondsOf(() => page.locator('#scope').selectOption(name)))
+        for (const name of ['oracle', 'random', 'predicted'])
+          seconds.push(await secondsOf(() => page.locator('#source').selectOption(name)))
+        process.stdout.write(`seconds of settings: ${seconds.join(' ')}\n`)
+        expect(seconds.toSorted((a, b) => a - b)[seconds.length >> 1]).toBeLessThanOrEqual(1)
+        await page.locator('#check').click()
+        await expect
+          .poll(() => page.locator('#state').textContent(), { timeout })
+          .toContain('has the same bits everywhere')
+      },
+      { viewport: { width: 1280, height: 900 } },
+    )
+  })
+
+  test('every control has a name', async () => {
+    await inPage('', async (page) => {
+      const unnamed = await page.evaluate(() =>
+        [
+          ...document.querySelectorAll<HTMLElement>(
+            'button, input, select, textarea, summary, a[href], svg[tabindex]',
+          ),
+        ]
+          .filter((control) => {
+            const labels = [...((control as HTMLInputElement).labels ?? [])].map(
+              ({ textContent }) => textContent,
+            )
+            return (
+              [control.getAttribute('aria-label') ?? '', control.textContent, ...labels].join('').trim() ===
+              ''
+            )
+          })
+          .map(({ id, tagName }) => `${tagName} ${id}`),
+      )
+      expect(unnamed).toEqual([])
+      const labels = await page
+        .locator('#sparsity')
+        .evaluate((input: HTMLInputElement) => [...(input.labels ?? [])].map((label) => label.innerText))
+      expect(labels).toEqual(['Sparsity'])
+    })
+  })
+
+  test('a bug that is chosen at the top is planted, and breaks its law', async () => {
+    await inPage('', async (page) => {
+      await page.locator('#bug').selectOption({ index: 9 })
+      expect(await page.locator('#break [data-bug]:visible').count()).toBe(1)
+      await page.locator('#plant').click()
+      await page.locator('#break [data-result="broken"] pre').waitFor()
+      expect(await page.locator('#break .verdict').textContent()).toContain('The law is broken by case')
     })
   })
 
   test('each law holds, and each bug is found with a counterexample', { timeout: 3 * timeout }, async () => {
     await inPage('', async (page) => {
-      await computed(page)
       for (const { address } of proofs) {
         const place = page.locator(`[id="law.${address}"]`)
         const press = async (name: string): Promise<string> => {
@@ -167,7 +267,6 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
     await inPage(
       '',
       async (page) => {
-        await computed(page)
         const wide = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
         expect(wide).toBeLessThanOrEqual(0)
       },

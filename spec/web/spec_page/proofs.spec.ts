@@ -15,6 +15,8 @@ import {
 } from '../../../scripts/spec_page/document.ts'
 import { typeset } from '../../../scripts/spec_page/mathematics.ts'
 import { plant } from '../../../scripts/spec_page/plants.ts'
+import { setCompared } from '../../../scripts/spec_page/compared.ts'
+import { setBugs } from '../../../scripts/spec_page/proof.ts'
 import { fileOf, proofs } from '../../../src/web/spec_page/proofs.ts'
 import { figures } from '../../../src/web/spec_page/figures.ts'
 import { readSources, root } from '../../harness/syntax.ts'
@@ -108,7 +110,8 @@ describe('the page is the specification', () => {
   )
 
   test('a row that is left out, doubled or moved is found', () => {
-    const [chapter] = specification.chapters
+    const chapter =
+      specification.chapters.find(({ path }) => path.endsWith('/program.ts')) ?? expect.unreachable()
     const changed = (change: (rows: typeof chapter.rows) => typeof chapter.rows): Page => ({
       ...specification,
       chapters: [{ ...chapter, rows: change(chapter.rows) }],
@@ -233,5 +236,36 @@ describe('laws beside definitions', () => {
     const changed = planted.split('\n').filter((line, i) => line !== text.split('\n')[i])
     expect(changed.map((line) => line.trim())).toEqual([proof.planted])
     expect(() => plant(text, 'no such line', '')).toThrow('expected one such line, got 0')
+  })
+})
+
+describe('the top of the page', () => {
+  test('the table of paper, released code and this project is that of the law book, and its links lead somewhere', () => {
+    const book = read('spec/README.md')
+    const html = setCompared(book)
+    const cells = [...html.matchAll(/<tr><th scope="row">(.*?)<\/th>(.*?)<\/tr>/g)]
+    const rows = cells.map(([, question, rest]) => [question, ...rest.split('</td>')].map(textOf))
+    expect(rows.length).toBeGreaterThan(10)
+    for (const [question, , released, here] of rows) {
+      expect(book).toContain(`| ${question} `)
+      expect(book).toContain(`| ${released} `)
+      expect(book).toContain(`| ${here} `)
+    }
+    const all = partsOf(specification).chapters
+    const links = Array.from(html.matchAll(/href="#([^"]*)"/g), ([, address]) => address)
+    expect(links.length).toBeGreaterThan(8)
+    for (const address of links) expect(all).toContain(`id="${address}"`)
+    expect(() => setCompared('no table')).toThrow('expected a table of questions')
+  })
+
+  test('every bug can be chosen, and shows its line', () => {
+    const html = setBugs(proofs)
+    for (const { address, bug, line, planted } of proofs) {
+      expect(textOf(html)).toContain(bug)
+      expect(html).toContain(`<option value="${address}">`)
+      expect(html).toContain(`data-bug="${address}"`)
+      for (const code of [line, planted]) expect(textOf(html)).toContain(code)
+    }
+    expect(html.match(/ hidden>/g)).toHaveLength(proofs.length) // all but the first, and what needs a script
   })
 })

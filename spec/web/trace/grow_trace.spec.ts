@@ -59,7 +59,6 @@ const stepsOf = (drawn: Drawn): Step[] =>
     token: index,
     text: `t${index}`,
     scores: decides ? scoresOf(index) : null,
-    tokensPerSecond: { sparse: index, dense: null },
   }))
 
 /** A dense text, which may end before the sparse one. */
@@ -70,7 +69,6 @@ const denseOf = (length: number): DenseStep[] =>
     token: 100 + index,
     text: `d${index}`,
     divergence: index > 2 ? 2 : null,
-    tokensPerSecond: { sparse: 7, dense: index },
   }))
 
 type Grow = typeof growTrace
@@ -88,7 +86,6 @@ const hasWhatWasTold = lawForAll(
       const copy = structuredClone(before)
       trace = grow(before, event)
       expect(before).toEqual(copy)
-      expect(trace.tokensPerSecond).toEqual(event.tokensPerSecond)
     }
     const columns = steps.map(({ token, text }, i) => ({
       token,
@@ -99,13 +96,18 @@ const hasWhatWasTold = lawForAll(
     expect(trace.columns).toEqual(columns)
     expect(trace.decisions).toEqual(steps.flatMap(({ scores }) => scores ?? []))
     expect(trace.divergence).toBe(dense.at(-1)?.divergence ?? null)
-    const end = { divergence: 1, oracleScores: scoresOf(9), tokensPerSecond: { sparse: 3, dense: 4 } }
-    expect(grow(trace, { ...end, kl: compares ? drawn.map(({ kl }) => kl) : null })).toEqual({
+    const compared = { divergence: 1, oracleScores: scoresOf(9) }
+    const kl = compares ? drawn.map(({ kl }) => kl) : null
+    const expected = {
       ...trace,
-      ...end,
+      ...compared,
       // A file stores a float32.
       columns: columns.map((one, i) => ({ ...one, kl: compares ? Float32Array.of(drawn[i].kl)[0] : null })),
-    })
+    }
+    trace = grow(trace, { kind: 'compared', ...compared, kl })
+    expect(trace).toEqual(expected)
+    const rounds = { sparse: [1, 2], dense: [3, 4] }
+    expect(grow(trace, { rounds })).toEqual({ ...expected, rounds })
   },
 )
 
@@ -146,7 +148,7 @@ describe('a growing trace', () => {
       decisions: [],
       oracleScores: null,
       divergence: null,
-      tokensPerSecond: { sparse: null, dense: null },
+      rounds: null,
     })
   })
 })

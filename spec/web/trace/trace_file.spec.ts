@@ -51,7 +51,7 @@ const traces: fc.Arbitrary<Trace> = fc
   .chain(({ shape, prompt, columns, deciding }) => {
     const many = deciding === 'none' ? 0 : deciding === 'once' ? 1 : columns
     const written = fc.record({ token: id, text })
-    const speed = fc.option(fc.double({ min: 0, max: 1e9, noNaN: true }))
+    const round = fc.array(fc.double({ min: 1e-3, max: 1e9, noNaN: true }), { maxLength: 12 })
     const exactly = { minLength: columns, maxLength: columns }
     return fc.record({
       model: fc.record({
@@ -81,7 +81,7 @@ const traces: fc.Arbitrary<Trace> = fc
       decisions: fc.array(scoresOf(shape), { minLength: many, maxLength: many }),
       oracleScores: fc.option(scoresOf(shape)),
       divergence: fc.option(fc.nat(columns)),
-      tokensPerSecond: fc.record({ sparse: speed, dense: speed }),
+      rounds: fc.option(fc.record({ sparse: round, dense: round })),
     })
   })
 
@@ -222,7 +222,7 @@ describe('impossible traces are refused by name', () => {
       'a text too few': (entry) => (entry.texts as string[]).pop(),
       'pieces that are no texts': (entry) => (entry.pieces = [[]]),
       'a divergence past the end': (entry) => (entry.divergence = 4),
-      'speeds that are text': (entry) => (entry.speeds = { sparse: 'fast' }),
+      'rounds that are text': (entry) => (entry.rounds = { sparse: 'fast', dense: [] }),
     },
     TENSOR_SHAPE: {
       'a size that does not fit the scores': (entry) => (entry.shape = { layers: 9, heads: 9, neurons: 9 }),
@@ -284,8 +284,16 @@ describe('impossible traces are refused by name', () => {
     ['sparsity', { sparsity: 1 }, { sparsity: 1 + 2 ** -52 }],
     ['sparsity below 0', { sparsity: 0 }, { sparsity: -1e-9 }],
     ['divergence', { divergence: 3 }, { divergence: 4 }],
-    ['speed', { speeds: { sparse: 1e9, dense: 0 } }, { speeds: { sparse: 1e9, dense: 1e9 + 1 } }],
-    ['speed below 0', { speeds: { sparse: 0, dense: 0 } }, { speeds: { sparse: -1, dense: 0 } }],
+    [
+      'time of a token',
+      { rounds: { sparse: [1e9], dense: [1e-3] } },
+      { rounds: { sparse: [1e9 + 1], dense: [] } },
+    ],
+    [
+      'time below the least',
+      { rounds: { sparse: [1e-3], dense: [] } },
+      { rounds: { sparse: [0], dense: [] } },
+    ],
     [
       'dense layers',
       { denseLayers: trace.model.shape.layers },
@@ -300,6 +308,14 @@ describe('impossible traces are refused by name', () => {
   test('a file without a temperature is of a greedy text', async () => {
     const { settings } = await parseTrace(await forged((entry) => delete entry.temperature))
     expect(settings).toEqual({ ...trace.settings, temperature: 0 })
+  })
+
+  test('a file from before speeds were measured in rounds has no speed', async () => {
+    const old = await forged((entry) => {
+      delete entry.rounds
+      entry.speeds = { sparse: 5, dense: null }
+    })
+    expect((await parseTrace(old)).rounds).toBeNull()
   })
 
   test('a file of another format is refused', async () => {

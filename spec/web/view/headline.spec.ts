@@ -26,26 +26,54 @@ const withKl = (...kls: (number | null)[]): Trace => ({
 
 test('nothing is known of no trace, nor of an empty one', () => {
   for (const trace of [null, empty])
-    expect(factsOf(trace, null).map(({ value, words }) => value + words)).toEqual(['…', '…', '…'])
+    expect(factsOf(trace, null, false).map(({ value, words }) => value + words)).toEqual(['…', '…', '…'])
 })
 
 test('what is skipped is counted by weights, and told by units', () => {
   // Of each kind a quarter.
   const mask = makeMask(shape, Float32Array.of(1, 1, 0, 1), Float32Array.of(1, 1, 1, 1, 0, 0, 1, 1))
-  expect(factsOf(empty, mask)[0]).toEqual({
+  expect(factsOf(empty, mask, false)[0]).toEqual({
     value: '25 %',
     name: 'of the layers’ weights skipped',
     words: '25 % of the heads and 25 % of the neurons are never read.',
   })
-  expect(factsOf(empty, denseMask(shape))[0].value).toBe('0 %')
+  expect(factsOf(empty, denseMask(shape), false)[0].value).toBe('0 %')
 })
 
-test('the ratio is that of the two measured speeds, also where skipping is slower', () => {
-  const speedOf = (sparse: number | null, dense: number | null): string =>
-    factsOf({ ...empty, tokensPerSecond: { sparse, dense } }, null)[1].value
-  expect(speedOf(330, 200)).toBe('1.65 ×')
-  expect(speedOf(90, 100)).toBe('0.90 ×')
-  expect([speedOf(330, null), speedOf(null, 200)]).toEqual(['…', '…'])
+describe('the speed', () => {
+  const half = makeMask(shape, Float32Array.of(1, 1, 0, 0), Float32Array.of(1, 1, 1, 1, 0, 0, 0, 0))
+  /** Rounds in which the sparse model takes 1 / ratio times as long as the dense one, which slows down. */
+  const factOf = (ratios: readonly number[]) => {
+    const dense = ratios.map((_, round) => 3 + round)
+    const rounds = { dense, sparse: ratios.map((ratio, round) => dense[round] / ratio) }
+    return factsOf({ ...empty, rounds }, half, false)[1]
+  }
+  const around = (ratio: number): number[] => Array.from({ length: 12 }, (_, i) => ratio + (i - 5.5) / 50)
+
+  test('is the median ratio of the rounds, with its interval and what the weights allow', () => {
+    expect(factOf(around(1.5))).toEqual({
+      value: '1.50 ×',
+      name: 'the speed of the dense model',
+      words: '1.41 to 1.59 in 12 rounds in turns. The weights that are left allow 2.00 at most.',
+    })
+    expect(factOf(around(0.8)).words).toBe('0.71 to 0.89 in 12 rounds in turns.')
+  })
+
+  test('is no number where the rounds do not exclude that there is no difference', () => {
+    for (const ratios of [around(1), around(1.05), [...around(1.5).slice(0, 8), 1, 1, 1, 1]])
+      expect(factOf(ratios)).toMatchObject({ value: 'No difference', name: 'of speed can be told' })
+    // Too few rounds say nothing.
+    expect(factOf([2, 2, 2, 2, 2, 2, 2]).value).toBe('…')
+  })
+})
+
+test('a text that was stopped says so, and is not waited for', () => {
+  const stopped = withKl(null, null, null)
+  expect(factsOf(stopped, null, true)[1].value).toBe('…')
+  // Compared, and not timed: the context had no space for the rounds.
+  expect(factsOf(withKl(0.1), null, false)[1].words).toBe('Not measured.')
+  for (const fact of factsOf(stopped, null, false).slice(1))
+    expect(fact).toMatchObject({ value: '–', words: 'Not measured: stopped after 3 tokens.' })
 })
 
 describe('the KL in words', () => {
@@ -55,17 +83,17 @@ describe('the KL in words', () => {
     [
       0.05,
       '0.05 nats',
-      'Almost the same: on average, a word of the dense model keeps 95 % of its probability.',
+      'Almost the same: a word of the dense model typically keeps 95 % of its probability.',
     ],
-    [0.2, '0.20 nats', 'Close: on average, a word of the dense model keeps 82 % of its probability.'],
-    [0.4, '0.40 nats', 'Related: on average, a word of the dense model keeps 67 % of its probability.'],
-    [2, '2.00 nats', 'Far away: on average, a word of the dense model keeps 14 % of its probability.'],
+    [0.2, '0.20 nats', 'Close: a word of the dense model typically keeps 82 % of its probability.'],
+    [0.4, '0.40 nats', 'Related: a word of the dense model typically keeps 67 % of its probability.'],
+    [2, '2.00 nats', 'Far away: a word of the dense model typically keeps 14 % of its probability.'],
   ])('%d nats', (kl, value, words) => {
-    expect(factsOf(withKl(kl), null)[2]).toEqual({ value, name: 'KL from the dense model', words })
+    expect(factsOf(withKl(kl), null, false)[2]).toEqual({ value, name: 'KL from the dense model', words })
   })
 
   test('is the mean over the compared tokens', () => {
-    expect(factsOf(withKl(0.1, null, 0.3), null)[2].value).toBe('0.20 nats')
-    expect(factsOf(withKl(null), null)[2].value).toBe('…')
+    expect(factsOf(withKl(0.1, null, 0.3), null, false)[2].value).toBe('0.20 nats')
+    expect(factsOf(withKl(null), null, true)[2].value).toBe('…')
   })
 })

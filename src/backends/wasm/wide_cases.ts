@@ -17,8 +17,10 @@ import { Random } from '../../tensor/random.ts'
 /** What a call is like. */
 export interface Case {
   readonly tokens: number
-  /** The sizes that loops run over: inputs, outputs, positions, numbers of a head. */
+  /** The sizes that loops run over: inputs, outputs, positions. */
   readonly long: number
+  /** Numbers of a head: kernels of attention have functions of their own for multiples of 16. */
+  readonly head: number
   /** Whether numbers are the least and the greatest. */
   readonly isExtreme?: boolean
   /** Whether optional arrays are given: biases and chosen units. */
@@ -60,23 +62,24 @@ export function placeCall(kernel: Kernel, one: Case, memory: WebAssembly.Memory,
   return { args, written, end }
 }
 
-/** Sizes of more than one head and of as many units as there are, of which about two thirds are chosen. */
-function sizesOf({ params }: Kernel, { tokens, long, isWhole }: Case): Sizes {
+/** Sizes of six heads, three of which share keys, or two where two thirds of all units are chosen. */
+function sizesOf({ params }: Kernel, { isWhole, ...one }: Case): Sizes {
   const sizes: Record<string, number> = {}
   for (const param of params)
     if (param.kind === 'size')
       sizes[param.name] = param.quotient
         ? Math.ceil(sizes[param.quotient.of] / param.quotient.by)
-        : sizeOf(param.name, tokens, long)
+        : sizeOf(param.name, one)
   for (const param of params)
     if (param.kind === 'array' && param.holds === 'ascending')
       sizes[param.shape[0]] = isWhole ? Math.ceil((2 / 3) * sizes[param.below as string]) : 0
   return sizes
 }
 
-function sizeOf(letter: string, tokens: number, long: number): number {
+function sizeOf(letter: string, { tokens, long, head }: Case): number {
   if (letter === 'T') return tokens
-  if (letter === 'H') return 4
+  if (letter === 'K') return head
+  if (letter === 'H') return 6
   if (letter === 'G') return 2
   return letter === 'B' ? blocksOf(long) : long
 }

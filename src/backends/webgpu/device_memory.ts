@@ -8,7 +8,7 @@ import { Allocator } from '../allocator.ts'
 import type { Part, WindowOrder } from './gpu_protocol.ts'
 
 /** Bytes of a window that is shared: a share of what is held, between these. */
-const LEAST_SHARED = 2 ** 18
+const LEAST_SHARED = 2 ** 20
 const MOST_SHARED = 2 ** 24
 const SHARE = 1 / 64
 /** Pieces of this size have a window of their own. */

@@ -49,7 +49,7 @@ taken inside rounds. Columns:
   asked      sparsity of the ranked units
   heads, neurons, weights          share of the whole model that is skipped
   d/g/p      halves of layers that execute the mask dense, by gathering rows, packed
-  x dense    speed over that of the dense method of the same storage, backend and threads; x f32, x webgpu and the like:
+  × dense    speed over that of the dense method of the same storage, backend and threads; × f32, × webgpu and the like:
              over that of the first storage and the first backend in the lists
   ideal      the same ratio if only reading weights took time: lm_head and layer 0 whole, the predictor's weights
              divided among the tokens it is run for

@@ -239,8 +239,8 @@ function putIntoWords(error: unknown, path: string): unknown {
 function formatPlan(path: string, { manifest, shards, bytes, kept }: CalibrationPlan): string {
   const { windows, name } = manifest.data
   const there = kept > 0 ? `; ${kept} of them are there` : ''
-  const files = shards === 1 ? '1 file' : `${shards} files`
-  return `${windows} examples of ${name}, ${formatBytes(bytes)} in ${files} in ${path}${there}\n`
+  const files = countOf(shards, 'file')
+  return `${countOf(windows, 'example')} of ${name}, ${formatBytes(bytes)} in ${files} in ${path}${there}\n`
 }
 
 function formatReport(
@@ -270,7 +270,7 @@ export function formatCost(
   })
   const headings = ['a window', 'GFLOP', 'of plain', 'ms', 'of plain']
   const note = seconds
-    ? `Milliseconds are medians of ${measured} windows; plain is a forward pass that keeps nothing but its loss.`
+    ? `Milliseconds are medians of ${countOf(measured, 'window')}; plain is a forward pass that keeps nothing but its loss.`
     : 'Nothing was measured: nothing ran.'
   const size = `${formatCount(Math.round(tokens / windows))} tokens a window. `
   const table = formatColumns([headings, ...parts], [1, 2, 3, 4], { columns })

@@ -3,11 +3,10 @@
  */
 import type { Command } from 'commander'
 import { expectTemplate } from '../../library/options.ts'
-import { generationPlanners } from '../../library/planner_options.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { runChat } from '../chat_loop.ts'
 import { withModel } from '../open_model.ts'
-import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
+import { loadPlanFiles } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import {
   addWritingFlags,
@@ -19,8 +18,7 @@ import {
   type WritingFlags,
 } from '../writing_flags.ts'
 
-const help = `${plannersHelp(generationPlanners)}
-
+const help = `
 A line is a message, or a command: /help lists them. Lines that are pasted together are one message. Each turn decides its own
 mask, for the whole conversation. Ctrl-C ends the answer; at an empty line, twice, it ends the program, as do ctrl-D and /quit.
 Input that is not a terminal is read line by line, so that conversations can be scripted: then the exit code is that of the last

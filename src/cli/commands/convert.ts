@@ -19,7 +19,7 @@ import { findWithProgress, showBytes } from '../open_model.ts'
 import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
-import { formatBytes, formatColumns, formatCount } from '../words.ts'
+import { countOf, formatBytes, formatColumns, formatCount } from '../words.ts'
 import { bytes, addOwnFlags, number } from '../values.ts'
 
 const help = `
@@ -168,7 +168,7 @@ function describe(
     [1],
   )
   const lines = [
-    `${output}: ${formatCount(tensors)} tensors, ${formatBytes(bytes)}`,
+    `${output}: ${countOf(tensors, 'tensor')}, ${formatBytes(bytes)}`,
     ...(units ? [describeUnits(units)] : []),
     ...leftOut.map((name) => `left out: ${name}, which config.json ties to the token table`),
     ...repeated.map((name) => `written again, because safetensors cannot share values: ${name}`),

@@ -20,7 +20,7 @@ import { wrapLines } from '../../results/fold.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
-import { formatColumns, formatPercent, methodCells } from '../words.ts'
+import { countOf, formatColumns, formatPercent, methodCells } from '../words.ts'
 import { whole, addOwnFlags } from '../values.ts'
 
 const taskNames: readonly string[] = [...tasks.map(({ name }) => name), continuationName]
@@ -206,6 +206,7 @@ export function formatReport(report: TasksReport, { columns }: Screen): string {
   ])
   // A row is named by its task, its planner and its sparsity.
   const fit = { columns, keys: 3 }
+  if (rows.length === 0) return 'The run was stopped before a question was scored.\n'
   const lines = [formatColumns([headings, ...cells], [2, 3, 4, 5, 6, 7, 8, 9, 10], fit).trimEnd(), '']
   if (new Set(rows.map(({ task }) => task)).size > 1)
     for (const { planner, sparsity, acc, error, overDense: more } of means) {
@@ -218,7 +219,9 @@ export function formatReport(report: TasksReport, { columns }: Screen): string {
   lines.push('Same choice: how often acc chooses the answer that dense chooses.')
   for (const [task, { left_out: count }] of Object.entries(report['n-samples']))
     if (count > 0)
-      lines.push(`${task}: ${count} questions were left out, their answers do not fit the model's context.`)
+      lines.push(
+        `${task}: ${countOf(count, 'question')} left out: the answers do not fit the model's context.`,
+      )
   if (!complete) lines.push('The run was stopped: the numbers cover what was finished.')
   return `${lines.map((line) => wrapLines(line, columns)).join('\n')}\n`
 }

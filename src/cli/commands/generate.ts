@@ -14,13 +14,13 @@ import type { UnitMask } from '../../masks/mask.ts'
 import type { Prefill } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import type { ChatOptions, GenerateStep } from '../../library/options.ts'
-import { generationPlanners, type GenerationPlanner } from '../../library/planner_options.ts'
-import { medianRatio } from '../../results/interleaved_rounds.ts'
+import type { GenerationPlanner } from '../../library/planner_options.ts'
+import { provenRatio } from '../../results/interleaved_rounds.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { TextSession } from '../../library/text_session.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { withModel } from '../open_model.ts'
-import { loadPlanFiles, plannersHelp } from '../planner_flags.ts'
+import { loadPlanFiles } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import { dim } from '../screen.ts'
 import { formatBytes } from '../words.ts'
@@ -39,8 +39,7 @@ import {
   type WritingFlags,
 } from '../writing_flags.ts'
 
-const help = `${plannersHelp(generationPlanners)}
-
+const help = `
 The mask that the prompt decides holds for the whole text, unless --every decides again. With --check N the text is that of
 the dense model: tokens are drafted under the mask and run again dense, N in a pass, after a prompt that runs dense. They
 appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
@@ -160,7 +159,7 @@ async function runGenerate(
     const seconds = (now() - start) / 1000
     await saveSession(saved)
     if (!flags.json && steps.length > 0) await session.print('\n')
-    const takesTurns = flags.planner !== 'dense' && !flags.check && !saved
+    const takesTurns = written.skipped > 0 && !flags.check && !saved
     if (!flags.quiet && end !== 'interrupted' && takesTurns)
       written.turns = await takeTurns(session, opt, prompt, flags, written.times)
     // Ctrl-C ends the writing with an error; the text so far is kept.
@@ -288,7 +287,7 @@ export interface Speed {
   /** Of the tokens after the first one; null without such. */
   readonly tokensPerSecond: number | null
   /**
-   * How many times as fast as the dense model, in the median of turns that both take afterwards; null if they took none (dense,
+   * How many times as fast as the dense model, in the median of turns that both take afterwards, 1 if the turns do not tell; null if they took none (nothing skipped,
    * --check, --quiet) or too few.
    */
   readonly timesDense: number | null
@@ -304,9 +303,9 @@ function measure({ steps, times, skipped, turns }: Written): Speed {
   }
 }
 
-/** How many times as fast as the dense model a text was: the median over turns; null for few of them. */
+/** How many times as fast as the dense model a text was: the median over turns, 1 where they do not tell; null for few of them. */
 export function timesDense({ own, dense }: Turns): number | null {
-  return Math.min(own.length, dense.length) < turns.least ? null : medianRatio(dense, own)
+  return Math.min(own.length, dense.length) < turns.least ? null : provenRatio(dense, own)
 }
 
 /** The line after a text. */
@@ -322,7 +321,12 @@ function speedWords(
   const rate = `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
   if (planner === 'dense') return `dense, ${rate}`
   if (check) return `checked dense, ${rate}`
-  const ratio = timesDense === null ? '' : `, ${timesDense.toFixed(1)} x dense`
+  const ratio =
+    timesDense === null
+      ? ''
+      : timesDense === 1
+        ? ', about as fast as dense'
+        : `, ${timesDense.toFixed(1)} × dense`
   return `${Math.round(100 * skipped)} % of the weights skipped, ${rate}${ratio}`
 }
 

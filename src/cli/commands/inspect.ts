@@ -26,7 +26,7 @@ import { findWithProgress } from '../open_model.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
-import { formatBytes, formatColumns, formatCount } from '../words.ts'
+import { countOf, formatBytes, formatColumns, formatCount } from '../words.ts'
 import { listOf, whole, addOwnFlags } from '../values.ts'
 
 const help = `
@@ -196,7 +196,7 @@ function formatContents(
   ])
   const table = formatColumns([['tensor', 'type', 'shape', 'size', ''], ...rows], [3], { columns })
   const summary = [
-    `${path}: ${tensors.length} tensors, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`,
+    `${path}: ${countOf(tensors.length, 'tensor')}, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`,
     ...(config ? describeConfig(config) : ['no config.json beside it']),
     ...(remoteCode.length > 0 ? [`not followed, they name remote code: ${remoteCode.join(', ')}`] : []),
   ]

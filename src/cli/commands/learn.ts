@@ -235,7 +235,7 @@ async function learnFrom(
     await save()
     if (!flags.json)
       await session.print(
-        `${learner.state.step} steps are kept in ${path}; the same command goes on from there\n`,
+        `${countOf(learner.state.step, 'step')} kept in ${path}; the same command goes on from there\n`,
       )
     throw error
   }

@@ -18,23 +18,15 @@ import { addFlags, type ModelFlags, listNames } from '../flags.ts'
 import { formatMask, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
-import {
-  addPlanFlags,
-  choiceOf,
-  loadPlanFiles,
-  meanOf,
-  plannersHelp,
-  type PlanFlags,
-} from '../planner_flags.ts'
+import { addPlanFlags, choiceOf, loadPlanFiles, meanOf, type PlanFlags } from '../planner_flags.ts'
 import { printResult } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { dim, type Screen, type Text } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { formatColumns, formatCount, formatPercent } from '../words.ts'
+import { countOf, formatColumns, formatCount, formatPercent } from '../words.ts'
 import { whole, addOwnFlags } from '../values.ts'
 
-const help = `${plannersHelp(plannerNames)}
-
+const help = `
 In the picture a block is a head, or a few neurons in their order: the darker, the more of them are kept. "-" columns
 are shares that are skipped; weights counts the numbers of the layers' matrices that are not read.
 
@@ -177,7 +169,7 @@ function picture(
       : keepsHeads(planner)
         ? 'neurons within their layer, all heads kept'
         : scope
-  const how = `${planner}${by}, ${ranked}; a prompt of ${formatCount(ids.length)} tokens${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`
+  const how = `${planner}${by}, ${ranked}; a prompt of ${countOf(ids.length, 'token')}${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`
   const parts: Text[] = [
     `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons\n${wrapLines(how, columns)}\n\n`,
     formatMask(mask, sizes, screen),

@@ -16,7 +16,7 @@ import { checkOutput, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { formatBytes, formatColumns } from '../words.ts'
+import { countOf, formatBytes, formatColumns } from '../words.ts'
 import { addParityOps } from './parity_ops.ts'
 import { addParityRun } from './parity_run.ts'
 import { flagOf, number, addOwnFlags, required } from '../values.ts'
@@ -91,7 +91,7 @@ async function runExport(session: Session, flags: ExportFlags): Promise<void> {
   )
   const bytes = encodeSafetensors(tensors, { backend: flags.backend })
   await writeOutput(flags.output, bytes)
-  await session.print(`${flags.output}: ${tensors.size} tensors, ${formatBytes(bytes.length)}\n`)
+  await session.print(`${flags.output}: ${countOf(tensors.size, 'tensor')}, ${formatBytes(bytes.length)}\n`)
 }
 
 async function runCheck(

@@ -25,7 +25,7 @@ import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { namedSource, withModel } from '../open_model.ts'
 import { checkOutput } from '../output.ts'
-import { addPlannerFlags, sparsityHelp, withMethods, type PlannerFlags } from '../planner_flags.ts'
+import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
 import { showReport, type ReportFlags } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import type { Screen } from '../screen.ts'
@@ -43,7 +43,6 @@ Where the KV cache is int8 (--cache), it is so in all rows, and these are compar
 
 The text is --wikitext, or --text, or else documents of the Brown corpus that predictors are not trained on.
 Ctrl-C reports what is finished.
-${sparsityHelp}
 
 Examples:
   $ shadowllm perplexity

@@ -44,10 +44,10 @@ to continue from in training.safetensors. Ctrl-C keeps both; --resume continues,
 was never stopped, bit for bit.
 
 Examples:
-  $ shadowllm pretrain -o tiny --steps 40 --batch 4 --length 128 --warmup 10    (minutes; the loss falls)
+  $ shadowllm pretrain -o tiny --steps 40 --batch 4 --length 128 --warmup 10 # minutes; the loss falls
   $ shadowllm pretrain -o tiny --text a.txt b.txt --config config.json --tokenizer fixtures/tiny-opt
   $ shadowllm pretrain -o tiny --text a.txt b.txt --resume
-  $ shadowllm pretrain -o tiny          (all of it: 4,279 steps of 16 x 256 tokens, many hours)
+  $ shadowllm pretrain -o tiny # all of it: 4,279 steps of 16 × 256 tokens, many hours
   $ shadowllm generate -m tiny "Once upon a time"`
 
 interface PretrainFlags extends Partial<PretrainSettings> {

@@ -71,7 +71,7 @@ Examples:
   $ shadowllm reproduce --experiment two-by-two,placement --seeds 0,1,2 --html report.html
   $ shadowllm reproduce --experiment all --quick
   $ shadowllm reproduce --experiment grid --planner static,griffin,shadow --units neurons --sparsity 0.3,0.5 --no-speed
-  $ shadowllm reproduce --features min_max --targets per_layer    (the scalings of the released code)
+  $ shadowllm reproduce --features min_max --targets per_layer # the scalings of the released code
   $ shadowllm reproduce -m DIR --output report.json --save-predictor predictor.safetensors`
 
 interface ReproduceFlags extends Omit<ModelFlags, 'threads'>, QueueFlags, ReportFlags, GridFlags {

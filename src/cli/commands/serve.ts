@@ -4,25 +4,28 @@
 import { Option, type Command } from 'commander'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { MaskMode } from '../../engine/active_layer.ts'
+import { fillSampling } from '../../engine/sampling.ts'
 import { listen, type Listening } from '../../platform/http_server.ts'
 import { isLoopback } from '../../platform/loopback.ts'
 import { generationPlanners, type GenerationPlanner } from '../../library/planner_options.ts'
 import { createServer, type Server } from '../../server/app.ts'
-import { refusalOf } from '../../server/refusals.ts'
+import { REQUEST_TEMPERATURE } from '../../server/text_service.ts'
+import { refusalOf, type ErrorBody } from '../../server/refusals.ts'
 import { RequestError } from '../../server/request_error.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
+import type { TemplateVariables } from '../../io/template_variables.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
+import { samplingWords, variablesFlag } from '../writing_flags.ts'
 import { withModel } from '../open_model.ts'
-import { addPlanFlags, choiceOf, loadPlanFiles, plannersHelp, type PlanFlags } from '../planner_flags.ts'
+import { addPlanFlags, choiceOf, loadPlanFiles, type PlanFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { formatPercent } from '../words.ts'
 import { now } from '../../platform/platform.ts'
 import type { PlannerChoice } from '../../library/planner_options.ts'
 import { number, whole, addOwnFlags, text } from '../values.ts'
 
-const help = `${plannersHelp(generationPlanners)}
-
+const help = `
 Paths:
   POST /v1/completions       prompt, max_tokens, temperature, top_p, seed, stop, n, logprobs, echo, stream
   POST /v1/chat/completions  messages, and the same; it needs a model with a chat template
@@ -62,6 +65,7 @@ interface ServeFlags extends ModelFlags, PlanFlags {
   readonly read: number
   readonly stall: number
   readonly drain: number
+  readonly chatTemplateKwargs?: TemplateVariables
 }
 
 const MAX_SECONDS = 86_400
@@ -100,6 +104,7 @@ export function define(command: Command, session: Session): void {
       whole(1),
       8,
     ],
+    variablesFlag('', ', unless a request has others'),
     ['--read <seconds>', 'how long reading the body of a request may take', number(0.001, MAX_SECONDS), 10],
     ['--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60],
     ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 4],
@@ -141,6 +146,7 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
     mode,
     cache,
     maskTokens,
+    variables: flags.chatTemplateKwargs,
     name,
     apiKey,
     origins: cors,
@@ -182,13 +188,14 @@ function startLines(
   hasKey: boolean,
 ): string[] {
   const { storage } = opt.model.weights
+  const sampling = samplingWords(fillSampling({}, opt.sampling, REQUEST_TEMPERATURE))
   const skips = planner === 'dense' ? '' : `, ${formatPercent(sparsity ?? 0.5)} of heads and neurons skipped`
   const [path, asked] = opt.chatTemplate
     ? ['chat/completions', '"messages":[{"role":"user","content":"What is gravity?"}]']
     : ['completions', '"prompt":"Once upon a time"']
   const key = hasKey ? ' -H "authorization: Bearer $SHADOWLLM_API_KEY"' : ''
   return [
-    `${name}: weights ${storage}, backend ${opt.model.backend.name}, planner ${planner}${skips}`,
+    `${name}: weights ${storage}, backend ${opt.model.backend.name}, planner ${planner}${skips}; ${sampling} where a request says nothing else`,
     `curl ${address}/v1/${path}${key} -H 'content-type: application/json' -d '{${asked}}'`,
   ]
 }
@@ -202,9 +209,16 @@ function withLog(session: Session, server: Server): Server['fetch'] {
     const start = now()
     const response = await server.fetch(request)
     const path = new URL(request.url).pathname.slice(0, MAX_PATH)
-    await session.note(`${request.method} ${path} ${response.status} ${(now() - start).toFixed(0)} ms`)
+    const why = response.status < 400 ? '' : ` ${await refusalWords(response.clone())}`
+    await session.note(`${request.method} ${path} ${response.status}${why} ${(now() - start).toFixed(0)} ms`)
     return response
   }
+}
+
+/** The code of a refusal and its field. */
+async function refusalWords(response: Response): Promise<string> {
+  const { error } = (await response.json().catch(() => ({}))) as { error?: ErrorBody }
+  return error ? [error.code, error.param ?? []].flat().join(' ') : 'ended'
 }
 
 /** The most open connections. @throws UsageError CONNECTIONS for fewer than there may be requests */
@@ -232,7 +246,7 @@ async function listenAt(server: Server, { host, port }: ServeFlags, connections:
         503,
         'CONNECTIONS',
         `connections: expected at most ${connections} at a time, got more; try again`,
-        { 'retry-after': '1', connection: 'close' },
+        { headers: { 'retry-after': '1', connection: 'close' } },
       ),
     )
   const options = { host, port, refuse, connections, refuseConnection }

@@ -24,6 +24,7 @@ import { recordOf } from '../../tensor/records.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
 import type { VerifyOptions } from '../../verify/index.ts'
 import type { HubModelInfo, ModelInfo, NextToken } from './model_info.ts'
+import { predictorParts } from './predictor_parts.ts'
 import { study } from './study.ts'
 import type { StudyOptions } from './study_types.ts'
 import type { CallTable } from './worker_rpc.ts'
@@ -74,6 +75,7 @@ export function createEngine(): CallTable {
     encode: async (_, handle, text) => modelOf(handle).encode(text as string),
     study: ({ signal }, handle, prompt, options) =>
       study(modelOf(handle), prompt as string, { ...readOptions<StudyOptions>(options), signal }),
+    predictor: async (_, handle, ids) => predictorParts(modelOf(handle), readIds(ids)),
     next: async (_, handle, ids, masks) => nextTokens(modelOf(handle), ids, masks),
     lookUp: ({ signal }, id) => lookUp(id, signal),
     // The laws and fast-check are loaded on demand.
@@ -121,9 +123,8 @@ const isBlob = (value: unknown): boolean => value instanceof Blob
  * @throws UsageError TOKENS, MASK_SHAPE, MASK_VALUE, CONTEXT_LENGTH
  */
 function nextTokens(opt: ShadowModel, ids: unknown, masks: unknown): NextToken[] {
-  if (!(ids instanceof Int32Array))
-    throw new UsageError('TOKENS', `tokens: expected ids in an Int32Array, got ${describeValue(ids)}`)
-  const tables = (Array.isArray(masks) ? masks : []).map((mask) => likelihoods(opt, ids, readMask(mask)))
+  const tokens = readIds(ids)
+  const tables = (Array.isArray(masks) ? masks : []).map((mask) => likelihoods(opt, tokens, readMask(mask)))
   const best = (id: number): number => Math.max(...tables.map((table) => table[id]))
   return [...new Set(tables.flatMap((table) => likeliest(table)))]
     .toSorted((a, b) => best(b) - best(a) || a - b)
@@ -132,6 +133,12 @@ function nextTokens(opt: ShadowModel, ids: unknown, masks: unknown): NextToken[]
       const text = opt.tokenizer?.decode([id]) ?? String(id)
       return { id, text, shares: tables.map((table) => table[id]) }
     })
+}
+
+/** Ids of tokens. @throws UsageError TOKENS */
+function readIds(ids: unknown): Int32Array {
+  if (ids instanceof Int32Array) return ids
+  throw new UsageError('TOKENS', `tokens: expected ids in an Int32Array, got ${describeValue(ids)}`)
 }
 
 /** The number of tokens shown. */

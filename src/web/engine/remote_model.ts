@@ -11,6 +11,7 @@ import type { GenerateEnd } from '../../engine/generate.ts'
 import type { PlanOptions } from '../../library/planner_options.ts'
 import { asNdarray, type FloatArray, type Ids } from '../../tensor/ndarrays.ts'
 import type { ModelInfo, NextToken } from './model_info.ts'
+import type { PredictorParts } from './predictor_parts.ts'
 import type { RpcClient } from './worker_rpc.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 
@@ -93,6 +94,11 @@ export class RemoteModel {
     { signal }: Pick<OpenOptions, 'signal'> = {},
   ): Promise<NextToken[]> {
     return (await this.#rpc.call('next', [this.info.handle, ids, masks], { signal })) as NextToken[]
+  }
+
+  /** What is inside the model's predictor for a prompt; null without one (`predictor_parts.ts`). */
+  async predictor(prompt: Int32Array): Promise<PredictorParts | null> {
+    return (await this.#rpc.call('predictor', [this.info.handle, prompt])) as PredictorParts | null
   }
 
   /** Frees the model. Safe to call twice. */

@@ -1,5 +1,6 @@
 /**
- * A study: it generates a sparse and then a dense text, measures their divergence, and records the scores behind the masks.
+ * A study: it generates a sparse and then a dense text, measures their divergence and the speed of both models, and records the
+ * scores behind the masks.
  * It computes what the page shows and does not depend on the page.
  */
 import { storageNamed } from '../../engine/storages/index.ts'
@@ -8,6 +9,7 @@ import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.
 import type { UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner, PromptEnd, PromptView } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
+import { measureRounds } from './speed_rounds.ts'
 import { budgetOf } from '../../library/planner_options.ts'
 import { scoreContinuation } from '../../planners/prompt_plainact.ts'
 import { oraclePlanner } from '../../planners/oracle.ts'
@@ -15,7 +17,7 @@ import { rankingOf } from '../../planners/ranking.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
-import type { Speeds, StudyEnd, StudyEvent, StudyOptions, StudyStep } from './study_types.ts'
+import type { StudyEnd, StudyEvent, StudyOptions, StudyStep } from './study_types.ts'
 import { divergences, Writer } from './writers.ts'
 
 /** Milliseconds of work after which the event loop runs, so that a cancellation is received. */
@@ -51,26 +53,23 @@ export async function* study(
   }
 
   await pause(signal)
-  const speeds: { -readonly [Text in keyof Speeds]: Speeds[Text] } = { sparse: null, dense: null }
   const logits: Float32Array[] = []
   const tokens: number[] = []
   const sparse = textOf(opt, ids, { ...options, maxTokens, planner })
   for await (const { writer, index, token, text } of sparse) {
-    speeds.sparse = writer.tokensPerSecond
     if (compares) logits.push(writer.logits)
     tokens.push(token)
     const scores = decided.pop() ?? null
-    yield { kind: 'step', index, token, text, scores, tokensPerSecond: { ...speeds } }
+    yield { kind: 'step', index, token, text, scores }
   }
 
   const denseTokens: number[] = []
   let divergence: number | null = null
   const dense = textOf(opt, ids, { ...options, maxTokens: compares ? tokens.length : 0, planner: null })
-  for await (const { writer, index, token, text } of dense) {
-    speeds.dense = writer.tokensPerSecond
+  for await (const { index, token, text } of dense) {
     denseTokens.push(token)
     if (token !== tokens[index]) divergence ??= index
-    yield { kind: 'dense', index, token, text, divergence, tokensPerSecond: { ...speeds } }
+    yield { kind: 'dense', index, token, text, divergence }
   }
   if (compares && denseTokens.length < tokens.length) divergence ??= denseTokens.length
 
@@ -80,7 +79,8 @@ export async function* study(
   // What activations are rounded for has no gradients.
   const isRounded = storageNamed(model.weights.storage).roundsActivations
   const oracleScores = isRounded ? null : oracleScoresOf(opt, ids, compares ? denseTokens : tokens, options)
-  return { kl, divergence, oracleScores, tokensPerSecond: { ...speeds } }
+  yield { kind: 'compared', kl, divergence, oracleScores }
+  return { rounds: compares ? await measureRounds(model, ids, tokens, planner, signal) : null }
 }
 
 /** One token of a text, before the model reads it. */

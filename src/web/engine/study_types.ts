@@ -48,10 +48,10 @@ export interface StudyStart {
   readonly denseLayers: number
 }
 
-/** Tokens per second of each text alone, without the prompt; null before its second token, or if it is not generated. */
-export interface Speeds {
-  readonly sparse: number | null
-  readonly dense: number | null
+/** Milliseconds per token of both models, in rounds that run in turns: [R] each. */
+export interface SpeedRounds {
+  readonly sparse: readonly number[]
+  readonly dense: readonly number[]
 }
 
 /** One token of a text. */
@@ -59,7 +59,6 @@ interface TextStep {
   readonly index: number
   readonly token: number
   readonly text: string
-  readonly tokensPerSecond: Speeds
 }
 
 /** One token of the sparse text. */
@@ -76,15 +75,21 @@ export interface DenseStep extends TextStep {
   readonly divergence: number | null
 }
 
-export type StudyEvent = StudyStart | StudyStep | DenseStep
-
 /** After the last token. */
-export interface StudyEnd {
+export interface StudyCompared {
+  readonly kind: 'compared'
   /** KL(dense || sparse) of the distribution of each token of the sparse text, in nats: [N]. Null without a dense text. */
   readonly kl: readonly number[] | null
   /** The first index where the texts differ; their common length if only one of them ends there. */
   readonly divergence: number | null
   /** The criterion's scores of the dense text, or of the sparse one if there is no dense one. Null for an empty text or int8 weights. */
   readonly oracleScores: UnitScores | null
-  readonly tokensPerSecond: Speeds
+}
+
+export type StudyEvent = StudyStart | StudyStep | DenseStep | StudyCompared
+
+/** After the comparison: how fast both models read the sparse text. */
+export interface StudyEnd {
+  /** Null without a dense text, or where the context has no space for enough rounds. */
+  readonly rounds: SpeedRounds | null
 }

@@ -1,8 +1,7 @@
 /**
  * The two texts of a study, one sparse and one dense, and their divergence.
  *
- * Each text is generated alone, so that its speed is its own: two models that run in turns push each other's weights out of the
- * caches. KL(dense || sparse) compares distributions after the same tokens, so the dense model then reads the sparse text.
+ * KL(dense || sparse) compares distributions after the same tokens, so the dense model then reads the sparse text.
  */
 import { logitsDivergence } from '../../engine/divergence.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
@@ -10,8 +9,6 @@ import { expectFinite } from '../../engine/finite_logits.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { makeSampler, type Sampler, type SamplerOptions } from '../../engine/sampling.ts'
 import type { Sequence } from '../../engine/sequence.ts'
-import { now } from '../../platform/platform.ts'
-import { median } from '../../results/interleaved_rounds.ts'
 
 /** How a text is generated. */
 export interface WriterOptions extends Pick<SamplerOptions, 'temperature' | 'seed'> {
@@ -24,7 +21,6 @@ export interface WriterOptions extends Pick<SamplerOptions, 'temperature' | 'see
 export class Writer {
   readonly #sequence: Sequence
   readonly #sampler: Sampler
-  readonly #milliseconds: number[] = []
   /** Of the next token: [V]. */
   logits: Float32Array
 
@@ -45,11 +41,6 @@ export class Writer {
     }
   }
 
-  /** Tokens per second by the median token, without the prompt and without what happens between tokens; null before the second. */
-  get tokensPerSecond(): number | null {
-    return this.#milliseconds.length > 0 ? 1000 / median(this.#milliseconds) : null
-  }
-
   /** Chooses the next token, once. It is not yet read. @throws InputError LOGITS_NOT_FINITE */
   next(): number {
     const token = this.#sampler(this.logits)
@@ -59,9 +50,7 @@ export class Writer {
 
   /** Reads a token. */
   push(token: number): void {
-    const start = now()
     this.logits = this.#sequence.feed(Int32Array.of(token), 'last')
-    this.#milliseconds.push(now() - start)
   }
 
   dispose(): void {

@@ -105,10 +105,14 @@ function paths(shades: readonly (readonly number[])[]): Markup[] {
   )
 }
 
-/** A picture of numbers [rows, columns]: the stronger its colour, the higher among all of them. */
-function heatMap(label: string, rows: readonly Float32Array[], key: string): Markup {
+/**
+ * A picture of numbers [rows, columns]: the stronger its colour, the higher among all of them.
+ * @param isRead whether a line says what the pointer or the keyboard is at
+ */
+function heatMap(label: string, rows: readonly Float32Array[], key: string, isRead = true): Markup {
   const [height, width] = [rows.length, rows[0].length]
-  return markup`<svg class="map" data-map="${key}" role="img" aria-label="${label}" tabindex="0" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none">${paths(shadesOf(rows))}</svg>`
+  const reads = isRead ? markup` data-map="${key}" tabindex="0"` : null
+  return markup`<svg class="map"${reads} role="img" aria-label="${label}" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none">${paths(shadesOf(rows))}</svg>`
 }
 
 /** Layers, each with the units best first. */
@@ -127,6 +131,16 @@ function unitMaps(name: string, units: Units, key: string): Markup {
     return markup`<div class="kind"><p class="label">${kind}</p><div class="in-place">${place}</div><div class="in-order">${order}</div></div>`
   })
   return markup`<div class="maps">${maps}</div><p class="readout" role="status" data-readout="${key}">Layers 1 to ${units.heads.length - 1} from top to bottom. Point at a unit, or focus a map and use the arrow keys.</p>`
+}
+
+/** Scores of neurons as a picture alone. */
+export function unitMap(name: string, { neurons }: Units, key: string): Markup {
+  return heatMap(`${name} of neurons, layer by layer`, neurons.slice(1), `${key}.neurons`, false)
+}
+
+/** The scores of the ranked layers, best first. */
+export function ranked(scores: Units, kind: UnitKind): Float32Array {
+  return Float32Array.from(scores[kind].slice(1).flatMap((row) => [...row])).toSorted((a, b) => b - a)
 }
 
 const mean = (row: Float32Array): number => row.reduce((sum, value) => sum + value, 0) / row.length
@@ -151,14 +165,28 @@ function drawTokens({ ids, pieces }: Steps['tokens']): Markup {
   return markup`<figure><figcaption>The ${ids.length} tokens of the prompt; the model expects one before a text.</figcaption><ol class="tokens" start="0">${chips}</ol></figure>`
 }
 
-function drawContext({ values, heads }: Steps['context'], { pieces }: Steps['tokens']): Markup {
+/** The length of each head's context at each token: [heads] of [tokens]. */
+function contextLengths({ values, heads }: Steps['context'], { pieces }: Steps['tokens']): Float32Array[] {
   const K = values.length / pieces.length / heads
-  const lengths = Array.from({ length: heads }, (_, h) =>
+  return Array.from({ length: heads }, (_, h) =>
     Float32Array.from(pieces, (_, t) => {
       const own = values.subarray((t * heads + h) * K, (t * heads + h + 1) * K)
       return Math.hypot(...own)
     }),
   )
+}
+
+/** The context of layer 0 as a picture alone. */
+export function contextMap(context: Steps['context'], tokens: Steps['tokens']): Markup {
+  const label = 'The length of what each head of layer 0 gives out, by head and token'
+  return heatMap(label, contextLengths(context, tokens), 'context', false)
+}
+
+function drawContext(context: Steps['context'], tokens: Steps['tokens']): Markup {
+  const { values, heads } = context
+  const { pieces } = tokens
+  const K = values.length / pieces.length / heads
+  const lengths = contextLengths(context, tokens)
   const rows = lengths.map((row, h) => [String(h), ...Array.from(row, brief)])
   const label = 'The length of what each head of layer 0 gives out, by head and token'
   return figure(
@@ -168,12 +196,18 @@ function drawContext({ values, heads }: Steps['context'], { pieces }: Steps['tok
   )
 }
 
-function drawFeatures(features: Float32Array): Markup {
+/** The features as a picture alone. */
+export function featureBars(features: Float32Array): Markup {
   const most = features.reduce((a, b) => Math.max(a, Math.abs(b)), 0)
   const bars = Array.from(features, (value, i) => `M${i + 0.5} 0V${(-value / most).toFixed(3)}`).join('')
+  return markup`<svg class="bars" role="img" aria-label="The features of the prompt" viewBox="0 -1 ${features.length} 2" preserveAspectRatio="none"><path d="${bars}"/></svg>`
+}
+
+function drawFeatures(features: Float32Array): Markup {
+  const most = features.reduce((a, b) => Math.max(a, Math.abs(b)), 0)
   return figure(
     `The ${features.length} features: the last column of the figure above, scaled. The longest bar is ${brief(most)}.`,
-    markup`<svg class="bars" role="img" aria-label="The features of the prompt" viewBox="0 -1 ${features.length} 2" preserveAspectRatio="none"><path d="${bars}"/></svg>`,
+    featureBars(features),
     markup`<p class="numbers">${Array.from(features, brief).join(' ')}</p>`,
   )
 }
@@ -204,11 +238,9 @@ function drawSelection(
   settings: Settings,
 ): Markup {
   const panels = unitKinds.map((kind) => {
-    const ranked = Float32Array.from(scores[kind].slice(1).flatMap((row) => [...row])).toSorted(
-      (a, b) => b - a,
-    )
+    const sortedScores = ranked(scores, kind)
     const kept = countAll(mask[kind].slice(1))
-    return markup`<div class="kind"><p class="label">${kind}: ${kept} of ${ranked.length} stay</p>${curve(kind, ranked, kept)}${maskMap(kind, mask[kind].slice(1))}</div>`
+    return markup`<div class="kind"><p class="label">${kind}: ${kept} of ${sortedScores.length} stay</p>${curve(kind, sortedScores, kept)}${maskMap(kind, mask[kind].slice(1))}</div>`
   })
   const rows = mask.heads.map((row, l) => [l, count(row), count(mask.neurons[l])].map(String))
   const found = plainact === undefined || settings.source === 'oracle' ? '' : ` ${recallLine(mask, plainact)}`
@@ -234,7 +266,7 @@ function recallLine(mask: Units, plainact: Units): string {
 }
 
 /** Scores sorted, with the place of the cut. Few scores are far above the others: the highest fiftieth ends at the top. */
-function curve(kind: UnitKind, ranked: Float32Array, kept: number): Markup {
+export function curve(kind: UnitKind, ranked: Float32Array, kept: number): Markup {
   const [most, least] = [ranked[Math.floor(ranked.length / 50)], Math.min(0, ranked[ranked.length - 1])]
   const step = Math.max(1, Math.floor(ranked.length / 256))
   const points: string[] = []
@@ -257,8 +289,8 @@ function maskMap(kind: UnitKind, rows: readonly Float32Array[]): Markup {
 function drawTexts(next: Steps['next'], dense: Steps['dense'], masked: Steps['masked']): Markup {
   const rows = next.map(({ text, dense: whole, masked: sparse }) => [
     visible(text),
-    bar(whole, 'dense'),
-    bar(sparse, 'masked'),
+    shareBar(whole, 'dense'),
+    shareBar(sparse, 'masked'),
   ])
   const furthest = dense.logits.reduce(
     (far, logit, v) => Math.max(far, Math.abs(logit - masked.logits[v])),
@@ -270,7 +302,7 @@ function drawTexts(next: Steps['next'], dense: Steps['dense'], masked: Steps['ma
 }
 
 /** A share as a bar and a number. */
-function bar(share: number, kind: string): Markup {
+export function shareBar(share: number, kind: string): Markup {
   const width = (100 * share).toFixed(1)
   return trusted(
     `<svg class="bar ${kind}" aria-hidden="true" viewBox="0 0 100 1" preserveAspectRatio="none"><path d="M0 .5h${width}"/></svg> ${percent(share, 1)}`,

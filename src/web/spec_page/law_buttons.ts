@@ -9,8 +9,12 @@ import type { LawResult } from './try_law.ts'
 /** A bug is searched for on so many cases. The rarest breaks its law on one case in 25. */
 const PLANTED_CASES = 1000
 
-/** Shows the buttons, which do nothing without this. */
-export function startLawButtons(rpc: RpcClient): void {
+/**
+ * Shows the buttons, which do nothing without this.
+ * @param rpc the worker that tries laws, started when it is first asked for
+ */
+export function startLawButtons(rpc: () => RpcClient): void {
+  startTopBugs(rpc)
   for (const proof of proofs) {
     const place = byId(`law.${proof.address}`)
     const [tries, plants] = place.querySelectorAll('button')
@@ -19,9 +23,27 @@ export function startLawButtons(rpc: RpcClient): void {
       [plants, true],
     ] as const) {
       button.hidden = false
-      button.addEventListener('click', () => void run(rpc, proof, isPlanted, place))
+      button.addEventListener('click', () => void run(rpc(), proof, isPlanted, place))
     }
   }
+}
+
+/** The list of bugs at the top of the page. */
+function startTopBugs(rpc: () => RpcClient): void {
+  const place = byId('break')
+  const chosen = byId<HTMLSelectElement>('bug')
+  const show = (): void => {
+    for (const change of place.querySelectorAll<HTMLElement>('[data-bug]'))
+      change.hidden = change.dataset.bug !== chosen.value
+    place.querySelector('.verdict')?.replaceChildren()
+  }
+  for (const choice of place.querySelectorAll<HTMLElement>('.choose')) choice.hidden = false
+  chosen.addEventListener('change', show)
+  show()
+  byId('plant').addEventListener('click', () => {
+    const proof = proofs.find(({ address }) => address === chosen.value)
+    if (proof) void run(rpc(), proof, true, place)
+  })
 }
 
 /** Tries a law and says what was found. */

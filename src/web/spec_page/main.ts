@@ -1,24 +1,51 @@
 /**
  * The page of the annotated specification: the reader's settings, and the figures for them.
  *
- * The page is whole without this: words, code, and figures for the default prompt. Settings are in the address of the page.
+ * The page is whole without this: words, code, and figures for the default prompt. It fetches nothing until a setting changes. What
+ * follows from scores that it has (the mask, its curve) is computed here at once; a worker computes the rest, on a model that
+ * it fetches then. Laws are tried in a worker of their own. Settings are in the address of the page.
  */
 import { now, pageDocument, startThread, type ThreadCode } from '../../platform/platform.ts'
+import { selectMask } from '../../spec/select.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { RpcClient } from '../engine/worker_rpc.ts'
 import { byId } from '../view/dom.ts'
-import { figures } from './figures.ts'
+import { budgetOf, randomScores } from './quick_steps.ts'
+import { figures, type Figure } from './figures.ts'
+import { unpackValues, type PackedValues } from './given_values.ts'
 import { startLawButtons } from './law_buttons.ts'
 import type { SomeSteps } from './method.ts'
 import { startReadouts } from './readout.ts'
-import { addressOfSettings, readSettings, scopes, scoreSources, type Settings } from './settings.ts'
+import { sameBits } from './same_steps.ts'
+import {
+  addressOfSettings,
+  defaultSettings,
+  livePageAddress,
+  readSettings,
+  scopes,
+  scoreSources,
+  type Settings,
+} from './settings.ts'
+import { stations } from './strip.ts'
 
 const code: ThreadCode = (Worker) => new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' })
-const rpc = new RpcClient((message) => thread.send(message))
-const thread = startThread(code, {
-  onMessage: rpc.receive,
-  onError: ({ message }) => say(`The worker failed: ${message || 'its code did not load'}`),
-})
+
+/** A worker that starts when it is first asked. */
+function lazyWorker(): () => RpcClient {
+  let rpc: RpcClient | null = null
+  return () => {
+    if (rpc !== null) return rpc
+    const own = (rpc = new RpcClient((message) => thread.send(message)))
+    const thread = startThread(code, {
+      onMessage: own.receive,
+      onError: ({ message }) =>
+        own.break(new Error(`The worker failed: ${message || 'its code did not load'}`)),
+    })
+    return own
+  }
+}
+
+const [stepsWorker, lawsWorker] = [lazyWorker(), lazyWorker()]
 
 /** How long after the last key values are computed. */
 const PAUSE = 300
@@ -30,9 +57,17 @@ const source = byId<HTMLSelectElement>('source')
 const sparsity = byId<HTMLInputElement>('sparsity')
 const scope = byId<HTMLSelectElement>('scope')
 const order = byId<HTMLInputElement>('order')
+const check = byId<HTMLButtonElement>('check')
+const given = unpackValues(JSON.parse(byId('values').textContent ?? '') as PackedValues)
 /** The HTML of each figure that is shown. */
 const shown = new Map<string, string>()
-let steps: SomeSteps = {}
+let steps: SomeSteps = {
+  ...given,
+  scores: given.predicted,
+  mask: selectMask(given.predicted, budgetOf(defaultSettings)),
+}
+/** The prompt that the steps are of. */
+let stepsOf = defaultSettings.prompt
 let running: AbortController | null = null
 let waiting: ReturnType<typeof setTimeout> | undefined
 
@@ -50,34 +85,81 @@ function chosen(): Settings {
   }
 }
 
+/** Shows the settings in the address, and in the link to the live page. */
+function showSettings(settings: Settings): void {
+  byId('share').textContent = `${Math.round(100 * settings.sparsity)} %`
+  history.replaceState(null, '', addressOfSettings(location.href, settings, order.checked))
+  for (const link of body.querySelectorAll<HTMLAnchorElement>('a[data-live]'))
+    link.href = livePageAddress(settings)
+}
+
+/** The scores of settings, where they follow from what is there. */
+function scoresHere({ source }: Settings): SomeSteps['scores'] {
+  if (source === 'random') return steps.predicted && randomScores(steps.predicted)
+  return source === 'static' ? undefined : steps[source === 'oracle' ? 'plainact' : 'predicted']
+}
+
 /** Computes the steps and draws each when it comes. */
 async function compute(): Promise<void> {
   running?.abort()
   const controller = (running = new AbortController())
   const { signal } = controller
   const settings = chosen()
-  byId('share').textContent = `${Math.round(100 * settings.sparsity)} %`
-  history.replaceState(null, '', addressOfSettings(location.href, settings, order.checked))
-  say('Computing, on plain arrays …')
-  body.classList.add('computing')
+  showSettings(settings)
+  check.hidden = true
   const start = now()
-  steps = {}
+  if (settings.prompt !== stepsOf) steps = {}
+  const scores = scoresHere(settings)
+  if (scores) {
+    const { predicted, plainact, dense } = steps
+    steps = { predicted, plainact, dense, scores, mask: selectMask(scores, budgetOf(settings)) }
+    draw(settings)
+  }
+  say('Computing …')
+  body.classList.add('computing')
+  const onProgress = (value: unknown): void => {
+    const { loaded, total } = value as { loaded: number; total: number }
+    const size = (bytes: number): string => (bytes / 1e6).toFixed(1)
+    say(`Fetching the model, once: ${size(loaded)} ${total > 0 ? `of ${size(total)} ` : ''}MB …`)
+  }
   try {
-    for await (const more of rpc.iterate('steps', [settings], { signal })) {
+    const told = stepsWorker().iterate('steps', [settings, 'engine'], { signal, onProgress })
+    for await (const more of told) {
       if (signal.aborted) return
+      stepsOf = settings.prompt
       steps = { ...steps, ...(more as SomeSteps) }
       draw(settings)
     }
-    say(`Computed here, by src/spec, in ${((now() - start) / 1000).toFixed(1)} s.`)
+    const seconds = ((now() - start) / 1000).toFixed(1)
+    say(`Computed here in ${seconds} s: scores and masks by src/spec, whole texts by the engine.`)
+    check.hidden = false
     body.classList.remove('computing')
   } catch (error) {
     if (!signal.aborted) say(error instanceof UsageError ? error.message : String(error))
   }
 }
 
+/** Computes the same by the specification alone, and says whether the bits are equal. */
+async function checkSteps(): Promise<void> {
+  const [settings, shownSteps] = [chosen(), steps]
+  check.disabled = true
+  say('Computing the same by src/spec alone, on plain arrays …')
+  const start = now()
+  try {
+    let own: SomeSteps = {}
+    for await (const more of lawsWorker().iterate('steps', [settings, 'spec']))
+      own = { ...own, ...(more as SomeSteps) }
+    const verdict = sameBits(own, shownSteps) ? 'has the same bits everywhere' : 'DIFFERS'
+    say(`src/spec alone ${verdict}; it took ${((now() - start) / 1000).toFixed(1)} s.`)
+  } catch (error) {
+    say(String(error))
+  }
+  check.disabled = false
+}
+
 /** Draws the figures whose values are there. */
 function draw(settings: Settings): void {
-  for (const { address, draw: drawn } of figures) {
+  for (const { address, draw: drawn } of [...stations, ...figures] as Figure[]) {
     const html = drawn(steps, settings)?.html
     const place = byId(`figure.${address}`)
     if (html === undefined || shown.get(address) === html) continue
@@ -107,8 +189,20 @@ form.addEventListener('input', (event) => {
   body.classList.toggle('sorted', order.checked)
   if (event.target === order)
     history.replaceState(null, '', addressOfSettings(location.href, chosen(), order.checked))
-  else later()
+  else if (event.target === prompt) later()
+  else void compute()
 })
+prompt.addEventListener('keydown', (event) => {
+  // Enter that ends a composition (of Chinese or Japanese, say) belongs to it.
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
+  event.preventDefault()
+  clearTimeout(waiting)
+  void compute()
+})
+check.addEventListener('click', () => void checkSteps())
 startReadouts(() => steps)
-startLawButtons(rpc)
-void compute().then(() => rpc.call('loadLaws', []))
+startLawButtons(lawsWorker)
+showSettings(settings)
+say('The values on this page were computed by src/spec when it was built. Change a setting for yours.')
+// A link that asks for other values.
+if (JSON.stringify(settings) !== JSON.stringify(defaultSettings)) void compute()

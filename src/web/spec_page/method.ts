@@ -1,15 +1,17 @@
 /**
- * The method on the embedded model, step by step, by `src/spec` itself: what the page shows beside each definition.
+ * The method on the embedded model, step by step: what the page shows beside each definition.
  *
+ * Scores and masks are computed by `src/spec`. What takes it seconds, whole texts and their gradients, is computed by `src/spec` or by
+ * the engine, whose strict kernels have the same bits (`texts.ts`). Steps that do not depend on a setting are kept while it changes.
  * It runs in a worker of the page and in Node alike, with equal bits.
  */
 import { createBackend } from '../../backends/select.ts'
 import { parseConfig } from '../../engine/config.ts'
-import { embeddedFolder } from '../../io/embedded.ts'
 import { openModelFolder } from '../../io/load.ts'
 import { predictorBeside } from '../../io/named_predictor.ts'
 import type { Tokenizer } from '../../io/tokenizer.ts'
 import { pause } from '../../platform/pause.ts'
+import { mountFolder } from '../../platform/platform.ts'
 import { softmax } from '../../ops/softmax.ts'
 import type { ShadowConfig } from '../../predictor/predictor_config.ts'
 import { openPredictor } from '../../predictor/predictor_file.ts'
@@ -17,21 +19,30 @@ import type { Model } from '../../spec/model.ts'
 import type { Units } from '../../spec/plain.ts'
 import type { UnitKind } from '../../spec/program.ts'
 import { features, predict, type Network, type Predictor } from '../../spec/predictor.ts'
-import { selectMask, type Budget } from '../../spec/select.ts'
-import { calibrate, generate } from '../../spec/shadowllm.ts'
-import { InputError } from '../../tensor/errors.ts'
+import { selectMask } from '../../spec/select.ts'
+import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
 import { unitKinds } from '../../masks/mask.ts'
-import { Random } from '../../tensor/random.ts'
 import { recordOf } from '../../tensor/records.ts'
 import { plainModel, plainNetwork } from '../../verify/model/plain_model.ts'
+import { embeddedModelFiles, type OnBytes } from '../embedded/embedded_model.ts'
+import { budgetOf, randomScores } from './quick_steps.ts'
 import type { Settings } from './settings.ts'
+import { engineTexts, specTexts, type Texts } from './texts.ts'
 
 /** The embedded model, as the specification has it. */
 export interface SpecModel {
   readonly model: Model
   readonly predictor: Predictor
   readonly tokenizer: Tokenizer
+  readonly texts: Texts
+  /** What was computed of the last prompt. */
+  readonly known: Map<string, PromptSteps>
+}
+
+/** What depends on the prompt alone. */
+type PromptSteps = {
+  -readonly [Step in 'tokens' | 'context' | 'features' | 'predicted' | 'dense' | 'plainact']?: Steps[Step]
 }
 
 /** The most tokens of a prompt. */
@@ -68,21 +79,25 @@ export interface Steps {
 /** Some of the steps, as they are computed. */
 export type SomeSteps = Partial<Steps>
 
-/** Opens the embedded model. @throws InputError as the readers of its files */
-export async function openSpecModel(): Promise<SpecModel> {
-  const { configJson, source, tokenizer, files } = await openModelFolder(await embeddedFolder())
+/**
+ * Opens the embedded model with rounded weights.
+ * @param by what computes whole texts
+ * @throws InputError as the readers of its files
+ */
+export async function openSpecModel(by: 'spec' | 'engine' = 'spec', onBytes?: OnBytes): Promise<SpecModel> {
+  const folder = mountFolder('embedded-rounded', await embeddedModelFiles('rounded', onBytes))
+  const { configJson, source, tokenizer, files } = await openModelFolder(folder)
   if (tokenizer === undefined)
     throw new InputError('TOKENIZER_MISSING', 'the embedded model: expected a tokenizer')
   const config = parseConfig(configJson)
   const tensors = new Map<string, HostTensor>()
   for (const [name, { shape }] of source.tensors)
     tensors.set(name, { shape, values: await source.read(name) })
+  const model = plainModel(config, tensors, 'f32', 'f32')
+  const texts = by === 'spec' ? specTexts(model) : await engineTexts(config, source)
   await source.close()
-  return {
-    model: plainModel(config, tensors, 'f32', 'f32'),
-    predictor: await readPredictor(predictorBeside(files.weights)),
-    tokenizer,
-  }
+  const predictor = await readPredictor(predictorBeside(files.weights))
+  return { model, predictor, tokenizer, texts, known: new Map() }
 }
 
 /** A predictor's file, as the specification has it. */
@@ -103,10 +118,15 @@ async function readPredictor(path: string): Promise<Predictor> {
 
 /**
  * The ids of a prompt, the token before a text first, and what each spells.
- * @throws InputError as the tokenizer
+ * @throws UsageError CONTEXT_LENGTH for more than 64; InputError as the tokenizer
  */
 function tokensOf({ tokenizer }: SpecModel, prompt: string): Steps['tokens'] {
-  const ids = Int32Array.from(tokenizer.encode(prompt, { prefix: true })).slice(0, MOST_TOKENS)
+  const ids = Int32Array.from(tokenizer.encode(prompt, { prefix: true }))
+  if (ids.length > MOST_TOKENS)
+    throw new UsageError(
+      'CONTEXT_LENGTH',
+      `prompt: expected at most ${MOST_TOKENS} tokens, the one before a text included, got ${ids.length}`,
+    )
   return { ids, pieces: spelled(tokenizer, ids) }
 }
 
@@ -114,40 +134,49 @@ function spelled(tokenizer: Tokenizer, ids: Int32Array): string[] {
   return Array.from(ids, (id) => tokenizer.decode([id]))
 }
 
-/** Computes all steps; each is yielded when it is done. Other events run between them. */
+/**
+ * Computes all steps; each is yielded when it is done. Other events run between them.
+ * @throws UsageError CONTEXT_LENGTH
+ */
 export async function* computeSteps(
   held: SpecModel,
   settings: Settings,
 ): AsyncGenerator<SomeSteps, void, void> {
-  const { model, predictor, tokenizer } = held
-  const tokens = tokensOf(held, settings.prompt)
+  const { model, predictor, tokenizer, texts } = held
+  const known = held.known.get(settings.prompt) ?? {}
+  held.known.clear()
+  held.known.set(settings.prompt, known)
+  const tokens = (known.tokens ??= tokensOf(held, settings.prompt))
   yield { tokens }
   const prompt = tokens.ids
-  const look = model.contextOf(prompt)
-  const predicted = predict(predictor, look, model.heads, model.neurons)
-  yield {
-    context: { values: look.data, heads: model.heads },
-    features: features(look, predictor.features).data,
-    predicted,
+  if (known.predicted === undefined) {
+    const look = model.contextOf(prompt)
+    known.context = { values: look.data, heads: model.heads }
+    known.features = features(look, predictor.features).data
+    known.predicted = predict(predictor, look, model.heads, model.neurons)
   }
-  const budget: Budget = { sparsity: settings.sparsity, scope: settings.scope, policy: 'exact' }
+  const { context, features: read, predicted } = known
+  yield { context, features: read, predicted }
+  const budget = budgetOf(settings)
   let scores = await quickScores(held, settings, predicted)
   if (scores !== null) yield { scores, mask: selectMask(scores, budget) }
   await pause()
-  const logits = lastRow(model, prompt, null)
-  const ids = generate(model, prompt, null, FOLLOWING)
-  yield { dense: { logits, pieces: spelled(tokenizer, ids) } }
-  await pause()
-  const plainact = calibrate(model, Int32Array.of(...prompt, ...ids), prompt.length).scores
-  yield { plainact }
-  scores ??= plainact
+  if (known.dense === undefined) {
+    const written = texts.write(prompt, null, FOLLOWING)
+    known.dense = { logits: written.logits, pieces: spelled(tokenizer, written.ids) }
+    yield { dense: known.dense }
+    await pause()
+    known.plainact = texts.score(Int32Array.of(...prompt, ...written.ids), prompt.length)
+  }
+  const { dense, plainact } = known
+  yield { dense, plainact }
+  scores ??= plainact as Units
   const mask = selectMask(scores, budget)
   yield { scores, mask }
   await pause()
-  const maskedLogits = lastRow(model, prompt, mask)
-  const maskedIds = generate(model, prompt, mask, FOLLOWING)
-  const masked = { logits: maskedLogits, pieces: spelled(tokenizer, maskedIds) }
-  yield { masked, next: likeliest(tokenizer, logits, maskedLogits) }
+  const written = texts.write(prompt, mask, FOLLOWING)
+  const masked = { logits: written.logits, pieces: spelled(tokenizer, written.ids) }
+  yield { masked, next: likeliest(tokenizer, dense.logits, masked.logits) }
 }
 
 /** The scores that need no text after the prompt; null for the oracle's. */
@@ -155,12 +184,6 @@ async function quickScores(held: SpecModel, { source }: Settings, predicted: Uni
   if (source === 'predicted') return predicted
   if (source === 'random') return randomScores(predicted)
   return source === 'static' ? staticScores(held) : null
-}
-
-/** The same numbers for every prompt, drawn from a fixed seed. */
-function randomScores(like: Units): Units {
-  const random = new Random(1)
-  return recordOf(unitKinds, (kind) => like[kind].map((row) => row.map(() => random.uniform())))
 }
 
 /** The texts behind static scores: plain sentences of several kinds. */
@@ -184,7 +207,7 @@ async function staticScores(held: SpecModel): Promise<Units> {
   const all: Units[] = []
   for (const text of texts) {
     const { ids } = tokensOf(held, text)
-    all.push(calibrate(held.model, ids, Math.ceil(ids.length / 2)).scores)
+    all.push(held.texts.score(ids, Math.ceil(ids.length / 2)))
     await pause()
   }
   const mean = (kind: UnitKind): Float32Array[] =>
@@ -194,12 +217,6 @@ async function staticScores(held: SpecModel): Promise<Units> {
   const found = recordOf(unitKinds, mean)
   means.set(held, found)
   return found
-}
-
-/** The logits [V] after the last token. */
-function lastRow(model: Model, tokens: Int32Array, mask: Units | null): Float32Array {
-  const { data, shape } = model.forward(tokens, mask).logits
-  return data.slice((shape[0] - 1) * shape[1])
 }
 
 /** How many next tokens are listed. */

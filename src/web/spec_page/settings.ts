@@ -17,7 +17,7 @@ export interface Settings {
 
 /** The choices when the page opens. */
 export const defaultSettings: Settings = {
-  prompt: 'Once upon a time there was a little girl who lived in the forest and',
+  prompt: 'Once upon a time, there was a little girl who',
   source: 'predicted',
   sparsity: 0.5,
   scope: 'global',
@@ -36,6 +36,19 @@ export function readSettings(address: string): { readonly settings: Settings; re
     scope: scopes.find((name) => name === searchParams.get('scope')) ?? defaultSettings.scope,
   }
   return { settings, isSorted: searchParams.get('order') === 'sorted' }
+}
+
+/** The live page with these settings; what it has no word for is left out. */
+export function livePageAddress({ prompt, sparsity, scope, source }: Settings): string {
+  const planners = { predicted: 'shadow', oracle: 'oracle', random: 'random', static: 'shadow' } as const
+  const state = new URLSearchParams({
+    prompt,
+    sparsity: String(Math.min(95, Math.round(100 * sparsity))),
+    scope,
+    planner: planners[source],
+    temperature: '0',
+  })
+  return `../live/#${state}`
 }
 
 /** The address with these settings; what is as by default is left out. */

@@ -1,5 +1,5 @@
 /**
- * The worker of the annotated specification: it computes the steps of the method, and tries laws.
+ * The workers of the annotated specification: one computes the steps of the method, another tries laws and checks values.
  */
 import { listenAsThread } from '../../platform/platform.ts'
 import { serveCalls, type CallTable } from '../engine/worker_rpc.ts'
@@ -7,21 +7,21 @@ import { computeSteps, openSpecModel, type SpecModel } from './method.ts'
 import { plants } from './plants.ts'
 import type { Settings } from './settings.ts'
 
-let opened: Promise<SpecModel> | null = null
+const opened = new Map<'spec' | 'engine', Promise<SpecModel>>()
 
 const calls: CallTable = {
-  async *steps(_, settings) {
-    opened ??= openSpecModel()
-    yield* computeSteps(await opened, settings as Settings)
+  /** Steps, with whole texts by the specification or the engine. Progress is the bytes of the model that have come. */
+  async *steps({ progress }, settings, by) {
+    const own = by === 'spec' ? 'spec' : 'engine'
+    const model = opened.get(own) ?? openSpecModel(own, (loaded, total) => progress({ loaded, total }))
+    opened.set(own, model)
+    model.catch(() => opened.delete(own)) // so that the next call tries again
+    yield* computeSteps(await model, settings as Settings)
   },
   // The laws and their copies are loaded on use.
   async tryLaw({ signal }, address, law, cases, seed) {
     const planted = typeof address === 'string' ? await plants[address]() : await import('./try_law.ts')
     return planted.tryLaw(law as string, cases as number, seed as number, address !== null, signal)
-  },
-  /** Loads them now, so that nothing is asked of the network later. */
-  async loadLaws() {
-    await Promise.all([import('./try_law.ts'), ...Object.values(plants).map((load) => load())])
   },
 }
 

@@ -11,7 +11,7 @@ import { neuronBudget } from '../../planners/late.ts'
 import {
   neuronStudyPlanners,
   type Decision,
-  type Speeds,
+  type SpeedRounds,
   type StudyEnd,
   type StudyEvent,
   type StudyPlanner,
@@ -73,7 +73,8 @@ export interface Trace {
   readonly oracleScores: UnitScores | null
   /** The first index where the texts differ. */
   readonly divergence: number | null
-  readonly tokensPerSecond: Speeds
+  /** The speed of both models; null while it is unknown. */
+  readonly rounds: SpeedRounds | null
 }
 
 /** The scores that decided the mask of a column; null for dense. */
@@ -167,31 +168,31 @@ export function emptyTrace(model: TraceModel, settings: TraceSettings): Trace {
     decisions: [],
     oracleScores: null,
     divergence: null,
-    tokensPerSecond: { sparse: null, dense: null },
+    rounds: null,
   }
 }
 
 /** A trace after the next event of a study. */
 export function growTrace(trace: Trace, event: StudyEvent | StudyEnd): Trace {
   const { columns } = trace
-  if (!('kind' in event)) {
-    const { kl, divergence, oracleScores, tokensPerSecond } = event
+  if (!('kind' in event)) return { ...trace, rounds: event.rounds }
+  if (event.kind === 'compared') {
+    const { kl, divergence, oracleScores } = event
     const compared = kl ? columns.map((column, i) => ({ ...column, kl: Math.fround(kl[i]) })) : columns
-    return { ...trace, columns: compared, divergence, oracleScores, tokensPerSecond }
+    return { ...trace, columns: compared, divergence, oracleScores }
   }
   if (event.kind === 'start') {
     const { prompt, pieces, ranks, denseLayers } = event
     return { ...trace, prompt, pieces, ranks, denseLayers }
   }
-  const { index, token, text, tokensPerSecond } = event
+  const { index, token, text } = event
   if (event.kind === 'dense') {
     const compared = columns.with(index, { ...columns[index], dense: { token, text } })
-    return { ...trace, columns: compared, divergence: event.divergence, tokensPerSecond }
+    return { ...trace, columns: compared, divergence: event.divergence }
   }
   return {
     ...trace,
     columns: [...columns, { token, text, dense: null, kl: null }],
     decisions: event.scores ? [...trace.decisions, event.scores] : trace.decisions,
-    tokensPerSecond,
   }
 }

@@ -17,6 +17,7 @@ import type { UnitKind, UnitShape } from '../../masks/mask.ts'
 import { criteria } from '../../criteria/index.ts'
 import { InputError } from '../../tensor/errors.ts'
 import { readIntegers, type RawTensorSource } from '../../tensor/tensor_source.ts'
+import { LEAST_TIME } from '../engine/speed_rounds.ts'
 import { decisions, studyPlanners } from '../engine/study_types.ts'
 import type { Trace, TraceColumn } from './trace.ts'
 
@@ -25,11 +26,19 @@ export const traceEntry = 'shadowllm.trace'
 const about = { code: 'TRACE_CARD', subject: traceEntry }
 const version = 1
 /** Limits that no model of this family reaches. */
-const max = { layers: 1024, units: 2 ** 20, width: 2 ** 20, tokens: 4096, speed: 1e9, temperature: 1e9 }
+const max = {
+  layers: 1024,
+  units: 2 ** 20,
+  width: 2 ** 20,
+  tokens: 4096,
+  rounds: 1024,
+  milliseconds: 1e9,
+  temperature: 1e9,
+}
 
 const units = wholeNumber(1, max.units)
 const texts = v.array(v.string())
-const speed = v.nullish(numberBetween(0, max.speed), null)
+const round = v.pipe(v.array(numberBetween(LEAST_TIME, max.milliseconds)), v.maxLength(max.rounds))
 
 const entrySchema = v.pipe(
   v.object({
@@ -55,7 +64,8 @@ const entrySchema = v.pipe(
     pieces: texts,
     texts,
     denseTexts: texts,
-    speeds: v.object({ sparse: speed, dense: speed }),
+    // Absent in files from before speeds were measured in rounds.
+    rounds: v.nullish(v.object({ sparse: round, dense: round }), null),
   }),
   v.forward(
     v.check(({ denseLayers, shape }) => denseLayers <= shape.layers, 'at most the layers of the model'),
@@ -89,7 +99,7 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
     pieces,
     texts: columns.map(({ text }) => text),
     denseTexts: columns.map(({ dense }) => dense?.text ?? ''),
-    speeds: trace.tokensPerSecond,
+    rounds: trace.rounds,
   }
   const table = (kind: UnitKind): Float32Array => {
     const units = L * model.shape[kind]
@@ -141,7 +151,7 @@ export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Tra
     decisions: await readDecisions(file, shape, tokens.length),
     oracleScores: source.tensors.has('truth.heads') ? (await file.scores('truth.', null, shape))[0] : null,
     divergence: entry.divergence,
-    tokensPerSecond: entry.speeds,
+    rounds: entry.rounds,
   }
 }
 

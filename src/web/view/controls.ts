@@ -4,21 +4,11 @@
 import { criteria } from '../../criteria/index.ts'
 import { scopes, type Scope } from '../../masks/budget.ts'
 import { decisions, type Decision, type StudyPlanner } from '../engine/study_types.ts'
-import { encodeState, pagePlanners, type PageState } from '../page_state.ts'
+import { criterionPlanners, encodeState, pagePlanners, refusalOf, type PageState } from '../page_state.ts'
 import { presets } from '../presets.ts'
 import type { TraceSettings } from '../trace/trace.ts'
 import { byId, fillSelect, make } from './dom.ts'
-
-const plannerWords: Readonly<Record<StudyPlanner, string>> = {
-  shadow: 'ShadowLLM’s predictor',
-  'prompt-plainact': 'the prompt’s own loss',
-  griffin: 'neurons the prompt uses most',
-  coreinfer: 'neurons the prompt uses often',
-  oracle: 'the oracle: reads the text',
-  random: 'chance',
-  static: 'a calibration',
-  dense: 'nobody: skips nothing',
-}
+import { plannerNames } from './planner_words.ts'
 
 const decisionWords: Readonly<Record<Decision, string>> = {
   once: 'once, from the prompt',
@@ -59,7 +49,7 @@ export class Controls {
   constructor(events: ControlEvents) {
     const choices = <Name extends string>(names: readonly Name[], words: Readonly<Record<Name, string>>) =>
       names.map((name) => [name, words[name]] as const)
-    fillSelect(this.#planner, choices(pagePlanners, plannerWords))
+    fillSelect(this.#planner, choices(pagePlanners, plannerNames))
     fillSelect(
       this.#criterion,
       criteria.map(({ name }) => name),
@@ -136,10 +126,27 @@ export class Controls {
     this.#showSparsity()
   }
 
+  /** Whether the numbers of the form are such; the first one that is none is marked, and told beside the form. */
+  check(): boolean {
+    const fields = [
+      ['temperature', this.#temperature],
+      ['seed', this.#seed],
+    ] as const
+    const told = fields.flatMap(([name, field]) => {
+      const refusal = refusalOf(name, field.value)
+      field.setAttribute('aria-invalid', String(refusal !== null))
+      return refusal ?? []
+    })
+    byId('settings-problem').textContent = told.join('; ')
+    return told.length === 0
+  }
+
   /** Whether a text is being generated, and whether one could be. */
   show({ isWriting, canWrite }: { readonly isWriting: boolean; readonly canWrite: boolean }): void {
     this.#write.disabled = this.#again.disabled = !canWrite
     this.#stop.disabled = !isWriting
+    const isOfOracle = !criterionPlanners.includes(this.state.planner)
+    byId('criterion-words').textContent = isOfOracle ? 'Score of the oracle’s units' : 'Score of a unit'
     const shown = encodeState(this.state)
     for (const [i, button] of this.#presets.entries()) {
       button.disabled = !canWrite

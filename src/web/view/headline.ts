@@ -3,6 +3,7 @@
  */
 import { achievedSparsity } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
+import { judgeRatio, ratioInterval } from '../../results/interleaved_rounds.ts'
 import { meanDivergence, type Trace } from '../trace/trace.ts'
 import { byId, make, percent } from './dom.ts'
 
@@ -13,12 +14,24 @@ export interface Fact {
   readonly words: string
 }
 
-/** The facts of a trace under a mask. Where a number is not known yet, it is an ellipsis. */
-export function factsOf(trace: Trace | null, mask: UnitMask | null): Fact[] {
-  return [skipped(trace, mask), speed(trace), distance(trace)]
+/**
+ * The facts of a trace under a mask. Where a number is not known yet, it is an ellipsis; where it will not be known, a dash.
+ * @param isWriting whether the text is being generated, compared or timed
+ */
+export function factsOf(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): Fact[] {
+  return [skipped(trace, mask), speed(trace, mask, isWriting), distance(trace, isWriting)]
 }
 
 const UNKNOWN = '…'
+
+/** A number that is not there. */
+function unknown(name: string, trace: Trace | null, isWriting: boolean): Fact {
+  const count = trace?.columns.length ?? 0
+  if (isWriting || count === 0) return { value: UNKNOWN, name, words: '' }
+  const wasStopped = trace !== null && meanDivergence(trace) === null
+  const tokens = count === 1 ? '1 token' : `${count} tokens`
+  return { value: '–', name, words: `Not measured${wasStopped ? `: stopped after ${tokens}` : ''}.` }
+}
 
 function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
   const name = 'of the layers’ weights skipped'
@@ -31,28 +44,43 @@ function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
   }
 }
 
-function speed(trace: Trace | null): Fact {
-  const { sparse = null, dense = null } = trace?.tokensPerSecond ?? {}
+/** A speed-up is stated only where the rounds exclude that there is none. */
+function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): Fact {
   const name = 'the speed of the dense model'
-  if (sparse === null || dense === null) return { value: UNKNOWN, name, words: '' }
-  const rate = (value: number): string => Math.round(value).toLocaleString('en')
+  const rounds = trace?.rounds ?? null
+  const interval = rounds && ratioInterval(rounds.dense, rounds.sparse)
+  if (!trace || !rounds || !interval) return unknown(name, trace, isWriting)
+  const { low, median, high } = interval
+  const range = `${low.toFixed(2)} to ${high.toFixed(2)}`
+  const verdict = judgeRatio(interval)
+  if (verdict === 'alike')
+    return {
+      value: 'No difference',
+      name: 'of speed can be told',
+      words: `${rounds.sparse.length} rounds in turns: ${range} times the speed of the dense model.`,
+    }
+  const skips = mask ? achievedSparsity(mask, trace.model).weights : 0
+  const bound = `The weights that are left allow ${(1 / (1 - skips)).toFixed(2)} at most.`
   return {
-    value: `${(sparse / dense).toFixed(2)} ×`,
+    value: `${median.toFixed(2)} ×`,
     name,
-    words: `${rate(sparse)} against ${rate(dense)} tokens/s on this machine, each text alone.`,
+    words: `${range} in ${rounds.sparse.length} rounds in turns.${verdict === 'faster' && skips < 1 ? ` ${bound}` : ''}`,
   }
 }
 
-/** Words for a KL: e^-KL is the geometric mean of the factors by which the words of the dense model become less likely. */
-function distance(trace: Trace | null): Fact {
+/**
+ * Words for a KL: e^-KL is the geometric mean of the factors by which the words of the dense model become less likely, so it says
+ * what is typical.
+ */
+function distance(trace: Trace | null, isWriting: boolean): Fact {
   const mean = trace && meanDivergence(trace)
   const name = 'KL from the dense model'
-  if (mean === null) return { value: UNKNOWN, name, words: '' }
+  if (mean === null) return unknown(name, trace, isWriting)
   const kept = Math.exp(-Math.max(0, mean))
   const words =
     mean < 0.0005
       ? 'Its words have the probabilities that the dense model gives them.'
-      : `${nearness(kept)}: on average, a word of the dense model keeps ${percent(kept)} of its probability.`
+      : `${nearness(kept)}: a word of the dense model typically keeps ${percent(kept)} of its probability.`
   return { value: `${Math.max(0, mean).toFixed(2)} nats`, name, words }
 }
 

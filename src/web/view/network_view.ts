@@ -25,6 +25,8 @@ export interface NetworkState {
   readonly cell: Cell | null
   /** Whether units that the oracle decides otherwise are marked. */
   readonly compares: boolean
+  /** Whether a predictor decides, which is drawn behind layer 0. */
+  readonly hasPredictor: boolean
 }
 
 /** The callbacks of the picture. */
@@ -32,6 +34,8 @@ interface NetworkEvents {
   choose(cell: Cell): void
   /** Enter on the chosen cell. */
   toggle(): void
+  /** The predictor was chosen. */
+  open(): void
   /** The cell under the pointer and its place in the window; null if there is none. */
   point(cell: Cell | null, at: DOMRect): void
 }
@@ -67,6 +71,7 @@ export class NetworkView {
     canvas.addEventListener('pointerdown', (event) => {
       const found = this.#find(event)
       if (found) this.#events.choose(found.cell)
+      else if (this.#isAtPredictor(event)) this.#events.open()
     })
     canvas.addEventListener('pointermove', (event) => this.#point(event))
     canvas.addEventListener('pointerleave', () => this.#events.point(null, new DOMRect()))
@@ -104,7 +109,7 @@ export class NetworkView {
     if (!state) return
     const { shape, decided, cell: chosen, compares } = state
     const layout = layOut(shape, width, height)
-    drawStream(drawing, layout, shape)
+    drawStream(drawing, layout, shape, state.hasPredictor)
     const none = (units: number): Float32Array => new Float32Array(shape.layers * units)
     const mask = makeMask(shape, none(shape.heads), none(shape.neurons))
     const dark: CellMasks = { mask, oracle: null, denseLayers: 0 }
@@ -152,6 +157,13 @@ export class NetworkView {
       if (index !== null) return { cell: cellOf(grid, index), grid, index }
     }
     return null
+  }
+
+  #isAtPredictor(event: PointerEvent): boolean {
+    if (!this.#state?.hasPredictor) return false
+    const at = diamondOf(this.#layout(this.#state.shape))
+    const { x, y } = this.#stage.pointOf(event)
+    return at !== null && Math.hypot(x - at.x, y - at.y) < REACH
   }
 
   #point(event: PointerEvent): void {
@@ -227,6 +239,7 @@ function drawStream(
   { context, width, height, colours }: Drawing,
   layout: NetworkLayout,
   shape: UnitShape,
+  hasPredictor: boolean,
 ): void {
   const { isTowers, layers, grids } = layout
   context.font = '12px system-ui, sans-serif'
@@ -244,8 +257,7 @@ function drawStream(
     const x = 8.5
     drawLine(context, [x, 0], [x, height - 2])
     for (const [layer, box] of layers.entries()) label(String(layer), x, box.y + box.height / 2)
-    if (layers.length > 1)
-      drawDiamond(context, x, (layers[0].y + layers[0].height + layers[1].y) / 2, colours.both)
+    if (hasPredictor) drawDiamond(context, diamondOf(layout), colours.both)
     return
   }
   const end = layers.at(-1)
@@ -259,8 +271,22 @@ function drawStream(
   for (const [layer, box] of layers.entries())
     if (shape.layers <= 16 || layer % 4 === 0)
       label(wide ? `layer ${layer}` : String(layer), box.x + gridWidth(grids[2 * layer + 1]) / 2, middle)
-  if (layers.length > 1)
-    drawDiamond(context, (layers[0].x + gridWidth(grids[1]) + layers[1].x) / 2, middle, colours.both)
+  if (hasPredictor) drawDiamond(context, diamondOf(layout), colours.both)
+}
+
+/** How near to the diamond a pointer chooses it. */
+const REACH = 12
+
+/** Where the predictor is drawn: behind layer 0; null for a model of one layer. */
+function diamondOf({
+  isTowers,
+  layers,
+  grids,
+}: NetworkLayout): { readonly x: number; readonly y: number } | null {
+  if (layers.length < 2) return null
+  return isTowers
+    ? { x: (layers[0].x + gridWidth(grids[1]) + layers[1].x) / 2, y: TOP / 2 - 4 }
+    : { x: 8.5, y: (layers[0].y + layers[0].height + layers[1].y) / 2 }
 }
 
 function gridWidth({ columns, pitch }: Grid): number {
@@ -276,8 +302,14 @@ function drawLine(
   context.stroke()
 }
 
-function drawDiamond(context: CanvasRenderingContext2D, x: number, y: number, colour: string): void {
-  const size = 5.5
+function drawDiamond(
+  context: CanvasRenderingContext2D,
+  at: { readonly x: number; readonly y: number } | null,
+  colour: string,
+): void {
+  if (at === null) return
+  const { x, y } = at
+  const size = 6.5
   context.fillStyle = colour
   context.beginPath()
   for (const [dx, dy] of [

@@ -5,6 +5,8 @@ import { achievedSparsity } from '../../masks/achieved.ts'
 import { unitKinds } from '../../masks/mask.ts'
 import { maskOverlap } from '../../masks/overlap.ts'
 import { tallySpan, type Tally } from '../trace/bins.ts'
+import { median } from '../../results/interleaved_rounds.ts'
+import { neuronStudyPlanners } from '../engine/study_types.ts'
 import { meanDivergence, type Masks, type Trace } from '../trace/trace.ts'
 import type { CellMasks } from './cells.ts'
 import { byId, make, percent, visible } from './dom.ts'
@@ -31,16 +33,20 @@ function skippedWords(trace: Trace, masks: Masks, column: number): string {
   const oracle = masks.needed(trace)
   if (!oracle || trace.denseLayers >= trace.model.shape.layers) return skipped
   const overlap = maskOverlap(mask, oracle, trace.denseLayers)
-  return `${skipped}\nRecall against the oracle: ${percent(overlap.heads.recall)} of heads, ${percent(overlap.neurons.recall)} of neurons.`
+  // Who keeps all heads finds those of the oracle too.
+  const kinds = neuronStudyPlanners.includes(trace.settings.planner) ? (['neurons'] as const) : unitKinds
+  const shares = kinds.map((kind) => `${percent(overlap[kind].recall)} of ${kind}`)
+  return `${skipped}\nRecall against the oracle: ${shares.join(', ')}.`
 }
 
-function speedWords(speed: number | null): string {
-  return speed === null ? '\u00a0' : `${Math.round(speed).toLocaleString('en')} tokens/s`
+function speedWords(milliseconds: readonly number[]): string {
+  if (milliseconds.length === 0) return '\u00a0'
+  return `${Math.round(1000 / median(milliseconds)).toLocaleString('en')} tokens/s`
 }
 
 function showSpeeds(trace: Trace | null): void {
-  byId('sparse-speed').textContent = speedWords(trace?.tokensPerSecond.sparse ?? null)
-  byId('dense-speed').textContent = speedWords(trace?.tokensPerSecond.dense ?? null)
+  byId('sparse-speed').textContent = speedWords(trace?.rounds?.sparse ?? [])
+  byId('dense-speed').textContent = speedWords(trace?.rounds?.dense ?? [])
 }
 
 function distanceWords(trace: Trace): string {

@@ -1,0 +1,43 @@
+/**
+ * The table of the law book (`spec/README.md`) in which paper, released code and this project differ, as HTML: each row leads to the
+ * definition that decides it here.
+ */
+import { markup, type Markup } from '../../src/experiments/report/markup.ts'
+
+/** The definition behind each question of the table; a question that is decided elsewhere has none. */
+const definitions: ReadonlyMap<string, string> = new Map([
+  ['neurons skipped in accuracy', 'opt.layer'],
+  ['plainact of a neuron', 'plainact.plainact'],
+  ['token that is read', 'predictor.features'],
+  ['layer 0', 'select.selectMask'],
+  ['units pruned of N', 'select.keepBest'],
+  ['ties', 'select.keepBest'],
+  ['a layer short of units', 'select.keepAsReleased'],
+  ['scaling of targets', 'predictor.targets'],
+  ['DejaVu baseline', 'dejavu.dejavu'],
+  ['the predictor runs', 'shadowllm.plan'],
+  ['random numbers', 'training.trainNetwork'],
+])
+
+/** The table. @param book the text of the law book @throws Error if it has no such table */
+export function setCompared(book: string): string {
+  const [, body] = /^\| question [^\n]*\n\|[- |]+\n((?:\|[^\n]*\n)+)/m.exec(book) ?? []
+  if (body === undefined) throw new Error('spec/README.md: expected a table of questions')
+  const rows = body
+    .trim()
+    .split('\n')
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split('|')
+        .map((cell) => cell.trim()),
+    )
+  const cells = rows.map(([question, paper, released, here, option]): Markup => {
+    const address = definitions.get(question)
+    const name = address === undefined ? question : markup`<a href="#${address}">${question}</a>`
+    const own = [paper, released, here].map((cell) => markup`<td>${cell === '-' ? 'not said' : cell}</td>`)
+    return markup`<tr><th scope="row">${name}</th>${own}<td>${option.split('`').map((part, i) => (i % 2 === 1 ? markup`<code>${part}</code>` : part === '-' ? '' : part))}</td></tr>`
+  })
+  return markup`<div class="scrolls"><table class="values compared"><thead><tr><th scope="col">question</th><th scope="col">paper</th><th scope="col">released code</th><th scope="col">here</th><th scope="col">to get theirs</th></tr></thead><tbody>${cells}</tbody></table></div>`
+    .html
+}

@@ -1,0 +1,25 @@
+/**
+ * `shadowllm planners`: what each planner keeps, and what it decides by.
+ */
+import type { Command } from 'commander'
+import { plannerOf, plannerNames } from '../../planners/index.ts'
+import { listNames } from '../flags.ts'
+import { wrapHelp } from '../help.ts'
+import type { Session } from '../session.ts'
+
+const width = Math.max(...plannerNames.map(({ length }) => length))
+const rows = plannerNames.map((name) => `  ${name.padEnd(width)}  ${plannerOf(name).help}`)
+const text = `
+Planners:
+${rows.join('\n')}
+
+${listNames(({ skips }) => skips === 'neurons')} decide about neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused. ${listNames(({ skips }) => skips === 'channels')} mask that share of the input channels, and no unit; their numbers say how good choices of inputs can be. oracle sees what it is judged on: commands that write text do not take it.
+
+What a sparsity costs depends on the model. Neurons of OPT are mostly zero after ReLU. Those of gated models (Llama, Mistral, Qwen2, SmolLM2) are not, and every mask costs much there: docs/grid.md has what each planner costs.`
+
+/** Gives the command its help and action. */
+export function define(command: Command, session: Session): void {
+  command
+    .addHelpText('after', text)
+    .action(() => session.print(wrapHelp(`${text.trimStart()}\n`, session.screen.columns)))
+}
