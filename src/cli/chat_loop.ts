@@ -19,6 +19,7 @@ import type { TextSession } from '../library/text_session.ts'
 import { nearestName } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { describeFailure, exitCodes } from './failure.ts'
+import { wrapHelp } from './help.ts'
 import { formatMask } from './mask_picture.ts'
 import type { Text } from './screen.ts'
 import { stepPrinter } from './step_printer.ts'
@@ -173,7 +174,7 @@ class ChatLoop {
     const value = rest.trim()
     switch (command) {
       case 'help':
-        return this.#say(help)
+        return this.#say(wrapHelp(help, this.#session.screen.columns))
       case 'sparsity': {
         const sparsity = readOption<number>('/sparsity', value, shareOption)
         const usual = this.#options.planner === 'dense' && sparsity > 0 ? { planner: 'shadow' as const } : {}

@@ -18,7 +18,6 @@ import { predictorNames } from '../io/named_predictor.ts'
 import { scopeOption } from '../masks/budget.ts'
 import { everyOption, prefillOption } from '../masks/planner.ts'
 import { defaultEvery, defaultPrefill, plannersThat } from '../planners/index.ts'
-import { UsageError } from '../tensor/errors.ts'
 import { seedOption } from '../tensor/option.ts'
 import { flagOf } from './values.ts'
 
@@ -163,14 +162,6 @@ const sharedFlags = {
   /** program.ts obeys it for every command. */
   quiet: () => [new Option('-q, --quiet', 'no progress, and no closing line of numbers')],
 } satisfies Record<string, () => Option[]>
-
-/** A flag that has another name now: it is not in the help, and is refused with the new name. */
-export function renamedOption(flags: string, now: string): Option {
-  const [name] = flags.split(' ')
-  return new Option(flags).hideHelp().argParser(() => {
-    throw new UsageError('FLAGS', `${name}: expected ${now}, which is its name now, got the old one`)
-  })
-}
 
 /** Adds flags to a command, in this order. */
 export function addFlags(command: Command, ...names: (keyof typeof sharedFlags)[]): Command {

@@ -74,6 +74,7 @@ const optional: readonly (readonly [packages: string, commands: readonly string[
   ['vega vega-lite', [], 'figures: --html'],
   ['aws4fetch', [], '--shards in a bucket of S3'],
   ['koffi', [], '--backend cuda'],
+  ['webgpu', [], '--backend webgpu in Node'],
 ]
 
 const commands = listed
@@ -155,6 +156,9 @@ export async function makeProgram(
       outputError: () => {},
       getOutHelpWidth: () => Infinity,
       getErrHelpWidth: () => Infinity,
+      // Deno allows no look at the environment by itself.
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
     })
     .configureHelp({
       showGlobalOptions: true,

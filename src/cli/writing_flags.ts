@@ -4,7 +4,7 @@
 import type { Command } from 'commander'
 import type { MaskMode } from '../engine/active_layer.ts'
 import { maxTokensOption } from '../engine/generate.ts'
-import { fillSampling, samplingOptions, type LogitBias, type SamplerOptions } from '../engine/sampling.ts'
+import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
@@ -22,22 +22,16 @@ import type { OptionRecord } from '../tensor/option.ts'
 /** Of text at a terminal: greedy text of a small model repeats itself. */
 const TERMINAL_TEMPERATURE = 0.7
 
-/** What a command that writes text is given. */
-export interface WritingFlags extends ModelFlags, PlanFlags {
+/** The options of how tokens are drawn, the seed apart. */
+export type Drawing = Omit<SamplerOptions, 'seed'>
+
+/** What a command that writes text is given; `withSampling` has the default of the temperature. */
+export interface WritingFlags extends ModelFlags, PlanFlags, Drawing {
   readonly planner: GenerationPlanner
   readonly every?: number | 'auto'
   readonly check?: number
   readonly prefill?: Prefill
   readonly maxTokens?: number
-  /** Default: as `withTemperature` says. */
-  readonly temperature?: number
-  readonly topK?: number
-  readonly topP?: number
-  readonly minP?: number
-  readonly repetitionPenalty?: number
-  readonly presencePenalty?: number
-  readonly frequencyPenalty?: number
-  readonly logitBias?: LogitBias
   readonly mode: MaskMode
   readonly cache?: CacheStorage
   /** The system message of a chat. */
@@ -50,6 +44,22 @@ export interface WritingFlags extends ModelFlags, PlanFlags {
   readonly quiet?: boolean
 }
 
+/** The flags of how tokens are drawn. */
+const drawingRows: readonly FlagRow[] = Object.entries({
+  temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: at a terminal the model's own, else ${TERMINAL_TEMPERATURE}; elsewhere 0)`,
+  topK: "<count> draw among this many tokens only (default: the model's own, or all)",
+  topP: "<share> draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
+  minP: "<share> draw among tokens at least so many times as likely as the likeliest (default: the model's own, or 0)",
+  repetitionPenalty: "<number> above 1: earlier tokens are drawn less (default: the model's own, or 1)",
+  presencePenalty: '<number> above 0: tokens that were written are drawn less',
+  frequencyPenalty: '<number> above 0: tokens are drawn less each time they were written',
+  logitBias: '<json> what is added to the logits of tokens, by id, such as {"42":-100}',
+} satisfies Record<keyof Drawing, string>).map(([name, words]) => {
+  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  const [value] = words.split(' ', 1)
+  return [`--${flag} ${value}`, words.slice(value.length + 1), samplingOptions[name as keyof Drawing]]
+})
+
 /**
  * Adds the flags.
  * @param maxTokens how the default limit is described
@@ -59,46 +69,7 @@ export function addWritingFlags(command: Command, maxTokens: string, own: readon
   addFlags(command, 'model')
   addOwnFlags(addFlags(addPlanFlags(command, generationPlanners, 'dense'), 'every', 'prefill', 'check'), [
     ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption],
-    [
-      '--temperature <number>',
-      `0 is greedy, above 0 tokens are drawn by --seed (default: at a terminal the model's own, else ${TERMINAL_TEMPERATURE}; elsewhere 0)`,
-      samplingOptions.temperature,
-    ],
-    [
-      '--top-k <count>',
-      "draw among this many tokens only (default: the model's own, or all)",
-      samplingOptions.topK,
-    ],
-    [
-      '--top-p <share>',
-      "draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
-      samplingOptions.topP,
-    ],
-    [
-      '--min-p <share>',
-      "draw among tokens at least so many times as likely as the likeliest (default: the model's own, or 0)",
-      samplingOptions.minP,
-    ],
-    [
-      '--repetition-penalty <number>',
-      "above 1: earlier tokens are drawn less (default: the model's own, or 1)",
-      samplingOptions.repetitionPenalty,
-    ],
-    [
-      '--presence-penalty <number>',
-      'above 0: tokens that were written are drawn less',
-      samplingOptions.presencePenalty,
-    ],
-    [
-      '--frequency-penalty <number>',
-      'above 0: tokens are drawn less each time they were written',
-      samplingOptions.frequencyPenalty,
-    ],
-    [
-      '--logit-bias <json>',
-      'what is added to the logits of tokens, by id, such as {"42":-100}',
-      samplingOptions.logitBias,
-    ],
+    ...drawingRows,
     ...own,
     ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
   ])
@@ -160,10 +131,9 @@ export function samplingWords({ temperature = 0, topK, topP = 1, minP = 0, seed 
 }
 
 /** The flags about how tokens are drawn. */
-export function samplingOf(flags: WritingFlags): Omit<SamplerOptions, 'seed'> {
-  const { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } =
-    flags
-  return { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias }
+export function samplingOf(flags: WritingFlags): Drawing {
+  const given = Object.entries(flags).filter(([name]) => name in samplingOptions && name !== 'seed')
+  return Object.fromEntries(given)
 }
 
 /** The flags as the library takes them. */

@@ -148,7 +148,10 @@ export function describeReport(report: ReproduceReport): string[] {
   sentences.push(
     `Windows: ${calibrationWindows} calibrated on, ${evaluationWindows} scored; ${seconds.toFixed(0)} s.`,
   )
-  if (!report.complete) sentences.push('The run was stopped: the rows cover what was finished.')
+  if (!report.complete)
+    sentences.push(
+      `The run was stopped: ${report.rows.length === 0 ? 'no row was' : 'the rows cover what was'} finished.`,
+    )
   return sentences
 }
 

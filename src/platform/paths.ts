@@ -76,13 +76,13 @@ export function packageFile(file: string): string {
   return createRequire(import.meta.url).resolve(file)
 }
 
-/** Whether a package is installed that an import can find. */
+/** Whether an import would find a package, as far as the runtime lets us see. */
 export function hasPackage(name: string): boolean {
   try {
     packageFile(`${name}/package.json`)
     return true
   } catch (error) {
-    // A package may keep its package.json to itself.
-    return (error as { readonly code?: unknown }).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED'
+    // A package may keep its package.json to itself, and Deno may allow no look.
+    return (error as { readonly code?: unknown }).code !== 'MODULE_NOT_FOUND'
   }
 }

@@ -7,7 +7,7 @@
  */
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
-import { fillSampling, type SamplerOptions } from '../engine/sampling.ts'
+import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { achievedSparsity } from '../masks/achieved.ts'
 import { now } from '../platform/platform.ts'
@@ -34,7 +34,7 @@ import { refusalOf } from './refusals.ts'
 import { RequestError } from './request_error.ts'
 import { expectFewScores } from './amounts.ts'
 import type { Asked, Reading, ReadPrompt } from './reading.ts'
-import type { CommonBody } from './requests.ts'
+import { fieldOf, type CommonBody } from './requests.ts'
 import type { Scheduler, Seat } from './scheduler.ts'
 import { writeText, type Piece, type WritingTask } from './writer.ts'
 
@@ -383,18 +383,11 @@ function usageOf(prompt: number, completion: number): Usage {
   return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion }
 }
 
-/** How a request asks for tokens to be drawn. */
+/** How a request asks for tokens to be drawn; null is not said. */
 function samplingOf(asked: Asked<CommonBody>): SamplerOptions {
-  return {
-    temperature: asked.temperature ?? undefined,
-    topK: asked.top_k ?? undefined,
-    topP: asked.top_p ?? undefined,
-    minP: asked.min_p ?? undefined,
-    repetitionPenalty: asked.repetition_penalty ?? undefined,
-    presencePenalty: asked.presence_penalty ?? undefined,
-    frequencyPenalty: asked.frequency_penalty ?? undefined,
-    logitBias: asked.logit_bias ?? undefined,
-  }
+  const fields = asked as Readonly<Record<string, unknown>>
+  const names = Object.keys(samplingOptions).filter((name) => name !== 'seed')
+  return Object.fromEntries(names.map((name) => [name, fields[fieldOf(name)]]))
 }
 
 /** The planner options of a request; the server decides the others. A sparsity alone means the shadow planner. */

@@ -34,7 +34,7 @@ export function checkOptionNames(options: unknown, known: readonly string[]): vo
 }
 
 /** The longest name that is compared with known ones. */
-const MAX_NAME = 64
+export const MAX_NAME = 64
 
 function unknownOption(name: string, known: readonly string[]): UsageError {
   const near = name.length <= MAX_NAME ? nearestName(name, known, Math.max(2, name.length / 3)) : null

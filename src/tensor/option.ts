@@ -4,7 +4,7 @@
  *
  * A record stands beside what it is for, such as that of a temperature beside the sampler (engine/sampling.ts).
  */
-import { checkOptionNames, describeValue, isList, isObject } from './arguments.ts'
+import { checkOptionNames, describeValue, isList, isObject, MAX_NAME, nearestName } from './arguments.ts'
 import { UsageError } from './errors.ts'
 
 /** What a value must be. */
@@ -97,6 +97,10 @@ export function nameOption<Name extends string>(code: string, names: readonly Na
     words: `one of ${names.join(', ')}`,
     holds: (value) => names.some((name) => name === value),
     read: (text) => text,
+    hint: (value) => {
+      const near = typeof value === 'string' && value.length <= MAX_NAME ? nearestName(value, names, 2) : null
+      return near === null ? '' : ` (did you mean ${near}?)`
+    },
   }
 }
 

@@ -24,7 +24,7 @@ import {
   learningTextFlags,
   type LearningTextFlags,
 } from '../learning_text.ts'
-import { addFlags, renamedOption, type ModelFlags } from '../flags.ts'
+import { addFlags, type ModelFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutputFolder } from '../output.ts'
 import { addQueueFlags, checkQueueFlags, withRunner, type QueueFlags } from '../queue_flags.ts'
@@ -89,7 +89,6 @@ export function define(command: Command, session: Session): void {
   addOwnFlags(command, [
     required('-o, --output <dir>', 'folder to write, or to complete'),
     ['--limit <count>', 'how many windows', whole(1), 480],
-    renamedOption('--examples <count>', '--limit'),
     listOf(
       '--criteria <list>',
       'what units are scored by, separated by commas',
@@ -157,19 +156,7 @@ async function calibrate(
   flags: CalibrateFlags & { readonly runner: JobRunner | null },
   onKept: (kept: number) => void,
 ): Promise<CalibrationReport> {
-  const {
-    output,
-    limit,
-    criteria,
-    seed,
-    keepSequence,
-    mask,
-    moments,
-    threads: count,
-    backend,
-    runner,
-    json,
-  } = flags
+  const { output, limit, criteria, seed, keepSequence, mask, moments, runner, json } = flags
   // What may be refused goes before what takes time.
   const pruned = mask === undefined ? null : await readMask(mask, opt.model.shape)
   let before = 0
@@ -185,7 +172,7 @@ async function calibrate(
       keepSequence,
       mask: pruned,
       moments,
-      threads: { path: opt.weightsFile, backend, count },
+      threads: { path: opt.weightsFile, backend: flags.backend, count: flags.threads },
       runner,
       onPlan: async (plan) => {
         before = plan.kept

@@ -3,7 +3,6 @@
  */
 import type { Command } from 'commander'
 import type { GenerateEnd, TextRun } from '../../engine/generate.ts'
-import type { LogitBias } from '../../engine/sampling.ts'
 import { cacheBytes } from '../../engine/kv_cache.ts'
 import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
 import type { CheckCounts } from '../../engine/next_tokens.ts'
@@ -36,6 +35,7 @@ import {
   variablesFlag,
   withSampling,
   writingOptions,
+  type Drawing,
   type WritingFlags,
 } from '../writing_flags.ts'
 
@@ -55,20 +55,15 @@ numbers go on where they were. Model, storage, cache, backend and the flags of t
 
 Examples:
   $ shadowllm generate "Once upon a time"
-  $ shadowllm generate "Once upon a time" --temperature 0
   $ shadowllm generate "The captain" --temperature 0.8 --top-k 40 --seed 7
-  $ shadowllm generate "The captain" --planner random --sparsity 0.7 --max-tokens 32
   $ shadowllm generate "The captain" --sparsity 0.7
   $ head -c 400 book.txt | shadowllm generate - --sparsity 0.5
-  $ shadowllm generate "The captain" --planner prompt-plainact --head-sparsity 0.3 --neuron-sparsity 0.8
-  $ shadowllm generate "The captain" --planner shadow --every 16
   $ shadowllm generate "The captain" --planner shadow --every auto
   $ shadowllm generate "The captain" --planner shadow --sparsity 0.3 --check 4
   $ shadowllm generate -m facebook/opt-125m "The captain"
   $ shadowllm generate -m HuggingFaceTB/SmolLM2-135M-Instruct --chat "What is gravity?"
   $ shadowllm generate "Once upon a time" --session tale.session
   $ shadowllm generate "" --session tale.session
-  $ shadowllm generate -m DIR "The captain" --planner static --calibration DIR
   $ shadowllm generate -m DIR "The captain" --planner dejavu --predictor FILE`
 
 interface GenerateFlags extends WritingFlags {
@@ -331,7 +326,7 @@ function speedWords(
 }
 
 /** What `--json` prints. */
-export interface GenerateOutput extends Speed {
+export interface GenerateOutput extends Speed, Drawing {
   readonly model: string
   /** Where a model of the hub is from. */
   readonly hub?: HubOrigin
@@ -362,13 +357,7 @@ export interface GenerateOutput extends Speed {
   readonly cache: CacheStorage
   /** 0 is greedy. */
   readonly temperature: number
-  readonly topK?: number
   readonly topP: number
-  readonly minP?: number
-  readonly repetitionPenalty?: number
-  readonly presencePenalty?: number
-  readonly frequencyPenalty?: number
-  readonly logitBias?: LogitBias
   readonly seed: number
 }
 

@@ -31,9 +31,7 @@ In the picture a block is a head, or a few neurons in their order: the darker, t
 are shares that are skipped; weights counts the numbers of the layers' matrices that are not read.
 
 With a continuation the mask is compared with the oracle's mask at the same budget, which is made from the scores of the
-continuation. recall: share of the oracle's units that are kept; precision: share of the kept units that are the
-oracle's; Jaccard: units of both over units of either; chance: the expected recall of as many units drawn at random.
-Layer 0 is dense in both and left out.
+continuation. Layer 0 is dense in both and left out.
 
 Of ${listNames(({ skips }) => skips === 'channels')} the table has the shares of input channels that are masked at the last token of the prompt: of what q, k
 and v read (attention), out (heads), fc1 and up (ffn), fc2 (activations). channels counts the numbers of the matrices that
@@ -142,15 +140,10 @@ async function decide(opt: ShadowModel, text: string, flags: MasksFlags): Promis
 
 /** The mask of the mean scores of a calibration over all layers. */
 async function staticMask(opt: ShadowModel, flags: MasksFlags): Promise<UnitMask> {
-  const { calibration, criterion, sparsity, headSparsity, neuronSparsity, scope } = flags
+  const { calibration, criterion, scope, sparsity } = flags
+  const { headSparsity = sparsity, neuronSparsity = sparsity } = flags
   const scores = await meanOf(opt, calibration as string, criterion)
-  const budget = makeBudget(sparsity, {
-    scope,
-    denseLayers: 0,
-    headSparsity: headSparsity ?? sparsity,
-    neuronSparsity: neuronSparsity ?? sparsity,
-  })
-  return selectMask(scores, budget)
+  return selectMask(scores, makeBudget(sparsity, { scope, denseLayers: 0, headSparsity, neuronSparsity }))
 }
 
 function picture(
@@ -240,17 +233,8 @@ function summary(
   { model, origin, sizes, prompt, mask, oracleMask }: Decided,
   flags: MasksFlags,
 ): MasksOutput {
-  const {
-    planner,
-    criterion,
-    scope,
-    sparsity,
-    headSparsity,
-    neuronSparsity,
-    seed,
-    paperCompatible,
-    continuation,
-  } = flags
+  const { planner, criterion, scope, seed, paperCompatible = false, continuation } = flags
+  const { sparsity, headSparsity = keepsHeads(planner) ? 0 : sparsity, neuronSparsity = sparsity } = flags
   const { layers: achievedLayers, ...achieved } = achievedSparsity(mask, sizes)
   return {
     model,
@@ -261,15 +245,12 @@ function summary(
     planner,
     criterion,
     scope: keepsHeads(planner) ? 'per-layer' : scope,
-    paperCompatible: paperCompatible ?? false,
+    paperCompatible,
     seed,
     sparsity:
       plannerOf(planner).skips === 'channels'
-        ? { heads: 0, neurons: 0, channels: neuronSparsity ?? sparsity }
-        : {
-            heads: headSparsity ?? (keepsHeads(planner) ? 0 : sparsity),
-            neurons: neuronSparsity ?? sparsity,
-          },
+        ? { heads: 0, neurons: 0, channels: neuronSparsity }
+        : { heads: headSparsity, neurons: neuronSparsity },
     achieved,
     overlap: oracleMask && overlapOf(mask, oracleMask),
     layers: achievedLayers.map((layer, index) => ({

@@ -278,13 +278,8 @@ function allSettings(flags: ReproduceFlags): Settings {
 }
 
 function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceFlags): Partial<Settings> {
-  return {
-    ...(sparsity === undefined ? {} : { sparsities: sparsity }),
-    ...(limit === undefined ? {} : { evaluation: limit }),
-    ...(examples === undefined ? {} : { calibration: examples }),
-    ...(features === undefined ? {} : { features }),
-    ...(targets === undefined ? {} : { targets }),
-  }
+  const given = { sparsities: sparsity, evaluation: limit, calibration: examples, features, targets }
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
 }
 
 async function show(session: Session, report: ReproduceReport, flags: ReproduceFlags): Promise<void> {
