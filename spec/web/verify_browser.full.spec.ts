@@ -59,11 +59,11 @@ async function runInPage(browser: Browser, url: string, options: VerifyOptions):
   }
 }
 
-function parityInWords({ set, setReason, device, ops }: ParityFound): string {
+function parityInWords({ name, notExact, device, ops }: ParityFound): string {
   const sum = (calls: (one: OpFound) => number): number => ops.reduce((total, one) => total + calls(one), 0)
-  const why = setReason === null ? '' : ` (${setReason})`
+  const why = notExact === null ? '' : ` (${notExact})`
   const counts = `${sum(({ equal }) => equal)} calls agree, ${sum(({ subnormal }) => subnormal)} differ by subnormal numbers`
-  return `${set} kernels on ${device}${why}: ${counts}`
+  return `${name} on ${device}${why}: ${counts}`
 }
 
 describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {

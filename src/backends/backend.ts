@@ -19,7 +19,7 @@ import { nameOption, orWord, wholeOption, type NameOption, type OptionRecord } f
  * The backends a user can name. `wasm-rust` is the strict kernels from another compiler. `cuda` and `cuda-fast` need an NVIDIA
  * GPU; `cuda-emulated` and `cuda-fast-emulated` run the same kernels on the processor, slowly, if the emulator has been built.
  * `webgpu` and `webgpu-fast` need an adapter that the runtime finds: Deno and browsers have WebGPU, Node has it from the package
- * `webgpu`.
+ * `webgpu`. An adapter that does not keep the float contract has `webgpu-fast`, whichever is asked for.
  */
 export const backendNames = [
   'reference',
@@ -43,25 +43,22 @@ export type BackendName = (typeof backendNames)[number]
  */
 export type KernelSet = 'exact' | 'relaxed' | 'fast'
 
-/** The sets of backends that never have the exact one. */
-const ownSets: Partial<Record<BackendName, KernelSet>> = {
+/** The backends with another set than the exact one. */
+const boundedSets: Partial<Record<BackendName, KernelSet>> = {
   'wasm-relaxed': 'relaxed',
   'cuda-fast': 'fast',
   'cuda-fast-emulated': 'fast',
   'webgpu-fast': 'fast',
 }
 
-/** What tells the set of a backend: its name, and what it found at its start. */
-export type SetOwner = Pick<Backend, 'name' | 'set'>
-
-/** The set of kernels of a backend; by a name alone, the one it has where its device can hold it. */
-export function kernelSet({ name, set }: SetOwner): KernelSet {
-  return set ?? ownSets[name] ?? 'exact'
+/** The set of kernels of a backend. */
+export function kernelSet(backend: BackendName): KernelSet {
+  return boundedSets[backend] ?? 'exact'
 }
 
 /** Backends for which this is the same give the same bits: they may share work, and take turns in a text. */
-export function bitsOf(backend: SetOwner): string {
-  return kernelSet(backend) === 'exact' ? 'exact' : backend.name
+export function bitsOf(backend: BackendName): string {
+  return kernelSet(backend) === 'exact' ? 'exact' : backend
 }
 
 export const backendOption: NameOption<BackendName> = nameOption('BACKEND_NAME', backendNames)
@@ -160,10 +157,8 @@ export interface Backend {
   readonly name: BackendName
   /** The device it computes on, in words; absent where backends of its kind have none but the processor. */
   readonly device?: string
-  /** Its kernels, where a test of its device at the start decides; absent where its name does (`kernelSet`). */
-  readonly set?: KernelSet
-  /** Why these are not the exact ones; null if they are. */
-  readonly setReason?: string | null
+  /** Why it has another name, with other kernels, than was asked for; null or absent if it has that name. */
+  readonly notExact?: string | null
   readonly ops: Ops
   /** Buffers allocated and not yet freed; 0 after every well-behaved piece of work. */
   readonly liveBuffers: number

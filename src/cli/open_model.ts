@@ -1,7 +1,6 @@
 /**
  * Opens the model a command was asked for, with progress and ctrl-C, and sees to its end.
  */
-import { kernelSet } from '../backends/backend.ts'
 import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
 import type { NamedModel } from '../results/provenance.ts'
 import { ShadowModel } from '../library/shadow_model.ts'
@@ -33,11 +32,9 @@ export async function withModel<T>(
     const { storage: held } = opt.model.weights
     if (storage === 'file' && held !== 'f32' && !quiet)
       await session.note(`weights are ${held}, as the file has them; --storage f32 widens them`)
-    const computing = opt.model.backend
-    if (kernelSet(computing) !== kernelSet({ name: computing.name }) && !quiet)
-      await session.note(
-        `${computing.name} computes with its ${computing.set} kernels: ${computing.setReason}`,
-      )
+    const { name, notExact } = opt.model.backend
+    if (notExact && !quiet)
+      await session.note(`${name} computes: the adapter does not keep the float contract, ${notExact}`)
     return await work(opt)
   } finally {
     await opt.dispose()

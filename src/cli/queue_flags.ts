@@ -2,7 +2,7 @@
  * The flags of commands that put work into a queue or take work from one.
  */
 import { Option, type Command } from 'commander'
-import { bitsOf, type SetOwner } from '../backends/backend.ts'
+import { bitsOf, type BackendName } from '../backends/backend.ts'
 import { methodHash } from '../results/method_hash.ts'
 import { hashFiles } from '../results/provenance.ts'
 import { openQueue, parseQueueUrl, type QueueAddress, type QueueTools } from '../jobs/connection.ts'
@@ -70,7 +70,7 @@ export function checkQueueFlags({ queue, shards, threads }: QueueFlags & Pick<Mo
  * The queue of those who have the same model, the same version, and a backend of the same bits.
  * @param model SHA-256 of its files
  */
-export async function queueOf(model: string, backend: SetOwner): Promise<string> {
+export async function queueOf(model: string, backend: BackendName): Promise<string> {
   return queueName({ model, method: (await methodHash()).all, bits: bitsOf(backend) })
 }
 
@@ -93,7 +93,7 @@ export async function withRunner<T>(
   work: (runner: QueueRunner | null) => Promise<T>,
 ): Promise<T> {
   if (flags.queue === undefined || flags.shards === undefined) return work(null)
-  const queue = await queueOf(await hashFiles(opt.files), opt.model.backend)
+  const queue = await queueOf(await hashFiles(opt.files), opt.model.backend.name)
   const tools = await connectQueue(session, flags.queue)
   const runner = new QueueRunner({ tools, queue, store: await openJobStore(flags.shards) })
   try {

@@ -32,7 +32,7 @@ export interface Agreement {
 /** The agreement of jobs for this model. @param part the part of the method they depend on */
 export function agreementOf({ model, hash, method }: JobModel, part: keyof MethodHash): Agreement {
   const { backend, weights } = model
-  return { model: hash, method: method[part], bits: bitsOf(backend), storage: weights.storage }
+  return { model: hash, method: method[part], bits: bitsOf(backend.name), storage: weights.storage }
 }
 
 /** Refuses a job of another model, another version, other bits. @throws InputError SHARD_MODEL */

@@ -559,7 +559,7 @@ export class ShadowModel {
     return {
       storage,
       cache: options.cache ?? defaultCache(storage),
-      backend: bitsOf(this.#backend),
+      backend: bitsOf(this.#backend.name),
       // A chat decides its mask anew in each turn.
       planner: kind === 'chat' ? 'any' : await this.#planners.words(planner, options),
     }

@@ -7,7 +7,7 @@
  *   fast      the same, or what that allows a backend that also adds in an order of its own
  *   a share   of the largest expected number of an output of float32; 0 asks for equal bits, which whole numbers always owe
  */
-import { kernelSet, type SetOwner } from '../backends/backend.ts'
+import { kernelSet, type BackendName } from '../backends/backend.ts'
 import { kernels, type KernelName } from '../ops/catalog.ts'
 import { arrayTypes, elementCount, type Numbers, type Kernel, type Relaxed } from '../ops/op.ts'
 import { ROUNDING, TINY } from '../ops/relaxed.ts'
@@ -18,13 +18,13 @@ import { sizesOf, type Values } from './op_call.ts'
 export type Owed = 'row' | 'relaxed' | 'fast' | { readonly share: number }
 
 /** Whether a backend owes the bits of the reference; the others owe bounds of the catalogue instead. */
-export function owesBits(backend: SetOwner): boolean {
-  return kernelSet(backend) === 'exact'
+export function owesBits({ name }: { readonly name: BackendName }): boolean {
+  return kernelSet(name) === 'exact'
 }
 
 /** What a backend of this project owes. */
-export function owedBy(backend: SetOwner): Owed {
-  const set = kernelSet(backend)
+export function owedBy({ name }: { readonly name: BackendName }): Owed {
+  const set = kernelSet(name)
   return set === 'exact' ? 'row' : set
 }
 

@@ -9,8 +9,8 @@ import { GpuDevice } from '../../../src/backends/webgpu/gpu_device.ts'
 import { whyNoAdapter, withWebGpu } from './device.ts'
 
 withWebGpu('a backend says which set it has, and why', (backend) => {
-  expect(backend.set).toBe(backend.setReason === null ? 'exact' : 'fast')
-  if (backend.device.includes('llvmpipe')) expect(backend.setReason).toBeNull()
+  expect(backend.name).toBe(backend.notExact === null ? 'webgpu' : 'webgpu-fast')
+  if (backend.device.includes('llvmpipe')) expect(backend.notExact).toBeNull()
 })
 
 const drivers: readonly (readonly [name: string, from: string, to: string, says: RegExp])[] = [

@@ -42,8 +42,8 @@ describe('doctor', () => {
     [{ set: 'relaxed' }, 'works, relaxed'],
     [{ device: 'llvmpipe' }, 'works, exact: llvmpipe'],
     [
-      { set: 'fast', setReason: 'it flushes denormals', device: 'SwiftShader' },
-      'works, fast (it flushes denormals): SwiftShader',
+      { set: 'fast', notExact: 'add(1e-39, 0): expected 1e-39, got 0', device: 'SwiftShader' },
+      'works, fast (add(1e-39, 0): expected 1e-39, got 0): SwiftShader',
     ],
     [
       { works: false, set: null, absent: true, reason: 'expected a WebGPU adapter, got none' },
@@ -51,7 +51,7 @@ describe('doctor', () => {
     ],
     [{ works: false, set: null, reason: 'expected 0, got 1' }, 'does not work: expected 0, got 1'],
   ])('a backend is described in a line: %o', (found, line) => {
-    const state = { name: 'webgpu', works: true, device: null, set: 'exact', setReason: null } as const
+    const state = { name: 'webgpu', works: true, device: null, set: 'exact', notExact: null } as const
     expect(describeBackend({ ...state, absent: false, reason: null, ...found })).toBe(line)
   })
 

@@ -2,7 +2,7 @@
  * A backend against the definitions, where its device may take subnormal numbers for 0: whether it differs in nothing else.
  */
 import { isSubnormal, rounding } from './watched_rounding.ts'
-import { kernelSet, type Backend, type KernelSet } from '../../../src/backends/backend.ts'
+import type { Backend, BackendName } from '../../../src/backends/backend.ts'
 import { makeConfig, type Family } from '../../../src/engine/config.ts'
 import { initialWeights } from '../../../src/engine/initial_weights.ts'
 import { LanguageModel } from '../../../src/engine/language_model.ts'
@@ -26,9 +26,9 @@ export interface OpFound {
 
 /** What was found of a backend. */
 export interface ParityFound {
-  /** Its kernels, and why they are not the exact ones. */
-  readonly set: KernelSet
-  readonly setReason: string | null
+  /** Its name, and why it is not the one that was asked for. */
+  readonly name: BackendName
+  readonly notExact: string | null
   readonly device: string | null
   readonly models: readonly ModelOutcome[]
   readonly ops: readonly OpFound[]
@@ -44,8 +44,8 @@ export async function findParity(
   const models: ModelOutcome[] = []
   for (const family of families) models.push(await compareModel(family, seed, backend, reference))
   const ops = kernelNames.map((op) => compareOp(op, seed, backend))
-  const { setReason = null, device = null } = backend
-  return { set: kernelSet(backend), setReason, device, models, ops }
+  const { name, notExact = null, device = null } = backend
+  return { name, notExact, device, models, ops }
 }
 
 /** Tensors, gradients, masks, greedy tokens and their logits. */

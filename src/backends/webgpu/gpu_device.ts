@@ -141,7 +141,8 @@ export class GpuDevice {
   /** A backend no longer does; the last one ends the device. */
   release(): void {
     if (--this.#users > 0) return
-    void (this.#failure === null ? this.#thread.end() : this.#thread.terminate())
+    // Ending a device that hangs would hang too. Its thread is left alone; Dawn ends the process with it, noisily.
+    if (this.#failure?.code !== 'GPU_HUNG') void this.#thread.end()
   }
 
   /** The function that launches a kernel. */

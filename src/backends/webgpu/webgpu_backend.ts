@@ -26,9 +26,9 @@ export interface KernelTexts {
   readonly library: string
 }
 
-const texts: Readonly<Record<'exact' | 'fast', KernelTexts>> = {
-  exact: { kernels: exactKernels, library: float32Wgsl },
-  fast: { kernels: { ...exactKernels, ...fastKernels }, library: float32Wgsl },
+const texts: Readonly<Record<WebGpuName, KernelTexts>> = {
+  webgpu: { kernels: exactKernels, library: float32Wgsl },
+  'webgpu-fast': { kernels: { ...exactKernels, ...fastKernels }, library: float32Wgsl },
 }
 
 /** Why adapters that were tried in this process do not keep the float contract; null for one that does. */
@@ -37,14 +37,14 @@ const verdicts = new Map<string, string | null>()
 /** Runs every op as its WGSL kernel. */
 export class WebGpuBackend extends CheckedBackend<number> {
   readonly name: WebGpuName
-  readonly set: 'exact' | 'fast'
-  readonly setReason: string | null
+  /** Why this is `webgpu-fast` although `webgpu` was asked for; null otherwise. */
+  readonly notExact: string | null
   readonly #device: GpuDevice
   readonly #texts: KernelTexts
 
   /**
-   * Starts a backend on the adapter that the runtime prefers. One that does not keep the float contract has the fast set, whichever is
-   * asked for, and says why.
+   * Starts a backend on the adapter that the runtime prefers. One that does not keep the float contract has the fast set, under its
+   * name, whichever is asked for.
    * @param own other kernels than those of the set, which are not tried first
    * @throws MissingError GPU_MISSING, THREADS_MISSING for what is not here; UsageError THREADS
    */
@@ -55,27 +55,19 @@ export class WebGpuBackend extends CheckedBackend<number> {
   ): Promise<WebGpuBackend> {
     checkOneThread(name, options)
     const device = await GpuDevice.open(name, options)
-    if (name === 'webgpu-fast') return new WebGpuBackend(device, name, `${name} was asked for`, own)
-    if (own !== undefined) return new WebGpuBackend(device, name, null, own)
+    if (name === 'webgpu-fast' || own !== undefined) return new WebGpuBackend(device, name, null, own)
     let why = verdicts.get(device.name)
     if (why === undefined) {
       why = whyNotExact(device)
       verdicts.set(device.name, why)
     }
-    return new WebGpuBackend(device, name, why)
+    return new WebGpuBackend(device, why === null ? name : 'webgpu-fast', why)
   }
 
-  /** @param reason why the set is not the exact one; null if it is */
-  private constructor(
-    device: GpuDevice,
-    name: WebGpuName,
-    reason: string | null,
-    own = texts[reason === null ? 'exact' : 'fast'],
-  ) {
+  private constructor(device: GpuDevice, name: WebGpuName, notExact: string | null, own = texts[name]) {
     super((op) => device.kernelOf(kernels[op], own.kernels[op], own.library))
     this.name = name
-    this.set = reason === null ? 'exact' : 'fast'
-    this.setReason = reason
+    this.notExact = notExact
     this.#device = device
     this.#texts = own
     device.retain()
@@ -97,7 +89,7 @@ export class WebGpuBackend extends CheckedBackend<number> {
 
   sibling(): Backend {
     this.expectLive()
-    return new WebGpuBackend(this.#device, this.name, this.setReason, this.#texts)
+    return new WebGpuBackend(this.#device, this.name, this.notExact, this.#texts)
   }
 
   protected reserve(dtype: Dtype, length: number): number {

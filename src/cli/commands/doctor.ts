@@ -21,7 +21,7 @@ Ends with exit code 1 if a backend does not work. Not counted: wasm-relaxed with
 without a GPU, the emulated ones without their emulator, and webgpu without an adapter or its package.
 
 A backend is exact if it owes the bits of the definitions; relaxed and fast ones owe bounds. webgpu tries its adapter at
-the start, and runs its fast kernels where an adapter cannot hold the exact ones; the reason is named.
+the start: one that does not keep the float contract runs webgpu-fast, and what it got wrong is named.
 
 Examples:
   $ shadowllm doctor
@@ -36,7 +36,7 @@ export interface BackendState {
   /** Its kernels; null where it does not work. */
   readonly set: KernelSet | null
   /** Why these are not the exact ones, where its device decides; null otherwise. */
-  readonly setReason: string | null
+  readonly notExact: string | null
   /** Whether what it needs is not on this machine: no driver, no device, no adapter, no package, no emulator. */
   readonly absent: boolean
   /** Why it does not, or null. */
@@ -110,8 +110,8 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
         name,
         works,
         device: backend.device ?? null,
-        set: kernelSet(backend),
-        setReason: backend.setReason ?? null,
+        set: kernelSet(backend.name),
+        notExact: backend.notExact ?? null,
         absent: false,
         reason: works ? null : `relu of -1, 2: expected 0, 2, got ${first}, ${second}`,
       }
@@ -125,7 +125,7 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
       works: false,
       device: null,
       set: null,
-      setReason: null,
+      notExact: null,
       absent,
       reason: error instanceof Error ? error.message : String(error),
     }
@@ -158,8 +158,8 @@ function formatReport(
 }
 
 /** A backend in words: "works, exact: llvmpipe". */
-export function describeBackend({ works, device, set, setReason, absent, reason }: BackendState): string {
+export function describeBackend({ works, device, set, notExact, absent, reason }: BackendState): string {
   if (!works) return `${absent ? 'is not here' : 'does not work'}: ${reason}`
-  const kernels = setReason === null ? set : `${set} (${setReason})`
+  const kernels = notExact === null ? set : `${set} (${notExact})`
   return `works, ${kernels}${device === null ? '' : `: ${device}`}`
 }

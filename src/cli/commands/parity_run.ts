@@ -130,7 +130,7 @@ async function runAll(session: Session, flags: RunFlags, models: Models | null):
   } finally {
     backend.dispose()
     // What was found is shown, whatever ended the run.
-    if (found.ops.length > 0) await showFindings(session, flags, found)
+    if (found.ops.length > 0) await showFindings(session, { ...flags, backend: backend.name }, found)
   }
 }
 

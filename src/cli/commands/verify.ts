@@ -134,7 +134,10 @@ async function startBackends(
   const absent: Absent[] = []
   for (const name of wanted)
     try {
-      started.push(await createBackend(name))
+      const backend = await createBackend(name)
+      // An adapter that does not keep the float contract has another backend than was asked for.
+      if (started.some((other) => other.name === backend.name)) backend.dispose()
+      else started.push(backend)
     } catch (error) {
       if (names.includes(name) || !(error instanceof MissingError)) throw error
       absent.push({ backend: name, reason: error.message })

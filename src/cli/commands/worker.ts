@@ -78,7 +78,7 @@ async function work(session: Session, flags: WorkerFlags): Promise<void> {
   const { weights, all } = await findModelFiles(path)
   const hash = await hashFiles(all)
   const start = { path: weights, backend, hash, method: await methodHash() }
-  const queue = await queueOf(hash, { name: backend })
+  const queue = await queueOf(hash, backend)
   const tools = await connectQueue(session, flags.queue)
   const tell = (event: WorkerEvent): void => {
     void session.print(json ? `${JSON.stringify(event)}\n` : formatEvent(event)).catch(() => {})

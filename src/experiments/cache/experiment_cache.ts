@@ -199,7 +199,7 @@ export class ExperimentCache {
       part,
       method: part === 'calibration' ? this.#method.calibration : this.#method.all,
       model: this.modelHash,
-      bits: bitsOf(this.model.backend),
+      bits: bitsOf(this.model.backend.name),
       data: this.dataHash,
       prompt,
       continuation,
