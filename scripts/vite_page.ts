@@ -9,6 +9,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type * as pageFiles from './page_data.ts'
 import { defineConfig, type BuildEnvironmentOptions, type InlineConfig, type Plugin } from 'vite'
 
 const root = fileURLToPath(new URL('../src/web/', import.meta.url))
@@ -34,7 +35,7 @@ export function diskOnly(): Plugin {
 }
 
 /** What a page fetches first (`page_data.ts`). */
-type Data = typeof import('./page_data.ts')
+type Data = typeof pageFiles
 
 /** Makes the files of `src/web/embedded/first_data.ts` when a page is built, and writes their addresses there. @param names the exports */
 export function pageData(names: readonly (keyof Data)[]): Plugin {

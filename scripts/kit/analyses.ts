@@ -5,8 +5,13 @@
  */
 import type { Activation } from '../../src/ops/activations.ts'
 import { kernels, type KernelName } from '../../src/ops/catalog.ts'
+import { keyHeadOf } from '../../src/ops/attention.ts'
+import { VALUE_BLOCK } from '../../src/ops/attention_i8.ts'
+import { LEVELS } from '../../src/ops/int8_blocks.ts'
 import { NOT_SCORED } from '../../src/ops/cross_entropy.ts'
 import type { Numbers, Sizes } from '../../src/ops/op.ts'
+import { levelsFor } from '../../src/ops/quantized_steps.ts'
+import { BLOCK, openRow, scaleAt, TILE, unitNumber } from '../../src/tensor/int4.ts'
 import { widenBf16, widenF16 } from '../../src/tensor/halves.ts'
 import { arraysOf } from '../../src/testing/op_case.ts'
 import type { Values } from '../../src/testing/op_call.ts'
@@ -156,6 +161,90 @@ export function attend(
   return y
 }
 
+/** Numbers as whole steps of one size: a kernel that is unsure of a quotient may round it to another step. */
+function inSteps(a: Arithmetic, x: Nears, levelsOf = levelsFor): { q: Near[]; step: Near } {
+  const levels = levelsOf(x.filter(({ v }) => v !== 0).length)
+  const fewest = levelsOf(x.filter(({ v, e }) => v !== 0 || e !== 0).length)
+  const most = levelsOf(x.filter(({ v, e }) => Math.abs(v) > e).length)
+  const isKnown = x.every(({ v, e }) => Number.isFinite(v) && Number.isFinite(e))
+  const largest = a.largest(x.length, (i) => a.abs(x[i]))
+  const step = a.div(largest, { v: levels, e: Math.max(levels - fewest, most - levels) })
+  const nearest = (y: number): number => Math.max(-most, Math.min(most, Math.round(y)))
+  const q = x.map((near): Near => {
+    if (!isKnown) return { v: NaN, e: 0 }
+    if (near.v === 0 && near.e === 0) return zero
+    const { v, e } = a.div(near, step)
+    return { v: nearest(v), e: Math.max(nearest(v + e) - nearest(v), nearest(v) - nearest(v - e)) }
+  })
+  return { q, step }
+}
+
+/** A sum of products of whole numbers, which is exact and rounded once. */
+function wholeDot(a: Arithmetic, q: Nears, w: Nears, start: number, by = 1): Near {
+  let [v, e] = [0, 0]
+  for (const [i, own] of q.entries()) {
+    v += own.v * w[start + i * by].v
+    e += own.e * Math.abs(w[start + i * by].v)
+  }
+  return a.add({ v, e }, zero)
+}
+
+/** What a block of int4 weights n adds to an output. */
+function blockTerm(a: Arithmetic, x: Nears, n: Nears, scale: Near, minimum: Near): Near {
+  const { q, step } = inSteps(a, x, () => LEVELS)
+  const ones = x.map(() => a.exactly(1))
+  const product = a.mul(a.mul(scale, step), wholeDot(a, q, n, 0))
+  return a.add(product, a.mul(minimum, a.mul(step, wholeDot(a, q, ones, 0))))
+}
+
+/** The sum of the terms of blocks, and the bias. */
+function ofBlocks(a: Arithmetic, terms: Nears, bias: Near | null): Near {
+  const total = a.sum(terms.length, (b) => terms[b], false)
+  return bias ? a.add(total, bias) : total
+}
+
+/** Attention over int8: queries, and factors in blocks of VALUE_BLOCK positions, as whole steps. */
+function attendInt8(a: Arithmetic, { n, x, list }: Given): Near[] {
+  const [query, key, value] = [x('query'), x('key'), x('value')]
+  const [keyScales, valueScales] = [x('key_scales'), x('value_scales')]
+  const y = range(n.T * n.H * n.K, () => zero)
+  for (const h of list('heads') ?? range(n.H, (i) => i)) {
+    const start = keyHeadOf(list('key_heads'), h, n.G, n.H) * n.C
+    for (let t = 0; t < n.T; t++) {
+      const at = (t * n.H + h) * n.K
+      const end = n.S - n.T + t + 1
+      const first = Math.max(0, end - n.W)
+      const by = a.exactly(Math.fround(n.scale))
+      const { q, step } = inSteps(
+        a,
+        range(n.K, (k) => a.mul(query[at + k], by)),
+      )
+      const scores = range(end - first, (s) => {
+        const place = start + first + s
+        const score = a.mul(a.mul(step, keyScales[place]), wholeDot(a, q, key, place * n.K))
+        return n.cap > 0 ? a.capped(score, n.cap) : score
+      })
+      const { powers, total } = exponentials(a, scores)
+      const sums = range(n.K, (): Near[] => [])
+      for (let from = first, next = 0; from < end; from = next) {
+        next = Math.min(from - (from % VALUE_BLOCK) + VALUE_BLOCK, end)
+        const block = inSteps(
+          a,
+          range(next - from, (s) => a.mul(powers[from - first + s], valueScales[start + from + s])),
+        )
+        for (const [k, own] of sums.entries())
+          own.push(a.mul(block.step, wholeDot(a, block.q, value, (start + from) * n.K + k, n.K)))
+      }
+      for (const [k, own] of sums.entries())
+        y[at + k] = a.div(
+          a.sum(own.length, (i) => own[i], false),
+          total,
+        )
+    }
+  }
+  return y
+}
+
 /** max(gate, 0) up, silu(gate) up, or gelu(gate) up. */
 export function gated(a: Arithmetic, activation: Activation, gate: Nears, up: Nears): Near[] {
   const smooth = activation === 'silu' ? silu : gelu
@@ -179,6 +268,10 @@ const gelu = (a: Arithmetic, z: Near): Near => a.div(z, denominator(a, geluExpon
 const opened = (a: Arithmetic, gate: Near, x: Near): Near =>
   a.mayBePositive(gate) ? a.mul(a.positive(gate), x) : zero
 
+/** How much a target of bce counts. */
+const weigh = (a: Arithmetic, y: Near, floor: number): Near =>
+  a.add(a.mul(y, a.sub(a.exactly(1), a.exactly(Math.fround(floor)))), a.exactly(Math.fround(floor)))
+
 /** What an analysis reads: arrays as the class stores them, lists, sizes and scalars. */
 interface Given {
   readonly n: Readonly<Record<string, number>>
@@ -186,6 +279,7 @@ interface Given {
   x(name: string): Nears
   has(name: string): boolean
   list(name: string): Int32Array | null
+  bytes(name: string): Uint8Array
 }
 
 type Analysis = (a: Arithmetic, given: Given) => Record<string, Near[]>
@@ -201,6 +295,58 @@ const linearInputMajor = of('y x weight bias inputs', (a, { n, x, has, list }) =
     inputs: list('inputs'),
   }),
 }))
+
+/** Gradients of a norm, which may take off the mean and have a bias. */
+const normBackward =
+  (isCentred: boolean): Analysis =>
+  (a, { n, x, has }) => {
+    const [grad, weight, count] = [x('y_grad'), x('weight'), a.exactly(n.D)]
+    const normals: Near[] = []
+    const x_grad = rowsOf(x('x'), n.T, n.D, (row, t) => {
+      const { n: own, scale } = (isCentred ? normal : rmsNormal)(a, row, n.D, n.epsilon)
+      normals.push(...own)
+      const g = row.map((_, d) => a.mul(grad[t * n.D + d], weight[d]))
+      const total = a.sum(n.D, (d) => g[d])
+      const mean = a.div(a.dot(n.D, g, 0, own, 0), count)
+      return g.map((value, d) => {
+        const off = isCentred ? a.sub(value, a.div(total, count)) : value
+        return a.mul(scale, a.sub(off, a.mul(own[d], mean)))
+      })
+    })
+    const summed = (name: string, term: (at: number) => Near): Near[] =>
+      x(name).map((value, d) => a.sum(n.T + 1, (t) => (t === 0 ? value : term((t - 1) * n.D + d)), false))
+    return {
+      x_grad,
+      ...(has('weight_grad') && { weight_grad: summed('weight_grad', (at) => a.mul(grad[at], normals[at])) }),
+      ...(has('bias_grad') && { bias_grad: summed('bias_grad', (at) => grad[at]) }),
+    }
+  }
+
+const gate = (activation: Activation) =>
+  of('y gate up', (a, { x }) => ({ y: gated(a, activation, x('gate'), x('up')) }))
+
+/** Gradients of z / (1 + e^-u(z)) up. @param inner u with its derivative, where it is not z */
+const gateBackward = (
+  smooth: (a: Arithmetic, z: Near) => Near,
+  inner?: { readonly u: typeof smooth; readonly slope: typeof smooth },
+) =>
+  of('gate_grad up_grad y_grad gate up', (a, { x }) => {
+    const [grad, gates, up, one] = [x('y_grad'), x('gate'), x('up'), a.exactly(1)]
+    const derivative = (z: Near): Near => {
+      const s = a.div(one, denominator(a, inner ? inner.u(a, z) : z))
+      const rest = a.mul(z, a.sub(one, s))
+      return a.mul(s, a.add(one, inner ? a.mul(rest, inner.slope(a, z)) : rest))
+    }
+    return {
+      gate_grad: gates.map((z, i) => a.mul(a.mul(grad[i], up[i]), derivative(z))),
+      up_grad: gates.map((z, i) => a.mul(grad[i], smooth(a, z))),
+    }
+  })
+
+const embedding = of('y table ids', (_a, { n, x, list }) => {
+  const table = x('table')
+  return { y: [...(list('ids') ?? [])].flatMap((id) => table.slice(id * n.D, (id + 1) * n.D)) }
+})
 
 /** By the name of the kernel. */
 const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> = {
@@ -231,57 +377,99 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
       ),
     }
   }),
-  embedding: of('y table ids', (_a, { n, x, list }) => {
-    const table = x('table')
-    return { y: [...(list('ids') ?? [])].flatMap((id) => table.slice(id * n.D, (id + 1) * n.D)) }
+  linear_i8: of('y x weight scales bias rows', (a, { n, x, has, list }) => {
+    const [weight, scales, bias, rows] = [x('weight'), x('scales'), x('bias'), list('rows')]
+    return {
+      y: rowsOf(x('x'), n.T, n.I, (row) => {
+        const { q, step } = inSteps(a, row)
+        return range(n.O, (o) => {
+          if (rows && !rows.includes(o)) return zero
+          const y = a.mul(a.mul(step, scales[o]), wholeDot(a, q, weight, o * n.I))
+          return has('bias') ? a.add(y, bias[o]) : y
+        })
+      }),
+    }
+  }),
+  linear_input_major_i8: of('y x weight scales bias inputs', (a, { n, x, has, list }) => {
+    const [weight, scales, bias] = [x('weight'), x('scales'), x('bias')]
+    const inputs = [...(list('inputs') ?? range(n.I, (i) => i))]
+    const terms = inputs.flatMap((i) => weight.slice(i * n.O, (i + 1) * n.O))
+    return {
+      y: rowsOf(x('x'), n.T, n.I, (row) => {
+        const { q, step } = inSteps(
+          a,
+          inputs.map((i) => a.mul(row[i], scales[i])),
+        )
+        return range(n.O, (o) => {
+          const y = a.mul(step, wholeDot(a, q, terms, o, n.O))
+          return has('bias') ? a.add(y, bias[o]) : y
+        })
+      }),
+    }
+  }),
+  linear_i4: of('y x weight bias rows', (a, { n, x, has, list, bytes }) => {
+    const [bias, rows] = [x('bias'), list('rows')]
+    const open = range(n.O, (o) => openRow(bytes('weight'), o, n.B))
+    return {
+      y: rowsOf(x('x'), n.T, n.I, (row) =>
+        open.map(({ numbers, scales, minima }, o) => {
+          if (rows && !rows.includes(o)) return zero
+          const terms = range(n.B, (b) => {
+            const own = row.slice(b * BLOCK, (b + 1) * BLOCK)
+            const weights = own.map((_, i) => a.exactly(numbers[b * BLOCK + i]))
+            return blockTerm(a, own, weights, a.exactly(scales[b]), a.exactly(minima[b]))
+          })
+          return ofBlocks(a, terms, has('bias') ? bias[o] : null)
+        }),
+      ),
+    }
+  }),
+  linear_input_major_i4: of('y x weight scales blocks bias inputs', (a, { n, x, has, list, bytes }) => {
+    const [scales, blocks, bias] = [x('scales'), list('blocks') as Int32Array, x('bias')]
+    const members = range(n.B, (): number[] => [])
+    for (const i of list('inputs') ?? range(n.I, (i) => i)) members[blocks[i]].push(i)
+    return {
+      y: rowsOf(x('x'), n.T, n.I, (row) =>
+        range(n.O, (o) => {
+          const terms = members.flatMap((own, b) => {
+            if (own.length === 0) return []
+            const weights = own.map((i) => a.exactly(unitNumber(bytes('weight'), o, i, n.S)))
+            const at = scaleAt(o, b, n.B)
+            const chosen = own.map((i) => row[i])
+            return [blockTerm(a, chosen, weights, scales[at], scales[at + TILE])]
+          })
+          return ofBlocks(a, terms, has('bias') ? bias[o] : null)
+        }),
+      ),
+    }
+  }),
+  embedding,
+  embedding_bf16: embedding,
+  embedding_f16: embedding,
+  embedding_i8: of('y table scales ids', (a, { n, x, list }) => {
+    const [table, scales] = [x('table'), x('scales')]
+    const rowOf = (id: number): Near[] =>
+      table.slice(id * n.D, (id + 1) * n.D).map((value) => a.mul(scales[id], value))
+    return { y: [...(list('ids') ?? [])].flatMap(rowOf) }
+  }),
+  embedding_backward: of('table_grad y_grad ids', (a, { n, x, list }) => {
+    const [grad, ids] = [x('y_grad'), [...(list('ids') ?? [])]]
+    return {
+      table_grad: x('table_grad').map((before, at) => {
+        const [id, d] = [Math.floor(at / n.D), at % n.D]
+        const terms = [before, ...ids.flatMap((own, t) => (own === id ? [grad[t * n.D + d]] : []))]
+        return terms.length === 1 ? before : a.sum(terms.length, (i) => terms[i], false)
+      }),
+    }
   }),
   layer_norm: of('y x weight bias epsilon', (a, { n, x }) => ({
     y: layerNorm(a, x('x'), x('weight'), x('bias'), n.epsilon, n.T, n.D),
   })),
-  layer_norm_backward: of('x_grad weight_grad bias_grad y_grad x weight epsilon', (a, { n, x, has }) => {
-    const [grad, from, weight] = [x('y_grad'), x('x'), x('weight')]
-    const normals: Near[] = []
-    const x_grad = rowsOf(from, n.T, n.D, (row, t) => {
-      const { n: own, scale } = normal(a, row, n.D, n.epsilon)
-      normals.push(...own)
-      const g = row.map((_, d) => a.mul(grad[t * n.D + d], weight[d]))
-      const gMean = a.div(
-        a.sum(n.D, (d) => g[d]),
-        a.exactly(n.D),
-      )
-      const mean = a.div(a.dot(n.D, g, 0, own, 0), a.exactly(n.D))
-      return g.map((value, d) => a.mul(scale, a.sub(a.sub(value, gMean), a.mul(own[d], mean))))
-    })
-    const summed = (name: string, term: (at: number) => Near): Near[] =>
-      x(name).map((value, d) => a.sum(n.T + 1, (t) => (t === 0 ? value : term((t - 1) * n.D + d)), false))
-    return {
-      x_grad,
-      ...(has('weight_grad') && { weight_grad: summed('weight_grad', (at) => a.mul(grad[at], normals[at])) }),
-      ...(has('bias_grad') && { bias_grad: summed('bias_grad', (at) => grad[at]) }),
-    }
-  }),
+  layer_norm_backward: of('x_grad weight_grad bias_grad y_grad x weight epsilon', normBackward(true)),
   rms_norm: of('y x weight epsilon', (a, { n, x }) => ({
     y: rmsNorm(a, x('x'), x('weight'), n.epsilon, n.T, n.D),
   })),
-  rms_norm_backward: of('x_grad weight_grad y_grad x weight epsilon', (a, { n, x, has }) => {
-    const [grad, from, weight] = [x('y_grad'), x('x'), x('weight')]
-    const normals: Near[] = []
-    const x_grad = rowsOf(from, n.T, n.D, (row, t) => {
-      const { n: own, scale } = rmsNormal(a, row, n.D, n.epsilon)
-      normals.push(...own)
-      const g = row.map((_, d) => a.mul(grad[t * n.D + d], weight[d]))
-      const mean = a.div(a.dot(n.D, g, 0, own, 0), a.exactly(n.D))
-      return g.map((value, d) => a.mul(scale, a.sub(value, a.mul(own[d], mean))))
-    })
-    const weightGrad = x('weight_grad').map((value, d) =>
-      a.sum(
-        n.T + 1,
-        (t) => (t === 0 ? value : a.mul(grad[(t - 1) * n.D + d], normals[(t - 1) * n.D + d])),
-        false,
-      ),
-    )
-    return { x_grad, ...(has('weight_grad') && { weight_grad: weightGrad }) }
-  }),
+  rms_norm_backward: of('x_grad weight_grad y_grad x weight epsilon', normBackward(false)),
   rotary: of('y x table', (a, { n, x }) => ({ y: rotate(a, x('x'), x('table'), n.H, n.R, n.K) })),
   rotary_backward: of('x_grad y_grad table', (a, { n, x }) => {
     const M = Math.floor(n.R / 2)
@@ -306,12 +494,15 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
       list('key_heads'),
     ),
   })),
+  attention_i8: of('y query key key_scales value value_scales heads key_heads scale cap', (a, given) => ({
+    y: attendInt8(a, given),
+  })),
   relu: of('y x', (a, { x }) => ({ y: x('x').map((value) => a.positive(value)) })),
   relu_backward: of('x_grad y_grad x', (_, { x }) => {
     const from = x('x')
     return { x_grad: x('y_grad').map((grad, i) => passed(from[i], grad)) }
   }),
-  relu_gate: of('y gate up', (a, { x }) => ({ y: gated(a, 'relu', x('gate'), x('up')) })),
+  relu_gate: gate('relu'),
   relu_gate_backward: of('gate_grad up_grad y_grad gate up', (a, { x }) => {
     const [grad, gate, up] = [x('y_grad'), x('gate'), x('up')]
     return {
@@ -319,32 +510,10 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
       up_grad: gate.map((z, i) => passed(z, a.mul(grad[i], z))),
     }
   }),
-  silu_gate: of('y gate up', (a, { x }) => ({ y: gated(a, 'silu', x('gate'), x('up')) })),
-  silu_gate_backward: of('gate_grad up_grad y_grad gate up', (a, { x }) => {
-    const [grad, gate, up] = [x('y_grad'), x('gate'), x('up')]
-    const one = a.exactly(1)
-    const slope = (z: Near): Near => {
-      const s = a.div(one, denominator(a, z))
-      return a.mul(s, a.add(one, a.mul(z, a.sub(one, s))))
-    }
-    return {
-      gate_grad: gate.map((z, i) => a.mul(a.mul(grad[i], up[i]), slope(z))),
-      up_grad: gate.map((z, i) => a.mul(grad[i], silu(a, z))),
-    }
-  }),
-  gelu_tanh_gate: of('y gate up', (a, { x }) => ({ y: gated(a, 'gelu_tanh', x('gate'), x('up')) })),
-  gelu_tanh_gate_backward: of('gate_grad up_grad y_grad gate up', (a, { x }) => {
-    const [grad, gate, up] = [x('y_grad'), x('gate'), x('up')]
-    const one = a.exactly(1)
-    const slope = (z: Near): Near => {
-      const s = a.div(one, denominator(a, geluExponent(a, z)))
-      return a.mul(s, a.add(one, a.mul(a.mul(z, a.sub(one, s)), geluSlope(a, z))))
-    }
-    return {
-      gate_grad: gate.map((z, i) => a.mul(a.mul(grad[i], up[i]), slope(z))),
-      up_grad: gate.map((z, i) => a.mul(grad[i], gelu(a, z))),
-    }
-  }),
+  silu_gate: gate('silu'),
+  silu_gate_backward: gateBackward(silu),
+  gelu_tanh_gate: gate('gelu_tanh'),
+  gelu_tanh_gate_backward: gateBackward(gelu, { u: geluExponent, slope: geluSlope }),
   soft_cap: of('y x cap', (a, { n, x }) => ({
     y: x('x').map((value) => (n.cap > 0 ? a.capped(value, n.cap) : value)),
   })),
@@ -397,7 +566,8 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
       nll: rowsOf(x('logits'), n.T, n.V, (row, t) => {
         if (labels[t] === NOT_SCORED) return [zero]
         const { most, total } = exponentials(a, row)
-        return [a.sub(a.log(total), a.sub(row[labels[t]], most))]
+        const terms = [a.log(total), most, a.neg(row[labels[t]])]
+        return [a.sum(3, (i) => terms[i], false)]
       }),
     }
   }),
@@ -421,6 +591,45 @@ const analyses: Partial<Record<KernelName, { params: string; run: Analysis }>> =
     const factor = a.div(a.mul(a.exactly(2), x('loss_grad')[0]), a.exactly(n.N))
     return { prediction_grad: x('prediction').map((value, i) => a.mul(factor, a.sub(value, target[i]))) }
   }),
+  bce: of('loss logits target negative_weight', (a, { n, x }) => {
+    const target = x('target')
+    const costs = x('logits').map((z, i) => {
+      const log = a.log(a.add(a.exactly(1), a.exp(a.neg(a.abs(z)))))
+      const terms = [a.positive(z), a.neg(a.mul(z, target[i])), log]
+      return a.sum(3, (term) => terms[term], false)
+    })
+    const weights = target.map((y) => weigh(a, y, n.negative_weight))
+    return { loss: [a.div(a.dot(n.N, weights, 0, costs, 0), a.exactly(n.N))] }
+  }),
+  bce_backward: of('logits_grad loss_grad logits target negative_weight', (a, { n, x }) => {
+    const [target, factor] = [x('target'), a.div(x('loss_grad')[0], a.exactly(n.N))]
+    return {
+      logits_grad: x('logits').map((z, i) => {
+        const small = a.exp(a.neg(a.abs(z)))
+        const p = a.div(z.v > 0 ? a.exactly(1) : small, a.add(a.exactly(1), small))
+        return a.mul(factor, a.mul(weigh(a, target[i], n.negative_weight), a.sub(p, target[i])))
+      }),
+    }
+  }),
+  adamw_step: of(
+    'weight mean square grad rate beta1 beta2 epsilon decay correction1 correction2',
+    (a, { n, x }) => {
+      const known = (name: string): Near => a.exactly(Math.fround(n[name]))
+      const one = a.exactly(1)
+      const blend = (share: Near, old: Near, fresh: Near): Near =>
+        a.add(a.mul(share, old), a.mul(a.sub(one, share), fresh))
+      const [grad, old] = [x('grad'), x('weight')]
+      const mean = x('mean').map((m, i) => blend(known('beta1'), m, grad[i]))
+      const square = x('square').map((v, i) => blend(known('beta2'), v, a.mul(grad[i], grad[i])))
+      const keep = a.sub(one, a.mul(known('rate'), known('decay')))
+      const weight = old.map((w, i) => {
+        const spread = a.add(a.sqrt(a.div(square[i], known('correction2'))), known('epsilon'))
+        const step = a.div(a.mul(known('rate'), a.div(mean[i], known('correction1'))), spread)
+        return a.sub(a.mul(w, keep), step)
+      })
+      return { weight, mean, square }
+    },
+  ),
   min_max: of('y x', (a, { n, x }) => ({
     y: rowsOf(x('x'), n.T, n.D, (row) => {
       const most = a.largest(n.D, (i) => row[i])
@@ -475,8 +684,9 @@ export function boundsOfCall(
   const make = (array: string): Near[] => {
     const numbers = values[array] as Numbers
     const { dtype } = params.get(array) as { dtype: string }
-    if (dtype === 'bf16') return Array.from(widenBf16(numbers as Uint16Array), (v) => ({ v, e: 0 }))
-    if (dtype === 'f16') return Array.from(widenF16(numbers as Uint16Array), (v) => ({ v, e: 0 }))
+    if (dtype === 'bf16') return Array.from(widenBf16(numbers as Uint16Array), (v) => a.flushed({ v, e: 0 }))
+    if (dtype === 'f16') return Array.from(widenF16(numbers as Uint16Array), (v) => a.flushed({ v, e: 0 }))
+    if (dtype === 'i8') return Array.from(numbers, (v) => a.exactly(v))
     return Array.from(numbers, (v) => a.stored({ v, e: 0 }))
   }
   const outputs = run(a, {
@@ -488,6 +698,7 @@ export function boundsOfCall(
     },
     has: (array) => Boolean(values[array]),
     list: (array) => (values[array] as Int32Array | null) ?? null,
+    bytes: (array) => values[array] as Uint8Array,
   })
   return Object.fromEntries(
     Object.entries(outputs).map(([key, nears]) => [key, a.boundsOf(results[key], nears)]),

@@ -52,7 +52,7 @@ const SLACK = 1 + 2 ** -20
 /** How many standard deviations a bound is, where errors are taken as independent. */
 const DEVIATIONS = 6
 
-const { abs, max, sqrt } = Math
+const { abs, max, min, sqrt } = Math
 
 /** e^x in float64: x = n ln 2 + r. */
 function exp64(x: number): number {
@@ -110,12 +110,19 @@ export class Arithmetic {
     return { v, e: 0 }
   }
 
-  /** A number of an array that is read or written. */
-  stored({ v, e }: Near): Near {
-    if (this.#half === null || (v === 0 && e === 0)) return { v, e }
+  /** A number of an array that is read or written: rounded to the 16 bits of the class, or flushed to 0 if it is subnormal. */
+  stored(near: Near): Near {
+    if (this.#half === null || (near.v === 0 && near.e === 0)) return this.flushed(near)
     const { unit, least, most } = this.#half
+    const { v, e } = near
     const size = abs(v) + e
     return { v, e: size > most ? Infinity : this.#withRounding(e, unit * size + least) }
+  }
+
+  /** An operand: hardware may take a subnormal one for 0. */
+  flushed({ v, e }: Near): Near {
+    const isNormal = !this.#isHardware || abs(v) - e >= 2 ** -126 || v !== v
+    return { v, e: isNormal ? e : max(e, min(abs(v) + e, 2 ** -126)) }
   }
 
   #both(a: number, b: number): number {

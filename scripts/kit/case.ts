@@ -34,13 +34,13 @@ export interface KitOp {
 }
 
 /** How sizes are spoken of: 0 somewhere; up to 33; up to a tile of 128; past it. */
-const sizeClasses = ['empty', 'small', 'tile', 'past a tile'] as const
+const sizeClasses = ['empty', 'small', 'tile', 'past_a_tile'] as const
 
 /** What a kernel with limits may ask of a case. */
 export interface Tags {
   readonly size: (typeof sizeClasses)[number]
   /** 16 bits: exact in bf16 and f16. Extreme: subnormal, past 65,504, infinite or NaN. */
-  readonly values: 'plain' | '16 bits' | 'extreme'
+  readonly values: 'plain' | '16_bits' | 'extreme'
   /** The last dimensions of all float arrays are multiples of 8. */
   readonly aligned: boolean
   /** Heads share key heads evenly. */
@@ -54,12 +54,12 @@ export function tagsOf({ numbers, inputs }: KitCase): Tags {
   const sizes = arrays.flatMap(({ shape }) => shape)
   const most = Math.max(0, ...sizes)
   const { H = 1, G = 1 } = numbers as Record<string, number>
-  let values: Tags['values'] = '16 bits'
+  let values: Tags['values'] = '16_bits'
   for (const { data } of floats)
     for (const x of data as Float32Array) {
       const size = Math.abs(x)
       if (!(size <= 65504) || (size > 0 && size < 2 ** -126)) values = 'extreme'
-      else if (values === '16 bits' && !isOf16Bits(size)) values = 'plain'
+      else if (values === '16_bits' && !isOf16Bits(size)) values = 'plain'
     }
   return {
     size: sizeClasses[sizes.includes(0) ? 0 : most <= 33 ? 1 : most <= 128 ? 2 : 3],

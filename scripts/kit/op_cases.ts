@@ -9,7 +9,7 @@ import { casesOf } from '../../src/parity/op_suite.ts'
 import { crc32 } from '../../src/platform/platform.ts'
 import { allowancesOf, evaluate } from '../../src/testing/op_agreement.ts'
 import { sizesOf, type Values } from '../../src/testing/op_call.ts'
-import { arraysOf, fitSizes, lettersOf, makeValues, shapeOf } from '../../src/testing/op_case.ts'
+import { arraysOf, fitSizes, lettersOf, limitsOf, makeValues, shapeOf } from '../../src/testing/op_case.ts'
 import { Data, type DataKind } from '../../src/testing/seeded_data.ts'
 import { boundsOfCall } from './analyses.ts'
 import { classes, type ClassName } from './arithmetic.ts'
@@ -22,6 +22,8 @@ const besides = [2, 3, 2]
 const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'sparse']
 /** Terms of a sum past which kernels of whole numbers round to fewer levels, or have a second block of their own. */
 const longSums: Partial<Record<Kernel['storage'], number>> = { i8: 1200, i4: 2100 }
+const kindsOfInt8 = ['sparse', 'sparse', 'sparse', 'plain', 'equal'] as const
+const kindsOfInt4 = ['sparse', 'equal'] as const
 /** As real kernels have them: heads of 64 to 128, rows of multiples of 8, groups that divide. */
 const served: Sizes = {
   T: 2,
@@ -40,12 +42,33 @@ const served: Sizes = {
   N: 256,
   W: 8,
 }
-const headSizes = [64, 80, 96, 128]
-/** One token after a text past a tile of 128, and a prompt, for heads of 64. */
-const longTexts: readonly Sizes[] = [
-  { ...served, K: 64, T: 1, P: 130, S: 131, C: 136, W: 131 },
-  { ...served, K: 64, T: 17, P: 0, S: 17, C: 24, W: 17 },
+/** The other numbers of these sizes, and several tiles of 32 to 256 in what is summed. */
+const servedLong: Sizes = { ...served, D: 512, V: 512, N: 512, I: 512, T: 2, O: 16 }
+/** Of products: tiles of 16 in each direction. */
+const servedTiles: readonly Sizes[] = [
+  { ...served, T: 16, O: 16, I: 512 },
+  { ...served, T: 16, O: 128, I: 64 },
+  { ...served, T: 128, O: 16, I: 64 },
 ]
+const headSizes = [64, 80, 96, 128]
+/**
+ * Attention as models have it: scores of ordinary size, whose largest is in the last of several blocks of keys; windows that begin
+ * inside of blocks, groups, caps.
+ */
+const texts: readonly (Sizes & { readonly cap: number; readonly late: number })[] = [
+  { T: 1, S: 200, C: 208, W: 200, H: 4, G: 1, K: 64, cap: 0, late: 12 },
+  { T: 66, S: 130, C: 130, W: 65, H: 1, G: 1, K: 64, cap: 2, late: 12 },
+  { T: 3, S: 72, C: 72, W: 64, H: 4, G: 2, K: 64, cap: 0, late: 12 },
+  { T: 1, S: 130, C: 130, W: 130, H: 2, G: 1, K: 128, cap: 0, late: 17 },
+  { T: 2, S: 40, C: 40, W: 33, H: 4, G: 2, K: 128, cap: 2, late: 17 },
+  // A score whose exponential overflows.
+  { T: 2, S: 9, C: 9, W: 9, H: 4, G: 2, K: 64, cap: 0, late: 512 },
+  { T: 2, S: 9, C: 9, W: 9, H: 4, G: 2, K: 128, cap: 0, late: 512 },
+]
+/** With lists of no head and of all. */
+const textsOfLists = [0, 4].flatMap((R) =>
+  [64, 128].map((K) => ({ T: 2, S: 9, C: 9, W: 9, H: 4, G: 2, K, R, cap: 0, late: 12 })),
+)
 
 /** Every operation of the catalogue. */
 export function* opsOfCatalogue(names: readonly KernelName[] = kernelNames): Generator<KitOp> {
@@ -66,6 +89,7 @@ export function* callsOf(name: KernelName): Generator<Values> {
   const row = kernels[name]
   let index = 0
   const none: ReadonlySet<string> = new Set()
+  const lists = new Set(['heads', 'key_heads'])
   const make = (
     wanted: Sizes,
     kind: DataKind,
@@ -81,11 +105,15 @@ export function* callsOf(name: KernelName): Generator<Values> {
     return of16Bits ? roundedTo16Bits(values) : values
   }
   const letters = lettersOf(row)
+  const limits = new Set(limitsOf(row))
+  const isCopy = /^(copy|cache)/.test(row.op)
   for (const [l, letter] of letters.entries())
     for (const [i, size] of pastTiles.entries()) {
-      // Where many letters have their turn, each has three of these sizes.
-      if (letters.length > 4 && (l + i) % 5 > 2) continue
-      const wanted = Object.fromEntries(letters.map((other, o) => [other, besides[(o + i) % besides.length]]))
+      // Where many letters have their turn, each has three of these sizes; copies, of which nothing depends on a sum, two.
+      if ((isCopy || letters.length > 4) && (l + i) % 5 > (isCopy ? 1 : 2)) continue
+      const besideOf = (other: string, o: number): number =>
+        limits.has(other) && (l + i) % 2 === 0 ? 331 : besides[(o + i) % besides.length]
+      const wanted = Object.fromEntries(letters.map((other, o) => [other, besideOf(other, o)]))
       const kind = kinds[(l + i) % kinds.length]
       yield make({ ...wanted, [letter]: size }, kind, kind === 'plain' && i % 2 === 0, letter)
     }
@@ -106,7 +134,7 @@ export function* callsOf(name: KernelName): Generator<Values> {
     const chosenOf = arraysOf(row).find(({ holds }) => holds === 'ascending')?.below
     const sizeOf = (letter: string): number =>
       letter === 'I' || (letter === 'R' && chosenOf === 'I') ? long : 5
-    for (const kind of ['sparse', 'sparse', 'sparse', 'plain', 'equal'] as const)
+    for (const kind of row.storage === 'i8' ? kindsOfInt8 : kindsOfInt4)
       yield make(Object.fromEntries(letters.map((letter) => [letter, sizeOf(letter)])), kind, false, 'I')
   }
   if (row.op === 'narrow')
@@ -115,16 +143,58 @@ export function* callsOf(name: KernelName): Generator<Values> {
   const isWhole = row.params.some(
     (param) => param.kind === 'size' && param.name === 'K' && param.least === 'R',
   )
-  const sizes: Sizes[] = letters.includes('K')
-    ? headSizes.map((K) => ({ ...served, K }))
-    : [served, served, served]
-  if (letters.includes('K') && letters.includes('S')) sizes.push(...longTexts)
+  const isProduct =
+    ['T', 'O', 'I'].every((letter) => letters.includes(letter)) &&
+    row.params.some(({ name }) => name === 'weight')
+  const sizes: readonly Sizes[] = letters.includes('K')
+    ? headSizes.slice(isCopy ? 2 : 0).map((K) => ({ ...served, K, ...(isWhole && { R: K }) }))
+    : isProduct
+      ? [served, ...(row.storage === 'f32' ? servedTiles : servedTiles.slice(0, 1))]
+      : [served, { ...servedLong, ...(letters.includes('D') && { V: 9 }) }]
   for (const [i, wanted] of sizes.entries()) {
-    const own = isWhole ? { ...wanted, R: wanted.K } : wanted
-    const fitted = Object.fromEntries(letters.map((letter) => [letter, own[letter] ?? 8]))
-    const values = make(fitted, (['plain', 'sparse', 'steep'] as const)[i % 3], i % 3 === 0)
+    const fitted = Object.fromEntries(letters.map((letter) => [letter, wanted[letter] ?? 8]))
+    const values = make(fitted, (['plain', 'steep', 'sparse'] as const)[i % 3], i % 3 === 0)
     // Heads are scaled as models scale them.
     yield 'scale' in values ? { ...values, scale: Math.fround((wanted.K ?? 1) ** -0.5) } : values
+  }
+  if (letters.includes('K') && letters.includes('S')) {
+    for (const text of texts)
+      yield withLateMaximum(make({ ...served, R: 1, ...text }, 'plain', true, undefined, lists), text)
+    for (const text of textsOfLists)
+      yield withLateMaximum(make({ ...served, ...text }, 'plain', true, 'R', none), text)
+  }
+  // The largest number of a row, by which all are shifted, is past a tile.
+  const logits = arraysOf(row).find(({ name, shape }) => /^(x|logits)$/.test(name) && shape.at(-1) === 'V')
+  if (logits) {
+    const values = make({ T: 3, V: 257 }, 'plain', true)
+    const numbers = (values[logits.name] as Float32Array).map((x, i) => (i % 257 === 256 ? 200 : x))
+    yield { ...values, [logits.name]: numbers }
+  }
+}
+
+/**
+ * Queries and keys have one large channel, as those of trained models do, and it alone makes the score of the first new position the
+ * largest one: sums of many small terms would leave kernels of 16 bits too much room.
+ */
+function withLateMaximum(values: Values, { T, S, C, G, K, cap, late }: Sizes): Values {
+  const isInt8 = values.key instanceof Int8Array
+  const key = (values.key as Float32Array | Int8Array).map((x, i) =>
+    i % K === 0 ? x : isInt8 ? Math.trunc(x / 4) : x / 4,
+  )
+  const scales = new Float32Array(G * C).fill(1 / 64)
+  for (let g = 0; g < G; g++) {
+    const place = g * C + S - T
+    key.fill(0, place * K, (place + 1) * K)
+    key[place * K] = isInt8 ? 127 : late
+    scales[place] = late / 127
+  }
+  return {
+    ...values,
+    query: (values.query as Float32Array).map((x, i) => (i % K === 0 ? 4 : x / 4)),
+    key,
+    scale: Math.fround(K ** -0.5),
+    cap,
+    ...(isInt8 && { key_scales: scales, value_scales: new Float32Array(G * C).fill(1 / 64) }),
   }
 }
 

@@ -289,6 +289,7 @@ const reports = lawForAll(
       tokenPerplexityError: null,
       wordPerplexity: 3,
       decodeTokensPerSecond: speed,
+      decodeRatioRange: null,
     }))
     const report: ReproduceReport = {
       rows,

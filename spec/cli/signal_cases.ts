@@ -26,6 +26,7 @@ const passing = new Set([
   'speed',
   'tokensPerSecond',
   'decodeTokensPerSecond',
+  'decodeRatioRange',
   'samples',
   'argv',
   'date',

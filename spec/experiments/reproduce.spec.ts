@@ -128,8 +128,8 @@ describe('decoding', () => {
       turns.push(done),
     )
     expect(turns).toEqual([1, 2, 3, 4, 5, 6])
-    for (const speed of speeds) expect(speed).toBeGreaterThan(0)
-    expect(speeds).toHaveLength(2)
+    expect(speeds.map((rounds) => rounds.length)).toEqual([3, 3])
+    for (const speed of speeds.flat()) expect(speed).toBeGreaterThan(0)
   })
 
   test('includes the time of the planner', async () => {
@@ -183,6 +183,7 @@ describe('reproduce', () => {
         'tokenPerplexityError',
         'wordPerplexity',
         'decodeTokensPerSecond',
+        'decodeRatioRange',
       ])
       expect(row.tokenPerplexityError).toBeGreaterThan(0)
       expect(row).toMatchObject({ scope: 'global', seed: 4 })
@@ -223,7 +224,7 @@ describe('reproduce', () => {
 
   test('gives the same numbers for the same seed, except speed', async () => {
     const withoutSpeed = ({ rows }: ReproduceReport): unknown[] =>
-      rows.map((row) => ({ ...row, decodeTokensPerSecond: 0 }))
+      rows.map((row) => ({ ...row, decodeTokensPerSecond: 0, decodeRatioRange: null }))
     const options = optionsOf({ seed: 1 })
     const first = withoutSpeed(await reproduce(options))
     expect(withoutSpeed(await reproduce(options))).toEqual(first)
@@ -322,6 +323,7 @@ describe('a report', () => {
     tokenPerplexityError: 0.02 * tokenPerplexity,
     wordPerplexity: 10 * tokenPerplexity,
     decodeTokensPerSecond: 200,
+    decodeRatioRange: null,
   })
   const reportOf = (...rows: ReproduceReport['rows']): ReproduceReport => ({
     rows,
@@ -350,6 +352,24 @@ describe('a report', () => {
     expect(gapClosed(behind, 0.5)).toBeNull()
     const unknown = reportOf(row('oracle', 100), row('shadow', 130), row('static', 120))
     expect(describeReport(unknown)).toEqual(['Windows: 6 calibrated on, 3 scored; 12 s.'])
+  })
+
+  test('begins with a verdict: what the predictor costs and gains, and no speed-up that rounds do not show', () => {
+    const dense = { ...row('static', 80), planner: 'dense' as const, sparsity: 0, decodeTokensPerSecond: 100 }
+    const verdictOf = (range: ReproduceReport['rows'][0]['decodeRatioRange']): string => {
+      const rows = [dense, { ...row('shadow', 105), decodeRatioRange: range }, row('static', 120)]
+      return reproduceExperiment(reportOf(...rows), 'shadowllm reproduce').findings[0]
+    }
+    const cost =
+      'With 50 % of the ranked units skipped by the predictor, perplexity goes from 80.00 to 105.0, under static pruning to 120.0; '
+    expect(verdictOf([1.8, 2.1])).toBe(`${cost}it decodes at 2.00 times the dense speed (1.80 to 2.10).`)
+    expect(verdictOf([0.97, 1.2])).toBe(
+      `${cost}no difference of speed can be told (0.97 to 1.20 times the dense speed).`,
+    )
+    expect(verdictOf(null)).toContain('too few rounds for a range')
+    const measured = reportOf(dense, { ...row('shadow', 105), decodeRatioRange: [1.8, 2.1] })
+    expect(formatReport(measured)).toMatch(/99 % range\n[^]* 1\.80 to 2\.10/)
+    expect(formatReport(reportOf(dense, row('shadow', 105)))).not.toContain('99 %')
   })
 
   test('compares the predictor with static pruning, and says when it may be chance', () => {

@@ -183,6 +183,7 @@ test('a row of reproduce has the costs of its windows, each with a seed of its o
       sparsity,
       seed,
       decodeTokensPerSecond: null,
+      decodeRatioRange: null,
       achieved: nearAll({ heads: skipped('heads', heads), neurons: skipped('neurons', neurons) }),
       tokenPerplexity: nearly(Math.exp(nll / total((one) => one.tokens.length - one.promptLength))),
       wordPerplexity: nearly(Math.exp(nll / total((one) => one.words))),
@@ -204,6 +205,7 @@ test('reproduce as an experiment has percentages, and speeds relative to dense',
     tokenPerplexityError: 0.5,
     wordPerplexity: 20 + sparsity,
     decodeTokensPerSecond: speed,
+    decodeRatioRange: null,
   })
   const report = {
     rows: [row('dense', 0, 40), row('shadow', 0.5, 50), row('shadow', 0.8, null)],

@@ -23,7 +23,6 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { root } from '../../scripts/sources.ts'
 import { committedSums, sourceFolder, writeKit } from '../../scripts/kit/folder.ts'
-import { launchedByThread, threadByThread } from '../harness/thread_by_thread.ts'
 
 const run = promisify(execFile)
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-kit-'))
@@ -183,7 +182,80 @@ describe.skipIf(!hasNumpy)(`the judge${hasNumpy ? '' : ' (skipped: no python3-nu
     ])
     const { code, stdout } = await judge(path, '--only', 'attention')
     expect(stdout).toMatch(/^ok +attention +[1-9]\d* passed +0 failed +\d{2,} unsupported$/m)
+    // Of the bugs of attention, what heads of 64 do not show of themselves.
+    expect(stdout).toMatch(/do not show whether fused multiply-add where it is not owed$/m)
     expect(code).toBe(0)
+    for (const name of ['fused', 'any_order', 'hardware', 'bf16', 'f16'])
+      expect((await judge(path, '--only', 'attention', '--class', name)).stdout, name).not.toContain(
+        'do not show',
+      )
+  })
+
+  test('says which bugs are not shown by the cases that a kernel takes', async () => {
+    const path = kernels('few', [
+      'def relu(x, **_):\n',
+      'from judge import Unsupported\ndef relu(x, **_):\n    if len(x) > 210: raise Unsupported\n',
+    ])
+    const { code, stdout } = await judge(path, '--only', 'relu')
+    expect(stdout).toMatch(
+      /note: \d+ of \d+ cases are judged, and do not show whether nothing is written past the last full tile of 256$/m,
+    )
+    expect(code).toBe(0)
+  })
+
+  test('fails a kernel that takes no case, and one that ends the process, by its case', async () => {
+    const edit = (line: string): [string, string] => [
+      'def relu(x, **_):\n',
+      `import os\nfrom judge import Unsupported\ndef relu(x, **_):\n    ${line}\n`,
+    ]
+    const none = await judge(kernels('none', edit('raise Unsupported')), '--only', 'relu')
+    expect(none).toMatchObject({ code: 1 })
+    expect(none.stdout).toMatch(/ 0 cases judged, 25 unsupported\n$/)
+    const dead = await judge(kernels('dead', edit('if len(x) > 64: os.abort()')), '--only', 'relu')
+    expect(dead).toMatchObject({ code: 1 })
+    expect(dead.stdout).toMatch(/^FAIL relu\[\d+\]: signal 6 ended the process\n$/)
+  })
+
+  test('asks about a function that has almost the name of an operation', async () => {
+    const { stdout } = await judge(
+      kernels('misspelt', ['def softmax(', 'def softmaxx(']),
+      '--only',
+      'softmax',
+    )
+    expect(stdout).toContain('softmaxx is no operation: did you mean softmax?')
+  })
+
+  test('notes an explanation on which nearly every failing case agrees', async () => {
+    // Of one token alone, another number is wrong besides.
+    const edit: [string, string] = [
+      'def last_seen(p, S):\n    return p\n',
+      'def last_seen(p, S):\n    return min(p + 1, S - 1) if S != 130 else p - 1\n',
+    ]
+    const { stdout } = await judge(kernels('mostly', edit), '--only', 'attention', '--class', 'fused')
+    expect(stdout).toMatch(/note: (\d+) of (?!\1)\d+ failing cases: .* as if a token sees the one after it$/m)
+    expect(stdout).not.toContain('cause:')
+  })
+
+  test('takes another order of additions for no bug', async () => {
+    const edit: [string, string] = [
+      '    n = terms.shape[-1]\n    whole',
+      '    return np.add.reduce(terms, axis=-1, dtype=f32)\n    whole',
+    ]
+    const { stdout } = await judge(kernels('ordered', edit), '--only', 'linear')
+    expect(stdout).toContain('note: every number is within the bounds of the class fused')
+    expect(stdout).not.toContain('as if')
+  })
+
+  test('writes a case with its bounds', async () => {
+    const path = join(folder, 'case.npz')
+    expect(await judge('--dump', 'linear[7]', path, '--class', 'any_order')).toMatchObject({ code: 0 })
+    const list = await outcomeOf(python, [
+      '-c',
+      `import numpy as np; print(*np.load(${JSON.stringify(path)}))`,
+    ])
+    expect(list.stdout.split(/\s/)).toEqual(
+      expect.arrayContaining(['x', 'weight', 'T', 'expected.y', 'bound.y']),
+    )
   })
 
   test('fails a tensor that is absent, unknown or of another type, in folders of safetensors and npz', async () => {
@@ -357,15 +429,7 @@ describe.skipIf(!hasGcc)(`the header in C${hasGcc ? '' : ' (skipped: no gcc here
       source,
       readFileSync(join(sourceFolder, 'example.c'), 'utf8').replace(from, () => to),
     )
-    const flags = [
-      '-std=c99',
-      '-O2',
-      '-ffp-contract=off',
-      '-Wall',
-      '-Wextra',
-      '-Werror',
-      '-Wno-unused-function',
-    ]
+    const flags = ['-std=c99', '-O2', '-ffp-contract=off', '-Wall', '-Wextra', '-Werror']
     await run('gcc', [...flags, '-I', sourceFolder, '-o', program, source, '-lm'])
     return program
   }
@@ -383,7 +447,7 @@ describe.skipIf(!hasGcc)(`the header in C${hasGcc ? '' : ' (skipped: no gcc here
       'a bias that is missing',
       'bias ? product + bias[o] : product',
       'bias ? product : product',
-      /^linear\[\d+\] of class exact: y\[\d+\]: expected \S+, got /,
+      /^linear\[\d+\] of class exact: y\[\d+, \d+\]: expected \S+, got .*\n  T=\d+ O=\d+/,
     ],
     [
       'a write past the end',
@@ -403,33 +467,108 @@ describe.skipIf(!hasGcc)(`the header in C${hasGcc ? '' : ' (skipped: no gcc here
     expect(code).toBe(1)
   })
 
-  test('passes the kernels in CUDA, thread by thread', async () => {
-    const source = launchedByThread(readFileSync(join(sourceFolder, 'example.cu'), 'utf8'))
-    expect(source.split('launch(')).toHaveLength(3)
-    writeFileSync(join(folder, 'cuda_runtime.h'), threadByThread)
-    writeFileSync(join(folder, 'kernels.cpp'), source)
-    await run('g++', [
-      '-std=c++17',
-      '-O1',
-      '-I',
-      folder,
+  test.each([
+    [
+      'is left out',
+      '    if (N > 200) continue;',
+      1,
+      /^relu: \d+ of 25 cases were neither judged nor unsupported$/m,
+    ],
+    [
+      'has a changed input',
+      '    if (N) ((float *)kit_f32(kit, i, "x"))[0] = 7;',
+      1,
+      /^relu: an input was changed$/m,
+    ],
+    ['is right', '', 0, /^ok +relu: class fused, 24 passed, 0 failed, 1 unsupported/m],
+  ])('tells when a case %s', async (_, line, exit, says) => {
+    const source = join(folder, 'relu.c')
+    writeFileSync(source, reluInC(line, ''))
+    await run('gcc', [
+      '-std=c99',
+      '-Wall',
+      '-Wextra',
+      '-Werror',
       '-I',
       sourceFolder,
       '-o',
       program,
-      join(folder, 'kernels.cpp'),
+      source,
+      '-lm',
     ])
-    const { code, stdout } = await outcomeOf(program, [kit])
-    expect(stdout).toMatch(
-      /^ok +linear: class any_order, [1-9]\d* passed, 0 failed, [1-9]\d* unsupported.*\nok +silu_gate: class hardware, \d+ passed, 0 failed.*\n$/,
+    const { code, stdout } = await outcomeOf(program, [kit, '.'])
+    expect(stdout).toMatch(says)
+    expect(code).toBe(exit)
+  })
+
+  test('saves outputs for the judge, which has the cause', async () => {
+    const answers = join(folder, 'answers')
+    mkdirSync(answers)
+    const source = join(folder, 'relu.cpp')
+    writeFileSync(source, reluInC('', '(n < N - N % 128 || N < 128) && '))
+    await run('g++', ['-Wall', '-Wextra', '-Werror', '-I', sourceFolder, '-o', program, source, '-lm'])
+    expect(await outcomeOf(program, [kit, answers])).toMatchObject({ code: 1 })
+    const { stdout } = await judge(answers, '--only', 'relu', '--class', 'fused')
+    expect(stdout).toMatch(/^FAIL relu +\d+ passed +\d+ failed +1 unsupported$/m)
+    expect(stdout).toContain('cause: only what is past the last full tile of 128 is wrong')
+  })
+
+  test('finds a step of a tree that is missing in a kernel in CUDA, on a CPU', async () => {
+    const example = readFileSync(join(sourceFolder, 'example.cu'), 'utf8')
+    const [from, to] = [
+      '    if (own < half) shared[own] += ',
+      '    if (own < half && half < 16) shared[own] += ',
+    ]
+    expect(example.split(from)).toHaveLength(2)
+    const source = join(folder, 'wrong.cu')
+    writeFileSync(
+      source,
+      example.replace(from, () => to),
     )
-    expect(code).toBe(0)
+    const flags = [
+      '-std=c++20',
+      '-x',
+      'c++',
+      '-include',
+      join(sourceFolder, 'cuda_on_cpu.h'),
+      '-I',
+      sourceFolder,
+    ]
+    await run('g++', [...flags, '-o', program, source, '-pthread'])
+    const { code, stdout } = await outcomeOf(program, [kit])
+    expect(stdout).toMatch(/^ok +linear: .*\nok +silu_gate: /)
+    expect(stdout).toMatch(/^FAIL softmax: class hardware, /m)
+    expect(code).toBe(1)
   })
 })
 
+/** relu judged by the header; a case of one size is unsupported. */
+const reluInC = (line: string, condition: string): string => `
+#include "kit.h"
+int main(int argc, char **argv) {
+  kit_file *kit = kit_open(argv[1], "relu", "fused");
+  int i, n;
+  if (argc > 2) kit_save(kit, argv[2]);
+  for (i = 0; i < kit->cases; i++) {
+    const int N = kit_size(kit, i, "N");
+    const float *x = kit_f32(kit, i, "x");
+    float *y;
+${line}
+    if (N == 129) {
+      kit_unsupported(kit, i);
+      continue;
+    }
+    y = (float *)kit_output(kit, i, "y");
+    for (n = 0; n < N; n++) y[n] = ${condition}x[n] > 0 ? x[n] : 0;
+    kit_judge(kit, i);
+  }
+  return kit_finish(kit);
+}
+`
+
 describe.skipIf(!hasNvcc)(`the example in CUDA${hasNvcc ? '' : ' (skipped: no nvcc here)'}`, () => {
   test('compiles without a warning', { timeout: 300_000 }, async () => {
-    const flags = ['-std=c++17', '-arch=sm_80', '-Werror', 'all-warnings', '-diag-suppress', '177']
+    const flags = ['-std=c++17', '-arch=sm_80', '-Werror', 'all-warnings']
     await run('nvcc', [...flags, '-c', '-o', join(folder, 'example.o'), join(sourceFolder, 'example.cu')])
   })
 })

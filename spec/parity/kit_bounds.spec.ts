@@ -6,11 +6,14 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { attend, product } from '../../scripts/kit/analyses.ts'
+import { attend, boundsOfCall, product } from '../../scripts/kit/analyses.ts'
 import { Arithmetic, classes, type Near } from '../../scripts/kit/arithmetic.ts'
 import { asBf16, tagsOf } from '../../scripts/kit/case.ts'
 import { dot } from '../../src/ops/float32.ts'
+import { integerDot, quantizeSteps } from '../../src/ops/quantized_steps.ts'
+import { quantizeRows } from '../../src/tensor/dtypes.ts'
 import { narrowToBf16, widenBf16 } from '../../src/tensor/halves.ts'
+import { evaluate } from '../../src/testing/op_agreement.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { law } from '../harness/seed.ts'
 
@@ -114,11 +117,52 @@ test('tags say what a case holds', () => {
       inputs: new Map([['x', { dtype: 'F32', shape, data: Float32Array.from(numbers) }]]),
       outputs: [],
     })
-  expect(tags([1, 2], 1, 0.5)).toEqual({ size: 'small', values: '16 bits', aligned: false, groups: true })
+  expect(tags([1, 2], 1, 0.5)).toEqual({ size: 'small', values: '16_bits', aligned: false, groups: true })
   expect(tags([1, 2], 1, 0.1).values).toBe('plain')
   expect(tags([1, 2], 1, 1e-40).values).toBe('extreme')
   expect(tags([1, 2], 1, NaN).values).toBe('extreme')
   expect(tags([0, 8]).size).toBe('empty')
-  expect(tags([1, 129], 1)).toMatchObject({ size: 'past a tile', aligned: false })
+  expect(tags([1, 129], 1)).toMatchObject({ size: 'past_a_tile', aligned: false })
   expect(tags([1, 128], 1)).toMatchObject({ size: 'tile', aligned: true })
+})
+
+law(
+  'a product with int8 whose bias is fused is within the bound of fused, and one with another step is not',
+  drawn,
+  ({ seed, length }) => {
+    const O = 3
+    const data = new Data(seed)
+    const x = data.floats('x', length + 1)
+    const bias = data.floats('bias', O)
+    const matrix = data.floats('matrix', O * (length + 1))
+    const { values: weight, scales } = quantizeRows(matrix, O, length + 1)
+    const sizes = { T: 1, O, I: length + 1, R: O }
+    const values = { x, weight, scales, bias, rows: null, ...sizes }
+    const results = evaluate('linear_i8', values)
+    const { y: bounds } = boundsOfCall('linear_i8', values, sizes, results, 'fused') ?? {}
+    const q = new Int16Array(x.length)
+    const step = quantizeSteps(q, x)
+    const kernel = (off: number): number[] =>
+      Array.from(bias, (own, o) => {
+        const sum = integerDot(q, weight.subarray(o * x.length, (o + 1) * x.length))
+        return fround(fround(fround(step * off) * scales[o]) * fround(sum) + own)
+      })
+    const isWithin = (y: number[]): boolean =>
+      y.every((value, o) => Math.abs(value - results.y[o]) <= bounds[o])
+    expect(isWithin(kernel(1))).toBe(true)
+    const most = Math.max(...results.y.map((value, o) => Math.abs(value - bias[o])))
+    expect(most > 0.01 && isWithin(kernel(1.001))).toBe(false)
+  },
+)
+
+test('operands may be flushed in hardware, and no number may before', () => {
+  const tiny = { v: 1e-40, e: 0 }
+  expect(new Arithmetic('any_order').stored(tiny).e).toBe(0)
+  for (const name of ['hardware', 'bf16', 'f16'] as const) {
+    const arithmetic = new Arithmetic(name)
+    expect(arithmetic.stored(tiny).e).toBeGreaterThanOrEqual(1e-40)
+    expect(arithmetic.mul(arithmetic.stored(tiny), arithmetic.exactly(1e30)).e).toBeGreaterThan(1e-10)
+    expect(arithmetic.stored({ v: 0, e: 0 }).e).toBe(0)
+  }
+  expect(new Arithmetic('hardware').stored({ v: 1, e: 0 }).e).toBe(0)
 })

@@ -2,9 +2,10 @@
  * The site is built by one command, and no link of its own pages is dead. Those of the reference are judged by typedoc, which
  * ends the command on any warning.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
+import { root } from '../harness/syntax.ts'
 import { builtSite, cannotBuildSite } from './built_site.ts'
 
 const why = cannotBuildSite === null ? '' : ` (skipped: ${cannotBuildSite})`
@@ -33,6 +34,13 @@ test.skipIf(cannotBuildSite !== null)(
     for (const page of pages) expect([page, deadLinks(page, read(page), folder)]).toEqual([page, []])
     expect(read('live/index.html')).toContain('href="../spec/"')
     expect(existsSync(join(folder, 'reference/documents/read.html'))).toBe(true)
+    // The guides, by their titles and in one order, on the home page and in the reference.
+    const guides = readdirSync(join(root, 'docs/guides')).map((file) => file.replace('.md', ''))
+    const listed = Array.from(read('index.html').matchAll(/reference\/documents\/([\w-]+)\.html">([^<]+)</g))
+    expect(listed.map(([, name]) => name).toSorted()).toEqual(guides.toSorted())
+    for (const [, name, title] of listed)
+      expect(read(`reference/documents/${name}.html`)).toContain(`<title>${title} |`)
+    expect(read('index.html')).toContain('src="./page.png"')
     const planted = '<a href="spec/none.html"></a><a href="spec/#none"></a><a href="spec/"></a>'
     expect(deadLinks('index.html', planted, folder)).toEqual(['spec/none.html', 'spec/#none'])
   },

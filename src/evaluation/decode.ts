@@ -15,7 +15,7 @@ import { argmax } from '../engine/sampling.ts'
 import type { Sequence, SequenceOptions, StrategyCounts } from '../engine/sequence.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
-import { median, interleave } from '../results/interleaved_rounds.ts'
+import { interleave } from '../results/interleaved_rounds.ts'
 
 /** How much is decoded. */
 export interface DecodeSizes {
@@ -209,7 +209,7 @@ function timed(planner: MaskPlanner, report: (milliseconds: number) => void): Ma
 }
 
 /**
- * The median tokens per second under each planner, null being dense, after one untimed turn.
+ * Tokens per second of each round under each planner, null being dense, after one untimed turn.
  * @throws the signal's reason if it is aborted
  */
 export async function measureDecode(
@@ -219,7 +219,7 @@ export async function measureDecode(
   sizes: DecodeSizes,
   onTurn: (done: number, total: number) => void = () => {},
   signal?: AbortSignal,
-): Promise<number[]> {
+): Promise<number[][]> {
   const samples = planners.map((): number[] => [])
   await decodeTurn(model, prompt, sizes.tokens, {}, signal)
   await interleave(sizes.rounds, planners.length, async (turn, done) => {
@@ -228,5 +228,5 @@ export async function measureDecode(
     samples[turn].push(tokensPerSecond(measured))
     onTurn(done + 1, sizes.rounds * planners.length)
   })
-  return samples.map(median)
+  return samples
 }

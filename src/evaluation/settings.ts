@@ -56,7 +56,7 @@ const fullSettings: Settings = {
   headHidden: 64,
   neuronHidden: 32,
   training: { epochs: 40, batch: 32, rate: 1e-3, decay: 0.01, heldOut: 0.1, patience: 8, spread: 'unit' },
-  decode: { prompt: 64, tokens: 64, rounds: 5 },
+  decode: { prompt: 64, tokens: 64, rounds: 8 },
 }
 
 /** Fewer windows and sparsities, and targets of one pruned model; whole windows still. */
@@ -66,7 +66,7 @@ const usualSettings: Settings = {
   calibration: 64,
   evaluation: 24,
   sparsities: [0.5, 0.7],
-  decode: { prompt: 64, tokens: 64, rounds: 3 },
+  decode: { prompt: 64, tokens: 64, rounds: 8 },
 }
 
 /** Short windows. */

@@ -9,6 +9,7 @@
 import { measureMethods, measureSpeeds } from './cache/measure.ts'
 import type { ExperimentCache } from './cache/experiment_cache.ts'
 import type { Settings } from '../evaluation/settings.ts'
+import { median } from '../results/interleaved_rounds.ts'
 import { machineLoad } from '../platform/platform.ts'
 import type { Row } from '../results/experiment_result.ts'
 import { denseMethod } from '../results/method.ts'
@@ -116,7 +117,7 @@ async function measureCellSpeeds(
   const methods = timed.map((cell) => cell?.method ?? denseMethod)
   const { decode, evaluation } = settings
   const before = machineLoad()
-  const found = await measureSpeeds(cache, methods, decode, evaluation, seeds[0])
+  const found = (await measureSpeeds(cache, methods, decode, evaluation, seeds[0])).map(median)
   const load = [before, machineLoad()].map((one) => one?.toFixed(1) ?? 'unknown').join(' to ')
   return {
     speeds: new Map(timed.map((cell, i) => [cell, found[i]])),

@@ -11,6 +11,7 @@
  * what was finished is reported, over the windows that every method has scored. All but the speeds is kept in a part store
  * where one is given, so that a second run, or one that goes on, does not compute it again.
  */
+import { median, ratioInterval } from '../results/interleaved_rounds.ts'
 import { criterionByName } from '../criteria/index.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
@@ -115,7 +116,7 @@ export async function reproduce(
   let predictorLoss: Record<UnitKind, number | null> | null = null
   let measured: readonly MeasuredMethod[] = []
   const runs: MeasuredRun[] = []
-  let speeds: readonly number[] = []
+  let rounds: readonly (readonly number[])[] = []
   let complete = false
   try {
     // Prepare: text to windows.
@@ -156,7 +157,7 @@ export async function reproduce(
     // 4. decode: the speed of every method, on the prompt of the first window.
     progress.stage = 'decode'
     progress.note = undefined
-    if (options.speed !== false) speeds = await measureSpeeds(cache, methods, decode, evaluation, seed)
+    if (options.speed !== false) rounds = await measureSpeeds(cache, methods, decode, evaluation, seed)
     complete = true
   } catch (error) {
     if (!signal?.aborted || error !== signal.reason) throw error
@@ -164,8 +165,9 @@ export async function reproduce(
     await cache.dispose()
   }
   const names = namesOf(measured)
+  const dense = rounds[methods.findIndex(({ planner }) => planner === 'dense')]
   return {
-    rows: measured.map((found, i) => reproduceRow(found, seed, speeds[i] ?? null)),
+    rows: measured.map((found, i) => reproduceRow(found, seed, rounds[i] ?? null, dense ?? null)),
     provenance: await cache.provenance(seed),
     complete,
     calibrationWindows: progress.calibrated,
@@ -242,8 +244,18 @@ function calibrationsOf(methods: readonly Method[]): number {
   return new Set(methods.map(({ examples }) => examples?.pruned)).size
 }
 
-/** The table row of a method. @param speed decoded tokens per second; null where it was not measured */
-function reproduceRow({ method, scores }: MeasuredMethod, seed: number, speed: number | null): ReproduceRow {
+/**
+ * The table row of a method.
+ * @param speeds decoded tokens per second, by round; null where they were not measured
+ * @param dense those of the dense model
+ */
+function reproduceRow(
+  { method, scores }: MeasuredMethod,
+  seed: number,
+  speeds: readonly number[] | null,
+  dense: readonly number[] | null,
+): ReproduceRow {
+  const ratio = speeds && dense && speeds !== dense ? ratioInterval(speeds, dense) : null
   const { heads, neurons, weights } = skippedBy(scores)
   const token = perplexityOf(natsPerToken(scores))
   return {
@@ -253,7 +265,8 @@ function reproduceRow({ method, scores }: MeasuredMethod, seed: number, speed: n
     tokenPerplexity: token.value,
     tokenPerplexityError: token.error,
     wordPerplexity: perplexityOf(natsPerWord(scores)).value,
-    decodeTokensPerSecond: speed,
+    decodeTokensPerSecond: speeds && median(speeds),
+    decodeRatioRange: ratio && [ratio.low, ratio.high],
   }
 }
 

@@ -10,6 +10,7 @@ import { figure, percent, sayDifference } from '../results/cells.ts'
 import { AS_RELEASED } from '../results/method.ts'
 import type { Column, ExperimentResult, LayerSparsity, Plot, Row } from '../results/experiment_result.ts'
 import { wrapLines } from '../results/fold.ts'
+import { judgeRatio } from '../results/interleaved_rounds.ts'
 import type { MeasuredRun } from '../results/measured_run.ts'
 import type { Provenance } from '../results/provenance.ts'
 import { formatTable } from '../results/terminal.ts'
@@ -31,6 +32,11 @@ export interface ReproduceRow {
   readonly wordPerplexity: number
   /** Null if the run was stopped before it was measured. */
   readonly decodeTokensPerSecond: number | null
+  /**
+   * An interval of its ratio to the dense speed, which misses the true one once in 100 times (interleaved_rounds.ts). Null for the
+   * dense model, for fewer than 8 rounds, and where speed was not measured.
+   */
+  readonly decodeRatioRange: readonly [low: number, high: number] | null
 }
 
 /** The predictor against static pruning at one sparsity. */
@@ -90,8 +96,15 @@ export function gapClosed(report: ReproduceReport, sparsity: number): number | n
   return (fixed - shadow) / (fixed - oracle)
 }
 
-/** The columns of a report; rows of one sparsity make a group. */
-const reportColumns: readonly Column[] = [
+/** The columns of a report; rows of one sparsity make a group. The range of speeds is there if it was measured. */
+const reportColumns = ({ rows }: Pick<ReproduceReport, 'rows'>): readonly Column[] => [
+  ...columns,
+  ...(rows.some(({ decodeRatioRange }) => decodeRatioRange !== null)
+    ? [{ key: 'range', label: '99 % range' }]
+    : []),
+]
+
+const columns: readonly Column[] = [
   { key: 'sparsity', label: 'asked', unit: '%', digits: 1 },
   { key: 'planner', label: 'planner' },
   { key: 'criterion', label: 'criterion' },
@@ -120,14 +133,44 @@ function reportRows({ rows }: ReproduceReport): Row[] {
     word: row.wordPerplexity,
     speed,
     ratio: speed === null || dense === null ? null : speed / dense,
+    ...(row.decodeRatioRange && { range: rangeWords(row.decodeRatioRange) }),
   }))
+}
+
+const rangeWords = (range: readonly [number, number]): string =>
+  range.map((end) => end.toFixed(2)).join(' to ')
+
+/**
+ * What a run found in one sentence, at the sparsity nearest to a half: what the predictor costs and gains, beside static pruning. Null
+ * without a dense row or a predictor.
+ */
+function describeVerdict({ rows }: ReproduceReport): string | null {
+  const dense = rows.find(({ planner }) => planner === 'dense')
+  const own = rows.filter(
+    ({ planner, criterion }) => planner === 'shadow' && !criterion.endsWith(AS_RELEASED),
+  )
+  const [shadow] = own.toSorted((a, b) => Math.abs(a.sparsity - 0.5) - Math.abs(b.sparsity - 0.5))
+  if (!dense || !shadow) return null
+  const { decodeTokensPerSecond: speed, decodeRatioRange: range, sparsity } = shadow
+  const fixed = rows.find((row) => row.planner === 'static' && row.sparsity === sparsity)
+  const cost = `perplexity goes from ${figure(dense.tokenPerplexity)} to ${figure(shadow.tokenPerplexity)}`
+  const beside = fixed ? `, under static pruning to ${figure(fixed.tokenPerplexity)}` : ''
+  const verdict = range && judgeRatio({ low: range[0], high: range[1] })
+  const gain =
+    speed === null || dense.decodeTokensPerSecond === null
+      ? 'speed was not measured'
+      : verdict === 'alike'
+        ? `no difference of speed can be told (${rangeWords(range as [number, number])} times the dense speed)`
+        : `it decodes at ${(speed / dense.decodeTokensPerSecond).toFixed(2)} times the dense speed (${range ? rangeWords(range) : 'too few rounds for a range'})`
+  return `With ${percent(sparsity)} of the ranked units skipped by the predictor, ${cost}${beside}; ${gain}.`
 }
 
 /** The table of a report and what it says, in lines of plain text. @param width characters of a line */
 export function formatReport(report: ReproduceReport, width = Infinity): string {
   // A row is named by its sparsity, its planner and its criterion. A run that was stopped early has none.
   const rows = reportRows(report)
-  const table = rows.length === 0 ? [] : [formatTable(reportColumns, rows, { columns: width, keys: 3 }), '']
+  const table =
+    rows.length === 0 ? [] : [formatTable(reportColumns(report), rows, { columns: width, keys: 3 }), '']
   return [...table, ...describeReport(report).map((sentence) => wrapLines(sentence, width))].join('\n')
 }
 
@@ -181,11 +224,11 @@ export function reproduceExperiment(report: ReproduceReport, command: string): E
     title: 'ShadowLLM beside its baselines',
     asks: 'What does skipping units cost in perplexity, and what does it gain in speed, when the prompt alone decides which?',
     command,
-    columns: reportColumns,
+    columns: reportColumns(report),
     rows: reportRows(report),
     plots: plotsOf(rows),
     paper: null,
-    findings: [...describeReport(report), ...(hasErrors ? [ABOUT_ERRORS] : [])],
+    findings: [describeVerdict(report) ?? [], describeReport(report), hasErrors ? ABOUT_ERRORS : []].flat(),
     layers: layers.filter(({ name }) => !name.startsWith('dense')),
     provenance,
     complete,

@@ -12,6 +12,7 @@ import { measureSpeeds } from './cache/measure.ts'
 import type { Experiment, Finding } from './experiment.ts'
 import { plannerVariants } from './sparsity_curve.ts'
 import { percent } from '../results/cells.ts'
+import { median } from '../results/interleaved_rounds.ts'
 
 /** What scoring costs, criterion by criterion. */
 export const calibrationOverhead: Experiment = {
@@ -94,7 +95,8 @@ export const latency: Experiment = {
       ),
     ]
     const methods = rated.map(({ method }) => method)
-    const speeds = await measureSpeeds(cache, methods, decode, evaluation, seeds[0])
+    const rounds = await measureSpeeds(cache, methods, decode, evaluation, seeds[0])
+    const speeds = rounds.map(median)
     const rows = rated.map(({ label, sparsity }, i): Row => ({
       planner: label,
       sparsity: 100 * sparsity,

@@ -95,7 +95,10 @@ export function provenRatio(samples: readonly number[], base: readonly number[])
 const ALIKE = 0.05
 
 /** What an interval of a ratio of speeds allows to say. */
-export function judgeRatio({ low, high }: RatioInterval): 'faster' | 'slower' | 'alike' {
+export function judgeRatio({
+  low,
+  high,
+}: Pick<RatioInterval, 'low' | 'high'>): 'faster' | 'slower' | 'alike' {
   if (low > 1 + ALIKE) return 'faster'
   return high < 1 / (1 + ALIKE) ? 'slower' : 'alike'
 }

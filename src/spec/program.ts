@@ -43,9 +43,9 @@ export interface Scoring {
 }
 
 /** The numbers of a step over T tokens. */
-export function scoring({ headSize: K, ...form }: AttentionForm & { headSize: number }, T: number): Scoring {
-  const { scale = K ** -0.5, cap = 0, window = Math.max(1, T) } = form
-  return { headSize: K, scale, cap, window }
+export function scoring(form: AttentionForm & { headSize: number }, T: number): Scoring {
+  const { headSize, scale = headSize ** -0.5, cap = 0, window = Math.max(1, T) } = form
+  return { headSize, scale, cap, window }
 }
 
 /** What a step does. */

@@ -219,7 +219,8 @@ export class App {
     if (token !== null && token <= trace.columns.length) {
       this.#follows = false
       this.#column = token - 1
-      this.#asked = { ...this.#asked, token: null }
+      // The model writes the first text again.
+      if (!this.#isFirst) this.#asked = { ...this.#asked, token: null }
     }
     this.#refresh()
   }

@@ -21,6 +21,7 @@ export function lineOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
   const line = message
     .replace(/\s+/g, ' ')
+    .replace(/^mounted:[\w-]+: /, '')
     .replace(/mounted:[\w-]+\/?/g, '')
     .trim()
   return error instanceof ShadowError ? `${line} [${error.code}]` : line

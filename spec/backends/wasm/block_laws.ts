@@ -104,6 +104,14 @@ export function manyInt4Tokens(backend: Backend, seed: number): void {
     check(backend, 'linear_input_major_i4', { T: 64, O: 3, I, R: 0, B }, data, ['inputs'])
 }
 
+/** Few tokens of int4, of which tiles of outputs are read in turn: two and two of them, and two and one. */
+export function tilesInTurn(backend: Backend, seed: number): void {
+  const data = new Data(seed)
+  for (const O of [197, 130])
+    for (const T of [1, 2])
+      check(backend, 'linear_input_major_i4', { T, O, I: 512, R: 0, B: 16 }, data, ['inputs'])
+}
+
 /** Products of the largest numbers of int4 with activations whose sizes add up to just what fits 16 bits, and to more. */
 export function largestInt4Sums(backend: Backend): void {
   for (const name of ['linear_i4', 'linear_input_major_i4'] as const)

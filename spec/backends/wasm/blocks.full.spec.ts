@@ -16,6 +16,7 @@ import {
   manyQueries,
   pastEveryBlock,
   products,
+  tilesInTurn,
   tinySumsAreZero,
   type Product,
 } from './block_laws.ts'
@@ -44,6 +45,8 @@ describe.each(backends)('$name', (backend) => {
     longRows(backend, runSeed()))
 
   test('as many tokens of int4 as are taken together', () => manyInt4Tokens(backend, runSeed()))
+
+  test('tiles of int4 that are read in turn', () => tilesInTurn(backend, runSeed()))
 
   test('the largest sums of int4 products', () => largestInt4Sums(backend))
 

@@ -18,6 +18,7 @@ import {
   longRows,
   manyInt4Tokens,
   pastEveryBlock,
+  tilesInTurn,
   tinySumsAreZero,
 } from './block_laws.ts'
 import { compileKernels, readCommitted } from './compile.ts'
@@ -381,6 +382,12 @@ const mutants: Mutants = {
     from: 'const MOST_SIZE: i32 = 2184',
     to: 'const MOST_SIZE: i32 = 2185',
     law: largestInt4Sums,
+  },
+  'the other one of two tiles that are read in turn left out': {
+    file: 'linear_input_major_i4.ts',
+    from: 'o < to; o += apart',
+    to: 'o < min<i32>(to, from + apart); o += apart',
+    law: (backend) => tilesInTurn(backend, runSeed()),
   },
   'a tile at the edge written as a whole one': {
     file: 'linear_input_major_i4.ts',

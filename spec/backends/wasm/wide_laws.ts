@@ -18,6 +18,7 @@ import {
   manyGradients,
   manyQueries,
   products,
+  tilesInTurn,
   type Product,
 } from './block_laws.ts'
 
@@ -40,6 +41,7 @@ function atRandomSizes(name: KernelName): void {
 }
 
 largestInt4Sums(backend)
+tilesInTurn(backend, Number(seed))
 for (let time = 0; time < Number(times); time++) {
   for (const name of Object.keys(products) as Product[])
     atAnEdge(backend, name, data.pick(['T', 'O', 'I']), data.below(2 ** 30))

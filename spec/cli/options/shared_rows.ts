@@ -8,7 +8,7 @@ import type { Seen } from './observe.ts'
 export function lasting(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(lasting)
   if (typeof value !== 'object' || value === null) return value
-  const passing = ['seconds', 'provenance', 'path', 'output', 'decodeTokensPerSecond']
+  const passing = ['seconds', 'provenance', 'path', 'output', 'decodeTokensPerSecond', 'decodeRatioRange']
   return Object.fromEntries(
     Object.entries(value).flatMap(([key, one]) => (passing.includes(key) ? [] : [[key, lasting(one)]])),
   )

@@ -4,7 +4,8 @@
  * Layers, heads, neurons, tokens, sizes of heads and following tokens are all different in number, so that none can stand for
  * another. A new figure must be read here. So is the strip of small figures; and values that the page carries come back bit for bit.
  *
- * Tests src/web/spec_page/quick_steps.ts and src/web/spec_page/same_steps.ts.
+ * Tests src/web/spec_page/given_values.ts, src/web/spec_page/quick_steps.ts, src/web/spec_page/same_steps.ts and
+ * src/web/spec_page/strip.ts.
  */
 import { expect, test } from 'vitest'
 import { logitsDivergence } from '../../../src/engine/divergence.ts'

@@ -195,7 +195,7 @@ export async function measureSpeeds(
   sizes: DecodeSizes,
   count: number,
   seed: number,
-): Promise<number[]> {
+): Promise<number[][]> {
   const [window] = cache.windows('evaluate', count, seed)
   const text = new WindowPlanner(cache.model, window, seed)
   const planners = []

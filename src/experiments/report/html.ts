@@ -92,8 +92,12 @@ ${head}
 <p class="asks">${asks}</p>
 ${complete ? null : markup`<p class="stopped">The run was stopped. These results were finished before.</p>`}
 ${findings.length > 0 ? markup`<ul class="findings">${findings.map((one) => markup`<li>${one}</li>`)}</ul>` : null}
-${figures}
-<div class="tables">
+${
+  figures.length > 0
+    ? markup`<div class="figures">${figures}</div>
+`
+    : null
+}<div class="tables">
 ${rows.length > 0 ? htmlTable(columns, rows, 'This run', null) : markup`<p>Nothing was measured.</p>`}
 ${paper === null ? null : htmlTable(paper.columns, paper.rows, 'Published', paper.source)}</div>
 ${layers.length > 0 ? markup`<details><summary>Units skipped, layer by layer</summary>${layers.map(layerTable)}</details>` : null}
@@ -138,9 +142,9 @@ function legend(plot: Plot): Markup {
   const styles = seriesStyles(plot.series.map(({ name }) => name))
   const items = plot.series.map(({ name }, i) => {
     const { colour, mark, dash } = styles[i]
-    const width = plot.kind === 'line' ? 28 : 14
-    const line = markup`<path d="M0,7H28" fill="none" stroke="${colour}" stroke-width="2" stroke-dasharray="${dash.join(',')}"/>`
-    return markup`<li><svg width="${width}" height="14" viewBox="0 0 ${width} 14" aria-hidden="true" xmlns="http://www.w3.org/2000/svg">${plot.kind === 'line' ? line : null}<path transform="translate(${width / 2},7) scale(4)" d="${mark}" fill="${colour}"/></svg>${name}</li>
+    const width = plot.kind === 'line' ? 44 : 14
+    const line = markup`<path d="M0,7H44" fill="none" stroke="${colour}" stroke-width="2" stroke-dasharray="${dash.join(',')}"/>`
+    return markup`<li><svg width="${width}" height="14" viewBox="0 0 ${width} 14" aria-hidden="true" xmlns="http://www.w3.org/2000/svg">${plot.kind === 'line' ? line : null}<path transform="translate(${width / 2},7) scale(5)" d="${mark}" fill="${colour}"/></svg>${name}</li>
 `
   })
   return markup`<ul class="legend">

@@ -1,5 +1,5 @@
 /**
- * The look of the page: one column of text, quiet rules, figures as wide as the text, on light and on dark paper.
+ * The look of the page: one column of text, tables and figures as wide as the window, quiet rules, on light and on dark paper.
  *
  * Figures are drawn in the colours of light paper; on dark paper the rules at the end put others in their place, which
  * works because a style sheet outranks what is written on the elements.
@@ -29,7 +29,9 @@ export const pageStyle: string = `
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-header,main,footer{max-width:46rem;margin:0 auto;padding:0 1.25rem}
+header,main,footer{max-width:84rem;margin:0 auto;padding:0 1.5rem}
+p,.findings,nav,details{max-width:50rem}
+details:has(.table){max-width:none}
 header{padding-top:3.5rem}
 footer{padding-bottom:4rem}
 h1,h2,h3{line-height:1.25;text-wrap:balance;margin:0}
@@ -49,14 +51,16 @@ section{margin-top:4rem}
 header+main>section:only-child{margin-top:1.25rem}
 .findings{margin:1.25rem 0;padding:0;list-style:none}
 .findings li{padding:.1rem 0 .1rem 1rem;border-left:3px solid var(--accent);margin:.6rem 0}
+.findings li:first-child{font-size:1.1875rem;line-height:1.45;font-weight:600}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,36rem),1fr));gap:0 3rem}
 .stopped{color:var(--warn);font-weight:600}
 figure{margin:2.25rem 0}
 figure h3{margin-bottom:.5rem}
 figure svg.plot{display:block;width:100%;height:auto;max-width:680px}
 figure svg.narrow{display:none}
 figcaption{color:var(--soft);font-size:.875rem;margin-top:.5rem}
-.legend{display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;list-style:none;margin:0 0 .6rem;padding:0;font-size:.8125rem}
-.legend li{display:flex;align-items:center;gap:.4rem}
+.legend{display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;list-style:none;margin:0 0 .6rem;padding:0;font-size:.9375rem}
+.legend li{display:flex;align-items:center;gap:.5rem}
 .legend svg{flex:none}
 .command{display:block;margin:.5rem 0 0;padding:.5rem .75rem;background:var(--tint);border-radius:6px;overflow-x:auto;white-space:pre;color:var(--ink);font:.8125rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .made-by{display:block;margin-top:.35rem;font:.75rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
@@ -64,7 +68,7 @@ figcaption{color:var(--soft);font-size:.875rem;margin-top:.5rem}
 details{margin:.5rem 0;font-size:.875rem}
 summary{cursor:pointer;color:var(--soft)}
 .tables{display:flex;flex-wrap:wrap;align-items:flex-start;gap:1.5rem 3rem;margin:1.5rem 0}
-.table{overflow-x:auto;max-width:100%}
+.table{overflow-x:auto;max-width:100%;background:linear-gradient(to right,var(--paper) 30%,transparent) left/2.5rem 100% no-repeat local,linear-gradient(to left,var(--paper) 30%,transparent) right/2.5rem 100% no-repeat local,linear-gradient(to right,var(--rule),transparent) left/.9rem 100% no-repeat scroll,linear-gradient(to left,var(--rule),transparent) right/.9rem 100% no-repeat scroll}
 details .table{margin:.75rem 0}
 table{border-collapse:collapse;font-size:.875rem;line-height:1.4;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding-bottom:.5rem}

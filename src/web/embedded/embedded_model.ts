@@ -44,8 +44,12 @@ async function weightsOf(
   const whole = embeddedFiles[WEIGHTS]
   if (weights === 'whole') return fetchBytes(whole, onBytes, signal)
   if (packedWeights !== null) return unpackWeights(await fetchBytes(packedWeights, onBytes, signal))
-  return unpackWeights(await packWeights(await fetchBytes(whole, onBytes, signal)))
+  // Without a build they are rounded here, once.
+  rounded ??= fetchBytes(whole, onBytes).then(packWeights).then(unpackWeights)
+  return rounded
 }
+
+let rounded: Promise<Uint8Array<ArrayBuffer>> | null = null
 
 /** A file, with its progress in a browser. */
 async function fetchBytes(

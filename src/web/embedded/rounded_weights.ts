@@ -62,29 +62,33 @@ export async function unpackWeights(packed: Uint8Array<ArrayBuffer>): Promise<Ui
  * one with the least squared error is taken.
  */
 function roundBlocks(values: Float32Array): { scales: Float32Array; numbers: Uint8Array } {
-  const scales = new Float32Array(values.length / BLOCK)
-  const numbers = new Uint8Array(values.length / 2)
-  const blockOf = (block: number): Float32Array => values.subarray(block * BLOCK, (block + 1) * BLOCK)
-  const farthest = scales.map((_, block) =>
-    blockOf(block).reduce((far, x) => (Math.abs(x) > Math.abs(far) ? x : far), 0),
-  )
+  const farthest = new Float32Array(values.length / BLOCK)
+  for (let i = 0; i < values.length; i++) {
+    const block = Math.floor(i / BLOCK)
+    if (Math.abs(values[i]) > Math.abs(farthest[block])) farthest[block] = values[i]
+  }
   const tried = SHARES.map((share) => widenF16(narrowToF16(farthest.map((x) => (x * share) / -8))))
-  for (let block = 0; block < scales.length; block++) {
-    const own = blockOf(block)
-    let least = Infinity
-    for (const { [block]: scale } of tried) {
-      const error =
-        scale === 0 ? Infinity : own.reduce((sum, x) => sum + (x - scale * nearest(x, scale)) ** 2, 0)
-      if (error >= least) continue
-      least = error
-      scales[block] = scale
-    }
-    own.forEach((x, i) => {
-      const number = scales[block] === 0 ? 0 : nearest(x, scales[block])
-      numbers[(block * BLOCK + i) >> 1] |= (number + 8) << (i & 1 ? 4 : 0)
-    })
+  const scales = farthest.map((_, block) => nearestScale(values, block, tried))
+  const numbers = new Uint8Array(values.length / 2)
+  for (let i = 0; i < values.length; i++) {
+    const scale = scales[Math.floor(i / BLOCK)]
+    const number = scale === 0 ? 0 : nearest(values[i], scale)
+    numbers[i >> 1] |= (number + 8) << (i & 1 ? 4 : 0)
   }
   return { scales, numbers }
+}
+
+/** Of the scales that are tried for a block the one with the least squared error; 0 for a block of zeros. */
+function nearestScale(values: Float32Array, block: number, tried: readonly Float32Array[]): number {
+  let [found, least] = [0, Infinity]
+  for (const { [block]: scale } of tried) {
+    if (scale === 0) continue
+    let error = 0
+    for (let i = block * BLOCK; i < (block + 1) * BLOCK; i++)
+      error += (values[i] - scale * nearest(values[i], scale)) ** 2
+    if (error < least) [found, least] = [scale, error]
+  }
+  return found
 }
 
 /** The parts of the farthest number that are tried as 8 scales, on its side and on the other. */

@@ -11,6 +11,7 @@ import { now } from '../../platform/platform.ts'
 import { ratioInterval, turnOrder } from '../../results/interleaved_rounds.ts'
 import type { SpeedRounds } from './study_types.ts'
 
+/** As many as the text has tokens, between these. */
 const ROUNDS = { least: 12, most: 40 }
 /** Milliseconds after which a large model is timed in no more than the least rounds. */
 const LONG = 3000
@@ -32,7 +33,8 @@ export async function measureRounds(
   planner: MaskPlanner | null,
   signal?: AbortSignal,
 ): Promise<SpeedRounds | null> {
-  const rounds = Math.min(ROUNDS.most, Math.floor((model.config.positions - prompt.length) / TURN))
+  const wanted = Math.min(ROUNDS.most, Math.max(ROUNDS.least, tokens.length))
+  const rounds = Math.min(wanted, Math.floor((model.config.positions - prompt.length) / TURN))
   const [sparse, dense]: [number[], number[]] = [[], []]
   const enough = Array.from({ length: Math.max(0, rounds) }, () => 1)
   if (tokens.length === 0 || ratioInterval(enough, enough) === null) return null

@@ -40,6 +40,9 @@ const deciding: Readonly<Record<Exclude<StudyPlanner, 'shadow'>, string>> = {
 export function showPlanner(planner: StudyPlanner, trace: Trace | null, isWriting: boolean): void {
   const isShadow = planner === 'shadow'
   byId('how-predictor').hidden = !isShadow
+  byId('lead-model').textContent = isShadow
+    ? 'The model below runs in your browser.'
+    : 'The picture below is by another planner.'
   const other = byId('how-other')
   other.hidden = isShadow
   other.textContent = isShadow ? '' : deciding[planner]

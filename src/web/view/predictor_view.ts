@@ -77,7 +77,7 @@ export class PredictorView {
     const { scores, mask, denseLayers } = this.#state
     if (!scores || !mask) return null
     const first = denseLayers * scores.shape[kind]
-    const sorted = scores[kind].slice(first).sort().reverse()
+    const sorted = scores[kind].slice(first).toSorted().toReversed()
     const kept = mask[kind].subarray(first).reduce((sum, own) => sum + own, 0)
     return sorted.length === 0 ? null : { sorted, kept }
   }

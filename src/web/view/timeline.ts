@@ -22,6 +22,7 @@ export type Choose = (column: number, cell: Cell | null) => void
 const GUTTER = 34
 const KL_HEIGHT = 40
 const GAP = 6
+const LABEL_HEIGHT = 11
 /** Rows of bins in a band. */
 const BINS = 12
 /** Columns with reserved space, so that they do not move while a text is generated. */
@@ -129,11 +130,14 @@ export class Timeline {
     context.textBaseline = 'top'
     context.fillText('KL', 0, 12)
     context.fillRect(GUTTER, KL_HEIGHT - 8, width - GUTTER, 0.5)
-    let last = -1
+    // Names of bands that are lower than a line stand beside every second, third … of them, and all of them inside.
+    let [last, free] = [-1, -Infinity]
     for (const { cell, box } of this.#cells(trace, 0, 1, height)) {
-      if (cell.layer === last) continue
+      const y = Math.min(box.y, height - LABEL_HEIGHT)
+      if (cell.layer === last || y < free) continue
       last = cell.layer
-      context.fillText(`L${cell.layer}`, 0, box.y)
+      free = y + LABEL_HEIGHT
+      context.fillText(`L${cell.layer}`, 0, y)
     }
   }
 
